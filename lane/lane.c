@@ -25,7 +25,7 @@
 #define SPIN_IDLE    50u
 #define SLEEP_HELD   10000u /* ns */
 #define SLEEP_FIRST  20000u
-#define SLEEP_LAST   250000u
+#define SLEEP_LAST   450000u
 #define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
 
 /* ---- what it owns -------------------------------------------------------------------------------- */
@@ -336,7 +336,7 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
 {
     bool held = ft_hold_count(&lane->hold) > 0;
     unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
-    uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 4 ? doubled : 4);
+    uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 5 ? doubled : 5);
 
     /* Nobody waits for a warm standby's lane; waking would take the processor from who is waited for. */
     if (lane->doing == FT_LANE_REPLAY && lane->protect->stores)
@@ -348,19 +348,24 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
 
 void nd_lane_wait(struct nd_lane *lane, bool worked)
 {
-    struct timespec pause = {0, 0};
+    const struct ft_lane_counters *count = &lane->shared->count;
+    uint64_t packets = atomic_load_explicit(&count->received, memory_order_relaxed) +
+                       atomic_load_explicit(&count->replayed_packets, memory_order_relaxed),
+             ns;
 
-    lane->turn.idle = worked ? 0 : lane->turn.idle + 1;
+    /* Timers and digests come and go without making it impatient. */
+    lane->turn.idle = packets != lane->turn.packets ? 0 : lane->turn.idle + 1;
+    lane->turn.packets = packets;
     if (worked)
         return;
-    pause.tv_nsec = (long)sleep_ns(lane);
-    if (pause.tv_nsec == 0) {
+    ns = sleep_ns(lane);
+    if (ns == 0) {
         _mm_pause();
         return;
     }
     ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, nd_now());
     lane->turn.spent = FT_SPENT_ASLEEP;
-    nanosleep(&pause, NULL);
+    ft_lane_sleep(lane->shared, lane->seen.order, ns);
 }
 
 static void show_rows(struct nd_lane *lane, struct nd_question *q)

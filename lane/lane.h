@@ -167,7 +167,8 @@ struct nd_lane {
         bool sent;           /* outputs left */
         bool gathers;        /* it did nothing but wait for more packets of its burst */
         enum ft_spent spent; /* what passes until the clock is read next */
-        uint32_t idle;       /* turns without work, in a row */
+        uint32_t idle;       /* turns without packets, in a row */
+        uint64_t packets;    /* received and replayed by the last turn */
     } turn;
     struct {                   /* when something was last, or is next */
         uint64_t busy_at;      /* the last burst that the stream accounts for */

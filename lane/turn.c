@@ -692,6 +692,8 @@ bool nd_lane_live(struct nd_lane *lane)
         beside |= nd_lane_snapshot_copy(lane);
     if (lane->setup.recorder)
         beside |= nd_lane_recorder_turn(lane);
+    if (ft_unlikely(FT_ORDER_GET(lane->shared, rests)) && worked)
+        ft_lane_ring(lane->shared);
     lane->turn.gathers &= !beside;
     return worked | beside;
 }

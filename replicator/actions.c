@@ -64,6 +64,8 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
             FT_ORDER_SET(rp_lane(rp, l), closed_to, vector[l]);
         FT_ORDER_SET(rp_lane(rp, l), order, ft_order_make(kind, rp->order));
     }
+    for (unsigned l = 0; l < rp->lanes; l++)
+        ft_lane_wake(rp_lane(rp, l));
 }
 
 /* The order given last is this, and all lanes have reached it. */

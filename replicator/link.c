@@ -126,6 +126,7 @@ struct rp_link {
     bool malformed_new;     /* not yet told by lost */
     enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
     bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
+    bool waited;                          /* a wait has looked at both since the last poll */
     uint64_t accepted;                    /* when one was accepted last, ns */
     uint64_t looked;                      /* when the listener was looked at last, ns */
     struct ft_fault fault;
@@ -537,6 +538,8 @@ static void poll_listener(struct rp_link *link, uint64_t now)
     if (now - link->looked < LOOK_NS)
         return;
     link->looked = now;
+    if (link->waited)
+        return;
     link->datagrams_ready = true;
     if (link->listens && poll(&p, 1, 0) > 0)
         link->listener_ready = true;
@@ -545,6 +548,7 @@ static void poll_listener(struct rp_link *link, uint64_t now)
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
     poll_listener(link, now_ns);
+    link->waited = false;
     if (link->listener_ready || handshakes_any(&link->handshakes))
         take_handshakes(link, now_ns);
     read_some(link, READ_BUDGET, false);
@@ -733,13 +737,20 @@ bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
 
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 {
+    rp_link_rest(link, timeout_ns, -1, false);
+}
+
+void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool for_end)
+{
     /* Whole frames have been taken, so there is room for more. */
-    struct pollfd p[4 + RP_HANDSHAKES] = {
+    short wanted = for_end ? POLLRDHUP : POLLIN;
+    struct pollfd p[5 + RP_HANDSHAKES] = {
         {rp_stream_fd(link->stream),
-         (short)(POLLIN | (link->out.at < link->out.end || link->out.stalled ? POLLOUT : 0)), 0},
+         (short)(wanted | (link->out.at < link->out.end || link->out.stalled ? POLLOUT : 0)), 0},
         {rp_stream_fd(link->attempt.stream), link->attempt.connected ? POLLIN : POLLOUT, 0},
         {link->listener, POLLIN, 0},
         {link->datagrams, POLLIN, 0},
+        {bell, POLLIN, 0},
     };
     struct timespec t;
 
@@ -747,11 +758,14 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
         rp_stream_pending(link->stream))
         return;
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        p[4 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
+        p[5 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
     if (!link->stream && !link->listens && timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
+    int ready = ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL);
+
+    link->waited = ready >= 0;
+    if (ready > 0) {
         link->listener_ready |= p[2].revents != 0;
         link->datagrams_ready |= p[3].revents != 0;
     }

@@ -129,6 +129,7 @@ static long take_record(struct rp_replicator *rp, const uint8_t *in, uint32_t le
     ft_ring_publish(ring, r->size);
     rp->receiver.released[n->lane] = n->released;
     rp->shown.records_stored++;
+    rp->schedule.packets += n->inputs;
     return used;
 }
 
@@ -251,6 +252,7 @@ static int store_chunk(struct rp_replicator *rp, const struct ft_chunk *p, struc
         (error = check_outputs(p, &next, fault)) || (error = put_chunk(rp, p, fault)))
         return error;
     rp->shown.chunks_stored++;
+    rp->schedule.packets += p->seq != delta->head.seq;
     next.open = !(p->flags & FT_CHUNK_LAST);
     next.head = *p;
     *delta = next;

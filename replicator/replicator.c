@@ -22,7 +22,9 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #define VIEWS_LEFT (1ull << 20) /* a pair that has fewer is told so when it starts */
 #define STANDS_S   3            /* planted */
@@ -32,6 +34,7 @@
 #define WAIT_IDLE_NS  200000u
 #define STILL_NS      200000000u
 #define WAIT_STILL_NS 1000000u
+#define REST_MOST_NS  5000000u
 
 #ifndef READ_ROUNDS
 #define READ_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
@@ -68,6 +71,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     *out = NULL;
     if (!rp)
         return ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
+    rp->bell = -1;
     rp->config = *config;
     rp->lanes = config->core.lanes;
     if (rp_sender_init(rp) || rp_receiver_init(rp))
@@ -86,6 +90,9 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         rp_close(rp);
         return error;
     }
+    rp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: entries that come while we rest wait */
+    for (unsigned l = 0; l < rp->lanes; l++)
+        rp_lane(rp, l)->bell = rp->bell;
     rp->now = rp_monotonic();
     rp->steered_reported = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
@@ -107,6 +114,8 @@ void rp_close(struct rp_replicator *rp)
         return;
     rp_link_close(rp->link);
     rp_view_writer_close(rp->writer);
+    if (rp->bell >= 0)
+        close(rp->bell);
     rp_seal_close(rp->seal);
     rp_sender_free(rp);
     rp_receiver_free(rp);
@@ -448,10 +457,61 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     return busy;
 }
 
+/* There is something to be sent. */
+static bool has_entries(const struct rp_replicator *rp)
+{
+    uint64_t there;
+
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (ft_ring_peek(&rp->config.lanes[l].log, &there))
+            return true;
+    return false;
+}
+
+/* No packet has moved for a while, none waits, and nothing is wanted but heartbeats. */
+static bool is_at_rest(const struct rp_replicator *rp)
+{
+    const struct ft_core *core = &rp->core;
+
+    return rp->now - rp->schedule.moved >= STILL_NS && !core->resync && !core->hand &&
+           !core->arbiter.asking && (core->state == FT_PROTECTED || core->state == FT_READY) &&
+           !has_entries(rp);
+}
+
+/* The standby has stored all that was sent to it. */
+static bool all_is_stored(const struct rp_replicator *rp)
+{
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (rp->core.peer_closed[l] < rp->sender.burst[l])
+            return false;
+    return true;
+}
+
 /*
- * Lanes cannot wake us (that would be a system call in the packet path), so while entries come we look often,
- * a while after the last one still, and then rarely: the first packet after a pause may wait a millisecond.
- * What the peer says wakes us at once.
+ * Until a heartbeat is due. A primary is woken by the first entry of a lane's, and reads its standby's
+ * answers when it wakes; a standby, which has nothing of its own to do, is woken by what the primary says. A
+ * lane takes care of no order between its entry and its look at `rests`: one that is missed waits for the
+ * heartbeat.
+ */
+static void rest(struct rp_replicator *rp)
+{
+    bool primary = rp->core.state == FT_PROTECTED;
+    uint64_t due = ft_core_due(&rp->core), wait = due < rp->now + REST_NS ? REST_NS : due - rp->now, rings;
+
+    RP_ORDER_ALL(rp, rests, primary);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!primary || !has_entries(rp))
+        rp_link_rest(rp->link, wait < REST_MOST_NS ? wait : REST_MOST_NS, rp->bell,
+                     primary && all_is_stored(rp));
+    if (!primary)
+        return;
+    RP_ORDER_ALL(rp, rests, false);
+    (void)!read(rp->bell, &rings, sizeof(rings));
+}
+
+/*
+ * Lanes do not wake us (that would be a system call in the packet path), so while packets come we look often,
+ * and a while after the last one still, until we rest. What the peer says wakes us at once.
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {
@@ -472,7 +532,9 @@ static bool stays_awake(const struct rp_replicator *rp)
 /* Whatever comes, others have the processor between two turns (the head of this file). */
 static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
-    if (busy && !rp->schedule.yields)
+    if (is_at_rest(rp))
+        rest(rp);
+    else if (busy && !rp->schedule.yields)
         rp_sleep(REST_NS);
     else if (busy || stays_awake(rp))
         sched_yield();
@@ -497,15 +559,12 @@ void rp_run(struct rp_replicator *rp)
 
         ft_turns_spent(&rp->turns, busy ? FT_SPENT_USEFUL : FT_SPENT_EMPTY, rp_monotonic());
 
-        /* Heartbeats come and go without making us impatient; entries do. */
-        uint64_t entries = rp->shown.records_sent + rp->shown.records_stored + rp->shown.chunks_sent +
-                           rp->shown.chunks_stored;
-
-        if (entries != seen) {
+        /* Heartbeats, timers and digests come and go without making us impatient; packets do. */
+        if (rp->schedule.packets != seen) {
             rp->schedule.gap = rp->now - rp->schedule.moved;
             rp->schedule.moved = rp->now;
         }
-        seen = entries;
+        seen = rp->schedule.packets;
         if (rp->link)
             wait_for_work(rp, busy);
         else

@@ -182,8 +182,10 @@ static void note_sent(struct rp_replicator *rp, const struct ft_record *r)
         rp->shown.records_sent++;
     }
     s->sent[r->lane] += r->size;
-    if (seq > s->seq[r->lane]) /* an incremental checkpoint's chunks tell of an earlier burst */
+    if (seq > s->seq[r->lane]) { /* an incremental checkpoint's chunks tell of an earlier burst */
+        rp->schedule.packets += seq - s->seq[r->lane];
         s->seq[r->lane] = seq;
+    }
     if (burst > s->burst[r->lane])
         s->burst[r->lane] = burst;
     s->seq_of[r->lane][burst % RP_SEQ_MEMORY] = seq;

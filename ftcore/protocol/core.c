@@ -106,6 +106,17 @@ void ft_core_head(struct ft_core *core, enum ft_message_type type, uint64_t now,
     }
 }
 
+/*
+ * After so many ns without a word to the peer it gets a heartbeat. A standby answers each of the primary's at
+ * once, and so is woken once for both; by itself it says one only where the primary's is late.
+ */
+static uint64_t period_of(const struct ft_core *core)
+{
+    uint64_t period = ft_ms(core->config.heartbeat_ms);
+
+    return ft_core_primary(core) ? period : period + period / 2;
+}
+
 /* Without a connection, and on one until a hello has told what the peer speaks, it goes to nobody. */
 struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
 {
@@ -113,7 +124,7 @@ struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum
     struct ft_message *m = heard ? &ft_act(actions, FT_ACT_SEND)->send : &actions->unsaid;
 
     ft_core_head(core, type, core->now, m);
-    core->heartbeat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    core->heartbeat_due = core->now + period_of(core);
     return m;
 }
 
@@ -389,7 +400,7 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
     struct ft_message *m = &ft_act(actions, FT_ACT_SEND)->send;
 
     ft_core_hello(core, core->now, m);
-    core->heartbeat_due = core->now + ft_ms(core->config.heartbeat_ms);
+    core->heartbeat_due = core->now + period_of(core);
     core->peer.asked = m->sent;
 }
 
@@ -603,7 +614,7 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 
 uint64_t ft_core_due(const struct ft_core *core)
 {
-    uint64_t due = core->now + ft_ms(core->config.heartbeat_ms);
+    uint64_t due = core->now + period_of(core);
 
     if (core->peer.up && core->heartbeat_due < due)
         due = core->heartbeat_due;

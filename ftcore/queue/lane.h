@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What passes between a lane and the replicator: rings and words, each written by one side. Neither calls the
- * other or waits for it.
+ * other or waits for it. Each wakes the other where it sleeps: a lane by an order, the replicator, which then
+ * has been at rest for a while, by the first entry of the log.
  *
  *   replicator → lane: struct ft_lane_orders, and the rings of what a standby replays
  *   lane → replicator: struct ft_lane_report, and the ring of what a primary logs
@@ -67,6 +68,8 @@ struct ft_lane_orders {
     _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: the newest */
     _Atomic uint64_t digest;     /* serial number: let a record or a delta carry a digest of the state */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
+    _Atomic bool
+        rests; /* primary: the replicator sleeps; the lane is to wake it when it has logged something */
     _Atomic uint64_t lag_ns; /* primary: ns until a hot standby has replayed what it has; 0: unknown, none */
 
     /* Standby: announce again and again, and leave frames unread. Goes on when it is ordered to go live,
@@ -145,6 +148,9 @@ struct ft_lane_shared {
     struct ft_ring replay;     /* replicator → lane: the same, without the chunks that go to `checkpoint` */
     struct ft_ring checkpoint; /* replicator → lane: chunks of incremental checkpoints; hot: capacity 0 */
 
+    int bell; /* eventfd that wakes the replicator, which opens it before the lanes begin; -1: there is none
+               */
+
     struct ft_lane_counters count;
     /* Where the records of the last bursts begin in `log`, by burst modulo FT_PAST_BURSTS, in bytes ever
      * published. What is read there may be overwritten. Written by the lane, for who tells what its process
@@ -178,10 +184,21 @@ static inline void ft_lane_free(struct ft_lane_shared *lane)
 static inline int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t replay_bytes)
 {
     memset(lane, 0, sizeof(*lane));
+    lane->bell = -1;
     if (ft_ring_init(&lane->log, log_bytes) == 0 && ft_ring_init(&lane->replay, replay_bytes) == 0)
         return 0;
     ft_lane_free(lane);
     return FT_ENOMEM;
 }
+
+/* ---- wake.c ---- */
+
+/* For the lane: sleeps for `ns`, or until it is woken; not at all when its order is no longer `order`. For
+ * the replicator: wakes it, after an order was given. */
+void ft_lane_sleep(struct ft_lane_shared *lane, uint64_t order, uint64_t ns);
+void ft_lane_wake(struct ft_lane_shared *lane);
+
+/* For the lane, after it has logged something while `rests`. Never blocks. */
+void ft_lane_ring(struct ft_lane_shared *lane);
 
 #endif

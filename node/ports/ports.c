@@ -328,12 +328,12 @@ static void drop_mbuf(void *ctx, void *owner)
 }
 
 /*
- * The af_xdp driver gives the kernel all buffers as one piece of memory, and takes them to lie in it one
- * behind the other. DPDK lays none across a page's end unless it is told that no device reads it by physical
- * addresses; with small pages a third of that piece would be holes, and buffers beyond its end lost one after
- * the other. NULL: there is no memory, or it comes in several pieces (*pieces).
+ * DPDK lays no buffer across a page's end unless it is told that no device reads it by physical addresses;
+ * with small pages two fifths of the memory would be holes. The af_xdp driver moreover gives the kernel all
+ * buffers as one piece of memory, and takes them to lie in it one behind the other. NULL: there is no memory,
+ * or, with `whole`, it comes in several pieces (*pieces).
  */
-static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, unsigned *pieces)
+static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, bool whole, unsigned *pieces)
 {
     struct rte_pktmbuf_pool_private own = {.mbuf_data_room_size = room};
     struct rte_mempool *pool =
@@ -343,7 +343,7 @@ static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, unsigned *
     if (!pool)
         return NULL;
     rte_pktmbuf_pool_init(pool, &own);
-    if (rte_mempool_populate_default(pool) < 0 || pool->nb_mem_chunks != 1) {
+    if (rte_mempool_populate_default(pool) < 0 || (whole && pool->nb_mem_chunks != 1)) {
         *pieces = pool->populated_size == n ? pool->nb_mem_chunks : 0;
         rte_mempool_free(pool);
         return NULL;
@@ -375,9 +375,10 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         return error;
     room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    ports->pool = ports->xdp ? make_dense_pool(node->mbufs, (uint16_t)room, &pieces)
-                             : rte_pktmbuf_pool_create("packets", node->mbufs, POOL_CACHE, 0, (uint16_t)room,
-                                                       SOCKET_ID_ANY);
+    ports->pool =
+        nd_eal_physical(node) && !ports->xdp
+            ? rte_pktmbuf_pool_create("packets", node->mbufs, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY)
+            : make_dense_pool(node->mbufs, (uint16_t)room, ports->xdp, &pieces);
     if (!ports->pool && pieces > 1)
         error = ft_fail(fault, FT_ENOMEM,
                         "node %s: memory for %u packet buffers comes in %u pieces, and AF_XDP takes one; "

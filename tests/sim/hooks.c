@@ -52,6 +52,28 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left)
     return 0;
 }
 
+WRAP(void, ft_lane_sleep, struct ft_lane_shared *lane, uint64_t order, uint64_t ns)
+{
+    if ((uint32_t)atomic_load(&lane->orders.order) == (uint32_t)order)
+        sim_sleep(ns, false);
+}
+
+WRAP(void, ft_lane_wake, struct ft_lane_shared *lane)
+{
+    struct sim_node *n = sim_current();
+
+    for (unsigned l = 0; n && l < sim.plan.lanes; l++)
+        if (&n->shared[l] == lane && n->resting[l])
+            n->task[l].wake = sim.now;
+}
+
+WRAP(void, ft_lane_ring, struct ft_lane_shared *lane)
+{
+    (void)lane;
+    if (sim_current()->task[SIM_REPLICATOR].polls)
+        sim_current()->task[SIM_REPLICATOR].wake = sim.now;
+}
+
 /* In a loop that waits for another lane; or an idle lane before it sleeps: then nothing comes before the next
  * tick. */
 void sim_spin(void)

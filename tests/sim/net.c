@@ -32,6 +32,7 @@ static struct {
     uint64_t at;
 } pending[2][16];
 static unsigned pending_count[2];
+static short waits_for[2]; /* what its replicator's wait is for, of its connection */
 
 static bool listens(unsigned node)
 {
@@ -329,6 +330,8 @@ static short events_of(int fd, short wanted)
                    : 0;
     default:
         s = &k->conn->to[k->end];
+        if ((wanted & POLLRDHUP) && sim_stream_ended(s, k->node))
+            return POLLRDHUP;
         if ((wanted & POLLIN) &&
             (sim_stream_arrived(s, k->node) || (s->first == s->last && sim_stream_ended(s, k->node))))
             return POLLIN;
@@ -359,6 +362,7 @@ int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const s
     uint64_t ns = (uint64_t)time->tv_sec * 1000000000ull + (uint64_t)time->tv_nsec;
 
     (void)mask;
+    waits_for[sim_current()->index] = fds[0].events & (POLLIN | POLLRDHUP);
     if (ns == 0 || look_at_fds(fds, n))
         sim_let_others(); /* a look costs time, too */
     else
@@ -369,7 +373,8 @@ int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const s
 bool sim_net_ready(unsigned node)
 {
     for (int i = 0; i < (int)SOCKETS; i++)
-        if (socks[i].kind != FREE && socks[i].node == node && (events_of(FD_FIRST + i, POLLIN) & POLLIN))
+        if (socks[i].kind != FREE && socks[i].node == node &&
+            events_of(FD_FIRST + i, waits_for[node]) & ~POLLOUT)
             return true;
     return false;
 }

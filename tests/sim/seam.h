@@ -17,6 +17,7 @@
 #include <immintrin.h>
 #include <sched.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -31,6 +32,7 @@ int sim_sched_yield(void);
 #define clock_gettime sim_clock_gettime
 #define nanosleep     sim_nanosleep
 #define sched_yield   sim_sched_yield
+#define eventfd(...)  (-1) /* lanes wake by ft_lane_ring, which is the simulation's own */
 static inline int sim_prctl(int what, ...)
 {
     (void)what;

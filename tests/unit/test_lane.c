@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -294,13 +295,27 @@ int clock_gettime(clockid_t id, struct timespec *t)
     return 0;
 }
 
-int nanosleep(const struct timespec *time, struct timespec *rest)
+/* A lane sleeps on a futex, which has no function in the C library. */
+long syscall(long number, ...)
 {
-    if (!played.runs)
-        return (int)syscall(SYS_nanosleep, time, rest);
-    played.now += (uint64_t)time->tv_nsec;
-    played.slept += (uint64_t)time->tv_nsec;
-    return 0;
+    static long (*real)(long, ...);
+    long a[6];
+    va_list args;
+
+    va_start(args, number);
+    for (unsigned i = 0; i < 6; i++)
+        a[i] = va_arg(args, long);
+    va_end(args);
+    if (played.runs && number == SYS_futex) {
+        const struct timespec *time = (const struct timespec *)a[3];
+
+        played.now += (uint64_t)time->tv_nsec;
+        played.slept += (uint64_t)time->tv_nsec;
+        return 0;
+    }
+    if (!real)
+        *(void **)&real = dlsym(RTLD_NEXT, "syscall");
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* Receiving takes the time that the test says. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The barrier to which live lanes come between bursts: who waits there, and for how long. Two lanes without a
- * chain, of which one, on a thread, comes. */
+ * chain, of which one, on a thread, comes. And how a lane and the replicator wake each other. */
 #include "lane/lane.h"
+#include "node/base/clock.h"
 #include "node/config/config.h"
 
 #include <setjmp.h>
@@ -9,8 +10,10 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define LANES 2u
@@ -31,6 +34,7 @@ static int setup(void **state)
     nd_group_init(&w.group, w.lane, LANES);
     w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned l = 0; l < LANES; l++) {
+        w.shared[l].bell = -1;
         w.lane[l] = (struct nd_lane){.index = l,
                                      .config = &w.config.chain,
                                      .protect = &w.config.protect,
@@ -98,11 +102,51 @@ static void who_came_for_a_cut_waits(void **state)
     assert_true(atomic_load(&w.left));
 }
 
+static void *sleep_long(void *order)
+{
+    ft_lane_sleep(&w.shared[0], *(uint64_t *)order, 60 * 1000000000ull);
+    return NULL;
+}
+
+/* However the two meet: before it sleeps, or while it does. */
+static void an_order_wakes_a_lane_that_sleeps(void **state)
+{
+    uint64_t seen = ft_order_make(FT_LANE_REPLAY, 1), began = nd_now();
+    pthread_t sleeper;
+
+    (void)state;
+    for (unsigned i = 0; i < 200; i++) {
+        FT_ORDER_SET(&w.shared[0], order, seen);
+        assert_int_equal(pthread_create(&sleeper, NULL, sleep_long, &seen), 0);
+        usleep(i % 2 ? 0 : 500);
+        FT_ORDER_SET(&w.shared[0], order, ft_order_make(FT_LANE_REPLAY, 2));
+        ft_lane_wake(&w.shared[0]);
+        pthread_join(sleeper, NULL);
+    }
+    assert_true(nd_now() - began < 60 * 1000000000ull);
+}
+
+static void what_a_lane_logs_wakes_a_replicator_that_rests(void **state)
+{
+    struct pollfd bell = {eventfd(0, EFD_NONBLOCK), POLLIN, 0};
+
+    (void)state;
+    ft_lane_ring(&w.shared[0]); /* without one nothing happens */
+    w.shared[0].bell = bell.fd;
+    assert_int_equal(poll(&bell, 1, 0), 0);
+    ft_lane_ring(&w.shared[0]);
+    ft_lane_ring(&w.shared[0]);
+    assert_int_equal(poll(&bell, 1, LIMIT), 1);
+    close(bell.fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(who_came_for_a_digest_leaves_when_logging_ends, setup),
         cmocka_unit_test_setup(who_came_for_a_cut_waits, setup),
+        cmocka_unit_test_setup(an_order_wakes_a_lane_that_sleeps, setup),
+        cmocka_unit_test_setup(what_a_lane_logs_wakes_a_replicator_that_rests, setup),
     };
 
     return cmocka_run_group_tests_name("lane_barrier", tests, NULL, NULL);

@@ -243,6 +243,26 @@ static void waiting_ends_when_something_comes(void **state)
     assert_true(link_now() - began < LINK_LIMIT);
 }
 
+static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
+{
+    (void)state;
+    link_connect_both();
+    link_send_heartbeat(link_a, 1);
+    UNTIL((link_poll_one(link_a), rp_link_room(link_a) && rp_link_stats(link_a)->bytes_out));
+    uint64_t began = link_now();
+    rp_link_rest(link_b, 10000000, -1, true);
+    assert_true(link_now() - began >= 10000000);
+    assert_int_equal(link_take(link_b).sent, 1);
+    link_send_heartbeat(link_a, 2); /* before its end: both are there */
+    rp_link_flush(link_a);
+    rp_link_drop(link_a);
+    began = link_now();
+    rp_link_rest(link_b, LINK_LIMIT, -1, true);
+    assert_true(link_now() - began < LINK_LIMIT);
+    assert_int_equal(link_take(link_b).sent, 2);
+    UNTIL((rp_link_poll(link_b, link_now()), rp_link_lost(link_b, NULL) == RP_LOST_EOF));
+}
+
 static void no_socket_is_inherited_by_a_child(void **state)
 {
     (void)state;
@@ -455,6 +475,7 @@ int main(void)
         TEST(addresses_that_cannot_be_had_are_named),
         TEST(a_broken_connection_is_made_again),
         TEST(waiting_ends_when_something_comes),
+        TEST(who_waits_for_the_end_is_not_woken_by_a_message),
         TEST(no_socket_is_inherited_by_a_child),
         TEST(messages_have_a_checksum_where_no_seal_checks_them),
         ATTEMPT(attempts_that_fail_get_rarer),

@@ -3,7 +3,7 @@
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
  * does. Options and pairs of runs (bench/cmd_bench.c), what is compared (bench/compare.c), one run of nodes
  * (bench/run.c, bench/measure.c), two servers one after the other (bench/servers.c), what they came to
- * (bench/figures.c), lanes in one thread (bench/alone.c).
+ * (bench/figures.c), the machine's own part of it (bench/floor.c), lanes in one thread (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
@@ -289,11 +289,22 @@ int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_b
 void nd_bench_servers_print(const struct nd_sheet *sheet, const struct nd_bench_row *row);
 json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 
+/* ---- bench/floor.c: the machine's own part of a message's time ---- */
+
+/* 0: there is one core, or it could not be measured. */
+struct nd_bench_floor {
+    double spinning_us, blocking_us; /* TCP on the loopback, there and back */
+    double line_ns;                  /* a cache line, one way */
+};
+
+void nd_bench_floor(struct nd_bench_floor *out);
+
 /* ---- bench/figures.c ---- */
 
 /* A comparison: what is asked for, and what came of it. */
 struct nd_bench {
     struct nd_bench_options options;
+    struct nd_bench_floor floor;
     struct nd_config *config;
     struct nd_load load;
     struct nd_bench_row *rows;

@@ -266,6 +266,7 @@ static int run_all(struct nd_bench *b)
     struct ft_fault fault = {""};
 
     nd_catch_ends();
+    nd_bench_floor(&b->floor);
     for (unsigned i = 0; i < b->count; i++)
         others |= !nd_bench_is_off(&b->rows[i].protection) && !b->rows[i].refused[0];
     for (unsigned i = 0; i < b->count; i++) {

@@ -25,6 +25,7 @@ struct load_figures {
     uint64_t load; /* percent of saturation */
     struct nd_bench_latency off, with;
     double added_p50, added_p99, added_most; /* us */
+    double floors;                           /* added_p50, in spinning round trips; negative: not known */
 };
 
 #define OF(field)      offsetof(struct figures, field)
@@ -105,6 +106,7 @@ static const struct nd_column latency_columns[] = {
     ND_REAL("|added p50", "added_us.p50", OF_LOAD(added_p50), 9, 1),
     ND_REAL("p99", "added_us.p99", OF_LOAD(added_p99), 8, 1),
     ND_REAL("max", "added_us.max", OF_LOAD(added_most), 9, 1),
+    ND_KNOWN("floors", "added_floors", OF_LOAD(floors), 7, 1),
     {.title = NULL},
 };
 
@@ -206,7 +208,8 @@ static void set_figures(struct figures *f, const struct nd_bench_row *row, const
     f->credit_waits /= row->pairs ? row->pairs : 1;
 }
 
-static void set_load_figures(struct load_figures *f, const struct nd_bench_row *row, unsigned load)
+static void set_load_figures(struct load_figures *f, const struct nd_bench *b, const struct nd_bench_row *row,
+                             unsigned load)
 {
     const struct nd_bench_latency *off = &row->off_late.latency[load], *with = &row->with_late.latency[load];
 
@@ -215,7 +218,10 @@ static void set_load_figures(struct load_figures *f, const struct nd_bench_row *
                                .with = *with,
                                .added_p50 = with->p50 - off->p50,
                                .added_p99 = with->p99 - off->p99,
-                               .added_most = with->most - off->most};
+                               .added_most = with->most - off->most,
+                               .floors = -1};
+    if (b->floor.spinning_us > 0)
+        f->floors = f->added_p50 / b->floor.spinning_us;
 }
 
 /* ==== for people and for programs =================================================================== */
@@ -288,6 +294,12 @@ static void print_head(const struct nd_sheet *s, const struct nd_bench *b)
     print_traffic(s, b);
     print_cores(s, b->load.lanes.count);
     nd_sheet_fact(s, "threads", "%s", describe_priorities(b));
+    if (b->floor.spinning_us > 0)
+        nd_sheet_fact(
+            s, "floor",
+            "of this machine: TCP on the loopback, there and back, %.1f us spinning, %.1f blocking; a "
+            "cache\nline from core to core %.0f ns",
+            b->floor.spinning_us, b->floor.blocking_us, b->floor.line_ns);
     nd_sheet_fact(s, "measured",
                   "%u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
                   "guardian;\nprimaries are killed at %u %% of saturation",
@@ -321,7 +333,7 @@ static void print_loads(const struct nd_sheet *s, const struct nd_bench *b, cons
     nd_sheet_begin(s, columns, name);
     for (unsigned i = 0; i < b->count; i++)
         for (unsigned l = 0; l < ND_BENCH_LOADS && b->rows[i].late; l++) {
-            set_load_figures(&f, &b->rows[i], l);
+            set_load_figures(&f, b, &b->rows[i], l);
             nd_sheet_row(s, columns, b->rows[i].protection.name, &f);
         }
     nd_sheet_note(s, "%s", legend);
@@ -413,7 +425,8 @@ static void print_tables(const struct nd_sheet *s, const struct nd_bench *b, con
     if (!b->options.no_latency) {
         print_loads(s, b, "latency, us", latency_columns,
                     "from the scheduled arrival to the release; load: of what the protection reached at "
-                    "saturation, the same for off");
+                    "saturation, the same for off; floors: added p50, in round trips of the machine's "
+                    "loopback, spinning");
         print_loads(s, b, "at each load", work_columns,
                     "bursts that had packets, and how many each; lag: sent to the standby and not known to "
                     "be replayed, the most during\nthe load and as it ended, packets and MB in memory; "
@@ -453,7 +466,7 @@ void nd_bench_print(const struct nd_sheet *s, const struct nd_bench *b)
 
 /* ---- as JSON ----------------------------------------------------------------------------------- */
 
-static json_t *latencies_object(const struct nd_bench_row *row)
+static json_t *latencies_object(const struct nd_bench *b, const struct nd_bench_row *row)
 {
     json_t *list = json_array();
     struct load_figures f;
@@ -461,7 +474,7 @@ static json_t *latencies_object(const struct nd_bench_row *row)
     for (unsigned l = 0; l < ND_BENCH_LOADS && row->late; l++) {
         json_t *one;
 
-        set_load_figures(&f, row, l);
+        set_load_figures(&f, b, row, l);
         one = nd_columns_object(latency_columns, &f);
         nd_columns_json(one, work_columns, &f);
         json_array_append_new(list, one);
@@ -487,7 +500,7 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     nd_columns_json(run, cost_columns, &figures);
     nd_columns_json(run, resource_columns, &figures);
     nd_columns_json(run, turn_columns, &figures);
-    latency = latencies_object(row);
+    latency = latencies_object(b, row);
     for (unsigned i = 0; i < row->pairs; i++)
         json_array_append_new(pairs, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
     /* The latency added at half of saturation. */
@@ -501,6 +514,9 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     json_object_set_new(run, "flows", json_integer((json_int_t)(o->capture ? 0 : o->wish.flows)));
     json_object_set_new(run, "standby", json_string(!p->pair ? "none" : p->stores ? "warm" : "hot"));
     json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
+    json_object_set_new(run, "floor",
+                        json_pack("{s:f, s:f, s:f}", "spinning_us", b->floor.spinning_us, "blocking_us",
+                                  b->floor.blocking_us, "line_ns", b->floor.line_ns));
     json_object_set_new(run, "lag", row->lag.count ? lag_object(&row->lag) : json_null());
     json_object_set_new(run, "two_servers",
                         o->two_servers && !nd_bench_is_off(&row->protection) ? nd_bench_servers_object(row)
