@@ -5,7 +5,7 @@
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
+#include <linux/time_types.h>
 #include <unistd.h>
 
 /* A futex has 32 bits: those with the order's kind, and the serial number's low ones, that lie first. */
@@ -13,7 +13,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the low half of an or
 
 void ft_lane_sleep(struct ft_lane_shared *lane, uint64_t order, uint64_t ns)
 {
-    struct timespec time = {(time_t)(ns / 1000000000), (long)(ns % 1000000000)};
+    struct __kernel_timespec time = {(int64_t)(ns / 1000000000), (int64_t)(ns % 1000000000)};
 
     syscall(SYS_futex, &lane->orders.order, FUTEX_WAIT_PRIVATE, (uint32_t)order, &time, NULL, 0);
 }
