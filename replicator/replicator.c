@@ -488,9 +488,10 @@ static bool all_is_stored(const struct rp_replicator *rp)
 }
 
 /*
- * Until a heartbeat is due. A primary is woken by the first entry of a lane's, and reads its standby's answers
- * when it wakes; a standby, which has nothing of its own to do, is woken by what the primary says. The lane has
- * no barrier between its entry and its look at `rests`: an entry that both miss waits for the heartbeat.
+ * Until a heartbeat is due. A primary is woken by the first entry of a lane's, and reads its standby's
+ * answers when it wakes; a standby, which has nothing of its own to do, is woken by what the primary says.
+ * The lane has no barrier between its entry and its look at `rests`: an entry that both miss waits for the
+ * heartbeat.
  */
 static void rest(struct rp_replicator *rp)
 {
