@@ -91,19 +91,11 @@ static uint64_t top_of(const struct nf_param *p)
     return p->max ? p->max : p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
 }
 
-static bool is_live(const struct nf_module *module, const char *name)
-{
-    for (unsigned i = 0; module->live && module->live[i]; i++)
-        if (strcmp(module->live[i], name) == 0)
-            return true;
-    return false;
-}
-
-static json_t *param_object(const struct nf_module *module, const struct nf_param *p)
+static json_t *param_object(const struct nf_param *p)
 {
     json_t *o = json_pack("{s:s,s:s,s:s?,s:b,s:b,s:s}", "name", p->name, "type", type_of(p), "default",
-                          p->preset, "required", p->preset == NULL, "live", is_live(module, p->name), "help",
-                          p->help ? p->help : "");
+                          p->preset, "required", p->preset == NULL, "live", (p->marks & NF_PARAM_LIVE) != 0,
+                          "help", p->help ? p->help : "");
 
     if (is_counted(p)) {
         uint64_t top = top_of(p);
@@ -161,7 +153,7 @@ static json_t *module_object(const struct nf_module *m, const struct nd_config *
         if (m->translates >> i & 1)
             translates[n++] = ends[i];
     for (const struct nf_param *p = m->params; p && p->name; p++)
-        json_array_append_new(params, param_object(m, p));
+        json_array_append_new(params, param_object(p));
     return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:s?,s:o,s:b,s:b,s:b,s:o,s:o,s:o}", "name", m->name,
                      "summary", m->summary ? m->summary : "", "version", m->version, "module", origin_of(m),
                      "reads", m->reads == NF_READS_PAYLOAD ? "payload" : "headers", "replayable",

@@ -163,13 +163,13 @@ static void dg_release(void *c)
 }
 
 static const struct nf_param dg_params[] = {
-    NF_PARAM(struct dg_config, list, NF_FILE, NULL, "file of domains, one a line"),
-    NF_ONE_OF(struct dg_config, action, action_names, "nxdomain", "what becomes of a query for one of them"),
-    NF_ONE_OF(struct dg_config, clients, nf_sides_names, "inside", "the side whose queries are looked at"),
+    NF_PARAM(struct dg_config, list, NF_FILE, NULL, "file of domains, one a line", .marks = NF_PARAM_LIVE),
+    NF_ONE_OF(struct dg_config, action, action_names, "nxdomain", "what becomes of a query for one of them",
+              .marks = NF_PARAM_LIVE),
+    NF_ONE_OF(struct dg_config, clients, nf_sides_names, "inside", "the side whose queries are looked at",
+              .marks = NF_PARAM_LIVE),
     {0},
 };
-
-static const char *const dg_live[] = {"list", "action", "clients", NULL};
 
 static const struct nf_module dg_module = {
     .name = "dns_guard",
@@ -182,6 +182,5 @@ static const struct nf_module dg_module = {
     .check = dg_check,
     .release = dg_release,
     .process = dg_process,
-    .live = dg_live,
 };
 NF_MODULE(dg_module)

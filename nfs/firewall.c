@@ -266,18 +266,19 @@ static int fw_check_state(const struct nf *nf, struct nf_check *c)
 /* ---- the module ------------------------------------------------------------------------------------ */
 
 static const struct nf_param fw_params[] = {
-    NF_PARAM(struct fw_config, rules, NF_FILE, NULL, "file of rules, one a line"),
+    NF_PARAM(struct fw_config, rules, NF_FILE, NULL, "file of rules, one a line", .marks = NF_PARAM_LIVE),
     NF_MAX_FLOWS_PARAM(struct fw_config, flows, "connections at most"),
     NF_MAX_FLOWS_PER_HOST_PARAM(struct fw_config, flows),
     NF_MAX_FRAGMENTS_PARAM(struct fw_config, flows),
     NF_TCP_UDP_PARAMS(struct fw_config, flows),
     NF_ICMP_PARAM(struct fw_config, flows),
     NF_TIMEOUT_PARAM(struct fw_config, flows, "other", NF_TIMEOUT_OTHER, "600"),
-    NF_YES_NO(struct fw_config, loose, "true", "a connection may be picked up in the middle, by the rules"),
+    NF_YES_NO(struct fw_config, loose, "true", "a connection may be picked up in the middle, by the rules",
+              .marks = NF_PARAM_LIVE),
     NF_YES_NO(struct fw_config, ipv6, "false",
               "the rules judge IPv6 as well; false: it is as `unsupported` says", .marks = NF_PARAM_ADDED),
     NF_ONE_OF(struct fw_config, unsupported, nf_policy_names, "drop",
-              "what is done with what is neither IP nor ARP"),
+              "what is done with what is neither IP nor ARP", .marks = NF_PARAM_LIVE),
     {0},
 };
 
@@ -287,20 +288,6 @@ static bool fw_drops_ipv6(const void *config)
 
     return !fw->ipv6 && fw->unsupported == NF_POLICY_DROP;
 }
-
-static const char *const fw_live[] = {"rules",
-                                      "max_flows",
-                                      "max_flows_per_host",
-                                      "max_fragments",
-                                      "tcp_established",
-                                      "tcp_transitory",
-                                      "tcp_closed",
-                                      "udp",
-                                      "icmp",
-                                      "other",
-                                      "loose",
-                                      "unsupported",
-                                      NULL};
 
 static const struct nf_module fw_module = {
     .name = "firewall",
@@ -325,7 +312,6 @@ static const struct nf_module fw_module = {
     .expired = FW_EXPIRED + 1,
     .displaced = FW_DISPLACED + 1,
     .fragments_full = FW_FRAGMENTS_FULL + 1,
-    .live = fw_live,
     .settings = "rule.N, default.in, default.out",
     .carry = fw_carry,
     .drops_ipv6 = fw_drops_ipv6,

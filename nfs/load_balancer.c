@@ -296,8 +296,10 @@ static const struct nf_param lb_params[] = {
     NF_NUMBER(struct lb_config, port, NF_U32, 0, 65535, "0", "its port; 0: any"),
     NF_ONE_OF(struct lb_config, proto, lb_protos, "tcp", "its protocol"),
     NF_PARAM(struct lb_config, backends, NF_STRING, "",
-             "ADDRESS or ADDRESS:PORT, of IPv6 [ADDRESS]:PORT, with blanks or commas between them"),
-    NF_ONE_OF(struct lb_config, policy, lb_policies, "least_connections", "who gets a new flow"),
+             "ADDRESS or ADDRESS:PORT, of IPv6 [ADDRESS]:PORT, with blanks or commas between them",
+             .marks = NF_PARAM_LIVE),
+    NF_ONE_OF(struct lb_config, policy, lb_policies, "least_connections", "who gets a new flow",
+              .marks = NF_PARAM_LIVE),
     NF_ONE_OF(struct lb_config, clients, nf_sides_names, "outside", "where clients are"),
     NF_MAX_FLOWS_PARAM(struct lb_config, flows, "flows at most"),
     NF_MAX_FRAGMENTS_PARAM(struct lb_config, flows),
@@ -306,10 +308,6 @@ static const struct nf_param lb_params[] = {
                 "the service's address of IPv6; \"::\": any", .marks = NF_PARAM_ADDED),
     {0},
 };
-
-static const char *const lb_live[] = {
-    "backends",   "policy", "max_flows", "max_fragments", "tcp_established", "tcp_transitory",
-    "tcp_closed", "udp",    NULL};
 
 static const struct nf_module lb_module = {
     .name = "load_balancer",
@@ -340,7 +338,6 @@ static const struct nf_module lb_module = {
     .session_end = lb_session_end,
     .expired = LB_EXPIRED + 1,
     .displaced = LB_DISPLACED + 1,
-    .live = lb_live,
     .settings = "backends, backend.ADDRESS[:PORT]",
     .carry = lb_carry,
 };

@@ -176,15 +176,14 @@ static int mon_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fau
 }
 
 static const struct nf_param mon_params[] = {
-    NF_NUMBER(struct mon_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
+    NF_NUMBER(struct mon_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most",
+              .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct mon_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
-              "idle seconds until a flow is forgotten"),
+              "idle seconds until a flow is forgotten", .marks = NF_PARAM_LIVE),
     NF_YES_NO(struct mon_config, ipv6, "false", "flows of IPv6 are counted as well; false: packets alone",
               .marks = NF_PARAM_ADDED),
     {0},
 };
-
-static const char *const mon_live[] = {"max_flows", "timeout", NULL};
 
 static const struct nf_module mon_module = {
     .name = "monitor",
@@ -204,6 +203,5 @@ static const struct nf_module mon_module = {
     .host_full = MON_HOST_FULL + 1,
     .expired = MON_EXPIRED + 1,
     .displaced = MON_DISPLACED + 1,
-    .live = mon_live,
 };
 NF_MODULE(mon_module)

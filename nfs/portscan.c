@@ -526,7 +526,8 @@ static const struct nf_param ps_params[] = {
         struct ps_config, destinations, destination_names, "addresses",
         "what a host's first connection is told by: addresses find who tries many hosts, ports also who "
         "tries many ports of one"),
-    NF_ONE_OF(struct ps_config, action, action_names, "alert", "what becomes of a scanner's packets"),
+    NF_ONE_OF(struct ps_config, action, action_names, "alert", "what becomes of a scanner's packets",
+              .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct ps_config, theta0, NF_U32, 1, 999, "800",
               "per mille of first connections that succeed, of a host that does not scan"),
     NF_NUMBER(struct ps_config, theta1, NF_U32, 1, 999, "200", "the same of a host that scans"),
@@ -534,18 +535,17 @@ static const struct nf_param ps_params[] = {
               "per mille of hosts that do not scan which may be taken for scanners"),
     NF_NUMBER(struct ps_config, beta, NF_U32, 1, 999, "990", "per mille of scanners that are to be found"),
     NF_NUMBER(struct ps_config, answer, NF_SECONDS, 1, 3600, "10",
-              "seconds until a connection that is not answered has failed"),
+              "seconds until a connection that is not answered has failed", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct ps_config, remember, NF_SECONDS, 1, NF_TIMEOUT_MAX, "3600",
-              "seconds for which a destination is known to a host, and a host without outcomes"),
+              "seconds for which a destination is known to a host, and a host without outcomes",
+              .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct ps_config, hold, NF_SECONDS, 1, NF_TIMEOUT_MAX, "3600",
-              "seconds for which a scanner is one"),
+              "seconds for which a scanner is one", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct ps_config, max_hosts, NF_U32, 1, 1u << 22, "65536", "hosts with outcomes at most"),
     NF_NUMBER(struct ps_config, max_contacts, NF_U32, 1, 1u << 23, "262144",
               "pairs of a host and a destination at most"),
     {0},
 };
-
-static const char *const ps_live[] = {"action", "answer", "remember", "hold", NULL};
 
 static const struct nf_module ps_module = {
     .name = "portscan",
@@ -566,7 +566,6 @@ static const struct nf_module ps_module = {
     .set = ps_set,
     .clear = ps_clear,
     .check_state = ps_check_state,
-    .live = ps_live,
     .carry = ps_carry,
 };
 NF_MODULE(ps_module)

@@ -127,16 +127,20 @@ static bool rl_joins_ipv6(const void *config)
 
 static const struct nf_param rl_params[] = {
     NF_ONE_OF(struct rl_config, clients, nf_sides_names, "outside", "where the sources that are limited are"),
-    NF_NUMBER(struct rl_config, pps, NF_U64, 0, 1000000000, "0", "packets a second of a client; 0: any"),
-    NF_NUMBER(struct rl_config, burst_packets, NF_U64, 1, 1000000000, "100", "packets at once"),
-    NF_NUMBER(struct rl_config, bps, NF_U64, 0, 1000000000000, "0", "bits a second of a client; 0: any"),
-    NF_NUMBER(struct rl_config, burst_bits, NF_U64, RL_FRAME_BITS, 1000000000000, "1000000", "bits at once"),
+    NF_NUMBER(struct rl_config, pps, NF_U64, 0, 1000000000, "0", "packets a second of a client; 0: any",
+              .marks = NF_PARAM_LIVE),
+    NF_NUMBER(struct rl_config, burst_packets, NF_U64, 1, 1000000000, "100", "packets at once",
+              .marks = NF_PARAM_LIVE),
+    NF_NUMBER(struct rl_config, bps, NF_U64, 0, 1000000000000, "0", "bits a second of a client; 0: any",
+              .marks = NF_PARAM_LIVE),
+    NF_NUMBER(struct rl_config, burst_bits, NF_U64, RL_FRAME_BITS, 1000000000000, "1000000", "bits at once",
+              .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct rl_config, max_connections, NF_U32, 0, 1000000, "0",
-              "connections of a client at once; 0: any"),
+              "connections of a client at once; 0: any", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct rl_config, max_clients, NF_U32, 1, 1u << 22, "65536", "clients at most"),
     NF_MAX_FLOWS_PARAM(struct rl_config, flows, "connections of a lane at most"),
     NF_NUMBER(struct rl_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "60",
-              "idle seconds until a client is forgotten"),
+              "idle seconds until a client is forgotten", .marks = NF_PARAM_LIVE),
     NF_TCP_UDP_PARAMS(struct rl_config, flows),
     NF_ICMP_PARAM(struct rl_config, flows),
     NF_PARAM(struct rl_config, ipv6, NF_U32, "0",
@@ -144,20 +148,6 @@ static const struct nf_param rl_params[] = {
              .marks = NF_PARAM_ADDED),
     {0},
 };
-
-static const char *const rl_live[] = {"pps",
-                                      "burst_packets",
-                                      "bps",
-                                      "burst_bits",
-                                      "max_connections",
-                                      "max_flows",
-                                      "timeout",
-                                      "tcp_established",
-                                      "tcp_transitory",
-                                      "tcp_closed",
-                                      "udp",
-                                      "icmp",
-                                      NULL};
 
 static const struct nf_module rl_module = {
     .name = "rate_limiter",
@@ -185,7 +175,6 @@ static const struct nf_module rl_module = {
     .expired = RL_CONNECTIONS_EXPIRED + 1,
     .displaced = RL_CONNECTIONS_DISPLACED + 1,
     .session_idle = rl_session_idle,
-    .live = rl_live,
     .settings = "pps, bps, burst_packets, burst_bits, max_connections",
     .carry = rl_carry,
 };

@@ -135,10 +135,11 @@ static int sp_check_state(const struct nf *nf, struct nf_check *c)
 
 static const struct nf_param sp_params[] = {
     NF_PARAM(struct sp_config, servers, NF_NETWORKS, NULL,
-             "destinations whose clients have to prove themselves"),
-    NF_NUMBER(struct sp_config, ports, NF_RANGE, 1, 65535, NULL, "ports of those"),
+             "destinations whose clients have to prove themselves", .marks = NF_PARAM_LIVE),
+    NF_NUMBER(struct sp_config, ports, NF_RANGE, 1, 65535, NULL, "ports of those", .marks = NF_PARAM_LIVE),
     NF_ONE_OF(struct sp_config, clients, side_names, "outside", "the side on which clients are"),
-    NF_NUMBER(struct sp_config, mss, NF_U32, 64, 9176, "1460", "that clients are told"),
+    NF_NUMBER(struct sp_config, mss, NF_U32, 64, 9176, "1460", "that clients are told",
+              .marks = NF_PARAM_LIVE),
     NF_MAX_FLOWS_PARAM(struct sp_config, flows, "connections at most"),
     NF_MAX_FRAGMENTS_PARAM(struct sp_config, flows),
     NF_TIMEOUT_PARAM(struct sp_config, flows, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
@@ -146,10 +147,6 @@ static const struct nf_param sp_params[] = {
     NF_TIMEOUT_PARAM(struct sp_config, flows, "tcp_closed", NF_TIMEOUT_TCP_CLOSED, NF_TCP_CLOSED_SECONDS),
     {0},
 };
-
-static const char *const sp_live[] = {
-    "mss",   "max_flows", "max_fragments", "tcp_established", "tcp_transitory", "tcp_closed", "servers",
-    "ports", NULL};
 
 static const struct nf_module sp_module = {
     .name = "syn_proxy",
@@ -173,6 +170,5 @@ static const struct nf_module sp_module = {
     .flows = sp_flows,
     .expired = SP_EXPIRED + 1,
     .displaced = SP_DISPLACED + 1,
-    .live = sp_live,
 };
 NF_MODULE(sp_module)

@@ -326,19 +326,16 @@ static int tj_check_state(const struct nf *nf, struct nf_check *c)
 
 static const struct nf_param tj_params[] = {
     NF_YES_NO(struct tj_config, ipv6, "false", "hosts of IPv6 are looked at as well"),
-    NF_NUMBER(struct tj_config, irc, NF_RANGE, 1, 65535, "6660-6669", "ports of IRC"),
+    NF_NUMBER(struct tj_config, irc, NF_RANGE, 1, 65535, "6660-6669", "ports of IRC", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct tj_config, max_hosts, NF_U32, 1, 1u << 22, "65536", "hosts with events at most"),
     NF_NUMBER(struct tj_config, remember, NF_SECONDS, 1, NF_TIMEOUT_MAX, "86400",
-              "seconds from a host's last event on for which it is known"),
+              "seconds from a host's last event on for which it is known", .marks = NF_PARAM_LIVE),
     NF_MAX_FLOWS_PARAM(struct tj_config, flows, "connections of SSH, FTP and IRC at most"),
     NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
     NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),
     NF_TIMEOUT_PARAM(struct tj_config, flows, "tcp_closed", NF_TIMEOUT_TCP_CLOSED, NF_TCP_CLOSED_SECONDS),
     {0},
 };
-
-static const char *const tj_live[] = {
-    "irc", "remember", "max_flows", "tcp_established", "tcp_transitory", "tcp_closed", NULL};
 
 static const struct nf_module tj_module = {
     .name = "trojan",
@@ -362,6 +359,5 @@ static const struct nf_module tj_module = {
     .ipv6 = tj_joins_ipv6,
     .host_full = TJ_HOST_FULL + 1,
     .flows = tj_flows,
-    .live = tj_live,
 };
 NF_MODULE(tj_module)

@@ -31,7 +31,8 @@ enum counter { PASSED, LIMITED, FULL, WINDOWS };
 static const char *const counters[] = {"passed", "limited", "sources_full", "windows", NULL};
 
 static const struct nf_param params[] = {
-    NF_NUMBER(struct config, packets, NF_U32, 1, 1000000, "1000", "of one source in a window"),
+    NF_NUMBER(struct config, packets, NF_U32, 1, 1000000, "1000", "of one source in a window",
+              .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct config, window, NF_SECONDS, 1, 3600, "1", "seconds from a source's first packet on"),
     NF_NUMBER(struct config, max_sources, NF_U32, 1, 1u << 20, "10000",
               "sources with an open window at most"),
@@ -175,8 +176,6 @@ static int clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *
     return FT_OK;
 }
 
-static const char *const live[] = {"packets", NULL};
-
 static bool carry(struct nf *nf, const struct nf_was *was, struct ft_fault *fault)
 {
     const struct config *before = was->config, *config = nf->config;
@@ -212,7 +211,6 @@ static const struct nf_module limiter = {
     .set = set,
     .clear = clear,
     .check_state = check_state,
-    .live = live,
     .carry = carry,
 };
 NF_MODULE(limiter)

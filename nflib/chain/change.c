@@ -23,14 +23,6 @@ static unsigned place_of(const struct nf_chain_config *config, const struct nf_m
     return 0;
 }
 
-static bool is_live(const struct nf_module *module, const char *name)
-{
-    for (const char *const *live = module->live; live && *live; live++)
-        if (strcmp(*live, name) == 0)
-            return true;
-    return false;
-}
-
 /* How many bytes of two long lists are not shown, since their first entries are the same. */
 static size_t same_entries(const char *before, const char *after)
 {
@@ -50,7 +42,7 @@ static int check_settings(unsigned place, const struct nf_choice *from, const st
     for (const struct nf_param *p = to->module->params; p && p->name; p++) {
         size_t same;
 
-        if (is_live(to->module, p->name) || nf_chain_same_setting(p, from->config, to->config))
+        if (p->marks & NF_PARAM_LIVE || nf_chain_same_setting(p, from->config, to->config))
             continue;
         nf_chain_setting(p, from->config, before, sizeof(before));
         nf_chain_setting(p, to->config, after, sizeof(after));

@@ -65,11 +65,12 @@ static inline void nf_timeouts_fill(uint32_t timeouts[NF_TIMEOUT_COUNT], uint32_
 }
 /* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
 #define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \
-    NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20)
+    NF_PARAM_AT(type, "max_flows", field.max_flows, NF_U32, "100000", text, .min = 1, .max = 16u << 20,      \
+                .marks = NF_PARAM_LIVE)
 #define NF_MAX_FLOWS_PER_HOST_PARAM(type, field)                                                             \
     NF_PARAM_AT(type, "max_flows_per_host", field.max_flows_per_host, NF_U32, "0",                           \
                 "flows that one host may begin; 0: an eighth of max_flows or ports", .max = 16u << 20,       \
-                .marks = NF_PARAM_ADDED)
+                .marks = NF_PARAM_ADDED | NF_PARAM_LIVE)
 /* Where the file says nothing: an eighth of `room`; 256 where that is less than those. */
 static inline void nf_flows_limit_host(struct nf_flows_config *flows, uint32_t room)
 {
@@ -78,10 +79,11 @@ static inline void nf_flows_limit_host(struct nf_flows_config *flows, uint32_t r
 }
 #define NF_MAX_FRAGMENTS_PARAM(type, field)                                                                  \
     NF_PARAM_AT(type, "max_fragments", field.max_fragments, NF_U32, "4096",                                  \
-                "fragmented datagrams under way at most", .min = 1, .max = 1u << 20)
+                "fragmented datagrams under way at most", .min = 1, .max = 1u << 20, .marks = NF_PARAM_LIVE)
 #define NF_TIMEOUT_PARAM(type, field, key, class, seconds)                                                   \
     NF_PARAM_AT(type, key, field.timeouts[class], NF_SECONDS, seconds,                                       \
-                "idle seconds until a flow of this class goes", .min = 1, .max = NF_TIMEOUT_MAX)
+                "idle seconds until a flow of this class goes", .min = 1, .max = NF_TIMEOUT_MAX,             \
+                .marks = NF_PARAM_LIVE)
 #define NF_TCP_UDP_PARAMS(type, field)                                                                       \
     NF_TIMEOUT_PARAM(type, field, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),                    \
         NF_TIMEOUT_PARAM(type, field, "tcp_transitory", NF_TIMEOUT_TCP_TRANSITORY, "240"),                   \

@@ -84,6 +84,8 @@ enum nf_param_marks {
     /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where
      * it has its preset, so a node of the release before takes part. Its preset never changes again. */
     NF_PARAM_ADDED = 2,
+    NF_PARAM_LIVE =
+        4, /* it may be another one in a chain that is changed while it runs (nflib/chain/change.h) */
 };
 
 struct nf_param {
@@ -106,10 +108,10 @@ struct nf_param {
         .help = (text), ##__VA_ARGS__                                                                        \
     }
 #define NF_PARAM(type, field, ...) NF_PARAM_AT(type, #field, field, __VA_ARGS__)
-#define NF_NUMBER(type, field, of_kind, least, most, value, text)                                            \
-    NF_PARAM(type, field, of_kind, value, text, .min = (least), .max = (most))
-#define NF_ONE_OF(type, field, list, value, text)                                                            \
-    NF_PARAM(type, field, NF_CHOICE, value, text, .choices = (list))
+#define NF_NUMBER(type, field, of_kind, least, most, value, text, ...)                                       \
+    NF_PARAM(type, field, of_kind, value, text, .min = (least), .max = (most), ##__VA_ARGS__)
+#define NF_ONE_OF(type, field, list, value, text, ...)                                                       \
+    NF_PARAM(type, field, NF_CHOICE, value, text, .choices = (list), ##__VA_ARGS__)
 #define NF_YES_NO(type, field, value, text, ...) NF_PARAM(type, field, NF_BOOL, value, text, ##__VA_ARGS__)
 
 /* For a list of counters, LIST(X) = X(FLOWS, "flows") X(FULL, "table_full") and so on: the elements of an
@@ -251,15 +253,13 @@ struct nf_module {
     bool (*unsummed)(const void *config);
 
     /*
-     * For a chain that is changed while it runs (nflib/chain/change.h). live: names of parameters, NULL at
-     * the end, that may then be others than before; NULL: none may. carry: the instance, which is made by
-     * the new configuration, has its counters, and where its memory is laid out as before all the rest of
-     * its state (nf_was.same); its slots in sessions come behind it. It takes over what is left, and what the
+     * For a chain that is changed while it runs (nflib/chain/change.h). The instance, which is made by the
+     * new configuration, has its counters, and where its memory is laid out as before all the rest of its
+     * state (nf_was.same); its slots in sessions come behind it. It takes over what is left, and what the
      * configuration says anew. It enters no section, and lanes come one after the other. False: it has no
      * room for what was there, and `fault` says so. NULL: nothing is left to do; then memory that is laid out
      * in another way is refused.
      */
-    const char *const *live;
     const char
         *settings; /* what `set` takes besides timeouts, at most 90 bytes, as people read it; or NULL */
     bool (*carry)(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
@@ -276,7 +276,7 @@ struct nf_module {
     }
 /* Its name in the program changes with the layout of these structs, so that a module that was built for
  * another one is not loaded. */
-#define nf_module_register nf_module_register_3
+#define nf_module_register nf_module_register_4
 void nf_module_register(const struct nf_module *module);
 void nf_module_forget(const struct nf_module *module); /* its shared object is about to be unloaded */
 const struct nf_module *nf_module_find(const char *name);

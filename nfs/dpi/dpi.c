@@ -360,22 +360,25 @@ static bool dpi_unsummed(const void *config)
 }
 
 static const struct nf_param dpi_params[] = {
-    NF_MAX_FLOWS_PARAM(struct dpi_config, flows, "flows at most"),
-    NF_MAX_FLOWS_PER_HOST_PARAM(struct dpi_config, flows),
+    NF_PARAM_AT(struct dpi_config, "max_flows", flows.max_flows, NF_U32, "100000", "flows at most", .min = 1,
+                .max = 16u << 20),
+    NF_PARAM_AT(struct dpi_config, "max_flows_per_host", flows.max_flows_per_host, NF_U32, "0",
+                "flows that one host may begin; 0: an eighth of max_flows", .max = 16u << 20,
+                .marks = NF_PARAM_ADDED),
     NF_NUMBER(struct dpi_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
-              "idle seconds until a flow is forgotten"),
+              "idle seconds until a flow is forgotten", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct dpi_config, packets, NF_U32, 1, DPI_PACKETS_MAX, "32",
-              "of a flow at most that nDPI looks into"),
+              "of a flow at most that nDPI looks into", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct dpi_config, heap_mb, NF_U32, 1, 2048, "16",
               "MiB in each lane for what nDPI keeps of flows that it looks into"),
     NF_PARAM(struct dpi_config, block, NF_STRING, "",
-             "names of nDPI's protocols whose flows are dropped, \"BitTorrent, Tor\""),
+             "names of nDPI's protocols whose flows are dropped, \"BitTorrent, Tor\"",
+             .marks = NF_PARAM_LIVE),
     NF_YES_NO(struct dpi_config, checksums, "true",
-              "what has a wrong checksum in its IPv4 header is of no flow", .marks = NF_PARAM_ADDED),
+              "what has a wrong checksum in its IPv4 header is of no flow",
+              .marks = NF_PARAM_ADDED | NF_PARAM_LIVE),
     {0},
 };
-
-static const char *const dpi_live[] = {"timeout", "packets", "block", "checksums", NULL};
 
 static const struct nf_module dpi_module = {
     .name = "dpi",
@@ -401,6 +404,5 @@ static const struct nf_module dpi_module = {
     .ipv6 = dpi_joins_ipv6,
     .unsummed = dpi_unsummed,
     .session_end = dpi_session_end,
-    .live = dpi_live,
 };
 NF_MODULE(dpi_module)

@@ -492,7 +492,8 @@ static bool ips_unsummed(const void *config)
 }
 
 static const struct nf_param ips_params[] = {
-    NF_PARAM(struct ips_config, rules, NF_FILE, NULL, "file of rules, one a line, in a subset of Snort's"),
+    NF_PARAM(struct ips_config, rules, NF_FILE, NULL, "file of rules, one a line, in a subset of Snort's",
+             .marks = NF_PARAM_LIVE),
     NF_MAX_FLOWS_PARAM(struct ips_config, flows, "flows at most"),
     NF_MAX_FLOWS_PER_HOST_PARAM(struct ips_config, flows),
     NF_TCP_UDP_PARAMS(struct ips_config, flows),
@@ -503,20 +504,17 @@ static const struct nf_param ips_params[] = {
               "hosts that rules with a threshold count matches of, of all lanes, a rule each, at most"),
     NF_NUMBER(struct ips_config, alerts, NF_U32, 1, 65536, "256", "last alerts that are kept to be shown"),
     NF_YES_NO(struct ips_config, checksums, "true",
-              "what has a wrong checksum of IPv4, TCP or UDP is dropped, as its receiver would"),
+              "what has a wrong checksum of IPv4, TCP or UDP is dropped, as its receiver would",
+              .marks = NF_PARAM_LIVE),
     NF_ONE_OF(struct ips_config, fragments, nf_policy_names, "drop",
-              "what is done with fragments of IP, which are not looked into"),
+              "what is done with fragments of IP, which are not looked into", .marks = NF_PARAM_LIVE),
     NF_ONE_OF(
         struct ips_config, unsupported, nf_policy_names, "pass",
         "what is done with frames that are neither IP nor ARP as far as can be read: three tags of VLAN, "
-        "PPPoE, MPLS"),
+        "PPPoE, MPLS",
+        .marks = NF_PARAM_LIVE),
     {0},
 };
-
-static const char *const ips_live_params[] = {
-    "rules",      "max_flows", "max_flows_per_host", "tcp_established", "tcp_transitory",
-    "tcp_closed", "udp",       "checksums",          "fragments",       "unsupported",
-    NULL};
 
 static const struct nf_module ips_module = {
     .name = "ips",
@@ -542,7 +540,6 @@ static const struct nf_module ips_module = {
     .ipv6 = ips_joins_ipv6,
     .unsummed = ips_unsummed,
     .session_end = ips_session_end,
-    .live = ips_live_params,
     .settings = "rule.SID",
     .carry = ips_carry,
 };

@@ -334,7 +334,7 @@ static const struct nf_param nat_params[] = {
     NF_TCP_UDP_PARAMS(struct nat_config, flows),
     NF_ICMP_PARAM(struct nat_config, flows),
     NF_ONE_OF(struct nat_config, unsupported, nat_unsupported, "drop",
-              "what is done with what cannot be translated"),
+              "what is done with what cannot be translated", .marks = NF_PARAM_LIVE),
     NF_PARAM(struct nat_config, forward, NF_STRING, "", "ports at which hosts inside are reached",
              .marks = NF_PARAM_ADDED),
     NF_YES_NO(struct nat_config, hairpin, "false",
@@ -347,17 +347,6 @@ static const struct nf_param nat_params[] = {
              .marks = NF_PARAM_ADDED),
     {0},
 };
-
-static const char *const nat_live[] = {"max_flows",
-                                       "max_flows_per_host",
-                                       "max_fragments",
-                                       "tcp_established",
-                                       "tcp_transitory",
-                                       "tcp_closed",
-                                       "udp",
-                                       "icmp",
-                                       "unsupported",
-                                       NULL};
 
 static const struct nf_module nat_module = {
     .name = "nat",
@@ -387,6 +376,5 @@ static const struct nf_module nat_module = {
     .session_end = nat_session_end,
     .expired = NAT_EXPIRED + 1,
     .displaced = NAT_DISPLACED + 1,
-    .live = nat_live,
 };
 NF_MODULE(nat_module)

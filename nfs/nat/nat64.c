@@ -245,16 +245,6 @@ static const struct nf_param nat64_params[] = {
     {0},
 };
 
-static const char *const nat64_live[] = {"max_flows",
-                                         "max_flows_per_host",
-                                         "max_fragments",
-                                         "tcp_established",
-                                         "tcp_transitory",
-                                         "tcp_closed",
-                                         "udp",
-                                         "icmp",
-                                         NULL};
-
 static const struct nf_module nat64_module = {
     .name = "nat64",
     .version = 2,
@@ -284,6 +274,5 @@ static const struct nf_module nat64_module = {
     .session_end = nat64_session_end,
     .expired = NAT64_EXPIRED + 1,
     .displaced = NAT64_DISPLACED + 1,
-    .live = nat64_live,
 };
 NF_MODULE(nat64_module)

@@ -356,11 +356,10 @@ static int pol_check_state(const struct nf *nf, struct nf_check *c)
 }
 
 static const struct nf_param pol_params[] = {
-    NF_PARAM(struct pol_config, classes, NF_FILE, NULL, "file of classes, one a line"),
+    NF_PARAM(struct pol_config, classes, NF_FILE, NULL, "file of classes, one a line",
+             .marks = NF_PARAM_LIVE),
     {0},
 };
-
-static const char *const pol_live[] = {"classes", NULL};
 
 static const struct nf_module pol_module = {
     .name = "policer",
@@ -379,7 +378,6 @@ static const struct nf_module pol_module = {
     .set = pol_set,
     .clear = pol_clear,
     .check_state = pol_check_state,
-    .live = pol_live,
     .settings = "CLASS.rate, CLASS.burst, CLASS.peak, CLASS.peak_burst",
     .carry = pol_carry,
 };

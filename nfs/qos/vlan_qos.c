@@ -266,14 +266,14 @@ static int vq_check_state(const struct nf *nf, struct nf_check *c)
 }
 
 static const struct nf_param vq_params[] = {
-    NF_PARAM(struct vq_config, rules, NF_FILE, NULL, "file of classes and of what is of them"),
-    NF_NUMBER(struct vq_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most"),
+    NF_PARAM(struct vq_config, rules, NF_FILE, NULL, "file of classes and of what is of them",
+             .marks = NF_PARAM_LIVE),
+    NF_NUMBER(struct vq_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most",
+              .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct vq_config, timeout, NF_SECONDS, 1, NF_TIMEOUT_MAX, "300",
-              "idle seconds until a flow is forgotten"),
+              "idle seconds until a flow is forgotten", .marks = NF_PARAM_LIVE),
     {0},
 };
-
-static const char *const vq_live[] = {"rules", "max_flows", "timeout", NULL};
 
 static const struct nf_module vq_module = {
     .name = "vlan_qos",
@@ -296,7 +296,6 @@ static const struct nf_module vq_module = {
     .ipv6 = vq_joins_ipv6,
     .expired = VQ_EXPIRED + 1,
     .displaced = VQ_DISPLACED + 1,
-    .live = vq_live,
     .carry = vq_carry,
 };
 NF_MODULE(vq_module)
