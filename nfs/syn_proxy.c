@@ -9,18 +9,401 @@
  * difference of cookie and server's number. (Linux's SYNPROXY and OpenBSD's synproxy state do it so too, but
  * for who acknowledges to the server.)
  *
+ * Both handshakes are without window scale, so an end has at most 64 KiB under way. What is further from what
+ * the other end has acknowledged is not believed (RFC 5961): neither its flags, nor its numbers.
+ *
  * State: secrets of the cookies; of each connection whose cookie was acknowledged, a slot in the chain's
  * sessions.
  */
-#include "nfs/syn_proxy_parts.h"
-
 #include "nflib/net/ipv6.h"
+#include "nfs/syn_proxy_cookie.h"
+#include "nfs/syn_proxy_frames.h"
 
 #include <arpa/inet.h>
+
+struct sp_config {
+    struct nf_networks servers;
+    struct nf_range ports;
+    uint32_t clients, mss;
+    struct nf_flows_config flows;
+};
+
+enum sp_state {
+    SP_OPENING, /* the server has not answered yet */
+    SP_OPEN,
+    SP_PASSED, /* begun by the server's end: nothing is changed */
+    SP_STALE,  /* opening; the server knows another connection of these ends, which is to be reset */
+    SP_STATES
+};
+enum sp_end { SP_CLIENT, SP_SERVER };
+
+/* In a session. Of an open connection all numbers but `moved` are as the client sees them. */
+struct sp_conn {
+    uint32_t isn, cookie; /* sequence numbers of the client's SYN and of our SYN-ACK */
+    uint32_t moved;       /* open: the client's view of the server's numbers, less those; stale: what the
+                             server acknowledges */
+    uint32_t acked[2];    /* by enum sp_end, what it has acknowledged, or up to SP_LAG less */
+    uint16_t mss;         /* that the server is told */
+    uint16_t state;       /* enum sp_state */
+};
+
+struct sp {
+    struct sp_secrets secrets;
+};
+
+#define SP_COUNTERS(X)                                                                                       \
+    X(SP_ANSWERED, "answered")     /* dropped: SYNs that were answered with a cookie */                      \
+    X(SP_OPENED, "opened")         /* cookies that came back */                                              \
+    X(SP_CONNECTED, "connected")   /* of those, to servers that have answered */                             \
+    X(SP_INVALID, "invalid")       /* dropped: of no connection, and no cookie of ours; outside of the       \
+                                      windows; of a handshake, and in fragments */                           \
+    X(SP_MALFORMED, "malformed")   /* dropped: of a handshake with a wrong checksum or with data; what hides \
+                                      a header of TCP */                                                     \
+    X(SP_MARTIAN, "martian")       /* dropped: SYNs from or to what is no host's address */                  \
+    X(SP_CHALLENGED, "challenged") /* dropped: what servers say of an older connection, which is reset */    \
+    X(SP_EXPIRED, "connections_expired")                                                                     \
+    X(SP_DISPLACED, "connections_displaced")   /* a new one has its place in a full table */                 \
+    X(SP_TABLE_FULL, "table_full")             /* dropped: no room for a new connection */                   \
+    X(SP_FRAGMENT_UNKNOWN, "fragment_unknown") /* dropped: later ones, the first one has not passed */       \
+    X(SP_FRAGMENTS_FULL, "fragments_full")     /* not dropped: the oldest datagram gave way */
+enum sp_counter { SP_COUNTERS(NF_COUNTER) };
 
 static const char *const side_names[] = {"outside", "inside", NULL};
 static const char *const state_names[SP_STATES] = {"opening", "open", "passed", "stale"};
 static const char *const sp_counters[] = {SP_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- a connection, from the client's SYN on ---- */
+
+/* The packet's destination, or its source, is protected. `any_port`: whatever its port. */
+static bool sp_is_protected(const struct sp_config *config, const struct nf_packet *p, bool destination,
+                            bool any_port)
+{
+    uint16_t port = ntohs(destination ? p->dport : p->sport);
+
+    if (!any_port && (port < config->ports.first || port > config->ports.last))
+        return false;
+    if (p->flags & NF_P_IPV6_READ)
+        return nf_networks_has6(&config->servers, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
+    return nf_prefixes_has(&config->servers.ipv4, destination ? p->daddr : p->saddr);
+}
+
+#define SP_LAG  (1u << 15) /* `acked` is not written for each segment */
+#define SP_NEAR ((1u << 16) + SP_LAG)
+
+static bool is_near(uint32_t number, uint32_t known)
+{
+    return number - known + SP_NEAR <= 2 * SP_NEAR;
+}
+
+/* It is not of the connection: nobody follows what its flags say. */
+static void refuse(const struct nf *nf, struct nf_packet *p)
+{
+    nf_session_disbelieve(nf, p);
+    nf_drop(nf, p, SP_INVALID);
+}
+
+/* An open connection's segment from `end`, whose sequence number the client sees as `seq`, and whose
+ * acknowledgement as `ack`. */
+static bool is_of_connection(const struct sp_conn *conn, const struct nf_packet *p, enum sp_end end,
+                             uint32_t seq, uint32_t ack)
+{
+    if (!is_near(seq, conn->acked[!end]))
+        return false;
+    return p->tcp_flags & NF_TCP_ACK ? is_near(ack, conn->acked[end]) : p->tcp_flags & NF_TCP_RST;
+}
+
+static void note_ack(const struct nf *nf, const struct nf_packet *p, const struct nf_session *s,
+                     enum sp_end end, uint32_t ack)
+{
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    uint32_t ahead = ack - conn->acked[end];
+
+    if ((p->tcp_flags & (NF_TCP_ACK | NF_TCP_RST)) == NF_TCP_ACK && ahead >= SP_LAG && ahead <= SP_NEAR)
+        NF_SESSION_EDIT(nf, s, struct sp_conn)->acked[end] = ack;
+}
+
+/* What TCP answers with an ACK at once: a byte that it has had (RFC 1122, 4.2.3.6), in place of our SYN.
+ * `back`: p is the client's. */
+static void probe_client(const struct nf *nf, const struct nf_packet *p, const struct sp_conn *conn,
+                         bool back, uint16_t window)
+{
+    struct sp_segment probe = {
+        .seq = conn->cookie, .ack = conn->isn + 1, .window = window, .flags = NF_TCP_ACK, .probe = true};
+    uint8_t frame[SP_FRAME_MAX];
+
+    (void)nf_emit(nf, back ? p->in_port : p->out_port, frame, sp_frame_make(p, back, &probe, frame));
+}
+
+/* ---- from clients ---- */
+
+static struct sp_syn syn_of(const struct nf_packet *p, uint32_t isn)
+{
+    bool ipv6 = p->flags & NF_P_IPV6_READ;
+
+    return (struct sp_syn){.addresses = ipv6 ? nf_packet_ipv6_addresses(p) : p->data + p->l3 + 12,
+                           .size = ipv6 ? 32 : 8,
+                           .sport = p->sport,
+                           .dport = p->dport,
+                           .isn = isn};
+}
+
+static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct sp_config *config = nf->config;
+    const struct sp *sp = nf->state;
+    struct sp_syn syn = syn_of(p, sp_packet_seq(p));
+    struct sp_segment answer = {
+        .ack = syn.isn + 1, .mss = (uint16_t)config->mss, .flags = NF_TCP_SYN | NF_TCP_ACK};
+    uint8_t frame[SP_FRAME_MAX];
+
+    if (!nf_packet_may_answer(p)) {
+        nf_drop(nf, p, SP_MARTIAN);
+    } else if (!sp_packet_is_sound(p)) {
+        nf_drop(nf, p, SP_MALFORMED);
+    } else {
+        sp_secrets_renew(nf, &sp->secrets, now);
+        answer.seq = sp_cookie_make(&sp->secrets, &syn, sp_packet_mss(p));
+        (void)nf_emit(nf, p->in_port, frame, sp_frame_make(p, true, &answer, frame));
+        nf_drop(nf, p, SP_ANSWERED);
+    }
+}
+
+/* What acknowledges a cookie of ours says which MSS the client wanted; 0: it does not. */
+static uint16_t read_cookie(const struct nf *nf, const struct nf_packet *p, uint64_t now)
+{
+    const struct sp *sp = nf->state;
+    struct sp_syn syn = syn_of(p, sp_packet_seq(p) - 1);
+
+    if ((p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST)) != NF_TCP_ACK || p->flags & NF_P_FRAGMENT)
+        return 0;
+    sp_secrets_renew(nf, &sp->secrets, now);
+    return sp_cookie_read(&sp->secrets, &syn, sp_packet_ack(p) - 1);
+}
+
+static uint16_t window_of(const struct nf_packet *p)
+{
+    return (uint16_t)(p->data[p->l4 + 14] << 8 | p->data[p->l4 + 15]);
+}
+
+static void become_syn(struct nf_packet *p, const struct sp_conn *conn)
+{
+    struct sp_segment syn = {.seq = conn->isn, .window = window_of(p), .mss = conn->mss, .flags = NF_TCP_SYN};
+
+    sp_packet_become(p, &syn);
+}
+
+/* A cookie has come back. `s`: an earlier connection of the same ends, or one that is being opened. */
+static void open_connection(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                            uint16_t mss, uint64_t now)
+{
+    struct sp_conn conn = {.isn = sp_packet_seq(p) - 1, .cookie = sp_packet_ack(p) - 1, .mss = mss};
+
+    become_syn(p, &conn);
+    if (!s)
+        s = nf_session_join(nf, p, now);
+    if (!s) {
+        nf_drop(nf, p, SP_TABLE_FULL);
+        return;
+    }
+    if (nf_session_tcp(s) != NF_TCP_SYN_SENT)
+        nf_session_asks_again(nf, p);
+    *NF_SESSION_EDIT(nf, s, struct sp_conn) = conn;
+    nf_count(nf, SP_OPENED, 1);
+}
+
+/* The server knows another connection of these ends, which is reset as its client would do it. Then it is
+ * asked again, by what the client answers to. */
+static void become_reset(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    struct sp_conn *conn = NF_SESSION_EDIT(nf, s, struct sp_conn);
+    struct sp_segment reset = {.seq = conn->moved, .flags = NF_TCP_RST};
+
+    conn->state = SP_OPENING;
+    sp_packet_become(p, &reset);
+    probe_client(nf, p, conn, true, 0);
+}
+
+/* While the server has not answered, whatever the client sends asks it again. A window of zero lets the
+ * client send one byte of data at most. */
+static void ask_again(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, uint64_t now)
+{
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    bool near = sp_packet_seq(p) - conn->isn <= 2;
+    uint16_t mss;
+
+    if (near && p->tcp_flags & NF_TCP_RST)
+        return;
+    if (near && p->tcp_flags & NF_TCP_ACK && sp_packet_ack(p) == conn->cookie + 1) {
+        if (conn->state == SP_STALE)
+            become_reset(nf, p, s);
+        else
+            become_syn(p, conn);
+    } else if ((mss = read_cookie(nf, p, now)) != 0) {
+        open_connection(nf, p, s, mss, now);
+    } else {
+        refuse(nf, p);
+    }
+}
+
+/* In the middle of a connection that another NF knows: it is older than the server's protection. */
+static bool is_older(const struct nf *nf, struct nf_packet *p)
+{
+    const struct nf_session *s = nf_session_of(nf, p);
+
+    return s && !(nf_session_flags(s) & NF_SESSION_NEW) && !nf_tcp_is_request(p->tcp_flags);
+}
+
+/* A client's segment of no session that this NF is in, to a server that is protected. */
+static void sp_take_first(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    bool whole = !(p->flags & NF_P_FRAGMENT);
+    uint16_t mss = 0;
+
+    if (whole && nf_tcp_is_request(p->tcp_flags))
+        answer_syn(nf, p, now);
+    else if ((mss = read_cookie(nf, p, now)) != 0)
+        open_connection(nf, p, NULL, mss, now);
+    else if (!is_older(nf, p))
+        nf_drop(nf, p, SP_INVALID);
+}
+
+/* The client's first segment once more, of a connection that the server has accepted. */
+static bool is_first_again(const struct sp_conn *conn, const struct nf_packet *p)
+{
+    return conn->state == SP_OPEN && sp_packet_seq(p) == conn->isn + 1 &&
+           sp_packet_ack(p) == conn->cookie + 1;
+}
+
+/* Of a connection that is open, or over. A client that has lost it begins anew with a cookie, too. */
+static void take_open(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, uint64_t now)
+{
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    uint32_t ack = sp_packet_ack(p);
+    bool known = conn->state == SP_OPEN && is_of_connection(conn, p, SP_CLIENT, sp_packet_seq(p), ack);
+    bool over = nf_tcp_is_over(nf_session_tcp(s));
+    uint16_t mss = 0;
+
+    if (!known || (over && !is_first_again(conn, p)))
+        mss = read_cookie(nf, p, now);
+    if (mss) {
+        open_connection(nf, p, s, mss, now);
+    } else if (known) {
+        note_ack(nf, p, s, SP_CLIENT, ack);
+        if (p->tcp_flags & NF_TCP_ACK)
+            sp_packet_move_ack(p, 0u - conn->moved);
+    } else if (conn->state == SP_OPEN) {
+        refuse(nf, p);
+    }
+}
+
+static void sp_take_from_client(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                                uint64_t now)
+{
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    bool over = nf_tcp_is_over(nf_session_tcp(s)), open = conn->state == SP_OPEN && !over;
+    bool fragment = p->flags & NF_P_FRAGMENT, asks = nf_tcp_is_request(p->tcp_flags);
+
+    if (conn->state == SP_PASSED && !over)
+        return;
+    if (fragment && (asks || !open))
+        refuse(nf, p);
+    else if (asks)
+        answer_syn(nf, p, now);
+    else if (conn->state == SP_OPENING || conn->state == SP_STALE)
+        ask_again(nf, p, s, now);
+    else
+        take_open(nf, p, s, now);
+}
+
+/* ---- from servers ---- */
+
+/* The server's SYN-ACK lets the client send. */
+static void become_window_update(const struct nf *nf, struct nf_packet *p, const struct sp_conn *conn)
+{
+    struct sp_segment update = {
+        .seq = conn->cookie + 1, .ack = conn->isn + 1, .window = window_of(p), .flags = NF_TCP_ACK};
+
+    probe_client(nf, p, conn, false, update.window);
+    sp_packet_become(p, &update);
+}
+
+/* An answer to a SYN that we did not send: the server has another connection of these ends. */
+static void take_challenge(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    struct sp_conn *conn = NF_SESSION_EDIT(nf, s, struct sp_conn);
+
+    conn->moved = sp_packet_ack(p);
+    conn->state = SP_STALE;
+    probe_client(nf, p, conn, false, 0);
+    nf_session_disbelieve(nf, p);
+    nf_drop(nf, p, SP_CHALLENGED);
+}
+
+/* The answer to our SYN: it is accepted, or refused (RFC 9293, 3.10.7.3). */
+static void take_first_answer(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    uint8_t flags = p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST);
+    bool acknowledged = sp_packet_ack(p) == conn->isn + 1;
+
+    if (flags == (NF_TCP_RST | NF_TCP_ACK) && acknowledged) {
+        sp_packet_move_seq(p, conn->cookie + 1 - sp_packet_seq(p));
+    } else if (flags == (NF_TCP_SYN | NF_TCP_ACK) && acknowledged && !sp_packet_is_sound(p)) {
+        nf_session_disbelieve(nf, p);
+        nf_drop(nf, p, SP_MALFORMED);
+    } else if (flags == (NF_TCP_SYN | NF_TCP_ACK) && acknowledged) {
+        struct sp_conn *edit = NF_SESSION_EDIT(nf, s, struct sp_conn);
+
+        edit->moved = conn->cookie - sp_packet_seq(p);
+        edit->acked[SP_CLIENT] = conn->cookie + 1;
+        edit->acked[SP_SERVER] = conn->isn + 1;
+        edit->state = SP_OPEN;
+        become_window_update(nf, p, conn);
+        nf_count(nf, SP_CONNECTED, 1);
+    } else if (flags == NF_TCP_ACK && !acknowledged) {
+        take_challenge(nf, p, s);
+    } else {
+        refuse(nf, p);
+    }
+}
+
+/* Of a connection that is open. A SYN of the server's is a connection that it begins, over an old one that
+ * the client is to say something to. */
+static void take_answer(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    const struct sp_conn *conn = nf_session_slot(nf, s);
+    uint32_t seq = sp_packet_seq(p) + conn->moved, ack = sp_packet_ack(p);
+    bool syn = p->tcp_flags & NF_TCP_SYN;
+
+    if (syn && seq == conn->cookie && ack == conn->isn + 1 && p->tcp_flags & NF_TCP_ACK) {
+        become_window_update(nf, p, conn); /* it has not heard the client yet */
+    } else if (nf_tcp_is_request(p->tcp_flags)) {
+        sp_packet_move_seq(p, conn->moved);
+    } else if (syn || !is_of_connection(conn, p, SP_SERVER, seq, ack)) {
+        refuse(nf, p);
+    } else {
+        note_ack(nf, p, s, SP_SERVER, ack);
+        sp_packet_move_seq(p, conn->moved);
+    }
+}
+
+static void sp_take_from_server(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                                uint64_t now)
+{
+    const struct sp_conn *conn = s ? nf_session_slot(nf, s) : NULL;
+    bool opening = conn && (conn->state == SP_OPENING || conn->state == SP_STALE);
+
+    if (nf_tcp_is_request(p->tcp_flags) && (!s || p->flow & NF_FLOW_AGAIN)) {
+        if (sp_is_protected(nf->config, p, false, false) && (s || (s = nf_session_join(nf, p, now)) != NULL))
+            *NF_SESSION_EDIT(nf, s, struct sp_conn) = (struct sp_conn){.state = SP_PASSED};
+    } else if (conn && p->flags & NF_P_FRAGMENT && (opening || p->tcp_flags & NF_TCP_SYN)) {
+        refuse(nf, p);
+    } else if (opening) {
+        take_first_answer(nf, p, s);
+    } else if (conn && conn->state == SP_OPEN) {
+        take_answer(nf, p, s);
+    }
+}
 
 /* ---- packets ---- */
 
