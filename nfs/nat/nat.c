@@ -2,12 +2,14 @@
 /*
  * nat: source NAT to an outside address, or a few of them (RFC 4787, 5382, 5508, 7857). One mapping per flow:
  * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool of its address and
- * protocol that lanes share; or one for each end inside, as the file says (nat_mapping.c). The way back is
+ * protocol that lanes share; or one for each end inside, as the file says. The way back is
  * the flow's session, which knows the remote end, too. IPv6 passes as it is: it is no business of a NAT of
  * IPv4. Whether a flow is translated is decided at its first
- * packet. Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c). What has
- * no ports goes by its address alone, where the file says so (nat_address.c).
+ * packet. Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c,
+ * with all else that does not begin with a new mapping). What has
+ * no ports goes by its address alone, where the file says so.
  */
+#include "nflib/chain/chain.h"
 #include "nfs/nat/nat_table.h"
 
 #include "nflib/net/icmp.h"
@@ -69,6 +71,141 @@ static bool nat_stays_inside(const struct nf *nf, const struct nf_packet *p)
 {
     return p->side == NF_INSIDE && p->flags & NF_P_IPV4 && !nat_is_outside(nf, p->daddr) &&
            nf_out_side(nf, p) == NF_INSIDE;
+}
+
+/* ---- what has no ports ------------------------------------------------------------------------- */
+
+/*
+ * GRE, ESP, SCTP, IP in IP and the like, translated by their address alone: one host inside for each outside
+ * address, remote address and protocol, the first one (`unsupported: by_address`). Its state is the session.
+ */
+#define PROTO_DCCP     33u
+#define PROTO_AH       51u
+#define PROTO_UDP_LITE 136u
+
+/* A protocol without ports, of which the address alone is translated: none whose checksum has the addresses
+ * in it. */
+static bool nat_by_address(const struct nat_config *config, uint8_t proto)
+{
+    return config->unsupported == NAT_BY_ADDRESS && !nf_proto_has_ports(proto) && proto != PROTO_DCCP &&
+           proto != PROTO_AH && proto != PROTO_UDP_LITE;
+}
+
+static bool translate_inward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    struct nf_tuple ends;
+
+    if (!s || !(p->flow & NF_FLOW_REPLY)) {
+        nf_drop(nf, p, NAT_NO_MAPPING);
+        return false;
+    }
+    nf_session_view(nf, s, &ends);
+    NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+    nf_packet_set_daddr(p, ends.saddr);
+    return true;
+}
+
+static bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nat_config *config = nf->config;
+    const struct nf_session *s = nf_session_mine(nf, p);
+
+    if (p->side == NF_OUTSIDE)
+        return translate_inward(nf, p, s);
+    if (!nf_prefixes_has(&config->inside, p->saddr) || nat_is_outside(nf, p->daddr)) {
+        nf_drop(nf, p, nat_is_outside(nf, p->daddr) ? NAT_HAIRPIN : NAT_NOT_INSIDE);
+        return false;
+    }
+    if (!s && p->session && !(nf_session_flags(p->session) & NF_SESSION_NEW)) {
+        nf_count(nf, NAT_NOT_OURS, 1); /* of a flow that began without the NAT */
+        return false;
+    }
+    if (!s) {
+        if (!nat_has_room(nf, p))
+            return false;
+        s = nf_session_join(nf, p, now);
+        FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+        NF_SESSION_EDIT(nf, s, struct nat_flow)->place =
+            nat_outside_of(&config->outside, &p->saddr, sizeof(p->saddr)) & 7;
+        nf_count(nf, NAT_CREATED, 1);
+    }
+    NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
+    nf_packet_set_saddr(p, nat_outside(nf, nat_flow_of(nf, s)));
+    return true;
+}
+
+/* ---- ICMP errors --------------------------------------------------------------------------------- */
+
+/*
+ * RFC 5508, 4.2: an error comes with the addresses of the packet that it is about, as that one left, and is
+ * translated back together with what it quotes.
+ */
+
+/* From inside, about a packet that came in: the inner destination is the NAT's to translate. */
+static void translate_error_outward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    struct nat_ends ends = nat_ends_of(nf, s);
+
+    nf_packet_set_inner_dst(p, ends.outside, ends.outside_port);
+    nf_packet_set_saddr(p, ends.outside);
+}
+
+static void translate_error_inward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
+{
+    struct nat_ends ends = nat_ends_of(nf, s);
+
+    nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
+    nf_packet_set_daddr(p, ends.inside);
+}
+
+/* Both ends are inside. `reply`: it is about a packet of the host that began. */
+static void translate_error_hairpin(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
+                                    const struct nat_forward *f, bool reply)
+{
+    struct nat_ends ends = nat_ends_of(nf, s);
+
+    if (reply) {
+        nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
+        nf_packet_set_inner_dst(p, f->outside, f->port);
+        nf_packet_set_daddr(p, ends.inside);
+    } else {
+        nf_packet_set_inner_src(p, f->to, f->to_port);
+        nf_packet_set_inner_dst(p, ends.outside, ends.outside_port);
+        nf_packet_set_daddr(p, f->to);
+    }
+    nf_packet_set_saddr(p, reply ? f->outside : ends.outside);
+}
+
+/* The reason to drop an error that is about nothing known. */
+static enum nat_counter reason_of(const struct nf *nf, const struct nf_packet *p)
+{
+    struct nf_inner in;
+
+    if (p->side == NF_INSIDE)
+        return NAT_NO_MAPPING;
+    nf_packet_inner(p, &in);
+    return nat_has_port(nf, in.proto, in.saddr, in.sport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING;
+}
+
+static void nat_error(const struct nf *nf, struct nf_packet *p)
+{
+    bool reply, inside = p->side == NF_INSIDE;
+    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+    struct nat_forward f;
+
+    if (s && !nf_session_has(nf, s))
+        s = NULL;
+    if (s && nat_hairpin_of(nf, s, &f)) {
+        translate_error_hairpin(nf, p, s, &f, reply);
+    } else if (s && inside && reply == nat_is_forwarded(s)) {
+        translate_error_outward(nf, p, s);
+    } else if (s && !inside && reply != nat_is_forwarded(s)) {
+        translate_error_inward(nf, p, s);
+    } else {
+        nf_drop(nf, p, reason_of(nf, p));
+        return;
+    }
+    nf_count(nf, NAT_ERRORS, 1);
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
@@ -273,6 +410,92 @@ static void nat_process(struct nf *nf, struct nf_packet *const packets[], uint32
         nf_count(nf, NAT_NOT_OURS, others);
     if (translated) /* all of one side */
         nf_count(nf, packets[0]->side == NF_INSIDE ? NAT_OUTWARD : NAT_INWARD, translated);
+}
+
+/* ---- whose lane ---------------------------------------------------------------------------------- */
+
+/*
+ * Which lane a packet belongs to is asked by the threads that deal packets out: they read what is constant,
+ * and who has a port, which can be read without a section.
+ */
+
+/* With a port for each end inside, that end's flows are one lane's. Of what has no ports both ways have the
+ * remote address in common, and no other. */
+static enum nf_scope nat_scope(const void *config)
+{
+    const struct nat_config *nat = config;
+    bool portless = nat->unsupported == NAT_BY_ADDRESS;
+
+    if (nat->mapping)
+        return portless || nat->hairpin ? NF_OF_CHAIN : NF_OF_INSIDE;
+    return portless ? NF_OF_OUTSIDE : NF_OF_FLOW;
+}
+
+/* The ends that the flow's packets have as they come in on this side: an error is about what went the other
+ * way. False: they have no ports. */
+static bool read_ends(const struct nf_packet *p, struct nf_inner *ends)
+{
+    struct nf_inner in;
+
+    *ends = (struct nf_inner){
+        .saddr = p->saddr, .daddr = p->daddr, .sport = p->sport, .dport = p->dport, .proto = p->proto};
+    if (p->flags & NF_P_ICMP_ERROR) {
+        nf_packet_inner(p, &in);
+        *ends = (struct nf_inner){
+            .saddr = in.daddr, .daddr = in.saddr, .sport = in.dport, .dport = in.sport, .proto = in.proto};
+        return true;
+    }
+    return nf_packet_has_ends(p);
+}
+
+/* What goes to a forwarded end, or comes from there: by the chain's scope, with the host's own address both
+ * ways. */
+static bool is_forwarded(const struct nf *nf, const struct nf_inner *ends, bool in, unsigned *lane)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_forward *f = NULL;
+    struct nf_packet p = {.flags = NF_P_IPV4 | NF_P_L4,
+                          .side = in ? NF_OUTSIDE : NF_INSIDE,
+                          .proto = ends->proto,
+                          .saddr = ends->saddr,
+                          .daddr = ends->daddr,
+                          .sport = ends->sport,
+                          .dport = ends->dport};
+
+    if (in)
+        f = nat_forward_at(config, ends->proto, ends->daddr, ends->dport);
+    else if (!nat_is_outside(nf, ends->daddr))
+        f = nat_forward_to(config, ends->proto, ends->saddr, ends->sport);
+    if (!f)
+        return false;
+    if (in) {
+        p.daddr = f->to;
+        p.dport = f->to_port;
+    }
+    *lane = nf_lane_of(&p, nf->env->scope, nf->lanes);
+    return true;
+}
+
+/*
+ * What comes back belongs to the lane that gave out the port, also from inside (a hairpin's answers); what
+ * goes out has no owner yet, so it goes by the chain's scope, as does what has no ports. Later fragments have
+ * no port to know the owner by.
+ */
+static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_ports_config ports = nat_ports_of(config);
+    const struct nat *nat = nf->state;
+    struct nf_inner ends;
+
+    if ((p->flags & (NF_P_BAD | NF_P_IPV4 | NF_P_LATER)) != NF_P_IPV4 || !read_ends(p, &ends))
+        return false;
+    if (config->forwards && is_forwarded(nf, &ends, p->side == NF_OUTSIDE, lane))
+        return true;
+    if (!nf_proto_has_ports(ends.proto) ||
+        (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
+        return false;
+    return nat_ports_owner(&ports, &nat->ports, ends.proto, ends.daddr, ends.dport, lane);
 }
 
 /* ---- making, showing, changing ----------------------------------------------------------------- */

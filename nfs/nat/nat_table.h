@@ -153,26 +153,10 @@ const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet
 /* A packet from inside to an outside address, not an echo request. True: translated. */
 bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now);
 
-/* ---- nat_mapping.c ---- */
 /* A packet from outside that belongs to no session: `filtering` lets it begin one, which nat_open does, or
  * drops the packet and returns NULL. */
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
-/* From inside to the port that another end inside has: a session, or the packet dropped and NULL. */
-bool nat_may_turn(const struct nf *nf, const struct nf_packet *p);
-const struct nf_session *nat_turn(const struct nf *nf, struct nf_packet *p, uint64_t now);
-
-/* ---- nat_address.c ---- */
-/* A protocol without ports, of which the address alone is translated. */
-bool nat_by_address(const struct nat_config *config, uint8_t proto);
-bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_t now); /* true: translated */
-
-/* ---- nat_errors.c ---- */
-void nat_error(const struct nf *nf, struct nf_packet *p); /* translates and counts it, or drops it */
-
-/* ---- nat_owner.c ---- */
-enum nf_scope nat_scope(const void *config);
-bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
 
 /* ---- nat_table.c ---- */
 uint64_t nat_arena(const void *config);
