@@ -13,6 +13,110 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* ---- ports that several interfaces share ---- */
+
+bool nf_l3_is_trunk(const struct nf_l3_config *config, unsigned device)
+{
+    for (unsigned i = 0; i < config->ports; i++)
+        if (config->port[i].device == device && config->port[i].vlan.outer)
+            return true;
+    return false;
+}
+
+bool nf_l3_is_first(const struct nf_l3_config *config, unsigned port)
+{
+    for (unsigned i = 0; i < port; i++)
+        if (config->port[i].device == config->port[port].device)
+            return false;
+    return true;
+}
+
+unsigned nf_l3_device_mtu(const struct nf_l3_config *config, unsigned device)
+{
+    unsigned most = 0;
+
+    for (unsigned i = 0; i < config->ports; i++) {
+        const struct nf_vlan *tags = &config->port[i].vlan;
+        bool counted = nf_vlan_bytes(tags) == NF_VLAN_TAG && tags->tpid == NF_TPID_8021Q;
+        unsigned mtu = config->port[i].mtu + (counted ? 0 : nf_vlan_bytes(tags));
+
+        if (config->port[i].device == device && mtu > most)
+            most = mtu;
+    }
+    return most;
+}
+
+unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, const uint8_t *frame,
+                            uint32_t len, uint32_t *bytes)
+{
+    struct nf_vlan tags;
+
+    if (!nf_vlan_read(frame, len, &tags, bytes))
+        return NF_PORTS_MAX;
+    for (unsigned i = 0; i < config->ports; i++) {
+        const struct nf_interface *port = &config->port[i];
+
+        if (port->device == device && port->vlan.outer == tags.outer && port->vlan.inner == tags.inner)
+            return i;
+    }
+    return NF_PORTS_MAX;
+}
+
+/* ---- what `show l3` says: the neighbours, those of IPv4 first ---- */
+
+static void show_mac(struct nf_show *out, const char *name, const uint8_t m[6])
+{
+    nf_row_text(out, name, "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
+}
+
+static void show_entry(const struct nf *nf, struct nf_show *out, bool ipv6, uint32_t slot)
+{
+    const struct nf_l3 *l3 = nf->state;
+    const struct nf_neighbours *table = &l3->family[ipv6].neighbours;
+    const struct nf_neighbour *entry = nf_map_value(table->map, slot);
+    bool known = entry->flags & NF_NEIGHBOUR_KNOWN;
+    struct nf_addr addr = nf_neighbours_addr(table, slot);
+    char text[NF_ADDR_TEXT];
+
+    nf_row(out);
+    nf_row_text(out, "addr", "%s", nf_addr_text(&addr, text));
+    nf_row_text(out, "state", "%s",
+                entry->flags & NF_NEIGHBOUR_FIXED       ? "fixed"
+                : entry->flags & NF_NEIGHBOUR_CONTESTED ? "contested"
+                : known                                 ? "known"
+                                                        : "asked");
+    if (known)
+        show_mac(out, "mac", entry->mac);
+    if (entry->flags & NF_NEIGHBOUR_CONTESTED)
+        show_mac(out, "rival", entry->rival);
+    nf_row_text(out, "port", "%s", l3->config->port[entry->port].name);
+    if (entry->confirmed)
+        nf_row_u64(out, "confirmed_ns", entry->confirmed);
+}
+
+static void show_ipv4(const struct nf *nf, struct nf_show *out, uint32_t slot)
+{
+    show_entry(nf, out, false, slot);
+}
+
+static void show_ipv6(const struct nf *nf, struct nf_show *out, uint32_t slot)
+{
+    show_entry(nf, out, true, slot);
+}
+
+static bool show_neighbours(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
+{
+    const struct nf_l3 *l3 = nf->state;
+    const struct nf_map *ipv6 = l3->family[NF_IP6].neighbours.map;
+
+    if (*cursor < NF_NEIGHBOURS_MAX) {
+        if (nf_show_slots(nf, l3->family[NF_IP4].neighbours.map, 0, out, cursor, show_ipv4))
+            return true;
+        *cursor = NF_NEIGHBOURS_MAX;
+    }
+    return ipv6 && nf_show_slots(nf, ipv6, NF_NEIGHBOURS_MAX, out, cursor, show_ipv6);
+}
+
 /* ---- the module ---- */
 
 static const char *const counter_names[] = {NF_L3_COUNTER_LIST(NF_COUNTER_NAME) NULL};
@@ -43,7 +147,7 @@ static const struct nf_module l3_module = {
     .summary = "addresses, routes and neighbours of the chain",
     .counters = counter_names,
     .timers = run_timers,
-    .show = nf_l3_show,
+    .show = show_neighbours,
     .check_state = check_state,
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the chain's L3 share: its tables, packets and ARP (l3.c), neighbour discovery (l3_nd.c),
- * what it says of its own addresses (l3_announce.c) and shows (l3_show.c), and the ICMP errors that it sends
+ * what it says of its own addresses (l3_announce.c), and the ICMP errors that it sends
  * (l3_errors.c). */
 #ifndef NFLIB_CHAIN_L3_PARTS_H
 #define NFLIB_CHAIN_L3_PARTS_H
@@ -136,9 +136,6 @@ void nf_l3_hear_conflict(struct nf_l3 *l3, const struct nf_addr *addr, uint8_t p
 void nf_l3_defence_timers(struct nf_l3 *l3, uint64_t now);
 /* Of a state that came from a peer: no time is later than its own could be. FT_EMALFORMED. */
 int nf_l3_defence_check(const struct nf_l3 *l3, struct nf_check *c);
-
-/* ---- l3_show.c ---- */
-bool nf_l3_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor);
 
 /* ---- l3_errors.c ---- */
 /*
