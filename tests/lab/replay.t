@@ -125,10 +125,6 @@ code=$?
 [ $code = 0 ] && [ "$(fact '"\(.equivalent) \(.failovers)"')" = "true 4" ] && cmp -s "$dir/a.pcap" "$dir/b.pcap"
 ok "kills at the first packet and at the last: the same file" $? "exit $code, $(cat "$dir/json")"
 
-run -c "$dir/chain/nat.yaml" --speed "$dir/made.pcap" && [ "$(fact '.live_ns > 0 and .replay_ns > 0 and
-    .replay_ratios[0] <= .replay_ratio and .replay_ratio <= .replay_ratios[1]')" = true ]
-ok "--speed tells what replay takes beside live work" $? "$(cat "$dir/json")"
-
 # ---- what it refuses --------------------------------------------------------------------------------------------------
 
 refused() { # NAME CODE PATTERN ARGUMENTS...
@@ -208,7 +204,6 @@ for kill in primary master@1 primary@ primary@x primary@0 primary@-1 primary@1x 
     refused "--kill $kill" 64 "expected primary@PACKET or standby@PACKET" -c "$chain" --kill "$kill" "$made"
 done
 mapfile -t many < <(for i in $(seq 65); do printf '%s\n' --kill "primary@$((i * 180))"; done)
-refused "--speed with lanes" 64 "expected one" -c "$chain" --lanes 2 --speed "$made"
 refused "65 kills" 64 "more than 64 kills" -c "$chain" "${many[@]}" "$made"
 refused "a kill with mode off" 64 "nobody to go on" -c "$chain" --mode off --kill primary@1 "$made"
 refused "17 lanes" 64 "expected a number from 1 to 16" -c "$chain" --lanes 17 "$made"

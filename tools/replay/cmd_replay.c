@@ -93,7 +93,7 @@ static int read_until(void *options, char *value)
     return read_moment("until", &((struct nd_replay_options *)options)->common.until, value);
 }
 
-#define CAPTURE_ROWS 9u /* the first rows: what has a meaning with a capture alone */
+#define CAPTURE_ROWS 8u /* the first rows: what has a meaning with a capture alone */
 
 static const struct nd_option rows[] = {
     {"kill", 0, ND_OPTION_OTHER, .read = read_kill, .again = true, .value = "primary@K|standby@K",
@@ -107,7 +107,6 @@ static const struct nd_option rows[] = {
      .help = "of the NFs' random numbers and of the kills' moments"},
     {"no-input-keeper", 0, ND_OPTION_FLAG, AT(no_input_keeper),
      .help = "nothing in front of the pair keeps inputs"},
-    {"speed", 0, ND_OPTION_FLAG, AT(speed), .help = "measure replay beside live work"},
     {"fast", 0, ND_OPTION_FLAG, AT(fast), .help = "without the audit of what NFs write and read"},
     {"inside", 0, ND_OPTION_OTHER, .read = read_inside, .value = "NETWORK,...",
      .help = "in place of nat's `inside`: which side packets come from"},
@@ -163,11 +162,10 @@ static int check_log(const struct nd_replay_options *o, const struct nd_argument
         return nd_usage("replay", "a capture and --%s, expected one of them",
                         o->common.crash ? "crash" : "log");
     if (rest->given & ((1u << CAPTURE_ROWS) - 1))
-        return nd_usage(
-            "replay",
-            "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --speed, --fast or --inside "
-            "with --%s, expected a capture with them",
-            o->common.crash ? "crash" : "log");
+        return nd_usage("replay",
+                        "--kill, --mode, --lanes, --standby, --seed, --no-input-keeper, --fast or --inside "
+                        "with --%s, expected a capture with them",
+                        o->common.crash ? "crash" : "log");
     return 0;
 }
 
@@ -290,8 +288,6 @@ static int read_inputs(struct nd_replay *r)
     if (o->common.show && !nd_nf_config(&r->config->chain, o->common.show))
         return nd_usage("replay", "--show %.40s: no NF of this chain, expected one", o->common.show);
     error = check_kills(r);
-    if (!error && o->speed && r->config->chain.lanes > 1)
-        error = nd_usage("replay", "--speed with %u lanes, expected one", r->config->chain.lanes);
     if (error)
         return error;
     error = open_lanes(r, &fault);
@@ -331,8 +327,6 @@ static int run_and_judge(struct nd_replay *r)
     if (!error)
         error = run_reference(r, &fault);
     nd_nodes_close(r);
-    if (!error && r->options->speed)
-        error = nd_speed_measure(&r->speed, &r->tape, r->config, r->options->seed, &fault);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);
         return error == FT_EPERM ? ND_NO_PERMISSION : error == FT_EFULL ? ND_DATA : ND_SOFTWARE;

@@ -33,7 +33,6 @@ struct nd_replay_options {
     unsigned lanes; /* 0: the file's */
     bool no_input_keeper;
     struct nf_networks inside; /* networks inside; empty: the chain's NAT says them */
-    bool speed;                /* measure replay beside live work, see replay/speed.c */
     bool fast;                 /* without the audit */
     uint64_t seed;
 };
@@ -90,16 +89,6 @@ struct nd_reference {
     struct nd_first first;                       /* of nd_reference_trace */
 };
 
-#define ND_SPEED_REPEATS 7u
-
-/* See replay/speed.c. */
-struct nd_speed {
-    bool measured;
-    double live_ns, replay_ns; /* a packet; medians of ND_SPEED_REPEATS */
-    double ratio;              /* median of what each repeat had: live / replay */
-    double least, most;        /* range of the repeats' ratios */
-};
-
 struct nd_replay {
     const struct nd_replay_options *options;
     struct nd_config *config;
@@ -114,7 +103,6 @@ struct nd_replay {
     struct nd_reference reference;
     FILE *shown;  /* --show: the rows as JSON, written by the reference's process; NULL: none */
     json_t *rows; /* of --show, at the end of the reference; else empty */
-    struct nd_speed speed;
 
     struct {
         struct nd_slot *slot;
@@ -164,11 +152,5 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
 
 /* The verdict and the figures, to stdout or, beside one object there, to stderr. An exit code. */
 int nd_replay_report(const struct nd_replay *r);
-
-/* ---- replay/speed.c ---- */
-
-/* One lane. FT_EDIVERGED: replay came to another state, or did not run; FT_ENOMEM, FT_EIO. */
-int nd_speed_measure(struct nd_speed *out, const struct nd_tape *tape, const struct nd_config *config,
-                     uint64_t seed, struct ft_fault *fault);
 
 #endif

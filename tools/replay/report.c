@@ -254,12 +254,6 @@ static int print_json(const struct nd_replay *r, json_t *o)
     json_object_set(o, "rows", r->rows);
     json_object_set_new(o, "differences", differences_json(r));
     json_object_set_new(o, "first", first_json(r));
-    if (r->speed.measured) {
-        json_object_set_new(o, "live_ns", json_real(r->speed.live_ns));
-        json_object_set_new(o, "replay_ns", json_real(r->speed.replay_ns));
-        json_object_set_new(o, "replay_ratio", json_real(r->speed.ratio));
-        json_object_set_new(o, "replay_ratios", json_pack("[f,f]", r->speed.least, r->speed.most));
-    }
     return nd_print_json(o);
 }
 
@@ -324,10 +318,6 @@ static void print_figures(const struct nd_replay *r, FILE *out, json_t *o)
         print_counters(r, nf, out);
     fprintf(out, "  %-18s %s\n", "digest", r->primary_digest == r->reference.digest ? "equal" : "different");
     fprintf(out, "  %-18s %10.3f s, %.2f Mpps\n", "took", seconds, seconds > 0 ? packets / seconds / 1e6 : 0);
-    if (r->speed.measured)
-        fprintf(out, "  %-18s %10.2f times live (%.2f to %.2f): %.0f ns a packet live, %.0f in replay\n",
-                "replay speed", r->speed.ratio, r->speed.least, r->speed.most, r->speed.live_ns,
-                r->speed.replay_ns);
     if (r->options->common.show)
         nd_shown_print(r->rows, r->options->common.show, out);
 }
