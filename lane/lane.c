@@ -331,7 +331,7 @@ void nd_lane_end(struct nd_lane *lane)
 
 /* ---- nothing to do ------------------------------------------------------------------------------- */
 
-/* How long to sleep after so many turns without work. 0: not yet. */
+/* How long to sleep after so many turns without packets. 0: not yet. */
 static uint64_t sleep_ns(const struct nd_lane *lane)
 {
     bool held = ft_hold_count(&lane->hold) > 0;

@@ -2,9 +2,9 @@
 /*
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane_shared and writes its report there.
- * It makes no system call but its ports' own and, where it has to wait, nanosleep and sched_yield; at a
- * snapshot it maps the copy and unmaps it. Here is what whoever makes, runs and asks a lane needs; what the
- * lane's own files share is in parts.h.
+ * It makes no system call but its ports' own, futex and sched_yield where it has to wait, and one that wakes
+ * a replicator at rest; at a snapshot it maps the copy and unmaps it. Here is what whoever makes, runs and
+ * asks a lane needs; what the lane's own files share is in parts.h.
  *
  *   orders: WAIT ─▶ REPLAY ─▶ LIVE ─▶ OWN_MAC ─▶ DRAIN. Back to LIVE when a handover is aborted; FENCED from
  *   any of them, then WAIT. FRESH: LIVE from nothing.
@@ -159,7 +159,7 @@ struct nd_lane {
     enum ft_order doing;  /* the order that it follows */
     struct {            /* how far it has done what orders ask for (struct ft_lane_orders): serial numbers */
         uint64_t order; /* kind and serial; FT_ALL: none yet */
-        uint64_t gate, cut, snapshot_release, announce, digest, slices;
+        uint64_t gate, cut, snapshot_release, announce, digest, slices, rests;
     } seen;
     struct {                 /* what one turn leaves for the next */
         bool full;           /* a full burst was executed: more packets wait, it seems */
@@ -169,6 +169,7 @@ struct nd_lane {
         enum ft_spent spent; /* what passes until the clock is read next */
         uint32_t idle;       /* turns without packets, in a row */
         uint64_t packets;    /* received and replayed by the last turn */
+        uint64_t log_head;   /* bytes ever published in the log by the last live turn */
     } turn;
     struct {                   /* when something was last, or is next */
         uint64_t busy_at;      /* the last burst that the stream accounts for */

@@ -673,6 +673,19 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
         FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 
+/* What was logged in this turn wakes a replicator that rests, once for each of its rests. */
+static void ring_bell(struct nd_lane *lane)
+{
+    uint64_t head = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
+             rests = FT_ORDER_GET(lane->shared, rests);
+
+    if (ft_unlikely(rests != 0) && rests != lane->seen.rests && head != lane->turn.log_head) {
+        lane->seen.rests = rests;
+        ft_lane_ring(lane->shared);
+    }
+    lane->turn.log_head = head;
+}
+
 bool nd_lane_live(struct nd_lane *lane)
 {
     struct nd_needs needs = nd_lane_between_bursts(lane);
@@ -692,8 +705,7 @@ bool nd_lane_live(struct nd_lane *lane)
         beside |= nd_lane_snapshot_copy(lane);
     if (lane->setup.recorder)
         beside |= nd_lane_recorder_turn(lane);
-    if (ft_unlikely(FT_ORDER_GET(lane->shared, rests)) && worked)
-        ft_lane_ring(lane->shared);
+    ring_bell(lane);
     lane->turn.gathers &= !beside;
     return worked | beside;
 }

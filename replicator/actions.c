@@ -79,7 +79,7 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
     return true;
 }
 
-/* Lanes come by a burst boundary within microseconds, sleeping ones within a millisecond. False: the node
+/* Lanes come by a burst boundary within microseconds, an order wakes those that sleep. False: the node
  * ends, and lanes may not have stopped. */
 static bool stop_lanes(struct rp_replicator *rp)
 {

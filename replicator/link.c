@@ -740,10 +740,10 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
     rp_link_rest(link, timeout_ns, -1, false);
 }
 
-void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool for_end)
+void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait)
 {
-    /* Whole frames have been taken, so there is room for more. */
-    short wanted = for_end ? POLLRDHUP : POLLIN;
+    /* Whole frames have been taken, or the next turn takes them: there is room for more. */
+    short wanted = answers_wait ? POLLRDHUP : POLLIN;
     struct pollfd p[5 + RP_HANDSHAKES] = {
         {rp_stream_fd(link->stream),
          (short)(wanted | (link->out.at < link->out.end || link->out.stalled ? POLLOUT : 0)), 0},

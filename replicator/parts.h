@@ -40,7 +40,7 @@ struct rp_schedule {
     struct rp_link_times times;
     bool yields;   /* without real-time priority: others run when it gives way */
     uint64_t sent; /* `sent` of the sender's last message, ns: when that was, and what the peer will echo */
-    uint64_t packets;    /* in entries sent or stored, ever */
+    uint64_t packets;    /* grows with each entry that tells of packets, sent or stored */
     uint64_t moved, gap; /* the last entry with packets, and how long after the one before */
 };
 
@@ -115,7 +115,7 @@ struct rp_replicator {
     struct ft_turns turns;
     int bell; /* eventfd by which lanes wake it (ftcore/queue/wake.c); -1: none */
     uint64_t now;
-    uint64_t order, gate, announced; /* serial numbers */
+    uint64_t order, gate, announced, rests; /* serial numbers */
     enum ft_order ordered;
     enum ft_gate gate_kind;
     bool audit_off;

@@ -5,11 +5,11 @@
  * connection, message, end of a connection and death notice becomes an event of the core, in the order in
  * which it came, after what it brought has been stored.
  *
- * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for REST_NS
- * after each turn with work, and else until the peer says something. Without that priority it stays awake
- * while entries come densely, since to wake a processor takes longer than all that is to be done for a
- * message; after each turn it gives way (sched_yield) to whoever wants its processor, as a standby's lane
- * does (lane/standby.c).
+ * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for
+ * PAUSE_NS after each turn with work, and else until the peer says something. Where no packet moves it rests
+ * (`rest`). Without that priority it stays awake while entries come densely, since to wake a processor takes
+ * longer than all that is to be done for a message; after each turn it gives way (sched_yield) to whoever
+ * wants its processor, as a standby's lane does (lane/standby.c).
  *
  * Other threads ask by a bit or a word that they set, and the replicator takes in its next turn. A newer
  * request of a kind takes the place of one that was not taken yet. The thread that owns the node opens the
@@ -28,13 +28,13 @@
 
 #define VIEWS_LEFT (1ull << 20) /* a pair that has fewer is told so when it starts */
 #define STANDS_S   3            /* planted */
-/* Between looks, and after how much time without an entry it is so. */
-#define REST_NS       50000u
-#define IDLE_NS       2000000u
+/* ns between two looks at lanes and peer: while packets come, or while something is wanted; for STILL_NS
+ * after the last packet; then, where it does not rest. */
+#define PAUSE_NS      50000u
 #define WAIT_IDLE_NS  200000u
-#define STILL_NS      200000000u
 #define WAIT_STILL_NS 1000000u
-#define REST_MOST_NS  5000000u
+#define IDLE_NS       2000000u /* packets come: the last one moved no longer ago */
+#define STILL_NS      200000000u
 
 #ifndef READ_ROUNDS
 #define READ_ROUNDS 64u /* reads of up to 1 MiB before the time is looked at again */
@@ -79,6 +79,9 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     if (!error && config->protect) {
         /* An address that is taken is found before anything is written. */
         error = rp_link_open(&rp->link, &rp->config.link, fault);
+        rp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: entries that come while it rests wait */
+        for (unsigned l = 0; l < rp->lanes; l++)
+            rp_lane(rp, l)->bell = rp->bell;
         if (!error)
             error = open_view(rp, config->view_file, fault);
     } else if (!error) {
@@ -90,9 +93,6 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         rp_close(rp);
         return error;
     }
-    rp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: entries that come while we rest wait */
-    for (unsigned l = 0; l < rp->lanes; l++)
-        rp_lane(rp, l)->bell = rp->bell;
     rp->now = rp_monotonic();
     rp->steered_reported = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
@@ -114,6 +114,8 @@ void rp_close(struct rp_replicator *rp)
         return;
     rp_link_close(rp->link);
     rp_view_writer_close(rp->writer);
+    for (unsigned l = 0; l < rp->lanes; l++)
+        rp_lane(rp, l)->bell = -1;
     if (rp->bell >= 0)
         close(rp->bell);
     rp_seal_close(rp->seal);
@@ -488,25 +490,26 @@ static bool all_is_stored(const struct rp_replicator *rp)
 }
 
 /*
- * Until a heartbeat is due. A primary is woken by the first entry of a lane's, and reads its standby's
+ * Sleeps until the core is due. A primary is woken by the first entry of a lane's, and reads its standby's
  * answers when it wakes; a standby, which has nothing of its own to do, is woken by what the primary says.
- * The lane has no barrier between its entry and its look at `rests`: an entry that both miss waits for the
- * heartbeat.
+ * The lane has no barrier between its entry and its look at `rests`: an entry that both miss waits until
+ * then.
  */
 static void rest(struct rp_replicator *rp)
 {
     bool primary = rp->core.state == FT_PROTECTED;
-    uint64_t due = ft_core_due(&rp->core), wait = due < rp->now + REST_NS ? REST_NS : due - rp->now, rings;
+    uint64_t due = ft_core_due(&rp->core), began = rp_monotonic(), rings;
 
-    RP_ORDER_ALL(rp, rests, primary);
+    (void)!read(rp->bell, &rings, sizeof(rings)); /* a lane may have rung when the last rest was over */
+    if (primary)
+        RP_ORDER_ALL(rp, rests, ++rp->rests);
     atomic_thread_fence(memory_order_seq_cst);
-    if (!primary || !has_entries(rp))
-        rp_link_rest(rp->link, wait < REST_MOST_NS ? wait : REST_MOST_NS, rp->bell,
-                     primary && all_is_stored(rp));
-    if (!primary)
-        return;
-    RP_ORDER_ALL(rp, rests, false);
-    (void)!read(rp->bell, &rings, sizeof(rings));
+    if (due > began && !has_entries(rp))
+        rp_link_rest(rp->link, due - began, primary ? rp->bell : -1, primary && all_is_stored(rp));
+    if (primary)
+        RP_ORDER_ALL(rp, rests, 0);
+    if (!rp->schedule.yields && rp_monotonic() - began < PAUSE_NS)
+        rp_sleep(PAUSE_NS);
 }
 
 /*
@@ -519,7 +522,7 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
     uint64_t quiet = rp->now - rp->schedule.moved;
 
     if (pressing || (quiet < IDLE_NS && rp->sender.on))
-        return REST_NS;
+        return PAUSE_NS;
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
@@ -535,7 +538,7 @@ static void wait_for_work(struct rp_replicator *rp, bool busy)
     if (is_at_rest(rp))
         rest(rp);
     else if (busy && !rp->schedule.yields)
-        rp_sleep(REST_NS);
+        rp_sleep(PAUSE_NS);
     else if (busy || stays_awake(rp))
         sched_yield();
     else

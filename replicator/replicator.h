@@ -110,7 +110,8 @@ struct rp_standing {
 
 /* What status shows; a copy, taken whole. Times are monotonic ns. */
 struct rp_status {
-    uint64_t at; /* when the replicator made this copy, as it does once a millisecond: its last turn */
+    uint64_t at; /* when the replicator made this copy, as it does in a turn, once a millisecond at most: its
+                    last turn */
     struct ft_core core; /* state, peer, vectors, takeover, resync */
     bool link_up;
     struct rp_link_stats link;

@@ -614,7 +614,7 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 
 uint64_t ft_core_due(const struct ft_core *core)
 {
-    uint64_t due = core->now + period_of(core);
+    uint64_t due = core->now + (period_of(core) < FT_LOOK_NS ? period_of(core) : FT_LOOK_NS);
 
     if (core->peer.up && core->heartbeat_due < due)
         due = core->heartbeat_due;

@@ -403,7 +403,9 @@ bool ft_core_listened(const struct ft_core *core);
 /* So often its lower bound is doubled, because of takeovers from a primary that was alive. */
 unsigned ft_core_doubled(const struct ft_core *core);
 
-/* When FT_EV_TIME is wanted next at the latest, local monotonic ns. */
+/* When FT_EV_TIME is wanted next at the latest, local monotonic ns: within FT_LOOK_NS. What the core is
+ * stepped later than that counts as a stall of this node's (protocol/standby.c). */
+#define FT_LOOK_NS (5 * FT_MS)
 uint64_t ft_core_due(const struct ft_core *core);
 
 static inline bool ft_is_primary(enum ft_state state)

@@ -34,7 +34,7 @@
 #define ACK_SOON 250000u
 
 #define SILENCES_MAX 3u
-#define GAP_NS       (2 * FT_MS) /* between two steps: whoever has a processor takes one a millisecond */
+#define LATE_NS      FT_MS /* a step that comes later behind ft_core_due than this comes after a stall */
 #define MINUTE_NS    (60000 * FT_MS)
 #define DOUBLED_MAX  8u
 
@@ -49,7 +49,7 @@ static uint64_t unheard_since(const struct ft_core *core)
     return ft_later(ft_later(core->answered, heard), core->awake);
 }
 
-/* The same without the gaps between our own steps. */
+/* The same without our own stalls. */
 static uint64_t silent_since(const struct ft_core *core)
 {
     return ft_later(unheard_since(core), core->silence.not_before);
@@ -115,23 +115,24 @@ static void note_stall(struct ft_core *core, uint64_t gap)
 
 /*
  * We slept: SIGSTOP, a paused machine, others on our processor. What we have not heard meanwhile says nothing
- * about the peer. After a gap longer than the lease, silence counts from now, since the peer may have slept
- * with us. Where silences are measured a shorter gap is taken out of the silence that it is a part of, or the
- * standby would measure itself. Gaps delay a takeover to detect_ms at most, or to what is measured where that
- * is more: a standby that gets its processor in pieces has read, between any two of them, what had come.
+ * about the peer. A gap between two steps that ends before the next one was due is none of these: what the
+ * peer says ends a rest. After a gap longer than the lease, silence counts from now, since the peer may have
+ * slept with us. Where silences are measured a shorter gap is taken out of the silence that it is a part of,
+ * or the standby would measure itself. Gaps delay a takeover to detect_ms at most, or to what is measured
+ * where that is more: a standby that gets its processor in pieces has read, between any two of them, what had
+ * come.
  */
 void ft_silence_step(struct ft_core *core, uint64_t now)
 {
     uint64_t gap = now - core->now;
 
-    if (FT_PLANTED("never-slept"))
+    if (now <= ft_core_due(core) + LATE_NS || FT_PLANTED("never-slept"))
         return;
-    if (gap > GAP_NS)
-        note_stall(core, gap);
+    note_stall(core, gap);
     if (gap > ft_ms(core->config.lease_ms)) {
         core->awake = now;
         core->silence.slept = gap;
-    } else if (gap > GAP_NS && core->config.listen_ms) {
+    } else if (core->config.listen_ms) {
         core->silence.not_before = silent_since(core) + gap;
     }
 }

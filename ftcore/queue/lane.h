@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What passes between a lane and the replicator: rings and words, each written by one side. Neither calls the
- * other or waits for it. Each wakes the other where it sleeps: a lane by an order, the replicator, which then
- * has been at rest for a while, by the first entry of the log.
+ * other or waits for it. An order wakes a lane that sleeps; the first entry of the log wakes a replicator
+ * that rests.
  *
  *   replicator → lane: struct ft_lane_orders, and the rings of what a standby replays
  *   lane → replicator: struct ft_lane_report, and the ring of what a primary logs
@@ -148,8 +148,7 @@ struct ft_lane_shared {
     struct ft_ring replay;     /* replicator → lane: the same, without the chunks that go to `checkpoint` */
     struct ft_ring checkpoint; /* replicator → lane: chunks of incremental checkpoints; hot: capacity 0 */
 
-    int bell; /* eventfd that wakes the replicator, which opens it before the lanes begin; -1: there is none
-               */
+    int bell; /* eventfd by which lanes wake the replicator, which opens it before they begin; -1: none */
 
     struct ft_lane_counters count;
     /* Where the records of the last bursts begin in `log`, by burst modulo FT_PAST_BURSTS, in bytes ever
@@ -193,12 +192,12 @@ static inline int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, 
 
 /* ---- wake.c ---- */
 
-/* For the lane: sleeps for `ns`, or until it is woken; not at all when its order is no longer `order`. For
- * the replicator: wakes it, after an order was given. */
+/* For the lane: sleeps for `ns` at most, and no longer than until it is woken; not at all when its order is
+ * no longer `order`. For the replicator: wakes it, after an order was given. */
 void ft_lane_sleep(struct ft_lane_shared *lane, uint64_t order, uint64_t ns);
 void ft_lane_wake(struct ft_lane_shared *lane);
 
-/* For the lane, after it has logged something while `rests`. Never blocks. */
+/* For the lane, when it has logged something while the replicator rests. Never blocks. */
 void ft_lane_ring(struct ft_lane_shared *lane);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a lane and the replicator sleep, and wake each other (lane.h). */
+/* How a lane sleeps, and how a lane and the replicator wake each other (lane.h). */
 #define _GNU_SOURCE /* syscall */
 #include "ftcore/queue/lane.h"
 

@@ -253,8 +253,8 @@ struct nf_module {
     bool (*unsummed)(const void *config);
 
     /*
-     * For a chain that is changed while it runs (nflib/chain/change.h). The instance, which is made by the
-     * new configuration, has its counters, and where its memory is laid out as before all the rest of its
+     * carry, for a chain that is changed while it runs (nflib/chain/change.h): the instance, which is made by
+     * the new configuration, has its counters, and where its memory is laid out as before all the rest of its
      * state (nf_was.same); its slots in sessions come behind it. It takes over what is left, and what the
      * configuration says anew. It enters no section, and lanes come one after the other. False: it has no
      * room for what was there, and `fault` says so. NULL: nothing is left to do; then memory that is laid out

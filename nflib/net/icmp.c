@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns the ICMP messages that the chain's L3 sends. An error quotes the IPv4 header and eight bytes: what is
- * captured of every packet, so that a replay makes the same bytes.
+ * Owns the ICMP messages that the chain's L3 sends, and the rule of which packets NFs may answer at all. An
+ * error quotes the IPv4 header and eight bytes: what is captured of every packet, so that a replay makes the
+ * same bytes.
  */
 #include "nflib/net/icmp.h"
 #include "nflib/net/bytes.h"

@@ -116,7 +116,7 @@ static inline void nf_packet_macs_back(const struct nf_packet *p, uint8_t out[12
     __builtin_memcpy(out + 6, p->data, 6);
 }
 /* May the packet be answered: neither end, nor MAC address, is a group's, no station's, or the other end's;
- * nor is it an ICMP error, or made here. answer.c. */
+ * nor is it an ICMP error, or made here. icmp.c. */
 bool nf_packet_may_answer(const struct nf_packet *p);
 static inline bool nf_icmp_is_echo(uint8_t icmp_type)
 {

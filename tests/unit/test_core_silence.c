@@ -173,18 +173,36 @@ static void what_it_slept_is_no_silence(void **unused)
     suspects_after(5);
 }
 
-/* A standby that gets its processor every 4 ms takes over all the same. */
+/* A standby that gets its processor every 8 ms takes over all the same. */
 static void gaps_delay_to_detect_ms_at_most(void **unused)
 {
     (void)unused;
     reach_listening();
     primary_speaks(200, 5);
-    for (unsigned i = 0; i < 12; i++) {
-        sleeps(&b, 4);
+    for (unsigned i = 0; i < 6; i++) {
+        sleeps(&b, 8);
         ticks(&b);
         is(&b, FT_READY);
     }
     suspects_after(2);
+}
+
+/* Steps when they are due, as a node at rest takes them, are no gaps. */
+static void a_standby_at_rest_suspects_in_time(void **unused)
+{
+    uint64_t began;
+
+    (void)unused;
+    reach_listening();
+    primary_speaks(200, 5);
+    began = b.now;
+    while (b.core.state == FT_READY && b.now < began + 60 * FT_MS) {
+        b.now = ft_core_due(&b.core);
+        ticks(&b);
+    }
+    is(&b, FT_SOLO);
+    assert_int_equal(b.now - began, 40 * FT_MS);
+    assert_int_equal(b.core.silence.longest_stall, 0);
 }
 
 /* The lease that must have ended is the primary's: of another version it may be longer than ours. */
@@ -448,6 +466,7 @@ int main(void)
         cmocka_unit_test(both_that_end_at_once_are_judged_by_the_measure),
         cmocka_unit_test(what_it_slept_is_no_silence),
         cmocka_unit_test(gaps_delay_to_detect_ms_at_most),
+        cmocka_unit_test(a_standby_at_rest_suspects_in_time),
         cmocka_unit_test(the_lease_is_the_primarys),
         cmocka_unit_test(a_primary_that_speaks_again_soon_had_not_failed),
         cmocka_unit_test(nor_had_one_that_speaks_again_as_fenced),

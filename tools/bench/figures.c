@@ -221,7 +221,7 @@ static void set_load_figures(struct load_figures *f, const struct nd_bench *b, c
                                .added_most = with->most - off->most,
                                .floors = -1};
     if (b->floor.spinning_us > 0)
-        f->floors = f->added_p50 / b->floor.spinning_us;
+        f->floors = f->added_p50 > 0 ? f->added_p50 / b->floor.spinning_us : 0;
 }
 
 /* ==== for people and for programs =================================================================== */
@@ -515,8 +515,10 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     json_object_set_new(run, "standby", json_string(!p->pair ? "none" : p->stores ? "warm" : "hot"));
     json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
     json_object_set_new(run, "floor",
-                        json_pack("{s:f, s:f, s:f}", "spinning_us", b->floor.spinning_us, "blocking_us",
-                                  b->floor.blocking_us, "line_ns", b->floor.line_ns));
+                        b->floor.spinning_us > 0
+                            ? json_pack("{s:f, s:f, s:f}", "spinning_us", b->floor.spinning_us, "blocking_us",
+                                        b->floor.blocking_us, "line_ns", b->floor.line_ns)
+                            : json_null());
     json_object_set_new(run, "lag", row->lag.count ? lag_object(&row->lag) : json_null());
     json_object_set_new(run, "two_servers",
                         o->two_servers && !nd_bench_is_off(&row->protection) ? nd_bench_servers_object(row)

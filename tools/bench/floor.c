@@ -66,6 +66,8 @@ static void *echo(void *arg)
     }
     while (!e->line && receive_message(e->fd, e->flags) && send_message(e->fd))
         ;
+    if (!e->line)
+        shutdown(e->fd, SHUT_RDWR); /* who waits for an answer waits in vain */
     return NULL;
 }
 
