@@ -24,6 +24,7 @@
 #define SPIN_HELD    400u /* turns: some tens of microseconds */
 #define SPIN_IDLE    50u
 #define SLEEP_HELD   10000u /* ns */
+#define HELD_TURNS   4000u  /* some 0.2 s */
 #define SLEEP_FIRST  20000u
 #define SLEEP_LAST   450000u
 #define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
@@ -331,10 +332,11 @@ void nd_lane_end(struct nd_lane *lane)
 
 /* ---- nothing to do ------------------------------------------------------------------------------- */
 
-/* How long to sleep after so many turns without packets. 0: not yet. */
+/* How long to sleep after so many turns without packets. 0: not yet. What is held is waited for closely, but
+ * not for ever: a gate that is shut may stay so. */
 static uint64_t sleep_ns(const struct nd_lane *lane)
 {
-    bool held = ft_hold_count(&lane->hold) > 0;
+    bool held = ft_hold_count(&lane->hold) > 0 && lane->turn.idle < HELD_TURNS;
     unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
     uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 5 ? doubled : 5);
 

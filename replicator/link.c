@@ -126,7 +126,6 @@ struct rp_link {
     bool malformed_new;     /* not yet told by lost */
     enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
     bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
-    bool waited;                          /* a wait has looked at both since the last poll */
     uint64_t accepted;                    /* when one was accepted last, ns */
     uint64_t looked;                      /* when the listener was looked at last, ns */
     struct ft_fault fault;
@@ -538,8 +537,6 @@ static void poll_listener(struct rp_link *link, uint64_t now)
     if (now - link->looked < LOOK_NS)
         return;
     link->looked = now;
-    if (link->waited)
-        return;
     link->datagrams_ready = true;
     if (link->listens && poll(&p, 1, 0) > 0)
         link->listener_ready = true;
@@ -548,7 +545,6 @@ static void poll_listener(struct rp_link *link, uint64_t now)
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
     poll_listener(link, now_ns);
-    link->waited = false;
     if (link->listener_ready || handshakes_any(&link->handshakes))
         take_handshakes(link, now_ns);
     read_some(link, READ_BUDGET, false);
@@ -762,10 +758,7 @@ void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answ
     if (!link->stream && !link->listens && timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    int ready = ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL);
-
-    link->waited = ready >= 0;
-    if (ready > 0) {
+    if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
         link->listener_ready |= p[2].revents != 0;
         link->datagrams_ready |= p[3].revents != 0;
     }

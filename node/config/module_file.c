@@ -33,7 +33,7 @@ static const struct foreign {
      "sigaction ",
      true, "one thread, the lane's (rule 3)"},
     {" exit _exit _Exit quick_exit pthread_exit thrd_exit err errx verr verrx error error_at_line daemon "
-     "kill tgkill pthread_kill sigprocmask pthread_sigmask sigaltstack alarm ualarm setitimer ",
+     "kill raise tgkill pthread_kill sigprocmask pthread_sigmask sigaltstack alarm ualarm setitimer ",
      true, "a drop with a counter, or abort, whose crash report names the NF"},
     {" malloc calloc realloc reallocarray aligned_alloc posix_memalign free strdup strndup mmap munmap brk "
      "sbrk "

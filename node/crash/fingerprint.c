@@ -293,6 +293,16 @@ bool nd_fingerprint_is_again(const struct ft_fingerprint *known, const struct ft
            (known->flow || has_a_port_of(known, frame));
 }
 
+/* A connection that is begun anew between the same ports has any sequence number: hardly ever one of these.
+ */
+#define BEHIND (1u << 20)
+
+bool nd_fingerprint_is_behind(const struct ft_fingerprint *known, const struct ft_fingerprint *frame)
+{
+    return known->flow && known->flow == frame->flow && known->bytes && frame->bytes &&
+           frame->seq - known->seq < BEHIND; /* modulo 2^32 */
+}
+
 bool nd_fingerprint_is_another(const struct ft_fingerprint *known, uint32_t count,
                                const struct ft_fingerprint *frame)
 {

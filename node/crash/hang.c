@@ -68,7 +68,7 @@ static bool waits_for_lane(const struct ft_published *published)
     return ft_wait_is_on(published) || atomic_load(&published->locked_out);
 }
 
-/* False: the lane has not begun. */
+/* False: the lane has not begun. A thread that has ended in the midst of a call stands there for good. */
 static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const struct nd_hang *hang,
                     struct nd_hang_look *look)
 {
@@ -76,14 +76,17 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
     int thread = atomic_load(&watch->page->lane[lane].thread);
     struct timespec used;
 
-    if (!thread || clock_gettime(atomic_load(&watch->page->lane[lane].clock), &used) != 0)
+    if (!thread)
         return false;
-    *look = (struct nd_hang_look){.doing = atomic_load(&mark->doing),
-                                  .nf = atomic_load(&mark->nf),
-                                  .burst = atomic_load(&mark->burst),
-                                  .turn = atomic_load(&watch->shared[lane].count.turn_ns),
-                                  .used = (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
-                                  .waits = waits_for_lane(&watch->published[lane])};
+    bool ended = clock_gettime(atomic_load(&watch->page->lane[lane].clock), &used) != 0;
+
+    *look = (struct nd_hang_look){
+        .doing = atomic_load(&mark->doing),
+        .nf = atomic_load(&mark->nf),
+        .burst = atomic_load(&mark->burst),
+        .turn = atomic_load(&watch->shared[lane].count.turn_ns),
+        .used = ended ? UINT64_MAX : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
+        .waits = waits_for_lane(&watch->published[lane])};
     /* The file is asked only of a call that stands. */
     look->sleeps = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last) && thread_sleeps(thread);
     return true;

@@ -182,14 +182,18 @@ uint32_t nd_quarantine_held(const struct nd_quarantine *q)
     return count ? (uint32_t)__builtin_popcountll(~atomic_load(&q->cleared) & UINT64_MAX >> (64 - count)) : 0;
 }
 
-/* Bits of the fingerprints that the frame has; several where suspects were sent again in one segment. */
+/* Bits of the fingerprints that the frame has; several where suspects were sent again in one segment. What
+ * TCP sends behind a segment that killed counts as that one: a file of equal records kills with each of them.
+ */
 static uint64_t find(const struct nd_quarantine *q, const struct ft_fingerprint *own)
 {
     uint32_t count = atomic_load_explicit(&q->count, memory_order_acquire);
-    uint64_t bits = 0;
+    uint64_t suspects = atomic_load_explicit(&q->suspects, memory_order_relaxed), bits = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        bits |= (uint64_t)nd_fingerprint_is_again(&q->fingerprint[i], own) << i;
+        if (nd_fingerprint_is_again(&q->fingerprint[i], own) ||
+            (!(suspects >> i & 1) && nd_fingerprint_is_behind(&q->fingerprint[i], own)))
+            bits |= 1ull << i;
     return bits & ~atomic_load_explicit(&q->cleared, memory_order_relaxed);
 }
 

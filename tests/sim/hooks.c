@@ -58,13 +58,15 @@ WRAP(void, ft_lane_sleep, struct ft_lane_shared *lane, uint64_t order, uint64_t 
         sim_sleep(ns, false);
 }
 
+/* At once, or when it gets a processor. */
 WRAP(void, ft_lane_wake, struct ft_lane_shared *lane)
 {
     struct sim_node *n = sim_current();
+    uint64_t at = sim.now + (sim_chance(&sim.order, 300) ? sim_draw(&sim.order, 4 * SIM_MS) : 0);
 
     for (unsigned l = 0; n && l < sim.plan.lanes; l++)
         if (&n->shared[l] == lane && n->resting[l])
-            n->task[l].wake = sim.now;
+            n->task[l].wake = at;
 }
 
 WRAP(void, ft_lane_ring, struct ft_lane_shared *lane)

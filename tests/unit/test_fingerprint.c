@@ -114,6 +114,28 @@ static void a_segment_is_known_however_it_is_cut(void **state)
     assert_true(again(killed, segment(later, 1000, 500)));
 }
 
+static bool behind(struct segment a, struct segment b)
+{
+    struct ft_fingerprint known = of(&a), other = of(&b);
+
+    return nd_fingerprint_is_behind(&known, &other);
+}
+
+static void what_is_sent_behind_it_waits_for_it(void **state)
+{
+    struct segment killed = segment(usual, 1000, 500);
+    struct how later = with_noise(usual), elsewhere = usual;
+
+    (void)state;
+    assert_true(behind(killed, segment(later, 1500, 500)));
+    assert_true(behind(killed, segment(later, 9000, 1)));
+    assert_false(behind(killed, segment(later, 500, 500)));
+    assert_false(
+        behind(killed, segment(later, 1500, 0))); /* an acknowledgement, which its own direction needs */
+    elsewhere.sport++;
+    assert_false(behind(killed, segment(elsewhere, 1500, 500)));
+}
+
 static void another_connection_is_not(void **state)
 {
     struct segment killed = segment(usual, 1000, 500);
@@ -523,6 +545,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_segment_is_known_however_it_is_cut),
+        cmocka_unit_test(what_is_sent_behind_it_waits_for_it),
         cmocka_unit_test(another_connection_is_not),
         cmocka_unit_test(the_same_words_on_a_new_connection_are),
         cmocka_unit_test(the_same_answer_on_a_new_connection_is),

@@ -142,7 +142,7 @@ static void what_a_module_takes_is_told_by_name(void **state)
     static const char *const refused[] = {"rand",           "drand48",     "lrand48_r",    "clock_gettime",
                                           "pthread_create", "fork",        "exit",         "_exit",
                                           "_Exit",          "quick_exit",  "pthread_exit", "thrd_exit",
-                                          "errx",           "sigprocmask", "kill"};
+                                          "errx",           "sigprocmask", "kill",         "raise"};
     static const char *const warned[] = {
         "malloc",  "read",  "__read_chk",     "__recv_chk", "__poll_chk",
         "syscall", "dlsym", "__asprintf_chk", "dlopen",     "pthread_mutex_lock"};
