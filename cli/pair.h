@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The running pair as a subcommand sees it: the configuration, what each node says of itself, and whom to
- * ask. Made and used within one subcommand.
+ * The running pair as a subcommand sees it: the configuration, what each node says of itself, and which node
+ * to ask. Made and used within one subcommand.
  */
 #ifndef CLI_PAIR_H
 #define CLI_PAIR_H
@@ -20,7 +20,7 @@ struct nd_pair {
     int only;                 /* index of the node that -n names, or -1 */
     json_t *status[ND_NODES]; /* owned; NULL: no answer, and why says so */
     struct ft_fault why[ND_NODES];
-    int error[ND_NODES];
+    int error[ND_NODES]; /* the same as a code; 0: it has answered */
 };
 
 /* Reads options and configuration. 0, or an exit code with the line printed; then nothing is to be closed. */
@@ -40,9 +40,9 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role);
 int nd_pair_local(const struct nd_config *config);
 
 /*
- * Sends `request` (a reference that is taken) to the node of -n, else to the one in `role`, else to the one
- * of this host, which may refuse. 0 and *answer (new), or an exit code with a line on stderr: nobody in that
- * role, no answer, or the node's own refusal.
+ * Sends `request`, whose reference it takes over, to the node of -n, else to the one in `role`, else to the
+ * one of this host, which may refuse. 0 and *answer (new), or an exit code with a line on stderr: nobody in
+ * that role, no answer, or the node's own refusal.
  */
 int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * understudy show: the rows of an NF, flat JSON objects (nf_row), once, or with -E what becomes of them:
- * every second all rows are asked for and held against those before. Nothing waits for this command; a row
- * that comes and goes within a second is not seen. Rows are filtered here, and printed as tables for people.
+ * understudy show: the rows of an NF, flat JSON objects (nf_row), once. With -E it prints changes: once a
+ * second it fetches all rows and compares them with the last ones. Nothing waits for this command; a row that
+ * comes and goes within a second is not seen. Rows are filtered here, and printed as tables for people.
  */
 #include "cli/pair.h"
 #include "node/base/clock.h"

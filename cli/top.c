@@ -2,7 +2,7 @@
 /*
  * understudy top: what both nodes do in a second, once a second, until q. A rate is the difference of two
  * answers of one process over the time between them. The frame fits the terminal as it is now: lines are cut,
- * and of lanes and NFs as many are shown as there are rows for. Without a terminal it is one frame.
+ * and as many lanes and NFs are shown as fit. Without a terminal it is one frame.
  */
 #include "node/base/clock.h"
 #include "cli/pair.h"
@@ -20,7 +20,7 @@
 #define ROWS_MAX 1000u
 
 /* Two answers of each node. */
-struct seen {
+struct answers {
     json_t *before[ND_NODES], *now[ND_NODES]; /* owned; NULL: none */
     uint64_t before_at[ND_NODES], at[ND_NODES];
 };
@@ -37,7 +37,7 @@ static void note_signal(int signal)
 
 /* ---- rates ------------------------------------------------------------------------------------- */
 
-static void take_status(struct nd_pair *pair, struct seen *seen)
+static void take_status(struct nd_pair *pair, struct answers *seen)
 {
     nd_pair_ask_status(pair);
     for (unsigned i = 0; i < ND_NODES; i++) {
@@ -54,7 +54,7 @@ static void take_status(struct nd_pair *pair, struct seen *seen)
     }
 }
 
-static void forget(struct seen *seen)
+static void forget(struct answers *seen)
 {
     for (unsigned i = 0; i < ND_NODES; i++) {
         json_decref(seen->before[i]);
@@ -80,7 +80,7 @@ static const char *short_number(double n, char out[16])
 }
 
 /* Of a counter in two answers; "-": there is no earlier one. */
-static const char *rate_of(const struct seen *seen, unsigned node, const json_t *before, const json_t *now,
+static const char *rate_of(const struct answers *seen, unsigned node, const json_t *before, const json_t *now,
                            char out[16])
 {
     double seconds = (double)(seen->at[node] - seen->before_at[node]) / 1e9;
@@ -91,7 +91,7 @@ static const char *rate_of(const struct seen *seen, unsigned node, const json_t 
     return short_number(gone > 0 ? gone / seconds : 0, out);
 }
 
-static void print_nodes(const struct nd_pair *pair, const struct seen *seen, FILE *out)
+static void print_nodes(const struct nd_pair *pair, const struct answers *seen, FILE *out)
 {
     char rate[16], held[16], lag[16];
 
@@ -126,7 +126,7 @@ static const struct {
 };
 #define LANE_COLUMNS (sizeof(of_lane) / sizeof(of_lane[0]))
 
-static unsigned count_lanes(const struct seen *seen)
+static unsigned count_lanes(const struct answers *seen)
 {
     unsigned count = 0;
 
@@ -135,7 +135,7 @@ static unsigned count_lanes(const struct seen *seen)
     return count;
 }
 
-static void print_lane(const struct nd_pair *pair, const struct seen *seen, unsigned node, size_t lane,
+static void print_lane(const struct nd_pair *pair, const struct answers *seen, unsigned node, size_t lane,
                        FILE *out)
 {
     const json_t *now = json_array_get(json_object_get(seen->now[node], "lanes"), lane),
@@ -154,7 +154,7 @@ static void print_lane(const struct nd_pair *pair, const struct seen *seen, unsi
     fputc('\n', out);
 }
 
-static void print_lanes(const struct nd_pair *pair, const struct seen *seen, unsigned room, FILE *out)
+static void print_lanes(const struct nd_pair *pair, const struct answers *seen, unsigned room, FILE *out)
 {
     unsigned left = count_lanes(seen), shown = left > room ? room - 1 : left;
 
@@ -184,7 +184,7 @@ static json_t *sum_of(const json_t *status, const char *nf, const char *what)
 }
 
 /* The counters of an NF that move most, as many as the line has room for. */
-static void print_counters(const struct seen *seen, unsigned node, const char *nf, FILE *out)
+static void print_counters(const struct answers *seen, unsigned node, const char *nf, FILE *out)
 {
     const json_t *now = json_object_get(json_object_get(seen->now[node], "nfs"), nf),
                  *before = json_object_get(json_object_get(seen->before[node], "nfs"), nf);
@@ -211,7 +211,7 @@ static void print_counters(const struct seen *seen, unsigned node, const char *n
     }
 }
 
-static void print_nfs(const struct seen *seen, unsigned node, unsigned room, FILE *out)
+static void print_nfs(const struct answers *seen, unsigned node, unsigned room, FILE *out)
 {
     json_t *nfs = json_object_get(seen->now[node], "passing"), *of;
     unsigned left = (unsigned)json_object_size(nfs), shown = left > room ? room - 1 : left;
@@ -265,7 +265,7 @@ static unsigned count_lines(const char *text)
 }
 
 /* All lines of the frame, at most `rows` of them where the rest can be left out. The caller frees it. */
-static char *make_frame(const struct nd_pair *pair, const struct seen *seen, unsigned rows)
+static char *make_frame(const struct nd_pair *pair, const struct answers *seen, unsigned rows)
 {
     int node = node_of_nfs(pair);
     unsigned nfs = node < 0 ? 0 : (unsigned)json_object_size(json_object_get(seen->now[node], "passing"));
@@ -299,7 +299,7 @@ static char *make_frame(const struct nd_pair *pair, const struct seen *seen, uns
 }
 
 /* Each line at its place, cut at the terminal's width; the last row is the hint's. */
-static void draw(const struct nd_pair *pair, const struct seen *seen)
+static void draw(const struct nd_pair *pair, const struct answers *seen)
 {
     struct winsize is = {.ws_row = 24, .ws_col = 80};
     char *text, *line, *rest;
@@ -335,7 +335,7 @@ static bool quit_pressed(uint64_t until)
     return stopped || read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
 }
 
-static void watch_pair(struct nd_pair *pair, struct seen *seen)
+static void watch_pair(struct nd_pair *pair, struct answers *seen)
 {
     static const int caught[] = {SIGINT, SIGTERM, SIGWINCH};
     const struct sigaction action = {.sa_handler = note_signal};
@@ -367,7 +367,7 @@ static void watch_pair(struct nd_pair *pair, struct seen *seen)
         tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
-static int print_once(struct nd_pair *pair, struct seen *seen)
+static int print_once(struct nd_pair *pair, struct answers *seen)
 {
     char *text;
 
@@ -382,7 +382,7 @@ static int print_once(struct nd_pair *pair, struct seen *seen)
 
 int nd_cmd_top(int argc, char **argv)
 {
-    struct seen seen = {.now = {NULL}};
+    struct answers seen = {.now = {NULL}};
     struct nd_pair pair;
     int code = nd_pair_open(&pair, argc, argv);
 

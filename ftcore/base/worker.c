@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Threads of the process beside its hot path, see worker.h; and what each of its threads does first, see
- * thread.h. */
+/* Owns the workers, threads that do one job at a time (worker.h); and the function that each thread of the
+ * process calls first (thread.h). */
 #define _GNU_SOURCE /* sem_clockwait, pthread_clockjoin_np */
 #include "ftcore/base/worker.h"
 #include "ftcore/base/thread.h"
@@ -54,7 +54,7 @@ bool ft_worker_end(struct ft_worker *w, uint64_t until)
         pthread_join(w->thread, NULL);
     else if (pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &at) != 0)
         return false;
-    return true; /* the semaphore stays: another thread may be about to wake it */
+    return true; /* the semaphore is not destroyed: another thread may be about to post it */
 }
 
 void (*ft_thread_begins)(void);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a node says outside of the connection, in 64 bytes that only its peer can tell from a forgery: the
- * death notice, which its guardian sends when its process is dead, and the heartbeat, which lane 0 sends on
- * the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats are
- * encoded and decoded by lanes.
+ * What a node says outside of the replication link, in 64 bytes that only its peer can tell from a forgery:
+ * the death notice, which its guardian sends when its process is dead, and the heartbeat, which lane 0 sends
+ * on the data ports. Death notices are encoded when a node starts and decoded by the peer's link; heartbeats
+ * are encoded and decoded by lanes.
  *
  *     "understu" | u32 version | u32 kind | u64 view | u64 sent | u32 port | u32 mtu | 8 bytes, one for
  *     each of the sender's ports: its fault | 16 bytes of tag; little endian
@@ -28,7 +28,11 @@
 #define FT_DATAGRAM_BYTES (64u + FT_NEXT_DATAGRAM_BYTES) /* of the newest version */
 #define FT_DATAGRAM_PORTS 8u
 
-enum ft_datagram_kind { FT_DEATH_NOTICE = 1, FT_HEARTBEAT, FT_CRASH_NOTICE = 4 /* crash_notice.h */ };
+enum ft_datagram_kind {
+    FT_DEATH_NOTICE = 1,
+    FT_HEARTBEAT,
+    FT_CRASH_NOTICE = 4 /* crash_notice.h; 3 was an older one */
+};
 
 /* What keeps a data port from carrying traffic, as its own node finds it (node/track/health.h). */
 enum ft_port_fault {
@@ -48,7 +52,7 @@ struct ft_datagram {
 
     /* Heartbeat: the port that it left by, that port's MTU (0: not known), and the sender's ports. */
     uint32_t port, mtu;
-    uint8_t fault[FT_DATAGRAM_PORTS]; /* enum ft_port_fault; a port that there is not is WHOLE */
+    uint8_t fault[FT_DATAGRAM_PORTS]; /* enum ft_port_fault; ports that do not exist are FT_PORT_WHOLE */
     FT_NEXT_DATAGRAM_MEMBERS
 };
 
@@ -57,11 +61,12 @@ struct ft_datagram_key {
     uint64_t incarnation, secret[2];
 };
 
-/* The tag of said[0..bytes), and whether in[0..len), FT_TAG_BYTES at least, ends with its own. No allocation
- * and no lock: also in a signal handler. */
+/* Both take no lock and allocate nothing: a signal handler may call them. */
 #define FT_TAG_BYTES 16u
+/* The tag of said[0..bytes). */
 void ft_datagram_tag(const uint8_t *said, size_t bytes, const struct ft_datagram_key *key,
                      uint8_t tag[FT_TAG_BYTES]);
+/* True: in[0..len), at least FT_TAG_BYTES long, ends with its own tag. */
 bool ft_datagram_tagged(const uint8_t *in, size_t len, const struct ft_datagram_key *key);
 
 /* Returns its length, FT_DATAGRAM_BYTES at most. */

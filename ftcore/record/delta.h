@@ -7,7 +7,7 @@
  * In memory a chunk lies in the same rings as log records, in the order of the lane's stream, and begins like
  * one (size, lane, flags, kind). Behind the struct, each at a multiple of 8:
  *
- *     runs of lines (below) | outputs, each struct ft_chunk_output + bytes
+ *     runs of lines (struct ft_line_run) | outputs, each struct ft_chunk_output + bytes
  *
  * Two kinds of delta, alike in form. After a *delta segment* no log record lies between the start cut and the
  * chunks. A *checkpoint* (to a warm standby) covers a log segment: its records precede the chunks, and who
@@ -36,9 +36,9 @@
 #define FT_CHUNK_HELD    819u         /* outputs in a chunk at most: as many as fit these bytes */
 #define FT_CHUNK_MAX     (160u << 10) /* bytes of a chunk in memory at most */
 
-/* Beside FT_REC_DIGEST, which is only on the last chunk, and FT_REC_SLICE, only beside that. Incremental are
- * all chunks of a delta, or none: it is copied beside bursts, and their records may lie between its chunks,
- * behind the first one. */
+/* These flags come in addition to FT_REC_DIGEST, which only the last chunk has, and FT_REC_SLICE, which only
+ * comes with that. Either all chunks of a delta are incremental, or none is: such a delta is copied beside
+ * bursts, and their records may lie between its chunks, behind the first one. */
 enum ft_chunk_flags {
     FT_CHUNK_LAST = 16, /* no further chunk of this lane's delta follows */
     FT_CHUNK_INCREMENTAL = 32,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the files of the chain's L3 share: its tables, packets and ARP (l3.c), neighbour discovery (l3_nd.c),
- * what it says of its own addresses (l3_announce.c), and the ICMP errors that it sends
- * (l3_errors.c). */
+ * what it says of its own addresses (l3_announce.c), and the ICMP errors that it sends (l3_errors.c). */
 #ifndef NFLIB_CHAIN_L3_PARTS_H
 #define NFLIB_CHAIN_L3_PARTS_H
 

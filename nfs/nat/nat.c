@@ -2,12 +2,11 @@
 /*
  * nat: source NAT to an outside address, or a few of them (RFC 4787, 5382, 5508, 7857). One mapping per flow:
  * (protocol, inside end, remote end) to an outside port, or ICMP identifier, from a pool of its address and
- * protocol that lanes share; or one for each end inside, as the file says. The way back is
- * the flow's session, which knows the remote end, too. IPv6 passes as it is: it is no business of a NAT of
- * IPv4. Whether a flow is translated is decided at its first
- * packet. Hosts inside are reached from outside at the ports that `forward` names (nat_forward.c,
- * with all else that does not begin with a new mapping). What has
- * no ports goes by its address alone, where the file says so.
+ * protocol that lanes share; or one for each end inside, as the file says. The way back is the flow's
+ * session, which knows the remote end, too. IPv6 passes as it is: it is no business of a NAT of IPv4. Whether
+ * a flow is translated is decided at its first packet. Hosts inside are reached from outside at the ports
+ * that `forward` names (nat_forward.c, with all other sessions that begin without a mapping of their own).
+ * What has no ports is translated by its address alone, where the file says so.
  */
 #include "nflib/chain/chain.h"
 #include "nfs/nat/nat_table.h"

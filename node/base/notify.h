@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node tells the supervisor that started it, by systemd's protocol (sd_notify(3)): a datagram to the
- * socket that $NOTIFY_SOCKET names. It is sent or not, and never waits: a supervisor that takes nothing holds
- * nobody up, so libsystemd, which waits, is not used. The socket is opened before the node gives up what it
- * may do, and sending needs nothing of that. Of the main thread alone.
+ * socket that $NOTIFY_SOCKET names. It is sent or not, and never waits: a supervisor that takes nothing
+ * cannot delay the node, so libsystemd, which waits, is not used. The socket is opened before the node gives
+ * up its privileges, and sending needs none. Used by the main thread alone.
  */
 #ifndef NODE_BASE_NOTIFY_H
 #define NODE_BASE_NOTIFY_H
@@ -28,7 +28,7 @@ struct nd_notify {
 void nd_notify_open(struct nd_notify *n);
 /* STOPPING=1, and closes. */
 void nd_notify_close(struct nd_notify *n);
-/* READY=1 with STATUS=text, where the text is not what was told last. What finds no room is told by a later
+/* Sends READY=1 and STATUS=text if the text has changed. What the socket has no room for is sent by a later
  * call. */
 void nd_notify_status(struct nd_notify *n, const char *text);
 /*
