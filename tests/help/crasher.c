@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define CRASHER_PORT 6660u
@@ -141,7 +142,8 @@ static void die_further(struct nf *nf, struct nf_packet *p, unsigned how, uint64
         *(volatile char *)(uintptr_t)crasher_counters[0] = 1;
         break;
     case 16:
-        raise(SIGSYS);
+        syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid),
+                SIGSYS); /* a module may not take raise */
         break;
     case 17:
         __asm__ volatile("int3");
