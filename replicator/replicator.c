@@ -470,12 +470,18 @@ static bool has_entries(const struct rp_replicator *rp)
     return false;
 }
 
+/* Others wait for what comes next: lanes, the peer, or a person. */
+static bool is_pressed(const struct ft_core *core)
+{
+    return core->resync || core->hand || core->state == FT_SYNCING;
+}
+
 /* No packet has moved for a while, none waits, and nothing is wanted but heartbeats. */
 static bool is_at_rest(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
 
-    return rp->now - rp->schedule.moved >= STILL_NS && !core->resync && !core->hand &&
+    return rp->now - rp->schedule.moved >= STILL_NS && !is_pressed(core) && !core->steered &&
            !core->arbiter.asking && (core->state == FT_PROTECTED || core->state == FT_READY) &&
            !has_entries(rp);
 }
@@ -518,10 +524,9 @@ static void rest(struct rp_replicator *rp)
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {
-    bool pressing = rp->core.resync || rp->core.hand || rp->core.state == FT_SYNCING;
     uint64_t quiet = rp->now - rp->schedule.moved;
 
-    if (pressing || (quiet < IDLE_NS && rp->sender.on))
+    if (is_pressed(&rp->core) || (quiet < IDLE_NS && rp->sender.on))
         return PAUSE_NS;
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }

@@ -68,8 +68,8 @@ struct ft_lane_orders {
     _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: the newest */
     _Atomic uint64_t digest;     /* serial number: let a record or a delta carry a digest of the state */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
-    _Atomic bool
-        rests; /* primary: the replicator sleeps; the lane is to wake it when it has logged something */
+    _Atomic uint64_t rests;      /* primary: serial number of the replicator's rest, in which a lane that logs
+                                    something rings `bell` once; 0: it is awake */
     _Atomic uint64_t lag_ns; /* primary: ns until a hot standby has replayed what it has; 0: unknown, none */
 
     /* Standby: announce again and again, and leave frames unread. Goes on when it is ordered to go live,

@@ -4,8 +4,8 @@
 #include "ftcore/queue/lane.h"
 
 #include <linux/futex.h>
-#include <sys/syscall.h>
 #include <linux/time_types.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* A futex has 32 bits: those with the order's kind, and the serial number's low ones, that lie first. */

@@ -84,8 +84,7 @@ enum nf_param_marks {
     /* The parameter is newer than release 0.2: what makes two nodes' chains the same does not name it where
      * it has its preset, so a node of the release before takes part. Its preset never changes again. */
     NF_PARAM_ADDED = 2,
-    NF_PARAM_LIVE =
-        4, /* it may be another one in a chain that is changed while it runs (nflib/chain/change.h) */
+    NF_PARAM_LIVE = 4, /* `apply` may change it in a chain that runs (nflib/chain/change.h) */
 };
 
 struct nf_param {

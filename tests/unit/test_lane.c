@@ -22,6 +22,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -178,6 +179,38 @@ static void a_full_burst_never_waits(void **state)
     data_arrives(14);
     assert_int_equal(turn_at(2), 1); /* 18 were left, and 14 make it full */
     assert_int_equal(w->lefts, 64);
+}
+
+/* How often the lane has rung since this was asked last. */
+static uint64_t rings(void)
+{
+    uint64_t n = 0;
+
+    return read(w->shared.bell, &n, sizeof(n)) == sizeof(n) ? n : 0;
+}
+
+/* For what it logs, and not for packets that wait for more. */
+static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
+{
+    (void)state;
+    gathering(1000);
+    w->shared.bell = eventfd(0, EFD_NONBLOCK);
+    data_arrives(32);
+    assert_int_equal(turn_at(0), 1);
+    assert_int_equal(rings(), 0);
+    for (uint64_t rest = 1; rest < 4; rest++) {
+        atomic_store(&w->shared.orders.rests, rest);
+        data_arrives(20);
+        assert_int_equal(turn_at(3 * rest), 0);
+        assert_int_equal(rings(), 0);
+        data_arrives(44);
+        assert_int_equal(turn_at(3 * rest + 1), 1);
+        assert_int_equal(turn_at(3 * rest + 2), 1);
+        assert_int_equal(rings(), 1);
+        atomic_store(&w->shared.orders.rests, 0);
+    }
+    close(w->shared.bell);
+    w->shared.bell = -1;
 }
 
 static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **state)
@@ -543,6 +576,7 @@ int main(void)
         WAITING(a_lane_hears_heartbeats_when_no_more_frames_can_wait),
         WAITING(a_logged_burst_waits_for_more_packets_since_its_first),
         WAITING(a_full_burst_never_waits),
+        WAITING(a_lane_rings_once_for_each_rest_of_the_replicators),
         WAITING(nothing_waits_where_nothing_is_logged_or_none_is_to_wait),
         WAITING(heartbeats_and_address_resolution_do_not_wait),
         WAITING(a_lane_is_drained_when_nothing_came_for_a_while),

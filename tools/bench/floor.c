@@ -25,10 +25,11 @@ struct line {
     _Alignas(64) _Atomic unsigned back;
 };
 
+/* The other thread: its core, and by what it answers. */
 struct echo {
-    int fd, flags;
     cpu_set_t core;
-    struct line *line; /* in place of `fd` */
+    int fd, flags;
+    struct line line;
 };
 
 /* One message; `flags` MSG_DONTWAIT: by spinning. False: the connection has ended. */
@@ -54,20 +55,27 @@ static bool send_message(int fd)
     return send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL) == (ssize_t)sizeof(bytes);
 }
 
-static void *echo(void *arg)
+static void *echo_messages(void *arg)
 {
     const struct echo *e = arg;
 
     sched_setaffinity(0, sizeof(e->core), &e->core);
-    for (unsigned i = 1; e->line && i <= LINES; i++) {
-        while (atomic_load_explicit(&e->line->there, memory_order_acquire) != i)
-            ;
-        atomic_store_explicit(&e->line->back, i, memory_order_release);
-    }
-    while (!e->line && receive_message(e->fd, e->flags) && send_message(e->fd))
+    while (receive_message(e->fd, e->flags) && send_message(e->fd))
         ;
-    if (!e->line)
-        shutdown(e->fd, SHUT_RDWR); /* who waits for an answer waits in vain */
+    shutdown(e->fd, SHUT_RDWR); /* who waits for an answer waits in vain */
+    return NULL;
+}
+
+static void *echo_lines(void *arg)
+{
+    struct echo *e = arg;
+
+    sched_setaffinity(0, sizeof(e->core), &e->core);
+    for (unsigned i = 1; i <= LINES; i++) {
+        while (atomic_load_explicit(&e->line.there, memory_order_acquire) != i)
+            ;
+        atomic_store_explicit(&e->line.back, i, memory_order_release);
+    }
     return NULL;
 }
 
@@ -98,7 +106,7 @@ static double time_rounds(struct echo *other, int fd, int flags)
     pthread_t thread;
 
     other->flags = flags;
-    if (pthread_create(&thread, NULL, echo, other) != 0)
+    if (pthread_create(&thread, NULL, echo_messages, other) != 0)
         return 0;
     while (rounds < ROUNDS) {
         uint64_t began = nd_now();
@@ -129,17 +137,15 @@ static double time_connection(struct echo *other, int flags)
 /* Mean of the rounds, one way, ns. */
 static double time_line(struct echo *other)
 {
-    static struct line line;
     uint64_t began;
     pthread_t thread;
 
-    other->line = &line;
-    if (pthread_create(&thread, NULL, echo, other) != 0)
+    if (pthread_create(&thread, NULL, echo_lines, other) != 0)
         return 0;
     began = nd_now();
     for (unsigned i = 1; i <= LINES; i++) {
-        atomic_store_explicit(&line.there, i, memory_order_release);
-        while (atomic_load_explicit(&line.back, memory_order_acquire) != i)
+        atomic_store_explicit(&other->line.there, i, memory_order_release);
+        while (atomic_load_explicit(&other->line.back, memory_order_acquire) != i)
             ;
     }
     pthread_join(thread, NULL);
