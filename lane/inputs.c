@@ -6,7 +6,7 @@
  * deals frames out keeps, is the lane's own, and its thread's.
  */
 #include "lane/parts.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 

@@ -10,9 +10,8 @@
 #include "ftcore/queue/hold.h"
 #include "ftcore/record/record.h"
 #include "nflib/chain/l3.h"
-#include "nflib/net/bytes.h"
-#include "nflib/net/ipv6.h"
 #include "nflib/net/packet.h"
+#include "nflib/net/addr.h"
 #include "nflib/net/vlan.h"
 
 #include <endian.h>

@@ -13,12 +13,10 @@
 #ifndef NFLIB_NF_H
 #define NFLIB_NF_H
 
-#include "nflib/flow/flow.h"      /* flows: configuration, timeouts, texts for operators */
-#include "nflib/module/content.h" /* checks of a state that came from a peer */
-#include "nflib/module/heap.h"    /* memory for a library in an NF */
-#include "nflib/module/module.h"
-#include "nflib/module/was.h"      /* modules, parameters, instances, edits, counters, show */
-#include "nflib/module/tables.h"   /* tables that can be full */
+#include "nflib/flow/flow.h"       /* flows: configuration, timeouts, texts for operators */
+#include "nflib/module/content.h"  /* checks of a state that came from a peer */
+#include "nflib/module/heap.h"     /* memory for a library in an NF */
+#include "nflib/module/module.h"   /* modules, parameters, instances, edits, counters, tables, show */
 #include "nflib/net/packet.h"      /* packets, and rewriting them */
 #include "nflib/net/tcp.h"         /* states of TCP connections */
 #include "nflib/session/session.h" /* flows, found once for all NFs */

@@ -4,8 +4,6 @@
  * name of a query's question, UDP to port 53, IPv4 and IPv6. It has no state but its counters: the list is
  * the configuration's. An example of an NF that reads payload.
  */
-#include "nflib/net/bytes.h"
-#include "nflib/net/ipv6.h"
 #include "nfs/dns_guard_list.h"
 
 #include <arpa/inet.h>

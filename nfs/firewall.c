@@ -3,11 +3,13 @@
  * firewall: stateful packet filter. What begins a connection is judged by the rules; what belongs to one that
  * was allowed passes without them, both ways, and so do ICMP errors about it.
  * State, written by this instance alone: the connections, which are its slots in the chain's sessions, and
- * the rules with their hits.
+ * the rules with their hits. Rules are read while a configuration is checked, never on the packet path.
  */
-#include "nflib/net/icmpv6.h"
-#include "nfs/firewall_rules.h"
+#include "nfs/firewall.h"
+#include "nflib/net/icmp.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 struct fw_config {
@@ -51,6 +53,339 @@ struct fw {
     X(FW_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };
 static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- words ----------------------------------------------------------------------------------------- */
+
+void fw_words_next(struct fw_words *w)
+{
+    w->word = strtok_r(NULL, " \t\r\n", &w->rest);
+}
+
+bool fw_words_take(struct fw_words *w, const char *word)
+{
+    if (!w->word || strcmp(w->word, word) != 0)
+        return false;
+    fw_words_next(w);
+    return true;
+}
+
+int fw_words_fail(const struct fw_words *w, const char *what)
+{
+    return w->word ? ft_fail(w->fault, FT_EINVAL, "%s:%u: '%.40s', expected %s", w->file->path, w->line,
+                             w->word, what)
+                   : ft_fail(w->fault, FT_EINVAL, "%s:%u: the line ends, expected %s", w->file->path, w->line,
+                             what);
+}
+
+/* The next line without its comment, in w->text; false: there is none. */
+static bool next_line(struct fw_words *w, int *error)
+{
+    const struct nf_file *file = w->file;
+    const char *line = file->bytes + w->at, *end;
+    size_t len;
+
+    if (w->at == file->len)
+        return false;
+    end = memchr(line, '\n', file->len - w->at);
+    len = end ? (size_t)(end - line) : file->len - w->at;
+    w->at += (uint32_t)len + (end != NULL);
+    w->line++;
+    if (memchr(line, 0, len)) /* the rest of the line would be ignored */
+        *error =
+            ft_fail(w->fault, FT_EINVAL, "%s:%u: a byte 0 in the line, expected text", file->path, w->line);
+    else if (len >= FW_LINE_BYTES - 1 || w->line > UINT16_MAX)
+        *error =
+            ft_fail(w->fault, FT_EINVAL, "%s:%u: too long, expected lines under %u bytes, at most %u of them",
+                    file->path, w->line, FW_LINE_BYTES, UINT16_MAX);
+    else
+        snprintf(w->text, FW_LINE_BYTES, "%.*s", (int)len, line);
+    w->text[strcspn(w->text, "#")] = 0;
+    return *error == FT_OK;
+}
+
+bool fw_words_line(struct fw_words *w, int *error)
+{
+    while (next_line(w, error)) {
+        w->word = strtok_r(w->text, " \t\r\n", &w->rest);
+        if (w->word)
+            return true;
+    }
+    return false;
+}
+
+/* ---- conditions ------------------------------------------------------------------------------------ */
+
+static int read_host(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule, bool source)
+{
+    static const char what[] = "any, A.B.C.D or A.B.C.D/0-32 without host bits, or the same of IPv6";
+    uint32_t *addr = source ? &rule->saddr : &rule->daddr, *mask = source ? &rule->smask : &rule->dmask;
+    struct nf_net net;
+
+    if (fw_words_take(w, "any")) {
+        *addr = *mask = 0;
+        return FT_OK;
+    }
+    if (!w->word || !nf_net_parse(w->word, &net) || nf_net_has_host_bits(&net))
+        return fw_words_fail(w, what);
+    if (net.ipv6 ? rule->ipv4 : rule->ipv6)
+        return fw_words_fail(w, "both hosts of a rule of one family");
+    if (net.ipv6 && rules->hosts == FW_HOSTS_MAX)
+        return fw_words_fail(w, "at most 2048 hosts of IPv6");
+    if (net.ipv6)
+        rules->host[rules->hosts++] = net;
+    *addr = net.ipv6 ? rules->hosts : nf_addr_ipv4(&net.addr);
+    *mask = net.ipv6 ? 0 : nf_net_mask_ipv4(&net);
+    rule->ipv6 |= net.ipv6;
+    rule->ipv4 |= !net.ipv6;
+    fw_words_next(w);
+    return FT_OK;
+}
+
+/* "80,443,8000-8999" behind what the rule has already; how many in *count. */
+static int read_ports(struct fw_words *w, struct fw_rule *rule, uint8_t *count)
+{
+    static const char what[] = "ports such as 80,443,8000-8999, the lower one first, at most 8 in a rule";
+    unsigned at = rule->sports, begin = at;
+    char text[256], *rest = text;
+    if (!w->word || strlen(w->word) >= sizeof(text))
+        return fw_words_fail(w, what);
+    memcpy(text, w->word, strlen(w->word) + 1);
+    while (rest) {
+        uint32_t first, last;
+        char *one = strsep(&rest, ","), *dash = strchr(one, '-');
+        if (dash)
+            *dash = 0;
+        if (at == FW_RANGES_MAX || !nf_number_parse(one, 0, 65535, &first))
+            return fw_words_fail(w, what);
+        last = first;
+        if (dash && !nf_number_parse(dash + 1, first, 65535, &last))
+            return fw_words_fail(w, what);
+        rule->first[at] = (uint16_t)first;
+        rule->last[at++] = (uint16_t)last;
+    }
+    *count = (uint8_t)(at - begin);
+    fw_words_next(w);
+    return FT_OK;
+}
+
+void fw_read_direction(struct fw_words *w, struct fw_rule *rule)
+{
+    rule->sides = 1 << NF_INSIDE | 1 << NF_OUTSIDE;
+    if (fw_words_take(w, "in"))
+        rule->sides = 1 << NF_OUTSIDE;
+    else if (fw_words_take(w, "out"))
+        rule->sides = 1 << NF_INSIDE;
+}
+
+/* One end: "from HOST [port PORTS]" or the same with "to". */
+static int read_end(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule, bool source)
+{
+    uint8_t ports = 0;
+    int rc = read_host(w, rules, rule, source);
+    if (rc != FT_OK || !w->word || strcmp(w->word, "port") != 0)
+        return rc;
+    if (rule->proto != NF_PROTO_TCP && rule->proto != NF_PROTO_UDP)
+        return fw_words_fail(w, "no ports: the rule is not for tcp or udp");
+    fw_words_next(w);
+    rc = read_ports(w, rule, &ports);
+    if (source)
+        rule->sports = ports & 15;
+    else
+        rule->dports = ports & 15;
+    return rc;
+}
+
+static bool has_types(const struct fw_rule *rule)
+{
+    return rule->proto == NF_PROTO_ICMP || rule->proto == NF_PROTO_ICMPV6;
+}
+
+int fw_read_match(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule)
+{
+    int rc;
+
+    rule->proto = FW_ANY;
+    if (!fw_words_take(w, "any") && w->word && strcmp(w->word, "from") != 0 && strcmp(w->word, "to") != 0) {
+        int proto = nf_proto_parse(w->word);
+        if (proto < 0)
+            return fw_words_fail(w, "in, out, tcp, udp, icmp, icmpv6, any, a protocol number, from or to");
+        rule->proto = (uint16_t)proto;
+        fw_words_next(w);
+    }
+    if (fw_words_take(w, "from") && (rc = read_end(w, rules, rule, true)) != FT_OK)
+        return rc;
+    if (fw_words_take(w, "to") && (rc = read_end(w, rules, rule, false)) != FT_OK)
+        return rc;
+    if (has_types(rule) && fw_words_take(w, "type")) {
+        uint32_t type;
+        if (!w->word || !nf_number_parse(w->word, 0, 255, &type))
+            return fw_words_fail(w, "an ICMP type, 0 to 255");
+        rule->first[0] = (uint16_t)type;
+        rule->typed = 1;
+        fw_words_next(w);
+    }
+    if (!w->word)
+        return FT_OK;
+    if (strcmp(w->word, "port") == 0)
+        return fw_words_fail(w, "port behind the HOST of from or to, of tcp or udp: to any port 80");
+    return fw_words_fail(w, has_types(rule) ? "from, to, type or the end of the line"
+                                            : "from, to or the end of the line");
+}
+
+/* ---- matching -------------------------------------------------------------------------------------  */
+
+static bool has_port(const struct fw_rule *rule, unsigned at, unsigned count, uint16_t port)
+{
+    for (unsigned i = at; i < at + count; i++)
+        if (port >= rule->first[i] && port <= rule->last[i])
+            return true;
+    return count == 0;
+}
+
+static bool host_has(const struct fw_rules *rules, uint32_t place, const struct nf_addr *addr)
+{
+    return !place || nf_net_has(&rules->host[place - 1], addr);
+}
+
+static bool hosts_match(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p)
+{
+    if (p->flags & NF_P_IPV4)
+        return !rule->ipv6 && (p->saddr & rule->smask) == rule->saddr &&
+               (p->daddr & rule->dmask) == rule->daddr;
+    struct nf_addr from = nf_packet_from(p, true), to = nf_packet_to(p, true);
+
+    return !rule->ipv4 && host_has(rules, rule->saddr, &from) && host_has(rules, rule->daddr, &to);
+}
+
+bool fw_rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p)
+{
+    uint16_t sport = ntohs(p->sport), dport = ntohs(p->dport);
+
+    return (rule->sides >> p->side & 1) && (rule->proto == FW_ANY || rule->proto == p->proto) &&
+           hosts_match(rules, rule, p) && has_port(rule, 0, rule->sports, sport) &&
+           has_port(rule, rule->sports, rule->dports, dport) &&
+           (!rule->typed || rule->first[0] == p->icmp_type);
+}
+
+/* ---- the file --------------------------------------------------------------------------------------- */
+
+static int read_action(struct fw_words *w, struct fw_rule *rule)
+{
+    if (fw_words_take(w, "allow"))
+        rule->action = FW_ALLOW;
+    else if (fw_words_take(w, "deny"))
+        rule->action = FW_DENY;
+    else
+        return fw_words_fail(w, "allow or deny");
+    fw_read_direction(w, rule);
+    return FT_OK;
+}
+
+static int read_default(struct fw_words *w, struct fw_rule defaults[2])
+{
+    struct fw_rule rule = {0};
+    int rc = read_action(w, &rule);
+    if (rc != FT_OK)
+        return rc;
+    if (w->word)
+        return fw_words_fail(w, "in, out or the end of the line");
+    for (unsigned i = 0; i < 2; i++)
+        if (rule.sides & defaults[i].sides) {
+            defaults[i].action = rule.action;
+            defaults[i].line = (uint16_t)w->line;
+        }
+    return FT_OK;
+}
+
+static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule defaults[2])
+{
+    if (fw_words_take(w, "default"))
+        return read_default(w, defaults);
+    if (rules->count == FW_RULES_MAX)
+        return ft_fail(w->fault, FT_EINVAL, "%s:%u: one rule too many, expected at most %u", w->file->path,
+                       w->line, FW_RULES_MAX);
+    struct fw_rule rule = {.line = (uint16_t)w->line};
+    int rc = read_action(w, &rule);
+    if (rc == FT_OK)
+        rc = fw_read_match(w, rules, &rule);
+    if (rc == FT_OK)
+        rules->list[rules->count++] = rule;
+    return rc;
+}
+
+int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault)
+{
+    struct fw_words w = {.file = file, .fault = fault};
+    struct fw_rule defaults[2] = {{.proto = FW_ANY, .sides = 1 << NF_OUTSIDE},
+                                  {.proto = FW_ANY, .sides = 1 << NF_INSIDE}};
+    int rc = FT_OK;
+
+    rules->count = rules->hosts = 0;
+    while (rc == FT_OK && fw_words_line(&w, &rc))
+        rc = read_line(&w, rules, defaults);
+    memcpy(&rules->list[rules->count], defaults, sizeof(defaults));
+    return rc;
+}
+
+uint32_t fw_rules_match(const struct fw_rules *rules, const struct fw_rule list[], const struct nf_packet *p)
+{
+    uint32_t i = 0;
+    while (i < rules->count && !fw_rule_matches(rules, &list[i], p))
+        i++;
+    return i < rules->count ? i : rules->count + (p->side == NF_INSIDE);
+}
+
+static bool same_host(const struct fw_rules *now, uint32_t a, const struct fw_rules *was, uint32_t b)
+{
+    return !a == !b && (!a || (now->host[a - 1].bits == was->host[b - 1].bits &&
+                               nf_addr_same(&now->host[a - 1].addr, &was->host[b - 1].addr)));
+}
+
+/* But for hits and action. */
+static bool same_rule(const struct fw_rules *now, const struct fw_rule *a, const struct fw_rules *was,
+                      const struct fw_rule *b)
+{
+    struct fw_rule other = *b;
+
+    if (a->ipv6 && b->ipv6 && same_host(now, a->saddr, was, b->saddr) &&
+        same_host(now, a->daddr, was, b->daddr)) {
+        other.saddr = a->saddr;
+        other.daddr = a->daddr;
+    }
+    return memcmp(&a->saddr, &other.saddr,
+                  offsetof(struct fw_rule, line) - offsetof(struct fw_rule, saddr)) == 0 &&
+           memcmp(&a->sides, &other.sides, sizeof(*a) - offsetof(struct fw_rule, sides)) == 0;
+}
+
+static void carry_rule(struct fw_rule *to, const struct fw_rule *now, const struct fw_rule *was,
+                       const struct fw_rule *live)
+{
+    to->hits = live->hits;
+    to->action = now->action == was->action ? live->action : now->action;
+}
+
+/* The file says `now` where it said `was`, which have become `live` since. A rule of both, wherever it
+ * stands, keeps its hits in `to`, and what an operator has set it to, unless the file gives it another action
+ * now. */
+static void rules_carry(struct fw_rule to[], const struct fw_rules *now, const struct fw_rules *was,
+                        const struct fw_rule live[])
+{
+    uint32_t next = 0; /* lists differ little, so the next rule is most often there */
+
+    for (uint32_t i = 0; i < now->count; i++)
+        for (uint32_t n = 0; n < was->count; n++) {
+            uint32_t old = next + n < was->count ? next + n : next + n - was->count;
+
+            if (same_rule(now, &now->list[i], was, &was->list[old])) {
+                carry_rule(&to[i], &now->list[i], &was->list[old], &live[old]);
+                next = old + 1 < was->count ? old + 1 : 0;
+                break;
+            }
+        }
+    for (uint32_t i = 0; i < 2; i++) /* the defaults */
+        carry_rule(&to[now->count + i], &now->list[now->count + i], &was->list[was->count + i],
+                   &live[was->count + i]);
+}
 
 static bool fw_is_answer(const struct nf_packet *p)
 {
@@ -270,7 +605,7 @@ static bool fw_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *f
     const struct fw *fw = nf->state;
 
     (void)fault;
-    fw_rules_carry(fw->rules, &to->read, &from->read, nf_was_at(was, before->rules));
+    rules_carry(fw->rules, &to->read, &from->read, nf_was_at(was, before->rules));
     return true;
 }
 

@@ -9,7 +9,6 @@
  * of the interface identifier that are not all ones.
  */
 #include "nflib/nf.h"
-#include "nflib/net/ipv6.h"
 
 #include <string.h>
 

@@ -16,8 +16,6 @@
  * and a destination), each with a timer.
  */
 #include "nfs/portscan.h"
-#include "nflib/net/bytes.h"
-#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -15,7 +15,6 @@
  * State: secrets of the cookies; of each connection whose cookie was acknowledged, a slot in the chain's
  * sessions.
  */
-#include "nflib/net/ipv6.h"
 #include "nfs/syn_proxy_cookie.h"
 #include "nfs/syn_proxy_frames.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SYN cookies; see the header. */
 #include "nfs/syn_proxy_cookie.h"
-#include "nflib/net/bytes.h"
 
 #define MSS_BITS 3u
 

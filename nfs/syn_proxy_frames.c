@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The packets of syn_proxy; see the header. */
 #include "nfs/syn_proxy_frames.h"
-#include "nflib/net/bytes.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Control connections of FTP; see the header. */
 #include "nfs/trojan_control.h"
-#include "nflib/net/bytes.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /*
  * What of "status" are sums over lanes: counters of NFs, what passed them, tables that can be full,
  * takeovers; and what the log says of them: neighbours that moved, addresses that other hosts have, a table
- * that is nearly full. NFs and chain have told of their tables (nflib/module/tables.h). Counts lie in the
+ * that is nearly full. NFs and chain have told of their tables (nflib/module/module.h). Counts lie in the
  * region, where lanes change them. See counts.h.
  */
 #include "node/counts.h"

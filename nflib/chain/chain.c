@@ -9,7 +9,7 @@
 #include "nflib/chain/parts.h"
 #include "nflib/chain/payload_guard.h"
 #include "nflib/module/heap.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 

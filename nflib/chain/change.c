@@ -7,7 +7,7 @@
 #include "ftcore/region/audit.h"
 #include "ftcore/region/exchange.h"
 #include "nflib/chain/parts.h"
-#include "nflib/module/was.h"
+#include "nflib/module/module.h"
 
 #include <string.h>
 

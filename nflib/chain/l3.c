@@ -7,7 +7,7 @@
  */
 #include "nflib/chain/l3_parts.h"
 
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nflib/net/icmp.h"
 
 #include <stdlib.h>

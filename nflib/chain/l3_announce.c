@@ -5,7 +5,7 @@
  * writes.
  */
 #include "nflib/chain/l3_parts.h"
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/icmp.h"
 
 #include <string.h>
 

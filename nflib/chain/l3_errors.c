@@ -6,9 +6,8 @@
  */
 #include "nflib/chain/l3_parts.h"
 
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nflib/net/icmp.h"
-#include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  */
 #include "nflib/chain/l3_parts.h"
 
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/icmp.h"
 
 #include <string.h>
 

@@ -6,7 +6,7 @@
 
 #include "nflib/chain/l3.h"
 #include "nflib/chain/neighbour.h"
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/icmp.h"
 
 #define NF_L3_ANY_PORT   0xffu
 #define NF_L3_ROUTES_ALL (NF_ROUTES_MAX + NF_PORTS_MAX)

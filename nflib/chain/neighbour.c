@@ -5,7 +5,7 @@
  * seconds, so that a packet on its way changes no line.
  */
 #include "nflib/chain/neighbour.h"
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/icmp.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -20,7 +20,7 @@
 #ifndef NFLIB_CHAIN_NEIGHBOUR_H
 #define NFLIB_CHAIN_NEIGHBOUR_H
 
-#include "nflib/module/note.h"
+#include "nflib/module/env.h"
 #include "nflib/chain/l3.h"
 
 enum nf_neighbour_flags {

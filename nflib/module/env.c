@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns what NFs call on their lane: random numbers, wake times, packets of their own,
- * determinants, tables that can be full. Written by NFs while
- * they run; the generator and the wake times are lane state in the region, the packets are read by the chain
- * at the burst's end.
+ * Owns what NFs call on their lane: random numbers, wake times, packets of their own, determinants, tables
+ * that can be full. Written by NFs while they run; the generator and the wake times are lane state in the
+ * region, the packets are read by the chain at the burst's end.
  */
 #include "nflib/module/env.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
-#include "nflib/module/tables.h"
 
 #include <string.h>
 
@@ -175,7 +173,8 @@ void nf_determinant(const struct nf *nf, void *value, uint16_t size)
         note_value(values, value, size);
 }
 
-/* ---- tables: tables.h ---------------------------------------------------------------------------- */
+/* ---- tables that can be full ----------------------------------------------------------------------------
+ */
 
 void nf_table_add(const struct nf *nf, struct nf_table table)
 {

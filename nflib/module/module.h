@@ -18,7 +18,7 @@ struct nf;
 struct nf_module;
 struct nf_show;
 struct nf_check;        /* nflib/module/content.h */
-struct nf_was;          /* nflib/module/was.h */
+struct nf_was;          /* below */
 struct nf_session;      /* nflib/session/session.h */
 struct nf_flows_config; /* nflib/flow/flow.h */
 
@@ -415,5 +415,85 @@ bool nf_show_full(const struct nf_show *out); /* stop, and return true from `sho
  * or cap < 4. nf_show_end closes and frees; it returns the text's length. */
 struct nf_show *nf_show_begin(char *out, uint32_t cap);
 uint32_t nf_show_end(struct nf_show *show);
+
+/* ---- tables that can be full ------------------------------------------------------------------------
+ *
+ * What each is called, where its count of entries lies in the region, and its limit. Who makes a table tells
+ * of it, once, and goes on counting as it does. Noted while the chain is made, in memory of the process; the
+ * node reads the counts while lanes run, for operators (node/tables.c).
+ */
+
+#define NF_TABLES_MAX 128u /* of a lane */
+
+struct nf_table {
+    const char *name;      /* of the NF's tables, "clients"; outlives the chain */
+    const uint32_t *count; /* in the region; nothing is followed that lies there */
+    uint32_t parts;        /* the table is that many, with counts `stride` bytes apart */
+    uint32_t limit;        /* entries of all parts */
+    uint64_t stride;
+    bool free;   /* what is counted are places that are free */
+    bool shared; /* by all lanes, each of which tells of it */
+    uint16_t nf; /* filled in */
+    uint32_t
+        host; /* network order: one of several tables of the name, that of this address; 0: the only one */
+};
+
+/* In `make`. More than NF_TABLES_MAX are a broken invariant. */
+void nf_table_add(const struct nf *nf, struct nf_table table);
+/* The same, for state types. */
+struct nf_map;
+struct nf_shared_map;
+struct nf_shared_pool;
+struct nf_table nf_table_of_map(const char *name, const struct nf_map *map);
+static inline void nf_table_add_map(const struct nf *nf, const char *name, const struct nf_map *map)
+{
+    nf_table_add(nf, nf_table_of_map(name, map));
+}
+void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct nf_shared_map *map);
+struct nf_lists;
+void nf_table_add_lists(const struct nf *nf, const char *name, const struct nf_lists *lists);
+/* What lies in the caches of lanes counts as taken. */
+struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *pool);
+
+/* Entries now; a lane may be adding some. */
+uint64_t nf_table_entries(const struct nf_table *table);
+
+/* Of a lane. */
+struct nf_tables {
+    uint32_t count;
+    struct nf_table list[NF_TABLES_MAX];
+};
+
+/* ---- a chain that is changed while it runs -------------------------------------------------------- */
+
+/* What an NF was before: its old instance, and the old region, which lies at another address meanwhile. Made
+ * by the chain (nflib/chain/change.c), read by module->carry. */
+struct nf_was {
+    const void *config; /* the module's config struct before */
+    const void *state;  /* can be read */
+    int64_t moved;      /* bytes from where pointers in the old state lead to where that is now */
+    bool same;          /* the memory is laid out as before, and all but constants has been copied */
+};
+
+/* Where something is now that a pointer in the old state leads to. */
+static inline const void *nf_was_at(const struct nf_was *was, const void *p)
+{
+    return (const uint8_t *)p + was->moved;
+}
+
+/* ---- where a module was loaded from ----------------------------------------------------------------- */
+
+/* The shared object that a module was loaded from, as it lies in this process: for who looks into its file,
+ * and for who loads it anew. */
+struct nf_object_file {
+    const char *path; /* as it was loaded by; lives as long as the object is loaded */
+    struct nf_segment {
+        uint8_t *base; /* whole pages */
+        uint64_t size;
+    } all; /* from the object's first page to its last */
+};
+
+/* False: the module is of the program. */
+bool nf_object_file_of(struct nf_object_file *out, const struct nf_module *module);
 
 #endif

@@ -9,10 +9,73 @@
 #define NFLIB_NET_PACKET_H
 
 #include "nflib/net/addr.h"
-#include "nflib/net/checksum.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+/* ---- words of a frame or a key, wherever they lie: no alignment is assumed, no byte order changed ---- */
+
+static inline uint16_t nf_get16(const uint8_t *at)
+{
+    uint16_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+static inline uint32_t nf_get32(const uint8_t *at)
+{
+    uint32_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+static inline uint64_t nf_get64(const uint8_t *at)
+{
+    uint64_t v;
+
+    memcpy(&v, at, sizeof(v));
+    return v;
+}
+
+static inline void nf_put16(uint8_t *at, uint16_t v)
+{
+    memcpy(at, &v, sizeof(v));
+}
+
+static inline void nf_put32(uint8_t *at, uint32_t v)
+{
+    memcpy(at, &v, sizeof(v));
+}
+
+/* ---- the Internet checksum (RFC 1071): folded and complemented, in network order as it stands in a header.
+ * Of a message that has the right one in its field it is 0. ---- */
+
+uint16_t nf_checksum(const void *data, uint32_t n);
+/* Of TCP's or UDP's message of n bytes, 65535 at most, with the pseudo header of IPv4: source and destination
+ * as in the packet's header. */
+uint16_t nf_ipv4_checksum(const uint8_t addresses[8], uint8_t proto, const void *message, uint32_t n);
+/* The same with that of IPv6 (RFC 8200, 8.1), for ICMPv6 too. */
+uint16_t nf_ipv6_checksum(const uint8_t addresses[32], uint8_t proto, const void *message, uint32_t n);
+
+/* The checksum after a word of 32 or 16 bits has changed (RFC 1624, eqn. 3); all in network order. */
+static inline uint16_t nf_checksum_adjust32(uint16_t sum, uint32_t from, uint32_t to)
+{
+    uint64_t n = (uint64_t)(uint16_t)~sum + (uint32_t)~from + to;
+    n = (n >> 32) + (uint32_t)n;
+    n = (n >> 16) + (n & 0xffff);
+    n = (n >> 16) + (n & 0xffff);
+    return (uint16_t) ~((n >> 16) + n);
+}
+static inline uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_t to)
+{
+    uint32_t n = (uint32_t)(uint16_t)~sum + (uint16_t)~from + to;
+    n = (n >> 16) + (n & 0xffff);
+    return (uint16_t) ~((n >> 16) + n);
+}
+
+/* ---- packets ----------------------------------------------------------------------------------------- */
 
 /* IPv4 protocols with ports or identifiers, and the types of ICMP echo. */
 #define NF_PROTO_ICMP          1u
@@ -211,5 +274,16 @@ void nf_packet_set_source_ipv6(struct nf_packet *p, const uint8_t addr[16], uint
 void nf_packet_set_destination_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
 void nf_packet_set_inner_src_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
 void nf_packet_set_inner_dst_ipv6(struct nf_packet *p, const uint8_t addr[16], uint16_t port);
+
+/* The DSCP (RFC 2474) of a packet of NF_P_IPV4 or NF_P_IPV6_READ: six bits of IPv4's type of service and of
+ * IPv6's traffic class. The two bits behind them are ECN's (RFC 3168), and stay. */
+#define NF_DSCPS 64u
+static inline uint8_t nf_packet_dscp(const struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l3;
+
+    return p->flags & NF_P_IPV4 ? ip[1] >> 2 : (uint8_t)((ip[0] << 2 & 0x3c) | ip[1] >> 6);
+}
+void nf_packet_set_dscp(struct nf_packet *p, uint8_t dscp);
 
 #endif

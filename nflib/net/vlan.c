@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads VLAN tags, takes them off and puts them on; see vlan.h. */
 #include "nflib/net/vlan.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -7,7 +7,7 @@
  */
 #include "nflib/session/index.h"
 
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 
 #include <stdio.h>
 

@@ -18,7 +18,6 @@
 
 #include "nflib/flow/flow.h"
 #include "nflib/module/env.h"
-#include "nflib/module/note.h"
 
 /* A key of a session: both ends of a packet as it comes in on `side`. Network order; of an ICMP echo both
  * ports are its identifier. */

@@ -15,7 +15,7 @@
  * A look-up reads one bucket and one record, whichever side the packet came in on. Buckets work as those of a
  * map (nflib/state/map.c): no tombstones, and nothing ever moves.
  */
-#include "nflib/module/tables.h"
+#include "nflib/module/module.h"
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"
 

@@ -10,7 +10,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
-#include "nflib/module/tables.h"
+#include "nflib/module/module.h"
 #include "nflib/shared/shared.h"
 
 struct shard {

@@ -16,7 +16,7 @@
 #include "ftcore/order/section.h"
 #include "nflib/module/content.h"
 #include "nflib/module/env.h"
-#include "nflib/module/tables.h"
+#include "nflib/module/module.h"
 #include "nflib/shared/shared.h"
 #include "nflib/state/watch.h"
 

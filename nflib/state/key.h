@@ -7,7 +7,7 @@
 #define NFLIB_STATE_KEY_H
 
 #include "ftcore/base/check.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 
 #include <stdbool.h>
 

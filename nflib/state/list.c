@@ -13,7 +13,7 @@
  * that a large number of them costs no memory.
  */
 #include "nflib/module/content.h"
-#include "nflib/module/tables.h"
+#include "nflib/module/module.h"
 #include "nflib/state/state.h"
 
 struct link {

@@ -19,7 +19,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/region/audit.h"
 #include "nflib/module/content.h"
-#include "nflib/module/tables.h"
+#include "nflib/module/module.h"
 #include "nflib/state/key.h"
 #include "nflib/state/watch.h"
 

@@ -6,7 +6,7 @@
  * acknowledgement of a stream that was picked up in its middle may look NF_STREAM_FARTHEST over for what is
  * kept.
  */
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nflib/stream/stream.h"
 #include "nflib/net/tcp.h"
 

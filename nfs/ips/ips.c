@@ -7,8 +7,6 @@
  * notes; what has become of the rules; the last alerts.
  */
 #include "nfs/ips/parts.h"
-#include "nflib/net/bytes.h"
-#include "nflib/net/ipv6.h"
 #include "nflib/net/tcp.h"
 
 #include <arpa/inet.h>

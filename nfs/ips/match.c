@@ -10,7 +10,6 @@
  * are looked at, from a random one on.
  */
 #include "nfs/ips/parts.h"
-#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>

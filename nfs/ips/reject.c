@@ -5,9 +5,7 @@
  * the session's keys. Owns nothing.
  */
 #include "nfs/ips/parts.h"
-#include "nflib/net/bytes.h"
 #include "nflib/net/icmp.h"
-#include "nflib/net/icmpv6.h"
 
 #include <arpa/inet.h>
 #include <string.h>

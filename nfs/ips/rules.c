@@ -2,7 +2,6 @@
 /* Reads the rules of ips: lines, the header of each, and the automata that find their contents. Options are
  * in options.c. While a configuration is checked, never on the packet path. */
 #include "nfs/ips/rules.h"
-#include "nflib/net/ipv6.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>

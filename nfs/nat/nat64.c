@@ -8,9 +8,7 @@
  */
 #include "nfs/nat/nat64_table.h"
 
-#include "nflib/net/bytes.h"
 #include "nflib/net/icmp.h"
-#include "nflib/net/ipv6.h"
 
 static const char *const nat64_counters[] = {NAT64_COUNTERS(NF_COUNTER_NAME) NULL};
 static const char *const nat64_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};

@@ -5,7 +5,6 @@
  */
 #include "nfs/nat/nat64_table.h"
 
-#include "nflib/net/bytes.h"
 
 #define IPV4      20u
 #define IPV6      40u

@@ -6,8 +6,6 @@
  */
 #include "nfs/nat/nat64_table.h"
 
-#include "nflib/net/bytes.h"
-#include "nflib/net/ipv6.h"
 
 #define IPV4          20u
 #define IPV6          40u

@@ -2,7 +2,6 @@
 /* The mappings of nat64: making and removing them, and whose lane a packet is; see nat64_table.h. */
 #include "nfs/nat/nat64_table.h"
 
-#include "nflib/net/ipv6.h"
 
 uint64_t nat64_arena(const void *config)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads numbers, names of classes and DSCPs; see words.h. */
-#include "nfs/qos/words.h"
-#include "nflib/net/dscp.h"
+/* Reads numbers, names of classes and DSCPs; see qos.h. */
+#include "nfs/qos/qos.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -38,9 +37,25 @@ int qos_read_name(struct fw_words *w, char out[QOS_NAME_BYTES])
     return FT_OK;
 }
 
+/* 0 to 63, cs0 to cs7 (RFC 2474), af11 to af43 (RFC 2597), ef (RFC 3246); -1: nothing of those. */
+static int parse_dscp(const char *text)
+{
+    size_t n = strlen(text);
+    uint64_t value;
+
+    if (strcmp(text, "ef") == 0)
+        return 46;
+    if (n == 3 && strncmp(text, "cs", 2) == 0 && text[2] >= '0' && text[2] <= '7')
+        return (text[2] - '0') * 8;
+    if (n == 4 && strncmp(text, "af", 2) == 0 && text[2] >= '1' && text[2] <= '4' && text[3] >= '1' &&
+        text[3] <= '3')
+        return (text[2] - '0') * 8 + (text[3] - '0') * 2;
+    return n <= 2 && qos_parse_number(text, 0, NF_DSCPS - 1, &value) ? (int)value : -1;
+}
+
 int qos_read_dscp(struct fw_words *w, uint8_t *out)
 {
-    int dscp = w->word ? nf_dscp_parse(w->word) : -1;
+    int dscp = w->word ? parse_dscp(w->word) : -1;
 
     if (dscp < 0)
         return fw_words_fail(w, "a DSCP: 0 to 63, cs0 to cs7, af11 to af43, ef");
@@ -59,7 +74,7 @@ int qos_read_dscps(struct fw_words *w, uint64_t *set)
         return FT_OK;
     }
     for (rest = w->word; (one = rest ? strsep(&rest, ",") : NULL);) {
-        int dscp = nf_dscp_parse(one);
+        int dscp = parse_dscp(one);
 
         if (dscp < 0) {
             w->word = one;

@@ -4,7 +4,7 @@
 #include "node/config/module_file.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
-#include "nflib/module/object.h"
+#include "nflib/module/module.h"
 #include "node/base/elf_file.h"
 #include "node/base/printable.h"
 

@@ -3,7 +3,7 @@
 #include "node/crash/crash.h"
 #include "logger/recorder/recorder.h"
 #include "node/base/clock.h"
-#include "nflib/module/object.h"
+#include "nflib/module/module.h"
 #include "node/config/setup.h"
 #include "node/crash/reporter.h"
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* By which a packet is known again; see fingerprint.h. */
 #include "node/crash/fingerprint.h"
-#include "nflib/net/bytes.h"
 #include "nflib/net/packet.h"
 #include "nflib/net/tcp.h"
 

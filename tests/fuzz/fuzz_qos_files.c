@@ -3,8 +3,7 @@
  * The files of vlan_qos and policer, by the first byte. What is read is within its bounds, and every packet
  * has a class that there is, or none; what is refused has one line with the file's name.
  */
-#include "nfs/qos/classes.h"
-#include "nfs/qos/rules.h"
+#include "nfs/qos/qos.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>

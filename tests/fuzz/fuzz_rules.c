@@ -4,7 +4,7 @@
  * packet; what is refused has one line with the file's name. Text behind a byte 0 would be passed over
  * silently, so there must be none.
  */
-#include "nfs/firewall_rules.h"
+#include "nfs/firewall.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>

@@ -8,7 +8,7 @@
  */
 #include "nflib/chain/chain.h"
 #include "nflib/module/env.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nflib/net/tcp.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/help/segment.h"

@@ -3,7 +3,7 @@
  * For tests: a chain with addresses and one NF that can translate, and frames for it. Owns the chain and
  * the frame.
  */
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/icmp.h"
 #include "tests/help/l3.h"
 
 #include <setjmp.h>

@@ -7,7 +7,7 @@
 #include "nflib/chain/l3_parts.h"
 #include "nflib/chain/neighbour.h"
 #include "nflib/session/index.h"
-#include "nfs/firewall_rules.h"
+#include "nfs/firewall.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The chain's IPv6: own addresses, errors, what is not forwarded. */
-#include "nflib/net/icmpv6.h"
+#include "nflib/net/icmp.h"
 #include "tests/help/l3.h"
 
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 #include "tools/bench/load.h"
 #include "ftcore/base/draw.h"
 #include "nflib/flow/flow.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat/nat_table.h"
 #include "tools/pair/tape.h"

@@ -2,7 +2,7 @@
 /* See capture.h. */
 #define _GNU_SOURCE
 #include "tools/pair/capture.h"
-#include "nflib/net/bytes.h"
+#include "nflib/net/packet.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

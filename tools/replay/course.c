@@ -9,7 +9,7 @@
  * the snapshot and some in the log.
  */
 #define _GNU_SOURCE /* MAP_FIXED_NOREPLACE */
-#include "nflib/module/object.h"
+#include "nflib/module/module.h"
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"

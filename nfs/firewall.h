@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a line of a file of rules says of packets, and whether a packet is such a one; for NFs whose rules
- * name flows as the firewall's do:
+ * Files of rules that say of packets what they are: the firewall's own, and those of NFs whose rules name
+ * flows as the firewall's do (nfs/qos). One rule a line, the first that matches decides, `#` begins a
+ * comment:
  *
- *     [in|out] [tcp|udp|icmp|icmpv6|any|NUMBER] [from HOST [port PORTS]] [to HOST [port PORTS]] [type N]
+ *     allow|deny [in|out] MATCH
+ *     default allow|deny [in|out]
+ *
+ * MATCH: [tcp|udp|icmp|icmpv6|any|NUMBER] [from HOST [port PORTS]] [to HOST [port PORTS]] [type N]
  *
  * `in` comes from the outer side, `out` from the inner, neither means both. HOST: any, A.B.C.D or A.B.C.D/N,
  * or the same of IPv6, and not one of each in a rule. A rule without hosts, or with `any`, is of both. PORTS:
- * 80,443,8000-8999, at most 8 entries in a rule; type: of ICMP or ICMPv6. `#` begins a comment.
+ * 80,443,8000-8999, at most 8 entries in a rule; type: of ICMP or ICMPv6. What no rule matches follows the
+ * default of its direction, which is deny where the file says nothing. Rules judge IPv6 where the NF's
+ * setting says so.
  */
-#ifndef NFS_FIREWALL_MATCH_H
-#define NFS_FIREWALL_MATCH_H
+#ifndef NFS_FIREWALL_H
+#define NFS_FIREWALL_H
 
 #include "nflib/nf.h"
 
@@ -72,5 +78,11 @@ int fw_read_match(struct fw_words *w, struct fw_rules *rules, struct fw_rule *ru
 
 /* Of a packet of IPv4, or of IPv6 that was read; its ports are known, or 0. */
 bool fw_rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p);
+
+/* Reads the firewall's file. FT_EINVAL with "FILE:LINE: what, what was expected". */
+int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault);
+/* The rule that decides on a packet with its ports known; always one. `list` is what has become of
+ * rules->list. */
+uint32_t fw_rules_match(const struct fw_rules *rules, const struct fw_rule list[], const struct nf_packet *p);
 
 #endif
