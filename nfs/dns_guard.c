@@ -4,14 +4,29 @@
  * name of a query's question, UDP to port 53, IPv4 and IPv6. It has no state but its counters: the list is
  * the configuration's. An example of an NF that reads payload.
  */
-#include "nfs/dns_guard_list.h"
+#include "nflib/nf.h"
 
 #include <arpa/inet.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define HEADER     12u /* of a message (RFC 1035, 4.1.1) */
 #define NXDOMAIN   3u
 #define ANSWER_MAX (14u + 8 + 40 + 8 + HEADER + DG_NAME_MAX + 4)
+
+#define DG_NAME_MAX  255u /* RFC 1035, 2.3.4; with the lengths and the 0 */
+#define DG_LABEL_MAX 63u
+#define DG_LIST_MAX  1000000u
+
+struct dg_name {
+    const uint8_t *wire;
+    uint32_t len;
+};
+struct dg_names {
+    uint32_t count;
+    struct dg_name *list; /* sorted */
+    uint8_t *wires;
+};
 
 enum action { ACTION_DROP, ACTION_NXDOMAIN };
 static const char *const action_names[] = {"drop", "nxdomain", NULL};
@@ -30,6 +45,121 @@ struct dg_config {
     X(DG_MALFORMED, "malformed") /* dropped: no question, or more than one, can be read */
 enum dg_counter { DG_COUNTERS(NF_COUNTER) };
 static const char *const dg_counters[] = {DG_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- the list: a domain a line, such as example.com; `#` begins a comment ------------------------------ */
+
+/* Names are kept as messages have them, each label behind its length and a 0 at the end, in lower case. So a
+ * label with a dot in it is not taken for two. */
+
+static int compare(const void *a, const void *b)
+{
+    const struct dg_name *x = a, *y = b;
+
+    return x->len != y->len ? (x->len < y->len ? -1 : 1) : memcmp(x->wire, y->wire, x->len);
+}
+
+/* True: this name, of `len` bytes and in lower case, is listed, or is below one that is. */
+static bool dg_names_has(const struct dg_names *names, const uint8_t *name, uint32_t len)
+{
+    for (uint32_t at = 0; at < len && name[at]; at += 1u + name[at]) {
+        struct dg_name wanted = {name + at, len - at};
+
+        if (names->count && bsearch(&wanted, names->list, names->count, sizeof(wanted), compare))
+            return true;
+    }
+    return false;
+}
+
+/* A domain of n letters into out[n + 2]; its length there, 0: it is none. */
+static uint32_t write_wire(const char *text, size_t n, uint8_t *out)
+{
+    uint32_t label = 0, used = 1; /* where its length stands; where its next letter goes */
+
+    if (n && text[n - 1] == '.')
+        n--;
+    if (n + 2 > DG_NAME_MAX)
+        return 0;
+    for (size_t i = 0; i <= n; i++) {
+        if (i < n && text[i] != '.') {
+            if ((uint8_t)text[i] <= ' ' || (uint8_t)text[i] > '~')
+                return 0;
+            out[used++] = (uint8_t)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] | 0x20 : text[i]);
+            continue;
+        }
+        if (used - label - 1 < 1 || used - label - 1 > DG_LABEL_MAX)
+            return 0;
+        out[label] = (uint8_t)(used - label - 1);
+        label = used++;
+    }
+    out[label] = 0;
+    return used;
+}
+
+static int read_line(struct dg_names *names, uint32_t *used, const char *text, size_t n)
+{
+    while (n && (text[n - 1] == ' ' || text[n - 1] == '\t' || text[n - 1] == '\r'))
+        n--;
+    for (; n && (*text == ' ' || *text == '\t'); n--)
+        text++;
+    if (!n)
+        return 0;
+    struct dg_name *name = &names->list[names->count];
+
+    name->wire = names->wires + *used;
+    name->len = write_wire(text, n, names->wires + *used);
+    *used += name->len;
+    names->count += name->len != 0;
+    return name->len ? 0 : FT_EINVAL;
+}
+
+static uint32_t count_lines(const struct nf_file *file)
+{
+    uint32_t lines = 1;
+
+    for (uint32_t i = 0; i < file->len; i++)
+        lines += file->bytes[i] == '\n';
+    return lines;
+}
+
+static void dg_names_free(struct dg_names *names)
+{
+    nf_heap_free(names->list);
+    nf_heap_free(names->wires);
+    *names = (struct dg_names){0};
+}
+
+/* FT_EINVAL with "FILE:LINE: what, what was expected"; FT_ENOMEM. */
+static int dg_names_read(struct dg_names *names, const struct nf_file *file, struct ft_fault *fault)
+{
+    uint32_t lines = count_lines(file), used = 0, line = 1;
+
+    *names = (struct dg_names){0};
+    if (lines > DG_LIST_MAX)
+        return ft_fail(fault, FT_EINVAL, "%s: %u lines, expected at most %u", file->path, lines, DG_LIST_MAX);
+    names->list = nf_heap_malloc(lines * sizeof(*names->list));
+    names->wires = nf_heap_malloc((uint64_t)file->len + 2ull * lines + DG_NAME_MAX);
+    if (!names->list || !names->wires) {
+        dg_names_free(names);
+        return ft_fail(fault, FT_ENOMEM, "%s: no memory for %u lines", file->path, lines);
+    }
+    for (uint32_t at = 0; at < file->len; line++) {
+        const char *text = file->bytes + at;
+        const char *newline = memchr(text, '\n', file->len - at);
+        uint32_t n = newline ? (uint32_t)(newline - text) : file->len - at;
+        const char *comment = memchr(text, '#', n);
+
+        if (read_line(names, &used, text, comment ? (size_t)(comment - text) : n)) {
+            dg_names_free(names);
+            return ft_fail(fault, FT_EINVAL, "%s:%u: \"%.*s\", expected a domain such as example.com",
+                           file->path, line, (int)(n < 80 ? n : 80), text);
+        }
+        at += n + 1;
+    }
+    qsort(names->list, names->count, sizeof(*names->list), compare);
+    return 0;
+}
+
+/* ---- packets ------------------------------------------------------------------------------------------- */
 
 /* The name of the question at `at`, in lower case, as the list has them; its length, 0: it breaks the format.
  * A compression pointer does: nothing stands in front of a question that it could point to. */

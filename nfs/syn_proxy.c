@@ -15,10 +15,10 @@
  * State: secrets of the cookies; of each connection whose cookie was acknowledged, a slot in the chain's
  * sessions.
  */
-#include "nfs/syn_proxy_cookie.h"
-#include "nfs/syn_proxy_frames.h"
+#include "nflib/nf.h"
 
 #include <arpa/inet.h>
+#include <string.h>
 
 struct sp_config {
     struct nf_networks servers;
@@ -46,6 +46,16 @@ struct sp_conn {
     uint16_t state;       /* enum sp_state */
 };
 
+/* A cookie is good for that long at least, and for less than three times that: its secret is the newer one
+ * for less than twice that, however long no handshake comes, and then the older one for as long as this. */
+#define SP_COOKIE_LIFE (64 * NF_SECOND)
+
+/* Two secrets: that of new cookies, and the one before. */
+struct sp_secrets {
+    uint64_t key[2][2];
+    uint64_t drawn; /* chain time */
+};
+
 struct sp {
     struct sp_secrets secrets;
 };
@@ -70,6 +80,254 @@ enum sp_counter { SP_COUNTERS(NF_COUNTER) };
 static const char *const side_names[] = {"outside", "inside", NULL};
 static const char *const state_names[SP_STATES] = {"opening", "open", "passed", "stale"};
 static const char *const sp_counters[] = {SP_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* ---- SYN cookies --------------------------------------------------------------------------------------- */
+
+/*
+ * SYN cookies (Bernstein; RFC 4987, 3.6): the sequence number of a SYN-ACK from which, when its ACK comes,
+ * all is known again that would else have been kept. 29 bits are a keyed hash of the connection and the
+ * client's sequence number, 3 bits say which MSS the client wanted.
+ *
+ * The secrets are state: drawn from the lane's generator, and drawn anew as chain time goes on. So the
+ * standby has them, and takes the ACK of a cookie that its predecessor gave.
+ */
+
+#define MSS_BITS 3u
+
+/* What links have: the least that TCP may be told, its default, tunnels, Ethernet. */
+static const uint16_t sizes[1u << MSS_BITS] = {64, 536, 1024, 1220, 1300, 1380, 1440, 1460};
+
+/* A connection, as the client's packets have it; ports in network order, `isn` in host order. */
+struct sp_syn {
+    const uint8_t *addresses; /* source and destination, as in the header */
+    uint32_t size;            /* of both together: 8, 32 */
+    uint16_t sport, dport;
+    uint32_t isn; /* of the client's SYN */
+};
+
+/* Draws the secrets that have become too old. */
+static void sp_secrets_renew(const struct nf *nf, const struct sp_secrets *secrets, uint64_t now)
+{
+    uint64_t age = now - secrets->drawn;
+
+    if (secrets->drawn && age < SP_COOKIE_LIFE)
+        return;
+    struct sp_secrets *edit = NF_EDIT(nf, secrets);
+    for (unsigned i = 0; i < 2; i++)
+        edit->key[1][i] = secrets->drawn && age < 2 * SP_COOKIE_LIFE ? edit->key[0][i] : nf_random(nf);
+    for (unsigned i = 0; i < 2; i++)
+        edit->key[0][i] = nf_random(nf);
+    edit->drawn = now;
+}
+
+static uint32_t cookie_of(const uint64_t key[2], const struct sp_syn *syn, uint32_t size)
+{
+    uint8_t bytes[32 + 9], *at = bytes + syn->size;
+
+    memcpy(bytes, syn->addresses, syn->size);
+    nf_put16(at, syn->sport);
+    nf_put16(at + 2, syn->dport);
+    nf_put32(at + 4, syn->isn);
+    at[8] = (uint8_t)size;
+    return (uint32_t)nf_siphash(key, bytes, syn->size + 9) << MSS_BITS | size;
+}
+
+/* `mss`: as the client's SYN says it. */
+static uint32_t sp_cookie_make(const struct sp_secrets *secrets, const struct sp_syn *syn, uint16_t mss)
+{
+    uint32_t size = (1u << MSS_BITS) - 1;
+
+    while (size && sizes[size] > mss)
+        size--;
+    return cookie_of(secrets->key[0], syn, size);
+}
+
+/* The greatest MSS that is known not to be more than what the client said; 0: this is no cookie of ours. */
+static uint16_t sp_cookie_read(const struct sp_secrets *secrets, const struct sp_syn *syn, uint32_t cookie)
+{
+    uint32_t size = cookie % (1u << MSS_BITS);
+
+    for (unsigned i = 0; i < 2; i++)
+        if (cookie_of(secrets->key[i], syn, size) == cookie)
+            return sizes[size];
+    return 0;
+}
+
+/* ---- the packets of syn_proxy: writes frames alone, and the parsed fields with them -------------------- */
+
+#define SP_FRAME_MAX (14u + 8 + 40 + 24)
+
+/* What a segment without data says; host order. */
+struct sp_segment {
+    uint32_t seq, ack;
+    uint16_t window, mss; /* mss 0: no option */
+    uint8_t flags;
+    bool probe; /* a byte of data, which is 0; without an MSS */
+};
+
+#define HEADER    20u /* of IPv4 or TCP without options */
+#define HEADER6   40u
+#define FRAME_MIN 60u
+#define CAPTURED                                                                                             \
+    64u /* bytes of each frame that there are on a standby, or all headers, or the whole frame               \
+         */
+
+/* Of n bytes of TCP, 60 at most, behind a pseudo header (RFC 9293, 3.1); 0: they have the right one. */
+static uint16_t tcp_sum(const uint8_t *ip, bool ipv6, const uint8_t *tcp, uint32_t n)
+{
+    return ipv6 ? nf_ipv6_checksum(ip + 8, NF_PROTO_TCP, tcp, n)
+                : nf_ipv4_checksum(ip + 12, NF_PROTO_TCP, tcp, n);
+}
+
+/* All of a TCP header but its ports, and the lengths and checksums in front of it. Bytes of TCP. */
+static uint32_t write_segment(uint8_t *ip, bool ipv6, uint32_t ip_header, const struct sp_segment *segment)
+{
+    uint32_t n = segment->mss ? HEADER + 4 : HEADER;
+    uint8_t *tcp = ip + ip_header;
+
+    nf_put32(tcp + 4, htonl(segment->seq));
+    nf_put32(tcp + 8, htonl(segment->ack));
+    tcp[12] = (uint8_t)(n / 4 << 4);
+    tcp[13] = segment->flags;
+    nf_put16(tcp + 14, htons(segment->window));
+    nf_put32(tcp + 16, 0); /* checksum, urgent pointer */
+    if (segment->mss)
+        nf_put32(tcp + HEADER, htonl(0x02040000u | segment->mss));
+    if (segment->probe)
+        tcp[n++] = 0;
+    nf_put16(tcp + 16, tcp_sum(ip, ipv6, tcp, n));
+    if (ipv6) {
+        nf_put16(ip + 4, htons((uint16_t)(ip_header - HEADER6 + n)));
+    } else {
+        nf_put16(ip + 2, htons((uint16_t)(ip_header + n)));
+        nf_put16(ip + 10, 0);
+        nf_put16(ip + 10, nf_checksum(ip, ip_header));
+    }
+    return n;
+}
+
+/* The header of the frame's IP packet, without options, and TCP's ports. Its length. */
+static uint32_t write_ends(uint8_t *ip, const struct nf_packet *p, bool back)
+{
+    const uint8_t *ends = nf_packet_ipv6_addresses(p);
+    bool ipv6 = p->flags & NF_P_IPV6_READ;
+    uint8_t *tcp = ip + (ipv6 ? HEADER6 : HEADER);
+
+    if (ipv6) {
+        ip[0] = 0x60;
+        ip[6] = NF_PROTO_TCP;
+        ip[7] = 64;
+        memcpy(ip + 8, back ? ends + 16 : ends, 16);
+        memcpy(ip + 24, back ? ends : ends + 16, 16);
+    } else {
+        ip[0] = 0x45;
+        ip[6] = 0x40; /* not to be fragmented */
+        ip[8] = 64;
+        ip[9] = NF_PROTO_TCP;
+        nf_put32(ip + 12, back ? p->daddr : p->saddr);
+        nf_put32(ip + 16, back ? p->saddr : p->daddr);
+    }
+    nf_put16(tcp, back ? p->dport : p->sport);
+    nf_put16(tcp + 2, back ? p->sport : p->dport);
+    return (uint32_t)(tcp - ip);
+}
+
+/* A frame of the packet's family beside `p`: to where it came from (`back`), or the way that it goes. Its
+ * length. */
+static uint32_t sp_frame_make(const struct nf_packet *p, bool back, const struct sp_segment *segment,
+                              uint8_t out[SP_FRAME_MAX])
+{
+    uint8_t *ip = out + p->l3;
+    uint32_t header, len;
+
+    memset(out, 0, SP_FRAME_MAX);
+    memcpy(out, p->data, p->l3);
+    if (back)
+        nf_packet_macs_back(p, out);
+    header = write_ends(ip, p, back);
+    len = p->l3 + header + write_segment(ip, p->flags & NF_P_IPV6_READ, header, segment);
+    return len < FRAME_MIN ? FRAME_MIN : len;
+}
+
+/* The packet becomes this segment; what is left of the frame is padding. Without an MSS, where the frame has
+ * no room for it behind TCP's header without options: the node has 64 bytes of each, or its headers. */
+static void sp_packet_become(struct nf_packet *p, const struct sp_segment *segment)
+{
+    struct sp_segment fits = *segment;
+    uint32_t end = p->l4 + HEADER + 4, captured = p->payload > CAPTURED ? p->payload : CAPTURED;
+
+    if (end > captured || end > p->have)
+        fits.mss = 0;
+    p->l4_len = (uint16_t)write_segment(p->data + p->l3, p->flags & NF_P_IPV6_READ, p->l4 - p->l3, &fits);
+    p->payload = p->l4 + p->l4_len;
+    p->tcp_flags = segment->flags;
+}
+
+/* Of a handshake: without data, and with the right checksum. */
+static bool sp_packet_is_sound(const struct nf_packet *p)
+{
+    const uint8_t *ip = p->data + p->l3, *tcp = p->data + p->l4;
+
+    return p->l4 + p->l4_len == p->payload && tcp_sum(ip, p->flags & NF_P_IPV6_READ, tcp, p->l4_len) == 0;
+}
+
+/* The MSS that a SYN says; without one 536 (RFC 9293, 3.7.1). */
+static uint16_t sp_packet_mss(const struct nf_packet *p)
+{
+    const uint8_t *at = p->data + p->l4 + HEADER, *end = p->data + p->payload;
+
+    while (end - at >= 2 && *at != 0) {
+        if (*at == 1) {
+            at++;
+            continue;
+        }
+        if (at[1] < 2 || at[1] > end - at)
+            break;
+        if (at[0] == 2 && at[1] == 4)
+            return ntohs(nf_get16(at + 2));
+        at += at[1];
+    }
+    return 536;
+}
+
+static uint32_t sp_packet_seq(const struct nf_packet *p)
+{
+    return ntohl(nf_get32(p->data + p->l4 + 4));
+}
+
+static uint32_t sp_packet_ack(const struct nf_packet *p)
+{
+    return ntohl(nf_get32(p->data + p->l4 + 8));
+}
+
+/* A number in the frame, and the checksum over it. */
+static void move_number(uint8_t *at, uint8_t *sum, uint32_t by)
+{
+    uint32_t from = nf_get32(at), to = htonl(ntohl(from) + by);
+
+    nf_put32(at, to);
+    nf_put16(sum, nf_checksum_adjust32(nf_get16(sum), from, to));
+}
+
+/* Adds to the sequence number, or to the acknowledgement number, with the checksum. */
+static void sp_packet_move_seq(struct nf_packet *p, uint32_t by)
+{
+    move_number(p->data + p->l4 + 4, p->data + p->l4 + 16, by);
+}
+
+static void sp_packet_move_ack(struct nf_packet *p, uint32_t by)
+{
+    move_number(p->data + p->l4 + 8, p->data + p->l4 + 16, by);
+}
+
+/* Adds to the sequence number of the TCP header that an ICMP error quotes. */
+static void sp_packet_move_quoted(struct nf_packet *p, uint32_t by)
+{
+    struct nf_inner inner;
+
+    nf_packet_inner(p, &inner);
+    move_number(p->data + inner.l4 + 4, p->data + p->l4 + 2, by);
+}
 
 /* ---- a connection, from the client's SYN on ---- */
 

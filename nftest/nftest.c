@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A test of a chain: the two nodes' processes, and what they have to agree on; see nftest.h. */
-#include "nftest/parts.h"
+/*
+ * A test of a chain: the two nodes' processes, each with one lane of the chain in a region of its own, and
+ * what they have to agree on; see nftest.h. Between the test and a node a request passes, and an answer to
+ * it, through a socket. Both are the same program, so these are structs as they lie in memory.
+ */
+#include "nftest/nftest.h"
+#include "ftcore/region/audit.h"
+#include "nflib/chain/chain.h"
 #include "node/config/config.h"
 
 #include <errno.h>
@@ -11,11 +17,275 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <xxhash.h>
 
-#define BEGIN     NF_SECOND
-#define WAKES_MAX 100000u /* bursts for timers in one wait: more is an NF that asks again and again */
+#define BEGIN        NF_SECOND
+#define WAKES_MAX    100000u /* bursts for timers in one wait: more is an NF that asks again and again */
+#define SEED         1u      /* of a chain that is made: the same for both nodes, as in a pair that has met */
+#define REQUEST_S    5 /* of CPU time, for one request: an NF that takes longer does not come to an end */
+#define NFT_MADE_MAX 80u
+#define NFT_TEXT     256u
+#define NFT_SHOW_MAX (1u << 20)
+#define NFT_ARENAS   (FT_NFS_MAX + 1u) /* of one lane, and the shared one */
+
+enum nft_kind { NFT_RUN, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, NFT_WAKE };
+
+/* A burst of one packet at most, and of one command. */
+struct nft_request {
+    enum nft_kind kind;
+    bool replay;
+    uint64_t burst, now;
+    uint32_t packets; /* 0, 1 */
+    uint32_t len, have;
+    uint8_t side, bytes[NFT_FRAME_MAX];
+    char text[NFT_TEXT];  /* RUN: a command, "" for none; else the NF */
+    char other[NFT_TEXT]; /* COUNTER: its name */
+    uint32_t arena;       /* GIVE, TAKE: its content follows TAKE and the answer to GIVE */
+    uint64_t used;        /* bytes of it */
+    uint32_t noted;       /* replay: bytes of determinants */
+    uint8_t determinants[NF_DETERMINANTS_MAX];
+};
+
+struct nft_answer {
+    int error; /* of a command; of TAKE: of the state's check */
+    struct ft_fault fault;
+    uint8_t drop, drop_nf, out_port, made;
+    uint32_t len, have;
+    uint8_t bytes[NFT_FRAME_MAX];
+    uint64_t made_sum; /* over what NFs made */
+    uint64_t digest[NFT_ARENAS];
+    uint32_t arenas;
+    uint64_t wake;   /* when timers ask for the next burst */
+    uint64_t number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow */
+    uint32_t noted;
+    bool used; /* replay: all determinants, and none else */
+    uint8_t determinants[NF_DETERMINANTS_MAX];
+};
+
+#define PRIMARY 0
+#define STANDBY 1
+
+/* ---- a node ---------------------------------------------------------------------------------------------
+ */
+
+struct node {
+    int fd;
+    struct ft_region *region;
+    struct nf_chain *chain;
+    struct nft_request request;
+    struct nft_answer answer;
+};
+
+/* All of it; false: the other end is gone. So read_all. */
+static bool write_all(int fd, const void *bytes, size_t size)
+{
+    while (size) {
+        ssize_t sent = send(fd, bytes, size, MSG_NOSIGNAL);
+
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return false;
+        bytes = (const char *)bytes + sent;
+        size -= (size_t)sent;
+    }
+    return true;
+}
+
+static bool read_all(int fd, void *bytes, size_t size)
+{
+    while (size) {
+        ssize_t got = recv(fd, bytes, size, 0);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        bytes = (char *)bytes + got;
+        size -= (size_t)got;
+    }
+    return true;
+}
+
+static void take_digests(struct node *n)
+{
+    n->answer.arenas = ft_region_arenas(n->region);
+    for (unsigned i = 0; i < n->answer.arenas; i++) {
+        const struct ft_arena *a = &n->region->arenas[i];
+
+        n->answer.digest[i] = XXH3_64bits(n->region->base + a->offset, a->used);
+    }
+}
+
+static void sum_made(struct node *n)
+{
+    const struct nf_emitted *list;
+    uint32_t count = nf_chain_emitted(n->chain, &list);
+
+    n->answer.made = (uint8_t)count;
+    for (uint32_t i = 0; i < count; i++)
+        n->answer.made_sum =
+            XXH3_64bits_withSeed(list[i].frame, list[i].len, n->answer.made_sum + list[i].port);
+}
+
+static void run(struct node *n)
+{
+    static const struct ft_dependency none[1];
+    const struct nft_request *q = &n->request;
+    struct nft_answer *a = &n->answer;
+    struct nf_packet p = {.len = q->len, .have = q->have, .side = q->side, .in_port = q->side};
+    const void *noted;
+
+    memcpy(a->bytes, q->bytes, q->have);
+    p.data = a->bytes;
+    if (q->replay) {
+        nf_chain_follow(n->chain, none, 0);
+        if (q->noted)
+            a->error = nf_determinants_supply(nf_chain_determinants(n->chain), q->determinants, q->noted);
+    }
+    if (q->text[0])
+        a->error = nf_chain_command(n->chain, q->text, (uint32_t)strlen(q->text), q->now, &a->fault);
+    nf_chain_run(n->chain, q->burst, q->now, &p, q->packets);
+    ft_audit_check(n->region, 0);
+    if (q->packets && p.data != a->bytes) /* the chain has moved it */
+        memmove(a->bytes, p.data, p.have < sizeof(a->bytes) ? p.have : sizeof(a->bytes));
+    a->drop = p.drop;
+    a->drop_nf = p.drop_nf;
+    a->out_port = p.out_port;
+    a->len = p.len;
+    a->have = p.have;
+    sum_made(n);
+    if (q->replay) {
+        a->used = nf_determinants_used(nf_chain_determinants(n->chain));
+    } else {
+        a->noted = nf_determinants_noted(nf_chain_determinants(n->chain), &noted);
+        memcpy(a->determinants, noted, a->noted);
+    }
+    take_digests(n);
+}
+
+static void find_counter(struct node *n)
+{
+    const struct nf *nf = nf_chain_find(n->chain, n->request.text);
+
+    n->answer.error = FT_ENOENT;
+    for (unsigned i = 0; nf && nf->module->counters && nf->module->counters[i]; i++)
+        if (strcmp(nf->module->counters[i], n->request.other) == 0) {
+            n->answer.number = nf->counters[i];
+            n->answer.error = 0;
+        }
+}
+
+/* All pages, one JSON array after the other, in `out`, which the answer follows. */
+static void show(struct node *n, char *out)
+{
+    const struct nf *nf = nf_chain_find(n->chain, n->request.text);
+    uint64_t cursor = 0;
+    bool more = nf && nf->module->show;
+    uint32_t at = 0;
+
+    n->answer.error = more ? 0 : FT_ENOENT;
+    while (more && at + 16384 < NFT_SHOW_MAX) {
+        struct nf_show *page = nf_show_begin(out + at, 16384);
+
+        more = nf->module->show(nf, page, &cursor);
+        at += nf_show_end(page);
+    }
+    out[at++] = '\0';
+    n->answer.number = at;
+}
+
+/* The state of the other node, arena by arena; behind the last one it is looked at as a peer's would be. */
+static bool take_arena(struct node *n)
+{
+    const struct nft_request *q = &n->request;
+    struct ft_arena *a = &n->region->arenas[q->arena];
+    bool whole;
+
+    FT_CHECK(a->used == q->used, "arena %u of %lu bytes here, %lu there", q->arena, a->used, q->used);
+    ft_audit_suspend(n->region);
+    whole = read_all(n->fd, n->region->base + a->offset, a->used);
+    ft_audit_resume(n->region);
+    if (whole && q->arena + 1 == ft_region_arenas(n->region))
+        n->answer.error = nf_chain_check(n->chain, NULL, NULL, &n->answer.fault);
+    return whole;
+}
+
+static bool answer(struct node *n, char *text)
+{
+    const struct ft_arena *a = &n->region->arenas[n->request.arena];
+    const void *more = text;
+
+    memset(&n->answer, 0, sizeof(n->answer));
+    switch (n->request.kind) {
+    case NFT_RUN:
+        run(n);
+        break;
+    case NFT_SHOW:
+        show(n, text);
+        break;
+    case NFT_COUNTER:
+        find_counter(n);
+        break;
+    case NFT_GIVE:
+        n->answer.number = a->used;
+        more = n->region->base + a->offset;
+        break;
+    case NFT_TAKE:
+        if (!take_arena(n))
+            return false;
+        break;
+    case NFT_WAKE:
+        break;
+    }
+    n->answer.wake = nf_chain_wake(n->chain);
+    if (!write_all(n->fd, &n->answer, sizeof(n->answer)))
+        return false;
+    return (n->request.kind != NFT_GIVE && n->request.kind != NFT_SHOW) ||
+           write_all(n->fd, more, n->answer.number);
+}
+
+/* The node's process: answers until the socket ends. */
+static _Noreturn void serve_node(int fd, const struct nf_chain_config *config)
+{
+    static const struct ft_region_config how = {.name = "nftest", .audit = true};
+    static const int deadly[] = {SIGSEGV, SIGABRT, SIGILL, SIGBUS, SIGFPE, SIGPROF};
+    static const struct itimerval limit = {.it_value = {.tv_sec = REQUEST_S}};
+    static struct node n;
+    struct ft_fault fault = {""};
+    char *text = malloc(NFT_SHOW_MAX);
+    int error;
+
+    /* A death is this process's own, whatever the test's framework makes of signals. */
+    for (unsigned i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+        signal(deadly[i], SIG_DFL);
+    /* Else both nodes would draw the same from libc, which two servers do not. */
+    srand((unsigned)getpid());
+    srandom((unsigned)getpid());
+    srand48(getpid());
+    n.fd = fd;
+    error = text ? nf_chain_region(&n.region, config, &how, &fault) : ft_fail(&fault, FT_ENOMEM, "no memory");
+    if (!error) {
+        ft_audit_suspend(n.region);
+        error = nf_chain_make(&n.chain, config, n.region, 0, SEED, &fault);
+        ft_audit_resume(n.region);
+    }
+    if (error) {
+        fprintf(stderr, "nftest: the chain cannot be made: %s\n", fault.text);
+        _exit(1);
+    }
+    while (read_all(fd, &n.request, sizeof(n.request)) && setitimer(ITIMER_PROF, &limit, NULL) == 0 &&
+           answer(&n, text))
+        ;
+    _exit(0);
+}
+
+/* ---- a test ---------------------------------------------------------------------------------------------
+ */
 
 struct node_process {
     pid_t pid; /* 0: it is gone */
@@ -95,7 +365,7 @@ static void start_node(struct nft *t, unsigned which)
         close(ends[0]);
         if (t->node[!which].pid > 0)
             close(t->node[!which].fd);
-        nft_node_serve(ends[1], &t->config->chain);
+        serve_node(ends[1], &t->config->chain);
     }
     close(ends[1]);
     t->node[which].fd = ends[0];
@@ -136,8 +406,8 @@ static bool ask_node(struct nft *t, unsigned which)
 
     if (node->pid <= 0)
         return false;
-    if (nft_write(node->fd, &t->request, sizeof(t->request)) &&
-        nft_read(node->fd, &t->answer[which], sizeof(t->answer[which])))
+    if (write_all(node->fd, &t->request, sizeof(t->request)) &&
+        read_all(node->fd, &t->answer[which], sizeof(t->answer[which])))
         return true;
     tell_end(t, which);
     return false;
@@ -161,7 +431,7 @@ static uint8_t *arena_of(struct nft *t, unsigned which, unsigned arena, uint64_t
         return NULL;
     *used = t->answer[which].number;
     bytes = malloc(*used + 1);
-    if (bytes && nft_read(t->node[which].fd, bytes, *used))
+    if (bytes && read_all(t->node[which].fd, bytes, *used))
         return bytes;
     free(bytes);
     tell_end(t, which);
@@ -241,9 +511,9 @@ static void copy_state(struct nft *t)
         t->request.kind = NFT_TAKE;
         t->request.arena = i;
         t->request.used = used;
-        whole = nft_write(t->node[STANDBY].fd, &t->request, sizeof(t->request)) &&
-                nft_write(t->node[STANDBY].fd, bytes, used) &&
-                nft_read(t->node[STANDBY].fd, &t->answer[STANDBY], sizeof(t->answer[STANDBY]));
+        whole = write_all(t->node[STANDBY].fd, &t->request, sizeof(t->request)) &&
+                write_all(t->node[STANDBY].fd, bytes, used) &&
+                read_all(t->node[STANDBY].fd, &t->answer[STANDBY], sizeof(t->answer[STANDBY]));
         free(bytes);
         if (!whole) {
             tell_end(t, STANDBY);
@@ -406,7 +676,7 @@ const char *nft_show(struct nft *t, const char *nf)
     t->request.kind = NFT_SHOW;
     t->show[0] = '\0';
     set_text(t->request.text, nf);
-    if (ask_node(t, PRIMARY) && !nft_read(t->node[PRIMARY].fd, t->show, t->answer[PRIMARY].number))
+    if (ask_node(t, PRIMARY) && !read_all(t->node[PRIMARY].fd, t->show, t->answer[PRIMARY].number))
         tell_end(t, PRIMARY);
     return t->show;
 }

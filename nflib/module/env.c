@@ -29,28 +29,46 @@ static inline __attribute__((always_inline)) void sip_round(uint64_t v[4])
     v[2] = rotate_left(v[2], 32);
 }
 
-static inline __attribute__((always_inline)) void sip_word(uint64_t v[4], uint64_t word)
+static inline __attribute__((always_inline)) uint64_t siphash(const uint64_t key[2], const uint8_t *at,
+                                                              uint32_t n)
 {
-    v[3] ^= word;
-    sip_round(v);
-    sip_round(v);
-    v[0] ^= word;
-}
-
-/* SipHash-2-4 (Aumasson, Bernstein) of how many numbers were drawn, a message of eight bytes: who has seen
- * some of the numbers, as ports on the wire, cannot say the next one. */
-uint64_t nf_random(const struct nf *nf)
-{
-    const uint64_t *key = nf->env->state->random;
     uint64_t v[4] = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du, key[0] ^ 0x6c7967656e657261u,
                      key[1] ^ 0x7465646279746573u};
+    uint64_t last = (uint64_t)n << 56;
 
-    sip_word(v, (*NF_EDIT(nf, &key[2]))++);
-    sip_word(v, (uint64_t)sizeof(uint64_t) << 56);
+    for (uint32_t left = n; left >= 8; left -= 8, at += 8) {
+        uint64_t word = nf_get64(at);
+
+        v[3] ^= word;
+        sip_round(v);
+        sip_round(v);
+        v[0] ^= word;
+    }
+    for (uint32_t i = 0; i < n % 8; i++)
+        last |= (uint64_t)at[i] << 8 * i;
+    v[3] ^= last;
+    sip_round(v);
+    sip_round(v);
+    v[0] ^= last;
     v[2] ^= 0xff;
     for (unsigned i = 0; i < 4; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t nf_siphash(const uint64_t key[2], const void *data, uint32_t n)
+{
+    return siphash(key, data, n);
+}
+
+/* The hash of how many numbers were drawn: who has seen some of the numbers, as ports on the wire, cannot say
+ * the next one. */
+uint64_t nf_random(const struct nf *nf)
+{
+    const uint64_t *key = nf->env->state->random;
+    uint64_t drawn = (*NF_EDIT(nf, &key[2]))++;
+
+    return siphash(key, (const uint8_t *)&drawn, sizeof(drawn));
 }
 
 /* The earliest of what was asked for since the timers last ran: an NF with several wheels needs no care. */

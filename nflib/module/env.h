@@ -12,8 +12,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- a note: a few words in the region that its lane writes and another thread may read at the same moment,
- * behind a sequence word that is odd while they are written. Readers never wait. ---- */
+/* ---- notes ----------------------------------------------------------------------------------------------
+ */
+
+/* A note: a few words in the region that its lane writes and another thread may read at the same moment,
+ * behind a sequence word that is odd while they are written. Readers never wait. */
 
 /* The words of a note of `type`, which is of whole words without padding. */
 #define NF_NOTE_WORDS(type) (1 + sizeof(type) / sizeof(uint64_t))

@@ -379,6 +379,8 @@ static inline void nf_drop(const struct nf *nf, struct nf_packet *p, unsigned re
 
 /* 64 random bits from the lane's generator, whose state is in the region. */
 uint64_t nf_random(const struct nf *nf);
+/* SipHash-2-4 (Aumasson, Bernstein) of n bytes, under a key that nobody outside may know. */
+uint64_t nf_siphash(const uint64_t key[2], const void *data, uint32_t n);
 
 /*
  * A determinant: a value that NF code learned from something other than its inputs, its state and the time.
@@ -416,8 +418,10 @@ bool nf_show_full(const struct nf_show *out); /* stop, and return true from `sho
 struct nf_show *nf_show_begin(char *out, uint32_t cap);
 uint32_t nf_show_end(struct nf_show *show);
 
-/* ---- tables that can be full ------------------------------------------------------------------------
- *
+/* ---- tables that can be full ----------------------------------------------------------------------------
+ */
+
+/*
  * What each is called, where its count of entries lies in the region, and its limit. Who makes a table tells
  * of it, once, and goes on counting as it does. Noted while the chain is made, in memory of the process; the
  * node reads the counts while lanes run, for operators (node/tables.c).

@@ -58,7 +58,7 @@ static inline bool nf_ipv6_has_host_bits(const uint8_t addr[16], unsigned bits)
     return false;
 }
 
-/* ---- addresses of either family --------------------------------------------------------------------------
+/* ---- addresses of either family -------------------------------------------------------------------------
  */
 
 /* An index of what there is of both. */

@@ -13,7 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- words of a frame or a key, wherever they lie: no alignment is assumed, no byte order changed ---- */
+/* ---- words of a frame or a key --------------------------------------------------------------------------
+ */
+
+/* Wherever they lie: no alignment is assumed, no byte order changed. */
 
 static inline uint16_t nf_get16(const uint8_t *at)
 {
@@ -49,8 +52,11 @@ static inline void nf_put32(uint8_t *at, uint32_t v)
     memcpy(at, &v, sizeof(v));
 }
 
-/* ---- the Internet checksum (RFC 1071): folded and complemented, in network order as it stands in a header.
- * Of a message that has the right one in its field it is 0. ---- */
+/* ---- the Internet checksum (RFC 1071) -------------------------------------------------------------------
+ */
+
+/* Folded and complemented, in network order as it stands in a header. Of a message that has the right one in
+ * its field it is 0. */
 
 uint16_t nf_checksum(const void *data, uint32_t n);
 /* Of TCP's or UDP's message of n bytes, 65535 at most, with the pseudo header of IPv4: source and destination

@@ -10,13 +10,31 @@
  * needs them and keeps pointers to them in what else is its configuration, so those pointers are lent to it
  * for a burst. A function's address that it keeps with a flow is a distance from another function here.
  *
- * nDPI reads the wall clock where a protocol has time stamps (NetFlow, uTP): as determinants (ndpi.c).
+ * nDPI reads the wall clock where a protocol has time stamps (NetFlow, uTP): as determinants. It is linked
+ * into the module's file, so that both nodes have the same and its calls of the wall clock come here. There
+ * is one detection module for each lane, made once. Of its structs the layout is looked at in two places: the
+ * pointers to its caches, and what it keeps of the packet under way, which is cleared before each.
  */
-#include "nfs/dpi/ndpi.h"
+#define NDPI_LIB_COMPILATION /* declares struct ndpi_detection_module_struct */
+#include <ndpi/ndpi_api.h>
+
 #include "nflib/nf.h"
 
 #include <string.h>
 
+#define DPI_PROTOCOLS   512u /* that there may be, by number */
+#define DPI_NO_PROTOCOL 0u
+#define DPI_PACKETS_MAX 32u /* nDPI looks into no more of a flow */
+#define DPI_CACHES      8u
+
+/* What a flow is, and what that came over, as HTTP over TLS; numbers below DPI_PROTOCOLS, 0: not known. */
+struct dpi_protocol {
+    uint16_t app, master;
+};
+/* What nDPI knows flows by that it has seen others of; addresses in the heap, NULL: not made yet. */
+struct dpi_caches {
+    void *at[DPI_CACHES];
+};
 #define DPI_DATAGRAMS 4096u /* under way, whose later fragments count in their flow */
 
 struct dpi_config {
@@ -64,6 +82,207 @@ struct dpi_state {
 enum dpi_counter { DPI_NAMES(NF_COUNTER) DPI_COUNTERS };
 static const char *const dpi_counters[] = {DPI_NAMES(NF_COUNTER_NAME) NULL};
 
+_Static_assert(NDPI_MAJOR == 4 && NDPI_MINOR == 2, "written for nDPI 4.2");
+_Static_assert(NDPI_MAX_SUPPORTED_PROTOCOLS < DPI_PROTOCOLS, "a number for each protocol");
+
+/* ---- the wall clock ------------------------------------------------------------------------------ */
+
+time_t __wrap_time(time_t *at);
+time_t __wrap_time(time_t *at)
+{
+    time_t now = (time_t)nf_heap_wall_clock();
+
+    if (at)
+        *at = now;
+    return now;
+}
+
+int __wrap_gettimeofday(struct timeval *at, void *zone);
+int __wrap_gettimeofday(struct timeval *at, void *zone)
+{
+    (void)zone;
+    at->tv_sec = (time_t)nf_heap_wall_clock();
+    at->tv_usec = 0;
+    return 0;
+}
+
+/* ---- the end of the process --------------------------------------------------------------------- */
+
+/* nDPI ends the process where it has no memory left, which the node's crash report is to name. */
+_Noreturn void __wrap_exit(int status);
+_Noreturn void __wrap_exit(int status)
+{
+    (void)status;
+    abort();
+}
+
+/* ---- caches -------------------------------------------------------------------------------------- */
+
+static void dpi_caches_set(struct ndpi_detection_module_struct *m, const struct dpi_caches *caches)
+{
+    m->ookla_cache = caches->at[0];
+    m->bittorrent_cache = caches->at[1];
+    m->zoom_cache = caches->at[2];
+    m->stun_cache = caches->at[3];
+    m->tls_cert_cache = caches->at[4];
+    m->mining_cache = caches->at[5];
+    m->msteams_cache = caches->at[6];
+    m->tinc_cache = caches->at[7];
+}
+
+static void dpi_caches_get(const struct ndpi_detection_module_struct *m, struct dpi_caches *caches)
+{
+    *caches = (struct dpi_caches){{m->ookla_cache, m->bittorrent_cache, m->zoom_cache, m->stun_cache,
+                                   m->tls_cert_cache, m->mining_cache, m->msteams_cache, m->tinc_cache}};
+}
+
+/* They are blocks of the heap. */
+static bool dpi_caches_fit(const struct dpi_caches *caches, const struct ft_heap *heap)
+{
+    for (unsigned i = 0; i < DPI_CACHES; i++)
+        if (caches->at[i] && !ft_heap_holds(heap, caches->at[i], sizeof(struct ndpi_lru_cache)))
+            return false;
+    return true;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------- */
+
+/* The module's file as it is in memory, up to the end of its code; the linker's names. */
+extern const uint8_t __ehdr_start[] __attribute__((visibility("hidden")));
+extern const uint8_t etext[] __attribute__((visibility("hidden")));
+
+static uint64_t code_bytes(void)
+{
+    return (uintptr_t)etext - (uintptr_t)__ehdr_start;
+}
+
+static uint64_t digest_of_code(void)
+{
+    uint64_t digest = code_bytes(), word;
+
+    for (uint64_t at = 0; at + sizeof(word) <= code_bytes(); at += sizeof(word)) {
+        memcpy(&word, __ehdr_start + at, sizeof(word));
+        digest = (digest ^ word) * 0x9e3779b97f4a7c15ull;
+        digest ^= digest >> 29;
+    }
+    return digest;
+}
+
+/* All protocols, nothing of files. `code`: a digest of nDPI's code in this process. NULL: no memory. */
+static struct ndpi_detection_module_struct *dpi_open(uint64_t *code)
+{
+    struct ndpi_detection_module_struct *m;
+    NDPI_PROTOCOL_BITMASK all;
+
+    set_ndpi_malloc(nf_heap_malloc);
+    set_ndpi_free(nf_heap_free);
+    m = ndpi_init_detection_module(ndpi_no_prefs);
+    if (!m)
+        return NULL;
+    NDPI_BITMASK_SET_ALL(all);
+    ndpi_set_protocol_detection_bitmask2(m, &all);
+    ndpi_finalize_initialization(m);
+    *code = digest_of_code();
+    return m;
+}
+
+static void dpi_close(struct ndpi_detection_module_struct *m)
+{
+    const struct dpi_caches none = {{NULL}};
+
+    if (!m)
+        return;
+    dpi_caches_set(m, &none); /* they are the heap's */
+    ndpi_exit_detection_module(m);
+}
+
+/* Sets a bit of set[DPI_PROTOCOLS / 8] for each name in `list`; false: `unknown` is none. */
+static bool dpi_protocols(const char *list, uint8_t set[], char *unknown, size_t cap)
+{
+    struct ndpi_detection_module_struct *m = NULL;
+    uint64_t code;
+    bool known = true;
+
+    memset(set, 0, DPI_PROTOCOLS / 8);
+    for (list += strspn(list, " ,"); *list && known; list += strspn(list, " ,")) {
+        size_t len = strcspn(list, ",");
+        u_int16_t protocol;
+
+        snprintf(unknown, cap, "%.*s", (int)len, list);
+        list += len;
+        for (size_t end = strlen(unknown); end && unknown[end - 1] == ' ';)
+            unknown[--end] = 0;
+        if (!m && !(m = dpi_open(&code)))
+            return false;
+        protocol = ndpi_get_proto_by_name(m, unknown);
+        known = protocol != NDPI_PROTOCOL_UNKNOWN && protocol < DPI_PROTOCOLS;
+        if (known)
+            set[protocol / 8] |= (uint8_t)(1u << protocol % 8);
+    }
+    dpi_close(m);
+    return known;
+}
+
+static const char *dpi_name(struct ndpi_detection_module_struct *m, uint16_t protocol)
+{
+    return protocol ? ndpi_get_proto_name(m, protocol) : "Unknown";
+}
+
+/* ---- packets of flows, to nDPI --------------------------------------------------------------------------
+ */
+
+/* nDPI keeps the address of the function that looks into the next packet. While it does not look, that is a
+ * distance from the file's begin, since the file lies elsewhere on the other node; 0: none. */
+static void to_address(struct ndpi_flow_struct *flow)
+{
+    uint64_t at;
+
+    memcpy(&at, &flow->extra_packets_func, sizeof(at));
+    at = at && at < code_bytes() ? (uintptr_t)__ehdr_start + at : 0;
+    memcpy(&flow->extra_packets_func, &at, sizeof(at));
+}
+
+static void to_distance(struct ndpi_flow_struct *flow)
+{
+    uint64_t at;
+
+    memcpy(&at, &flow->extra_packets_func, sizeof(at));
+    at = at ? at - (uintptr_t)__ehdr_start : 0;
+    memcpy(&flow->extra_packets_func, &at, sizeof(at));
+}
+
+static struct dpi_protocol protocol_of(ndpi_protocol p)
+{
+    return (struct dpi_protocol){p.app_protocol < DPI_PROTOCOLS ? p.app_protocol : 0,
+                                 p.master_protocol < DPI_PROTOCOLS ? p.master_protocol : 0};
+}
+
+/* A packet of the flow, from its IP header on. False: nDPI wants no more of it, if it knows what it is. */
+static bool dpi_look(struct ndpi_detection_module_struct *m, struct ndpi_flow_struct *flow, const uint8_t *ip,
+                     uint32_t len, uint64_t ms, struct dpi_protocol *is)
+{
+    bool more;
+
+    memset(&m->packet, 0, sizeof(m->packet));
+    to_address(flow);
+    *is = protocol_of(ndpi_detection_process_packet(m, flow, ip, (unsigned short)len, ms));
+    more = ndpi_extra_dissection_possible(m, flow);
+    to_distance(flow);
+    return more;
+}
+
+/* There will be no more: true if nDPI guesses by ports and addresses. */
+static bool dpi_give_up(struct ndpi_detection_module_struct *m, struct ndpi_flow_struct *flow,
+                        struct dpi_protocol *is)
+{
+    u_int8_t guessed = 0;
+
+    to_address(flow);
+    *is = protocol_of(ndpi_detection_giveup(m, flow, 1, &guessed));
+    to_distance(flow);
+    return is->app != DPI_NO_PROTOCOL;
+}
+
 /* ---- flows --------------------------------------------------------------------------------------- */
 
 static const struct dpi_flow *slot_of(const struct nf *nf, const struct nf_session *s)
@@ -92,7 +311,8 @@ static void decide(const struct nf *nf, const struct nf_session *s, enum dpi_sta
 {
     struct dpi_flow *flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
 
-    dpi_flow_free(flow->inside);
+    if (flow->inside)
+        ndpi_free_flow(flow->inside);
     flow->inside = NULL;
     flow->stage = (uint8_t)stage;
     count_flow(nf, flow);
@@ -149,7 +369,7 @@ static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, u
     }
     nf_count(nf, DPI_FLOWS, 1);
     flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
-    flow->inside = dpi_flow_make();
+    flow->inside = nf_heap_calloc(1, sizeof(*flow->inside)); /* NULL: the heap is full */
     if (!flow->inside) {
         decide(nf, s, DPI_UNSEEN);
         nf_count(nf, DPI_HEAP_FULL, !blocks(nf));
@@ -190,14 +410,6 @@ static void one_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
         nf_drop(nf, p, DPI_HEAP_FULL);
 }
 
-/* What nDPI has of caches is the state's, in this burst. */
-static void lend(const struct nf *nf)
-{
-    const struct dpi_state *state = nf->state;
-
-    dpi_caches_set(nf->library, &state->caches);
-}
-
 static void take_back(const struct nf *nf)
 {
     const struct dpi_state *state = nf->state;
@@ -210,7 +422,9 @@ static void take_back(const struct nf *nf)
 
 static void dpi_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    lend(nf);
+    const struct dpi_state *state = nf->state;
+
+    dpi_caches_set(nf->library, &state->caches); /* what nDPI has of them is the state's, in this burst */
     for (uint32_t i = 0; i < n; i++)
         one_packet(nf, packets[i], now);
     take_back(nf);
@@ -332,7 +546,7 @@ static int dpi_check_state(const struct nf *nf, struct nf_check *c)
                                    "a flow of protocol %u at stage %u, expected protocols below %u, and one "
                                    "that nDPI looks into at stage 0 alone",
                                    flow->protocol.app, flow->stage, DPI_PROTOCOLS);
-        if (flow->inside && !ft_heap_holds(nf->heap, flow->inside, dpi_flow_bytes()))
+        if (flow->inside && !ft_heap_holds(nf->heap, flow->inside, sizeof(struct ndpi_flow_struct)))
             return nf_check_failed(c, "a flow that nDPI looks into is no block of the heap");
     }
     return 0;

@@ -9,7 +9,7 @@
  * matched for a host, which all lanes count together. In a full table those go whose time is over: as many as
  * are looked at, from a random one on.
  */
-#include "nfs/ips/parts.h"
+#include "nfs/ips/ips.h"
 
 #include <arpa/inet.h>
 #include <string.h>

@@ -104,19 +104,8 @@ void ips_rules_free(struct ips_rules *rules);
 /* NF_NONE: there is none of that number. */
 uint32_t ips_rules_find(const struct ips_rules *rules, uint32_t sid);
 
-/* ---- of the files of the rules -------------------------------------------------------------------- */
+/* ---- patterns: pcre.c ---- */
 
-/* A line that is being read. `at` is what is left of it. */
-struct ips_line {
-    struct ips_rules *rules;
-    const char *path;
-    unsigned line;
-    char *at;
-    const char *expected; /* of the option that is read, where it knows better than the table of options */
-    struct ft_fault *fault;
-};
-/* "FILE:LINE: 'what is there', expected …". */
-int ips_expected(const struct ips_line *l, const char *what);
 /* -1: it is none. */
 static inline int ips_hex_digit(char c)
 {
@@ -125,8 +114,6 @@ static inline int ips_hex_digit(char c)
            : c >= 'A' && c <= 'F' ? c - 'A' + 10
                                   : -1;
 }
-/* What follows the rule's header, from its parenthesis on. */
-int ips_options_read(struct ips_line *l, struct ips_rule *rule);
 /* NULL, or what was expected: it is no pattern, or not of the subset. `text` is cut up. */
 const char *ips_pcre_read(struct ips_pcre *pcre, char *text);
 

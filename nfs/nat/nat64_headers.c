@@ -2,10 +2,10 @@
 /*
  * The headers of a packet in the other family (RFC 7915), with checksums that follow the changes (RFC 1624),
  * so that the payload need not be there. What comes behind the header of L4 stays where it is; what is in
- * front of it is written anew, and the frame's beginning moves. No state.
+ * front of it is written anew, and the frame's beginning moves. ICMP errors, with the packet that they quote,
+ * as well. No state.
  */
-#include "nfs/nat/nat64_table.h"
-
+#include "nfs/nat/nat64.h"
 
 #define IPV4          20u
 #define IPV6          40u
@@ -17,10 +17,27 @@
 #define OFFSET        0x1fffu
 #define LOOSE_ROUTE   131u /* options of IPv4 */
 #define STRICT_ROUTE  137u
+#define ICMP          8u
+#define NONE          0xffu /* has no other form */
+#define LONGEST6      1280u /* an error of ICMPv6 (RFC 4443, 2.4) */
+#define LONGEST4      576u  /* one of ICMP (RFC 1812, 4.3.2.3) */
+#define MTU_LEAST     1280u
+
+/* Headers of a packet of n bytes behind it; `frag`: flags and offset. */
+struct nat64_header {
+    uint8_t class, limit, proto; /* proto: as in the header that is written */
+    uint16_t id, frag;
+    uint32_t n;
+};
+/* The words of a pseudo header that were and are. */
+struct nat64_change {
+    uint32_t was, is;
+};
 
 /* ---- sums, of words as they lie in memory ------------------------------------------------------- */
 
-uint32_t nat64_sum(const void *bytes, uint32_t n)
+/* The sum of n bytes, an even number. */
+static uint32_t nat64_sum(const void *bytes, uint32_t n)
 {
     const uint8_t *at = bytes;
     uint32_t sum = 0;
@@ -36,12 +53,14 @@ static uint16_t fold(uint32_t sum)
     return (uint16_t)((sum & 0xffff) + (sum >> 16));
 }
 
-uint16_t nat64_adjust(uint16_t checksum, uint32_t was, uint32_t is)
+/* The checksum after a part of what it covers has another sum. */
+static uint16_t nat64_adjust(uint16_t checksum, uint32_t was, uint32_t is)
 {
     return (uint16_t)~fold((uint32_t)(uint16_t)~checksum + (uint16_t)~fold(was) + fold(is));
 }
 
-uint32_t nat64_pseudo(const struct nf_addresses *addresses, uint32_t n)
+/* Of the words of the pseudo header that ICMPv6 has (RFC 8200, 8.1), and ICMP has not. */
+static uint32_t nat64_pseudo(const struct nf_addresses *addresses, uint32_t n)
 {
     return nat64_sum(addresses, sizeof(*addresses)) + htons((uint16_t)n) + htons(NF_PROTO_ICMPV6);
 }
@@ -60,8 +79,10 @@ static uint8_t echo_in_other_family(uint8_t type)
                                             : NF_ICMP_ECHO_REPLY;
 }
 
-void nat64_put_l4(uint8_t *l4, uint32_t n, uint8_t proto, uint32_t port_at, uint16_t port,
-                  const struct nat64_change *change)
+/* Ports and checksum at l4, or type, identifier and checksum of an echo, of n bytes there, with `change` as
+ * the words of the pseudo header that were and are. `port_at`: 0 or 2. */
+static void nat64_put_l4(uint8_t *l4, uint32_t n, uint8_t proto, uint32_t port_at, uint16_t port,
+                         const struct nat64_change *change)
 {
     uint32_t sum_at = proto == NF_PROTO_TCP ? 16 : proto == NF_PROTO_UDP ? 6 : 2;
     uint32_t was = change->was, is = change->is;
@@ -81,7 +102,7 @@ void nat64_put_l4(uint8_t *l4, uint32_t n, uint8_t proto, uint32_t port_at, uint
 
 /* ---- headers ------------------------------------------------------------------------------------ */
 
-void nat64_write_ipv4(uint8_t *ip, const struct nat64_header *h, uint32_t saddr, uint32_t daddr)
+static void nat64_write_ipv4(uint8_t *ip, const struct nat64_header *h, uint32_t saddr, uint32_t daddr)
 {
     ip[0] = 0x45;
     ip[1] = h->class;
@@ -96,7 +117,7 @@ void nat64_write_ipv4(uint8_t *ip, const struct nat64_header *h, uint32_t saddr,
     nf_put16(ip + 10, nf_checksum(ip, IPV4));
 }
 
-void nat64_write_ipv6(uint8_t *ip, const struct nat64_header *h, const struct nf_addresses *addresses)
+static void nat64_write_ipv6(uint8_t *ip, const struct nat64_header *h, const struct nf_addresses *addresses)
 {
     nf_put32(ip, htonl(6u << 28 | (uint32_t)h->class << 20));
     nf_put16(ip + 4, htons((uint16_t)h->n));
@@ -105,7 +126,9 @@ void nat64_write_ipv6(uint8_t *ip, const struct nat64_header *h, const struct nf
     memcpy(ip + 8, addresses, sizeof(*addresses));
 }
 
-uint8_t *nat64_move_head(struct nf_packet *p, uint32_t end, bool ipv6)
+/* Moves the head of the frame, which is as long as l3 says, so that a header of IPv6, or of IPv4, has room
+ * behind it and ends at `end` in the frame; where it begins. */
+static uint8_t *nat64_move_head(struct nf_packet *p, uint32_t end, bool ipv6)
 {
     int32_t moved = (int32_t)end - (ipv6 ? (int32_t)IPV6 : (int32_t)IPV4) - p->l3;
 
@@ -117,7 +140,7 @@ uint8_t *nat64_move_head(struct nf_packet *p, uint32_t end, bool ipv6)
     return p->data + p->l3;
 }
 
-void nat64_parse(struct nf_packet *p)
+static void nat64_parse(struct nf_packet *p)
 {
     uint8_t flow = p->flow;
 
@@ -128,7 +151,9 @@ void nat64_parse(struct nf_packet *p)
 
 /* ---- to IPv4 ------------------------------------------------------------------------------------- */
 
-void nat64_read_fragment(const uint8_t *ip, uint32_t l4, struct nat64_header *h)
+/* `frag` and `id` of a header, from the fragment header of a packet of IPv6, whose upper layer's header is
+ * `l4` bytes behind `ip`; of one without, by its `n`. */
+static void nat64_read_fragment(const uint8_t *ip, uint32_t l4, struct nat64_header *h)
 {
     const uint8_t *at = ip + IPV6;
     uint16_t field;
@@ -232,4 +257,251 @@ bool nat64_to_ipv6(struct nf_packet *p, const struct nat64_ends6 *ends)
     }
     nat64_parse(p);
     return true;
+}
+
+/* ---- ICMP errors in the other family --------------------------------------------------------------------
+ */
+
+/* RFC 7915, 4.2 to 4.5 and 5.2 to 5.5, with the packet that they quote, which is a flow's as it left. */
+
+/* What an error is in the other family. */
+struct form {
+    uint8_t type, code;
+    uint32_t rest; /* the second word of the message, host order */
+};
+
+/* ---- their types --------------------------------------------------------------------------------------- */
+
+/* Of ICMP: of "unreachable", by code; with what is told by ICMPv6's "parameter problem" in the caller. */
+static const uint8_t unreachable6[16] = {0, 0, NONE, 4, NONE, 0, 0, 0, 0, 1, 1, 0, 0, 1, NONE, 1};
+static const uint8_t unreachable4[5] = {1, 10, 1, 1, 3};
+/* Places in a header of IPv4, and in one of IPv6. */
+static const uint8_t pointer6[20] = {0,    1,    4, 4, NONE, NONE, NONE, NONE, 7,  6,
+                                     NONE, NONE, 8, 8, 8,    8,    24,   24,   24, 24};
+
+static uint8_t pointer4(uint32_t at)
+{
+    static const uint8_t first[8] = {0, 1, NONE, NONE, 2, 2, 9, 8};
+
+    return at < 8 ? first[at] : at < 24 ? 12 : at < 40 ? 16 : NONE;
+}
+
+/* False: it has none. */
+static bool form_ipv6(const uint8_t *icmp, struct form *f)
+{
+    uint32_t mtu = ntohs(nf_get16(icmp + 6)) + (IPV6 - IPV4);
+
+    *f = (struct form){.type = 1};
+    switch (icmp[0]) {
+    case 3:
+        if (icmp[1] == 2) /* protocol: the header's field that names it */
+            *f = (struct form){.type = 4, .code = 1, .rest = 6};
+        else if (icmp[1] == 4)
+            *f = (struct form){.type = 2, .rest = mtu > MTU_LEAST ? mtu : MTU_LEAST};
+        else
+            f->code = icmp[1] < 16 ? unreachable6[icmp[1]] : NONE;
+        return f->code != NONE;
+    case 11:
+        *f = (struct form){.type = 3, .code = icmp[1]};
+        return icmp[1] < 2;
+    case 12:
+        *f = (struct form){.type = 4, .rest = icmp[4] < 20 ? pointer6[icmp[4]] : NONE};
+        return (icmp[1] == 0 || icmp[1] == 2) && f->rest != NONE;
+    default:
+        return false;
+    }
+}
+
+static bool form_ipv4(const uint8_t *icmp, struct form *f)
+{
+    uint32_t word = ntohl(nf_get32(icmp + 4));
+
+    *f = (struct form){.type = 3};
+    switch (icmp[0]) {
+    case 1:
+        f->code = icmp[1] < 5 ? unreachable4[icmp[1]] : NONE;
+        return f->code != NONE;
+    case 2:
+        *f = (struct form){.type = 3, .code = 4, .rest = word > 0xffff ? 0xffff : word};
+        f->rest -= f->rest < IPV6 - IPV4 ? f->rest : IPV6 - IPV4;
+        return true;
+    case 3:
+        *f = (struct form){.type = 11, .code = icmp[1]};
+        return icmp[1] < 2;
+    case 4:
+        if (icmp[1] == 1)
+            f->code = 2;
+        else
+            *f = (struct form){.type = 12, .rest = (uint32_t)pointer4(word) << 24};
+        return icmp[1] == 1 || (icmp[1] == 0 && pointer4(word) != NONE);
+    default:
+        return false;
+    }
+}
+
+/* ---- the message --------------------------------------------------------------------------------- */
+
+/* Bytes of the quoted L4 header that may change. */
+static uint32_t changed_bytes(const struct nf_packet *p, const struct nf_inner *in)
+{
+    uint32_t end = (uint32_t)p->l4 + p->l4_len;
+
+    return in->proto == NF_PROTO_TCP && in->l4 + 18u <= end && in->l4 + 18u <= p->have ? 18 : 8;
+}
+
+/* What lies in front of the quoted header of L4 and in it, but for the checksum of the error. */
+static uint32_t sum_of(const uint8_t *icmp, const uint8_t *l4, uint32_t n)
+{
+    return nf_get16(icmp) + nat64_sum(icmp + 4, (uint32_t)(l4 - icmp) - 4) + nat64_sum(l4, n);
+}
+
+/* An error that would be longer than `longest` in the other family, with `headers` in front of the quoted
+ * header of L4, is cut behind the `n` bytes of that one which are changed: what is behind them is not known
+ * in replay, and the sum of what is left has to be. Returns how many bytes are quoted from that header on. */
+static uint32_t cut_quoted(struct nf_packet *p, const struct nf_inner *in, uint32_t headers, uint32_t longest,
+                           uint32_t n)
+{
+    uint32_t rest = (uint32_t)p->l4 + p->l4_len - in->l4;
+
+    if (headers + rest <= longest)
+        return rest;
+    p->len = in->l4 + n;
+    p->have = p->have < p->len ? p->have : p->len;
+    return n;
+}
+
+/* The checksum: of all bytes, which are there where some were cut off, or as it was for the others. */
+static void put_sum(uint8_t *icmp, const uint8_t *l4, uint32_t n, bool cut, uint32_t was, uint32_t pseudo)
+{
+    uint32_t is = sum_of(icmp, l4, n) + pseudo;
+
+    nf_put16(icmp + 2, cut ? nat64_adjust(0xffff, 0, is) : nat64_adjust(nf_get16(icmp + 2), was, is));
+}
+
+static void put_form(uint8_t *icmp, const struct form *f)
+{
+    icmp[0] = f->type;
+    icmp[1] = f->code;
+    nf_put32(icmp + 4, htonl(f->rest));
+}
+
+/* The message in front of the quoted header of L4: `quoted` bytes of a header, eight of ICMP. */
+static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
+                    const struct form *form, const struct nf_addresses *client, uint16_t port)
+{
+    const struct nat64_config *config = nf->config;
+    const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
+    uint32_t n = changed_bytes(p, in), whole = (uint32_t)p->l4 + p->l4_len - in->l4;
+    uint32_t rest = cut_quoted(p, in, IPV6 + ICMP + IPV6, LONGEST6, n);
+    uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
+    uint32_t was = sum_of(icmp, l4, n);
+    uint16_t sum = nf_get16(icmp + 2), total = ntohs(nf_get16(quoted + 2));
+    struct nat64_header outer = {
+        .class = ip[1], .limit = ip[8], .proto = NF_PROTO_ICMPV6, .n = ICMP + IPV6 + rest};
+    struct nat64_header inner = {.class = quoted[1], .limit = quoted[8], .proto = in->proto};
+    struct nf_addresses ends, quoted_ends = *client;
+    struct nat64_change change = {.is = 0};
+
+    inner.n = total > in->l4 - in->l3 ? total - ((uint32_t)in->l4 - in->l3) : 0u;
+    memcpy(ends.destination, client->source, 16);
+    nat64_embed(config, p->saddr, ends.source);
+    nat64_embed(config, in->daddr, quoted_ends.destination);
+    if (in->proto == NF_PROTO_ICMP) {
+        inner.proto = NF_PROTO_ICMPV6;
+        change.is = nat64_pseudo(&quoted_ends, inner.n);
+    } else {
+        change.was = nat64_sum(quoted + 12, 8);
+        change.is = nat64_sum(&quoted_ends, sizeof(quoted_ends));
+    }
+    nat64_put_l4(l4, n, in->proto, 0, port, &change);
+    icmp = nat64_move_head(p, in->l4 - IPV6 - ICMP, true) + IPV6;
+    nat64_write_ipv6(icmp - IPV6, &outer, &ends);
+    put_form(icmp, form);
+    nat64_write_ipv6(icmp + ICMP, &inner, &quoted_ends);
+    nf_put16(icmp + 2, sum);
+    put_sum(icmp, l4, n, rest != whole, was, nat64_pseudo(&ends, outer.n));
+    nat64_parse(p);
+}
+
+static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
+                    const struct form *form, const struct nat64_flow *flow)
+{
+    const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
+    uint32_t n = changed_bytes(p, in), whole = (uint32_t)p->l4 + p->l4_len - in->l4;
+    uint32_t rest = cut_quoted(p, in, IPV4 + ICMP + IPV4, LONGEST4, n);
+    uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
+    uint32_t was = sum_of(icmp, l4, n) + nat64_pseudo((const struct nf_addresses *)(ip + 8), p->l4_len);
+    uint32_t length = ntohs(nf_get16(quoted + 4)), extensions = (uint32_t)in->l4 - in->l3 - IPV6;
+    uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), nat64_outside(nf, flow)};
+    uint16_t sum = nf_get16(icmp + 2);
+    struct nat64_header outer = {.class = (uint8_t)(ip[0] << 4 | ip[1] >> 4),
+                                 .limit = ip[7],
+                                 .proto = NF_PROTO_ICMP,
+                                 .n = ICMP + IPV4 + rest};
+    struct nat64_header inner = {
+        .class = (uint8_t)(quoted[0] << 4 | quoted[1] >> 4), .limit = quoted[7], .proto = in->proto};
+    struct nat64_change change = {.is = 0};
+
+    outer.frag = nat64_may_fragment(IPV4 + outer.n) ? 0 : 0x4000;
+    outer.id = outer.frag ? 0 : nat64_next_id(nf);
+    inner.n = length > extensions ? length - extensions : 0;
+    nat64_read_fragment(quoted, (uint32_t)in->l4 - in->l3, &inner);
+    if (in->proto == NF_PROTO_ICMPV6) {
+        inner.proto = NF_PROTO_ICMP;
+        change.was = nat64_pseudo((const struct nf_addresses *)(quoted + 8), inner.n);
+    } else {
+        change.was = nat64_sum(quoted + 8, 32);
+        change.is = nat64_sum(from, sizeof(from));
+    }
+    nat64_put_l4(l4, n, in->proto, 2, (uint16_t)flow->port, &change);
+    icmp = nat64_move_head(p, in->l4 - IPV4 - ICMP, false) + IPV4;
+    nat64_write_ipv4(icmp - IPV4, &outer, from[1], to);
+    put_form(icmp, form);
+    nat64_write_ipv4(icmp + ICMP, &inner, from[0], from[1]);
+    nf_put16(icmp + 2, sum);
+    put_sum(icmp, l4, n, rest != whole, was, 0);
+    nat64_parse(p);
+}
+
+/* ---- whose it is --------------------------------------------------------------------------------- */
+
+static enum nat64_counter find_refusal(const struct nf *nf, const struct nf_packet *p,
+                                       const struct nf_inner *in, const struct nf_session *s,
+                                       struct form *form)
+{
+    bool inside = p->side == NF_INSIDE;
+    const uint8_t *icmp = p->data + p->l4;
+
+    if (!s)
+        return inside || !nf_proto_has_ports(in->proto) ? NAT64_NO_MAPPING
+                                                        : nat64_reason(nf, in->proto, in->saddr, in->sport);
+    if (!(inside ? form_ipv4(icmp, form) : form_ipv6(icmp, form)))
+        return NAT64_UNSUPPORTED;
+    return NAT64_ERRORS;
+}
+
+void nat64_error(const struct nf *nf, struct nf_packet *p)
+{
+    bool reply, inside = p->side == NF_INSIDE;
+    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+    enum nat64_counter why;
+    struct nf_addresses client;
+    struct nf_inner in;
+    struct form form = {0};
+
+    nf_packet_inner(p, &in);
+    /* One from inside is about an answer, one from outside about a packet of the end that began. */
+    if (s && (!nf_session_has(nf, s) || reply == inside))
+        s = NULL;
+    why = find_refusal(nf, p, &in, s, &form);
+    if (why != NAT64_ERRORS) {
+        nf_drop(nf, p, why);
+        return;
+    }
+    nf_session_key_ipv6(nf, s, 0, &client);
+    if (inside)
+        to_ipv4(nf, p, &in, &form, nat64_flow_of(nf, s));
+    else
+        to_ipv6(nf, p, &in, &form, &client, s->key[0].sport);
+    nf_count(nf, NAT64_ERRORS, 1);
 }

@@ -5,9 +5,8 @@
  * from inside at either (`hairpin`; REQ-9). Static mappings are configuration, and none of the pools' ports;
  * a session that began by one has its place in the list.
  */
-#include "nfs/nat/nat_table.h"
-
 #include "nflib/net/icmp.h"
+#include "nfs/nat/nat.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the pools of ports outside, and which end inside has which; see nat_ports.h. */
-#include "nfs/nat/nat_ports.h"
-
 #include "nflib/net/icmp.h"
+#include "nfs/nat/nat_ports.h"
 
 #include <stdio.h>
 #include <string.h>

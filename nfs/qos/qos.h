@@ -8,8 +8,11 @@
 
 #include "nfs/firewall.h"
 
-/* ---- words of both: numbers, names of classes, DSCPs. Each call goes on behind what it has read, or returns
- * what fw_words_fail does. ---- */
+/* ---- words of both --------------------------------------------------------------------------------------
+ */
+
+/* Numbers, names of classes, DSCPs. Each call goes on behind what it has read, or returns what fw_words_fail
+ * does. */
 
 #define QOS_CLASSES_MAX 16u
 #define QOS_NAME_BYTES  16u /* with the 0 */

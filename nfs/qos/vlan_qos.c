@@ -147,8 +147,8 @@ int vq_rules_read(struct vq_rules *rules, const struct nf_file *file, struct ft_
     return rc;
 }
 
-/* ---- rules and packets
- * --------------------------------------------------------------------------------------- */
+/* ---- rules and packets ----------------------------------------------------------------------------------
+ */
 
 static bool tag_matches(const struct vq_tag *tag, const struct nf_packet *p)
 {

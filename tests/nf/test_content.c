@@ -8,9 +8,8 @@
 #include "nflib/chain/neighbour.h"
 #include "nflib/session/index.h"
 #include "nfs/firewall.h"
-#include "nfs/load_balancer_table.h"
-#include "nfs/nat/nat_table.h"
-#include "nfs/rate_limiter_table.h"
+#include "nfs/load_balancer.h"
+#include "nfs/nat/nat.h"
 #include "tests/help/chain.h"
 #include "tests/help/content.h"
 
@@ -294,7 +293,11 @@ static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
 
 static void the_limiters_clients_are_where_it_made_them(void)
 {
-    struct rl *rl;
+    struct rl {
+        struct nf_shared_map *clients;
+        struct nf_wheel *idle;
+        uint32_t part, timeout;
+    } * rl;
 
     open_one("    - rate_limiter: { clients: inside, pps: 100, max_connections: 5, max_clients: 20, "
              "max_flows: 40 }\n",

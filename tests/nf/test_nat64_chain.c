@@ -5,7 +5,7 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/nat64.h"
-#include "nfs/nat/nat64_table.h"
+#include "nfs/nat/nat64.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
 #include "node/config/config.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* portscan: outcomes of first connections, what becomes of scanners, full tables, operators, a peer's state.
  */
-#include "nfs/portscan.h"
+#include "nflib/nf.h"
 #include "tests/help/chain.h"
 #include "tests/help/content.h"
 #include "tests/help/segment.h"
@@ -323,8 +323,15 @@ static void hosts_of_ipv6_are_watched_as_well(void)
 
 static void damaged_state_is_refused(void)
 {
-    struct ps *ps;
-    struct ps_host *host;
+    struct ps {
+        struct nf_map *hosts, *contacts;
+        struct nf_wheel *hosts_end, *contacts_end;
+        uint32_t scanners, action, hosts_hand, contacts_hand;
+    } * ps;
+    struct ps_host {
+        uint64_t seen, scanner;
+        int32_t walk;
+    } * host;
 
     help_portscan_open(PORTSCAN("max_hosts: 8, max_contacts: 8"));
     help_content =
@@ -334,7 +341,7 @@ static void damaged_state_is_refused(void)
     help_portscan_answer(S + 1, D(0), NFT_SYN);
     content_passes();
     ps = nf_chain_find(help_portscan.chain, "portscan")->state;
-    host = (struct ps_host *)(uintptr_t)ps_host_at(ps, 1);
+    host = (struct ps_host *)(uintptr_t)nf_map_value(ps->hosts, 1);
     DAMAGED(&ps->hosts, NULL, "constant");
     DAMAGED(&ps->contacts_end, NULL, "constant");
     DAMAGED(&ps->scanners, 2, "2 hosts are scanners and the action is 0, expected 1");

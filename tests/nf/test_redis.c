@@ -10,9 +10,8 @@
 #include <cmocka.h>
 
 #include "nflib/session/table.h"
-#include "nfs/load_balancer_table.h"
-#include "nfs/nat/nat_table.h"
-#include "nfs/rate_limiter_table.h"
+#include "nfs/load_balancer.h"
+#include "nfs/nat/nat.h"
 #include "tools/redis/redis.h"
 #include "tests/help/chain.h"
 #include "tests/help/redis.h"
@@ -232,14 +231,20 @@ static void check_balancer(const struct help_chain *h)
 static void check_limiter(const struct help_chain *h)
 {
     const struct nf *nf = nf_chain_find(h->chain, "rate_limiter");
-    const struct rl *rl = nf->state;
+    struct client {
+        struct nf_bucket packets, bits;
+        uint64_t seen, connections;
+    };
+    const struct {
+        struct nf_shared_map *clients;
+    } *rl = nf->state;
     uint32_t clients = 0;
     char prefix[16];
     for (uint32_t i = 0; i < nf_shared_map_shards(rl->clients); i++) {
         const struct nf_map *part = nf_shared_map_part(rl->clients, i);
         clients += nf_map_count(part);
         snprintf(prefix, sizeof(prefix), "1.%u:", i);
-        check_map(prefix, part, sizeof(uint32_t), sizeof(struct rl_client));
+        check_map(prefix, part, sizeof(uint32_t), sizeof(struct client));
     }
     assert_true(clients > 0);
     check_sessions(nf);

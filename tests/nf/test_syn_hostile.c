@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* syn_proxy and those who know a connection's ends but not its numbers, forge addresses, or hide a header;
  * and ends that have lost a connection. Over both families. */
-#include "nfs/syn_proxy_cookie.h"
+#include "nflib/nf.h"
 #include "tests/help/segment.h"
 #include "tests/help/syn.h"
 
@@ -301,7 +301,7 @@ static void the_hash_is_siphash(void)
 
     for (unsigned i = 0; i < sizeof(message); i++)
         message[i] = (uint8_t)i;
-    assert_true(sp_siphash(key, message, sizeof(message)) == 0xa129ca6149be45e5);
+    assert_true(nf_siphash(key, message, sizeof(message)) == 0xa129ca6149be45e5);
     syn_open(PROXY());
 }
 

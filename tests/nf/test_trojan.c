@@ -3,7 +3,7 @@
  * trojan: the five steps and no other order, segments out of order held against a plain model that has the
  * whole stream, connections that are asked for again, full tables, a peer's state.
  */
-#include "nfs/trojan_control.h"
+#include "nflib/nf.h"
 #include "nflib/session/index.h"
 #include "tests/help/chain.h"
 #include "tests/help/segment.h"
@@ -270,7 +270,14 @@ static void a_full_table_of_flows_is_counted(void)
 static void damaged_state_is_refused(void)
 {
     const struct nf *nf;
-    struct tj_control *control;
+    struct tj_control {
+        uint32_t next, count;
+        struct {
+            uint64_t number;
+            uint32_t seq;
+            uint16_t len, files;
+        } held[3];
+    } * control;
 
     open_one(TROJAN("max_hosts: 4, max_flows: 8"));
     begin(1001, 21);

@@ -4,8 +4,8 @@
 #include "ftcore/base/draw.h"
 #include "nflib/flow/flow.h"
 #include "nflib/net/packet.h"
-#include "nfs/load_balancer_table.h"
-#include "nfs/nat/nat_table.h"
+#include "nfs/load_balancer.h"
+#include "nfs/nat/nat.h"
 #include "tools/pair/tape.h"
 
 #include <arpa/inet.h>

@@ -6,8 +6,8 @@
 #include "tools/pair/capture.h"
 #include "ftcore/record/record.h"
 #include "nflib/stream/stream.h"
-#include "nfs/nat/nat64_table.h"
-#include "nfs/nat/nat_table.h"
+#include "nfs/nat/nat64.h"
+#include "nfs/nat/nat.h"
 
 #include <errno.h>
 #include <fcntl.h>

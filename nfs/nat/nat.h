@@ -5,8 +5,8 @@
  *
  * State, written by this instance alone: its slots in the chain's sessions, the pools.
  */
-#ifndef NFS_NAT_TABLE_H
-#define NFS_NAT_TABLE_H
+#ifndef NFS_NAT_H
+#define NFS_NAT_H
 
 #include "nfs/nat/nat_ports.h"
 
@@ -158,20 +158,10 @@ bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t 
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
 
-/* ---- nat_table.c ---- */
-uint64_t nat_arena(const void *config);
-uint64_t nat_shared(const void *config, unsigned lanes);
-bool nat_make(struct nf *nf);
-
+/* ---- nat.c ---- */
 /* There is room for the packet's flow; or it is dropped. */
 bool nat_has_room(const struct nf *nf, struct nf_packet *p);
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
-
-/* Of the module. */
-void nat_flows(const void *config, struct nf_flows_config *flows);
-void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
-int nat_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
-int nat_check_state(const struct nf *nf, struct nf_check *c);
 
 #endif

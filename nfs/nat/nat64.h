@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of nat64 share: its configuration, its part of a session, and the calls between packets
- * (nat64.c), mappings (nat64_table.c), headers (nat64_headers.c) and ICMP errors (nat64_errors.c).
+ * What nat64 has in common with who translates its packets: its configuration, its part of a session, and the
+ * calls between packets and mappings (nat64.c) and headers and ICMP errors (nat64_headers.c).
  *
  * State, written by this instance alone: its slots in the chain's sessions, the pools of ports.
  */
-#ifndef NFS_NAT64_TABLE_H
-#define NFS_NAT64_TABLE_H
+#ifndef NFS_NAT64_H
+#define NFS_NAT64_H
 
 #include "nfs/nat/nat_ports.h"
 
@@ -34,12 +34,6 @@ struct nat64_flow {
 struct nat64 {
     struct nat_ports ports;  /* constant */
     uint64_t identification; /* of the last packet of IPv4 that may be fragmented on its way */
-};
-
-/* An end inside that has a port. */
-struct nat64_inside_end {
-    uint8_t addr[16];
-    struct nat_end rest;
 };
 
 /* The counters, with their names. */
@@ -71,15 +65,6 @@ struct nat64_inside_end {
     X(NAT64_PORTS_EXHAUSTED, "ports_exhausted")
 enum nat64_counter { NAT64_COUNTERS(NF_COUNTER) };
 
-static inline struct nat_ports_config nat64_ports_of(const struct nat64_config *config)
-{
-    return (struct nat_ports_config){.outside = &config->outside,
-                                     .first = config->ports.first,
-                                     .last = config->ports.last,
-                                     .end_bytes = sizeof(struct nat64_inside_end),
-                                     .by_end = config->mapping != 0,
-                                     .preserve = config->preserve_ports};
-}
 static inline const struct nat64_flow *nat64_flow_of(const struct nf *nf, const struct nf_session *s)
 {
     return nf_session_slot(nf, s);
@@ -87,10 +72,6 @@ static inline const struct nat64_flow *nat64_flow_of(const struct nf *nf, const 
 static inline uint32_t nat64_outside(const struct nf *nf, const struct nat64_flow *flow)
 {
     return ((const struct nat64_config *)nf->config)->outside.list[flow->place];
-}
-static inline struct nat_port nat64_port_of(const struct nat64_flow *flow)
-{
-    return (struct nat_port){flow->place, (uint16_t)flow->port};
 }
 /* An address of IPv6 is one of the prefix. */
 static inline bool nat64_is_ours(const struct nat64_config *config, const uint8_t addr[16])
@@ -135,52 +116,12 @@ static inline bool nat64_may_fragment(uint32_t bytes)
 }
 /* It has a source route (IPv4) or a routing header (IPv6) with hops left. */
 bool nat64_is_source_routed(const struct nf_packet *p);
-
-/* What the errors need of that. Headers of a packet of n bytes behind it; `frag`: flags and offset. */
-struct nat64_header {
-    uint8_t class, limit, proto; /* proto: as in the header that is written */
-    uint16_t id, frag;
-    uint32_t n;
-};
-/* Its `frag` and `id`, from the fragment header of a packet of IPv6, whose upper layer's header is `l4` bytes
- * behind `ip`; of one without, by its `n`. */
-void nat64_read_fragment(const uint8_t *ip, uint32_t l4, struct nat64_header *h);
-void nat64_write_ipv4(uint8_t *ip, const struct nat64_header *h, uint32_t saddr, uint32_t daddr);
-void nat64_write_ipv6(uint8_t *ip, const struct nat64_header *h, const struct nf_addresses *addresses);
-/* Moves the head of the frame, which is as long as l3 says, so that a header of IPv6, or of IPv4, has room
- * behind it and ends at `end` in the frame; where it begins. And reads the packet again. */
-uint8_t *nat64_move_head(struct nf_packet *p, uint32_t end, bool ipv6);
-void nat64_parse(struct nf_packet *p);
-/* The sum of n bytes, an even number; and the checksum after a part of what it covers has another one. */
-uint32_t nat64_sum(const void *bytes, uint32_t n);
-uint16_t nat64_adjust(uint16_t checksum, uint32_t was, uint32_t is);
-/* Of the words of the pseudo header that ICMPv6 has (RFC 8200, 8.1), and ICMP has not. */
-uint32_t nat64_pseudo(const struct nf_addresses *addresses, uint32_t n);
-/* Ports and checksum at l4, or type, identifier and checksum of an echo, of n bytes there, with `change` as
- * the words of the pseudo header that were and are. `port_at`: 0 or 2. */
-struct nat64_change {
-    uint32_t was, is;
-};
-void nat64_put_l4(uint8_t *l4, uint32_t n, uint8_t proto, uint32_t port_at, uint16_t port,
-                  const struct nat64_change *change);
-
-/* ---- nat64_errors.c ---- */
 void nat64_error(const struct nf *nf, struct nf_packet *p); /* translates and counts it, or drops it */
 
-/* ---- nat64_table.c ---- */
-uint64_t nat64_arena(const void *config);
-uint64_t nat64_shared(const void *config, unsigned lanes);
-bool nat64_make(struct nf *nf);
-/* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
-const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
+/* ---- nat64.c ---- */
+
 /* Of a packet from outside that belongs to nothing: whether its port is mapped. */
 enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port);
 uint16_t nat64_next_id(const struct nf *nf);
-void nat64_flows(const void *config, struct nf_flows_config *flows);
-enum nf_scope nat64_scope(const void *config);
-bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane);
-void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
-int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
-int nat64_check_state(const struct nf *nf, struct nf_check *c);
 
 #endif

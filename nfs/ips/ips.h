@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of ips share: packets and operators' commands (ips.c), what rules find in them and what a
- * match does (match.c), and who is told of what is rejected (reject.c). Rules are read by other files: see
- * rules.h. */
-#ifndef NFS_IPS_PARTS_H
-#define NFS_IPS_PARTS_H
+/* What the files of ips share: packets and operators' commands (ips.c), and what rules find in them and what
+ * a match does (match.c). Rules are read by other files: see rules.h. */
+#ifndef NFS_IPS_H
+#define NFS_IPS_H
 
 #include "nfs/ips/rules.h"
 
@@ -139,8 +138,5 @@ void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply);
 int ips_notes_check(const struct nf *nf, struct nf_check *c);
 uint64_t ips_tracks_bytes(uint32_t max_tracked);
 struct nf_shared_map *ips_tracks_make(struct nf *nf, uint32_t max_tracked);
-
-/* reject.c: tells the ends of the packet, which is dropped. */
-void ips_reject(const struct ips_look *look);
 
 #endif
