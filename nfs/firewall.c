@@ -33,7 +33,6 @@ struct fw {
     uint32_t count;
 };
 
-/* The counters, with their names. */
 #define FW_COUNTERS(X)                                                                                       \
     X(FW_CREATED, "connections_created")                                                                     \
     X(FW_EXPIRED, "connections_expired")                                                                     \
@@ -394,17 +393,6 @@ static bool fw_is_answer(const struct nf_packet *p)
 
 /* ---- connections ----------------------------------------------------------------------------------- */
 
-/* False: the table is full. */
-static bool fw_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
-{
-    const struct nf_session *s = nf_session_join(nf, p, now);
-    if (!s)
-        return false;
-    *NF_SESSION_EDIT(nf, s, struct fw_conn) = (struct fw_conn){.packets = 1, .by_answer = fw_is_answer(p)};
-    nf_count(nf, FW_CREATED, 1);
-    return true;
-}
-
 static void fw_count_packet(const struct nf *nf, const struct nf_packet *p, const struct nf_session *s)
 {
     struct fw_conn *conn = NF_SESSION_EDIT(nf, s, struct fw_conn);
@@ -444,11 +432,17 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
     if (!fw_judge(nf, p))
         return;
     /* A reset ends what we do not know; there is nothing to keep. */
-    bool keep = p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST);
-    if (keep && !fw_create(nf, p, now))
-        nf_drop(nf, p, nf_session_host_full(nf, p) ? FW_HOST_FULL : FW_TABLE_FULL);
-    else
-        nf_count(nf, FW_ALLOWED, 1);
+    if (p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST)) {
+        const struct nf_session *s = nf_session_join(nf, p, now);
+        if (!s) {
+            nf_drop(nf, p, nf_session_host_full(nf, p) ? FW_HOST_FULL : FW_TABLE_FULL);
+            return;
+        }
+        *NF_SESSION_EDIT(nf, s, struct fw_conn) =
+            (struct fw_conn){.packets = 1, .by_answer = fw_is_answer(p)};
+        nf_count(nf, FW_CREATED, 1);
+    }
+    nf_count(nf, FW_ALLOWED, 1);
 }
 
 /* True: of a connection that was there, to be counted by the caller, once a burst. So fw_one. */

@@ -17,7 +17,6 @@
 #define LB_SWEEP 512u  /* flows of dead backends in one burst */
 #define LB_LOOKS 4096u /* sessions looked at for them */
 
-/* The counters, with their names. */
 #define LB_COUNTERS(X)                                                                                       \
     X(LB_FORWARD, "forwarded")                                                                               \
     X(LB_RETURNED, "returned")                                                                               \
@@ -193,23 +192,6 @@ static enum lb_counter lb_choose(const struct nf *nf, const struct nf_packet *p,
     }
     nf_shared_map_leave(nf, lb_backends(nf, ipv6), 0);
     return against;
-}
-
-/* So many connections of each ended. */
-static void lb_ended(const struct nf *nf, const uint32_t count[LB_BACKENDS], bool ipv6)
-{
-    struct nf_map *part;
-    bool any = false;
-
-    for (uint32_t i = 0; i < LB_BACKENDS; i++)
-        any |= count[i] > 0;
-    if (!any)
-        return;
-    part = nf_shared_map_enter(nf, lb_backends(nf, ipv6), 0);
-    for (uint32_t i = 0; i < LB_BACKENDS; i++)
-        if (count[i])
-            lb_backend_edit(nf, part, i)->connections -= count[i];
-    nf_shared_map_leave(nf, lb_backends(nf, ipv6), 0);
 }
 
 /* Bit i: number i is down or gone and still has flows, in some lane. */
@@ -425,19 +407,10 @@ static bool lb_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *f
 
 /* ---- flows ------------------------------------------------------------------------------------- */
 
-/* The first flow: from now on the backends are looked at. */
-static void lb_begin_looking(const struct nf *nf, uint64_t now)
-{
-    struct lb *lb = nf->state;
-    if (lb->look != UINT64_MAX)
-        return;
-    *NF_EDIT(nf, &lb->look) = now + NF_SECOND;
-    nf_wake(nf, lb->look);
-}
-
 /* A flow for a client's packet, its first packet counted; or the packet dropped and NULL. */
 static const struct nf_session *lb_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
+    const struct lb *lb = nf->state;
     struct lb_flow flow;
 
     if (p->proto == NF_PROTO_TCP && p->tcp_flags & NF_TCP_RST) {
@@ -456,7 +429,10 @@ static const struct nf_session *lb_create(const struct nf *nf, struct nf_packet 
     const struct nf_session *s = nf_session_join(nf, p, now);
     FT_CHECK(s, "load_balancer: no slot with %u of %u flows", nf_sessions_count(nf), nf_sessions_max(nf));
     *NF_SESSION_EDIT(nf, s, struct lb_flow) = flow;
-    lb_begin_looking(nf, now);
+    if (lb->look == UINT64_MAX) { /* the first flow: from now on the backends are looked at */
+        *NF_EDIT(nf, &lb->look) = now + NF_SECOND;
+        nf_wake(nf, lb->look);
+    }
     nf_count(nf, LB_CREATED, 1);
     return s;
 }
@@ -478,13 +454,20 @@ static void lb_tell_ended(const struct nf *nf)
     const struct lb *lb = nf->state;
 
     for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {
-        uint32_t count[LB_BACKENDS];
+        struct nf_map *part = NULL;
 
-        memcpy(count, lb->ended[ipv6], sizeof(count));
-        for (uint32_t i = 0; i < LB_BACKENDS; i++)
-            if (count[i])
-                *NF_EDIT(nf, &lb->ended[ipv6][i]) = 0;
-        lb_ended(nf, count, ipv6);
+        for (uint32_t i = 0; i < LB_BACKENDS; i++) {
+            uint32_t count = lb->ended[ipv6][i];
+
+            if (!count)
+                continue;
+            if (!part)
+                part = nf_shared_map_enter(nf, lb_backends(nf, ipv6), 0);
+            lb_backend_edit(nf, part, i)->connections -= count;
+            *NF_EDIT(nf, &lb->ended[ipv6][i]) = 0;
+        }
+        if (part)
+            nf_shared_map_leave(nf, lb_backends(nf, ipv6), 0);
     }
 }
 

@@ -25,7 +25,6 @@ struct mon_flow {
     uint64_t first; /* chain time of the first packet */
 };
 
-/* The counters, with their names. */
 #define MON_NAMES(X)                                                                                         \
     X(MON_PACKETS, "packets")                                                                                \
     X(MON_BYTES, "bytes")                                                                                    \

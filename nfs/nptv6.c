@@ -21,7 +21,6 @@ struct npt_config {
     uint16_t correction;           /* added to an address on its way out, one's complement */
 };
 
-/* The counters, with their names. */
 #define NPT_COUNTERS(X)                                                                                      \
     X(NPT_MAPPED, "mapped")                                                                                  \
     X(NPT_PASSED, "passed")      /* from inside to inside, of other prefixes, or no IPv6 */                  \

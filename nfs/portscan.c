@@ -37,10 +37,7 @@ struct ps_config {
     int32_t success, failure, scanner, benign; /* read by check, from those: steps and thresholds */
 };
 
-/* Key of a host; IPv4 as ::ffff:A.B.C.D. */
-struct ps_address {
-    uint8_t bytes[16];
-};
+/* By struct nf_addr. */
 struct ps_host {
     uint64_t seen;    /* chain time of the last outcome */
     uint64_t scanner; /* since then it is one; 0: it is none */
@@ -49,8 +46,8 @@ struct ps_host {
 };
 
 struct ps_pair {
-    struct ps_address source, destination;
-    uint16_t port, zero; /* port: of the destination, where those are told apart */
+    uint8_t source[16], destination[16]; /* struct nf_addr */
+    uint16_t port, zero;                 /* port: of the destination, where those are told apart */
 };
 struct ps_contact {
     uint16_t sport, dport; /* of the first connection, network order */
@@ -134,7 +131,7 @@ static uint64_t ps_arena(const void *c)
 {
     const struct ps_config *config = c;
 
-    return nf_map_bytes(config->max_hosts, sizeof(struct ps_address), sizeof(struct ps_host)) +
+    return nf_map_bytes(config->max_hosts, sizeof(struct nf_addr), sizeof(struct ps_host)) +
            nf_map_bytes(config->max_contacts, sizeof(struct ps_pair), sizeof(struct ps_contact)) +
            nf_wheel_bytes(config->max_hosts) + nf_wheel_bytes(config->max_contacts);
 }
@@ -144,7 +141,7 @@ static bool ps_make(struct nf *nf)
     const struct ps_config *config = nf->config;
     struct ps *ps = nf->state;
 
-    ps->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct ps_address), sizeof(struct ps_host));
+    ps->hosts = nf_map_make(nf, config->max_hosts, sizeof(struct nf_addr), sizeof(struct ps_host));
     ps->contacts = nf_map_make(nf, config->max_contacts, sizeof(struct ps_pair), sizeof(struct ps_contact));
     ps->hosts_end = nf_wheel_make(nf, config->max_hosts, TICK);
     ps->contacts_end = nf_wheel_make(nf, config->max_contacts, TICK);
@@ -175,7 +172,7 @@ static bool host_makes_room(const struct ps *ps, uint32_t slot)
 static bool contact_makes_room(const struct ps *ps, uint32_t slot)
 {
     const struct ps_pair *pair = nf_map_key(ps->contacts, slot);
-    uint32_t host = nf_map_find(ps->hosts, &pair->source);
+    uint32_t host = nf_map_find(ps->hosts, pair->source);
 
     return !ps_contact_at(ps, slot)->pending && (host == NF_NONE || host_makes_room(ps, host));
 }
@@ -220,25 +217,15 @@ static void make_room(const struct nf *nf, const struct nf_map *map, uint32_t *h
 
 /* ---- hosts ---- */
 
-/* The slot of a host that is not known yet. */
-static uint32_t add_host(const struct nf *nf, const struct ps_address *address)
-{
-    struct ps *ps = nf->state;
-    uint32_t slot = nf_map_add(nf, ps->hosts, address);
-
-    if (slot != NF_NONE)
-        return slot;
-    make_room(nf, ps->hosts, &ps->hosts_hand, host_makes_room, forget_host);
-    return nf_map_add(nf, ps->hosts, address);
-}
-
-static uint32_t host_of(const struct nf *nf, const struct ps_address *address)
+static uint32_t host_of(const struct nf *nf, const uint8_t address[16])
 {
     struct ps *ps = nf->state;
     uint32_t slot = nf_map_find(ps->hosts, address);
 
-    if (slot == NF_NONE)
-        slot = add_host(nf, address);
+    if (slot == NF_NONE && (slot = nf_map_add(nf, ps->hosts, address)) == NF_NONE) {
+        make_room(nf, ps->hosts, &ps->hosts_hand, host_makes_room, forget_host);
+        slot = nf_map_add(nf, ps->hosts, address);
+    }
     if (slot == NF_NONE)
         nf_count(nf, PS_HOSTS_FULL, 1);
     return slot;
@@ -246,7 +233,7 @@ static uint32_t host_of(const struct nf *nf, const struct ps_address *address)
 
 /* One step of a host's walk. What is known of a scanner is known: the rest of its outcomes is not looked at.
  */
-static void take_step(const struct nf *nf, const struct ps_address *address, bool success, uint64_t now)
+static void take_step(const struct nf *nf, const uint8_t address[16], bool success, uint64_t now)
 {
     const struct ps_config *config = nf->config;
     struct ps *ps = nf->state;
@@ -254,7 +241,7 @@ static void take_step(const struct nf *nf, const struct ps_address *address, boo
 
     if (slot == NF_NONE || ps_host_at(ps, slot)->scanner)
         return;
-    struct ps_host *host = NF_EDIT_VALUE(nf, struct ps_address, ps_host_at(ps, slot));
+    struct ps_host *host = NF_EDIT_VALUE(nf, struct nf_addr, ps_host_at(ps, slot));
     host->seen = now;
     host->successes += success;
     host->failures += !success;
@@ -282,7 +269,7 @@ static void end_contact(const struct nf *nf, uint32_t slot, enum ps_counter how,
     NF_EDIT(nf, ps_contact_at(ps, slot))->pending = 0;
     nf_wheel_set(nf, ps->contacts_end, slot, now + config->remember * NF_SECOND);
     nf_count(nf, how, 1);
-    take_step(nf, &pair->source, how == PS_SUCCESSES, now);
+    take_step(nf, pair->source, how == PS_SUCCESSES, now);
 }
 
 static uint32_t seq_of(const struct nf_packet *p)
@@ -325,20 +312,22 @@ static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const
 
 /* ---- packets ---- */
 
-static struct ps_address address_of(const struct nf_packet *p, bool destination)
+/* `answer`: the packet's source is the contact's destination. */
+static struct ps_pair pair_of(const struct nf *nf, const struct nf_packet *p, bool answer)
 {
-    struct ps_address address = {{[10] = 0xff, [11] = 0xff}};
+    bool ipv6 = p->flags & NF_P_IPV6,
+         ports = ((const struct ps_config *)nf->config)->destinations == PS_PORTS;
+    struct nf_addr from = nf_packet_from(p, ipv6), to = nf_packet_to(p, ipv6);
+    struct ps_pair pair = {.port = !ports ? 0 : answer ? p->sport : p->dport};
 
-    if (p->flags & NF_P_IPV6)
-        memcpy(address.bytes, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0), 16);
-    else
-        memcpy(address.bytes + 12, destination ? &p->daddr : &p->saddr, 4);
-    return address;
+    memcpy(pair.source, answer ? &to : &from, sizeof(pair.source));
+    memcpy(pair.destination, answer ? &from : &to, sizeof(pair.destination));
+    return pair;
 }
 
 static bool is_scanner(const struct ps *ps, const struct nf_packet *p)
 {
-    struct ps_address source = address_of(p, false);
+    struct nf_addr source = nf_packet_from(p, p->flags & NF_P_IPV6);
     uint32_t slot = nf_map_find(ps->hosts, &source);
 
     return slot != NF_NONE && ps_host_at(ps, slot)->scanner;
@@ -347,7 +336,6 @@ static bool is_scanner(const struct ps *ps, const struct nf_packet *p)
 /* From the watched side. */
 static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uint64_t now)
 {
-    const struct ps_config *config = nf->config;
     const struct ps *ps = nf->state;
 
     if (ps->scanners && is_scanner(ps, p)) {
@@ -356,9 +344,7 @@ static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uin
     } else if (ps_hides_flags(p)) {
         nf_drop(nf, p, PS_HIDDEN);
     } else if (tcp && nf_tcp_is_request(p->tcp_flags) && ps_is_right(nf, p)) {
-        struct ps_pair pair = {.source = address_of(p, false),
-                               .destination = address_of(p, true),
-                               .port = config->destinations == PS_PORTS ? p->dport : 0};
+        struct ps_pair pair = pair_of(nf, p, false);
 
         begin_contact(nf, &pair, p, now);
     }
@@ -375,11 +361,8 @@ static bool is_answer(const struct ps_contact *contact, const struct nf_packet *
  * SYN, whole and without data, so that its checksum says whether the host takes it. */
 static void look_at_answer(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
-    const struct ps_config *config = nf->config;
     const struct ps *ps = nf->state;
-    struct ps_pair pair = {.source = address_of(p, true),
-                           .destination = address_of(p, false),
-                           .port = config->destinations == PS_PORTS ? p->sport : 0};
+    struct ps_pair pair = pair_of(nf, p, true);
     uint32_t slot = nf_map_find(ps->contacts, &pair);
 
     if (slot != NF_NONE && is_answer(ps_contact_at(ps, slot), p) && !(p->flags & NF_P_FRAGMENT) &&
@@ -480,28 +463,14 @@ static bool ps_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *f
 
 /* ---- for operators ---- */
 
-static const char *write_address(const struct ps_address *address, char text[INET6_ADDRSTRLEN])
-{
-    static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
-    bool ipv4 = memcmp(address->bytes, mapped, sizeof(mapped)) == 0;
-
-    return inet_ntop(ipv4 ? AF_INET : AF_INET6, address->bytes + (ipv4 ? 12 : 0), text, INET6_ADDRSTRLEN);
-}
-
-static bool read_address(const char *text, struct ps_address *out)
-{
-    *out = (struct ps_address){{[10] = 0xff, [11] = 0xff}};
-    return inet_pton(AF_INET, text, out->bytes + 12) == 1 || inet_pton(AF_INET6, text, out->bytes) == 1;
-}
-
 static void show_host(const struct nf *nf, struct nf_show *out, uint32_t slot)
 {
     const struct ps *ps = nf->state;
     const struct ps_host *host = ps_host_at(ps, slot);
-    char text[INET6_ADDRSTRLEN];
+    char text[NF_ADDR_TEXT];
 
     nf_row(out);
-    nf_row_text(out, "host", "%s", write_address(nf_map_key(ps->hosts, slot), text));
+    nf_row_text(out, "host", "%s", nf_addr_text(nf_map_key(ps->hosts, slot), text));
     nf_row_text(out, "state", "%s", host->scanner ? "scanner" : "undecided");
     nf_row_u64(out, "successes", host->successes);
     nf_row_u64(out, "failures", host->failures);
@@ -532,7 +501,7 @@ static int ps_set(struct nf *nf, const char *key, const char *value, uint64_t no
 static int ps_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
     struct ps *ps = nf->state;
-    struct ps_address address;
+    struct nf_addr address;
     uint32_t slot;
 
     (void)now;
@@ -541,7 +510,7 @@ static int ps_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
             forget_host(nf, slot);
         return FT_OK;
     }
-    if (!read_address(key, &address))
+    if (!nf_addr_parse(key, &address))
         return ft_fail(fault, FT_EINVAL, "%s: expected the address of a host", key);
     slot = nf_map_find(ps->hosts, &address);
     if (slot == NF_NONE)

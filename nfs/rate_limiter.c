@@ -57,7 +57,6 @@ struct rl {
     uint64_t max_connections;
 };
 
-/* The counters, with their names. */
 #define RL_COUNTERS(X)                                                                                       \
     X(RL_PASSED, "passed")                                                                                   \
     X(RL_CLIENTS_NEW, "clients_new")                                                                         \
@@ -244,14 +243,16 @@ static enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, 
     return against;
 }
 
-static void rl_connection_ended(const struct nf *nf, uint32_t client, uint64_t now)
+static void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
     const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
+    uint32_t client = ((const struct rl_conn *)nf_session_slot(nf, s))->client;
     uint32_t shard = config->ipv6 ? client / rl->part : nf_shared_map_shard(rl->clients, &client);
     struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
     uint32_t slot = config->ipv6 ? client % rl->part : nf_map_find(part, &client);
 
+    (void)why;
     /* Not there, or none: an operator has cleared it. */
     if (slot != NF_NONE && nf_map_next(part, slot) == slot) {
         struct rl_client *of = nf_edit(nf, nf_map_value(part, slot), sizeof(*of));
@@ -259,12 +260,6 @@ static void rl_connection_ended(const struct nf *nf, uint32_t client, uint64_t n
         of->seen = of->seen > now ? of->seen : now;
     }
     nf_shared_map_leave(nf, rl->clients, shard);
-}
-
-static void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
-{
-    (void)why;
-    rl_connection_ended(nf, ((const struct rl_conn *)nf_session_slot(nf, s))->client, now);
 }
 
 /* Rates alone. */
@@ -321,15 +316,6 @@ static bool rl_opens(const struct nf_packet *p)
     return nf_packet_has_ends(p) && (p->proto != NF_PROTO_ICMP || p->icmp_type == NF_ICMP_ECHO_REQUEST);
 }
 
-static void rl_open(const struct nf *nf, struct nf_packet *p, uint32_t client, uint64_t now)
-{
-    const struct nf_session *s = nf_session_join(nf, p, now);
-    FT_CHECK(s, "rate_limiter: no slot for a connection with %u of %u", nf_sessions_count(nf),
-             nf_sessions_max(nf));
-    NF_SESSION_EDIT(nf, s, struct rl_conn)->client = client;
-    nf_count(nf, RL_CONNECTIONS_NEW, 1);
-}
-
 /* True: it passes. */
 static bool rl_client_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
@@ -345,8 +331,13 @@ static bool rl_client_packet(const struct nf *nf, struct nf_packet *p, uint64_t 
         nf_drop(nf, p, against);
         return false;
     }
-    if (opens)
-        rl_open(nf, p, client, now);
+    if (opens) {
+        const struct nf_session *s = nf_session_join(nf, p, now);
+        FT_CHECK(s, "rate_limiter: no slot for a connection with %u of %u", nf_sessions_count(nf),
+                 nf_sessions_max(nf));
+        NF_SESSION_EDIT(nf, s, struct rl_conn)->client = client;
+        nf_count(nf, RL_CONNECTIONS_NEW, 1);
+    }
     return true;
 }
 

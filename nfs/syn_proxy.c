@@ -50,14 +50,10 @@ struct sp_conn {
  * for less than twice that, however long no handshake comes, and then the older one for as long as this. */
 #define SP_COOKIE_LIFE (64 * NF_SECOND)
 
-/* Two secrets: that of new cookies, and the one before. */
+/* The state of an instance: two secrets, that of new cookies, and the one before. */
 struct sp_secrets {
     uint64_t key[2][2];
     uint64_t drawn; /* chain time */
-};
-
-struct sp {
-    struct sp_secrets secrets;
 };
 
 #define SP_COUNTERS(X)                                                                                       \
@@ -106,8 +102,9 @@ struct sp_syn {
 };
 
 /* Draws the secrets that have become too old. */
-static void sp_secrets_renew(const struct nf *nf, const struct sp_secrets *secrets, uint64_t now)
+static void sp_secrets_renew(const struct nf *nf, uint64_t now)
 {
+    const struct sp_secrets *secrets = nf->state;
     uint64_t age = now - secrets->drawn;
 
     if (secrets->drawn && age < SP_COOKIE_LIFE)
@@ -407,7 +404,6 @@ static struct sp_syn syn_of(const struct nf_packet *p, uint32_t isn)
 static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct sp_config *config = nf->config;
-    const struct sp *sp = nf->state;
     struct sp_syn syn = syn_of(p, sp_packet_seq(p));
     struct sp_segment answer = {
         .ack = syn.isn + 1, .mss = (uint16_t)config->mss, .flags = NF_TCP_SYN | NF_TCP_ACK};
@@ -418,8 +414,8 @@ static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
     } else if (!sp_packet_is_sound(p)) {
         nf_drop(nf, p, SP_MALFORMED);
     } else {
-        sp_secrets_renew(nf, &sp->secrets, now);
-        answer.seq = sp_cookie_make(&sp->secrets, &syn, sp_packet_mss(p));
+        sp_secrets_renew(nf, now);
+        answer.seq = sp_cookie_make(nf->state, &syn, sp_packet_mss(p));
         (void)nf_emit(nf, p->in_port, frame, sp_frame_make(p, true, &answer, frame));
         nf_drop(nf, p, SP_ANSWERED);
     }
@@ -428,13 +424,12 @@ static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 /* What acknowledges a cookie of ours says which MSS the client wanted; 0: it does not. */
 static uint16_t read_cookie(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
-    const struct sp *sp = nf->state;
     struct sp_syn syn = syn_of(p, sp_packet_seq(p) - 1);
 
     if ((p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST)) != NF_TCP_ACK || p->flags & NF_P_FRAGMENT)
         return 0;
-    sp_secrets_renew(nf, &sp->secrets, now);
-    return sp_cookie_read(&sp->secrets, &syn, sp_packet_ack(p) - 1);
+    sp_secrets_renew(nf, now);
+    return sp_cookie_read(nf->state, &syn, sp_packet_ack(p) - 1);
 }
 
 static uint16_t window_of(const struct nf_packet *p)
@@ -795,7 +790,7 @@ static const struct nf_module sp_module = {
     .reads = NF_READS_HEADERS,
     .params = sp_params,
     .config_size = sizeof(struct sp_config),
-    .state_size = sizeof(struct sp),
+    .state_size = sizeof(struct sp_secrets),
     .counters = sp_counters,
     .process = sp_process,
     .show = sp_show,

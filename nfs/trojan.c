@@ -84,8 +84,7 @@ struct tj {
 enum tj_counter { TJ_COUNTERS(NF_COUNTER) };
 static const char *const tj_counters[] = {TJ_COUNTERS(NF_COUNTER_NAME) NULL};
 
-/* ---- control connections of FTP -------------------------------------------------------------------------
- */
+/* ---- control connections of FTP ------------------------------------------------------------------------ */
 
 /* Which files a client asks for (RETR, RFC 959), in the order of its sequence numbers. A command that is not
  * whole in one segment is not seen. */

@@ -27,7 +27,6 @@
 #define WAKES_MAX    100000u /* bursts for timers in one wait: more is an NF that asks again and again */
 #define SEED         1u      /* of a chain that is made: the same for both nodes, as in a pair that has met */
 #define REQUEST_S    5 /* of CPU time, for one request: an NF that takes longer does not come to an end */
-#define NFT_MADE_MAX 80u
 #define NFT_TEXT     256u
 #define NFT_SHOW_MAX (1u << 20)
 #define NFT_ARENAS   (FT_NFS_MAX + 1u) /* of one lane, and the shared one */
@@ -69,8 +68,7 @@ struct nft_answer {
 #define PRIMARY 0
 #define STANDBY 1
 
-/* ---- a node ---------------------------------------------------------------------------------------------
- */
+/* ---- a node -------------------------------------------------------------------------------------------- */
 
 struct node {
     int fd;
@@ -284,8 +282,7 @@ static _Noreturn void serve_node(int fd, const struct nf_chain_config *config)
     _exit(0);
 }
 
-/* ---- a test ---------------------------------------------------------------------------------------------
- */
+/* ---- a test -------------------------------------------------------------------------------------------- */
 
 struct node_process {
     pid_t pid; /* 0: it is gone */
@@ -296,7 +293,6 @@ struct nft {
     struct nd_config *config;
     struct node_process node[2];
     uint64_t burst, now, wake;
-    uint32_t made;
     unsigned failures;
     bool payload;  /* records have whole frames */
     bool diverged; /* the states differ, which has been told: until the next kill nothing is compared */
@@ -562,7 +558,6 @@ static bool run_burst(struct nft *t)
     if (ask_node(t, STANDBY) && !t->diverged)
         compare_nodes(t);
     t->wake = t->answer[PRIMARY].wake;
-    t->made = t->answer[PRIMARY].made;
     return true;
 }
 
@@ -679,11 +674,6 @@ const char *nft_show(struct nft *t, const char *nf)
     if (ask_node(t, PRIMARY) && !read_all(t->node[PRIMARY].fd, t->show, t->answer[PRIMARY].number))
         tell_end(t, PRIMARY);
     return t->show;
-}
-
-uint32_t nft_made(const struct nft *t)
-{
-    return t->made;
 }
 
 /* ---- kills ------------------------------------------------------------------------------------- */

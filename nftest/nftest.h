@@ -42,10 +42,9 @@ void nft_wait(struct nft *t, double seconds);
 int nft_command(struct nft *t, const char *text);
 
 /* Of the primary. A counter that is not there is a failure, and 0. nft_show: its rows as JSON, until the next
- * call. nft_made: how many frames NFs made in the last burst. */
+ * call. */
 uint64_t nft_counter(struct nft *t, const char *nf, const char *counter);
 const char *nft_show(struct nft *t, const char *nf);
-uint32_t nft_made(const struct nft *t);
 
 /* SIGKILL to the primary. The standby goes on from its state, which a new standby gets a copy of. */
 void nft_kill(struct nft *t);

@@ -191,8 +191,7 @@ void nf_determinant(const struct nf *nf, void *value, uint16_t size)
         note_value(values, value, size);
 }
 
-/* ---- tables that can be full ----------------------------------------------------------------------------
- */
+/* ---- tables that can be full --------------------------------------------------------------------------- */
 
 void nf_table_add(const struct nf *nf, struct nf_table table)
 {

@@ -12,8 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- notes ----------------------------------------------------------------------------------------------
- */
+/* ---- notes --------------------------------------------------------------------------------------------- */
 
 /* A note: a few words in the region that its lane writes and another thread may read at the same moment,
  * behind a sequence word that is odd while they are written. Readers never wait. */

@@ -418,8 +418,7 @@ bool nf_show_full(const struct nf_show *out); /* stop, and return true from `sho
 struct nf_show *nf_show_begin(char *out, uint32_t cap);
 uint32_t nf_show_end(struct nf_show *show);
 
-/* ---- tables that can be full ----------------------------------------------------------------------------
- */
+/* ---- tables that can be full --------------------------------------------------------------------------- */
 
 /*
  * What each is called, where its count of entries lies in the region, and its limit. Who makes a table tells

@@ -14,8 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* ---- addresses of IPv6, 16 bytes as in a packet ---------------------------------------------------------
- */
+/* ---- addresses of IPv6, 16 bytes as in a packet -------------------------------------------------------- */
 
 /* The unspecified address, loopback, or IPv4 in IPv6's form: never source or destination on a link. */
 static inline bool nf_ipv6_martian(const uint8_t addr[16])
@@ -58,8 +57,7 @@ static inline bool nf_ipv6_has_host_bits(const uint8_t addr[16], unsigned bits)
     return false;
 }
 
-/* ---- addresses of either family -------------------------------------------------------------------------
- */
+/* ---- addresses of either family ------------------------------------------------------------------------ */
 
 /* An index of what there is of both. */
 enum nf_family { NF_IP4, NF_IP6, NF_FAMILIES };

@@ -13,8 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* ---- words of a frame or a key --------------------------------------------------------------------------
- */
+/* ---- words of a frame or a key ------------------------------------------------------------------------- */
 
 /* Wherever they lie: no alignment is assumed, no byte order changed. */
 
@@ -52,8 +51,7 @@ static inline void nf_put32(uint8_t *at, uint32_t v)
     memcpy(at, &v, sizeof(v));
 }
 
-/* ---- the Internet checksum (RFC 1071) -------------------------------------------------------------------
- */
+/* ---- the Internet checksum (RFC 1071) ------------------------------------------------------------------ */
 
 /* Folded and complemented, in network order as it stands in a header. Of a message that has the right one in
  * its field it is 0. */

@@ -133,23 +133,4 @@ uint64_t nf_shared_directory_bytes(void);
 /* The end of a burst: publishes the lane's merged counts that changed. */
 void nf_merged_publish(struct nf_env *env);
 
-/* ---- of the library ---------------------------------------------------------------------------- */
-
-/*
- * The NF's next shared object: `size` zeroed bytes of the shared arena, or the ones that another lane's make
- * got. NULL: full.
- */
-void *nf_shared_object(struct nf *nf, uint32_t kind, uint64_t size, bool *created);
-enum nf_shared_kind {
-    NF_SHARED_WORD = 1,
-    NF_SHARED_MAP,
-    NF_SHARED_POOL,
-    NF_SHARED_MERGED,
-};
-/* For nf_object: the head is unlocked, and the access that it names is one that its lane has had. */
-struct ft_shared;
-int nf_head_check(struct nf_check *c, const void *head);
-/* The access is one that the lane has had, or 0. */
-bool nf_access_was(const struct nf *nf, unsigned lane, uint64_t access);
-
 #endif

@@ -228,8 +228,7 @@ static const char *dpi_name(struct ndpi_detection_module_struct *m, uint16_t pro
     return protocol ? ndpi_get_proto_name(m, protocol) : "Unknown";
 }
 
-/* ---- packets of flows, to nDPI --------------------------------------------------------------------------
- */
+/* ---- packets of flows, to nDPI ------------------------------------------------------------------------- */
 
 /* nDPI keeps the address of the function that looks into the next packet. While it does not look, that is a
  * distance from the file's begin, since the file lies elsewhere on the other node; 0: none. */

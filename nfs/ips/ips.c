@@ -159,8 +159,7 @@ static int ips_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fau
 
 static const char *const ips_counters[] = {IPS_COUNTERS(NF_COUNTER_NAME) NULL};
 
-/* ---- rejecting ------------------------------------------------------------------------------------------
- */
+/* ---- rejecting ----------------------------------------------------------------------------------------- */
 
 /* Both ends are told, of TCP by a reset to each, of UDP by an ICMP error to the sender, under the addresses
  * by which they know each other, also where another NF translates: those of the session's keys. */
@@ -387,6 +386,7 @@ static void inspect(struct ips_look *look)
 {
     const struct ips *ips = look->nf->state;
     struct nf_packet *p = look->p;
+    bool ipv6 = p->flags & NF_P_IPV6;
 
     look->sums[IPS_PACKETS]++;
     look->flow = find_flow(look);
@@ -399,7 +399,7 @@ static void inspect(struct ips_look *look)
         nf_drop(look->nf, p, IPS_BLOCKED);
         return;
     }
-    ips_fill_ends(p, &look->ends);
+    look->ends = (struct ips_ends){{nf_packet_from(p, ipv6), nf_packet_to(p, ipv6)}, {p->sport, p->dport}};
     if (p->proto == NF_PROTO_TCP)
         take_segment(look);
     else

@@ -20,7 +20,6 @@ struct ips_config {
     struct ips_rules *read;          /* made by check from the file */
 };
 
-/* The counters, with their names. */
 #define IPS_COUNTERS(X)                                                                                      \
     X(IPS_PACKETS, "inspected")   /* packets of TCP and UDP */                                               \
     X(IPS_OTHER, "not_inspected") /* other IP, and ARP: what is neither */                                   \
@@ -108,7 +107,7 @@ struct ips {
 
 /* Both ends of what is looked at, source first. */
 struct ips_ends {
-    uint8_t addr[2][16];
+    struct nf_addr addr[2];
     uint16_t port[2]; /* network order */
 };
 
@@ -133,7 +132,6 @@ struct ips_look {
 
 /* match.c: looks through bytes of a direction, and for each rule that matches does what its match does. */
 void ips_look_through(struct ips_look *look, const struct nf_stream_bytes *bytes);
-void ips_fill_ends(const struct nf_packet *p, struct ips_ends *ends);
 void ips_notes_release(struct nf *nf, struct ips_flow *flow, bool reply);
 int ips_notes_check(const struct nf *nf, struct nf_check *c);
 uint64_t ips_tracks_bytes(uint32_t max_tracked);

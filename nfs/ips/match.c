@@ -246,25 +246,12 @@ int ips_notes_check(const struct nf *nf, struct nf_check *c)
 
 /* ---- a match ------------------------------------------------------------------------------------------- */
 
-void ips_fill_ends(const struct nf_packet *p, struct ips_ends *ends)
-{
-    *ends = (struct ips_ends){.port = {p->sport, p->dport}};
-    if (p->flags & NF_P_IPV6) {
-        memcpy(ends->addr, nf_packet_ipv6_addresses(p), sizeof(ends->addr));
-        return;
-    }
-    for (unsigned i = 0; i < 2; i++) {
-        memset(ends->addr[i] + 10, 0xff, 2);
-        memcpy(ends->addr[i] + 12, i ? &p->daddr : &p->saddr, 4);
-    }
-}
-
-static bool has_host(const struct ips_rules *rules, const struct ips_set *set, const uint8_t addr[16])
+static bool has_host(const struct ips_rules *rules, const struct ips_set *set, const struct nf_addr *addr)
 {
     bool is = false;
 
     for (uint32_t i = set->from; i < (uint32_t)set->from + set->count && !is; i++)
-        is = nf_ipv6_in_prefix(addr, rules->host[i].addr, rules->host[i].bits);
+        is = nf_net_has(&rules->host[i], addr);
     return !set->count || is != set->not ;
 }
 
@@ -283,8 +270,8 @@ static bool has_ends(const struct ips_rules *rules, const struct ips_rule *rule,
 {
     return has_port(rules, &rule->port[1], ntohs(ends->port[!from])) &&
            has_port(rules, &rule->port[0], ntohs(ends->port[from])) &&
-           has_host(rules, &rule->host[0], ends->addr[from]) &&
-           has_host(rules, &rule->host[1], ends->addr[!from]);
+           has_host(rules, &rule->host[0], &ends->addr[from]) &&
+           has_host(rules, &rule->host[1], &ends->addr[!from]);
 }
 
 /* As people know it: an answer is what goes to who began the connection. */
@@ -327,7 +314,7 @@ static void tell(struct ips_look *look, const struct ips_rule *rule, uint8_t act
                                 .ipv6 = nf_session_sees_ipv6(look->nf, look->session)};
     for (unsigned i = 0; i < 2; i++) {
         alert->port[i] = look->ends.port[i ^ from];
-        memcpy(alert->addr[i], look->ends.addr[i ^ from], sizeof(alert->addr[i]));
+        memcpy(alert->addr[i], look->ends.addr[i ^ from].byte, sizeof(alert->addr[i]));
     }
     look->sums[IPS_ALERTS]++;
 }
@@ -343,7 +330,7 @@ static void ips_match(struct ips_look *look, uint32_t place, bool reply)
     look->steps += 16;
     live->hits++;
     look->sums[IPS_MATCHES]++;
-    decision = ips_threshold(look, rule, look->ends.addr[(reply != look->reply) != rule->by_dst]);
+    decision = ips_threshold(look, rule, look->ends.addr[(reply != look->reply) != rule->by_dst].byte);
     if (decision.tell)
         tell(look, rule, (uint8_t)live->action, reply);
     if (decision.act && live->action != IPS_ALERT)

@@ -161,22 +161,6 @@ static void take_word(struct ips_line *l, size_t n)
 
 /* ---- hosts and ports ------------------------------------------------------------------------------ */
 
-static bool read_host(const char *word, struct ips_host *host)
-{
-    char text[INET6_ADDRSTRLEN];
-    size_t n = strcspn(word, "/");
-    bool ipv6 = memchr(word, ':', n);
-    uint32_t bits = ipv6 ? 128 : 32;
-
-    if (n >= sizeof(text) || (word[n] && !nf_number_parse(word + n + 1, 0, bits, &bits)))
-        return false;
-    memcpy(text, word, n);
-    text[n] = 0;
-    *host = (struct ips_host){.addr = {[10] = 0xff, 0xff}, .bits = (uint8_t)(ipv6 ? bits : 96 + bits)};
-    return inet_pton(ipv6 ? AF_INET6 : AF_INET, text, host->addr + (ipv6 ? 0 : 12)) == 1 &&
-           !nf_ipv6_has_host_bits(host->addr, host->bits);
-}
-
 /* N, N:M, :M or N: */
 static bool read_range(const char *word, struct ips_range *range)
 {
@@ -203,7 +187,8 @@ static bool add_item(struct ips_rules *rules, const char *word, bool ports)
     if (ports)
         return rules->ranges < IPS_LIST_MAX && read_range(word, &rules->range[rules->ranges]) &&
                ++rules->ranges;
-    return rules->hosts < IPS_LIST_MAX && read_host(word, &rules->host[rules->hosts]) && ++rules->hosts;
+    return rules->hosts < IPS_LIST_MAX && nf_net_parse(word, &rules->host[rules->hosts]) &&
+           !nf_net_has_host_bits(&rules->host[rules->hosts]) && ++rules->hosts;
 }
 
 /* "any", one, or "[one,another]", "!" before them. */

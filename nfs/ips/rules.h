@@ -23,11 +23,6 @@ extern const char *const ips_action_names[];
 enum ips_flow_bits { IPS_ESTABLISHED = 1, IPS_TO_SERVER = 2, IPS_TO_CLIENT = 4 };
 enum ips_threshold { IPS_EVERY, IPS_LIMIT, IPS_THRESHOLD, IPS_BOTH };
 
-/* IPv4 in IPv6's form: ::ffff:A.B.C.D. */
-struct ips_host {
-    uint8_t addr[16];
-    uint8_t bits;
-};
 struct ips_range {
     uint16_t first, last;
 };
@@ -91,7 +86,7 @@ struct ips_rules {
     struct ips_content content[IPS_CONTENTS_MAX];
     uint32_t pcres;
     struct ips_pcre pcre[IPS_PCRES_MAX];
-    struct ips_host host[IPS_LIST_MAX];
+    struct nf_net host[IPS_LIST_MAX];
     struct ips_range range[IPS_LIST_MAX];
     struct ips_automaton automaton[2]; /* for contents as they are, and for those in any case */
     char text[IPS_TEXT_MAX];

@@ -20,11 +20,10 @@ static const char *const nat_dependence[] = {"address_and_port_dependent", "endp
 
 static struct nat_ends opened_ends(const struct nf *nf, const struct nf_session *s)
 {
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat_inside_end *end = nat_ports_end(&ports, &nat->ports, nf_session_proto(nf, s),
-                                                     nat_ports_number(&ports, nat_port_of(flow)));
+    const struct nat_inside_end *end =
+        nat_ports_end(&ports, nf_session_proto(nf, s), nat_ports_number(&ports, nat_port_of(flow)));
 
     return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
 }
@@ -57,14 +56,14 @@ struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s)
 
 static uint64_t nat_arena(const void *config)
 {
-    struct nat_ports_config ports = nat_ports_of(config);
+    struct nat_ports_config ports = nat_ports_of(config, NULL);
 
     return nat_ports_bytes(&ports);
 }
 
 static uint64_t nat_shared(const void *config, unsigned lanes)
 {
-    struct nat_ports_config ports = nat_ports_of(config);
+    struct nat_ports_config ports = nat_ports_of(config, NULL);
 
     (void)lanes;
     return nat_ports_shared(&ports);
@@ -72,7 +71,7 @@ static uint64_t nat_shared(const void *config, unsigned lanes)
 
 static bool nat_make(struct nf *nf)
 {
-    struct nat_ports_config ports = nat_ports_of(nf->config);
+    struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     struct nat *nat = nf->state;
     bool whole = nat_ports_make(nf, &ports, &nat->ports);
 
@@ -84,7 +83,7 @@ static void nat_flows(const void *config, struct nf_flows_config *flows)
 {
     const struct nat_config *nat = config;
 
-    const struct nat_ports_config ports = nat_ports_of(config);
+    const struct nat_ports_config ports = nat_ports_of(config, NULL);
 
     *flows = nat->flows;
     nat_ports_limit(&ports, flows);
@@ -117,10 +116,9 @@ static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_ses
 
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     const struct nat_inside_end end = {.addr = p->saddr, .rest = {.port = p->sport, .proto = p->proto}};
-    const struct nat *nat = nf->state;
-    const struct nat_ports_wanted wanted = {&ports, &nat->ports, &end};
+    const struct nat_ports_wanted wanted = {&ports, &end};
 
     /* Only a request opens a mapping: a reset or an echo reply answers something that was never let in. */
     if ((p->proto == NF_PROTO_TCP && (p->tcp_flags & NF_TCP_RST)) ||
@@ -146,18 +144,15 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
 
 static void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat *nat = nf->state;
 
     (void)why;
     (void)now;
     if (flow->way == NAT_WAY_TURNED) /* the other end's, too */
-        nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
-                       nat_ports_number(&ports, nat_turned_port(nf, s)));
+        nat_ports_give(nf, &ports, s->key[0].proto, nat_ports_number(&ports, nat_turned_port(nf, s)));
     if (nf_proto_has_ports(nf_session_proto(nf, s)) && (!nat_is_forwarded(s) || flow->way == NAT_WAY_OPENED))
-        nat_ports_give(nf, &ports, &nat->ports, nf_session_proto(nf, s),
-                       nat_ports_number(&ports, nat_port_of(flow)));
+        nat_ports_give(nf, &ports, nf_session_proto(nf, s), nat_ports_number(&ports, nat_port_of(flow)));
 }
 
 /* ---- packets, and what they are to this NF --------------------------------------------------------- */
@@ -628,8 +623,7 @@ static bool is_forwarded(const struct nf *nf, const struct nf_inner *ends, bool 
 static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {
     const struct nat_config *config = nf->config;
-    const struct nat_ports_config ports = nat_ports_of(config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config ports = nat_ports_of(config, nf->state);
     struct nf_inner ends;
 
     if ((p->flags & (NF_P_BAD | NF_P_IPV4 | NF_P_LATER)) != NF_P_IPV4 || !read_ends(p, &ends))
@@ -639,7 +633,7 @@ static bool nat_owner(const struct nf *nf, const struct nf_packet *p, unsigned *
     if (!nf_proto_has_ports(ends.proto) ||
         (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
         return false;
-    return nat_ports_owner(&ports, &nat->ports, ends.proto, ends.daddr, ends.dport, lane);
+    return nat_ports_owner(&ports, ends.proto, ends.daddr, ends.dport, lane);
 }
 
 /* ---- what came from a peer --------------------------------------------------------------------- */
@@ -650,7 +644,7 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
 {
     const struct nat_config *config = nf->config;
     const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat_ports_config ports = nat_ports_of(config);
+    const struct nat_ports_config ports = nat_ports_of(config, nf->state);
     bool opened = flow->way == NAT_WAY_OPENED;
     uint8_t proto = nf_session_proto(nf, s);
 
@@ -680,10 +674,9 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
 /* Each mapping has a port of its own, and this lane has taken those ports and no others. */
 static int nat_check_state(const struct nf *nf, struct nf_check *c)
 {
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
 
-    return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
+    return nat_ports_check(nf, c, &ports, check_session);
 }
 
 static bool has_port(const struct nf *nf, const struct nf_session *s, const struct nat_key *key)

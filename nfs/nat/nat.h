@@ -54,17 +54,18 @@ struct nat_inside_end {
     uint32_t addr;
     struct nat_end rest;
 };
-static inline struct nat_ports_config nat_ports_of(const struct nat_config *config)
+static inline struct nat_ports_config nat_ports_of(const struct nat_config *config,
+                                                   const struct nat_ports *ports)
 {
     return (struct nat_ports_config){.outside = &config->outside,
                                      .first = config->ports.first,
                                      .last = config->ports.last,
                                      .end_bytes = sizeof(struct nat_inside_end),
                                      .by_end = config->mapping != 0,
-                                     .preserve = config->preserve_ports};
+                                     .preserve = config->preserve_ports,
+                                     .ports = ports};
 }
 
-/* The counters, with their names. */
 #define NAT_COUNTERS(X)                                                                                      \
     X(NAT_CREATED, "mappings_created")                                                                       \
     X(NAT_EXPIRED, "mappings_expired")                                                                       \
@@ -113,10 +114,9 @@ static inline struct nat_port nat_port_of(const struct nat_flow *flow)
 /* A port outside (network order) that a mapping of this lane has. */
 static inline bool nat_has_port(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
 {
-    const struct nat_ports_config config = nat_ports_of(nf->config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config config = nat_ports_of(nf->config, nf->state);
 
-    return nf_proto_has_ports(proto) && nat_ports_has(&config, &nat->ports, proto, addr, port);
+    return nf_proto_has_ports(proto) && nat_ports_has(&config, proto, addr, port);
 }
 
 /* It began from outside. */

@@ -25,14 +25,16 @@ struct nat64_inside_end {
     struct nat_end rest;
 };
 
-static struct nat_ports_config nat64_ports_of(const struct nat64_config *config)
+static struct nat_ports_config nat64_ports_of(const struct nat64_config *config,
+                                              const struct nat_ports *ports)
 {
     return (struct nat_ports_config){.outside = &config->outside,
                                      .first = config->ports.first,
                                      .last = config->ports.last,
                                      .end_bytes = sizeof(struct nat64_inside_end),
                                      .by_end = config->mapping != 0,
-                                     .preserve = config->preserve_ports};
+                                     .preserve = config->preserve_ports,
+                                     .ports = ports};
 }
 static struct nat_port nat64_port_of(const struct nat64_flow *flow)
 {
@@ -43,14 +45,14 @@ static struct nat_port nat64_port_of(const struct nat64_flow *flow)
 
 static uint64_t nat64_arena(const void *config)
 {
-    struct nat_ports_config ports = nat64_ports_of(config);
+    struct nat_ports_config ports = nat64_ports_of(config, NULL);
 
     return nat_ports_bytes(&ports);
 }
 
 static uint64_t nat64_shared(const void *config, unsigned lanes)
 {
-    struct nat_ports_config ports = nat64_ports_of(config);
+    struct nat_ports_config ports = nat64_ports_of(config, NULL);
 
     (void)lanes;
     return nat_ports_shared(&ports);
@@ -58,7 +60,7 @@ static uint64_t nat64_shared(const void *config, unsigned lanes)
 
 static bool nat64_make(struct nf *nf)
 {
-    struct nat_ports_config ports = nat64_ports_of(nf->config);
+    struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
     struct nat64 *nat = nf->state;
     bool whole = nat_ports_make(nf, &ports, &nat->ports);
 
@@ -69,7 +71,7 @@ static bool nat64_make(struct nf *nf)
 
 static void nat64_flows(const void *config, struct nf_flows_config *flows)
 {
-    const struct nat_ports_config ports = nat64_ports_of(config);
+    const struct nat_ports_config ports = nat64_ports_of(config, NULL);
 
     *flows = ((const struct nat64_config *)config)->flows;
     nat_ports_limit(&ports, flows);
@@ -95,10 +97,9 @@ static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_ses
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
 static const struct nf_session *nat64_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    const struct nat_ports_config ports = nat64_ports_of(nf->config);
+    const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
     struct nat64_inside_end end = {.rest = {.port = p->sport, .proto = p->proto}};
-    const struct nat64 *nat = nf->state;
-    const struct nat_ports_wanted wanted = {&ports, &nat->ports, &end};
+    const struct nat_ports_wanted wanted = {&ports, &end};
     const struct nf_session *s;
     struct nat_port port;
     uint32_t number;
@@ -130,21 +131,19 @@ static const struct nf_session *nat64_create(const struct nf *nf, struct nf_pack
 
 enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
 {
-    const struct nat_ports_config ports = nat64_ports_of(nf->config);
-    const struct nat64 *nat = nf->state;
+    const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
 
-    return nat_ports_has(&ports, &nat->ports, proto, addr, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
+    return nat_ports_has(&ports, proto, addr, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
 }
 
 static void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why,
                               uint64_t now)
 {
-    const struct nat_ports_config ports = nat64_ports_of(nf->config);
-    const struct nat64 *nat = nf->state;
+    const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
 
     (void)why;
     (void)now;
-    nat_ports_give(nf, &ports, &nat->ports, s->key[0].proto,
+    nat_ports_give(nf, &ports, s->key[0].proto,
                    nat_ports_number(&ports, nat64_port_of(nat64_flow_of(nf, s))));
 }
 
@@ -310,8 +309,7 @@ static enum nf_scope nat64_scope(const void *config)
 /* What comes back belongs to the lane that gave out the port. Later fragments have no port to know it by. */
 static bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned *lane)
 {
-    const struct nat_ports_config ports = nat64_ports_of(nf->config);
-    const struct nat64 *nat = nf->state;
+    const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
     struct nf_inner in = {.saddr = p->daddr, .sport = p->dport, .proto = p->proto};
 
     if (p->side != NF_OUTSIDE || (p->flags & (NF_P_BAD | NF_P_IPV4)) != NF_P_IPV4)
@@ -320,8 +318,7 @@ static bool nat64_owner(const struct nf *nf, const struct nf_packet *p, unsigned
         nf_packet_inner(p, &in);
     else if (!nf_packet_has_ends(p) || (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REQUEST))
         return false;
-    return nf_proto_has_ports(in.proto) &&
-           nat_ports_owner(&ports, &nat->ports, in.proto, in.saddr, in.sport, lane);
+    return nf_proto_has_ports(in.proto) && nat_ports_owner(&ports, in.proto, in.saddr, in.sport, lane);
 }
 
 /* ---- for operators, and of what came from a peer ------------------------------------------------ */
@@ -343,7 +340,7 @@ static int nat64_clear(struct nf *nf, const char *key, uint64_t now, struct ft_f
 static int check_session(const struct nf *nf, struct nf_check *c, const struct nf_session *s, uint32_t at,
                          uint32_t sessions[])
 {
-    const struct nat_ports_config ports = nat64_ports_of(nf->config);
+    const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
     uint8_t proto = s->key[0].proto;
 
     if (!s->key[0].ipv6 || s->key[1].ipv6 || s->key[0].side != NF_INSIDE || !nf_proto_has_ports_ipv6(proto))
@@ -355,10 +352,9 @@ static int check_session(const struct nf *nf, struct nf_check *c, const struct n
 /* Each mapping has a port of its own, and this lane has taken those ports and no others. */
 static int nat64_check_state(const struct nf *nf, struct nf_check *c)
 {
-    const struct nat_ports_config ports = nat64_ports_of(nf->config);
-    const struct nat64 *nat = nf->state;
+    const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
 
-    return nat_ports_check(nf, c, &ports, &nat->ports, check_session);
+    return nat_ports_check(nf, c, &ports, check_session);
 }
 
 /* ---- showing, configuration ---------------------------------------------------------------------- */
@@ -367,14 +363,14 @@ static void nat64_show_flow(const struct nf *nf, struct nf_show *out, const stru
 {
     const struct nf_tuple *remote = &s->key[1];
     const struct nat64_flow *flow = nat64_flow_of(nf, s);
-    char inside[INET6_ADDRSTRLEN];
     struct nf_addresses client;
+    struct nf_addr inside;
 
     nf_session_key_ipv6(nf, s, 0, &client);
-    inet_ntop(AF_INET6, client.source, inside, sizeof(inside));
+    inside = nf_addr_of_ipv6(client.source);
     nf_row(out);
     nf_row_proto(out, remote->proto);
-    nf_row_text(out, "inside", "[%s]:%u", inside, ntohs(s->key[0].sport));
+    nf_row_addr(out, "inside", &inside, s->key[0].sport);
     nf_row_ipv4(out, "outside", nat64_outside(nf, flow));
     nf_row_u64(out, "outside_port", ntohs((uint16_t)flow->port));
     nf_row_end(out, "remote", remote->saddr, remote->proto == NF_PROTO_ICMP ? 0 : remote->sport);

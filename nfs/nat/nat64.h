@@ -36,7 +36,6 @@ struct nat64 {
     uint64_t identification; /* of the last packet of IPv4 that may be fragmented on its way */
 };
 
-/* The counters, with their names. */
 #define NAT64_COUNTERS(X)                                                                                    \
     X(NAT64_CREATED, "mappings_created")                                                                     \
     X(NAT64_EXPIRED, "mappings_expired")                                                                     \

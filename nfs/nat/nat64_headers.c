@@ -259,8 +259,7 @@ bool nat64_to_ipv6(struct nf_packet *p, const struct nat64_ends6 *ends)
     return true;
 }
 
-/* ---- ICMP errors in the other family --------------------------------------------------------------------
- */
+/* ---- ICMP errors in the other family ------------------------------------------------------------------- */
 
 /* RFC 7915, 4.2 to 4.5 and 5.2 to 5.5, with the packet that they quote, which is a flow's as it left. */
 

@@ -32,17 +32,16 @@ static bool leaves_room(const struct nf *nf)
 
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     struct nat_port port = {nat_outside_place(ports.outside, p->daddr), p->dport};
     uint32_t number = nat_ports_number(&ports, port);
     const struct nf_session *s;
 
     /* First, since the session that a new one displaces may have been the mapping's last. */
-    nat_ports_share(nf, &ports, &nat->ports, p->proto, number);
+    nat_ports_share(nf, &ports, p->proto, number);
     s = leaves_room(nf) && nf_session_room(nf, p) ? nf_session_join(nf, p, now) : NULL;
     if (!s) {
-        nat_ports_give(nf, &ports, &nat->ports, p->proto, number);
+        nat_ports_give(nf, &ports, p->proto, number);
         nf_drop(nf, p, nf_session_host_full(nf, p) ? NAT_HOST_FULL : NAT_TABLE_FULL);
         return NULL;
     }
@@ -65,17 +64,16 @@ static bool nat_may_turn(const struct nf *nf, const struct nf_packet *p)
 
 static const struct nf_session *nat_turn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
-    const struct nat_ports_config ports = nat_ports_of(nf->config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     uint32_t number =
         nat_ports_number(&ports, (struct nat_port){nat_outside_place(ports.outside, p->daddr), p->dport});
     const struct nf_session *s;
 
     /* First, since the session that a new one displaces may have been the mapping's last. */
-    nat_ports_share(nf, &ports, &nat->ports, p->proto, number);
+    nat_ports_share(nf, &ports, p->proto, number);
     s = nat_create(nf, p, now);
     if (!s || s->key[0].daddr != p->daddr || s->key[0].dport != p->dport) {
-        nat_ports_give(nf, &ports, &nat->ports, p->proto, number);
+        nat_ports_give(nf, &ports, p->proto, number);
         if (s)
             nf_drop(nf, p, NAT_HAIRPIN);
         return NULL;
@@ -88,8 +86,7 @@ static const struct nf_session *nat_turn(const struct nf *nf, struct nf_packet *
 bool nat_hairpin_of(const struct nf *nf, const struct nf_session *s, struct nat_forward *f)
 {
     const struct nat_config *config = nf->config;
-    const struct nat_ports_config ports = nat_ports_of(config);
-    const struct nat *nat = nf->state;
+    const struct nat_ports_config ports = nat_ports_of(config, nf->state);
     unsigned way = nat_flow_of(nf, s)->way;
     const struct nat_inside_end *end;
 
@@ -99,8 +96,7 @@ bool nat_hairpin_of(const struct nf *nf, const struct nf_session *s, struct nat_
         *f = config->list[way - 1];
         return true;
     }
-    end =
-        nat_ports_end(&ports, &nat->ports, s->key[0].proto, nat_ports_number(&ports, nat_turned_port(nf, s)));
+    end = nat_ports_end(&ports, s->key[0].proto, nat_ports_number(&ports, nat_turned_port(nf, s)));
     *f = (struct nat_forward){.outside = s->key[0].daddr,
                               .port = s->key[0].dport,
                               .to = end->addr,

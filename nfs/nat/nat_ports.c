@@ -113,20 +113,19 @@ bool nat_ports_make(struct nf *nf, const struct nat_ports_config *config, struct
     return whole && ports->mappings && ports->slots;
 }
 
-static const uint32_t *slot_at(const struct nat_ports_config *config, const struct nat_ports *ports,
-                               uint8_t proto, uint32_t number)
+static const uint32_t *slot_at(const struct nat_ports_config *config, uint8_t proto, uint32_t number)
 {
-    return &ports->slots[nat_proto(proto) * nat_ports_all(config) + number];
+    return &config->ports->slots[nat_proto(proto) * nat_ports_all(config) + number];
 }
 
-static const struct mapping *mapping_at(const struct nat_ports *ports, uint32_t slot)
+static const struct mapping *mapping_at(const struct nat_ports_config *config, uint32_t slot)
 {
-    return nf_map_value(ports->mappings, slot);
+    return nf_map_value(config->ports->mappings, slot);
 }
 
-static struct mapping *edit_mapping(const struct nf *nf, const struct nat_ports *ports, uint32_t slot)
+static struct mapping *edit_mapping(const struct nf *nf, const struct nat_ports_config *config, uint32_t slot)
 {
-    return nf_edit(nf, nf_map_value(ports->mappings, slot), sizeof(struct mapping));
+    return nf_edit(nf, nf_map_value(config->ports->mappings, slot), sizeof(struct mapping));
 }
 
 /* ---- taking and giving ---- */
@@ -146,43 +145,41 @@ static uint32_t place_of(const struct nat_ports_config *config, const void *end)
     return nat_outside_of(config->outside, end, config->end_bytes - sizeof(struct nat_end));
 }
 
-static uint32_t take_number(const struct nf *nf, const struct nat_ports_config *config,
-                            const struct nat_ports *ports, const void *end)
+static uint32_t take_number(const struct nf *nf, const struct nat_ports_config *config, const void *end)
 {
     struct nat_end rest = rest_of(config, end);
     uint8_t proto = rest.proto;
-    uint32_t slot = ports->mappings ? nf_map_find(ports->mappings, end) : NF_NONE;
+    uint32_t slot = config->ports->mappings ? nf_map_find(config->ports->mappings, end) : NF_NONE;
     uint32_t place, number;
 
     if (slot != NF_NONE) {
-        struct mapping *mapping = edit_mapping(nf, ports, slot);
+        struct mapping *mapping = edit_mapping(nf, config, slot);
 
         mapping->sessions++;
         return mapping->number;
     }
     place = place_of(config, end);
-    number = take_port(nf, config, nat_ports_pool(ports, nat_proto(proto), place), ntohs(rest.port));
+    number = take_port(nf, config, nat_ports_pool(config->ports, nat_proto(proto), place), ntohs(rest.port));
     if (number == NF_NONE)
         return number;
     number += place * nat_ports_count(config);
-    if (!ports->mappings)
+    if (!config->ports->mappings)
         return number;
-    slot = nf_map_add(nf, ports->mappings, end);
+    slot = nf_map_add(nf, config->ports->mappings, end);
     FT_CHECK(slot != NF_NONE, "%s: more mappings than ports", nf->module->name);
-    *edit_mapping(nf, ports, slot) = (struct mapping){.number = number, .sessions = 1};
-    *NF_EDIT(nf, slot_at(config, ports, proto, number)) = slot;
+    *edit_mapping(nf, config, slot) = (struct mapping){.number = number, .sessions = 1};
+    *NF_EDIT(nf, slot_at(config, proto, number)) = slot;
     return number;
 }
 
 enum nf_session_frees nat_ports_frees(const struct nat_ports_wanted *wanted, uint8_t proto, uint32_t number)
 {
     const struct nat_ports_config *config = wanted->config;
-    const struct nat_ports *ports = wanted->ports;
 
     if (number / nat_ports_count(config) != place_of(config, wanted->end))
         return NF_HOST_FREES_NONE;
     if (nat_proto(proto) != nat_proto(rest_of(config, wanted->end).proto) ||
-        (ports->mappings && mapping_at(ports, *slot_at(config, ports, proto, number))->sessions != 1))
+        (config->ports->mappings && mapping_at(config, *slot_at(config, proto, number))->sessions != 1))
         return NF_FREES_NONE;
     return NF_FREES;
 }
@@ -197,37 +194,36 @@ uint32_t nat_ports_take(const struct nf *nf, const struct nf_packet *p, const st
                                    .limit = nat_ports_count(wanted->config) / nf->lanes,
                                    .frees = frees,
                                    .arg = wanted};
-    uint32_t number = take_number(nf, wanted->config, wanted->ports, wanted->end);
+    uint32_t number = take_number(nf, wanted->config, wanted->end);
 
     if (number == NF_NONE && nf_session_displace(nf, p, &need, now))
-        number = take_number(nf, wanted->config, wanted->ports, wanted->end);
+        number = take_number(nf, wanted->config, wanted->end);
     return number;
 }
 
-void nat_ports_share(const struct nf *nf, const struct nat_ports_config *config,
-                     const struct nat_ports *ports, uint8_t proto, uint32_t number)
+void nat_ports_share(const struct nf *nf, const struct nat_ports_config *config, uint8_t proto,
+                     uint32_t number)
 {
-    edit_mapping(nf, ports, *slot_at(config, ports, proto, number))->sessions++;
+    edit_mapping(nf, config, *slot_at(config, proto, number))->sessions++;
 }
 
-void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, const struct nat_ports *ports,
-                    uint8_t proto, uint32_t number)
+void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, uint8_t proto,
+                    uint32_t number)
 {
-    if (ports->mappings) {
-        uint32_t slot = *slot_at(config, ports, proto, number);
+    if (config->ports->mappings) {
+        uint32_t slot = *slot_at(config, proto, number);
 
-        if (--edit_mapping(nf, ports, slot)->sessions)
+        if (--edit_mapping(nf, config, slot)->sessions)
             return;
-        nf_map_remove(nf, ports->mappings, slot);
+        nf_map_remove(nf, config->ports->mappings, slot);
     }
-    nf_shared_pool_give(nf, nat_ports_pool(ports, nat_proto(proto), number / nat_ports_count(config)),
+    nf_shared_pool_give(nf, nat_ports_pool(config->ports, nat_proto(proto), number / nat_ports_count(config)),
                         number % nat_ports_count(config));
 }
 
-const void *nat_ports_end(const struct nat_ports_config *config, const struct nat_ports *ports, uint8_t proto,
-                          uint32_t number)
+const void *nat_ports_end(const struct nat_ports_config *config, uint8_t proto, uint32_t number)
 {
-    return nf_map_key(ports->mappings, *slot_at(config, ports, proto, number));
+    return nf_map_key(config->ports->mappings, *slot_at(config, proto, number));
 }
 
 /* ---- for operators ---- */
@@ -290,16 +286,16 @@ int nat_ports_check_port(struct nf_check *c, const struct nat_ports_config *conf
 }
 
 /* One mapping: its port leads to it, and it is as many sessions' as there are. */
-static int check_mapping(struct nf_check *c, const struct nat_ports_config *config,
-                         const struct nat_ports *ports, uint32_t slot, const uint32_t sessions[])
+static int check_mapping(struct nf_check *c, const struct nat_ports_config *config, uint32_t slot,
+                         const uint32_t sessions[])
 {
-    const struct mapping *mapping = nf_map_value(ports->mappings, slot);
-    struct nat_end end = rest_of(config, nf_map_key(ports->mappings, slot));
+    const struct mapping *mapping = nf_map_value(config->ports->mappings, slot);
+    struct nat_end end = rest_of(config, nf_map_key(config->ports->mappings, slot));
     uint32_t count = nat_ports_all(config);
 
     nf_check_step(c);
     if (!(nf_proto_has_ports(end.proto) || nf_proto_has_ports_ipv6(end.proto)) || end.zero ||
-        mapping->number >= count || *slot_at(config, ports, end.proto, mapping->number) != slot)
+        mapping->number >= count || *slot_at(config, end.proto, mapping->number) != slot)
         return nf_check_failed(c,
                                "mapping %u has protocol %u and port %u of %u, expected one that leads to it",
                                slot, end.proto, mapping->number, count);
@@ -309,49 +305,39 @@ static int check_mapping(struct nf_check *c, const struct nat_ports_config *conf
     return 0;
 }
 
-static bool leads_to(const struct nat_ports_config *config, const struct nat_ports *ports, uint32_t slot,
-                     uint32_t pool, uint32_t number)
+static bool leads_to(const struct nat_ports_config *config, uint32_t slot, uint32_t pool, uint32_t number)
 {
     const struct mapping *mapping;
 
-    if (!nf_map_has(ports->mappings, slot))
+    if (!nf_map_has(config->ports->mappings, slot))
         return false;
-    mapping = nf_map_value(ports->mappings, slot);
+    mapping = nf_map_value(config->ports->mappings, slot);
     return mapping->number == number &&
-           nat_proto(rest_of(config, nf_map_key(ports->mappings, slot)).proto) == pool;
+           nat_proto(rest_of(config, nf_map_key(config->ports->mappings, slot)).proto) == pool;
 }
 
 static int check_mappings(struct nf_check *c, const struct nat_ports_config *config,
-                          const struct nat_ports *ports, const uint32_t sessions[])
+                          const uint32_t sessions[])
 {
     uint32_t count = nat_ports_all(config);
     int error = 0;
 
-    for (uint32_t slot = 0; !error && (slot = nf_map_next(ports->mappings, slot)) != NF_NONE; slot++)
-        error = check_mapping(c, config, ports, slot, sessions);
+    for (uint32_t slot = 0; !error && (slot = nf_map_next(config->ports->mappings, slot)) != NF_NONE; slot++)
+        error = check_mapping(c, config, slot, sessions);
     for (uint32_t i = 0; !error && i < NAT_PROTOS * count; i++) {
         nf_check_step(c);
-        if (sessions[i] && !leads_to(config, ports, ports->slots[i], i / count, i % count))
+        if (sessions[i] && !leads_to(config, config->ports->slots[i], i / count, i % count))
             error =
                 nf_check_failed(c, "port %u of pool %u has sessions and no mapping", i % count, i / count);
     }
     return error;
 }
 
-static bool is_taken(const struct nat_ports_config *config, const struct nat_ports *ports, uint32_t pool,
-                     uint32_t number)
-{
-    uint32_t count = nat_ports_count(config), place = number / count;
-
-    return nf_shared_pool_has(nat_ports_pool(ports, pool, place), number % count);
-}
-
 int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_ports_config *config,
-                    const struct nat_ports *ports,
                     int (*check)(const struct nf *nf, struct nf_check *c, const struct nf_session *s,
                                  uint32_t at, uint32_t sessions[]))
 {
-    uint32_t count = nat_ports_all(config);
+    uint32_t ports = nat_ports_count(config), count = nat_ports_all(config);
     uint32_t *sessions = nf_check_memory(c, 0, sizeof(*sessions) * NAT_PROTOS * count);
     const struct nf_session *s;
     int error = 0;
@@ -363,10 +349,12 @@ int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_po
         error = check(nf, c, s, at, sessions);
     }
     for (uint32_t i = 0; !error && i < NAT_PROTOS * count; i++) {
+        uint32_t place = i % count / ports, number = i % count % ports;
+
         nf_check_step(c);
-        if (!sessions[i] == is_taken(config, ports, i / count, i % count))
+        if (!sessions[i] == nf_shared_pool_has(nat_ports_pool(config->ports, i / count, place), number))
             error = nf_check_failed(c, "port %u of pool %u is taken and no mapping's, or the other way round",
                                     i % count, i / count);
     }
-    return error || !ports->mappings ? error : check_mappings(c, config, ports, sessions);
+    return error || !config->ports->mappings ? error : check_mappings(c, config, sessions);
 }

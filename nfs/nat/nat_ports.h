@@ -21,7 +21,8 @@ struct nat_ports_config {
     uint32_t first, last; /* ports, ICMP identifiers */
     uint32_t end_bytes;   /* of an end inside: its address, then port, protocol and a zero, as below */
     bool by_end;
-    bool preserve; /* an end has its own port, where that is free */
+    bool preserve;                 /* an end has its own port, where that is free */
+    const struct nat_ports *ports; /* that are made by it; NULL: not yet */
 };
 /* What an end inside is behind its address; a word. */
 struct nat_end {
@@ -93,23 +94,24 @@ static inline struct nat_port nat_ports_port(const struct nat_ports_config *conf
     return (struct nat_port){number / count, htons((uint16_t)(config->first + number % count))};
 }
 /* A port (network order) of an address that a flow of this lane has. `proto` has ports. */
-static inline bool nat_ports_has(const struct nat_ports_config *config, const struct nat_ports *ports,
-                                 uint8_t proto, uint32_t addr, uint16_t port)
+static inline bool nat_ports_has(const struct nat_ports_config *config, uint8_t proto, uint32_t addr,
+                                 uint16_t port)
 {
     uint32_t n = ntohs(port), place = nat_outside_place(config->outside, addr);
 
     return place != NF_NONE && n >= config->first && n <= config->last &&
-           nf_shared_pool_has(nat_ports_pool(ports, nat_proto(proto), place), n - config->first);
+           nf_shared_pool_has(nat_ports_pool(config->ports, nat_proto(proto), place), n - config->first);
 }
 /* The lane that has given it out. False: none has. By any thread. */
-static inline bool nat_ports_owner(const struct nat_ports_config *config, const struct nat_ports *ports,
-                                   uint8_t proto, uint32_t addr, uint16_t port, unsigned *lane)
+static inline bool nat_ports_owner(const struct nat_ports_config *config, uint8_t proto, uint32_t addr,
+                                   uint16_t port, unsigned *lane)
 {
     uint32_t place = nat_outside_place(config->outside, addr);
 
     if (place == NF_NONE)
         return false;
-    *lane = nf_shared_pool_owner(nat_ports_pool(ports, nat_proto(proto), place), ntohs(port) - config->first);
+    *lane = nf_shared_pool_owner(nat_ports_pool(config->ports, nat_proto(proto), place),
+                                 ntohs(port) - config->first);
     return *lane != NF_NONE;
 }
 
@@ -129,7 +131,6 @@ bool nat_ports_make(struct nf *nf, const struct nat_ports_config *config, struct
  * asked for its own number. */
 struct nat_ports_wanted {
     const struct nat_ports_config *config;
-    const struct nat_ports *ports;
     const void *end;
 };
 enum nf_session_frees nat_ports_frees(const struct nat_ports_wanted *wanted, uint8_t proto, uint32_t number);
@@ -140,13 +141,12 @@ uint32_t nat_ports_take(const struct nf *nf, const struct nf_packet *p, const st
                         enum nf_session_frees (*frees)(const struct nf *nf, const struct nf_session *s,
                                                        const void *wanted),
                         uint64_t now);
-void nat_ports_share(const struct nf *nf, const struct nat_ports_config *config,
-                     const struct nat_ports *ports, uint8_t proto, uint32_t number);
-void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, const struct nat_ports *ports,
-                    uint8_t proto, uint32_t number);
+void nat_ports_share(const struct nf *nf, const struct nat_ports_config *config, uint8_t proto,
+                     uint32_t number);
+void nat_ports_give(const struct nf *nf, const struct nat_ports_config *config, uint8_t proto,
+                    uint32_t number);
 /* The end that has a number, where ends have them. */
-const void *nat_ports_end(const struct nat_ports_config *config, const struct nat_ports *ports, uint8_t proto,
-                          uint32_t number);
+const void *nat_ports_end(const struct nat_ports_config *config, uint8_t proto, uint32_t number);
 
 /* The place in the list of the outside address that a host inside has. `addr`: its own, of 4 or 16 bytes. */
 uint32_t nat_outside_of(const struct nf_hosts *outside, const void *addr, uint32_t bytes);
@@ -159,7 +159,6 @@ int nat_ports_clear(struct nf *nf, const char *key, uint64_t now, struct ft_faul
 /* Of a state that came from a peer: each session is what `check` expects, which counts the port of one that
  * has one in sessions[] by nat_ports_check_port; and those ports are this lane's, and no others. */
 int nat_ports_check(const struct nf *nf, struct nf_check *c, const struct nat_ports_config *config,
-                    const struct nat_ports *ports,
                     int (*check)(const struct nf *nf, struct nf_check *c, const struct nf_session *s,
                                  uint32_t at, uint32_t sessions[]));
 int nat_ports_check_port(struct nf_check *c, const struct nat_ports_config *config, uint32_t at,

@@ -29,7 +29,6 @@ struct pol {
     struct pol_limits limits[QOS_CLASSES_MAX];
 };
 
-/* The counters, with their names. */
 #define POL_COUNTERS(X)                                                                                      \
     X(POL_CONFORMED, "conformed")                                                                            \
     X(POL_EXCEEDED, "exceeded") /* over the rate, dropped ones among them; so the next */                    \

@@ -8,8 +8,7 @@
 
 #include "nfs/firewall.h"
 
-/* ---- words of both --------------------------------------------------------------------------------------
- */
+/* ---- words of both ------------------------------------------------------------------------------------- */
 
 /* Numbers, names of classes, DSCPs. Each call goes on behind what it has read, or returns what fw_words_fail
  * does. */

@@ -38,7 +38,6 @@ struct vq {
     struct vq_count class[QOS_CLASSES_MAX];
 };
 
-/* The counters, with their names. */
 #define VQ_COUNTERS(X)                                                                                       \
     X(VQ_CLASSIFIED, "classified")                                                                           \
     X(VQ_UNCLASSIFIED, "unclassified") /* no rule matches: as they were */                                   \
@@ -147,8 +146,7 @@ int vq_rules_read(struct vq_rules *rules, const struct nf_file *file, struct ft_
     return rc;
 }
 
-/* ---- rules and packets ----------------------------------------------------------------------------------
- */
+/* ---- rules and packets --------------------------------------------------------------------------------- */
 
 static bool tag_matches(const struct vq_tag *tag, const struct nf_packet *p)
 {
