@@ -61,7 +61,7 @@ SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
 # NFs that are files of their own, built as an author builds one and loaded by their name: not every edge needs them. Tests and
 # fuzzers link those without a library in them.
 MODULES    := dns_guard dpi ips nptv6 portscan syn_proxy trojan
-module_obj  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/$(1).c nfs/$(1)_*.c nfs/$(1)/*.c))
+module_obj  = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nfs/$(1).c nfs/$(1)/*.c))
 MODULEOBJ  := $(foreach m,$(MODULES),$(call module_obj,$m))
 MODULEFILES := $(MODULES:%=$(BUILD)/lib/understudy/%.so)
 OBJ    := $(SRC:%.c=$(BUILD)/obj/%.o)

@@ -129,17 +129,6 @@ static bool lb_is_free(const struct nf *nf, const struct nf_packet *p, const str
     return !nf_session_known(nf, &answer);
 }
 
-/* Of two backends, whether `a` is the better one. */
-static bool lb_better(const struct nf_map *part, uint32_t policy, const struct nf_packet *p, uint32_t a,
-                      uint32_t b)
-{
-    const struct lb_backend *is = lb_backend_at(part, a), *was = lb_backend_at(part, b);
-    if (policy == LB_CONSISTENT)
-        return lb_weight(part, a, p) > lb_weight(part, b, p);
-    return is->connections < was->connections ||
-           (is->connections == was->connections && is->total < was->total);
-}
-
 static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, const struct nf_packet *p,
                                enum lb_counter *against)
 {
@@ -159,9 +148,15 @@ static uint32_t lb_choose_here(const struct nf *nf, const struct nf_map *part, c
         return NF_NONE;
     if (config->policy == LB_RANDOM)
         return list[nf_random(nf) % n];
-    for (uint32_t i = 1; i < n; i++)
-        if (lb_better(part, config->policy, p, list[i], list[best]))
+    for (uint32_t i = 1; i < n; i++) {
+        const struct lb_backend *is = lb_backend_at(part, list[i]), *was = lb_backend_at(part, list[best]);
+
+        if (config->policy == LB_CONSISTENT
+                ? lb_weight(part, list[i], p) > lb_weight(part, list[best], p)
+                : is->connections < was->connections ||
+                      (is->connections == was->connections && is->total < was->total))
             best = i;
+    }
     return list[best];
 }
 
@@ -239,7 +234,8 @@ static int lb_change_here(const struct nf *nf, struct nf_map *part, const struct
     return FT_OK;
 }
 
-/* The same between two lists, while the chain is changed and no lane runs. False: there are too many. */
+/* What one list has and the other has not, while the chain is changed and no lane runs. False: there are too
+ * many. */
 static bool lb_change_all(const struct nf *nf, const struct lb_config *from, const struct lb_config *to)
 {
     int error = FT_OK;
@@ -263,8 +259,7 @@ static struct nf_shared_map *lb_read_end(const struct nf *nf, const char *text, 
     return lb_end_parse(text, end) ? lb_backends(nf, nf_addr_is_ipv6(&end->addr)) : NULL;
 }
 
-/* "+ADDRESS:PORT" or "-…", and "up", "drain", "down" for all of an address. Each may be done again, since
- * every lane gets the command. */
+/* "+ADDRESS:PORT" or "-…". It may be done again, since every lane gets the command; so lb_state_set. */
 static int lb_change(const struct nf *nf, const char *value, struct ft_fault *fault)
 {
     bool add = *value == '+';
@@ -282,6 +277,7 @@ static int lb_change(const struct nf *nf, const char *value, struct ft_fault *fa
     return error;
 }
 
+/* "up", "drain" or "down" for all backends of an address, or for one of its ports. */
 static int lb_state_set(const struct nf *nf, const char *name, const char *value, struct ft_fault *fault)
 {
     struct lb_end end;
@@ -494,22 +490,16 @@ static bool lb_sweep(const struct nf *nf, const uint64_t dead[NF_FAMILIES], uint
     return at == NF_NONE;
 }
 
-/* The operator's change of a backend may have come through another lane. */
-static void lb_look(const struct nf *nf, uint64_t now)
-{
-    struct lb *lb = nf->state;
-    uint64_t dead[NF_FAMILIES] = {lb_dead(nf, false), lb->backends[NF_IP6] ? lb_dead(nf, true) : 0};
-    bool whole = !(dead[0] | dead[1]) || lb_sweep(nf, dead, now);
-    *NF_EDIT(nf, &lb->look) = !whole ? now : nf_sessions_count(nf) ? now + NF_SECOND : UINT64_MAX;
-}
-
 static void lb_timers(struct nf *nf, uint64_t now)
 {
     struct lb *lb = nf->state;
 
     lb_tell_ended(nf);
-    if (lb->look <= now)
-        lb_look(nf, now);
+    if (lb->look <= now) { /* the operator's change of a backend may have come through another lane */
+        uint64_t dead[NF_FAMILIES] = {lb_dead(nf, false), lb->backends[NF_IP6] ? lb_dead(nf, true) : 0};
+        bool whole = !(dead[0] | dead[1]) || lb_sweep(nf, dead, now);
+        *NF_EDIT(nf, &lb->look) = !whole ? now : nf_sessions_count(nf) ? now + NF_SECOND : UINT64_MAX;
+    }
     if (lb->look != UINT64_MAX)
         nf_wake(nf, lb->look);
 }

@@ -9,8 +9,6 @@
  */
 #include "nflib/nf.h"
 
-#include <string.h>
-
 #define MON_DATAGRAMS 4096u /* datagrams under way, whose later fragments count in their flow */
 
 struct mon_config {

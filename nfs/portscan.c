@@ -272,18 +272,6 @@ static void end_contact(const struct nf *nf, uint32_t slot, enum ps_counter how,
     take_step(nf, pair->source, how == PS_SUCCESSES, now);
 }
 
-static uint32_t seq_of(const struct nf_packet *p)
-{
-    return ntohl(nf_get32(p->data + p->l4 + 4));
-}
-
-/* A SYN of a contact that is known. One with another number asks anew in the first connection. */
-static void ask_again(const struct nf *nf, const struct ps_contact *contact, const struct nf_packet *p)
-{
-    if (contact->pending && contact->sport == p->sport && contact->dport == p->dport)
-        NF_EDIT(nf, contact)->seq = seq_of(p) + 1;
-}
-
 static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const struct nf_packet *p,
                           uint64_t now)
 {
@@ -292,7 +280,11 @@ static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const
     uint32_t slot = nf_map_find(ps->contacts, pair);
 
     if (slot != NF_NONE) {
-        ask_again(nf, ps_contact_at(ps, slot), p);
+        const struct ps_contact *contact = ps_contact_at(ps, slot);
+
+        /* A SYN with another number asks anew in the first connection. */
+        if (contact->pending && contact->sport == p->sport && contact->dport == p->dport)
+            NF_EDIT(nf, contact)->seq = nf_packet_seq(p) + 1;
         return;
     }
     slot = nf_map_add(nf, ps->contacts, pair);
@@ -305,7 +297,7 @@ static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const
         return;
     }
     *NF_EDIT(nf, ps_contact_at(ps, slot)) =
-        (struct ps_contact){.sport = p->sport, .dport = p->dport, .seq = seq_of(p) + 1, .pending = 1};
+        (struct ps_contact){.sport = p->sport, .dport = p->dport, .seq = nf_packet_seq(p) + 1, .pending = 1};
     nf_wheel_set(nf, ps->contacts_end, slot, now + config->answer * NF_SECOND);
     nf_count(nf, PS_CONTACTS, 1);
 }
@@ -354,7 +346,7 @@ static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uin
 static bool is_answer(const struct ps_contact *contact, const struct nf_packet *p)
 {
     return contact->pending && contact->sport == p->dport && contact->dport == p->sport &&
-           p->tcp_flags & NF_TCP_ACK && ntohl(nf_get32(p->data + p->l4 + 8)) == contact->seq;
+           p->tcp_flags & NF_TCP_ACK && nf_packet_ack(p) == contact->seq;
 }
 
 /* From the other side: what decides a contact is a SYN-ACK or a reset that answers the first connection's

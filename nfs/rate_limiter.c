@@ -15,7 +15,6 @@
  */
 #include "nflib/nf.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define RL_ROWS       256u  /* of a show, in a call */
@@ -398,15 +397,6 @@ static bool rl_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 
 /* ---- an operator's changes --------------------------------------------------------------------- */
 
-static bool rl_number(const char *text, uint64_t *out)
-{
-    char *end;
-    if (*text < '0' || *text > '9' || strlen(text) > 13)
-        return false;
-    *out = strtoull(text, &end, 10);
-    return !*end;
-}
-
 static int rl_set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
 {
     struct rl *rl = nf->state;
@@ -418,7 +408,7 @@ static int rl_set(struct nf *nf, const char *key, const char *value, uint64_t no
                                                                    : NULL;
     if (!field)
         return nf_sessions_set(nf, key, value, now, fault);
-    if (!rl_number(value, &n))
+    if (!nf_number64_parse(value, 0, UINT64_MAX, &n))
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected a number", key, value);
     if (field == &rl->bits.burst && n < RL_FRAME_BITS)
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected at least %u, one frame", key, value, RL_FRAME_BITS);

@@ -287,16 +287,6 @@ static uint16_t sp_packet_mss(const struct nf_packet *p)
     return 536;
 }
 
-static uint32_t sp_packet_seq(const struct nf_packet *p)
-{
-    return ntohl(nf_get32(p->data + p->l4 + 4));
-}
-
-static uint32_t sp_packet_ack(const struct nf_packet *p)
-{
-    return ntohl(nf_get32(p->data + p->l4 + 8));
-}
-
 /* A number in the frame, and the checksum over it. */
 static void move_number(uint8_t *at, uint8_t *sum, uint32_t by)
 {
@@ -404,7 +394,7 @@ static struct sp_syn syn_of(const struct nf_packet *p, uint32_t isn)
 static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct sp_config *config = nf->config;
-    struct sp_syn syn = syn_of(p, sp_packet_seq(p));
+    struct sp_syn syn = syn_of(p, nf_packet_seq(p));
     struct sp_segment answer = {
         .ack = syn.isn + 1, .mss = (uint16_t)config->mss, .flags = NF_TCP_SYN | NF_TCP_ACK};
     uint8_t frame[SP_FRAME_MAX];
@@ -424,12 +414,12 @@ static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 /* What acknowledges a cookie of ours says which MSS the client wanted; 0: it does not. */
 static uint16_t read_cookie(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
-    struct sp_syn syn = syn_of(p, sp_packet_seq(p) - 1);
+    struct sp_syn syn = syn_of(p, nf_packet_seq(p) - 1);
 
     if ((p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST)) != NF_TCP_ACK || p->flags & NF_P_FRAGMENT)
         return 0;
     sp_secrets_renew(nf, now);
-    return sp_cookie_read(nf->state, &syn, sp_packet_ack(p) - 1);
+    return sp_cookie_read(nf->state, &syn, nf_packet_ack(p) - 1);
 }
 
 static uint16_t window_of(const struct nf_packet *p)
@@ -448,7 +438,7 @@ static void become_syn(struct nf_packet *p, const struct sp_conn *conn)
 static void open_connection(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
                             uint16_t mss, uint64_t now)
 {
-    struct sp_conn conn = {.isn = sp_packet_seq(p) - 1, .cookie = sp_packet_ack(p) - 1, .mss = mss};
+    struct sp_conn conn = {.isn = nf_packet_seq(p) - 1, .cookie = nf_packet_ack(p) - 1, .mss = mss};
 
     become_syn(p, &conn);
     if (!s)
@@ -480,12 +470,12 @@ static void become_reset(const struct nf *nf, struct nf_packet *p, const struct 
 static void ask_again(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, uint64_t now)
 {
     const struct sp_conn *conn = nf_session_slot(nf, s);
-    bool near = sp_packet_seq(p) - conn->isn <= 2;
+    bool near = nf_packet_seq(p) - conn->isn <= 2;
     uint16_t mss;
 
     if (near && p->tcp_flags & NF_TCP_RST)
         return;
-    if (near && p->tcp_flags & NF_TCP_ACK && sp_packet_ack(p) == conn->cookie + 1) {
+    if (near && p->tcp_flags & NF_TCP_ACK && nf_packet_ack(p) == conn->cookie + 1) {
         if (conn->state == SP_STALE)
             become_reset(nf, p, s);
         else
@@ -522,16 +512,16 @@ static void sp_take_first(const struct nf *nf, struct nf_packet *p, uint64_t now
 /* The client's first segment once more, of a connection that the server has accepted. */
 static bool is_first_again(const struct sp_conn *conn, const struct nf_packet *p)
 {
-    return conn->state == SP_OPEN && sp_packet_seq(p) == conn->isn + 1 &&
-           sp_packet_ack(p) == conn->cookie + 1;
+    return conn->state == SP_OPEN && nf_packet_seq(p) == conn->isn + 1 &&
+           nf_packet_ack(p) == conn->cookie + 1;
 }
 
 /* Of a connection that is open, or over. A client that has lost it begins anew with a cookie, too. */
 static void take_open(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, uint64_t now)
 {
     const struct sp_conn *conn = nf_session_slot(nf, s);
-    uint32_t ack = sp_packet_ack(p);
-    bool known = conn->state == SP_OPEN && is_of_connection(conn, p, SP_CLIENT, sp_packet_seq(p), ack);
+    uint32_t ack = nf_packet_ack(p);
+    bool known = conn->state == SP_OPEN && is_of_connection(conn, p, SP_CLIENT, nf_packet_seq(p), ack);
     bool over = nf_tcp_is_over(nf_session_tcp(s));
     uint16_t mss = 0;
 
@@ -584,7 +574,7 @@ static void take_challenge(const struct nf *nf, struct nf_packet *p, const struc
 {
     struct sp_conn *conn = NF_SESSION_EDIT(nf, s, struct sp_conn);
 
-    conn->moved = sp_packet_ack(p);
+    conn->moved = nf_packet_ack(p);
     conn->state = SP_STALE;
     probe_client(nf, p, conn, false, 0);
     nf_session_disbelieve(nf, p);
@@ -596,17 +586,17 @@ static void take_first_answer(const struct nf *nf, struct nf_packet *p, const st
 {
     const struct sp_conn *conn = nf_session_slot(nf, s);
     uint8_t flags = p->tcp_flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST);
-    bool acknowledged = sp_packet_ack(p) == conn->isn + 1;
+    bool acknowledged = nf_packet_ack(p) == conn->isn + 1;
 
     if (flags == (NF_TCP_RST | NF_TCP_ACK) && acknowledged) {
-        sp_packet_move_seq(p, conn->cookie + 1 - sp_packet_seq(p));
+        sp_packet_move_seq(p, conn->cookie + 1 - nf_packet_seq(p));
     } else if (flags == (NF_TCP_SYN | NF_TCP_ACK) && acknowledged && !sp_packet_is_sound(p)) {
         nf_session_disbelieve(nf, p);
         nf_drop(nf, p, SP_MALFORMED);
     } else if (flags == (NF_TCP_SYN | NF_TCP_ACK) && acknowledged) {
         struct sp_conn *edit = NF_SESSION_EDIT(nf, s, struct sp_conn);
 
-        edit->moved = conn->cookie - sp_packet_seq(p);
+        edit->moved = conn->cookie - nf_packet_seq(p);
         edit->acked[SP_CLIENT] = conn->cookie + 1;
         edit->acked[SP_SERVER] = conn->isn + 1;
         edit->state = SP_OPEN;
@@ -624,7 +614,7 @@ static void take_first_answer(const struct nf *nf, struct nf_packet *p, const st
 static void take_answer(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
 {
     const struct sp_conn *conn = nf_session_slot(nf, s);
-    uint32_t seq = sp_packet_seq(p) + conn->moved, ack = sp_packet_ack(p);
+    uint32_t seq = nf_packet_seq(p) + conn->moved, ack = nf_packet_ack(p);
     bool syn = p->tcp_flags & NF_TCP_SYN;
 
     if (syn && seq == conn->cookie && ack == conn->isn + 1 && p->tcp_flags & NF_TCP_ACK) {

@@ -137,12 +137,6 @@ static uint16_t files_of(const struct nf_packet *p, uint32_t skip)
     return (uint16_t)files;
 }
 
-/* The connection's SYN. */
-static void tj_control_begin(struct tj_control *control, const struct nf_packet *p)
-{
-    *control = (struct tj_control){.next = ntohl(nf_get32(p->data + p->l4 + 4)) + 1};
-}
-
 /* The held segment that begins first, TJ_HELD: there is none. */
 static uint32_t first_held(const struct tj_control *control)
 {
@@ -187,8 +181,7 @@ static void drain(struct tj_control *control, struct tj_segment done[], uint32_t
 static bool tj_control_take(struct tj_control *control, const struct nf_packet *p, uint64_t number,
                             struct tj_segment done[], uint32_t *n)
 {
-    struct tj_segment segment = {
-        .number = number, .seq = ntohl(nf_get32(p->data + p->l4 + 4)), .len = (uint16_t)tj_payload(p)};
+    struct tj_segment segment = {.number = number, .seq = nf_packet_seq(p), .len = (uint16_t)tj_payload(p)};
     int32_t ahead = (int32_t)(segment.seq - control->next);
     bool full = control->count == TJ_HELD;
 
@@ -327,7 +320,7 @@ static void take_request(const struct nf *nf, struct nf_packet *p, bool ssh, boo
     if (!s && !(s = nf_session_join(nf, p, now)))
         nf_count(nf, TJ_FLOWS_FULL, !p->drop);
     if (s)
-        tj_control_begin(NF_SESSION_EDIT(nf, s, struct tj_control), p);
+        *NF_SESSION_EDIT(nf, s, struct tj_control) = (struct tj_control){.next = nf_packet_seq(p) + 1};
     if (ssh || irc) {
         nf_count(nf, ssh ? TJ_SSH : TJ_IRC, 1);
         take_event(nf, p, ssh ? STEP_SSH : 0, number, now);

@@ -80,6 +80,16 @@ bool nf_prefixes_has(const struct nf_prefixes *set, uint32_t addr)
     return false;
 }
 
+bool nf_number64_parse(const char *text, uint64_t least, uint64_t most, uint64_t *out)
+{
+    size_t n = strlen(text);
+
+    if (!n || n > 13 || strspn(text, "0123456789") != n)
+        return false;
+    *out = strtoull(text, NULL, 10);
+    return *out >= least && *out <= most;
+}
+
 /* ---- where a module was loaded from ----------------------------------------------------- */
 
 #define PAGE 4096ull
@@ -100,12 +110,6 @@ static bool holds(const struct dl_phdr_info *info, uintptr_t at)
     return false;
 }
 
-static struct nf_segment pages(uintptr_t from, uintptr_t to)
-{
-    from &= ~(PAGE - 1);
-    return (struct nf_segment){(uint8_t *)from, ((to + PAGE - 1) & ~(PAGE - 1)) - from};
-}
-
 static int look(struct dl_phdr_info *info, size_t size, void *arg)
 {
     struct search *s = arg;
@@ -124,7 +128,8 @@ static int look(struct dl_phdr_info *info, size_t size, void *arg)
         last = from + h->p_memsz > last ? from + h->p_memsz : last;
     }
     s->out->path = info->dlpi_name;
-    s->out->all = pages(first, last);
+    first &= ~(PAGE - 1);
+    s->out->all = (struct nf_segment){(uint8_t *)first, ((last + PAGE - 1) & ~(PAGE - 1)) - first};
     s->found = true;
     return 1;
 }

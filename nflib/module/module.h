@@ -63,6 +63,9 @@ struct nf_networks {
 };
 bool nf_networks_has6(const struct nf_networks *set, const uint8_t addr[16]);
 
+/* A number of 13 decimal digits at most. */
+bool nf_number64_parse(const char *text, uint64_t least, uint64_t most, uint64_t *out);
+
 /* At least one, in the order of the file. */
 #define NF_HOSTS_MAX 8u
 struct nf_hosts {

@@ -518,6 +518,34 @@ void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner)
     read_inner_ports(p->data + l4, inner);
 }
 
+uint32_t nf_packet_l4_len(const struct nf_packet *p)
+{
+    uint32_t len;
+
+    if (p->proto != NF_PROTO_UDP)
+        return p->l4_len;
+    len = ntohs(nf_get16(p->data + p->l4 + 4));
+    if (!len && p->flags & NF_P_IPV6)
+        return p->l4_len; /* as many receivers take it, from RFC 2675 */
+    return len >= 8 && len <= p->l4_len ? len : 0;
+}
+
+bool nf_packet_checksum_right(const struct nf_packet *p)
+{
+    const uint8_t *l4 = p->data + p->l4;
+    uint32_t len = nf_packet_l4_len(p);
+
+    if (p->have < (uint32_t)p->l4 + p->l4_len)
+        return true;
+    if (!len)
+        return false;
+    if (p->flags & NF_P_IPV6)
+        return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, len) == 0;
+    if (p->proto == NF_PROTO_UDP && nf_get16(l4 + 6) == 0)
+        return true; /* none was made */
+    return nf_ipv4_checksum(p->data + p->l3 + 12, p->proto, l4, len) == 0;
+}
+
 /* ---- rewriting IPv4 ------------------------------------------------------------------------------------ */
 
 /*
@@ -753,29 +781,15 @@ void nf_packet_set_inner_dst(struct nf_packet *p, uint32_t addr, uint16_t port)
 #define SOURCE      8u /* in the header */
 #define DESTINATION 24u
 
-/* What one's complement sums change by: words that were, complemented, and words that are now. */
-static uint32_t change_of(const uint8_t *was, const uint8_t *is, uint32_t n)
+/* Writes n bytes, an even number, and returns what that changes one's complement sums by: words that were,
+ * complemented, and words that are now. */
+static uint32_t put_bytes(uint8_t *at, const void *bytes, uint32_t n)
 {
+    const uint8_t *is = bytes;
     uint32_t change = 0;
 
     for (uint32_t i = 0; i < n; i += 2)
-        change += (uint32_t)(uint16_t)~nf_get16(was + i) + nf_get16(is + i);
-    return change;
-}
-
-static uint16_t add_change(uint16_t sum, uint32_t change)
-{
-    uint32_t n = (uint16_t)~sum + (change & 0xffff) + (change >> 16);
-
-    n = (n & 0xffff) + (n >> 16);
-    return (uint16_t) ~((n >> 16) + n);
-}
-
-/* Writes n bytes, an even number, and returns what that changes sums by. */
-static uint32_t put_bytes(uint8_t *at, const void *bytes, uint32_t n)
-{
-    uint32_t change = change_of(at, bytes, n);
-
+        change += (uint32_t)(uint16_t)~nf_get16(at + i) + nf_get16(is + i);
     memcpy(at, bytes, n);
     return change;
 }
@@ -783,8 +797,11 @@ static uint32_t put_bytes(uint8_t *at, const void *bytes, uint32_t n)
 /* Adds to a checksum; of UDP 0 means that there is none, so its other form stands for it. */
 static uint32_t put_sum(uint8_t *at, uint8_t proto, uint32_t change)
 {
-    uint16_t sum = add_change(nf_get16(at), change);
+    uint32_t n = (uint16_t)~nf_get16(at) + (change & 0xffff) + (change >> 16);
+    uint16_t sum;
 
+    n = (n & 0xffff) + (n >> 16);
+    sum = (uint16_t) ~((n >> 16) + n);
     sum = proto == IPPROTO_UDP && !sum ? 0xffff : sum;
     return put_bytes(at, &sum, sizeof(sum));
 }

@@ -257,6 +257,31 @@ static inline uint32_t nf_packet_header_bytes(const struct nf_packet *p)
     return nf_packet_header_bytes_any(p);
 }
 
+/* With NF_P_L4 of TCP, host order. */
+static inline uint32_t nf_packet_seq(const struct nf_packet *p)
+{
+    return be32toh(nf_get32(p->data + p->l4 + 4));
+}
+static inline uint32_t nf_packet_ack(const struct nf_packet *p)
+{
+    return be32toh(nf_get32(p->data + p->l4 + 8));
+}
+/* Of a packet with NF_P_L4: bytes of TCP, header and payload; or of a datagram of UDP, by its own length,
+ * behind which IP may carry more. 0: UDP's length cannot be. */
+uint32_t nf_packet_l4_len(const struct nf_packet *p);
+/* The payload of a packet with NF_P_L4 of TCP or UDP, as far as it is there. */
+static inline const uint8_t *nf_packet_payload(const struct nf_packet *p, uint32_t *len)
+{
+    uint32_t end = (uint32_t)p->l4 + nf_packet_l4_len(p);
+
+    end = end < p->have ? end : p->have;
+    *len = p->payload < end ? end - p->payload : 0;
+    return p->data + p->payload;
+}
+/* The checksum of TCP or UDP is right, and UDP's length can be, or the packet is not all there. One that is
+ * not is dropped by its receiver. */
+bool nf_packet_checksum_right(const struct nf_packet *p);
+
 /* Rewriting, all with incremental checksums (RFC 1624), the frame and the parsed fields together. Network
  * order. */
 void nf_packet_set_saddr(struct nf_packet *p, uint32_t addr);

@@ -776,34 +776,21 @@ static bool exchange(const struct nf *nf, struct nf_shared_pool *pool)
     return number != NF_NONE;
 }
 
-/* None is drawn. Many that ask in vain would each be a change of hands. */
-static void refill_cache(const struct nf *nf, struct nf_shared_pool *pool)
-{
-    if (pool->skip && !pool->cached)
-        (*NF_EDIT(nf, &pool->skip))--;
-    else if (!exchange(nf, pool))
-        *NF_EDIT(nf, &pool->skip) = pool->core->batch;
-}
-
-static uint32_t take_alone(const struct nf *nf, struct core *core)
-{
-    uint32_t number;
-
-    ft_section_enter(nf->env->sections, &core->head);
-    number = draw_shared(nf, core);
-    ft_section_leave(nf->env->sections, &core->head);
-    return number;
-}
-
 uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool)
 {
+    struct core *core = pool->core;
     uint32_t number;
 
-    if (!pool->core->batch) {
-        number = take_alone(nf, pool->core);
+    if (!core->batch) {
+        ft_section_enter(nf->env->sections, &core->head);
+        number = draw_shared(nf, core);
+        ft_section_leave(nf->env->sections, &core->head);
     } else {
-        if (!pool->drawn)
-            refill_cache(nf, pool);
+        if (!pool->drawn && pool->skip &&
+            !pool->cached) /* many that ask in vain would each be a change of hands */
+            (*NF_EDIT(nf, &pool->skip))--;
+        else if (!pool->drawn && !exchange(nf, pool))
+            *NF_EDIT(nf, &pool->skip) = core->batch;
         number = pool->drawn ? uncache_drawn(nf, pool) : NF_NONE;
     }
     if (number != NF_NONE)

@@ -6,11 +6,9 @@
  * acknowledgement of a stream that was picked up in its middle may look NF_STREAM_FARTHEST over for what is
  * kept.
  */
-#include "nflib/net/packet.h"
 #include "nflib/stream/stream.h"
 #include "nflib/net/tcp.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
@@ -470,15 +468,6 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
     return NF_STREAM_READ;
 }
 
-/* It is behind a hole. */
-static enum nf_stream_taken keep_segment(const struct nf_stream_taking *t, const struct nf_stream_segment *g,
-                                         uint32_t count)
-{
-    if (!has_room(t, count))
-        return NF_STREAM_FULL;
-    return keep_pieces(t, g) ? NF_STREAM_KEPT : NF_STREAM_OLD;
-}
-
 static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struct nf_stream_segment *g)
 {
     struct nf_stream *s = t->stream;
@@ -508,7 +497,9 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
     count = count_missing(t, g);
     if (count == UINT32_MAX)
         return NF_STREAM_DIFFERS;
-    return ahead > 0 ? keep_segment(t, g, count) : take_next(t, g, count);
+    if (ahead <= 0)
+        return take_next(t, g, count);
+    return !has_room(t, count) ? NF_STREAM_FULL : keep_pieces(t, g) ? NF_STREAM_KEPT : NF_STREAM_OLD;
 }
 
 /* ---- beginnings ----------------------------------------------------------------------------------- */
@@ -660,12 +651,6 @@ static enum nf_stream_taken take_reset(const struct nf_stream_taking *t, const s
     return NF_STREAM_READ;
 }
 
-/* Its receiver does not take it, whatever its numbers are (RFC 9293, 3.10.7.4). */
-static bool is_wrong(uint8_t flags, const struct nf_stream_segment *g)
-{
-    return nf_tcp_is_impossible(flags) || (g->fin && !(flags & NF_TCP_ACK));
-}
-
 enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2],
                                     const struct nf_packet *p, bool reply,
                                     const struct nf_stream_reader *reader)
@@ -673,13 +658,14 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
     struct nf_stream *s = &pair[reply];
     struct nf_stream_taking t = {.nf = nf, .streams = streams, .stream = s, .reader = reader, .reply = reply};
     struct nf_stream_taking back = t;
-    struct nf_stream_segment g = {.seq = ntohl(nf_get32(p->data + p->l4 + 4))};
+    struct nf_stream_segment g = {.seq = nf_packet_seq(p)};
     bool syn = p->tcp_flags & NF_TCP_SYN, believed;
 
     g.bytes = nf_packet_payload(p, &g.len);
     g.fin = p->tcp_flags & NF_TCP_FIN && p->have >= (uint32_t)p->l4 + p->l4_len;
-    if (is_wrong(p->tcp_flags, &g))
-        return NF_STREAM_WRONG;
+    if (nf_tcp_is_impossible(p->tcp_flags) || (g.fin && !(p->tcp_flags & NF_TCP_ACK)))
+        return NF_STREAM_WRONG; /* its receiver does not take it, whatever its numbers are (RFC
+                                   9293, 3.10.7.4) */
     if (p->tcp_flags & NF_TCP_RST)
         return take_reset(&t, p, g.seq);
     g.seq += syn;
@@ -688,7 +674,7 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
     if (syn && s->flags & NF_STREAM_KNOWN && (g.seq != s->start || s->flags & NF_STREAM_MIDDLE) &&
         !begin_again(&t) && !begin_other(&t, back.stream, p->tcp_flags & NF_TCP_ACK))
         return g.len || p->tcp_flags & NF_TCP_ACK ? NF_STREAM_OUTSIDE : NF_STREAM_READ;
-    believed = !(p->tcp_flags & NF_TCP_ACK) || take_ack(&back, s, p, ntohl(nf_get32(p->data + p->l4 + 8)));
+    believed = !(p->tcp_flags & NF_TCP_ACK) || take_ack(&back, s, p, nf_packet_ack(p));
     if (!believed && (g.len || g.fin))
         return NF_STREAM_WRONG;
     if (!(s->flags & NF_STREAM_KNOWN)) {
@@ -839,34 +825,4 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
             return nf_check_failed(c, "stream %u has %u pieces, expected %u", i, found[i].pieces,
                                    found[i].s->pieces);
     return 0;
-}
-
-/* ---- checksums ------------------------------------------------------------------------------------ */
-
-uint32_t nf_packet_l4_len(const struct nf_packet *p)
-{
-    uint32_t len;
-
-    if (p->proto != NF_PROTO_UDP)
-        return p->l4_len;
-    len = ntohs(nf_get16(p->data + p->l4 + 4));
-    if (!len && p->flags & NF_P_IPV6)
-        return p->l4_len; /* as many receivers take it, from RFC 2675 */
-    return len >= 8 && len <= p->l4_len ? len : 0;
-}
-
-bool nf_packet_checksum_right(const struct nf_packet *p)
-{
-    const uint8_t *l4 = p->data + p->l4;
-    uint32_t len = nf_packet_l4_len(p);
-
-    if (p->have < (uint32_t)p->l4 + p->l4_len)
-        return true;
-    if (!len)
-        return false;
-    if (p->flags & NF_P_IPV6)
-        return nf_ipv6_checksum(nf_packet_ipv6_addresses(p), p->proto, l4, len) == 0;
-    if (p->proto == NF_PROTO_UDP && nf_get16(l4 + 6) == 0)
-        return true; /* none was made */
-    return nf_ipv4_checksum(p->data + p->l3 + 12, p->proto, l4, len) == 0;
 }

@@ -289,11 +289,6 @@ static const struct dpi_flow *slot_of(const struct nf *nf, const struct nf_sessi
     return nf_session_slot(nf, s);
 }
 
-static bool is_blocked(const struct dpi_config *config, struct dpi_protocol p)
-{
-    return config->blocked[p.app / 8] >> p.app % 8 & 1 || config->blocked[p.master / 8] >> p.master % 8 & 1;
-}
-
 /* The flow counts by what it is from now on. */
 static void count_flow(const struct nf *nf, const struct dpi_flow *flow)
 {
@@ -403,30 +398,24 @@ static void one_packet(const struct nf *nf, struct nf_packet *p, uint64_t now)
         total->packets++;
         total->bytes += p->len;
     }
-    if (is_blocked(config, flow->protocol))
+    if (config->blocked[flow->protocol.app / 8] >> flow->protocol.app % 8 & 1 ||
+        config->blocked[flow->protocol.master / 8] >> flow->protocol.master % 8 & 1)
         nf_drop(nf, p, DPI_BLOCKED);
     else if (flow->stage == DPI_UNSEEN && blocks(nf))
         nf_drop(nf, p, DPI_HEAP_FULL);
 }
 
-static void take_back(const struct nf *nf)
+static void dpi_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct dpi_state *state = nf->state;
     struct dpi_caches caches;
 
-    dpi_caches_get(nf->library, &caches);
-    if (memcmp(&caches, &state->caches, sizeof(caches)) != 0)
-        *NF_EDIT(nf, &state->caches) = caches;
-}
-
-static void dpi_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
-{
-    const struct dpi_state *state = nf->state;
-
     dpi_caches_set(nf->library, &state->caches); /* what nDPI has of them is the state's, in this burst */
     for (uint32_t i = 0; i < n; i++)
         one_packet(nf, packets[i], now);
-    take_back(nf);
+    dpi_caches_get(nf->library, &caches);
+    if (memcmp(&caches, &state->caches, sizeof(caches)) != 0)
+        *NF_EDIT(nf, &state->caches) = caches;
     nf_count(nf, DPI_PACKETS, n);
 }
 

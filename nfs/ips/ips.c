@@ -66,13 +66,6 @@ static void ips_keep_open(const struct ips_look *look)
 
 /* ---- what operators see and change --------------------------------------------------------------------- */
 
-static const char *msg_of(const struct ips_rules *rules, uint32_t sid)
-{
-    uint32_t rule = ips_rules_find(rules, sid);
-
-    return rule == NF_NONE ? "" : rules->text + rules->rule[rule].msg;
-}
-
 static void show_rule(const struct nf *nf, struct nf_show *out, uint32_t i)
 {
     const struct ips_config *config = nf->config;
@@ -99,6 +92,7 @@ static void row_end(struct nf_show *out, const char *name, const struct ips_aler
 static void show_alert(const struct nf *nf, struct nf_show *out, const struct ips_alert *alert)
 {
     const struct ips_config *config = nf->config;
+    uint32_t rule = ips_rules_find(config->read, alert->sid);
 
     nf_row(out);
     nf_row_text(out, "alert", "%u", alert->sid);
@@ -108,7 +102,7 @@ static void show_alert(const struct nf *nf, struct nf_show *out, const struct ip
     nf_row_proto(out, alert->proto);
     row_end(out, "from", alert, 0);
     row_end(out, "to", alert, 1);
-    nf_row_text(out, "msg", "%s", msg_of(config->read, alert->sid));
+    nf_row_text(out, "msg", "%s", rule == NF_NONE ? "" : config->read->text + config->read->rule[rule].msg);
 }
 
 /* Rules, then the last alerts, the latest one first. */
@@ -242,11 +236,10 @@ static void reset_end(const struct ips_look *look, bool back, uint32_t seq, uint
 static void reject_segment(const struct ips_look *look)
 {
     const struct nf_packet *p = look->p;
-    const uint8_t *tcp = p->data + p->l4;
     uint32_t len;
 
     nf_packet_payload(p, &len);
-    reset_end(look, true, ntohl(nf_get32(tcp + 8)), ntohl(nf_get32(tcp + 4)) + len);
+    reset_end(look, true, nf_packet_ack(p), nf_packet_seq(p) + len);
     if (!(nf_session_flags(look->session) & NF_SESSION_NEW)) /* the other end's key is known */
         reset_end(look, false, look->next, 0);
 }
@@ -362,7 +355,7 @@ static void take_segment(struct ips_look *look)
     enum nf_stream_taken taken;
 
     ips_clear_urgent(look);
-    look->next = known ? s->next : ntohl(nf_get32(look->p->data + look->p->l4 + 4));
+    look->next = known ? s->next : nf_packet_seq(look->p);
     taken = nf_stream_take(look->nf, ips->streams, look->flow->stream, look->p, look->reply, &reader);
     look->sums[IPS_MIDSTREAM] += !known && s->flags & NF_STREAM_MIDDLE;
     look->sums[IPS_KEPT] += taken == NF_STREAM_KEPT;

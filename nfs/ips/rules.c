@@ -5,7 +5,6 @@
  */
 #include "nfs/ips/rules.h"
 
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -107,13 +106,6 @@ static int make_automaton(struct ips_rules *rules, bool nocase)
     nf_heap_free(queue);
     nf_heap_free(failure);
     return error;
-}
-
-static int ips_automata_make(struct ips_rules *rules)
-{
-    int error = make_automaton(rules, false);
-
-    return error ? error : make_automaton(rules, true);
 }
 
 /* ---- lines --------------------------------------------------------------------------------------------- */
@@ -561,18 +553,10 @@ static int read_option(struct ips_line *l, struct ips_rule *rule)
                          l->expected ? l->expected : options[i].expected);
 }
 
-/* Chains end before a content that stands by itself. */
-static void end_chains(struct ips_rules *rules, const struct ips_rule *rule)
-{
-    struct ips_content *c = &rules->content[rule->content];
-
-    for (uint32_t i = 0; i < rule->contents; i++)
-        c[i].last = i + 1 == rule->contents || !c[i + 1].relative;
-}
-
 /* What follows the rule's header, from its parenthesis on. */
 static int ips_options_read(struct ips_line *l, struct ips_rule *rule)
 {
+    struct ips_content *c;
     int error = FT_OK;
 
     if (*l->at != '(')
@@ -590,7 +574,9 @@ static int ips_options_read(struct ips_line *l, struct ips_rule *rule)
     if (!rule->sid || !rule->contents)
         return ft_fail(l->fault, FT_EINVAL, "%s:%u: a rule without %s, expected one", l->path, l->line,
                        rule->sid ? "content" : "sid");
-    end_chains(l->rules, rule);
+    c = &l->rules->content[rule->content];
+    for (uint32_t i = 0; i < rule->contents; i++) /* chains end before a content that stands by itself */
+        c[i].last = i + 1 == rule->contents || !c[i + 1].relative;
     return FT_OK;
 }
 
@@ -697,7 +683,7 @@ int ips_rules_read(struct ips_rules **out, const struct nf_file *file, struct ft
     if (!rules)
         return ft_fail(fault, FT_ENOMEM, "%s: no memory for the rules", file->path);
     error = read_lines(&l, file, text);
-    if (!error && (error = ips_automata_make(rules)) != 0)
+    if (!error && ((error = make_automaton(rules, false)) != 0 || (error = make_automaton(rules, true)) != 0))
         ft_fail(fault, error, "%s: no memory for what finds %u bytes of contents", file->path, rules->bytes);
     if (error)
         ips_rules_free(rules);

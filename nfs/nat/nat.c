@@ -18,16 +18,6 @@ static const char *const nat_dependence[] = {"address_and_port_dependent", "endp
 
 /* ---- mappings: making and removing them, and what a session translates ------------------------------ */
 
-static struct nat_ends opened_ends(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
-    const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat_inside_end *end =
-        nat_ports_end(&ports, nf_session_proto(nf, s), nat_ports_number(&ports, nat_port_of(flow)));
-
-    return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
-}
-
 struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
 {
     const struct nat_config *config = nf->config;
@@ -35,8 +25,13 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
     const struct nat_forward *f;
     struct nf_tuple ends;
 
-    if (flow->way == NAT_WAY_OPENED)
-        return opened_ends(nf, s);
+    if (flow->way == NAT_WAY_OPENED) {
+        const struct nat_ports_config ports = nat_ports_of(config, nf->state);
+        const struct nat_inside_end *end =
+            nat_ports_end(&ports, nf_session_proto(nf, s), nat_ports_number(&ports, nat_port_of(flow)));
+
+        return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
+    }
     if (nat_is_forwarded(s)) {
         FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
                  config->forwards);
@@ -280,23 +275,6 @@ static bool nat_address_packet(const struct nf *nf, struct nf_packet *p, uint64_
  * translated back together with what it quotes.
  */
 
-/* From inside, about a packet that came in: the inner destination is the NAT's to translate. */
-static void translate_error_outward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
-{
-    struct nat_ends ends = nat_ends_of(nf, s);
-
-    nf_packet_set_inner_dst(p, ends.outside, ends.outside_port);
-    nf_packet_set_saddr(p, ends.outside);
-}
-
-static void translate_error_inward(const struct nf *nf, struct nf_packet *p, const struct nf_session *s)
-{
-    struct nat_ends ends = nat_ends_of(nf, s);
-
-    nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
-    nf_packet_set_daddr(p, ends.inside);
-}
-
 /* Both ends are inside. `reply`: it is about a packet of the host that began. */
 static void translate_error_hairpin(const struct nf *nf, struct nf_packet *p, const struct nf_session *s,
                                     const struct nat_forward *f, bool reply)
@@ -331,15 +309,20 @@ static void nat_error(const struct nf *nf, struct nf_packet *p)
     bool reply, inside = p->side == NF_INSIDE;
     const struct nf_session *s = nf_session_quoted(nf, p, &reply);
     struct nat_forward f;
+    struct nat_ends ends;
 
     if (s && !nf_session_has(nf, s))
         s = NULL;
     if (s && nat_hairpin_of(nf, s, &f)) {
         translate_error_hairpin(nf, p, s, &f, reply);
     } else if (s && inside && reply == nat_is_forwarded(s)) {
-        translate_error_outward(nf, p, s);
+        ends = nat_ends_of(nf, s); /* about a packet that came in: the inner destination is the NAT's */
+        nf_packet_set_inner_dst(p, ends.outside, ends.outside_port);
+        nf_packet_set_saddr(p, ends.outside);
     } else if (s && !inside && reply != nat_is_forwarded(s)) {
-        translate_error_inward(nf, p, s);
+        ends = nat_ends_of(nf, s);
+        nf_packet_set_inner_src(p, ends.inside, ends.inside_port);
+        nf_packet_set_daddr(p, ends.inside);
     } else {
         nf_drop(nf, p, reason_of(nf, p));
         return;

@@ -192,24 +192,18 @@ bool nat64_is_source_routed(const struct nf_packet *p)
                                 : p->proto == ROUTING; /* with hops to go it is not read */
 }
 
-static void read_ipv6(const struct nf_packet *p, struct nat64_header *h)
-{
-    const uint8_t *ip = p->data + p->l3;
-
-    h->class = (uint8_t)(ip[0] << 4 | ip[1] >> 4);
-    h->limit = ip[7];
-    h->proto = p->proto == NF_PROTO_ICMPV6 ? NF_PROTO_ICMP : p->proto;
-    h->n = p->l4_len;
-    nat64_read_fragment(ip, p->l4 - p->l3, h);
-}
-
 void nat64_to_ipv4(struct nf_packet *p, const struct nat64_ends4 *ends, uint16_t id)
 {
-    struct nat64_header h = {.id = id};
+    const uint8_t *ip = p->data + p->l3;
+    struct nat64_header h = {.class = (uint8_t)(ip[0] << 4 | ip[1] >> 4),
+                             .limit = ip[7],
+                             .proto = p->proto == NF_PROTO_ICMPV6 ? NF_PROTO_ICMP : p->proto,
+                             .id = id,
+                             .n = p->l4_len};
     struct nat64_change change = {.is = 0};
     struct nf_addresses was;
 
-    read_ipv6(p, &h);
+    nat64_read_fragment(ip, p->l4 - p->l3, &h);
     memcpy(&was, nf_packet_ipv6_addresses(p), sizeof(was));
     if (p->proto == NF_PROTO_ICMPV6) {
         change.was = nat64_pseudo(&was, p->l4_len);
@@ -464,26 +458,12 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
 
 /* ---- whose it is --------------------------------------------------------------------------------- */
 
-static enum nat64_counter find_refusal(const struct nf *nf, const struct nf_packet *p,
-                                       const struct nf_inner *in, const struct nf_session *s,
-                                       struct form *form)
-{
-    bool inside = p->side == NF_INSIDE;
-    const uint8_t *icmp = p->data + p->l4;
-
-    if (!s)
-        return inside || !nf_proto_has_ports(in->proto) ? NAT64_NO_MAPPING
-                                                        : nat64_reason(nf, in->proto, in->saddr, in->sport);
-    if (!(inside ? form_ipv4(icmp, form) : form_ipv6(icmp, form)))
-        return NAT64_UNSUPPORTED;
-    return NAT64_ERRORS;
-}
-
 void nat64_error(const struct nf *nf, struct nf_packet *p)
 {
     bool reply, inside = p->side == NF_INSIDE;
     const struct nf_session *s = nf_session_quoted(nf, p, &reply);
-    enum nat64_counter why;
+    enum nat64_counter why = NAT64_ERRORS;
+    const uint8_t *icmp = p->data + p->l4;
     struct nf_addresses client;
     struct nf_inner in;
     struct form form = {0};
@@ -492,7 +472,11 @@ void nat64_error(const struct nf *nf, struct nf_packet *p)
     /* One from inside is about an answer, one from outside about a packet of the end that began. */
     if (s && (!nf_session_has(nf, s) || reply == inside))
         s = NULL;
-    why = find_refusal(nf, p, &in, s, &form);
+    if (!s)
+        why = inside || !nf_proto_has_ports(in.proto) ? NAT64_NO_MAPPING
+                                                      : nat64_reason(nf, in.proto, in.saddr, in.sport);
+    else if (!(inside ? form_ipv4(icmp, &form) : form_ipv6(icmp, &form)))
+        why = NAT64_UNSUPPORTED;
     if (why != NAT64_ERRORS) {
         nf_drop(nf, p, why);
         return;

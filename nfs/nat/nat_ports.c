@@ -118,11 +118,6 @@ static const uint32_t *slot_at(const struct nat_ports_config *config, uint8_t pr
     return &config->ports->slots[nat_proto(proto) * nat_ports_all(config) + number];
 }
 
-static const struct mapping *mapping_at(const struct nat_ports_config *config, uint32_t slot)
-{
-    return nf_map_value(config->ports->mappings, slot);
-}
-
 static struct mapping *edit_mapping(const struct nf *nf, const struct nat_ports_config *config, uint32_t slot)
 {
     return nf_edit(nf, nf_map_value(config->ports->mappings, slot), sizeof(struct mapping));
@@ -178,9 +173,15 @@ enum nf_session_frees nat_ports_frees(const struct nat_ports_wanted *wanted, uin
 
     if (number / nat_ports_count(config) != place_of(config, wanted->end))
         return NF_HOST_FREES_NONE;
-    if (nat_proto(proto) != nat_proto(rest_of(config, wanted->end).proto) ||
-        (config->ports->mappings && mapping_at(config, *slot_at(config, proto, number))->sessions != 1))
+    if (nat_proto(proto) != nat_proto(rest_of(config, wanted->end).proto))
         return NF_FREES_NONE;
+    if (config->ports->mappings) {
+        const struct mapping *mapping =
+            nf_map_value(config->ports->mappings, *slot_at(config, proto, number));
+
+        if (mapping->sessions != 1)
+            return NF_FREES_NONE;
+    }
     return NF_FREES;
 }
 

@@ -218,17 +218,6 @@ static enum pol_color pol_color(struct pol_bucket *bucket, const struct pol_limi
     return POL_GREEN;
 }
 
-static void pol_act(const struct nf *nf, struct nf_packet *p, const struct pol_action *action,
-                    uint64_t sums[])
-{
-    if (action->drops) {
-        nf_drop(nf, p, POL_DROPPED);
-    } else if (action->marks && nf_packet_dscp(p) != action->dscp) {
-        nf_packet_set_dscp(p, action->dscp);
-        sums[POL_REMARKED]++;
-    }
-}
-
 /* A packet's class, from 1; 0: it has none. */
 static uint32_t pol_class_of(const struct nf *nf, struct nf_packet *p, uint64_t sums[])
 {
@@ -253,10 +242,17 @@ static void pol_police(const struct nf *nf, struct nf_packet *p, uint32_t i, str
     const struct pol_class *class = &config->read.list[i];
     enum pol_color color = pol_color(bucket, &pol->limits[i], class->bits ? (uint64_t)p->len * 8 : 1, now);
 
+    const struct pol_action *action = &class->action[color];
+
     bucket->packets[color]++;
-    bucket->dropped += class->action[color].drops;
+    bucket->dropped += action->drops;
     sums[POL_CONFORMED + color]++;
-    pol_act(nf, p, &class->action[color], sums);
+    if (action->drops) {
+        nf_drop(nf, p, POL_DROPPED);
+    } else if (action->marks && nf_packet_dscp(p) != action->dscp) {
+        nf_packet_set_dscp(p, action->dscp);
+        sums[POL_REMARKED]++;
+    }
 }
 
 static void pol_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
@@ -353,7 +349,7 @@ static int pol_set(struct nf *nf, const char *key, const char *value, uint64_t n
     if (!number)
         return ft_fail(fault, FT_ENOENT, "%.60s: no such setting, expected %.15s.rate or .burst%s", key,
                        class->name, limits.peak.burst ? ", .peak or .peak_burst" : "; it has no peak");
-    if (!qos_parse_number(value, 1, POL_RATE_MAX, number))
+    if (!nf_number64_parse(value, 1, POL_RATE_MAX, number))
         return ft_fail(fault, FT_EINVAL, "%.60s=%.20s: expected a number, 1 to %llu", key, value,
                        POL_RATE_MAX);
     wrong = pol_limits_wrong(&limits, class->bits);

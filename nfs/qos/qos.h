@@ -17,7 +17,6 @@
 #define QOS_NAME_BYTES  16u /* with the 0 */
 #define QOS_ANY_DSCP    UINT64_MAX
 
-bool qos_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *out);
 /* `what` says the range, too. */
 int qos_read_number(struct fw_words *w, uint64_t least, uint64_t most, const char *what, uint64_t *out);
 /* Letters, digits, `_` and `-`. */

@@ -267,11 +267,6 @@ static void vq_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- operators ------------------------------------------------------------------------------------- */
 
-static const char *vq_name(const struct vq_config *config, uint32_t class)
-{
-    return class == VQ_NONE ? "none" : config->read.class[class - 1].name;
-}
-
 static void vq_show_class(const struct nf *nf, struct nf_show *out, uint32_t i)
 {
     const struct vq_config *config = nf->config;
@@ -294,13 +289,17 @@ static void vq_show_class(const struct nf *nf, struct nf_show *out, uint32_t i)
 
 static void vq_show_flow(const struct nf *nf, struct nf_show *out, const struct nf_session *s)
 {
+    const struct vq_config *config = nf->config;
     uint32_t class;
     bool known = vq_knows(nf, s, &class);
 
     nf_row(out);
     nf_row_proto(out, s->key[0].proto);
     nf_session_row_ends(nf, out, s, "from", "to");
-    nf_row_text(out, "of_class", "%s", known ? vq_name(nf->config, class) : "not judged anew yet");
+    nf_row_text(out, "of_class", "%s",
+                !known             ? "not judged anew yet"
+                : class == VQ_NONE ? "none"
+                                   : config->read.class[class - 1].name);
     nf_row_u64(out, "last_ns", s->seen);
 }
 

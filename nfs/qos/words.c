@@ -2,24 +2,11 @@
 /* Reads numbers, names of classes and DSCPs; see qos.h. */
 #include "nfs/qos/qos.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#define DIGITS_MAX 13u
-
-bool qos_parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *out)
-{
-    size_t n = strlen(text);
-
-    if (!n || n > DIGITS_MAX || strspn(text, "0123456789") != n)
-        return false;
-    *out = strtoull(text, NULL, 10);
-    return *out >= least && *out <= most;
-}
 
 int qos_read_number(struct fw_words *w, uint64_t least, uint64_t most, const char *what, uint64_t *out)
 {
-    if (!w->word || !qos_parse_number(w->word, least, most, out))
+    if (!w->word || !nf_number64_parse(w->word, least, most, out))
         return fw_words_fail(w, what);
     fw_words_next(w);
     return FT_OK;
@@ -50,7 +37,7 @@ static int parse_dscp(const char *text)
     if (n == 4 && strncmp(text, "af", 2) == 0 && text[2] >= '1' && text[2] <= '4' && text[3] >= '1' &&
         text[3] <= '3')
         return (text[2] - '0') * 8 + (text[3] - '0') * 2;
-    return n <= 2 && qos_parse_number(text, 0, NF_DSCPS - 1, &value) ? (int)value : -1;
+    return n <= 2 && nf_number64_parse(text, 0, NF_DSCPS - 1, &value) ? (int)value : -1;
 }
 
 int qos_read_dscp(struct fw_words *w, uint8_t *out)
