@@ -4,7 +4,7 @@
  * Asks no node; a node whose directory of state is on another server has none here.
  */
 #include "cli/pair.h"
-#include "node/base/printable.h"
+#include "node/base/text.h"
 #include "node/crash/reporter.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
  * installed with the program, or lie in its tree. In them @NAME@ is the NF, @BUILD@ the tree's build
  * directory ("": the program is installed).
  */
-#include "node/base/installed.h"
+#include "node/base/process.h"
 #include "cli/options.h"
 #include "nflib/module/module.h"
 

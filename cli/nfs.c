@@ -4,7 +4,7 @@
  * They are built in, lie in the directory of modules, or are named by the chain of the file that is given.
  */
 #define _GNU_SOURCE
-#include "node/base/installed.h"
+#include "node/base/process.h"
 #include "node/config/module_file.h"
 #include "node/config/schema.h"
 #include "cli/pair.h"

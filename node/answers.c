@@ -6,7 +6,6 @@
  */
 #include "node/running.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
 #include "node/base/event_writer.h"
 
 #include <arpa/inet.h>

@@ -10,7 +10,7 @@
 #include "nflib/chain/chain.h"
 #include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 #include "node/config/setup.h"
 #include "node/control/server.h"
 #include "node/ports/ports.h"

@@ -7,7 +7,7 @@
 #include "node/standing.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
-#include "node/base/phrases.h"
+#include "node/base/text.h"
 
 #include <stdio.h>
 #include <string.h>

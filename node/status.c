@@ -6,7 +6,7 @@
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
+#include "node/base/event_writer.h"
 
 #include <stddef.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
  * takes chain (and protect and redis, when this file has none) from another file, whose lines its messages
  * then name.
  */
-#include "node/base/installed.h"
+#include "node/base/process.h"
 #include "node/config/module_file.h"
 #include "node/config/parts.h"
 

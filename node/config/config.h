@@ -24,7 +24,7 @@ enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
 enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 /* Real-time priority for the replicator, nice -10 for lanes and the main thread, where the kernel permits it.
- * AUTO: of a thread that has processors of its own (node/base/processor.h), none. */
+ * AUTO: of a thread that has processors of its own (node/base/process.h), none. */
 enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
 
 /* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given; and the file's

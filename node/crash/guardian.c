@@ -18,7 +18,7 @@
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/crash/guardian.h"
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/record/message.h"

@@ -7,8 +7,8 @@
 #include "logger/recorder/recorder.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
-#include "node/base/printable.h"
-#include "node/base/privilege.h"
+#include "node/base/text.h"
+#include "node/base/process.h"
 #include "node/crash/handler.h"
 
 #include <errno.h>

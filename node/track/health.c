@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The rule by which data ports are whole; see health.h. No state. */
 #include "node/track/health.h"
-#include "node/base/phrases.h"
+#include "node/base/text.h"
 
 #include <stdio.h>
 #include <string.h>

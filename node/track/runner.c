@@ -14,8 +14,8 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
-#include "node/base/privilege.h"
+#include "node/base/event_writer.h"
+#include "node/base/process.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replay --crash: the process that dies again, and what is told of it; see crash.h. */
 #include "tools/recording/crash.h"
-#include "node/base/printable.h"
+#include "node/base/text.h"
 #include "node/crash/reporter.h"
 #include "node/base/clock.h"
 #include "cli/options.h"

@@ -6,7 +6,7 @@
 #include "nflib/chain/chain.h"
 #include "tools/recording/recording.h"
 #include "tools/pair/shown.h"
-#include "node/base/event_format.h"
+#include "node/base/event_writer.h"
 #include "cli/options.h"
 #include "cli/pair.h"
 #include "node/crash/reporter.h"

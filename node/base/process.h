@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a process may do beside its own work. A node takes on its user and the few capabilities that opening
- * ports and sockets needs before it opens anything, and gives those up, in all its threads, before the first
- * packet. No program that it starts gets more. Of one process; nothing is kept here.
+ * A process before the system. What it may do beside its own work: a node takes on its user and the few
+ * capabilities that opening ports and sockets needs before it opens anything, and gives those up, in all its
+ * threads, before the first packet; no program that it starts gets more. How its threads stand beside other
+ * work. Which files were installed with its program. Of one process; nothing is kept here.
  */
-#ifndef NODE_BASE_PRIVILEGE_H
-#define NODE_BASE_PRIVILEGE_H
+#ifndef NODE_BASE_PROCESS_H
+#define NODE_BASE_PROCESS_H
 
 #include "ftcore/base/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct nd_privilege {
     const char *user; /* of the system; "": stays who it is */
@@ -50,5 +52,30 @@ int nd_privilege_refuse_calls(struct ft_fault *fault);
 
 /* The calling thread alone. 0 or FT_EIO. */
 int nd_privilege_drop_thread(void);
+
+#define ND_PROCESSORS_MAX 1024u /* those beyond are never taken for isolated */
+
+/* Adds those of a list as the kernel writes it ("2-5,7\n") to set[]. False: it is no such list. */
+bool nd_processors_parse(const char *list, bool set[ND_PROCESSORS_MAX]);
+
+/*
+ * Each processor that the calling thread may run on is isolated: by isolcpus, or by a cpuset's isolated
+ * partition. So nothing but what was put there runs there.
+ */
+bool nd_processors_own(void);
+
+/* The calling thread goes before ordinary work: nice -10. For lanes, and for the thread that answers, which
+ * lanes would leave no time on few cores. False: the system does not permit it. */
+bool nd_priority_raise(void);
+/* The calling thread goes before all of these: SCHED_FIFO 10. For the replicator, whose heartbeats and
+ * acknowledgements must not wait behind packet work; it sleeps after each turn. False: not permitted. */
+bool nd_priority_realtime(void);
+
+#define ND_MODULES "lib/understudy"          /* modules that a file names without a directory */
+#define ND_CHAINS  "share/understudy/chains" /* chain files */
+
+/* The path of the file `name` of `directory` (ND_MODULES or ND_CHAINS), into out[cap], bytes; false: there is
+ * none. */
+bool nd_installed(const char *directory, const char *name, char *out, size_t cap);
 
 #endif
