@@ -12,7 +12,6 @@
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
-#include "node/config/files.h"
 #include "node/config/setup.h"
 #include "lane/group.h"
 

@@ -7,7 +7,7 @@
 #define NODE_CHANGE_H
 
 #include "node/config/config.h"
-#include "node/config/files_thread.h"
+#include "node/config/files.h"
 #include "node/counts.h"
 #include "node/crash/crash.h"
 #include "lane/group.h"

@@ -150,7 +150,7 @@ struct nd_config {
  * rest is not to be relied on. A file that others may write to is refused as ever. */
 #define ND_CONFIG_SOCKETS 4u
 int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault);
-/* The same, where `over` is there in place of the chain's files on the disk (node/config/content.h). */
+/* The same, where `over` is there in place of the chain's files on the disk (node/config/yaml.h). */
 struct nd_overlay;
 int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_overlay *over,
                         struct ft_fault *fault);
