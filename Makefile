@@ -55,8 +55,7 @@ DPDK_LIBS   = $(shell pkg-config --libs libdpdk)
 # SRC: what knows no DPDK, linked into tests as well. NODE: the rest, and the program's main.
 ROOMS     := $(shell sed -n 's/^\([a-z/]*\) *|.*/\1/p' scripts/rooms)
 DPDKROOMS := $(shell sed -n 's/^\([a-z/]*\) *|[^|]*| yes *|.*/\1/p' scripts/rooms)
-# node/quarantine.c asks nothing of DPDK, and tests link it.
-NODE   := $(filter-out node/quarantine.c,$(wildcard $(DPDKROOMS:%=%/*.c))) tools/main.c
+NODE   := $(wildcard $(DPDKROOMS:%=%/*.c)) tools/main.c
 SRC    := $(filter-out $(NODE) nftest/% nfs/dpi/%,$(wildcard $(ROOMS:%=%/*.c)))
 # NFs that are files of their own, built as an author builds one and loaded by their name: not every edge needs them. Tests and
 # fuzzers link those without a library in them.

@@ -5,7 +5,7 @@
  */
 #include "cli/pair.h"
 #include "node/base/text.h"
-#include "node/crash/reporter.h"
+#include "node/crash/report.h"
 
 #include <errno.h>
 #include <fcntl.h>

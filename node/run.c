@@ -22,7 +22,6 @@
 #include "lane/lane.h"
 #include "node/crash/guardian.h"
 #include "node/crash/handler.h"
-#include "node/crash/hang.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -669,7 +668,7 @@ static int keep_going(struct nd_running *r)
         nd_port_watch_turn(&r->port_watch, &s);
         tell_of_strangers(r, &s);
         nd_standing_turn(&r->standing, &s);
-        nd_quarantine_turn(&r->peer_crashes, &s);
+        nd_quarantine_turn(&r->peer_crashes, &s.core);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(&r->changing, &s)))
             ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
                          "the reporter has ended: a crash of this node leaves no report");

@@ -3,9 +3,11 @@
  * An NF that dies of its state. An operator's command that only the world knows, "damage NF", is recorded as
  * any other is; at the end of its burst the NF's state is such that whoever runs the NF on it dies: live, in
  * the next burst, with a crash notice before its death notice. Who replays the record has that state, too,
- * and so has the reference. What the successor does about it is the product's own: node/quarantine.c, the
- * lane, the chain. A slot that the NF's check refuses is damaged where there is one, else a counter says so.
+ * and so has the reference. What the successor does about it is the product's own: node/crash/quarantine.c,
+ * the lane, the chain. A slot that the NF's check refuses is damaged where there is one, else a counter says
+ * so.
  */
+#include "node/crash/fingerprint.h"
 #include "tests/sim/sim.h"
 
 #include "nflib/chain/parts.h"
@@ -294,7 +296,7 @@ void sim_crash_tick(void)
     for (unsigned i = 0; i < 2; i++)
         if (sim_runs(&sim.node[i])) {
             rp_status(sim.node[i].replicator, &status);
-            nd_quarantine_turn(&sim.node[i].crashes, &status);
+            nd_quarantine_turn(&sim.node[i].crashes, &status.core);
         }
     if (sim.faults_over || sim.script || sim.now < sim.crash_at)
         return;

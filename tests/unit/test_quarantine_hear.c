@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a standby does when it hears what its primary died of (node/quarantine.c): a quarantine, and what the
+ * What a standby does when it hears what its primary died of (node/crash/quarantine.c): a quarantine, and what the
  * chain file says of an NF that died of its state. Notices are as a node's handler makes them, of a first
  * death and of a second one.
  */
-#include "node/quarantine.h"
+#include "node/crash/quarantine.h"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -149,7 +149,7 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
 {
     struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
     const _Atomic uint32_t *asked = nd_quarantine_suspects(q).count;
-    struct rp_status s = {.core.state = FT_SOLO};
+    struct ft_core s = {.state = FT_SOLO};
 
     (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
@@ -231,7 +231,7 @@ static void tell(void *arg, const struct ft_crash_notice *notice)
 static void a_quarantine_goes_over_with_the_role(void **state)
 {
     struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
-    struct rp_status s = {.core.state = FT_SOLO};
+    struct ft_core s = {.state = FT_SOLO};
     uint64_t until;
 
     (void)state;
@@ -240,7 +240,7 @@ static void a_quarantine_goes_over_with_the_role(void **state)
     hear(death("monitor", NF_DOING_PACKETS, 2, ""));
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 0);
-    s.core.state = FT_PROTECTED;
+    s.state = FT_PROTECTED;
     nd_quarantine_turn(&all, &s);
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 1);
@@ -276,7 +276,7 @@ static void all_that_was_suspected_is_cleared(void **state)
 {
     struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
     struct nd_suspects suspects = nd_quarantine_suspects(q);
-    struct rp_status s = {.core.state = FT_PROTECTED};
+    struct ft_core s = {.state = FT_PROTECTED};
     struct ft_crash_notice next = {.signal = SIGSEGV};
 
     (void)state;
@@ -314,7 +314,7 @@ static void all_that_was_suspected_is_cleared(void **state)
 static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
 {
     struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
-    struct rp_status s = {.core.state = FT_SOLO};
+    struct ft_core s = {.state = FT_SOLO};
     struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 0, "monitor");
 
     (void)state;
@@ -322,10 +322,10 @@ static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 1);
     executed = "rate_limiter";
-    s.core.state = FT_READY; /* that is its primary's to say */
+    s.state = FT_READY; /* that is its primary's to say */
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 1);
-    s.core.state = FT_SOLO;
+    s.state = FT_SOLO;
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 0);
 

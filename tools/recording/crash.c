@@ -2,7 +2,7 @@
 /* replay --crash: the process that dies again, and what is told of it; see crash.h. */
 #include "tools/recording/crash.h"
 #include "node/base/text.h"
-#include "node/crash/reporter.h"
+#include "node/crash/report.h"
 #include "node/base/clock.h"
 #include "cli/options.h"
 #include "cli/pair.h"

@@ -9,7 +9,7 @@
 #include "node/base/event_writer.h"
 #include "cli/options.h"
 #include "cli/pair.h"
-#include "node/crash/reporter.h"
+#include "node/crash/report.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
