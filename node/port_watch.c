@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks after the data ports of a running node. By the rule of node/track/health.h it says whether they are
+ * Looks after the data ports of a running node. By the rule of node/track/rules.h it says whether they are
  * whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
  */
 #include "node/port_watch.h"

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a node stands beside its peer: its demotion counter, what an operator has ordered, and what it decides
- * of the role by node/track/authority.h. All of it is the main thread's. */
+ * of the role by node/track/rules.h. All of it is the main thread's. */
 #ifndef NODE_STANDING_H
 #define NODE_STANDING_H
 
 #include "node/arbiter/arbiter.h"
 #include "lane/frames.h"
-#include "node/track/health.h"
-#include "node/track/authority.h"
+#include "node/track/rules.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"
 

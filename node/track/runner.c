@@ -9,7 +9,7 @@
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/track/runner.h"
-#include "node/track/authority.h"
+#include "node/track/rules.h"
 #include "node/base/interface.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
