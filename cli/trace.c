@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy trace: what the chain does to the next packets that match, NF by NF, for people; and the same as
- * a pcapng file, for wireshark. See trace.h.
+ * a pcapng file, for wireshark. In that a packet is there as it came in, with a comment that says what each
+ * NF did and what became of it, and behind that as the chain let it out, if it did.
  */
-#include "cli/trace.h"
-#include "node/base/pcapng_file.h"
 #include "cli/pair.h"
+#include "node/base/pcapng_file.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
