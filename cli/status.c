@@ -154,36 +154,25 @@ static int send_change(struct nd_pair *pair, json_t *request)
     return code;
 }
 
-int nd_cmd_set(int argc, char **argv)
+int nd_cmd_change(int argc, char **argv)
 {
+    bool sets = strcmp(argv[0], "set") == 0;
     struct nd_pair pair;
-    const char *what, *equals;
-    int code = nd_pair_open(&pair, argc, argv);
-
-    if (code)
-        return code;
-    what = pair.options.argv[1];
-    equals = strchr(what, '=');
-    if (!equals || equals == what)
-        code = nd_usage("set", "%.40s, expected KEY=VALUE", what);
-    else
-        code = send_change(&pair, json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0],
-                                            "key", what, (size_t)(equals - what), "value", equals + 1));
-    nd_pair_close(&pair);
-    return code;
-}
-
-int nd_cmd_clear(int argc, char **argv)
-{
-    struct nd_pair pair;
-    const char *key;
+    const char *key, *equals;
     int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
     key = pair.options.argc > 1 ? pair.options.argv[1] : NULL;
-    code = send_change(&pair,
-                       json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
+    equals = sets ? strchr(key, '=') : NULL;
+    if (sets && (!equals || equals == key))
+        code = nd_usage("set", "%.40s, expected KEY=VALUE", key);
+    else
+        code = send_change(
+            &pair,
+            sets ? json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0], "key", key,
+                             (size_t)(equals - key), "value", equals + 1)
+                 : json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
     nd_pair_close(&pair);
     return code;
 }

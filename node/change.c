@@ -163,7 +163,7 @@ static int make_change(struct nd_changing *g, struct nd_config *next, bool state
     c->next = next;
     c->own = g->config;
     c->exchange = exchange;
-    c->page = nd_crash_page(g->crash);
+    c->page = g->crash->page;
     c->how = (struct ft_region_config){.name = "understudy region",
                                        .huge = g->config->node[g->self].hugepages,
                                        .shared_size = g->config->chain.shared_size};
@@ -282,7 +282,7 @@ static void finish(struct nd_changing *g)
 /* Lanes and replicator may see it. */
 static void offer(struct nd_changing *g, struct nd_change *c)
 {
-    nd_crash_add_modules(nd_crash_page(g->crash), &c->next->chain);
+    nd_crash_add_modules(g->crash->page, &c->next->chain);
     g->counts->paused = true;
     g->change = c;
     g->until = nd_now() + KEPT_MS * FT_MS;

@@ -410,9 +410,3 @@ void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
     tell_neighbours(c, s);
     tell_conflicts(c, s);
 }
-
-void nd_counts_end(struct nd_counts *c)
-{
-    free(c->tables);
-    c->tables = NULL;
-}

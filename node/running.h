@@ -20,7 +20,6 @@
 #include "node/crash/quarantine.h"
 #include "node/crash/guardian.h"
 #include "node/standing.h"
-#include "node/work.h"
 #include "replicator/replicator.h"
 
 /*

@@ -16,11 +16,6 @@
 
 _Static_assert(ND_GATEWAYS_MAX >= ND_TRACKED_MAX, "each tracked thing may be a gateway");
 
-int nd_standing_start(struct nd_standing *st, struct ft_fault *fault)
-{
-    return nd_runner_start(&st->runner, &st->config->node[st->self], fault);
-}
-
 void nd_standing_begin(struct nd_standing *st)
 {
     const struct nd_node *self = &st->config->node[st->self];

@@ -44,9 +44,7 @@ struct nd_standing {
     struct nd_detection detection;
 };
 
-/* Before there is a thread, with `config` and `self` set; before lanes are made; in each turn of the main
- * thread. */
-int nd_standing_start(struct nd_standing *st, struct ft_fault *fault);
+/* Before lanes are made, with `config`, `self` and `runner` set; in each turn of the main thread. */
 void nd_standing_begin(struct nd_standing *st);
 void nd_standing_turn(struct nd_standing *st, const struct rp_status *s);
 

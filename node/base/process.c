@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
@@ -75,6 +76,27 @@ int nd_privilege_check_files(struct ft_fault *fault)
         return 0;
     return ft_fail(fault, FT_EPERM, "at most %lu open files are permitted, expected %u (ulimit -n)",
                    files.rlim_max, ND_OPEN_FILES);
+}
+
+bool nd_process_detach(const char *name, bool speaks, int fd[], int n)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
+    int null = open("/dev/null", O_RDWR);
+    bool all = true;
+
+    setsid();
+    prctl(PR_SET_NAME, name);
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    /* Whoever reads the node's output must see its end. */
+    for (int i = 0; null >= 0 && i < (speaks ? STDERR_FILENO : STDERR_FILENO + 1); i++)
+        dup2(null, i);
+    for (int i = 0; i < n; i++) /* above all places first: none takes another's */
+        fd[i] = fcntl(fd[i], F_DUPFD, STDERR_FILENO + 1 + n);
+    for (int i = 0; i < n; i++)
+        all &= (fd[i] = dup2(fd[i], STDERR_FILENO + 1 + i)) >= 0;
+    close_range((unsigned)(STDERR_FILENO + 1 + n), ~0u, 0);
+    return all;
 }
 
 /* The permitted capabilities of a thread of this process; 0: the calling one. */

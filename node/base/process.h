@@ -50,6 +50,13 @@ int nd_privilege_drop(struct ft_fault *fault);
  */
 int nd_privilege_refuse_calls(struct ft_fault *fault);
 
+/*
+ * In a process that was forked beside the node's, for what the node leaves to it: it gets a session and a
+ * name of its own, is out of reach of what ends the node's group, and keeps nothing open but fd[0 .. n),
+ * which become 3 and up, and stderr if it `speaks`. False: there are no descriptors.
+ */
+bool nd_process_detach(const char *name, bool speaks, int fd[], int n);
+
 /* The calling thread alone. 0 or FT_EIO. */
 int nd_privilege_drop_thread(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The memory that outlives a node, the reporter's process, and what that writes; see crash.h. */
-#define _GNU_SOURCE /* close_range, renameat */
+#define _GNU_SOURCE /* renameat */
 #include "node/crash/crash.h"
 #include "ftcore/base/event_log.h"
 #include "logger/recorder/recorder.h"
@@ -20,7 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,19 +43,6 @@ static bool end_file(FILE *out, bool whole)
     return fclose(out) == 0 && whole && !failed;
 }
 
-static bool begin_file(FILE *out, const struct nd_crash_case *c)
-{
-    const struct nd_node *node = &c->config->node[c->self];
-    bool whole = nd_pcapng_section(out);
-
-    for (unsigned p = 0; p < NF_PORTS_MAX && whole && node->port[p][0]; p++)
-        whole = nd_pcapng_port(out, node->name,
-                               c->config->chain.l3 ? c->config->l3.port[p].name
-                               : p                 ? "outside"
-                                                   : "inside");
-    return whole;
-}
-
 static unsigned ports_of(const struct nd_crash_case *c)
 {
     unsigned ports = 0;
@@ -64,6 +50,15 @@ static unsigned ports_of(const struct nd_crash_case *c)
     while (ports < NF_PORTS_MAX && c->config->node[c->self].port[ports][0])
         ports++;
     return ports;
+}
+
+static bool begin_file(FILE *out, const struct nd_crash_case *c)
+{
+    const char *names[NF_PORTS_MAX] = {"inside", "outside"};
+
+    for (unsigned p = 0; p < ports_of(c) && c->config->chain.l3; p++)
+        names[p] = c->config->l3.port[p].name;
+    return nd_pcapng_begin(out, c->config->node[c->self].name, names, ports_of(c));
 }
 
 /* Wall clock of something that was at this monotonic time. Chain time is that on the node that began it, and
@@ -312,88 +307,7 @@ int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], stru
     return 0;
 }
 
-/* ---- the node's recording (logger/recorder): what its lanes had handed over, the bursts that had begun,
- *      and how it ended; in the recorder's memory, which outlives the node as the page does ---- */
-
-/* The lane was executing the burst that its mark names. */
-static bool is_in_burst(const struct nf_mark *mark)
-{
-    uint32_t doing = atomic_load(&mark->doing);
-
-    return doing != NF_DOING_NOTHING && doing != NF_DOING_SHOW;
-}
-
-/* A lane that executes live hands a record over when the burst has ended, and has captured it when it begins:
- * the record lies in its log ring. One that replays hands it over first. The last burst that ended. */
-static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t last)
-{
-    const struct nf_mark *mark = &c->page->lane[lane].mark;
-    uint64_t burst = atomic_load(&mark->burst);
-    const struct ft_record *r;
-
-    if (burst == last + 1 && (r = nd_crash_record(&c->shared[lane], burst)))
-        lg_recorder_begun(c->recorder, r);
-    return burst == last && is_in_burst(mark) ? last - 1 : last;
-}
-
-static struct lg_node_end describe_end(const struct nd_crash_case *c)
-{
-    const struct nd_crash_told *told = &c->page->told;
-    struct lg_node_end end = {.wall = nd_crash_wall(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
-    int lane = nd_crash_lane(c);
-    const struct nf_mark *mark;
-    uint32_t nf;
-
-    if (!told->owner)
-        return end;
-    end.how = told->hangs && lane >= 0 ? LG_HUNG : LG_CRASHED;
-    end.signal = told->number > 0 && told->number < NSIG ? (uint32_t)told->number : 0;
-    end.packet = told->notice.packet <= FT_BURST_MAX ? told->notice.packet : 0;
-    if (lane < 0)
-        return end;
-    mark = &c->page->lane[lane].mark;
-    nf = atomic_load(&mark->nf);
-    end.lane = (uint32_t)lane;
-    end.burst = atomic_load(&mark->burst);
-    end.time = atomic_load(&mark->time);
-    if (atomic_load(&mark->doing) != NF_DOING_NOTHING && nf < FT_NFS_MAX)
-        nd_printable(c->page->nf[nf], end.nf, sizeof(end.nf)); /* an NF may have written over it */
-    return end;
-}
-
-void nd_crash_end_recording(const struct nd_crash_case *c)
-{
-    struct lg_position at[FT_LANES_MAX];
-    uint64_t ended[FT_LANES_MAX];
-    struct lg_node_end end = describe_end(c);
-    char line[ND_CRASH_LINE];
-
-    if (!c->recorder || !lg_recorder_drain(c->recorder, at))
-        return;
-    for (unsigned l = 0; l < c->config->chain.lanes; l++)
-        ended[l] = end_lane(c, l, at[l].burst);
-    lg_recorder_end(c->recorder, &end, ended, nd_crash_case_line(line, c));
-}
-
 /* ---- the process ---- */
-
-/* Of the node it keeps nothing open but its end of the feed, and stderr, to which it says one line. */
-static void detach_process(int *feed)
-{
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
-    const struct rlimit none = {0, 0};
-    int null = open("/dev/null", O_RDWR);
-
-    setsid();
-    prctl(PR_SET_NAME, "us-reporter");
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        signal(ignored[i], SIG_IGN);
-    for (int fd = 0; null >= 0 && fd < 2; fd++)
-        dup2(null, fd);
-    *feed = dup2(*feed, 3);
-    close_range(4, ~0u, 0);
-    setrlimit(RLIMIT_CORE, &none); /* it would have frames in it */
-}
 
 static void log_report(const struct nd_crash_case *c, const char *path, const char *why)
 {
@@ -434,8 +348,10 @@ static _Noreturn void run_reporter(struct nd_crash_case *c, int feed)
     char what;
     ssize_t n;
 
-    detach_process(&feed);
-    if (feed < 0 || nd_privilege_drop_thread() != 0 || nd_privilege_refuse_calls(&fault) != 0)
+    /* To stderr it says one line. A core of it would have frames in it. */
+    if (!nd_process_detach("us-reporter", true, &feed, 1) ||
+        setrlimit(RLIMIT_CORE, &(const struct rlimit){0, 0}) != 0 || nd_privilege_drop_thread() != 0 ||
+        nd_privilege_refuse_calls(&fault) != 0)
         _exit(1);
     while ((n = recv(feed, &what, 1, 0)) > 0 || (n < 0 && errno == EINTR))
         if (n > 0)
@@ -447,16 +363,6 @@ static _Noreturn void run_reporter(struct nd_crash_case *c, int feed)
 }
 
 /* ---- the node's side ---- */
-
-struct nd_crash {
-    struct nd_crash_page *page;
-    struct ft_lane_shared *shared;
-    struct lg_recorder *recorder; /* NULL: nothing is recorded */
-    unsigned lanes;
-    pid_t pid;
-    int feed;   /* the node's end; closed on exec */
-    bool ended; /* it has been waited for */
-};
 
 static void *share(size_t size)
 {
@@ -523,21 +429,6 @@ int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigne
         return error;
     nd_crash_name_chain(c->page, &config->chain);
     return start_reporter(c, config, self, fault);
-}
-
-struct ft_lane_shared *nd_crash_shared(struct nd_crash *crash)
-{
-    return crash->shared;
-}
-
-struct nd_crash_page *nd_crash_page(struct nd_crash *crash)
-{
-    return crash->page;
-}
-
-struct lg_recorder *nd_crash_recorder(struct nd_crash *crash)
-{
-    return crash->recorder;
 }
 
 void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain)

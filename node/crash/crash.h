@@ -14,7 +14,17 @@
 #include "node/crash/report.h"
 
 struct lg_recorder;
-struct nd_crash;
+
+struct nd_crash {
+    struct nd_crash_page *page;
+    struct ft_lane_shared *shared; /* [lanes] */
+    struct lg_recorder *recorder;  /* not opened yet; NULL: nothing is recorded */
+    unsigned lanes;
+    /* The reporter. */
+    pid_t pid;
+    int feed;   /* the node's end; closed on exec */
+    bool ended; /* it has been waited for */
+};
 
 /* Makes the memory, with the words and rings of all lanes and the recorder's, and the reporter. Before
  * anything is opened and before there are threads, keys or regions: the reporter keeps a copy of what there
@@ -22,9 +32,6 @@ struct nd_crash;
  */
 int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
                   struct ft_fault *fault);
-struct ft_lane_shared *nd_crash_shared(struct nd_crash *crash); /* [lanes] */
-struct nd_crash_page *nd_crash_page(struct nd_crash *crash);
-struct lg_recorder *nd_crash_recorder(struct nd_crash *crash); /* not opened yet; NULL: nothing is recorded */
 /* Where the chain's modules lie, which the reporter cannot ask: before a chain runs whose modules have been
  * loaded since the start. Beyond ND_CRASH_MODULES their functions have no names in a report. */
 void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain);
@@ -46,8 +53,5 @@ void nd_crash_close(struct nd_crash *crash);
 /* Writes the whole directory, under another name first; `path` gets its name, and those that are too many go.
  * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
 int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
-
-/* Finishes the recording, if there is one. What a disk refuses is logged. */
-void nd_crash_end_recording(const struct nd_crash_case *c);
 
 #endif

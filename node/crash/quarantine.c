@@ -306,7 +306,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
 static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_notice *notice)
 {
     const struct nd_protect *p = &all->config->protect;
-    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    struct nd_quarantine *q = &all->crash->page->quarantine;
     uint64_t now = nd_now(), most = p->quarantine_s * 1000ull,
              left = notice->burst < most ? notice->burst : most;
     struct ft_crash_notice empty = {.fingerprints = 1}; /* which no frame has */
@@ -338,7 +338,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
 {
     const struct nd_protect *p = &all->config->protect;
     struct ft_log_field fields[ND_CRASH_FIELDS];
-    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    struct nd_quarantine *q = &all->crash->page->quarantine;
     const char *peer = all->config->node[!all->self].name;
     char line[ND_CRASH_LINE];
     uint32_t freed, held;
@@ -380,7 +380,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
 
 static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
 {
-    const struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    const struct nd_quarantine *q = &all->crash->page->quarantine;
     bool cleared = atomic_load(&q->suspects) && nd_now() < atomic_load(&q->until);
 
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
@@ -448,7 +448,7 @@ static void let_go(struct nd_peer_crashes *all, struct nd_quarantine *q)
 
 bool nd_quarantine_lift(struct nd_peer_crashes *all)
 {
-    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    struct nd_quarantine *q = &all->crash->page->quarantine;
     bool on;
 
     pthread_mutex_lock(&all->lock);
@@ -460,7 +460,7 @@ bool nd_quarantine_lift(struct nd_peer_crashes *all)
 
 void nd_quarantine_turn(struct nd_peer_crashes *all, const struct ft_core *core)
 {
-    struct nd_quarantine *q = &nd_crash_page(all->crash)->quarantine;
+    struct nd_quarantine *q = &all->crash->page->quarantine;
     uint64_t dropped = atomic_load(&q->dropped);
     bool on;
 

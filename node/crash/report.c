@@ -3,6 +3,8 @@
 #define _GNU_SOURCE
 #include "node/crash/report.h"
 #include "ftcore/protocol/core.h"
+#include "logger/recorder/recorder.h"
+#include "node/base/text.h"
 #include "node/crash/handler.h"
 
 #include <dirent.h>
@@ -11,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
 #include <link.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -37,7 +40,8 @@ uint64_t nd_crash_wall(const struct nd_crash_case *c)
 
 #define DESCRIBED 160u /* bytes of what a lane is at */
 
-int nd_crash_lane(const struct nd_crash_case *c)
+/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
+static int told_lane(const struct nd_crash_case *c)
 {
     int lane = c->page->told.lane;
 
@@ -125,8 +129,8 @@ const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_ca
 
     if (told->owner && told->whole) {
         nd_crash_line(out, &told->notice);
-    } else if (told->owner && told->hangs && nd_crash_lane(c) >= 0) {
-        describe_lane(text, c, (unsigned)nd_crash_lane(c));
+    } else if (told->owner && told->hangs && told_lane(c) >= 0) {
+        describe_lane(text, c, (unsigned)told_lane(c));
         snprintf(out, ND_CRASH_LINE, "hung: %s", text);
     } else if (told->owner) {
         snprintf(out, ND_CRASH_LINE, "crashed: %s", nd_crash_signal(name, told->number));
@@ -253,7 +257,7 @@ static void add_crash(json_t *o, const struct nd_crash_case *c)
     json_object_set_new(o, "stack_overflow", json_boolean(told->overflow));
     json_object_set_new(o, "invariant", told->text[0] ? make_text(told->text) : json_null());
     json_object_set_new(o, "thread", make_text(told->name));
-    json_object_set_new(o, "lane", nd_crash_lane(c) < 0 ? json_null() : json_integer(told->lane));
+    json_object_set_new(o, "lane", told_lane(c) < 0 ? json_null() : json_integer(told->lane));
     json_object_set_new(o, "nf", notice->nf[0] ? make_text(notice->nf) : json_null());
     json_object_set_new(o, "doing", json_string(nf_doing_name(notice->doing)));
     json_object_set_new(o, "burst", json_integer((json_int_t)notice->burst));
@@ -618,4 +622,67 @@ void nd_crash_list_free(char **names, unsigned count)
     for (unsigned i = 0; i < count; i++)
         free(names[i]);
     free(names);
+}
+
+/* ---- the node's recording (logger/recorder): what its lanes had handed over, the bursts that had begun,
+ *      and how it ended; in the recorder's memory, which outlives the node as the page does ---- */
+
+/* The lane was executing the burst that its mark names. */
+static bool is_in_burst(const struct nf_mark *mark)
+{
+    uint32_t doing = atomic_load(&mark->doing);
+
+    return doing != NF_DOING_NOTHING && doing != NF_DOING_SHOW;
+}
+
+/* A lane that executes live hands a record over when the burst has ended, and has captured it when it begins:
+ * the record lies in its log ring. One that replays hands it over first. The last burst that ended. */
+static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t last)
+{
+    const struct nf_mark *mark = &c->page->lane[lane].mark;
+    uint64_t burst = atomic_load(&mark->burst);
+    const struct ft_record *r;
+
+    if (burst == last + 1 && (r = nd_crash_record(&c->shared[lane], burst)))
+        lg_recorder_begun(c->recorder, r);
+    return burst == last && is_in_burst(mark) ? last - 1 : last;
+}
+
+static struct lg_node_end describe_end(const struct nd_crash_case *c)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    struct lg_node_end end = {.wall = nd_crash_wall(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
+    int lane = told_lane(c);
+    const struct nf_mark *mark;
+    uint32_t nf;
+
+    if (!told->owner)
+        return end;
+    end.how = told->hangs && lane >= 0 ? LG_HUNG : LG_CRASHED;
+    end.signal = told->number > 0 && told->number < NSIG ? (uint32_t)told->number : 0;
+    end.packet = told->notice.packet <= FT_BURST_MAX ? told->notice.packet : 0;
+    if (lane < 0)
+        return end;
+    mark = &c->page->lane[lane].mark;
+    nf = atomic_load(&mark->nf);
+    end.lane = (uint32_t)lane;
+    end.burst = atomic_load(&mark->burst);
+    end.time = atomic_load(&mark->time);
+    if (atomic_load(&mark->doing) != NF_DOING_NOTHING && nf < FT_NFS_MAX)
+        nd_printable(c->page->nf[nf], end.nf, sizeof(end.nf)); /* an NF may have written over it */
+    return end;
+}
+
+void nd_crash_end_recording(const struct nd_crash_case *c)
+{
+    struct lg_position at[FT_LANES_MAX];
+    uint64_t ended[FT_LANES_MAX];
+    struct lg_node_end end = describe_end(c);
+    char line[ND_CRASH_LINE];
+
+    if (!c->recorder || !lg_recorder_drain(c->recorder, at))
+        return;
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        ended[l] = end_lane(c, l, at[l].burst);
+    lg_recorder_end(c->recorder, &end, ended, nd_crash_case_line(line, c));
 }

@@ -28,8 +28,6 @@ struct nd_crash_case {
     int pid;                      /* of the node */
 };
 
-/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
-int nd_crash_lane(const struct nd_crash_case *c);
 /* When the node ended, as near as is known: wall clock, ns. */
 uint64_t nd_crash_wall(const struct nd_crash_case *c);
 /* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */
@@ -73,6 +71,9 @@ void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_pag
                      struct nd_crash_place *out);
 /* Of this program, in hex; "": it has none. */
 const char *nd_crash_build_id(char out[64]);
+
+/* Finishes the recording, if there is one. What a disk refuses is logged. */
+void nd_crash_end_recording(const struct nd_crash_case *c);
 
 /* The directories of a node, the newest first: names, allocated, of [*count]. 0, FT_ENOENT: `state` cannot be
  * read; FT_ENOMEM. */

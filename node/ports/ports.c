@@ -346,11 +346,6 @@ static int attach_device(const char *devargs, uint16_t *id)
     return error ? error : rte_eth_dev_get_port_by_name(name, id);
 }
 
-uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port)
-{
-    return ports->deal.device[ports->deal.device_of[port]].id;
-}
-
 /* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's
  * ports a frame came in. */
 static uint64_t hash_kinds(const struct nd_deal *deal, const struct nd_device *device)

@@ -59,9 +59,6 @@ struct nd_ports {
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
-/* DPDK's number of a port's device. */
-uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port);
-
 /* Some port is of the af_xdp driver. */
 bool nd_ports_xdp(const struct nd_node *node);
 
