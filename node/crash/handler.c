@@ -29,11 +29,10 @@
 #define ANSWER_MS   20           /* for a lane that hangs to tell */
 #define HANGS_NS    100000000ull /* a lane whose last turn is older stands */
 #define STACK_BYTES (128u << 10) /* of the handler's own */
-#define GUARD_BYTES (64u << 10)  /* around the end of a stack */
+#define GUARD_BYTES (64u << 10)  /* around the end of a stack; below it nothing can be read */
 #define WALK_MAX    2000u        /* frames that are looked at */
 #define SCAN_MAX    (64u << 10)  /* bytes of a frame that are looked at for packets */
 #define OUTERMOST   1024u        /* and of what the chain called, when none was found on the way */
-#define GUARD       (64u << 10)  /* of a stack that has come to its end, which cannot be read */
 #define LISTS       2048u        /* bytes of the chain's frames in which its lists lie */
 #define LIKELY_MAX  4            /* packets that one frame points to; where more are, it has a list of them */
 
@@ -214,7 +213,7 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
     bool from_stack;
     struct walk w = {.told = told,
                      .begin = told->reg[ND_CRASH_REGISTERS - 1],
-                     .lowest = told->overflow ? stack + GUARD : stack,
+                     .lowest = told->overflow ? stack + GUARD_BYTES : stack,
                      .stack = stack};
 
     if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {

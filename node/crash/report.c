@@ -192,11 +192,10 @@ static void add_frame(json_t *list, struct nd_crash_symbols *symbols, const stru
 static json_t *make_backtrace(const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
-    struct nd_crash_symbols symbols;
+    struct nd_crash_symbols symbols = {.count = 0};
     json_t *list = json_array();
     uint32_t n = atomic_load(&told->frames);
 
-    nd_crash_symbols_begin(&symbols);
     for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++)
         add_frame(list, &symbols, page, told->frame[i], i > 0, true);
     for (uint32_t i = 0; n <= 1 && i < told->words && i < ND_CRASH_WORDS; i++)
@@ -431,11 +430,6 @@ static const Dwfl_Callbacks callbacks = {
     .section_address = dwfl_offline_section_address,
 };
 
-void nd_crash_symbols_begin(struct nd_crash_symbols *symbols)
-{
-    *symbols = (struct nd_crash_symbols){.dwfl = dwfl_begin(&callbacks)};
-}
-
 void nd_crash_symbols_end(struct nd_crash_symbols *symbols)
 {
     dwfl_end(symbols->dwfl);
@@ -444,7 +438,7 @@ void nd_crash_symbols_end(struct nd_crash_symbols *symbols)
 /* The object's file as libdwfl knows it; a file is opened once. NULL: it is no such file, or is gone. */
 static Dwfl_Module *open_object(struct nd_crash_symbols *symbols, const char *path)
 {
-    if (!symbols->dwfl)
+    if (!symbols->dwfl && !(symbols->dwfl = dwfl_begin(&callbacks)))
         return NULL;
     for (unsigned i = 0; i < symbols->count; i++)
         if (strcmp(symbols->path[i], path) == 0)

@@ -54,16 +54,15 @@ struct nd_crash_place {
     const char *object; /* the file; "?": none */
     uint64_t offset;    /* in that file; without a file the address */
 };
-/* Files that are open for look-ups: owned by who began it, and ended by that one. What is in more than
+/* Files that are open for look-ups, all zero at first; owned and ended by who looks up. What is in more than
  * ND_CRASH_OBJECTS of them has no names. */
 #define ND_CRASH_OBJECTS 24u
 struct nd_crash_symbols {
-    struct Dwfl *dwfl; /* NULL: no memory; then nothing has a name */
+    struct Dwfl *dwfl; /* NULL: nothing was looked up, or no memory; then nothing has a name */
     struct Dwfl_Module *object[ND_CRASH_OBJECTS];
     char path[ND_CRASH_OBJECTS][ND_CRASH_PATH];
     unsigned count;
 };
-void nd_crash_symbols_begin(struct nd_crash_symbols *symbols);
 void nd_crash_symbols_end(struct nd_crash_symbols *symbols);
 /* An instruction of this program or of a module. Of a module that the node has loaded since the reporter was
  * forked `page` says where it lies; `out->object` may point there. */

@@ -21,7 +21,7 @@
 #define PENDING 8u
 
 static struct nd_crash_page page[2];
-static struct nd_crash crash[2] = {{.page = &page[0]}, {.page = &page[1]}};
+static struct nd_crash crashes[2] = {{.page = &page[0]}, {.page = &page[1]}};
 static const struct nf_chain *pending[PENDING]; /* in a burst that damages it at its end */
 
 /* ---- what the product asks ---------------------------------------------------------------------- */
@@ -196,7 +196,7 @@ void sim_crash_start(struct sim_node *n)
     memset(&n->crashes, 0, sizeof(n->crashes));
     n->crashes.config = sim.config;
     n->crashes.self = n->index;
-    n->crashes.crash = &crash[n->index];
+    n->crashes.crash = &crashes[n->index];
     n->crashes.tell = say_quarantine;
     n->crashes.executes = executes_nf;
     n->crashes.arg = n;

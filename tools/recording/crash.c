@@ -280,10 +280,9 @@ static int wait_child(struct again *a, pid_t child, bool *traced)
 static void note_place(struct nd_death *d, const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
-    struct nd_crash_symbols symbols;
+    struct nd_crash_symbols symbols = {.count = 0};
     struct nd_crash_place place;
 
-    nd_crash_symbols_begin(&symbols);
     nd_crash_symbol(&symbols, page, told->reg[ND_CRASH_REGISTERS - 1], &place);
     nd_crash_symbols_end(&symbols);
     snprintf(d->symbol, sizeof(d->symbol), "%s", place.symbol);
