@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "cli/client.h"
 #include "node/base/clock.h"
-#include "node/control/command.h"
+#include "node/control/server.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -137,8 +137,7 @@ int nd_cmd_watch(int argc, char **argv);
 int nd_cmd_act(int argc, char **argv);
 int nd_cmd_maintain(int argc, char **argv); /* pin, hold, unpin */
 int nd_cmd_show(int argc, char **argv);
-int nd_cmd_set(int argc, char **argv);
-int nd_cmd_clear(int argc, char **argv);
+int nd_cmd_change(int argc, char **argv); /* set, clear */
 int nd_cmd_top(int argc, char **argv);
 int nd_cmd_trace(int argc, char **argv);
 int nd_cmd_incidents(int argc, char **argv);

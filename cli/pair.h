@@ -62,6 +62,10 @@ const char *nd_text(const json_t *object, const char *key, const char *otherwise
  * COMMAND: ", and is no reason to say nothing of the others. */
 void nd_nfs_load_installed(const char *command);
 
+/* Writes the answer to "trace" of the node with this name as a pcapng file. False: the answer lacks
+ * something, or has a frame that is none. Errors of `out` stay with it. */
+bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer);
+
 /* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
 int nd_print_json(const json_t *object);
 

@@ -6,7 +6,7 @@
  */
 #include "cli/pair.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
+#include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
 #include <signal.h>

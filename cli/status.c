@@ -1,12 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the nodes say of themselves, with an exit code for scripts (status), and what is one request to one
- * node: verify, promote, drain, resync, failback, apply, push; set and clear, changes to the state of an NF;
- * pin, hold and unpin, an operator's order to one node, which tells the other.
+ * What the nodes say of themselves, with an exit code for scripts (status), as they say it (watch), and what
+ * they have left when they died (incidents); and what is one request to one node: verify, promote, drain,
+ * resync, failback, apply, push; set and clear, changes to the state of an NF; pin, hold and unpin, an
+ * operator's order to one node, which tells the other.
  */
 #include "cli/pair.h"
+#include "node/base/clock.h"
+#include "node/base/event_writer.h"
+#include "node/base/text.h"
+#include "node/crash/report.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
@@ -142,36 +154,25 @@ static int send_change(struct nd_pair *pair, json_t *request)
     return code;
 }
 
-int nd_cmd_set(int argc, char **argv)
+int nd_cmd_change(int argc, char **argv)
 {
+    bool sets = strcmp(argv[0], "set") == 0;
     struct nd_pair pair;
-    const char *what, *equals;
-    int code = nd_pair_open(&pair, argc, argv);
-
-    if (code)
-        return code;
-    what = pair.options.argv[1];
-    equals = strchr(what, '=');
-    if (!equals || equals == what)
-        code = nd_usage("set", "%.40s, expected KEY=VALUE", what);
-    else
-        code = send_change(&pair, json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0],
-                                            "key", what, (size_t)(equals - what), "value", equals + 1));
-    nd_pair_close(&pair);
-    return code;
-}
-
-int nd_cmd_clear(int argc, char **argv)
-{
-    struct nd_pair pair;
-    const char *key;
+    const char *key, *equals;
     int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
     key = pair.options.argc > 1 ? pair.options.argv[1] : NULL;
-    code = send_change(&pair,
-                       json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
+    equals = sets ? strchr(key, '=') : NULL;
+    if (sets && (!equals || equals == key))
+        code = nd_usage("set", "%.40s, expected KEY=VALUE", key);
+    else
+        code = send_change(
+            &pair,
+            sets ? json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0], "key", key,
+                             (size_t)(equals - key), "value", equals + 1)
+                 : json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
     nd_pair_close(&pair);
     return code;
 }
@@ -227,4 +228,252 @@ int nd_cmd_maintain(int argc, char **argv)
     }
     nd_pair_close(&pair);
     return code;
+}
+
+/* ---- watch: what the nodes say, as they say it. Ten times a second each node is asked for the lines of its
+ * event log since the last answer, so nothing waits for this command, however slowly its output is read: then
+ * lines are gone from the node's memory (node/base/event_writer.h), and one line says how many ---- */
+
+#define PAUSE_NS  100000000l
+#define ANSWER_MS 500
+
+static volatile sig_atomic_t stopped;
+
+static void note_signal(int signal)
+{
+    (void)signal;
+    stopped = 1;
+}
+
+/* What has been seen of a node. */
+struct watched {
+    bool begun, answers;
+    json_int_t of, next;
+};
+
+static void print_event(const struct nd_pair *pair, const json_t *event)
+{
+    char text[ND_EVENT_TEXT];
+
+    if (pair->options.json) {
+        json_dumpf(event, stdout, JSON_COMPACT);
+        putchar('\n');
+    } else {
+        fwrite(text, 1, nd_event_text_of(text, event), stdout);
+    }
+}
+
+/* In the place of lines that are gone: of this command, in the form of the others. */
+static void print_gap(const struct nd_pair *pair, unsigned i, json_int_t lost)
+{
+    char time[ND_WALL_TEXT], message[80];
+    json_t *event;
+
+    snprintf(message, sizeof(message),
+             "%" JSON_INTEGER_FORMAT " lines before the next one were not read in time", lost);
+    event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:{s:I}}", "time", nd_wall_text(time, nd_wall()), "level",
+                      ft_level_name(FT_LEVEL_WARNING), "event", ft_event_name(FT_SAYS_LOG), "node",
+                      pair->config->node[i].name, "message", message, "fields", "lost", lost);
+    print_event(pair, event);
+    json_decref(event);
+}
+
+/* On stderr, once each: whether a node can be asked is no event that it tells. */
+static void tell_answering(const struct nd_pair *pair, unsigned i, struct watched *w, bool answers,
+                           const char *why)
+{
+    if (w->begun && w->answers == answers)
+        return;
+    if (answers)
+        fprintf(stderr, "understudy: watching node %s\n", pair->config->node[i].name);
+    else
+        fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[i].name, why);
+    w->begun = true;
+    w->answers = answers;
+}
+
+/* True when there may be more at once. */
+static bool take_answer(const struct nd_pair *pair, unsigned i, struct watched *w, const json_t *answer)
+{
+    const json_t *events = json_object_get(answer, "events"), *event;
+    json_int_t lost = json_integer_value(json_object_get(answer, "lost"));
+    size_t n;
+
+    if (lost > 0)
+        print_gap(pair, i, lost);
+    json_array_foreach(events, n, event) print_event(pair, event);
+    w->of = json_integer_value(json_object_get(answer, "of"));
+    w->next = json_integer_value(json_object_get(answer, "next"));
+    return json_array_size(events) > 0;
+}
+
+/* All that it has said since it was asked last. */
+static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
+{
+    struct ft_fault fault = {""};
+    const json_t *refusal;
+    json_t *answer;
+    bool more = true;
+    int error = 0;
+
+    while (more && !stopped && !ferror(stdout)) {
+        /* Who did not answer at first is asked for all: "of" 0 is no process. */
+        json_t *request = w->begun ? json_pack("{s:s,s:I,s:I}", "cmd", "watch", "of", w->of, "next", w->next)
+                                   : json_pack("{s:s}", "cmd", "watch");
+
+        error = nd_ask(pair->config->node[i].control, request, ANSWER_MS, &answer, &fault);
+        json_decref(request);
+        refusal = json_object_get(answer, "error");
+        if (refusal)
+            error = ft_fail(&fault, FT_EIO, "%s", nd_text(refusal, "text", "the node refused to answer"));
+        tell_answering(pair, i, w, !error, fault.text);
+        more = !error && take_answer(pair, i, w, answer);
+        json_decref(answer);
+        fflush(stdout);
+    }
+}
+
+int nd_cmd_watch(int argc, char **argv)
+{
+    const struct sigaction action = {.sa_handler = note_signal};
+    struct watched watched[ND_NODES] = {{.of = 0}};
+    struct nd_pair pair;
+    int code = nd_pair_open(&pair, argc, argv);
+
+    if (code)
+        return code;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    while (!stopped && !ferror(stdout)) {
+        for (unsigned i = 0; i < ND_NODES; i++)
+            if (pair.only < 0 || pair.only == (int)i)
+                ask_node(&pair, i, &watched[i]);
+        nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
+    }
+    nd_pair_close(&pair);
+    return ND_DONE;
+}
+
+/* ---- incidents: what the reporters of this server's nodes have left (node/crash), the newest first. Asks no
+ * node; a node whose directory of state is on another server has none here ---- */
+
+struct incident {
+    const struct nd_node *node;
+    char name[96], path[ND_CRASH_PATH];
+    json_t *report; /* NULL: it cannot be read */
+};
+
+struct incidents {
+    struct incident *list;
+    unsigned count;
+};
+
+static bool add_incident(struct incidents *all, const struct nd_node *node, const char *name)
+{
+    struct incident *more = realloc(all->list, (all->count + 1) * sizeof(*more)), *i;
+    struct ft_fault unread;
+
+    if (!more)
+        return false;
+    all->list = more;
+    i = &more[all->count++];
+    *i = (struct incident){.node = node};
+    snprintf(i->name, sizeof(i->name), "%s", name);
+    snprintf(i->path, sizeof(i->path), "%s/%s", node->state, name);
+    nd_crash_read(i->path, &i->report, &unread); /* its row says no more than its name */
+    return true;
+}
+
+/* Of one node; a directory that is not there has nothing in it. 0, or an exit code with its line. */
+static int collect_incidents(struct incidents *all, const struct nd_node *node)
+{
+    char **names;
+    unsigned count;
+    bool whole;
+    int why = access(node->state, R_OK | X_OK) == 0 ? 0 : errno;
+
+    if (why && why != ENOENT) {
+        fprintf(stderr, "understudy incidents: %s: %s, expected the state directory of node %s, to be read\n",
+                node->state, strerror(why), node->name);
+        return why == EACCES ? ND_NO_PERMISSION : ND_DATA;
+    }
+    whole = nd_crash_list(node->state, node->name, &names, &count) != FT_ENOMEM;
+    for (unsigned i = 0; i < count && whole; i++)
+        whole = add_incident(all, node, names[i]);
+    if (names)
+        nd_crash_list_free(names, count);
+    if (!whole)
+        fprintf(stderr, "understudy incidents: no memory for the list\n");
+    return whole ? 0 : ND_SOFTWARE;
+}
+
+/* By what is in a name behind that of the node: the time. */
+static int compare_newest(const void *a, const void *b)
+{
+    const struct incident *x = a, *y = b;
+
+    return strcmp(y->name + strlen(y->node->name), x->name + strlen(x->node->name));
+}
+
+/* Reports are made by whoever has the node's user, and read on the terminal of somebody else. */
+static void print_incidents(const struct incidents *all)
+{
+    if (all->count)
+        printf("%-27s %-10s %-14s %-7s %-8s %s\n", "time", "node", "NF", "packet", "signal", "directory");
+    for (unsigned k = 0; k < all->count; k++) {
+        const struct incident *i = &all->list[k];
+        const json_t *packet = json_object_get(i->report, "packet");
+        bool killed = strcmp(nd_text(i->report, "how", "-"), "killed") == 0;
+        char number[24] = "-", time[96], nf[96], signal[96], name[96];
+
+        if (json_is_integer(packet))
+            snprintf(number, sizeof(number), "%d", (int)json_integer_value(packet));
+        printf("%-27s %-10s %-14s %-7s %-8s %s/%s\n",
+               nd_printable(nd_text(i->report, "time", "-"), time, sizeof(time)), i->node->name,
+               nd_printable(nd_text(i->report, "nf", "-"), nf, sizeof(nf)), number,
+               nd_printable(nd_text(i->report, killed ? "how" : "signal", "-"), signal, sizeof(signal)),
+               i->node->state, nd_printable(i->name, name, sizeof(name)));
+    }
+}
+
+static int print_incidents_json(const struct incidents *all)
+{
+    json_t *list = json_array(), *object;
+    int code;
+
+    for (unsigned i = 0; i < all->count; i++) {
+        json_t *report = all->list[i].report;
+
+        json_array_append_new(list, json_pack("{s:s, s:s, s:O?}", "node", all->list[i].node->name,
+                                              "directory", all->list[i].path, "report", report));
+    }
+    object = json_pack("{s:o}", "incidents", list);
+    code = nd_print_json(object);
+    json_decref(object);
+    return code;
+}
+
+int nd_cmd_incidents(int argc, char **argv)
+{
+    struct incidents all = {NULL, 0};
+    struct nd_pair pair;
+    int code = nd_pair_open(&pair, argc, argv), refused = 0, one;
+
+    if (code)
+        return code;
+    for (int n = 0; n < (int)ND_NODES; n++)
+        if ((pair.only < 0 || pair.only == n) && (one = collect_incidents(&all, &pair.config->node[n])) != 0)
+            refused = one;
+    if (all.count)
+        qsort(all.list, all.count, sizeof(*all.list), compare_newest);
+    if (pair.options.json)
+        code = print_incidents_json(&all);
+    else
+        print_incidents(&all);
+    for (unsigned i = 0; i < all.count; i++)
+        json_decref(all.list[i].report);
+    free(all.list);
+    nd_pair_close(&pair);
+    return refused ? refused : code;
 }

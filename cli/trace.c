@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy trace: what the chain does to the next packets that match, NF by NF, for people; and the same as
- * a pcapng file, for wireshark. See trace.h.
+ * a pcapng file, for wireshark. In that a packet is there as it came in, with a comment that says what each
+ * NF did and what became of it, and behind that as the chain let it out, if it did.
  */
-#include "cli/trace.h"
-#include "node/base/pcapng_file.h"
 #include "cli/pair.h"
+#include "node/base/pcapng_file.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -175,17 +175,20 @@ static bool write_packet(FILE *out, const json_t *answer, const json_t *packet, 
 bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer)
 {
     const json_t *ports = json_object_get(answer, "ports"), *packets = json_object_get(answer, "packets"), *o;
+    const char *names[NF_PORTS_MAX];
     unsigned frames = 0;
     size_t i;
 
-    if (!json_array_size(ports) || !json_is_array(packets) || !nd_pcapng_section(out))
+    if (!json_array_size(ports) || json_array_size(ports) > NF_PORTS_MAX || !json_is_array(packets))
         return false;
     json_array_foreach(ports, i, o)
     {
-        if (!json_is_string(o) || json_string_length(o) > NAME_MAX_BYTES ||
-            !nd_pcapng_port(out, node, json_string_value(o)))
+        names[i] = json_string_value(o);
+        if (!names[i] || strlen(names[i]) > NAME_MAX_BYTES)
             return false;
     }
+    if (!nd_pcapng_begin(out, node, names, (unsigned)i))
+        return false;
     json_array_foreach(packets, i, o)
     {
         if (!write_packet(out, answer, o, &frames))
@@ -262,7 +265,7 @@ static void print_step(const json_t *step, const json_t *before)
 
 static void print_packet(const json_t *p)
 {
-    json_int_t time = json_integer_value(json_object_get(p, "time_ns"));
+    json_int_t time = number_of(p, "time_ns");
     time_t seconds = (time_t)(time / 1000000000);
     const char *outcome = nd_text(p, "outcome", "");
     const json_t *before = p, *step;
@@ -274,11 +277,10 @@ static void print_packet(const json_t *p)
     printf("%s.%06d  ", clock, (int)(time % 1000000000 / 1000));
     if (has_ends(p))
         printf("%s > %s %s, ", text_of(p, "source"), text_of(p, "destination"),
-               protocol_name(json_integer_value(json_object_get(p, "protocol")), buf));
+               protocol_name(number_of(p, "protocol"), buf));
     printf("%d bytes, in by %s; lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT "\n",
-           (int)json_integer_value(json_object_get(p, "bytes")), text_of(p, "in"),
-           (int)json_integer_value(json_object_get(p, "lane")),
-           json_integer_value(json_object_get(p, "burst")), json_integer_value(json_object_get(p, "input")));
+           (int)number_of(p, "bytes"), text_of(p, "in"), (int)number_of(p, "lane"), number_of(p, "burst"),
+           number_of(p, "input"));
     json_array_foreach(json_object_get(p, "steps"), i, step)
     {
         print_step(step, before);

@@ -6,7 +6,6 @@
  */
 #include "node/running.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
 #include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
@@ -596,15 +595,6 @@ static const char *outcome_of(const struct nf_traced *t)
     return t->local ? "answered" : "passed";
 }
 
-/* What to add to a monotonic time, by what both clocks say now. */
-static json_int_t wall_clock(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (json_int_t)now.tv_sec * 1000000000 + now.tv_nsec - (json_int_t)nd_now();
-}
-
 /* {"bytes": N, "base64": "…"}, NULL: there is no frame. */
 static json_t *frame_object(const struct nf_traced_frame *f)
 {
@@ -639,7 +629,8 @@ static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t 
 static json_t *trace_object(const struct nd_running *r, uint32_t count)
 {
     json_t *packets = json_array(), *ports = json_array();
-    json_int_t clock = wall_clock(); /* one for all: the order of times stays */
+    /* What to add to a monotonic time; one for all, so that the order of times stays. */
+    json_int_t clock = (json_int_t)(nd_wall() - nd_now());
 
     for (unsigned p = 0; p < r->ports.io.ports; p++)
         json_array_append_new(ports, json_string(port_name(r, p)));

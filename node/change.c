@@ -12,7 +12,6 @@
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
-#include "node/config/files.h"
 #include "node/config/setup.h"
 #include "lane/group.h"
 
@@ -164,7 +163,7 @@ static int make_change(struct nd_changing *g, struct nd_config *next, bool state
     c->next = next;
     c->own = g->config;
     c->exchange = exchange;
-    c->page = nd_crash_page(g->crash);
+    c->page = g->crash->page;
     c->how = (struct ft_region_config){.name = "understudy region",
                                        .huge = g->config->node[g->self].hugepages,
                                        .shared_size = g->config->chain.shared_size};
@@ -283,7 +282,7 @@ static void finish(struct nd_changing *g)
 /* Lanes and replicator may see it. */
 static void offer(struct nd_changing *g, struct nd_change *c)
 {
-    nd_crash_add_modules(nd_crash_page(g->crash), &c->next->chain);
+    nd_crash_add_modules(g->crash->page, &c->next->chain);
     g->counts->paused = true;
     g->change = c;
     g->until = nd_now() + KEPT_MS * FT_MS;

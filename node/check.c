@@ -10,7 +10,7 @@
 #include "nflib/chain/chain.h"
 #include "node/arbiter/etcd.h"
 #include "node/base/interface.h"
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 #include "node/config/setup.h"
 #include "node/control/server.h"
 #include "node/ports/ports.h"
@@ -94,15 +94,6 @@ static int try_directory(const char *path, bool *there, struct ft_fault *fault)
     return 0;
 }
 
-static void try_state(const struct nd_node *self, struct tries *out)
-{
-    bool there;
-
-    int error = try_directory(self->state, &there, next_fault(out));
-
-    note(out, "state", error, "%s", self->state);
-}
-
 /* False: the node runs. */
 static bool try_control(const struct nd_node *self, struct tries *out)
 {
@@ -163,19 +154,22 @@ static void try_addresses(const struct nd_config *config, const struct nd_node *
     }
 }
 
-static void try_arbiter(const struct nd_config *config, struct tries *out)
+/* Looks, and changes nothing there. */
+static int ask_arbiter(const struct nd_config *config, struct ft_fault *fault)
 {
     struct ft_decision kept;
-    struct nd_etcd *etcd = NULL;
-    int error;
+    struct nd_etcd *etcd;
+    int error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, fault);
 
-    if (!config->arbiter.urls || !config->protect.pair)
-        return;
-    error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, next_fault(out));
     if (!error)
-        error = nd_etcd_decide(etcd, NULL, "", &kept, next_fault(out));
+        error = nd_etcd_decide(etcd, NULL, "", &kept, fault);
     nd_etcd_close(etcd);
-    note(out, "arbiter", error, "%s", config->arbiter.url[0]);
+    return error;
+}
+
+static bool has_arbiter(const struct nd_config *config)
+{
+    return config->arbiter.urls && config->protect.pair;
 }
 
 static void try_ports(const struct nd_config *config, unsigned node, struct tries *out)
@@ -214,6 +208,7 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
     const struct nd_node *self = &config->node[node];
     const struct nd_privilege privilege = {
         .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
+    bool there;
     int error;
 
     out->count = 0;
@@ -231,9 +226,10 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
             error = try_seal(config, node, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
-    try_state(self, out);
+    note(out, "state", try_directory(self->state, &there, next_fault(out)), "%s", self->state);
     try_addresses(config, self, out);
-    try_arbiter(config, out);
+    if (has_arbiter(config))
+        note(out, "arbiter", ask_arbiter(config, next_fault(out)), "%s", config->arbiter.url[0]);
     try_ports(config, node, out);
 }
 
@@ -294,6 +290,18 @@ static void print_text(const struct nd_config *config, const char *file)
     printf("\n");
 }
 
+/* Of something that a pair may mean to have so. */
+__attribute__((format(printf, 2, 3))) static void warn(const char *file, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "%s: warning: ", file);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 /* Of the ports of the node whose replication address this machine has: another node's interfaces are those of
  * another machine, whatever they are called. */
 static void warn_of_interfaces(const struct nd_config *config, const char *file)
@@ -311,10 +319,9 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
             nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0,
                               config->chain.frame_max, &faults);
             for (unsigned i = 0; i < faults.count; i++)
-                fprintf(stderr, "%s: warning: node %s: %s\n", file, node->name, faults.line[i]);
+                warn(file, "node %s: %s", node->name, faults.line[i]);
             if (nd_interface_ask(node->port[p], false, &now) && !now.mtu)
-                fprintf(stderr, "%s: warning: node %s: this server has no such interface: %s\n", file,
-                        node->name, node->port[p]);
+                warn(file, "node %s: this server has no such interface: %s", node->name, node->port[p]);
         }
 }
 
@@ -325,10 +332,10 @@ static void warn_of_address(const struct nf_addr *addr, const char *file)
     char name[IFNAMSIZ], text[NF_ADDR_TEXT];
 
     if (nd_address_held(ipv6 ? AF_INET6 : AF_INET, ipv6 ? &addr->word[0] : &addr->word[3], name))
-        fprintf(stderr,
-                "%s: warning: %s is the chain's address, and this server's kernel has it on %s, run: ip "
-                "addr flush dev %s to %s\n",
-                file, nf_addr_text(addr, text), name, name, text);
+        warn(file,
+             "%s is the chain's address, and this server's kernel has it on %s, run: ip addr flush dev %s to "
+             "%s",
+             nf_addr_text(addr, text), name, name, text);
 }
 
 static void warn_of_addresses(const struct nd_config *config, const char *file)
@@ -358,11 +365,9 @@ static void warn_of_families(const struct nd_config *config, const char *file)
         const struct nf_choice *choice = &config->chain.nfs[i];
 
         if (choice->module->drops_ipv6 && choice->module->drops_ipv6(choice->config))
-            fprintf(
-                stderr,
-                "%s: warning: interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it "
-                "is configured\n",
-                file, port[p].name, i + 1, choice->module->name);
+            warn(file,
+                 "interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it is configured",
+                 port[p].name, i + 1, choice->module->name);
     }
 }
 
@@ -398,10 +403,8 @@ static void warn_of_hosts(const struct nf_choice *choice, unsigned nf, const cha
         if (((network ^ inside->list[i].addr) & mask & inside->list[i].mask) == 0)
             return;
     if (inside && !passes_the_rest(choice) && inet_ntop(AF_INET, &network, text, sizeof(text)))
-        fprintf(stderr,
-                "%s: warning: %s: nothing of %s/%u is in `inside` of nf %u, %s, which drops what its hosts "
-                "send out\n",
-                file, what, text, nf_net_bits(net), nf, choice->module->name);
+        warn(file, "%s: nothing of %s/%u is in `inside` of nf %u, %s, which drops what its hosts send out",
+             what, text, nf_net_bits(net), nf, choice->module->name);
 }
 
 static void warn_of_inside(const struct nd_config *config, const char *file)
@@ -434,10 +437,8 @@ static void warn_of_outside(const struct nd_config *config, const char *file)
             struct nf_addr addr = nf_addr_of_ipv4(outside->list[i / l3->ports]);
 
             if (port->side == NF_INSIDE && port->net[NF_IP4].bits && nf_net_has(&port->net[NF_IP4], &addr))
-                fprintf(stderr,
-                        "%s: warning: nf %u, %s: outside %s is in the network of %s, an interface of the "
-                        "inside\n",
-                        file, n + 1, choice->module->name, nf_addr_text(&addr, text), port->name);
+                warn(file, "nf %u, %s: outside %s is in the network of %s, an interface of the inside", n + 1,
+                     choice->module->name, nf_addr_text(&addr, text), port->name);
         }
     }
 }
@@ -452,10 +453,8 @@ static void warn_of_flows(const struct nd_config *config, const char *file)
         const uint32_t *host = find_setting(choice, "max_flows_per_host", NF_U32, &p);
 
         if (all && host && *host > *all)
-            fprintf(
-                stderr,
-                "%s: warning: nf %u, %s: max_flows_per_host %u is above max_flows %u: no host is limited\n",
-                file, i + 1, choice->module->name, *host, *all);
+            warn(file, "nf %u, %s: max_flows_per_host %u is above max_flows %u: no host is limited", i + 1,
+                 choice->module->name, *host, *all);
     }
 }
 
@@ -469,10 +468,10 @@ static void warn_of_hold(const struct nd_config *config, const char *file)
         uint32_t fit = ft_hold_fit(asked, node->mbufs / config->chain.lanes / 2);
 
         if (fit < asked)
-            fprintf(stderr,
-                    "%s: warning: node %s: hold_packets %u: %u mbufs have room for %u in each lane, expected "
-                    "mbufs of %u or more\n",
-                    file, node->name, asked, node->mbufs, fit, 2 * whole * config->chain.lanes);
+            warn(file,
+                 "node %s: hold_packets %u: %u mbufs have room for %u in each lane, expected mbufs of %u or "
+                 "more",
+                 node->name, asked, node->mbufs, fit, 2 * whole * config->chain.lanes);
     }
 }
 
@@ -485,11 +484,8 @@ static void warn_of_memory(const struct nd_config *config, const char *file)
         uint64_t takes = ((uint64_t)node->mbufs * (config->chain.frame_max + BUFFER_BYTES)) >> 20;
 
         if (takes > node->memory_mb)
-            fprintf(
-                stderr,
-                "%s: warning: node %s: %u mbufs of frame_max %u take %lu MB, expected memory_mb above it: "
-                "%u\n",
-                file, node->name, node->mbufs, config->chain.frame_max, takes, node->memory_mb);
+            warn(file, "node %s: %u mbufs of frame_max %u take %lu MB, expected memory_mb above it: %u",
+                 node->name, node->mbufs, config->chain.frame_max, takes, node->memory_mb);
     }
 }
 
@@ -501,8 +497,8 @@ static void warn_of_metrics(const struct nd_config *config, const char *file)
 
         if (node->metrics_port && nd_address_here(node->host) && strcmp(node->metrics_host, "0.0.0.0") != 0 &&
             !nd_address_here(node->metrics_host))
-            fprintf(stderr, "%s: warning: node %s: metrics %s:%u: this server has no such address\n", file,
-                    node->name, node->metrics_host, node->metrics_port);
+            warn(file, "node %s: metrics %s:%u: this server has no such address", node->name,
+                 node->metrics_host, node->metrics_port);
     }
 }
 
@@ -511,10 +507,8 @@ static void warn_of_metrics(const struct nd_config *config, const char *file)
 static void warn_of_wire(const struct nd_config *config, const char *file)
 {
     if (config->nodes && config->protect.pair && !config->chain.l3)
-        fprintf(stderr,
-                "%s: warning: without interfaces nothing is announced when the role moves: switches send on "
-                "to the node that had it until they hear each station again\n",
-                file);
+        warn(file, "without interfaces nothing is announced when the role moves: switches send on to the "
+                   "node that had it until they hear each station again");
 }
 
 /* A start refuses it. Who owns the file is left to that, since it is not known here as whom the node runs. */
@@ -523,8 +517,8 @@ static void warn_of_key(const char *path, const char *file)
     struct stat s;
 
     if (path[0] && lstat(path, &s) == 0 && S_ISREG(s.st_mode) && s.st_mode & 077)
-        fprintf(stderr, "%s: warning: %s: mode %04o: nobody else may read a key, run: chmod 600 %s\n", file,
-                path, s.st_mode & 07777, path);
+        warn(file, "%s: mode %04o: nobody else may read a key, run: chmod 600 %s", path, s.st_mode & 07777,
+             path);
 }
 
 /* Of the nodes of this server: programs that are not there, and the link's files, without which they refuse
@@ -539,31 +533,13 @@ static void warn_of_files(const struct nd_config *config, const char *file)
             continue;
         here = true;
         if (config->node[n].user[0] && !getpwnam(config->node[n].user))
-            fprintf(stderr, "%s: warning: node %s does not start: this server has no user '%s'\n", file,
-                    config->node[n].name, config->node[n].user);
+            warn(file, "node %s does not start: this server has no user '%s'", config->node[n].name,
+                 config->node[n].user);
         if (nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
-            fprintf(stderr, "%s: warning: node %s: %s\n", file, config->node[n].name, fault.text);
+            warn(file, "node %s: %s", config->node[n].name, fault.text);
     }
     if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
-        fprintf(stderr, "%s: warning: no node starts here: %s\n", file, fault.text);
-}
-
-/* Asked once, and nothing is changed there. A node asks from its own place, and as its own user. */
-static void warn_of_arbiter(const struct nd_config *config, const char *file)
-{
-    struct ft_decision kept;
-    struct ft_fault fault = {""};
-    struct nd_etcd *etcd;
-    int error;
-
-    if (!config->arbiter.urls || !config->protect.pair)
-        return;
-    error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, &fault);
-    if (!error)
-        error = nd_etcd_decide(etcd, NULL, "", &kept, &fault);
-    if (error)
-        fprintf(stderr, "%s: warning: from here the arbiter does not answer: %s\n", file, fault.text);
-    nd_etcd_close(etcd);
+        warn(file, "no node starts here: %s", fault.text);
 }
 
 /* Which node is to be tried, with its index; or an exit code in *code. */
@@ -622,6 +598,8 @@ static int say_tries(const struct nd_config *config, int node, const struct trie
 
 static void warn_of_all(const struct nd_config *config, const char *file)
 {
+    struct ft_fault fault = {""};
+
     warn_of_wire(config, file);
     warn_of_interfaces(config, file);
     warn_of_addresses(config, file);
@@ -635,7 +613,9 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_files(config, file);
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);
-    warn_of_arbiter(config, file);
+    /* A node asks from its own place, and as its own user. */
+    if (has_arbiter(config) && ask_arbiter(config, &fault))
+        warn(file, "from here the arbiter does not answer: %s", fault.text);
 }
 
 /* Of all nodes: each node refuses to start with a program of its own that is not believed. */
@@ -667,11 +647,10 @@ int nd_cmd_check(int argc, char **argv)
     if (error)
         fprintf(stderr, "%s\n", fault.text);
     else if (config->nodes && !config->protect.pair)
-        fprintf(stderr, "%s: warning: protect mode is off: nothing is protected, node %s alone can run\n",
-                options.file, config->node[config->node[0].role == ND_ROLE_STANDBY].name);
+        warn(options.file, "protect mode is off: nothing is protected, node %s alone can run",
+             config->node[config->node[0].role == ND_ROLE_STANDBY].name);
     if (!error && config->timing.detect_ms < 20)
-        fprintf(stderr, "%s: warning: detect_ms below 20 takes ordinary scheduling delays for failures\n",
-                options.file);
+        warn(options.file, "detect_ms below 20 takes ordinary scheduling delays for failures");
     if (!error)
         warn_of_all(config, options.file);
     if (!error && !options.json)

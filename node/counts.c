@@ -286,8 +286,7 @@ static bool is_state_there(const struct nd_counts *c)
     return true;
 }
 
-/* ---- what the log says of tables
- * ----------------------------------------------------------------------------------- */
+/* ---- what the log says of tables ---------------------------------------------------------------- */
 
 static void tell(const struct nd_counts *c, const struct nd_table *t, enum ft_level level, uint64_t entries,
                  const char *what)
@@ -328,8 +327,7 @@ static void tell_tables(struct nd_counts *c, const struct rp_status *s)
         look_at_table(c, &c->tables[i]);
 }
 
-/* ---- what status says of tables
- * ------------------------------------------------------------------------------------ */
+/* ---- what status says of tables ----------------------------------------------------------------- */
 
 /* Where there is no state yet, nothing is in any table. */
 static json_t *fill_of(const struct nd_table *t, bool there)
@@ -409,10 +407,4 @@ void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
         tell_hosts(c, s);
     tell_neighbours(c, s);
     tell_conflicts(c, s);
-}
-
-void nd_counts_end(struct nd_counts *c)
-{
-    free(c->tables);
-    c->tables = NULL;
 }

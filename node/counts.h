@@ -59,9 +59,8 @@ struct nd_counts {
 };
 
 /* Before lanes begin, with the first three members set, and when they have changed their chain: where its
- * counters and tables are, and they are counted again. FT_ENOMEM. */
+ * counters and tables are, and they are counted again. `tables` is the caller's to free. FT_ENOMEM. */
 int nd_counts_find(struct nd_counts *c, struct ft_fault *fault);
-void nd_counts_end(struct nd_counts *c);
 
 /*
  * In each turn of the main thread. The log tells, once each, of a table that is 80 % and 100 % full, and that

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Looks after the data ports of a running node. By the rule of node/track/health.h it says whether they are
+ * Looks after the data ports of a running node. By the rule of node/track/rules.h it says whether they are
  * whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
  */
 #include "node/port_watch.h"
@@ -69,7 +69,8 @@ static void count_frames(struct nd_port_watch *watch, unsigned port, const struc
 static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts)
 {
     struct nd_port_health *health = &watch->health.port[port];
-    uint16_t id = nd_ports_id(watch->ports, port), mtu = 0;
+    const struct nd_deal *deal = &watch->ports->deal;
+    uint16_t id = deal->device[deal->device_of[port]].id, mtu = 0;
     struct rte_eth_stats driver = {0};
     struct rte_eth_link link = {0};
     struct nd_interface_now kernel;

@@ -7,7 +7,7 @@
 #define NODE_PORT_WATCH_H
 
 #include "node/config/config.h"
-#include "node/track/health.h"
+#include "node/track/rules.h"
 #include "lane/lane.h"
 #include "node/ports/ports.h"
 #include "replicator/replicator.h"

@@ -14,16 +14,14 @@
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
-#include "node/base/privilege.h"
-#include "node/base/processor.h"
-#include "node/base/strangers.h"
+#include "node/base/process.h"
+#include "node/base/text.h"
 #include "node/config/setup.h"
 #include "node/config/yaml.h"
 #include "lane/group.h"
 #include "lane/lane.h"
 #include "node/crash/guardian.h"
 #include "node/crash/handler.h"
-#include "node/crash/hang.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -79,7 +77,7 @@ static bool executes_nf(void *arg, const char *nf)
     const struct nd_running *r = arg;
     const struct nf_chain_config *chain = &r->config->chain;
 
-    if (strcmp(nf, nd_crash_page(r->crash)->nf[0]) == 0)
+    if (strcmp(nf, r->crash->page->nf[0]) == 0)
         return true;
     for (unsigned i = 0; i < chain->count && !nd_is_changing(&r->changing); i++)
         if (strcmp(chain->nfs[i].module->name, nf) == 0)
@@ -134,7 +132,7 @@ static int open_recorder(struct nd_running *r, struct ft_fault *fault)
                                         .region = r->region,
                                         .file_bytes = (uint64_t)c->record.file_mb << 20,
                                         .files = c->record.files};
-    struct lg_recorder *recorder = nd_crash_recorder(r->crash);
+    struct lg_recorder *recorder = r->crash->recorder;
     int error;
 
     if (!recorder)
@@ -181,7 +179,7 @@ static void introduce(struct nd_running *r)
 
 static int make_lanes(struct nd_running *r, struct ft_fault *fault)
 {
-    struct nd_crash_page *page = nd_crash_page(r->crash);
+    struct nd_crash_page *page = r->crash->page;
     unsigned lanes = r->config->chain.lanes;
     int error = 0;
 
@@ -386,17 +384,18 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         (error = make_directory(self->state, strlen(self->state), fault)) ||
         (error = nd_crash_open(&r->crash, r->config, r->self, fault)))
         return error;
-    r->shared = nd_crash_shared(r->crash);
+    r->shared = r->crash->shared;
     r->standing.config = r->config;
     r->standing.self = r->self;
     if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
-    nd_crash_catch(nd_crash_page(r->crash), r->shared, r->config->chain.lanes, &r->datagram_key);
-    if ((error = open_patiently(r, open_server, fault)) || (error = nd_standing_start(&r->standing, fault)))
+    nd_crash_catch(r->crash->page, r->shared, r->config->chain.lanes, &r->datagram_key);
+    if ((error = open_patiently(r, open_server, fault)) ||
+        (error = nd_runner_start(&r->standing.runner, self, fault)))
         return error;
     if (r->config->protect.pair &&
         (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
-                                   peer->tcp_port, &r->datagram_key, nd_crash_page(r->crash), fault)))
+                                   peer->tcp_port, &r->datagram_key, r->crash->page, fault)))
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
@@ -426,7 +425,7 @@ static void close_node(struct nd_running *r)
     free(r->answers.trace_filter);
     free(r->lanes);
     free(r->answers.question.out);
-    nd_counts_end(&r->counts);
+    free(r->counts.tables);
     nd_config_free(r->config);
 }
 
@@ -615,7 +614,7 @@ static int start_threads(struct nd_running *r, struct threads *t)
 {
     struct ft_fault fault;
 
-    *t = (struct threads){.watch = {.page = nd_crash_page(r->crash),
+    *t = (struct threads){.watch = {.page = r->crash->page,
                                     .shared = r->shared,
                                     .published = r->group.published,
                                     .lanes = (unsigned)r->config->chain.lanes}};
@@ -670,7 +669,7 @@ static int keep_going(struct nd_running *r)
         nd_port_watch_turn(&r->port_watch, &s);
         tell_of_strangers(r, &s);
         nd_standing_turn(&r->standing, &s);
-        nd_quarantine_turn(&r->peer_crashes, &s);
+        nd_quarantine_turn(&r->peer_crashes, &s.core);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(&r->changing, &s)))
             ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CRASH,
                          "the reporter has ended: a crash of this node leaves no report");

@@ -17,10 +17,9 @@
 #include "node/metrics/metrics.h"
 #include "node/port_watch.h"
 #include "node/ports/ports.h"
-#include "node/quarantine.h"
+#include "node/crash/quarantine.h"
 #include "node/crash/guardian.h"
 #include "node/standing.h"
-#include "node/work.h"
 #include "replicator/replicator.h"
 
 /*

@@ -7,7 +7,7 @@
 #include "node/standing.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
-#include "node/base/phrases.h"
+#include "node/base/text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,11 +15,6 @@
 #define AGAIN_NS 60000000000ull /* between two lines on how soon a silent primary is suspected */
 
 _Static_assert(ND_GATEWAYS_MAX >= ND_TRACKED_MAX, "each tracked thing may be a gateway");
-
-int nd_standing_start(struct nd_standing *st, struct ft_fault *fault)
-{
-    return nd_runner_start(&st->runner, &st->config->node[st->self], fault);
-}
 
 void nd_standing_begin(struct nd_standing *st)
 {

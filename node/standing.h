@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a node stands beside its peer: its demotion counter, what an operator has ordered, and what it decides
- * of the role by node/track/authority.h. All of it is the main thread's. */
+ * of the role by node/track/rules.h. All of it is the main thread's. */
 #ifndef NODE_STANDING_H
 #define NODE_STANDING_H
 
 #include "node/arbiter/arbiter.h"
 #include "lane/frames.h"
-#include "node/track/health.h"
-#include "node/track/authority.h"
+#include "node/track/rules.h"
 #include "node/track/runner.h"
 #include "replicator/replicator.h"
 
@@ -45,9 +44,7 @@ struct nd_standing {
     struct nd_detection detection;
 };
 
-/* Before there is a thread, with `config` and `self` set; before lanes are made; in each turn of the main
- * thread. */
-int nd_standing_start(struct nd_standing *st, struct ft_fault *fault);
+/* Before lanes are made, with `config`, `self` and `runner` set; in each turn of the main thread. */
 void nd_standing_begin(struct nd_standing *st);
 void nd_standing_turn(struct nd_standing *st, const struct rp_status *s);
 

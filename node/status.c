@@ -6,7 +6,7 @@
 #include "node/running.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
+#include "node/base/event_writer.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -290,7 +290,7 @@ json_t *nd_answer_status(struct nd_running *r)
     const struct nd_node *self = &r->config->node[r->self];
     const struct nd_standing *st = &r->standing;
     const struct nd_port_watch *watch = &r->port_watch;
-    const struct nd_quarantine *q = r->crash ? &nd_crash_page(r->crash)->quarantine : NULL;
+    const struct nd_quarantine *q = r->crash ? &r->crash->page->quarantine : NULL;
     struct lg_recorder_counts recorder = {0};
     struct nd_arbiter_status arbiter = {0};
     struct rp_status status, *s = &status;

@@ -4,7 +4,7 @@
  * process. Where stderr is the journal's, lines go to the journal's socket, with priorities and fields. While
  * stderr takes nothing this thread waits, and nobody else. When it takes lines again, one more says how many
  * were lost meanwhile. Started by who runs a node, when its files and ports are open; the parent of no
- * process.
+ * process. Also how a line is written, which `understudy watch` does as well.
  */
 #ifndef NODE_BASE_EVENT_WRITER_H
 #define NODE_BASE_EVENT_WRITER_H
@@ -12,6 +12,7 @@
 #include "ftcore/base/error.h"
 #include "ftcore/base/event_log.h"
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -89,5 +90,30 @@ uint64_t nd_recent_count(void);
 /* Copies line number `*next` and those after it, `max` at most, moves `*next` behind them, and adds to
  * `*lost` those that are gone. Numbers begin at 0. How many were copied. */
 unsigned nd_recent_read(uint64_t *next, uint64_t *lost, struct nd_recent_line *out, unsigned max);
+
+#define ND_WALL_TEXT     32
+#define ND_EVENT_TEXT    1024u /* bytes of a line as text */
+#define ND_EVENT_JOURNAL 4096u /* bytes of a datagram */
+
+/* `wall`: ns since 1970. RFC 3339 with milliseconds, UTC: "2026-11-22T07:48:25.123Z". Returns `out`. */
+const char *nd_wall_text(char out[ND_WALL_TEXT], uint64_t wall);
+
+/*
+ * {"time", "level", "event", "node", "message", "fields": {…}}, a new reference; NULL: no memory. `more`: how
+ * many lines like this one were left out before it, told as the field "repeated"; 0: none. What is no UTF-8
+ * becomes '?'.
+ */
+json_t *nd_event_json(const struct ft_event_line *line, const char *node, uint64_t more);
+
+/* "TIME LEVEL EVENT NODE: MESSAGE\n", with how many more there were; without memory of its own. Bytes. */
+size_t nd_event_text(char out[ND_EVENT_TEXT], const struct ft_event_line *line, const char *node,
+                     uint64_t more);
+/* The same of an object as nd_event_json makes. */
+size_t nd_event_text_of(char out[ND_EVENT_TEXT], const json_t *event);
+
+/* In the journal's native protocol, one line a field: PRIORITY, SYSLOG_IDENTIFIER, MESSAGE, UNDERSTUDY_EVENT,
+ * UNDERSTUDY_NODE, and UNDERSTUDY_ with each field's name in capitals. Bytes. */
+size_t nd_event_journal(char out[ND_EVENT_JOURNAL], const struct ft_event_line *line, const char *node,
+                        uint64_t more);
 
 #endif

@@ -49,8 +49,4 @@ bool nd_address_held(int family, const void *addr, char name[IFNAMSIZ]);
 /* The same of a numeric address. */
 bool nd_address_here(const char *host);
 
-/* The kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is
- * not dead. Reads the whole table; false also: it cannot be read. */
-bool nd_route_there(uint32_t addr, uint32_t mask);
-
 #endif

@@ -81,7 +81,7 @@ static bool end_block(struct block *b, uint32_t type, FILE *out)
     return whole;
 }
 
-bool nd_pcapng_section(FILE *out)
+static bool write_section(FILE *out)
 {
     struct block b;
 
@@ -96,7 +96,7 @@ bool nd_pcapng_section(FILE *out)
     return end_block(&b, BLOCK_SECTION, out);
 }
 
-bool nd_pcapng_port(FILE *out, const char *node, const char *port)
+static bool write_port(FILE *out, const char *node, const char *port)
 {
     static const uint8_t nanoseconds = 9;
     struct block b;
@@ -112,6 +112,15 @@ bool nd_pcapng_port(FILE *out, const char *node, const char *port)
     put_option(&b, OPT_IF_ABOUT, about, strlen(about));
     put_option(&b, OPT_IF_TSRESOL, &nanoseconds, sizeof(nanoseconds));
     return end_block(&b, BLOCK_INTERFACE, out);
+}
+
+bool nd_pcapng_begin(FILE *out, const char *node, const char *const ports[], unsigned n)
+{
+    bool whole = write_section(out);
+
+    for (unsigned i = 0; i < n && whole; i++)
+        whole = write_port(out, node, ports[i]);
+    return whole;
 }
 
 bool nd_pcapng_packet(FILE *out, const struct nd_pcapng_packet *p)

@@ -20,9 +20,8 @@ struct nd_pcapng_packet {
     const char *comment; /* NULL: none */
 };
 
-/* First; then all ports; then packets. */
-bool nd_pcapng_section(FILE *out);
-bool nd_pcapng_port(FILE *out, const char *node, const char *port);
+/* First, with the names of all ports; then packets. */
+bool nd_pcapng_begin(FILE *out, const char *node, const char *const ports[], unsigned n);
 bool nd_pcapng_packet(FILE *out, const struct nd_pcapng_packet *p);
 
 #endif

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file as a whole: top-level keys, protection, timing, recording, and what may not stand together. */
+/*
+ * The file as a whole: top-level keys, protection, timing, recording, what seals the link between the nodes,
+ * who decides which of them goes on, and what may not stand together.
+ */
 #include "node/config/parts.h"
 
-#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const char *const nd_modes[] = {"off", "log", "delta", "auto", NULL};
 const char *const nd_standbys[] = {"hot", "warm", NULL};
@@ -104,6 +109,30 @@ static const struct nf_param push[] = {
     {0},
 };
 #undef AT
+
+int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
+                 char *out, size_t cap)
+{
+    const char *joined = nd_path_join(r->arena, at->file->dir, path);
+
+    if (!joined)
+        return nd_no_memory(r->fault);
+    if (strlen(joined) >= cap)
+        return nd_yaml_fail(r->fault, at, "%s is a path of %zu bytes, expected less than %zu", what,
+                            strlen(joined), cap);
+    snprintf(out, cap, "%s", joined);
+    return 0;
+}
+
+int nd_config_node(const struct nd_config *config, const char *name)
+{
+    for (unsigned i = 0; i < config->nodes; i++)
+        if (strcmp(config->node[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* ---- protection, timing, recording ---------------------------------------------------------------- */
 
 /* A section that may be absent: then all its presets. */
 static int read_section(struct nd_reading *r, const struct nd_yaml *at, const char *what,
@@ -243,6 +272,8 @@ static int read_record(struct nd_reading *r)
     return nd_read_path(r, at, "record dir", written, out->dir, sizeof(out->dir));
 }
 
+/* ---- modes --------------------------------------------------------------------------------------- */
+
 int nd_config_decide(struct nd_protect *to, const struct nf_chain_config *chain, struct ft_fault *fault)
 {
     const struct nf_module *nf = NULL; /* the first of the chain that cannot be replayed */
@@ -288,6 +319,276 @@ static int check_modes(struct nd_reading *r)
                         nd_modes[c->protect.asked], why.text);
 }
 
+/* ---- link ------------------------------------------------------------------------------------ */
+
+#define PATH_MAX_BYTES 192
+
+struct raw_link {
+    bool insecure;
+    char key[PATH_MAX_BYTES];
+    const struct nd_yaml *tls;
+};
+
+#define AT(member) offsetof(struct raw_link, member)
+static const struct nf_param link_keys[] = {
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, "", NULL, "file of the pair's key", false},
+    {"tls", ND_KIND(ND_MAP), AT(tls), 0, 0, "", NULL, "certificates in place of a key", false},
+    {"insecure", NF_BOOL, AT(insecure), 0, 0, "false", NULL, "no key: anybody may be the peer", false},
+    {0},
+};
+#undef AT
+
+struct raw_tls {
+    char cert[PATH_MAX_BYTES], key[PATH_MAX_BYTES], ca[PATH_MAX_BYTES];
+};
+
+#define AT(member) offsetof(struct raw_tls, member)
+static const struct nf_param tls_keys[] = {
+    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, PATH_MAX_BYTES, NULL, NULL, "of this node, which it names",
+     false},
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, NULL, NULL, "of the certificate", false},
+    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, PATH_MAX_BYTES, NULL, NULL, "that signed both nodes' certificates",
+     false},
+    {0},
+};
+#undef AT
+
+/* The value of `name` in `map`: a path, beside the file. */
+static int read_file(struct nd_reading *r, const struct nd_yaml *map, const char *name, const char *what,
+                     const char *path, char out[PATH_MAX_BYTES], uint32_t *line)
+{
+    const struct nd_yaml *at = nd_yaml_get(map, name);
+
+    *line = at->key_line;
+    return nd_read_path(r, at, what, path, out, PATH_MAX_BYTES);
+}
+
+static int read_tls(struct nd_reading *r, const struct nd_yaml *at)
+{
+    struct nd_link *out = &r->config->link;
+    struct raw_tls raw;
+    int error = nd_schema_read(r->arena, at, "link tls", tls_keys, &raw, r->fault);
+
+    if (!error)
+        error = read_file(r, at, "cert", "link tls cert", raw.cert, out->certificate, &out->certificate_line);
+    if (!error)
+        error = read_file(r, at, "key", "link tls key", raw.key, out->private_key, &out->private_key_line);
+    if (!error)
+        error = read_file(r, at, "ca", "link tls ca", raw.ca, out->authority, &out->authority_line);
+    return error;
+}
+
+static int read_link(struct nd_reading *r)
+{
+    struct nd_link *out = &r->config->link;
+    struct raw_link raw = {.insecure = false};
+    int error = r->at.link ? nd_schema_read(r->arena, r->at.link, "link", link_keys, &raw, r->fault) : 0;
+    unsigned ways = (raw.key[0] != '\0') + (raw.tls != NULL) + raw.insecure;
+
+    if (error)
+        return error;
+    if (r->at.link && ways != 1)
+        return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one",
+                            ways);
+    if (raw.key[0])
+        return read_file(r, r->at.link, "key", "link key", raw.key, out->key, &out->key_line);
+    return raw.tls ? read_tls(r, raw.tls) : 0;
+}
+
+/* A pair says what seals its link. */
+static int check_link(struct nd_reading *r)
+{
+    if (!r->at.nodes || r->at.link || !r->config->protect.pair)
+        return 0;
+    return nd_yaml_fail(r->fault, r->root,
+                        "no link, expected link: { key: FILE } (understudy key FILE makes one) or link: { "
+                        "insecure: true }");
+}
+
+int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *fault)
+{
+    const struct nd_link *link = &config->link;
+    const struct {
+        const char *path, *what, *expected;
+        uint32_t line;
+        int flags; /* of open: who reads the pair's key follows no link */
+    } files[] = {
+        {link->key, "key", "the pair's key (understudy key FILE makes one)", link->key_line, O_NOFOLLOW},
+        {link->certificate, "tls cert", "the node's certificate", link->certificate_line, 0},
+        {link->private_key, "tls key", "the certificate's key", link->private_key_line, 0},
+        {link->authority, "tls ca", "the authority's certificate", link->authority_line, 0},
+    };
+
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        int fd;
+
+        if (!files[i].path[0])
+            continue;
+        fd = open(files[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | files[i].flags);
+        if (fd < 0)
+            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EINVAL,
+                           "%s:%u: link %s: %s: %s, expected %s", config->file, files[i].line, files[i].what,
+                           files[i].path, errno == ELOOP && files[i].flags ? "is a link" : strerror(errno),
+                           files[i].expected);
+        close(fd);
+    }
+    return 0;
+}
+
+/* ---- arbiter --------------------------------------------------------------------------------- */
+
+struct raw_arbiter {
+    const struct nd_yaml *etcd;
+    char key[ND_ETCD_KEY_MAX];
+    char ca[192], cert[192], cert_key[192];
+    char user[ND_ETCD_NAME_MAX], password_file[192];
+};
+
+#define AT(member) offsetof(struct raw_arbiter, member)
+static const struct nf_param arbiter_keys[] = {
+    {"etcd", ND_KIND(ND_LIST), AT(etcd), 0, ND_ETCD_URLS, NULL, NULL, "URLs of its servers", false},
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, ND_ETCD_KEY_MAX, "", NULL, "the pair's own, in etcd", false},
+    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, 192, "", NULL, "that signed the servers' certificates", false},
+    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, 192, "", NULL, "of this node, to show them", false},
+    {"cert_key", ND_KIND(ND_TEXT), AT(cert_key), 0, 192, "", NULL, "of the certificate", false},
+    {"user", ND_KIND(ND_TEXT), AT(user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
+    {"password_file", ND_KIND(ND_TEXT), AT(password_file), 0, 192, "", NULL, "has the user's password",
+     false},
+    {0},
+};
+#undef AT
+
+static int read_url(struct nd_reading *r, const struct nd_yaml *at)
+{
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->arbiter.url[0])};
+    char *url = r->config->arbiter.url[r->config->arbiter.urls];
+    int error = nd_schema_value(r->arena, at, "arbiter etcd entry", &text, url, r->fault);
+    const char *host = strncmp(url, "http://", 7) == 0    ? url + 7
+                       : strncmp(url, "https://", 8) == 0 ? url + 8
+                                                          : NULL;
+    size_t len = strlen(url);
+
+    if (error)
+        return error;
+    if (len && url[len - 1] == '/')
+        url[--len] = '\0';
+    if (strchr(url, '@')) /* with a password, perhaps: not repeated */
+        return nd_yaml_fail(
+            r->fault, at,
+            "arbiter etcd has a user, expected https://HOST:PORT: names go into user, passwords "
+            "into a file (password_file)");
+    if (!host || !*host || strpbrk(host, "/ ?#@"))
+        return nd_yaml_fail(r->fault, at,
+                            "arbiter etcd \"%.60s\", expected http://HOST:PORT or https://HOST:PORT", url);
+    if (r->config->arbiter.user[0] && strncmp(url, "https://", 8) != 0)
+        return nd_yaml_fail(r->fault, at,
+                            "arbiter etcd \"%.60s\" with a user, expected https://HOST:PORT: else whoever is "
+                            "on the way reads the password",
+                            url);
+    r->config->arbiter.urls++;
+    return 0;
+}
+
+static int read_files(struct nd_reading *r, const struct raw_arbiter *raw)
+{
+    struct nd_etcd_config *out = &r->config->arbiter;
+    const struct {
+        const char *name, *what, *path;
+        char *out;
+    } files[] = {{"ca", "arbiter ca", raw->ca, out->ca},
+                 {"cert", "arbiter cert", raw->cert, out->cert},
+                 {"cert_key", "arbiter cert_key", raw->cert_key, out->cert_key},
+                 {"password_file", "arbiter password_file", raw->password_file, out->password_file}};
+    int error = 0;
+
+    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]) && !error; i++)
+        if (files[i].path[0])
+            error = nd_read_path(r, nd_yaml_get(r->at.arbiter, files[i].name), files[i].what, files[i].path,
+                                 files[i].out, sizeof(out->ca));
+    return error;
+}
+
+static int read_arbiter(struct nd_reading *r)
+{
+    struct nd_etcd_config *out = &r->config->arbiter;
+    struct raw_arbiter raw = {.etcd = NULL};
+    int error;
+
+    if (!r->at.arbiter)
+        return 0;
+    error = nd_schema_read(r->arena, r->at.arbiter, "arbiter", arbiter_keys, &raw, r->fault);
+    if (error)
+        return error;
+    if (!r->at.nodes)
+        return nd_yaml_fail(r->fault, r->at.arbiter, "arbiter in a file without nodes, expected a pair file");
+    if (r->config->protect.strict)
+        return nd_yaml_fail(
+            r->fault, r->at.arbiter,
+            "arbiter beside strict: true, expected one of them: a strict pair never releases alone, "
+            "so there is nothing to decide");
+    if (!raw.etcd->count)
+        return nd_yaml_fail(r->fault, raw.etcd, "arbiter etcd is empty, expected 1 to %u URLs", ND_ETCD_URLS);
+    memcpy(out->user, raw.user, sizeof(out->user));
+    for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
+        error = read_url(r, e);
+    if (!error && !raw.cert[0] != !raw.cert_key[0])
+        error = nd_yaml_fail(r->fault, r->at.arbiter,
+                             "arbiter has one of cert and cert_key, expected both or none");
+    if (!error && !raw.user[0] != !raw.password_file[0])
+        error = nd_yaml_fail(r->fault, r->at.arbiter,
+                             "arbiter has one of user and password_file, expected both or none");
+    /* The same on both nodes, whatever the order in the file: it is the pair's. */
+    const char *a = r->config->node[0].name, *b = r->config->node[1].name;
+    bool turned = strcmp(a, b) > 0;
+
+    snprintf(out->key, sizeof(out->key), "understudy/%s/%s-%s", r->config->chain.name, turned ? b : a,
+             turned ? a : b);
+    if (raw.key[0])
+        memcpy(out->key, raw.key, sizeof(out->key));
+    return error ? error : read_files(r, &raw);
+}
+
+/* ---- which node is to be primary ---------------------------------------------------------------- */
+
+const char *const nd_failbacks[] = {"never", "manual", "after", NULL};
+
+static const struct nf_param failback_keys[] = {
+    {"after", NF_SECONDS, 0, 1, 604800, NULL, NULL, "PROTECTED with equal counters", false},
+    {0},
+};
+
+static int read_failback(struct nd_reading *r, const struct nd_yaml *at, struct nd_authority_settings *out)
+{
+    if (at->kind == ND_YAML_MAP) {
+        out->failback = ND_FAILBACK_AFTER;
+        return nd_schema_read(r->arena, at, "failback", failback_keys, &out->after_s, r->fault);
+    }
+    for (out->failback = 0; at->kind == ND_YAML_TEXT && out->failback < ND_FAILBACK_AFTER; out->failback++)
+        if (strcmp(at->text, nd_failbacks[out->failback]) == 0)
+            return 0;
+    return nd_yaml_fail(r->fault, at, "failback is %.40s, expected never, manual or { after: SECONDS }",
+                        at->kind == ND_YAML_TEXT ? at->text : "a list");
+}
+
+static int read_authority(struct nd_reading *r)
+{
+    struct nd_authority_settings *out = &r->config->authority;
+    const struct nd_yaml *prefer = nd_yaml_get(r->root, "prefer");
+
+    out->hold_down_s = r->at.hold_down_s;
+    out->prefer = prefer ? nd_config_node(r->config, r->at.prefer) : -1;
+    if (prefer && out->prefer < 0)
+        return nd_yaml_fail(r->fault, prefer, "prefer is %s, expected the name of a node of this file",
+                            r->at.prefer);
+    if (!r->at.failback)
+        return 0;
+    if (!prefer)
+        return nd_yaml_fail(r->fault, r->at.failback, "failback without prefer, expected prefer: NAME");
+    return read_failback(r, r->at.failback, out);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------------ */
+
 /* Two chains are compared by this text: what it has no room for could differ unseen. */
 static int check_length(struct nd_reading *r)
 {
@@ -320,9 +621,8 @@ static void believe_users(struct nd_reading *r)
 static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain,   read_protect,      read_push,     read_timing, nd_read_link,
-        read_record,     nd_read_network,   nd_read_nodes, check_modes, nd_check_link,
-        nd_read_arbiter, nd_read_authority, check_length};
+        nd_read_chain, read_protect, read_push,  read_timing,  read_link,      read_record, nd_read_network,
+        nd_read_nodes, check_modes,  check_link, read_arbiter, read_authority, check_length};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;

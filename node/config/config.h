@@ -24,7 +24,7 @@ enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
 enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
 enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
 /* Real-time priority for the replicator, nice -10 for lanes and the main thread, where the kernel permits it.
- * AUTO: of a thread that has processors of its own (node/base/processor.h), none. */
+ * AUTO: of a thread that has processors of its own (node/base/process.h), none. */
 enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
 
 /* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given; and the file's
@@ -150,7 +150,7 @@ struct nd_config {
  * rest is not to be relied on. A file that others may write to is refused as ever. */
 #define ND_CONFIG_SOCKETS 4u
 int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault);
-/* The same, where `over` is there in place of the chain's files on the disk (node/config/content.h). */
+/* The same, where `over` is there in place of the chain's files on the disk (node/config/yaml.h). */
 struct nd_overlay;
 int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_overlay *over,
                         struct ft_fault *fault);

@@ -1,21 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A chain's files as a set: read, made one piece of and taken apart; see files.h. Owns nothing but what it
- * reads.
+/*
+ * A chain's files as a set: read, made one piece of and taken apart, staged, installed, and the thread that
+ * does so; see files.h.
+ *
+ * A set lies beside those files that are in use, in a directory of its own beside the chain file, until each
+ * takes its place. A file there, DECIDED, says that the set is to be installed whole: who finds it goes on
+ * where the one before was ended. Each step can be done again: the old file gets its second name, and the new
+ * one is renamed over the first.
+ *
+ * A job is the thread's from GIVEN to DONE and the main thread's otherwise; it has copies of all that it
+ * looks at, since the thread may outlive the node in a disk.
  */
+#define _GNU_SOURCE
 #include "node/config/files.h"
+#include "ftcore/base/disk_thread.h"
+#include "ftcore/base/event_log.h"
+#include "ftcore/base/trust.h"
+#include "ftcore/base/worker.h"
+#include "node/base/clock.h"
+#include "node/config/yaml.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const uint8_t elf_head[4] = {0x7f, 'E', 'L', 'F'};
 
-/* The directory that paths are seen from: that of the pair file, with its slash, or "". */
-static size_t directory_of(const char *file)
+/* Bytes of the directory that `path` lies in, with its slash; 0: the working directory. */
+static int directory_of(const char *path)
 {
-    const char *slash = strrchr(file, '/');
+    const char *slash = strrchr(path, '/');
 
-    return slash ? (size_t)(slash - file) + 1 : 0;
+    return slash ? (int)(slash - path) + 1 : 0;
 }
 
 /* Below the directory, and of plain characters. */
@@ -37,9 +58,9 @@ static const struct nd_file *find(const struct nd_files *files, const char *path
 
 const char *nd_files_name(const char *pair, const char *path)
 {
-    size_t dir = directory_of(pair);
+    int dir = directory_of(pair);
 
-    if (strncmp(path, pair, dir) == 0)
+    if (strncmp(path, pair, (size_t)dir) == 0)
         path += dir;
     return strncmp(path, "./", 2) == 0 ? path + 2 : path;
 }
@@ -92,7 +113,8 @@ int nd_files_of(struct nd_files *files, const struct nd_config *config, struct f
     return error;
 }
 
-bool nd_files_equal(const struct nd_files *one, const struct nd_files *other)
+/* The same names, the same bytes. */
+static bool equal(const struct nd_files *one, const struct nd_files *other)
 {
     for (uint32_t i = 0; i < one->count; i++) {
         const struct nd_file *a = &one->list[i], *b = find(other, a->path);
@@ -174,7 +196,9 @@ int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, 
     return files->count ? 0 : ft_fail(fault, FT_EMALFORMED, "files: none");
 }
 
-int nd_files_check_named(const struct nd_files *files, const struct nd_config *config, struct ft_fault *fault)
+/* FT_EINVAL: the set has a file that `config`, which was read from it, is not made of: it would take the
+ * place of a key, or whatever else lies there. */
+static int check_named(const struct nd_files *files, const struct nd_config *config, struct ft_fault *fault)
 {
     struct nd_files named;
     int error = nd_files_of(&named, config, fault);
@@ -186,7 +210,9 @@ int nd_files_check_named(const struct nd_files *files, const struct nd_config *c
     return error;
 }
 
-int nd_files_place(struct nd_files *files, const char *pair, const char *chain_file, struct ft_fault *fault)
+/* The chain's file is renamed to what it is called beside `pair`. FT_EINVAL: it lies elsewhere here, or the
+ * pair file is among the others. */
+static int place(struct nd_files *files, const char *pair, const char *chain_file, struct ft_fault *fault)
 {
     struct nd_files first = {.count = 0};
     int error = add_file(&first, pair, &(struct nf_file){.path = chain_file}, fault);
@@ -203,4 +229,385 @@ int nd_files_place(struct nd_files *files, const char *pair, const char *chain_f
                            files->list[i].path);
     }
     return 0;
+}
+
+/* ---- beside those in use -------------------------------------------------------------------- */
+
+#define STAGE   ".understudy-push"
+#define DECIDED ".decided" /* no file of a set has such a name */
+
+struct places {
+    char dir[256]; /* with its slash; "": the working directory */
+    char stage[288];
+    char decided[304];
+};
+
+/* The stage lies where the chain file does that `pair` names, so that no other directory need be writable. */
+static void find_places(struct places *at, const char *pair)
+{
+    struct nd_arena *arena = nd_arena_new();
+    const struct nd_yaml *root, *file;
+    struct nf_file text;
+    struct ft_fault fault;
+    const char *chain = NULL;
+
+    if (arena && nd_yaml_read(&root, &text, arena, pair, &nd_trust_pair, NULL, &fault) == 0 &&
+        (file = nd_yaml_get(nd_yaml_get(root, "chain"), "file")) && file->kind == ND_YAML_TEXT)
+        chain = nd_path_join(arena, file->file->dir, file->text);
+    if (!chain || strlen(chain) >= sizeof(at->dir))
+        chain = pair;
+    snprintf(at->dir, sizeof(at->dir), "%.*s", directory_of(pair), pair);
+    snprintf(at->stage, sizeof(at->stage), "%.*s" STAGE "/", directory_of(chain), chain);
+    snprintf(at->decided, sizeof(at->decided), "%s" DECIDED, at->stage);
+    nd_arena_free(arena);
+}
+
+static int cannot(struct ft_fault *fault, const char *path)
+{
+    return ft_fail(fault, errno == EACCES || errno == EPERM || errno == EROFS ? FT_EPERM : FT_EIO,
+                   "cannot write %.200s: %s", path, strerror(errno));
+}
+
+static int make_parents(char *path, size_t from, struct ft_fault *fault)
+{
+    for (char *slash = strchr(path + from, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = '\0';
+        if (mkdir(path, 0750) != 0 && errno != EEXIST)
+            return cannot(fault, path);
+        *slash = '/';
+    }
+    return 0;
+}
+
+/* A disk that is full takes a part, and says so only of the next one. */
+static bool write_whole(int fd, const uint8_t *bytes, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        ssize_t n = write(fd, bytes + at, len - at);
+
+        if (n < 0 && errno != EINTR)
+            return false;
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return true;
+}
+
+static int write_file(const char *path, const void *bytes, size_t len, mode_t mode, struct ft_fault *fault)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+    bool whole = fd >= 0 && write_whole(fd, bytes, len) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+    int error = whole ? 0 : cannot(fault, path);
+
+    if (fd >= 0 && close(fd) != 0 && !error)
+        error = cannot(fault, path);
+    return error;
+}
+
+/* The directory that `path` lies in, or is: its names are on the disk. */
+static int sync_directory(const char *path, struct ft_fault *fault)
+{
+    char dir[768];
+    const char *slash = strrchr(path, '/');
+    int fd, error = 0;
+
+    snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
+    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) != 0)
+        error = cannot(fault, dir);
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+/* Between two mounts nothing is renamed, though both may be of one file system: a unit's writable paths. */
+static bool is_one_mount(const char *dir, const char *stage)
+{
+    struct statx a, b;
+
+    return statx(AT_FDCWD, dir, 0, STATX_MNT_ID, &a) == 0 &&
+           statx(AT_FDCWD, stage, 0, STATX_MNT_ID, &b) == 0 && a.stx_dev_major == b.stx_dev_major &&
+           a.stx_dev_minor == b.stx_dev_minor && a.stx_mnt_id == b.stx_mnt_id;
+}
+
+/* A file can be renamed from the stage to `there`, and what is there to NAME.before. *mode: of that. */
+static int check_place(const char *there, const char *stage, mode_t *mode, struct ft_fault *fault)
+{
+    char dir[512], before[520];
+    struct stat is;
+
+    snprintf(before, sizeof(before), "%s.before", there);
+    snprintf(dir, sizeof(dir), "%.*s", directory_of(there), there);
+    if (faccessat(AT_FDCWD, *dir ? dir : ".", W_OK | X_OK, AT_EACCESS) != 0)
+        return cannot(fault, there);
+    if (!is_one_mount(*dir ? dir : ".", stage))
+        return ft_fail(fault, FT_EINVAL, "%.200s: on another file system or mount than the chain file",
+                       there);
+    if (lstat(before, &is) == 0 && S_ISDIR(is.st_mode))
+        return ft_fail(fault, FT_EINVAL, "%.200s: a directory, expected what may be written", before);
+    if (lstat(there, &is) != 0)
+        return 0;
+    *mode = is.st_mode & 0666;
+    return S_ISREG(is.st_mode)
+               ? 0
+               : ft_fail(fault, FT_EINVAL, "%.200s: not a regular file, so it is not replaced", there);
+}
+
+static int stage_one(const struct nd_file *file, const struct places *at, struct ft_fault *fault)
+{
+    char path[512], there[500];
+    mode_t mode = 0640;
+    int error;
+
+    snprintf(path, sizeof(path), "%s%s", at->stage, file->path);
+    snprintf(there, sizeof(there), "%s%s", at->dir, file->path);
+    error = make_parents(path, strlen(at->stage), fault);
+    if (!error)
+        error = make_parents(there, strlen(at->dir), fault);
+    if (!error)
+        error = check_place(there, at->stage, &mode, fault);
+    if (!error)
+        error = write_file(path, file->bytes, file->len, mode, fault);
+    return error ? error : sync_directory(path, fault);
+}
+
+static int remove_one(const char *path, const struct stat *is, int kind, struct FTW *at)
+{
+    (void)is;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+/* The mark first: what is left without it is nothing. */
+static void drop(const struct places *at)
+{
+    unlink(at->decided);
+    nftw(at->stage, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fault *fault)
+{
+    struct places at;
+    int error = 0;
+
+    find_places(&at, pair);
+    drop(&at);
+    if (mkdir(at.stage, 0750) != 0)
+        return cannot(fault, at.stage);
+    for (uint32_t i = 0; i < files->count && !error; i++)
+        error = stage_one(&files->list[i], &at, fault);
+    if (error)
+        drop(&at);
+    return error;
+}
+
+/* ---- to their places --------------------------------------------------------------------------- */
+
+static struct {
+    struct places at;
+    struct ft_fault fault;
+    int error;
+} installing; /* nftw has no argument for its caller: one thread installs */
+
+static int install_one(const char *path, const struct stat *is, int kind, struct FTW *how)
+{
+    char to[768], before[776];
+    struct stat there;
+
+    (void)is;
+    (void)how;
+    if (kind != FTW_F || strcmp(path, installing.at.decided) == 0)
+        return 0;
+    snprintf(to, sizeof(to), "%s%s", installing.at.dir, path + strlen(installing.at.stage));
+    snprintf(before, sizeof(before), "%s.before", to);
+    /* A file of another user's may not get a second name: for a moment it has none of its own. */
+    if (lstat(to, &there) == 0 &&
+        ((unlink(before) != 0 && errno != ENOENT) || (link(to, before) != 0 && rename(to, before) != 0)))
+        return installing.error = cannot(&installing.fault, before);
+    if (rename(path, to) != 0)
+        return installing.error = cannot(&installing.fault, to);
+    return installing.error = sync_directory(to, &installing.fault);
+}
+
+int nd_files_finish(const char *pair, struct ft_fault *fault)
+{
+    struct stat is;
+
+    find_places(&installing.at, pair);
+    installing.error = 0;
+    if (lstat(installing.at.decided, &is) != 0 || !S_ISREG(is.st_mode)) {
+        drop(&installing.at);
+        return 0;
+    }
+    nftw(installing.at.stage, install_one, 8, FTW_PHYS);
+    if (installing.error) {
+        *fault = installing.fault;
+        return installing.error;
+    }
+    drop(&installing.at);
+    return 1;
+}
+
+/* From here on the set takes its places, whatever happens in between. */
+static int install(const char *pair, struct ft_fault *fault)
+{
+    struct places at;
+    int error;
+
+    find_places(&at, pair);
+    error = write_file(at.decided, "", 0, 0600, fault);
+    if (!error)
+        error = sync_directory(at.decided, fault);
+    if (!error)
+        error = nd_files_finish(pair, fault);
+    return error < 0 ? error : 0;
+}
+
+/* ---- the thread ----------------------------------------------------------------------------- */
+
+enum stage { FREE, GIVEN, DONE };
+
+struct nd_files_thread {
+    struct ft_worker worker;
+    _Atomic int stage;
+    struct nd_files_job job;
+};
+
+/* By the set, in place of what lies on the disk; nothing is written before all of it is found to be right. */
+static int take_set(struct nd_files_job *job, struct nd_files *files, const char *chain_file)
+{
+    const struct nd_overlay over = {files, job->file};
+    int error = place(files, job->file, chain_file, &job->fault);
+
+    if (!error)
+        error = nd_config_read_over(&job->next, job->file, ND_CONFIG_NODES, &over, &job->fault);
+    if (!error)
+        error = check_named(files, job->next, &job->fault);
+    if (!error)
+        error = nd_files_stage(files, job->file, &job->fault);
+    job->staged = !error;
+    return error;
+}
+
+/* This node's own files are looked at first: where they are those of the set, or no set may be written here,
+ * theirs is the configuration. */
+static int take(struct nd_files_job *job)
+{
+    struct nd_config *own = NULL;
+    struct nd_files files, mine;
+    struct ft_fault fault;
+    int error = nd_files_unpack(&files, job->bytes, job->len, &job->fault), read;
+
+    if (error)
+        return error;
+    read = nd_config_read(&own, job->file, ND_CONFIG_NODES, &fault);
+    job->travels = files.count && *(own ? own->chain_file : job->chain_file);
+    job->same = job->travels && own && nd_files_of(&mine, own, &fault) == 0 && equal(&files, &mine);
+    if (job->same || !job->permit || !job->travels) {
+        job->next = own;
+        if (read)
+            job->fault = fault;
+        return read;
+    }
+    error = take_set(job, &files, own ? own->chain_file : job->chain_file);
+    nd_config_free(own);
+    return error;
+}
+
+static int do_job(struct nd_files_job *job)
+{
+    int error = 0;
+
+    if (job->work == ND_FILES_INSTALL)
+        return install(job->file, &job->fault);
+    error = nd_files_finish(job->file, &job->fault);
+    if (error > 0)
+        error = 0;
+    if (!error && job->work == ND_FILES_READ)
+        error = nd_config_read(&job->next, job->file, ND_CONFIG_NODES, &job->fault);
+    else if (!error && job->work == ND_FILES_TAKE)
+        error = take(job);
+    return error;
+}
+
+static void *work(void *thread)
+{
+    struct nd_files_thread *t = thread;
+
+    ft_disk_thread_begin("us-files", "a chain's files");
+    for (;;) {
+        bool ends;
+
+        ft_worker_wait(&t->worker, UINT64_MAX);
+        ends = ft_worker_ends(&t->worker);
+        if (atomic_load_explicit(&t->stage, memory_order_acquire) == GIVEN) {
+            t->job.error = do_job(&t->job);
+            if (t->job.error) {
+                nd_config_free(t->job.next);
+                t->job.next = NULL;
+            }
+            atomic_store_explicit(&t->stage, DONE, memory_order_release);
+        }
+        if (ends)
+            return NULL;
+    }
+}
+
+int nd_files_thread_open(struct nd_files_thread **out, struct ft_fault *fault)
+{
+    struct nd_files_thread *t = calloc(1, sizeof(*t));
+    int error = t ? ft_worker_start(&t->worker, work, t, "the chain's files", fault)
+                  : ft_fail(fault, FT_ENOMEM, "no memory for the thread of the chain's files");
+
+    if (error) {
+        free(t);
+        t = NULL;
+    }
+    *out = t;
+    return error;
+}
+
+void nd_files_thread_close(struct nd_files_thread *t)
+{
+    if (!t)
+        return;
+    if (!ft_worker_end(&t->worker, nd_now() + FT_WORKER_DISK_NS)) {
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "the disk keeps the thread of the chain's files");
+        return; /* what it may still look at stays */
+    }
+    nd_files_job_end(&t->job);
+    free(t);
+}
+
+bool nd_files_give(struct nd_files_thread *t, const struct nd_files_job *job)
+{
+    if (nd_files_busy(t))
+        return false;
+    t->job = *job;
+    atomic_store_explicit(&t->stage, GIVEN, memory_order_release);
+    ft_worker_wake(&t->worker);
+    return true;
+}
+
+bool nd_files_busy(const struct nd_files_thread *t)
+{
+    return atomic_load_explicit(&t->stage, memory_order_acquire) != FREE;
+}
+
+bool nd_files_outcome(struct nd_files_thread *t, struct nd_files_job *out)
+{
+    if (atomic_load_explicit(&t->stage, memory_order_acquire) != DONE)
+        return false;
+    *out = t->job;
+    memset(&t->job, 0, sizeof(t->job));
+    atomic_store_explicit(&t->stage, FREE, memory_order_release);
+    return true;
+}
+
+void nd_files_job_end(struct nd_files_job *job)
+{
+    free(job->bytes);
+    nd_config_free(job->next);
+    job->bytes = NULL;
+    job->next = NULL;
 }

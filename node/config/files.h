@@ -2,7 +2,10 @@
 /*
  * The files of a chain that has one of its own: the chain file, and what its NFs name. How they travel to the
  * peer, are staged there, and take the place of those that were there. Pair files are a node's own, and
- * modules are code: neither travels. What touches a disk is for the thread of files_thread.h, or a start.
+ * modules are code: neither travels. Files are read and written by a start, and while the node runs by a
+ * thread that does nothing else: a disk that is slow or frozen keeps it, and nobody else. One job at a time:
+ * the main thread, its only caller, gives one when there is none, and takes the outcome before it gives the
+ * next.
  */
 #ifndef NODE_CONFIG_FILES_H
 #define NODE_CONFIG_FILES_H
@@ -27,8 +30,6 @@ struct nd_files {
 /* Those of a configuration, as they were when it was read. FT_EINVAL: one lies elsewhere, or they are too
  * large. */
 int nd_files_of(struct nd_files *files, const struct nd_config *config, struct ft_fault *fault);
-/* The same names, the same bytes. */
-bool nd_files_equal(const struct nd_files *one, const struct nd_files *other);
 /* `path` as it is called in a set, seen from the directory of the file `pair`. */
 const char *nd_files_name(const char *pair, const char *path);
 
@@ -38,23 +39,54 @@ const char *nd_files_name(const char *pair, const char *path);
 uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len);
 int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, struct ft_fault *fault);
 
-/* The chain's file is renamed to what it is called beside `pair`. FT_EINVAL: it lies elsewhere here, or the
- * pair file is among the others. */
-int nd_files_place(struct nd_files *files, const char *pair, const char *chain_file, struct ft_fault *fault);
-/* FT_EINVAL: the set has a file that `config`, which was read from it, is not made of: it would take the
- * place of a key, or whatever else lies there. */
-int nd_files_check_named(const struct nd_files *files, const struct nd_config *config,
-                         struct ft_fault *fault);
-
 /*
  * Below the directory of `pair`. stage: makes all directories, and writes the files, on the disk, beside
  * the chain file that `pair` names; whatever can be found to be wrong with their places is found here.
- * install: from here on they take their places, whatever happens in between, and what was there is kept as
- * NAME.before. finish: what was begun so is done, for which it returns 1; what was only staged goes: 0.
- * FT_EPERM, FT_EIO, FT_EINVAL.
+ * finish: those that are decided to be installed take their places, and what was there is kept as
+ * NAME.before, for which it returns 1; what was only staged goes: 0. FT_EPERM, FT_EIO, FT_EINVAL.
  */
 int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fault *fault);
-int nd_files_install(const char *pair, struct ft_fault *fault);
 int nd_files_finish(const char *pair, struct ft_fault *fault);
+
+enum nd_files_work {
+    ND_FILES_READ,    /* this node's own */
+    ND_FILES_TAKE,    /* a set of the peer's: reads the configuration that it makes here, and stages it */
+    ND_FILES_INSTALL, /* what was staged */
+    ND_FILES_DROP,
+};
+
+struct nd_files_job {
+    enum nd_files_work work;
+    char file[256], chain_file[256]; /* of this node's configuration */
+    /* For TAKE: a set as nd_files_pack makes it, the job's to free; and whether it may be written here. */
+    uint8_t *bytes;
+    uint32_t len;
+    bool permit;
+    /*
+     * The outcome; nd_files_job_end frees what is left of it. READ, TAKE: `next`, which whoever wants to keep
+     * it sets to NULL. TAKE: `staged`, it is of the set, which is staged; else of this node's own files,
+     * and `same`: they are those of the set. `travels`: the chain stands in no pair file, here and there.
+     */
+    int error;
+    struct ft_fault fault;
+    struct nd_config *next;
+    bool staged, same, travels;
+};
+
+struct nd_files_thread;
+
+/* FT_ENOMEM. */
+int nd_files_thread_open(struct nd_files_thread **out, struct ft_fault *fault);
+/* Waits for the disk for a second at most, then leaves the thread there. NULL is nothing. */
+void nd_files_thread_close(struct nd_files_thread *thread);
+
+/* Takes what `job` owns. False, and the job stays the caller's: there is one already. Never waits. */
+bool nd_files_give(struct nd_files_thread *thread, const struct nd_files_job *job);
+/* A job is under way, or its outcome is not taken. */
+bool nd_files_busy(const struct nd_files_thread *thread);
+/* True: here is the outcome, the caller's. */
+bool nd_files_outcome(struct nd_files_thread *thread, struct nd_files_job *out);
+
+void nd_files_job_end(struct nd_files_job *job);
 
 #endif

@@ -5,14 +5,17 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
 #include "nflib/module/module.h"
-#include "node/base/elf_file.h"
-#include "node/base/printable.h"
+#include "node/base/text.h"
 
 #include <dlfcn.h>
+#include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What a library has, and what an NF uses in its place. The rules are numbered as in docs/writing-an-nf.md.
@@ -79,9 +82,107 @@ static const char compilers_file[] = "crtstuff.c", compilers_own[] = "completed.
 /* Those that are looked through no further: what is in them is above. */
 static const char known[] = " libc.so.6 libm.so.6 libgcc_s.so.1 ld-linux-x86-64.so.2 ";
 
+/* ---- ELF ----------------------------------------------------------------------------------------- */
+
+/* An ELF file, 64 bits, read without belief: whatever it says, nothing outside its bytes is touched. */
+struct elf_file {
+    const uint8_t *bytes;
+    size_t size;
+    const Elf64_Ehdr *head;
+    const Elf64_Shdr *sections; /* [head->e_shnum] */
+};
+
+static const void *find_bytes(const struct elf_file *f, uint64_t at, uint64_t size)
+{
+    return at <= f->size && size <= f->size - at ? f->bytes + at : NULL;
+}
+
+/* The same of structs, which lie at multiples of 8. */
+static const void *find_structs(const struct elf_file *f, uint64_t at, uint64_t size)
+{
+    return at % 8 == 0 ? find_bytes(f, at, size) : NULL;
+}
+
+static bool read_elf(struct elf_file *f, const void *bytes, size_t size)
+{
+    *f = (struct elf_file){.bytes = bytes, .size = size};
+    f->head = find_structs(f, 0, sizeof(*f->head));
+    if (!f->head || memcmp(f->head->e_ident, ELFMAG, SELFMAG) != 0 ||
+        f->head->e_ident[EI_CLASS] != ELFCLASS64 || f->head->e_shentsize != sizeof(*f->sections))
+        return false;
+    f->sections = find_structs(f, f->head->e_shoff, (uint64_t)f->head->e_shnum * sizeof(*f->sections));
+    return f->sections && f->head->e_shstrndx < f->head->e_shnum;
+}
+
+static void close_elf(struct elf_file *f)
+{
+    munmap((void *)(uintptr_t)f->bytes, f->size);
+}
+
+static bool map_file(struct elf_file *f, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    void *bytes = MAP_FAILED;
+    struct stat is;
+
+    if (fd >= 0 && fstat(fd, &is) == 0 && is.st_size > 0)
+        bytes = mmap(NULL, (size_t)is.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (bytes != MAP_FAILED)
+        *f = (struct elf_file){.bytes = bytes, .size = (size_t)is.st_size};
+    return bytes != MAP_FAILED;
+}
+
+/* False, with nothing to close: it cannot be read, or is no such file. */
+static bool open_elf(struct elf_file *f, const char *path)
+{
+    if (!map_file(f, path))
+        return false;
+    if (read_elf(f, f->bytes, f->size))
+        return true;
+    close_elf(f);
+    return false;
+}
+
+/* It begins as such a file, and what it says is to be loaded is not all there: whoever maps it dies of that.
+ */
+static bool is_cut(const struct elf_file *f)
+{
+    const Elf64_Ehdr *head = find_structs(f, 0, sizeof(*head));
+    const Elf64_Phdr *parts;
+
+    if (!head || memcmp(head->e_ident, ELFMAG, SELFMAG) != 0 || head->e_ident[EI_CLASS] != ELFCLASS64 ||
+        head->e_phentsize != sizeof(*parts))
+        return false; /* the loader refuses it */
+    parts = find_structs(f, head->e_phoff, (uint64_t)head->e_phnum * sizeof(*parts));
+    for (unsigned i = 0; parts && i < head->e_phnum; i++)
+        if (parts[i].p_type == PT_LOAD && !find_bytes(f, parts[i].p_offset, parts[i].p_filesz))
+            return true;
+    return !parts;
+}
+
+/* A section's structs, whose number goes to *count; NULL and 0 when they do not lie within the file. */
+static const void *find_table(const struct elf_file *f, const Elf64_Shdr *s, size_t size, size_t *count)
+{
+    const void *at = find_structs(f, s->sh_offset, s->sh_size);
+
+    *count = at ? s->sh_size / size : 0;
+    return at;
+}
+
+/* The text at `at` of a section of texts, by its number; "" where there is none that ends within it. */
+static const char *text_at(const struct elf_file *f, uint32_t section, uint64_t at)
+{
+    const Elf64_Shdr *s = section < f->head->e_shnum ? &f->sections[section] : NULL;
+    const char *all = s ? find_bytes(f, s->sh_offset, s->sh_size) : NULL;
+
+    return all && at < s->sh_size && memchr(all + at, '\0', s->sh_size - at) ? all + at : "";
+}
+
 struct object {
     const char *path;
-    const struct nd_elf_file *file;
+    const struct elf_file *file;
     bool unreplayable, heap, quiet;
     struct ft_fault *fault;
 };
@@ -95,7 +196,7 @@ static int refuse_unreadable(const struct object *o)
 
 static const char *name_of(const struct object *o, const Elf64_Shdr *s)
 {
-    return nd_elf_file_text(o->file, o->file->head->e_shstrndx, s->sh_name);
+    return text_at(o->file, o->file->head->e_shstrndx, s->sh_name);
 }
 
 /* ---- what is said -------------------------------------------------------------------------------- */
@@ -197,12 +298,12 @@ static int judge_import(const struct object *o, const char *name)
 static int judge_needed(const struct object *o, const Elf64_Shdr *s)
 {
     size_t count;
-    const Elf64_Dyn *list = nd_elf_file_table(o->file, s, sizeof(*list), &count);
+    const Elf64_Dyn *list = find_table(o->file, s, sizeof(*list), &count);
 
     if (!list)
         return refuse_unreadable(o);
     for (size_t i = 0; i < count && list[i].d_tag != DT_NULL; i++) {
-        const char *name = nd_elf_file_text(o->file, s->sh_link, list[i].d_un.d_val);
+        const char *name = text_at(o->file, s->sh_link, list[i].d_un.d_val);
 
         if (list[i].d_tag == DT_NEEDED && !is_in(known, name) && !o->unreplayable && !o->heap)
             warn(o, "needs ", name, "no library but libc: nothing looks at what that one takes and keeps");
@@ -254,14 +355,14 @@ static bool is_variable(const struct object *o, const Elf64_Sym *symbol, const c
 static int judge_symbols(const struct object *o, const Elf64_Shdr *s)
 {
     size_t count;
-    const Elf64_Sym *list = nd_elf_file_table(o->file, s, sizeof(*list), &count);
+    const Elf64_Sym *list = find_table(o->file, s, sizeof(*list), &count);
     const char *file = "";
     int error = 0;
 
     if (!list || s->sh_link >= o->file->head->e_shnum)
         return refuse_unreadable(o);
     for (size_t i = 1; i < count && !error; i++) {
-        const char *name = nd_elf_file_text(o->file, s->sh_link, list[i].st_name);
+        const char *name = text_at(o->file, s->sh_link, list[i].st_name);
 
         if (ELF64_ST_TYPE(list[i].st_info) == STT_FILE)
             file = name; /* of the local symbols that follow */
@@ -311,7 +412,7 @@ static int judge(const struct object *o)
 }
 
 /* `file`: NULL when it could not be read. */
-static int check_file(const struct nd_module_bytes *m, const struct nd_elf_file *file, struct ft_fault *fault)
+static int check_file(const struct nd_module_bytes *m, const struct elf_file *file, struct ft_fault *fault)
 {
     struct object o = {.path = m->path,
                        .file = file,
@@ -325,9 +426,9 @@ static int check_file(const struct nd_module_bytes *m, const struct nd_elf_file 
 
 int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *fault)
 {
-    struct nd_elf_file file;
+    struct elf_file file;
 
-    return check_file(m, nd_elf_file_read(&file, m->bytes, m->size) ? &file : NULL, fault);
+    return check_file(m, read_elf(&file, m->bytes, m->size) ? &file : NULL, fault);
 }
 
 /* By its name: dlopen would know another file by the number of a descriptor that is used again. The name
@@ -336,6 +437,8 @@ int nd_module_load(const char *path, struct ft_fault *fault)
 {
     static const struct ft_trust trust = {.expected = "a shared object with NFs"};
     int fd = ft_trust_open(path, &trust, fault);
+    struct elf_file file;
+    bool cut = false;
     const char *why;
 
     if (fd < 0)
@@ -346,7 +449,11 @@ int nd_module_load(const char *path, struct ft_fault *fault)
                              path, strerror(errno))
                    : fd;
     close(fd);
-    if (nd_elf_file_is_cut(path))
+    if (map_file(&file, path)) {
+        cut = is_cut(&file);
+        close_elf(&file);
+    }
+    if (cut)
         return ft_fail(fault, FT_EMALFORMED,
                        "cannot load the module (%.120s is cut short), expected all of it", path);
     if (dlopen(path, RTLD_NOW | RTLD_LOCAL)) /* stays: its NFs are registered for good */
@@ -366,7 +473,7 @@ int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
 {
     struct nd_module_bytes m = {.path = path, .unreplayable = true, .heap = true, .quiet = quiet};
     const struct nf_module *module;
-    struct nd_elf_file file;
+    struct elf_file file;
     bool any = false, is_open;
     int error;
 
@@ -374,9 +481,9 @@ int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
         m.unreplayable &= module->unreplayable, m.heap &= module->heap != NULL;
     if (!any)
         return 0;
-    is_open = nd_elf_file_open(&file, path);
+    is_open = open_elf(&file, path);
     error = check_file(&m, is_open ? &file : NULL, fault);
     if (is_open)
-        nd_elf_file_close(&file);
+        close_elf(&file);
     return error;
 }

@@ -38,13 +38,9 @@ int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *wha
                  char *out, size_t cap);
 
 /* Each: 0 or a negative ft_error with the fault filled. */
-int nd_read_chain(struct nd_reading *r);     /* chain; protect and redis of a chain file referred to */
-int nd_read_network(struct nd_reading *r);   /* interfaces, routes, next_hops; needs the chain */
-int nd_read_nodes(struct nd_reading *r);     /* nodes, drill; needs the network */
-int nd_read_sockets(struct nd_reading *r);   /* of the nodes, who they are and where; needs nothing */
-int nd_read_authority(struct nd_reading *r); /* prefer, failback, hold_down_s; needs the nodes */
-int nd_read_arbiter(struct nd_reading *r);   /* arbiter; needs the nodes, and what is protected */
-int nd_read_link(struct nd_reading *r);      /* link */
-int nd_check_link(struct nd_reading *r);     /* a pair says what seals its link; needs everything else */
+int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
+int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
+int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+int nd_read_sockets(struct nd_reading *r); /* of the nodes, who they are and where; needs nothing */
 
 #endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
-#include "ftcore/base/trust.h"
-#include "node/config/content.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -383,21 +381,18 @@ static int read_path(struct nd_arena *arena, const struct nd_yaml *v, const char
 {
     const char *path = *v->text ? nd_path_join(arena, v->file->dir, v->text) : "", *why;
     struct ft_fault breach;
-    int fd;
+    int error;
 
     if (!*v->text)
         return refuse_value(fault, v, what, p);
     if (!path)
         return nd_no_memory(fault);
-    if (p->kind == NF_FILE && nd_content_is_over(v->file->over, path)) {
-        why = nd_content_read(out, arena, path, v->file->over, NF_FILE_MAX);
-    } else if (p->kind == NF_FILE) {
-        fd = ft_trust_open(path, v->file->trust, &breach);
-        if (fd == FT_EPERM && errno == 0)
+    if (p->kind == NF_FILE) {
+        error = nd_content_read(out, arena, path, v->file, NF_FILE_MAX, &why, &breach);
+        if (error == FT_EPERM && !why)
             return nd_yaml_fail(fault, v, "%s", breach.text);
-        why = fd >= 0 ? nd_content_read_open(out, arena, path, fd, NF_FILE_MAX)
-              : errno ? strerror(errno)
-                      : "not a regular file";
+        if (error && !why)
+            why = "not a regular file";
     } else {
         why = nd_content_find(path, v->file->over);
         *(const char **)out = path;

@@ -1,15 +1,187 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From libyaml's events to the tree of yaml.h. libyaml's state never outlives nd_yaml_read. */
+/* The memory of a configuration, the content of its files, and libyaml's events as a tree; see yaml.h.
+ * libyaml's state never outlives nd_yaml_read. */
 #include "node/config/yaml.h"
 #include "ftcore/base/trust.h"
 #include "nflib/module/module.h"
+#include "node/config/files.h"
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include <yaml.h>
+
+/* ---- memory -------------------------------------------------------------------------------------- */
+
+struct block {
+    struct block *next;
+    max_align_t data[];
+};
+
+struct nd_arena {
+    struct block *blocks;
+};
+
+struct nd_arena *nd_arena_new(void)
+{
+    return calloc(1, sizeof(struct nd_arena));
+}
+
+void nd_arena_free(struct nd_arena *arena)
+{
+    while (arena && arena->blocks) {
+        struct block *block = arena->blocks;
+
+        arena->blocks = block->next;
+        free(block);
+    }
+    free(arena);
+}
+
+void *nd_arena_alloc(struct nd_arena *arena, size_t size)
+{
+    struct block *block = calloc(1, sizeof(*block) + size);
+
+    if (!block)
+        return NULL;
+    block->next = arena->blocks;
+    arena->blocks = block;
+    return block->data;
+}
+
+char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len)
+{
+    return nd_arena_format(arena, "%.*s", (int)len, text);
+}
+
+char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...)
+{
+    va_list ap;
+    char *text;
+    int len;
+
+    va_start(ap, fmt);
+    len = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    text = len < 0 ? NULL : nd_arena_alloc(arena, (size_t)len + 1);
+    if (text) {
+        va_start(ap, fmt);
+        vsnprintf(text, (size_t)len + 1, fmt, ap);
+        va_end(ap);
+    }
+    return text;
+}
+
+/* ---- files --------------------------------------------------------------------------------------- */
+
+static const char *const no_memory = "no memory";
+
+/* What may be there and is no file: not even opened, since that alone does something to a device. */
+static const char *refuse_odd(const char *path)
+{
+    struct stat is;
+
+    if (stat(path, &is) != 0 || access(path, R_OK) != 0)
+        return strerror(errno);
+    return S_ISREG(is.st_mode) ? NULL : "not a regular file";
+}
+
+static const char *keep(struct nf_file *out, struct nd_arena *arena, const char *path, const void *bytes,
+                        uint32_t len)
+{
+    char *copy = nd_arena_alloc(arena, len + 1u), *name = nd_arena_text(arena, path, strlen(path));
+
+    if (!copy || !name)
+        return no_memory;
+    if (len)
+        memcpy(copy, bytes, len);
+    *out = (struct nf_file){name, copy, len};
+    return NULL;
+}
+
+/* Closes it. What is read beyond the size that the file had is seen, too: a file that grows is read as far as
+ * it is. */
+static const char *read_open(struct nf_file *out, struct nd_arena *arena, const char *path, int fd,
+                             uint32_t max)
+{
+    uint32_t len = 0, cap = 4096;
+    char *bytes = malloc(cap), *more;
+    const char *why = NULL;
+    ssize_t n = -1;
+
+    while (bytes && len <= max && (n = read(fd, bytes + len, cap - len)) > 0) {
+        len += (uint32_t)n;
+        if (len < cap)
+            continue;
+        more = realloc(bytes, cap *= 2);
+        if (!more)
+            free(bytes);
+        bytes = more;
+    }
+    if (!bytes)
+        why = no_memory;
+    else if (len > max)
+        why = strerror(EFBIG);
+    else if (n < 0)
+        why = strerror(errno);
+    close(fd);
+    if (!why)
+        why = keep(out, arena, path, bytes, len);
+    free(bytes);
+    return why;
+}
+
+static const struct nd_file *find_in(const struct nd_overlay *over, const char *path)
+{
+    const char *name = nd_files_name(over->pair, path);
+
+    for (uint32_t i = 0; i < over->files->count; i++)
+        if (strcmp(over->files->list[i].path, name) == 0)
+            return &over->files->list[i];
+    return NULL;
+}
+
+static bool is_over(const struct nd_overlay *over, const char *path)
+{
+    return over && strcmp(path, over->pair) != 0;
+}
+
+int nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
+                    const struct nd_yaml_file *of, uint32_t max, const char **why, struct ft_fault *fault)
+{
+    const struct nd_file *file;
+    int fd;
+
+    *why = NULL;
+    errno = 0;
+    if (is_over(of->over, path)) {
+        file = find_in(of->over, path);
+        *why = !file             ? "not among the files that came"
+               : file->len > max ? strerror(EFBIG)
+                                 : keep(out, arena, path, file->bytes, file->len);
+        return *why ? FT_EIO : 0;
+    }
+    fd = ft_trust_open(path, of->trust, fault);
+    if (fd < 0) {
+        *why = errno ? strerror(errno) : NULL;
+        return fd;
+    }
+    errno = 0;
+    *why = read_open(out, arena, path, fd, max);
+    return *why ? FT_EIO : 0;
+}
+
+const char *nd_content_find(const char *path, const struct nd_overlay *over)
+{
+    return is_over(over, path) && find_in(over, path) ? NULL : refuse_odd(path);
+}
+
+/* ---- the tree ------------------------------------------------------------------------------- */
 
 #define SHOWN_MAX 100u /* of a path in a message, so that the reason fits behind it */
 
@@ -291,18 +463,14 @@ int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_ar
     struct reading r = {.arena = arena, .file = file_of(arena, path, trust, over), .fault = fault};
     struct nd_yaml *tree = NULL;
     const char *why;
-    int error = r.file ? 0 : nd_no_memory(fault), fd = -1;
+    int error = r.file ? 0 : nd_no_memory(fault);
 
     *root = NULL;
     if (error)
         return error;
-    if (!nd_content_is_over(over, path) && (fd = ft_trust_open(path, trust, fault)) < 0)
-        return errno ? refuse_content(&r, strerror(errno)) : fd;
-    errno = 0;
-    why = fd >= 0 ? nd_content_read_open(text, arena, path, fd, ND_YAML_BYTES)
-                  : nd_content_read(text, arena, path, over, ND_YAML_BYTES);
-    if (why)
-        return refuse_content(&r, why);
+    error = nd_content_read(text, arena, path, r.file, ND_YAML_BYTES, &why, fault);
+    if (error)
+        return why ? refuse_content(&r, why) : error;
     if (!yaml_parser_initialize(&r.parser))
         return nd_no_memory(fault);
     r.bytes = text->bytes;

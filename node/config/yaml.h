@@ -3,18 +3,37 @@
  * A YAML file as a tree in which everything knows its line. Only what a configuration needs: text, lists and
  * maps, one document. Anchors, aliases and tags are refused, so the tree is no larger than the file; file,
  * depth and list lengths are bounded. Made by nd_yaml_read; read by the schema and the configuration.
+ *
+ * The memory that it lies in, which is the whole configuration's, and the content of files: read once, from
+ * the disk, or from a set of a peer's files that is looked at before it is written anywhere.
  */
 #ifndef NODE_CONFIG_YAML_H
 #define NODE_CONFIG_YAML_H
 
 #include "ftcore/base/error.h"
-#include "node/config/content.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct ft_trust;
+struct nd_files;
+struct nf_file;
+
+/* Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
+ * is until the whole arena is freed. Zeroed, aligned for anything. NULL: no memory. */
+struct nd_arena *nd_arena_new(void);
+void nd_arena_free(struct nd_arena *arena); /* NULL is fine */
+void *nd_arena_alloc(struct nd_arena *arena, size_t size);
+/* A terminated copy of `len` bytes, or of printf's result. */
+char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
+char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* The set, seen from the directory of the pair file `pair`, which is read from the disk. */
+struct nd_overlay {
+    const struct nd_files *files;
+    const char *pair;
+};
 
 #define ND_YAML_BYTES    (1u << 20)
 #define ND_YAML_DEPTH    16u
@@ -26,7 +45,7 @@ struct nd_yaml_file {
     const char *shown;             /* the path as in messages: shortened if long, no control characters */
     const char *dir;               /* the directory that paths in this file are relative to */
     const struct ft_trust *trust;  /* whose files are believed that this one names; lives as long as this */
-    const struct nd_overlay *over; /* content.h: where its files are looked for; NULL: on the disk */
+    const struct nd_overlay *over; /* where its files are looked for; NULL: on the disk */
 };
 
 struct nd_yaml {
@@ -50,6 +69,13 @@ extern const struct ft_trust nd_trust_pair;
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
                  const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault);
+
+/* The content of the file `path`, of at most `max` bytes, in `arena`: out of the set over `of`, or of the
+ * disk, as far as it is believed there. Or a negative ft_error, with *why in words; *why NULL: in `fault`. */
+int nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
+                    const struct nd_yaml_file *of, uint32_t max, const char **why, struct ft_fault *fault);
+/* NULL: a file is there, or in the set, and can be read; it is not. Or why not. */
+const char *nd_content_find(const char *path, const struct nd_overlay *over);
 
 /* The entry `key` of a map; NULL: none, or `map` is NULL or no map. */
 const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key);

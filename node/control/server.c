@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +35,59 @@
 #define LOOK_NS        20000000l /* between two turns of the socket that looks */
 
 _Static_assert(ACCEPTS_A_TURN < ND_PLACES, "who comes in one turn does not push out who came in the same");
+
+const struct nd_command_row nd_commands[ND_COMMANDS] = {
+    [ND_CMD_STATUS] = {"status", .acts = false},
+    [ND_CMD_WATCH] = {"watch", .acts = false},
+    [ND_CMD_SHOW] = {"show", .acts = false},
+    [ND_CMD_VERIFY] = {"verify", .acts = true}, /* all lanes stand while the digest is computed */
+    [ND_CMD_SET] = {"set", .acts = true},
+    [ND_CMD_CLEAR] = {"clear", .acts = true},
+    [ND_CMD_PROMOTE] = {"promote", .acts = true},
+    [ND_CMD_DRAIN] = {"drain", .acts = true},
+    [ND_CMD_FAILBACK] = {"failback", .acts = true},
+    [ND_CMD_PIN] = {"pin", .acts = true},
+    [ND_CMD_HOLD] = {"hold", .acts = true},
+    [ND_CMD_UNPIN] = {"unpin", .acts = true},
+    [ND_CMD_RESYNC] = {"resync", .acts = true},
+    [ND_CMD_DRILL] = {"drill", .acts = true},
+    [ND_CMD_APPLY] = {"apply", .acts = true},
+    [ND_CMD_PUSH] = {"push", .acts = true},
+    [ND_CMD_TRACE] = {"trace", .acts = true}, /* it shows packets, which not everybody may see */
+};
+
+int nd_command_find(const char *name)
+{
+    for (int i = 0; i < ND_COMMANDS; i++)
+        if (strcmp(name, nd_commands[i].name) == 0)
+            return i;
+    return -1;
+}
+
+bool nd_look_path(char out[ND_LOOK_PATH], const char *control)
+{
+    return snprintf(out, ND_LOOK_PATH, "%s" ND_LOOK_SUFFIX, control) < ND_LOOK_PATH;
+}
+
+json_t *nd_refuse(const char *code, const char *fmt, ...)
+{
+    char text[300];
+    va_list ap;
+    json_t *o;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    o = json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
+    if (o)
+        return o;
+    for (char *c = text; *c; c++) /* what was quoted has been cut inside a character: that is no JSON */
+        if (*c & 0x80)
+            *c = '?';
+    return json_pack("{s:{s:s,s:s}}", "error", "code", code, "text", text);
+}
+
+/* ---- connections --------------------------------------------------------------------------------- */
 
 enum stage {
     LISTENS, /* to its client */

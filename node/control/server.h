@@ -1,16 +1,55 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control sockets: one JSON object a line in, one out. PATH (mode 0660) answers every command, PATH.look
- * (mode 0666) those that look (command.h). Served by the node's main thread between other things; no client
+ * (mode 0666) those that look. Served by the node's main thread between other things; no client
  * makes it wait.
  */
 #ifndef NODE_CONTROL_SERVER_H
 #define NODE_CONTROL_SERVER_H
 
 #include "ftcore/base/error.h"
-#include "node/control/command.h"
 
+#include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+enum nd_command {
+    ND_CMD_STATUS,
+    ND_CMD_WATCH,
+    ND_CMD_SHOW,
+    ND_CMD_VERIFY,
+    ND_CMD_SET,
+    ND_CMD_CLEAR,
+    ND_CMD_PROMOTE,
+    ND_CMD_DRAIN,
+    ND_CMD_FAILBACK,
+    ND_CMD_PIN,
+    ND_CMD_HOLD,
+    ND_CMD_UNPIN,
+    ND_CMD_RESYNC,
+    ND_CMD_DRILL,
+    ND_CMD_TRACE,
+    ND_CMD_APPLY,
+    ND_CMD_PUSH,
+    ND_COMMANDS,
+};
+
+extern const struct nd_command_row {
+    const char *name;
+    bool acts; /* false: the command looks, it changes nothing and holds up no packet for long */
+} nd_commands[ND_COMMANDS];
+
+/* The command of this name, or -1. */
+int nd_command_find(const char *name);
+
+#define ND_LOOK_SUFFIX ".look"
+#define ND_LOOK_PATH   108 /* bytes, as in sockaddr_un */
+
+/* The path of the socket that looks, beside the one that acts. False: it is too long for a socket. */
+bool nd_look_path(char out[ND_LOOK_PATH], const char *control);
+
+/* {"error": {"code", "text"}}, a new reference; the text is cut at 299 bytes. NULL: no memory. */
+json_t *nd_refuse(const char *code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #define ND_PLACES      16            /* connections of each socket */
 #define ND_REQUEST_MAX 4096u         /* bytes of a request, with its line end */

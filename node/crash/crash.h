@@ -1,17 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a node does so that its end explains itself: memory that outlives it, in which lanes and the handler
- * of fatal signals (handler.h) leave what they were at; and the reporter, a process beside it that writes a
- * directory of it (reporter.h) once it has ended. All by the main thread but where it says so.
+ * of fatal signals (handler.h) leave what they were at; and the reporter, a small process forked beside
+ * it, that waits for the node's end and then writes what there is to tell of it into STATE/NODE.crash-TIME/,
+ * and finishes the node's recording. It has no capability, none of the node's sockets, and no key; nothing of
+ * a takeover waits for it. It also writes the frames that a quarantine kept. All by the main thread but where
+ * it says so.
  */
 #ifndef NODE_CRASH_CRASH_H
 #define NODE_CRASH_CRASH_H
 
 #include "node/config/config.h"
-#include "node/crash/page.h"
+#include "node/crash/report.h"
 
 struct lg_recorder;
-struct nd_crash;
+
+struct nd_crash {
+    struct nd_crash_page *page;
+    struct ft_lane_shared *shared; /* [lanes] */
+    struct lg_recorder *recorder;  /* not opened yet; NULL: nothing is recorded */
+    unsigned lanes;
+    /* The reporter. */
+    pid_t pid;
+    int feed;   /* the node's end; closed on exec */
+    bool ended; /* it has been waited for */
+};
 
 /* Makes the memory, with the words and rings of all lanes and the recorder's, and the reporter. Before
  * anything is opened and before there are threads, keys or regions: the reporter keeps a copy of what there
@@ -19,9 +32,6 @@ struct nd_crash;
  */
 int nd_crash_open(struct nd_crash **out, const struct nd_config *config, unsigned self,
                   struct ft_fault *fault);
-struct ft_lane_shared *nd_crash_shared(struct nd_crash *crash); /* [lanes] */
-struct nd_crash_page *nd_crash_page(struct nd_crash *crash);
-struct lg_recorder *nd_crash_recorder(struct nd_crash *crash); /* not opened yet; NULL: nothing is recorded */
 /* Where the chain's modules lie, which the reporter cannot ask: before a chain runs whose modules have been
  * loaded since the start. Beyond ND_CRASH_MODULES their functions have no names in a report. */
 void nd_crash_add_modules(struct nd_crash_page *page, const struct nf_chain_config *chain);
@@ -35,5 +45,13 @@ void nd_crash_save_quarantine(struct nd_crash *crash);
 
 /* The node ends in order: nothing is to be told. NULL: nothing. */
 void nd_crash_close(struct nd_crash *crash);
+
+/* ---- the reporter ---- */
+#define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
+#define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
+
+/* Writes the whole directory, under another name first; `path` gets its name, and those that are too many go.
+ * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
+int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
 #endif

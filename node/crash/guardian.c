@@ -16,16 +16,14 @@
  * Before it says that it is ready it gives up all capabilities, and lets the kernel kill it at any system
  * call but those that it needs.
  */
-#define _GNU_SOURCE /* close_range */
 #include "node/crash/guardian.h"
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/record/message.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
@@ -34,7 +32,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -65,26 +62,6 @@ struct nd_guardian {
 
 /* One per process, and never given back: the kernel looks at the mutexes when the lanes' threads end. */
 static struct nd_guardian the_guardian;
-
-static void detach_process(int *pair, int *datagrams)
-{
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
-    int null = open("/dev/null", O_RDWR);
-    struct sched_param priority = {PRIORITY};
-
-    setsid();
-    prctl(PR_SET_NAME, "us-guardian");
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        signal(ignored[i], SIG_IGN);
-    sched_setscheduler(0, SCHED_FIFO, &priority); /* where permitted */
-    /* Whoever reads the node's output must see its end; 0 to 2 stay taken, 3 and 4 are ours. */
-    for (int fd = 0; null >= 0 && fd < 3; fd++)
-        dup2(null, fd);
-    int a = fcntl(*pair, F_DUPFD, 5), b = fcntl(*datagrams, F_DUPFD, 5);
-    *pair = dup2(a, 3);
-    *datagrams = dup2(b, 4);
-    close_range(5, ~0u, 0);
-}
 
 /*
  * From here on: waiting for lanes, sending, sleeping, the end. The filter's memory is not given back, since
@@ -149,7 +126,13 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
 
 static _Noreturn void guard_lanes(const struct nd_guardian *g, int pair, int datagrams)
 {
-    detach_process(&pair, &datagrams);
+    const struct sched_param priority = {PRIORITY};
+    int fd[] = {pair, datagrams};
+
+    nd_process_detach("us-guardian", false, fd, 2);
+    pair = fd[0];
+    datagrams = fd[1];
+    sched_setscheduler(0, SCHED_FIFO, &priority); /* where permitted */
     bool confined = confine_process();
 
     send(pair, confined ? "r" : "c", 1, MSG_NOSIGNAL); /* ready: out of reach of signals */

@@ -1,31 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The handler of fatal signals; see handler.h. What it needs is set before threads begin, and never changed.
- */
+/* The handler of fatal signals, the walk that it makes, and who looks whether lanes hang; see handler.h. What
+ * the handler needs is set before threads begin, and never changed. */
 #define _GNU_SOURCE
 #include "node/crash/handler.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
 #include "node/base/clock.h"
 #include "node/crash/fingerprint.h"
-#include "node/crash/walk.h"
+#include "node/crash/quarantine.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #define HANDLER_MS  100          /* after which the kernel ends the process, whatever holds the handler */
 #define ANSWER_MS   20           /* for a lane that hangs to tell */
 #define HANGS_NS    100000000ull /* a lane whose last turn is older stands */
 #define STACK_BYTES (128u << 10) /* of the handler's own */
-#define GUARD_BYTES (64u << 10)  /* around the end of a stack */
+#define GUARD_BYTES (64u << 10)  /* around the end of a stack; below it nothing can be read */
+#define WALK_MAX    2000u        /* frames that are looked at */
+#define SCAN_MAX    (64u << 10)  /* bytes of a frame that are looked at for packets */
+#define OUTERMOST   1024u        /* and of what the chain called, when none was found on the way */
+#define LISTS       2048u        /* bytes of the chain's frames in which its lists lie */
+#define LIKELY_MAX  4            /* packets that one frame points to; where more are, it has a list of them */
 
 const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10", "r11", "r12", "r13",
                                                             "r14", "r15", "rdi", "rsi", "rbp", "rbx",
@@ -50,6 +59,193 @@ static _Thread_local struct {
     int lane;        /* + 1; 0: none */
     uint64_t lowest; /* address of the stack */
 } self;
+
+/*
+ * ---- the walk: from the registers of a thread that dies up to the chain that called it ----
+ *
+ * Its backtrace, and the packet of the burst that it had. That is the one which the innermost frame's
+ * registers point to, then the registers that calls preserve, in each frame outwards: to the packet, to
+ * something in it, to its place in the NF's list. Then words of the stack, of which some may be old.
+ */
+
+/* ---- which packet a value is an address of ---- */
+
+/* Bits: the packets that `value` points to, its struct or its frame; 0: none. */
+static uint32_t find_packet(const struct nf_packet *packets, uint32_t n, uint64_t value)
+{
+    uint64_t at = (uint64_t)(uintptr_t)packets, size = sizeof(*packets);
+
+    if (value >= at && value < at + n * size)
+        return 1u << (value - at) / size;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t data = (uint64_t)(uintptr_t)packets[i].data;
+
+        if (value >= data && value < data + packets[i].have)
+            return 1u << i;
+    }
+    return 0;
+}
+
+/* The packet whose struct begins at `value`. */
+static uint32_t find_struct(const struct nf_packet *packets, uint32_t n, uint64_t value)
+{
+    uint64_t at = (uint64_t)(uintptr_t)packets, size = sizeof(*packets);
+
+    return value >= at && value < at + n * size && (value - at) % size == 0 ? 1u << (value - at) / size : 0;
+}
+
+/* The packet to whose place in an NF's list `value` points, unless that is the list's first: those of who
+ * goes through a list. `stack`: where the chain's own frames begin, in which it has its lists. */
+static __attribute__((no_sanitize_address)) uint32_t find_in_list(const struct nf_packet *packets, uint32_t n,
+                                                                  uint64_t stack, uint64_t value)
+{
+    const uint64_t *place = (const uint64_t *)(uintptr_t)value;
+
+    if (value % 8 || value < stack + 8 || value >= stack + LISTS || !find_struct(packets, n, place[-1]))
+        return 0;
+    return find_struct(packets, n, *place);
+}
+
+/* Those of all words of a stack from `from` up to `until`; what the compiler of a test keeps around variables
+ * is read as well. */
+static __attribute__((no_sanitize_address)) uint32_t find_words(const struct nf_packet *packets, uint32_t n,
+                                                                uint64_t from, uint64_t until)
+{
+    uint32_t found = 0;
+
+    for (uint64_t at = (from + 7) & ~7ull; at + 8 <= until; at += 8)
+        found |= find_packet(packets, n, *(const uint64_t *)(uintptr_t)at);
+    return found;
+}
+
+/* ---- the walk ---- */
+
+/* Those that a call preserves, as DWARF numbers them: rbx, rbp, r12 to r15. */
+static const int preserved[] = {3, 6, 12, 13, 14, 15};
+#define PRESERVED (sizeof(preserved) / sizeof(preserved[0]))
+
+struct walk {
+    struct nd_crash_told *told;
+    const struct nf_packet *packets;
+    uint32_t n;             /* 0: no packet is looked for */
+    uint64_t limit;         /* the stack pointer of the chain: what is below it is the NF's */
+    uint64_t begin;         /* the instruction at which frames count */
+    uint64_t lowest, stack; /* the stack pointer of the innermost frame, and of the frame before */
+    uint32_t seen;
+    uint32_t on_stack; /* packets that words of the stack point to, which may be old */
+    bool begun;
+};
+
+static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
+{
+    until = until < w->limit ? until : w->limit;
+    from = from > w->lowest ? from : w->lowest;
+    if (!w->n || w->on_stack || from >= until)
+        return;
+    if (until - from > SCAN_MAX)
+        until = from + SCAN_MAX;
+    w->on_stack = find_words(w->packets, w->n, from, until);
+    if (__builtin_popcount(w->on_stack) > LIKELY_MAX)
+        w->on_stack = 0;
+}
+
+/* The packet itself, or else something in it, which may be what is left of one before; then its place in a
+ * list, which also decides between several. */
+static void find_in_registers(const struct walk *w, const uint64_t values[], unsigned count)
+{
+    uint32_t packet = 0, within = 0, listed = 0, found;
+
+    if (!w->n || w->told->found)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        packet |= find_struct(w->packets, w->n, values[i]);
+        within |= find_packet(w->packets, w->n, values[i]);
+        listed |= find_in_list(w->packets, w->n, w->limit, values[i]);
+    }
+    found = packet ? packet : within ? within : listed;
+    w->told->found = found & listed ? found & listed : found;
+}
+
+static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
+{
+    struct walk *w = arg;
+    struct nd_crash_told *told = w->told;
+    uint64_t ip = _Unwind_GetIP(context), stack = _Unwind_GetCFA(context);
+    uint32_t at = atomic_load(&told->frames);
+
+    w->begun |= ip == w->begin;
+    if (++w->seen == WALK_MAX)
+        return _URC_END_OF_STACK;
+    if (!w->begun)
+        return _URC_NO_REASON;
+    if (!ip) /* the end of what can be told */
+        return _URC_END_OF_STACK;
+    find_on_stack(w, w->stack, stack);
+    if (at && stack <= w->limit) {
+        uint64_t values[PRESERVED];
+
+        for (unsigned i = 0; i < PRESERVED; i++)
+            values[i] = _Unwind_GetGR(context, preserved[i]);
+        find_in_registers(w, values, PRESERVED);
+    }
+    w->stack = stack;
+    if (at == ND_CRASH_FRAMES)
+        return w->n && !told->found ? _URC_NO_REASON : _URC_END_OF_STACK;
+    told->frame[at] = ip;
+    atomic_store(&told->frames, at + 1);
+    return _URC_NO_REASON;
+}
+
+/* What an NF's loop that has come to its end leaves in a register is the last packet of its list. */
+static bool is_last(const struct walk *w, uint32_t found)
+{
+    unsigned at = (unsigned)__builtin_ctz(found);
+
+    for (uint32_t i = at + 1; i < w->n; i++)
+        if (w->packets[i].side == w->packets[at].side && !w->packets[i].drop)
+            return false;
+    return true;
+}
+
+void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
+{
+    uint64_t stack = told->reg[ND_CRASH_REGISTERS - 2];
+    bool from_stack;
+    struct walk w = {.told = told,
+                     .begin = told->reg[ND_CRASH_REGISTERS - 1],
+                     .lowest = told->overflow ? stack + GUARD_BYTES : stack,
+                     .stack = stack};
+
+    if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {
+        w.packets = atomic_load(&mark->packets);
+        w.n = nf_doing_has_packets(atomic_load(&mark->doing)) ? atomic_load(&mark->n) : 0;
+        w.limit = atomic_load(&mark->stack);
+    }
+    uint32_t ends = w.n ? atomic_load(&mark->ends) : 0;
+
+    if (ends && ends <= w.n)
+        told->found = 1u << (ends - 1);
+    if (w.n == 1)
+        told->found = 1;
+    find_in_registers(&w, told->reg, ND_CRASH_REGISTERS - 2);
+    for (uint64_t at = w.lowest; at + 8 <= w.limit && told->words < ND_CRASH_WORDS; at += 8)
+        told->word[told->words++] = *(const uint64_t *)(uintptr_t)at;
+    _Unwind_Backtrace(see_frame, &w); /* what is behind it may never be reached */
+    find_on_stack(&w, w.limit - OUTERMOST, w.limit);
+    from_stack = !told->found;
+    if (from_stack)
+        told->found = w.on_stack;
+    told->doubtful = __builtin_popcount(told->found) == 1 && w.n > 1 && !ends &&
+                     atomic_load(&mark->doing) == NF_DOING_PACKETS &&
+                     (from_stack || is_last(&w, told->found));
+}
+
+static _Unwind_Reason_Code see_nothing(struct _Unwind_Context *context, void *arg)
+{
+    (void)context;
+    (void)arg;
+    return _URC_NO_REASON;
+}
 
 /* ---- the burst ---- */
 
@@ -383,16 +579,6 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     die(number, info);
 }
 
-void nd_crash_hangs(int lane)
-{
-    atomic_store(&hangs, lane + 1);
-    for (;;) { /* the first one ends the process; the handler takes HANDLER_MS at most */
-        syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), SIGABRT);
-        pause_ms(HANDLER_MS);
-        kill(getpid(), SIGKILL);
-    }
-}
-
 static void free_stack(void *stack)
 {
     sigaltstack(&(const stack_t){.ss_flags = SS_DISABLE}, NULL);
@@ -422,7 +608,7 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *sha
     node.lanes = lanes;
     node.key = *key;
     node.process = getpid();
-    nd_crash_walk_first();
+    _Unwind_Backtrace(see_nothing, NULL); /* what is found and made at a first use is found now */
     pthread_key_create(&node.stack, free_stack);
     signal(SIGALRM, SIG_DFL);
     sigfillset(&action.sa_mask);
@@ -466,4 +652,113 @@ void nd_crash_thread(int lane)
         return;
     sigaltstack(&stack, NULL);
     pthread_setspecific(node.stack, stack.ss_sp);
+}
+
+/* ---- lanes that hang ---- */
+
+/* Those that see a call after the first, before its processor time counts. */
+#define LOOKS 4u
+
+/* Nothing that an NF does with a burst takes a thousandth of it. Commands read rules, and write tables; so
+ * does who makes or checks an NF. */
+static const struct limit {
+    uint64_t used;  /* ns */
+    uint32_t slept; /* looks */
+} of_call = {500000000ull, 3000 / ND_HANG_LOOK_MS}, of_command = {10000000000ull, 30000 / ND_HANG_LOOK_MS};
+
+static const struct limit *limit(uint32_t doing)
+{
+    return doing >= NF_DOING_SHOW ? &of_command : &of_call;
+}
+
+static bool same_call(const struct nd_hang_look *a, const struct nd_hang_look *b)
+{
+    return a->doing == b->doing && a->nf == b->nf && a->burst == b->burst && a->turn == b->turn;
+}
+
+bool nd_hang_judge(struct nd_hang *hang, const struct nd_hang_look *look)
+{
+    const struct limit *most = limit(look->doing);
+
+    if (look->doing == NF_DOING_NOTHING || look->waits || !same_call(&hang->last, look)) {
+        hang->from = look->used;
+        hang->slept = hang->looks = 0;
+    } else {
+        hang->slept += look->sleeps;
+    }
+    hang->last = *look;
+    hang->looks++; /* this one, too */
+    return (hang->looks > LOOKS && look->used - hang->from >= most->used) || hang->slept >= most->slept;
+}
+
+/* The state of a thread of this process, a letter, is behind its name, which may have anything in it. */
+static bool thread_sleeps(int thread)
+{
+    char path[64], text[256];
+    const char *end;
+    ssize_t len;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/stat", thread);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    end = strrchr(text, ')');
+    return end && end[1] == ' ' && (end[2] == 'S' || end[2] == 'D');
+}
+
+static bool waits_for_lane(const struct ft_published *published)
+{
+    return ft_wait_is_on(published) || atomic_load(&published->locked_out);
+}
+
+/* False: the lane has not begun. A thread that has ended in the midst of a call stands there for good. */
+static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const struct nd_hang *hang,
+                    struct nd_hang_look *look)
+{
+    const struct nf_mark *mark = &watch->page->lane[lane].mark;
+    int thread = atomic_load(&watch->page->lane[lane].thread);
+    struct timespec used;
+
+    if (!thread)
+        return false;
+    bool ended = clock_gettime(atomic_load(&watch->page->lane[lane].clock), &used) != 0;
+
+    *look = (struct nd_hang_look){
+        .doing = atomic_load(&mark->doing),
+        .nf = atomic_load(&mark->nf),
+        .burst = atomic_load(&mark->burst),
+        .turn = atomic_load(&watch->shared[lane].count.turn_ns),
+        .used = ended ? UINT64_MAX : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
+        .waits = waits_for_lane(&watch->published[lane])};
+    /* The file is asked only of a call that stands. */
+    look->sleeps = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last) && thread_sleeps(thread);
+    return true;
+}
+
+/* Ends the process, since the lane hangs: that one tells where, if it comes to it. */
+static _Noreturn void end_hanging(int lane)
+{
+    atomic_store(&hangs, lane + 1);
+    for (;;) { /* the first one ends the process; the handler takes HANDLER_MS at most */
+        syscall(SYS_tgkill, getpid(), (int)syscall(SYS_gettid), SIGABRT);
+        pause_ms(HANDLER_MS);
+        kill(getpid(), SIGKILL);
+    }
+}
+
+void nd_hang_run(const struct nd_hang_watch *watch)
+{
+    struct nd_hang hang[FT_LANES_MAX] = {0};
+    struct nd_hang_look look;
+
+    while (!atomic_load(&watch->stop)) {
+        for (unsigned l = 0; l < watch->lanes; l++)
+            if (look_at(watch, l, &hang[l], &look) && nd_hang_judge(&hang[l], &look))
+                end_hanging((int)l);
+        nanosleep(&(struct timespec){0, ND_HANG_LOOK_MS * 1000000l}, NULL);
+    }
 }

@@ -12,8 +12,10 @@
 #include "ftcore/record/crash_notice.h"
 #include "ftcore/region/region.h"
 #include "nflib/chain/mark.h"
-#include "node/crash/quarantine.h"
 
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -22,6 +24,38 @@
 #define ND_CRASH_TEXT      512u
 #define ND_CRASH_WORDS     128u
 #define ND_CRASH_THREAD    16u
+
+#define ND_QUARANTINE_KEPT 64u   /* frames */
+#define ND_CRASH_BYTES     2048u /* of a frame that is kept, at most */
+
+/* A frame that was kept, by whoever drops it or dies of it. */
+struct nd_crash_frame {
+    uint64_t time; /* wall clock, ns */
+    uint32_t wire, have;
+    uint8_t port;
+    uint8_t bytes[ND_CRASH_BYTES];
+};
+
+/* What a quarantine drops; quarantine.h says by whom it is written. */
+struct nd_quarantine {
+    _Atomic uint32_t count; /* of `fingerprint`; 0: there is no quarantine, or it has ended */
+    _Atomic uint32_t asked; /* by lanes: how many are held, of which a frame may be one */
+    _Atomic uint64_t most;  /* frames to drop until all are suspects */
+    struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
+    _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
+    _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */
+    _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
+    char nf[FT_CRASH_NAME];    /* in which the peer crashed last, of packets */
+    _Atomic uint64_t others;   /* bits: what was in force before, for a crash in another NF */
+    _Atomic bool changing;     /* somebody writes to `fingerprint` */
+    uint64_t lasts;            /* ns without such a frame, after which it ends */
+    uint64_t began;            /* monotonic, ns */
+    _Atomic uint64_t until;    /* monotonic, ns */
+    _Atomic uint64_t dropped;
+    _Atomic uint32_t claimed; /* places of `frame`; what is not `whole` yet is being written */
+    _Atomic bool whole[ND_QUARANTINE_KEPT];
+    struct nd_crash_frame frame[ND_QUARANTINE_KEPT];
+};
 
 /* Of a thread that dies, or that is found to hang: what the handler of the fatal signal writes. */
 struct nd_crash_told {

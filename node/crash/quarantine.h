@@ -14,51 +14,25 @@
  * well, but wait for ND_BESIDE_NS at most: they are innocent as a rule, and a pair that is supervised is
  * PROTECTED by then.
  *
- * Begun by the replicator's thread, which hears the notice; ended by the main thread when its time is over,
- * and by the replicator's; these do so one after the other (node/quarantine.c). Lanes look at it once a
- * burst, drop, clear suspects, and add fingerprints. It lies in memory that outlives the process (page.h),
- * and the reporter writes the frames that are kept to a file.
+ * Begun by the replicator's thread, which hears the notice before its node takes over, or just behind it
+ * where the first notice was lost; ended by the main thread when its time is over, and by the replicator's;
+ * these do so one after the other (`lock`). Lanes look at it once a burst, drop, clear suspects, and add
+ * fingerprints. It lies in memory that outlives the process (page.h), and the reporter writes the frames that
+ * are kept to a file. A primary tells the standby what it drops, so that a quarantine goes over with the
+ * role, also where nothing crashes.
  */
 #ifndef NODE_CRASH_QUARANTINE_H
 #define NODE_CRASH_QUARANTINE_H
 
-#include "lane/settings.h"
-#include "node/crash/fingerprint.h"
+#include "ftcore/protocol/core.h"
+#include "lane/lane.h"
+#include "node/crash/crash.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define ND_QUARANTINE_KEPT 64u /* frames */
-#define ND_BESIDE_NS       10000000000ull
-#define ND_CRASH_BYTES     2048u /* of a frame that is kept, at most */
-
-/* A frame that was kept, by whoever drops it or dies of it. */
-struct nd_crash_frame {
-    uint64_t time; /* wall clock, ns */
-    uint32_t wire, have;
-    uint8_t port;
-    uint8_t bytes[ND_CRASH_BYTES];
-};
-
-struct nd_quarantine {
-    _Atomic uint32_t count; /* of `fingerprint`; 0: there is no quarantine, or it has ended */
-    _Atomic uint32_t asked; /* by lanes: how many are held, of which a frame may be one */
-    _Atomic uint64_t most;  /* frames to drop until all are suspects */
-    struct ft_fingerprint fingerprint[FT_CRASH_FINGERPRINTS];
-    _Atomic uint64_t suspects; /* bits of `fingerprint`: of these nobody knows which one it was */
-    _Atomic uint64_t cleared;  /* bits: suspects that the node has survived; by lanes */
-    _Atomic bool judging;      /* the node is PROTECTED: suspects pass, one by one; by the main thread */
-    char nf[FT_CRASH_NAME];    /* in which the peer crashed last, of packets */
-    _Atomic uint64_t others;   /* bits: what was in force before, for a crash in another NF */
-    _Atomic bool changing;     /* somebody writes to `fingerprint` */
-    uint64_t lasts;            /* ns without such a frame, after which it ends */
-    uint64_t began;            /* monotonic, ns */
-    _Atomic uint64_t until;    /* monotonic, ns */
-    _Atomic uint64_t dropped;
-    _Atomic uint32_t claimed; /* places of `frame`; what is not `whole` yet is being written */
-    _Atomic bool whole[ND_QUARANTINE_KEPT];
-    struct nd_crash_frame frame[ND_QUARANTINE_KEPT];
-};
+#define ND_BESIDE_NS 10000000000ull
 
 /* A quarantine for `seconds`, 0: never one. False: the notice names no frame, and one that is on goes on; or
  * the file has none. */
@@ -67,9 +41,6 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
 void nd_quarantine_end(struct nd_quarantine *q);
 /* What was in one burst with what is taken for the killer passes from now on. */
 void nd_quarantine_pass_beside(struct nd_quarantine *q);
-/* Nothing is dropped any more; in which NF the peer crashed stays known for its time. */
-void nd_quarantine_clear(struct nd_quarantine *q);
-
 /* Whether it is for on_crash: it died in the NF's timers, or in the NF of the crash before it, within
  * the quarantine for that. */
 bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
@@ -80,10 +51,6 @@ bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
  * death in another NF is not. How many.
  */
 uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool known);
-/* The state of the NF in which the peer crashed last begins anew: what killed with the one before may not
- * kill now, so it is a suspect, but for what killed alone. */
-void nd_quarantine_doubt(struct nd_quarantine *q);
-
 enum nd_quarantine_part {
     ND_ADD_SAME,     /* what is the same again, on other connections, as what the notice names, which killed
                       * alone: so would they; up to FT_CRASH_COPIES */
@@ -114,5 +81,35 @@ static inline bool nd_quarantine_on(const struct nd_quarantine *q)
 /* For lanes. A frame that is dropped is counted, and kept while there is room; one that has been judged is no
  * suspect any more, and passes. */
 struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q);
+
+/* What this node does about what its peer crashes on: what the log has of the quarantine, and what the file
+ * has lanes do to an NF (`remedy`). */
+struct nd_peer_crashes {
+    const struct nd_config *config;
+    unsigned self; /* index of this node in the file */
+    struct nd_crash *crash;
+    struct nd_remedy remedy; /* by the replicator's thread */
+    pthread_mutex_t lock;    /* held while a quarantine begins, or is found to be over */
+    /* Says it to the peer, by a datagram, which may be lost; NULL: there is no peer. */
+    void (*tell)(void *arg, const struct ft_crash_notice *notice);
+    /* Whether packets of this node, a primary, come to that NF. */
+    bool (*executes)(void *arg, const char *nf);
+    void *arg;
+    /* The main thread's. */
+    bool on;          /* the log has that there is a quarantine */
+    bool dropped;     /* and that it has dropped a frame */
+    uint32_t told;    /* of how many fingerprints the peer was told last; UINT32_MAX: of none as it is now */
+    uint64_t told_at; /* ns */
+    uint32_t number;  /* of what was told */
+    char nf[FT_CRASH_NAME]; /* in which the peer crashed of its frames, as seen last */
+};
+
+/* By the replicator's thread: what its peer died of; or, from one that lives, what that drops. */
+void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary);
+/* In each turn of the main thread: the log tells when the first frame is dropped, and when a quarantine ends;
+ * the peer of a PROTECTED primary is told what that drops. */
+void nd_quarantine_turn(struct nd_peer_crashes *all, const struct ft_core *core);
+/* By the main thread, since an operator says so: it ends, and so does the standby's. False: there is none. */
+bool nd_quarantine_lift(struct nd_peer_crashes *all);
 
 #endif

@@ -1,14 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told of a node's end: a line, report.json and report.txt; see reporter.h. No state. */
-#define _GNU_SOURCE /* sigabbrev_np */
-#include "node/crash/reporter.h"
+/* What is told of a node's end, where its instructions are, and the reports that there are; see report.h. */
+#define _GNU_SOURCE
+#include "node/crash/report.h"
 #include "ftcore/protocol/core.h"
+#include "logger/recorder/recorder.h"
+#include "node/base/text.h"
 #include "node/crash/handler.h"
 
+#include <dirent.h>
+#include <dlfcn.h>
+#include <elfutils/libdwfl.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <signal.h>
+#include <link.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 const char *nd_crash_signal(char out[16], int number)
 {
@@ -28,7 +40,8 @@ uint64_t nd_crash_wall(const struct nd_crash_case *c)
 
 #define DESCRIBED 160u /* bytes of what a lane is at */
 
-int nd_crash_lane(const struct nd_crash_case *c)
+/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
+static int told_lane(const struct nd_crash_case *c)
 {
     int lane = c->page->told.lane;
 
@@ -116,8 +129,8 @@ const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_ca
 
     if (told->owner && told->whole) {
         nd_crash_line(out, &told->notice);
-    } else if (told->owner && told->hangs && nd_crash_lane(c) >= 0) {
-        describe_lane(text, c, (unsigned)nd_crash_lane(c));
+    } else if (told->owner && told->hangs && told_lane(c) >= 0) {
+        describe_lane(text, c, (unsigned)told_lane(c));
         snprintf(out, ND_CRASH_LINE, "hung: %s", text);
     } else if (told->owner) {
         snprintf(out, ND_CRASH_LINE, "crashed: %s", nd_crash_signal(name, told->number));
@@ -179,11 +192,10 @@ static void add_frame(json_t *list, struct nd_crash_symbols *symbols, const stru
 static json_t *make_backtrace(const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
-    struct nd_crash_symbols symbols;
+    struct nd_crash_symbols symbols = {.count = 0};
     json_t *list = json_array();
     uint32_t n = atomic_load(&told->frames);
 
-    nd_crash_symbols_begin(&symbols);
     for (uint32_t i = 0; i < n && i < ND_CRASH_FRAMES; i++)
         add_frame(list, &symbols, page, told->frame[i], i > 0, true);
     for (uint32_t i = 0; n <= 1 && i < told->words && i < ND_CRASH_WORDS; i++)
@@ -244,7 +256,7 @@ static void add_crash(json_t *o, const struct nd_crash_case *c)
     json_object_set_new(o, "stack_overflow", json_boolean(told->overflow));
     json_object_set_new(o, "invariant", told->text[0] ? make_text(told->text) : json_null());
     json_object_set_new(o, "thread", make_text(told->name));
-    json_object_set_new(o, "lane", nd_crash_lane(c) < 0 ? json_null() : json_integer(told->lane));
+    json_object_set_new(o, "lane", told_lane(c) < 0 ? json_null() : json_integer(told->lane));
     json_object_set_new(o, "nf", notice->nf[0] ? make_text(notice->nf) : json_null());
     json_object_set_new(o, "doing", json_string(nf_doing_name(notice->doing)));
     json_object_set_new(o, "burst", json_integer((json_int_t)notice->burst));
@@ -377,6 +389,16 @@ static void print_text(FILE *out, const struct nd_crash_case *c, const json_t *r
         fprintf(out, "recording  %s\n", c->config->record.dir);
 }
 
+FILE *nd_crash_file(int dir, const char *name)
+{
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
+
+    if (fd >= 0 && !out)
+        close(fd);
+    return out;
+}
+
 bool nd_crash_report(const struct nd_crash_case *c, int dir)
 {
     json_t *report = make_report(c);
@@ -394,4 +416,267 @@ bool nd_crash_report(const struct nd_crash_case *c, int dir)
         whole &= fclose(json) == 0;
     json_decref(report);
     return whole;
+}
+
+/* ---- where an instruction is ---------------------------------------------------------------- */
+
+/* By libdwfl (elfutils). The reporter was forked from the node when the modules of its first chain were
+ * loaded, so their addresses mean the same in both; of others the page says where they lie. An NF's functions
+ * are static, so the symbol table of the object's file is needed, and for lines its debug information, or
+ * that below /usr/lib/debug which has its build ID. Nothing is asked of a network. */
+static const Dwfl_Callbacks callbacks = {
+    .find_elf = dwfl_build_id_find_elf,
+    .find_debuginfo = dwfl_build_id_find_debuginfo,
+    .section_address = dwfl_offline_section_address,
+};
+
+void nd_crash_symbols_end(struct nd_crash_symbols *symbols)
+{
+    dwfl_end(symbols->dwfl);
+}
+
+/* The object's file as libdwfl knows it; a file is opened once. NULL: it is no such file, or is gone. */
+static Dwfl_Module *open_object(struct nd_crash_symbols *symbols, const char *path)
+{
+    if (!symbols->dwfl && !(symbols->dwfl = dwfl_begin(&callbacks)))
+        return NULL;
+    for (unsigned i = 0; i < symbols->count; i++)
+        if (strcmp(symbols->path[i], path) == 0)
+            return symbols->object[i];
+    if (symbols->count == ND_CRASH_OBJECTS || strlen(path) >= sizeof(symbols->path[0]))
+        return NULL;
+    strcpy(symbols->path[symbols->count], path);
+    dwfl_report_begin_add(symbols->dwfl);
+    symbols->object[symbols->count] = dwfl_report_offline(symbols->dwfl, path, path, -1);
+    dwfl_report_end(symbols->dwfl, NULL, NULL);
+    return symbols->object[symbols->count++];
+}
+
+static void search_file(struct nd_crash_symbols *symbols, const char *path, uint64_t offset,
+                        struct nd_crash_place *out)
+{
+    Dwfl_Module *object = open_object(symbols, path);
+    GElf_Addr begins = 0, into = 0, at;
+    const char *name, *source;
+    Dwfl_Line *line;
+    GElf_Sym symbol;
+    int number = 0;
+
+    if (!object)
+        return;
+    dwfl_module_info(object, NULL, &begins, NULL, NULL, NULL, NULL, NULL);
+    at = begins + offset;
+    name = dwfl_module_addrinfo(object, at, &into, &symbol, NULL, NULL, NULL);
+    if (!name || GELF_ST_TYPE(symbol.st_info) != STT_FUNC || into >= symbol.st_size)
+        return;
+    snprintf(out->symbol, sizeof(out->symbol), "%.100s+0x%lx", name, into);
+    line = dwfl_module_getsrc(object, at);
+    source = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+    if (source)
+        snprintf(out->source, sizeof(out->source), "%.180s:%d", source, number);
+}
+
+/* False: it is in no module that was loaded later. */
+static bool search_modules(struct nd_crash_symbols *symbols, const struct nd_crash_page *page,
+                           uint64_t address, struct nd_crash_place *out)
+{
+    uint32_t n = atomic_load_explicit(&page->modules, memory_order_acquire);
+
+    for (uint32_t i = 0; i < n && i < ND_CRASH_MODULES; i++) {
+        const struct nd_crash_module *m = &page->module[i];
+
+        if (address - m->base >= m->size || !memchr(m->path, 0, sizeof(m->path)))
+            continue;
+        out->object = m->path;
+        out->offset = address - m->base;
+        search_file(symbols, m->path, out->offset, out);
+        return true;
+    }
+    return false;
+}
+
+void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_page *page, uint64_t address,
+                     struct nd_crash_place *out)
+{
+    const struct link_map *map = NULL;
+    Dl_info info;
+
+    *out = (struct nd_crash_place){.object = "?", .offset = address};
+    if (search_modules(symbols, page, address, out))
+        return;
+    if (!dladdr1((const void *)(uintptr_t)address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP))
+        return;
+    bool own = !map || !map->l_name[0];
+
+    out->object = info.dli_fname;
+    out->offset = address - (map ? map->l_addr : (uint64_t)(uintptr_t)info.dli_fbase);
+    /* The program may have been replaced where it lies; the process still has its own. */
+    search_file(symbols, own ? "/proc/self/exe" : info.dli_fname, out->offset, out);
+    if (!out->symbol[0] && info.dli_sname)
+        snprintf(out->symbol, sizeof(out->symbol), "%.100s+0x%lx", info.dli_sname,
+                 address - (uint64_t)(uintptr_t)info.dli_saddr);
+}
+
+static int find_build_id(struct dl_phdr_info *info, size_t size, void *out)
+{
+    (void)size;
+    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
+        const Elf64_Phdr *p = &info->dlpi_phdr[i];
+        const uint8_t *at = (const uint8_t *)(uintptr_t)(info->dlpi_addr + p->p_vaddr),
+                      *end = at + p->p_memsz;
+
+        while (p->p_type == PT_NOTE && (size_t)(end - at) >= sizeof(Elf64_Nhdr)) {
+            const Elf64_Nhdr *note = (const Elf64_Nhdr *)(const void *)at;
+            const uint8_t *id = at + sizeof(*note) + ((note->n_namesz + 3) & ~3u);
+
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && note->n_descsz < 32) {
+                for (unsigned k = 0; k < note->n_descsz; k++)
+                    snprintf((char *)out + 2 * (size_t)k, 3, "%02x", id[k]);
+                return 1;
+            }
+            at = id + ((note->n_descsz + 3) & ~3u);
+        }
+    }
+    return 1; /* the program comes first; nobody else is asked */
+}
+
+const char *nd_crash_build_id(char out[64])
+{
+    out[0] = '\0';
+    dl_iterate_phdr(find_build_id, out);
+    return out;
+}
+
+/* ---- reports that there are ----------------------------------------------------------------- */
+
+#define REPORT_MAX (4u << 20) /* bytes of report.json; one of 16 lanes has some ten KiB */
+
+int nd_crash_list(const char *state, const char *node, char ***names, unsigned *count)
+{
+    struct dirent **found;
+    int n = scandir(state, &found, NULL, alphasort), len;
+    char prefix[64];
+
+    *count = 0;
+    *names = NULL;
+    if (n < 0)
+        return errno == ENOMEM ? FT_ENOMEM : FT_ENOENT;
+    len = snprintf(prefix, sizeof(prefix), "%s.crash-", node);
+    *names = calloc((size_t)n + 1, sizeof(**names));
+    for (int i = n - 1; i >= 0; i--) { /* the time is in the name */
+        if (*names && strncmp(found[i]->d_name, prefix, (size_t)len) == 0 &&
+            ((*names)[*count] = strdup(found[i]->d_name)))
+            ++*count;
+        free(found[i]);
+    }
+    free(found);
+    return *names ? 0 : FT_ENOMEM;
+}
+
+/* All of a regular file; another may keep a reader waiting. FT_EPERM, FT_ENOENT, FT_EMALFORMED. */
+static int read_file(const char *file, char **text, size_t *len, struct ft_fault *fault)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+    struct stat is;
+    ssize_t n;
+
+    *text = NULL;
+    *len = 0;
+    if (fd < 0)
+        return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_ENOENT,
+                       "%.160s: %s, expected a directory that `incidents` lists", file, strerror(errno));
+    if (fstat(fd, &is) == 0 && S_ISREG(is.st_mode) && is.st_size <= REPORT_MAX)
+        *text = malloc((size_t)is.st_size + 1);
+    while (*text && *len < (size_t)is.st_size && (n = read(fd, *text + *len, (size_t)is.st_size - *len)) > 0)
+        *len += (size_t)n;
+    close(fd);
+    return *text ? 0 : ft_fail(fault, FT_EMALFORMED, "%.160s: no file of %u bytes at most", file, REPORT_MAX);
+}
+
+int nd_crash_read(const char *directory, json_t **report, struct ft_fault *fault)
+{
+    char file[ND_CRASH_PATH + 16], *text;
+    json_error_t why;
+    size_t len;
+    int error;
+
+    *report = NULL;
+    snprintf(file, sizeof(file), "%s/report.json", directory);
+    error = read_file(file, &text, &len, fault);
+    if (!error)
+        *report = json_loadb(text, len, 0, &why);
+    if (!error && !*report) /* jansson's own words quote the file */
+        error = ft_fail(fault, FT_EMALFORMED, "%.160s:%d: no JSON, expected a report", file, why.line);
+    free(text);
+    return error;
+}
+
+void nd_crash_list_free(char **names, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* ---- the node's recording (logger/recorder): what its lanes had handed over, the bursts that had begun,
+ *      and how it ended; in the recorder's memory, which outlives the node as the page does ---- */
+
+/* The lane was executing the burst that its mark names. */
+static bool is_in_burst(const struct nf_mark *mark)
+{
+    uint32_t doing = atomic_load(&mark->doing);
+
+    return doing != NF_DOING_NOTHING && doing != NF_DOING_SHOW;
+}
+
+/* A lane that executes live hands a record over when the burst has ended, and has captured it when it begins:
+ * the record lies in its log ring. One that replays hands it over first. The last burst that ended. */
+static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t last)
+{
+    const struct nf_mark *mark = &c->page->lane[lane].mark;
+    uint64_t burst = atomic_load(&mark->burst);
+    const struct ft_record *r;
+
+    if (burst == last + 1 && (r = nd_crash_record(&c->shared[lane], burst)))
+        lg_recorder_begun(c->recorder, r);
+    return burst == last && is_in_burst(mark) ? last - 1 : last;
+}
+
+static struct lg_node_end describe_end(const struct nd_crash_case *c)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    struct lg_node_end end = {.wall = nd_crash_wall(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
+    int lane = told_lane(c);
+    const struct nf_mark *mark;
+    uint32_t nf;
+
+    if (!told->owner)
+        return end;
+    end.how = told->hangs && lane >= 0 ? LG_HUNG : LG_CRASHED;
+    end.signal = told->number > 0 && told->number < NSIG ? (uint32_t)told->number : 0;
+    end.packet = told->notice.packet <= FT_BURST_MAX ? told->notice.packet : 0;
+    if (lane < 0)
+        return end;
+    mark = &c->page->lane[lane].mark;
+    nf = atomic_load(&mark->nf);
+    end.lane = (uint32_t)lane;
+    end.burst = atomic_load(&mark->burst);
+    end.time = atomic_load(&mark->time);
+    if (atomic_load(&mark->doing) != NF_DOING_NOTHING && nf < FT_NFS_MAX)
+        nd_printable(c->page->nf[nf], end.nf, sizeof(end.nf)); /* an NF may have written over it */
+    return end;
+}
+
+void nd_crash_end_recording(const struct nd_crash_case *c)
+{
+    struct lg_position at[FT_LANES_MAX];
+    uint64_t ended[FT_LANES_MAX];
+    struct lg_node_end end = describe_end(c);
+    char line[ND_CRASH_LINE];
+
+    if (!c->recorder || !lg_recorder_drain(c->recorder, at))
+        return;
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        ended[l] = end_lane(c, l, at[l].burst);
+    lg_recorder_end(c->recorder, &end, ended, nd_crash_case_line(line, c));
 }

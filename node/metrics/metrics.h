@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Prometheus reads of a node: http://ADDRESS:PORT/metrics. A thread of its own serves HTTP (server.c)
- * and sees nothing of the node: it asks, and the main thread makes the page out of the answer to "status"
- * (page.c), as it answers the control sockets. So a page and `status` cannot differ in meaning, and whatever
+ * What Prometheus reads of a node: http://ADDRESS:PORT/metrics. A thread of its own serves HTTP
+ * and sees nothing of the node: it asks, and the main thread makes the page out of the answer to "status",
+ * as it answers the control sockets. So a page and `status` cannot differ in meaning, and whatever
  * clients do costs the node no more than one status in a turn of the main thread.
  */
 #ifndef NODE_METRICS_METRICS_H

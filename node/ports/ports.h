@@ -59,9 +59,6 @@ struct nd_ports {
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
-/* DPDK's number of a port's device. */
-uint16_t nd_ports_id(const struct nd_ports *ports, unsigned port);
-
 /* Some port is of the af_xdp driver. */
 bool nd_ports_xdp(const struct nd_node *node);
 
@@ -91,24 +88,5 @@ int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap);
 
 /* Drivers say -1 for anything; it means permission only to those who may lack it. */
 bool nd_eal_is_permission(int error);
-
-/* ---- deal.c ---- */
-
-/* Makes the device's locks and rings, once it is started and all else of it is set. FT_ENOMEM. */
-int nd_deal_open(struct nd_deal *deal, unsigned device, struct ft_fault *fault);
-void nd_deal_close(struct nd_deal *deal);
-
-/* The lane's next frames, at most `max`, whose `port` is that of the chain. */
-uint32_t nd_deal_receive(struct nd_deal *deal, unsigned lane, unsigned device, struct rte_mbuf *out[],
-                         uint32_t max);
-uint32_t nd_deal_send(struct nd_deal *deal, unsigned lane, unsigned device, struct rte_mbuf *out[],
-                      uint32_t n);
-
-/* Sets the port of so many received frames, and takes their tags off. What is of no port is freed and
- * counted. How many are left. */
-uint32_t nd_trunk_receive(struct nd_deal *deal, unsigned device, struct rte_mbuf *in[], uint32_t n);
-/* Puts a port's tags on frames, or takes them off those that a device did not take. */
-void nd_trunk_tag(const struct nd_deal *deal, unsigned port, struct rte_mbuf *const out[], uint32_t n);
-void nd_trunk_untag(const struct nd_deal *deal, unsigned port, struct rte_mbuf *const out[], uint32_t n);
 
 #endif

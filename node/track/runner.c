@@ -9,17 +9,18 @@
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/track/runner.h"
-#include "node/track/authority.h"
+#include "node/track/rules.h"
 #include "node/base/interface.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
 #include "node/base/clock.h"
-#include "node/base/event_format.h"
-#include "node/base/privilege.h"
+#include "node/base/event_writer.h"
+#include "node/base/process.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <fcntl.h>
+#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -192,6 +193,78 @@ static void kill_program(struct nd_program *program)
     }
 }
 
+/* ---- the kernel's main table, by rtnetlink(7) ------------------------------------------------- */
+
+#define TABLE_BYTES 65536 /* of an answer */
+
+/* One of several next hops is enough. */
+static bool is_alive(const struct rtmsg *route, const struct rtattr *hops)
+{
+    const struct rtnexthop *hop = hops ? RTA_DATA(hops) : NULL;
+    int left = hops ? (int)RTA_PAYLOAD(hops) : 0;
+
+    if (!hops)
+        return !(route->rtm_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN));
+    for (; RTNH_OK(hop, left); left -= NLMSG_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop))
+        if (!(hop->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)))
+            return true;
+    return false;
+}
+
+static bool is_route(const struct nlmsghdr *head, uint32_t addr, unsigned bits)
+{
+    const struct rtmsg *route = NLMSG_DATA(head);
+    const struct rtattr *hops = NULL;
+    int left = (int)RTM_PAYLOAD(head);
+    uint32_t to = 0;
+
+    if (head->nlmsg_type != RTM_NEWROUTE || route->rtm_dst_len != bits || route->rtm_type != RTN_UNICAST ||
+        route->rtm_table != RT_TABLE_MAIN)
+        return false;
+    for (const struct rtattr *a = RTM_RTA(route); RTA_OK(a, left); a = RTA_NEXT(a, left)) {
+        if (a->rta_type == RTA_DST && RTA_PAYLOAD(a) == sizeof(to))
+            memcpy(&to, RTA_DATA(a), sizeof(to));
+        if (a->rta_type == RTA_MULTIPATH)
+            hops = a;
+    }
+    return to == addr && is_alive(route, hops);
+}
+
+/* The kernel's main table has this IPv4 route, as it stands (network order), with a next hop that is
+ * not dead. Reads the whole table; false also: it cannot be read. */
+static bool is_route_there(uint32_t addr, uint32_t mask)
+{
+    const struct {
+        struct nlmsghdr head;
+        struct rtmsg route;
+    } question = {.head = {.nlmsg_len = sizeof(question),
+                           .nlmsg_type = RTM_GETROUTE,
+                           .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+                  .route = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN}};
+    static _Alignas(struct nlmsghdr) char answer[TABLE_BYTES]; /* of the runner's one thread */
+    unsigned bits = (unsigned)__builtin_popcount(mask);
+    bool there = false, done = false;
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+
+    if (fd < 0)
+        return false;
+    done = send(fd, &question, sizeof(question), 0) < 0;
+    while (!done && !there) {
+        ssize_t got =
+            recv(fd, answer, sizeof(answer), 0); /* the kernel answers until it says that it is done */
+        unsigned left = got > 0 ? (unsigned)got : 0;
+
+        done = left == 0;
+        for (const struct nlmsghdr *h = (const struct nlmsghdr *)answer; NLMSG_OK(h, left) && !done;
+             h = NLMSG_NEXT(h, left)) {
+            done = h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR;
+            there = there || is_route(h, addr, bits);
+        }
+    }
+    close(fd);
+    return there;
+}
+
 /* ---- looks ----------------------------------------------------------------------------------- */
 
 static void note_finding(struct nd_check *check, struct nd_runner_page *page, unsigned index,
@@ -252,7 +325,7 @@ static void turn_check(struct nd_check *check, const struct nd_track *track, con
     check->due = now + track->every_ms * 1000000ull;
     note_finding(check, page, index,
                  track->kind == ND_TRACK_INTERFACE ? look_at_interface(track)
-                 : nd_route_there(nf_addr_ipv4(&track->route.addr), nf_net_mask_ipv4(&track->route))
+                 : is_route_there(nf_addr_ipv4(&track->route.addr), nf_net_mask_ipv4(&track->route))
                      ? ND_FOUND_GOOD
                      : ND_FOUND_NO_ROUTE,
                  0);
@@ -457,23 +530,6 @@ struct running {
     bool ends; /* the node has ended */
 };
 
-/* Of the node it keeps nothing open but its end of the feed. */
-static void detach_process(int *feed)
-{
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
-    int null = open("/dev/null", O_RDWR);
-
-    setsid();
-    prctl(PR_SET_NAME, "us-runner");
-    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        signal(ignored[i], SIG_IGN);
-    for (int fd = 0; null >= 0 && fd < 3; fd++)
-        dup2(null, fd);
-    *feed = dup2(*feed, 3);
-    close_range(4, ~0u, 0);
-    fcntl(*feed, F_SETFD, FD_CLOEXEC);
-}
-
 static void take_events(struct running *r)
 {
     struct nd_feed event;
@@ -552,9 +608,9 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
 {
     static struct running r; /* of the new process */
 
-    detach_process(&feed);
-    if (feed < 0 || nd_privilege_drop_thread() != 0)
+    if (!nd_process_detach("us-runner", false, &feed, 1) || nd_privilege_drop_thread() != 0)
         _exit(1);
+    fcntl(feed, F_SETFD, FD_CLOEXEC);
     r = (struct running){.page = page, .node = node, .feed = feed};
     for (unsigned i = 0; i < node->tracks; i++)
         r.check[i].tracked = (struct nd_tracked){.rise = node->track[i].rise, .fall = node->track[i].fall};

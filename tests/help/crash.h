@@ -6,8 +6,9 @@
 #ifndef TESTS_HELP_CRASH_H
 #define TESTS_HELP_CRASH_H
 
+#include "node/crash/crash.h"
 #include "node/crash/handler.h"
-#include "node/crash/reporter.h"
+#include "node/crash/quarantine.h"
 #include "lane/lane.h"
 
 #include <jansson.h>

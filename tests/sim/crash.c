@@ -3,9 +3,11 @@
  * An NF that dies of its state. An operator's command that only the world knows, "damage NF", is recorded as
  * any other is; at the end of its burst the NF's state is such that whoever runs the NF on it dies: live, in
  * the next burst, with a crash notice before its death notice. Who replays the record has that state, too,
- * and so has the reference. What the successor does about it is the product's own: node/quarantine.c, the
- * lane, the chain. A slot that the NF's check refuses is damaged where there is one, else a counter says so.
+ * and so has the reference. What the successor does about it is the product's own: node/crash/quarantine.c,
+ * the lane, the chain. A slot that the NF's check refuses is damaged where there is one, else a counter says
+ * so.
  */
+#include "node/crash/fingerprint.h"
 #include "tests/sim/sim.h"
 
 #include "nflib/chain/parts.h"
@@ -19,15 +21,10 @@
 #define PENDING 8u
 
 static struct nd_crash_page page[2];
+static struct nd_crash crashes[2] = {{.page = &page[0]}, {.page = &page[1]}};
 static const struct nf_chain *pending[PENDING]; /* in a burst that damages it at its end */
 
 /* ---- what the product asks ---------------------------------------------------------------------- */
-
-struct nd_crash_page *__wrap_nd_crash_page(struct nd_crash *crash);
-struct nd_crash_page *__wrap_nd_crash_page(struct nd_crash *crash)
-{
-    return (struct nd_crash_page *)(void *)crash;
-}
 
 void __wrap_nd_crash_save_quarantine(struct nd_crash *crash);
 void __wrap_nd_crash_save_quarantine(struct nd_crash *crash)
@@ -199,7 +196,7 @@ void sim_crash_start(struct sim_node *n)
     memset(&n->crashes, 0, sizeof(n->crashes));
     n->crashes.config = sim.config;
     n->crashes.self = n->index;
-    n->crashes.crash = (struct nd_crash *)(void *)&page[n->index];
+    n->crashes.crash = &crashes[n->index];
     n->crashes.tell = say_quarantine;
     n->crashes.executes = executes_nf;
     n->crashes.arg = n;
@@ -294,7 +291,7 @@ void sim_crash_tick(void)
     for (unsigned i = 0; i < 2; i++)
         if (sim_runs(&sim.node[i])) {
             rp_status(sim.node[i].replicator, &status);
-            nd_quarantine_turn(&sim.node[i].crashes, &status);
+            nd_quarantine_turn(&sim.node[i].crashes, &status.core);
         }
     if (sim.faults_over || sim.script || sim.now < sim.crash_at)
         return;

@@ -109,25 +109,25 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                                sim.config->protect.stores, fault);
         if (error)
             return error;
-        n->lane[l] = (struct nd_lane){
-            .index = l,
-            .config = &sim.config->chain,
-            .protect = &sim.config->protect,
-            .setup.heartbeat_ms = sim.config->timing.heartbeat_ms,
-            .io = &n->io,
-            .region = n->window.region,
-            .shared = &n->shared[l],
-            .group = &n->group,
-            .setup.question = &n->question,
-            .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
-            .setup.replayed_bytes = 256u << 10,
-            .setup.chunk_bytes = sim.plan.chunk_bytes,
-            .setup.round_ns = sim.plan.round_ns,
-            .setup.self = n->datagram_key,
-            .setup.view = &n->view,
-            .setup.remedy = &n->crashes.remedy,
-            .setup.suspects = nd_quarantine_suspects(&nd_crash_page(n->crashes.crash)->quarantine),
-            .setup.stop = &n->stop};
+        n->lane[l] =
+            (struct nd_lane){.index = l,
+                             .config = &sim.config->chain,
+                             .protect = &sim.config->protect,
+                             .setup.heartbeat_ms = sim.config->timing.heartbeat_ms,
+                             .io = &n->io,
+                             .region = n->window.region,
+                             .shared = &n->shared[l],
+                             .group = &n->group,
+                             .setup.question = &n->question,
+                             .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
+                             .setup.replayed_bytes = 256u << 10,
+                             .setup.chunk_bytes = sim.plan.chunk_bytes,
+                             .setup.round_ns = sim.plan.round_ns,
+                             .setup.self = n->datagram_key,
+                             .setup.view = &n->view,
+                             .setup.remedy = &n->crashes.remedy,
+                             .setup.suspects = nd_quarantine_suspects(&n->crashes.crash->page->quarantine),
+                             .setup.stop = &n->stop};
         if ((error = nd_lane_make(&n->lane[l], fault)))
             return error;
     }

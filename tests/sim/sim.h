@@ -26,7 +26,7 @@
 #include "ftcore/record/delta.h"
 #include "lane/lane.h"
 #include "node/config/config.h"
-#include "node/quarantine.h"
+#include "node/crash/quarantine.h"
 #include "replicator/replicator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/task.h"

@@ -124,7 +124,7 @@ static int run_node(void (*end)(struct nd_crash *crash))
 
         if (nd_crash_open(&crash, crash_world.config, 0, &fault))
             _exit(90);
-        nd_crash_catch(nd_crash_page(crash), nd_crash_shared(crash), 1, &crash_key);
+        nd_crash_catch(crash->page, crash->shared, 1, &crash_key);
         nd_crash_turn(crash, FT_SOLO, 7, 0xabc);
         end(crash);
         _exit(0);
@@ -220,7 +220,7 @@ static void the_own_directory_and_those_elsewhere_stay(void **state)
 
 static void record_one(struct nd_crash *crash)
 {
-    crash_world.recorder = nd_crash_recorder(crash);
+    crash_world.recorder = crash->recorder;
     crash_records();
     crash_arrives(CRASH_HARM);
     crash_turns(1);

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/crash/walk.h"
+#include "node/crash/handler.h"
 
 #include <string.h>
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "node/arbiter/text.h"
+#include "node/arbiter/etcd.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,6 @@
 /* The event log's queue alone, with a writer that only counts, and with threads that race to add lines. */
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/event_format.h"
 #include "node/base/event_writer.h"
 #include "tests/help/death.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When data ports are whole, and whose fault it is when they are not. Facts from docs/operating.md. */
-#include "node/track/health.h"
+#include "node/track/rules.h"
 
 #include <stdarg.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
  * A trace as a pcapng file: its blocks, read here by the format's own rules, and answers that are not to be
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
-#include "cli/trace.h"
+#include "cli/pair.h"
 #include "tools/pair/capture.h"
 
 #include <setjmp.h>

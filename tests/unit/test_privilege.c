@@ -5,7 +5,7 @@
  * without.
  */
 #define _GNU_SOURCE
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 #include "node/crash/guardian.h"
 
 #include <setjmp.h>

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/base/processor.h"
+#include "node/base/process.h"
 
 static bool set[ND_PROCESSORS_MAX];
 

@@ -3,6 +3,7 @@
  * The quarantine: a lane that takes over from one that crashed drops the frame that killed it, and no other,
  * for as long and as often as the file says; by the datagram that the crash made.
  */
+#include "node/crash/fingerprint.h"
 #include "tests/help/crash.h"
 #include "tests/help/packet.h"
 #include "node/base/clock.h"

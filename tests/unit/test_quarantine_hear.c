@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a standby does when it hears what its primary died of (node/quarantine.c): a quarantine, and what the
- * chain file says of an NF that died of its state. Notices are as a node's handler makes them, of a first
- * death and of a second one.
+ * What a standby does when it hears what its primary died of (node/crash/quarantine.c): a quarantine, and
+ * what the chain file says of an NF that died of its state. Notices are as a node's handler makes them, of a
+ * first death and of a second one.
  */
-#include "node/quarantine.h"
+#include "node/crash/quarantine.h"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -84,7 +84,7 @@ static const char *remedy(void)
 
 static uint32_t kept_from(void)
 {
-    return atomic_load(&nd_crash_page(all.crash)->quarantine.count);
+    return atomic_load(&all.crash->page->quarantine.count);
 }
 
 static void a_first_death_sets_frames_aside(void **state)
@@ -93,7 +93,7 @@ static void a_first_death_sets_frames_aside(void **state)
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     assert_string_equal(remedy(), "");
     assert_int_equal(kept_from(), 4);
-    assert_string_equal(nd_crash_page(all.crash)->quarantine.nf, "monitor");
+    assert_string_equal(all.crash->page->quarantine.nf, "monitor");
 }
 
 static void a_second_one_without_its_packet_has_the_nf_bypassed(void **state)
@@ -125,14 +125,14 @@ static void suspects_stay_where_a_packet_is_known(void **state)
 
     (void)state;
     hear(death("rate_limiter", NF_DOING_PACKETS, 0, ""));
-    assert_int_equal(nd_quarantine_held(&nd_crash_page(all.crash)->quarantine), 4);
+    assert_int_equal(nd_quarantine_held(&all.crash->page->quarantine), 4);
     second.fingerprint[0].content = 200;
     for (uint32_t i = 1; i <= 4; i++) /* they travel in the notice */
         second.fingerprint[i] = (struct ft_fingerprint){.content = 99 + i, .suspect = true};
     second.fingerprints = 5;
     hear(second);
     assert_string_equal(remedy(), "reset rate_limiter");
-    assert_int_equal(nd_quarantine_held(&nd_crash_page(all.crash)->quarantine), 5);
+    assert_int_equal(nd_quarantine_held(&all.crash->page->quarantine), 5);
 }
 
 static void a_second_one_in_another_nf(void **state)
@@ -147,9 +147,9 @@ static void a_second_one_in_another_nf(void **state)
 /* Of a quarantine that only remembers the NF lanes need not look at frames. */
 static void lanes_look_at_frames_while_one_is_held(void **state)
 {
-    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct nd_quarantine *q = &all.crash->page->quarantine;
     const _Atomic uint32_t *asked = nd_quarantine_suspects(q).count;
-    struct rp_status s = {.core.state = FT_SOLO};
+    struct ft_core s = {.state = FT_SOLO};
 
     (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
@@ -174,7 +174,7 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
  */
 static void what_killed_with_a_state_that_is_gone_is_a_suspect(void **state)
 {
-    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_crash_notice alone = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
 
     (void)state;
@@ -192,7 +192,7 @@ static void what_killed_with_a_state_that_is_gone_is_a_suspect(void **state)
 /* Of a death in another NF a packet may be the cause, though that of this one was the state. */
 static void suspects_of_another_nf_are_not_let_go(void **state)
 {
-    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_crash_notice second = death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"), third;
 
     (void)state;
@@ -230,8 +230,8 @@ static void tell(void *arg, const struct ft_crash_notice *notice)
 /* A standby knows what its primary drops before anything makes it take over: a handover, kill -9, silence. */
 static void a_quarantine_goes_over_with_the_role(void **state)
 {
-    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
-    struct rp_status s = {.core.state = FT_SOLO};
+    struct nd_quarantine *q = &all.crash->page->quarantine;
+    struct ft_core s = {.state = FT_SOLO};
     uint64_t until;
 
     (void)state;
@@ -240,7 +240,7 @@ static void a_quarantine_goes_over_with_the_role(void **state)
     hear(death("monitor", NF_DOING_PACKETS, 2, ""));
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 0);
-    s.core.state = FT_PROTECTED;
+    s.state = FT_PROTECTED;
     nd_quarantine_turn(&all, &s);
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 1);
@@ -274,9 +274,9 @@ static void a_quarantine_goes_over_with_the_role(void **state)
  * the next death in that NF is known to be a second one. */
 static void all_that_was_suspected_is_cleared(void **state)
 {
-    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
+    struct nd_quarantine *q = &all.crash->page->quarantine;
     struct nd_suspects suspects = nd_quarantine_suspects(q);
-    struct rp_status s = {.core.state = FT_PROTECTED};
+    struct ft_core s = {.state = FT_PROTECTED};
     struct ft_crash_notice next = {.signal = SIGSEGV};
 
     (void)state;
@@ -313,8 +313,8 @@ static void all_that_was_suspected_is_cleared(void **state)
 /* An operator has bypassed the NF, or taken it out of the chain; or says that it is mended. */
 static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
 {
-    struct nd_quarantine *q = &nd_crash_page(all.crash)->quarantine;
-    struct rp_status s = {.core.state = FT_SOLO};
+    struct nd_quarantine *q = &all.crash->page->quarantine;
+    struct ft_core s = {.state = FT_SOLO};
     struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 0, "monitor");
 
     (void)state;
@@ -322,10 +322,10 @@ static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 1);
     executed = "rate_limiter";
-    s.core.state = FT_READY; /* that is its primary's to say */
+    s.state = FT_READY; /* that is its primary's to say */
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 1);
-    s.core.state = FT_SOLO;
+    s.state = FT_SOLO;
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 0);
 

@@ -7,7 +7,7 @@
 #include "logger/recorder/recorder.h"
 #include "node/arbiter/arbiter.h"
 #include "node/base/event_writer.h"
-#include "node/config/files_thread.h"
+#include "node/config/files.h"
 #include "node/metrics/metrics.h"
 #include "replicator/view.h"
 #include "tests/help/config.h"

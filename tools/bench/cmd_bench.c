@@ -3,8 +3,7 @@
  * understudy bench: what protection costs while nothing fails. Interfaces of the file are not used: the chain
  * is a wire between two ports, as in the replay tool.
  */
-#include "node/base/installed.h"
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 #include "cli/options.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"

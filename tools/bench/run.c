@@ -11,7 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "node/base/clock.h"
-#include "node/base/processor.h"
+#include "node/base/process.h"
 #include "lane/lane.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"

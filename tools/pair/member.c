@@ -2,7 +2,7 @@
 /* A node in a forked process, its address and files; see member.h. */
 #define _GNU_SOURCE /* affinity of threads */
 #include "tools/pair/member.h"
-#include "node/base/processor.h"
+#include "node/base/process.h"
 #include "node/config/setup.h"
 #include "node/crash/guardian.h"
 #include "tools/pair/child.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* replay --crash: the process that dies again, and what is told of it; see crash.h. */
 #include "tools/recording/crash.h"
-#include "node/base/printable.h"
-#include "node/crash/reporter.h"
+#include "node/base/text.h"
+#include "node/crash/report.h"
 #include "node/base/clock.h"
 #include "cli/options.h"
 #include "cli/pair.h"
@@ -280,10 +280,9 @@ static int wait_child(struct again *a, pid_t child, bool *traced)
 static void note_place(struct nd_death *d, const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
-    struct nd_crash_symbols symbols;
+    struct nd_crash_symbols symbols = {.count = 0};
     struct nd_crash_place place;
 
-    nd_crash_symbols_begin(&symbols);
     nd_crash_symbol(&symbols, page, told->reg[ND_CRASH_REGISTERS - 1], &place);
     nd_crash_symbols_end(&symbols);
     snprintf(d->symbol, sizeof(d->symbol), "%s", place.symbol);

@@ -6,7 +6,7 @@
  */
 #include "tools/recording/recording.h"
 #include "tools/pair/tape.h"
-#include "node/base/event_format.h"
+#include "node/base/event_writer.h"
 #include "cli/options.h"
 
 #include <dirent.h>

@@ -6,10 +6,10 @@
 #include "nflib/chain/chain.h"
 #include "tools/recording/recording.h"
 #include "tools/pair/shown.h"
-#include "node/base/event_format.h"
+#include "node/base/event_writer.h"
 #include "cli/options.h"
 #include "cli/pair.h"
-#include "node/crash/reporter.h"
+#include "node/crash/report.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -7,7 +7,7 @@
 #include "node/config/schema.h"
 #include "cli/options.h"
 #include "tools/replay/replay.h"
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 #include "cli/pair.h"
 #include "tools/recording/crash.h"
 #include "tools/pair/shown.h"

@@ -1,13 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The page: of each field of "status" that is a metric (fields.def) its samples, as the answer has them.
- * Samples of one metric stand together, behind its HELP and TYPE. No state.
+ * Serves /metrics by libmicrohttpd, whose one thread owns the connections and waits for the main thread's
+ * page, PAGE_MS at most. Between the two threads lies `stage` and what it guards; each is moved on by one of
+ * them alone.
+ *
+ * A connection is closed behind its answer. Whoever comes when all PLACES are taken takes the place of the
+ * connection that has been there for the longest. So idle connections keep nobody out.
  */
+#define _GNU_SOURCE
 #include "node/metrics/metrics.h"
+#include "ftcore/base/thread.h"
+#include "node/base/clock.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the page: of each field of "status" that is a metric (fields.def) its samples, as the answer has them.
+ *      Samples of one metric stand together, behind its HELP and TYPE ---- */
 
 enum samples {
     ONE,     /* of the field; through a list one of each element, by lane or by port */
@@ -44,6 +63,9 @@ static const struct metric fields[] = {
 #include "node/metrics/fields.def"
 };
 static const struct metric *const end = fields + sizeof(fields) / sizeof(fields[0]);
+
+#undef G
+#undef C
 
 const double nd_takeover_bounds[ND_TAKEOVER_BUCKETS] = {0.0005, 0.001, 0.0025, 0.005, 0.01,
                                                         0.025,  0.05,  0.1,    0.25,  1};
@@ -237,4 +259,207 @@ char *nd_metrics_page(const json_t *status, size_t *size)
         return page;
     free(page);
     return NULL;
+}
+
+/* ---- who waits for it ---------------------------------------------------------------------------- */
+
+#define PLACES     12u
+#define MORE       12u   /* beside them: the library takes at most 10 connections in a round */
+#define MEMORY     8192u /* bytes for a connection's request */
+#define IDLE_S     5u
+#define PAGE_MS    1000u
+#define BACKLOG    128
+#define TEXT       "text/plain; charset=utf-8"
+#define EXPOSITION "text/plain; version=0.0.4; charset=utf-8"
+
+enum stage {
+    FREE,  /* to ASKED by the thread */
+    ASKED, /* to READY by the main thread */
+    READY, /* to FREE by the thread, which takes the page */
+};
+
+struct nd_metrics {
+    struct MHD_Daemon *daemon;
+    _Atomic enum stage stage;
+    _Atomic bool closing;
+    sem_t answered;
+    char *page; /* READY */
+    size_t size;
+    int place[PLACES]; /* sockets, 0: free; the thread's */
+    unsigned next;     /* the place of the oldest */
+};
+
+bool nd_metrics_asked(const struct nd_metrics *m)
+{
+    return m && atomic_load(&m->stage) == ASKED;
+}
+
+void nd_metrics_answer(struct nd_metrics *m, char *page, size_t size)
+{
+    m->page = page;
+    m->size = size;
+    atomic_store(&m->stage, READY);
+    sem_post(&m->answered);
+}
+
+static char *take_page(struct nd_metrics *m, size_t *size)
+{
+    char *page = m->page;
+
+    *size = m->size;
+    m->page = NULL;
+    atomic_store(&m->stage, FREE);
+    return page;
+}
+
+/* NULL: the main thread gave none in time. Its page may come yet, for whom nobody waits any more. */
+static char *wait_for_page(struct nd_metrics *m, size_t *size)
+{
+    enum stage stage = FREE;
+    struct timespec until;
+
+    /* A page that comes for who waited in vain is an old one; one that is asked for still is a new one. */
+    if (!atomic_compare_exchange_strong(&m->stage, &stage, ASKED) && stage == READY) {
+        free(take_page(m, size));
+        atomic_store(&m->stage, ASKED);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += PAGE_MS / 1000;
+    while (atomic_load(&m->stage) != READY)
+        if (atomic_load(&m->closing) ||
+            (sem_clockwait(&m->answered, CLOCK_MONOTONIC, &until) != 0 && errno != EINTR))
+            return NULL;
+    return take_page(m, size);
+}
+
+/* ---- HTTP -------------------------------------------------------------------------------------- */
+
+/* Takes over `body`, which is not NULL. */
+static enum MHD_Result respond(struct MHD_Connection *c, unsigned code, const char *type, char *body,
+                               size_t size, enum MHD_ResponseMemoryMode mode)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(size, body, mode);
+    enum MHD_Result done;
+
+    if (!response) {
+        if (mode == MHD_RESPMEM_MUST_FREE)
+            free(body);
+        return MHD_NO;
+    }
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    done = MHD_queue_response(c, code, response);
+    MHD_destroy_response(response);
+    return done;
+}
+
+static enum MHD_Result refuse(struct MHD_Connection *c, unsigned code, char *why)
+{
+    return respond(c, code, TEXT, why, strlen(why), MHD_RESPMEM_PERSISTENT);
+}
+
+static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const char *url,
+                                      const char *method, const char *version, const char *upload,
+                                      size_t *upload_size, void **seen)
+{
+    static char no_method[] = "expected GET\n", no_path[] = "expected /metrics\n",
+                no_page[] = "the node's main thread does not answer\n";
+    struct nd_metrics *m = arg;
+    size_t size;
+    char *page;
+
+    (void)version, (void)upload, (void)upload_size, (void)seen;
+    ft_thread_begin("us-metrics"); /* the library's thread, with each request anew */
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
+        return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, no_method);
+    if (strcmp(url, "/metrics") != 0)
+        return refuse(c, MHD_HTTP_NOT_FOUND, no_path);
+    page = wait_for_page(m, &size);
+    return page ? respond(c, MHD_HTTP_OK, EXPOSITION, page, size, MHD_RESPMEM_MUST_FREE)
+                : refuse(c, MHD_HTTP_SERVICE_UNAVAILABLE, no_page);
+}
+
+/* Who loses its place is shut down, and the library closes it. */
+static void give_place(void *arg, struct MHD_Connection *c, void **of,
+                       enum MHD_ConnectionNotificationCode what)
+{
+    struct nd_metrics *m = arg;
+    int *place = *of;
+
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (place && *place == MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd)
+            *place = 0;
+        return;
+    }
+    place = &m->place[m->next++ % PLACES];
+    if (*place)
+        shutdown(*place, SHUT_RDWR);
+    *place = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    *of = place;
+}
+
+/* ---- life -------------------------------------------------------------------------------------- */
+
+static int open_listener(int *out, const char *host, uint16_t port, struct ft_fault *fault)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), yes = 1, why;
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes)) == 0 &&
+        bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 && listen(fd, BACKLOG) == 0) {
+        *out = fd;
+        return 0;
+    }
+    why = errno;
+    if (fd >= 0)
+        close(fd);
+    return ft_fail(fault,
+                   why == EADDRINUSE      ? FT_EBUSY
+                   : why == EADDRNOTAVAIL ? FT_ENOENT
+                   : why == EACCES        ? FT_EPERM
+                                          : FT_EIO,
+                   "metrics %s:%u: %s", host, port, strerror(why));
+}
+
+int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, struct ft_fault *fault)
+{
+    struct nd_metrics *m = calloc(1, sizeof(*m));
+    int fd = -1, error;
+
+    *out = NULL;
+    if (!m)
+        return ft_fail(fault, FT_ENOMEM, "no memory for metrics");
+    error = open_listener(&fd, host, port, fault);
+    if (error) {
+        free(m);
+        return error;
+    }
+    sem_init(&m->answered, 0, 0);
+    m->daemon = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD, port, NULL, NULL, answer_request, m, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, PLACES + MORE, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
+        MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_NOTIFY_CONNECTION, give_place, m, MHD_OPTION_END);
+    if (!m->daemon) {
+        close(fd);
+        sem_destroy(&m->answered);
+        free(m);
+        return ft_fail(fault, FT_EIO, "metrics %s:%u: no thread", host, port);
+    }
+    *out = m;
+    return 0;
+}
+
+void nd_metrics_close(struct nd_metrics *m)
+{
+    if (!m)
+        return;
+    atomic_store(&m->closing, true);
+    sem_post(&m->answered);
+    MHD_stop_daemon(m->daemon);
+    sem_destroy(&m->answered);
+    free(m->page);
+    free(m);
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The reporter: a small process, forked beside a node, that waits for the node's end and then writes what
- * there is to tell of it into STATE/NODE.crash-TIME/, and finishes the node's recording. It has no
- * capability, none of the node's sockets, and no key; nothing of a takeover waits for it. It also writes the
- * frames that a quarantine kept.
+ * What is told of a node's end: a line, report.json and report.txt, and where its instructions are; and the
+ * reports that there are, as `incidents` reads them. No state.
  */
-#ifndef NODE_CRASH_REPORTER_H
-#define NODE_CRASH_REPORTER_H
+#ifndef NODE_CRASH_REPORT_H
+#define NODE_CRASH_REPORT_H
 
 #include "ftcore/base/event_log.h"
 #include "node/config/config.h"
@@ -17,9 +15,7 @@
 
 struct lg_recorder;
 
-#define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
-#define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
-#define ND_CRASH_PATH 320u        /* bytes of such a directory's path */
+#define ND_CRASH_PATH 320u /* bytes of such a directory's path */
 
 /* What a report is made of. Of a process of its own, or of a test's. */
 struct nd_crash_case {
@@ -32,19 +28,6 @@ struct nd_crash_case {
     int pid;                      /* of the node */
 };
 
-/* The life of the process: `feed` ends with the node. */
-_Noreturn void nd_reporter_run(struct nd_crash_case *c, int feed);
-
-/* Writes the whole directory, under another name first; `path` gets its name, and those that are too many go.
- * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
-int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
-
-/* Finishes the recording, if there is one. What a disk refuses is logged. */
-void nd_crash_end_recording(const struct nd_crash_case *c);
-
-/* ---- report.c ---- */
-/* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
-int nd_crash_lane(const struct nd_crash_case *c);
 /* When the node ended, as near as is known: wall clock, ns. */
 uint64_t nd_crash_wall(const struct nd_crash_case *c);
 /* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */
@@ -61,15 +44,9 @@ const char *nd_crash_signal(char out[16], int number);
 /* report.json and report.txt; false: no memory, or an error of the files. `dir`: an open directory. */
 bool nd_crash_report(const struct nd_crash_case *c, int dir);
 
-/* ---- frames.c ---- */
-/* burst.pcapng and inputs.pcapng, where there are any; false as above. */
-bool nd_crash_pcaps(const struct nd_crash_case *c, int dir);
-/* STATE/NODE.quarantine.pcapng, replaced as a whole. 0 or FT_EIO. */
-int nd_crash_write_quarantine(const struct nd_crash_case *c, struct ft_fault *fault);
 /* A file in `dir` that is to be written; NULL: errno. */
 FILE *nd_crash_file(int dir, const char *name);
 
-/* ---- symbols.c ---- */
 /* Where an instruction is. */
 struct nd_crash_place {
     char symbol[128];   /* "nat_process+0x1c"; "": no symbol is known */
@@ -77,16 +54,15 @@ struct nd_crash_place {
     const char *object; /* the file; "?": none */
     uint64_t offset;    /* in that file; without a file the address */
 };
-/* Files that are open for look-ups: owned by who began it, and ended by that one. What is in more than
+/* Files that are open for look-ups, all zero at first; owned and ended by who looks up. What is in more than
  * ND_CRASH_OBJECTS of them has no names. */
 #define ND_CRASH_OBJECTS 24u
 struct nd_crash_symbols {
-    struct Dwfl *dwfl; /* NULL: no memory; then nothing has a name */
+    struct Dwfl *dwfl; /* NULL: nothing was looked up, or no memory; then nothing has a name */
     struct Dwfl_Module *object[ND_CRASH_OBJECTS];
     char path[ND_CRASH_OBJECTS][ND_CRASH_PATH];
     unsigned count;
 };
-void nd_crash_symbols_begin(struct nd_crash_symbols *symbols);
 void nd_crash_symbols_end(struct nd_crash_symbols *symbols);
 /* An instruction of this program or of a module. Of a module that the node has loaded since the reporter was
  * forked `page` says where it lies; `out->object` may point there. */
@@ -95,7 +71,9 @@ void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_pag
 /* Of this program, in hex; "": it has none. */
 const char *nd_crash_build_id(char out[64]);
 
-/* ---- incidents.c ---- */
+/* Finishes the recording, if there is one. What a disk refuses is logged. */
+void nd_crash_end_recording(const struct nd_crash_case *c);
+
 /* The directories of a node, the newest first: names, allocated, of [*count]. 0, FT_ENOENT: `state` cannot be
  * read; FT_ENOMEM. */
 int nd_crash_list(const char *state, const char *node, char ***names, unsigned *count);

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Users and capabilities of the process; see privilege.h. */
+/* Users, capabilities and priorities of the process, and where its files are; see process.h. */
 #define _GNU_SOURCE
-#include "node/base/privilege.h"
+#include "node/base/process.h"
 #include "node/base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -73,6 +76,27 @@ int nd_privilege_check_files(struct ft_fault *fault)
         return 0;
     return ft_fail(fault, FT_EPERM, "at most %lu open files are permitted, expected %u (ulimit -n)",
                    files.rlim_max, ND_OPEN_FILES);
+}
+
+bool nd_process_detach(const char *name, bool speaks, int fd[], int n)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGABRT, SIGUSR1, SIGUSR2};
+    int null = open("/dev/null", O_RDWR);
+    bool all = true;
+
+    setsid();
+    prctl(PR_SET_NAME, name);
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+        signal(ignored[i], SIG_IGN);
+    /* Whoever reads the node's output must see its end. */
+    for (int i = 0; null >= 0 && i < (speaks ? STDERR_FILENO : STDERR_FILENO + 1); i++)
+        dup2(null, i);
+    for (int i = 0; i < n; i++) /* above all places first: none takes another's */
+        fd[i] = fcntl(fd[i], F_DUPFD, STDERR_FILENO + 1 + n);
+    for (int i = 0; i < n; i++)
+        all &= (fd[i] = dup2(fd[i], STDERR_FILENO + 1 + i)) >= 0;
+    close_range((unsigned)(STDERR_FILENO + 1 + n), ~0u, 0);
+    return all;
 }
 
 /* The permitted capabilities of a thread of this process; 0: the calling one. */
@@ -250,4 +274,92 @@ int nd_privilege_refuse_calls(struct ft_fault *fault)
         error = seccomp_load(filter);
     seccomp_release(filter);
     return error ? ft_fail(fault, FT_EIO, "a filter of system calls: %s", strerror(-error)) : 0;
+}
+
+/* ---- priority ------------------------------------------------------------------------------- */
+
+#define LIST_BYTES 4096
+
+/* The first is of isolcpus, the second (Linux 6.7) of cpusets, where version 2 is mounted at its place. */
+static const char *const lists[] = {"/sys/devices/system/cpu/isolated",
+                                    "/sys/fs/cgroup/cpuset.cpus.isolated"};
+
+bool nd_processors_parse(const char *list, bool set[ND_PROCESSORS_MAX])
+{
+    while (*list && *list != '\n') {
+        char *end;
+        unsigned long first = strtoul(list, &end, 10), last = first;
+
+        if (end == list || *list < '0' || *list > '9')
+            return false;
+        if (*end == '-') {
+            list = end + 1;
+            last = strtoul(list, &end, 10);
+            if (end == list || *list < '0' || *list > '9')
+                return false;
+        }
+        if (last < first || (*end && *end != ',' && *end != '\n'))
+            return false;
+        for (unsigned long cpu = first; cpu <= last && cpu < ND_PROCESSORS_MAX; cpu++)
+            set[cpu] = true;
+        list = end + (*end == ',');
+    }
+    return true;
+}
+
+static void read_list(const char *path, bool set[ND_PROCESSORS_MAX])
+{
+    char text[LIST_BYTES];
+    FILE *file = fopen(path, "re");
+
+    if (!file)
+        return;
+    if (fgets(text, sizeof(text), file))
+        (void)nd_processors_parse(text, set);
+    (void)fclose(file);
+}
+
+bool nd_processors_own(void)
+{
+    bool isolated[ND_PROCESSORS_MAX] = {false};
+    cpu_set_t mine;
+
+    if (sched_getaffinity(0, sizeof(mine), &mine) != 0) /* more processors than the set has */
+        return false;
+    for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
+        read_list(lists[i], isolated);
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &mine) && (cpu >= ND_PROCESSORS_MAX || !isolated[cpu]))
+            return false;
+    return true;
+}
+
+/* Linux: both are of the calling thread alone. */
+bool nd_priority_raise(void)
+{
+    return setpriority(PRIO_PROCESS, 0, -10) == 0;
+}
+
+bool nd_priority_realtime(void)
+{
+    return sched_setscheduler(0, SCHED_FIFO, &(const struct sched_param){.sched_priority = 10}) == 0;
+}
+
+/* ---- files installed with the program ------------------------------------------------------- */
+
+bool nd_installed(const char *directory, const char *name, char *out, size_t cap)
+{
+    char program[1024], *slash;
+    ssize_t len = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+    program[len > 0 ? len : 0] = '\0';
+    for (unsigned up = 0; up < 2 && (slash = strrchr(program, '/')); up++) {
+        int n;
+
+        *slash = '\0';
+        n = snprintf(out, cap, "%s/%s/%s", program, directory, name);
+        if (n > 0 && (size_t)n < cap && access(out, R_OK) == 0)
+            return true;
+    }
+    return false;
 }
