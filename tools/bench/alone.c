@@ -315,7 +315,9 @@ static int print_json(const struct summary sums[], const struct nd_config *confi
 
 static void print_pieces(FILE *out, const struct summary sums[])
 {
-    nd_columns_titles(out, columns, "piece", 12);
+    const struct nd_sheet sheet = {.out = out, .wide = 12};
+
+    nd_sheet_begin(&sheet, columns, "piece");
     for (unsigned p = 0; p < PIECES; p++) {
         const struct piece *piece = &pieces[p];
 
@@ -373,9 +375,11 @@ static const struct nd_column access_columns[] = {
 static void print_times(FILE *out, const struct row rows[], unsigned count, const struct nd_redis_access *a,
                         const struct nd_bench_options *o)
 {
-    nd_columns_titles(out, access_columns, "state", 14);
+    const struct nd_sheet sheet = {.out = out, .wide = 14};
+
+    nd_sheet_begin(&sheet, access_columns, "state");
     for (unsigned i = 0; i < count; i++)
-        nd_columns_row(out, access_columns, rows[i].where, 14, &rows[i]);
+        nd_sheet_row(&sheet, access_columns, rows[i].where, &rows[i]);
     fprintf(out, "times in ns, %lu entries; ", o->wish.flows);
     fprintf(out,
             "keys of 16 bytes, values of 24, in random order; local and async: of the mean of 64, async in "

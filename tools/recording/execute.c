@@ -5,14 +5,12 @@
  */
 #include "tools/recording/recording.h"
 #include "node/config/config.h"
-#include "tools/pair/shown.h"
 #include "ftcore/record/message.h"
 #include "ftcore/record/delta.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/tape.h"
 #include "cli/options.h"
 #include "node/crash/handler.h"
-#include "tools/pair/capture.h"
 
 #include <sched.h>
 #include <stdio.h>

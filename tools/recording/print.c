@@ -5,7 +5,6 @@
  */
 #include "nflib/chain/chain.h"
 #include "tools/recording/recording.h"
-#include "tools/pair/shown.h"
 #include "node/base/event_format.h"
 #include "cli/options.h"
 #include "cli/pair.h"
@@ -15,6 +14,69 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- rows, as `show NF` would have them ---------------------------------------------------------- */
+
+#define PAGE_BYTES (256u << 10)
+
+int nd_shown_add(json_t *rows, const struct nf_chain *chain, const char *name, unsigned lane, unsigned lanes,
+                 struct ft_fault *fault)
+{
+    const struct nf *nf = nf_chain_find(chain, name);
+    char *page = malloc(PAGE_BYTES);
+    int error = page ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
+    bool more = nf->module->show != NULL;
+    uint64_t cursor = 0;
+
+    while (!error && more) {
+        struct nf_show *out = nf_show_begin(page, PAGE_BYTES);
+        json_t *some, *row;
+        json_error_t why;
+        size_t i;
+
+        if (!out) {
+            error = ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
+            break;
+        }
+        more = nf->module->show(nf, out, &cursor);
+        some = json_loadb(page, nf_show_end(out), 0, &why);
+        if (!some)
+            error = ft_fail(fault, FT_EMALFORMED, "NF '%s' shows what is no JSON in lane %u: %.120s", name,
+                            lane, why.text);
+        json_array_foreach(some, i, row) if (lanes > 1) json_object_set_new(row, "lane", json_integer(lane));
+        json_array_extend(rows, some);
+        json_decref(some);
+    }
+    free(page);
+    return error;
+}
+
+/* One row as "name=value name=value", behind `before`. */
+static void print_row(json_t *row, const char *before, FILE *out)
+{
+    const char *name, *space = "";
+    json_t *value;
+
+    fputs(before, out);
+    json_object_foreach(row, name, value)
+    {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+
+        fprintf(out, "%s%s=%s", space, name, text ? text : json_string_value(value));
+        free(text);
+        space = " ";
+    }
+    fputc('\n', out);
+}
+
+void nd_shown_print(const json_t *rows, const char *name, FILE *out)
+{
+    json_t *row;
+    size_t i;
+
+    fprintf(out, "%s\n", name);
+    json_array_foreach(rows, i, row) print_row(row, "  ", out);
+}
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
@@ -105,7 +167,7 @@ static void take_row(json_t *into, FILE *out, const char *mark, const char *text
 {
     json_t *row = json_loads(text, 0, NULL);
 
-    nd_shown_print_one(row, mark, out);
+    print_row(row, mark, out);
     json_array_append_new(into, row);
 }
 

@@ -9,8 +9,6 @@
 #include "tools/replay/replay.h"
 #include "node/base/privilege.h"
 #include "cli/pair.h"
-#include "tools/recording/crash.h"
-#include "tools/pair/shown.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,7 +11,7 @@
 #ifndef TOOLS_REPLAY_KEEPER_H
 #define TOOLS_REPLAY_KEEPER_H
 
-#include "tools/pair/capture.h"
+#include "tools/pair/tape.h"
 #include "tools/replay/slot.h"
 
 #define ND_KEEPER_LISTED 20u /* lines about losses, then a total */

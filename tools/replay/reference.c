@@ -9,7 +9,6 @@
 #include "nflib/chain/chain.h"
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
-#include "tools/pair/shown.h"
 #include "ftcore/order/section.h"
 #include "logger/capture.h"
 
