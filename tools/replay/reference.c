@@ -4,7 +4,6 @@
  * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
  * determinants; inputs come from the tape all the same. What a run released is held against it.
  */
-#include "tools/replay/sums.h"
 #include "ftcore/base/check.h"
 #include "nflib/chain/chain.h"
 #include "tools/replay/replay.h"
