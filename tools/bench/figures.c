@@ -138,6 +138,15 @@ static const struct nd_column work_columns[] = {
     {.title = NULL},
 };
 
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset)
+{
+    double values[ND_BENCH_PAIRS];
+
+    for (unsigned i = 0; i < count; i++)
+        values[i] = *(const double *)((const char *)&runs[i] + offset);
+    return nd_quantile(values, count, 0.5);
+}
+
 static void set_overhead(struct figures *f, const struct nd_bench_row *row)
 {
     double percent[ND_BENCH_PAIRS], more[ND_BENCH_PAIRS];
