@@ -394,10 +394,9 @@ static const struct piece *piece_of(const struct nd_config *config, const struct
         return NULL;
     if (nd_bench_is_off(&protection))
         return find_piece("off");
-    if (p->records && !protection.unreduced && !(p->stores && o->encode))
-        return find_piece(p->stores ? "marks" : o->encode ? "encode" : "inputs");
-    ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log or log:warm", o->compare,
-            o->encode ? " with --encode" : "");
+    if (p->records && !protection.unreduced)
+        return find_piece(p->stores ? "marks" : "inputs");
+    ft_fail(fault, FT_EINVAL, "--count of %.40s, expected off, log or log:warm", o->compare);
     return NULL;
 }
 

@@ -66,25 +66,19 @@ struct nd_bench_options {
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
-    bool encode;         /* --encode: with the sender's encoding of records */
 };
 
 /* ---- bench/run.c ---- */
 
-/* Processor time of the nodes' threads, of a core, 0 … 1; all lanes of a node together. */
-struct nd_bench_cpu {
-    double lane, replicator, standby_lane, standby_replicator;
-};
+/* The nodes' threads; the lanes of a node count together. Of node n: 2 * n, 2 * n + 1. */
+enum { ND_BENCH_LANE, ND_BENCH_REPLICATOR, ND_BENCH_SB_LANE, ND_BENCH_SB_REPLICATOR, ND_BENCH_THREADS };
 
-/* How a thread spent its time, of a core, 0 … 1; of a node's lanes all together. */
-struct nd_bench_spent {
+/* How a thread spent its time, of a core, 0 … 1. */
+struct nd_bench_thread {
+    double cpu; /* processor time */
     double useful, empty, asleep;
     double longs;   /* turns longer than a millisecond, a second */
     double longest; /* turn, ms, since its thread began */
-};
-
-struct nd_bench_turns {
-    struct nd_bench_spent lane, replicator, standby_lane, standby_replicator;
 };
 
 /* At a load in open loop. Lag: sent and not known to be replayed, the most that was sampled, and as the load
@@ -97,8 +91,7 @@ struct nd_bench_latency {
     double records;        /* sent, a second */
     uint64_t lag_packets, lag_end_packets;
     double lag_mb, lag_end_mb; /* in memory form */
-    struct nd_bench_cpu cpu;
-    struct nd_bench_turns turns;
+    struct nd_bench_thread thread[ND_BENCH_THREADS];
 };
 
 /* What one run of a protection came to. */
@@ -107,8 +100,7 @@ struct nd_bench_result {
     double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
-    struct nd_bench_cpu cpu;
-    struct nd_bench_turns turns;
+    struct nd_bench_thread thread[ND_BENCH_THREADS];
     double dropped; /* share of what came */
     double region_mb, resident_mb, standby_resident_mb;
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
@@ -273,7 +265,7 @@ struct nd_bench {
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
 /* The tables, for people; the figures as JSON on stdout: 0 or ND_SOFTWARE; both as a report, with
  * options.report: 0, or an exit code with the line printed. */
-void nd_bench_print(const struct nd_sheet *sheet, const struct nd_bench *b);
+void nd_bench_print(FILE *out, const struct nd_bench *b);
 int nd_bench_print_json(const struct nd_bench *b);
 int nd_bench_report(struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or

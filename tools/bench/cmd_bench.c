@@ -196,7 +196,6 @@ static const struct nd_option rows[] = {
      .help = "only measure what each piece of protection costs a lane"},
     {"count", 0, ND_OPTION_U64, AT(count), 1, 1000000000, .value = "N",
      .help = "only run N packets in one thread, for an instruction counter"},
-    {"encode", 0, ND_OPTION_FLAG, AT(encode), .help = "with --count: encode the records as the sender does"},
     {"piece", 0, ND_OPTION_TEXT, AT(piece), .value = "NAME",
      .help = "with --count: this piece of protection"},
     {"save", 0, ND_OPTION_TEXT, AT(save), .value = "FILE", .help = "write the tables to this file too"},
@@ -218,8 +217,6 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
     error = nd_syntax_read(&nd_bench_syntax, o, argc, argv, &rest);
     if (error)
         return error;
-    if (o->encode && !o->count)
-        return nd_usage("bench", "--encode without --count, expected both");
     if (o->piece && !o->count)
         return nd_usage("bench", "--piece without --count, expected both");
     if (o->access + o->pieces + (o->count > 0) > 1)
@@ -452,20 +449,13 @@ static int check_save(const struct nd_bench *b)
     return refuse_file(b, error);
 }
 
-static void print_tables(FILE *out, const struct nd_bench *b)
-{
-    const struct nd_sheet sheet = {.out = out, .wide = 14};
-
-    nd_bench_print(&sheet, b);
-}
-
 static int save_tables(const struct nd_bench *b)
 {
     FILE *f = fopen(b->options.save, "we");
     int error = f ? 0 : errno;
 
     if (f) {
-        print_tables(f, b);
+        nd_bench_print(f, b);
         error = ferror(f) ? EIO : 0;
         if (fclose(f) != 0)
             error = errno;
@@ -477,7 +467,7 @@ static int print_results(struct nd_bench *b)
 {
     int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? nd_bench_report(b) : 0;
 
-    print_tables(b->options.json ? stderr : stdout, b);
+    nd_bench_print(b->options.json ? stderr : stdout, b);
     code = code ? code : written;
     if (b->options.json && !code)
         code = nd_bench_print_json(b);

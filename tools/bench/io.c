@@ -14,6 +14,7 @@
 #include "ftcore/base/draw.h"
 #include "nflib/flow/flow.h"
 #include "nflib/net/bytes.h"
+#include "nflib/stream/stream.h"
 #include "nfs/load_balancer_table.h"
 #include "nfs/nat/nat_table.h"
 #include "tools/pair/tape.h"
@@ -547,27 +548,14 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
 
 /* ---- the sink ---------------------------------------------------------------------------------- */
 
-/* An IPv4 frame's lengths and checksums, as its receiver would look at them. What else there is passes. */
-static bool is_sound(const struct buffer *b)
+/* Lengths and checksums, as its receiver would look at them. What is neither IP nor TCP or UDP passes. */
+static bool is_sound(struct buffer *b)
 {
-    const uint8_t *ip = b->frame + ETH_LEN, *l4;
-    uint32_t head, total, len;
-    uint16_t sum;
+    struct nf_packet p = {.data = b->frame, .len = b->len, .have = b->len};
 
-    if (b->len < ETH_LEN + 20 || b->frame[12] != 8 || b->frame[13] != 0)
-        return true;
-    head = (ip[0] & 15) * 4u;
-    total = (uint32_t)ip[2] << 8 | ip[3];
-    if (ip[0] >> 4 != 4 || head < 20 || total < head || ETH_LEN + total > b->len || nf_checksum(ip, head))
-        return false;
-    l4 = ip + head;
-    len = total - head;
-    if ((ip[6] & 0x3f) || ip[7])
-        return true; /* a fragment */
-    if (!(ip[9] == NF_PROTO_TCP && len >= 20) && !(ip[9] == NF_PROTO_UDP && len >= 8 && (l4[6] || l4[7])))
-        return true;
-    sum = nf_checksum_adjust16(nf_checksum(ip + 12, 8), 0, (uint16_t)~nf_checksum(l4, len));
-    return nf_checksum_adjust16(sum, 0, htons((uint16_t)(ip[9] + len))) == 0;
+    nf_packet_parse(&p);
+    return !(p.flags & NF_P_BAD) && ((p.flags & (NF_P_L4 | NF_P_FRAGMENT)) != NF_P_L4 ||
+                                     !nf_proto_is_ported(p.proto) || nf_packet_checksum_right(&p));
 }
 
 static uint32_t bucket_of(uint64_t ns)
@@ -606,7 +594,7 @@ static void follow_phase(const struct nd_bench_slot *slot, struct nd_bench_count
 
 /* Of a capture the end may be missing: what it had has other checksums than zeros would. */
 static __attribute__((noinline)) void look_at(const struct nd_bench_io *io, struct nd_bench_count *counts,
-                                              const struct buffer *b)
+                                              struct buffer *b)
 {
     if (!io->load->wish.flows)
         return;

@@ -337,17 +337,17 @@ static int start_node(struct nd_bench_nodes *all, unsigned n, struct ft_fault *f
     return nd_member_fork(&all->pid[n], &all->slot[n]->status, run_node, &running, fault);
 }
 
-/* What threads say of their turns, all together. */
-struct nd_bench_turn_sums {
-    uint64_t ns[FT_SPENT_KINDS], longs, longest;
+/* What a thread says of its time, so far; of lanes all together. */
+struct thread_sums {
+    uint64_t cpu, ns[FT_SPENT_KINDS], longs, longest;
 };
 
 /* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
-struct nd_bench_reading {
+struct reading {
     uint64_t at, released, replayed, arrived, waits, dropped, received, bursts;
-    uint64_t shown_at[ND_NODES], lanes[ND_NODES], replicator[ND_NODES]; /* ns, processor time of threads */
+    uint64_t shown_at[ND_NODES];
     uint64_t link_bytes, records, credit_waits;
-    struct nd_bench_turn_sums lane_turns[ND_NODES], replicator_turns[ND_NODES]; /* lanes': of `at` */
+    struct thread_sums thread[ND_BENCH_THREADS]; /* turns of lanes: of `at` */
 };
 
 /* ---- reading nodes that run -------------------------------------------------------------------- */
@@ -372,7 +372,7 @@ static bool has_shown(struct nd_bench_nodes *r)
            (r->alone || atomic_load(&r->slot[1]->shown_at) > r->at);
 }
 
-static void add_turns(struct nd_bench_turn_sums *out, const struct ft_turns *t)
+static void add_turns(struct thread_sums *out, const struct ft_turns *t)
 {
     for (unsigned i = 0; i < FT_SPENT_KINDS; i++)
         out->ns[i] += atomic_load(&t->ns[i]);
@@ -383,13 +383,13 @@ static void add_turns(struct nd_bench_turn_sums *out, const struct ft_turns *t)
 }
 
 /* Waits until what the nodes show is of after the call. FT_EIO: a node ended. */
-static int read_nodes(struct nd_bench_nodes *r, struct nd_bench_reading *x, struct ft_fault *fault)
+static int read_nodes(struct nd_bench_nodes *r, struct reading *x, struct ft_fault *fault)
 {
     struct nd_bench_slot *p = r->slot[0];
     int error;
 
-    *x = (struct nd_bench_reading){.released = SUM(r, 0, lane, released),
-                                   .replayed = SUM(r, 1, shared, count.replayed_packets)};
+    *x = (struct reading){.released = SUM(r, 0, lane, released),
+                          .replayed = SUM(r, 1, shared, count.replayed_packets)};
     r->at = x->at = nd_now();
     x->arrived = arrived_at(r);
     x->waits = waits_of(r);
@@ -398,13 +398,13 @@ static int read_nodes(struct nd_bench_nodes *r, struct nd_bench_reading *x, stru
     x->bursts = SUM(r, 0, shared, count.bursts) - SUM(r, 0, shared, count.empty_bursts);
     for (unsigned n = 0; n < ND_NODES; n++)
         for (unsigned l = 0; l < r->lanes; l++)
-            add_turns(&x->lane_turns[n], &r->slot[n]->shared[l].count.turns);
+            add_turns(&x->thread[2 * n], &r->slot[n]->shared[l].count.turns);
     error = wait_until(r, has_shown, "figures of the nodes", fault);
     for (unsigned n = 0; n < ND_NODES; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
-        x->lanes[n] = atomic_load(&r->slot[n]->cpu_lane);
-        x->replicator[n] = atomic_load(&r->slot[n]->cpu_replicator);
-        add_turns(&x->replicator_turns[n], &r->slot[n]->turns);
+        x->thread[2 * n].cpu = atomic_load(&r->slot[n]->cpu_lane);
+        x->thread[2 * n + 1].cpu = atomic_load(&r->slot[n]->cpu_replicator);
+        add_turns(&x->thread[2 * n + 1], &r->slot[n]->turns);
     }
     x->link_bytes = atomic_load(&p->link_bytes);
     x->records = atomic_load(&p->records);
@@ -413,42 +413,29 @@ static int read_nodes(struct nd_bench_nodes *r, struct nd_bench_reading *x, stru
 }
 
 /* Of something that a node shows, for each ns. */
-static double rate_of(const struct nd_bench_reading *a, const struct nd_bench_reading *b, unsigned node,
-                      uint64_t grown)
+static double rate_of(const struct reading *a, const struct reading *b, unsigned node, uint64_t grown)
 {
     uint64_t ns = b->shown_at[node] - a->shown_at[node];
 
     return ns ? (double)grown / (double)ns : 0;
 }
 
-static struct nd_bench_cpu cpu_used(const struct nd_bench_reading *a, const struct nd_bench_reading *b)
+static void set_threads(struct nd_bench_thread out[ND_BENCH_THREADS], const struct reading *a,
+                        const struct reading *b)
 {
-    return (struct nd_bench_cpu){
-        rate_of(a, b, 0, b->lanes[0] - a->lanes[0]), rate_of(a, b, 0, b->replicator[0] - a->replicator[0]),
-        rate_of(a, b, 1, b->lanes[1] - a->lanes[1]), rate_of(a, b, 1, b->replicator[1] - a->replicator[1])};
-}
+    for (unsigned i = 0; i < ND_BENCH_THREADS; i++) {
+        const struct thread_sums *was = &a->thread[i], *is = &b->thread[i];
+        uint64_t shown = b->shown_at[i / 2] - a->shown_at[i / 2], ns = i % 2 ? shown : b->at - a->at;
+        double of = ns ? 1 / (double)ns : 0;
 
-static struct nd_bench_spent spent_in(const struct nd_bench_turn_sums *a, const struct nd_bench_turn_sums *b,
-                                      uint64_t ns)
-{
-    double of = ns ? 1 / (double)ns : 0;
-
-    return (struct nd_bench_spent){.useful = (double)(b->ns[FT_SPENT_USEFUL] - a->ns[FT_SPENT_USEFUL]) * of,
-                                   .empty = (double)(b->ns[FT_SPENT_EMPTY] - a->ns[FT_SPENT_EMPTY]) * of,
-                                   .asleep = (double)(b->ns[FT_SPENT_ASLEEP] - a->ns[FT_SPENT_ASLEEP]) * of,
-                                   .longs = (double)(b->longs - a->longs) * of * SECOND,
-                                   .longest = (double)b->longest / 1e6};
-}
-
-static struct nd_bench_turns turns_taken(const struct nd_bench_reading *a, const struct nd_bench_reading *b)
-{
-    uint64_t ns[ND_NODES] = {b->shown_at[0] - a->shown_at[0], b->shown_at[1] - a->shown_at[1]};
-
-    return (struct nd_bench_turns){
-        .lane = spent_in(&a->lane_turns[0], &b->lane_turns[0], b->at - a->at),
-        .replicator = spent_in(&a->replicator_turns[0], &b->replicator_turns[0], ns[0]),
-        .standby_lane = spent_in(&a->lane_turns[1], &b->lane_turns[1], b->at - a->at),
-        .standby_replicator = spent_in(&a->replicator_turns[1], &b->replicator_turns[1], ns[1])};
+        out[i] = (struct nd_bench_thread){
+            .cpu = rate_of(a, b, i / 2, is->cpu - was->cpu),
+            .useful = (double)(is->ns[FT_SPENT_USEFUL] - was->ns[FT_SPENT_USEFUL]) * of,
+            .empty = (double)(is->ns[FT_SPENT_EMPTY] - was->ns[FT_SPENT_EMPTY]) * of,
+            .asleep = (double)(is->ns[FT_SPENT_ASLEEP] - was->ns[FT_SPENT_ASLEEP]) * of,
+            .longs = (double)(is->longs - was->longs) * of * SECOND,
+            .longest = (double)is->longest / 1e6};
+    }
 }
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
@@ -469,8 +456,7 @@ static int open_flows(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 /* ---- saturation -------------------------------------------------------------------------------- */
 
-static void set_saturation(struct nd_bench_result *out, const struct nd_bench_reading *a,
-                           const struct nd_bench_reading *b)
+static void set_saturation(struct nd_bench_result *out, const struct reading *a, const struct reading *b)
 {
     double ns = (double)(b->at - a->at), packets = (double)(b->released - a->released),
            came = (double)(b->arrived - a->arrived);
@@ -478,9 +464,8 @@ static void set_saturation(struct nd_bench_result *out, const struct nd_bench_re
     packets = packets > 0 ? packets : 1;
     out->mpps = packets / ns * 1e3;
     out->ns = ns / packets;
-    out->cpu = cpu_used(a, b);
-    out->turns = turns_taken(a, b);
-    out->lane_ns = out->cpu.lane * out->ns;
+    set_threads(out->thread, a, b);
+    out->lane_ns = out->thread[ND_BENCH_LANE].cpu * out->ns;
     out->wire_bytes = rate_of(a, b, 0, b->link_bytes - a->link_bytes) * out->ns;
     out->records = rate_of(a, b, 0, b->records - a->records) * SECOND;
     out->waits = b->waits - a->waits;
@@ -500,7 +485,7 @@ static bool has_measured(struct nd_bench_nodes *r)
 /* FT_EMALFORMED: the chain lets nothing pass. */
 static int saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
-    struct nd_bench_reading a, b;
+    struct reading a, b;
     int error;
 
     pause_for(REST_S);
@@ -555,7 +540,7 @@ static int replay_to(struct nd_bench_nodes *r, uint64_t packets, struct ft_fault
 static int replay_tape(struct nd_bench_nodes *r, struct nd_bench_result *out, uint64_t packets,
                        struct ft_fault *fault)
 {
-    struct nd_bench_reading a, b;
+    struct reading a, b;
     int error;
 
     atomic_store(&r->slot[0]->rate, ND_RATE_FULL);
@@ -572,8 +557,7 @@ static int replay_tape(struct nd_bench_nodes *r, struct nd_bench_result *out, ui
         return error;
     out->ns = (double)(b.at - a.at) / (double)(b.replayed > a.replayed ? b.replayed - a.replayed : 1);
     out->mpps = 1e3 / out->ns;
-    out->cpu = cpu_used(&a, &b);
-    out->turns = turns_taken(&a, &b);
+    set_threads(out->thread, &a, &b);
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
     return 0;
 }
@@ -726,7 +710,7 @@ static void set_times(const struct nd_bench_nodes *r, struct nd_bench_latency *o
 static int measure_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
                            struct ft_fault *fault)
 {
-    struct nd_bench_reading a, b;
+    struct reading a, b;
     int error = quieten(r, fault);
     double bursts;
 
@@ -748,8 +732,7 @@ static int measure_latency(struct nd_bench_nodes *r, struct nd_bench_latency *ou
     out->bursts = bursts / (double)(b.at - a.at) * SECOND;
     out->packets = bursts > 0 ? (double)(b.received - a.received) / bursts : 0;
     out->records = rate_of(&a, &b, 0, b.records - a.records) * SECOND;
-    out->cpu = cpu_used(&a, &b);
-    out->turns = turns_taken(&a, &b);
+    set_threads(out->thread, &a, &b);
     return 0;
 }
 

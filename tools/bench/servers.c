@@ -459,47 +459,36 @@ static const struct nd_column server_columns[] = {
     {.title = NULL},
 };
 
-#define MEDIAN(runs, field) nd_bench_median(runs, row->pairs, offsetof(struct nd_bench_result, field))
-
-static void complete(struct server *s)
+static double median_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
+                        const double *first)
 {
-    double ns = s->mpps > 0 ? 1e3 / s->mpps : 0;
-
-    s->lane.ns = s->lane.cpu * ns;
-    s->replicator.ns = s->replicator.cpu * ns;
-    s->other.ns = s->other.cpu * ns;
-    /* The lane's processor time has spinning in it, too. */
-    s->limit = s->lane.useful >= s->replicator.cpu + s->other.cpu ? "lane" : "second";
+    return nd_bench_median(runs, row->pairs, (size_t)((const char *)first - (const char *)runs));
 }
 
-static struct server primary_of(const struct nd_bench_row *row)
+/* Of the server whose threads are `own` and the next; it shares the second core with the other's last. */
+static struct server server_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
+                               unsigned own)
 {
-    struct server s = {.mpps = MEDIAN(row->primary, mpps),
-                       .lane = {MEDIAN(row->primary, cpu.lane), MEDIAN(row->primary, turns.lane.useful), 0},
-                       .replicator = {MEDIAN(row->primary, cpu.replicator),
-                                      MEDIAN(row->primary, turns.replicator.useful), 0},
-                       .other.cpu = MEDIAN(row->primary, cpu.standby_replicator)};
-
-    complete(&s);
-    return s;
-}
-
-static struct server standby_of(const struct nd_bench_row *row)
-{
+    const struct nd_bench_thread *t = runs[0].thread;
     struct server s = {
-        .mpps = MEDIAN(row->standby, mpps),
-        .lane = {MEDIAN(row->standby, cpu.standby_lane), MEDIAN(row->standby, turns.standby_lane.useful), 0},
-        .replicator = {MEDIAN(row->standby, cpu.standby_replicator),
-                       MEDIAN(row->standby, turns.standby_replicator.useful), 0},
-        .other.cpu = MEDIAN(row->standby, cpu.replicator)};
+        .mpps = median_of(row, runs, &runs[0].mpps),
+        .lane = {median_of(row, runs, &t[own].cpu), median_of(row, runs, &t[own].useful), 0},
+        .replicator = {median_of(row, runs, &t[own + 1].cpu), median_of(row, runs, &t[own + 1].useful), 0},
+        .other.cpu = median_of(row, runs, &t[(own + 3) % ND_BENCH_THREADS].cpu)};
+    double ns = s.mpps > 0 ? 1e3 / s.mpps : 0;
 
-    complete(&s);
+    s.lane.ns = s.lane.cpu * ns;
+    s.replicator.ns = s.replicator.cpu * ns;
+    s.other.ns = s.other.cpu * ns;
+    /* The lane's processor time has spinning in it, too. */
+    s.limit = s.lane.useful >= s.replicator.cpu + s.other.cpu ? "lane" : "second";
     return s;
 }
 
 void nd_bench_servers_print(const struct nd_sheet *s, const struct nd_bench_row *row)
 {
-    struct server primary = primary_of(row), standby = standby_of(row);
+    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
+                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
 
     nd_sheet_begin(s, server_columns, "two servers");
     nd_sheet_row(s, server_columns, "primary", &primary);
@@ -516,7 +505,8 @@ void nd_bench_servers_print(const struct nd_sheet *s, const struct nd_bench_row 
 
 json_t *nd_bench_servers_object(const struct nd_bench_row *row)
 {
-    struct server primary = primary_of(row), standby = standby_of(row);
+    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
+                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
 
     return json_pack("{s:s, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "limit",
                      primary.mpps < standby.mpps ? "primary" : "standby", "primary",
