@@ -227,7 +227,7 @@ int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const st
     uint64_t flows[ND_LOAD_SIDES], lines = 0;
     int error = 0;
 
-    *load = (struct nd_load){.wish = *wish, .flows = wish->flows};
+    *load = (struct nd_load){.wish = *wish};
     suit_to_chain(load, chain);
     flows[NF_OUTSIDE] = load->service ? wish->flows / 2 : load->answers ? wish->flows : 0;
     flows[NF_INSIDE] = load->service ? wish->flows - flows[NF_OUTSIDE] : wish->flows;
@@ -343,7 +343,7 @@ int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_c
     struct nd_tape tape;
     int error = nd_tape_read(&tape, file, chain, NULL, fault);
 
-    *load = (struct nd_load){.flows = 0};
+    *load = (struct nd_load){.bytes = NULL};
     if (error)
         return error;
     error = tape.count ? take_tape(load, &tape) : FT_EMALFORMED;
@@ -363,7 +363,7 @@ void nd_load_free(struct nd_load *load)
         free(load->side[s].frames);
     }
     free(load->bytes);
-    *load = (struct nd_load){.flows = 0};
+    *load = (struct nd_load){.bytes = NULL};
 }
 
 /* ==== ports in memory ================================================================================== */
@@ -498,7 +498,7 @@ static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, str
         return false;
     port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
     do
-        write_opening(io->load, side, io->load->flows + port->fresh++, FRESH_LEN, b->frame);
+        write_opening(io->load, side, io->load->wish.flows + port->fresh++, FRESH_LEN, b->frame);
     while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, (uint8_t)side, io->load->lanes) != lane);
     note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;

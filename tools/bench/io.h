@@ -63,7 +63,6 @@ struct nd_load {
     struct nd_load_side lane[FT_LANES_MAX][ND_LOAD_SIDES]; /* what arrives in each lane */
     struct nd_tape_lanes lanes;
     uint8_t *bytes;
-    uint64_t flows;
     uint32_t longest; /* bytes of the longest frame */
     bool answers;     /* the outside answers: its frames follow the inside's opening */
 

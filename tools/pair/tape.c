@@ -494,6 +494,22 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
         memset(out + in->have, 0, in->wire - in->have);
 }
 
+void nd_tape_packets(const struct nd_tape *tape, const struct nd_tape_burst *b, uint8_t *frames,
+                     struct nf_packet packets[NF_BURST_MAX])
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct nd_tape_input *in = &tape->inputs[b->first + i];
+        uint8_t *frame = frames + (size_t)i * tape->longest;
+
+        nd_tape_frame(tape, b->first + i, frame);
+        packets[i] = (struct nf_packet){.data = frame,
+                                        .len = in->wire,
+                                        .have = in->wire,
+                                        .in_port = in->side == NF_OUTSIDE,
+                                        .side = in->side};
+    }
+}
+
 unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_t side,
                       struct nd_tape_lanes lanes)
 {

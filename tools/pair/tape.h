@@ -63,6 +63,15 @@ void nd_tape_free(struct nd_tape *tape);
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
 void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
 
+/* The inputs of a burst as packets for a chain, their frames one after the other in `frames`, which has
+ * nd_tape_frames_bytes. */
+void nd_tape_packets(const struct nd_tape *tape, const struct nd_tape_burst *burst, uint8_t *frames,
+                     struct nf_packet packets[NF_BURST_MAX]);
+static inline size_t nd_tape_frames_bytes(const struct nd_tape *tape)
+{
+    return (size_t)tape->longest * NF_BURST_MAX + 1;
+}
+
 /* What frames are dealt by, the same as on a node (nflib/chain/chain.h). */
 struct nd_tape_lanes {
     unsigned count;

@@ -216,7 +216,7 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
 
     if (error || (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
         return error;
-    frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    frames = malloc(nd_tape_frames_bytes(&a->tape));
     if (!frames)
         return ft_fail(fault, FT_ENOMEM, "no memory for frames");
     nf_chain_share(chain, published);
@@ -225,17 +225,7 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     for (uint64_t b = 0; b < a->tape.burst_count; b++) {
         const struct nd_tape_burst *burst = &a->tape.bursts[b];
 
-        for (uint32_t i = 0; i < burst->n; i++) {
-            const struct nd_tape_input *in = &a->tape.inputs[burst->first + i];
-            uint8_t *frame = frames + (size_t)i * a->tape.longest;
-
-            nd_tape_frame(&a->tape, burst->first + i, frame);
-            packets[i] = (struct nf_packet){.data = frame,
-                                            .len = in->wire,
-                                            .have = in->wire,
-                                            .in_port = in->side == NF_OUTSIDE,
-                                            .side = in->side};
-        }
+        nd_tape_packets(&a->tape, burst, frames, packets);
         nf_chain_run(chain, b + 1, burst->time, packets, burst->n);
     }
     if (is_show(&a->report))

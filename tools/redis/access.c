@@ -8,6 +8,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/base/clock.h"
+#include "tools/pair/report.h"
 #include "tools/redis/wire.h"
 
 #include <inttypes.h>
@@ -40,22 +41,13 @@ static void draw_keys(struct bench *b, struct key keys[], uint32_t count)
         keys[k] = (struct key){.number = ft_draw(&b->draw) % b->entries};
 }
 
-static int by_time(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static struct nd_redis_times summarize_times(struct bench *b)
 {
-    struct nd_redis_times t = {0};
+    struct nd_redis_times t = {.p50 = nd_quantile(b->taken, b->samples, 0.5),
+                               .p99 = nd_quantile(b->taken, b->samples, 0.99)};
 
     for (uint32_t i = 0; i < b->samples; i++)
         t.mean += b->taken[i] / b->samples;
-    qsort(b->taken, b->samples, sizeof(*b->taken), by_time);
-    t.p50 = b->taken[b->samples / 2];
-    t.p99 = b->taken[(uint64_t)b->samples * 99 / 100];
     return t;
 }
 

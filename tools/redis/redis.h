@@ -47,6 +47,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define ND_REDIS_BATCH_MAX 4096u
 
@@ -108,7 +109,7 @@ struct nd_redis_counts nd_redis_counts(const struct nd_redis *redis);
 /* ---- redis/wire.c: a server of our own ---------------------------------------------------------- */
 
 struct nd_redis_server {
-    int pid;
+    pid_t pid;
     uint16_t port;
     char settings[160];
 };

@@ -4,22 +4,19 @@
 #include "tools/redis/wire.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
+#include "tools/pair/child.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define XXH_INLINE_ALL
@@ -256,25 +253,10 @@ void nd_wire_close(struct nd_wire *w)
 /* ==== a server ========================================================================================= */
 
 #define READY_NS 10000000000ull
-#define SLEEP_NS 2000000
+#define SLEEP_NS 2000000u
 
-/* A port that nobody has at this moment; 0: none. Should somebody take it before the server does, the server
- * ends, and says so. */
-static uint16_t free_port(void)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t len = sizeof(at);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    bool found = fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-                 getsockname(fd, (struct sockaddr *)&at, &len) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    return found ? ntohs(at.sin_port) : 0;
-}
-
-/* In the child. `parent`: it may be gone by now. */
-static void become_server(uint16_t port, pid_t parent)
+/* In the child. Should somebody take the port before the server does, the server ends, and says so. */
+static void become_server(uint16_t port)
 {
     char text[8];
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -282,8 +264,7 @@ static void become_server(uint16_t port, pid_t parent)
 
     snprintf(text, sizeof(text), "%u", port);
     setpgid(0, 0); /* a terminal's interrupt is ours, not the server's */
-    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent || null < 0 || dup2(null, 0) < 0 ||
-        dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0)
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0)
         _exit(126);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -325,7 +306,7 @@ static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
         }
         if (port_answers(server->port))
             return FT_OK;
-        nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
+        nd_sleep(SLEEP_NS);
     }
     return ft_fail(fault, FT_EIO, "redis-server on port %u is not ready after %llu s", server->port,
                    READY_NS / 1000000000ull);
@@ -333,17 +314,14 @@ static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
 
 int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault)
 {
-    pid_t parent = getpid(), child;
-
-    *server = (struct nd_redis_server){.port = free_port()};
-    if (!server->port)
-        return ft_fail(fault, FT_EIO, "no free port on 127.0.0.1: %s", strerror(errno));
-    child = fork();
-    if (child < 0)
+    *server = (struct nd_redis_server){.pid = 0};
+    if (nd_free_port("127.0.0.1", &server->port) != 0)
+        return ft_fail(fault, FT_EIO, "no free port on 127.0.0.1");
+    server->pid = nd_child();
+    if (server->pid < 0)
         return ft_fail(fault, FT_EIO, "fork: %s", strerror(errno));
-    if (child == 0)
-        become_server(server->port, parent);
-    server->pid = child;
+    if (server->pid == 0)
+        become_server(server->port);
     snprintf(server->settings, sizeof(server->settings),
              "redis-server --port %u --bind 127.0.0.1 --save \"\" --appendonly no, else as by default",
              server->port);
@@ -353,12 +331,7 @@ int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault
     return error;
 }
 
-/* It has nothing to save. */
 void nd_redis_server_stop(struct nd_redis_server *server)
 {
-    if (server->pid > 0) {
-        kill(server->pid, SIGKILL);
-        waitpid(server->pid, NULL, 0);
-    }
-    server->pid = 0;
+    nd_child_kill(&server->pid); /* it has nothing to save */
 }

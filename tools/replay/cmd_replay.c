@@ -245,7 +245,7 @@ static int make_chains(struct ft_fault *fault)
     const struct ft_region_config how = {.name = "understudy deal"};
     int error = nf_chain_region(&d.region, chain, &how, fault);
 
-    d.frames = malloc((size_t)d.replay->tape.longest * NF_BURST_MAX + 1);
+    d.frames = malloc(nd_tape_frames_bytes(&d.replay->tape));
     if (!error && !d.frames)
         error = ft_fail(fault, FT_ENOMEM, "no memory for a burst");
     for (unsigned l = 0; l < d.lanes.count && !error; l++) {
@@ -261,23 +261,16 @@ static void deal_and_run(uint64_t burst)
 {
     const struct nd_tape *tape = &d.replay->tape;
     const struct nd_tape_burst *b = &tape->bursts[burst - 1];
-    struct nf_packet packets[FT_LANES_MAX][NF_BURST_MAX];
+    struct nf_packet all[NF_BURST_MAX], packets[FT_LANES_MAX][NF_BURST_MAX];
     uint32_t n[FT_LANES_MAX] = {0};
 
+    nd_tape_packets(tape, b, d.frames, all);
     for (uint32_t i = 0; i < b->n; i++) {
-        const struct nd_tape_input *in = &tape->inputs[b->first + i];
-        struct nf_packet p = {.data = d.frames + (size_t)i * tape->longest,
-                              .len = in->wire,
-                              .have = in->wire,
-                              .in_port = in->side == NF_OUTSIDE,
-                              .side = in->side};
-        unsigned lane;
+        unsigned lane = nf_chain_lane(d.chain[0], &all[i], d.lanes.scope, d.lanes.count, &d.datagrams);
 
-        nd_tape_frame(tape, b->first + i, p.data);
-        lane = nf_chain_lane(d.chain[0], &p, d.lanes.scope, d.lanes.count, &d.datagrams);
         d.lane[b->first + i] = (uint8_t)lane;
-        p.parsed = 0;
-        packets[lane][n[lane]++] = p;
+        all[i].parsed = 0;
+        packets[lane][n[lane]++] = all[i];
     }
     for (unsigned l = 0; l < d.lanes.count; l++)
         nf_chain_run(d.chain[l], burst, b->time, packets[l], n[l]);

@@ -171,7 +171,6 @@ struct run {
     struct nd_first first;
     struct nf_chain *chain;
     uint8_t *frames;
-    uint32_t frame_size;
     pthread_t thread;
 };
 
@@ -281,16 +280,7 @@ static bool run_burst(struct run *r, uint64_t burst)
 
     if (recorded && !follow_record(r, burst, b))
         return false;
-    for (uint32_t i = 0; i < b->n; i++) {
-        const struct nd_tape_input *in = &tape->inputs[b->first + i];
-
-        nd_tape_frame(tape, b->first + i, r->frames + (size_t)i * r->frame_size);
-        packets[i] = (struct nf_packet){.data = r->frames + (size_t)i * r->frame_size,
-                                        .len = in->wire,
-                                        .have = in->wire,
-                                        .in_port = in->side == NF_OUTSIDE,
-                                        .side = in->side};
-    }
+    nd_tape_packets(tape, b, r->frames, packets);
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     ft_audit_check(all.region, (unsigned)(r - all.run));
     for (uint32_t i = 0; i < b->n; i++)
@@ -390,8 +380,7 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
     for (unsigned l = 0; l < chain->lanes && !error; l++) {
         struct run *r = &all.run[l];
 
-        r->frame_size = r->keeper->tape->longest;
-        r->frames = malloc((size_t)r->frame_size * NF_BURST_MAX + 1);
+        r->frames = malloc(nd_tape_frames_bytes(r->keeper->tape));
         if (!r->frames)
             return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
         error = nf_chain_make(&r->chain, chain, all.region, l, seed, fault);
