@@ -170,13 +170,6 @@ static bool primary_rests(struct nd_bench_nodes *r)
     return rests;
 }
 
-/* Then: the lanes of node n end; the primary's when the standby has what they did last. */
-static int rest_node(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault)
-{
-    atomic_store(&r->slot[n]->status.wish, ND_MEMBER_REST);
-    return wait_until(r, n == 0 ? primary_rests : has_rested, "coming to rest", fault);
-}
-
 /* ---- a node: in its process -------------------------------------------------------------------- */
 
 static struct running {
@@ -331,12 +324,6 @@ static int run_node(void *arg, struct ft_fault *fault)
     return error ? error : nd_member_serve(&r->member, show_turn, r, fault);
 }
 
-static int start_node(struct nd_bench_nodes *all, unsigned n, struct ft_fault *fault)
-{
-    running = (struct running){.all = all, .config = all->plan->config, .slot = all->slot[n], .number = n};
-    return nd_member_fork(&all->pid[n], &all->slot[n]->status, run_node, &running, fault);
-}
-
 /* What a thread says of its time, so far; of lanes all together. */
 struct thread_sums {
     uint64_t cpu, ns[FT_SPENT_KINDS], longs, longest;
@@ -445,13 +432,6 @@ const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
 static bool has_opened(struct nd_bench_nodes *r)
 {
     return nd_bench_has_opened(r->slot[0], r->plan->load);
-}
-
-/* Opens the flows, and goes on at saturation. */
-static int open_flows(struct nd_bench_nodes *r, struct ft_fault *fault)
-{
-    atomic_store(&r->slot[0]->rate, ND_RATE_FULL);
-    return wait_until(r, has_opened, "opening the flows", fault);
 }
 
 /* ---- saturation -------------------------------------------------------------------------------- */
@@ -746,12 +726,6 @@ static bool has_begun(struct nd_bench_nodes *r)
                     : state == FT_PROTECTED && atomic_load(&r->slot[1]->status.state) == FT_READY;
 }
 
-/* No node, and none of its threads, in what is measured: what stands in for it. */
-static bool is_stand_in(const struct nd_bench_nodes *r, unsigned n)
-{
-    return r->plan->server == (n ? ND_BENCH_PRIMARY : ND_BENCH_STANDBY);
-}
-
 static int begin_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, !r->plan->options->insecure, fault);
@@ -761,8 +735,13 @@ static int begin_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
         if (!r->slot[n])
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
-    for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++)
-        error = is_stand_in(r, n) ? nd_bench_start_half(r, n, fault) : start_node(r, n, fault);
+    for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++) {
+        running = (struct running){.all = r, .config = r->plan->config, .slot = r->slot[n], .number = n};
+        if (r->plan->server == (n ? ND_BENCH_PRIMARY : ND_BENCH_STANDBY)) /* what stands in for it */
+            error = nd_bench_start_half(r, n, fault);
+        else
+            error = nd_member_fork(&r->pid[n], &r->slot[n]->status, run_node, &running, fault);
+    }
     return error ? error : wait_until(r, has_begun, "protection", fault);
 }
 
@@ -856,8 +835,10 @@ static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, 
     error = quieten(r, fault);
     /* The primary first: a timer of an NF may still be due there. Its replicator goes on, so nobody takes
      * over. */
-    for (unsigned n = 0; n < nodes && !error; n++)
-        error = rest_node(r, n, fault);
+    for (unsigned n = 0; n < nodes && !error; n++) {
+        atomic_store(&r->slot[n]->status.wish, ND_MEMBER_REST);
+        error = wait_until(r, n == 0 ? primary_rests : has_rested, "coming to rest", fault);
+    }
     out->region_mb = (double)atomic_load(&r->slot[0]->region_bytes) / 1e6;
     out->resident_mb = (double)atomic_load(&r->slot[0]->resident_bytes) / 1e6;
     out->standby_resident_mb = (double)atomic_load(&r->slot[1]->resident_bytes) / 1e6;
@@ -909,7 +890,8 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     error = begin_nodes(&r, fault);
     if (!error) {
         memcpy(out->settings, r.slot[0]->settings, sizeof(out->settings));
-        error = open_flows(&r, fault);
+        atomic_store(&r.slot[0]->rate, ND_RATE_FULL); /* and goes on so */
+        error = wait_until(&r, has_opened, "opening the flows", fault);
     }
     if (!error && plan->tape)
         error = write_tape(&r, plan->tape, fault);

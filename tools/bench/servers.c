@@ -267,16 +267,6 @@ static int feed_log(struct nd_bench_half *h, bool *worked, struct ft_fault *faul
     return error;
 }
 
-static int feeder_turn(struct nd_bench_half *h, bool *worked, struct ft_fault *fault)
-{
-    report_lanes(h);
-    if (h->core.resync == FT_RESYNC_SNAPSHOT)
-        return feed_snapshot(h, worked, fault);
-    if (h->core.state == FT_PROTECTED && atomic_load(&h->slot->rate))
-        return feed_log(h, worked, fault);
-    return 0;
-}
-
 /* ==== turns of what stands in for a server ============================================================ */
 
 #define WAIT_NS 200000u
@@ -318,7 +308,11 @@ static int take_turn(struct nd_bench_half *h, bool *worked, struct ft_fault *fau
     if (h->number)
         peer_turn(h);
     else
-        error = feeder_turn(h, worked, fault);
+        report_lanes(h);
+    if (!h->number && h->core.resync == FT_RESYNC_SNAPSHOT)
+        error = feed_snapshot(h, worked, fault);
+    else if (!h->number && h->core.state == FT_PROTECTED && atomic_load(&h->slot->rate))
+        error = feed_log(h, worked, fault);
     if (h->now >= ft_core_due(&h->core))
         half_step(h, &time);
     rp_link_flush(h->link);

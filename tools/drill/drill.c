@@ -73,15 +73,6 @@ static json_t *ask_node(struct nd_drill *d, unsigned node, const char *command, 
     return e < 0 ? NULL : answer;
 }
 
-static json_t *ask_status(struct nd_drill *d, unsigned node, struct nd_listener *listener, int *error,
-                          struct ft_fault *fault)
-{
-    json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "status");
-    *error = nd_ask_whom(d->config->node[node].control, request, ASK_MS, &answer, listener, fault);
-    json_decref(request);
-    return answer;
-}
-
 /* 0 when it is not there */
 static uint64_t number_of(const json_t *o, const char *key)
 {
@@ -153,9 +144,11 @@ static bool look_at_pair(struct nd_drill *d, struct nd_sight *s, int *error)
     *error = FT_OK;
     for (unsigned i = 0; i < ND_NODES; i++) {
         const char *name = d->config->node[i].name;
-        int e;
-        json_t *answer = ask_status(d, i, &s->listener[i], &e, &s->why[i]);
+        json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "status");
+        int e =
+            nd_ask_whom(d->config->node[i].control, request, ASK_MS, &answer, &s->listener[i], &s->why[i]);
         bool whole = answer == NULL || note_status(s, i, name, answer);
+        json_decref(request);
         json_decref(answer);
         if (!whole) {
             *error = FT_EMALFORMED;
@@ -409,14 +402,6 @@ static void count_differences(struct nd_drill *d, struct counts *c)
     }
 }
 
-static bool has_found_more(const struct counts *before, const struct counts *after)
-{
-    bool more = false;
-    for (unsigned i = 0; i < ND_NODES; i++)
-        more |= before->known[i] && after->known[i] && after->of[i] > before->of[i];
-    return more;
-}
-
 /* True when the node has compared. */
 static bool ask_verify(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
 {
@@ -462,7 +447,10 @@ void nd_drill_compare(struct nd_drill *d, unsigned primary, struct nd_drill_run 
     /* A difference ends the pair, perhaps before verify is told; after the resync the states are equal. */
     if (!first)
         count_differences(d, &after);
-    if (r->digests != ND_DIGESTS_DIFFERENT && has_found_more(&before, &after)) {
+    bool more = false;
+    for (unsigned i = 0; i < ND_NODES; i++)
+        more |= before.known[i] && after.known[i] && after.of[i] > before.of[i];
+    if (r->digests != ND_DIGESTS_DIFFERENT && more) {
         r->digests = ND_DIGESTS_DIFFERENT;
         fail_run(r, "the states differed before a resync: %s", after.last);
     } else if (!compared) {

@@ -219,21 +219,18 @@ static bool is_inside(const struct nf_networks *inside, const struct nf_packet *
            nf_networks_has6(inside, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
 }
 
-static uint8_t side_by_networks(const struct nf_networks *inside, const struct nf_packet *p)
+/* UNKNOWN: neither the networks nor a NAT tells. */
+static uint8_t side_of(const struct nf_packet *p, const struct nf_networks *inside,
+                       const struct nat_config *nat, const struct nat64_config *nat64)
 {
-    return is_inside(inside, p, false) ? NF_INSIDE : is_inside(inside, p, true) ? NF_OUTSIDE : UNKNOWN;
-}
-
-static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet *p)
-{
-    return nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
-}
-
-static uint8_t side_by_nat64(const struct nat64_config *nat, const struct nf_packet *p)
-{
-    if (nat && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat, nf_packet_ipv6_addresses(p) + 16))
+    if (is_inside(inside, p, false))
         return NF_INSIDE;
-    return nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
+    if (is_inside(inside, p, true) ||
+        (nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr)))
+        return NF_OUTSIDE;
+    if (nat64 && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat64, nf_packet_ipv6_addresses(p) + 16))
+        return NF_INSIDE;
+    return nat64 && p->flags & NF_P_IPV4 && nat_outside_has(&nat64->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
 }
 
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
@@ -278,11 +275,7 @@ static int find_sides(struct nd_tape *tape, const struct nf_chain_config *chain,
         struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
         count_wrong(tape, &p);
-        in->side = side_by_networks(inside ? inside : &of_nat, &p);
-        if (in->side == UNKNOWN)
-            in->side = side_by_nat(nat, &p);
-        if (in->side == UNKNOWN)
-            in->side = side_by_nat64(nat64, &p);
+        in->side = side_of(&p, inside ? inside : &of_nat, nat, nat64);
         struct flow flow = flow_of(&p), *began = find_flow(&flows, &flow);
 
         if (!began)

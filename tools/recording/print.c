@@ -133,14 +133,6 @@ int nd_log_look(struct nd_log *log, struct ft_fault *fault)
     return !error && log->before ? nd_log_state(log, &log->after, fault) : error;
 }
 
-/* The rows of --show, and what --diff found: for people on `out`, and for JSON. */
-static json_t *print_rows(const struct nd_log *log, FILE *out)
-{
-    if (log->options->show)
-        nd_shown_print(log->rows, log->options->show, out);
-    return json_incref(log->rows);
-}
-
 /* ---- two moments ------------------------------------------------------------------------------- */
 
 static int compare_texts(const void *a, const void *b)
@@ -460,7 +452,7 @@ int nd_log_print(const struct nd_log *log)
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     unsigned files = log->files.count;
-    json_t *lanes, *last, *rows, *diff, *end, *recordings, *o;
+    json_t *lanes, *last, *diff, *end, *recordings, *o;
     char digest[24];
     int code = ND_DONE;
 
@@ -481,18 +473,19 @@ int nd_log_print(const struct nd_log *log)
     recordings = nd_log_print_recordings(&log->files, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
-    rows = print_rows(log, out);
+    if (log->options->show)
+        nd_shown_print(log->rows, log->options->show, out);
     diff = print_diff(log, out);
     fprintf(out, "counters\n");
     o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
-                  "s:o, s:o, s:o, s:o}",
+                  "s:o, s:O, s:o, s:o}",
                   "log", log->options->paths[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
                   "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
                   (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
                   (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
                   (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
                   log->stopped, "equal", !log->diverged, "end", end, "recordings", recordings, "lanes", lanes,
-                  "last", last, "rows", rows, "diff", diff, "state", print_counters(log, out));
+                  "last", last, "rows", log->rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

@@ -165,13 +165,16 @@ void nd_redis_settle(struct nd_redis *r)
 
 /* ---- what ---------------------------------------------------------------------------------------- */
 
-/* `read`: packets wait for its answer whatever the mode. */
-static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], uint32_t count,
-                         enum nd_want want, uint64_t value, bool read)
+/* Of one argument, a key, and what `more` has, unless that is NULL. `read`: packets wait for its answer
+ * whatever the mode. */
+static void send_command(struct nd_redis *r, bool read, struct nd_wire_arg verb, struct nd_wire_arg key,
+                         struct nd_wire_arg more, enum nd_want want, uint64_t value)
 {
+    const struct nd_wire_arg args[] = {verb, key, more};
+
     if (nd_wire_lost(&r->wire))
         return;
-    nd_wire_command(&r->wire, args, count, want, value);
+    nd_wire_command(&r->wire, args, 1 + !!key.data + !!more.data, want, value);
     *(read ? &r->wire.counts.reads : &r->wire.counts.writes) += 1;
     if (read || r->options.mode == ND_REDIS_SYNC)
         r->awaited = r->wire.issued;
@@ -179,79 +182,22 @@ static void send_command(struct nd_redis *r, const struct nd_wire_arg args[], ui
         flush_commands(r, r->loading ? 0 : r->awaited);
 }
 
+static const struct nd_wire_arg nothing;
+
 static struct nd_wire_arg format_number(char text[24], int64_t n)
 {
     return (struct nd_wire_arg){text, (uint32_t)snprintf(text, 24, "%" PRId64, n)};
 }
 
-static void get_value(struct nd_redis *r, const void *key, uint32_t key_len, const void *expected,
-                      uint32_t len)
+static void get_value(struct nd_redis *r, struct nd_wire_arg key, struct nd_wire_arg expected)
 {
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("GET"), {key, key_len}};
-
-    send_command(r, args, 2, expected ? ND_WANT_BYTES : ND_WANT_NIL,
-                 expected ? nd_wire_hash(expected, len) : 0, true);
+    send_command(r, true, ND_WIRE_TEXT("GET"), key, nothing, expected.data ? ND_WANT_BYTES : ND_WANT_NIL,
+                 expected.data ? nd_wire_hash(expected.data, expected.len) : 0);
 }
 
-static void set_value(struct nd_redis *r, const void *key, uint32_t key_len, const void *value, uint32_t len)
+static void set_value(struct nd_redis *r, struct nd_wire_arg key, struct nd_wire_arg value)
 {
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("SET"), {key, key_len}, {value, len}};
-
-    send_command(r, args, 3, ND_WANT_STATUS, 0, false);
-}
-
-static void delete_key(struct nd_redis *r, const void *key, uint32_t key_len)
-{
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("DEL"), {key, key_len}};
-
-    send_command(r, args, 2, ND_WANT_NUMBER, 0, false);
-}
-
-static void add_number(struct nd_redis *r, const void *key, uint32_t key_len, int64_t n, uint64_t sum)
-{
-    char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("INCRBY"), {key, key_len}, format_number(text, n)};
-
-    send_command(r, args, 3, ND_WANT_THIS_NUMBER, sum, false);
-}
-
-/* The chain draws the number: the set of free ones loses it, or is asked whether it is empty. With a cache
- * that is known here: then it is a write like any other. */
-static void take_number(struct nd_redis *r, const void *key, uint32_t key_len, uint32_t number)
-{
-    char text[24];
-    const struct nd_wire_arg take[] = {ND_WIRE_TEXT("SREM"), {key, key_len}, format_number(text, number)},
-                             look[] = {ND_WIRE_TEXT("SCARD"), {key, key_len}};
-
-    if (number == NF_NONE)
-        send_command(r, look, 2, ND_WANT_THIS_NUMBER, 0, !r->options.cache);
-    else
-        send_command(r, take, 3, ND_WANT_THIS_NUMBER, 1, !r->options.cache);
-}
-
-static void give_number(struct nd_redis *r, const void *key, uint32_t key_len, uint32_t number)
-{
-    char text[24];
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("SADD"), {key, key_len}, format_number(text, number)};
-
-    send_command(r, args, 3, ND_WANT_NUMBER, 0, false);
-}
-
-static void clear_store(struct nd_redis *r)
-{
-    const struct nd_wire_arg args[] = {ND_WIRE_TEXT("FLUSHDB")};
-    nd_redis_settle(r);
-    r->loading = !nd_wire_lost(&r->wire);
-    send_command(r, args, 1, ND_WANT_STATUS, 0, false);
-    set_value(r, MARKER, sizeof(MARKER) - 1, r->options.marker, (uint32_t)strlen(r->options.marker));
-}
-
-static void finish_loading(struct nd_redis *r)
-{
-    nd_redis_settle(r);
-    r->loading = false;
-    r->ended = r->confirmed = 0;
-    r->wire.counts = (struct nd_redis_counts){0};
+    send_command(r, false, ND_WIRE_TEXT("SET"), key, value, ND_WANT_STATUS, 0);
 }
 
 /* ---- what a burst has touched -------------------------------------------------------------------- */
@@ -297,26 +243,11 @@ static uint32_t *flags_of(struct touched *t, uint32_t object, const void *key, u
     return &t->list[t->count - 1].flags;
 }
 
-static const void *touched_key(const struct touched *t, const struct touch *touch)
-{
-    return t->keys + touch->key_at;
-}
-
 static void clear_touched(struct touched *t)
 {
     for (uint32_t i = 0; i < t->count; i++)
         t->chains[t->list[i].hash % TOUCHED_CHAINS] = 0;
     t->count = t->keys_len = 0;
-}
-
-/* ---- keys -------------------------------------------------------------------------------------- */
-
-/* Of a map's entry its key; of a line of an arena its number. */
-static uint32_t name_entry(struct nd_redis *r, const struct object *object, const void *key, uint32_t len)
-{
-    memcpy(r->key, object->prefix, object->prefix_len);
-    memcpy(r->key + object->prefix_len, key, len);
-    return object->prefix_len + len;
 }
 
 /* ---- objects ----------------------------------------------------------------------------------- */
@@ -344,33 +275,49 @@ static const struct object *object_of(const struct nd_redis *r, const void *star
     return object && object->kind == kind && object->at == (uintptr_t)start ? object : NULL;
 }
 
-/* ---- what NFs do ------------------------------------------------------------------------------- */
-
 static const void *start_of(const struct object *object)
 {
     return (const void *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
 }
 
-static void read_entry(struct nd_redis *r, const struct object *object, const void *key, uint32_t slot)
+/* What a pool or a word is called. */
+static struct nd_wire_arg name_of(const struct object *object)
+{
+    return (struct nd_wire_arg){object->prefix, object->prefix_len};
+}
+
+/* Of a map's entry its key; of a line of an arena its number. */
+static struct nd_wire_arg name_entry(struct nd_redis *r, const struct object *object, const void *key,
+                                     uint32_t len)
+{
+    memcpy(r->key, object->prefix, object->prefix_len);
+    memcpy(r->key + object->prefix_len, key, len);
+    return (struct nd_wire_arg){r->key, object->prefix_len + len};
+}
+
+/* A map's value, as it is in the region; nothing: it has none. */
+static struct nd_wire_arg value_of(const struct object *object, uint32_t slot)
 {
     const void *table = start_of(object);
-    uint32_t len = name_entry(r, object, key, object->as->key_size(table));
 
-    get_value(r, r->key, len, slot == NF_NONE ? NULL : object->as->value(table, slot),
-              slot == NF_NONE ? 0 : object->as->value_size(table));
+    return slot == NF_NONE
+               ? nothing
+               : (struct nd_wire_arg){object->as->value(table, slot), object->as->value_size(table)};
 }
+
+/* ---- what NFs do ------------------------------------------------------------------------------- */
 
 /* An entry is looked at, or about to change: the first time in a burst it is read. */
 static void touch_entry(struct nd_redis *r, const struct object *object, const void *key, uint32_t slot,
                         uint32_t flag)
 {
-    uint32_t *flags =
-        flags_of(&r->touched, (uint32_t)(object - r->objects), key, object->as->key_size(start_of(object)));
+    uint32_t len = object->as->key_size(start_of(object)),
+             *flags = flags_of(&r->touched, (uint32_t)(object - r->objects), key, len);
     bool first = !*flags;
 
     *flags |= flag;
     if (first && !r->options.cache)
-        read_entry(r, object, key, slot);
+        get_value(r, name_entry(r, object, key, len), value_of(object, slot));
 }
 
 static void report_lookup(const void *table, const void *key, uint32_t slot)
@@ -391,70 +338,66 @@ static void report_change(const void *table, const void *key)
         *flags_of(&r->touched, (uint32_t)(object - r->objects), key, object->as->key_size(table)) |= WRITTEN;
 }
 
-/* One operation on the set of a pool's free numbers. */
-static void report_pool(const uint32_t *pool, uint32_t number,
-                        void (*operation)(struct nd_redis *r, const void *key, uint32_t key_len,
-                                          uint32_t number))
+/* The chain draws the number: the set of free ones loses it, or is asked whether it is empty. With a cache
+ * that is known here: then it is a write like any other. */
+static void report_taken(const uint32_t *pool, uint32_t number)
 {
     struct nd_redis *r = watching;
     const struct object *object = object_of(r, pool, NF_WATCH_POOL);
+    bool none = number == NF_NONE;
+    char text[24];
 
     if (object)
-        operation(r, object->prefix, object->prefix_len, number);
+        send_command(r, !r->options.cache, none ? ND_WIRE_TEXT("SCARD") : ND_WIRE_TEXT("SREM"),
+                     name_of(object), none ? nothing : format_number(text, number), ND_WANT_THIS_NUMBER,
+                     !none);
 }
 
-static void report_taken(const uint32_t *pool, uint32_t number)
+static void give_number(struct nd_redis *r, const struct object *object, uint32_t number)
 {
-    report_pool(pool, number, take_number);
+    char text[24];
+
+    send_command(r, false, ND_WIRE_TEXT("SADD"), name_of(object), format_number(text, number), ND_WANT_NUMBER,
+                 0);
 }
 
 static void report_given(const uint32_t *pool, uint32_t number)
 {
-    report_pool(pool, number, give_number);
+    const struct object *object = object_of(watching, pool, NF_WATCH_POOL);
+
+    if (object)
+        give_number(watching, object, number);
 }
 
 /* ---- words ------------------------------------------------------------------------------------- */
 
-static const uint64_t *word_at(const struct object *object)
+static uint64_t word_of(const struct object *object)
 {
-    return (const uint64_t *)object->at; // NOLINT(performance-no-int-to-ptr): an address of the region
-}
-
-static uint32_t write_decimal(char text[24], uint64_t n)
-{
-    return (uint32_t)snprintf(text, 24, "%" PRId64, (int64_t)n);
-}
-
-static void read_word(struct nd_redis *r, const struct object *object, uint64_t value)
-{
-    char text[24];
-
-    get_value(r, object->prefix, object->prefix_len, text, write_decimal(text, value));
+    return *(const uint64_t *)start_of(object);
 }
 
 /* The last edit of a word has been made by now. */
 static void report_word(struct nd_redis *r)
 {
     const struct object *object = r->word;
-    uint64_t value = object ? *word_at(object) : 0;
+    uint64_t value = object ? word_of(object) : 0;
     char text[24];
 
     r->word = NULL;
     if (!object || value == r->word_was)
         return;
     if (r->options.offload)
-        add_number(r, object->prefix, object->prefix_len, (int64_t)(value - r->word_was), value);
+        send_command(r, false, ND_WIRE_TEXT("INCRBY"), name_of(object),
+                     format_number(text, (int64_t)(value - r->word_was)), ND_WANT_THIS_NUMBER, value);
     else
-        set_value(r, object->prefix, object->prefix_len, text, write_decimal(text, value));
+        set_value(r, name_of(object), format_number(text, (int64_t)value));
 }
 
-static void touch_word(struct nd_redis *r, const struct object *object)
+static void read_word(struct nd_redis *r, const struct object *object)
 {
-    report_word(r);
-    r->word = object;
-    r->word_was = *word_at(object);
-    if (!r->options.offload && !r->options.cache)
-        read_word(r, object, r->word_was);
+    char text[24];
+
+    get_value(r, name_of(object), format_number(text, (int64_t)word_of(object)));
 }
 
 static void report_read(const uint64_t *word)
@@ -465,7 +408,7 @@ static void report_read(const uint64_t *word)
     if (!object)
         return;
     report_word(r);
-    read_word(r, object, *word);
+    read_word(r, object);
 }
 
 /* ---- lines ------------------------------------------------------------------------------------- */
@@ -522,7 +465,11 @@ static void watch_edit(void *arg, const void *p, size_t n)
             touch_entry(r, object, object->as->key(start_of(object), slot), slot, WRITTEN);
         break;
     case NF_WATCH_WORD:
-        touch_word(r, object);
+        report_word(r);
+        r->word = object;
+        r->word_was = word_of(object);
+        if (!r->options.offload && !r->options.cache)
+            read_word(r, object);
         break;
     case NF_WATCH_POOL:
     case NF_WATCH_DERIVED:
@@ -535,23 +482,22 @@ static void watch_edit(void *arg, const void *p, size_t n)
 static void write_entry(struct nd_redis *r, const struct object *object, const void *key)
 {
     const void *table = start_of(object);
-    uint32_t slot = object->as->peek(table, key),
-             len = name_entry(r, object, key, object->as->key_size(table));
+    uint32_t slot = object->as->peek(table, key);
+    struct nd_wire_arg name = name_entry(r, object, key, object->as->key_size(table));
 
     if (slot == NF_NONE)
-        delete_key(r, r->key, len);
+        send_command(r, false, ND_WIRE_TEXT("DEL"), name, nothing, ND_WANT_NUMBER, 0);
     else
-        set_value(r, r->key, len, object->as->value(table, slot), object->as->value_size(table));
+        set_value(r, name, value_of(object, slot));
 }
 
 static void write_line(struct nd_redis *r, uintptr_t line)
 {
     const struct object *arena = arena_at(r, line);
     uint32_t number = (uint32_t)((line - arena->at) >> FT_LINE_SHIFT);
-    uint32_t len = name_entry(r, arena, &number, sizeof(number));
+    const void *bytes = (const void *)line; // NOLINT(performance-no-int-to-ptr)
 
-    set_value(r, r->key, len, (const void *)line, // NOLINT(performance-no-int-to-ptr)
-              FT_LINE);
+    set_value(r, name_entry(r, arena, &number, sizeof(number)), (struct nd_wire_arg){bytes, FT_LINE});
 }
 
 static void end_burst(uint64_t burst)
@@ -564,7 +510,7 @@ static void end_burst(uint64_t burst)
     report_word(r);
     for (uint32_t i = 0; i < r->touched.count; i++) {
         const struct touch *touch = &r->touched.list[i];
-        const void *key = touched_key(&r->touched, touch);
+        const void *key = r->touched.keys + touch->key_at;
 
         if (!(touch->flags & WRITTEN))
             continue;
@@ -650,7 +596,7 @@ static int begin_chain(const struct nf_chain_config *config, struct ft_fault *fa
 
 static void load_object(struct nd_redis *r, const struct object *object)
 {
-    const void *start = (const void *)object->at; // NOLINT(performance-no-int-to-ptr): of the region
+    const void *start = start_of(object);
     char text[24];
 
     switch (object->kind) {
@@ -660,10 +606,10 @@ static void load_object(struct nd_redis *r, const struct object *object)
         break;
     case NF_WATCH_POOL:
         for (const uint32_t *n = start; n < (const uint32_t *)object->end; n++)
-            give_number(r, object->prefix, object->prefix_len, *n);
+            give_number(r, object, *n);
         break;
     case NF_WATCH_WORD:
-        set_value(r, object->prefix, object->prefix_len, text, write_decimal(text, *word_at(object)));
+        set_value(r, name_of(object), format_number(text, (int64_t)word_of(object)));
         break;
     case NF_WATCH_DERIVED:
         break;
@@ -712,12 +658,19 @@ static void load_chain(struct ft_region *region)
         enter_arena(r, ft_region_arena(region, 0, nf));
     enter_arena(r, ft_region_shared(region));
     r->region = region;
-    clear_store(r);
+    nd_redis_settle(r);
+    r->loading = !nd_wire_lost(&r->wire);
+    send_command(r, false, ND_WIRE_TEXT("FLUSHDB"), nothing, nothing, ND_WANT_STATUS, 0);
+    set_value(r, ND_WIRE_TEXT(MARKER),
+              (struct nd_wire_arg){r->options.marker, (uint32_t)strlen(r->options.marker)});
     for (uint32_t i = 0; i < r->count; i++)
         load_object(r, &r->objects[i]);
     for (uint32_t i = 0; i < r->arena_count; i++)
         load_lines(r, &r->arenas[i]);
-    finish_loading(r);
+    nd_redis_settle(r);
+    r->loading = false;
+    r->ended = r->confirmed = 0;
+    r->wire.counts = (struct nd_redis_counts){0};
     ft_region_watch(region, watch_edit, r);
 }
 
