@@ -77,16 +77,12 @@ struct echo {
 static bool receive_message(int fd, int flags)
 {
     uint8_t bytes[MESSAGE];
-    size_t got = 0;
+    ssize_t n;
 
-    while (got < sizeof(bytes)) {
-        ssize_t n = recv(fd, bytes + got, sizeof(bytes) - got, flags);
-
-        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-            return false;
-        got += n > 0 ? (size_t)n : 0;
-    }
-    return true;
+    do /* so few bytes come together */
+        n = recv(fd, bytes, sizeof(bytes), flags);
+    while (n < 0 && (errno == EAGAIN || errno == EINTR));
+    return n == (ssize_t)sizeof(bytes);
 }
 
 static bool send_message(int fd)

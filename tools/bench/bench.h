@@ -230,9 +230,6 @@ struct nd_bench_row {
 /* Primary, then standby, each alone, as pair `i` of the row; row->with[i] is what both reach. */
 int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
                          struct ft_fault *fault);
-/* The tables of each server. In JSON: null where they were not measured. */
-void nd_bench_servers_print(const struct nd_sheet *sheet, const struct nd_bench_row *row);
-json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 
 /* ---- bench/alone.c: the machine, and its own part of a message's time ---- */
 
@@ -263,11 +260,12 @@ struct nd_bench {
 
 /* The median of one field over the runs. */
 double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
-/* The tables, for people; the figures as JSON on stdout: 0 or ND_SOFTWARE; both as a report, with
- * options.report: 0, or an exit code with the line printed. */
-void nd_bench_print(FILE *out, const struct nd_bench *b);
-int nd_bench_print_json(const struct nd_bench *b);
-int nd_bench_report(struct nd_bench *b);
+/* The tables, for people; into the file of --save; the figures as JSON; both as a report: as the options ask
+ * for. An exit code, with a line printed where something cannot be written. */
+int nd_bench_tell(struct nd_bench *b);
+/* Before minutes are spent on what cannot be kept: an exit code, with a line where --save names no such file.
+ */
+int nd_bench_check_save(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);

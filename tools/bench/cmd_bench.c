@@ -426,54 +426,6 @@ static int run_all(struct nd_bench *b)
     return 0;
 }
 
-static int refuse_file(const struct nd_bench *b, int error)
-{
-    if (error)
-        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
-    return error ? ND_DATA : 0;
-}
-
-/* Before minutes are spent on what cannot be kept. */
-static int check_save(const struct nd_bench *b)
-{
-    static const char *const heads[] = {"machine"};
-
-    if (b->options.save && !nd_options_replaceable(b->options.save, heads, 1, strlen(heads[0])))
-        return nd_usage("bench", "--save %.40s, expected a table to replace, or a name that is free",
-                        b->options.save);
-    FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
-    int error = !b->options.save || f ? 0 : errno;
-
-    if (f)
-        fclose(f);
-    return refuse_file(b, error);
-}
-
-static int save_tables(const struct nd_bench *b)
-{
-    FILE *f = fopen(b->options.save, "we");
-    int error = f ? 0 : errno;
-
-    if (f) {
-        nd_bench_print(f, b);
-        error = ferror(f) ? EIO : 0;
-        if (fclose(f) != 0)
-            error = errno;
-    }
-    return refuse_file(b, error);
-}
-
-static int print_results(struct nd_bench *b)
-{
-    int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? nd_bench_report(b) : 0;
-
-    nd_bench_print(b->options.json ? stderr : stdout, b);
-    code = code ? code : written;
-    if (b->options.json && !code)
-        code = nd_bench_print_json(b);
-    return code;
-}
-
 int nd_cmd_bench(int argc, char **argv)
 {
     static struct nd_bench b;
@@ -485,7 +437,7 @@ int nd_cmd_bench(int argc, char **argv)
         code = ND_NO_PERMISSION;
     }
     if (!code)
-        code = check_save(&b);
+        code = nd_bench_check_save(&b);
     if (!code)
         code = nd_report_open(&b.report, "bench", b.options.report);
     if (code)
@@ -501,7 +453,7 @@ int nd_cmd_bench(int argc, char **argv)
     else if (!code && b.options.pieces)
         code = nd_bench_pieces(&b);
     else if (!code && !(code = run_all(&b)))
-        code = print_results(&b);
+        code = nd_bench_tell(&b);
     nd_report_drop(&b.report);
     nd_load_free(&b.load);
     nd_config_free(b.config);

@@ -2,9 +2,11 @@
 /* What the runs of a protection came to: figures, which tables for people, JSON and the report walk by the
  * same columns. */
 #define _GNU_SOURCE
+#include "cli/options.h"
 #include "cli/pair.h"
 #include "tools/bench/bench.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -393,6 +395,90 @@ static json_t *lag_object(const struct nd_bench_lag *lag)
                      samples);
 }
 
+/* ---- two servers --------------------------------------------------------------------------------- */
+
+/* Of one server, medians. The stand-in for the other one shares the second core with its replicator. */
+struct server {
+    double mpps;
+    struct {
+        double cpu, useful, ns; /* ns: of processor time, a packet */
+    } lane, replicator, other;
+    const char *limit;
+};
+
+#define OF_SERVER(field) offsetof(struct server, field)
+
+static const struct nd_column server_columns[] = {
+    ND_REAL("Mpps", "mpps", OF_SERVER(mpps), 8, 3),
+    ND_SHARE("|lane", "cpu.lane", OF_SERVER(lane.cpu), 6, 0),
+    ND_SHARE("replic.", "cpu.replicator", OF_SERVER(replicator.cpu), 7, 0),
+    ND_SHARE("other", "cpu.other", OF_SERVER(other.cpu), 6, 0),
+    ND_REAL("|lane ns", "ns.lane", OF_SERVER(lane.ns), 8, 1),
+    ND_REAL("replic.", "ns.replicator", OF_SERVER(replicator.ns), 7, 1),
+    ND_REAL("other", "ns.other", OF_SERVER(other.ns), 6, 1),
+    ND_SHARE("|lane useful", "useful.lane", OF_SERVER(lane.useful), 11, 0),
+    ND_SHARE("replic.", "useful.replicator", OF_SERVER(replicator.useful), 7, 0),
+    ND_TEXT_COLUMN("limit", "limit", OF_SERVER(limit), 7),
+    {.title = NULL},
+};
+
+static double median_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
+                        const double *first)
+{
+    return nd_bench_median(runs, row->pairs, (size_t)((const char *)first - (const char *)runs));
+}
+
+/* Of the server whose threads are `own` and the next; it shares the second core with the other's last. */
+static struct server server_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
+                               unsigned own)
+{
+    const struct nd_bench_thread *t = runs[0].thread;
+    struct server s = {
+        .mpps = median_of(row, runs, &runs[0].mpps),
+        .lane = {median_of(row, runs, &t[own].cpu), median_of(row, runs, &t[own].useful), 0},
+        .replicator = {median_of(row, runs, &t[own + 1].cpu), median_of(row, runs, &t[own + 1].useful), 0},
+        .other.cpu = median_of(row, runs, &t[(own + 3) % ND_BENCH_THREADS].cpu)};
+    double ns = s.mpps > 0 ? 1e3 / s.mpps : 0;
+
+    s.lane.ns = s.lane.cpu * ns;
+    s.replicator.ns = s.replicator.cpu * ns;
+    s.other.ns = s.other.cpu * ns;
+    /* The lane's processor time has spinning in it, too. */
+    s.limit = s.lane.useful >= s.replicator.cpu + s.other.cpu ? "lane" : "second";
+    return s;
+}
+
+static void print_servers(const struct nd_sheet *s, const struct nd_bench_row *row)
+{
+    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
+                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
+
+    nd_sheet_begin(s, server_columns, "two servers");
+    nd_sheet_row(s, server_columns, "primary", &primary);
+    nd_sheet_row(s, server_columns, "standby", &standby);
+    nd_sheet_note(
+        s,
+        "%s: each server with both cores, one after the other; the limit of the pair is the %s. other: what "
+        "stands in for\nthe other server, on the second core: a peer that reads heads and acknowledges, a "
+        "feeder that plays the stream of the\nprimary's run (%lu packets, %.0f MB); ns: processor time "
+        "of a packet",
+        row->protection.name, primary.mpps < standby.mpps ? "primary" : "standby", row->stream.packets,
+        (double)row->stream.bytes / 1e6);
+}
+
+static json_t *servers_object(const struct nd_bench_row *row)
+{
+    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
+                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
+
+    return json_pack("{s:s, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "limit",
+                     primary.mpps < standby.mpps ? "primary" : "standby", "primary",
+                     nd_columns_object(server_columns, &primary), "standby",
+                     nd_columns_object(server_columns, &standby), "stream", "packets",
+                     (json_int_t)row->stream.packets, "records", (json_int_t)row->stream.records, "bytes",
+                     (json_int_t)row->stream.bytes, "replayed_packets", (json_int_t)row->stream.replayed);
+}
+
 /* How each protection was set. */
 static void print_settings(const struct nd_sheet *s, const struct nd_bench *b)
 {
@@ -441,16 +527,11 @@ static void write_sheet(const struct nd_sheet *s, const struct nd_bench *b)
             "sb repl. is the peer that\nacknowledges, sb lane nobody, and no primary is killed");
     for (unsigned i = 0; i < b->count; i++)
         if (b->options.two_servers && !b->rows[i].refused[0] && !nd_bench_is_off(&b->rows[i].protection))
-            nd_bench_servers_print(s, &b->rows[i]);
+            print_servers(s, &b->rows[i]);
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].lag.count)
             print_lag(s, b->rows[i].protection.name, &b->rows[i].lag);
     print_settings(s, b);
-}
-
-void nd_bench_print(FILE *out, const struct nd_bench *b)
-{
-    write_sheet(&(struct nd_sheet){.out = out, .wide = 14}, b);
 }
 
 /* ---- as JSON ----------------------------------------------------------------------------------- */
@@ -510,7 +591,7 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
                                        floor->blocking_us, "line_ns", floor->line_ns)
                            : json_null(),
                        "lag", row->lag.count ? lag_object(&row->lag) : json_null(), "two_servers",
-                       in_turn ? nd_bench_servers_object(row) : json_null(), "pairs_mpps", pairs, "settings",
+                       in_turn ? servers_object(row) : json_null(), "pairs_mpps", pairs, "settings",
                        row->protection.settings));
     return run;
 }
@@ -537,12 +618,7 @@ static json_t *runs_array(const struct nd_bench *b)
     return runs;
 }
 
-int nd_bench_print_json(const struct nd_bench *b)
-{
-    return nd_bench_print_list(NULL, "runs", runs_array(b));
-}
-
-int nd_bench_report(struct nd_bench *b)
+static int write_report(struct nd_bench *b)
 {
     const struct nd_sheet sheet = {.blocks = json_array()};
     char title[64];
@@ -551,4 +627,58 @@ int nd_bench_report(struct nd_bench *b)
     write_sheet(&sheet, b);
     return nd_report_write(&b->report, json_pack("{s:s, s:s, s:o, s:o}", "kind", "bench", "title", title,
                                                  "runs", runs_array(b), "blocks", sheet.blocks));
+}
+
+/* ---- where it goes ------------------------------------------------------------------------------- */
+
+static void print_all(FILE *out, const struct nd_bench *b)
+{
+    write_sheet(&(struct nd_sheet){.out = out, .wide = 14}, b);
+}
+
+static int refuse_file(const struct nd_bench *b, int error)
+{
+    if (error)
+        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
+    return error ? ND_DATA : 0;
+}
+
+int nd_bench_check_save(const struct nd_bench *b)
+{
+    static const char *const heads[] = {"machine"};
+
+    if (b->options.save && !nd_options_replaceable(b->options.save, heads, 1, strlen(heads[0])))
+        return nd_usage("bench", "--save %.40s, expected a table to replace, or a name that is free",
+                        b->options.save);
+    FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
+    int error = !b->options.save || f ? 0 : errno;
+
+    if (f)
+        fclose(f);
+    return refuse_file(b, error);
+}
+
+static int save_tables(const struct nd_bench *b)
+{
+    FILE *f = fopen(b->options.save, "we");
+    int error = f ? 0 : errno;
+
+    if (f) {
+        print_all(f, b);
+        error = ferror(f) ? EIO : 0;
+        if (fclose(f) != 0)
+            error = errno;
+    }
+    return refuse_file(b, error);
+}
+
+int nd_bench_tell(struct nd_bench *b)
+{
+    int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? write_report(b) : 0;
+
+    print_all(b->options.json ? stderr : stdout, b);
+    code = code ? code : written;
+    if (b->options.json && !code)
+        code = nd_bench_print_list(NULL, "runs", runs_array(b));
+    return code;
 }

@@ -25,8 +25,6 @@
 #include "tools/pair/member.h"
 #include "tools/pair/tape.h"
 
-#include <sched.h>
-
 /* ---- the load ---- */
 
 #define ND_LOAD_SIDES 2u

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two servers on one machine, one after the other, each with both cores: their runs, and the figures of each.
- * What the pair carries is the lesser of what they reach.
+ * Two servers on one machine, one after the other, each with both cores. What the pair carries is the lesser
+ * of what they reach.
  *
  * What stands in for the other server is a process of the bench that does as little as the protocol permits.
  * It has the node's own protocol core and link, and neither lanes nor region nor replicator; its turns are
@@ -424,88 +424,4 @@ int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_b
         with->ns = row->standby[i].ns;
     }
     return 0;
-}
-
-/* ---- figures ----------------------------------------------------------------------------------- */
-
-/* Of one server, medians. The stand-in for the other one shares the second core with its replicator. */
-struct server {
-    double mpps;
-    struct {
-        double cpu, useful, ns; /* ns: of processor time, a packet */
-    } lane, replicator, other;
-    const char *limit;
-};
-
-#define OF(field) offsetof(struct server, field)
-
-static const struct nd_column server_columns[] = {
-    ND_REAL("Mpps", "mpps", OF(mpps), 8, 3),
-    ND_SHARE("|lane", "cpu.lane", OF(lane.cpu), 6, 0),
-    ND_SHARE("replic.", "cpu.replicator", OF(replicator.cpu), 7, 0),
-    ND_SHARE("other", "cpu.other", OF(other.cpu), 6, 0),
-    ND_REAL("|lane ns", "ns.lane", OF(lane.ns), 8, 1),
-    ND_REAL("replic.", "ns.replicator", OF(replicator.ns), 7, 1),
-    ND_REAL("other", "ns.other", OF(other.ns), 6, 1),
-    ND_SHARE("|lane useful", "useful.lane", OF(lane.useful), 11, 0),
-    ND_SHARE("replic.", "useful.replicator", OF(replicator.useful), 7, 0),
-    ND_TEXT_COLUMN("limit", "limit", OF(limit), 7),
-    {.title = NULL},
-};
-
-static double median_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
-                        const double *first)
-{
-    return nd_bench_median(runs, row->pairs, (size_t)((const char *)first - (const char *)runs));
-}
-
-/* Of the server whose threads are `own` and the next; it shares the second core with the other's last. */
-static struct server server_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
-                               unsigned own)
-{
-    const struct nd_bench_thread *t = runs[0].thread;
-    struct server s = {
-        .mpps = median_of(row, runs, &runs[0].mpps),
-        .lane = {median_of(row, runs, &t[own].cpu), median_of(row, runs, &t[own].useful), 0},
-        .replicator = {median_of(row, runs, &t[own + 1].cpu), median_of(row, runs, &t[own + 1].useful), 0},
-        .other.cpu = median_of(row, runs, &t[(own + 3) % ND_BENCH_THREADS].cpu)};
-    double ns = s.mpps > 0 ? 1e3 / s.mpps : 0;
-
-    s.lane.ns = s.lane.cpu * ns;
-    s.replicator.ns = s.replicator.cpu * ns;
-    s.other.ns = s.other.cpu * ns;
-    /* The lane's processor time has spinning in it, too. */
-    s.limit = s.lane.useful >= s.replicator.cpu + s.other.cpu ? "lane" : "second";
-    return s;
-}
-
-void nd_bench_servers_print(const struct nd_sheet *s, const struct nd_bench_row *row)
-{
-    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
-                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
-
-    nd_sheet_begin(s, server_columns, "two servers");
-    nd_sheet_row(s, server_columns, "primary", &primary);
-    nd_sheet_row(s, server_columns, "standby", &standby);
-    nd_sheet_note(
-        s,
-        "%s: each server with both cores, one after the other; the limit of the pair is the %s. other: what "
-        "stands in for\nthe other server, on the second core: a peer that reads heads and acknowledges, a "
-        "feeder that plays the stream of the\nprimary's run (%lu packets, %.0f MB); ns: processor time "
-        "of a packet",
-        row->protection.name, primary.mpps < standby.mpps ? "primary" : "standby", row->stream.packets,
-        (double)row->stream.bytes / 1e6);
-}
-
-json_t *nd_bench_servers_object(const struct nd_bench_row *row)
-{
-    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
-                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
-
-    return json_pack("{s:s, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "limit",
-                     primary.mpps < standby.mpps ? "primary" : "standby", "primary",
-                     nd_columns_object(server_columns, &primary), "standby",
-                     nd_columns_object(server_columns, &standby), "stream", "packets",
-                     (json_int_t)row->stream.packets, "records", (json_int_t)row->stream.records, "bytes",
-                     (json_int_t)row->stream.bytes, "replayed_packets", (json_int_t)row->stream.replayed);
 }

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define GROUP  64u /* accesses between two readings of the clock; commands in a batch */
 #define LOADED 2048u
@@ -212,7 +213,7 @@ static void put_get(struct nd_wire *w, const struct key *key)
 {
     const struct nd_wire_arg args[] = {ND_WIRE_TEXT("GET"), {key, sizeof(*key)}};
 
-    nd_wire_command(w, args, 2, ND_WANT_BYTES, nd_wire_hash(&zeros, sizeof(zeros)));
+    nd_wire_command(w, args, 2, ND_WANT_BYTES, XXH3_64bits(&zeros, sizeof(zeros)));
 }
 
 static void put_add(struct nd_wire *w, const struct key *key)

@@ -192,7 +192,7 @@ static struct nd_wire_arg format_number(char text[24], int64_t n)
 static void get_value(struct nd_redis *r, struct nd_wire_arg key, struct nd_wire_arg expected)
 {
     send_command(r, true, ND_WIRE_TEXT("GET"), key, nothing, expected.data ? ND_WANT_BYTES : ND_WANT_NIL,
-                 expected.data ? nd_wire_hash(expected.data, expected.len) : 0);
+                 expected.data ? XXH3_64bits(expected.data, expected.len) : 0);
 }
 
 static void set_value(struct nd_redis *r, struct nd_wire_arg key, struct nd_wire_arg value)

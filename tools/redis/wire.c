@@ -43,11 +43,6 @@ static __attribute__((format(printf, 2, 3))) void lose_connection(struct nd_wire
     atomic_store_explicit(&w->lost, true, memory_order_release);
 }
 
-uint64_t nd_wire_hash(const void *data, uint32_t len)
-{
-    return XXH3_64bits(data, len);
-}
-
 /* ---- answers: hiredis calls these for each ----------------------------------------------------- */
 
 static const char *const wanted[] = {"OK", "a number", "the number that the region has",

@@ -402,25 +402,6 @@ static int read_inputs(struct nd_replay *r)
     return nd_exit_of_file(error);
 }
 
-/* The reference, and what it shows: nothing if the chain ended its process. */
-static int run_reference(struct nd_replay *r, struct ft_fault *fault)
-{
-    int error = 0;
-
-    if (r->options->common.show && !(r->shown = tmpfile()))
-        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->common.show);
-    error = nd_reference_run(&r->reference, r, fault);
-    if (r->shown) {
-        rewind(r->shown);
-        r->rows = json_loadf(r->shown, 0, NULL);
-        fclose(r->shown);
-        r->shown = NULL;
-    }
-    if (!r->rows)
-        r->rows = json_array();
-    return error ? error : nd_reference_trace(&r->reference, r, fault);
-}
-
 static int run_and_judge(struct nd_replay *r)
 {
     struct ft_fault fault = {""};
@@ -431,7 +412,7 @@ static int run_and_judge(struct nd_replay *r)
     if (!error)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
-        error = run_reference(r, &fault);
+        error = nd_reference_run(&r->reference, r, &fault);
     nd_nodes_close(r);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);

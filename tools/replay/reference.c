@@ -4,7 +4,6 @@
  * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
  * determinants; inputs come from the tape all the same. What a run released is held against it.
  */
-#include "ftcore/base/check.h"
 #include "nflib/chain/chain.h"
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
@@ -467,7 +466,7 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
     return error;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+static int run_reference(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
     uint64_t seed = r->options->seed;
 
@@ -481,16 +480,26 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
     return error == FT_EIO && r->broken && out->died ? 0 : error;
 }
 
-int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
-    struct nd_reference *again = calloc(1, sizeof(*again));
-    int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
+    static struct nd_reference again;
+    int error = 0;
 
+    if (r->options->common.show && !(r->shown = tmpfile()))
+        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->common.show);
+    error = run_reference(out, r, fault);
+    if (r->shown) {
+        rewind(r->shown);
+        r->rows = json_loadf(r->shown, 0, NULL);
+        fclose(r->shown);
+        r->shown = NULL;
+    }
+    if (!r->rows) /* nothing if the chain ended its process */
+        r->rows = json_array();
     all.traced = true;
-    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count))
-        error = nd_reference_run(again, r, fault);
-    if (!error)
-        out->first = again->first;
-    free(again);
+    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count)) {
+        error = run_reference(&again, r, fault);
+        out->first = again.first;
+    }
     return error;
 }

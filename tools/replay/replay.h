@@ -86,7 +86,7 @@ struct nd_reference {
     unsigned listed;       /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
-    struct nd_first first;                       /* of nd_reference_trace */
+    struct nd_first first;                       /* found where states differ */
 };
 
 /*
@@ -162,10 +162,8 @@ void nd_sums_note(const struct nd_sums *sums, bool replayed, unsigned lane, uint
 bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
                     const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf);
 
-/* Runs the reference again, with the audit, where states differ: its `first`, if there are digests of bursts.
- */
-int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
-/* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+/* And once more, with the audit, where states differ: for its `first`, if there are digests of bursts. What
+ * it shows becomes r->rows. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 
 /* ---- replay/report.c ---- */
