@@ -546,40 +546,20 @@ int nd_bench_pieces(struct nd_bench *b)
 
 #define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 
-struct row {
-    const char *where, *access;
-    struct nd_redis_times times; /* ns */
-};
+#define OF(field) offsetof(struct nd_redis_times, field)
 
 static const struct nd_column access_columns[] = {
-    ND_TEXT_COLUMN(NULL, "state", offsetof(struct row, where), 0),
-    ND_TEXT_COLUMN("access", "access", offsetof(struct row, access), -6),
-    ND_REAL("mean", "mean_ns", offsetof(struct row, times.mean), 10, 1),
-    ND_REAL("p50", "p50_ns", offsetof(struct row, times.p50), 10, 1),
-    ND_REAL("p99", "p99_ns", offsetof(struct row, times.p99), 10, 1),
-    {.title = NULL},
+    ND_TEXT_COLUMN(NULL, "state", OF(where), 0), ND_TEXT_COLUMN("access", "access", OF(access), -6),
+    ND_REAL("mean", "mean_ns", OF(mean), 10, 1), ND_REAL("p50", "p50_ns", OF(p50), 10, 1),
+    ND_REAL("p99", "p99_ns", OF(p99), 10, 1),    {.title = NULL},
 };
-
-static void print_times(FILE *out, const struct row rows[], unsigned count, const struct nd_redis_access *a,
-                        const struct nd_bench_options *o)
-{
-    const struct nd_sheet sheet = {.out = out, .wide = 14};
-
-    nd_sheet_begin(&sheet, access_columns, "state");
-    for (unsigned i = 0; i < count; i++)
-        nd_sheet_row(&sheet, access_columns, rows[i].where, &rows[i]);
-    fprintf(out, "times in ns, %lu entries; ", o->wish.flows);
-    fprintf(out,
-            "keys of 16 bytes, values of 24, in random order; local and async: of the mean of 64, async in "
-            "one batch; shared:\nof two lanes, section and lock included; what is cached is read here, and "
-            "written as without a cache\n%s\n",
-            a->settings);
-}
 
 int nd_bench_access(const struct nd_bench_options *o)
 {
     static struct nd_redis_access a;
+    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 14};
     struct ft_fault fault = {""};
+    json_t *list;
 
     if (o->wish.flows > 1u << 20)
         return nd_usage("bench", "--access with --flows %lu, expected %u at most", o->wish.flows, 1u << 20);
@@ -587,30 +567,19 @@ int nd_bench_access(const struct nd_bench_options *o)
         fprintf(stderr, "understudy bench: %s\n", fault.text);
         return ND_SOFTWARE;
     }
-
-    const struct row rows[] = {
-        {"map", "read", a.local_read},
-        {"map", "write", a.local_write},
-        {"shared map", "read", a.shared_read},
-        {"shared map", "write", a.shared_write},
-        {"shared number", "read", a.word_read},
-        {"shared number", "add", a.word_add},
-        {"redis, cached", "read", a.local_read},
-        {"redis, sync", "read", a.remote_read},
-        {"redis, sync", "write", a.remote_write},
-        {"redis, sync", "add", a.remote_add},
-        {"redis, async", "read", a.piped_read},
-        {"redis, async", "write", a.piped_write},
-        {"redis, async", "add", a.piped_add},
-    };
-    const unsigned count = sizeof(rows) / sizeof(rows[0]);
-    json_t *list = o->json ? json_array() : NULL;
-
-    print_times(o->json ? stderr : stdout, rows, count, &a, o);
+    nd_sheet_begin(&sheet, access_columns, "state");
+    for (unsigned i = 0; i < a.count; i++)
+        nd_sheet_row(&sheet, access_columns, a.times[i].where, &a.times[i]);
+    fprintf(sheet.out,
+            "times in ns, %lu entries; keys of 16 bytes, values of 24, in random order; local and async: of "
+            "the mean of 64, async in one batch; shared:\nof two lanes, section and lock included; what is "
+            "cached is read here, and written as without a cache\n%s\n",
+            o->wish.flows, a.settings);
     if (!o->json)
         return ND_DONE;
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new(list, nd_columns_object(access_columns, &rows[i]));
+    list = json_array();
+    for (unsigned i = 0; i < a.count; i++)
+        json_array_append_new(list, nd_columns_object(access_columns, &a.times[i]));
     return nd_bench_print_list(
         json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
         list);

@@ -122,15 +122,15 @@ void nd_redis_server_stop(struct nd_redis_server *server);
 /* ---- redis/access.c: times of one access to state ---------------------------------------------- */
 
 struct nd_redis_times {
-    double mean, p50, p99; /* ns */
+    const char *where, *access; /* "map", "read" */
+    double mean, p50, p99;      /* ns */
 };
+#define ND_REDIS_ACCESSES 13u
 struct nd_redis_access {
-    struct nd_redis_times local_read, local_write; /* lookup; lookup and edit. Of the mean of 64 in a row */
-    struct nd_redis_times shared_read,
-        shared_write;                          /* the same in a map that two lanes share, with sections */
-    struct nd_redis_times word_read, word_add; /* a number that two lanes share */
-    struct nd_redis_times remote_read, remote_write, remote_add; /* GET; SET; INCRBY. Each to its answer */
-    struct nd_redis_times piped_read, piped_write, piped_add; /* the same, of the mean of 64 in one batch */
+    /* Of a map, a map and a number that two lanes share, sections included: of the mean of 64 in a row. Of
+     * Redis, GET, SET and INCRBY: sync each to its answer, async of the mean of 64 in one batch. */
+    struct nd_redis_times times[ND_REDIS_ACCESSES];
+    unsigned count;
     char settings[240]; /* of the server and the connection, for people */
 };
 /*
