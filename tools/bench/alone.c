@@ -325,7 +325,7 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t pa
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
     struct ft_lane_shared *shared = a->slot->shared;
-    int error = nd_bench_io_open(&a->io, a->slot, load, fault);
+    int error = nd_bench_io_open(&a->io, a->slot, load, NULL, fault);
 
     if (a->piece->by_seq) {
         a->io.io.input = no_input;
@@ -469,59 +469,28 @@ static const struct nd_column columns[] = {
     {.title = NULL},
 };
 
-static void sum_up(struct summary *s, struct measured m[][PIECES], unsigned rounds, unsigned piece)
+static struct summary sum_up(struct measured m[][PIECES], unsigned rounds, const struct piece *piece)
 {
     double ns[ND_BENCH_PAIRS], added[ND_BENCH_PAIRS];
-    const char *over = pieces[piece].over;
+    unsigned at = (unsigned)(piece - pieces);
 
     for (unsigned r = 0; r < rounds; r++) {
-        ns[r] = m[r][piece].ns;
-        added[r] = over ? ns[r] - m[r][find_piece(over) - pieces].ns : 0;
+        ns[r] = m[r][at].ns;
+        added[r] = piece->over ? ns[r] - m[r][find_piece(piece->over) - pieces].ns : 0;
     }
-    s->ns = nd_quantile(ns, rounds, 0.5);
-    s->added = nd_quantile(added, rounds, 0.5);
-    s->spread = (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2;
-    s->dependencies = m[0][piece].dependencies;
-}
-
-static int print_json(const struct summary sums[], const struct nd_config *config)
-{
-    json_t *list = json_array();
-
-    for (unsigned p = 0; p < PIECES; p++) {
-        const struct piece *piece = &pieces[p];
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", piece->name, "chain", config->chain.name,
-                                "what", piece->what, "over", piece->over);
-
-        nd_columns_json(one, columns, &sums[p]);
-        if (!piece->over)
-            json_object_set_new(one, "added_ns", json_null());
-        json_array_append_new(list, one);
-    }
-    return nd_bench_print_list(NULL, "pieces", list);
-}
-
-static void print_pieces(FILE *out, const struct summary sums[])
-{
-    const struct nd_sheet sheet = {.out = out, .wide = 12};
-
-    nd_sheet_begin(&sheet, columns, "piece");
-    for (unsigned p = 0; p < PIECES; p++) {
-        const struct piece *piece = &pieces[p];
-
-        fprintf(out, "%-12s", piece->name);
-        nd_columns_cells(out, columns, &sums[p]);
-        fprintf(out, "  %s%s%s\n", piece->what, piece->over ? "; over " : "", piece->over ? piece->over : "");
-    }
-    fprintf(out,
-            "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
+    return (struct summary){.ns = nd_quantile(ns, rounds, 0.5),
+                            .added = nd_quantile(added, rounds, 0.5),
+                            .spread =
+                                (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2,
+                            .dependencies = m[0][at].dependencies};
 }
 
 int nd_bench_pieces(struct nd_bench *b)
 {
     static struct measured m[ND_BENCH_PAIRS][PIECES];
     const struct nd_bench_options *o = &b->options;
-    struct summary sums[PIECES];
+    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 12};
+    json_t *list;
     struct ft_fault fault = {""};
     int error = 0;
 
@@ -536,10 +505,24 @@ int nd_bench_pieces(struct nd_bench *b)
         fprintf(stderr, "understudy bench: %s\n", fault.text);
         return ND_SOFTWARE;
     }
-    for (unsigned p = 0; p < PIECES; p++)
-        sum_up(&sums[p], m, o->pairs, p);
-    print_pieces(o->json ? stderr : stdout, sums);
-    return o->json ? print_json(sums, b->config) : ND_DONE;
+    list = json_array();
+    nd_sheet_begin(&sheet, columns, "piece");
+    for (const struct piece *p = pieces; p < pieces + PIECES; p++) {
+        struct summary s = sum_up(m, o->pairs, p);
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", p->name, "chain", b->config->chain.name,
+                                "what", p->what, "over", p->over);
+
+        fprintf(sheet.out, "%-12s", p->name);
+        nd_columns_cells(sheet.out, columns, &s);
+        fprintf(sheet.out, "  %s%s%s\n", p->what, p->over ? "; over " : "", p->over ? p->over : "");
+        nd_columns_json(one, columns, &s);
+        if (!p->over)
+            json_object_set_new(one, "added_ns", json_null());
+        json_array_append_new(list, one);
+    }
+    fprintf(sheet.out,
+            "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
+    return o->json ? nd_bench_print_list(NULL, "pieces", list) : ND_DONE;
 }
 
 /* ==== bench --access: how long one access to state takes, in the region and in Redis ================ */

@@ -279,8 +279,7 @@ static int read_inputs(struct nd_bench *b)
     if (!error)
         error = nd_redis_read(&redis, b->config, &fault);
     if (!error)
-        error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)
-                           : nd_load_make(&b->load, &o->wish, &b->config->chain, &fault);
+        error = nd_load_make(&b->load, o->capture, &o->wish, &b->config->chain, &fault);
     if (!error && o->two_servers && (o->lanes ? o->lanes : b->config->chain.lanes) > 1)
         error = ft_fail(&fault, FT_EINVAL, "--two-servers with %u lanes, expected one: there are two cores",
                         o->lanes ? o->lanes : b->config->chain.lanes);

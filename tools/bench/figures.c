@@ -362,7 +362,14 @@ static struct nd_bench_sample most_of(const struct nd_bench_lag *lag)
     struct nd_bench_sample most = {0};
 
     for (unsigned i = 0; i < lag->count; i++)
-        nd_columns_most(&most, lag_columns, &lag->sample[i]);
+        for (const struct nd_column *c = lag_columns; c->key; c++) {
+            char *to = (char *)&most + c->offset;
+            const char *is = (const char *)&lag->sample[i] + c->offset;
+
+            if (c->kind == ND_COLUMN_WHOLE ? *(const uint64_t *)is > *(uint64_t *)to
+                                           : *(const double *)is > *(double *)to)
+                memcpy(to, is, sizeof(uint64_t));
+        }
     return most;
 }
 

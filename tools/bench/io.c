@@ -221,12 +221,72 @@ static void fill_side(struct nd_load *load, unsigned side, uint64_t flows, struc
     }
 }
 
-int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const struct nf_chain_config *chain,
-                 struct ft_fault *fault)
+void nd_load_free(struct nd_load *load)
+{
+    for (unsigned s = 0; s < ND_LOAD_SIDES; s++) {
+        for (unsigned l = 0; load->lanes.count > 1 && l < load->lanes.count; l++)
+            free(load->lane[l][s].frames);
+        free(load->side[s].frames);
+    }
+    free(load->bytes);
+    *load = (struct nd_load){.bytes = NULL};
+}
+
+/* ---- a capture --------------------------------------------------------------------------------- */
+
+static int take_tape(struct nd_load *load, const struct nd_tape *tape)
+{
+    uint64_t lines = 0;
+
+    for (uint64_t i = 0; i < tape->count; i++)
+        lines += (tape->inputs[i].have + ND_LOAD_LINE - 1) / ND_LOAD_LINE;
+    load->bytes = aligned_alloc(ND_LOAD_LINE, (lines + 1) * ND_LOAD_LINE);
+    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
+        load->side[s].frames = malloc((tape->count + 1) * sizeof(*load->side[s].frames));
+    if (!load->bytes || !load->side[0].frames || !load->side[1].frames)
+        return FT_ENOMEM;
+    lines = 0;
+    for (uint64_t i = 0; i < tape->count; i++) {
+        const struct nd_tape_input *in = &tape->inputs[i];
+        struct nd_load_side *s = &load->side[in->side];
+
+        memcpy(load->bytes + lines * ND_LOAD_LINE, tape->bytes + in->at, in->have);
+        s->frames[s->count++] = (struct nd_load_frame){
+            .line = (uint32_t)lines, .wire = (uint16_t)in->wire, .have = (uint16_t)in->have};
+        lines += (in->have + ND_LOAD_LINE - 1) / ND_LOAD_LINE;
+    }
+    load->longest = tape->longest;
+    return 0;
+}
+
+static int read_capture(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
+                        struct ft_fault *fault)
+{
+    struct nd_tape tape;
+    int error = nd_tape_read(&tape, file, chain, NULL, fault);
+
+    *load = (struct nd_load){.bytes = NULL};
+    if (error)
+        return error;
+    error = tape.count ? take_tape(load, &tape) : FT_EMALFORMED;
+    if (error)
+        nd_load_free(load);
+    nd_tape_free(&tape);
+    return error == FT_EMALFORMED ? ft_fail(fault, error, "%.150s: no packets in it, expected some", file)
+           : error                ? ft_fail(fault, error, "%.150s: no memory for the capture", file)
+                                  : 0;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------- */
+
+int nd_load_make(struct nd_load *load, const char *capture, const struct nd_load_wish *wish,
+                 const struct nf_chain_config *chain, struct ft_fault *fault)
 {
     uint64_t flows[ND_LOAD_SIDES], lines = 0;
     int error = 0;
 
+    if (capture)
+        return read_capture(load, capture, chain, fault);
     *load = (struct nd_load){.wish = *wish};
     suit_to_chain(load, chain);
     flows[NF_OUTSIDE] = load->service ? wish->flows / 2 : load->answers ? wish->flows : 0;
@@ -308,62 +368,6 @@ int nd_load_deal(struct nd_load *load, const struct nf_chain_config *chain, unsi
         else if (!error)
             error = deal_side(load, s);
     return error ? ft_fail(fault, error, "no memory for the traffic of %u lanes", lanes) : 0;
-}
-
-/* ---- a capture --------------------------------------------------------------------------------- */
-
-static int take_tape(struct nd_load *load, const struct nd_tape *tape)
-{
-    uint64_t lines = 0;
-
-    for (uint64_t i = 0; i < tape->count; i++)
-        lines += (tape->inputs[i].have + ND_LOAD_LINE - 1) / ND_LOAD_LINE;
-    load->bytes = aligned_alloc(ND_LOAD_LINE, (lines + 1) * ND_LOAD_LINE);
-    for (unsigned s = 0; s < ND_LOAD_SIDES; s++)
-        load->side[s].frames = malloc((tape->count + 1) * sizeof(*load->side[s].frames));
-    if (!load->bytes || !load->side[0].frames || !load->side[1].frames)
-        return FT_ENOMEM;
-    lines = 0;
-    for (uint64_t i = 0; i < tape->count; i++) {
-        const struct nd_tape_input *in = &tape->inputs[i];
-        struct nd_load_side *s = &load->side[in->side];
-
-        memcpy(load->bytes + lines * ND_LOAD_LINE, tape->bytes + in->at, in->have);
-        s->frames[s->count++] = (struct nd_load_frame){
-            .line = (uint32_t)lines, .wire = (uint16_t)in->wire, .have = (uint16_t)in->have};
-        lines += (in->have + ND_LOAD_LINE - 1) / ND_LOAD_LINE;
-    }
-    load->longest = tape->longest;
-    return 0;
-}
-
-int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
-                 struct ft_fault *fault)
-{
-    struct nd_tape tape;
-    int error = nd_tape_read(&tape, file, chain, NULL, fault);
-
-    *load = (struct nd_load){.bytes = NULL};
-    if (error)
-        return error;
-    error = tape.count ? take_tape(load, &tape) : FT_EMALFORMED;
-    if (error)
-        nd_load_free(load);
-    nd_tape_free(&tape);
-    return error == FT_EMALFORMED ? ft_fail(fault, error, "%.150s: no packets in it, expected some", file)
-           : error                ? ft_fail(fault, error, "%.150s: no memory for the capture", file)
-                                  : 0;
-}
-
-void nd_load_free(struct nd_load *load)
-{
-    for (unsigned s = 0; s < ND_LOAD_SIDES; s++) {
-        for (unsigned l = 0; load->lanes.count > 1 && l < load->lanes.count; l++)
-            free(load->lane[l][s].frames);
-        free(load->side[s].frames);
-    }
-    free(load->bytes);
-    *load = (struct nd_load){.bytes = NULL};
 }
 
 /* ==== ports in memory ================================================================================== */
@@ -711,22 +715,15 @@ static uint32_t transmit_answered(void *ctx, unsigned index, unsigned port, cons
     return n ? transmit_frames(ctx, index, port, held, n) : 0;
 }
 
-void nd_bench_io_await(struct nd_bench_io *io, struct nd_redis *redis)
-{
-    io->redis = redis;
-    io->io.receive = receive_beside_redis;
-    io->io.send = transmit_answered;
-}
-
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
-                     struct ft_fault *fault)
+                     struct nd_redis *redis, struct ft_fault *fault)
 {
     uint32_t frame = load->longest > NF_EMIT_SLOT ? load->longest : NF_EMIT_SLOT,
              size =
                  ((uint32_t)sizeof(struct buffer) + frame + ND_LOAD_LINE - 1) / ND_LOAD_LINE * ND_LOAD_LINE;
     int error = 0;
 
-    *io = (struct nd_bench_io){.slot = slot, .load = load};
+    *io = (struct nd_bench_io){.slot = slot, .load = load, .redis = redis};
     /* An odd number of lines, so that frames' first lines do not all fall into the same sets of a cache. */
     size += size / ND_LOAD_LINE % 2 ? 0 : ND_LOAD_LINE;
     io->pool = mmap(NULL, (size_t)size * BUFFERS * load->lanes.count, PROT_READ | PROT_WRITE,
@@ -742,8 +739,8 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
                             .devices = ND_LOAD_SIDES,
                             .side = {NF_INSIDE, NF_OUTSIDE},
                             .buffers = BUFFERS,
-                            .receive = receive_frames,
-                            .send = transmit_frames,
+                            .receive = redis ? receive_beside_redis : receive_frames,
+                            .send = redis ? transmit_answered : transmit_frames,
                             .make = make_buffer,
                             .data = frame_of,
                             .drop = drop_buffer};

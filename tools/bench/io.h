@@ -72,12 +72,10 @@ struct nd_load {
     uint8_t service_proto;
 };
 
-/* FT_ENOMEM; FT_EINVAL when the flows do not fit the chain's addresses. */
-int nd_load_make(struct nd_load *load, const struct nd_load_wish *wish, const struct nf_chain_config *chain,
-                 struct ft_fault *fault);
-/* All of a capture, again and again; errors as nd_tape_read. */
-int nd_load_read(struct nd_load *load, const char *file, const struct nf_chain_config *chain,
-                 struct ft_fault *fault);
+/* All of a capture, again and again; or, where that is NULL, flows as wished. FT_ENOMEM; FT_EINVAL when the
+ * flows do not fit the chain's addresses; of a capture as nd_tape_read. */
+int nd_load_make(struct nd_load *load, const char *capture, const struct nd_load_wish *wish,
+                 const struct nf_chain_config *chain, struct ft_fault *fault);
 void nd_load_free(struct nd_load *load);
 /* To each of 1 … FT_LANES_MAX lanes of the chain its flows, once, before it is used. FT_ENOMEM; FT_EINVAL:
  * the chain cannot have so many. */
@@ -163,12 +161,10 @@ struct nd_bench_io {
     struct nd_bench_lane lane[FT_LANES_MAX];
 };
 
-/* For as many lanes as the load was dealt out to. FT_ENOMEM. */
+/* For as many lanes as the load was dealt out to. With `redis`, which may be NULL, outputs wait until it has
+ * answered. FT_ENOMEM. */
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
-                     struct ft_fault *fault);
-
-/* From now on outputs wait until `redis` has answered; before any lane runs. */
-void nd_bench_io_await(struct nd_bench_io *io, struct nd_redis *redis);
+                     struct nd_redis *redis, struct ft_fault *fault);
 
 /* All flows of the load have been opened. */
 bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load);

@@ -233,15 +233,13 @@ static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_options *o = r->all->plan->options;
     struct nd_redis *redis = NULL;
-    int error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, fault);
-
     /* Before the chain is made. The server is this process's, and ends with it. */
-    if (!error && r->all->plan->peer)
-        error = nd_redis_open(&redis, r->all->plan->peer, fault);
-    if (redis) {
-        nd_bench_io_await(&r->io, redis);
+    int error = r->all->plan->peer ? nd_redis_open(&redis, r->all->plan->peer, fault) : 0;
+
+    if (!error)
+        error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, redis, fault);
+    if (redis)
         snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(redis));
-    }
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
                                        .shared = r->slot->shared,

@@ -127,13 +127,6 @@ json_t *nd_columns_described(const struct nd_column columns[])
     return list;
 }
 
-void nd_columns_most(void *to, const struct nd_column columns[], const void *row)
-{
-    for (const struct nd_column *c = columns; is_column(c); c++)
-        if (c->kind != ND_COLUMN_TEXT && column_number(c, row) > column_number(c, to))
-            memcpy((char *)to + c->offset, (const char *)row + c->offset, sizeof(uint64_t));
-}
-
 static int compare_numbers(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

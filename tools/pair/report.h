@@ -56,8 +56,6 @@ void nd_columns_json(json_t *to, const struct nd_column columns[], const void *r
 json_t *nd_columns_object(const struct nd_column columns[], const void *row);
 /* What a report's page knows of the columns that people see: title, key, decimals, scale and suffix. */
 json_t *nd_columns_described(const struct nd_column columns[]);
-/* Raises each figure of `to` to that of `row` where that is larger. */
-void nd_columns_most(void *to, const struct nd_column columns[], const void *row);
 
 /* The value that `share` (0 … 1) of the values does not exceed, linear between the two nearest; 0 of nothing.
  * Sorts the values. */

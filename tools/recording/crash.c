@@ -517,15 +517,16 @@ int nd_replay_crash(const struct nd_log_options *options)
 #define ENTRY "*(*(unsigned long *)&nd_stop_entry)"
 #define SLOT  "((unsigned long (*)(unsigned long, unsigned))nd_stop_slot)($rsi, (unsigned)$rdx)"
 
+/* gdb's arguments so far. */
 struct commands {
-    const char *list[COMMANDS];
+    const char **args;
     unsigned count;
 };
 
 static void add(struct commands *c, const char *command)
 {
-    if (c->count < COMMANDS)
-        c->list[c->count++] = command;
+    c->args[c->count++] = "-ex";
+    c->args[c->count++] = command;
 }
 
 static void stop_before_packet(struct commands *c)
@@ -559,44 +560,22 @@ static void stop_in_crash(struct commands *c, const struct incident *r, bool fre
     }
 }
 
-static int run_gdb(const struct commands *c, int argc, char **argv)
-{
-    const char **args = calloc(2 * COMMANDS + (size_t)argc + 8, sizeof(*args));
-    static char self[4096];
-    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    unsigned n = 0;
-
-    if (!args || len < 0) {
-        fprintf(stderr, "understudy replay: no memory\n");
-        free(args);
-        return ND_SOFTWARE;
-    }
-    args[n++] = "gdb";
-    args[n++] = "-q";
-    for (unsigned i = 0; i < c->count; i++) {
-        args[n++] = "-ex";
-        args[n++] = c->list[i];
-    }
-    args[n++] = "--args";
-    args[n++] = self;
-    for (int i = 0; i < argc; i++)
-        if (strncmp(argv[i], "--g", 3) != 0) /* getopt knows it by its beginning, too */
-            args[n++] = argv[i];
-    fflush(NULL);
-    execvp("gdb", (char *const *)(uintptr_t)args);
-    fprintf(stderr, "understudy replay: gdb: %s, expected the package gdb\n", strerror(errno));
-    free(args);
-    return ND_NO_ANSWER;
-}
-
 int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
 {
-    struct commands c = {.count = 0};
+    struct commands c = {.args = calloc(2 * COMMANDS + (size_t)argc + 8, sizeof(*c.args))};
+    static char self[4096];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
     struct incident report;
     struct nd_log_files files = {.count = 0};
     struct ft_fault fault;
     int error;
 
+    if (!c.args || len < 0) {
+        fprintf(stderr, "understudy replay: no memory\n");
+        return ND_SOFTWARE;
+    }
+    c.args[c.count++] = "gdb";
+    c.args[c.count++] = "-q";
     add(&c, "set pagination off");
     add(&c, "set confirm off");
     if (o->crash) {
@@ -613,5 +592,13 @@ int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
         add(&c, "run");
         stop_before_packet(&c);
     }
-    return run_gdb(&c, argc, argv);
+    c.args[c.count++] = "--args";
+    c.args[c.count++] = self;
+    for (int i = 0; i < argc; i++)
+        if (strncmp(argv[i], "--g", 3) != 0) /* getopt knows it by its beginning, too */
+            c.args[c.count++] = argv[i];
+    fflush(NULL);
+    execvp("gdb", (char *const *)(uintptr_t)c.args);
+    fprintf(stderr, "understudy replay: gdb: %s, expected the package gdb\n", strerror(errno));
+    return ND_NO_ANSWER;
 }
