@@ -425,8 +425,6 @@ static void set_threads(struct nd_bench_thread out[ND_BENCH_THREADS], const stru
 
 const unsigned nd_bench_loads[ND_BENCH_LOADS] = {25, 50, 75, 90};
 
-/* ---- opening ----------------------------------------------------------------------------------- */
-
 static bool has_opened(struct nd_bench_nodes *r)
 {
     return nd_bench_has_opened(r->slot[0], r->plan->load);
@@ -713,8 +711,6 @@ static int measure_latency(struct nd_bench_nodes *r, struct nd_bench_latency *ou
     set_threads(out->thread, &a, &b);
     return 0;
 }
-
-/* ---- processes --------------------------------------------------------------------------------- */
 
 static bool has_begun(struct nd_bench_nodes *r)
 {

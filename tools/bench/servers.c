@@ -42,8 +42,7 @@ struct nd_bench_half {
     uint64_t batch_end, batch_burst, batch_size; /* feeder: the next message; of nothing when end is fed_at */
 };
 
-/* ==== a step of what stands in, and what its core wants done
- * =================================================================== */
+/* ==== a step of what stands in, and what its core wants done ======================================== */
 
 static void carry_out(struct nd_bench_half *h, const struct ft_action *a)
 {
@@ -380,8 +379,6 @@ int nd_bench_start_half(struct nd_bench_nodes *all, unsigned n, struct ft_fault 
 }
 
 /* ==== the runs ========================================================================================= */
-
-/* ---- runs -------------------------------------------------------------------------------------- */
 
 /* One for all runs: a run begins with an empty one. */
 static struct nd_bench_tape *empty_tape(struct ft_fault *fault)

@@ -823,8 +823,6 @@ static const struct nd_option rows[] = {
 
 const struct nd_syntax nd_drill_syntax = {"drill", rows, "KIND", 1, 1};
 
-/* ── the command ── */
-
 static int repeat_drill(struct nd_drill *d)
 {
     uint32_t times_wanted = d->options.repeat;
