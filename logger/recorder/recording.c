@@ -13,9 +13,6 @@
 #include <unistd.h>
 
 /* What is needed while a file is read. */
-#include "logger/recorder/recording.h"
-#include "ftcore/record/message.h"
-#include "ftcore/record/delta.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -7,7 +7,7 @@
 #include "node/crash/handler.h"
 #include "tests/help/config.h"
 #include "tests/help/crash.h"
-#include "tools/recording/crash.h"
+#include "tools/recording/recording.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

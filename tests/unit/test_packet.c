@@ -8,7 +8,7 @@
 #include "tests/help/chain.h"
 #include "tests/help/packet.h"
 #include "tests/help/record.h"
-#include "tools/replay/sums.h"
+#include "tools/replay/replay.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

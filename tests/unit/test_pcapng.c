@@ -4,7 +4,7 @@
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
 #include "cli/pair.h"
-#include "tools/pair/capture.h"
+#include "tools/pair/tape.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,7 +8,7 @@
 #include "ftcore/record/delta.h"
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-#include "tools/recording/index.h"
+#include "tools/recording/moment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

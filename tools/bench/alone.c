@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * What the bench measures without nodes.
+ *
+ * The machine: its cores, and what it takes for a message between two threads on them: there and back over
+ * TCP on the loopback, as the link goes, by threads that spin and by threads that block; and a cache line
+ * from core to core. Added latency cannot be below the first of these.
+ *
  * Lanes without threads and without a replicator: receive, capture, chain, hold, release, in the caller's
  * thread, with as much of protection switched on as is asked for. All of it is the node's own code. Time
  * moves by a microsecond a turn, the loop itself moves the stable watermark, and the log ring is emptied
@@ -11,13 +17,196 @@
  * differences are taken within a round, so slow changes of the machine cancel.
  */
 #define _GNU_SOURCE
+#include "tools/bench/bench.h"
+#include "node/base/clock.h"
 #include "cli/options.h"
 #include "lane/lane.h"
-#include "tools/bench/bench.h"
 #include "tools/pair/child.h"
 
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* ==== the machine ====================================================================================== */
+
+/* The last core is the first lane's, the one before serves; further lanes take what there is before these. */
+unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
+{
+    cpu_set_t cores;
+    unsigned found = 0, taken = 0;
+
+    *rest = -1;
+    CPU_ZERO(of_lanes);
+    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
+        return 0;
+    for (int c = CPU_SETSIZE - 1; c >= 0; c--) {
+        if (!CPU_ISSET((unsigned)c, &cores))
+            continue;
+        if (found++ == 1) {
+            *rest = c;
+        } else if (taken < lanes) {
+            CPU_SET((unsigned)c, of_lanes);
+            taken++;
+        }
+    }
+    return *rest >= 0 ? taken : 0;
+}
+
+#define ROUNDS  2000u
+#define LINES   100000u
+#define MESSAGE 64u /* bytes, each way */
+
+struct line {
+    _Alignas(64) _Atomic unsigned there;
+    _Alignas(64) _Atomic unsigned back;
+};
+
+/* The other thread: its core, and by what it answers. */
+struct echo {
+    cpu_set_t core;
+    int fd, flags;
+    struct line line;
+};
+
+/* One message; `flags` MSG_DONTWAIT: by spinning. False: the connection has ended. */
+static bool receive_message(int fd, int flags)
+{
+    uint8_t bytes[MESSAGE];
+    ssize_t n;
+
+    do /* so few bytes come together */
+        n = recv(fd, bytes, sizeof(bytes), flags);
+    while (n < 0 && (errno == EAGAIN || errno == EINTR));
+    return n == (ssize_t)sizeof(bytes);
+}
+
+static bool send_message(int fd)
+{
+    static const uint8_t bytes[MESSAGE];
+
+    return send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL) == (ssize_t)sizeof(bytes);
+}
+
+static void *echo_messages(void *arg)
+{
+    const struct echo *e = arg;
+
+    sched_setaffinity(0, sizeof(e->core), &e->core);
+    while (receive_message(e->fd, e->flags) && send_message(e->fd))
+        ;
+    shutdown(e->fd, SHUT_RDWR); /* who waits for an answer waits in vain */
+    return NULL;
+}
+
+static void *echo_lines(void *arg)
+{
+    struct echo *e = arg;
+
+    sched_setaffinity(0, sizeof(e->core), &e->core);
+    for (unsigned i = 1; i <= LINES; i++) {
+        while (atomic_load_explicit(&e->line.there, memory_order_acquire) != i)
+            ;
+        atomic_store_explicit(&e->line.back, i, memory_order_release);
+    }
+    return NULL;
+}
+
+/* Two ends of a connection on the loopback. False: there is none to be had. */
+static bool connect_ends(int end[2])
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+    end[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    end[1] = -1;
+    if (bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0 &&
+        getsockname(listener, (struct sockaddr *)&at, &len) == 0 &&
+        connect(end[0], (struct sockaddr *)&at, len) == 0)
+        end[1] = accept(listener, NULL, NULL);
+    close(listener);
+    for (unsigned i = 0; i < 2; i++)
+        setsockopt(end[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    return end[1] >= 0;
+}
+
+/* Median of the rounds, us; 0: none ended. */
+static double time_rounds(struct echo *other, int fd, int flags)
+{
+    double us[ROUNDS];
+    unsigned rounds = 0;
+    pthread_t thread;
+
+    other->flags = flags;
+    if (pthread_create(&thread, NULL, echo_messages, other) != 0)
+        return 0;
+    while (rounds < ROUNDS) {
+        uint64_t began = nd_now();
+
+        if (!send_message(fd) || !receive_message(fd, flags))
+            break;
+        us[rounds++] = (double)(nd_now() - began) / 1e3;
+    }
+    shutdown(fd, SHUT_RDWR);
+    pthread_join(thread, NULL);
+    return rounds ? nd_quantile(us, rounds, 0.5) : 0;
+}
+
+static double time_connection(struct echo *other, int flags)
+{
+    double us = 0;
+    int end[2];
+
+    if (connect_ends(end)) {
+        other->fd = end[1];
+        us = time_rounds(other, end[0], flags);
+        close(end[1]);
+    }
+    close(end[0]);
+    return us;
+}
+
+/* Mean of the rounds, one way, ns. */
+static double time_line(struct echo *other)
+{
+    uint64_t began;
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, echo_lines, other) != 0)
+        return 0;
+    began = nd_now();
+    for (unsigned i = 1; i <= LINES; i++) {
+        atomic_store_explicit(&other->line.there, i, memory_order_release);
+        while (atomic_load_explicit(&other->line.back, memory_order_acquire) != i)
+            ;
+    }
+    pthread_join(thread, NULL);
+    return (double)(nd_now() - began) / LINES / 2;
+}
+
+void nd_bench_floor(struct nd_bench_floor *out)
+{
+    struct echo other = {.fd = -1};
+    cpu_set_t before, lanes;
+    int rest;
+
+    *out = (struct nd_bench_floor){0};
+    if (nd_bench_cores(1, &lanes, &rest) == 0 || sched_getaffinity(0, sizeof(before), &before) != 0)
+        return; /* all threads of a run share one core, and nothing spins there */
+    CPU_SET((unsigned)rest, &other.core);
+    sched_setaffinity(0, sizeof(lanes), &lanes);
+    out->spinning_us = time_connection(&other, MSG_DONTWAIT);
+    out->blocking_us = time_connection(&other, 0);
+    out->line_ns = time_line(&other);
+    sched_setaffinity(0, sizeof(before), &before);
+}
+
+/* ==== lanes alone ====================================================================================== */
 
 #define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
@@ -136,7 +325,7 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t pa
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
     struct ft_lane_shared *shared = a->slot->shared;
-    int error = nd_bench_io_open(&a->io, a->slot, load, fault);
+    int error = nd_bench_io_open(&a->io, a->slot, load, NULL, fault);
 
     if (a->piece->by_seq) {
         a->io.io.input = no_input;
@@ -201,10 +390,9 @@ static const struct piece *piece_of(const struct nd_config *config, const struct
         return NULL;
     if (nd_bench_is_off(&protection))
         return find_piece("off");
-    if (p->records && !protection.unreduced && !(p->stores && o->encode))
-        return find_piece(p->stores ? "marks" : o->encode ? "encode" : "inputs");
-    ft_fail(fault, FT_EINVAL, "--count of %.40s%s, expected off, log or log:warm", o->compare,
-            o->encode ? " with --encode" : "");
+    if (p->records && !protection.unreduced)
+        return find_piece(p->stores ? "marks" : "inputs");
+    ft_fail(fault, FT_EINVAL, "--count of %.40s, expected off, log or log:warm", o->compare);
     return NULL;
 }
 
@@ -281,57 +469,28 @@ static const struct nd_column columns[] = {
     {.title = NULL},
 };
 
-static void sum_up(struct summary *s, struct measured m[][PIECES], unsigned rounds, unsigned piece)
+static struct summary sum_up(struct measured m[][PIECES], unsigned rounds, const struct piece *piece)
 {
     double ns[ND_BENCH_PAIRS], added[ND_BENCH_PAIRS];
-    const char *over = pieces[piece].over;
+    unsigned at = (unsigned)(piece - pieces);
 
     for (unsigned r = 0; r < rounds; r++) {
-        ns[r] = m[r][piece].ns;
-        added[r] = over ? ns[r] - m[r][find_piece(over) - pieces].ns : 0;
+        ns[r] = m[r][at].ns;
+        added[r] = piece->over ? ns[r] - m[r][find_piece(piece->over) - pieces].ns : 0;
     }
-    s->ns = nd_quantile(ns, rounds, 0.5);
-    s->added = nd_quantile(added, rounds, 0.5);
-    s->spread = (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2;
-    s->dependencies = m[0][piece].dependencies;
-}
-
-static int print_json(const struct summary sums[], const struct nd_config *config)
-{
-    json_t *list = json_array();
-
-    for (unsigned p = 0; p < PIECES; p++) {
-        const struct piece *piece = &pieces[p];
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", piece->name, "chain", config->chain.name,
-                                "what", piece->what, "over", piece->over);
-
-        nd_columns_json(one, columns, &sums[p]);
-        if (!piece->over)
-            json_object_set_new(one, "added_ns", json_null());
-        json_array_append_new(list, one);
-    }
-    return nd_bench_print_list(NULL, "pieces", list);
-}
-
-static void print_pieces(FILE *out, const struct summary sums[])
-{
-    nd_columns_titles(out, columns, "piece", 12);
-    for (unsigned p = 0; p < PIECES; p++) {
-        const struct piece *piece = &pieces[p];
-
-        fprintf(out, "%-12s", piece->name);
-        nd_columns_cells(out, columns, &sums[p]);
-        fprintf(out, "  %s%s%s\n", piece->what, piece->over ? "; over " : "", piece->over ? piece->over : "");
-    }
-    fprintf(out,
-            "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
+    return (struct summary){.ns = nd_quantile(ns, rounds, 0.5),
+                            .added = nd_quantile(added, rounds, 0.5),
+                            .spread =
+                                (nd_quantile(added, rounds, 0.75) - nd_quantile(added, rounds, 0.25)) / 2,
+                            .dependencies = m[0][at].dependencies};
 }
 
 int nd_bench_pieces(struct nd_bench *b)
 {
     static struct measured m[ND_BENCH_PAIRS][PIECES];
     const struct nd_bench_options *o = &b->options;
-    struct summary sums[PIECES];
+    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 12};
+    json_t *list;
     struct ft_fault fault = {""};
     int error = 0;
 
@@ -346,48 +505,44 @@ int nd_bench_pieces(struct nd_bench *b)
         fprintf(stderr, "understudy bench: %s\n", fault.text);
         return ND_SOFTWARE;
     }
-    for (unsigned p = 0; p < PIECES; p++)
-        sum_up(&sums[p], m, o->pairs, p);
-    print_pieces(o->json ? stderr : stdout, sums);
-    return o->json ? print_json(sums, b->config) : ND_DONE;
+    list = json_array();
+    nd_sheet_begin(&sheet, columns, "piece");
+    for (const struct piece *p = pieces; p < pieces + PIECES; p++) {
+        struct summary s = sum_up(m, o->pairs, p);
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", p->name, "chain", b->config->chain.name,
+                                "what", p->what, "over", p->over);
+
+        fprintf(sheet.out, "%-12s", p->name);
+        nd_columns_cells(sheet.out, columns, &s);
+        fprintf(sheet.out, "  %s%s%s\n", p->what, p->over ? "; over " : "", p->over ? p->over : "");
+        nd_columns_json(one, columns, &s);
+        if (!p->over)
+            json_object_set_new(one, "added_ns", json_null());
+        json_array_append_new(list, one);
+    }
+    fprintf(sheet.out,
+            "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
+    return o->json ? nd_bench_print_list(NULL, "pieces", list) : ND_DONE;
 }
 
 /* ==== bench --access: how long one access to state takes, in the region and in Redis ================ */
 
 #define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 
-struct row {
-    const char *where, *access;
-    struct nd_redis_times times; /* ns */
-};
+#define OF(field) offsetof(struct nd_redis_times, field)
 
 static const struct nd_column access_columns[] = {
-    ND_TEXT_COLUMN(NULL, "state", offsetof(struct row, where), 0),
-    ND_TEXT_COLUMN("access", "access", offsetof(struct row, access), -6),
-    ND_REAL("mean", "mean_ns", offsetof(struct row, times.mean), 10, 1),
-    ND_REAL("p50", "p50_ns", offsetof(struct row, times.p50), 10, 1),
-    ND_REAL("p99", "p99_ns", offsetof(struct row, times.p99), 10, 1),
-    {.title = NULL},
+    ND_TEXT_COLUMN(NULL, "state", OF(where), 0), ND_TEXT_COLUMN("access", "access", OF(access), -6),
+    ND_REAL("mean", "mean_ns", OF(mean), 10, 1), ND_REAL("p50", "p50_ns", OF(p50), 10, 1),
+    ND_REAL("p99", "p99_ns", OF(p99), 10, 1),    {.title = NULL},
 };
-
-static void print_times(FILE *out, const struct row rows[], unsigned count, const struct nd_redis_access *a,
-                        const struct nd_bench_options *o)
-{
-    nd_columns_titles(out, access_columns, "state", 14);
-    for (unsigned i = 0; i < count; i++)
-        nd_columns_row(out, access_columns, rows[i].where, 14, &rows[i]);
-    fprintf(out, "times in ns, %lu entries; ", o->wish.flows);
-    fprintf(out,
-            "keys of 16 bytes, values of 24, in random order; local and async: of the mean of 64, async in "
-            "one batch; shared:\nof two lanes, section and lock included; what is cached is read here, and "
-            "written as without a cache\n%s\n",
-            a->settings);
-}
 
 int nd_bench_access(const struct nd_bench_options *o)
 {
     static struct nd_redis_access a;
+    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 14};
     struct ft_fault fault = {""};
+    json_t *list;
 
     if (o->wish.flows > 1u << 20)
         return nd_usage("bench", "--access with --flows %lu, expected %u at most", o->wish.flows, 1u << 20);
@@ -395,30 +550,19 @@ int nd_bench_access(const struct nd_bench_options *o)
         fprintf(stderr, "understudy bench: %s\n", fault.text);
         return ND_SOFTWARE;
     }
-
-    const struct row rows[] = {
-        {"map", "read", a.local_read},
-        {"map", "write", a.local_write},
-        {"shared map", "read", a.shared_read},
-        {"shared map", "write", a.shared_write},
-        {"shared number", "read", a.word_read},
-        {"shared number", "add", a.word_add},
-        {"redis, cached", "read", a.local_read},
-        {"redis, sync", "read", a.remote_read},
-        {"redis, sync", "write", a.remote_write},
-        {"redis, sync", "add", a.remote_add},
-        {"redis, async", "read", a.piped_read},
-        {"redis, async", "write", a.piped_write},
-        {"redis, async", "add", a.piped_add},
-    };
-    const unsigned count = sizeof(rows) / sizeof(rows[0]);
-    json_t *list = o->json ? json_array() : NULL;
-
-    print_times(o->json ? stderr : stdout, rows, count, &a, o);
+    nd_sheet_begin(&sheet, access_columns, "state");
+    for (unsigned i = 0; i < a.count; i++)
+        nd_sheet_row(&sheet, access_columns, a.times[i].where, &a.times[i]);
+    fprintf(sheet.out,
+            "times in ns, %lu entries; keys of 16 bytes, values of 24, in random order; local and async: of "
+            "the mean of 64, async in one batch; shared:\nof two lanes, section and lock included; what is "
+            "cached is read here, and written as without a cache\n%s\n",
+            o->wish.flows, a.settings);
     if (!o->json)
         return ND_DONE;
-    for (unsigned i = 0; i < count; i++)
-        json_array_append_new(list, nd_columns_object(access_columns, &rows[i]));
+    list = json_array();
+    for (unsigned i = 0; i < a.count; i++)
+        json_array_append_new(list, nd_columns_object(access_columns, &a.times[i]));
     return nd_bench_print_list(
         json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
         list);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options and pairs of runs (bench/cmd_bench.c), what is compared (bench/compare.c), one run of nodes
- * (bench/run.c, bench/measure.c), two servers one after the other (bench/servers.c), what they came to
- * (bench/figures.c), the machine's own part of it (bench/floor.c), lanes in one thread (bench/alone.c).
+ * does. Options, what is compared, and pairs of runs (bench/cmd_bench.c), one run of nodes (bench/run.c), the
+ * traffic and ports (bench/io.c), two servers one after the other (bench/servers.c), what they came to
+ * (bench/figures.c), the machine, and lanes in one thread (bench/alone.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
-#include "tools/bench/slot.h"
+#include "tools/bench/io.h"
 #include "tools/pair/report.h"
 #include "tools/redis/redis.h"
 
@@ -21,7 +21,7 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench/compare.c: what is compared ---- */
+/* ---- bench/cmd_bench.c: what is compared ---- */
 
 struct nd_bench_protection {
     char name[24];                 /* "log:warm" */
@@ -66,25 +66,19 @@ struct nd_bench_options {
     bool access, pieces; /* --access, --pieces: in place of a comparison */
     const char *piece;   /* --piece, with --count; NULL: as --compare says */
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
-    bool encode;         /* --encode: with the sender's encoding of records */
 };
 
 /* ---- bench/run.c ---- */
 
-/* Processor time of the nodes' threads, of a core, 0 … 1; all lanes of a node together. */
-struct nd_bench_cpu {
-    double lane, replicator, standby_lane, standby_replicator;
-};
+/* The nodes' threads; the lanes of a node count together. Of node n: 2 * n, 2 * n + 1. */
+enum { ND_BENCH_LANE, ND_BENCH_REPLICATOR, ND_BENCH_SB_LANE, ND_BENCH_SB_REPLICATOR, ND_BENCH_THREADS };
 
-/* How a thread spent its time, of a core, 0 … 1; of a node's lanes all together. */
-struct nd_bench_spent {
+/* How a thread spent its time, of a core, 0 … 1. */
+struct nd_bench_thread {
+    double cpu; /* processor time */
     double useful, empty, asleep;
     double longs;   /* turns longer than a millisecond, a second */
     double longest; /* turn, ms, since its thread began */
-};
-
-struct nd_bench_turns {
-    struct nd_bench_spent lane, replicator, standby_lane, standby_replicator;
 };
 
 /* At a load in open loop. Lag: sent and not known to be replayed, the most that was sampled, and as the load
@@ -97,8 +91,7 @@ struct nd_bench_latency {
     double records;        /* sent, a second */
     uint64_t lag_packets, lag_end_packets;
     double lag_mb, lag_end_mb; /* in memory form */
-    struct nd_bench_cpu cpu;
-    struct nd_bench_turns turns;
+    struct nd_bench_thread thread[ND_BENCH_THREADS];
 };
 
 /* What one run of a protection came to. */
@@ -107,8 +100,7 @@ struct nd_bench_result {
     double lane_ns;  /* of processor time that the lane used for a packet, waiting by spinning included */
     double mpps, ns; /* a packet on the lane, at saturation */
     double wire_bytes, records; /* a packet; a second. Of the link, heartbeats and all */
-    struct nd_bench_cpu cpu;
-    struct nd_bench_turns turns;
+    struct nd_bench_thread thread[ND_BENCH_THREADS];
     double dropped; /* share of what came */
     double region_mb, resident_mb, standby_resident_mb;
     uint64_t lag[2]; /* most packets that the standby was behind, as sampled, in each half of the time */
@@ -138,7 +130,7 @@ struct nd_bench_lag {
     struct nd_bench_sample sample[ND_BENCH_LAG];
 };
 
-/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/half.c.
+/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/servers.c.
  */
 enum nd_bench_server { ND_BENCH_BOTH, ND_BENCH_PRIMARY, ND_BENCH_STANDBY };
 struct nd_bench_tape;
@@ -161,14 +153,8 @@ struct nd_bench_plan {
 /* FT_EIO …: nodes that do not start or end by themselves, a sink that found a gap; FT_EMALFORMED: a chain
  * that lets nothing pass. Nothing is left running. */
 int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, struct ft_fault *fault);
-/* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
- * only one, nothing is pinned. */
-unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
-/* ---- bench/run.c, bench/measure.c: the nodes of a run, in the bench's own process ---- */
-
-#define ND_BENCH_REST  0.2   /* seconds before a measurement */
-#define ND_BENCH_LEAST 1000u /* packets of a measurement: it goes on until they have left */
+/* ---- the nodes of a run, in the bench's own process ---- */
 
 /* Since when a lane has executed no burst with packets. */
 struct nd_bench_quiet {
@@ -187,55 +173,16 @@ struct nd_bench_nodes {
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
-/* The sum over the lanes of one counter of node n: ND_BENCH_SUM(r, 0, shared, count.dropped). */
-#define ND_BENCH_SUM(r, n, array, field)                                                                     \
-    ({                                                                                                       \
-        uint64_t sum_ = 0;                                                                                   \
-        for (unsigned l_ = 0; l_ < (r)->lanes; l_++)                                                         \
-            sum_ += atomic_load(&(r)->slot[n]->array[l_].field);                                             \
-        sum_;                                                                                                \
-    })
-
-/* Processes, until the pair is protected; and their end, after an error too. */
-int nd_bench_begin(struct nd_bench_nodes *r, struct ft_fault *fault);
-void nd_bench_end(struct nd_bench_nodes *r);
-/* ---- bench/nodes.c ---- */
-
-void nd_bench_sleep(double seconds); /* shorter when interrupted */
-/* FT_EIO: a node ended. */
-int nd_bench_check(struct nd_bench_nodes *r, struct ft_fault *fault);
-/* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
-int nd_bench_wait(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
-                  struct ft_fault *fault);
-/* Nothing arrives any more, all that arrived has left, and the standby has caught up: one that replays has
- * replayed all, one that stores has stored all. */
-int nd_bench_quieten(struct nd_bench_nodes *r, struct ft_fault *fault);
-/* Then: the lanes of node n end; the primary's when the standby has what they did last. */
-int nd_bench_rest(struct nd_bench_nodes *r, unsigned n, struct ft_fault *fault);
-
 /* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
  * guardian. */
 struct nd_timing nd_bench_timing(void);
 
-/* ---- bench/measure.c ---- */
+/* A standby alone: what the feeder has goes to it, all packets of the plan's tape; the rate at which it
+ * replays those in the middle. FT_EDIVERGED: it does not take them. */
+int nd_bench_run_standby(struct nd_bench_result *out, const struct nd_bench_plan *plan, uint64_t *replayed,
+                         struct ft_fault *fault);
 
-/* Opens the flows, and goes on at saturation. */
-int nd_bench_open(struct nd_bench_nodes *r, struct ft_fault *fault);
-/* FT_EMALFORMED: the chain lets nothing pass. */
-int nd_bench_saturate(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault);
-/* Goes on at saturation, and looks once a second. */
-int nd_bench_watch(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault);
-/* What the feeder has goes to the standby, so many packets: the rate at which it replays those in the middle.
- * FT_EDIVERGED: it does not take them. */
-int nd_bench_replay(struct nd_bench_nodes *r, struct nd_bench_result *out, uint64_t packets,
-                    struct ft_fault *fault);
-int nd_bench_latency(struct nd_bench_nodes *r, struct nd_bench_latency *out, double mpps,
-                     struct ft_fault *fault);
-
-/* The median of one field over the runs. */
-double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
-
-/* ---- bench/half.c ---- */
+/* ---- bench/servers.c: two servers, one after the other ---- */
 
 #define ND_TAPE_SNAPSHOT (128u << 20) /* bytes of a snapshot's lines, encoded */
 #define ND_TAPE_LOG      (512u << 20) /* bytes of records, encoded */
@@ -260,8 +207,6 @@ struct nd_bench_stream {
 
 /* Starts what stands in for node n of the run. FT_ENOMEM. */
 int nd_bench_start_half(struct nd_bench_nodes *all, unsigned n, struct ft_fault *fault);
-/* Until the tape is full. FT_EIO: a node ended. */
-int nd_bench_write_tape(struct nd_bench_nodes *r, struct nd_bench_tape *tape, struct ft_fault *fault);
 
 /* ---- bench/cmd_bench.c ---- */
 
@@ -285,11 +230,12 @@ struct nd_bench_row {
 /* Primary, then standby, each alone, as pair `i` of the row; row->with[i] is what both reach. */
 int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
                          struct ft_fault *fault);
-/* The tables of each server. In JSON: null where they were not measured. */
-void nd_bench_servers_print(const struct nd_sheet *sheet, const struct nd_bench_row *row);
-json_t *nd_bench_servers_object(const struct nd_bench_row *row);
 
-/* ---- bench/floor.c: the machine's own part of a message's time ---- */
+/* ---- bench/alone.c: the machine, and its own part of a message's time ---- */
+
+/* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
+ * only one, nothing is pinned. */
+unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
 /* 0: there is one core, or it could not be measured. */
 struct nd_bench_floor {
@@ -312,11 +258,13 @@ struct nd_bench {
     struct nd_report report; /* with options.report */
 };
 
-/* The tables, for people; the figures as JSON on stdout: 0 or ND_SOFTWARE; both as a report, with
- * options.report: 0, or an exit code with the line printed. */
-void nd_bench_print(const struct nd_sheet *sheet, const struct nd_bench *b);
-int nd_bench_print_json(const struct nd_bench *b);
-int nd_bench_report(struct nd_bench *b);
+/* The median of one field over the runs. */
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset);
+/* The tables, for people; into the file of --save; the figures as JSON; both as a report: as the options ask
+ * for. An exit code, with a line printed where something cannot be written. */
+int nd_bench_tell(struct nd_bench *b);
+/* Before minutes are spent on what cannot be kept: an exit code, with its line, where --save cannot be. */
+int nd_bench_check_save(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);

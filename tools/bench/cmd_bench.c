@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * understudy bench: what protection costs while nothing fails. Interfaces of the file are not used: the chain
- * is a wire between two ports, as in the replay tool.
+ * is a wire between two ports, as in the replay tool. Here are the options, what is compared, by name, and
+ * how each protection is set, and the pairs of runs.
  */
 #include "node/base/process.h"
 #include "cli/options.h"
@@ -9,9 +10,145 @@
 #include "tools/pair/child.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* ==== what is compared ================================================================================= */
+
+#define ANY (-1) /* the standby that is asked for */
+
+static const struct kind {
+    const char *name;
+    enum nd_mode mode;
+    int standby; /* enum nd_standby, or ANY */
+    uint32_t commit_interval_us, checkpoint_ms;
+    bool unreduced;
+    const char *settings; /* NULL: what the mode is decided to */
+    bool peer;            /* state in Redis, as the following says */
+    enum nd_redis_mode redis_mode;
+    bool cache, rewrites; /* rewrites: counters are read, changed, written */
+} kinds[] = {
+    {"off", ND_MODE_OFF, ND_STANDBY_HOT, .settings = "no replication; the chain on its region, untracked"},
+    {"log", ND_MODE_LOG, ANY, .settings = "every burst recorded"},
+    {"delta", ND_MODE_DELTA, ANY, .settings = "changed lines at every cut"},
+    {"auto", ND_MODE_AUTO, ANY, .settings = NULL},
+    {"checkpoint", ND_MODE_DELTA, ND_STANDBY_HOT, .commit_interval_us = 1000,
+     .settings =
+         "as Pico Replication: deltas alone, one each millisecond, outputs held until they are stored"},
+    {"ftmb", ND_MODE_LOG, ND_STANDBY_WARM, .checkpoint_ms = 200, .unreduced = true,
+     .settings =
+         "as FTMB: every access to a shared object logged, nothing reduced; a checkpoint each 200 ms, replay "
+         "after a failure only"},
+    {"redis-sync", .peer = true, .redis_mode = ND_REDIS_SYNC},
+    {"redis-async", .peer = true, .redis_mode = ND_REDIS_ASYNC},
+    {"redis-sync-cache", .peer = true, .redis_mode = ND_REDIS_SYNC, .cache = true},
+    {"redis-async-cache", .peer = true, .redis_mode = ND_REDIS_ASYNC, .cache = true},
+    {"redis-sync-rmw", .peer = true, .redis_mode = ND_REDIS_SYNC, .rewrites = true},
+    {"redis-async-rmw", .peer = true, .redis_mode = ND_REDIS_ASYNC, .rewrites = true},
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+/* The file's settings, with another mode and standby. FT_EINVAL with a line: a log that cannot be replayed
+ * (see nd_config_decide). */
+static int set_protect(struct nd_protect *out, const struct nd_config *config, enum nd_mode mode,
+                       enum nd_standby standby, struct ft_fault *fault)
+{
+    *out = config->protect;
+    out->asked = mode;
+    out->standby = standby;
+    return nd_config_decide(out, &config->chain, fault);
+}
+
+static void describe_protection(struct nd_bench_protection *p, const struct kind *k)
+{
+    const struct nd_protect *d = &p->protect;
+    char mode[ND_MODE_TEXT], cut[40] = "", checkpoint[80] = "";
+
+    if (d->deltas)
+        snprintf(cut, sizeof(cut), "; cut each %u us", d->commit_interval_us);
+    if (d->pair && d->stores)
+        snprintf(checkpoint, sizeof(checkpoint), "; checkpoint each %u ms, %u MB for records",
+                 d->checkpoint_ms, d->pending_mb);
+    snprintf(p->settings, sizeof(p->settings), "%.300s%s%s",
+             k->settings ? k->settings : nd_mode_text(mode, d->mode, nd_modes[d->asked], d->decided_by), cut,
+             checkpoint);
+}
+
+/* The file's batch and offload, where the name says nothing else; its server is not asked, each run has one
+ * of its own. */
+static int set_peer(struct nd_bench_protection *out, const struct kind *k, const char *name,
+                    const char *after, const struct nd_config *config, struct ft_fault *fault)
+{
+    int error = nd_redis_read(&out->redis, config, fault);
+    uint64_t batch = out->redis.batch < ND_BENCH_BATCH ? out->redis.batch : ND_BENCH_BATCH;
+
+    if (error)
+        return error;
+    if (after && (!nd_options_number(after, &batch) || batch < 1 || batch > ND_BENCH_BATCH))
+        return ft_fail(fault, FT_EINVAL, "--compare %.40s, expected a batch from 1 to %u", name,
+                       ND_BENCH_BATCH);
+    out->peer = true;
+    out->redis.mode = k->redis_mode;
+    out->redis.cache = k->cache;
+    out->redis.offload &= !k->rewrites;
+    out->redis.across = true;
+    out->redis.batch = (uint32_t)batch;
+    out->redis.port = 0;
+    snprintf(out->name, sizeof(out->name), "%s:%lu", k->name, batch);
+    return set_protect(&out->protect, config, ND_MODE_OFF, ND_STANDBY_HOT, fault);
+}
+
+static int set_node(struct nd_bench_protection *out, const struct kind *k, const char *name,
+                    const char *after, const struct nd_config *config, struct ft_fault *fault)
+{
+    int standby = after && strcmp(after, "warm") == 0 ? ND_STANDBY_WARM : ND_STANDBY_HOT, error;
+
+    if (after && strcmp(after, nd_standbys[standby]) != 0)
+        return ft_fail(fault, FT_EINVAL, "--compare %.40s, expected :hot or :warm", name);
+    if (k->standby != ANY && after && k->standby != standby)
+        return ft_fail(fault, FT_EINVAL, "--compare %.40s, %s has no such standby", name, k->name);
+    standby = k->standby != ANY ? k->standby : standby;
+    out->unreduced = k->unreduced;
+    snprintf(out->name, sizeof(out->name), "%s%s%s", k->name, k->standby != ANY ? "" : ":",
+             k->standby != ANY ? "" : nd_standbys[standby]);
+    error = set_protect(&out->protect, config, k->mode, (enum nd_standby)standby, fault);
+    if (k->commit_interval_us)
+        out->protect.commit_interval_us = k->commit_interval_us;
+    if (k->checkpoint_ms)
+        out->protect.checkpoint_ms = k->checkpoint_ms;
+    describe_protection(out, k);
+    return error;
+}
+
+int nd_bench_protection(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
+                        struct ft_fault *fault)
+{
+    size_t length = strcspn(name, ":");
+    const char *after = name[length] ? name + length + 1 : NULL;
+
+    *out = (struct nd_bench_protection){.name = ""};
+    for (size_t i = 0; i < KINDS; i++)
+        if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
+            return kinds[i].peer ? set_peer(out, &kinds[i], name, after, config, fault)
+                                 : set_node(out, &kinds[i], name, after, config, fault);
+    return ft_fail(
+        fault, FT_EINVAL,
+        "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm, or "
+        "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
+        name);
+}
+
+void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
+                    const struct nd_bench_protection *p, unsigned lanes)
+{
+    *out = *config;
+    out->chain.lanes = (uint16_t)lanes;
+    out->chain.l3 = NULL;
+    out->chain.unreduced = p->unreduced;
+    out->protect = p->protect;
+}
 
 /* ==== the command =================================================================================== */
 
@@ -58,7 +195,6 @@ static const struct nd_option rows[] = {
      .help = "only measure what each piece of protection costs a lane"},
     {"count", 0, ND_OPTION_U64, AT(count), 1, 1000000000, .value = "N",
      .help = "only run N packets in one thread, for an instruction counter"},
-    {"encode", 0, ND_OPTION_FLAG, AT(encode), .help = "with --count: encode the records as the sender does"},
     {"piece", 0, ND_OPTION_TEXT, AT(piece), .value = "NAME",
      .help = "with --count: this piece of protection"},
     {"save", 0, ND_OPTION_TEXT, AT(save), .value = "FILE", .help = "write the tables to this file too"},
@@ -80,8 +216,6 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
     error = nd_syntax_read(&nd_bench_syntax, o, argc, argv, &rest);
     if (error)
         return error;
-    if (o->encode && !o->count)
-        return nd_usage("bench", "--encode without --count, expected both");
     if (o->piece && !o->count)
         return nd_usage("bench", "--piece without --count, expected both");
     if (o->access + o->pieces + (o->count > 0) > 1)
@@ -144,8 +278,7 @@ static int read_inputs(struct nd_bench *b)
     if (!error)
         error = nd_redis_read(&redis, b->config, &fault);
     if (!error)
-        error = o->capture ? nd_load_read(&b->load, o->capture, &b->config->chain, &fault)
-                           : nd_load_make(&b->load, &o->wish, &b->config->chain, &fault);
+        error = nd_load_make(&b->load, o->capture, &o->wish, &b->config->chain, &fault);
     if (!error && o->two_servers && (o->lanes ? o->lanes : b->config->chain.lanes) > 1)
         error = ft_fail(&fault, FT_EINVAL, "--two-servers with %u lanes, expected one: there are two cores",
                         o->lanes ? o->lanes : b->config->chain.lanes);
@@ -291,61 +424,6 @@ static int run_all(struct nd_bench *b)
     return 0;
 }
 
-static int refuse_file(const struct nd_bench *b, int error)
-{
-    if (error)
-        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
-    return error ? ND_DATA : 0;
-}
-
-/* Before minutes are spent on what cannot be kept. */
-static int check_save(const struct nd_bench *b)
-{
-    static const char *const heads[] = {"machine"};
-
-    if (b->options.save && !nd_options_replaceable(b->options.save, heads, 1, strlen(heads[0])))
-        return nd_usage("bench", "--save %.40s, expected a table to replace, or a name that is free",
-                        b->options.save);
-    FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
-    int error = !b->options.save || f ? 0 : errno;
-
-    if (f)
-        fclose(f);
-    return refuse_file(b, error);
-}
-
-static void print_tables(FILE *out, const struct nd_bench *b)
-{
-    const struct nd_sheet sheet = {.out = out, .wide = 14};
-
-    nd_bench_print(&sheet, b);
-}
-
-static int save_tables(const struct nd_bench *b)
-{
-    FILE *f = fopen(b->options.save, "we");
-    int error = f ? 0 : errno;
-
-    if (f) {
-        print_tables(f, b);
-        error = ferror(f) ? EIO : 0;
-        if (fclose(f) != 0)
-            error = errno;
-    }
-    return refuse_file(b, error);
-}
-
-static int print_results(struct nd_bench *b)
-{
-    int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? nd_bench_report(b) : 0;
-
-    print_tables(b->options.json ? stderr : stdout, b);
-    code = code ? code : written;
-    if (b->options.json && !code)
-        code = nd_bench_print_json(b);
-    return code;
-}
-
 int nd_cmd_bench(int argc, char **argv)
 {
     static struct nd_bench b;
@@ -357,7 +435,7 @@ int nd_cmd_bench(int argc, char **argv)
         code = ND_NO_PERMISSION;
     }
     if (!code)
-        code = check_save(&b);
+        code = nd_bench_check_save(&b);
     if (!code)
         code = nd_report_open(&b.report, "bench", b.options.report);
     if (code)
@@ -373,7 +451,7 @@ int nd_cmd_bench(int argc, char **argv)
     else if (!code && b.options.pieces)
         code = nd_bench_pieces(&b);
     else if (!code && !(code = run_all(&b)))
-        code = print_results(&b);
+        code = nd_bench_tell(&b);
     nd_report_drop(&b.report);
     nd_load_free(&b.load);
     nd_config_free(b.config);

@@ -2,9 +2,12 @@
 /* What the runs of a protection came to: figures, which tables for people, JSON and the report walk by the
  * same columns. */
 #define _GNU_SOURCE
+#include "cli/options.h"
 #include "cli/pair.h"
 #include "tools/bench/bench.h"
 
+#include <errno.h>
+#include <math.h>
 #include <string.h>
 
 /* Medians over the pairs, where nothing else is said. */
@@ -31,6 +34,19 @@ struct load_figures {
 #define OF(field)      offsetof(struct figures, field)
 #define OF_LOAD(field) offsetof(struct load_figures, field)
 
+/* A column for each thread; the titles of the first and the last, which are of so many characters. */
+#define FOR_THREADS(kind, bar, key, of, field, first, last, decimals)                                        \
+    kind(bar "lane", key ".lane", of(with.thread[0].field), first, decimals),                                \
+        kind("replic.", key ".replicator", of(with.thread[1].field), 7, decimals),                           \
+        kind("sb lane", key ".standby_lane", of(with.thread[2].field), 7, decimals),                         \
+        kind("sb repl.", key ".standby_replicator", of(with.thread[3].field), last, decimals)
+/* In JSON alone. */
+#define FOR_THREADS_HIDDEN(key, of, field)                                                                   \
+    ND_REAL(NULL, key ".lane", of(with.thread[0].field), 0, 0),                                              \
+        ND_REAL(NULL, key ".replicator", of(with.thread[1].field), 0, 0),                                    \
+        ND_REAL(NULL, key ".standby_lane", of(with.thread[2].field), 0, 0),                                  \
+        ND_REAL(NULL, key ".standby_replicator", of(with.thread[3].field), 0, 0)
+
 static const struct nd_column cost_columns[] = {
     ND_REAL("Mpps", "mpps", OF(with.mpps), 8, 3),
     {"overhead", "overhead_pct", ND_COLUMN_REAL, OF(overhead_pct), 8, 1, 1, "%"},
@@ -52,10 +68,7 @@ static const struct nd_column cost_columns[] = {
 };
 
 static const struct nd_column resource_columns[] = {
-    ND_SHARE("lane", "cpu.lane", OF(with.cpu.lane), 6, 0),
-    ND_SHARE("replic.", "cpu.replicator", OF(with.cpu.replicator), 7, 0),
-    ND_SHARE("sb lane", "cpu.standby_lane", OF(with.cpu.standby_lane), 7, 0),
-    ND_SHARE("sb repl.", "cpu.standby_replicator", OF(with.cpu.standby_replicator), 7, 0),
+    FOR_THREADS(ND_SHARE, "", "cpu", OF, cpu, 6, 7, 0),
     ND_TEXT_COLUMN("limit", "limit", OF(limit), 7),
     ND_REAL("|region MB", "memory_mb.region", OF(with.region_mb), 9, 1),
     ND_REAL("primary", "memory_mb.primary", OF(with.resident_mb), 8, 1),
@@ -70,27 +83,11 @@ static const struct nd_column resource_columns[] = {
 
 /* Useful time; turns longer than a millisecond, a second; the longest turn, ms. */
 static const struct nd_column turn_columns[] = {
-    ND_SHARE("lane", "useful.lane", OF(with.turns.lane.useful), 7, 0),
-    ND_SHARE("replic.", "useful.replicator", OF(with.turns.replicator.useful), 7, 0),
-    ND_SHARE("sb lane", "useful.standby_lane", OF(with.turns.standby_lane.useful), 7, 0),
-    ND_SHARE("sb repl.", "useful.standby_replicator", OF(with.turns.standby_replicator.useful), 8, 0),
-    ND_REAL(NULL, "empty.lane", OF(with.turns.lane.empty), 0, 0),
-    ND_REAL(NULL, "empty.replicator", OF(with.turns.replicator.empty), 0, 0),
-    ND_REAL(NULL, "empty.standby_lane", OF(with.turns.standby_lane.empty), 0, 0),
-    ND_REAL(NULL, "empty.standby_replicator", OF(with.turns.standby_replicator.empty), 0, 0),
-    ND_REAL(NULL, "asleep.lane", OF(with.turns.lane.asleep), 0, 0),
-    ND_REAL(NULL, "asleep.replicator", OF(with.turns.replicator.asleep), 0, 0),
-    ND_REAL(NULL, "asleep.standby_lane", OF(with.turns.standby_lane.asleep), 0, 0),
-    ND_REAL(NULL, "asleep.standby_replicator", OF(with.turns.standby_replicator.asleep), 0, 0),
-    ND_REAL("|lane", "long_turns_per_s.lane", OF(with.turns.lane.longs), 7, 1),
-    ND_REAL("replic.", "long_turns_per_s.replicator", OF(with.turns.replicator.longs), 7, 1),
-    ND_REAL("sb lane", "long_turns_per_s.standby_lane", OF(with.turns.standby_lane.longs), 7, 1),
-    ND_REAL("sb repl.", "long_turns_per_s.standby_replicator", OF(with.turns.standby_replicator.longs), 8, 1),
-    ND_REAL("|lane", "longest_turn_ms.lane", OF(with.turns.lane.longest), 7, 1),
-    ND_REAL("replic.", "longest_turn_ms.replicator", OF(with.turns.replicator.longest), 7, 1),
-    ND_REAL("sb lane", "longest_turn_ms.standby_lane", OF(with.turns.standby_lane.longest), 7, 1),
-    ND_REAL("sb repl.", "longest_turn_ms.standby_replicator", OF(with.turns.standby_replicator.longest), 8,
-            1),
+    FOR_THREADS(ND_SHARE, "", "useful", OF, useful, 7, 8, 0),
+    FOR_THREADS_HIDDEN("empty", OF, empty),
+    FOR_THREADS_HIDDEN("asleep", OF, asleep),
+    FOR_THREADS(ND_REAL, "|", "long_turns_per_s", OF, longs, 7, 8, 1),
+    FOR_THREADS(ND_REAL, "|", "longest_turn_ms", OF, longest, 7, 8, 1),
     {.title = NULL},
 };
 
@@ -115,7 +112,7 @@ static const struct nd_column work_columns[] = {
     {"load", "load_pct", ND_COLUMN_WHOLE, OF_LOAD(load), 5, 0, 1, "%"},
     ND_REAL("off b/s", "off_bursts_per_s", OF_LOAD(off.bursts), 9, 0),
     ND_REAL("pkts/b", "off_packets_per_burst", OF_LOAD(off.packets), 8, 1),
-    ND_SHARE("lane", "off_cpu_lane", OF_LOAD(off.cpu.lane), 5, 0),
+    ND_SHARE("lane", "off_cpu_lane", OF_LOAD(off.thread[0].cpu), 5, 0),
     ND_REAL("|bursts/s", "bursts_per_s", OF_LOAD(with.bursts), 9, 0),
     ND_REAL("pkts/b", "packets_per_burst", OF_LOAD(with.packets), 8, 1),
     ND_REAL("records/s", "records_per_s", OF_LOAD(with.records), 9, 0),
@@ -123,20 +120,20 @@ static const struct nd_column work_columns[] = {
     ND_REAL("MB", "lag_mb", OF_LOAD(with.lag_mb), 8, 2),
     ND_WHOLE("at end", "lag_end_packets", OF_LOAD(with.lag_end_packets), 9),
     ND_REAL("MB", "lag_end_mb", OF_LOAD(with.lag_end_mb), 8, 2),
-    ND_SHARE("|lane", "cpu.lane", OF_LOAD(with.cpu.lane), 5, 0),
-    ND_SHARE("replic.", "cpu.replicator", OF_LOAD(with.cpu.replicator), 7, 0),
-    ND_SHARE("sb lane", "cpu.standby_lane", OF_LOAD(with.cpu.standby_lane), 7, 0),
-    ND_SHARE("sb repl.", "cpu.standby_replicator", OF_LOAD(with.cpu.standby_replicator), 7, 0),
-    ND_REAL(NULL, "useful.lane", OF_LOAD(with.turns.lane.useful), 0, 0),
-    ND_REAL(NULL, "useful.replicator", OF_LOAD(with.turns.replicator.useful), 0, 0),
-    ND_REAL(NULL, "useful.standby_lane", OF_LOAD(with.turns.standby_lane.useful), 0, 0),
-    ND_REAL(NULL, "useful.standby_replicator", OF_LOAD(with.turns.standby_replicator.useful), 0, 0),
-    ND_REAL(NULL, "long_turns_per_s.lane", OF_LOAD(with.turns.lane.longs), 0, 0),
-    ND_REAL(NULL, "long_turns_per_s.replicator", OF_LOAD(with.turns.replicator.longs), 0, 0),
-    ND_REAL(NULL, "long_turns_per_s.standby_lane", OF_LOAD(with.turns.standby_lane.longs), 0, 0),
-    ND_REAL(NULL, "long_turns_per_s.standby_replicator", OF_LOAD(with.turns.standby_replicator.longs), 0, 0),
+    FOR_THREADS(ND_SHARE, "|", "cpu", OF_LOAD, cpu, 5, 7, 0),
+    FOR_THREADS_HIDDEN("useful", OF_LOAD, useful),
+    FOR_THREADS_HIDDEN("long_turns_per_s", OF_LOAD, longs),
     {.title = NULL},
 };
+
+double nd_bench_median(const struct nd_bench_result runs[], unsigned count, size_t offset)
+{
+    double values[ND_BENCH_PAIRS];
+
+    for (unsigned i = 0; i < count; i++)
+        values[i] = *(const double *)((const char *)&runs[i] + offset);
+    return nd_quantile(values, count, 0.5);
+}
 
 static void set_overhead(struct figures *f, const struct nd_bench_row *row)
 {
@@ -161,22 +158,10 @@ static double quantile_of(const double values[], unsigned count, double share)
     return count ? nd_quantile(ms, count, share) : -1;
 }
 
-/* The longest turn of any run. */
-static void keep_longest(struct nd_bench_turns *most, const struct nd_bench_turns *run)
-{
-    struct nd_bench_spent *const kept[] = {&most->lane, &most->replicator, &most->standby_lane,
-                                           &most->standby_replicator};
-    const struct nd_bench_spent *const seen[] = {&run->lane, &run->replicator, &run->standby_lane,
-                                                 &run->standby_replicator};
-
-    for (unsigned i = 0; i < sizeof(kept) / sizeof(*kept); i++)
-        kept[i]->longest = seen[i]->longest > kept[i]->longest ? seen[i]->longest : kept[i]->longest;
-}
-
 static void set_figures(struct figures *f, const struct nd_bench_row *row, const struct nd_bench_options *o,
                         unsigned lanes)
 {
-    const struct nd_bench_cpu *cpu = &f->with.cpu;
+    const struct nd_bench_thread *t = f->with.thread;
 
     *f = (struct figures){
         .takeover = quantile_of(row->takeover_ms, row->takeovers, 0.5),
@@ -194,7 +179,7 @@ static void set_figures(struct figures *f, const struct nd_bench_row *row, const
     f->with.region_mb = row->with[0].region_mb;
     f->with.resident_mb = row->with[0].resident_mb;
     f->with.standby_resident_mb = row->with[0].standby_resident_mb;
-    f->limit = cpu->lane >= cpu->replicator + cpu->standby_lane + cpu->standby_replicator ? "lane" : "second";
+    f->limit = t[0].cpu >= t[1].cpu + t[2].cpu + t[3].cpu ? "lane" : "second";
     for (unsigned i = 0; i < row->pairs; i++) {
         const struct nd_bench_result *r = &row->with[i];
 
@@ -202,7 +187,8 @@ static void set_figures(struct figures *f, const struct nd_bench_row *row, const
         f->lag_late = r->lag[1] > f->lag_late ? r->lag[1] : f->lag_late;
         f->waits += r->waits;
         f->credit_waits += r->credit_waits;
-        keep_longest(&f->with.turns, &r->turns);
+        for (unsigned k = 0; k < ND_BENCH_THREADS; k++) /* of any run */
+            f->with.thread[k].longest = fmax(f->with.thread[k].longest, r->thread[k].longest);
     }
     f->waits /= row->pairs ? row->pairs : 1;
     f->credit_waits /= row->pairs ? row->pairs : 1;
@@ -376,7 +362,14 @@ static struct nd_bench_sample most_of(const struct nd_bench_lag *lag)
     struct nd_bench_sample most = {0};
 
     for (unsigned i = 0; i < lag->count; i++)
-        nd_columns_most(&most, lag_columns, &lag->sample[i]);
+        for (const struct nd_column *c = lag_columns; c->key; c++) {
+            char *to = (char *)&most + c->offset;
+            const char *is = (const char *)&lag->sample[i] + c->offset;
+
+            if (c->kind == ND_COLUMN_WHOLE ? *(const uint64_t *)is > *(uint64_t *)to
+                                           : *(const double *)is > *(double *)to)
+                memcpy(to, is, sizeof(uint64_t));
+        }
     return most;
 }
 
@@ -407,6 +400,90 @@ static json_t *lag_object(const struct nd_bench_lag *lag)
                      nd_columns_object(lag_columns, &most), "last",
                      nd_columns_object(lag_columns, &lag->sample[lag->count ? lag->count - 1 : 0]), "samples",
                      samples);
+}
+
+/* ---- two servers --------------------------------------------------------------------------------- */
+
+/* Of one server, medians. The stand-in for the other one shares the second core with its replicator. */
+struct server {
+    double mpps;
+    struct {
+        double cpu, useful, ns; /* ns: of processor time, a packet */
+    } lane, replicator, other;
+    const char *limit;
+};
+
+#define OF_SERVER(field) offsetof(struct server, field)
+
+static const struct nd_column server_columns[] = {
+    ND_REAL("Mpps", "mpps", OF_SERVER(mpps), 8, 3),
+    ND_SHARE("|lane", "cpu.lane", OF_SERVER(lane.cpu), 6, 0),
+    ND_SHARE("replic.", "cpu.replicator", OF_SERVER(replicator.cpu), 7, 0),
+    ND_SHARE("other", "cpu.other", OF_SERVER(other.cpu), 6, 0),
+    ND_REAL("|lane ns", "ns.lane", OF_SERVER(lane.ns), 8, 1),
+    ND_REAL("replic.", "ns.replicator", OF_SERVER(replicator.ns), 7, 1),
+    ND_REAL("other", "ns.other", OF_SERVER(other.ns), 6, 1),
+    ND_SHARE("|lane useful", "useful.lane", OF_SERVER(lane.useful), 11, 0),
+    ND_SHARE("replic.", "useful.replicator", OF_SERVER(replicator.useful), 7, 0),
+    ND_TEXT_COLUMN("limit", "limit", OF_SERVER(limit), 7),
+    {.title = NULL},
+};
+
+static double median_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
+                        const double *first)
+{
+    return nd_bench_median(runs, row->pairs, (size_t)((const char *)first - (const char *)runs));
+}
+
+/* Of the server whose threads are `own` and the next; it shares the second core with the other's last. */
+static struct server server_of(const struct nd_bench_row *row, const struct nd_bench_result runs[],
+                               unsigned own)
+{
+    const struct nd_bench_thread *t = runs[0].thread;
+    struct server s = {
+        .mpps = median_of(row, runs, &runs[0].mpps),
+        .lane = {median_of(row, runs, &t[own].cpu), median_of(row, runs, &t[own].useful), 0},
+        .replicator = {median_of(row, runs, &t[own + 1].cpu), median_of(row, runs, &t[own + 1].useful), 0},
+        .other.cpu = median_of(row, runs, &t[(own + 3) % ND_BENCH_THREADS].cpu)};
+    double ns = s.mpps > 0 ? 1e3 / s.mpps : 0;
+
+    s.lane.ns = s.lane.cpu * ns;
+    s.replicator.ns = s.replicator.cpu * ns;
+    s.other.ns = s.other.cpu * ns;
+    /* The lane's processor time has spinning in it, too. */
+    s.limit = s.lane.useful >= s.replicator.cpu + s.other.cpu ? "lane" : "second";
+    return s;
+}
+
+static void print_servers(const struct nd_sheet *s, const struct nd_bench_row *row)
+{
+    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
+                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
+
+    nd_sheet_begin(s, server_columns, "two servers");
+    nd_sheet_row(s, server_columns, "primary", &primary);
+    nd_sheet_row(s, server_columns, "standby", &standby);
+    nd_sheet_note(
+        s,
+        "%s: each server with both cores, one after the other; the limit of the pair is the %s. other: what "
+        "stands in for\nthe other server, on the second core: a peer that reads heads and acknowledges, a "
+        "feeder that plays the stream of the\nprimary's run (%lu packets, %.0f MB); ns: processor time "
+        "of a packet",
+        row->protection.name, primary.mpps < standby.mpps ? "primary" : "standby", row->stream.packets,
+        (double)row->stream.bytes / 1e6);
+}
+
+static json_t *servers_object(const struct nd_bench_row *row)
+{
+    struct server primary = server_of(row, row->primary, ND_BENCH_LANE),
+                  standby = server_of(row, row->standby, ND_BENCH_SB_LANE);
+
+    return json_pack("{s:s, s:o, s:o, s:{s:I, s:I, s:I, s:I}}", "limit",
+                     primary.mpps < standby.mpps ? "primary" : "standby", "primary",
+                     nd_columns_object(server_columns, &primary), "standby",
+                     nd_columns_object(server_columns, &standby), "stream", "packets",
+                     (json_int_t)row->stream.packets, "records", (json_int_t)row->stream.records, "bytes",
+                     (json_int_t)row->stream.bytes, "replayed_packets", (json_int_t)row->stream.replayed);
 }
 
 /* How each protection was set. */
@@ -442,7 +519,7 @@ static void print_tables(const struct nd_sheet *s, const struct nd_bench *b, con
                "second; the longest turn since the thread began, ms");
 }
 
-void nd_bench_print(const struct nd_sheet *s, const struct nd_bench *b)
+static void write_sheet(const struct nd_sheet *s, const struct nd_bench *b)
 {
     struct figures figures[ND_BENCH_KINDS];
 
@@ -457,7 +534,7 @@ void nd_bench_print(const struct nd_sheet *s, const struct nd_bench *b)
             "sb repl. is the peer that\nacknowledges, sb lane nobody, and no primary is killed");
     for (unsigned i = 0; i < b->count; i++)
         if (b->options.two_servers && !b->rows[i].refused[0] && !nd_bench_is_off(&b->rows[i].protection))
-            nd_bench_servers_print(s, &b->rows[i]);
+            print_servers(s, &b->rows[i]);
     for (unsigned i = 0; i < b->count; i++)
         if (b->rows[i].lag.count)
             print_lag(s, b->rows[i].protection.name, &b->rows[i].lag);
@@ -486,14 +563,14 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
 {
     const struct nd_bench_options *o = &b->options;
     const struct nd_protect *p = &row->protection.protect;
+    const struct nd_bench_floor *floor = &b->floor;
+    bool in_turn = o->two_servers && !nd_bench_is_off(&row->protection);
     struct figures figures;
-    json_t *latency,
-        *pairs = json_array(),
+    json_t *latency, *pairs, *frame,
         *run = json_pack("{s:s, s:s}", "protection", row->protection.name, "chain", b->config->chain.name);
 
     if (row->refused[0]) {
         json_object_set_new(run, "refused", json_string(row->refused));
-        json_decref(pairs);
         return run;
     }
     set_figures(&figures, row, o, b->load.lanes.count);
@@ -501,30 +578,28 @@ static json_t *run_object(const struct nd_bench_row *row, const struct nd_bench 
     nd_columns_json(run, resource_columns, &figures);
     nd_columns_json(run, turn_columns, &figures);
     latency = latencies_object(b, row);
+    pairs = json_array();
     for (unsigned i = 0; i < row->pairs; i++)
         json_array_append_new(pairs, json_pack("[f, f]", row->off[i].mpps, row->with[i].mpps));
-    /* The latency added at half of saturation. */
-    json_object_set(run, "added_latency_us",
-                    row->late ? json_object_get(json_array_get(latency, 1), "added_us") : json_null());
-    json_object_set_new(run, "latency", latency);
-    json_object_set_new(run, "frame",
-                        o->capture      ? json_string("capture")
-                        : o->wish.frame ? json_integer((json_int_t)o->wish.frame)
-                                        : json_string("imix"));
-    json_object_set_new(run, "flows", json_integer((json_int_t)(o->capture ? 0 : o->wish.flows)));
-    json_object_set_new(run, "standby", json_string(!p->pair ? "none" : p->stores ? "warm" : "hot"));
-    json_object_set_new(run, "realtime", json_boolean(row->pairs && row->with[0].realtime));
-    json_object_set_new(run, "floor",
-                        b->floor.spinning_us > 0
-                            ? json_pack("{s:f, s:f, s:f}", "spinning_us", b->floor.spinning_us, "blocking_us",
-                                        b->floor.blocking_us, "line_ns", b->floor.line_ns)
-                            : json_null());
-    json_object_set_new(run, "lag", row->lag.count ? lag_object(&row->lag) : json_null());
-    json_object_set_new(run, "two_servers",
-                        o->two_servers && !nd_bench_is_off(&row->protection) ? nd_bench_servers_object(row)
-                                                                             : json_null());
-    json_object_set_new(run, "pairs_mpps", pairs);
-    json_object_set_new(run, "settings", json_string(row->protection.settings));
+    frame = o->capture      ? json_string("capture")
+            : o->wish.frame ? json_integer((json_int_t)o->wish.frame)
+                            : json_string("imix");
+    /* The latency added is that at half of saturation. */
+    json_object_update_new(
+        run, json_pack("{s:O?, s:o, s:o, s:I, s:s, s:b, s:o, s:o, s:o, s:o, s:s}", "added_latency_us",
+                       json_object_get(json_array_get(latency, 1), "added_us"), "latency", latency, "frame",
+                       frame, "flows", (json_int_t)(o->capture ? 0 : o->wish.flows), "standby",
+                       !p->pair    ? "none"
+                       : p->stores ? "warm"
+                                   : "hot",
+                       "realtime", row->pairs && row->with[0].realtime, "floor",
+                       floor->spinning_us > 0
+                           ? json_pack("{s:f, s:f, s:f}", "spinning_us", floor->spinning_us, "blocking_us",
+                                       floor->blocking_us, "line_ns", floor->line_ns)
+                           : json_null(),
+                       "lag", row->lag.count ? lag_object(&row->lag) : json_null(), "two_servers",
+                       in_turn ? servers_object(row) : json_null(), "pairs_mpps", pairs, "settings",
+                       row->protection.settings));
     return run;
 }
 
@@ -550,18 +625,67 @@ static json_t *runs_array(const struct nd_bench *b)
     return runs;
 }
 
-int nd_bench_print_json(const struct nd_bench *b)
-{
-    return nd_bench_print_list(NULL, "runs", runs_array(b));
-}
-
-int nd_bench_report(struct nd_bench *b)
+static int write_report(struct nd_bench *b)
 {
     const struct nd_sheet sheet = {.blocks = json_array()};
     char title[64];
 
     snprintf(title, sizeof(title), "Bench of the chain %s", b->config->chain.name);
-    nd_bench_print(&sheet, b);
+    write_sheet(&sheet, b);
     return nd_report_write(&b->report, json_pack("{s:s, s:s, s:o, s:o}", "kind", "bench", "title", title,
                                                  "runs", runs_array(b), "blocks", sheet.blocks));
+}
+
+/* ---- where it goes ------------------------------------------------------------------------------- */
+
+static void print_all(FILE *out, const struct nd_bench *b)
+{
+    write_sheet(&(struct nd_sheet){.out = out, .wide = 14}, b);
+}
+
+static int refuse_file(const struct nd_bench *b, int error)
+{
+    if (error)
+        fprintf(stderr, "%s: %s, expected a file to write\n", b->options.save, strerror(error));
+    return error ? ND_DATA : 0;
+}
+
+int nd_bench_check_save(const struct nd_bench *b)
+{
+    static const char *const heads[] = {"machine"};
+
+    if (b->options.save && !nd_options_replaceable(b->options.save, heads, 1, strlen(heads[0])))
+        return nd_usage("bench", "--save %.40s, expected a table to replace, or a name that is free",
+                        b->options.save);
+    FILE *f = b->options.save ? fopen(b->options.save, "ae") : NULL;
+    int error = !b->options.save || f ? 0 : errno;
+
+    if (f)
+        fclose(f);
+    return refuse_file(b, error);
+}
+
+static int save_tables(const struct nd_bench *b)
+{
+    FILE *f = fopen(b->options.save, "we");
+    int error = f ? 0 : errno;
+
+    if (f) {
+        print_all(f, b);
+        error = ferror(f) ? EIO : 0;
+        if (fclose(f) != 0)
+            error = errno;
+    }
+    return refuse_file(b, error);
+}
+
+int nd_bench_tell(struct nd_bench *b)
+{
+    int code = b->options.save ? save_tables(b) : 0, written = b->options.report ? write_report(b) : 0;
+
+    print_all(b->options.json ? stderr : stdout, b);
+    code = code ? code : written;
+    if (b->options.json && !code)
+        code = nd_bench_print_list(NULL, "runs", runs_array(b));
+    return code;
 }

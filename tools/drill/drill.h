@@ -16,11 +16,9 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#define ND_MS          1000000ull /* ns */
-#define ND_ASK_MS      500        /* a status answer */
-#define ND_TAKEOVER_MS 5000
-#define ND_BEFORE_MS   50  /* of the prober's figures of a run, before the victim is hurt */
-#define ND_AFTER_MS    100 /* a silence that begins so long after the takeover is not the takeover's */
+#define ND_MS        1000000ull /* ns */
+#define ND_BEFORE_MS 50         /* of the prober's figures of a run, before the victim is hurt */
+#define ND_AFTER_MS  100        /* a silence that begins so long after the takeover is not the takeover's */
 
 enum nd_drill_kind {
     ND_DRILL_KILL,         /* SIGKILL the primary */
@@ -80,15 +78,6 @@ struct nd_drill {
     struct nd_report report;        /* with options.report */
 };
 
-/* ── drill.c: acts ── */
-
-/* With options, kind and configuration filled in: starts the prober. FT_ENOENT: no node answers, FT_EPERM,
- * FT_EIO. */
-int nd_drill_open(struct nd_drill *drill, struct ft_fault *fault);
-/* One run; a drill that did not end well is FT_OK with out->failure. FT_ENOENT, FT_EPERM, FT_EIO: it could
- * not begin. */
-int nd_drill_once(struct nd_drill *drill, struct nd_drill_run *out, struct ft_fault *fault);
-
 extern const char *const nd_drill_kinds[ND_DRILL_KINDS];
 
 /* ── report.c ── */
@@ -99,15 +88,7 @@ int nd_drill_print(const struct nd_drill *drill, const struct nd_drill_run *runs
 int nd_drill_report(struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count,
                     const char *fault);
 
-/* ── watch.c: compares ── */
-
-/* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
- * digests; anything but equal fails the run. */
-void nd_drill_compare(struct nd_drill *drill, unsigned primary, struct nd_drill_run *run);
-/* They were not, and this is why: the run has failed. */
-void nd_drill_not_compared(struct nd_drill_run *run, const char *why);
-
-/* ── watch.c: asks and waits ── */
+/* ── drill.c: the steps of a run that tests look at one by one ── */
 
 enum nd_place {
     ND_UNSETTLED, /* in no state that a drill begins in */
@@ -131,20 +112,8 @@ struct nd_sight { /* of both nodes; primary, standby and view count in a settled
     struct ft_fault why[ND_NODES];
 };
 
-/* The first thing that went wrong is the one that is told. */
-void nd_drill_failed(struct nd_drill_run *run, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-void nd_drill_say(struct nd_drill *drill, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-double nd_drill_ms(uint64_t from_ns, uint64_t to_ns); /* -1 when either is unknown (0) */
-
-/* The answer (a new reference) or NULL, then `fault` says why; *error, which may be NULL, is always set. */
-json_t *nd_drill_ask(struct nd_drill *drill, unsigned node, const char *command, int timeout_ms, int *error,
-                     struct ft_fault *fault);
-uint64_t nd_drill_number(const json_t *object, const char *key); /* 0 when it is not there */
-
-/* True when one node is a PROTECTED primary, and the other, if it can be asked from here, its READY standby;
- * or when a READY standby says so of a primary that cannot be asked from here. */
-bool nd_drill_look(struct nd_drill *drill, struct nd_sight *out, int *error);
-/* Waits for that, wait_ms at most. FT_ENOENT: no node answers, FT_EPERM, FT_EMALFORMED, FT_EIO. */
+/* Waits until one node is a PROTECTED primary, and the other one its READY standby, wait_ms at most.
+ * FT_ENOENT: no node answers, FT_EPERM, FT_EMALFORMED, FT_EIO. */
 int nd_drill_settle(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
 /* The same before a run: tells on stderr what it waits for. FT_ENOENT also: this kind of drill has to reach a
  * node whose socket is not here. */
@@ -153,14 +122,12 @@ int nd_drill_ready(struct nd_drill *drill, struct nd_sight *out, struct ft_fault
 /* Polls `node` until it is primary in a later view and, unless it is strict, has released something. Returns
  * when that was, 0: never. */
 uint64_t nd_drill_await_takeover(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
-/* The primary without its standby: until it goes SOLO, or long enough to see that a strict one stays
- * DEGRADED. */
-uint64_t nd_drill_await_alone(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
-/* Until the first packet of the takeover has left, or for a while. Returns when that was, 0: none has. */
-uint64_t nd_drill_await_release(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
 /* The woken node has to find itself fenced by a view after the one it was stopped in. */
 void nd_drill_await_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
 /* Once it can release no more: did it, after it was replaced? Both clocks are this machine's. */
 void nd_drill_judge_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
+/* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
+ * digests; anything but equal fails the run. */
+void nd_drill_compare(struct nd_drill *drill, unsigned primary, struct nd_drill_run *run);
 
 #endif

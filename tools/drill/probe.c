@@ -9,7 +9,6 @@
 #include "tools/drill/probe.h"
 #include "node/base/clock.h"
 #include "tools/pair/child.h"
-#include "tools/pair/columns.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -578,16 +577,20 @@ uint64_t nd_probe_silence(const struct nd_prober *p, int flow, uint64_t t0, uint
 
 static void flow_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struct nd_probe_figures *out)
 {
-    double silence[ND_PROBE_FLOWS_MAX];
+    double silence[ND_PROBE_FLOWS_MAX]; /* in order */
     uint64_t begin;
     out->flows = p->options.flows;
     for (uint32_t f = 0; f < out->flows; f++) {
+        double ms = (double)nd_probe_silence(p, (int)f, t0, t1, &begin) / 1e6;
+        uint32_t at = f;
+        for (; at > 0 && silence[at - 1] > ms; at--)
+            silence[at] = silence[at - 1];
+        silence[at] = ms;
         out->flows_broken += atomic_load(&p->table->flow[f].broken);
-        silence[f] = (double)nd_probe_silence(p, (int)f, t0, t1, &begin) / 1e6;
     }
     if (out->flows == 0)
         return;
-    out->flow_worst_ms = nd_quantile(silence, out->flows, 1); /* sorts them */
+    out->flow_worst_ms = silence[out->flows - 1];
     out->flow_silence_ms = silence[out->flows / 2];
 }
 

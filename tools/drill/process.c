@@ -189,12 +189,6 @@ static int set_links(bool up)
     return error;
 }
 
-static bool same_space(int fd)
-{
-    struct stat theirs, ours;
-    return fstat(fd, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 && theirs.st_ino == ours.st_ino;
-}
-
 /* Who made the namespace had all rights in this user namespace; other users can make them in their own. */
 static bool is_owned_here(int space)
 {
@@ -222,7 +216,9 @@ int nd_process_links(const struct nd_process *p, bool up, struct ft_fault *fault
     int error = check_spaces(p, fault);
     if (error < 0)
         return error;
-    if (same_space(p->net)) /* this machine's own network: not in a drill */
+    struct stat theirs, ours;
+    if (fstat(p->net, &theirs) == 0 && stat("/proc/self/ns/net", &ours) == 0 &&
+        theirs.st_ino == ours.st_ino) /* this machine's own network: not in a drill */
         return ft_fail(fault, FT_EPERM, "the node is in no network namespace of its own, its links stay up");
     pid_t child = nd_child();
     if (child == 0)

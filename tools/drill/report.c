@@ -108,8 +108,9 @@ static void print_table(const struct nd_drill *d, const struct nd_drill_run *run
                r->failure);
     }
     if (count > 1) {
+        const struct nd_sheet sheet = {.out = stdout, .wide = 17};
         struct nd_drill_run middle = medians_of(runs, count);
-        nd_columns_row(stdout, times, "median", 17, &middle);
+        nd_sheet_row(&sheet, times, "median", &middle);
     }
     printf("%s\n", legend);
     if (d->prober)

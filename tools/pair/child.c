@@ -2,12 +2,14 @@
 /* See child.h. */
 #include "tools/pair/child.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,5 +123,27 @@ int nd_child_run(int (*work)(void *arg, void *result, struct ft_fault *fault), v
     }
     memcpy(out, answer->result, size);
     munmap(answer, sizeof(*answer) + size);
+    return error;
+}
+
+int nd_free_port(const char *host, uint16_t *port)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t len = sizeof(at);
+    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+        udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error = FT_EIO;
+
+    inet_pton(AF_INET, host, &at.sin_addr);
+    if (tcp >= 0 && udp >= 0 && bind(tcp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
+        getsockname(tcp, (struct sockaddr *)&at, &len) == 0 &&
+        bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0) {
+        *port = ntohs(at.sin_port);
+        error = 0;
+    }
+    if (tcp >= 0)
+        close(tcp);
+    if (udp >= 0)
+        close(udp);
     return error;
 }

@@ -36,6 +36,12 @@ void *nd_shared_memory(size_t size);
 int nd_child_run(int (*work)(void *arg, void *result, struct ft_fault *fault), void *arg, void *out,
                  size_t size, const char *what, struct ft_fault *fault);
 
+/*
+ * A port of the address that is free for both kinds of socket. FT_EIO: there is none. Where the address is
+ * the run's own (127.0.0.0/8 is all loopback) no other program takes it between this look and its use.
+ */
+int nd_free_port(const char *host, uint16_t *port);
+
 /* From now on SIGINT, SIGTERM and SIGHUP only make nd_interrupted() true, but for one that the caller of the
  * program has had ignored. */
 void nd_catch_ends(void);

@@ -7,7 +7,6 @@
 #include "node/crash/guardian.h"
 #include "tools/pair/child.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,7 +14,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,9 +24,10 @@ static char name_of(unsigned member)
     return member == 0 ? 'a' : 'b';
 }
 
-int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
+int nd_lanes_open(struct nd_lanes *n, const char *region_name, bool audit, struct ft_fault *fault)
 {
-    int error = 0;
+    const struct ft_region_config how = {.name = region_name, .audit = audit};
+    int error = nf_chain_region(&n->region, &n->config->chain, &how, fault);
 
     nd_group_init(&n->group, n->lane, n->config->chain.lanes);
     n->setup.question = &n->question;
@@ -50,14 +49,6 @@ int nd_lanes_make(struct nd_lanes *n, struct ft_fault *fault)
         error = nd_lane_make(&n->lane[l], fault);
     }
     return error;
-}
-
-int nd_lanes_open(struct nd_lanes *n, const char *region_name, bool audit, struct ft_fault *fault)
-{
-    const struct ft_region_config how = {.name = region_name, .audit = audit};
-    int error = nf_chain_region(&n->region, &n->config->chain, &how, fault);
-
-    return error ? error : nd_lanes_make(n, fault);
 }
 
 static void new_view(void *arg, uint64_t view)
@@ -259,32 +250,6 @@ int nd_member_check(pid_t *pid, unsigned number, const struct nd_member_status *
                    atomic_load(&shared->report.executed) + 1, nd_member_at(status, chain, at));
 }
 
-/*
- * Ports that are free for both kinds of socket. The address is the run's own (127.0.0.0/8 is all loopback),
- * so no other program takes them between this look and the nodes' start.
- */
-static int free_port(const char *host, uint16_t *port)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    socklen_t len = sizeof(at);
-    int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
-        udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int error = FT_EIO;
-
-    inet_pton(AF_INET, host, &at.sin_addr);
-    if (tcp >= 0 && udp >= 0 && bind(tcp, (struct sockaddr *)&at, sizeof(at)) == 0 &&
-        getsockname(tcp, (struct sockaddr *)&at, &len) == 0 &&
-        bind(udp, (struct sockaddr *)&at, sizeof(at)) == 0) {
-        *port = ntohs(at.sin_port);
-        error = 0;
-    }
-    if (tcp >= 0)
-        close(tcp);
-    if (udp >= 0)
-        close(udp);
-    return error;
-}
-
 int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fault)
 {
     const char *base = getenv("TMPDIR");
@@ -303,7 +268,7 @@ int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fa
     snprintf(place->host, sizeof(place->host), "127.%u.%u.%u", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255);
     for (unsigned n = 0; n < ND_NODES; n++)
         for (unsigned i = 0; i < TRIES && (place->port[n] == 0 || place->port[n] == place->port[!n]); i++)
-            if (free_port(place->host, &place->port[n]) != 0)
+            if (nd_free_port(place->host, &place->port[n]) != 0)
                 return ft_fail(fault, FT_EIO, "no port is free on the loopback");
     return 0;
 }

@@ -36,10 +36,7 @@ struct nd_lanes {
     _Atomic bool stop;
 };
 
-/* The region, then the lanes. */
 int nd_lanes_open(struct nd_lanes *lanes, const char *region_name, bool audit, struct ft_fault *fault);
-/* The lanes on the region that is there, the first time or, when they are freed and it is wiped, again. */
-int nd_lanes_make(struct nd_lanes *lanes, struct ft_fault *fault);
 
 enum nd_member_wish {
     ND_MEMBER_WORK,

@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading a capture, cutting it into bursts, finding the sides its packets came from, dealing it out to
- * lanes. See tape.h. */
+ * lanes; and a file that is written. See tape.h. */
 #define _GNU_SOURCE
 #include "tools/pair/tape.h"
-#include "tools/pair/capture.h"
 #include "ftcore/record/record.h"
+#include "nflib/net/packet.h"
 #include "nflib/stream/stream.h"
 #include "nfs/nat/nat64.h"
 #include "nfs/nat/nat.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pcap/pcap.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +72,221 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
         if (tape->bursts[b].n && tape->inputs[tape->bursts[b].first].number <= number)
             last = b + 1;
     return last;
+}
+
+/* ---- link types that are read ------------------------------------------------------------------ */
+
+/* Where the fields of a cooked header lie. */
+struct cooked {
+    int link;
+    int bytes;
+    uint32_t type;    /* two bytes: what it carries, as in Ethernet */
+    uint32_t address; /* eight bytes: the sender's */
+    uint32_t length;  /* the last byte of the field: how many of those count */
+    uint32_t way;     /* the last byte of the field: PACKET_HOST and the others of the kernel */
+};
+
+static const struct cooked kinds[] = {
+    {.link = DLT_LINUX_SLL, .bytes = 16, .type = 14, .address = 6, .length = 5, .way = 1},
+    {.link = DLT_LINUX_SLL2, .bytes = 20, .type = 0, .address = 12, .length = 11, .way = 10},
+};
+
+static const struct cooked *kind_of(int link)
+{
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i].link == link)
+            return &kinds[i];
+    return NULL;
+}
+
+bool nd_cooked_sent(int link, const uint8_t *data, uint32_t have)
+{
+    const struct cooked *kind = kind_of(link);
+
+    return kind && have > (uint32_t)kind->bytes && data[kind->way] == PACKET_OUTGOING;
+}
+
+/* The receiver's address is in no cooked header: it is made up, and the same for all. */
+int nd_cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[ND_COOKED_HEAD])
+{
+    static const uint8_t receiver[ETHER_ADDR_LEN] = {2, 0, 0, 0, 0, 1}, sender[ETHER_ADDR_LEN] = {2};
+    const struct cooked *kind = kind_of(link);
+    uint16_t type;
+
+    if (!kind)
+        return 0;
+    if (have <= (uint32_t)kind->bytes)
+        return -1;
+    type = ntohs(nf_get16(data + kind->type));
+    if (type != ETHERTYPE_IP && type != ETHERTYPE_IPV6 && type != ETHERTYPE_ARP)
+        return -1;
+    memcpy(head, receiver, ETHER_ADDR_LEN);
+    memcpy(head + ETHER_ADDR_LEN, data[kind->length] == ETHER_ADDR_LEN ? data + kind->address : sender,
+           ETHER_ADDR_LEN);
+    memcpy(head + 2 * ETHER_ADDR_LEN, data + kind->type, sizeof(type));
+    return kind->bytes;
+}
+
+/* ---- from which side a packet came --------------------------------------------------------------- */
+
+#define UNKNOWN 2
+
+/* Who began a flow. A tree holds one of each flow, by all that stands before `swapped`. */
+struct flow {
+    union {
+        struct {
+            uint32_t addr[2];
+            uint16_t port[2];
+            uint8_t proto;
+        } ends; /* network order; the lesser end, by address, then port, as stored, comes first */
+        struct {
+            uint8_t low[6], high[6];
+        } macs;
+    };
+    bool by_macs;
+    bool swapped;    /* the first packet went from the greater end to the lesser */
+    uint8_t seen[2]; /* by `swapped` of a packet: bits of the sides that it came from */
+};
+
+static int compare_flows(const void *a, const void *b)
+{
+    return memcmp(a, b, offsetof(struct flow, swapped));
+}
+
+/* The flow of a packet, and whether it goes from its greater end to its lesser. */
+static struct flow flow_of(const struct nf_packet *p)
+{
+    struct flow flow;
+
+    memset(&flow, 0, sizeof(flow)); /* padding is compared */
+    if (p->flags & NF_P_IPV4) {
+        bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
+                     (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
+        uint16_t sport = ports ? p->sport : 0, dport = ports ? p->dport : 0;
+        unsigned source = p->saddr > p->daddr || (p->saddr == p->daddr && sport > dport);
+
+        flow.ends.addr[source] = p->saddr;
+        flow.ends.addr[!source] = p->daddr;
+        flow.ends.port[source] = sport;
+        flow.ends.port[!source] = dport;
+        flow.ends.proto = p->proto;
+        flow.swapped = source;
+        return flow;
+    }
+    flow.by_macs = true;
+    if (p->have >= 12) {
+        flow.swapped = memcmp(p->data + 6, p->data, 6) > 0;
+        memcpy(flow.macs.low, p->data + (flow.swapped ? 0 : 6), 6);
+        memcpy(flow.macs.high, p->data + (flow.swapped ? 6 : 0), 6);
+    }
+    return flow;
+}
+
+/* The flow as it was when it began; NULL: no memory. */
+static struct flow *find_flow(void **flows, const struct flow *flow)
+{
+    struct flow *kept, **first = tsearch(flow, flows, compare_flows);
+
+    if (!first || *first != flow)
+        return first ? *first : NULL;
+    kept = malloc(sizeof(*kept));
+    if (!kept) {
+        tdelete(flow, flows, compare_flows);
+        return NULL;
+    }
+    *kept = *flow;
+    return *first = kept;
+}
+
+/* Of IPv4, whose ends a flow knows: both of its directions have been seen, and from one side. */
+static void count_doubled(struct nd_tape *tape, struct flow *began, bool swapped, uint8_t side)
+{
+    bool was = began->seen[0] & began->seen[1], both = began->seen[0] && began->seen[1];
+
+    began->seen[swapped] |= (uint8_t)(1u << side);
+    if (began->by_macs)
+        return;
+    tape->flows += !both && began->seen[0] && began->seen[1];
+    tape->doubled += !was && began->seen[0] & began->seen[1];
+}
+
+/* The packet's source, or its destination, is in one of the networks. */
+static bool is_inside(const struct nf_networks *inside, const struct nf_packet *p, bool destination)
+{
+    if (p->flags & NF_P_IPV4)
+        return nf_prefixes_has(&inside->ipv4, destination ? p->daddr : p->saddr);
+    return p->flags & NF_P_IPV6_READ &&
+           nf_networks_has6(inside, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
+}
+
+/* UNKNOWN: neither the networks nor a NAT tells. */
+static uint8_t side_of(const struct nf_packet *p, const struct nf_networks *inside,
+                       const struct nat_config *nat, const struct nat64_config *nat64)
+{
+    if (is_inside(inside, p, false))
+        return NF_INSIDE;
+    if (is_inside(inside, p, true) ||
+        (nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr)))
+        return NF_OUTSIDE;
+    if (nat64 && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat64, nf_packet_ipv6_addresses(p) + 16))
+        return NF_INSIDE;
+    return nat64 && p->flags & NF_P_IPV4 && nat_outside_has(&nat64->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
+}
+
+const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
+{
+    for (unsigned i = 0; i < chain->count; i++)
+        if (strcmp(chain->nfs[i].module->name, name) == 0)
+            return chain->nfs[i].config;
+    return NULL;
+}
+
+/* Reads the packet, too. */
+static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
+{
+    nf_packet_parse(p);
+    if (p->flags & NF_P_BAD && p->bad == NF_BAD_CHECKSUM) {
+        tape->wrong_ip++;
+        nf_packet_parse_unsummed(p);
+    }
+    if ((p->flags & (NF_P_L4 | NF_P_FRAGMENT)) == NF_P_L4 && nf_proto_is_ported(p->proto) &&
+        !nf_packet_checksum_right(p))
+        tape->wrong_l4++;
+}
+
+/*
+ * On which side each input arrives, into inputs[].side; and how many have wrong checksums. What has a source
+ * in the networks `inside` (NULL: those of the chain's NAT) comes from inside; else what has its destination
+ * there, or at the NAT's outside address, from outside. Where that does not tell: who sent the first packet
+ * of a flow is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP on IPv4;
+ * the addresses alone for its fragments and other protocols; the MACs for all else.)
+ */
+static int find_sides(struct nd_tape *tape, const struct nf_chain_config *chain,
+                      const struct nf_networks *inside, struct ft_fault *fault)
+{
+    const struct nat_config *nat = nd_nf_config(chain, "nat");
+    const struct nat64_config *nat64 = nd_nf_config(chain, "nat64");
+    const struct nf_networks of_nat = {.ipv4 = nat ? nat->inside : (struct nf_prefixes){0}};
+    void *flows = NULL;
+    int error = 0;
+
+    for (uint64_t i = 0; i < tape->count && !error; i++) {
+        struct nd_tape_input *in = &tape->inputs[i];
+        struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
+
+        count_wrong(tape, &p);
+        in->side = side_of(&p, inside ? inside : &of_nat, nat, nat64);
+        struct flow flow = flow_of(&p), *began = find_flow(&flows, &flow);
+
+        if (!began)
+            error = FT_ENOMEM;
+        else if (in->side == UNKNOWN)
+            in->side = began->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
+        if (!error)
+            count_doubled(tape, began, flow.swapped, in->side);
+    }
+    tdestroy(flows, free);
+    return error ? ft_fail(fault, error, "no memory for the capture's flows") : 0;
 }
 
 /* ---- packets ----------------------------------------------------------------------------------- */
@@ -236,7 +453,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         fclose(f);
         return error;
     }
-    if (!nd_cooked_reads(pcap_datalink(pcap))) {
+    if (pcap_datalink(pcap) != DLT_EN10MB && !kind_of(pcap_datalink(pcap))) {
         const char *name = pcap_datalink_val_to_name(pcap_datalink(pcap));
 
         snprintf(why, sizeof(why), "link type %d (%s)", pcap_datalink(pcap), name ? name : "unknown");
@@ -246,7 +463,7 @@ int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_c
         error = read_records(tape, pcap, unit, file, fault);
     pcap_close(pcap); /* and the file */
     if (!error)
-        error = nd_tape_sides(tape, chain, inside, fault);
+        error = find_sides(tape, chain, inside, fault);
     if (error)
         nd_tape_free(tape);
     return error;
@@ -268,6 +485,22 @@ void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out)
     memcpy(out, tape->bytes + in->at, in->have);
     if (in->have < in->wire)
         memset(out + in->have, 0, in->wire - in->have);
+}
+
+void nd_tape_packets(const struct nd_tape *tape, const struct nd_tape_burst *b, uint8_t *frames,
+                     struct nf_packet packets[NF_BURST_MAX])
+{
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct nd_tape_input *in = &tape->inputs[b->first + i];
+        uint8_t *frame = frames + (size_t)i * tape->longest;
+
+        nd_tape_frame(tape, b->first + i, frame);
+        packets[i] = (struct nf_packet){.data = frame,
+                                        .len = in->wire,
+                                        .have = in->wire,
+                                        .in_port = in->side == NF_OUTSIDE,
+                                        .side = in->side};
+    }
 }
 
 unsigned nd_tape_lane(const uint8_t *frame, uint32_t wire, uint32_t have, uint8_t side,
@@ -321,164 +554,89 @@ int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const u
     return whole ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the lanes' packets");
 }
 
-/* ==== from which side a captured packet came ======================================================== */
+/* ---- a file that is written --------------------------------------------------------------------- */
 
-#define UNKNOWN 2
+#define SNAP_MAX 262144
 
-/* Who began a flow. A tree holds one of each flow, by all that stands before `swapped`. */
-struct flow {
-    union {
-        struct {
-            uint32_t addr[2];
-            uint16_t port[2];
-            uint8_t proto;
-        } ends; /* network order; the lesser end, by address, then port, as stored, comes first */
-        struct {
-            uint8_t low[6], high[6];
-        } macs;
-    };
-    bool by_macs;
-    bool swapped;    /* the first packet went from the greater end to the lesser */
-    uint8_t seen[2]; /* by `swapped` of a packet: bits of the sides that it came from */
-};
-
-static int compare_flows(const void *a, const void *b)
+/* Beside the file, to become it when it is whole. A link is followed, and its file written to as it is. */
+static char *part_of(const char *file)
 {
-    return memcmp(a, b, offsetof(struct flow, swapped));
-}
+    struct stat is;
+    char *part;
 
-/* The flow of a packet, and whether it goes from its greater end to its lesser. */
-static struct flow flow_of(const struct nf_packet *p)
-{
-    struct flow flow;
-
-    memset(&flow, 0, sizeof(flow)); /* padding is compared */
-    if (p->flags & NF_P_IPV4) {
-        bool ports = (p->flags & NF_P_L4) && !(p->flags & NF_P_FRAGMENT) &&
-                     (p->proto == NF_PROTO_TCP || p->proto == NF_PROTO_UDP);
-        uint16_t sport = ports ? p->sport : 0, dport = ports ? p->dport : 0;
-        unsigned source = p->saddr > p->daddr || (p->saddr == p->daddr && sport > dport);
-
-        flow.ends.addr[source] = p->saddr;
-        flow.ends.addr[!source] = p->daddr;
-        flow.ends.port[source] = sport;
-        flow.ends.port[!source] = dport;
-        flow.ends.proto = p->proto;
-        flow.swapped = source;
-        return flow;
-    }
-    flow.by_macs = true;
-    if (p->have >= 12) {
-        flow.swapped = memcmp(p->data + 6, p->data, 6) > 0;
-        memcpy(flow.macs.low, p->data + (flow.swapped ? 0 : 6), 6);
-        memcpy(flow.macs.high, p->data + (flow.swapped ? 6 : 0), 6);
-    }
-    return flow;
-}
-
-/* The flow as it was when it began; NULL: no memory. */
-static struct flow *find_flow(void **flows, const struct flow *flow)
-{
-    struct flow *kept, **first = tsearch(flow, flows, compare_flows);
-
-    if (!first || *first != flow)
-        return first ? *first : NULL;
-    kept = malloc(sizeof(*kept));
-    if (!kept) {
-        tdelete(flow, flows, compare_flows);
+    if (lstat(file, &is) == 0 && !S_ISREG(is.st_mode))
         return NULL;
-    }
-    *kept = *flow;
-    return *first = kept;
+    return asprintf(&part, "%s.part", file) < 0 ? NULL : part;
 }
 
-/* Of IPv4, whose ends a flow knows: both of its directions have been seen, and from one side. */
-static void count_doubled(struct nd_tape *tape, struct flow *began, bool swapped, uint8_t side)
+/* A part that a killed run left goes; whatever else has its name is not written to. */
+static FILE *make_file(const char *part, const char *file)
 {
-    bool was = began->seen[0] & began->seen[1], both = began->seen[0] && began->seen[1];
+    if (part)
+        unlink(part);
+    int fd = part ? open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)
+                  : open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
+    FILE *to = fd < 0 ? NULL : fdopen(fd, "wb");
 
-    began->seen[swapped] |= (uint8_t)(1u << side);
-    if (began->by_macs)
-        return;
-    tape->flows += !both && began->seen[0] && began->seen[1];
-    tape->doubled += !was && began->seen[0] & began->seen[1];
+    if (fd >= 0 && !to)
+        close(fd);
+    return to;
 }
 
-/* The packet's source, or its destination, is in one of the networks. */
-static bool is_inside(const struct nf_networks *inside, const struct nf_packet *p, bool destination)
+int nd_capture_open(struct nd_capture_file *c, const char *file, struct ft_fault *fault)
 {
-    if (p->flags & NF_P_IPV4)
-        return nf_prefixes_has(&inside->ipv4, destination ? p->daddr : p->saddr);
-    return p->flags & NF_P_IPV6_READ &&
-           nf_networks_has6(inside, nf_packet_ipv6_addresses(p) + (destination ? 16 : 0));
+    struct stat is;
+
+    *c = (struct nd_capture_file){.file = NULL};
+    if (stat(file, &is) == 0 && !S_ISREG(is.st_mode)) /* a pipe without a reader would hold us up */
+        return ft_fail(fault, FT_EIO, "%.200s: not a regular file, expected a file to write to", file);
+    pcap_t *pcap = pcap_open_dead_with_tstamp_precision(DLT_EN10MB, SNAP_MAX, PCAP_TSTAMP_PRECISION_NANO);
+
+    *c = (struct nd_capture_file){.file = file, .part = part_of(file)};
+    FILE *to = make_file(c->part, file);
+
+    if (pcap && to)
+        c->dump = pcap_dump_fopen(pcap, to);
+    if (!c->dump)
+        ft_fail(fault, FT_EIO, "%.200s: %s, expected a file to write to", file,
+                !to    ? strerror(errno)
+                : pcap ? pcap_geterr(pcap)
+                       : "no memory");
+    if (to && !c->dump)
+        fclose(to);
+    if (pcap)
+        pcap_close(pcap);
+    return c->dump ? 0 : FT_EIO;
 }
 
-static uint8_t side_by_networks(const struct nf_networks *inside, const struct nf_packet *p)
+void nd_capture_put(struct nd_capture_file *c, uint64_t stamp, const void *frame, uint32_t have, uint32_t len)
 {
-    return is_inside(inside, p, false) ? NF_INSIDE : is_inside(inside, p, true) ? NF_OUTSIDE : UNKNOWN;
+    struct pcap_pkthdr head = {.caplen = have, .len = len};
+
+    head.ts.tv_sec = (time_t)(stamp / SECOND);
+    head.ts.tv_usec = (suseconds_t)(stamp % SECOND);
+    pcap_dump((u_char *)c->dump, &head, frame);
 }
 
-static uint8_t side_by_nat(const struct nat_config *nat, const struct nf_packet *p)
+int nd_capture_finish(struct nd_capture_file *c, struct ft_fault *fault)
 {
-    return nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
+    if (!c->dump)
+        return 0;
+    if (pcap_dump_flush(c->dump) != 0 || ferror(pcap_dump_file(c->dump)) ||
+        (c->part && rename(c->part, c->file) != 0))
+        return ft_fail(fault, FT_EIO, "%.150s: cannot be written: %s", c->file, strerror(errno));
+    free(c->part);
+    c->part = NULL;
+    nd_capture_close(c);
+    return 0;
 }
 
-static uint8_t side_by_nat64(const struct nat64_config *nat, const struct nf_packet *p)
+void nd_capture_close(struct nd_capture_file *c)
 {
-    if (nat && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat, nf_packet_ipv6_addresses(p) + 16))
-        return NF_INSIDE;
-    return nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
-}
-
-const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
-{
-    for (unsigned i = 0; i < chain->count; i++)
-        if (strcmp(chain->nfs[i].module->name, name) == 0)
-            return chain->nfs[i].config;
-    return NULL;
-}
-
-/* Reads the packet, too. */
-static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
-{
-    nf_packet_parse(p);
-    if (p->flags & NF_P_BAD && p->bad == NF_BAD_CHECKSUM) {
-        tape->wrong_ip++;
-        nf_packet_parse_unsummed(p);
-    }
-    if ((p->flags & (NF_P_L4 | NF_P_FRAGMENT)) == NF_P_L4 && nf_proto_is_ported(p->proto) &&
-        !nf_packet_checksum_right(p))
-        tape->wrong_l4++;
-}
-
-int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, const struct nf_networks *inside,
-                  struct ft_fault *fault)
-{
-    const struct nat_config *nat = nd_nf_config(chain, "nat");
-    const struct nat64_config *nat64 = nd_nf_config(chain, "nat64");
-    const struct nf_networks of_nat = {.ipv4 = nat ? nat->inside : (struct nf_prefixes){0}};
-    void *flows = NULL;
-    int error = 0;
-
-    for (uint64_t i = 0; i < tape->count && !error; i++) {
-        struct nd_tape_input *in = &tape->inputs[i];
-        struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
-
-        count_wrong(tape, &p);
-        in->side = side_by_networks(inside ? inside : &of_nat, &p);
-        if (in->side == UNKNOWN)
-            in->side = side_by_nat(nat, &p);
-        if (in->side == UNKNOWN)
-            in->side = side_by_nat64(nat64, &p);
-        struct flow flow = flow_of(&p), *began = find_flow(&flows, &flow);
-
-        if (!began)
-            error = FT_ENOMEM;
-        else if (in->side == UNKNOWN)
-            in->side = began->swapped == flow.swapped ? NF_INSIDE : NF_OUTSIDE;
-        if (!error)
-            count_doubled(tape, began, flow.swapped, in->side);
-    }
-    tdestroy(flows, free);
-    return error ? ft_fail(fault, error, "no memory for the capture's flows") : 0;
+    if (c->dump)
+        pcap_dump_close(c->dump);
+    if (c->part)
+        unlink(c->part);
+    free(c->part);
+    *c = (struct nd_capture_file){.file = NULL};
 }

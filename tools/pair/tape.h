@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A tape is a capture read into memory: its packets, and the bursts into which they are cut, once and for
+ * Captures. A tape is one read into memory: its packets, and the bursts into which they are cut, once and for
  * all, so that every run over the same capture sees the same bursts at the same times. Made by the replay
- * tool and the bench before any node starts; node processes inherit it; never changed.
+ * tool and the bench before any node starts; node processes inherit it; never changed. A capture file is one
+ * that is written (-w), by the tool's main thread.
  *
  * A burst holds up to 32 packets that came within a millisecond; its time is that of its first packet, made
  * monotone. In a longer pause empty bursts let timers run. Pauses of an hour and more are a second: some
@@ -14,6 +15,7 @@
 #include "ftcore/base/error.h"
 #include "nflib/chain/chain.h"
 
+#include <pcap/pcap.h>
 #include <stdlib.h>
 
 struct nd_tape_input {
@@ -50,9 +52,9 @@ struct nd_tape {
 };
 
 /*
- * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (pair/capture.h). "FILE:offset N:
+ * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (cooked, below). "FILE:offset N:
  * what, what was expected" in `fault`: FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM,
- * FT_ENOMEM. `inside`: see nd_tape_sides.
+ * FT_ENOMEM. `inside`: the networks inside; NULL: those of the chain's NAT.
  */
 int nd_tape_read(struct nd_tape *tape, const char *file, const struct nf_chain_config *chain,
                  const struct nf_networks *inside, struct ft_fault *fault);
@@ -60,6 +62,15 @@ void nd_tape_free(struct nd_tape *tape);
 
 /* Copies an input's frame, all `wire` bytes of it, to `out`. */
 void nd_tape_frame(const struct nd_tape *tape, uint64_t index, uint8_t *out);
+
+/* The inputs of a burst as packets for a chain, their frames one after the other in `frames`, which has
+ * nd_tape_frames_bytes. */
+void nd_tape_packets(const struct nd_tape *tape, const struct nd_tape_burst *burst, uint8_t *frames,
+                     struct nf_packet packets[NF_BURST_MAX]);
+static inline size_t nd_tape_frames_bytes(const struct nd_tape *tape)
+{
+    return (size_t)tape->longest * NF_BURST_MAX + 1;
+}
 
 /* What frames are dealt by, the same as on a node (nflib/chain/chain.h). */
 struct nd_tape_lanes {
@@ -83,18 +94,42 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number);
 int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const uint8_t *lane,
                  struct nd_tape out[], struct ft_fault *fault);
 
-/*
- * On which side each input arrives, into inputs[].side; and how many have wrong checksums. What has a source
- * in the networks `inside` (NULL: those of the chain's NAT) comes from inside; else what has its destination
- * there, or at the NAT's outside address, from outside. Where that does not tell: who sent the first packet
- * of a flow is inside, its other end outside. (A flow here is the addresses and ports of TCP and UDP on IPv4;
- * the addresses alone for its fragments and other protocols; the MACs for all else.)
- */
-int nd_tape_sides(struct nd_tape *tape, const struct nf_chain_config *chain, const struct nf_networks *inside,
-                  struct ft_fault *fault);
-
 /* What the chain's file says of the first NF of this name; NULL: there is none. */
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);
+
+/* ---- cooked captures: those of Linux's `-i any` have headers of their own (LINUX_SLL, LINUX_SLL2), since
+ * its interfaces may be of any kind; a synthetic Ethernet header takes their place ---- */
+
+#define ND_COOKED_HEAD 14u /* bytes of the header that is put in place */
+
+/*
+ * What Ethernet begins the frame with of whose `have` bytes the link type's own header is the first. How many
+ * bytes of those it replaces: 0 for Ethernet itself, whose frames stay as they are and whose `head` is not
+ * written. Negative: neither IP nor ARP, or the header is not whole.
+ */
+int nd_cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[ND_COOKED_HEAD]);
+
+/* The machine that captured has sent the packet. One that it forwards is in a cooked capture twice: as it
+ * came in, and as it was sent. */
+bool nd_cooked_sent(int link, const uint8_t *data, uint32_t have);
+
+/* ---- a capture that is written: of Ethernet ---- */
+
+struct nd_capture_file {
+    const char *file;
+    pcap_dumper_t *dump; /* NULL: not open */
+    char *part;          /* the name it has until it is whole; NULL: its own, it being no regular file */
+};
+
+/* FT_EIO. `file` stays borrowed. */
+int nd_capture_open(struct nd_capture_file *capture, const char *file, struct ft_fault *fault);
+/* A frame of `len` bytes of which `have` are there, stamped with ns since 1970. */
+void nd_capture_put(struct nd_capture_file *capture, uint64_t stamp, const void *frame, uint32_t have,
+                    uint32_t len);
+/* All of it is in the file. FT_EIO: it is not. Nothing to do when it is not open. */
+int nd_capture_finish(struct nd_capture_file *capture, struct ft_fault *fault);
+/* Gives up what was not finished. */
+void nd_capture_close(struct nd_capture_file *capture);
 
 /* ---- lists that grow as a capture or a log is read ---- */
 

@@ -1,8 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* replay --crash: the process that dies again, and what is told of it; see crash.h. */
-#include "tools/recording/crash.h"
+/*
+ * replay --crash: what a node died of, executed again. Reads what its reporter wrote (node/crash), executes
+ * the node's recording to the burst that it crashed in, and that one, in a process of its own, and compares
+ * the two deaths. Where no recording reaches the crash, the inputs that the reporter saved, from a fresh
+ * state.
+ *
+ * And --gdb: the same command line under gdb, with commands that stop before the packet. An NF gets a burst
+ * as a list of pointers to packets, so the moment before it works on one of them is when it reads that one's
+ * pointer: a hardware watchpoint for reading, set when its function is entered (nd_stop_before). Nothing of
+ * it needs the NF to have symbols.
+ */
 #include "node/base/text.h"
 #include "node/crash/report.h"
+#include "tools/recording/recording.h"
 #include "node/base/clock.h"
 #include "cli/options.h"
 #include "cli/pair.h"
@@ -11,12 +21,34 @@
 #include "tools/pair/child.h"
 #include "tools/pair/tape.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define HANGS_NS    2000000000ull /* a burst that has not ended after so long hangs */
+#define DEATH_BYTES 640u
+
+/* How a process died: as a report tells it, or as its handler of fatal signals told here. */
+struct death {
+    char signal[16], nf[FT_CRASH_NAME], doing[16]; /* signal "": none; nf "": none */
+    bool hangs, overflow;
+    char symbol[128], object[256]; /* of the instruction; "": not known */
+    uint64_t offset;               /* in the object */
+};
+
+/* What is taken from report.json. */
+struct incident {
+    char directory[256], line[LG_LINE_MAX], node[64], recording[256], build[64];
+    struct death death;
+    int lane; /* -1: none */
+    uint64_t burst, wall;
+    unsigned packet; /* of the burst, from 1; 0: not known */
+};
 
 /* ---- what a reporter wrote ------------------------------------------------------------------- */
 
@@ -37,7 +69,7 @@ static uint64_t number_of(const json_t *o, const char *name)
 }
 
 /* The innermost frame is where it died, but for a call of what is no code, which is in no object. */
-static void read_place(struct nd_death *d, const json_t *report)
+static void read_place(struct death *d, const json_t *report)
 {
     uint64_t ip = number_of(json_object_get(report, "registers"), "rip");
     const json_t *frame = json_array_get(json_object_get(report, "backtrace"), 0);
@@ -51,8 +83,7 @@ static void read_place(struct nd_death *d, const json_t *report)
     d->offset = number_of(frame, "offset");
 }
 
-static int check_report(const struct nd_incident *r, const char *how, const char *file,
-                        struct ft_fault *fault)
+static int check_report(const struct incident *r, const char *how, const char *file, struct ft_fault *fault)
 {
     if (strcmp(how, "killed") == 0)
         return ft_fail(fault, FT_EMALFORMED, "%.160s: the node was killed, expected one that crashed", file);
@@ -64,7 +95,8 @@ static int check_report(const struct nd_incident *r, const char *how, const char
     return 0;
 }
 
-int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_fault *fault)
+/* 0, or FT_ENOENT, FT_EPERM, FT_EMALFORMED with one line; a node that was killed crashed in nothing. */
+static int read_incident(struct incident *out, const char *directory, struct ft_fault *fault)
 {
     char file[300], how[16];
     const json_t *lane;
@@ -72,7 +104,7 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
     uint64_t packet;
     int error;
 
-    *out = (struct nd_incident){.lane = -1};
+    *out = (struct incident){.lane = -1};
     snprintf(out->directory, sizeof(out->directory), "%s", directory);
     if (strlen(directory) >= sizeof(out->directory))
         return ft_fail(fault, FT_EMALFORMED, "%.160s…: %zu characters, expected fewer than %zu", directory,
@@ -103,7 +135,9 @@ int nd_incident_read(struct nd_incident *out, const char *directory, struct ft_f
     return check_report(out, how, file, fault);
 }
 
-int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *report,
+/* Opens the recording that ends with this crash, and what leads to it: in `paths`, which ends with NULL, or
+ * when that is empty where the node recorded. 0, or with one line. */
+static int open_recording(struct nd_log_files *files, const struct incident *report,
                           const char *const paths[], struct ft_fault *fault)
 {
     const char *const own[] = {report->recording, NULL};
@@ -120,33 +154,33 @@ int nd_incident_recording(struct nd_log_files *files, const struct nd_incident *
     return error;
 }
 
-bool nd_incident_is_show(const struct nd_incident *report)
+/* It crashed between bursts, in an answer to `show`. */
+static bool is_show(const struct incident *report)
 {
     return strcmp(report->death.doing, "show") == 0;
 }
 
-bool nd_incident_has_burst(const struct nd_log_files *files, const struct nd_incident *report)
+/* Whether the burst is among what the recording ends with; of `show`: whether the burst before it is its
+ * last. */
+static bool has_burst(const struct nd_log_files *files, const struct incident *report)
 {
     const struct lg_recording *last = files->list[files->count - 1];
     unsigned lane = (unsigned)report->lane;
 
     if (lane >= last->head.lanes)
         return false;
-    if (nd_incident_is_show(report))
+    if (is_show(report))
         return !last->begun[lane].content && last->end[lane].burst == report->burst;
     return last->begun[lane].content && last->end[lane].burst + 1 == report->burst;
 }
 
-#define HANGS_NS    2000000000ull /* a burst that has not ended after so long hangs */
-#define DEATH_BYTES 640u
-
 struct again {
-    struct nd_incident report;
+    struct incident report;
     struct nd_log log;
     struct nd_tape tape;
-    bool fresh;           /* there is no recording that has the burst */
-    struct ft_fault why;  /* the reason */
-    struct nd_death here; /* what came of it */
+    bool fresh;          /* there is no recording that has the burst */
+    struct ft_fault why; /* the reason */
+    struct death here;   /* what came of it */
 };
 
 /* ---- the process that dies ---- */
@@ -182,7 +216,7 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
 
     if (error || (error = nf_chain_make(&chain, config, region, 0, 1, fault)))
         return error;
-    frames = malloc((size_t)a->tape.longest * NF_BURST_MAX + 1);
+    frames = malloc(nd_tape_frames_bytes(&a->tape));
     if (!frames)
         return ft_fail(fault, FT_ENOMEM, "no memory for frames");
     nf_chain_share(chain, published);
@@ -191,20 +225,10 @@ static int run_fresh(const struct again *a, struct ft_fault *fault)
     for (uint64_t b = 0; b < a->tape.burst_count; b++) {
         const struct nd_tape_burst *burst = &a->tape.bursts[b];
 
-        for (uint32_t i = 0; i < burst->n; i++) {
-            const struct nd_tape_input *in = &a->tape.inputs[burst->first + i];
-            uint8_t *frame = frames + (size_t)i * a->tape.longest;
-
-            nd_tape_frame(&a->tape, burst->first + i, frame);
-            packets[i] = (struct nf_packet){.data = frame,
-                                            .len = in->wire,
-                                            .have = in->wire,
-                                            .in_port = in->side == NF_OUTSIDE,
-                                            .side = in->side};
-        }
+        nd_tape_packets(&a->tape, burst, frames, packets);
         nf_chain_run(chain, b + 1, burst->time, packets, burst->n);
     }
-    if (nd_incident_is_show(&a->report))
+    if (is_show(&a->report))
         show_again(a, chain);
     free(frames);
     return 0;
@@ -220,7 +244,7 @@ static _Noreturn void run_child(struct again *a)
     setrlimit(RLIMIT_CORE, &none);
     nd_crash_catch(a->log.page, a->log.shared, a->log.config->chain.lanes, &nobody);
     error = a->fresh ? run_fresh(a, &fault) : nd_log_run_crash(&a->log, &fault);
-    if (!error && !a->fresh && nd_incident_is_show(&a->report))
+    if (!error && !a->fresh && is_show(&a->report))
         show_again(a, a->log.node.lane[a->log.crash_lane].chain);
     if (error)
         fprintf(stderr, "%s\n", fault.text);
@@ -277,7 +301,7 @@ static int wait_child(struct again *a, pid_t child, bool *traced)
 
 /* ---- how it died ---- */
 
-static void note_place(struct nd_death *d, const struct nd_crash_page *page)
+static void note_place(struct death *d, const struct nd_crash_page *page)
 {
     const struct nd_crash_told *told = &page->told;
     struct nd_crash_symbols symbols = {.count = 0};
@@ -318,7 +342,7 @@ static const char *file_of(const char *path)
 }
 
 /* Where a stack comes to its end is up to how much of it was there. */
-static bool is_same_place(const struct nd_death *a, const struct nd_death *b)
+static bool is_same_place(const struct death *a, const struct death *b)
 {
     size_t len = strcspn(a->symbol, "+");
 
@@ -329,14 +353,14 @@ static bool is_same_place(const struct nd_death *a, const struct nd_death *b)
     return strcmp(file_of(a->object), file_of(b->object)) == 0 && a->offset == b->offset;
 }
 
-static bool is_same_death(const struct nd_death *a, const struct nd_death *b)
+static bool is_same_death(const struct death *a, const struct death *b)
 {
     if (a->hangs != b->hangs || strcmp(a->nf, b->nf) != 0 || strcmp(a->doing, b->doing) != 0)
         return false;
     return a->hangs || (strcmp(a->signal, b->signal) == 0 && is_same_place(a, b));
 }
 
-static const char *describe_death(char out[DEATH_BYTES], const struct nd_death *d)
+static const char *describe_death(char out[DEATH_BYTES], const struct death *d)
 {
     bool packets = strcmp(d->doing, "packets") == 0 || strcmp(d->doing, "nothing") == 0;
     char place[96], at[400];
@@ -356,7 +380,7 @@ static const char *describe_death(char out[DEATH_BYTES], const struct nd_death *
     return out;
 }
 
-static json_t *make_death(const struct nd_death *d)
+static json_t *make_death(const struct death *d)
 {
     return json_pack("{s:s?, s:s?, s:s, s:b, s:s?, s:s?, s:I}", "signal", d->signal[0] ? d->signal : NULL,
                      "nf", d->nf[0] ? d->nf : NULL, "doing", d->doing, "hangs", d->hangs, "symbol",
@@ -380,7 +404,7 @@ static int print_outcome(const struct again *a)
     else
         fprintf(out, "  executed       %u files to %s, and %s: lane %d burst %lu\n", a->log.files.count,
                 a->log.files.list[a->log.files.count - 1]->file,
-                nd_incident_is_show(&a->report) ? "then `show`" : "the burst that it ends in", a->report.lane,
+                is_show(&a->report) ? "then `show`" : "the burst that it ends in", a->report.lane,
                 a->report.burst);
     fprintf(out, "  the report     %s\n", describe_death(line, &a->report.death));
     fprintf(out, "  here           %s\n", describe_death(line, &a->here));
@@ -400,9 +424,9 @@ static int print_outcome(const struct again *a)
 static int choose_inputs(struct again *a, const struct nd_log_options *o, struct ft_fault *fault)
 {
     char file[300];
-    int error = nd_incident_recording(&a->log.files, &a->report, o->paths, &a->why);
+    int error = open_recording(&a->log.files, &a->report, o->paths, &a->why);
 
-    if (!error && nd_incident_has_burst(&a->log.files, &a->report))
+    if (!error && has_burst(&a->log.files, &a->report))
         return nd_config_read(&a->log.config, o->config, 0, fault);
     if (!error)
         ft_fail(&a->why, FT_ENOENT, "%.160s ends before the burst",
@@ -464,7 +488,7 @@ int nd_replay_crash(const struct nd_log_options *options)
 {
     static struct again a;
     struct ft_fault fault = {""};
-    int error = nd_incident_read(&a.report, options->crash, &fault), code;
+    int error = read_incident(&a.report, options->crash, &fault), code;
 
     a.log.options = options;
     a.log.page = nd_shared_memory(sizeof(*a.log.page));
@@ -483,4 +507,97 @@ int nd_replay_crash(const struct nd_log_options *options)
     nd_tape_free(&a.tape);
     nd_config_free(a.log.config);
     return code;
+}
+
+/* ---- under gdb ---- */
+
+#define COMMANDS 16u
+
+#define ENTRY "*(*(unsigned long *)&nd_stop_entry)"
+#define SLOT  "((unsigned long (*)(unsigned long, unsigned))nd_stop_slot)($rsi, (unsigned)$rdx)"
+
+/* gdb's arguments so far. */
+struct commands {
+    const char **args;
+    unsigned count;
+};
+
+static void add(struct commands *c, const char *command)
+{
+    c->args[c->count++] = "-ex";
+    c->args[c->count++] = command;
+}
+
+static void stop_before_packet(struct commands *c)
+{
+    add(c, "tbreak " ENTRY " if " SLOT " != 0");
+    add(c, "continue");
+    add(c, "set $slot = " SLOT);
+    add(c, "rwatch -l *(unsigned long *)$slot");
+    add(c, "continue");
+    add(c, "delete");
+}
+
+/* A packet that is not known, or what is no packet: before the NF's function; outside of NFs: before the
+ * burst. A fresh state comes to the burst somewhere: where it dies. */
+static void stop_in_crash(struct commands *c, const struct incident *r, bool fresh)
+{
+    bool packets = strcmp(r->death.doing, "packets") == 0;
+
+    add(c, "set follow-fork-mode child");
+    if (!fresh)
+        add(c, "tbreak nd_stop_here");
+    add(c, "run");
+    if (fresh)
+        return;
+    if (packets && r->packet)
+        stop_before_packet(c);
+    else if (packets || strcmp(r->death.doing, "timers") == 0 || strcmp(r->death.doing, "set") == 0 ||
+             strcmp(r->death.doing, "clear") == 0 || is_show(r)) {
+        add(c, "tbreak " ENTRY);
+        add(c, "continue");
+    }
+}
+
+int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
+{
+    struct commands c = {.args = calloc(2 * COMMANDS + (size_t)argc + 8, sizeof(*c.args))};
+    static char self[4096];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+    struct incident report;
+    struct nd_log_files files = {.count = 0};
+    struct ft_fault fault;
+    int error;
+
+    if (!c.args || len < 0) {
+        fprintf(stderr, "understudy replay: no memory\n");
+        return ND_SOFTWARE;
+    }
+    c.args[c.count++] = "gdb";
+    c.args[c.count++] = "-q";
+    add(&c, "set pagination off");
+    add(&c, "set confirm off");
+    if (o->crash) {
+        error = read_incident(&report, o->crash, &fault);
+        if (error) {
+            fprintf(stderr, "%s\n", fault.text);
+            return nd_exit_of_file(error);
+        }
+        error = open_recording(&files, &report, o->paths, &fault);
+        stop_in_crash(&c, &report, error || !has_burst(&files, &report));
+        nd_log_files_close(&files);
+    } else {
+        add(&c, "tbreak nd_stop_here");
+        add(&c, "run");
+        stop_before_packet(&c);
+    }
+    c.args[c.count++] = "--args";
+    c.args[c.count++] = self;
+    for (int i = 0; i < argc; i++)
+        if (strncmp(argv[i], "--g", 3) != 0) /* getopt knows it by its beginning, too */
+            c.args[c.count++] = argv[i];
+    fflush(NULL);
+    execvp("gdb", (char *const *)(uintptr_t)c.args);
+    fprintf(stderr, "understudy replay: gdb: %s, expected the package gdb\n", strerror(errno));
+    return ND_NO_ANSWER;
 }

@@ -5,14 +5,12 @@
  */
 #include "tools/recording/recording.h"
 #include "node/config/config.h"
-#include "tools/pair/shown.h"
 #include "ftcore/record/message.h"
 #include "ftcore/record/delta.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/tape.h"
 #include "cli/options.h"
 #include "node/crash/handler.h"
-#include "tools/pair/capture.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -395,6 +393,7 @@ static unsigned find_earliest(const struct nd_log *log, bool came, const uint64_
     return first;
 }
 
+/* What -w and --inputs ask for: frames as a capture, by time, those of one time by lane. */
 static int dump_frames(const struct nd_log *log, bool came, const char *name, struct ft_fault *fault)
 {
     uint64_t next[FT_LANES_MAX] = {0};
@@ -415,15 +414,6 @@ static int dump_frames(const struct nd_log *log, bool came, const char *name, st
         error = nd_capture_finish(&out, fault);
     nd_capture_close(&out);
     return error;
-}
-
-/* What -w and --inputs ask for: frames as a capture, by time, those of one time by lane. */
-static int write_captures(struct nd_log *log, struct ft_fault *fault)
-{
-    const struct nd_log_options *o = log->options;
-    int error = o->output ? dump_frames(log, false, o->output, fault) : 0;
-
-    return error || !o->inputs ? error : dump_frames(log, true, o->inputs, fault);
 }
 
 /* ---- all lanes, file by file ------------------------------------------------------------------ */
@@ -530,15 +520,6 @@ static int execute_files(struct nd_log *log, int *code, struct ft_fault *fault)
     return error;
 }
 
-static int run_files(struct nd_log *log, int *code, struct ft_fault *fault)
-{
-    int error = execute_files(log, code, fault);
-
-    if (!error && !*code && !log->begun)
-        *code = nd_usage("replay", "--at %s is behind --until %s", log->from->text, log->to->text);
-    return error;
-}
-
 /* ---- the command ------------------------------------------------------------------------------- */
 
 /* Lanes for log->files, if they are of this chain. */
@@ -617,11 +598,15 @@ int nd_replay_log(const struct nd_log_options *options)
     log.options = options;
     error = open_log(&log, &code, &fault);
     if (!error && !code)
-        error = run_files(&log, &code, &fault);
+        error = execute_files(&log, &code, &fault);
+    if (!error && !code && !log.begun)
+        code = nd_usage("replay", "--at %s is behind --until %s", log.from->text, log.to->text);
     if (!error && !code)
         error = nd_log_look(&log, &fault);
-    if (!error && !code)
-        error = write_captures(&log, &fault);
+    if (!error && !code && options->output)
+        error = dump_frames(&log, false, options->output, &fault);
+    if (!error && !code && options->inputs)
+        error = dump_frames(&log, true, options->inputs, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
         code = nd_log_exit_of(error);

@@ -1,12 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A moment of a recording, as an operator names it: an input of a lane by its number, or a time. Where it is
- * in the files, and which bursts had been executed by then. Owns nothing.
+ * An index says what can be executed of a recording, and what has to be for a certain input: made anew for
+ * each file, read by the lanes of replay --log. A moment is a place in a recording as an operator names it:
+ * an input of a lane by its number, or a time; it owns nothing.
  */
 #ifndef TOOLS_RECORDING_MOMENT_H
 #define TOOLS_RECORDING_MOMENT_H
 
-#include "tools/recording/index.h"
+#include "logger/recorder/recording.h"
+
+struct nd_index_burst {
+    const uint8_t *content; /* the record in its wire form, in the mapped file */
+    uint32_t len;
+    uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
+    uint64_t seq;                      /* of the first input after this burst */
+    uint64_t time;                     /* chain time, ns */
+    uint64_t access;                   /* number of the first shared access after this burst */
+    uint64_t digest;
+    bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
+};
+
+struct nd_index_lane {
+    struct nd_index_burst *burst;
+    struct ft_dependency *dependencies;
+    uint32_t count, dependencies_count;
+    uint64_t room, dependencies_room;
+    uint32_t upto; /* of `count`, how many are executed next */
+    uint32_t done; /* how many have been, at an earlier moment */
+};
+
+struct nd_index {
+    const struct lg_recording *file;
+    unsigned lanes;
+    struct nd_index_lane lane[FT_LANES_MAX];
+};
+
+/*
+ * Reads all records. `upto` of every lane: the largest set of bursts of which none has a dependency to an
+ * access outside it. A recording that was cut off has some that do. FT_ENOMEM.
+ */
+int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault);
+void nd_index_free(struct nd_index *index);
+
+/* Sequence number of the lane's next input behind what is executed. */
+uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
+/*
+ * Sets `upto` of every lane to what the burst with this input depends on, itself included: its past, and
+ * nothing beside it but what is done. So the state that one comes to is the same every time. The input must
+ * be within the set.
+ */
+void nd_index_until(struct nd_index *index, unsigned lane, uint64_t seq);
+/* The same, of what another recording begins with: at[lanes]. False: these lanes do not come to it, together
+ * and by the same numbers. */
+bool nd_index_until_position(struct nd_index *index, const struct lg_position at[]);
+/* Which digests can be compared: `upto` is final. */
+void nd_index_settle(struct nd_index *index);
 
 enum nd_moment_kind {
     ND_MOMENT_NONE,

@@ -5,7 +5,6 @@
  */
 #include "nflib/chain/chain.h"
 #include "tools/recording/recording.h"
-#include "tools/pair/shown.h"
 #include "node/base/event_writer.h"
 #include "cli/options.h"
 #include "cli/pair.h"
@@ -15,6 +14,69 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- rows, as `show NF` would have them ---------------------------------------------------------- */
+
+#define PAGE_BYTES (256u << 10)
+
+int nd_shown_add(json_t *rows, const struct nf_chain *chain, const char *name, unsigned lane, unsigned lanes,
+                 struct ft_fault *fault)
+{
+    const struct nf *nf = nf_chain_find(chain, name);
+    char *page = malloc(PAGE_BYTES);
+    int error = page ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
+    bool more = nf->module->show != NULL;
+    uint64_t cursor = 0;
+
+    while (!error && more) {
+        struct nf_show *out = nf_show_begin(page, PAGE_BYTES);
+        json_t *some, *row;
+        json_error_t why;
+        size_t i;
+
+        if (!out) {
+            error = ft_fail(fault, FT_ENOMEM, "no memory for what '%s' shows", name);
+            break;
+        }
+        more = nf->module->show(nf, out, &cursor);
+        some = json_loadb(page, nf_show_end(out), 0, &why);
+        if (!some)
+            error = ft_fail(fault, FT_EMALFORMED, "NF '%s' shows what is no JSON in lane %u: %.120s", name,
+                            lane, why.text);
+        json_array_foreach(some, i, row) if (lanes > 1) json_object_set_new(row, "lane", json_integer(lane));
+        json_array_extend(rows, some);
+        json_decref(some);
+    }
+    free(page);
+    return error;
+}
+
+/* One row as "name=value name=value", behind `before`. */
+static void print_row(json_t *row, const char *before, FILE *out)
+{
+    const char *name, *space = "";
+    json_t *value;
+
+    fputs(before, out);
+    json_object_foreach(row, name, value)
+    {
+        char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY);
+
+        fprintf(out, "%s%s=%s", space, name, text ? text : json_string_value(value));
+        free(text);
+        space = " ";
+    }
+    fputc('\n', out);
+}
+
+void nd_shown_print(const json_t *rows, const char *name, FILE *out)
+{
+    json_t *row;
+    size_t i;
+
+    fprintf(out, "%s\n", name);
+    json_array_foreach(rows, i, row) print_row(row, "  ", out);
+}
 
 /* ---- state ----------------------------------------------------------------------------------- */
 
@@ -71,14 +133,6 @@ int nd_log_look(struct nd_log *log, struct ft_fault *fault)
     return !error && log->before ? nd_log_state(log, &log->after, fault) : error;
 }
 
-/* The rows of --show, and what --diff found: for people on `out`, and for JSON. */
-static json_t *print_rows(const struct nd_log *log, FILE *out)
-{
-    if (log->options->show)
-        nd_shown_print(log->rows, log->options->show, out);
-    return json_incref(log->rows);
-}
-
 /* ---- two moments ------------------------------------------------------------------------------- */
 
 static int compare_texts(const void *a, const void *b)
@@ -105,7 +159,7 @@ static void take_row(json_t *into, FILE *out, const char *mark, const char *text
 {
     json_t *row = json_loads(text, 0, NULL);
 
-    nd_shown_print_one(row, mark, out);
+    print_row(row, mark, out);
     json_array_append_new(into, row);
 }
 
@@ -398,7 +452,7 @@ int nd_log_print(const struct nd_log *log)
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     unsigned files = log->files.count;
-    json_t *lanes, *last, *rows, *diff, *end, *recordings, *o;
+    json_t *lanes, *last, *diff, *end, *recordings, *o;
     char digest[24];
     int code = ND_DONE;
 
@@ -419,18 +473,19 @@ int nd_log_print(const struct nd_log *log)
     recordings = nd_log_print_recordings(&log->files, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
-    rows = print_rows(log, out);
+    if (log->options->show)
+        nd_shown_print(log->rows, log->options->show, out);
     diff = print_diff(log, out);
     fprintf(out, "counters\n");
     o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
-                  "s:o, s:o, s:o, s:o}",
+                  "s:o, s:O, s:o, s:o}",
                   "log", log->options->paths[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
                   "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
                   (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
                   (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
                   (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
                   log->stopped, "equal", !log->diverged, "end", end, "recordings", recordings, "lanes", lanes,
-                  "last", last, "rows", rows, "diff", diff, "state", print_counters(log, out));
+                  "last", last, "rows", log->rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

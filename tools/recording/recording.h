@@ -156,7 +156,21 @@ void nd_stop_here(void);
 /* By the debugger: where list[0..n), the packets that an NF is given, has nd_stop_packet; NULL: nowhere. */
 const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n);
 
+/* ---- crash.c: whole commands; exit codes ---- */
+
+int nd_replay_crash(const struct nd_log_options *options);
+/* The same command line under gdb, stopped before the packet. Comes back only when there is no gdb. */
+int nd_replay_gdb(const struct nd_log_options *options, int argc, char **argv);
+
 /* ---- print.c ---- */
+
+/* What `show NF` would say of a chain in which nothing runs any more: all rows of the NF in one lane's chain,
+ * appended to `rows`, with the lane if there are several. FT_ENOMEM; FT_EMALFORMED: what it shows is no JSON.
+ */
+int nd_shown_add(json_t *rows, const struct nf_chain *chain, const char *name, unsigned lane, unsigned lanes,
+                 struct ft_fault *fault);
+/* The NF's name and its rows, for people. */
+void nd_shown_print(const json_t *rows, const char *name, FILE *out);
 
 /* What the NFs show and count now, of all lanes. FT_EMALFORMED: one shows what is no JSON; FT_ENOMEM. */
 int nd_log_state(const struct nd_log *log, json_t **out, struct ft_fault *fault);

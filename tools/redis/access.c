@@ -8,12 +8,14 @@
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/base/clock.h"
+#include "tools/pair/report.h"
 #include "tools/redis/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define GROUP  64u /* accesses between two readings of the clock; commands in a batch */
 #define LOADED 2048u
@@ -28,6 +30,7 @@ struct value {
 };
 
 struct bench {
+    struct nd_redis_access *out;
     uint32_t entries, samples;
     uint64_t draw;   /* of the generator */
     double *taken;   /* [samples] ns */
@@ -40,23 +43,16 @@ static void draw_keys(struct bench *b, struct key keys[], uint32_t count)
         keys[k] = (struct key){.number = ft_draw(&b->draw) % b->entries};
 }
 
-static int by_time(const void *a, const void *b)
+static void add_times(struct bench *b, const char *where, const char *access)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-static struct nd_redis_times summarize_times(struct bench *b)
-{
-    struct nd_redis_times t = {0};
+    struct nd_redis_times t = {.where = where,
+                               .access = access,
+                               .p50 = nd_quantile(b->taken, b->samples, 0.5),
+                               .p99 = nd_quantile(b->taken, b->samples, 0.99)};
 
     for (uint32_t i = 0; i < b->samples; i++)
         t.mean += b->taken[i] / b->samples;
-    qsort(b->taken, b->samples, sizeof(*b->taken), by_time);
-    t.p50 = b->taken[b->samples / 2];
-    t.p99 = b->taken[(uint64_t)b->samples * 99 / 100];
-    return t;
+    b->out->times[b->out->count++] = t;
 }
 
 /* ---- the region -------------------------------------------------------------------------------- */
@@ -147,9 +143,9 @@ static inline __attribute__((always_inline)) uint64_t access_state(const struct 
     return 0;
 }
 
-static inline __attribute__((always_inline)) struct nd_redis_times time_local(struct bench *b,
-                                                                              const struct nf *nf,
-                                                                              enum access access)
+static inline __attribute__((always_inline)) void time_local(struct bench *b, const struct nf *nf,
+                                                             enum access access, const char *where,
+                                                             const char *how)
 {
     struct key keys[GROUP];
 
@@ -160,7 +156,7 @@ static inline __attribute__((always_inline)) struct nd_redis_times time_local(st
             b->unused += access_state(nf, access, &keys[k]);
         b->taken[i] = (double)(nd_now() - from) / GROUP;
     }
-    return summarize_times(b);
+    add_times(b, where, how);
 }
 
 static void fill_maps(const struct bench *b, const struct nf *nf)
@@ -177,7 +173,7 @@ static void fill_maps(const struct bench *b, const struct nf *nf)
     }
 }
 
-static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
+static int measure_local(struct bench *b, struct ft_fault *fault)
 {
     struct nf_chain_config chain = {
         .name = "access", .lanes = LANES, .count = 1, .nfs = {{.module = &bare, .config = &b->entries}}};
@@ -193,12 +189,14 @@ static int measure_local(struct nd_redis_access *out, struct bench *b, struct ft
         const struct nf *nf = nf_chain_nf(made, 1);
 
         fill_maps(b, nf);
-        out->local_read = time_local(b, nf, READ_MAP);
-        out->local_write = time_local(b, nf, WRITE_MAP);
-        out->shared_read = time_local(b, nf, READ_SHARED);
-        out->shared_write = time_local(b, nf, WRITE_SHARED);
-        out->word_read = time_local(b, nf, READ_WORD);
-        out->word_add = time_local(b, nf, ADD_WORD);
+        time_local(b, nf, READ_MAP, "map", "read");
+        time_local(b, nf, WRITE_MAP, "map", "write");
+        time_local(b, nf, READ_SHARED, "shared map", "read");
+        time_local(b, nf, WRITE_SHARED, "shared map", "write");
+        time_local(b, nf, READ_WORD, "shared number", "read");
+        time_local(b, nf, ADD_WORD, "shared number", "add");
+        b->out->times[b->out->count] = b->out->times[0];
+        b->out->times[b->out->count++].where = "redis, cached";
     }
     nf_chain_free(made);
     ft_region_close(region);
@@ -220,7 +218,7 @@ static void put_get(struct nd_wire *w, const struct key *key)
 {
     const struct nd_wire_arg args[] = {ND_WIRE_TEXT("GET"), {key, sizeof(*key)}};
 
-    nd_wire_command(w, args, 2, ND_WANT_BYTES, nd_wire_hash(&zeros, sizeof(zeros)));
+    nd_wire_command(w, args, 2, ND_WANT_BYTES, XXH3_64bits(&zeros, sizeof(zeros)));
 }
 
 static void put_add(struct nd_wire *w, const struct key *key)
@@ -239,8 +237,8 @@ static void write_and_await(struct nd_wire *w)
 }
 
 /* `batch` commands in one write, 1 … GROUP, to the last answer; a command's part of that. */
-static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
-                                         void (*put)(struct nd_wire *w, const struct key *key))
+static void time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
+                        void (*put)(struct nd_wire *w, const struct key *key), const char *how)
 {
     for (uint32_t i = 0; i < b->samples && !nd_wire_lost(w); i++) {
         struct key keys[GROUP];
@@ -252,10 +250,10 @@ static struct nd_redis_times time_remote(struct bench *b, struct nd_wire *w, uin
         write_and_await(w);
         b->taken[i] = (double)(nd_now() - from) / batch;
     }
-    return summarize_times(b);
+    add_times(b, batch == 1 ? "redis, sync" : "redis, async", how);
 }
 
-static int measure_remote(struct nd_redis_access *out, struct bench *b, struct ft_fault *fault)
+static int measure_remote(struct bench *b, struct ft_fault *fault)
 {
     struct nd_redis_server server;
     struct nd_wire wire;
@@ -271,14 +269,13 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
                 write_and_await(&wire);
         }
         write_and_await(&wire);
-        out->remote_read = time_remote(b, &wire, 1, put_get);
-        out->remote_write = time_remote(b, &wire, 1, put_set);
-        out->remote_add = time_remote(b, &wire, 1, put_add);
-        out->piped_read = time_remote(b, &wire, GROUP, put_get);
-        out->piped_write = time_remote(b, &wire, GROUP, put_set);
-        out->piped_add = time_remote(b, &wire, GROUP, put_add);
-        snprintf(out->settings, sizeof(out->settings), "%s; TCP on the loopback, no delay, one connection",
-                 server.settings);
+        for (uint32_t batch = 1; batch <= GROUP; batch += GROUP - 1) {
+            time_remote(b, &wire, batch, put_get, "read");
+            time_remote(b, &wire, batch, put_set, "write");
+            time_remote(b, &wire, batch, put_add, "add");
+        }
+        snprintf(b->out->settings, sizeof(b->out->settings),
+                 "%s; TCP on the loopback, no delay, one connection", server.settings);
         if (nd_wire_lost(&wire))
             error = ft_fail(fault, FT_EIO, "%s", wire.why);
     }
@@ -289,7 +286,7 @@ static int measure_remote(struct nd_redis_access *out, struct bench *b, struct f
 
 int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samples, struct ft_fault *fault)
 {
-    struct bench b = {.entries = entries, .samples = samples};
+    struct bench b = {.out = out, .entries = entries, .samples = samples};
     int error;
 
     memset(out, 0, sizeof(*out));
@@ -298,9 +295,9 @@ int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samp
     b.taken = calloc(samples, sizeof(*b.taken));
     if (!b.taken)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u samples", samples);
-    error = measure_local(out, &b, fault);
+    error = measure_local(&b, fault);
     if (error == FT_OK)
-        error = measure_remote(out, &b, fault);
+        error = measure_remote(&b, fault);
     free(b.taken);
     return error;
 }

@@ -1,7 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A Redis server as the state backend of a chain (tools/redis/backend.h), over TCP: what Understudy is
- * compared with. One connection, owned by the lane once the chain is made.
+ * State outside the process, as the systems keep it that this one is compared with (StatelessNF, CHC): the
+ * same NFs, with each read and write of their state sent to a Redis server, over TCP.
+ *
+ * The NFs go on working on the region. What they do to it the library tells who watches it
+ * (nflib/state/watch.h), which is this; and that sends commands:
+ *
+ *   a lookup in a map         GET of the entry, found or not, before the NF goes on
+ *   an edit of an entry       SET of the whole value at the burst's end; a GET before it, unless the burst
+ *                             has read or written the entry already; a DEL where it was removed
+ *   a pool                    the set of free numbers: taking one removes it, giving one back adds it
+ *   a shared word             each addition is one operation, or a read and a write (`offload`)
+ *   anything else edited      its line, SET at the burst's end
+ *
+ * Not reported, so free for the store: what can be made anew from the rest (hash buckets, free slots, timers,
+ * who owns a number), reads that are no lookups, and the lane's own state (time, neighbours, wake times). A
+ * burst is the unit: an entry that several of its packets touch is read once and written once.
+ *
+ * What a read must give is known, for the region has it, and one lane is the owner of everything. So the NF
+ * goes on and the answer is looked at later, as if all reads of a batch had been foreseen: it is compared,
+ * and no packet of the burst leaves before.
+ *
+ * One backend in a process, one lane, one connection. Opened before nf_chain_make, which enters what the
+ * chain makes and has the server take the state it begins with. Owned by the lane once the chain is made.
  *
  * Commands are written in batches: when `batch` of them are waiting, and when answers are needed. Commands
  * whose answers a packet has to wait for: in mode sync all of them, in mode async the reads (GET, and SREM of
@@ -26,6 +47,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define ND_REDIS_BATCH_MAX 4096u
 
@@ -77,18 +99,17 @@ uint16_t nd_redis_port(const struct nd_redis *redis);
 const char *nd_redis_settings(const struct nd_redis *redis);
 
 struct nd_redis_counts {
-    uint64_t reads, writes;       /* commands: GET, and SREM of a number; all others */
-    uint64_t batches;             /* written */
-    uint64_t waits;               /* times answers had to be waited for */
-    uint64_t bytes_out, bytes_in; /* as sent and received on the connection */
+    uint64_t reads, writes; /* commands: GET, and SREM of a number; all others */
+    uint64_t batches;       /* written */
+    uint64_t waits;         /* times answers had to be waited for */
 };
 /* Since the chain was made, what it began with left out. */
 struct nd_redis_counts nd_redis_counts(const struct nd_redis *redis);
 
-/* ---- redis/server.c ---------------------------------------------------------------------------- */
+/* ---- redis/wire.c: a server of our own ---------------------------------------------------------- */
 
 struct nd_redis_server {
-    int pid;
+    pid_t pid;
     uint16_t port;
     char settings[160];
 };
@@ -101,15 +122,15 @@ void nd_redis_server_stop(struct nd_redis_server *server);
 /* ---- redis/access.c: times of one access to state ---------------------------------------------- */
 
 struct nd_redis_times {
-    double mean, p50, p99; /* ns */
+    const char *where, *access; /* "map", "read" */
+    double mean, p50, p99;      /* ns */
 };
+#define ND_REDIS_ACCESSES 13u
 struct nd_redis_access {
-    struct nd_redis_times local_read, local_write; /* lookup; lookup and edit. Of the mean of 64 in a row */
-    struct nd_redis_times shared_read,
-        shared_write;                          /* the same in a map that two lanes share, with sections */
-    struct nd_redis_times word_read, word_add; /* a number that two lanes share */
-    struct nd_redis_times remote_read, remote_write, remote_add; /* GET; SET; INCRBY. Each to its answer */
-    struct nd_redis_times piped_read, piped_write, piped_add; /* the same, of the mean of 64 in one batch */
+    /* Of a map, a map and a number that two lanes share, sections included: of the mean of 64 in a row. Of
+     * Redis, GET, SET and INCRBY: sync each to its answer, async of the mean of 64 in one batch. */
+    struct nd_redis_times times[ND_REDIS_ACCESSES];
+    unsigned count;
     char settings[240]; /* of the server and the connection, for people */
 };
 /*

@@ -1,17 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A connection to Redis; see redis/wire.h. */
+/* A connection to Redis, and a server of our own: it keeps nothing on disk and listens on the loopback alone;
+ * everything else is as Debian ships it. See redis/wire.h. */
 #include "tools/redis/wire.h"
-
 #include "ftcore/base/check.h"
+#include "node/base/clock.h"
+#include "tools/pair/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -35,11 +41,6 @@ static __attribute__((format(printf, 2, 3))) void lose_connection(struct nd_wire
     vsnprintf(w->why + n, sizeof(w->why) - (size_t)n, fmt, args);
     va_end(args);
     atomic_store_explicit(&w->lost, true, memory_order_release);
-}
-
-uint64_t nd_wire_hash(const void *data, uint32_t len)
-{
-    return XXH3_64bits(data, len);
 }
 
 /* ---- answers: hiredis calls these for each ----------------------------------------------------- */
@@ -104,7 +105,6 @@ static void parse_answers(struct nd_wire *w, const char *bytes, size_t len)
 {
     void *answer;
 
-    w->counts.bytes_in += len;
     if (redisReaderFeed(w->reader, bytes, len) != REDIS_OK)
         lose_connection(w, "%s", w->reader->errstr);
     do {
@@ -168,7 +168,6 @@ void nd_wire_write(struct nd_wire *w)
             lose_connection(w, errno == EAGAIN ? "takes no command for %d s" : "the connection is lost",
                             PATIENCE);
     }
-    w->counts.bytes_out += sent;
     w->counts.batches++;
     w->out_len = 0;
     w->unsent = 0;
@@ -244,4 +243,90 @@ void nd_wire_close(struct nd_wire *w)
         redisFree(w->context);
     free(w->out);
     free(w->wants);
+}
+
+/* ==== a server ========================================================================================= */
+
+#define READY_NS 10000000000ull
+#define SLEEP_NS 2000000u
+
+/* In the child. Should somebody take the port before the server does, the server ends, and says so. */
+static void become_server(uint16_t port)
+{
+    char text[8];
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    sigset_t none;
+
+    snprintf(text, sizeof(text), "%u", port);
+    setpgid(0, 0); /* a terminal's interrupt is ours, not the server's */
+    if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") != 0)
+        _exit(126);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1", "--daemonize", "no",
+           "--save", "", "--appendonly", "no", "--logfile", "/dev/null", (char *)NULL);
+    _exit(errno == ENOENT ? 127 : 126);
+}
+
+/* Answers a PING; one that is still loading does not. */
+static bool port_answers(uint16_t port)
+{
+    const struct timeval patience = {.tv_usec = 200000};
+    redisContext *c = redisConnectWithTimeout("127.0.0.1", port, patience);
+    bool ready = c && !c->err && redisSetTimeout(c, patience) == REDIS_OK;
+    redisReply *reply = ready ? redisCommand(c, "PING") : NULL;
+
+    ready = reply && reply->type == REDIS_REPLY_STATUS;
+    freeReplyObject(reply);
+    redisFree(c);
+    return ready;
+}
+
+static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
+{
+    uint64_t until = nd_now() + READY_NS;
+    int status;
+
+    while (nd_now() < until) {
+        if (waitpid(server->pid, &status, WNOHANG) == server->pid) {
+            bool exited = WIFEXITED(status);
+
+            server->pid = 0;
+            if (exited && WEXITSTATUS(status) == 127)
+                return ft_fail(fault, FT_ENOENT,
+                               "redis-server is not installed, expected Debian's redis-server");
+            return ft_fail(fault, FT_EIO, "redis-server on port %u ended at once (%s %d)", server->port,
+                           exited ? "exit" : "signal", exited ? WEXITSTATUS(status) : WTERMSIG(status));
+        }
+        if (port_answers(server->port))
+            return FT_OK;
+        nd_sleep(SLEEP_NS);
+    }
+    return ft_fail(fault, FT_EIO, "redis-server on port %u is not ready after %llu s", server->port,
+                   READY_NS / 1000000000ull);
+}
+
+int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault)
+{
+    *server = (struct nd_redis_server){.pid = 0};
+    if (nd_free_port("127.0.0.1", &server->port) != 0)
+        return ft_fail(fault, FT_EIO, "no free port on 127.0.0.1");
+    server->pid = nd_child();
+    if (server->pid < 0)
+        return ft_fail(fault, FT_EIO, "fork: %s", strerror(errno));
+    if (server->pid == 0)
+        become_server(server->port);
+    snprintf(server->settings, sizeof(server->settings),
+             "redis-server --port %u --bind 127.0.0.1 --save \"\" --appendonly no, else as by default",
+             server->port);
+    int error = wait_ready(server, fault);
+    if (error < 0)
+        nd_redis_server_stop(server);
+    return error;
+}
+
+void nd_redis_server_stop(struct nd_redis_server *server)
+{
+    nd_child_kill(&server->pid); /* it has nothing to save */
 }

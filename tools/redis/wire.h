@@ -55,7 +55,6 @@ struct nd_wire_arg {
 /* Gathers a command, of its verb and its arguments; `value`: see struct nd_wire_want. */
 void nd_wire_command(struct nd_wire *wire, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,
                      uint64_t value);
-uint64_t nd_wire_hash(const void *data, uint32_t len);
 
 void nd_wire_write(struct nd_wire *wire);                 /* what has gathered */
 void nd_wire_take(struct nd_wire *wire);                  /* answers that are there */

@@ -8,14 +8,16 @@
 #include "cli/options.h"
 #include "tools/replay/replay.h"
 #include "node/base/process.h"
+#include "nflib/chain/chain.h"
+#include "tools/pair/child.h"
 #include "cli/pair.h"
-#include "tools/recording/crash.h"
-#include "tools/pair/shown.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- options --------------------------------------------------------------------------------- */
 
@@ -213,6 +215,110 @@ static int read_options(struct nd_replay_options *o, int argc, char **argv)
     return 0;
 }
 
+/* ---- dealing out ----------------------------------------------------------------------------- */
+
+/*
+ * Which lane each packet of the capture goes to, as a node's ports deal them (nf_chain_lane): an answer to a
+ * NAT to the lane that gave out the port, which is known once that lane has run. So where an NF owns packets
+ * the capture passes the chain once beforehand, all lanes in one thread of a process of its own, burst by
+ * burst; what comes of the packets there is nobody's. Used by the tool before any node starts.
+ */
+
+#define WATCH_EACH 1024u /* bursts */
+#define PATIENCE_S 60u   /* until lanes in which nothing moves are ended, and hashes decide the rest */
+
+/* Filled in before the fork as far as `lane`; all else is the child's own. */
+static struct {
+    const struct nd_replay *replay;
+    struct nd_tape_lanes lanes;
+    uint8_t *lane; /* [tape.count], in shared memory */
+    struct ft_region *region;
+    struct nf_chain *chain[FT_LANES_MAX];
+    struct ft_published published[FT_LANES_MAX];
+    struct nf_datagrams datagrams;
+    uint8_t *frames; /* NF_BURST_MAX of a burst's */
+} d;
+
+static int make_chains(struct ft_fault *fault)
+{
+    const struct nf_chain_config *chain = &d.replay->config->chain;
+    const struct ft_region_config how = {.name = "understudy deal"};
+    int error = nf_chain_region(&d.region, chain, &how, fault);
+
+    d.frames = malloc(nd_tape_frames_bytes(&d.replay->tape));
+    if (!error && !d.frames)
+        error = ft_fail(fault, FT_ENOMEM, "no memory for a burst");
+    for (unsigned l = 0; l < d.lanes.count && !error; l++) {
+        error = nf_chain_make(&d.chain[l], chain, d.region, l, d.replay->options->seed, fault);
+        if (!error)
+            nf_chain_share(d.chain[l], d.published);
+    }
+    return error;
+}
+
+/* As they would be received: before the burst's packets have run, one after the other. */
+static void deal_and_run(uint64_t burst)
+{
+    const struct nd_tape *tape = &d.replay->tape;
+    const struct nd_tape_burst *b = &tape->bursts[burst - 1];
+    struct nf_packet all[NF_BURST_MAX], packets[FT_LANES_MAX][NF_BURST_MAX];
+    uint32_t n[FT_LANES_MAX] = {0};
+
+    nd_tape_packets(tape, b, d.frames, all);
+    for (uint32_t i = 0; i < b->n; i++) {
+        unsigned lane = nf_chain_lane(d.chain[0], &all[i], d.lanes.scope, d.lanes.count, &d.datagrams);
+
+        d.lane[b->first + i] = (uint8_t)lane;
+        all[i].parsed = 0;
+        packets[lane][n[lane]++] = all[i];
+    }
+    for (unsigned l = 0; l < d.lanes.count; l++)
+        nf_chain_run(d.chain[l], burst, b->time, packets[l], n[l]);
+}
+
+static int deal_all(void *unused, void *result, struct ft_fault *fault)
+{
+    int error = make_chains(fault);
+
+    (void)unused;
+    (void)result;
+    for (uint64_t burst = 1; burst <= d.replay->tape.burst_count && !error; burst++) {
+        if (burst % WATCH_EACH == 1)
+            alarm(PATIENCE_S);
+        deal_and_run(burst);
+    }
+    return error;
+}
+
+static int deal_tape(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_fault *fault)
+{
+    const struct nf_chain_config *chain = &r->config->chain;
+    struct ft_fault ended;
+    bool owns = false;
+    uint8_t nothing;
+    int error;
+
+    for (unsigned i = 0; i < chain->count; i++)
+        owns |= chain->nfs[i].module->owner != NULL;
+    if (!owns || !r->tape.count)
+        return nd_tape_deal(&r->tape, lanes, NULL, r->dealt, fault);
+    r->in_turn = true;
+    d.replay = r;
+    d.lanes = lanes;
+    d.lane = nd_shared_memory(r->tape.count);
+    if (!d.lane)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the lanes of %lu packets", r->tape.count);
+    memset(d.lane, ND_TAPE_HASH, r->tape.count);
+    /* A chain that ends its process ends it in the run as well, which says so; hashes decide the rest. */
+    error = nd_child_run(deal_all, NULL, &nothing, sizeof(nothing), "dealing packets out to lanes", &ended);
+    if (error && error != FT_EIO)
+        *fault = ended;
+    else
+        error = nd_tape_deal(&r->tape, lanes, d.lane, r->dealt, fault);
+    munmap(d.lane, r->tape.count);
+    return error;
+}
+
 /* ---- the run --------------------------------------------------------------------------------- */
 
 /* What the options ask for, against the file and the capture. A kill beyond it is told, and is no error: who
@@ -243,7 +349,7 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     r->lanes = lanes.count;
     r->tapes = r->lanes > 1 ? r->dealt : &r->tape;
     if (!error && r->lanes > 1)
-        error = nd_replay_deal(r, lanes, fault);
+        error = deal_tape(r, lanes, fault);
     if (!error && o->common.output)
         error = nd_capture_open(&r->written, o->common.output, fault);
     for (unsigned l = 0; l < r->lanes && !error; l++)
@@ -296,25 +402,6 @@ static int read_inputs(struct nd_replay *r)
     return nd_exit_of_file(error);
 }
 
-/* The reference, and what it shows: nothing if the chain ended its process. */
-static int run_reference(struct nd_replay *r, struct ft_fault *fault)
-{
-    int error = 0;
-
-    if (r->options->common.show && !(r->shown = tmpfile()))
-        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->common.show);
-    error = nd_reference_run(&r->reference, r, fault);
-    if (r->shown) {
-        rewind(r->shown);
-        r->rows = json_loadf(r->shown, 0, NULL);
-        fclose(r->shown);
-        r->shown = NULL;
-    }
-    if (!r->rows)
-        r->rows = json_array();
-    return error ? error : nd_reference_trace(&r->reference, r, fault);
-}
-
 static int run_and_judge(struct nd_replay *r)
 {
     struct ft_fault fault = {""};
@@ -325,7 +412,7 @@ static int run_and_judge(struct nd_replay *r)
     if (!error)
         error = nd_capture_finish(&r->written, &fault);
     if (!error)
-        error = run_reference(r, &fault);
+        error = nd_reference_run(&r->reference, r, &fault);
     nd_nodes_close(r);
     if (error) {
         fprintf(stderr, "understudy replay: %s\n", fault.text);

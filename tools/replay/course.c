@@ -23,7 +23,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- a node as a program of its own ---------------------------------------------------------- */

@@ -1,15 +1,289 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What leaves, once and in order, and what it came from; see replay/keeper.h. */
+/*
+ * The memory between keeper and node, and its two ends: a node's ports, and what has left, once and in order,
+ * and what it came from. See replay/keeper.h.
+ *
+ * At the node's end bursts come from the tape as far as the keeper has fed it, outputs go into a ring that
+ * the keeper empties. The ring is bounded; when it is full outputs stay held, the hold fills, and the lane
+ * takes no more bursts.
+ */
 #define _GNU_SOURCE
 #include "tools/replay/keeper.h"
+#include "ftcore/base/check.h"
+#include "tools/pair/child.h"
 #include "tools/pair/tape.h"
 
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <xxhash.h>
+
+#define OUT_BYTES    (4u << 20)
+#define RECORD_BYTES (1u << 20)
+#define YIELDS       32u
+#define BUFFERS      65536u /* of all lanes; half of them the holds may have */
+/* What a record in its short form takes of its ring at most. */
+#define RECORD_MAX                                                                                           \
+    (sizeof(struct ft_record) + FT_DEPENDENCIES_MAX * sizeof(struct ft_dependency) + FT_DETERMINANTS_MAX + 8)
+
+/* ==== the node's end ================================================================================= */
+
+/* ---- the memory between ------------------------------------------------------------------------ */
+
+struct nd_slot *nd_slot_new(unsigned lanes)
+{
+    struct nd_slot *slot = nd_shared_memory(sizeof(*slot));
+
+    for (unsigned l = 0; l < lanes && slot; l++)
+        if (ft_ring_init(&slot->lanes[l].out, OUT_BYTES) != 0 ||
+            (lanes > 1 && ft_ring_init(&slot->lanes[l].records, RECORD_BYTES) != 0)) {
+            nd_slot_free(slot, lanes);
+            return NULL;
+        }
+    return slot;
+}
+
+void nd_slot_free(struct nd_slot *slot, unsigned lanes)
+{
+    if (!slot)
+        return;
+    for (unsigned l = 0; l < lanes; l++) {
+        ft_ring_free(&slot->lanes[l].out);
+        if (slot->lanes[l].records.data)
+            ft_ring_free(&slot->lanes[l].records);
+    }
+    munmap(slot, sizeof(*slot));
+}
+
+/* ---- what lanes call --------------------------------------------------------------------------- */
+
+struct buffer {
+    uint32_t len;
+    uint32_t lane; /* whose it is */
+    uint8_t frame[];
+};
+
+static struct buffer *take_buffer(struct nd_slot_io *io, unsigned lane, uint32_t len)
+{
+    struct buffer *b;
+
+    if (io->lane[lane].frees == 0 || len > io->frame_max)
+        return NULL;
+    b = io->lane[lane].free[--io->lane[lane].frees];
+    b->len = len;
+    b->lane = lane;
+    return b;
+}
+
+static void drop_buffer(void *ctx, void *owner)
+{
+    struct nd_slot_io *io = ctx;
+    unsigned lane = ((struct buffer *)owner)->lane;
+
+    io->lane[lane].free[io->lane[lane].frees++] = owner;
+}
+
+/*
+ * Real lanes read one clock. So a lane begins a burst when every lane has executed all of earlier chain time:
+ * otherwise one that runs ahead would show the others, in state that they share, a time that is not theirs
+ * yet. In turn, a lane also waits for those before it to execute the same burst; they need not have come back
+ * for the next, since between the two they may wait for this lane (lane/group.c).
+ */
+static bool has_come(const struct nd_slot_io *io, unsigned lane, uint64_t burst)
+{
+    for (unsigned l = 0; l < io->lanes; l++) {
+        const struct nd_slot_lane *other = &io->slot->lanes[l];
+        uint64_t next = atomic_load_explicit(&other->asked, memory_order_acquire);
+
+        if (next == 0 || next + other->shift < burst)
+            return false;
+        if (io->in_turn && l < lane && next + other->shift == burst &&
+            atomic_load_explicit(&other->run, memory_order_acquire) + other->shift < burst)
+            return false;
+    }
+    return true;
+}
+
+/* The others are about to, most often, and may want this processor. */
+static bool wait_for_time(const struct nd_slot_io *io, unsigned lane, uint64_t burst)
+{
+    for (unsigned i = 0; i < YIELDS; i++) {
+        if (has_come(io, lane, burst))
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
+static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                       uint64_t *time)
+{
+    struct nd_slot_io *io = ctx;
+    struct nd_slot_lane *from = &io->slot->lanes[lane];
+    const struct nd_tape *tape = &io->tapes[lane];
+    const struct nd_tape_burst *b;
+
+    atomic_store_explicit(&from->asked, last + 1, memory_order_release);
+    if (last >= atomic_load_explicit(&from->fed, memory_order_acquire) ||
+        !wait_for_time(io, lane, last + 1 + from->shift))
+        return false;
+    b = &tape->bursts[last + from->shift];
+    if (io->lane[lane].frees < b->n)
+        return false;
+    for (uint32_t i = 0; i < b->n; i++) {
+        const struct nd_tape_input *in = &tape->inputs[b->first + i];
+        struct buffer *to = take_buffer(io, lane, in->wire);
+
+        nd_tape_frame(tape, b->first + i, to->frame);
+        frames[i] = (struct nd_frame){
+            .data = to->frame, .len = in->wire, .port = in->side == NF_OUTSIDE, .owner = to};
+    }
+    *n = b->n;
+    *time = b->time;
+    atomic_store_explicit(&from->taken, last + 1, memory_order_release);
+    return true;
+}
+
+static uint32_t transmit_frames(void *ctx, unsigned lane, unsigned port, const struct ft_held held[],
+                                uint32_t n)
+{
+    struct nd_slot_io *io = ctx;
+    struct ft_ring *ring = &io->slot->lanes[lane].out;
+    uint32_t sent = 0;
+
+    for (; sent < n; sent++) {
+        struct buffer *b = held[sent].packet;
+        uint32_t size = (uint32_t)sizeof(struct nd_slot_output) + ((b->len + 7u) & ~7u);
+        struct nd_slot_output *out;
+
+        if (held[sent].number == 0) { /* the node's own frame: no output of the chain */
+            drop_buffer(io, b);
+            continue;
+        }
+        out = ft_ring_reserve(ring, size);
+        if (!out)
+            break;
+        *out = (struct nd_slot_output){.size = size,
+                                       .len = b->len,
+                                       .number = held[sent].number,
+                                       .seq = held[sent].seq,
+                                       .burst = held[sent].burst,
+                                       .port = port};
+        memcpy(out + 1, b->frame, b->len);
+        ft_ring_publish(ring, size);
+        drop_buffer(io, b);
+    }
+    return sent;
+}
+
+static void *make_buffer(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    struct buffer *b = take_buffer(ctx, lane, len);
+
+    if (b)
+        memcpy(b->frame, frame, len);
+    return b;
+}
+
+static uint8_t *frame_of(void *owner)
+{
+    return ((struct buffer *)owner)->frame;
+}
+
+/* With an input keeper none is ever lost, so sequence numbers count the tape's packets. */
+static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
+{
+    const struct nd_tape *tape = &((struct nd_slot_io *)ctx)->tapes[lane];
+
+    if (seq == 0 || seq > tape->count)
+        return false;
+    nd_tape_frame(tape, seq - 1, frame);
+    *len = tape->inputs[seq - 1].wire;
+    *port = tape->inputs[seq - 1].side == NF_OUTSIDE;
+    return true;
+}
+
+static bool complete_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have,
+                           uint32_t len)
+{
+    uint8_t whole[FT_FRAME_MAX], port;
+    uint32_t wire;
+
+    /* Headers may have another length than they had: what was not taken is the end of both. */
+    if (!read_input(ctx, lane, seq, whole, &wire, &port) || have > len || len - have > wire)
+        return false;
+    memcpy(frame + have, whole + wire - (len - have), len - have);
+    return true;
+}
+
+static bool has_record_room(void *ctx, unsigned lane)
+{
+    return ft_ring_room(&((struct nd_slot_io *)ctx)->slot->lanes[lane].records) >= RECORD_MAX;
+}
+
+/* The input keeper has the inputs, so a record goes there without them. */
+static void put_record(void *ctx, unsigned lane, const struct ft_record *record)
+{
+    struct nd_slot_io *io = ctx;
+    struct ft_ring *ring = &io->slot->lanes[lane].records;
+    struct ft_record brief = *record, *out;
+
+    brief.flags |= FT_REC_BY_SEQ;
+    brief.bytes = 0;
+    brief.size = (uint32_t)ft_record_size(&brief);
+    out = ft_ring_reserve(ring, brief.size);
+    FT_CHECK(out, "burst %lu was run without room for its record", record->burst);
+    *out = brief;
+    memcpy((uint8_t *)out + ft_record_dependencies_at(out),
+           (const uint8_t *)record + ft_record_dependencies_at(record),
+           record->dependencies * sizeof(struct ft_dependency));
+    memcpy((uint8_t *)out + ft_record_determinants_at(out),
+           (const uint8_t *)record + ft_record_determinants_at(record), FT_ALIGN8(record->determinants));
+    ft_ring_publish(ring, brief.size);
+    atomic_store_explicit(&io->slot->lanes[lane].run, record->burst, memory_order_release);
+}
+
+/* ---- making ------------------------------------------------------------------------------------ */
+
+int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd_tape tapes[], unsigned lanes,
+                    bool keeps, struct ft_fault *fault)
+{
+    uint32_t size, each = BUFFERS / lanes;
+    uint8_t *pool;
+
+    *io = (struct nd_slot_io){.slot = slot, .tapes = tapes, .lanes = lanes};
+    io->frame_max = (tapes->longest > NF_EMIT_SLOT ? tapes->longest : NF_EMIT_SLOT) + NF_HEADROOM;
+    size = ((uint32_t)sizeof(struct buffer) + io->frame_max + 63u) & ~63u;
+    pool = mmap(NULL, (size_t)size * BUFFERS, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    for (unsigned l = 0; l < lanes; l++) {
+        io->lane[l].free = malloc(each * sizeof(*io->lane[l].free));
+        if (pool == MAP_FAILED || !io->lane[l].free)
+            return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", BUFFERS);
+        for (uint32_t i = each; i-- > 0;)
+            io->lane[l].free[io->lane[l].frees++] = pool + ((size_t)l * each + i) * size;
+    }
+    io->io = (struct nd_io){.ctx = io,
+                            .ports = ND_SLOT_PORTS,
+                            .side = {NF_INSIDE, NF_OUTSIDE},
+                            .buffers = each,
+                            .send = transmit_frames,
+                            .make = make_buffer,
+                            .data = frame_of,
+                            .drop = drop_buffer,
+                            .burst = read_burst,
+                            .complete = keeps ? complete_input : NULL,
+                            .input = keeps ? read_input : NULL,
+                            .frame_max = (io->frame_max + 63u) & ~63u,
+                            .room = lanes > 1 ? has_record_room : NULL,
+                            .record = lanes > 1 ? put_record : NULL};
+    return 0;
+}
+
+/* ==== the keeper ======================================================================================= */
 
 int nd_keeper_open(struct nd_keeper *keeper, const struct nd_tape *tape, bool keeps,
                    struct nd_keeper_counts *counts, struct nd_capture_file *written, struct ft_fault *fault)

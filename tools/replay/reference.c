@@ -4,12 +4,9 @@
  * its own; no replication. Several lanes are threads that follow the surviving log's dependencies and
  * determinants; inputs come from the tape all the same. What a run released is held against it.
  */
-#include "tools/replay/sums.h"
-#include "ftcore/base/check.h"
 #include "nflib/chain/chain.h"
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
-#include "tools/pair/shown.h"
 #include "ftcore/order/section.h"
 #include "logger/capture.h"
 
@@ -173,7 +170,6 @@ struct run {
     struct nd_first first;
     struct nf_chain *chain;
     uint8_t *frames;
-    uint32_t frame_size;
     pthread_t thread;
 };
 
@@ -283,16 +279,7 @@ static bool run_burst(struct run *r, uint64_t burst)
 
     if (recorded && !follow_record(r, burst, b))
         return false;
-    for (uint32_t i = 0; i < b->n; i++) {
-        const struct nd_tape_input *in = &tape->inputs[b->first + i];
-
-        nd_tape_frame(tape, b->first + i, r->frames + (size_t)i * r->frame_size);
-        packets[i] = (struct nf_packet){.data = r->frames + (size_t)i * r->frame_size,
-                                        .len = in->wire,
-                                        .have = in->wire,
-                                        .in_port = in->side == NF_OUTSIDE,
-                                        .side = in->side};
-    }
+    nd_tape_packets(tape, b, r->frames, packets);
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     ft_audit_check(all.region, (unsigned)(r - all.run));
     for (uint32_t i = 0; i < b->n; i++)
@@ -392,8 +379,7 @@ static int make_runs(uint64_t seed, struct ft_fault *fault)
     for (unsigned l = 0; l < chain->lanes && !error; l++) {
         struct run *r = &all.run[l];
 
-        r->frame_size = r->keeper->tape->longest;
-        r->frames = malloc((size_t)r->frame_size * NF_BURST_MAX + 1);
+        r->frames = malloc(nd_tape_frames_bytes(r->keeper->tape));
         if (!r->frames)
             return ft_fail(fault, FT_ENOMEM, "no memory for the reference");
         error = nf_chain_make(&r->chain, chain, all.region, l, seed, fault);
@@ -480,7 +466,7 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
     return error;
 }
 
-int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+static int run_reference(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
     uint64_t seed = r->options->seed;
 
@@ -494,16 +480,26 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
     return error == FT_EIO && r->broken && out->died ? 0 : error;
 }
 
-int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
-    struct nd_reference *again = calloc(1, sizeof(*again));
-    int error = again ? 0 : ft_fail(fault, FT_ENOMEM, "no memory for the reference");
+    static struct nd_reference again;
+    int error = 0;
 
+    if (r->options->common.show && !(r->shown = tmpfile()))
+        return ft_fail(fault, FT_EIO, "no file for what '%.40s' shows", r->options->common.show);
+    error = run_reference(out, r, fault);
+    if (r->shown) {
+        rewind(r->shown);
+        r->rows = json_loadf(r->shown, 0, NULL);
+        fclose(r->shown);
+        r->shown = NULL;
+    }
+    if (!r->rows) /* nothing if the chain ended its process */
+        r->rows = json_array();
     all.traced = true;
-    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count))
-        error = nd_reference_run(again, r, fault);
-    if (!error)
-        out->first = again->first;
-    free(again);
+    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count)) {
+        error = run_reference(&again, r, fault);
+        out->first = again.first;
+    }
     return error;
 }

@@ -8,9 +8,9 @@
 #define TOOLS_REPLAY_REPLAY_H
 
 #include "tools/pair/member.h"
+#include "ftcore/region/audit.h"
 #include "tools/replay/keeper.h"
 #include "tools/recording/recording.h"
-#include "tools/replay/sums.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -86,7 +86,18 @@ struct nd_reference {
     unsigned listed;       /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
-    struct nd_first first;                       /* of nd_reference_trace */
+    struct nd_first first;                       /* found where states differ */
+};
+
+/*
+ * Digests of what each burst edited, by NF, as nodes executed it under the audit. In memory that all
+ * processes of a run share: written by the lanes of the nodes, read by the reference. A later execution of a
+ * burst replaces an earlier one.
+ */
+struct nd_sums {
+    uint64_t *at; /* NULL: there are none */
+    uint64_t bursts;
+    unsigned lanes, words; /* words: of one burst: the lane's own, the NFs', what lanes share */
 };
 
 struct nd_replay {
@@ -137,15 +148,22 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 void nd_nodes_close(struct nd_replay *r);
 
-/* deal.c: the tape into r->dealt, as a node's ports deal frames. FT_ENOMEM. */
-int nd_replay_deal(struct nd_replay *r, struct nd_tape_lanes lanes, struct ft_fault *fault);
-
 /* ---- replay/reference.c ---- */
 
-/* Runs the reference again, with the audit, where states differ: its `first`, if there are digests of bursts.
+/* Of a chain of so many NFs. FT_ENOMEM: they would take more than half of the machine's memory. */
+int nd_sums_open(struct nd_sums *sums, uint64_t bursts, unsigned lanes, unsigned nfs, struct ft_fault *fault);
+
+/* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it live. */
+void nd_sums_note(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
+                  const uint64_t of[FT_AUDIT_SUMS]);
+/* Whether who executed the burst edited something else than `of` says; *nf: the first NF in the chain, else
+ * FT_NFS_MAX (what lanes share) or 0 (the lane's own), which follow from the NFs. False: nobody executed it.
  */
-int nd_reference_trace(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
-/* FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
+                    const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf);
+
+/* And once more, with the audit, where states differ: for its `first`, if there are digests of bursts. What
+ * it shows becomes r->rows. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 
 /* ---- replay/report.c ---- */

@@ -7,7 +7,6 @@
 #include "cli/options.h"
 #include "cli/pair.h"
 #include "tools/replay/replay.h"
-#include "tools/pair/shown.h"
 
 #include <stdio.h>
 #include <string.h>

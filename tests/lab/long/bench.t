@@ -204,7 +204,6 @@ refused "a standby of Redis" "from 1 to 2048" --compare redis-sync:hot
 refused "counting with Redis" "expected no Redis" --compare redis-sync --count 100
 refused "no flows" "from 2 to" --flows 0
 refused "an argument" "expected none" IN.pcap
-refused "--encode alone" "expected both" --encode
 refused "no lanes" "from 1 to 16" --lanes 0
 refused "lanes without end" "from 1 to 16" --lanes 1000000
 refused "takeovers below none" "from 0 to 1000" --takeovers -1
