@@ -5,7 +5,7 @@
  * TRANSCRIPTS=rewrite puts in what they print now; whoever does that reads the difference and judges it by
  * docs/guarantees.md.
  */
-#include "tests/help/world.h"
+#include "tests/unit/world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
