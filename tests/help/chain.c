@@ -188,6 +188,14 @@ struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *fr
     return p;
 }
 
+struct nf_packet help_ipv6_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len)
+{
+    memset(frame, 2, 12);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    return help_chain_send(h, side, frame, len);
+}
+
 struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t addr, uint32_t target)
 {
     uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 0, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};

@@ -8,8 +8,8 @@
 
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
-#include "nftest/frames.h"
-#include "tests/help/draw.h"
+#include "tests/help/program.h"
+#include "tests/help/frame.h"
 
 #define HELP_SECOND 1000000000ull
 struct nd_config;
@@ -70,6 +70,8 @@ void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths); /* of a seco
 
 /* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
+/* The same of a frame of IPv6 whose Ethernet header is written here. */
+struct nf_packet help_ipv6_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
 
 /* An ARP request of `addr` for the chain's address inside, 10.0.0.1, from which the chain learns who asks. */
 void help_chain_arp(struct help_chain *h, uint32_t addr);

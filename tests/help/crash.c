@@ -4,7 +4,7 @@
 #include "ftcore/record/message.h"
 #include "node/base/clock.h"
 #include "tests/help/config.h"
-#include "tests/help/packet.h"
+#include "tests/help/frame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -156,13 +156,13 @@ void crash_arrives(unsigned port)
 
     memset(frame, 0, CRASH_BYTES);
     frame[5] = 1, frame[11] = 2, frame[12] = 8;
-    ip[0] = 0x45, ip[8] = 64, ip[9] = UDP, ip[12] = 10, ip[15] = 9, ip[16] = 192, ip[18] = 2, ip[19] = 1;
-    set16(ip + 4, number + 1); /* the identification */
+    ip[0] = 0x45, ip[8] = 64, ip[9] = 17, ip[12] = 10, ip[15] = 9, ip[16] = 192, ip[18] = 2, ip[19] = 1;
+    help_put16(ip + 4, number + 1); /* the identification */
     /* No two have a port in common: the chain reads headers alone, so that would make them the same. */
-    set16(udp, 1024 + number + (port >= CRASH_PORT ? 1000 : 0));
-    set16(udp + 2, port >= CRASH_PORT ? port : port + 8 * number);
-    set16(udp + 4, CRASH_BYTES - ETHER - IP);
-    packet_finish(ip, CRASH_BYTES - ETHER - IP);
+    help_put16(udp, 1024 + number + (port >= CRASH_PORT ? 1000 : 0));
+    help_put16(udp + 2, port >= CRASH_PORT ? port : port + 8 * number);
+    help_put16(udp + 4, CRASH_BYTES - ETHER - IP);
+    help_seal_ipv4(ip, CRASH_BYTES - ETHER - IP);
 }
 
 void crash_arrives_again(unsigned frame)

@@ -14,20 +14,11 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 uint16_t link_port_a, link_port_b;
 struct rp_link *link_a, *link_b;
 struct ft_fault link_why;
-
-uint64_t link_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 struct sockaddr_in link_address(const char *host, uint16_t port)
 {
@@ -88,7 +79,7 @@ bool link_poll_one(struct rp_link *l)
 {
     rp_link_wait(l, 1000000);
     rp_link_flush(l);
-    return rp_link_poll(l, link_now());
+    return rp_link_poll(l, nd_now());
 }
 
 void link_connect_both(void)
@@ -99,7 +90,7 @@ void link_connect_both(void)
     link_open_b();
     UNTIL((fresh_a |= link_poll_one(link_a), fresh_b |= link_poll_one(link_b), fresh_a && fresh_b));
     assert_true(rp_link_up(link_a) && rp_link_up(link_b));
-    assert_false(rp_link_poll(link_a, link_now()) || rp_link_poll(link_b, link_now())); /* told once */
+    assert_false(rp_link_poll(link_a, nd_now()) || rp_link_poll(link_b, nd_now())); /* told once */
 }
 
 struct ft_message link_heartbeat(uint64_t sent)

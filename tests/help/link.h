@@ -8,25 +8,22 @@
 #define TESTS_HELP_LINK_H
 
 #include "replicator/link.h"
-#include "tests/help/net.h"
+#include "tests/help/program.h"
 
 #include <netinet/in.h>
 
 #define A          "127.0.0.1"
 #define B          "127.0.0.2"
-#define LINK_LIMIT 5000000000ull /* ns, of any waiting */
+#define LINK_LIMIT 5000000000ull /* ns, of a single wait */
 
 extern uint16_t link_port_a, link_port_b;
 extern struct rp_link *link_a, *link_b; /* NULL: not open; closed after each test */
 extern struct ft_fault link_why;        /* of the last call that failed */
 
-#define UNTIL(cond) for (uint64_t end_ = link_now() + LINK_LIMIT; !(cond); help_not_beyond(end_, #cond))
-
 /* Of a cmocka test: free ports before, both links closed after. */
 int link_setup(void **state);
 int link_teardown(void **state);
 
-uint64_t link_now(void); /* monotonic, ns */
 struct sockaddr_in link_address(const char *host, uint16_t port);
 /* How a (b) is opened, beside what seals the link. */
 struct rp_link_config link_config(bool a);

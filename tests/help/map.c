@@ -25,7 +25,7 @@ void map_model_begin(uint32_t capacity, uint32_t key_size, uint32_t value_size, 
     memset(map_model.key_in, 0xff, sizeof(map_model.key_in));
     for (uint32_t k = 0; k < keys; k++) {
         for (uint32_t i = 0; i < key_size; i++)
-            map_model.key[k][i] = key_size > 8 ? (uint8_t)(help_draw(sequence) & 3) : 0;
+            map_model.key[k][i] = key_size > 8 ? (uint8_t)(ft_draw(sequence) & 3) : 0;
         memcpy(map_model.key[k] + (key_size > 4 ? key_size - 2 : 0), &k, key_size > 1 ? 2 : 1);
     }
 }
@@ -77,7 +77,7 @@ void map_model_drop(const struct help_nf *h, struct nf_map *map, uint32_t slot)
 static void change(const struct help_nf *h, struct nf_map *map, uint32_t slot, uint64_t *sequence)
 {
     for (uint32_t i = 0; i < map_model.value_size; i++)
-        map_model.value[slot][i] = (uint8_t)help_draw(sequence);
+        map_model.value[slot][i] = (uint8_t)ft_draw(sequence);
     memcpy(nf_edit(h->nf, nf_map_value(map, slot), map_model.value_size), map_model.value[slot],
            map_model.value_size);
 }

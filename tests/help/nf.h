@@ -5,7 +5,7 @@
 
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
-#include "tests/help/draw.h"
+#include "tests/help/program.h"
 
 struct help_nf {
     struct ft_region *region;

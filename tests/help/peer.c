@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BUFFER (FT_MESSAGE_MAX + FT_FRAME_HEAD)
@@ -53,14 +52,6 @@ int peer_teardown(void **state)
     return 0;
 }
 
-uint64_t peer_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- the peer ---------------------------------------------------------------------------------- */
 
 static struct sockaddr_in address(uint16_t port)
@@ -90,7 +81,7 @@ void peer_say_raw(const void *bytes, size_t len)
 
 struct ft_message peer_head(enum ft_message_type type)
 {
-    uint64_t t = peer_now();
+    uint64_t t = nd_now();
 
     peer.last_sent = t > peer.last_sent ? t : peer.last_sent + 1;
     return (struct ft_message){.type = type,

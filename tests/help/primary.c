@@ -14,7 +14,6 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HERE     "127.0.0.1"
@@ -38,14 +37,6 @@ static struct {
     uint64_t view, sent, heard;
     unsigned seen[FT_MSG_TYPES];
 } standby;
-
-uint64_t primary_clock(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 /* ---- the standby ------------------------------------------------------------------------------- */
 
@@ -125,7 +116,7 @@ void standby_reads(void)
     struct ft_fault why = {""};
     int n;
 
-    rp_link_poll(far_end, primary_clock());
+    rp_link_poll(far_end, nd_now());
     while ((n = rp_link_next(far_end, 1, &m, &why)) > 0)
         hear(&m);
     if (n < 0)
@@ -213,7 +204,7 @@ void primary_turn(void)
 {
     lane_turn();
     if (real_time)
-        primary.now = primary_clock();
+        primary.now = nd_now();
     rp_turn(primary.replicator, primary.now);
 }
 
@@ -275,7 +266,7 @@ void primary_open(struct primary_options options)
     ft_arena_alloc(ft_region_arena(region, 0, 0), FT_LINE);
     assert_int_equal(ft_lane_init(&primary.lane, 4 * FT_RECORD_MAX, 4096), 0);
     configure(options);
-    primary.now = primary_clock() + AHEAD;
+    primary.now = nd_now() + AHEAD;
 
     struct rp_link_config other = {.local_host = THERE,
                                    .peer_host = HERE,
@@ -285,13 +276,13 @@ void primary_open(struct primary_options options)
 
     if (rp_open(&primary.replicator, &config, &why) || rp_link_open(&far_end, &other, &why))
         fail_msg("%s", why.text);
-    PRIMARY_UNTIL(rp_link_poll(far_end, primary_clock()))
+    UNTIL(rp_link_poll(far_end, nd_now()))
     {
         primary_turn();
     }
     primary_turn();
     say_hello();
-    PRIMARY_UNTIL(standby.seen[FT_MSG_SNAPSHOT_END])
+    UNTIL(standby.seen[FT_MSG_SNAPSHOT_END])
     {
         primary_turn();
         standby_reads();
@@ -304,7 +295,7 @@ void primary_protect(void)
     uint64_t last = FT_REPORT_GET(&primary.lane, executed);
 
     standby_acks(last, last, 0);
-    PRIMARY_UNTIL(standby.seen[FT_MSG_HOLDING])
+    UNTIL(standby.seen[FT_MSG_HOLDING])
     {
         primary_turn();
         standby_reads();

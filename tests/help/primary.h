@@ -9,7 +9,7 @@
 
 #include "ftcore/record/record.h"
 #include "replicator/replicator.h"
-#include "tests/help/net.h"
+#include "tests/help/program.h"
 
 #define PRIMARY_CUT 10u /* the snapshot that the standby has holds bursts up to this one */
 
@@ -28,12 +28,6 @@ struct primary {
     uint64_t bulk;
 };
 extern struct primary primary;
-
-#define PRIMARY_LIMIT 10000000000ull /* ns, of any waiting */
-#define PRIMARY_UNTIL(cond)                                                                                  \
-    for (uint64_t end_ = primary_clock() + PRIMARY_LIMIT; !(cond); help_not_beyond(end_, #cond))
-
-uint64_t primary_clock(void); /* the system's, monotonic, ns */
 
 /* Until the standby is being brought up to date and has its snapshot, all at one time. The primary is SOLO.
  */

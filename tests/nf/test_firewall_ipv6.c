@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The firewall and IPv6: rules of either family, connections, errors about them, neighbour discovery,
  * fragments. Frames are written here, header by header. */
-#include "tests/help/ipv6.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -6,7 +6,6 @@
 #include "nflib/session/table.h"
 #include "tests/help/chain.h"
 #include "tests/help/content.h"
-#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

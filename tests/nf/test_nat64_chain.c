@@ -4,7 +4,6 @@
  * it is told: settings that are refused, a port for each end, states that no chain has made.
  */
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 #include "nfs/nat/nat64_table.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"

@@ -4,7 +4,6 @@
  * address of a host inside, whatever `unsupported` says.
  */
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

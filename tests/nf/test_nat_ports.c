@@ -6,7 +6,6 @@
  * seeds.
  */
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

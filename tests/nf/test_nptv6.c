@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
-#include "tests/help/ipv6.h"
+#include "tests/help/chain.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static struct nf_packet send_frame(uint8_t side, uint32_t len)
 /* Of what is behind the header at ip: 0 when it is right. */
 static uint32_t checksum(const uint8_t *ip, uint32_t n)
 {
-    return help_ipv6_checksum(ip, ip[6], ip + 40, n);
+    return help_l4_checksum(ip, ip[6], ip + 40, n);
 }
 
 static void put_udp(const char *from, const char *to)

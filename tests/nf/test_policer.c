@@ -5,7 +5,6 @@
  * changes, a change of the file. Facts of captures are tshark's (ip.dsfield.dscp).
  */
 #include "tests/help/chain.h"
-#include "tests/help/ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

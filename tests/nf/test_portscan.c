@@ -4,7 +4,6 @@
 #include "nfs/portscan.h"
 #include "tests/help/chain.h"
 #include "tests/help/content.h"
-#include "tests/help/segment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

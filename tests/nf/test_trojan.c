@@ -6,7 +6,6 @@
 #include "nfs/trojan_control.h"
 #include "nflib/session/index.h"
 #include "tests/help/chain.h"
-#include "tests/help/segment.h"
 #include "tests/help/content.h"
 
 #include <stdarg.h>

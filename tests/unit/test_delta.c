@@ -4,7 +4,7 @@
  * DELTA_GOLDEN_WRITE=1 the golden file is written anew instead of compared.
  */
 #include "tests/help/chunk.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "tests/help/forge.h"
 #include "tests/help/record.h"
 

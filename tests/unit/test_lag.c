@@ -34,11 +34,11 @@ static void send_up_to(uint64_t last)
 
     while (primary.burst < last)
         assert_true(primary_put_packets(10));
-    PRIMARY_UNTIL(ft_ring_used(&primary.lane.log) == 0)
+    UNTIL(ft_ring_used(&primary.lane.log) == 0)
     {
         primary_turn();
     }
-    PRIMARY_UNTIL(primary.messages > before)
+    UNTIL(primary.messages > before)
     {
         standby_reads();
     }
@@ -134,7 +134,7 @@ static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
     lag_after(1000, 1010, 111);
     assert_true(lag_after(1000, 1010, 211) > 0);
     standby_ends();
-    PRIMARY_UNTIL(atomic_load(&primary.lane.orders.lag_ns) == 0)
+    UNTIL(atomic_load(&primary.lane.orders.lag_ns) == 0)
     {
         primary_turn();
     }

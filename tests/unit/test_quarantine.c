@@ -4,7 +4,7 @@
  * for as long and as often as the file says; by the datagram that the crash made.
  */
 #include "tests/help/crash.h"
-#include "tests/help/packet.h"
+#include "tests/help/frame.h"
 #include "node/base/clock.h"
 #include "tests/help/config.h"
 
@@ -222,7 +222,7 @@ static void say(uint16_t port, uint32_t from, uint32_t to)
     memcpy(tcp + 4, &seq, 4);
     for (uint32_t i = from; i < to; i++)
         tcp[20 + i - from] = (uint8_t)(i * 7 + i / 100);
-    packet_finish(ip, 20 + to - from);
+    help_seal_ipv4(ip, 20 + to - from);
 }
 
 static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
@@ -300,7 +300,7 @@ static void request_arrives(uint16_t port, uint16_t to)
     crash_arrives(to);
     say(port, 0, CRASH_BYTES - 54);
     segment.bytes[36] = (uint8_t)(to >> 8), segment.bytes[37] = (uint8_t)to;
-    packet_finish(segment.bytes + 14, CRASH_BYTES - 34);
+    help_seal_ipv4(segment.bytes + 14, CRASH_BYTES - 34);
     memcpy(frame + 12, segment.bytes + 12, CRASH_BYTES - 12);
 }
 

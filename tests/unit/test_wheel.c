@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "tests/help/nf.h"
 
 #define COUNT_MAX 6000u
@@ -138,7 +138,7 @@ static uint64_t delay(uint64_t *sequence)
 {
     uint32_t bits = help_below(sequence, 44);
 
-    return help_draw(sequence) & ((1ull << bits) - 1);
+    return ft_draw(sequence) & ((1ull << bits) - 1);
 }
 
 /* Up to 100 timers: every call is complete unless `max` ends it. */
