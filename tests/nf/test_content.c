@@ -12,7 +12,7 @@
 #include "nfs/nat/nat_table.h"
 #include "nfs/rate_limiter_table.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
  */
 #include "nfs/portscan.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * peer's state. */
 #include "nflib/session/index.h"
 #include "tests/help/tcp.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -6,7 +6,7 @@
 #include "nfs/trojan_control.h"
 #include "nflib/session/index.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -6,8 +6,7 @@
  */
 #include "ftcore/region/audit.h"
 #include "nflib/module/heap.h"
-#include "tests/help/content.h"
-#include "tests/help/map.h"
+#include "tests/help/nf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

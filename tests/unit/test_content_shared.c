@@ -6,7 +6,7 @@
  */
 #include "ftcore/region/audit.h"
 #include "nflib/shared/shared.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <stddef.h>

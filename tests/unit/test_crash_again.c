@@ -6,7 +6,7 @@
  */
 #include "node/crash/handler.h"
 #include "tests/help/config.h"
-#include "tests/help/crash.h"
+#include "tests/help/lane.h"
 #include "tools/recording/crash.h"
 
 #include <setjmp.h>
@@ -53,8 +53,8 @@ static void die_of_a_command(void)
     crash_records();
     crash_arrives(CRASH_HARM);
     crash_turns(1);
-    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
-    atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
+    snprintf(lane_world.question.text, sizeof(lane_world.question.text), "%s", command);
+    atomic_store(&lane_world.question.asked, ND_ASK_COMMAND);
     crash_turns(2);
     crash_will_show();
     crash_turns(2);

@@ -5,7 +5,7 @@
  * list.c states it.
  */
 #include "nflib/state/state.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 #include "tests/help/program.h"
 
 #include <stdarg.h>
