@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/help/message.h"
 #include "tests/help/peer.h"
 #include "tests/help/record.h"
 
@@ -144,18 +145,8 @@ void peer_hello(unsigned self)
     peer.chain = c.chain;
     m = peer_head(FT_MSG_HELLO);
     m.view = peer.state == FT_JOINING ? 0 : peer.view;
-    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
-    m.incarnation = 77;
-    memcpy(m.name, c.name, sizeof(m.name));
-    m.role = c.role;
-    m.lanes = 1;
-    m.warm = c.warm;
-    m.lease_ms = c.lease_ms;
-    m.detect_ms = c.detect_ms;
-    m.promote_within_ms = c.promote_within_ms;
-    m.solo_after_ms = c.solo_after_ms;
-    m.bulk = (const uint8_t *)c.identity;
-    m.bulk_len = m.identity_len = c.identity_len;
+    c.incarnation = 77;
+    message_hello(&m, &c);
     peer_say(m);
 }
 

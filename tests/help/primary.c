@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A primary's replicator, and what is around it. See primary.h. */
+#include "tests/help/message.h"
 #include "tests/help/primary.h"
 #include "tests/help/record.h"
 
@@ -61,19 +62,12 @@ static void say(const struct ft_message *m)
 static void say_hello(void)
 {
     struct ft_message m = head(FT_MSG_HELLO);
+    struct ft_core_config c = config.core;
 
-    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
-    m.incarnation = 200;
-    strcpy(m.name, "right");
-    m.role = 1;
-    m.warm = config.core.warm;
-    m.lanes = 1;
-    m.lease_ms = config.core.lease_ms;
-    m.detect_ms = config.core.detect_ms;
-    m.promote_within_ms = config.core.promote_within_ms;
-    m.solo_after_ms = config.core.solo_after_ms;
-    m.bulk = (const uint8_t *)IDENTITY;
-    m.bulk_len = m.identity_len = sizeof(IDENTITY) - 1;
+    c.incarnation = 200;
+    c.role = 1;
+    snprintf(c.name, sizeof(c.name), "right");
+    message_hello(&m, &c);
     say(&m);
 }
 

@@ -19,6 +19,18 @@
 
 #define REPEAT (1u << 20)
 
+/* Opens both, until they are up and have said so. */
+static void link_connect_both(void)
+{
+    bool fresh_a = false, fresh_b = false;
+
+    link_open_a();
+    link_open_b();
+    UNTIL((fresh_a |= link_poll_one(link_a), fresh_b |= link_poll_one(link_b), fresh_a && fresh_b));
+    assert_true(rp_link_up(link_a) && rp_link_up(link_b));
+    assert_false(rp_link_poll(link_a, nd_now()) || rp_link_poll(link_b, nd_now())); /* told once */
+}
+
 static void hellos_are_exchanged(void **state)
 {
     struct ft_message m = {.type = FT_MSG_HELLO, .state = FT_JOINING, .incarnation = 11, .lanes = 2}, got;

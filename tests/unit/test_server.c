@@ -14,8 +14,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,6 +31,93 @@
 #include <unistd.h>
 
 #define REQUEST 4096 /* bytes a request may have */
+
+/* ---- a server in a thread, and clients of it -------------------------------------------------------- */
+
+#define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
+
+static struct nd_server *server;
+static pthread_t thread;
+static _Atomic bool stop;
+static _Atomic unsigned server_turns;
+
+static void *serve(void *arg)
+{
+    while (!atomic_load(&stop)) {
+        nd_server_serve(server, 20, server_answer, arg);
+        atomic_fetch_add(&server_turns, 1);
+    }
+    return NULL;
+}
+
+static int server_setup(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    snprintf(server_path, sizeof(server_path), "/tmp/server.%d", (int)getpid());
+    if (nd_server_open(&server, server_path, &fault))
+        fail_msg("%s", fault.text);
+    atomic_store(&stop, false);
+    return pthread_create(&thread, NULL, serve, NULL);
+}
+
+static int server_teardown(void **state)
+{
+    char look[80];
+
+    (void)state;
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    nd_server_close(server);
+    snprintf(look, sizeof(look), "%s.look", server_path);
+    return access(server_path, F_OK) == 0 || access(look, F_OK) == 0; /* gone with it */
+}
+
+/* A connection; reading and writing end after SERVER_LIMIT_MS. */
+static int server_dial(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct timeval limit = {SERVER_LIMIT_MS / 1000, 0};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", server_path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
+/* The next line is this one. */
+static void server_answers_with(int fd, const char *expected)
+{
+    char line[512];
+
+    assert_true(server_read_line(fd, line, sizeof(line)) >= 0);
+    assert_string_equal(line, expected);
+}
+
+/* The server has closed the connection; so does this. */
+static void server_has_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+
+    assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
+    close(fd);
+}
+
+/* A well-behaved client is served. */
+static void server_still_serves(void)
+{
+    int fd = server_dial();
+
+    assert_true(server_ask(fd, ASK "\"n\":1}\n"));
+    server_answers_with(fd, "{\"n\":1}");
+    close(fd);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
 
 static void a_request_may_come_byte_by_byte(void **state)
 {
