@@ -62,16 +62,31 @@ static void remove_chain(const char *dir)
     rmdir(dir);
 }
 
-int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault)
+const char *help_chain_refusal(const char *nfs, const char *rules)
 {
+    static struct ft_fault fault;
     struct nd_config *config = NULL;
     char dir[64], path[96];
+
+    fault.text[0] = '\0';
     write_chain(dir, path, nfs, rules);
-    int rc = nd_config_read(&config, path, 0, fault);
-    if (rc == FT_OK)
+    if (nd_config_read(&config, path, 0, &fault) == FT_OK)
         nd_config_free(config);
     remove_chain(dir);
-    return rc;
+    return fault.text;
+}
+
+void help_chain_refuses_rules(const char *nfs, const char *rules, const char *expected)
+{
+    const char *text = help_chain_refusal(nfs, rules);
+
+    if (!text[0] || !strstr(text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, text);
+}
+
+void help_chain_refuses(const char *nfs, const char *expected)
+{
+    help_chain_refuses_rules(nfs, NULL, expected);
 }
 
 static uint64_t chains_made, bursts_run; /* by this program */
@@ -254,6 +269,14 @@ uint64_t help_chain_counter(const struct help_chain *h, const char *name, const 
             return nf->counters[i];
     fail_msg("%s has no counter %s", name, counter);
     return 0;
+}
+
+void help_chain_is_sound(const struct help_chain *h)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h->chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
 }
 
 uint32_t help_chain_show(const struct help_chain *h, const char *name, char *out, uint32_t cap)

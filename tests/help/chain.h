@@ -56,8 +56,11 @@ int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_
 void help_chain_case(void **test);
 int help_chain_case_end(void **test);
 
-/* What nd_config_read says about such a chain: 0 or an error, its text in `fault`. */
-int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault);
+/* What nd_config_read says against such a chain, until the next call; "": nothing. The others fail the test
+ * unless it is refused with a text that contains `expected`. */
+const char *help_chain_refusal(const char *nfs, const char *rules);
+void help_chain_refuses_rules(const char *nfs, const char *rules, const char *expected);
+void help_chain_refuses(const char *nfs, const char *expected);
 
 /* One burst at `now` (not before the last one), as a rule with audit (chain.c says when). The packets need
  * data, len, have, side; and in_port where it is neither of the first two interfaces. */
@@ -88,6 +91,9 @@ bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint1
 int help_chain_command(struct help_chain *h, const char *text);
 
 uint64_t help_chain_counter(const struct help_chain *h, const char *nf, const char *name);
+
+/* Fails the test when the check of what a peer sends finds fault with its state. */
+void help_chain_is_sound(const struct help_chain *h);
 
 /* Text of show, all pages, into a buffer of `cap` bytes; how many rows. */
 uint32_t help_chain_show(const struct help_chain *h, const char *nf, char *out, uint32_t cap);

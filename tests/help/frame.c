@@ -75,6 +75,17 @@ void help_ipv6_header(uint8_t *ip, uint8_t proto, const char *from, const char *
              to);
 }
 
+uint16_t help_quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
+{
+    uint8_t frame[NFT_FRAME_MAX];
+    struct nft_spec spec = {
+        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
+
+    nft_frame(&spec, frame);
+    memcpy(out, frame + 14, 28);
+    return 28;
+}
+
 /* ---- segments ---------------------------------------------------------------------------------- */
 
 static void put_ip(const struct help_segment *s, uint8_t *ip, uint32_t length)

@@ -20,6 +20,8 @@ uint32_t help_checksum(uint32_t start, const uint8_t *at, uint32_t n);
 uint32_t help_l4_checksum(const uint8_t *ip, uint8_t proto, const uint8_t *l4, uint32_t n);
 /* Length and checksums of a packet of IPv4 with n bytes of L4. */
 void help_seal_ipv4(uint8_t *ip, uint32_t n);
+/* What is quoted of a datagram in an error about it: header and ports. Its length. */
+uint16_t help_quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport);
 /* The header at `ip`, for `length` bytes behind it; addresses as people write them. */
 void help_ipv6_header(uint8_t *ip, uint8_t proto, const char *from, const char *to, uint32_t length);
 

@@ -28,7 +28,7 @@ static void timers(struct nf *nf, uint64_t now)
         help_nf_timers(nf, now);
 }
 
-static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+void help_nf_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     (void)nf;
     (void)packets;
@@ -41,7 +41,7 @@ static const struct nf_module module = {
     .summary = "an NF for tests of state types",
     .config_size = sizeof(struct config),
     .arena = arena,
-    .process = process,
+    .process = help_nf_process,
     .timers = timers,
 };
 

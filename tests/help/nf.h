@@ -17,6 +17,9 @@ struct help_nf {
     struct nf *nf;
 };
 
+/* `process` of an NF that does nothing. */
+void help_nf_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now);
+
 /* The NF's `timers` goes here, when it is set. */
 extern void (*help_nf_timers)(struct nf *nf, uint64_t now);
 

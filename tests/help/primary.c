@@ -284,6 +284,20 @@ void primary_open(struct primary_options options)
     standby_answers();
 }
 
+int primary_setup(void **state)
+{
+    (void)state;
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
+    return 0;
+}
+
+int primary_teardown(void **state)
+{
+    (void)state;
+    primary_close();
+    return 0;
+}
+
 void primary_protect(void)
 {
     uint64_t last = FT_REPORT_GET(&primary.lane, executed);

@@ -35,6 +35,9 @@ void primary_open(struct primary_options options);
 /* Until it is PROTECTED: the standby is READY, with all that was put so far. All at one time. */
 void primary_protect(void);
 void primary_close(void);
+/* Of a cmocka test: one that never compresses. */
+int primary_setup(void **state);
+int primary_teardown(void **state);
 
 /* The record becomes the lane's next burst, whose numbers it gets. False: the ring has no room. */
 bool primary_put(struct ft_record *record);

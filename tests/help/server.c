@@ -80,3 +80,11 @@ ssize_t server_read_line(int fd, char *line, size_t cap)
     line[len] = '\0';
     return (ssize_t)len;
 }
+
+void server_hears(int fd, const char *expected)
+{
+    char line[512];
+
+    assert_true(server_read_line(fd, line, sizeof(line)) >= 0);
+    assert_string_equal(line, expected);
+}

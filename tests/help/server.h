@@ -33,4 +33,7 @@ bool server_ask(int fd, const char *text);
 /* A line without its end; its length, or -1 when the server closed. */
 ssize_t server_read_line(int fd, char *line, size_t cap);
 
+/* The next line is this one. */
+void server_hears(int fd, const char *expected);
+
 #endif

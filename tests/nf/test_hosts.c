@@ -59,14 +59,6 @@ static bool open_flow(uint8_t side, uint32_t host, uint16_t port)
            send_six(side, false, host, port, NFT_ACK);
 }
 
-static void is_sound(void)
-{
-    struct ft_fault fault = {""};
-
-    if (nf_chain_check(h.chain, NULL, NULL, &fault))
-        fail_msg("%s", fault.text);
-}
-
 static void fill_host(uint8_t side)
 {
     for (uint16_t i = 0; i < LIMIT; i++)
@@ -83,7 +75,7 @@ static void no_more_begin(uint8_t side, const char *nf)
         assert_true(send_six(side, false, 1, (uint16_t)(1000 + i), NFT_ACK));
     for (uint16_t i = 0; i < LIMIT; i++)
         assert_true(open_flow(side, 2, (uint16_t)(1000 + i)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* `nat` alone limits, and `monitor` alone joins. */
@@ -117,7 +109,7 @@ static void its_own_give_way(void)
         assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 500 - LIMIT);
     assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 0);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* The hosts outside that a load balancer is there for begin what they like. */
@@ -130,7 +122,7 @@ static void not_of_hosts_that_are_served(void)
     fill_host(NF_INSIDE);
     assert_false(begin(NF_INSIDE, 1, 2000));
     assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 1);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Nobody limits: nothing changes. */
@@ -139,7 +131,7 @@ static void not_without_a_limit(void)
     open_with(MONITOR);
     for (uint16_t i = 0; i < 3 * LIMIT; i++)
         assert_true(open_flow(NF_INSIDE, 1, (uint16_t)(1000 + i)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 static void last_full_is(uint64_t hosts, const char *addr, const char *nf)
@@ -173,7 +165,7 @@ static void who_is_at_its_limit_is_noted(void)
     for (uint16_t i = 0; i <= LIMIT; i++)
         assert_true(begin(NF_INSIDE, 2, (uint16_t)(1000 + i)));
     last_full_is(2, "2001:db8:1::2", "monitor");
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 #define SMALL                                                                                                \
@@ -206,7 +198,7 @@ static void a_network_leaves_an_eighth(void)
     hosts_are_in = "2001:db8:3::";
     for (uint16_t i = 0; i < LIMIT; i++)
         assert_true(open_flow(NF_INSIDE, 1, (uint16_t)(1000 + i)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Flows that may give way do so for a new host of the network, and never for it those of others. */
@@ -229,7 +221,7 @@ static void a_full_network_makes_room_of_its_own(void)
     for (uint16_t i = 0; i < LIMIT; i++) /* the same connections, so no other gives way to them */
         assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 20 * LIMIT - OF_NETWORK + 1);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* What a peer may not say of networks. */

@@ -329,23 +329,14 @@ static void an_operator_changes_backends(void)
     assert_true(help_chain_command(&h, "set load_balancer backends=+[fd00::9]") < 0);
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void bad_ones_are_refused(void)
 {
-    refused("    - load_balancer: { vip: 203.0.113.10, backends: \"fd00::1\" }\n",
-            "backend fd00::1 is of IPv6, expected vip6 beside it");
-    refused("    - load_balancer: { vip: 203.0.113.10, vip6: \"fd00::g\" }\n",
-            "vip6 is fd00::g, expected an address of IPv6");
-    refused(BALANCE(", backends: \"[fd00::1]:0\""), "backend \"[fd00::1]:0\", expected ADDRESS");
-    refused(BALANCE(", backends: \"fd00::1 fd00:0::1\""), "backend fd00:0::1 again");
+    help_chain_refuses("    - load_balancer: { vip: 203.0.113.10, backends: \"fd00::1\" }\n",
+                       "backend fd00::1 is of IPv6, expected vip6 beside it");
+    help_chain_refuses("    - load_balancer: { vip: 203.0.113.10, vip6: \"fd00::g\" }\n",
+                       "vip6 is fd00::g, expected an address of IPv6");
+    help_chain_refuses(BALANCE(", backends: \"[fd00::1]:0\""), "backend \"[fd00::1]:0\", expected ADDRESS");
+    help_chain_refuses(BALANCE(", backends: \"fd00::1 fd00:0::1\""), "backend fd00:0::1 again");
 }
 
 static void begin(void)

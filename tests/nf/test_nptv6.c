@@ -273,23 +273,16 @@ static void hosts_inside_reach_each_other(void)
     ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:1:d550::99");
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void bad_prefixes_are_refused(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    refused(NPT("fd01:203:405::/48", "2001:db8:1::/40"), "outside is 2001:db8:1::/40, expected a prefix");
-    refused(NPT("fd01:203:405::/48", "2001:db8::/40"), "inside has 48 bits and outside 40");
-    refused(NPT("fd01:203:405::", "2001:db8::/48"), "inside is fd01:203:405::, expected a prefix");
-    refused(NPT("fd01:203:405::/65", "2001:db8::/65"), "expected a prefix of IPv6 of 8 to 64 bits");
-    refused(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
+    help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8:1::/40"),
+                       "outside is 2001:db8:1::/40, expected a prefix");
+    help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8::/40"), "inside has 48 bits and outside 40");
+    help_chain_refuses(NPT("fd01:203:405::", "2001:db8::/48"), "inside is fd01:203:405::, expected a prefix");
+    help_chain_refuses(NPT("fd01:203:405::/65", "2001:db8::/65"),
+                       "expected a prefix of IPv6 of 8 to 64 bits");
+    help_chain_refuses(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
 }
 
 int main(void)

@@ -36,13 +36,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    primary_close();
-    return 0;
-}
-
 static void put_small(void)
 {
     assert_true(primary_put_packets(1));
@@ -295,7 +288,7 @@ static void nothing_waits_in_a_handover(void **state)
     assert_true(leaves_after(10000));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, primary_teardown)
 
 int main(void)
 {

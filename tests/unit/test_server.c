@@ -88,15 +88,6 @@ static int server_dial(void)
     return fd;
 }
 
-/* The next line is this one. */
-static void server_answers_with(int fd, const char *expected)
-{
-    char line[512];
-
-    assert_true(server_read_line(fd, line, sizeof(line)) >= 0);
-    assert_string_equal(line, expected);
-}
-
 /* The server has closed the connection; so does this. */
 static void server_has_closed(int fd)
 {
@@ -113,7 +104,7 @@ static void server_still_serves(void)
     int fd = server_dial();
 
     assert_true(server_ask(fd, ASK "\"n\":1}\n"));
-    server_answers_with(fd, "{\"n\":1}");
+    server_hears(fd, "{\"n\":1}");
     close(fd);
 }
 
@@ -127,7 +118,7 @@ static void a_request_may_come_byte_by_byte(void **state)
     (void)state;
     for (const char *c = text; *c; c++)
         assert_true(server_say(fd, c, 1));
-    server_answers_with(fd, "{\"n\":[1,\"two\"]}");
+    server_hears(fd, "{\"n\":[1,\"two\"]}");
     close(fd);
 }
 
@@ -143,10 +134,10 @@ static void many_requests_may_come_in_one_write(void **state)
     assert_true(server_ask(fd, text));
     for (int i = 0; i < 200; i++) {
         sprintf(expected, "{\"n\":%d}", i);
-        server_answers_with(fd, expected);
+        server_hears(fd, expected);
     }
     assert_true(server_ask(fd, "777}\n"));
-    server_answers_with(fd, "{\"n\":777}");
+    server_hears(fd, "{\"n\":777}");
     close(fd);
 }
 
@@ -179,22 +170,21 @@ static void what_is_no_request_is_refused_or_ends_the_connection(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         assert_true(server_say(fd, lines[i], strlen(lines[i])) && server_say(fd, "\n", 1));
-        server_answers_with(
+        server_hears(
             fd,
             "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object on one line\"}}");
     }
     for (size_t i = 0; i < 2; i++) {
         assert_true(server_say(fd, values[i], strlen(values[i])) && server_say(fd, "\n", 1));
-        server_answers_with(
-            fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object\"}}");
+        server_hears(fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object\"}}");
     }
     assert_true(server_ask(fd, "{\"n\":1}\n{\"cmd\":7}\n{\"cmd\":\"statu\"}\n"));
-    server_answers_with(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
-    server_answers_with(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
-    server_answers_with(fd, "{\"error\":{\"code\":\"not found\",\"text\":\"unknown cmd 'statu'\"}}");
+    server_hears(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
+    server_hears(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
+    server_hears(fd, "{\"error\":{\"code\":\"not found\",\"text\":\"unknown cmd 'statu'\"}}");
     assert_int_equal(atomic_load(&server_answers), before); /* nobody was asked */
     assert_true(server_ask(fd, ASK "\"n\":5}\n"));
-    server_answers_with(fd, "{\"n\":5}");
+    server_hears(fd, "{\"n\":5}");
     close(fd);
 }
 
@@ -213,7 +203,7 @@ static void a_request_may_be_as_deep_as_it_is_long(void **state)
     memset(text + head, '[', REQUEST - head);
     strcpy(text + REQUEST - 1, "\n");
     assert_true(server_ask(fd, text));
-    server_answers_with(
+    server_hears(
         fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object on one line\"}}");
     close(fd);
 }
@@ -384,7 +374,7 @@ static void twenty_at_once_are_all_served(void **state)
     }
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof(text), "{\"n\":%d}", i);
-        server_answers_with(fd[i], text);
+        server_hears(fd[i], text);
         close(fd[i]);
     }
 }
