@@ -117,11 +117,9 @@ void lane_open(const struct nd_io *io)
 {
     static const char text[] = "chain: { name: test, nfs: [ forward: { merged: false } ] }\n";
     static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
-    struct ft_fault fault = {""};
 
     memset(w, 0, sizeof(*w));
-    if (nd_config_read(&w->config, help_config_file("chain.yaml", text, sizeof(text) - 1), 0, &fault))
-        fail_msg("%s", fault.text);
+    w->config = help_config_of(text, 0);
     begin(&how, io, &own);
     make();
 }

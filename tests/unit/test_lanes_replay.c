@@ -238,8 +238,7 @@ static int setup(void **state)
 
     (void)state;
     memset(&w, 0, sizeof(w));
-    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), 0, &fault))
-        fail_msg("%s", fault.text);
+    w.config = help_config_of(text, 0);
     if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     make_lanes();

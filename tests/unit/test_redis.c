@@ -344,10 +344,9 @@ static void remote_access_takes_longer_than_local(void **state)
 static struct nd_redis_options read_section(const char *text)
 {
     struct nd_redis_options options;
-    struct nd_config *config;
+    struct nd_config *config = help_config_of(text, 0);
     struct ft_fault fault = {""};
-    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault) < 0 ||
-        nd_redis_read(&options, config, &fault) < 0)
+    if (nd_redis_read(&options, config, &fault) < 0)
         fail_msg("%s", fault.text);
     nd_config_free(config);
     return options;
@@ -391,8 +390,7 @@ static void a_section_is_refused_by_position(void **state)
         struct ft_fault fault = {""};
         char text[200];
         snprintf(text, sizeof(text), "chain: {name: x, nfs: [monitor]}\n%s", cases[i].section);
-        assert_int_equal(nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault),
-                         0);
+        config = help_config_of(text, 0);
         assert_int_equal(nd_redis_read(&options, config, &fault), FT_EMALFORMED);
         assert_non_null(strstr(fault.text, cases[i].line));
         nd_config_free(config);
