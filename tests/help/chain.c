@@ -238,6 +238,21 @@ bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *
     return !p.drop;
 }
 
+bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, struct six_seen *out)
+{
+    uint8_t frame[SIX_MAX];
+    struct nf_packet p = help_chain_send(h, side, frame, six_frame(s, frame));
+    struct six_seen seen;
+
+    if (p.drop)
+        return false;
+    out = out ? out : &seen;
+    assert_true(six_see(p.data, p.len, out));
+    if (out->wrong)
+        fail_msg("%s checksum is wrong", out->wrong);
+    return true;
+}
+
 bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later)
 {
     const struct nft_spec spec = {.src = src,

@@ -83,6 +83,7 @@ struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t
 
 /* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
+bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, struct six_seen *out);
 
 /* A fragment of a datagram of UDP, the first one or a later one, from inside; true: it passed. */
 bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later);

@@ -31,7 +31,6 @@ static void open_with(const char *nfs)
 static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint8_t flags)
 {
     static const char *const server = "2001:db8:2::1";
-    uint8_t frame[SIX_MAX];
     char at[32];
     struct six s = {.ipv6 = true,
                     .from = back ? server : at,
@@ -40,12 +39,10 @@ static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint
                     .sport = back ? 443 : port,
                     .dport = back ? port : 443,
                     .tcp = flags};
-    struct nf_packet p = {.data = frame, .side = back ? !side : side, .in_port = back ? !side : side};
 
     snprintf(at, sizeof(at), "%s%u", hosts_are_in, host);
-    p.len = p.have = six_frame(&s, frame);
-    help_chain_run(&h, h.now + 1000, &p, 1);
-    return !p.drop;
+    h.now += 1000;
+    return help_chain_six(&h, back ? !side : side, &s, NULL);
 }
 
 static bool begin(uint8_t side, uint32_t host, uint16_t port)
