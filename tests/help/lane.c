@@ -229,11 +229,6 @@ void crash_arrives(unsigned port)
     help_seal_ipv4(ip, CRASH_BYTES - ETHER - IP);
 }
 
-void crash_arrives_again(unsigned frame)
-{
-    memcpy(lane_arrives(CRASH_BYTES)->data, w->pool[frame].data, CRASH_BYTES);
-}
-
 void crash_logs(void)
 {
     w->group.stream.kind = ND_STREAM_RECORDS;
@@ -326,18 +321,6 @@ json_t *crash_report(char path[ND_CRASH_PATH])
     assert_non_null(report);
     nd_crash_end_recording(&c);
     return report;
-}
-
-void crash_will_record(const char *directory)
-{
-    struct ft_fault fault = {""};
-    char line[400];
-
-    snprintf(w->config->record.dir, sizeof(w->config->record.dir), "%s", directory);
-    snprintf(line, sizeof(line), "rm -rf %s && mkdir -p %s/a", directory, directory);
-    assert_int_equal(system(line), 0);
-    if (lg_recorder_make(&crash_world.recorder, 1, 4u * FT_RECORD_MAX, &fault))
-        fail_msg("%s", fault.text);
 }
 
 void crash_records(void)

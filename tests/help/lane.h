@@ -77,8 +77,6 @@ int crash_clean(void **state);
 
 /* A frame of a UDP packet to `port` arrives. No two of them are equal. */
 void crash_arrives(unsigned port);
-/* The same frame as the one that came as number `frame`, from 0. */
-void crash_arrives_again(unsigned frame);
 void crash_logs(void);   /* the lane makes records from now on */
 void crash_deltas(void); /* deltas, and nobody wants records */
 void crash_turns(unsigned n);
@@ -93,9 +91,8 @@ int crash_run(void (*work)(void));
 /* The directory that its reporter would have written, and the report in it, to be given back. */
 json_t *crash_report(char path[ND_CRASH_PATH]);
 
-/* From now on the lane records into this directory, which is made: in the process that dies once it has
- * called crash_records. The reporter finishes it. */
-void crash_will_record(const char *directory);
+/* In the process that dies: the lane records from now on, with crash_world.recorder, into the configuration's
+ * directory. */
 void crash_records(void);
 
 #endif

@@ -82,18 +82,6 @@ void help_nf_audit(const struct help_nf *h)
     ft_audit_check(h->region, 0);
 }
 
-uint64_t help_nf_wake(const struct help_nf *h)
-{
-    return nf_chain_state(h->chain)->wake[1];
-}
-
-void help_nf_wake_none(const struct help_nf *h)
-{
-    const uint64_t *wake = &nf_chain_state(h->chain)->wake[1];
-
-    *(uint64_t *)ft_edit(h->region, wake, sizeof(*wake)) = UINT64_MAX;
-}
-
 uint64_t help_model_seed(void)
 {
     const char *text = getenv("MODEL_SEED");

@@ -30,9 +30,6 @@ void help_nf_open_fast(struct help_nf *h, uint64_t arena, uint64_t seed);
 void help_nf_close(struct help_nf *h);
 /* Aborts when anything was changed without an edit since the last call. */
 void help_nf_audit(const struct help_nf *h);
-/* The NF's wake time, and what the runner does to it before `timers`. */
-uint64_t help_nf_wake(const struct help_nf *h);
-void help_nf_wake_none(const struct help_nf *h);
 
 /* Of a model test: operations that it does, and the seed of its sequence, which the environment's MODEL_SEED
  * replaces. */

@@ -22,6 +22,12 @@
 
 static struct nd_quarantine *q;
 static struct ft_crash_notice notice;
+/* The same frame as the one that came as number `frame`, from 0. */
+static void arrives_again(unsigned frame)
+{
+    memcpy(lane_arrives(CRASH_BYTES)->data, lane_world.pool[frame].data, CRASH_BYTES);
+}
+
 static void (*streams)(void) = crash_logs;
 static bool whole; /* the chain reads payload */
 
@@ -66,7 +72,7 @@ static void only_the_frame_that_killed_is_dropped(void **state)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
     crash_arrives(CRASH_HARM);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
     assert_int_equal(seen(), 2);
     assert_int_equal(quarantined(), 2);
@@ -309,7 +315,7 @@ static void die_of_the_first_of_two(void)
     crash_arrives(CRASH_HARM);
     request_arrives(3000, CRASH_PORT);
     request_arrives(3001, CRASH_PORT);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
 }
 
@@ -317,7 +323,7 @@ static void die_of_a_datagram_that_came_twice(void)
 {
     crash_arrives(CRASH_PORT);
     crash_arrives(CRASH_PORT);
-    crash_arrives_again(0);
+    arrives_again(0);
     crash_turns(1);
 }
 
@@ -427,7 +433,7 @@ static void protected(uint64_t lease_until)
 
 static void meet_it_with_a_standby(void)
 {
-    crash_arrives_again(1);
+    arrives_again(1);
     protected(nd_now() + 1000000000ull);
     crash_turns(1);
 }
@@ -444,7 +450,7 @@ static void after_so_many_it_is_a_suspect(void **state)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     for (unsigned i = 0; i < 3 * MOST; i++)
-        crash_arrives_again(1);
+        arrives_again(1);
     crash_turns(1);
     assert_int_equal(atomic_load(&q->dropped), 3 * MOST + 1);
     assert_true(nd_quarantine_on(q));
@@ -456,7 +462,7 @@ static void after_so_many_it_is_a_suspect(void **state)
     nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST);
     protected(nd_now() + SECONDS * 1000000000ull);
     for (unsigned i = 0; i < 3 * MOST; i++)
-        crash_arrives_again(1);
+        arrives_again(1);
     crash_turns(2);
     assert_int_equal(atomic_load(&q->dropped), 3 * MOST);
     crash_end(NULL);
@@ -472,17 +478,17 @@ static void suspects_pass_one_by_one(void **state)
     crash_arrives(CRASH_HARM);
     crash_turns(1);
     suspect_all(2);
-    crash_arrives_again(0);
+    arrives_again(0);
     crash_arrives(CRASH_HARM + 1);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
     assert_int_equal(quarantined(), 2);
     assert_int_equal(seen(), 3);
 
     protected(nd_now() + SECONDS * 1000000000ull);
     crash_arrives(CRASH_HARM + 1);
-    crash_arrives_again(0);
-    crash_arrives_again(1);
+    arrives_again(0);
+    arrives_again(1);
     crash_arrives(CRASH_HARM + 2);
     crash_turns(1); /* what came in front of the first suspect */
     assert_int_equal(nd_crash_record(lane_world.shared, 3)->inputs, 1);
@@ -496,7 +502,7 @@ static void suspects_pass_one_by_one(void **state)
     crash_turns(1);
     assert_int_equal(seen(), 7);
     assert_int_equal(quarantined(), 2);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
     assert_int_equal(seen(), 8);
     crash_end(NULL);
@@ -514,7 +520,7 @@ static void no_suspect_passes_once_the_standby_is_lost(void **state)
     suspect_all(1);
     for (unsigned i = 0; i < sizeof(shut) / sizeof(shut[0]); i++) {
         protected(shut[i]);
-        crash_arrives_again(0);
+        arrives_again(0);
         crash_turns(1);
         assert_int_equal(quarantined(), i + 1);
         assert_int_equal(seen(), 1);
@@ -524,8 +530,8 @@ static void no_suspect_passes_once_the_standby_is_lost(void **state)
 
 static void die_of_a_suspect(void)
 {
-    crash_arrives_again(0);
-    crash_arrives_again(1);
+    arrives_again(0);
+    arrives_again(1);
     crash_turns(2);
 }
 
