@@ -169,8 +169,11 @@ $(BUILD)/obj/%.o: %.c
 # Whole archive, so that NFs register themselves in tests as they do in the program.
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $< $(HELP) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
+	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $(filter %.o,$^) -Wl,--whole-archive $(CORE) -Wl,--no-whole-archive \
 	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
+# The worlds that one of them runs in alone.
+$(BUILD)/tests/unit/test_core_faults: $(BUILD)/obj/tests/unit/pair.o
+$(BUILD)/tests/unit/test_transcripts: $(BUILD)/obj/tests/unit/world.o
 # Their module, and the library that it is compared with.
 $(BUILD)/tests/nf/test_dpi_captures: LDLIBS += -lndpi
 $(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(BUILD)/lib/understudy/dpi.so

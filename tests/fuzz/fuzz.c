@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 static struct fuzz_target *first;
 
@@ -123,6 +124,21 @@ uint8_t *fuzz_copy(const uint8_t *data, size_t size)
     if (size)
         memcpy(copy, data, size);
     return copy;
+}
+
+uint8_t *fuzz_entry(const uint8_t *data, size_t size, bool raw, size_t *len)
+{
+    uint8_t *with = malloc(size + 9), *exact;
+    uint64_t sum = __builtin_bswap64(XXH3_64bits(data, size));
+
+    FUZZ_MUST(with, "no memory");
+    memcpy(with, data, size);
+    with[size] = 0xcf;
+    memcpy(with + size + 1, &sum, sizeof(sum));
+    *len = raw ? size : size + 9;
+    exact = fuzz_copy(with, *len);
+    free(with);
+    return exact;
 }
 
 /* ---- files ------------------------------------------------------------------------------------- */

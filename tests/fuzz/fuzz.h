@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the fuzzing targets have in common. A target is one file: it turns bytes into something that a chunk
- * of the product reads, and says with FUZZ_MUST what has to hold whatever the bytes are. It keeps nothing
- * from one input to the next that could change what the next one does.
+ * What the fuzzing targets have in common. A target is one file, or a chain in fuzz_chains.c: it turns bytes
+ * into something that a chunk of the product reads, and says with FUZZ_MUST what has to hold whatever the
+ * bytes are. It keeps nothing from one input to the next that could change what the next one does.
  *
  * Two programs are made of the targets: main_fuzz.c (libFuzzer chooses the inputs) and main_replay.c (the
  * corpus, as a TAP program).
@@ -76,6 +76,9 @@ void fuzz_put_u64(struct fuzz_output *out, uint64_t v);
 
 /* A copy of exactly so many bytes on the heap, so that a step beyond is seen. free() it. */
 uint8_t *fuzz_copy(const uint8_t *data, size_t size);
+
+/* Such a copy for a decoder of entries; behind it the checksum of all of it, unless `raw`. */
+uint8_t *fuzz_entry(const uint8_t *data, size_t size, bool raw, size_t *len);
 
 /* ---- files ---- */
 

@@ -15,7 +15,7 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
 
 # All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers.
 FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE))
-FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/help/segment.c tests/help/record_check.c tests/help/elf.c
+FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/help/frame.c tests/help/record_check.c tests/help/elf.c
 FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(filter-out nfs/dpi/%,$(wildcard nfs/*.c nfs/*/*.c))) # whole: they register themselves
 FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
 

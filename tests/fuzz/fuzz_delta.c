@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 static _Alignas(64) uint8_t first[FT_CHUNK_MAX], second[FT_CHUNK_MAX];
 
@@ -62,23 +61,11 @@ static void run(const uint8_t *data, size_t size)
 {
     uint8_t how = size ? data[0] : 0;
     uint64_t lines = 8u * (how & 0x7f);
-    size_t len = size ? size - 1 : 0;
-    uint8_t *in = malloc(len + 9);
     struct ft_chunk *p = (struct ft_chunk *)first;
     struct ft_fault fault = {""};
+    size_t len;
+    uint8_t *exact = fuzz_entry(data + (size > 0), size - (size > 0), how & 0x80, &len);
 
-    FUZZ_MUST(in, "no memory");
-    memcpy(in, data + (size > 0), len);
-    if (!(how & 0x80)) {
-        uint64_t sum = __builtin_bswap64(XXH3_64bits(in, len));
-
-        in[len++] = 0xcf;
-        memcpy(in + len, &sum, sizeof(sum));
-        len += sizeof(sum);
-    }
-    uint8_t *exact = fuzz_copy(in, len);
-
-    free(in);
     memset(first, 0xa5, sizeof(first));
     long n = ft_chunk_decode(exact, len, lines, p, sizeof(first), &fault);
 

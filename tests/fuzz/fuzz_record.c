@@ -11,7 +11,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 static _Alignas(8) uint8_t first[FT_RECORD_MAX], second[FT_RECORD_MAX];
 
@@ -49,24 +48,12 @@ static void both_ways(const struct ft_record *r)
 static void run(const uint8_t *data, size_t size)
 {
     bool raw = size && data[0] == 1;
-    size_t len = size > 0 ? size - 1 : 0;
-    uint8_t *in = malloc(len + 9);
     struct ft_fault fault = {""};
     struct ft_record *r = (struct ft_record *)first;
+    size_t len;
+    uint8_t *exact = fuzz_entry(data + (size > 0), size - (size > 0), raw, &len);
     long n;
 
-    FUZZ_MUST(in, "no memory");
-    memcpy(in, data + (size > 0), len);
-    if (!raw) {
-        uint64_t sum = __builtin_bswap64(XXH3_64bits(in, len));
-
-        in[len++] = 0xcf;
-        memcpy(in + len, &sum, sizeof(sum));
-        len += sizeof(sum);
-    }
-    uint8_t *exact = fuzz_copy(in, len);
-
-    free(in);
     dirty(first, 0xa5);
     n = ft_record_decode(exact, len, r, FT_RECORD_MAX, &fault);
     if (n < 0) {

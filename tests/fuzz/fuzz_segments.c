@@ -11,7 +11,7 @@
 #include "nflib/net/packet.h"
 #include "nflib/net/tcp.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/help/segment.h"
+#include "tests/help/frame.h"
 
 #include <arpa/inet.h>
 #include <string.h>

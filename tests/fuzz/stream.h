@@ -24,16 +24,6 @@ struct stream_chain {
 void stream_run(const struct stream_chain *chain, const uint8_t *data, size_t size);
 /* The synthetic inputs that all chains begin with. */
 void stream_seeds(void);
-/* `run` and `seeds` of a target that has no more than that. */
-#define STREAM_RUN(chain)                                                                                    \
-    static void run(const uint8_t *data, size_t size)                                                        \
-    {                                                                                                        \
-        stream_run(&(chain), data, size);                                                                    \
-    }                                                                                                        \
-    static void seeds(void)                                                                                  \
-    {                                                                                                        \
-        stream_seeds();                                                                                      \
-    }
 
 /* ---- frames, for seeds and targets: stream_frame.c ---- */
 #define STREAM_FRAME_MAX 2048u /* NFT_FRAME_MAX */

@@ -62,16 +62,31 @@ static void remove_chain(const char *dir)
     rmdir(dir);
 }
 
-int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault)
+const char *help_chain_refusal(const char *nfs, const char *rules)
 {
+    static struct ft_fault fault;
     struct nd_config *config = NULL;
     char dir[64], path[96];
+
+    fault.text[0] = '\0';
     write_chain(dir, path, nfs, rules);
-    int rc = nd_config_read(&config, path, 0, fault);
-    if (rc == FT_OK)
+    if (nd_config_read(&config, path, 0, &fault) == FT_OK)
         nd_config_free(config);
     remove_chain(dir);
-    return rc;
+    return fault.text;
+}
+
+void help_chain_refuses_rules(const char *nfs, const char *rules, const char *expected)
+{
+    const char *text = help_chain_refusal(nfs, rules);
+
+    if (!text[0] || !strstr(text, expected))
+        fail_msg("\"%s\" is not in \"%s\"", expected, text);
+}
+
+void help_chain_refuses(const char *nfs, const char *expected)
+{
+    help_chain_refuses_rules(nfs, NULL, expected);
 }
 
 static uint64_t chains_made, bursts_run; /* by this program */
@@ -188,6 +203,14 @@ struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *fr
     return p;
 }
 
+struct nf_packet help_ipv6_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len)
+{
+    memset(frame, 2, 12);
+    frame[12] = 0x86;
+    frame[13] = 0xdd;
+    return help_chain_send(h, side, frame, len);
+}
+
 struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t addr, uint32_t target)
 {
     uint8_t arp[60] = {[0 ... 5] = 0xff, [6] = 2, 0, 0, 0, 0, (uint8_t)addr, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1};
@@ -213,6 +236,21 @@ bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *
     if (out)
         nft_see(frame, len, out);
     return !p.drop;
+}
+
+bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, struct six_seen *out)
+{
+    uint8_t frame[SIX_MAX];
+    struct nf_packet p = help_chain_send(h, side, frame, six_frame(s, frame));
+    struct six_seen seen;
+
+    if (p.drop)
+        return false;
+    out = out ? out : &seen;
+    assert_true(six_see(p.data, p.len, out));
+    if (out->wrong)
+        fail_msg("%s checksum is wrong", out->wrong);
+    return true;
 }
 
 bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later)
@@ -246,6 +284,14 @@ uint64_t help_chain_counter(const struct help_chain *h, const char *name, const 
             return nf->counters[i];
     fail_msg("%s has no counter %s", name, counter);
     return 0;
+}
+
+void help_chain_is_sound(const struct help_chain *h)
+{
+    struct ft_fault fault = {""};
+
+    if (nf_chain_check(h->chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
 }
 
 uint32_t help_chain_show(const struct help_chain *h, const char *name, char *out, uint32_t cap)

@@ -8,8 +8,8 @@
 
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
-#include "nftest/frames.h"
-#include "tests/help/draw.h"
+#include "tests/help/program.h"
+#include "tests/help/frame.h"
 
 #define HELP_SECOND 1000000000ull
 struct nd_config;
@@ -56,8 +56,11 @@ int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_
 void help_chain_case(void **test);
 int help_chain_case_end(void **test);
 
-/* What nd_config_read says about such a chain: 0 or an error, its text in `fault`. */
-int help_chain_refused(const char *nfs, const char *rules, struct ft_fault *fault);
+/* What nd_config_read says against such a chain, until the next call; "": nothing. The others fail the test
+ * unless it is refused with a text that contains `expected`. */
+const char *help_chain_refusal(const char *nfs, const char *rules);
+void help_chain_refuses_rules(const char *nfs, const char *rules, const char *expected);
+void help_chain_refuses(const char *nfs, const char *expected);
 
 /* One burst at `now` (not before the last one), as a rule with audit (chain.c says when). The packets need
  * data, len, have, side; and in_port where it is neither of the first two interfaces. */
@@ -70,6 +73,8 @@ void help_chain_wait_tenths(struct help_chain *h, uint64_t tenths); /* of a seco
 
 /* A burst of one frame of its own buffer; rewritten in place. The packet as it came out. */
 struct nf_packet help_chain_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
+/* The same of a frame of IPv6 whose Ethernet header is written here. */
+struct nf_packet help_ipv6_send(struct help_chain *h, uint8_t side, uint8_t *frame, uint32_t len);
 
 /* An ARP request of `addr` for the chain's address inside, 10.0.0.1, from which the chain learns who asks. */
 void help_chain_arp(struct help_chain *h, uint32_t addr);
@@ -78,6 +83,7 @@ struct nf_packet help_chain_arp_for(struct help_chain *h, uint8_t side, uint32_t
 
 /* Builds and sends; true: it passed. The frame as it came out is in *out, when that is not NULL. */
 bool help_chain_spec(struct help_chain *h, uint8_t side, const struct nft_spec *spec, struct nft_seen *out);
+bool help_chain_six(struct help_chain *h, uint8_t side, const struct six *s, struct six_seen *out);
 
 /* A fragment of a datagram of UDP, the first one or a later one, from inside; true: it passed. */
 bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint16_t id, bool later);
@@ -86,6 +92,9 @@ bool help_chain_fragment(struct help_chain *h, uint32_t src, uint32_t dst, uint1
 int help_chain_command(struct help_chain *h, const char *text);
 
 uint64_t help_chain_counter(const struct help_chain *h, const char *nf, const char *name);
+
+/* Fails the test when the check of what a peer sends finds fault with its state. */
+void help_chain_is_sound(const struct help_chain *h);
 
 /* Text of show, all pages, into a buffer of `cap` bytes; how many rows. */
 uint32_t help_chain_show(const struct help_chain *h, const char *nf, char *out, uint32_t cap);

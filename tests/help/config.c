@@ -114,6 +114,21 @@ const char *help_config_file(const char *name, const char *text, size_t len)
     return path;
 }
 
+static struct nd_config *read_file(const char *path, unsigned need)
+{
+    struct nd_config *config = NULL;
+    struct ft_fault fault = {""};
+
+    if (nd_config_read(&config, path, need, &fault))
+        fail_msg("%s", fault.text);
+    return config;
+}
+
+struct nd_config *help_config_of(const char *text, unsigned need)
+{
+    return read_file(help_config_file("t.yaml", text, strlen(text)), need);
+}
+
 struct nd_config *help_config_pair(const char *sections)
 {
     static const char form[] =
@@ -124,16 +139,12 @@ struct nd_config *help_config_pair(const char *sections)
         " control: %s/b.sock, state: %s/state }\n";
     const char *dir = help_config_dir();
     char text[2048], state[300];
-    struct nd_config *config = NULL;
-    struct ft_fault fault = {""};
     int len = snprintf(text, sizeof(text), form, sections, dir, dir, dir, dir);
 
     assert_in_range(len, 1, sizeof(text) - 1);
     snprintf(state, sizeof(state), "%s/state", dir);
     mkdir(state, 0700);
-    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES, &fault))
-        fail_msg("%s", fault.text);
-    return config;
+    return read_file(help_config_file("pair.yaml", text, (size_t)len), ND_CONFIG_NODES);
 }
 
 const char *help_config_refusal(const char *path, bool need_nodes)
@@ -156,16 +167,9 @@ const char *help_config_refusal(const char *path, bool need_nodes)
     return strncmp(fault.text, dir, strlen(dir)) == 0 ? fault.text + strlen(dir) + 1 : fault.text;
 }
 
-char *help_config_slurp(const char *path)
+const char *help_config_refusal_of(const char *text, bool need_nodes)
 {
-    FILE *file = fopen(path, "r");
-    char *text = calloc(1, 65536);
-
-    assert_non_null(file);
-    assert_non_null(text);
-    assert_true(fread(text, 1, 65535, file) > 0);
-    fclose(file);
-    return text;
+    return help_config_refusal(help_config_file("t.yaml", text, strlen(text)), need_nodes);
 }
 
 char *help_config_replace(const char *text, const char *find, const char *replace)
@@ -184,9 +188,7 @@ char *help_config_replace(const char *text, const char *find, const char *replac
 void config_refuse_all(const struct refusal *cases, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const char *path = help_config_file("t.yaml", cases[i].text, strlen(cases[i].text));
-
-        assert_string_equal(help_config_refusal(path, false), cases[i].expected);
+        assert_string_equal(help_config_refusal_of(cases[i].text, false), cases[i].expected);
         assert_int_equal(help_probe_live, 0);
     }
 }

@@ -30,15 +30,17 @@ const char *help_config_dir(void);
 
 int help_config_clean(void **state); /* of a group of cmocka tests */
 
+/* What a file "t.yaml" with this text says; `need` as of nd_config_read. Fails the test where it cannot be
+ * read. The caller frees it. */
+struct nd_config *help_config_of(const char *text, unsigned need);
+
 /* The configuration of a pair file "pair.yaml" with these sections before nodes a, the primary, and b, whose
  * state lies in DIR/state, which is made. Fails the test where it cannot be read. The caller frees it. */
 struct nd_config *help_config_pair(const char *sections);
 
 /* Reads a file; the text after "DIR/" of the fault, or "" when it was read. The configuration is freed. */
 const char *help_config_refusal(const char *path, bool need_nodes);
-
-/* The whole file, terminated; the caller frees it. */
-char *help_config_slurp(const char *path);
+const char *help_config_refusal_of(const char *text, bool need_nodes); /* of a file "t.yaml" with this text */
 
 /* A copy of `text` with the one place where `find` stands replaced; the caller frees it. */
 char *help_config_replace(const char *text, const char *find, const char *replace);

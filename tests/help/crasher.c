@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crasher: an NF that dies of a packet, in the way that its UDP port says, from CRASHER_PORT on
- * (crasher.h); and of an operator's command. For the tests of what a crash tells of itself. Lab tests
+ * crasher: an NF that dies of a packet, in the way that its UDP port says, from CRASHER_PORT on; and of an
+ * operator's command. For the tests of what a crash tells of itself. Lab tests
  * build it as a module of its own, so it includes nflib/nf.h alone.
  */
 #define _GNU_SOURCE /* memfd_create */

@@ -197,6 +197,15 @@ void l3_know_both(double at)
     l3_run(at, &p);
 }
 
+int l3_mac_of(double at, uint8_t from, const char *to)
+{
+    struct nf_packet p = l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
+
+    l3_run(at, &p);
+    assert_int_equal(p.drop, 0);
+    return l3_frame[5];
+}
+
 void l3_assert_valid(const uint8_t *f)
 {
     assert_int_equal(nf_checksum(f + 14, 20), 0);
@@ -221,9 +230,7 @@ uint32_t l3_bytes(const char *hex, uint8_t *out)
 
 struct nf_packet l3_hex(uint8_t port, const char *hex)
 {
-    uint32_t n = l3_bytes(hex, l3_frame);
-
-    return (struct nf_packet){.data = l3_frame, .len = n, .have = n, .in_port = port, .side = port};
+    return packet(port, l3_bytes(hex, l3_frame));
 }
 
 void l3_addr6(uint8_t out[16], const char *text)
@@ -295,4 +302,13 @@ void l3_know_host6(void)
 
     l3_run(0.2, &p);
     l3_assert_dropped(&p, NF_L3_ND);
+}
+
+int l3_gate6_mac(double at)
+{
+    struct nf_packet p = l3_hex(0, UDP);
+
+    l3_run(at, &p);
+    assert_int_equal(p.drop, 0);
+    return l3_frame[5];
 }

@@ -64,6 +64,9 @@ struct nf_packet l3_arp(uint8_t port, uint8_t operation, const uint8_t *to, cons
 /* First burst, and both neighbours known from then on. */
 void l3_know_both(double at);
 
+/* The last byte of the MAC that a packet of a host, or of a server outside, goes to now. */
+int l3_mac_of(double at, uint8_t from, const char *to);
+
 /* Fails the test when an IPv4 header's checksum is wrong. */
 void l3_assert_valid(const uint8_t *f);
 
@@ -107,5 +110,8 @@ struct nf_packet l3_advertised(uint8_t flags, uint8_t last);
 
 void l3_know_gate6(void);
 void l3_know_host6(void);
+
+/* The last byte of the MAC that packets to the gateway go to now. */
+int l3_gate6_mac(double at);
 
 #endif

@@ -11,23 +11,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 uint16_t link_port_a, link_port_b;
 struct rp_link *link_a, *link_b;
 struct ft_fault link_why;
-
-uint64_t link_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
 
 struct sockaddr_in link_address(const char *host, uint16_t port)
 {
@@ -88,18 +78,7 @@ bool link_poll_one(struct rp_link *l)
 {
     rp_link_wait(l, 1000000);
     rp_link_flush(l);
-    return rp_link_poll(l, link_now());
-}
-
-void link_connect_both(void)
-{
-    bool fresh_a = false, fresh_b = false;
-
-    link_open_a();
-    link_open_b();
-    UNTIL((fresh_a |= link_poll_one(link_a), fresh_b |= link_poll_one(link_b), fresh_a && fresh_b));
-    assert_true(rp_link_up(link_a) && rp_link_up(link_b));
-    assert_false(rp_link_poll(link_a, link_now()) || rp_link_poll(link_b, link_now())); /* told once */
+    return rp_link_poll(l, nd_now());
 }
 
 struct ft_message link_heartbeat(uint64_t sent)
@@ -115,7 +94,6 @@ void link_send_heartbeat(struct rp_link *l, uint64_t sent)
     rp_link_flush(l);
 }
 
-/* The next message, whatever time it takes to come. */
 struct ft_message link_take(struct rp_link *l)
 {
     struct ft_message m;
@@ -158,28 +136,9 @@ int plain_connect(const char *from)
     return fd;
 }
 
-int plain_accept(int listener)
-{
-    int fd;
-
-    fcntl(listener, F_SETFL, O_NONBLOCK);
-    UNTIL((fd = accept(listener, NULL, NULL)) >= 0 || (link_poll_one(link_b), false));
-    UNTIL(rp_link_up(link_b) || (link_poll_one(link_b), false));
-    return fd;
-}
-
 void plain_send(int fd, const void *bytes, size_t len)
 {
     assert_int_equal(send(fd, bytes, len, MSG_NOSIGNAL), len);
-}
-
-void plain_heartbeat(int fd, uint64_t sent)
-{
-    struct ft_message m = link_heartbeat(sent);
-    uint8_t out[2000];
-    long len = ft_message_encode(&m, 1, NULL, true, out, sizeof(out));
-
-    plain_send(fd, out, (size_t)len);
 }
 
 void plain_hello(int fd)
@@ -201,37 +160,6 @@ void plain_hello(int fd)
     plain_send(fd, out, (size_t)len);
 }
 
-void plain_answer(int fd, uint64_t sent, uint64_t echo)
-{
-    struct ft_message m = link_heartbeat(sent);
-    uint8_t out[2000];
-
-    m.echo = echo;
-    plain_send(fd, out, (size_t)ft_message_encode(&m, 1, NULL, true, out, sizeof(out)));
-}
-
-/* The hello we ask a second connection with. */
-void link_greet(struct rp_link *l, uint64_t sent)
-{
-    static const char identity[] = "chain x\n";
-    struct ft_message m = {.type = FT_MSG_HELLO,
-                           .newest = FT_FORMAT_NEWEST,
-                           .oldest = FT_FORMAT_OLDEST,
-                           .sent = sent,
-                           .state = FT_READY,
-                           .name = "a",
-                           .lanes = 1,
-                           .lease_ms = 1,
-                           .detect_ms = 2,
-                           .promote_within_ms = 3,
-                           .solo_after_ms = 4,
-                           .identity_len = sizeof(identity) - 1,
-                           .bulk = (const uint8_t *)identity,
-                           .bulk_len = sizeof(identity) - 1};
-
-    rp_link_greet(l, &m);
-}
-
 void plain_reset(int fd)
 {
     struct linger hard = {1, 0};
@@ -240,7 +168,6 @@ void plain_reset(int fd)
     close(fd);
 }
 
-/* True when the other side closed. */
 bool plain_closed(int fd)
 {
     char c;

@@ -107,6 +107,23 @@ struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max)
     return m;
 }
 
+void message_hello(struct ft_message *m, const struct ft_core_config *config)
+{
+    m->newest = FT_FORMAT_NEWEST, m->oldest = FT_FORMAT_OLDEST;
+    m->incarnation = config->incarnation;
+    memcpy(m->name, config->name, sizeof(m->name));
+    m->role = config->role;
+    m->strict = config->strict;
+    m->warm = config->warm;
+    m->lanes = config->lanes;
+    m->lease_ms = config->lease_ms;
+    m->detect_ms = config->detect_ms;
+    m->promote_within_ms = config->promote_within_ms;
+    m->solo_after_ms = config->solo_after_ms;
+    m->bulk = (const uint8_t *)config->identity;
+    m->bulk_len = m->identity_len = config->identity_len;
+}
+
 msgpack_sbuffer message_by_hand;
 msgpack_packer message_packer;
 

@@ -6,7 +6,7 @@
 #ifndef TESTS_HELP_MESSAGE_H
 #define TESTS_HELP_MESSAGE_H
 
-#include "ftcore/record/message.h"
+#include "ftcore/protocol/core.h"
 
 #include <msgpack.h>
 
@@ -21,6 +21,9 @@ void message_fill(uint8_t *to, size_t len, bool repeats);
 /* A message of that type with possible contents; draw_seed decides which. Its bulk lies in message_content.
  */
 struct ft_message message_draw(unsigned type, unsigned lanes, uint32_t bulk_max);
+
+/* What a core with these settings says of itself in a hello. */
+void message_hello(struct ft_message *m, const struct ft_core_config *config);
 
 /* The content put together so far. */
 extern msgpack_sbuffer message_by_hand;

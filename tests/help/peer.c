@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/help/message.h"
 #include "tests/help/peer.h"
 #include "tests/help/record.h"
 
@@ -14,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BUFFER (FT_MESSAGE_MAX + FT_FRAME_HEAD)
@@ -53,14 +53,6 @@ int peer_teardown(void **state)
     return 0;
 }
 
-uint64_t peer_now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- the peer ---------------------------------------------------------------------------------- */
 
 static struct sockaddr_in address(uint16_t port)
@@ -90,7 +82,7 @@ void peer_say_raw(const void *bytes, size_t len)
 
 struct ft_message peer_head(enum ft_message_type type)
 {
-    uint64_t t = peer_now();
+    uint64_t t = nd_now();
 
     peer.last_sent = t > peer.last_sent ? t : peer.last_sent + 1;
     return (struct ft_message){.type = type,
@@ -153,18 +145,8 @@ void peer_hello(unsigned self)
     peer.chain = c.chain;
     m = peer_head(FT_MSG_HELLO);
     m.view = peer.state == FT_JOINING ? 0 : peer.view;
-    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
-    m.incarnation = 77;
-    memcpy(m.name, c.name, sizeof(m.name));
-    m.role = c.role;
-    m.lanes = 1;
-    m.warm = c.warm;
-    m.lease_ms = c.lease_ms;
-    m.detect_ms = c.detect_ms;
-    m.promote_within_ms = c.promote_within_ms;
-    m.solo_after_ms = c.solo_after_ms;
-    m.bulk = (const uint8_t *)c.identity;
-    m.bulk_len = m.identity_len = c.identity_len;
+    c.incarnation = 77;
+    message_hello(&m, &c);
     peer_say(m);
 }
 

@@ -8,6 +8,7 @@
 #define TESTS_HELP_PEER_H
 
 #include "ftcore/record/delta.h"
+#include "node/base/clock.h"
 #include "tests/help/twin.h"
 
 #define PEER_VIEW  5                                 /* of a primary that the test plays */
@@ -41,7 +42,6 @@ extern struct peer peer;
 int peer_setup(void **state);
 int peer_teardown(void **state);
 
-uint64_t peer_now(void); /* monotonic, ns */
 void peer_connect(void); /* to the node, or the next connection from it */
 void peer_hang_up(void);
 void peer_hello(unsigned self);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A primary's replicator, and what is around it. See primary.h. */
+#include "tests/help/message.h"
 #include "tests/help/primary.h"
 #include "tests/help/record.h"
 
@@ -14,7 +15,6 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HERE     "127.0.0.1"
@@ -39,14 +39,6 @@ static struct {
     unsigned seen[FT_MSG_TYPES];
 } standby;
 
-uint64_t primary_clock(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 /* ---- the standby ------------------------------------------------------------------------------- */
 
 static struct ft_message head(enum ft_message_type type)
@@ -70,19 +62,12 @@ static void say(const struct ft_message *m)
 static void say_hello(void)
 {
     struct ft_message m = head(FT_MSG_HELLO);
+    struct ft_core_config c = config.core;
 
-    m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
-    m.incarnation = 200;
-    strcpy(m.name, "right");
-    m.role = 1;
-    m.warm = config.core.warm;
-    m.lanes = 1;
-    m.lease_ms = config.core.lease_ms;
-    m.detect_ms = config.core.detect_ms;
-    m.promote_within_ms = config.core.promote_within_ms;
-    m.solo_after_ms = config.core.solo_after_ms;
-    m.bulk = (const uint8_t *)IDENTITY;
-    m.bulk_len = m.identity_len = sizeof(IDENTITY) - 1;
+    c.incarnation = 200;
+    c.role = 1;
+    snprintf(c.name, sizeof(c.name), "right");
+    message_hello(&m, &c);
     say(&m);
 }
 
@@ -125,7 +110,7 @@ void standby_reads(void)
     struct ft_fault why = {""};
     int n;
 
-    rp_link_poll(far_end, primary_clock());
+    rp_link_poll(far_end, nd_now());
     while ((n = rp_link_next(far_end, 1, &m, &why)) > 0)
         hear(&m);
     if (n < 0)
@@ -213,7 +198,7 @@ void primary_turn(void)
 {
     lane_turn();
     if (real_time)
-        primary.now = primary_clock();
+        primary.now = nd_now();
     rp_turn(primary.replicator, primary.now);
 }
 
@@ -275,7 +260,7 @@ void primary_open(struct primary_options options)
     ft_arena_alloc(ft_region_arena(region, 0, 0), FT_LINE);
     assert_int_equal(ft_lane_init(&primary.lane, 4 * FT_RECORD_MAX, 4096), 0);
     configure(options);
-    primary.now = primary_clock() + AHEAD;
+    primary.now = nd_now() + AHEAD;
 
     struct rp_link_config other = {.local_host = THERE,
                                    .peer_host = HERE,
@@ -285,13 +270,13 @@ void primary_open(struct primary_options options)
 
     if (rp_open(&primary.replicator, &config, &why) || rp_link_open(&far_end, &other, &why))
         fail_msg("%s", why.text);
-    PRIMARY_UNTIL(rp_link_poll(far_end, primary_clock()))
+    UNTIL(rp_link_poll(far_end, nd_now()))
     {
         primary_turn();
     }
     primary_turn();
     say_hello();
-    PRIMARY_UNTIL(standby.seen[FT_MSG_SNAPSHOT_END])
+    UNTIL(standby.seen[FT_MSG_SNAPSHOT_END])
     {
         primary_turn();
         standby_reads();
@@ -299,12 +284,26 @@ void primary_open(struct primary_options options)
     standby_answers();
 }
 
+int primary_setup(void **state)
+{
+    (void)state;
+    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
+    return 0;
+}
+
+int primary_teardown(void **state)
+{
+    (void)state;
+    primary_close();
+    return 0;
+}
+
 void primary_protect(void)
 {
     uint64_t last = FT_REPORT_GET(&primary.lane, executed);
 
     standby_acks(last, last, 0);
-    PRIMARY_UNTIL(standby.seen[FT_MSG_HOLDING])
+    UNTIL(standby.seen[FT_MSG_HOLDING])
     {
         primary_turn();
         standby_reads();

@@ -9,7 +9,7 @@
 
 #include "ftcore/record/record.h"
 #include "replicator/replicator.h"
-#include "tests/help/net.h"
+#include "tests/help/program.h"
 
 #define PRIMARY_CUT 10u /* the snapshot that the standby has holds bursts up to this one */
 
@@ -29,18 +29,15 @@ struct primary {
 };
 extern struct primary primary;
 
-#define PRIMARY_LIMIT 10000000000ull /* ns, of any waiting */
-#define PRIMARY_UNTIL(cond)                                                                                  \
-    for (uint64_t end_ = primary_clock() + PRIMARY_LIMIT; !(cond); help_not_beyond(end_, #cond))
-
-uint64_t primary_clock(void); /* the system's, monotonic, ns */
-
 /* Until the standby is being brought up to date and has its snapshot, all at one time. The primary is SOLO.
  */
 void primary_open(struct primary_options options);
 /* Until it is PROTECTED: the standby is READY, with all that was put so far. All at one time. */
 void primary_protect(void);
 void primary_close(void);
+/* Of a cmocka test: one that never compresses. */
+int primary_setup(void **state);
+int primary_teardown(void **state);
 
 /* The record becomes the lane's next burst, whose numbers it gets. False: the ring has no room. */
 bool primary_put(struct ft_record *record);

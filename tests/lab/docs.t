@@ -306,7 +306,7 @@ check_lab_help() {
 ok "each variable of the lab is in its help" check_lab_help
 
 testing=$root/docs/testing.md
-targets() { sed -n 's/^FUZZ_TARGET(\([a-z0-9_]*\),.*/\1/p' "$root"/tests/fuzz/*.c; }
+targets() { sed -n 's/^\(FUZZ\|STREAM\)_TARGET(\([a-z0-9_]*\),.*/\2/p' "$root"/tests/fuzz/*.c; }
 check_targets() { # of the first column of the table of targets
     sed -n '/^| target |/,/^$/p' "$testing" | cut -d'|' -f2 >"$work/targets"
     all_named '`' '`' "$work/targets" 25 < <(targets)

@@ -11,7 +11,7 @@
 #include "nfs/load_balancer.h"
 #include "nfs/nat/nat.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -5,8 +5,7 @@
  */
 #include "nflib/session/table.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
-#include "tests/help/nat64.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -32,7 +31,6 @@ static void open_with(const char *nfs)
 static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint8_t flags)
 {
     static const char *const server = "2001:db8:2::1";
-    uint8_t frame[SIX_MAX];
     char at[32];
     struct six s = {.ipv6 = true,
                     .from = back ? server : at,
@@ -41,12 +39,10 @@ static bool send_six(uint8_t side, bool back, uint32_t host, uint16_t port, uint
                     .sport = back ? 443 : port,
                     .dport = back ? port : 443,
                     .tcp = flags};
-    struct nf_packet p = {.data = frame, .side = back ? !side : side, .in_port = back ? !side : side};
 
     snprintf(at, sizeof(at), "%s%u", hosts_are_in, host);
-    p.len = p.have = six_frame(&s, frame);
-    help_chain_run(&h, h.now + 1000, &p, 1);
-    return !p.drop;
+    h.now += 1000;
+    return help_chain_six(&h, back ? !side : side, &s, NULL);
 }
 
 static bool begin(uint8_t side, uint32_t host, uint16_t port)
@@ -58,14 +54,6 @@ static bool open_flow(uint8_t side, uint32_t host, uint16_t port)
 {
     return begin(side, host, port) && send_six(side, true, host, port, NFT_SYN | NFT_ACK) &&
            send_six(side, false, host, port, NFT_ACK);
-}
-
-static void is_sound(void)
-{
-    struct ft_fault fault = {""};
-
-    if (nf_chain_check(h.chain, NULL, NULL, &fault))
-        fail_msg("%s", fault.text);
 }
 
 static void fill_host(uint8_t side)
@@ -84,7 +72,7 @@ static void no_more_begin(uint8_t side, const char *nf)
         assert_true(send_six(side, false, 1, (uint16_t)(1000 + i), NFT_ACK));
     for (uint16_t i = 0; i < LIMIT; i++)
         assert_true(open_flow(side, 2, (uint16_t)(1000 + i)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* `nat` alone limits, and `monitor` alone joins. */
@@ -118,7 +106,7 @@ static void its_own_give_way(void)
         assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 500 - LIMIT);
     assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 0);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* The hosts outside that a load balancer is there for begin what they like. */
@@ -131,7 +119,7 @@ static void not_of_hosts_that_are_served(void)
     fill_host(NF_INSIDE);
     assert_false(begin(NF_INSIDE, 1, 2000));
     assert_int_equal(help_chain_counter(&h, "monitor", "host_full"), 1);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Nobody limits: nothing changes. */
@@ -140,7 +128,7 @@ static void not_without_a_limit(void)
     open_with(MONITOR);
     for (uint16_t i = 0; i < 3 * LIMIT; i++)
         assert_true(open_flow(NF_INSIDE, 1, (uint16_t)(1000 + i)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 static void last_full_is(uint64_t hosts, const char *addr, const char *nf)
@@ -174,7 +162,7 @@ static void who_is_at_its_limit_is_noted(void)
     for (uint16_t i = 0; i <= LIMIT; i++)
         assert_true(begin(NF_INSIDE, 2, (uint16_t)(1000 + i)));
     last_full_is(2, "2001:db8:1::2", "monitor");
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 #define SMALL                                                                                                \
@@ -207,7 +195,7 @@ static void a_network_leaves_an_eighth(void)
     hosts_are_in = "2001:db8:3::";
     for (uint16_t i = 0; i < LIMIT; i++)
         assert_true(open_flow(NF_INSIDE, 1, (uint16_t)(1000 + i)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Flows that may give way do so for a new host of the network, and never for it those of others. */
@@ -230,7 +218,7 @@ static void a_full_network_makes_room_of_its_own(void)
     for (uint16_t i = 0; i < LIMIT; i++) /* the same connections, so no other gives way to them */
         assert_true(begin(NF_INSIDE, 1, (uint16_t)(1000 + i)));
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_displaced"), 20 * LIMIT - OF_NETWORK + 1);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* What a peer may not say of networks. */

@@ -6,7 +6,6 @@
  * else does.
  */
 #include "tests/help/chain.h"
-#include "tests/help/segment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -322,7 +321,7 @@ static void hits_are_those_of_the_model_however_a_stream_is_cut(void)
         help_rules_match(stream, n);
         help_chain_open(&h, "    - ips: { rules: firewall.rules, max_flows: 8, alerts: 4 }\n", text, round);
         h.now = HELP_SECOND;
-        send_stream(stream, n, round % 3 ? (uint32_t)help_draw(&help_rule_draws) : 0u - below(n), round & 1);
+        send_stream(stream, n, round % 3 ? (uint32_t)ft_draw(&help_rule_draws) : 0u - below(n), round & 1);
         help_chain_show(&h, "ips", shown, sizeof(shown));
         for (uint32_t i = 0; i < HELP_RULES; i++)
             if (shown_hits(shown, i + 1) != help_rules[i].hits)
@@ -418,7 +417,7 @@ static void what_passes_is_what_no_copy_contradicts(void)
     for (uint32_t round = 0; round < 60; round++) {
         struct copies c = {.next = 0};
         bool room = round % 4 != 3;
-        uint32_t isn = round % 3 ? (uint32_t)help_draw(&help_rule_draws) : 0u - 350;
+        uint32_t isn = round % 3 ? (uint32_t)ft_draw(&help_rule_draws) : 0u - 350;
 
         help_rule_draws = 5000 + round;
         help_rules_draw(text);

@@ -3,7 +3,7 @@
  * ips: what a sender does so that its receiver does not take what ips has read, each trick by itself; resets
  * that end nothing; urgent data. tests/lab/ips-evasion.t has a Linux receiver that says which tricks work.
  */
-#include "tests/help/ips.h"
+#include "tests/help/tcp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The load balancer and IPv6: a flow stays with its backend there and back, every checksum is right, errors
  * and fragments go with their flow, both services beside each other, an operator's changes. */
-#include "tests/help/ipv6.h"
+#include "tests/help/chain.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -46,7 +46,7 @@ static uint32_t put_packet(uint8_t *ip, uint8_t proto, const char *from, uint32_
         help_put16(l4 + 4, size);
     }
     help_put16(l4 + (proto == 6 ? 16 : 6), 0);
-    help_put16(l4 + (proto == 6 ? 16 : 6), help_ipv6_checksum(ip, proto, l4, size));
+    help_put16(l4 + (proto == 6 ? 16 : 6), help_l4_checksum(ip, proto, l4, size));
     return 40 + size;
 }
 
@@ -64,7 +64,7 @@ static bool sends(uint8_t side, uint8_t proto, const char *from, uint32_t sport,
 
     if (!send_it(side, len))
         return false;
-    assert_int_equal(help_ipv6_checksum(ip, proto, ip + 40, len - 40), 0);
+    assert_int_equal(help_l4_checksum(ip, proto, ip + 40, len - 40), 0);
     return true;
 }
 
@@ -151,12 +151,12 @@ static bool error(uint8_t side, const char *from, const char *to, uint8_t proto,
     memset(icmp, 0, 8);
     icmp[0] = 1;
     icmp[1] = 4;
-    help_put16(icmp + 2, help_ipv6_checksum(ip, 58, icmp, size));
+    help_put16(icmp + 2, help_l4_checksum(ip, 58, icmp, size));
     if (!send_it(side, 40 + size))
         return false;
-    assert_int_equal(help_ipv6_checksum(ip, 58, icmp, size), 0);
+    assert_int_equal(help_l4_checksum(ip, 58, icmp, size), 0);
     if (size >= 8 + 40 + 19)
-        assert_int_equal(help_ipv6_checksum(icmp + 8, proto, icmp + 48, help_get16(icmp + 12)), 0);
+        assert_int_equal(help_l4_checksum(icmp + 8, proto, icmp + 48, help_get16(icmp + 12)), 0);
     return true;
 }
 
@@ -224,7 +224,7 @@ static void behind_extension_headers_is_the_same_flow(void)
         assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
         assert_int_equal(ip[39], wedged[i].read ? at : 0x80);
         if (wedged[i].read)
-            assert_int_equal(help_ipv6_checksum(ip, 6, ip + 40 + wedged[i].n, len - 40), 0);
+            assert_int_equal(help_l4_checksum(ip, 6, ip + 40 + wedged[i].n, len - 40), 0);
     }
     assert_int_equal(counter("forwarded"), 5);
 }
@@ -243,16 +243,16 @@ static void errors_quote_extension_headers(void)
         help_ipv6_header(ip, 58, ROUTER, VIP, size);
         memset(icmp, 0, 8);
         icmp[0] = 2;
-        help_put16(icmp + 2, help_ipv6_checksum(ip, 58, icmp, size));
+        help_put16(icmp + 2, help_l4_checksum(ip, 58, icmp, size));
         assert_int_equal(send_it(NF_OUTSIDE, 40 + size), true);
-        assert_int_equal(help_ipv6_checksum(ip, 58, icmp, size), 0);
+        assert_int_equal(help_l4_checksum(ip, 58, icmp, size), 0);
         assert_int_equal(inner[8], wedged[i].read ? 0xfd : 0x20);
         assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
         if (!wedged[i].read)
             continue;
         assert_int_equal(inner[23], at);
         assert_int_equal(help_get16(inner + 40 + n), at == 3 ? 8080 : 80);
-        assert_int_equal(help_ipv6_checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
+        assert_int_equal(help_l4_checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
     }
     assert_int_equal(counter("icmp_errors_translated"), 4);
 }
@@ -284,7 +284,7 @@ static void fragments_go_with_their_first(void)
     assert_true(fragment(true, 7));
     assert_memory_equal(frame + 14 + 24, whole + 24, 16);
     memcpy(whole + 56, frame + 14 + 48, 3);
-    assert_int_equal(help_ipv6_checksum(whole, 17, whole + 40, 19),
+    assert_int_equal(help_l4_checksum(whole, 17, whole + 40, 19),
                      0); /* together they are a datagram to the backend */
 }
 
@@ -329,23 +329,14 @@ static void an_operator_changes_backends(void)
     assert_true(help_chain_command(&h, "set load_balancer backends=+[fd00::9]") < 0);
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void bad_ones_are_refused(void)
 {
-    refused("    - load_balancer: { vip: 203.0.113.10, backends: \"fd00::1\" }\n",
-            "backend fd00::1 is of IPv6, expected vip6 beside it");
-    refused("    - load_balancer: { vip: 203.0.113.10, vip6: \"fd00::g\" }\n",
-            "vip6 is fd00::g, expected an address of IPv6");
-    refused(BALANCE(", backends: \"[fd00::1]:0\""), "backend \"[fd00::1]:0\", expected ADDRESS");
-    refused(BALANCE(", backends: \"fd00::1 fd00:0::1\""), "backend fd00:0::1 again");
+    help_chain_refuses("    - load_balancer: { vip: 203.0.113.10, backends: \"fd00::1\" }\n",
+                       "backend fd00::1 is of IPv6, expected vip6 beside it");
+    help_chain_refuses("    - load_balancer: { vip: 203.0.113.10, vip6: \"fd00::g\" }\n",
+                       "vip6 is fd00::g, expected an address of IPv6");
+    help_chain_refuses(BALANCE(", backends: \"[fd00::1]:0\""), "backend \"[fd00::1]:0\", expected ADDRESS");
+    help_chain_refuses(BALANCE(", backends: \"fd00::1 fd00:0::1\""), "backend fd00:0::1 again");
 }
 
 static void begin(void)

@@ -75,22 +75,25 @@ static uint16_t open_tcp(uint16_t sport)
     return port;
 }
 
+/* The one mapping ends in so many tenths of a second, and not before. */
+static void ends_in(uint64_t tenths)
+{
+    help_chain_wait_tenths(&h, tenths - 1);
+    assert_int_equal(live(), 1);
+    help_chain_wait_tenths(&h, 1);
+    assert_int_equal(live(), 0);
+}
+
 /* RFC 5382 REQ-5: 4 minutes while opening, 2 h 4 min once open. */
 static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
 {
     out_tcp(1, NFT_SYN, NULL);
-    help_chain_wait_tenths(&h, 2399);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
+    ends_in(2400);
     uint16_t port = open_tcp(2);
     help_chain_wait_tenths(&h, 74399);
     assert_int_equal(live(), 1);
     assert_true(in_tcp(port, NFT_ACK)); /* keeps it */
-    help_chain_wait_tenths(&h, 74399);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
+    ends_in(74400);
     assert_false(in_tcp(port, NFT_ACK));
     assert_int_equal(counter("no_mapping"), 1);
 }
@@ -110,10 +113,7 @@ static void a_tcp_mapping_ends_after_both_fins(void)
     assert_int_equal(again, port);
     assert_true(in_tcp(port, NFT_SYN | NFT_ACK));
     assert_true(out_tcp(1, NFT_ACK, NULL));
-    help_chain_wait_tenths(&h, 74399);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
+    ends_in(74400);
 }
 
 /* The last ACK may come late: until then it is not over. */
@@ -125,20 +125,14 @@ static void a_tcp_mapping_waits_for_the_last_ack(void)
     help_chain_wait_tenths(&h, 2399);
     assert_int_equal(live(), 1);
     assert_true(out_tcp(1, NFT_ACK, NULL));
-    help_chain_wait_tenths(&h, 99);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
+    ends_in(100);
 }
 
 static void a_reset_ends_a_tcp_mapping(void)
 {
     uint16_t port = open_tcp(1);
     assert_true(in_tcp(port, NFT_RST | NFT_ACK));
-    help_chain_wait_tenths(&h, 99);
-    assert_int_equal(live(), 1);
-    help_chain_wait_tenths(&h, 1);
-    assert_int_equal(live(), 0);
+    ends_in(100);
     assert_false(out_tcp(1, NFT_RST, NULL)); /* nothing to reset: no mapping for it */
     assert_int_equal(live(), 0);
     assert_true(out_tcp(1, NFT_ACK, NULL)); /* picked up in the middle */

@@ -5,7 +5,6 @@
  */
 #include "node/config/config.h"
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

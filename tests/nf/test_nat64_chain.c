@@ -4,7 +4,6 @@
  * it is told: settings that are refused, a port for each end, states that no chain has made.
  */
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 #include "nfs/nat/nat64.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
@@ -68,22 +67,13 @@ static struct six from_server(uint8_t proto, uint16_t port)
                         .payload = 10};
 }
 
-/* The state of a node that takes over from it: what a peer would look at. */
-static void is_sound(void)
-{
-    struct ft_fault fault = {""};
-
-    if (nf_chain_check(h.chain, NULL, NULL, &fault) != 0)
-        fail_msg("%s", fault.text);
-}
-
 /* A connection, an echo, a datagram in two fragments, both ways. */
 static void flows_pass(void)
 {
     struct six s = from_client(6, 5000), back = from_server(6, 2000);
 
     assert_true(pass(NF_INSIDE, &s));
-    is_sound();
+    help_chain_is_sound(&h);
     assert_string_equal(seen.to, S4);
     assert_true(pass(NF_OUTSIDE, &back));
     assert_string_equal(seen.to, C);
@@ -150,7 +140,7 @@ static void all_of_it_passes(void)
 
     flows_pass();
     errors_pass();
-    is_sound();
+    help_chain_is_sound(&h);
     assert_false(pass(NF_OUTSIDE, &nobodys));
     assert_int_equal(help_chain_counter(&h, "nat64", "mappings_created"), 3);
 }
@@ -228,7 +218,7 @@ static void what_is_denied_leaves_nothing(void)
     for (unsigned i = 0; i < 2; i++) {
         help_chain_open(&h, chains[i], "default deny\n", 1);
         assert_false(pass(NF_INSIDE, &s));
-        is_sound();
+        help_chain_is_sound(&h);
         help_chain_has(&h, "nat64", "[]");
         help_chain_close(&h);
     }
@@ -257,21 +247,18 @@ static void a_port_for_each_end(void)
     s.sport = 5001;
     s.from = "2001:db8::d"; /* another end */
     assert_false(pass(NF_INSIDE, &s));
-    is_sound();
+    help_chain_is_sound(&h);
     help_chain_wait_tenths(&h, 3002);
     assert_true(pass(NF_INSIDE, &s));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 static void refused(const char *settings, const char *why)
 {
-    struct ft_fault fault = {""};
     char nf[128];
 
     snprintf(nf, sizeof(nf), "    - nat64: { %s }\n", settings);
-    assert_true(help_chain_refused(nf, NULL, &fault) != 0);
-    if (!strstr(fault.text, why))
-        fail_msg("%s, expected %s", fault.text, why);
+    help_chain_refuses(nf, why);
 }
 
 static void settings_that_cannot_be(void)
@@ -300,7 +287,7 @@ static void unsound(const char *why)
         (place) = (value);                                                                                   \
         unsound(why);                                                                                        \
         (place) = was;                                                                                       \
-        is_sound();                                                                                          \
+        help_chain_is_sound(&h);                                                                             \
     } while (0)
 
 static void states_that_nobody_made(void)

@@ -4,7 +4,6 @@
  * address of a host inside, whatever `unsupported` says.
  */
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -119,7 +118,6 @@ static void answers_to_the_inside_address_are_dropped(const char *chain, uint8_t
     struct six aside = {
         .from = "198.51.100.7", .to = "10.0.0.5", .proto = proto, .sport = 443, .dport = 5000};
     uint8_t frame[SIX_MAX];
-    struct nf_packet p = {.data = frame, .side = NF_INSIDE};
     struct six_seen seen;
 
     help_chain_open(&h, chain, NULL, 1);
@@ -128,9 +126,8 @@ static void answers_to_the_inside_address_are_dropped(const char *chain, uint8_t
     aside.tcp = NFT_SYN | NFT_ACK;
     if (proto == 1)
         aside.sport = aside.dport = 5000;
-    p.len = p.have = six_frame(&out, frame);
-    help_chain_run(&h, h.now + 1, &p, 1);
-    assert_true(!p.drop && six_see(p.data, p.len, &seen));
+    h.now++;
+    assert_true(help_chain_six(&h, NF_INSIDE, &out, &seen));
     assert_false(passes(NF_OUTSIDE, frame, six_frame(&aside, frame)));
     assert_int_equal(counter("to_inside"), 1);
     aside.from = "198.51.100.8";
@@ -140,10 +137,8 @@ static void answers_to_the_inside_address_are_dropped(const char *chain, uint8_t
     aside.to = "203.0.113.1";
     aside.dport = seen.sport;
     aside.sport = proto == 1 ? seen.sport : 443;
-    p = (struct nf_packet){.data = frame, .side = NF_OUTSIDE, .in_port = NF_OUTSIDE};
-    p.len = p.have = six_frame(&aside, frame);
-    help_chain_run(&h, h.now + 1, &p, 1);
-    assert_true(!p.drop && six_see(p.data, p.len, &seen));
+    h.now++;
+    assert_true(help_chain_six(&h, NF_OUTSIDE, &aside, &seen));
     assert_string_equal(seen.to, "10.0.0.5");
     help_chain_close(&h);
 }

@@ -88,18 +88,6 @@ static void what_it_begins_itself_has_a_port_of_the_pool(void)
     assert_int_equal(counter("mappings_created"), 2);
 }
 
-/* A datagram inside an error, as the router that dropped it has it: header and ports. */
-static uint16_t quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
-{
-    uint8_t frame[NFT_FRAME_MAX];
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
-
-    nft_frame(&spec, frame);
-    memcpy(out, frame + 14, 28);
-    return 28;
-}
-
 static void errors_about_them_are_translated(void)
 {
     uint8_t inner[28];
@@ -109,20 +97,20 @@ static void errors_about_them_are_translated(void)
     assert_true(from_outside(17, 4000, 53, 0, NULL));
     assert_true(from_inside(17, 5353, 4000, 0, NULL));
     /* A router outside, about the answer. */
-    error.inner_len = quoted(inner, OUTSIDE, 53, REMOTE, 4000);
+    error.inner_len = help_quoted(inner, OUTSIDE, 53, REMOTE, 4000);
     error.src = ROUTER;
     error.dst = OUTSIDE;
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &error, &s));
     assert_true(s.src == ROUTER && s.dst == HOST);
     /* The host, about the question. */
-    error.inner_len = quoted(inner, REMOTE, 4000, HOST, 5353);
+    error.inner_len = help_quoted(inner, REMOTE, 4000, HOST, 5353);
     error.src = HOST;
     error.dst = REMOTE;
     assert_true(help_chain_spec(&h, NF_INSIDE, &error, &s));
     assert_true(s.src == OUTSIDE && s.dst == REMOTE);
     assert_int_equal(counter("icmp_errors_translated"), 2);
     /* About a session that there is not. */
-    error.inner_len = quoted(inner, OUTSIDE, 53, REMOTE, 4001);
+    error.inner_len = help_quoted(inner, OUTSIDE, 53, REMOTE, 4001);
     error.src = ROUTER;
     error.dst = OUTSIDE;
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
@@ -168,26 +156,20 @@ static void a_load_balancer_behind_it_sees_the_service(void)
     }
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void bad_ones_are_refused(void)
 {
-    refused(NAT("tcp/443"), "forward: tcp/443, expected tcp or udp/PORT=A.B.C.D:PORT");
-    refused(NAT("icmp/1=10.0.0.1:1"), "expected tcp or udp/PORT");
-    refused(NAT("tcp/443=10.0.0.300:1"), "expected tcp or udp/PORT");
-    refused(NAT("tcp/443=10.0.0.1:70000"), "expected tcp or udp/PORT");
-    refused(NAT("tcp/443=10.0.0.1:1x"), "expected tcp or udp/PORT");
-    refused(NAT("tcp/443=10.0.0.1:1, tcp/443=10.0.0.2:1"), "tcp/443=10.0.0.2:1: a second entry of one port");
-    refused(NAT("tcp/443=10.0.0.1:1 tcp/22"), "forward: tcp/22, expected tcp or udp/PORT");
-    refused(NAT("tcp/443=192.168.0.1:1"), "tcp/443=192.168.0.1:1: its host is in no network of `inside`");
-    refused(NAT("tcp/2000=10.0.0.1:1"), "port 2000 is one of `ports`, expected one outside 1024-65535");
+    help_chain_refuses(NAT("tcp/443"), "forward: tcp/443, expected tcp or udp/PORT=A.B.C.D:PORT");
+    help_chain_refuses(NAT("icmp/1=10.0.0.1:1"), "expected tcp or udp/PORT");
+    help_chain_refuses(NAT("tcp/443=10.0.0.300:1"), "expected tcp or udp/PORT");
+    help_chain_refuses(NAT("tcp/443=10.0.0.1:70000"), "expected tcp or udp/PORT");
+    help_chain_refuses(NAT("tcp/443=10.0.0.1:1x"), "expected tcp or udp/PORT");
+    help_chain_refuses(NAT("tcp/443=10.0.0.1:1, tcp/443=10.0.0.2:1"),
+                       "tcp/443=10.0.0.2:1: a second entry of one port");
+    help_chain_refuses(NAT("tcp/443=10.0.0.1:1 tcp/22"), "forward: tcp/22, expected tcp or udp/PORT");
+    help_chain_refuses(NAT("tcp/443=192.168.0.1:1"),
+                       "tcp/443=192.168.0.1:1: its host is in no network of `inside`");
+    help_chain_refuses(NAT("tcp/2000=10.0.0.1:1"),
+                       "port 2000 is one of `ports`, expected one outside 1024-65535");
 }
 
 static void begin(void)

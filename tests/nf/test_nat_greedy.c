@@ -6,7 +6,6 @@
  */
 #include "nflib/session/table.h"
 #include "tests/help/chain.h"
-#include "tests/help/nat64.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -79,14 +78,6 @@ static bool open_flow(uint8_t proto, uint32_t host, uint16_t sport)
            (proto == 17 || send_packet(NF_INSIDE, proto, host, sport, NFT_ACK));
 }
 
-static void is_sound(void)
-{
-    struct ft_fault fault = {""};
-
-    if (nf_chain_check(h.chain, NULL, NULL, &fault))
-        fail_msg("%s", fault.text);
-}
-
 static uint64_t counter(const char *what)
 {
     return help_chain_counter(&h, name, what);
@@ -113,10 +104,10 @@ static void others_get_through(const char *nf, bool answered)
     }
     assert_int_equal(live(), 312 + 1000);
     assert_int_equal(counter("table_full") + counter("ports_exhausted") + counter("host_full"), 0);
-    is_sound();
+    help_chain_is_sound(&h);
     for (uint32_t i = 0; i < 1000; i++) /* as before: none of theirs has gone */
         assert_true(begin(i % 2 ? 6 : 17, 1 + i % 100, (uint16_t)(1000 + i / 100)));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Ports run out before the table does: the greedy host's part is one of ports. */
@@ -147,7 +138,7 @@ static void run_out_of_ports(void)
         assert_true(open_flow(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
     assert_int_equal(live(), 2000 + 100); /* of TCP ports are apart */
     assert_int_equal(counter("ports_exhausted") + counter("table_full") + counter("host_full"), 0);
-    is_sound();
+    help_chain_is_sound(&h);
     for (uint32_t i = 0; i < 500; i++)
         assert_true(begin(i % 5 ? 17 : 6, 1 + i % 100, (uint16_t)(1000 + i)));
     assert_int_equal(counter("mappings_created"), 9 * 250 + 500);
@@ -184,7 +175,7 @@ static void unanswered_ports_go_first(const char *nf)
         if (i % 2)
             assert_true(begin(17, 1 + i % 40, (uint16_t)(1000 + i)));
     assert_int_equal(counter("mappings_created"), 600);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* A host with more flows than all others, none of which would free what is short, stands before nobody. */
@@ -198,7 +189,7 @@ static void who_has_others_is_passed_over(const char *nf)
         assert_true(open_flow(17, 1 + i % 100, (uint16_t)(1000 + i)));
     assert_int_equal(counter("ports_exhausted"), 0);
     assert_int_equal(live(), 1500 + 2000);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* A host at its limit makes room itself, whoever has more. */
@@ -214,7 +205,7 @@ static void a_host_at_its_limit_takes_its_own_port(const char *nf)
             assert_true(begin(17, 2, (uint16_t)(1000 + i)));
     assert_int_equal(counter("mappings_created"), 450);
     assert_int_equal(counter("mappings_displaced"), 50);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* A host that has none of its own to give, in front of another one in the burst: others' ports go all the
@@ -235,7 +226,7 @@ static void who_finds_none_of_its_own_stops_nobody(const char *nf)
     help_chain_run(&h, h.now + 1000, p, 2);
     assert_true(p[0].drop);
     assert_false(p[1].drop);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Where there is nothing to give, a burst looks for it once for each kind, whatever the order is. */
@@ -253,7 +244,7 @@ static void what_is_not_there_is_looked_for_once(const char *nf)
         p[i] = packet(frame[i], NF_INSIDE, i % 2 ? 17 : 6, 90, (uint16_t)(2000 + i), NFT_SYN);
     help_chain_run(&h, h.now + 1000, p, 4);
     assert_int_equal(__builtin_popcount(nf_sessions_lane(nf_chain_nf(h.chain, 1))->vain), 2);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Eight such hosts fill a table: the one that has most makes room, with its oldest. */
@@ -267,7 +258,7 @@ static void who_has_most_makes_room(const char *nf)
         assert_true(open_flow(6, 1 + i % 100, (uint16_t)(1000 + i)));
     assert_int_equal(live(), 2048);
     assert_int_equal(counter("table_full"), 0);
-    is_sound();
+    help_chain_is_sound(&h);
     for (uint32_t i = 0; i < 500; i++)
         assert_true(send_packet(NF_INSIDE, 6, 1 + i % 100, (uint16_t)(1000 + i), NFT_ACK));
     assert_int_equal(counter("mappings_created"), 8 * 256 + 8 * 44 + 500);
@@ -285,7 +276,7 @@ static void open_connections_stay(const char *nf)
     assert_true(begin(6, 1, 1000));
     for (uint32_t i = 0; i < 40; i++)
         assert_true(send_packet(NF_INSIDE, 6, GREEDY, (uint16_t)(1000 + i), NFT_ACK));
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* UDP that nobody answers goes after 30 s, and first; answered it has the file's time. */
@@ -312,7 +303,7 @@ static void udp_without_an_answer_is_transitory(const char *nf)
     for (uint16_t i = 0; i < 19; i++)
         assert_true(begin(17, i, 1000));
     assert_int_equal(counter("mappings_displaced"), 1);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* Where the file says less than 30 s for all of UDP, that is what counts. */

@@ -192,18 +192,6 @@ static void hosts_inside_reach_a_forwarded_port(void)
     assert_int_equal(counter("hairpin"), 1);
 }
 
-/* What a host has of a datagram that it complains about: header and ports. */
-static uint16_t quoted(uint8_t out[28], uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
-{
-    uint8_t frame[NFT_FRAME_MAX];
-    struct nft_spec spec = {
-        .src = src, .dst = dst, .sport = sport, .dport = dport, .proto = 17, .payload = 4};
-
-    nft_frame(&spec, frame);
-    memcpy(out, frame + 14, 28);
-    return 28;
-}
-
 static bool quotes(const uint8_t *inner, uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport)
 {
     uint32_t addresses[2] = {htonl(src), htonl(dst)};
@@ -225,7 +213,7 @@ static void errors_in_hairpins_are_translated(void)
     assert_true(sends(NF_INSIDE, 17, HOST, 4000, OUTSIDE, 53, 0, &s));
     assert_true(sends(NF_INSIDE, 17, SERVER, 53, OUTSIDE, s.sport, 0, NULL));
     /* The server, about the question. */
-    error.inner_len = quoted(inner, OUTSIDE, s.sport, SERVER, 53);
+    error.inner_len = help_quoted(inner, OUTSIDE, s.sport, SERVER, 53);
     error.src = SERVER;
     len = nft_frame(&error, frame);
     memcpy(frame, chain_mac[NF_INSIDE], 6);
@@ -234,7 +222,7 @@ static void errors_in_hairpins_are_translated(void)
     assert_true(q.src == OUTSIDE && q.dst == HOST);
     assert_true(quotes(frame + 14 + 20 + 8, HOST, 4000, OUTSIDE, 53));
     /* The host, about the answer. */
-    error.inner_len = quoted(inner, OUTSIDE, 53, HOST, 4000);
+    error.inner_len = help_quoted(inner, OUTSIDE, 53, HOST, 4000);
     error.src = HOST;
     len = nft_frame(&error, frame);
     memcpy(frame, chain_mac[NF_INSIDE], 6);
@@ -251,14 +239,6 @@ static void open_mapped(const char *nfs)
 {
     open_routed(nfs);
     assert_true(help_chain_arp_for(&h, NF_OUTSIDE, NEAR, NFT_IP(203, 0, 113, 2)).drop); /* taken in */
-}
-
-static void is_sound(void)
-{
-    struct ft_fault fault = {""};
-
-    if (nf_chain_check(h.chain, NULL, NULL, &fault))
-        fail_msg("%s", fault.text);
 }
 
 /* RFC 4787, REQ-9: each is to the other what it is to hosts outside. The mapping lives as long as either
@@ -278,7 +258,7 @@ static void hosts_inside_reach_mapped_ports(void)
         assert_int_not_equal(host, server);
         assert_true(sends(NF_INSIDE, proto, HOST, 4000, OUTSIDE, server, NFT_SYN, &s));
         assert_true(s.src == OUTSIDE && s.sport == host && s.dst == SERVER && s.dport == 5000);
-        is_sound();
+        help_chain_is_sound(&h);
         assert_true(sends(NF_INSIDE, proto, SERVER, 5000, OUTSIDE, host, NFT_SYN | NFT_ACK, &s));
         assert_true(s.src == OUTSIDE && s.sport == server && s.dst == HOST && s.dport == 4000);
         if (proto == 6)
@@ -291,14 +271,14 @@ static void hosts_inside_reach_mapped_ports(void)
         }
         assert_false(sends(NF_OUTSIDE, proto, NEAR, 80, OUTSIDE, host, 0, NULL));
         assert_false(sends(NF_INSIDE, proto, HOST, 4001, NEAR, 80, 0, NULL)); /* both ports are in use */
-        is_sound();
+        help_chain_is_sound(&h);
         help_chain_wait_tenths(&h, 301);
         assert_false(sends(NF_INSIDE, proto, HOST, 4000, OUTSIDE, server, 0, NULL));
         for (uint16_t i = 0; i < 2; i++)
             assert_true(sends(NF_INSIDE, proto, HOST, (uint16_t)(4001 + i), NEAR, 80, 0, NULL));
     }
     assert_int_equal(counter("forwarded"), 2);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* In several lanes the one who asks had another port than the outside sees (RFC 4787, REQ-1, REQ-9a). */
@@ -342,10 +322,10 @@ static void a_hairpin_takes_the_word_and_a_mapping(void)
     assert_int_equal(counter("hairpin"), 3);
     assert_true(sends(NF_INSIDE, 6, SERVER, 5000, OUTSIDE, s.sport, NFT_SYN, &s)); /* to itself */
     assert_true(s.dst == SERVER && s.dport == 5000 && s.src == OUTSIDE);
-    is_sound();
+    help_chain_is_sound(&h);
     assert_int_equal(help_chain_command(&h, "clear nat"), 0);
     help_chain_idle(&h, h.now + 1);
-    is_sound();
+    help_chain_is_sound(&h);
 }
 
 /* ---- no ports ---- */
@@ -389,12 +369,9 @@ static void a_checksum_with_addresses_is_not_broken(void)
 
 static void bad_ones_are_refused(void)
 {
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(NAT(FILTERING), NULL, &fault) < 0);
-    assert_non_null(strstr(fault.text, "filtering is endpoint_independent, expected mapping to be so, too"));
-    assert_true(help_chain_refused(NAT(", mapping: cone"), NULL, &fault) < 0);
-    assert_true(help_chain_refused(NAT(", unsupported: translate"), NULL, &fault) < 0);
+    help_chain_refuses(NAT(FILTERING), "filtering is endpoint_independent, expected mapping to be so, too");
+    help_chain_refuses(NAT(", mapping: cone"), "");
+    help_chain_refuses(NAT(", unsupported: translate"), "");
 }
 
 int main(void)

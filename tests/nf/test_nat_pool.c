@@ -248,22 +248,14 @@ static void forwarded_ports_are_an_address_s(void)
     help_chain_has(&h, "nat", "\"outside\":\"203.0.113.9\",\"outside_port\":443");
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void bad_forwards_are_refused(void)
 {
-    refused(NAT(", forward: \"tcp/203.0.113.2:443=10.0.0.5:1\""),
-            "tcp/203.0.113.2:443=10.0.0.5:1: its address is none of `outside`");
-    refused(NAT(", forward: \"tcp/203.0.113.1:443=10.0.0.5:1, tcp/443=10.0.0.6:1\""),
-            "tcp/443=10.0.0.6:1: a second entry of one port");
-    refused(NAT(", forward: \"tcp/203.0.113:443=10.0.0.5:1\""), "expected tcp or udp/PORT=A.B.C.D:PORT");
+    help_chain_refuses(NAT(", forward: \"tcp/203.0.113.2:443=10.0.0.5:1\""),
+                       "tcp/203.0.113.2:443=10.0.0.5:1: its address is none of `outside`");
+    help_chain_refuses(NAT(", forward: \"tcp/203.0.113.1:443=10.0.0.5:1, tcp/443=10.0.0.6:1\""),
+                       "tcp/443=10.0.0.6:1: a second entry of one port");
+    help_chain_refuses(NAT(", forward: \"tcp/203.0.113:443=10.0.0.5:1\""),
+                       "expected tcp or udp/PORT=A.B.C.D:PORT");
 }
 
 /* What is turned round leaves by the chain's routes, so it has some. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Prefix translation of IPv6: RFC 6296's own example, checksums that stay right, one address for one, errors,
  * what cannot be mapped. */
-#include "tests/help/ipv6.h"
+#include "tests/help/chain.h"
 #include "node/config/config.h"
 
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static struct nf_packet send_frame(uint8_t side, uint32_t len)
 /* Of what is behind the header at ip: 0 when it is right. */
 static uint32_t checksum(const uint8_t *ip, uint32_t n)
 {
-    return help_ipv6_checksum(ip, ip[6], ip + 40, n);
+    return help_l4_checksum(ip, ip[6], ip + 40, n);
 }
 
 static void put_udp(const char *from, const char *to)
@@ -41,6 +41,17 @@ static struct nf_packet udp(uint8_t side, const char *from, const char *to)
 {
     put_udp(from, to);
     return send_frame(side, 70);
+}
+
+/* An error about a packet from `from` to `to`, of which it quotes eight bytes behind the header. */
+static void put_error(const char *teller, uint8_t type, uint8_t proto, const char *from, const char *to)
+{
+    help_ipv6_header(frame + 14, 58, teller, from, 8 + 40 + 8);
+    memset(frame + 54, 0, 8);
+    frame[54] = type;
+    help_ipv6_header(frame + 62, proto, from, to, 16);
+    memset(frame + 102, 0x11, 8);
+    help_put16(frame + 56, checksum(frame + 14, 56));
 }
 
 static void ends_are(const uint8_t *ip, const char *from, const char *to)
@@ -205,12 +216,7 @@ static void both_ways_go_to_one_lane(void)
 static void the_packet_in_an_error_is_mapped_as_well(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    help_ipv6_header(frame + 14, 58, "2001:db8:9::1", "2001:db8:1:d550::1234", 8 + 40 + 8);
-    memset(frame + 54, 0, 8);
-    frame[54] = 2;
-    help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "2001:db8:9::7", 16);
-    memset(frame + 102, 0x11, 8);
-    help_put16(frame + 56, checksum(frame + 14, 56));
+    put_error("2001:db8:9::1", 2, 17, "2001:db8:1:d550::1234", "2001:db8:9::7");
     assert_int_equal(send_frame(NF_OUTSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:9::1", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:9::7");
@@ -224,11 +230,9 @@ static void whatever_an_error_quotes_is_mapped(void)
 
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     for (unsigned i = 0; i < sizeof(protocols); i++) {
-        help_ipv6_header(frame + 14, 58, "fd01:203:405:1::1234", "2001:db8:9::7", 8 + 40 + 8);
-        memset(frame + 54, 0, 8);
-        frame[54] = 1;
-        help_ipv6_header(frame + 62, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234", 16);
+        put_error("fd01:203:405:1::1234", 1, protocols[i], "2001:db8:9::7", "fd01:203:405:1::1234");
         memset(frame + 102, 0, 8);
+        help_put16(frame + 56, 0);
         help_put16(frame + 56, checksum(frame + 14, 56));
         assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
         ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:9::7");
@@ -254,13 +258,7 @@ static void hosts_inside_reach_each_other(void)
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:1:d550::99").drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::1234", "fd01:203:405:1::99");
     assert_int_equal(checksum(frame + 14, 16), 0);
-    help_ipv6_header(frame + 14, 58, "fd01:203:405:1::99", "2001:db8:1:d550::1234",
-                     8 + 40 + 8); /* it complains */
-    memset(frame + 54, 0, 8);
-    frame[54] = 1;
-    help_ipv6_header(frame + 62, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99", 16);
-    memset(frame + 102, 0x11, 8);
-    help_put16(frame + 56, checksum(frame + 14, 56));
+    put_error("fd01:203:405:1::99", 1, 17, "2001:db8:1:d550::1234", "fd01:203:405:1::99"); /* it complains */
     assert_int_equal(send_frame(NF_INSIDE, 110).drop, 0);
     ends_are(frame + 14, "2001:db8:1:d550::99", "fd01:203:405:1::1234");
     ends_are(frame + 62, "fd01:203:405:1::1234", "2001:db8:1:d550::99");
@@ -273,23 +271,16 @@ static void hosts_inside_reach_each_other(void)
     ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:1:d550::99");
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void bad_prefixes_are_refused(void)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
-    refused(NPT("fd01:203:405::/48", "2001:db8:1::/40"), "outside is 2001:db8:1::/40, expected a prefix");
-    refused(NPT("fd01:203:405::/48", "2001:db8::/40"), "inside has 48 bits and outside 40");
-    refused(NPT("fd01:203:405::", "2001:db8::/48"), "inside is fd01:203:405::, expected a prefix");
-    refused(NPT("fd01:203:405::/65", "2001:db8::/65"), "expected a prefix of IPv6 of 8 to 64 bits");
-    refused(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
+    help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8:1::/40"),
+                       "outside is 2001:db8:1::/40, expected a prefix");
+    help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8::/40"), "inside has 48 bits and outside 40");
+    help_chain_refuses(NPT("fd01:203:405::", "2001:db8::/48"), "inside is fd01:203:405::, expected a prefix");
+    help_chain_refuses(NPT("fd01:203:405::/65", "2001:db8::/65"),
+                       "expected a prefix of IPv6 of 8 to 64 bits");
+    help_chain_refuses(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
 }
 
 int main(void)

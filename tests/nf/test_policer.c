@@ -5,7 +5,6 @@
  * changes, a change of the file. Facts of captures are tshark's (ip.dsfield.dscp).
  */
 #include "tests/help/chain.h"
-#include "tests/help/ipv6.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -338,11 +337,7 @@ static void the_file_changes_under_buckets(void)
 
 static void refused(const char *text, const char *expected)
 {
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(POLICER, text, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
+    help_chain_refuses_rules(POLICER, text, expected);
 }
 
 static void bad_files_are_refused(void)

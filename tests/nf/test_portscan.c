@@ -3,8 +3,7 @@
  */
 #include "nflib/nf.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
-#include "tests/help/segment.h"
+#include "tests/help/nf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -355,23 +354,14 @@ static void damaged_state_is_refused(void)
     content_is_refused("contact 0 and its timer are not both there");
 }
 
-static void refused(const char *nfs, const char *expected)
-{
-    struct ft_fault fault = {""};
-
-    assert_true(help_chain_refused(nfs, NULL, &fault) < 0);
-    if (!strstr(fault.text, expected))
-        fail_msg("\"%s\" is not in \"%s\"", expected, fault.text);
-}
-
 static void settings_that_contradict_each_other_are_refused(void)
 {
     help_portscan_open(PORTSCAN(""));
-    refused(PORTSCAN("theta0: 200"), "theta1 is 200, expected less than theta0, which is 200");
-    refused(PORTSCAN("alpha: 995"), "alpha is 995, expected less than beta, which is 990");
-    refused(PORTSCAN("remember: 5"), "answer is 10, expected at most remember, which is 5");
-    refused(PORTSCAN("theta0: 1000"), "theta0 is 1000");
-    refused(PORTSCAN("watch: both"), "watch is both");
+    help_chain_refuses(PORTSCAN("theta0: 200"), "theta1 is 200, expected less than theta0, which is 200");
+    help_chain_refuses(PORTSCAN("alpha: 995"), "alpha is 995, expected less than beta, which is 990");
+    help_chain_refuses(PORTSCAN("remember: 5"), "answer is 10, expected at most remember, which is 5");
+    help_chain_refuses(PORTSCAN("theta0: 1000"), "theta0 is 1000");
+    help_chain_refuses(PORTSCAN("watch: both"), "watch is both");
 }
 
 /* portscan: what it believes of packets, and what hides from it. */

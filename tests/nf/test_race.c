@@ -108,6 +108,15 @@ static void the_balanced_chain_replays_from_the_record(void **state)
 #define OUTSIDE NFT_IP(203, 0, 113, 1)
 #define REMOTE  NFT_IP(198, 51, 100, 7)
 
+/* The configuration of a NAT; its chain is open without a region, since all have one address. */
+static struct nf_chain_config open_nat(struct help_chain *h)
+{
+    help_chain_open(h, NAT, NULL, 1);
+    ft_region_close(h->region);
+    h->region = NULL;
+    return h->config->chain;
+}
+
 static struct nf_packet frame_of(const struct nft_spec *spec, uint8_t side, uint8_t out[NFT_FRAME_MAX])
 {
     uint32_t len = nft_frame(spec, out);
@@ -151,10 +160,7 @@ static void lanes_of_a_nat_meet_seldom(void **state)
 {
     struct help_chain h;
     (void)state;
-    help_chain_open(&h, NAT, NULL, 1);
-    struct nf_chain_config chain = h.config->chain;
-    ft_region_close(h.region); /* one at a time: they have one address */
-    h.region = NULL;
+    struct nf_chain_config chain = open_nat(&h);
     double flows = nat_dependencies(&chain, 10, 2000), flood = nat_dependencies(&chain, 1, 400);
     printf(
         "# nat, 4 lanes: %.2f dependencies in 1000 packets with flows of 10, %.2f with a new flow in each\n",
@@ -179,10 +185,7 @@ static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
     unsigned owner = 99;
 
     (void)state;
-    help_chain_open(&h, NAT, NULL, 1);
-    r.config = h.config->chain;
-    ft_region_close(h.region);
-    h.region = NULL;
+    r.config = open_nat(&h);
     r.config.lanes = HELP_LANES;
     help_race_open(&r);
     for (unsigned lane = 0; lane < HELP_LANES; lane++) {
@@ -226,10 +229,7 @@ static void lanes_of_a_nat_replay_from_the_record(void **state)
     struct help_chain h;
 
     (void)state;
-    help_chain_open(&h, NAT, NULL, 1);
-    r.config = h.config->chain;
-    ft_region_close(h.region);
-    h.region = NULL;
+    r.config = open_nat(&h);
     r.config.lanes = HELP_LANES;
     help_race_open(&r);
     for (unsigned round = 1; round <= 5; round++) {

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +13,6 @@
 #define SERVER      "2001:db8:5::1"
 
 static struct help_chain h;
-static uint8_t frame[128];
 
 static uint64_t counter(const char *name)
 {
@@ -23,24 +21,10 @@ static uint64_t counter(const char *name)
 
 static bool tcp(uint8_t side, const char *from, uint16_t sport, const char *to, uint8_t flags)
 {
-    uint8_t *ip = frame + 14, *l4 = ip + 40;
+    const struct six s = {
+        .ipv6 = true, .from = from, .to = to, .proto = 6, .sport = sport, .dport = 80, .tcp = flags};
 
-    memset(frame, 0, sizeof(frame));
-    memset(frame, 2, 12);
-    frame[12] = 0x86;
-    frame[13] = 0xdd;
-    ip[0] = 0x60;
-    ip[5] = 20;
-    ip[6] = 6;
-    ip[7] = 64;
-    assert_int_equal(inet_pton(AF_INET6, from, ip + 8), 1);
-    assert_int_equal(inet_pton(AF_INET6, to, ip + 24), 1);
-    l4[0] = (uint8_t)(sport >> 8);
-    l4[1] = (uint8_t)sport;
-    l4[3] = 80;
-    l4[12] = 0x50;
-    l4[13] = flags;
-    return !help_chain_send(&h, side, frame, 74).drop;
+    return help_chain_six(&h, side, &s, NULL);
 }
 
 static bool ipv4(uint32_t from)

@@ -14,7 +14,7 @@
 #include "nfs/nat/nat.h"
 #include "tools/redis/redis.h"
 #include "tests/help/chain.h"
-#include "tests/help/redis.h"
+#include "tests/help/program.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>
@@ -291,14 +291,8 @@ static const struct nd_redis_options modes[] = {
 static void with_redis(unsigned chain, const struct nd_redis_options *options, uint64_t seed, uint64_t sum,
                        uint64_t digest)
 {
-    struct ft_fault fault = {""};
-    struct nd_redis_options o = *options;
-    struct nd_redis *redis;
+    struct nd_redis *redis = help_redis_open(*options);
     struct help_chain h;
-    o.port = help_redis.port;
-    snprintf(o.host, sizeof(o.host), "127.0.0.1");
-    if (nd_redis_open(&redis, &o, &fault) < 0)
-        fail_msg("%s", fault.text);
     help_chain_open(&h, chains[chain].nfs, RULES, seed);
     uint64_t got = drive(&h, seed);
     nd_redis_settle(redis);

@@ -2,8 +2,8 @@
 /* syn_proxy and those who know a connection's ends but not its numbers, forge addresses, or hide a header;
  * and ends that have lost a connection. Over both families. */
 #include "nflib/nf.h"
-#include "tests/help/segment.h"
-#include "tests/help/syn.h"
+#include "tests/help/frame.h"
+#include "tests/help/tcp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -371,8 +371,8 @@ static void a_short_frame_becomes_a_syn_without_an_option(void)
         return;
     cookie = syn_cookie(1000);
     nft_frame(&s, syn_frame);
-    syn_put32(syn_frame + 38, ISN + 1);
-    syn_put32(syn_frame + 42, cookie + 1);
+    help_put32(syn_frame + 38, ISN + 1);
+    help_put32(syn_frame + 42, cookie + 1);
     nft_readdress(syn_frame, 54, C, 1000, S, 80);
     syn_frame[54] = 0x77;
     assert_int_equal(help_chain_send(&syn_chain, NF_OUTSIDE, syn_frame, 54).drop, 0);

@@ -2,10 +2,8 @@
 /* syn_proxy's connections: numbers of both ends, resets, errors, ports that are used again, full tables, a
  * peer's state. */
 #include "nflib/session/index.h"
-#include "tests/help/chain.h"
-#include "tests/help/segment.h"
-#include "tests/help/syn.h"
-#include "tests/help/content.h"
+#include "tests/help/tcp.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
@@ -150,7 +148,7 @@ static bool send_first_fragment(bool client, uint8_t flags, uint32_t seq, uint32
 
 static uint32_t said_there(unsigned at)
 {
-    return syn_get32(syn_tcp(syn_frame) + (syn_ipv6 ? 8 : 0) + at);
+    return help_get32(syn_tcp(syn_frame) + (syn_ipv6 ? 8 : 0) + at);
 }
 
 /* A handshake is of whole packets. Of a connection that is open, fragments pass. */
@@ -292,7 +290,7 @@ static void an_error_quotes_the_servers_number(void)
         memcpy(syn_frame + 54, "\2\0\0\0\0\0\5", 8);
         memcpy(syn_frame + 62, quoted, 48);
         syn_frame[20] = 58;
-        help_segment_seal_icmpv6(syn_frame);
+        help_segment_seal(syn_frame);
     } else {
         len = nft_frame(&error, syn_frame);
     }
@@ -301,7 +299,7 @@ static void an_error_quotes_the_servers_number(void)
         assert_true(help_segment_is_right(syn_frame, len));
     else
         assert_null(nft_checksums(syn_frame, len));
-    assert_int_equal(syn_get32(syn_frame + at + 4), SERVER_ISN + 1);
+    assert_int_equal(help_get32(syn_frame + at + 4), SERVER_ISN + 1);
 }
 
 static void a_full_table_takes_no_new_connection(void)

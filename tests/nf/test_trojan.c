@@ -6,8 +6,7 @@
 #include "nflib/nf.h"
 #include "nflib/session/index.h"
 #include "tests/help/chain.h"
-#include "tests/help/segment.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

@@ -3,7 +3,7 @@
  */
 #include "ftcore/base/draw.h"
 #include "tests/help/chain.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <setjmp.h>

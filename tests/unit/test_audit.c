@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Audit: a write that went past ft_edit ends the process with a name and a place; everything else goes on. */
 #include "ftcore/region/audit.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

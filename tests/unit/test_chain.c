@@ -3,7 +3,7 @@
 #include "ftcore/base/draw.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,21 +8,12 @@
 #include <cmocka.h>
 
 #include "ftcore/region/checkpoint.h"
+#include "tests/help/record.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define BYTES 60000u
-
-static uint64_t seed;
-
-static uint64_t draw(uint64_t below)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % below;
-}
 
 static struct ft_region *open_region(void)
 {
@@ -39,12 +30,12 @@ static struct ft_region *open_region(void)
 /* Of a lane: some bytes anywhere, often over the end of a line. */
 static void edit(struct ft_region *region, unsigned lane, struct ft_lines *edited)
 {
-    uint64_t n = 1 + draw(200), from = draw(BYTES - n);
+    uint64_t n = 1 + draw_below(200), from = draw_below(BYTES - n);
     uint8_t *p = region->base + ft_region_arena(region, lane, 1)->offset + from;
 
     p = ft_edit(region, p, n);
     for (uint64_t i = 0; i < n; i++)
-        p[i] = (uint8_t)draw(256);
+        p[i] = (uint8_t)draw_below(256);
     uint64_t offset = (uint64_t)(p - region->base);
 
     ft_lines_add(edited, offset / FT_LINE, (offset + n - 1) / FT_LINE - offset / FT_LINE + 1);
@@ -69,7 +60,7 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
     assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
     while (taken < expected) {
         uint8_t bytes[20 * FT_LINE];
-        uint64_t most = 1 + draw(20);
+        uint64_t most = 1 + draw_below(20);
         struct ft_line_range run = ft_lines_take(&region->checkpoint_pending, from, lines, most);
 
         assert_true(run.count > 0 && run.count <= most);
@@ -79,8 +70,8 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
             assert_true(ft_lines_claim(&left, run.line + i));
         from = run.line + run.count;
         taken += run.count;
-        for (uint64_t edits = draw(4); edits; edits--)
-            edit(region, (unsigned)draw(2), edited);
+        for (uint64_t edits = draw_below(4); edits; edits--)
+            edit(region, (unsigned)draw_below(2), edited);
     }
     assert_int_equal(ft_lines_take(&region->checkpoint_pending, 0, lines, 1).count, 0);
     assert_int_equal(ft_lines_count(&left, 0, lines), 0);
@@ -95,7 +86,7 @@ static void pending_lines_are_those_of_the_cut(void **state)
     uint64_t lines = region->size / FT_LINE;
 
     (void)state;
-    seed = 4711;
+    draw_seed = 4711;
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(ft_lines_init(&edited[i], lines), 0);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
@@ -104,8 +95,8 @@ static void pending_lines_are_those_of_the_cut(void **state)
     for (unsigned round = 0; round < 200; round++) {
         struct ft_lines *now = &edited[round % 2], *later = &edited[(round + 1) % 2];
 
-        for (uint64_t edits = draw(60); edits; edits--)
-            edit(region, (unsigned)draw(2), now);
+        for (uint64_t edits = draw_below(60); edits; edits--)
+            edit(region, (unsigned)draw_below(2), now);
         ft_lines_clear(later);
         a_checkpoint(region, now, later);
         for (uint64_t line = 0; line < lines; line++) /* the marks of what comes */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The closed set: what is inside, what is refused, and where deltas cut. */
-#include "tests/help/chunk.h"
 #include "tests/help/record.h"
 #include "ftcore/order/closed.h"
 

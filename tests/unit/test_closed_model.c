@@ -5,7 +5,6 @@
  * streams of segments, where deltas of deltas stand for bursts or follow them.
  */
 #include "ftcore/order/closed.h"
-#include "tests/help/chunk.h"
 #include "tests/help/record.h"
 
 #include <setjmp.h>

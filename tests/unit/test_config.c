@@ -16,16 +16,6 @@
 
 #define SAMPLE "tests/unit/data/pair.yaml"
 
-static struct nd_config *read_text(const char *text)
-{
-    struct nd_config *config;
-    struct ft_fault fault = {""};
-
-    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault))
-        fail_msg("%s", fault.text);
-    return config;
-}
-
 static struct nd_config *read_sample(void)
 {
     struct nd_config *config;
@@ -134,7 +124,7 @@ static void the_samples_nodes_are_read(void **state)
 
 static void a_chain_file_has_defaults(void **state)
 {
-    struct nd_config *c = read_text("chain: {name: x, nfs: [probe: ]}\n");
+    struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe: ]}\n", 0);
     const struct help_probe *probe = c->chain.nfs[0].config;
 
     (void)state;
@@ -192,7 +182,7 @@ static void auto_is_decided_by_the_chain(void **state)
 
         snprintf(text, sizeof(text), "chain: {name: x, nfs: [%s]}\nprotect: {%s}\n", cases[i].nfs,
                  cases[i].protect);
-        c = read_text(text);
+        c = help_config_of(text, 0);
         p = &c->protect;
         assert_int_equal(p->asked, cases[i].asked);
         assert_string_equal(p->mode, nd_modes[cases[i].mode]);
@@ -208,7 +198,7 @@ static void auto_is_decided_by_the_chain(void **state)
 /* A tool that asks for another mode than the file has it decided anew. */
 static void another_mode_is_decided_anew(void **state)
 {
-    struct nd_config *c = read_text("chain: {name: x, nfs: [bare, frail]}\n");
+    struct nd_config *c = help_config_of("chain: {name: x, nfs: [bare, frail]}\n", 0);
     struct ft_fault fault = {""};
 
     (void)state;
@@ -252,7 +242,7 @@ static void times_follow_from_detect(void **state)
         struct nd_config *c;
 
         snprintf(text, sizeof(text), "%schain: {name: x, nfs: [bare]}\n", cases[i].timing);
-        c = read_text(text);
+        c = help_config_of(text, 0);
         assert_int_equal(c->timing.heartbeat_ms, cases[i].heartbeat);
         assert_int_equal(c->timing.lease_ms, cases[i].lease);
         assert_int_equal(c->timing.detect_ms, cases[i].detect);
@@ -279,9 +269,9 @@ static void virtual_mac_is_the_chains(void **state)
     (void)state;
     snprintf(one, sizeof(one), text, "one");
     snprintf(two, sizeof(two), text, "two");
-    a = read_text(one);
-    b = read_text(one);
-    c = read_text(two);
+    a = help_config_of(one, 0);
+    b = help_config_of(one, 0);
+    c = help_config_of(two, 0);
     assert_memory_equal(a->l3.port[0].mac, b->l3.port[0].mac, 6); /* both nodes derive the same */
     assert_memory_equal(a->l3.port[1].mac, b->l3.port[1].mac, 6);
     assert_int_not_equal(memcmp(a->l3.port[0].mac, a->l3.port[1].mac, 6), 0);
@@ -294,9 +284,10 @@ static void virtual_mac_is_the_chains(void **state)
 
 static void own_address_that_is_the_interfaces_counts_once(void **state)
 {
-    struct nd_config *c = read_text("chain: {name: x, nfs: [probe: {outside: 10.0.1.1}]}\ninterfaces:\n"
-                                    "- {name: i, side: inside, address: 10.0.0.1/24}\n"
-                                    "- {name: o, side: outside, address: 10.0.1.1/24}\n");
+    struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe: {outside: 10.0.1.1}]}\ninterfaces:\n"
+                                         "- {name: i, side: inside, address: 10.0.0.1/24}\n"
+                                         "- {name: o, side: outside, address: 10.0.1.1/24}\n",
+                                         0);
 
     (void)state;
     assert_int_equal(c->l3.port[0].extras[NF_IP4], 0);
@@ -315,12 +306,13 @@ static void a_chain_may_come_from_another_file(void **state)
     help_config_file("here.rules", "x", 1);
     help_config_file("other.yaml", other, strlen(other));
     snprintf(rules, sizeof(rules), "%s/here.rules", help_config_dir());
-    c = read_text("chain: {file: other.yaml}\n");
+    c = help_config_of("chain: {file: other.yaml}\n", 0);
     assert_string_equal(c->chain.name, "other");
     assert_string_equal(((struct help_probe *)c->chain.nfs[0].config)->rules.path, rules);
     assert_int_equal(c->protect.tail, ND_TAIL_SUPPRESS);
     nd_config_free(c);
-    c = read_text("chain: {file: other.yaml}\nprotect: {strict: true}\n"); /* this file's own wins, whole */
+    c = help_config_of("chain: {file: other.yaml}\nprotect: {strict: true}\n",
+                       0); /* this file's own wins, whole */
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
     assert_true(c->protect.strict);
     nd_config_free(c);
@@ -329,14 +321,14 @@ static void a_chain_may_come_from_another_file(void **state)
 /* What an NF's check made is released once, also when a later NF is refused. */
 static void release_follows_check(void **state)
 {
-    struct nd_config *c = read_text("chain: {name: x, nfs: [probe]}\n");
+    struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe]}\n", 0);
     static const char bad[] = "chain: {name: x, nfs: [probe, strict]}\n";
 
     (void)state;
     assert_int_equal(help_probe_live, 1);
     nd_config_free(c);
     assert_int_equal(help_probe_live, 0);
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", bad, strlen(bad)), false),
+    assert_string_equal(help_config_refusal_of(bad, false),
                         "t.yaml:1: strict outside is missing, expected an address A.B.C.D");
     assert_int_equal(help_probe_live, 0);
 }
@@ -366,11 +358,9 @@ static void is_addr(const struct nf_addr *addr, const char *expected)
 static void addresses_routes_and_next_hops_are_read(void **state)
 {
     struct nd_config *c;
-    struct ft_fault fault = {""};
 
     (void)state;
-    if (nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), 0, &fault))
-        fail_msg("%s", fault.text);
+    c = help_config_of(text, 0);
     const struct nf_l3_config *l3 = &c->l3;
 
     assert_int_equal(l3->ports, 2);
@@ -455,8 +445,7 @@ static void mistakes_are_refused_by_their_line(void **state)
     for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
         char *changed = help_config_replace(text, mistakes[i].find, mistakes[i].replace);
 
-        assert_string_equal(help_config_refusal(help_config_file("t.yaml", changed, strlen(changed)), false),
-                            mistakes[i].expected);
+        assert_string_equal(help_config_refusal_of(changed, false), mistakes[i].expected);
         free(changed);
     }
 }
@@ -482,12 +471,7 @@ static const char vlan_text[] =
 
 static struct nd_config *read_config(void)
 {
-    struct nd_config *c = NULL;
-    struct ft_fault fault = {""};
-
-    if (nd_config_read(&c, help_config_file("t.yaml", vlan_text, strlen(vlan_text)), ND_CONFIG_NODES, &fault))
-        fail_msg("%s", fault.text);
-    return c;
+    return help_config_of(vlan_text, ND_CONFIG_NODES);
 }
 
 static void interfaces_have_their_port_and_tags(void **state)
@@ -538,15 +522,13 @@ static void tags_are_part_of_what_two_nodes_compare(void **state)
     static const char *const others[] = {"vlan: 101", "vlan: 100, pcp: dscp"};
     static char one[8192], two[8192];
     struct nd_config *c = NULL, *d = NULL;
-    struct ft_fault fault = {""};
 
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
         char *changed = help_config_replace(vlan_text, "vlan: 100", others[i]);
 
         c = read_config();
-        if (nd_config_read(&d, help_config_file("t.yaml", changed, strlen(changed)), 0, &fault))
-            fail_msg("%s", fault.text);
+        d = help_config_of(changed, 0);
         assert_int_equal(d->l3.port[0].pcp_of_dscp, i);
         nf_chain_identity(&c->chain, one, sizeof(one));
         nf_chain_identity(&d->chain, two, sizeof(two));
@@ -555,8 +537,7 @@ static void tags_are_part_of_what_two_nodes_compare(void **state)
         nd_config_free(d);
         free(changed);
     }
-    if (nd_config_read(&c, help_config_file("t.yaml", plain, strlen(plain)), 0, &fault))
-        fail_msg("%s", fault.text);
+    c = help_config_of(plain, 0);
     nf_chain_identity(&c->chain, one, sizeof(one));
     assert_non_null(strstr(one, "\nport 0: in inside 02:00:00:00:00:01 10.0.0.1/24 mtu 1500\n"));
     nd_config_free(c);
@@ -603,8 +584,7 @@ static void mistakes_of_vlans_are_refused_by_their_line(void **state)
     for (unsigned i = 0; i < sizeof(vlan_mistakes) / sizeof(vlan_mistakes[0]); i++) {
         char *changed = help_config_replace(vlan_text, vlan_mistakes[i].find, vlan_mistakes[i].replace);
 
-        assert_string_equal(help_config_refusal(help_config_file("t.yaml", changed, strlen(changed)), true),
-                            vlan_mistakes[i].expected);
+        assert_string_equal(help_config_refusal_of(changed, true), vlan_mistakes[i].expected);
         free(changed);
     }
 }

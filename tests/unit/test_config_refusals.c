@@ -19,6 +19,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The whole file, terminated; the caller frees it. */
+static char *slurp(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    char *text = calloc(1, 65536);
+
+    assert_non_null(file);
+    assert_non_null(text);
+    assert_true(fread(text, 1, 65535, file) > 0);
+    fclose(file);
+    return text;
+}
+
 static void keys_are_refused_by_position(void **state)
 {
     static const struct refusal cases[] = {
@@ -228,13 +241,12 @@ struct change {
 
 static void refuse_changes(const struct change cases[], size_t count)
 {
-    char *sample = help_config_slurp(SAMPLE);
+    char *sample = slurp(SAMPLE);
 
     for (size_t i = 0; i < count; i++) {
         char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
 
-        assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), true),
-                            cases[i].expected);
+        assert_string_equal(help_config_refusal_of(text, true), cases[i].expected);
         assert_int_equal(help_probe_live, 0);
         free(text);
     }
@@ -312,7 +324,7 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
 
     (void)state;
     refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", CHAIN, strlen(CHAIN)), true),
+    assert_string_equal(help_config_refusal_of(CHAIN, true),
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
 }
 
@@ -379,8 +391,7 @@ static void a_mistake_in_a_file_referred_to_is_named_there(void **state)
     help_config_file("the.rules", "x", 1);
     REFUSE_ALL(cases);
     snprintf(text, sizeof(text), "chain:\n  name: x\n  nfs: [bare]\n  modules:\n  - the.rules\n");
-    assert_non_null(strstr(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
-                           "t.yaml:5: cannot load the module ("));
+    assert_non_null(strstr(help_config_refusal_of(text, false), "t.yaml:5: cannot load the module ("));
 }
 
 static void what_is_not_yaml_is_refused(void **state)
@@ -427,10 +438,10 @@ static void a_chain_that_is_too_long_to_compare_is_refused(void **state)
     (void)state;
     memset(text + n, 'x', 7000);
     snprintf(text + n + 7000, sizeof(text) - (size_t)n - 7000, "}]}\n");
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false), "");
+    assert_string_equal(help_config_refusal_of(text, false), "");
     memset(text + n, 'x', 8000);
     snprintf(text + n + 8000, sizeof(text) - (size_t)n - 8000, "}]}\n");
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+    assert_string_equal(help_config_refusal_of(text, false),
                         "t.yaml:1: chain has settings of 7680 bytes as text, expected fewer");
 }
 
@@ -467,7 +478,7 @@ static void rules_that_others_may_write_to_are_refused(void **state)
     (void)state;
     snprintf(path, sizeof(path), "%s", help_config_file("open.rules", "x", 1));
     assert_int_equal(chmod(path, 0646), 0);
-    refusal = help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false);
+    refusal = help_config_refusal_of(text, false);
     assert_non_null(strstr(refusal, "t.yaml:1: "));
     assert_non_null(strstr(refusal, "/open.rules: owner "));
     assert_non_null(strstr(refusal, ", mode 0646, expected owner root"));
@@ -484,7 +495,7 @@ static void too_many_entries_are_refused(void **state)
     for (int i = 0; i < 5000; i++)
         used += (size_t)snprintf(text + used, size - used, "1, ");
     snprintf(text + used, size - used, "]\n");
-    assert_string_equal(help_config_refusal(help_config_file("t.yaml", text, strlen(text)), false),
+    assert_string_equal(help_config_refusal_of(text, false),
                         "t.yaml:1: more than 4096 entries, expected fewer");
     free(text);
 }
@@ -506,7 +517,7 @@ static unsigned check_mutant(const char *text, size_t len, unsigned lines)
 /* Every prefix of the sample, and the sample without any one of its bytes. */
 static void each_mutant_is_read_or_refused_by_position(void **state)
 {
-    char *sample = help_config_slurp(SAMPLE), *text;
+    char *sample = slurp(SAMPLE), *text;
     size_t len = strlen(sample);
     unsigned lines = 0, refused = 0;
 
@@ -543,21 +554,12 @@ static void each_mutant_is_read_or_refused_by_position(void **state)
 #define T63           T31 "-" T31
 #define T127          T63 "-" T63
 
-static struct nd_config *read_text(const char *text)
-{
-    struct nd_config *config;
-    struct ft_fault fault;
-
-    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault) != 0)
-        fail_msg("%s", fault.text);
-    return config;
-}
-
 static void everything_that_may_be_said_is_read(void **state)
 {
-    struct nd_config *c = read_text(
+    struct nd_config *c = help_config_of(
         ARBITER("etcd: [ https://one.example:2379, 'https://[2001:db8::1]:2379/' ], key: pairs/7, ca: ca.pem,"
-                " cert: /etc/n.pem, cert_key: n.key, user: pair, password_file: secrets/etcd"));
+                " cert: /etc/n.pem, cert_key: n.key, user: pair, password_file: secrets/etcd"),
+        ND_CONFIG_NODES);
     const struct nd_etcd_config *a = &c->arbiter;
     char beside[256];
 
@@ -579,7 +581,7 @@ static void everything_that_may_be_said_is_read(void **state)
 
 static void what_is_not_said_has_its_default(void **state)
 {
-    struct nd_config *c = read_text(ARBITER("etcd: [ http://10.0.0.1:2379 ]"));
+    struct nd_config *c = help_config_of(ARBITER("etcd: [ http://10.0.0.1:2379 ]"), ND_CONFIG_NODES);
 
     (void)state;
     assert_string_equal(c->arbiter.key, "understudy/x/a-b"); /* whatever the order in the file */
@@ -588,7 +590,7 @@ static void what_is_not_said_has_its_default(void **state)
     assert_string_equal(c->arbiter.user, "");
     assert_string_equal(c->arbiter.password_file, "");
     nd_config_free(c);
-    c = read_text(WITH("", ""));
+    c = help_config_of(WITH("", ""), ND_CONFIG_NODES);
     assert_int_equal(c->arbiter.urls, 0);
     nd_config_free(c);
 }
@@ -681,7 +683,7 @@ static void a_path_that_is_too_long_is_refused(void **state)
 
         snprintf(text, sizeof(text), ARBITER("etcd: [ https://h:1 ], %s: %s%s"), keys[i], T127 T63, with);
         snprintf(expected, sizeof(expected), "t.yaml:7: arbiter %s is a path of ", keys[i]);
-        const char *said = help_config_refusal(help_config_file("t.yaml", text, strlen(text)), true);
+        const char *said = help_config_refusal_of(text, true);
 
         assert_non_null(strstr(said, expected));
         assert_non_null(strstr(said, " bytes, expected less than 192"));
@@ -709,12 +711,10 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
         "/run/s}]",
         "prefer: a\nfailback: {after: 60}\nhold_down_s: 3\n");
     struct nd_config *c;
-    struct ft_fault fault = {""};
     const struct nd_node *a;
 
     (void)state;
-    if (nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault) != 0)
-        fail_msg("%s", fault.text);
+    c = help_config_of(text, ND_CONFIG_NODES);
     a = &c->node[1];
     assert_int_equal(a->tracks, 4);
     assert_string_equal(a->track[0].what, "eth9");
@@ -747,11 +747,9 @@ static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
 {
     static const char text[] = FILE_OF("mbufs: 2048", "");
     struct nd_config *c;
-    struct ft_fault fault = {""};
 
     (void)state;
-    assert_int_equal(
-        nd_config_read(&c, help_config_file("t.yaml", text, strlen(text)), ND_CONFIG_NODES, &fault), 0);
+    c = help_config_of(text, ND_CONFIG_NODES);
     assert_int_equal(c->authority.prefer, -1);
     assert_int_equal(c->authority.failback, ND_FAILBACK_NEVER);
     assert_int_equal(c->authority.hold_down_s, 10);

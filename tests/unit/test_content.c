@@ -6,8 +6,7 @@
  */
 #include "ftcore/region/audit.h"
 #include "nflib/module/heap.h"
-#include "tests/help/content.h"
-#include "tests/help/map.h"
+#include "tests/help/nf.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -529,7 +528,7 @@ static void wheels_of_every_age_pass(void **unused)
 
         if (help_below(&sequence, 4))
             nf_wheel_set(h.nf, timers, number,
-                         now + (help_draw(&sequence) >> help_below(&sequence, 60)) % (now + 1));
+                         now + (ft_draw(&sequence) >> help_below(&sequence, 60)) % (now + 1));
         else
             nf_wheel_cancel(h.nf, timers, number);
         if (i % 8 == 0)

@@ -6,7 +6,7 @@
  */
 #include "ftcore/region/audit.h"
 #include "nflib/shared/shared.h"
-#include "tests/help/content.h"
+#include "tests/help/nf.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,16 +41,11 @@ static uint64_t shared(const void *config, unsigned lanes)
     return 1 << 20;
 }
 
-static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
-{
-    (void)nf;
-    (void)packets;
-    (void)n;
-    (void)now;
-}
-
-static const struct nf_module module = {
-    .name = "bare", .summary = "an NF for tests", .arena = arena, .shared = shared, .process = process};
+static const struct nf_module module = {.name = "bare",
+                                        .summary = "an NF for tests",
+                                        .arena = arena,
+                                        .shared = shared,
+                                        .process = help_nf_process};
 
 static uint64_t at; /* of the lane whose burst it is, what it does in it */
 static void (*act)(unsigned l);

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tests/help/pair.h"
+#include "tests/unit/pair.h"
 
 #include <signal.h>
 #include <stdlib.h>

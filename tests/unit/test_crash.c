@@ -5,7 +5,7 @@
  * an end by kill -9.
  */
 #define _GNU_SOURCE /* memmem */
-#include "tests/help/crash.h"
+#include "tests/help/lane.h"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -164,7 +164,7 @@ static bool has_packet(const char *path, size_t bytes)
     assert_non_null(in);
     len = fread(file, 1, sizeof(file), in);
     fclose(in);
-    return memmem(file, len, crash_world.frame[EARLIER + BEFORE], bytes) != NULL;
+    return memmem(file, len, lane_world.pool[EARLIER + BEFORE].data, bytes) != NULL;
 }
 
 /* How the lane tells its standby of bursts. */
@@ -192,7 +192,7 @@ static void check_death(const struct stream *s)
         crash_begin(NULL);
         if (s->begin)
             s->begin();
-        crash_world.lane.whole_capture = s->whole;
+        lane_world.lane.whole_capture = s->whole;
         how = crash_run(die_of_a_packet);
         assert_true(WIFSIGNALED(how));
         assert_int_equal(WTERMSIG(how), d->signal);
@@ -239,8 +239,8 @@ static const char *command;
 
 static void die_of_a_command(void)
 {
-    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
-    atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
+    snprintf(lane_world.question.text, sizeof(lane_world.question.text), "%s", command);
+    atomic_store(&lane_world.question.asked, ND_ASK_COMMAND);
     crash_turns(2);
     crash_will_show();
     crash_turns(2);

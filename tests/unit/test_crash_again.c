@@ -6,8 +6,8 @@
  */
 #include "node/crash/handler.h"
 #include "tests/help/config.h"
-#include "tests/help/crash.h"
 #include "tools/recording/recording.h"
+#include "tests/help/lane.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@
 
 static unsigned chosen;
 static const char *command;
-static char records[300], pair[300], out[300];
+static char records[180], pair[300], out[300];
 static json_t *said; /* by the last command */
 
 static void die_of_a_packet(void)
@@ -53,11 +53,25 @@ static void die_of_a_command(void)
     crash_records();
     crash_arrives(CRASH_HARM);
     crash_turns(1);
-    snprintf(crash_world.question.text, sizeof(crash_world.question.text), "%s", command);
-    atomic_store(&crash_world.question.asked, ND_ASK_COMMAND);
+    snprintf(lane_world.question.text, sizeof(lane_world.question.text), "%s", command);
+    atomic_store(&lane_world.question.asked, ND_ASK_COMMAND);
     crash_turns(2);
     crash_will_show();
     crash_turns(2);
+}
+
+/* From now on the lane records into this directory, which is made: in the process that dies once it has
+ * called crash_records. The reporter finishes it. */
+static void will_record(const char *directory)
+{
+    struct ft_fault fault = {""};
+    char line[400];
+
+    snprintf(lane_world.config->record.dir, sizeof(lane_world.config->record.dir), "%s", directory);
+    snprintf(line, sizeof(line), "rm -rf %s && mkdir -p %s/a", directory, directory);
+    assert_int_equal(system(line), 0);
+    if (lg_recorder_make(&crash_world.recorder, 1, 4u * FT_RECORD_MAX, &fault))
+        fail_msg("%s", fault.text);
 }
 
 /* Dies, is reported, and its recording is finished. The report's directory in `path`. */
@@ -69,7 +83,7 @@ static void let_die(void (*work)(void), char path[ND_CRASH_PATH])
     snprintf(pair, sizeof(pair), "%s/pair.yaml", help_config_dir());
     snprintf(out, sizeof(out), "%s/state/out", help_config_dir());
     crash_begin(NULL);
-    crash_will_record(records);
+    will_record(records);
     how = crash_run(work);
     assert_true(WIFSIGNALED(how));
     json_decref(crash_report(path));

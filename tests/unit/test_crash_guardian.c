@@ -8,7 +8,7 @@
 #include "node/crash/crash.h"
 #include "node/crash/guardian.h"
 #include "tests/help/config.h"
-#include "tests/help/crash.h"
+#include "tests/help/lane.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -122,7 +122,7 @@ static int run_node(void (*end)(struct nd_crash *crash))
         struct nd_crash *crash;
         struct ft_fault fault;
 
-        if (nd_crash_open(&crash, crash_world.config, 0, &fault))
+        if (nd_crash_open(&crash, lane_world.config, 0, &fault))
             _exit(90);
         nd_crash_catch(crash->page, crash->shared, 1, &crash_key);
         nd_crash_turn(crash, FT_SOLO, 7, 0xabc);
@@ -251,7 +251,7 @@ static void read_end(struct lg_recording *r, unsigned serial)
     char file[400];
     struct ft_fault why = {""};
 
-    snprintf(file, sizeof(file), "%s/a/%08u.rec", crash_world.config->record.dir, serial);
+    snprintf(file, sizeof(file), "%s/a/%08u.rec", lane_world.config->record.dir, serial);
     for (int waited = 0; waited <= 10000; waited++) {
         if (lg_recording_open(r, file, &why) == 0) {
             if (r->node_end.how)
@@ -277,9 +277,9 @@ static void the_recording_says_how_its_node_ended(void **state)
 
     (void)state;
     crash_begin(NULL);
-    snprintf(crash_world.config->record.dir, sizeof(crash_world.config->record.dir), "%s/state/rec",
+    snprintf(lane_world.config->record.dir, sizeof(lane_world.config->record.dir), "%s/state/rec",
              help_config_dir());
-    snprintf(line, sizeof(line), "mkdir -p %s/a", crash_world.config->record.dir);
+    snprintf(line, sizeof(line), "mkdir -p %s/a", lane_world.config->record.dir);
     assert_int_equal(system(line), 0);
     for (unsigned i = 0; i < 3; i++) {
         run_node(ends[i].end);
@@ -289,7 +289,7 @@ static void the_recording_says_how_its_node_ended(void **state)
         assert_int_equal(r.node_end.signal, ends[i].signal);
         assert_string_equal(r.line, ends[i].line);
         /* The state is one that all of them share. */
-        assert_int_equal(r.end[0].burst, nf_chain_state(crash_world.lane.chain)->burst);
+        assert_int_equal(r.end[0].burst, nf_chain_state(lane_world.lane.chain)->burst);
         assert_null(r.begun[0].content);
         lg_recording_close(&r);
     }

@@ -3,10 +3,8 @@
  * Chunks of deltas: round trips, a golden chunk, damage, and what must not be written. With
  * DELTA_GOLDEN_WRITE=1 the golden file is written anew instead of compared.
  */
-#include "tests/help/chunk.h"
-#include "tests/help/death.h"
-#include "tests/help/forge.h"
 #include "tests/help/record.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,7 +73,6 @@ static void random_chunk(void)
             break;
         line += count;
     }
-    chunk_end_runs();
     if (chunk->burst > chunk->from)
         random_outputs();
     chunk_finish();

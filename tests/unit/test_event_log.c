@@ -3,7 +3,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/event_writer.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * runs in a child, which has a stderr and a thread of its own. A child that waits where it must not is ended
  * by its alarm, and the test fails.
  */
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/event_writer.h"

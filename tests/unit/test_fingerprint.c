@@ -5,7 +5,7 @@
  * the same host, or of another, is not taken for it.
  */
 #include "node/crash/fingerprint.h"
-#include "tests/help/packet.h"
+#include "tests/help/frame.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,6 +18,7 @@
 #define ETHER 14u
 #define HEAD  (ETHER + 20u + 32u) /* with timestamps */
 
+enum { TCP = 6, UDP = 17, ICMP = 1 };
 enum { FIN = 1, SYN = 2, RST = 4, ACK = 16, URG = 32 };
 
 /* The stream of bytes that a client sends; what lies at 1000 is what it sends again. */
@@ -38,12 +39,6 @@ struct how {
 };
 static const struct how usual = {9, 1, 40000, 80, 0xfffffe00, ACK, 0, 0};
 
-static void put32(uint8_t *at, uint32_t v)
-{
-    set16(at, v >> 16);
-    set16(at + 2, v & 0xffff);
-}
-
 static struct segment segment(struct how h, uint32_t at, uint32_t n)
 {
     struct segment s = {.len = HEAD + n};
@@ -53,18 +48,18 @@ static struct segment segment(struct how h, uint32_t at, uint32_t n)
     s.bytes[12] = 8;
     ip[0] = 0x45, ip[8] = (uint8_t)(64 - h.noise), ip[9] = TCP, ip[12] = 10, ip[15] = h.from, ip[16] = 192,
     ip[18] = 2, ip[19] = h.to;
-    set16(ip + 4, 77 + h.noise * 13);
-    set16(tcp, h.sport);
-    set16(tcp + 2, h.dport);
-    put32(tcp + 4, h.first + at);
-    put32(tcp + 8, h.ack ? h.ack : 5000 + h.noise * 1448);
+    help_put16(ip + 4, 77 + h.noise * 13);
+    help_put16(tcp, h.sport);
+    help_put16(tcp + 2, h.dport);
+    help_put32(tcp + 4, h.first + at);
+    help_put32(tcp + 8, h.ack ? h.ack : 5000 + h.noise * 1448);
     tcp[12] = 8 << 4, tcp[13] = h.flags;
-    set16(tcp + 14, 500 + h.noise);
+    help_put16(tcp + 14, 500 + h.noise);
     tcp[20] = 1, tcp[21] = 1, tcp[22] = 8, tcp[23] = 10;
-    put32(tcp + 24, 123456 + h.noise * 200);
-    put32(tcp + 28, 654321 + h.noise * 199);
+    help_put32(tcp + 24, 123456 + h.noise * 200);
+    help_put32(tcp + 28, 654321 + h.noise * 199);
     memcpy(s.bytes + HEAD, stream + at, n);
-    packet_finish(ip, 32 + n);
+    help_seal_ipv4(ip, 32 + n);
     return s;
 }
 
@@ -258,8 +253,8 @@ static struct segment empty(struct how h, uint32_t at, const uint8_t options[8])
     memcpy(tcp + 20, options, 8);
     tcp[12] = 10 << 4;
     s.len += 8;
-    set16(tcp + 16, 0);
-    packet_finish(ip, 40);
+    help_put16(tcp + 16, 0);
+    help_seal_ipv4(ip, 40);
     return s;
 }
 
@@ -376,12 +371,12 @@ static struct segment datagram(uint8_t proto, uint16_t sport, uint16_t dport, ui
     s.bytes[12] = 8;
     ip[0] = 0x45, ip[8] = (uint8_t)rand() | 1, ip[9] = proto, ip[12] = 10, ip[15] = 9, ip[16] = 192,
     ip[19] = 1;
-    set16(ip + 4, (uint32_t)rand() & 0xffff);
-    set16(ip + 20, sport);
-    set16(ip + 22, dport);
-    set16(ip + 24, proto == UDP ? 8 + n : (uint32_t)rand() & 0xffff);
+    help_put16(ip + 4, (uint32_t)rand() & 0xffff);
+    help_put16(ip + 20, sport);
+    help_put16(ip + 22, dport);
+    help_put16(ip + 24, proto == UDP ? 8 + n : (uint32_t)rand() & 0xffff);
     memcpy(ip + 28, stream + at, n);
-    packet_finish(ip, 8 + n);
+    help_seal_ipv4(ip, 8 + n);
     return s;
 }
 
@@ -391,10 +386,10 @@ static void a_datagram(void **state)
 
     (void)state;
     next.bytes[ETHER + 19] ^= 1; /* the next server is asked the same */
-    packet_finish(next.bytes + ETHER, 308);
+    help_seal_ipv4(next.bytes + ETHER, 308);
     assert_true(again(killed, next));
     other.bytes[ETHER + 15] ^= 1; /* by another host */
-    packet_finish(other.bytes + ETHER, 308);
+    help_seal_ipv4(other.bytes + ETHER, 308);
     assert_false(again(killed, other));
     assert_true(again(killed, datagram(UDP, 1000, 53, 0, 300)));
     assert_true(again(killed, datagram(UDP, 2000, 53, 0, 300))); /* asked again from another port */
@@ -419,7 +414,7 @@ static void headers_of_a_datagram_alone(void **state)
     f = nd_fingerprint(other.bytes, ETHER + 28, other.len);
     assert_false(nd_fingerprint_is_again(&known, &f));
     killed.bytes[ETHER + 19] ^= 1;
-    packet_finish(killed.bytes + ETHER, 308);
+    help_seal_ipv4(killed.bytes + ETHER, 308);
     f = nd_fingerprint(killed.bytes, ETHER + 28, killed.len);
     assert_false(nd_fingerprint_is_again(&known, &f));
 }
@@ -448,7 +443,7 @@ static void an_error(void **state)
         memcpy(stream + 4000 + i * 200, quoted[i].bytes + ETHER, 120); /* behind 8 bytes of ICMP */
         error[i] = datagram(ICMP, 3 << 8 | 3, 0, 4000 + i * 200, 120);
         memset(error[i].bytes + ETHER + 24, 0, 4);
-        packet_finish(error[i].bytes + ETHER, 128);
+        help_seal_ipv4(error[i].bytes + ETHER, 128);
     }
     assert_true(again(error[0], error[1]));
     assert_false(again(error[0], error[2]));
@@ -480,12 +475,12 @@ static void a_fragment_over_ipv6(void **state)
         uint8_t *ip = s[i].bytes + ETHER;
 
         s[i].bytes[12] = 0x86, s[i].bytes[13] = 0xdd;
-        put32(ip, 0x60000000 + i * 12345); /* flow label */
-        set16(ip + 4, 208);
+        help_put32(ip, 0x60000000 + i * 12345); /* flow label */
+        help_put16(ip + 4, 208);
         ip[6] = 44, ip[7] = (uint8_t)(64 - i), ip[8] = 0x20, ip[23] = 9, ip[24] = 0x20, ip[39] = 1;
         ip[40] = UDP;
-        set16(ip + 42, 1448);
-        put32(ip + 44, 0x11223344 + i * 777);
+        help_put16(ip + 42, 1448);
+        help_put32(ip + 44, 0x11223344 + i * 777);
         memcpy(ip + 48, stream + 300 + i / 2, 200);
     }
     assert_true(again(s[0], s[1]));
@@ -502,11 +497,11 @@ static struct segment segment_ipv6(uint8_t from, uint32_t seq, uint32_t n, unsig
     s.bytes[12] = 0x86, s.bytes[13] = 0xdd;
     ip[0] = 0x60, ip[6] = TCP, ip[7] = (uint8_t)(64 - noise), ip[8] = 0x20, ip[23] = from, ip[24] = 0x20;
     ip[39] = 1;
-    set16(ip + 4, 20 + n);
-    set16(tcp, 40000);
-    set16(tcp + 2, 80);
-    put32(tcp + 4, seq);
-    put32(tcp + 8, noise);
+    help_put16(ip + 4, 20 + n);
+    help_put16(tcp, 40000);
+    help_put16(tcp + 2, 80);
+    help_put32(tcp + 4, seq);
+    help_put32(tcp + 8, noise);
     tcp[12] = 5 << 4, tcp[13] = ACK;
     memcpy(tcp + 20, stream + seq % 1000, n);
     return s;

@@ -11,6 +11,7 @@
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/region/heap.h"
 #include "ftcore/region/pages.h"
+#include "tests/help/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +19,6 @@
 
 #define BYTES  (256u * FT_HEAP_PAGE)
 #define BLOCKS 3000u
-
-static uint64_t seed;
-
-static uint64_t draw(uint64_t below)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed % below;
-}
 
 static struct ft_region *open_region(uint64_t bytes)
 {
@@ -56,7 +47,9 @@ struct block {
 
 static uint64_t draw_size(void)
 {
-    return draw(20) == 0 ? draw(5 * FT_HEAP_PAGE) : draw(4) == 0 ? draw(2100) : draw(200);
+    return draw_below(20) == 0  ? draw_below(5 * FT_HEAP_PAGE)
+           : draw_below(4) == 0 ? draw_below(2100)
+                                : draw_below(200);
 }
 
 static void give_back(struct ft_heap *heap, struct ft_heap *twin, struct block *b)
@@ -79,7 +72,7 @@ static bool take(struct ft_heap *heap, struct ft_heap *twin, struct block *b)
     assert_true((uintptr_t)b->p % 16 == 0 && ft_heap_has(heap, b->p) && !ft_heap_has(twin, b->p));
     assert_true(ft_heap_size_of(heap, b->p) >= b->size);
     assert_int_equal(b->p - (uint8_t *)heap, b->twin - (uint8_t *)twin);
-    b->fill = (uint8_t)draw(256);
+    b->fill = (uint8_t)draw_below(256);
     memset(b->p, b->fill, b->size);
     memset(b->twin, b->fill, b->size);
     return true;
@@ -93,9 +86,9 @@ static void heap_and_model_agree(void **state)
     uint64_t refused = 0, in_use = 0;
 
     (void)state;
-    seed = 11;
+    draw_seed = 11;
     for (unsigned i = 0; i < 300000; i++) {
-        struct block *b = &blocks[draw(BLOCKS)];
+        struct block *b = &blocks[draw_below(BLOCKS)];
 
         if (b->p) {
             give_back(heap, twin, b);
@@ -135,18 +128,18 @@ static void damage_is_found(void **state)
     uint8_t *before;
 
     (void)state;
-    seed = 5;
+    draw_seed = 5;
     for (unsigned i = 0; i < 60; i++) {
         void *p = ft_heap_alloc(heap, draw_size());
 
-        if (p && draw(3) == 0)
+        if (p && draw_below(3) == 0)
             ft_heap_free(heap, p);
     }
     known = ft_heap_part(heap, region, 0);
     before = malloc(known.to - known.from);
     memcpy(before, region->base + known.from, known.to - known.from);
     for (uint64_t at = offsetof(struct ft_heap, next); at < known.to - known.from; at++) {
-        region->base[known.from + at] ^= (uint8_t)(1u << draw(8));
+        region->base[known.from + at] ^= (uint8_t)(1u << draw_below(8));
         tried++;
         if (ft_heap_check(heap, NULL, NULL)) {
             found++;
@@ -186,10 +179,10 @@ static void writes_are_found(void **state)
     ft_pages_mark(region, 0);
     assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
     for (unsigned round = 0; round < 50; round++) {
-        unsigned a = (unsigned)draw(100), b = (unsigned)draw(100);
+        unsigned a = (unsigned)draw_below(100), b = (unsigned)draw_below(100);
 
-        p[a * FT_HEAP_PAGE + draw(FT_HEAP_PAGE)]++;
-        p[b * FT_HEAP_PAGE + draw(FT_HEAP_PAGE)]++;
+        p[a * FT_HEAP_PAGE + draw_below(FT_HEAP_PAGE)]++;
+        p[b * FT_HEAP_PAGE + draw_below(FT_HEAP_PAGE)]++;
         ft_pages_mark(region, 1); /* another lane's: nothing */
         assert_int_equal(ft_lines_count(&region->dirty, 0, lines), 0);
         ft_pages_mark(region, round % 2 ? 0 : FT_LANES_MAX);
@@ -221,7 +214,7 @@ static void else_all_counts(void **state)
 static void scribble(uint8_t *p, uint64_t n)
 {
     for (unsigned i = 0; i < 200; i++)
-        p[draw(n)] = (uint8_t)draw(256);
+        p[draw_below(n)] = (uint8_t)draw_below(256);
 }
 
 static void a_snapshot_is_of_its_cut(void **state)
@@ -336,6 +329,6 @@ int main(void)
         cmocka_unit_test(a_checkpoint_is_of_its_cut),
     };
 
-    seed = 1;
+    draw_seed = 1;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

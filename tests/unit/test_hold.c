@@ -10,7 +10,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 static char packets[64]; /* only their addresses matter */
 

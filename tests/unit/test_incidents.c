@@ -2,6 +2,7 @@
 /* What `incidents` says of directories that are not as a reporter leaves them. */
 #include "cli/options.h"
 #include "nflib/nf.h"
+#include "tests/help/nf.h"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -187,27 +188,19 @@ static enum nf_scope scope(const void *config)
     return (enum nf_scope)((const struct config *)config)->whose;
 }
 
-static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
-{
-    (void)nf;
-    (void)packets;
-    (void)n;
-    (void)now;
-}
-
 static const struct nf_module scoped = {.name = "scoped",
                                         .summary = "for a test",
                                         .scope = scope,
                                         .params = params,
                                         .config_size = sizeof(struct config),
                                         .counters = counters,
-                                        .process = process};
+                                        .process = help_nf_process};
 
 NF_MODULE(scoped)
 static const struct nf_module plain = {.name = "plain",
                                        .summary = "for a test",
                                        .translates = NF_SOURCE | NF_DESTINATION | NF_SEQUENCE,
-                                       .process = process};
+                                       .process = help_nf_process};
 
 NF_MODULE(plain)
 

@@ -17,24 +17,14 @@
 
 static const uint8_t thief[6] = {2, 2, 2, 2, 2, 2}, third[6] = {2, 2, 2, 2, 2, 3};
 
-/* Where packets to a far or near address go: the last byte of the MAC. */
-static int mac_of(double at, uint8_t from, const char *to)
-{
-    struct nf_packet p = l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
-
-    l3_run(at, &p);
-    assert_int_equal(p.drop, 0);
-    return l3_frame[5];
-}
-
 static int host_mac_now(double at)
 {
-    return mac_of(at, 1, "10.0.0.5");
+    return l3_mac_of(at, 1, "10.0.0.5");
 }
 
 static int gate_mac_now(double at)
 {
-    return mac_of(at, 0, "198.51.100.7");
+    return l3_mac_of(at, 0, "198.51.100.7");
 }
 
 /* Runs every wake time up to `until`; how many requests went to this MAC alone. */
@@ -196,15 +186,6 @@ static void one_of_the_file_is_never_asked_or_changed(void **state)
 
 /* ---- IPv6 ---- */
 
-static int gate6_now(double at)
-{
-    struct nf_packet p = l3_hex(0, UDP);
-
-    l3_run(at, &p);
-    assert_int_equal(p.drop, 0);
-    return l3_frame[5];
-}
-
 /* As answer to a request at its own MAC: without the option that says it (RFC 4861, 7.2.4). */
 static struct nf_packet short_answer(const uint8_t from[6])
 {
@@ -234,7 +215,7 @@ static void an_advertisement_moves_no_neighbour_that_answers(void **state)
         l3_addr6(gate, "2001:db8:2::fe"); /* to the neighbour itself, about it */
         assert_memory_equal(asked->frame + 38, gate, 16);
         assert_memory_equal(asked->frame + 62, gate, 16);
-        assert_int_equal(gate6_now(1.1), gate_mac[5]);
+        assert_int_equal(l3_gate6_mac(1.1), gate_mac[5]);
         if (answers) {
             p = short_answer(gate_mac);
             l3_run(1.3, &p);
@@ -243,7 +224,7 @@ static void an_advertisement_moves_no_neighbour_that_answers(void **state)
             l3_run(1.3, &p);
         }
         probes_until(1.7, gate_mac);
-        assert_int_equal(gate6_now(1.7), answers ? gate_mac[5] : 0x99);
+        assert_int_equal(l3_gate6_mac(1.7), answers ? gate_mac[5] : 0x99);
         l3_assert_counted(NF_L3_MOVED, !answers);
         l3_end();
     }

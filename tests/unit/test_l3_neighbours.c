@@ -106,15 +106,6 @@ static void unknown_neighbours_are_asked_for_once_a_second(void **state)
     l3_end();
 }
 
-/* Where packets to `to` go: the last byte of the MAC. */
-static int mac_of(double at, uint8_t from, const char *to)
-{
-    struct nf_packet p = l3_udp(from, from ? "198.51.100.7" : "10.0.0.5", to, 64);
-    l3_run(at, &p);
-    assert_int_equal(p.drop, 0);
-    return l3_frame[5];
-}
-
 /* Runs every wake time up to `until`; how often `last` was asked for on `port`. */
 static unsigned asked_until(double until, uint8_t port, uint8_t last)
 {
@@ -136,7 +127,7 @@ static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_
     struct nf_packet p;
     l3_begin();
     l3_know_both(0);
-    assert_int_equal(mac_of(0.1, 1, "10.0.0.5"), host_mac[5]);
+    assert_int_equal(l3_mac_of(0.1, 1, "10.0.0.5"), host_mac[5]);
     p = l3_arp(0, 2, everybody, other, "10.0.0.5", "10.0.0.99"); /* said to another */
     l3_run(0.2, &p);
     p = l3_arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.99");
@@ -145,23 +136,23 @@ static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_
     l3_run(0.2, &p);
     p = l3_arp(0, 2, everybody, other, "10.0.0.5", "10.0.0.5");
     l3_run(0.2, &p);
-    assert_int_equal(mac_of(0.3, 1, "10.0.0.5"), host_mac[5]);
+    assert_int_equal(l3_mac_of(0.3, 1, "10.0.0.5"), host_mac[5]);
     p = l3_arp(0, 1, everybody, other, "10.0.0.5", "10.0.0.1"); /* asks us */
     l3_run(0.4, &p);
     asked_until(1.1, 0, 5); /* it was asked where it was, and is silent there (test_l3_contest.c) */
-    assert_int_equal(mac_of(1.1, 1, "10.0.0.5"), 2);
+    assert_int_equal(l3_mac_of(1.1, 1, "10.0.0.5"), 2);
     p = l3_arp(1, 2, everybody, other, "203.0.113.254", "203.0.113.77");
     l3_run(1.2, &p);
     asked_until(3, 1, 254);
-    assert_int_equal(mac_of(3, 0, "198.51.100.7"), gate_mac[5]);
+    assert_int_equal(l3_mac_of(3, 0, "198.51.100.7"), gate_mac[5]);
     p = l3_arp(1, 1, everybody, other, "203.0.113.254", "203.0.113.254"); /* it has failed over */
     l3_run(3.1, &p);
     asked_until(3.8, 1, 254);
-    assert_int_equal(mac_of(3.8, 0, "198.51.100.7"), 2);
+    assert_int_equal(l3_mac_of(3.8, 0, "198.51.100.7"), 2);
     p = l3_arp(1, 2, everybody, gate_mac, "203.0.113.254", "203.0.113.254");
     l3_run(5.0, &p);
     asked_until(5.7, 1, 254);
-    assert_int_equal(mac_of(5.7, 0, "198.51.100.7"), gate_mac[5]);
+    assert_int_equal(l3_mac_of(5.7, 0, "198.51.100.7"), gate_mac[5]);
     l3_end();
 }
 

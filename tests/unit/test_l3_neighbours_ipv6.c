@@ -189,16 +189,6 @@ static void one_link_local_address_is_another_host_on_each_link(void **state)
     l3_end();
 }
 
-/* Where packets to the gateway go now. */
-static uint8_t last_byte_of_gate(double at)
-{
-    struct nf_packet p = l3_hex(0, UDP);
-
-    l3_run(at, &p);
-    assert_int_equal(p.drop, 0);
-    return l3_frame[5];
-}
-
 /* RFC 4861, 7.2.5. */
 static void another_mac_is_believed_where_it_overrides(void **state)
 {
@@ -212,7 +202,7 @@ static void another_mac_is_believed_where_it_overrides(void **state)
         l3_assert_dropped(&p, NF_L3_ND);
         for (unsigned tenth = 1; tenth <= 8; tenth++) /* the one that is known is asked, and silent */
             l3_run(0.5 + overrides + tenth / 10.0, NULL);
-        assert_int_equal(last_byte_of_gate(1.4 + overrides), overrides ? 0x99 : gate_mac[5]);
+        assert_int_equal(l3_gate6_mac(1.4 + overrides), overrides ? 0x99 : gate_mac[5]);
     }
     l3_end();
 }

@@ -13,20 +13,6 @@
 
 #define REMEMBERED 65536u /* bursts whose place among the packets the sender remembers */
 
-static int setup(void **state)
-{
-    (void)state;
-    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    primary_close();
-    return 0;
-}
-
 /* Bursts of ten packets each, sent. */
 static void send_up_to(uint64_t last)
 {
@@ -34,11 +20,11 @@ static void send_up_to(uint64_t last)
 
     while (primary.burst < last)
         assert_true(primary_put_packets(10));
-    PRIMARY_UNTIL(ft_ring_used(&primary.lane.log) == 0)
+    UNTIL(ft_ring_used(&primary.lane.log) == 0)
     {
         primary_turn();
     }
-    PRIMARY_UNTIL(primary.messages > before)
+    UNTIL(primary.messages > before)
     {
         standby_reads();
     }
@@ -134,7 +120,7 @@ static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
     lag_after(1000, 1010, 111);
     assert_true(lag_after(1000, 1010, 211) > 0);
     standby_ends();
-    PRIMARY_UNTIL(atomic_load(&primary.lane.orders.lag_ns) == 0)
+    UNTIL(atomic_load(&primary.lane.orders.lag_ns) == 0)
     {
         primary_turn();
     }
@@ -163,7 +149,7 @@ static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
     assert_int_equal(primary_status().lag_packets, 100);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, primary_setup, primary_teardown)
 
 /* What several threads ask of the replicator in one turn: none takes the place of another. */
 
@@ -207,8 +193,9 @@ int main(void)
         TEST(what_a_snapshot_holds_does_not_count),
         TEST(neither_a_warm_standby_lags_nor_one_that_is_gone),
         TEST(the_lag_in_packets_never_shrinks_by_forgetting),
-        cmocka_unit_test_setup_teardown(a_resync_is_not_lost_for_a_handover, setup_requests, teardown),
-        cmocka_unit_test_setup_teardown(each_alone_is_done, setup_requests, teardown),
+        cmocka_unit_test_setup_teardown(a_resync_is_not_lost_for_a_handover, setup_requests,
+                                        primary_teardown),
+        cmocka_unit_test_setup_teardown(each_alone_is_done, setup_requests, primary_teardown),
     };
 
     return cmocka_run_group_tests_name("lag", tests, NULL, NULL);

@@ -36,6 +36,14 @@ static void data_arrives(unsigned n)
         lane_arrives(FRAME);
 }
 
+/* All that came have left, in the order of their numbers. */
+static void all_left(unsigned n)
+{
+    assert_int_equal(w->lefts, n);
+    for (unsigned i = 0; i < n; i++)
+        assert_int_equal(w->left[i], i);
+}
+
 static const struct ft_datagram_key peer = {.incarnation = 77};
 
 static void heartbeat_arrives(uint64_t view)
@@ -49,13 +57,13 @@ static void heartbeat_arrives(uint64_t view)
 
 static uint64_t view_heard(void)
 {
-    return atomic_load(&w->shared.report.heartbeat_view);
+    return atomic_load(&w->shared->report.heartbeat_view);
 }
 
 /* Packets that the lane has executed. */
 static uint64_t executed(void)
 {
-    return atomic_load(&w->shared.count.received);
+    return atomic_load(&w->shared->count.received);
 }
 
 static void turns(unsigned n)
@@ -69,7 +77,7 @@ static void turns(unsigned n)
 static int setup(void **state)
 {
     lane_setup(state);
-    atomic_store(&w->shared.orders.peer_incarnation, peer.incarnation);
+    atomic_store(&w->shared->orders.peer_incarnation, peer.incarnation);
     return 0;
 }
 
@@ -79,7 +87,7 @@ static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
     data_arrives(400);
     heartbeat_arrives(9);
     turns(100);
-    assert_true(atomic_load(&w->shared.count.hold_full) > 0);
+    assert_true(atomic_load(&w->shared->count.hold_full) > 0);
     assert_int_equal(view_heard(), 0);
     assert_int_equal(executed(), w->first); /* none that it took waits */
     assert_int_equal(w->lefts, 0);
@@ -96,18 +104,18 @@ static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
     assert_true(held < 280 && held + 128 >= 280);
     heartbeat_arrives(9);
     data_arrives(1);
-    atomic_store(&w->shared.orders.lease_until, 0);
+    atomic_store(&w->shared->orders.lease_until, 0);
     turns(20);
     assert_int_equal(view_heard(), 9);
     assert_int_equal(executed(), held);  /* no burst was run for it */
     assert_int_equal(w->first, w->last); /* all that it took beside waits */
-    assert_int_equal(atomic_load(&w->shared.count.waiting_full), 0);
+    assert_int_equal(atomic_load(&w->shared->count.waiting_full), 0);
     /* The standby has answered. Nothing is lost, and all in order. */
-    atomic_store(&w->shared.orders.stable, FT_ALL);
-    atomic_store(&w->shared.orders.lease_until, FT_ALL);
+    atomic_store(&w->shared->orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL);
     data_arrives(1);
     turns(30);
-    lane_all_left(282);
+    all_left(282);
 }
 
 static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
@@ -119,10 +127,10 @@ static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
     heartbeat_arrives(4);
     turns(100);
     held = executed();
-    atomic_store(&w->shared.orders.lease_until, 0);
+    atomic_store(&w->shared->orders.lease_until, 0);
     turns(30);
     assert_int_equal(view_heard(), 4);
-    assert_int_equal(atomic_load(&w->shared.count.waiting_full), 600 - held - 128);
+    assert_int_equal(atomic_load(&w->shared->count.waiting_full), 600 - held - 128);
     heartbeat_arrives(5);
     turns(1);
     assert_int_equal(view_heard(), 5);
@@ -136,18 +144,18 @@ static void gathering(uint32_t us)
 {
     w->config->protect.gather_us = us;
     w->group.stream.kind = ND_STREAM_RECORDS;
-    atomic_store(&w->shared.orders.logging, true);
-    atomic_store(&w->shared.orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.logging, true);
+    atomic_store(&w->shared->orders.stable, FT_ALL);
 }
 
 /* A turn at this moment, us; how many bursts were run. */
 static uint64_t turn_at(uint64_t us)
 {
-    uint64_t before = atomic_load(&w->shared.count.bursts);
+    uint64_t before = atomic_load(&w->shared->count.bursts);
 
     w->lane.now = 1000000000 + us * 1000;
     nd_lane_live(&w->lane);
-    return atomic_load(&w->shared.count.bursts) - before;
+    return atomic_load(&w->shared->count.bursts) - before;
 }
 
 static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
@@ -160,7 +168,7 @@ static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
     assert_int_equal(turn_at(9), 0);
     assert_int_equal(w->lefts, 0);
     assert_int_equal(turn_at(10), 1); /* ten after the first, not after the last */
-    lane_all_left(5);
+    all_left(5);
     data_arrives(1);
     assert_int_equal(turn_at(11), 0); /* the next burst's wait begins with its own first packet */
     assert_int_equal(turn_at(20), 0);
@@ -186,7 +194,7 @@ static uint64_t rings(void)
 {
     uint64_t n = 0;
 
-    return read(w->shared.bell, &n, sizeof(n)) == sizeof(n) ? n : 0;
+    return read(w->shared->bell, &n, sizeof(n)) == sizeof(n) ? n : 0;
 }
 
 /* For what it logs, and not for packets that wait for more. */
@@ -194,12 +202,12 @@ static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
 {
     (void)state;
     gathering(1000);
-    w->shared.bell = eventfd(0, EFD_NONBLOCK);
+    w->shared->bell = eventfd(0, EFD_NONBLOCK);
     data_arrives(32);
     assert_int_equal(turn_at(0), 1);
     assert_int_equal(rings(), 0);
     for (uint64_t rest = 1; rest < 4; rest++) {
-        atomic_store(&w->shared.orders.rests, rest);
+        atomic_store(&w->shared->orders.rests, rest);
         data_arrives(20);
         assert_int_equal(turn_at(3 * rest), 0);
         assert_int_equal(rings(), 0);
@@ -207,17 +215,17 @@ static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
         assert_int_equal(turn_at(3 * rest + 1), 1);
         assert_int_equal(turn_at(3 * rest + 2), 1);
         assert_int_equal(rings(), 1);
-        atomic_store(&w->shared.orders.rests, 0);
+        atomic_store(&w->shared->orders.rests, 0);
     }
-    close(w->shared.bell);
-    w->shared.bell = -1;
+    close(w->shared->bell);
+    w->shared->bell = -1;
 }
 
 static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **state)
 {
     (void)state;
     gathering(1000);
-    atomic_store(&w->shared.orders.logging, false);
+    atomic_store(&w->shared->orders.logging, false);
     data_arrives(1);
     assert_int_equal(turn_at(0), 1);
     gathering(0);
@@ -246,7 +254,7 @@ static void heartbeats_and_address_resolution_do_not_wait(void **state)
 
 static bool is_drained(void)
 {
-    return atomic_load(&w->shared.report.done) == ft_order_make(FT_LANE_DRAIN, 1);
+    return atomic_load(&w->shared->report.done) == ft_order_make(FT_LANE_DRAIN, 1);
 }
 
 static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
@@ -273,18 +281,18 @@ static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(voi
 
     (void)state;
     gathering(0);
-    atomic_store(&w->shared.orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
+    atomic_store(&w->shared->orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
     data_arrives(1);
-    atomic_store(&w->shared.orders.lag_ns, budget);
+    atomic_store(&w->shared->orders.lag_ns, budget);
     assert_int_equal(turn_at(0), 1); /* so far it may */
     data_arrives(1);
-    atomic_store(&w->shared.orders.lag_ns, budget + 1);
+    atomic_store(&w->shared->orders.lag_ns, budget + 1);
     assert_int_equal(turn_at(1), 0);
-    assert_int_equal(atomic_load(&w->shared.count.lag_full), 1);
-    assert_int_equal(w->last - w->first, 1);             /* the frame stays in the port's queue */
-    atomic_store(&w->shared.orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
+    assert_int_equal(atomic_load(&w->shared->count.lag_full), 1);
+    assert_int_equal(w->last - w->first, 1);              /* the frame stays in the port's queue */
+    atomic_store(&w->shared->orders.lease_until, FT_ALL); /* SOLO: outputs wait for nobody */
     assert_int_equal(turn_at(2), 1);
-    atomic_store(&w->shared.orders.lease_until, FT_ALL - 1);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL - 1);
     w->config->protect.stores = true; /* replays nothing before it takes over */
     data_arrives(1);
     assert_int_equal(turn_at(3), 1);
@@ -301,7 +309,7 @@ static void a_fenced_lane_drops_what_it_gathered(void **state)
     data_arrives(1);
     assert_int_equal(turn_at(2000), 0); /* a new burst, of one packet */
     assert_int_equal(turn_at(3000), 1);
-    assert_int_equal(atomic_load(&w->shared.count.received), 1);
+    assert_int_equal(atomic_load(&w->shared->count.received), 1);
 }
 
 /* ---- turns --------------------------------------------------------------------------------------- */
@@ -377,8 +385,8 @@ static int setup_turns(void **state)
     lane_open(&io);
     memset(&played, 0, sizeof(played));
     w->lane.doing = FT_LANE_WAIT;
-    atomic_store(&w->shared.orders.order, ft_order_make(FT_LANE_FRESH, 1));
-    atomic_store(&w->shared.orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.order, ft_order_make(FT_LANE_FRESH, 1));
+    atomic_store(&w->shared->orders.stable, FT_ALL);
     return 0;
 }
 
@@ -403,17 +411,17 @@ static void run(void)
 
 static uint64_t spent(enum ft_spent how)
 {
-    return atomic_load(&w->shared.count.turns.ns[how]);
+    return atomic_load(&w->shared->count.turns.ns[how]);
 }
 
 static uint64_t longest(void)
 {
-    return atomic_load(&w->shared.count.turns.longest);
+    return atomic_load(&w->shared->count.turns.longest);
 }
 
 static uint64_t longs(void)
 {
-    return atomic_load(&w->shared.count.turns.longs);
+    return atomic_load(&w->shared->count.turns.longs);
 }
 
 static void each_time_is_counted_as_its_kind(void **state)
@@ -482,7 +490,7 @@ static void waiting_for_more_packets_is_not_useful(void **state)
 {
     (void)state;
     w->group.stream.kind = ND_STREAM_RECORDS;
-    atomic_store(&w->shared.orders.logging, true);
+    atomic_store(&w->shared->orders.logging, true);
     comes(1 * US, 1);
     comes(4 * US, 0);
     comes(4 * US, 1);
@@ -502,7 +510,7 @@ static unsigned made, made_first; /* packets that the lane made of outputs; when
 
 static void *make_counted(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
-    struct lane_frame *f = w->free[--w->frees];
+    struct lane_frame *f = lane_take_frame();
 
     (void)ctx, (void)lane;
     assert_true(len >= 4 && made < TAIL);
@@ -529,7 +537,7 @@ static int setup_tail(void **state)
     io.send = send_counted;
     lane_open(&io);
     made = made_first = 0;
-    atomic_store(&w->shared.orders.lease_until, 0);
+    atomic_store(&w->shared->orders.lease_until, 0);
     for (uint32_t i = 0; i < TAIL; i++) {
         uint8_t frame[64] = {0};
 
@@ -544,13 +552,13 @@ static int setup_tail(void **state)
 static void the_first_leaves_before_the_last_is_made(void **state)
 {
     (void)state;
-    atomic_store(&w->shared.orders.stable, FT_ALL);
-    atomic_store(&w->shared.orders.lease_until, FT_ALL);
+    atomic_store(&w->shared->orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL);
     nd_lane_emit_tail(&w->lane);
     assert_true(made_first <= NF_BURST_MAX);
-    lane_all_left(TAIL); /* also those for which the hold has no room */
-    assert_int_equal(atomic_load(&w->shared.count.tail_emitted), TAIL);
-    assert_int_equal(atomic_load(&w->shared.count.tail_suppressed), 0);
+    all_left(TAIL); /* also those for which the hold has no room */
+    assert_int_equal(atomic_load(&w->shared->count.tail_emitted), TAIL);
+    assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), 0);
 }
 
 /* A strict successor, or one that took over by plan and is not on its disk. */
@@ -560,8 +568,8 @@ static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppress
     nd_lane_emit_tail(&w->lane);
     assert_int_equal(w->lefts, 0);
     assert_int_equal(ft_hold_count(&w->lane.hold), LANE_BUFFERS / 2);
-    assert_int_equal(atomic_load(&w->shared.count.tail_emitted), LANE_BUFFERS / 2);
-    assert_int_equal(atomic_load(&w->shared.count.tail_suppressed), TAIL - LANE_BUFFERS / 2);
+    assert_int_equal(atomic_load(&w->shared->count.tail_emitted), LANE_BUFFERS / 2);
+    assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), TAIL - LANE_BUFFERS / 2);
 }
 
 #define WAITING(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)

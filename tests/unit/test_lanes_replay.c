@@ -5,8 +5,8 @@
  */
 #include "ftcore/order/closed.h"
 #include "lane/lane.h"
-#include "node/base/clock.h"
 #include "tests/help/config.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -79,7 +79,6 @@ static const struct nd_io lane_io = {.ports = 2,
 
 #define LANES  2u
 #define BURSTS 6u
-#define LIMIT  30000 /* ms of any waiting */
 
 struct lane_log {
     struct ft_record *record[BURSTS]; /* of the bursts from 1 on */
@@ -212,17 +211,12 @@ static void end(void)
     }
 }
 
-#define UNTIL(cond)                                                                                          \
-    for (unsigned ms_ = 0; !(cond); ms_++) {                                                                 \
-        assert_true(ms_ < LIMIT);                                                                            \
-        usleep(1000);                                                                                        \
-    }
-
 /* Lane 1 alone follows the order to replay; soon it waits in the middle of its first burst. */
 static void start_beside_one_that_sleeps(void)
 {
     start(1);
-    UNTIL(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1));
+    UNTIL(atomic_load(&w.shared[1].report.done) == ft_order_make(FT_LANE_REPLAY, 1))
+    help_sleep_ms(1);
     usleep(20000);
 }
 
@@ -244,8 +238,7 @@ static int setup(void **state)
 
     (void)state;
     memset(&w, 0, sizeof(w));
-    if (nd_config_read(&w.config, help_config_file("chain.yaml", text, sizeof(text) - 1), 0, &fault))
-        fail_msg("%s", fault.text);
+    w.config = help_config_of(text, 0);
     if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
         fail_msg("%s", fault.text);
     make_lanes();
@@ -276,7 +269,8 @@ static void assert_took_over(uint64_t bursts)
 {
     uint64_t there;
 
-    UNTIL(all_done(FT_LANE_LIVE, 2));
+    UNTIL(all_done(FT_LANE_LIVE, 2))
+    help_sleep_ms(1);
     end();
     for (unsigned l = 0; l < LANES; l++) {
         assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts);
@@ -307,7 +301,8 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
     for (unsigned l = 0; l < LANES; l++)
         start(l);
     UNTIL(all_done(FT_LANE_REPLAY, 1) && atomic_load(&w.shared[0].report.executed) == 3 &&
-          atomic_load(&w.shared[1].report.executed) == 3);
+          atomic_load(&w.shared[1].report.executed) == 3)
+    help_sleep_ms(1);
     order(FT_LANE_LIVE, 2);
     assert_took_over(3);
 }
@@ -368,12 +363,14 @@ static void a_deadlock_is_a_divergence(void **state)
     order(FT_LANE_REPLAY, 1);
     for (unsigned l = 0; l < LANES; l++)
         start(l);
-    UNTIL(atomic_load(&w.shared[0].report.diverged));
+    UNTIL(atomic_load(&w.shared[0].report.diverged))
+    help_sleep_ms(1);
     assert_false(atomic_load(&w.shared[1].report.diverged)); /* told once */
     assert_int_equal(atomic_load(&w.shared[0].report.executed), 2);
     /* Both can do something else: a new snapshot, and replay goes on from there. */
     order(FT_LANE_WAIT, 2);
-    UNTIL(all_done(FT_LANE_WAIT, 2));
+    UNTIL(all_done(FT_LANE_WAIT, 2))
+    help_sleep_ms(1);
 }
 
 /* The state is given up while lane 1 waits in the midst of a burst for lane 0, which has not come to it.
@@ -390,7 +387,8 @@ static void a_state_that_is_given_up_is_not_replayed(void **state)
     start_beside_one_that_sleeps();
     atomic_store(&w.shared[0].orders.closed_to, closed[0]);
     order(FT_LANE_WAIT, 2);
-    UNTIL(all_done(FT_LANE_WAIT, 2));
+    UNTIL(all_done(FT_LANE_WAIT, 2))
+    help_sleep_ms(1);
     assert_int_equal(nf_chain_state(w.lane[0].chain)->burst, 0);
     assert_int_equal(atomic_load(&w.shared[0].report.executed), 0);
     assert_int_equal(atomic_load(&w.shared[1].report.executed), 0);
@@ -425,7 +423,8 @@ static void a_wait_that_ends_is_no_divergence(void **state)
     assert_false(atomic_load(&w.shared[1].report.diverged));
     start(0);
     UNTIL(atomic_load(&w.shared[0].report.executed) == BURSTS &&
-          atomic_load(&w.shared[1].report.executed) == BURSTS);
+          atomic_load(&w.shared[1].report.executed) == BURSTS)
+    help_sleep_ms(1);
     assert_false(atomic_load(&w.shared[0].report.diverged) || atomic_load(&w.shared[1].report.diverged));
     end();
     assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);

@@ -10,11 +10,63 @@
 #include "tests/help/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <xxhash.h>
+
+/* The connection that b makes, when it is up. */
+static int plain_accept(int listener)
+{
+    int fd;
+
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    UNTIL((fd = accept(listener, NULL, NULL)) >= 0 || (link_poll_one(link_b), false));
+    UNTIL(rp_link_up(link_b) || (link_poll_one(link_b), false));
+    return fd;
+}
+
+static void plain_heartbeat(int fd, uint64_t sent)
+{
+    struct ft_message m = link_heartbeat(sent);
+    uint8_t out[2000];
+    long len = ft_message_encode(&m, 1, NULL, true, out, sizeof(out));
+
+    plain_send(fd, out, (size_t)len);
+}
+
+static void plain_answer(int fd, uint64_t sent, uint64_t echo)
+{
+    struct ft_message m = link_heartbeat(sent);
+    uint8_t out[2000];
+
+    m.echo = echo;
+    plain_send(fd, out, (size_t)ft_message_encode(&m, 1, NULL, true, out, sizeof(out)));
+}
+
+/* The hello that a second connection is asked with. */
+static void link_greet(struct rp_link *l, uint64_t sent)
+{
+    static const char identity[] = "chain x\n";
+    struct ft_message m = {.type = FT_MSG_HELLO,
+                           .newest = FT_FORMAT_NEWEST,
+                           .oldest = FT_FORMAT_OLDEST,
+                           .sent = sent,
+                           .state = FT_READY,
+                           .name = "a",
+                           .lanes = 1,
+                           .lease_ms = 1,
+                           .detect_ms = 2,
+                           .promote_within_ms = 3,
+                           .solo_after_ms = 4,
+                           .identity_len = sizeof(identity) - 1,
+                           .bulk = (const uint8_t *)identity,
+                           .bulk_len = sizeof(identity) - 1};
+
+    rp_link_greet(l, &m);
+}
 
 static void part_of_a_frame_is_not_a_message(void **state)
 {

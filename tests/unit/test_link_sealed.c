@@ -232,8 +232,8 @@ static void who_has_not_proved_himself_begins_again_under_the_new_key(void **sta
     for (unsigned i = 0; i < 3; i++)
         link_poll_one(link_a);
     assert_false(plain_closed(fd));
-    rp_link_poll(link_b, link_now()); /* connects, and says the first word of its handshake */
-    rp_link_poll(link_b, link_now());
+    rp_link_poll(link_b, nd_now()); /* connects, and says the first word of its handshake */
+    rp_link_poll(link_b, nd_now());
     seal_anew(link_a, &other);
     seal_anew(link_b, &other);
     assert_true(plain_closed(fd));

@@ -5,8 +5,8 @@
  * list.c states it.
  */
 #include "nflib/state/state.h"
-#include "tests/help/content.h"
-#include "tests/help/death.h"
+#include "tests/help/nf.h"
+#include "tests/help/program.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,7 +73,7 @@ static void take(uint64_t *sequence)
     assert_int_equal(entry, model.freed ? model.free[--model.freed] : model.fresh++);
     assert_memory_equal(nf_lists_value(lists, entry), model.value[entry], model.value_size);
     for (uint32_t i = 0; i < model.value_size; i++)
-        model.value[entry][i] = (uint8_t)help_draw(sequence);
+        model.value[entry][i] = (uint8_t)ft_draw(sequence);
     memcpy(nf_edit(h.nf, nf_lists_value(lists, entry), model.value_size), model.value[entry],
            model.value_size);
     model.taken++;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* map against a model of it, its entries, and what aborts. */
-#include "tests/help/content.h"
-#include "tests/help/death.h"
-#include "tests/help/map.h"
 #include "tests/help/nf.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -6,7 +6,6 @@
 #include "nflib/net/packet.h"
 #include "nflib/net/tcp.h"
 #include "tests/help/chain.h"
-#include "tests/help/packet.h"
 #include "tests/help/record.h"
 #include "tools/replay/replay.h"
 
@@ -20,7 +19,163 @@
 #include <pcap/pcap.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+/* ---- packets by chance, in room that ends at a page nobody may touch -------------------------------- */
+
+#define ROOM 131072u
+
+enum { TCP = 6, UDP = 17, ICMP = 1 };
+
+static uint8_t *room_end;
+
+static uint32_t packet_below(uint32_t n)
+{
+    return (uint32_t)draw_below(n);
+}
+
+/* `n` bytes of `from`, followed by bytes that cannot be read. */
+static uint8_t *packet_place(const uint8_t *from, uint32_t n)
+{
+    if (!room_end) {
+        uint8_t *room = mmap(NULL, ROOM + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_ptr_not_equal(room, MAP_FAILED);
+        assert_int_equal(mprotect(room + ROOM, 4096, PROT_NONE), 0);
+        room_end = room + ROOM;
+    }
+    assert_true(n <= ROOM);
+    memcpy(room_end - n, from, n);
+    return room_end - n;
+}
+
+/* The short way for usual packets and the way for any find the same. */
+static void check_short_way(const struct nf_packet *p)
+{
+    struct nf_packet q;
+    memset(&q, 0x5a, sizeof(q));
+    q.data = p->data;
+    q.len = p->len;
+    q.have = p->have;
+    nf_packet_parse_any(&q);
+    assert_int_equal(p->flags, q.flags);
+    assert_int_equal(p->bad, q.bad);
+    assert_int_equal(p->proto, q.proto);
+    assert_int_equal(p->tcp_flags, q.tcp_flags);
+    assert_int_equal(p->l3, q.l3);
+    assert_int_equal(p->l4, q.l4);
+    assert_int_equal(p->payload, q.payload);
+    assert_int_equal(p->l4_len, q.l4_len);
+    assert_int_equal(p->frag_id, q.frag_id);
+    assert_int_equal(p->saddr, q.saddr);
+    assert_int_equal(p->daddr, q.daddr);
+    assert_int_equal(p->sport, q.sport);
+    assert_int_equal(p->dport, q.dport);
+    assert_int_equal(p->icmp_type, q.icmp_type);
+    assert_int_equal(p->icmp_code, q.icmp_code);
+}
+
+static struct nf_packet packet_parsed(uint8_t *data, uint32_t len, uint32_t have)
+{
+    struct nf_packet p;
+    memset(&p, 0xa5, sizeof(p)); /* parse must not rely on anything being zero */
+    p.data = data;
+    p.len = len;
+    p.have = have;
+    p.owner = &draw_seed;
+    nf_packet_parse(&p);
+    assert_ptr_equal(p.owner, &draw_seed);
+    check_short_way(&p);
+    return p;
+}
+
+/* What the checksum field at `at` must hold, over n bytes from `from`. */
+static uint16_t plain_field(uint8_t *at, const uint8_t *from, uint32_t n)
+{
+    uint32_t was = help_get16(at), want;
+
+    help_put16(at, 0);
+    want = help_checksum(0, from, n);
+    help_put16(at, was);
+    return (uint16_t)want;
+}
+
+static uint32_t l4_sum_at(uint8_t proto)
+{
+    return proto == TCP ? 16 : proto == UDP ? 6 : 2;
+}
+
+/* Bytes of the IPv4 header. */
+static uint32_t packet_ip_header(const uint8_t *ip)
+{
+    return (ip[0] & 15) * 4u;
+}
+
+/* The L4 checksum that an IPv4 packet with `l4_len` bytes of L4 must have. */
+static uint16_t packet_l4_sum(uint8_t *ip, uint32_t l4_len)
+{
+    uint8_t *l4 = ip + packet_ip_header(ip), *at = l4 + l4_sum_at(ip[9]);
+    uint32_t was = help_get16(at), want;
+
+    help_put16(at, 0);
+    want = help_l4_checksum(ip, ip[9], l4, l4_len);
+    help_put16(at, was);
+    return (uint16_t)(ip[9] == UDP && want == 0 ? 0xffff : want);
+}
+
+/* Length and checksums of an IPv4 packet with `l4_len` bytes of L4; UDP's checksum is sometimes absent. */
+static void packet_finish(uint8_t *ip, uint32_t l4_len)
+{
+    help_seal_ipv4(ip, l4_len);
+    if (ip[9] == UDP && packet_below(4) == 0)
+        help_put16(ip + packet_ip_header(ip) + l4_sum_at(UDP), 0);
+}
+
+/* A packet without error inside: header with or without options, TCP, UDP or an echo. Bytes of L4. */
+static uint32_t packet_build(uint8_t *ip, uint8_t proto, uint32_t payload)
+{
+    uint32_t header = 20 + (packet_below(3) ? 0 : 4 * packet_below(11));
+    for (uint32_t i = 0; i < header + 60 + payload; i++)
+        ip[i] = (uint8_t)draw();
+    ip[0] = (uint8_t)(0x40 | header / 4);
+    ip[6] = ip[7] = 0;
+    ip[9] = proto;
+    uint8_t *l4 = ip + header;
+    uint32_t l4_header = 8;
+    if (proto == TCP) {
+        l4_header = 20 + 4 * packet_below(11);
+        l4[12] = (uint8_t)(l4_header / 4 << 4);
+    } else if (proto == UDP) {
+        help_put16(l4 + 4, 8 + payload);
+    } else {
+        l4[0] = packet_below(2) ? 8 : 0;
+        l4[1] = 0;
+    }
+    packet_finish(ip, l4_header + payload);
+    return l4_header + payload;
+}
+
+static uint8_t packet_any_proto(void)
+{
+    static const uint8_t protos[] = {TCP, UDP, ICMP};
+    return protos[packet_below(3)];
+}
+
+/* An Ethernet header with so many VLAN tags; its length. */
+static uint32_t packet_ethernet(uint8_t *frame, unsigned tags, uint16_t type)
+{
+    uint32_t at = 12;
+    for (unsigned i = 0; i < 12; i++)
+        frame[i] = (uint8_t)draw();
+    for (unsigned i = 0; i < tags; i++, at += 4) {
+        help_put16(frame + at, i == 0 && tags == 2 ? 0x88a8 : 0x8100);
+        help_put16(frame + at + 2, draw());
+    }
+    help_put16(frame + at, type);
+    return at + 2;
+}
+
+/* ---- parsing ---------------------------------------------------------------------------------------- */
 
 static void assert_same_facts(const struct nf_packet *a, const struct nf_packet *b)
 {
@@ -82,7 +237,7 @@ static void damage(uint8_t *frame, uint32_t n)
 static void mend(uint8_t *frame, uint32_t n, uint32_t l3)
 {
     if (l3 + 20 <= n && l3 + packet_ip_header(frame + l3) <= n && packet_ip_header(frame + l3) >= 20)
-        set16(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, packet_ip_header(frame + l3), 0));
+        help_put16(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, packet_ip_header(frame + l3)));
 }
 
 static void damaged_frames_parse_the_same_in_whole_and_captured(void **state)
@@ -126,7 +281,7 @@ static uint32_t build_ipv6(uint8_t *frame, unsigned tags, uint8_t next, uint32_t
 
     memset(frame + l3, 0, 40 + l4_len);
     frame[l3] = 0x60;
-    set16(frame + l3 + 4, l4_len);
+    help_put16(frame + l3 + 4, l4_len);
     frame[l3 + 6] = next;
     return l3 + 40;
 }
@@ -136,14 +291,14 @@ static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
     (void)state;
     uint8_t frame[200];
     uint32_t l4 = build_ipv6(frame, 2, TCP, 32);
-    set16(frame + l4, 1000);
-    set16(frame + l4 + 2, 443);
+    help_put16(frame + l4, 1000);
+    help_put16(frame + l4 + 2, 443);
     frame[l4 + 12] = 8 << 4;
     frame[l4 + 13] = 0x12;
     struct nf_packet p = parse_both_ways(frame, l4 + 40, l4 + 40);
     assert_int_equal(p.flags, NF_P_VLAN | NF_P_IPV6 | NF_P_IPV6_READ | NF_P_L4);
-    assert_int_equal(be16((const uint8_t *)&p.sport), 1000);
-    assert_int_equal(be16((const uint8_t *)&p.dport), 443);
+    assert_int_equal(help_get16((const uint8_t *)&p.sport), 1000);
+    assert_int_equal(help_get16((const uint8_t *)&p.dport), 443);
     assert_int_equal(p.tcp_flags, 0x12);
     assert_int_equal(p.l4_len, 32);
     assert_int_equal(p.payload, l4 + 32);
@@ -153,12 +308,12 @@ static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
     l4 = build_ipv6(frame, 0, 44, 8 + 16); /* the first fragment of a UDP packet, then a later one */
     frame[l4] = UDP;
     frame[l4 + 3] = 1;
-    set16(frame + l4 + 8, 53);
-    set16(frame + l4 + 8 + 4, 800);
+    help_put16(frame + l4 + 8, 53);
+    help_put16(frame + l4 + 8 + 4, 800);
     p = parse_both_ways(frame, l4 + 24, l4 + 24);
     assert_int_equal(p.flags, NF_P_IPV6 | NF_P_IPV6_READ | NF_P_FRAGMENT | NF_P_L4);
     assert_int_equal(p.proto, UDP);
-    assert_int_equal(be16((const uint8_t *)&p.sport), 53);
+    assert_int_equal(help_get16((const uint8_t *)&p.sport), 53);
     frame[l4 + 3] = 8;
     p = parse_both_ways(frame, l4 + 24, l4 + 24);
     assert_int_equal(p.flags, NF_P_IPV6 | NF_P_IPV6_READ | NF_P_FRAGMENT | NF_P_LATER);
@@ -200,14 +355,14 @@ static void padding_is_not_payload(void **state)
     uint8_t *ip = frame + 14;
     ip[0] = 0x45;
     ip[9] = UDP;
-    set16(ip + 2, 28);
-    set16(ip + 24, 8);
-    set16(ip + 10, plain_field(ip + 10, ip, 20, 0));
+    help_put16(ip + 2, 28);
+    help_put16(ip + 24, 8);
+    help_put16(ip + 10, plain_field(ip + 10, ip, 20));
     struct nf_packet p = parse_both_ways(frame, 60, 60);
     assert_int_equal(p.flags, NF_P_IPV4 | NF_P_L4);
     assert_int_equal(p.l4_len, 8);
     assert_int_equal(p.payload, 42);
-    set16(ip + 24, 9); /* one more than the IPv4 packet has, though the frame has it */
+    help_put16(ip + 24, 9); /* one more than the IPv4 packet has, though the frame has it */
     p = parse_both_ways(frame, 60, 60);
     assert_int_equal(p.flags, NF_P_IPV4 | NF_P_BAD);
     assert_int_equal(p.bad, NF_BAD_LENGTH);
@@ -225,13 +380,13 @@ static void header_sums_carry_at_every_place(void **state)
         for (unsigned i = 0; i < 20; i++)
             ip[i] = packet_below(4) == 0 ? (uint8_t)draw() : packet_below(2) ? 0xff : 0;
         ip[0] = 0x45;
-        set16(ip + 2, 28);
+        help_put16(ip + 2, 28);
         ip[6] = ip[7] = 0;
         ip[9] = UDP;
-        set16(ip + 24, 8);
-        uint16_t sum = plain_field(ip + 10, ip, 20, 0);
-        set16(ip + 10, packet_below(2) ? sum : sum + 0x100u);
-        bool is_right = plain_end(plain_add(0, ip, 20)) == 0;
+        help_put16(ip + 24, 8);
+        uint16_t sum = plain_field(ip + 10, ip, 20);
+        help_put16(ip + 10, packet_below(2) ? sum : sum + 0x100u);
+        bool is_right = help_checksum(0, ip, 20) == 0;
         struct nf_packet p = packet_parsed(packet_place(frame, 60), 60, 60);
         assert_int_equal(p.bad, is_right ? NF_BAD_NONE : NF_BAD_CHECKSUM);
         right += is_right;
@@ -340,8 +495,8 @@ static uint32_t captured_bytes(uint8_t *frame, uint32_t len)
 
 static void assert_sum(const uint8_t *at, uint16_t want, const char *what)
 {
-    if (be16(at) != want)
-        fail_msg("%s checksum %04x, recomputed %04x", what, be16(at), want);
+    if (help_get16(at) != want)
+        fail_msg("%s checksum %04x, recomputed %04x", what, help_get16(at), want);
 }
 
 static void checksums_are_the_published_ones(void **state)
@@ -366,7 +521,7 @@ static void checksums_are_right_of_any_bytes(void **state)
         uint32_t n = packet_below(sizeof(bytes) + 1);
         for (uint32_t i = 0; i < n; i++)
             bytes[i] = round % 3 ? (uint8_t)draw() : 0xff;
-        assert_int_equal(ntohs(nf_checksum(packet_place(bytes, n), n)), plain_end(plain_add(0, bytes, n)));
+        assert_int_equal(ntohs(nf_checksum(packet_place(bytes, n), n)), help_checksum(0, bytes, n));
     }
 }
 
@@ -426,18 +581,18 @@ static void rewriting_keeps_checksums_right(void **state)
         uint32_t l3 = packet_ethernet(frame, packet_below(3), 0x0800),
                  l4_len = packet_build(frame + l3, proto, packet_below(101));
         uint32_t l4 = l3 + packet_ip_header(frame + l3), len = l4 + l4_len;
-        bool no_sum = proto == UDP && be16(frame + l4 + 6) == 0;
+        bool no_sum = proto == UDP && help_get16(frame + l4 + 6) == 0;
         struct nf_packet p = packet_parsed(frame, len, len);
         assert_true(p.flags & NF_P_L4 && !(p.flags & NF_P_BAD));
         assert_int_equal(p.l4, l4);
         assert_int_equal(p.l4_len, l4_len);
         for (unsigned i = 0; i < 6; i++) {
             change(&p, round % 2);
-            assert_sum(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, l4 - l3, 0), "IPv4");
+            assert_sum(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, l4 - l3), "IPv4");
             uint16_t sum = no_sum ? 0 : packet_l4_sum(frame + l3, l4_len);
             bool other = proto == ICMP && sum == 0; /* an echo's sum of zero may have its other form */
             assert_sum(frame + l4 + l4_sum_at(proto),
-                       other && be16(frame + l4 + l4_sum_at(proto)) == 0xffff ? 0xffff : sum, "L4");
+                       other && help_get16(frame + l4 + l4_sum_at(proto)) == 0xffff ? 0xffff : sum, "L4");
         }
         struct nf_packet again = packet_parsed(frame, len, len);
         assert_int_equal(again.saddr, p.saddr);
@@ -455,7 +610,7 @@ static void udp_never_loses_its_checksum(void **state)
     uint8_t frame[300];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800), l4_len = packet_build(frame + l3, UDP, 10), zeros = 0;
     uint8_t *sum = frame + l3 + packet_ip_header(frame + l3) + 6;
-    set16(sum, packet_l4_sum(frame + l3, l4_len));
+    help_put16(sum, packet_l4_sum(frame + l3, l4_len));
     struct nf_packet p = packet_parsed(frame, sizeof(frame), sizeof(frame));
     for (unsigned both = 0; both < 2; both++, zeros = 0) {
         for (uint32_t port = 0; port < 65536; port++) {
@@ -464,7 +619,7 @@ static void udp_never_loses_its_checksum(void **state)
             else
                 nf_packet_set_sport(&p, (uint16_t)port);
             assert_sum(sum, packet_l4_sum(frame + l3, l4_len), "UDP");
-            zeros += be16(sum) == 0xffff;
+            zeros += help_get16(sum) == 0xffff;
         }
         assert_int_equal(zeros, 1);
     }
@@ -479,15 +634,15 @@ static void rewriting_the_first_fragment_keeps_the_checksum_of_both(void **state
         uint8_t proto = round % 2 ? TCP : UDP;
         uint32_t l3 = packet_ethernet(first, 0, 0x0800), l4_len = packet_build(first + l3, proto, 200);
         uint32_t l4 = l3 + packet_ip_header(first + l3), cut = 80;
-        bool no_sum = proto == UDP && be16(first + l4 + 6) == 0;
-        set16(first + l3 + 2, l4 - l3 + cut);
-        set16(first + l3 + 6, 0x2000);
-        set16(first + l3 + 10, plain_field(first + l3 + 10, first + l3, l4 - l3, 0));
+        bool no_sum = proto == UDP && help_get16(first + l4 + 6) == 0;
+        help_put16(first + l3 + 2, l4 - l3 + cut);
+        help_put16(first + l3 + 6, 0x2000);
+        help_put16(first + l3 + 10, plain_field(first + l3 + 10, first + l3, l4 - l3));
         memcpy(second, first, l4);
         memcpy(second + l4, first + l4 + cut, l4_len - cut);
-        set16(second + l3 + 2, l4 - l3 + l4_len - cut);
-        set16(second + l3 + 6, cut / 8);
-        set16(second + l3 + 10, plain_field(second + l3 + 10, second + l3, l4 - l3, 0));
+        help_put16(second + l3 + 2, l4 - l3 + l4_len - cut);
+        help_put16(second + l3 + 6, cut / 8);
+        help_put16(second + l3 + 10, plain_field(second + l3 + 10, second + l3, l4 - l3));
         struct nf_packet a = packet_parsed(first, l4 + cut, l4 + cut);
         struct nf_packet b = packet_parsed(second, l4 + l4_len - cut, l4 + l4_len - cut);
         assert_int_equal(a.flags & (NF_P_FRAGMENT | NF_P_LATER | NF_P_L4), NF_P_FRAGMENT | NF_P_L4);
@@ -499,8 +654,8 @@ static void rewriting_the_first_fragment_keeps_the_checksum_of_both(void **state
         nf_packet_set_daddr(&a, 0x0a0b0c0d), nf_packet_set_daddr(&b, 0x0a0b0c0d);
         nf_packet_set_sport(&a, 77), nf_packet_set_sport(&b, 77);
         assert_memory_equal(second + l4, before + l4, l4_len - cut);
-        assert_sum(second + l3 + 10, plain_field(second + l3 + 10, second + l3, l4 - l3, 0), "IPv4");
-        assert_sum(first + l3 + 10, plain_field(first + l3 + 10, first + l3, l4 - l3, 0), "IPv4");
+        assert_sum(second + l3 + 10, plain_field(second + l3 + 10, second + l3, l4 - l3), "IPv4");
+        assert_sum(first + l3 + 10, plain_field(first + l3 + 10, first + l3, l4 - l3), "IPv4");
         assert_sum(first + l4 + l4_sum_at(proto), no_sum ? 0 : packet_l4_sum(first + l3, l4_len), "L4");
     }
 }
@@ -513,15 +668,15 @@ static void without_an_l4_header_only_the_ipv4_header_changes(void **state)
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800);
     packet_build(frame + l3, TCP, 20);
     uint32_t l4 = l3 + packet_ip_header(frame + l3);
-    set16(frame + l3 + 2, l4 - l3 + 18);
-    set16(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, l4 - l3, 0));
+    help_put16(frame + l3 + 2, l4 - l3 + 18);
+    help_put16(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, l4 - l3));
     struct nf_packet p = packet_parsed(frame, l4 + 18, l4 + 18);
     assert_int_equal(p.flags & (NF_P_IPV4 | NF_P_L4 | NF_P_BAD), NF_P_IPV4 | NF_P_BAD);
     assert_int_equal(p.bad, NF_BAD_SHORT);
     memcpy(before, frame, sizeof(before));
     nf_packet_set_saddr(&p, 1);
     nf_packet_set_sport(&p, 2);
-    assert_sum(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, l4 - l3, 0), "IPv4");
+    assert_sum(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, l4 - l3), "IPv4");
     assert_memory_equal(frame + l4, before + l4, sizeof(frame) - l4);
 }
 
@@ -546,7 +701,7 @@ static void rewriting_reaches_into_icmp_errors(void **state)
         memcpy(frame + inner, whole, quoted);
         packet_finish(frame + l3, 8 + quoted);
         memset(frame + end, 0x77, 20); /* behind the packet: nobody's */
-        bool no_sum = proto == UDP && be16(whole + header + 6) == 0;
+        bool no_sum = proto == UDP && help_get16(whole + header + 6) == 0;
         uint32_t have = packet_below(2) ? len : captured_bytes(frame, len);
         struct nf_packet p = packet_parsed(frame, len, have);
         assert_true(p.flags & NF_P_ICMP_ERROR);
@@ -563,11 +718,11 @@ static void rewriting_reaches_into_icmp_errors(void **state)
         for (uint32_t i = end; i < len; i++)
             assert_int_equal(frame[i], 0x77);
         memcpy(whole, frame + inner, quoted);
-        assert_sum(whole + 10, plain_field(whole + 10, whole, header, 0), "inner IPv4");
+        assert_sum(whole + 10, plain_field(whole + 10, whole, header), "inner IPv4");
         if (proto != TCP || quoted >= header + 18)
             assert_sum(whole + header + l4_sum_at(proto), no_sum ? 0 : packet_l4_sum(whole, inner_len),
                        "inner L4");
-        assert_sum(frame + l4 + 2, plain_field(frame + l4 + 2, frame + l4, 8 + quoted, 0), "outer ICMP");
+        assert_sum(frame + l4 + 2, plain_field(frame + l4 + 2, frame + l4, 8 + quoted), "outer ICMP");
         tcp_sums += proto == TCP && quoted >= header + 18;
         tcp_without += proto == TCP && quoted < header + 18;
     }

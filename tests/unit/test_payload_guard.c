@@ -10,7 +10,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "nftest/frames.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <string.h>
 

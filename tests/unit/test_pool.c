@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "nflib/shared/shared.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "tests/help/nf.h"
 
 #define COUNT_MAX 400u

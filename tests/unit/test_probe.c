@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include "tests/help/program.h"
 #include "tools/drill/probe.h"
-#include "node/base/clock.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -27,11 +27,6 @@
 #include <unistd.h>
 
 #define PORT 7107
-
-static void sleep_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
-}
 
 static int own_network(void)
 {
@@ -59,7 +54,7 @@ static void answer(int s, unsigned number, uint8_t *bytes, size_t length, const 
         return;
     }
     if (number == 250)
-        sleep_ms(200); /* silence; then the socket's queue is answered */
+        help_sleep_ms(200); /* silence; then the socket's queue is answered */
     for (unsigned i = 0; i < times; i++)
         sendto(s, bytes, length, 0, (const struct sockaddr *)to, sizeof *to);
     if (number == 71)
@@ -127,7 +122,7 @@ static void the_prober_counts_what_the_server_did(void **unused)
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     uint64_t begin = nd_now();
     do /* what the server does it does by number, not by time */
-        sleep_ms(50);
+        help_sleep_ms(50);
     while (nd_probe_figures(p, 0, nd_now(), &f), f.sent < 500);
     uint64_t end = nd_now();
     nd_probe_stop(p, 2000);
@@ -175,7 +170,7 @@ static void the_prober_keeps_flows_busy(void **unused)
     (void)unused;
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     do
-        sleep_ms(50);
+        help_sleep_ms(50);
     while (nd_probe_figures(p, 0, nd_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
     nd_probe_stop(p, 2000);
     nd_probe_figures(p, 0, nd_now(), &f);
@@ -209,7 +204,7 @@ static void the_prober_says_why_it_cannot_begin(void **unused)
     o = good;
     o.to = NULL; /* nobody listens: refused, not silently lost */
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
-    sleep_ms(50);
+    help_sleep_ms(50);
     nd_probe_stop(p, 50);
     struct nd_probe_figures f;
     nd_probe_figures(p, 0, nd_now(), &f);

@@ -4,8 +4,8 @@
  * for as long and as often as the file says; by the datagram that the crash made.
  */
 #include "node/crash/fingerprint.h"
-#include "tests/help/crash.h"
-#include "tests/help/packet.h"
+#include "tests/help/lane.h"
+#include "tests/help/frame.h"
 #include "node/base/clock.h"
 #include "tests/help/config.h"
 
@@ -23,17 +23,23 @@
 
 static struct nd_quarantine *q;
 static struct ft_crash_notice notice;
+/* The same frame as the one that came as number `frame`, from 0. */
+static void arrives_again(unsigned frame)
+{
+    memcpy(lane_arrives(CRASH_BYTES)->data, lane_world.pool[frame].data, CRASH_BYTES);
+}
+
 static void (*streams)(void) = crash_logs;
 static bool whole; /* the chain reads payload */
 
 static uint64_t seen(void)
 {
-    return nf_chain_nf(crash_world.lane.chain, 2)->counters[0];
+    return nf_chain_nf(lane_world.lane.chain, 2)->counters[0];
 }
 
 static uint64_t quarantined(void)
 {
-    return atomic_load(&crash_world.shared->count.quarantined);
+    return atomic_load(&lane_world.shared->count.quarantined);
 }
 
 static void die(void)
@@ -49,7 +55,7 @@ static void begin(void)
 {
     crash_begin(NULL);
     streams();
-    crash_world.lane.whole_capture = whole;
+    lane_world.lane.whole_capture = whole;
     assert_true(WIFSIGNALED(crash_run(die)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &notice),
@@ -67,14 +73,14 @@ static void only_the_frame_that_killed_is_dropped(void **state)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
     crash_arrives(CRASH_HARM);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
     assert_int_equal(seen(), 2);
     assert_int_equal(quarantined(), 2);
     assert_int_equal(atomic_load(&q->dropped), 2);
     assert_true(atomic_load(&q->whole[0]) && atomic_load(&q->whole[1]) && !atomic_load(&q->whole[2]));
     assert_int_equal(q->frame[0].wire, CRASH_BYTES);
-    assert_memory_equal(q->frame[0].bytes, crash_world.frame[1], CRASH_BYTES);
+    assert_memory_equal(q->frame[0].bytes, lane_world.pool[1].data, CRASH_BYTES);
     crash_end(NULL);
 }
 
@@ -118,7 +124,7 @@ static void what_is_dropped_is_not_captured(void **state)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_turns(1);
-    r = nd_crash_record(crash_world.shared, 1);
+    r = nd_crash_record(lane_world.shared, 1);
     assert_non_null(r);
     assert_int_equal(r->inputs, 1);
     crash_end(NULL);
@@ -223,7 +229,7 @@ static void say(uint16_t port, uint32_t from, uint32_t to)
     memcpy(tcp + 4, &seq, 4);
     for (uint32_t i = from; i < to; i++)
         tcp[20 + i - from] = (uint8_t)(i * 7 + i / 100);
-    packet_finish(ip, 20 + to - from);
+    help_seal_ipv4(ip, 20 + to - from);
 }
 
 static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
@@ -296,12 +302,12 @@ static void with_what_killed_alone_goes_the_same_of_other_connections(void **sta
 /* A client's request, from that port. */
 static void request_arrives(uint16_t port, uint16_t to)
 {
-    uint8_t *frame = crash_world.frame[crash_world.last];
+    uint8_t *frame = lane_world.pool[lane_world.last].data;
 
     crash_arrives(to);
     say(port, 0, CRASH_BYTES - 54);
     segment.bytes[36] = (uint8_t)(to >> 8), segment.bytes[37] = (uint8_t)to;
-    packet_finish(segment.bytes + 14, CRASH_BYTES - 34);
+    help_seal_ipv4(segment.bytes + 14, CRASH_BYTES - 34);
     memcpy(frame + 12, segment.bytes + 12, CRASH_BYTES - 12);
 }
 
@@ -310,7 +316,7 @@ static void die_of_the_first_of_two(void)
     crash_arrives(CRASH_HARM);
     request_arrives(3000, CRASH_PORT);
     request_arrives(3001, CRASH_PORT);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
 }
 
@@ -318,7 +324,7 @@ static void die_of_a_datagram_that_came_twice(void)
 {
     crash_arrives(CRASH_PORT);
     crash_arrives(CRASH_PORT);
-    crash_arrives_again(0);
+    arrives_again(0);
     crash_turns(1);
 }
 
@@ -359,7 +365,7 @@ static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
 
     crash_begin(NULL);
     streams();
-    crash_world.lane.whole_capture = true;
+    lane_world.lane.whole_capture = true;
     notice_of(die_of_the_first_of_two, &first);
     assert_int_equal(first.packet, 2);
     assert_int_equal(first.fingerprints, 2);
@@ -412,7 +418,7 @@ static void suspect_all(unsigned frames)
 {
     notice.fingerprints = frames;
     for (unsigned i = 0; i < frames; i++) {
-        notice.fingerprint[i] = nd_fingerprint(crash_world.frame[i], CRASH_CAPTURE, CRASH_BYTES);
+        notice.fingerprint[i] = nd_fingerprint(lane_world.pool[i].data, CRASH_CAPTURE, CRASH_BYTES);
         notice.fingerprint[i].suspect = 1;
     }
     assert_true(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, 100));
@@ -423,12 +429,12 @@ static void suspect_all(unsigned frames)
 static void protected(uint64_t lease_until)
 {
     atomic_store(&q->judging, true);
-    atomic_store(&crash_world.shared->orders.lease_until, lease_until);
+    atomic_store(&lane_world.shared->orders.lease_until, lease_until);
 }
 
 static void meet_it_with_a_standby(void)
 {
-    crash_arrives_again(1);
+    arrives_again(1);
     protected(nd_now() + 1000000000ull);
     crash_turns(1);
 }
@@ -445,7 +451,7 @@ static void after_so_many_it_is_a_suspect(void **state)
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     for (unsigned i = 0; i < 3 * MOST; i++)
-        crash_arrives_again(1);
+        arrives_again(1);
     crash_turns(1);
     assert_int_equal(atomic_load(&q->dropped), 3 * MOST + 1);
     assert_true(nd_quarantine_on(q));
@@ -457,7 +463,7 @@ static void after_so_many_it_is_a_suspect(void **state)
     nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST);
     protected(nd_now() + SECONDS * 1000000000ull);
     for (unsigned i = 0; i < 3 * MOST; i++)
-        crash_arrives_again(1);
+        arrives_again(1);
     crash_turns(2);
     assert_int_equal(atomic_load(&q->dropped), 3 * MOST);
     crash_end(NULL);
@@ -473,31 +479,31 @@ static void suspects_pass_one_by_one(void **state)
     crash_arrives(CRASH_HARM);
     crash_turns(1);
     suspect_all(2);
-    crash_arrives_again(0);
+    arrives_again(0);
     crash_arrives(CRASH_HARM + 1);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
     assert_int_equal(quarantined(), 2);
     assert_int_equal(seen(), 3);
 
     protected(nd_now() + SECONDS * 1000000000ull);
     crash_arrives(CRASH_HARM + 1);
-    crash_arrives_again(0);
-    crash_arrives_again(1);
+    arrives_again(0);
+    arrives_again(1);
     crash_arrives(CRASH_HARM + 2);
     crash_turns(1); /* what came in front of the first suspect */
-    assert_int_equal(nd_crash_record(crash_world.shared, 3)->inputs, 1);
+    assert_int_equal(nd_crash_record(lane_world.shared, 3)->inputs, 1);
     assert_int_equal(seen(), 4);
     crash_turns(1);
-    assert_int_equal(nd_crash_record(crash_world.shared, 4)->inputs, 1);
+    assert_int_equal(nd_crash_record(lane_world.shared, 4)->inputs, 1);
     assert_int_equal(atomic_load(&q->cleared), 1);
     crash_turns(1);
-    assert_int_equal(nd_crash_record(crash_world.shared, 5)->inputs, 1);
+    assert_int_equal(nd_crash_record(lane_world.shared, 5)->inputs, 1);
     assert_int_equal(nd_quarantine_held(q), 0); /* both were innocent */
     crash_turns(1);
     assert_int_equal(seen(), 7);
     assert_int_equal(quarantined(), 2);
-    crash_arrives_again(1);
+    arrives_again(1);
     crash_turns(1);
     assert_int_equal(seen(), 8);
     crash_end(NULL);
@@ -515,7 +521,7 @@ static void no_suspect_passes_once_the_standby_is_lost(void **state)
     suspect_all(1);
     for (unsigned i = 0; i < sizeof(shut) / sizeof(shut[0]); i++) {
         protected(shut[i]);
-        crash_arrives_again(0);
+        arrives_again(0);
         crash_turns(1);
         assert_int_equal(quarantined(), i + 1);
         assert_int_equal(seen(), 1);
@@ -525,8 +531,8 @@ static void no_suspect_passes_once_the_standby_is_lost(void **state)
 
 static void die_of_a_suspect(void)
 {
-    crash_arrives_again(0);
-    crash_arrives_again(1);
+    arrives_again(0);
+    arrives_again(1);
     crash_turns(2);
 }
 
@@ -542,7 +548,7 @@ static void a_suspect_that_kills_is_named(void **state)
     crash_turns(1);
     crash_arrives(CRASH_PORT);
     crash_arrives(CRASH_HARM);
-    crash_world.first = crash_world.last; /* they never came to this node */
+    lane_world.first = lane_world.last; /* they never came to this node */
     suspect_all(3);
     protected(nd_now() + SECONDS * 1000000000ull);
     assert_true(WIFSIGNALED(crash_run(die_of_a_suspect)));
@@ -664,9 +670,9 @@ static void a_state_that_is_made_anew_needs_no_remedy(void **state)
 
     (void)state;
     crash_begin(NULL);
-    crash_world.lane.setup.remedy = &remedy;
+    lane_world.lane.setup.remedy = &remedy;
     atomic_store(&remedy.serial, 1);
-    nd_lane_follow(&crash_world.lane, ft_order_make(FT_LANE_FRESH, 1));
+    nd_lane_follow(&lane_world.lane, ft_order_make(FT_LANE_FRESH, 1));
     crash_arrives(CRASH_HARM);
     crash_turns(2);
     assert_int_equal(seen(), 1);

@@ -3,7 +3,6 @@
 #include "ftcore/record/delta.h"
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
-#include "tests/help/forge.h"
 #include "tests/help/record.h"
 
 #include <setjmp.h>
@@ -381,11 +380,11 @@ static void page_lists(const char *heading, const char *const names[], size_t co
 
 static void test_the_page_lists_them(void **state)
 {
-    const char *const record[] = {FT_RECORD_NUMBERS(NAME)}, *const chunk[] = {FT_CHUNK_NUMBERS(NAME)};
+    const char *const record[] = {FT_RECORD_NUMBERS(NAME)}, *const of_chunk[] = {FT_CHUNK_NUMBERS(NAME)};
 
     (void)state;
     page_lists("The log record", record, sizeof(record) / sizeof(record[0]));
-    page_lists("A chunk of a delta", chunk, sizeof(chunk) / sizeof(chunk[0]));
+    page_lists("A chunk of a delta", of_chunk, sizeof(of_chunk) / sizeof(of_chunk[0]));
 }
 
 int main(void)

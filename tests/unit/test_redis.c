@@ -11,7 +11,7 @@
 
 #include "tools/redis/redis.h"
 #include "tests/help/chain.h"
-#include "tests/help/redis.h"
+#include "tests/help/program.h"
 #include "tests/help/config.h"
 #include "node/config/config.h"
 
@@ -25,17 +25,6 @@
 
 #define MON "    - monitor: { max_flows: 300 }\n"
 #define FWD "    - forward: { merged: false }\n"
-
-static struct nd_redis *open_redis(struct nd_redis_options o)
-{
-    struct ft_fault fault = {""};
-    struct nd_redis *redis;
-    o.port = help_redis.port;
-    snprintf(o.host, sizeof(o.host), "127.0.0.1");
-    if (nd_redis_open(&redis, &o, &fault) < 0)
-        fail_msg("%s", fault.text);
-    return redis;
-}
 
 static redisReply *other(const char *command)
 {
@@ -71,7 +60,7 @@ static void burst(struct help_chain *h, uint32_t first, uint32_t n)
 static void check_monitor(struct nd_redis_options o, uint64_t reads, uint64_t writes, uint64_t batches,
                           uint64_t waits)
 {
-    struct nd_redis *redis = open_redis(o);
+    struct nd_redis *redis = help_redis_open(o);
     struct help_chain h;
     help_chain_open(&h, MON, NULL, 1);
     burst(&h, 0, 8);
@@ -109,7 +98,7 @@ static void a_burst_has_its_commands_in_batches(void **state)
 /* forward: one word, added to by each packet; besides it one line with its last value, and two counters. */
 static void check_forward(bool offload, bool cache, uint64_t reads, uint64_t writes)
 {
-    struct nd_redis *redis = open_redis(
+    struct nd_redis *redis = help_redis_open(
         (struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 64, .offload = offload, .cache = cache});
     struct help_chain h;
     help_chain_open(&h, FWD, NULL, 1);
@@ -151,7 +140,7 @@ static void outputs_wait_for_answers(void **state)
     };
     (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct nd_redis *redis = open_redis(cases[i].o);
+        struct nd_redis *redis = help_redis_open(cases[i].o);
         struct help_chain h;
         help_chain_open(&h, MON, NULL, 1);
         for (uint32_t b = 0; b < 3; b++) {
@@ -171,8 +160,8 @@ static void another_value_is_seen(void **state)
 {
     (void)state;
     for (uint32_t batch = 1; batch <= 64; batch += 63) {
-        struct nd_redis *redis =
-            open_redis((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = batch, .offload = true});
+        struct nd_redis *redis = help_redis_open(
+            (struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = batch, .offload = true});
         struct help_chain h;
         help_chain_open(&h, MON FWD, NULL, 1);
         burst(&h, 0, 8);
@@ -192,7 +181,7 @@ static void another_value_is_seen(void **state)
 /* An entry is changed or removed behind our back: the next lookup of it ends it. */
 static void check_entry(const char *command, const char *expected)
 {
-    struct nd_redis *redis = open_redis((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 1});
+    struct nd_redis *redis = help_redis_open((struct nd_redis_options){.mode = ND_REDIS_ASYNC, .batch = 1});
     struct help_chain h;
     help_chain_open(&h, MON, NULL, 1);
     burst(&h, 0, 8);
@@ -358,10 +347,9 @@ static void remote_access_takes_longer_than_local(void **state)
 static struct nd_redis_options read_section(const char *text)
 {
     struct nd_redis_options options;
-    struct nd_config *config;
+    struct nd_config *config = help_config_of(text, 0);
     struct ft_fault fault = {""};
-    if (nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault) < 0 ||
-        nd_redis_read(&options, config, &fault) < 0)
+    if (nd_redis_read(&options, config, &fault) < 0)
         fail_msg("%s", fault.text);
     nd_config_free(config);
     return options;
@@ -405,8 +393,7 @@ static void a_section_is_refused_by_position(void **state)
         struct ft_fault fault = {""};
         char text[200];
         snprintf(text, sizeof(text), "chain: {name: x, nfs: [monitor]}\n%s", cases[i].section);
-        assert_int_equal(nd_config_read(&config, help_config_file("t.yaml", text, strlen(text)), 0, &fault),
-                         0);
+        config = help_config_of(text, 0);
         assert_int_equal(nd_redis_read(&options, config, &fault), FT_EMALFORMED);
         assert_non_null(strstr(fault.text, cases[i].line));
         nd_config_free(config);

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "ftcore/region/region.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <stdlib.h>
 #include <string.h>

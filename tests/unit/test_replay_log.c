@@ -4,6 +4,7 @@
 #include "nflib/nf.h"
 #include "node/config/config.h"
 #include "cli/options.h"
+#include "tests/help/nf.h"
 #include "tests/help/config.h"
 #include "tests/help/recorder.h"
 #include "tools/recording/recording.h"
@@ -43,14 +44,6 @@ static bool make(struct nf *nf)
     return k->map != NULL;
 }
 
-static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
-{
-    (void)nf;
-    (void)packets;
-    (void)n;
-    (void)now;
-}
-
 static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     (void)nf;
@@ -65,10 +58,10 @@ static const struct nf_module kept = {.name = "kept",
                                       .state_size = sizeof(struct kept),
                                       .arena = arena,
                                       .make = make,
-                                      .process = process};
+                                      .process = help_nf_process};
 NF_MODULE(kept)
 static const struct nf_module garbled = {
-    .name = "garbled", .summary = "for a test", .process = process, .show = show};
+    .name = "garbled", .summary = "for a test", .process = help_nf_process, .show = show};
 NF_MODULE(garbled)
 
 /* ---- recordings -------------------------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 /* A real standby whose primary is the test (peer.h): deltas whose chunks, lines or outputs are not what
  * they should be. Each is refused by name and counted, nothing of it is kept, and the node goes on with the
  * next connection. */
-#include "tests/help/chunk.h"
+#include "tests/help/record.h"
 #include "tests/help/peer.h"
 
 #include <setjmp.h>

@@ -242,7 +242,7 @@ static void what_a_head_claims_is_bounded(void **state)
     peer_start_standby(false);
     peer_synchronise(true);
     m = peer_head(FT_MSG_HEARTBEAT);
-    m.echo = peer_now() + 3600000000000ull;
+    m.echo = nd_now() + 3600000000000ull;
     peer_say(m);
     PEER_UNTIL(peer.ended);
     TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "it echoes"));
@@ -346,10 +346,10 @@ static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **s
     make_protected();
     atomic_store(&a->box->target, 20);
     twin_await_executed(a, 20);
-    began = peer_now();
+    began = nd_now();
     peer_say_raw("\xff\xff\xff\xff", 4);
     PEER_UNTIL(peer.ended);
-    assert_true(peer_now() - began > 3000000000ull); /* promote_within_ms */
+    assert_true(nd_now() - began > 3000000000ull); /* promote_within_ms */
     TWIN_UNTIL(a, twin_state(a) == FT_SOLO && atomic_load(&a->box->by_node.outputs) > 0);
     twin_end(a);
 }

@@ -8,7 +8,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/queue/ring.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <pthread.h>
 #include <string.h>

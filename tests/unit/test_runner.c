@@ -3,8 +3,8 @@
  * docs/operating.md. */
 #define _GNU_SOURCE
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
 #include "node/track/runner.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,16 +28,6 @@
  * test and removed after it. */
 
 #define WAIT_S 20
-
-/* Within WAIT_S. */
-#define UNTIL(condition)                                                                                     \
-    do {                                                                                                     \
-        uint64_t until_ = nd_now() + WAIT_S * 1000000000ull;                                                 \
-        bool met_;                                                                                           \
-        while (!(met_ = (condition)) && nd_now() < until_)                                                   \
-            runner_sleep_ms(5);                                                                              \
-        assert_true(met_);                                                                                   \
-    } while (0)
 
 #define RUNNER_TEST(name) cmocka_unit_test_setup_teardown(name, runner_begin, runner_end)
 
@@ -95,11 +85,6 @@ static void runner_script(const char *name, const char *text)
     chmod(path, 0755);
 }
 
-static void runner_sleep_ms(unsigned ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000l}, NULL);
-}
-
 /* An event FT_SAYS_STATE with this number. */
 static void runner_offer(unsigned number)
 {
@@ -137,7 +122,7 @@ static void found(unsigned index, bool failed, const char *why)
     char text[ND_RUNNER_TEXT];
 
     while ((nd_runner_failed(runner, index, text) != failed || strcmp(text, why) != 0) && nd_now() < until)
-        runner_sleep_ms(5);
+        help_sleep_ms(5);
     assert_string_equal(text, why);
     assert_int_equal(nd_runner_failed(runner, index, text), failed);
 }
@@ -183,7 +168,7 @@ static void a_script_that_others_may_write_to_is_not_run(void **state)
     chmod(runner_node.track[0].what, 0757);
     found(0, true, "not run: others may write to it, or own it or what leads to it");
     unlink(ran);
-    runner_sleep_ms(300);
+    help_sleep_ms(300);
     assert_int_equal(access(ran, F_OK), -1);
     assert_int_equal(nd_runner_start(&none, &runner_node, &fault), FT_EPERM);
     assert_non_null(strstr(fault.text, "/script0: owner "));
@@ -203,7 +188,8 @@ static void no_script_runs_twice_at_once_though_it_is_late_each_time(void **stat
              runner_path(lock, "lock"), runner_path(twice, "twice"), runner_path(ran, "ran"));
     script(0, text);
     runner_start();
-    UNTIL(stat(ran, &is) == 0 && is.st_size >= 5);
+    UNTIL(stat(ran, &is) == 0 && is.st_size >= 5)
+    help_sleep_ms(5);
     assert_int_equal(access(twice, F_OK), -1);
 }
 
@@ -224,7 +210,8 @@ static void what_a_script_has_started_ends_with_it(void **state)
     assert_non_null(f);
     assert_int_equal(fscanf(f, "%63s", line), 1);
     fclose(f);
-    UNTIL(kill((pid_t)atoi(line), 0) != 0 && errno == ESRCH);
+    UNTIL(kill((pid_t)atoi(line), 0) != 0 && errno == ESRCH)
+    help_sleep_ms(5);
 }
 
 static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
@@ -242,7 +229,8 @@ static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
              log, log, log, log, log);
     script(0, text);
     runner_start();
-    UNTIL(access(log, R_OK) == 0);
+    UNTIL(access(log, R_OK) == 0)
+    help_sleep_ms(5);
     f = fopen(log, "r");
     assert_non_null(f);
     assert_non_null(fgets(line, sizeof(line), f));
@@ -268,7 +256,8 @@ static void a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost(void
     runner_node.hooks = 1;
     runner_start();
     assert_int_equal(kill(nd_runner_pid(runner), SIGKILL), 0);
-    UNTIL(nd_runner_pid(runner) == 0);
+    UNTIL(nd_runner_pid(runner) == 0)
+    help_sleep_ms(5);
     runner_offer(1);
     assert_int_equal(runner_counts(0).lost, 1);
 }
@@ -322,7 +311,8 @@ static void a_command_gets_each_event_on_its_input_in_order(void **state)
         runner_offer(i);
         nd_runner_offer(runner, FT_SAYS_PORT, "{\"n\":\"no\"}\n", 11); /* not one of its events */
     }
-    UNTIL(runner_counts(0).delivered == 20);
+    UNTIL(runner_counts(0).delivered == 20)
+    help_sleep_ms(5);
     f = fopen(log, "r");
     for (unsigned i = 0; i < 20; i++) {
         snprintf(expected, sizeof(expected), "{\"n\":%u}\n", i);
@@ -343,7 +333,8 @@ static unsigned flood(unsigned index)
     for (; n < 2000; n++)
         runner_offer(n);
     assert_true(nd_now() - began < WAIT_S * 1000000000ull); /* two thousand that waited would take minutes */
-    UNTIL(runner_counts(index).lost > 0 && runner_counts(index).waiting + runner_counts(index).lost >= 2000);
+    UNTIL(runner_counts(index).lost > 0 && runner_counts(index).waiting + runner_counts(index).lost >= 2000)
+    help_sleep_ms(5);
     assert_true(runner_counts(index).waiting <= 256);
     return n;
 }
@@ -361,7 +352,7 @@ static void read_rest(int fd, unsigned last)
         char *line = bytes, *newline;
 
         if (n <= 0) {
-            runner_sleep_ms(5);
+            help_sleep_ms(5);
             continue;
         }
         have += (size_t)n;
@@ -400,7 +391,8 @@ static void a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told(void **s
     runner_start();
     n = flood(0);
     fd = open(path, O_RDONLY | O_NONBLOCK);
-    UNTIL(runner_counts(0).waiting == 0);
+    UNTIL(runner_counts(0).waiting == 0)
+    help_sleep_ms(5);
     runner_offer(n);
     read_rest(fd, n);
     close(fd);
@@ -416,7 +408,7 @@ static void a_regular_file_in_the_place_of_a_fifo_is_not_written_to(void **state
     close(open(runner_path(path, "fifo"), O_CREAT | O_WRONLY, 0600));
     runner_start();
     runner_offer(1);
-    runner_sleep_ms(300);
+    help_sleep_ms(300);
     assert_int_equal(stat(path, &is), 0);
     assert_int_equal(is.st_size, 0);
     assert_int_equal(runner_counts(0).waiting, 1);
@@ -446,17 +438,20 @@ static void a_datagram_socket_that_nobody_reads_and_then_somebody_does(void **st
     runner_start();
     for (n = 0; n < 2000; n++)
         runner_offer(n);
-    UNTIL(runner_counts(0).lost > 0);
+    UNTIL(runner_counts(0).lost > 0)
+    help_sleep_ms(5);
     runner_offer(n);                     /* lost as well: nobody has read yet */
     for (unsigned i = 0; i < 600; i++) { /* what waits there, and in the queue */
         char line[600];
 
         if (recv(fd, line, sizeof(line), 0) < 0)
-            runner_sleep_ms(2);
+            help_sleep_ms(2);
     }
-    UNTIL(runner_counts(0).waiting == 0);
+    UNTIL(runner_counts(0).waiting == 0)
+    help_sleep_ms(5);
     runner_offer(++n);
-    UNTIL(runner_counts(0).waiting == 0);
+    UNTIL(runner_counts(0).waiting == 0)
+    help_sleep_ms(5);
     assert_int_equal(runner_counts(0).lost + runner_counts(0).delivered >= n, true);
     close(fd);
 }
@@ -471,13 +466,15 @@ static void a_stream_socket_whose_reader_stops_and_goes_on(void **state)
     listener = listen_at(runner_path(path, "socket"), SOCK_STREAM);
     runner_start();
     runner_offer(0);
-    UNTIL((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+    UNTIL((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+    help_sleep_ms(5);
     for (unsigned i = 1; i < 50; i++)
         runner_offer(i);
     read_rest(fd, 49);
     close(fd); /* it is gone, and another one comes */
     runner_offer(50);
-    UNTIL((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+    UNTIL((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK)) >= 0)
+    help_sleep_ms(5);
     close(fd);
     close(listener);
 }
@@ -490,7 +487,8 @@ static void a_command_that_hangs_is_killed_and_its_event_is_lost(void **state)
     runner_start();
     runner_offer(1);
     runner_offer(2);
-    UNTIL(runner_counts(0).delivered == 1);
+    UNTIL(runner_counts(0).delivered == 1)
+    help_sleep_ms(5);
     assert_int_equal(runner_counts(0).lost, 1);
 }
 
@@ -501,13 +499,16 @@ static void a_command_that_others_may_write_to_is_not_run(void **state)
     runner_script("command", "exit 0");
     runner_start();
     runner_offer(1);
-    UNTIL(runner_counts(0).delivered == 1);
+    UNTIL(runner_counts(0).delivered == 1)
+    help_sleep_ms(5);
     chmod(runner_node.hook[0].path, 0757);
     runner_offer(2);
-    UNTIL(runner_counts(0).disbelieved);
+    UNTIL(runner_counts(0).disbelieved)
+    help_sleep_ms(5);
     assert_int_equal(runner_counts(0).waiting, 1);
     chmod(runner_node.hook[0].path, 0755);
-    UNTIL(runner_counts(0).delivered == 2);
+    UNTIL(runner_counts(0).delivered == 2)
+    help_sleep_ms(5);
     assert_false(runner_counts(0).disbelieved);
 }
 

@@ -36,13 +36,6 @@ static int setup(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    (void)state;
-    primary_close();
-    return 0;
-}
-
 static void put_small(void)
 {
     assert_true(primary_put_packets(1));
@@ -126,7 +119,7 @@ static void what_drains_is_not_compressed(void **state)
     (void)state;
     for (unsigned i = 1; i <= 200; i++) {
         offer(0);
-        PRIMARY_UNTIL(primary.messages == i)
+        UNTIL(primary.messages == i)
         {
             primary_turn();
             standby_reads();
@@ -146,7 +139,7 @@ static void what_drains_is_not_compressed(void **state)
 static void for_a_peer_that_does_not_read_nothing_is_compressed(void **state)
 {
     (void)state;
-    PRIMARY_UNTIL(!offer(4 * MS))
+    UNTIL(!offer(4 * MS))
     { /* until there is no room anywhere */
     }
     assert_nothing_was_compressed();
@@ -178,7 +171,7 @@ static void recover(void)
     uint64_t sent = primary_status().records_sent;
 
     limit_rate(UINT32_MAX);
-    PRIMARY_UNTIL(primary.bulk >= sent * LARGE) /* a record takes a little more */
+    UNTIL(primary.bulk >= sent * LARGE) /* a record takes a little more */
     {
         nap(MS);
         primary_turn();
@@ -256,7 +249,7 @@ static void a_small_message_waits_until_the_peer_has_received_the_last(void **st
     standby_acks(primary.burst - 1, primary.burst - 1,
                  0); /* of another lane's, say: it echoes what came before */
     assert_false(leaves_after(10000));
-    PRIMARY_UNTIL(primary.messages > before)
+    UNTIL(primary.messages > before)
     {
         standby_reads();
     }
@@ -295,7 +288,7 @@ static void nothing_waits_in_a_handover(void **state)
     assert_true(leaves_after(10000));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, primary_teardown)
 
 int main(void)
 {

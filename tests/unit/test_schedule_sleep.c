@@ -87,13 +87,6 @@ int sched_getscheduler(pid_t pid)
     return w.policy;
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
-    return 0;
-}
-
 static int teardown(void **state)
 {
     (void)state;
@@ -165,7 +158,7 @@ static void what_passes_between_turns_is_no_turn(void **state)
     assert_in_range(s.turns.ns[FT_SPENT_ASLEEP], 100 * 150 * US - 2 * 1000 * US, 100 * 150 * US);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, primary_setup, teardown)
 
 int main(void)
 {

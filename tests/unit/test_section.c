@@ -5,7 +5,7 @@
  * of who was inside.
  */
 #include "ftcore/order/section.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

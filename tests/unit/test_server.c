@@ -14,8 +14,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,6 +32,84 @@
 
 #define REQUEST 4096 /* bytes a request may have */
 
+/* ---- a server in a thread, and clients of it -------------------------------------------------------- */
+
+#define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
+
+static struct nd_server *server;
+static pthread_t thread;
+static _Atomic bool stop;
+static _Atomic unsigned server_turns;
+
+static void *serve(void *arg)
+{
+    while (!atomic_load(&stop)) {
+        nd_server_serve(server, 20, server_answer, arg);
+        atomic_fetch_add(&server_turns, 1);
+    }
+    return NULL;
+}
+
+static int server_setup(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    snprintf(server_path, sizeof(server_path), "/tmp/server.%d", (int)getpid());
+    if (nd_server_open(&server, server_path, &fault))
+        fail_msg("%s", fault.text);
+    atomic_store(&stop, false);
+    return pthread_create(&thread, NULL, serve, NULL);
+}
+
+static int server_teardown(void **state)
+{
+    char look[80];
+
+    (void)state;
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    nd_server_close(server);
+    snprintf(look, sizeof(look), "%s.look", server_path);
+    return access(server_path, F_OK) == 0 || access(look, F_OK) == 0; /* gone with it */
+}
+
+/* A connection; reading and writing end after SERVER_LIMIT_MS. */
+static int server_dial(void)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct timeval limit = {SERVER_LIMIT_MS / 1000, 0};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", server_path);
+    assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
+/* The server has closed the connection; so does this. */
+static void server_has_closed(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, 0);
+
+    assert_true(n == 0 || (n < 0 && errno == ECONNRESET));
+    close(fd);
+}
+
+/* A well-behaved client is served. */
+static void server_still_serves(void)
+{
+    int fd = server_dial();
+
+    assert_true(server_ask(fd, ASK "\"n\":1}\n"));
+    server_hears(fd, "{\"n\":1}");
+    close(fd);
+}
+
+/* ---- requests ---------------------------------------------------------------------------------------- */
+
 static void a_request_may_come_byte_by_byte(void **state)
 {
     static const char text[] = ASK "\"n\":[1,\"two\"]}\n";
@@ -38,7 +118,7 @@ static void a_request_may_come_byte_by_byte(void **state)
     (void)state;
     for (const char *c = text; *c; c++)
         assert_true(server_say(fd, c, 1));
-    server_answers_with(fd, "{\"n\":[1,\"two\"]}");
+    server_hears(fd, "{\"n\":[1,\"two\"]}");
     close(fd);
 }
 
@@ -54,10 +134,10 @@ static void many_requests_may_come_in_one_write(void **state)
     assert_true(server_ask(fd, text));
     for (int i = 0; i < 200; i++) {
         sprintf(expected, "{\"n\":%d}", i);
-        server_answers_with(fd, expected);
+        server_hears(fd, expected);
     }
     assert_true(server_ask(fd, "777}\n"));
-    server_answers_with(fd, "{\"n\":777}");
+    server_hears(fd, "{\"n\":777}");
     close(fd);
 }
 
@@ -90,22 +170,21 @@ static void what_is_no_request_is_refused_or_ends_the_connection(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         assert_true(server_say(fd, lines[i], strlen(lines[i])) && server_say(fd, "\n", 1));
-        server_answers_with(
+        server_hears(
             fd,
             "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object on one line\"}}");
     }
     for (size_t i = 0; i < 2; i++) {
         assert_true(server_say(fd, values[i], strlen(values[i])) && server_say(fd, "\n", 1));
-        server_answers_with(
-            fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object\"}}");
+        server_hears(fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object\"}}");
     }
     assert_true(server_ask(fd, "{\"n\":1}\n{\"cmd\":7}\n{\"cmd\":\"statu\"}\n"));
-    server_answers_with(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
-    server_answers_with(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
-    server_answers_with(fd, "{\"error\":{\"code\":\"not found\",\"text\":\"unknown cmd 'statu'\"}}");
+    server_hears(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
+    server_hears(fd, "{\"error\":{\"code\":\"invalid\",\"text\":\"the request names no cmd\"}}");
+    server_hears(fd, "{\"error\":{\"code\":\"not found\",\"text\":\"unknown cmd 'statu'\"}}");
     assert_int_equal(atomic_load(&server_answers), before); /* nobody was asked */
     assert_true(server_ask(fd, ASK "\"n\":5}\n"));
-    server_answers_with(fd, "{\"n\":5}");
+    server_hears(fd, "{\"n\":5}");
     close(fd);
 }
 
@@ -124,7 +203,7 @@ static void a_request_may_be_as_deep_as_it_is_long(void **state)
     memset(text + head, '[', REQUEST - head);
     strcpy(text + REQUEST - 1, "\n");
     assert_true(server_ask(fd, text));
-    server_answers_with(
+    server_hears(
         fd, "{\"error\":{\"code\":\"malformed\",\"text\":\"the request is no JSON object on one line\"}}");
     close(fd);
 }
@@ -295,7 +374,7 @@ static void twenty_at_once_are_all_served(void **state)
     }
     for (int i = 0; i < 20; i++) {
         snprintf(text, sizeof(text), "{\"n\":%d}", i);
-        server_answers_with(fd[i], text);
+        server_hears(fd[i], text);
         close(fd[i]);
     }
 }

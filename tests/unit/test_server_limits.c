@@ -123,21 +123,12 @@ static bool places_open(int fd)
     return poll(&p, 1, 0) == 0; /* POLLHUP comes unasked for */
 }
 
-/* One line is there, and it is this one. */
-static void places_hears(int fd, const char *expected)
-{
-    char line[512];
-
-    assert_true(server_read_line(fd, line, sizeof(line)) >= 0);
-    assert_string_equal(line, expected);
-}
-
 /* A request is answered. */
 static void places_served(int fd)
 {
     assert_true(server_ask(fd, ASK "\"n\":1}\n"));
     places_turn();
-    places_hears(fd, "{\"n\":1}");
+    server_hears(fd, "{\"n\":1}");
 }
 
 /* ---- time -------------------------------------------------------------------------------------- */
@@ -172,7 +163,7 @@ static void the_time_begins_anew_with_each_answer(void **state)
         places_now += LIMIT - MS;
         assert_true(server_ask(fd, "\"n\":2}\n"));
         places_turn();
-        places_hears(fd, "{\"n\":2}");
+        server_hears(fd, "{\"n\":2}");
     }
     places_now += LIMIT;
     places_turn();
@@ -234,7 +225,7 @@ static void an_answer_that_is_too_large_is_refused(void **state)
     (void)state;
     assert_true(server_ask(fd, ASK "\"huge\":1}\n"));
     places_turn();
-    places_hears(
+    server_hears(
         fd, "{\"error\":{\"code\":\"too large\",\"text\":\"an answer of 1000011 bytes, expected less than "
             "524288\"}}");
     places_served(fd);
@@ -253,7 +244,7 @@ static void a_request_at_work_may_take_longer(void **state)
     places_turn();
     atomic_store(&server_is_later, true);
     places_turn();
-    places_hears(fd, "{\"n\":3}");
+    server_hears(fd, "{\"n\":3}");
     places_now += LIMIT - MS;
     places_served(fd);
     close(fd);
@@ -281,18 +272,18 @@ static void the_socket_that_looks_refuses_each_command_that_acts(void **state)
         assert_true(server_ask(look, ask));
         places_now += 20 * MS; /* until its next turn */
         places_turn();
-        places_hears(look, row->acts ? expected : "{\"n\":1}");
+        server_hears(look, row->acts ? expected : "{\"n\":1}");
         assert_int_equal(atomic_load(&server_answers), steps + !row->acts); /* nobody was asked to act */
         assert_true(server_ask(act, ask));
         places_turn();
-        places_hears(act, "{\"n\":1}");
+        server_hears(act, "{\"n\":1}");
         acts += row->acts;
     }
     places_now += 20 * MS;
     assert_true(server_ask(look, ASK "\"whence\":1}\n") && server_ask(act, ASK "\"whence\":1}\n"));
     places_turn();
-    places_hears(look, "{\"looks\":true}"); /* who answers knows whence it came */
-    places_hears(act, "{\"looks\":false}");
+    server_hears(look, "{\"looks\":true}"); /* who answers knows whence it came */
+    server_hears(act, "{\"looks\":false}");
     assert_int_equal(acts, 14); /* of status and show alone it is known that they change nothing */
     assert_false(nd_commands[nd_command_find("status")].acts || nd_commands[nd_command_find("show")].acts);
     close(look);
@@ -379,7 +370,7 @@ static void others_are_served_while_one_does_not_read_and_one_waits(void **state
     places_served(other);
     atomic_store(&server_is_later, true);
     places_turn();
-    places_hears(waiting, "{\"n\":2}");
+    server_hears(waiting, "{\"n\":2}");
     close(reader);
     close(waiting);
     close(other);
@@ -396,7 +387,7 @@ static void each_gets_one_answer_in_a_turn(void **state)
         assert_true(server_ask(many, ask));
     assert_true(server_ask(one, ask));
     nd_server_turn(places_server, places_now, server_answer, NULL);
-    places_hears(one, "{\"n\":1}");
+    server_hears(one, "{\"n\":1}");
     assert_int_equal(atomic_load(&server_answers), 2);
     close(many);
     close(one);
@@ -456,7 +447,7 @@ static void strangers_that_do_not_read_give_way_to_the_owner_alone(void **state)
     }
     late = places_stranger();
     places_turn();
-    places_hears(late,
+    server_hears(late,
                  "{\"error\":{\"code\":\"busy\",\"text\":\"all places of the control socket are taken\"}}");
     assert_false(places_open(late));
     owner = places_node_user();
@@ -516,7 +507,7 @@ static void what_has_begun_is_ended_whoever_comes_or_goes(void **state)
     assert_int_equal(atomic_load(&server_answers), steps + 2); /* both that had begun */
     atomic_store(&server_is_later, true);
     places_turn();
-    places_hears(begun, "{\"n\":4}");
+    server_hears(begun, "{\"n\":4}");
     for (int i = 0; i < MANY; i++)
         close(fd[i]);
     close(begun);

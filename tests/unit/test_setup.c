@@ -14,15 +14,10 @@
 
 static struct nd_config *read_pair(const char *protect, const char *timing)
 {
-    struct ft_fault fault = {""};
-    struct nd_config *config;
     char text[400];
-    int n =
-        snprintf(text, sizeof(text), "chain: { name: pair, lanes: 2, nfs: [bare] }\n%s%s", protect, timing);
 
-    if (nd_config_read(&config, help_config_file("pair.yaml", text, (size_t)n), 0, &fault))
-        fail_msg("%s", fault.text);
-    return config;
+    snprintf(text, sizeof(text), "chain: { name: pair, lanes: 2, nfs: [bare] }\n%s%s", protect, timing);
+    return help_config_of(text, 0);
 }
 
 static void room_for_records_is_the_files_or_the_standbys(void **state)

@@ -2,7 +2,7 @@
 /* Shared state types in one lane, each against a plain model of its own, with audit on. */
 #include "nflib/shared/shared.h"
 #include "nflib/module/env.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "tests/help/nf.h"
 
 #include <setjmp.h>
@@ -66,7 +66,7 @@ struct model {
 static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *sequence, uint32_t capacity)
 {
     uint32_t key = help_below(sequence, KEYS), kind = help_below(sequence, 3);
-    struct value v = {help_draw(sequence), help_draw(sequence)};
+    struct value v = {ft_draw(sequence), ft_draw(sequence)};
     uint32_t shard = nf_shared_map_shard(map, &key);
     struct nf_map *part = nf_shared_map_enter(h.nf, map, shard);
     uint32_t slot = nf_map_find(part, &key);

@@ -294,17 +294,17 @@ static void buckets_agree_with_the_model(void **unused)
     (void)unused;
     nf_bucket_full(&bucket, &rate, now);
     for (uint32_t i = 0; i < HELP_MODEL_STEPS; i++) {
-        uint64_t passed = help_below(&sequence, 3) ? help_draw(&sequence) % (1ull << i % 40) : 0, taken;
+        uint64_t passed = help_below(&sequence, 3) ? ft_draw(&sequence) % (1ull << i % 40) : 0, taken;
 
         if (i % 1000 == 999)
-            rate = (struct nf_rate){help_draw(&sequence) % (1ull << i % 41),
-                                    1 + help_draw(&sequence) % (1ull << i % 43)};
+            rate = (struct nf_rate){ft_draw(&sequence) % (1ull << i % 41),
+                                    1 + ft_draw(&sequence) % (1ull << i % 43)};
         now += passed;
         level = fill_model(level, &rate, passed);
         taken = nf_bucket_fill(&bucket, &rate, now);
         assert_true(taken == (uint64_t)(level / BILLION));
         assert_true(nf_bucket_fill(&bucket, &rate, now - now / 3) == taken); /* a lane that is behind */
-        taken = taken ? help_draw(&sequence) % (taken + 1) : 0;
+        taken = taken ? ft_draw(&sequence) % (taken + 1) : 0;
         bucket.level -= taken;
         level -= (unsigned __int128)taken * BILLION;
     }

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "nflib/module/env.h"
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "tests/help/nf.h"
 
 #define ARENA (4u << 20)

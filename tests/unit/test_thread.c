@@ -11,7 +11,7 @@
 #include "node/metrics/metrics.h"
 #include "replicator/view.h"
 #include "tests/help/config.h"
-#include "tests/help/crash.h"
+#include "tests/help/lane.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

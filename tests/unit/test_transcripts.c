@@ -5,7 +5,8 @@
  * TRANSCRIPTS=rewrite puts in what they print now; whoever does that reads the difference and judges it by
  * docs/guarantees.md.
  */
-#include "tests/help/world.h"
+#include "tests/help/message.h"
+#include "tests/unit/world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -103,25 +104,6 @@ static bool set(struct world *w, const struct command *c)
 
 /* ---- messages by hand ---------------------------------------------------------------------------------- */
 
-static void fill_hello(const struct world_node *n, struct ft_message *m)
-{
-    const struct ft_core_config *config = &n->config;
-
-    m->newest = FT_FORMAT_NEWEST, m->oldest = FT_FORMAT_OLDEST;
-    m->incarnation = config->incarnation;
-    memcpy(m->name, config->name, sizeof(m->name));
-    m->role = config->role;
-    m->strict = config->strict;
-    m->warm = config->warm;
-    m->lanes = config->lanes;
-    m->lease_ms = config->lease_ms;
-    m->detect_ms = config->detect_ms;
-    m->promote_within_ms = config->promote_within_ms;
-    m->solo_after_ms = config->solo_after_ms;
-    m->bulk = (const uint8_t *)config->identity;
-    m->bulk_len = m->identity_len = config->identity_len;
-}
-
 static bool set_field(struct ft_message *m, const char *text)
 {
     const char *value = strchr(text, '=');
@@ -165,7 +147,7 @@ static bool say(struct world *w, const struct command *c)
     m.sent = n->alive ? n->last_sent : ++n->last_sent;
     m.echo = w->node[!from].last_sent;
     if (m.type == FT_MSG_HELLO)
-        fill_hello(n, &m);
+        message_hello(&m, &n->config);
     for (unsigned k = 3; k < c->words; k++)
         if (!set_field(&m, c->word[k]))
             return wrong(w, c, "state=, view=, burst=, echo= or incarnation=");
@@ -339,9 +321,9 @@ static bool world_command(struct world *w, const char *text)
     return obey_line(w, &c);
 }
 
-#define FILES     "tests/transcripts/*.txt"
-#define LINE_MAX  256u
-#define FILES_MAX 200u
+#define FILES      "tests/transcripts/*.txt"
+#define LINE_BYTES 256u
+#define FILES_MAX  200u
 
 /* A file being run: what it is (in), what it should be (all of it again, with what was printed now). */
 struct transcript {
@@ -354,9 +336,9 @@ struct transcript {
     const char *path;
 };
 
-static bool read_line(struct transcript *t, char line[LINE_MAX])
+static bool read_line(struct transcript *t, char line[LINE_BYTES])
 {
-    if (!fgets(line, LINE_MAX, t->file))
+    if (!fgets(line, LINE_BYTES, t->file))
         return false;
     t->line++;
     line[strcspn(line, "\n")] = '\0';
@@ -400,7 +382,7 @@ static void print_difference(const struct transcript *t, const char *wanted, uns
 /* Behind `----`: the expected text, up to an empty line. What was printed goes into the rewritten file. */
 static void end_step(struct transcript *t)
 {
-    char line[LINE_MAX], *wanted = NULL;
+    char line[LINE_BYTES], *wanted = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&wanted, &size);
     unsigned begins = t->line + 1;
@@ -420,7 +402,7 @@ static void end_step(struct transcript *t)
 
 static void run_lines(struct transcript *t)
 {
-    char line[LINE_MAX];
+    char line[LINE_BYTES];
 
     while (read_line(t, line)) {
         if (strcmp(line, "----") != 0) {
@@ -478,9 +460,9 @@ static void transcript_is_as_written(void **state)
 /* The first line of a file that is a comment says what it shows. */
 static const char *name_of(const char *path)
 {
-    static char name[FILES_MAX][LINE_MAX];
+    static char name[FILES_MAX][LINE_BYTES];
     static unsigned count;
-    char line[LINE_MAX] = "", *to = name[count++];
+    char line[LINE_BYTES] = "", *to = name[count++];
     FILE *f = fopen(path, "r");
 
     while (f && fgets(line, sizeof(line), f) && (line[0] != '#' || strstr(line, "SPDX")))
@@ -488,7 +470,7 @@ static const char *name_of(const char *path)
     if (f)
         fclose(f);
     line[strcspn(line, "\n")] = '\0';
-    snprintf(to, LINE_MAX, "%.40s: %.200s", strrchr(path, '/') + 1, line[0] ? line + 2 : "");
+    snprintf(to, LINE_BYTES, "%.40s: %.200s", strrchr(path, '/') + 1, line[0] ? line + 2 : "");
     return to;
 }
 

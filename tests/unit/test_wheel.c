@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "tests/help/death.h"
+#include "tests/help/program.h"
 #include "tests/help/nf.h"
 
 #define COUNT_MAX 6000u
@@ -29,6 +29,19 @@ struct model {
 };
 
 static struct model m;
+
+/* The NF's wake time, and what the runner does to it before `timers`. */
+static uint64_t wake_of(const struct help_nf *h)
+{
+    return nf_chain_state(h->chain)->wake[1];
+}
+
+static void wake_none(const struct help_nf *h)
+{
+    const uint64_t *wake = &nf_chain_state(h->chain)->wake[1];
+
+    *(uint64_t *)ft_edit(h->region, wake, sizeof(*wake)) = UINT64_MAX;
+}
 
 static void begin(uint32_t count, uint64_t tick)
 {
@@ -100,7 +113,7 @@ static uint64_t time_of(uint64_t tick)
 /* The NF is woken in time. */
 static void compare_wake(const struct help_nf *h, uint64_t now)
 {
-    assert_true(help_nf_wake(h) <= now || help_nf_wake(h) <= time_of(first_tick()));
+    assert_true(wake_of(h) <= now || wake_of(h) <= time_of(first_tick()));
 }
 
 /* After a call that has given all that was due: to the tick, for what is near. */
@@ -109,7 +122,7 @@ static void compare_next(const struct help_nf *h)
     uint64_t first = first_tick();
 
     if (first == UINT64_MAX || first >> 8 == m.current >> 8)
-        assert_true(help_nf_wake(h) == time_of(first));
+        assert_true(wake_of(h) == time_of(first));
 }
 
 /* One call; what it gives is the beginning of what is expected. Returns how many. */
@@ -119,7 +132,7 @@ static uint32_t due(const struct help_nf *h, struct nf_wheel *wheel, uint64_t no
     static uint32_t out[COUNT_MAX];
     uint32_t expected = expect(now, list), n;
 
-    help_nf_wake_none(h);
+    wake_none(h);
     n = nf_wheel_due(h->nf, wheel, now, out, max);
     assert_true(n <= max && n <= expected);
     for (uint32_t i = 0; i < n; i++) {
@@ -128,7 +141,7 @@ static uint32_t due(const struct help_nf *h, struct nf_wheel *wheel, uint64_t no
         m.current = list[i].tick;
     }
     if (n < expected || n == max)
-        assert_true(help_nf_wake(h) <= now);
+        assert_true(wake_of(h) <= now);
     else
         m.current = now / m.tick > m.current ? now / m.tick : m.current;
     return n;
@@ -138,7 +151,7 @@ static uint64_t delay(uint64_t *sequence)
 {
     uint32_t bits = help_below(sequence, 44);
 
-    return help_draw(sequence) & ((1ull << bits) - 1);
+    return ft_draw(sequence) & ((1ull << bits) - 1);
 }
 
 /* Up to 100 timers: every call is complete unless `max` ends it. */
@@ -167,7 +180,7 @@ static uint64_t churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t st
 
             now += delay(&sequence) >> help_below(&sequence, 20);
             if (due(&h, wheel, now, max) < max) {
-                assert_true(help_nf_wake(&h) > now); /* nothing left */
+                assert_true(wake_of(&h) > now); /* nothing left */
                 compare_next(&h);
             }
         }
@@ -215,7 +228,7 @@ static void a_full_slot_is_emptied_over_several_calls(void **unused)
     for (uint32_t i = 0; i < left; i++)
         set(&h, wheel, i, start + help_below(&sequence, 300));
     now = start + 100;
-    for (uint32_t i = 0; help_nf_wake(&h) <= now && calls < 200; calls++) {
+    for (uint32_t i = 0; wake_of(&h) <= now && calls < 200; calls++) {
         left -= due(&h, wheel, now, COUNT_MAX);
         help_nf_audit(&h);
         for (uint32_t j = 0; j < 100 && i < 500; j++, i++) {
@@ -225,9 +238,9 @@ static void a_full_slot_is_emptied_over_several_calls(void **unused)
         compare_wake(&h, now);
     }
     assert_in_range(calls, 6, 40);
-    assert_true(help_nf_wake(&h) > now);
-    while (help_nf_wake(&h) != UINT64_MAX) { /* the rest, at its own times */
-        now = help_nf_wake(&h) > now ? help_nf_wake(&h) : now;
+    assert_true(wake_of(&h) > now);
+    while (wake_of(&h) != UINT64_MAX) { /* the rest, at its own times */
+        now = wake_of(&h) > now ? wake_of(&h) : now;
         due(&h, wheel, now, 64);
         help_nf_audit(&h);
     }
@@ -291,7 +304,7 @@ static void rounding_and_ends_of_time(void **unused)
     set(&h, wheel, 2, UINT64_MAX);
     set(&h, wheel, 3, 0);
     assert_int_equal(due(&h, wheel, 0, 10), 1);
-    assert_true(help_nf_wake(&h) == 5000);
+    assert_true(wake_of(&h) == 5000);
     assert_int_equal(due(&h, wheel, 4999, 10), 0);
     assert_int_equal(due(&h, wheel, 5000, 10), 1);
     assert_int_equal(due(&h, wheel, 5999, 10), 0);
@@ -301,7 +314,7 @@ static void rounding_and_ends_of_time(void **unused)
     set(&h, fine, 0, UINT64_MAX);
     assert_int_equal(due(&h, fine, UINT64_MAX - 1, 10), 0);
     assert_int_equal(due(&h, fine, UINT64_MAX, 10), 1);
-    assert_true(help_nf_wake(&h) == UINT64_MAX);
+    assert_true(wake_of(&h) == UINT64_MAX);
     help_nf_audit(&h);
     help_nf_close(&h);
 }

@@ -1,12 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client and a server of syn_proxy's tests; see the header. */
-#include "tests/help/syn.h"
-#include "tests/help/segment.h"
+/* Clients and servers of TCP; see tcp.h. */
+#include "tests/help/tcp.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
 #include <string.h>
+
+/* ---- ips ----------------------------------------------------------------------------------------- */
+
+struct help_chain help_ips;
+
+void help_ips_open(const char *nfs, const char *rules)
+{
+    help_chain_open(&help_ips, nfs, rules, 1);
+    help_ips.now = HELP_SECOND;
+}
+
+uint64_t help_ips_counter(const char *name)
+{
+    return help_chain_counter(&help_ips, "ips", name);
+}
+
+bool help_ips_send(uint8_t side, const struct help_segment *s)
+{
+    uint8_t frame[NFT_FRAME_MAX];
+
+    return !help_chain_send(&help_ips, side, frame, help_segment_frame(s, frame)).drop;
+}
+
+bool help_ips_tcp(uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload)
+{
+    bool client = side == NF_INSIDE;
+    const struct help_segment s = {.from = client ? 1 : 2,
+                                   .to = client ? 2 : 1,
+                                   .sport = client ? 4000 : 80,
+                                   .dport = client ? 80 : 4000,
+                                   .proto = 6,
+                                   .flags = flags,
+                                   .seq = seq,
+                                   .ack = ack,
+                                   .payload = payload,
+                                   .len = (uint32_t)strlen(payload)};
+
+    return help_ips_send(side, &s);
+}
+
+bool help_ips_client(uint32_t seq, const char *payload)
+{
+    return help_ips_tcp(NF_INSIDE, NFT_ACK, seq, 501, payload);
+}
+
+void help_ips_begin(void)
+{
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, ""));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, 101, ""));
+    assert_true(help_ips_client(101, ""));
+}
+
+/* ---- syn_proxy ----------------------------------------------------------------------------------- */
 
 bool syn_ipv6;
 struct help_chain syn_chain;
@@ -21,17 +73,6 @@ uint64_t syn_counter(const char *name)
 uint32_t syn_sessions(void)
 {
     return nf_sessions_count(nf_chain_find(syn_chain.chain, "syn_proxy"));
-}
-
-uint32_t syn_get32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-void syn_put32(uint8_t *at, uint32_t value)
-{
-    for (unsigned i = 0; i < 4; i++)
-        at[i] = (uint8_t)(value >> (24 - 8 * i));
 }
 
 void syn_open(const char *nfs)
@@ -54,12 +95,12 @@ uint8_t *syn_tcp(uint8_t *frame)
 
 uint32_t syn_seq(void)
 {
-    return syn_get32(syn_tcp(syn_frame) + 4);
+    return help_get32(syn_tcp(syn_frame) + 4);
 }
 
 uint32_t syn_acked(void)
 {
-    return syn_get32(syn_tcp(syn_frame) + 8);
+    return help_get32(syn_tcp(syn_frame) + 8);
 }
 
 struct syn_said syn_said(const uint8_t *f)
@@ -67,7 +108,7 @@ struct syn_said syn_said(const uint8_t *f)
     bool ipv6 = f[12] == 0x86;
     const uint8_t *tcp = f + (ipv6 ? 54 : 34);
     struct syn_said s = {
-        syn_get32(tcp + 4), syn_get32(tcp + 8), (uint16_t)(tcp[14] << 8 | tcp[15]), 0, tcp[13], 0};
+        help_get32(tcp + 4), help_get32(tcp + 8), (uint16_t)(tcp[14] << 8 | tcp[15]), 0, tcp[13], 0};
     uint32_t bytes = ipv6 ? (uint32_t)f[18] << 8 | f[19] : ((uint32_t)f[16] << 8 | f[17]) - 20;
 
     if (tcp[12] >> 4 == 6) {
@@ -111,9 +152,9 @@ uint32_t syn_make(bool client, uint16_t port, uint8_t flags, uint32_t seq, uint3
     if (syn_ipv6)
         return help_segment_frame(&six, syn_frame);
     len = nft_frame(&s, syn_frame);
-    syn_put32(syn_frame + 38, seq);
-    syn_put32(syn_frame + 42, ack);
-    syn_put32(syn_frame + 46, 0x50000000u | (uint32_t)flags << 16 | WINDOW);
+    help_put32(syn_frame + 38, seq);
+    help_put32(syn_frame + 42, ack);
+    help_put32(syn_frame + 46, 0x50000000u | (uint32_t)flags << 16 | WINDOW);
     nft_readdress(syn_frame, len, s.src, s.sport, s.dst, s.dport);
     return len;
 }
@@ -159,14 +200,13 @@ static void assert_ends(const uint8_t *frame, uint16_t port)
     if (syn_ipv6) {
         assert_int_equal(frame[37], S6);
         assert_int_equal(frame[53], C6);
-        assert_int_equal(syn_get32(frame + 54), 80u << 16 | port);
+        assert_int_equal(help_get32(frame + 54), 80u << 16 | port);
         return;
     }
     assert_true(nft_see(frame, 60, &seen));
     assert_true(seen.src == S && seen.sport == 80 && seen.dst == C && seen.dport == port);
 }
 
-/* A SYN that is answered; the cookie. */
 uint32_t syn_cookie(uint16_t port)
 {
     struct syn_said said;
@@ -182,7 +222,6 @@ uint32_t syn_cookie(uint16_t port)
     return said.seq;
 }
 
-/* The cookie comes back, and is a SYN to the server. */
 void syn_acknowledge(uint16_t port, uint32_t cookie)
 {
     struct syn_said said;
@@ -197,7 +236,6 @@ void syn_acknowledge(uint16_t port, uint32_t cookie)
     assert_int_equal(said.data, 0);
 }
 
-/* The server accepts: the client hears that it may send, and is made to answer. */
 void syn_accept(uint16_t port, uint32_t cookie, uint32_t isn)
 {
     struct syn_said said;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Time, connections and processes around two cores, and what a node does for its core. See world.h. */
 #include "ftcore/base/check.h"
-#include "tests/help/world.h"
+#include "tests/unit/world.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -42,388 +42,6 @@ static uint64_t clock_of(const struct world *w, unsigned i)
 static bool runs(const struct world *w, unsigned i)
 {
     return w->node[i].alive && w->now >= w->node[i].asleep_until;
-}
-
-/* ---- connections --------------------------------------------------------------------------------- */
-
-static struct world_envelope *post(struct world *w, unsigned to)
-{
-    struct world_pipe *pipe = &w->node[to].inbox;
-    struct world_envelope *e = &pipe->list[pipe->tail % WORLD_PIPE];
-
-    FT_CHECK(pipe->tail - pipe->head < WORLD_PIPE, "a transcript in which nobody reads for so long");
-    pipe->tail++;
-    *e = (struct world_envelope){.at = w->now + FT_MS};
-    return e;
-}
-
-void world_post(struct world *w, unsigned to, const struct ft_message *m)
-{
-    struct world_envelope *e = post(w, to);
-
-    e->kind = WORLD_MESSAGE;
-    e->message = *m;
-}
-
-static void send_message(struct world *w, unsigned from, const struct ft_message *m)
-{
-    struct world_node *n = &w->node[from];
-
-    n->last_sent = m->sent;
-    if (!n->first[m->type].type)
-        n->first[m->type] = *m;
-    if (n->connected && w->node[!from].connected)
-        world_post(w, !from, m);
-}
-
-static void post_lost(struct world *w, unsigned to, enum ft_lost how)
-{
-    struct world_envelope *e;
-
-    if (!w->node[to].connected)
-        return;
-    if (how != FT_LOST_EOF) /* what is under way is lost */
-        w->node[to].inbox.head = w->node[to].inbox.tail;
-    e = post(w, to);
-    e->kind = WORLD_LOST;
-    e->how = how;
-}
-
-void world_break(struct world *w)
-{
-    for (unsigned i = 0; i < 2; i++)
-        post_lost(w, i, FT_LOST_ERROR);
-}
-
-void world_connect(struct world *w, unsigned i)
-{
-    struct ft_event event = {.kind = FT_EV_CONNECTED};
-
-    w->node[i].connected = true;
-    world_note(w, i, "connected");
-    world_step(w, i, &event);
-}
-
-static void connect_both(struct world *w)
-{
-    bool free = !w->node[0].connected && !w->node[1].connected;
-
-    if (w->manual || !free || !runs(w, 0) || !runs(w, 1) || w->now < w->link_cut[0] ||
-        w->now < w->link_cut[1])
-        return;
-    for (unsigned i = 0; i < 2; i++)
-        w->node[i].inbox.head = w->node[i].inbox.tail;
-    for (unsigned i = 0; i < 2; i++)
-        w->node[i].connected = true;
-    for (unsigned i = 0; i < 2; i++)
-        world_connect(w, i);
-}
-
-/* ---- processes ------------------------------------------------------------------------------------- */
-
-static void clear_lane(struct world_node *n)
-{
-    n->order = FT_LANE_WAIT;
-    n->serving = n->logging = false;
-    n->wanted = n->executed = n->logged = n->released = n->stored = n->replayed = 0;
-    memset(n->due, 0, sizeof(n->due));
-}
-
-void world_start(struct world *w, unsigned i)
-{
-    static struct ft_actions actions;
-    struct world_node *n = &w->node[i];
-
-    if (n->gone)
-        post_lost(w, !i, FT_LOST_RESET); /* a machine that is up again resets what it does not know */
-    n->gone = n->connected = false;
-    n->alive = true;
-    n->config.incarnation++;
-    n->config.view = n->view_file;
-    n->inbox.head = n->inbox.tail;
-    n->gate = FT_GATE_SHUT;
-    n->stable = n->lease_until = n->asked_at = 0;
-    n->lease_printed = false;
-    memset(&n->printed, 0, sizeof(n->printed));
-    memset(&n->printed_ack, 0, sizeof(n->printed_ack));
-    clear_lane(n);
-    ft_core_init(&n->core, &n->config, clock_of(w, i), &actions);
-    for (uint32_t k = 0; k < actions.count; k++)
-        world_print_action(w, i, &actions.list[k]);
-}
-
-void world_kill(struct world *w, unsigned i, bool reset, bool machine)
-{
-    struct world_node *n = &w->node[i];
-
-    world_note(w, i, machine ? "its machine loses power" : "its process is killed");
-    n->alive = false;
-    n->gone = machine;
-    if (!machine && n->connected)
-        post_lost(w, !i, reset ? FT_LOST_RESET : FT_LOST_EOF);
-    n->connected = false;
-}
-
-/* ---- what a node does for its core ----------------------------------------------------------------- */
-
-static void obey(struct world *w, unsigned i, const struct ft_action *a)
-{
-    struct world_node *n = &w->node[i];
-    bool held = n->executed > n->released;
-
-    n->order = a->order;
-    if (a->order == FT_LANE_DRAIN)
-        n->due[WORLD_DRAINED] = w->now + FT_MS;
-    if (a->order == FT_LANE_FENCED && held) {
-        world_note(w, i, "drops the outputs that it holds, bursts %lu to %lu", n->released + 1, n->executed);
-        n->released = n->executed;
-    }
-    if (n->serving || (a->order != FT_LANE_FRESH && a->order != FT_LANE_LIVE))
-        return;
-    n->serving = true;
-    n->executed = n->released = a->order == FT_LANE_LIVE ? a->vector[0] : 0;
-}
-
-static void set_gate(struct world *w, unsigned i, const struct ft_action *a)
-{
-    struct world_node *n = &w->node[i];
-
-    if (a->gate == FT_GATE_GUARDED && n->gate != FT_GATE_GUARDED)
-        n->due[WORLD_HELD] = w->now + FT_MS;
-    n->gate = a->gate;
-    n->stable = a->vector[0];
-    n->lease_until = a->lease_until;
-}
-
-static void carry_out(struct world *w, unsigned i, const struct ft_action *a)
-{
-    struct world_node *n = &w->node[i];
-
-    world_print_action(w, i, a);
-    switch (a->kind) {
-    case FT_ACT_SEND:
-        send_message(w, i, &a->send);
-        break;
-    case FT_ACT_CLOSE:
-        post_lost(w, !i, FT_LOST_EOF);
-        n->connected = false;
-        break;
-    case FT_ACT_GATE:
-        set_gate(w, i, a);
-        break;
-    case FT_ACT_ORDER:
-        obey(w, i, a);
-        break;
-    case FT_ACT_CUT:
-        n->due[WORLD_CUT] = w->now + FT_MS;
-        break;
-    case FT_ACT_NO_SNAPSHOT:
-        n->logging = false;
-        n->due[WORLD_CUT] = n->due[WORLD_SNAPSHOT] = 0;
-        break;
-    case FT_ACT_VIEW:
-        n->view_file = a->view;
-        break;
-    case FT_ACT_CLEAR:
-        clear_lane(n);
-        break;
-    case FT_ACT_STEER:
-        n->due[WORLD_STEERED] = a->flag ? w->now + FT_MS : 0;
-        break;
-    case FT_ACT_ASK:
-        n->asks = a->era;
-        n->asked_at = a->flag ? w->now : 0;
-        break;
-    default:
-        break;
-    }
-}
-
-void world_step(struct world *w, unsigned i, struct ft_event *event)
-{
-    struct ft_actions actions;
-    struct world_node *n = &w->node[i];
-
-    event->now = event->came = clock_of(w, i);
-    event->closed[0] = n->serving ? n->executed : n->stored;
-    event->replayed[0] = n->replayed;
-    event->taken[0] = n->replayed * 1000;
-    ft_step(&n->core, event, &actions);
-    for (uint32_t k = 0; k < actions.count; k++)
-        carry_out(w, i, &actions.list[k]);
-}
-
-static void step(struct world *w, unsigned i, enum ft_event_kind kind)
-{
-    struct ft_event event = {.kind = kind};
-
-    world_step(w, i, &event);
-}
-
-static bool is_due(struct world *w, unsigned i, enum world_duty duty)
-{
-    struct world_node *n = &w->node[i];
-
-    if (!n->due[duty] || w->now < n->due[duty] || n->withheld[duty])
-        return false;
-    n->due[duty] = 0;
-    return true;
-}
-
-static void do_duties(struct world *w, unsigned i)
-{
-    struct world_node *n = &w->node[i];
-
-    if (is_due(w, i, WORLD_CUT)) {
-        n->logging = true;
-        n->logged = n->executed;
-        n->due[WORLD_SNAPSHOT] = w->now + FT_MS;
-        step(w, i, FT_EV_CUT);
-    } else if (is_due(w, i, WORLD_SNAPSHOT)) {
-        step(w, i, FT_EV_SNAPSHOT_SENT);
-    }
-    if (is_due(w, i, WORLD_HELD))
-        step(w, i, FT_EV_GUARDED);
-    if (n->released == n->executed && is_due(w, i, WORLD_DRAINED))
-        step(w, i, FT_EV_DRAINED);
-    if (is_due(w, i, WORLD_STEERED))
-        step(w, i, FT_EV_STEERED);
-}
-
-static void send_log(struct world *w, unsigned i)
-{
-    struct world_node *n = &w->node[i];
-    struct ft_message m;
-
-    if (!n->logging || n->logged == n->executed || n->withheld[WORLD_LOG])
-        return;
-    n->logged = n->executed;
-    ft_core_head(&n->core, FT_MSG_LOG, clock_of(w, i), &m);
-    m.burst[0] = n->logged; /* stands for the records */
-    send_message(w, i, &m);
-}
-
-static void run_lane(struct world *w, unsigned i)
-{
-    struct world_node *n = &w->node[i];
-    bool live = n->order == FT_LANE_FRESH || n->order == FT_LANE_LIVE || n->order == FT_LANE_OWN_MAC;
-
-    if (n->wanted && live) {
-        n->executed += n->wanted;
-        world_note(w, i, "executes bursts up to %lu", n->executed);
-        n->wanted = 0;
-        step(w, i, FT_EV_LANES);
-    }
-    send_log(w, i);
-    if (!n->serving && n->replayed < n->stored && !n->withheld[WORLD_REPLAY]) {
-        n->replayed = n->stored;
-        step(w, i, FT_EV_LANES);
-    }
-}
-
-/* ---- time -------------------------------------------------------------------------------------------- */
-
-static void take(struct world *w, unsigned i, const struct ft_message *m)
-{
-    struct world_node *n = &w->node[i];
-    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = m};
-    bool stored = m->type == FT_MSG_LOG && ft_core_accepts(&n->core, m) && m->burst[0] > n->stored;
-
-    if (stored)
-        n->stored = m->burst[0];
-    world_step(w, i, &event);
-    if (m->type == FT_MSG_SNAPSHOT_BEGIN && n->core.state == FT_SYNCING)
-        n->stored = n->replayed = m->burst[0];
-    if (stored)
-        step(w, i, FT_EV_LANES);
-}
-
-static void receive(struct world *w, unsigned i)
-{
-    static const char *const how[] = {"", "the peer's kernel has closed the connection",
-                                      "the peer's kernel has reset the connection",
-                                      "the connection is broken"};
-    struct world_node *n = &w->node[i];
-
-    while (n->inbox.head != n->inbox.tail) {
-        struct world_envelope e = n->inbox.list[n->inbox.head % WORLD_PIPE];
-        struct ft_event lost = {.kind = FT_EV_LOST, .how = e.how};
-        bool own =
-            e.kind == WORLD_LOST && e.how == FT_LOST_ERROR; /* its own kernel has waited for too long */
-
-        if (e.at > w->now || (w->now < w->link_cut[i] && !own))
-            return;
-        n->inbox.head++;
-        if (!n->connected)
-            continue;
-        if (e.kind == WORLD_MESSAGE) {
-            take(w, i, &e.message);
-            continue;
-        }
-        n->connected = false;
-        world_note(w, i, "%s", how[e.how]);
-        world_step(w, i, &lost);
-    }
-}
-
-static void turn(struct world *w, unsigned i)
-{
-    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT, .view = w->node[!i].core.view};
-
-    receive(w, i);
-    do_duties(w, i);
-    run_lane(w, i);
-    world_ask_arbiter(w, i);
-    if (w->now % BEAT_EVERY == 0 && runs(w, !i) && w->now >= w->ports_cut[i])
-        world_step(w, i, &heartbeat);
-    step(w, i, FT_EV_TIME);
-    world_release(w, i);
-}
-
-void world_run(struct world *w, uint64_t ms)
-{
-    for (uint64_t k = 0; k < ms; k++) {
-        w->now += FT_MS;
-        connect_both(w);
-        for (unsigned i = 0; i < 2; i++)
-            if (runs(w, i))
-                turn(w, i);
-    }
-}
-
-/* ---- outside of the two: the arbiter, and outputs that leave ------------------------------------------ */
-
-/* An arbiter that keeps one decision. Each way takes a millisecond, and so does the rule. */
-void world_ask_arbiter(struct world *w, unsigned i)
-{
-    struct world_node *n = &w->node[i];
-    struct ft_event event = {.kind = FT_EV_ANSWER, .era = n->asks, .answer = FT_ANSWER_SILENT};
-
-    if (!n->asked_at || w->now < n->asked_at + 3 * FT_MS)
-        return;
-    n->asked_at = w->now;
-    if (!w->arbiter_down && !w->arbiter_cut[i]) {
-        n->asked_at = 0;
-        if (ft_decides_anew(&w->decision, &n->asks)) {
-            w->decision = (struct ft_decision){.any = true, .era = n->asks};
-            memcpy(w->decision.winner, n->config.name, sizeof(w->decision.winner));
-        }
-        event.answer = ft_decided(&w->decision, &n->asks, n->config.name);
-    }
-    world_step(w, i, &event);
-}
-
-void world_release(struct world *w, unsigned i)
-{
-    struct world_node *n = &w->node[i];
-    uint64_t to = n->executed;
-
-    if (n->gate == FT_GATE_GUARDED)
-        to = w->now + n->clock >= n->lease_until ? 0 : n->stable < to ? n->stable : to;
-    if (!n->serving || n->gate == FT_GATE_SHUT || n->order == FT_LANE_FENCED || to <= n->released)
-        return;
-    n->released = to;
-    world_note(w, i, "releases the outputs up to burst %lu", to);
 }
 
 /* ---- what happens, as lines: only news is printed ----------------------------------------------------- */
@@ -550,7 +168,7 @@ static void print_order(struct world *w, unsigned i, const struct ft_action *a)
         world_note(w, i, "lanes: %s", text[a->order]);
 }
 
-void world_print_action(struct world *w, unsigned i, const struct ft_action *a)
+static void print_action(struct world *w, unsigned i, const struct ft_action *a)
 {
     switch (a->kind) {
     case FT_ACT_SEND:
@@ -610,4 +228,386 @@ void world_print_status(struct world *w, unsigned i)
     else
         world_note(w, i, "status: %s, view %lu, stored %lu, replayed %lu: %s", ft_state_name(n->core.state),
                    n->core.view, n->stored, n->replayed, n->core.why);
+}
+
+/* ---- connections --------------------------------------------------------------------------------- */
+
+static struct world_envelope *post(struct world *w, unsigned to)
+{
+    struct world_pipe *pipe = &w->node[to].inbox;
+    struct world_envelope *e = &pipe->list[pipe->tail % WORLD_PIPE];
+
+    FT_CHECK(pipe->tail - pipe->head < WORLD_PIPE, "a transcript in which nobody reads for so long");
+    pipe->tail++;
+    *e = (struct world_envelope){.at = w->now + FT_MS};
+    return e;
+}
+
+void world_post(struct world *w, unsigned to, const struct ft_message *m)
+{
+    struct world_envelope *e = post(w, to);
+
+    e->kind = WORLD_MESSAGE;
+    e->message = *m;
+}
+
+static void send_message(struct world *w, unsigned from, const struct ft_message *m)
+{
+    struct world_node *n = &w->node[from];
+
+    n->last_sent = m->sent;
+    if (!n->first[m->type].type)
+        n->first[m->type] = *m;
+    if (n->connected && w->node[!from].connected)
+        world_post(w, !from, m);
+}
+
+static void post_lost(struct world *w, unsigned to, enum ft_lost how)
+{
+    struct world_envelope *e;
+
+    if (!w->node[to].connected)
+        return;
+    if (how != FT_LOST_EOF) /* what is under way is lost */
+        w->node[to].inbox.head = w->node[to].inbox.tail;
+    e = post(w, to);
+    e->kind = WORLD_LOST;
+    e->how = how;
+}
+
+void world_break(struct world *w)
+{
+    for (unsigned i = 0; i < 2; i++)
+        post_lost(w, i, FT_LOST_ERROR);
+}
+
+void world_connect(struct world *w, unsigned i)
+{
+    struct ft_event event = {.kind = FT_EV_CONNECTED};
+
+    w->node[i].connected = true;
+    world_note(w, i, "connected");
+    world_step(w, i, &event);
+}
+
+static void connect_both(struct world *w)
+{
+    bool free = !w->node[0].connected && !w->node[1].connected;
+
+    if (w->manual || !free || !runs(w, 0) || !runs(w, 1) || w->now < w->link_cut[0] ||
+        w->now < w->link_cut[1])
+        return;
+    for (unsigned i = 0; i < 2; i++)
+        w->node[i].inbox.head = w->node[i].inbox.tail;
+    for (unsigned i = 0; i < 2; i++)
+        w->node[i].connected = true;
+    for (unsigned i = 0; i < 2; i++)
+        world_connect(w, i);
+}
+
+/* ---- processes ------------------------------------------------------------------------------------- */
+
+static void clear_lane(struct world_node *n)
+{
+    n->order = FT_LANE_WAIT;
+    n->serving = n->logging = false;
+    n->wanted = n->executed = n->logged = n->released = n->stored = n->replayed = 0;
+    memset(n->due, 0, sizeof(n->due));
+}
+
+void world_start(struct world *w, unsigned i)
+{
+    static struct ft_actions actions;
+    struct world_node *n = &w->node[i];
+
+    if (n->gone)
+        post_lost(w, !i, FT_LOST_RESET); /* a machine that is up again resets what it does not know */
+    n->gone = n->connected = false;
+    n->alive = true;
+    n->config.incarnation++;
+    n->config.view = n->view_file;
+    n->inbox.head = n->inbox.tail;
+    n->gate = FT_GATE_SHUT;
+    n->stable = n->lease_until = n->asked_at = 0;
+    n->lease_printed = false;
+    memset(&n->printed, 0, sizeof(n->printed));
+    memset(&n->printed_ack, 0, sizeof(n->printed_ack));
+    clear_lane(n);
+    ft_core_init(&n->core, &n->config, clock_of(w, i), &actions);
+    for (uint32_t k = 0; k < actions.count; k++)
+        print_action(w, i, &actions.list[k]);
+}
+
+void world_kill(struct world *w, unsigned i, bool reset, bool machine)
+{
+    struct world_node *n = &w->node[i];
+
+    world_note(w, i, machine ? "its machine loses power" : "its process is killed");
+    n->alive = false;
+    n->gone = machine;
+    if (!machine && n->connected)
+        post_lost(w, !i, reset ? FT_LOST_RESET : FT_LOST_EOF);
+    n->connected = false;
+}
+
+/* ---- what a node does for its core ----------------------------------------------------------------- */
+
+static void obey(struct world *w, unsigned i, const struct ft_action *a)
+{
+    struct world_node *n = &w->node[i];
+    bool held = n->executed > n->released;
+
+    n->order = a->order;
+    if (a->order == FT_LANE_DRAIN)
+        n->due[WORLD_DRAINED] = w->now + FT_MS;
+    if (a->order == FT_LANE_FENCED && held) {
+        world_note(w, i, "drops the outputs that it holds, bursts %lu to %lu", n->released + 1, n->executed);
+        n->released = n->executed;
+    }
+    if (n->serving || (a->order != FT_LANE_FRESH && a->order != FT_LANE_LIVE))
+        return;
+    n->serving = true;
+    n->executed = n->released = a->order == FT_LANE_LIVE ? a->vector[0] : 0;
+}
+
+static void set_gate(struct world *w, unsigned i, const struct ft_action *a)
+{
+    struct world_node *n = &w->node[i];
+
+    if (a->gate == FT_GATE_GUARDED && n->gate != FT_GATE_GUARDED)
+        n->due[WORLD_HELD] = w->now + FT_MS;
+    n->gate = a->gate;
+    n->stable = a->vector[0];
+    n->lease_until = a->lease_until;
+}
+
+static void carry_out(struct world *w, unsigned i, const struct ft_action *a)
+{
+    struct world_node *n = &w->node[i];
+
+    print_action(w, i, a);
+    switch (a->kind) {
+    case FT_ACT_SEND:
+        send_message(w, i, &a->send);
+        break;
+    case FT_ACT_CLOSE:
+        post_lost(w, !i, FT_LOST_EOF);
+        n->connected = false;
+        break;
+    case FT_ACT_GATE:
+        set_gate(w, i, a);
+        break;
+    case FT_ACT_ORDER:
+        obey(w, i, a);
+        break;
+    case FT_ACT_CUT:
+        n->due[WORLD_CUT] = w->now + FT_MS;
+        break;
+    case FT_ACT_NO_SNAPSHOT:
+        n->logging = false;
+        n->due[WORLD_CUT] = n->due[WORLD_SNAPSHOT] = 0;
+        break;
+    case FT_ACT_VIEW:
+        n->view_file = a->view;
+        break;
+    case FT_ACT_CLEAR:
+        clear_lane(n);
+        break;
+    case FT_ACT_STEER:
+        n->due[WORLD_STEERED] = a->flag ? w->now + FT_MS : 0;
+        break;
+    case FT_ACT_ASK:
+        n->asks = a->era;
+        n->asked_at = a->flag ? w->now : 0;
+        break;
+    default:
+        break;
+    }
+}
+
+void world_step(struct world *w, unsigned i, struct ft_event *event)
+{
+    struct ft_actions actions;
+    struct world_node *n = &w->node[i];
+
+    event->now = event->came = clock_of(w, i);
+    event->closed[0] = n->serving ? n->executed : n->stored;
+    event->replayed[0] = n->replayed;
+    event->taken[0] = n->replayed * 1000;
+    ft_step(&n->core, event, &actions);
+    for (uint32_t k = 0; k < actions.count; k++)
+        carry_out(w, i, &actions.list[k]);
+}
+
+static void step(struct world *w, unsigned i, enum ft_event_kind kind)
+{
+    struct ft_event event = {.kind = kind};
+
+    world_step(w, i, &event);
+}
+
+static bool is_due(struct world *w, unsigned i, enum world_duty duty)
+{
+    struct world_node *n = &w->node[i];
+
+    if (!n->due[duty] || w->now < n->due[duty] || n->withheld[duty])
+        return false;
+    n->due[duty] = 0;
+    return true;
+}
+
+static void do_duties(struct world *w, unsigned i)
+{
+    struct world_node *n = &w->node[i];
+
+    if (is_due(w, i, WORLD_CUT)) {
+        n->logging = true;
+        n->logged = n->executed;
+        n->due[WORLD_SNAPSHOT] = w->now + FT_MS;
+        step(w, i, FT_EV_CUT);
+    } else if (is_due(w, i, WORLD_SNAPSHOT)) {
+        step(w, i, FT_EV_SNAPSHOT_SENT);
+    }
+    if (is_due(w, i, WORLD_HELD))
+        step(w, i, FT_EV_GUARDED);
+    if (n->released == n->executed && is_due(w, i, WORLD_DRAINED))
+        step(w, i, FT_EV_DRAINED);
+    if (is_due(w, i, WORLD_STEERED))
+        step(w, i, FT_EV_STEERED);
+}
+
+static void send_log(struct world *w, unsigned i)
+{
+    struct world_node *n = &w->node[i];
+    struct ft_message m;
+
+    if (!n->logging || n->logged == n->executed || n->withheld[WORLD_LOG])
+        return;
+    n->logged = n->executed;
+    ft_core_head(&n->core, FT_MSG_LOG, clock_of(w, i), &m);
+    m.burst[0] = n->logged; /* stands for the records */
+    send_message(w, i, &m);
+}
+
+static void run_lane(struct world *w, unsigned i)
+{
+    struct world_node *n = &w->node[i];
+    bool live = n->order == FT_LANE_FRESH || n->order == FT_LANE_LIVE || n->order == FT_LANE_OWN_MAC;
+
+    if (n->wanted && live) {
+        n->executed += n->wanted;
+        world_note(w, i, "executes bursts up to %lu", n->executed);
+        n->wanted = 0;
+        step(w, i, FT_EV_LANES);
+    }
+    send_log(w, i);
+    if (!n->serving && n->replayed < n->stored && !n->withheld[WORLD_REPLAY]) {
+        n->replayed = n->stored;
+        step(w, i, FT_EV_LANES);
+    }
+}
+
+/* ---- outside of the two: the arbiter, and outputs that leave ------------------------------------------ */
+
+/* An arbiter that keeps one decision. Each way takes a millisecond, and so does the rule. */
+static void ask_arbiter(struct world *w, unsigned i)
+{
+    struct world_node *n = &w->node[i];
+    struct ft_event event = {.kind = FT_EV_ANSWER, .era = n->asks, .answer = FT_ANSWER_SILENT};
+
+    if (!n->asked_at || w->now < n->asked_at + 3 * FT_MS)
+        return;
+    n->asked_at = w->now;
+    if (!w->arbiter_down && !w->arbiter_cut[i]) {
+        n->asked_at = 0;
+        if (ft_decides_anew(&w->decision, &n->asks)) {
+            w->decision = (struct ft_decision){.any = true, .era = n->asks};
+            memcpy(w->decision.winner, n->config.name, sizeof(w->decision.winner));
+        }
+        event.answer = ft_decided(&w->decision, &n->asks, n->config.name);
+    }
+    world_step(w, i, &event);
+}
+
+static void release(struct world *w, unsigned i)
+{
+    struct world_node *n = &w->node[i];
+    uint64_t to = n->executed;
+
+    if (n->gate == FT_GATE_GUARDED)
+        to = w->now + n->clock >= n->lease_until ? 0 : n->stable < to ? n->stable : to;
+    if (!n->serving || n->gate == FT_GATE_SHUT || n->order == FT_LANE_FENCED || to <= n->released)
+        return;
+    n->released = to;
+    world_note(w, i, "releases the outputs up to burst %lu", to);
+}
+
+/* ---- time -------------------------------------------------------------------------------------------- */
+
+static void take(struct world *w, unsigned i, const struct ft_message *m)
+{
+    struct world_node *n = &w->node[i];
+    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = m};
+    bool stored = m->type == FT_MSG_LOG && ft_core_accepts(&n->core, m) && m->burst[0] > n->stored;
+
+    if (stored)
+        n->stored = m->burst[0];
+    world_step(w, i, &event);
+    if (m->type == FT_MSG_SNAPSHOT_BEGIN && n->core.state == FT_SYNCING)
+        n->stored = n->replayed = m->burst[0];
+    if (stored)
+        step(w, i, FT_EV_LANES);
+}
+
+static void receive(struct world *w, unsigned i)
+{
+    static const char *const how[] = {"", "the peer's kernel has closed the connection",
+                                      "the peer's kernel has reset the connection",
+                                      "the connection is broken"};
+    struct world_node *n = &w->node[i];
+
+    while (n->inbox.head != n->inbox.tail) {
+        struct world_envelope e = n->inbox.list[n->inbox.head % WORLD_PIPE];
+        struct ft_event lost = {.kind = FT_EV_LOST, .how = e.how};
+        bool own =
+            e.kind == WORLD_LOST && e.how == FT_LOST_ERROR; /* its own kernel has waited for too long */
+
+        if (e.at > w->now || (w->now < w->link_cut[i] && !own))
+            return;
+        n->inbox.head++;
+        if (!n->connected)
+            continue;
+        if (e.kind == WORLD_MESSAGE) {
+            take(w, i, &e.message);
+            continue;
+        }
+        n->connected = false;
+        world_note(w, i, "%s", how[e.how]);
+        world_step(w, i, &lost);
+    }
+}
+
+static void turn(struct world *w, unsigned i)
+{
+    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT, .view = w->node[!i].core.view};
+
+    receive(w, i);
+    do_duties(w, i);
+    run_lane(w, i);
+    ask_arbiter(w, i);
+    if (w->now % BEAT_EVERY == 0 && runs(w, !i) && w->now >= w->ports_cut[i])
+        world_step(w, i, &heartbeat);
+    step(w, i, FT_EV_TIME);
+    release(w, i);
+}
+
+void world_run(struct world *w, uint64_t ms)
+{
+    for (uint64_t k = 0; k < ms; k++) {
+        w->now += FT_MS;
+        connect_both(w);
+        for (unsigned i = 0; i < 2; i++)
+            if (runs(w, i))
+                turn(w, i);
+    }
 }

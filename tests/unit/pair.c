@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The world around two cores, and the node around each; see pair.h. */
 #include "ftcore/base/draw.h"
-#include "tests/help/pair.h"
+#include "tests/unit/pair.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -16,7 +16,7 @@ bool pair_chance(struct pair *p, unsigned percent)
     return pair_draw(p, 100) < percent;
 }
 
-static uint64_t pair_clock(const struct pair *p, unsigned i)
+static uint64_t clock_of(const struct pair *p, unsigned i)
 {
     return p->now + p->node[i].offset;
 }
@@ -59,68 +59,6 @@ bool pair_protected(const struct pair *p)
     return false;
 }
 
-static void start(struct pair *p, unsigned i)
-{
-    static struct ft_actions actions;
-    struct pair_node *n = &p->node[i];
-    struct ft_core_config c = {.lanes = 1,
-                               .role = (uint8_t)i,
-                               .strict = p->strict,
-                               .warm = p->warm,
-                               .view = n->view_file,
-                               .keeps_views = true,
-                               .heartbeat_ms = 2,
-                               .lease_ms = PAIR_LEASE,
-                               .detect_ms = 20,
-                               .promote_within_ms = PAIR_PROMOTE,
-                               .solo_after_ms = PAIR_SOLO,
-                               .resync_deadline_ms = 300,
-                               .start_alone_ms = 100,
-                               .drain_ms = 60,
-                               .arbiter = p->arbitrated,
-                               .identity = "chain x\n",
-                               .identity_len = 8};
-
-    c.name[0] = (char)('a' + i);
-    arbiter_born(&p->arbiter, i, c.name);
-    n->incarnation = c.incarnation = p->random ^ (uint64_t)(i + 1);
-    n->alive = n->machine_up = true;
-    n->conn = n->deaf = 0;
-    n->tip = NO_STATE;
-    n->held = NO_STATE;
-    n->order = FT_LANE_WAIT;
-    n->gate = FT_GATE_SHUT;
-    n->gate_at = n->steered_at = n->cut_at = n->snapshot_sent_at = n->restart_at = n->paused_until = 0;
-    n->logging = n->whole = n->stale = false;
-    n->stalled_until = n->replay_at = 0;
-    n->own_echoed = 0;
-    pair_forget(p, i);
-    ft_core_init(&n->core, &c, pair_clock(p, i), &actions);
-    pair_note(p, i, "starts, view %lu", n->view_file);
-    for (uint32_t k = 0; k < actions.count; k++)
-        pair_act(p, i, &actions.list[k]);
-}
-
-void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell)
-{
-    memset(p, 0, sizeof(*p));
-    p->seed = seed;
-    p->random = seed * 0x2545f4914f6cdd1dull;
-    p->strict = kind.strict;
-    p->warm = kind.warm;
-    p->delta = kind.delta;
-    p->arbitrated = kind.arbiter;
-    arbiter_begin(&p->arbiter, seed, 30 * FT_MS);
-    p->tell = tell;
-    p->line = NO_STATE;
-    for (unsigned i = 0; i < 2; i++) {
-        p->node[i].acked = NO_STATE;
-        p->node[i].offset = pair_chance(p, 30) ? 0 : pair_draw(p, 1000 * FT_MS);
-        start(p, i);
-    }
-    p->connect_at = pair_draw(p, 20 * FT_MS) + 1;
-}
-
 /* ---- connections ------------------------------------------------------------------------------- */
 
 static struct pair_envelope *post(struct pair *p, unsigned to)
@@ -138,7 +76,8 @@ static struct pair_envelope *post(struct pair *p, unsigned to)
     return e;
 }
 
-static void pair_send(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip, uint32_t after)
+static void send_message(struct pair *p, unsigned from, const struct ft_message *m, uint32_t tip,
+                         uint32_t after)
 {
     struct pair_node *n = &p->node[from];
 
@@ -147,7 +86,7 @@ static void pair_send(struct pair *p, unsigned from, const struct ft_message *m,
     if (n->answers_on != n->conn || m->echo > n->echoed) {
         n->answers_on = n->conn;
         n->echoed = m->echo;
-        n->answered = m->echo ? pair_clock(p, from) : n->answered;
+        n->answered = m->echo ? clock_of(p, from) : n->answered;
     }
     if (m->type == FT_MSG_ABANDON)
         n->abandons = n->conn;
@@ -204,23 +143,6 @@ void pair_break(struct pair *p)
         }
 }
 
-/* Somebody connects to i, says the peer's old hello, and closes. */
-static void pair_replay(struct pair *p, unsigned i)
-{
-    struct pair_node *n = &p->node[i];
-    struct ft_event event = {.kind = FT_EV_CONNECTED};
-
-    /* Beside a connection that lives, the link asks for the proof before the core hears of it. */
-    if (n->conn || !p->node[!i].hello.type)
-        return;
-    n->conn = ++p->conns;
-    pair_step(p, i, &event);
-    event.kind = FT_EV_MESSAGE;
-    event.message = &p->node[!i].hello;
-    pair_step(p, i, &event);
-    post_lost(p, i, n->conn, FT_LOST_EOF);
-}
-
 static void connect_nodes(struct pair *p)
 {
     if ((p->node[0].conn && p->node[1].conn) || !p->node[0].alive || !p->node[1].alive) {
@@ -238,160 +160,6 @@ static void connect_nodes(struct pair *p)
 
         e->kind = PAIR_CONNECTED;
         e->conn = p->conns;
-    }
-}
-
-/* ---- processes --------------------------------------------------------------------------------- */
-
-void pair_kill(struct pair *p, unsigned i, bool machine, bool notice, uint64_t back_ns)
-{
-    struct pair_node *n = &p->node[i];
-
-    if (!n->alive)
-        return;
-    pair_note(p, i, machine ? "loses power" : "is killed");
-    n->alive = false;
-    n->machine_up = !machine;
-    n->restart_at = p->now + back_ns;
-    if (!machine)
-        close_by(p, i);
-    if (notice && !machine) {
-        p->node[!i].dead_notice = n->incarnation;
-        p->node[!i].notice_at = p->now + pair_draw(p, FT_MS);
-    }
-}
-
-static void come_back(struct pair *p, unsigned i)
-{
-    if (p->node[i].alive || p->now < p->node[i].restart_at)
-        return;
-    close_by(p, i); /* a machine that is up again resets what it does not know */
-    p->pipe[i].head = p->pipe[i].tail;
-    start(p, i);
-}
-
-/* ---- time -------------------------------------------------------------------------------------- */
-
-void pair_step(struct pair *p, unsigned i, struct ft_event *event)
-{
-    static struct ft_actions actions;
-    struct pair_node *n = &p->node[i];
-    enum ft_state before = n->core.state;
-
-    event->now = event->came = pair_clock(p, i);
-    ft_step(&n->core, event, &actions);
-    for (uint32_t k = 0; k < actions.count; k++) {
-        if (actions.list[k].kind == FT_ACT_CLOSE)
-            close_by(p, i);
-        pair_act(p, i, &actions.list[k]);
-    }
-    if (n->core.state == FT_PROTECTED && before != FT_PROTECTED)
-        p->protections++;
-}
-
-static void receive(struct pair *p, unsigned i)
-{
-    struct pair_node *n = &p->node[i];
-    struct pair_pipe *pipe = &p->pipe[i];
-
-    while (pipe->head != pipe->tail && p->now >= p->link_blocked[i]) {
-        struct pair_envelope *e = &pipe->list[pipe->head % PAIR_PIPE];
-        struct ft_event event = {0};
-
-        if (e->at > p->now)
-            break;
-        pipe->head++;
-        if (e->kind == PAIR_CONNECTED) {
-            if (n->conn && pair_chance(p, 50)) { /* or the core has to see it by itself */
-                event.kind = FT_EV_LOST;
-                event.how = FT_LOST_ERROR;
-                pair_step(p, i, &event);
-            }
-            n->conn = e->conn;
-            event.kind = FT_EV_CONNECTED;
-            pair_note(p, i, "connected");
-            pair_step(p, i, &event);
-        } else if (e->conn && e->conn == n->conn && e->kind == PAIR_LOST) {
-            n->conn = 0;
-            event.kind = FT_EV_LOST;
-            event.how = e->how;
-            pair_note(p, i, "lost the connection, %u", e->how);
-            pair_step(p, i, &event);
-        } else if (e->conn && e->conn == n->conn && e->conn != n->deaf) {
-            pair_take(p, i, e);
-        }
-    }
-    if (n->replay_at && p->now >= n->replay_at && !n->conn) {
-        n->replay_at = 0;
-        pair_replay(p, i);
-    }
-    if (n->dead_notice && p->now >= n->notice_at) {
-        struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .incarnation = n->dead_notice};
-
-        n->dead_notice = 0;
-        if (p->now >= p->link_blocked[i])
-            pair_step(p, i, &event);
-    }
-}
-
-static void write_view(struct pair *p, unsigned i)
-{
-    struct pair_node *n = &p->node[i];
-    struct ft_event event = {.kind = FT_EV_STORED, .view = n->wanted};
-
-    if (n->wanted == n->view_file || p->now < n->stored_at)
-        return;
-    n->view_file = n->wanted;
-    pair_step(p, i, &event);
-}
-
-static void hear_arbiter(struct pair *p, unsigned i)
-{
-    static const char *const text[] = {"", "it goes on", "the other goes on", "nothing"};
-    struct ft_event event = {.kind = FT_EV_ANSWER};
-    const struct ft_core *core = &p->node[i].core;
-
-    arbiter_serves(&p->arbiter, i, core->state == FT_SOLO || core->state == FT_PROTECTED ? core->view : 0,
-                   p->now);
-    while (arbiter_answer(&p->arbiter, i, p->now, &event.era, &event.answer)) {
-        pair_note(p, i, "hears from the arbiter of %lu, %lu: %s", event.era.view, event.era.number,
-                  text[event.answer]);
-        pair_step(p, i, &event);
-    }
-}
-
-static void turn(struct pair *p, unsigned i)
-{
-    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT}, passed = {.kind = FT_EV_TIME};
-
-    /* The lane wakes first, and acts on what it was told last. */
-    pair_release(p, i);
-    receive(p, i);
-    write_view(p, i);
-    if (p->arbitrated)
-        hear_arbiter(p, i);
-    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
-        heartbeat.view = p->node[!i].core.view;
-        pair_step(p, i, &heartbeat);
-    }
-    pair_lane(p, i);
-    pair_step(p, i, &passed);
-    pair_release(p, i);
-}
-
-void pair_tick(struct pair *p)
-{
-    unsigned first = (unsigned)pair_draw(p, 2);
-
-    p->now += FT_MS;
-    connect_nodes(p);
-    for (unsigned k = 0; k < 2; k++) {
-        unsigned i = k ^ first;
-
-        come_back(p, i);
-        if (pair_runs(p, i))
-            turn(p, i);
-        pair_watch(p);
     }
 }
 
@@ -509,7 +277,7 @@ static uint64_t disk_time(struct pair *p)
  * It died before its last view was on its disk. What it had released in a view that nobody knows any more is
  * contradicted when the other one goes on from an older state: never with strict, and never after a handover.
  */
-void pair_forget(struct pair *p, unsigned i)
+static void forget(struct pair *p, unsigned i)
 {
     struct pair_node *n = &p->node[i], *other = &p->node[!i];
     uint64_t lived = n->wanted, theirs = other->alive ? other->core.view : other->view_file;
@@ -533,7 +301,7 @@ void pair_forget(struct pair *p, unsigned i)
         p->line = p->parent[p->line];
 }
 
-void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
+static void act(struct pair *p, unsigned i, const struct ft_action *a)
 {
     struct pair_node *n = &p->node[i];
 
@@ -548,7 +316,7 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
             pair_note(p, i, "says %u [%lu]", a->send.type, a->send.burst[0]);
         if (a->send.type == FT_MSG_HELLO)
             n->hello = a->send;
-        pair_send(p, i, &a->send, n->tip, NO_STATE);
+        send_message(p, i, &a->send, n->tip, NO_STATE);
         break;
     case FT_ACT_GATE:
         set_gate(p, n, a);
@@ -593,7 +361,24 @@ void pair_act(struct pair *p, unsigned i, const struct ft_action *a)
     }
 }
 
-void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e)
+void pair_step(struct pair *p, unsigned i, struct ft_event *event)
+{
+    static struct ft_actions actions;
+    struct pair_node *n = &p->node[i];
+    enum ft_state before = n->core.state;
+
+    event->now = event->came = clock_of(p, i);
+    ft_step(&n->core, event, &actions);
+    for (uint32_t k = 0; k < actions.count; k++) {
+        if (actions.list[k].kind == FT_ACT_CLOSE)
+            close_by(p, i);
+        act(p, i, &actions.list[k]);
+    }
+    if (n->core.state == FT_PROTECTED && before != FT_PROTECTED)
+        p->protections++;
+}
+
+static void take(struct pair *p, unsigned i, const struct pair_envelope *e)
 {
     struct pair_node *n = &p->node[i];
     struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &e->m};
@@ -656,8 +441,8 @@ static void work_live(struct pair *p, unsigned i)
     if (n->tip != NO_STATE && n->logging && n->logged != n->tip && (!p->delta || pair_chance(p, 30))) {
         struct ft_message m;
 
-        ft_core_head(&n->core, FT_MSG_LOG, pair_clock(p, i), &m);
-        pair_send(p, i, &m, n->tip, n->logged);
+        ft_core_head(&n->core, FT_MSG_LOG, clock_of(p, i), &m);
+        send_message(p, i, &m, n->tip, n->logged);
         n->logged = n->tip;
     }
     if (n->tip != NO_STATE && n->snapshot_sent_at && p->now >= n->snapshot_sent_at) {
@@ -688,7 +473,7 @@ static void work_standby(struct pair *p, unsigned i)
     step_lanes(p, i, FT_EV_LANES);
 }
 
-void pair_lane(struct pair *p, unsigned i)
+static void work(struct pair *p, unsigned i)
 {
     if (p->node[i].tip != NO_STATE) {
         work_live(p, i);
@@ -708,7 +493,7 @@ static bool may_leave(const struct pair *p, unsigned i, uint32_t depth)
     if (n->order != FT_LANE_LIVE && n->order != FT_LANE_OWN_MAC && n->order != FT_LANE_DRAIN)
         return false;
     return n->gate == FT_GATE_SOLO ||
-           (n->gate == FT_GATE_GUARDED && depth <= n->stable && pair_clock(p, i) < n->lease_until);
+           (n->gate == FT_GATE_GUARDED && depth <= n->stable && clock_of(p, i) < n->lease_until);
 }
 
 /*
@@ -747,7 +532,7 @@ static void leave(struct pair *p, unsigned i, uint32_t burst)
         p->line = burst;
 }
 
-void pair_release(struct pair *p, unsigned i)
+static void release(struct pair *p, unsigned i)
 {
     struct pair_node *n = &p->node[i];
 
@@ -764,7 +549,7 @@ void pair_release(struct pair *p, unsigned i)
  * A lease ends within lease_ms of the answer it rests on, by any clock. A primary that releases alone, and a
  * standby that still may promote itself, must not be.
  */
-void pair_watch(struct pair *p)
+static void watch(struct pair *p)
 {
     for (unsigned i = 0; i < 2; i++) {
         struct pair_node *n = &p->node[i], *other = &p->node[!i];
@@ -778,8 +563,224 @@ void pair_watch(struct pair *p)
             pair_fail(p, "the lease of %c outlasts the answer of %c", 'a' + (int)i, 'a' + (int)!i);
         if (n->gate != FT_GATE_SOLO || n->gate_at)
             continue;
-        if (core->state == FT_READY && other->own_echoed && pair_clock(p, !i) < right &&
+        if (core->state == FT_READY && other->own_echoed && clock_of(p, !i) < right &&
             !core->arbiter.lapsed) /* with an arbiter it returns no more */
             pair_fail(p, "%c releases alone while %c may promote itself", 'a' + (int)i, 'a' + (int)!i);
+    }
+}
+
+/* ---- processes --------------------------------------------------------------------------------- */
+
+static void start(struct pair *p, unsigned i)
+{
+    static struct ft_actions actions;
+    struct pair_node *n = &p->node[i];
+    struct ft_core_config c = {.lanes = 1,
+                               .role = (uint8_t)i,
+                               .strict = p->strict,
+                               .warm = p->warm,
+                               .view = n->view_file,
+                               .keeps_views = true,
+                               .heartbeat_ms = 2,
+                               .lease_ms = PAIR_LEASE,
+                               .detect_ms = 20,
+                               .promote_within_ms = PAIR_PROMOTE,
+                               .solo_after_ms = PAIR_SOLO,
+                               .resync_deadline_ms = 300,
+                               .start_alone_ms = 100,
+                               .drain_ms = 60,
+                               .arbiter = p->arbitrated,
+                               .identity = "chain x\n",
+                               .identity_len = 8};
+
+    c.name[0] = (char)('a' + i);
+    arbiter_born(&p->arbiter, i, c.name);
+    n->incarnation = c.incarnation = p->random ^ (uint64_t)(i + 1);
+    n->alive = n->machine_up = true;
+    n->conn = n->deaf = 0;
+    n->tip = NO_STATE;
+    n->held = NO_STATE;
+    n->order = FT_LANE_WAIT;
+    n->gate = FT_GATE_SHUT;
+    n->gate_at = n->steered_at = n->cut_at = n->snapshot_sent_at = n->restart_at = n->paused_until = 0;
+    n->logging = n->whole = n->stale = false;
+    n->stalled_until = n->replay_at = 0;
+    n->own_echoed = 0;
+    forget(p, i);
+    ft_core_init(&n->core, &c, clock_of(p, i), &actions);
+    pair_note(p, i, "starts, view %lu", n->view_file);
+    for (uint32_t k = 0; k < actions.count; k++)
+        act(p, i, &actions.list[k]);
+}
+
+void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell)
+{
+    memset(p, 0, sizeof(*p));
+    p->seed = seed;
+    p->random = seed * 0x2545f4914f6cdd1dull;
+    p->strict = kind.strict;
+    p->warm = kind.warm;
+    p->delta = kind.delta;
+    p->arbitrated = kind.arbiter;
+    arbiter_begin(&p->arbiter, seed, 30 * FT_MS);
+    p->tell = tell;
+    p->line = NO_STATE;
+    for (unsigned i = 0; i < 2; i++) {
+        p->node[i].acked = NO_STATE;
+        p->node[i].offset = pair_chance(p, 30) ? 0 : pair_draw(p, 1000 * FT_MS);
+        start(p, i);
+    }
+    p->connect_at = pair_draw(p, 20 * FT_MS) + 1;
+}
+
+void pair_kill(struct pair *p, unsigned i, bool machine, bool notice, uint64_t back_ns)
+{
+    struct pair_node *n = &p->node[i];
+
+    if (!n->alive)
+        return;
+    pair_note(p, i, machine ? "loses power" : "is killed");
+    n->alive = false;
+    n->machine_up = !machine;
+    n->restart_at = p->now + back_ns;
+    if (!machine)
+        close_by(p, i);
+    if (notice && !machine) {
+        p->node[!i].dead_notice = n->incarnation;
+        p->node[!i].notice_at = p->now + pair_draw(p, FT_MS);
+    }
+}
+
+static void come_back(struct pair *p, unsigned i)
+{
+    if (p->node[i].alive || p->now < p->node[i].restart_at)
+        return;
+    close_by(p, i); /* a machine that is up again resets what it does not know */
+    p->pipe[i].head = p->pipe[i].tail;
+    start(p, i);
+}
+
+/* ---- time -------------------------------------------------------------------------------------- */
+
+/* Somebody connects to i, says the peer's old hello, and closes. */
+static void replay_hello(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+    struct ft_event event = {.kind = FT_EV_CONNECTED};
+
+    /* Beside a connection that lives, the link asks for the proof before the core hears of it. */
+    if (n->conn || !p->node[!i].hello.type)
+        return;
+    n->conn = ++p->conns;
+    pair_step(p, i, &event);
+    event.kind = FT_EV_MESSAGE;
+    event.message = &p->node[!i].hello;
+    pair_step(p, i, &event);
+    post_lost(p, i, n->conn, FT_LOST_EOF);
+}
+
+static void receive(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+    struct pair_pipe *pipe = &p->pipe[i];
+
+    while (pipe->head != pipe->tail && p->now >= p->link_blocked[i]) {
+        struct pair_envelope *e = &pipe->list[pipe->head % PAIR_PIPE];
+        struct ft_event event = {0};
+
+        if (e->at > p->now)
+            break;
+        pipe->head++;
+        if (e->kind == PAIR_CONNECTED) {
+            if (n->conn && pair_chance(p, 50)) { /* or the core has to see it by itself */
+                event.kind = FT_EV_LOST;
+                event.how = FT_LOST_ERROR;
+                pair_step(p, i, &event);
+            }
+            n->conn = e->conn;
+            event.kind = FT_EV_CONNECTED;
+            pair_note(p, i, "connected");
+            pair_step(p, i, &event);
+        } else if (e->conn && e->conn == n->conn && e->kind == PAIR_LOST) {
+            n->conn = 0;
+            event.kind = FT_EV_LOST;
+            event.how = e->how;
+            pair_note(p, i, "lost the connection, %u", e->how);
+            pair_step(p, i, &event);
+        } else if (e->conn && e->conn == n->conn && e->conn != n->deaf) {
+            take(p, i, e);
+        }
+    }
+    if (n->replay_at && p->now >= n->replay_at && !n->conn) {
+        n->replay_at = 0;
+        replay_hello(p, i);
+    }
+    if (n->dead_notice && p->now >= n->notice_at) {
+        struct ft_event event = {.kind = FT_EV_DEATH_NOTICE, .incarnation = n->dead_notice};
+
+        n->dead_notice = 0;
+        if (p->now >= p->link_blocked[i])
+            pair_step(p, i, &event);
+    }
+}
+
+static void write_view(struct pair *p, unsigned i)
+{
+    struct pair_node *n = &p->node[i];
+    struct ft_event event = {.kind = FT_EV_STORED, .view = n->wanted};
+
+    if (n->wanted == n->view_file || p->now < n->stored_at)
+        return;
+    n->view_file = n->wanted;
+    pair_step(p, i, &event);
+}
+
+static void hear_arbiter(struct pair *p, unsigned i)
+{
+    static const char *const text[] = {"", "it goes on", "the other goes on", "nothing"};
+    struct ft_event event = {.kind = FT_EV_ANSWER};
+    const struct ft_core *core = &p->node[i].core;
+
+    arbiter_serves(&p->arbiter, i, core->state == FT_SOLO || core->state == FT_PROTECTED ? core->view : 0,
+                   p->now);
+    while (arbiter_answer(&p->arbiter, i, p->now, &event.era, &event.answer)) {
+        pair_note(p, i, "hears from the arbiter of %lu, %lu: %s", event.era.view, event.era.number,
+                  text[event.answer]);
+        pair_step(p, i, &event);
+    }
+}
+
+static void turn(struct pair *p, unsigned i)
+{
+    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT}, passed = {.kind = FT_EV_TIME};
+
+    /* The lane wakes first, and acts on what it was told last. */
+    release(p, i);
+    receive(p, i);
+    write_view(p, i);
+    if (p->arbitrated)
+        hear_arbiter(p, i);
+    if (pair_runs(p, !i) && p->now >= p->port_blocked[i] && pair_chance(p, 60)) {
+        heartbeat.view = p->node[!i].core.view;
+        pair_step(p, i, &heartbeat);
+    }
+    work(p, i);
+    pair_step(p, i, &passed);
+    release(p, i);
+}
+
+void pair_tick(struct pair *p)
+{
+    unsigned first = (unsigned)pair_draw(p, 2);
+
+    p->now += FT_MS;
+    connect_nodes(p);
+    for (unsigned k = 0; k < 2; k++) {
+        unsigned i = k ^ first;
+
+        come_back(p, i);
+        if (pair_runs(p, i))
+            turn(p, i);
+        watch(p);
     }
 }

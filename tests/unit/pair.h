@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small deterministic world of two protocol cores, for tests: a simulated clock, a connection that keeps
+ * The world of test_core_faults, two protocol cores: a simulated clock, a connection that keeps
  * order and may fall silent, processes that die, sleep and come back, one lane on each node.
  *
  * State is modelled as a place in the tree of bursts: every burst has a parent. Of two states one contains
- * the other, or they contradict each other. The world watches what leaves (pair_release) and what is gone on
+ * the other, or they contradict each other. The world watches what leaves and what is gone on
  * from, and puts the first breach into `failed`.
  */
-#ifndef TESTS_HELP_PAIR_H
-#define TESTS_HELP_PAIR_H
+#ifndef TESTS_UNIT_PAIR_H
+#define TESTS_UNIT_PAIR_H
 
 #include "ftcore/protocol/core.h"
 #include "tests/help/arbiter.h"
@@ -20,8 +20,7 @@
 #define NO_STATE    UINT32_MAX
 
 /* Timing of both nodes, ms. */
-#define PAIR_LEASE 10
-
+#define PAIR_LEASE   10
 #define PAIR_PROMOTE 40
 #define PAIR_SOLO    80
 
@@ -115,23 +114,10 @@ void pair_begin(struct pair *p, uint64_t seed, struct pair_kind kind, FILE *tell
 void pair_tick(struct pair *p); /* one millisecond */
 void pair_step(struct pair *p, unsigned i, struct ft_event *event);
 void pair_kill(struct pair *p, unsigned i, bool machine, bool notice, uint64_t back_ns);
-
 void pair_break(struct pair *p); /* the connection ends by an error, in its own time at both ends */
 bool pair_runs(const struct pair *p, unsigned i);
 bool pair_protected(const struct pair *p);
 void pair_note(struct pair *p, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void pair_fail(struct pair *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-/* What a node does with the core's actions. */
-void pair_act(struct pair *p, unsigned i, const struct ft_action *action);
-
-void pair_lane(struct pair *p, unsigned i); /* close bursts, cut, log, replay: what steps the core */
-
-/* Node i is about to come back in the view of its file. */
-void pair_forget(struct pair *p, unsigned i);
-
-void pair_release(struct pair *p, unsigned i); /* what may leave, leaves */
-void pair_take(struct pair *p, unsigned i, const struct pair_envelope *e);
-void pair_watch(struct pair *p); /* oracles that hold between any two steps */
 
 #endif

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two protocol cores, a and b, in a world without chance, for transcripts (tests/transcripts/README.md). A
- * tick is a millisecond; what one node says is read by the other in the next tick; what a node's lanes and
- * replicator do for its core takes one tick as well. Everything that happens is printed as a line.
+ * The world of test_transcripts: two protocol cores, a and b, in a world without chance, for transcripts
+ * (tests/transcripts/README.md). A tick is a millisecond; what one node says is read by the other in the next
+ * tick; what a node's lanes and replicator do for its core takes one tick as well. Everything that happens is
+ * printed as a line.
  *
  * Times, ms: heartbeat 10, lease 20, detect 50, promote within 100, solo after 200, resync deadline 400,
  * start alone 300, drain 60. One lane.
  */
-#ifndef TESTS_HELP_WORLD_H
-#define TESTS_HELP_WORLD_H
+#ifndef TESTS_UNIT_WORLD_H
+#define TESTS_UNIT_WORLD_H
 
 #include "ftcore/protocol/core.h"
 
@@ -98,14 +99,7 @@ void world_post(struct world *w, unsigned to, const struct ft_message *m);
 void world_step(struct world *w, unsigned i, struct ft_event *event);
 void world_run(struct world *w, uint64_t ms);
 
-/* What node i asks, when its answer is due; outputs of its that may leave. */
-void world_ask_arbiter(struct world *w, unsigned i);
-
-void world_release(struct world *w, unsigned i);
-
 void world_note(struct world *w, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
-void world_print_action(struct world *w, unsigned i, const struct ft_action *action);
 void world_print_status(struct world *w, unsigned i);
 const char *world_message_name(unsigned type);
 extern const char *const world_duty_name[WORLD_DUTIES];

@@ -1,10 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests of syn_proxy: a client outside and a server inside, whose segments are made and looked at by
- * hand. */
-#ifndef TESTS_HELP_SYN_H
-#define TESTS_HELP_SYN_H
+/* For tests of NFs that follow TCP: a client and a server, whose segments are made and looked at by hand. */
+#ifndef TESTS_HELP_TCP_H
+#define TESTS_HELP_TCP_H
 
 #include "tests/help/chain.h"
+
+/* ---- ips: one chain; a client inside (10.0.0.1, port 4000) and a server (10.0.0.2, port 80) ------------ */
+
+#define IPS(more) "    - ips: { rules: firewall.rules, max_flows: 8" more " }\n"
+
+extern struct help_chain help_ips;
+
+void help_ips_open(const char *nfs, const char *rules);
+uint64_t help_ips_counter(const char *name);
+/* True: it passed. */
+bool help_ips_send(uint8_t side, const struct help_segment *s);
+bool help_ips_tcp(uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack, const char *payload);
+bool help_ips_client(uint32_t seq, const char *payload);
+/* Client's bytes begin at 101, server's at 501. */
+void help_ips_begin(void);
+
+/* ---- syn_proxy: a client outside and a server inside --------------------------------------------------- */
 
 #define PROXY(more) "    - syn_proxy: { servers: [10.0.0.0/24, \"2001:db8::5/128\"], ports: 80-90" more " }\n"
 #define C           NFT_IP(198, 51, 100, 7) /* a client outside */
@@ -23,8 +39,6 @@ extern uint8_t syn_frame[NFT_FRAME_MAX]; /* the last one that was sent, as it ca
 void syn_open(const char *nfs); /* at 100 s */
 uint64_t syn_counter(const char *name);
 uint32_t syn_sessions(void); /* that syn_proxy is in */
-uint32_t syn_get32(const uint8_t *at);
-void syn_put32(uint8_t *at, uint32_t value);
 
 /* cmocka's group set-up: the same tests over IPv6. */
 void syn_over_ipv6(void **state);

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See program.h. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/help/program.h"
+#include "tools/redis/redis.h"
+
+#include <arpa/inet.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static _Noreturn void child(int out, void (*act)(void *), void *arg)
+{
+    struct rlimit none = {0, 0};
+
+    setrlimit(RLIMIT_CORE, &none);
+    dup2(out, STDERR_FILENO);
+    act(arg);
+    _exit(0);
+}
+
+void assert_dies_by(int number, void (*act)(void *), void *arg, const char *text)
+{
+    char said[16384];
+    size_t length = 0;
+    ssize_t got;
+    int ends[2], status;
+    pid_t pid;
+
+    assert_int_equal(pipe(ends), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0)
+        child(ends[1], act, arg);
+    close(ends[1]);
+    while (length < sizeof(said) - 1 && (got = read(ends[0], said + length, sizeof(said) - 1 - length)) > 0)
+        length += (size_t)got;
+    said[length] = 0;
+    close(ends[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (text && !strstr(said, text))
+        fail_msg("expected \"%s\" on stderr, got \"%s\"", text, said);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != number)
+        fail_msg("expected death by signal %d, got status 0x%x and \"%s\"", number, (unsigned)status, said);
+}
+
+void assert_dies(void (*act)(void *), void *arg, const char *text)
+{
+    assert_dies_by(SIGABRT, act, arg, text);
+}
+
+void help_not_beyond(uint64_t end, const char *what)
+{
+    if (nd_now() > end)
+        fail_msg("never: %s", what);
+}
+
+void help_sleep_ms(unsigned ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000l}, NULL);
+}
+
+/* Below the ports that the kernel gives to who asks for any: a connection that is made between this and the
+ * test's own bind cannot have it. */
+uint16_t help_free_port(const char *host)
+{
+    static uint32_t next;
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    bool taken = true;
+
+    next = next ? next : (uint32_t)getpid() * 37;
+    inet_pton(AF_INET, host, &at.sin_addr);
+    while (taken) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+        assert_true(fd >= 0);
+        at.sin_port = htons((uint16_t)(12000 + next++ % 20000));
+        taken = bind(fd, (struct sockaddr *)&at, sizeof(at)) != 0;
+        close(fd);
+    }
+    return ntohs(at.sin_port);
+}
+
+struct nd_redis_server help_redis;
+
+int help_redis_start(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    if (nd_redis_server_start(&help_redis, &fault) < 0)
+        fail_msg("%s", fault.text);
+    return 0;
+}
+
+int help_redis_stop(void **state)
+{
+    (void)state;
+    nd_redis_server_stop(&help_redis);
+    return 0;
+}
+
+struct nd_redis *help_redis_open(struct nd_redis_options options)
+{
+    struct ft_fault fault = {""};
+    struct nd_redis *redis;
+
+    options.port = help_redis.port;
+    snprintf(options.host, sizeof(options.host), "127.0.0.1");
+    if (nd_redis_open(&redis, &options, &fault) < 0)
+        fail_msg("%s", fault.text);
+    return redis;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What any test program may need: an abort that is expected, an end to waiting, a free port, numbers by
+ * chance, and a redis-server.
+ */
+#ifndef TESTS_HELP_PROGRAM_H
+#define TESTS_HELP_PROGRAM_H
+
+#include "ftcore/base/draw.h"
+#include "node/base/clock.h"
+
+/* Fails the test unless act(arg), run in a forked child, dies by SIGABRT having printed `text` on stderr. */
+void assert_dies(void (*act)(void *), void *arg, const char *text);
+/* The same, for any signal; text may be NULL. */
+void assert_dies_by(int number, void (*act)(void *), void *arg, const char *text);
+
+/* Until `cond`, which is looked at again behind each run of the statement that follows; after 30 s the test
+ * has failed. */
+#define UNTIL(cond) for (uint64_t end_ = nd_now() + 30000000000ull; !(cond); help_not_beyond(end_, #cond))
+void help_not_beyond(uint64_t end, const char *what);
+void help_sleep_ms(unsigned ms);
+
+/* A TCP port that nobody has on `host`, an IPv4 address of this machine, at this moment. */
+uint16_t help_free_port(const char *host);
+
+/* A number below n, of a sequence of the test's own, which a seed begins. */
+static inline uint32_t help_below(uint64_t *sequence, uint32_t n)
+{
+    return (uint32_t)(ft_draw(sequence) % n);
+}
+
+/* A real redis-server for all tests of a group, which begins and ends it. */
+extern struct nd_redis_server help_redis;
+int help_redis_start(void **state);
+int help_redis_stop(void **state);
+struct nd_redis_options;
+struct nd_redis *help_redis_open(struct nd_redis_options options); /* fails the test */
+
+#endif
