@@ -39,7 +39,10 @@ void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
     nf_chain_tally(chain, lane->tally);
     nf_chain_share(chain, lane->group->published);
     nf_chain_sections(chain)->off = &lane->group->aborted;
-    lane->whole_capture = lane->protect->capture == ND_CAPTURE_FULL || nf_chain_reads_payload(lane->config);
+    lane->whole_capture =
+        lane->protect->capture == ND_CAPTURE_FULL || nf_chain_reads(lane->config) == NF_READS_PAYLOAD;
+    lane->by_session =
+        lane->protect->capture == ND_CAPTURE_AUTO && nf_chain_tells(chain) && !lane->setup.recorder;
 }
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)

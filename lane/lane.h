@@ -24,6 +24,7 @@
 #include "lane/group.h"
 #include "lane/io.h"
 #include "lane/settings.h"
+#include "nflib/session/table.h"
 
 /* A question of the main thread to a lane, answered between bursts. One at a time: the asker fills it and
  * sets `asked`, the lane answers and sets `asked` back. */
@@ -149,6 +150,7 @@ struct nd_lane {
     struct lg_replayed replayed;
     bool by_seq;        /* records hold sequence numbers instead of inputs: the input keeper has those */
     bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
+    bool by_session;    /* records tell packets by their sessions where they can: no NF reads more of them */
 
     uint32_t
         remedied; /* serial number of the last remedy that it has applied, or that came before its state */
@@ -223,9 +225,11 @@ struct nd_lane {
     uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
     struct { /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
-        uint32_t n;           /* packets received so far */
-        uint64_t since;       /* when the first of them was received */
-        uint16_t next_device; /* that is asked first, modulo their number */
+        uint32_t n;                                 /* packets received so far */
+        uint64_t since;                             /* when the first of them was received */
+        uint16_t next_device;                       /* that is asked first, modulo their number */
+        struct nf_session_input told[NF_BURST_MAX]; /* replay: of each packet; key NF_NONE: it has a frame */
+        bool is_told;                               /* replay: some packet has none */
         uint8_t *frames; /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
     struct nd_fragments fragments; /* with one lane: that came before their first one (inputs.c) */

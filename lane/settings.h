@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_FULL };
+enum nd_capture { ND_CAPTURE_AUTO, ND_CAPTURE_HEADERS, ND_CAPTURE_FULL };
 enum nd_tail { ND_TAIL_EMIT, ND_TAIL_SUPPRESS };
 
 /* How the chain is protected. Only node/config looks at what the file or a tool's option asks for (`asked`,

@@ -122,24 +122,34 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
 
 uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
 {
+    struct nf_session_input *told = lane->burst.told;
     const struct ft_input *in;
     uint8_t *bytes;
     uint32_t n = 0;
 
+    lane->burst.is_told = false;
     while ((in = lg_cursor_input(cursor, &bytes))) {
+        told[n].key = NF_NONE;
+        if (in->flags & FT_IN_SESSION) {
+            lane->burst.is_told = true;
+            memcpy(&told[n], bytes, FT_SESSION_BYTES);
+        }
         __builtin_prefetch(bytes + cursor->record->size); /* the next record, most often as large as this */
         lane->burst.packets[n++] =
             (struct nf_packet){.data = bytes,
                                .len = in->wire,
                                .have = in->taken,
                                .in_port = in->port,
-                               .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+                               .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE,
+                               .parsed = in->flags & FT_IN_SESSION};
     }
+    nf_chain_follow_told(lane->chain, lane->burst.is_told ? told : NULL);
     return n;
 }
 
-/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest. Nobody
- * will ask for what the primary had released when it made a later record that is here. */
+/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest; of one
+ * whose input its session told nothing is, nor of what NFs made in such a burst. Nobody will ask for what the
+ * primary had released when it made a later record that is here. */
 static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint64_t number, uint32_t n)
 {
     const struct nf_emitted *made;
@@ -148,6 +158,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         return;
     uint32_t count = nf_chain_emitted(lane->chain, &made);
     struct lg_output out = {.burst = r->burst};
+    uint64_t missed = 0;
 
     for (uint32_t i = 0; i < n; i++) {
         const struct nf_packet *p = &lane->burst.packets[i];
@@ -155,11 +166,19 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         if (p->drop || p->out_port >= lane->io->ports)
             continue;
         out.number = ++number;
+        if (lane->burst.is_told && lane->burst.told[i].key != NF_NONE) {
+            missed++;
+            continue;
+        }
         out.seq = r->seq + i;
         out.len = p->len;
         out.have = p->have == p->len || lane->io->complete ? p->have : 0;
         out.port = p->out_port;
         lg_replayed_put(&lane->replayed, &out, p->data);
+    }
+    if (lane->burst.is_told) {
+        lg_replayed_missed(&lane->replayed, missed + count, number + count);
+        return;
     }
     out.seq = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -231,7 +250,9 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
     if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r))
         return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the input keeper has", r->inputs, 0);
-    n = r->flags & FT_REC_BY_SEQ ? r->inputs : nd_lane_load_inputs(lane, &cursor);
+    n = nd_lane_load_inputs(lane, &cursor);
+    if (r->flags & FT_REC_BY_SEQ)
+        n = r->inputs;
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
             whole &= nf_determinants_supply(nf_chain_determinants(lane->chain), value, len) == FT_OK;
@@ -245,6 +266,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->burst.packets, n);
     ft_audit_check(lane->region, lane->index);
+    if (!nf_chain_followed(lane->chain))
+        return nd_lane_diverged(lane, r->burst, r->seq, "inputs that name sessions of this lane", 1, 0);
     keep_replayed(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
     FT_COUNTER_ADD(lane->shared, replayed_packets, n);

@@ -5,8 +5,8 @@
  * (nd_lane_live), and above that are its steps, in their order:
  *
  *   what lanes want between bursts, and what the coming burst needs (stream.c); room for it; receive
- * (inputs.c, by devices); parse and capture; run, in which sessions are looked up (nflib/chain); record;
- * hold; release.
+ * (inputs.c, by devices); capture of frames; look: parse, L3, sessions hashed (nflib/chain); capture by
+ * sessions; run; record; hold; release.
  *
  * What a step finds out for those behind it is in struct burst. The burst's time is the turn's reading of the
  * clock, or an input keeper's. Outputs leave when they are stable, while the lease runs, for which the clock
@@ -21,6 +21,7 @@
 #include "nflib/net/icmp.h"
 #include "nflib/chain/chain.h"
 #include "nflib/chain/trace.h"
+#include "nflib/session/index.h"
 #include "node/base/clock.h"
 
 #include <endian.h>
@@ -43,7 +44,8 @@ struct burst {
     uint64_t time;                         /* chain time */
     const char *command;                   /* that it begins with; NULL: none */
     bool asked;                            /* by an operator, who gets the answer */
-    uint64_t judged;                       /* bits of the quarantine: a suspect is alone in it */
+    bool sessions;   /* its packets are recorded by their sessions, where these tell them */
+    uint64_t judged; /* bits of the quarantine: a suspect is alone in it */
 };
 
 /* ---- room ---------------------------------------------------------------------------------------- */
@@ -227,7 +229,7 @@ static __attribute__((noinline, cold)) uint64_t keep_quarantine(struct nd_lane *
 /* ---- capture ------------------------------------------------------------------------------------- */
 
 /* Of each frame its first `most` bytes; 0: its headers. `record`: somebody gets them. */
-static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane *lane, uint32_t most,
+static inline __attribute__((always_inline)) void capture_frames(struct nd_lane *lane, uint32_t most,
                                                                  bool record)
 {
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
@@ -248,20 +250,28 @@ static inline __attribute__((always_inline)) void capture_inputs(struct nd_lane 
     lg_capture_inputs_end(&lane->capture, &inputs);
 }
 
+/* By the peer's version, which may be that of release 0.2. A burst with a command is recorded as frames, so
+ * that its record is whole before the command runs. */
+static bool tells_sessions(const struct nd_lane *lane, const struct burst *burst)
+{
+    uint64_t version = FT_ORDER_GET(lane->shared, peer_version);
+
+    return lane->by_session && burst->needs->record && !burst->command &&
+           (!version || version >= FT_FORMAT_SESSIONS);
+}
+
 static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *lane,
                                                                 const struct burst *burst, bool record)
 {
     lg_capture_begin(&lane->capture, lane->index, burst->number, burst->seq, burst->time, lane->burst.n);
     if (lane->io->burst)
         lane->capture.record->flags |= FT_REC_STAMPED;
-    if (lane->by_seq) {
+    if (lane->by_seq)
         lg_capture_by_seq(&lane->capture);
-        return;
-    }
-    if (lane->whole_capture)
-        capture_inputs(lane, record ? UINT32_MAX : FT_FINGERPRINT_BYTES, record);
-    else
-        capture_inputs(lane, 0, record);
+    else if (lane->whole_capture)
+        capture_frames(lane, record ? UINT32_MAX : FT_FINGERPRINT_BYTES, record);
+    else if (!burst->sessions)
+        capture_frames(lane, 0, record);
 }
 
 /* Of a burst that deltas tell of and nobody records, what makes its frames' fingerprints lies in the ring all
@@ -274,6 +284,29 @@ static void capture(struct nd_lane *lane, const struct burst *burst)
         capture_burst(lane, burst, false);
         lg_capture_forget(&lane->capture);
     }
+}
+
+/* When the chain has looked at the burst and no NF has run: its packets by their sessions, or, those that
+ * these do not tell, by their headers. */
+static void capture_sessions(struct nd_lane *lane)
+{
+    const struct nf_sessions_lane *found = nf_chain_found(lane->chain);
+    struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
+    const struct nf_packet *p = lane->burst.packets;
+    uint32_t n = lane->burst.n;
+
+    for (uint32_t i = 0; i < n; i++, p++) {
+        struct nf_session_input told = {.key = NF_NONE};
+
+        if (ft_likely(found != NULL))
+            told = nf_session_tell(found, p, i);
+        if (ft_likely(told.key != NF_NONE))
+            lg_inputs_tell(&inputs, &told, p->len, p->in_port, p->side == NF_OUTSIDE);
+        else
+            lg_inputs_add(&inputs, p->data, p->len, nf_packet_header_bytes(p), p->in_port,
+                          p->side == NF_OUTSIDE);
+    }
+    lg_capture_inputs_end(&lane->capture, &inputs);
 }
 
 /* ---- run, and record ----------------------------------------------------------------------------- */
@@ -301,11 +334,16 @@ static void obey(struct nd_lane *lane, const struct burst *burst)
     }
 }
 
-static void run(struct nd_lane *lane, const struct burst *burst)
+static void look(struct nd_lane *lane, const struct burst *burst)
 {
     if (ft_unlikely(lane->setup.trace && nf_trace_wanted(lane->setup.trace)))
         nf_chain_trace(lane->chain, lane->setup.trace, lane->index, lane->now);
-    nf_chain_run(lane->chain, burst->number, burst->time, lane->burst.packets, lane->burst.n);
+    nf_chain_look(lane->chain, burst->number, burst->time, lane->burst.packets, lane->burst.n);
+}
+
+static void run(struct nd_lane *lane, const struct burst *burst)
+{
+    nf_chain_pass(lane->chain);
     ft_audit_check(lane->region, lane->index);
     if (ft_unlikely(burst->judged != 0))
         lane->setup.suspects.clear(lane->setup.suspects.of, burst->judged);
@@ -487,9 +525,13 @@ static inline __attribute__((always_inline)) bool pass_burst(struct nd_lane *lan
         return received == WAITS;
     if (ft_unlikely(has_suspects(lane)))
         burst.judged = keep_quarantine(lane);
+    burst.sessions = tells_sessions(lane, &burst);
     capture(lane, &burst);
     if (ft_unlikely(burst.command != NULL))
         obey(lane, &burst);
+    look(lane, &burst);
+    if (burst.sessions)
+        capture_sessions(lane);
     run(lane, &burst);
     if (needs->record)
         record(lane, &burst);

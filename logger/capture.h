@@ -69,6 +69,18 @@ static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, ui
     __builtin_prefetch(inputs->to + LG_AHEAD, 1);
     lg_inputs_put(inputs, frame, wire, take, port, outside);
 }
+/* An input that is told by its session, in FT_SESSION_BYTES (ftcore/record/record.h). */
+static inline void lg_inputs_tell(struct lg_inputs *inputs, const void *session, uint32_t wire, unsigned port,
+                                  bool outside)
+{
+    FT_CHECK(wire <= FT_FRAME_MAX, "an input of %u bytes", wire);
+    *inputs->in++ = (struct ft_input){.wire = wire,
+                                      .taken = FT_SESSION_BYTES,
+                                      .port = (uint8_t)port,
+                                      .flags = FT_IN_SESSION | (outside ? FT_IN_OUTSIDE : 0)};
+    memcpy(inputs->to, session, FT_SESSION_BYTES);
+    inputs->to += FT_SESSION_BYTES;
+}
 static inline void lg_capture_inputs_end(struct lg_capture *capture, const struct lg_inputs *inputs)
 {
     struct ft_record *r = capture->record;

@@ -702,7 +702,7 @@ struct nft *nft_open(const char *chain_file)
         exit(1);
     }
     t->config->chain.lanes = 1;
-    t->payload = nf_chain_reads_payload(&t->config->chain);
+    t->payload = nf_chain_reads(&t->config->chain) == NF_READS_PAYLOAD;
     t->now = BEGIN;
     start_node(t, PRIMARY);
     start_node(t, STANDBY);

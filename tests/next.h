@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Put before every source (-include) it makes the program of the next format: version 4, with a field more in
+ * Put before every source (-include) it makes the program of the next format: version 5, with a field more in
  * HEARTBEAT, in log records and in the heartbeats of data ports, and a message more, NEXT. The new fields
  * hold one number, which decoders insist on: one that is left out, or read where it is not, is refused.
  *
- * With UNDERSTUDY_ONLY_NEXT in its environment a program speaks version 4 alone, as the one after the next.
+ * With UNDERSTUDY_ONLY_NEXT in its environment a program speaks version 5 alone, as the one after the next.
  *
- * Read by ftcore/record/format.h, where each of these is empty otherwise. When release 0.2 is followed by a
- * format of its own, this becomes version 5.
+ * Read by ftcore/record/format.h, where each of these is empty otherwise. A program speaks its own
+ * version and the one before: when the tree has version 5, this becomes version 6.
  */
 #ifndef TESTS_NEXT_H
 #define TESTS_NEXT_H
@@ -16,29 +16,30 @@
 char *getenv(const char *name);
 
 #define FT_FORMAT_NEXT
-#define FT_FORMAT_NEWEST 4u
-#define FT_NEXT_OLDEST   (getenv("UNDERSTUDY_ONLY_NEXT") ? 4u : FT_FORMAT_OLDEST)
+#define FT_FORMAT_NEWEST 5u
+#define FT_FORMAT_OLDEST 4u
+#define FT_NEXT_OLDEST   (getenv("UNDERSTUDY_ONLY_NEXT") ? 5u : FT_FORMAT_OLDEST)
 #define FT_NEXT_NUMBER   4711
 
 #define FT_NEXT_TYPES   FT_MSG_NEXT,
 #define FT_NEXT_MEMBERS uint64_t next;
 #define FT_NEXT_HEARTBEAT                                                                                    \
     {                                                                                                        \
-        N(next, FT_NEXT_NUMBER, FT_NEXT_NUMBER), .since = 4                                                  \
+        N(next, FT_NEXT_NUMBER, FT_NEXT_NUMBER), .since = 5                                                  \
     }
-#define FT_NEXT_SHAPE   [FT_MSG_NEXT] = {.name = "NEXT", .fields = {FT_NEXT_HEARTBEAT}, .since = 4}
+#define FT_NEXT_SHAPE   [FT_MSG_NEXT] = {.name = "NEXT", .fields = {FT_NEXT_HEARTBEAT}, .since = 5}
 #define FT_NEXT_HEAD(m) (m)->next = FT_NEXT_NUMBER;
 #define FT_NEXT_SAY(core, actions)                                                                           \
-    if ((core)->peer.version >= 4)                                                                           \
+    if ((core)->peer.version >= 5)                                                                           \
         ft_say(core, actions, FT_MSG_NEXT);
 
 #define FT_NEXT_RECORD_MEMBERS uint64_t next;
 #define FT_NEXT_RECORD_NUMBERS(NUMBER)                                                                       \
-    NUMBER(struct ft_record, next, "next", FT_NEXT_NUMBER, FT_NEXT_NUMBER, 4)
+    NUMBER(struct ft_record, next, "next", FT_NEXT_NUMBER, FT_NEXT_NUMBER, 5)
 #define FT_NEXT_RECORD(r) (r).next = FT_NEXT_NUMBER;
 
 #define FT_NEXT_DATAGRAM_BYTES   8u
 #define FT_NEXT_DATAGRAM_MEMBERS uint64_t next;
-#define FT_NEXT_DATAGRAM_FIELDS  {FIELD(next), 4},
+#define FT_NEXT_DATAGRAM_FIELDS  {FIELD(next), 5},
 
 #endif

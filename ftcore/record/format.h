@@ -17,7 +17,8 @@
 #include <stdint.h>
 
 #ifndef FT_FORMAT_NEXT      /* tests/next.h makes the next version, with a new field in each table */
-#define FT_FORMAT_NEWEST 3u /* release 0.2 */
+#define FT_FORMAT_NEWEST 4u /* 3: release 0.2; the tree: 4 */
+#define FT_FORMAT_OLDEST 3u
 #define FT_NEXT_OLDEST   FT_FORMAT_OLDEST
 #define FT_NEXT_TYPES
 #define FT_NEXT_MEMBERS
@@ -32,7 +33,7 @@
 #define FT_NEXT_DATAGRAM_MEMBERS
 #define FT_NEXT_DATAGRAM_FIELDS
 #endif
-#define FT_FORMAT_OLDEST   3u
+#define FT_FORMAT_SESSIONS 4u /* the first with inputs told by their sessions (FT_IN_SESSION) */
 #define FT_FORMAT_NONE     0u /* of what has no version */
 #define FT_FORMAT_MAX      UINT16_MAX
 #define FT_FORMAT_KNOWN(v) ((v) >= FT_FORMAT_OLDEST && (v) <= FT_FORMAT_NEWEST)

@@ -115,7 +115,7 @@ static void next_dependency(struct dependency_origin *origin, const struct ft_de
 /* Encode. */
 
 /* The writer checks what it codes as differences: an impossible part could come out as a possible one. */
-static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
+static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r, unsigned version)
 {
     const struct ft_input *in = ft_record_inputs(r);
     struct input_origin origin = first_input;
@@ -127,6 +127,8 @@ static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r)
             continue;
         }
         FT_CHECK(!ft_rule_input(in, i, &why), "%s", why.text);
+        FT_CHECK(!(in->flags & FT_IN_SESSION) || version >= FT_FORMAT_SESSIONS,
+                 "input %u, told by its session, in version %u", i, version);
         bool other = in->port != origin.port || in->flags != origin.flags ||
                      in->taken != usual_taken(&origin, in->wire);
 
@@ -176,7 +178,7 @@ long ft_record_encode(const struct ft_record *r, unsigned version, bool summed, 
     FT_CHECK(r->inputs <= FT_BURST_MAX && r->dependencies <= FT_DEPENDENCIES_MAX,
              "%u inputs, %u dependencies", r->inputs, r->dependencies);
     /* The small parts first, aside: the body's length goes in front of it. */
-    size_t inputs_len = r->flags & FT_REC_BY_SEQ ? 0 : (size_t)(put_inputs(inputs, r) - inputs);
+    size_t inputs_len = r->flags & FT_REC_BY_SEQ ? 0 : (size_t)(put_inputs(inputs, r, version) - inputs);
     size_t dependencies_len = (size_t)(put_dependencies(dependencies, r) - dependencies);
     size_t body_len = inputs_len + r->bytes + dependencies_len + r->determinants;
 
@@ -375,9 +377,12 @@ int ft_rule_input(const struct ft_input *in, unsigned index, struct ft_fault *wh
     if (in->taken > in->wire)
         return ft_fail(why, FT_EMALFORMED, "input %u has %u bytes taken, expected at most its %u", index,
                        in->taken, in->wire);
-    if (in->flags & ~FT_IN_OUTSIDE)
+    if (in->flags & ~FT_IN_FLAGS)
         return ft_fail(why, FT_EMALFORMED, "input %u has flags %u, expected at most %u", index, in->flags,
-                       FT_IN_OUTSIDE);
+                       FT_IN_FLAGS);
+    if (in->flags & FT_IN_SESSION && in->taken != FT_SESSION_BYTES)
+        return ft_fail(why, FT_EMALFORMED, "input %u has %u bytes that tell its session, expected %u", index,
+                       in->taken, FT_SESSION_BYTES);
     return 0;
 }
 

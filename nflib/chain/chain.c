@@ -5,6 +5,7 @@
  * the region; what is here (instances, buffers of made packets) is rebuilt from the configuration.
  */
 #include "ftcore/region/audit.h"
+#include "nflib/chain/l3_parts.h"
 #include "nflib/chain/mark.h"
 #include "nflib/chain/parts.h"
 #include "nflib/chain/payload_guard.h"
@@ -224,6 +225,37 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
     }
 }
 
+/* Makes packet `i` of the burst of what is told of it. One that names no session is a frame of which nothing
+ * is there, and makes the burst one that cannot be replayed. */
+static void restore(struct nf_chain *chain, struct nf_packet *p, uint32_t i)
+{
+    uint8_t *frame = chain->restored[i];
+
+    p->data = frame;
+    if (chain->env.sessions && nf_session_restore(&chain->sessions, &chain->told[i], p, frame)) {
+        if (chain->l3 && p->in_port < chain->l3->config->ports)
+            memcpy(frame, chain->l3->config->port[p->in_port].mac, 6);
+        return;
+    }
+    chain->untold = true;
+    memset(frame, 0, NF_RESTORED_BYTES);
+    p->have = 0;
+    nf_packet_parse(p);
+    p->parsed = 0;
+}
+
+static __attribute__((noinline)) void restore_told(struct nf_chain *chain)
+{
+    const struct nf_session_input *told = chain->told;
+    uint32_t n = chain->burst.n;
+    for (uint32_t i = 0; i < n; i++) {
+        if (i + AHEAD < n && told[i + AHEAD].key != NF_NONE && chain->env.sessions)
+            nf_session_expect(&chain->sessions, &told[i + AHEAD]);
+        if (told[i].key != NF_NONE)
+            restore(chain, &chain->burst.packets[i], i);
+    }
+}
+
 static void parse_all(struct nf_packet *packets, uint32_t n)
 {
     for (uint32_t i = 0; i < n && i < AHEAD; i++)
@@ -280,20 +312,30 @@ static bool looks_up(const struct nf_chain *chain)
     return false;
 }
 
-/* What came in on one side and is to pass the NFs; `list` has room for one more. How many do. */
-static uint32_t run_side(struct nf_chain *chain, struct nf_packet *list[], uint32_t left, uint8_t side,
-                         struct nf_packet *packets, uint64_t now)
+static void prepare(struct nf_chain *chain, uint8_t side)
 {
-    struct nf_packet *all[NF_BURST_MAX];
-    uint32_t n = left;
+    chain->sessions.packets = chain->burst.packets;
+    nf_sessions_prepare(&chain->sessions, chain->burst.side[side], chain->burst.count[side],
+                        chain->told != NULL);
+    chain->burst.looked[side] = true;
+}
+
+/* What came in on one side and is to pass the NFs. How many do. */
+static uint32_t run_side(struct nf_chain *chain, uint8_t side)
+{
+    struct nf_packet *all[NF_BURST_MAX], **list = chain->burst.side[side], *packets = chain->burst.packets;
+    uint32_t n = chain->burst.count[side], left = n;
+    uint64_t now = chain->burst.now;
     bool looked = n && looks_up(chain);
 
     if (looked) {
         memcpy(all, list, n * sizeof(*all));
-        chain->sessions.packets = packets;
+        if (ft_unlikely(!chain->burst.looked[side])) /* the other side has begun the first session */
+            prepare(chain, side);
         nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
         nf_sessions_look_up(&chain->sessions, all, n, now);
     }
+    NF_MARK(chain->mark, list, list);
     for (uint32_t step = 1; step <= chain->count && left; step++) {
         struct nf *nf = &chain->nfs[side == NF_INSIDE ? step : chain->count + 1 - step];
         struct nf_tally *tally = &chain->tally[nf - chain->nfs];
@@ -336,12 +378,12 @@ static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
     return kept;
 }
 
-/* Inside first. Told apart before any NF runs: it is L3 alone that drops and turns round before them. How
- * many pass all NFs. */
-static uint32_t run_sides(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
+/* Told apart before any NF runs: it is L3 alone that drops and turns round before them. */
+static void tell_sides(struct nf_chain *chain)
 {
-    struct nf_packet *inside[NF_BURST_MAX + 1], *outside[NF_BURST_MAX + 1];
-    uint32_t ins = 0, outs = 0;
+    struct nf_packet **inside = chain->burst.side[NF_INSIDE], **outside = chain->burst.side[NF_OUTSIDE];
+    struct nf_packet *packets = chain->burst.packets;
+    uint32_t ins = 0, outs = 0, n = chain->burst.n;
     for (uint32_t i = 0; i < n; i++) {
         inside[ins] = outside[outs] = &packets[i];
         outs += packets[i].side != NF_INSIDE;
@@ -351,8 +393,8 @@ static uint32_t run_sides(struct nf_chain *chain, struct nf_packet *packets, uin
         ins = keep_for_nfs(inside, ins);
         outs = keep_for_nfs(outside, outs);
     }
-    uint32_t passed = run_side(chain, inside, ins, NF_INSIDE, packets, now);
-    return passed + run_side(chain, outside, outs, NF_OUTSIDE, packets, now);
+    chain->burst.count[NF_INSIDE] = ins;
+    chain->burst.count[NF_OUTSIDE] = outs;
 }
 
 /* Packets made while these leave (ARP requests) join the end and leave too. */
@@ -368,31 +410,53 @@ static void send_made(struct nf_chain *chain, uint64_t now)
     }
 }
 
-static uint32_t run_packets(struct nf_chain *chain, struct nf_packet *packets, uint32_t n, uint64_t now)
+/* All that is done with packets before an NF gets one; no frame is changed. */
+static void look_at_packets(struct nf_chain *chain)
 {
-    struct nf_packet *all[NF_BURST_MAX];
+    struct nf_packet *packets = chain->burst.packets, *all[NF_BURST_MAX];
     struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
-    uint32_t left = 0;
+    uint32_t n = chain->burst.n;
     parse_all(packets, n);
+    if (ft_unlikely(chain->told != NULL))
+        restore_told(chain);
     if (ft_unlikely(chain->unsummed))
         read_unsummed(packets, n);
+    if (tracing)
+        nf_tracing_claim(tracing, packets, n, chain->burst.number, chain->state->seq);
+    if (chain->l3) {
+        for (uint32_t i = 0; i < n; i++)
+            all[i] = &packets[i];
+        nf_mark(chain->mark, NF_DOING_L3, 0);
+        nf_l3_in(chain->l3, all, n, chain->burst.now);
+        if (tracing)
+            nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
+    }
+    tell_sides(chain);
+    if (!looks_up(chain))
+        return;
+    nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
+    prepare(chain, NF_INSIDE);
+    prepare(chain, NF_OUTSIDE);
+}
+
+/* Inside first. How many leave. */
+static uint32_t run_packets(struct nf_chain *chain)
+{
+    struct nf_packet *packets = chain->burst.packets, *all[NF_BURST_MAX];
+    struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
+    uint32_t left = 0, n = chain->burst.n;
     if (ft_unlikely(chain->headroom != NULL))
         give_headroom(chain, packets, n);
-    if (tracing)
-        nf_tracing_claim(tracing, packets, n, chain->state->burst + 1, chain->state->seq);
+    left = run_side(chain, NF_INSIDE);
+    left += run_side(chain, NF_OUTSIDE);
     if (!chain->l3)
-        return run_sides(chain, packets, n, now);
+        return left;
     for (uint32_t i = 0; i < n; i++)
         all[i] = &packets[i];
-    nf_mark(chain->mark, NF_DOING_L3, 0);
-    nf_l3_in(chain->l3, all, n, now);
-    if (tracing)
-        nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
-    run_sides(chain, packets, n, now);
     left = keep_passing(all, n);
     if (left) {
         nf_mark(chain->mark, NF_DOING_L3, 0);
-        nf_l3_out(chain->l3, all, left, now);
+        nf_l3_out(chain->l3, all, left, chain->burst.now);
         if (tracing)
             nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
         left = keep_passing(all, left);
@@ -414,7 +478,8 @@ static void note_accesses(struct nf_chain *chain)
         chain->determinants.wrong = true;
 }
 
-void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
+void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
+                   uint32_t n)
 {
     const struct nf_lane_state *state = chain->state;
     FT_CHECK(n <= NF_BURST_MAX, "%u packets in a burst", n);
@@ -422,10 +487,29 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
              (unsigned long long)state->burst);
     FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
              (unsigned long long)state->time);
+    chain->burst.number = burst;
+    chain->burst.now = now;
+    chain->burst.packets = packets;
+    chain->burst.n = n;
+    chain->burst.looked[NF_INSIDE] = chain->burst.looked[NF_OUTSIDE] = false;
     nf_mark_burst(chain->mark, burst, now, state->seq, packets, n);
     open_burst(chain);
     run_timers(chain, now);
-    uint32_t passed = n ? run_packets(chain, packets, n, now) : 0;
+    if (n)
+        look_at_packets(chain);
+}
+
+const struct nf_sessions_lane *nf_chain_found(const struct nf_chain *chain)
+{
+    return chain->burst.looked[NF_INSIDE] ? &chain->sessions : NULL;
+}
+
+void nf_chain_pass(struct nf_chain *chain)
+{
+    const struct nf_lane_state *state = chain->state;
+    uint32_t n = chain->burst.n;
+    uint64_t now = chain->burst.now;
+    uint32_t passed = n ? run_packets(chain) : 0;
     if (ft_unlikely(chain->tracing.trace != NULL))
         nf_tracing_leave(&chain->tracing);
     send_made(chain, now);
@@ -433,14 +517,32 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     if (ft_unlikely(chain->sections.unreduced))
         note_accesses(chain);
     struct nf_lane_state *edit = ft_edit(chain->region, state, offsetof(struct nf_lane_state, random));
-    edit->burst = burst;
+    edit->burst = chain->burst.number;
     edit->seq += n;
     edit->time = now;
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
+    chain->told = NULL;
     nf_mark_end(chain->mark);
-    NF_WATCH(burst, burst);
+    NF_WATCH(burst, chain->burst.number);
+}
+
+void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets, uint32_t n)
+{
+    nf_chain_look(chain, burst, now, packets, n);
+    nf_chain_pass(chain);
+}
+
+void nf_chain_follow_told(struct nf_chain *chain, const struct nf_session_input *inputs)
+{
+    chain->told = inputs;
+    chain->untold = false;
+}
+
+bool nf_chain_followed(const struct nf_chain *chain)
+{
+    return !chain->untold;
 }
 
 bool nf_chain_unsummed(const struct nf_chain *chain)
@@ -476,6 +578,7 @@ void nf_chain_abandon(struct nf_chain *chain)
     ft_sections_abandon(&chain->sections);
     nf_heap_leave(NULL); /* an NF was left in the middle */
     chain->open = chain->follow = false;
+    chain->told = NULL;
     chain->listed = 0;
 }
 

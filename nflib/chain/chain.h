@@ -48,6 +48,8 @@ struct nf_emitted {
 
 struct nf_chain;
 struct nf_mark;
+struct nf_session_input;
+struct nf_sessions_lane;
 struct nf_trace;
 
 /* Arena bytes per lane and NF (index 0: lane state and L3) into sizes[count+1], names into names[count+1]. */
@@ -105,6 +107,27 @@ uint64_t nf_chain_wake(const struct nf_chain *chain); /* earliest of them */
  */
 void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
                   uint32_t n);
+/*
+ * Its two halves, for who captures the burst between them. nf_chain_look runs the timers, and does with the
+ * packets all that comes before the first NF, which changes no frame: parse, L3's way in, the hash of each
+ * one's session. nf_chain_pass runs the NFs and what is behind them. `packets` stays where it is meanwhile.
+ */
+void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
+                   uint32_t n);
+void nf_chain_pass(struct nf_chain *chain);
+/* Between the two: where nf_session_tell (nflib/session/index.h) finds how a packet can be told by its
+ * session. NULL: none of the burst can. */
+const struct nf_sessions_lane *nf_chain_found(const struct nf_chain *chain);
+/* Its NFs read no more of packets than their sessions tell, and have some. */
+bool nf_chain_tells(const struct nf_chain *chain);
+/*
+ * The coming burst is replayed, and of its packets those have no frame whose inputs[i].key is not NF_NONE
+ * (NULL: all have one): they are told by their sessions, and made again when the burst looks at them, in
+ * memory of the chain. Until nf_chain_run returns. nf_chain_followed then says whether each input named a
+ * session of the chain; else the region holds no state any more.
+ */
+void nf_chain_follow_told(struct nf_chain *chain, const struct nf_session_input *inputs);
+bool nf_chain_followed(const struct nf_chain *chain);
 /* A packet's data may lie elsewhere when nf_chain_run has returned than it did before. */
 bool nf_chain_moves_frames(const struct nf_chain *chain);
 uint32_t nf_chain_emitted(const struct nf_chain *chain, const struct nf_emitted **list);
@@ -204,7 +227,8 @@ struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
 /* Its NFs get packets of IPv4 with a wrong header checksum as if it were right. */
 bool nf_chain_unsummed(const struct nf_chain *chain);
-bool nf_chain_reads_payload(const struct nf_chain_config *config);
+/* The most that any of its NFs reads of packets. */
+enum nf_reads nf_chain_reads(const struct nf_chain_config *config);
 
 /* Raised as the version of an NF is (nflib/module/module.h), by a change of what belongs to no NF: sessions,
  * L3, neighbours, timers, state types. */

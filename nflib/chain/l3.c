@@ -383,7 +383,7 @@ static inline __attribute__((always_inline)) void receive_ip(struct nf_l3 *l3, s
         nf_drop(l3->nf, p, why);
     } else if ((p->side == NF_INSIDE || (ipv6 && nf_ipv6_link_local(ends.to.byte))) &&
                nf_l3_is_own(l3, &ends.to, ipv6, p->in_port)) {
-        answer_echo(l3, p, ipv6);
+        p->flags |= NF_P_LOCAL; /* nf_l3_out answers it: until the burst is captured no frame is changed */
     } else if (is_of_link(&ends, ipv6)) {
         nf_drop(l3->nf, p, NF_L3_MARTIAN);
     } else if (p->data[ttl_at(p, ipv6)] <= 1 && !nf_l3_is_own(l3, &ends.to, ipv6, NF_L3_ANY_PORT)) {

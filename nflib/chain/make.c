@@ -82,12 +82,22 @@ int nf_chain_region(struct ft_region **out, const struct nf_chain_config *config
     return ft_region_open(out, &region, fault);
 }
 
-bool nf_chain_reads_payload(const struct nf_chain_config *config)
+enum nf_reads nf_chain_reads(const struct nf_chain_config *config)
 {
-    for (unsigned i = 0; i < config->count; i++)
-        if (config->nfs[i].module->reads == NF_READS_PAYLOAD)
-            return true;
-    return false;
+    enum nf_reads most = NF_READS_FLOW;
+
+    for (unsigned i = 0; i < config->count; i++) {
+        enum nf_reads reads = config->nfs[i].module->reads;
+
+        if (reads == NF_READS_PAYLOAD || most == NF_READS_FLOW)
+            most = reads;
+    }
+    return most;
+}
+
+bool nf_chain_tells(const struct nf_chain *chain)
+{
+    return chain->env.sessions && nf_chain_reads(chain->config) == NF_READS_FLOW;
 }
 
 /* ---- an NF begins anew ------------------------------------------------------------------------- */

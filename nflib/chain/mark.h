@@ -44,6 +44,7 @@ struct nf_mark {
     _Atomic uint64_t burst, time, seq; /* of the burst under way; chain time, ns */
     const struct nf_packet *_Atomic packets; /* the burst's, while it runs */
     _Atomic uint32_t n;                      /* how many; 0: none, or not begun */
+    struct nf_packet *const *_Atomic list;   /* what NFs get of the side that runs; FT_BURST_MAX places */
     _Atomic uint32_t ends; /* from 1, the one whose session ends since none of it has passed; 0: none ends */
 };
 
@@ -90,6 +91,7 @@ static inline void nf_mark_burst(struct nf_mark *mark, uint64_t burst, uint64_t 
     NF_MARK(mark, seq, seq);
     NF_MARK(mark, packets, packets);
     NF_MARK(mark, n, n);
+    NF_MARK(mark, list, NULL);
     NF_MARK(mark, ends, 0);
 }
 

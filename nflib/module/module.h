@@ -126,6 +126,11 @@ struct nf_param {
 enum nf_reads {
     NF_READS_HEADERS = 0, /* nothing behind the L4 header: the payload need not be recorded */
     NF_READS_PAYLOAD = 1,
+    /* As NF_READS_HEADERS, and less of a whole packet of TCP or UDP over IPv4 without options or tags: what
+     * the NF makes of it, but for the bytes of what it emits, rests on addresses and ports, the side, the
+     * lengths of the frame and of the IP packet, DSCP and ECN, and TCP's flags alone. Of a session that is
+     * there it is then recorded in 8 bytes. In replay all else of it has other values. */
+    NF_READS_FLOW = 2,
 };
 
 /* What an NF's state belongs to, beside its sessions and what its lanes share: all packets of that are one

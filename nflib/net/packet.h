@@ -116,7 +116,7 @@ enum nf_packet_flags {
         << 8, /* ICMP or ICMPv6 error with a readable inner IP header and 8 bytes of inner L4; see nf_inner */
     NF_P_BAD = 1 << 9,      /* claims a format and breaks it; `bad` says how */
     NF_P_EMITTED = 1 << 10, /* made by an NF (nf_emit), no input */
-    NF_P_LOCAL = 1 << 11,   /* turned round by the chain's L3 (echo reply): passes no NF */
+    NF_P_LOCAL = 1 << 11,   /* for the chain's L3, which answers it or drops it: passes no NF */
     /* With NF_P_IPV6: its IPv6 header is well-formed. l3, l4, l4_len, proto, ports, NF_P_FRAGMENT, NF_P_LATER
      * and NF_P_L4 mean what they mean of IPv4. l4 is behind the extension headers (hop-by-hop, routing,
      * destination options, fragment; 128 bytes of them at most). One that breaks its format, is behind a

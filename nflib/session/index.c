@@ -43,6 +43,7 @@ void nf_session_enter(const struct nf *nf, const struct nf_sessions *t, uint32_t
     uint64_t hash = nf_session_hash(t, key);
     uint32_t b = nf_key_bucket(hash, t->buckets), empty, i;
 
+    nf_sessions_lane(nf)->changed = true;
     while (!(empty = nf_session_match(nf_session_bucket_at(t, b), 0))) {
         (*NF_EDIT(nf, &nf_session_bucket_at(t, b)->passed))++;
         b = nf_session_bucket_after(t, b);
@@ -58,6 +59,7 @@ void nf_session_forget(const struct nf *nf, const struct nf_sessions *t, uint32_
     uint64_t hash = nf_session_hash(t, key);
     uint32_t home = nf_key_bucket(hash, t->buckets), b = home;
 
+    nf_sessions_lane(nf)->changed = true;
     do {
         const struct nf_session_bucket *bucket = nf_session_bucket_at(t, b);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A key's way through the index: hash, bucket, tag. Inline, for the look-up of a burst; see table.c for how
- * the index lies in memory. Private to nflib/session and its tests.
+ * the index lies in memory; and how a packet is told by what the look-up found, for the lane that captures
+ * it. Private to these and to tests.
  */
 #ifndef NFLIB_SESSION_INDEX_H
 #define NFLIB_SESSION_INDEX_H
@@ -62,6 +63,25 @@ static inline uint32_t nf_session_match(const struct nf_session_bucket *bucket, 
 static inline uint32_t nf_session_bucket_after(const struct nf_sessions *t, uint32_t b)
 {
     return b + 1 < t->buckets ? b + 1 : 0;
+}
+
+/*
+ * Between nf_sessions_prepare and the first NF: how packet i of the burst can be told so; key NF_NONE: it
+ * cannot. What of a packet matters to L3 and to NFs beside what an input tells is what nf_session_restore
+ * makes: no tags, options or fragments, stations' MAC addresses, hops to go.
+ */
+static inline struct nf_session_input nf_session_tell(const struct nf_sessions_lane *lane,
+                                                      const struct nf_packet *p, uint32_t i)
+{
+    const struct nf_session_look *look = &lane->look[i];
+    const uint8_t *ethernet = p->data, *ip = ethernet + 14;
+
+    if (p->flags != (NF_P_IPV4 | NF_P_L4) || !nf_proto_is_ported(p->proto) || !p->flow || !look->guess ||
+        !nf_session_same(&look->guess->key[look->ref & 1], &look->key) || (ethernet[0] | ethernet[6]) & 1 ||
+        ip[8] <= 1)
+        return (struct nf_session_input){.key = NF_NONE};
+    return (struct nf_session_input){
+        .key = look->ref, .ip_bytes = (uint16_t)(p->l4_len + 20), .tcp_flags = p->tcp_flags, .tos = ip[1]};
 }
 
 #endif

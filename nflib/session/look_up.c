@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The look-up of a side's packets, before the NFs get them. Owns what is known of the burst's packets, in
- * memory of the process, until the next side's packets; nflib/session/burst.c and NFs read it.
+ * The look-up of packets, before the NFs get them: what can be done without a write for all of a burst, and
+ * then a side's. Owns what is known of the burst's packets, in memory of the process, until the next burst;
+ * nflib/session/burst.c and NFs read it. At its end: how a packet is told by its session, and made of that
+ * again.
  */
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"
@@ -242,11 +244,22 @@ static inline void guess_record(const struct nf_sessions *t, struct nf_session_l
         return;
     ref = look->bucket->ref[__builtin_ctz(hits) / 2];
     look->guess = nf_session_at(t, ref >> 1);
-    look->which = (uint16_t)(ref & 1);
+    look->ref = ref;
     record = (const uint8_t *)look->guess;
     nf_prefetch_line(record);
     for (uint32_t at = FT_LINE; ft_unlikely(at < t->stride); at += FT_LINE)
         nf_prefetch_line(record + at);
+}
+
+/* Its session is known, and so is its key. */
+static inline void begin_restored(const struct nf_sessions *t, const struct nf_packet *p,
+                                  struct nf_session_look *look)
+{
+    look->guess = p->session;
+    look->ref = nf_session_number(t, p->session) << 1 | (p->flow & NF_FLOW_REPLY);
+    look->key = p->session->key[look->ref & 1];
+    look->key.own[0] = look->key.own[1] = 0;
+    look->tcp_changed = false;
 }
 
 _Static_assert(NF_FLOW_REPLY == 1, "which of a session's keys it is that a packet has");
@@ -256,14 +269,14 @@ static inline void look_at_guess(struct nf_sessions_lane *lane, struct nf_packet
                                  const struct nf_session_look *look, uint64_t now)
 {
     struct nf_session *s = ft_edit_in_line(lane->nfs[0].region, look->guess, sizeof(*s));
-    uint8_t flow = (uint8_t)(NF_FLOW_KEYED | look->which);
+    uint8_t flow = (uint8_t)(NF_FLOW_KEYED | (look->ref & 1));
 
     NF_WATCH(found, lane->burst.table, &s->key[0], nf_session_number(lane->burst.table, s));
     p->session = s;
     s->seen = now;
     if (p->proto == NF_PROTO_UDP) {
         p->flow = flow | NF_FLOW_SETTLED;
-        if (ft_unlikely(look->which > s->key[0].own[0]))
+        if (ft_unlikely((look->ref & 1) > s->key[0].own[0]))
             note_answer(lane, s, now);
         return;
     }
@@ -304,7 +317,7 @@ static void look_at_any(struct nf_sessions_lane *lane, struct nf_packet *const p
     look_at_key(lane, p, now);
 }
 
-/* Each of the three steps on its own: together they need more registers than there are. */
+/* Each of the steps on its own: together they need more registers than there are. */
 static __attribute__((noinline)) void begin_looks(struct nf_sessions_lane *lane,
                                                   struct nf_packet *const packets[], uint32_t n)
 {
@@ -330,7 +343,56 @@ static __attribute__((noinline)) void guess_records(struct nf_sessions_lane *lan
             guess_record(t, &lane->look[packets[i] - lane->packets]);
 }
 
+/* The same of a burst with packets whose sessions are known; their lines are asked for as those of others. */
+static __attribute__((noinline)) void prepare_restored(struct nf_sessions_lane *lane,
+                                                       struct nf_packet *const packets[], uint32_t n)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = packets[i];
+        struct nf_session_look *look = &lane->look[p - lane->packets];
+
+        if (p->session) {
+            begin_restored(t, p, look);
+            continue;
+        }
+        begin_looks(lane, &packets[i], 1);
+        if (t->addresses_at)
+            begin_looks_ipv6(lane, &packets[i], 1);
+        if (p->flow)
+            guess_record(t, look);
+    }
+}
+
 /* Cache misses first: the buckets of all, then the records, are under way before the first one is needed. */
+void nf_sessions_prepare(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         bool restored)
+{
+    lane->changed = false;
+    if (ft_unlikely(restored)) {
+        prepare_restored(lane, packets, n);
+    } else {
+        begin_looks(lane, packets, n);
+        if (lane->burst.table->addresses_at)
+            begin_looks_ipv6(lane, packets, n);
+        guess_records(lane, packets, n);
+    }
+}
+
+/* Packets of the other side have begun sessions since, or ended some. */
+static __attribute__((noinline, cold)) void prepare_again(struct nf_sessions_lane *lane,
+                                                          struct nf_packet *const packets[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (packets[i]->session) { /* restored: its key was never hashed */
+            packets[i]->session = NULL;
+            packets[i]->flow = NF_FLOW_KEYED;
+            begin_look(lane->burst.table, packets[i], &lane->look[packets[i] - lane->packets]);
+        }
+    guess_records(lane, packets, n);
+}
+
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now)
 {
@@ -338,10 +400,8 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
     lane->noted = false;
     lane->now = now;
     lane->vain = 0;
-    begin_looks(lane, packets, n);
-    if (lane->burst.table->addresses_at)
-        begin_looks_ipv6(lane, packets, n);
-    guess_records(lane, packets, n);
+    if (ft_unlikely(lane->changed))
+        prepare_again(lane, packets, n);
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
         const struct nf_session_look *look = &lane->look[p - lane->packets];
@@ -349,11 +409,89 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
         if (ft_unlikely(!p->flow))
             continue;
         if (ft_likely((p->flags & (NF_P_FRAGMENT | NF_P_ICMP_ERROR | NF_P_L4 | NF_P_IPV6)) == NF_P_L4 &&
-                      look->guess && nf_session_same(&look->guess->key[look->which], &look->key)))
+                      look->guess && nf_session_same(&look->guess->key[look->ref & 1], &look->key)))
             look_at_guess(lane, p, look, now);
         else
             look_at_any(lane, packets, i, now);
     }
+}
+
+/* ---- a packet told by its session ---------------------------------------------------------------- */
+
+#define ETHERNET 14u
+#define IPV4     20u
+#define TCP      20u
+#define UDP      8u
+
+/* An input that names this key of the session's, of a frame of that length on that side. */
+static bool may_tell(const struct nf_sessions *t, const struct nf_session_input *in,
+                     const struct nf_packet *p)
+{
+    const struct nf_session *s = nf_session_at(t, in->key >> 1);
+    const struct nf_tuple *key = &s->key[in->key & 1];
+    uint32_t least = IPV4 + (key->proto == NF_PROTO_TCP ? TCP : UDP);
+
+    return !key->ipv6 && nf_proto_is_ported(key->proto) && key->side == (p->side & 1) &&
+           !(nf_session_flags(s) & (NF_SESSION_NEW | (in->key & 1 ? NF_SESSION_ONE_KEY : 0))) &&
+           in->ip_bytes >= least && in->ip_bytes + ETHERNET <= p->len;
+}
+
+void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_session_input *in)
+{
+    const struct nf_sessions *t = lane->burst.table;
+    const uint8_t *record = (const uint8_t *)nf_session_at(t, in->key >> 1);
+
+    if (in->key >> 1 < t->capacity)
+        for (uint32_t at = 0; at < t->stride; at += FT_LINE)
+            nf_prefetch_line(record + at);
+}
+
+bool nf_session_restore(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
+                        struct nf_packet *p, uint8_t frame[NF_RESTORED_BYTES])
+{
+    static const uint8_t head[ETHERNET + IPV4] = {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64};
+    const struct nf_sessions *t = lane->burst.table;
+    const struct nf_session *s;
+    const struct nf_tuple *key;
+    uint8_t *ip = frame + ETHERNET, *l4 = ip + IPV4;
+
+    if (!nf_session_is_used(t, in->key >> 1) || !may_tell(t, in, p))
+        return false;
+    s = nf_session_at(t, in->key >> 1);
+    key = &s->key[in->key & 1];
+    memset(frame, 0, NF_RESTORED_BYTES);
+    memcpy(frame, head, sizeof(head));
+    ip[1] = in->tos;
+    nf_put16(ip + 2, __builtin_bswap16(in->ip_bytes));
+    ip[9] = key->proto;
+    nf_put32(ip + 12, key->saddr);
+    nf_put32(ip + 16, key->daddr);
+    nf_put16(ip + 10, nf_checksum(ip, IPV4));
+    nf_put16(l4, key->sport);
+    nf_put16(l4 + 2, key->dport);
+    if (key->proto == NF_PROTO_TCP) {
+        l4[12] = TCP / 4 << 4;
+        l4[13] = in->tcp_flags;
+    } else {
+        nf_put16(l4 + 4, __builtin_bswap16((uint16_t)(in->ip_bytes - IPV4)));
+    }
+    p->data = frame;
+    p->l3 = ETHERNET;
+    p->l4 = ETHERNET + IPV4;
+    p->payload = (uint16_t)(p->l4 + (key->proto == NF_PROTO_TCP ? TCP : UDP));
+    p->have = p->payload;
+    p->l4_len = (uint16_t)(in->ip_bytes - IPV4);
+    p->flags = NF_P_IPV4 | NF_P_L4;
+    p->bad = NF_BAD_NONE;
+    p->proto = key->proto;
+    p->tcp_flags = key->proto == NF_PROTO_TCP ? in->tcp_flags : 0;
+    p->saddr = key->saddr;
+    p->daddr = key->daddr;
+    p->sport = key->sport;
+    p->dport = key->dport;
+    p->session = s;
+    p->flow = (uint8_t)(NF_FLOW_KEYED | (in->key & 1));
+    return true;
 }
 
 /* For what an earlier packet of the burst has begun meanwhile, or the first fragment of its datagram. */

@@ -136,11 +136,12 @@ struct nf_session_look {
     struct nf_tuple key;
     uint64_t hash;
     const struct nf_session_bucket *bucket;
-    const struct nf_session *guess;  /* where the first tag that is the key's leads to; NULL: there is none */
-    uint16_t which;                  /* of the guess's keys */
-    uint8_t tcp_was;                 /* the session's state of TCP before the packet */
-    bool tcp_changed;                /* which the packet has changed */
-    uint32_t quoted_reply;           /* as *reply of nf_session_quoted */
+    const struct nf_session *guess; /* where the first tag that is the key's leads to; NULL: there is none */
+    uint32_t ref;                   /* which that is, and to which of its keys */
+    uint8_t tcp_was;                /* the session's state of TCP before the packet */
+    bool tcp_changed;               /* which the packet has changed */
+    bool quoted_reply;              /* as *reply of nf_session_quoted */
+    uint8_t unused;
     const struct nf_session *quoted; /* of an ICMP error: the session of what it quotes; NULL: none */
     const struct nf_packet *first;   /* of a later fragment: the first one, when it is in this burst */
 };
@@ -160,6 +161,7 @@ struct nf_sessions_lane {
     uint32_t vain;                   /* bits: nf_session_need.kind of which this burst has found none */
     uint32_t vain_nf;                /* for that NF */
     bool noted;                      /* some packet is a fragment, or begins a connection again */
+    bool changed;                    /* a key has come or gone since nf_sessions_prepare */
     uint32_t begun[NF_BURST_MAX];    /* records of those that are fresh */
     const struct nf_packet
         *beginner[NF_BURST_MAX]; /* the packet that has begun each; until they are confirmed */
@@ -359,13 +361,43 @@ struct nf_sessions_carry {
  * void. */
 int nf_sessions_carry(const struct nf_sessions_lane *to, const struct nf_sessions_carry *how, uint64_t now,
                       struct ft_fault *fault);
-/* Finds the sessions of a side's packets, before the NFs get them: p->session and p->flow. */
+/*
+ * Hashes the packets' keys and follows them to where their sessions should lie. Of all packets of a burst,
+ * before any NF gets one; writes nothing but what the lane knows of them. `restored`: there may be some that
+ * nf_session_restore made, whose sessions are known.
+ */
+void nf_sessions_prepare(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                         bool restored);
+/* Finds the sessions of a side's packets, which are prepared, before the NFs get them: p->session and
+ * p->flow. */
 void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);
 /* Confirms what they have begun, behind the NFs; session.h says what then ends. True: it may have dropped
  * packets. */
 bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);
+/*
+ * A packet told by the session that it comes with: all that an NF with NF_READS_FLOW reads of a whole packet
+ * of TCP or UDP over IPv4. The same bytes are recorded, and come from a peer.
+ */
+struct nf_session_input {
+    uint32_t key; /* the session's number times 2, plus which of its keys the packet has; NF_NONE: none */
+    uint16_t ip_bytes; /* of its IP packet, host order */
+    uint8_t tcp_flags; /* 0 of UDP */
+    uint8_t tos;       /* DSCP and ECN */
+};
+_Static_assert(sizeof(struct nf_session_input) == 8, "without padding");
+#define NF_RESTORED_BYTES 64u /* room for the headers of a packet that is made of such an input */
+
+/*
+ * Makes the packet again, before nf_sessions_prepare, of p->len, p->in_port and p->side: its headers in
+ * frame[NF_RESTORED_BYTES], and what parse would find in them; MAC addresses and what the input does not have
+ * are other than they were. False: the input names no session whose packet could be so.
+ */
+/* Its lines are asked for, if the input names any: restored is it soon. */
+void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_session_input *in);
+bool nf_session_restore(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
+                        struct nf_packet *p, uint8_t frame[NF_RESTORED_BYTES]);
 /* Before a burst: ends sessions whose time is over, and goes on with operators' changes; a bounded number. */
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
 

@@ -15,7 +15,7 @@
 
 const char *const nd_modes[] = {"off", "log", "delta", "auto", NULL};
 const char *const nd_standbys[] = {"hot", "warm", NULL};
-static const char *const captures[] = {"auto", "full", NULL};
+static const char *const captures[] = {"auto", "headers", "full", NULL};
 static const char *const tails[] = {"emit", "suppress", NULL};
 static const char *const compressions[] = {"auto", "always", "never", NULL};
 static const char *const logs[] = {"text", "json", NULL};

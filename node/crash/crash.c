@@ -103,7 +103,7 @@ static bool write_record(FILE *out, const struct nd_crash_case *c, unsigned lane
     char comment[COMMENT];
     bool whole = true;
 
-    for (unsigned i = 0; i < r->inputs && whole && !(r->flags & FT_REC_BY_SEQ); i++) {
+    for (unsigned i = 0; i < r->inputs && r->bytes && whole && !(r->flags & FT_REC_BY_SEQ); i++) {
         const struct ft_input *in = ft_record_inputs(r) + i;
 
         if (bytes + in->taken > (const uint8_t *)r + ft_record_bytes_at(r) + FT_BYTES_MAX ||
@@ -114,7 +114,7 @@ static bool write_record(FILE *out, const struct nd_crash_case *c, unsigned lane
             &(struct nd_pcapng_packet){.port = in->port,
                                        .time = burst_wall(c, lane, r->time),
                                        .bytes = bytes,
-                                       .have = in->taken,
+                                       .have = in->flags & FT_IN_SESSION ? 0 : in->taken,
                                        .wire = in->wire,
                                        .comment = describe(comment, c, lane, r->burst, r->seq, i, present)});
         bytes += in->taken;

@@ -8,6 +8,7 @@
 #include "node/base/clock.h"
 #include "node/crash/fingerprint.h"
 #include "node/crash/quarantine.h"
+#include "nflib/session/session.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -33,7 +34,6 @@
 #define WALK_MAX    2000u        /* frames that are looked at */
 #define SCAN_MAX    (64u << 10)  /* bytes of a frame that are looked at for packets */
 #define OUTERMOST   1024u        /* and of what the chain called, when none was found on the way */
-#define LISTS       2048u        /* bytes of the chain's frames in which its lists lie */
 #define LIKELY_MAX  4            /* packets that one frame points to; where more are, it has a list of them */
 
 const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10", "r11", "r12", "r13",
@@ -95,13 +95,13 @@ static uint32_t find_struct(const struct nf_packet *packets, uint32_t n, uint64_
 }
 
 /* The packet to whose place in an NF's list `value` points, unless that is the list's first: those of who
- * goes through a list. `stack`: where the chain's own frames begin, in which it has its lists. */
-static __attribute__((no_sanitize_address)) uint32_t find_in_list(const struct nf_packet *packets, uint32_t n,
-                                                                  uint64_t stack, uint64_t value)
+ * goes through a list. */
+static uint32_t find_in_list(const struct nf_packet *packets, uint32_t n, uint64_t list, uint64_t value)
 {
     const uint64_t *place = (const uint64_t *)(uintptr_t)value;
 
-    if (value % 8 || value < stack + 8 || value >= stack + LISTS || !find_struct(packets, n, place[-1]))
+    if (!list || value % 8 || value <= list || value >= list + 8 * FT_BURST_MAX ||
+        !find_struct(packets, n, place[-1]))
         return 0;
     return find_struct(packets, n, *place);
 }
@@ -128,6 +128,7 @@ struct walk {
     struct nd_crash_told *told;
     const struct nf_packet *packets;
     uint32_t n;             /* 0: no packet is looked for */
+    uint64_t list;          /* that NFs get; 0: none has got one */
     uint64_t limit;         /* the stack pointer of the chain: what is below it is the NF's */
     uint64_t begin;         /* the instruction at which frames count */
     uint64_t lowest, stack; /* the stack pointer of the innermost frame, and of the frame before */
@@ -160,7 +161,7 @@ static void find_in_registers(const struct walk *w, const uint64_t values[], uns
     for (unsigned i = 0; i < count; i++) {
         packet |= find_struct(w->packets, w->n, values[i]);
         within |= find_packet(w->packets, w->n, values[i]);
-        listed |= find_in_list(w->packets, w->n, w->limit, values[i]);
+        listed |= find_in_list(w->packets, w->n, w->list, values[i]);
     }
     found = packet ? packet : within ? within : listed;
     w->told->found = found & listed ? found & listed : found;
@@ -219,6 +220,7 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
     if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {
         w.packets = atomic_load(&mark->packets);
         w.n = nf_doing_has_packets(atomic_load(&mark->doing)) ? atomic_load(&mark->n) : 0;
+        w.list = (uint64_t)(uintptr_t)atomic_load(&mark->list);
         w.limit = atomic_load(&mark->stack);
     }
     uint32_t ends = w.n ? atomic_load(&mark->ends) : 0;
@@ -274,14 +276,64 @@ static const struct ft_record *present_record(const struct nd_crash_told *told, 
     return r && r->inputs == atomic_load(&mark->n) && !(r->flags & FT_REC_BY_SEQ) ? r : NULL;
 }
 
-/* Of some frame nothing behind its beginning was kept (lane/turn.c). */
-static bool has_beginnings(const struct ft_record *r)
+/* Its packets are to be told by their sessions, and no NF has got one: the frames are as they came in
+ * (lane/turn.c). */
+static bool is_only_begun(const struct ft_record *r)
+{
+    return r->inputs && !r->bytes;
+}
+
+/* Of some frame nothing behind its beginning was kept, or its session alone. */
+static bool lacks_frames(const struct ft_record *r)
 {
     for (uint32_t i = 0; i < r->inputs; i++)
-        if (ft_record_inputs(r)[i].taken == FT_FINGERPRINT_BYTES &&
-            ft_record_inputs(r)[i].wire > FT_FINGERPRINT_BYTES)
+        if (ft_record_inputs(r)[i].flags & FT_IN_SESSION ||
+            (ft_record_inputs(r)[i].taken == FT_FINGERPRINT_BYTES &&
+             ft_record_inputs(r)[i].wire > FT_FINGERPRINT_BYTES))
             return true;
-    return false;
+    return is_only_begun(r);
+}
+
+/* What NFs that read no more than flows may have changed of an IPv4 packet, and fingerprints are made of, is
+ * as its session has it. */
+static void put_ends_back(const struct nf_packet *p, uint8_t *frame, uint32_t have)
+{
+    uint32_t ip = p->l3, l4 = p->l4;
+    const struct nf_tuple *key;
+
+    if (!p->session || !(p->flags & NF_P_IPV4) || l4 < ip + 20 || l4 + 4 > have)
+        return;
+    key = &p->session->key[p->flow & NF_FLOW_REPLY];
+    memcpy(frame + ip + 12, &key->saddr, 4);
+    memcpy(frame + ip + 16, &key->daddr, 4);
+    memcpy(frame + l4, &key->sport, 2);
+    memcpy(frame + l4 + 2, &key->dport, 2);
+    memset(frame + ip + 10, 0, 2);
+    memcpy(frame + ip + 10, &(uint16_t){nf_checksum(frame + ip, 20)}, 2);
+}
+
+/* Input i of the burst as it came in, of which `room` bytes at most: as captured, and behind that as it lies
+ * now. *taken: how much of it the capture has, or would have. Returns the bytes that are there. */
+static uint32_t copy_input(const struct ft_record *r, const struct nf_packet *packets, uint32_t i,
+                           const uint8_t *captured, uint8_t *out, uint32_t room, uint32_t *taken)
+{
+    const struct ft_input *in = ft_record_inputs(r) + i;
+    struct nf_packet p = packets[i];
+    uint32_t have = p.have < room ? p.have : room;
+
+    memcpy(out, p.data, have);
+    if (is_only_begun(r) || in->flags & FT_IN_SESSION) {
+        if (!is_only_begun(r))
+            put_ends_back(&p, out, have);
+        p.data = out;
+        p.have = have;
+        nf_packet_parse(&p);
+        *taken = nf_packet_header_bytes(&p);
+    } else {
+        memcpy(out, captured, in->taken < have ? in->taken : have);
+        *taken = in->taken;
+    }
+    return have;
 }
 
 static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
@@ -289,22 +341,22 @@ static void keep_frames(struct nd_crash_told *told, const struct nf_mark *mark)
     const struct nf_packet *packets = atomic_load(&mark->packets);
     const struct ft_record *r = present_record(told, mark);
     const uint8_t *came = r ? (const uint8_t *)r + ft_record_bytes_at(r) : NULL;
-    uint32_t n = atomic_load(&mark->n);
+    uint32_t n = atomic_load(&mark->n), taken;
 
-    told->begun = r && has_beginnings(r);
+    told->begun = r && lacks_frames(r);
     told->captured = r && !told->begun;
     for (uint32_t i = 0; i < n && n <= FT_BURST_MAX && !told->captured; i++) {
         struct nd_crash_frame *f = &told->packet[i];
-        uint32_t taken = r ? ft_record_inputs(r)[i].taken : 0;
 
         f->wire = packets[i].len;
         f->have = packets[i].have < ND_CRASH_BYTES ? packets[i].have : ND_CRASH_BYTES;
         f->port = packets[i].in_port;
-        memcpy(f->bytes, packets[i].data, f->have);
-        if (r) {
-            memcpy(f->bytes, came, taken < f->have ? taken : f->have);
-            came += taken;
-        }
+        if (r)
+            copy_input(r, packets, i, came, f->bytes, ND_CRASH_BYTES, &taken);
+        else
+            memcpy(f->bytes, packets[i].data, f->have);
+        if (r && !is_only_begun(r))
+            came += ft_record_inputs(r)[i].taken;
         told->n = i + 1;
     }
 }
@@ -333,19 +385,29 @@ static void copy_name(char out[FT_CRASH_NAME], const char *name)
     memcpy(out, name, strnlen(name, FT_CRASH_NAME - 1));
 }
 
-/* Of the inputs that lie whole in the burst's record. Returns how many. */
-static uint32_t describe_inputs(const struct ft_record *r, struct ft_fingerprint all[FT_BURST_MAX])
+/* Of the inputs that lie whole in the burst's record, or need not. Returns how many. */
+static uint32_t describe_inputs(const struct ft_record *r, const struct nf_packet *packets,
+                                struct ft_fingerprint all[FT_BURST_MAX])
 {
     const uint8_t *bytes = (const uint8_t *)r + ft_record_bytes_at(r);
-    uint32_t left_over = r->bytes;
+    uint32_t left_over = r->bytes, taken = 0;
+    uint8_t frame[FT_FINGERPRINT_BYTES];
 
     for (uint32_t i = 0; i < r->inputs; i++) {
         const struct ft_input *in = ft_record_inputs(r) + i;
 
+        if (is_only_begun(r) || in->flags & FT_IN_SESSION) {
+            uint32_t have = copy_input(r, packets, i, bytes, frame, sizeof(frame), &taken);
+
+            all[i] = nd_fingerprint(frame, taken < have ? taken : have, packets[i].len);
+            if (is_only_begun(r))
+                continue;
+        }
         if (in->taken > left_over)
             return i;
         left_over -= in->taken;
-        all[i] = nd_fingerprint(bytes, in->taken, in->wire);
+        if (!(in->flags & FT_IN_SESSION))
+            all[i] = nd_fingerprint(bytes, in->taken, in->wire);
         bytes += in->taken;
     }
     return r->inputs;
@@ -374,7 +436,7 @@ static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_cra
         return;
     whole = UINT32_MAX >> (32 - r->inputs);
     known = r->inputs == 1 ? 1 : __builtin_popcount(told->found) == 1 ? told->found : 0;
-    n = describe_inputs(r, all);
+    n = describe_inputs(r, atomic_load(&mark->packets), all);
     if (suspect == FT_SUSPECT && !known)
         add_packets(notice, all, n, told->found ? told->found : whole, suspect);
     if (suspect == FT_BESIDE && known && told->doubtful)

@@ -121,26 +121,47 @@ WRAP(void, nd_lane_wait, struct nd_lane *lane, bool worked)
     n->resting[lane->index] = false;
 }
 
+/* Live: the burst's two halves. */
+WRAP(void, nf_chain_look, struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
+     uint32_t n)
+{
+    struct nd_lane *lane = lane_now();
+
+    if (lane)
+        sim_step(SIM_BEFORE_CHAIN);
+    if (lane && lane->capture.record && sim.plan.crasher)
+        sim_crash_look(lane, packets, n);
+    __real_nf_chain_look(chain, burst, now, packets, n);
+}
+
+static void look_behind_chain(struct nd_lane *lane, struct nf_chain *chain)
+{
+    if (sim.plan.crasher)
+        sim_crash_damage(chain);
+    if (sim.plan.stray && lane)
+        sim_stray_look(lane);
+}
+
+WRAP(void, nf_chain_pass, struct nf_chain *chain)
+{
+    __real_nf_chain_pass(chain);
+    look_behind_chain(lane_now(), chain);
+}
+
+/* Replay, and the reference, which is no lane's. */
 WRAP(void, nf_chain_run, struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
      uint32_t n)
 {
     struct nd_lane *lane = lane_now();
     struct sim_node *node = sim_current();
-    bool live = lane && lane->capture.record;
 
-    if (lane) {
-        sim_step(live ? SIM_BEFORE_CHAIN : SIM_IN_REPLAY);
-        while (!live && node->stalled_until > sim.now && lane->doing == FT_LANE_REPLAY)
-            sim_sleep(500 * SIM_US, false);
-    }
-    if (live && sim.plan.crasher)
-        sim_crash_look(lane, packets, n);
+    if (lane)
+        sim_step(SIM_IN_REPLAY);
+    while (lane && node->stalled_until > sim.now && lane->doing == FT_LANE_REPLAY)
+        sim_sleep(500 * SIM_US, false);
     __real_nf_chain_run(chain, burst, now, packets, n);
-    if (sim.plan.crasher)
-        sim_crash_damage(chain);
-    if (sim.plan.stray && lane)
-        sim_stray_look(lane);
-    if (lane && !live)
+    look_behind_chain(lane, chain);
+    if (lane)
         sim_step(SIM_AFTER_REPLAY);
 }
 

@@ -284,7 +284,7 @@ struct sim_world {
     /* counted for reports */
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
-            epochs, duplicates, never, lost, dependencies, steps[SIM_STEPS], caught[SIM_STEPS], replies,
+            epochs, duplicates, never, lost, dependencies, told, steps[SIM_STEPS], caught[SIM_STEPS], replies,
             divergences, forgotten, decisions, refused;
     } count;
     uint64_t hash; /* of everything that was told */

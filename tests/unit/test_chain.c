@@ -471,10 +471,10 @@ static void nfs_are_found_by_name_and_number(void **state)
     assert_null(nf_chain_find(probe_chain, "l3"));
     assert_null(nf_chain_nf(probe_chain, 0));
     assert_null(nf_chain_nf(probe_chain, 4));
-    assert_true(nf_chain_reads_payload(&probe_chain_config));
+    assert_int_equal(nf_chain_reads(&probe_chain_config), NF_READS_PAYLOAD);
     struct nf_chain_config two = probe_chain_config;
     two.count = 2;
-    assert_false(nf_chain_reads_payload(&two));
+    assert_int_not_equal(nf_chain_reads(&two), NF_READS_PAYLOAD);
     assert_ptr_equal(nf_module_find("c_probe"), &probe_c);
     assert_null(nf_module_find("d_probe"));
     const struct nf_module *last = NULL, *m;

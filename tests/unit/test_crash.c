@@ -7,6 +7,7 @@
 #define _GNU_SOURCE /* memmem */
 #include "tests/help/lane.h"
 #include "tests/help/config.h"
+#include "node/crash/fingerprint.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -361,6 +362,81 @@ static void the_newest_directories_are_kept(void **state)
     crash_end(NULL);
 }
 
+/* ---- packets that their sessions tell --------------------------------------------------------------- */
+
+#define KILLER 3u /* of the frames that arrive */
+
+/* Nobody tells crasher of the sessions that end meanwhile: none does. */
+static void bypass_crasher(bool on)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane_world.lane.chain);
+
+    *(uint64_t *)ft_edit(lane_world.region, &state->bypassed, sizeof(state->bypassed)) = on ? 1u << 2 : 0;
+}
+
+static void arrives_again(unsigned number)
+{
+    memcpy(lane_arrives(CRASH_BYTES)->data, lane_world.pool[number].data, CRASH_BYTES);
+}
+
+/* The packet that kills, and others, are of sessions that are there: each came once while crasher was
+ * bypassed. */
+static void die_of_a_known_flow(void)
+{
+    lane_world.lane.by_session = true;
+    bypass_crasher(true);
+    for (unsigned i = 0; i < 2 * KILLER; i++)
+        crash_arrives(i == KILLER ? CRASH_PORT + chosen : CRASH_HARM);
+    crash_turns(2);
+    bypass_crasher(false);
+    for (unsigned i = 0; i < 2 * KILLER; i++)
+        arrives_again(i);
+    crash_turns(3);
+}
+
+/* The fingerprint is that of the frame as it came, and as the other node will see it: nothing of it lies in
+ * the log, and of one death the NF has put another address in. */
+static void what_its_session_tells_is_known_again(void **state)
+{
+    static const unsigned deadly[] = {0, 2, 4, REWRITES};
+    static char file[1 << 18];
+    struct ft_crash_notice notice;
+    struct ft_fingerprint expected;
+    char path[ND_CRASH_PATH], name[ND_CRASH_PATH + 32];
+    const struct ft_record *r;
+    json_t *report;
+    FILE *in;
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
+        chosen = deadly[i];
+        crash_begin(NULL);
+        crash_logs();
+        assert_true(WIFSIGNALED(crash_run(die_of_a_known_flow)));
+        report = crash_report(path);
+        assert_int_equal(number_of(report, "packet"), KILLER + 1);
+        r = nd_crash_record(lane_world.shared, (uint64_t)number_of(report, "burst"));
+        assert_int_equal(r->inputs, 2 * KILLER);
+        for (unsigned n = 0; n < r->inputs; n++)
+            assert_int_equal(ft_record_inputs(r)[n].flags, FT_IN_SESSION);
+        assert_int_equal(ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len,
+                                                &crash_key, &notice),
+                         0);
+        for (unsigned n = 0; n <= KILLER; n++) /* the same again as in the process that died */
+            crash_arrives(n == KILLER ? CRASH_PORT + chosen : CRASH_HARM);
+        expected = nd_fingerprint(lane_world.pool[KILLER].data, CRASH_CAPTURE, CRASH_BYTES);
+        assert_int_equal(notice.fingerprints, 1);
+        assert_true(nd_fingerprint_is_again(&notice.fingerprint[0], &expected));
+        assert_int_equal(notice.fingerprint[0].content, expected.content);
+        snprintf(name, sizeof(name), "%s/burst.pcapng", path);
+        assert_non_null(in = fopen(name, "r"));
+        assert_non_null(memmem(file, fread(file, 1, sizeof(file), in), lane_world.pool[KILLER].data, 40));
+        fclose(in);
+        json_decref(report);
+        crash_end(NULL);
+    }
+}
+
 static void leave(void)
 {
     exit(0);
@@ -391,6 +467,7 @@ int main(void)
         cmocka_unit_test(a_kill_leaves_a_short_report_and_no_notice),
         cmocka_unit_test(two_threads_that_fault_end_the_process_once),
         cmocka_unit_test(the_newest_directories_are_kept),
+        cmocka_unit_test(what_its_session_tells_is_known_again),
     };
     return cmocka_run_group_tests(tests, NULL, crash_clean);
 }

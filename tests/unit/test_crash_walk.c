@@ -36,6 +36,7 @@ static uint32_t find(uint64_t one, uint64_t two, uint64_t three)
     atomic_store(&mark.n, N);
     atomic_store(&mark.doing, (uint32_t)NF_DOING_PACKETS);
     atomic_store(&mark.stack, address(list) - 64);
+    atomic_store(&mark.list, list);
     told.reg[0] = one;
     told.reg[1] = two;
     told.reg[2] = three;

@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define GOLDEN "tests/golden/delta-v3.bin"
+#define GOLDEN "tests/golden/delta-v4.bin"
 
 static uint8_t wire[2 * FT_CHUNK_MAX];
 
@@ -295,7 +295,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     assert_int_equal(chunk_back->burst, 19);
     assert_int_equal(chunk_back->kind, FT_ENTRY_CHUNK);
     assert_int_equal(chunk_back->flags, 0);
-    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 3");
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 4");
     forge_number_refused(LANE, 16, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
     forge_number_refused(FLAGS, 8, FT_EMALFORMED,

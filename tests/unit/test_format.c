@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Versions of the formats, in the program of the next one (tests/next.h): it reads and writes both, and what
- * it writes in version 3 are the golden files of version 3.
+ * it writes in version 4 are the golden files of version 4.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,7 @@ static void the_next_program_speaks_the_version_before(void **unused)
     struct ft_compressor compressor = {0};
     struct ft_message m;
     struct ft_fault why = {""};
-    size_t len = golden("messages-v3.bin"), at = 0;
+    size_t len = golden("messages-v4.bin"), at = 0;
     unsigned messages = 0;
 
     (void)unused;
@@ -49,7 +49,7 @@ static void the_next_program_speaks_the_version_before(void **unused)
         used = ft_message_decode(wire + at, len - at, 0, &m, bulk, &why);
         if (used <= 0)
             fail_msg("message %u: %s", messages + 1, why.text);
-        assert_int_equal(m.version, m.type == FT_MSG_HELLO || m.type == FT_MSG_REFUSE ? 0 : 3);
+        assert_int_equal(m.version, m.type == FT_MSG_HELLO || m.type == FT_MSG_REFUSE ? 0 : 4);
         assert_int_equal(m.next, 0);
         if (at + (size_t)used == len) /* the last is compressed */
             compressor.skip = 0;
@@ -59,16 +59,16 @@ static void the_next_program_speaks_the_version_before(void **unused)
         assert_memory_equal(again, wire + at, (size_t)used);
     }
     assert_int_equal(messages, FT_MSG_NEXT);
-    len = golden("record-v3.bin");
+    len = golden("record-v4.bin");
     assert_int_equal(ft_record_decode(wire, len, (struct ft_record *)memory, sizeof(memory), &why), len);
     assert_int_equal(((struct ft_record *)memory)->next, 0);
-    assert_int_equal(ft_record_encode((struct ft_record *)memory, 3, true, again, sizeof(again)), len);
+    assert_int_equal(ft_record_encode((struct ft_record *)memory, 4, true, again, sizeof(again)), len);
     assert_memory_equal(again, wire, len);
-    len = golden("delta-v3.bin");
+    len = golden("delta-v4.bin");
     long used = ft_chunk_decode(wire, len, 1u << 20, (struct ft_chunk *)memory, FT_CHUNK_MAX, &why);
     if (used <= 0)
         fail_msg("chunk: %s", why.text);
-    assert_int_equal(ft_chunk_encode((struct ft_chunk *)memory, 3, true, again, sizeof(again)), used);
+    assert_int_equal(ft_chunk_encode((struct ft_chunk *)memory, 4, true, again, sizeof(again)), used);
     assert_memory_equal(again, wire, (size_t)used);
 }
 
@@ -93,7 +93,7 @@ static struct ft_message message_of(unsigned type, unsigned version)
         .type = (uint8_t)type, .version = (uint16_t)version, .state = FT_READY, .next = 4711};
 
     if (type == FT_MSG_HELLO) {
-        m.newest = 4, m.oldest = 3, m.lanes = 3;
+        m.newest = 5, m.oldest = 4, m.lanes = 3;
         m.lease_ms = 1, m.detect_ms = 2, m.promote_within_ms = 3, m.solo_after_ms = 4;
         strcpy(m.program, "0.3.0");
         strcpy(m.name, "north");
@@ -111,10 +111,10 @@ static void every_message_in_every_version(void **unused)
 
     (void)unused;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++)
-        for (unsigned version = 3; version <= 4; version++) {
+        for (unsigned version = 4; version <= 5; version++) {
             bool none = type == FT_MSG_HELLO || type == FT_MSG_REFUSE;
 
-            if (type == FT_MSG_NEXT && version == 3)
+            if (type == FT_MSG_NEXT && version == 4)
                 continue; /* what has no such message is not sent one: encoding it aborts */
             m = message_of(type, none ? 0 : version);
             long len = ft_message_encode(&m, 3, NULL, true, wire, sizeof(wire));
@@ -123,10 +123,10 @@ static void every_message_in_every_version(void **unused)
                 fail_msg("type %u in version %u: %s", type, version, why.text);
             assert_int_equal(back.version, none ? 0 : version);
             assert_int_equal(back.next,
-                             (type == FT_MSG_HEARTBEAT && version == 4) || type == FT_MSG_NEXT ? 4711 : 0);
-            count[version - 3] = elements(wire + FT_FRAME_HEAD, (size_t)len - FT_FRAME_HEAD, &first);
+                             (type == FT_MSG_HEARTBEAT && version == 5) || type == FT_MSG_NEXT ? 4711 : 0);
+            count[version - 4] = elements(wire + FT_FRAME_HEAD, (size_t)len - FT_FRAME_HEAD, &first);
             assert_int_equal(first, none ? 0 : version);
-            if (version == 4 && type != FT_MSG_NEXT)
+            if (version == 5 && type != FT_MSG_NEXT)
                 assert_int_equal(count[1] - count[0], type == FT_MSG_HEARTBEAT);
         }
 }
@@ -184,28 +184,28 @@ static void a_field_is_in_its_versions_only(void **unused)
     struct ft_message m;
 
     (void)unused;
+    begin(7, 5, FT_MSG_HEARTBEAT);
+    put(4711);
+    assert_true(judge(&m, NULL) > 0);
+    begin(6, 5, FT_MSG_HEARTBEAT);
+    refused(FT_EMALFORMED, "HEARTBEAT is an array of 6, expected 7");
     begin(7, 4, FT_MSG_HEARTBEAT);
     put(4711);
-    assert_true(judge(&m, NULL) > 0);
-    begin(6, 4, FT_MSG_HEARTBEAT);
-    refused(FT_EMALFORMED, "HEARTBEAT is an array of 6, expected 7");
-    begin(7, 3, FT_MSG_HEARTBEAT);
-    put(4711);
     refused(FT_EMALFORMED, "HEARTBEAT is an array of 7, expected 6");
+    begin(7, 5, FT_MSG_NEXT);
+    put(4711);
+    assert_true(judge(&m, NULL) > 0);
     begin(7, 4, FT_MSG_NEXT);
     put(4711);
-    assert_true(judge(&m, NULL) > 0);
-    begin(7, 3, FT_MSG_NEXT);
-    put(4711);
     refused(FT_EMALFORMED, "message type is "); /* there is no such */
-    begin(6, 5, FT_MSG_HEARTBEAT);
-    refused(FT_EVERSION, "version is 5, expected 3 to 4");
-    begin(6, 2, FT_MSG_HEARTBEAT);
-    refused(FT_EVERSION, "version is 2, expected 3 to 4");
+    begin(6, 6, FT_MSG_HEARTBEAT);
+    refused(FT_EVERSION, "version is 6, expected 4 to 5");
+    begin(6, 3, FT_MSG_HEARTBEAT);
+    refused(FT_EVERSION, "version is 3, expected 4 to 5");
     begin(6, 0, FT_MSG_HEARTBEAT); /* nothing else is of no version */
     refused(FT_EMALFORMED, "in version 0");
-    begin(22, 4, FT_MSG_HELLO);
-    refused(FT_EMALFORMED, "in version 4");
+    begin(22, 5, FT_MSG_HELLO);
+    refused(FT_EMALFORMED, "in version 5");
 }
 
 /* A hello of a program that speaks `newest` to `oldest`, and its `more` elements that nobody knows yet. */
@@ -229,19 +229,19 @@ static void a_hello_of_any_program_is_read(void **unused)
     struct ft_message m;
 
     (void)unused;
-    hello(3, 2, 0); /* older */
+    hello(4, 3, 0); /* older */
     assert_true(judge(&m, NULL) > 0);
-    assert_int_equal(m.newest * 10 + m.oldest, 32);
+    assert_int_equal(m.newest * 10 + m.oldest, 43);
     assert_int_equal(m.identity_len, 4);
-    hello(5, 4, 3); /* later, and with more to say: passed over */
+    hello(6, 5, 3); /* later, and with more to say: passed over */
     assert_true(judge(&m, NULL) > 0);
     assert_string_equal(m.program, "9.9.0");
     assert_int_equal(m.solo_after_ms, 300);
     assert_int_equal(m.identity_len, 4);
-    hello(4, 3, 1); /* we would know of it */
+    hello(5, 4, 1); /* we would know of it */
     refused(FT_EMALFORMED, "HELLO is an array of 23, expected 22");
-    hello(3, 4, 0);
-    refused(FT_EMALFORMED, "speaks versions 4 to 3");
+    hello(4, 5, 0);
+    refused(FT_EMALFORMED, "speaks versions 5 to 4");
     begin(12, 0, FT_MSG_HELLO); /* no version in common: what follows the name may be anything */
     put(8), put(7);
     put_text("9.9.0");
@@ -276,22 +276,22 @@ static void a_record_has_the_numbers_of_its_version(void **unused)
     uint64_t first;
 
     (void)unused;
-    for (unsigned version = 3; version <= 4; version++) {
+    for (unsigned version = 4; version <= 5; version++) {
         long len = ft_record_encode(&r, version, true, wire, sizeof(wire));
 
-        assert_int_equal(elements(wire, (size_t)len, &first), version == 3 ? 17 : 18);
+        assert_int_equal(elements(wire, (size_t)len, &first), version == 4 ? 17 : 18);
         assert_int_equal(first, version);
         if (ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why) != len)
             fail_msg("version %u: %s", version, why.text);
-        assert_int_equal(back->next, version == 3 ? 0 : 4711);
+        assert_int_equal(back->next, version == 4 ? 0 : 4711);
         len = ft_record_encode(&r, version, false, wire, sizeof(wire));
-        wire[3] = (uint8_t)(7 - version); /* the other one */
+        wire[3] = (uint8_t)(9 - version); /* the other one */
         assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why), FT_EMALFORMED);
-        wire[3] = 5;
+        wire[3] = 6;
         assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why), FT_EVERSION);
     }
     /* A rule of a later number names its place behind those that are there. */
-    long len = ft_record_encode(&r, 4, false, wire, sizeof(wire));
+    long len = ft_record_encode(&r, 5, false, wire, sizeof(wire));
     wire[len - 9 - 2 - 1]++;
     assert_int_equal(ft_record_decode(wire, (size_t)len, back, sizeof(memory), &why), FT_EMALFORMED);
     assert_non_null(strstr(why.text, "next is 4712, expected 4711 to 4711"));
@@ -303,16 +303,16 @@ static void datagrams_have_their_version(void **unused)
     struct ft_datagram d = {.kind = FT_HEARTBEAT, .view = 5, .next = 77}, back;
 
     (void)unused;
-    for (unsigned version = 3; version <= 4; version++) {
-        size_t len = version == 3 ? 64 : 72;
+    for (unsigned version = 4; version <= 5; version++) {
+        size_t len = version == 4 ? 64 : 72;
 
         d.version = version;
         assert_int_equal(ft_datagram_encode(&d, &key, wire), len);
         assert_int_equal(ft_datagram_length(wire, len), len);
         assert_int_equal(ft_datagram_decode(wire, len, &key, &back), 0);
         assert_int_equal(back.version, version);
-        assert_int_equal(back.next, version == 3 ? 0 : 77);
-        wire[8] = (uint8_t)(7 - version);
+        assert_int_equal(back.next, version == 4 ? 0 : 77);
+        wire[8] = (uint8_t)(9 - version);
         assert_true(ft_datagram_decode(wire, 64, &key, &back) < 0 &&
                     ft_datagram_decode(wire, 72, &key, &back) < 0);
         wire[8] = 0; /* a heartbeat is not of no version */

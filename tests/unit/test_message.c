@@ -2,7 +2,7 @@
 /*
  * Messages: what is encoded comes back, and the bytes are those of the golden file.
  *
- * `test_message --write-golden` writes tests/golden/messages-v3.bin anew. Do that only with a new version.
+ * `test_message --write-golden` writes tests/golden/messages-v4.bin anew. Do that only with a new version.
  */
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
@@ -22,7 +22,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#define GOLDEN "tests/golden/messages-v3.bin"
+#define GOLDEN "tests/golden/messages-v4.bin"
 
 static void message_same(const struct ft_message *a, const struct ft_message *b)
 {
@@ -192,7 +192,7 @@ static struct ft_message golden_message(unsigned type)
 
 static size_t golden_compressed(uint8_t *out)
 {
-    message_begin(8, 3, FT_MSG_LOG, FT_PROTECTED);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, FT_PROTECTED);
     message_put_raw("\xce\0\0\0\x64\xc6\0\0\0\x0b", 10);
     message_put_raw(lz4_block, LZ4_LEN);
     uint32_t len = (uint32_t)message_by_hand.size,
@@ -340,7 +340,7 @@ static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
         "understu\0\0\0\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
         "\x9f\x96\x9d\x5e\xad\x62\x81\x79\xe9\x15\x9b\x26\xbe\xe3\xa8\x90";
     struct ft_datagram_key key = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}}, other = key;
-    struct ft_datagram heartbeat = {0, FT_HEARTBEAT, 42, 7, 1, 1500, {0, FT_PORT_UNHEARD}}, got;
+    struct ft_datagram heartbeat = {3, FT_HEARTBEAT, 42, 7, 1, 1500, {0, FT_PORT_UNHEARD}}, got;
     uint8_t out[FT_DATAGRAM_BYTES + 1] = {0};
 
     (void)state;
@@ -514,22 +514,22 @@ static void impossible_bulks_are_refused_by_name(void **state)
     struct ft_message m;
 
     (void)state;
-    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(100), message_put_bytes(lz4_block, LZ4_LEN);
     message_accepted(1, &m);
     assert_int_equal(m.bulk_len, 100);
     for (unsigned i = 0; i < 100; i++)
         assert_int_equal(m.bulk[i], 'a');
-    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(99), message_put_bytes(lz4_block, LZ4_LEN);
     assert_int_equal(message_judge(1, &m, NULL), FT_EMALFORMED);
-    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(101), message_put_bytes(lz4_block, LZ4_LEN);
     message_refused(1, "offset 18: LOG block gives 100 bytes, expected 101");
-    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(LZ4_LEN), message_put_bytes(lz4_block, LZ4_LEN);
     message_refused(1, "offset 16: LOG bulk has 11 bytes, expected 0 to 10");
-    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(FT_BULK_MAX + 1), message_put_bytes(lz4_block, LZ4_LEN);
     message_refused(1, "offset 15: LOG size of bulk is 2097153, expected at most 2097152");
     message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
@@ -541,7 +541,7 @@ static void impossible_bulks_are_refused_by_name(void **state)
     message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
     message_put(0), message_put_text("x", 1);
     message_refused(1, "offset 16: SNAPSHOT bulk begins with byte a1 and 1 follow, expected bytes");
-    message_begin(8, 3, FT_MSG_LOG, 5);
+    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(0), message_put_bytes("", 0);
     message_accepted(1, &m);
     assert_int_equal(m.bulk_len, 0);

@@ -28,7 +28,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     assert_int_equal(m.echo, 9);
     message_begin(60, 9, 99, 99); /* another version may look different in all else */
     assert_int_equal(message_judge(2, &m, &why), FT_EVERSION);
-    assert_string_equal(why.text, "offset 11: version is 9, expected 3 to 3");
+    assert_string_equal(why.text, "offset 11: version is 9, expected 3 to 4");
     message_begin(6, 3, 0, 3);
     message_refused(2, "offset 10: message type is 0, expected 1 to 21");
     message_begin(6, 3, FT_MSG_TYPES, 3);

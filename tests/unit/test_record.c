@@ -3,6 +3,7 @@
  * The log record: round trips, a golden record, damage of every kind. With RECORD_GOLDEN_WRITE=1 the golden
  * file is written anew instead of compared; with RECORD_MEASURE=1 sizes and times are printed.
  */
+#define _GNU_SOURCE
 #include "tests/help/record.h"
 #include "ftcore/region/region.h"
 
@@ -21,7 +22,7 @@
 #include <msgpack.h>
 #include <xxhash.h>
 
-#define GOLDEN "tests/golden/record-v3.bin"
+#define GOLDEN "tests/golden/record-v4.bin"
 
 static uint8_t wire[FT_RECORD_MAX + 4096];
 
@@ -239,6 +240,57 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
     assert_memory_equal(rec, back, rec->size);
 }
 
+/* What has no input that its session tells is for a peer of release 0.2 what it was. */
+static void the_version_before_has_its_bytes(void **state)
+{
+    static uint8_t golden[4096];
+    FILE *file = fopen("tests/golden/record-v3.bin", "rb");
+    long len;
+
+    (void)state;
+    assert_non_null(file);
+    record_sample();
+    len = ft_record_encode(rec, 3, true, wire, sizeof(wire));
+    assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
+    fclose(file);
+    assert_memory_equal(golden, wire, (size_t)len);
+    assert_int_equal(ft_record_decode(golden, (size_t)len, back, FT_RECORD_MAX, NULL), len);
+    assert_memory_equal(rec, back, rec->size);
+}
+
+static void put_session(uint32_t i, uint32_t wire_bytes, const void *bytes)
+{
+    uint8_t *at = (uint8_t *)rec + ft_record_bytes_at(rec);
+
+    assert_int_equal(((struct ft_input *)(rec + 1))[i].wire, wire_bytes);
+    ((struct ft_input *)(rec + 1))[i].flags |= FT_IN_SESSION;
+    for (uint32_t before = 0; before < i; before++)
+        at += ft_record_inputs(rec)[before].taken;
+    memcpy(at, bytes, FT_SESSION_BYTES);
+}
+
+/* Nine bytes for a small packet like the one before; beside a frame, four more to say so. */
+static void an_input_told_by_its_session_takes_eight_bytes(void **state)
+{
+    static const uint8_t inputs[] = {0x65, 0x08, 0, 3, 0x64, 0x64, 0x65, 0x40, 0, 1};
+    static const uint8_t told[] = "\x11\0\0\0\x28\0\x10\0";
+    long len;
+
+    (void)state;
+    record_begin(1, 0, 9);
+    for (unsigned i = 0; i < 3; i++)
+        record_add_input(64, FT_SESSION_BYTES, 0, FT_IN_OUTSIDE);
+    record_add_input(64, 64, 0, FT_IN_OUTSIDE);
+    record_add_bytes();
+    record_finish();
+    for (unsigned i = 0; i < 3; i++)
+        put_session(i, 64, told);
+    len = encode();
+    same_after_decode(len);
+    assert_non_null(memmem(wire, (size_t)len, inputs, sizeof(inputs)));
+    assert_non_null(memmem(wire, (size_t)len, told, FT_SESSION_BYTES));
+}
+
 static void put64(uint8_t *p, uint64_t v)
 {
     for (int i = 0; i < 8; i++)
@@ -384,6 +436,8 @@ int main(void)
         cmocka_unit_test(too_little_room_is_full),
         cmocka_unit_test(an_input_like_the_one_before_costs_a_byte),
         cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
+        cmocka_unit_test(the_version_before_has_its_bytes),
+        cmocka_unit_test(an_input_told_by_its_session_takes_eight_bytes),
         cmocka_unit_test(any_msgpack_reader_reads_the_golden_record),
         cmocka_unit_test(a_truncated_record_is_refused),
         cmocka_unit_test(each_flipped_bit_is_refused),

@@ -57,7 +57,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     (void)state;
     plain_head();
     good();
-    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 3");
+    forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 4");
     forge_number_refused(VERSION, 0, FT_EVERSION, "version is 0");
     forge_number_refused(LANE, FT_LANES_MAX, FT_EMALFORMED, "offset 4: lane is 16, expected 0 to 15");
     forge_number_refused(LANE, 65536 + 2, FT_EMALFORMED, "lane is 65538");
@@ -147,8 +147,10 @@ static void impossible_inputs_are_refused_by_name(void **state)
     body[1] = 65;
     forge_refused(FT_EMALFORMED, "offset 20: input 0 has 65 bytes taken, expected at most its 64");
     body[1] = 64;
-    body[3] = 2;
-    forge_refused(FT_EMALFORMED, "input 0 has flags 2");
+    body[3] = 4;
+    forge_refused(FT_EMALFORMED, "input 0 has flags 4, expected at most 3");
+    body[3] = FT_IN_SESSION;
+    forge_refused(FT_EMALFORMED, "input 0 has 64 bytes that tell its session, expected 8");
     forge.body_len = 3;
     forge_refused(FT_EMALFORMED, "body ends");
 
@@ -244,7 +246,7 @@ static void what_is_no_such_array_is_refused_by_name(void **state)
         {BYTES("\xdf\xff\xff\xff\xff"), FT_EMALFORMED,
          "content begins with byte df and 4 follow, expected an array"},
         {BYTES("\x91\x03"), FT_EMALFORMED, "array of 1, expected 17"},
-        {BYTES("\x91\x05"), FT_EVERSION, "version is 5, expected 3 to 3"},
+        {BYTES("\x91\x05"), FT_EVERSION, "version is 5, expected 3 to 4"},
         {BYTES("\xdd\xff\xff\xff\xff\x03"), FT_EMALFORMED,
          "offset 0: entry is an array of 4294967295, expected 17"},
         {BYTES("\xdc\x00\x10\x03"), FT_EMALFORMED, "array of 16, expected 17"},

@@ -424,7 +424,7 @@ static void foreign_files_are_refused_by_name(void **state)
     small_file();
     bytes[8] = 2;
     assert_int_equal(open_bytes(size, &r, &fault), FT_EVERSION);
-    assert_non_null(strstr(fault.text, ":offset 8: version 2, expected 3 to 3"));
+    assert_non_null(strstr(fault.text, ":offset 8: version 2, expected 3 to 4"));
     memcpy(bytes, "\xd4\xc3\xb2\xa1\x02\x00\x04\x00", 8);
     assert_int_equal(open_bytes(size, &r, &fault), FT_EMALFORMED);
     assert_non_null(strstr(fault.text, ":offset 0: "));

@@ -136,7 +136,7 @@ static uint64_t replayed_bytes(const struct nd_config *config, const struct nd_i
 {
     uint64_t each = 160; /* headers, or a small packet */
 
-    if (nf_chain_reads_payload(&config->chain) || config->protect.capture == ND_CAPTURE_FULL)
+    if (nf_chain_reads(&config->chain) == NF_READS_PAYLOAD || config->protect.capture == ND_CAPTURE_FULL)
         each = io->frame_max + 8;
     return (sizeof(struct lg_output) + each) * io->buffers / 2;
 }
