@@ -133,12 +133,12 @@ void nf_l3_expect_growth(struct nf_l3 *l3);
 
 /*
  * ARP is answered, learned from and dropped; what is not for us is dropped (counted). A packet from inside to
- * an address of the interface it came in on passes no NF (NF_P_LOCAL), so that no NAT changes its source: nf_l3_out turns
- * an echo request round in place. No frame is changed here. A packet that is not for us and whose TTL runs out ends here too:
- * the ICMP time exceeded must quote it as its sender knows it. For the same reason one that is larger than
- * the MTU of the port it will leave by does, with ICMP fragmentation needed (RFC 1191) when it must not
- * be fragmented; also one of which the port gave but the beginning. IPv6 the same, with packet too big (RFC
- * 8201).
+ * an address of the interface it came in on passes no NF (NF_P_LOCAL), so that no NAT changes its source:
+ * nf_l3_out turns an echo request round in place. No frame is changed here. A packet that is not for us and
+ * whose TTL runs out ends here too: the ICMP time exceeded must quote it as its sender knows it. For the same
+ * reason one that is larger than the MTU of the port it will leave by does, with ICMP fragmentation needed
+ * (RFC 1191) when it must not be fragmented; also one of which the port gave but the beginning. IPv6 the
+ * same, with packet too big (RFC 8201).
  */
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
 /*

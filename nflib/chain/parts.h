@@ -21,19 +21,20 @@ struct nf_chain {
     struct nf_mark own_mark;
     struct nf nfs[FT_NFS_MAX]; /* 0: L3 */
     uint32_t count;
-    bool open;     /* a command began the coming burst */
-    bool follow;   /* the coming burst is replayed */
+    bool open;   /* a command began the coming burst */
+    bool follow; /* the coming burst is replayed */
     /* The burst between nf_chain_look and nf_chain_pass. */
     struct {
         uint64_t number, now;
         struct nf_packet *packets;
         uint32_t n;
-        uint32_t count[2];                         /* by enum nf_side: those that pass the NFs */
+        uint32_t count[2];                           /* by enum nf_side: those that pass the NFs */
         struct nf_packet *side[2][NF_BURST_MAX + 1]; /* and room for one more */
-        bool looked[2];                            /* their sessions are looked up */
+        bool looked[2];                              /* their sessions are looked up */
     } burst;
-    const struct nf_session_input *told; /* of the coming burst, which is replayed; NULL: all inputs are frames */
-    bool untold;                         /* one of them named no session */
+    const struct nf_session_input
+        *told;     /* of the coming burst, which is replayed; NULL: all inputs are frames */
+    bool untold;   /* one of them named no session */
     bool unsummed; /* an NF takes IPv4 with wrong header checksums, and there is no L3, which would not */
     struct ft_sections sections;
     struct ft_published alone[FT_LANES_MAX];
@@ -60,7 +61,8 @@ struct nf_chain {
         const uint8_t *copy, *shared_copy;
     } as_made[FT_NFS_MAX];
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
-    uint8_t restored[NF_BURST_MAX][NF_RESTORED_BYTES]; /* headers of packets that were told by their sessions */
+    uint8_t restored[NF_BURST_MAX]
+                    [NF_RESTORED_BYTES]; /* headers of packets that were told by their sessions */
 };
 
 /* make.c: the state of an NF begins anew from what was kept of it when it had been made. */

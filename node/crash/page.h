@@ -81,10 +81,10 @@ struct nd_crash_told {
     char text[ND_CRASH_TEXT]; /* of a broken invariant; "": it was none */
     bool captured;            /* the burst's frames lie in the lane's log ring, as they came in */
     uint32_t n;               /* otherwise: how many are in `packet`, as the NFs left them */
-    bool begun;               /* but for their first FT_FINGERPRINT_BYTES, which are as they came in; of one that
-                                 its session tells, the addresses and ports */
-    uint32_t found;           /* bits: packets of the burst that registers or stack point to */
-    bool doubtful;            /* it is one, and may be left over from work that was done with it */
+    bool begun;     /* but for their first FT_FINGERPRINT_BYTES, which are as they came in; of one that
+                       its session tells, the addresses and ports */
+    uint32_t found; /* bits: packets of the burst that registers or stack point to */
+    bool doubtful;  /* it is one, and may be left over from work that was done with it */
     struct ft_crash_notice notice;
     struct nd_crash_frame packet[FT_BURST_MAX];
     _Atomic bool whole; /* all of the above is there */

@@ -70,8 +70,8 @@ static struct {
     } run[SIM_LANES];
 } ref;
 
-/* Of two frames of IPv4 with TCP or UDP, without tags and options: what an input that its session tells has of
- * them. */
+/* Of two frames of IPv4 with TCP or UDP, without tags and options: what an input that its session tells has
+ * of them. */
 static bool is_told_alike(const uint8_t *a, const uint8_t *b)
 {
     static const struct {
@@ -88,8 +88,9 @@ static bool is_same(const struct sim_left *left, const uint8_t *frame, uint32_t 
 {
     if (told)
         return is_told_alike(left->frame, frame);
-    return n <= 12 || ((left->aside || memcmp(left->frame, frame, 12) == 0) &&
-                       memcmp(left->frame, frame, 6) == 0 && memcmp(left->frame + 12, frame + 12, n - 12) == 0);
+    return n <= 12 ||
+           ((left->aside || memcmp(left->frame, frame, 12) == 0) && memcmp(left->frame, frame, 6) == 0 &&
+            memcmp(left->frame + 12, frame + 12, n - 12) == 0);
 }
 
 /* `told`: by its session, so that the reference makes no more of it than that says. */
