@@ -38,6 +38,7 @@
 #include "ftcore/record/delta.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
+#include "nflib/chain/unread.h"
 
 #include <immintrin.h>
 #include <sched.h>
@@ -101,8 +102,9 @@ static void cut_input(struct nf_packet *p)
     memset(p->data + p->have, NOT_TAKEN, p->len - p->have);
 }
 
-/* The input keeper has the burst's inputs, as they came in. False: it does not, and nobody else. */
-static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
+/* The input keeper has the burst's inputs, as they came in. Where all NFs declare that they read flows, they
+ * do not find what else is in them. False: it does not have them, and nobody else. */
+static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r, struct nf_unread unread[])
 {
     const struct nd_io *io = lane->io;
 
@@ -116,8 +118,18 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r)
             .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
         if (!lane->whole_capture)
             cut_input(&lane->burst.packets[i]);
+        unread[i].hidden = false;
+        if (nf_chain_reads(lane->config) == NF_READS_FLOW)
+            nf_unread_hide(&lane->burst.packets[i], &unread[i]);
     }
     return true;
+}
+
+static void show_unread(struct nd_lane *lane, const struct nf_unread unread[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!lane->burst.packets[i].drop)
+            nf_unread_show(&lane->burst.packets[i], &unread[i]);
 }
 
 uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
@@ -236,6 +248,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
 {
     const struct nf_lane_state *state = nf_chain_state(lane->chain);
     struct lg_cursor cursor = {.record = r};
+    struct nf_unread unread[NF_BURST_MAX]; /* of inputs that a keeper has */
     struct ft_fault fault;
     const void *value;
     uint32_t n, len;
@@ -248,7 +261,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     nf_chain_follow(lane->chain,
                     (const struct ft_dependency *)((const uint8_t *)r + ft_record_dependencies_at(r)),
                     FT_PLANTED("drop-edge") ? 0 : r->dependencies);
-    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r))
+    if (r->flags & FT_REC_BY_SEQ && !fetch_inputs(lane, r, unread))
         return nd_lane_diverged(lane, r->burst, r->seq, "inputs that the input keeper has", r->inputs, 0);
     n = nd_lane_load_inputs(lane, &cursor);
     if (r->flags & FT_REC_BY_SEQ)
@@ -268,6 +281,8 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     ft_audit_check(lane->region, lane->index);
     if (!nf_chain_followed(lane->chain))
         return nd_lane_diverged(lane, r->burst, r->seq, "inputs that name sessions of this lane", 1, 0);
+    if (r->flags & FT_REC_BY_SEQ)
+        show_unread(lane, unread, n);
     keep_replayed(lane, r, outputs, n);
     lg_replayed_released(&lane->replayed, r->released);
     FT_COUNTER_ADD(lane->shared, replayed_packets, n);

@@ -7,6 +7,7 @@
 #include "nftest/nftest.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
+#include "nflib/chain/unread.h"
 #include "node/config/config.h"
 
 #include <errno.h>
@@ -74,6 +75,7 @@ struct node {
     int fd;
     struct ft_region *region;
     struct nf_chain *chain;
+    bool flows; /* its NFs read no more than that */
     struct nft_request request;
     struct nft_answer answer;
 };
@@ -136,10 +138,14 @@ static void run(struct node *n)
     const struct nft_request *q = &n->request;
     struct nft_answer *a = &n->answer;
     struct nf_packet p = {.len = q->len, .have = q->have, .side = q->side, .in_port = q->side};
+    struct nf_unread unread;
     const void *noted;
 
     memcpy(a->bytes, q->bytes, q->have);
     p.data = a->bytes;
+    unread.hidden = false;
+    if (q->replay && q->packets && n->flows)
+        nf_unread_hide(&p, &unread);
     if (q->replay) {
         nf_chain_follow(n->chain, none, 0);
         if (q->noted)
@@ -149,6 +155,8 @@ static void run(struct node *n)
         a->error = nf_chain_command(n->chain, q->text, (uint32_t)strlen(q->text), q->now, &a->fault);
     nf_chain_run(n->chain, q->burst, q->now, &p, q->packets);
     ft_audit_check(n->region, 0);
+    if (q->packets && !p.drop)
+        nf_unread_show(&p, &unread);
     if (q->packets && p.data != a->bytes) /* the chain has moved it */
         memmove(a->bytes, p.data, p.have < sizeof(a->bytes) ? p.have : sizeof(a->bytes));
     a->drop = p.drop;
@@ -270,6 +278,7 @@ static _Noreturn void serve_node(int fd, const struct nf_chain_config *config)
     if (!error) {
         ft_audit_suspend(n.region);
         error = nf_chain_make(&n.chain, config, n.region, 0, SEED, &fault);
+        n.flows = nf_chain_reads(config) == NF_READS_FLOW;
         ft_audit_resume(n.region);
     }
     if (error) {

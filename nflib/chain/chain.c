@@ -248,6 +248,7 @@ static __attribute__((noinline)) void restore_told(struct nf_chain *chain)
 {
     const struct nf_session_input *told = chain->told;
     uint32_t n = chain->burst.n;
+    chain->sessions.packets = chain->burst.packets;
     for (uint32_t i = 0; i < n; i++) {
         if (i + AHEAD < n && told[i + AHEAD].key != NF_NONE && chain->env.sessions)
             nf_session_expect(&chain->sessions, &told[i + AHEAD]);

@@ -251,17 +251,6 @@ static inline void guess_record(const struct nf_sessions *t, struct nf_session_l
         nf_prefetch_line(record + at);
 }
 
-/* Its session is known, and so is its key. */
-static inline void begin_restored(const struct nf_sessions *t, const struct nf_packet *p,
-                                  struct nf_session_look *look)
-{
-    look->guess = p->session;
-    look->ref = nf_session_number(t, p->session) << 1 | (p->flow & NF_FLOW_REPLY);
-    look->key = p->session->key[look->ref & 1];
-    look->key.own[0] = look->key.own[1] = 0;
-    look->tcp_changed = false;
-}
-
 _Static_assert(NF_FLOW_REPLY == 1, "which of a session's keys it is that a packet has");
 
 /* A packet whose guess was right. */
@@ -353,10 +342,8 @@ static __attribute__((noinline)) void prepare_restored(struct nf_sessions_lane *
         struct nf_packet *p = packets[i];
         struct nf_session_look *look = &lane->look[p - lane->packets];
 
-        if (p->session) {
-            begin_restored(t, p, look);
+        if (p->session) /* as nf_session_restore found it */
             continue;
-        }
         begin_looks(lane, &packets[i], 1);
         if (t->addresses_at)
             begin_looks_ipv6(lane, &packets[i], 1);
@@ -446,51 +433,69 @@ void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_sess
             nf_prefetch_line(record + at);
 }
 
-bool nf_session_restore(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
-                        struct nf_packet *p, uint8_t frame[NF_RESTORED_BYTES])
+/* Frames of TCP and of UDP before anything is put in. */
+static const uint8_t heads[2][NF_RESTORED_BYTES] = {
+    {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_TCP, [46] = TCP / 4 << 4},
+    {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_UDP}};
+
+/* Of an IPv4 header whose sum is 0 so far: in any order of bytes it is the same. */
+static inline uint16_t head_sum(const uint8_t *ip)
 {
-    static const uint8_t head[ETHERNET + IPV4] = {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64};
+    uint64_t sum =
+        (uint64_t)nf_get32(ip) + nf_get32(ip + 4) + nf_get32(ip + 8) + nf_get32(ip + 12) + nf_get32(ip + 16);
+
+    sum = (sum >> 32) + (uint32_t)sum;
+    sum = (sum >> 16) + (sum & 0xffff);
+    sum = (sum >> 16) + (sum & 0xffff);
+    return (uint16_t) ~((sum >> 16) + sum);
+}
+
+bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
+                        uint8_t frame[NF_RESTORED_BYTES])
+{
     const struct nf_sessions *t = lane->burst.table;
+    struct nf_session_look *look = &lane->look[p - lane->packets];
+    uint8_t *ip = frame + ETHERNET, *l4 = ip + IPV4;
     const struct nf_session *s;
     const struct nf_tuple *key;
-    uint8_t *ip = frame + ETHERNET, *l4 = ip + IPV4;
+    bool udp;
 
     if (!nf_session_is_used(t, in->key >> 1) || !may_tell(t, in, p))
         return false;
     s = nf_session_at(t, in->key >> 1);
     key = &s->key[in->key & 1];
-    memset(frame, 0, NF_RESTORED_BYTES);
-    memcpy(frame, head, sizeof(head));
+    udp = key->proto == NF_PROTO_UDP;
+    memcpy(frame, heads[udp], NF_RESTORED_BYTES);
     ip[1] = in->tos;
     nf_put16(ip + 2, __builtin_bswap16(in->ip_bytes));
-    ip[9] = key->proto;
     nf_put32(ip + 12, key->saddr);
     nf_put32(ip + 16, key->daddr);
-    nf_put16(ip + 10, nf_checksum(ip, IPV4));
+    nf_put16(ip + 10, head_sum(ip));
     nf_put16(l4, key->sport);
     nf_put16(l4 + 2, key->dport);
-    if (key->proto == NF_PROTO_TCP) {
-        l4[12] = TCP / 4 << 4;
-        l4[13] = in->tcp_flags;
-    } else {
+    if (udp)
         nf_put16(l4 + 4, __builtin_bswap16((uint16_t)(in->ip_bytes - IPV4)));
-    }
+    else
+        l4[13] = in->tcp_flags;
     p->data = frame;
     p->l3 = ETHERNET;
     p->l4 = ETHERNET + IPV4;
-    p->payload = (uint16_t)(p->l4 + (key->proto == NF_PROTO_TCP ? TCP : UDP));
-    p->have = p->payload;
+    p->have = p->payload = (uint16_t)(p->l4 + (udp ? UDP : TCP));
     p->l4_len = (uint16_t)(in->ip_bytes - IPV4);
     p->flags = NF_P_IPV4 | NF_P_L4;
     p->bad = NF_BAD_NONE;
     p->proto = key->proto;
-    p->tcp_flags = key->proto == NF_PROTO_TCP ? in->tcp_flags : 0;
+    p->tcp_flags = udp ? 0 : in->tcp_flags;
     p->saddr = key->saddr;
     p->daddr = key->daddr;
     p->sport = key->sport;
     p->dport = key->dport;
-    p->session = s;
+    p->session = look->guess = s;
     p->flow = (uint8_t)(NF_FLOW_KEYED | (in->key & 1));
+    look->ref = in->key;
+    look->key = *key;
+    look->key.own[0] = look->key.own[1] = 0;
+    look->tcp_changed = false;
     return true;
 }
 

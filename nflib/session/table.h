@@ -396,8 +396,8 @@ _Static_assert(sizeof(struct nf_session_input) == 8, "without padding");
  */
 /* Its lines are asked for, if the input names any: restored is it soon. */
 void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_session_input *in);
-bool nf_session_restore(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
-                        struct nf_packet *p, uint8_t frame[NF_RESTORED_BYTES]);
+bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
+                        uint8_t frame[NF_RESTORED_BYTES]);
 /* Before a burst: ends sessions whose time is over, and goes on with operators' changes; a bounded number. */
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
 

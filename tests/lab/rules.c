@@ -29,6 +29,8 @@
 #define LATE     15 /* as ADDRESS, in the packet after 700 */
 #define SCOPE    16 /* keeps a source in a map of its own, in each lane that has one of its flows */
 
+#define FLOW 17 /* keeps a sequence number of TCP, and says that it reads flows */
+
 #ifndef BREACH
 #define BREACH NONE
 #endif
@@ -124,6 +126,9 @@ static uint64_t broken(struct nf *nf, const struct nf_packet *p, uint64_t *entry
 
     if (nf_map_find(r->own, &key) == NF_NONE)
         nf_map_add(nf, r->own, &key);
+#elif BREACH == FLOW
+    if (p->proto == NF_PROTO_TCP && p->flags & NF_P_L4)
+        memcpy(&value, p->data + p->l4 + 4, 4);
 #elif BREACH == PAYLOAD
     value = p->data[p->len - 1];
 #elif BREACH == OTHERS
@@ -167,7 +172,7 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
 static const struct nf_module rules = {
     .name = "rules",
     .summary = "breaks one rule",
-    .reads = NF_READS_HEADERS,
+    .reads = BREACH == FLOW ? NF_READS_FLOW : NF_READS_HEADERS,
     .state_size = sizeof(struct rules),
     .counters = counters,
     .arena = arena,
