@@ -25,8 +25,8 @@ enum nd_exit {
 
 /*
  * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a
- * new reference). A user who may not open `path` is answered by the socket that looks (command.h). FT_ENOENT:
- * nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
+ * new reference). A user who may not open `path` is answered by the socket that looks
+ * (node/control/server.h). FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
  */
 int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault);
 

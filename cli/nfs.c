@@ -148,6 +148,11 @@ static const char *scope_of(const struct nf_module *m, const struct nd_config *c
     return m->scope ? NULL : scopes[NF_OF_FLOW];
 }
 
+static const char *reads_of(const struct nf_module *m)
+{
+    return m->reads == NF_READS_PAYLOAD ? "payload" : m->reads == NF_READS_FLOW ? "flow" : "headers";
+}
+
 static json_t *module_object(const struct nf_module *m, const struct nd_config *config)
 {
     static const char *const ends[] = {"sources", "destinations", "ends inside", "sequence numbers",
@@ -162,11 +167,10 @@ static json_t *module_object(const struct nf_module *m, const struct nd_config *
         json_array_append_new(params, param_object(p));
     return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:s?,s:o,s:b,s:b,s:b,s:o,s:o,s:o}", "name", m->name,
                      "summary", m->summary ? m->summary : "", "version", m->version, "module", origin_of(m),
-                     "reads", m->reads == NF_READS_PAYLOAD ? "payload" : "headers", "replayable",
-                     !m->unreplayable, "ipv6", m->ipv6 != NULL, "scope", scope_of(m, config), "translates",
-                     names_of(translates), "show", m->show != NULL, "set", m->set != NULL, "clear",
-                     m->clear != NULL, "state", state_object(m), "parameters", params, "counters",
-                     names_of(m->counters));
+                     "reads", reads_of(m), "replayable", !m->unreplayable, "ipv6", m->ipv6 != NULL, "scope",
+                     scope_of(m, config), "translates", names_of(translates), "show", m->show != NULL, "set",
+                     m->set != NULL, "clear", m->clear != NULL, "state", state_object(m), "parameters",
+                     params, "counters", names_of(m->counters));
 }
 
 /* ---- the same for people: all of it is read from the object -------------------------------------- */
@@ -218,12 +222,15 @@ static void print_module(const json_t *o)
 {
     const json_t *params = json_object_get(o, "parameters"), *counters = json_object_get(o, "counters"),
                  *entry;
-    bool payload = strcmp(nd_text(o, "reads", ""), "payload") == 0;
+    const char *reads = nd_text(o, "reads", "");
     size_t i;
 
     printf("%s: %s\n%s, version %lld\n", nd_text(o, "name", ""), nd_text(o, "summary", ""),
            nd_text(o, "module", "built in"), json_integer_value(json_object_get(o, "version")));
-    printf("reads: %s; %s%s%s", payload ? "whole frames" : "headers alone",
+    printf("reads: %s; %s%s%s",
+           strcmp(reads, "payload") == 0 ? "whole frames"
+           : strcmp(reads, "flow") == 0  ? "flows alone"
+                                         : "headers alone",
            has(o, "replayable") ? "can be replayed" : "cannot be replayed: its chain is protected by deltas",
            has(json_object_get(o, "state"), "timers") ? "; has timers" : "",
            has(o, "ipv6") ? "; flows of IPv6, too" : "");

@@ -93,7 +93,7 @@ static bool tell_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uin
 
 /* ---- a recorded burst ---------------------------------------------------------------------------- */
 
-/* As capture would have taken it (capture_inputs), so that an NF finds here what a record would give it. */
+/* As capture would have taken it (capture_frames), so that an NF finds here what a record would give it. */
 static void cut_input(struct nf_packet *p)
 {
     nf_packet_parse(p);
@@ -145,6 +145,7 @@ uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
         if (in->flags & FT_IN_SESSION) {
             lane->burst.is_told = true;
             memcpy(&told[n], bytes, FT_SESSION_BYTES);
+            told[n].key -= told[n].key == NF_NONE; /* no session's either, and refused as such */
         }
         __builtin_prefetch(bytes + cursor->record->size); /* the next record, most often as large as this */
         lane->burst.packets[n++] =
@@ -155,13 +156,14 @@ uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
                                .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE,
                                .parsed = in->flags & FT_IN_SESSION};
     }
-    nf_chain_follow_told(lane->chain, lane->burst.is_told ? told : NULL);
+    nf_chain_restore_from(lane->chain, lane->burst.is_told ? told : NULL);
     return n;
 }
 
-/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest; of one
- * whose input its session told nothing is, nor of what NFs made in such a burst. Nobody will ask for what the
- * primary had released when it made a later record that is here. */
+/* Of an output not captured whole the head is worth keeping only where an input keeper has the rest. Where
+ * the input was recorded by its session there is no frame to send again; what NFs made in such a burst is not
+ * kept either: it may quote one. Nobody will ask for what the primary had released when it made a later
+ * record that is here. */
 static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint64_t number, uint32_t n)
 {
     const struct nf_emitted *made;
@@ -279,7 +281,7 @@ static bool replay_record(struct nd_lane *lane, const struct ft_record *r)
     }
     nf_chain_run(lane->chain, r->burst, r->time + (FT_PLANTED("wrong-time") ? 1 : 0), lane->burst.packets, n);
     ft_audit_check(lane->region, lane->index);
-    if (!nf_chain_followed(lane->chain))
+    if (!nf_chain_restored(lane->chain))
         return nd_lane_diverged(lane, r->burst, r->seq, "inputs that name sessions of this lane", 1, 0);
     if (r->flags & FT_REC_BY_SEQ)
         show_unread(lane, unread, n);

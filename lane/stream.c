@@ -312,7 +312,7 @@ static bool too_large(struct nd_group *group)
 }
 
 /* No burst since the last cut. The verdict on a digest names the burst where a delta ends, so no two of a
- * lane may end at the same one; lanes that are asked for a digest execute one (live.c). */
+ * lane may end at the same one; lanes that are asked for a digest execute one (turn.c). */
 static bool executed_none(const struct nd_lane *lane)
 {
     return nf_chain_state(lane->chain)->burst <= lane->cut.burst;

@@ -250,8 +250,8 @@ static inline __attribute__((always_inline)) void capture_frames(struct nd_lane 
     lg_capture_inputs_end(&lane->capture, &inputs);
 }
 
-/* By the peer's version, which may be that of release 0.2. A burst with a command is recorded as frames, so
- * that its record is whole before the command runs. */
+/* Whether the burst's packets are recorded by their sessions. Not for a peer of release 0.2, whose format has
+ * no such input. Not with a command: such a record is whole before the command runs. */
 static bool tells_sessions(const struct nd_lane *lane, const struct burst *burst)
 {
     uint64_t version = FT_ORDER_GET(lane->shared, peer_version);
@@ -286,11 +286,11 @@ static void capture(struct nd_lane *lane, const struct burst *burst)
     }
 }
 
-/* When the chain has looked at the burst and no NF has run: its packets by their sessions, or, those that
- * these do not tell, by their headers. */
+/* After nf_chain_look and before any NF: records each packet by its session where nf_session_tell finds one,
+ * and by its headers otherwise. */
 static void capture_sessions(struct nd_lane *lane)
 {
-    const struct nf_sessions_lane *found = nf_chain_found(lane->chain);
+    const struct nf_sessions_lane *found = nf_chain_prepared(lane->chain);
     struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
     const struct nf_packet *p = lane->burst.packets;
     uint32_t n = lane->burst.n;
@@ -436,9 +436,9 @@ static uint32_t hold_passed(struct nd_lane *lane, const struct burst *burst, uin
     return (uint32_t)(number - first);
 }
 
-/* Bytes of a held output that a delta carries: what a log's capture would have had of it, so that a
- * successor can emit it again (docs/guarantees.md, G4); where an input keeper has the rest, the headers that
- * NFs may have changed. Of those that NFs made, all. */
+/* Bytes of a held output that a delta carries: what a log that captures headers would have had of it, so that
+ * a successor can emit it again (docs/guarantees.md, G4); where an input keeper has the rest, the headers
+ * that NFs may have changed. Of those that NFs made, all. */
 uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **frame)
 {
     struct nd_lane *lane = arg;

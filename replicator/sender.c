@@ -415,6 +415,7 @@ void rp_snapshot_ask(struct rp_replicator *rp)
     rp->snapshot.reading = false;
     rp->snapshot.cut++;
     RP_ORDER_ALL(rp, copy_granted, 0);
+    RP_ORDER_ALL(rp, peer_version, rp->core.peer.version); /* of the first record behind the cut already */
     RP_ORDER_ALL(rp, cut, rp->snapshot.cut);
 }
 

@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #ifndef FT_FORMAT_NEXT      /* tests/next.h makes the next version, with a new field in each table */
-#define FT_FORMAT_NEWEST 4u /* 3: release 0.2; the tree: 4 */
+#define FT_FORMAT_NEWEST 4u /* that of release 0.2 was 3 */
 #define FT_FORMAT_OLDEST 3u
 #define FT_NEXT_OLDEST   FT_FORMAT_OLDEST
 #define FT_NEXT_TYPES

@@ -215,7 +215,7 @@ static bool get_input(struct ft_body *b, struct input_origin *origin, struct ft_
     return true;
 }
 
-static int get_inputs(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
+static int get_inputs(struct ft_body *b, struct ft_record *r, unsigned version, struct ft_fault *why)
 {
     struct ft_input *in = (struct ft_input *)(r + 1);
     struct input_origin origin = first_input;
@@ -234,6 +234,9 @@ static int get_inputs(struct ft_body *b, struct ft_record *r, struct ft_fault *w
             return ft_body_ends(why, "an input");
         if (ft_rule_input(in, i, why))
             return FT_EMALFORMED;
+        if (in->flags & FT_IN_SESSION && version < FT_FORMAT_SESSIONS)
+            return ft_fail(why, FT_EMALFORMED, "input %u is told by its session, which version %u has not", i,
+                           version);
         byte = next.at - b->at == 1 && !(*b->at & 1) ? *b->at : -1;
         taken += in->taken;
         b->at = next.at;
@@ -262,11 +265,11 @@ static int get_dependencies(struct ft_body *b, struct ft_record *r, struct ft_fa
     return 0;
 }
 
-static int get_body(struct ft_body *b, struct ft_record *r, struct ft_fault *why)
+static int get_body(struct ft_body *b, struct ft_record *r, unsigned version, struct ft_fault *why)
 {
     size_t at;
 
-    if (!(r->flags & FT_REC_BY_SEQ) && get_inputs(b, r, why))
+    if (!(r->flags & FT_REC_BY_SEQ) && get_inputs(b, r, version, why))
         return FT_EMALFORMED;
     if (ft_get_bytes(b, (uint8_t *)r + ft_record_bytes_at(r), r->bytes, why) || get_dependencies(b, r, why))
         return FT_EMALFORMED;
@@ -314,6 +317,7 @@ long ft_record_open(const uint8_t *in, size_t len, struct ft_opened *opened, str
     opened->in = in;
     opened->body = head.body;
     opened->body_len = head.body_len;
+    opened->version = (unsigned)head.number[0];
     return used;
 }
 
@@ -323,8 +327,9 @@ int ft_record_read(const struct ft_opened *opened, struct ft_record *out, struct
     struct ft_fault why;
 
     *out = opened->numbers;
-    return get_body(&body, out, &why) ? ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - opened->in), &why)
-                                      : 0;
+    return get_body(&body, out, opened->version, &why)
+               ? ft_fail_at(fault, FT_EMALFORMED, (size_t)(body.at - opened->in), &why)
+               : 0;
 }
 
 long ft_record_decode(const uint8_t *in, size_t len, struct ft_record *out, size_t cap,

@@ -179,6 +179,7 @@ struct ft_opened {
     const uint8_t *in;        /* where the record begins; offsets in texts count from there */
     const uint8_t *body;
     size_t body_len;
+    unsigned version;
 };
 
 /*

@@ -237,7 +237,7 @@ static void restore(struct nf_chain *chain, struct nf_packet *p, uint32_t i)
             memcpy(frame, chain->l3->config->port[p->in_port].mac, 6);
         return;
     }
-    chain->untold = true;
+    chain->names_none = true;
     memset(frame, 0, NF_RESTORED_BYTES);
     p->have = 0;
     nf_packet_parse(p);
@@ -318,7 +318,7 @@ static void prepare(struct nf_chain *chain, uint8_t side)
     chain->sessions.packets = chain->burst.packets;
     nf_sessions_prepare(&chain->sessions, chain->burst.side[side], chain->burst.count[side],
                         chain->told != NULL);
-    chain->burst.looked[side] = true;
+    chain->burst.prepared[side] = true;
 }
 
 /* What came in on one side and is to pass the NFs. How many do. */
@@ -331,7 +331,7 @@ static uint32_t run_side(struct nf_chain *chain, uint8_t side)
 
     if (looked) {
         memcpy(all, list, n * sizeof(*all));
-        if (ft_unlikely(!chain->burst.looked[side])) /* the other side has begun the first session */
+        if (ft_unlikely(!chain->burst.prepared[side])) /* the other side has begun the first session */
             prepare(chain, side);
         nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
         nf_sessions_look_up(&chain->sessions, all, n, now);
@@ -369,7 +369,7 @@ static uint32_t run_side(struct nf_chain *chain, uint8_t side)
     return left;
 }
 
-/* What L3 has not dropped or turned round. */
+/* What L3 has neither dropped nor kept for itself (NF_P_LOCAL). */
 static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
 {
     uint32_t kept = 0;
@@ -379,7 +379,7 @@ static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
     return kept;
 }
 
-/* Told apart before any NF runs: it is L3 alone that drops and turns round before them. */
+/* Told apart before any NF runs: before that L3 alone drops packets, or keeps them for itself. */
 static void tell_sides(struct nf_chain *chain)
 {
     struct nf_packet **inside = chain->burst.side[NF_INSIDE], **outside = chain->burst.side[NF_OUTSIDE];
@@ -492,7 +492,7 @@ void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct 
     chain->burst.now = now;
     chain->burst.packets = packets;
     chain->burst.n = n;
-    chain->burst.looked[NF_INSIDE] = chain->burst.looked[NF_OUTSIDE] = false;
+    chain->burst.prepared[NF_INSIDE] = chain->burst.prepared[NF_OUTSIDE] = false;
     nf_mark_burst(chain->mark, burst, now, state->seq, packets, n);
     open_burst(chain);
     run_timers(chain, now);
@@ -500,9 +500,9 @@ void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct 
         look_at_packets(chain);
 }
 
-const struct nf_sessions_lane *nf_chain_found(const struct nf_chain *chain)
+const struct nf_sessions_lane *nf_chain_prepared(const struct nf_chain *chain)
 {
-    return chain->burst.looked[NF_INSIDE] ? &chain->sessions : NULL;
+    return chain->burst.prepared[NF_INSIDE] ? &chain->sessions : NULL;
 }
 
 void nf_chain_pass(struct nf_chain *chain)
@@ -535,15 +535,15 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
     nf_chain_pass(chain);
 }
 
-void nf_chain_follow_told(struct nf_chain *chain, const struct nf_session_input *inputs)
+void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input *inputs)
 {
     chain->told = inputs;
-    chain->untold = false;
+    chain->names_none = false;
 }
 
-bool nf_chain_followed(const struct nf_chain *chain)
+bool nf_chain_restored(const struct nf_chain *chain)
 {
-    return !chain->untold;
+    return !chain->names_none;
 }
 
 bool nf_chain_unsummed(const struct nf_chain *chain)

@@ -95,7 +95,7 @@ enum nf_reads nf_chain_reads(const struct nf_chain_config *config)
     return most;
 }
 
-bool nf_chain_tells(const struct nf_chain *chain)
+bool nf_chain_records_sessions(const struct nf_chain *chain)
 {
     return chain->env.sessions && nf_chain_reads(chain->config) == NF_READS_FLOW;
 }

@@ -30,12 +30,12 @@ struct nf_chain {
         uint32_t n;
         uint32_t count[2];                           /* by enum nf_side: those that pass the NFs */
         struct nf_packet *side[2][NF_BURST_MAX + 1]; /* and room for one more */
-        bool looked[2];                              /* their sessions are looked up */
+        bool prepared[2];                            /* their keys are hashed (nf_sessions_prepare) */
     } burst;
     const struct nf_session_input
-        *told;     /* of the coming burst, which is replayed; NULL: all inputs are frames */
-    bool untold;   /* one of them named no session */
-    bool unsummed; /* an NF takes IPv4 with wrong header checksums, and there is no L3, which would not */
+        *told;       /* of the coming burst, which is replayed; NULL: all inputs are frames */
+    bool names_none; /* one of them named no session */
+    bool unsummed;   /* an NF takes IPv4 with wrong header checksums, and there is no L3, which would not */
     struct ft_sections sections;
     struct ft_published alone[FT_LANES_MAX];
     struct nf_determinants determinants;

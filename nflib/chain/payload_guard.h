@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The audit of NFs that declare NF_READS_HEADERS (and can be replayed): while such an NF runs, each packet is
- * a copy of its headers that ends where a forbidden page begins, as long as the frame says. An NF that reads
- * or writes payload all the same is stopped at that very byte, with its name and the packet's sequence
- * number. Live that would go unseen: the payload is there. A standby has captured headers alone, and would
- * reach another state.
+ * The audit of NFs that do not declare NF_READS_PAYLOAD (and can be replayed): while such an NF runs, each
+ * packet is a copy of its headers that ends where a forbidden page begins, as long as the frame says. An NF
+ * that reads or writes payload all the same is stopped at that very byte, with its name and the packet's
+ * sequence number. Live that would go unseen: the payload is there. A standby has captured headers alone, and
+ * would reach another state.
  *
  * Owned by a lane's chain, only in a region with audit. What is captured beyond the headers (a small frame is
  * captured whole) is the NF's to read.

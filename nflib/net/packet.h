@@ -2,8 +2,8 @@
 /*
  * A packet as NFs see it: a frame of which `have` bytes can be read and written, and where its headers are.
  * The lane fills data, len, have, in_port and side; nf_packet_parse fills the rest and is safe on any bytes.
- * In replay only the captured bytes are there (have < len): an NF that declares NF_READS_HEADERS never
- * notices.
+ * In replay only the captured bytes are there (have < len): an NF that does not declare
+ * NF_READS_PAYLOAD never notices.
  */
 #ifndef NFLIB_NET_PACKET_H
 #define NFLIB_NET_PACKET_H

@@ -66,9 +66,9 @@ static inline uint32_t nf_session_bucket_after(const struct nf_sessions *t, uint
 }
 
 /*
- * Between nf_sessions_prepare and the first NF: how packet i of the burst can be told so; key NF_NONE: it
- * cannot. What of a packet matters to L3 and to NFs beside what an input tells is what nf_session_restore
- * makes: no tags, options or fragments, stations' MAC addresses, hops to go.
+ * Between nf_sessions_prepare and the first NF: packet i of the burst as an input of 8 bytes. Key NF_NONE: it
+ * has to be recorded by its headers, since its session is not there, or L3 or an NF could see in it what
+ * nf_session_restore does not make: tags, options, a fragment, a group's MAC address, a time to live of 1.
  */
 static inline struct nf_session_input nf_session_tell(const struct nf_sessions_lane *lane,
                                                       const struct nf_packet *p, uint32_t i)

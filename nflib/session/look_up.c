@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The look-up of packets, before the NFs get them: what can be done without a write for all of a burst, and
- * then a side's. Owns what is known of the burst's packets, in memory of the process, until the next burst;
- * nflib/session/burst.c and NFs read it. At its end: how a packet is told by its session, and made of that
- * again.
+ * Finds the sessions of packets, before the NFs get them: first, for the whole burst, what writes nothing
+ * (hash, prefetch); then side by side the rest. Owns what is known of the burst's packets, in memory of the
+ * process, until the next burst; nflib/session/burst.c and NFs read it. At its end: how a packet that was
+ * recorded by its session is made again.
  */
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"

@@ -137,7 +137,7 @@ struct nf_session_look {
     uint64_t hash;
     const struct nf_session_bucket *bucket;
     const struct nf_session *guess; /* where the first tag that is the key's leads to; NULL: there is none */
-    uint32_t ref;                   /* which that is, and to which of its keys */
+    uint32_t ref;                   /* which `guess` is from: its record times 2, plus which key */
     uint8_t tcp_was;                /* the session's state of TCP before the packet */
     bool tcp_changed;               /* which the packet has changed */
     bool quoted_reply;              /* as *reply of nf_session_quoted */
@@ -389,13 +389,15 @@ struct nf_session_input {
 _Static_assert(sizeof(struct nf_session_input) == 8, "without padding");
 #define NF_RESTORED_BYTES 64u /* room for the headers of a packet that is made of such an input */
 
+/* Asks for the lines of the session that an input names, if it names any: nf_session_restore is about to read
+ * them. */
+void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_session_input *in);
 /*
  * Makes the packet again, before nf_sessions_prepare, of p->len, p->in_port and p->side: its headers in
  * frame[NF_RESTORED_BYTES], and what parse would find in them; MAC addresses and what the input does not have
  * are other than they were. False: the input names no session whose packet could be so.
  */
-/* Its lines are asked for, if the input names any: restored is it soon. */
-void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_session_input *in);
+
 bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
                         uint8_t frame[NF_RESTORED_BYTES]);
 /* Before a burst: ends sessions whose time is over, and goes on with operators' changes; a bounded number. */

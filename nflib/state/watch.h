@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the chain and the state types tell who keeps their state somewhere else as well, in one lane: the
- * bench, which compares with such systems (tools/redis/backend.h). Nobody does in a node: each call below is
+ * bench, which compares with such systems (tools/redis/redis.h). Nobody does in a node: each call below is
  * a branch there. The watcher sets nf_watch before a chain is made; nflib calls.
  */
 #ifndef NFLIB_STATE_WATCH_H

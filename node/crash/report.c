@@ -332,7 +332,7 @@ static void print_packet(FILE *out, const struct nd_crash_told *told)
                     __builtin_popcount(told->found) == 1 ? "marked" : "one of several that are marked");
     if (told->n)
         fprintf(out, "frames     as the NFs had left them%s\n",
-                told->begun ? ", but for their addresses and ports, and of most the first 128 bytes"
+                told->begun ? ", but for what was captured of each: addresses and ports, or its beginning"
                             : ": nothing captured this burst");
 }
 

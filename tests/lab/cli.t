@@ -124,7 +124,7 @@ t "one of them: what a parameter may be" 0 '^ +\* max_flows +number, 1 to 167772
 t "and that it has to be given" 0 '^ +outside +addresses; required$' "" nfs nat
 t "its state and flags" 0 '^state: [0-9]+ bytes of its own; objects of each lane; objects that lanes share; [0-9]+ bytes of each flow$' "" nfs nat
 t "what its packets are dealt to lanes by" 0 '^lanes: by flow$' "" nfs monitor
-t "JSON" 0 '"name":"nat","summary":"source.*"reads":"headers","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass","by_address"\]' "" nfs -o json nat
+t "JSON" 0 '"name":"nat","summary":"source.*"reads":"flow","replayable":true.*"name":"unsupported","type":"choice","default":"drop","required":false,"live":true,"help":"[^"]+","choices":\["drop","pass","by_address"\]' "" nfs -o json nat
 t "no such NF" 64 "" 'no NF called "natt", did you mean nat\? ' nfs natt
 number=$((number + 1))
 told=$("$understudy" nfs -o json | jq -c '.nfs | [(map(.summary == "") | any), length, (map(select(.module).name) | join(","))]')

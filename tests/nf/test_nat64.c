@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * nat64, packet by packet: what RFC 7915 and RFC 6146 say a packet is in the other family, with all sums made
- * anew (nat64.c of tests/help), and each test replayed from headers alone.
+ * anew, and each test replayed from headers alone.
  */
 #include "node/config/config.h"
 #include "tests/help/chain.h"

@@ -207,7 +207,7 @@ static void keep_left(const struct nf_packet *p, const struct input *came)
 
 static struct nf_session_input told_now(const struct nf_packet *p, uint32_t i)
 {
-    const struct nf_sessions_lane *found = nf_chain_found(h.chain);
+    const struct nf_sessions_lane *found = nf_chain_prepared(h.chain);
 
     return found ? nf_session_tell(found, p, i) : (struct nf_session_input){.key = NF_NONE};
 }
@@ -260,10 +260,10 @@ static void run_told(const struct burst *b, uint32_t number)
                                         .in_port = b->in[i].side,
                                         .side = b->in[i].side};
     }
-    nf_chain_follow_told(h.chain, told);
+    nf_chain_restore_from(h.chain, told);
     nf_chain_run(h.chain, ++h.burst, b->now, packets, b->n);
     ft_audit_check(h.region, 0);
-    assert_true(nf_chain_followed(h.chain));
+    assert_true(nf_chain_restored(h.chain));
     note_outputs(out, packets, b->n);
     for (uint32_t i = 0; i < b->n; i++)
         if (memcmp(&out[i], &b->out[i], sizeof(out[i])) != 0)
@@ -446,9 +446,9 @@ static bool follows(struct nf_session_input told, uint8_t side, uint32_t len)
 {
     struct nf_packet p = {.len = len, .in_port = side, .side = side};
 
-    nf_chain_follow_told(h.chain, &told);
+    nf_chain_restore_from(h.chain, &told);
     nf_chain_run(h.chain, ++h.burst, h.now, &p, 1);
-    return nf_chain_followed(h.chain);
+    return nf_chain_restored(h.chain);
 }
 
 static void an_input_names_a_session_that_is_there(void)

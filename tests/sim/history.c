@@ -158,7 +158,7 @@ static void run_burst(struct run *r, const struct ft_record *record)
         r->chain, (const struct ft_dependency *)((const uint8_t *)record + ft_record_dependencies_at(record)),
         record->dependencies);
     n = load_inputs(r, &cursor, packets, told);
-    nf_chain_follow_told(r->chain, told);
+    nf_chain_restore_from(r->chain, told);
     while ((value = lg_cursor_determinant(&cursor, &len)))
         if (nf_determinants_is(value, len))
             nf_determinants_supply(nf_chain_determinants(r->chain), value, len);

@@ -173,6 +173,22 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
     fclose(file);
 }
 
+/* A chunk is for a peer of release 0.2 what it was. */
+static void the_version_before_has_its_bytes(void **state)
+{
+    static uint8_t golden[4096];
+    FILE *file = fopen("tests/golden/delta-v3.bin", "rb");
+    long len;
+
+    (void)state;
+    assert_non_null(file);
+    chunk_sample();
+    len = ft_chunk_encode(chunk, 3, true, wire, sizeof(wire));
+    assert_int_equal(fread(golden, 1, sizeof(golden), file), len);
+    fclose(file);
+    assert_memory_equal(golden, wire, (size_t)len);
+}
+
 static void record_with_the_flag(void *arg)
 {
     (void)arg;
@@ -466,6 +482,7 @@ int main(void)
         cmocka_unit_test(outputs_that_the_standby_can_make_itself_cost_little),
         cmocka_unit_test(each_truncated_or_damaged_chunk_is_refused),
         cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
+        cmocka_unit_test(the_version_before_has_its_bytes),
         cmocka_unit_test(what_must_not_be_written_aborts),
         cmocka_unit_test(impossible_heads_are_refused_by_name),
         cmocka_unit_test(impossible_lines_are_refused_by_name),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the arbiter's client makes of an etcd: users and tokens, servers that are not there, or of another
- * cluster, others who write. The server is tests/help/etcd.h; the real one is in
+ * cluster, others who write. The server stands here; the real one is in
  * tests/lab/arbiter*.t.
  */
 #define _GNU_SOURCE /* RTLD_NEXT */

@@ -190,9 +190,9 @@ static struct ft_message golden_message(unsigned type)
     return m;
 }
 
-static size_t golden_compressed(uint8_t *out)
+static size_t golden_compressed(unsigned version, uint8_t *out)
 {
-    message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, FT_PROTECTED);
+    message_begin(8, version, FT_MSG_LOG, FT_PROTECTED);
     message_put_raw("\xce\0\0\0\x64\xc6\0\0\0\x0b", 10);
     message_put_raw(lz4_block, LZ4_LEN);
     uint32_t len = (uint32_t)message_by_hand.size,
@@ -203,15 +203,19 @@ static size_t golden_compressed(uint8_t *out)
     return FT_FRAME_HEAD + len;
 }
 
-static size_t golden_frames(uint8_t *out, size_t cap)
+static size_t golden_frames(unsigned version, uint8_t *out, size_t cap)
 {
     size_t len = 0;
 
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         struct ft_message m = golden_message(type);
+
+        m.version = type == FT_MSG_HELLO || type == FT_MSG_REFUSE ? 0 : (uint16_t)version;
+        if (type == FT_MSG_HELLO)
+            m.newest = (uint16_t)version;
         len += (size_t)ft_message_encode(&m, 3, NULL, true, out + len, cap - len);
     }
-    return len + golden_compressed(out + len);
+    return len + golden_compressed(version, out + len);
 }
 
 /* The content is msgpack to any reader of it. */
@@ -239,7 +243,7 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
     assert_non_null(f);
     size_t len = fread(want, 1, sizeof(want), f);
     fclose(f);
-    assert_int_equal(golden_frames(have, sizeof(have)), len);
+    assert_int_equal(golden_frames(FT_FORMAT_NEWEST, have, sizeof(have)), len);
     assert_memory_equal(have, want, len);
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         struct ft_message expected = golden_message(type);
@@ -254,10 +258,25 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
     assert_int_equal(m.bulk_len, 100);
 }
 
+/* A peer of release 0.2 is told what it was told before. */
+static void the_version_before_has_its_bytes(void **state)
+{
+    static uint8_t want[4096], have[4096];
+    FILE *f = fopen("tests/golden/messages-v3.bin", "rb");
+    size_t len;
+
+    (void)state;
+    assert_non_null(f);
+    len = fread(want, 1, sizeof(want), f);
+    fclose(f);
+    assert_int_equal(golden_frames(3, have, sizeof(have)), len);
+    assert_memory_equal(have, want, len);
+}
+
 static int write_golden(void)
 {
     static uint8_t out[4096];
-    size_t len = golden_frames(out, sizeof(out));
+    size_t len = golden_frames(FT_FORMAT_NEWEST, out, sizeof(out));
     FILE *f = fopen(GOLDEN, "wb");
 
     return !f || fwrite(out, 1, len, f) != len || fclose(f);
@@ -581,6 +600,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(control_characters_are_cleaned),
         cmocka_unit_test(too_little_room_is_full),
         cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
+        cmocka_unit_test(the_version_before_has_its_bytes),
         cmocka_unit_test(runs_come_back),
         cmocka_unit_test(impossible_runs_are_refused),
         cmocka_unit_test(a_datagram_comes_back_and_its_damage_is_refused),

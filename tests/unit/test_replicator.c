@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two replicators on loopback, each in its own process with its own region and lane (twinpair.h). What
+ * Two replicators on loopback, each in its own process with its own region and lane (tests/help/twin.h). What
  * both hold at the end is compared with a model that knows no replication.
  */
 #include "tests/help/twin.h"
@@ -214,7 +214,7 @@ static void a_word_written_past_an_edit_shows_in_the_digest(void **state)
 }
 
 /*
- * The pair compares its states by itself: two nodes in processes of their own (twinpair.h), and a bit
+ * The pair compares its states by itself: two nodes in processes of their own (tests/help/twin.h), and a bit
  * that flips in the standby's memory. Within a round the standby says so, is brought up to date and is equal
  * again; and a pair whose states are equal finds them so. In every stream: records, deltas, a warm standby's
  * checkpoints, two lanes. What lanes share, of several: tests/lab/long/verify.t, and the simulation.

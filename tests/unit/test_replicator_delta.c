@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Two replicators on loopback whose stream is one of deltas, or of records with checkpoints for a warm
- * standby (twinpair.h). What both hold at the end is compared with a model that knows no replication.
+ * standby (tests/help/twin.h). What both hold at the end is compared with a model that knows no replication.
  */
 #include "tests/help/twin.h"
 

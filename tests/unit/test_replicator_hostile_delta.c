@@ -32,7 +32,7 @@ static void a_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t number
     chunk->flags |= last_one ? FT_CHUNK_LAST : 0;
 }
 
-/* A run of a chunk; bytes as chunk.h makes them. */
+/* A run of a chunk; bytes as tests/help/record.h makes them. */
 static void lines_of(uint64_t line, uint32_t count)
 {
     assert_true(chunk_add_run(line, count, false));

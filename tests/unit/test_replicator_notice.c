@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A real standby whose primary is the test (help_peer.h), and dies: of what it died is heard before the
+/* A real standby whose primary is the test (tests/help/peer.h), and dies: of what it died is heard before the
  * takeover, or behind it where the first datagram was lost. */
 #include <stdarg.h>
 #include <stddef.h>

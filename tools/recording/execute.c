@@ -221,7 +221,7 @@ static void keep_output(struct nd_log_lane *l, uint64_t time, const uint8_t *fra
         keep_frame(l, &l->left, time, frame, have, len);
 }
 
-/* What came in, before NFs change it where it lies. */
+/* What came in, before NFs change it where it lies. Of what its session tells there are no bytes. */
 static void note_inputs(struct nd_log_lane *l, struct nd_log_input in[])
 {
     const struct ft_record *r = l->record;
@@ -237,11 +237,11 @@ static void note_inputs(struct nd_log_lane *l, struct nd_log_input in[])
                                       .wall = nd_moment_wall(l->log->index.file, r->time)};
         in[n].in = (struct nf_packet){.data = bytes,
                                       .len = i->wire,
-                                      .have = i->taken,
+                                      .have = i->flags & FT_IN_SESSION ? 0 : i->taken,
                                       .in_port = i->port,
                                       .side = i->flags & FT_IN_OUTSIDE};
         if (l->log->options->inputs && l->log->begun)
-            keep_frame(l, &l->came, r->time, bytes, i->taken, i->wire);
+            keep_frame(l, &l->came, r->time, bytes, in[n].in.have, i->wire);
         nf_packet_parse(&in[n].in);
         in[n++].in.data = NULL;
     }

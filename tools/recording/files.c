@@ -2,7 +2,7 @@
 /*
  * Which files are executed: the newest that has the moment, and before it, as far back as there are any, the
  * file that goes on in it. One file goes on in another when the other begins at a moment that it has,
- * whichever node wrote them: the same bursts of each lane, by their numbers and times. See log.h.
+ * whichever node wrote them: the same bursts of each lane, by their numbers and times. See recording.h.
  */
 #include "tools/recording/recording.h"
 #include "tools/pair/tape.h"

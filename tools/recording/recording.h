@@ -145,7 +145,7 @@ int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault);
 
 /*
  * Where a debugger stops before a packet. Who replays comes to nd_stop_here before the burst, and leaves here
- * what the debugger's commands (gdb.c) need to go on from there: to the NF's function, and in it to the
+ * what the debugger's commands (crash.c) need to go on from there: to the NF's function, and in it to the
  * moment at which it takes the packet. Without a debugger nobody reads it.
  */
 extern uintptr_t nd_stop_entry;                /* the NF's function; 0: not known */
