@@ -257,7 +257,7 @@ static bool tells_sessions(const struct nd_lane *lane, const struct burst *burst
     uint64_t version = FT_ORDER_GET(lane->shared, peer_version);
 
     return lane->by_session && burst->needs->record && !burst->command &&
-           (!version || version >= FT_FORMAT_SESSIONS);
+           version >= FT_FORMAT_SESSIONS;
 }
 
 static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *lane,

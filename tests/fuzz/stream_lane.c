@@ -176,6 +176,7 @@ void stream_open(const struct stream_chain *chain)
     FUZZ_MUST(ft_lane_init(&s.shared, 2 * FT_RECORD_MAX, 2 * FT_RECORD_MAX) == 0, "no memory");
     atomic_store(&s.shared.orders.stable, FT_ALL);
     atomic_store(&s.shared.orders.lease_until, FT_ALL);
+    atomic_store(&s.shared.orders.peer_version, FT_FORMAT_NEWEST);
     nd_group_init(&s.group, &s.lane, 1);
     s.lane = (struct nd_lane){.config = &s.config->chain,
                               .protect = &s.config->protect,

@@ -18,7 +18,7 @@ ok "the pair is PROTECTED" "$lab" up || exit 1
 stop b
 UNDERSTUDY=$BUILD/understudy-next UNDERSTUDY_ONLY_NEXT=1 "$lab" start b
 # The file's standby ends when it is refused; a supervisor leaves that to a person (65).
-said="formats: a (understudy $own) speaks 3, b (understudy 0.next) 4; upgrade a, one release after the other"
+said="formats: a (understudy $own) speaks 3 to 4, b (understudy 0.next) 5; upgrade a, one release after the other"
 ok "a program that speaks the next format alone is refused" await 5 a peer.version 0.next
 sleep 1
 is "it has ended" "$(field b state)" ""
@@ -27,4 +27,4 @@ ok "the log says it" grep -qF "$said" "$LAB_DIR/b.log"
 UNDERSTUDY=$BUILD/understudy-next "$lab" start b
 ok "one that speaks both is not" is_protected
 is "as the standby" "$(field b role)" standby
-is "in the format of both" "$(field a peer.format)" 3
+is "in the format of both" "$(field a peer.format)" 4

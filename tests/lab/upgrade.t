@@ -4,4 +4,4 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 [ -x "$BUILD/understudy-next" ] || skip_all "$BUILD/understudy-next is not built"
-. "$root/tests/lab/versions.sh" "$UNDERSTUDY" "$BUILD/understudy-next" 3 4
+. "$root/tests/lab/versions.sh" "$UNDERSTUDY" "$BUILD/understudy-next" 4 5

@@ -384,6 +384,7 @@ static void arrives_again(unsigned number)
 static void die_of_a_known_flow(void)
 {
     lane_world.lane.by_session = true;
+    atomic_store(&lane_world.shared->orders.peer_version, FT_FORMAT_SESSIONS);
     bypass_crasher(true);
     for (unsigned i = 0; i < 2 * KILLER; i++)
         crash_arrives(i == KILLER ? CRASH_PORT + chosen : CRASH_HARM);

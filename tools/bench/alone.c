@@ -338,6 +338,7 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
         atomic_store(&shared[l].orders.lease_until, FT_ALL);
         atomic_store(&shared[l].orders.stable, a->piece->holds ? 0 : FT_ALL);
         atomic_store(&shared[l].orders.logging, a->piece->logs);
+        atomic_store(&shared[l].orders.peer_version, FT_FORMAT_NEWEST);
     }
     a->lanes = (struct nd_lanes){
         .config = &a->config, .io = &a->io.io, .shared = shared, .setup.seed = seed, .doing = FT_LANE_LIVE};
