@@ -2,8 +2,8 @@
 /*
  * What a lane takes from its ports: the frames of a burst, put into lane->burst.packets; heartbeats, answers
  * of tracked gateways and claims of the chain's addresses, which are no input; frames that wait for room, and
- * later fragments that wait for their first one (io.h). All but the fragments of several lanes, which who
- * deals frames out keeps, is the lane's own, and its thread's.
+ * later fragments that wait for their first one (io.h). All of it is the lane's own, written by its thread
+ * alone. With several lanes, fragments that wait for their first one are kept by who deals frames out.
  */
 #include "lane/parts.h"
 #include "nflib/net/packet.h"

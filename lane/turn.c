@@ -252,12 +252,11 @@ static inline __attribute__((always_inline)) void capture_frames(struct nd_lane 
 
 /* Whether the burst's packets are recorded by their sessions. Not for a peer of release 0.2, whose format has
  * no such input. Not with a command: such a record is whole before the command runs. */
-static bool tells_sessions(const struct nd_lane *lane, const struct burst *burst)
+static bool records_sessions(const struct nd_lane *lane, const struct burst *burst)
 {
     uint64_t version = FT_ORDER_GET(lane->shared, peer_version);
 
-    return lane->by_session && burst->needs->record && !burst->command &&
-           version >= FT_FORMAT_SESSIONS;
+    return lane->by_session && burst->needs->record && !burst->command && version >= FT_FORMAT_SESSIONS;
 }
 
 static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *lane,
@@ -286,8 +285,8 @@ static void capture(struct nd_lane *lane, const struct burst *burst)
     }
 }
 
-/* After nf_chain_look and before any NF: records each packet by its session where nf_session_tell finds one,
- * and by its headers otherwise. */
+/* After nf_chain_look and before any NF: records each packet by its session where nf_session_input_of finds
+ * one, and by its headers otherwise. */
 static void capture_sessions(struct nd_lane *lane)
 {
     const struct nf_sessions_lane *found = nf_chain_prepared(lane->chain);
@@ -299,9 +298,9 @@ static void capture_sessions(struct nd_lane *lane)
         struct nf_session_input told = {.key = NF_NONE};
 
         if (ft_likely(found != NULL))
-            told = nf_session_tell(found, p, i);
+            told = nf_session_input_of(found, p, i);
         if (ft_likely(told.key != NF_NONE))
-            lg_inputs_tell(&inputs, &told, p->len, p->in_port, p->side == NF_OUTSIDE);
+            lg_inputs_add_session(&inputs, &told, p->len, p->in_port, p->side == NF_OUTSIDE);
         else
             lg_inputs_add(&inputs, p->data, p->len, nf_packet_header_bytes(p), p->in_port,
                           p->side == NF_OUTSIDE);
@@ -525,7 +524,7 @@ static inline __attribute__((always_inline)) bool pass_burst(struct nd_lane *lan
         return received == WAITS;
     if (ft_unlikely(has_suspects(lane)))
         burst.judged = keep_quarantine(lane);
-    burst.sessions = tells_sessions(lane, &burst);
+    burst.sessions = records_sessions(lane, &burst);
     capture(lane, &burst);
     if (ft_unlikely(burst.command != NULL))
         obey(lane, &burst);

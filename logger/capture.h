@@ -70,8 +70,8 @@ static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, ui
     lg_inputs_put(inputs, frame, wire, take, port, outside);
 }
 /* An input that is told by its session, in FT_SESSION_BYTES (ftcore/record/record.h). */
-static inline void lg_inputs_tell(struct lg_inputs *inputs, const void *session, uint32_t wire, unsigned port,
-                                  bool outside)
+static inline void lg_inputs_add_session(struct lg_inputs *inputs, const void *session, uint32_t wire,
+                                         unsigned port, bool outside)
 {
     FT_CHECK(wire <= FT_FRAME_MAX, "an input of %u bytes", wire);
     *inputs->in++ = (struct ft_input){.wire = wire,

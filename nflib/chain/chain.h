@@ -115,7 +115,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
 void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
                    uint32_t n);
 void nf_chain_pass(struct nf_chain *chain);
-/* Between the two: where nf_session_tell (nflib/session/index.h) finds how a packet can be told by its
+/* Between the two: where nf_session_input_of (nflib/session/index.h) finds how a packet can be told by its
  * session. NULL: none of the burst can. */
 const struct nf_sessions_lane *nf_chain_prepared(const struct nf_chain *chain);
 /* Its NFs read no more of packets than their sessions tell, and have some. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Dispatch: which lane a packet must go to, asked of the NFs in the order it will pass them. Called by the
+ * Dealing: which lane a packet must go to, asked of the NFs in the order it will pass them. Called by the
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
 #include "nflib/chain/chain.h"

@@ -70,8 +70,8 @@ static inline uint32_t nf_session_bucket_after(const struct nf_sessions *t, uint
  * has to be recorded by its headers, since its session is not there, or L3 or an NF could see in it what
  * nf_session_restore does not make: tags, options, a fragment, a group's MAC address, a time to live of 1.
  */
-static inline struct nf_session_input nf_session_tell(const struct nf_sessions_lane *lane,
-                                                      const struct nf_packet *p, uint32_t i)
+static inline struct nf_session_input nf_session_input_of(const struct nf_sessions_lane *lane,
+                                                          const struct nf_packet *p, uint32_t i)
 {
     const struct nf_session_look *look = &lane->look[i];
     const uint8_t *ethernet = p->data, *ip = ethernet + 14;

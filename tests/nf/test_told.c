@@ -209,7 +209,7 @@ static struct nf_session_input told_now(const struct nf_packet *p, uint32_t i)
 {
     const struct nf_sessions_lane *found = nf_chain_prepared(h.chain);
 
-    return found ? nf_session_tell(found, p, i) : (struct nf_session_input){.key = NF_NONE};
+    return found ? nf_session_input_of(found, p, i) : (struct nf_session_input){.key = NF_NONE};
 }
 
 /* Returns how many were told. */
