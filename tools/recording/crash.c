@@ -571,6 +571,7 @@ int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
 
     if (!c.args || len < 0) {
         fprintf(stderr, "understudy replay: no memory\n");
+        free(c.args);
         return ND_SOFTWARE;
     }
     c.args[c.count++] = "gdb";
@@ -581,6 +582,7 @@ int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
         error = read_incident(&report, o->crash, &fault);
         if (error) {
             fprintf(stderr, "%s\n", fault.text);
+            free(c.args);
             return nd_exit_of_file(error);
         }
         error = open_recording(&files, &report, o->paths, &fault);
