@@ -601,5 +601,6 @@ int nd_replay_gdb(const struct nd_log_options *o, int argc, char **argv)
     fflush(NULL);
     execvp("gdb", (char *const *)(uintptr_t)c.args);
     fprintf(stderr, "understudy replay: gdb: %s, expected the package gdb\n", strerror(errno));
+    free(c.args);
     return ND_NO_ANSWER;
 }
