@@ -106,6 +106,7 @@ static void cut_input(struct nf_packet *p)
  * do not find what else is in them. False: it does not have them, and nobody else. */
 static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r, struct nf_unread unread[])
 {
+    bool flows = nf_chain_reads(lane->config) == NF_READS_FLOW;
     const struct nd_io *io = lane->io;
 
     for (uint32_t i = 0; i < r->inputs; i++) {
@@ -119,7 +120,7 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r, struct
         if (!lane->whole_capture)
             cut_input(&lane->burst.packets[i]);
         unread[i].hidden = false;
-        if (nf_chain_reads(lane->config) == NF_READS_FLOW)
+        if (flows)
             nf_unread_hide(&lane->burst.packets[i], &unread[i]);
     }
     return true;

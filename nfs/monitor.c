@@ -163,15 +163,6 @@ static bool mon_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, 0, out, cursor, mon_show_flow);
 }
 
-/* Flows alone: totals only ever grow. The flow goes on for other NFs. */
-static int mon_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
-{
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
-    nf_sessions_clear(nf, false, now);
-    return FT_OK;
-}
-
 static const struct nf_param mon_params[] = {
     NF_NUMBER(struct mon_config, max_flows, NF_U32, 1, 16u << 20, "100000", "flows at most",
               .marks = NF_PARAM_LIVE),
@@ -193,7 +184,7 @@ static const struct nf_module mon_module = {
     .process = mon_process,
     .show = mon_show,
     .set = nf_sessions_set_all,
-    .clear = mon_clear,
+    .clear = nf_sessions_clear_all, /* flows alone: totals only ever grow */
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,
     .ipv6 = mon_joins_ipv6,

@@ -65,7 +65,8 @@ struct ft_lane_orders {
     _Atomic uint64_t announce;         /* serial number: claim the addresses by gratuitous ARP */
     _Atomic uint64_t peer_incarnation; /* of the process whose heartbeats count; 0: nobody's do */
     _Atomic uint64_t peer_secret[2];   /* its key, see ftcore/record/datagram.h */
-    _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: the newest */
+    _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: not known: heartbeats
+                                          have the newest, and no input is recorded by its session */
     _Atomic uint64_t digest;     /* serial number: let a record or a delta carry a digest of the state */
     _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
     _Atomic uint64_t rests;      /* primary: serial number of the replicator's rest, in which a lane that logs

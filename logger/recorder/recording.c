@@ -13,16 +13,6 @@
 #include <unistd.h>
 
 /* What is needed while a file is read. */
-
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-/* What is needed while a file is read. */
 struct reading {
     struct ft_record *room;
     struct lg_frame last[FT_LANES_MAX];      /* the lane's last RECORD; content NULL: none */

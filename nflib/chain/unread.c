@@ -9,18 +9,11 @@
 #define NOOP 1    /* of TCP's options */
 #define TCP  20u  /* bytes without options */
 
-/* Of the IPv4 header at `ip`: a word, and the checksum with it. */
-static void put_word(uint8_t *ip, uint32_t at, uint16_t value)
-{
-    nf_put16(ip + 10, nf_checksum_adjust16(nf_get16(ip + 10), nf_get16(ip + at), value));
-    nf_put16(ip + at, value);
-}
-
 static void put_ttl(uint8_t *ip, uint8_t ttl)
 {
     uint8_t word[2] = {ttl, ip[9]};
 
-    put_word(ip, 8, nf_get16(word));
+    nf_put16_summed(ip + 8, nf_get16(word), ip + 10);
 }
 
 static void hide_tcp(const struct nf_packet *p, struct nf_unread *kept)
@@ -51,7 +44,7 @@ void nf_unread_hide(struct nf_packet *p, struct nf_unread *kept)
     kept->ttl = ip[8];
     kept->id = nf_get16(ip + 4);
     put_ttl(ip, TTL);
-    put_word(ip, 4, (uint16_t)~kept->id);
+    nf_put16_summed(ip + 4, (uint16_t)~kept->id, ip + 10);
     if (p->proto == NF_PROTO_TCP)
         hide_tcp(p, kept);
 }
@@ -63,7 +56,7 @@ void nf_unread_show(struct nf_packet *p, const struct nf_unread *kept)
     if (!kept->hidden)
         return;
     put_ttl(ip, (uint8_t)(kept->ttl - (TTL - ip[8]))); /* L3 has taken one */
-    put_word(ip, 4, kept->id);
+    nf_put16_summed(ip + 4, kept->id, ip + 10);
     if (p->proto != NF_PROTO_TCP)
         return;
     memcpy(tcp + 4, kept->tcp, 8);

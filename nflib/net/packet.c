@@ -718,9 +718,7 @@ void nf_packet_dec_ttl(struct nf_packet *p)
 /* Writes a word of the inner packet and adjusts the outer ICMP checksum, which covers every one of them. */
 static void put_inner16(struct nf_packet *p, uint8_t *at, uint16_t v)
 {
-    uint8_t *outer = p->data + p->l4 + 2;
-    nf_put16(outer, nf_checksum_adjust16(nf_get16(outer), nf_get16(at), v));
-    nf_put16(at, v);
+    nf_put16_summed(at, v, p->data + p->l4 + 2);
 }
 
 static void put_inner32(struct nf_packet *p, uint8_t *at, uint32_t v)

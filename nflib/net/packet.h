@@ -78,6 +78,12 @@ static inline uint16_t nf_checksum_adjust16(uint16_t sum, uint16_t from, uint16_
     n = (n >> 16) + (n & 0xffff);
     return (uint16_t) ~((n >> 16) + n);
 }
+/* Puts a word, and the checksum at `sum` that covers it. */
+static inline void nf_put16_summed(uint8_t *at, uint16_t value, uint8_t *sum)
+{
+    nf_put16(sum, nf_checksum_adjust16(nf_get16(sum), nf_get16(at), value));
+    nf_put16(at, value);
+}
 
 /* ---- packets ----------------------------------------------------------------------------------------- */
 

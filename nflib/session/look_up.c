@@ -438,18 +438,6 @@ static const uint8_t heads[2][NF_RESTORED_BYTES] = {
     {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_TCP, [46] = TCP / 4 << 4},
     {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_UDP}};
 
-/* Of an IPv4 header whose sum is 0 so far: in any order of bytes it is the same. */
-static inline uint16_t head_sum(const uint8_t *ip)
-{
-    uint64_t sum =
-        (uint64_t)nf_get32(ip) + nf_get32(ip + 4) + nf_get32(ip + 8) + nf_get32(ip + 12) + nf_get32(ip + 16);
-
-    sum = (sum >> 32) + (uint32_t)sum;
-    sum = (sum >> 16) + (sum & 0xffff);
-    sum = (sum >> 16) + (sum & 0xffff);
-    return (uint16_t) ~((sum >> 16) + sum);
-}
-
 bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
                         uint8_t frame[NF_RESTORED_BYTES])
 {
@@ -470,7 +458,7 @@ bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_i
     nf_put16(ip + 2, __builtin_bswap16(in->ip_bytes));
     nf_put32(ip + 12, key->saddr);
     nf_put32(ip + 16, key->daddr);
-    nf_put16(ip + 10, head_sum(ip));
+    nf_put16(ip + 10, nf_checksum(ip, IPV4));
     nf_put16(l4, key->sport);
     nf_put16(l4 + 2, key->dport);
     if (udp)

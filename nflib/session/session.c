@@ -447,3 +447,11 @@ void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
     if (nf->module->fragments_full && t->fragments) /* of all NFs: which of them let it pass is not known */
         nf_fragments_forget(&nf_sessions_lane(nf)->nfs[0], t);
 }
+
+int nf_sessions_clear_all(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
+{
+    if (key)
+        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
+    nf_sessions_clear(nf, false, now);
+    return FT_OK;
+}

@@ -309,5 +309,7 @@ uint32_t nf_sessions_timeout(const struct nf *nf, enum nf_timeout class);
  * all; a bounded number in each burst, this one first, in the lane's timers. session_end of this NF is called
  * for each. */
 void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now);
+/* A module's `clear` without keys: the NF leaves all of them. FT_ENOENT: a key. */
+int nf_sessions_clear_all(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault);
 
 #endif

@@ -397,7 +397,6 @@ void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_sess
  * frame[NF_RESTORED_BYTES], and what parse would find in them; MAC addresses and what the input does not have
  * are other than they were. False: the input names no session whose packet could be so.
  */
-
 bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
                         uint8_t frame[NF_RESTORED_BYTES]);
 /* Before a burst: ends sessions whose time is over, and goes on with operators' changes; a bounded number. */

@@ -16,12 +16,6 @@
 
 #define TTL_MIN 64u
 
-static void put_word(uint8_t *at, uint16_t value, uint8_t *sum)
-{
-    nf_put16(sum, nf_checksum_adjust16(nf_get16(sum), nf_get16(at), value));
-    nf_put16(at, value);
-}
-
 /* Many receivers take the byte that is pointed at out of the stream (RFC 6093, 3). */
 static void ips_clear_urgent(struct ips_look *look)
 {
@@ -30,8 +24,8 @@ static void ips_clear_urgent(struct ips_look *look)
 
     if (!(p->tcp_flags & NF_TCP_URG))
         return;
-    put_word(tcp + 12, nf_get16(head), tcp + 16);
-    put_word(tcp + 18, 0, tcp + 16);
+    nf_put16_summed(tcp + 12, nf_get16(head), tcp + 16);
+    nf_put16_summed(tcp + 18, 0, tcp + 16);
     p->tcp_flags = head[1];
     look->sums[IPS_URGENT]++;
 }
@@ -45,7 +39,7 @@ static void ips_raise_ttl(struct nf_packet *p)
     if (p->flags & NF_P_IPV6)
         ip[7] = ip[7] < TTL_MIN ? TTL_MIN : ip[7];
     else if (ip[8] < TTL_MIN)
-        put_word(ip + 8, nf_get16(head), ip + 10);
+        nf_put16_summed(ip + 8, nf_get16(head), ip + 10);
 }
 
 /* A reset or an end that was dropped, or a reset that its receiver does not believe: the connection is not
@@ -139,15 +133,6 @@ static int ips_set(struct nf *nf, const char *key, const char *value, uint64_t n
     if (action == IPS_ACTIONS)
         return ft_fail(fault, FT_EINVAL, "%s=%s: expected off, alert, drop or reject", key, value);
     NF_EDIT(nf, &ips->live[rule])->action = action;
-    return FT_OK;
-}
-
-/* Flows begin anew where they are, those that were blocked as well. Alerts and hits stay. */
-static int ips_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
-{
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
-    nf_sessions_clear(nf, false, now);
     return FT_OK;
 }
 
@@ -654,7 +639,7 @@ static const struct nf_module ips_module = {
     .process = ips_process,
     .show = ips_show,
     .set = ips_set,
-    .clear = ips_clear,
+    .clear = nf_sessions_clear_all, /* flows begin anew, blocked ones as well; alerts and hits stay */
     .check_state = ips_check_state,
     .session_size = sizeof(struct ips_flow),
     .flows = ips_flows,

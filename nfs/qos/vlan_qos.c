@@ -316,15 +316,6 @@ static bool vq_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     return nf_sessions_show(nf, config->read.classes, out, cursor, vq_show_flow);
 }
 
-/* Their next packets are judged anew. */
-static int vq_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
-{
-    if (key)
-        return ft_fail(fault, FT_ENOENT, "%s: expected no key: all flows are cleared", key);
-    nf_sessions_clear(nf, false, now);
-    return FT_OK;
-}
-
 /* ---- the module ------------------------------------------------------------------------------------ */
 
 static int vq_check(void *c, struct ft_fault *fault)
@@ -410,7 +401,7 @@ static const struct nf_module vq_module = {
     .process = vq_process,
     .show = vq_show,
     .set = nf_sessions_set_all,
-    .clear = vq_clear,
+    .clear = nf_sessions_clear_all, /* their next packets are judged anew */
     .check_state = vq_check_state,
     .session_size = sizeof(struct vq_flow),
     .host_full = VQ_HOST_FULL + 1,
