@@ -131,8 +131,13 @@ static int build_region(struct ft_region *region, const struct ft_region_config 
     if (error)
         return error;
     /* Audit protects single 4 KiB pages, which huge ones cannot. */
-    if (!config->huge || config->audit || make_memory(region, config->name, MFD_HUGETLB, NULL))
+    bool huge = config->huge && !config->audit;
+
+    if (!huge || make_memory(region, config->name, MFD_HUGETLB, NULL)) {
         error = make_memory(region, config->name, 0, fault);
+        if (!error && huge)
+            madvise(region->base, region->size, MADV_HUGEPAGE); /* where shmem_enabled is advise */
+    }
     if (!error)
         error = make_sets(region, fault);
     if (!error && config->audit)

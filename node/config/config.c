@@ -69,7 +69,7 @@ static const struct nf_param protect[] = {
     {"recovery_budget_ms", NF_U32, AT(protect.recovery_budget_ms), 1, 10000, "2", NULL, "hot: lag", false},
     {"gather_us", NF_U32, AT(protect.gather_us), 0, 1000, "10", NULL, "a burst's wait for packets", false},
     {"commit_interval_us", NF_U32, AT(protect.commit_interval_us), 10, 1000000, "1000", NULL, "delta", false},
-    {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "1000", NULL, "between warm's", false},
+    {"checkpoint_ms", NF_U32, AT(protect.checkpoint_ms), 1, 60000, "200", NULL, "between warm's", false},
     {"verify_every_s", NF_U32, AT(protect.verify_every_s), 0, 86400, "60", NULL, "0: never", false},
     {"strict", NF_BOOL, AT(protect.strict), 0, 0, "false", NULL, "never release without a standby", false},
     {"audit", NF_BOOL, AT(protect.audit), 0, 0, "false", NULL, "check each edit of the region: slow", false},
