@@ -248,12 +248,13 @@ static __attribute__((noinline)) void restore_told(struct nf_chain *chain)
 {
     const struct nf_session_input *told = chain->told;
     uint32_t n = chain->burst.n;
+
     chain->sessions.packets = chain->burst.packets;
-    for (uint32_t i = 0; i < n; i++) {
-        if (i + AHEAD < n && told[i + AHEAD].key != NF_NONE && chain->env.sessions)
-            nf_session_expect(&chain->sessions, &told[i + AHEAD]);
-        if (told[i].key != NF_NONE)
-            restore(chain, &chain->burst.packets[i], i);
+    for (uint32_t i = 0; i < n + AHEAD; i++) {
+        if (i < n && told[i].key != NF_NONE && chain->env.sessions)
+            nf_session_expect(&chain->sessions, &told[i]);
+        if (i >= AHEAD && told[i - AHEAD].key != NF_NONE)
+            restore(chain, &chain->burst.packets[i - AHEAD], i - AHEAD);
     }
 }
 

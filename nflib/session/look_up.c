@@ -433,6 +433,18 @@ void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_sess
             nf_prefetch_line(record + at);
 }
 
+/* The checksum of a header of IPv4 as `heads` has it, of what is put in: its bytes would have to be stored
+ * before they could be loaded as words. */
+static uint16_t restored_sum(const struct nf_session_input *in, const struct nf_tuple *key)
+{
+    uint64_t sum = 0x45u + ((uint32_t)in->tos << 8) + __builtin_bswap16(in->ip_bytes) + 0x40u + 64u +
+                   ((uint32_t)key->proto << 8) + (uint64_t)key->saddr + key->daddr;
+
+    sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    sum = (sum & 0xffff) + (sum >> 16);
+    return (uint16_t) ~(sum + (sum >> 16));
+}
+
 /* Frames of TCP and of UDP before anything is put in. */
 static const uint8_t heads[2][NF_RESTORED_BYTES] = {
     {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_TCP, [46] = TCP / 4 << 4},
@@ -446,6 +458,7 @@ bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_i
     uint8_t *ip = frame + ETHERNET, *l4 = ip + IPV4;
     const struct nf_session *s;
     const struct nf_tuple *key;
+    uint64_t words[2];
     bool udp;
 
     if (!nf_session_is_used(t, in->key >> 1) || !may_tell(t, in, p))
@@ -458,7 +471,7 @@ bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_i
     nf_put16(ip + 2, __builtin_bswap16(in->ip_bytes));
     nf_put32(ip + 12, key->saddr);
     nf_put32(ip + 16, key->daddr);
-    nf_put16(ip + 10, nf_checksum(ip, IPV4));
+    nf_put16(ip + 10, restored_sum(in, key));
     nf_put16(l4, key->sport);
     nf_put16(l4 + 2, key->dport);
     if (udp)
@@ -481,8 +494,9 @@ bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_i
     p->session = look->guess = s;
     p->flow = (uint8_t)(NF_FLOW_KEYED | (in->key & 1));
     look->ref = in->key;
-    look->key = *key;
-    look->key.own[0] = look->key.own[1] = 0;
+    memcpy(words, key, sizeof(words));
+    words[1] &= UINT64_MAX >> 16; /* without own[] */
+    memcpy(&look->key, words, sizeof(words));
     look->tcp_changed = false;
     return true;
 }
