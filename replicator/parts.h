@@ -163,6 +163,14 @@ static inline struct ft_lane_shared *rp_lane(struct rp_replicator *rp, unsigned 
     for (unsigned l_ = 0; l_ < (rp)->lanes; l_++)                                                            \
     FT_ORDER_SET(rp_lane(rp, l_), field, value)
 
+/* Lanes read such a word in each turn: one that has not moved is not written, or its line would come from the
+ * other core again. */
+static inline void rp_order_moved(_Atomic uint64_t *word, uint64_t value)
+{
+    if (atomic_load_explicit(word, memory_order_relaxed) != value)
+        atomic_store_explicit(word, value, memory_order_release);
+}
+
 static inline uint64_t rp_monotonic(void)
 {
     struct timespec t;

@@ -43,12 +43,12 @@ static void publish_closed(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane_shared *lane = rp_lane(rp, l);
 
-        FT_ORDER_SET(lane, covered, covered[l]);
+        rp_order_moved(&lane->orders.covered, covered[l]);
         if (rp->receiver.delta[l].head.burst == covered[l])
-            FT_ORDER_SET(lane, covered_at, rp->receiver.delta[l].at);
-        FT_ORDER_SET(lane, cut_to, cut);
-        FT_ORDER_SET(lane, peer_released, rp->receiver.released[l]);
-        FT_ORDER_SET(lane, closed_to, rp->receiver.closed_to[l]);
+            rp_order_moved(&lane->orders.covered_at, rp->receiver.delta[l].at);
+        rp_order_moved(&lane->orders.cut_to, cut);
+        rp_order_moved(&lane->orders.peer_released, rp->receiver.released[l]);
+        rp_order_moved(&lane->orders.closed_to, rp->receiver.closed_to[l]);
     }
 }
 
@@ -61,7 +61,7 @@ void rp_receiver_publish(struct rp_replicator *rp)
     struct ft_lane_shared *first = rp_lane(rp, 0);
     uint64_t stop_point = FT_REPORT_GET(first, stop_point);
 
-    FT_ORDER_SET(first, stop_point_seen, stop_point);
+    rp_order_moved(&first->orders.stop_point_seen, stop_point);
     if (!stop_point)
         publish_closed(rp);
 }

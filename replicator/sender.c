@@ -315,14 +315,6 @@ static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
     return replayed < last ? (uint64_t)((double)(to - from) * rp->sender.drain[l].ns) : 0;
 }
 
-/* Lanes read these words with the gate's each turn: an unchanged one is not written, or its line would come
- * from the other core again. */
-static void store_if_new(_Atomic uint64_t *word, uint64_t value)
-{
-    if (atomic_load_explicit(word, memory_order_relaxed) != value)
-        atomic_store_explicit(word, value, memory_order_relaxed);
-}
-
 static void publish_lag(struct rp_replicator *rp)
 {
     bool on = rp->sender.on;
@@ -330,8 +322,8 @@ static void publish_lag(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++) {
         uint64_t sent = rp->sender.sent[l], taken = rp->core.peer_taken[l];
 
-        store_if_new(&rp_lane(rp, l)->orders.unreplayed, on && sent > taken ? sent - taken : 0);
-        store_if_new(&rp_lane(rp, l)->orders.lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
+        rp_order_moved(&rp_lane(rp, l)->orders.unreplayed, on && sent > taken ? sent - taken : 0);
+        rp_order_moved(&rp_lane(rp, l)->orders.lag_ns, on && !rp->config.core.warm ? lag_ns(rp, l) : 0);
     }
 }
 

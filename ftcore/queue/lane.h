@@ -51,38 +51,43 @@ static inline uint64_t ft_order_serial(uint64_t order)
 /*
  * What the replicator wants of a lane. Written by the replicator, but for `logging`, which a cut switches on,
  * and `digest`, which the main thread counts up; read by the lane. A serial number that grows asks for
- * something once more.
+ * something once more. A lane reads most of this in each turn: what moves with packets has lines of its own,
+ * so that the rest stays in the cache of the lane's core.
  */
 struct ft_lane_orders {
-    _Atomic uint64_t order;       /* ft_order_make */
-    _Atomic uint64_t stable;      /* outputs of bursts up to here may leave; FT_ALL in SOLO */
+    /* Primary: they move with packets. */
+    _Alignas(64) _Atomic uint64_t stable; /* outputs of bursts up to here may leave; FT_ALL in SOLO */
     _Atomic uint64_t lease_until; /* monotonic ns: nothing may leave from then on; FT_ALL in SOLO; 0: shut */
-    _Atomic uint64_t gate;        /* serial number of the last change between SOLO and guarded */
-    _Atomic uint64_t cut;         /* serial number of a cut: begin a snapshot and log from there */
-    _Atomic bool logging;         /* the stream is wanted; the replicator switches it off */
-    _Atomic uint64_t snapshot_release; /* the last cut whose snapshot nobody reads any more */
-    _Atomic uint64_t copy_granted;     /* pending lines to copy since the cut, at most; grows with time */
-    _Atomic uint64_t announce;         /* serial number: claim the addresses by gratuitous ARP */
+    _Atomic uint64_t lag_ns;      /* until a hot standby has replayed what it has; 0: unknown, none */
+    _Atomic uint64_t unreplayed;  /* bytes of records sent that the standby has not replayed yet */
+
+    /* Standby: the same. */
+    _Alignas(64) _Atomic uint64_t closed_to; /* last burst that may be replayed */
+    _Atomic uint64_t covered;         /* last burst that needs no replay, since a whole delta covers it */
+    _Atomic uint64_t covered_at;      /* `replay` has only covered records up to here; after `covered` */
+    _Atomic uint64_t cut_to;          /* last cut that may be applied: all is there; before `closed_to` */
+    _Atomic uint64_t peer_released;   /* outputs that the primary has released; before `closed_to` */
+    _Atomic uint64_t stop_point_seen; /* lane 0: no closed_to moves while this equals `stop_point` */
+
+    /* Either. */
+    _Alignas(64) _Atomic uint64_t order; /* ft_order_make */
+    _Atomic uint64_t gate;               /* serial number of the last change between SOLO and guarded */
+    _Atomic uint64_t cut;                /* serial number of a cut: begin a snapshot and log from there */
+    _Atomic bool logging;                /* the stream is wanted; the replicator switches it off */
+    _Atomic uint64_t snapshot_release;   /* the last cut whose snapshot nobody reads any more */
+    _Atomic uint64_t copy_granted;       /* pending lines to copy since the cut, at most; grows with time */
+    _Atomic uint64_t announce;           /* serial number: claim the addresses by gratuitous ARP */
+    _Atomic uint64_t rests; /* primary: serial number of the replicator's rest, in which a lane that
+                               logs something rings `bell` once; 0: it is awake */
     _Atomic uint64_t peer_incarnation; /* of the process whose heartbeats count; 0: nobody's do */
     _Atomic uint64_t peer_secret[2];   /* its key, see ftcore/record/datagram.h */
     _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: not known: heartbeats
                                           have the newest, and no input is recorded by its session */
-    _Atomic uint64_t digest;     /* serial number: let a record or a delta carry a digest of the state */
-    _Atomic uint64_t unreplayed; /* primary: bytes of records sent that the standby has not replayed yet */
-    _Atomic uint64_t rests;      /* primary: serial number of the replicator's rest, in which a lane that logs
-                                    something rings `bell` once; 0: it is awake */
-    _Atomic uint64_t lag_ns; /* primary: ns until a hot standby has replayed what it has; 0: unknown, none */
-
+    _Atomic uint64_t digest;         /* serial number: let a record or a delta carry a digest of the state */
+    _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
     /* Standby: announce again and again, and leave frames unread. Goes on when it is ordered to go live,
      * since a lane that has not seen the order yet would drop them; live lanes do not look at it. */
     _Atomic bool steer;
-    _Atomic uint64_t closed_to;      /* standby: last burst that may be replayed */
-    _Atomic uint64_t snapshot_burst; /* standby: last burst that the snapshot holds, as its sender says */
-    _Atomic uint64_t covered;    /* standby: last burst that needs no replay, since a whole delta covers it */
-    _Atomic uint64_t covered_at; /* standby: `replay` has only covered records up to here; after `covered` */
-    _Atomic uint64_t cut_to;     /* standby: last cut that may be applied: all is there; before `closed_to` */
-    _Atomic uint64_t peer_released;   /* standby: outputs that the primary has released; before `closed_to` */
-    _Atomic uint64_t stop_point_seen; /* standby, lane 0: no closed_to moves while this equals `stop_point` */
 };
 
 /*
@@ -90,15 +95,18 @@ struct ft_lane_orders {
  * that it has stopped the replicator clears what docs/ARCHITECTURE.md names.
  */
 struct ft_lane_report {
-    _Atomic uint64_t done;       /* last order reached: LIVE once packets are taken, DRAIN once drained */
-    _Atomic uint64_t executed;   /* last burst executed, live or replayed */
-    _Atomic uint64_t recorded;   /* live: last burst that `log` accounts for: with deltas, the last cut's */
-    _Atomic uint64_t released;   /* outputs released, ever; records carry it */
-    _Atomic uint64_t gate_seen;  /* live: the gate's serial number at the last burst boundary */
-    _Atomic uint64_t hold_from;  /* live: last burst that may have left under the gate before */
-    _Atomic uint64_t cut_seen;   /* serial number of the cut made last; written after the three below */
-    _Atomic uint64_t cut_burst;  /* last burst before that cut */
-    _Atomic uint64_t cut_access; /* last access before that cut */
+    /* They move with packets. */
+    _Alignas(64) _Atomic uint64_t executed; /* last burst executed, live or replayed */
+    _Atomic uint64_t recorded; /* live: last burst that `log` accounts for: with deltas, the last cut's */
+    _Atomic uint64_t released; /* outputs released, ever; records carry it */
+
+    _Alignas(
+        64) _Atomic uint64_t done; /* last order reached: LIVE once packets are taken, DRAIN once drained */
+    _Atomic uint64_t gate_seen;    /* live: the gate's serial number at the last burst boundary */
+    _Atomic uint64_t hold_from;    /* live: last burst that may have left under the gate before */
+    _Atomic uint64_t cut_seen;     /* serial number of the cut made last; written after the three below */
+    _Atomic uint64_t cut_burst;    /* last burst before that cut */
+    _Atomic uint64_t cut_access;   /* last access before that cut */
     _Atomic uint64_t cut_at; /* bytes ever published in `log` before that cut: the new stream begins behind */
     _Atomic bool overrun;    /* the next delta would be too large for the standby: a snapshot is needed */
     _Atomic uint64_t digest_at;   /* live: burst with the last digest; written before digest_seen */
@@ -143,8 +151,8 @@ struct ft_lane_counters {
 };
 
 struct ft_lane_shared {
-    _Alignas(64) struct ft_lane_orders orders;
-    _Alignas(64) struct ft_lane_report report;
+    struct ft_lane_orders orders;
+    struct ft_lane_report report;
     struct ft_ring log;        /* lane → replicator: struct ft_record and struct ft_chunk */
     struct ft_ring replay;     /* replicator → lane: the same, without the chunks that go to `checkpoint` */
     struct ft_ring checkpoint; /* replicator → lane: chunks of incremental checkpoints; hot: capacity 0 */
