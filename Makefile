@@ -83,7 +83,7 @@ LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore replicator lane node tools -name '*.c'))
+PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
@@ -214,6 +214,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@$(BUILD)/simulate -q -f 1 -n 4000 -l tests/sim/failed-seeds -j $(shell nproc)
 	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k crash -f 1 -n 1000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 

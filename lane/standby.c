@@ -119,9 +119,9 @@ static bool fetch_inputs(struct nd_lane *lane, const struct ft_record *r, struct
             .data = frame, .len = len, .have = len, .in_port = port, .side = io->side[port]};
         if (!lane->whole_capture)
             cut_input(&lane->burst.packets[i]);
-        unread[i].hidden = false;
+        unread[i].hidden = 0;
         if (flows)
-            nf_unread_hide(&lane->burst.packets[i], &unread[i]);
+            nf_unread_hide(&lane->burst.packets[i], NF_UNREAD_ALL, &unread[i]);
     }
     return true;
 }

@@ -13,6 +13,7 @@
  * is read again; after a takeover the tail goes the same way. All runs on the lane's own thread.
  */
 #include "lane/parts.h"
+#include "lane/planted.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
@@ -299,6 +300,7 @@ static void capture_sessions(struct nd_lane *lane)
 
         if (ft_likely(found != NULL))
             told = nf_session_input_of(found, p, i);
+        told = nd_planted_told(lane, found, p, i, told);
         if (ft_likely(told.key != NF_NONE))
             lg_inputs_add_session(&inputs, &told, p->len, p->in_port, p->side == NF_OUTSIDE);
         else
@@ -532,6 +534,8 @@ static inline __attribute__((always_inline)) bool pass_burst(struct nd_lane *lan
     if (burst.sessions)
         capture_sessions(lane);
     run(lane, &burst);
+    if (burst.sessions)
+        nd_planted_marks(lane);
     if (needs->record)
         record(lane, &burst);
     if (needs->stream != ND_STREAM_NONE)

@@ -32,9 +32,10 @@
 #define NFT_SHOW_MAX (1u << 20)
 #define NFT_ARENAS   (FT_NFS_MAX + 1u) /* of one lane, and the shared one */
 
-enum nft_kind { NFT_RUN, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, NFT_WAKE };
+enum nft_kind { NFT_RUN, NFT_FIELDS, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, NFT_WAKE };
 
-/* A burst of one packet at most, and of one command. */
+/* A burst of one packet at most, and of one command. FIELDS: the last one, a replay with a packet, which is
+ * executed again. */
 struct nft_request {
     enum nft_kind kind;
     bool replay;
@@ -60,7 +61,8 @@ struct nft_answer {
     uint64_t digest[NFT_ARENAS];
     uint32_t arenas;
     uint64_t wake;   /* when timers ask for the next burst */
-    uint64_t number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow */
+    uint64_t number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow; FIELDS: bits of
+                        enum nf_unread_field */
     uint32_t noted;
     bool used; /* replay: all determinants, and none else */
     uint8_t determinants[NF_DETERMINANTS_MAX];
@@ -75,7 +77,8 @@ struct node {
     int fd;
     struct ft_region *region;
     struct nf_chain *chain;
-    bool flows; /* its NFs read no more than that */
+    bool flows;      /* its NFs read no more than that */
+    uint8_t *before; /* then: the region as it was before the last packet that was replayed */
     struct nft_request request;
     struct nft_answer answer;
 };
@@ -132,7 +135,8 @@ static void sum_made(struct node *n)
             XXH3_64bits_withSeed(list[i].frame, list[i].len, n->answer.made_sum + list[i].port);
 }
 
-static void run(struct node *n)
+/* The request's burst; in a replay without the fields of which there are bits in `hidden`. */
+static void run(struct node *n, uint32_t hidden)
 {
     static const struct ft_dependency none[1];
     const struct nft_request *q = &n->request;
@@ -143,9 +147,9 @@ static void run(struct node *n)
 
     memcpy(a->bytes, q->bytes, q->have);
     p.data = a->bytes;
-    unread.hidden = false;
+    unread.hidden = 0;
     if (q->replay && q->packets && n->flows)
-        nf_unread_hide(&p, &unread);
+        nf_unread_hide(&p, hidden, &unread);
     if (q->replay) {
         nf_chain_follow(n->chain, none, 0);
         if (q->noted)
@@ -173,6 +177,49 @@ static void run(struct node *n)
     }
     take_digests(n);
 }
+
+/* ---- what an NF reads and does not declare ------------------------------------------------------------- */
+
+static void copy_arenas(const struct node *n, bool back)
+{
+    for (unsigned i = 0; i < ft_region_arenas(n->region); i++) {
+        const struct ft_arena *a = &n->region->arenas[i];
+        uint8_t *state = n->region->base + a->offset, *kept = n->before + a->offset;
+
+        memcpy(back ? state : kept, back ? kept : state, a->used);
+    }
+}
+
+/* The last packet once more, without these fields: the sum of all that came of it. */
+static uint64_t run_again(struct node *n, uint32_t hidden)
+{
+    struct nft_answer *a = &n->answer;
+
+    ft_audit_suspend(n->region);
+    copy_arenas(n, true);
+    ft_audit_resume(n->region);
+    memset(a, 0, sizeof(*a));
+    run(n, hidden);
+    if (a->drop) /* what was hidden is not put back */
+        memset(a->bytes, 0, sizeof(a->bytes));
+    return XXH3_64bits(a, sizeof(*a));
+}
+
+/* Those fields that NFs with NF_READS_FLOW do not read, of which one alone makes a difference. The state is
+ * then again the one that all of them together have made. */
+static uint32_t find_undeclared(struct node *n)
+{
+    uint64_t whole = run_again(n, 0);
+    uint32_t found = 0;
+
+    for (unsigned f = 0; f < NF_UNREAD_COUNT; f++)
+        if (run_again(n, 1u << f) != whole)
+            found |= 1u << f;
+    run_again(n, NF_UNREAD_ALL);
+    return found;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------ */
 
 static void find_counter(struct node *n)
 {
@@ -229,7 +276,12 @@ static bool answer(struct node *n, char *text)
     memset(&n->answer, 0, sizeof(n->answer));
     switch (n->request.kind) {
     case NFT_RUN:
-        run(n);
+        if (n->before && n->request.replay && n->request.packets)
+            copy_arenas(n, false);
+        run(n, NF_UNREAD_ALL);
+        break;
+    case NFT_FIELDS:
+        n->answer.number = find_undeclared(n);
         break;
     case NFT_SHOW:
         show(n, text);
@@ -281,6 +333,8 @@ static _Noreturn void serve_node(int fd, const struct nf_chain_config *config)
         n.flows = nf_chain_reads(config) == NF_READS_FLOW;
         ft_audit_resume(n.region);
     }
+    if (!error && n.flows && !(n.before = malloc(n.region->size)))
+        error = ft_fail(&fault, FT_ENOMEM, "no memory for the state before a packet");
     if (error) {
         fprintf(stderr, "nftest: the chain cannot be made: %s\n", fault.text);
         _exit(1);
@@ -452,8 +506,9 @@ static const char *name_of(const struct nft *t, unsigned arena)
                               : c->nfs[arena - 1].module->name;
 }
 
-static void tell_difference(struct nft *t, unsigned arena)
+static void tell_difference(struct nft *t, unsigned arena, const char *reads)
 {
+    const char *reader = arena == 0 || arena > t->config->chain.count ? "an NF" : name_of(t, arena);
     uint64_t used[2] = {0}, at = 0;
     uint8_t *bytes[2] = {arena_of(t, PRIMARY, arena, &used[0]), arena_of(t, STANDBY, arena, &used[1])};
 
@@ -462,10 +517,38 @@ static void tell_difference(struct nft *t, unsigned arena)
     if (bytes[0] && bytes[1])
         tell_failure(t,
                      "burst %" PRIu64 ": the standby's state differs: %s, byte %" PRIu64
-                     " of its arena, expected that of the primary: a value that replay does not know",
-                     t->burst, name_of(t, arena), at);
+                     " of its arena, expected that of the primary: %s%s",
+                     t->burst, name_of(t, arena), at, reads[0] ? reader : "a value that replay does not know",
+                     reads);
     free(bytes[0]);
     free(bytes[1]);
+}
+
+static bool is_same_output(const struct nft_answer *p, const struct nft_answer *s)
+{
+    uint32_t have = p->have < s->have ? p->have : s->have;
+
+    return p->drop == s->drop && p->drop_nf == s->drop_nf && p->out_port == s->out_port && p->len == s->len &&
+           (p->drop || memcmp(p->bytes, s->bytes, have) == 0);
+}
+
+/* The standby has made something else of a packet: what an NF reads though it declares NF_READS_FLOW, as the
+ * end of a sentence in `reads`, "" if nothing. Who asked for the burst looks at both answers still. */
+static void name_undeclared(struct nft *t, char reads[NFT_TEXT])
+{
+    static struct nft_answer kept;
+    char names[NFT_TEXT - 64];
+
+    reads[0] = '\0';
+    if (nf_chain_reads(&t->config->chain) != NF_READS_FLOW || !t->request.packets)
+        return;
+    kept = t->answer[STANDBY];
+    t->request.kind = NFT_FIELDS;
+    if (ask_node(t, STANDBY) && t->answer[STANDBY].number) {
+        nf_unread_names((uint32_t)t->answer[STANDBY].number, names, sizeof(names));
+        snprintf(reads, NFT_TEXT, " reads %s, and declares NF_READS_FLOW", names);
+    }
+    t->answer[STANDBY] = kept;
 }
 
 /* Both answers to a burst, and both states. */
@@ -473,13 +556,15 @@ static void compare_nodes(struct nft *t)
 {
     static struct nft_answer kept[2];
     const struct nft_answer *p = &t->answer[PRIMARY], *s = &t->answer[STANDBY];
-    uint32_t have = p->have < s->have ? p->have : s->have;
+    bool passed = is_same_output(p, s);
+    char reads[NFT_TEXT] = "";
 
-    if (p->drop != s->drop || p->drop_nf != s->drop_nf || p->out_port != s->out_port || p->len != s->len ||
-        (!p->drop && memcmp(p->bytes, s->bytes, have) != 0))
-        tell_failure(t, "burst %" PRIu64 ": the primary %s the packet, the standby %s%s it", t->burst,
+    if (!passed || memcmp(p->digest, s->digest, sizeof(p->digest)) != 0)
+        name_undeclared(t, reads);
+    if (!passed)
+        tell_failure(t, "burst %" PRIu64 ": the primary %s the packet, the standby %s%s it%s%s", t->burst,
                      p->drop ? "dropped" : "passed", s->drop ? "dropped" : "passed",
-                     !s->drop == !p->drop ? " otherwise" : "");
+                     !s->drop == !p->drop ? " otherwise" : "", reads[0] ? ": an NF" : "", reads);
     if (p->made != s->made || p->made_sum != s->made_sum)
         tell_failure(t, "burst %" PRIu64 ": the NFs of the standby made other frames: %u here, %u there",
                      t->burst, p->made, s->made);
@@ -494,7 +579,7 @@ static void compare_nodes(struct nft *t)
             continue;
         kept[PRIMARY] = *p; /* who asked for the burst looks at them still */
         kept[STANDBY] = *s;
-        tell_difference(t, i);
+        tell_difference(t, i, reads);
         memcpy(t->answer, kept, sizeof(kept));
         t->diverged = true;
         return;

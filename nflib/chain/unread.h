@@ -5,25 +5,40 @@
  * frames, in `replay` with its input keeper and in the authors' harness, these have other values while the
  * chain runs, as they have in a replay of what is recorded by sessions: an NF that reads one all the same
  * reaches another state, which is found. Behind the chain they are put back, so that what leaves is what the
- * primary sends.
+ * primary sends. Which of them it reads, both find by executing packets again with one at a time hidden.
  */
 #ifndef NFLIB_CHAIN_UNREAD_H
 #define NFLIB_CHAIN_UNREAD_H
 
 #include "nflib/net/packet.h"
 
+/* Fields, with their names in what people read. */
+#define NF_UNREAD_FIELDS(FIELD)                                                                              \
+    FIELD(NF_UNREAD_ID, "the identification of IPv4")                                                        \
+    FIELD(NF_UNREAD_TTL, "the time to live of IPv4")                                                         \
+    FIELD(NF_UNREAD_SEQ, "the sequence number of TCP")                                                       \
+    FIELD(NF_UNREAD_ACK, "the acknowledgement number of TCP")                                                \
+    FIELD(NF_UNREAD_WINDOW, "the window of TCP")                                                             \
+    FIELD(NF_UNREAD_URGENT, "the urgent pointer of TCP")                                                     \
+    FIELD(NF_UNREAD_OPTIONS, "the options of TCP")
+#define NF_UNREAD_ENUM(field, name) field,
+enum nf_unread_field { NF_UNREAD_FIELDS(NF_UNREAD_ENUM) NF_UNREAD_COUNT };
+#define NF_UNREAD_ALL ((1u << NF_UNREAD_COUNT) - 1)
+
 struct nf_unread {
-    bool hidden;
+    uint32_t hidden; /* bits: enum nf_unread_field */
     uint8_t ttl;
     uint16_t id, options; /* bytes of those */
-    uint8_t
-        tcp[12]; /* behind the ports: sequence numbers, offset and flags, window; then the urgent pointer */
-    uint8_t urgent[2], option[40];
+    uint8_t tcp[20], option[40];
 };
 
-/* The packet is parsed here, and is to be parsed again. *kept: what nf_unread_show puts back. */
-void nf_unread_hide(struct nf_packet *p, struct nf_unread *kept);
+/* `fields`: bits, of which those are hidden that the packet has. It is parsed here, and is to be parsed
+ * again. *kept: what nf_unread_show puts back. */
+void nf_unread_hide(struct nf_packet *p, uint32_t fields, struct nf_unread *kept);
 /* Behind nf_chain_run, of a packet that is not dropped. */
 void nf_unread_show(struct nf_packet *p, const struct nf_unread *kept);
+
+/* "the window of TCP and the options of TCP", of these bits, in `out`. */
+void nf_unread_names(uint32_t fields, char out[], size_t size);
 
 #endif

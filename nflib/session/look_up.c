@@ -6,6 +6,7 @@
  * recorded by its session is made again.
  */
 #include "nflib/session/index.h"
+#include "ftcore/base/plant.h"
 #include "nflib/state/watch.h"
 
 #include <string.h>
@@ -371,6 +372,10 @@ void nf_sessions_prepare(struct nf_sessions_lane *lane, struct nf_packet *const 
 static __attribute__((noinline, cold)) void prepare_again(struct nf_sessions_lane *lane,
                                                           struct nf_packet *const packets[], uint32_t n)
 {
+    if (FT_PLANTED("told-ended")) { /* what was restored stays what it was when the burst began */
+        prepare_restored(lane, packets, n);
+        return;
+    }
     for (uint32_t i = 0; i < n; i++)
         if (packets[i]->session) { /* restored: its key was never hashed */
             packets[i]->session = NULL;
@@ -464,7 +469,7 @@ bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_i
     if (!nf_session_is_used(t, in->key >> 1) || !may_tell(t, in, p))
         return false;
     s = nf_session_at(t, in->key >> 1);
-    key = &s->key[in->key & 1];
+    key = &s->key[FT_PLANTED("told-first-key") ? 0 : in->key & 1];
     udp = key->proto == NF_PROTO_UDP;
     memcpy(frame, heads[udp], NF_RESTORED_BYTES);
     ip[1] = in->tos;

@@ -113,8 +113,26 @@ static void seeds(void)
                              .dependencies = 2,
                              .determinants = 13};
 
+    struct {
+        struct ft_input in[3];
+        uint8_t bytes[2 * FT_SESSION_BYTES + 24];
+    } told = {.in = {{60, FT_SESSION_BYTES, 0, FT_IN_SESSION},
+                     {1500, 18, 1, FT_IN_OUTSIDE},
+                     {74, FT_SESSION_BYTES, 1, FT_IN_SESSION | FT_IN_OUTSIDE}}};
+    struct ft_record sessions = {.burst = 9,
+                                 .seq = 90,
+                                 .time = 5000000000ull,
+                                 .released = 88,
+                                 .access = 1,
+                                 .inputs = 3,
+                                 .bytes = 2 * FT_SESSION_BYTES + 18};
+
     for (unsigned i = 0; i < sizeof(chunks.bytes); i++)
         chunks.bytes[i] = (uint8_t)(i * 7);
+    /* Numbers of sessions, one of them the largest; lengths, flags, DSCP. */
+    memcpy(told.bytes, "\x06\0\0\0\x2e\0\x10\xb8", FT_SESSION_BYTES);
+    memcpy(told.bytes + FT_SESSION_BYTES + 18, "\xfe\xff\xff\xff\x3c\0\x12\0", FT_SESSION_BYTES);
+    seed("sessions", &sessions, &told, sizeof(told));
     seed("empty", &empty, "", 0);
     seed("by-clock", &by_seq, "", 0);
     seed("full", &full, &chunks, sizeof(chunks));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Replay of records that no lane of ours made: the standby's lane is given well-formed records with any
- * inputs, ports, times and determinants, through the decoder. It replays or says that it diverged; nothing
- * else. After a divergence a snapshot comes, as in a resync, over the same chain. At the end of each input a
- * snapshot and one good record lead to the state that they always lead to, whatever was before.
+ * inputs, also such as sessions tell, ports, times and determinants, through the decoder. It replays or says
+ * that it diverged; nothing else. After a divergence a snapshot comes, as in a resync, over the same chain.
+ * At the end of each input a snapshot and one good record lead to the state that they always lead to,
+ * whatever was before.
  */
 #include "tests/help/record.h"
 #include "ftcore/region/audit.h"
@@ -128,6 +129,24 @@ static void open_once(void)
 
 /* ---- the input --------------------------------------------------------------------------------- */
 
+/* A packet told by its session: by a number that there may be, or by any. The input; its bytes at `to`. */
+static struct ft_input make_told(struct fuzz_input *in, uint8_t how, void *to)
+{
+    uint8_t side = how & 1;
+    struct nf_session_input told = {.key = how & 128 ? fuzz_u32(in) : fuzz_u8(in) & 31};
+    uint32_t wire;
+
+    told.ip_bytes = (uint16_t)(how & 2 ? fuzz_u16(in) : 20 + (fuzz_u8(in) & 63));
+    told.tcp_flags = fuzz_u8(in);
+    told.tos = fuzz_u8(in);
+    wire = 14u + told.ip_bytes + (how & 16 ? fuzz_u8(in) : 0) - (how & 32 ? fuzz_u8(in) & 15 : 0);
+    memcpy(to, &told, FT_SESSION_BYTES);
+    return (struct ft_input){.wire = wire,
+                             .taken = FT_SESSION_BYTES,
+                             .port = how & 8 ? fuzz_u8(in) : side,
+                             .flags = FT_IN_SESSION | side};
+}
+
 /* Frames go behind all inputs, so they are made aside first. */
 static void add_inputs(struct fuzz_input *in, struct ft_record *r, unsigned count)
 {
@@ -136,6 +155,14 @@ static void add_inputs(struct fuzz_input *in, struct ft_record *r, unsigned coun
 
     for (unsigned i = 0; i < count; i++) {
         uint8_t how = fuzz_u8(in), side = how & 1, frame[STREAM_FRAME_MAX];
+
+        if (how & 64) {
+            list[i] = make_told(in, how, bytes + r->bytes);
+            r->bytes += FT_SESSION_BYTES;
+            r->inputs++;
+            continue;
+        }
+
         uint32_t len = how & 2 ? stream_make_arp(in, side, frame) : stream_make(in, side, frame);
         uint32_t taken = how & 4 ? fuzz_u8(in) % (len + 1) : len;
 
@@ -222,6 +249,15 @@ static void seeds(void)
     static const uint8_t values[] = {0x18, 3, 9,   1,   2, 3, 4, 5, 6, 7, 8,
                                      0x90, 0, 255, 255, 1, 0, 0, 0, 0, 0, 0};
 
+    /* A flow begins; then a packet of it, an answer, and one of a session that there is not. The second
+     * number is of the accesses that the forwarder makes. */
+    static const uint8_t told[] = {1, 3, 0,    0, 4,  0x10, 2, 1, 2, 0x40, 0, 40, 0x10, 0xb8,
+                                   1, 2, 0x41, 1, 40, 0x12, 0, 1, 1, 0x40, 9, 40, 0x10, 0};
+    static const uint8_t any[] = {1, 2,    0xc0, 0xfe, 0xff, 0xff, 0xff, 40, 0x10, 0, 1,
+                                  2, 0xc3, 1,    0,    0,    0,    0,    32, 0x10, 0};
+
+    fuzz_seed("told", told, sizeof(told));
+    fuzz_seed("told-any", any, sizeof(any));
     fuzz_seed("empty", empty, sizeof(empty));
     fuzz_seed("ports", ports, sizeof(ports));
     fuzz_seed("two-commands", twice, sizeof(twice));

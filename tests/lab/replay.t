@@ -234,6 +234,10 @@ if [ -x "$planted" ]; then
         caught "$bug" --seed 1
         caught "$bug" --seed 2 --no-input-keeper
     done
+    # Packets recorded by their sessions, as they are where no input keeper has the frames.
+    for bug in none told-neighbour told-other-key told-first-key; do
+        caught "$bug" --seed 2 --no-input-keeper --mode log
+    done
 fi
 
 # Checkpoints far apart, and the last burst is full: the one that is asked for at the end is copied all the same.

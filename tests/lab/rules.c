@@ -29,7 +29,9 @@
 #define LATE     15 /* as ADDRESS, in the packet after 700 */
 #define SCOPE    16 /* keeps a source in a map of its own, in each lane that has one of its flows */
 
-#define FLOW 17 /* keeps a sequence number of TCP, and says that it reads flows */
+#define FLOW     17 /* keeps a sequence number of TCP, and says that it reads flows */
+#define FLOW_TTL 18 /* the same with the time to live */
+#define FLOW_ID  19 /* and with the identification */
 
 #ifndef BREACH
 #define BREACH NONE
@@ -129,6 +131,10 @@ static uint64_t broken(struct nf *nf, const struct nf_packet *p, uint64_t *entry
 #elif BREACH == FLOW
     if (p->proto == NF_PROTO_TCP && p->flags & NF_P_L4)
         memcpy(&value, p->data + p->l4 + 4, 4);
+#elif BREACH == FLOW_TTL
+    value = p->flags & NF_P_IPV4 ? p->data[p->l3 + 8] * 7u : 0;
+#elif BREACH == FLOW_ID
+    value = p->flags & NF_P_IPV4 ? p->data[p->l3 + 4] * 256u + p->data[p->l3 + 5] : 0;
 #elif BREACH == PAYLOAD
     value = p->data[p->len - 1];
 #elif BREACH == OTHERS
@@ -172,7 +178,7 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
 static const struct nf_module rules = {
     .name = "rules",
     .summary = "breaks one rule",
-    .reads = BREACH == FLOW ? NF_READS_FLOW : NF_READS_HEADERS,
+    .reads = BREACH >= FLOW ? NF_READS_FLOW : NF_READS_HEADERS,
     .state_size = sizeof(struct rules),
     .counters = counters,
     .arena = arena,

@@ -91,14 +91,22 @@ done
 rules+=('SCOPE')
 
 # What is not recorded of a flow: found where the log is replayed, so that a chain that deltas protect may have it.
-build FLOW
-ok "FLOW is built" $?
-for cell in "1 log none" "2 log kills" "1 log none --fast"; do
-    # shellcheck disable=SC2086 # words of a cell
-    verdict FLOW $cell
-    code=$?
-    [ $code != 0 ] && grep -qE "differs in NF 'rules' of lane [0-9], .*first at the state of NF 'rules' at byte 24" "$dir/err"
-    ok "FLOW is named: $cell" $? "exit $code: $(tail -3 "$dir/err")"
+# The field is named, and no other.
+fields=("FLOW|the sequence number of TCP" "FLOW_TTL|the time to live of IPv4" "FLOW_ID|the identification of IPv4")
+for row in "${fields[@]}"; do
+    IFS='|' read -r name field <<<"$row"
+    build "$name"
+    ok "$name is built" $?
+    for cell in "1 log none" "2 log kills" "1 log none --fast"; do
+        # shellcheck disable=SC2086 # words of a cell
+        verdict "$name" $cell
+        code=$?
+        [ $code != 0 ] && grep -qE "differs in NF 'rules' of lane [0-9], .*first at the state of NF 'rules' at byte 24" "$dir/err"
+        ok "$name is named: $cell" $? "exit $code: $(tail -3 "$dir/err")"
+        grep -qx "understudy replay: NF 'rules' reads $field, and declares NF_READS_FLOW, expected NF_READS_HEADERS" "$dir/err" &&
+            [ "$(fact '[.differences[].undeclared] | unique | join(";")')" = "$field" ]
+        ok "and what it reads: $cell" $? "$(tail -3 "$dir/err"; fact .differences)"
+    done
 done
 rules+=('FLOW')
 

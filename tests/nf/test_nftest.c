@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FIELDS 7u
+
 /* ---- the NF: a count in its state, and what is asked for ------------------------------------------- */
 
 enum how { SOUND, STATIC, UNEDITED, DRAWN, PAYLOAD, CRASH, REFUSED, TIMED, EARLY, ENDLESS, WRONG_SUM };
@@ -22,6 +24,10 @@ static const char *const hows[] = {"sound",   "static", "unedited", "drawn",   "
 
 struct config {
     uint32_t how;
+};
+struct reader_config {
+    uint32_t fields; /* bits, in the order of `fields` */
+    bool marks;
 };
 struct state {
     uint64_t count, woken, set;
@@ -120,6 +126,60 @@ static const struct nf_module tried = {
 };
 NF_MODULE(tried)
 
+/* ---- an NF that declares that it reads flows, and reads more ----------------------------------------- */
+
+static const struct {
+    uint8_t tcp, at, bytes; /* tcp: behind the beginning of TCP's header, else of the frame */
+    const char *name;
+} fields[FIELDS] = {
+    {0, 14 + 4, 2, "the identification of IPv4"},
+    {0, 14 + 8, 1, "the time to live of IPv4"},
+    {1, 4, 4, "the sequence number of TCP"},
+    {1, 8, 4, "the acknowledgement number of TCP"},
+    {1, 14, 2, "the window of TCP"},
+    {1, 18, 2, "the urgent pointer of TCP"},
+    {1, 20, 4, "the options of TCP"},
+};
+
+static const struct nf_param reader_params[] = {
+    NF_NUMBER(struct reader_config, fields, NF_U32, 0, 127, "0", "which it reads"),
+    NF_YES_NO(struct reader_config, marks, "false", "it marks packets by what it reads, and keeps nothing"),
+    {0},
+};
+
+static void read_fields(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    const struct reader_config *config = nf->config;
+    uint64_t sum = 0;
+
+    (void)now;
+    for (uint32_t i = 0; i < n; i++)
+        for (unsigned f = 0; f < FIELDS; f++) {
+            const struct nf_packet *p = packets[i];
+            const uint8_t *at = p->data + (fields[f].tcp ? p->l4 : 0) + fields[f].at;
+
+            if (config->fields >> f & 1 && (!fields[f].tcp || p->proto == NF_PROTO_TCP))
+                for (unsigned b = 0; b < fields[f].bytes; b++)
+                    sum = sum * 31 + at[b];
+        }
+    for (uint32_t i = 0; config->marks && i < n; i++)
+        nf_packet_set_dscp(packets[i], (uint8_t)(sum % 64));
+    if (!config->marks)
+        NF_EDIT(nf, (struct state *)nf->state)->odd += sum;
+}
+
+static const struct nf_module reader = {
+    .name = "reader",
+    .summary = "reads more than it says",
+    .reads = NF_READS_FLOW,
+    .params = reader_params,
+    .config_size = sizeof(struct reader_config),
+    .state_size = sizeof(struct state),
+    .counters = counters,
+    .process = read_fields,
+};
+NF_MODULE(reader)
+
 /* ---- tests ------------------------------------------------------------------------------------- */
 
 static const struct nft_spec frame = {.src = NFT_IP(10, 0, 0, 1),
@@ -129,18 +189,26 @@ static const struct nft_spec frame = {.src = NFT_IP(10, 0, 0, 1),
                                       .proto = 17,
                                       .payload = 200};
 
-static struct nft *open_chain(const char *how)
+static struct nft *open_nf(const char *nf, const char *config)
 {
     char path[] = "/tmp/test-nftest-XXXXXX";
     int fd = mkstemp(path);
     struct nft *t;
 
     assert_true(fd >= 0);
-    dprintf(fd, "chain: { name: test, nfs: [ { tried: { how: %s } } ] }\n", how);
+    dprintf(fd, "chain: { name: test, nfs: [ { %s: { %s } } ] }\n", nf, config);
     close(fd);
     t = nft_open(path);
     unlink(path);
     return t;
+}
+
+static struct nft *open_chain(const char *how)
+{
+    char config[64];
+
+    snprintf(config, sizeof(config), "how: %s", how);
+    return open_nf("tried", config);
 }
 
 static void a_sound_nf_passes_with_a_kill_at_each_frame(void **state)
@@ -209,6 +277,76 @@ static void each_breach_is_told(void **state)
             fail_msg("%s: \"%s\", expected \"%s\" in it", breaches[i].how, last, breaches[i].told);
         assert_int_equal(nft_close(t), 1);
     }
+}
+
+/* A packet of TCP with options, of which no field has the value that hides it. */
+static uint32_t make_segment(uint8_t bytes[NFT_FRAME_MAX])
+{
+    static const uint8_t options[8] = {2, 4, 5, 0xb4, 4, 2, 3, 3};
+    struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 1),
+                            .dst = NFT_IP(10, 0, 0, 2),
+                            .sport = 1,
+                            .dport = 2,
+                            .proto = NF_PROTO_TCP,
+                            .tcp = NFT_ACK,
+                            .ip_id = 0x1234,
+                            .payload = 40};
+    uint32_t len = nft_frame(&spec, bytes);
+
+    bytes[14 + 8] = 33;
+    bytes[34 + 12] = 7 << 4;
+    memcpy(bytes + 34 + 20, options, sizeof(options));
+    nft_ip_checksum(bytes, len);
+    nft_readdress(bytes, len, spec.src, spec.sport, spec.dst, spec.dport);
+    return len;
+}
+
+/* What the harness says of a segment to an NF that reads these; "" if nothing. */
+static void try_reader(unsigned bits, bool marks, char told[512])
+{
+    uint8_t bytes[NFT_FRAME_MAX];
+    char config[64];
+    struct nft *t;
+    const char *last;
+
+    snprintf(config, sizeof(config), "fields: %u, marks: %s", bits, marks ? "true" : "false");
+    t = open_nf("reader", config);
+    for (unsigned i = 0; i < 3; i++) {
+        uint32_t len = make_segment(bytes);
+
+        nft_raw(t, NF_INSIDE, bytes, len);
+    }
+    nft_failures(t, &last);
+    snprintf(told, 512, "%s", last);
+    nft_close(t);
+}
+
+/* Each one alone, and each with the next one; no other field is named. */
+static void what_is_read_and_not_declared_is_named(void **state)
+{
+    char told[512], expected[512];
+
+    (void)state;
+    try_reader(0, false, told);
+    assert_string_equal(told, "");
+    for (unsigned f = 0; f < FIELDS; f++) {
+        try_reader(1u << f, false, told);
+        snprintf(expected, sizeof(expected),
+                 "expected that of the primary: reader reads %s, and declares NF_READS_FLOW", fields[f].name);
+        if (!strstr(told, expected))
+            fail_msg("\"%s\", expected \"%s\" in it", told, expected);
+        if (f + 1 == FIELDS)
+            continue;
+        try_reader(3u << f, false, told);
+        snprintf(expected, sizeof(expected), ": reader reads %s and %s, and declares NF_READS_FLOW",
+                 fields[f].name, fields[f + 1].name);
+        if (!strstr(told, expected))
+            fail_msg("\"%s\", expected \"%s\" in it", told, expected);
+    }
+    try_reader(1, true, told);
+    assert_string_equal(
+        told, "burst 3: the primary passed the packet, the standby passed otherwise it: an NF reads "
+              "the identification of IPv4, and declares NF_READS_FLOW");
 }
 
 /* One line for states that differ, not one for each burst from then on; time goes on as the primary has it.
@@ -336,6 +474,7 @@ int main(void)
         cmocka_unit_test(a_sound_nf_passes_with_a_kill_at_each_frame),
         cmocka_unit_test(timers_come_when_they_are_due),
         cmocka_unit_test(each_breach_is_told),
+        cmocka_unit_test(what_is_read_and_not_declared_is_named),
         cmocka_unit_test(states_that_differ_are_told_once),
         cmocka_unit_test(what_is_expected_and_not_there_is_told),
         cmocka_unit_test(timers_that_make_asked_for_come_in_the_first_wait),

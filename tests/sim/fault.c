@@ -119,6 +119,7 @@ static void ask_lane(void)
         {"clear nat", "set nat udp=2", "clear monitor"},
         {"clear nat", "clear load_balancer", "clear firewall"},
         {"clear rate_limiter", "set rate_limiter pps=700", "clear load_balancer"},
+        {"clear nat", "clear vlan_qos", "set policer fast.rate=500"},
     };
     struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
     const char *text = wishes[sim.plan.chain][sim_draw(&sim.chance, 3)];

@@ -211,9 +211,10 @@ static void report(void)
         return;
     printf("%lu kills, %lu takeovers, %lu times protected, %lu snapshots, %lu splits, %lu released of %lu "
            "bursts, "
-           "%lu twice, %lu dependencies, %lu answers, %lu views forgotten, %lu decisions, %lu refused\n",
+           "%lu twice, %lu dependencies, %lu packets told by their sessions, %lu answers, %lu views "
+           "forgotten, %lu decisions, %lu refused\n",
            c->kills, c->takeovers, c->protections, c->resyncs, c->splits, c->released, c->bursts,
-           c->duplicates, c->dependencies, c->replies, c->forgotten, c->decisions, c->refused);
+           c->duplicates, c->dependencies, c->told, c->replies, c->forgotten, c->decisions, c->refused);
     for (unsigned s = 0; s < SIM_STEPS; s++)
         if (c->caught[s] == 0)
             printf("nobody was caught %s\n", sim_step_text[s]);

@@ -5,9 +5,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHAINS 4u
+#define CHAINS 5u
+#define DRAWN                                                                                                \
+    4u /* of them, for seeds of any kind; the last is for those of which sessions tell the packets */
 
-const char *const sim_chain_name[] = {"forward", "edge", "balanced", "race"};
+const char *const sim_chain_name[] = {"forward", "edge", "balanced", "race", "marked"};
 
 static struct nd_config *configs[CHAINS];
 static struct nd_config this_config;
@@ -37,10 +39,10 @@ static void arbitrate(struct sim_plan *p)
  */
 static void crash(struct sim_plan *p, uint64_t seed)
 {
-    static const char *const names[CHAINS][2] = {{"forward", "forward"},
-                                                 {"monitor", "firewall"},
-                                                 {"firewall", "firewall"},
-                                                 {"rate_limiter", "forward"}};
+    static const char *const names[DRAWN][2] = {{"forward", "forward"},
+                                                {"monitor", "firewall"},
+                                                {"firewall", "firewall"},
+                                                {"rate_limiter", "forward"}};
     struct sim_random r = {seed * 0x94d049bb133111ebull + 3};
 
     p->crasher = names[p->chain][sim_draw(&r, 2)];
@@ -55,12 +57,27 @@ static void crash(struct sim_plan *p, uint64_t seed)
     p->faults_end += 300 * SIM_MS;
 }
 
+/* Packets are recorded by their sessions, and among them are those that must not be, or of sessions that come
+ * and go (ports.c). Bursts are of several packets, tables of few sessions. */
+static void tell_sessions(struct sim_plan *p, uint64_t seed)
+{
+    static const unsigned chains[] = {1, 2, 4};
+    struct sim_random r = {seed * 0xd1342543de82ef95ull + 5};
+
+    p->told = true;
+    p->chain = chains[sim_draw(&r, 3)];
+    p->mode = ND_MODE_LOG;
+    p->alone = p->full_capture = p->liar = p->bold = p->stray = p->troubled = false;
+    p->flows = 16 + (unsigned)sim_draw(&r, 16);
+    p->gap = 60 * SIM_US + sim_draw(&r, 200 * SIM_US);
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
 
     memset(p, 0, sizeof(*p));
-    p->chain = (unsigned)sim_draw(&r, CHAINS);
+    p->chain = (unsigned)sim_draw(&r, DRAWN);
     p->lanes = sim_chance(&r, 500) ? 1 : 2 + (unsigned)sim_draw(&r, SIM_LANES - 1);
     p->wild = (enum sim_wildness)sim_draw(&r, SIM_WILDS);
     p->strict = p->wild == SIM_STRICT || (p->wild == SIM_HEALS && sim_chance(&r, 300));
@@ -116,6 +133,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         arbitrate(p);
     if (kind && strcmp(kind, "crash") == 0)
         crash(p, seed);
+    if (kind && strcmp(kind, "told") == 0)
+        tell_sessions(p, seed);
 }
 
 void sim_configure(void)

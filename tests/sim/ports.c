@@ -104,6 +104,8 @@ static void address(struct flow *f, unsigned i)
     f->spec.dport = service ? 80 : ports[sim_draw(r, 5)];
     if (f->spec.proto == 1)
         f->spec.type = 8;
+    if (sim.plan.told) /* ports come again soon, when others have had their sessions' records */
+        f->spec.sport = (uint16_t)(1024 + f->spec.sport % 4);
 }
 
 static void new_life(struct flow *f, unsigned i, uint64_t from)
@@ -148,6 +150,44 @@ static struct sim_packet *build(const struct nft_spec *spec, uint32_t id, uint32
     return new_packet(frame, len);
 }
 
+/* The DSCP that its host gives a packet, in seeds of the kind `told`; so vary and build_later. */
+static void mark(struct sim_random *r, struct sim_packet *p)
+{
+    static const uint8_t dscps[] = {0, 0, 10, 26, 46};
+    struct nft_seen seen;
+
+    if (!nft_see(p->data, p->len, &seen))
+        return;
+    p->data[seen.l3 + 1] = (uint8_t)(dscps[sim_draw(r, sizeof(dscps))] << 2);
+    nft_ip_checksum(p->data, p->len);
+}
+
+/* What no session may tell, tags and a first fragment; or flags that end the flow's session or begin it
+ * again. */
+static void vary(struct sim_random *r, struct nft_spec *spec)
+{
+    uint64_t what = sim_draw(r, 1000);
+
+    if (what < 120)
+        spec->tags = what < 60 ? 1 : 2;
+    else if (what < 220 && spec->proto != 1) {
+        spec->fragment = NFT_MORE;
+        spec->payload = (uint16_t)((spec->payload & ~7u) + (spec->proto == 6 ? 4 : 0));
+    } else if (what < 280 && spec->tcp)
+        spec->tcp = what < 250 ? NFT_SYN : NFT_RST;
+}
+
+/* The rest of a datagram whose first fragment `spec` is. */
+static struct sim_packet *build_later(const struct nft_spec *spec)
+{
+    struct nft_spec later = *spec;
+    uint8_t frame[NFT_FRAME_MAX];
+
+    later.fragment = (uint16_t)((spec->payload + (spec->proto == 6 ? 20u : 8u)) / 8);
+    later.payload = 40;
+    return new_packet(frame, nft_frame(&later, frame));
+}
+
 static bool tag_of(const uint8_t *frame, uint32_t len, struct nft_seen *seen, struct tag *tag)
 {
     uint32_t at;
@@ -189,11 +229,20 @@ static void client_sends(struct flow *f, unsigned i)
         (uint16_t)(sizeof(struct tag) + (sim_chance(&f->random, 50) ? 1300 : sim_draw(&f->random, 60)));
     spec.ip_id = (uint16_t)f->sent;
     spec.tcp = f->sent == 0 ? NFT_SYN : f->sent + 1 == f->packets ? NFT_FIN | NFT_ACK : NFT_ACK;
+    if (sim.plan.told)
+        vary(&f->random, &spec);
     p = build(&spec, i, f->sent, 0);
+    if (sim.plan.told)
+        mark(&f->random, p);
     if (f->bad && sim_chance(&f->random, 400))
         damage(f, p);
     p->at = f->next;
     insert(&wire[f->side], p);
+    if (spec.fragment) {
+        p = build_later(&spec);
+        p->at = f->next;
+        insert(&wire[f->side], p);
+    }
     f->sent++;
     f->next += sim_chance(&f->random, 100) ? 1 : 1 + sim_draw(&f->random, 2 * sim.plan.gap * sim.plan.flows);
     if (f->sent == f->packets)
@@ -223,8 +272,14 @@ static void host_hears(unsigned port, const uint8_t *frame, uint32_t len)
     spec.proto = seen.proto;
     spec.tcp = (uint8_t)(tag.seq == 0 ? NFT_SYN | NFT_ACK : NFT_ACK);
     spec.payload = (uint16_t)(sizeof(tag) + tag.seq % 40);
+    if (sim.plan.told)
+        vary(&sim.hosts, &spec);
     p = build(&spec, tag.flow, tag.seq, 1);
     p->at = sim.now + 50 * SIM_US + sim_draw(&sim.net, 500 * SIM_US);
+    if (sim.plan.told)
+        mark(&sim.hosts, p);
+    if (sim.plan.told && sim_chance(&sim.hosts, 200)) /* when its session may be on its way out */
+        p->at += sim_draw(&sim.hosts, 60 * SIM_MS);
     insert(&wire[port], p);
 }
 

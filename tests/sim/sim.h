@@ -224,6 +224,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     const char *crasher; /* that NF; NULL: none does */
     bool in_packets;     /* it dies while it has packets, and with a standby behind it; else in its timers */
     bool sealed;         /* the link is sealed (seal.c), and somebody on the way ends connections */
+    bool told;           /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -304,7 +305,8 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray: what the seed is made to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told: what the seed is made
+ * to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];

@@ -5,6 +5,7 @@
  * determinants; inputs come from the tape all the same. What a run released is held against it.
  */
 #include "nflib/chain/chain.h"
+#include "nflib/chain/unread.h"
 #include "tools/replay/replay.h"
 #include "tools/pair/child.h"
 #include "ftcore/order/section.h"
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 /* ---- digests of bursts ----------------------------------------------------------------------- */
 
@@ -182,6 +184,7 @@ static struct {
     struct ft_published published[FT_LANES_MAX];
     struct ft_region *region;
     bool traced;          /* run again, to find where a node has left its way */
+    uint32_t hides;       /* run again without these fields (enum nf_unread_field), to find who reads one */
     _Atomic uint64_t off; /* 1: a lane has stopped, and what others wait for may never come */
 } all;
 
@@ -191,7 +194,7 @@ static void compare_output(struct run *r, uint64_t number, uint64_t seq, const s
     struct nd_keeper *keeper = r->keeper;
     uint64_t left = number < keeper->numbers ? keeper->left[number] : 0;
 
-    if (all.traced)
+    if (all.traced || all.hides)
         return;
     if (left == 0) {
         all.answer->missing++;
@@ -267,6 +270,14 @@ static void sum_counters(const struct nf_chain *chain)
     }
 }
 
+static void hide_fields(struct nf_packet packets[], uint32_t n)
+{
+    struct nf_unread kept;
+
+    for (uint32_t i = 0; all.hides && i < n; i++)
+        nf_unread_hide(&packets[i], all.hides, &kept);
+}
+
 static bool run_burst(struct run *r, uint64_t burst)
 {
     const struct nd_tape *tape = r->keeper->tape;
@@ -280,6 +291,7 @@ static bool run_burst(struct run *r, uint64_t burst)
     if (recorded && !follow_record(r, burst, b))
         return false;
     nd_tape_packets(tape, b, r->frames, packets);
+    hide_fields(packets, b->n);
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     ft_audit_check(all.region, (unsigned)(r - all.run));
     for (uint32_t i = 0; i < b->n; i++)
@@ -322,7 +334,7 @@ static void *run_lane(void *arg)
         atomic_store_explicit(&all.answer->died, burst, memory_order_relaxed); /* if it is the last one */
         if (run_or_leave(r, burst))
             continue;
-        if (atomic_exchange(&all.off, 1) == 0) /* the others stop because this one has */
+        if (atomic_exchange(&all.off, 1) == 0 && !all.hides) /* the others stop because this one has */
             fprintf(stderr, "understudy replay: the reference cannot execute burst %lu of a lane\n", burst);
         all.answer->diverged++;
         break;
@@ -406,6 +418,12 @@ static int run_all(struct ft_fault *fault)
     for (unsigned l = 0; l < lanes; l++)
         sum_counters(all.run[l].chain);
     all.answer->digest = ft_region_digest(all.region);
+    for (unsigned i = 0; i < ft_region_arenas(all.region); i++) {
+        const struct ft_arena *a = &all.region->arenas[i];
+        uint64_t *digest = &all.answer->digest_of[a->nf];
+
+        *digest = XXH3_64bits_withSeed(all.region->base + a->offset, a->used, *digest);
+    }
     return 0;
 }
 
@@ -452,7 +470,7 @@ static int execute_reference(void *seed, void *result, struct ft_fault *fault)
         error = make_runs(*(const uint64_t *)seed, fault);
         if (!error)
             error = run_all(fault);
-        if (!error && !all.traced)
+        if (!error && !all.traced && !all.hides)
             find_differences();
         if (!error && all.replay->shown)
             error = write_rows(fault);
@@ -480,9 +498,43 @@ static int run_reference(struct nd_reference *out, struct nd_replay *r, struct f
     return error == FT_EIO && r->broken && out->died ? 0 : error;
 }
 
+/* Whose state the run without a field has made another: the first NF of the chain, else what lanes share. If
+ * that run came to no end, it is the one in which a node differs. */
+static unsigned find_reader(const struct nd_reference *out, const struct nd_reference *without)
+{
+    unsigned node = out->differences[0].count ? 0 : 1, nf = 1;
+
+    if (without->died || without->diverged)
+        return out->differences[node].list[0].nf;
+    while (nf < FT_NFS_MAX && without->digest_of[nf] == out->digest_of[nf])
+        nf++;
+    return nf;
+}
+
+/* What NFs read though they declare NF_READS_FLOW: of the fields that this leaves out, one after the other
+ * alone has another value, in all packets. */
+static int find_undeclared(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
+{
+    static struct nd_reference without;
+    int error = 0;
+
+    for (unsigned f = 0; f < NF_UNREAD_COUNT && !error; f++) {
+        memset(&without, 0, sizeof(without));
+        all.hides = 1u << f;
+        error = run_reference(&without, r, fault);
+        if (error == FT_EIO && without.died) /* which says as much as another state does */
+            error = 0;
+        if (!error && (without.died || without.digest != out->digest))
+            out->undeclared[find_reader(out, &without)] |= all.hides;
+    }
+    all.hides = 0;
+    return error;
+}
+
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault)
 {
     static struct nd_reference again;
+    bool differ;
     int error = 0;
 
     if (r->options->common.show && !(r->shown = tmpfile()))
@@ -496,8 +548,11 @@ int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fa
     }
     if (!r->rows) /* nothing if the chain ended its process */
         r->rows = json_array();
+    differ = !error && !out->died && (out->differences[0].count || out->differences[1].count);
+    if (differ && nf_chain_reads(&r->config->chain) == NF_READS_FLOW)
+        error = find_undeclared(out, r, fault);
     all.traced = true;
-    if (!error && !out->died && r->sums.at && (out->differences[0].count || out->differences[1].count)) {
+    if (differ && !error && r->sums.at) {
         error = run_reference(&again, r, fault);
         out->first = again.first;
     }

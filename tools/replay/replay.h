@@ -87,6 +87,11 @@ struct nd_reference {
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
     struct nd_first first;                       /* found where states differ */
+    uint64_t digest_of[FT_NFS_MAX + 1]; /* of the NFs' arenas, by place in the chain; last what lanes share */
+    uint32_t
+        undeclared[FT_NFS_MAX + 1]; /* where states differ and all NFs declare NF_READS_FLOW: bits of enum
+                                       nf_unread_field (nflib/chain/unread.h), what each reads of them
+                                       all the same; last what shows in nothing but what lanes share */
 };
 
 /*
@@ -162,8 +167,9 @@ void nd_sums_note(const struct nd_sums *sums, bool replayed, unsigned lane, uint
 bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
                     const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf);
 
-/* And once more, with the audit, where states differ: for its `first`, if there are digests of bursts. What
- * it shows becomes r->rows. FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
+/* And once more, with the audit, where states differ: for its `first`, if there are digests of bursts; and
+ * once for each field that NFs may read without saying so, for `undeclared`. What it shows becomes r->rows.
+ * FT_ENOMEM, FT_EIO (its process died). Losses are told on stderr. */
 int nd_reference_run(struct nd_reference *out, struct nd_replay *r, struct ft_fault *fault);
 
 /* ---- replay/report.c ---- */

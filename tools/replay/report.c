@@ -3,6 +3,7 @@
  * What came of a replay run: the verdict, the figures and what the chain did, for people and as JSON. Reads
  * the run when it is over; used by the tool's own process.
  */
+#include "nflib/chain/unread.h"
 #include "node/base/interface.h"
 #include "cli/options.h"
 #include "cli/pair.h"
@@ -134,6 +135,20 @@ static void report_first(const struct nd_replay *r)
             name_owner(r, f->nf, owner));
 }
 
+static void report_undeclared(const struct nd_replay *r)
+{
+    char names[256], owner[64];
+
+    for (unsigned nf = 1; nf <= FT_NFS_MAX; nf++) {
+        if (!r->reference.undeclared[nf])
+            continue;
+        nf_unread_names(r->reference.undeclared[nf], names, sizeof(names));
+        fprintf(stderr,
+                "understudy replay: %s reads %s, and declares NF_READS_FLOW, expected NF_READS_HEADERS\n",
+                nf == FT_NFS_MAX ? "an NF of which lanes share state" : name_owner(r, nf, owner), names);
+    }
+}
+
 static void report_digest(const struct nd_replay *r, unsigned n, uint64_t digest)
 {
     const struct nd_differences *found = &r->reference.differences[n];
@@ -170,16 +185,17 @@ static json_t *differences_json(const struct nd_replay *r)
     for (unsigned k = 0, n = r->primary; k < ND_NODES; k++, n = !n)
         for (unsigned i = 0; i < r->reference.differences[n].count && i < ND_DIFFERENCES; i++) {
             const struct nd_difference *d = &r->reference.differences[n].list[i];
-            char expected[24], got[24];
+            char expected[24], got[24], names[256];
 
+            nf_unread_names(r->reference.undeclared[d->nf], names, sizeof(names));
             snprintf(expected, sizeof(expected), "0x%lx", d->expected);
             snprintf(got, sizeof(got), "0x%lx", d->got);
             json_array_append_new(
-                list, json_pack("{s:s,s:s,s:o,s:s,s:I,s:I,s:s,s:s}", "node",
+                list, json_pack("{s:s,s:s,s:o,s:s,s:I,s:I,s:s,s:s,s:s}", "node",
                                 n == r->primary ? "primary" : "standby", "nf", key_of(r, d->nf), "lane",
                                 d->lane == FT_LANES_MAX ? json_null() : json_integer(d->lane), "place",
                                 d->place, "offset", (json_int_t)d->offset, "lines", (json_int_t)d->lines,
-                                "expected", expected, "got", got));
+                                "expected", expected, "got", got, "undeclared", names));
         }
     return list;
 }
@@ -206,6 +222,7 @@ static void print_reasons(const struct nd_replay *r)
         report_digest(r, r->primary, r->primary_digest);
     if (r->standby_rested && !r->reference.died)
         report_digest(r, !r->primary, r->standby_digest);
+    report_undeclared(r);
 }
 
 /* Two runs of which nothing comes out are equal whatever the chain would do. */
