@@ -5,8 +5,8 @@
  *
  * State, written by this instance alone: its slots in the chain's sessions, the pools.
  */
-#ifndef NFS_NAT_H
-#define NFS_NAT_H
+#ifndef NFS_NAT_SESSIONS_H
+#define NFS_NAT_SESSIONS_H
 
 #include "nfs/nat/nat_ports.h"
 
@@ -138,7 +138,6 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s);
 /* Of a session from inside to the port that another end inside has, that other end's port outside. */
 struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s);
 
-/* ---- nat_forward.c ---- */
 /* "tcp/443=10.0.0.5:8443, udp/203.0.113.2:53=10.0.0.9:53"; FT_EINVAL. */
 int nat_forwards_read(struct nat_config *config, struct ft_fault *fault);
 /* That of a port outside, or of an end inside (`port` 0: any); NULL: there is none. */
@@ -158,7 +157,6 @@ bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t 
 bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
 const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
 
-/* ---- nat.c ---- */
 /* There is room for the packet's flow; or it is dropped. */
 bool nat_has_room(const struct nf *nf, struct nf_packet *p);
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
