@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The patterns of ips: automata that are read from a subset of Perl's regular expressions. Read-only once they
- * are read. */
+/* The patterns of ips: automata that are read from a subset of Perl's regular expressions. Read-only once
+ * they are read. */
 #ifndef NFS_IPS_PCRE_H
 #define NFS_IPS_PCRE_H
 

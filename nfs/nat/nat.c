@@ -319,8 +319,6 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
 
 static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind kind, uint64_t now)
 {
-    const struct nat_config *config = nf->config;
-    const struct nat_forward *forward;
     const struct nf_session *s;
     struct nf_tuple ends;
 
@@ -337,11 +335,8 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
         return nat_forwarded(nf, p, s, kind == NAT_K_LATER);
     }
-    forward = !s && kind == NAT_K_FLOW ? nat_forward_at(config, p->proto, p->daddr, p->dport) : NULL;
-    if (forward || (!s && kind == NAT_K_FLOW && nat_may_open(nf, p))) {
-        s = forward ? nat_forward_begin(nf, p, forward, now) : nat_open(nf, p, now);
+    if (!s && kind == NAT_K_FLOW && nat_begin(nf, p, now, &s))
         return s && nat_forwarded(nf, p, s, false);
-    }
     if (kind == NAT_K_LATER && (!s || !nf_session_later(nf, p))) {
         nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
         return false;

@@ -37,21 +37,6 @@ struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
     return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
 }
 
-struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_config *config = nf->config;
-
-    return (struct nat_port){nat_outside_place(&config->outside, s->key[0].daddr), s->key[0].dport};
-}
-
-bool nat_has_room(const struct nf *nf, struct nf_packet *p)
-{
-    if (nf_session_room(nf, p))
-        return true;
-    nf_drop(nf, p, nf_session_host_full(nf, p) ? NAT_HOST_FULL : NAT_TABLE_FULL);
-    return false;
-}
-
 /* A session that began outside has a port of its own where its end inside has it for it, and its host such of
  * all addresses. */
 static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_session *s, const void *wanted)
@@ -97,7 +82,7 @@ const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, ui
 
 /* ---- ports that ends inside have ---- */
 
-bool nat_may_open(const struct nf *nf, const struct nf_packet *p)
+static bool may_open(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nat_config *config = nf->config;
     bool begins =
@@ -114,7 +99,8 @@ static bool leaves_room(const struct nf *nf)
     return nf_sessions_count(nf) < (nf_sessions_max(nf) + 1) / 2;
 }
 
-const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now)
+/* A session for its first packet, which is counted; or the packet dropped and NULL. So begin_forward. */
+static const struct nf_session *open_port(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     struct nat_port port = {nat_outside_place(ports.outside, p->daddr), p->dport};
@@ -272,8 +258,8 @@ const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_
 
 /* ---- sessions by `forward` ---- */
 
-const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
-                                           const struct nat_forward *forward, uint64_t now)
+static const struct nf_session *begin_forward(const struct nf *nf, struct nf_packet *p,
+                                              const struct nat_forward *forward, uint64_t now)
 {
     const struct nat_config *config = nf->config;
     const struct nf_session *s;
@@ -290,6 +276,16 @@ const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet
         (struct nat_flow){.packets = 1, .port = (uint64_t)(forward - config->list) & 0xffff};
     nf_count(nf, NAT_FORWARDED, 1);
     return s;
+}
+
+bool nat_begin(const struct nf *nf, struct nf_packet *p, uint64_t now, const struct nf_session **s)
+{
+    const struct nat_forward *forward = nat_forward_at(nf->config, p->proto, p->daddr, p->dport);
+
+    if (!forward && !may_open(nf, p))
+        return false;
+    *s = forward ? begin_forward(nf, p, forward, now) : open_port(nf, p, now);
+    return true;
 }
 
 /* ---- hairpins: from inside to a forwarded or a mapped port, and back by the NAT (RFC 4787, REQ-9) ---- */
