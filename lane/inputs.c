@@ -182,16 +182,6 @@ static void put_waiting(struct nd_lane *lane, const struct nd_frame *frame)
     waiting->frames[(waiting->first + waiting->count++) % waiting->room] = *frame;
 }
 
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out)
-{
-    if (waiting->count == 0)
-        return false;
-    *out = waiting->frames[waiting->first];
-    waiting->first = (waiting->first + 1) % waiting->room;
-    waiting->count--;
-    return true;
-}
-
 void nd_lane_put_back(struct nd_lane *lane, uint32_t from)
 {
     struct nd_waiting *waiting = &lane->waiting;

@@ -38,6 +38,45 @@ static inline bool nd_lane_has_snapshot(const struct nd_lane *lane)
     return atomic_load_explicit(&lane->region->tracking, memory_order_relaxed) & FT_TRACK_SNAPSHOT;
 }
 
+/* Serial number of the digest of the region that was asked for last, by `verify` or a drill. */
+static inline uint64_t nd_lane_digest_asked(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->shared, digest);
+}
+
+/* Somebody waits for it. */
+static inline bool nd_lane_digest_wanted(const struct nd_lane *lane)
+{
+    return nd_lane_digest_asked(lane) != lane->seen.digest;
+}
+
+/* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
+static inline uint64_t nd_lane_digest_to_carry(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 ? lane->group->digest_taken : nd_lane_digest_asked(lane);
+}
+
+/* It is a delta that carries it, since the standby does not replay every record. */
+static inline bool nd_lane_digest_by_delta(const struct nd_lane *lane)
+{
+    return lane->protect->stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
+}
+
+/* The next record is to carry what all quiesced for. */
+static inline bool nd_lane_owes_digest(const struct nd_lane *lane)
+{
+    return (nd_lane_digest_to_carry(lane) != lane->seen.digest ||
+            lane->group->slices_taken != lane->seen.slices) &&
+           !nd_lane_digest_by_delta(lane);
+}
+
+static inline void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
+{
+    lane->seen.digest = serial;
+    FT_REPORT_SET(lane->shared, digest_at, burst);
+    FT_REPORT_SET(lane->shared, digest_seen, serial);
+}
+
 /* ---- lane.c -------------------------------------------------------------------------------------- */
 
 /* Runs this chain from now on, with the state that it has. All lanes are quiesced. */
@@ -60,7 +99,15 @@ uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **fr
 int nd_waiting_make(struct nd_waiting *waiting, uint32_t buffers);
 void nd_waiting_free(struct nd_waiting *waiting);
 /* The oldest frame that waits. False: none does. */
-bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out);
+static inline bool nd_waiting_take(struct nd_waiting *waiting, struct nd_frame *out)
+{
+    if (waiting->count == 0)
+        return false;
+    *out = waiting->frames[waiting->first];
+    waiting->first = (waiting->first + 1) % waiting->room;
+    waiting->count--;
+    return true;
+}
 /* Takes the packets of the burst from `from` on out of it: they wait in front of all others, for the next
  * one. What finds no room is dropped, and counted. */
 void nd_lane_put_back(struct nd_lane *lane, uint32_t from);
@@ -120,27 +167,12 @@ struct nd_slice_digest nd_group_take_slice(struct nd_group *group);
  * they differ, which is told and kept, and the lane's replay has diverged. */
 bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *theirs);
 
-/* Somebody waits for a digest of the region. */
-bool nd_lane_digest_wanted(const struct nd_lane *lane);
-/* It is a delta that carries it, since the standby does not replay every record. */
-bool nd_lane_digest_by_delta(const struct nd_lane *lane);
-/* The next record is to carry what all quiesced for. */
-bool nd_lane_owes_digest(const struct nd_lane *lane);
-/* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
- * kind of segment, before it has: the standby would compare what belongs to different moments. */
-bool nd_group_owes_digest(const struct nd_group *group);
-/* All lanes are quiesced, at a cut: the digest of the region, which deltas carry. */
+/* All lanes are quiesced, at a cut or for records: the digest of the region. */
 void nd_group_take_digest(struct nd_group *group);
-/* The digest of a slice is due for which lanes have to quiesce. Lane 0 of several says so to all. */
-void nd_lane_want_slice(struct nd_lane *lane);
-/* All lanes are quiesced: the digest that is due, which the next record of each carries. The standby's lanes
- * wait for each other at it, so none is taken of a slice while a lane here can make no record. */
-void nd_group_digest_for_records(struct nd_group *group);
+/* The slice that is due for lane 0 is put off for a turn. */
+void nd_verification_put_off(struct nd_lane *lane);
 /* Puts the digest into the record of this burst: the one that all quiesced for, or that of the slice due. */
 void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst);
-void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst);
-/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
-void nd_lane_forget_digests(struct nd_group *group);
 
 /* ---- standby.c ----------------------------------------------------------------------------------- */
 

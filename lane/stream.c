@@ -254,6 +254,75 @@ static bool go_on_with_checkpoint(struct nd_lane *lane)
     return true;
 }
 
+/* ---- digests that all lanes quiesce for ------------------------------------------------------------ */
+
+/* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
+ * kind of segment, before it has: the standby would compare what belongs to different moments. */
+static bool owes_digest(const struct nd_group *group)
+{
+    return group->lanes > 1 && nd_group_any(group, nd_lane_owes_digest);
+}
+
+/* Lane 0 says that a slice is due, of several lanes to all. Not before all have carried the last one: whoever
+ * comes to the barrier waits for those who have not. Nor while a handover drains: the standby's lanes would
+ * wait at that digest instead of taking over. */
+static void want_slice(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    if (group->lanes > 1 && !nd_lane_draining(lane) && !nd_lane_digest_by_delta(lane) &&
+        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+        atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
+        atomic_store_explicit(&group->slice_due, true, memory_order_release);
+}
+
+/* A digest of the region that was not taken yet. */
+static bool is_asked(const struct nd_lane *lane)
+{
+    return nd_lane_digest_asked(lane) > lane->group->digest_taken;
+}
+
+bool nd_lane_digest_due(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
+           nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+           (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
+}
+
+static bool has_no_room(const struct nd_lane *lane)
+{
+    return lane->turn.no_room;
+}
+
+/* All lanes are quiesced: the digest that is due, which the next record of each carries. The standby's lanes
+ * wait for each other at it, so none is taken of a slice while a lane here can make no record to carry it. */
+static void take_for_records(struct nd_group *group)
+{
+    if (nd_group_any(group, is_asked)) {
+        nd_group_take_digest(group);
+    } else if (!atomic_exchange_explicit(&group->slice_due, false, memory_order_relaxed)) {
+        return;
+    } else if (nd_group_any(group, has_no_room)) {
+        nd_verification_put_off(&group->lane[0]);
+        return;
+    } else {
+        group->slice = nd_group_take_slice(group);
+        group->slices_taken++;
+    }
+    atomic_store_explicit(&group->owed, group->lanes, memory_order_release);
+}
+
+/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
+static void forget_digests(struct nd_group *group)
+{
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++) {
+        group->lane[l].seen.digest = group->digest_taken;
+        group->lane[l].seen.slices = group->slices_taken;
+    }
+    atomic_store_explicit(&group->owed, 0, memory_order_relaxed);
+    atomic_store_explicit(&group->slice_due, false, memory_order_relaxed);
+}
+
 /* ---- a cut --------------------------------------------------------------------------------------- */
 
 /* What digest was taken at a cut. It goes with the deltas of all lanes. */
@@ -340,7 +409,7 @@ static void make_delta_cut(struct nd_group *group)
     bool wanted = s->kind == ND_STREAM_DELTAS || nd_group_any(group, checkpoint_due);
     enum cut_digest digest;
 
-    if (!wanted || nd_group_owes_digest(group))
+    if (!wanted || owes_digest(group))
         return;
     ft_pages_mark(group->lane[0].region, FT_LANES_MAX);
     if (too_large(group))
@@ -508,7 +577,7 @@ static void cut_for_snapshot(struct nd_group *group)
         cut = asked > cut ? asked : cut;
     }
     released = FT_ORDER_GET(first->shared, snapshot_release);
-    nd_lane_forget_digests(group);
+    forget_digests(group);
     if (first->setup.recorder)
         lg_recorder_yield(first->setup.recorder); /* a standby matters more than a recording */
     ft_snapshot_end(first->region);
@@ -611,8 +680,8 @@ static void work_between_bursts(struct nd_group *group)
         cut_for_snapshot(group);
     else
         cut_stream(group);
-    if (digest && !nd_group_owes_digest(group))
-        nd_group_digest_for_records(group);
+    if (digest && !owes_digest(group))
+        take_for_records(group);
     if (atomic_exchange_explicit(&group->snapshot_due, false, memory_order_relaxed))
         nd_group_begin_recording(group);
 }
@@ -665,7 +734,7 @@ static void want_of_all(struct nd_lane *lane, bool drained)
     struct nd_stream *s = &lane->group->stream;
 
     if (nd_lane_quiesced_slice_due(lane))
-        nd_lane_want_slice(lane);
+        want_slice(lane);
     if (lane->setup.recorder && records_now(lane) && lane->index == 0 &&
         lg_recorder_due(lane->setup.recorder, lane->now))
         atomic_store_explicit(&lane->group->snapshot_due, true, memory_order_release);

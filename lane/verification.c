@@ -173,105 +173,22 @@ struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
     return digest_next_slice(first, first->verification.quiesced_at, nf_chain_state(first->chain)->burst);
 }
 
-/* ---- the primary: who asks for a digest, and what carries it ------------------------------------- */
-
-/* Serial number of the digest that was asked for last, by `verify` or a drill. */
-static uint64_t digest_asked(const struct nd_lane *lane)
+void nd_verification_put_off(struct nd_lane *lane)
 {
-    return FT_ORDER_GET(lane->shared, digest);
+    set_due(lane, lane->now + lane->verification.interval);
 }
 
-/* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
-static uint64_t digest_to_carry(const struct nd_lane *lane)
-{
-    return lane->group->lanes > 1 ? lane->group->digest_taken : digest_asked(lane);
-}
-
-/* Of several lanes: a digest that was not taken yet. */
-static bool is_asked(const struct nd_lane *lane)
-{
-    return digest_asked(lane) > lane->group->digest_taken;
-}
-
-bool nd_lane_digest_wanted(const struct nd_lane *lane)
-{
-    return digest_asked(lane) != lane->seen.digest;
-}
-
-bool nd_lane_digest_by_delta(const struct nd_lane *lane)
-{
-    return lane->protect->stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
-}
-
-bool nd_lane_owes_digest(const struct nd_lane *lane)
-{
-    return (digest_to_carry(lane) != lane->seen.digest || lane->group->slices_taken != lane->seen.slices) &&
-           !nd_lane_digest_by_delta(lane);
-}
-
-bool nd_group_owes_digest(const struct nd_group *group)
-{
-    return group->lanes > 1 && nd_group_any(group, nd_lane_owes_digest);
-}
+/* ---- the primary: the region, and what carries a digest ------------------------------------------ */
 
 void nd_group_take_digest(struct nd_group *group)
 {
     group->digest = ft_region_digest(group->lane[0].region);
     group->digest_taken = 0;
     for (unsigned l = 0; l < group->lanes; l++) {
-        uint64_t asked = digest_asked(&group->lane[l]);
+        uint64_t asked = nd_lane_digest_asked(&group->lane[l]);
 
         group->digest_taken = asked > group->digest_taken ? asked : group->digest_taken;
     }
-}
-
-/* Not before all have carried the last one: whoever comes to the barrier waits for those who have not. Nor
- * while a handover drains: the standby's lanes would wait at that digest instead of taking over. */
-void nd_lane_want_slice(struct nd_lane *lane)
-{
-    struct nd_group *group = lane->group;
-
-    if (group->lanes > 1 && !nd_lane_draining(lane) && !nd_lane_digest_by_delta(lane) &&
-        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
-        atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
-        atomic_store_explicit(&group->slice_due, true, memory_order_release);
-}
-
-bool nd_lane_digest_due(const struct nd_lane *lane)
-{
-    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           nd_lane_stream(lane) == ND_STREAM_RECORDS &&
-           (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
-}
-
-static bool has_no_room(const struct nd_lane *lane)
-{
-    return lane->turn.no_room;
-}
-
-/* All lanes are quiesced. The standby's lanes wait for each other at this digest, so none is taken of a slice
- * while a lane here can make no record to carry it. */
-void nd_group_digest_for_records(struct nd_group *group)
-{
-    if (nd_group_any(group, is_asked)) {
-        nd_group_take_digest(group);
-    } else if (!atomic_exchange_explicit(&group->slice_due, false, memory_order_relaxed)) {
-        return;
-    } else if (nd_group_any(group, has_no_room)) {
-        set_due(&group->lane[0], group->lane[0].now + group->lane[0].verification.interval); /* put off */
-        return;
-    } else {
-        group->slice = nd_group_take_slice(group);
-        group->slices_taken++;
-    }
-    atomic_store_explicit(&group->owed, group->lanes, memory_order_release);
-}
-
-void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
-{
-    lane->seen.digest = serial;
-    FT_REPORT_SET(lane->shared, digest_at, burst);
-    FT_REPORT_SET(lane->shared, digest_seen, serial);
 }
 
 void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
@@ -279,8 +196,8 @@ void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
     struct nd_group *group = lane->group;
     struct nd_slice_digest own;
 
-    if (digest_to_carry(lane) != lane->seen.digest) {
-        nd_lane_report_digest(lane, digest_to_carry(lane), burst);
+    if (nd_lane_digest_to_carry(lane) != lane->seen.digest) {
+        nd_lane_report_digest(lane, nd_lane_digest_to_carry(lane), burst);
         lg_capture_digest(&lane->capture, FT_REC_DIGEST, 0,
                           group->lanes == 1 ? ft_region_digest(lane->region) : group->digest);
     } else if (group->slices_taken != lane->seen.slices) {
@@ -293,16 +210,6 @@ void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
     }
     if (group->lanes > 1)
         atomic_fetch_sub_explicit(&group->owed, 1, memory_order_release);
-}
-
-void nd_lane_forget_digests(struct nd_group *group)
-{
-    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++) {
-        group->lane[l].seen.digest = group->digest_taken;
-        group->lane[l].seen.slices = group->slices_taken;
-    }
-    atomic_store_explicit(&group->owed, 0, memory_order_relaxed);
-    atomic_store_explicit(&group->slice_due, false, memory_order_relaxed);
 }
 
 /* ---- the standby --------------------------------------------------------------------------------- */

@@ -312,7 +312,8 @@ static int read_line(struct fw_words *w, struct fw_rules *rules, struct fw_rule 
     return rc;
 }
 
-int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault)
+/* Reads the firewall's file. FT_EINVAL with "FILE:LINE: what, what was expected". */
+static int read_rules(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault)
 {
     struct fw_words w = {.file = file, .fault = fault};
     struct fw_rule defaults[2] = {{.proto = FW_ANY, .sides = 1 << NF_OUTSIDE},
@@ -326,7 +327,10 @@ int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_
     return rc;
 }
 
-uint32_t fw_rules_match(const struct fw_rules *rules, const struct fw_rule list[], const struct nf_packet *p)
+/* The rule that decides on a packet with its ports known; always one. `list` is what has become of
+ * rules->list. */
+static uint32_t match_rules(const struct fw_rules *rules, const struct fw_rule list[],
+                            const struct nf_packet *p)
 {
     uint32_t i = 0;
     while (i < rules->count && !fw_rule_matches(rules, &list[i], p))
@@ -409,7 +413,7 @@ static bool fw_judge(const struct nf *nf, struct nf_packet *p)
 {
     const struct fw_config *config = nf->config;
     struct fw *fw = nf->state;
-    uint32_t rule = fw_rules_match(&config->read, fw->rules, p);
+    uint32_t rule = match_rules(&config->read, fw->rules, p);
     *NF_EDIT(nf, &fw->rules[rule].hits) += 1;
     if (fw->rules[rule].action == FW_ALLOW)
         return true;
@@ -554,7 +558,7 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
-    return fw_rules_read(&config->read, &config->rules, fault);
+    return read_rules(&config->read, &config->rules, fault);
 }
 
 static uint64_t fw_arena(const void *c)

@@ -79,10 +79,4 @@ int fw_read_match(struct fw_words *w, struct fw_rules *rules, struct fw_rule *ru
 /* Of a packet of IPv4, or of IPv6 that was read; its ports are known, or 0. */
 bool fw_rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p);
 
-/* Reads the firewall's file. FT_EINVAL with "FILE:LINE: what, what was expected". */
-int fw_rules_read(struct fw_rules *rules, const struct nf_file *file, struct ft_fault *fault);
-/* The rule that decides on a packet with its ports known; always one. `list` is what has become of
- * rules->list. */
-uint32_t fw_rules_match(const struct fw_rules *rules, const struct fw_rule list[], const struct nf_packet *p);
-
 #endif

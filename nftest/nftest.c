@@ -116,7 +116,7 @@ static bool read_all(int fd, void *bytes, size_t size)
 
 static void take_digests(struct node *n)
 {
-    n->answer.arenas = ft_region_arenas(n->region);
+    n->answer.arenas = n->region->arena_count;
     for (unsigned i = 0; i < n->answer.arenas; i++) {
         const struct ft_arena *a = &n->region->arenas[i];
 
@@ -263,7 +263,7 @@ static bool take_arena(struct node *n)
     ft_audit_suspend(n->region);
     whole = read_all(n->fd, n->region->base + a->offset, a->used);
     ft_audit_resume(n->region);
-    if (whole && q->arena + 1 == ft_region_arenas(n->region))
+    if (whole && q->arena + 1 == n->region->arena_count)
         n->answer.error = nf_chain_check(n->chain, NULL, NULL, &n->answer.fault);
     return whole;
 }

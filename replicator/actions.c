@@ -94,6 +94,17 @@ static bool stop_lanes(struct rp_replicator *rp)
     return has_order(rp, FT_LANE_WAIT);
 }
 
+/* All lanes are to make a snapshot's cut. */
+static void ask_for_cut(struct rp_replicator *rp)
+{
+    rp->snapshot.cutting = true;
+    rp->snapshot.reading = false;
+    rp->snapshot.cut++;
+    RP_ORDER_ALL(rp, copy_granted, 0);
+    RP_ORDER_ALL(rp, peer_version, rp->core.peer.version); /* of the first record behind the cut already */
+    RP_ORDER_ALL(rp, cut, rp->snapshot.cut);
+}
+
 static void stop_sending(struct rp_replicator *rp)
 {
     rp_snapshot_forget(rp);
@@ -236,7 +247,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         break;
     case FT_ACT_CUT:
         forget_rounds(rp);
-        rp_snapshot_ask(rp);
+        ask_for_cut(rp);
         break;
     case FT_ACT_NO_SNAPSHOT:
         forget_rounds(rp);
@@ -367,12 +378,6 @@ bool rp_progress(struct rp_replicator *rp)
     return moved && !primary;
 }
 
-struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
-{
-    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
-                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
-}
-
 /* By it lanes know the peer's heartbeats. A key that is half another's makes them refuse one. */
 static void note_peer(struct rp_replicator *rp, const struct ft_datagram_key *peer)
 {
@@ -441,13 +446,23 @@ static void report_overrun(struct rp_replicator *rp)
     rp->shown.overruns += !rp->sender.on; /* it was not the moment, as in a handover */
 }
 
+/* The cut was asked for, and all lanes made it. */
+static bool is_cut(struct rp_replicator *rp)
+{
+    bool all = rp->snapshot.cutting;
+
+    for (unsigned l = 0; all && l < rp->lanes; l++)
+        all = FT_REPORT_GET(rp_lane(rp, l), cut_seen) == rp->snapshot.cut;
+    return all;
+}
+
 static void primary_reports(struct rp_replicator *rp)
 {
     struct ft_event event = {.now = rp->now};
     bool guarded = rp->core.resync == FT_RESYNC_SWITCH && !rp->guarded_reported;
 
     event.kind = FT_EV_CUT;
-    if (rp_snapshot_is_cut(rp)) {
+    if (is_cut(rp)) {
         rp_chain_follow(rp);
         rp_snapshot_begin(rp, event.closed, event.access);
         rp_step(rp, &event);

@@ -107,11 +107,14 @@ bool rp_link_stalled(const struct rp_link *link);
 bool rp_link_times(const struct rp_link *link, struct rp_link_times *out);
 /* Closes the connection (not the listener). */
 void rp_link_drop(struct rp_link *link);
-/* Sleeps at most timeout_ns until something can be read (or written, when output waits). */
-void rp_link_wait(struct rp_link *link, uint64_t timeout_ns);
-/* The same, and until `bell` can be read (-1: none). `answers_wait`: data from the peer does not end the
- * wait; the end of the connection, a notice and a new connection do. */
+/* Sleeps at most timeout_ns until something can be read (or written, when output waits), or `bell` can be
+ * (-1: none). `answers_wait`: data from the peer does not end the wait; the end of the connection, a notice
+ * and a new connection do. */
 void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait);
+static inline void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
+{
+    rp_link_rest(link, timeout_ns, -1, false);
+}
 const struct rp_link_stats *rp_link_stats(const struct rp_link *link);
 
 #endif

@@ -179,6 +179,13 @@ static inline uint64_t rp_monotonic(void)
     return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
+/* Who the peer is to datagrams; incarnation 0: nobody. */
+static inline struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
+{
+    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
+                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
+}
+
 /* Sleeps, whatever comes; below a second. */
 static inline void rp_sleep(uint64_t ns)
 {
@@ -199,8 +206,6 @@ void rp_update_status(struct rp_replicator *rp); /* when the last copy is older 
  * that is the lanes' now. */
 void rp_chain_follow(struct rp_replicator *rp);
 bool rp_chain_become(struct rp_replicator *rp, uint64_t hash);
-/* Who the peer is to datagrams; incarnation 0: nobody. */
-struct ft_datagram_key rp_peer(const struct rp_replicator *rp);
 
 /* ---- sender.c: log rings → LOG and DELTA messages; the region's copy → SNAPSHOT messages ---- */
 
@@ -209,10 +214,9 @@ void rp_sender_free(struct rp_replicator *rp);
 bool rp_sender_turn(struct rp_replicator *rp); /* true if anything was sent */
 /* Packets of all lanes, recorded and not known to be replayed. */
 uint64_t rp_lag_packets(const struct rp_replicator *rp);
-void rp_snapshot_fit(struct rp_replicator *rp);    /* the region is another one */
-void rp_snapshot_ask(struct rp_replicator *rp);    /* asks all lanes for a cut */
-bool rp_snapshot_is_cut(struct rp_replicator *rp); /* it was asked for, and all lanes made it */
-/* Then, once: lines and what comes behind the cut go out. It was made after these. */
+void rp_snapshot_fit(struct rp_replicator *rp); /* the region is another one */
+/* Once, when all lanes have made the cut that they were asked for: lines and what comes behind the cut go
+ * out. It was made after these. */
 void rp_snapshot_begin(struct rp_replicator *rp, uint64_t burst[], uint64_t access[]);
 bool rp_snapshot_turn(struct rp_replicator *rp, bool *whole); /* `whole`: every line is on its way, once */
 void rp_snapshot_forget(struct rp_replicator *rp);

@@ -143,7 +143,7 @@ static bool lines_in_use(const struct ft_region *region, const struct ft_line_ru
 {
     uint64_t from = run->line << FT_LINE_SHIFT, to = from + ((uint64_t)run->count << FT_LINE_SHIFT);
 
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         if (lane_carries(&region->arenas[i], lane) && from >= region->arenas[i].offset &&
             to <= region->arenas[i].offset + region->arenas[i].used)
             return true;

@@ -401,25 +401,6 @@ static void begin_stream(struct rp_replicator *rp)
     s->on = true;
 }
 
-void rp_snapshot_ask(struct rp_replicator *rp)
-{
-    rp->snapshot.cutting = true;
-    rp->snapshot.reading = false;
-    rp->snapshot.cut++;
-    RP_ORDER_ALL(rp, copy_granted, 0);
-    RP_ORDER_ALL(rp, peer_version, rp->core.peer.version); /* of the first record behind the cut already */
-    RP_ORDER_ALL(rp, cut, rp->snapshot.cut);
-}
-
-bool rp_snapshot_is_cut(struct rp_replicator *rp)
-{
-    bool all = rp->snapshot.cutting;
-
-    for (unsigned l = 0; all && l < rp->lanes; l++)
-        all = FT_REPORT_GET(rp_lane(rp, l), cut_seen) == rp->snapshot.cut;
-    return all;
-}
-
 void rp_snapshot_begin(struct rp_replicator *rp, uint64_t burst[], uint64_t access[])
 {
     struct ft_region *region = rp->config.region;
@@ -427,7 +408,7 @@ void rp_snapshot_begin(struct rp_replicator *rp, uint64_t burst[], uint64_t acce
 
     ft_lines_clear(&s->unsent);
     s->left = s->at = 0;
-    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+    for (unsigned i = 0; i < region->arena_count; i++) {
         uint64_t lines = region->arenas[i].used >> FT_LINE_SHIFT;
 
         ft_lines_add(&s->unsent, region->arenas[i].offset >> FT_LINE_SHIFT, lines);

@@ -245,18 +245,6 @@ static void hear_arbiter(struct ft_core *core, const struct ft_event *event, str
         lost(core, actions);
 }
 
-/* Or the peer serves, and cannot be heard: whoever meets nobody asks whether a pair has ever been. */
-bool ft_arbiter_permits(struct ft_core *core, struct ft_actions *actions)
-{
-    if (!core->config.arbiter || core->arbiter.alone)
-        return true;
-    if (!core->arbiter.asking && !core->arbiter.lost) {
-        ft_arbiter_ask(core, (struct ft_era){0, 0}, "meets no peer", actions);
-        ft_become(core, actions, FT_JOINING, "meets no peer; asks the arbiter");
-    }
-    return false;
-}
-
 /* A person decides in the arbiter's place. True: this node goes on. What is asked stays asked: the arbiter is
  * to hear of it, so that the other node loses when it asks. */
 static bool overrule_arbiter(struct ft_core *core, struct ft_actions *actions)
@@ -555,6 +543,16 @@ static void handle_time(struct ft_core *core, struct ft_actions *actions)
         ft_say(core, actions, FT_MSG_HEARTBEAT);
 }
 
+/* FT_EV_PORT_HEARTBEAT */
+static void hear_port(struct ft_core *core, const struct ft_event *event)
+{
+    uint64_t came = event->came < core->now ? event->came : core->now;
+
+    ft_silence_ends(core, came);
+    core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
+    core->peer.heartbeat_view = event->view;
+}
+
 void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
     FT_CHECK(event->now >= core->now, "time goes back from %lu to %lu", core->now, event->now);
@@ -583,7 +581,7 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
         handle_malformed(core, event->text, actions);
         break;
     case FT_EV_PORT_HEARTBEAT: /* it puts off what silence would do, and changes no state */
-        ft_silence_port(core, event);
+        hear_port(core, event);
         break;
     case FT_EV_ANSWER:
         hear_arbiter(core, event, actions);

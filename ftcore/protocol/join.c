@@ -454,6 +454,19 @@ static bool heard_as_we_are(struct ft_core *core, struct ft_actions *actions)
     return core->peer.echoed >= core->said.since;
 }
 
+/* Never served, and meets nobody, or the peer serves, and cannot be heard: whoever meets nobody asks whether
+ * a pair has ever been. True: it may begin alone, as far as the arbiter goes. */
+static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
+{
+    if (!core->config.arbiter || core->arbiter.alone)
+        return true;
+    if (!core->arbiter.asking && !core->arbiter.lost) {
+        ft_arbiter_ask(core, (struct ft_era){0, 0}, "meets no peer", actions);
+        ft_become(core, actions, FT_JOINING, "meets no peer; asks the arbiter");
+    }
+    return false;
+}
+
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 {
     bool first = core->config.role == 0;
@@ -469,8 +482,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         /* Never served and meets nobody: the file's word has to do. With strict it begins as well, and holds
          * what it would release. */
         if (first && core->view == 0 && core->config.start_alone_ms &&
-            core->now - core->started >= ft_ms(core->config.start_alone_ms) &&
-            ft_arbiter_permits(core, actions))
+            core->now - core->started >= ft_ms(core->config.start_alone_ms) && arbiter_permits(core, actions))
             begin_alone(core, actions, "started alone");
         return;
     }

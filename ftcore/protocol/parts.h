@@ -56,8 +56,6 @@ static inline const char *ft_peer_name(const struct ft_core *core)
 void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions);
 /* What is asked has settled itself. */
 void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions);
-/* Never served, and meets nobody. True: it may begin alone, as far as the arbiter goes. */
-bool ft_arbiter_permits(struct ft_core *core, struct ft_actions *actions);
 
 /* ---- join.c: hello, who is primary, fencing, giving up what we hold ---- */
 
@@ -73,8 +71,6 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
 
 /* SOLO, or holds if strict. */
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why);
-/* Holds until the view cannot be forgotten. Not strict. */
-void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const char *why);
 /* The arbiter decided for it; and it goes on alone because of that, or of a person. `by` says so. */
 void ft_primary_decided(struct ft_core *core, const char *by, struct ft_actions *actions);
 void ft_primary_goes_on(struct ft_core *core, const char *by, struct ft_actions *actions);
@@ -84,8 +80,15 @@ void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct
 void ft_primary_time(struct ft_core *core, struct ft_actions *actions);
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions);
 /* ns without a message, at most since `since`; time that this node slept does not count */
-uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since);
-uint64_t ft_primary_degrades_at(const struct ft_core *core); /* PROTECTED: when it is DEGRADED, unanswered */
+static inline uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since)
+{
+    return core->now - ft_later(since, core->awake);
+}
+/* PROTECTED: when it is DEGRADED, unanswered. */
+static inline uint64_t ft_primary_degrades_at(const struct ft_core *core)
+{
+    return core->ready_echo + ft_ms(core->config.degrade_ms);
+}
 void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 /* By an operator, or by lanes whose changes outgrew what a delta may be. */
@@ -108,7 +111,12 @@ void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions 
 /* Its right has ended; what it holds is kept for a person to promote. */
 void ft_standby_keep(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
-bool ft_standby_right(const struct ft_core *core);
+static inline bool ft_standby_right(const struct ft_core *core)
+{
+    if (FT_PLANTED("endless-right"))
+        return core->own_echoed;
+    return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
+}
 /* A certain word of the primary's end is enough. With an arbiter not once the right has ended: it may have
  * gone on alone, and a later answer of it does not say that it did not. */
 bool ft_standby_certain(const struct ft_core *core);
@@ -120,6 +128,5 @@ void ft_silence_pass(struct ft_core *core);                  /* time passes */
 void ft_silence_fenced(struct ft_core *core);                /* this primary was taken over from */
 /* The peer's process is heard at `at`, by a message or by a port; before that is noted anywhere else. */
 void ft_silence_ends(struct ft_core *core, uint64_t at);
-void ft_silence_port(struct ft_core *core, const struct ft_event *event); /* FT_EV_PORT_HEARTBEAT */
 
 #endif

@@ -33,11 +33,6 @@
 
 /* ---- the gate and its lease --------------------------------------------------------------------- */
 
-uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since)
-{
-    return core->now - ft_later(since, core->awake);
-}
-
 void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
     struct ft_action *gate = ft_act(actions, FT_ACT_GATE);
@@ -59,16 +54,6 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
     if (core->state != FT_SOLO)
         core->solos++;
     ft_become(core, actions, FT_SOLO, "%s", why);
-}
-
-void ft_primary_settle(struct ft_core *core, struct ft_actions *actions, const char *why)
-{
-    core->guarded = core->solo = core->cut_off = false;
-    core->ready_echo = 0;
-    core->unsettled = true;
-    ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
-    ft_become(core, actions, FT_DEGRADED,
-              "%s; holds until view %lu is on the disk, or the peer has heard of it", why, core->view);
 }
 
 /* ns; 0: there is none. */
@@ -133,7 +118,6 @@ static void cut_off(struct ft_core *core, struct ft_actions *actions, const char
     ft_become(core, actions, FT_DEGRADED, "%s", why);
 }
 
-/* By an operator, or by lanes whose changes outgrew what a delta may be. */
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
     bool holding_announced =
@@ -650,11 +634,6 @@ void ft_primary_goes_on(struct ft_core *core, const char *by, struct ft_actions 
 
     snprintf(why, sizeof(why), "%.70s%s", core->loss.why, by);
     ft_primary_alone(core, actions, why);
-}
-
-uint64_t ft_primary_degrades_at(const struct ft_core *core)
-{
-    return core->ready_echo + ft_ms(core->config.degrade_ms);
 }
 
 static void check_silence(struct ft_core *core, struct ft_actions *actions)

@@ -231,15 +231,6 @@ void ft_silence_ends(struct ft_core *core, uint64_t at)
     }
 }
 
-void ft_silence_port(struct ft_core *core, const struct ft_event *event)
-{
-    uint64_t came = event->came < core->now ? event->came : core->now;
-
-    ft_silence_ends(core, came);
-    core->peer.port_heartbeat = ft_later(core->peer.port_heartbeat, came);
-    core->peer.heartbeat_view = event->view;
-}
-
 /* ---- acknowledgement ---------------------------------------------------------------------------- */
 
 /*
@@ -294,13 +285,6 @@ static void consider_ack(struct ft_core *core, struct ft_actions *actions)
 
 /* ---- takeover ----------------------------------------------------------------------------------- */
 
-bool ft_standby_right(const struct ft_core *core)
-{
-    if (FT_PLANTED("endless-right"))
-        return core->own_echoed;
-    return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
-}
-
 bool ft_standby_certain(const struct ft_core *core)
 {
     return ft_standby_right(core) && (!core->arbiter.lapsed || FT_PLANTED("right-again"));
@@ -323,6 +307,17 @@ static void note_takeover(struct ft_core *core, const char *reason, const char *
     snprintf(core->takeover.reason, sizeof(core->takeover.reason), "%s", reason);
     snprintf(core->takeover.why, sizeof(core->takeover.why), "took over from %s: %.64s%s%s",
              ft_peer_name(core), reason, after, by);
+}
+
+/* Holds until the view cannot be forgotten. Not strict. */
+static void settle(struct ft_core *core, struct ft_actions *actions, const char *why)
+{
+    core->guarded = core->solo = core->cut_off = false;
+    core->ready_echo = 0;
+    core->unsettled = true;
+    ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
+    ft_become(core, actions, FT_DEGRADED,
+              "%s; holds until view %lu is on the disk, or the peer has heard of it", why, core->view);
 }
 
 /*
@@ -351,7 +346,7 @@ static void promote_standby(struct ft_core *core, const char *reason, const char
     core->resync_again = 0;
     ft_act(actions, FT_ACT_VIEW)->view = core->view;
     if (planned && !core->config.strict && !ft_is_stored(core, core->view))
-        ft_primary_settle(core, actions, why);
+        settle(core, actions, why);
     else
         ft_primary_alone(core, actions, why);
     /* The gate opens for lanes that replay first; the new view is on its way before anything leaves. */

@@ -54,9 +54,3 @@ uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max
     *out = first;
     return count;
 }
-
-const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)
-{
-    FT_CHECK(index >= hold->out && index < hold->in, "output %lu of %lu … %lu", index, hold->out, hold->in);
-    return ft_hold_slot(hold, index);
-}

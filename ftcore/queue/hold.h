@@ -99,6 +99,10 @@ static inline void ft_hold_drop(struct ft_hold *hold, uint32_t count)
     hold->out += count;
 }
 /* The output put as number `index` since the queue began, from 0: hold->out <= index < hold->in. */
-const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index);
+static inline const struct ft_held *ft_hold_at(const struct ft_hold *hold, uint64_t index)
+{
+    FT_CHECK(index >= hold->out && index < hold->in, "output %lu of %lu … %lu", index, hold->out, hold->in);
+    return ft_hold_slot(hold, index);
+}
 
 #endif

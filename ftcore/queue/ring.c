@@ -65,12 +65,6 @@ void ft_ring_populate(struct ft_ring *ring)
     madvise(ring->data, 2 * ring->capacity, MADV_POPULATE_WRITE); /* refused by Linux before 5.14 */
 }
 
-uint64_t ft_ring_room(struct ft_ring *ring)
-{
-    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
-    return ring->capacity - (atomic_load_explicit(&ring->head, memory_order_relaxed) - ring->tail_seen);
-}
-
 void *ft_ring_reserve(struct ft_ring *ring, uint64_t size)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
@@ -103,12 +97,6 @@ void ft_ring_advance(struct ft_ring *ring, uint64_t size)
     FT_CHECK(size <= ring->capacity && FT_ALIGN8(size) <= ring->head_seen - ring->read,
              "advance by %lu bytes, %lu seen", size, (ring->head_seen - ring->read));
     ring->read += FT_ALIGN8(size);
-}
-
-void ft_ring_consume(struct ft_ring *ring)
-{
-    /* Release: what was read is read before the writer may write over it. */
-    atomic_store_explicit(&ring->tail, ring->read, memory_order_release);
 }
 
 void ft_ring_reset(struct ft_ring *ring)

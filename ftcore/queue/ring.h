@@ -27,7 +27,11 @@ void ft_ring_free(struct ft_ring *ring);
 void ft_ring_populate(struct ft_ring *ring);
 
 /* Writer. Bytes that a reserve would find free. */
-uint64_t ft_ring_room(struct ft_ring *ring);
+static inline uint64_t ft_ring_room(struct ft_ring *ring)
+{
+    ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+    return ring->capacity - (atomic_load_explicit(&ring->head, memory_order_relaxed) - ring->tail_seen);
+}
 /* `size` contiguous writable bytes, or NULL when full. Nothing is visible before publish. */
 void *ft_ring_reserve(struct ft_ring *ring, uint64_t size);
 /* Publishes what was last reserved, shortened to `size` (rounded up to 8). */
@@ -39,7 +43,11 @@ const void *ft_ring_peek(struct ft_ring *ring, uint64_t *size);
 /* Moves the reading position without freeing: bytes stay readable until consumed. */
 void ft_ring_advance(struct ft_ring *ring, uint64_t size);
 /* Frees everything up to the reading position. */
-void ft_ring_consume(struct ft_ring *ring);
+static inline void ft_ring_consume(struct ft_ring *ring)
+{
+    /* Release: what was read is read before the writer may write over it. */
+    atomic_store_explicit(&ring->tail, ring->read, memory_order_release);
+}
 /* Both sides stopped: forget everything. */
 void ft_ring_reset(struct ft_ring *ring);
 uint64_t ft_ring_used(struct ft_ring *ring); /* by either side */

@@ -45,11 +45,6 @@ size_t ft_head_offset(const struct ft_layout *layout, const uint8_t *in, size_t 
     return element_offset(in, before);
 }
 
-int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why)
-{
-    return ft_fail(fault, error, "offset %zu: %s", offset, why->text);
-}
-
 int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *at, struct ft_fault *why)
 {
     const struct ft_element *e = layout->elements;
@@ -135,11 +130,6 @@ long ft_head_peek(struct ft_head *h, const struct ft_layout *layout, const uint8
     if (!rc && (size_t)(r.end - r.at) < FT_CHECKSUM_LEN)
         rc = ft_fail(fault, FT_ETRUNC, "offset %td: ends within the checksum", r.at - in);
     return rc ? rc : r.at - in + (long)FT_CHECKSUM_LEN;
-}
-
-size_t ft_head_bound(const struct ft_layout *layout)
-{
-    return 3 + (layout->count - 2) * 9u + 5 + FT_CHECKSUM_LEN;
 }
 
 void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint64_t n[], size_t body_len)

@@ -17,12 +17,12 @@ struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsign
 
 struct ft_arena *ft_region_shared(struct ft_region *region)
 {
-    return &region->arenas[ft_region_arenas(region) - 1];
+    return &region->arenas[region->arena_count - 1];
 }
 
 bool ft_region_has_heap(const struct ft_region *region)
 {
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         if (region->arenas[i].heap)
             return true;
     return false;
@@ -30,7 +30,7 @@ bool ft_region_has_heap(const struct ft_region *region)
 
 struct ft_arena *ft_region_arena_at(const struct ft_region *region, uint64_t offset)
 {
-    unsigned low = 0, high = ft_region_arenas(region);
+    unsigned low = 0, high = region->arena_count;
 
     /* The last arena that begins at or before the offset; the first begins at 0. */
     while (high - low > 1) {
@@ -66,7 +66,7 @@ uint64_t ft_region_digest(const struct ft_region *region)
     XXH3_state_t state;
 
     XXH3_64bits_reset(&state);
-    for (const struct ft_arena *a = region->arenas; a < &region->arenas[ft_region_arenas(region)]; a++) {
+    for (const struct ft_arena *a = region->arenas; a < &region->arenas[region->arena_count]; a++) {
         XXH3_64bits_update(&state, &a->used, sizeof(a->used));
         XXH3_64bits_update(&state, region->base + a->offset, a->used);
     }
@@ -77,7 +77,7 @@ uint64_t ft_region_used(const struct ft_region *region)
 {
     uint64_t used = 0;
 
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         used += region->arenas[i].used;
     return used;
 }
@@ -106,7 +106,7 @@ static uint64_t end_of(const struct ft_arena *arena)
 
 uint64_t ft_slice_from(const struct ft_region *region, uint64_t number, uint32_t whose)
 {
-    for (const struct ft_arena *a = region->arenas; a < region->arenas + ft_region_arenas(region); a++)
+    for (const struct ft_arena *a = region->arenas; a < region->arenas + region->arena_count; a++)
         if (whose & FT_SLICES_OF(a->lane) && a->used && number < end_of(a))
             return number > a->offset / FT_SLICE ? number : a->offset / FT_SLICE;
     return FT_SLICE_NONE;
@@ -116,7 +116,7 @@ uint64_t ft_slice_count(const struct ft_region *region, uint32_t whose)
 {
     uint64_t count = 0;
 
-    for (const struct ft_arena *a = region->arenas; a < region->arenas + ft_region_arenas(region); a++)
+    for (const struct ft_arena *a = region->arenas; a < region->arenas + region->arena_count; a++)
         if (whose & FT_SLICES_OF(a->lane) && a->used)
             count += end_of(a) - a->offset / FT_SLICE;
     return count;

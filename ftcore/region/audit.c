@@ -331,22 +331,6 @@ void ft_audit_leave(struct ft_region *region, unsigned lane)
     end_stay(region, lane);
 }
 
-void ft_audit_running(const char *name, unsigned lane)
-{
-    ft_audit_here.nf = name;
-    ft_audit_here.lane = lane;
-}
-
-void ft_audit_entered(unsigned nf)
-{
-    ft_audit_here.heaps |= 1u << nf;
-}
-
-bool ft_audit_runs(void)
-{
-    return ft_audit_here.nf != NULL;
-}
-
 void ft_audit_peeked(const void *object)
 {
     const struct ft_region *region = mapped_region();

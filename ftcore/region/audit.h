@@ -59,12 +59,6 @@ void ft_audit_enter(struct ft_region *region, unsigned lane);
 void ft_audit_leave(struct ft_region *region, unsigned lane);
 void ft_audit_abandon(struct ft_region *region, unsigned lane); /* as leave; nothing is compared */
 
-/* What this thread runs from now on, for the line that is told: an NF of lane `lane`; NULL: none. `name`
- * stays. */
-void ft_audit_running(const char *name, unsigned lane);
-/* NF `nf` of the lane may have changed its heap since the lane was compared last, without edits. */
-void ft_audit_entered(unsigned nf);
-bool ft_audit_runs(void); /* it runs an NF */
 /* `object`, which lanes share, was read without a section. Aborts where an NF runs. */
 void ft_audit_peeked(const void *object);
 
@@ -81,5 +75,22 @@ struct ft_audit_at {
     uint32_t heaps; /* of NFs that may have changed since the last comparison; bits */
 };
 extern _Thread_local struct ft_audit_at ft_audit_here;
+
+/* What this thread runs from now on, for the line that is told: an NF of lane `lane`; NULL: none. `name`
+ * stays. */
+static inline void ft_audit_running(const char *name, unsigned lane)
+{
+    ft_audit_here.nf = name;
+    ft_audit_here.lane = lane;
+}
+/* NF `nf` of the lane may have changed its heap since the lane was compared last, without edits. */
+static inline void ft_audit_entered(unsigned nf)
+{
+    ft_audit_here.heaps |= 1u << nf;
+}
+static inline bool ft_audit_runs(void) /* it runs an NF */
+{
+    return ft_audit_here.nf != NULL;
+}
 
 #endif

@@ -111,16 +111,10 @@ void ft_checkpoint_begin(struct ft_region *region)
     forget_pending(region);
     region->dirty = region->checkpoint_pending;
     region->checkpoint_pending = marked;
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         if (region->arenas[i].heap)
             save_heap(region, region->arenas[i].heap);
     atomic_store_explicit(&region->checkpoint_open, true, memory_order_release);
-}
-
-void ft_checkpoint_end(struct ft_region *region)
-{
-    if (atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed))
-        atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
 }
 
 static struct saved_lane *lane_of_line(const struct ft_region *region, uint64_t line)

@@ -212,7 +212,8 @@ void *ft_heap_alloc(struct ft_heap *heap, uint64_t size)
     return p;
 }
 
-bool ft_heap_has(const struct ft_heap *heap, const void *p)
+/* An address among its pages. */
+static bool has_address(const struct ft_heap *heap, const void *p)
 {
     return (uint64_t)((uintptr_t)p - (uintptr_t)page_at(heap, 0)) < (uint64_t)heap->pages * PAGE;
 }
@@ -224,7 +225,7 @@ static uint32_t find_block(const struct ft_heap *heap, const void *p, uint32_t *
     uint32_t page = (uint32_t)(at / PAGE);
     const struct entry *e;
 
-    if (!ft_heap_has(heap, p) || page >= heap->next)
+    if (!has_address(heap, p) || page >= heap->next)
         return heap->pages;
     e = entry_at(heap, page);
     *block = 0;

@@ -42,7 +42,6 @@ void *ft_heap_alloc(struct ft_heap *heap, uint64_t size);
 /* What ft_heap_alloc gave and nobody has given back: anything else is a broken invariant. */
 void ft_heap_free(struct ft_heap *heap, void *p);
 uint64_t ft_heap_size_of(const struct ft_heap *heap, const void *p); /* of the block, the same rule */
-bool ft_heap_has(const struct ft_heap *heap, const void *p);         /* an address among its pages */
 /* A block that is in use begins there, of `size` bytes at least. */
 bool ft_heap_holds(const struct ft_heap *heap, const void *p, uint64_t size);
 

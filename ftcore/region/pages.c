@@ -68,7 +68,7 @@ static bool watch_heaps(struct ft_pages *pages, const struct ft_region *region)
     pages->faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
     pages->map = open_map();
     watched = pages->faults >= 0 && pages->map >= 0 && ioctl(pages->faults, UFFDIO_API, &api) == 0;
-    for (unsigned i = 0; i < ft_region_arenas(region) && watched; i++)
+    for (unsigned i = 0; i < region->arena_count && watched; i++)
         if (region->arenas[i].heap)
             watched = watch_heap(pages, region, region->arenas[i].heap);
     return watched;
@@ -132,7 +132,7 @@ static void mark_part(struct ft_region *region, struct ft_heap_part part, bool m
 
 static void mark_heaps(struct ft_region *region, unsigned lane, bool marks)
 {
-    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+    for (unsigned i = 0; i < region->arena_count; i++) {
         const struct ft_arena *a = &region->arenas[i];
 
         for (unsigned which = 0; which < 2 && a->heap && (lane == FT_LANES_MAX || a->lane == lane); which++)

@@ -44,7 +44,7 @@ static int append_arena(struct ft_region *region, unsigned lane, unsigned nf, ui
 
     if (wanted > FT_REGION_MAX || round_up(wanted, FT_ARENA_ALIGN) > FT_REGION_MAX - region->size)
         return too_large(fault);
-    arena = &region->arenas[nf == FT_NFS_MAX ? ft_region_arenas(region) - 1 : lane * region->nfs + nf];
+    arena = &region->arenas[nf == FT_NFS_MAX ? region->arena_count - 1 : lane * region->nfs + nf];
     *arena = (struct ft_arena){
         .offset = region->size,
         .size = round_up(wanted < FT_ARENA_MIN ? FT_ARENA_MIN : wanted, PAGE),
@@ -60,9 +60,9 @@ static int lay_out(struct ft_region *region, const struct ft_region_config *conf
 {
     int error = FT_OK;
 
-    region->arenas = calloc(ft_region_arenas(region), sizeof(*region->arenas));
+    region->arenas = calloc(region->arena_count, sizeof(*region->arenas));
     if (!region->arenas)
-        return ft_fail(fault, FT_ENOMEM, "region: no memory for %u arenas", ft_region_arenas(region));
+        return ft_fail(fault, FT_ENOMEM, "region: no memory for %u arenas", region->arena_count);
     for (unsigned lane = 0; lane < region->lanes; lane++)
         for (unsigned nf = 0; nf < region->nfs && !error; nf++)
             error = append_arena(region, lane, nf, config->arena_size[nf], fault);
@@ -162,6 +162,7 @@ int ft_region_open(struct ft_region **out, const struct ft_region_config *config
     region->fd = -1;
     region->lanes = config->lanes;
     region->nfs = config->nfs;
+    region->arena_count = config->lanes * config->nfs + 1u;
     for (unsigned nf = 0; nf < region->nfs; nf++)
         region->nf_name[nf] = config->nf_name ? config->nf_name[nf] : "?";
     error = build_region(region, config, fault);
@@ -214,7 +215,7 @@ void ft_region_wipe(struct ft_region *region)
     ft_audit_resume(region);
     ft_checkpoint_end(region);
     ft_lines_clear(&region->dirty);
-    for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+    for (unsigned i = 0; i < region->arena_count; i++) {
         region->arenas[i].used = 0;
         region->arenas[i].heap = NULL;
     }
@@ -249,7 +250,7 @@ void ft_region_put_back(struct ft_region *region)
 
 static void own_arenas(struct ft_region *region)
 {
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         region->arenas[i].region = region;
 }
 

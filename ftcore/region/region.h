@@ -70,7 +70,8 @@ struct ft_region {
     uint64_t size; /* bytes mapped */
     int fd;        /* memfd; -1 when closed */
     uint16_t lanes, nfs;
-    struct ft_arena *arenas; /* [lanes * nfs + 1], the last one is the shared arena */
+    uint32_t arena_count;    /* lanes * nfs + 1, the last one is the shared arena */
+    struct ft_arena *arenas; /* [arena_count] */
     _Atomic uint32_t tracking;
     struct ft_lines dirty; /* edited since the last delta was taken */
     /* A snapshot. Lines are copied to `snapshot_copy` at the offsets they have in the region. */
@@ -98,11 +99,6 @@ struct ft_region {
 int ft_region_open(struct ft_region **out, const struct ft_region_config *config, struct ft_fault *fault);
 void ft_region_close(struct ft_region *region);
 
-/* Of all lanes, and the shared one behind them. */
-static inline unsigned ft_region_arenas(const struct ft_region *region)
-{
-    return region->lanes * region->nfs + 1u;
-}
 /* lane < lanes, nf < nfs. */
 struct ft_arena *ft_region_arena(struct ft_region *region, unsigned lane, unsigned nf);
 struct ft_arena *ft_region_shared(struct ft_region *region);

@@ -85,7 +85,7 @@ int ft_snapshot_begin(struct ft_region *region)
     if (!region->snapshot_copy)
         return FT_ENOMEM;
     ft_lines_clear(&region->snapshot_copied);
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         begin_arena(region, &region->arenas[i]);
     atomic_fetch_or(&region->tracking, FT_TRACK_SNAPSHOT);
     return FT_OK;
@@ -189,7 +189,7 @@ static uint8_t *spare_of(struct ft_region *region)
     if (spare)
         return spare;
     spare = ft_map_memory(region->size);
-    for (unsigned i = 0; i < ft_region_arenas(region); i++)
+    for (unsigned i = 0; i < region->arena_count; i++)
         memset(region->arenas[i].spare_to, 0, sizeof(region->arenas[i].spare_to));
     atomic_store(&region->snapshot_spare, spare);
     return spare;
@@ -222,6 +222,6 @@ void ft_snapshot_prepare(struct ft_region *region)
     uint8_t *spare = ft_region_has_heap(region) ? spare_of(region) : NULL;
     uint64_t done = 0;
 
-    for (unsigned i = 0; i < ft_region_arenas(region) && spare; i++)
+    for (unsigned i = 0; i < region->arena_count && spare; i++)
         done += populate(&region->arenas[i], spare, FT_SPARE_BYTES - done);
 }

@@ -26,20 +26,6 @@
  * have headroom, in memory of the process, of one burst.
  */
 
-#define STRIDE (NF_HEADROOM + NF_FRAME_MAX)
-
-bool nf_chain_make_headroom(struct nf_chain *chain)
-{
-    bool changes = false;
-
-    for (uint32_t i = 0; i < chain->config->count; i++)
-        changes |= (chain->config->nfs[i].module->translates & NF_FAMILY) != 0;
-    if (!changes)
-        return true;
-    chain->headroom = aligned_alloc(64, (size_t)NF_BURST_MAX * STRIDE); /* lint: config-time */
-    return chain->headroom;
-}
-
 bool nf_chain_moves_frames(const struct nf_chain *chain)
 {
     return chain->headroom;
@@ -71,7 +57,7 @@ static void give_headroom(struct nf_chain *chain, struct nf_packet *packets, uin
 {
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = &packets[i];
-        uint8_t *to = chain->headroom + (size_t)i * STRIDE + NF_HEADROOM;
+        uint8_t *to = chain->headroom + (size_t)i * NF_HEADROOM_FRAME + NF_HEADROOM;
 
         if (p->side != NF_OUTSIDE || !(p->flags & NF_P_IPV4))
             continue;
@@ -126,12 +112,6 @@ void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[])
 {
     memset(tally, 0, FT_NFS_MAX * sizeof(*tally));
     chain->tally = tally;
-}
-
-struct nf_tally nf_tally_read(const struct nf_tally *t)
-{
-    return (struct nf_tally){.packets = __atomic_load_n(&t->packets, __ATOMIC_RELAXED),
-                             .dropped = __atomic_load_n(&t->dropped, __ATOMIC_RELAXED)};
 }
 
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index)
@@ -545,11 +525,6 @@ void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input
 bool nf_chain_restored(const struct nf_chain *chain)
 {
     return !chain->names_none;
-}
-
-bool nf_chain_unsummed(const struct nf_chain *chain)
-{
-    return chain->unsummed;
 }
 
 struct ft_sections *nf_chain_sections(struct nf_chain *chain)

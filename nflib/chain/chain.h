@@ -217,7 +217,11 @@ const struct nf_tables *nf_chain_tables(const struct nf_chain *chain);
 struct nf_tally {
     uint64_t packets, dropped;
 };
-struct nf_tally nf_tally_read(const struct nf_tally *tally);
+static inline struct nf_tally nf_tally_read(const struct nf_tally *t)
+{
+    return (struct nf_tally){.packets = __atomic_load_n(&t->packets, __ATOMIC_RELAXED),
+                             .dropped = __atomic_load_n(&t->dropped, __ATOMIC_RELAXED)};
+}
 /* Counts in `tally`, [FT_NFS_MAX], from 0, which has to outlive whoever reads it; else in the chain itself.
  */
 void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[]);
@@ -225,8 +229,6 @@ void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[]);
 /* Instances by name, for show; "l3" with addresses. NULL: no such NF in the chain. */
 struct nf *nf_chain_find(const struct nf_chain *chain, const char *name);
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index); /* 1 … count */
-/* Its NFs get packets of IPv4 with a wrong header checksum as if it were right. */
-bool nf_chain_unsummed(const struct nf_chain *chain);
 /* The most that any of its NFs reads of packets. */
 enum nf_reads nf_chain_reads(const struct nf_chain_config *config);
 

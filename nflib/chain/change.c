@@ -263,8 +263,8 @@ static bool carry_shared(const struct nf_chain *to, unsigned place, const struct
                          const struct ft_region *old)
 {
     const struct ft_region *now = to->region;
-    uint64_t base_now = now->arenas[ft_region_arenas(now) - 1].offset;
-    uint64_t base_old = old->arenas[ft_region_arenas(old) - 1].offset;
+    uint64_t base_now = now->arenas[now->arena_count - 1].offset;
+    uint64_t base_old = old->arenas[old->arena_count - 1].offset;
     struct part a = {base_now + to->shared[place].from, base_now + to->shared[place].to, &to->content,
                      now->base, now->size};
     struct part b = {base_old + from->shared[was].from, base_old + from->shared[was].to, &from->content,

@@ -3,7 +3,7 @@
  * Dealing: which lane a packet must go to, asked of the NFs in the order it will pass them. Called by the
  * threads that deal packets out; owns nothing, and reads of lanes only what each module's `owner` may.
  */
-#include "nflib/chain/chain.h"
+#include "nflib/chain/parts.h"
 #include "ftcore/base/check.h"
 #include "nflib/flow/flow.h"
 #include "nflib/state/key.h"
@@ -14,12 +14,10 @@
 bool nf_chain_owner(const struct nf_chain *chain, struct nf_packet *p, unsigned *lane)
 {
     const struct nf *nf;
-    unsigned count = 0;
-    (nf_chain_unsummed(chain) ? nf_packet_parse_unsummed : nf_packet_parse)(p);
-    while (nf_chain_nf(chain, count + 1))
-        count++;
-    for (unsigned step = 1; step <= count; step++) {
-        nf = nf_chain_nf(chain, p->side == NF_INSIDE ? step : count + 1 - step);
+
+    (chain->unsummed ? nf_packet_parse_unsummed : nf_packet_parse)(p);
+    for (unsigned step = 1; step <= chain->count; step++) {
+        nf = &chain->nfs[p->side == NF_INSIDE ? step : chain->count + 1 - step];
         if (nf->module->owner && nf->module->owner(nf, p, lane))
             return true;
     }

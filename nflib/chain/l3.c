@@ -1,17 +1,75 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes; what
- * is of neighbour discovery is in l3_nd.c. State in arena (lane, 0): counters, the neighbour table, when each
- * interface may send its next ICMP error, whether neighbours fail, and who claimed own addresses. The route
- * table here is the configuration's, sorted; it is no state.
+ * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes, with
+ * ARP, neighbour discovery and the ICMP errors that are sent. State in arena (lane, 0): counters, the
+ * neighbour table, when each interface may send its next ICMP error, whether neighbours fail, and who claimed
+ * own addresses. The route table here is the configuration's, sorted; it is no state. Of a burst the packets
+ * are kept as they came in, for errors about them.
  */
 #include "nflib/chain/l3_parts.h"
 
 #include "nflib/net/packet.h"
 #include "nflib/net/icmp.h"
 
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define ANY_PORT 0xffu
+
+/* Bytes of an IP packet. */
+static inline uint32_t ip_length(const struct nf_packet *p)
+{
+    return (uint32_t)(p->l4 - p->l3) + p->l4_len;
+}
+
+/* Both ends of an IP packet. */
+struct ends {
+    struct nf_addr from, to;
+};
+
+static inline struct ends ends_of(const struct nf_packet *p, bool ipv6)
+{
+    return (struct ends){nf_packet_from(p, ipv6), nf_packet_to(p, ipv6)};
+}
+
+/* Of two addresses of the family. */
+static inline bool same_addr(const struct nf_addr *a, const struct nf_addr *b, bool ipv6)
+{
+    return ipv6 ? nf_addr_same(a, b) : a->word[3] == b->word[3];
+}
+
+/* The route to an address of the family; NULL: there is none. */
+static inline const struct nf_l3_route *find_route(const struct nf_l3 *l3, const struct nf_addr *addr,
+                                                   bool ipv6)
+{
+    const struct nf_l3_family *f = &l3->family[ipv6];
+
+    for (const struct nf_l3_route *r = f->route; r < f->route + f->routes; r++)
+        if (ipv6 ? (((addr->half[0] ^ r->addr.half[0]) & r->mask.half[0]) |
+                    ((addr->half[1] ^ r->addr.half[1]) & r->mask.half[1])) == 0
+                 : ((addr->word[3] ^ r->addr.word[3]) & r->mask.word[3]) == 0)
+            return r;
+    return NULL;
+}
+
+/* `port`: of the chain, or ANY_PORT. */
+static inline bool is_own(const struct nf_l3 *l3, const struct nf_addr *addr, bool ipv6, uint8_t port)
+{
+    const struct nf_l3_family *f = &l3->family[ipv6];
+
+    for (const struct nf_l3_own *own = f->own; own < f->own + f->owns; own++)
+        if (same_addr(&own->addr, addr, ipv6) && (port == ANY_PORT || own->port == port))
+            return true;
+    return false;
+}
+
+/* In the network of the port's link. */
+static inline bool is_on_link(const struct nf_interface *port, const struct nf_addr *addr, bool ipv6)
+{
+    return (ipv6 && nf_ipv6_link_local(addr->byte)) ||
+           (port->net[ipv6].bits && nf_net_has(&port->net[ipv6], addr));
+}
 
 /* ---- ports that several interfaces share ---- */
 
@@ -60,6 +118,145 @@ unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, 
             return i;
     }
     return NF_PORTS_MAX;
+}
+
+/* ---- ICMP errors ---- */
+
+#define ADDRESS_UNREACHABLE 3u /* of ICMPv6 */
+
+#define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
+#define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
+
+static bool may_send(struct nf_l3 *l3, uint8_t port, uint64_t now)
+{
+    const uint64_t *until = &l3->times->errors_paid[port];
+    uint64_t paid = (*until > now ? *until : now) + ERROR_EVERY;
+    if (paid > now + ERRORS_AHEAD) {
+        nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
+        return false;
+    }
+    *NF_EDIT(l3->nf, until) = paid;
+    return true;
+}
+
+/*
+ * An ICMP error about `p` to its sender, with a type and code of its family, out of the port it came in on.
+ * `mtu` is said where the packet is too big, else 0. None is sent where RFC 1122 or RFC 4443 forbids it, to
+ * an own address, from a port without one, or beyond that port's allowance in the lane, which errors of all
+ * kinds share: 100 a second, at most 50 at once.
+ */
+static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
+                       uint64_t now)
+{
+    bool ipv6 = p->flags & NF_P_IPV6;
+    const struct nf_net *net = &l3->config->port[p->in_port].net[ipv6];
+    struct nf_addr to = nf_packet_from(p, ipv6);
+    uint8_t frame[NF_ICMPV6_ERROR_MAX > NF_ICMP_ERROR_MAX ? NF_ICMPV6_ERROR_MAX : NF_ICMP_ERROR_MAX];
+    uint32_t len;
+
+    if (!net->bits || is_own(l3, &to, ipv6, ANY_PORT) ||
+        !(ipv6 ? nf_icmpv6_may_complain(p) : nf_icmp_may_complain(p)) || !may_send(l3, p->in_port, now))
+        return;
+    len = ipv6 ? nf_icmpv6_error(p, type, code, mtu, net->addr.byte, frame)
+               : nf_icmp_error(p, type, code, mtu, nf_addr_ipv4(&net->addr), frame);
+    if (nf_emit(l3->nf, p->in_port, frame, len) == FT_OK)
+        nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
+}
+
+/* The burst's packets as they come in are kept for tell_unreachable, where one may be needed: what an
+ * NF translates its sender would not know. */
+static void keep_packets(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
+{
+    l3->packets = packets[0];
+    l3->kepts = now < l3->times->failing ? n : 0;
+    for (uint32_t i = 0; i < l3->kepts; i++) {
+        struct nf_l3_kept *kept = &l3->kept[i];
+        uint32_t have = packets[i]->have < NF_L3_KEPT ? packets[i]->have : NF_L3_KEPT;
+        kept->packet = *packets[i];
+        kept->packet.data = kept->bytes;
+        kept->packet.have = have;
+        memcpy(kept->bytes, packets[i]->data, have);
+    }
+}
+
+/* An error about a packet of the burst, or one that was made, whose next hop is unreachable, as it came in.
+ */
+static void tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now)
+{
+    bool ours = l3->kepts && p >= l3->packets && p < l3->packets + l3->kepts;
+    const struct nf_packet *was = ours ? &l3->kept[p - l3->packets].packet : p;
+    if (was->flags & NF_P_IPV6)
+        send_error(l3, was, NF_ICMPV6_UNREACHABLE, ADDRESS_UNREACHABLE, 0, now);
+    else
+        send_error(l3, was, NF_ICMP_UNREACHABLE, NF_ICMP_HOST_UNREACHABLE, 0, now);
+}
+
+/* The port that the packet's route leads to; ANY_PORT: none, or an own address, or back where it came
+ * in. */
+static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
+{
+    bool ipv6 = p->flags & NF_P_IPV6;
+    struct nf_addr to = nf_packet_to(p, ipv6);
+    const struct nf_l3_route *route = find_route(l3, &to, ipv6);
+    uint8_t port = route && !is_own(l3, &to, ipv6, ANY_PORT) ? route->port : ANY_PORT;
+
+    return port == p->in_port ? ANY_PORT : port;
+}
+
+/*
+ * Drops an IP packet that is larger than the MTU of the port it will leave by, as a router does (RFC 1191,
+ * RFC 8201): its sender is told the MTU, if the packet must not be fragmented. The chain fragments nothing.
+ * What an NF is about to translate, as its route leads nowhere else, can leave by any port of the other side.
+ * False: it is not larger.
+ */
+static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
+{
+    uint32_t length = ip_length(p);
+    uint16_t mtu = l3->least_mtu[!p->side];
+    uint8_t port;
+    if (length + l3->growth <= mtu && length <= l3->least_mtu[p->side])
+        return false;
+    port = port_beyond(l3, p);
+    if (port != ANY_PORT)
+        mtu = l3->config->port[port].mtu;
+    else if (p->side == NF_OUTSIDE && p->flags & NF_P_IPV4)
+        mtu -= l3->growth;
+    if (length <= mtu)
+        return false;
+    if (p->flags & NF_P_IPV6)
+        send_error(l3, p, NF_ICMPV6_TOO_BIG, 0, mtu, now);
+    else if (ntohs(nf_get16(p->data + p->l3 + 6)) & 0x4000)
+        send_error(l3, p, NF_ICMP_UNREACHABLE, NF_ICMP_TOO_BIG, mtu, now);
+    nf_drop(l3->nf, p, NF_L3_TOO_BIG);
+    return true;
+}
+
+/* Bytes of the IP packet by its header; 0: it has none that can be read. */
+static uint32_t length_said(const struct nf_packet *p)
+{
+    if (p->bad == NF_BAD_LENGTH)
+        return ntohs(nf_get16(p->data + p->l3 + 2));
+    if ((p->flags & (NF_P_IPV6 | NF_P_IPV6_READ)) != NF_P_IPV6 || p->l3 + 40u > p->have)
+        return 0;
+    return 40u + ntohs(nf_get16(p->data + p->l3 + 4));
+}
+
+/*
+ * A packet of which the port gave less than its IP header says: larger than the port's buffers, if the
+ * header is right. `*whole` is then the packet as it was on the wire, with the bytes that are there. False:
+ * malformed.
+ */
+static bool is_cut_off(const struct nf_packet *p, struct nf_packet *whole)
+{
+    uint32_t length = length_said(p);
+    if (!length)
+        return false;
+    *whole = *p;
+    whole->len = p->l3 + length;
+    if (whole->len <= p->len)
+        return false;
+    nf_packet_parse(whole);
+    return whole->flags & (NF_P_IPV4 | NF_P_IPV6_READ);
 }
 
 /* ---- what `show l3` says: the neighbours, those of IPv4 first ---- */
@@ -255,7 +452,8 @@ static int check_config(const struct nf_l3_config *config, struct ft_fault *faul
     return FT_OK;
 }
 
-int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault)
+int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, bool grows,
+               struct ft_fault *fault)
 {
     *out = NULL;
     int error = check_config(config, fault);
@@ -270,6 +468,7 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     nf->counters = ft_arena_alloc(nf->arena, NF_L3_COUNTERS * sizeof(uint64_t));
     l3->nf = nf;
     l3->config = config;
+    l3->growth = grows ? 40 - 20 : 0; /* the headers of IPv6 and of IPv4 */
     l3->times = ft_arena_alloc(nf->arena, sizeof(*l3->times));
     l3->least_mtu[NF_INSIDE] = l3->least_mtu[NF_OUTSIDE] = UINT16_MAX;
     for (unsigned i = 0; i < config->ports; i++) {
@@ -286,11 +485,106 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
         return error;
     }
     nf->env->out_side = nf_l3_side;
-    nf->env->complain = nf_l3_send_error;
+    nf->env->complain = send_error;
     nf->env->l3 = l3;
     nf_wake(nf, 0); /* ask for the next hops in the first burst */
     *out = l3;
     return FT_OK;
+}
+
+/* ---- neighbour discovery ---- */
+
+/* Routers and prefixes are not advertised: hosts are given their routes. */
+
+#define HOP_LIMIT_AT 7u
+
+/* Who asks without an address of his own wants to use this one (RFC 4862, 5.4): everybody hears that it is
+ * taken. He does not use it yet, so that is no conflict. */
+static void answer_solicitation(struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *asked,
+                                bool probe)
+{
+    static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
+    const struct nf_interface *port = &l3->config->port[p->in_port];
+    uint8_t frame[NF_ND_LEN];
+    struct nf_nd answer = {.type = NF_ND_ADVERTISEMENT,
+                           .flags = NF_ND_ROUTER | NF_ND_OVERRIDE | (probe ? 0 : NF_ND_SOLICITED),
+                           .target = asked->target,
+                           .mac = port->mac,
+                           .from = asked->target,
+                           .to = probe ? all_nodes : asked->from};
+
+    nf_nd_write(&answer, probe ? NULL : p->data + 6, frame);
+    if (nf_emit(l3->nf, p->in_port, frame, sizeof(frame)) == FT_OK)
+        nf_count(l3->nf, NF_L3_ND_ANSWERED, 1);
+}
+
+/* The neighbour as it is known; NULL: it is not. */
+static const struct nf_neighbour *find_known(const struct nf_l3 *l3, const uint8_t addr[16], uint8_t port)
+{
+    struct nf_addr a = nf_addr_of_ipv6(addr);
+
+    return nf_neighbours_find(&l3->family[NF_IP6].neighbours, &a, port);
+}
+
+static bool is_own_ipv6(const struct nf_l3 *l3, const uint8_t addr[16], uint8_t port)
+{
+    struct nf_addr a = nf_addr_of_ipv6(addr);
+
+    return is_own(l3, &a, true, port);
+}
+
+/* Of what is said to everybody only a configured next hop's advertisement of itself is believed. Without the
+ * flag an advertisement says nothing against what is known (RFC 4861, 7.2.5): so speaks who shares the
+ * address with others, or answers for its holder. */
+static bool is_believed(const struct nf_l3 *l3, const struct nf_nd *nd, uint8_t port)
+{
+    const struct nf_neighbour *known = find_known(l3, nd->target, port);
+    struct nf_addr target = nf_addr_of_ipv6(nd->target);
+
+    return (nf_ipv6_many(nd->to) ? nf_neighbours_is_hop(&l3->family[NF_IP6].neighbours, &target, port)
+                                 : is_own_ipv6(l3, nd->to, port)) &&
+           (nd->flags & NF_ND_OVERRIDE || !known || memcmp(known->mac, nd->mac, 6) == 0);
+}
+
+/* Who was asked at his MAC need not say it in his answer (RFC 4861, 7.2.4): it is the frame's sender, and
+ * confirms what is known. NULL: not said, or another's. */
+static const uint8_t *find_mac(const struct nf_l3 *l3, const struct nf_packet *p, const struct nf_nd *nd)
+{
+    const struct nf_neighbour *known;
+
+    if (nd->mac || nd->type != NF_ND_ADVERTISEMENT)
+        return nd->mac;
+    known = find_known(l3, nd->target, p->in_port);
+    return known && memcmp(known->mac, p->data + 6, 6) == 0 ? known->mac : NULL;
+}
+
+/* A frame that nf_nd_read has read. As with ARP, senders are heard when they speak to us: they answer, or
+ * they ask, and their next packet will want an answer. */
+static void receive_nd(struct nf_l3 *l3, struct nf_packet *p, struct nf_nd *nd, uint64_t now)
+{
+    const struct nf_interface *port = &l3->config->port[p->in_port];
+    bool asks = nd->type == NF_ND_SOLICITATION, ours = is_own_ipv6(l3, nd->target, p->in_port);
+    struct nf_addr who = nf_addr_of_ipv6(asks ? nd->from : nd->target);
+    bool probe = asks && nf_ipv6_martian(nd->from); /* who asks whether he may have it claims nothing yet */
+
+    nd->mac = find_mac(l3, p, nd);
+    nf_drop(l3->nf, p, NF_L3_ND);
+    if (is_own(l3, &who, true, p->in_port))
+        nf_l3_hear_conflict(l3, &who, p->in_port, nd->mac ? nd->mac : p->data + 6, now);
+    else if (nd->mac && !(nd->mac[0] & 1) && !nf_ipv6_martian(who.byte) &&
+             (asks ? ours : is_believed(l3, nd, p->in_port)))
+        nf_neighbours_learn(&l3->family[NF_IP6].neighbours, &who, p->in_port, nd->mac,
+                            asks && is_on_link(port, &who, true), now);
+    if (asks && ours && !is_own_ipv6(l3, nd->from, ANY_PORT))
+        answer_solicitation(l3, p, nd, probe);
+}
+
+/* Made by L3 itself, for a link: it has its addresses, and leaves as it is. */
+static bool is_own_nd(const struct nf_packet *p)
+{
+    return p->flags & NF_P_EMITTED && p->proto == NF_PROTO_ICMPV6 && p->flags & NF_P_L4 &&
+           (p->icmp_type == NF_ND_SOLICITATION || p->icmp_type == NF_ND_ADVERTISEMENT) &&
+           p->data[p->l3 + HOP_LIMIT_AT] == 255;
 }
 
 /* ---- in ---- */
@@ -308,14 +602,14 @@ static void receive_arp(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     struct nf_addr sender = nf_addr_of_ipv4(nf_get32(arp + 14)), target = nf_addr_of_ipv4(nf_get32(arp + 24));
 
     nf_drop(l3->nf, p, NF_L3_ARP);
-    if (nf_l3_is_own(l3, &sender, false, NF_L3_ANY_PORT)) {
+    if (is_own(l3, &sender, false, ANY_PORT)) {
         nf_l3_hear_conflict(l3, &sender, p->in_port, mac, now);
         return;
     }
-    bool for_us = nf_l3_is_own(l3, &target, false, p->in_port);
+    bool for_us = is_own(l3, &target, false, p->in_port);
     bool announced = nf_addr_same(&sender, &target) && nf_neighbours_is_hop(neighbours, &sender, p->in_port);
     if ((for_us || announced) && nf_addr_is_host(&sender) && !(mac[0] & 1))
-        nf_neighbours_learn(neighbours, &sender, p->in_port, mac, nf_l3_on_link(port, &sender, false), now);
+        nf_neighbours_learn(neighbours, &sender, p->in_port, mac, is_on_link(port, &sender, false), now);
     if (!for_us || arp[6] != 0 || arp[7] != 1)
         return;
     uint8_t frame[NF_ARP_LEN];
@@ -334,15 +628,14 @@ static inline __attribute__((always_inline)) bool is_martian(const struct nf_add
 }
 
 /* No router forwards it: a link-local address is another host's on every link. */
-static inline __attribute__((always_inline)) bool is_of_link(const struct nf_l3_ends *ends, bool ipv6)
+static inline __attribute__((always_inline)) bool is_of_link(const struct ends *ends, bool ipv6)
 {
     return ipv6 && (nf_ipv6_link_local(ends->from.byte) || nf_ipv6_link_local(ends->to.byte));
 }
 
 /* Why an IP packet is taken in neither to be routed nor for an own address; NF_L3_COUNTERS: it is. */
 static inline __attribute__((always_inline)) enum nf_l3_counter refuse_ip(const struct nf_packet *p,
-                                                                          const struct nf_l3_ends *ends,
-                                                                          bool ipv6)
+                                                                          const struct ends *ends, bool ipv6)
 {
     if (p->data[0] & 1 || is_many(&ends->to, ipv6))
         return NF_L3_BROADCAST;
@@ -358,8 +651,7 @@ static bool answer_echo(struct nf_l3 *l3, struct nf_packet *p, bool ipv6)
 {
     struct nf_addr from = nf_packet_from(p, ipv6);
 
-    if (!nf_l3_is_own(l3, &from, ipv6, NF_L3_ANY_PORT) &&
-        (ipv6 ? nf_icmpv6_turn_round(p) : nf_icmp_turn_round(p))) {
+    if (!is_own(l3, &from, ipv6, ANY_PORT) && (ipv6 ? nf_icmpv6_turn_round(p) : nf_icmp_turn_round(p))) {
         nf_count(l3->nf, NF_L3_ECHO_ANSWERED, 1);
         return true;
     }
@@ -376,21 +668,21 @@ static inline __attribute__((always_inline)) uint32_t ttl_at(const struct nf_pac
 static inline __attribute__((always_inline)) void receive_ip(struct nf_l3 *l3, struct nf_packet *p, bool ipv6,
                                                              uint64_t now)
 {
-    const struct nf_l3_ends ends = nf_l3_ends(p, ipv6);
+    const struct ends ends = ends_of(p, ipv6);
     enum nf_l3_counter why = refuse_ip(p, &ends, ipv6);
 
     if (why != NF_L3_COUNTERS) {
         nf_drop(l3->nf, p, why);
     } else if ((p->side == NF_INSIDE || (ipv6 && nf_ipv6_link_local(ends.to.byte))) &&
-               nf_l3_is_own(l3, &ends.to, ipv6, p->in_port)) {
+               is_own(l3, &ends.to, ipv6, p->in_port)) {
         p->flags |= NF_P_LOCAL; /* nf_l3_out answers it: until the burst is captured no frame is changed */
     } else if (is_of_link(&ends, ipv6)) {
         nf_drop(l3->nf, p, NF_L3_MARTIAN);
-    } else if (p->data[ttl_at(p, ipv6)] <= 1 && !nf_l3_is_own(l3, &ends.to, ipv6, NF_L3_ANY_PORT)) {
-        nf_l3_send_error(l3, p, ipv6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
+    } else if (p->data[ttl_at(p, ipv6)] <= 1 && !is_own(l3, &ends.to, ipv6, ANY_PORT)) {
+        send_error(l3, p, ipv6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else {
-        nf_l3_drop_too_big(l3, p, now);
+        drop_too_big(l3, p, now);
     }
 }
 
@@ -400,11 +692,11 @@ static void receive_malformed(struct nf_l3 *l3, struct nf_packet *p, uint64_t no
     struct nf_packet whole;
     bool ipv6 = p->flags & NF_P_IPV6;
 
-    if (nf_l3_is_cut_off(p, &whole)) {
-        struct nf_l3_ends ends = nf_l3_ends(&whole, ipv6);
+    if (is_cut_off(p, &whole)) {
+        struct ends ends = ends_of(&whole, ipv6);
 
         if (refuse_ip(&whole, &ends, ipv6) == NF_L3_COUNTERS && !is_of_link(&ends, ipv6) &&
-            nf_l3_drop_too_big(l3, &whole, now)) {
+            drop_too_big(l3, &whole, now)) {
             p->drop = whole.drop;
             p->drop_nf = whole.drop_nf;
             return;
@@ -422,7 +714,7 @@ static void receive_ipv6(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
     else if (!(p->flags & NF_P_IPV6_READ))
         receive_malformed(l3, p, now);
     else if (nf_nd_read(p, &nd))
-        nf_l3_receive_nd(l3, p, &nd, now);
+        receive_nd(l3, p, &nd, now);
     else
         receive_ip(l3, p, true, now);
 }
@@ -450,7 +742,7 @@ static void receive_packet(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    nf_l3_keep(l3, packets, n, now);
+    keep_packets(l3, packets, n, now);
     for (uint32_t i = 0; i < n; i++)
         receive_packet(l3, packets[i], now);
 }
@@ -468,7 +760,7 @@ uint8_t nf_l3_side(const struct nf_l3 *l3, const struct nf_packet *p)
 {
     bool ipv6 = p->flags & NF_P_IPV6_READ;
     struct nf_addr to = nf_packet_to(p, ipv6);
-    const struct nf_l3_route *route = nf_l3_route(l3, &to, ipv6);
+    const struct nf_l3_route *route = find_route(l3, &to, ipv6);
 
     return route ? l3->config->port[route->port].side : !p->side;
 }
@@ -479,7 +771,7 @@ static inline __attribute__((always_inline)) bool find_hop(struct nf_l3 *l3, str
 {
     struct nf_neighbours *neighbours = &l3->family[ipv6].neighbours;
 
-    if (!hop->entry || !nf_l3_same(&hop->addr, addr, ipv6) || hop->port != port) {
+    if (!hop->entry || !same_addr(&hop->addr, addr, ipv6) || hop->port != port) {
         hop->addr = *addr;
         hop->port = port;
         hop->entry = nf_neighbours_find(neighbours, addr, port);
@@ -495,23 +787,22 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
 {
     bool local = p->flags & (NF_P_EMITTED | NF_P_LOCAL);
     struct nf_l3_route link = {.port = p->in_port, .on_link = true};
-    const struct nf_l3_route *route =
-        ipv6 && nf_ipv6_link_local(to->byte) ? &link : nf_l3_route(l3, to, ipv6);
+    const struct nf_l3_route *route = ipv6 && nf_ipv6_link_local(to->byte) ? &link : find_route(l3, to, ipv6);
 
     if (!local &&
         p->data[ttl_at(p, ipv6)] <= 1) { /* translated on its way in: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
-        nf_l3_send_error(l3, p, ipv6 ? NF_ICMPV6_UNREACHABLE : NF_ICMP_UNREACHABLE, 0, 0, now);
+        send_error(l3, p, ipv6 ? NF_ICMPV6_UNREACHABLE : NF_ICMP_UNREACHABLE, 0, 0, now);
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (is_many(to, ipv6) ||
                (!ipv6 && route->on_link && nf_net_is_edge(&l3->config->port[route->port].net[NF_IP4], to))) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
-    } else if (nf_l3_ip_length(p) > l3->config->port[route->port].mtu) { /* for the same reason not told */
+    } else if (ip_length(p) > l3->config->port[route->port].mtu) { /* for the same reason not told */
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!find_hop(l3, hop, route->on_link ? to : &route->via, route->port, ipv6, now)) {
         if (nf_neighbours_is_unreachable(&l3->family[ipv6].neighbours, &hop->addr, hop->port, now))
-            nf_l3_tell_unreachable(l3, p, now);
+            tell_unreachable(l3, p, now);
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {
         memcpy(p->data, hop->entry->mac, 6);
@@ -530,7 +821,7 @@ static inline __attribute__((always_inline)) void send_packet(struct nf_l3 *l3, 
 {
     struct nf_addr to = nf_packet_to(p, ipv6);
 
-    if (nf_l3_is_own(l3, &to, ipv6, NF_L3_ANY_PORT)) {
+    if (is_own(l3, &to, ipv6, ANY_PORT)) {
         if (!answer_echo(l3, p, ipv6))
             return;
         to = nf_packet_to(p, ipv6);
@@ -546,7 +837,7 @@ void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, 
         struct nf_packet *p = packets[i];
         bool ipv6 = p->flags & NF_P_IPV6_READ && l3->family[NF_IP6].neighbours.map;
 
-        if (p->flags & NF_P_EMITTED && (p->flags & NF_P_ARP || (ipv6 && nf_l3_is_own_nd(p))))
+        if (p->flags & NF_P_EMITTED && (p->flags & NF_P_ARP || (ipv6 && is_own_nd(p))))
             continue;
         if (ft_likely(p->flags & NF_P_IPV4))
             send_packet(l3, p, &hop[NF_IP4], false, now);

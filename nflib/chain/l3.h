@@ -124,12 +124,11 @@ bool nf_l3_claim(const struct nf *nf, enum nf_claimed which, struct nf_claim *ou
 
 uint64_t nf_l3_bytes(const struct nf_l3_config *config);
 /* Fills nf->module, counters and state as well: "l3" is looked at like an NF, and has timers like one.
- * `config` stays the caller's, `*out` is freed by free. */
-int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, struct ft_fault *fault);
-
-/* An NF makes packets of IPv6 of those of IPv4 that come in from outside to an own address: senders are told
- * of an MTU that leaves room for the longer header. */
-void nf_l3_expect_growth(struct nf_l3 *l3);
+ * `config` stays the caller's, `*out` is freed by free. `grows`: an NF makes packets of IPv6 of those of IPv4
+ * that come in from outside to an own address, so senders are told of an MTU that leaves room for the longer
+ * header. */
+int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, bool grows,
+               struct ft_fault *fault);
 
 /*
  * ARP is answered, learned from and dropped; what is not for us is dropped (counted). A packet from inside to

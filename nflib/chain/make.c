@@ -244,6 +244,15 @@ static int make_nf(struct nf *nf, const struct nf_choice *choice, struct ft_faul
                           nf->index, module->name, nf->arena->size);
 }
 
+/* An NF of the chain changes the family of packets. */
+static bool changes_family(const struct nf_chain_config *config)
+{
+    for (uint32_t i = 0; i < config->count; i++)
+        if (config->nfs[i].module->translates & NF_FAMILY)
+            return true;
+    return false;
+}
+
 /* Of a packet that leaves the NFs, for where its answers will come in. */
 static uint8_t out_side(const void *arg, const struct nf_packet *p)
 {
@@ -278,17 +287,18 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
                                     .lanes = config->lanes,
                                     .index = (uint16_t)i};
     int error = make_lane_state(chain, lane, seed, fault);
+    bool grows = changes_family(config);
     if (error == FT_OK && config->l3)
-        error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, fault);
+        error = nf_l3_make(&chain->l3, &chain->nfs[0], config->l3, grows, fault);
     for (uint32_t i = 0; i < chain->config->count && !chain->l3; i++) {
         const struct nf_choice *nf = &chain->config->nfs[i];
 
         chain->unsummed |= nf->module->unsummed && nf->module->unsummed(nf->config);
     }
-    if (error == FT_OK && !nf_chain_make_headroom(chain))
+    if (error == FT_OK && grows &&
+        !(chain->headroom =
+              aligned_alloc(64, (size_t)NF_BURST_MAX * NF_HEADROOM_FRAME))) /* lint: config-time */
         error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for a burst's frames", config->name);
-    if (chain->l3 && chain->headroom)
-        nf_l3_expect_growth(chain->l3);
     chain->l3_end = chain->nfs[0].arena->used;
     for (unsigned i = 0; i < config->count; i++)
         chain->nfs[i + 1].module = config->nfs[i].module;

@@ -8,6 +8,8 @@
 #include "nflib/chain/trace.h"
 #include "nflib/session/table.h"
 
+#define NF_HEADROOM_FRAME (NF_HEADROOM + NF_FRAME_MAX)
+
 struct nf_payload_guard;
 
 struct nf_chain {
@@ -42,7 +44,7 @@ struct nf_chain {
     struct nf_env env;
     struct nf_content content;
     struct nf_sessions_lane sessions;
-    /* NF_BURST_MAX frames with NF_HEADROOM in front, for those that may grow; NULL: none may. */
+    /* [NF_BURST_MAX][NF_HEADROOM_FRAME], for packets of IPv4 from outside; NULL: none may grow. */
     uint8_t *headroom;
     struct nf_packet made[NF_EMIT_MAX];
     struct nf_emitted list[NF_EMIT_MAX];
@@ -67,8 +69,5 @@ struct nf_chain {
 
 /* make.c: the state of an NF begins anew from what was kept of it when it had been made. */
 int nf_chain_reset(struct nf_chain *chain, struct nf *nf, uint64_t now, struct ft_fault *fault);
-
-/* chain.c: headroom for packets of IPv4 from outside, in a chain that changes families. False: no memory. */
-bool nf_chain_make_headroom(struct nf_chain *chain);
 
 #endif

@@ -30,22 +30,6 @@ bool nf_trace_begin(struct nf_trace *t, uint32_t count, uint32_t snap, nf_trace_
     return true;
 }
 
-bool nf_trace_whole(const struct nf_trace *t)
-{
-    return !atomic_load(&t->left) && !atomic_load(&t->inside);
-}
-
-void nf_trace_end(struct nf_trace *t)
-{
-    t->unclaimed += atomic_exchange(&t->left, 0); /* `asked` stays: a lane may be about to use it */
-}
-
-bool nf_trace_over(const struct nf_trace *t, uint32_t *count)
-{
-    *count = t->asked - t->unclaimed;
-    return nf_trace_whole(t);
-}
-
 /* ---- a lane ------------------------------------------------------------------------------------ */
 
 bool nf_tracing_join(struct nf_tracing *tracing, struct nf_trace *trace, unsigned lane, uint64_t time)

@@ -118,12 +118,6 @@ void nf_row_proto(struct nf_show *out, uint8_t proto)
         nf_row_text(out, "proto", "%u", proto);
 }
 
-void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port)
-{
-    struct nf_addr a = nf_addr_of_ipv4(addr);
-    nf_row_addr(out, name, &a, port);
-}
-
 void nf_row_addr(struct nf_show *out, const char *name, const struct nf_addr *addr, uint16_t port)
 {
     char text[NF_ADDR_TEXT];

@@ -113,24 +113,6 @@ int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)
 
 /* ---- determinants of a burst --------------------------------------------------------------------- */
 
-void nf_determinants_begin(struct nf_determinants *values, bool replaying)
-{
-    values->len = values->at = 0;
-    values->replaying = replaying;
-    values->wrong = false;
-}
-
-uint32_t nf_determinants_noted(const struct nf_determinants *values, const void **block)
-{
-    *block = values->block;
-    return values->replaying ? 0 : values->len;
-}
-
-bool nf_determinants_is(const void *value, uint32_t len)
-{
-    return len > 0 && *(const uint8_t *)value == 0;
-}
-
 int nf_determinants_supply(struct nf_determinants *values, const void *block, uint32_t len)
 {
     uint16_t size;
@@ -148,11 +130,6 @@ int nf_determinants_supply(struct nf_determinants *values, const void *block, ui
     values->len = len;
     values->at = 1;
     return FT_OK;
-}
-
-bool nf_determinants_used(const struct nf_determinants *values)
-{
-    return !values->wrong && values->at == values->len;
 }
 
 static void note_value(struct nf_determinants *values, const void *value, uint16_t size)

@@ -111,14 +111,29 @@ struct nf_determinants {
     uint8_t block[NF_DETERMINANTS_MAX];
 };
 
-void nf_determinants_begin(struct nf_determinants *values, bool replaying);
+static inline void nf_determinants_begin(struct nf_determinants *values, bool replaying)
+{
+    values->len = values->at = 0;
+    values->replaying = replaying;
+    values->wrong = false;
+}
 /* Live, after the chain ran: what is to be recorded. Length, or 0: nothing. */
-uint32_t nf_determinants_noted(const struct nf_determinants *values, const void **block);
+static inline uint32_t nf_determinants_noted(const struct nf_determinants *values, const void **block)
+{
+    *block = values->block;
+    return values->replaying ? 0 : values->len;
+}
 /* Whether a value of a record is such a block; otherwise it is a command. */
-bool nf_determinants_is(const void *value, uint32_t len);
+static inline bool nf_determinants_is(const void *value, uint32_t len)
+{
+    return len > 0 && *(const uint8_t *)value == 0;
+}
 /* Replay, before the chain runs. FT_EMALFORMED: sizes that do not fit, or a second block. */
 int nf_determinants_supply(struct nf_determinants *values, const void *block, uint32_t len);
 /* Replay, afterwards: all of them were read, as what they were noted, and none else. */
-bool nf_determinants_used(const struct nf_determinants *values);
+static inline bool nf_determinants_used(const struct nf_determinants *values)
+{
+    return !values->wrong && values->at == values->len;
+}
 
 #endif

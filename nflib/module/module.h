@@ -449,23 +449,8 @@ struct nf_table {
         host; /* network order: one of several tables of the name, that of this address; 0: the only one */
 };
 
-/* In `make`. More than NF_TABLES_MAX are a broken invariant. */
+/* In `make`. More than NF_TABLES_MAX are a broken invariant. State types have calls of their own. */
 void nf_table_add(const struct nf *nf, struct nf_table table);
-/* The same, for state types. */
-struct nf_map;
-struct nf_shared_map;
-struct nf_shared_pool;
-struct nf_table nf_table_of_map(const char *name, const struct nf_map *map);
-static inline void nf_table_add_map(const struct nf *nf, const char *name, const struct nf_map *map)
-{
-    nf_table_add(nf, nf_table_of_map(name, map));
-}
-void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct nf_shared_map *map);
-struct nf_lists;
-void nf_table_add_lists(const struct nf *nf, const char *name, const struct nf_lists *lists);
-/* What lies in the caches of lanes counts as taken. */
-struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *pool);
-
 /* Entries now; a lane may be adding some. */
 uint64_t nf_table_entries(const struct nf_table *table);
 

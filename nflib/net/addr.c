@@ -4,25 +4,6 @@
 
 #include <arpa/inet.h>
 
-bool nf_addr_many(uint32_t addr)
-{
-    uint32_t a = ntohl(addr);
-    return a >> 28 == 14 || a == 0xffffffffu;
-}
-
-bool nf_addr_martian(uint32_t addr)
-{
-    uint32_t a = ntohl(addr);
-    return a >> 24 == 0 || a >> 24 == 127 || (a >> 28 == 15 && a != 0xffffffffu);
-}
-
-bool nf_addr_is_host(const struct nf_addr *addr)
-{
-    if (nf_addr_is_ipv6(addr))
-        return !nf_ipv6_martian(addr->byte) && !nf_ipv6_many(addr->byte);
-    return !nf_addr_martian(nf_addr_ipv4(addr)) && !nf_addr_many(nf_addr_ipv4(addr));
-}
-
 bool nf_net_is_edge(const struct nf_net *net, const struct nf_addr *addr)
 {
     uint32_t mask = nf_net_mask_ipv4(net), host = nf_addr_ipv4(addr) & ~mask;

@@ -106,10 +106,25 @@ static inline bool nf_addr_same(const struct nf_addr *a, const struct nf_addr *b
 }
 
 /* An address that can be neither source nor destination of what a router forwards: 0/8, 127/8, class E. */
-bool nf_addr_martian(uint32_t addr);
-bool nf_addr_many(uint32_t addr); /* multicast or 255.255.255.255 */
+static inline bool nf_addr_martian(uint32_t addr)
+{
+    uint32_t a = be32toh(addr);
+
+    return a >> 24 == 0 || a >> 24 == 127 || (a >> 28 == 15 && a != 0xffffffffu);
+}
+static inline bool nf_addr_many(uint32_t addr) /* multicast or 255.255.255.255 */
+{
+    uint32_t a = be32toh(addr);
+
+    return a >> 28 == 14 || a == 0xffffffffu;
+}
 /* A host's, of either family; a link-local one is. */
-bool nf_addr_is_host(const struct nf_addr *addr);
+static inline bool nf_addr_is_host(const struct nf_addr *addr)
+{
+    if (nf_addr_is_ipv6(addr))
+        return !nf_ipv6_martian(addr->byte) && !nf_ipv6_many(addr->byte);
+    return !nf_addr_martian(nf_addr_ipv4(addr)) && !nf_addr_many(nf_addr_ipv4(addr));
+}
 
 static inline bool nf_net_has(const struct nf_net *net, const struct nf_addr *addr)
 {

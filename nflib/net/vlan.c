@@ -9,8 +9,6 @@
 #define ADDRESSES 12u /* bytes in front of the tags */
 #define VID_MASK  0xfffu
 #define TAGS      2u
-#define TCI       14u /* of the first tag */
-#define PCP_SHIFT 5u  /* in its first byte */
 
 bool nf_vlan_read(const uint8_t *frame, uint32_t len, struct nf_vlan *out, uint32_t *bytes)
 {
@@ -35,32 +33,11 @@ bool nf_vlan_read(const uint8_t *frame, uint32_t len, struct nf_vlan *out, uint3
     }
 }
 
-uint16_t nf_vlan_vid(const uint8_t *frame)
-{
-    return ntohs(nf_get16(frame + TCI)) & VID_MASK;
-}
-
-uint8_t nf_vlan_pcp(const uint8_t *frame)
-{
-    return frame[TCI] >> PCP_SHIFT;
-}
-
-void nf_vlan_set_pcp(uint8_t *frame, uint8_t pcp)
-{
-    frame[TCI] = (uint8_t)((frame[TCI] & ((1u << PCP_SHIFT) - 1)) | pcp << PCP_SHIFT);
-}
-
 uint8_t nf_vlan_pcp_of_dscp(const uint8_t *frame, uint32_t len)
 {
-    uint16_t type = len > TCI + 1 ? ntohs(nf_get16(frame + ADDRESSES)) : 0;
+    uint16_t type = len > 15 ? ntohs(nf_get16(frame + ADDRESSES)) : 0;
 
     return type == 0x0800 ? frame[15] >> 5 : type == 0x86dd ? frame[14] >> 1 & 7 : 0;
-}
-
-uint8_t *nf_vlan_pull(uint8_t *frame, uint32_t bytes)
-{
-    memmove(frame + bytes, frame, ADDRESSES);
-    return frame + bytes;
 }
 
 static void write_tag(uint8_t *at, uint16_t tpid, uint16_t vid)

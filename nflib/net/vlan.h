@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #define NF_TPID_8021Q  0x8100u
 #define NF_TPID_8021AD 0x88a8u
@@ -36,16 +37,29 @@ bool nf_vlan_read(const uint8_t *frame, uint32_t len, struct nf_vlan *out, uint3
 
 /* Of a frame whose first tag is whole: its VID, and its priority (PCP, 0 to 7), which the next switch reads.
  * What is behind the first tag stays as it is. */
-uint16_t nf_vlan_vid(const uint8_t *frame);
-uint8_t nf_vlan_pcp(const uint8_t *frame);
-void nf_vlan_set_pcp(uint8_t *frame, uint8_t pcp);
+static inline uint16_t nf_vlan_vid(const uint8_t *frame)
+{
+    return (uint16_t)((frame[14] << 8 | frame[15]) & 0xfff);
+}
+static inline uint8_t nf_vlan_pcp(const uint8_t *frame)
+{
+    return frame[14] >> 5;
+}
+static inline void nf_vlan_set_pcp(uint8_t *frame, uint8_t pcp)
+{
+    frame[14] = (uint8_t)((frame[14] & 0x1f) | pcp << 5);
+}
 
 /* The priority that the DSCP of an untagged frame's packet says, its first three bits (RFC 2474, 4.2.2); 0:
  * it is no packet of IP. */
 uint8_t nf_vlan_pcp_of_dscp(const uint8_t *frame, uint32_t len);
 
 /* Takes so many bytes of tags off. Where the frame begins then: so many bytes further on. */
-uint8_t *nf_vlan_pull(uint8_t *frame, uint32_t bytes);
+static inline uint8_t *nf_vlan_pull(uint8_t *frame, uint32_t bytes)
+{
+    memmove(frame + bytes, frame, 12);
+    return frame + bytes;
+}
 /* Puts tags on, of priority 0. Where the frame begins then: nf_vlan_bytes before, which must be there. */
 uint8_t *nf_vlan_push(uint8_t *frame, const struct nf_vlan *v);
 

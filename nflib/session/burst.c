@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sessions of a burst behind its NFs: those that it has begun are confirmed by the first packet that has
- * passed, or end. And what NFs ask of a packet's session. look_up.c owns what is known of the packets.
+ * passed, or end, as where two want one and the same key. And what NFs ask of a packet's session. look_up.c
+ * owns what is known of the packets.
  */
 #include "nflib/session/index.h"
 #include "nflib/state/watch.h"
 
 #include <string.h>
 
-struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const struct nf_packet *p,
-                                   struct nf_addresses *addresses)
+/* The key with which answers to a packet would come in, if it left as it is now. *addresses: of IPv6, theirs.
+ */
+static struct nf_tuple answers_to(const struct nf_sessions_lane *lane, const struct nf_packet *p,
+                                  struct nf_addresses *addresses)
 {
     uint8_t side = lane->out_side ? lane->out_side(lane->out_arg, p) : !p->side;
     struct nf_tuple key = {
@@ -31,6 +34,40 @@ struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const st
     return key;
 }
 
+/* ---- first packets of one flow, from both its ends in one burst --------------------------------- */
+
+/* `p` is what answers to `q` come in with, if it leaves as it is now. */
+static bool is_answer(const struct nf_sessions_lane *lane, const struct nf_packet *p,
+                      const struct nf_packet *q)
+{
+    const struct nf_tuple *key = &lane->look[p - lane->packets].key;
+    struct nf_addresses addresses;
+    struct nf_tuple answers;
+
+    if (key->proto != q->proto || key->dport != q->sport)
+        return false;
+    answers = answers_to(lane, q, &addresses);
+    return nf_session_same(key, &answers) &&
+           (!key->ipv6 || memcmp(&lane->addresses[p - lane->packets], &addresses, sizeof(addresses)) == 0);
+}
+
+/*
+ * Answers are found by the key with which the first packet leaves, and that is not known before it has. But
+ * as soon as no NF that translates is still to come, it will leave as it is.
+ */
+const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf_packet *p)
+{
+    const struct nf_sessions_lane *lane = nf_sessions_lane(nf);
+    const uint32_t *ahead = lane->burst.before[nf->index][!p->side];
+
+    if (!lane->out_side || ahead[0] | ahead[1])
+        return NULL;
+    for (uint32_t i = 0; i < lane->burst.fresh; i++)
+        if (!lane->beginner[i]->drop && is_answer(lane, p, lane->beginner[i]))
+            return lane->beginner[i]->session;
+    return NULL;
+}
+
 /* ---- fragments --------------------------------------------------------------------------------- */
 
 static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet *p, uint64_t now)
@@ -50,6 +87,40 @@ static void note_fragment(struct nf_sessions_lane *lane, const struct nf_packet 
 
 /* ---- behind the NFs ----------------------------------------------------------------------------- */
 
+/* Drops a packet whose answers would be another session's, in the name of the first NF in its session that
+ * counts conflicts (module->conflict), or of none. */
+static void refuse_packet(struct nf_sessions_lane *lane, struct nf_packet *p)
+{
+    (*NF_EDIT(&lane->nfs[0], &lane->burst.table->conflicts))++;
+    p->drop = NF_SESSIONS_CONFLICT;
+    p->drop_nf = 0;
+    for (uint32_t left = p->session->members; left; left &= left - 1) {
+        const struct nf *nf = &lane->nfs[__builtin_ctz(left)];
+
+        if (nf->module->conflict) {
+            nf_drop(nf, p, nf->module->conflict - 1u);
+            return;
+        }
+    }
+}
+
+/* Ends `s`, which was begun in this burst and is not confirmed: its packets turned out to be answers to a
+ * session that has been confirmed first. They are dropped. */
+static void give_way(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
+                     const struct nf_session *s, uint64_t now)
+{
+    uint32_t record = nf_session_number(lane->burst.table, s), i = 0;
+
+    for (uint32_t k = 0; k < n; k++)
+        if (packets[k]->session == s && !packets[k]->drop)
+            refuse_packet(lane, packets[k]);
+    while (lane->begun[i] != record)
+        i++;
+    lane->begun[i] = lane->begun[--lane->burst.fresh];
+    lane->beginner[i] = lane->beginner[lane->burst.fresh];
+    nf_session_finish(&lane->nfs[0], record, NF_SESSION_REFUSED, now);
+}
+
 /* Nobody answers it by its tuple: an ICMP error, or a fragment by itself. Many may leave with one and the
  * same. */
 static bool has_no_answers(const struct nf_packet *p)
@@ -68,7 +139,7 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
     const struct nf_sessions *t = lane->burst.table;
     uint32_t record = nf_session_number(t, p->session), which;
     struct nf_addresses addresses;
-    struct nf_tuple key = nf_session_answers(lane, p, &addresses);
+    struct nf_tuple key = answers_to(lane, p, &addresses);
     struct nf_session *s;
     const struct nf_session *other =
         nf_session_find(t, &key, key.ipv6 ? &addresses : NULL, nf_session_hash(t, &key), &which);
@@ -81,7 +152,7 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
             if (key.ipv6)
                 addresses = nf_session_addresses(t, record)->key[0];
         } else if (nf_session_flags(other) & NF_SESSION_NEW) {
-            nf_session_give_way(lane, packets, n, other, now);
+            give_way(lane, packets, n, other, now);
             other = NULL;
         } else {
             return false;
@@ -156,7 +227,7 @@ bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const 
             continue;
         if (ft_unlikely(lane->burst.fresh && may_confirm(lane, p)) &&
             !confirm_session(lane, packets, n, p, now)) {
-            nf_session_refuse(lane, p);
+            refuse_packet(lane, p);
             continue;
         }
         if (ft_unlikely(p->flow & NF_FLOW_AGAIN))

@@ -9,22 +9,6 @@
 
 #define LIFE (30 * NF_SECOND)
 
-bool nf_fragments_make(struct nf *nf, struct nf_sessions *shape, uint32_t datagrams, bool ipv6)
-{
-    shape->fragments = nf_map_make(nf, datagrams, nf_datagram_bytes(ipv6), sizeof(struct nf_noted));
-    shape->by_arrival = nf_lists_make(nf, datagrams, 0);
-    if (!shape->fragments || !shape->by_arrival)
-        return false;
-    nf_lists_take_all(nf, shape->by_arrival);
-    return true;
-}
-
-uint64_t nf_fragments_bytes(uint32_t datagrams, bool ipv6)
-{
-    return nf_map_bytes(datagrams, nf_datagram_bytes(ipv6), sizeof(struct nf_noted)) +
-           nf_lists_bytes(datagrams, 0);
-}
-
 void nf_fragments_remove(const struct nf *nf, const struct nf_sessions *t, uint32_t slot)
 {
     nf_wheel_cancel(nf, t->wheel, t->capacity + slot);
@@ -48,12 +32,6 @@ bool nf_fragments_note(const struct nf *nf, const struct nf_sessions *t, const s
     *NF_EDIT(nf, (const struct nf_noted *)nf_map_value(t->fragments, slot)) = noted;
     nf_wheel_set(nf, t->wheel, t->capacity + slot, now + LIFE);
     return full;
-}
-
-void nf_fragments_forget(const struct nf *nf, const struct nf_sessions *t)
-{
-    while (t->arrived.first)
-        nf_fragments_remove(nf, t, nf_list_first(&t->arrived));
 }
 
 /* ---- checking what came from a peer -------------------------------------------------------------- */

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * Which session gives way to a new one in a full table, or at the limit of its host.
+ *
+ * Transitory sessions, connections of TCP that are being opened or are over and UDP without an answer, lie in
+ * a list in the order in which they became so: the oldest goes first. table.c says where the links of that
+ * list lie.
+ *
  * Hosts: who began how many of the table's sessions, by the source of a session's first packet; and networks,
  * the /64s of hosts of IPv6, since one machine has as many addresses there as it likes: no network has more
  * than seven eighths of the table. Owns a map of hosts and networks, the host of each record, for each host a
@@ -21,27 +27,6 @@ static uint32_t network_limit(const struct nf_sessions *t)
 
 _Static_assert(2 * NF_SESSION_GREEDY_PART < NF_SESSION_VICTIMS,
                "more hosts of a rank cannot have half as much each");
-
-uint64_t nf_session_hosts_bytes(uint32_t capacity, bool ipv6)
-{
-    return nf_map_bytes(capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host)) +
-           (ipv6 ? nf_map_bytes(capacity, 8, sizeof(struct nf_session_network)) : 0) +
-           2 * nf_lists_bytes(capacity, 0);
-}
-
-bool nf_session_hosts_make(struct nf *nf, struct nf_sessions *shape, bool ipv6)
-{
-    shape->hosts = nf_map_make(nf, shape->capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host));
-    if (ipv6 && !(shape->networks = nf_map_make(nf, shape->capacity, 8, sizeof(struct nf_session_network))))
-        return false;
-    shape->of_hosts = nf_lists_make(nf, shape->capacity, 0);
-    shape->ranks = nf_lists_make(nf, shape->capacity, 0);
-    if (!shape->hosts || !shape->of_hosts || !shape->ranks)
-        return false;
-    nf_lists_take_all(nf, shape->of_hosts);
-    nf_lists_take_all(nf, shape->ranks);
-    return true;
-}
 
 /* ---- one host ---------------------------------------------------------------------------------- */
 
@@ -101,7 +86,8 @@ static struct address address_of_session(const struct nf_sessions *t, const stru
                       s->key[0].ipv6 ? &nf_session_addresses(t, nf_session_number(t, s))->key[0] : NULL);
 }
 
-uint32_t nf_session_network(const struct nf_sessions *t, const struct nf_session *s)
+/* Slot of the /64 of the host that began it; NF_NONE: it is of IPv4. There is a limit of hosts. */
+static uint32_t network_of(const struct nf_sessions *t, const struct nf_session *s)
 {
     return s->key[0].ipv6
                ? nf_map_find(t->networks, &nf_session_addresses(t, nf_session_number(t, s))->key[0].source)
@@ -125,7 +111,7 @@ void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uin
     *NF_EDIT(nf, nf_session_host_of(t, record)) = slot;
     if (!s->key[0].ipv6)
         return;
-    network = nf_session_network(t, s);
+    network = network_of(t, s);
     if (network == NF_NONE)
         network = nf_map_add(nf, t->networks, &address);
     FT_CHECK(network != NF_NONE, "more networks than sessions: %u", t->capacity);
@@ -146,7 +132,7 @@ void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint3
         host->noted = 0;
     if (!host->flows)
         nf_map_remove(nf, t->hosts, slot);
-    at = nf_session_network(t, nf_session_at(t, record));
+    at = network_of(t, nf_session_at(t, record));
     if (at == NF_NONE)
         return;
     network = edit_network(nf, t, at);
@@ -196,6 +182,53 @@ void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, ui
     nf_list_remove(nf, t->of_hosts, &host->list, record);
     host->listed--;
     put_in_rank(nf, t, slot, host->listed + 1);
+}
+
+/* ---- transitory sessions ------------------------------------------------------------------------- */
+
+void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    *NF_EDIT(nf, nf_session_link(t, record)) = (struct nf_session_link){.older = t->youngest};
+    if (t->youngest)
+        NF_EDIT(nf, nf_session_link(t, t->youngest - 1))->younger = record + 1;
+    else
+        *NF_EDIT(nf, &t->oldest) = record + 1;
+    *NF_EDIT(nf, &t->youngest) = record + 1;
+}
+
+void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    struct nf_session_link link = *nf_session_link(t, record);
+
+    if (link.older)
+        NF_EDIT(nf, nf_session_link(t, link.older - 1))->younger = link.younger;
+    else
+        *NF_EDIT(nf, &t->oldest) = link.younger;
+    if (link.younger)
+        NF_EDIT(nf, nf_session_link(t, link.younger - 1))->older = link.older;
+    else
+        *NF_EDIT(nf, &t->youngest) = link.older;
+}
+
+/* From one transitory class to another it keeps its place. */
+void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct nf_session *s, uint8_t class,
+                        uint64_t now)
+{
+    uint32_t record = nf_session_number(t, s);
+    bool was = nf_session_is_transitory(s), was_listed = nf_session_is_listed(s);
+
+    s->key[0].own[1] = class;
+    if (nf_session_flags(s) & NF_SESSION_NEW)
+        return;
+    nf_wheel_set(nf, t->wheel, record, now + nf_session_timeout(t, s));
+    if (was && !nf_session_is_transitory(s))
+        nf_session_remove_transitory(nf, t, record);
+    else if (!was && nf_session_is_transitory(s))
+        nf_session_add_transitory(nf, t, record);
+    if (was_listed && !nf_session_is_listed(s))
+        nf_session_host_unlist(nf, t, record);
+    else if (!was_listed && nf_session_is_listed(s))
+        nf_session_host_list(nf, t, record);
 }
 
 /* ---- limits ------------------------------------------------------------------------------------ */
@@ -262,7 +295,7 @@ static struct full full_of(const struct nf *nf, const struct nf_packet *p)
     if (slot != NF_NONE && host_at(t, slot)->flows - own >= limit)
         return (struct full){slot, limit, false};
     if (p->session)
-        network = nf_session_network(t, p->session);
+        network = network_of(t, p->session);
     else if (lane->look[p - lane->packets].key.ipv6)
         network = nf_map_find(t->networks, &address);
     if (network != NF_NONE && network_at(t, network)->flows - own >= network_limit(t))
@@ -270,29 +303,56 @@ static struct full full_of(const struct nf *nf, const struct nf_packet *p)
     return (struct full){.slot = NF_NONE};
 }
 
-bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
+/* The same, noted for the log. */
+static struct full full_host(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     struct full who = full_of(nf, p);
 
-    if (ft_likely(who.slot == NF_NONE))
-        return false;
-    if (who.network ? !network_at(t, who.slot)->noted : !host_at(t, who.slot)->noted)
+    if (ft_unlikely(who.slot != NF_NONE) &&
+        !(who.network ? network_at(t, who.slot)->noted : host_at(t, who.slot)->noted))
         note_full(nf, t, who);
-    return true;
+    return who;
+}
+
+bool nf_session_host_full(const struct nf *nf, const struct nf_packet *p)
+{
+    return full_host(nf, p).slot != NF_NONE;
+}
+
+/* ---- who gives way -------------------------------------------------------------------------------- */
+
+#define NEED_LOOKS (16 * NF_SESSION_VICTIMS) /* since not every session frees what is wanted */
+
+/* Which sessions may give way to a new one. */
+struct choice {
+    bool own;                           /* of those alone that the NF is in */
+    const struct nf_session_need *need; /* of those alone that free what it wants; NULL: any */
+    uint32_t network;                   /* of those alone of which it is the network; 0: any */
+    uint32_t most;                      /* a host with more than that many in its list is greedy */
+    uint32_t looks;                     /* at hosts of a rank, and at sessions that do not go */
+};
+
+/* NF_FREES: it may go. A packet of this burst may point to a session that was seen now. */
+static enum nf_session_frees chosen(const struct nf *nf, const struct nf_session *s,
+                                    const struct choice *choice)
+{
+    if (s->seen == nf_sessions_lane(nf)->now || (choice->own && !nf_session_has(nf, s)) ||
+        (choice->network && network_of(nf->env->sessions->table, s) + 1 != choice->network))
+        return NF_FREES_NONE;
+    return choice->need ? choice->need->frees(nf, s, choice->need->arg) : NF_FREES;
 }
 
 /* *looks: at sessions that do not go; of one host NF_SESSION_VICTIMS at most, so that one with many others of
  * its own does not stand before the next. */
-static uint32_t oldest_of(const struct nf *nf, uint32_t slot, const struct nf_session_choice *choice,
-                          uint32_t *looks)
+static uint32_t oldest_of(const struct nf *nf, uint32_t slot, const struct choice *choice, uint32_t *looks)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t of_host = NF_SESSION_VICTIMS;
+    uint32_t left = NF_SESSION_VICTIMS;
 
-    for (uint32_t at = nf_list_first(&host_at(t, slot)->list); at != NF_NONE && *looks && of_host--;
+    for (uint32_t at = nf_list_first(&host_at(t, slot)->list); at != NF_NONE && *looks && left--;
          at = nf_list_next(t->of_hosts, at)) {
-        enum nf_session_frees frees = nf_session_chosen(nf, nf_session_at(t, at), choice);
+        enum nf_session_frees frees = chosen(nf, nf_session_at(t, at), choice);
 
         if (frees == NF_FREES)
             return at;
@@ -303,23 +363,8 @@ static uint32_t oldest_of(const struct nf *nf, uint32_t slot, const struct nf_se
     return NF_NONE;
 }
 
-uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p,
-                            const struct nf_session_choice *choice)
-{
-    struct nf_session_choice of_network = *choice;
-    struct full who = full_of(nf, p);
-    uint32_t looks = choice->looks;
-
-    if (!who.network)
-        return oldest_of(nf, who.slot, choice, &looks);
-    of_network.network = who.slot + 1;
-    of_network.most = 0; /* of whoever has most there, greedy or not */
-    return nf_session_displaceable(nf, &of_network);
-}
-
 /* Of the host of a rank that has most, if it is greedy. */
-static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct nf_session_choice *choice,
-                        uint32_t *looks)
+static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct choice *choice, uint32_t *looks)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
     uint32_t at = nf_list_first(&t->by_rank[rank]), most = choice->most, found = NF_NONE;
@@ -341,7 +386,7 @@ static uint32_t of_rank(const struct nf *nf, uint32_t rank, const struct nf_sess
 
 /* Whoever has more than a sixteenth of the table is of a rank with 32 hosts at most: all of it is looked at.
  */
-uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choice *choice)
+static uint32_t of_greedy(const struct nf *nf, const struct choice *choice)
 {
     uint32_t looks = choice->looks, found = NF_NONE;
 
@@ -351,6 +396,48 @@ uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choic
          found == NF_NONE && looks && rank-- > nf_session_rank(choice->most + 1);)
         found = of_rank(nf, rank, choice, &looks);
     return found;
+}
+
+/* The oldest: of a greedy host's, or else of all that are transitory. */
+static uint32_t of_all(const struct nf *nf, const struct choice *choice)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t greedys = of_greedy(nf, choice), at = t->oldest;
+
+    if (greedys != NF_NONE)
+        return greedys;
+    for (uint32_t looks = 0; at && looks < choice->looks; looks++) {
+        if (chosen(nf, nf_session_at(t, at - 1), choice) == NF_FREES)
+            return at - 1;
+        at = nf_session_link(t, at - 1)->younger;
+    }
+    return NF_NONE;
+}
+
+/* Of the host that sent `p`, or of its network, whichever has as many as it may. */
+static uint32_t of_host(const struct nf *nf, const struct full *who, struct choice *choice)
+{
+    uint32_t looks = choice->looks;
+
+    if (!who->network)
+        return oldest_of(nf, who->slot, choice, &looks);
+    choice->network = who->slot + 1;
+    choice->most = 0; /* of whoever has most there, greedy or not */
+    return of_all(nf, choice);
+}
+
+uint32_t nf_session_displaceable(const struct nf *nf, const struct nf_packet *p,
+                                 const struct nf_session_need *need)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t limit = need && need->limit < t->capacity ? need->limit : t->capacity;
+    struct choice choice = {.own = need || t->in_use[nf->index] >= t->max_flows[nf->index],
+                            .need = need,
+                            .most = limit / NF_SESSION_GREEDY_PART,
+                            .looks = need ? NEED_LOOKS : NF_SESSION_VICTIMS};
+    struct full who = full_host(nf, p);
+
+    return who.slot != NF_NONE ? of_host(nf, &who, &choice) : of_all(nf, &choice);
 }
 
 /* ---- checking what came from a peer -------------------------------------------------------------- */
@@ -381,7 +468,7 @@ static int check_hosts_of_records(struct nf_check *c, const struct nf_sessions *
         if (used)
             flows[slot]++;
         if (used && nf_session_at(t, record)->key[0].ipv6) {
-            uint32_t network = nf_session_network(t, nf_session_at(t, record));
+            uint32_t network = network_of(t, nf_session_at(t, record));
 
             if (network == NF_NONE)
                 return nf_check_failed(c, "session %u is of a network that is not there", record);

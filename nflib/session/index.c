@@ -107,7 +107,6 @@ void nf_session_give(const struct nf *nf, const struct nf_sessions *t, uint32_t 
     (*NF_EDIT(nf, &t->count))--;
 }
 
-/* The first used record from `record` on; NF_NONE at the end. */
 uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record)
 {
     const uint64_t *words = nf_sessions_used(t);

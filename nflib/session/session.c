@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-#define NEED_LOOKS (16 * NF_SESSION_VICTIMS) /* since not every session frees what is wanted */
-#define SHOW_LOOKS 1024u                     /* sessions looked at in a call, the NF's or not */
+#define SHOW_LOOKS 1024u /* sessions looked at in a call, the NF's or not */
 /* Sections that a burst must have left where a session is displaced, since NFs that hear of it enter some. */
 #define DISPLACE_LEFT (NF_SHARED_RESERVE / 2 + NF_BURST_MAX)
 
@@ -65,22 +64,11 @@ static bool is_full(const struct nf *nf, bool begins)
     return t->in_use[nf->index] >= t->max_flows[nf->index] || (begins && t->count == t->capacity);
 }
 
-/* Which session ends for the packet's; NF_NONE: the table, or the host's part of it, is full of sessions that
- * stay, or the burst may not enter `sections` more. `need`: not for room, but for what it frees. */
+/* Which session ends for the packet's; NF_NONE: none may, or the burst may not enter `sections` more. */
 static uint32_t find_room(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
                           uint32_t sections)
 {
-    const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t limit = need && need->limit < t->capacity ? need->limit : t->capacity;
-    struct nf_session_choice choice = {.own = need || t->in_use[nf->index] >= t->max_flows[nf->index],
-                                       .need = need,
-                                       .most = limit / NF_SESSION_GREEDY_PART,
-                                       .looks = need ? NEED_LOOKS : NF_SESSION_VICTIMS};
-
-    if (nf_shared_left(nf) < sections)
-        return NF_NONE;
-    return nf_session_host_full(nf, p) ? nf_session_of_host(nf, p, &choice)
-                                       : nf_session_displaceable(nf, &choice);
+    return nf_shared_left(nf) < sections ? NF_NONE : nf_session_displaceable(nf, p, need);
 }
 
 static bool has_room(const struct nf *nf, const struct nf_packet *p)
@@ -444,8 +432,9 @@ void nf_sessions_clear(const struct nf *nf, bool end, uint64_t now)
     const struct nf_sessions *t = nf->env->sessions->table;
 
     begin_walk(nf, end ? NF_SESSION_END : NF_SESSION_LEAVE, now);
-    if (nf->module->fragments_full && t->fragments) /* of all NFs: which of them let it pass is not known */
-        nf_fragments_forget(&nf_sessions_lane(nf)->nfs[0], t);
+    /* Fragments of all NFs: which of them let a datagram pass is not known. */
+    while (nf->module->fragments_full && t->fragments && t->arrived.first)
+        nf_fragments_remove(&nf_sessions_lane(nf)->nfs[0], t, nf_list_first(&t->arrived));
 }
 
 int nf_sessions_clear_all(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)

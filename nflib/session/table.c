@@ -106,6 +106,48 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     return wants->hosts ? end + round_up_to_line((uint64_t)t->capacity * sizeof(uint32_t)) : end;
 }
 
+/* ---- fragments and hosts, which a table has if an NF asks for them ------------------------------- */
+
+static uint64_t fragments_bytes(uint32_t datagrams, bool ipv6)
+{
+    return nf_map_bytes(datagrams, nf_datagram_bytes(ipv6), sizeof(struct nf_noted)) +
+           nf_lists_bytes(datagrams, 0);
+}
+
+/* Fills the pointers of `shape`. So make_hosts. */
+static bool make_fragments(struct nf *nf, struct nf_sessions *shape, uint32_t datagrams, bool ipv6)
+{
+    shape->fragments = nf_map_make(nf, datagrams, nf_datagram_bytes(ipv6), sizeof(struct nf_noted));
+    shape->by_arrival = nf_lists_make(nf, datagrams, 0);
+    if (!shape->fragments || !shape->by_arrival)
+        return false;
+    nf_lists_take_all(nf, shape->by_arrival);
+    return true;
+}
+
+static uint64_t hosts_bytes(uint32_t capacity, bool ipv6)
+{
+    return nf_map_bytes(capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host)) +
+           (ipv6 ? nf_map_bytes(capacity, 8, sizeof(struct nf_session_network)) : 0) +
+           2 * nf_lists_bytes(capacity, 0);
+}
+
+static bool make_hosts(struct nf *nf, struct nf_sessions *shape, bool ipv6)
+{
+    shape->hosts = nf_map_make(nf, shape->capacity, ipv6 ? 16 : 4, sizeof(struct nf_session_host));
+    if (ipv6 && !(shape->networks = nf_map_make(nf, shape->capacity, 8, sizeof(struct nf_session_network))))
+        return false;
+    shape->of_hosts = nf_lists_make(nf, shape->capacity, 0);
+    shape->ranks = nf_lists_make(nf, shape->capacity, 0);
+    if (!shape->hosts || !shape->of_hosts || !shape->ranks)
+        return false;
+    nf_lists_take_all(nf, shape->of_hosts);
+    nf_lists_take_all(nf, shape->ranks);
+    return true;
+}
+
+/* ---- making ------------------------------------------------------------------------------------ */
+
 void nf_sessions_want(struct nf_sessions_wants *wants, uint32_t index, const struct nf_module *module,
                       const void *config)
 {
@@ -134,9 +176,9 @@ uint64_t nf_sessions_bytes(const struct nf_sessions_wants *wants)
         return 0;
     bytes = shape_table(&t, wants) + nf_wheel_bytes(wants->capacity + wants->fragments);
     if (wants->fragments)
-        bytes += nf_fragments_bytes(wants->fragments, wants->ipv6);
+        bytes += fragments_bytes(wants->fragments, wants->ipv6);
     if (wants->hosts)
-        bytes += nf_session_hosts_bytes(wants->capacity, wants->ipv6);
+        bytes += hosts_bytes(wants->capacity, wants->ipv6);
     return bytes;
 }
 
@@ -234,9 +276,8 @@ bool nf_sessions_make(struct nf_sessions_lane *lane, const struct nf_sessions_wa
         return false;
     shape.seed = nf_random(nf);
     shape.wheel = nf_wheel_make(nf, wants->capacity + wants->fragments, TICK);
-    whole = shape.wheel &&
-            (!wants->fragments || nf_fragments_make(nf, &shape, wants->fragments, wants->ipv6)) &&
-            (!wants->hosts || nf_session_hosts_make(nf, &shape, wants->ipv6));
+    whole = shape.wheel && (!wants->fragments || make_fragments(nf, &shape, wants->fragments, wants->ipv6)) &&
+            (!wants->hosts || make_hosts(nf, &shape, wants->ipv6));
     if (!whole)
         return false;
     *NF_EDIT(nf, t) = shape;

@@ -238,8 +238,8 @@ uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session
 /* The first used record from `record` on; NF_NONE at the end. */
 uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
 
-/* transitory.c: transitory sessions in the order in which they became so. They have begun, and are of a class
- * that is transitory. */
+/* hosts.c: transitory sessions in the order in which they became so. They have begun, and are of a class that
+ * is transitory. */
 static inline bool nf_session_is_transitory(const struct nf_session *s)
 {
     return nf_timeout_is_transitory(nf_session_class(s)) && !(nf_session_flags(s) & NF_SESSION_NEW);
@@ -249,58 +249,28 @@ void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t,
 void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct nf_session *s, uint8_t class,
                         uint64_t now);
 void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
-/* Which sessions may give way to a new one. */
-struct nf_session_choice {
-    bool own;                           /* of those alone that the NF is in */
-    const struct nf_session_need *need; /* of those alone that free what it wants; NULL: any */
-    uint32_t network;                   /* of those alone of which it is the network; 0: any */
-    uint32_t most;                      /* a host with more than that many in its list is greedy */
-    uint32_t looks;                     /* at hosts of a rank, and at sessions that do not go */
-};
-/* Slot of the /64 of the host that began it; NF_NONE: it is of IPv4. There is a limit of hosts. */
-uint32_t nf_session_network(const struct nf_sessions *t, const struct nf_session *s);
-/* NF_FREES: it may go. A packet of this burst may point to a session that was seen now. */
-static inline enum nf_session_frees nf_session_chosen(const struct nf *nf, const struct nf_session *s,
-                                                      const struct nf_session_choice *choice)
-{
-    if (s->seen == nf_sessions_lane(nf)->now || (choice->own && !nf_session_has(nf, s)) ||
-        (choice->network && nf_session_network(nf->env->sessions->table, s) + 1 != choice->network))
-        return NF_FREES_NONE;
-    return choice->need ? choice->need->frees(nf, s, choice->need->arg) : NF_FREES;
-}
-/* The session that a new one of the NF may displace, by `choice`, the oldest: of a greedy host's, or else of
- * all that are transitory. NF_NONE: there is none among those that are looked at. */
-uint32_t nf_session_displaceable(const struct nf *nf, const struct nf_session_choice *choice);
+/* The session that may give way to one of the NF's that `p` begins: the table, or the NF, or its host has as
+ * many as it may. `need`: one that frees that; NULL: any. NF_NONE: there is none among those looked at. */
+uint32_t nf_session_displaceable(const struct nf *nf, const struct nf_packet *p,
+                                 const struct nf_session_need *need);
 
-/* hosts.c; nothing is done where no NF limits flows of a host. */
+/* Of hosts; nothing is done where no NF limits flows of a host. */
 /* May be displaced for its host's sake, and lies in its list. */
 static inline bool nf_session_is_listed(const struct nf_session *s)
 {
     return nf_session_class(s) != NF_TIMEOUT_TCP_ESTABLISHED && !(nf_session_flags(s) & NF_SESSION_NEW);
 }
-uint64_t nf_session_hosts_bytes(uint32_t capacity, bool ipv6);
-/* Fills the pointers of `shape`, which has its capacity. */
-bool nf_session_hosts_make(struct nf *nf, struct nf_sessions *shape, bool ipv6);
 /* The session of a record that has its first key begins, and ends, when it is in no list. */
 void nf_session_host_begin(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_end(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_list(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
-/* As nf_session_displaceable, of the host that sent `p`, or of its network, whichever has as many as it may;
- * and of the greedy host that has most and a session that may go. */
-uint32_t nf_session_of_host(const struct nf *nf, const struct nf_packet *p,
-                            const struct nf_session_choice *choice);
-uint32_t nf_session_of_greedy(const struct nf *nf, const struct nf_session_choice *choice);
 int nf_session_hosts_check(struct nf_check *c, const struct nf_sessions *t);
 
-/* fragments.c. Fills the pointers of `shape`. */
-uint64_t nf_fragments_bytes(uint32_t datagrams, bool ipv6);
-bool nf_fragments_make(struct nf *nf, struct nf_sessions *shape, uint32_t datagrams, bool ipv6);
-/* The datagram is the newest now. True: the oldest gave way to it. */
+/* fragments.c. The datagram is the newest now. True: the oldest gave way to it. */
 bool nf_fragments_note(const struct nf *nf, const struct nf_sessions *t, const struct nf_datagram *datagram,
                        struct nf_noted noted, uint64_t now);
 void nf_fragments_remove(const struct nf *nf, const struct nf_sessions *t, uint32_t slot);
-void nf_fragments_forget(const struct nf *nf, const struct nf_sessions *t); /* all */
 int nf_fragments_check(struct nf_check *c, const struct nf_sessions *t);
 
 /* session.c: ends a session for all NFs, which hear of it by session_end. `nf`: the lane's own instance. */
@@ -310,22 +280,9 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
  * end for the others. Between bursts. */
 void nf_sessions_drop(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now);
 
-/* burst.c: the key with which answers to a packet would come in, if it left as it is now. *addresses: of
- * IPv6, theirs. */
-struct nf_tuple nf_session_answers(const struct nf_sessions_lane *lane, const struct nf_packet *p,
-                                   struct nf_addresses *addresses);
-
-/* crossed.c: a session begun in this burst by a packet that has not left the NFs, to which `p` is an answer.
+/* burst.c: a session begun in this burst by a packet that has not left the NFs, to which `p` is an answer.
  * NULL: there is none, or an NF that translates is still to come, so that it is not known. */
 const struct nf_session *nf_session_crossed(const struct nf *nf, const struct nf_packet *p);
-
-/* Drops a packet whose answers would be another session's, in the name of the first NF in its session that
- * counts conflicts (module->conflict), or of none. */
-void nf_session_refuse(struct nf_sessions_lane *lane, struct nf_packet *p);
-/* Ends `s`, which was begun in this burst and is not confirmed: its packets turned out to be answers to a
- * session that has been confirmed first. They are dropped. */
-void nf_session_give_way(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
-                         const struct nf_session *s, uint64_t now);
 
 /* check.c, for nf_object. */
 int nf_sessions_check(struct nf_check *c, const void *table);

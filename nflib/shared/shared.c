@@ -315,11 +315,6 @@ uint64_t nf_merged_bytes(void)
     return FT_LANES_MAX * sizeof(struct line);
 }
 
-uint64_t nf_merged_lane_bytes(void)
-{
-    return FT_LINE;
-}
-
 /* What the lane has published, and its line of it. Each lane looks at its own. */
 static int check_merged(struct nf_check *c, const void *object)
 {
@@ -501,11 +496,6 @@ static uint64_t bitmap_words(uint32_t count)
 uint64_t nf_shared_pool_bytes(uint32_t count)
 {
     return sizeof(struct core) + (uint64_t)count * (sizeof(uint32_t) + 1) + 3 * FT_LINE;
-}
-
-uint64_t nf_shared_pool_places_bytes(uint32_t count)
-{
-    return (uint64_t)count * sizeof(uint32_t) + FT_LINE;
 }
 
 uint64_t nf_shared_pool_lane_bytes(uint32_t count)
@@ -859,11 +849,6 @@ struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *
  * so the sum of tokens does not depend on how time is cut into bursts. Lanes' bursts have times of their
  * own: one that is behind another finds the bucket filled up already.
  */
-
-void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
-{
-    *bucket = (struct nf_bucket){.level = rate->burst, .at = now};
-}
 
 uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
 {

@@ -60,6 +60,7 @@ struct nf_map *nf_shared_map_enter(const struct nf *nf, struct nf_shared_map *ma
 void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
 /* Without a section: to look at for show, to fill while the chain is made. */
 struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard);
+void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct nf_shared_map *map);
 
 /* ---- pool: numbers that are given out ---------------------------------------------------------- */
 
@@ -77,7 +78,10 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count);
 uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool); /* NF_NONE: exhausted */
 /* A pool of which single numbers can be asked for, too: nf_shared_pool_places_bytes more of the shared arena.
  * Each question is a stay in its section. False: the number is not free, rests, or is in a lane's cache. */
-uint64_t nf_shared_pool_places_bytes(uint32_t count);
+static inline uint64_t nf_shared_pool_places_bytes(uint32_t count)
+{
+    return (uint64_t)count * sizeof(uint32_t) + FT_LINE;
+}
 struct nf_shared_pool *nf_shared_pool_make_places(struct nf *nf, uint32_t count);
 bool nf_shared_pool_take_this(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number);
 /* Only the lane that took it gives it back; another's, or a free one, is a broken invariant. */
@@ -90,6 +94,8 @@ uint32_t nf_shared_pool_owner(const struct nf_shared_pool *pool, uint32_t number
 
 /* This lane has taken the number: any number below the count. For module->check_state. */
 bool nf_shared_pool_has(const struct nf_shared_pool *pool, uint32_t number);
+/* For nf_table_add. What lies in the caches of lanes counts as taken. */
+struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *pool);
 
 /* ---- bucket: a rate ---------------------------------------------------------------------------- */
 
@@ -104,7 +110,10 @@ struct nf_bucket {
     uint64_t at;    /* chain time it was last filled up to */
     uint64_t rest;  /* of the last token, in billionths */
 };
-void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
+static inline void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
+{
+    *bucket = (struct nf_bucket){.level = rate->burst, .at = now};
+}
 /* Adds the tokens due until `now` and returns the level. An earlier time (of another lane) adds nothing. */
 uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
 
@@ -119,7 +128,10 @@ uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, ui
  */
 struct nf_merged;
 uint64_t nf_merged_bytes(void);
-uint64_t nf_merged_lane_bytes(void);
+static inline uint64_t nf_merged_lane_bytes(void)
+{
+    return FT_LINE;
+}
 struct nf_merged *nf_merged_make(struct nf *nf);
 void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n);
 uint64_t nf_merged_read(const struct nf *nf, struct nf_merged *merged);

@@ -9,12 +9,7 @@
 #ifndef NFLIB_STATE_STATE_H
 #define NFLIB_STATE_STATE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-struct nf;
-struct nf_check;
+#include "nflib/module/module.h"
 
 #define NF_NONE UINT32_MAX
 
@@ -40,6 +35,12 @@ uint32_t nf_map_count(const struct nf_map *map);
 uint32_t nf_map_capacity(const struct nf_map *map);
 uint32_t nf_map_next(const struct nf_map *map,
                      uint32_t slot); /* first used slot >= slot, NF_NONE at the end */
+/* It is one of the NF's tables, which nf_table_add is told. */
+struct nf_table nf_table_of_map(const char *name, const struct nf_map *map);
+static inline void nf_table_add_map(const struct nf *nf, const char *name, const struct nf_map *map)
+{
+    nf_table_add(nf, nf_table_of_map(name, map));
+}
 
 /*
  * list: entries 0 … capacity-1, each with a value of fixed size, in lists, of which there may be any number:
@@ -80,6 +81,7 @@ uint64_t *nf_lists_seen(struct nf_check *c, unsigned which,
                         const struct nf_lists *lists); /* NULL: FT_ENOMEM */
 int nf_list_check(struct nf_check *c, const struct nf_lists *lists, const struct nf_list *list, uint32_t most,
                   uint64_t *seen);
+void nf_table_add_lists(const struct nf *nf, const char *name, const struct nf_lists *lists);
 
 /*
  * wheel: one timer per number 0 … count-1, resolution `tick` ns, any delay. Lazy use is cheap: keep the

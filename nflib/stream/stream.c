@@ -691,24 +691,12 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
     return take_segment(&t, &g);
 }
 
-void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
-{
-    nf_stream_release(nf, streams, pair);
-    pair[0].flags = pair[1].flags = NF_STREAM_DOUBTED;
-}
-
 void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool reply)
 {
     if (p->tcp_flags & NF_TCP_RST)
         pair[reply].flags |= NF_STREAM_RESET;
     else if (p->tcp_flags & NF_TCP_FIN)
         pair[reply].flags |= NF_STREAM_FIN;
-}
-
-bool nf_stream_is_over(const struct nf_stream pair[2])
-{
-    return (pair[0].flags & pair[1].flags & NF_STREAM_FIN) ||
-           (pair[0].flags | pair[1].flags) & NF_STREAM_RESET;
 }
 
 uint64_t nf_streams_bytes(const struct nf_streams_config *config)

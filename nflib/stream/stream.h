@@ -121,12 +121,20 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
                                     const struct nf_stream_reader *reader);
 /* Both directions have ended as their receivers see it, or one has been reset: a connection may begin anew.
  */
-bool nf_stream_is_over(const struct nf_stream pair[2]);
-/* A connection may begin anew, where the last one seems to be over: both are empty and doubted then. */
-void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
+static inline bool nf_stream_is_over(const struct nf_stream pair[2])
+{
+    return (pair[0].flags & pair[1].flags & NF_STREAM_FIN) ||
+           (pair[0].flags | pair[1].flags) & NF_STREAM_RESET;
+}
 /* Notes ends and resets alone, of a connection of which no packet reaches its receiver any more. */
 void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool reply);
 /* Gives back all that is kept; both are zeros then. For session_end, and before the NF leaves a session. */
 void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
+/* A connection may begin anew, where the last one seems to be over: both are empty and doubted then. */
+static inline void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
+{
+    nf_stream_release(nf, streams, pair);
+    pair[0].flags = pair[1].flags = NF_STREAM_DOUBTED;
+}
 
 #endif

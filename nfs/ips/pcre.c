@@ -5,7 +5,7 @@
  * stream's state is the set of positions that it is at, a word. A part that is repeated a number of times is
  * read as often. While rules are read; owns nothing.
  */
-#include "nfs/ips/rules.h"
+#include "nfs/ips/pcre.h"
 
 #include <ctype.h>
 #include <stdlib.h>

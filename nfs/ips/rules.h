@@ -8,6 +8,7 @@
 #define NFS_IPS_RULES_H
 
 #include "nflib/nf.h"
+#include "nfs/ips/pcre.h"
 
 #define IPS_RULES_MAX    4096u
 #define IPS_CONTENTS_MAX 16384u
@@ -57,16 +58,6 @@ struct ips_content {
     uint32_t distance, within;   /* within 0: any */
 };
 
-/* A pattern, of up to 64 positions; see pcre.c. A state is a bit for each position that a stream is at.
- */
-struct ips_pcre {
-    uint64_t has[256];     /* by byte: positions that have it */
-    uint64_t follow[64];   /* by position: those that may come next; while it is read */
-    uint64_t next[8][256]; /* the same of all in a byte of a state: of byte k, by its value */
-    uint64_t first, last;
-    bool anchored; /* begins where the content before it ends, not somewhere behind */
-};
-
 /*
  * Finds all contents of one kind (Aho and Corasick: Efficient string matching, 1975). Bytes that occur in no
  * content are of one class. `next` leads from a state by a byte's class; with IPS_FOUND contents end there.
@@ -98,18 +89,5 @@ int ips_rules_read(struct ips_rules **out, const struct nf_file *file, struct ft
 void ips_rules_free(struct ips_rules *rules);
 /* NF_NONE: there is none of that number. */
 uint32_t ips_rules_find(const struct ips_rules *rules, uint32_t sid);
-
-/* ---- patterns: pcre.c ---- */
-
-/* -1: it is none. */
-static inline int ips_hex_digit(char c)
-{
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-/* NULL, or what was expected: it is no pattern, or not of the subset. `text` is cut up. */
-const char *ips_pcre_read(struct ips_pcre *pcre, char *text);
 
 #endif

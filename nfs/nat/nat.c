@@ -5,49 +5,18 @@
  * protocol that lanes share; or one for each end inside, as the file says. The way back is the flow's
  * session, which knows the remote end, too. IPv6 passes as it is: it is no business of a NAT of IPv4. Whether
  * a flow is translated is decided at its first packet. Hosts inside are reached from outside at the ports
- * that `forward` names (nat_forward.c, with all other sessions that begin without a mapping of their own).
- * What has no ports is translated by its address alone, where the file says so.
+ * that `forward` names. How a session begins is in nat_sessions.c. What has no ports is translated by its
+ * address alone, where the file says so.
  */
 #include "nflib/chain/chain.h"
 #include "nflib/net/icmp.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 
 static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
 static const char *const nat_unsupported[] = {"drop", "pass", "by_address", NULL};
 static const char *const nat_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};
 
-/* ---- mappings: making and removing them, and what a session translates ------------------------------ */
-
-struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_config *config = nf->config;
-    const struct nat_flow *flow = nat_flow_of(nf, s);
-    const struct nat_forward *f;
-    struct nf_tuple ends;
-
-    if (flow->way == NAT_WAY_OPENED) {
-        const struct nat_ports_config ports = nat_ports_of(config, nf->state);
-        const struct nat_inside_end *end =
-            nat_ports_end(&ports, nf_session_proto(nf, s), nat_ports_number(&ports, nat_port_of(flow)));
-
-        return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
-    }
-    if (nat_is_forwarded(s)) {
-        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
-                 config->forwards);
-        f = &config->list[flow->port];
-        return (struct nat_ends){f->to, f->outside, f->to_port, f->port};
-    }
-    nf_session_view(nf, s, &ends);
-    return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
-}
-
-struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s)
-{
-    const struct nat_config *config = nf->config;
-
-    return (struct nat_port){nat_outside_place(&config->outside, s->key[0].daddr), s->key[0].dport};
-}
+/* ---- the instance, and the end of a session ------------------------------------------------------ */
 
 static uint64_t nat_arena(const void *config)
 {
@@ -84,57 +53,6 @@ static void nat_flows(const void *config, struct nf_flows_config *flows)
     nat_ports_limit(&ports, flows);
     if (nat->unsupported == NAT_BY_ADDRESS)
         flows->timeouts[NF_TIMEOUT_OTHER] = flows->timeouts[NF_TIMEOUT_UDP];
-}
-
-bool nat_has_room(const struct nf *nf, struct nf_packet *p)
-{
-    if (nf_session_room(nf, p))
-        return true;
-    nf_drop(nf, p, nf_session_host_full(nf, p) ? NAT_HOST_FULL : NAT_TABLE_FULL);
-    return false;
-}
-
-/* A session that began outside has a port of its own where its end inside has it for it, and its host such of
- * all addresses. */
-static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_session *s, const void *wanted)
-{
-    const struct nat_ports_wanted *w = wanted;
-    const struct nat_flow *flow = nat_flow_of(nf, s);
-    uint8_t proto = nf_session_proto(nf, s);
-    enum nf_session_frees frees;
-
-    if (!nf_proto_has_ports(proto) || (nat_is_forwarded(s) && flow->way != NAT_WAY_OPENED))
-        return NF_FREES_NONE;
-    frees = nat_ports_frees(w, proto, nat_ports_number(w->config, nat_port_of(flow)));
-    return nat_is_forwarded(s) && frees == NF_HOST_FREES_NONE ? NF_FREES_NONE : frees;
-}
-
-const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
-{
-    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
-    const struct nat_inside_end end = {.addr = p->saddr, .rest = {.port = p->sport, .proto = p->proto}};
-    const struct nat_ports_wanted wanted = {&ports, &end};
-
-    /* Only a request opens a mapping: a reset or an echo reply answers something that was never let in. */
-    if ((p->proto == NF_PROTO_TCP && (p->tcp_flags & NF_TCP_RST)) ||
-        (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REPLY)) {
-        nf_drop(nf, p, NAT_NO_MAPPING);
-        return NULL;
-    }
-    if (!nat_has_room(nf, p))
-        return NULL;
-    uint32_t number = nat_ports_take(nf, p, &wanted, frees_port, now);
-    if (number == NF_NONE) {
-        nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
-        return NULL;
-    }
-    const struct nf_session *s = nf_session_join(nf, p, now);
-    FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
-    struct nat_port port = nat_ports_port(&ports, number);
-    *NF_SESSION_EDIT(nf, s, struct nat_flow) =
-        (struct nat_flow){.packets = 1, .place = port.place & 7, .port = port.port};
-    nf_count(nf, NAT_CREATED, 1);
-    return s;
 }
 
 static void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
@@ -401,8 +319,6 @@ static bool nat_outward(const struct nf *nf, struct nf_packet *p, enum nat_kind 
 
 static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind kind, uint64_t now)
 {
-    const struct nat_config *config = nf->config;
-    const struct nat_forward *forward;
     const struct nf_session *s;
     struct nf_tuple ends;
 
@@ -419,11 +335,8 @@ static bool nat_inward(const struct nf *nf, struct nf_packet *p, enum nat_kind k
         NF_SESSION_EDIT(nf, s, struct nat_flow)->packets++;
         return nat_forwarded(nf, p, s, kind == NAT_K_LATER);
     }
-    forward = !s && kind == NAT_K_FLOW ? nat_forward_at(config, p->proto, p->daddr, p->dport) : NULL;
-    if (forward || (!s && kind == NAT_K_FLOW && nat_may_open(nf, p))) {
-        s = forward ? nat_forward_begin(nf, p, forward, now) : nat_open(nf, p, now);
+    if (!s && kind == NAT_K_FLOW && nat_begin(nf, p, now, &s))
         return s && nat_forwarded(nf, p, s, false);
-    }
     if (kind == NAT_K_LATER && (!s || !nf_session_later(nf, p))) {
         nf_drop(nf, p, NAT_FRAGMENT_UNKNOWN);
         return false;

@@ -77,7 +77,7 @@ static void nat64_flows(const void *config, struct nf_flows_config *flows)
     nat_ports_limit(&ports, flows);
 }
 
-uint16_t nat64_next_id(const struct nf *nf)
+static uint16_t nat64_next_id(const struct nf *nf)
 {
     const struct nat64 *nat = nf->state;
 
@@ -129,7 +129,8 @@ static const struct nf_session *nat64_create(const struct nf *nf, struct nf_pack
     return s;
 }
 
-enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
+/* Of a packet from outside that belongs to nothing: whether its port is mapped. */
+static enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port)
 {
     const struct nat_ports_config ports = nat64_ports_of(nf->config, nf->state);
 
@@ -145,6 +146,41 @@ static void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf
     (void)now;
     nat_ports_give(nf, &ports, s->key[0].proto,
                    nat_ports_number(&ports, nat64_port_of(nat64_flow_of(nf, s))));
+}
+
+/* ---- ICMP errors --------------------------------------------------------------------------------- */
+
+/* Translates and counts it, or drops it. */
+static void nat64_error(const struct nf *nf, struct nf_packet *p)
+{
+    bool reply, inside = p->side == NF_INSIDE;
+    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+    enum nat64_counter why = NAT64_ERRORS;
+    const struct nat64_config *config = nf->config;
+    struct nf_addresses client;
+    struct nf_inner in;
+
+    nf_packet_inner(p, &in);
+    /* One from inside is about an answer, one from outside about a packet of the end that began. */
+    if (s && (!nf_session_has(nf, s) || reply == inside))
+        s = NULL;
+    if (!s)
+        why = inside || !nf_proto_has_ports(in.proto) ? NAT64_NO_MAPPING
+                                                      : nat64_reason(nf, in.proto, in.saddr, in.sport);
+    else if (!nat64_error_has_form(p))
+        why = NAT64_UNSUPPORTED;
+    if (why != NAT64_ERRORS) {
+        nf_drop(nf, p, why);
+        return;
+    }
+    if (inside) {
+        nat64_error_to_ipv4(p, &in, nat64_outside(nf, nat64_flow_of(nf, s)),
+                            (uint16_t)nat64_flow_of(nf, s)->port, nat64_next_id(nf));
+    } else {
+        nf_session_key_ipv6(nf, s, 0, &client);
+        nat64_error_to_ipv6(p, &in, config->prefix, &client, s->key[0].sport);
+    }
+    nf_count(nf, NAT64_ERRORS, 1);
 }
 
 /* ---- from inside --------------------------------------------------------------------------------- */
@@ -257,7 +293,7 @@ static bool nat64_answer(const struct nf *nf, struct nf_packet *p, uint64_t now)
     NF_SESSION_EDIT(nf, s, struct nat64_flow)->packets++;
     nf_session_key_ipv6(nf, s, 0, &client);
     ends.port = s->key[0].sport;
-    nat64_embed(config, p->saddr, ends.addresses.source);
+    nat64_embed(config->prefix, p->saddr, ends.addresses.source);
     memcpy(ends.addresses.destination, client.source, sizeof(client.source));
     if (nat64_to_ipv6(p, &ends))
         return true;

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What nat64 has in common with who translates its packets: its configuration, its part of a session, and the
- * calls between packets and mappings (nat64.c) and headers and ICMP errors (nat64_headers.c).
+ * The configuration of nat64, its counters, and its part of a session.
  *
  * State, written by this instance alone: its slots in the chain's sessions, the pools of ports.
  */
 #ifndef NFS_NAT64_H
 #define NFS_NAT64_H
 
+#include "nfs/nat/nat64_headers.h"
 #include "nfs/nat/nat_ports.h"
-
-#include <string.h>
-
-#define NAT64_PREFIX 12u /* bytes of the prefix; the other four are an address of IPv4 (RFC 6052, 2.2) */
 
 struct nat64_config {
     const char *prefix_text;
@@ -77,50 +73,5 @@ static inline bool nat64_is_ours(const struct nat64_config *config, const uint8_
 {
     return memcmp(addr, config->prefix, NAT64_PREFIX) == 0;
 }
-/* The address of IPv4 in one of the prefix, and back. */
-static inline uint32_t nat64_embedded(const uint8_t addr[16])
-{
-    uint32_t v;
-
-    memcpy(&v, addr + NAT64_PREFIX, sizeof(v));
-    return v;
-}
-static inline void nat64_embed(const struct nat64_config *config, uint32_t addr, uint8_t out[16])
-{
-    memcpy(out, config->prefix, NAT64_PREFIX);
-    memcpy(out + NAT64_PREFIX, &addr, sizeof(addr));
-}
-
-/* ---- nat64_headers.c ---- */
-
-/* The ends of a packet as it is to be: addresses, and the port, or identifier, that changes. */
-struct nat64_ends4 {
-    uint32_t saddr, daddr;
-    uint16_t port; /* of the source; of a quoted packet of the destination */
-};
-struct nat64_ends6 {
-    struct nf_addresses addresses;
-    uint16_t port; /* of the destination; of a quoted packet of the source */
-};
-
-/* The packet is of the other family, with all checksums; it is a flow's, or a later fragment. `id`: where the
- * packet may be fragmented on its way and has none yet. False: it would be longer than a frame may be. */
-void nat64_to_ipv4(struct nf_packet *p, const struct nat64_ends4 *ends, uint16_t id);
-bool nat64_to_ipv6(struct nf_packet *p, const struct nat64_ends6 *ends);
-/* A packet of IPv4 of so many bytes, with its header, that is no fragment: whether it may be fragmented on
- * its way (RFC 7915, 5.1), and so needs an identification. */
-static inline bool nat64_may_fragment(uint32_t bytes)
-{
-    return bytes <= 1260;
-}
-/* It has a source route (IPv4) or a routing header (IPv6) with hops left. */
-bool nat64_is_source_routed(const struct nf_packet *p);
-void nat64_error(const struct nf *nf, struct nf_packet *p); /* translates and counts it, or drops it */
-
-/* ---- nat64.c ---- */
-
-/* Of a packet from outside that belongs to nothing: whether its port is mapped. */
-enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint32_t addr, uint16_t port);
-uint16_t nat64_next_id(const struct nf *nf);
 
 #endif

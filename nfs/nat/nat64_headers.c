@@ -5,7 +5,9 @@
  * front of it is written anew, and the frame's beginning moves. ICMP errors, with the packet that they quote,
  * as well. No state.
  */
-#include "nfs/nat/nat64.h"
+#include "nfs/nat/nat64_headers.h"
+
+#include <arpa/inet.h>
 
 #define IPV4          20u
 #define IPV6          40u
@@ -332,6 +334,13 @@ static bool form_ipv4(const uint8_t *icmp, struct form *f)
     }
 }
 
+bool nat64_error_has_form(const struct nf_packet *p)
+{
+    struct form form;
+
+    return p->flags & NF_P_IPV4 ? form_ipv6(p->data + p->l4, &form) : form_ipv4(p->data + p->l4, &form);
+}
+
 /* ---- the message --------------------------------------------------------------------------------- */
 
 /* Bytes of the quoted L4 header that may change. */
@@ -379,10 +388,9 @@ static void put_form(uint8_t *icmp, const struct form *f)
 }
 
 /* The message in front of the quoted header of L4: `quoted` bytes of a header, eight of ICMP. */
-static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
-                    const struct form *form, const struct nf_addresses *client, uint16_t port)
+void nat64_error_to_ipv6(struct nf_packet *p, const struct nf_inner *in, const uint8_t prefix[NAT64_PREFIX],
+                         const struct nf_addresses *client, uint16_t port)
 {
-    const struct nat64_config *config = nf->config;
     const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
     uint32_t n = changed_bytes(p, in), whole = (uint32_t)p->l4 + p->l4_len - in->l4;
     uint32_t rest = cut_quoted(p, in, IPV6 + ICMP + IPV6, LONGEST6, n);
@@ -394,11 +402,13 @@ static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_in
     struct nat64_header inner = {.class = quoted[1], .limit = quoted[8], .proto = in->proto};
     struct nf_addresses ends, quoted_ends = *client;
     struct nat64_change change = {.is = 0};
+    struct form form;
 
+    form_ipv6(icmp, &form);
     inner.n = total > in->l4 - in->l3 ? total - ((uint32_t)in->l4 - in->l3) : 0u;
     memcpy(ends.destination, client->source, 16);
-    nat64_embed(config, p->saddr, ends.source);
-    nat64_embed(config, in->daddr, quoted_ends.destination);
+    nat64_embed(prefix, p->saddr, ends.source);
+    nat64_embed(prefix, in->daddr, quoted_ends.destination);
     if (in->proto == NF_PROTO_ICMP) {
         inner.proto = NF_PROTO_ICMPV6;
         change.is = nat64_pseudo(&quoted_ends, inner.n);
@@ -409,15 +419,15 @@ static void to_ipv6(const struct nf *nf, struct nf_packet *p, const struct nf_in
     nat64_put_l4(l4, n, in->proto, 0, port, &change);
     icmp = nat64_move_head(p, in->l4 - IPV6 - ICMP, true) + IPV6;
     nat64_write_ipv6(icmp - IPV6, &outer, &ends);
-    put_form(icmp, form);
+    put_form(icmp, &form);
     nat64_write_ipv6(icmp + ICMP, &inner, &quoted_ends);
     nf_put16(icmp + 2, sum);
     put_sum(icmp, l4, n, rest != whole, was, nat64_pseudo(&ends, outer.n));
     nat64_parse(p);
 }
 
-static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_inner *in,
-                    const struct form *form, const struct nat64_flow *flow)
+void nat64_error_to_ipv4(struct nf_packet *p, const struct nf_inner *in, uint32_t outside, uint16_t port,
+                         uint16_t id)
 {
     const uint8_t *ip = p->data + p->l3, *quoted = p->data + in->l3;
     uint32_t n = changed_bytes(p, in), whole = (uint32_t)p->l4 + p->l4_len - in->l4;
@@ -425,18 +435,19 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
     uint8_t *icmp = p->data + p->l4, *l4 = p->data + in->l4;
     uint32_t was = sum_of(icmp, l4, n) + nat64_pseudo((const struct nf_addresses *)(ip + 8), p->l4_len);
     uint32_t length = ntohs(nf_get16(quoted + 4)), extensions = (uint32_t)in->l4 - in->l3 - IPV6;
-    uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), nat64_outside(nf, flow)};
+    uint32_t to = nat64_embedded(ip + 24), from[2] = {nat64_embedded(quoted + 8), outside};
     uint16_t sum = nf_get16(icmp + 2);
     struct nat64_header outer = {.class = (uint8_t)(ip[0] << 4 | ip[1] >> 4),
                                  .limit = ip[7],
                                  .proto = NF_PROTO_ICMP,
+                                 .id = id, /* LONGEST4 bytes at most may be fragmented on their way */
                                  .n = ICMP + IPV4 + rest};
     struct nat64_header inner = {
         .class = (uint8_t)(quoted[0] << 4 | quoted[1] >> 4), .limit = quoted[7], .proto = in->proto};
     struct nat64_change change = {.is = 0};
+    struct form form;
 
-    outer.frag = nat64_may_fragment(IPV4 + outer.n) ? 0 : 0x4000;
-    outer.id = outer.frag ? 0 : nat64_next_id(nf);
+    form_ipv4(icmp, &form);
     inner.n = length > extensions ? length - extensions : 0;
     nat64_read_fragment(quoted, (uint32_t)in->l4 - in->l3, &inner);
     if (in->proto == NF_PROTO_ICMPV6) {
@@ -446,45 +457,12 @@ static void to_ipv4(const struct nf *nf, struct nf_packet *p, const struct nf_in
         change.was = nat64_sum(quoted + 8, 32);
         change.is = nat64_sum(from, sizeof(from));
     }
-    nat64_put_l4(l4, n, in->proto, 2, (uint16_t)flow->port, &change);
+    nat64_put_l4(l4, n, in->proto, 2, port, &change);
     icmp = nat64_move_head(p, in->l4 - IPV4 - ICMP, false) + IPV4;
     nat64_write_ipv4(icmp - IPV4, &outer, from[1], to);
-    put_form(icmp, form);
+    put_form(icmp, &form);
     nat64_write_ipv4(icmp + ICMP, &inner, from[0], from[1]);
     nf_put16(icmp + 2, sum);
     put_sum(icmp, l4, n, rest != whole, was, 0);
     nat64_parse(p);
-}
-
-/* ---- whose it is --------------------------------------------------------------------------------- */
-
-void nat64_error(const struct nf *nf, struct nf_packet *p)
-{
-    bool reply, inside = p->side == NF_INSIDE;
-    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
-    enum nat64_counter why = NAT64_ERRORS;
-    const uint8_t *icmp = p->data + p->l4;
-    struct nf_addresses client;
-    struct nf_inner in;
-    struct form form = {0};
-
-    nf_packet_inner(p, &in);
-    /* One from inside is about an answer, one from outside about a packet of the end that began. */
-    if (s && (!nf_session_has(nf, s) || reply == inside))
-        s = NULL;
-    if (!s)
-        why = inside || !nf_proto_has_ports(in.proto) ? NAT64_NO_MAPPING
-                                                      : nat64_reason(nf, in.proto, in.saddr, in.sport);
-    else if (!(inside ? form_ipv4(icmp, &form) : form_ipv6(icmp, &form)))
-        why = NAT64_UNSUPPORTED;
-    if (why != NAT64_ERRORS) {
-        nf_drop(nf, p, why);
-        return;
-    }
-    nf_session_key_ipv6(nf, s, 0, &client);
-    if (inside)
-        to_ipv4(nf, p, &in, &form, nat64_flow_of(nf, s));
-    else
-        to_ipv6(nf, p, &in, &form, &client, s->key[0].sport);
-    nf_count(nf, NAT64_ERRORS, 1);
 }

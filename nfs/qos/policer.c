@@ -12,6 +12,46 @@
 
 #include <string.h>
 
+/*
+ * The classes of policer, from a file; a packet is of the first line that has its side and its DSCP:
+ *
+ *     class NAME [in|out] dscp DSCPS rate N UNIT burst N [peak N burst N] [exceed ACTION] [violate ACTION]
+ *
+ * UNIT: bps, bits of frames in a second, or pps, packets; bursts are bits or packets, too. ACTION: drop, or
+ * `dscp DSCP`, with which the packet passes. Without `peak` what goes over the rate exceeds; with it, what
+ * goes over the rate exceeds and what goes over the peak violates. Unless told, what exceeds is dropped where
+ * there is no peak, and passes where there is one; what violates is dropped.
+ */
+
+#define POL_RATE_MAX   1000000000000ull
+#define POL_FRAME_BITS (9216u * 8) /* the largest frame: a lesser burst would never let it pass */
+
+enum pol_color { POL_GREEN, POL_YELLOW, POL_RED, POL_COLORS };
+
+struct pol_action {
+    bool drops, marks;
+    uint8_t dscp;
+};
+
+struct pol_limits {
+    struct nf_rate committed, peak; /* peak.burst 0: there is none */
+};
+
+struct pol_class {
+    char name[QOS_NAME_BYTES];
+    uint64_t dscps;
+    uint8_t sides; /* bits 1 << enum nf_side */
+    bool bits;     /* tokens are bits, not packets */
+    struct pol_limits limits;
+    struct pol_action action[POL_COLORS];
+};
+
+struct pol_classes {
+    uint32_t count;
+    struct pol_class list[QOS_CLASSES_MAX];
+    uint8_t of[2][NF_DSCPS]; /* by side and DSCP, the number of the class, from 1; 0: none */
+};
+
 struct pol_config {
     struct nf_file classes;
     struct pol_classes read; /* made by check from the file */
@@ -52,7 +92,9 @@ static const struct pol_class *pol_classes_named(const struct pol_classes *class
     return NULL;
 }
 
-const char *pol_limits_wrong(const struct pol_limits *limits, bool bits)
+/* Whether those can be limits: of the least burst and of a peak below the rate. NULL, or what was expected.
+ */
+static const char *limits_wrong(const struct pol_limits *limits, bool bits)
 {
     uint64_t least = bits ? POL_FRAME_BITS : 1;
 
@@ -123,7 +165,7 @@ static int read_limits(struct fw_words *w, struct pol_class *class)
     rc = read_limit(w, class, false);
     if (rc == FT_OK && fw_words_take(w, "peak"))
         rc = read_limit(w, class, true);
-    wrong = rc == FT_OK ? pol_limits_wrong(limits, class->bits) : NULL;
+    wrong = rc == FT_OK ? limits_wrong(limits, class->bits) : NULL;
     if (wrong) /* of the peak: bursts were judged as they were read */
         return ft_fail(w->fault, FT_EINVAL, "%s:%u: 'peak %lu', expected %s", w->file->path, w->line,
                        limits->peak.rate, wrong);
@@ -166,7 +208,8 @@ static void note_class(struct pol_classes *classes, uint32_t i)
                 classes->of[side][dscp] = (uint8_t)(i + 1);
 }
 
-int pol_classes_read(struct pol_classes *classes, const struct nf_file *file, struct ft_fault *fault)
+/* FT_EINVAL with "FILE:LINE: what, what was expected". */
+static int read_classes(struct pol_classes *classes, const struct nf_file *file, struct ft_fault *fault)
 {
     struct fw_words w = {.file = file, .fault = fault};
     int rc = FT_OK;
@@ -352,7 +395,7 @@ static int pol_set(struct nf *nf, const char *key, const char *value, uint64_t n
     if (!nf_number64_parse(value, 1, POL_RATE_MAX, number))
         return ft_fail(fault, FT_EINVAL, "%.60s=%.20s: expected a number, 1 to %llu", key, value,
                        POL_RATE_MAX);
-    wrong = pol_limits_wrong(&limits, class->bits);
+    wrong = limits_wrong(&limits, class->bits);
     if (wrong)
         return ft_fail(fault, FT_EINVAL, "%.60s=%.20s: expected %s", key, value, wrong);
     *NF_EDIT(nf, &pol->limits[i]) = limits;
@@ -387,7 +430,7 @@ static int pol_check(void *c, struct ft_fault *fault)
 {
     struct pol_config *config = c;
 
-    return pol_classes_read(&config->read, &config->classes, fault);
+    return read_classes(&config->read, &config->classes, fault);
 }
 
 static uint64_t pol_shared(const void *config, unsigned lanes)
@@ -465,7 +508,7 @@ static bool pol_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *
             carry_rate(&pol->limits[i].committed, &class->limits.committed, &old->limits.committed,
                        &live->committed);
             carry_rate(&pol->limits[i].peak, &class->limits.peak, &old->limits.peak, &live->peak);
-            if (pol_limits_wrong(&pol->limits[i], class->bits))
+            if (limits_wrong(&pol->limits[i], class->bits))
                 pol->limits[i] = class->limits; /* what was set does not go with the new file */
         }
     }

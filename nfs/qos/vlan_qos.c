@@ -17,6 +17,41 @@
 
 #define VQ_DATAGRAMS 4096u /* datagrams under way, whose later fragments are of their flow */
 
+/*
+ * The rules of vlan_qos, from a file: the classes with what their packets are marked with, and which packets
+ * are of which; the first line that matches decides:
+ *
+ *     class NAME [dscp DSCP] [pcp PCP]
+ *     match NAME [in|out] [vlan VID] [pcp PCP] [dscp DSCPS] and the rest of what the firewall's rules say
+ *         (nfs/firewall.h)
+ *
+ * What a class does not name stays as it is in its packets. `vlan` and `pcp` of a match are of a frame's
+ * first tag. A match that names a protocol, a host or a DSCP is of IP alone; one with ports or a type, of
+ * packets whose ports or type can be read.
+ */
+
+#define VQ_ANY  0xffffu
+#define VQ_NONE 0u /* no class; the first is 1 */
+
+struct vq_class {
+    char name[QOS_NAME_BYTES];
+    bool marks_dscp, marks_pcp;
+    uint8_t dscp, pcp;
+};
+
+/* What a match says besides its part of the flows' rules. */
+struct vq_tag {
+    uint64_t dscps;
+    uint16_t vid, pcp; /* or VQ_ANY */
+};
+
+struct vq_rules {
+    uint32_t classes;
+    struct vq_class class[QOS_CLASSES_MAX];
+    struct fw_rules flows; /* `action` is the class */
+    struct vq_tag tag[FW_RULES_MAX];
+};
+
 struct vq_config {
     struct nf_file rules;
     uint32_t max_flows;
@@ -57,7 +92,8 @@ static const char *const vq_counters[] = {VQ_COUNTERS(NF_COUNTER_NAME) NULL};
 #define PCP_MOST 7u
 static const char pcp_range[] = "a PCP, 0 to 7";
 
-uint32_t vq_rules_named(const struct vq_rules *rules, const char *name)
+/* The number of the class of that name, VQ_NONE: there is none. */
+static uint32_t class_named(const struct vq_rules *rules, const char *name)
 {
     for (uint32_t i = 0; i < rules->classes; i++)
         if (strcmp(rules->class[i].name, name) == 0)
@@ -65,7 +101,7 @@ uint32_t vq_rules_named(const struct vq_rules *rules, const char *name)
     return VQ_NONE;
 }
 
-static int read_class(struct fw_words *w, struct vq_rules *rules)
+static int read_marked_class(struct fw_words *w, struct vq_rules *rules)
 {
     struct vq_class class = {.dscp = 0};
     uint64_t pcp = 0;
@@ -73,7 +109,7 @@ static int read_class(struct fw_words *w, struct vq_rules *rules)
 
     if (rules->classes == QOS_CLASSES_MAX)
         return fw_words_fail(w, "at most 16 classes");
-    if (w->word && vq_rules_named(rules, w->word))
+    if (w->word && class_named(rules, w->word))
         return fw_words_fail(w, "a name that no class before has");
     rc = qos_read_name(w, class.name);
     if (rc == FT_OK && fw_words_take(w, "dscp")) {
@@ -117,7 +153,7 @@ static int read_match(struct fw_words *w, struct vq_rules *rules)
 
     if (rules->flows.count == FW_RULES_MAX)
         return fw_words_fail(w, "at most 4096 matches");
-    rule.action = (uint8_t)(w->word ? vq_rules_named(rules, w->word) : VQ_NONE);
+    rule.action = (uint8_t)(w->word ? class_named(rules, w->word) : VQ_NONE);
     if (rule.action == VQ_NONE)
         return fw_words_fail(w, "the name of a class in a line before");
     fw_words_next(w);
@@ -129,7 +165,8 @@ static int read_match(struct fw_words *w, struct vq_rules *rules)
     return rc;
 }
 
-int vq_rules_read(struct vq_rules *rules, const struct nf_file *file, struct ft_fault *fault)
+/* FT_EINVAL with "FILE:LINE: what, what was expected". */
+static int read_rules(struct vq_rules *rules, const struct nf_file *file, struct ft_fault *fault)
 {
     struct fw_words w = {.file = file, .fault = fault};
     int rc = FT_OK;
@@ -137,7 +174,7 @@ int vq_rules_read(struct vq_rules *rules, const struct nf_file *file, struct ft_
     rules->classes = rules->flows.count = rules->flows.hosts = 0;
     while (rc == FT_OK && fw_words_line(&w, &rc)) {
         if (fw_words_take(&w, "class"))
-            rc = read_class(&w, rules);
+            rc = read_marked_class(&w, rules);
         else if (fw_words_take(&w, "match"))
             rc = read_match(&w, rules);
         else
@@ -169,7 +206,8 @@ static bool flow_matches(const struct vq_rules *rules, uint32_t i, const struct 
     return dscps >> nf_packet_dscp(p) & 1 && fw_rule_matches(&rules->flows, rule, p);
 }
 
-uint32_t vq_rules_class(const struct vq_rules *rules, const struct nf_packet *p)
+/* The class of a packet that breaks no format. */
+static uint32_t class_by_rules(const struct vq_rules *rules, const struct nf_packet *p)
 {
     for (uint32_t i = 0; i < rules->flows.count; i++)
         if (tag_matches(&rules->tag[i], p) && flow_matches(rules, i, p))
@@ -214,7 +252,7 @@ static uint32_t vq_class_of(const struct nf *nf, struct nf_packet *p, uint64_t n
 
     if (s && nf_session_has(nf, s) && (error || !(p->flow & NF_FLOW_AGAIN)) && vq_knows(nf, s, &class))
         return class;
-    class = vq_rules_class(&config->read, p);
+    class = class_by_rules(&config->read, p);
     if (!error && p->flow & NF_FLOW_KEYED)
         vq_keep(nf, p, s, class, now, sums);
     return class;
@@ -322,7 +360,7 @@ static int vq_check(void *c, struct ft_fault *fault)
 {
     struct vq_config *config = c;
 
-    return vq_rules_read(&config->read, &config->rules, fault);
+    return read_rules(&config->read, &config->rules, fault);
 }
 
 static void vq_flows(const void *c, struct nf_flows_config *flows)
@@ -353,7 +391,7 @@ static bool vq_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *f
     (void)fault;
     memset(vq->class, 0, sizeof(vq->class));
     for (uint32_t i = 0; i < to->read.classes; i++) {
-        uint32_t old = vq_rules_named(&from->read, to->read.class[i].name);
+        uint32_t old = class_named(&from->read, to->read.class[i].name);
 
         if (old != VQ_NONE)
             vq->class[i] = before->class[old - 1];

@@ -16,7 +16,9 @@ FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwi
 # All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers.
 FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE))
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/help/frame.c tests/help/record_check.c tests/help/elf.c
-FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(filter-out nfs/dpi/%,$(wildcard nfs/*.c nfs/*/*.c))) # whole: they register themselves
+# NFs are linked whole, since they register themselves; but for those whose files targets include, to ask their readers of files.
+FUZZ_NFS  := $(filter-out nfs/dpi/% nfs/firewall.c nfs/qos/policer.c nfs/qos/vlan_qos.c,$(wildcard nfs/*.c nfs/*/*.c))
+FUZZ_OBJ  := $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(FUZZ_OWN) $(FUZZ_NFS))
 FUZZ_LIB  := $(FUZZ_BUILD)/lib/product.a
 
 $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(NODE)): $(FUZZ_BUILD)/obj/%.o: %.c
@@ -50,4 +52,4 @@ check-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
 	@FUZZ="$(FUZZ_QUICK)" RUNS=$(FUZZ_RUNS) BUILD=$(FUZZ_BUILD) scripts/fuzz
 
--include $(patsubst %.c,$(FUZZ_BUILD)/obj/%.d,$(FUZZ_SRC) $(FUZZ_OWN) $(filter-out nfs/dpi/%,$(wildcard nfs/*.c nfs/*/*.c)) $(wildcard tests/fuzz/main_*.c))
+-include $(patsubst %.c,$(FUZZ_BUILD)/obj/%.d,$(FUZZ_SRC) $(FUZZ_OWN) $(FUZZ_NFS) $(wildcard tests/fuzz/main_*.c))

@@ -3,7 +3,8 @@
  * The files of vlan_qos and policer, by the first byte. What is read is within its bounds, and every packet
  * has a class that there is, or none; what is refused has one line with the file's name.
  */
-#include "nfs/qos/qos.h"
+#include "nfs/qos/policer.c"
+#include "nfs/qos/vlan_qos.c"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -42,19 +43,19 @@ static void classify(const struct vq_rules *rules)
                               .saddr = 0x0200000a,
                               .dport = 0x5000,
                               .icmp_type = 8};
-        uint32_t class = vq_rules_class(rules, &p);
+        uint32_t class = class_by_rules(rules, &p);
 
         FUZZ_MUST(class <= rules->classes, "class %u of %u", class, rules->classes);
     }
 }
 
-static void read_rules(const struct nf_file *file)
+static void try_rules(const struct nf_file *file)
 {
     static struct vq_rules rules;
     struct ft_fault fault = {""};
 
     memset(&rules, 0xa5, sizeof(rules));
-    if (vq_rules_read(&rules, file, &fault)) {
+    if (read_rules(&rules, file, &fault)) {
         check_refusal(&fault);
         return;
     }
@@ -65,18 +66,18 @@ static void read_rules(const struct nf_file *file)
 
         check_name(class->name);
         FUZZ_MUST(class->dscp < NF_DSCPS && class->pcp <= 7, "DSCP %u, PCP %u", class->dscp, class->pcp);
-        FUZZ_MUST(vq_rules_named(&rules, class->name) == i + 1, "two classes %s", class->name);
+        FUZZ_MUST(class_named(&rules, class->name) == i + 1, "two classes %s", class->name);
     }
     classify(&rules);
 }
 
-static void read_classes(const struct nf_file *file)
+static void try_classes(const struct nf_file *file)
 {
     static struct pol_classes classes;
     struct ft_fault fault = {""};
 
     memset(&classes, 0xa5, sizeof(classes));
-    if (pol_classes_read(&classes, file, &fault)) {
+    if (read_classes(&classes, file, &fault)) {
         check_refusal(&fault);
         return;
     }
@@ -85,7 +86,7 @@ static void read_classes(const struct nf_file *file)
         const struct pol_class *class = &classes.list[i];
 
         check_name(class->name);
-        FUZZ_MUST(!pol_limits_wrong(&class->limits, class->bits), "limits of class %u", i);
+        FUZZ_MUST(!limits_wrong(&class->limits, class->bits), "limits of class %u", i);
         FUZZ_MUST(!class->action[POL_GREEN].drops && !class->action[POL_GREEN].marks, "class %u", i);
         FUZZ_MUST(class->sides && class->sides <= 3 && class->dscps, "class %u has no packets", i);
     }
@@ -100,9 +101,9 @@ static void run(const uint8_t *data, size_t size)
     if (!size)
         return;
     if (data[0] & 1)
-        read_rules(&file);
+        try_rules(&file);
     else
-        read_classes(&file);
+        try_classes(&file);
 }
 
 static void seeds(void)

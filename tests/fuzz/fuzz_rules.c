@@ -4,7 +4,7 @@
  * packet; what is refused has one line with the file's name. Text behind a byte 0 would be passed over
  * silently, so there must be none.
  */
-#include "nfs/firewall.h"
+#include "nfs/firewall.c"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
@@ -36,7 +36,7 @@ static void decide(const struct fw_rules *rules)
                               .sport = (uint16_t)(i * 2047),
                               .dport = i & 16 ? 0x5000 : 0xffff,
                               .icmp_type = (uint8_t)i};
-        uint32_t at = fw_rules_match(rules, rules->list, &p);
+        uint32_t at = match_rules(rules, rules->list, &p);
 
         FUZZ_MUST(at < rules->count + 2 && rules->list[at].sides >> p.side & 1, "rule %u decides", at);
     }
@@ -50,7 +50,7 @@ static void run(const uint8_t *data, size_t size)
     const struct nf_file file = {path, (const char *)data, (uint32_t)size};
 
     memset(&rules, 0xa5, sizeof(rules));
-    int error = fw_rules_read(&rules, &file, &fault);
+    int error = read_rules(&rules, &file, &fault);
 
     if (error) {
         FUZZ_MUST(strncmp(fault.text, path, strlen(path)) == 0 && fault.text[strlen(path)] == ':',

@@ -254,7 +254,7 @@ inline promote(planned) {
     n[i].taking = 0; n[i].whole = 0; n[i].holdknown = 0; n[i].pc = 0; n[i].hold = 0; n[i].final = 0; n[i].forgot = 0;
     if
 #ifndef BUG_HANDOVER_FORGOTTEN
-    :: planned && !IS_STRICT && n[i].disk < n[i].view -> /* ft_primary_settle */
+    :: planned && !IS_STRICT && n[i].disk < n[i].view -> /* settle, protocol/standby.c */
         n[i].cut = 0; n[i].lease = NEVER; n[i].gate = SHUT; n[i].st = DEGRADED; n[i].unsettled = 1
 #endif
     :: else -> alone()

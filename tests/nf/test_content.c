@@ -9,7 +9,7 @@
 #include "nflib/session/index.h"
 #include "nfs/firewall.h"
 #include "nfs/load_balancer.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
 

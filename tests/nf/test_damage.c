@@ -303,7 +303,7 @@ static int check(struct ft_fault *fault)
 
 static void keep_or_restore(bool restore)
 {
-    for (unsigned i = 0; i < ft_region_arenas(w.region); i++) {
+    for (unsigned i = 0; i < w.region->arena_count; i++) {
         const struct ft_arena *a = &w.region->arenas[i];
 
         memcpy(restore ? w.region->base + a->offset : w.copy + a->offset,
@@ -320,7 +320,7 @@ static uint8_t *some_word(void)
     uint32_t value = 0;
 
     for (unsigned tries = 0; !word || (!value && tries < 20); tries++) {
-        a = &w.region->arenas[below(ft_region_arenas(w.region))];
+        a = &w.region->arenas[below(w.region->arena_count)];
         if (a->used == 0)
             continue;
         uint64_t words = a->used / 4,
@@ -362,7 +362,7 @@ static void damage(char text[160])
 
 static bool is_zero_beyond_arenas(void)
 {
-    for (unsigned i = 0; i < ft_region_arenas(w.region); i++) {
+    for (unsigned i = 0; i < w.region->arena_count; i++) {
         const struct ft_arena *a = &w.region->arenas[i];
         const uint8_t *at = w.region->base + a->offset + a->used, *end = w.region->base + a->offset + a->size;
 

@@ -3,7 +3,7 @@
  * A NAT with several outside addresses: which host has which is learned from its first packet, and then
  * expected of all others, also where both ends of a flow are inside.
  */
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
 
 #include <stdarg.h>

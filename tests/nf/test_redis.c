@@ -11,7 +11,7 @@
 
 #include "nflib/session/table.h"
 #include "nfs/load_balancer.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 #include "tools/redis/redis.h"
 #include "tests/help/chain.h"
 #include "tests/help/program.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions in chains of several NFs: what one of them does with a packet leaves the others what is theirs. */
 #include "nflib/session/table.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
 
 #include <stdarg.h>

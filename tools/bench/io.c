@@ -16,7 +16,7 @@
 #include "nflib/net/packet.h"
 #include "nflib/stream/stream.h"
 #include "nfs/load_balancer.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 #include "tools/pair/tape.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"

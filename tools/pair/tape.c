@@ -7,7 +7,7 @@
 #include "nflib/net/packet.h"
 #include "nflib/stream/stream.h"
 #include "nfs/nat/nat64.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -140,7 +140,7 @@ static void compare_regions(struct nd_differences *out, const struct ft_region *
 
     out->unseen = is == NULL;
     for (unsigned at = 1; is && at <= FT_NFS_MAX + 1u; at++)
-        for (unsigned i = 0; i < ft_region_arenas(region); i++) {
+        for (unsigned i = 0; i < region->arena_count; i++) {
             const struct ft_arena *arena = &region->arenas[i];
             struct nd_difference *d =
                 &out->list[out->count < ND_DIFFERENCES ? out->count : ND_DIFFERENCES - 1];

@@ -1,19 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sessions of the NAT that do not begin with a mapping of their own: from outside at a port that `forward`
- * names, or that an end inside has (`mapping` and `filtering: endpoint_independent`; RFC 4787, REQ-8); and
- * from inside at either (`hairpin`; REQ-9). Static mappings are configuration, and none of the pools' ports;
- * a session that began by one has its place in the list.
+ * How sessions of the NAT begin, and what their ends are: from inside with a mapping; from outside at a port
+ * that `forward` names, or that an end inside has (`mapping` and `filtering: endpoint_independent`; RFC 4787,
+ * REQ-8); and from inside at either (`hairpin`; REQ-9). Static mappings are configuration, and none of the
+ * pools' ports; a session that began by one has its place in the list.
  */
 #include "nflib/net/icmp.h"
-#include "nfs/nat/nat.h"
+#include "nfs/nat/nat_sessions.h"
 
 #include <stdio.h>
 #include <string.h>
 
+/* ---- mappings ---- */
+
+struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    const struct nat_forward *f;
+    struct nf_tuple ends;
+
+    if (flow->way == NAT_WAY_OPENED) {
+        const struct nat_ports_config ports = nat_ports_of(config, nf->state);
+        const struct nat_inside_end *end =
+            nat_ports_end(&ports, nf_session_proto(nf, s), nat_ports_number(&ports, nat_port_of(flow)));
+
+        return (struct nat_ends){end->addr, nat_outside(nf, flow), end->rest.port, (uint16_t)flow->port};
+    }
+    if (nat_is_forwarded(s)) {
+        FT_CHECK(flow->port < config->forwards, "nat: forward %u of %u", (unsigned)flow->port,
+                 config->forwards);
+        f = &config->list[flow->port];
+        return (struct nat_ends){f->to, f->outside, f->to_port, f->port};
+    }
+    nf_session_view(nf, s, &ends);
+    return (struct nat_ends){ends.saddr, nat_outside(nf, flow), ends.sport, (uint16_t)flow->port};
+}
+
+/* A session that began outside has a port of its own where its end inside has it for it, and its host such of
+ * all addresses. */
+static enum nf_session_frees frees_port(const struct nf *nf, const struct nf_session *s, const void *wanted)
+{
+    const struct nat_ports_wanted *w = wanted;
+    const struct nat_flow *flow = nat_flow_of(nf, s);
+    uint8_t proto = nf_session_proto(nf, s);
+    enum nf_session_frees frees;
+
+    if (!nf_proto_has_ports(proto) || (nat_is_forwarded(s) && flow->way != NAT_WAY_OPENED))
+        return NF_FREES_NONE;
+    frees = nat_ports_frees(w, proto, nat_ports_number(w->config, nat_port_of(flow)));
+    return nat_is_forwarded(s) && frees == NF_HOST_FREES_NONE ? NF_FREES_NONE : frees;
+}
+
+const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
+    const struct nat_inside_end end = {.addr = p->saddr, .rest = {.port = p->sport, .proto = p->proto}};
+    const struct nat_ports_wanted wanted = {&ports, &end};
+
+    /* Only a request opens a mapping: a reset or an echo reply answers something that was never let in. */
+    if ((p->proto == NF_PROTO_TCP && (p->tcp_flags & NF_TCP_RST)) ||
+        (p->proto == NF_PROTO_ICMP && p->icmp_type == NF_ICMP_ECHO_REPLY)) {
+        nf_drop(nf, p, NAT_NO_MAPPING);
+        return NULL;
+    }
+    if (!nat_has_room(nf, p))
+        return NULL;
+    uint32_t number = nat_ports_take(nf, p, &wanted, frees_port, now);
+    if (number == NF_NONE) {
+        nf_drop(nf, p, NAT_PORTS_EXHAUSTED);
+        return NULL;
+    }
+    const struct nf_session *s = nf_session_join(nf, p, now);
+    FT_CHECK(s, "nat: no slot with %u of %u mappings", nf_sessions_count(nf), nf_sessions_max(nf));
+    struct nat_port port = nat_ports_port(&ports, number);
+    *NF_SESSION_EDIT(nf, s, struct nat_flow) =
+        (struct nat_flow){.packets = 1, .place = port.place & 7, .port = port.port};
+    nf_count(nf, NAT_CREATED, 1);
+    return s;
+}
+
 /* ---- ports that ends inside have ---- */
 
-bool nat_may_open(const struct nf *nf, const struct nf_packet *p)
+static bool may_open(const struct nf *nf, const struct nf_packet *p)
 {
     const struct nat_config *config = nf->config;
     bool begins =
@@ -30,7 +99,8 @@ static bool leaves_room(const struct nf *nf)
     return nf_sessions_count(nf) < (nf_sessions_max(nf) + 1) / 2;
 }
 
-const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now)
+/* A session for its first packet, which is counted; or the packet dropped and NULL. So begin_forward. */
+static const struct nf_session *open_port(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nat_ports_config ports = nat_ports_of(nf->config, nf->state);
     struct nat_port port = {nat_outside_place(ports.outside, p->daddr), p->dport};
@@ -105,9 +175,7 @@ bool nat_hairpin_of(const struct nf *nf, const struct nf_session *s, struct nat_
     return true;
 }
 
-/* ---- `forward` ---- */
-
-/* ---- reading ---- */
+/* ---- `forward`: reading it ---- */
 
 /* "tcp/443=10.0.0.5:8443" for the first outside address, or "tcp/203.0.113.2:443=10.0.0.5:8443". */
 static bool read_forward(const char *text, struct nat_forward *f)
@@ -168,7 +236,7 @@ int nat_forwards_read(struct nat_config *config, struct ft_fault *fault)
     return error;
 }
 
-/* ---- finding ---- */
+/* ---- finding what `forward` says ---- */
 
 const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_t proto, uint32_t addr,
                                          uint16_t port)
@@ -188,10 +256,10 @@ const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_
     return NULL;
 }
 
-/* ---- sessions ---- */
+/* ---- sessions by `forward` ---- */
 
-const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
-                                           const struct nat_forward *forward, uint64_t now)
+static const struct nf_session *begin_forward(const struct nf *nf, struct nf_packet *p,
+                                              const struct nat_forward *forward, uint64_t now)
 {
     const struct nat_config *config = nf->config;
     const struct nf_session *s;
@@ -208,6 +276,16 @@ const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet
         (struct nat_flow){.packets = 1, .port = (uint64_t)(forward - config->list) & 0xffff};
     nf_count(nf, NAT_FORWARDED, 1);
     return s;
+}
+
+bool nat_begin(const struct nf *nf, struct nf_packet *p, uint64_t now, const struct nf_session **s)
+{
+    const struct nat_forward *forward = nat_forward_at(nf->config, p->proto, p->daddr, p->dport);
+
+    if (!forward && !may_open(nf, p))
+        return false;
+    *s = forward ? begin_forward(nf, p, forward, now) : open_port(nf, p, now);
+    return true;
 }
 
 /* ---- hairpins: from inside to a forwarded or a mapped port, and back by the NAT (RFC 4787, REQ-9) ---- */

@@ -5,8 +5,8 @@
  *
  * State, written by this instance alone: its slots in the chain's sessions, the pools.
  */
-#ifndef NFS_NAT_H
-#define NFS_NAT_H
+#ifndef NFS_NAT_SESSIONS_H
+#define NFS_NAT_SESSIONS_H
 
 #include "nfs/nat/nat_ports.h"
 
@@ -136,9 +136,13 @@ struct nat_ends {
 };
 struct nat_ends nat_ends_of(const struct nf *nf, const struct nf_session *s);
 /* Of a session from inside to the port that another end inside has, that other end's port outside. */
-struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s);
+static inline struct nat_port nat_turned_port(const struct nf *nf, const struct nf_session *s)
+{
+    const struct nat_config *config = nf->config;
 
-/* ---- nat_forward.c ---- */
+    return (struct nat_port){nat_outside_place(&config->outside, s->key[0].daddr), s->key[0].dport};
+}
+
 /* "tcp/443=10.0.0.5:8443, udp/203.0.113.2:53=10.0.0.9:53"; FT_EINVAL. */
 int nat_forwards_read(struct nat_config *config, struct ft_fault *fault);
 /* That of a port outside, or of an end inside (`port` 0: any); NULL: there is none. */
@@ -146,21 +150,21 @@ const struct nat_forward *nat_forward_at(const struct nat_config *config, uint8_
                                          uint16_t port);
 const struct nat_forward *nat_forward_to(const struct nat_config *config, uint8_t proto, uint32_t addr,
                                          uint16_t port);
-/* A session for its first packet, from outside, which is counted; or the packet dropped and NULL. */
-const struct nf_session *nat_forward_begin(const struct nf *nf, struct nf_packet *p,
-                                           const struct nat_forward *forward, uint64_t now);
-
 /* A packet from inside to an outside address, not an echo request. True: translated. */
 bool nat_hairpin(const struct nf *nf, struct nf_packet *p, bool later, uint64_t now);
 
-/* A packet from outside that belongs to no session: `filtering` lets it begin one, which nat_open does, or
- * drops the packet and returns NULL. */
-bool nat_may_open(const struct nf *nf, const struct nf_packet *p);
-const struct nf_session *nat_open(const struct nf *nf, struct nf_packet *p, uint64_t now);
+/* A packet from outside that belongs to no session. True: `forward` or `filtering` lets it begin one, which
+ * is *s, with its first packet counted; NULL: the packet was dropped. */
+bool nat_begin(const struct nf *nf, struct nf_packet *p, uint64_t now, const struct nf_session **s);
 
-/* ---- nat.c ---- */
 /* There is room for the packet's flow; or it is dropped. */
-bool nat_has_room(const struct nf *nf, struct nf_packet *p);
+static inline bool nat_has_room(const struct nf *nf, struct nf_packet *p)
+{
+    if (nf_session_room(nf, p))
+        return true;
+    nf_drop(nf, p, nf_session_host_full(nf, p) ? NAT_HOST_FULL : NAT_TABLE_FULL);
+    return false;
+}
 /* A mapping for a packet from inside, its first packet counted, or the packet dropped and NULL. */
 const struct nf_session *nat_create(const struct nf *nf, struct nf_packet *p, uint64_t now);
 
