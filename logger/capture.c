@@ -3,11 +3,6 @@
  * is moved: inputs, their bytes, dependencies, determinants. Walks records for replay. */
 #include "logger/capture.h"
 
-bool lg_capture_room(struct ft_lane_shared *lane)
-{
-    return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
-}
-
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
                       unsigned inputs)
 {
@@ -27,12 +22,6 @@ void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst
     atomic_store_explicit(&capture->lane->record_at[burst % FT_PAST_BURSTS],
                           atomic_load_explicit(&capture->lane->log.head, memory_order_relaxed),
                           memory_order_relaxed);
-}
-
-void lg_capture_by_seq(struct lg_capture *capture)
-{
-    capture->record->flags |= FT_REC_BY_SEQ;
-    capture->next = capture->record->inputs;
 }
 
 int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32_t len)
@@ -66,13 +55,6 @@ void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t acce
     r->dependencies = (uint16_t)count;
 }
 
-void lg_capture_digest(struct lg_capture *capture, uint8_t flags, uint64_t slice, uint64_t digest)
-{
-    capture->record->flags |= flags;
-    capture->record->slice = slice;
-    capture->record->digest = digest;
-}
-
 const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released)
 {
     struct ft_record *r = capture->record;
@@ -91,11 +73,6 @@ void lg_capture_end(struct lg_capture *capture, uint64_t released)
     capture->record = NULL;
 }
 
-void lg_capture_forget(struct lg_capture *capture)
-{
-    capture->record = NULL;
-}
-
 const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len)
 {
     const struct ft_record *r = cursor->record;
@@ -106,11 +83,4 @@ const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len)
     memcpy(len, at, sizeof(*len));
     cursor->value += (uint32_t)sizeof(*len) + *len;
     return at + sizeof(*len);
-}
-
-bool lg_cursor_done(const struct lg_cursor *cursor)
-{
-    const struct ft_record *r = cursor->record;
-
-    return (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs) && cursor->value == r->determinants;
 }

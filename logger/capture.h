@@ -20,13 +20,20 @@ struct lg_capture {
 };
 
 /* The ring has room for a largest record. */
-bool lg_capture_room(struct ft_lane_shared *lane);
+static inline bool lg_capture_room(struct ft_lane_shared *lane)
+{
+    return ft_ring_reserve(&lane->log, FT_RECORD_MAX) != NULL;
+}
 
 /* Room must be there. `inputs` at most FT_BURST_MAX: as many follow, or lg_capture_by_seq. */
 void lg_capture_begin(struct lg_capture *capture, unsigned index, uint64_t burst, uint64_t seq, uint64_t time,
                       unsigned inputs);
 /* An input keeper has the inputs: their sequence numbers are enough. In place of the inputs. */
-void lg_capture_by_seq(struct lg_capture *capture);
+static inline void lg_capture_by_seq(struct lg_capture *capture)
+{
+    capture->record->flags |= FT_REC_BY_SEQ;
+    capture->next = capture->record->inputs;
+}
 /* The inputs, one after the other: `take` bytes of each frame's `wire` are kept. In line, and what goes from
  * one to the next in a variable of the caller's: it is done for every packet. */
 #define LG_HEADERS 64u /* bytes that are taken of nearly every packet */
@@ -97,11 +104,21 @@ int lg_capture_determinant(struct lg_capture *capture, const void *value, uint32
 void lg_capture_order(struct lg_capture *capture, uint64_t access, uint32_t accesses,
                       const struct ft_dependency dependencies[], unsigned count);
 /* `flags`: of FT_REC_DIGESTS; without FT_REC_SLICE `slice` is 0. */
-void lg_capture_digest(struct lg_capture *capture, uint8_t flags, uint64_t slice, uint64_t digest);
+static inline void lg_capture_digest(struct lg_capture *capture, uint8_t flags, uint64_t slice,
+                                     uint64_t digest)
+{
+    capture->record->flags |= flags;
+    capture->record->slice = slice;
+    capture->record->digest = digest;
+}
 /* The record as it will be; still only the lane's. */
 const struct ft_record *lg_capture_whole(struct lg_capture *capture, uint64_t released);
 void lg_capture_end(struct lg_capture *capture, uint64_t released); /* the replicator may have it */
-void lg_capture_forget(struct lg_capture *capture);                 /* nobody gets it */
+/* Nobody gets it. */
+static inline void lg_capture_forget(struct lg_capture *capture)
+{
+    capture->record = NULL;
+}
 
 /* Reads a record that has been checked (ftcore/record/record.h): its inputs one by one, then its determinants
  * in order. lg_cursor_done: all of it was read. */
@@ -125,6 +142,11 @@ static inline const struct ft_input *lg_cursor_input(struct lg_cursor *cursor, u
 }
 /* Next determinant; NULL: no more. */
 const void *lg_cursor_determinant(struct lg_cursor *cursor, uint32_t *len);
-bool lg_cursor_done(const struct lg_cursor *cursor);
+static inline bool lg_cursor_done(const struct lg_cursor *cursor)
+{
+    const struct ft_record *r = cursor->record;
+
+    return (r->flags & FT_REC_BY_SEQ || cursor->input == r->inputs) && cursor->value == r->determinants;
+}
 
 #endif

@@ -8,23 +8,6 @@
 #define NEXT  8u    /* outputs */
 #define AHEAD 2048u /* bytes; the ring's second mapping makes any of them readable */
 
-int lg_replayed_init(struct lg_replayed *replayed, uint64_t bytes)
-{
-    memset(replayed, 0, sizeof(*replayed));
-    return ft_ring_init(&replayed->ring, bytes);
-}
-
-void lg_replayed_free(struct lg_replayed *replayed)
-{
-    ft_ring_free(&replayed->ring);
-}
-
-void lg_replayed_clear(struct lg_replayed *replayed)
-{
-    ft_ring_reset(&replayed->ring);
-    replayed->count = replayed->forgotten = replayed->forgotten_to = 0;
-}
-
 static const struct lg_output *oldest_output(struct lg_replayed *replayed)
 {
     uint64_t there;

@@ -190,7 +190,7 @@ static void end_file(struct lg_recorder *rec)
     rec->fd = -1;
 }
 
-/* The serials of the files there are: how many, the lowest and the highest. */
+/* The serials of the files there are: how many, the lowest and the highest (0: there is none). */
 static uint64_t count_files(const struct lg_recorder *rec, uint64_t *lowest, uint64_t *highest)
 {
     DIR *dir = opendir(rec->directory);
@@ -212,15 +212,6 @@ static uint64_t count_files(const struct lg_recorder *rec, uint64_t *lowest, uin
     if (dir)
         closedir(dir);
     return count;
-}
-
-/* The highest serial in the directory; 0: there is none. */
-static uint64_t find_highest(const struct lg_recorder *rec)
-{
-    uint64_t lowest, highest;
-
-    count_files(rec, &lowest, &highest);
-    return highest;
 }
 
 static void purge_files(const struct lg_recorder *rec, uint64_t keep)
@@ -742,6 +733,7 @@ void lg_recorder_free(struct lg_recorder *rec)
 
 int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *config, struct ft_fault *fault)
 {
+    uint64_t lowest;
     int error;
 
     FT_CHECK(config->identity_len <= FT_IDENTITY_MAX && config->files >= 2 &&
@@ -756,7 +748,7 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
     if (access(rec->directory, W_OK | X_OK) != 0)
         return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
                        "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
-    rec->base = find_highest(rec);
+    count_files(rec, &lowest, &rec->base);
     rec->out = malloc(OUT_BYTES);
     if (!rec->out)
         return ft_fail(fault, FT_ENOMEM, "no memory for the recorder");

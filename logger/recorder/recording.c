@@ -188,8 +188,6 @@ static void take_record(struct lg_recording *r, const struct lg_frame *f, struct
                                 .seq = room->seq + room->inputs,
                                 .time = room->time,
                                 .access = room->access + room->accesses};
-    r->inputs += room->inputs;
-    r->digests += (room->flags & FT_REC_DIGEST) != 0;
     r->records++;
 }
 

@@ -27,7 +27,7 @@ struct lg_recording {
     struct lg_position at[FT_LANES_MAX]; /* where the lanes were at the snapshot */
     bool snapshot_whole;
     bool ended; /* the recorder closed it */
-    uint64_t records, inputs, digests;
+    uint64_t records;
     struct lg_clock *clock;               /* [clocks], by chain time */
     uint64_t clocks;                      /* 0: nothing tells the wall clock */
     struct lg_position end[FT_LANES_MAX]; /* where they are after the last records; `outputs` is not known */

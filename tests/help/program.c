@@ -90,33 +90,13 @@ uint16_t help_free_port(const char *host)
     return ntohs(at.sin_port);
 }
 
-struct nd_redis_server help_redis;
-
-int help_redis_start(void **state)
-{
-    struct ft_fault fault = {""};
-
-    (void)state;
-    if (nd_redis_server_start(&help_redis, &fault) < 0)
-        fail_msg("%s", fault.text);
-    return 0;
-}
-
-int help_redis_stop(void **state)
-{
-    (void)state;
-    nd_redis_server_stop(&help_redis);
-    return 0;
-}
-
 struct nd_redis *help_redis_open(struct nd_redis_options options)
 {
     struct ft_fault fault = {""};
+    char settings[ND_REDIS_SETTINGS];
     struct nd_redis *redis;
 
-    options.port = help_redis.port;
-    snprintf(options.host, sizeof(options.host), "127.0.0.1");
-    if (nd_redis_open(&redis, &options, &fault) < 0)
+    if (nd_redis_open(&redis, &options, settings, &fault) < 0)
         fail_msg("%s", fault.text);
     return redis;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What any test program may need: an abort that is expected, an end to waiting, a free port, numbers by
- * chance, and a redis-server.
+ * chance, and state in Redis.
  */
 #ifndef TESTS_HELP_PROGRAM_H
 #define TESTS_HELP_PROGRAM_H
@@ -29,10 +29,7 @@ static inline uint32_t help_below(uint64_t *sequence, uint32_t n)
     return (uint32_t)(ft_draw(sequence) % n);
 }
 
-/* A real redis-server for all tests of a group, which begins and ends it. */
-extern struct nd_redis_server help_redis;
-int help_redis_start(void **state);
-int help_redis_stop(void **state);
+/* State in Redis, with a real redis-server of its own. */
 struct nd_redis_options;
 struct nd_redis *help_redis_open(struct nd_redis_options options); /* fails the test */
 

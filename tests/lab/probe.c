@@ -9,17 +9,10 @@
  * `run` ends after N seconds or on SIGTERM or SIGINT, and then tells what it saw; on SIGUSR1 it tells what it
  * has seen so far, and goes on. With --to it serves, too.
  */
-#include "tools/drill/probe.h"
-#include "node/base/clock.h"
+#include "tools/drill/probe.c"
 
 #include <getopt.h>
 #include <jansson.h>
-#include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 #define GAP_LEAST_NS      3000000u /* shorter silences are not listed */
 #define FLOW_GAP_LEAST_NS 12000000u
@@ -49,10 +42,26 @@ static int usage(void)
     return 64;
 }
 
-static void add_gap(void *ctx, uint64_t begin_ns, uint64_t length_ns)
+/* Silences of at least so long, in order. */
+struct gaps {
+    json_t *list;
+    uint64_t least_ns, last;
+};
+
+static void add_gap(void *ctx, uint64_t ns)
 {
-    json_array_append_new(
-        ctx, json_pack("{s:I,s:f}", "at_ns", (json_int_t)begin_ns, "ms", (double)length_ns / 1e6));
+    struct gaps *g = ctx;
+    if (g->last != 0 && ns > g->last && ns - g->last >= g->least_ns)
+        json_array_append_new(g->list, json_pack("{s:I,s:f}", "at_ns", (json_int_t)g->last, "ms",
+                                                 (double)(ns - g->last) / 1e6));
+    g->last = ns;
+}
+
+static json_t *gaps_of(const struct nd_prober *p, int flow, uint64_t least_ns)
+{
+    struct gaps gaps = {.list = json_array(), .least_ns = least_ns};
+    nd_probe_arrivals(p, flow, 0, UINT64_MAX, add_gap, &gaps);
+    return gaps.list;
 }
 
 static void add_loss(void *ctx, uint64_t sent_ns, uint64_t answered_ns)
@@ -77,22 +86,18 @@ static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool 
                    f.flows, f.flows_broken, f.flow_silence_ms, f.flow_worst_ms);
         return 0;
     }
-    json_t *gaps = json_array(), *flows = json_array(), *losses = json_array();
+    json_t *flow_gaps = json_array(), *losses = json_array();
     nd_probe_sends(p, begin, end, add_loss, losses);
-    nd_probe_gaps(p, -1, GAP_LEAST_NS, add_gap, gaps);
-    for (uint32_t i = 0; i < f.flows; i++) {
-        json_t *flow = json_array();
-        nd_probe_gaps(p, (int)i, FLOW_GAP_LEAST_NS, add_gap, flow);
-        json_array_append_new(flows, flow);
-    }
-    json_t *o = json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:i,s:i,s:f,s:f,s:I,s:I,s:o,s:o,s:o}", "sent",
-                          (json_int_t)f.sent, "received", (json_int_t)f.received, "lost", (json_int_t)f.lost,
-                          "duplicated", (json_int_t)f.duplicated, "reordered", (json_int_t)f.reordered,
-                          "contradicted", (json_int_t)f.contradicted, "refused", (json_int_t)f.refused,
-                          "silence_ms", f.silence_ms, "late_ms", f.late_ms, "flows", (int)f.flows,
-                          "flows_broken", (int)f.flows_broken, "flow_silence_ms", f.flow_silence_ms,
-                          "flow_worst_ms", f.flow_worst_ms, "begin_ns", (json_int_t)begin, "end_ns",
-                          (json_int_t)end, "gaps", gaps, "flow_gaps", flows, "lost_at_ns", losses);
+    for (uint32_t i = 0; i < f.flows; i++)
+        json_array_append_new(flow_gaps, gaps_of(p, (int)i, FLOW_GAP_LEAST_NS));
+    json_t *o = json_pack(
+        "{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:f,s:f,s:i,s:i,s:f,s:f,s:I,s:I,s:o,s:o,s:o}", "sent",
+        (json_int_t)f.sent, "received", (json_int_t)f.received, "lost", (json_int_t)f.lost, "duplicated",
+        (json_int_t)f.duplicated, "reordered", (json_int_t)f.reordered, "contradicted",
+        (json_int_t)f.contradicted, "refused", (json_int_t)f.refused, "silence_ms", f.silence_ms, "late_ms",
+        f.late_ms, "flows", (int)f.flows, "flows_broken", (int)f.flows_broken, "flow_silence_ms",
+        f.flow_silence_ms, "flow_worst_ms", f.flow_worst_ms, "begin_ns", (json_int_t)begin, "end_ns",
+        (json_int_t)end, "gaps", gaps_of(p, -1, GAP_LEAST_NS), "flow_gaps", flow_gaps, "lost_at_ns", losses);
     int bad = json_dumpf(o, stdout, JSON_COMPACT | JSON_REAL_PRECISION(6));
     putchar('\n');
     json_decref(o);
@@ -155,10 +160,18 @@ static int run(int argc, char **argv)
         }
     }
     uint64_t end = nd_now() - 1000000u;
-    nd_probe_stop(p, 300);
+    stop_probe(p, 300);
     int exit_code = report(p, begin, end, json);
     nd_probe_free(p);
     return exit_code;
+}
+
+/* Serves UDP and TCP echo in this process and returns only on failure. */
+static void serve(const char *address, uint16_t port, struct ft_fault *fault)
+{
+    int sockets[2] = {-1, -1};
+    if (listen_at(address, port, sockets, fault) == FT_OK)
+        echo_flows(sockets);
 }
 
 static int bytes(uint64_t seed, uint64_t count)
@@ -185,7 +198,7 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "bytes") == 0)
         return bytes(strtoull(argv[2], NULL, 0), strtoull(argv[3], NULL, 0));
     if (argc == 4 && strcmp(argv[1], "serve") == 0) {
-        nd_probe_serve(argv[2], (uint16_t)atoi(argv[3]), &fault);
+        serve(argv[2], (uint16_t)atoi(argv[3]), &fault);
         fprintf(stderr, "probe: %s\n", fault.text);
         return 1;
     }

@@ -12,7 +12,7 @@
 #include "nflib/session/table.h"
 #include "nfs/load_balancer.h"
 #include "nfs/nat/nat_sessions.h"
-#include "tools/redis/redis.h"
+#include "tools/redis/redis.c"
 #include "tests/help/chain.h"
 #include "tests/help/program.h"
 
@@ -276,7 +276,7 @@ static const struct {
     {"all of them", NAT FW MON LB RL FWD, check_nat},
 };
 
-static const struct nd_redis_options modes[] = {
+static const struct nd_redis_options tried[] = {
     {.mode = ND_REDIS_SYNC, .batch = 1},
     {.mode = ND_REDIS_SYNC, .batch = 32, .offload = true},
     {.mode = ND_REDIS_SYNC, .batch = 7, .cache = true},
@@ -286,7 +286,7 @@ static const struct nd_redis_options modes[] = {
     {.mode = ND_REDIS_ASYNC, .batch = 2048, .cache = true},
     {.mode = ND_REDIS_SYNC, .batch = 2048, .across = true},
 };
-#define MODES (sizeof(modes) / sizeof(modes[0]))
+#define MODES (sizeof(tried) / sizeof(tried[0]))
 
 static void with_redis(unsigned chain, const struct nd_redis_options *options, uint64_t seed, uint64_t sum,
                        uint64_t digest)
@@ -295,17 +295,18 @@ static void with_redis(unsigned chain, const struct nd_redis_options *options, u
     struct help_chain h;
     help_chain_open(&h, chains[chain].nfs, RULES, seed);
     uint64_t got = drive(&h, seed);
-    nd_redis_settle(redis);
+    settle_commands(redis);
     if (nd_redis_lost(redis))
-        fail_msg("%s: %s: %s", chains[chain].name, nd_redis_settings(redis), nd_redis_lost(redis));
+        fail_msg("%s: mode %u, batch %u: %s", chains[chain].name, options->mode, options->batch,
+                 nd_redis_lost(redis));
     assert_int_equal(got, sum);
     assert_int_equal(help_chain_digest(&h), digest);
-    assert_int_equal(nd_redis_confirmed(redis), h.burst);
-    eye = redisConnect("127.0.0.1", nd_redis_port(redis));
+    assert_int_equal(redis->confirmed, h.burst);
+    eye = redisConnect("127.0.0.1", redis->server.port);
     assert_true(eye && !eye->err);
     chains[chain].check(&h);
     redisFree(eye);
-    nd_redis_close(redis);
+    close_client(redis);
     help_chain_close(&h);
 }
 
@@ -317,7 +318,7 @@ static void same_with_redis(unsigned chain)
         uint64_t sum = drive(&h, seed), digest = help_chain_digest(&h);
         help_chain_close(&h);
         for (unsigned m = 0; m < MODES; m++)
-            with_redis(chain, &modes[m], seed, sum, digest);
+            with_redis(chain, &tried[m], seed, sum, digest);
     }
 }
 
@@ -346,5 +347,5 @@ int main(void)
         cmocka_unit_test(forward_in_redis_is_the_same),
         cmocka_unit_test(all_of_them_in_redis_are_the_same),
     };
-    return cmocka_run_group_tests_name("redis", tests, help_redis_start, help_redis_stop);
+    return cmocka_run_group_tests_name("redis", tests, NULL, NULL);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a drill makes of what a woken node says: against nodes that tell of a release too late, or tell
  * nothing. */
-#include "node/base/clock.h"
-#include "tools/drill/drill.h"
-#include "tools/pair/child.h"
+#include "tools/drill/drill.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -117,7 +115,7 @@ static void drill_begin(const char *line)
 static void judge(const char *line)
 {
     drill_begin(line);
-    nd_drill_judge_fenced(&drill_under_test, 0, &drill_run);
+    judge_fenced(&drill_under_test, 0, &drill_run);
 }
 
 static void a_release_before_the_takeover_is_allowed(void **state)
@@ -178,7 +176,7 @@ static void a_takeover_without_its_fields_fails_the_run(void **state)
     (void)state;
     drill_begin("{\"fenced\":{\"view\":4,\"last_release_ns\":1,\"last_sent_ns\":1,\"dropped\":0}}\n");
     drill_run.decided_ns = 0;
-    nd_drill_judge_fenced(&drill_under_test, 0, &drill_run);
+    judge_fenced(&drill_under_test, 0, &drill_run);
     assert_string_equal(drill_run.failure, "it is not known when b took over");
 }
 
@@ -187,10 +185,10 @@ static void a_fencing_of_an_earlier_run_does_not_count(void **state)
 {
     (void)state;
     drill_begin("{\"fenced\":{\"count\":1,\"view\":4}}\n");
-    nd_drill_await_fenced(&drill_under_test, 0, &drill_run);
+    await_fenced(&drill_under_test, 0, &drill_run);
     assert_true(drill_run.was_fenced);
     drill_begin("{\"fenced\":{\"count\":1,\"view\":3}}\n");
-    nd_drill_await_fenced(&drill_under_test, 0, &drill_run);
+    await_fenced(&drill_under_test, 0, &drill_run);
     assert_false(drill_run.was_fenced);
     assert_string_equal(drill_run.failure, "a was woken and did not say that it is fenced");
 }
@@ -205,7 +203,7 @@ static void the_fields_of_a_takeover_are_read(void **state)
                          "\"tail_suppressed\":2"));
     drill_run.at_ns = nd_now();
     drill_run.outage_ms = -1;
-    assert_int_equal(nd_drill_await_takeover(&drill_under_test, 0, &drill_run), 5001000000);
+    assert_int_equal(await_takeover(&drill_under_test, 0, &drill_run), 5001000000);
     assert_string_equal(drill_run.failure, "");
     assert_float_equal(drill_run.outage_ms, -1, 0); /* which the probe alone knows */
     assert_string_equal(drill_run.reason, "silence");
@@ -213,7 +211,7 @@ static void the_fields_of_a_takeover_are_read(void **state)
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
                          "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1"));
     drill_run.at_ns = nd_now();
-    nd_drill_await_takeover(&drill_under_test, 0, &drill_run);
+    await_takeover(&drill_under_test, 0, &drill_run);
     assert_string_equal(drill_run.failure, "a node's status has no number \"tail_suppressed\"");
 }
 
@@ -227,7 +225,7 @@ static void a_strict_successor_is_waited_for_by_its_role(void **state)
                          "\"first_release_ns\":0,\"tail_emitted\":0,\"tail_suppressed\":0"));
     drill_run.at_ns = now;
     drill_config.protect.strict = true;
-    assert_true(nd_drill_await_takeover(&drill_under_test, 0, &drill_run) >= now);
+    assert_true(await_takeover(&drill_under_test, 0, &drill_run) >= now);
     drill_config.protect.strict = false;
     assert_string_equal(drill_run.failure, "");
     assert_true(nd_now() - now < 1000000000ull);
@@ -240,7 +238,7 @@ static void a_takeover_that_does_not_come_says_what_both_nodes_say(void **state)
     drill_begin("{\"role\":\"standby\",\"state\":\"SYNCING\",\"why\":\"a resync is under way\",\"pid\":1,"
                 "\"guardian_pid\":2,\"held_packets\":7,\"view\":3}\n");
     drill_run.at_ns = 1;
-    assert_int_equal(nd_drill_await_takeover(&drill_under_test, 0, &drill_run), 0);
+    assert_int_equal(await_takeover(&drill_under_test, 0, &drill_run), 0);
     assert_string_equal(drill_run.failure,
                         "b did not take over within 5000 ms: a SYNCING (a resync is under way), "
                         "b no answer");
@@ -288,12 +286,12 @@ static void a_status_that_is_not_whole_is_malformed(void **state)
         "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0}\n");
     drill_config.drill_permit = true;
     drill_under_test.wait_ms = 100;
-    assert_int_equal(nd_drill_settle(&drill_under_test, &sight, &fault), FT_EMALFORMED);
+    assert_int_equal(settle(&drill_under_test, &sight, &fault), FT_EMALFORMED);
     assert_string_equal(fault.text, "pair.yaml: a node's status lacks what a drill reads");
     drill_node.line =
         "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0,"
         "\"view\":3}\n";
-    assert_int_equal(nd_drill_settle(&drill_under_test, &sight, &fault), FT_OK);
+    assert_int_equal(settle(&drill_under_test, &sight, &fault), FT_OK);
 }
 
 /* What a drill makes of a primary that is asked to compare both states and refuses, and of a pair of which
@@ -310,7 +308,7 @@ static void compare(const char *status, const char *const *verdicts)
     drill_begin(status);
     drill_node.verdicts = verdicts;
     drill_under_test.wait_ms = 400;
-    nd_drill_compare(&drill_under_test, 0, &drill_run);
+    compare_states(&drill_under_test, 0, &drill_run);
 }
 
 static void equal_digests_are_equal(void **state)
@@ -367,7 +365,7 @@ static void a_node_that_cannot_be_asked_compares_nothing(void **state)
     (void)state;
     drill_begin("{}\n");
     drill_under_test.wait_ms = 100;
-    nd_drill_compare(&drill_under_test, 1, &drill_run);
+    compare_states(&drill_under_test, 1, &drill_run);
     assert_int_equal(drill_run.digests, ND_DIGESTS_NOT_COMPARED);
     assert_non_null(strstr(drill_run.failure, "the states were not compared: verify: "));
     assert_non_null(strstr(drill_run.failure, "no node listens"));
@@ -414,7 +412,7 @@ static int ready(const char *line, enum nd_drill_kind kind, struct nd_sight *sig
     drill_config.drill_permit = true;
     drill_under_test.wait_ms = 100;
     drill_under_test.kind = kind;
-    error = nd_drill_ready(&drill_under_test, sight, fault);
+    error = await_ready(&drill_under_test, sight, fault);
     drill_under_test.kind = ND_DRILL_KILL;
     return error;
 }
@@ -455,7 +453,7 @@ static void a_standby_elsewhere_can_be_killed_and_not_watched(void **state)
     drill_begin(primary);
     drill_config.drill_permit = false;
     drill_under_test.kind = ND_DRILL_STANDBY_KILL;
-    assert_int_equal(nd_drill_ready(&drill_under_test, &sight, &fault), FT_ENOENT);
+    assert_int_equal(await_ready(&drill_under_test, &sight, &fault), FT_ENOENT);
     assert_non_null(strstr(fault.text, "drill: { permit: true }"));
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Moments of a recording by the wall clock, which may be set while it is made. */
+#define _GNU_SOURCE
 #include "tests/help/recorder.h"
-#include "tools/recording/moment.h"
+#include "tools/recording/files.c"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +30,7 @@ static uint64_t time_of(const struct lg_recording *r, uint64_t wall)
 {
     const struct nd_moment m = {.kind = ND_MOMENT_WALL, .time = wall};
 
-    return nd_moment_time(&m, r);
+    return time_in(&m, r);
 }
 
 /* What was before the hour went back keeps its times, what came later has the new ones. */
@@ -77,17 +78,17 @@ static void an_unknown_clock_is_never_before(void **state)
     r.end[0].time = 18 * S;
     assert_int_equal(nd_moment_wall(&r, 12 * S), 0);
     assert_false(nd_moment_is_before(&m, &r, r.end));
-    assert_false(nd_moment_is_in(&m, &r));
+    assert_false(is_in(&m, &r));
     fill(&r, clock, 0);
     assert_true(nd_moment_is_before(&m, &r, r.end));
-    assert_true(nd_moment_is_in(&m, &r));
+    assert_true(is_in(&m, &r));
 }
 
 static bool has(const struct lg_recording *r, uint64_t wall)
 {
     const struct nd_moment m = {.kind = ND_MOMENT_WALL, .time = wall};
 
-    return nd_moment_is_in(&m, r);
+    return is_in(&m, r);
 }
 
 static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
@@ -99,8 +100,8 @@ static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
     (void)state;
     fill(&r, clock, 0);
     r.head.wall = 7;
-    assert_int_equal(nd_moment_begin(&r), W + 9 * S + late);
-    assert_int_equal(nd_moment_end(&r), W + 18 * S + late);
+    assert_int_equal(begin_of(&r), W + 9 * S + late);
+    assert_int_equal(end_of(&r), W + 18 * S + late);
     assert_false(has(&r, W + 9 * S + late - 1));
     assert_true(has(&r, W + 9 * S + late));
     assert_true(has(&r, W + 18 * S + late - 1));
@@ -108,11 +109,11 @@ static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
     /* Lanes that have executed nothing yet are where the machine began, and the recorder did later. */
     r.at[0].time = 0;
     r.head.wall = W + 5 * S;
-    assert_int_equal(nd_moment_begin(&r), W + 5 * S);
+    assert_int_equal(begin_of(&r), W + 5 * S);
     assert_false(has(&r, W + 5 * S - 1));
     assert_true(has(&r, W + 5 * S));
     r.clocks = 0;
-    assert_int_equal(nd_moment_end(&r), W + 5 * S);
+    assert_int_equal(end_of(&r), W + 5 * S);
 }
 
 static void years_that_no_number_holds_are_refused(void **state)

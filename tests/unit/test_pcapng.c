@@ -3,8 +3,9 @@
  * A trace as a pcapng file: its blocks, read here by the format's own rules, and answers that are not to be
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
+#define _GNU_SOURCE
 #include "cli/pair.h"
-#include "tools/pair/tape.h"
+#include "tools/pair/tape.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -230,29 +231,29 @@ static void a_sent_packet_is_told_from_a_received_one(void **state)
     uint8_t received[21];
 
     (void)state;
-    assert_true(nd_cooked_sent(DLT_LINUX_SLL, sll, sizeof(sll)));
-    assert_true(nd_cooked_sent(DLT_LINUX_SLL2, sll2, sizeof(sll2)));
+    assert_true(cooked_sent(DLT_LINUX_SLL, sll, sizeof(sll)));
+    assert_true(cooked_sent(DLT_LINUX_SLL2, sll2, sizeof(sll2)));
     for (uint8_t type = 0; type < 4; type++) { /* to us, to all, to some, to others */
         for (unsigned i = 0; i < sizeof(sll); i++)
             received[i] = i == 1 ? type : sll[i];
-        assert_false(nd_cooked_sent(DLT_LINUX_SLL, received, sizeof(sll)));
+        assert_false(cooked_sent(DLT_LINUX_SLL, received, sizeof(sll)));
         for (unsigned i = 0; i < sizeof(sll2); i++)
             received[i] = i == 10 ? type : sll2[i];
-        assert_false(nd_cooked_sent(DLT_LINUX_SLL2, received, sizeof(sll2)));
+        assert_false(cooked_sent(DLT_LINUX_SLL2, received, sizeof(sll2)));
     }
-    assert_false(nd_cooked_sent(DLT_LINUX_SLL, sll, 1)); /* cut */
-    assert_false(nd_cooked_sent(DLT_EN10MB, sll, sizeof(sll)));
+    assert_false(cooked_sent(DLT_LINUX_SLL, sll, 1)); /* cut */
+    assert_false(cooked_sent(DLT_EN10MB, sll, sizeof(sll)));
 }
 
 static void the_header_that_is_put_in_place_has_the_sender(void **state)
 {
-    static const uint8_t ethernet[ND_COOKED_HEAD] = {2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0};
-    uint8_t head[ND_COOKED_HEAD];
+    static const uint8_t ethernet[COOKED_HEAD] = {2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0};
+    uint8_t head[COOKED_HEAD];
 
     (void)state;
-    assert_int_equal(nd_cooked_head(DLT_LINUX_SLL, sll, sizeof(sll), head), 16);
+    assert_int_equal(cooked_head(DLT_LINUX_SLL, sll, sizeof(sll), head), 16);
     assert_memory_equal(head, ethernet, sizeof(head));
-    assert_int_equal(nd_cooked_head(DLT_LINUX_SLL2, sll2, sizeof(sll2), head), 20);
+    assert_int_equal(cooked_head(DLT_LINUX_SLL2, sll2, sizeof(sll2), head), 20);
     assert_memory_equal(head, ethernet, sizeof(head));
 }
 

@@ -8,7 +8,7 @@
 #include "ftcore/record/delta.h"
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-#include "tools/recording/moment.h"
+#include "tools/recording/recording.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -309,7 +309,8 @@ static void an_input_has_its_past_and_no_more(void **state)
     rig_read(&r, 1);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         assert_int_equal(nd_index_make(&index, &r, NULL), 0);
-        nd_index_until(&index, cases[i].lane, cases[i].seq);
+        nd_moment_settle(
+            &(struct nd_moment){.kind = ND_MOMENT_INPUT, .lane = cases[i].lane, .seq = cases[i].seq}, &index);
         for (unsigned l = 0; l < LANES; l++)
             if (index.lane[l].upto != cases[i].upto[l])
                 fail_msg("case %u: lane %u up to %u", i, l, index.lane[l].upto);

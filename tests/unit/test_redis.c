@@ -9,7 +9,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tools/redis/redis.h"
+#include "tools/redis/redis.c"
+#include "tools/bench/access.c"
 #include "tests/help/chain.h"
 #include "tests/help/program.h"
 #include "tests/help/config.h"
@@ -28,7 +29,7 @@
 
 static redisReply *other(const char *command)
 {
-    redisContext *c = redisConnect("127.0.0.1", help_redis.port);
+    redisContext *c = redisConnect("127.0.0.1", watching->server.port);
     assert_true(c && !c->err);
     redisReply *r = redisCommand(c, command);
     assert_non_null(r);
@@ -64,17 +65,17 @@ static void check_monitor(struct nd_redis_options o, uint64_t reads, uint64_t wr
     struct help_chain h;
     help_chain_open(&h, MON, NULL, 1);
     burst(&h, 0, 8);
-    nd_redis_settle(redis);
-    struct nd_redis_counts before = nd_redis_counts(redis);
+    settle_commands(redis);
+    struct nd_wire_counts before = redis->wire.counts;
     burst(&h, 0, 8);
-    struct nd_redis_counts c = nd_redis_counts(redis);
+    struct nd_wire_counts c = redis->wire.counts;
     assert_int_equal(c.reads - before.reads, reads);
     assert_int_equal(c.writes - before.writes, writes);
     assert_int_equal(c.batches - before.batches, batches);
     assert_int_equal(c.waits - before.waits, waits);
-    nd_redis_settle(redis);
+    settle_commands(redis);
     assert_null(nd_redis_lost(redis));
-    nd_redis_close(redis);
+    close_client(redis);
     help_chain_close(&h);
 }
 
@@ -103,13 +104,13 @@ static void check_forward(bool offload, bool cache, uint64_t reads, uint64_t wri
     struct help_chain h;
     help_chain_open(&h, FWD, NULL, 1);
     burst(&h, 0, 10);
-    struct nd_redis_counts c = nd_redis_counts(redis);
+    struct nd_wire_counts c = redis->wire.counts;
     assert_int_equal(c.reads, reads);
     assert_int_equal(c.writes, writes + 2);
     redisReply *r = other("GET 1.0:");
     assert_string_equal(r->str, "10");
     freeReplyObject(r);
-    nd_redis_close(redis);
+    close_client(redis);
     help_chain_close(&h);
 }
 
@@ -145,12 +146,12 @@ static void outputs_wait_for_answers(void **state)
         help_chain_open(&h, MON, NULL, 1);
         for (uint32_t b = 0; b < 3; b++) {
             burst(&h, 8 * b, 8);
-            if (nd_redis_confirmed(redis) != cases[i].confirmed[b])
-                fail_msg("case %u, burst %u: %lu", i, b + 1, nd_redis_confirmed(redis));
+            if (redis->confirmed != cases[i].confirmed[b])
+                fail_msg("case %u, burst %u: %lu", i, b + 1, redis->confirmed);
         }
-        nd_redis_settle(redis);
-        assert_int_equal(nd_redis_confirmed(redis), 3);
-        nd_redis_close(redis);
+        settle_commands(redis);
+        assert_int_equal(redis->confirmed, 3);
+        close_client(redis);
         help_chain_close(&h);
     }
 }
@@ -165,15 +166,15 @@ static void another_value_is_seen(void **state)
         struct help_chain h;
         help_chain_open(&h, MON FWD, NULL, 1);
         burst(&h, 0, 8);
-        assert_int_equal(nd_redis_confirmed(redis), 1);
+        assert_int_equal(redis->confirmed, 1);
         freeReplyObject(other("SET 2.0: 1000"));
         burst(&h, 0, 8);
         assert_non_null(nd_redis_lost(redis));
         assert_non_null(strstr(nd_redis_lost(redis), "expected 9 as the region has, got 1001"));
-        assert_int_equal(nd_redis_confirmed(redis), 1);
+        assert_int_equal(redis->confirmed, 1);
         burst(&h, 0, 8); /* goes on, and nothing leaves */
-        assert_int_equal(nd_redis_confirmed(redis), 1);
-        nd_redis_close(redis);
+        assert_int_equal(redis->confirmed, 1);
+        close_client(redis);
         help_chain_close(&h);
     }
 }
@@ -185,17 +186,17 @@ static void check_entry(const char *command, const char *expected)
     struct help_chain h;
     help_chain_open(&h, MON, NULL, 1);
     burst(&h, 0, 8);
-    nd_redis_settle(redis);
+    settle_commands(redis);
     redisReply *keys = other("KEYS 0.0:*");
     assert_int_equal(keys->elements, 8);
-    redisContext *c = redisConnect("127.0.0.1", help_redis.port);
+    redisContext *c = redisConnect("127.0.0.1", redis->server.port);
     freeReplyObject(redisCommand(c, command, keys->element[3]->str, (size_t)keys->element[3]->len));
     redisFree(c);
     freeReplyObject(keys);
     burst(&h, 0, 8);
     assert_non_null(nd_redis_lost(redis));
     assert_non_null(strstr(nd_redis_lost(redis), expected));
-    nd_redis_close(redis);
+    close_client(redis);
     help_chain_close(&h);
 }
 
@@ -210,78 +211,59 @@ static void a_changed_entry_is_seen(void **state)
 /* The server dies between two bursts: one line, nothing confirmed, and everything can be closed. */
 static void a_dead_server_confirms_nothing(void **state)
 {
-    static const struct nd_redis_options modes[] = {
+    static const struct nd_redis_options tried[] = {
         {.mode = ND_REDIS_SYNC, .batch = 32},
         {.mode = ND_REDIS_SYNC, .batch = 1, .cache = true},
         {.mode = ND_REDIS_ASYNC, .batch = 1, .cache = true},
     };
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        struct nd_redis_server own;
-        struct nd_redis_options o = modes[i];
-        struct ft_fault fault = {""};
-        struct nd_redis *redis;
+        struct nd_redis *redis = help_redis_open(tried[i]);
         struct help_chain h;
-        assert_int_equal(nd_redis_server_start(&own, &fault), 0);
-        o.port = own.port;
-        snprintf(o.host, sizeof(o.host), "127.0.0.1");
-        assert_int_equal(nd_redis_open(&redis, &o, &fault), 0);
         help_chain_open(&h, MON, NULL, 1);
         burst(&h, 0, 8);
-        kill(own.pid, SIGKILL);
-        waitpid(own.pid, NULL, 0);
-        own.pid = 0;
+        kill(redis->server.pid, SIGKILL);
+        waitpid(redis->server.pid, NULL, 0);
+        redis->server.pid = 0;
         for (uint32_t b = 0; b < 3; b++)
             burst(&h, 8, 8);
         assert_non_null(nd_redis_lost(redis));
         assert_null(strchr(nd_redis_lost(redis), '\n'));
-        assert_true(nd_redis_confirmed(redis) < 4);
-        nd_redis_close(redis);
+        assert_true(redis->confirmed < 4);
+        close_client(redis);
         help_chain_close(&h);
-        nd_redis_server_stop(&own);
     }
 }
 
-static void impossible_options_and_used_servers_are_refused(void **state)
+static void impossible_options_and_a_second_backend_are_refused(void **state)
 {
-    struct nd_redis_options o = {.batch = 0, .port = help_redis.port, .host = "127.0.0.1", .marker = "a"};
+    struct nd_redis_options o = {.batch = 0};
     struct ft_fault fault = {""};
     struct nd_redis *redis, *second;
-    struct help_chain h;
+    char set[ND_REDIS_SETTINGS];
     (void)state;
-    freeReplyObject(other("FLUSHALL"));
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EINVAL);
+    assert_int_equal(nd_redis_open(&redis, &o, set, &fault), FT_EINVAL);
     o.batch = ND_REDIS_BATCH_MAX + 1;
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EINVAL);
+    assert_int_equal(nd_redis_open(&redis, &o, set, &fault), FT_EINVAL);
     assert_string_equal(fault.text, "redis batch is 4097, expected a number from 1 to 4096");
-    /* Somebody's data stays. */
     o.batch = 1;
-    freeReplyObject(other("SET precious 1"));
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EBUSY);
-    assert_non_null(strstr(fault.text, "holds 1 keys of somebody else, expected an empty one"));
-    redisReply *r = other("GET precious");
-    assert_string_equal(r->str, "1");
-    freeReplyObject(r);
-    freeReplyObject(other("DEL precious"));
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_OK);
-    assert_int_equal(nd_redis_open(&second, &o, &fault), FT_EBUSY); /* one backend a process */
-    help_chain_open(&h, MON, NULL, 1);
-    nd_redis_close(redis);
-    help_chain_close(&h);
-    /* What it left is its own, and nobody else's. */
-    o.marker[0] = 'b';
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_EBUSY);
-    o.marker[0] = 'a';
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_OK);
-    nd_redis_close(redis);
-    freeReplyObject(other("FLUSHALL"));
-    /* Nobody there: the port of a server that has ended. */
+    redis = help_redis_open(o);
+    assert_int_equal(nd_redis_open(&second, &o, set, &fault), FT_EBUSY); /* one backend a process */
+    close_client(redis);
+}
+
+/* Nobody there: the port of a server that has ended. */
+static void a_connection_to_nobody_is_refused(void **state)
+{
     struct nd_redis_server gone;
+    struct ft_fault fault = {""};
+    struct nd_wire wire;
+    (void)state;
     assert_int_equal(nd_redis_server_start(&gone, &fault), 0);
     nd_redis_server_stop(&gone);
-    o.port = gone.port;
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), FT_ENOENT);
+    assert_int_equal(nd_wire_open(&wire, gone.port, &fault), FT_ENOENT);
     assert_non_null(strstr(fault.text, "Connection refused, expected a server there"));
+    nd_wire_close(&wire);
 }
 
 /* A server of our own comes and goes with the backend, and dies with a process that is killed. */
@@ -290,13 +272,14 @@ static void a_server_of_its_own_ends_with_the_connection(void **state)
     struct nd_redis_options o = {.batch = 1};
     struct ft_fault fault = {""};
     struct nd_redis *redis;
+    char set[ND_REDIS_SETTINGS];
     int pids[2], pid = 0;
     (void)state;
-    assert_int_equal(nd_redis_open(&redis, &o, &fault), 0);
-    uint16_t port = nd_redis_port(redis);
+    assert_int_equal(nd_redis_open(&redis, &o, set, &fault), 0);
+    uint16_t port = redis->server.port;
     assert_true(port > 0);
-    assert_non_null(strstr(nd_redis_settings(redis), "--save \"\" --appendonly no"));
-    nd_redis_close(redis);
+    assert_non_null(strstr(set, "--save \"\" --appendonly no"));
+    close_client(redis);
     redisContext *c = redisConnect("127.0.0.1", port);
     assert_true(c && c->err);
     redisFree(c);
@@ -325,16 +308,15 @@ static void a_server_of_its_own_ends_with_the_connection(void **state)
  * lookup in memory, holds on any machine. */
 static void remote_access_takes_longer_than_local(void **state)
 {
-    struct nd_redis_access a;
+    struct access_times a = {.count = 0};
     struct ft_fault fault = {""};
     (void)state;
-    assert_int_equal(nd_redis_access(&a, 0, 10, &fault), FT_EINVAL);
-    if (nd_redis_access(&a, 5000, 200, &fault) < 0)
+    if (measure_accesses(&a, 5000, 200, &fault) < 0)
         fail_msg("%s", fault.text);
-    assert_int_equal(a.count, ND_REDIS_ACCESSES);
+    assert_int_equal(a.count, ACCESSES);
     for (unsigned i = 0; i < a.count; i++)
         assert_true(a.times[i].p50 > 0 && a.times[i].p99 >= a.times[i].p50 && a.times[i].mean > 0);
-    const struct nd_redis_times *read = &a.times[7], *write = &a.times[8];
+    const struct times *read = &a.times[7], *write = &a.times[8];
     assert_string_equal(a.times[0].where, "map");
     assert_string_equal(read->where, "redis, sync");
     assert_string_equal(write->access, "write");
@@ -364,8 +346,6 @@ static void a_file_may_say_how_it_is_set(void **state)
     assert_true(o.offload);
     assert_false(o.across);
     assert_int_equal(o.batch, 32);
-    assert_int_equal(o.port, 0);
-    assert_string_equal(o.marker, "x");
     o = read_section(
         "chain: {name: x, nfs: [monitor]}\n"
         "redis: {mode: async, cache: true, batch: 2048, offload: false, address: 10.1.2.3:6379}\n");
@@ -373,8 +353,6 @@ static void a_file_may_say_how_it_is_set(void **state)
     assert_true(o.cache);
     assert_false(o.offload);
     assert_int_equal(o.batch, 2048);
-    assert_string_equal(o.host, "10.1.2.3");
-    assert_int_equal(o.port, 6379);
 }
 
 static void a_section_is_refused_by_position(void **state)
@@ -400,11 +378,6 @@ static void a_section_is_refused_by_position(void **state)
     }
 }
 
-static int clean_up(void **state)
-{
-    return help_config_clean(state) | help_redis_stop(state);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,11 +387,12 @@ int main(void)
         cmocka_unit_test(another_value_is_seen),
         cmocka_unit_test(a_changed_entry_is_seen),
         cmocka_unit_test(a_dead_server_confirms_nothing),
-        cmocka_unit_test(impossible_options_and_used_servers_are_refused),
+        cmocka_unit_test(impossible_options_and_a_second_backend_are_refused),
+        cmocka_unit_test(a_connection_to_nobody_is_refused),
         cmocka_unit_test(a_server_of_its_own_ends_with_the_connection),
         cmocka_unit_test(a_file_may_say_how_it_is_set),
         cmocka_unit_test(a_section_is_refused_by_position),
         cmocka_unit_test(remote_access_takes_longer_than_local),
     };
-    return cmocka_run_group_tests_name("redis", tests, help_redis_start, clean_up);
+    return cmocka_run_group_tests_name("redis", tests, NULL, help_config_clean);
 }

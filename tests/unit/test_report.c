@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A report's file: that what it has comes out of it as it went in, whatever it is, what it may replace, and
- * that it is there whole or not at all. */
+ * that it is there whole or not at all. And what replay notes of bursts for its own. */
+#define _GNU_SOURCE
 #include "cli/options.h"
 #include "tools/pair/report.h"
-#include "tools/replay/replay.h"
+#include "tools/replay/course.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -255,6 +256,80 @@ static void conflicts_of_sessions_are_counted_by_their_drops(void **state)
     json_decref(object);
 }
 
+/* What replay notes of bursts under the audit: how much memory it takes, and which NF a burst differs in. */
+
+static uint64_t resident(void)
+{
+    unsigned long pages = 0, all;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%lu %lu", &all, &pages), 2);
+    fclose(f);
+    return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
+/* A burst of a chain of two NFs: four numbers, whatever the most is that a chain may have. */
+static void a_burst_takes_as_much_as_its_chain_has_nfs(void **state)
+{
+    uint64_t of[FT_AUDIT_SUMS] = {1}, before;
+    const uint64_t bursts = 100000, noted = bursts * 4 * sizeof(uint64_t);
+    struct ft_fault fault;
+    struct nd_sums sums;
+
+    (void)state;
+    assert_int_equal(open_sums(&sums, bursts, 1, 2, &fault), 0);
+    before = resident();
+    for (uint64_t b = 0; b < bursts; b++)
+        note_sums(&sums, false, 0, b, of);
+    assert_in_range(resident() - before, noted / 2, noted + (1u << 20));
+}
+
+/* Three quarters of the machine's memory: the kernel would give it, and take back something else. */
+static void what_takes_most_of_the_memory_is_refused_with_what_helps(void **state)
+{
+    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t each =
+        2 * 4 * sizeof(uint64_t); /* of a burst: live and replayed, the lane's, two NFs', the shared */
+    struct ft_fault fault = {""};
+    struct nd_sums sums;
+    char text[64];
+
+    (void)state;
+    snprintf(text, sizeof(text), "of %lu bursts", memory / 4 * 3 / each);
+    assert_int_equal(open_sums(&sums, memory / 4 * 3 / each, 1, 2, &fault), FT_ENOMEM);
+    assert_non_null(strstr(fault.text, text));
+    assert_non_null(strstr(fault.text, "--fast"));
+}
+
+/* Whoever executes a burst edits what is the lane's own; NFs come first, then what lanes share. */
+static void the_first_nf_that_differs_is_told(void **state)
+{
+    uint64_t noted[FT_AUDIT_SUMS] = {10, 11, 12, [FT_NFS_MAX] = 13}, again[FT_AUDIT_SUMS];
+    struct ft_fault fault;
+    struct nd_sums sums;
+    uint16_t nf;
+
+    (void)state;
+    assert_int_equal(open_sums(&sums, 8, 2, 2, &fault), 0);
+    assert_false(nd_sums_differ(&sums, false, 1, 7, noted, &nf)); /* nobody has */
+    note_sums(&sums, false, 1, 7, noted);
+    note_sums(&sums, true, 1, 8, noted); /* beyond: of no burst */
+    assert_false(nd_sums_differ(&sums, true, 1, 7, noted, &nf));
+    assert_false(nd_sums_differ(&sums, false, 0, 7, noted, &nf));
+    assert_false(nd_sums_differ(&sums, false, 1, 7, noted, &nf));
+    memcpy(again, noted, sizeof(again));
+    again[0]++;
+    assert_true(nd_sums_differ(&sums, false, 1, 7, again, &nf));
+    assert_int_equal(nf, 0);
+    again[FT_NFS_MAX]++;
+    assert_true(nd_sums_differ(&sums, false, 1, 7, again, &nf));
+    assert_int_equal(nf, FT_NFS_MAX);
+    again[2]++;
+    assert_true(nd_sums_differ(&sums, false, 1, 7, again, &nf));
+    assert_int_equal(nf, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +341,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_report_that_cannot_be_written_leaves_nothing, make_place,
                                         clear_place),
         cmocka_unit_test(conflicts_of_sessions_are_counted_by_their_drops),
+        cmocka_unit_test(a_burst_takes_as_much_as_its_chain_has_nfs),
+        cmocka_unit_test(what_takes_most_of_the_memory_is_refused_with_what_helps),
+        cmocka_unit_test(the_first_nf_that_differs_is_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

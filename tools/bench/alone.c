@@ -2,9 +2,9 @@
 /*
  * What the bench measures without nodes.
  *
- * The machine: its cores, and what it takes for a message between two threads on them: there and back over
- * TCP on the loopback, as the link goes, by threads that spin and by threads that block; and a cache line
- * from core to core. Added latency cannot be below the first of these.
+ * The machine: what it takes for a message between two threads on its cores: there and back over TCP on the
+ * loopback, as the link goes, by threads that spin and by threads that block; and a cache line from core to
+ * core. Added latency cannot be below the first of these.
  *
  * Lanes without threads and without a replicator: receive, capture, chain, hold, release, in the caller's
  * thread, with as much of protection switched on as is asked for. All of it is the node's own code. Time
@@ -33,29 +33,6 @@
 #include <unistd.h>
 
 /* ==== the machine ====================================================================================== */
-
-/* The last core is the first lane's, the one before serves; further lanes take what there is before these. */
-unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
-{
-    cpu_set_t cores;
-    unsigned found = 0, taken = 0;
-
-    *rest = -1;
-    CPU_ZERO(of_lanes);
-    if (sched_getaffinity(0, sizeof(cores), &cores) != 0)
-        return 0;
-    for (int c = CPU_SETSIZE - 1; c >= 0; c--) {
-        if (!CPU_ISSET((unsigned)c, &cores))
-            continue;
-        if (found++ == 1) {
-            *rest = c;
-        } else if (taken < lanes) {
-            CPU_SET((unsigned)c, of_lanes);
-            taken++;
-        }
-    }
-    return *rest >= 0 ? taken : 0;
-}
 
 #define ROUNDS  2000u
 #define LINES   100000u
@@ -525,47 +502,4 @@ int nd_bench_pieces(struct nd_bench *b)
     fprintf(sheet.out,
             "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
     return o->json ? nd_bench_print_list(NULL, "pieces", list) : ND_DONE;
-}
-
-/* ==== bench --access: how long one access to state takes, in the region and in Redis ================ */
-
-#define SAMPLES 2000u /* of each kind of access, a second of --seconds */
-
-#define OF(field) offsetof(struct nd_redis_times, field)
-
-static const struct nd_column access_columns[] = {
-    ND_TEXT_COLUMN(NULL, "state", OF(where), 0), ND_TEXT_COLUMN("access", "access", OF(access), -6),
-    ND_REAL("mean", "mean_ns", OF(mean), 10, 1), ND_REAL("p50", "p50_ns", OF(p50), 10, 1),
-    ND_REAL("p99", "p99_ns", OF(p99), 10, 1),    {.title = NULL},
-};
-
-int nd_bench_access(const struct nd_bench_options *o)
-{
-    static struct nd_redis_access a;
-    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 14};
-    struct ft_fault fault = {""};
-    json_t *list;
-
-    if (o->wish.flows > 1u << 20)
-        return nd_usage("bench", "--access with --flows %lu, expected %u at most", o->wish.flows, 1u << 20);
-    if (nd_redis_access(&a, (uint32_t)o->wish.flows, (uint32_t)(SAMPLES * o->seconds) + 1, &fault) != 0) {
-        fprintf(stderr, "understudy bench: %s\n", fault.text);
-        return ND_SOFTWARE;
-    }
-    nd_sheet_begin(&sheet, access_columns, "state");
-    for (unsigned i = 0; i < a.count; i++)
-        nd_sheet_row(&sheet, access_columns, a.times[i].where, &a.times[i]);
-    fprintf(sheet.out,
-            "times in ns, %lu entries; keys of 16 bytes, values of 24, in random order; local and async: of "
-            "the mean of 64, async in one batch; shared:\nof two lanes, section and lock included; what is "
-            "cached is read here, and written as without a cache\n%s\n",
-            o->wish.flows, a.settings);
-    if (!o->json)
-        return ND_DONE;
-    list = json_array();
-    for (unsigned i = 0; i < a.count; i++)
-        json_array_append_new(list, nd_columns_object(access_columns, &a.times[i]));
-    return nd_bench_print_list(
-        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
-        list);
 }

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options, what is compared, and pairs of runs (bench/cmd_bench.c), one run of nodes (bench/run.c), the
- * traffic and ports (bench/io.c), two servers one after the other (bench/servers.c), what they came to
- * (bench/figures.c), the machine, and lanes in one thread (bench/alone.c).
+ * does. Options and pairs of runs (bench/cmd_bench.c), what is compared and how it is set (bench/setup.c),
+ * one run of nodes, and two servers one after the other (bench/run.c), what stands in for one of those
+ * (bench/servers.c), the traffic and ports (bench/io.c), what the runs came to (bench/figures.c), the
+ * machine, and lanes in one thread (bench/alone.c), accesses to state (bench/access.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
 
 #include "tools/bench/io.h"
 #include "tools/pair/report.h"
-#include "tools/redis/redis.h"
 
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
@@ -21,15 +21,15 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench/cmd_bench.c: what is compared ---- */
+/* ---- bench/setup.c: what is compared, and how it is set ---- */
 
 struct nd_bench_protection {
-    char name[24];                 /* "log:warm" */
-    struct nd_protect protect;     /* the file's, changed as the name says */
-    bool unreduced;                /* the access log is not reduced: every access is in the record */
-    bool peer;                     /* state in Redis, as `redis` says: one node, nobody takes over */
-    struct nd_redis_options redis; /* with `peer` */
-    char settings[480];            /* for people; of a peer, as it was set when it ran */
+    char name[24];                    /* "log:warm" */
+    struct nd_protect protect;        /* the file's, changed as the name says */
+    bool unreduced;                   /* the access log is not reduced: every access is in the record */
+    bool peer;                        /* state in Redis, as `redis` says: one node, nobody takes over */
+    struct nd_redis_options redis;    /* with `peer` */
+    char settings[ND_REDIS_SETTINGS]; /* for people; of a peer, as it was set when it ran */
 };
 
 /*
@@ -47,6 +47,14 @@ static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 /* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
+
+/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
+ * guardian. */
+extern const struct nd_timing nd_bench_timing;
+
+/* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
+ * only one, nothing is pinned. */
+unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
 
 struct nd_bench_options {
     const char *config, *capture, *save; /* capture NULL: synthetic; save NULL: nowhere */
@@ -110,7 +118,7 @@ struct nd_bench_result {
     double replayed_ms;    /* kill to the end of the successor's replay */
     bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
-    char settings[480]; /* of a peer: how it said it was set; "": no peer */
+    char settings[ND_REDIS_SETTINGS]; /* of a peer: how it said it was set; "": no peer */
 };
 
 /* The lag at saturation, at one moment. Bursts and, in log segments, records are the same number. */
@@ -173,16 +181,7 @@ struct nd_bench_nodes {
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
-/* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
- * guardian. */
-struct nd_timing nd_bench_timing(void);
-
-/* A standby alone: what the feeder has goes to it, all packets of the plan's tape; the rate at which it
- * replays those in the middle. FT_EDIVERGED: it does not take them. */
-int nd_bench_run_standby(struct nd_bench_result *out, const struct nd_bench_plan *plan, uint64_t *replayed,
-                         struct ft_fault *fault);
-
-/* ---- bench/servers.c: two servers, one after the other ---- */
+/* ---- bench/servers.c: what stands in for one of two servers ---- */
 
 #define ND_TAPE_SNAPSHOT (128u << 20) /* bytes of a snapshot's lines, encoded */
 #define ND_TAPE_LOG      (512u << 20) /* bytes of records, encoded */
@@ -225,17 +224,13 @@ struct nd_bench_row {
     char refused[200];       /* "": it ran */
 };
 
-/* ---- bench/servers.c ---- */
+/* ---- bench/run.c ---- */
 
-/* Primary, then standby, each alone, as pair `i` of the row; row->with[i] is what both reach. */
+/* Two servers: primary, then standby, each alone, as pair `i` of the row; row->with[i] is what both reach. */
 int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
                          struct ft_fault *fault);
 
-/* ---- bench/alone.c: the machine, and its own part of a message's time ---- */
-
-/* Cores of the primary's lanes, one each as far as there are so many (returned), and of the rest. 0: there is
- * only one, nothing is pinned. */
-unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest);
+/* ---- bench/alone.c: the machine's own part of a message's time ---- */
 
 /* 0: there is one core, or it could not be measured. */
 struct nd_bench_floor {
@@ -269,7 +264,7 @@ int nd_bench_check_save(const struct nd_bench *b);
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
 
-/* ---- bench/alone.c: in place of a comparison. They return exit codes ---- */
+/* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
 
 /* The lane alone, in this thread, for an instruction counter: prints the number of packets. */
 int nd_bench_count(struct nd_bench *b);

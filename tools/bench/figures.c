@@ -289,26 +289,9 @@ static void print_head(const struct nd_sheet *s, const struct nd_bench *b)
     nd_sheet_fact(s, "measured",
                   "%u pairs with off, %g s each; times of the pair: detect %u ms, a death told by the "
                   "guardian;\nprimaries are killed at %u %% of saturation",
-                  b->options.pairs, b->options.seconds, nd_bench_timing().detect_ms,
-                  b->options.takeover_load);
+                  b->options.pairs, b->options.seconds, nd_bench_timing.detect_ms, b->options.takeover_load);
     if (s->out)
         fputc('\n', s->out);
-}
-
-/* A line for each row that ran, or why it did not. */
-static void print_costs(const struct nd_sheet *s, const struct nd_bench *b, const struct figures figures[])
-{
-    nd_sheet_begin(s, cost_columns, "protection");
-    for (unsigned i = 0; i < b->count; i++)
-        if (b->rows[i].refused[0])
-            nd_sheet_words(s, b->rows[i].protection.name, "not run: %s", b->rows[i].refused);
-        else
-            nd_sheet_row(s, cost_columns, b->rows[i].protection.name, &figures[i]);
-    nd_sheet_note(
-        s,
-        "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between their "
-        "quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: on the "
-        "link, heartbeats and all; takeover: ms from the kill to the successor's first released packet");
 }
 
 static void print_loads(const struct nd_sheet *s, const struct nd_bench *b, const char *name,
@@ -325,14 +308,16 @@ static void print_loads(const struct nd_sheet *s, const struct nd_bench *b, cons
     nd_sheet_note(s, "%s", legend);
 }
 
-/* A line for each row that ran. */
+/* A line for each row that ran; `refused`: and why the others did not. */
 static void print_rows(const struct nd_sheet *s, const struct nd_bench *b, const struct figures figures[],
-                       const char *name, const struct nd_column columns[], const char *legend)
+                       const char *name, const struct nd_column columns[], bool refused, const char *legend)
 {
     nd_sheet_begin(s, columns, name);
     for (unsigned i = 0; i < b->count; i++)
         if (!b->rows[i].refused[0])
             nd_sheet_row(s, columns, b->rows[i].protection.name, &figures[i]);
+        else if (refused)
+            nd_sheet_words(s, b->rows[i].protection.name, "not run: %s", b->rows[i].refused);
     nd_sheet_note(s, "%s", legend);
 }
 
@@ -498,7 +483,11 @@ static void print_settings(const struct nd_sheet *s, const struct nd_bench *b)
 
 static void print_tables(const struct nd_sheet *s, const struct nd_bench *b, const struct figures figures[])
 {
-    print_costs(s, b, figures);
+    print_rows(
+        s, b, figures, "protection", cost_columns, true,
+        "overhead, +ns: median of the pairs' ratios and differences; spread: half of the range between their "
+        "quartiles; lane ns:\nprocessor time of the lane for a packet, spinning included; B/pkt: on the "
+        "link, heartbeats and all; takeover: ms from the kill to the successor's first released packet");
     if (!b->options.no_latency) {
         print_loads(s, b, "latency, us", latency_columns,
                     "from the scheduled arrival to the release; load: of what the protection reached at "
@@ -510,11 +499,11 @@ static void print_tables(const struct nd_sheet *s, const struct nd_bench *b, con
                     "processor time of each thread, of a core");
     }
     print_rows(
-        s, b, figures, "of a core", resource_columns,
+        s, b, figures, "of a core", resource_columns, false,
         "at saturation; limit: the core with more to do; MB: of state, and resident, ports included; "
         "lag: most packets sent\nand not yet replayed, in the first half of the time and in the second; "
         "waits: turns in which the lane did not receive,\nits hold or log ring being full");
-    print_rows(s, b, figures, "turns", turn_columns,
+    print_rows(s, b, figures, "turns", turn_columns, false,
                "at saturation, of each thread: time in turns that did something; turns longer than 1 ms, a "
                "second; the longest turn since the thread began, ms");
 }

@@ -20,7 +20,6 @@
 #include "tools/pair/tape.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
-#include "tools/redis/redis.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -103,16 +102,6 @@ static struct nd_load_flow flow_of(const struct nd_load *load, unsigned side, ui
                                      .proto = load->service_proto};
     return (struct nd_load_flow){
         .saddr = f.daddr, .daddr = f.saddr, .sport = f.dport, .dport = f.sport, .proto = f.proto};
-}
-
-/* Writes the first ND_LOAD_LINE bytes of a flow's first frame, of `wire` bytes: flow `number` of `side`, from
- * 0; those from `flows` on are new. */
-static void write_opening(const struct nd_load *load, unsigned side, uint64_t number, uint32_t wire,
-                          uint8_t *out)
-{
-    struct nd_load_flow f = flow_of(load, side, number);
-
-    write_frame(out, wire, &f, SYN);
 }
 
 /* Where flows come from and go to. */
@@ -492,18 +481,21 @@ static void receive_load(struct nd_bench_lane *lane, const struct nd_load_side *
     port->next = (uint64_t)(f - side->frames);
 }
 
-/* A packet of a flow that nobody has seen, and that is this lane's, when one is due. */
+/* A packet of a flow that nobody has seen, and that is this lane's, when one is due. Flows are numbered by
+ * side from 0; those from `wish.flows` on are new. */
 static bool fill_fresh(struct nd_bench_io *io, unsigned lane, unsigned side, struct buffer *b, uint64_t now)
 {
     struct nd_bench_port *port = &io->lane[lane].port[side];
     uint64_t gap = SECOND * io->busy / io->load->wish.new_flows;
+    struct nd_load_flow f;
 
     if (now < port->fresh_due)
         return false;
     port->fresh_due = port->fresh_due ? port->fresh_due + gap : now + gap;
-    do
-        write_opening(io->load, side, io->load->wish.flows + port->fresh++, FRESH_LEN, b->frame);
-    while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, (uint8_t)side, io->load->lanes) != lane);
+    do {
+        f = flow_of(io->load, side, io->load->wish.flows + port->fresh++);
+        write_frame(b->frame, FRESH_LEN, &f, SYN);
+    } while (nd_tape_lane(b->frame, FRESH_LEN, FRESH_LEN, (uint8_t)side, io->load->lanes) != lane);
     note_written(b, FRESH_LEN);
     b->len = FRESH_LEN;
     return true;

@@ -24,6 +24,7 @@
 #include "lane/io.h"
 #include "tools/pair/member.h"
 #include "tools/pair/tape.h"
+#include "tools/redis/redis.h"
 
 /* ---- the load ---- */
 
@@ -128,7 +129,7 @@ struct nd_bench_slot {
     _Atomic uint64_t credit_waits;             /* times the sender waited for the standby's credit */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
     _Atomic uint64_t region_bytes, resident_bytes;
-    char settings[480]; /* of a peer, before the state says that it began */
+    char settings[ND_REDIS_SETTINGS]; /* of a peer, before the state says that it began */
 
     struct ft_lane_shared shared[FT_LANES_MAX];
 };
@@ -150,7 +151,6 @@ struct nd_bench_lane {
     struct nd_bench_port port[ND_LOAD_SIDES];
 };
 
-struct nd_redis;
 struct nd_bench_io {
     struct nd_io io; /* what the lanes see of it */
     struct nd_bench_slot *slot;

@@ -3,7 +3,8 @@
  * One run of nodes: the processes, from their start to their end, the cores and the times that they are
  * given, waiting for them; what is measured while they run, by the bench's own process, which sleeps and
  * reads what they count; the kill; and the order of it all: protected, flows opened, then saturation, the
- * lag, the latencies, then the kill, or the standby's state against the primary's.
+ * lag, the latencies, then the kill, or the standby's state against the primary's. And two servers on one
+ * machine, one after the other, each with both cores: what the pair carries is the lesser of what they reach.
  *
  * A node of the bench is a real one in a process of its own, with memory for ports. Threads as in a node: the
  * lanes, the replicator with its own waiting, the main one, and the guardian's process. The lanes of the node
@@ -50,17 +51,6 @@
             sum_ += atomic_load(&(r)->slot[n]->array[l_].field);                                             \
         sum_;                                                                                                \
     })
-
-struct nd_timing nd_bench_timing(void)
-{
-    return (struct nd_timing){.heartbeat_ms = 20,
-                              .lease_ms = 1000,
-                              .detect_ms = 2000,
-                              .promote_within_ms = 4000,
-                              .solo_after_ms = 8000,
-                              .resync_deadline_ms = 60000,
-                              .resync_mbps = 4000};
-}
 
 /* ---- waiting ----------------------------------------------------------------------------------- */
 
@@ -234,19 +224,17 @@ static int open_member(struct running *r, struct ft_fault *fault)
     const struct nd_bench_options *o = r->all->plan->options;
     struct nd_redis *redis = NULL;
     /* Before the chain is made. The server is this process's, and ends with it. */
-    int error = r->all->plan->peer ? nd_redis_open(&redis, r->all->plan->peer, fault) : 0;
+    int error = r->all->plan->peer ? nd_redis_open(&redis, r->all->plan->peer, r->slot->settings, fault) : 0;
 
     if (!error)
         error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, redis, fault);
-    if (redis)
-        snprintf(r->slot->settings, sizeof(r->slot->settings), "%s", nd_redis_settings(redis));
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
                                        .shared = r->slot->shared,
                                        .place = &r->all->place,
                                        .number = r->number,
                                        .region_name = "understudy bench",
-                                       .timing = nd_bench_timing(),
+                                       .timing = nd_bench_timing,
                                        .seed = o->wish.seed,
                                        .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
                                        .guardian = r->config->protect.pair,
@@ -907,8 +895,12 @@ int nd_bench_run(struct nd_bench_result *out, const struct nd_bench_plan *plan, 
     return error;
 }
 
-int nd_bench_run_standby(struct nd_bench_result *out, const struct nd_bench_plan *plan, uint64_t *replayed,
-                         struct ft_fault *fault)
+/* ---- two servers, one after the other ------------------------------------------------------------ */
+
+/* A standby alone: what the feeder has goes to it, all packets of the plan's tape; the rate at which it
+ * replays those in the middle. FT_EDIVERGED: it does not take them. */
+static int run_standby(struct nd_bench_result *out, const struct nd_bench_plan *plan, uint64_t *replayed,
+                       struct ft_fault *fault)
 {
     struct nd_bench_nodes r = {.plan = plan, .lanes = 1};
     const struct nd_bench_tape *t = plan->tape;
@@ -925,4 +917,47 @@ int nd_bench_run_standby(struct nd_bench_result *out, const struct nd_bench_plan
     }
     end_nodes(&r);
     return error;
+}
+
+/* One for all runs: a run begins with an empty one. */
+static struct nd_bench_tape *empty_tape(struct ft_fault *fault)
+{
+    static struct nd_bench_tape *tape;
+
+    tape = tape ? tape : nd_shared_memory(sizeof(*tape));
+    if (!tape)
+        ft_fail(fault, FT_ENOMEM, "no memory for %zu MB of a stream", sizeof(*tape) >> 20);
+    else
+        atomic_store(&tape->closed, false);
+    return tape;
+}
+
+int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
+                         struct ft_fault *fault)
+{
+    struct nd_bench_plan alone = *plan;
+    struct nd_bench_result *with = &row->with[i];
+    struct nd_bench_tape *t = empty_tape(fault);
+    int error = t ? 0 : FT_ENOMEM;
+
+    alone.tape = t;
+    alone.kill = false;
+    alone.server = ND_BENCH_PRIMARY;
+    if (!error)
+        error = nd_bench_run(&row->primary[i], &alone, fault);
+    alone.server = ND_BENCH_STANDBY;
+    if (!error)
+        error = run_standby(&row->standby[i], &alone, &row->stream.replayed, fault);
+    if (error)
+        return error;
+    row->stream.packets = t->packets;
+    row->stream.records = t->records;
+    row->stream.bytes = t->log_bytes;
+    *with = row->primary[i];
+    with->standby_resident_mb = row->standby[i].standby_resident_mb;
+    if (row->standby[i].mpps < with->mpps) {
+        with->mpps = row->standby[i].mpps;
+        with->ns = row->standby[i].ns;
+    }
+    return 0;
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two servers on one machine, one after the other, each with both cores. What the pair carries is the lesser
- * of what they reach.
- *
- * What stands in for the other server is a process of the bench that does as little as the protocol permits.
- * It has the node's own protocol core and link, and neither lanes nor region nor replicator; its turns are
- * those of a replicator without lanes. What the core wants of lanes and disks nobody does; it is not told
- * otherwise. When the link ends, it stays silent: the bench looks at the real node.
+ * What stands in for the other server where two servers run on one machine, one after the other: a process of
+ * the bench that does as little as the protocol permits. It has the node's own protocol core and link, and
+ * neither lanes nor region nor replicator; its turns are those of a replicator without lanes. What the core
+ * wants of lanes and disks nobody does; it is not told otherwise. When the link ends, it stays silent: the
+ * bench looks at the real node.
  *
  *   the primary ─▶ the peer, which reads heads, acknowledges, and writes the stream to the tape
  *   the feeder, which plays the tape of the same pair of runs ─▶ the standby
@@ -337,7 +335,7 @@ static int run_half(void *arg, struct ft_fault *fault)
     struct nd_member_config how = {.config = plan->config,
                                    .place = &h->all->place,
                                    .number = h->number,
-                                   .timing = nd_bench_timing(),
+                                   .timing = nd_bench_timing,
                                    .datagram_key.incarnation = nd_now() ^ (uint64_t)h->number << 63};
     struct ft_actions begin;
     cpu_set_t cores, rest;
@@ -376,49 +374,4 @@ int nd_bench_start_half(struct nd_bench_nodes *all, unsigned n, struct ft_fault 
 {
     half = (struct nd_bench_half){.all = all, .tape = all->plan->tape, .number = n, .slot = all->slot[n]};
     return nd_member_fork(&all->pid[n], &all->slot[n]->status, run_half, &half, fault);
-}
-
-/* ==== the runs ========================================================================================= */
-
-/* One for all runs: a run begins with an empty one. */
-static struct nd_bench_tape *empty_tape(struct ft_fault *fault)
-{
-    static struct nd_bench_tape *tape;
-
-    tape = tape ? tape : nd_shared_memory(sizeof(*tape));
-    if (!tape)
-        ft_fail(fault, FT_ENOMEM, "no memory for %zu MB of a stream", sizeof(*tape) >> 20);
-    else
-        atomic_store(&tape->closed, false);
-    return tape;
-}
-
-int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
-                         struct ft_fault *fault)
-{
-    struct nd_bench_plan alone = *plan;
-    struct nd_bench_result *with = &row->with[i];
-    struct nd_bench_tape *t = empty_tape(fault);
-    int error = t ? 0 : FT_ENOMEM;
-
-    alone.tape = t;
-    alone.kill = false;
-    alone.server = ND_BENCH_PRIMARY;
-    if (!error)
-        error = nd_bench_run(&row->primary[i], &alone, fault);
-    alone.server = ND_BENCH_STANDBY;
-    if (!error)
-        error = nd_bench_run_standby(&row->standby[i], &alone, &row->stream.replayed, fault);
-    if (error)
-        return error;
-    row->stream.packets = t->packets;
-    row->stream.records = t->records;
-    row->stream.bytes = t->log_bytes;
-    *with = row->primary[i];
-    with->standby_resident_mb = row->standby[i].standby_resident_mb;
-    if (row->standby[i].mpps < with->mpps) {
-        with->mpps = row->standby[i].mpps;
-        with->ns = row->standby[i].ns;
-    }
-    return 0;
 }

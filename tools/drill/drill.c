@@ -23,6 +23,28 @@
 
 const char *const nd_drill_kinds[ND_DRILL_KINDS] = {"kill", "server-loss", "hang", "standby-kill", "planned"};
 
+enum nd_place {
+    ND_UNSETTLED, /* in no state that a drill begins in */
+    ND_LEADS,     /* a PROTECTED primary */
+    ND_FOLLOWS,   /* a READY standby */
+    ND_SILENT,    /* no answer from its socket */
+    ND_ABSENT,    /* nobody listens there: on another server, or it does not run */
+};
+
+struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
+    unsigned primary, standby;
+    pid_t pid[ND_NODES], guardian[ND_NODES]; /* by their own word */
+    struct nd_listener listener[ND_NODES];   /* by the kernel's */
+    uint64_t view;
+    double held; /* -1: not known, the primary is on another server */
+    bool seen[ND_NODES];
+    enum nd_place place[ND_NODES];
+    bool peer_leads;          /* a READY standby says that its peer is a PROTECTED primary */
+    uint64_t peer_view;       /* the view in which it says so */
+    char said[ND_NODES][160]; /* "NAME STATE (why)" or "NAME no answer" */
+    struct ft_fault why[ND_NODES];
+};
+
 #define ASK_MS      500 /* a status answer */
 #define TAKEOVER_MS 5000
 #define RELEASE_MS  2000 /* from the takeover to its first packet; without traffic there is none */
@@ -162,7 +184,9 @@ static bool look_at_pair(struct nd_drill *d, struct nd_sight *s, int *error)
     return is_settled(s);
 }
 
-int nd_drill_settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
+/* Waits until one node is a PROTECTED primary, and the other one its READY standby, wait_ms at most.
+ * FT_ENOENT: no node answers, FT_EPERM, FT_EMALFORMED, FT_EIO. */
+static int settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
     uint64_t end = nd_now() + d->wait_ms * ND_MS;
     int error = FT_OK;
@@ -221,13 +245,15 @@ static void await_measured(struct nd_drill *d, const struct nd_sight *s)
     }
 }
 
-int nd_drill_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
+/* The same before a run: tells on stderr what it waits for. FT_ENOENT also: this kind of drill has to reach a
+ * node whose socket is not here. */
+static int await_ready(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
     int error;
     if (!look_at_pair(d, s, &error) && (s->seen[0] || s->seen[1]))
         fprintf(stderr, "understudy: waiting up to %.3g s for PROTECTED: %s, %s\n", d->wait_ms / 1e3,
                 s->said[0], s->said[1]);
-    error = nd_drill_settle(d, s, fault);
+    error = settle(d, s, fault);
     if (error == FT_OK)
         error = check_reach(d, s, fault);
     if (error == FT_OK)
@@ -299,7 +325,9 @@ static uint64_t await_release(struct nd_drill *d, unsigned node, struct nd_drill
     return released;
 }
 
-uint64_t nd_drill_await_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
+/* Polls `node` until it is primary in a later view and, unless it is strict, has released something. Returns
+ * when that was, 0: never. */
+static uint64_t await_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     uint64_t end = r->at_ns + TAKEOVER_MS * ND_MS, released = 0;
     bool primary = false;
@@ -339,7 +367,8 @@ static uint64_t await_alone(struct nd_drill *d, unsigned node, struct nd_drill_r
     return when ? when : nd_now();
 }
 
-void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
+/* The woken node has to find itself fenced by a view after the one it was stopped in. */
+static void await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     uint64_t end = nd_now() + TAKEOVER_MS * ND_MS;
     while (!r->was_fenced && nd_now() < end) {
@@ -353,7 +382,8 @@ void nd_drill_await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_ru
         fail_run(r, "%s was woken and did not say that it is fenced", r->victim);
 }
 
-void nd_drill_judge_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
+/* Once it can release no more: did it, after it was replaced? Both clocks are this machine's. */
+static void judge_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     json_t *answer = ask_node(d, node, "status", ASK_MS, NULL, NULL);
     const json_t *fenced = json_object_get(answer, "fenced");
@@ -431,7 +461,9 @@ static void fail_uncompared(struct nd_drill_run *r, const char *why)
     fail_run(r, "the states were not compared: %s", r->not_compared);
 }
 
-void nd_drill_compare(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
+/* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
+ * digests; anything but equal fails the run. */
+static void compare_states(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
 {
     uint64_t end = nd_now() + d->wait_ms * ND_MS;
     struct counts before, after = {.of = {0}};
@@ -549,7 +581,7 @@ static int meet_victim(const struct nd_drill *d, const struct nd_sight *s, unsig
     if (error == FT_OK && d->kind == ND_DRILL_SERVER_LOSS)
         error = meet_guardian(d, s, node, v, fault);
     if (error == FT_OK && d->kind != ND_DRILL_HANG && geteuid() == 0)
-        error = nd_process_rehearse(&v->node, d->options.file, d->config->node[node].name, fault);
+        error = nd_process_start(&v->node, d->options.file, d->config->node[node].name, true, fault);
     return error;
 }
 
@@ -597,7 +629,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         nd_sleep(20 * ND_MS);
     }
     say(d, "%s is started again", r->victim);
-    if (nd_process_start(victim, d->options.file, r->victim, &fault) < 0)
+    if (nd_process_start(victim, d->options.file, r->victim, false, &fault) < 0)
         fail_run(r, "%s", fault.text);
     else
         r->back_ms = ms_between(r->at_ns, nd_now());
@@ -613,7 +645,7 @@ static void wake_victim(struct nd_drill *d, const struct nd_process *victim, uns
     if (nd_process_signal(victim, SIGCONT, &fault) < 0)
         fail_run(r, "%s", fault.text);
     else
-        nd_drill_await_fenced(d, node, r);
+        await_fenced(d, node, r);
 }
 
 static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_run *r, struct ft_fault *fault)
@@ -683,7 +715,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
     bool took = over != 0 && d->kind != ND_DRILL_STANDBY_KILL;
     struct ft_fault fault;
     struct nd_sight s;
-    if (nd_drill_settle(d, &s, &fault) < 0) {
+    if (settle(d, &s, &fault) < 0) {
         fail_run(r, "%s", fault.text);
         fail_uncompared(r, fault.text);
     } else {
@@ -697,8 +729,8 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
             over = released ? released : nd_now();
         }
         if (r->was_fenced)
-            nd_drill_judge_fenced(d, victim, r);
-        nd_drill_compare(d, s.primary, r);
+            judge_fenced(d, victim, r);
+        compare_states(d, s.primary, r);
     }
     ask_prober(d, r, over ? over : nd_now(), nd_now());
     d->quiet_since = nd_now();
@@ -730,7 +762,7 @@ static uint64_t await_survivor(struct nd_drill *d, unsigned survivor, struct nd_
     bool alone = d->kind == ND_DRILL_STANDBY_KILL;
     uint64_t over = 0;
     if (r->failure[0] == 0)
-        over = alone ? await_alone(d, survivor, r) : nd_drill_await_takeover(d, survivor, r);
+        over = alone ? await_alone(d, survivor, r) : await_takeover(d, survivor, r);
     if (r->failure[0] != 0)
         say(d, "%s", r->failure);
     else
@@ -749,7 +781,7 @@ static int run_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault 
     enum nd_drill_kind kind = d->kind;
     struct victim met = {.node = ND_NO_PROCESS, .guardian = ND_NO_PROCESS};
     struct nd_sight s;
-    int error = nd_drill_ready(d, &s, fault);
+    int error = await_ready(d, &s, fault);
     if (error < 0)
         return error;
     if (d->prober != NULL)
@@ -788,7 +820,7 @@ static int open_drill(struct nd_drill *d, struct ft_fault *fault)
     const struct nd_config *config = d->config;
     struct nd_sight s;
     d->began = nd_now();
-    int error = nd_drill_ready(d, &s, fault);
+    int error = await_ready(d, &s, fault);
     if (error == FT_OK && !d->options.no_probe && config->probe.port != 0) {
         struct nd_probe_options p = {.from = config->probe.from,
                                      .to = config->probe.to[0] ? config->probe.to : NULL,

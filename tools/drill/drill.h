@@ -88,46 +88,4 @@ int nd_drill_print(const struct nd_drill *drill, const struct nd_drill_run *runs
 int nd_drill_report(struct nd_drill *drill, const struct nd_drill_run *runs, unsigned count,
                     const char *fault);
 
-/* ── drill.c: the steps of a run that tests look at one by one ── */
-
-enum nd_place {
-    ND_UNSETTLED, /* in no state that a drill begins in */
-    ND_LEADS,     /* a PROTECTED primary */
-    ND_FOLLOWS,   /* a READY standby */
-    ND_SILENT,    /* no answer from its socket */
-    ND_ABSENT,    /* nobody listens there: on another server, or it does not run */
-};
-
-struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
-    unsigned primary, standby;
-    pid_t pid[ND_NODES], guardian[ND_NODES]; /* by their own word */
-    struct nd_listener listener[ND_NODES];   /* by the kernel's */
-    uint64_t view;
-    double held; /* -1: not known, the primary is on another server */
-    bool seen[ND_NODES];
-    enum nd_place place[ND_NODES];
-    bool peer_leads;          /* a READY standby says that its peer is a PROTECTED primary */
-    uint64_t peer_view;       /* the view in which it says so */
-    char said[ND_NODES][160]; /* "NAME STATE (why)" or "NAME no answer" */
-    struct ft_fault why[ND_NODES];
-};
-
-/* Waits until one node is a PROTECTED primary, and the other one its READY standby, wait_ms at most.
- * FT_ENOENT: no node answers, FT_EPERM, FT_EMALFORMED, FT_EIO. */
-int nd_drill_settle(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
-/* The same before a run: tells on stderr what it waits for. FT_ENOENT also: this kind of drill has to reach a
- * node whose socket is not here. */
-int nd_drill_ready(struct nd_drill *drill, struct nd_sight *out, struct ft_fault *fault);
-
-/* Polls `node` until it is primary in a later view and, unless it is strict, has released something. Returns
- * when that was, 0: never. */
-uint64_t nd_drill_await_takeover(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
-/* The woken node has to find itself fenced by a view after the one it was stopped in. */
-void nd_drill_await_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
-/* Once it can release no more: did it, after it was replaced? Both clocks are this machine's. */
-void nd_drill_judge_fenced(struct nd_drill *drill, unsigned node, struct nd_drill_run *run);
-/* Asks the primary to compare both states, again and again while it refuses, wait_ms at most. Sets the run's
- * digests; anything but equal fails the run. */
-void nd_drill_compare(struct nd_drill *drill, unsigned primary, struct nd_drill_run *run);
-
 #endif

@@ -410,14 +410,6 @@ static int enter_space(const char *name, struct ft_fault *fault)
     return FT_OK;
 }
 
-int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault)
-{
-    int sockets[2] = {-1, -1}, error = listen_at(address, port, sockets, fault);
-    if (error == FT_OK)
-        echo_flows(sockets);
-    return error;
-}
-
 static void serve_echoes(struct nd_prober *p)
 {
     struct ft_fault fault = {""};
@@ -520,7 +512,8 @@ int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *option
     return FT_OK;
 }
 
-void nd_probe_stop(struct nd_prober *p, uint32_t settle_ms)
+/* Stops sending, waits `settle_ms` for answers under way, ends the children. Figures stay readable. */
+static void stop_probe(struct nd_prober *p, uint32_t settle_ms)
 {
     if (p->sender > 0) {
         atomic_store(&p->table->stop, true);
@@ -534,7 +527,7 @@ void nd_probe_free(struct nd_prober *p)
 {
     if (p == NULL)
         return;
-    nd_probe_stop(p, 0);
+    stop_probe(p, 0);
     if (p->table != NULL)
         munmap(p->table, p->size);
     free(p);
@@ -599,7 +592,7 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
     const struct nd_probe_table *t = p->table;
     memset(out, 0, sizeof *out);
     out->asked_ns = nd_now();
-    uint64_t n = atomic_load(&t->next);
+    uint64_t n = atomic_load(&t->next), begin;
     for (uint64_t i = 0; i < n; i++) {
         const struct nd_probe_slot *s = &p->slots[i];
         uint64_t sent = s->sent;
@@ -618,21 +611,8 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
     out->contradicted += atomic_load(&t->strange);
     out->refused = atomic_load(&t->refused);
     out->late_ms = (double)atomic_load(&t->late_ns) / 1e6;
-    out->silence_ms = (double)nd_probe_silence(p, -1, t0, t1, &out->silence_ns) / 1e6;
+    out->silence_ms = (double)nd_probe_silence(p, -1, t0, t1, &begin) / 1e6;
     flow_figures(p, t0, t1, out);
-}
-
-void nd_probe_gaps(const struct nd_prober *p, int flow, uint64_t least_ns,
-                   void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx)
-{
-    uint64_t n, last = 0;
-    const _Atomic uint64_t *arrivals = arrivals_of(p, flow, &n);
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t t = arrivals[i];
-        if (last != 0 && t > last && t - last >= least_ns)
-            each(ctx, last, t - last);
-        last = t;
-    }
 }
 
 void nd_probe_arrivals(const struct nd_prober *p, int flow, uint64_t t0, uint64_t t1,

@@ -32,7 +32,6 @@ struct nd_probe_figures {
     uint64_t contradicted;                 /* answers whose bytes are not the ones sent */
     uint64_t refused;                      /* ICMP errors instead of an answer */
     double silence_ms;                     /* longest time without any arrival that touches the span */
-    uint64_t silence_ns;                   /* when that began */
     double late_ms;                        /* how late the prober itself was at worst (whole run) */
     uint64_t flows, flows_broken;          /* TCP flows; reset or ended by the other side (whole run) */
     double flow_silence_ms, flow_worst_ms; /* longest silence of the median flow, of the worst flow */
@@ -47,16 +46,12 @@ int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *option
  * is under way. */
 void nd_probe_figures(const struct nd_prober *prober, uint64_t t0, uint64_t t1, struct nd_probe_figures *out);
 
-/* Calls `each` for every silence of at least `least_ns`, in order: flow -1: between datagrams, else of that
- * TCP flow. */
-void nd_probe_gaps(const struct nd_prober *prober, int flow, uint64_t least_ns,
-                   void (*each)(void *ctx, uint64_t begin_ns, uint64_t length_ns), void *ctx);
-
 /* Calls `each` for every datagram sent in [t0, t1], in order; answered_ns: first, 0: not up to now. */
 void nd_probe_sends(const struct nd_prober *prober, uint64_t t0, uint64_t t1,
                     void (*each)(void *ctx, uint64_t sent_ns, uint64_t answered_ns), void *ctx);
 
-/* Calls `each` for every arrival in [t0, t1] that was noted, in order; flow as above. */
+/* Calls `each` for every arrival in [t0, t1] that was noted, in order; flow -1: of datagrams, else of that
+ * TCP flow. */
 void nd_probe_arrivals(const struct nd_prober *prober, int flow, uint64_t t0, uint64_t t1,
                        void (*each)(void *ctx, uint64_t at_ns), void *ctx);
 
@@ -64,11 +59,7 @@ void nd_probe_arrivals(const struct nd_prober *prober, int flow, uint64_t t0, ui
 uint64_t nd_probe_silence(const struct nd_prober *prober, int flow, uint64_t t0, uint64_t t1,
                           uint64_t *begin_ns);
 
-/* Stops sending, waits `settle_ms` for answers under way, ends the children. Figures stay readable. */
-void nd_probe_stop(struct nd_prober *prober, uint32_t settle_ms);
-void nd_probe_free(struct nd_prober *prober); /* NULL is fine; stops first */
-
-/* Serves UDP and TCP echo in this process and returns only on failure. */
-int nd_probe_serve(const char *address, uint16_t port, struct ft_fault *fault);
+/* Ends the children. NULL is fine. */
+void nd_probe_free(struct nd_prober *prober);
 
 #endif

@@ -304,30 +304,14 @@ static int fail_entered(const struct start *s, int error, struct ft_fault *fault
                    strerror(error));
 }
 
-int nd_process_rehearse(const struct nd_process *p, const char *file, const char *node,
-                        struct ft_fault *fault)
-{
-    struct start s;
-    int error = prepare(&s, p, file, node, fault);
-    if (error < 0)
-        return error;
-    pid_t child = nd_child();
-    if (child == 0)
-        _exit(enter_place(&s));
-    if (child < 0)
-        return ft_fail(fault, FT_EIO, "fork: %s", strerror(errno));
-    int status = nd_child_wait(child), why = WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
-    return why ? fail_entered(&s, why, fault) : FT_OK;
-}
-
-/* In the grandchild: takes the process's place. Returns errno. */
-static int take_its_place(struct start *s)
+/* In the grandchild: takes the process's place, or only sees that it could. Returns errno. */
+static int take_its_place(struct start *s, bool rehearsal)
 {
     char run[] = "run", file[] = "-c", node[] = "-n", name[64];
     char *const argv[] = {s->program, run, file, s->file, node, name, NULL};
     sigset_t none;
     int in = open("/dev/null", O_RDONLY), error = enter_place(s);
-    if (error)
+    if (error || rehearsal)
         return error;
     int out = s->place->output >= 0 ? s->place->output : open("/dev/null", O_WRONLY);
     if (in < 0 || out < 0 || dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0)
@@ -342,7 +326,8 @@ static int take_its_place(struct start *s)
     return errno;
 }
 
-int nd_process_start(const struct nd_process *p, const char *file, const char *node, struct ft_fault *fault)
+int nd_process_start(const struct nd_process *p, const char *file, const char *node, bool rehearsal,
+                     struct ft_fault *fault)
 {
     struct start s;
     int tell[2], error = prepare(&s, p, file, node, fault);
@@ -353,10 +338,9 @@ int nd_process_start(const struct nd_process *p, const char *file, const char *n
     pid_t child = fork();
     if (child == 0) {
         setsid();
-        if (fork() == 0) {
-            error = take_its_place(&s);
+        error = (child = fork()) == 0 ? take_its_place(&s, rehearsal) : child < 0 ? errno : 0;
+        if (error)
             (void)!write(tell[1], &error, sizeof error);
-        }
         _exit(0);
     }
     close(tell[1]);

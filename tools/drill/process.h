@@ -44,12 +44,9 @@ int nd_process_links(const struct nd_process *process, bool up, struct ft_fault 
  * The caller's own program as `run -c file -n node` in the process's namespaces, with its output; no child of
  * the caller. In its directory, when that is one that only root or the caller's user can write to, else in /.
  * FT_EPERM: a user namespace other than the caller's owns a namespace of it, or another program or file lies
- * there at the same path.
+ * there at the same path. `rehearsal`: all of that but to start it.
  */
-int nd_process_start(const struct nd_process *process, const char *file, const char *node,
+int nd_process_start(const struct nd_process *process, const char *file, const char *node, bool rehearsal,
                      struct ft_fault *fault);
-/* Does all of that but to start it. */
-int nd_process_rehearse(const struct nd_process *process, const char *file, const char *node,
-                        struct ft_fault *fault);
 
 #endif

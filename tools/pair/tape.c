@@ -76,6 +76,11 @@ uint64_t nd_tape_burst_of(const struct nd_tape *tape, uint64_t number)
 
 /* ---- link types that are read ------------------------------------------------------------------ */
 
+/* Cooked captures: those of Linux's `-i any` have headers of their own (LINUX_SLL, LINUX_SLL2), since its
+ * interfaces may be of any kind; a synthetic Ethernet header takes their place. */
+
+#define COOKED_HEAD 14u /* bytes of the header that is put in place */
+
 /* Where the fields of a cooked header lie. */
 struct cooked {
     int link;
@@ -99,15 +104,22 @@ static const struct cooked *kind_of(int link)
     return NULL;
 }
 
-bool nd_cooked_sent(int link, const uint8_t *data, uint32_t have)
+/* The machine that captured has sent the packet. One that it forwards is in a cooked capture twice: as it
+ * came in, and as it was sent. */
+static bool cooked_sent(int link, const uint8_t *data, uint32_t have)
 {
     const struct cooked *kind = kind_of(link);
 
     return kind && have > (uint32_t)kind->bytes && data[kind->way] == PACKET_OUTGOING;
 }
 
-/* The receiver's address is in no cooked header: it is made up, and the same for all. */
-int nd_cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[ND_COOKED_HEAD])
+/*
+ * What Ethernet begins the frame with of whose `have` bytes the link type's own header is the first. How many
+ * bytes of those it replaces: 0 for Ethernet itself, whose frames stay as they are and whose `head` is not
+ * written. Negative: neither IP nor ARP, or the header is not whole. The receiver's address is in no cooked
+ * header: it is made up, and the same for all.
+ */
+static int cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[COOKED_HEAD])
 {
     static const uint8_t receiver[ETHER_ADDR_LEN] = {2, 0, 0, 0, 0, 1}, sender[ETHER_ADDR_LEN] = {2};
     const struct cooked *kind = kind_of(link);
@@ -314,9 +326,9 @@ static bool append_bytes(struct nd_tape *tape, const void *bytes, uint32_t n)
 static int add_input(struct nd_tape *tape, int link, const struct pcap_pkthdr *head, const uint8_t *data,
                      uint64_t stamp, uint64_t time)
 {
-    uint8_t made[ND_COOKED_HEAD];
-    int replaced = nd_cooked_head(link, data, head->caplen, made);
-    uint32_t own = replaced > 0 ? (uint32_t)replaced : 0, more = own ? ND_COOKED_HEAD : 0;
+    uint8_t made[COOKED_HEAD];
+    int replaced = cooked_head(link, data, head->caplen, made);
+    uint32_t own = replaced > 0 ? (uint32_t)replaced : 0, more = own ? COOKED_HEAD : 0;
     struct nd_tape_input in = {.stamp = stamp,
                                .time = time,
                                .number = tape->count,
@@ -332,7 +344,7 @@ static int add_input(struct nd_tape *tape, int link, const struct pcap_pkthdr *h
         tape->refused++;
         return 0;
     }
-    tape->sent += nd_cooked_sent(link, data, head->caplen);
+    tape->sent += cooked_sent(link, data, head->caplen);
     if (!append_bytes(tape, made, more) || !append_bytes(tape, data + own, head->caplen - own))
         return FT_ENOMEM;
     return place_in_burst(tape, time) || !append_input(tape, &in) ? FT_ENOMEM : 0;

@@ -52,7 +52,7 @@ struct nd_tape {
 };
 
 /*
- * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (cooked, below). "FILE:offset N:
+ * Reads a capture (pcap or pcapng) of Ethernet, or of Linux's `-i any` (cooked). "FILE:offset N:
  * what, what was expected" in `fault`: FT_EMALFORMED (foreign, corrupt, truncated), FT_ENOENT, FT_EPERM,
  * FT_ENOMEM. `inside`: the networks inside; NULL: those of the chain's NAT.
  */
@@ -96,22 +96,6 @@ int nd_tape_deal(const struct nd_tape *tape, struct nd_tape_lanes lanes, const u
 
 /* What the chain's file says of the first NF of this name; NULL: there is none. */
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name);
-
-/* ---- cooked captures: those of Linux's `-i any` have headers of their own (LINUX_SLL, LINUX_SLL2), since
- * its interfaces may be of any kind; a synthetic Ethernet header takes their place ---- */
-
-#define ND_COOKED_HEAD 14u /* bytes of the header that is put in place */
-
-/*
- * What Ethernet begins the frame with of whose `have` bytes the link type's own header is the first. How many
- * bytes of those it replaces: 0 for Ethernet itself, whose frames stay as they are and whose `head` is not
- * written. Negative: neither IP nor ARP, or the header is not whole.
- */
-int nd_cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[ND_COOKED_HEAD]);
-
-/* The machine that captured has sent the packet. One that it forwards is in a cooked capture twice: as it
- * came in, and as it was sent. */
-bool nd_cooked_sent(int link, const uint8_t *data, uint32_t have);
 
 /* ---- a capture that is written: of Ethernet ---- */
 

@@ -30,13 +30,6 @@ __attribute__((noinline, used)) void nd_stop_here(void)
     __asm__ volatile("" ::: "memory");
 }
 
-void nd_stop_before(uintptr_t entry, const struct nf_packet *packet)
-{
-    nd_stop_entry = entry;
-    nd_stop_packet = packet;
-    nd_stop_here();
-}
-
 __attribute__((noinline, used)) const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -582,11 +575,6 @@ static int open_log(struct nd_log *log, int *code, struct ft_fault *fault)
     if (!error)
         error = make_lanes(log, fault);
     return error;
-}
-
-int nd_log_exit_of(int error)
-{
-    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
 }
 
 int nd_replay_log(const struct nd_log_options *options)

@@ -16,11 +16,11 @@
 #ifndef TOOLS_RECORDING_RECORDING_H
 #define TOOLS_RECORDING_RECORDING_H
 
+#include "cli/options.h"
 #include "logger/recorder/recording.h"
 #include "node/crash/page.h"
 #include "lane/lane.h"
 #include "tools/pair/member.h"
-#include "tools/recording/moment.h"
 
 #include <jansson.h>
 #include <pthread.h>
@@ -28,6 +28,81 @@
 
 #define ND_LOG_LAST 8u
 #define ND_LOGS_MAX 8u
+
+/* ---- files.c ---- */
+
+/* What can be executed of a file: made anew for each, read by the lanes. */
+
+struct nd_index_burst {
+    const uint8_t *content; /* the record in its wire form, in the mapped file */
+    uint32_t len;
+    uint32_t dependency, dependencies; /* of struct nd_index_lane.dependencies */
+    uint64_t seq;                      /* of the first input after this burst */
+    uint64_t time;                     /* chain time, ns */
+    uint64_t access;                   /* number of the first shared access after this burst */
+    uint64_t digest;
+    bool has_digest, comparable; /* comparable: all lanes execute theirs of this digest */
+};
+
+struct nd_index_lane {
+    struct nd_index_burst *burst;
+    struct ft_dependency *dependencies;
+    uint32_t count, dependencies_count;
+    uint64_t room, dependencies_room;
+    uint32_t upto; /* of `count`, how many are executed next */
+    uint32_t done; /* how many have been, at an earlier moment */
+};
+
+struct nd_index {
+    const struct lg_recording *file;
+    unsigned lanes;
+    struct nd_index_lane lane[FT_LANES_MAX];
+};
+
+/*
+ * Reads all records. `upto` of every lane: the largest set of bursts of which none has a dependency to an
+ * access outside it. A recording that was cut off has some that do. FT_ENOMEM.
+ */
+int nd_index_make(struct nd_index *index, const struct lg_recording *file, struct ft_fault *fault);
+void nd_index_free(struct nd_index *index);
+
+/* Sequence number of the lane's next input behind what is executed. */
+uint64_t nd_index_seq(const struct nd_index *index, unsigned lane);
+/* Sets `upto` of every lane to what another recording begins with: at[lanes]. False: these lanes do not come
+ * to it, together and by the same numbers. */
+bool nd_index_until_position(struct nd_index *index, const struct lg_position at[]);
+/* Which digests can be compared: `upto` is final. */
+void nd_index_settle(struct nd_index *index);
+
+/* A moment is a place in a recording as an operator names it: an input of a lane by its number, or a time; it
+ * owns nothing. */
+
+enum nd_moment_kind {
+    ND_MOMENT_NONE,
+    ND_MOMENT_INPUT, /* "LANE:SEQ": up to the burst with this input, and what that depends on */
+    ND_MOMENT_CHAIN, /* "SECONDS.NANOSECONDS" of chain time: every burst up to then */
+    ND_MOMENT_WALL,  /* "2026-11-22T07:48:25.123Z" */
+};
+
+struct nd_moment {
+    enum nd_moment_kind kind;
+    const char *text; /* as it was written; borrowed */
+    uint64_t lane, seq;
+    uint64_t time; /* ns, of chain time or since 1970 */
+};
+
+/* False: none of the three. */
+bool nd_moment_read(struct nd_moment *out, const char *text);
+
+/* The wall clock at a chain time, ns since 1970; 0: not known. */
+uint64_t nd_moment_wall(const struct lg_recording *file, uint64_t time);
+
+/* Whether the moment is in what a file's lanes came to, `end`[lanes]; else it is in a later file, or nowhere.
+ */
+bool nd_moment_is_before(const struct nd_moment *m, const struct lg_recording *file,
+                         const struct lg_position end[]);
+/* Sets `upto` of every lane to what the moment comes to: a closed set, with all that was executed already. */
+void nd_moment_settle(const struct nd_moment *m, struct nd_index *index);
 
 /* What an operator asks of a recording. `config`, `output`, `show` and `json` have a meaning with a capture,
  * too. */
@@ -136,7 +211,10 @@ struct nd_log {
 };
 
 /* The exit code for an error of a file, or of what is executed of it. */
-int nd_log_exit_of(int error);
+static inline int nd_log_exit_of(int error)
+{
+    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
+}
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_log_options *options);
 /* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0:
@@ -151,8 +229,13 @@ int nd_log_run_crash(struct nd_log *log, struct ft_fault *fault);
 extern uintptr_t nd_stop_entry;                /* the NF's function; 0: not known */
 extern const struct nf_packet *nd_stop_packet; /* NULL: not known */
 
-void nd_stop_before(uintptr_t entry, const struct nf_packet *packet);
 void nd_stop_here(void);
+static inline void nd_stop_before(uintptr_t entry, const struct nf_packet *packet)
+{
+    nd_stop_entry = entry;
+    nd_stop_packet = packet;
+    nd_stop_here();
+}
 /* By the debugger: where list[0..n), the packets that an NF is given, has nd_stop_packet; NULL: nowhere. */
 const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Redis as a state backend; see redis.h. Owns the connection and, when it is ours, the server; the list of
- * the chain's objects and what the burst has touched, which are of the process, not of the region, and made
- * anew with the chain. Written by whoever makes the chain, then by the lane.
+ * Redis as a state backend; see redis.h. Owns the connection and the server; the list of the chain's objects
+ * and what the burst has touched, which are of the process, not of the region, and made anew with the chain.
+ * Written by whoever makes the chain, then by the lane.
  *
  * Edits come from the region's watch, before the change: what was written is read when the burst ends. A word
  * is the exception, since each of its changes is reported: an edit reports the change before it.
@@ -19,7 +19,6 @@
 #include "node/config/schema.h"
 #include "tools/redis/wire.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +28,6 @@
 #include <xxhash.h>
 
 #define LOAD_BATCH     2048u /* for the state that a chain begins with: no part of what is measured */
-#define MARKER         "understudy"
 #define ASKED_IDLE     4u /* more than in a turn with a burst: two ports, one of them twice, and its outputs */
 #define LINES          UINT32_MAX /* in place of an object: lines of an arena */
 #define PREFIX         16u
@@ -71,7 +69,7 @@ struct object {
 
 struct nd_redis {
     struct nd_redis_options options;
-    struct nd_redis_server server; /* pid 0: somebody else's */
+    struct nd_redis_server server;
     struct nd_wire wire;
     bool loading;         /* a new chain's state, for whose answers nobody waits */
     uint64_t awaited;     /* last command whose answer packets wait for */
@@ -79,7 +77,6 @@ struct nd_redis {
     uint64_t confirmed;   /* last burst whose outputs may leave */
     uint64_t asked_after; /* the last burst that had ended when the lane asked for frames, or to send */
     uint32_t asked;       /* times it has asked since, without another burst */
-    char settings[400];
 
     /* What is reported: made anew with each chain. */
     struct ft_region *region; /* NULL until the chain is made */
@@ -101,13 +98,13 @@ static struct nd_redis *watching; /* the process's state backend; NULL: it has n
 
 struct raw_redis {
     struct nd_redis_options options;
-    struct nd_endpoint address; /* port 0: none is given, the server is one of our own */
+    struct nd_endpoint address; /* not looked at: the server is one of our own */
 };
 
 static const char *const modes[] = {"sync", "async", NULL};
 
 #define AT(member) offsetof(struct raw_redis, member)
-static const struct nf_param settings[] = {
+static const struct nf_param parameters[] = {
     {"mode", NF_CHOICE, AT(options.mode), 0, 0, "sync", modes, "whether packets wait for writes", false},
     {"cache", NF_BOOL, AT(options.cache), 0, 0, "false", NULL, "reads are local", false},
     {"batch", NF_U32, AT(options.batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
@@ -121,14 +118,10 @@ int nd_redis_read(struct nd_redis_options *out, const struct nd_config *config, 
 {
     const struct nd_yaml none = {.kind = ND_YAML_MAP};
     struct raw_redis raw = {.address.port = 0};
-    int error =
-        nd_schema_read(config->arena, config->redis ? config->redis : &none, "redis", settings, &raw, fault);
+    int error = nd_schema_read(config->arena, config->redis ? config->redis : &none, "redis", parameters,
+                               &raw, fault);
 
     *out = raw.options;
-    out->port = raw.address.port;
-    if (out->port)
-        inet_ntop(AF_INET, &raw.address.addr, out->host, sizeof(out->host));
-    snprintf(out->marker, sizeof(out->marker), "%s", config->chain.name);
     return error;
 }
 
@@ -138,10 +131,7 @@ int nd_redis_read(struct nd_redis_options *out, const struct nd_config *config, 
 static void flush_commands(struct nd_redis *r, uint64_t upto)
 {
     nd_wire_write(&r->wire);
-    if (upto > r->wire.answered)
-        nd_wire_await(&r->wire, upto);
-    else
-        nd_wire_take(&r->wire);
+    nd_wire_await(&r->wire, upto);
     if (!nd_wire_lost(&r->wire))
         r->confirmed = r->ended;
 }
@@ -157,7 +147,8 @@ static void confirm_burst(struct nd_redis *r, uint64_t burst)
         flush_commands(r, r->awaited);
 }
 
-void nd_redis_settle(struct nd_redis *r)
+/* Writes what waits and takes all answers: when there is nothing else to do, and before the end. */
+static void settle_commands(struct nd_redis *r)
 {
     if (!nd_wire_lost(&r->wire))
         flush_commands(r, r->wire.issued);
@@ -658,19 +649,17 @@ static void load_chain(struct ft_region *region)
         enter_arena(r, ft_region_arena(region, 0, nf));
     enter_arena(r, ft_region_shared(region));
     r->region = region;
-    nd_redis_settle(r);
+    settle_commands(r);
     r->loading = !nd_wire_lost(&r->wire);
     send_command(r, false, ND_WIRE_TEXT("FLUSHDB"), nothing, nothing, ND_WANT_STATUS, 0);
-    set_value(r, ND_WIRE_TEXT(MARKER),
-              (struct nd_wire_arg){r->options.marker, (uint32_t)strlen(r->options.marker)});
     for (uint32_t i = 0; i < r->count; i++)
         load_object(r, &r->objects[i]);
     for (uint32_t i = 0; i < r->arena_count; i++)
         load_lines(r, &r->arenas[i]);
-    nd_redis_settle(r);
+    settle_commands(r);
     r->loading = false;
     r->ended = r->confirmed = 0;
-    r->wire.counts = (struct nd_redis_counts){0};
+    r->wire.counts = (struct nd_wire_counts){0};
     ft_region_watch(region, watch_edit, r);
 }
 
@@ -689,44 +678,14 @@ static const struct nf_watch watcher = {
 
 /* ---- opening --------------------------------------------------------------------------------------- */
 
-static int refuse_server(struct nd_redis *r, struct ft_fault *fault, const char *what)
-{
-    return ft_fail(fault, FT_EIO, "redis %s: %s gives %.100s", r->wire.name, what,
-                   r->wire.context->err ? r->wire.context->errstr : "an answer of another kind");
-}
-
-/* Empty, or left by a chain of the same name. */
-static int check_ours(struct nd_redis *r, struct ft_fault *fault)
-{
-    redisReply *owner = redisCommand(r->wire.context, "GET %s", MARKER);
-    bool ours = owner && owner->type == REDIS_REPLY_STRING && strcmp(owner->str, r->options.marker) == 0;
-
-    freeReplyObject(owner);
-    if (!owner)
-        return refuse_server(r, fault, "GET");
-    if (ours)
-        return FT_OK;
-    redisReply *size = redisCommand(r->wire.context, "DBSIZE");
-    long long keys = size && size->type == REDIS_REPLY_INTEGER ? size->integer : -1;
-
-    freeReplyObject(size);
-    if (keys < 0)
-        return refuse_server(r, fault, "DBSIZE");
-    if (keys > 0)
-        return ft_fail(fault, FT_EBUSY,
-                       "redis %s: the database holds %lld keys of somebody else, expected an empty one",
-                       r->wire.name, keys);
-    return FT_OK;
-}
-
-static void describe_server(struct nd_redis *r)
+static void describe_server(struct nd_redis *r, char settings[ND_REDIS_SETTINGS])
 {
     const struct nd_redis_options *o = &r->options;
     redisReply *info = redisCommand(r->wire.context, "INFO server");
     const char *at = info && info->type == REDIS_REPLY_STRING ? strstr(info->str, "redis_version:") : NULL;
     const char *version = at ? at + 14 : "?";
 
-    snprintf(r->settings, sizeof(r->settings),
+    snprintf(settings, ND_REDIS_SETTINGS,
              "%s, cache %s, batch %u%s, counters by %s; Redis %.*s at %s by TCP, no delay, keep-alive, one "
              "connection, hiredis %d.%d.%d; %s",
              o->mode == ND_REDIS_SYNC ? "sync" : "async", o->cache ? "on" : "off", o->batch,
@@ -735,62 +694,15 @@ static void describe_server(struct nd_redis *r)
              : o->cache ? "SET"
                         : "GET and SET",
              (int)strcspn(version, "\r\n"), version, r->wire.name, HIREDIS_MAJOR, HIREDIS_MINOR,
-             HIREDIS_PATCH, r->server.pid ? r->server.settings : "a server that was there");
+             HIREDIS_PATCH, r->server.settings);
     freeReplyObject(info);
 }
 
-static int set_up_client(struct nd_redis *r, struct ft_fault *fault)
+/* Waits for outstanding answers (bounded) and ends the server. Also of a client that was not set up whole. */
+static void close_client(struct nd_redis *r)
 {
-    int error = FT_OK;
-
-    if (!r->options.port) {
-        error = nd_redis_server_start(&r->server, fault);
-        snprintf(r->options.host, sizeof(r->options.host), "127.0.0.1");
-        r->options.port = r->server.port;
-    }
-    if (error == FT_OK)
-        error = nd_wire_open(&r->wire, r->options.host, r->options.port, fault);
-    if (error == FT_OK)
-        error = check_ours(r, fault);
-    if (error < 0)
-        return error;
-    describe_server(r);
-    if (watching)
-        return ft_fail(fault, FT_EBUSY, "redis %s: the process has a state backend", r->wire.name);
-    watching = r;
-    nf_watch = &watcher;
-    return FT_OK;
-}
-
-int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options, struct ft_fault *fault)
-{
-    struct nd_redis *r;
-    int error;
-
-    *out = NULL;
-    if (options->batch < 1 || options->batch > ND_REDIS_BATCH_MAX)
-        return ft_fail(fault, FT_EINVAL, "redis batch is %u, expected a number from 1 to %u", options->batch,
-                       ND_REDIS_BATCH_MAX);
-    r = calloc(1, sizeof(*r));
-    if (!r)
-        return ft_fail(fault, FT_ENOMEM, "no memory for redis");
-    r->options = *options;
-    if (!r->options.marker[0])
-        snprintf(r->options.marker, sizeof(r->options.marker), "-");
-    error = set_up_client(r, fault);
-    if (error < 0)
-        nd_redis_close(r);
-    else
-        *out = r;
-    return error;
-}
-
-void nd_redis_close(struct nd_redis *r)
-{
-    if (!r)
-        return;
     if (watching == r) {
-        nd_redis_settle(r);
+        settle_commands(r);
         forget_chain();
         watching = NULL;
         nf_watch = NULL;
@@ -803,12 +715,36 @@ void nd_redis_close(struct nd_redis *r)
     free(r);
 }
 
-/* ---- asking ---------------------------------------------------------------------------------------- */
-
-uint64_t nd_redis_confirmed(const struct nd_redis *r)
+int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options,
+                  char settings[ND_REDIS_SETTINGS], struct ft_fault *fault)
 {
-    return r->confirmed;
+    struct nd_redis *r;
+    int error;
+
+    *out = NULL;
+    if (options->batch < 1 || options->batch > ND_REDIS_BATCH_MAX)
+        return ft_fail(fault, FT_EINVAL, "redis batch is %u, expected a number from 1 to %u", options->batch,
+                       ND_REDIS_BATCH_MAX);
+    if (watching)
+        return ft_fail(fault, FT_EBUSY, "the process has a state backend");
+    r = calloc(1, sizeof(*r));
+    if (!r)
+        return ft_fail(fault, FT_ENOMEM, "no memory for redis");
+    r->options = *options;
+    error = nd_redis_server_start(&r->server, fault);
+    if (error == FT_OK)
+        error = nd_wire_open(&r->wire, r->server.port, fault);
+    if (error < 0) {
+        close_client(r);
+        return error;
+    }
+    describe_server(r, settings);
+    nf_watch = &watcher;
+    *out = watching = r;
+    return FT_OK;
 }
+
+/* ---- asking ---------------------------------------------------------------------------------------- */
 
 const char *nd_redis_lost(const struct nd_redis *r)
 {
@@ -820,7 +756,7 @@ void nd_redis_asked(struct nd_redis *r)
     r->asked = r->asked_after == r->ended ? r->asked + 1 : 0;
     r->asked_after = r->ended;
     if (r->asked >= ASKED_IDLE)
-        nd_redis_settle(r);
+        settle_commands(r);
 }
 
 uint32_t nd_redis_may_leave(struct nd_redis *r, const struct ft_held held[], uint32_t n)
@@ -832,19 +768,4 @@ uint32_t nd_redis_may_leave(struct nd_redis *r, const struct ft_held held[], uin
     if (!may)
         nd_redis_asked(r);
     return may;
-}
-
-uint16_t nd_redis_port(const struct nd_redis *r)
-{
-    return r->options.port;
-}
-
-const char *nd_redis_settings(const struct nd_redis *r)
-{
-    return r->settings;
-}
-
-struct nd_redis_counts nd_redis_counts(const struct nd_redis *r)
-{
-    return r->wire.counts;
 }

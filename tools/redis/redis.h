@@ -21,14 +21,15 @@
  * goes on and the answer is looked at later, as if all reads of a batch had been foreseen: it is compared,
  * and no packet of the burst leaves before.
  *
- * One backend in a process, one lane, one connection. Opened before nf_chain_make, which enters what the
- * chain makes and has the server take the state it begins with. Owned by the lane once the chain is made.
+ * One backend in a process, one lane, one connection, a server of its own on the loopback. Opened before
+ * nf_chain_make, which enters what the chain makes and has the server take the state it begins with. Owned by
+ * the lane once the chain is made.
  *
  * Commands are written in batches: when `batch` of them are waiting, and when answers are needed. Commands
  * whose answers a packet has to wait for: in mode sync all of them, in mode async the reads (GET, and SREM of
  * a number). They are waited for whenever a batch has been written, and at the burst's end; with `across` a
  * burst's end writes nothing, so a batch can span many bursts, and the caller keeps outputs until
- * nd_redis_confirmed says that they may leave.
+ * nd_redis_may_leave lets them go.
  *
  *                    a lookup             a change                        a packet leaves
  *   sync             waits for its batch  waits for its batch             when all is answered
@@ -50,36 +51,28 @@
 #include <sys/types.h>
 
 #define ND_REDIS_BATCH_MAX 4096u
+#define ND_REDIS_SETTINGS  480u /* bytes of text */
 
 enum nd_redis_mode { ND_REDIS_SYNC, ND_REDIS_ASYNC };
 
 struct nd_redis_options {
-    uint32_t mode;   /* enum nd_redis_mode */
-    bool cache;      /* reads are served from the region */
-    bool offload;    /* counters by INCRBY; else by GET (not with cache) and SET */
-    bool across;     /* batches may span bursts: see above */
-    uint32_t batch;  /* commands in one write at most, 1 … ND_REDIS_BATCH_MAX */
-    char host[64];   /* numeric IPv4 */
-    uint16_t port;   /* of the server; 0: one of our own, on a free port of the loopback */
-    char marker[32]; /* whose database it is, a chain's name: another's is not touched */
+    uint32_t mode;  /* enum nd_redis_mode */
+    bool cache;     /* reads are served from the region */
+    bool offload;   /* counters by INCRBY; else by GET (not with cache) and SET */
+    bool across;    /* batches may span bursts: see above */
+    uint32_t batch; /* commands in one write at most, 1 … ND_REDIS_BATCH_MAX */
 };
 
 struct nd_redis;
 
 /*
- * Connects and becomes the process's state backend: chains made from now on keep their state there, until it
- * is closed. FT_EINVAL: bad options; FT_ENOENT: nobody there, or no redis-server here; FT_EBUSY: the database
- * belongs to somebody else, or the process has a backend; FT_EIO.
+ * Starts a server, connects, and becomes the process's state backend: chains made from now on keep their
+ * state there. It ends with the process. `settings`: how client and server are set, for people: "sync, cache
+ * off, batch 32, …". FT_EINVAL: bad options; FT_ENOENT: no redis-server here; FT_EBUSY: the process has a
+ * backend; FT_EIO; FT_ENOMEM.
  */
-int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options, struct ft_fault *fault);
-/* Waits for outstanding answers (bounded), ends the server if it is ours. After the chain's last burst,
- * before its region is closed. */
-void nd_redis_close(struct nd_redis *redis);
-
-/* Last burst whose outputs may leave; 0: none. */
-uint64_t nd_redis_confirmed(const struct nd_redis *redis);
-/* Writes what waits and takes all answers: when there is nothing else to do, and before the end. */
-void nd_redis_settle(struct nd_redis *redis);
+int nd_redis_open(struct nd_redis **out, const struct nd_redis_options *options,
+                  char settings[ND_REDIS_SETTINGS], struct ft_fault *fault);
 /* NULL, or why it is lost, one line: nothing more is confirmed then. By any thread. */
 const char *nd_redis_lost(const struct nd_redis *redis);
 
@@ -94,18 +87,6 @@ void nd_redis_asked(struct nd_redis *redis);
 struct nd_config;
 int nd_redis_read(struct nd_redis_options *out, const struct nd_config *config, struct ft_fault *fault);
 
-uint16_t nd_redis_port(const struct nd_redis *redis);
-/* How client and server are set, for people: "sync, cache off, batch 32, …". */
-const char *nd_redis_settings(const struct nd_redis *redis);
-
-struct nd_redis_counts {
-    uint64_t reads, writes; /* commands: GET, and SREM of a number; all others */
-    uint64_t batches;       /* written */
-    uint64_t waits;         /* times answers had to be waited for */
-};
-/* Since the chain was made, what it began with left out. */
-struct nd_redis_counts nd_redis_counts(const struct nd_redis *redis);
-
 /* ---- redis/wire.c: a server of our own ---------------------------------------------------------- */
 
 struct nd_redis_server {
@@ -118,26 +99,5 @@ struct nd_redis_server {
  * thread that starts it. FT_ENOENT: not installed; FT_EIO: it ended, or was not ready in time. */
 int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault);
 void nd_redis_server_stop(struct nd_redis_server *server);
-
-/* ---- redis/access.c: times of one access to state ---------------------------------------------- */
-
-struct nd_redis_times {
-    const char *where, *access; /* "map", "read" */
-    double mean, p50, p99;      /* ns */
-};
-#define ND_REDIS_ACCESSES 13u
-struct nd_redis_access {
-    /* Of a map, a map and a number that two lanes share, sections included: of the mean of 64 in a row. Of
-     * Redis, GET, SET and INCRBY: sync each to its answer, async of the mean of 64 in one batch. */
-    struct nd_redis_times times[ND_REDIS_ACCESSES];
-    unsigned count;
-    char settings[240]; /* of the server and the connection, for people */
-};
-/*
- * `entries` keys of 16 bytes with values of 24, in random order, `samples` times each; Redis is a server of
- * our own. No region may be open in this process, no backend attached. FT_EINVAL: a number is 0; FT_ENOMEM;
- * FT_ENOENT, FT_EIO: no server.
- */
-int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samples, struct ft_fault *fault);
 
 #endif

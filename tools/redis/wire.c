@@ -22,6 +22,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#define HOST      "127.0.0.1"
 #define OUT_ROOM  (4u << 20)
 #define IN_ROOM   (128u << 10)
 #define PATIENCE  5   /* seconds without an answer */
@@ -133,17 +134,16 @@ static bool receive_answers(struct nd_wire *w, int flags)
     return false;
 }
 
-void nd_wire_take(struct nd_wire *w)
-{
-    while (w->answered < w->issued && !nd_wire_lost(w) && receive_answers(w, MSG_DONTWAIT))
-        ;
-}
-
 void nd_wire_await(struct nd_wire *w, uint64_t count)
 {
     unsigned looks = 0;
 
-    w->counts.waits += w->answered < count;
+    if (w->answered >= count) {
+        while (w->answered < w->issued && !nd_wire_lost(w) && receive_answers(w, MSG_DONTWAIT))
+            ;
+        return;
+    }
+    w->counts.waits++;
     while (w->answered < count && !nd_wire_lost(w))
         if (receive_answers(w, looks < SPINS ? MSG_DONTWAIT : 0))
             looks = 0;
@@ -213,13 +213,13 @@ void nd_wire_command(struct nd_wire *w, const struct nd_wire_arg args[], uint32_
 
 /* ---- opening ----------------------------------------------------------------------------------- */
 
-int nd_wire_open(struct nd_wire *w, const char *host, uint16_t port, struct ft_fault *fault)
+int nd_wire_open(struct nd_wire *w, uint16_t port, struct ft_fault *fault)
 {
     struct timeval patience = {.tv_sec = PATIENCE};
 
     memset(w, 0, sizeof(*w));
-    snprintf(w->name, sizeof(w->name), "%.20s:%u", host, port);
-    w->context = redisConnectWithTimeout(host, port, patience);
+    snprintf(w->name, sizeof(w->name), HOST ":%u", port);
+    w->context = redisConnectWithTimeout(HOST, port, patience);
     if (!w->context || w->context->err)
         return ft_fail(fault, FT_ENOENT, "redis %s: %s, expected a server there", w->name,
                        w->context ? w->context->errstr : "no memory");
@@ -264,8 +264,8 @@ static void become_server(uint16_t port)
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
-    execlp("redis-server", "redis-server", "--port", text, "--bind", "127.0.0.1", "--daemonize", "no",
-           "--save", "", "--appendonly", "no", "--logfile", "/dev/null", (char *)NULL);
+    execlp("redis-server", "redis-server", "--port", text, "--bind", HOST, "--daemonize", "no", "--save", "",
+           "--appendonly", "no", "--logfile", "/dev/null", (char *)NULL);
     _exit(errno == ENOENT ? 127 : 126);
 }
 
@@ -273,7 +273,7 @@ static void become_server(uint16_t port)
 static bool port_answers(uint16_t port)
 {
     const struct timeval patience = {.tv_usec = 200000};
-    redisContext *c = redisConnectWithTimeout("127.0.0.1", port, patience);
+    redisContext *c = redisConnectWithTimeout(HOST, port, patience);
     bool ready = c && !c->err && redisSetTimeout(c, patience) == REDIS_OK;
     redisReply *reply = ready ? redisCommand(c, "PING") : NULL;
 
@@ -310,7 +310,7 @@ static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
 int nd_redis_server_start(struct nd_redis_server *server, struct ft_fault *fault)
 {
     *server = (struct nd_redis_server){.pid = 0};
-    if (nd_free_port("127.0.0.1", &server->port) != 0)
+    if (nd_free_port(HOST, &server->port) != 0)
         return ft_fail(fault, FT_EIO, "no free port on 127.0.0.1");
     server->pid = nd_child();
     if (server->pid < 0)

@@ -22,6 +22,13 @@ struct nd_wire_want {
     uint8_t kind;   /* enum nd_want */
 };
 
+/* Since the chain was made, what it began with left out. */
+struct nd_wire_counts {
+    uint64_t reads, writes; /* commands: GET, and SREM of a number; all others */
+    uint64_t batches;       /* written */
+    uint64_t waits;         /* times answers had to be waited for */
+};
+
 struct nd_wire {
     redisContext *context;
     redisReader *reader;
@@ -31,7 +38,7 @@ struct nd_wire {
     struct nd_wire_want *wants; /* [ND_WIRE_WANTS], ring */
     uint64_t issued, answered;  /* commands gathered, and answered, ever */
     uint32_t unsent;            /* commands in `out` */
-    struct nd_redis_counts counts;
+    struct nd_wire_counts counts;
     _Atomic bool lost;
     char why[200];
 };
@@ -42,9 +49,9 @@ static inline bool nd_wire_lost(const struct nd_wire *wire)
     return atomic_load_explicit(&wire->lost, memory_order_acquire);
 }
 
-/* Connected, with keep-alive, without delay. FT_ENOENT: nobody there; FT_EIO, FT_ENOMEM. After a failure too
- * it has to be closed, once. */
-int nd_wire_open(struct nd_wire *wire, const char *host, uint16_t port, struct ft_fault *fault);
+/* Connected to this port of 127.0.0.1, with keep-alive, without delay. FT_ENOENT: nobody there; FT_EIO,
+ * FT_ENOMEM. After a failure too it has to be closed, once. */
+int nd_wire_open(struct nd_wire *wire, uint16_t port, struct ft_fault *fault);
 void nd_wire_close(struct nd_wire *wire);
 
 struct nd_wire_arg {
@@ -56,8 +63,8 @@ struct nd_wire_arg {
 void nd_wire_command(struct nd_wire *wire, const struct nd_wire_arg args[], uint32_t count, enum nd_want want,
                      uint64_t value);
 
-void nd_wire_write(struct nd_wire *wire);                 /* what has gathered */
-void nd_wire_take(struct nd_wire *wire);                  /* answers that are there */
-void nd_wire_await(struct nd_wire *wire, uint64_t count); /* until so many are answered; written they are */
+void nd_wire_write(struct nd_wire *wire); /* what has gathered */
+/* Until so many are answered, which are written. Where they are already: takes the answers that are there. */
+void nd_wire_await(struct nd_wire *wire, uint64_t count);
 
 #endif

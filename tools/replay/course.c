@@ -107,6 +107,69 @@ static void scatter(void)
     move_memory();
 }
 
+/* ---- digests of bursts ----------------------------------------------------------------------- */
+
+/* Of a chain of so many NFs. FT_ENOMEM: they would take more than half of the machine's memory. */
+static int open_sums(struct nd_sums *s, uint64_t bursts, unsigned lanes, unsigned nfs, struct ft_fault *fault)
+{
+    uint64_t half = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2, bytes;
+
+    *s = (struct nd_sums){.bursts = bursts, .lanes = lanes, .words = nfs + 2};
+    bytes = 2 * lanes * bursts * s->words * sizeof(*s->at);
+    if (bytes <= half) {
+        s->at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (s->at != MAP_FAILED)
+            return 0;
+        s->at = NULL;
+    }
+    return ft_fail(
+        fault, FT_ENOMEM,
+        "the audit's digests of %lu bursts take %lu MB, expected %lu at most: --fast goes without, or "
+        "replay a part of the capture",
+        bursts, bytes >> 20, half >> 20);
+}
+
+/* All 0: nobody has executed the burst. NULL: it is none of this capture. */
+static uint64_t *find_burst(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst)
+{
+    return s->at && burst < s->bursts
+               ? s->at + (((uint64_t)replayed * s->lanes + lane) * s->bursts + burst) * s->words
+               : NULL;
+}
+
+/* Where the audit has what is kept as word `word`. */
+static unsigned nf_of(const struct nd_sums *s, unsigned word)
+{
+    return word + 1 < s->words ? word : FT_NFS_MAX;
+}
+
+/* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it live. */
+static void note_sums(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
+                      const uint64_t of[FT_AUDIT_SUMS])
+{
+    uint64_t *to = find_burst(s, replayed, lane, burst);
+
+    for (unsigned w = 0; to && w < s->words; w++)
+        to[w] = of[nf_of(s, w)];
+}
+
+bool nd_sums_differ(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
+                    const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf)
+{
+    const uint64_t *noted = find_burst(s, replayed, lane, burst);
+
+    if (!noted || !noted[0]) /* each burst edits what is the lane's own */
+        return false;
+    for (unsigned i = 1; i <= s->words; i++) {
+        unsigned word = i % s->words;
+
+        *nf = (uint16_t)nf_of(s, word);
+        if (noted[word] != of[*nf])
+            return true;
+    }
+    return false;
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 #define REST_NS      120000000000ull /* for the digest of all lanes, on a busy machine */
@@ -184,7 +247,7 @@ static void note_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_S
     bool live = lane->doing == FT_LANE_LIVE;
 
     if (live || !lane->apply.last_was_chunk)
-        nd_sums_note(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
+        note_sums(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
 }
 
 int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, unsigned how,
@@ -272,7 +335,7 @@ static int open_nodes(struct nd_replay *r, struct ft_fault *fault)
     int error = nd_loopback_open(&r->place, false, fault);
 
     if (!error && r->config->protect.audit)
-        error = nd_sums_open(&r->sums, r->tape.burst_count + 2, r->lanes, r->config->chain.count, fault);
+        error = open_sums(&r->sums, r->tape.burst_count + 2, r->lanes, r->config->chain.count, fault);
     for (unsigned n = 0; n < ND_NODES && !error; n++)
         error = renew_slot(r, n, fault);
     return error;

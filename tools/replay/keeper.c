@@ -419,11 +419,6 @@ static uint64_t drain_records(struct nd_ledger *ledger, struct ft_ring *ring)
     return n;
 }
 
-const struct ft_record *nd_keeper_record(const struct nd_keeper *keeper, uint64_t burst)
-{
-    return (const void *)(keeper->ledger.bytes + keeper->ledger.at[burst - 1]);
-}
-
 uint64_t nd_keeper_drain(struct nd_keeper *keeper, struct nd_slot_lane *lane)
 {
     return drain_outputs(keeper, &lane->out) +

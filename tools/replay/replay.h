@@ -153,19 +153,13 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault);
 
 void nd_nodes_close(struct nd_replay *r);
 
-/* ---- replay/reference.c ---- */
-
-/* Of a chain of so many NFs. FT_ENOMEM: they would take more than half of the machine's memory. */
-int nd_sums_open(struct nd_sums *sums, uint64_t bursts, unsigned lanes, unsigned nfs, struct ft_fault *fault);
-
-/* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it live. */
-void nd_sums_note(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
-                  const uint64_t of[FT_AUDIT_SUMS]);
-/* Whether who executed the burst edited something else than `of` says; *nf: the first NF in the chain, else
- * FT_NFS_MAX (what lanes share) or 0 (the lane's own), which follow from the NFs. False: nobody executed it.
- */
+/* Whether who executed the burst, live or (`replayed`) as a standby, edited something else than `of` says, as
+ * ft_audit_watch has it; *nf: the first NF in the chain, else FT_NFS_MAX (what lanes share) or 0 (the lane's
+ * own), which follow from the NFs. False: nobody executed it. */
 bool nd_sums_differ(const struct nd_sums *sums, bool replayed, unsigned lane, uint64_t burst,
                     const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf);
+
+/* ---- replay/reference.c ---- */
 
 /* And once more, with the audit, where states differ: for its `first`, if there are digests of bursts; and
  * once for each field that NFs may read without saying so, for `undeclared`. What it shows becomes r->rows.

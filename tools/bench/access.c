@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How long one access to state takes, in the region and in Redis. Owns what it measures on: a chain of one NF
- * that does nothing, with two maps and a number; a connection and a server.
+ * bench --access: how long one access to state takes, in the region and in Redis. Owns what it measures on: a
+ * chain of one NF that does nothing, with two maps and a number; a connection and a server.
  */
-#include "tools/redis/redis.h"
+#include "tools/bench/bench.h"
+#include "cli/options.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/base/clock.h"
-#include "tools/pair/report.h"
 #include "tools/redis/wire.h"
 
 #include <inttypes.h>
@@ -29,8 +29,23 @@ struct value {
     uint64_t word[3];
 };
 
+struct times {
+    const char *where, *access; /* "map", "read" */
+    double mean, p50, p99;      /* ns */
+};
+
+#define ACCESSES 13u
+
+/* Of a map, a map and a number that two lanes share, sections included: of the mean of 64 in a row. Of Redis,
+ * GET, SET and INCRBY: sync each to its answer, async of the mean of 64 in one batch. */
+struct access_times {
+    struct times times[ACCESSES];
+    unsigned count;
+    char settings[240]; /* of the server and the connection, for people */
+};
+
 struct bench {
-    struct nd_redis_access *out;
+    struct access_times *out;
     uint32_t entries, samples;
     uint64_t draw;   /* of the generator */
     double *taken;   /* [samples] ns */
@@ -45,10 +60,10 @@ static void draw_keys(struct bench *b, struct key keys[], uint32_t count)
 
 static void add_times(struct bench *b, const char *where, const char *access)
 {
-    struct nd_redis_times t = {.where = where,
-                               .access = access,
-                               .p50 = nd_quantile(b->taken, b->samples, 0.5),
-                               .p99 = nd_quantile(b->taken, b->samples, 0.99)};
+    struct times t = {.where = where,
+                      .access = access,
+                      .p50 = nd_quantile(b->taken, b->samples, 0.5),
+                      .p99 = nd_quantile(b->taken, b->samples, 0.99)};
 
     for (uint32_t i = 0; i < b->samples; i++)
         t.mean += b->taken[i] / b->samples;
@@ -261,7 +276,7 @@ static int measure_remote(struct bench *b, struct ft_fault *fault)
 
     if (error < 0)
         return error;
-    error = nd_wire_open(&wire, "127.0.0.1", server.port, fault);
+    error = nd_wire_open(&wire, server.port, fault);
     if (error == FT_OK) {
         for (uint64_t i = 0; i < b->entries; i++) {
             put_set(&wire, &(struct key){.number = i});
@@ -284,14 +299,17 @@ static int measure_remote(struct bench *b, struct ft_fault *fault)
     return error;
 }
 
-int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samples, struct ft_fault *fault)
+/*
+ * `entries` keys of 16 bytes with values of 24, in random order, `samples` times each; Redis is a server of
+ * our own. No region may be open in this process, no backend attached. FT_ENOMEM; FT_ENOENT, FT_EIO: no
+ * server.
+ */
+static int measure_accesses(struct access_times *out, uint32_t entries, uint32_t samples,
+                            struct ft_fault *fault)
 {
     struct bench b = {.out = out, .entries = entries, .samples = samples};
     int error;
 
-    memset(out, 0, sizeof(*out));
-    if (entries == 0 || samples == 0)
-        return ft_fail(fault, FT_EINVAL, "%u entries, %u samples, expected some of each", entries, samples);
     b.taken = calloc(samples, sizeof(*b.taken));
     if (!b.taken)
         return ft_fail(fault, FT_ENOMEM, "no memory for %u samples", samples);
@@ -300,4 +318,49 @@ int nd_redis_access(struct nd_redis_access *out, uint32_t entries, uint32_t samp
         error = measure_remote(&b, fault);
     free(b.taken);
     return error;
+}
+
+/* ---- the command ------------------------------------------------------------------------------- */
+
+#define SAMPLES     2000u      /* of each kind of access, a second of --seconds */
+#define ENTRIES_MAX (1u << 20) /* flows */
+
+#define OF(field) offsetof(struct times, field)
+
+static const struct nd_column columns[] = {
+    ND_TEXT_COLUMN(NULL, "state", OF(where), 0), ND_TEXT_COLUMN("access", "access", OF(access), -6),
+    ND_REAL("mean", "mean_ns", OF(mean), 10, 1), ND_REAL("p50", "p50_ns", OF(p50), 10, 1),
+    ND_REAL("p99", "p99_ns", OF(p99), 10, 1),    {.title = NULL},
+};
+
+int nd_bench_access(const struct nd_bench_options *o)
+{
+    static struct access_times a;
+    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 14};
+    struct ft_fault fault = {""};
+    json_t *list;
+
+    if (o->wish.flows > ENTRIES_MAX)
+        return nd_usage("bench", "--access with --flows %lu, expected %u at most", o->wish.flows,
+                        ENTRIES_MAX);
+    if (measure_accesses(&a, (uint32_t)o->wish.flows, (uint32_t)(SAMPLES * o->seconds) + 1, &fault) != 0) {
+        fprintf(stderr, "understudy bench: %s\n", fault.text);
+        return ND_SOFTWARE;
+    }
+    nd_sheet_begin(&sheet, columns, "state");
+    for (unsigned i = 0; i < a.count; i++)
+        nd_sheet_row(&sheet, columns, a.times[i].where, &a.times[i]);
+    fprintf(sheet.out,
+            "times in ns, %lu entries; keys of 16 bytes, values of 24, in random order; local and async: of "
+            "the mean of 64, async in one batch; shared:\nof two lanes, section and lock included; what is "
+            "cached is read here, and written as without a cache\n%s\n",
+            o->wish.flows, a.settings);
+    if (!o->json)
+        return ND_DONE;
+    list = json_array();
+    for (unsigned i = 0; i < a.count; i++)
+        json_array_append_new(list, nd_columns_object(columns, &a.times[i]));
+    return nd_bench_print_list(
+        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
+        list);
 }
