@@ -3,7 +3,7 @@
  * A trace as a pcapng file: its blocks, read here by the format's own rules, and answers that are not to be
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
-#include "cli/pair.h"
+#include "cli/trace.c"
 #include "tools/pair/tape.h"
 
 #include <setjmp.h>
@@ -32,7 +32,7 @@ static uint8_t *write_answer(const char *text, size_t *size)
     json_t *answer = read_answer(text);
     char *bytes = NULL;
     FILE *out = open_memstream(&bytes, size);
-    bool done = nd_pcapng_write(out, "a", answer);
+    bool done = write_pcapng(out, "a", answer);
 
     fclose(out);
     json_decref(answer);
