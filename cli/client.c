@@ -174,8 +174,8 @@ static int read_listener(const struct asking *a, struct nd_listener *listener)
     return 0;
 }
 
-int nd_ask_whom(const char *path, const json_t *request, int timeout_ms, json_t **answer,
-                struct nd_listener *listener, struct ft_fault *fault)
+int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer,
+           struct nd_listener *listener, struct ft_fault *fault)
 {
     struct asking a = {
         .path = path, .fd = -1, .deadline = nd_now() + (uint64_t)timeout_ms * 1000000, .fault = fault};
@@ -191,9 +191,4 @@ int nd_ask_whom(const char *path, const json_t *request, int timeout_ms, json_t 
         close(a.fd);
     free(a.bytes);
     return error;
-}
-
-int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault)
-{
-    return nd_ask_whom(path, request, timeout_ms, answer, NULL, fault);
 }

@@ -23,21 +23,19 @@ enum nd_exit {
     ND_NO_PERMISSION = 77,
 };
 
-/*
- * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a
- * new reference). A user who may not open `path` is answered by the socket that looks
- * (node/control/server.h). FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in time, FT_EMALFORMED.
- */
-int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer, struct ft_fault *fault);
-
 /* Who made the socket that answered, by the kernel's word and at that time. */
 struct nd_listener {
     pid_t pid; /* 0: a process that cannot be seen from here */
     uid_t user;
 };
 
-/* The same, and on success *listener says who answered. */
-int nd_ask_whom(const char *path, const json_t *request, int timeout_ms, json_t **answer,
-                struct nd_listener *listener, struct ft_fault *fault);
+/*
+ * Sends `request` (borrowed) to the node listening at `path` and waits at most `timeout_ms` for the answer (a
+ * new reference); *listener, unless NULL, says who answered. A user who may not open `path` is answered by
+ * the socket that looks (node/control/server.h). FT_ENOENT: nobody listens, FT_EPERM, FT_EIO: no answer in
+ * time, FT_EMALFORMED.
+ */
+int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **answer,
+           struct nd_listener *listener, struct ft_fault *fault);
 
 #endif

@@ -175,11 +175,6 @@ static json_t *module_object(const struct nf_module *m, const struct nd_config *
 
 /* ---- the same for people: all of it is read from the object -------------------------------------- */
 
-static bool has(const json_t *object, const char *key)
-{
-    return json_is_true(json_object_get(object, key));
-}
-
 /* "state: 40 bytes of its own; objects of each lane; objects that lanes share; 24 bytes of each flow". */
 static void print_state(const json_t *state)
 {
@@ -190,9 +185,9 @@ static void print_state(const json_t *state)
 
     printf("state:");
     for (unsigned i = 0; i < 4; i++) {
-        json_int_t bytes = json_integer_value(json_object_get(state, keys[i]));
+        json_int_t bytes = nd_integer(state, keys[i]);
 
-        if (!bytes && !has(state, keys[i]))
+        if (!bytes && !nd_is_true(state, keys[i]))
             continue;
         if (bytes)
             printf("%s%lld %s", gap, bytes, texts[i]);
@@ -209,9 +204,10 @@ static void print_param(const json_t *p)
     const json_t *least = json_object_get(p, "min"), *choice;
     size_t i;
 
-    printf("  %c %-18s %s", has(p, "live") ? '*' : ' ', nd_text(p, "name", ""), nd_text(p, "type", ""));
+    printf("  %c %-18s %s", nd_is_true(p, "live") ? '*' : ' ', nd_text(p, "name", ""),
+           nd_text(p, "type", ""));
     if (least)
-        printf(", %lld to %lld", json_integer_value(least), json_integer_value(json_object_get(p, "max")));
+        printf(", %lld to %lld", json_integer_value(least), nd_integer(p, "max"));
     json_array_foreach(json_object_get(p, "choices"), i, choice) printf(", %s", json_string_value(choice));
     printf("; %s%s\n", !preset ? "required" : *preset ? "default " : "default none", preset ? preset : "");
     if (*help)
@@ -226,20 +222,21 @@ static void print_module(const json_t *o)
     size_t i;
 
     printf("%s: %s\n%s, version %lld\n", nd_text(o, "name", ""), nd_text(o, "summary", ""),
-           nd_text(o, "module", "built in"), json_integer_value(json_object_get(o, "version")));
+           nd_text(o, "module", "built in"), nd_integer(o, "version"));
     printf("reads: %s; %s%s%s",
            strcmp(reads, "payload") == 0 ? "whole frames"
            : strcmp(reads, "flow") == 0  ? "flows alone"
                                          : "headers alone",
-           has(o, "replayable") ? "can be replayed" : "cannot be replayed: its chain is protected by deltas",
-           has(json_object_get(o, "state"), "timers") ? "; has timers" : "",
-           has(o, "ipv6") ? "; flows of IPv6, too" : "");
+           nd_is_true(o, "replayable") ? "can be replayed"
+                                       : "cannot be replayed: its chain is protected by deltas",
+           nd_is_true(json_object_get(o, "state"), "timers") ? "; has timers" : "",
+           nd_is_true(o, "ipv6") ? "; flows of IPv6, too" : "");
     json_array_foreach(json_object_get(o, "translates"), i, entry)
         printf("; translates %s", json_string_value(entry));
     printf("\nlanes: by %s\n", nd_text(o, "scope", "what its configuration says (-c)"));
-    printf("commands:%s%s%s%s\n", has(o, "show") ? " show" : "", has(o, "set") ? " set" : "",
-           has(o, "clear") ? " clear" : "",
-           has(o, "show") || has(o, "set") || has(o, "clear") ? "" : " none");
+    printf("commands:%s%s%s%s\n", nd_is_true(o, "show") ? " show" : "", nd_is_true(o, "set") ? " set" : "",
+           nd_is_true(o, "clear") ? " clear" : "",
+           nd_is_true(o, "show") || nd_is_true(o, "set") || nd_is_true(o, "clear") ? "" : " none");
     print_state(json_object_get(o, "state"));
     printf("parameters%s\n",
            json_array_size(params) ? " (*: apply may change it while the chain runs):" : ": none");

@@ -133,11 +133,10 @@ int nd_cmd_replay(int argc, char **argv);
 int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);
 int nd_cmd_watch(int argc, char **argv);
-/* verify, promote, drain, resync, failback, apply, push: the word is the request */
+/* verify, promote, drain, resync, failback, apply, push, set, clear, pin, hold, unpin: the word is the
+ * request */
 int nd_cmd_act(int argc, char **argv);
-int nd_cmd_maintain(int argc, char **argv); /* pin, hold, unpin */
 int nd_cmd_show(int argc, char **argv);
-int nd_cmd_change(int argc, char **argv); /* set, clear */
 int nd_cmd_top(int argc, char **argv);
 int nd_cmd_trace(int argc, char **argv);
 int nd_cmd_incidents(int argc, char **argv);

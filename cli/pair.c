@@ -23,6 +23,23 @@ int nd_print_json(const json_t *object)
     return failed || putchar('\n') == EOF ? ND_SOFTWARE : ND_DONE;
 }
 
+volatile sig_atomic_t nd_stopped;
+
+static void note_signal(int signal)
+{
+    (void)signal;
+    nd_stopped = 1;
+}
+
+void nd_catch_signals(void)
+{
+    const struct sigaction action = {.sa_handler = note_signal};
+
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
 int nd_pair_open(struct nd_pair *pair, int argc, char **argv)
 {
     int error;
@@ -70,7 +87,7 @@ static void ask_status(struct nd_pair *pair, unsigned i)
 
     json_decref(pair->status[i]);
     pair->error[i] =
-        nd_ask(pair->config->node[i].control, request, ND_STATUS_MS, &pair->status[i], &pair->why[i]);
+        nd_ask(pair->config->node[i].control, request, ND_STATUS_MS, &pair->status[i], NULL, &pair->why[i]);
     json_decref(request);
     refusal = json_object_get(pair->status[i], "error");
     if (!refusal)
@@ -96,7 +113,7 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     for (int i = 0; i < (int)ND_NODES; i++) {
         if (strcmp(nd_text(pair->status[i], "role", ""), role) != 0)
             continue;
-        view = json_integer_value(json_object_get(pair->status[i], "view"));
+        view = nd_integer(pair->status[i], "view");
         if (view > best_view) {
             best_view = view;
             best = i;
@@ -105,11 +122,30 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
-int nd_pair_local(const struct nd_config *config)
+/* The node whose replication address is this host's, where the other one's is not; -1: neither is, or both.
+ */
+static int local_node(const struct nd_config *config)
 {
     bool here[ND_NODES] = {nd_address_here(config->node[0].host), nd_address_here(config->node[1].host)};
 
     return here[0] == here[1] ? -1 : here[1];
+}
+
+int nd_pair_choose(const struct nd_config *config, const struct nd_options *o, const char *what,
+                   char out[ND_CHOICE_TEXT])
+{
+    const struct nd_node *a = &config->node[0], *b = &config->node[1];
+
+    if (o->node)
+        snprintf(out, ND_CHOICE_TEXT, "%s: no node '%s', expected %s or %s", o->file, o->node, a->name,
+                 b->name);
+    else
+        snprintf(
+            out, ND_CHOICE_TEXT,
+            "%s: %swhich node? Not just one of %s (%s) and %s (%s) has an address of this host, expected "
+            "-n NAME",
+            o->file, what, a->name, a->host, b->name, b->host);
+    return o->node ? nd_config_node(config, o->node) : local_node(config);
 }
 
 /* Nobody is in the wanted role: because somebody did not answer, or because none is. A node that waits for
@@ -164,14 +200,14 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
         nd_pair_ask_status(pair);
         node = nd_pair_in_role(pair, role);
     }
-    if (node < 0 && (node = nd_pair_local(pair->config)) >= 0 && !pair->status[node])
+    if (node < 0 && (node = local_node(pair->config)) >= 0 && !pair->status[node])
         node = -1;
     if (node < 0) {
         json_decref(request);
         return report_nobody(pair, role);
     }
     pair->only = node; /* further pages come from the same node */
-    error = nd_ask(pair->config->node[node].control, request, timeout_ms, answer, &fault);
+    error = nd_ask(pair->config->node[node].control, request, timeout_ms, answer, NULL, &fault);
     json_decref(request);
     if (error) {
         fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[node].name, fault.text);
@@ -214,7 +250,7 @@ static const char *state_of_primary(const json_t *standby)
 {
     const json_t *peer = json_object_get(standby, "peer");
 
-    return json_is_true(json_object_get(peer, "connected")) ? nd_text(peer, "state", NULL) : NULL;
+    return nd_is_true(peer, "connected") ? nd_text(peer, "state", NULL) : NULL;
 }
 
 /* Of a READY node: what it holds protects traffic that its primary lets pass. */
@@ -230,10 +266,24 @@ static bool is_ready(const json_t *status)
     return strcmp(nd_text(status, "state", ""), "READY") == 0;
 }
 
+/* The node that counts: that of -n, else the primary; -1: there is none. */
+static int judged_node(const struct nd_pair *pair)
+{
+    return pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+}
+
+/* What it says; NULL: nothing. */
+static json_t *judged_status(const struct nd_pair *pair)
+{
+    int node = judged_node(pair);
+
+    return node >= 0 ? pair->status[node] : NULL;
+}
+
 /* By the state of the node that counts. */
 static int exit_by_state(const struct nd_pair *pair)
 {
-    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    int node = judged_node(pair);
 
     if (node >= 0 && is_ready(pair->status[node]))
         return exit_of_ready(pair->status[node]);
@@ -324,8 +374,7 @@ static const struct {
 static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i], *link = json_object_get(s, "link");
-    json_int_t refused =
-        json_integer_value(json_object_get(json_object_get(link, "turned_away"), "unproven"));
+    json_int_t refused = nd_integer(json_object_get(link, "turned_away"), "unproven");
 
     if (!json_is_false(json_object_get(json_object_get(s, "peer"), "connected")))
         return;
@@ -353,23 +402,22 @@ static void print_detection(const json_t *status, FILE *out)
 
     if (!json_is_object(d))
         return;
-    fprintf(out, "; detect %.0f ms", json_number_value(json_object_get(d, "ms")));
-    if (json_is_true(json_object_get(d, "measured")))
-        fprintf(out, " (measured; longest silence %.0f ms)",
-                json_number_value(json_object_get(d, "longest_silence_ms")));
+    fprintf(out, "; detect %.0f ms", nd_number(d, "ms"));
+    if (nd_is_true(d, "measured"))
+        fprintf(out, " (measured; longest silence %.0f ms)", nd_number(d, "longest_silence_ms"));
 }
 
 static void print_damping(const json_t *status, FILE *out)
 {
     const json_t *d = json_object_get(status, "damping");
-    json_int_t doubled = json_integer_value(json_object_get(d, "doubled"));
+    json_int_t doubled = nd_integer(d, "doubled");
 
     if (doubled)
         fprintf(
             out,
             "; a primary that was alive was taken over from: the shortest silence that counts is %u times "
             "as long for %.0f min more",
-            1u << doubled, json_number_value(json_object_get(d, "left_s")) / 60);
+            1u << doubled, nd_number(d, "left_s") / 60);
 }
 
 static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
@@ -380,8 +428,7 @@ static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)
         fprintf(out,
                 "; drops frames that a node crashed on in NF %s for %.0f s more, %" JSON_INTEGER_FORMAT
                 " so far",
-                nd_text(q, "nf", "?"), json_number_value(json_object_get(q, "left_s")),
-                json_integer_value(json_object_get(q, "dropped")));
+                nd_text(q, "nf", "?"), nd_number(q, "left_s"), nd_integer(q, "dropped"));
 }
 
 static void print_bypassed(const json_t *status, FILE *out)
@@ -407,9 +454,9 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     for (size_t c = 0; c < COLUMNS; c++)
         print_number(out, json_object_get(s, columns[c].key), columns[c].width);
     fprintf(out, "  %s", nd_text(s, "why", ""));
-    if (json_integer_value(json_object_get(s, "view_unwritten_ms")) > 0)
+    if (nd_integer(s, "view_unwritten_ms") > 0)
         fprintf(out, "; its view has not been on the disk for %" JSON_INTEGER_FORMAT " ms",
-                json_integer_value(json_object_get(s, "view_unwritten_ms")));
+                nd_integer(s, "view_unwritten_ms"));
     print_no_connection(pair, i, out);
     print_differs(pair, i, out);
     print_detection(s, out);
@@ -469,15 +516,13 @@ static void print_lanes(const struct nd_pair *pair, FILE *out)
 
 static double fill_of(const json_t *table)
 {
-    return 100 * json_number_value(json_object_get(table, "entries")) /
-           json_number_value(json_object_get(table, "limit"));
+    return 100 * nd_number(table, "entries") / nd_number(table, "limit");
 }
 
 /* Of the node that is judged: entries of all lanes, and how full the fullest lane's part is. */
 static void print_tables(const struct nd_pair *pair, FILE *out)
 {
-    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
-    json_t *tables = node >= 0 ? json_object_get(pair->status[node], "tables") : NULL, *table, *lane;
+    json_t *tables = json_object_get(judged_status(pair), "tables"), *table, *lane;
     const char *name;
     size_t l;
 
@@ -489,9 +534,8 @@ static void print_tables(const struct nd_pair *pair, FILE *out)
 
         json_array_foreach(json_object_get(table, "lanes"), l, lane) fullest =
             fill_of(lane) > fullest ? fill_of(lane) : fullest;
-        fprintf(out, "%-30s  %10.0f  %10.0f  %4d %%\n", name,
-                json_number_value(json_object_get(table, "entries")),
-                json_number_value(json_object_get(table, "limit")), (int)fullest);
+        fprintf(out, "%-30s  %10.0f  %10.0f  %4d %%\n", name, nd_number(table, "entries"),
+                nd_number(table, "limit"), (int)fullest);
     }
 }
 
@@ -504,7 +548,7 @@ static int primary_elsewhere(const struct nd_pair *pair)
         const json_t *peer = json_object_get(pair->status[i], "peer");
         const char *state = nd_text(peer, "state", "");
 
-        if (pair->status[!i] || !json_is_true(json_object_get(peer, "connected")))
+        if (pair->status[!i] || !nd_is_true(peer, "connected"))
             continue;
         if (strcmp(state, "PROTECTED") == 0 || strcmp(state, "SOLO") == 0 || strcmp(state, "DEGRADED") == 0)
             return !i;
@@ -533,8 +577,7 @@ static void print_versions(const struct nd_pair *pair, FILE *out)
         fprintf(out, "node %s runs understudy %s, node %s %s", pair->config->node[i].name, own,
                 pair->config->node[!i].name, other);
         if (json_is_integer(json_object_get(peer, "format")))
-            fprintf(out, "; they speak format %" JSON_INTEGER_FORMAT,
-                    json_integer_value(json_object_get(peer, "format")));
+            fprintf(out, "; they speak format %" JSON_INTEGER_FORMAT, nd_integer(peer, "format"));
         fputc('\n', out);
         return;
     }
@@ -584,7 +627,7 @@ static void print_arbiter(const struct nd_pair *pair, FILE *out)
         if (json_is_false(json_object_get(a, "answers")))
             fprintf(out, "node %s: the arbiter does not answer: %s\n", node,
                     nd_text(a, "last_failure", "it was not asked yet"));
-        else if (json_is_true(json_object_get(a, "later")))
+        else if (nd_is_true(a, "later"))
             fprintf(out, "node %s: the arbiter keeps a later view than this pair's\n", node);
     }
 }
@@ -599,19 +642,19 @@ static const char *arbiter_words(char out[ARBITER_WORDS], const json_t *status)
     out[0] = '\0';
     if (json_is_false(json_object_get(a, "answers")))
         snprintf(out, ARBITER_WORDS, ", arbiter does not answer");
-    else if (json_is_true(json_object_get(a, "later")))
+    else if (nd_is_true(a, "later"))
         snprintf(out, ARBITER_WORDS, ", arbiter keeps a later view");
     else if (kept && json_is_object(kept))
         snprintf(out, ARBITER_WORDS, ", arbiter keeps view %" JSON_INTEGER_FORMAT "%s%.40s",
-                 json_integer_value(json_object_get(kept, "view")),
-                 nd_text(kept, "winner", NULL) ? ", won by " : "", nd_text(kept, "winner", ""));
+                 nd_integer(kept, "view"), nd_text(kept, "winner", NULL) ? ", won by " : "",
+                 nd_text(kept, "winner", ""));
     return out;
 }
 
 void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
 {
-    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
-    const json_t *status = node >= 0 ? pair->status[node] : NULL;
+    int node = judged_node(pair);
+    const json_t *status = judged_status(pair);
     int elsewhere = status ? -1 : primary_elsewhere(pair);
     const char *insecure = is_insecure(pair) ? ", link INSECURE" : "";
     char mode[ND_MODE_TEXT], arbiter[ARBITER_WORDS];
@@ -649,8 +692,8 @@ static void print_counter(const char *node, const json_t *counter, const char *w
  * do. */
 static void print_authority(const struct nd_pair *pair, FILE *out)
 {
-    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
-    const json_t *status = node >= 0 ? pair->status[node] : NULL, *a = json_object_get(status, "authority");
+    int node = judged_node(pair);
+    const json_t *status = judged_status(pair), *a = json_object_get(status, "authority");
     const char *order = nd_text(a, "maintenance", "free"), *pinned = nd_text(a, "pinned_to", NULL);
 
     if (!a || strcmp(nd_text(status, "mode", ""), "off") == 0)
@@ -666,8 +709,7 @@ static void print_authority(const struct nd_pair *pair, FILE *out)
     if (strcmp(order, "free") != 0)
         fprintf(out, "%s%s%s since %s, by an operator%s\n", order, pinned ? " to " : "", pinned ? pinned : "",
                 nd_text(a, "maintenance_since", "-"),
-                json_is_true(json_object_get(a, "peer_knows")) ? ""
-                                                               : "; the other node does not know it yet");
+                nd_is_true(a, "peer_knows") ? "" : "; the other node does not know it yet");
 }
 
 /* What a node remembers, whatever its state has become since. */
@@ -683,7 +725,7 @@ static void print_past(const struct nd_pair *pair, unsigned i, FILE *out)
         if (!json_is_object(o))
             continue;
         fprintf(out, "node %s: %s %s, view %" JSON_INTEGER_FORMAT ": ", pair->config->node[i].name,
-                past[p].title, nd_text(o, "at", "-"), json_integer_value(json_object_get(o, "view")));
+                past[p].title, nd_text(o, "at", "-"), nd_integer(o, "view"));
         if (nd_text(o, "why", NULL))
             fprintf(out, "%s\n", nd_text(o, "why", ""));
         else
@@ -694,8 +736,7 @@ static void print_past(const struct nd_pair *pair, unsigned i, FILE *out)
 /* What is known of both states being equal, by the node that is judged. */
 static void print_verified(const struct nd_pair *pair, FILE *out)
 {
-    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
-    const json_t *status = node >= 0 ? pair->status[node] : NULL;
+    const json_t *status = judged_status(pair);
     const json_t *v = json_object_get(status, "verified"), *age = json_object_get(v, "age_s");
     const json_t *diverged = json_object_get(status, "diverged");
 
@@ -705,10 +746,9 @@ static void print_verified(const struct nd_pair *pair, FILE *out)
         fprintf(out, "verified: all of the state was equal %.0f s ago", json_number_value(age));
     else
         fprintf(out, "verified: not yet");
-    fprintf(out, "; %.0f slices equal, %.0f different\n", json_number_value(json_object_get(v, "equal")),
-            json_number_value(json_object_get(v, "different")));
+    fprintf(out, "; %.0f slices equal, %.0f different\n", nd_number(v, "equal"), nd_number(v, "different"));
     if (json_is_object(diverged))
-        fprintf(out, "diverged: %.0f times, last %s\n", json_number_value(json_object_get(diverged, "count")),
+        fprintf(out, "diverged: %.0f times, last %s\n", nd_number(diverged, "count"),
                 nd_text(diverged, "last", "not by a slice"));
 }
 

@@ -9,6 +9,7 @@
 #include "node/config/config.h"
 #include "cli/options.h"
 
+#include <signal.h>
 #include <stdio.h>
 
 #define ND_STATUS_MS 2000  /* a status is quick, or the node is not well */
@@ -35,9 +36,12 @@ void nd_pair_ask_status(struct nd_pair *pair);
 /* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
 int nd_pair_in_role(const struct nd_pair *pair, const char *role);
 
-/* The node whose replication address is this host's, where the other one's is not; -1: neither is, or both.
- */
-int nd_pair_local(const struct nd_config *config);
+/* The node of -n, else the one whose replication address is this host's, where the other one's is not; -1:
+ * there is none, or neither is, or both, which `out` is the refusal for; `what`: what the node is wanted for,
+ * "try: ". */
+#define ND_CHOICE_TEXT 1024u
+int nd_pair_choose(const struct nd_config *config, const struct nd_options *options, const char *what,
+                   char out[ND_CHOICE_TEXT]);
 
 /*
  * Sends `request`, whose reference it takes over, to the node of -n, else to the one in `role`, else to the
@@ -58,13 +62,30 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out);
 /* A member as text, or `otherwise`. Borrowed. */
 const char *nd_text(const json_t *object, const char *key, const char *otherwise);
 
+/* A member as a whole number, as a number, as a truth; 0 and false: there is none. */
+static inline json_int_t nd_integer(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static inline double nd_number(const json_t *object, const char *key)
+{
+    return json_number_value(json_object_get(object, key));
+}
+
+static inline bool nd_is_true(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
 /* Loads the modules that are installed with the program. One that cannot be loaded is told by "understudy
  * COMMAND: ", and is no reason to say nothing of the others. */
 void nd_nfs_load_installed(const char *command);
 
-/* Writes the answer to "trace" of the node with this name as a pcapng file. False: the answer lacks
- * something, or has a frame that is none. Errors of `out` stay with it. */
-bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer);
+/* For commands that go on until they are ended: SIGINT and SIGTERM set it, and a reader that is gone is an
+ * error of stdout. */
+extern volatile sig_atomic_t nd_stopped;
+void nd_catch_signals(void);
 
 /* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
 int nd_print_json(const json_t *object);

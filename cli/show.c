@@ -9,7 +9,6 @@
 #include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,20 +325,12 @@ struct showing {
     bool filters; /* some rows are left out */
 };
 
-static volatile sig_atomic_t stopped;
-
-static void note_signal(int signal)
-{
-    (void)signal;
-    stopped = 1;
-}
-
 /* ---- pages ------------------------------------------------------------------------------------- */
 
 /* Rows that are not wanted leave the page; the others get their ages. */
 static void choose_rows(const struct showing *s, json_t *rows, const json_t *answer)
 {
-    uint64_t now = (uint64_t)json_integer_value(json_object_get(answer, "now_ns"));
+    uint64_t now = (uint64_t)nd_integer(answer, "now_ns");
     json_t *row;
 
     for (size_t i = 0; (row = json_array_get(rows, i));) {
@@ -359,7 +350,7 @@ static int each_page(struct showing *s, void (*take)(void *to, json_t *rows, con
     bool more = true;
     int code = 0;
 
-    while (more && !code && !stopped) {
+    while (more && !code && !nd_stopped) {
         json_t *answer, *next;
 
         asked = cursor;
@@ -585,15 +576,12 @@ static bool find_node(struct showing *s, bool *told)
 
 static int follow(struct showing *s)
 {
-    const struct sigaction action = {.sa_handler = note_signal};
     json_t *before = NULL, *now;
     bool told = false;
     int code = ND_DONE;
 
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    for (; !stopped && !ferror(stdout); nanosleep(&(struct timespec){EVERY_S, 0}, NULL)) {
+    nd_catch_signals();
+    for (; !nd_stopped && !ferror(stdout); nanosleep(&(struct timespec){EVERY_S, 0}, NULL)) {
         if (!find_node(s, &told))
             continue;
         now = json_object();
@@ -602,9 +590,9 @@ static int follow(struct showing *s)
             json_decref(now);
             break;
         }
-        if (!code && !stopped && before)
+        if (!code && !nd_stopped && before)
             print_changes(s, before, now);
-        if (code || stopped) {
+        if (code || nd_stopped) {
             json_decref(now); /* of a part of the rows nothing follows */
         } else {
             json_decref(before);

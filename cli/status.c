@@ -12,11 +12,8 @@
 #include "node/crash/report.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -79,12 +76,11 @@ int nd_cmd_status(int argc, char **argv)
 
 static void print_verdict(const json_t *answer)
 {
-    bool equal = json_is_true(json_object_get(answer, "equal"));
+    bool equal = nd_is_true(answer, "equal");
     json_t *digests = json_object_get(answer, "digests"), *digest;
     const char *node;
 
-    printf("%s  after burst %" JSON_INTEGER_FORMAT, equal ? "EQUAL" : "DIFFERENT",
-           json_integer_value(json_object_get(answer, "at")));
+    printf("%s  after burst %" JSON_INTEGER_FORMAT, equal ? "EQUAL" : "DIFFERENT", nd_integer(answer, "at"));
     json_object_foreach(digests, node, digest)
     {
         if (!equal)
@@ -93,11 +89,23 @@ static void print_verdict(const json_t *answer)
     printf("\n");
 }
 
+/* An order is kept by both nodes. */
+static void print_order(const struct nd_pair *pair, const char *command, const json_t *answer)
+{
+    const char *asked = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
+
+    printf("%s: the role is %s", command, nd_text(answer, "role", "?"));
+    if (nd_is_true(answer, "peer_knows"))
+        printf("; both nodes know it\n");
+    else
+        printf("; node %s knows it, and tells node %s when they meet\n", asked, other);
+}
+
 /* One line, of the node that was asked. */
 static void print_answer(const struct nd_pair *pair, const char *command, const json_t *answer)
 {
     const char *node = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
-    json_int_t view = json_integer_value(json_object_get(answer, "view"));
+    json_int_t view = nd_integer(answer, "view");
 
     if (strcmp(command, "verify") == 0)
         print_verdict(answer);
@@ -108,79 +116,17 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
     else if (strcmp(command, "promote") == 0)
         printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT ": %s\n", node, view,
                nd_text(answer, "why", "promoted"));
-    else
+    else if (strcmp(command, "set") == 0 || strcmp(command, "clear") == 0)
+        printf("%s: done\n", nd_text(answer, "change", "change"));
+    else if (strcmp(command, "drain") == 0 || strcmp(command, "failback") == 0)
         printf("%s: node %s has handed over to node %s, view %" JSON_INTEGER_FORMAT "\n", command, node,
                other, view);
-}
-
-int nd_cmd_act(int argc, char **argv)
-{
-    struct nd_pair pair;
-    json_t *answer;
-    int code = nd_pair_open(&pair, argc, argv);
-
-    if (code)
-        return code;
-    code = nd_pair_request(&pair, strcmp(argv[0], "promote") == 0 ? "standby" : "primary",
-                           json_pack("{s:s}", "cmd", argv[0]), ND_ACTION_MS, &answer);
-    if (!code) {
-        if (pair.options.json)
-            code = nd_print_json(answer);
-        else
-            print_answer(&pair, argv[0], answer);
-        if (!code && strcmp(argv[0], "verify") == 0 && !json_is_true(json_object_get(answer, "equal")))
-            code = ND_NOT_EQUAL;
-        json_decref(answer);
-    }
-    nd_pair_close(&pair);
-    return code;
-}
-
-/* ---- set, clear --------------------------------------------------------------------------------- */
-
-static int send_change(struct nd_pair *pair, json_t *request)
-{
-    json_t *answer;
-    int code;
-
-    if (!request)
-        return nd_usage(NULL, "an argument that is not UTF-8, expected text");
-    code = nd_pair_request(pair, "primary", request, ND_ACTION_MS, &answer);
-    if (!code && pair->options.json)
-        code = nd_print_json(answer);
-    else if (!code)
-        printf("%s: done\n", nd_text(answer, "change", "change"));
-    json_decref(answer);
-    return code;
-}
-
-int nd_cmd_change(int argc, char **argv)
-{
-    bool sets = strcmp(argv[0], "set") == 0;
-    struct nd_pair pair;
-    const char *key, *equals;
-    int code = nd_pair_open(&pair, argc, argv);
-
-    if (code)
-        return code;
-    key = pair.options.argc > 1 ? pair.options.argv[1] : NULL;
-    equals = sets ? strchr(key, '=') : NULL;
-    if (sets && (!equals || equals == key))
-        code = nd_usage("set", "%.40s, expected KEY=VALUE", key);
     else
-        code = send_change(
-            &pair,
-            sets ? json_pack("{s:s, s:s, s:s%, s:s}", "cmd", "set", "nf", pair.options.argv[0], "key", key,
-                             (size_t)(equals - key), "value", equals + 1)
-                 : json_pack("{s:s, s:s, s:s?}", "cmd", "clear", "nf", pair.options.argv[0], "key", key));
-    nd_pair_close(&pair);
-    return code;
+        print_order(pair, command, answer);
 }
 
-/* ---- pin, hold, unpin --------------------------------------------------------------------------- */
-
-/* The node of -n, else the primary, else any that answers: both keep the order. */
-static const char *whom(struct nd_pair *pair)
+/* The node of -n, else the primary, else any that answers. */
+static const char *whom_to_order(struct nd_pair *pair)
 {
     if (pair->only >= 0)
         return "primary";
@@ -190,42 +136,59 @@ static const char *whom(struct nd_pair *pair)
                                                                                          : "primary";
 }
 
-static void print_order(const struct nd_pair *pair, const char *command, const json_t *answer)
+/* The request of a command line; NULL: there is none, with an exit code and its line in *code. */
+static json_t *make_request(const struct nd_pair *pair, const char *command, int *code)
 {
-    const char *asked = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
+    const char *first = pair->options.argc > 0 ? pair->options.argv[0] : NULL,
+               *key = pair->options.argc > 1 ? pair->options.argv[1] : NULL,
+               *equals = key ? strchr(key, '=') : NULL;
+    json_t *request = NULL;
 
-    printf("%s: the role is %s", command, nd_text(answer, "role", "?"));
-    if (json_is_true(json_object_get(answer, "peer_knows")))
-        printf("; both nodes know it\n");
+    *code = 0;
+    if (strcmp(command, "pin") == 0 && nd_config_node(pair->config, first) < 0)
+        *code = nd_usage(command, "no node \"%.40s\" in this file, expected %s or %s", first,
+                         pair->config->node[0].name, pair->config->node[1].name);
+    else if (strcmp(command, "pin") == 0)
+        request = json_pack("{s:s,s:s}", "cmd", command, "node", first);
+    else if (strcmp(command, "clear") == 0)
+        request = json_pack("{s:s, s:s, s:s?}", "cmd", command, "nf", first, "key", key);
+    else if (strcmp(command, "set") != 0)
+        request = json_pack("{s:s}", "cmd", command);
+    else if (!equals || equals == key)
+        *code = nd_usage(command, "%.40s, expected KEY=VALUE", key);
     else
-        printf("; node %s knows it, and tells node %s when they meet\n", asked, other);
+        request = json_pack("{s:s, s:s, s:s%, s:s}", "cmd", command, "nf", first, "key", key,
+                            (size_t)(equals - key), "value", equals + 1);
+    if (!request && !*code)
+        *code = nd_usage(NULL, "an argument that is not UTF-8, expected text");
+    return request;
 }
 
-int nd_cmd_maintain(int argc, char **argv)
+int nd_cmd_act(int argc, char **argv)
 {
-    bool pins = strcmp(argv[0], "pin") == 0;
+    const char *command = argv[0];
+    bool orders =
+        strcmp(command, "pin") == 0 || strcmp(command, "hold") == 0 || strcmp(command, "unpin") == 0;
     struct nd_pair pair;
-    json_t *request, *answer;
+    json_t *request, *answer = NULL;
     int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
-    if (pins && nd_config_node(pair.config, pair.options.argv[0]) < 0) {
-        code = nd_usage(argv[0], "no node \"%.40s\" in this file, expected %s or %s", pair.options.argv[0],
-                        pair.config->node[0].name, pair.config->node[1].name);
-        nd_pair_close(&pair);
-        return code;
-    }
-    request = pins ? json_pack("{s:s,s:s}", "cmd", argv[0], "node", pair.options.argv[0])
-                   : json_pack("{s:s}", "cmd", argv[0]);
-    code = nd_pair_request(&pair, whom(&pair), request, ND_STATUS_MS, &answer);
-    if (!code) {
-        if (pair.options.json)
-            code = nd_print_json(answer);
-        else
-            print_order(&pair, argv[0], answer);
-        json_decref(answer);
-    }
+    request = make_request(&pair, command, &code);
+    if (!code)
+        code = nd_pair_request(&pair,
+                               orders                            ? whom_to_order(&pair)
+                               : strcmp(command, "promote") == 0 ? "standby"
+                                                                 : "primary",
+                               request, orders ? ND_STATUS_MS : ND_ACTION_MS, &answer);
+    if (!code && pair.options.json)
+        code = nd_print_json(answer);
+    else if (!code)
+        print_answer(&pair, command, answer);
+    if (!code && strcmp(command, "verify") == 0 && !nd_is_true(answer, "equal"))
+        code = ND_NOT_EQUAL;
+    json_decref(answer);
     nd_pair_close(&pair);
     return code;
 }
@@ -236,14 +199,6 @@ int nd_cmd_maintain(int argc, char **argv)
 
 #define PAUSE_NS  100000000l
 #define ANSWER_MS 500
-
-static volatile sig_atomic_t stopped;
-
-static void note_signal(int signal)
-{
-    (void)signal;
-    stopped = 1;
-}
 
 /* What has been seen of a node. */
 struct watched {
@@ -296,14 +251,14 @@ static void tell_answering(const struct nd_pair *pair, unsigned i, struct watche
 static bool take_answer(const struct nd_pair *pair, unsigned i, struct watched *w, const json_t *answer)
 {
     const json_t *events = json_object_get(answer, "events"), *event;
-    json_int_t lost = json_integer_value(json_object_get(answer, "lost"));
+    json_int_t lost = nd_integer(answer, "lost");
     size_t n;
 
     if (lost > 0)
         print_gap(pair, i, lost);
     json_array_foreach(events, n, event) print_event(pair, event);
-    w->of = json_integer_value(json_object_get(answer, "of"));
-    w->next = json_integer_value(json_object_get(answer, "next"));
+    w->of = nd_integer(answer, "of");
+    w->next = nd_integer(answer, "next");
     return json_array_size(events) > 0;
 }
 
@@ -316,12 +271,12 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
     bool more = true;
     int error = 0;
 
-    while (more && !stopped && !ferror(stdout)) {
+    while (more && !nd_stopped && !ferror(stdout)) {
         /* Who did not answer at first is asked for all: "of" 0 is no process. */
         json_t *request = w->begun ? json_pack("{s:s,s:I,s:I}", "cmd", "watch", "of", w->of, "next", w->next)
                                    : json_pack("{s:s}", "cmd", "watch");
 
-        error = nd_ask(pair->config->node[i].control, request, ANSWER_MS, &answer, &fault);
+        error = nd_ask(pair->config->node[i].control, request, ANSWER_MS, &answer, NULL, &fault);
         json_decref(request);
         refusal = json_object_get(answer, "error");
         if (refusal)
@@ -335,17 +290,14 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
 
 int nd_cmd_watch(int argc, char **argv)
 {
-    const struct sigaction action = {.sa_handler = note_signal};
     struct watched watched[ND_NODES] = {{.of = 0}};
     struct nd_pair pair;
     int code = nd_pair_open(&pair, argc, argv);
 
     if (code)
         return code;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    signal(SIGPIPE, SIG_IGN);
-    while (!stopped && !ferror(stdout)) {
+    nd_catch_signals();
+    while (!nd_stopped && !ferror(stdout)) {
         for (unsigned i = 0; i < ND_NODES; i++)
             if (pair.only < 0 || pair.only == (int)i)
                 ask_node(&pair, i, &watched[i]);

@@ -107,10 +107,9 @@ static void print_nodes(const struct nd_pair *pair, const struct answers *seen, 
             continue;
         }
         fprintf(out, "%-10s  %-7s  %-9s  %8.0f  %7s  %7s  %7s  %s\n", pair->config->node[i].name,
-                nd_text(s, "role", "-"), nd_text(s, "state", "-"),
-                json_number_value(json_object_get(s, "since_s")),
-                short_number(json_number_value(json_object_get(s, "lag_packets")), lag),
-                short_number(json_number_value(json_object_get(s, "held_packets")), held),
+                nd_text(s, "role", "-"), nd_text(s, "state", "-"), nd_number(s, "since_s"),
+                short_number(nd_number(s, "lag_packets"), lag),
+                short_number(nd_number(s, "held_packets"), held),
                 rate_of(seen, i, json_object_get(seen->before[i], "log_bytes"),
                         json_object_get(s, "log_bytes"), rate),
                 nd_text(s, "why", ""));
@@ -197,7 +196,7 @@ static void print_counters(const struct answers *seen, unsigned node, const char
 
         json_object_foreach((json_t *)(uintptr_t)now, name, value)
         {
-            json_int_t gone = json_integer_value(value) - json_integer_value(json_object_get(before, name));
+            json_int_t gone = json_integer_value(value) - nd_integer(before, name);
 
             if (gone > most && name != said[0] && name != said[1]) {
                 most = gone;

@@ -35,7 +35,7 @@ struct trace_options {
 
 #define AT(field) offsetof(struct trace_options, field)
 
-static const struct nd_option rows[] = {
+static const struct nd_option options_of_trace[] = {
     ND_OPTION_FILE_ROW(AT(common.file), "configuration"),
     ND_OPTION_NODE_ROW(AT(common.node)),
     ND_OPTION_JSON_ROW(AT(common.json)),
@@ -45,7 +45,7 @@ static const struct nd_option rows[] = {
     {.name = NULL},
 };
 
-const struct nd_syntax nd_trace_syntax = {"trace", rows, "[FILTER]", 0, 64};
+const struct nd_syntax nd_trace_syntax = {"trace", options_of_trace, "[FILTER]", 0, 64};
 
 /* ---- as pcapng ----------------------------------------------------------------------------------- */
 
@@ -54,11 +54,6 @@ static const char *text_of(const json_t *of, const char *name)
     const char *text = json_string_value(json_object_get(of, name));
 
     return text ? text : "?";
-}
-
-static json_int_t number_of(const json_t *of, const char *name)
-{
-    return json_integer_value(json_object_get(of, name));
 }
 
 /* What `name` says is the port's number among all; -1: none of them. */
@@ -98,12 +93,12 @@ static bool write_frame(FILE *out, int port, const json_t *packet, const json_t 
     uint8_t *bytes = decode_frame(frame, &have);
     const struct nd_pcapng_packet p = {.port = (unsigned)port,
                                        .out = left,
-                                       .time = (uint64_t)number_of(packet, "time_ns"),
+                                       .time = (uint64_t)nd_integer(packet, "time_ns"),
                                        .bytes = bytes,
                                        .have = have,
-                                       .wire = (uint32_t)number_of(frame, "bytes"),
+                                       .wire = (uint32_t)nd_integer(frame, "bytes"),
                                        .comment = comment};
-    bool whole = port >= 0 && bytes && have <= number_of(frame, "bytes") && nd_pcapng_packet(out, &p);
+    bool whole = port >= 0 && bytes && have <= nd_integer(frame, "bytes") && nd_pcapng_packet(out, &p);
 
     free(bytes);
     return whole;
@@ -147,7 +142,7 @@ static void write_verdict(FILE *out, const json_t *packet)
     else
         fprintf(out, "verdict: %s, out by %s", outcome, text_of(packet, "out"));
     fprintf(out, " (lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT ")",
-            (int)number_of(packet, "lane"), number_of(packet, "burst"), number_of(packet, "input"));
+            (int)nd_integer(packet, "lane"), nd_integer(packet, "burst"), nd_integer(packet, "input"));
 }
 
 /* The packet that came in, with what became of it, and the one that went out. *frames: of the file so far. */
@@ -172,7 +167,9 @@ static bool write_packet(FILE *out, const json_t *answer, const json_t *packet, 
     return write_frame(out, find_port(answer, text_of(packet, "out")), packet, left, true, comment);
 }
 
-bool nd_pcapng_write(FILE *out, const char *node, const json_t *answer)
+/* The answer to "trace" of the node with this name as a pcapng file. False: the answer lacks something, or
+ * has a frame that is none. Errors of `out` stay with it. */
+static bool write_pcapng(FILE *out, const char *node, const json_t *answer)
 {
     const json_t *ports = json_object_get(answer, "ports"), *packets = json_object_get(answer, "packets"), *o;
     const char *names[NF_PORTS_MAX];
@@ -265,7 +262,7 @@ static void print_step(const json_t *step, const json_t *before)
 
 static void print_packet(const json_t *p)
 {
-    json_int_t time = number_of(p, "time_ns");
+    json_int_t time = nd_integer(p, "time_ns");
     time_t seconds = (time_t)(time / 1000000000);
     const char *outcome = nd_text(p, "outcome", "");
     const json_t *before = p, *step;
@@ -277,10 +274,10 @@ static void print_packet(const json_t *p)
     printf("%s.%06d  ", clock, (int)(time % 1000000000 / 1000));
     if (has_ends(p))
         printf("%s > %s %s, ", text_of(p, "source"), text_of(p, "destination"),
-               protocol_name(number_of(p, "protocol"), buf));
+               protocol_name(nd_integer(p, "protocol"), buf));
     printf("%d bytes, in by %s; lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT "\n",
-           (int)number_of(p, "bytes"), text_of(p, "in"), (int)number_of(p, "lane"), number_of(p, "burst"),
-           number_of(p, "input"));
+           (int)nd_integer(p, "bytes"), text_of(p, "in"), (int)nd_integer(p, "lane"), nd_integer(p, "burst"),
+           nd_integer(p, "input"));
     json_array_foreach(json_object_get(p, "steps"), i, step)
     {
         print_step(step, before);
@@ -351,7 +348,7 @@ static int write_file(FILE *out, const char *path, const char *node, const json_
     char *bytes = NULL;
     size_t size = 0;
     FILE *memory = open_memstream(&bytes, &size);
-    bool whole = memory && nd_pcapng_write(memory, node, answer);
+    bool whole = memory && write_pcapng(memory, node, answer);
     struct stat is;
     int code = ND_DONE;
 

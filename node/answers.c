@@ -114,11 +114,11 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
 
     if (!w->begun) {
         if (state_of(r, &s) == FT_READY)
-            return nd_answered(x, nd_refuse("busy", "this node is the standby: ask node %s, which compares",
-                                            r->config->node[!r->self].name));
+            return nd_refused(x, "busy", "this node is the standby: ask node %s, which compares",
+                              r->config->node[!r->self].name);
         if (s.core.state != FT_PROTECTED)
-            return nd_answered(x, nd_refuse("busy", "not protected (%s): there is nothing to compare with",
-                                            ft_state_name(s.core.state)));
+            return nd_refused(x, "busy", "not protected (%s): there is nothing to compare with",
+                              ft_state_name(s.core.state));
         for (unsigned l = 0; l < lanes; l++)
             w->digest[l] = atomic_fetch_add(&r->shared[l].orders.digest, 1) + 1;
         w->resyncs = s.core.resyncs;
@@ -129,13 +129,12 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
     if (rp_verdict_find(&s.verdicts, lanes, bursts, &verdict))
         return nd_answered(x, make_verdict(r, &s, &verdict));
     if (in_vain)
-        return nd_answered(x, nd_refuse("busy", "not protected any more: %s", s.core.why));
+        return nd_refused(x, "busy", "not protected any more: %s", s.core.why);
     if (!is_over(w))
         return false;
     if (without < lanes)
-        return nd_answered(x, nd_refuse("busy", "lane %u does not answer", without));
-    return nd_answered(x,
-                       nd_refuse("input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000));
+        return nd_refused(x, "busy", "lane %u does not answer", without);
+    return nd_refused(x, "input/output", "the standby gave no digest within %d s", VERIFY_MS / 1000);
 }
 
 /* ---- the pair ---------------------------------------------------------------------------------- */
@@ -157,14 +156,13 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
 
     if (!w->begun) {
         if (s.core.state != FT_PROTECTED)
-            return nd_answered(x, nd_refuse("busy", "%s: only a PROTECTED primary can hand over",
-                                            ft_state_name(s.core.state)));
+            return nd_refused(x, "busy", "%s: only a PROTECTED primary can hand over",
+                              ft_state_name(s.core.state));
         if (nd_health_standby(&r->port_watch.health, true, faults))
-            return nd_answered(x, nd_refuse("busy", "the standby could not carry traffic: %s", faults));
+            return nd_refused(x, "busy", "the standby could not carry traffic: %s", faults);
         if (x->command == ND_CMD_FAILBACK && is_home(r))
-            return nd_answered(x, nd_refuse("busy", "node %s is the file's %s already",
-                                            r->config->node[r->self].name,
-                                            r->config->authority.prefer < 0 ? "primary" : "preferred node"));
+            return nd_refused(x, "busy", "node %s is the file's %s already", r->config->node[r->self].name,
+                              r->config->authority.prefer < 0 ? "primary" : "preferred node");
         rp_request(r->replicator, FT_REQUEST_HANDOVER);
         return begin_work(w, HANDOVER_MS);
     }
@@ -173,8 +171,8 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
         return nd_answered(x, make_done(&s));
     if (!is_over(w) && !(idle && (w->under_way || nd_now() - w->since > REFUSED_MS * FT_MS)))
         return false;
-    return nd_answered(x, nd_refuse("busy", "the handover did not happen: %s",
-                                    s.core.hand_outcome[0] ? s.core.hand_outcome : s.core.why));
+    return nd_refused(x, "busy", "the handover did not happen: %s",
+                      s.core.hand_outcome[0] ? s.core.hand_outcome : s.core.why);
 }
 
 static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
@@ -189,18 +187,17 @@ static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct n
             x, w->begun ? make_done(&s)
                         : nd_refuse("busy", "node %s is primary already", r->config->node[r->self].name));
     if (!w->begun && s.core.state != FT_READY && !alone)
-        return nd_answered(
-            x, nd_refuse("busy",
-                         "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be "
-                         "promoted",
-                         ft_state_name(s.core.state)));
+        return nd_refused(x, "busy",
+                          "%s: only a READY standby, or a JOINING or FENCED node that meets nobody, can be "
+                          "promoted",
+                          ft_state_name(s.core.state));
     /* From a primary that answers. Without one, a node that carries less is better than none. */
     if (!w->begun && s.core.peer.known && nd_health_standby(&r->port_watch.health, false, faults))
-        return nd_answered(x, nd_refuse("busy", "this node could not carry traffic: %s", faults));
+        return nd_refused(x, "busy", "this node could not carry traffic: %s", faults);
     if (!w->begun)
         begin_work(w, HANDOVER_MS);
     else if (is_over(w))
-        return nd_answered(x, nd_refuse("busy", "not promoted: %s", s.core.why));
+        return nd_refused(x, "busy", "not promoted: %s", s.core.why);
     else if (nd_now() - w->since < PROMOTE_MS * FT_MS)
         return false;
     w->since = nd_now();
@@ -216,15 +213,15 @@ static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd
 
     if (!w->begun) {
         if (!primary || !s.core.peer.known)
-            return nd_answered(x, nd_refuse("busy", "%s: only a primary with a connected peer can resync it",
-                                            ft_state_name(s.core.state)));
+            return nd_refused(x, "busy", "%s: only a primary with a connected peer can resync it",
+                              ft_state_name(s.core.state));
         w->resyncs = s.core.resyncs + s.core.resyncs_failed;
         rp_request(r->replicator, FT_REQUEST_RESYNC);
         return begin_work(w, RESYNC_MS);
     }
     if (s.core.resync || s.core.resyncs + s.core.resyncs_failed != w->resyncs)
         return nd_answered(x, json_pack("{s:b}", "done", 1));
-    return is_over(w) && nd_answered(x, nd_refuse("busy", "the resync has not begun: %s", s.core.why));
+    return is_over(w) && nd_refused(x, "busy", "the resync has not begun: %s", s.core.why);
 }
 
 static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
@@ -235,9 +232,9 @@ static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_
     (void)w;
     state_of(r, &s);
     if (!kind || (strcmp(kind, "kill") != 0 && strcmp(kind, "hang") != 0))
-        return nd_answered(x, nd_refuse("invalid", "drill kind: expected kill or hang"));
+        return nd_refused(x, "invalid", "drill kind: expected kill or hang");
     if (!s.core.peer.known)
-        return nd_answered(x, nd_refuse("busy", "no peer to pass the drill on to"));
+        return nd_refused(x, "busy", "no peer to pass the drill on to");
     rp_drill(r->replicator, kind);
     return nd_answered(x, json_pack("{s:b}", "done", 1));
 }
@@ -266,11 +263,10 @@ static bool answer_maintenance(struct nd_running *r, struct nd_exchange *x, stru
     rp_status(r->replicator, &s);
     if (!w->begun) {
         if (!find_order(r, x, &what))
-            return nd_answered(x, nd_refuse("invalid", "pin node: expected %s or %s", r->config->node[0].name,
-                                            r->config->node[1].name));
+            return nd_refused(x, "invalid", "pin node: expected %s or %s", r->config->node[0].name,
+                              r->config->node[1].name);
         if (nd_standing_order(&r->standing, what))
-            return nd_answered(x,
-                               nd_refuse("busy", "an order of the far future is known: restart both nodes"));
+            return nd_refused(x, "busy", "an order of the far future is known: restart both nodes");
         w->begun = true;
         w->until = nd_now() + KNOWN_MS * FT_MS;
         return false;
@@ -306,7 +302,7 @@ static bool may_ask(struct nd_running *r, struct nd_exchange *x, struct nd_work 
     for (struct nd_work *other = r->answers.work; other < r->answers.work + ND_WORKING; other++)
         is_free &= !other->asked && !(other < w && other->wants_lanes);
     if (!is_free && now > w->until)
-        nd_answered(x, nd_refuse("busy", "lane %u is still at an earlier question", q->lane));
+        nd_refused(x, "busy", "lane %u is still at an earlier question", q->lane);
     return is_free;
 }
 
@@ -338,17 +334,17 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
 
     if (atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE) {
         if (q->error && !lacks_entry(x, q->error))
-            nd_answered(x, nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+            nd_refused(x, ft_error_name(q->error), "%s", q->fault.text);
     } else if (now <= w->until) {
         return false;
     } else if (atomic_compare_exchange_strong(&q->asked, &expected, ND_ASK_NONE)) {
-        nd_answered(x, nd_refuse("busy", "lane %u does not answer", q->lane));
+        nd_refused(x, "busy", "lane %u does not answer", q->lane);
     } else if (!w->late) { /* it is at it just now, or was */
         w->late = true;
         w->until = now + LANE_MS * FT_MS;
         return false;
     } else {
-        nd_answered(x, nd_refuse("busy", "lane %u takes long to answer", q->lane));
+        nd_refused(x, "busy", "lane %u takes long to answer", q->lane);
     }
     w->asked = false;
     return true;
@@ -395,9 +391,9 @@ static bool answer_show(struct nd_running *r, struct nd_exchange *x, struct nd_w
     struct nd_question *q = &r->answers.question;
 
     if (!nf || strlen(nf) >= sizeof(q->text))
-        return nd_answered(x, nd_refuse("invalid", "show needs the name of an NF"));
+        return nd_refused(x, "invalid", "show needs the name of an NF");
     if (cursor >> LANE_SHIFT >= r->config->chain.lanes)
-        return nd_answered(x, nd_refuse("invalid", "the cursor is of no lane"));
+        return nd_refused(x, "invalid", "the cursor is of no lane");
     if (!w->asked) {
         if (!may_ask(r, x, w))
             return x->answer != NULL;
@@ -443,25 +439,24 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
     int n;
 
     if (nf && !set && strcmp(nf, "counters") == 0 && other_program(r, &s))
-        return nd_answered(x, nd_refuse("busy",
-                                        "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
-                                        ": counters are cleared where both run one version",
-                                        s.core.peer.name, s.core.peer.program));
+        return nd_refused(x, "busy",
+                          "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
+                          ": counters are cleared where both run one version",
+                          s.core.peer.name, s.core.peer.program);
     if (nf && !set && strcmp(nf, "quarantine") == 0 && !key) {
         if (!nd_quarantine_lift(&r->peer_crashes))
-            return nd_answered(x, nd_refuse("invalid", "there is no quarantine"));
+            return nd_refused(x, "invalid", "there is no quarantine");
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE, "an operator has said: clear quarantine");
         return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", "clear quarantine"));
     }
     if (!nf || (set && (!key || !value)))
-        return nd_answered(x, nd_refuse("invalid", set ? "set needs nf, key and value" : "clear needs nf"));
+        return nd_refused(x, "invalid", set ? "set needs nf, key and value" : "clear needs nf");
     if (set)
         n = snprintf(text, sizeof(text), "set %s %s=%s", nf, key, value);
     else
         n = snprintf(text, sizeof(text), key ? "clear %s %s" : "clear %s", nf, key);
     if (n >= (int)sizeof(text) || strpbrk(text, "\n\r"))
-        return nd_answered(
-            x, nd_refuse("invalid", "the change is too long for one line of %zu bytes", sizeof(text) - 1));
+        return nd_refused(x, "invalid", "the change is too long for one line of %zu bytes", sizeof(text) - 1);
     if (!w->asked) {
         if (!may_ask(r, x, w)) {
             if (x->answer)
@@ -482,7 +477,7 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
     if (++w->lane < r->config->chain.lanes)
         return false;
     if (!w->changed)
-        return nd_answered(x, nd_refuse(ft_error_name(q->error), "%s", q->fault.text));
+        return nd_refused(x, ft_error_name(q->error), "%s", q->fault.text);
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_CHAIN, "an operator has said: %s", text);
     return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "change", text));
 }
@@ -684,7 +679,7 @@ static bool answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_
 
     if (!w->begun) {
         if (!is_primary(r, &s))
-            return nd_answered(x, nd_refuse("busy", "it is not primary, no packet passes its chain"));
+            return nd_refused(x, "busy", "it is not primary, no packet passes its chain");
         refusal = begin_trace(r, x->request, &seconds);
         if (refusal)
             return nd_answered(x, refusal);
@@ -697,7 +692,7 @@ static bool answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_
     nf_trace_end(&r->answers.trace);
     if (!nf_trace_over(&r->answers.trace, &count))
         return nd_now() > w->until + LANE_MS * FT_MS &&
-               nd_answered(x, nd_refuse("busy", "a lane does not finish its burst"));
+               nd_refused(x, "busy", "a lane does not finish its burst");
     return nd_answered(x, trace_object(r, count));
 }
 
@@ -744,14 +739,9 @@ static bool answer_watch(struct nd_running *r, struct nd_exchange *x, struct nd_
     return nd_answered(x, make_events(r, x->request));
 }
 
-static bool answer_apply(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+static bool answer_files(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
-    return nd_answer_apply(&r->changing, x, w);
-}
-
-static bool answer_push(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
-{
-    return nd_answer_push(&r->changing, x, w);
+    return nd_answer_change(&r->changing, x, w);
 }
 
 static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange *, struct nd_work *) = {
@@ -762,8 +752,8 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
     [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
     [ND_CMD_DRILL] = answer_drill,       [ND_CMD_TRACE] = answer_trace,
     [ND_CMD_PIN] = answer_maintenance,   [ND_CMD_HOLD] = answer_maintenance,
-    [ND_CMD_UNPIN] = answer_maintenance, [ND_CMD_APPLY] = answer_apply,
-    [ND_CMD_PUSH] = answer_push,
+    [ND_CMD_UNPIN] = answer_maintenance, [ND_CMD_APPLY] = answer_files,
+    [ND_CMD_PUSH] = answer_files,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)
@@ -777,9 +767,9 @@ bool nd_answer(void *running, struct nd_exchange *x)
     if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
     if (w->of && (w->of->command == ND_CMD_APPLY || w->of->command == ND_CMD_PUSH) && w->of != x)
-        return nd_answered(x, nd_refuse("busy", "apply is under way")); /* it may take most of a minute */
+        return nd_refused(x, "busy", "apply is under way"); /* it may take most of a minute */
     if (w->of && w->of != x)
-        return x->command == ND_CMD_TRACE && nd_answered(x, nd_refuse("busy", "a trace is under way"));
+        return x->command == ND_CMD_TRACE && nd_refused(x, "busy", "a trace is under way");
     w->of = x;
     x->begun = true;
     if (!steps[x->command](r, x, w))

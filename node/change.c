@@ -464,7 +464,7 @@ static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *wh
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
     tell(g, FT_LEVEL_WARNING, text);
     g->step = BEGIN;
-    return nd_answered(x, nd_refuse("busy", "%s; the chain is as it was", text));
+    return nd_refused(x, "busy", "%s; the chain is as it was", text);
 }
 
 static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
@@ -512,7 +512,7 @@ static bool is_late(const struct nd_work *w, const struct rp_status *s)
 static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
 {
     if (!begin_read(g))
-        return nd_answered(x, nd_refuse("busy", "the disk has not done what it was asked for before"));
+        return nd_refused(x, "busy", "the disk has not done what it was asked for before");
     wait_for(g, w, AT_FILES, FILES_MS);
     return false;
 }
@@ -557,7 +557,7 @@ static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_
     if (refusal)
         return nd_answered(x, refusal);
     if (g->change && !give_up(g))
-        return nd_answered(x, nd_refuse("busy", "a change is under way"));
+        return nd_refused(x, "busy", "a change is under way");
     return read_files(g, x, w);
 }
 
@@ -660,25 +660,21 @@ static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_w
     return done(g, x, text);
 }
 
-bool nd_answer_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+static bool apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
 {
-    struct rp_status s;
-
-    rp_status(g->replicator, &s);
-    nd_changes_turn(g, &s);
     if (!w->begun)
-        return begin_apply(g, x, w, &s);
+        return begin_apply(g, x, w, s);
     switch (g->step) {
     case AT_FILES:
-        return at_files(g, x, w, &s);
+        return at_files(g, x, w, s);
     case AT_PEER:
-        return at_peer(g, x, w, &s);
+        return at_peer(g, x, w, s);
     case AT_LANES:
         return at_lanes(g, x, w);
     case AT_STANDBY:
-        return at_standby(g, x, w, &s);
+        return at_standby(g, x, w, s);
     default:
-        return nd_answered(x, nd_refuse("busy", "the change was given up"));
+        return nd_refused(x, "busy", "the change was given up");
     }
 }
 
@@ -703,35 +699,40 @@ static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_w
         error = send_files(g, c->next, c->chain.hash, &fault);
     free_change(c);
     if (error)
-        return nd_answered(x, nd_refuse("invalid", "%s", fault.text));
+        return nd_refused(x, "invalid", "%s", fault.text);
     wait_for(g, w, AT_PEER, ANSWER_MS);
     return false;
 }
 
-bool nd_answer_push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
 {
     const char *peer = g->config->node[!g->self].name;
     struct rp_push_answer answer;
-    struct rp_status s;
     char text[FT_REASON_MAX];
 
-    rp_status(g->replicator, &s);
-    nd_changes_turn(g, &s);
-    if (!ft_core_primary(&s.core))
-        return nd_answered(
-            x, nd_refuse("busy", "%s: the primary pushes its files", ft_state_name(s.core.state)));
+    if (!ft_core_primary(&s->core))
+        return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
     if (!w->begun)
-        return g->change ? nd_answered(x, nd_refuse("busy", "a change is under way")) : read_files(g, x, w);
+        return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, w);
     if (g->step == AT_FILES)
-        return push_files(g, x, w, &s);
+        return push_files(g, x, w, s);
     if (rp_push_answered(g->replicator, &answer)) {
         if (!answer.taken)
-            return nd_answered(x, nd_refuse("busy", "node %s: %s", peer, answer.text));
+            return nd_refused(x, "busy", "node %s: %s", peer, answer.text);
         snprintf(text, sizeof(text), "node %s has the chain's files", peer);
         return done(g, x, text);
     }
     if (nd_now() <= w->until)
         return false;
     rp_push_forget(g->replicator);
-    return nd_answered(x, nd_refuse("busy", "node %s does not answer", peer));
+    return nd_refused(x, "busy", "node %s does not answer", peer);
+}
+
+bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    struct rp_status s;
+
+    rp_status(g->replicator, &s);
+    nd_changes_turn(g, &s);
+    return (x->command == ND_CMD_APPLY ? apply : push)(g, x, w, &s);
 }

@@ -35,6 +35,9 @@ static inline bool nd_answered(struct nd_exchange *exchange, json_t *answer)
     return true;
 }
 
+/* The same of what nd_refuse makes of a code and words. */
+#define nd_refused(exchange, ...) nd_answered((exchange), nd_refuse(__VA_ARGS__))
+
 struct nd_changing {
     struct nd_config *config; /* the node's: its chain is changed */
     unsigned self;            /* index of this node in it */
@@ -73,8 +76,7 @@ uint64_t nd_change_hash(const struct nd_changing *g, const struct rp_status *s);
 void nd_changes_turn(struct nd_changing *g, const struct rp_status *s);
 void nd_changes_close(struct nd_changing *g);
 
-/* Steps of apply and push, which operators ask a primary for. */
-bool nd_answer_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w);
-bool nd_answer_push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w);
+/* A step of apply or push, which operators ask a primary for. */
+bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w);
 
 #endif

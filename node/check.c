@@ -8,7 +8,7 @@
 #include "cli/pair.h"
 #include "ftcore/record/format.h"
 #include "nflib/chain/chain.h"
-#include "node/arbiter/etcd.h"
+#include "node/arbiter/arbiter.h"
 #include "node/base/interface.h"
 #include "node/base/process.h"
 #include "node/config/setup.h"
@@ -154,19 +154,6 @@ static void try_addresses(const struct nd_config *config, const struct nd_node *
     }
 }
 
-/* Looks, and changes nothing there. */
-static int ask_arbiter(const struct nd_config *config, struct ft_fault *fault)
-{
-    struct ft_decision kept;
-    struct nd_etcd *etcd;
-    int error = nd_etcd_open(&etcd, &config->arbiter, NULL, NULL, fault);
-
-    if (!error)
-        error = nd_etcd_decide(etcd, NULL, "", &kept, fault);
-    nd_etcd_close(etcd);
-    return error;
-}
-
 static bool has_arbiter(const struct nd_config *config)
 {
     return config->arbiter.urls && config->protect.pair;
@@ -206,8 +193,7 @@ static int try_seal(const struct nd_config *config, unsigned self, struct ft_fau
 static void try_node(const struct nd_config *config, unsigned node, struct tries *out)
 {
     const struct nd_node *self = &config->node[node];
-    const struct nd_privilege privilege = {
-        .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
+    const struct nd_privilege privilege = nd_ports_privilege(self);
     bool there;
     int error;
 
@@ -229,7 +215,8 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
     note(out, "state", try_directory(self->state, &there, next_fault(out)), "%s", self->state);
     try_addresses(config, self, out);
     if (has_arbiter(config))
-        note(out, "arbiter", ask_arbiter(config, next_fault(out)), "%s", config->arbiter.url[0]);
+        note(out, "arbiter", nd_arbiter_look(&config->arbiter, next_fault(out)), "%s",
+             config->arbiter.url[0]);
     try_ports(config, node, out);
 }
 
@@ -545,23 +532,15 @@ static void warn_of_files(const struct nd_config *config, const char *file)
 /* Which node is to be tried, with its index; or an exit code in *code. */
 static int choose_node(const struct nd_config *config, const struct nd_options *o, int *code)
 {
-    int node = !config->nodes ? -1 : o->node ? nd_config_node(config, o->node) : nd_pair_local(config);
+    char text[ND_CHOICE_TEXT];
+    int node = config->nodes ? nd_pair_choose(config, o, "try: ", text) : -1;
 
-    if (node >= 0)
-        return node;
-    *code = ND_USAGE;
     if (!config->nodes)
         fprintf(stderr, "%s: the file has no nodes\n", o->file);
-    else if (o->node)
-        fprintf(stderr, "%s: no node '%s', expected %s or %s\n", o->file, o->node, config->node[0].name,
-                config->node[1].name);
-    else
-        fprintf(stderr,
-                "%s: try: which node? Not just one of %s (%s) and %s (%s) has an address of this host, "
-                "expected -n NAME\n",
-                o->file, config->node[0].name, config->node[0].host, config->node[1].name,
-                config->node[1].host);
-    return -1;
+    else if (node < 0)
+        fprintf(stderr, "%s\n", text);
+    *code = node < 0 ? ND_USAGE : ND_DONE;
+    return node;
 }
 
 /* What `run` would end with: the first that failed. */
@@ -614,7 +593,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_key(config->link.key, file);
     warn_of_key(config->link.private_key, file);
     /* A node asks from its own place, and as its own user. */
-    if (has_arbiter(config) && ask_arbiter(config, &fault))
+    if (has_arbiter(config) && nd_arbiter_look(&config->arbiter, &fault))
         warn(file, "from here the arbiter does not answer: %s", fault.text);
 }
 

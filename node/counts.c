@@ -83,6 +83,12 @@ static struct claim_text read_claim(const struct nd_counts *c, enum nf_claimed w
     return text;
 }
 
+#define CLAIM_FIELDS(claim)                                                                                  \
+    ((const struct ft_log_field[]){{.name = "address", .text = (claim).addr},                                \
+                                   {.name = "mac", .text = (claim).mac},                                     \
+                                   {.name = "interface", .text = (claim).interface},                         \
+                                   {.name = NULL}})
+
 /* At once, and then not again for a while. A standby's counters are its peer's. */
 static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
 {
@@ -99,11 +105,7 @@ static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
         return;
     claim = read_claim(c, NF_L3_OWN_CLAIMED);
     ft_log_fields(
-        FT_LEVEL_WARNING, FT_SAYS_CONFLICT,
-        (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
-                                      {.name = "mac", .text = claim.mac},
-                                      {.name = "interface", .text = claim.interface},
-                                      {.name = NULL}},
+        FT_LEVEL_WARNING, FT_SAYS_CONFLICT, CLAIM_FIELDS(claim),
         "%s, another host's, has %s, an address of the chain, on %s: the chain announces its own MAC again "
         "(frames: %lu)",
         claim.mac, claim.addr, claim.interface, frames - said->frames);
@@ -133,11 +135,7 @@ static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
         return;
     claim = read_claim(c, NF_L3_NEIGHBOUR_CLAIMED);
     ft_log_fields(
-        FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR,
-        (const struct ft_log_field[]){{.name = "address", .text = claim.addr},
-                                      {.name = "mac", .text = claim.mac},
-                                      {.name = "interface", .text = claim.interface},
-                                      {.name = NULL}},
+        FT_LEVEL_WARNING, FT_SAYS_NEIGHBOUR, CLAIM_FIELDS(claim),
         "frames that named another MAC for a known neighbour: %lu, the last one %s for %s on %s; %lu "
         "neighbours did not answer at their own, and moved (show l3)",
         contested - said->contested, claim.mac, claim.addr, claim.interface, moved - said->moved);

@@ -9,7 +9,6 @@
 #include "node/base/interface.h"
 
 #include <string.h>
-#include <time.h>
 
 #define LOOK_NS   50000000ull   /* between two looks at interfaces */
 #define COUNT_NS  250000000ull  /* between two looks at their counters */

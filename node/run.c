@@ -283,10 +283,8 @@ static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
 
     if (!c->arbiter.urls || !c->protect.pair)
         return 0;
-    error = nd_arbiter_start(&r->arbiter, &c->arbiter, c->node[r->self].name, fault);
+    error = nd_arbiter_start(&r->arbiter, &r->asks, &c->arbiter, c->node[r->self].name, fault);
     r->standing.arbiter = r->arbiter;
-    r->asks = (struct rp_arbiter){
-        .arg = r->arbiter, .ask = nd_arbiter_ask, .answer = nd_arbiter_answer, .serves = nd_arbiter_serves};
     return error;
 }
 
@@ -576,15 +574,12 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
 static void answer_metrics(struct nd_running *r)
 {
     json_t *status;
-    char *page;
-    size_t size = 0;
 
     if (!nd_metrics_asked(r->metrics))
         return;
     status = nd_answer_status(r);
-    page = nd_metrics_page(status, &size);
+    nd_metrics_answer(r->metrics, status);
     json_decref(status);
-    nd_metrics_answer(r->metrics, page, size);
 }
 
 /* What systemd may know: the state, and that every thread which carries packets goes on. */
@@ -705,8 +700,7 @@ static int exit_of(int error)
 /* Before anything is opened or made: what the process may do, and how much of it. */
 static int limit_process(const struct nd_node *self, struct ft_fault *fault)
 {
-    const struct nd_privilege privilege = {
-        .user = self->user, .physical = nd_eal_physical(self), .xdp = nd_ports_xdp(self), .core = self->core};
+    const struct nd_privilege privilege = nd_ports_privilege(self);
     int error = nd_privilege_check_files(fault);
 
     umask(027);
@@ -730,24 +724,12 @@ static void finish_files(const char *file)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "files from the peer are in their places now");
 }
 
-static int refuse_node(const struct nd_config *c, const struct nd_options *o)
-{
-    if (o->node)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s: no node '%s', expected %s or %s", o->file, o->node,
-                     c->node[0].name, c->node[1].name);
-    else
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START,
-                     "%s: which node? Not just one of %s (%s) and %s (%s) has an address of this host, "
-                     "expected -n NAME",
-                     o->file, c->node[0].name, c->node[0].host, c->node[1].name, c->node[1].host);
-    return ND_USAGE;
-}
-
 int nd_cmd_run(int argc, char **argv)
 {
     struct nd_running *r = &the_node;
     struct nd_options options;
     struct ft_fault fault = {""};
+    char text[ND_CHOICE_TEXT];
     int code, error, self;
 
     if (nd_privilege_drop_inherited(&fault)) {
@@ -764,9 +746,10 @@ int nd_cmd_run(int argc, char **argv)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);
     }
-    self = options.node ? nd_config_node(r->config, options.node) : nd_pair_local(r->config);
+    self = nd_pair_choose(r->config, &options, "", text);
     if (self < 0) {
-        code = refuse_node(r->config, &options);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", text);
+        code = ND_USAGE;
     } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START,
                      "node %s: protect mode is off, expected node %s, the primary, to run alone",

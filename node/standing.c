@@ -280,9 +280,8 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
 static void report_hook(struct nd_standing *st, unsigned i)
 {
     const struct nd_hook *hook = &st->config->node[st->self].hook[i];
-    struct nd_hook_counts counts;
+    struct nd_hook_counts counts = nd_runner_hook(st->runner, i);
 
-    nd_runner_hook(st->runner, i, &counts);
     if (counts.disbelieved && !st->disbelieved[i])
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_HOOK,
                      "%s %s is not run: others may write to it, or own it or what leads to it",

@@ -171,21 +171,13 @@ static const char *pinned_to(const struct nd_running *r)
                                                                  : NULL;
 }
 
-static struct nd_hook_counts hook_counts(const struct nd_running *r, size_t hook)
-{
-    struct nd_hook_counts counts;
-
-    nd_runner_hook(r->standing.runner, (unsigned)hook, &counts);
-    return counts;
-}
-
 /* Events that all hooks have lost. */
 static uint64_t hooks_lost(const struct nd_running *r)
 {
     uint64_t lost = 0;
 
     for (unsigned i = 0; i < r->config->node[r->self].hooks; i++)
-        lost += hook_counts(r, i).lost;
+        lost += nd_runner_hook(r->standing.runner, i).lost;
     return lost;
 }
 

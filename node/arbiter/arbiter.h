@@ -1,15 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The thread that asks the arbiter. The replicator hands it one question and takes one answer, by words that
- * neither ever waits for; a new question takes the place of the old one, and an answer to that is nobody's.
- * A question goes before a look that is under way. Where nothing is asked, it looks every LOOK_MS whether the
- * arbiter answers, and has it keep the view in which this node serves: a decision of an earlier view is then
- * given to nobody any more.
+ * The thread that asks the arbiter, which is etcd, through its JSON gateway, and has it decide. The
+ * replicator hands it one question and takes one answer, by words that neither ever waits for; a new question
+ * takes the place of the old one, and an answer to that is nobody's. A question goes before a look that is
+ * under way. Where nothing is asked, it looks every LOOK_NS whether the arbiter answers, and has it keep the
+ * view in which this node serves: a decision of an earlier view is then given to nobody any more.
+ *
+ * The thread waits for a server, REQUEST_MS at most for each request and LOGIN_MS for a login, CONNECT_MS of
+ * them for its name and a connection. Answers of one cluster count alone: two that decide are none. It is the
+ * one that answered first, or that was told by nd_arbiter_expect.
  */
 #ifndef NODE_ARBITER_ARBITER_H
 #define NODE_ARBITER_ARBITER_H
 
-#include "node/arbiter/etcd.h"
+#include "ftcore/base/error.h"
+#include "ftcore/protocol/core.h"
+#include "replicator/replicator.h"
+
+#define ND_ETCD_KEY_MAX  128u /* bytes of a key, with its NUL */
+#define ND_ETCD_NAME_MAX 64u  /* bytes of a user's name, with its NUL */
+#define ND_ETCD_URLS     5u
+
+struct nd_etcd_config {
+    char url[ND_ETCD_URLS]
+            [192]; /* "http://…" or "https://…", of the servers of one cluster, without a path */
+    uint32_t urls;
+    char key[ND_ETCD_KEY_MAX];              /* the pair's own */
+    char ca[192], cert[192], cert_key[192]; /* PEM files; "": the system's authorities, no certificate */
+    char user[ND_ETCD_NAME_MAX];            /* "": none; with one every URL is https */
+    char password_file[192];                /* read whenever the user logs in */
+};
 
 struct nd_arbiter;
 
@@ -26,16 +46,12 @@ struct nd_arbiter_status {
     char why[192];    /* it did not answer; "" when it did */
 };
 
-/* Starts the thread. `name`: this node's, as the arbiter is to write it. Both borrowed. FT_ENOMEM. */
-int nd_arbiter_start(struct nd_arbiter **out, const struct nd_etcd_config *config, const char *name,
-                     struct ft_fault *fault);
+/* Starts the thread. `name`: this node's, as the arbiter is to write it. Both borrowed. *calls is what the
+ * replicator asks it by, from one thread. FT_ENOMEM. */
+int nd_arbiter_start(struct nd_arbiter **out, struct rp_arbiter *calls, const struct nd_etcd_config *config,
+                     const char *name, struct ft_fault *fault);
 /* Ends it, and gives up what is under way. */
 void nd_arbiter_stop(struct nd_arbiter *arbiter);
-
-/* For the replicator (struct rp_arbiter of replicator/replicator.h). */
-void nd_arbiter_ask(void *arbiter, const struct ft_era *era);
-bool nd_arbiter_answer(void *arbiter, struct ft_era *era, enum ft_answer *answer);
-void nd_arbiter_serves(void *arbiter, uint64_t view);
 
 /*
  * For the main thread; NULL: there is none. The cluster whose answers count, 0: it is not known yet. A
@@ -45,5 +61,11 @@ void nd_arbiter_serves(void *arbiter, uint64_t view);
 uint64_t nd_arbiter_cluster(const struct nd_arbiter *arbiter);
 void nd_arbiter_expect(struct nd_arbiter *arbiter, uint64_t cluster);
 void nd_arbiter_status(struct nd_arbiter *arbiter, struct nd_arbiter_status *out);
+
+/* Asks once whether the arbiter answers, and changes nothing there; waits for it. FT_EIO: no server answered;
+ * FT_EMALFORMED: what one said cannot be read; the password's file may give FT_EPERM, FT_EMALFORMED or
+ * FT_EIO.
+ */
+int nd_arbiter_look(const struct nd_etcd_config *config, struct ft_fault *fault);
 
 #endif

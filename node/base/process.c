@@ -278,13 +278,15 @@ int nd_privilege_refuse_calls(struct ft_fault *fault)
 
 /* ---- priority ------------------------------------------------------------------------------- */
 
-#define LIST_BYTES 4096
+#define LIST_BYTES     4096
+#define PROCESSORS_MAX 1024u /* those beyond are never taken for isolated */
 
 /* The first is of isolcpus, the second (Linux 6.7) of cpusets, where version 2 is mounted at its place. */
 static const char *const lists[] = {"/sys/devices/system/cpu/isolated",
                                     "/sys/fs/cgroup/cpuset.cpus.isolated"};
 
-bool nd_processors_parse(const char *list, bool set[ND_PROCESSORS_MAX])
+/* Adds those of a list as the kernel writes it ("2-5,7\n") to set[]. False: it is no such list. */
+static bool parse_list(const char *list, bool set[PROCESSORS_MAX])
 {
     while (*list && *list != '\n') {
         char *end;
@@ -300,14 +302,14 @@ bool nd_processors_parse(const char *list, bool set[ND_PROCESSORS_MAX])
         }
         if (last < first || (*end && *end != ',' && *end != '\n'))
             return false;
-        for (unsigned long cpu = first; cpu <= last && cpu < ND_PROCESSORS_MAX; cpu++)
+        for (unsigned long cpu = first; cpu <= last && cpu < PROCESSORS_MAX; cpu++)
             set[cpu] = true;
         list = end + (*end == ',');
     }
     return true;
 }
 
-static void read_list(const char *path, bool set[ND_PROCESSORS_MAX])
+static void read_list(const char *path, bool set[PROCESSORS_MAX])
 {
     char text[LIST_BYTES];
     FILE *file = fopen(path, "re");
@@ -315,13 +317,13 @@ static void read_list(const char *path, bool set[ND_PROCESSORS_MAX])
     if (!file)
         return;
     if (fgets(text, sizeof(text), file))
-        (void)nd_processors_parse(text, set);
+        (void)parse_list(text, set);
     (void)fclose(file);
 }
 
 bool nd_processors_own(void)
 {
-    bool isolated[ND_PROCESSORS_MAX] = {false};
+    bool isolated[PROCESSORS_MAX] = {false};
     cpu_set_t mine;
 
     if (sched_getaffinity(0, sizeof(mine), &mine) != 0) /* more processors than the set has */
@@ -329,7 +331,7 @@ bool nd_processors_own(void)
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         read_list(lists[i], isolated);
     for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++)
-        if (CPU_ISSET(cpu, &mine) && (cpu >= ND_PROCESSORS_MAX || !isolated[cpu]))
+        if (CPU_ISSET(cpu, &mine) && (cpu >= PROCESSORS_MAX || !isolated[cpu]))
             return false;
     return true;
 }

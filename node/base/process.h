@@ -60,11 +60,6 @@ bool nd_process_detach(const char *name, bool speaks, int fd[], int n);
 /* The calling thread alone. 0 or FT_EIO. */
 int nd_privilege_drop_thread(void);
 
-#define ND_PROCESSORS_MAX 1024u /* those beyond are never taken for isolated */
-
-/* Adds those of a list as the kernel writes it ("2-5,7\n") to set[]. False: it is no such list. */
-bool nd_processors_parse(const char *list, bool set[ND_PROCESSORS_MAX]);
-
 /*
  * Each processor that the calling thread may run on is isolated: by isolcpus, or by a cpuset's isolated
  * partition. So nothing but what was put there runs there.

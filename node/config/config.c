@@ -95,34 +95,34 @@ static const struct nf_param timing[] = {
 };
 
 static const struct nf_param record[] = {
-    {"dir", ND_KIND(ND_TEXT), AT(record.dir), 0, 192, NULL, NULL, "directory of recordings", false},
+    {"dir", ND_KIND(ND_PLACE), AT(record.dir), 0, 192, NULL, NULL, "directory of recordings", false},
     {"file_mb", NF_U32, AT(record.file_mb), 1, 65536, "64", NULL, "of records per file", false},
     {"files", NF_U32, AT(record.files), 2, 100000, "8", NULL, "files kept", false},
     {0},
 };
-#undef AT
 
-#define AT(member) offsetof(struct nd_config, member)
 static const struct nf_param push[] = {
     {"permit", NF_BOOL, AT(push_permit), 0, 0, "false", NULL, "the peer may write the chain's files here",
      false},
     {0},
 };
+
+static const struct nf_param link_keys[] = {
+    {"key", ND_KIND(ND_PLACE), AT(link.key), 0, 192, "", NULL, "file of the pair's key", false},
+    {"tls", ND_KIND(ND_MAP), AT(link.tls), 0, 0, "", NULL, "certificates in place of a key", false},
+    {"insecure", NF_BOOL, AT(link.insecure), 0, 0, "false", NULL, "no key: anybody may be the peer", false},
+    {0},
+};
+
+static const struct nf_param tls_keys[] = {
+    {"cert", ND_KIND(ND_PLACE), AT(link.certificate), 0, 192, NULL, NULL, "of this node, which it names",
+     false},
+    {"key", ND_KIND(ND_PLACE), AT(link.private_key), 0, 192, NULL, NULL, "of the certificate", false},
+    {"ca", ND_KIND(ND_PLACE), AT(link.authority), 0, 192, NULL, NULL, "that signed both nodes' certificates",
+     false},
+    {0},
+};
 #undef AT
-
-int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
-                 char *out, size_t cap)
-{
-    const char *joined = nd_path_join(r->arena, at->file->dir, path);
-
-    if (!joined)
-        return nd_no_memory(r->fault);
-    if (strlen(joined) >= cap)
-        return nd_yaml_fail(r->fault, at, "%s is a path of %zu bytes, expected less than %zu", what,
-                            strlen(joined), cap);
-    snprintf(out, cap, "%s", joined);
-    return 0;
-}
 
 int nd_config_node(const struct nd_config *config, const char *name)
 {
@@ -181,18 +181,14 @@ static int check_order(struct nd_reading *r)
     return 0;
 }
 
+/* With what the peer may write here. */
 static int read_protect(struct nd_reading *r)
 {
     struct nd_protect *p = &r->config->protect;
     int error = read_section(r, r->at.protect, "protect", protect, r->config);
 
     p->hold_packets = p->hold_asked ? p->hold_asked : HOLD_PACKETS;
-    return error;
-}
-
-static int read_push(struct nd_reading *r)
-{
-    return read_section(r, r->at.push, "push", push, r->config);
+    return error ? error : read_section(r, r->at.push, "push", push, r->config);
 }
 
 /* Where silences are measured the lease is short, since they may not be shorter; but two heartbeats long. */
@@ -250,10 +246,7 @@ static int read_timing(struct nd_reading *r)
 static int read_record(struct nd_reading *r)
 {
     const struct nd_yaml *at = r->at.record;
-    struct nd_record *out = &r->config->record;
-    char written[sizeof(out->dir)];
     struct nd_yaml dir, map;
-    int error;
 
     if (!at)
         return 0;
@@ -265,11 +258,7 @@ static int read_record(struct nd_reading *r)
         map.first = &dir;
         at = &map;
     }
-    error = nd_schema_read(r->arena, at, "record", record, r->config, r->fault);
-    if (error)
-        return error;
-    memcpy(written, out->dir, sizeof(written));
-    return nd_read_path(r, at, "record dir", written, out->dir, sizeof(out->dir));
+    return nd_schema_read(r->arena, at, "record", record, r->config, r->fault);
 }
 
 /* ---- modes --------------------------------------------------------------------------------------- */
@@ -321,78 +310,23 @@ static int check_modes(struct nd_reading *r)
 
 /* ---- link ------------------------------------------------------------------------------------ */
 
-#define PATH_MAX_BYTES 192
-
-struct raw_link {
-    bool insecure;
-    char key[PATH_MAX_BYTES];
-    const struct nd_yaml *tls;
-};
-
-#define AT(member) offsetof(struct raw_link, member)
-static const struct nf_param link_keys[] = {
-    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, "", NULL, "file of the pair's key", false},
-    {"tls", ND_KIND(ND_MAP), AT(tls), 0, 0, "", NULL, "certificates in place of a key", false},
-    {"insecure", NF_BOOL, AT(insecure), 0, 0, "false", NULL, "no key: anybody may be the peer", false},
-    {0},
-};
-#undef AT
-
-struct raw_tls {
-    char cert[PATH_MAX_BYTES], key[PATH_MAX_BYTES], ca[PATH_MAX_BYTES];
-};
-
-#define AT(member) offsetof(struct raw_tls, member)
-static const struct nf_param tls_keys[] = {
-    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, PATH_MAX_BYTES, NULL, NULL, "of this node, which it names",
-     false},
-    {"key", ND_KIND(ND_TEXT), AT(key), 0, PATH_MAX_BYTES, NULL, NULL, "of the certificate", false},
-    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, PATH_MAX_BYTES, NULL, NULL, "that signed both nodes' certificates",
-     false},
-    {0},
-};
-#undef AT
-
-/* The value of `name` in `map`: a path, beside the file. */
-static int read_file(struct nd_reading *r, const struct nd_yaml *map, const char *name, const char *what,
-                     const char *path, char out[PATH_MAX_BYTES], uint32_t *line)
-{
-    const struct nd_yaml *at = nd_yaml_get(map, name);
-
-    *line = at->key_line;
-    return nd_read_path(r, at, what, path, out, PATH_MAX_BYTES);
-}
-
-static int read_tls(struct nd_reading *r, const struct nd_yaml *at)
-{
-    struct nd_link *out = &r->config->link;
-    struct raw_tls raw;
-    int error = nd_schema_read(r->arena, at, "link tls", tls_keys, &raw, r->fault);
-
-    if (!error)
-        error = read_file(r, at, "cert", "link tls cert", raw.cert, out->certificate, &out->certificate_line);
-    if (!error)
-        error = read_file(r, at, "key", "link tls key", raw.key, out->private_key, &out->private_key_line);
-    if (!error)
-        error = read_file(r, at, "ca", "link tls ca", raw.ca, out->authority, &out->authority_line);
-    return error;
-}
-
 static int read_link(struct nd_reading *r)
 {
-    struct nd_link *out = &r->config->link;
-    struct raw_link raw = {.insecure = false};
-    int error = r->at.link ? nd_schema_read(r->arena, r->at.link, "link", link_keys, &raw, r->fault) : 0;
-    unsigned ways = (raw.key[0] != '\0') + (raw.tls != NULL) + raw.insecure;
+    struct nd_link *link = &r->config->link;
+    int error;
+    unsigned ways;
 
+    if (!r->at.link)
+        return 0;
+    error = nd_schema_read(r->arena, r->at.link, "link", link_keys, r->config, r->fault);
     if (error)
         return error;
-    if (r->at.link && ways != 1)
-        return nd_yaml_fail(r->fault, r->at.link, "link has %u of key, tls and insecure: true, expected one",
+    link->at = r->at.link;
+    ways = (link->key[0] != '\0') + (link->tls != NULL) + link->insecure;
+    if (ways != 1)
+        return nd_yaml_fail(r->fault, link->at, "link has %u of key, tls and insecure: true, expected one",
                             ways);
-    if (raw.key[0])
-        return read_file(r, r->at.link, "key", "link key", raw.key, out->key, &out->key_line);
-    return raw.tls ? read_tls(r, raw.tls) : 0;
+    return link->tls ? nd_schema_read(r->arena, link->tls, "link tls", tls_keys, r->config, r->fault) : 0;
 }
 
 /* A pair says what seals its link. */
@@ -410,13 +344,14 @@ int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *f
     const struct nd_link *link = &config->link;
     const struct {
         const char *path, *what, *expected;
-        uint32_t line;
+        const struct nd_yaml *at;
         int flags; /* of open: who reads the pair's key follows no link */
     } files[] = {
-        {link->key, "key", "the pair's key (understudy key FILE makes one)", link->key_line, O_NOFOLLOW},
-        {link->certificate, "tls cert", "the node's certificate", link->certificate_line, 0},
-        {link->private_key, "tls key", "the certificate's key", link->private_key_line, 0},
-        {link->authority, "tls ca", "the authority's certificate", link->authority_line, 0},
+        {link->key, "key", "the pair's key (understudy key FILE makes one)", nd_yaml_get(link->at, "key"),
+         O_NOFOLLOW},
+        {link->certificate, "tls cert", "the node's certificate", nd_yaml_get(link->tls, "cert"), 0},
+        {link->private_key, "tls key", "the certificate's key", nd_yaml_get(link->tls, "key"), 0},
+        {link->authority, "tls ca", "the authority's certificate", nd_yaml_get(link->tls, "ca"), 0},
     };
 
     for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
@@ -427,8 +362,9 @@ int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *f
         fd = open(files[i].path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | files[i].flags);
         if (fd < 0)
             return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EINVAL,
-                           "%s:%u: link %s: %s: %s, expected %s", config->file, files[i].line, files[i].what,
-                           files[i].path, errno == ELOOP && files[i].flags ? "is a link" : strerror(errno),
+                           "%s:%u: link %s: %s: %s, expected %s", config->file, files[i].at->key_line,
+                           files[i].what, files[i].path,
+                           errno == ELOOP && files[i].flags ? "is a link" : strerror(errno),
                            files[i].expected);
         close(fd);
     }
@@ -439,21 +375,20 @@ int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *f
 
 struct raw_arbiter {
     const struct nd_yaml *etcd;
-    char key[ND_ETCD_KEY_MAX];
-    char ca[192], cert[192], cert_key[192];
-    char user[ND_ETCD_NAME_MAX], password_file[192];
+    struct nd_etcd_config config;
 };
 
 #define AT(member) offsetof(struct raw_arbiter, member)
 static const struct nf_param arbiter_keys[] = {
     {"etcd", ND_KIND(ND_LIST), AT(etcd), 0, ND_ETCD_URLS, NULL, NULL, "URLs of its servers", false},
-    {"key", ND_KIND(ND_TEXT), AT(key), 0, ND_ETCD_KEY_MAX, "", NULL, "the pair's own, in etcd", false},
-    {"ca", ND_KIND(ND_TEXT), AT(ca), 0, 192, "", NULL, "that signed the servers' certificates", false},
-    {"cert", ND_KIND(ND_TEXT), AT(cert), 0, 192, "", NULL, "of this node, to show them", false},
-    {"cert_key", ND_KIND(ND_TEXT), AT(cert_key), 0, 192, "", NULL, "of the certificate", false},
-    {"user", ND_KIND(ND_TEXT), AT(user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
-    {"password_file", ND_KIND(ND_TEXT), AT(password_file), 0, 192, "", NULL, "has the user's password",
+    {"key", ND_KIND(ND_TEXT), AT(config.key), 0, ND_ETCD_KEY_MAX, "", NULL, "the pair's own, in etcd", false},
+    {"ca", ND_KIND(ND_PLACE), AT(config.ca), 0, 192, "", NULL, "that signed the servers' certificates",
      false},
+    {"cert", ND_KIND(ND_PLACE), AT(config.cert), 0, 192, "", NULL, "of this node, to show them", false},
+    {"cert_key", ND_KIND(ND_PLACE), AT(config.cert_key), 0, 192, "", NULL, "of the certificate", false},
+    {"user", ND_KIND(ND_TEXT), AT(config.user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
+    {"password_file", ND_KIND(ND_PLACE), AT(config.password_file), 0, 192, "", NULL,
+     "has the user's password", false},
     {0},
 };
 #undef AT
@@ -489,25 +424,6 @@ static int read_url(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
-static int read_files(struct nd_reading *r, const struct raw_arbiter *raw)
-{
-    struct nd_etcd_config *out = &r->config->arbiter;
-    const struct {
-        const char *name, *what, *path;
-        char *out;
-    } files[] = {{"ca", "arbiter ca", raw->ca, out->ca},
-                 {"cert", "arbiter cert", raw->cert, out->cert},
-                 {"cert_key", "arbiter cert_key", raw->cert_key, out->cert_key},
-                 {"password_file", "arbiter password_file", raw->password_file, out->password_file}};
-    int error = 0;
-
-    for (unsigned i = 0; i < sizeof(files) / sizeof(files[0]) && !error; i++)
-        if (files[i].path[0])
-            error = nd_read_path(r, nd_yaml_get(r->at.arbiter, files[i].name), files[i].what, files[i].path,
-                                 files[i].out, sizeof(out->ca));
-    return error;
-}
-
 static int read_arbiter(struct nd_reading *r)
 {
     struct nd_etcd_config *out = &r->config->arbiter;
@@ -528,24 +444,23 @@ static int read_arbiter(struct nd_reading *r)
             "so there is nothing to decide");
     if (!raw.etcd->count)
         return nd_yaml_fail(r->fault, raw.etcd, "arbiter etcd is empty, expected 1 to %u URLs", ND_ETCD_URLS);
-    memcpy(out->user, raw.user, sizeof(out->user));
+    *out = raw.config;
     for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
         error = read_url(r, e);
-    if (!error && !raw.cert[0] != !raw.cert_key[0])
+    if (!error && !out->cert[0] != !out->cert_key[0])
         error = nd_yaml_fail(r->fault, r->at.arbiter,
                              "arbiter has one of cert and cert_key, expected both or none");
-    if (!error && !raw.user[0] != !raw.password_file[0])
+    if (!error && !out->user[0] != !out->password_file[0])
         error = nd_yaml_fail(r->fault, r->at.arbiter,
                              "arbiter has one of user and password_file, expected both or none");
     /* The same on both nodes, whatever the order in the file: it is the pair's. */
     const char *a = r->config->node[0].name, *b = r->config->node[1].name;
     bool turned = strcmp(a, b) > 0;
 
-    snprintf(out->key, sizeof(out->key), "understudy/%s/%s-%s", r->config->chain.name, turned ? b : a,
-             turned ? a : b);
-    if (raw.key[0])
-        memcpy(out->key, raw.key, sizeof(out->key));
-    return error ? error : read_files(r, &raw);
+    if (!out->key[0])
+        snprintf(out->key, sizeof(out->key), "understudy/%s/%s-%s", r->config->chain.name, turned ? b : a,
+                 turned ? a : b);
+    return error;
 }
 
 /* ---- which node is to be primary ---------------------------------------------------------------- */
@@ -621,8 +536,8 @@ static void believe_users(struct nd_reading *r)
 static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain, read_protect, read_push,  read_timing,  read_link,      read_record, nd_read_network,
-        nd_read_nodes, check_modes,  check_link, read_arbiter, read_authority, check_length};
+        nd_read_chain, read_protect, read_timing, read_link,    read_record,    nd_read_network,
+        nd_read_nodes, check_modes,  check_link,  read_arbiter, read_authority, check_length};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;
@@ -640,12 +555,7 @@ static int read_all(struct nd_reading *r, unsigned how)
     return error;
 }
 
-int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault)
-{
-    return nd_config_read_over(out, file, how, NULL, fault);
-}
-
-int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_overlay *over,
+int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_files *over,
                         struct ft_fault *fault)
 {
     struct nd_reading r = {

@@ -9,7 +9,7 @@
 #include "ftcore/base/error.h"
 #include "lane/settings.h"
 #include "nflib/chain/chain.h"
-#include "node/arbiter/etcd.h"
+#include "node/arbiter/arbiter.h"
 
 #define ND_NODES    2u
 #define ND_EAL_MAX  32u
@@ -27,12 +27,12 @@ enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
  * AUTO: of a thread that has processors of its own (node/base/process.h), none. */
 enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
 
-/* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given; and the file's
- * lines that name them. */
+/* What seals the link: `key`, or the three files of TLS, or nothing. Paths, "": not given. */
 struct nd_link {
     char key[192];
     char certificate[192], private_key[192], authority[192];
-    uint32_t key_line, certificate_line, private_key_line, authority_line;
+    bool insecure;
+    const struct nd_yaml *at, *tls; /* the file's sections, `link` and what is in it; NULL: none */
 };
 
 /* The flight recorder. */
@@ -149,11 +149,15 @@ struct nd_config {
  * line in `fault`, with a result of 0: then who the nodes are and where they are reached is known, and the
  * rest is not to be relied on. A file that others may write to is refused as ever. */
 #define ND_CONFIG_SOCKETS 4u
-int nd_config_read(struct nd_config **out, const char *file, unsigned how, struct ft_fault *fault);
-/* The same, where `over` is there in place of the chain's files on the disk (node/config/yaml.h). */
-struct nd_overlay;
-int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_overlay *over,
+struct nd_files;
+/* `over`: is there in place of the chain's files on the disk (node/config/yaml.h); NULL: nothing is. */
+int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_files *over,
                         struct ft_fault *fault);
+static inline int nd_config_read(struct nd_config **out, const char *file, unsigned how,
+                                 struct ft_fault *fault)
+{
+    return nd_config_read_over(out, file, how, NULL, fault);
+}
 void nd_config_free(struct nd_config *config);
 
 /* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL

@@ -18,11 +18,10 @@
 #include "ftcore/base/trust.h"
 #include "ftcore/base/worker.h"
 #include "node/base/clock.h"
-#include "node/config/yaml.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,15 +53,6 @@ static const struct nd_file *find(const struct nd_files *files, const char *path
         if (strcmp(files->list[i].path, path) == 0)
             return &files->list[i];
     return NULL;
-}
-
-const char *nd_files_name(const char *pair, const char *path)
-{
-    int dir = directory_of(pair);
-
-    if (strncmp(path, pair, (size_t)dir) == 0)
-        path += dir;
-    return strncmp(path, "./", 2) == 0 ? path + 2 : path;
 }
 
 static int add_file(struct nd_files *files, const char *pair, const struct nf_file *from,
@@ -159,7 +149,9 @@ static bool is_module(const struct nd_file *file)
     return file->len >= sizeof(elf_head) && memcmp(file->bytes, elf_head, sizeof(elf_head)) == 0;
 }
 
-int nd_files_unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, struct ft_fault *fault)
+/* The bytes are those of the buffer. FT_EMALFORMED: paths that lead elsewhere, a set that is cut short, or a
+ * file that the loader would take for a module, whatever its name is. */
+static int unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, struct ft_fault *fault)
 {
     const uint8_t *at = bytes, *end = bytes + len;
 
@@ -370,22 +362,31 @@ static int stage_one(const struct nd_file *file, const struct places *at, struct
     return error ? error : sync_directory(path, fault);
 }
 
-static int remove_one(const char *path, const struct stat *is, int kind, struct FTW *at)
+/* All that is staged, a directory before and behind what is in it; NULL: nothing is, or no memory. */
+static FTS *open_stage(const struct places *at)
 {
-    (void)is;
-    (void)kind;
-    (void)at;
-    return remove(path);
+    char *const roots[] = {(char *)(uintptr_t)at->stage, NULL};
+
+    return fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 }
 
 /* The mark first: what is left without it is nothing. */
 static void drop(const struct places *at)
 {
+    FTS *all;
+
     unlink(at->decided);
-    nftw(at->stage, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    all = open_stage(at);
+    for (const FTSENT *e; all && (e = fts_read(all));)
+        if (e->fts_info != FTS_D)
+            remove(e->fts_path);
+    if (all)
+        fts_close(all);
 }
 
-int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fault *fault)
+/* Makes all directories, and writes the files, on the disk, beside the chain file that `pair` names; whatever
+ * can be found to be wrong with their places is found here. FT_EPERM, FT_EIO, FT_EINVAL. */
+static int stage_files(const struct nd_files *files, const char *pair, struct ft_fault *fault)
 {
     struct places at;
     int error = 0;
@@ -403,48 +404,41 @@ int nd_files_stage(const struct nd_files *files, const char *pair, struct ft_fau
 
 /* ---- to their places --------------------------------------------------------------------------- */
 
-static struct {
-    struct places at;
-    struct ft_fault fault;
-    int error;
-} installing; /* nftw has no argument for its caller: one thread installs */
-
-static int install_one(const char *path, const struct stat *is, int kind, struct FTW *how)
+static int install_one(const struct places *at, const char *path, struct ft_fault *fault)
 {
     char to[768], before[776];
     struct stat there;
 
-    (void)is;
-    (void)how;
-    if (kind != FTW_F || strcmp(path, installing.at.decided) == 0)
-        return 0;
-    snprintf(to, sizeof(to), "%s%s", installing.at.dir, path + strlen(installing.at.stage));
+    snprintf(to, sizeof(to), "%s%s", at->dir, path + strlen(at->stage));
     snprintf(before, sizeof(before), "%s.before", to);
     /* A file of another user's may not get a second name: for a moment it has none of its own. */
     if (lstat(to, &there) == 0 &&
         ((unlink(before) != 0 && errno != ENOENT) || (link(to, before) != 0 && rename(to, before) != 0)))
-        return installing.error = cannot(&installing.fault, before);
-    if (rename(path, to) != 0)
-        return installing.error = cannot(&installing.fault, to);
-    return installing.error = sync_directory(to, &installing.fault);
+        return cannot(fault, before);
+    return rename(path, to) != 0 ? cannot(fault, to) : sync_directory(to, fault);
 }
 
 int nd_files_finish(const char *pair, struct ft_fault *fault)
 {
+    struct places at;
     struct stat is;
+    FTS *all;
+    int error = 0;
 
-    find_places(&installing.at, pair);
-    installing.error = 0;
-    if (lstat(installing.at.decided, &is) != 0 || !S_ISREG(is.st_mode)) {
-        drop(&installing.at);
+    find_places(&at, pair);
+    if (lstat(at.decided, &is) != 0 || !S_ISREG(is.st_mode)) {
+        drop(&at);
         return 0;
     }
-    nftw(installing.at.stage, install_one, 8, FTW_PHYS);
-    if (installing.error) {
-        *fault = installing.fault;
-        return installing.error;
-    }
-    drop(&installing.at);
+    all = open_stage(&at);
+    for (const FTSENT *e; !error && all && (e = fts_read(all));)
+        if (e->fts_info == FTS_F && strcmp(e->fts_path, at.decided) != 0)
+            error = install_one(&at, e->fts_path, fault);
+    if (all)
+        fts_close(all);
+    if (error)
+        return error;
+    drop(&at);
     return 1;
 }
 
@@ -476,15 +470,15 @@ struct nd_files_thread {
 /* By the set, in place of what lies on the disk; nothing is written before all of it is found to be right. */
 static int take_set(struct nd_files_job *job, struct nd_files *files, const char *chain_file)
 {
-    const struct nd_overlay over = {files, job->file};
     int error = place(files, job->file, chain_file, &job->fault);
 
+    files->pair = job->file;
     if (!error)
-        error = nd_config_read_over(&job->next, job->file, ND_CONFIG_NODES, &over, &job->fault);
+        error = nd_config_read_over(&job->next, job->file, ND_CONFIG_NODES, files, &job->fault);
     if (!error)
         error = check_named(files, job->next, &job->fault);
     if (!error)
-        error = nd_files_stage(files, job->file, &job->fault);
+        error = stage_files(files, job->file, &job->fault);
     job->staged = !error;
     return error;
 }
@@ -496,7 +490,7 @@ static int take(struct nd_files_job *job)
     struct nd_config *own = NULL;
     struct nd_files files, mine;
     struct ft_fault fault;
-    int error = nd_files_unpack(&files, job->bytes, job->len, &job->fault), read;
+    int error = unpack(&files, job->bytes, job->len, &job->fault), read;
 
     if (error)
         return error;

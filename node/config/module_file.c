@@ -183,7 +183,7 @@ static const char *text_at(const struct elf_file *f, uint32_t section, uint64_t 
 struct object {
     const char *path;
     const struct elf_file *file;
-    bool unreplayable, heap, quiet;
+    bool unreplayable, heap, quiet; /* heap: all its NFs declare one */
     struct ft_fault *fault;
 };
 
@@ -411,26 +411,6 @@ static int judge(const struct object *o)
     return error;
 }
 
-/* `file`: NULL when it could not be read. */
-static int check_file(const struct nd_module_bytes *m, const struct elf_file *file, struct ft_fault *fault)
-{
-    struct object o = {.path = m->path,
-                       .file = file,
-                       .unreplayable = m->unreplayable,
-                       .heap = m->heap,
-                       .quiet = m->quiet,
-                       .fault = fault};
-
-    return file ? judge(&o) : refuse_unreadable(&o);
-}
-
-int nd_module_bytes_check(const struct nd_module_bytes *m, struct ft_fault *fault)
-{
-    struct elf_file file;
-
-    return check_file(m, read_elf(&file, m->bytes, m->size) ? &file : NULL, fault);
-}
-
 /* By its name: dlopen would know another file by the number of a descriptor that is used again. The name
  * leads to the file that was judged, since nobody who is not believed can exchange what it goes through. */
 int nd_module_load(const char *path, struct ft_fault *fault)
@@ -471,19 +451,20 @@ int nd_module_load(const char *path, struct ft_fault *fault)
 
 int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
 {
-    struct nd_module_bytes m = {.path = path, .unreplayable = true, .heap = true, .quiet = quiet};
-    const struct nf_module *module;
     struct elf_file file;
-    bool any = false, is_open;
+    struct object o = {
+        .path = path, .file = &file, .unreplayable = true, .heap = true, .quiet = quiet, .fault = fault};
+    const struct nf_module *module;
+    bool any = false;
     int error;
 
     for (unsigned at = 0; (module = next_nf(path, &at)); any = true)
-        m.unreplayable &= module->unreplayable, m.heap &= module->heap != NULL;
+        o.unreplayable &= module->unreplayable, o.heap &= module->heap != NULL;
     if (!any)
         return 0;
-    is_open = open_elf(&file, path);
-    error = check_file(&m, is_open ? &file : NULL, fault);
-    if (is_open)
-        close_elf(&file);
+    if (!open_elf(&file, path))
+        return refuse_unreadable(&o);
+    error = judge(&o);
+    close_elf(&file);
     return error;
 }

@@ -10,8 +10,6 @@
 #include "ftcore/base/error.h"
 
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
 /*
  * Of a shared object that is loaded. 0, also when no NF in it could run, or FT_EMALFORMED with the first
@@ -26,14 +24,5 @@ int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault);
  * process's own) and whole. 0, or a negative ft_error with why not: "cannot load the module (…), expected …".
  */
 int nd_module_load(const char *path, struct ft_fault *fault);
-
-/* The same of a file that has been read. */
-struct nd_module_bytes {
-    const char *path;
-    const uint8_t *bytes; /* at a multiple of 8 */
-    size_t size;
-    bool unreplayable, heap, quiet; /* heap: all its NFs declare one */
-};
-int nd_module_bytes_check(const struct nd_module_bytes *module, struct ft_fault *fault);
 
 #endif

@@ -100,6 +100,7 @@ static int find_port(struct nd_reading *r, const struct nd_yaml *at, const char 
 
 static int read_track(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *out)
 {
+    static const struct nf_param script = {.kind = ND_KIND(ND_PLACE), .max = ND_PATH_MAX};
     struct raw_track raw = {.interface = ""};
     int error = nd_schema_read(r->arena, at, what, track_keys, &raw, r->fault);
     const struct nd_yaml *key;
@@ -111,21 +112,9 @@ static int read_track(struct nd_reading *r, const struct nd_yaml *at, const char
         return FT_EMALFORMED;
     *out = raw.track;
     if (out->kind == ND_TRACK_SCRIPT)
-        return nd_read_path(r, key, what, raw.script, out->what, sizeof(out->what));
+        return nd_schema_value(r->arena, key, what, &script, out->what, r->fault);
     snprintf(out->what, sizeof(out->what), "%s", key->text);
     return out->kind == ND_TRACK_GATEWAY ? find_port(r, key, what, out) : 0;
-}
-
-/* The lists of node `node` in the order of the file; NULL: absent. */
-static int read_tracks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *tracks)
-{
-    char what[64];
-    int error = 0;
-
-    snprintf(what, sizeof(what), "node %s track", node->name);
-    for (const struct nd_yaml *e = tracks->first; e && !error; e = e->next)
-        error = read_track(r, e, what, &node->track[node->tracks++]);
-    return error;
 }
 
 /* ---- hooks --------------------------------------------------------------------------------------- */
@@ -149,6 +138,7 @@ static int read_event(struct nd_reading *r, const struct nd_yaml *at, const char
 
 static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_hook *out)
 {
+    struct nf_param place = {.kind = ND_KIND(ND_PLACE), .max = sizeof(out->path)};
     struct raw_hook raw = {.events = NULL};
     int error = nd_schema_read(r->arena, at, what, hook_keys, &raw, r->fault);
     const struct nd_yaml *key;
@@ -159,23 +149,12 @@ static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char 
     if (!key)
         return FT_EMALFORMED;
     *out = raw.hook;
-    error = nd_read_path(r, key, what, raw.path[out->kind], out->path,
-                         out->kind == ND_HOOK_SOCKET ? sizeof(((struct sockaddr_un *)NULL)->sun_path)
-                                                     : sizeof(out->path));
+    if (out->kind == ND_HOOK_SOCKET)
+        place.max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
+    error = nd_schema_value(r->arena, key, what, &place, out->path, r->fault);
     out->events = raw.events ? 0 : UINT64_MAX;
     for (const struct nd_yaml *e = raw.events ? raw.events->first : NULL; e && !error; e = e->next)
         error = read_event(r, e, what, &out->events);
-    return error;
-}
-
-static int read_hooks(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *hooks)
-{
-    char what[64];
-    int error = 0;
-
-    snprintf(what, sizeof(what), "node %s hooks", node->name);
-    for (const struct nd_yaml *e = hooks->first; e && !error; e = e->next)
-        error = read_hook(r, e, what, &node->hook[node->hooks++]);
     return error;
 }
 
@@ -188,7 +167,6 @@ struct raw_node {
     struct nd_node node;
     const struct nd_yaml *ports, *eal, *track, *hooks;
     struct nd_endpoint replication, metrics;
-    char control[192]; /* as written */
 };
 
 #define AT(member) offsetof(struct raw_node, member)
@@ -196,9 +174,9 @@ static const struct nf_param node_keys[] = {
     {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
     {"replication", ND_KIND(ND_ENDPOINT), AT(replication), 0, 0, NULL, NULL, "address of the link", false},
-    {"control", ND_KIND(ND_TEXT), AT(control), 0, 192, NULL, NULL, "path of a unix socket", false},
+    {"control", ND_KIND(ND_PLACE), AT(node.control), 0, 103, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
-    {"state", ND_KIND(ND_TEXT), AT(node.state), 0, 192, "", NULL, "directory of the view file", false},
+    {"state", ND_KIND(ND_PLACE), AT(node.state), 0, 192, "", NULL, "directory of the view file", false},
     {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
     {"mbufs", NF_U32, AT(node.mbufs), 1024, 1048576, "16384", NULL, "packet buffers", false},
     {"memory_mb", NF_U32, AT(node.memory_mb), 64, 1048576, "512", NULL, "of DPDK", false},
@@ -289,27 +267,13 @@ static int read_ports(struct nd_reading *r, struct nd_node *node, const struct n
     return error;
 }
 
-/* The control socket; the state directory is where it lies unless said. */
-static int read_paths(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *at,
-                      const struct raw_node *raw)
+/* Where the control socket lies. */
+static void choose_state(struct nd_node *node)
 {
-    const struct nd_yaml *state = nd_yaml_get(at, "state");
-    char what[48];
-    int error;
-
-    snprintf(what, sizeof(what), "node %s control", node->name);
-    error =
-        nd_read_path(r, nd_yaml_get(at, "control"), what, raw->control, node->control, sizeof(node->control));
-    if (error)
-        return error;
-    snprintf(what, sizeof(what), "node %s state", node->name);
-    if (state)
-        return nd_read_path(r, state, what, raw->node.state, node->state, sizeof(node->state));
     const char *slash = strrchr(node->control, '/');
     size_t len = slash ? (size_t)(slash - node->control) : 0;
 
     snprintf(node->state, sizeof(node->state), "%.*s", len ? (int)len : 1, slash ? node->control : ".");
-    return 0;
 }
 
 /* What a node is and where it is reached, into the next of the nodes. */
@@ -332,24 +296,29 @@ static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_
     inet_ntop(AF_INET, &raw->replication.addr, node->host, sizeof(node->host));
     node->metrics_port = raw->metrics.port;
     inet_ntop(AF_INET, &raw->metrics.addr, node->metrics_host, sizeof(node->metrics_host));
-    return read_paths(r, node, at, raw);
+    if (!node->state[0])
+        choose_state(node);
+    return 0;
 }
 
 static int read_node(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
     struct nd_node *node = &r->config->node[r->config->nodes];
-    struct raw_node raw = {.control = ""};
+    struct raw_node raw = {.ports = NULL};
     int error = read_self(r, at, &raw);
+    char what[64];
 
     if (!error)
         error = read_ports(r, node, raw.ports);
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
-    if (!error && raw.track)
-        error = read_tracks(r, node, raw.track);
-    if (!error && raw.hooks)
-        error = read_hooks(r, node, raw.hooks);
+    snprintf(what, sizeof(what), "node %s track", node->name);
+    for (const struct nd_yaml *e = raw.track ? raw.track->first : NULL; e && !error; e = e->next)
+        error = read_track(r, e, what, &node->track[node->tracks++]);
+    snprintf(what, sizeof(what), "node %s hooks", node->name);
+    for (const struct nd_yaml *e = raw.hooks ? raw.hooks->first : NULL; e && !error; e = e->next)
+        error = read_hook(r, e, what, &node->hook[node->hooks++]);
     r->config->nodes += !error;
     return error;
 }
@@ -363,7 +332,7 @@ int nd_read_sockets(struct nd_reading *r)
         return FT_EINVAL;
     r->config->nodes = 0;
     for (const struct nd_yaml *at = nodes->first; at && !error; at = at->next) {
-        struct raw_node raw = {.control = ""};
+        struct raw_node raw = {.ports = NULL};
 
         error = read_self(r, at, &raw);
         r->config->nodes += !error;

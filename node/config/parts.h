@@ -33,10 +33,6 @@ struct nd_reading {
     struct ft_fault *fault;
 };
 
-/* A path in the file, seen from where that lies, into out[0..cap); `what` names it in the refusal. */
-int nd_read_path(struct nd_reading *r, const struct nd_yaml *at, const char *what, const char *path,
-                 char *out, size_t cap);
-
 /* Each: 0 or a negative ft_error with the fault filled. */
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */

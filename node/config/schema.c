@@ -144,7 +144,8 @@ bool nd_parse_name(const char *text)
 
 /* ---- tables ---------------------------------------------------------------------------------- */
 
-#define ENTRIES_MAX 64u /* names considered in a suggestion */
+#define ENTRIES_MAX 64u  /* names considered in a suggestion */
+#define PLACE_MAX   192u /* bytes of a path as it is written, with its terminator */
 
 static unsigned lesser_of(unsigned a, unsigned b)
 {
@@ -233,6 +234,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_PATH] = "a readable file",
         [NF_STRING] = "text",
         [ND_TEXT] = "text of 1 to %lu characters",
+        [ND_PLACE] = "text of 1 to %lu characters",
         [ND_NAME] = "a name of at most %lu letters, digits, - and _",
         [ND_LIST] = "a list of at most %lu entries",
         [ND_NETWORK] = "a network A.B.C.D/N without host bits",
@@ -249,6 +251,7 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
     uint64_t least = kind == NF_PREFIXES || kind == NF_NETWORKS ? NF_PREFIXES_MAX
                      : kind == NF_HOSTS                         ? NF_HOSTS_MAX
                      : kind == ND_LIST                          ? p->max
+                     : kind == ND_PLACE                         ? PLACE_MAX - 1
                      : kind == ND_TEXT || kind == ND_NAME       ? p->max - 1
                                                                 : p->min;
 
@@ -375,6 +378,24 @@ static int read_string(struct nd_arena *arena, const struct nd_yaml *v, const ch
     return *out ? 0 : nd_no_memory(fault);
 }
 
+/* ND_PLACE, into out[0..p->max). */
+static int read_place(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
+                      const struct nf_param *p, char *out, struct ft_fault *fault)
+{
+    const char *path;
+
+    if (!*v->text || strlen(v->text) >= PLACE_MAX)
+        return refuse_value(fault, v, what, p);
+    path = nd_path_join(arena, v->file->dir, v->text);
+    if (!path)
+        return nd_no_memory(fault);
+    if (strlen(path) >= p->max)
+        return nd_yaml_fail(fault, v, "%s is a path of %zu bytes, expected less than %lu", what, strlen(path),
+                            p->max);
+    strcpy(out, path);
+    return 0;
+}
+
 /* NF_FILE with what is in it, or ND_PATH: seen from where the configuration lies. */
 static int read_path(struct nd_arena *arena, const struct nd_yaml *v, const char *what,
                      const struct nf_param *p, void *out, struct ft_fault *fault)
@@ -438,6 +459,8 @@ int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *v, const char 
         return read_string(arena, v, what, p, out, fault);
     if (v->kind == ND_YAML_TEXT && (kind == NF_FILE || kind == ND_PATH))
         return read_path(arena, v, what, p, out, fault);
+    if (v->kind == ND_YAML_TEXT && kind == ND_PLACE)
+        return read_place(arena, v, what, p, out, fault);
     return v->kind == ND_YAML_TEXT && read_plain(v, p, out) ? 0 : refuse_value(fault, v, what, p);
 }
 
@@ -466,7 +489,8 @@ static int read_preset(struct nd_arena *arena, const struct nd_yaml *map, const 
                             .quoted = p->kind == NF_FILE}; /* where it would lie if it stood there */
     char expected[120];
 
-    if (!p->preset && p->kind == ND_KIND(ND_TEXT) && p->help) /* any text would do for the reader alone */
+    /* Any text would do for the reader alone. */
+    if (!p->preset && (p->kind == ND_KIND(ND_TEXT) || p->kind == ND_KIND(ND_PLACE)) && p->help)
         return nd_yaml_fail(fault, map, "%s is missing, expected %s (%s)", what,
                             describe_expected(p, expected, sizeof(expected)), p->help);
     if (!p->preset)

@@ -26,6 +26,7 @@ enum nd_kind {
     ND_ANY,        /* const struct nd_yaml *, for the caller to read; absent: NULL */
     ND_MAP,        /* the same, but must be a map */
     ND_PATH,       /* const char *: of a readable file, which is not read here */
+    ND_PLACE,      /* char[max]: a path, seen from where the file lies; whatever is there, or nothing */
     ND_LIST,       /* the same, but must be a list of at most max entries */
 };
 #define ND_KIND(kind) ((enum nf_param_kind)(kind))

@@ -4,7 +4,6 @@
 #include "node/config/yaml.h"
 #include "ftcore/base/trust.h"
 #include "nflib/module/module.h"
-#include "node/config/files.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -52,11 +51,6 @@ void *nd_arena_alloc(struct nd_arena *arena, size_t size)
     block->next = arena->blocks;
     arena->blocks = block;
     return block->data;
-}
-
-char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len)
-{
-    return nd_arena_format(arena, "%.*s", (int)len, text);
 }
 
 char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...)
@@ -136,17 +130,27 @@ static const char *read_open(struct nf_file *out, struct nd_arena *arena, const 
     return why;
 }
 
-static const struct nd_file *find_in(const struct nd_overlay *over, const char *path)
+const char *nd_files_name(const char *pair, const char *path)
+{
+    const char *slash = strrchr(pair, '/');
+    size_t dir = slash ? (size_t)(slash - pair) + 1 : 0;
+
+    if (strncmp(path, pair, dir) == 0)
+        path += dir;
+    return strncmp(path, "./", 2) == 0 ? path + 2 : path;
+}
+
+static const struct nd_file *find_in(const struct nd_files *over, const char *path)
 {
     const char *name = nd_files_name(over->pair, path);
 
-    for (uint32_t i = 0; i < over->files->count; i++)
-        if (strcmp(over->files->list[i].path, name) == 0)
-            return &over->files->list[i];
+    for (uint32_t i = 0; i < over->count; i++)
+        if (strcmp(over->list[i].path, name) == 0)
+            return &over->list[i];
     return NULL;
 }
 
-static bool is_over(const struct nd_overlay *over, const char *path)
+static bool is_over(const struct nd_files *over, const char *path)
 {
     return over && strcmp(path, over->pair) != 0;
 }
@@ -176,7 +180,7 @@ int nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *pat
     return *why ? FT_EIO : 0;
 }
 
-const char *nd_content_find(const char *path, const struct nd_overlay *over)
+const char *nd_content_find(const char *path, const struct nd_files *over)
 {
     return is_over(over, path) && find_in(over, path) ? NULL : refuse_odd(path);
 }
@@ -225,13 +229,8 @@ const char *nd_path_join(struct nd_arena *arena, const char *dir, const char *pa
     return nd_arena_format(arena, "%s%s%s", dir, dir[strlen(dir) - 1] == '/' ? "" : "/", path);
 }
 
-int nd_no_memory(struct ft_fault *fault)
-{
-    return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
-}
-
 static const struct nd_yaml_file *file_of(struct nd_arena *arena, const char *path,
-                                          const struct ft_trust *trust, const struct nd_overlay *over)
+                                          const struct ft_trust *trust, const struct nd_files *over)
 {
     struct nd_yaml_file *file = nd_arena_alloc(arena, sizeof(*file));
     const char *slash = strrchr(path, '/');
@@ -458,7 +457,7 @@ static int refuse_content(const struct reading *r, const char *why)
 }
 
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
-                 const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault)
+                 const struct ft_trust *trust, const struct nd_files *over, struct ft_fault *fault)
 {
     struct reading r = {.arena = arena, .file = file_of(arena, path, trust, over), .fault = fault};
     struct nd_yaml *tree = NULL;

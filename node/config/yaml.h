@@ -17,7 +17,6 @@
 #include <stdint.h>
 
 struct ft_trust;
-struct nd_files;
 struct nf_file;
 
 /* Memory that lives and dies together: everything a configuration owns. What was handed out stays where it
@@ -25,15 +24,30 @@ struct nf_file;
 struct nd_arena *nd_arena_new(void);
 void nd_arena_free(struct nd_arena *arena); /* NULL is fine */
 void *nd_arena_alloc(struct nd_arena *arena, size_t size);
-/* A terminated copy of `len` bytes, or of printf's result. */
-char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len);
+/* printf's result; a terminated copy of `len` bytes. */
 char *nd_arena_format(struct nd_arena *arena, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline char *nd_arena_text(struct nd_arena *arena, const char *text, size_t len)
+{
+    return nd_arena_format(arena, "%.*s", (int)len, text);
+}
 
-/* The set, seen from the directory of the pair file `pair`, which is read from the disk. */
-struct nd_overlay {
-    const struct nd_files *files;
-    const char *pair;
+#define ND_FILES_MAX  64u
+#define ND_FILES_PATH 192u
+
+struct nd_file {
+    char path[ND_FILES_PATH]; /* seen from the pair file's directory */
+    const uint8_t *bytes;
+    uint32_t len;
 };
+/* A chain's files (files.h). The first one has the chain. The bytes are borrowed. */
+struct nd_files {
+    struct nd_file list[ND_FILES_MAX];
+    uint32_t count;   /* 0: the chain stands in the pair file */
+    const char *pair; /* of a set in place of the disk's: the pair file, which is read from the disk */
+};
+
+/* `path` as it is called in a set, seen from the directory of the file `pair`. */
+const char *nd_files_name(const char *pair, const char *path);
 
 #define ND_YAML_BYTES    (1u << 20)
 #define ND_YAML_DEPTH    16u
@@ -42,10 +56,10 @@ struct nd_overlay {
 enum nd_yaml_kind { ND_YAML_TEXT, ND_YAML_LIST, ND_YAML_MAP };
 
 struct nd_yaml_file {
-    const char *shown;             /* the path as in messages: shortened if long, no control characters */
-    const char *dir;               /* the directory that paths in this file are relative to */
-    const struct ft_trust *trust;  /* whose files are believed that this one names; lives as long as this */
-    const struct nd_overlay *over; /* where its files are looked for; NULL: on the disk */
+    const char *shown;            /* the path as in messages: shortened if long, no control characters */
+    const char *dir;              /* the directory that paths in this file are relative to */
+    const struct ft_trust *trust; /* whose files are believed that this one names; lives as long as this */
+    const struct nd_files *over;  /* where its files are looked for; NULL: on the disk */
 };
 
 struct nd_yaml {
@@ -68,14 +82,14 @@ extern const struct ft_trust nd_trust_pair;
  * FT_ENOMEM; FT_EMALFORMED with a line.
  */
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
-                 const struct ft_trust *trust, const struct nd_overlay *over, struct ft_fault *fault);
+                 const struct ft_trust *trust, const struct nd_files *over, struct ft_fault *fault);
 
 /* The content of the file `path`, of at most `max` bytes, in `arena`: out of the set over `of`, or of the
  * disk, as far as it is believed there. Or a negative ft_error, with *why in words; *why NULL: in `fault`. */
 int nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,
                     const struct nd_yaml_file *of, uint32_t max, const char **why, struct ft_fault *fault);
 /* NULL: a file is there, or in the set, and can be read; it is not. Or why not. */
-const char *nd_content_find(const char *path, const struct nd_overlay *over);
+const char *nd_content_find(const char *path, const struct nd_files *over);
 
 /* The entry `key` of a map; NULL: none, or `map` is NULL or no map. */
 const struct nd_yaml *nd_yaml_get(const struct nd_yaml *map, const char *key);
@@ -85,7 +99,10 @@ int nd_yaml_fail(struct ft_fault *fault, const struct nd_yaml *yaml, const char 
     __attribute__((format(printf, 3, 4)));
 
 /* Fails with FT_ENOMEM and a line. */
-int nd_no_memory(struct ft_fault *fault);
+static inline int nd_no_memory(struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_ENOMEM, "no memory for the configuration");
+}
 
 /* `path` as seen from `dir` (absolute paths stay); in `arena`. NULL: no memory. */
 const char *nd_path_join(struct nd_arena *arena, const char *dir, const char *path);

@@ -56,7 +56,8 @@ const struct nd_command_row nd_commands[ND_COMMANDS] = {
     [ND_CMD_TRACE] = {"trace", .acts = true}, /* it shows packets, which not everybody may see */
 };
 
-int nd_command_find(const char *name)
+/* The command of this name, or -1. */
+static int find_command(const char *name)
 {
     for (int i = 0; i < ND_COMMANDS; i++)
         if (strcmp(name, nd_commands[i].name) == 0)
@@ -224,7 +225,7 @@ static bool take_request(struct connection *c, uint64_t now)
     memmove(c->in, end + 1, c->len - line - 1);
     c->len -= line + 1;
     name = json_string_value(json_object_get(c->request, "cmd"));
-    command = name ? nd_command_find(name) : -1;
+    command = name ? find_command(name) : -1;
     refusal = find_refusal(c, name, command);
     if (refusal)
         return begin_writing(c, refusal, now);
@@ -471,7 +472,9 @@ static void serve_listener(struct listener *l, uint64_t now, nd_answer_fn *answe
     }
 }
 
-void nd_server_turn(struct nd_server *s, uint64_t now, nd_answer_fn *answer, void *arg)
+/* Takes in who has come, and serves each client one step, without waiting; at the socket that looks every
+ * LOOK_NS. `now`: ns, any clock that does not go back. */
+static void take_turn(struct nd_server *s, uint64_t now, nd_answer_fn *answer, void *arg)
 {
     struct listener *looks = &s->listeners[LOOKS];
 
@@ -500,5 +503,5 @@ void nd_server_serve(struct nd_server *s, int timeout_ms, nd_answer_fn *answer, 
             p[n++] = (struct pollfd){.fd = c->fd, .events = c->stage == WRITES ? POLLOUT : POLLIN};
     }
     ppoll(p, n, &(struct timespec){0, wait}, NULL);
-    nd_server_turn(s, nd_now(), answer, arg);
+    take_turn(s, nd_now(), answer, arg);
 }

@@ -11,7 +11,6 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 enum nd_command {
     ND_CMD_STATUS,
@@ -38,9 +37,6 @@ extern const struct nd_command_row {
     const char *name;
     bool acts; /* false: the command looks, it changes nothing and holds up no packet for long */
 } nd_commands[ND_COMMANDS];
-
-/* The command of this name, or -1. */
-int nd_command_find(const char *name);
 
 #define ND_LOOK_SUFFIX ".look"
 #define ND_LOOK_PATH   108 /* bytes, as in sockaddr_un */
@@ -74,11 +70,8 @@ struct nd_server;
 int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault);
 void nd_server_close(struct nd_server *server); /* removes the socket files */
 
-/* Waits at most timeout_ms and 20 ms for clients, less while a request is at work, and takes a turn. */
+/* Waits at most timeout_ms and 20 ms for clients, less while a request is at work. Takes in who has come, and
+ * serves each client one step; at the socket that looks every 20 ms. */
 void nd_server_serve(struct nd_server *server, int timeout_ms, nd_answer_fn *answer, void *arg);
-
-/* Takes in who has come, and serves each client one step, without waiting; at the socket that looks every 20
- * ms. `now`: ns, any clock that does not go back. */
-void nd_server_turn(struct nd_server *server, uint64_t now, nd_answer_fn *answer, void *arg);
 
 #endif

@@ -19,7 +19,6 @@ struct nd_crash {
     struct nd_crash_page *page;
     struct ft_lane_shared *shared; /* [lanes] */
     struct lg_recorder *recorder;  /* not opened yet; NULL: nothing is recorded */
-    unsigned lanes;
     /* The reporter. */
     pid_t pid;
     int feed;   /* the node's end; closed on exec */
@@ -45,13 +44,5 @@ void nd_crash_save_quarantine(struct nd_crash *crash);
 
 /* The node ends in order: nothing is to be told. NULL: nothing. */
 void nd_crash_close(struct nd_crash *crash);
-
-/* ---- the reporter ---- */
-#define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
-#define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
-
-/* Writes the whole directory, under another name first; `path` gets its name, and those that are too many go.
- * FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and nothing is written. */
-int nd_crash_write(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
 #endif

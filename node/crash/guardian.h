@@ -12,7 +12,6 @@
 #include "ftcore/record/datagram.h"
 #include "node/crash/page.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -23,7 +22,6 @@ struct nd_guardian;
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
                       uint16_t peer_port, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault);
-pid_t nd_guardian_pid(const struct nd_guardian *g);
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
@@ -32,7 +30,7 @@ void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
 void nd_guardian_stop(struct nd_guardian *g);
 /* A datagram to the peer from the node itself, from where the guardian's come; it may be lost. */
 void nd_guardian_say(const struct nd_guardian *g, const void *bytes, size_t len);
-/* False when the guardian process has died: nobody sends a notice. */
-bool nd_guardian_alive(struct nd_guardian *g);
+/* 0 when the guardian process has died: nobody sends a notice. */
+pid_t nd_guardian_pid(struct nd_guardian *g);
 
 #endif

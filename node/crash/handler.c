@@ -36,9 +36,6 @@
 #define OUTERMOST   1024u        /* and of what the chain called, when none was found on the way */
 #define LIKELY_MAX  4            /* packets that one frame points to; where more are, it has a list of them */
 
-const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10", "r11", "r12", "r13",
-                                                            "r14", "r15", "rdi", "rsi", "rbp", "rbx",
-                                                            "rdx", "rax", "rcx", "rsp", "rip"};
 static const int fatal[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP};
 
 static struct {
@@ -124,7 +121,7 @@ static __attribute__((no_sanitize_address)) uint32_t find_words(const struct nf_
 static const int preserved[] = {3, 6, 12, 13, 14, 15};
 #define PRESERVED (sizeof(preserved) / sizeof(preserved[0]))
 
-struct walk {
+struct walking {
     struct nd_crash_told *told;
     const struct nf_packet *packets;
     uint32_t n;             /* 0: no packet is looked for */
@@ -137,7 +134,7 @@ struct walk {
     bool begun;
 };
 
-static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
+static void find_on_stack(struct walking *w, uint64_t from, uint64_t until)
 {
     until = until < w->limit ? until : w->limit;
     from = from > w->lowest ? from : w->lowest;
@@ -152,7 +149,7 @@ static void find_on_stack(struct walk *w, uint64_t from, uint64_t until)
 
 /* The packet itself, or else something in it, which may be what is left of one before; then its place in a
  * list, which also decides between several. */
-static void find_in_registers(const struct walk *w, const uint64_t values[], unsigned count)
+static void find_in_registers(const struct walking *w, const uint64_t values[], unsigned count)
 {
     uint32_t packet = 0, within = 0, listed = 0, found;
 
@@ -169,7 +166,7 @@ static void find_in_registers(const struct walk *w, const uint64_t values[], uns
 
 static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
 {
-    struct walk *w = arg;
+    struct walking *w = arg;
     struct nd_crash_told *told = w->told;
     uint64_t ip = _Unwind_GetIP(context), stack = _Unwind_GetCFA(context);
     uint32_t at = atomic_load(&told->frames);
@@ -198,7 +195,7 @@ static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
 }
 
 /* What an NF's loop that has come to its end leaves in a register is the last packet of its list. */
-static bool is_last(const struct walk *w, uint32_t found)
+static bool is_last(const struct walking *w, uint32_t found)
 {
     unsigned at = (unsigned)__builtin_ctz(found);
 
@@ -208,14 +205,16 @@ static bool is_last(const struct walk *w, uint32_t found)
     return true;
 }
 
-void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark)
+/* Fills frames, words and found of `told`, by its registers. `mark` NULL: it is no lane. What it follows may
+ * lead to memory that there is not: then it is ended by the fault, and what it has told stands. */
+static void walk(struct nd_crash_told *told, const struct nf_mark *mark)
 {
     uint64_t stack = told->reg[ND_CRASH_REGISTERS - 2];
     bool from_stack;
-    struct walk w = {.told = told,
-                     .begin = told->reg[ND_CRASH_REGISTERS - 1],
-                     .lowest = told->overflow ? stack + GUARD_BYTES : stack,
-                     .stack = stack};
+    struct walking w = {.told = told,
+                        .begin = told->reg[ND_CRASH_REGISTERS - 1],
+                        .lowest = told->overflow ? stack + GUARD_BYTES : stack,
+                        .stack = stack};
 
     if (mark && atomic_load(&mark->n) <= FT_BURST_MAX) {
         w.packets = atomic_load(&mark->packets);
@@ -250,22 +249,6 @@ static _Unwind_Reason_Code see_nothing(struct _Unwind_Context *context, void *ar
 }
 
 /* ---- the burst ---- */
-
-const struct ft_record *nd_crash_record(const struct ft_lane_shared *lane, uint64_t burst)
-{
-    const struct ft_ring *ring = &lane->log;
-    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    uint64_t at = atomic_load_explicit(&lane->record_at[burst % FT_PAST_BURSTS], memory_order_relaxed);
-    const struct ft_record *r;
-
-    if (!ring->data || at > head || head + FT_RECORD_MAX > at + ring->capacity)
-        return NULL; /* what is written now may lie over it */
-    r = (const struct ft_record *)(const void *)(ring->data + (at & (ring->capacity - 1)));
-    return r->burst == burst && ft_entry_kind(r) == FT_ENTRY_RECORD && r->inputs <= FT_BURST_MAX &&
-                   r->bytes <= FT_BYTES_MAX
-               ? r
-               : NULL;
-}
 
 /* The present burst's, if it was captured. */
 static const struct ft_record *present_record(const struct nd_crash_told *told, const struct nf_mark *mark)
@@ -535,7 +518,7 @@ static void tell(struct nd_crash_told *told, const siginfo_t *info, const uconte
     mark = told->lane < 0 ? NULL : &node.page->lane[told->lane].mark;
     tell_place(told, mark);
     attempt(tell_packets, told, mark);
-    attempt(nd_crash_walk, told, self.lane - 1 == told->lane ? mark : NULL); /* the stack is this thread's */
+    attempt(walk, told, self.lane - 1 == told->lane ? mark : NULL); /* the stack is this thread's */
     attempt(tell_packets, told, mark);
     if (mark)
         attempt(keep_frames, told, mark);
@@ -718,6 +701,25 @@ void nd_crash_thread(int lane)
 
 /* ---- lanes that hang ---- */
 
+#define HANG_LOOK_MS 100u
+
+/* What is seen of a lane. */
+struct hang_look {
+    uint32_t doing, nf;   /* as its mark says; NF_DOING_NOTHING: it is in no call */
+    uint64_t burst, turn; /* the call is the same one while all four are */
+    uint64_t used;        /* processor time of its thread, ns */
+    bool waits;           /* for another lane */
+    bool sleeps;          /* it waits for something that is no processor */
+};
+
+/* What is known of a lane from look to look; all zero at first. */
+struct hang {
+    struct hang_look last;
+    uint64_t from;  /* `used` when the call was first seen, or last waited */
+    uint32_t slept; /* looks that found the call asleep, with or without work in between */
+    uint32_t looks; /* that saw the call, the first one included */
+};
+
 /* Those that see a call after the first, before its processor time counts. */
 #define LOOKS 4u
 
@@ -726,19 +728,20 @@ void nd_crash_thread(int lane)
 static const struct limit {
     uint64_t used;  /* ns */
     uint32_t slept; /* looks */
-} of_call = {500000000ull, 3000 / ND_HANG_LOOK_MS}, of_command = {10000000000ull, 30000 / ND_HANG_LOOK_MS};
+} of_call = {500000000ull, 3000 / HANG_LOOK_MS}, of_command = {10000000000ull, 30000 / HANG_LOOK_MS};
 
 static const struct limit *limit(uint32_t doing)
 {
     return doing >= NF_DOING_SHOW ? &of_command : &of_call;
 }
 
-static bool same_call(const struct nd_hang_look *a, const struct nd_hang_look *b)
+static bool same_call(const struct hang_look *a, const struct hang_look *b)
 {
     return a->doing == b->doing && a->nf == b->nf && a->burst == b->burst && a->turn == b->turn;
 }
 
-bool nd_hang_judge(struct nd_hang *hang, const struct nd_hang_look *look)
+/* True: the lane hangs. */
+static bool judge_hang(struct hang *hang, const struct hang_look *look)
 {
     const struct limit *most = limit(look->doing);
 
@@ -778,8 +781,8 @@ static bool waits_for_lane(const struct ft_published *published)
 }
 
 /* False: the lane has not begun. A thread that has ended in the midst of a call stands there for good. */
-static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const struct nd_hang *hang,
-                    struct nd_hang_look *look)
+static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const struct hang *hang,
+                    struct hang_look *look)
 {
     const struct nf_mark *mark = &watch->page->lane[lane].mark;
     int thread = atomic_load(&watch->page->lane[lane].thread);
@@ -789,13 +792,13 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
         return false;
     bool ended = clock_gettime(atomic_load(&watch->page->lane[lane].clock), &used) != 0;
 
-    *look = (struct nd_hang_look){
-        .doing = atomic_load(&mark->doing),
-        .nf = atomic_load(&mark->nf),
-        .burst = atomic_load(&mark->burst),
-        .turn = atomic_load(&watch->shared[lane].count.turn_ns),
-        .used = ended ? UINT64_MAX : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
-        .waits = waits_for_lane(&watch->published[lane])};
+    *look = (struct hang_look){.doing = atomic_load(&mark->doing),
+                               .nf = atomic_load(&mark->nf),
+                               .burst = atomic_load(&mark->burst),
+                               .turn = atomic_load(&watch->shared[lane].count.turn_ns),
+                               .used = ended ? UINT64_MAX
+                                             : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
+                               .waits = waits_for_lane(&watch->published[lane])};
     /* The file is asked only of a call that stands. */
     look->sleeps = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last) && thread_sleeps(thread);
     return true;
@@ -814,13 +817,13 @@ static _Noreturn void end_hanging(int lane)
 
 void nd_hang_run(const struct nd_hang_watch *watch)
 {
-    struct nd_hang hang[FT_LANES_MAX] = {0};
-    struct nd_hang_look look;
+    struct hang hang[FT_LANES_MAX] = {0};
+    struct hang_look look;
 
     while (!atomic_load(&watch->stop)) {
         for (unsigned l = 0; l < watch->lanes; l++)
-            if (look_at(watch, l, &hang[l], &look) && nd_hang_judge(&hang[l], &look))
+            if (look_at(watch, l, &hang[l], &look) && judge_hang(&hang[l], &look))
                 end_hanging((int)l);
-        nanosleep(&(struct timespec){0, ND_HANG_LOOK_MS * 1000000l}, NULL);
+        nanosleep(&(struct timespec){0, HANG_LOOK_MS * 1000000l}, NULL);
     }
 }

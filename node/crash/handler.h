@@ -16,7 +16,6 @@
 #include "node/crash/page.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
 /* Before there are threads. `shared`: of all lanes, with their rings; `key`: of the process, to its peer. The
  * page, what lanes share and the key outlive the process's threads. */
@@ -26,18 +25,6 @@ void nd_crash_catch(struct nd_crash_page *page, const struct ft_lane_shared *sha
  * which does the same from nd_crash_catch on: each has a stack for the handler, so an overflow of its own is
  * told. */
 void nd_crash_thread(int lane);
-
-/* The names of struct nd_crash_told.reg. */
-extern const char *const nd_crash_registers[ND_CRASH_REGISTERS];
-
-/* The record of a burst that is not ended yet, or of one of the last that were; NULL: it is not in the ring,
- * or not any more. Its inputs and bytes are there, whatever else is. */
-const struct ft_record *nd_crash_record(const struct ft_lane_shared *lane, uint64_t burst);
-
-/* Fills frames, words and found of `told`, by its registers; in the handler. `mark` NULL: it is no lane. What
- * it follows may lead to memory that there is not: then it is ended by the fault, and what it has told
- * stands. */
-void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark);
 
 /*
  * NFs that do not come to an end. A thread of its own looks at each lane ten times a second: a lane hangs
@@ -50,31 +37,8 @@ void nd_crash_walk(struct nd_crash_told *told, const struct nf_mark *mark);
  * call is also seen by four looks after the first. A lane that waits for another lane does not hang; that one
  * does.
  *
- * Owned by that thread: struct nd_hang. Read by it: marks, turns and waits of lanes. It allocates nothing and
- * takes no lock.
+ * It reads marks, turns and waits of lanes, allocates nothing and takes no lock.
  */
-#define ND_HANG_LOOK_MS 100u
-
-/* What is seen of a lane. */
-struct nd_hang_look {
-    uint32_t doing, nf;   /* as its mark says; NF_DOING_NOTHING: it is in no call */
-    uint64_t burst, turn; /* the call is the same one while all four are */
-    uint64_t used;        /* processor time of its thread, ns */
-    bool waits;           /* for another lane */
-    bool sleeps;          /* it waits for something that is no processor */
-};
-
-/* What is known of a lane from look to look; all zero at first. */
-struct nd_hang {
-    struct nd_hang_look last;
-    uint64_t from;  /* `used` when the call was first seen, or last waited */
-    uint32_t slept; /* looks that found the call asleep, with or without work in between */
-    uint32_t looks; /* that saw the call, the first one included */
-};
-
-/* True: the lane hangs. */
-bool nd_hang_judge(struct nd_hang *hang, const struct nd_hang_look *look);
-
 struct nd_hang_watch {
     const struct nd_crash_page *page;
     const struct ft_lane_shared *shared;  /* [lanes] */

@@ -10,6 +10,7 @@
 
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/crash_notice.h"
+#include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 #include "nflib/chain/mark.h"
 
@@ -17,7 +18,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-#include <time.h>
 
 #define ND_CRASH_FRAMES    64u /* ips of a backtrace at most */
 #define ND_CRASH_REGISTERS 17u /* in the order of nd_crash_registers */
@@ -120,5 +120,23 @@ struct nd_crash_page {
     _Atomic uint32_t notice_len; /* 0: there is none */
     uint8_t notice[FT_CRASH_BYTES];
 };
+
+/* The record of a burst that is not ended yet, or of one of the last that were; NULL: it is not in the ring,
+ * or not any more. Its inputs and bytes are there, whatever else is. */
+static inline const struct ft_record *nd_crash_record(const struct ft_lane_shared *lane, uint64_t burst)
+{
+    const struct ft_ring *ring = &lane->log;
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t at = atomic_load_explicit(&lane->record_at[burst % FT_PAST_BURSTS], memory_order_relaxed);
+    const struct ft_record *r;
+
+    if (!ring->data || at > head || head + FT_RECORD_MAX > at + ring->capacity)
+        return NULL; /* what is written now may lie over it */
+    r = (const struct ft_record *)(const void *)(ring->data + (at & (ring->capacity - 1)));
+    return r->burst == burst && ft_entry_kind(r) == FT_ENTRY_RECORD && r->inputs <= FT_BURST_MAX &&
+                   r->bytes <= FT_BYTES_MAX
+               ? r
+               : NULL;
+}
 
 #endif

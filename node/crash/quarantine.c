@@ -22,7 +22,9 @@ static uint64_t bits_of(const struct ft_fingerprint *fingerprint, uint32_t count
     return bits;
 }
 
-bool nd_crash_is_remedied(const struct ft_crash_notice *notice)
+/* Whether it is for on_crash: it died in the NF's timers, or in the NF of the crash before it, within the
+ * quarantine for that. */
+static bool is_remedied(const struct ft_crash_notice *notice)
 {
     return notice->doing == NF_DOING_TIMERS || (nf_doing_has_packets(notice->doing) && notice->before[0] &&
                                                 strcmp(notice->before, notice->nf) == 0);
@@ -40,7 +42,7 @@ static void settle(struct nd_quarantine *q)
     } while (held != nd_quarantine_held(q));
 }
 
-void nd_quarantine_end(struct nd_quarantine *q)
+static void end_quarantine(struct nd_quarantine *q)
 {
     atomic_store(&q->count, 0);
     settle(q);
@@ -61,8 +63,10 @@ static uint64_t bits_of_others(const struct nd_quarantine *q, const struct ft_cr
     return bits;
 }
 
-bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
-                         uint32_t seconds, uint32_t most)
+/* For `seconds`, 0: never one. False: the notice names no frame, and one that is on goes on; or the file has
+ * none. */
+static bool begin_quarantine(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
+                             uint32_t seconds, uint32_t most)
 {
     const char *nf = nf_doing_has_packets(notice->doing) ? notice->nf : notice->before;
     uint64_t others;
@@ -73,7 +77,7 @@ bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *
     while (atomic_exchange(&q->changing, true))
         nanosleep(&(struct timespec){0, 10000}, NULL);
     others = bits_of_others(q, notice, nf);
-    nd_quarantine_end(q);
+    end_quarantine(q);
     memcpy(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint));
     memcpy(q->nf, nf, sizeof(q->nf));
     atomic_store(&q->others, others);
@@ -103,12 +107,16 @@ static void clear(void *of, uint64_t bits)
     settle(q);
 }
 
-void nd_quarantine_pass_beside(struct nd_quarantine *q)
+/* What was in one burst with what is taken for the killer passes from now on. */
+static void pass_beside(struct nd_quarantine *q)
 {
     clear(q, bits_of(q->fingerprint, atomic_load(&q->count), FT_BESIDE));
 }
 
-uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool known)
+/* Of deaths in that NF: suspects are let go where its state was the cause, and on_crash has made it harmless;
+ * `known`: what is known to kill as well, where no packet comes to that NF any more. What is there for a
+ * death in another NF is not. How many. */
+static uint32_t let_go_of(struct nd_quarantine *q, const char *nf, bool known)
 {
     uint32_t before = nd_quarantine_held(q), count = atomic_load(&q->count);
 
@@ -271,7 +279,8 @@ struct nd_suspects nd_quarantine_suspects(struct nd_quarantine *q)
 
 /* ---- what the peer crashed on --------------------------------------------------------------- */
 
-#define AGAIN_NS 1000000000ull /* after which the peer is told again what this node drops */
+#define AGAIN_NS  1000000000ull  /* after which the peer is told again what this node drops */
+#define BESIDE_NS 10000000000ull /* for which what was beside a killer waits */
 
 /* What the file says of such an NF, before the first burst of this node's: it takes over when it has heard.
  * True: the NF's state does no more harm. */
@@ -285,7 +294,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
         bool reset = chain->nfs[i].on_crash == NF_CRASH_RESET;
 
         if (strcmp(chain->nfs[i].module->name, notice->nf) != 0 || chain->nfs[i].on_crash == NF_CRASH_STOP ||
-            !nd_crash_is_remedied(notice))
+            !is_remedied(notice))
             continue;
         snprintf(all->remedy.text, sizeof(all->remedy.text), reset ? "reset %s" : "set %s bypass=on",
                  notice->nf);
@@ -320,10 +329,9 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
     known = on && atomic_load(&q->count) == notice->fingerprints &&
             memcmp(q->fingerprint, notice->fingerprint, sizeof(q->fingerprint)) == 0;
     if (!notice->fingerprints && !notice->before[0])
-        nd_quarantine_end(q);
+        end_quarantine(q);
     else if (!known && (notice->fingerprints || !on))
-        nd_quarantine_begin(q, notice->fingerprints ? notice : &empty, now, p->quarantine_s,
-                            p->quarantine_max);
+        begin_quarantine(q, notice->fingerprints ? notice : &empty, now, p->quarantine_s, p->quarantine_max);
     if (!notice->fingerprints)
         clear(q, UINT64_MAX); /* in which NF the peer crashed stays known for its time */
     atomic_store(&q->until, now + left * FT_MS);
@@ -357,9 +365,9 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     }
     harmless = apply_on_crash(all, notice);
     pthread_mutex_lock(&all->lock);
-    begun = nd_quarantine_begin(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
+    begun = begin_quarantine(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
     /* Where a packet is known it was the cause, and so may be those that are suspected be. */
-    freed = harmless && !notice->packet ? nd_quarantine_let_go(q, notice->nf, false) : 0;
+    freed = harmless && !notice->packet ? let_go_of(q, notice->nf, false) : 0;
     if (harmless) /* what killed with the NF's state may not kill now, so it is a suspect */
         doubt(q, ~atomic_load(&q->others));
     held = nd_quarantine_held(q);
@@ -397,11 +405,11 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
     pthread_mutex_lock(&all->lock);
     on = nd_quarantine_on(q);
     if (on && nd_now() >= atomic_load(&q->until)) {
-        nd_quarantine_end(q);
+        end_quarantine(q);
         on = false;
     }
-    if (on && nd_now() - q->began >= ND_BESIDE_NS)
-        nd_quarantine_pass_beside(q);
+    if (on && nd_now() - q->began >= BESIDE_NS)
+        pass_beside(q);
     memcpy(all->nf, q->nf, sizeof(all->nf));
     pthread_mutex_unlock(&all->lock);
     return on;
@@ -439,7 +447,7 @@ static void let_go(struct nd_peer_crashes *all, struct nd_quarantine *q)
 
     pthread_mutex_lock(&all->lock);
     if (nd_quarantine_on(q) && !all->executes(all->arg, q->nf))
-        freed = nd_quarantine_let_go(q, q->nf, true);
+        freed = let_go_of(q, q->nf, true);
     pthread_mutex_unlock(&all->lock);
     if (freed)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
@@ -453,7 +461,7 @@ bool nd_quarantine_lift(struct nd_peer_crashes *all)
 
     pthread_mutex_lock(&all->lock);
     on = nd_quarantine_on(q);
-    nd_quarantine_end(q);
+    end_quarantine(q);
     pthread_mutex_unlock(&all->lock);
     return on;
 }

@@ -11,7 +11,7 @@
  * one again (FT_KILLED_ALONE), and the next notice names it and not the others, which are free.
  *
  * Where one packet is named, and may be named by mistake, the others of its burst (FT_BESIDE) are suspects as
- * well, but wait for ND_BESIDE_NS at most: they are innocent as a rule, and a pair that is supervised is
+ * well, but wait for BESIDE_NS at most: they are innocent as a rule, and a pair that is supervised is
  * PROTECTED by then.
  *
  * Begun by the replicator's thread, which hears the notice before its node takes over, or just behind it
@@ -32,25 +32,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#define ND_BESIDE_NS 10000000000ull
-
-/* A quarantine for `seconds`, 0: never one. False: the notice names no frame, and one that is on goes on; or
- * the file has none. */
-bool nd_quarantine_begin(struct nd_quarantine *q, const struct ft_crash_notice *notice, uint64_t now,
-                         uint32_t seconds, uint32_t most);
-void nd_quarantine_end(struct nd_quarantine *q);
-/* What was in one burst with what is taken for the killer passes from now on. */
-void nd_quarantine_pass_beside(struct nd_quarantine *q);
-/* Whether it is for on_crash: it died in the NF's timers, or in the NF of the crash before it, within
- * the quarantine for that. */
-bool nd_crash_is_remedied(const struct ft_crash_notice *notice);
-
-/*
- * Of deaths in that NF: suspects are let go where its state was the cause, and on_crash has made it harmless;
- * `known`: what is known to kill as well, where no packet comes to that NF any more. What is there for a
- * death in another NF is not. How many.
- */
-uint32_t nd_quarantine_let_go(struct nd_quarantine *q, const char *nf, bool known);
 enum nd_quarantine_part {
     ND_ADD_SAME,     /* what is the same again, on other connections, as what the notice names, which killed
                       * alone: so would they; up to FT_CRASH_COPIES */

@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told of a node's end, where its instructions are, and the reports that there are; see report.h. */
+/* What is told of a node's end, who tells it, and the reports that there are; see report.h. */
 #define _GNU_SOURCE
 #include "node/crash/report.h"
+#include "ftcore/base/event_log.h"
 #include "ftcore/protocol/core.h"
 #include "logger/recorder/recorder.h"
+#include "node/base/clock.h"
+#include "node/base/event_writer.h"
+#include "node/base/pcapng_file.h"
+#include "node/base/process.h"
 #include "node/base/text.h"
-#include "node/crash/handler.h"
 
 #include <dirent.h>
-#include <dlfcn.h>
-#include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <signal.h>
-#include <link.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 const char *nd_crash_signal(char out[16], int number)
@@ -33,12 +34,18 @@ const char *nd_crash_signal(char out[16], int number)
     return out;
 }
 
-uint64_t nd_crash_wall(const struct nd_crash_case *c)
+/* When the node ended, as near as is known: wall clock, ns. */
+static uint64_t wall_of_end(const struct nd_crash_case *c)
 {
     return c->page->told.wall ? c->page->told.wall : c->now;
 }
 
+const char *const nd_crash_registers[ND_CRASH_REGISTERS] = {"r8",  "r9",  "r10", "r11", "r12", "r13",
+                                                            "r14", "r15", "rdi", "rsi", "rbp", "rbx",
+                                                            "rdx", "rax", "rcx", "rsp", "rip"};
+
 #define DESCRIBED 160u /* bytes of what a lane is at */
+#define COMMENT   160u /* of a packet in a pcapng file */
 
 /* The lane that told, -1: none. The page is what a process left whose NFs may have written anywhere. */
 static int told_lane(const struct nd_crash_case *c)
@@ -121,7 +128,8 @@ static void describe_lane(char out[DESCRIBED], const struct nd_crash_case *c, un
     snprintf(out, DESCRIBED, "lane %u in %s, burst %lu", lane, place, atomic_load(&mark->burst));
 }
 
-const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_case *c)
+/* "killed in lane 0 …" where no handler told anything. */
+static const char *describe_case(char out[ND_CRASH_LINE], const struct nd_crash_case *c)
 {
     const struct nd_crash_told *told = &c->page->told;
     char text[DESCRIBED], name[16];
@@ -147,14 +155,9 @@ const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_ca
 
 static json_t *make_time(uint64_t wall)
 {
-    time_t seconds = (time_t)(wall / 1000000000u);
-    struct tm tm;
-    char text[40], out[64];
+    char out[64];
 
-    gmtime_r(&seconds, &tm);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, sizeof(out), "%s.%06luZ", text, wall / 1000u % 1000000u);
-    return json_string(out);
+    return json_string(nd_wall_format(out, sizeof(out), "%Y-%m-%dT%H:%M:%S", 6, wall));
 }
 
 static json_t *make_hex(uint64_t value)
@@ -274,11 +277,11 @@ static json_t *make_report(const struct nd_crash_case *c)
     static char identity[1u << 16];
     char line[ND_CRASH_LINE], build[64];
     json_t *lanes = json_array(), *o = json_object();
-    uint64_t wall = nd_crash_wall(c);
+    uint64_t wall = wall_of_end(c);
     uint32_t len = nf_chain_identity(&config->chain, identity, sizeof(identity) - 1);
 
     identity[len < sizeof(identity) ? len : sizeof(identity) - 1] = '\0';
-    json_object_set_new(o, "line", make_text(nd_crash_case_line(line, c)));
+    json_object_set_new(o, "line", make_text(describe_case(line, c)));
     json_object_set_new(o, "how", json_string(!told->owner ? "killed" : told->hangs ? "hung" : "crashed"));
     json_object_set_new(o, "time", make_time(wall));
     json_object_set_new(o, "time_ns", json_integer((json_int_t)wall));
@@ -367,7 +370,7 @@ static void print_text(FILE *out, const struct nd_crash_case *c, const json_t *r
     const json_t *lane;
     size_t l;
 
-    fprintf(out, "node %s %s\n\n", c->config->node[c->self].name, nd_crash_case_line(line, c));
+    fprintf(out, "node %s %s\n\n", c->config->node[c->self].name, describe_case(line, c));
     fprintf(out, "time       %s\n", json_string_value(json_object_get(report, "time")));
     fprintf(out, "state      %s, view %lu\n", json_string_value(json_object_get(report, "state")),
             (uint64_t)c->page->view);
@@ -390,7 +393,8 @@ static void print_text(FILE *out, const struct nd_crash_case *c, const json_t *r
         fprintf(out, "recording  %s\n", c->config->record.dir);
 }
 
-FILE *nd_crash_file(int dir, const char *name)
+/* A file in `dir` that is to be written; NULL: errno. */
+static FILE *make_file(int dir, const char *name)
 {
     int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     FILE *out = fd < 0 ? NULL : fdopen(fd, "w");
@@ -400,10 +404,11 @@ FILE *nd_crash_file(int dir, const char *name)
     return out;
 }
 
-bool nd_crash_report(const struct nd_crash_case *c, int dir)
+/* report.json and report.txt; false: no memory, or an error of the files. `dir`: an open directory. */
+static bool write_report(const struct nd_crash_case *c, int dir)
 {
     json_t *report = make_report(c);
-    FILE *text = nd_crash_file(dir, "report.txt"), *json = nd_crash_file(dir, "report.json");
+    FILE *text = make_file(dir, "report.txt"), *json = make_file(dir, "report.json");
     bool whole = report && text && json;
 
     if (whole) {
@@ -417,135 +422,6 @@ bool nd_crash_report(const struct nd_crash_case *c, int dir)
         whole &= fclose(json) == 0;
     json_decref(report);
     return whole;
-}
-
-/* ---- where an instruction is ---------------------------------------------------------------- */
-
-/* By libdwfl (elfutils). The reporter was forked from the node when the modules of its first chain were
- * loaded, so their addresses mean the same in both; of others the page says where they lie. An NF's functions
- * are static, so the symbol table of the object's file is needed, and for lines its debug information, or
- * that below /usr/lib/debug which has its build ID. Nothing is asked of a network. */
-static const Dwfl_Callbacks callbacks = {
-    .find_elf = dwfl_build_id_find_elf,
-    .find_debuginfo = dwfl_build_id_find_debuginfo,
-    .section_address = dwfl_offline_section_address,
-};
-
-void nd_crash_symbols_end(struct nd_crash_symbols *symbols)
-{
-    dwfl_end(symbols->dwfl);
-}
-
-/* The object's file as libdwfl knows it; a file is opened once. NULL: it is no such file, or is gone. */
-static Dwfl_Module *open_object(struct nd_crash_symbols *symbols, const char *path)
-{
-    if (!symbols->dwfl && !(symbols->dwfl = dwfl_begin(&callbacks)))
-        return NULL;
-    for (unsigned i = 0; i < symbols->count; i++)
-        if (strcmp(symbols->path[i], path) == 0)
-            return symbols->object[i];
-    if (symbols->count == ND_CRASH_OBJECTS || strlen(path) >= sizeof(symbols->path[0]))
-        return NULL;
-    strcpy(symbols->path[symbols->count], path);
-    dwfl_report_begin_add(symbols->dwfl);
-    symbols->object[symbols->count] = dwfl_report_offline(symbols->dwfl, path, path, -1);
-    dwfl_report_end(symbols->dwfl, NULL, NULL);
-    return symbols->object[symbols->count++];
-}
-
-static void search_file(struct nd_crash_symbols *symbols, const char *path, uint64_t offset,
-                        struct nd_crash_place *out)
-{
-    Dwfl_Module *object = open_object(symbols, path);
-    GElf_Addr begins = 0, into = 0, at;
-    const char *name, *source;
-    Dwfl_Line *line;
-    GElf_Sym symbol;
-    int number = 0;
-
-    if (!object)
-        return;
-    dwfl_module_info(object, NULL, &begins, NULL, NULL, NULL, NULL, NULL);
-    at = begins + offset;
-    name = dwfl_module_addrinfo(object, at, &into, &symbol, NULL, NULL, NULL);
-    if (!name || GELF_ST_TYPE(symbol.st_info) != STT_FUNC || into >= symbol.st_size)
-        return;
-    snprintf(out->symbol, sizeof(out->symbol), "%.100s+0x%lx", name, into);
-    line = dwfl_module_getsrc(object, at);
-    source = line ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
-    if (source)
-        snprintf(out->source, sizeof(out->source), "%.180s:%d", source, number);
-}
-
-/* False: it is in no module that was loaded later. */
-static bool search_modules(struct nd_crash_symbols *symbols, const struct nd_crash_page *page,
-                           uint64_t address, struct nd_crash_place *out)
-{
-    uint32_t n = atomic_load_explicit(&page->modules, memory_order_acquire);
-
-    for (uint32_t i = 0; i < n && i < ND_CRASH_MODULES; i++) {
-        const struct nd_crash_module *m = &page->module[i];
-
-        if (address - m->base >= m->size || !memchr(m->path, 0, sizeof(m->path)))
-            continue;
-        out->object = m->path;
-        out->offset = address - m->base;
-        search_file(symbols, m->path, out->offset, out);
-        return true;
-    }
-    return false;
-}
-
-void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_page *page, uint64_t address,
-                     struct nd_crash_place *out)
-{
-    const struct link_map *map = NULL;
-    Dl_info info;
-
-    *out = (struct nd_crash_place){.object = "?", .offset = address};
-    if (search_modules(symbols, page, address, out))
-        return;
-    if (!dladdr1((const void *)(uintptr_t)address, &info, (void **)(uintptr_t)&map, RTLD_DL_LINKMAP))
-        return;
-    bool own = !map || !map->l_name[0];
-
-    out->object = info.dli_fname;
-    out->offset = address - (map ? map->l_addr : (uint64_t)(uintptr_t)info.dli_fbase);
-    /* The program may have been replaced where it lies; the process still has its own. */
-    search_file(symbols, own ? "/proc/self/exe" : info.dli_fname, out->offset, out);
-    if (!out->symbol[0] && info.dli_sname)
-        snprintf(out->symbol, sizeof(out->symbol), "%.100s+0x%lx", info.dli_sname,
-                 address - (uint64_t)(uintptr_t)info.dli_saddr);
-}
-
-static int find_build_id(struct dl_phdr_info *info, size_t size, void *out)
-{
-    (void)size;
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const Elf64_Phdr *p = &info->dlpi_phdr[i];
-        const uint8_t *at = (const uint8_t *)(uintptr_t)(info->dlpi_addr + p->p_vaddr),
-                      *end = at + p->p_memsz;
-
-        while (p->p_type == PT_NOTE && (size_t)(end - at) >= sizeof(Elf64_Nhdr)) {
-            const Elf64_Nhdr *note = (const Elf64_Nhdr *)(const void *)at;
-            const uint8_t *id = at + sizeof(*note) + ((note->n_namesz + 3) & ~3u);
-
-            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && note->n_descsz < 32) {
-                for (unsigned k = 0; k < note->n_descsz; k++)
-                    snprintf((char *)out + 2 * (size_t)k, 3, "%02x", id[k]);
-                return 1;
-            }
-            at = id + ((note->n_descsz + 3) & ~3u);
-        }
-    }
-    return 1; /* the program comes first; nobody else is asked */
-}
-
-const char *nd_crash_build_id(char out[64])
-{
-    out[0] = '\0';
-    dl_iterate_phdr(find_build_id, out);
-    return out;
 }
 
 /* ---- reports that there are ----------------------------------------------------------------- */
@@ -646,7 +522,7 @@ static uint64_t end_lane(const struct nd_crash_case *c, unsigned lane, uint64_t 
 static struct lg_node_end describe_end(const struct nd_crash_case *c)
 {
     const struct nd_crash_told *told = &c->page->told;
-    struct lg_node_end end = {.wall = nd_crash_wall(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
+    struct lg_node_end end = {.wall = wall_of_end(c), .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
     int lane = told_lane(c);
     const struct nf_mark *mark;
     uint32_t nf;
@@ -668,7 +544,7 @@ static struct lg_node_end describe_end(const struct nd_crash_case *c)
     return end;
 }
 
-void nd_crash_end_recording(const struct nd_crash_case *c)
+static void end_recording(const struct nd_crash_case *c)
 {
     struct lg_position at[FT_LANES_MAX];
     uint64_t ended[FT_LANES_MAX];
@@ -679,5 +555,330 @@ void nd_crash_end_recording(const struct nd_crash_case *c)
         return;
     for (unsigned l = 0; l < c->config->chain.lanes; l++)
         ended[l] = end_lane(c, l, at[l].burst);
-    lg_recorder_end(c->recorder, &end, ended, nd_crash_case_line(line, c));
+    lg_recorder_end(c->recorder, &end, ended, describe_case(line, c));
+}
+
+/* ---- what lanes had taken in, as pcapng files: the burst that the node died of, with the packet marked, and
+ * the inputs of the last FT_PAST_BURSTS bursts of each lane. They lie in the lanes' log rings, which outlive
+ * the process; a burst of which nothing was captured was kept by the handler of the signal ---- */
+
+static bool end_file(FILE *out, bool whole)
+{
+    bool failed = ferror(out) != 0;
+
+    return fclose(out) == 0 && whole && !failed;
+}
+
+static unsigned ports_of(const struct nd_crash_case *c)
+{
+    unsigned ports = 0;
+
+    while (ports < NF_PORTS_MAX && c->config->node[c->self].port[ports][0])
+        ports++;
+    return ports;
+}
+
+static bool begin_file(FILE *out, const struct nd_crash_case *c)
+{
+    const char *names[NF_PORTS_MAX] = {"inside", "outside"};
+
+    for (unsigned p = 0; p < ports_of(c) && c->config->chain.l3; p++)
+        names[p] = c->config->l3.port[p].name;
+    return nd_pcapng_begin(out, c->config->node[c->self].name, names, ports_of(c));
+}
+
+/* Wall clock of something that was at this monotonic time. Chain time is that on the node that began it, and
+ * goes on from there on others; so what is long ago there is only about right. */
+static uint64_t wall_of(const struct nd_crash_case *c, uint64_t monotonic)
+{
+    const struct nd_crash_told *told = &c->page->told;
+
+    return told->wall ? told->wall - (told->monotonic - monotonic) : c->now - (c->monotonic - monotonic);
+}
+
+/* When the lane's burst under way began: with its turn, but for what it waited for more packets. Others were
+ * as much before as their chain times say. */
+static uint64_t burst_wall(const struct nd_crash_case *c, unsigned lane, uint64_t time)
+{
+    uint64_t turn = atomic_load(&c->shared[lane].count.turn_ns);
+    uint64_t present = atomic_load(&c->page->lane[lane].mark.time);
+
+    return wall_of(c, turn) - (present > time ? present - time : 0);
+}
+
+static const char *describe(char out[COMMENT], const struct nd_crash_case *c, unsigned lane, uint64_t burst,
+                            uint64_t seq, unsigned i, bool present)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    bool marked = present && (int)lane == told->lane && told->found >> i & 1;
+    bool alone = __builtin_popcount(told->found) == 1;
+
+    snprintf(out, COMMENT, "%slane %u, burst %lu, packet %u, input %lu",
+             !marked ? ""
+             : alone ? "THE PACKET: "
+                     : "PERHAPS THE PACKET: ",
+             lane, burst, i + 1, seq + i);
+    return out;
+}
+
+static bool write_record(FILE *out, const struct nd_crash_case *c, unsigned lane, const struct ft_record *r,
+                         bool present)
+{
+    const uint8_t *bytes = (const uint8_t *)r + ft_record_bytes_at(r);
+    unsigned ports = ports_of(c);
+    char comment[COMMENT];
+    bool whole = true;
+
+    for (unsigned i = 0; i < r->inputs && r->bytes && whole && !(r->flags & FT_REC_BY_SEQ); i++) {
+        const struct ft_input *in = ft_record_inputs(r) + i;
+
+        if (bytes + in->taken > (const uint8_t *)r + ft_record_bytes_at(r) + FT_BYTES_MAX ||
+            in->port >= ports)
+            break;
+        whole = nd_pcapng_packet(
+            out,
+            &(struct nd_pcapng_packet){.port = in->port,
+                                       .time = burst_wall(c, lane, r->time),
+                                       .bytes = bytes,
+                                       .have = in->flags & FT_IN_SESSION ? 0 : in->taken,
+                                       .wire = in->wire,
+                                       .comment = describe(comment, c, lane, r->burst, r->seq, i, present)});
+        bytes += in->taken;
+    }
+    return whole;
+}
+
+static bool write_kept(FILE *out, const struct nd_crash_case *c)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    unsigned lane = (unsigned)told->lane, ports = ports_of(c);
+    const struct nf_mark *mark = &c->page->lane[lane].mark;
+    char comment[COMMENT];
+    bool whole = true;
+
+    for (unsigned i = 0; i < told->n && i < FT_BURST_MAX && whole; i++) {
+        const struct nd_crash_frame *f = &told->packet[i];
+
+        whole = f->port >= ports || f->have > ND_CRASH_BYTES ||
+                nd_pcapng_packet(out, &(struct nd_pcapng_packet){
+                                          .port = f->port,
+                                          .time = burst_wall(c, lane, atomic_load(&mark->time)),
+                                          .bytes = f->bytes,
+                                          .have = f->have,
+                                          .wire = f->wire,
+                                          .comment = describe(comment, c, lane, atomic_load(&mark->burst),
+                                                              atomic_load(&mark->seq), i, true)});
+    }
+    return whole;
+}
+
+static bool write_burst(const struct nd_crash_case *c, int dir)
+{
+    const struct nd_crash_told *told = &c->page->told;
+    const struct ft_record *r;
+    FILE *out;
+
+    if (told->lane < 0 || (unsigned)told->lane >= c->config->chain.lanes || !told->owner)
+        return true;
+    r = told->captured
+            ? nd_crash_record(&c->shared[told->lane], atomic_load(&c->page->lane[told->lane].mark.burst))
+            : NULL;
+    if (!(r && r->inputs) && !told->n)
+        return true;
+    out = make_file(dir, "burst.pcapng");
+    if (!out)
+        return false;
+    return end_file(out, begin_file(out, c) &&
+                             (r ? write_record(out, c, (unsigned)told->lane, r, true) : write_kept(out, c)));
+}
+
+static bool write_past(FILE *out, const struct nd_crash_case *c, unsigned lane)
+{
+    uint64_t last = atomic_load(&c->page->lane[lane].mark.burst);
+    bool whole = true;
+
+    for (uint64_t before = last < FT_PAST_BURSTS ? last : FT_PAST_BURSTS; before-- > 0 && whole;) {
+        const struct ft_record *r = nd_crash_record(&c->shared[lane], last - before);
+
+        whole = !r || write_record(out, c, lane, r, before == 0);
+    }
+    return whole;
+}
+
+/* burst.pcapng and inputs.pcapng, where there are any; false: no memory, or an error of the files. */
+static bool write_pcaps(const struct nd_crash_case *c, int dir)
+{
+    FILE *out;
+    bool whole;
+
+    if (!write_burst(c, dir))
+        return false;
+    out = make_file(dir, "inputs.pcapng");
+    if (!out)
+        return false;
+    whole = begin_file(out, c);
+    for (unsigned l = 0; l < c->config->chain.lanes && whole; l++)
+        whole = write_past(out, c, l);
+    return end_file(out, whole);
+}
+
+/* STATE/NODE.quarantine.pcapng, replaced as a whole, or left as it is: what is dropped is told of in the log
+ * whether or not a disk takes it. */
+static void save_quarantine(const struct nd_crash_case *c)
+{
+    const struct nd_node *node = &c->config->node[c->self];
+    const struct nd_quarantine *q = &c->page->quarantine;
+    char path[ND_CRASH_PATH], fresh[ND_CRASH_PATH + 8];
+    bool whole;
+    FILE *out;
+
+    if (!atomic_load(&q->claimed))
+        return;
+    snprintf(path, sizeof(path), "%s/%s.quarantine.pcapng", node->state, node->name);
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    unlink(fresh);
+    if (!(out = make_file(AT_FDCWD, fresh)))
+        return;
+    whole = begin_file(out, c);
+    for (uint32_t i = 0; i < ND_QUARANTINE_KEPT && whole; i++) {
+        const struct nd_crash_frame *f = &q->frame[i];
+
+        whole = !atomic_load_explicit(&q->whole[i], memory_order_acquire) || f->port >= ports_of(c) ||
+                f->have > ND_CRASH_BYTES ||
+                nd_pcapng_packet(out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes, f->have,
+                                                                 f->wire, NULL});
+    }
+    if (!end_file(out, whole) || rename(fresh, path) != 0)
+        unlink(fresh);
+}
+
+/* ---- the directory ---- */
+
+static void remove_directory(int state, const char *name)
+{
+    static const char *const files[] = {"report.txt", "report.json", "burst.pcapng", "inputs.pcapng"};
+    int dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    for (size_t i = 0; dir >= 0 && i < sizeof(files) / sizeof(files[0]); i++)
+        unlinkat(dir, files[i], 0);
+    if (dir >= 0)
+        close(dir);
+    unlinkat(state, name, AT_REMOVEDIR);
+}
+
+/* The oldest by the clock at which they were written, which may have been set back: `own` stays. */
+static void remove_oldest(int state, const struct nd_node *node, const char *own)
+{
+    char **names;
+    unsigned count;
+
+    if (nd_crash_list(node->state, node->name, &names, &count) != 0)
+        return;
+    for (unsigned i = ND_CRASH_KEPT; i < count; i++)
+        if (strcmp(names[i], own) != 0)
+            remove_directory(state, names[i]);
+    nd_crash_list_free(names, count);
+}
+
+static bool fill_directory(const struct nd_crash_case *c, int state, const char *name)
+{
+    int dir = -1;
+    bool whole = mkdirat(state, name, 0777) == 0 &&
+                 (dir = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) >= 0 &&
+                 write_pcaps(c, dir) && write_report(c, dir);
+
+    if (dir >= 0)
+        close(dir);
+    return whole;
+}
+
+static int write_directory(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault)
+{
+    const struct nd_node *node = &c->config->node[c->self];
+    int state = open(node->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    char time[32], name[96], fresh[104];
+    struct statvfs disk;
+
+    nd_wall_format(time, sizeof(time), "%Y%m%dT%H%M%S", 3, wall_of_end(c));
+    snprintf(name, sizeof(name), "%s.crash-%s", node->name, time); /* alpha.crash-20261122T184402.123Z */
+    snprintf(path, ND_CRASH_PATH, "%s/%s", node->state, name);
+    snprintf(fresh, sizeof(fresh), ".%s.new", name);
+    if (state < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", node->state, strerror(errno));
+    if (fstatvfs(state, &disk) == 0 && disk.f_bavail * disk.f_frsize < ND_CRASH_FREE) {
+        close(state);
+        return ft_fail(fault, FT_EFULL, "%s: expected %u MiB of free space", node->state,
+                       ND_CRASH_FREE >> 20);
+    }
+    if (!fill_directory(c, state, fresh) || renameat(state, fresh, state, name) != 0) {
+        int why = errno;
+
+        remove_directory(state, fresh);
+        close(state);
+        return ft_fail(fault, FT_EIO, "%s: cannot be written: %s", path, strerror(why));
+    }
+    remove_oldest(state, node, name);
+    close(state);
+    return 0;
+}
+
+/* ---- the process ---- */
+
+static void log_report(const struct nd_crash_case *c, const char *path, const char *why)
+{
+    struct ft_log_field fields[ND_CRASH_FIELDS];
+    bool killed = !atomic_load(&c->page->told.owner); /* by whoever wanted that */
+    enum ft_level level = killed ? FT_LEVEL_NOTICE : FT_LEVEL_ERROR;
+    char line[ND_CRASH_LINE];
+
+    describe_case(line, c);
+    nd_crash_fields(fields, &c->page->told.notice, path);
+    if (why[0])
+        ft_log_event(level, FT_SAYS_CRASH, "%s; no report: %s", line, why);
+    else
+        ft_log_fields(level, FT_SAYS_CRASH, killed ? NULL : fields, "%s; see %s", line, path);
+}
+
+int nd_crash_tell(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault)
+{
+    int error = write_directory(c, path, fault);
+
+    log_report(c, path, error ? fault->text : "");
+    end_recording(c);
+    return error;
+}
+
+static void report_end(struct nd_crash_case *c)
+{
+    const struct nd_event_writer_config config = {.node = c->config->node[c->self].name,
+                                                  .json = c->config->log_json};
+    char path[ND_CRASH_PATH];
+    struct ft_fault fault;
+    bool heard = nd_event_writer_start(&config, &fault) == 0;
+
+    c->now = nd_wall();
+    c->monotonic = nd_now();
+    nd_crash_tell(c, path, &fault);
+    if (heard)
+        nd_event_writer_stop();
+}
+
+_Noreturn void nd_crash_run_reporter(struct nd_crash_case *c, int feed)
+{
+    struct ft_fault fault;
+    char what;
+    ssize_t n;
+
+    /* To stderr it says one line. A core of it would have frames in it. */
+    if (!nd_process_detach("us-reporter", true, &feed, 1) ||
+        setrlimit(RLIMIT_CORE, &(const struct rlimit){0, 0}) != 0 || nd_privilege_drop_thread() != 0 ||
+        nd_privilege_refuse_calls(&fault) != 0)
+        _exit(1);
+    while ((n = recv(feed, &what, 1, 0)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0)
+            save_quarantine(c);
+    save_quarantine(c);
+    if (!atomic_load(&c->page->stopped))
+        report_end(c);
+    _exit(0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is told of a node's end: a line, report.json and report.txt, and where its instructions are; and the
- * reports that there are, as `incidents` reads them. No state.
+ * What is told of a node's end: a line, and STATE/NODE.crash-TIME/ with report.json, report.txt and packets;
+ * the process that does so; and the reports that there are, as `incidents` reads them. No state.
  */
 #ifndef NODE_CRASH_REPORT_H
 #define NODE_CRASH_REPORT_H
@@ -9,13 +9,11 @@
 #include "ftcore/base/event_log.h"
 #include "node/config/config.h"
 #include "node/crash/page.h"
+#include "node/crash/symbols.h"
 
 #include <jansson.h>
-#include <stdio.h>
 
 struct lg_recorder;
-
-#define ND_CRASH_PATH 320u /* bytes of such a directory's path */
 
 /* What a report is made of. Of a process of its own, or of a test's. */
 struct nd_crash_case {
@@ -28,51 +26,29 @@ struct nd_crash_case {
     int pid;                      /* of the node */
 };
 
-/* When the node ended, as near as is known: wall clock, ns. */
-uint64_t nd_crash_wall(const struct nd_crash_case *c);
 /* "crashed in NF nat, lane 0, burst 7, packet 3: SIGSEGV" of what a handler or a peer told. */
 #define ND_CRASH_LINE 256u
 const char *nd_crash_line(char out[ND_CRASH_LINE], const struct ft_crash_notice *notice);
-/* The same of a case: "killed in lane 0 …" where no handler told anything. */
-const char *nd_crash_case_line(char out[ND_CRASH_LINE], const struct nd_crash_case *c);
 /* The event's: NF, lane, signal and directory, without those that are not known. */
 #define ND_CRASH_FIELDS 5u
 void nd_crash_fields(struct ft_log_field out[ND_CRASH_FIELDS], const struct ft_crash_notice *notice,
                      const char *directory);
 /* "SIGSEGV". */
 const char *nd_crash_signal(char out[16], int number);
-/* report.json and report.txt; false: no memory, or an error of the files. `dir`: an open directory. */
-bool nd_crash_report(const struct nd_crash_case *c, int dir);
+#define ND_CRASH_KEPT 16u         /* directories of a node; the oldest goes */
+#define ND_CRASH_FREE (32u << 20) /* bytes that must be free: the node's view is on that disk, too */
 
-/* A file in `dir` that is to be written; NULL: errno. */
-FILE *nd_crash_file(int dir, const char *name);
+/* Tells of the end: writes the whole directory, under another name first, whose path goes to `path`, while
+ * those that are too many go; says a line in the log; finishes the recording, if there is one. What a disk
+ * refuses is logged. FT_EIO; FT_EFULL: the disk has less than ND_CRASH_FREE, and no report is written. */
+int nd_crash_tell(const struct nd_crash_case *c, char path[ND_CRASH_PATH], struct ft_fault *fault);
 
-/* Where an instruction is. */
-struct nd_crash_place {
-    char symbol[128];   /* "nat_process+0x1c"; "": no symbol is known */
-    char source[192];   /* "nfs/nat/nat.c:123"; "": there is no debug information */
-    const char *object; /* the file; "?": none */
-    uint64_t offset;    /* in that file; without a file the address */
-};
-/* Files that are open for look-ups, all zero at first; owned and ended by who looks up. What is in more than
- * ND_CRASH_OBJECTS of them has no names. */
-#define ND_CRASH_OBJECTS 24u
-struct nd_crash_symbols {
-    struct Dwfl *dwfl; /* NULL: nothing was looked up, or no memory; then nothing has a name */
-    struct Dwfl_Module *object[ND_CRASH_OBJECTS];
-    char path[ND_CRASH_OBJECTS][ND_CRASH_PATH];
-    unsigned count;
-};
-void nd_crash_symbols_end(struct nd_crash_symbols *symbols);
-/* An instruction of this program or of a module. Of a module that the node has loaded since the reporter was
- * forked `page` says where it lies; `out->object` may point there. */
-void nd_crash_symbol(struct nd_crash_symbols *symbols, const struct nd_crash_page *page, uint64_t address,
-                     struct nd_crash_place *out);
-/* Of this program, in hex; "": it has none. */
-const char *nd_crash_build_id(char out[64]);
+/* The life of the reporter's process: `feed` ends with the node, of whose end it then tells; each byte of it
+ * wants the frames that a quarantine kept to be written. */
+_Noreturn void nd_crash_run_reporter(struct nd_crash_case *c, int feed);
 
-/* Finishes the recording, if there is one. What a disk refuses is logged. */
-void nd_crash_end_recording(const struct nd_crash_case *c);
+/* The names of struct nd_crash_told.reg. */
+extern const char *const nd_crash_registers[ND_CRASH_REGISTERS];
 
 /* The directories of a node, the newest first: names, allocated, of [*count]. 0, FT_ENOENT: `state` cannot be
  * read; FT_ENOMEM. */

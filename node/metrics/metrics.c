@@ -241,7 +241,9 @@ static const struct metric *next_of(const struct metric *f, const char *metric)
     return f;
 }
 
-char *nd_metrics_page(const json_t *status, size_t *size)
+/* For a status, allocated; *size without the final NUL. NULL: no memory. A number that status does not have,
+ * or has as null, is 0 where it counts events, and is left out where it is a level or an age. */
+static char *make_page(const json_t *status, size_t *size)
 {
     char *page = NULL;
     FILE *out = open_memstream(&page, size);
@@ -294,12 +296,21 @@ bool nd_metrics_asked(const struct nd_metrics *m)
     return m && atomic_load(&m->stage) == ASKED;
 }
 
-void nd_metrics_answer(struct nd_metrics *m, char *page, size_t size)
+/* `page` NULL: there is none. */
+static void hand_over(struct nd_metrics *m, char *page, size_t size)
 {
     m->page = page;
     m->size = size;
     atomic_store(&m->stage, READY);
     sem_post(&m->answered);
+}
+
+void nd_metrics_answer(struct nd_metrics *m, const json_t *status)
+{
+    size_t size = 0;
+    char *page = make_page(status, &size);
+
+    hand_over(m, page, size);
 }
 
 static char *take_page(struct nd_metrics *m, size_t *size)

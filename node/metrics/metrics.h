@@ -12,17 +12,11 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <stdint.h>
 
 /* Upper bounds of a histogram's buckets, in seconds; what is longer counts in no bucket. */
 #define ND_TAKEOVER_BUCKETS 10u
 extern const double nd_takeover_bounds[ND_TAKEOVER_BUCKETS];
-
-/* The page for a status, in Prometheus' text format 0.0.4: allocated, the caller's; *size without the final
- * NUL. NULL: no memory. A number that status does not have, or has as null, is 0 where it counts events, and
- * is left out where it is a level or an age. */
-char *nd_metrics_page(const json_t *status, size_t *size);
 
 struct nd_metrics;
 
@@ -34,8 +28,8 @@ void nd_metrics_close(struct nd_metrics *m);
 
 /* For the main thread: true while somebody waits for a page; false for NULL. */
 bool nd_metrics_asked(const struct nd_metrics *m);
-/* Hands over the page that is waited for, allocated; NULL: there is none, and the client is told 503. To be
- * called only when nd_metrics_asked. */
-void nd_metrics_answer(struct nd_metrics *m, char *page, size_t size);
+/* Makes the page that is waited for of a status, in Prometheus' text format 0.0.4; without memory for it the
+ * client is told 503. To be called only when nd_metrics_asked. */
+void nd_metrics_answer(struct nd_metrics *m, const json_t *status);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Starts DPDK's environment layer, and keeps what DPDK says while it works for us. A panic of
- * DPDK in that time is a failure with a reason, as any other. DPDK's telemetry is off unless the file's `eal`
- * asks for it.
+ * Starts DPDK's environment layer, opens devices and closes them, and keeps what DPDK says meanwhile. A panic
+ * of DPDK in that time is a failure with a reason, as any other. DPDK's telemetry is off unless the file's
+ * `eal` asks for it.
  */
 #define _GNU_SOURCE /* memfd_create, fopencookie */
 #include "ftcore/base/event_log.h"
@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <linux/if_packet.h>
 #include <pthread.h>
+#include <rte_bus.h>
+#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
@@ -27,6 +29,12 @@
 #include <unistd.h>
 
 #define ARGS_MAX (9 + ND_EAL_MAX)
+#define RX_RING  1024
+#define TX_RING  1024
+#define XDP_RING 2048         /* of both: as many buffers as the driver gives the kernel to fill */
+#define XDP      "net_af_xdp" /* and a number */
+#define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
+static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
 /* DPDK makes a directory of its file prefix in any case. Its name stays, so nodes that are killed leave one.
  */
@@ -164,7 +172,9 @@ static void on_abort(int number)
     _exit(EX_SOFTWARE);
 }
 
-int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
+/* Does some work of DPDK, whose answer it returns (-EIO: DPDK gave up), with its log, stdout and stderr in
+ * memory. The line of it that tells the reason is in why[0 .. cap); "": none. */
+static int capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
 {
     const struct sigaction catch = {.sa_handler = on_abort};
     struct sigaction before;
@@ -182,7 +192,8 @@ int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap)
     return result;
 }
 
-bool nd_eal_is_permission(int error)
+/* Drivers say -1 for anything; it means permission only to those who may lack it. */
+static bool is_permission(int error)
 {
     return error == -EACCES || (error == -EPERM && geteuid() != 0);
 }
@@ -220,7 +231,7 @@ static int init_eal(void *arg)
     return rte_eal_init(a->count, a->values);
 }
 
-bool nd_eal_is_pci(const char *devargs)
+static bool is_pci(const char *devargs)
 {
     unsigned a, b, c, d;
 
@@ -228,13 +239,15 @@ bool nd_eal_is_pci(const char *devargs)
            sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
 }
 
-bool nd_eal_physical(const struct nd_node *node)
+struct nd_privilege nd_ports_privilege(const struct nd_node *node)
 {
-    bool any = false;
+    struct nd_privilege needed = {.user = node->user, .core = node->core};
 
-    for (unsigned i = 0; i < NF_PORTS_MAX; i++)
-        any |= nd_eal_is_pci(node->port[i]);
-    return any;
+    for (unsigned i = 0; i < NF_PORTS_MAX; i++) {
+        needed.physical |= is_pci(node->port[i]);
+        needed.xdp |= strncmp(node->port[i], XDP, sizeof(XDP) - 1) == 0;
+    }
+    return needed;
 }
 
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
@@ -258,7 +271,7 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
         args[n++] = "--no-huge";
     if (!has_option(node, "-m"))
         args[n++] = memory;
-    if (!nd_eal_physical(node))
+    if (!nd_ports_privilege(node).physical)
         args[n++] = "--no-pci";
     for (uint32_t i = 0; i < node->eals; i++)
         args[n++] = node->eal[i];
@@ -266,11 +279,11 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
 
     atexit(remove_runtime); /* what DPDK has called there later, such as the end of its telemetry, is called
                                first */
-    int result = nd_eal_capture(init_eal, &all, why, sizeof(why));
+    int result = capture(init_eal, &all, why, sizeof(why));
 
     remove_runtime(); /* it is empty without telemetry */
     if (result < 0)
-        return ft_fail(fault, nd_eal_is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
+        return ft_fail(fault, is_permission(-rte_errno) ? FT_EPERM : FT_EINVAL,
                        "node %s: DPDK does not start: %s", node->name,
                        why[0] ? why : rte_strerror(rte_errno));
     if (rte_lcore_count() - 1 < config->chain.lanes)
@@ -279,6 +292,177 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
                        "chain.lanes: name more of them, or none",
                        node->name, rte_lcore_count() - 1, config->chain.lanes);
     return 0;
+}
+
+/* ---- devices ----------------------------------------------------------------------------------- */
+
+/* "net_af_packet0,iface=x" → bus vdev, name, arguments; or a PCI address. */
+static int attach_device(const char *devargs, uint16_t *id)
+{
+    char name[RTE_DEV_NAME_MAX_LEN];
+    size_t end = strcspn(devargs, ",");
+    int error;
+
+    snprintf(name, sizeof(name), "%.*s", (int)end, devargs);
+    error = is_pci(devargs) ? 0 : rte_eal_hotplug_add("vdev", name, devargs + end + (devargs[end] == ','));
+    return error ? error : rte_eth_dev_get_port_by_name(name, id);
+}
+
+/* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's
+ * ports a frame came in. */
+static uint64_t hash_kinds(const struct nd_deal *deal, const struct nd_device *device)
+{
+    const uint64_t addresses = RTE_ETH_RSS_IPV4 | RTE_ETH_RSS_FRAG_IPV4 | RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
+    enum nf_scope scope = deal->scope;
+    uint8_t side = deal->side[device->port];
+
+    if (device->trunk && scope != NF_OF_FLOW)
+        return 0;
+    if (scope == NF_OF_FLOW)
+        return addresses | RTE_ETH_RSS_NONFRAG_IPV4_TCP | RTE_ETH_RSS_NONFRAG_IPV4_UDP;
+    return addresses | ((scope == NF_OF_INSIDE) == (side == NF_INSIDE) ? RTE_ETH_RSS_L3_SRC_ONLY
+                                                                       : RTE_ETH_RSS_L3_DST_ONLY);
+}
+
+/*
+ * A receive queue for each lane, into which the port deals by the very hash that decides the lane
+ * (nflib/chain/dispatch.c). False: this port cannot; then lanes share one queue and deal frames out
+ * themselves.
+ */
+static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes, uint64_t kinds)
+{
+    return lanes > 1 && kinds && info->max_rx_queues >= lanes && info->max_tx_queues >= lanes &&
+           (info->flow_type_rss_offloads & kinds) == kinds && info->reta_size >= NF_FLOW_SPREAD &&
+           info->reta_size % NF_FLOW_SPREAD == 0 && info->reta_size <= RETA_MAX &&
+           info->hash_key_size <= sizeof(flow_key);
+}
+
+static void enable_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info, uint64_t kinds)
+{
+    for (unsigned i = 0; i < sizeof(flow_key); i++)
+        flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
+    conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    conf->rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){
+        .rss_key = flow_key, .rss_key_len = info->hash_key_size ? info->hash_key_size : 40, .rss_hf = kinds};
+}
+
+static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
+{
+    struct rte_eth_rss_reta_entry64 table[RETA_MAX / RTE_ETH_RETA_GROUP_SIZE] = {{0}};
+
+    for (unsigned i = 0; i < size; i++) {
+        struct rte_eth_rss_reta_entry64 *group = &table[i / RTE_ETH_RETA_GROUP_SIZE];
+
+        group->mask = UINT64_MAX;
+        group->reta[i % RTE_ETH_RETA_GROUP_SIZE] = (uint16_t)(i % NF_FLOW_SPREAD % lanes);
+    }
+    return rte_eth_dev_rss_reta_update(id, table, size);
+}
+
+/* What a NIC is told to take. 0: what it takes unasked; so do drivers that know of nothing larger. */
+static uint32_t mtu_of(const struct nd_ports *ports, const struct nd_device *device,
+                       const struct rte_eth_dev_info *info)
+{
+    const struct nf_l3_config *l3 = ports->deal.l3;
+    uint32_t wanted = l3                                 ? nf_l3_device_mtu(l3, l3->port[device->port].device)
+                      : ports->frame_max > NF_FRAME_ROOM ? ports->frame_max - RTE_ETHER_HDR_LEN - NF_VLAN_TAG
+                                                         : 0;
+    uint32_t head = info->max_mtu != UINT16_MAX && info->max_rx_pktlen > info->max_mtu
+                        ? info->max_rx_pktlen - info->max_mtu
+                        : RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
+    uint32_t most = info->max_rx_pktlen > head ? info->max_rx_pktlen - head : 0;
+
+    wanted = wanted < most ? wanted : most;
+    return wanted > RTE_ETHER_MTU ? wanted : 0;
+}
+
+/* One queue of each kind where lanes have to share. */
+static int start_device(struct nd_ports *ports, struct nd_device *device)
+{
+    struct rte_eth_dev_info info;
+    struct rte_eth_conf conf = {0}, plain = {0};
+    uint16_t id = device->id, lanes = (uint16_t)ports->deal.lanes, rx = RX_RING, tx = TX_RING;
+    uint64_t kinds = hash_kinds(&ports->deal, device);
+    int error = rte_eth_dev_info_get(id, &info);
+
+    if (error)
+        return error;
+    uint16_t txq = info.max_tx_queues >= lanes ? lanes : 1, rxq = can_scale(&info, lanes, kinds) ? lanes : 1;
+
+    if (strcmp(info.driver_name, XDP) == 0)
+        rx = tx = XDP_RING;
+    conf.rxmode.mtu = plain.rxmode.mtu = mtu_of(ports, device, &info);
+    if (rxq > 1)
+        enable_rss(&conf, &info, kinds);
+    error = rte_eth_dev_configure(id, rxq, txq, &conf);
+    if (error && rxq > 1)
+        error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);
+    device->scaled = rxq > 1;
+    device->queues = txq >= lanes;
+    if (!error)
+        error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx);
+    for (uint16_t q = 0; !error && q < rxq; q++)
+        error = rte_eth_rx_queue_setup(id, q, rx, SOCKET_ID_ANY, NULL, ports->pool);
+    for (uint16_t q = 0; !error && q < txq; q++)
+        error = rte_eth_tx_queue_setup(id, q, tx, SOCKET_ID_ANY, NULL);
+    if (!error)
+        error = rte_eth_dev_start(id);
+    if (!error && rxq > 1)
+        error = deal_queues(id, info.reta_size, lanes);
+    if (!error)
+        rte_eth_promiscuous_enable(id); /* the virtual MAC is not the port's own; not every port can */
+    return error;
+}
+
+struct opening {
+    struct nd_ports *ports;
+    const char *devargs;
+    struct nd_device *device;
+};
+
+static int open_device(void *arg)
+{
+    struct opening *o = arg;
+    int error = attach_device(o->devargs, &o->device->id);
+
+    return error ? error : start_device(o->ports, o->device);
+}
+
+int nd_device_open(struct nd_ports *ports, struct nd_device *device, const struct nd_node *node,
+                   const char *port, struct ft_fault *fault)
+{
+    struct opening opening = {ports, node->port[device->port], device};
+    char why[160];
+    int error = capture(open_device, &opening, why, sizeof(why));
+
+    if (!error)
+        return 0;
+    return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
+                   "node %s: port %s: '%s' cannot be opened: %s", node->name, port, opening.devargs,
+                   why[0] ? why : strerror(-error));
+}
+
+static int close_devices(void *arg)
+{
+    const struct nd_ports *ports = arg;
+
+    for (unsigned i = 0; i < ports->io.devices; i++) {
+        rte_eth_dev_stop(ports->deal.device[i].id);
+        rte_eth_dev_close(ports->deal.device[i].id);
+    }
+    return 0;
+}
+
+/* The af_xdp driver cannot take its program off an interface without capabilities, and says so. It stays,
+ * lets all frames pass to the kernel, and is the next node's. */
+void nd_devices_close(struct nd_ports *ports)
+{
+    char why[160];
+
+    if (ports->xdp)
+        (void)capture(close_devices, ports, why, sizeof(why));
+    else
+        (void)close_devices(ports);
 }
 
 /* ---- fragments -------------------------------------------------------------------------------- */

@@ -9,13 +9,12 @@
 #define NODE_PORTS_PORTS_H
 
 #include "lane/lane.h"
+#include "node/base/process.h"
 #include "node/config/config.h"
 
 #include <rte_ethdev.h>
 #include <rte_ring.h>
 #include <rte_spinlock.h>
-#include <stddef.h>
-#include <stdio.h>
 
 /*
  * Several lanes behind devices. Of a device that has a receive queue for each lane (RSS), each lane polls its
@@ -59,8 +58,8 @@ struct nd_ports {
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
 };
 
-/* Some port is of the af_xdp driver. */
-bool nd_ports_xdp(const struct nd_node *node);
+/* What a node needs of the system to open its ports, as its user. */
+struct nd_privilege nd_ports_privilege(const struct nd_node *node);
 
 /* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */
@@ -74,19 +73,14 @@ void nd_ports_warn(const struct nd_config *config, unsigned node);
 
 /* ---- eal.c ---- */
 
-/* The device has a PCI address; some port of the node is such a device. */
-bool nd_eal_is_pci(const char *devargs);
-bool nd_eal_physical(const struct nd_node *node);
-
 /* Starts DPDK with the node's arguments. As nd_ports_open. */
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
 
-/* Does some work of DPDK, whose answer it returns (-EIO: DPDK gave up), with its log, stdout and stderr in
- * memory. The line of it that tells the reason is in why[0 .. cap); "": none. In the thread that opens ports.
- */
-int nd_eal_capture(int (*work)(void *arg), void *arg, char *why, size_t cap);
-
-/* Drivers say -1 for anything; it means permission only to those who may lack it. */
-bool nd_eal_is_permission(int error);
+/* Opens and starts the device, of which all but what DPDK says of it is set; `port`: its name, for the
+ * refusal. FT_EPERM, FT_EINVAL. */
+int nd_device_open(struct nd_ports *ports, struct nd_device *device, const struct nd_node *node,
+                   const char *port, struct ft_fault *fault);
+/* Those that are open. */
+void nd_devices_close(struct nd_ports *ports);
 
 #endif

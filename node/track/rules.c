@@ -4,8 +4,6 @@
 #include "node/base/text.h"
 
 #include <stddef.h>
-#include <stdio.h>
-#include <string.h>
 
 _Static_assert(FT_DATAGRAM_PORTS == NF_PORTS_MAX, "a heartbeat has room for every port");
 
@@ -33,11 +31,6 @@ void nd_health_judge(struct nd_health *h, uint64_t now, uint64_t within, uint64_
         else if (h->meets && p->theirs != FT_PORT_NO_CARRIER)
             p->fault = FT_PORT_UNHEARD;
     }
-}
-
-const char *nd_health_no_carrier(const struct nd_port_health *p)
-{
-    return p->replaced ? "its interface was made anew, restart this node" : "no carrier";
 }
 
 /* A fault of this node's port, or of the peer's (`theirs`), in words behind those that are there. */

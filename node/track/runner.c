@@ -65,12 +65,12 @@ struct nd_feed {
 /* Shared with the node. The runner writes and the node reads, but for `missed`, which the node writes. */
 struct nd_runner_page {
     _Atomic uint64_t turn;
-    struct {
+    struct nd_check_told {
         _Atomic bool failed;
         _Atomic uint32_t finding; /* enum nd_finding */
         _Atomic int32_t number;
     } check[ND_TRACKED_MAX];
-    struct {
+    struct nd_hook_told {
         _Atomic uint64_t delivered, missed, dropped;
         _Atomic uint32_t waiting;
         _Atomic bool disbelieved; /* its command, when it was to be run last */
@@ -85,12 +85,16 @@ struct nd_program {
 };
 
 struct nd_check {
+    const struct nd_track *track;
+    struct nd_check_told *told;
     struct nd_tracked tracked;
     struct nd_program child;
     uint64_t due; /* ns: the next look */
 };
 
 struct nd_hook_at {
+    const struct nd_hook *hook;
+    struct nd_hook_told *told;
     struct nd_program child;
     int fd;        /* of a FIFO or socket; -1: not open */
     bool stream;   /* it is a stream socket */
@@ -98,7 +102,7 @@ struct nd_hook_at {
     char *line[ND_HOOK_QUEUE];
     unsigned first, count;
     size_t sent;   /* bytes of the first line that a stream has taken */
-    uint64_t told; /* losses that its lines tell of */
+    uint64_t lost; /* that its lines tell of */
 };
 
 /* ---- programs -------------------------------------------------------------------------------- */
@@ -267,13 +271,12 @@ static bool is_route_there(uint32_t addr, uint32_t mask)
 
 /* ---- looks ----------------------------------------------------------------------------------- */
 
-static void note_finding(struct nd_check *check, struct nd_runner_page *page, unsigned index,
-                         enum nd_finding finding, int number)
+static void note_finding(struct nd_check *check, enum nd_finding finding, int number)
 {
-    atomic_store(&page->check[index].finding, finding);
-    atomic_store(&page->check[index].number, number);
+    atomic_store(&check->told->finding, finding);
+    atomic_store(&check->told->number, number);
     nd_tracked_note(&check->tracked, finding == ND_FOUND_GOOD);
-    atomic_store(&page->check[index].failed, check->tracked.failed);
+    atomic_store(&check->told->failed, check->tracked.failed);
 }
 
 static enum nd_finding look_at_interface(const struct nd_track *track)
@@ -286,44 +289,43 @@ static enum nd_finding look_at_interface(const struct nd_track *track)
 }
 
 /* A script that has not ended when its next run is due is killed, and was no good. */
-static void turn_script(struct nd_check *check, const struct nd_track *track, const char *node,
-                        struct nd_runner_page *page, unsigned index, uint64_t now)
+static void turn_script(struct nd_check *check, const char *node, uint64_t now)
 {
+    const struct nd_track *track = check->track;
     bool killed = check->child.killed;
     int status, error;
 
     if (has_ended(&check->child, &status) && !killed) {
         if (WIFSIGNALED(status))
-            note_finding(check, page, index, ND_FOUND_SIGNAL, WTERMSIG(status));
+            note_finding(check, ND_FOUND_SIGNAL, WTERMSIG(status));
         else
-            note_finding(check, page, index, WEXITSTATUS(status) ? ND_FOUND_EXIT : ND_FOUND_GOOD,
-                         WEXITSTATUS(status));
+            note_finding(check, WEXITSTATUS(status) ? ND_FOUND_EXIT : ND_FOUND_GOOD, WEXITSTATUS(status));
     }
     if (now < check->due)
         return;
+    check->due = now + track->every_ms * 1000000ull;
     if (check->child.pid) {
         kill_program(&check->child);
-        check->due = now + track->every_ms * 1000000ull;
-        note_finding(check, page, index, ND_FOUND_LATE, (int)track->every_ms);
+        note_finding(check, ND_FOUND_LATE, (int)track->every_ms);
         return;
     }
-    check->due = now + track->every_ms * 1000000ull;
     error = start_program(&check->child, track->what, node, -1, now);
     if (error)
-        note_finding(check, page, index, error == DISBELIEVED ? ND_FOUND_DISBELIEVED : ND_FOUND_ERROR, error);
+        note_finding(check, error == DISBELIEVED ? ND_FOUND_DISBELIEVED : ND_FOUND_ERROR, error);
 }
 
-static void turn_check(struct nd_check *check, const struct nd_track *track, const char *node,
-                       struct nd_runner_page *page, unsigned index, uint64_t now)
+static void turn_check(struct nd_check *check, const char *node, uint64_t now)
 {
+    const struct nd_track *track = check->track;
+
     if (track->kind == ND_TRACK_SCRIPT) {
-        turn_script(check, track, node, page, index, now);
+        turn_script(check, node, now);
         return;
     }
     if (track->kind == ND_TRACK_GATEWAY || now < check->due)
         return;
     check->due = now + track->every_ms * 1000000ull;
-    note_finding(check, page, index,
+    note_finding(check,
                  track->kind == ND_TRACK_INTERFACE ? look_at_interface(track)
                  : is_route_there(nf_addr_ipv4(&track->route.addr), nf_net_mask_ipv4(&track->route))
                      ? ND_FOUND_GOOD
@@ -359,37 +361,36 @@ static void push_loss(struct nd_hook_at *at, const char *node, uint64_t lost)
     push_line(at, line, (size_t)len);
 }
 
-/* `len`: of the line. */
-static void add_event(struct nd_hook_at *at, const struct nd_feed *event, size_t len, const char *node,
-                      struct nd_runner_page *page, unsigned index)
+/* `missed`: events before it that found no room in the feed, ever. */
+static void add_event(struct nd_hook_at *at, const char *line, size_t len, uint64_t missed, const char *node)
 {
-    uint64_t lost = event->missed[index] + atomic_load(&page->hook[index].dropped);
+    uint64_t lost = missed + atomic_load(&at->told->dropped);
 
     if (at->count + 2 > ND_HOOK_QUEUE) {
-        atomic_fetch_add(&page->hook[index].dropped, 1);
+        atomic_fetch_add(&at->told->dropped, 1);
         return;
     }
-    if (lost != at->told)
-        push_loss(at, node, lost - at->told);
-    at->told = lost;
-    push_line(at, event->line, len);
-    atomic_store(&page->hook[index].waiting, at->count);
+    if (lost != at->lost)
+        push_loss(at, node, lost - at->lost);
+    at->lost = lost;
+    push_line(at, line, len);
+    atomic_store(&at->told->waiting, at->count);
 }
 
-static void pop_line(struct nd_hook_at *at, struct nd_runner_page *page, unsigned index, bool delivered)
+static void pop_line(struct nd_hook_at *at, bool delivered)
 {
     free(at->line[at->first]);
     at->first = (at->first + 1) % ND_HOOK_QUEUE;
     at->count--;
     at->sent = 0;
-    atomic_store(&page->hook[index].waiting, at->count);
-    atomic_fetch_add(delivered ? &page->hook[index].delivered : &page->hook[index].dropped, 1);
+    atomic_store(&at->told->waiting, at->count);
+    atomic_fetch_add(delivered ? &at->told->delivered : &at->told->dropped, 1);
 }
 
 /* ---- a command ----------------------------------------------------------------------------------- */
 
 /* The line fits into the pipe, so whether it is read is the command's affair. */
-static int start_command(struct nd_hook_at *at, const char *path, const char *node, uint64_t now)
+static int start_command(struct nd_hook_at *at, const char *node, uint64_t now)
 {
     const char *line = at->line[at->first];
     int ends[2], error;
@@ -399,25 +400,24 @@ static int start_command(struct nd_hook_at *at, const char *path, const char *no
     error = write(ends[1], line, strlen(line)) < 0 ? errno : 0;
     close(ends[1]);
     if (!error)
-        error = start_program(&at->child, path, node, ends[0], now);
+        error = start_program(&at->child, at->hook->path, node, ends[0], now);
     close(ends[0]);
     return error;
 }
 
-static void turn_command(struct nd_hook_at *at, const struct nd_hook *hook, const char *node,
-                         struct nd_runner_page *page, unsigned index, uint64_t now)
+static void turn_command(struct nd_hook_at *at, const char *node, uint64_t now)
 {
     bool killed = at->child.killed;
     int status, error;
 
     if (has_ended(&at->child, &status))
-        pop_line(at, page, index, !killed);
+        pop_line(at, !killed);
     if (at->child.pid && now - at->child.began > COMMAND_NS)
         kill_program(&at->child);
     if (at->child.pid || !at->count || now < at->next)
         return;
-    error = start_command(at, hook->path, node, now);
-    atomic_store(&page->hook[index].disbelieved, error == DISBELIEVED);
+    error = start_command(at, node, now);
+    atomic_store(&at->told->disbelieved, error == DISBELIEVED);
     if (error)
         at->next = now + AGAIN_NS;
 }
@@ -463,9 +463,10 @@ static void close_hook(struct nd_hook_at *at, uint64_t now)
 
 /* A socket: one datagram a line, or so much of it as a stream takes. A FIFO takes a line whole or not at
  * all. */
-static void write_lines(struct nd_hook_at *at, bool is_socket, struct nd_runner_page *page, unsigned index,
-                        uint64_t now)
+static void write_lines(struct nd_hook_at *at, uint64_t now)
 {
+    bool is_socket = at->hook->kind == ND_HOOK_SOCKET;
+
     while (at->count) {
         const char *line = at->line[at->first] + at->sent;
         size_t len = strlen(line);
@@ -481,16 +482,17 @@ static void write_lines(struct nd_hook_at *at, bool is_socket, struct nd_runner_
         at->sent += (size_t)n;
         if ((size_t)n < len)
             return;
-        pop_line(at, page, index, true);
+        pop_line(at, true);
     }
 }
 
 /* True: something is on its way, or waits for room. */
-static bool turn_hook(struct nd_hook_at *at, const struct nd_hook *hook, const char *node,
-                      struct nd_runner_page *page, unsigned index, uint64_t now)
+static bool turn_hook(struct nd_hook_at *at, const char *node, uint64_t now)
 {
+    const struct nd_hook *hook = at->hook;
+
     if (hook->kind == ND_HOOK_COMMAND) {
-        turn_command(at, hook, node, page, index, now);
+        turn_command(at, node, now);
         return at->count > 0;
     }
     if (at->fd < 0 && at->count && now >= at->next) {
@@ -499,7 +501,7 @@ static bool turn_hook(struct nd_hook_at *at, const struct nd_hook *hook, const c
             at->next = now + AGAIN_NS;
     }
     if (at->fd >= 0)
-        write_lines(at, hook->kind == ND_HOOK_SOCKET, page, index, now);
+        write_lines(at, now);
     return at->count > 0;
 }
 
@@ -544,7 +546,7 @@ static void take_events(struct running *r)
         r->ends = len == 0;
         for (unsigned i = 0; (size_t)len > head && i < node->hooks; i++)
             if (node->hook[i].events >> event.event & 1)
-                add_event(&r->hook[i], &event, (size_t)len - head, node->name, r->page, i);
+                add_event(&r->hook[i], event.line, (size_t)len - head, event.missed[i], node->name);
     }
 }
 
@@ -556,7 +558,7 @@ static int turn_all(struct running *r, uint64_t now)
     for (unsigned i = 0; i < r->node->tracks && !r->ends; i++) {
         struct nd_check *check = &r->check[i];
 
-        turn_check(check, &r->node->track[i], r->node->name, r->page, i, now);
+        turn_check(check, r->node->name, now);
         if (r->node->track[i].kind == ND_TRACK_GATEWAY)
             continue;
         if (check->child.pid)
@@ -565,7 +567,7 @@ static int turn_all(struct running *r, uint64_t now)
             wait = check->due > now ? (int)((check->due - now) / 1000000u) + 1 : 1;
     }
     for (unsigned i = 0; i < r->node->hooks; i++)
-        if (turn_hook(&r->hook[i], &r->node->hook[i], r->node->name, r->page, i, now))
+        if (turn_hook(&r->hook[i], r->node->name, now))
             wait = wait < CHILD_MS ? wait : CHILD_MS;
     return wait;
 }
@@ -613,9 +615,11 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
     fcntl(feed, F_SETFD, FD_CLOEXEC);
     r = (struct running){.page = page, .node = node, .feed = feed};
     for (unsigned i = 0; i < node->tracks; i++)
-        r.check[i].tracked = (struct nd_tracked){.rise = node->track[i].rise, .fall = node->track[i].fall};
+        r.check[i] = (struct nd_check){.track = &node->track[i],
+                                       .told = &page->check[i],
+                                       .tracked = {.rise = node->track[i].rise, .fall = node->track[i].fall}};
     for (unsigned i = 0; i < node->hooks; i++)
-        r.hook[i].fd = -1;
+        r.hook[i] = (struct nd_hook_at){.hook = &node->hook[i], .told = &page->hook[i], .fd = -1};
     run(&r);
 }
 
@@ -722,41 +726,28 @@ uint64_t nd_runner_turn(const struct nd_runner *runner)
 
 bool nd_runner_failed(const struct nd_runner *runner, unsigned index, char why[ND_RUNNER_TEXT])
 {
-    enum nd_finding finding = atomic_load(&runner->page->check[index].finding);
-    int number = atomic_load(&runner->page->check[index].number);
+    static const char *const words[] = {
+        [ND_FOUND_NOTHING] = "not known yet",
+        [ND_FOUND_GOOD] = "well",
+        [ND_FOUND_NO_INTERFACE] = "there is none",
+        [ND_FOUND_NO_CARRIER] = "no carrier",
+        [ND_FOUND_NO_ROUTE] = "not in the kernel's table",
+        [ND_FOUND_EXIT] = "exit %d",
+        [ND_FOUND_SIGNAL] = "ended by signal %d",
+        [ND_FOUND_LATE] = "killed after %d ms",
+        [ND_FOUND_ERROR] = "cannot be run: %s",
+        [ND_FOUND_DISBELIEVED] = "not run: others may write to it, or own it or what leads to it",
+    };
+    const struct nd_check_told *told = &runner->page->check[index];
+    uint32_t finding = atomic_load(&told->finding);
+    int number = atomic_load(&told->number);
 
-    switch (finding) {
-    case ND_FOUND_NOTHING:
-        snprintf(why, ND_RUNNER_TEXT, "not known yet");
-        break;
-    case ND_FOUND_NO_INTERFACE:
-        snprintf(why, ND_RUNNER_TEXT, "there is none");
-        break;
-    case ND_FOUND_NO_CARRIER:
-        snprintf(why, ND_RUNNER_TEXT, "no carrier");
-        break;
-    case ND_FOUND_NO_ROUTE:
-        snprintf(why, ND_RUNNER_TEXT, "not in the kernel's table");
-        break;
-    case ND_FOUND_EXIT:
-        snprintf(why, ND_RUNNER_TEXT, "exit %d", number);
-        break;
-    case ND_FOUND_SIGNAL:
-        snprintf(why, ND_RUNNER_TEXT, "ended by signal %d", number);
-        break;
-    case ND_FOUND_LATE:
-        snprintf(why, ND_RUNNER_TEXT, "killed after %d ms", number);
-        break;
-    case ND_FOUND_DISBELIEVED:
-        snprintf(why, ND_RUNNER_TEXT, "not run: others may write to it, or own it or what leads to it");
-        break;
-    case ND_FOUND_ERROR:
-        snprintf(why, ND_RUNNER_TEXT, "cannot be run: %s", strerror(number));
-        break;
-    default:
-        snprintf(why, ND_RUNNER_TEXT, "well");
-    }
-    return atomic_load(&runner->page->check[index].failed);
+    finding = finding <= ND_FOUND_DISBELIEVED ? finding : ND_FOUND_GOOD;
+    if (finding == ND_FOUND_ERROR)
+        snprintf(why, ND_RUNNER_TEXT, words[finding], strerror(number));
+    else
+        snprintf(why, ND_RUNNER_TEXT, words[finding], number);
+    return atomic_load(&told->failed);
 }
 
 void nd_runner_offer(struct nd_runner *runner, unsigned event, const char *line, size_t len)
@@ -780,11 +771,12 @@ void nd_runner_offer(struct nd_runner *runner, unsigned event, const char *line,
         atomic_fetch_add(&runner->page->hook[i].missed, wanted >> i & 1);
 }
 
-void nd_runner_hook(const struct nd_runner *runner, unsigned index, struct nd_hook_counts *out)
+struct nd_hook_counts nd_runner_hook(const struct nd_runner *runner, unsigned index)
 {
-    out->delivered = atomic_load(&runner->page->hook[index].delivered);
-    out->lost =
-        atomic_load(&runner->page->hook[index].missed) + atomic_load(&runner->page->hook[index].dropped);
-    out->disbelieved = atomic_load(&runner->page->hook[index].disbelieved);
-    out->waiting = atomic_load(&runner->page->hook[index].waiting);
+    const struct nd_hook_told *told = &runner->page->hook[index];
+
+    return (struct nd_hook_counts){.delivered = atomic_load(&told->delivered),
+                                   .lost = atomic_load(&told->missed) + atomic_load(&told->dropped),
+                                   .disbelieved = atomic_load(&told->disbelieved),
+                                   .waiting = atomic_load(&told->waiting)};
 }

@@ -48,6 +48,6 @@ struct nd_hook_counts {
     uint32_t waiting; /* in its queue */
     bool disbelieved; /* its command is not run: it is not believed any more */
 };
-void nd_runner_hook(const struct nd_runner *runner, unsigned index, struct nd_hook_counts *out);
+struct nd_hook_counts nd_runner_hook(const struct nd_runner *runner, unsigned index);
 
 #endif

@@ -5,6 +5,7 @@
  * Every line gets one line back, a JSON object, until the node closes, from the socket that looks as from the
  * one that acts; and afterwards the node still answers "status".
  */
+#include "node/control/server.c"
 #include "node/running.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -181,12 +182,12 @@ static void open_once(void)
     must(nd_server_open(&node.server, path[0], &fault), &fault);
 }
 
-static void take_turn(void)
+static void turn_once(void)
 {
     static uint64_t now;
 
     now += TURN_NS;
-    nd_server_turn(node.server, now, nd_answer, &node);
+    take_turn(node.server, now, nd_answer, &node);
 }
 
 static int connect_to(const char *to)
@@ -196,7 +197,7 @@ static int connect_to(const char *to)
 
     snprintf(at.sun_path, sizeof(at.sun_path), "%s", to);
     FUZZ_MUST(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0, "cannot connect to %s", to);
-    take_turn(); /* takes it in */
+    turn_once(); /* takes it in */
     return fd;
 }
 
@@ -243,7 +244,7 @@ static unsigned talk(const char *to, const uint8_t *data, size_t size, char *all
     FUZZ_MUST(send(fd, data, size, MSG_NOSIGNAL) == (ssize_t)size, "cannot send %zu bytes", size);
     shutdown(fd, SHUT_WR);
     for (unsigned i = 0; open && i < TURNS; i++) {
-        take_turn();
+        turn_once();
         nanosleep(&(struct timespec){0, 50000}, NULL);
         open = drain(fd, all, &len);
     }

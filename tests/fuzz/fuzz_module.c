@@ -6,7 +6,7 @@
  * It is refused in one line that names the module, or passes; a module that cannot be replayed is refused
  * only when the file cannot be read. The file ends where its bytes end.
  */
-#include "node/config/module_file.h"
+#include "node/config/module_file.c"
 #include "tests/fuzz/fuzz.h"
 #include "tests/help/elf.h"
 
@@ -38,12 +38,13 @@ static void make(struct fuzz_input *in)
         elf.bytes[at % elf.len] ^= (uint8_t)spoiled;
 }
 
-static int judge(const uint8_t *bytes, size_t size, bool unreplayable)
+static int judge_bytes(const uint8_t *bytes, size_t size, bool unreplayable)
 {
-    const struct nd_module_bytes m = {
-        .path = "m.so", .bytes = bytes, .size = size, .unreplayable = unreplayable, .quiet = true};
     struct ft_fault fault = {""};
-    int error = nd_module_bytes_check(&m, &fault);
+    struct elf_file file;
+    const struct object o = {
+        .path = "m.so", .file = &file, .unreplayable = unreplayable, .quiet = true, .fault = &fault};
+    int error = read_elf(&file, bytes, size) ? judge(&o) : refuse_unreadable(&o);
 
     if (!error)
         return 0;
@@ -68,7 +69,8 @@ static void run(const uint8_t *data, size_t size)
         len = elf.len;
         copy = fuzz_copy(elf.bytes, len);
     }
-    FUZZ_MUST(judge(copy, len, false) != 0 || judge(copy, len, true) == 0, "only one of them can be read");
+    FUZZ_MUST(judge_bytes(copy, len, false) != 0 || judge_bytes(copy, len, true) == 0,
+              "only one of them can be read");
     free(copy);
 }
 

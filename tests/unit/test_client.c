@@ -92,7 +92,7 @@ static int ask(struct node *node, int timeout_ms, json_t **answer, struct ft_fau
     int error;
 
     start(node);
-    error = nd_ask(node->path, request, timeout_ms, answer, fault);
+    error = nd_ask(node->path, request, timeout_ms, answer, NULL, fault);
     stop(node);
     json_decref(request);
     return error;
@@ -177,11 +177,11 @@ static void where_no_node_listens_the_path_is_named(void **state)
     char path[200];
 
     (void)state;
-    assert_int_equal(nd_ask("/nonexistent/x", request, 100, &answer, &fault), FT_ENOENT);
+    assert_int_equal(nd_ask("/nonexistent/x", request, 100, &answer, NULL, &fault), FT_ENOENT);
     assert_string_equal(fault.text, "/nonexistent/x: no node listens (No such file or directory)");
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = 0;
-    assert_int_equal(nd_ask(path, request, 100, &answer, &fault), FT_EINVAL);
+    assert_int_equal(nd_ask(path, request, 100, &answer, NULL, &fault), FT_EINVAL);
     json_decref(request);
 }
 

@@ -5,8 +5,7 @@
  * tests/lab/arbiter*.t.
  */
 #define _GNU_SOURCE /* RTLD_NEXT */
-#include "node/arbiter/arbiter.h"
-#include "node/arbiter/etcd.h"
+#include "node/arbiter/arbiter.c"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -59,7 +58,7 @@ struct body {
     size_t len;
 };
 
-static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *text)
+static enum MHD_Result respond(struct MHD_Connection *connection, unsigned status, const char *text)
 {
     struct MHD_Response *response =
         MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
@@ -76,10 +75,10 @@ static enum MHD_Result refuse(struct MHD_Connection *connection, unsigned status
 
     snprintf(text, sizeof(text), "{\"error\":\"etcdserver: %s\",\"message\":\"etcdserver: %s\",\"code\":%u}",
              words, words, code);
-    return answer(connection, status, text);
+    return respond(connection, status, text);
 }
 
-static enum MHD_Result log_in(struct help_etcd *e, struct MHD_Connection *connection, const char *body)
+static enum MHD_Result serve_login(struct help_etcd *e, struct MHD_Connection *connection, const char *body)
 {
     char expected[256], text[256];
 
@@ -91,10 +90,10 @@ static enum MHD_Result log_in(struct help_etcd *e, struct MHD_Connection *connec
         return refuse(connection, 400, 3, "authentication failed, invalid user ID or password");
     e->token++;
     snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"token.%u\"}", e->cluster, e->token);
-    return answer(connection, 200, text);
+    return respond(connection, 200, text);
 }
 
-static enum MHD_Result read_key(struct help_etcd *e, struct MHD_Connection *connection)
+static enum MHD_Result serve_range(struct help_etcd *e, struct MHD_Connection *connection)
 {
     char text[512];
 
@@ -105,7 +104,7 @@ static enum MHD_Result read_key(struct help_etcd *e, struct MHD_Connection *conn
                  e->cluster, e->revision, e->value);
     else
         snprintf(text, sizeof(text), "{" HEADER "}", e->cluster);
-    return answer(connection, 200, text);
+    return respond(connection, 200, text);
 }
 
 static enum MHD_Result put(struct help_etcd *e, struct MHD_Connection *connection, const char *body)
@@ -122,11 +121,11 @@ static enum MHD_Result put(struct help_etcd *e, struct MHD_Connection *connectio
     }
     snprintf(text, sizeof(text), "{" HEADER "}", e->cluster);
     if (strtoull(compared + 16, NULL, 10) != e->revision)
-        return answer(connection, 200, text);
+        return respond(connection, 200, text);
     snprintf(e->value, sizeof(e->value), "%.*s", (int)strcspn(value + 9, "\""), value + 9);
     e->revision++;
     snprintf(text, sizeof(text), "{" HEADER ",\"succeeded\":true,\"responses\":[{}]}", e->cluster);
-    return answer(connection, 200, text);
+    return respond(connection, 200, text);
 }
 
 static enum MHD_Result serve(struct help_etcd *e, struct MHD_Connection *connection, const char *path,
@@ -137,7 +136,7 @@ static enum MHD_Result serve(struct help_etcd *e, struct MHD_Connection *connect
     char good[32];
 
     if (strcmp(path, "/v3/auth/authenticate") == 0)
-        return log_in(e, connection, body);
+        return serve_login(e, connection, body);
     nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
     snprintf(good, sizeof(good), "token.%u", e->token);
     if (e->user && !token)
@@ -146,9 +145,9 @@ static enum MHD_Result serve(struct help_etcd *e, struct MHD_Connection *connect
         return refuse(connection, 401, 16, "invalid auth token");
     if (!e->user && token)
         return refuse(connection, 401, 16, "invalid auth token");
-    return strcmp(path, "/v3/kv/range") == 0 ? read_key(e, connection)
+    return strcmp(path, "/v3/kv/range") == 0 ? serve_range(e, connection)
            : strcmp(path, "/v3/kv/txn") == 0 ? put(e, connection, body)
-                                             : answer(connection, 404, "Not Found");
+                                             : respond(connection, 404, "Not Found");
 }
 
 static enum MHD_Result take(void *etcd, struct MHD_Connection *connection, const char *path,
@@ -202,7 +201,8 @@ static void help_etcd_close(struct help_etcd *e)
 
 static struct help_etcd server;
 static struct nd_etcd_config config;
-static struct nd_etcd *etcd;
+static struct rp_arbiter calls;
+static struct etcd *etcd;
 static struct ft_decision kept;
 static struct ft_fault fault;
 
@@ -214,20 +214,20 @@ static void use_password(const char *text, size_t len, mode_t mode)
     snprintf(config.password_file, sizeof(config.password_file), "%s", path);
 }
 
-static int set_up(void **state)
+static int begin(void **state)
 {
     (void)state;
     help_etcd_open(&server);
     config = (struct nd_etcd_config){.urls = 1, .key = "understudy/a-b"};
     snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
     fault.text[0] = '\0';
-    return nd_etcd_open(&etcd, &config, NULL, NULL, &fault);
+    return open_etcd(&etcd, &config, NULL, NULL, &fault);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    nd_etcd_close(etcd);
+    close_etcd(etcd);
     help_etcd_close(&server);
     return 0;
 }
@@ -240,16 +240,16 @@ static void have_user(void)
     use_password(SECRET "\n", sizeof(SECRET), 0600);
 }
 
-static int decide(uint64_t view, uint64_t number, const char *who)
+static int decides(uint64_t view, uint64_t number, const char *who)
 {
     const struct ft_era era = {view, number};
 
-    return nd_etcd_decide(etcd, &era, who, &kept, &fault);
+    return decide(etcd, &era, who, &kept, &fault);
 }
 
-static int look(void)
+static int looks(void)
 {
-    return nd_etcd_decide(etcd, NULL, "", &kept, &fault);
+    return decide(etcd, NULL, "", &kept, &fault);
 }
 
 /* The fault, without the server's name before it. */
@@ -263,30 +263,30 @@ static const char *said(void)
 static void an_era_has_one_winner(void **state)
 {
     (void)state;
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     assert_false(kept.any);
-    assert_int_equal(decide(3, 50, "b"), 0);
+    assert_int_equal(decides(3, 50, "b"), 0);
     assert_string_equal(kept.winner, "b");
-    assert_int_equal(decide(3, 50, "a"), 0); /* the same era: the answer is the first one's */
+    assert_int_equal(decides(3, 50, "a"), 0); /* the same era: the answer is the first one's */
     assert_string_equal(kept.winner, "b");
-    assert_int_equal(decide(3, 49, "a"), 0); /* an older one: its time is over */
+    assert_int_equal(decides(3, 49, "a"), 0); /* an older one: its time is over */
     assert_string_equal(kept.winner, "b");
     assert_int_equal(kept.era.number, 50);
     assert_int_equal(server.puts, 1);
-    assert_int_equal(decide(4, 1, "a"), 0);
+    assert_int_equal(decides(4, 1, "a"), 0);
     assert_string_equal(kept.winner, "a");
 }
 
 static void who_is_overtaken_looks_again(void **state)
 {
     (void)state;
-    assert_int_equal(decide(3, 49, "a"), 0);
+    assert_int_equal(decides(3, 49, "a"), 0);
     server.others = 2;
-    assert_int_equal(decide(3, 50, "b"), 0);
+    assert_int_equal(decides(3, 50, "b"), 0);
     assert_string_equal(kept.winner, "b");
     assert_int_equal(server.puts, 4);
     server.others = 1000;
-    assert_int_equal(decide(3, 51, "b"), FT_EIO);
+    assert_int_equal(decides(3, 51, "b"), FT_EIO);
     assert_string_equal(said(), ": understudy/a-b was changed by others 5 times while it was read");
 }
 
@@ -294,8 +294,8 @@ static void a_user_logs_in_once(void **state)
 {
     (void)state;
     have_user();
-    assert_int_equal(decide(3, 50, "b"), 0);
-    assert_int_equal(look(), 0);
+    assert_int_equal(decides(3, 50, "b"), 0);
+    assert_int_equal(looks(), 0);
     assert_string_equal(kept.winner, "b");
     assert_int_equal(server.logins, 1);
 }
@@ -304,9 +304,9 @@ static void a_token_that_has_expired_is_renewed(void **state)
 {
     (void)state;
     have_user();
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     server.token += 7;
-    assert_int_equal(decide(3, 50, "b"), 0);
+    assert_int_equal(decides(3, 50, "b"), 0);
     assert_int_equal(server.logins, 2);
     assert_string_equal(kept.winner, "b");
 }
@@ -315,15 +315,15 @@ static void a_new_token_that_is_refused_is_not_renewed(void **state)
 {
     (void)state;
     have_user();
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     server.refuses = true;
-    assert_int_equal(look(), FT_EIO);
+    assert_int_equal(looks(), FT_EIO);
     assert_string_equal(said(), "/v3/kv/range: status 401 (etcdserver: invalid auth token), expected 200");
     assert_int_equal(server.logins, 2);
-    assert_int_equal(look(), FT_EIO); /* has none to begin with */
+    assert_int_equal(looks(), FT_EIO); /* has none to begin with */
     assert_int_equal(server.logins, 3);
     server.refuses = false;
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
 }
 
 static unsigned asked;
@@ -339,15 +339,15 @@ static void a_token_stays_when_a_request_is_given_up(void **state)
 {
     (void)state;
     have_user();
-    nd_etcd_close(etcd);
+    close_etcd(etcd);
     asked = 1000;
-    assert_int_equal(nd_etcd_open(&etcd, &config, stops_in_midst, NULL, &fault), 0);
-    assert_int_equal(look(), 0);
+    assert_int_equal(open_etcd(&etcd, &config, stops_in_midst, NULL, &fault), 0);
+    assert_int_equal(looks(), 0);
     asked = 0;
     server.delay_ms = 200; /* so that there is a middle */
-    assert_int_equal(look(), FT_EBUSY);
+    assert_int_equal(looks(), FT_EBUSY);
     server.delay_ms = 0;
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     assert_int_equal(server.logins, 1);
 }
 
@@ -356,11 +356,11 @@ static void a_token_that_gets_no_answer_goes(void **state)
 {
     (void)state;
     have_user();
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     server.delay_ms = 1300;
-    assert_int_equal(look(), FT_EIO);
+    assert_int_equal(looks(), FT_EIO);
     server.delay_ms = 0;
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     assert_int_equal(server.logins, 2);
 }
 
@@ -369,15 +369,15 @@ static void what_etcd_says_of_a_login_is_said(void **state)
     (void)state;
     have_user();
     use_password("wrong", 5, 0400);
-    assert_int_equal(look(), FT_EIO);
+    assert_int_equal(looks(), FT_EIO);
     assert_string_equal(said(),
                         "/v3/auth/authenticate: status 400 (etcdserver: authentication failed, invalid "
                         "user ID or password), expected 200");
     assert_int_equal(server.logins, 1);
     use_password(SECRET, sizeof(SECRET) - 1, 0600); /* the file is read each time; no line end is needed */
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     server.user = NULL; /* users are switched off */
-    assert_int_equal(look(), FT_EIO);
+    assert_int_equal(looks(), FT_EIO);
     assert_string_equal(said(),
                         "/v3/auth/authenticate: status 412 (etcdserver: authentication is not enabled), "
                         "expected 200");
@@ -408,15 +408,15 @@ static void a_password_that_is_none_is_not_sent(void **state)
     have_user();
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         use_password(rows[i].text, rows[i].len, rows[i].mode);
-        assert_true(look() < 0);
+        assert_true(looks() < 0);
         assert_string_equal(fault.text + strlen(config.password_file), rows[i].said);
         assert_null(strstr(fault.text, "ret"));
     }
     unlink(config.password_file);
-    assert_int_equal(look(), FT_EIO);
+    assert_int_equal(looks(), FT_EIO);
     assert_string_equal(fault.text + strlen(config.password_file), ": No such file or directory");
     assert_int_equal(mkdir(config.password_file, 0700), 0);
-    assert_int_equal(look(), FT_EMALFORMED);
+    assert_int_equal(looks(), FT_EMALFORMED);
     assert_string_equal(fault.text + strlen(config.password_file),
                         ": not a regular file, expected the arbiter's password in one");
     rmdir(config.password_file);
@@ -431,13 +431,13 @@ static void servers_are_asked_in_turn(void **state)
     help_etcd_open(&second);
     config.urls = 2;
     snprintf(config.url[1], sizeof(config.url[1]), "%s", second.url);
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     assert_int_equal(second.looks, 0);
     snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
-    assert_int_equal(look(), 0);
-    assert_string_equal(nd_etcd_server(etcd), second.url);
+    assert_int_equal(looks(), 0);
+    assert_string_equal(etcd->config->url[etcd->server], second.url);
     snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
-    assert_int_equal(look(), 0); /* who answered last is asked first */
+    assert_int_equal(looks(), 0); /* who answered last is asked first */
     assert_int_equal(second.looks, 2);
     help_etcd_close(&second);
 }
@@ -453,22 +453,22 @@ static void servers_of_another_cluster_are_not_believed(void **state)
     second.cluster = 2;
     config.urls = 2;
     snprintf(config.url[1], sizeof(config.url[1]), "%s", second.url);
-    assert_int_equal(nd_etcd_cluster(etcd), 0);
-    assert_int_equal(decide(3, 50, "a"), 0);
-    assert_int_equal(nd_etcd_cluster(etcd), 1);
+    assert_int_equal(atomic_load(&etcd->cluster), 0);
+    assert_int_equal(decides(3, 50, "a"), 0);
+    assert_int_equal(atomic_load(&etcd->cluster), 1);
     snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
-    assert_int_equal(decide(3, 51, "a"), FT_EIO);
+    assert_int_equal(decides(3, 51, "a"), FT_EIO);
     snprintf(expected, sizeof(expected),
              "%s: of cluster 2, expected 1: all URLs of both nodes name one cluster", second.url);
     assert_string_equal(fault.text, expected);
     assert_int_equal(second.puts, 0);
-    nd_etcd_expect(etcd, 2); /* as the primary's */
-    assert_int_equal(decide(3, 51, "a"), 0);
+    atomic_store(&etcd->cluster, 2); /* as the primary's */
+    assert_int_equal(decides(3, 51, "a"), 0);
     snprintf(config.url[1], sizeof(config.url[1]), "%s", server.url);
-    assert_int_equal(look(), FT_EIO);
-    nd_etcd_expect(etcd, 0);
-    assert_int_equal(look(), 0);
-    assert_int_equal(nd_etcd_cluster(etcd), 1);
+    assert_int_equal(looks(), FT_EIO);
+    atomic_store(&etcd->cluster, 0);
+    assert_int_equal(looks(), 0);
+    assert_int_equal(atomic_load(&etcd->cluster), 1);
     help_etcd_close(&second);
 }
 
@@ -505,13 +505,13 @@ static void a_name_that_is_not_found_keeps_nobody(void **state)
     config.urls = 2;
     snprintf(config.url[0], sizeof(config.url[0]), "http://slow.test:2379");
     snprintf(config.url[1], sizeof(config.url[1]), "%s", server.url);
-    assert_int_equal(look(), 0);
+    assert_int_equal(looks(), 0);
     assert_false(resolved);
-    assert_string_equal(nd_etcd_server(etcd), server.url);
+    assert_string_equal(etcd->config->url[etcd->server], server.url);
     let_resolve();
 }
 
-#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, begin, tear_down)
 
 /* What the arbiter's thread makes of questions that come one after the other, and of an etcd that is late. */
 
@@ -534,7 +534,7 @@ static int tear_down_arbiter(void **state)
 static bool heard(struct nd_arbiter *a, unsigned ms, struct ft_era *era, enum ft_answer *answer)
 {
     for (; ms; ms--) {
-        if (nd_arbiter_answer(a, era, answer))
+        if (calls.answer(a, era, answer))
             return true;
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }
@@ -555,26 +555,26 @@ static void an_answer_to_an_earlier_question_is_nobodys(void **state)
     struct nd_arbiter *a;
 
     (void)state;
-    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
-    nd_arbiter_ask(a, &first);
+    assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
+    calls.ask(a, &first);
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(answer, FT_ANSWER_WON);
-    assert_false(nd_arbiter_answer(a, &era, &answer)); /* once */
+    assert_false(calls.answer(a, &era, &answer)); /* once */
     server.delay_ms = 300;
     second.number = 60;
-    nd_arbiter_ask(a, &second);
+    calls.ask(a, &second);
     while (server.looks < 3)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
-    nd_arbiter_ask(a, NULL);
+    calls.ask(a, NULL);
     await_puts(2);
     assert_false(heard(a, 700, &era, &answer));
 
     first.number = 70;
     second.number = 65; /* an era that is over by then */
-    nd_arbiter_ask(a, &first);
+    calls.ask(a, &first);
     await_puts(3);
     nanosleep(&(struct timespec){0, 100000000}, NULL); /* the answer, WON, lies there */
-    nd_arbiter_ask(a, &second);
+    calls.ask(a, &second);
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(era.number, 65);
     assert_int_equal(answer, FT_ANSWER_LOST);
@@ -590,8 +590,8 @@ static void silence_is_an_answer_and_the_thread_asks_on(void **state)
 
     (void)state;
     snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
-    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
-    nd_arbiter_ask(a, &era);
+    assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
+    calls.ask(a, &era);
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(answer, FT_ANSWER_SILENT);
     nd_arbiter_status(a, &status);
@@ -624,15 +624,15 @@ static void a_question_goes_before_what_is_under_way(void **state)
     char byte;
 
     (void)state;
-    assert_int_equal(nd_arbiter_start(&a, &config, "a", &fault), 0);
+    assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
     of[0] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[0], &byte, 1, 0), 1); /* a look is under way */
-    nd_arbiter_ask(a, &era);
+    calls.ask(a, &era);
     of[1] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[1], &byte, 1, 0), 1);
     nd_arbiter_status(a, &status);
     assert_int_equal(status.failures, 0);
-    nd_arbiter_ask(a, &later); /* and before an earlier one */
+    calls.ask(a, &later); /* and before an earlier one */
     of[2] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[2], &byte, 1, 0), 1);
     nd_arbiter_status(a, &status);

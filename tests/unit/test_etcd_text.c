@@ -4,13 +4,13 @@
  * documentation and as a server of version 3.4 answered), and answers that are cut, of wrong types, of
  * another key, too large, or nobody's.
  */
+#include "node/arbiter/arbiter.c"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
-
-#include "node/arbiter/etcd.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -24,14 +24,14 @@
     "{\"key\":\"" KEY64                                                                                      \
     "\",\"create_revision\":\"4\",\"mod_revision\":\"7\",\"version\":\"2\",\"value\":\"" VALUE64 "\"}"
 
-static int reads(const char *text, struct nd_etcd_kept *kept, struct ft_fault *fault)
+static int reads(const char *text, struct kept *kept, struct ft_fault *fault)
 {
-    return nd_etcd_read_range(text, strlen(text), KEY, kept, fault);
+    return read_range(text, strlen(text), KEY, kept, fault);
 }
 
 static void what_stands_at_the_key_is_read(void **unused)
 {
-    struct nd_etcd_kept kept;
+    struct kept kept;
     struct ft_fault fault;
 
     (void)unused;
@@ -45,7 +45,7 @@ static void what_stands_at_the_key_is_read(void **unused)
 
 static void a_key_that_is_not_there_is_no_decision(void **unused)
 {
-    struct nd_etcd_kept kept;
+    struct kept kept;
     struct ft_fault fault;
 
     (void)unused;
@@ -56,14 +56,14 @@ static void a_key_that_is_not_there_is_no_decision(void **unused)
 
 static void requests_are_what_etcd_takes(void **unused)
 {
-    const struct nd_etcd_kept kept = {.revision = 7};
+    const struct kept kept = {.revision = 7};
     const struct ft_decision wanted = {.any = true, .era = {3, 4711}, .winner = "b"};
-    char out[ND_ETCD_BODY_MAX];
+    char out[BODY_MAX];
 
     (void)unused;
-    nd_etcd_make_range(KEY, out);
+    make_range(KEY, out);
     assert_string_equal(out, "{\"key\":\"" KEY64 "\"}");
-    nd_etcd_make_put(KEY, &kept, &wanted, out);
+    make_put(KEY, &kept, &wanted, out);
     assert_string_equal(out,
                         "{\"compare\":[{\"key\":\"" KEY64
                         "\",\"target\":\"MOD\",\"result\":\"EQUAL\",\"mod_revision\":\"7\"}],"
@@ -74,17 +74,17 @@ static void requests_are_what_etcd_takes(void **unused)
 static void a_value_survives_its_way(void **unused)
 {
     static const char *const names[] = {"", "a", "bc", "def", "a-b_c.", "0123456789012345678901234567890"};
-    char body[ND_ETCD_BODY_MAX], reply[ND_ETCD_BODY_MAX * 2];
+    char body[BODY_MAX], reply[BODY_MAX * 2];
     struct ft_fault fault;
 
     (void)unused;
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct ft_decision wanted = {.any = true, .era = {i * 1000003, UINT64_MAX >> (i + 4)}};
-        struct nd_etcd_kept kept = {.revision = 0};
+        struct kept kept = {.revision = 0};
         bool plain = !strchr(names[i], '.');
 
         snprintf(wanted.winner, sizeof(wanted.winner), "%s", names[i]);
-        nd_etcd_make_put(KEY, &kept, &wanted, body);
+        make_put(KEY, &kept, &wanted, body);
         const char *value = strstr(body, "\"value\":\"") + 9;
 
         snprintf(reply, sizeof(reply),
@@ -136,7 +136,7 @@ static void what_is_no_answer_is_refused(void **unused)
         "{" HEADER ",\"kvs\":[{\"key\":\"" KEY64
         "\",\"mod_revision\":\"7\",\"value\":\"dW5kZXJzdHVkeSAzIDQ3MTEgYgA=\"}]}",
     };
-    struct nd_etcd_kept kept;
+    struct kept kept;
     struct ft_fault fault;
 
     (void)unused;
@@ -168,7 +168,7 @@ static void a_put_is_done_only_if_etcd_says_so(void **unused)
         struct ft_fault fault;
         bool done = true;
 
-        assert_int_equal(nd_etcd_read_put(rows[i].text, strlen(rows[i].text), &done, &fault), rows[i].error);
+        assert_int_equal(read_put(rows[i].text, strlen(rows[i].text), &done, &fault), rows[i].error);
         assert_int_equal(done && !rows[i].error, rows[i].done);
     }
 }
@@ -178,32 +178,32 @@ static void a_put_is_done_only_if_etcd_says_so(void **unused)
 static void a_damaged_answer_crashes_nothing(void **unused)
 {
     static const char good[] = "{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}";
-    struct nd_etcd_kept kept;
+    struct kept kept;
     struct ft_fault fault;
     char bent[sizeof(good)];
 
     (void)unused;
     for (size_t len = 0; len + 1 < sizeof(good); len++)
-        assert_int_equal(nd_etcd_read_range(good, len, KEY, &kept, &fault), FT_EMALFORMED);
+        assert_int_equal(read_range(good, len, KEY, &kept, &fault), FT_EMALFORMED);
     for (size_t at = 0; at + 1 < sizeof(good); at++)
         for (unsigned bit = 0; bit < 8; bit++) {
             memcpy(bent, good, sizeof(good));
             bent[at] = (char)(bent[at] ^ 1u << bit);
-            nd_etcd_read_range(bent, sizeof(good) - 1, KEY, &kept, &fault);
+            read_range(bent, sizeof(good) - 1, KEY, &kept, &fault);
         }
 }
 
 static void a_login_is_json(void **unused)
 {
-    char out[ND_ETCD_BODY_MAX], name[ND_ETCD_NAME_MAX], password[ND_ETCD_PASS_MAX];
+    char out[BODY_MAX], name[ND_ETCD_NAME_MAX], password[PASS_MAX];
 
     (void)unused;
-    nd_etcd_make_login("pair", "a \"b\\c", out);
+    make_login("pair", "a \"b\\c", out);
     assert_string_equal(out, "{\"name\":\"pair\",\"password\":\"a \\\"b\\\\c\"}");
     memset(name, '"', sizeof(name) - 1);
     memset(password, '\\', sizeof(password) - 1);
     name[sizeof(name) - 1] = password[sizeof(password) - 1] = '\0';
-    nd_etcd_make_login(name, password, out); /* the longest fits */
+    make_login(name, password, out); /* the longest fits */
     assert_int_equal(strlen(out), strlen("{\"name\":\"\",\"password\":\"\"}") + 2 * (63 + 255));
 }
 
@@ -219,24 +219,23 @@ static void a_token_is_read(void **unused)
         "{\"error\":\"x\"}",
         "",
     };
-    char token[ND_ETCD_TOKEN_MAX], text[ND_ETCD_TOKEN_MAX + 200], longest[ND_ETCD_TOKEN_MAX + 1];
+    char token[TOKEN_MAX], text[TOKEN_MAX + 200], longest[TOKEN_MAX + 1];
     struct ft_fault fault;
 
     (void)unused;
     /* As a server of version 3.4 answered. */
     snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"uGHBudmJRgEPEJYu.12\"}");
-    assert_int_equal(nd_etcd_read_token(text, strlen(text), token, &fault), 0);
+    assert_int_equal(read_token(text, strlen(text), token, &fault), 0);
     assert_string_equal(token, "uGHBudmJRgEPEJYu.12");
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fault.text[0] = '\0';
-        if (nd_etcd_read_token(bad[i], strlen(bad[i]), token, &fault) != FT_EMALFORMED || !fault.text[0])
+        if (read_token(bad[i], strlen(bad[i]), token, &fault) != FT_EMALFORMED || !fault.text[0])
             fail_msg("taken for a token: %s", bad[i]);
     }
     memset(longest, 'x', sizeof(longest));
     for (unsigned over = 0; over < 2; over++) {
-        snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"%.*s\"}", (int)(ND_ETCD_TOKEN_MAX - 1 + over),
-                 longest);
-        assert_int_equal(nd_etcd_read_token(text, strlen(text), token, &fault), over ? FT_EMALFORMED : 0);
+        snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"%.*s\"}", (int)(TOKEN_MAX - 1 + over), longest);
+        assert_int_equal(read_token(text, strlen(text), token, &fault), over ? FT_EMALFORMED : 0);
     }
 }
 
@@ -253,16 +252,16 @@ static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
         {"\x01", ""},
         {"", ""},
     };
-    char words[ND_ETCD_WORDS_MAX], text[1000];
+    char words[WORDS_MAX], text[1000];
 
     (void)unused;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        nd_etcd_read_refusal(rows[i].text, strlen(rows[i].text), words);
+        read_refusal(rows[i].text, strlen(rows[i].text), words);
         assert_string_equal(words, rows[i].words);
     }
     memset(text, 'x', sizeof(text));
-    nd_etcd_read_refusal(text, sizeof(text), words);
-    assert_int_equal(strlen(words), ND_ETCD_WORDS_MAX - 1);
+    read_refusal(text, sizeof(text), words);
+    assert_int_equal(strlen(words), WORDS_MAX - 1);
 }
 
 static void the_rule(void **unused)

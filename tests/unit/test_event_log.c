@@ -2,7 +2,7 @@
 /* The event log's queue alone, with a writer that only counts, and with threads that race to add lines. */
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/event_writer.h"
+#include "node/base/event_writer.c"
 #include "tests/help/program.h"
 
 #include <setjmp.h>
@@ -346,12 +346,12 @@ static void a_line_of_text_has_time_level_event_node_and_message(void **state)
     const struct ft_event_line line = fill(NULL, "SOLO, view %u: silence", 2);
     char text[ND_EVENT_TEXT], again[ND_EVENT_TEXT];
     json_t *o = through_text(&line, "b", 17);
-    size_t len = nd_event_text(text, &line, "b", 0);
+    size_t len = make_text_line(text, &line, "b", 0);
 
     (void)state;
     assert_int_equal(len, strlen(text));
     assert_string_equal(text, "2026-11-23T07:48:25.123Z warning takeover     b: SOLO, view 2: silence\n");
-    nd_event_text(text, &line, "b", 17);
+    make_text_line(text, &line, "b", 17);
     assert_non_null(strstr(text, "silence (17 more times)\n"));
     nd_event_text_of(again, o); /* watch prints the same */
     assert_string_equal(again, text);
@@ -386,14 +386,14 @@ static const char *const hostile[] = {
 
 static void hostile_text_breaks_no_line(void **state)
 {
-    char text[ND_EVENT_TEXT], datagram[ND_EVENT_JOURNAL];
+    char text[ND_EVENT_TEXT], datagram[JOURNAL_MAX];
 
     (void)state;
     for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
         const struct ft_log_field fields[] = {{"reason", .text = hostile[i]}, {0}};
         const struct ft_event_line line = fill(fields, "%s", hostile[i]);
         json_t *o = through_text(&line, hostile[i], 0);
-        size_t len = nd_event_text(text, &line, "b", 0), lines = 0;
+        size_t len = make_text_line(text, &line, "b", 0), lines = 0;
 
         assert_int_equal(json_object_size(o), 6);
         assert_string_equal(text_at(o, "level"), "warning");
@@ -401,7 +401,7 @@ static void hostile_text_breaks_no_line(void **state)
         assert_int_equal(json_object_size(json_object_get(o, "fields")), 1);
         json_decref(o);
         assert_ptr_equal(strchr(text, '\n'), text + len - 1);
-        len = nd_event_journal(datagram, &line, "b", 0);
+        len = make_journal_line(datagram, &line, "b", 0);
         for (size_t c = 0; c < len; c++)
             lines += datagram[c] == '\n';
         assert_int_equal(lines, 6); /* a field a line */
@@ -420,7 +420,7 @@ static void what_is_utf_8_stays_as_it_is(void **state)
 
 static void the_longest_line_fits_everywhere(void **state)
 {
-    char longest[2 * FT_EVENT_LINE], text[ND_EVENT_TEXT], datagram[ND_EVENT_JOURNAL];
+    char longest[2 * FT_EVENT_LINE], text[ND_EVENT_TEXT], datagram[JOURNAL_MAX];
     struct ft_log_field fields[FT_EVENT_FIELDS + 1] = {{0}};
 
     (void)state;
@@ -430,12 +430,12 @@ static void the_longest_line_fits_everywhere(void **state)
         fields[i] = (struct ft_log_field){"reason", .text = longest};
 
     const struct ft_event_line line = fill(fields, "%s", longest);
-    size_t len = nd_event_text(text, &line, longest, UINT64_MAX);
+    size_t len = make_text_line(text, &line, longest, UINT64_MAX);
 
     assert_in_range(len, FT_EVENT_LINE, ND_EVENT_TEXT - 1);
     assert_int_equal(text[len - 1], '\n');
-    len = nd_event_journal(datagram, &line, "b", UINT64_MAX);
-    assert_in_range(len, FT_EVENT_LINE + FT_EVENT_FIELDS * (FT_EVENT_VALUE - 1), ND_EVENT_JOURNAL - 1);
+    len = make_journal_line(datagram, &line, "b", UINT64_MAX);
+    assert_in_range(len, FT_EVENT_LINE + FT_EVENT_FIELDS * (FT_EVENT_VALUE - 1), JOURNAL_MAX - 1);
     assert_int_equal(datagram[len - 1], '\n');
 }
 
@@ -443,8 +443,8 @@ static void the_journal_gets_priority_and_fields(void **state)
 {
     const struct ft_log_field fields[] = {{"state", .text = "SOLO"}, {"view", .number = 2}, {0}};
     const struct ft_event_line line = fill(fields, "SOLO: a=b");
-    char datagram[ND_EVENT_JOURNAL];
-    size_t len = nd_event_journal(datagram, &line, "b", 3);
+    char datagram[JOURNAL_MAX];
+    size_t len = make_journal_line(datagram, &line, "b", 3);
 
     (void)state;
     datagram[len] = '\0';
@@ -459,7 +459,7 @@ static void the_journal_gets_priority_and_fields(void **state)
 #define SECOND 1000000000ull
 #define START  (1000 * SECOND)
 
-static struct nd_repeats repeats;
+static struct repeats repeats;
 
 static int forget(void **state)
 {
@@ -473,14 +473,14 @@ static bool take_lines(const char *text, enum ft_event_name event, uint64_t now)
     struct ft_event_line line = {.time = now, .level = FT_LEVEL_INFO, .event = event};
 
     snprintf(line.text, sizeof(line.text), "%s", text);
-    return nd_repeats_take(&repeats, &line, now);
+    return take_repeat(&repeats, &line, now);
 }
 
 /* What is due: so many times, of that message; 0: nothing. */
 static uint64_t due(uint64_t now, const char *text)
 {
     uint64_t missed = 0;
-    const struct ft_event_line *line = nd_repeats_due(&repeats, now, &missed);
+    const struct ft_event_line *line = find_due(&repeats, now, &missed);
 
     if (!line)
         return 0;
@@ -492,10 +492,10 @@ static void a_line_comes_once_and_then_once_a_minute_with_the_count(void **state
 {
     (void)state;
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
-    assert_int_equal(nd_repeats_next(&repeats), UINT64_MAX); /* nobody has to wake up */
+    assert_int_equal(next_due(&repeats), UINT64_MAX); /* nobody has to wake up */
     for (unsigned i = 1; i <= 17; i++)
         assert_false(take_lines("refused", FT_SAYS_STATE, START + i * SECOND));
-    assert_int_equal(nd_repeats_next(&repeats), START + 60 * SECOND);
+    assert_int_equal(next_due(&repeats), START + 60 * SECOND);
     assert_int_equal(due(START + 60 * SECOND - 1, "refused"), 0);
     assert_int_equal(due(START + 60 * SECOND, "refused"), 17);
     assert_int_equal(due(START + 60 * SECOND, "refused"), 0);
@@ -511,10 +511,10 @@ static void a_notice_is_always_news(void **state)
 
     (void)state;
     for (unsigned i = 0; i < 3; i++) {
-        assert_null(nd_repeats_before(&repeats, &line, &missed));
-        assert_true(nd_repeats_take(&repeats, &line, START + i * SECOND));
+        assert_null(find_before(&repeats, &line, &missed));
+        assert_true(take_repeat(&repeats, &line, START + i * SECOND));
     }
-    assert_int_equal(nd_repeats_next(&repeats), UINT64_MAX);
+    assert_int_equal(next_due(&repeats), UINT64_MAX);
 }
 
 static void after_a_minute_of_silence_it_is_news_again(void **state)
@@ -558,18 +558,18 @@ static void what_was_counted_is_told_before_another_line_of_the_event(void **sta
 
     (void)state;
     assert_true(take_lines("no carrier", FT_SAYS_PORT, START));
-    assert_null(nd_repeats_before(&repeats, &other, &missed)); /* nothing was counted */
+    assert_null(find_before(&repeats, &other, &missed)); /* nothing was counted */
     assert_false(take_lines("no carrier", FT_SAYS_PORT, START + 1));
     assert_false(take_lines("no carrier", FT_SAYS_PORT, START + 2));
-    assert_null(nd_repeats_before(&repeats, &same, &missed));
-    assert_null(nd_repeats_before(&repeats, &elsewhere, &missed));
-    line = nd_repeats_before(&repeats, &other, &missed);
+    assert_null(find_before(&repeats, &same, &missed));
+    assert_null(find_before(&repeats, &elsewhere, &missed));
+    line = find_before(&repeats, &other, &missed);
     assert_non_null(line);
     assert_string_equal(line->text, "no carrier");
     assert_int_equal(line->time, START + 2);
     assert_int_equal(missed, 2);
-    assert_null(nd_repeats_before(&repeats, &other, &missed));
-    assert_int_equal(nd_repeats_next(&repeats), UINT64_MAX);
+    assert_null(find_before(&repeats, &other, &missed));
+    assert_int_equal(next_due(&repeats), UINT64_MAX);
     assert_true(take_lines("whole again", FT_SAYS_PORT, START + 3));
 }
 
@@ -596,7 +596,7 @@ static void add(unsigned from, unsigned count)
 
     for (unsigned i = from; i < from + count; i++) {
         snprintf(line.text, sizeof(line.text), "line %u", i);
-        nd_recent_add(&line, i);
+        add_recent(&line, i);
     }
 }
 

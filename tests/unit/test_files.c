@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A chain's files on their way: what is read, what a peer may name, and what travels. */
 #define _GNU_SOURCE /* dladdr, unshare */
-#include "node/config/files.h"
+#include "node/config/files.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -205,7 +205,7 @@ static void test_chain_in_the_pair_file(void **state)
     help_files_write(help_files_dir[0], "pair.yaml", text);
     bytes = help_files_pack(0, &len);
     assert_int_equal(len, 1);
-    assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), 0);
+    assert_int_equal(unpack(&files, bytes, len, &fault), 0);
     assert_int_equal(files.count, 0);
     assert_int_equal(help_files_do(ND_FILES_TAKE, bytes, len, true, &job), 0);
     assert_true(job.next && !job.staged && !job.same && !job.travels);
@@ -235,7 +235,7 @@ static int unpack_path(const char *path)
 
     memcpy(bytes + 1, lengths, sizeof(lengths));
     memcpy(bytes + 1 + sizeof(lengths), path, lengths[0]);
-    return nd_files_unpack(&files, bytes, (uint32_t)(1 + sizeof(lengths)) + lengths[0] + 1, &fault);
+    return unpack(&files, bytes, (uint32_t)(1 + sizeof(lengths)) + lengths[0] + 1, &fault);
 }
 
 /* Nothing that would be loaded as a module, whatever it is called. */
@@ -253,7 +253,7 @@ static void test_modules(void **state)
         help_files_add(bytes, &len, "chain.yaml",
                        "chain: { name: x, modules: [ evil.so ], nfs: [ evil ] }\n");
         help_files_add(bytes, &len, names[i], "\177ELF\2\1\1");
-        assert_int_equal(nd_files_unpack(&files, bytes, len, &fault), FT_EMALFORMED);
+        assert_int_equal(unpack(&files, bytes, len, &fault), FT_EMALFORMED);
         assert_non_null(strstr(fault.text, "is a module or a program"));
     }
 }
@@ -328,7 +328,7 @@ static void test_damage(void **state)
     for (uint32_t n = 0; n < len; n++) {
         copy = malloc(n ? n : 1); /* so that a sanitizer sees its end */
         memcpy(copy, bytes, n);
-        taken += nd_files_unpack(&files, copy, n, &fault) == 0;
+        taken += unpack(&files, copy, n, &fault) == 0;
         free(copy);
     }
     assert_int_equal(taken, 1); /* behind the first file */
@@ -336,7 +336,7 @@ static void test_damage(void **state)
         copy = malloc(len);
         memcpy(copy, bytes, len);
         copy[n] ^= 0x80;
-        if (nd_files_unpack(&files, copy, len, &fault) == 0)
+        if (unpack(&files, copy, len, &fault) == 0)
             for (uint32_t i = 0; i < files.count; i++)
                 assert_true(files.list[i].bytes + files.list[i].len <= copy + len);
         free(copy);
@@ -503,11 +503,11 @@ static void test_another_mount(void **state)
         skip();
     config = help_files_pair(0);
     assert_int_equal(nd_files_of(&files, config, &fault), 0);
-    assert_int_equal(nd_files_stage(&files, pair, &fault), FT_EINVAL);
+    assert_int_equal(stage_files(&files, pair, &fault), FT_EINVAL);
     assert_non_null(strstr(fault.text, "sub/fw.rules: on another file system or mount than the chain file"));
     assert_null(help_files_text(help_files_dir[1], ".understudy-push/chain.yaml"));
     assert_int_equal(umount2(sub, MNT_DETACH), 0);
-    assert_int_equal(nd_files_stage(&files, pair, &fault), 0);
+    assert_int_equal(stage_files(&files, pair, &fault), 0);
     nd_config_free(config);
 }
 

@@ -3,7 +3,7 @@
  * When a lane hangs: after half a second on a processor, or three of sleep, in one call of an NF; and not
  * where it is a machine that stands, or another lane that it waits for.
  */
-#include "node/crash/handler.h"
+#include "node/crash/handler.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,14 +12,14 @@
 
 #define MS 1000000ull
 
-static const struct nd_hang_look call = {
+static const struct hang_look call = {
     .doing = NF_DOING_PACKETS, .nf = 2, .burst = 700, .turn = 9000000, .used = 5000 * MS};
 
 /* Looks that see the same, but for so much more processor time each; which one finds it, 0: none of 1,000. */
-static unsigned found_at(struct nd_hang *hang, struct nd_hang_look look, uint64_t each)
+static unsigned found_at(struct hang *hang, struct hang_look look, uint64_t each)
 {
     for (unsigned i = 1; i <= 1000; i++) {
-        if (nd_hang_judge(hang, &look))
+        if (judge_hang(hang, &look))
             return i;
         look.used += each;
     }
@@ -28,7 +28,7 @@ static unsigned found_at(struct nd_hang *hang, struct nd_hang_look look, uint64_
 
 static void half_a_second_on_a_processor(void **state)
 {
-    struct nd_hang hang = {0};
+    struct hang hang = {0};
 
     (void)state;
     assert_int_equal(found_at(&hang, call, 100 * MS), 6);
@@ -37,51 +37,51 @@ static void half_a_second_on_a_processor(void **state)
 /* Others have the processors: what counts is what it got. */
 static void a_machine_that_is_busy_only_delays_it(void **state)
 {
-    struct nd_hang hang = {0};
+    struct hang hang = {0};
 
     (void)state;
     assert_int_equal(found_at(&hang, call, 2 * MS), 251);
-    hang = (struct nd_hang){0};
+    hang = (struct hang){0};
     assert_int_equal(found_at(&hang, call, 0), 0); /* it could run, and never does */
 }
 
 /* Where a guest does not see what its host takes, the time of a processor that stood is the thread's. */
 static void one_that_stood_is_looked_at_four_times(void **state)
 {
-    struct nd_hang hang = {0};
-    struct nd_hang_look look = call;
+    struct hang hang = {0};
+    struct hang_look look = call;
 
     (void)state;
     assert_int_equal(found_at(&hang, look, 600 * MS), 5);
-    hang = (struct nd_hang){0};
-    assert_false(nd_hang_judge(&hang, &look));
+    hang = (struct hang){0};
+    assert_false(judge_hang(&hang, &look));
     look.used += 3000 * MS; /* the machine stood in the midst of a call, which then ends */
-    assert_false(nd_hang_judge(&hang, &look));
+    assert_false(judge_hang(&hang, &look));
     look.burst++;
     assert_int_equal(found_at(&hang, look, MS), 501);
 }
 
 static void three_seconds_of_sleep(void **state)
 {
-    struct nd_hang_look asleep = call;
-    struct nd_hang hang = {0};
+    struct hang_look asleep = call;
+    struct hang hang = {0};
 
     (void)state;
     asleep.sleeps = true;
     assert_int_equal(found_at(&hang, asleep, 0), 31);
-    hang = (struct nd_hang){0};
+    hang = (struct hang){0};
     assert_int_equal(found_at(&hang, asleep, MS / 10), 31); /* also one that wakes for a moment in between */
 }
 
 static void a_command_may_take_ten(void **state)
 {
-    struct nd_hang_look look = call;
+    struct hang_look look = call;
 
     (void)state;
     for (unsigned doing = 0; doing < NF_DOINGS; doing++) {
         bool command = doing == NF_DOING_SHOW || doing == NF_DOING_SET || doing == NF_DOING_CLEAR ||
                        doing == NF_DOING_MAKE || doing == NF_DOING_CHECK;
-        struct nd_hang hang = {0};
+        struct hang hang = {0};
 
         look.doing = doing;
         assert_int_equal(found_at(&hang, look, 100 * MS), doing == NF_DOING_NOTHING ? 0 : command ? 101 : 6);
@@ -92,11 +92,11 @@ static void another_call_begins_anew(void **state)
 {
     (void)state;
     for (unsigned what = 0; what < 4; what++) {
-        struct nd_hang hang = {0};
-        struct nd_hang_look look = call;
+        struct hang hang = {0};
+        struct hang_look look = call;
 
         for (unsigned i = 0; i < 1000; i++) {
-            assert_false(nd_hang_judge(&hang, &look));
+            assert_false(judge_hang(&hang, &look));
             look.used += 49 * MS;
             if (i % 10 == 9)
                 what == 0   ? (void)look.burst++
@@ -109,8 +109,8 @@ static void another_call_begins_anew(void **state)
 
 static void who_waits_for_another_lane_does_not_hang(void **state)
 {
-    struct nd_hang_look look = call;
-    struct nd_hang hang = {0};
+    struct hang_look look = call;
+    struct hang hang = {0};
 
     (void)state;
     look.waits = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The page of metrics, of statuses that are written here: what is on it, in what unit, and what is left out.
  */
-#include "node/metrics/metrics.h"
+#include "node/metrics/metrics.c"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@ static char *page_of(const char *status)
     char *page;
 
     assert_non_null(o);
-    page = nd_metrics_page(o, &size);
+    page = make_page(o, &size);
     json_decref(o);
     assert_non_null(page);
     assert_int_equal(size, strlen(page));
@@ -221,7 +221,7 @@ static void await_asked(const struct nd_metrics *m)
 static void answer(struct nd_metrics *m, const char *page)
 {
     await_asked(m);
-    nd_metrics_answer(m, strdup(page), strlen(page));
+    hand_over(m, strdup(page), strlen(page));
 }
 
 static struct nd_metrics *open_metrics(void)
@@ -274,7 +274,7 @@ static void test_no_memory_for_page(void **state)
 
     (void)state;
     await_asked(m);
-    nd_metrics_answer(m, NULL, 0);
+    hand_over(m, NULL, 0);
     expect(fd, "503", "main thread");
     nd_metrics_close(m);
 }

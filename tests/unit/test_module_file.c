@@ -3,7 +3,7 @@
  * What is said of a module by its ELF file, of files that are made here: what it takes, what it keeps, and
  * files that are no module. What compilers make of C is judged by tests/lab/rules.t.
  */
-#include "node/config/module_file.h"
+#include "node/config/module_file.c"
 #include "tests/help/elf.h"
 
 #include <stdarg.h>
@@ -25,18 +25,19 @@ static struct help_elf elf;
 static char said[512]; /* the refusal, or the warning */
 
 /* Judged from a copy that ends where the file ends. */
-static int judge(bool unreplayable)
+static int judge_elf(bool unreplayable)
 {
     uint8_t *copy = malloc(elf.len ? elf.len : 1);
-    struct nd_module_bytes m = {.path = "m.so", .bytes = copy, .size = elf.len, .unreplayable = unreplayable};
     struct ft_fault fault = {""};
+    struct elf_file file;
+    const struct object o = {.path = "m.so", .file = &file, .unreplayable = unreplayable, .fault = &fault};
     FILE *warned = tmpfile();
     int err = dup(STDERR_FILENO), error;
 
     assert_true(copy && warned && err >= 0);
     memcpy(copy, elf.bytes, elf.len);
     dup2(fileno(warned), STDERR_FILENO);
-    error = nd_module_bytes_check(&m, &fault);
+    error = read_elf(&file, copy, elf.len) ? judge(&o) : refuse_unreadable(&o);
     fflush(stderr);
     dup2(err, STDERR_FILENO);
     close(err);
@@ -51,7 +52,7 @@ static int judge(bool unreplayable)
 
 static void says(const char *what, int error, const char *text)
 {
-    if (judge(false) != error || (*text ? !strstr(said, text) : *said))
+    if (judge_elf(false) != error || (*text ? !strstr(said, text) : *said))
         fail_msg("%s: \"%s\", expected \"%s\"", what, said, text);
 }
 
@@ -93,7 +94,7 @@ static void what_a_module_keeps_is_refused_by_name(void **state)
         says(cases[i].name, *cases[i].told ? FT_EMALFORMED : 0, cases[i].told);
     }
     make_variable("nf.c", "seen", STT_OBJECT, ".bss", DATA);
-    assert_int_equal(judge(true), 0); /* one that cannot be replayed may */
+    assert_int_equal(judge_elf(true), 0); /* one that cannot be replayed may */
     assert_non_null(strstr(said, "warning: has a variable \"seen\""));
 }
 
@@ -154,7 +155,7 @@ static void what_a_module_takes_is_told_by_name(void **state)
         make_import(refused[i]);
         snprintf(text, sizeof(text), "module m.so takes \"%s\", expected ", refused[i]);
         says(refused[i], FT_EMALFORMED, text);
-        assert_int_equal(judge(true), 0);
+        assert_int_equal(judge_elf(true), 0);
         assert_string_equal(said, "");
     }
     for (unsigned i = 0; i < sizeof(warned) / sizeof(warned[0]); i++) {
@@ -241,7 +242,7 @@ static void a_symbol_of_no_section_is_no_variable(void **state)
     says("section 0xff00", 0, OK);
 }
 
-static bool is_cut(const char *path)
+static bool loads_as_cut(const char *path)
 {
     struct ft_fault fault = {""};
 
@@ -262,13 +263,13 @@ static void a_file_that_is_cut_short_is_known(void **state)
     size = fread(whole, 1, sizeof(whole), self);
     fclose(self);
     assert_true(size > 65536 && fd >= 0);
-    assert_false(is_cut("/proc/self/exe"));
+    assert_false(loads_as_cut("/proc/self/exe"));
     assert_int_equal(write(fd, whole, 8192), 8192);
-    assert_true(is_cut(name));
+    assert_true(loads_as_cut(name));
     assert_int_equal(ftruncate(fd, 80), 0);
-    assert_true(is_cut(name));
+    assert_true(loads_as_cut(name));
     assert_int_equal(ftruncate(fd, 20), 0); /* nothing to be mapped: the loader says so */
-    assert_false(is_cut(name));
+    assert_false(loads_as_cut(name));
     close(fd);
     unlink(name);
 }

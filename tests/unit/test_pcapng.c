@@ -4,7 +4,7 @@
  * believed. What readers of such files make of it, tests/lab/trace.t asks them.
  */
 #define _GNU_SOURCE
-#include "cli/pair.h"
+#include "cli/trace.c"
 #include "tools/pair/tape.c"
 
 #include <setjmp.h>
@@ -33,7 +33,7 @@ static uint8_t *write_answer(const char *text, size_t *size)
     json_t *answer = read_answer(text);
     char *bytes = NULL;
     FILE *out = open_memstream(&bytes, size);
-    bool done = nd_pcapng_write(out, "a", answer);
+    bool done = write_pcapng(out, "a", answer);
 
     fclose(out);
     json_decref(answer);

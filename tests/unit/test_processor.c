@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of processors, as the kernel writes them. */
+#include "node/base/process.c"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -7,21 +9,19 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "node/base/process.h"
-
-static bool set[ND_PROCESSORS_MAX];
+static bool set[PROCESSORS_MAX];
 
 static bool parse(const char *list)
 {
     memset(set, 0, sizeof(set));
-    return nd_processors_parse(list, set);
+    return parse_list(list, set);
 }
 
 static unsigned count(void)
 {
     unsigned n = 0;
 
-    for (unsigned i = 0; i < ND_PROCESSORS_MAX; i++)
+    for (unsigned i = 0; i < PROCESSORS_MAX; i++)
         n += set[i];
     return n;
 }

@@ -3,7 +3,7 @@
  * The quarantine: a lane that takes over from one that crashed drops the frame that killed it, and no other,
  * for as long and as often as the file says; by the datagram that the crash made.
  */
-#include "node/crash/fingerprint.h"
+#include "node/crash/quarantine.c"
 #include "tests/help/lane.h"
 #include "tests/help/frame.h"
 #include "node/base/clock.h"
@@ -69,7 +69,7 @@ static void only_the_frame_that_killed_is_dropped(void **state)
 {
     (void)state;
     begin();
-    assert_true(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &notice, nd_now(), SECONDS, MOST));
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
     crash_arrives(CRASH_HARM);
@@ -91,7 +91,7 @@ static void it_lasts_as_long_as_the_frame_comes(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
     first = atomic_load(&q->until);
     crash_arrives(CRASH_HARM);
     crash_turns(1);
@@ -120,7 +120,7 @@ static void what_is_dropped_is_not_captured(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_turns(1);
@@ -134,7 +134,7 @@ static void without_one_the_frame_kills_again(void **state)
 {
     (void)state;
     begin();
-    assert_false(nd_quarantine_begin(q, &notice, nd_now(), 0, MOST));
+    assert_false(begin_quarantine(q, &notice, nd_now(), 0, MOST));
     assert_true(WIFSIGNALED(crash_run(die)));
     crash_end(NULL);
 }
@@ -179,7 +179,7 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     assert_true(WIFSIGNALED(crash_run(die_of_another)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
@@ -187,7 +187,7 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
     assert_int_equal(second.fingerprints, 2);
     assert_memory_equal(&second.fingerprint[1], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_string_equal(second.before, "crasher");
-    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
     crash_end(NULL);
 }
 
@@ -198,7 +198,7 @@ static void the_same_frame_takes_one_place(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     q->fingerprint[1] = (struct ft_fingerprint){.content = 77};
     atomic_store(&q->count, 2);
     atomic_store(&q->asked, 0);
@@ -252,7 +252,7 @@ static void on_another_connection_it_is_known_in_other_segments_too(void **state
     q = &crash_world.page->quarantine;
     say(3000, 134, 379);
     first.fingerprint[0] = nd_fingerprint(segment.bytes, segment.len, segment.len);
-    assert_true(nd_quarantine_begin(q, &first, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &first, nd_now(), SECONDS, MOST));
     assert_int_equal(look_at(3001, 0, 379), ND_PASSES); /* its first bytes are others */
     assert_int_equal(look_at(3002, 0, 134), ND_PASSES);
     assert_int_equal(look_at(3002, 134, 379), ND_DROPS);
@@ -289,7 +289,7 @@ static void with_what_killed_alone_goes_the_same_of_other_connections(void **sta
         first.fingerprint[i] = nd_fingerprint(segment.bytes, segment.len, segment.len);
         first.fingerprint[i].suspect = FT_SUSPECT;
     }
-    assert_true(nd_quarantine_begin(q, &first, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &first, nd_now(), SECONDS, MOST));
     second.fingerprint[0] = first.fingerprint[0];
     second.fingerprint[0].suspect = FT_KILLED_ALONE;
     nd_quarantine_add(q, &second, ND_ADD_SAME);
@@ -342,9 +342,9 @@ static void with_the_last_one_the_others_are_suspects(void **state)
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(first.fingerprint[i].suspect, i == 0 ? FT_KILLED : FT_BESIDE);
     q = &crash_world.page->quarantine;
-    nd_quarantine_begin(q, &first, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &first, nd_now(), SECONDS, MOST);
     assert_int_equal(nd_quarantine_held(q), 3);
-    nd_quarantine_pass_beside(q);
+    pass_beside(q);
     assert_int_equal(nd_quarantine_held(q), 1);
     crash_end(NULL);
 }
@@ -382,16 +382,16 @@ static void a_second_crash_in_another_nf_adds_to_it(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     strcpy(q->nf, "monitor"); /* the first one was there */
     notice_of(die_of_another, &second);
     assert_string_equal(second.before, "monitor");
-    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
     assert_int_equal(atomic_load(&q->count), 2);
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     strcpy(q->nf, "monitor");
     notice_of(die_of_nobody_knows_which, &second);
-    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
     assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
     crash_arrives(CRASH_HARM); /* one that is suspected */
     crash_arrives(CRASH_PORT); /* and the one that is known */
@@ -407,8 +407,8 @@ static void a_crash_that_names_no_frame_leaves_it(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
-    assert_false(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    assert_false(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
     assert_true(nd_quarantine_on(q));
     crash_end(NULL);
 }
@@ -421,7 +421,7 @@ static void suspect_all(unsigned frames)
         notice.fingerprint[i] = nd_fingerprint(lane_world.pool[i].data, CRASH_CAPTURE, CRASH_BYTES);
         notice.fingerprint[i].suspect = 1;
     }
-    assert_true(nd_quarantine_begin(q, &notice, nd_now(), SECONDS, 100));
+    assert_true(begin_quarantine(q, &notice, nd_now(), SECONDS, 100));
     assert_int_equal(atomic_load(&q->suspects), (1u << frames) - 1);
 }
 
@@ -447,7 +447,7 @@ static void after_so_many_it_is_a_suspect(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     for (unsigned i = 0; i < 3 * MOST; i++)
@@ -460,7 +460,7 @@ static void after_so_many_it_is_a_suspect(void **state)
     assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
     assert_string_equal(second.before, "");
 
-    nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &second, nd_now(), SECONDS, MOST);
     protected(nd_now() + SECONDS * 1000000000ull);
     for (unsigned i = 0; i < 3 * MOST; i++)
         arrives_again(1);
@@ -569,7 +569,7 @@ static void what_is_known_to_kill_comes_before_suspects(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
@@ -592,7 +592,7 @@ static void it_outlives_a_crash_in_timers(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     assert_true(WIFSIGNALED(crash_run(die_in_timers)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
@@ -600,7 +600,7 @@ static void it_outlives_a_crash_in_timers(void **state)
     assert_int_equal(second.doing, NF_DOING_TIMERS);
     assert_int_equal(second.fingerprints, 1);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
-    assert_true(nd_quarantine_begin(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
     assert_string_equal(q->nf, "crasher");
     crash_end(NULL);
 }
@@ -613,20 +613,20 @@ static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
     (void)state;
     begin();
     assert_int_not_equal(notice.packet, 0);
-    assert_false(nd_crash_is_remedied(&notice));
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    assert_false(is_remedied(&notice));
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     notice_of(die_of_another, &second); /* its packet is known */
     assert_int_not_equal(second.packet, 0);
-    assert_true(nd_crash_is_remedied(&second));
+    assert_true(is_remedied(&second));
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
-    assert_true(nd_crash_is_remedied(&second));
+    assert_true(is_remedied(&second));
     strcpy(second.before, "monitor"); /* the first one was in another NF */
-    assert_false(nd_crash_is_remedied(&second));
+    assert_false(is_remedied(&second));
     second.before[0] = '\0'; /* it is the first */
-    assert_false(nd_crash_is_remedied(&second));
+    assert_false(is_remedied(&second));
     notice_of(die_in_timers, &second);
-    assert_true(nd_crash_is_remedied(&second));
+    assert_true(is_remedied(&second));
     crash_end(NULL);
 }
 
@@ -639,13 +639,13 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
 
     (void)state;
     begin();
-    nd_quarantine_begin(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
-    nd_quarantine_begin(q, &second, nd_now() - 1000000000ull, SECONDS, MOST);
-    assert_int_equal(nd_quarantine_let_go(q, "monitor", true), 0); /* they are of deaths in another NF */
+    begin_quarantine(q, &second, nd_now() - 1000000000ull, SECONDS, MOST);
+    assert_int_equal(let_go_of(q, "monitor", true), 0); /* they are of deaths in another NF */
     assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
-    assert_int_equal(nd_quarantine_let_go(q, "crasher", false), NF_BURST_MAX);
+    assert_int_equal(let_go_of(q, "crasher", false), NF_BURST_MAX);
     assert_int_equal(nd_quarantine_held(q), 1);
     until = atomic_load(&q->until);
     crash_arrives(CRASH_HARM); /* an innocent of that burst: the same bytes as its first */
@@ -659,7 +659,7 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
     assert_true(atomic_load(&q->until) > until);
     notice_of(die_of_nobody_knows_which, &second);
     assert_string_equal(second.before, "crasher");
-    assert_true(nd_crash_is_remedied(&second));
+    assert_true(is_remedied(&second));
     crash_end(NULL);
 }
 

@@ -4,7 +4,7 @@
  * what the chain file says of an NF that died of its state. Notices are as a node's handler makes them, of a
  * first death and of a second one.
  */
-#include "node/crash/quarantine.h"
+#include "node/crash/quarantine.c"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -253,7 +253,7 @@ static void a_quarantine_goes_over_with_the_role(void **state)
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 2);
 
-    nd_quarantine_end(q); /* as on the standby, which has none */
+    end_quarantine(q); /* as on the standby, which has none */
     hear(told);
     assert_int_equal(kept_from(), 1);
     assert_string_equal(q->nf, "monitor");
@@ -265,7 +265,7 @@ static void a_quarantine_goes_over_with_the_role(void **state)
     assert_int_equal(atomic_load(&q->dropped), 5);
     assert_true(atomic_load(&q->until) < until);
 
-    nd_quarantine_end(q);
+    end_quarantine(q);
     nd_quarantine_hear(&all, &told, true); /* a primary has its own */
     assert_int_equal(kept_from(), 0);
 }
@@ -304,7 +304,7 @@ static void all_that_was_suspected_is_cleared(void **state)
     all.told_at -= 1000000000u; /* that datagram may be lost as well */
     nd_quarantine_turn(&all, &s);
     assert_int_equal(tells, 3);
-    nd_quarantine_end(q);
+    end_quarantine(q);
     all.told_at -= 1000000000u;
     nd_quarantine_turn(&all, &s);
     assert_string_equal(told.before, "");

@@ -96,10 +96,7 @@ static void runner_offer(unsigned number)
 
 static struct nd_hook_counts runner_counts(unsigned hook)
 {
-    struct nd_hook_counts c;
-
-    nd_runner_hook(runner, hook, &c);
-    return c;
+    return nd_runner_hook(runner, hook);
 }
 
 /* A script that the node tracks, ten times a second, whose first bad result counts. */

@@ -407,7 +407,7 @@ static char hear_as_stranger(const char *command)
 
     if (setgroups(0, NULL) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
         return '?';
-    error = nd_ask(server_path, request, 20000, &answer, &fault);
+    error = nd_ask(server_path, request, 20000, &answer, NULL, &fault);
     if (error == FT_EPERM)
         return strncmp(fault.text, server_path, strlen(server_path)) == 0 &&
                        strstr(fault.text, ": no permission to talk to the node")

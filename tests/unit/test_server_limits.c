@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client of the control sockets may not: take longer than its time, and act where it may only look. */
 #define _GNU_SOURCE
+#include "node/control/server.c"
 #include "tests/help/server.h"
 
 #include <setjmp.h>
@@ -63,7 +64,7 @@ static int places_teardown(void **state)
 static void places_turn(void)
 {
     for (int i = 0; i < 10; i++)
-        nd_server_turn(places_server, places_now, server_answer, NULL);
+        take_turn(places_server, places_now, server_answer, NULL);
 }
 
 /* A connection, or -1. */
@@ -285,7 +286,7 @@ static void the_socket_that_looks_refuses_each_command_that_acts(void **state)
     server_hears(look, "{\"looks\":true}"); /* who answers knows whence it came */
     server_hears(act, "{\"looks\":false}");
     assert_int_equal(acts, 14); /* of status and show alone it is known that they change nothing */
-    assert_false(nd_commands[nd_command_find("status")].acts || nd_commands[nd_command_find("show")].acts);
+    assert_false(nd_commands[find_command("status")].acts || nd_commands[find_command("show")].acts);
     close(look);
     close(act);
 }
@@ -386,7 +387,7 @@ static void each_gets_one_answer_in_a_turn(void **state)
     for (int i = 0; i < 100; i++)
         assert_true(server_ask(many, ask));
     assert_true(server_ask(one, ask));
-    nd_server_turn(places_server, places_now, server_answer, NULL);
+    take_turn(places_server, places_now, server_answer, NULL);
     server_hears(one, "{\"n\":1}");
     assert_int_equal(atomic_load(&server_answers), 2);
     close(many);
@@ -503,7 +504,7 @@ static void what_has_begun_is_ended_whoever_comes_or_goes(void **state)
     }
     assert_false(places_open(waiting)); /* its turn had not come */
     steps = atomic_load(&server_answers);
-    nd_server_turn(places_server, places_now, server_answer, NULL);
+    take_turn(places_server, places_now, server_answer, NULL);
     assert_int_equal(atomic_load(&server_answers), steps + 2); /* both that had begun */
     atomic_store(&server_is_later, true);
     places_turn();

@@ -111,10 +111,11 @@ static void the_arbiter_begins_so(void **state)
 {
     const struct nd_etcd_config config = {.url = {"http://127.0.0.1:1"}, .urls = 1, .key = "k"};
     struct nd_arbiter *arbiter;
+    struct rp_arbiter calls;
     struct ft_fault fault;
 
     (void)state;
-    assert_int_equal(nd_arbiter_start(&arbiter, &config, "a", &fault), 0);
+    assert_int_equal(nd_arbiter_start(&arbiter, &calls, &config, "a", &fault), 0);
     expect_begin("us-arbiter");
     nd_arbiter_stop(arbiter);
 }

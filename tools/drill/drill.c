@@ -87,7 +87,7 @@ static json_t *ask_node(struct nd_drill *d, unsigned node, const char *command, 
                         struct ft_fault *fault)
 {
     json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", command);
-    int e = nd_ask(d->config->node[node].control, request, timeout_ms, &answer, fault);
+    int e = nd_ask(d->config->node[node].control, request, timeout_ms, &answer, NULL, fault);
     json_decref(request);
     if (error != NULL)
         *error = e;
@@ -166,8 +166,7 @@ static bool look_at_pair(struct nd_drill *d, struct nd_sight *s, int *error)
     for (unsigned i = 0; i < ND_NODES; i++) {
         const char *name = d->config->node[i].name;
         json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "status");
-        int e =
-            nd_ask_whom(d->config->node[i].control, request, ASK_MS, &answer, &s->listener[i], &s->why[i]);
+        int e = nd_ask(d->config->node[i].control, request, ASK_MS, &answer, &s->listener[i], &s->why[i]);
         bool whole = answer == NULL || note_status(s, i, name, answer);
         json_decref(request);
         json_decref(answer);
@@ -522,7 +521,7 @@ static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run
     json_t *answer = NULL, *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", "kill");
     r->at_ns = nd_now();
     r->asked = true;
-    int error = nd_ask(d->config->node[through].control, request, ASK_MS, &answer, fault);
+    int error = nd_ask(d->config->node[through].control, request, ASK_MS, &answer, NULL, fault);
     json_decref(request);
     if (error == FT_OK && refusal_of(answer) != NULL)
         error = ft_fail(fault, FT_EPERM, "%s: %s", d->config->node[through].name, refusal_of(answer));
