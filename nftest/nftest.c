@@ -182,7 +182,7 @@ static void run(struct node *n, uint32_t hidden)
 
 static void copy_arenas(const struct node *n, bool back)
 {
-    for (unsigned i = 0; i < ft_region_arenas(n->region); i++) {
+    for (unsigned i = 0; i < n->region->arena_count; i++) {
         const struct ft_arena *a = &n->region->arenas[i];
         uint8_t *state = n->region->base + a->offset, *kept = n->before + a->offset;
 

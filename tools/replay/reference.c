@@ -357,7 +357,7 @@ static int run_all(struct ft_fault *fault)
     for (unsigned l = 0; l < lanes; l++)
         sum_counters(all.run[l].chain);
     all.answer->digest = ft_region_digest(all.region);
-    for (unsigned i = 0; i < ft_region_arenas(all.region); i++) {
+    for (unsigned i = 0; i < all.region->arena_count; i++) {
         const struct ft_arena *a = &all.region->arenas[i];
         uint64_t *digest = &all.answer->digest_of[a->nf];
 
