@@ -117,7 +117,8 @@ static int read_list(struct nd_bench *b)
             error = ft_fail(&fault, FT_EINVAL, "state in Redis is of one lane, there are %u",
                             b->load.lanes.count);
         if (!error && b->options.two_servers && !nd_bench_is_off(&row->protection) &&
-            (row->protection.peer || row->protection.protect.stores || row->protection.protect.deltas))
+            (!row->protection.protect.pair || row->protection.protect.stores ||
+             row->protection.protect.deltas))
             error = ft_fail(&fault, FT_EINVAL, "--two-servers is for a standby that replays the log");
         if (error) /* this build does not do it: the others run all the same */
             snprintf(row->refused, sizeof(row->refused), "%.199s", fault.text);
@@ -237,6 +238,7 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
     nd_bench_adapt(&off, b->config, &none, b->load.lanes.count);
     nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes.count);
     plan.config = &with;
+    plan.beside = row->protection.beside;
     plan.peer = row->protection.peer ? &row->protection.redis : NULL;
     for (unsigned i = 0; i < b->options.pairs && !error; i++) {
         plan.kill = i > 0; /* the first one compares states */

@@ -18,12 +18,17 @@ static const struct kind {
     int standby; /* enum nd_standby, or ANY */
     uint32_t commit_interval_us, checkpoint_ms;
     bool unreduced;
+    enum nd_bench_beside beside;
     const char *settings; /* NULL: what the mode is decided to */
     bool peer;            /* state in Redis, as the following says */
     enum nd_redis_mode redis_mode;
     bool cache, rewrites; /* rewrites: counters are read, changed, written */
 } kinds[] = {
     {"off", ND_MODE_OFF, ND_STANDBY_HOT, .settings = "no replication; the chain on its region, untracked"},
+    {"off-spin", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_SPINS,
+     .settings = "as off, beside a thread on the second core that does nothing all the time"},
+    {"off-copy", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_COPIES,
+     .settings = "as off, beside a thread on the second core that copies 64 MB of memory all the time"},
     {"log", ND_MODE_LOG, ANY, .settings = "every burst recorded"},
     {"delta", ND_MODE_DELTA, ANY, .settings = "changed lines at every cut"},
     {"auto", ND_MODE_AUTO, ANY, .settings = NULL},
@@ -103,6 +108,7 @@ static int set_node(struct nd_bench_protection *out, const struct kind *k, const
         return ft_fail(fault, FT_EINVAL, "--compare %.40s, %s has no such standby", name, k->name);
     standby = k->standby != ANY ? k->standby : standby;
     out->unreduced = k->unreduced;
+    out->beside = k->beside;
     snprintf(out->name, sizeof(out->name), "%s%s%s", k->name, k->standby != ANY ? "" : ":",
              k->standby != ANY ? "" : nd_standbys[standby]);
     error = set_protect(&out->protect, config, k->mode, (enum nd_standby)standby, fault);
@@ -125,11 +131,11 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
         if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
             return kinds[i].peer ? set_peer(out, &kinds[i], name, after, config, fault)
                                  : set_node(out, &kinds[i], name, after, config, fault);
-    return ft_fail(
-        fault, FT_EINVAL,
-        "--compare %.40s, expected off, log, delta, auto, checkpoint or ftmb, with :hot or :warm, or "
-        "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
-        name);
+    return ft_fail(fault, FT_EINVAL,
+                   "--compare %.40s, expected off, off-spin, off-copy, log, delta, auto, checkpoint or ftmb, "
+                   "with :hot or :warm, or "
+                   "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
+                   name);
 }
 
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
