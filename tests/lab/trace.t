@@ -102,7 +102,7 @@ is "a packet that was dropped is there once, with NF and reason" "$(rows -e udp.
     "40404|l3; monitor; verdict: dropped by firewall, $reason"
 written client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain and the answer" "$(rows -e frame.interface_name -e ip.src -e ip.dst -e frame.comment | sed 's/ (lane.*//')" \
-    "inside|10.0.0.100|10.0.0.1|l3 10.0.0.1 > 10.0.0.100; l3; verdict: answered, out by inside
+    "inside|10.0.0.100|10.0.0.1|l3; l3 10.0.0.1 > 10.0.0.100; verdict: answered, out by inside
 inside|10.0.0.1|10.0.0.100|frame 1 as the chain let it out"
 written client "ping -f -c 100 -s 1472 203.0.113.100" -- --packets 100 icmp
 is "of 100 large packets each is there as far as the answer has room" \
