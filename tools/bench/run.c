@@ -256,9 +256,8 @@ static int open_member(struct running *r, struct ft_fault *fault)
 /* Ends with the process. */
 static void *run_beside(void *arg)
 {
-    const struct running *r = arg;
+    uint8_t *memory = arg; /* to be copied; NULL: it spins */
     const size_t half = BESIDE_BYTES / 2;
-    uint8_t *memory = r->all->plan->beside == ND_BESIDE_COPIES ? calloc(1, BESIDE_BYTES) : NULL;
 
     prctl(PR_SET_NAME, "us-beside");
     for (size_t at = 0;; at = (at + BESIDE_STEP) % half)
@@ -267,18 +266,31 @@ static void *run_beside(void *arg)
     return NULL;
 }
 
+static int start_beside(enum nd_bench_beside beside, struct ft_fault *fault)
+{
+    uint8_t *memory = beside == ND_BESIDE_COPIES ? malloc(BESIDE_BYTES) : NULL;
+    pthread_t thread;
+
+    if (memory)
+        memset(memory, 1, BESIDE_BYTES); /* pages of its own, not the one of zeros */
+    if ((beside == ND_BESIDE_COPIES && !memory) || pthread_create(&thread, NULL, run_beside, memory) != 0) {
+        free(memory);
+        return ft_fail(fault, FT_ENOMEM, "no thread beside the node");
+    }
+    return 0;
+}
+
 static int start_threads(struct running *r, const cpu_set_t *cores, struct ft_fault *fault)
 {
     int error = nd_member_start(&r->member, cores, fault);
     bool clocks = true;
-    pthread_t beside;
 
     if (!error && pthread_create(&r->replicator, NULL, run_replicator, r) != 0)
         error = ft_fail(fault, FT_ENOMEM, "no thread for the replicator");
     if (error)
         return error;
-    if (r->all->plan->beside && pthread_create(&beside, NULL, run_beside, r) != 0)
-        return ft_fail(fault, FT_ENOMEM, "no thread beside the node");
+    if (r->all->plan->beside && (error = start_beside(r->all->plan->beside, fault)))
+        return error;
     if (r->all->plan->options->realtime)
         nd_priority_raise();
     for (unsigned l = 0; l < r->config->chain.lanes; l++)

@@ -28,7 +28,7 @@ static const struct kind {
     {"off-spin", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_SPINS,
      .settings = "as off, beside a thread on the second core that does nothing all the time"},
     {"off-copy", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_COPIES,
-     .settings = "as off, beside a thread on the second core that copies 64 MB of memory all the time"},
+     .settings = "as off, beside a thread on the second core that copies 32 MB of memory all the time"},
     {"log", ND_MODE_LOG, ANY, .settings = "every burst recorded"},
     {"delta", ND_MODE_DELTA, ANY, .settings = "changed lines at every cut"},
     {"auto", ND_MODE_AUTO, ANY, .settings = NULL},
