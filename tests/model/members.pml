@@ -458,7 +458,7 @@ proctype node(byte i)
         assert(!MAY(A1) && !MAY(A2)); /* empty beside one that releases */
         assert(!HEIR(A1) && !HEIR(A2)); /* empty beside one that holds all and may go on */
 #ifdef SEE_EMPTY
-        assert(false);
+        assert(n[i].ask != EMPTY);
 #endif
         drop(i); n[i].view++; n[i].st = SOLO; n[i].whole = 1; begins();
         n[A1].whole = 0; n[A2].whole = 0; lview = 0; lwho = 0; lout = 0 }
