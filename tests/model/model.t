@@ -65,6 +65,10 @@ TWICE='tails|left2| 0 ' # G4
 VIEW='reign|aview|late'      # G5
 SEEN='seen'                  # nothing that the world has seen is contradicted
 BOTH='s==5'                  # decision: two that release
+PAIRS='lease|lview'          # members: two that release, or one in a view that is over
+WHOLE='whole'                # members: a state is taken for whole that is not; empty beside one that is
+FORK='o==n'                  # members: two sets of members in one view
+FOR_NOBODY='v<=reign'        # members: a state is given up for a view that nobody has begun
 ANY='.'
 
 echo "# every behaviour within the bounds"
@@ -76,8 +80,15 @@ holds "no arbiter, not strict: a planned handover and one fault, one burst" pair
 holds "the gate decides: one fault" arbiter -DGATE -DFAULTS=1
 holds "an arbiter elsewhere: one fault" arbiter -DFAULTS=1 -DBURSTS=1
 holds "one decision for an era: three faults" decision
+holds "members, an arbiter: one fault, three views" members -DFAULTS=1 -DVIEWS=3 -DROOM=1
+holds "members, strict: two faults, four views" members -DSTRICT -DFAULTS=2 -DROOM=1
+holds "members, an arbiter: no dead end" members -DCALM -DDISKS_LAST -DFAULTS=1 -DVIEWS=3 -DROOM=1
+holds "members, strict: no dead end" members -DSTRICT -DCALM -DDISKS_LAST -DFAULTS=2 -DROOM=1
 if [ "${MODEL_LONG:-0}" = 1 ]; then
     MEMORY=16000
+    holds "long: members, an arbiter, two messages under way" members -DFAULTS=1 -DVIEWS=3
+    holds "long: members, an arbiter, four views" members -DFAULTS=1 -DROOM=1
+    holds "long: members, strict, two messages under way" members -DSTRICT -DFAULTS=2
     holds "long: strict, two messages under way" pair -DSTRICT -DFAULTS=1 -DROOM=2
     holds "long: strict, silences, two bursts" pair -DSTRICT -DSILENCE -DFAULTS=1
     holds "long: strict, two faults, one burst: a forgotten view among them" pair -DSTRICT -DFAULTS=2 -DBURSTS=1
@@ -118,6 +129,18 @@ found "gate: what left already passes again" "$TWICE" arbiter -DGATE -DBUG_TWICE
 found "gate: outputs of an older view pass" "$VIEW" arbiter -DGATE -DBUG_VIEW -DFAULTS=1
 found "gate: sent is taken for left" passed arbiter -DGATE -DBUG_SENT -DFAULTS=1
 found "gate: a standby counts before the snapshot's outputs have left" passed arbiter -DGATE -DBUG_CUT -DFAULTS=1
+found "members: a standby is released by time, and takes over" "$PAIRS|$WHOLE|$FORK" members -DBUG_TIMEOUT -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: the same, strict" "$PAIRS|$WHOLE|$FORK" members -DBUG_TIMEOUT -DSTRICT -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: the new standby holds before the disk has its members" "$PAIRS|$WHOLE|$FORK" members -DBUG_DISK -DSTRICT -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: the new standby holds before the arbiter has its members" "$PAIRS|$WHOLE|$FORK" members -DBUG_ARBITER -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: a joiner's view is believed" "$FOR_NOBODY" members -DBUG_JOINER_VIEW -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: a death notice goes to the old peer, which takes it for its own peer's" "$PAIRS" members -DBUG_OLD_NOTICE -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: a foreign incarnation promotes" "$PAIRS|$WHOLE|$FORK" members -DBUG_FOREIGN -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: the same, strict" "$PAIRS|$WHOLE|$FORK" members -DBUG_FOREIGN -DSTRICT -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: a node without a file follows whoever speaks" "$PAIRS|$WHOLE|$FORK" members -DBUG_BLANK -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: the same, strict" "$PAIRS|$WHOLE|$FORK" members -DBUG_BLANK -DSTRICT -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: a member that hears nobody begins empty" "$PAIRS|$WHOLE|$FORK" members -DBUG_EMPTY -DFAULTS=1 -DVIEWS=3 -DROOM=1
+found "members: a takeover whose view is forgotten" "$WHOLE" members -DFORGOTTEN -DFAULTS=1 -DVIEWS=3 -DROOM=1
 
 echo "# what must be able to happen"
 found "a takeover of two bursts" closed pair -DSEE_TAKEOVER -DSTRICT -DFAULTS=1
@@ -126,6 +149,13 @@ found "an output that leaves twice" "$TWICE" pair -DSEE_TWICE -DFAULTS=1
 found "decision: the standby wins while the primary asks" "p!=3" decision -DSEE_STANDBY_WINS
 found "decision: the primary wins while the standby asks" "s!=4" decision -DSEE_PRIMARY_WINS
 found "a takeover from a holder that is silent" rel arbiter -DSEE_TAKEOVER -DFAULTS=1
+for kind in "" -DSTRICT; do
+    found "members $kind: a primary at work with a third node" out members -DSEE_HEALED -DFAULTS=0 -DVIEWS=3 -DROOM=1 $kind
+    found "members $kind: that third node takes over" out members -DSEE_HEIR -DFAULTS=1 -DVIEWS=3 -DROOM=1 $kind
+    found "members $kind: the first standby comes back" out members -DSEE_BACK -DFAULTS=0 -DROOM=1 $kind
+    found "members $kind: a node that was removed gives up its state" st members -DSEE_REMOVED -DFAULTS=0 -DVIEWS=3 -DROOM=1 $kind
+    found "members $kind: both have lost their state, and one begins empty" ask members -DSEE_EMPTY -DFAULTS=2 -DVIEWS=3 -DROOM=1 $kind
+done
 
 echo "1..$number"
 [ "$failed" = 0 ]
