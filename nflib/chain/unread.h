@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an NF that declares NF_READS_FLOW does not read of a whole packet of TCP or UDP over IPv4:
- * identification, time to live, TCP's numbers, window, urgent pointer and options. Where a replay has whole
+ * identification, flags and time to live; how long the header of TCP or the message of UDP is; TCP's numbers,
+ * window, urgent pointer and options; payload. Where a replay has whole
  * frames, in `replay` with its input keeper and in the authors' harness, these have other values while the
  * chain runs, as they have in a replay of what is recorded by sessions: an NF that reads one all the same
  * reaches another state, which is found. Behind the chain they are put back, so that what leaves is what the
@@ -15,21 +16,26 @@
 /* Fields, with their names in what people read. */
 #define NF_UNREAD_FIELDS(FIELD)                                                                              \
     FIELD(NF_UNREAD_ID, "the identification of IPv4")                                                        \
+    FIELD(NF_UNREAD_FLAGS, "the flags of IPv4")                                                              \
     FIELD(NF_UNREAD_TTL, "the time to live of IPv4")                                                         \
+    FIELD(NF_UNREAD_HEADER, "the length that TCP or UDP says")                                               \
     FIELD(NF_UNREAD_SEQ, "the sequence number of TCP")                                                       \
     FIELD(NF_UNREAD_ACK, "the acknowledgement number of TCP")                                                \
     FIELD(NF_UNREAD_WINDOW, "the window of TCP")                                                             \
     FIELD(NF_UNREAD_URGENT, "the urgent pointer of TCP")                                                     \
-    FIELD(NF_UNREAD_OPTIONS, "the options of TCP")
+    FIELD(NF_UNREAD_OPTIONS, "the options of TCP")                                                           \
+    FIELD(NF_UNREAD_PAYLOAD, "payload")
 #define NF_UNREAD_ENUM(field, name) field,
 enum nf_unread_field { NF_UNREAD_FIELDS(NF_UNREAD_ENUM) NF_UNREAD_COUNT };
 #define NF_UNREAD_ALL ((1u << NF_UNREAD_COUNT) - 1)
 
 struct nf_unread {
     uint32_t hidden; /* bits: enum nf_unread_field */
+    uint32_t have;   /* the packet's */
+    uint32_t behind; /* of `bytes`, what follows the header without options */
+    uint16_t id;
     uint8_t ttl;
-    uint16_t id, options; /* bytes of those */
-    uint8_t tcp[20], option[40];
+    uint8_t header[20], bytes[128];
 };
 
 /* `fields`: bits, of which those are hidden that the packet has. It is parsed here, and is to be parsed

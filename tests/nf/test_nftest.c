@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define FIELDS 7u
+#define FIELDS 10u
 
 /* ---- the NF: a count in its state, and what is asked for ------------------------------------------- */
 
@@ -133,16 +133,19 @@ static const struct {
     const char *name;
 } fields[FIELDS] = {
     {0, 14 + 4, 2, "the identification of IPv4"},
+    {0, 14 + 6, 1, "the flags of IPv4"},
     {0, 14 + 8, 1, "the time to live of IPv4"},
+    {1, 12, 1, "the length that TCP or UDP says"},
     {1, 4, 4, "the sequence number of TCP"},
     {1, 8, 4, "the acknowledgement number of TCP"},
     {1, 14, 2, "the window of TCP"},
     {1, 18, 2, "the urgent pointer of TCP"},
     {1, 20, 4, "the options of TCP"},
+    {1, 28, 2, "payload"},
 };
 
 static const struct nf_param reader_params[] = {
-    NF_NUMBER(struct reader_config, fields, NF_U32, 0, 127, "0", "which it reads"),
+    NF_NUMBER(struct reader_config, fields, NF_U32, 0, 1023, "0", "which it reads"),
     NF_YES_NO(struct reader_config, marks, "false", "it marks packets by what it reads, and keeps nothing"),
     {0},
 };
