@@ -135,17 +135,25 @@ static void report_first(const struct nd_replay *r)
             name_owner(r, f->nf, owner));
 }
 
+/* An NF's slots in sessions lie in the lane's own state, and which NF's they are does not show there. */
+static const char *name_reader(const struct nd_replay *r, unsigned nf, char text[64])
+{
+    if (nf == 0)
+        return "an NF, in its sessions or the lane's own state,";
+    return nf == FT_NFS_MAX ? "an NF of which lanes share state" : name_owner(r, nf, text);
+}
+
 static void report_undeclared(const struct nd_replay *r)
 {
     char names[256], owner[64];
 
-    for (unsigned nf = 1; nf <= FT_NFS_MAX; nf++) {
+    for (unsigned nf = 0; nf <= FT_NFS_MAX; nf++) {
         if (!r->reference.undeclared[nf])
             continue;
         nf_unread_names(r->reference.undeclared[nf], names, sizeof(names));
         fprintf(stderr,
                 "understudy replay: %s reads %s, and declares NF_READS_FLOW, expected NF_READS_HEADERS\n",
-                nf == FT_NFS_MAX ? "an NF of which lanes share state" : name_owner(r, nf, owner), names);
+                name_reader(r, nf, owner), names);
     }
 }
 
