@@ -4,7 +4,6 @@
  * the run when it is over; used by the tool's own process.
  */
 #include "nflib/chain/unread.h"
-#include "node/base/interface.h"
 #include "cli/options.h"
 #include "cli/pair.h"
 #include "tools/replay/replay.h"
@@ -14,7 +13,7 @@
 
 /* ---- the chain ---------------------------------------------------------------------------------- */
 
-/* What its lanes' own checks of flows drop has no NF's counter. */
+/* Index 0: packets dropped by the session table, which no NF counts. */
 static const char *name_of_nf(const struct nd_replay *r, unsigned nf)
 {
     return nf ? r->config->chain.nfs[nf - 1].module->name : "sessions";
@@ -28,7 +27,7 @@ static const char *const *counters_of(const struct nd_replay *r, unsigned nf)
     return names ? names : none;
 }
 
-/* What no NF counts has no counter but the drops. */
+/* Index 0: packets dropped by the session table, which no NF counts. */
 static uint64_t counted(const struct nd_replay *r, unsigned nf, unsigned counter)
 {
     const struct nd_nf_counts *counts = &r->reference.chain.nf[nf];
@@ -233,7 +232,7 @@ static void print_reasons(const struct nd_replay *r)
     report_undeclared(r);
 }
 
-/* Two runs of which nothing comes out are equal whatever the chain would do. */
+/* If no packet left the chain, equal outputs prove nothing: warn. */
 static void warn_of_silence(const struct nd_replay *r)
 {
     const struct nd_chain_counts *chain = &r->reference.chain;
