@@ -266,8 +266,7 @@ static bool is_ready(const json_t *status)
     return strcmp(nd_text(status, "state", ""), "READY") == 0;
 }
 
-/* The node that counts: that of -n, else the primary; -1: there is none. */
-static int judged_node(const struct nd_pair *pair)
+int nd_pair_judged(const struct nd_pair *pair)
 {
     return pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
 }
@@ -275,7 +274,7 @@ static int judged_node(const struct nd_pair *pair)
 /* What it says; NULL: nothing. */
 static json_t *judged_status(const struct nd_pair *pair)
 {
-    int node = judged_node(pair);
+    int node = nd_pair_judged(pair);
 
     return node >= 0 ? pair->status[node] : NULL;
 }
@@ -283,7 +282,7 @@ static json_t *judged_status(const struct nd_pair *pair)
 /* By the state of the node that counts. */
 static int exit_by_state(const struct nd_pair *pair)
 {
-    int node = judged_node(pair);
+    int node = nd_pair_judged(pair);
 
     if (node >= 0 && is_ready(pair->status[node]))
         return exit_of_ready(pair->status[node]);
@@ -653,7 +652,7 @@ static const char *arbiter_words(char out[ARBITER_WORDS], const json_t *status)
 
 void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
 {
-    int node = judged_node(pair);
+    int node = nd_pair_judged(pair);
     const json_t *status = judged_status(pair);
     int elsewhere = status ? -1 : primary_elsewhere(pair);
     const char *insecure = is_insecure(pair) ? ", link INSECURE" : "";
@@ -692,7 +691,7 @@ static void print_counter(const char *node, const json_t *counter, const char *w
  * do. */
 static void print_authority(const struct nd_pair *pair, FILE *out)
 {
-    int node = judged_node(pair);
+    int node = nd_pair_judged(pair);
     const json_t *status = judged_status(pair), *a = json_object_get(status, "authority");
     const char *order = nd_text(a, "maintenance", "free"), *pinned = nd_text(a, "pinned_to", NULL);
 

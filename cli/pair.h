@@ -35,6 +35,8 @@ void nd_pair_ask_status(struct nd_pair *pair);
 
 /* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
 int nd_pair_in_role(const struct nd_pair *pair, const char *role);
+/* The node that counts: that of -n, else the primary; -1: there is none. */
+int nd_pair_judged(const struct nd_pair *pair);
 
 /* The node of -n, else the one whose replication address is this host's, where the other one's is not; -1:
  * there is none, or neither is, or both, which `out` is the refusal for; `what`: what the node is wanted for,
@@ -62,7 +64,7 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out);
 /* A member as text, or `otherwise`. Borrowed. */
 const char *nd_text(const json_t *object, const char *key, const char *otherwise);
 
-/* A member as a whole number, as a number, as a truth; 0 and false: there is none. */
+/* A member as a whole number, as a number, as a boolean; 0 and false: there is none. */
 static inline json_int_t nd_integer(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));

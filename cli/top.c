@@ -25,14 +25,12 @@ struct answers {
     uint64_t before_at[ND_NODES], at[ND_NODES];
 };
 
-static volatile sig_atomic_t stopped, resized;
+static volatile sig_atomic_t resized;
 
-static void note_signal(int signal)
+static void note_resize(int signal)
 {
-    if (signal == SIGWINCH)
-        resized = 1;
-    else
-        stopped = 1;
+    (void)signal;
+    resized = 1;
 }
 
 /* ---- rates ------------------------------------------------------------------------------------- */
@@ -79,16 +77,16 @@ static const char *short_number(double n, char out[16])
     return out;
 }
 
-/* Of a counter in two answers; "-": there is no earlier one. */
+/* Increase per second of a counter between two answers; "-": there is no earlier one. */
 static const char *rate_of(const struct answers *seen, unsigned node, const json_t *before, const json_t *now,
                            char out[16])
 {
     double seconds = (double)(seen->at[node] - seen->before_at[node]) / 1e9;
-    double gone = json_number_value(now) - json_number_value(before);
+    double increase = json_number_value(now) - json_number_value(before);
 
     if (!seen->before[node] || !json_is_number(now) || !json_is_number(before) || seconds <= 0)
         return "-";
-    return short_number(gone > 0 ? gone / seconds : 0, out);
+    return short_number(increase > 0 ? increase / seconds : 0, out);
 }
 
 static void print_nodes(const struct nd_pair *pair, const struct answers *seen, FILE *out)
@@ -119,11 +117,11 @@ static void print_nodes(const struct nd_pair *pair, const struct answers *seen, 
 static const struct {
     const char *title, *key;
     bool level; /* as it is now; else its rate */
-} of_lane[] = {
+} lane_columns[] = {
     {"in/s", "received", false},     {"out/s", "released", false},  {"drops/s", "dropped", false},
     {"replay/s", "replayed", false}, {"ring B/s", "logged", false}, {"held", "held", true},
 };
-#define LANE_COLUMNS (sizeof(of_lane) / sizeof(of_lane[0]))
+#define LANE_COLUMNS (sizeof(lane_columns) / sizeof(lane_columns[0]))
 
 static unsigned count_lanes(const struct answers *seen)
 {
@@ -143,12 +141,12 @@ static void print_lane(const struct nd_pair *pair, const struct answers *seen, u
 
     fprintf(out, "%-10s  %4zu  %-6s", pair->config->node[node].name, lane, nd_text(now, "doing", "-"));
     for (size_t c = 0; c < LANE_COLUMNS; c++) {
-        const json_t *value = json_object_get(now, of_lane[c].key);
+        const json_t *value = json_object_get(now, lane_columns[c].key);
 
         fprintf(out, "  %8s",
-                of_lane[c].level
+                lane_columns[c].level
                     ? short_number(json_number_value(value), number)
-                    : rate_of(seen, node, json_object_get(before, of_lane[c].key), value, number));
+                    : rate_of(seen, node, json_object_get(before, lane_columns[c].key), value, number));
     }
     fputc('\n', out);
 }
@@ -159,7 +157,7 @@ static void print_lanes(const struct nd_pair *pair, const struct answers *seen, 
 
     fprintf(out, "%-10s  %4s  %-6s", "node", "lane", "doing");
     for (size_t c = 0; c < LANE_COLUMNS; c++)
-        fprintf(out, "  %8s", of_lane[c].title);
+        fprintf(out, "  %8s", lane_columns[c].title);
     fputc('\n', out);
     for (unsigned i = 0; i < ND_NODES; i++)
         for (size_t l = 0; shown && l < json_array_size(json_object_get(seen->now[i], "lanes")); l++) {
@@ -196,10 +194,10 @@ static void print_counters(const struct answers *seen, unsigned node, const char
 
         json_object_foreach((json_t *)(uintptr_t)now, name, value)
         {
-            json_int_t gone = json_integer_value(value) - nd_integer(before, name);
+            json_int_t increase = json_integer_value(value) - nd_integer(before, name);
 
-            if (gone > most && name != said[0] && name != said[1]) {
-                most = gone;
+            if (increase > most && name != said[0] && name != said[1]) {
+                most = increase;
                 said[i] = name;
             }
         }
@@ -247,7 +245,7 @@ static void print_nfs(const struct answers *seen, unsigned node, unsigned room, 
 /* Whose NFs are shown. -1: no node answers. */
 static int node_of_nfs(const struct nd_pair *pair)
 {
-    int node = pair->only >= 0 ? pair->only : nd_pair_in_role(pair, "primary");
+    int node = nd_pair_judged(pair);
 
     if (node >= 0 && pair->status[node])
         return node;
@@ -327,22 +325,21 @@ static bool quit_pressed(uint64_t until)
     uint64_t now = nd_now();
     char key;
 
-    if (resized || stopped || now >= until)
-        return stopped;
+    if (resized || nd_stopped || now >= until)
+        return nd_stopped;
     if (poll(&in, 1, (int)((until - now) / 1000000) + 1) <= 0)
-        return stopped;
-    return stopped || read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
+        return nd_stopped;
+    return nd_stopped || read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q';
 }
 
 static void watch_pair(struct nd_pair *pair, struct answers *seen)
 {
-    static const int caught[] = {SIGINT, SIGTERM, SIGWINCH};
-    const struct sigaction action = {.sa_handler = note_signal};
+    const struct sigaction action = {.sa_handler = note_resize};
     struct termios before, raw;
     bool keys = tcgetattr(STDIN_FILENO, &before) == 0, quit = false;
 
-    for (unsigned i = 0; i < sizeof(caught) / sizeof(caught[0]); i++)
-        sigaction(caught[i], &action, NULL);
+    nd_catch_signals();
+    sigaction(SIGWINCH, &action, NULL);
     if (keys) {
         raw = before;
         raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
@@ -356,9 +353,9 @@ static void watch_pair(struct nd_pair *pair, struct answers *seen)
         do {
             resized = 0;
             draw(pair, seen);
-            while (!quit && !resized && !stopped && nd_now() < until)
+            while (!quit && !resized && !nd_stopped && nd_now() < until)
                 quit = quit_pressed(until);
-            quit |= stopped;
+            quit |= nd_stopped;
         } while (!quit && resized);
     }
     printf("\033[?25h\033[?1049l");

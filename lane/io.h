@@ -69,8 +69,8 @@ struct nd_io {
  * flow by its first fragment alone, so what comes before that waits here, in its buffer, before anything is
  * recorded: a replay finds fragments in the order in which they went on.
  *
- * A lane keeps its own (inputs.c). With several lanes who deals frames out does (ports/ports.c), one for each
- * queue, since only the first fragment tells whose the others are; lanes then keep none.
+ * A lane keeps its own (inputs.c). With several lanes who deals frames out does (node/ports/ports.c), one for
+ * each queue, since only the first fragment tells whose the others are; lanes then keep none.
  *
  * Capacity: ND_FRAGMENTS_WAIT frames, for ND_FRAGMENTS_NS each. When the time is over, or there is no room,
  * the oldest goes on without its first one. What is known to have passed is ND_FRAGMENTS_SETS sets of

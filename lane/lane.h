@@ -60,8 +60,8 @@ struct nd_port_heard {
     _Atomic uint64_t faults;    /* of the peer's ports, a byte each, as in struct ft_datagram */
 };
 
-/* A change of the chain that the next burst begins with that this node makes as primary: what its predecessor
- * died of asks for it. Written by the replicator's thread before it takes over. */
+/* The command that each lane runs in its first live burst after a takeover, because `on_crash` says so for
+ * the NF in which the predecessor crashed. Written by the replicator's thread before it takes over. */
 struct nd_remedy {
     _Atomic uint32_t serial; /* 0: none yet */
     char text[64];           /* as nf_chain_command takes it */
@@ -229,7 +229,7 @@ struct nd_lane {
         uint64_t since;                             /* when the first of them was received */
         uint16_t next_device;                       /* that is asked first, modulo their number */
         struct nf_session_input told[NF_BURST_MAX]; /* replay: of each packet; key NF_NONE: it has a frame */
-        bool is_told;                               /* replay: some packet has none */
+        bool is_told;                               /* replay: some packet of the burst has no frame */
         uint8_t *frames; /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
     struct nd_fragments fragments; /* with one lane: that came before their first one (inputs.c) */
@@ -260,8 +260,8 @@ void nd_lane_free(struct nd_lane *lane);
 
 /* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
-/* Its pieces, for who has no thread for a lane. The order is in shared.orders, `lane->now` is the caller's to
- * set. */
+/* The parts of nd_lane_run, for callers that run lanes in their own thread. The order is in shared.orders,
+ * `lane->now` is the caller's to set. */
 void nd_lane_follow(struct nd_lane *lane, uint64_t order);
 bool nd_lane_live(struct nd_lane *lane);                  /* a live lane's turn; true if there was work */
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */

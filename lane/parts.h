@@ -8,12 +8,6 @@
 
 #include "lane/lane.h"
 
-/* Lane 0: a slice is due that needs all lanes to wait. */
-static inline bool nd_lane_quiesced_slice_due(const struct nd_lane *lane)
-{
-    return lane->now >= lane->verification.quiesced_at;
-}
-
 /* The node is to end. */
 static inline bool nd_lane_is_to_end(const struct nd_lane *lane)
 {
@@ -24,12 +18,6 @@ static inline bool nd_lane_is_to_end(const struct nd_lane *lane)
 static inline bool nd_lane_is_taken_back(const struct nd_lane *lane)
 {
     return FT_ORDER_GET(lane->shared, order) != lane->seen.order;
-}
-
-/* What tells the standby of the lane's bursts, at present. */
-static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
-{
-    return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
 /* The region keeps the state of a snapshot's cut, whose lines lanes copy. */
@@ -44,30 +32,10 @@ static inline uint64_t nd_lane_digest_asked(const struct nd_lane *lane)
     return FT_ORDER_GET(lane->shared, digest);
 }
 
-/* Somebody waits for it. */
-static inline bool nd_lane_digest_wanted(const struct nd_lane *lane)
-{
-    return nd_lane_digest_asked(lane) != lane->seen.digest;
-}
-
 /* Serial number of the digest that records are to carry: of several lanes, the one taken last. */
 static inline uint64_t nd_lane_digest_to_carry(const struct nd_lane *lane)
 {
     return lane->group->lanes > 1 ? lane->group->digest_taken : nd_lane_digest_asked(lane);
-}
-
-/* It is a delta that carries it, since the standby does not replay every record. */
-static inline bool nd_lane_digest_by_delta(const struct nd_lane *lane)
-{
-    return lane->protect->stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
-}
-
-/* The next record is to carry what all quiesced for. */
-static inline bool nd_lane_owes_digest(const struct nd_lane *lane)
-{
-    return (nd_lane_digest_to_carry(lane) != lane->seen.digest ||
-            lane->group->slices_taken != lane->seen.slices) &&
-           !nd_lane_digest_by_delta(lane);
 }
 
 static inline void nd_lane_report_digest(struct nd_lane *lane, uint64_t serial, uint64_t burst)
@@ -87,6 +55,19 @@ void nd_lane_end(struct nd_lane *lane);
 void nd_lane_wait(struct nd_lane *lane, bool worked);
 /* Claims the lane's question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
+
+/* ---- planted.c: in a build that plants bugs ------------------------------------------------------- */
+
+#ifdef UNDERSTUDY_PLANT
+/* What the record has of packet `p`, the burst's `i`, where it should have `told`. */
+struct nf_session_input nd_planted_told(const struct nd_lane *lane, const struct nf_sessions_lane *found,
+                                        const struct nf_packet *p, uint32_t i, struct nf_session_input told);
+/* When the chain has run: into the record that was captured before. */
+void nd_planted_marks(const struct nd_lane *lane);
+#else
+#define nd_planted_told(lane, found, p, i, told) (told)
+#define nd_planted_marks(lane)                   ((void)0)
+#endif
 
 /* ---- turn.c -------------------------------------------------------------------------------------- */
 

@@ -46,7 +46,8 @@ struct nd_protect {
  * (node/crash/quarantine.h). */
 enum nd_verdict { ND_PASSES, ND_DROPS, ND_JUDGES /* it is to pass alone */ };
 struct nd_suspects {
-    const _Atomic uint32_t *count; /* 0: every frame passes, and nobody is asked; NULL: that never changes */
+    const _Atomic uint32_t *count; /* 0: every frame passes, and nobody is asked; NULL: there is no quarantine
+                                      and none can begin */
     void *of;
     /* Of a frame of which capture takes `taken` bytes; guarded: the gate says that a standby is there now,
      * which the main thread learns of a turn later. JUDGES: `clear` is called with `*bits` once it has

@@ -44,13 +44,46 @@
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 
-#define PACKET_LINES 8u /* that a packet changes, five NFs' entries and their lists */
+/* Lines that one packet changes at most, as assumed: the entries of five NFs and their lists. */
+#define PACKET_LINES 8u
 #define CHUNK_BYTES  (32u << 10)
 #define CHUNK_NS     100000u /* between two chunks when no burst is run */
 #define LEAVE_NS     10000000u
 #define AHEAD        2.0        /* copied fraction : progress to the next checkpoint, at least */
 #define COPY_TURN    256u       /* pending lines copied between two bursts: 16 KiB, some microseconds */
 #define QUIET_NS     2000000ull /* without a burst, until the standby is told what was released meanwhile */
+
+/* Lane 0: a slice is due that needs all lanes to wait. */
+static bool quiesced_slice_due(const struct nd_lane *lane)
+{
+    return lane->now >= lane->verification.quiesced_at;
+}
+
+/* What tells the standby of the lane's bursts, at present. */
+static enum nd_stream_kind stream_kind(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
+}
+
+/* Somebody waits for it. */
+static bool digest_wanted(const struct nd_lane *lane)
+{
+    return nd_lane_digest_asked(lane) != lane->seen.digest;
+}
+
+/* It is a delta that carries it, since the standby does not replay every record. */
+static bool digest_by_delta(const struct nd_lane *lane)
+{
+    return lane->protect->stores || stream_kind(lane) == ND_STREAM_DELTAS;
+}
+
+/* The next record is to carry what all quiesced for. */
+static bool lane_owes_digest(const struct nd_lane *lane)
+{
+    return (nd_lane_digest_to_carry(lane) != lane->seen.digest ||
+            lane->group->slices_taken != lane->seen.slices) &&
+           !digest_by_delta(lane);
+}
 
 /* ---- how far it is ------------------------------------------------------------------------------- */
 
@@ -78,7 +111,7 @@ static uint64_t cut_time(const struct nd_lane *lane)
 /* No record or delta tells of its last burst yet. */
 static bool is_unrecorded(const struct nd_lane *lane)
 {
-    return nd_lane_stream(lane) != ND_STREAM_NONE &&
+    return stream_kind(lane) != ND_STREAM_NONE &&
            FT_REPORT_GET(lane->shared, recorded) != nf_chain_state(lane->chain)->burst;
 }
 
@@ -117,7 +150,7 @@ static double progress(const struct nd_lane *lane)
 /* Its interval is over, a warm standby may keep no more, or somebody waits for a digest. */
 static bool checkpoint_due(const struct nd_lane *lane)
 {
-    return is_warm(lane) && (nd_lane_digest_wanted(lane) || progress(lane) >= 1);
+    return is_warm(lane) && (digest_wanted(lane) || progress(lane) >= 1);
 }
 
 /* Memory that a delta would take now: its lines, and what it carries of the outputs still held. */
@@ -260,7 +293,7 @@ static bool go_on_with_checkpoint(struct nd_lane *lane)
  * kind of segment, before it has: the standby would compare what belongs to different moments. */
 static bool owes_digest(const struct nd_group *group)
 {
-    return group->lanes > 1 && nd_group_any(group, nd_lane_owes_digest);
+    return group->lanes > 1 && nd_group_any(group, lane_owes_digest);
 }
 
 /* Lane 0 says that a slice is due, of several lanes to all. Not before all have carried the last one: whoever
@@ -270,8 +303,8 @@ static void want_slice(struct nd_lane *lane)
 {
     struct nd_group *group = lane->group;
 
-    if (group->lanes > 1 && !nd_lane_draining(lane) && !nd_lane_digest_by_delta(lane) &&
-        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+    if (group->lanes > 1 && !nd_lane_draining(lane) && !digest_by_delta(lane) &&
+        stream_kind(lane) == ND_STREAM_RECORDS &&
         atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
         atomic_store_explicit(&group->slice_due, true, memory_order_release);
 }
@@ -284,8 +317,8 @@ static bool is_asked(const struct nd_lane *lane)
 
 bool nd_lane_digest_due(const struct nd_lane *lane)
 {
-    return lane->group->lanes > 1 && !nd_lane_digest_by_delta(lane) && !nd_lane_owes_digest(lane) &&
-           nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+    return lane->group->lanes > 1 && !digest_by_delta(lane) && !lane_owes_digest(lane) &&
+           stream_kind(lane) == ND_STREAM_RECORDS &&
            (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
 }
 
@@ -381,7 +414,7 @@ static bool too_large(struct nd_group *group)
 }
 
 /* No burst since the last cut. The verdict on a digest names the burst where a delta ends, so no two of a
- * lane may end at the same one; lanes that are asked for a digest execute one (turn.c). */
+ * lane may end at the same one; lanes that are asked for a digest execute one (delta_needs_burst below). */
 static bool executed_none(const struct nd_lane *lane)
 {
     return nf_chain_state(lane->chain)->burst <= lane->cut.burst;
@@ -392,11 +425,11 @@ static enum cut_digest take_digest(struct nd_group *group)
 {
     struct nd_lane *first = &group->lane[0];
 
-    if (nd_group_any(group, nd_lane_digest_wanted) && !nd_group_any(group, executed_none)) {
+    if (nd_group_any(group, digest_wanted) && !nd_group_any(group, executed_none)) {
         nd_group_take_digest(group);
         return OF_REGION;
     }
-    if (!nd_lane_quiesced_slice_due(first) || executed_none(first))
+    if (!quiesced_slice_due(first) || executed_none(first))
         return NO_DIGEST;
     group->slice = nd_group_take_slice(group);
     return OF_SLICE;
@@ -448,7 +481,7 @@ void nd_stream_begin(struct nd_group *group)
     ft_checkpoint_end(region);
     if (is_warm(&group->lane[0]))
         ft_checkpoint_prepare(region); /* without that room checkpoints are copied at once */
-    if (marks_lines(&group->lane[0], nd_lane_stream(&group->lane[0]))) {
+    if (marks_lines(&group->lane[0], stream_kind(&group->lane[0]))) {
         ft_lines_clear(&region->dirty);
         if (!ft_pages_begin(region))
             ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START,
@@ -458,7 +491,8 @@ void nd_stream_begin(struct nd_group *group)
     }
 }
 
-/* The lane wants a cut. Who finds one due while the last one is still copied makes that hurry. */
+/* The lane wants a cut. If the previous cut is still being copied when the next is
+ * due, the copy is finished before any further burst. */
 static bool wants_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;
@@ -733,7 +767,7 @@ static void want_of_all(struct nd_lane *lane, bool drained)
 {
     struct nd_stream *s = &lane->group->stream;
 
-    if (nd_lane_quiesced_slice_due(lane))
+    if (quiesced_slice_due(lane))
         want_slice(lane);
     if (lane->setup.recorder && records_now(lane) && lane->index == 0 &&
         lg_recorder_due(lane->setup.recorder, lane->now))
@@ -777,13 +811,13 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
         return (struct nd_needs){.may_run = false};
     /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the
      * burst. */
-    stream = nd_lane_stream(lane);
+    stream = stream_kind(lane);
     return (struct nd_needs){.may_run = true,
                              .stream = stream,
                              .record = stream == ND_STREAM_RECORDS || lane->io->record ||
                                        (lane->setup.recorder && lg_recorder_listens(lane->setup.recorder)),
                              .digest = stream == ND_STREAM_RECORDS &&
-                                       (nd_lane_owes_digest(lane) || lane->now >= lane->verification.at),
+                                       (lane_owes_digest(lane) || lane->now >= lane->verification.at),
                              .marks = marks_lines(lane, stream)};
 }
 
@@ -797,8 +831,7 @@ static bool owes_released(const struct nd_lane *lane)
 /* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
 static bool delta_needs_burst(const struct nd_lane *lane)
 {
-    return nd_lane_digest_by_delta(lane) &&
-           (nd_lane_digest_wanted(lane) || nd_lane_quiesced_slice_due(lane)) &&
+    return digest_by_delta(lane) && (digest_wanted(lane) || quiesced_slice_due(lane)) &&
            nf_chain_state(lane->chain)->burst == lane->cut.burst;
 }
 
@@ -816,6 +849,5 @@ bool nd_stream_is_told(const struct nd_lane *lane)
     return !is_unrecorded(lane) &&
            !(FT_ORDER_GET(lane->shared, logging) &&
              (atomic_load_explicit(&lane->group->stream.copying, memory_order_acquire) ||
-              nd_lane_owes_digest(lane) ||
-              atomic_load_explicit(&lane->group->owed, memory_order_acquire) != 0));
+              lane_owes_digest(lane) || atomic_load_explicit(&lane->group->owed, memory_order_acquire) != 0));
 }

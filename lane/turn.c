@@ -13,7 +13,6 @@
  * is read again; after a takeover the tail goes the same way. All runs on the lane's own thread.
  */
 #include "lane/parts.h"
-#include "lane/planted.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
@@ -36,7 +35,7 @@
 #define TX_BURST    32u
 #define HEADERS     192u     /* bytes of a frame that capture takes at most where no NF reads payload */
 #define STEER_NS    1000000u /* between two announcements while steering */
-#define STANDS_S    3        /* planted */
+#define STANDS_S    3        /* seconds that the planted bug lane-stands sleeps */
 
 /* A burst on its way through the turn. */
 struct burst {
@@ -492,12 +491,6 @@ static void hold(struct nd_lane *lane, const struct burst *burst)
     FT_COUNTER_ADD(lane->shared, emitted, count);
 }
 
-static void drop_packets(struct nd_lane *lane)
-{
-    for (uint32_t i = 0; i < lane->burst.n; i++)
-        lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
-}
-
 static void tell_burst(struct nd_lane *lane, const struct burst *burst)
 {
     FT_REPORT_SET(lane->shared, executed, burst->number);
@@ -619,6 +612,12 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
         FT_REPORT_SET(shared, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
     FT_GAUGE_SET(shared, held, ft_hold_count(&lane->hold));
     return any;
+}
+
+static void drop_packets(struct nd_lane *lane)
+{
+    for (uint32_t i = 0; i < lane->burst.n; i++)
+        lane->io->drop(lane->io->ctx, lane->burst.packets[i].owner);
 }
 
 void nd_lane_drop_held(struct nd_lane *lane)

@@ -22,6 +22,23 @@ static void pass_oldest(struct lg_replayed *replayed, const struct lg_output *ou
     replayed->count--;
 }
 
+int lg_replayed_init(struct lg_replayed *replayed, uint64_t bytes)
+{
+    *replayed = (struct lg_replayed){.count = 0};
+    return ft_ring_init(&replayed->ring, bytes);
+}
+
+void lg_replayed_free(struct lg_replayed *replayed)
+{
+    ft_ring_free(&replayed->ring);
+}
+
+void lg_replayed_clear(struct lg_replayed *replayed)
+{
+    ft_ring_reset(&replayed->ring);
+    replayed->count = replayed->forgotten = replayed->forgotten_to = 0;
+}
+
 void lg_replayed_put(struct lg_replayed *replayed, const struct lg_output *output, const void *frame)
 {
     uint32_t size = (uint32_t)(sizeof(struct lg_output) + ((output->have + 7u) & ~7u));

@@ -29,20 +29,9 @@ struct lg_replayed {
 };
 
 /* FT_ENOMEM. */
-static inline int lg_replayed_init(struct lg_replayed *replayed, uint64_t bytes)
-{
-    *replayed = (struct lg_replayed){.count = 0};
-    return ft_ring_init(&replayed->ring, bytes);
-}
-static inline void lg_replayed_free(struct lg_replayed *replayed)
-{
-    ft_ring_free(&replayed->ring);
-}
-static inline void lg_replayed_clear(struct lg_replayed *replayed)
-{
-    ft_ring_reset(&replayed->ring);
-    replayed->count = replayed->forgotten = replayed->forgotten_to = 0;
-}
+int lg_replayed_init(struct lg_replayed *replayed, uint64_t bytes);
+void lg_replayed_free(struct lg_replayed *replayed);
+void lg_replayed_clear(struct lg_replayed *replayed);
 /* Copies output->have bytes of the frame. */
 void lg_replayed_put(struct lg_replayed *replayed, const struct lg_output *output, const void *frame);
 /* `count` outputs, the last one's number `to`, were never to be had: suppressed unless they turn out

@@ -542,3 +542,9 @@ void rp_reports(struct rp_replicator *rp)
     else
         standby_reports(rp);
 }
+
+struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
+{
+    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
+                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
+}

@@ -848,3 +848,8 @@ void rp_link_reseal(struct rp_link *link, struct rp_seal *seal)
     rp_seal_close(link->seal);
     link->seal = seal;
 }
+
+void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
+{
+    rp_link_rest(link, timeout_ns, -1, false);
+}

@@ -180,11 +180,7 @@ static inline uint64_t rp_monotonic(void)
 }
 
 /* Who the peer is to datagrams; incarnation 0: nobody. */
-static inline struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
-{
-    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
-                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
-}
+struct ft_datagram_key rp_peer(const struct rp_replicator *rp);
 
 /* Sleeps, whatever comes; below a second. */
 static inline void rp_sleep(uint64_t ns)

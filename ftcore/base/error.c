@@ -10,9 +10,21 @@
 const char *ft_error_name(int error)
 {
     static const char *const names[] = {
-        "ok",           "invalid",   "no memory",    "full", "truncated",     "malformed",
-        "checksum",     "version",   "out of order", "busy", "no permission", "input/output",
-        "peer differs", "not found", "diverged",
+        [-FT_OK] = "ok",
+        [-FT_EINVAL] = "invalid",
+        [-FT_ENOMEM] = "no memory",
+        [-FT_EFULL] = "full",
+        [-FT_ETRUNC] = "truncated",
+        [-FT_EMALFORMED] = "malformed",
+        [-FT_ECHECKSUM] = "checksum",
+        [-FT_EVERSION] = "version",
+        [-FT_EORDER] = "out of order",
+        [-FT_EBUSY] = "busy",
+        [-FT_EPERM] = "no permission",
+        [-FT_EIO] = "input/output",
+        [-FT_EPEER] = "peer differs",
+        [-FT_ENOENT] = "not found",
+        [-FT_EDIVERGED] = "diverged",
     };
     unsigned index = error <= 0 ? (unsigned)-error : ~0u;
 

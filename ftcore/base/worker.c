@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the workers, threads that do one job at a time (worker.h); and the function that each thread of the
- * process calls first (thread.h). */
+/* Owns the workers, threads that do one job at a time (worker.h); and ft_thread_begins, the pointer to what
+ * each thread of the process calls first (thread.h). */
 #define _GNU_SOURCE /* sem_clockwait, pthread_clockjoin_np */
 #include "ftcore/base/worker.h"
 #include "ftcore/base/thread.h"

@@ -13,6 +13,7 @@
  * it primary. An answer of another era is nobody's.
  */
 #include "ftcore/protocol/parts.h"
+#include "ftcore/base/plant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +67,17 @@ void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order or
     memcpy(action->vector, core->closed, sizeof(action->vector));
 }
 
+const uint64_t *ft_counts(const struct ft_core *core, const uint64_t closed[], const uint64_t replayed[])
+{
+    return core->config.warm ? closed : replayed;
+}
+
+void ft_peer_gone(struct ft_core *core)
+{
+    core->peer.up = core->peer.known = core->peer.agreed = false;
+    core->alone = core->now;
+}
+
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[])
 {
     for (unsigned l = 0; l < core->config.lanes; l++)
@@ -117,7 +129,8 @@ static uint64_t period_of(const struct ft_core *core)
     return ft_core_primary(core) ? period : period + period / 2;
 }
 
-/* Without a connection, and on one until a hello has told what the peer speaks, it goes to nobody. */
+/* The message is discarded (`actions->unsaid`) while there is no connection or the peer's version is unknown.
+ */
 struct ft_message *ft_say(struct ft_core *core, struct ft_actions *actions, enum ft_message_type type)
 {
     bool heard = core->peer.agreed || (core->peer.up && type == FT_MSG_REFUSE);

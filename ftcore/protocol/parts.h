@@ -6,7 +6,6 @@
 #ifndef FTCORE_PROTOCOL_PARTS_H
 #define FTCORE_PROTOCOL_PARTS_H
 
-#include "ftcore/base/plant.h"
 #include "ftcore/protocol/core.h"
 
 /* ---- core.c ---- */
@@ -20,11 +19,7 @@ void ft_report(struct ft_core *core, struct ft_actions *actions, const char *tex
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order);
 /* What counts towards being up to date: the bursts that are replayed; with a warm standby, which replays only
  * when it takes over, those that are stored. */
-static inline const uint64_t *ft_counts(const struct ft_core *core, const uint64_t closed[],
-                                        const uint64_t replayed[])
-{
-    return core->config.warm ? closed : replayed;
-}
+const uint64_t *ft_counts(const struct ft_core *core, const uint64_t closed[], const uint64_t replayed[]);
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[]);
 static inline uint64_t ft_ms(uint32_t ms)
 {
@@ -40,11 +35,7 @@ static inline bool ft_is_stored(const struct ft_core *core, uint64_t view)
     return !core->config.keeps_views || core->stored >= view;
 }
 /* No connection any more: the peer's end of it, or ours, or its death. */
-static inline void ft_peer_gone(struct ft_core *core)
-{
-    core->peer.up = core->peer.known = core->peer.agreed = false;
-    core->alone = core->now;
-}
+void ft_peer_gone(struct ft_core *core);
 
 /* How the peer is called; "?" while nobody has said. */
 static inline const char *ft_peer_name(const struct ft_core *core)
@@ -111,12 +102,7 @@ void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions 
 /* Its right has ended; what it holds is kept for a person to promote. */
 void ft_standby_keep(struct ft_core *core, const char *why, struct ft_actions *actions);
 void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *actions);
-static inline bool ft_standby_right(const struct ft_core *core)
-{
-    if (FT_PLANTED("endless-right"))
-        return core->own_echoed;
-    return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
-}
+bool ft_standby_right(const struct ft_core *core);
 /* A certain word of the primary's end is enough. With an arbiter not once the right has ended: it may have
  * gone on alone, and a later answer of it does not say that it did not. */
 bool ft_standby_certain(const struct ft_core *core);

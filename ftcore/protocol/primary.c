@@ -23,6 +23,7 @@
  * about to do.
  */
 #include "ftcore/protocol/parts.h"
+#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -19,10 +19,11 @@
  * detect_most_ms. Before it has listened for listen_ms as READY, it is detect_ms at least; and while only one
  * of the two still speaks, the link or the data ports, since what was measured is how long both are silent at
  * once. Each takeover from a primary that turns out to be alive doubles both of these bounds for an hour, on
- * both nodes: who flaps becomes patient. Safety rests on the lower bound alone: the lease counts from a
- * message that the primary sent before the standby answered it, the silence from that answer or later.
+ * both nodes, so a pair that flaps waits longer. Safety rests on the lower bound alone: the lease counts from
+ * a message that the primary sent before the standby answered it, the silence from that answer or later.
  */
 #include "ftcore/protocol/parts.h"
+#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,7 +31,8 @@
 /* The standby acknowledges at once when so many bytes were taken out of its rings: they are the primary's
  * credit. */
 #define ACK_TAKEN (256u << 10)
-/* ns after an ACK when less is worth one: a primary that waits for us to catch up has nothing else to hear */
+/* ns after an ACK from which replay progress alone justifies another: a primary that waits for us to catch up
+ * has nothing else to hear. */
 #define ACK_SOON 250000u
 
 #define SILENCES_MAX 3u
@@ -55,7 +57,7 @@ static uint64_t silent_since(const struct ft_core *core)
     return ft_later(unheard_since(core), core->silence.not_before);
 }
 
-static uint64_t later_of(const uint64_t of[FT_SILENCE_MINUTES])
+static uint64_t longest_of(const uint64_t of[FT_SILENCE_MINUTES])
 {
     uint64_t longest = 0;
 
@@ -75,8 +77,8 @@ void ft_silence_pass(struct ft_core *core)
     s->minute = minute;
     for (uint64_t i = 0; i < past && i < FT_SILENCE_MINUTES; i++)
         s->of[(minute - i) % FT_SILENCE_MINUTES] = s->stall_of[(minute - i) % FT_SILENCE_MINUTES] = 0;
-    s->longest = later_of(s->of);
-    s->longest_stall = later_of(s->stall_of);
+    s->longest = longest_of(s->of);
+    s->longest_stall = longest_of(s->stall_of);
 }
 
 static void note_longer(uint64_t *of, uint64_t *longest, uint64_t ns)
@@ -94,7 +96,7 @@ static void note_silence(struct ft_core *core, uint64_t silence)
 }
 
 /* The most that is waited for. */
-static uint64_t at_most(const struct ft_core *core)
+static uint64_t detect_limit(const struct ft_core *core)
 {
     const struct ft_core_config *c = &core->config;
 
@@ -107,7 +109,7 @@ static void note_stall(struct ft_core *core, uint64_t gap)
 {
     struct ft_silence *s = &core->silence;
 
-    if (gap >= at_most(core) || (core->state != FT_READY && !core->guarded))
+    if (gap >= detect_limit(core) || (core->state != FT_READY && !core->guarded))
         return;
     ft_silence_pass(core);
     note_longer(&s->stall_of[s->minute % FT_SILENCE_MINUTES], &s->longest_stall, gap);
@@ -152,7 +154,7 @@ unsigned ft_core_doubled(const struct ft_core *core)
 
 uint64_t ft_core_detects(const struct ft_core *core)
 {
-    uint64_t most = at_most(core), limit = SILENCES_MAX * core->silence.longest;
+    uint64_t most = detect_limit(core), limit = SILENCES_MAX * core->silence.longest;
     uint64_t least =
         ft_core_listened(core) ? 2 * ft_ms(core->silence.lease_ms) : ft_ms(core->config.detect_ms);
 
@@ -181,7 +183,7 @@ uint64_t ft_standby_suspects_at(const struct ft_core *core)
     return by_measure < latest && !one_fell_silent(core) ? by_measure : latest;
 }
 
-/* A primary that was alive was taken over from: known to who took over, and to it. */
+/* Both nodes note that a live primary was replaced, and double the bounds. */
 static void double_bounds(struct ft_core *core)
 {
     struct ft_silence *s = &core->silence;
@@ -193,8 +195,8 @@ static void double_bounds(struct ft_core *core)
 
 void ft_silence_fenced(struct ft_core *core)
 {
-    bool slept =
-        core->silence.slept >= at_most(core) && core->now < core->awake + ft_ms(core->config.solo_after_ms);
+    bool slept = core->silence.slept >= detect_limit(core) &&
+                 core->now < core->awake + ft_ms(core->config.solo_after_ms);
 
     if (core->guarded && !slept)
         double_bounds(core);
@@ -212,7 +214,7 @@ static void judge_takeover(struct ft_core *core, uint64_t at)
     if (at <= core->takeover.decided)
         return;
     core->silence.taken_since = 0;
-    if (at >= since + at_most(core))
+    if (at >= since + detect_limit(core))
         return;
     core->silence.false_takeovers++;
     note_silence(core, at - since);
@@ -281,6 +283,13 @@ static void consider_ack(struct ft_core *core, struct ft_actions *actions)
         due |= core->closed[l] != core->acked[l] || core->taken[l] - core->acked_taken[l] >= ACK_TAKEN;
     if (due)
         send_ack(core, actions);
+}
+
+bool ft_standby_right(const struct ft_core *core)
+{
+    if (FT_PLANTED("endless-right"))
+        return core->own_echoed;
+    return core->own_echoed && core->now < core->own_echoed + ft_ms(core->config.promote_within_ms);
 }
 
 /* ---- takeover ----------------------------------------------------------------------------------- */
@@ -372,7 +381,7 @@ void ft_standby_decided(struct ft_core *core, const char *by, struct ft_actions 
  * this era without the arbiter's word, either. Time is what certain words need: they say that the primary has
  * ended, not that it did not go on alone before.
  */
-static void ask(struct ft_core *core, const char *why, struct ft_actions *actions)
+static void ask_arbiter(struct ft_core *core, const char *why, struct ft_actions *actions)
 {
     if (core->arbiter.asking)
         return;
@@ -391,7 +400,7 @@ void ft_standby_lost(struct ft_core *core, enum ft_lost how, struct ft_actions *
         return;
     }
     if (core->state == FT_READY && how != FT_LOST_ERROR && core->config.arbiter)
-        ask(core, "the connection was closed after the right had ended", actions);
+        ask_arbiter(core, "the connection was closed after the right had ended", actions);
     if (core->state == FT_READY && (ft_standby_right(core) || core->config.arbiter))
         return; /* we cannot tell; silence will */
     if (core->state != FT_JOINING || core->snapshot_whole)
@@ -444,7 +453,7 @@ void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct f
     } else if (m->state == FT_JOINING && ready && ft_standby_certain(core)) {
         ft_standby_promote(core, "the primary has dropped its state", actions);
     } else if (m->state == FT_JOINING && ready && core->config.arbiter) {
-        ask(core, "the primary has dropped its state", actions);
+        ask_arbiter(core, "the primary has dropped its state", actions);
     }
 }
 
@@ -545,7 +554,7 @@ void ft_standby_event(struct ft_core *core, const struct ft_event *event, struct
             if (ft_standby_certain(core))
                 ft_standby_promote(core, "the death notice", actions);
             else
-                ask(core, "the death notice, after the right had ended", actions);
+                ask_arbiter(core, "the death notice, after the right had ended", actions);
             if (connected) /* it takes a while, and the lanes need not wait for it */
                 ft_act(actions, FT_ACT_CLOSE);
         }
@@ -600,7 +609,7 @@ void ft_standby_time(struct ft_core *core, struct ft_actions *actions)
     if (core->now >= ft_standby_suspects_at(core)) {
         core->silence.taken_since = silent_since(core);
         if (core->config.arbiter && !FT_PLANTED("takeover-unasked"))
-            ask(core, SILENCE, actions);
+            ask_arbiter(core, SILENCE, actions);
         else
             ft_standby_promote(core, SILENCE, actions);
     } else if (core->peer.known && ack_is_late(core)) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Held outputs of one lane (hold.h). Owns the queue's slots, not the packets. */
 #include "ftcore/queue/hold.h"
-#include "ftcore/base/check.h"
 #include "ftcore/base/error.h"
 #include "ftcore/base/plant.h"
 
@@ -43,12 +42,13 @@ void ft_hold_free(struct ft_hold *hold)
 uint32_t ft_hold_ready(const struct ft_hold *hold, uint64_t stable, uint32_t max, const struct ft_held **out)
 {
     const struct ft_held *first = ft_hold_slot(hold, hold->out);
-    uint32_t held = ft_hold_count(hold), whole = (uint32_t)(hold->slots + hold->capacity - first), count = 0;
+    uint32_t held = ft_hold_count(hold), to_wrap = (uint32_t)(hold->slots + hold->capacity - first),
+             count = 0;
 
     if (FT_PLANTED("one-too-many") && stable + 1 != 0)
         stable++;
     held = held < max ? held : max;
-    held = held < whole ? held : whole;
+    held = held < to_wrap ? held : to_wrap; /* slots until the ring's end */
     while (count < held && first[count].burst <= stable && first[count].port == first[0].port)
         count++;
     *out = first;

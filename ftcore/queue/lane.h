@@ -69,7 +69,7 @@ struct ft_lane_orders {
     _Atomic uint64_t peer_released;   /* outputs that the primary has released; before `closed_to` */
     _Atomic uint64_t stop_point_seen; /* lane 0: no closed_to moves while this equals `stop_point` */
 
-    /* Either. */
+    /* Read in either role. */
     _Alignas(64) _Atomic uint64_t order; /* ft_order_make */
     _Atomic uint64_t gate;               /* serial number of the last change between SOLO and guarded */
     _Atomic uint64_t cut;                /* serial number of a cut: begin a snapshot and log from there */
@@ -100,13 +100,13 @@ struct ft_lane_report {
     _Atomic uint64_t recorded; /* live: last burst that `log` accounts for: with deltas, the last cut's */
     _Atomic uint64_t released; /* outputs released, ever; records carry it */
 
-    _Alignas(
-        64) _Atomic uint64_t done; /* last order reached: LIVE once packets are taken, DRAIN once drained */
-    _Atomic uint64_t gate_seen;    /* live: the gate's serial number at the last burst boundary */
-    _Atomic uint64_t hold_from;    /* live: last burst that may have left under the gate before */
-    _Atomic uint64_t cut_seen;     /* serial number of the cut made last; written after the three below */
-    _Atomic uint64_t cut_burst;    /* last burst before that cut */
-    _Atomic uint64_t cut_access;   /* last access before that cut */
+    /* Last order reached: LIVE once packets are taken, DRAIN once drained. */
+    _Alignas(64) _Atomic uint64_t done;
+    _Atomic uint64_t gate_seen;  /* live: the gate's serial number at the last burst boundary */
+    _Atomic uint64_t hold_from;  /* live: last burst that may have left under the gate before */
+    _Atomic uint64_t cut_seen;   /* serial number of the cut made last; written after the three below */
+    _Atomic uint64_t cut_burst;  /* last burst before that cut */
+    _Atomic uint64_t cut_access; /* last access before that cut */
     _Atomic uint64_t cut_at; /* bytes ever published in `log` before that cut: the new stream begins behind */
     _Atomic bool overrun;    /* the next delta would be too large for the standby: a snapshot is needed */
     _Atomic uint64_t digest_at;   /* live: burst with the last digest; written before digest_seen */

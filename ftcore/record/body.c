@@ -57,7 +57,8 @@ int ft_read_length(struct ft_reader *in, const char *name, const struct ft_form 
         in->at++;
         return 0;
     }
-    unsigned bytes = byte < form->first ? 8 : (unsigned)form->bytes << (byte - form->first) % 8;
+    unsigned bytes = byte < form->first ? 8 /* not a length byte, refused in the next line */
+                                        : (unsigned)form->bytes << (byte - form->first) % 8;
     if (byte - form->first > 2 || bytes > 4)
         return wrong_form(in, FT_EMALFORMED, name, form->text);
     if (!get_behind(in, bytes, len))

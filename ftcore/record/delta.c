@@ -13,14 +13,16 @@
  *     lines    Runs as in memory and as in a snapshot: u64 first line | u32 count | u32 flags, then the lines
  *              unless flag 1 says that they are zero. Lines rise: no run begins before the end of the last.
  *     heads    Each output is
- *                  varint (len - 14) * 16 + step + made * 2 + other * 4 + port * 8
- *                  with step:  varint number - next number, varint burst - last burst,
- *                              and unless made: varint zigzag(sequence number - next sequence number)
- *                  with other: varint have
- *                  with port:  byte port
- *              Without step, number and sequence number are the next ones and the burst is that of the output
- *              before. An NF made it (made): its sequence number is 0, and the next sequence number stays.
- *              Without other, as much of it follows as of the one before: all, or nothing, or its first so
+ *                  varint (len - 14) * 16 + flags, then what the flags say is explicit, in this order:
+ *
+ *                  flag 1   number, burst and seq are explicit: varint number - next number,
+ *                           varint burst - last burst, and unless flag 2: varint zigzag(seq - next seq)
+ *                  flag 2   an NF made it: its seq is 0, and the next seq stays
+ *                  flag 4   its captured length is explicit: varint have
+ *                  flag 8   its port is explicit: byte port
+ *
+ *              Without flag 1, number and seq are the next ones and the burst is that of the output before.
+ *              Without flag 4, as much of it follows as of the one before: all, or nothing, or its first so
  *              many bytes.
  *              Before the first output: number released, burst from, seq 0, nothing follows, port 0.
  *              An output whose packet the standby can make itself costs two to four bytes.
@@ -53,7 +55,8 @@ _Static_assert(FT_CHUNK_HELD == FT_CHUNK_OUTPUTS / sizeof(struct ft_chunk_output
 
 /* ---- rules, for both directions ---- */
 
-/* Of numbers as on the wire, with `burst` counted from `from`. *at is the offset of the member at fault. */
+/* Checks a chunk's numbers as they stand on the wire, where `burst` is relative to `from`. *at is the offset
+ * of the member at fault. */
 static int rule_numbers(const struct ft_chunk *p, size_t *at, struct ft_fault *why)
 {
     *at = offsetof(struct ft_chunk, flags);
@@ -99,7 +102,7 @@ static int rule_lines(const struct ft_chunk *p, uint64_t lines, uint32_t *at, st
 struct output_origin {
     uint64_t number, burst;
     uint64_t seq; /* of the output before that no NF made */
-    uint32_t cut; /* bytes had at most; FT_FRAME_MAX: all */
+    uint32_t cut; /* captured length of the last output that was cut short; FT_FRAME_MAX: the whole frame */
     uint8_t port;
 };
 

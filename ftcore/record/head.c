@@ -155,3 +155,13 @@ long ft_head_finish(struct ft_out *to, bool summed, const uint8_t *start)
     ft_out_write(to, (const char *)sum, sizeof(sum));
     return to->full ? FT_EFULL : to->at - start;
 }
+
+size_t ft_head_bound(const struct ft_layout *layout)
+{
+    return 3 + (layout->count - 2) * 9u + 5 + FT_CHECKSUM_LEN;
+}
+
+int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why)
+{
+    return ft_fail(fault, error, "offset %zu: %s", offset, why->text);
+}

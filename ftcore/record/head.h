@@ -55,10 +55,7 @@ int ft_head_ranges(const struct ft_layout *layout, const uint64_t n[], size_t *a
 size_t ft_head_offset(const struct ft_layout *layout, const uint8_t *in, size_t at);
 
 /* Bytes of an array at most, without those of the body. */
-static inline size_t ft_head_bound(const struct ft_layout *layout)
-{
-    return 3 + (layout->count - 2) * 9u + 5 + FT_CHECKSUM_LEN;
-}
+size_t ft_head_bound(const struct ft_layout *layout);
 
 /* Writes the array up to its body, which the caller writes next. n[0] is the version; numbers that are newer
  * are left out. */
@@ -69,10 +66,7 @@ void ft_head_write(struct ft_out *to, const struct ft_layout *layout, const uint
 long ft_head_finish(struct ft_out *to, bool summed, const uint8_t *start);
 
 /* "offset N: WHY" into `fault`; returns `error`. */
-static inline int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why)
-{
-    return ft_fail(fault, error, "offset %zu: %s", offset, why->text);
-}
+int ft_fail_at(struct ft_fault *fault, int error, size_t offset, const struct ft_fault *why);
 
 /*
  * The layout of an entry of a lane's log ring, `type`, by the table of its numbers (FT_RECORD_NUMBERS,

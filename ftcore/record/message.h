@@ -58,6 +58,7 @@ enum ft_message_type {
                        `cluster` */
     FT_MSG_PUSH,    /* bulk: files of a chain, whose hash is `number` (replicator/sideband.c) */
     FT_MSG_PUSHED,  /* what became of those of the chain `number2`: `number` 0, or not 0 and why in `text` */
+    /* FT_NEXT_TYPES (tests/next.h): message types of the next format; empty in products. */
     FT_NEXT_TYPES FT_MSG_TYPES
 };
 

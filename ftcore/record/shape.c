@@ -100,3 +100,18 @@ const char *ft_state_name(enum ft_state state)
 
     return state >= FT_JOINING && state <= FT_FENCED ? names[state] : names[0];
 }
+
+unsigned ft_shape_fields(const struct ft_shape *s)
+{
+    unsigned n = 0;
+
+    while (n < FT_FIELDS_MAX && s->fields[n].name)
+        n++;
+    return n;
+}
+
+void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uint64_t *lo, uint64_t *hi)
+{
+    *lo = f->kind == FT_K_RISING && last >= f->min ? last + 1 : f->min;
+    *hi = f->kind == FT_K_LANE && lanes ? lanes - 1 : f->max;
+}

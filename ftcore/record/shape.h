@@ -42,20 +42,8 @@ struct ft_shape {
 extern const struct ft_field ft_head_fields[FT_HEAD_FIELDS];
 extern const struct ft_shape ft_shapes[FT_MSG_TYPES]; /* [0] is empty */
 
-static inline unsigned ft_shape_fields(const struct ft_shape *s)
-{
-    unsigned n = 0;
-
-    while (n < FT_FIELDS_MAX && s->fields[n].name)
-        n++;
-    return n;
-}
+unsigned ft_shape_fields(const struct ft_shape *s);
 /* What a number may be; `last` is the number before it, `lanes` 0 when not yet agreed. */
-static inline void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uint64_t *lo,
-                                  uint64_t *hi)
-{
-    *lo = f->kind == FT_K_RISING && last >= f->min ? last + 1 : f->min;
-    *hi = f->kind == FT_K_LANE && lanes ? lanes - 1 : f->max;
-}
+void ft_field_range(const struct ft_field *f, unsigned lanes, uint64_t last, uint64_t *lo, uint64_t *hi);
 
 #endif

@@ -179,3 +179,9 @@ void ft_checkpoint_copy(struct ft_region *region, const struct ft_line_range *ru
         memcpy(out, from, FT_LINE);
     }
 }
+
+void ft_checkpoint_end(struct ft_region *region)
+{
+    if (atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed))
+        atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
+}

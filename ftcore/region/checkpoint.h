@@ -26,11 +26,7 @@ int ft_checkpoint_prepare(struct ft_region *region);
 /* All lanes are quiesced, and room is there: what is marked is pending, and nothing is marked. */
 void ft_checkpoint_begin(struct ft_region *region);
 /* Nobody wants the rest, or there is none: edits save nothing more. */
-static inline void ft_checkpoint_end(struct ft_region *region)
-{
-    if (atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed))
-        atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
-}
+void ft_checkpoint_end(struct ft_region *region);
 
 /* By an edit, before it marks [line, line+count). */
 void ft_checkpoint_save(struct ft_region *region, uint64_t line, uint64_t count);

@@ -19,7 +19,7 @@ struct nf_choice {
     uint32_t on_crash; /* enum nf_on_crash */
 };
 
-/* What a node does that takes over from one which died in the NF by its state. */
+/* `on_crash`: what a successor does with an NF whose state crashed the predecessor. */
 enum nf_on_crash {
     NF_CRASH_STOP, /* nothing: it may die of it as well */
     NF_CRASH_BYPASS,
@@ -217,11 +217,7 @@ const struct nf_tables *nf_chain_tables(const struct nf_chain *chain);
 struct nf_tally {
     uint64_t packets, dropped;
 };
-static inline struct nf_tally nf_tally_read(const struct nf_tally *t)
-{
-    return (struct nf_tally){.packets = __atomic_load_n(&t->packets, __ATOMIC_RELAXED),
-                             .dropped = __atomic_load_n(&t->dropped, __ATOMIC_RELAXED)};
-}
+struct nf_tally nf_tally_read(const struct nf_tally *t);
 /* Counts in `tally`, [FT_NFS_MAX], from 0, which has to outlive whoever reads it; else in the chain itself.
  */
 void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[]);

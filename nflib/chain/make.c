@@ -181,7 +181,7 @@ int nf_chain_reset(struct nf_chain *chain, struct nf *nf, uint64_t now, struct f
                        "reset %s: nothing is kept that it could begin anew from, expected on_crash: reset",
                        nf->module->name);
     if (chain->env.sessions && nf->module->session_size)
-        nf_sessions_drop(&chain->sessions, nf, now);
+        nf_sessions_leave(&chain->sessions, nf, now);
     restore(chain, chain->region->base + nf->arena->offset, made->copy, made->used);
     shared = shared_part(chain, nf->index, &bytes);
     ft_audit_suspend(chain->region); /* the lane is alone, and enters no section for it */

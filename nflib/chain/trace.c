@@ -147,3 +147,19 @@ void nf_tracing_leave(struct nf_tracing *tracing)
     tracing->trace = NULL;
     atomic_fetch_sub(&t->inside, 1);
 }
+
+bool nf_trace_whole(const struct nf_trace *t)
+{
+    return !atomic_load(&t->left) && !atomic_load(&t->inside);
+}
+
+void nf_trace_end(struct nf_trace *t)
+{
+    t->unclaimed += atomic_exchange(&t->left, 0); /* `asked` stays: a lane may be about to use it */
+}
+
+bool nf_trace_over(const struct nf_trace *t, uint32_t *count)
+{
+    *count = t->asked - t->unclaimed;
+    return nf_trace_whole(t);
+}

@@ -75,22 +75,12 @@ struct nf_trace {
 bool nf_trace_begin(struct nf_trace *t, uint32_t count, uint32_t snap, nf_trace_filter *filter,
                     const void *arg);
 /* The asker: all places are claimed and filled. */
-static inline bool nf_trace_whole(const struct nf_trace *t)
-{
-    return !atomic_load(&t->left) && !atomic_load(&t->inside);
-}
+bool nf_trace_whole(const struct nf_trace *t);
 /* The asker: no place is claimed from here on. */
-static inline void nf_trace_end(struct nf_trace *t)
-{
-    t->unclaimed += atomic_exchange(&t->left, 0); /* `asked` stays: a lane may be about to use it */
-}
+void nf_trace_end(struct nf_trace *t);
 /* The asker, after the end: no lane is at it any more. The filter may go, and the first *count packets are
  * filled. */
-static inline bool nf_trace_over(const struct nf_trace *t, uint32_t *count)
-{
-    *count = t->asked - t->unclaimed;
-    return nf_trace_whole(t);
-}
+bool nf_trace_over(const struct nf_trace *t, uint32_t *count);
 
 /* A lane: a trace has begun, perhaps. */
 static inline bool nf_trace_wanted(const struct nf_trace *t)

@@ -126,6 +126,13 @@ void nf_row_addr(struct nf_show *out, const char *name, const struct nf_addr *ad
                 ntohs(port));
 }
 
+void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port)
+{
+    struct nf_addr a = nf_addr_of_ipv4(addr);
+
+    nf_row_addr(out, name, &a, port);
+}
+
 bool nf_show_slots(const struct nf *nf, const struct nf_map *map, uint64_t first, struct nf_show *out,
                    uint64_t *cursor, void (*row)(const struct nf *nf, struct nf_show *out, uint32_t slot))
 {

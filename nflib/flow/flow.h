@@ -122,12 +122,7 @@ int nf_proto_parse(const char *text);
 void nf_row_proto(struct nf_show *out, uint8_t proto);
 /* "A.B.C.D:PORT", or "[IPV6]:PORT"; the port is in network order. */
 void nf_row_addr(struct nf_show *out, const char *name, const struct nf_addr *addr, uint16_t port);
-static inline void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port)
-{
-    struct nf_addr a = nf_addr_of_ipv4(addr);
-
-    nf_row_addr(out, name, &a, port);
-}
+void nf_row_end(struct nf_show *out, const char *name, uint32_t addr, uint16_t port);
 /*
  * Shows the used slots of a map, `row` by row, a bounded number in a call; for `show`. The cursor is `first`
  * at the beginning and slot + `first` later. True while there is more.

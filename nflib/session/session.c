@@ -217,7 +217,7 @@ void nf_session_end(const struct nf *nf, const struct nf_session *s, uint64_t no
     nf_session_finish(nf, nf_session_number(nf->env->sessions->table, s), NF_SESSION_CLEARED, now);
 }
 
-void nf_sessions_drop(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now)
+void nf_sessions_leave(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now)
 {
     const struct nf_sessions *t = lane->burst.table;
     const struct nf *own = &lane->nfs[0];

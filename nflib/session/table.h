@@ -278,7 +278,7 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
 
 /* The NF is in no session any more, and is not told: its own state begins anew. Sessions that it translates
  * end for the others. Between bursts. */
-void nf_sessions_drop(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now);
+void nf_sessions_leave(struct nf_sessions_lane *lane, const struct nf *nf, uint64_t now);
 
 /* burst.c: a session begun in this burst by a packet that has not left the NFs, to which `p` is an answer.
  * NULL: there is none, or an NF that translates is still to come, so that it is not known. */

@@ -310,6 +310,11 @@ struct nf_merged {
     struct nf_merged *next;
 };
 
+uint64_t nf_merged_lane_bytes(void)
+{
+    return FT_LINE;
+}
+
 uint64_t nf_merged_bytes(void)
 {
     return FT_LANES_MAX * sizeof(struct line);
@@ -657,6 +662,11 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count)
     return make_pool(nf, count, false);
 }
 
+uint64_t nf_shared_pool_places_bytes(uint32_t count)
+{
+    return (uint64_t)count * sizeof(uint32_t) + FT_LINE;
+}
+
 struct nf_shared_pool *nf_shared_pool_make_places(struct nf *nf, uint32_t count)
 {
     return make_pool(nf, count, true);
@@ -843,6 +853,11 @@ struct nf_table nf_table_of_pool(const char *name, const struct nf_shared_pool *
 }
 
 /* ---- token buckets ----------------------------------------------------------------------------- */
+
+void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
+{
+    *bucket = (struct nf_bucket){.level = rate->burst, .at = now};
+}
 
 /*
  * The arithmetic alone, no state. Whole numbers, with what is left of the last token kept,

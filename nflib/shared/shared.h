@@ -78,10 +78,7 @@ struct nf_shared_pool *nf_shared_pool_make(struct nf *nf, uint32_t count);
 uint32_t nf_shared_pool_take(const struct nf *nf, struct nf_shared_pool *pool); /* NF_NONE: exhausted */
 /* A pool of which single numbers can be asked for, too: nf_shared_pool_places_bytes more of the shared arena.
  * Each question is a stay in its section. False: the number is not free, rests, or is in a lane's cache. */
-static inline uint64_t nf_shared_pool_places_bytes(uint32_t count)
-{
-    return (uint64_t)count * sizeof(uint32_t) + FT_LINE;
-}
+uint64_t nf_shared_pool_places_bytes(uint32_t count);
 struct nf_shared_pool *nf_shared_pool_make_places(struct nf *nf, uint32_t count);
 bool nf_shared_pool_take_this(const struct nf *nf, struct nf_shared_pool *pool, uint32_t number);
 /* Only the lane that took it gives it back; another's, or a free one, is a broken invariant. */
@@ -110,10 +107,7 @@ struct nf_bucket {
     uint64_t at;    /* chain time it was last filled up to */
     uint64_t rest;  /* of the last token, in billionths */
 };
-static inline void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now)
-{
-    *bucket = (struct nf_bucket){.level = rate->burst, .at = now};
-}
+void nf_bucket_full(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
 /* Adds the tokens due until `now` and returns the level. An earlier time (of another lane) adds nothing. */
 uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, uint64_t now);
 
@@ -128,10 +122,7 @@ uint64_t nf_bucket_fill(struct nf_bucket *bucket, const struct nf_rate *rate, ui
  */
 struct nf_merged;
 uint64_t nf_merged_bytes(void);
-static inline uint64_t nf_merged_lane_bytes(void)
-{
-    return FT_LINE;
-}
+uint64_t nf_merged_lane_bytes(void);
 struct nf_merged *nf_merged_make(struct nf *nf);
 void nf_merged_add(const struct nf *nf, struct nf_merged *merged, uint64_t n);
 uint64_t nf_merged_read(const struct nf *nf, struct nf_merged *merged);

@@ -814,3 +814,9 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
                                    found[i].s->pieces);
     return 0;
 }
+
+void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
+{
+    nf_stream_release(nf, streams, pair);
+    pair[0].flags = pair[1].flags = NF_STREAM_DOUBTED;
+}

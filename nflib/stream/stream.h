@@ -131,10 +131,6 @@ void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool 
 /* Gives back all that is kept; both are zeros then. For session_end, and before the NF leaves a session. */
 void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
 /* A connection may begin anew, where the last one seems to be over: both are empty and doubted then. */
-static inline void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])
-{
-    nf_stream_release(nf, streams, pair);
-    pair[0].flags = pair[1].flags = NF_STREAM_DOUBTED;
-}
+void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2]);
 
 #endif

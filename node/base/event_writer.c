@@ -531,3 +531,15 @@ bool nd_event_writer_stop(void)
     writer.started = false;
     return true;
 }
+
+const char *nd_wall_format(char *out, size_t cap, const char *format, int digits, uint64_t wall)
+{
+    time_t seconds = (time_t)(wall / 1000000000u);
+    char second[20], rest[10];
+    struct tm t;
+
+    strftime(second, sizeof(second), format, gmtime_r(&seconds, &t));
+    snprintf(rest, sizeof(rest), "%09u", (unsigned)(wall % 1000000000u));
+    snprintf(out, cap, "%s.%.*sZ", second, digits, rest);
+    return out;
+}

@@ -60,6 +60,10 @@ unsigned nd_recent_read(uint64_t *next, uint64_t *lost, struct nd_recent_line *o
 #define ND_WALL_TEXT  32
 #define ND_EVENT_TEXT 1024u /* bytes of a line as text */
 
+/* A time of the wall clock as UTC: the second as strftime has `format`, a point, the first `digits` of the
+ * rest, a Z. Into out[0..cap), which it returns. */
+const char *nd_wall_format(char *out, size_t cap, const char *format, int digits, uint64_t wall);
+
 /* `wall`: ns since 1970. RFC 3339 with milliseconds, UTC: "2026-11-22T07:48:25.123Z". Returns `out`. */
 static inline const char *nd_wall_text(char out[ND_WALL_TEXT], uint64_t wall)
 {

@@ -254,10 +254,20 @@ static void find_places(struct places *at, const char *pair)
     nd_arena_free(arena);
 }
 
+static int fail_of_system(int number, struct ft_fault *fault, const char *what, const char *path)
+{
+    return ft_fail(fault, number == EACCES || number == EPERM || number == EROFS ? FT_EPERM : FT_EIO,
+                   "cannot %s %.200s: %s", what, path, strerror(number));
+}
+
 static int cannot(struct ft_fault *fault, const char *path)
 {
-    return ft_fail(fault, errno == EACCES || errno == EPERM || errno == EROFS ? FT_EPERM : FT_EIO,
-                   "cannot write %.200s: %s", path, strerror(errno));
+    return fail_of_system(errno, fault, "write", path);
+}
+
+static int cannot_read(struct ft_fault *fault, const char *path, int number)
+{
+    return fail_of_system(number, fault, "read", path);
 }
 
 static int make_parents(char *path, size_t from, struct ft_fault *fault)
@@ -404,6 +414,12 @@ static int stage_files(const struct nd_files *files, const char *pair, struct ft
 
 /* ---- to their places --------------------------------------------------------------------------- */
 
+/* It may hold files that were decided on. */
+static bool is_unread(const FTSENT *e)
+{
+    return e->fts_info == FTS_ERR || e->fts_info == FTS_DNR || e->fts_info == FTS_NS;
+}
+
 static int install_one(const struct places *at, const char *path, struct ft_fault *fault)
 {
     char to[768], before[776];
@@ -418,24 +434,40 @@ static int install_one(const struct places *at, const char *path, struct ft_faul
     return rename(path, to) != 0 ? cannot(fault, to) : sync_directory(to, fault);
 }
 
+static int install_all(const struct places *at, struct ft_fault *fault)
+{
+    FTS *all = open_stage(at);
+    int error = all ? 0 : cannot_read(fault, at->stage, errno);
+
+    for (const FTSENT *e; !error;) {
+        errno = 0;
+        e = fts_read(all);
+        if (!e) {
+            error = errno ? cannot_read(fault, at->stage, errno) : 0;
+            break;
+        }
+        if (is_unread(e))
+            error = cannot_read(fault, e->fts_path, e->fts_errno);
+        else if (e->fts_info == FTS_F && strcmp(e->fts_path, at->decided) != 0)
+            error = install_one(at, e->fts_path, fault);
+    }
+    if (all)
+        fts_close(all);
+    return error;
+}
+
 int nd_files_finish(const char *pair, struct ft_fault *fault)
 {
     struct places at;
     struct stat is;
-    FTS *all;
-    int error = 0;
+    int error;
 
     find_places(&at, pair);
     if (lstat(at.decided, &is) != 0 || !S_ISREG(is.st_mode)) {
         drop(&at);
         return 0;
     }
-    all = open_stage(&at);
-    for (const FTSENT *e; !error && all && (e = fts_read(all));)
-        if (e->fts_info == FTS_F && strcmp(e->fts_path, at.decided) != 0)
-            error = install_one(&at, e->fts_path, fault);
-    if (all)
-        fts_close(all);
+    error = install_all(&at, fault);
     if (error)
         return error;
     drop(&at);

@@ -250,7 +250,7 @@ void nd_guardian_hold(struct nd_guardian *g, unsigned lane)
     FT_CHECK(lane < g->lanes, "lane %u of %u", lane, g->lanes);
     int rc = pthread_mutex_lock(&g->shared->lane[lane]);
     FT_CHECK(rc == 0, "lane %u: %s", lane, strerror(rc));
-    /* The guardian may be dead; that is found by nd_guardian_pid. */
+    /* The guardian may be dead; that is found by nd_guardian_look. */
     while (send(g->pair, "h", 1, MSG_NOSIGNAL) < 0 && errno == EINTR)
         continue;
 }
@@ -260,7 +260,7 @@ void nd_guardian_say(const struct nd_guardian *g, const void *bytes, size_t len)
     sendto(g->datagrams, bytes, len, MSG_DONTWAIT, (const struct sockaddr *)&g->peer, sizeof(g->peer));
 }
 
-pid_t nd_guardian_pid(struct nd_guardian *g)
+pid_t nd_guardian_look(struct nd_guardian *g)
 {
     if (!atomic_load(&g->dead) && waitpid(g->pid, NULL, WNOHANG) != 0)
         atomic_store(&g->dead, true);
@@ -273,7 +273,7 @@ void nd_guardian_stop(struct nd_guardian *g)
         return;
     atomic_store(&g->shared->stopped, true);
     /* Not yet waited for, so the number is still its own. */
-    if (nd_guardian_pid(g)) {
+    if (nd_guardian_look(g)) {
         kill(g->pid, SIGKILL);
         while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
             continue;

@@ -30,7 +30,7 @@ void nd_guardian_hold(struct nd_guardian *g, unsigned lane);
 void nd_guardian_stop(struct nd_guardian *g);
 /* A datagram to the peer from the node itself, from where the guardian's come; it may be lost. */
 void nd_guardian_say(const struct nd_guardian *g, const void *bytes, size_t len);
-/* 0 when the guardian process has died: nobody sends a notice. */
-pid_t nd_guardian_pid(struct nd_guardian *g);
+/* Whether it lives: its process, or 0 when it has died, whose end this call takes: nobody sends a notice. */
+pid_t nd_guardian_look(struct nd_guardian *g);
 
 #endif

@@ -71,6 +71,11 @@ static bool is_between(enum ft_port_fault fault)
     return fault == FT_PORT_CROSSED || fault == FT_PORT_UNHEARD;
 }
 
+const char *nd_health_no_carrier(const struct nd_port_health *p)
+{
+    return p->replaced ? "its interface was made anew, restart this node" : "no carrier";
+}
+
 bool nd_health_faults(const struct nd_health *h, char out[ND_HEALTH_TEXT])
 {
     out[0] = '\0';

@@ -49,10 +49,7 @@ struct nd_health {
 void nd_health_judge(struct nd_health *h, uint64_t now, uint64_t within, uint64_t awake);
 
 /* Why a port of this node's is without carrier, in words. */
-static inline const char *nd_health_no_carrier(const struct nd_port_health *p)
-{
-    return p->replaced ? "its interface was made anew, restart this node" : "no carrier";
-}
+const char *nd_health_no_carrier(const struct nd_port_health *p);
 
 /* All that keeps ports of either node from carrying traffic, in words. "", false: nothing. */
 bool nd_health_faults(const struct nd_health *h, char out[ND_HEALTH_TEXT]);

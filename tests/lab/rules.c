@@ -29,9 +29,10 @@
 #define LATE     15 /* as ADDRESS, in the packet after 700 */
 #define SCOPE    16 /* keeps a source in a map of its own, in each lane that has one of its flows */
 
-#define FLOW     17 /* keeps a sequence number of TCP, and says that it reads flows */
-#define FLOW_TTL 18 /* the same with the time to live */
-#define FLOW_ID  19 /* and with the identification */
+#define FLOW      17 /* keeps a sequence number of TCP, and says that it reads flows */
+#define FLOW_TTL  18 /* the same with the time to live */
+#define FLOW_ID   19 /* and with the identification */
+#define FLOW_SLOT 20 /* as FLOW, in its slot of the packet's session */
 
 #ifndef BREACH
 #define BREACH NONE
@@ -50,6 +51,12 @@ struct rules {
 
 enum counter { PASSED, SEVENTH };
 static const char *const counters[] = {"passed", "seventh", NULL};
+
+#if BREACH == FLOW_SLOT
+struct seen_in_flow {
+    uint64_t sum;
+};
+#endif
 
 #if BREACH == LIBRARY
 int luck(void); /* rand() in a library of its own */
@@ -89,6 +96,29 @@ static bool make(struct nf *nf)
 #endif
     return true;
 }
+
+#if BREACH == FLOW_SLOT
+static void flows(const void *config, struct nf_flows_config *flows)
+{
+    (void)config;
+    flows->max_flows = 1024;
+    nf_timeouts_fill(flows->timeouts, 60);
+}
+
+static void keep_in_slot(struct nf *nf, struct nf_packet *p, uint64_t now)
+{
+    const struct nf_session *s = nf_session_mine(nf, p);
+    uint32_t value;
+
+    if (p->proto != NF_PROTO_TCP || !(p->flags & NF_P_L4))
+        return;
+    if (!s)
+        s = nf_session_join(nf, p, now);
+    memcpy(&value, p->data + p->l4 + 4, sizeof(value));
+    if (s)
+        NF_SESSION_EDIT(nf, s, struct seen_in_flow)->sum += value;
+}
+#endif
 
 /* What the packet adds to the state. */
 static uint64_t broken(struct nf *nf, const struct nf_packet *p, uint64_t *entry)
@@ -171,6 +201,9 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
         value = broken(nf, p, entry);
         if (value)
             *NF_EDIT(nf, &r->sum) = r->sum * 31 + value;
+#if BREACH == FLOW_SLOT
+        keep_in_slot(nf, p, now);
+#endif
         nf_count(nf, PASSED, 1);
     }
 }
@@ -185,5 +218,9 @@ static const struct nf_module rules = {
     .shared = shared,
     .make = make,
     .process = process,
+#if BREACH == FLOW_SLOT
+    .session_size = sizeof(struct seen_in_flow),
+    .flows = flows,
+#endif
 };
 NF_MODULE(rules)

@@ -110,6 +110,21 @@ for row in "${fields[@]}"; do
 done
 rules+=('FLOW')
 
+# The same kept in a flow's session, which lies in the lane's own state: the field is named, and that it is an NF's.
+build FLOW_SLOT
+ok "FLOW_SLOT is built" $?
+for cell in "1 log none" "2 log kills" "1 log none --fast"; do
+    # shellcheck disable=SC2086 # words of a cell
+    verdict FLOW_SLOT $cell
+    code=$?
+    [ $code != 0 ] && grep -qE "the standby differs in the lane's own state of lane 0, " "$dir/err" &&
+        ! grep -q "differs in NF 'rules'" "$dir/err"
+    ok "FLOW_SLOT is found: $cell" $? "exit $code: $(tail -3 "$dir/err")"
+    grep -qx "understudy replay: an NF, in its sessions or the lane's own state, reads the sequence number of TCP, and declares NF_READS_FLOW, expected NF_READS_HEADERS" "$dir/err" &&
+        [ "$(fact '[.differences[].undeclared] | unique | join(";")')" = "the sequence number of TCP" ]
+    ok "and what it reads: $cell" $? "$(tail -3 "$dir/err"; fact .differences)"
+done
+
 # The page lists them, in this order, by what the file or the audit says.
 for row in "${rules[@]}"; do
     name=${row%%|*}

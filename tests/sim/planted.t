@@ -21,7 +21,7 @@ arbitrated=(takeover-unasked solo-unasked right-again)
 # An NF that dies of its state: a standby that does nothing about it, a change that is not recorded, a state that comes
 # back and was not checked.
 of_state=(no-remedy remedy-unrecorded unchecked-return)
-# Packets recorded by their sessions, or made again by them (lane/planted.h).
+# Packets recorded by their sessions, or made again by them (lane/planted.c).
 told=(told-neighbour told-reused told-ended told-other-key told-first-key told-fragment told-tagged told-marked)
 echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + 4))"
 number=0

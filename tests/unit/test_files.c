@@ -631,6 +631,38 @@ static void test_killed(void **state)
     }
 }
 
+/* What is staged cannot all be read, once it is decided on: the mark stays, and the next start installs it.
+ */
+static void test_unread_stage(void **state)
+{
+    char staged[160], mark[160], pair[160], command[200];
+    struct nd_files_job job;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    in_second(pair, "pair.yaml");
+    in_second(staged, ".understudy-push/sub");
+    in_second(mark, ".understudy-push/.decided");
+    help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
+    assert_int_equal(help_files_take(true, &job), 0);
+    nd_files_job_end(&job);
+    help_files_write(help_files_dir[1], ".understudy-push/.decided", "");
+    assert_int_equal(chmod(staged, 0000), 0);
+    if (getuid() == 0) { /* whom no mode stops */
+        snprintf(command, sizeof(command), "chown -R 65534 %s", help_files_dir[1]);
+        assert_int_equal(system(command), 0);
+        assert_int_equal(seteuid(65534), 0);
+    }
+    assert_int_equal(nd_files_finish(pair, &fault), FT_EPERM);
+    assert_non_null(strstr(fault.text, ".understudy-push/sub: Permission denied"));
+    assert_int_equal(access(mark, F_OK), 0);
+    assert_string_equal(help_files_text(help_files_dir[1], "sub/fw.rules"), "default allow\n");
+    assert_int_equal(chmod(staged, 0750), 0);
+    assert_int_equal(nd_files_finish(pair, &fault), 1);
+    assert_string_equal(help_files_text(help_files_dir[1], "sub/fw.rules"), "default deny\n");
+    assert_int_equal(seteuid(getuid()), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -651,6 +683,7 @@ int main(void)
         HELP_FILES_CASE(test_pipes),
         HELP_FILES_CASE(test_no_room),
         HELP_FILES_CASE(test_killed),
+        HELP_FILES_CASE(test_unread_stage),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

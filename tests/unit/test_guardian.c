@@ -95,7 +95,7 @@ static _Noreturn void node_main(const struct plan *plan)
     }
     pthread_barrier_wait(&holding);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
-    pid_t guardian = nd_guardian_pid(the_guardian);
+    pid_t guardian = nd_guardian_look(the_guardian);
     if (connect(fd, (struct sockaddr *)&here, sizeof(here)) || send(fd, &guardian, sizeof(guardian), 0) < 0)
         _exit(93);
     if (plan->then)
@@ -218,12 +218,12 @@ static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
 
 static void stop_and_exit(struct nd_guardian *g, int fd)
 {
-    pid_t pid = nd_guardian_pid(g);
+    pid_t pid = nd_guardian_look(g);
 
     (void)fd;
     nd_guardian_stop(g);
     /* The lanes end only now; nobody may take that for death. */
-    _exit(nd_guardian_pid(g) || kill(pid, 0) == 0 ? 1 : 0);
+    _exit(nd_guardian_look(g) || kill(pid, 0) == 0 ? 1 : 0);
 }
 
 static void an_orderly_end_is_silent(void **state)
@@ -256,15 +256,15 @@ static void no_death_notice_before_all_lanes_held(void **state)
 
 static void lose_the_guardian(struct nd_guardian *g, int fd)
 {
-    pid_t pid = nd_guardian_pid(g);
+    pid_t pid = nd_guardian_look(g);
 
     (void)fd;
     if (!pid)
         _exit(2);
     kill(pid, SIGKILL);
-    for (unsigned i = 0; i < 5000 && nd_guardian_pid(g); i++)
+    for (unsigned i = 0; i < 5000 && nd_guardian_look(g); i++)
         usleep(1000);
-    if (nd_guardian_pid(g))
+    if (nd_guardian_look(g))
         _exit(3);
     nd_guardian_hold(g, LANES - 1); /* no SIGPIPE, no waiting */
     nd_guardian_stop(g);

@@ -346,9 +346,8 @@ static void a_file_may_say_how_it_is_set(void **state)
     assert_true(o.offload);
     assert_false(o.across);
     assert_int_equal(o.batch, 32);
-    o = read_section(
-        "chain: {name: x, nfs: [monitor]}\n"
-        "redis: {mode: async, cache: true, batch: 2048, offload: false, address: 10.1.2.3:6379}\n");
+    o = read_section("chain: {name: x, nfs: [monitor]}\n"
+                     "redis: {mode: async, cache: true, batch: 2048, offload: false}\n");
     assert_int_equal(o.mode, ND_REDIS_ASYNC);
     assert_true(o.cache);
     assert_false(o.offload);
@@ -362,7 +361,8 @@ static void a_section_is_refused_by_position(void **state)
     } cases[] = {
         {"redis: { batch: 4097 }\n", "t.yaml:2: redis batch is 4097, expected a number from 1 to 4096"},
         {"redis: { mode: later }\n", "t.yaml:2: redis mode is later, expected sync or async"},
-        {"redis: { address: localhost }\n", "t.yaml:2: redis address is localhost, expected A.B.C.D:PORT"},
+        {"redis: { address: 10.1.2.3:6379 }\n",
+         "t.yaml:2: unknown key \"address\" in redis, expected one of mode, cache, batch, offload"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

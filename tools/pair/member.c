@@ -59,7 +59,7 @@ static void new_view(void *arg, uint64_t view)
 static void note_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
                        const char *why)
 {
-    struct nd_member_status *status = ((struct nd_member *)arg)->c->status;
+    struct nd_member_status *status = ((struct nd_member *)arg)->config->status;
 
     (void)what;
     (void)planned;
@@ -94,19 +94,20 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     struct rp_status s;
     int error;
 
-    nd_member_network(&config, m->c, identity);
+    nd_member_network(&config, m->config, identity);
     config.region = m->lanes.region;
-    config.lanes = m->c->shared;
+    config.lanes = m->config->shared;
     config.published = m->lanes.group.published;
     config.view_file = view_file;
     config.state_changed = note_state;
     config.view = new_view;
-    config.crashed = m->c->crashed;
+    config.crashed = m->config->crashed;
     config.arg = m;
     config.check = nd_group_check;
     config.keeps = nd_group_keeps;
     config.judge = &m->lanes.group;
-    snprintf(view_file, sizeof(view_file), "%s/%c.view", m->c->place->directory, name_of(m->c->number));
+    snprintf(view_file, sizeof(view_file), "%s/%c.view", m->config->place->directory,
+             name_of(m->config->number));
     error = rp_open(&m->replicator, &config, fault);
     if (error)
         return error;
@@ -121,7 +122,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     unsigned lanes = c->config->chain.lanes;
     int error = 0;
 
-    *m = (struct nd_member){.c = c,
+    *m = (struct nd_member){.config = c,
                             .lanes = {.config = c->config,
                                       .io = c->io,
                                       .shared = c->shared,
@@ -140,13 +141,13 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     return error ? error : open_replicator(m, fault);
 }
 
-/* A lane with a core to itself does not notice that it goes before ordinary work. */
+/* A higher priority costs nothing where the lane has a core to itself. */
 static void *run_lane(void *arg)
 {
     const struct nd_member_lane *of = arg;
 
     prctl(PR_SET_NAME, "us-lane");
-    if (of->member->c->realtime)
+    if (of->member->config->realtime)
         nd_priority_raise();
     if (of->member->guardian)
         nd_guardian_hold(of->member->guardian, of->lane->index);
@@ -156,7 +157,7 @@ static void *run_lane(void *arg)
 
 int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault *fault)
 {
-    for (unsigned l = 0; l < m->c->config->chain.lanes; l++) {
+    for (unsigned l = 0; l < m->config->config->chain.lanes; l++) {
         pthread_attr_t attr;
         int error;
 
@@ -176,16 +177,16 @@ static void come_to_rest(struct nd_member *m)
 {
     nd_guardian_stop(m->guardian);
     atomic_store(&m->lanes.stop, true);
-    for (unsigned l = 0; l < m->c->config->chain.lanes; l++)
+    for (unsigned l = 0; l < m->config->config->chain.lanes; l++)
         pthread_join(m->threads[l], NULL);
-    atomic_store(&m->c->status->digest, ft_region_digest(m->lanes.region));
-    atomic_store(&m->c->status->rested, true);
+    atomic_store(&m->config->status->digest, ft_region_digest(m->lanes.region));
+    atomic_store(&m->config->status->rested, true);
 }
 
 int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault *fault), void *arg,
                     struct ft_fault *fault)
 {
-    struct nd_member_status *status = m->c->status;
+    struct nd_member_status *status = m->config->status;
     int wish, error = 0;
 
     while (!error && (wish = atomic_load(&status->wish)) != ND_MEMBER_END) {

@@ -83,7 +83,7 @@ struct nd_member_config {
 };
 
 struct nd_member {
-    const struct nd_member_config *c;
+    const struct nd_member_config *config;
     struct nd_lanes lanes;
     struct nd_guardian *guardian; /* NULL: there is none */
     struct nd_member_lane {

@@ -256,7 +256,7 @@ extern const char nd_report_page[];
 
 /* ---- the file ---------------------------------------------------------------------------------- */
 
-/* So that a slip of the hand costs no file of other use. Nothing there: true. */
+/* Only an empty file or an earlier report may be overwritten. Nothing there: true. */
 static bool is_replaceable(const char *path)
 {
     char begin[sizeof(ND_REPORT_HEAD)] = "";

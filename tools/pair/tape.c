@@ -23,7 +23,7 @@
 
 #define SECOND      1000000000ull
 #define TOGETHER    1000000ull         /* ns: packets of one burst */
-#define PAUSE_MAX   (3600ull * SECOND) /* longer ones are a second */
+#define PAUSE_MAX   (3600ull * SECOND) /* a longer pause is replaced by one second */
 #define TIMER_STEP  100000000ull       /* ns between empty bursts */
 #define TIMER_MAX   256u               /* empty bursts in a pause, at most */
 #define FRAME_MIN   14u
@@ -114,10 +114,10 @@ static bool cooked_sent(int link, const uint8_t *data, uint32_t have)
 }
 
 /*
- * What Ethernet begins the frame with of whose `have` bytes the link type's own header is the first. How many
- * bytes of those it replaces: 0 for Ethernet itself, whose frames stay as they are and whose `head` is not
- * written. Negative: neither IP nor ARP, or the header is not whole. The receiver's address is in no cooked
- * header: it is made up, and the same for all.
+ * Writes the Ethernet header that replaces the cooked header of data[0..have). Returns the length of the
+ * cooked header; 0: there is none, the link type is Ethernet itself, and `head` is not written. Negative:
+ * neither IP nor ARP, or the header is not whole. The receiver's address is in no cooked header: it is made
+ * up, and the same for all.
  */
 static int cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t head[COOKED_HEAD])
 {
@@ -210,7 +210,8 @@ static struct flow *find_flow(void **flows, const struct flow *flow)
     return *first = kept;
 }
 
-/* Of IPv4, whose ends a flow knows: both of its directions have been seen, and from one side. */
+/* Counts IPv4 flows seen in both directions, and those whose two directions arrived at one side (captured
+ * twice). */
 static void count_doubled(struct nd_tape *tape, struct flow *began, bool swapped, uint8_t side)
 {
     bool was = began->seen[0] & began->seen[1], both = began->seen[0] && began->seen[1];
@@ -253,7 +254,7 @@ const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
     return NULL;
 }
 
-/* Reads the packet, too. */
+/* Also parses the packet; the caller relies on it. */
 static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
 {
     nf_packet_parse(p);

@@ -68,7 +68,7 @@ static uint64_t number_of(const json_t *o, const char *name)
     return hex ? strtoull(hex, NULL, 16) : (uint64_t)json_integer_value(value);
 }
 
-/* The innermost frame is where it died, but for a call of what is no code, which is in no object. */
+/* The innermost frame is where it died, unless the process jumped to an address outside of any object. */
 static void read_place(struct death *d, const json_t *report)
 {
     uint64_t ip = number_of(json_object_get(report, "registers"), "rip");
@@ -251,7 +251,7 @@ static _Noreturn void run_child(struct again *a)
     _exit(error ? nd_log_exit_of(error) : ND_DONE);
 }
 
-/* A person looks at it, and it takes as long as that takes. */
+/* A debugger is attached: no time limit. */
 static bool is_traced(pid_t child)
 {
     char name[64], line[128];
@@ -267,7 +267,8 @@ static bool is_traced(pid_t child)
     return tracer != 0;
 }
 
-/* The burst in question, or any of a fresh state, has stood for too long. `since`: when it last moved. */
+/* The burst in question, or any of a fresh state, has made no progress for HANGS_NS. `since`: when it last
+ * moved. */
 static bool stands(const struct again *a, uint64_t before[2], uint64_t *since)
 {
     const struct nf_mark *mark = &a->log.page->lane[a->fresh ? 0 : a->log.crash_lane].mark;

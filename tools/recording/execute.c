@@ -30,6 +30,13 @@ __attribute__((noinline, used)) void nd_stop_here(void)
     __asm__ volatile("" ::: "memory");
 }
 
+void nd_stop_before(uintptr_t entry, const struct nf_packet *packet)
+{
+    nd_stop_entry = entry;
+    nd_stop_packet = packet;
+    nd_stop_here();
+}
+
 __attribute__((noinline, used)) const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -605,4 +612,9 @@ int nd_replay_log(const struct nd_log_options *options)
     nd_log_files_close(&log.files); /* all other memory goes with the process */
     nd_config_free(log.config);
     return code;
+}
+
+int nd_log_exit_of(int error)
+{
+    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
 }

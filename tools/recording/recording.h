@@ -211,10 +211,7 @@ struct nd_log {
 };
 
 /* The exit code for an error of a file, or of what is executed of it. */
-static inline int nd_log_exit_of(int error)
-{
-    return error == FT_ENOMEM ? ND_SOFTWARE : error == FT_EDIVERGED ? ND_NOT_EQUAL : nd_exit_of_file(error);
-}
+int nd_log_exit_of(int error);
 /* The whole command; an exit code. */
 int nd_replay_log(const struct nd_log_options *options);
 /* Of a crash: executes log->files with log->config and log->options, then the burst that had not ended. 0:
@@ -230,12 +227,7 @@ extern uintptr_t nd_stop_entry;                /* the NF's function; 0: not know
 extern const struct nf_packet *nd_stop_packet; /* NULL: not known */
 
 void nd_stop_here(void);
-static inline void nd_stop_before(uintptr_t entry, const struct nf_packet *packet)
-{
-    nd_stop_entry = entry;
-    nd_stop_packet = packet;
-    nd_stop_here();
-}
+void nd_stop_before(uintptr_t entry, const struct nf_packet *packet);
 /* By the debugger: where list[0..n), the packets that an NF is given, has nd_stop_packet; NULL: nowhere. */
 const void *nd_stop_slot(struct nf_packet *const list[], uint32_t n);
 

@@ -96,20 +96,14 @@ static struct nd_redis *watching; /* the process's state backend; NULL: it has n
 
 /* ---- the section `redis` of a chain file or a pair file, which nobody but the bench reads ----------- */
 
-struct raw_redis {
-    struct nd_redis_options options;
-    struct nd_endpoint address; /* not looked at: the server is one of our own */
-};
-
 static const char *const modes[] = {"sync", "async", NULL};
 
-#define AT(member) offsetof(struct raw_redis, member)
+#define AT(member) offsetof(struct nd_redis_options, member)
 static const struct nf_param parameters[] = {
-    {"mode", NF_CHOICE, AT(options.mode), 0, 0, "sync", modes, "whether packets wait for writes", false},
-    {"cache", NF_BOOL, AT(options.cache), 0, 0, "false", NULL, "reads are local", false},
-    {"batch", NF_U32, AT(options.batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
-    {"offload", NF_BOOL, AT(options.offload), 0, 0, "true", NULL, "counters by INCRBY", false},
-    {"address", ND_KIND(ND_ENDPOINT), AT(address), 0, 0, "", NULL, "of the server", false},
+    {"mode", NF_CHOICE, AT(mode), 0, 0, "sync", modes, "whether packets wait for writes", false},
+    {"cache", NF_BOOL, AT(cache), 0, 0, "false", NULL, "reads are local", false},
+    {"batch", NF_U32, AT(batch), 1, ND_REDIS_BATCH_MAX, "32", NULL, "commands in one write", false},
+    {"offload", NF_BOOL, AT(offload), 0, 0, "true", NULL, "counters by INCRBY", false},
     {0},
 };
 #undef AT
@@ -117,12 +111,10 @@ static const struct nf_param parameters[] = {
 int nd_redis_read(struct nd_redis_options *out, const struct nd_config *config, struct ft_fault *fault)
 {
     const struct nd_yaml none = {.kind = ND_YAML_MAP};
-    struct raw_redis raw = {.address.port = 0};
-    int error = nd_schema_read(config->arena, config->redis ? config->redis : &none, "redis", parameters,
-                               &raw, fault);
 
-    *out = raw.options;
-    return error;
+    memset(out, 0, sizeof(*out));
+    return nd_schema_read(config->arena, config->redis ? config->redis : &none, "redis", parameters, out,
+                          fault);
 }
 
 /* ---- when ---------------------------------------------------------------------------------------- */

@@ -340,6 +340,11 @@ static void write_packet(struct nd_keeper *keeper, const struct nd_slot_output *
     nd_capture_put(keeper->written, stamp, out + 1, have, out->len);
 }
 
+const struct ft_record *nd_keeper_record(const struct nd_keeper *keeper, uint64_t burst)
+{
+    return (const void *)(keeper->ledger.bytes + keeper->ledger.at[burst - 1]);
+}
+
 /* ---- outputs ----------------------------------------------------------------------------------- */
 
 uint64_t nd_keeper_digest(const void *frame, uint32_t len, uint64_t port)

@@ -134,10 +134,7 @@ void nd_keeper_takeover(struct nd_keeper *keeper, uint64_t survived, uint64_t ta
 /* Bursts up to `burst` are fed: which of the tape they are, is known from now on. */
 void nd_keeper_know(struct nd_keeper *keeper, uint64_t burst);
 /* The record of one of the bursts 1 … ledger.count. */
-static inline const struct ft_record *nd_keeper_record(const struct nd_keeper *keeper, uint64_t burst)
-{
-    return (const void *)(keeper->ledger.bytes + keeper->ledger.at[burst - 1]);
-}
+const struct ft_record *nd_keeper_record(const struct nd_keeper *keeper, uint64_t burst);
 
 /* Of an output or loss: what a frame hashes to, never 0. */
 uint64_t nd_keeper_digest(const void *frame, uint32_t len, uint64_t port);

@@ -437,17 +437,18 @@ static int run_reference(struct nd_reference *out, struct nd_replay *r, struct f
     return error == FT_EIO && r->broken && out->died ? 0 : error;
 }
 
-/* Whose state the run without a field has made another: the first NF of the chain, else what lanes share. If
- * that run came to no end, it is the one in which a node differs. */
+/* Whose state the run without a field has made another, as in struct ft_arena: the first NF of the chain,
+ * else what lanes share, else 0, an arena that holds the sessions as well. If that run came to no end, it is
+ * the one in which a node differs. */
 static unsigned find_reader(const struct nd_reference *out, const struct nd_reference *without)
 {
     unsigned node = out->differences[0].count ? 0 : 1, nf = 1;
 
     if (without->died || without->diverged)
         return out->differences[node].list[0].nf;
-    while (nf < FT_NFS_MAX && without->digest_of[nf] == out->digest_of[nf])
+    while (nf <= FT_NFS_MAX && without->digest_of[nf] == out->digest_of[nf])
         nf++;
-    return nf;
+    return nf <= FT_NFS_MAX ? nf : 0;
 }
 
 /* What NFs read though they declare NF_READS_FLOW: of the fields that this leaves out, one after the other

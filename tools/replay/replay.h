@@ -87,11 +87,13 @@ struct nd_reference {
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_NODES]; /* of the node with that number */
     struct nd_first first;                       /* found where states differ */
-    uint64_t digest_of[FT_NFS_MAX + 1]; /* of the NFs' arenas, by place in the chain; last what lanes share */
-    uint32_t
-        undeclared[FT_NFS_MAX + 1]; /* where states differ and all NFs declare NF_READS_FLOW: bits of enum
-                                       nf_unread_field (nflib/chain/unread.h), what each reads of them
-                                       all the same; last what shows in nothing but what lanes share */
+    /* Of arenas, by struct ft_arena's nf: first the lanes' own state with their sessions, last what lanes
+     * share. */
+    uint64_t digest_of[FT_NFS_MAX + 1];
+    /* Where states differ and all NFs declare NF_READS_FLOW: bits of enum nf_unread_field
+     * (nflib/chain/unread.h), what each NF reads of them all the same; last what shows in what lanes share
+     * and in no NF's arena, first what shows in the lanes' own state alone. */
+    uint32_t undeclared[FT_NFS_MAX + 1];
 };
 
 /*

@@ -4,7 +4,6 @@
  * the run when it is over; used by the tool's own process.
  */
 #include "nflib/chain/unread.h"
-#include "node/base/interface.h"
 #include "cli/options.h"
 #include "cli/pair.h"
 #include "tools/replay/replay.h"
@@ -14,7 +13,7 @@
 
 /* ---- the chain ---------------------------------------------------------------------------------- */
 
-/* What its lanes' own checks of flows drop has no NF's counter. */
+/* Index 0: packets dropped by the session table, which no NF counts. */
 static const char *name_of_nf(const struct nd_replay *r, unsigned nf)
 {
     return nf ? r->config->chain.nfs[nf - 1].module->name : "sessions";
@@ -28,7 +27,7 @@ static const char *const *counters_of(const struct nd_replay *r, unsigned nf)
     return names ? names : none;
 }
 
-/* What no NF counts has no counter but the drops. */
+/* Index 0: packets dropped by the session table, which no NF counts. */
 static uint64_t counted(const struct nd_replay *r, unsigned nf, unsigned counter)
 {
     const struct nd_nf_counts *counts = &r->reference.chain.nf[nf];
@@ -135,17 +134,25 @@ static void report_first(const struct nd_replay *r)
             name_owner(r, f->nf, owner));
 }
 
+/* An NF's slots in sessions lie in the lane's own state, and which NF's they are does not show there. */
+static const char *name_reader(const struct nd_replay *r, unsigned nf, char text[64])
+{
+    if (nf == 0)
+        return "an NF, in its sessions or the lane's own state,";
+    return nf == FT_NFS_MAX ? "an NF of which lanes share state" : name_owner(r, nf, text);
+}
+
 static void report_undeclared(const struct nd_replay *r)
 {
     char names[256], owner[64];
 
-    for (unsigned nf = 1; nf <= FT_NFS_MAX; nf++) {
+    for (unsigned nf = 0; nf <= FT_NFS_MAX; nf++) {
         if (!r->reference.undeclared[nf])
             continue;
         nf_unread_names(r->reference.undeclared[nf], names, sizeof(names));
         fprintf(stderr,
                 "understudy replay: %s reads %s, and declares NF_READS_FLOW, expected NF_READS_HEADERS\n",
-                nf == FT_NFS_MAX ? "an NF of which lanes share state" : name_owner(r, nf, owner), names);
+                name_reader(r, nf, owner), names);
     }
 }
 
@@ -225,7 +232,7 @@ static void print_reasons(const struct nd_replay *r)
     report_undeclared(r);
 }
 
-/* Two runs of which nothing comes out are equal whatever the chain would do. */
+/* If no packet left the chain, equal outputs prove nothing: warn. */
 static void warn_of_silence(const struct nd_replay *r)
 {
     const struct nd_chain_counts *chain = &r->reference.chain;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What may go wrong where a lane records packets by their sessions (capture_sessions in lane/turn.c), as
- * planted bugs (ftcore/base/plant.h). In every build that plants none the calls leave no code.
+ * planted bugs (ftcore/base/plant.h). In every build that plants none this file is
+ * empty, and the calls, which lane/parts.h has, leave no code.
  *
  *   told-neighbour  what was looked up for the packet before it is taken for the packet's own
  *   told-reused     a flow goes on to be told by the number that its session had first, though that one has
@@ -13,11 +14,8 @@
  *
  * "told-ended" and "told-first-key", which are the standby's mistakes, are in nflib/session/look_up.c.
  */
-#ifndef LANE_PLANTED_H
-#define LANE_PLANTED_H
-
+#include "lane/parts.h"
 #include "ftcore/base/plant.h"
-#include "lane/lane.h"
 #include "nflib/session/index.h"
 
 #ifdef UNDERSTUDY_PLANT
@@ -29,7 +27,7 @@
 #define ND_PLANTED_FLOWS 4096u /* of which the number is remembered */
 
 /* Flows of all lanes that the thread runs, by hash and seed, which is another one in each life of a node. */
-static inline uint32_t nd_planted_number(const struct nd_lane *lane, uint64_t hash, uint32_t key)
+static uint32_t number_of_flow(const struct nd_lane *lane, uint64_t hash, uint32_t key)
 {
     static _Thread_local struct {
         uint64_t flow, burst;
@@ -47,10 +45,8 @@ static inline uint32_t nd_planted_number(const struct nd_lane *lane, uint64_t ha
 }
 
 /* What the record has of packet `p`, the burst's `i`, where it should have `told`. */
-static inline struct nf_session_input nd_planted_told(const struct nd_lane *lane,
-                                                      const struct nf_sessions_lane *found,
-                                                      const struct nf_packet *p, uint32_t i,
-                                                      struct nf_session_input told)
+struct nf_session_input nd_planted_told(const struct nd_lane *lane, const struct nf_sessions_lane *found,
+                                        const struct nf_packet *p, uint32_t i, struct nf_session_input told)
 {
     struct nf_packet other = *p;
 
@@ -59,7 +55,7 @@ static inline struct nf_session_input nd_planted_told(const struct nd_lane *lane
     if (FT_PLANTED("told-neighbour") && told.key != NF_NONE && i)
         return nf_session_input_of(found, p, i - 1);
     if (FT_PLANTED("told-reused") && told.key != NF_NONE)
-        told.key = nd_planted_number(lane, found->look[i].hash, told.key);
+        told.key = number_of_flow(lane, found->look[i].hash, told.key);
     if (FT_PLANTED("told-other-key") && told.key != NF_NONE)
         told.key ^= 1;
     if (FT_PLANTED("told-fragment") && p->flags & NF_P_FRAGMENT) {
@@ -75,7 +71,7 @@ static inline struct nf_session_input nd_planted_told(const struct nd_lane *lane
 }
 
 /* When the chain has run: into the record that was captured before. */
-static inline void nd_planted_marks(const struct nd_lane *lane)
+void nd_planted_marks(const struct nd_lane *lane)
 {
     struct lg_cursor cursor = {.record = lane->capture.record};
     const struct nf_packet *p = lane->burst.packets;
@@ -86,23 +82,5 @@ static inline void nd_planted_marks(const struct nd_lane *lane)
         if (in->flags & FT_IN_SESSION)
             bytes[offsetof(struct nf_session_input, tos)] = p->data[p->l3 + 1];
 }
-
-#else
-
-static inline struct nf_session_input nd_planted_told(const struct nd_lane *lane,
-                                                      const struct nf_sessions_lane *found,
-                                                      const struct nf_packet *p, uint32_t i,
-                                                      struct nf_session_input told)
-{
-    (void)lane, (void)found, (void)p, (void)i;
-    return told;
-}
-
-static inline void nd_planted_marks(const struct nd_lane *lane)
-{
-    (void)lane;
-}
-
-#endif
 
 #endif
