@@ -75,6 +75,13 @@ static int lay_out(struct ft_region *region, const struct ft_region_config *conf
     return error;
 }
 
+/* Where the system grants them by /sys/kernel/mm/transparent_hugepage/shmem_enabled: advise. */
+static void ask_for_huge_pages(const struct ft_region *region)
+{
+    if (region->huge)
+        madvise(region->base, region->size, MADV_HUGEPAGE);
+}
+
 static int map_region(struct ft_region *region, struct ft_fault *fault)
 {
     void *want = (void *)(uintptr_t)FT_REGION_BASE;
@@ -91,6 +98,7 @@ static int map_region(struct ft_region *region, struct ft_fault *fault)
                        MIB(region->size), (uint64_t)FT_REGION_BASE);
     }
     region->base = got;
+    ask_for_huge_pages(region);
     return FT_OK;
 }
 
@@ -131,13 +139,9 @@ static int build_region(struct ft_region *region, const struct ft_region_config 
     if (error)
         return error;
     /* Audit protects single 4 KiB pages, which huge ones cannot. */
-    bool huge = config->huge && !config->audit;
-
-    if (!huge || make_memory(region, config->name, MFD_HUGETLB, NULL)) {
+    region->huge = config->huge && !config->audit;
+    if (!region->huge || make_memory(region, config->name, MFD_HUGETLB, NULL))
         error = make_memory(region, config->name, 0, fault);
-        if (!error && huge)
-            madvise(region->base, region->size, MADV_HUGEPAGE); /* where shmem_enabled is advise */
-    }
     if (!error)
         error = make_sets(region, fault);
     if (!error && config->audit)
@@ -246,6 +250,7 @@ void ft_region_put_back(struct ft_region *region)
     FT_CHECK(got == want, "the region cannot be mapped at its address again: %s", strerror(errno));
     munmap(region->base, region->size);
     region->base = got;
+    ask_for_huge_pages(region);
 }
 
 static void own_arenas(struct ft_region *region)

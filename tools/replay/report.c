@@ -134,17 +134,24 @@ static void report_first(const struct nd_replay *r)
             name_owner(r, f->nf, owner));
 }
 
-/* An NF's slots in sessions lie in the lane's own state, and which NF's they are does not show there. */
-static const char *name_reader(const struct nd_replay *r, unsigned nf, char text[64])
+/* An NF's slots in sessions lie in the lane's own state, and which NF's they are does not show there. Where
+ * an NF differs, another one may have changed or dropped packets before they came to it. */
+static const char *name_reader(const struct nd_replay *r, unsigned nf, char text[128])
 {
+    char owner[64];
+
     if (nf == 0)
         return "an NF, in its sessions or the lane's own state,";
-    return nf == FT_NFS_MAX ? "an NF of which lanes share state" : name_owner(r, nf, text);
+    if (nf == FT_NFS_MAX)
+        return "an NF of which lanes share state";
+    snprintf(text, 128, "%s%s", name_owner(r, nf, owner),
+             r->config->chain.count > 1 ? ", or an NF that packets pass before it," : "");
+    return text;
 }
 
 static void report_undeclared(const struct nd_replay *r)
 {
-    char names[256], owner[64];
+    char names[512], owner[128];
 
     for (unsigned nf = 0; nf <= FT_NFS_MAX; nf++) {
         if (!r->reference.undeclared[nf])
