@@ -225,11 +225,12 @@ struct nd_lane {
     uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
     struct { /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
-        uint32_t n;                                 /* packets received so far */
-        uint64_t since;                             /* when the first of them was received */
-        uint16_t next_device;                       /* that is asked first, modulo their number */
-        struct nf_session_input told[NF_BURST_MAX]; /* replay: of each packet; key NF_NONE: it has a frame */
-        bool is_told;                               /* replay: some packet of the burst has no frame */
+        uint32_t n;           /* packets received so far */
+        uint64_t since;       /* when the first of them was received */
+        uint16_t next_device; /* that is asked first, modulo their number */
+        /* replay: of each packet; key NF_NONE: it has a frame */
+        struct nf_session_input session_input[NF_BURST_MAX];
+        bool by_session; /* replay: some packet of the burst has no frame */
         uint8_t *frames; /* replay from an input keeper: NF_BURST_MAX of io->frame_max bytes; else NULL */
     } burst;
     struct nd_fragments fragments; /* with one lane: that came before their first one (inputs.c) */

@@ -59,14 +59,15 @@ bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
 /* ---- planted.c: in a build that plants bugs ------------------------------------------------------- */
 
 #ifdef UNDERSTUDY_PLANT
-/* What the record has of packet `p`, the burst's `i`, where it should have `told`. */
-struct nf_session_input nd_planted_told(const struct nd_lane *lane, const struct nf_sessions_lane *found,
-                                        const struct nf_packet *p, uint32_t i, struct nf_session_input told);
+/* What the record has of packet `p`, the burst's `i`, where it should have `identity`. */
+struct nf_session_input nd_planted_input(const struct nd_lane *lane, const struct nf_sessions_lane *found,
+                                         const struct nf_packet *p, uint32_t i,
+                                         struct nf_session_input identity);
 /* When the chain has run: into the record that was captured before. */
 void nd_planted_marks(const struct nd_lane *lane);
 #else
-#define nd_planted_told(lane, found, p, i, told) (told)
-#define nd_planted_marks(lane)                   ((void)0)
+#define nd_planted_input(lane, found, p, i, identity) (identity)
+#define nd_planted_marks(lane)                        ((void)0)
 #endif
 
 /* ---- turn.c -------------------------------------------------------------------------------------- */

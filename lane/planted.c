@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What may go wrong where a lane records packets by their sessions (capture_sessions in lane/turn.c), as
- * planted bugs (ftcore/base/plant.h). In every build that plants none this file is
- * empty, and the calls, which lane/parts.h has, leave no code.
+ * planted bugs (ftcore/base/plant.h). In every build that plants none this file is empty,
+ * and the calls, which lane/parts.h has, leave no code.
  *
  *   told-neighbour  what was looked up for the packet before it is taken for the packet's own
- *   told-reused     a flow goes on to be told by the number that its session had first, though that one has
- *                   ended and the number is another session's
+ *   told-reused     a flow goes on to be identified by the number that its session had first, though
+ *                   that one has ended and the number is another session's
  *   told-other-key  the other one of the session's two keys
  *   told-fragment   a datagram's first fragment is taken for a whole packet
  *   told-tagged     a packet with two VLAN tags is taken for one without
@@ -32,32 +32,33 @@ static uint32_t number_of_flow(const struct nd_lane *lane, uint64_t hash, uint32
     static _Thread_local struct {
         uint64_t flow, burst;
         uint32_t key;
-    } told[ND_PLANTED_FLOWS];
+    } noted[ND_PLANTED_FLOWS];
     uint64_t flow = hash ^ lane->setup.seed, burst = nf_chain_state(lane->chain)->burst;
     uint32_t at = (uint32_t)(flow >> 20) % ND_PLANTED_FLOWS;
 
-    if (told[at].flow != flow || told[at].burst > burst) { /* it is new, or of the same seed's run before */
-        told[at].flow = flow;
-        told[at].burst = burst;
-        told[at].key = key;
+    if (noted[at].flow != flow || noted[at].burst > burst) { /* it is new, or of the same seed's run before */
+        noted[at].flow = flow;
+        noted[at].burst = burst;
+        noted[at].key = key;
     }
-    return told[at].key;
+    return noted[at].key;
 }
 
-/* What the record has of packet `p`, the burst's `i`, where it should have `told`. */
-struct nf_session_input nd_planted_told(const struct nd_lane *lane, const struct nf_sessions_lane *found,
-                                        const struct nf_packet *p, uint32_t i, struct nf_session_input told)
+/* What the record has of packet `p`, the burst's `i`, where it should have `identity`. */
+struct nf_session_input nd_planted_input(const struct nd_lane *lane, const struct nf_sessions_lane *found,
+                                         const struct nf_packet *p, uint32_t i,
+                                         struct nf_session_input identity)
 {
     struct nf_packet other = *p;
 
     if (!found)
-        return told;
-    if (FT_PLANTED("told-neighbour") && told.key != NF_NONE && i)
+        return identity;
+    if (FT_PLANTED("told-neighbour") && identity.key != NF_NONE && i)
         return nf_session_input_of(found, p, i - 1);
-    if (FT_PLANTED("told-reused") && told.key != NF_NONE)
-        told.key = number_of_flow(lane, found->look[i].hash, told.key);
-    if (FT_PLANTED("told-other-key") && told.key != NF_NONE)
-        told.key ^= 1;
+    if (FT_PLANTED("told-reused") && identity.key != NF_NONE)
+        identity.key = number_of_flow(lane, found->look[i].hash, identity.key);
+    if (FT_PLANTED("told-other-key") && identity.key != NF_NONE)
+        identity.key ^= 1;
     if (FT_PLANTED("told-fragment") && p->flags & NF_P_FRAGMENT) {
         other.flags &= (uint16_t)~NF_P_FRAGMENT;
         return nf_session_input_of(found, &other, i);
@@ -67,7 +68,7 @@ struct nf_session_input nd_planted_told(const struct nd_lane *lane, const struct
         other.data += 8; /* so that the IP header is where it is without tags */
         return nf_session_input_of(found, &other, i);
     }
-    return told;
+    return identity;
 }
 
 /* When the chain has run: into the record that was captured before. */

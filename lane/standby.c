@@ -135,18 +135,18 @@ static void show_unread(struct nd_lane *lane, const struct nf_unread unread[], u
 
 uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
 {
-    struct nf_session_input *told = lane->burst.told;
+    struct nf_session_input *input = lane->burst.session_input;
     const struct ft_input *in;
     uint8_t *bytes;
     uint32_t n = 0;
 
-    lane->burst.is_told = false;
+    lane->burst.by_session = false;
     while ((in = lg_cursor_input(cursor, &bytes))) {
-        told[n].key = NF_NONE;
+        input[n].key = NF_NONE;
         if (in->flags & FT_IN_SESSION) {
-            lane->burst.is_told = true;
-            memcpy(&told[n], bytes, FT_SESSION_BYTES);
-            told[n].key -= told[n].key == NF_NONE; /* no session's either, and refused as such */
+            lane->burst.by_session = true;
+            memcpy(&input[n], bytes, FT_SESSION_BYTES);
+            input[n].key -= input[n].key == NF_NONE; /* no session's either, and refused as such */
         }
         __builtin_prefetch(bytes + cursor->record->size); /* the next record, most often as large as this */
         lane->burst.packets[n++] =
@@ -157,7 +157,7 @@ uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
                                .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE,
                                .parsed = in->flags & FT_IN_SESSION};
     }
-    nf_chain_restore_from(lane->chain, lane->burst.is_told ? told : NULL);
+    nf_chain_restore_from(lane->chain, lane->burst.by_session ? input : NULL);
     return n;
 }
 
@@ -181,7 +181,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         if (p->drop || p->out_port >= lane->io->ports)
             continue;
         out.number = ++number;
-        if (lane->burst.is_told && lane->burst.told[i].key != NF_NONE) {
+        if (lane->burst.by_session && lane->burst.session_input[i].key != NF_NONE) {
             missed++;
             continue;
         }
@@ -191,7 +191,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         out.port = p->out_port;
         lg_replayed_put(&lane->replayed, &out, p->data);
     }
-    if (lane->burst.is_told) {
+    if (lane->burst.by_session) {
         lg_replayed_missed(&lane->replayed, missed + count, number + count);
         return;
     }

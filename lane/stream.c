@@ -65,13 +65,13 @@ static enum nd_stream_kind stream_kind(const struct nd_lane *lane)
     return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
 }
 
-/* Somebody waits for it. */
+/* Somebody waits for a digest of the region. */
 static bool digest_wanted(const struct nd_lane *lane)
 {
     return nd_lane_digest_asked(lane) != lane->seen.digest;
 }
 
-/* It is a delta that carries it, since the standby does not replay every record. */
+/* A delta carries the digest, since the standby does not replay every record. */
 static bool digest_by_delta(const struct nd_lane *lane)
 {
     return lane->protect->stores || stream_kind(lane) == ND_STREAM_DELTAS;

@@ -44,7 +44,7 @@ struct burst {
     uint64_t time;                         /* chain time */
     const char *command;                   /* that it begins with; NULL: none */
     bool asked;                            /* by an operator, who gets the answer */
-    bool sessions;   /* its packets are recorded by their sessions, where these tell them */
+    bool sessions;   /* its packets are recorded by their sessions, where these identify them */
     uint64_t judged; /* bits of the quarantine: a suspect is alone in it */
 };
 
@@ -295,13 +295,13 @@ static void capture_sessions(struct nd_lane *lane)
     uint32_t n = lane->burst.n;
 
     for (uint32_t i = 0; i < n; i++, p++) {
-        struct nf_session_input told = {.key = NF_NONE};
+        struct nf_session_input identity = {.key = NF_NONE};
 
         if (ft_likely(found != NULL))
-            told = nf_session_input_of(found, p, i);
-        told = nd_planted_told(lane, found, p, i, told);
-        if (ft_likely(told.key != NF_NONE))
-            lg_inputs_add_session(&inputs, &told, p->len, p->in_port, p->side == NF_OUTSIDE);
+            identity = nf_session_input_of(found, p, i);
+        identity = nd_planted_input(lane, found, p, i, identity);
+        if (ft_likely(identity.key != NF_NONE))
+            lg_inputs_add_session(&inputs, &identity, p->len, p->in_port, p->side == NF_OUTSIDE);
         else
             lg_inputs_add(&inputs, p->data, p->len, nf_packet_header_bytes(p), p->in_port,
                           p->side == NF_OUTSIDE);

@@ -76,7 +76,7 @@ static inline void lg_inputs_add(struct lg_inputs *inputs, const void *frame, ui
     __builtin_prefetch(inputs->to + LG_AHEAD, 1);
     lg_inputs_put(inputs, frame, wire, take, port, outside);
 }
-/* An input that is told by its session, in FT_SESSION_BYTES (ftcore/record/record.h). */
+/* An input that is identified by its session, in FT_SESSION_BYTES (ftcore/record/record.h). */
 static inline void lg_inputs_add_session(struct lg_inputs *inputs, const void *session, uint32_t wire,
                                          unsigned port, bool outside)
 {

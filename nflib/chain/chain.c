@@ -211,14 +211,14 @@ static void run_timers(struct nf_chain *chain, uint64_t now)
     }
 }
 
-/* Makes packet `i` of the burst of what is told of it. One that names no session is a frame of which nothing
+/* Makes packet `i` of the burst of what identifies it. One that names no session is a frame of which nothing
  * is there, and makes the burst one that cannot be replayed. */
 static void restore(struct nf_chain *chain, struct nf_packet *p, uint32_t i)
 {
     uint8_t *frame = chain->restored[i];
 
     p->data = frame;
-    if (chain->env.sessions && nf_session_restore(&chain->sessions, &chain->told[i], p, frame)) {
+    if (chain->env.sessions && nf_session_restore(&chain->sessions, &chain->session_input[i], p, frame)) {
         if (chain->l3 && p->in_port < chain->l3->config->ports)
             memcpy(frame, chain->l3->config->port[p->in_port].mac, 6);
         return;
@@ -230,16 +230,16 @@ static void restore(struct nf_chain *chain, struct nf_packet *p, uint32_t i)
     p->parsed = 0;
 }
 
-static __attribute__((noinline)) void restore_told(struct nf_chain *chain)
+static __attribute__((noinline)) void restore_by_session(struct nf_chain *chain)
 {
-    const struct nf_session_input *told = chain->told;
+    const struct nf_session_input *input = chain->session_input;
     uint32_t n = chain->burst.n;
 
     chain->sessions.packets = chain->burst.packets;
     for (uint32_t i = 0; i < n + AHEAD; i++) {
-        if (i < n && told[i].key != NF_NONE && chain->env.sessions)
-            nf_session_expect(&chain->sessions, &told[i]);
-        if (i >= AHEAD && told[i - AHEAD].key != NF_NONE)
+        if (i < n && input[i].key != NF_NONE && chain->env.sessions)
+            nf_session_expect(&chain->sessions, &input[i]);
+        if (i >= AHEAD && input[i - AHEAD].key != NF_NONE)
             restore(chain, &chain->burst.packets[i - AHEAD], i - AHEAD);
     }
 }
@@ -304,7 +304,7 @@ static void prepare(struct nf_chain *chain, uint8_t side)
 {
     chain->sessions.packets = chain->burst.packets;
     nf_sessions_prepare(&chain->sessions, chain->burst.side[side], chain->burst.count[side],
-                        chain->told != NULL);
+                        chain->session_input != NULL);
     chain->burst.prepared[side] = true;
 }
 
@@ -405,8 +405,8 @@ static void look_at_packets(struct nf_chain *chain)
     struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
     uint32_t n = chain->burst.n;
     parse_all(packets, n);
-    if (ft_unlikely(chain->told != NULL))
-        restore_told(chain);
+    if (ft_unlikely(chain->session_input != NULL))
+        restore_by_session(chain);
     if (ft_unlikely(chain->unsummed))
         read_unsummed(packets, n);
     if (tracing)
@@ -511,7 +511,7 @@ void nf_chain_pass(struct nf_chain *chain)
     edit->access = chain->sections.next;
     edit->outputs += passed + chain->listed;
     chain->open = false;
-    chain->told = NULL;
+    chain->session_input = NULL;
     nf_mark_end(chain->mark);
     NF_WATCH(burst, chain->burst.number);
 }
@@ -524,7 +524,7 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
 
 void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input *inputs)
 {
-    chain->told = inputs;
+    chain->session_input = inputs;
     chain->names_none = false;
 }
 
@@ -561,7 +561,7 @@ void nf_chain_abandon(struct nf_chain *chain)
     ft_sections_abandon(&chain->sections);
     nf_heap_leave(NULL); /* an NF was left in the middle */
     chain->open = chain->follow = false;
-    chain->told = NULL;
+    chain->session_input = NULL;
     chain->listed = 0;
 }
 

@@ -115,15 +115,15 @@ void nf_chain_run(struct nf_chain *chain, uint64_t burst, uint64_t now, struct n
 void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct nf_packet *packets,
                    uint32_t n);
 void nf_chain_pass(struct nf_chain *chain);
-/* Between the two: where nf_session_input_of (nflib/session/index.h) finds how a packet can be told by its
- * session. NULL: none of the burst can. */
+/* Between the two: where nf_session_input_of (nflib/session/index.h) finds how a packet can be identified by
+ * its session. NULL: none of the burst can. */
 const struct nf_sessions_lane *nf_chain_prepared(const struct nf_chain *chain);
 /* Its NFs read no more of packets than their sessions tell, and have some. */
 bool nf_chain_records_sessions(const struct nf_chain *chain);
 /*
  * The coming burst is replayed, and of its packets those have no frame whose inputs[i].key is not NF_NONE
- * (NULL: all have one): they are told by their sessions, and made again when the burst looks at them, in
- * memory of the chain. Until nf_chain_run returns. nf_chain_restored then says whether each input named a
+ * (NULL: all have one): they are identified by their sessions, and made again when the burst looks at them,
+ * in memory of the chain. Until nf_chain_run returns. nf_chain_restored then says whether each input named a
  * session of the chain; else the region holds no state any more.
  */
 void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input *inputs);

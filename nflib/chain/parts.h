@@ -34,8 +34,8 @@ struct nf_chain {
         struct nf_packet *side[2][NF_BURST_MAX + 1]; /* and room for one more */
         bool prepared[2];                            /* their keys are hashed (nf_sessions_prepare) */
     } burst;
-    const struct nf_session_input
-        *told;       /* of the coming burst, which is replayed; NULL: all inputs are frames */
+    /* Of the coming burst, which is replayed; NULL: all inputs are frames. */
+    const struct nf_session_input *session_input;
     bool names_none; /* one of them named no session */
     bool unsummed;   /* an NF takes IPv4 with wrong header checksums, and there is no L3, which would not */
     struct ft_sections sections;
@@ -63,8 +63,8 @@ struct nf_chain {
         const uint8_t *copy, *shared_copy;
     } as_made[FT_NFS_MAX];
     uint8_t frames[NF_EMIT_MAX * NF_EMIT_SLOT];
-    uint8_t restored[NF_BURST_MAX]
-                    [NF_RESTORED_BYTES]; /* headers of packets that were told by their sessions */
+    /* Headers of packets that were identified by their sessions. */
+    uint8_t restored[NF_BURST_MAX][NF_RESTORED_BYTES];
 };
 
 /* make.c: the state of an NF begins anew from what was kept of it when it had been made. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A key's way through the index: hash, bucket, tag. Inline, for the look-up of a burst; see table.c for how
- * the index lies in memory; and how a packet is told by what the look-up found, for the lane that captures
- * it. Private to these and to tests.
+ * the index lies in memory; and how a packet is identified by what the look-up found, for the lane that
+ * captures it. Private to these and to tests.
  */
 #ifndef NFLIB_SESSION_INDEX_H
 #define NFLIB_SESSION_INDEX_H

@@ -408,7 +408,7 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
     }
 }
 
-/* ---- a packet told by its session ---------------------------------------------------------------- */
+/* ---- a packet identified by its session --------------------------------------------------------- */
 
 #define ETHERNET 14u
 #define IPV4     20u

@@ -334,8 +334,8 @@ void nf_sessions_look_up(struct nf_sessions_lane *lane, struct nf_packet *const 
 bool nf_sessions_confirm(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
                          uint64_t now);
 /*
- * A packet told by the session that it comes with: all that an NF with NF_READS_FLOW reads of a whole packet
- * of TCP or UDP over IPv4. The same bytes are recorded, and come from a peer.
+ * A packet identified by the session that it comes with: all that an NF with NF_READS_FLOW reads of a whole
+ * packet of TCP or UDP over IPv4. The same bytes are recorded, and come from a peer.
  */
 struct nf_session_input {
     uint32_t key; /* the session's number times 2, plus which of its keys the packet has; NF_NONE: none */
