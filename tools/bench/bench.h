@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bench: what protection costs while nothing fails, and how soon a successor releases when something
- * does. Options and pairs of runs (bench/cmd_bench.c), what is compared and how it is set (bench/setup.c),
- * one run of nodes, and two servers one after the other (bench/run.c), what stands in for one of those
- * (bench/servers.c), the traffic and ports (bench/io.c), what the runs came to (bench/figures.c), the
- * machine, and lanes in one thread (bench/alone.c), accesses to state (bench/access.c).
+ * does. Options and pairs of runs (tools/bench/cmd_bench.c), what is compared and how it is set
+ * (tools/bench/setup.c), one run of nodes, and two servers one after the other (tools/bench/run.c), what
+ * stands in for one of those (tools/bench/servers.c), the traffic and ports (tools/bench/io.c), what the runs
+ * came to (tools/bench/figures.c), the machine, and lanes in one thread (tools/bench/alone.c), accesses to
+ * state (tools/bench/access.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
@@ -21,7 +22,7 @@
 
 extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 
-/* ---- bench/setup.c: what is compared, and how it is set ---- */
+/* ---- tools/bench/setup.c: what is compared, and how it is set ---- */
 
 /* Who has the second core while one node runs without protection. */
 enum nd_bench_beside { ND_BESIDE_NOBODY, ND_BESIDE_SPINS, ND_BESIDE_COPIES };
@@ -80,7 +81,7 @@ struct nd_bench_options {
     uint64_t count;      /* --count: packets of a run without threads; 0: none */
 };
 
-/* ---- bench/run.c ---- */
+/* ---- tools/bench/run.c ---- */
 
 /* The nodes' threads; the lanes of a node count together. Of node n: 2 * n, 2 * n + 1. */
 enum { ND_BENCH_LANE, ND_BENCH_REPLICATOR, ND_BENCH_SB_LANE, ND_BENCH_SB_REPLICATOR, ND_BENCH_THREADS };
@@ -142,7 +143,8 @@ struct nd_bench_lag {
     struct nd_bench_sample sample[ND_BENCH_LAG];
 };
 
-/* Of two servers on one machine, the one that is there: what stands in for the other is in bench/servers.c.
+/* Of two servers on one machine, the one that is there: what stands in for the other is in
+ * tools/bench/servers.c.
  */
 enum nd_bench_server { ND_BENCH_BOTH, ND_BENCH_PRIMARY, ND_BENCH_STANDBY };
 struct nd_bench_tape;
@@ -186,7 +188,7 @@ struct nd_bench_nodes {
     uint64_t at; /* ns: has_shown waits for what nodes show after it */
 };
 
-/* ---- bench/servers.c: what stands in for one of two servers ---- */
+/* ---- tools/bench/servers.c: what stands in for one of two servers ---- */
 
 #define ND_TAPE_SNAPSHOT (128u << 20) /* bytes of a snapshot's lines, encoded */
 #define ND_TAPE_LOG      (512u << 20) /* bytes of records, encoded */
@@ -212,7 +214,7 @@ struct nd_bench_stream {
 /* Starts what stands in for node n of the run. FT_ENOMEM. */
 int nd_bench_start_half(struct nd_bench_nodes *all, unsigned n, struct ft_fault *fault);
 
-/* ---- bench/cmd_bench.c ---- */
+/* ---- tools/bench/cmd_bench.c ---- */
 
 struct nd_bench_row {
     struct nd_bench_protection protection;
@@ -229,13 +231,13 @@ struct nd_bench_row {
     char refused[200];       /* "": it ran */
 };
 
-/* ---- bench/run.c ---- */
+/* ---- tools/bench/run.c ---- */
 
 /* Two servers: primary, then standby, each alone, as pair `i` of the row; row->with[i] is what both reach. */
 int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
                          struct ft_fault *fault);
 
-/* ---- bench/alone.c: the machine's own part of a message's time ---- */
+/* ---- tools/bench/alone.c: the machine's own part of a message's time ---- */
 
 /* 0: there is one core, or it could not be measured. */
 struct nd_bench_floor {
@@ -245,7 +247,7 @@ struct nd_bench_floor {
 
 void nd_bench_floor(struct nd_bench_floor *out);
 
-/* ---- bench/figures.c ---- */
+/* ---- tools/bench/figures.c ---- */
 
 /* A comparison: what is asked for, and what came of it. */
 struct nd_bench {
@@ -269,7 +271,7 @@ int nd_bench_check_save(const struct nd_bench *b);
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
 
-/* ---- bench/alone.c, bench/access.c: in place of a comparison. They return exit codes ---- */
+/* ---- tools/bench/alone.c, tools/bench/access.c: in place of a comparison. They return exit codes ---- */
 
 /* The lane alone, in this thread, for an instruction counter: prints the number of packets. */
 int nd_bench_count(struct nd_bench *b);
