@@ -60,7 +60,10 @@ static void open_once(void)
 /* Arenas of one NF for each lane, and the shared one behind them; of each the first half is handed out. */
 static void lay_out(void)
 {
-    region = (struct ft_region){.lanes = (uint16_t)received_rp->lanes, .nfs = 1, .arenas = arenas};
+    region = (struct ft_region){.lanes = (uint16_t)received_rp->lanes,
+                                .nfs = 1,
+                                .arena_count = received_rp->lanes + 1,
+                                .arenas = arenas};
     for (unsigned i = 0; i <= received_rp->lanes; i++)
         arenas[i] = (struct ft_arena){.offset = (uint64_t)i * RECEIVED_STRIDE * FT_LINE,
                                       .size = RECEIVED_STRIDE * FT_LINE,
