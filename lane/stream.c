@@ -491,8 +491,8 @@ void nd_stream_begin(struct nd_group *group)
     }
 }
 
-/* The lane wants a cut. If the previous cut is still being copied when the next is
- * due, the copy is finished before any further burst. */
+/* The lane wants a cut. If the previous cut is still being copied when the next is due, the copy is finished
+ * before any further burst. */
 static bool wants_cut(struct nd_lane *lane)
 {
     struct nd_stream *s = &lane->group->stream;

@@ -378,6 +378,12 @@ bool rp_progress(struct rp_replicator *rp)
     return moved && !primary;
 }
 
+struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
+{
+    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
+                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
+}
+
 /* By it lanes know the peer's heartbeats. A key that is half another's makes them refuse one. */
 static void note_peer(struct rp_replicator *rp, const struct ft_datagram_key *peer)
 {
@@ -541,10 +547,4 @@ void rp_reports(struct rp_replicator *rp)
         primary_reports(rp);
     else
         standby_reports(rp);
-}
-
-struct ft_datagram_key rp_peer(const struct rp_replicator *rp)
-{
-    return (struct ft_datagram_key){.incarnation = rp->core.peer.incarnation,
-                                    .secret = {rp->core.peer.secret[0], rp->core.peer.secret[1]}};
 }

@@ -731,6 +731,11 @@ bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
     return link->stream && rp_times(rp_stream_fd(link->stream), &out->busy_us, &out->full_us);
 }
 
+void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
+{
+    rp_link_rest(link, timeout_ns, -1, false);
+}
+
 void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait)
 {
     /* Whole frames have been taken, or the next turn takes them: there is room for more. */
@@ -847,9 +852,4 @@ void rp_link_reseal(struct rp_link *link, struct rp_seal *seal)
     close_unproven(link);
     rp_seal_close(link->seal);
     link->seal = seal;
-}
-
-void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
-{
-    rp_link_rest(link, timeout_ns, -1, false);
 }

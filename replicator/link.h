@@ -111,6 +111,7 @@ void rp_link_drop(struct rp_link *link);
  * (-1: none). `answers_wait`: data from the peer does not end the wait; the end of the connection, a notice
  * and a new connection do. */
 void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait);
+/* The same without a bell, and what the peer says ends it. */
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns);
 const struct rp_link_stats *rp_link_stats(const struct rp_link *link);
 

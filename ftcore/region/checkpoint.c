@@ -117,6 +117,12 @@ void ft_checkpoint_begin(struct ft_region *region)
     atomic_store_explicit(&region->checkpoint_open, true, memory_order_release);
 }
 
+void ft_checkpoint_end(struct ft_region *region)
+{
+    if (atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed))
+        atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
+}
+
 static struct saved_lane *lane_of_line(const struct ft_region *region, uint64_t line)
 {
     struct saved_lane *l = region->checkpoint_saved->lane;
@@ -178,10 +184,4 @@ void ft_checkpoint_copy(struct ft_region *region, const struct ft_line_range *ru
         saved->at[line] = 0;
         memcpy(out, from, FT_LINE);
     }
-}
-
-void ft_checkpoint_end(struct ft_region *region)
-{
-    if (atomic_load_explicit(&region->checkpoint_open, memory_order_relaxed))
-        atomic_store_explicit(&region->checkpoint_open, false, memory_order_release);
 }

@@ -90,7 +90,7 @@ struct ft_region {
     void (*watch)(void *arg, const void *p, size_t n);
     void *watch_arg;
     const char *nf_name[FT_NFS_MAX]; /* "?" where nobody gave one */
-    bool huge;                       /* huge pages are wanted, and nobody minds: no audit */
+    bool huge;                       /* huge pages are wanted, and there is no audit */
 };
 
 /*

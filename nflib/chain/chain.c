@@ -108,16 +108,16 @@ static void add_tally(uint64_t *to, uint32_t n)
     __atomic_store_n(to, *to + n, __ATOMIC_RELAXED);
 }
 
-struct nf_tally nf_tally_read(const struct nf_tally *t)
-{
-    return (struct nf_tally){.packets = __atomic_load_n(&t->packets, __ATOMIC_RELAXED),
-                             .dropped = __atomic_load_n(&t->dropped, __ATOMIC_RELAXED)};
-}
-
 void nf_chain_tally(struct nf_chain *chain, struct nf_tally tally[])
 {
     memset(tally, 0, FT_NFS_MAX * sizeof(*tally));
     chain->tally = tally;
+}
+
+struct nf_tally nf_tally_read(const struct nf_tally *t)
+{
+    return (struct nf_tally){.packets = __atomic_load_n(&t->packets, __ATOMIC_RELAXED),
+                             .dropped = __atomic_load_n(&t->dropped, __ATOMIC_RELAXED)};
 }
 
 struct nf *nf_chain_nf(const struct nf_chain *chain, unsigned index)
