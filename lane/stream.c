@@ -800,6 +800,13 @@ static bool cut_permits(struct nd_lane *lane)
            !FT_REPORT_GET(lane->shared, overrun);
 }
 
+/* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
+static bool delta_needs_burst(const struct nd_lane *lane)
+{
+    return digest_by_delta(lane) && (digest_wanted(lane) || quiesced_slice_due(lane)) &&
+           nf_chain_state(lane->chain)->burst == lane->cut.burst;
+}
+
 struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
 {
     bool drained = all_drained(lane); /* what comes now is the other node's */
@@ -807,7 +814,11 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
 
     follow_release(lane);
     want_of_all(lane, drained);
-    if ((wants_barrier(lane) && !nd_lane_quiesce(lane)) || drained || !cut_permits(lane))
+    /* Before the barrier: at each of its turns a slow lane would find the cut behind another one's burst. */
+    bool behind = stream_kind(lane) != ND_STREAM_NONE && delta_needs_burst(lane) && cut_permits(lane) &&
+                  !lane->turn.no_room;
+
+    if ((wants_barrier(lane) && !behind && !nd_lane_quiesce(lane)) || drained || !cut_permits(lane))
         return (struct nd_needs){.may_run = false};
     /* Logging and recording begin between bursts only, by this lane, so what is said here holds for the
      * burst. */
@@ -826,13 +837,6 @@ static bool owes_released(const struct nd_lane *lane)
 {
     return lane->now - lane->timers.busy_at > QUIET_NS &&
            FT_REPORT_GET(lane->shared, released) != lane->recorded_released;
-}
-
-/* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
-static bool delta_needs_burst(const struct nd_lane *lane)
-{
-    return digest_by_delta(lane) && (digest_wanted(lane) || quiesced_slice_due(lane)) &&
-           nf_chain_state(lane->chain)->burst == lane->cut.burst;
 }
 
 bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *needs)

@@ -5,6 +5,7 @@
  * time is over. In between the thread serves other clients. Status is status.c's, apply and push change.c's.
  */
 #include "node/running.h"
+#include "node/config/peer.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 
@@ -115,7 +116,7 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
     if (!w->begun) {
         if (state_of(r, &s) == FT_READY)
             return nd_refused(x, "busy", "this node is the standby: ask node %s, which compares",
-                              r->config->node[!r->self].name);
+                              nd_peer_name(r->config, r->self));
         if (s.core.state != FT_PROTECTED)
             return nd_refused(x, "busy", "not protected (%s): there is nothing to compare with",
                               ft_state_name(s.core.state));

@@ -9,6 +9,7 @@
  * staged is installed, or goes, before anything else.
  */
 #include "node/change.h"
+#include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
@@ -631,7 +632,7 @@ static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
 
     if (!c && g->alone) {
         snprintf(text, sizeof(text), "%s; node %s was not connected: push the files to it once it is",
-                 g->told, g->config->node[!g->self].name);
+                 g->told, nd_peer_name(g->config, g->self));
         return done(g, x, text);
     }
     if (!c) {
@@ -706,7 +707,7 @@ static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_w
 
 static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
 {
-    const char *peer = g->config->node[!g->self].name;
+    const char *peer = nd_peer_name(g->config, g->self);
     struct rp_push_answer answer;
     char text[FT_REASON_MAX];
 

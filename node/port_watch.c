@@ -4,6 +4,7 @@
  * whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
  */
 #include "node/port_watch.h"
+#include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/interface.h"
@@ -29,7 +30,7 @@ void nd_port_watch_begin(struct nd_port_watch *watch)
     struct nd_health *h = &watch->health;
 
     *h = (struct nd_health){.self = c->node[watch->self].name,
-                            .peer = c->node[!watch->self].name,
+                            .peer = nd_peer_name(c, watch->self),
                             .ports = watch->ports->io.ports};
     for (unsigned i = 0; i < h->ports; i++) {
         const char *devargs = c->node[watch->self].port[i];

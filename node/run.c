@@ -6,6 +6,7 @@
  * (interrupts); and the processes of guardian and reporter.
  */
 #include "node/running.h"
+#include "node/config/peer.h"
 #include "cli/pair.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
@@ -91,6 +92,25 @@ static void tell_quarantine(void *arg, const struct ft_crash_notice *notice)
     uint8_t bytes[FT_CRASH_BYTES];
 
     nd_guardian_say(r->guardian, bytes, ft_crash_notice_encode(notice, &r->datagram_key, bytes));
+}
+
+static const struct rp_node *find_node(const struct nd_running *r, const char *name)
+{
+    for (unsigned i = 0; i < r->link.nodes; i++)
+        if (strcmp(r->link.node[i].name, name) == 0)
+            return &r->link.node[i];
+    return NULL;
+}
+
+/* By the replicator's thread: messages, the guardian's notices and what people are told are of that node now. */
+static void note_peer(void *arg, const char *name)
+{
+    struct nd_running *r = arg;
+    const struct rp_node *node = find_node(r, name);
+
+    nd_peer_set(name);
+    if (r->guardian && r->link.nodes)
+        nd_guardian_aim(r->guardian, node ? node->host : NULL, node ? node->port : 0, NULL);
 }
 
 static void note_view(void *arg, uint64_t view)
@@ -292,16 +312,12 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
 {
     static char identity[FT_IDENTITY_MAX];
     const struct nd_config *c = r->config;
-    const struct nd_node *self = &c->node[r->self], *peer = &c->node[!r->self];
+    const struct nd_node *self = &c->node[r->self];
     struct rp_config config = {
-        .core = {.role = self->role == ND_ROLE_STANDBY,
+        .core = {.role = self->role != ND_ROLE_PRIMARY,
+                 .spare = self->role == ND_ROLE_SPARE,
                  .incarnation = r->datagram_key.incarnation,
                  .secret = {r->datagram_key.secret[0], r->datagram_key.secret[1]}},
-        .link = {.local_host = self->host,
-                 .peer_host = peer->host,
-                 .local_port = self->tcp_port,
-                 .peer_port = peer->tcp_port,
-                 .listens = strcmp(self->name, peer->name) < 0},
         .region = r->region,
         .lanes = r->shared,
         .published = r->group.published,
@@ -309,6 +325,7 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .arbiter = r->arbiter ? &r->asks : NULL,
         .state_changed = log_state,
         .view = note_view,
+        .aimed = note_peer,
         .crashed = hear_crash,
         .arg = r,
         .check = nd_group_check,
@@ -318,12 +335,15 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
         .judge = &r->group,
     };
 
+    if (getrandom(config.core.new_shard, sizeof(config.core.new_shard), 0) != sizeof(config.core.new_shard))
+        return ft_fail(fault, FT_EIO, "the system gives no random numbers");
+    nd_setup_link(&config, c, r->self);
+    r->link = config.link;
     int error = nd_setup_seal(&config.link.seal, &r->keys, c, r->self, fault);
 
     if (error)
         return error;
     nd_setup_replicator(&config, c, &c->timing, identity);
-    snprintf(config.core.name, sizeof(config.core.name), "%s", self->name);
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
     snprintf(r->differences.file, sizeof(r->differences.file), "%s/%s.diverged", self->state, self->name);
     error = rp_open(&r->replicator, &config, fault);
@@ -372,7 +392,8 @@ static int open_patiently(struct nd_running *r, int (*open)(struct nd_running *,
  */
 static int open_node(struct nd_running *r, struct ft_fault *fault)
 {
-    const struct nd_node *self = &r->config->node[r->self], *peer = &r->config->node[!r->self];
+    const struct nd_node *self = &r->config->node[r->self];
+    const struct nd_node *peer = r->self < ND_PAIR ? &r->config->node[!r->self] : NULL;
     const struct ft_region_config how = {
         .name = "understudy region", .audit = r->config->protect.audit, .huge = self->hugepages};
     const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
@@ -392,8 +413,8 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         (error = nd_runner_start(&r->standing.runner, self, fault)))
         return error;
     if (r->config->protect.pair &&
-        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer->host,
-                                   peer->tcp_port, &r->datagram_key, r->crash->page, fault)))
+        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer ? peer->host : NULL,
+                                   peer ? peer->tcp_port : 0, &r->datagram_key, r->crash->page, fault)))
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
@@ -564,7 +585,7 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_link *link = &r->config->link;
 
-    nd_strangers_say(&r->strangers_said, s->link.refused[-FT_EPERM], r->config->node[!r->self].name,
+    nd_strangers_say(&r->strangers_said, s->link.refused[-FT_EPERM], nd_peer_name(r->config, r->self),
                      link->key[0]           ? "do both nodes have one key?"
                      : link->certificate[0] ? "does the authority of the file know both nodes' certificates?"
                                             : "");
@@ -750,10 +771,11 @@ int nd_cmd_run(int argc, char **argv)
     if (self < 0) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", text);
         code = ND_USAGE;
-    } else if (!r->config->protect.pair && r->config->node[self].role == ND_ROLE_STANDBY) {
+    } else if (!r->config->protect.pair && r->config->node[self].role != ND_ROLE_PRIMARY) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START,
                      "node %s: protect mode is off, expected node %s, the primary, to run alone",
-                     r->config->node[self].name, r->config->node[!self].name);
+                     r->config->node[self].name,
+                     r->config->node[r->config->node[0].role != ND_ROLE_PRIMARY].name);
         code = ND_DATA;
     }
     if (code) {

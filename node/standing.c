@@ -5,6 +5,7 @@
  * silent primary is taken over from. See standing.h.
  */
 #include "node/standing.h"
+#include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/text.h"
@@ -181,14 +182,14 @@ static void tell_peer(struct nd_standing *st)
  * weight of one that fails would be in its counter. */
 static bool is_deaf(const struct nd_standing *st, unsigned port, const struct rp_status *s)
 {
-    const struct nd_node *self = &st->config->node[st->self], *peer = &st->config->node[!st->self];
+    const struct nd_node *self = &st->config->node[st->self], *peer = nd_peer_node(st->config, st->self);
     char why[ND_RUNNER_TEXT];
     bool fails = false, answers = false;
 
     for (unsigned i = 0; i < self->tracks; i++)
         fails |= self->track[i].kind == ND_TRACK_GATEWAY && self->track[i].port == port &&
                  nd_standing_failed(st, i, why);
-    for (unsigned i = 0; i < peer->tracks; i++) {
+    for (unsigned i = 0; peer && i < peer->tracks; i++) {
         if (peer->track[i].kind != ND_TRACK_GATEWAY || peer->track[i].port != port)
             continue;
         answers = true;
@@ -268,7 +269,7 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
     }
     st->tried = a.now;
     ft_log_event(FT_LEVEL_WARNING, FT_SAYS_AUTHORITY, "hands over to %s: %s; counter %u%s%s%s here, %u there",
-                 st->config->node[!st->self].name, why, a.own, st->why[0] ? " (" : "", st->why,
+                 nd_peer_name(st->config, st->self), why, a.own, st->why[0] ? " (" : "", st->why,
                  st->why[0] ? ")" : "", a.other);
     rp_request(st->replicator, FT_REQUEST_HANDOVER);
 }
@@ -365,7 +366,7 @@ void nd_standing_turn(struct nd_standing *st, const struct rp_status *s)
     update_counter(st);
     if (s->peer_told && s->peer_standing.maintained > st->maintained)
         keep_order(st, (enum ft_maintenance)s->peer_standing.maintenance, s->peer_standing.maintained,
-                   st->config->node[!st->self].name);
+                   nd_peer_name(st->config, st->self));
     if (s->peer_told && s->peer_standing.cluster && !ft_core_primary(&s->core))
         nd_arbiter_expect(st->arbiter, s->peer_standing.cluster);
     tell_peer(st);

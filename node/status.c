@@ -4,6 +4,7 @@
  * node/metrics/fields.def; here is what their values are made of.
  */
 #include "node/running.h"
+#include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
@@ -167,7 +168,7 @@ static uint64_t since_decided(const struct ft_core *c, uint64_t time)
 static const char *pinned_to(const struct nd_running *r)
 {
     return r->standing.maintenance == FT_MAINTENANCE_PIN_OWN     ? r->config->node[r->self].name
-           : r->standing.maintenance == FT_MAINTENANCE_PIN_OTHER ? r->config->node[!r->self].name
+           : r->standing.maintenance == FT_MAINTENANCE_PIN_OTHER ? nd_peer_name(r->config, r->self)
                                                                  : NULL;
 }
 

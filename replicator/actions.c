@@ -225,6 +225,15 @@ static void forget_rounds(struct rp_replicator *rp)
     memset(rp->verdicts.round_at, 0, sizeof(rp->verdicts.round_at));
 }
 
+/* Members are known on the disk from when their shard has a name. */
+static void to_store(struct rp_replicator *rp, const struct ft_action *a)
+{
+    rp->stores = true;
+    rp->to_store = (struct rp_view){.number = a->view};
+    if ((a->members.shard[0] || a->members.shard[1]) && a->members.name[0][0])
+        rp->to_store.members = a->members;
+}
+
 static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
 {
     const struct rp_arbiter *arbiter = rp->config.arbiter;
@@ -256,10 +265,10 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
     case FT_ACT_VIEW:
         if (rp->config.view)
             rp->config.view(rp->config.arg, a->view);
-        rp->to_store = a->view;
+        to_store(rp, a);
         break;
     case FT_ACT_STORE:
-        rp->to_store = a->view;
+        to_store(rp, a);
         break;
     case FT_ACT_CLEAR:
         clear_state(rp);
@@ -276,7 +285,13 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
         break;
     case FT_ACT_ASK:
         if (arbiter)
-            arbiter->ask(arbiter->arg, a->flag ? &a->era : NULL);
+            arbiter->ask(arbiter->arg, a->flag ? &a->question : NULL);
+        break;
+    case FT_ACT_AIM:
+        if (rp->link)
+            rp_link_aim(rp->link, a->name);
+        if (rp->config.aimed)
+            rp->config.aimed(rp->config.arg, a->name);
         break;
     case FT_ACT_STATE:
         report_state(rp, a);
@@ -292,9 +307,9 @@ void rp_carry_out(struct rp_replicator *rp)
     if (rp->link)
         rp_link_flush(rp->link);
     /* Last: its writer may get this thread's processor as soon as it is woken. */
-    if (rp->to_store && rp->writer)
-        rp_view_writer_give(rp->writer, rp->to_store, rp->now);
-    rp->to_store = 0;
+    if (rp->stores && rp->writer)
+        rp_view_writer_give(rp->writer, &rp->to_store, rp->now);
+    rp->stores = false;
 }
 
 /* ---- the chain ---------------------------------------------------------------------------------- */
@@ -528,13 +543,14 @@ static void report_stored(struct rp_replicator *rp)
 static void hear_arbiter(struct rp_replicator *rp)
 {
     const struct rp_arbiter *arbiter = rp->config.arbiter;
-    struct ft_event event = {.kind = FT_EV_ANSWER, .now = rp->now};
+    struct ft_decision kept = {.any = false};
+    struct ft_event event = {.kind = FT_EV_ANSWER, .now = rp->now, .decision = &kept};
     bool serves = rp->core.state == FT_SOLO || rp->core.state == FT_PROTECTED;
 
     if (!arbiter)
         return;
     arbiter->serves(arbiter->arg, serves ? rp->core.view : 0);
-    if (arbiter->answer(arbiter->arg, &event.era, &event.answer))
+    if (arbiter->answer(arbiter->arg, &event.era, &event.answer, &kept))
         rp_step(rp, &event);
 }
 

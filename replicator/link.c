@@ -67,6 +67,9 @@
 #define HELLO_MAX (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
 #define PEEK_MAX  (HELLO_MAX + 4096u) /* and the heartbeats behind it */
 #define PROOF_NS  1000000000ull       /* from accept to proof */
+#ifndef VISIT_NS
+#define VISIT_NS 500000000ull /* between two visits */
+#endif
 #ifndef NOTICES_MAX                   /* the simulation has fewer in some seeds */
 #define NOTICES_MAX 64                /* datagrams per call */
 #endif
@@ -90,6 +93,7 @@ struct rp_attempt {
     struct rp_stream *stream; /* NULL: none is under way */
     bool connected;           /* its socket is; its handshake is not over */
     bool made;                /* the last one has become a connection */
+    bool visit;               /* to a node that is not the peer: it does not count for `wait` */
     uint64_t begun;           /* the last one, ns */
     uint64_t wait;            /* from its beginning to the next one, ns; 0: what was before did not fail */
 };
@@ -109,9 +113,29 @@ struct rp_handshakes {
     uint64_t random; /* which place is given away when all are taken; any number to begin with */
 };
 
+/* A node that is not the peer, and what it has said so far. */
+struct rp_visitor {
+    struct rp_stream *stream; /* NULL: there is none */
+    uint64_t came;            /* ns */
+    bool heard;               /* its hello was handed out */
+    size_t len;
+    uint8_t said[HELLO_MAX];
+};
+
+struct rp_other {
+    char name[FT_NAME_MAX];
+    struct sockaddr_in at;
+};
+
 struct rp_link {
-    struct sockaddr_in local, peer;
+    struct sockaddr_in local, peer; /* peer: its sin_port 0: whichever of `other` comes */
     bool listens;
+    char name[FT_NAME_MAX], peer_name[FT_NAME_MAX];
+    struct rp_other other[RP_NODES]; /* all that may be the peer, it among them */
+    unsigned others, turn;           /* turn: which is visited next */
+    bool visits;
+    uint64_t visited; /* when one was tried last, ns */
+    struct rp_visitor visitor;
     struct rp_seal *seal;      /* NULL: connections are plain */
     char device[IF_NAMESIZE];  /* that the sockets are bound to; "": none */
     int listener, datagrams;   /* listener -1: we connect */
@@ -194,15 +218,38 @@ static void back_off(struct rp_attempt *a)
     a->wait = twice < RETRY_MOST_NS ? twice : RETRY_MOST_NS;
 }
 
+/* The peer's, where this side connects to it; of a node that visits, every other time one of the others'. NULL:
+ * nobody's now. */
+static const struct rp_other *choose_target(struct rp_link *link, struct rp_other *peer, uint64_t now)
+{
+    *peer = (struct rp_other){.at = link->peer};
+    memcpy(peer->name, link->peer_name, sizeof(peer->name));
+    if (link->visits && now - link->visited >= VISIT_NS) {
+        link->visited = now;
+        for (unsigned i = 0; i < link->others; i++) {
+            const struct rp_other *o = &link->other[link->turn++ % link->others];
+
+            if (strcmp(o->name, link->peer_name) != 0)
+                return o;
+        }
+    }
+    return link->peer.sin_port && !link->listens ? peer : NULL;
+}
+
 static void begin_attempt(struct rp_link *link, uint64_t now)
 {
     struct rp_attempt *a = &link->attempt;
-    int fd = rp_connect(&link->local, &link->peer, link->device);
+    struct rp_other peer;
+    const struct rp_other *to = choose_target(link, &peer, now);
+    int fd = to ? rp_connect(&link->local, &to->at, link->device) : -1;
 
+    if (!to)
+        return;
     a->begun = now;
     a->connected = false;
-    a->stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, false);
-    if (!a->stream)
+    a->visit = to != &peer;
+    a->stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, false, to->name);
+    if (!a->stream && !a->visit)
         back_off(a);
 }
 
@@ -218,7 +265,9 @@ static bool go_on_with_attempt(struct rp_link *link, uint64_t now)
         return true;
     if (a->stream && done == 0 && now - a->begun < GIVE_UP * a->retry_ns)
         return false;
-    if (a->made && now - a->begun >= RETRY_MOST_NS)
+    if (a->visit)
+        a->visit = false;
+    else if (a->made && now - a->begun >= RETRY_MOST_NS)
         a->wait = 0;
     else if (a->made || done < 0)
         back_off(a);
@@ -244,6 +293,14 @@ static void handshakes_close(struct rp_handshakes *all)
         close_handshake(&all->place[i]);
 }
 
+/* Connections that have not shown yet who they are. */
+static void close_unproven(struct rp_link *link)
+{
+    rp_stream_close(link->attempt.stream, false);
+    link->attempt.stream = NULL;
+    handshakes_close(&link->handshakes);
+}
+
 static bool handshakes_any(const struct rp_handshakes *all)
 {
     bool any = false;
@@ -263,14 +320,44 @@ static struct rp_handshake *find_place(struct rp_handshakes *all, uint64_t now)
     return &all->place[(all->random >> 33) % RP_HANDSHAKES];
 }
 
+static void close_visitor(struct rp_link *link)
+{
+    rp_stream_close(link->visitor.stream, true);
+    link->visitor.stream = NULL;
+}
+
+/* The newest takes the place. */
+static void take_visitor(struct rp_link *link, struct rp_stream *stream, uint64_t now)
+{
+    close_visitor(link);
+    link->visitor.stream = stream;
+    link->visitor.came = now;
+    link->visitor.len = 0;
+    link->visitor.heard = false;
+}
+
 /* Accepts one that waits. When all places are taken one of them is given away. */
 static void accept_handshake(struct rp_link *link, uint64_t now)
 {
     uint64_t *refused = link->stats.refused;
-    int fd = rp_accept(link->listener, &link->peer, &refused[-FT_EPERM]);
-    struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, true);
-    struct rp_handshake *h = stream ? find_place(&link->handshakes, now) : NULL;
+    struct in_addr from[RP_NODES + 1];
+    const char *name = link->peer_name;
+    unsigned n = 0, who;
 
+    if (link->peer.sin_port)
+        from[n++] = link->peer.sin_addr;
+    for (unsigned i = 0; i < link->others; i++)
+        from[n++] = link->other[i].at.sin_addr;
+    int fd = rp_accept(link->listener, from, n, &who, &refused[-FT_EPERM]);
+    bool visits = link->peer.sin_port && who > 0;
+
+    if (fd >= 0 && (visits || !link->peer.sin_port))
+        name = link->other[who - (link->peer.sin_port != 0)].name;
+    struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, true, name);
+    struct rp_handshake *h = stream && !visits ? find_place(&link->handshakes, now) : NULL;
+
+    if (stream && visits)
+        take_visitor(link, stream, now);
     if (!h)
         return;
     refused[-FT_ETRUNC] += h->stream != NULL;
@@ -529,6 +616,90 @@ static void take_handshakes(struct rp_link *link, uint64_t now)
         end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
 }
 
+/* What a visitor has said. */
+static void read_visitor(struct rp_link *link, uint64_t now)
+{
+    struct rp_visitor *v = &link->visitor;
+    int done = v->stream ? rp_stream_handshake(v->stream) : 0;
+    ssize_t n = 0;
+    bool more;
+
+    if (done > 0 && !v->heard && v->len < sizeof(v->said)) {
+        n = rp_stream_read(v->stream, v->said + v->len, sizeof(v->said) - v->len, &more);
+        v->len += n > 0 ? (size_t)n : 0;
+    }
+    if (v->stream && (done < 0 || (done > 0 && n == 0 && v->len == 0) || now - v->came > PROOF_NS))
+        close_visitor(link);
+}
+
+bool rp_link_visitor(struct rp_link *link, struct ft_message *m)
+{
+    struct rp_visitor *v = &link->visitor;
+
+    if (!v->stream || v->heard || v->len == 0 ||
+        ft_message_decode(v->said, v->len, 0, m, link->in.bulk, NULL) <= 0 || m->type != FT_MSG_HELLO)
+        return false;
+    v->heard = true;
+    return true;
+}
+
+void rp_link_answer(struct rp_link *link, const struct ft_message *m)
+{
+    uint8_t frame[HELLO_MAX];
+    long len = ft_message_encode(m, 0, NULL, true, frame, sizeof(frame));
+
+    FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
+    /* Nothing was written there before, so it fits, or the connection is of no use. */
+    (void)!rp_stream_write(link->visitor.stream, frame, (size_t)len);
+    close_visitor(link);
+}
+
+void rp_link_visit(struct rp_link *link, bool on)
+{
+    link->visits = on && link->others > 0;
+}
+
+static struct rp_other *find_other(struct rp_link *link, const char *name)
+{
+    for (unsigned i = 0; i < link->others; i++)
+        if (strcmp(link->other[i].name, name) == 0)
+            return &link->other[i];
+    return NULL;
+}
+
+int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_fault *fault)
+{
+    struct rp_other *o = find_other(link, node->name);
+    struct sockaddr_in at;
+    int error = rp_address(&at, node->host, node->port, fault);
+
+    if (error)
+        return error;
+    if (!o && link->others == RP_NODES)
+        return ft_fail(fault, FT_EFULL, "more than %u nodes", RP_NODES);
+    o = o ? o : &link->other[link->others++];
+    snprintf(o->name, sizeof(o->name), "%s", node->name);
+    o->at = at;
+    return 0;
+}
+
+int rp_link_aim(struct rp_link *link, const char *name)
+{
+    const struct rp_other *o = find_other(link, name);
+
+    if (!o && name[0])
+        return FT_ENOENT;
+    if (strcmp(link->peer_name, name) == 0)
+        return 0;
+    close_unproven(link);
+    rp_stream_close(link->next, false);
+    link->next = NULL;
+    snprintf(link->peer_name, sizeof(link->peer_name), "%s", name);
+    link->peer = o ? o->at : (struct sockaddr_in){.sin_family = AF_INET};
+    link->listens = !o || strcmp(link->name, name) < 0;
+    return 0;
+}
+
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
 static void poll_listener(struct rp_link *link, uint64_t now)
 {
@@ -538,7 +709,7 @@ static void poll_listener(struct rp_link *link, uint64_t now)
         return;
     link->looked = now;
     link->datagrams_ready = true;
-    if (link->listens && poll(&p, 1, 0) > 0)
+    if (link->listener >= 0 && poll(&p, 1, 0) > 0)
         link->listener_ready = true;
 }
 
@@ -547,11 +718,13 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     poll_listener(link, now_ns);
     if (link->listener_ready || handshakes_any(&link->handshakes))
         take_handshakes(link, now_ns);
+    if (link->visitor.stream)
+        read_visitor(link, now_ns);
     read_some(link, READ_BUDGET, false);
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
             begin_connection(link, &link->next, link->next_greeted);
-        else if (!link->listens && go_on_with_attempt(link, now_ns))
+        else if ((!link->listens || link->visits || link->attempt.stream) && go_on_with_attempt(link, now_ns))
             begin_connection(link, &link->attempt.stream, 0);
         read_some(link, READ_BUDGET, false);
     }
@@ -755,7 +928,7 @@ void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answ
         return;
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         p[5 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
-    if (!link->stream && !link->listens && timeout_ns > link->attempt.retry_ns)
+    if (!link->stream && (!link->listens || link->visits) && timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
@@ -778,14 +951,6 @@ static void close_one(int *fd)
     *fd = -1;
 }
 
-/* Connections that have not shown yet who they are. */
-static void close_unproven(struct rp_link *link)
-{
-    rp_stream_close(link->attempt.stream, false);
-    link->attempt.stream = NULL;
-    handshakes_close(&link->handshakes);
-}
-
 void rp_link_close(struct rp_link *link)
 {
     if (!link)
@@ -794,6 +959,7 @@ void rp_link_close(struct rp_link *link)
     close_one(&link->datagrams);
     rp_stream_close(link->stream, true);
     rp_stream_close(link->next, false);
+    rp_stream_close(link->visitor.stream, false);
     close_unproven(link);
     rp_seal_close(link->seal);
     free(link->in.bytes);
@@ -809,12 +975,15 @@ static int open_sockets(struct rp_link *link, const struct rp_link_config *confi
     if ((rc = rp_seal_open(&link->seal, &config->seal, fault)))
         return rc;
     if ((rc = rp_address(&link->local, config->local_host, config->local_port, fault)) ||
-        (rc = rp_address(&link->peer, config->peer_host, config->peer_port, fault)))
+        (config->peer_host && (rc = rp_address(&link->peer, config->peer_host, config->peer_port, fault))))
         return rc;
+    for (unsigned i = 0; i < config->nodes; i++)
+        if ((rc = rp_link_add(link, &config->node[i], fault)))
+            return rc;
     rp_device(&link->local, link->device);
     if ((link->datagrams = rp_datagrams(&link->local, link->device, fault)) < 0)
         return link->datagrams;
-    if (link->listens && (link->listener = rp_listen(&link->local, link->device, fault)) < 0)
+    if ((link->listens || link->others > 0) && (link->listener = rp_listen(&link->local, link->device, fault)) < 0)
         return link->listener;
     return 0;
 }
@@ -827,7 +996,9 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
     *out = NULL;
     if (!link)
         return ft_fail(fault, FT_ENOMEM, "no memory for the link");
-    link->listens = config->listens;
+    link->listens = config->listens || !config->peer_host;
+    snprintf(link->name, sizeof(link->name), "%s", config->name);
+    snprintf(link->peer_name, sizeof(link->peer_name), "%s", config->seal.peer_name ? config->seal.peer_name : "");
     link->attempt.retry_ns = config->retry_ms * 1000000ull;
     link->listener = link->datagrams = -1;
     link->in.bytes = malloc(IN_CAP);
@@ -850,6 +1021,7 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
 void rp_link_reseal(struct rp_link *link, struct rp_seal *seal)
 {
     close_unproven(link);
+    close_visitor(link);
     rp_seal_close(link->seal);
     link->seal = seal;
 }

@@ -4,6 +4,10 @@
  * owned and used by the replicator's thread alone. The node whose name sorts first listens, the other
  * connects; a connection that breaks is made again. Frames are ftcore/record/message.h's.
  *
+ * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that is none's
+ * peer waits for whichever comes, and one that hears nobody may connect to the others in turn (rp_link_visit).
+ * Who comes and is not the peer says a hello, is told one, and is sent away.
+ *
  * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The
  * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (heartbeats,
  * acknowledgements) have RP_LINK_RESERVE kept for them.
@@ -28,10 +32,22 @@ enum rp_lost {
     RP_LOST_MALFORMED, /* we could not read what it sent; fault says what. The connection is still up */
 };
 
+#define RP_NODES 8u /* of a file */
+
+struct rp_node {
+    char name[FT_NAME_MAX];
+    char host[16]; /* numeric IPv4 */
+    uint16_t port;
+};
+
 struct rp_link_config {
-    const char *local_host, *peer_host; /* numeric IPv4 */
+    const char *local_host, *peer_host; /* numeric IPv4; peer_host NULL: whichever of `node` comes is the peer */
     uint16_t local_port, peer_port;
-    bool listens;      /* else connects */
+    bool listens; /* else connects */
+    /* All that may become the peer, the first one among them; 0: it alone. This node's own name orders them. */
+    struct rp_node node[RP_NODES];
+    unsigned nodes;
+    char name[FT_NAME_MAX];
     uint32_t retry_ms; /* before a second attempt to connect; from then on twice as long each time, up to 1 s.
                           After eight times that an attempt without an answer is given up */
     struct rp_seal_config seal;
@@ -64,6 +80,19 @@ void rp_link_reseal(struct rp_link *link, struct rp_seal *seal);
  * last call. */
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
 bool rp_link_up(const struct rp_link *link);
+/*
+ * From now on the peer is the node of this name, which is one of `node` or of those added; "": whichever comes.
+ * A connection with another one ends. FT_ENOENT: it is not known here.
+ */
+int rp_link_aim(struct rp_link *link, const char *name);
+/* Another node that may become the peer, or its new address. FT_EFULL, FT_EINVAL. */
+int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_fault *fault);
+/* While `on`, and no connection stands, connects to the others in turn as well. */
+void rp_link_visit(struct rp_link *link, bool on);
+/* A node that is not the peer has said this hello: true once. It is to be answered (rp_link_answer: our own
+ * hello, which echoes it), and goes. */
+bool rp_link_visitor(struct rp_link *link, struct ft_message *m);
+void rp_link_answer(struct rp_link *link, const struct ft_message *m);
 /*
  * While one connection lives, another one said a hello, whose `sent` is *sent: true until rp_link_greet. The
  * caller says its own hello there (`m`, not queued behind anything). The new connection takes over when the

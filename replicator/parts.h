@@ -122,7 +122,8 @@ struct rp_replicator {
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
-    uint64_t to_store;                       /* the view that the step's actions want on the disk; 0: none */
+    bool stores;                             /* the step's actions want `to_store` on the disk */
+    struct rp_view to_store;
     uint64_t heartbeat_from, heartbeat_sent; /* of the newest heartbeat on a data port */
     uint64_t heartbeat_seen[FT_LANES_MAX], replayed_reported[FT_LANES_MAX];
     uint64_t digest_sent[FT_LANES_MAX], round_sent[FT_LANES_MAX];
@@ -133,6 +134,8 @@ struct rp_replicator {
     _Atomic unsigned requests;      /* bits by enum ft_request */
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
+    struct rp_node repair;     /* by the main thread while `repairs` is false, else by the replicator */
+    _Atomic bool repairs;
     struct rp_verdicts verdicts;
     struct {                      /* sideband.c */
         struct rp_standing given; /* by the main thread while `is_given` is false, else by the replicator */

@@ -50,17 +50,23 @@
  * disk. */
 static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault *fault)
 {
-    uint64_t *view = &rp->config.core.view;
-    int error = rp_view_load(path, view, fault);
+    struct ft_core_config *core = &rp->config.core;
+    struct rp_view view;
+    int error = rp_view_load(path, &view, fault);
 
-    rp->config.core.keeps_views = true;
-    if (!error && *view > FT_VIEW_MAX - VIEWS_LEFT)
+    core->keeps_views = true;
+    core->view = view.number;
+    if (view.members.name[0][0]) { /* else those of the file, as it was before shards had names */
+        core->members = view.members;
+        core->spare = !ft_members_have(&view.members, core->name);
+    }
+    if (!error && view.number > FT_VIEW_MAX - VIEWS_LEFT)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
-                     "%s: view %lu of %llu at most: stop both nodes and remove both view files", path, *view,
+                     "%s: view %lu of %llu at most: stop both nodes and remove both view files", path, view.number,
                      FT_VIEW_MAX);
     if (!error)
-        error = rp_view_store(path, *view, fault);
-    return error ? error : rp_view_writer_open(&rp->writer, path, *view, fault);
+        error = rp_view_store(path, &view, fault);
+    return error ? error : rp_view_writer_open(&rp->writer, path, &view, fault);
 }
 
 int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault)
@@ -273,6 +279,19 @@ static void answer_hello(struct rp_replicator *rp)
     rp_link_greet(rp->link, &m);
 }
 
+/* A node that is not the peer says hello: it is told who the members are, by a hello that proves itself. */
+static void answer_visitor(struct rp_replicator *rp)
+{
+    struct ft_message m, own;
+
+    if (!rp_link_visitor(rp->link, &m))
+        return;
+    ft_core_visited(&rp->core, rp->now, &m);
+    ft_core_hello(&rp->core, rp->now, &own);
+    own.echo = m.sent;
+    rp_link_answer(rp->link, &own);
+}
+
 /* A peer that is connected to a primary is its standby, and follows it. */
 static void note_primary(struct rp_replicator *rp, const struct ft_datagram_key *peer)
 {
@@ -365,6 +384,7 @@ static bool take_input(struct rp_replicator *rp)
             any = true;
         }
         answer_hello(rp);
+        answer_visitor(rp);
         if (!take_messages(rp, &first))
             return true;
         report_loss(rp);
@@ -379,6 +399,29 @@ static bool take_input(struct rp_replicator *rp)
 void rp_request(struct rp_replicator *rp, enum ft_request what)
 {
     atomic_fetch_or(&rp->requests, 1u << what);
+}
+
+bool rp_repair(struct rp_replicator *rp, const struct rp_node *node)
+{
+    if (atomic_load(&rp->repairs))
+        return false;
+    rp->repair = *node;
+    atomic_store(&rp->repairs, true);
+    return true;
+}
+
+static void repair(struct rp_replicator *rp)
+{
+    struct ft_event event = {.kind = FT_EV_REQUEST, .now = rp->now, .request = FT_REQUEST_REPAIR};
+    struct rp_node node;
+
+    if (!atomic_load(&rp->repairs))
+        return;
+    node = rp->repair;
+    atomic_store(&rp->repairs, false);
+    event.text = node.name;
+    if (rp->link && rp_link_add(rp->link, &node, NULL) == 0)
+        rp_step(rp, &event);
 }
 
 /* One that the replicator has not taken yet gives way. */
@@ -420,6 +463,7 @@ static void serve_requests(struct rp_replicator *rp)
         if (asked >> what & 1)
             rp_step(rp, &event);
     }
+    repair(rp);
     if (rp->link)
         rejoin_chain(rp);
     rp_sideband_turn(rp);
@@ -436,6 +480,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     rp->now = now;
     rp_chain_follow(rp);
     if (rp->link) {
+        rp_link_visit(rp->link, ft_core_visits(&rp->core));
         busy |= take_input(rp);
         time.now = whole.now = now = rp->now;
         rp_reports(rp);

@@ -103,21 +103,22 @@ static void no_delay(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
+int rp_accept(int listener, const struct in_addr from[], unsigned n, unsigned *who, uint64_t *strangers)
 {
     for (int i = 0; i < ACCEPTS_MAX; i++) {
-        struct sockaddr_in from;
-        socklen_t len = sizeof(from);
+        struct sockaddr_in at;
+        socklen_t len = sizeof(at);
 
-        int fd = accept4(listener, (struct sockaddr *)&from, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd = accept4(listener, (struct sockaddr *)&at, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0 && (errno == ECONNABORTED || errno == EINTR))
             continue;
         if (fd < 0)
             return -1;
-        if (from.sin_addr.s_addr == peer->sin_addr.s_addr) {
-            no_delay(fd);
-            return fd;
-        }
+        for (*who = 0; *who < n; ++*who)
+            if (at.sin_addr.s_addr == from[*who].s_addr) {
+                no_delay(fd);
+                return fd;
+            }
         close(fd);
         ++*strangers;
     }

@@ -195,11 +195,11 @@ void rp_seal_close(struct rp_seal *seal)
 }
 
 /* OpenSSL's side of a new connection, without a way to the socket. NULL: no memory. */
-static SSL *begin_sealed(struct rp_seal *seal, bool accepts)
+static SSL *begin_sealed(struct rp_seal *seal, bool accepts, const char *name)
 {
     SSL *tls = SSL_new(seal->context);
 
-    if (!tls || (!seal->keys.count && !SSL_set1_host(tls, seal->peer_name))) {
+    if (!tls || (!seal->keys.count && !SSL_set1_host(tls, name[0] ? name : seal->peer_name))) {
         SSL_free(tls);
         return NULL;
     }
@@ -347,12 +347,12 @@ static BIO_METHOD *socket_method(void)
     return method;
 }
 
-static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted)
+static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted, const char *name)
 {
     BIO *bio = socket_method() ? BIO_new(socket_method()) : NULL;
 
     s->out = malloc(OUT_BYTES);
-    s->tls = bio && s->out ? begin_sealed(seal, accepted) : NULL;
+    s->tls = bio && s->out ? begin_sealed(seal, accepted, name) : NULL;
     if (!s->tls) {
         BIO_free(bio);
         return false;
@@ -364,13 +364,13 @@ static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted)
     return true;
 }
 
-struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted)
+struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, const char *name)
 {
     struct rp_stream *s = calloc(1, sizeof(*s));
 
     if (s)
         *s = (struct rp_stream){.fd = fd, .open = !seal};
-    if (s && (!seal || begin_tls(s, seal, accepted)))
+    if (s && (!seal || begin_tls(s, seal, accepted, name)))
         return s;
     if (s)
         free(s->out);

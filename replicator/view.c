@@ -6,11 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#define LINE "understudy view %lu\n"
+#define LINE     "understudy view %lu\n"
+#define SHARD    "shard %016lx%016lx of %s and %s\n"
+#define TEXT_MAX 192u
 
 static int fail_by_errno(const char *path, struct ft_fault *fault)
 {
@@ -18,13 +21,37 @@ static int fail_by_errno(const char *path, struct ft_fault *fault)
                    strerror(errno));
 }
 
-int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
+static int write_text(char out[TEXT_MAX], const struct rp_view *v)
 {
-    char text[64], same[64];
+    const struct ft_members *m = &v->members;
+    int n = snprintf(out, TEXT_MAX, LINE, v->number);
+
+    if (m->shard[0] || m->shard[1])
+        n += snprintf(out + n, TEXT_MAX - (size_t)n, SHARD, m->shard[0], m->shard[1], m->name[0], m->name[1]);
+    return n;
+}
+
+/* What write_text writes, and nothing else. */
+static bool read_text(const char *text, struct rp_view *out)
+{
+    struct ft_members *m = &out->members;
+    char same[TEXT_MAX];
+
+    *out = (struct rp_view){.number = 0};
+    sscanf(text, LINE "shard %16lx%16lx of %31[0-9A-Za-z_-] and %31[0-9A-Za-z_-]", &out->number, &m->shard[0],
+           &m->shard[1], m->name[0], m->name[1]);
+    write_text(same, out);
+    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX && !m->name[0][0] == !(m->shard[0] || m->shard[1]) &&
+           (!m->name[0][0] || strcmp(m->name[0], m->name[1]) < 0);
+}
+
+int rp_view_load(const char *path, struct rp_view *view, struct ft_fault *fault)
+{
+    char text[TEXT_MAX];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe put there must not hold us up */
     ssize_t n;
 
-    *view = 0;
+    *view = (struct rp_view){.number = 0};
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
@@ -38,20 +65,19 @@ int rp_view_load(const char *path, uint64_t *view, struct ft_fault *fault)
             "line of the peer's file into it",
             path);
     text[n > 0 ? n : 0] = '\0';
-    if (sscanf(text, LINE, view) == 1 && *view <= FT_VIEW_MAX &&
-        snprintf(same, sizeof(same), LINE, *view) == n && strcmp(text, same) == 0)
+    if (n > 0 && strlen(text) == (size_t)n && read_text(text, view))
         return 0;
-    *view = 0;
+    *view = (struct rp_view){.number = 0};
     return ft_fail(fault, FT_EMALFORMED,
                    "%s:1: expected 'understudy view N'; remove it only if its peer holds the state", path);
 }
 
 /* A new file, of this node alone: what was left at its name goes, and a link that is put there is not
  * followed. */
-static int write_new(const char *path, uint64_t view, struct ft_fault *fault)
+static int write_new(const char *path, const struct rp_view *view, struct ft_fault *fault)
 {
-    char text[64];
-    int n = snprintf(text, sizeof(text), LINE, view), fd;
+    char text[TEXT_MAX];
+    int n = write_text(text, view), fd;
     bool whole;
 
     unlink(path);
@@ -87,7 +113,7 @@ static int sync_directory(const char *path, struct ft_fault *fault)
     return error;
 }
 
-int rp_view_store(const char *path, uint64_t view, struct ft_fault *fault)
+int rp_view_store(const char *path, const struct rp_view *view, struct ft_fault *fault)
 {
     char temporary[300];
     int error;

@@ -2,8 +2,9 @@
 /*
  * The thread that writes the view file. It owns the file from the moment it begins, and may wait for the disk
  * as long as the disk likes: a file system that is frozen keeps it, and nobody else. The replicator writes
- * `wanted`, this thread `stored`; that word is the whole queue, and what was not begun is overwritten by what
- * is newer.
+ * `view` and then counts `wanted` by two, this thread copies it when it has not changed meanwhile, and says in
+ * `done` which one is on the disk; that view is the whole queue, and what was not begun is overwritten by what is
+ * newer.
  *
  * What fails is tried again once a second, for as long as the node lives: the line on stderr is one for each
  * failure that follows a success, and one when the disk has it again.
@@ -18,8 +19,10 @@
 #include "ftcore/base/worker.h"
 #include "replicator/parts.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define RETRY_NS 1000000000ull
 #define LOOK_NS  50000000ull /* between two looks whether the node ends */
@@ -28,9 +31,25 @@
 struct rp_view_writer {
     char path[PATH_CAP];
     struct ft_worker worker;
-    _Atomic uint64_t wanted, stored;
-    _Atomic uint64_t since; /* when the disk was last up to date until, ns; with wanted != stored */
+    struct rp_view view;           /* the newest; `wanted` is odd while it is being written */
+    _Atomic uint64_t wanted, done; /* serial numbers */
+    _Atomic uint64_t stored;       /* the number of the view that is on the disk */
+    _Atomic uint64_t since;        /* when the disk was last up to date until, ns; with wanted != done */
 };
+
+/* Returns its serial number. */
+static uint64_t copy_view(struct rp_view_writer *w, struct rp_view *out)
+{
+    for (;;) {
+        uint64_t serial = atomic_load(&w->wanted);
+
+        memcpy(out, &w->view, sizeof(*out));
+        atomic_thread_fence(memory_order_acquire);
+        if (serial % 2 == 0 && serial == atomic_load(&w->wanted))
+            return serial;
+        sched_yield();
+    }
+}
 
 static void wait_before_retry(const struct rp_view_writer *w)
 {
@@ -47,20 +66,23 @@ static void *write_views(void *writer)
     ft_disk_thread_begin("us-views", w->path);
     for (;;) {
         bool ends = ft_worker_ends(&w->worker); /* before `wanted`: one attempt at the end */
-        uint64_t view = atomic_load(&w->wanted);
+        struct rp_view view;
+        uint64_t serial = copy_view(w, &view);
 
-        if (view == atomic_load(&w->stored)) {
+        if (serial == atomic_load(&w->done)) {
             if (ends)
                 return NULL;
             ft_worker_wait(&w->worker, UINT64_MAX);
             continue;
         }
-        if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, view, &fault) == 0) {
+        if (FT_PLANTED("view-forgotten") || rp_view_store(w->path, &view, &fault) == 0) {
             if (failures)
                 ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_VIEW_FILE,
-                             "%s: view %lu is on the disk, after %lu failures", w->path, view, failures);
+                             "%s: view %lu is on the disk, after %lu failures", w->path, view.number,
+                             failures);
             failures = 0;
-            atomic_store(&w->stored, view);
+            atomic_store(&w->stored, view.number);
+            atomic_store(&w->done, serial);
             continue;
         }
         if (failures++ == 0)
@@ -71,7 +93,8 @@ static void *write_views(void *writer)
     }
 }
 
-int rp_view_writer_open(struct rp_view_writer **out, const char *path, uint64_t view, struct ft_fault *fault)
+int rp_view_writer_open(struct rp_view_writer **out, const char *path, const struct rp_view *view,
+                        struct ft_fault *fault)
 {
     struct rp_view_writer *w = calloc(1, sizeof(*w));
 
@@ -79,8 +102,8 @@ int rp_view_writer_open(struct rp_view_writer **out, const char *path, uint64_t 
     if (!w)
         return ft_fail(fault, FT_ENOMEM, "no memory for the writer of the view file");
     snprintf(w->path, sizeof(w->path), "%s", path);
-    atomic_init(&w->wanted, view);
-    atomic_init(&w->stored, view);
+    w->view = *view;
+    atomic_init(&w->stored, view->number);
     if (ft_worker_start(&w->worker, write_views, w, "the writer of the view file", fault)) {
         free(w);
         return FT_ENOMEM;
@@ -95,19 +118,21 @@ void rp_view_writer_close(struct rp_view_writer *w)
         return;
     if (!ft_worker_end(&w->worker, rp_monotonic() + FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
-                     "%s: the disk keeps its writer: view %lu may be lost", w->path, atomic_load(&w->wanted));
+                     "%s: the disk keeps its writer: view %lu may be lost", w->path, w->view.number);
         return; /* what it may still look at stays */
     }
     free(w);
 }
 
-void rp_view_writer_give(struct rp_view_writer *w, uint64_t view, uint64_t now)
+void rp_view_writer_give(struct rp_view_writer *w, const struct rp_view *view, uint64_t now)
 {
-    if (atomic_load(&w->wanted) == view)
+    if (memcmp(&w->view, view, sizeof(*view)) == 0)
         return;
-    if (atomic_load(&w->wanted) == atomic_load(&w->stored))
+    if (atomic_load(&w->wanted) == atomic_load(&w->done))
         atomic_store(&w->since, now);
-    atomic_store(&w->wanted, view);
+    atomic_fetch_add(&w->wanted, 1);
+    memcpy(&w->view, view, sizeof(*view));
+    atomic_fetch_add(&w->wanted, 1);
     ft_worker_wake(&w->worker);
 }
 
@@ -120,7 +145,7 @@ uint64_t rp_view_writer_behind(const struct rp_view_writer *w, uint64_t now)
 {
     uint64_t since = atomic_load(&w->since);
 
-    if (atomic_load(&w->wanted) == atomic_load(&w->stored))
+    if (atomic_load(&w->wanted) == atomic_load(&w->done))
         return 0;
     return now > since ? now - since : 1;
 }

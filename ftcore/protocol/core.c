@@ -59,6 +59,15 @@ void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state s
     ft_report(core, actions, core->why);
 }
 
+void ft_write_view(struct ft_actions *actions, enum ft_action_kind kind, uint64_t view,
+                   const struct ft_members *members)
+{
+    struct ft_action *action = ft_act(actions, kind);
+
+    action->view = view;
+    action->members = *members;
+}
+
 void ft_order(struct ft_core *core, struct ft_actions *actions, enum ft_order order)
 {
     struct ft_action *action = ft_act(actions, FT_ACT_ORDER);
@@ -72,10 +81,24 @@ const uint64_t *ft_counts(const struct ft_core *core, const uint64_t closed[], c
     return core->config.warm ? closed : replayed;
 }
 
+void ft_aim(struct ft_core *core, const char *name, struct ft_actions *actions)
+{
+    if (core->members.name[0][0] || !core->member) /* else there is but one that can come */
+        snprintf(ft_act(actions, FT_ACT_AIM)->name, FT_NAME_MAX, "%s", name);
+}
+
 void ft_peer_gone(struct ft_core *core)
 {
     core->peer.up = core->peer.known = core->peer.agreed = false;
     core->alone = core->now;
+}
+
+void ft_forget_peer(struct ft_core *core)
+{
+    core->peer.incarnation = core->peer.secret[0] = core->peer.secret[1] = 0;
+    core->peer.view = core->peer.heartbeat_view = core->peer.port_heartbeat = 0;
+    core->peer.name[0] = core->partner[0] = '\0';
+    core->ready_echo = 0;
 }
 
 bool ft_reached(const struct ft_core *core, const uint64_t have[], const uint64_t want[])
@@ -98,7 +121,7 @@ static void fill_head(struct ft_core *core, enum ft_message_type type, uint64_t 
         FT_NEXT_HEAD(m)
     }
     m->state = core->state;
-    m->view = core->view;
+    m->view = core->member ? core->view : 0;
     m->sent = core->sent = now > core->sent ? now : core->sent + 1;
     if (core->said.since && core->said.state == core->state && core->said.view == core->view)
         return;
@@ -159,13 +182,18 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
     m->detect_ms = core->config.detect_ms;
     m->promote_within_ms = core->config.promote_within_ms;
     m->solo_after_ms = core->config.solo_after_ms;
+    m->members = core->members;
+    m->joins = !core->member || (core->config.arbiter && core->view == 0);
+    if (!core->member)
+        memset(m->members.name, 0, sizeof(m->members.name));
     m->bulk = (const uint8_t *)core->config.identity;
     m->bulk_len = m->identity_len = core->config.identity_len;
 }
 
 /* ---- the arbiter -------------------------------------------------------------------------------- */
 
-void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions)
+void ft_arbiter_ask(struct ft_core *core, const struct ft_question *question, const char *why,
+                    struct ft_actions *actions)
 {
     struct ft_action *action;
 
@@ -173,12 +201,21 @@ void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, st
         return;
     core->arbiter.asking = true;
     core->arbiter.heard = core->arbiter.silent = false;
-    core->arbiter.asked = era;
+    core->arbiter.asked = *question;
     core->arbiter.since = core->now;
     snprintf(core->arbiter.why, sizeof(core->arbiter.why), "%s", why);
     action = ft_act(actions, FT_ACT_ASK);
     action->flag = true;
-    action->era = era;
+    action->question = *question;
+}
+
+void ft_arbiter_ask_who(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions)
+{
+    struct ft_question question = {.era = era};
+
+    if (core->members.shard[0] || core->members.shard[1])
+        question.members = core->members;
+    ft_arbiter_ask(core, &question, why, actions);
 }
 
 void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions)
@@ -186,7 +223,7 @@ void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions)
     if (!core->arbiter.asking)
         return;
     core->arbiter.asking = false;
-    ft_act(actions, FT_ACT_ASK)->era = core->arbiter.asked;
+    ft_act(actions, FT_ACT_ASK)->question = core->arbiter.asked;
 }
 
 /* A standby that asks: the primary has spoken. */
@@ -205,7 +242,9 @@ static void no_answer(struct ft_core *core, struct ft_actions *actions)
     bool first = !core->arbiter.silent;
 
     core->arbiter.silent = true;
-    if (core->state == FT_READY && core->arbiter.heard)
+    if (core->repair.step == FT_REPAIR_ASK)
+        ft_repair_unanswered(core, actions, first);
+    else if (core->state == FT_READY && core->arbiter.heard)
         ft_standby_keep(core, "the primary is heard again, and the arbiter does not answer", actions);
     else if (first)
         ft_become(core, actions, core->state, "%s; the arbiter does not answer: holding", core->arbiter.why);
@@ -216,17 +255,40 @@ static void won(struct ft_core *core, struct ft_actions *actions)
     char by[FT_NAME_MAX + sizeof("; " DECIDED " ")];
 
     snprintf(by, sizeof(by), "; " DECIDED " %.31s", core->config.name);
-    if (ft_core_primary(core)) {
+    if (core->repair.step == FT_REPAIR_ASK) {
+        ft_repair_granted(core, actions);
+    } else if (ft_core_primary(core)) {
         ft_primary_decided(core, by, actions);
     } else if (core->state == FT_READY) {
         ft_standby_decided(core, by, actions);
+    } else if (core->arbiter.asked.era.view) { /* ft_step asks ft_join_consider next */
+        core->arbiter.granted = core->arbiter.asked.era.view;
+        core->members.shard[0] = core->arbiter.asked.members.shard[0];
+        core->members.shard[1] = core->arbiter.asked.members.shard[1];
     } else {
-        core->arbiter.alone = true; /* ft_step asks ft_join_consider next */
+        core->arbiter.alone = true;
     }
 }
 
-static void lost(struct ft_core *core, struct ft_actions *actions)
+/* `kept`: why. Who is in its view and who is not learns it here, where nobody else tells. */
+static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
 {
+    bool later = kept->any && kept->era.view > core->view;
+
+    if (core->repair.step == FT_REPAIR_ASK) {
+        ft_repair_refused(core, kept, actions);
+        return;
+    }
+    if (core->state == FT_JOINING && core->arbiter.asked.era.view) {
+        core->arbiter.again = core->now + ft_ms(core->config.solo_after_ms);
+        if (later)
+            ft_join_view(core, kept, actions);
+        return;
+    }
+    if (later && kept->members.name[0][0] && !ft_same_members(&kept->members, &core->members)) {
+        ft_join_removed(core, kept->era.view, &kept->members, actions);
+        return;
+    }
     core->arbiter.lost = core->state != FT_READY;
     if (ft_core_primary(core))
         ft_become(core, actions, FT_DEGRADED, "%.70s; " DECIDED " %s: holding", core->loss.why,
@@ -240,7 +302,7 @@ static void lost(struct ft_core *core, struct ft_actions *actions)
 
 static void hear_arbiter(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
 {
-    bool ours = core->arbiter.asking && ft_era_compare(&event->era, &core->arbiter.asked) == 0;
+    bool ours = core->arbiter.asking && ft_era_compare(&event->era, &core->arbiter.asked.era) == 0;
 
     if (!ours && !(FT_PLANTED("any-answer") && core->arbiter.asking))
         return;
@@ -255,7 +317,7 @@ static void hear_arbiter(struct ft_core *core, const struct ft_event *event, str
     if (event->answer == FT_ANSWER_WON)
         won(core, actions);
     else
-        lost(core, actions);
+        lost(core, event->decision, actions);
 }
 
 /* A person decides in the arbiter's place. True: this node goes on. What is asked stays asked: the arbiter is
@@ -289,7 +351,9 @@ static void handle_request(struct ft_core *core, const struct ft_event *event, s
 {
     enum ft_request what = event->request;
 
-    if (what == FT_REQUEST_HANDOVER && ft_core_primary(core)) {
+    if (what == FT_REQUEST_REPAIR) {
+        ft_repair_asked(core, event->text, actions);
+    } else if (what == FT_REQUEST_HANDOVER && ft_core_primary(core)) {
         ft_handover_begin(core, actions);
     } else if (what == FT_REQUEST_RESYNC && ft_core_primary(core)) {
         ft_resync_asked(core, event->text ? event->text : "resync asked for", actions);
@@ -303,7 +367,7 @@ static void handle_request(struct ft_core *core, const struct ft_event *event, s
         else if ((ft_standby_right(core) || core->config.arbiter) &&
                  core->now - core->answered >= ft_ms(core->config.detect_ms))
             ft_standby_promote(core, "an operator's promote", actions);
-    } else if (what == FT_REQUEST_PROMOTE && core->state == FT_JOINING && !core->peer.known &&
+    } else if (what == FT_REQUEST_PROMOTE && core->state == FT_JOINING && core->member && !core->peer.known &&
                core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
         begin_without_peer(core, actions);
     }
@@ -335,6 +399,9 @@ static void check_invariants(const struct ft_core *core)
     FT_CHECK(!core->peer.known || core->peer.agreed, "a peer known without a version");
     FT_CHECK(!core->solo || !core->arbiter.open, "SOLO in an era that the standby may hold");
     FT_CHECK(!core->arbiter.asking || core->config.arbiter, "asks an arbiter that there is not");
+    FT_CHECK(core->member || core->state <= FT_JOINING, "state %s of no member", ft_state_name(core->state));
+    FT_CHECK(!core->repair.step || primary, "a re-pair without a primary");
+    FT_CHECK(core->repair.step < FT_REPAIR_ASK || core->solo, "a re-pair beside a standby");
 }
 
 /* ---- events ------------------------------------------------------------------------------------- */
@@ -352,9 +419,13 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
         core->config.oldest = FT_NEXT_OLDEST;
     }
     core->view = core->stored = config->view;
+    core->members = config->members;
+    core->member = !config->spare && (!config->members.name[0][0] || ft_members_have(&core->members, config->name));
+    core->first_view = config->view ? config->view : 1;
     core->now = core->started = core->awake = core->alone = core->heartbeat_due = now;
     ft_become(core, actions, FT_JOINING, "started");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
+    ft_aim(core, ft_other_member(core), actions);
     check_invariants(core);
 }
 
@@ -459,6 +530,8 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         ft_standby_hears(core, m, actions);
         return true;
     }
+    if (!core->member && !ft_join_admitted(core, m, actions))
+        return false;
     if (m->view < core->view) {
         /* A primary of the past. Our view in any message tells it. */
         ft_say(core, actions, FT_MSG_HEARTBEAT);
@@ -468,7 +541,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         if (core->state == FT_READY || core->state == FT_SYNCING || core->kept)
             ft_join_again(core, actions, "another view has begun");
         core->view = m->view;
-        ft_act(actions, FT_ACT_VIEW)->view = core->view;
+        ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     }
     if (m->type != FT_MSG_SNAPSHOT_BEGIN)
         ft_standby_hears(core, m, actions);
@@ -610,6 +683,8 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
     }
     if (core->state == FT_JOINING)
         ft_join_consider(core, actions);
+    if (core->repair.step)
+        ft_repair_consider(core, actions);
     if (ft_core_primary(core))
         ft_resync_consider(core, actions);
     check_invariants(core);
@@ -621,6 +696,22 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
         (core->state != FT_SYNCING && core->state != FT_READY))
         return false;
     return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
+}
+
+void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello)
+{
+    snprintf(core->stranger.name, sizeof(core->stranger.name), "%.31s", hello->name);
+    ft_make_printable(core->stranger.name);
+    core->stranger.at = now;
+    core->stranger.count++;
+}
+
+bool ft_core_visits(const struct ft_core *core)
+{
+    bool waits = core->state == FT_JOINING || (core->state == FT_DEGRADED && core->arbiter.open);
+
+    return core->config.arbiter && waits && !core->peer.known &&
+           core->now - ft_later(core->alone, core->peer.heard) >= ft_ms(core->config.solo_after_ms);
 }
 
 uint64_t ft_core_due(const struct ft_core *core)

@@ -39,11 +39,21 @@ struct ft_era {
     uint64_t view, number;
 };
 
+/*
+ * What it is asked. Who goes on from an era; or, of number 0 and a view that is to come, whether that view may
+ * begin with these members: with another standby, or empty where both nodes have lost their state.
+ */
+struct ft_question {
+    struct ft_era era;
+    struct ft_members members; /* of its view; without names where nobody has said */
+};
+
 /* The decision that is kept. `winner`: a node's name; "": nobody's yet. */
 struct ft_decision {
     bool any; /* false: there is none */
     struct ft_era era;
     char winner[FT_NAME_MAX];
+    struct ft_members members;
 };
 
 enum ft_answer {
@@ -66,13 +76,32 @@ static inline bool ft_decides_anew(const struct ft_decision *kept, const struct 
     return !kept->any || ft_era_compare(&kept->era, asked) < 0;
 }
 
+static inline bool ft_same_members(const struct ft_members *a, const struct ft_members *b)
+{
+    return memcmp(a->name, b->name, sizeof(a->name)) == 0;
+}
+
 /* Of a decision that is not to be replaced. */
-static inline enum ft_answer ft_decided(const struct ft_decision *kept, const struct ft_era *asked,
+static inline enum ft_answer ft_decided(const struct ft_decision *kept, const struct ft_question *asked,
                                         const char *who)
 {
-    bool same = ft_era_compare(&kept->era, asked) == 0;
+    bool same = ft_era_compare(&kept->era, &asked->era) == 0;
 
+    if (same && asked->members.name[0][0] && kept->members.name[0][0])
+        same = ft_same_members(&asked->members, &kept->members);
     return same && strncmp(kept->winner, who, FT_NAME_MAX) == 0 ? FT_ANSWER_WON : FT_ANSWER_LOST;
+}
+
+/* What takes the place of `kept` then. Whose question has no members leaves those that are kept. */
+static inline struct ft_decision ft_decision_of(const struct ft_decision *kept, const struct ft_question *asked,
+                                                const char *who)
+{
+    struct ft_decision d = {.any = true, .era = asked->era, .members = kept->members};
+
+    if (asked->members.name[0][0])
+        d.members = asked->members;
+    memcpy(d.winner, who, strnlen(who, sizeof(d.winner) - 1));
+    return d;
 }
 
 /* ---- the core ------------------------------------------------------------------------------------ */
@@ -92,6 +121,9 @@ struct ft_core_config {
     bool warm;    /* a standby stores and replays only at takeover: what it holds counts as replayed */
     uint64_t incarnation, secret[2]; /* as hellos say them */
     uint64_t view;                   /* from the view file, where it is on the disk; 0: never served */
+    struct ft_members members;       /* of that view; of view 0 those of the pair file */
+    uint64_t new_shard[2];           /* random: the name of a shard that begins with this process */
+    bool spare; /* `members` has no names since this node is none, until a primary takes it for its standby */
     bool keeps_views; /* FT_EV_STORED tells of each view that is on the disk; false: nothing waits for that */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t
@@ -129,11 +161,12 @@ enum ft_event_kind {
     FT_EV_DIVERGED,       /* standby: replay did not reproduce the recording: `text` */
     FT_EV_STORED,         /* the file on this node's disk has `view` */
     FT_EV_ANSWER,         /* of the arbiter, to the question for `era`: `answer` */
-    FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text` */
+    FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text`; a REPAIR
+                      with the node that `text` names */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
-enum ft_request { FT_REQUEST_PROMOTE = 1, FT_REQUEST_HANDOVER, FT_REQUEST_RESYNC };
+enum ft_request { FT_REQUEST_PROMOTE = 1, FT_REQUEST_HANDOVER, FT_REQUEST_RESYNC, FT_REQUEST_REPAIR };
 
 struct ft_event {
     enum ft_event_kind kind;
@@ -145,7 +178,8 @@ struct ft_event {
         uint64_t greeted; /* FT_EV_CONNECTED: `sent` of the ft_core_hello said there, 0: none */
         enum ft_answer answer;
     };
-    struct ft_era era; /* FT_EV_ANSWER */
+    struct ft_era era;                  /* FT_EV_ANSWER */
+    const struct ft_decision *decision; /* with it: what is kept; NULL with FT_ANSWER_SILENT */
     const struct ft_message *message;
     const char *text;
     uint64_t incarnation;
@@ -167,9 +201,10 @@ enum ft_action_kind {
     FT_ACT_ORDER,       /* `order`: lanes; LIVE with `vector`: replay up to it first */
     FT_ACT_CUT,         /* make a cut, begin a snapshot and the log after it */
     FT_ACT_NO_SNAPSHOT, /* forget the snapshot and stop logging */
-    /* This node's view is now `view`. It goes to the writer of the view file as with FT_ACT_STORE. */
+    /* This node's view is now `view`, of `members`. It goes to the writer of the view file as with
+     * FT_ACT_STORE. */
     FT_ACT_VIEW,
-    /* `view` is to be in the view file soon; FT_EV_STORED will tell. No action waits for the disk: the writer
+    /* `view`, of `members`, is to be in the view file soon; FT_EV_STORED will tell. No action waits for the disk: the writer
      * gets the view last, when all actions of the step are carried out and what they say has been sent. So at
      * a takeover it comes after the heartbeat with the new view and after the orders to the lanes. */
     FT_ACT_STORE,
@@ -177,7 +212,8 @@ enum ft_action_kind {
                    */
     FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */
     FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
-    FT_ACT_ASK,   /* `flag`: ask the arbiter who goes on from `era`, until it answers. Else: ask it no more */
+    FT_ACT_ASK,   /* `flag`: ask the arbiter `question`, until it answers. Else: ask it no more */
+    FT_ACT_AIM,   /* the link is for the node `name` from now on; "": for whichever node comes */
     FT_ACT_STATE, /* report that the state is now send.state, because of send.text; `event` */
 };
 
@@ -194,7 +230,9 @@ struct ft_action {
     enum ft_event_name
         event; /* FT_ACT_STATE: a takeover, the loss of a standby, a fence, REFUSED, or STATE */
     bool flag; /* FT_ACT_STATE: planned */
-    struct ft_era era;
+    struct ft_question question;
+    struct ft_members members;
+    char name[FT_NAME_MAX];
 };
 
 #define FT_ACTIONS_MAX 24u
@@ -220,6 +258,13 @@ enum ft_handover {
     FT_HAND_DRAIN,  /* what still lies in our ports is worked off */
     FT_HAND_GIVEN,  /* said HANDOVER; waiting for the new view */
     FT_HAND_TAKING, /* standby: HANDOVER heard, replaying to its vector */
+};
+
+enum ft_repair {
+    FT_REPAIR_NONE,
+    FT_REPAIR_RELEASE, /* until this primary is SOLO: its standby gives up its state */
+    FT_REPAIR_ASK,     /* the arbiter is to keep the view that begins; whatever it says, no era begins before */
+    FT_REPAIR_STORE,   /* it has; and now this node's disk */
 };
 
 #define FT_DOUBLED_NS      (3600000 * FT_MS) /* for so long a takeover from a living primary counts */
@@ -253,6 +298,15 @@ struct ft_core {
     uint64_t reserved;    /* the last view that was to be on the disk before this node begins it; 0: none */
     bool unsettled;       /* primary by a handover: nothing leaves, since its view might be forgotten: see
                              promote_standby       in standby.c */
+    struct ft_members members; /* of `view` */
+    bool member;               /* this node is one of them */
+    uint64_t first_view;       /* the first that has these members, as far as this node knows */
+    struct {
+        enum ft_repair step;
+        char name[FT_NAME_MAX]; /* who is to be the standby */
+        uint64_t began, count;  /* count: that were done */
+        char outcome[FT_REASON_MAX]; /* why the last one was not done, or what is waited for; "": it was done */
+    } repair;
     bool alone_requested; /* JOINING: a person wants it to begin with an empty state */
     uint64_t now, started;
     uint64_t awake; /* since when this node has been stepping without a gap longer than the lease */
@@ -262,6 +316,7 @@ struct ft_core {
         bool up, known;          /* connection; its hello, and the proof that it is no replay */
         uint64_t asked;          /* `sent` of our hello on this connection: only who hears it can echo it */
         bool greeted;            /* it said a hello that fits */
+        bool joins;              /* that was of no member, or of one without a view on its disk */
         struct ft_message hello; /* that hello without its bulk; believed once `asked` is echoed */
         /* Of the format that both speak, by the last hello heard. It outlives the connection. */
         uint16_t version;
@@ -336,7 +391,9 @@ struct ft_core {
         bool lapsed;       /* standby: its right has ended once in this era */
         bool heard;        /* standby, asking: the primary speaks again */
         bool silent;       /* asking, and it could not be reached */
-        struct ft_era asked;
+        struct ft_question asked;
+        uint64_t granted; /* JOINING: this view may begin empty; 0: none */
+        uint64_t again;   /* JOINING: it is not asked for one before that time, local monotonic ns */
         uint64_t since; /* asking: local monotonic ns */
         uint64_t quiet; /* standby: for how long the primary had been silent then, ns */
         char why[64];   /* it asks */
@@ -363,6 +420,10 @@ struct ft_core {
         bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
         char why[FT_REASON_MAX];
     } loss;
+    struct { /* nodes that are not this one's peer, and whose hello came last: they were told who the members are */
+        char name[FT_NAME_MAX];
+        uint64_t at, count; /* local monotonic ns */
+    } stranger;
     struct {
         uint64_t count; /* times that what the peer sent could not be read, or contradicted itself */
         char text[FT_REASON_MAX]; /* what was wrong the last time */
@@ -382,6 +443,13 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
  * as `greeted`). An overheard hello cannot do that.
  */
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
+
+/* A node that is not this one's peer has said this hello, and is answered with ft_core_hello. */
+void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello);
+
+/* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member any
+ * more, or that it is one: it hears nobody, and releases nothing. */
+bool ft_core_visits(const struct ft_core *core);
 
 /*
  * Fills the head of a bulk message (LOG, DELTA, SNAPSHOT) that the caller makes, as the core would: state,

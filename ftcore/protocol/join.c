@@ -5,6 +5,7 @@
  * two empty ones the higher view, then the file's role. A node that holds state never joins an empty one.
  */
 #include "ftcore/protocol/parts.h"
+#include "ftcore/base/plant.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -191,6 +192,23 @@ static int refuse_formats(const struct ft_core *core, const struct ft_message *m
                     name[0], program[0], formats[0], name[1], program[1], formats[1], name[older != turned]);
 }
 
+static bool has_shard(const struct ft_members *members)
+{
+    return members->shard[0] || members->shard[1];
+}
+
+/* Nothing else that it says is believed. */
+static int refuse_shard(const char *const name[2], bool turned, const struct ft_members *own,
+                        const struct ft_members *its, char *text, size_t cap)
+{
+    const struct ft_members *first = turned ? its : own, *second = turned ? own : its;
+
+    return snprintf(text, cap,
+                    "shard: %s is of %016lx%016lx, %s of %016lx%016lx; remove the view file of the one whose state "
+                    "is not wanted",
+                    name[0], first->shard[0], first->shard[1], name[1], second->shard[0], second->shard[1]);
+}
+
 static int refuse_chain(const struct ft_core_config *c, const struct ft_message *m, const char *const name[2],
                         bool turned, char *text, size_t cap)
 {
@@ -223,6 +241,11 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, cha
     name[!turned] = peer;
     if (!core->peer.agreed)
         return refuse_formats(core, m, name, turned, text, cap);
+    if (has_shard(&core->members) && core->peer.version < FT_FORMAT_MEMBERS)
+        return refuse_formats(core, m, name, turned, text, cap);
+    if (has_shard(&core->members) && has_shard(&m->members) &&
+        memcmp(core->members.shard, m->members.shard, sizeof(m->members.shard)) != 0)
+        return refuse_shard(name, turned, &core->members, &m->members, text, cap);
     if (m->lanes != c->lanes)
         return snprintf(text, cap, "lanes: %s %u, %s %u", name[0], turned ? m->lanes : c->lanes, name[1],
                         turned ? c->lanes : m->lanes);
@@ -251,7 +274,7 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, cha
 /* ---- hello -------------------------------------------------------------------------------------- */
 
 /* It quotes the peer's identity and goes to both nodes: names, not here and there. Status shows it. */
-static void make_printable(char *text)
+void ft_make_printable(char *text)
 {
     for (; *text; text++)
         if ((uint8_t)*text < 0x20 || (uint8_t)*text >= 0x7f)
@@ -283,7 +306,7 @@ static void note_program(struct ft_core *core, const struct ft_message *m)
 
     memcpy(core->peer.program, m->program, sizeof(core->peer.program));
     core->peer.program[FT_PROGRAM_MAX - 1] = '\0';
-    make_printable(core->peer.program);
+    ft_make_printable(core->peer.program);
     core->peer.agreed = version != 0;
     if (version)
         core->peer.version = (uint16_t)version;
@@ -303,7 +326,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
         note_program(core, m);
     if (fit_hello(core, m, text, sizeof(text)) != 0) {
         core->peer.state = m->state;
-        make_printable(text);
+        ft_make_printable(text);
         refuse_peer(core, text, actions, true);
         return;
     }
@@ -322,10 +345,78 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     ft_join_prove(core, m, actions);
 }
 
+/* Ends a connection with a node that is not this one's peer; it says nothing of the peer. */
+static void leave(struct ft_core *core, struct ft_actions *actions)
+{
+    uint64_t alone = core->alone;
+
+    ft_peer_gone(core);
+    core->alone = alone;
+    ft_act(actions, FT_ACT_CLOSE);
+}
+
+/*
+ * A node that has met another one than its peer: each has told the other who the members of its view are. True:
+ * that was all. Of two views the later one counts; only members speak of theirs.
+ */
+static bool meets_other(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    const char *peer = ft_other_member(core);
+    bool said = !m->joins && m->members.name[0][0];
+
+    if (!core->member) {
+        bool taken = said && ft_is_primary(m->state) && ft_members_have(&m->members, core->config.name);
+
+        if (taken)
+            ft_aim(core, m->name, actions);
+        else
+            leave(core, actions);
+        return !taken;
+    }
+    bool differs = said && core->members.name[0][0] && !ft_same_members(&core->members, &m->members);
+
+    if (!differs && (!peer[0] || strncmp(peer, m->name, FT_NAME_MAX) == 0))
+        return false;
+    if (differs && m->view > core->view)
+        ft_join_removed(core, m->view, &m->members, actions);
+    leave(core, actions);
+    return true;
+}
+
+/*
+ * With an arbiter a node without a view proves nothing: its machine may have been lost with its disk after it
+ * took over and served. So it is no answer to a primary that waits for its standby's; the arbiter decides.
+ */
+static bool proves_nothing(const struct ft_core *core, const struct ft_message *m)
+{
+    bool waits = core->hand == FT_HAND_GIVEN || (ft_core_primary(core) && !core->solo);
+
+    return core->config.arbiter && m->joins && waits && !FT_PLANTED("blank-believed");
+}
+
+/* The shard has got its name since this node was last told of it. */
+static void learn_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    if (has_shard(&core->members) || !has_shard(&m->members))
+        return;
+    memcpy(core->members.shard, m->members.shard, sizeof(core->members.shard));
+    if (core->view)
+        ft_write_view(actions, FT_ACT_STORE, core->view, &core->members);
+}
+
 static void accept_peer(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     bool same = m->incarnation == core->peer.incarnation;
 
+    if (meets_other(core, m, actions))
+        return;
+    if (proves_nothing(core, m)) {
+        leave(core, actions);
+        return;
+    }
+    if (core->member)
+        learn_shard(core, m, actions);
+    core->peer.joins = m->joins;
     if (!same)
         core->silence.taken_since = 0;
     core->silence.lease_ms = m->lease_ms;
@@ -335,7 +426,7 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
     memcpy(core->peer.name, m->name, sizeof(core->peer.name));
     core->peer.name[FT_NAME_MAX - 1] = '\0';
     memcpy(core->partner, core->peer.name, sizeof(core->partner));
-    make_printable(core->partner);
+    ft_make_printable(core->partner);
     core->peer.role = m->role;
     core->peer.heard = core->now;
     core->peer.newest = ft_later(core->peer.newest, m->sent);
@@ -409,7 +500,7 @@ static bool is_reserved(struct ft_core *core, uint64_t view, struct ft_actions *
         return true;
     if (core->reserved != view) {
         core->reserved = view;
-        ft_act(actions, FT_ACT_STORE)->view = view;
+        ft_write_view(actions, FT_ACT_STORE, view, &core->members);
         ft_become(core, actions, FT_JOINING, "%s: waits until view %lu is on the disk", why, view);
     }
     return false;
@@ -419,8 +510,27 @@ static bool is_reserved(struct ft_core *core, uint64_t view, struct ft_actions *
 static void drop_reserved(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->reserved > core->view)
-        ft_act(actions, FT_ACT_STORE)->view = core->view;
+        ft_write_view(actions, FT_ACT_STORE, core->view, &core->members);
     core->reserved = 0;
+}
+
+/*
+ * With an arbiter: both nodes are without state, and so may they be because others have it, who came after them.
+ * The arbiter keeps the view that begins, unless it keeps a later one.
+ */
+static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actions *actions, const char *why)
+{
+    struct ft_question question = {.era = {view, 0}, .members = core->members};
+
+    if (!core->config.arbiter || !core->peer.known || core->arbiter.granted == view || FT_PLANTED("empty-unasked"))
+        return true;
+    if (core->arbiter.asking || core->now < core->arbiter.again)
+        return false;
+    if (!has_shard(&question.members))
+        memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
+    ft_arbiter_ask(core, &question, why, actions);
+    ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
+    return false;
 }
 
 /* Begins to be primary with an empty state. */
@@ -428,15 +538,16 @@ static void begin_alone(struct ft_core *core, struct ft_actions *actions, const 
 {
     uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
 
-    if (!is_reserved(core, view, actions, why))
+    if (!may_begin_empty(core, view, actions, why) || !is_reserved(core, view, actions, why))
         return;
+    core->arbiter.granted = 0;
     core->alone_requested = false;
     core->view = view;
     memset(core->closed, 0, sizeof(core->closed));
     if (core->kept)
         ft_act(actions, FT_ACT_CLEAR);
     core->kept = false;
-    ft_act(actions, FT_ACT_VIEW)->view = core->view;
+    ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     ft_primary_alone(core, actions, why);
     ft_order(core, actions, FT_LANE_FRESH);
     if (core->peer.up)
@@ -461,16 +572,51 @@ static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
     if (!core->config.arbiter || core->arbiter.alone)
         return true;
     if (!core->arbiter.asking && !core->arbiter.lost) {
-        ft_arbiter_ask(core, (struct ft_era){0, 0}, "meets no peer", actions);
+        ft_arbiter_ask_who(core, (struct ft_era){0, 0}, "meets no peer", actions);
         ft_become(core, actions, FT_JOINING, "meets no peer; asks the arbiter");
     }
     return false;
+}
+
+/* Nobody serves in that view, or who does will be heard: this node, which is JOINING, comes to it. */
+static void come_to_view(struct ft_core *core, uint64_t view, struct ft_actions *actions)
+{
+    ft_arbiter_forget(core, actions);
+    core->arbiter.granted = core->arbiter.again = 0;
+    core->view = view;
+    ft_write_view(actions, FT_ACT_VIEW, view, &core->members);
+}
+
+/*
+ * With an arbiter two members that are JOINING come to one view before either of them asks for the next, so that
+ * no two are granted one after the other. One without a view is no hindrance: the arbiter knows what it may have
+ * lost. True: they are there, and *first asks.
+ */
+static bool meet_in_view(struct ft_core *core, struct ft_actions *actions, bool *first)
+{
+    if (core->peer.joins && core->peer.view == 0) {
+        *first |= core->view > 0;
+        return true;
+    }
+    if (core->peer.view > core->view)
+        come_to_view(core, core->peer.view, actions);
+    return core->peer.view == core->view && core->view > 0;
+}
+
+void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
+{
+    if (kept->members.name[0][0] && !ft_same_members(&kept->members, &core->members))
+        ft_join_removed(core, kept->era.view, &kept->members, actions);
+    else
+        come_to_view(core, kept->era.view, actions);
 }
 
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 {
     bool first = core->config.role == 0;
 
+    if (!core->member)
+        return;
     if (core->refused)
         first = first && !ft_is_primary(core->peer.state);
     if (!core->peer.known && core->alone_requested) {
@@ -487,8 +633,10 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         return;
     }
     core->arbiter.alone = core->arbiter.lost = false;
-    ft_arbiter_forget(core, actions);
+    if (core->peer.state != FT_JOINING || core->arbiter.asked.era.view <= core->view)
+        ft_arbiter_forget(core, actions);
     if (core->peer.state != FT_JOINING) {
+        core->arbiter.granted = 0;
         drop_reserved(core, actions);
         return;
     }
@@ -496,6 +644,8 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         return;
     if (core->peer.role == core->config.role)
         first = strncmp(core->config.name, core->peer.name, FT_NAME_MAX) < 0;
+    if (core->config.arbiter && core->peer.version >= FT_FORMAT_MEMBERS && !meet_in_view(core, actions, &first))
+        return;
     if (core->view > core->peer.view || (core->view == core->peer.view && first))
         begin_alone(core, actions, core->view ? "both nodes are empty" : "first start");
 }
@@ -509,6 +659,8 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
     core->arbiter.open = core->arbiter.lost = false;
     ft_arbiter_forget(core, actions);
     core->resync = FT_RESYNC_NONE;
+    if (core->repair.step)
+        ft_repair_end(core, why);
     memset(core->closed, 0, sizeof(core->closed));
     memset(core->replayed, 0, sizeof(core->replayed));
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
@@ -519,11 +671,9 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
     ft_become(core, actions, FT_JOINING, "%s", why);
 }
 
-void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions)
+/* This primary's reign is over; `why` says so. `given`: by its own will. */
+static void end_reign(struct ft_core *core, uint64_t view, bool given, const char *why, struct ft_actions *actions)
 {
-    char why[FT_REASON_MAX];
-    bool given = core->hand == FT_HAND_GIVEN;
-
     if (!given) {
         core->fenced.at = core->now;
         core->fenced.view = view;
@@ -539,14 +689,58 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     ft_order(core, actions, FT_LANE_FENCED);
     core->view = view;
-    ft_act(actions, FT_ACT_VIEW)->view = view;
+    ft_write_view(actions, FT_ACT_VIEW, view, &core->members);
     if (!given)
-        ft_become(core, actions, FT_FENCED, "%s has taken over: view %lu has begun", ft_peer_name(core),
-                  view);
+        ft_become(core, actions, FT_FENCED, "%s", why);
+}
+
+void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions)
+{
+    bool given = core->hand == FT_HAND_GIVEN;
+    char why[FT_REASON_MAX];
+
+    snprintf(why, sizeof(why), "%s has taken over: view %lu has begun", ft_peer_name(core), view);
+    end_reign(core, view, given, why, actions);
     snprintf(why, sizeof(why),
              given ? "%s has taken over: handed over to view %lu" : "%s has taken over: fenced by view %lu",
              ft_peer_name(core), view);
     ft_join_again(core, actions, why);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_HEARTBEAT);
+}
+
+/* A view with other members than this node's has begun, or is this node's from here on. */
+static void take_members(struct ft_core *core, uint64_t view, const struct ft_members *members,
+                         struct ft_actions *actions)
+{
+    core->members = *members;
+    core->member = ft_members_have(members, core->config.name);
+    core->view = core->first_view = view;
+    core->arbiter.granted = 0;
+    ft_write_view(actions, FT_ACT_VIEW, view, members);
+}
+
+void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_members *members,
+                     struct ft_actions *actions)
+{
+    char why[FT_REASON_MAX];
+
+    snprintf(why, sizeof(why), "view %lu has begun, with %.31s and %.31s", view, members->name[0], members->name[1]);
+    if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
+        end_reign(core, view, core->hand == FT_HAND_GIVEN, why, actions);
+    take_members(core, view, members, actions);
+    ft_join_again(core, actions, why);
+    ft_forget_peer(core);
+    ft_aim(core, ft_other_member(core), actions);
+}
+
+bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    const struct ft_message *hello = &core->peer.hello;
+    bool alone = m->state == FT_SOLO || FT_PLANTED("joins-anybody");
+
+    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !alone || !ft_members_have(&hello->members, core->config.name))
+        return false;
+    take_members(core, m->view, &hello->members, actions);
+    return true;
 }

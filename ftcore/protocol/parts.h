@@ -8,6 +8,8 @@
 
 #include "ftcore/protocol/core.h"
 
+#include <string.h>
+
 /* ---- core.c ---- */
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);
@@ -37,14 +39,31 @@ static inline bool ft_is_stored(const struct ft_core *core, uint64_t view)
 /* No connection any more: the peer's end of it, or ours, or its death. */
 void ft_peer_gone(struct ft_core *core);
 
+/* The link is for this node from now on; "": for whichever comes. */
+void ft_aim(struct ft_core *core, const char *name, struct ft_actions *actions);
+/* `view`, of `members`, is to be on the disk; begun: it is this node's from now on. */
+void ft_write_view(struct ft_actions *actions, enum ft_action_kind kind, uint64_t view,
+                   const struct ft_members *members);
+
+/* Of this node's view; "": it is in none, or nobody has said. */
+static inline const char *ft_other_member(const struct ft_core *core)
+{
+    return !core->member ? "" : core->members.name[strncmp(core->members.name[0], core->config.name, FT_NAME_MAX) == 0];
+}
+void ft_make_printable(char *text);
+/* Who the peer was is of no interest any more: it is another node from now on. */
+void ft_forget_peer(struct ft_core *core);
+
 /* How the peer is called; "?" while nobody has said. */
 static inline const char *ft_peer_name(const struct ft_core *core)
 {
     return core->partner[0] ? core->partner : "?";
 }
 
-/* Asks the arbiter who goes on from `era`, because of `why`, unless that is asked already. */
-void ft_arbiter_ask(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions);
+/* Asks the arbiter, because of `why`, unless it is asked already: `question`, or who goes on from `era`. */
+void ft_arbiter_ask(struct ft_core *core, const struct ft_question *question, const char *why,
+                    struct ft_actions *actions);
+void ft_arbiter_ask_who(struct ft_core *core, struct ft_era era, const char *why, struct ft_actions *actions);
 /* What is asked has settled itself. */
 void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions);
 
@@ -57,6 +76,15 @@ void ft_join_consider(struct ft_core *core,
 /* Drops state and rights. */
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
+
+/* A later view than this node's has these members. It gives up what it holds; whether it is one of them is seen
+ * there. */
+void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_members *members,
+                     struct ft_actions *actions);
+/* JOINING: the arbiter keeps this later view. */
+void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions);
+/* This node is no member: whether the primary that says this has taken it for its standby. Then it is one. */
+bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
 /* ---- primary.c ---- */
 
@@ -84,6 +112,13 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 /* By an operator, or by lanes whose changes outgrew what a delta may be. */
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
+/* An operator wants another standby; and what the arbiter says of it. */
+void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *actions);
+void ft_repair_end(struct ft_core *core, const char *outcome);
+void ft_repair_consider(struct ft_core *core, struct ft_actions *actions);
+void ft_repair_granted(struct ft_core *core, struct ft_actions *actions);
+void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions);
+void ft_repair_unanswered(struct ft_core *core, struct ft_actions *actions, bool first);
 void ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
 /* A new connection after HANDOVER, while we do not know. `same`: it is the process that we handed over to. */
 void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool same,

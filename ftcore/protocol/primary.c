@@ -94,7 +94,7 @@ static void end_resync(struct ft_core *core, struct ft_actions *actions, const c
 
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
 {
-    if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning ||
+    if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning || core->repair.step ||
         !core->peer.known || core->now < core->resync_again)
         return;
     if (core->peer.state != FT_JOINING && core->peer.state != FT_SYNCING && core->peer.state != FT_READY)
@@ -326,7 +326,7 @@ static void resume_as_primary(struct ft_core *core, uint64_t view, const char *w
 {
     core->hand = FT_HAND_NONE;
     core->view = view;
-    ft_act(actions, FT_ACT_VIEW)->view = view;
+    ft_write_view(actions, FT_ACT_VIEW, view, &core->members);
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
     ft_primary_alone(core, actions, why);
     if (core->peer.up)
@@ -509,6 +509,142 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
         ft_primary_alone(core, actions, "closed the connection after a malformed message");
 }
 
+/* ---- re-pair ------------------------------------------------------------------------------------ */
+
+/*
+ * Another standby: this primary's view ends, and the next one has other members. First its standby gives up its
+ * state, so that the primary is SOLO; then the arbiter keeps the view that is to begin, so that whoever asks for
+ * an earlier one has lost; then it is on this node's disk; then it begins. So nothing that is durable has to be
+ * taken back. From the question to its answer the primary stays SOLO: the arbiter may have kept the view though
+ * no answer came.
+ */
+
+void ft_repair_end(struct ft_core *core, const char *outcome)
+{
+    core->repair.step = FT_REPAIR_NONE;
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "%s", outcome);
+}
+
+/* NULL: it can be. */
+static const char *refuse_repair(const struct ft_core *core, const char *name)
+{
+    if (!core->config.arbiter)
+        return "it needs an arbiter";
+    if (!ft_core_primary(core) || core->unsettled)
+        return "this node does not serve";
+    if (!name || !name[0] || strlen(name) >= FT_NAME_MAX || strcmp(name, core->config.name) == 0)
+        return "it needs the name of another node";
+    if (core->repair.step)
+        return "another one is under way";
+    if (core->hand || core->abandoning)
+        return "a handover is under way";
+    return NULL;
+}
+
+void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *actions)
+{
+    const char *why = refuse_repair(core, name);
+
+    if (!why && strcmp(name, ft_other_member(core)) == 0)
+        return; /* they are a pair */
+    if (why) {
+        snprintf(core->repair.outcome, sizeof(core->repair.outcome), "refused: %s", why);
+        return;
+    }
+    core->repair.step = FT_REPAIR_RELEASE;
+    core->repair.began = core->now;
+    snprintf(core->repair.name, sizeof(core->repair.name), "%s", name);
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "waits until %s has given up its state",
+             ft_peer_name(core));
+    ft_repair_consider(core, actions);
+}
+
+/* The members of the view that is to begin. */
+static struct ft_members repaired(const struct ft_core *core)
+{
+    struct ft_members members = core->members;
+    bool first = strcmp(core->config.name, core->repair.name) < 0;
+
+    memset(members.name, 0, sizeof(members.name));
+    memcpy(members.name[!first], core->config.name, sizeof(members.name[0]));
+    memcpy(members.name[first], core->repair.name, sizeof(members.name[0]));
+    if (!members.shard[0] && !members.shard[1])
+        memcpy(members.shard, core->config.new_shard, sizeof(members.shard));
+    return members;
+}
+
+static void ask_for_view(struct ft_core *core, struct ft_actions *actions)
+{
+    const struct ft_question question = {.era = {core->view + 1, 0}, .members = repaired(core)};
+
+    end_resync(core, actions, "another standby was asked for");
+    core->repair.step = FT_REPAIR_ASK;
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "asks the arbiter for view %lu", core->view + 1);
+    if (FT_PLANTED("repair-unasked"))
+        ft_repair_granted(core, actions);
+    else
+        ft_arbiter_ask(core, &question, "re-pair", actions);
+}
+
+/* From here on whoever else comes is told that he is no member. */
+static void begin_view(struct ft_core *core, struct ft_actions *actions)
+{
+    core->members = repaired(core);
+    core->view = core->first_view = core->view + 1;
+    core->repair.count++;
+    ft_repair_end(core, "");
+    if (core->peer.up) {
+        ft_peer_gone(core);
+        ft_act(actions, FT_ACT_CLOSE);
+    }
+    ft_forget_peer(core);
+    core->resync_again = 0;
+    core->planned = true;
+    ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
+    ft_aim(core, core->repair.name, actions);
+    ft_become(core, actions, FT_SOLO, "view %lu has begun, with %s", core->view, core->repair.name);
+}
+
+void ft_repair_consider(struct ft_core *core, struct ft_actions *actions)
+{
+    bool release = core->repair.step == FT_REPAIR_RELEASE;
+
+    if (release && core->solo)
+        ask_for_view(core, actions);
+    else if (release && core->peer.known && !core->abandoning && !core->hand)
+        say_abandon(core, "re-pair with another node", actions);
+    else if (core->repair.step == FT_REPAIR_STORE && ft_is_stored(core, core->view + 1))
+        begin_view(core, actions);
+}
+
+void ft_repair_granted(struct ft_core *core, struct ft_actions *actions)
+{
+    const struct ft_members members = repaired(core);
+
+    core->repair.step = FT_REPAIR_STORE;
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "waits until view %lu is on the disk",
+             core->view + 1);
+    ft_write_view(actions, FT_ACT_STORE, core->view + 1, &members);
+}
+
+void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
+{
+    char why[FT_REASON_MAX];
+
+    (void)actions;
+    snprintf(why, sizeof(why), "the arbiter keeps view %lu, which is another pair's or another life's",
+             kept->era.view);
+    ft_repair_end(core, why);
+}
+
+void ft_repair_unanswered(struct ft_core *core, struct ft_actions *actions, bool first)
+{
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "the arbiter does not answer: stays as it is");
+    if (first)
+        ft_become(core, actions, core->state, "%.100s; re-pair with %s: the arbiter does not answer", core->why,
+                  core->repair.name);
+}
+
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
     if (core->abandoning)
@@ -617,7 +753,7 @@ static void ask_arbiter(struct ft_core *core, const char *why, struct ft_actions
 {
     note_loss(core, why, false);
     core->cut_off = core->guarded; /* who has asked has left the era, whatever it hears next */
-    ft_arbiter_ask(core, core->arbiter.era, why, actions);
+    ft_arbiter_ask_who(core, core->arbiter.era, why, actions);
     ft_become(core, actions, FT_DEGRADED, "%s; asks the arbiter", core->loss.why);
 }
 

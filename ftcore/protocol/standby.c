@@ -236,12 +236,12 @@ void ft_silence_ends(struct ft_core *core, uint64_t at)
 /* ---- acknowledgement ---------------------------------------------------------------------------- */
 
 /*
- * In view 0 a node may start alone, so one that may be promoted must not come back in it. Before its file has
- * a view it acknowledges nothing, and its primary goes on alone.
+ * Without a view of these members on its disk a node may come back as one that has never served, and so one that
+ * may be promoted must not. Before that it acknowledges nothing, and its primary goes on alone.
  */
 static void send_ack(struct ft_core *core, struct ft_actions *actions)
 {
-    bool counts = ft_is_stored(core, 1);
+    bool counts = ft_is_stored(core, FT_PLANTED("acks-unstored") ? 0 : core->first_view);
     struct ft_message *m = ft_say(core, actions, counts ? FT_MSG_ACK : FT_MSG_HEARTBEAT);
 
     if (!counts)
@@ -353,7 +353,7 @@ static void promote_standby(struct ft_core *core, const char *reason, const char
     core->hand = FT_HAND_NONE;
     core->kept = false;
     core->resync_again = 0;
-    ft_act(actions, FT_ACT_VIEW)->view = core->view;
+    ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     if (planned && !core->config.strict && !ft_is_stored(core, core->view))
         settle(core, actions, why);
     else
@@ -386,7 +386,7 @@ static void ask_arbiter(struct ft_core *core, const char *why, struct ft_actions
     if (core->arbiter.asking)
         return;
     core->arbiter.quiet = quiet_for(core);
-    ft_arbiter_ask(core, core->arbiter.era, why, actions);
+    ft_arbiter_ask_who(core, core->arbiter.era, why, actions);
     ft_become(core, actions, FT_READY, "%s; asks the arbiter", why);
 }
 

@@ -292,7 +292,10 @@ long ft_message_encode(const struct ft_message *m, unsigned lanes, struct ft_com
         return FT_EFULL;
     const struct ft_shape *s = &ft_shapes[m->type];
     bool none = has_no_version(m->type);
-    unsigned version = none || !m->version ? FT_FORMAT_NEWEST : m->version;
+    unsigned version = m->version ? m->version : FT_FORMAT_NEWEST;
+
+    if (m->type == FT_MSG_HELLO && FT_FORMAT_KNOWN(m->newest)) /* it has the fields of its sender's newest */
+        version = m->newest;
 
     FT_CHECK(FT_FORMAT_KNOWN(version) && s->since <= version, "type %u in version %u", m->type, version);
     struct ft_out to = {out + FT_FRAME_HEAD, out + cap, false};

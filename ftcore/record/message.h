@@ -9,6 +9,7 @@
 #include "ftcore/region/region.h"
 
 #include <stdbool.h>
+#include <string.h>
 
 #define FT_FRAME_HEAD   8u         /* bytes before a frame's content */
 #define FT_MESSAGE_MAX  (4u << 20) /* bytes of a frame's content */
@@ -71,6 +72,18 @@ enum ft_maintenance {
     FT_MAINTENANCES
 };
 
+/* The two nodes of a view, and the shard that they are of: what has one state, whichever nodes have it
+ * (docs/decisions.md, "Members belong to the view"). */
+struct ft_members {
+    uint64_t shard[2];         /* random, made once; both 0: it has no name yet */
+    char name[2][FT_NAME_MAX]; /* "": nobody has said */
+};
+
+static inline bool ft_members_have(const struct ft_members *members, const char *name)
+{
+    return strncmp(members->name[0], name, FT_NAME_MAX) == 0 || strncmp(members->name[1], name, FT_NAME_MAX) == 0;
+}
+
 struct ft_message {
     uint8_t type;  /* enum ft_message_type */
     uint8_t state; /* sender's, enum ft_state */
@@ -92,6 +105,8 @@ struct ft_message {
     uint8_t warm; /* the standby of this pair stores and replays only at takeover */
     uint16_t lanes;
     uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
+    struct ft_members members; /* of its view */
+    uint8_t joins;         /* it is no member, or its disk has no view: it says view 0 */
     uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
     FT_NEXT_MEMBERS
 

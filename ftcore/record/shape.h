@@ -29,7 +29,7 @@ struct ft_field {
     unsigned since; /* the version of the format that began it; 0: the first */
 };
 
-#define FT_FIELDS_MAX 16u
+#define FT_FIELDS_MAX 24u
 
 struct ft_shape {
     const char *name;

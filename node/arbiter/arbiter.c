@@ -24,9 +24,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define VALUE_MAX 128u
-#define CODED_MAX 256u   /* of a key or a value, base64 */
-#define BODY_MAX  1024u  /* bytes of a request */
+#define VALUE_MAX 192u
+#define CODED_MAX 320u   /* of a key or a value, base64 */
+#define BODY_MAX  1536u  /* bytes of a request */
 #define REPLY_MAX 16384u /* bytes of an answer that is read */
 #define PASS_MAX  256u   /* bytes of a password, with its NUL */
 #define TOKEN_MAX 2048u  /* bytes of a token, with its NUL: one that is signed (JWT) is long */
@@ -56,12 +56,18 @@ static bool decode(const char *coded, char *out, size_t cap)
     return true;
 }
 
-/* ---- the value: one line, "understudy VIEW NUMBER WINNER", without a line end; nobody is "-" ---- */
+/* ---- the value: one line, "understudy VIEW NUMBER WINNER", without a line end; nobody is "-". Once the shard has
+ *      a name, " SHARD NODE NODE" behind it: who the members of the view are ---- */
 
 static void write_value(const struct ft_decision *d, char out[VALUE_MAX])
 {
-    snprintf(out, VALUE_MAX, "understudy %lu %lu %s", d->era.view, d->era.number,
-             d->winner[0] ? d->winner : "-");
+    const struct ft_members *m = &d->members;
+    int n = snprintf(out, VALUE_MAX, "understudy %lu %lu %s", d->era.view, d->era.number,
+                     d->winner[0] ? d->winner : "-");
+
+    if (m->name[0][0])
+        snprintf(out + n, VALUE_MAX - (size_t)n, " %016lx%016lx %s %s", m->shard[0], m->shard[1], m->name[0],
+                 m->name[1]);
 }
 
 /* Digits up to `end`, without a sign or a space. Behind them, or NULL. */
@@ -75,21 +81,46 @@ static const char *read_number(const char *at, char end, uint64_t *out)
     return *behind == end && behind - at < 20 ? behind + 1 : NULL;
 }
 
+/* Up to `end`, a name of a node. Behind it, or NULL. */
+static const char *read_name(const char *at, char end, char out[FT_NAME_MAX])
+{
+    size_t len = 0;
+
+    while (isalnum((unsigned char)at[len]) || (at[len] && strchr("-_", at[len])))
+        len++;
+    if (len == 0 || len >= FT_NAME_MAX || at[len] != end)
+        return NULL;
+    memcpy(out, at, len);
+    return at + len + 1;
+}
+
+static bool read_members(const char *at, struct ft_members *out)
+{
+    char again[2 * 16 + 2];
+
+    if (strlen(at) < 33 || sscanf(at, "%16lx%16lx", &out->shard[0], &out->shard[1]) != 2)
+        return false;
+    snprintf(again, sizeof(again), "%016lx%016lx ", out->shard[0], out->shard[1]);
+    if (strncmp(at, again, 33) != 0 || !(out->shard[0] || out->shard[1]))
+        return false;
+    at = read_name(at + 33, ' ', out->name[0]);
+    at = at ? read_name(at, '\0', out->name[1]) : NULL;
+    return at && strcmp(out->name[0], out->name[1]) < 0;
+}
+
 static bool read_value(const char *text, struct ft_decision *out)
 {
     static const char head[] = "understudy ";
-    const char *at = strncmp(text, head, sizeof(head) - 1) == 0 ? text + sizeof(head) - 1 : NULL;
+    const char *at = strncmp(text, head, sizeof(head) - 1) == 0 ? text + sizeof(head) - 1 : NULL, *end;
 
     *out = (struct ft_decision){.any = true};
     at = at ? read_number(at, ' ', &out->era.view) : NULL;
     at = at ? read_number(at, ' ', &out->era.number) : NULL;
-    if (!at || !*at || strlen(at) >= sizeof(out->winner) || out->era.view > FT_VIEW_MAX)
+    end = at && out->era.view <= FT_VIEW_MAX ? at + strcspn(at, " ") : NULL;
+    if (!end || !read_name(at, *end, out->winner) || (*end && !read_members(end + 1, &out->members)))
         return false;
-    for (const char *c = at; *c; c++)
-        if (!isalnum((unsigned char)*c) && !strchr("-_", *c))
-            return false;
-    if (strcmp(at, "-") != 0)
-        memcpy(out->winner, at, strlen(at) + 1);
+    if (strcmp(out->winner, "-") == 0)
+        out->winner[0] = '\0';
     return true;
 }
 
@@ -573,21 +604,20 @@ static int put_key(struct etcd *e, const char *server, const struct kept *kept, 
 }
 
 /* A put of which nothing is heard may have been made: the next look tells. */
-static int decide_at(struct etcd *e, const char *server, const struct ft_era *era, const char *who,
+static int decide_at(struct etcd *e, const char *server, const struct ft_question *asked, const char *who,
                      struct ft_decision *out, struct ft_fault *fault)
 {
     struct kept kept;
-    struct ft_decision wanted = {.any = true};
+    struct ft_decision wanted;
 
     for (unsigned round = 0; round < ROUNDS; round++) {
         bool done = false;
         int error = read_key(e, server, &kept, fault);
 
         *out = kept.decision;
-        if (error || !era || !ft_decides_anew(&kept.decision, era))
+        if (error || !asked || !ft_decides_anew(&kept.decision, &asked->era))
             return error;
-        wanted.era = *era;
-        snprintf(wanted.winner, sizeof(wanted.winner), "%s", who);
+        wanted = ft_decision_of(&kept.decision, asked, who);
         error = put_key(e, server, &kept, &wanted, &done, fault);
         if (error)
             return error;
@@ -601,13 +631,13 @@ static int decide_at(struct etcd *e, const char *server, const struct ft_era *er
 }
 
 /*
- * The rule of ftcore/protocol/core.h for { era, who }: *kept is the decision that stands then. `who` "":
- * the era is known to have begun, and is nobody's yet. `era` NULL: looks, and changes nothing. Servers are
+ * The rule of ftcore/protocol/core.h for { asked, who }: *kept is the decision that stands then. `who` "":
+ * the era is known to have begun, and is nobody's yet. `asked` NULL: looks, and changes nothing. Servers are
  * tried in turn, beginning with the one that answered last. FT_EBUSY: it was given up; FT_EIO: none answered;
  * FT_EMALFORMED: what one said cannot be read; the password's file may give FT_EPERM, FT_EMALFORMED or
  * FT_EIO. The fault has the server that was tried last, and no secret.
  */
-static int decide(struct etcd *e, const struct ft_era *era, const char *who, struct ft_decision *kept,
+static int decide(struct etcd *e, const struct ft_question *asked, const char *who, struct ft_decision *kept,
                   struct ft_fault *fault)
 {
     unsigned urls = e->config->urls;
@@ -618,7 +648,7 @@ static int decide(struct etcd *e, const struct ft_era *era, const char *who, str
         unsigned server = (e->server + i) % urls;
 
         error = is_given_up(e) ? ft_fail(fault, FT_EBUSY, "given up")
-                               : decide_at(e, e->config->url[server], era, who, kept, fault);
+                               : decide_at(e, e->config->url[server], asked, who, kept, fault);
         if (error == FT_EBUSY)
             return error;
         if (error)
@@ -694,10 +724,12 @@ struct nd_arbiter {
         answered; /* the thread's: serials of the question that it is at, 0: it looks; and of the last */
 
     /* The question: written by the replicator. `serial` is odd while it writes. */
-    _Atomic uint64_t serial, view, number;
+    _Atomic uint64_t serial;
     _Atomic bool asked;
+    struct ft_question question;
     _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
-    uint64_t reply_taken;   /* the replicator's */
+    struct ft_decision reply_kept; /* with it, before it */
+    uint64_t reply_taken;          /* the replicator's */
     _Atomic uint64_t serves;
 
     pthread_mutex_t lock; /* of `status`: the thread and the main thread */
@@ -706,22 +738,22 @@ struct nd_arbiter {
 
 /* ---- the replicator's side --------------------------------------------------------------------- */
 
-static void ask(void *arbiter, const struct ft_era *era)
+static void ask(void *arbiter, const struct ft_question *question)
 {
     struct nd_arbiter *a = arbiter;
 
     atomic_fetch_add(&a->serial, 1);
-    atomic_store(&a->asked, era != NULL);
-    atomic_store(&a->view, era ? era->view : 0);
-    atomic_store(&a->number, era ? era->number : 0);
+    atomic_store(&a->asked, question != NULL);
+    a->question = question ? *question : (struct ft_question){.era = {0, 0}};
     atomic_fetch_add(&a->serial, 1);
-    if (era) {
+    if (question) {
         ft_worker_wake(&a->worker);
         curl_multi_wakeup(a->etcd->multi);
     }
 }
 
-static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answer)
+/* The thread writes no second reply to a question: `reply_kept` stays until there is another one. */
+static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answer, struct ft_decision *kept)
 {
     struct nd_arbiter *a = arbiter;
     uint64_t reply = atomic_load(&a->reply);
@@ -731,8 +763,10 @@ static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answe
     a->reply_taken = reply;
     if (reply >> 2 != atomic_load(&a->serial) || !atomic_load(&a->asked))
         return false;
-    *era = (struct ft_era){atomic_load(&a->view), atomic_load(&a->number)};
+    *era = a->question.era;
     *answer = (enum ft_answer)(reply & 3);
+    if (*answer != FT_ANSWER_SILENT)
+        *kept = a->reply_kept;
     return true;
 }
 
@@ -763,13 +797,14 @@ void nd_arbiter_expect(struct nd_arbiter *a, uint64_t cluster)
 /* ---- the thread -------------------------------------------------------------------------------- */
 
 /* The question as it stands; 0: nothing is asked. */
-static uint64_t take_question(struct nd_arbiter *a, struct ft_era *era)
+static uint64_t take_question(struct nd_arbiter *a, struct ft_question *question)
 {
     for (;;) {
         uint64_t serial = atomic_load(&a->serial);
         bool asked = atomic_load(&a->asked);
 
-        *era = (struct ft_era){atomic_load(&a->view), atomic_load(&a->number)};
+        memcpy(question, &a->question, sizeof(*question));
+        atomic_thread_fence(memory_order_acquire);
         if (serial % 2 == 0 && serial == atomic_load(&a->serial))
             return asked ? serial : 0;
         sched_yield();
@@ -780,8 +815,8 @@ static uint64_t take_question(struct nd_arbiter *a, struct ft_era *era)
 static bool is_of_no_use(void *arbiter)
 {
     struct nd_arbiter *a = arbiter;
-    struct ft_era era;
-    uint64_t serial = take_question(a, &era);
+    struct ft_question question;
+    uint64_t serial = take_question(a, &question);
 
     return ft_worker_ends(&a->worker) || (serial && serial != a->at && serial != a->answered);
 }
@@ -820,14 +855,14 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
             kept->era.view, serves);
 }
 
-static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct ft_era *era)
+static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct ft_question *asked)
 {
     static const char *const says[] = {"", "goes on", "does not go on"};
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
     uint64_t began = nd_now();
-    int error = decide(a->etcd, era, a->name, &kept, &fault);
-    enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, era, a->name);
+    int error = decide(a->etcd, asked, a->name, &kept, &fault);
+    enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, asked, a->name);
 
     if (error == FT_EBUSY)
         return true;
@@ -837,8 +872,9 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
         a->status.decided = nd_wall();
         pthread_mutex_unlock(&a->lock);
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_ARBITER, "the arbiter was asked for view %lu, era %lu: %s %s",
-                     era->view, era->number, a->name, says[answer]);
+                     asked->era.view, asked->era.number, a->name, says[answer]);
     }
+    a->reply_kept = kept;
     atomic_store(&a->reply, serial << 2 | (uint64_t)answer);
     return !error;
 }
@@ -846,10 +882,10 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
 static void look(struct nd_arbiter *a)
 {
     uint64_t view = atomic_load(&a->serves), began = nd_now();
-    const struct ft_era era = {view, 0};
+    const struct ft_question served = {.era = {view, 0}};
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
-    int error = decide(a->etcd, view ? &era : NULL, "", &kept, &fault);
+    int error = decide(a->etcd, view ? &served : NULL, "", &kept, &fault);
 
     if (error != FT_EBUSY)
         note(a, &kept, began, error ? fault.text : NULL);
@@ -858,16 +894,16 @@ static void look(struct nd_arbiter *a)
 static void *run(void *arbiter)
 {
     struct nd_arbiter *a = arbiter;
-    struct ft_era era;
+    struct ft_question question;
 
     ft_thread_begin("us-arbiter");
     while (!ft_worker_ends(&a->worker)) {
-        uint64_t serial = take_question(a, &era);
+        uint64_t serial = take_question(a, &question);
         bool again = false;
 
         a->at = serial && serial != a->answered ? serial : 0;
         if (a->at) {
-            again = !answer_question(a, serial, &era);
+            again = !answer_question(a, serial, &question);
             a->answered = again ? a->answered : serial;
         } else {
             look(a);

@@ -11,7 +11,8 @@
 #include "nflib/chain/chain.h"
 #include "node/arbiter/arbiter.h"
 
-#define ND_NODES    2u
+#define ND_PAIR     2u /* of the nodes of a file, the first members */
+#define ND_NODES    8u
 #define ND_EAL_MAX  32u
 #define ND_HOST_MAX 64u
 
@@ -22,7 +23,7 @@
 enum nd_mode { ND_MODE_OFF, ND_MODE_LOG, ND_MODE_DELTA, ND_MODE_AUTO };
 enum nd_standby { ND_STANDBY_HOT, ND_STANDBY_WARM };
 enum nd_compress { ND_COMPRESS_AUTO, ND_COMPRESS_ALWAYS, ND_COMPRESS_NEVER };
-enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY };
+enum nd_role { ND_ROLE_PRIMARY, ND_ROLE_STANDBY, ND_ROLE_SPARE };
 /* Real-time priority for the replicator, nice -10 for lanes and the main thread, where the kernel permits it.
  * AUTO: of a thread that has processors of its own (node/base/process.h), none. */
 enum nd_realtime { ND_REALTIME_FALSE, ND_REALTIME_TRUE, ND_REALTIME_AUTO };
@@ -128,8 +129,8 @@ struct nd_config {
     struct nd_etcd_config arbiter; /* urls 0: there is none */
     struct nd_record record;
     struct nd_authority_settings authority;
-    struct nd_node node[ND_NODES];
-    uint32_t nodes;    /* 0: a chain file; else 2 */
+    struct nd_node node[ND_NODES]; /* the two that begin the shard first, then spares */
+    uint32_t nodes;                /* 0: a chain file; else 2 to ND_NODES */
     bool log_json;     /* a running node's lines are JSON, not text */
     bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
     bool push_permit;  /* a peer may write the chain's files here */

@@ -160,7 +160,7 @@ static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char 
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-static const char *const roles[] = {"primary", "standby", NULL};
+static const char *const roles[] = {"primary", "standby", "spare", NULL};
 static const char *const realtimes[] = {"false", "true", "auto", NULL};
 
 struct raw_node {
@@ -323,12 +323,28 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     return error;
 }
 
+/* In the file's order otherwise. */
+static void put_spares_last(struct nd_config *c)
+{
+    static struct nd_node spare[ND_NODES];
+    unsigned spares = 0, left = 0;
+
+    for (unsigned i = 0; i < c->nodes; i++) {
+        if (c->node[i].role == ND_ROLE_SPARE)
+            spare[spares++] = c->node[i];
+        else
+            c->node[left++] = c->node[i];
+    }
+    memcpy(&c->node[left], spare, spares * sizeof(spare[0]));
+}
+
 int nd_read_sockets(struct nd_reading *r)
 {
     const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
     int error = 0;
 
-    if (!nodes || nodes->kind != ND_YAML_MAP || nodes->count != ND_NODES)
+    if (!nodes || nodes->kind != ND_YAML_MAP ||
+        (nodes->count < ND_PAIR || nodes->count > ND_NODES))
         return FT_EINVAL;
     r->config->nodes = 0;
     for (const struct nd_yaml *at = nodes->first; at && !error; at = at->next) {
@@ -337,6 +353,8 @@ int nd_read_sockets(struct nd_reading *r)
         error = read_self(r, at, &raw);
         r->config->nodes += !error;
     }
+    if (!error)
+        put_spares_last(r->config);
     return error;
 }
 
@@ -356,23 +374,57 @@ static int check_addresses(struct nd_reading *r, const struct nd_node *node, con
     return 0;
 }
 
-/* What must differ between the two. */
-static int check_pair(struct nd_reading *r)
+/* What must differ between two nodes. With more than two, addresses alone tell one from another. */
+static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struct nd_node *a, const struct nd_node *b)
 {
-    const struct nd_node *a = &r->config->node[0], *b = &r->config->node[1];
-    const struct nd_yaml *second = r->at.nodes->first->next;
+    bool one_host = strcmp(a->host, b->host) == 0;
 
-    if (a->role == b->role)
-        return nd_yaml_fail(r->fault, nd_yaml_get(second, "role"),
-                            "nodes %s and %s are both %s, expected one primary and one standby", a->name,
-                            b->name, roles[a->role]);
-    if (strcmp(a->host, b->host) == 0 && a->tcp_port == b->tcp_port)
-        return nd_yaml_fail(r->fault, nd_yaml_get(second, "replication"),
+    if (one_host && (a->tcp_port == b->tcp_port || r->at.nodes->count > ND_PAIR))
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "replication"),
                             "nodes %s and %s have one replication address, expected two", a->name, b->name);
     if (strcmp(a->control, b->control) == 0)
-        return nd_yaml_fail(r->fault, nd_yaml_get(second, "control"),
+        return nd_yaml_fail(r->fault, nd_yaml_get(at, "control"),
                             "nodes %s and %s have one control socket, expected two", a->name, b->name);
     return 0;
+}
+
+/* One of them is the first primary, one the first standby, and all others are spares, which an arbiter needs. */
+static int check_roles(struct nd_reading *r)
+{
+    const struct nd_config *c = r->config;
+    const struct nd_yaml *at = r->at.nodes->first;
+    const char *first[ND_ROLE_SPARE] = {NULL};
+
+    for (unsigned i = 0; i < c->nodes; i++, at = at->next) {
+        uint32_t role = c->node[i].role;
+
+        if (role < ND_ROLE_SPARE && first[role])
+            return nd_yaml_fail(r->fault, nd_yaml_get(at, "role"),
+                                "nodes %s and %s are both %s, expected one primary and one standby", first[role],
+                                c->node[i].name, roles[role]);
+        if (role < ND_ROLE_SPARE)
+            first[role] = c->node[i].name;
+        else if (!c->arbiter.urls)
+            return nd_yaml_fail(r->fault, nd_yaml_get(at, "role"),
+                                "node %s is a spare, expected an arbiter: without one nobody may take a node's place",
+                                c->node[i].name);
+    }
+    if (!first[ND_ROLE_PRIMARY] || !first[ND_ROLE_STANDBY])
+        return nd_yaml_fail(r->fault, r->at.nodes, "no node is the %s, expected one primary and one standby",
+                            first[ND_ROLE_PRIMARY] ? "standby" : "primary");
+    return 0;
+}
+
+static int check_nodes(struct nd_reading *r)
+{
+    const struct nd_node *node = r->config->node;
+    const struct nd_yaml *at = r->at.nodes->first->next;
+    int error = check_roles(r);
+
+    for (unsigned i = 1; i < r->config->nodes; i++, at = at->next)
+        for (unsigned k = 0; k < i && !error; k++)
+            error = check_two(r, at, &node[k], &node[i]);
+    return error;
 }
 
 static int read_drill(struct nd_reading *r)
@@ -396,14 +448,16 @@ int nd_read_nodes(struct nd_reading *r)
     int error = 0;
 
     if (r->at.nodes) {
-        if (r->at.nodes->count != ND_NODES)
-            return nd_yaml_fail(r->fault, r->at.nodes, "nodes has %u entries, expected %u",
-                                r->at.nodes->count, ND_NODES);
+        if (r->at.nodes->count < ND_PAIR || r->at.nodes->count > ND_NODES)
+            return nd_yaml_fail(r->fault, r->at.nodes, "nodes has %u entries, expected %u to %u",
+                                r->at.nodes->count, ND_PAIR, ND_NODES);
         for (const struct nd_yaml *e = r->at.nodes->first; e && !error; e = e->next)
             if ((error = read_node(r, e)) == 0)
                 error = check_addresses(r, &r->config->node[r->config->nodes - 1], e);
         if (!error)
-            error = check_pair(r);
+            error = check_nodes(r);
+        if (!error)
+            put_spares_last(r->config);
     }
     return error || !r->at.drill ? error : read_drill(r);
 }

@@ -3,6 +3,7 @@
 #include "node/config/setup.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define SPARE_BYTES (2u * FT_RECORD_MAX) /* of a replay ring, above the credit */
@@ -68,6 +69,37 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     out->log_only = !deltas;
 }
 
+void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsigned self)
+{
+    const struct nd_node *own = &config->node[self], *peer = self < ND_PAIR ? &config->node[!self] : NULL;
+    struct rp_link_config *link = &out->link;
+    struct ft_members *members = &out->core.members;
+
+    link->local_host = own->host;
+    link->local_port = own->tcp_port;
+    snprintf(link->name, sizeof(link->name), "%s", own->name);
+    snprintf(out->core.name, sizeof(out->core.name), "%s", own->name);
+    for (unsigned i = 0; config->arbiter.urls && i < config->nodes; i++) {
+        struct rp_node *node = &link->node[link->nodes];
+
+        if (i == self)
+            continue;
+        snprintf(node->name, sizeof(node->name), "%s", config->node[i].name);
+        snprintf(node->host, sizeof(node->host), "%s", config->node[i].host);
+        node->port = config->node[i].tcp_port;
+        link->nodes++;
+    }
+    if (!peer)
+        return;
+    bool first = strcmp(own->name, peer->name) < 0;
+
+    link->peer_host = peer->host;
+    link->peer_port = peer->tcp_port;
+    link->listens = first;
+    memcpy(members->name[!first], own->name, sizeof(own->name));
+    memcpy(members->name[first], peer->name, sizeof(peer->name));
+}
+
 /* A pipe would hold up the library that reads it. Whether there is a file, and what is in it, its reader
  * says. */
 static int refuse_odd_file(const char *path, struct ft_fault *fault)
@@ -85,7 +117,7 @@ int nd_setup_seal(struct rp_seal_config *seal, struct rp_keys *keys, const struc
     const struct nd_link *link = &config->link;
     int error;
 
-    *seal = (struct rp_seal_config){.peer_name = config->node[!self].name};
+    *seal = (struct rp_seal_config){.peer_name = self < ND_PAIR ? config->node[!self].name : NULL};
     if (link->certificate[0]) {
         if ((error = refuse_odd_file(link->certificate, fault)) ||
             (error = refuse_odd_file(link->authority, fault)))

@@ -45,6 +45,7 @@ static const unsigned notice_at[] = {0, 0, 1, 2, 5, 10, 20};
 struct shared {
     pthread_mutex_t lane[FT_LANES_MAX];
     _Atomic bool stopped;
+    _Atomic uint64_t peer; /* where notices go: its address and port as they are sent */
 };
 
 struct nd_guardian {
@@ -54,7 +55,6 @@ struct nd_guardian {
     int pair;          /* the node's end; closed on exec */
     int datagrams;     /* the node's own, of the socket by which the guardian speaks */
     _Atomic bool dead; /* known to have ended and waited for */
-    struct sockaddr_in peer;
     uint8_t notice[FT_DATAGRAM_BYTES];
     size_t notice_len;
     const struct nd_crash_page *page; /* NULL: nobody tells what the node died of */
@@ -100,13 +100,29 @@ static bool all_hold(int pair, unsigned lanes)
     return true;
 }
 
+static uint64_t pack_address(const struct sockaddr_in *at)
+{
+    return (uint64_t)at->sin_addr.s_addr << 16 | at->sin_port;
+}
+
+/* To the peer, if there is one. */
+static void send_to_peer(const struct nd_guardian *g, int datagrams, const void *bytes, size_t len, int flags)
+{
+    uint64_t peer = atomic_load(&g->shared->peer);
+    const struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = (uint16_t)peer, .sin_addr.s_addr = (uint32_t)(peer >> 16)};
+
+    if (peer)
+        sendto(datagrams, bytes, len, flags, (const struct sockaddr *)&to, sizeof(to));
+}
+
 /* Each time before the death notice: the peer that takes over at that one knows what not to take in. */
 static void send_crash(const struct nd_guardian *g, int datagrams)
 {
     size_t len = g->page ? atomic_load_explicit(&g->page->notice_len, memory_order_acquire) : 0;
 
     if (len)
-        sendto(datagrams, g->page->notice, len, 0, (const struct sockaddr *)&g->peer, sizeof(g->peer));
+        send_to_peer(g, datagrams, g->page->notice, len, 0);
 }
 
 static void send_notice(const struct nd_guardian *g, int datagrams)
@@ -120,7 +136,7 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
             nanosleep(&t, NULL);
         slept = notice_at[i];
         send_crash(g, datagrams);
-        sendto(datagrams, g->notice, g->notice_len, 0, (const struct sockaddr *)&g->peer, sizeof(g->peer));
+        send_to_peer(g, datagrams, g->notice, g->notice_len, 0);
     }
 }
 
@@ -165,16 +181,12 @@ static int make_shared(struct shared **out, struct ft_fault *fault)
 }
 
 /* A datagram socket at the address the peer believes. */
-static int make_socket(const char *local_host, const char *peer_host, uint16_t peer_port,
-                       struct sockaddr_in *peer, struct ft_fault *fault)
+static int make_socket(const char *local_host, struct ft_fault *fault)
 {
     struct sockaddr_in local = {.sin_family = AF_INET};
 
-    *peer = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(peer_port)};
-    if (inet_pton(AF_INET, local_host, &local.sin_addr) != 1 ||
-        inet_pton(AF_INET, peer_host, &peer->sin_addr) != 1)
-        return ft_fail(fault, FT_EINVAL, "guardian from %s to %s, expected numeric IPv4 addresses",
-                       local_host, peer_host);
+    if (inet_pton(AF_INET, local_host, &local.sin_addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "guardian at %s, expected a numeric IPv4 address", local_host);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && bind(fd, (struct sockaddr *)&local, sizeof(local)) == 0)
         return fd;
@@ -219,6 +231,16 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
     return 0;
 }
 
+int nd_guardian_aim(struct nd_guardian *g, const char *peer_host, uint16_t peer_port, struct ft_fault *fault)
+{
+    struct sockaddr_in peer = {.sin_port = htons(peer_port)};
+
+    if (peer_host && inet_pton(AF_INET, peer_host, &peer.sin_addr) != 1)
+        return ft_fail(fault, FT_EINVAL, "guardian to %s, expected a numeric IPv4 address", peer_host);
+    atomic_store(&g->shared->peer, peer_host ? pack_address(&peer) : 0);
+    return 0;
+}
+
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
                       uint16_t peer_port, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault)
@@ -227,7 +249,7 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
 
     FT_CHECK(lanes >= 1 && lanes <= FT_LANES_MAX, "%u lanes", lanes);
     *out = NULL;
-    int datagrams = make_socket(local_host, peer_host, peer_port, &g->peer, fault);
+    int datagrams = make_socket(local_host, fault);
     if (datagrams < 0)
         return datagrams;
     g->lanes = lanes;
@@ -235,6 +257,8 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
     g->notice_len = ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
     atomic_store(&g->dead, false);
     int rc = make_shared(&g->shared, fault);
+    if (!rc)
+        rc = nd_guardian_aim(g, peer_host, peer_port, fault);
     if (!rc)
         rc = fork_guardian(g, datagrams, fault);
     g->datagrams = datagrams;
@@ -257,7 +281,7 @@ void nd_guardian_hold(struct nd_guardian *g, unsigned lane)
 
 void nd_guardian_say(const struct nd_guardian *g, const void *bytes, size_t len)
 {
-    sendto(g->datagrams, bytes, len, MSG_DONTWAIT, (const struct sockaddr *)&g->peer, sizeof(g->peer));
+    send_to_peer(g, g->datagrams, bytes, len, MSG_DONTWAIT);
 }
 
 pid_t nd_guardian_look(struct nd_guardian *g)

@@ -2,6 +2,7 @@
 /* Frames that the peer crashed on, which are dropped for a while, and what the log has of that; see
  * quarantine.h. */
 #include "node/crash/quarantine.h"
+#include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
@@ -305,7 +306,7 @@ static bool apply_on_crash(struct nd_peer_crashes *all, const struct ft_crash_no
                 ? "if this node takes over, the state of NF %s begins anew, since on_crash says so: node %s "
                   "died of it"
                 : "if this node takes over, NF %s is bypassed, since on_crash says so: node %s died in it",
-            notice->nf, all->config->node[!all->self].name);
+            notice->nf, nd_peer_name(all->config, all->self));
         return true;
     }
     return false;
@@ -339,7 +340,7 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
     if (!on && notice->fingerprints)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
                      "node %s drops frames of %u fingerprints for crashes in NF %s: so would this node",
-                     all->config->node[!all->self].name, notice->fingerprints, notice->before);
+                     nd_peer_name(all->config, all->self), notice->fingerprints, notice->before);
 }
 
 void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notice *notice, bool primary)
@@ -347,7 +348,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     const struct nd_protect *p = &all->config->protect;
     struct ft_log_field fields[ND_CRASH_FIELDS];
     struct nd_quarantine *q = &all->crash->page->quarantine;
-    const char *peer = all->config->node[!all->self].name;
+    const char *peer = nd_peer_name(all->config, all->self);
     char line[ND_CRASH_LINE];
     uint32_t freed, held;
     bool harmless, begun;

@@ -19,7 +19,7 @@ static void check_config(const struct nd_config *c, bool pair)
 
     FUZZ_MUST(c->chain.count >= 1 && c->chain.count < FT_NFS_MAX, "%u NFs", c->chain.count);
     FUZZ_MUST(c->chain.lanes >= 1 && c->chain.lanes <= FT_LANES_MAX, "%u lanes", c->chain.lanes);
-    FUZZ_MUST(c->nodes == ND_NODES || (!pair && c->nodes == 0), "%u nodes", c->nodes);
+    FUZZ_MUST(c->nodes == ND_PAIR || (!pair && c->nodes == 0), "%u nodes", c->nodes);
     nf_chain_arenas(&c->chain, sizes, names);
     for (unsigned i = 0; i <= c->chain.count; i++)
         FUZZ_MUST(sizes[i] && sizes[i] < 1ull << 44, "%s wants %lu bytes", names[i], sizes[i]);

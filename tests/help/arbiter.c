@@ -39,7 +39,7 @@ static uint64_t way(struct arbiter *a)
     return draw(a, draw(a, 10) ? 2 * MS : 150 * MS);
 }
 
-static void send(struct arbiter *a, unsigned node, struct ft_era era, bool look, uint64_t now)
+static void send(struct arbiter *a, unsigned node, const struct ft_question *asked, bool look, uint64_t now)
 {
     struct arbiter_request *r = a->list;
 
@@ -50,21 +50,21 @@ static void send(struct arbiter *a, unsigned node, struct ft_era era, bool look,
     if (r == a->list + ARBITER_REQUESTS)
         return; /* lost */
     *r = (struct arbiter_request){
-        .used = true, .look = look, .node = node, .life = a->node[node].life, .era = era};
+        .used = true, .look = look, .node = node, .life = a->node[node].life, .asked = *asked};
     r->applies = now + way(a);
     if (!look)
         memcpy(r->who, a->node[node].name, sizeof(r->who));
 }
 
-void arbiter_ask(struct arbiter *a, unsigned node, const struct ft_era *era, uint64_t now)
+void arbiter_ask(struct arbiter *a, unsigned node, const struct ft_question *asked, uint64_t now)
 {
-    a->node[node].asking = era != NULL;
-    if (!era)
+    a->node[node].asking = asked != NULL;
+    if (!asked)
         return;
     a->asked++;
-    a->node[node].era = *era;
+    a->node[node].asked = *asked;
     a->node[node].again = now + a->patience;
-    send(a, node, *era, false, now);
+    send(a, node, asked, false, now);
 }
 
 void arbiter_serves(struct arbiter *a, unsigned node, uint64_t view, uint64_t now)
@@ -72,7 +72,7 @@ void arbiter_serves(struct arbiter *a, unsigned node, uint64_t view, uint64_t no
     if (!view || now < a->node[node].looks)
         return;
     a->node[node].looks = now + LOOK;
-    send(a, node, (struct ft_era){view, 0}, true, now);
+    send(a, node, &(struct ft_question){.era = {view, 0}}, true, now);
 }
 
 /* In the order in which they arrive. */
@@ -91,12 +91,12 @@ static void run(struct arbiter *a, uint64_t now)
             next->used = false;
             continue;
         }
-        if (ft_decides_anew(&a->kept, &next->era)) {
-            a->kept = (struct ft_decision){.any = true, .era = next->era};
-            memcpy(a->kept.winner, next->who, sizeof(a->kept.winner));
+        if (ft_decides_anew(&a->kept, &next->asked.era)) {
+            a->kept = ft_decision_of(&a->kept, &next->asked, next->who);
             a->decisions += !next->look;
         }
-        next->answer = ft_decided(&a->kept, &next->era, next->who);
+        next->answer = ft_decided(&a->kept, &next->asked, next->who);
+        next->kept = a->kept;
         next->answers = next->applies + way(a);
         if (next->look || draw(a, 20) == 0)
             next->used = false; /* the answer is lost, or nobody's */
@@ -104,7 +104,7 @@ static void run(struct arbiter *a, uint64_t now)
 }
 
 bool arbiter_answer(struct arbiter *a, unsigned node, uint64_t now, struct ft_era *era,
-                    enum ft_answer *answer)
+                    enum ft_answer *answer, struct ft_decision *kept)
 {
     run(a, now);
     for (struct arbiter_request *r = a->list; r < a->list + ARBITER_REQUESTS; r++) {
@@ -113,18 +113,19 @@ bool arbiter_answer(struct arbiter *a, unsigned node, uint64_t now, struct ft_er
         r->used = false;
         if (r->life != a->node[node].life || !reaches(a, node, now))
             continue;
-        *era = r->era;
+        *era = r->asked.era;
         *answer = r->answer;
+        *kept = r->kept;
         a->refused += r->answer == FT_ANSWER_LOST;
-        if (ft_era_compare(era, &a->node[node].era) == 0)
+        if (ft_era_compare(era, &a->node[node].asked.era) == 0)
             a->node[node].asking = false;
         return true;
     }
     if (!a->node[node].asking || now < a->node[node].again)
         return false;
     a->node[node].again = now + a->patience;
-    send(a, node, a->node[node].era, false, now);
-    *era = a->node[node].era;
+    send(a, node, &a->node[node].asked, false, now);
+    *era = a->node[node].asked.era;
     *answer = FT_ANSWER_SILENT;
     return true;
 }

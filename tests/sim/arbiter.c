@@ -14,16 +14,16 @@ static unsigned index_of(void *node)
     return ((struct sim_node *)node)->index;
 }
 
-static void ask(void *node, const struct ft_era *era)
+static void ask(void *node, const struct ft_question *asked)
 {
-    if (era)
-        sim_tell(index_of(node), "asks the arbiter for view %lu, era %lu", era->view, era->number);
-    arbiter_ask(&arbiter, index_of(node), era, sim.now);
+    if (asked)
+        sim_tell(index_of(node), "asks the arbiter for view %lu, era %lu", asked->era.view, asked->era.number);
+    arbiter_ask(&arbiter, index_of(node), asked, sim.now);
 }
 
-static bool answer(void *node, struct ft_era *era, enum ft_answer *out)
+static bool answer(void *node, struct ft_era *era, enum ft_answer *out, struct ft_decision *kept)
 {
-    return arbiter_answer(&arbiter, index_of(node), sim.now, era, out);
+    return arbiter_answer(&arbiter, index_of(node), sim.now, era, out, kept);
 }
 
 static void serves(void *node, uint64_t view)

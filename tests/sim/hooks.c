@@ -371,7 +371,7 @@ WRAP(int, rp_link_send, struct rp_link *link, const struct ft_message *m, unsign
     return error;
 }
 
-WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault)
+WRAP(int, rp_view_store, const char *path, const struct rp_view *view, struct ft_fault *fault)
 {
     int error;
 
@@ -381,7 +381,7 @@ WRAP(int, rp_view_store, const char *path, uint64_t view, struct ft_fault *fault
     return error;
 }
 
-WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, uint64_t view, uint64_t now)
+WRAP(void, rp_view_writer_give, struct rp_view_writer *writer, const struct rp_view *view, uint64_t now)
 {
     __real_rp_view_writer_give(writer, view, now);
     sim_step(SIM_AFTER_VIEW);

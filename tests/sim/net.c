@@ -263,13 +263,15 @@ int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fau
     return new_sock(DATAGRAMS, node_of(at));
 }
 
-int rp_accept(int listener, const struct sockaddr_in *peer, uint64_t *strangers)
+int rp_accept(int listener, const struct in_addr from[], unsigned n, unsigned *who, uint64_t *strangers)
 {
     unsigned node = sim_sock_of(listener)->node;
     int fd;
 
-    (void)peer;
+    (void)from;
+    (void)n;
     (void)strangers;
+    *who = 0;
     if (!pending_count[node] || pending[node][0].at > sim.now || sim_net_blocked(node))
         return -1;
     fd = new_sock(STREAM, node);

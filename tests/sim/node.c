@@ -150,9 +150,12 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     int error;
     struct rp_config config = {
         .core = {.role = (uint8_t)n->index,
-                 .incarnation = n->datagram_key.incarnation, /* one in two is of the version before */
-                 .newest = (uint16_t)(FT_FORMAT_NEWEST - (n->datagram_key.incarnation >> 9 & 1)),
+                 .incarnation = n->datagram_key.incarnation,
+                 /* One in two is of the version before; not once the shard may have a name, which that cannot read. */
+                 .newest = (uint16_t)(FT_FORMAT_NEWEST - (!sim.plan.arbitrated && n->datagram_key.incarnation >> 9 & 1)),
                  .oldest = FT_FORMAT_OLDEST,
+                 .members = {.name = {"a", "b"}},
+                 .new_shard = {n->datagram_key.incarnation * 7, sim.seed},
                  .secret = {n->datagram_key.secret[0], n->datagram_key.secret[1]}},
         .link = {.local_host = host[n->index],
                  .peer_host = host[!n->index],

@@ -220,12 +220,12 @@ static void put(struct sealed *s, const void *content, size_t len, bool close_no
     type __wrap_##name(__VA_ARGS__);                                                                         \
     type __wrap_##name(__VA_ARGS__)
 
-WRAP(struct rp_stream *, rp_stream_open, struct rp_seal *seal, int fd, bool accepted)
+WRAP(struct rp_stream *, rp_stream_open, struct rp_seal *seal, int fd, bool accepted, const char *name)
 {
     struct sealed *s;
 
     if (!sim.plan.sealed)
-        return __real_rp_stream_open(seal, fd, accepted);
+        return __real_rp_stream_open(seal, fd, accepted, name);
     s = calloc(1, sizeof(*s));
     s->fd = fd;
     s->accepted = accepted;

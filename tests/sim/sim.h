@@ -125,8 +125,8 @@ struct sim_node {
     uint64_t overslept;                               /* when it last woke from a long sleep */
     bool deciding; /* before its last sleep it had decided to take over, and nobody knew yet */
     struct ft_datagram_key datagram_key; /* as its hellos say it */
-    char view_file[64], view_new[64];    /* content; "" none */
-    char view_disk[64];                  /* what is left of view_file when the machine loses power */
+    char view_file[192], view_new[192];  /* content; "" none */
+    char view_disk[192];                 /* what is left of view_file when the machine loses power */
     bool has_view_file, has_view_disk;
     uint64_t frozen_until; /* its disk */
     struct {

@@ -350,8 +350,9 @@ static void act(struct pair *p, unsigned i, const struct ft_action *a)
         clear(n);
         break;
     case FT_ACT_ASK:
-        arbiter_ask(&p->arbiter, i, a->flag ? &a->era : NULL, p->now);
-        pair_note(p, i, "asks the arbiter %s%lu, %lu", a->flag ? "" : "no more ", a->era.view, a->era.number);
+        arbiter_ask(&p->arbiter, i, a->flag ? &a->question : NULL, p->now);
+        pair_note(p, i, "asks the arbiter %s%lu, %lu", a->flag ? "" : "no more ", a->question.era.view,
+                  a->question.era.number);
         break;
     case FT_ACT_STATE:
         pair_note(p, i, "%s in view %lu: %s", ft_state_name(a->send.state), n->core.view, a->send.text);
@@ -738,12 +739,13 @@ static void write_view(struct pair *p, unsigned i)
 static void hear_arbiter(struct pair *p, unsigned i)
 {
     static const char *const text[] = {"", "it goes on", "the other goes on", "nothing"};
-    struct ft_event event = {.kind = FT_EV_ANSWER};
+    struct ft_decision kept;
+    struct ft_event event = {.kind = FT_EV_ANSWER, .decision = &kept};
     const struct ft_core *core = &p->node[i].core;
 
     arbiter_serves(&p->arbiter, i, core->state == FT_SOLO || core->state == FT_PROTECTED ? core->view : 0,
                    p->now);
-    while (arbiter_answer(&p->arbiter, i, p->now, &event.era, &event.answer)) {
+    while (arbiter_answer(&p->arbiter, i, p->now, &event.era, &event.answer, &kept)) {
         pair_note(p, i, "hears from the arbiter of %lu, %lu: %s", event.era.view, event.era.number,
                   text[event.answer]);
         pair_step(p, i, &event);

@@ -410,7 +410,8 @@ static void without_a_file_nothing_waits(void **unused)
 
 static void answered(struct ft_era era, enum ft_answer answer)
 {
-    struct ft_event event = {.kind = FT_EV_ANSWER, .era = era, .answer = answer};
+    const struct ft_decision kept = {.any = true, .era = era, .winner = "b"};
+    struct ft_event event = {.kind = FT_EV_ANSWER, .era = era, .answer = answer, .decision = &kept};
 
     event_happens(&t, &event);
 }
@@ -441,7 +442,7 @@ static struct ft_era standby_asks(void)
     is(&t, FT_READY);
     because(&t, "silence; asks the arbiter");
     assert_true(did(&t, FT_ACT_ASK)->flag);
-    return did(&t, FT_ACT_ASK)->era;
+    return did(&t, FT_ACT_ASK)->question.era;
 }
 
 /* When solo_after_ms is over. */
@@ -455,7 +456,7 @@ static struct ft_era primary_asks(void)
     }
     is(&t, FT_DEGRADED);
     assert_true(did(&t, FT_ACT_ASK)->flag);
-    return did(&t, FT_ACT_ASK)->era;
+    return did(&t, FT_ACT_ASK)->question.era;
 }
 
 static void a_standby_takes_over_by_the_answer_to_its_question(void **unused)

@@ -203,7 +203,7 @@ static struct help_etcd server;
 static struct nd_etcd_config config;
 static struct rp_arbiter calls;
 static struct etcd *etcd;
-static struct ft_decision kept;
+static struct ft_decision kept, decided;
 static struct ft_fault fault;
 
 static void use_password(const char *text, size_t len, mode_t mode)
@@ -242,9 +242,9 @@ static void have_user(void)
 
 static int decides(uint64_t view, uint64_t number, const char *who)
 {
-    const struct ft_era era = {view, number};
+    const struct ft_question asked = {.era = {view, number}};
 
-    return decide(etcd, &era, who, &kept, &fault);
+    return decide(etcd, &asked, who, &kept, &fault);
 }
 
 static int looks(void)
@@ -531,10 +531,15 @@ static int tear_down_arbiter(void **state)
     return 0;
 }
 
+static void ask_for(struct nd_arbiter *a, struct ft_era era)
+{
+    calls.ask(a, &(struct ft_question){.era = era});
+}
+
 static bool heard(struct nd_arbiter *a, unsigned ms, struct ft_era *era, enum ft_answer *answer)
 {
     for (; ms; ms--) {
-        if (calls.answer(a, era, answer))
+        if (calls.answer(a, era, answer, &decided))
             return true;
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }
@@ -556,13 +561,13 @@ static void an_answer_to_an_earlier_question_is_nobodys(void **state)
 
     (void)state;
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
-    calls.ask(a, &first);
+    ask_for(a, first);
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(answer, FT_ANSWER_WON);
-    assert_false(calls.answer(a, &era, &answer)); /* once */
+    assert_false(calls.answer(a, &era, &answer, &decided)); /* once */
     server.delay_ms = 300;
     second.number = 60;
-    calls.ask(a, &second);
+    ask_for(a, second);
     while (server.looks < 3)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     calls.ask(a, NULL);
@@ -571,10 +576,10 @@ static void an_answer_to_an_earlier_question_is_nobodys(void **state)
 
     first.number = 70;
     second.number = 65; /* an era that is over by then */
-    calls.ask(a, &first);
+    ask_for(a, first);
     await_puts(3);
     nanosleep(&(struct timespec){0, 100000000}, NULL); /* the answer, WON, lies there */
-    calls.ask(a, &second);
+    ask_for(a, second);
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(era.number, 65);
     assert_int_equal(answer, FT_ANSWER_LOST);
@@ -591,7 +596,7 @@ static void silence_is_an_answer_and_the_thread_asks_on(void **state)
     (void)state;
     snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
-    calls.ask(a, &era);
+    ask_for(a, era);
     assert_true(heard(a, 5000, &era, &answer));
     assert_int_equal(answer, FT_ANSWER_SILENT);
     nd_arbiter_status(a, &status);
@@ -627,12 +632,12 @@ static void a_question_goes_before_what_is_under_way(void **state)
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
     of[0] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[0], &byte, 1, 0), 1); /* a look is under way */
-    calls.ask(a, &era);
+    ask_for(a, era);
     of[1] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[1], &byte, 1, 0), 1);
     nd_arbiter_status(a, &status);
     assert_int_equal(status.failures, 0);
-    calls.ask(a, &later); /* and before an earlier one */
+    ask_for(a, later); /* and before an earlier one */
     of[2] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[2], &byte, 1, 0), 1);
     nd_arbiter_status(a, &status);

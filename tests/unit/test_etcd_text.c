@@ -71,6 +71,31 @@ static void requests_are_what_etcd_takes(void **unused)
 }
 
 /* What is put is what is read, for every length of what base64 fills up, and for nobody. */
+static void members_are_behind_the_winner(void **unused)
+{
+    static const char *const wrong[] = {
+        "understudy 3 0 a 0000000000000001000000000000002 a c",    "understudy 3 0 a 00000000000000010000000000000002 a",
+        "understudy 3 0 a 00000000000000010000000000000002 c a",    "understudy 3 0 a 00000000000000010000000000000002 a a",
+        "understudy 3 0 a 00000000000000000000000000000000 a c",    "understudy 3 0 a 00000000000000010000000000000002 a c ",
+        "understudy 3 0 a 0000000000000001000000000000000G a c",    "understudy 3 0 a ",
+        "understudy 3 0 a 00000000000000010000000000000002 a c d",
+    };
+    const struct ft_decision put = {
+        .any = true, .era = {3, 0}, .winner = "a", .members = {{1, 2}, {"a", "c"}}};
+    struct ft_decision got;
+    char text[VALUE_MAX];
+
+    (void)unused;
+    write_value(&put, text);
+    assert_string_equal(text, "understudy 3 0 a 00000000000000010000000000000002 a c");
+    assert_true(read_value(text, &got));
+    assert_int_equal(ft_era_compare(&got.era, &put.era), 0);
+    assert_string_equal(got.winner, "a");
+    assert_memory_equal(&got.members, &put.members, sizeof(put.members));
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+        assert_false(read_value(wrong[i], &got));
+}
+
 static void a_value_survives_its_way(void **unused)
 {
     static const char *const names[] = {"", "a", "bc", "def", "a-b_c.", "0123456789012345678901234567890"};
@@ -266,7 +291,7 @@ static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
 
 static void the_rule(void **unused)
 {
-    const struct ft_era asked = {3, 50};
+    const struct ft_question asked = {.era = {3, 50}};
     const struct {
         struct ft_decision kept;
         bool anew;
@@ -284,7 +309,7 @@ static void the_rule(void **unused)
 
     (void)unused;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_int_equal(ft_decides_anew(&rows[i].kept, &asked), rows[i].anew);
+        assert_int_equal(ft_decides_anew(&rows[i].kept, &asked.era), rows[i].anew);
         if (!rows[i].anew)
             assert_int_equal(ft_decided(&rows[i].kept, &asked, "a"), rows[i].a);
     }
@@ -297,6 +322,7 @@ int main(void)
         cmocka_unit_test(a_key_that_is_not_there_is_no_decision),
         cmocka_unit_test(requests_are_what_etcd_takes),
         cmocka_unit_test(a_value_survives_its_way),
+        cmocka_unit_test(members_are_behind_the_winner),
         cmocka_unit_test(what_is_no_answer_is_refused),
         cmocka_unit_test(a_put_is_done_only_if_etcd_says_so),
         cmocka_unit_test(a_damaged_answer_crashes_nothing),

@@ -367,7 +367,7 @@ static void addresses_are_checked(void **state)
 
     (void)state;
     assert_int_equal(nd_guardian_start(&g, 1, "localhost", PEER, 1, &dead, NULL, &why), FT_EINVAL);
-    assert_string_equal(why.text, "guardian from localhost to 127.0.0.2, expected numeric IPv4 addresses");
+    assert_string_equal(why.text, "guardian at localhost, expected a numeric IPv4 address");
     assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", PEER, 1, &dead, NULL, &why), FT_ENOENT);
     assert_null(g);
 }

@@ -24,6 +24,31 @@
 /* For tests of the view file: a directory of their own and a path in it, made before each test and removed
  * after it with all that is there. */
 
+/* Of a view without members. */
+static int load(const char *path, uint64_t *number, struct ft_fault *fault)
+{
+    struct rp_view view;
+    int error = rp_view_load(path, &view, fault);
+
+    *number = view.number;
+    return error;
+}
+
+static int store(const char *path, uint64_t number, struct ft_fault *fault)
+{
+    return rp_view_store(path, &(struct rp_view){.number = number}, fault);
+}
+
+static int open_writer(struct rp_view_writer **out, const char *path, uint64_t number, struct ft_fault *fault)
+{
+    return rp_view_writer_open(out, path, &(struct rp_view){.number = number}, fault);
+}
+
+static void give(struct rp_view_writer *writer, uint64_t number, uint64_t now)
+{
+    rp_view_writer_give(writer, &(struct rp_view){.number = number}, now);
+}
+
 static char view_directory[64], view_path[128];
 
 static int view_setup(void **state)
@@ -62,7 +87,7 @@ static void a_missing_file_is_view_zero(void **state)
     uint64_t view = 7;
 
     (void)state;
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 0);
     assert_int_not_equal(access(view_path, F_OK), 0); /* looking does not make one */
 }
@@ -76,11 +101,11 @@ static void what_is_stored_is_loaded(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
-        assert_int_equal(rp_view_store(view_path, views[i], &fault), 0);
-        assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+        assert_int_equal(store(view_path, views[i], &fault), 0);
+        assert_int_equal(load(view_path, &view, &fault), 0);
         assert_int_equal(view, views[i]);
     }
-    rp_view_store(view_path, 12, &fault);
+    store(view_path, 12, &fault);
     FILE *f = fopen(view_path, "r");
     assert_non_null(f);
     assert_non_null(fgets(text, sizeof(text), f));
@@ -118,7 +143,7 @@ static void damage_is_refused(void **state)
         uint64_t view = 7;
 
         put(texts[i], strlen(texts[i]));
-        if (rp_view_load(view_path, &view, &fault) != FT_EMALFORMED)
+        if (load(view_path, &view, &fault) != FT_EMALFORMED)
             fail_msg("accepted '%s' as %lu", texts[i], view);
         assert_int_equal(view, 0);
         assert_non_null(strstr(fault.text, view_path));
@@ -127,9 +152,9 @@ static void damage_is_refused(void **state)
     memset(large, '1', sizeof(large));
     memcpy(large, "understudy view ", 16);
     put(large, sizeof(large));
-    assert_int_equal(rp_view_load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
+    assert_int_equal(load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
     put("understudy view 3\n\0\0", 20);
-    assert_int_equal(rp_view_load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
+    assert_int_equal(load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
 }
 
 /* A machine that lost power after a rename: it has been in some view, so not in view 0. */
@@ -140,7 +165,7 @@ static void empty_is_refused_and_says_what_to_do(void **state)
 
     (void)state;
     put("", 0);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(load(view_path, &view, &fault), FT_EMALFORMED);
     assert_int_equal(view, 0);
     assert_non_null(strstr(fault.text, view_path));
     assert_non_null(strstr(fault.text, "empty, expected 'understudy view N'; remove it if the peer serves, "
@@ -156,9 +181,9 @@ static void a_path_without_a_directory_is_stored(void **state)
     (void)state;
     assert_non_null(getcwd(here, sizeof(here)));
     assert_int_equal(chdir(view_directory), 0);
-    assert_int_equal(rp_view_store("a.view", 5, &fault), 0);
+    assert_int_equal(store("a.view", 5, &fault), 0);
     assert_int_equal(chdir(here), 0);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5);
 }
 
@@ -178,7 +203,7 @@ static void a_link_at_the_new_file_is_not_followed(void **state)
     fputs("precious", f);
     fclose(f);
     assert_int_equal(symlink(victim, new), 0);
-    assert_int_equal(rp_view_store(view_path, 7, &fault), 0);
+    assert_int_equal(store(view_path, 7, &fault), 0);
     f = fopen(victim, "r");
     assert_non_null(fgets(text, sizeof(text), f));
     fclose(f);
@@ -186,7 +211,7 @@ static void a_link_at_the_new_file_is_not_followed(void **state)
     assert_int_equal(lstat(view_path, &s), 0);
     assert_true(S_ISREG(s.st_mode)); /* nor did the link become the view file */
     assert_int_equal(s.st_mode & 0777, 0640);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 7);
 }
 
@@ -200,7 +225,7 @@ static void what_was_left_of_a_new_file_is_replaced(void **state)
     snprintf(new, sizeof(new), "%s.new", view_path);
     FILE *f = fopen(new, "w+");
     assert_non_null(f);
-    assert_int_equal(rp_view_store(view_path, 7, &fault), 0);
+    assert_int_equal(store(view_path, 7, &fault), 0);
     rewind(f);
     assert_null(fgets(text, sizeof(text), f));
     fclose(f);
@@ -215,15 +240,15 @@ static void what_is_no_file_is_refused(void **state)
 
     (void)state;
     assert_int_equal(mkdir(view_path, 0755), 0);
-    assert_true(rp_view_load(view_path, &view, &fault) < 0);
-    assert_int_equal(rp_view_store(view_path, 1, &fault), FT_EIO);
+    assert_true(load(view_path, &view, &fault) < 0);
+    assert_int_equal(store(view_path, 1, &fault), FT_EIO);
     assert_non_null(strstr(fault.text, view_path));
     rmdir(view_path);
     snprintf(new, sizeof(new), "%s.new", view_path);
     assert_int_not_equal(access(new, F_OK), 0); /* nothing left behind */
     assert_int_equal(mkfifo(view_path, 0644), 0);
     alarm(10);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), FT_EMALFORMED);
+    assert_int_equal(load(view_path, &view, &fault), FT_EMALFORMED);
     alarm(0);
 }
 
@@ -234,17 +259,17 @@ static void what_cannot_be_written_is_an_error(void **state)
     uint64_t view;
 
     (void)state;
-    assert_int_equal(rp_view_store(view_path, 5, &fault), 0);
+    assert_int_equal(store(view_path, 5, &fault), 0);
     snprintf(deep, sizeof(deep), "%s/none/a.view", view_directory);
-    assert_int_equal(rp_view_store(deep, 6, &fault), FT_EIO);
+    assert_int_equal(store(deep, 6, &fault), FT_EIO);
     assert_non_null(strstr(fault.text, deep));
     memset(longest, 'x', sizeof(longest));
     longest[sizeof(longest) - 1] = '\0';
-    assert_int_equal(rp_view_store(longest, 6, &fault), FT_EINVAL);
+    assert_int_equal(store(longest, 6, &fault), FT_EINVAL);
     snprintf(deep, sizeof(deep), "%s.new", view_path); /* where the new one would be written */
     assert_int_equal(mkdir(deep, 0755), 0);
-    assert_int_equal(rp_view_store(view_path, 6, &fault), FT_EIO);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(store(view_path, 6, &fault), FT_EIO);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5); /* the old one is whole */
 }
 
@@ -255,7 +280,7 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
     int status;
 
     (void)state;
-    assert_int_equal(rp_view_store(view_path, 5, &fault), 0);
+    assert_int_equal(store(view_path, 5, &fault), 0);
     chmod(view_path, 0600);
     chmod(view_directory, 0755);
     pid_t pid = fork();
@@ -264,9 +289,9 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
 
         if (getuid() == 0 && setuid(65534) != 0)
             _exit(3);
-        if (getuid() == 65534 && rp_view_load(view_path, &view, &fault) != FT_EPERM)
+        if (getuid() == 65534 && load(view_path, &view, &fault) != FT_EPERM)
             _exit(1);
-        if (getuid() == 65534 && rp_view_store(view_path, 6, &fault) != FT_EPERM)
+        if (getuid() == 65534 && store(view_path, 6, &fault) != FT_EPERM)
             _exit(2);
         _exit(0);
     }
@@ -283,23 +308,23 @@ static void a_reader_never_sees_a_torn_file(void **state)
     int status;
 
     (void)state;
-    assert_int_equal(rp_view_store(view_path, 1, &fault), 0);
+    assert_int_equal(store(view_path, 1, &fault), 0);
     pid_t pid = fork();
     if (pid == 0) {
         for (uint64_t v = 2; v <= 300; v++)
-            if (rp_view_store(view_path, v, &fault) != 0)
+            if (store(view_path, v, &fault) != 0)
                 _exit(1);
         _exit(0);
     }
     do {
-        if (rp_view_load(view_path, &view, &fault) != 0 || view < last) {
+        if (load(view_path, &view, &fault) != 0 || view < last) {
             kill(pid, SIGKILL);
             fail_msg("%lu after %lu: %s", view, last, fault.text);
         }
         last = view;
     } while (waitpid(pid, &status, WNOHANG) == 0);
     assert_int_equal(status, 0);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 300);
 }
 
@@ -318,19 +343,19 @@ static void the_writer_writes_what_it_is_given(void **state)
     uint64_t view;
 
     (void)state;
-    assert_int_equal(rp_view_store(view_path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, view_path, 3, &fault), 0);
+    assert_int_equal(store(view_path, 3, &fault), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     assert_int_equal(rp_view_writer_stored(w), 3);
     assert_int_equal(rp_view_writer_behind(w, 1000), 0);
-    rp_view_writer_give(w, 4, 1000);
+    give(w, 4, 1000);
     wait_until_stored(w, 4);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 4);
     assert_int_equal(rp_view_writer_behind(w, 9000), 0);
     for (uint64_t v = 5; v <= 500; v++) /* the latest wins */
-        rp_view_writer_give(w, v, 10000);
+        give(w, v, 10000);
     rp_view_writer_close(w); /* which waits for it */
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 500);
 }
 
@@ -341,8 +366,8 @@ static struct rp_view_writer *writer_without_a_directory(char away[128])
     struct rp_view_writer *w;
 
     snprintf(away, 128, "%s.away", view_directory);
-    assert_int_equal(rp_view_store(view_path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, view_path, 3, &fault), 0);
+    assert_int_equal(store(view_path, 3, &fault), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     assert_int_equal(rename(view_directory, away), 0);
     return w;
 }
@@ -357,14 +382,14 @@ static void the_writer_tries_again(void **state)
 
     (void)state;
     w = writer_without_a_directory(away);
-    rp_view_writer_give(w, 4, 1000);
-    rp_view_writer_give(w, 5, 3000);
+    give(w, 4, 1000);
+    give(w, 5, 3000);
     nanosleep(&(struct timespec){0, 20000000}, NULL);
     assert_int_equal(rp_view_writer_stored(w), 3);
     assert_int_equal(rp_view_writer_behind(w, 10000), 9000); /* since the first that the disk has not had */
     assert_int_equal(rename(away, view_directory), 0);
     wait_until_stored(w, 5);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5);
     rp_view_writer_close(w);
 }
@@ -378,10 +403,10 @@ static void the_end_waits_for_no_disk_that_refuses(void **state)
 
     (void)state;
     w = writer_without_a_directory(away);
-    rp_view_writer_give(w, 4, 1000);
+    give(w, 4, 1000);
     rp_view_writer_close(w);
     assert_int_equal(rename(away, view_directory), 0);
-    assert_int_equal(rp_view_load(view_path, &view, &fault), 0);
+    assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 3);
 }
 
@@ -419,9 +444,9 @@ static void the_writer_holds_no_socket(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
-    assert_int_equal(rp_view_store(view_path, 3, &fault), 0);
-    assert_int_equal(rp_view_writer_open(&w, view_path, 3, &fault), 0);
-    rp_view_writer_give(w, 4, 1000);
+    assert_int_equal(store(view_path, 3, &fault), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
+    give(w, 4, 1000);
     wait_until_stored(w, 4); /* it runs */
     find_writer(fds, sizeof(fds));
     DIR *open_there = opendir(fds);

@@ -205,8 +205,10 @@ static void print_action(struct world *w, unsigned i, const struct ft_action *a)
         world_note(w, i,
                    a->flag ? "asks the arbiter who goes on from view %lu, number %lu"
                            : "asks no more about view %lu, number %lu",
-                   a->era.view, a->era.number);
+                   a->question.era.view, a->question.era.number);
         break;
+    case FT_ACT_AIM:
+        break; /* there are two */
     case FT_ACT_STORE:
         break; /* its files are written at once */
     case FT_ACT_STATE:
@@ -417,7 +419,7 @@ static void carry_out(struct world *w, unsigned i, const struct ft_action *a)
         n->due[WORLD_STEERED] = a->flag ? w->now + FT_MS : 0;
         break;
     case FT_ACT_ASK:
-        n->asks = a->era;
+        n->asks = a->question;
         n->asked_at = a->flag ? w->now : 0;
         break;
     default:
@@ -513,17 +515,17 @@ static void run_lane(struct world *w, unsigned i)
 static void ask_arbiter(struct world *w, unsigned i)
 {
     struct world_node *n = &w->node[i];
-    struct ft_event event = {.kind = FT_EV_ANSWER, .era = n->asks, .answer = FT_ANSWER_SILENT};
+    struct ft_event event = {.kind = FT_EV_ANSWER, .era = n->asks.era,
+                             .answer = FT_ANSWER_SILENT,
+                             .decision = &w->decision};
 
     if (!n->asked_at || w->now < n->asked_at + 3 * FT_MS)
         return;
     n->asked_at = w->now;
     if (!w->arbiter_down && !w->arbiter_cut[i]) {
         n->asked_at = 0;
-        if (ft_decides_anew(&w->decision, &n->asks)) {
-            w->decision = (struct ft_decision){.any = true, .era = n->asks};
-            memcpy(w->decision.winner, n->config.name, sizeof(w->decision.winner));
-        }
+        if (ft_decides_anew(&w->decision, &n->asks.era))
+            w->decision = ft_decision_of(&w->decision, &n->asks, n->config.name);
         event.answer = ft_decided(&w->decision, &n->asks, n->config.name);
     }
     world_step(w, i, &event);

@@ -179,8 +179,8 @@ struct nd_bench_quiet {
 struct nd_bench_nodes {
     const struct nd_bench_plan *plan;
     struct nd_loopback place;
-    struct nd_bench_slot *slot[ND_NODES];
-    pid_t pid[ND_NODES]; /* 0: none */
+    struct nd_bench_slot *slot[ND_PAIR];
+    pid_t pid[ND_PAIR]; /* 0: none */
     unsigned lanes;
     bool alone;
     uint64_t from; /* packets that had left when the measurement began */

@@ -67,7 +67,7 @@ static int check_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     if (nd_interrupted())
         return ft_fail(fault, FT_EIO, "interrupted");
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned n = 0; n < ND_PAIR; n++)
         if (nd_member_check(&r->pid[n], n, &r->slot[n]->status, &r->plan->config->chain, r->slot[n]->shared,
                             fault))
             return FT_EIO;
@@ -146,7 +146,7 @@ static int quieten(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 static bool has_rested(struct nd_bench_nodes *r)
 {
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned n = 0; n < ND_PAIR; n++)
         if (r->pid[n] && !atomic_load(&r->slot[n]->status.rested))
             return false;
     return true;
@@ -349,7 +349,7 @@ struct thread_sums {
 /* What nodes show is a few milliseconds old, more when their core is busy: it bears its own time. */
 struct reading {
     uint64_t at, released, replayed, arrived, waits, dropped, received, bursts;
-    uint64_t shown_at[ND_NODES];
+    uint64_t shown_at[ND_PAIR];
     uint64_t link_bytes, records, credit_waits;
     struct thread_sums thread[ND_BENCH_THREADS]; /* turns of lanes: of `at` */
 };
@@ -400,11 +400,11 @@ static int read_nodes(struct nd_bench_nodes *r, struct reading *x, struct ft_fau
     x->dropped = SUM(r, 0, shared, count.dropped);
     x->received = SUM(r, 0, shared, count.received);
     x->bursts = SUM(r, 0, shared, count.bursts) - SUM(r, 0, shared, count.empty_bursts);
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned n = 0; n < ND_PAIR; n++)
         for (unsigned l = 0; l < r->lanes; l++)
             add_turns(&x->thread[2 * n], &r->slot[n]->shared[l].count.turns);
     error = wait_until(r, has_shown, "figures of the nodes", fault);
-    for (unsigned n = 0; n < ND_NODES; n++) {
+    for (unsigned n = 0; n < ND_PAIR; n++) {
         x->shown_at[n] = atomic_load(&r->slot[n]->shown_at);
         x->thread[2 * n].cpu = atomic_load(&r->slot[n]->cpu_lane);
         x->thread[2 * n + 1].cpu = atomic_load(&r->slot[n]->cpu_replicator);
@@ -743,12 +743,12 @@ static int begin_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 {
     int error = nd_loopback_open(&r->place, !r->plan->options->insecure, fault);
 
-    for (unsigned n = 0; n < ND_NODES && !error; n++) {
+    for (unsigned n = 0; n < ND_PAIR && !error; n++) {
         r->slot[n] = nd_shared_memory(sizeof(*r->slot[n]));
         if (!r->slot[n])
             error = ft_fail(fault, FT_ENOMEM, "no memory between the nodes");
     }
-    for (unsigned n = 0; n < (r->alone ? 1 : ND_NODES) && !error; n++) {
+    for (unsigned n = 0; n < (r->alone ? 1 : ND_PAIR) && !error; n++) {
         running = (struct running){.all = r, .config = r->plan->config, .slot = r->slot[n], .number = n};
         if (r->plan->server == (n ? ND_BENCH_PRIMARY : ND_BENCH_STANDBY)) /* what stands in for it */
             error = nd_bench_start_half(r, n, fault);
@@ -760,7 +760,7 @@ static int begin_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
 
 static void end_nodes(struct nd_bench_nodes *r)
 {
-    for (unsigned n = ND_NODES; n-- > 0;) {
+    for (unsigned n = ND_PAIR; n-- > 0;) {
         nd_child_kill(&r->pid[n]);
         if (r->slot[n])
             munmap(r->slot[n], sizeof(*r->slot[n]));
@@ -841,7 +841,7 @@ static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, doub
 /* All lanes stop when nothing is under way; what both then hold must be the same. */
 static int compare_state(struct nd_bench_nodes *r, struct nd_bench_result *out, struct ft_fault *fault)
 {
-    unsigned nodes = r->alone || r->plan->server ? 1 : ND_NODES;
+    unsigned nodes = r->alone || r->plan->server ? 1 : ND_PAIR;
     bool replays = nodes > 1 && !r->plan->config->protect.stores;
     int error;
 

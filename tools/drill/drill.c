@@ -33,16 +33,16 @@ enum nd_place {
 
 struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
     unsigned primary, standby;
-    pid_t pid[ND_NODES], guardian[ND_NODES]; /* by their own word */
-    struct nd_listener listener[ND_NODES];   /* by the kernel's */
+    pid_t pid[ND_PAIR], guardian[ND_PAIR]; /* by their own word */
+    struct nd_listener listener[ND_PAIR];   /* by the kernel's */
     uint64_t view;
     double held; /* -1: not known, the primary is on another server */
-    bool seen[ND_NODES];
-    enum nd_place place[ND_NODES];
+    bool seen[ND_PAIR];
+    enum nd_place place[ND_PAIR];
     bool peer_leads;          /* a READY standby says that its peer is a PROTECTED primary */
     uint64_t peer_view;       /* the view in which it says so */
-    char said[ND_NODES][160]; /* "NAME STATE (why)" or "NAME no answer" */
-    struct ft_fault why[ND_NODES];
+    char said[ND_PAIR][160]; /* "NAME STATE (why)" or "NAME no answer" */
+    struct ft_fault why[ND_PAIR];
 };
 
 #define ASK_MS      500 /* a status answer */
@@ -140,7 +140,7 @@ static bool note_status(struct nd_sight *s, unsigned i, const char *name, const 
 /* Whether both places fit; the primary's place may be known by its standby's word alone. */
 static bool is_settled(struct nd_sight *s)
 {
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         enum nd_place other = s->place[1 - i];
         if (s->place[i] == ND_LEADS && (other == ND_FOLLOWS || other == ND_SILENT || other == ND_ABSENT)) {
             s->standby = 1 - i;
@@ -163,7 +163,7 @@ static bool look_at_pair(struct nd_drill *d, struct nd_sight *s, int *error)
     memset(s, 0, sizeof *s);
     s->held = -1;
     *error = FT_OK;
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         const char *name = d->config->node[i].name;
         json_t *answer = NULL, *request = json_pack("{s:s}", "cmd", "status");
         int e = nd_ask(d->config->node[i].control, request, ASK_MS, &answer, &s->listener[i], &s->why[i]);
@@ -215,7 +215,7 @@ static int check_reach(const struct nd_drill *d, const struct nd_sight *s, struc
 {
     bool kills = d->kind == ND_DRILL_KILL || d->kind == ND_DRILL_STANDBY_KILL;
     unsigned victim = d->kind == ND_DRILL_STANDBY_KILL ? s->standby : s->primary;
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         if (s->place[i] != ND_ABSENT || (i == victim && kills && d->config->drill_permit))
             continue;
         return ft_fail(
@@ -411,15 +411,15 @@ static void judge_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run 
 
 /* How often each node has found a difference so far. */
 struct counts {
-    uint64_t of[ND_NODES];
-    bool known[ND_NODES]; /* it answered */
+    uint64_t of[ND_PAIR];
+    bool known[ND_PAIR]; /* it answered */
     char last[200];       /* where the last one was, if there was any */
 };
 
 static void count_differences(struct nd_drill *d, struct counts *c)
 {
     memset(c, 0, sizeof *c);
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         json_t *answer = ask_node(d, i, "status", ASK_MS, NULL, NULL);
         const json_t *diverged = json_object_get(answer, "diverged");
         c->known[i] = answer != NULL;
@@ -444,7 +444,7 @@ static bool ask_verify(struct nd_drill *d, unsigned primary, struct nd_drill_run
                  answer == NULL  ? fault.text
                  : error != NULL ? nd_text(error, "text", "refused")
                                  : "an answer without \"equal\"");
-    for (unsigned i = 0; compared && i < ND_NODES; i++)
+    for (unsigned i = 0; compared && i < ND_PAIR; i++)
         snprintf(r->digest[i], sizeof r->digest[i], "%s",
                  nd_text(json_object_get(answer, "digests"), d->config->node[i].name, ""));
     json_decref(answer);
@@ -478,7 +478,7 @@ static void compare_states(struct nd_drill *d, unsigned primary, struct nd_drill
     if (!first)
         count_differences(d, &after);
     bool more = false;
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         more |= before.known[i] && after.known[i] && after.of[i] > before.of[i];
     if (r->digests != ND_DIGESTS_DIFFERENT && more) {
         r->digests = ND_DIGESTS_DIFFERENT;

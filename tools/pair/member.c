@@ -267,7 +267,7 @@ int nd_loopback_open(struct nd_loopback *place, bool sealed, struct ft_fault *fa
         return FT_EIO;
     }
     snprintf(place->host, sizeof(place->host), "127.%u.%u.%u", 64 + (id >> 16 & 63), id >> 8 & 255, id & 255);
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned n = 0; n < ND_PAIR; n++)
         for (unsigned i = 0; i < TRIES && (place->port[n] == 0 || place->port[n] == place->port[!n]); i++)
             if (nd_free_port(place->host, &place->port[n]) != 0)
                 return ft_fail(fault, FT_EIO, "no port is free on the loopback");
@@ -278,7 +278,7 @@ void nd_loopback_close(struct nd_loopback *place)
 {
     char path[96];
 
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned n = 0; n < ND_PAIR; n++)
         for (unsigned i = 0; place->directory[0] && i < 2; i++) {
             snprintf(path, sizeof(path), "%s/%c.view%s", place->directory, 'a' + (int)n, i ? ".new" : "");
             unlink(path);

@@ -59,7 +59,7 @@ struct nd_member_status {
  * for their view files. Made and removed by the tool's process. */
 struct nd_loopback {
     char directory[64], host[16];
-    uint16_t port[ND_NODES];
+    uint16_t port[ND_PAIR];
     struct rp_keys keys; /* of the members' link; count 0: it is not sealed */
 };
 

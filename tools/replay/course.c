@@ -336,7 +336,7 @@ static int open_nodes(struct nd_replay *r, struct ft_fault *fault)
 
     if (!error && r->config->protect.audit)
         error = open_sums(&r->sums, r->tape.burst_count + 2, r->lanes, r->config->chain.count, fault);
-    for (unsigned n = 0; n < ND_NODES && !error; n++)
+    for (unsigned n = 0; n < ND_PAIR && !error; n++)
         error = renew_slot(r, n, fault);
     return error;
 }
@@ -381,7 +381,7 @@ static int check_nodes(struct nd_replay *r, struct ft_fault *fault)
 {
     int error = 0;
 
-    for (unsigned n = 0; n < ND_NODES && !error; n++) {
+    for (unsigned n = 0; n < ND_PAIR && !error; n++) {
         const struct nd_slot *slot = r->node[n].slot;
 
         error = nd_member_check(&r->node[n].pid, n, &slot->status, &r->config->chain, slot->shared, fault);
@@ -416,7 +416,7 @@ static uint64_t rest_node(struct nd_replay *r, unsigned n, bool *rested)
 
 void nd_nodes_close(struct nd_replay *r)
 {
-    for (unsigned n = 0; n < ND_NODES; n++) {
+    for (unsigned n = 0; n < ND_PAIR; n++) {
         nd_child_kill(&r->node[n].pid);
         nd_slot_free(r->node[n].slot, r->lanes);
         r->node[n].slot = NULL;
@@ -478,11 +478,11 @@ struct call {
 };
 
 /* FT_EDIVERGED: a node does not come out of one. */
-static int check_calls(const struct nd_replay *r, struct call last[ND_NODES], struct ft_fault *fault)
+static int check_calls(const struct nd_replay *r, struct call last[ND_PAIR], struct ft_fault *fault)
 {
     uint64_t now = nd_now();
 
-    for (unsigned n = 0; n < ND_NODES; n++) {
+    for (unsigned n = 0; n < ND_PAIR; n++) {
         const struct nd_member_status *status = &r->node[n].slot->status;
         struct call call = {.burst = atomic_load(&status->mark[0].burst), .since = now};
 
@@ -501,7 +501,7 @@ static int check_calls(const struct nd_replay *r, struct call last[ND_NODES], st
 static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), const char *what,
                       struct ft_fault *fault)
 {
-    struct call calls[ND_NODES] = {{.burst = 0}};
+    struct call calls[ND_PAIR] = {{.burst = 0}};
     uint64_t moved = nd_now(), most = 0;
     unsigned round = 0;
     int error = 0;
@@ -533,7 +533,7 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
 /* The link delivers in batches from now on, or no longer. */
 static void set_fits(struct nd_replay *r, bool fits)
 {
-    for (unsigned n = 0; n < ND_NODES; n++)
+    for (unsigned n = 0; n < ND_PAIR; n++)
         atomic_store(&r->node[n].slot->fits, fits);
 }
 

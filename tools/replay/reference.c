@@ -373,7 +373,7 @@ static void find_differences(void)
 
     for (unsigned l = 0; l < all.config->chain.lanes; l++)
         chains[l] = all.run[l].chain;
-    for (unsigned n = 0; n < ND_NODES; n++) {
+    for (unsigned n = 0; n < ND_PAIR; n++) {
         const struct nd_slot *slot = all.replay->node[n].slot;
 
         if (all.replay->node[n].pid && atomic_load(&slot->status.rested) &&

@@ -85,7 +85,7 @@ struct nd_reference {
     _Atomic uint64_t died; /* the burst of a lane that ended its process, as it ended a node; 0: none */
     unsigned listed;       /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
-    struct nd_differences differences[ND_NODES]; /* of the node with that number */
+    struct nd_differences differences[ND_PAIR]; /* of the node with that number */
     struct nd_first first;                       /* found where states differ */
     /* Of arenas, by struct ft_arena's nf: first the lanes' own state with their sessions, last what lanes
      * share. */
@@ -125,7 +125,7 @@ struct nd_replay {
     struct {
         struct nd_slot *slot;
         pid_t pid; /* 0: none */
-    } node[ND_NODES];
+    } node[ND_PAIR];
     unsigned primary;
     unsigned next_kill, kills_beyond; /* kills_beyond: whose packet the capture does not have */
     bool alone;                       /* mode off: no standby */

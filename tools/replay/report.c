@@ -196,7 +196,7 @@ static json_t *differences_json(const struct nd_replay *r)
 {
     json_t *list = json_array();
 
-    for (unsigned k = 0, n = r->primary; k < ND_NODES; k++, n = !n)
+    for (unsigned k = 0, n = r->primary; k < ND_PAIR; k++, n = !n)
         for (unsigned i = 0; i < r->reference.differences[n].count && i < ND_DIFFERENCES; i++) {
             const struct nd_difference *d = &r->reference.differences[n].list[i];
             char expected[24], got[24], names[256];
