@@ -367,6 +367,13 @@ static const struct nd_option check[] = {FILE_ROW,
                                          {"try", 0, ND_OPTION_FLAG, offsetof(struct nd_options, tries),
                                           .help = "open what the node would open, and close it again"},
                                          END};
+static const struct nd_option repair[] = {FILE_ROW,
+                                          NODE_ROW,
+                                          JSON_ROW,
+                                          {"view", 0, ND_OPTION_U64, offsetof(struct nd_options, view), .min = 1, .max = 1e18,
+                                           .value = "N",
+                                           .help = "only while the pair is in this view"},
+                                          END};
 static const struct nd_option json[] = {JSON_ROW, END};
 static const struct nd_option none[] = {END};
 
@@ -384,6 +391,7 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"promote", pair, "", 0, 0},
     {"drain", pair, "", 0, 0},
     {"resync", pair, "", 0, 0},
+    {"re-pair", repair, "NODE", 1, 1},
     {"failback", pair, "", 0, 0},
     {"pin", pair, "NODE", 1, 1},
     {"hold", pair, "", 0, 0},

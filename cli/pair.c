@@ -40,6 +40,67 @@ void nd_catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
+const char *nd_node_names(const struct nd_config *config, char out[ND_CHOICE_TEXT])
+{
+    size_t at = 0;
+
+    out[0] = '\0';
+    for (unsigned i = 0; i < config->nodes; i++)
+        at += (size_t)snprintf(out + at, ND_CHOICE_TEXT - at, "%s%s",
+                               i == 0                   ? ""
+                               : i + 1 == config->nodes ? " or "
+                                                        : ", ",
+                               config->node[i].name);
+    return out;
+}
+
+/* What is known of them, too. */
+static void exchange_nodes(struct nd_pair *pair, unsigned a, unsigned b)
+{
+    struct nd_config *c = pair->config;
+
+#define EXCHANGE(x, y)                                                                                        \
+    do {                                                                                                     \
+        __typeof__(x) kept_ = x;                                                                             \
+        (x) = (y);                                                                                           \
+        (y) = kept_;                                                                                         \
+    } while (0)
+    if (a == b)
+        return;
+    EXCHANGE(c->node[a], c->node[b]);
+    EXCHANGE(pair->status[a], pair->status[b]);
+    EXCHANGE(pair->why[a], pair->why[b]);
+    EXCHANGE(pair->error[a], pair->error[b]);
+#undef EXCHANGE
+    pair->only = pair->only == (int)a ? (int)b : pair->only == (int)b ? (int)a : pair->only;
+}
+
+/* The members of the latest view that a member tells of are the pair. */
+static void put_pair_first(struct nd_pair *pair)
+{
+    const json_t *latest = NULL;
+    json_int_t view = -1;
+
+    for (unsigned i = 0; i < pair->config->nodes; i++) {
+        const json_t *s = pair->status[i], *members = json_object_get(s, "members");
+
+        if (nd_is_true(s, "member") && json_array_size(members) == ND_PAIR && nd_integer(s, "view") > view) {
+            latest = members;
+            view = nd_integer(s, "view");
+        }
+    }
+    for (unsigned k = 0; latest && k < ND_PAIR; k++) {
+        int node = nd_config_node(pair->config, json_string_value(json_array_get(latest, k)));
+
+        if (node >= (int)ND_PAIR) /* in the place of the one that is no member any more */
+            exchange_nodes(pair, (unsigned)node,
+                           json_equal(json_array_get(latest, !k),
+                                      json_object_get(pair->status[0], "node")) ||
+                                   strcmp(pair->config->node[0].name,
+                                          json_string_value(json_array_get(latest, !k))) == 0);
+    }
+}
+
 int nd_pair_open(struct nd_pair *pair, int argc, char **argv)
 {
     int error;
@@ -53,6 +114,7 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv)
 int nd_pair_begin(struct nd_pair *pair, const char *command)
 {
     struct ft_fault fault = {""};
+    char names[ND_CHOICE_TEXT];
     int error;
 
     error = nd_config_read(&pair->config, pair->options.file,
@@ -64,17 +126,19 @@ int nd_pair_begin(struct nd_pair *pair, const char *command)
     if (!pair->options.node)
         return 0;
     pair->only = nd_config_node(pair->config, pair->options.node);
+    if (pair->only >= (int)ND_PAIR)
+        exchange_nodes(pair, (unsigned)pair->only, 0);
     if (pair->only >= 0)
         return 0;
-    error = nd_usage(command, "no node \"%.40s\" in this file, expected %s or %s", pair->options.node,
-                     pair->config->node[0].name, pair->config->node[1].name);
+    error = nd_usage(command, "no node \"%.40s\" in this file, expected %s", pair->options.node,
+                     nd_node_names(pair->config, names));
     nd_pair_close(pair);
     return error;
 }
 
 void nd_pair_close(struct nd_pair *pair)
 {
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; pair->config && i < pair->config->nodes; i++)
         json_decref(pair->status[i]);
     nd_config_free(pair->config);
     memset(pair, 0, sizeof(*pair));
@@ -100,9 +164,10 @@ static void ask_status(struct nd_pair *pair, unsigned i)
 
 void nd_pair_ask_status(struct nd_pair *pair)
 {
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < pair->config->nodes; i++)
         if (pair->only < 0 || pair->only == (int)i)
             ask_status(pair, i);
+    put_pair_first(pair);
 }
 
 int nd_pair_in_role(const struct nd_pair *pair, const char *role)
@@ -110,7 +175,7 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     json_int_t view, best_view = -1;
     int best = -1;
 
-    for (int i = 0; i < (int)ND_NODES; i++) {
+    for (int i = 0; i < (int)ND_PAIR; i++) {
         if (strcmp(nd_text(pair->status[i], "role", ""), role) != 0)
             continue;
         view = nd_integer(pair->status[i], "view");
@@ -122,29 +187,35 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
-/* The node whose replication address is this host's, where the other one's is not; -1: neither is, or both.
- */
+/* The node whose replication address is this host's, where no other one's is; -1: none is, or more than one. */
 static int local_node(const struct nd_config *config)
 {
-    bool here[ND_NODES] = {nd_address_here(config->node[0].host), nd_address_here(config->node[1].host)};
+    int found = -1;
 
-    return here[0] == here[1] ? -1 : here[1];
+    for (unsigned i = 0; i < config->nodes; i++)
+        if (nd_address_here(config->node[i].host))
+            found = found == -1 ? (int)i : -2;
+    return found < 0 ? -1 : found;
 }
 
 int nd_pair_choose(const struct nd_config *config, const struct nd_options *o, const char *what,
                    char out[ND_CHOICE_TEXT])
 {
-    const struct nd_node *a = &config->node[0], *b = &config->node[1];
+    char names[ND_CHOICE_TEXT];
 
     if (o->node)
-        snprintf(out, ND_CHOICE_TEXT, "%s: no node '%s', expected %s or %s", o->file, o->node, a->name,
-                 b->name);
+        snprintf(out, ND_CHOICE_TEXT, "%.200s: no node '%.40s', expected %.600s", o->file, o->node,
+                 nd_node_names(config, names));
+    else if (config->nodes > ND_PAIR)
+        snprintf(out, ND_CHOICE_TEXT,
+                 "%.200s: %swhich node? Not just one of %.600s has an address of this host, expected -n NAME",
+                 o->file, what, nd_node_names(config, names));
     else
         snprintf(
             out, ND_CHOICE_TEXT,
             "%s: %swhich node? Not just one of %s (%s) and %s (%s) has an address of this host, expected "
             "-n NAME",
-            o->file, what, a->name, a->host, b->name, b->host);
+            o->file, what, config->node[0].name, config->node[0].host, config->node[1].name, config->node[1].host);
     return o->node ? nd_config_node(config, o->node) : local_node(config);
 }
 
@@ -154,7 +225,7 @@ static int report_nobody(const struct nd_pair *pair, const char *role)
 {
     int silent = pair->error[0] ? 0 : pair->error[1] ? 1 : -1;
 
-    for (unsigned i = 0; i < ND_NODES && strcmp(role, "standby") == 0; i++) {
+    for (unsigned i = 0; i < ND_PAIR && strcmp(role, "standby") == 0; i++) {
         const char *state = nd_text(pair->status[i], "state", ""), *name = pair->config->node[i].name;
 
         if (strcmp(state, "JOINING") == 0 || strcmp(state, "FENCED") == 0)
@@ -289,7 +360,7 @@ static int exit_by_state(const struct nd_pair *pair)
     if (node >= 0 && pair->status[node])
         return state_exit(nd_text(pair->status[node], "state", ""));
     /* The primary is on another server: its standby knows. */
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         if (is_ready(pair->status[i]))
             return exit_of_ready(pair->status[i]);
     if (pair->status[0] || pair->status[1])
@@ -334,7 +405,7 @@ static const char *verdict_of(const struct nd_pair *pair)
 {
     if (is_primary(pair, 0) && is_primary(pair, 1))
         return "TWO PRIMARIES";
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         if (is_primary(pair, i) && stale_of(pair, i))
             return "STALE";
     if (exit_by_state(pair) != ND_DONE)
@@ -377,7 +448,7 @@ static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *ou
 
     if (!json_is_false(json_object_get(json_object_get(s, "peer"), "connected")))
         return;
-    if (strcmp(nd_text(s, "state", ""), "JOINING") == 0)
+    if (strcmp(nd_text(s, "state", ""), "JOINING") == 0 && !json_is_false(json_object_get(s, "member")))
         fprintf(out, "; no connection to %s", pair->config->node[!i].name);
     if (refused > 0)
         fprintf(out, "; %" JSON_INTEGER_FORMAT " connections did not prove that they are %s's%s", refused,
@@ -488,11 +559,11 @@ static void print_lane(const char *node, const json_t *lane, json_t *counters, F
 static void print_lanes(const struct nd_pair *pair, FILE *out)
 {
     json_t *counters = json_object(); /* those that are not zero on some lane, in the node's order */
-    json_t *lanes[ND_NODES], *lane, *value;
+    json_t *lanes[ND_PAIR], *lane, *value;
     const char *name;
     size_t l, total = 0;
 
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         lanes[i] = json_object_get(pair->status[i], "lanes");
         total += json_array_size(lanes[i]);
         json_array_foreach(lanes[i], l, lane) json_object_foreach(lane, name, value)
@@ -506,7 +577,7 @@ static void print_lanes(const struct nd_pair *pair, FILE *out)
         json_object_foreach(counters, name, value) fprintf(out, "  %*s", column_width(name), name);
         fputc('\n', out);
     }
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         json_array_foreach(lanes[i], l, lane) print_lane(pair->config->node[i].name, lane, counters, out);
     json_decref(counters);
 }
@@ -543,7 +614,7 @@ static void print_tables(const struct nd_pair *pair, FILE *out)
 /* The node that does not answer and is primary, by the word of its peer that does; -1: none. */
 static int primary_elsewhere(const struct nd_pair *pair)
 {
-    for (int i = 0; i < (int)ND_NODES; i++) {
+    for (int i = 0; i < (int)ND_PAIR; i++) {
         const json_t *peer = json_object_get(pair->status[i], "peer");
         const char *state = nd_text(peer, "state", "");
 
@@ -558,7 +629,7 @@ static int primary_elsewhere(const struct nd_pair *pair)
 /* A node that answers says that nothing seals its link. */
 static bool is_insecure(const struct nd_pair *pair)
 {
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         if (strcmp(nd_text(json_object_get(pair->status[i], "link"), "sealed", ""), "no") == 0)
             return true;
     return false;
@@ -567,7 +638,7 @@ static bool is_insecure(const struct nd_pair *pair)
 /* Two programs, while one of the nodes is upgraded and the other is not yet. */
 static void print_versions(const struct nd_pair *pair, FILE *out)
 {
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         const json_t *peer = json_object_get(pair->status[i], "peer");
         const char *own = nd_text(pair->status[i], "version", ""), *other = nd_text(peer, "version", own);
 
@@ -619,7 +690,7 @@ static void print_subject(const struct nd_pair *pair, int node, FILE *out)
 /* An arbiter that does not answer takes nothing from a pair that is well, and all from one that is cut. */
 static void print_arbiter(const struct nd_pair *pair, FILE *out)
 {
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         const json_t *a = json_object_get(pair->status[i], "arbiter");
         const char *node = pair->config->node[i].name;
 
@@ -670,7 +741,7 @@ void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
     else
         fprintf(out, "%s%s\n", pair->status[0] || pair->status[1] ? "no node is primary" : "no node answers",
                 insecure);
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         if (stale_of(pair, i))
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, stale_of(pair, i));
     print_not_whole(pair, out);
@@ -709,6 +780,19 @@ static void print_authority(const struct nd_pair *pair, FILE *out)
         fprintf(out, "%s%s%s since %s, by an operator%s\n", order, pinned ? " to " : "", pinned ? pinned : "",
                 nd_text(a, "maintenance_since", "-"),
                 nd_is_true(a, "peer_knows") ? "" : "; the other node does not know it yet");
+}
+
+/* Another standby that was asked for; and who is none of the pair and says hello to it. */
+static void print_repair(const struct nd_pair *pair, FILE *out)
+{
+    const json_t *status = judged_status(pair), *repair = json_object_get(status, "repair"),
+                 *stranger = json_object_get(status, "stranger");
+
+    if (nd_is_true(repair, "under_way"))
+        fprintf(out, "re-pair with node %s: %s\n", nd_text(repair, "node", "?"), nd_text(repair, "waits", ""));
+    if (json_is_object(stranger))
+        fprintf(out, "node %s, which is no member, said hello %.0f s ago\n", nd_text(stranger, "node", "?"),
+                nd_number(stranger, "age_ms") / 1000);
 }
 
 /* What a node remembers, whatever its state has become since. */
@@ -758,12 +842,15 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
     for (size_t c = 0; c < COLUMNS; c++)
         fprintf(out, "  %*s", columns[c].width, columns[c].title);
     fprintf(out, "  why\n");
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         if (pair->only >= 0 && pair->only != (int)i)
             continue;
         print_node(pair, i, out);
     }
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = ND_PAIR; i < pair->config->nodes && pair->only < 0; i++)
+        print_node(pair, i, out);
+    print_repair(pair, out);
+    for (unsigned i = 0; i < ND_PAIR; i++)
         print_past(pair, i, out);
     print_authority(pair, out);
     print_verified(pair, out);

@@ -2,6 +2,9 @@
 /*
  * The running pair as a subcommand sees it: the configuration, what each node says of itself, and which node
  * to ask. Made and used within one subcommand.
+ *
+ * A file may have more than two nodes. The pair are the first two of `config` here, whatever their order in the
+ * file: who the members of the latest view are, by what the nodes say, once they were asked.
  */
 #ifndef CLI_PAIR_H
 #define CLI_PAIR_H
@@ -30,7 +33,7 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv);
 int nd_pair_begin(struct nd_pair *pair, const char *command);
 void nd_pair_close(struct nd_pair *pair);
 
-/* Asks both nodes (or the one of -n) for their status, replacing what was known. */
+/* Asks all nodes (or the one of -n) for their status, replacing what was known, and puts the pair first. */
 void nd_pair_ask_status(struct nd_pair *pair);
 
 /* The node in `role` ("primary"), by what they said; of two, that of the higher view. -1: none. */
@@ -42,6 +45,8 @@ int nd_pair_judged(const struct nd_pair *pair);
  * there is none, or neither is, or both, which `out` is the refusal for; `what`: what the node is wanted for,
  * "try: ". */
 #define ND_CHOICE_TEXT 1024u
+/* "a, b or c": the nodes of the file. Returns `out`. */
+const char *nd_node_names(const struct nd_config *config, char out[ND_CHOICE_TEXT]);
 int nd_pair_choose(const struct nd_config *config, const struct nd_options *options, const char *what,
                    char out[ND_CHOICE_TEXT]);
 

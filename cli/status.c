@@ -45,7 +45,7 @@ static void print_silence(const struct nd_pair *pair)
                 pair->why[0].text, pair->config->node[1].name, pair->why[1].text);
         return;
     }
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         if (pair->error[i])
             fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[i].name, pair->why[i].text);
 }
@@ -116,6 +116,9 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
     else if (strcmp(command, "promote") == 0)
         printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT ": %s\n", node, view,
                nd_text(answer, "why", "promoted"));
+    else if (strcmp(command, "re-pair") == 0)
+        printf("re-pair: the pair is node %s and node %s, view %" JSON_INTEGER_FORMAT ": %s\n", node,
+               pair->options.argv[0], view, nd_text(answer, "why", ""));
     else if (strcmp(command, "set") == 0 || strcmp(command, "clear") == 0)
         printf("%s: done\n", nd_text(answer, "change", "change"));
     else if (strcmp(command, "drain") == 0 || strcmp(command, "failback") == 0)
@@ -136,18 +139,31 @@ static const char *whom_to_order(struct nd_pair *pair)
                                                                                          : "primary";
 }
 
+/* Where the node is reached is this file's word: the primary may have been started before the file had it. */
+static json_t *make_repair(const struct nd_pair *pair)
+{
+    const struct nd_node *node = &pair->config->node[nd_config_node(pair->config, pair->options.argv[0])];
+    uint64_t view = pair->options.view;
+
+    return json_pack("{s:s,s:s,s:s,s:i,s:o*}", "cmd", "re-pair", "node", node->name, "host", node->host, "port",
+                     (int)node->tcp_port, "view", view ? json_integer((json_int_t)view) : NULL);
+}
+
 /* The request of a command line; NULL: there is none, with an exit code and its line in *code. */
 static json_t *make_request(const struct nd_pair *pair, const char *command, int *code)
 {
     const char *first = pair->options.argc > 0 ? pair->options.argv[0] : NULL,
                *key = pair->options.argc > 1 ? pair->options.argv[1] : NULL,
                *equals = key ? strchr(key, '=') : NULL;
+    char names[ND_CHOICE_TEXT];
     json_t *request = NULL;
 
     *code = 0;
-    if (strcmp(command, "pin") == 0 && nd_config_node(pair->config, first) < 0)
-        *code = nd_usage(command, "no node \"%.40s\" in this file, expected %s or %s", first,
-                         pair->config->node[0].name, pair->config->node[1].name);
+    if ((strcmp(command, "pin") == 0 || strcmp(command, "re-pair") == 0) && nd_config_node(pair->config, first) < 0)
+        *code = nd_usage(command, "no node \"%.40s\" in this file, expected %s", first,
+                         nd_node_names(pair->config, names));
+    else if (strcmp(command, "re-pair") == 0)
+        request = make_repair(pair);
     else if (strcmp(command, "pin") == 0)
         request = json_pack("{s:s,s:s}", "cmd", command, "node", first);
     else if (strcmp(command, "clear") == 0)
@@ -290,7 +306,7 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
 
 int nd_cmd_watch(int argc, char **argv)
 {
-    struct watched watched[ND_NODES] = {{.of = 0}};
+    struct watched watched[ND_PAIR] = {{.of = 0}};
     struct nd_pair pair;
     int code = nd_pair_open(&pair, argc, argv);
 
@@ -298,7 +314,7 @@ int nd_cmd_watch(int argc, char **argv)
         return code;
     nd_catch_signals();
     while (!nd_stopped && !ferror(stdout)) {
-        for (unsigned i = 0; i < ND_NODES; i++)
+        for (unsigned i = 0; i < ND_PAIR; i++)
             if (pair.only < 0 || pair.only == (int)i)
                 ask_node(&pair, i, &watched[i]);
         nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
@@ -414,7 +430,7 @@ int nd_cmd_incidents(int argc, char **argv)
 
     if (code)
         return code;
-    for (int n = 0; n < (int)ND_NODES; n++)
+    for (int n = 0; n < (int)ND_PAIR; n++)
         if ((pair.only < 0 || pair.only == n) && (one = collect_incidents(&all, &pair.config->node[n])) != 0)
             refused = one;
     if (all.count)

@@ -21,8 +21,8 @@
 
 /* Two answers of each node. */
 struct answers {
-    json_t *before[ND_NODES], *now[ND_NODES]; /* owned; NULL: none */
-    uint64_t before_at[ND_NODES], at[ND_NODES];
+    json_t *before[ND_PAIR], *now[ND_PAIR]; /* owned; NULL: none */
+    uint64_t before_at[ND_PAIR], at[ND_PAIR];
 };
 
 static volatile sig_atomic_t resized;
@@ -38,7 +38,7 @@ static void note_resize(int signal)
 static void take_status(struct nd_pair *pair, struct answers *seen)
 {
     nd_pair_ask_status(pair);
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         json_decref(seen->before[i]);
         seen->before[i] = seen->now[i];
         seen->before_at[i] = seen->at[i];
@@ -54,7 +54,7 @@ static void take_status(struct nd_pair *pair, struct answers *seen)
 
 static void forget(struct answers *seen)
 {
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         json_decref(seen->before[i]);
         json_decref(seen->now[i]);
     }
@@ -95,7 +95,7 @@ static void print_nodes(const struct nd_pair *pair, const struct answers *seen, 
 
     fprintf(out, "%-10s  %-7s  %-9s  %8s  %7s  %7s  %7s  why\n", "node", "role", "state", "since_s", "lag",
             "held", "log B/s");
-    for (unsigned i = 0; i < ND_NODES; i++) {
+    for (unsigned i = 0; i < ND_PAIR; i++) {
         const json_t *s = seen->now[i];
 
         if (pair->only >= 0 && pair->only != (int)i)
@@ -127,7 +127,7 @@ static unsigned count_lanes(const struct answers *seen)
 {
     unsigned count = 0;
 
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         count += (unsigned)json_array_size(json_object_get(seen->now[i], "lanes"));
     return count;
 }
@@ -159,7 +159,7 @@ static void print_lanes(const struct nd_pair *pair, const struct answers *seen, 
     for (size_t c = 0; c < LANE_COLUMNS; c++)
         fprintf(out, "  %8s", lane_columns[c].title);
     fputc('\n', out);
-    for (unsigned i = 0; i < ND_NODES; i++)
+    for (unsigned i = 0; i < ND_PAIR; i++)
         for (size_t l = 0; shown && l < json_array_size(json_object_get(seen->now[i], "lanes")); l++) {
             print_lane(pair, seen, i, l, out);
             shown--;

@@ -6,6 +6,7 @@
  */
 #include "node/running.h"
 #include "node/config/peer.h"
+#include "node/config/schema.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 
@@ -19,6 +20,7 @@
 #define HANDOVER_MS 5000
 #define REFUSED_MS  200 /* a handover that has not begun by then was refused */
 #define PROMOTE_MS  50  /* until it is asked for again: the lease may have to run out first */
+#define REPAIR_MS   30000
 #define RESYNC_MS   1000
 #define VERIFY_MS   10000
 #define LANE_MS     2000
@@ -223,6 +225,87 @@ static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd
     if (s.core.resync || s.core.resyncs + s.core.resyncs_failed != w->resyncs)
         return nd_answered(x, json_pack("{s:b}", "done", 1));
     return is_over(w) && nd_refused(x, "busy", "the resync has not begun: %s", s.core.why);
+}
+
+/* The node that is to be the standby, as the request names it. 0, or refused. */
+static int read_node(const struct nd_running *r, const json_t *request, struct rp_node *out, char why[ND_HEALTH_TEXT])
+{
+    const char *name = json_string_value(json_object_get(request, "node")),
+               *host = json_string_value(json_object_get(request, "host"));
+    json_int_t port = json_integer_value(json_object_get(request, "port"));
+
+    *out = (struct rp_node){.port = (uint16_t)port};
+    if (!name || !nd_parse_name(name) || strlen(name) >= sizeof(out->name) ||
+        strcmp(name, r->config->node[r->self].name) == 0)
+        return snprintf(why, ND_HEALTH_TEXT, "node: expected the name of another node");
+    if (!host || strlen(host) >= sizeof(out->host) || port < 1 || port > UINT16_MAX)
+        return snprintf(why, ND_HEALTH_TEXT, "host and port: expected where node %s is reached", name);
+    snprintf(out->name, sizeof(out->name), "%s", name);
+    snprintf(out->host, sizeof(out->host), "%s", host);
+    return 0;
+}
+
+/* From now on it is known where that node is reached. False: there are too many. */
+static bool add_node(struct nd_running *r, const struct rp_node *node)
+{
+    struct rp_link_config *link = &r->link;
+    unsigned i = 0;
+
+    while (i < link->nodes && strcmp(link->node[i].name, node->name) != 0)
+        i++;
+    if (i == RP_NODES)
+        return false;
+    link->node[i] = *node;
+    link->nodes += i == link->nodes;
+    return true;
+}
+
+/* Why no other standby can be had now; NULL: it can. */
+static const char *refuse_repair(struct nd_running *r, const struct rp_status *s, const struct nd_exchange *x)
+{
+    const json_t *view = json_object_get(x->request, "view");
+    struct nd_arbiter_status arbiter;
+
+    if (!r->arbiter)
+        return "the file has no arbiter, without which nobody may take a node's place";
+    if (!ft_core_primary(&s->core))
+        return "only a primary gets another standby";
+    if (json_is_integer(view) && (uint64_t)json_integer_value(view) != s->core.view)
+        return "the pair is in another view than the command expects";
+    if (s->core.repair.step)
+        return "another one is under way";
+    nd_arbiter_status(r->arbiter, &arbiter);
+    return arbiter.answers ? NULL : "the arbiter does not answer, which has to keep the view that begins";
+}
+
+/* Answered when the pair is protected again; and when that takes long, with why it is not. */
+static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    char wrong[ND_HEALTH_TEXT];
+    struct rp_status s;
+    struct rp_node node;
+    const char *why;
+
+    state_of(r, &s);
+    if (read_node(r, x->request, &node, wrong) != 0)
+        return nd_refused(x, "invalid", "%s", wrong);
+    bool pair = ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, node.name);
+
+    if (!w->begun && !pair) {
+        why = refuse_repair(r, &s, x);
+        if (why)
+            return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", node.name,
+                              ft_state_name(s.core.state), s.core.view, why);
+        if (!add_node(r, &node) || !rp_repair(r->replicator, &node))
+            return nd_refused(x, "busy", "another re-pair is asked for");
+        return begin_work(w, REPAIR_MS);
+    }
+    w->under_way |= s.core.repair.step != FT_REPAIR_NONE;
+    if (!pair && w->under_way && !s.core.repair.step)
+        return nd_refused(x, "busy", "no re-pair with node %s: %s", node.name, s.core.repair.outcome);
+    if (pair && (!w->begun || s.core.state == FT_PROTECTED || is_over(w)))
+        return nd_answered(x, make_done(&s));
+    return is_over(w) && nd_refused(x, "busy", "no re-pair with node %s yet: %s", node.name, s.core.repair.outcome);
 }
 
 static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
@@ -751,6 +834,7 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
     [ND_CMD_SET] = answer_change,        [ND_CMD_CLEAR] = answer_change,
     [ND_CMD_PROMOTE] = answer_promote,   [ND_CMD_DRAIN] = answer_handover,
     [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
+    [ND_CMD_REPAIR] = answer_repair,
     [ND_CMD_DRILL] = answer_drill,       [ND_CMD_TRACE] = answer_trace,
     [ND_CMD_PIN] = answer_maintenance,   [ND_CMD_HOLD] = answer_maintenance,
     [ND_CMD_UNPIN] = answer_maintenance, [ND_CMD_APPLY] = answer_files,

@@ -172,6 +172,17 @@ static const char *pinned_to(const struct nd_running *r)
                                                                  : NULL;
 }
 
+/* Their names; NULL: nobody has said. */
+static json_t *members(const struct ft_members *m)
+{
+    return m->name[0][0] ? json_pack("[s,s]", m->name[0], m->name[1]) : json_null();
+}
+
+static json_t *shard(const struct ft_members *m)
+{
+    return m->shard[0] || m->shard[1] ? json_sprintf("%016lx%016lx", m->shard[0], m->shard[1]) : json_null();
+}
+
 /* Events that all hooks have lost. */
 static uint64_t hooks_lost(const struct nd_running *r)
 {

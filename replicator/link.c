@@ -134,6 +134,7 @@ struct rp_link {
     struct rp_other other[RP_NODES]; /* all that may be the peer, it among them */
     unsigned others, turn;           /* turn: which is visited next */
     bool visits;
+    bool calls; /* the peer has just become the peer: it may not know yet, so this side connects, whatever the order */
     uint64_t visited; /* when one was tried last, ns */
     struct rp_visitor visitor;
     struct rp_seal *seal;      /* NULL: connections are plain */
@@ -233,7 +234,7 @@ static const struct rp_other *choose_target(struct rp_link *link, struct rp_othe
                 return o;
         }
     }
-    return link->peer.sin_port && !link->listens ? peer : NULL;
+    return link->peer.sin_port && (!link->listens || link->calls) ? peer : NULL;
 }
 
 static void begin_attempt(struct rp_link *link, uint64_t now)
@@ -504,6 +505,7 @@ static void begin_connection(struct rp_link *link, struct rp_stream **stream, ui
     link->stream = *stream;
     *stream = NULL;
     link->fresh = true;
+    link->calls = false;
     link->stats.connects++;
 }
 
@@ -697,6 +699,7 @@ int rp_link_aim(struct rp_link *link, const char *name)
     snprintf(link->peer_name, sizeof(link->peer_name), "%s", name);
     link->peer = o ? o->at : (struct sockaddr_in){.sin_family = AF_INET};
     link->listens = !o || strcmp(link->name, name) < 0;
+    link->calls = o && !link->stream;
     return 0;
 }
 
@@ -724,7 +727,7 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
             begin_connection(link, &link->next, link->next_greeted);
-        else if ((!link->listens || link->visits || link->attempt.stream) && go_on_with_attempt(link, now_ns))
+        else if ((!link->listens || link->calls || link->visits || link->attempt.stream) && go_on_with_attempt(link, now_ns))
             begin_connection(link, &link->attempt.stream, 0);
         read_some(link, READ_BUDGET, false);
     }
@@ -928,7 +931,7 @@ void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answ
         return;
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         p[5 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
-    if (!link->stream && (!link->listens || link->visits) && timeout_ns > link->attempt.retry_ns)
+    if (!link->stream && (!link->listens || link->calls || link->visits) && timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {

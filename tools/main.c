@@ -28,6 +28,7 @@ static const struct command {
     {"promote", "make the standby the primary", nd_cmd_act, NULL},
     {"drain", "hand over without loss, so that the primary can be stopped", nd_cmd_act, NULL},
     {"resync", "copy the whole state to the standby again", nd_cmd_act, NULL},
+    {"re-pair", "take another node for the standby", nd_cmd_act, NULL},
     {"failback", "hand back to the node that the file prefers, or calls primary", nd_cmd_act, NULL},
     {"pin", "this node is to be primary: nothing automatic moves the role away", nd_cmd_act, NULL},
     {"hold", "nothing automatic moves the role at all", nd_cmd_act, NULL},

@@ -280,7 +280,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
         return;
     }
     if (core->state == FT_JOINING && core->arbiter.asked.era.view) {
-        core->arbiter.again = core->now + ft_ms(core->config.solo_after_ms);
+        core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
         if (later)
             ft_join_view(core, kept, actions);
         return;
@@ -423,7 +423,8 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     core->member = !config->spare && (!config->members.name[0][0] || ft_members_have(&core->members, config->name));
     core->first_view = config->view ? config->view : 1;
     core->now = core->started = core->awake = core->alone = core->heartbeat_due = now;
-    ft_become(core, actions, FT_JOINING, "started");
+    ft_become(core, actions, FT_JOINING,
+              core->member ? "started" : "started as no member: waits until a primary takes it for its standby");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     ft_aim(core, ft_other_member(core), actions);
     check_invariants(core);

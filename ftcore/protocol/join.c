@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ASK_AGAIN      8u   /* times solo_after_ms: between two questions of a node that meets nobody */
 #define DIFFERENCE_MAX 128u /* bytes of what differs, in a reason */
 
 /* ---- does a hello fit ours ---------------------------------------------------------------------- */
@@ -578,6 +579,16 @@ static bool arbiter_permits(struct ft_core *core, struct ft_actions *actions)
     return false;
 }
 
+/* Meets nobody, and has served: others may be the members by now, and nobody is there who would say so. */
+static void ask_for_members(struct ft_core *core, struct ft_actions *actions)
+{
+    if (core->arbiter.asking || core->now < core->arbiter.again ||
+        core->now - core->alone < ft_ms(core->config.solo_after_ms))
+        return;
+    core->arbiter.again = core->now + ASK_AGAIN * ft_ms(core->config.solo_after_ms);
+    ft_arbiter_ask_who(core, (struct ft_era){core->view, 0}, "meets no peer", actions);
+}
+
 /* Nobody serves in that view, or who does will be heard: this node, which is JOINING, comes to it. */
 static void come_to_view(struct ft_core *core, uint64_t view, struct ft_actions *actions)
 {
@@ -630,6 +641,8 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         if (first && core->view == 0 && core->config.start_alone_ms &&
             core->now - core->started >= ft_ms(core->config.start_alone_ms) && arbiter_permits(core, actions))
             begin_alone(core, actions, "started alone");
+        else if (core->config.arbiter && core->view > 0)
+            ask_for_members(core, actions);
         return;
     }
     core->arbiter.alone = core->arbiter.lost = false;

@@ -504,9 +504,9 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
         ft_become(core, actions, FT_DEGRADED,
                   "closed the connection; a data port says that the peer is primary");
     else if (!told && must_ask(core))
-        ft_become(core, actions, FT_DEGRADED, "closed the connection after a malformed message");
+        ft_become(core, actions, FT_DEGRADED, "%s", core->loss.why);
     else
-        ft_primary_alone(core, actions, "closed the connection after a malformed message");
+        ft_primary_alone(core, actions, core->loss.why);
 }
 
 /* ---- re-pair ------------------------------------------------------------------------------------ */

@@ -728,6 +728,7 @@ struct nd_arbiter {
     _Atomic bool asked;
     struct ft_question question;
     _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
+    uint64_t won; /* the thread's: the view of this node's last question that it won, which it may not serve in yet */
     struct ft_decision reply_kept; /* with it, before it */
     uint64_t reply_taken;          /* the replicator's */
     _Atomic uint64_t serves;
@@ -828,7 +829,8 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
     struct nd_arbiter_status *s = &a->status;
     bool first = s->answered == 0 && s->failures == 0;
     uint64_t serves = atomic_load(&a->serves);
-    bool later = !why && kept->any && serves && kept->era.view > serves, was_later = s->later;
+    bool later = !why && kept->any && serves && kept->era.view > serves && kept->era.view > a->won,
+         was_later = s->later;
 
     pthread_mutex_lock(&a->lock);
     bool before = s->answers;
@@ -864,6 +866,7 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
     int error = decide(a->etcd, asked, a->name, &kept, &fault);
     enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, asked, a->name);
 
+    a->won = answer == FT_ANSWER_WON ? asked->era.view : a->won;
     if (error == FT_EBUSY)
         return true;
     note(a, &kept, began, error ? fault.text : NULL);

@@ -404,7 +404,7 @@ static int check_roles(struct nd_reading *r)
                                 c->node[i].name, roles[role]);
         if (role < ND_ROLE_SPARE)
             first[role] = c->node[i].name;
-        else if (!c->arbiter.urls)
+        else if (!r->at.arbiter)
             return nd_yaml_fail(r->fault, nd_yaml_get(at, "role"),
                                 "node %s is a spare, expected an arbiter: without one nobody may take a node's place",
                                 c->node[i].name);

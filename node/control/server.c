@@ -50,6 +50,7 @@ const struct nd_command_row nd_commands[ND_COMMANDS] = {
     [ND_CMD_HOLD] = {"hold", .acts = true},
     [ND_CMD_UNPIN] = {"unpin", .acts = true},
     [ND_CMD_RESYNC] = {"resync", .acts = true},
+    [ND_CMD_REPAIR] = {"re-pair", .acts = true},
     [ND_CMD_DRILL] = {"drill", .acts = true},
     [ND_CMD_APPLY] = {"apply", .acts = true},
     [ND_CMD_PUSH] = {"push", .acts = true},

@@ -26,6 +26,7 @@ enum nd_command {
     ND_CMD_HOLD,
     ND_CMD_UNPIN,
     ND_CMD_RESYNC,
+    ND_CMD_REPAIR,
     ND_CMD_DRILL,
     ND_CMD_TRACE,
     ND_CMD_APPLY,

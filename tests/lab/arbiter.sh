@@ -37,12 +37,12 @@ etcd_answers() {
 }
 way() { # NODE up|down
     ip -n "$space" link set "w-$1" "$2"
-    [ "$2" = down ] || ip -n "${LAB_PREFIX}$1" route replace 10.98.0.1 via 10.98.$([ "$1" = a ] && echo 1 || echo 2).1
+    [ "$2" = down ] || ip -n "${LAB_PREFIX}$1" route replace 10.98.0.1 via 10.98.$(($(printf '%d' "'$1") - 96)).1
 }
 ways() {
     local s n=0
     ip netns add "$space" && ip -n "$space" link set lo up && ip -n "$space" address add 10.98.0.1/32 dev lo
-    for s in a b; do
+    for s in a b ${LAB_SPARES:-}; do
         n=$((n + 1))
         ip -n "$space" link add w-$s type veth peer name $s-w netns "${LAB_PREFIX}$s" &&
             ip -n "$space" address add 10.98.$n.1/30 dev w-$s && ip -n "$space" link set w-$s up &&

@@ -211,7 +211,7 @@ static void a_field_is_in_its_versions_only(void **unused)
 /* A hello of a program that speaks `newest` to `oldest`, and its `more` elements that nobody knows yet. */
 static void hello(unsigned newest, unsigned oldest, unsigned more)
 {
-    begin(22 + more, 0, FT_MSG_HELLO);
+    begin(27 + more, 0, FT_MSG_HELLO);
     put(newest), put(oldest);
     put_text("9.9.0");
     put_text("south");
@@ -220,6 +220,9 @@ static void hello(unsigned newest, unsigned oldest, unsigned more)
     put(0), put(0), put(1), put(1), put(25), put(50), put(100), put(300);
     msgpack_pack_bin(&packer, 4);
     msgpack_pack_bin_body(&packer, "nat\n", 4);
+    put(1), put(2); /* the shard, its members, and whether this is one */
+    put_text("north"), put_text("south");
+    put(0);
     for (unsigned i = 0; i < more; i++)
         put_text("what a later version says");
 }
@@ -238,8 +241,10 @@ static void a_hello_of_any_program_is_read(void **unused)
     assert_string_equal(m.program, "9.9.0");
     assert_int_equal(m.solo_after_ms, 300);
     assert_int_equal(m.identity_len, 4);
+    assert_int_equal(m.members.shard[1], 2);
+    assert_string_equal(m.members.name[0], "north");
     hello(5, 4, 1); /* we would know of it */
-    refused(FT_EMALFORMED, "HELLO is an array of 23, expected 22");
+    refused(FT_EMALFORMED, "HELLO is an array of 28, expected 27");
     hello(4, 5, 0);
     refused(FT_EMALFORMED, "speaks versions 5 to 4");
     begin(12, 0, FT_MSG_HELLO); /* no version in common: what follows the name may be anything */

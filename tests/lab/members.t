@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Another node takes a standby's place, and then a dead one's, with a real etcd: clients keep their connections, and who was
+# removed stays so, whatever it remembers and whoever is gone when it comes back.
+export LAB_SPARES="c"
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/arbiter.sh"
+plan 37
+
+LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
+etcd_up
+ok "etcd answers" etcd_answers || exit 1
+for n in a b c; do "$lab" start $n; done
+ok "the pair is PROTECTED" is_protected || exit 1
+ok "the spare waits" await 10 c state JOINING
+is "and is no member" "$(field c member)" false
+is "the pair are a and b" "$(field a members | jq -c .)" '["a","b"]'
+"$probe" run 203.0.113.100 7007 --seconds 240 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+    -o json >"$work/probe.json" 9>&- &
+prober=$!
+
+# ── another standby, while the one there is well ─────────────────────────────────────────────────
+
+refused() { us re-pair "$@" 2>&1 >/dev/null | tail -n 1; }
+is_like "in another view than is expected nothing happens" "$(refused c --view 7)" "*another view than the command expects"
+is_like "a node that the file does not have is refused" "$(refused x)" "*no node \"x\" in this file, expected a, b or c*"
+is_like "a primary is not its own standby" "$(refused a -n a)" "*expected the name of another node"
+is_like "a standby takes nobody" "$(refused c -n b)" "*only a primary gets another standby"
+ok "c takes b's place" us re-pair c --view 1
+ok "the pair is PROTECTED" is_protected
+is "it is a and c, in the next view" "$(field a 'members | tostring') $(field a view)" '["a","c"] 2'
+is "c is ready" "$(field c state)" READY
+ok "b knows that it is no member" await 10 b member false
+is "what it had is gone" "$(field b state)" JOINING
+ok "a says that b comes by" await 10 a stranger.node b
+ok "once more is no harm" us re-pair c --view 1
+is "the view is the same" "$(field a view)" 2
+
+# ── a death, and another node in the dead one's place ────────────────────────────────────────────
+
+kill -KILL "$(field a pid)"
+ok "a dies: c goes on" await 10 c state SOLO
+ok "b takes a's place" us re-pair b -n c
+ok "the pair is PROTECTED" is_protected
+is "it is b and c" "$(field c 'members | tostring')" '["b","c"]'
+"$lab" start a
+ok "a comes back, and is no member" await 20 a member false
+is "it holds nothing" "$(field a state)" JOINING
+
+# ── asleep, while others take its place, and they are gone when it wakes ─────────────────────────
+
+sleeper=$(field c pid)
+kill -STOP "$sleeper"
+ok "c sleeps: b goes on" await 20 b state SOLO
+ok "a takes its place" us re-pair a -n b
+ok "the pair is PROTECTED" await 30 b state PROTECTED
+kill -KILL "$(field b pid)"
+ok "b dies: a goes on" await 10 a state SOLO
+last=$(field a pid)
+kill -STOP "$last"
+kill -CONT "$sleeper"
+quiet() { # c, which was primary, releases nothing
+    local end=$((SECONDS + 4))
+    while [ $SECONDS -lt $end ]; do
+        if releases c; then echo "c: $(field c state), $(field c why)"; return 1; fi
+        sleep 0.05
+    done
+}
+ok "c wakes while nobody speaks: it releases nothing" quiet
+ok "it learns from the arbiter that it is no member" await 10 c member false
+kill -CONT "$last"
+ok "a goes on" await 10 a state SOLO
+ok "c is a's standby" us re-pair c -n a
+ok "the pair is PROTECTED" is_protected
+
+# ── no arbiter ───────────────────────────────────────────────────────────────────────────────────
+
+end_etcd
+ok "etcd dies" await 15 a arbiter.answers false
+is_like "no node takes another one's place" "$(refused b -n a)" "*the arbiter does not answer*"
+is "and the pair is as it was" "$(field a state) $(field c state)" "PROTECTED READY"
+kill -TERM $prober
+wait $prober
+is "nothing that clients saw is contradicted" "$(jq .contradicted "$work/probe.json")" 0
