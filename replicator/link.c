@@ -68,7 +68,7 @@
 #define PEEK_MAX  (HELLO_MAX + 4096u) /* and the heartbeats behind it */
 #define PROOF_NS  1000000000ull       /* from accept to proof */
 #ifndef VISIT_NS
-#define VISIT_NS 500000000ull /* between two visits */
+#define VISIT_NS 200000000ull /* between two visits */
 #endif
 #ifndef NOTICES_MAX                   /* the simulation has fewer in some seeds */
 #define NOTICES_MAX 64                /* datagrams per call */
@@ -219,20 +219,15 @@ static void back_off(struct rp_attempt *a)
     a->wait = twice < RETRY_MOST_NS ? twice : RETRY_MOST_NS;
 }
 
-/* The peer's, where this side connects to it; of a node that visits, every other time one of the others'. NULL:
- * nobody's now. */
+/* The peer's, where this side connects to it; of a node that visits, now and then each one's in turn: the peer's, too,
+ * which may not know yet that it is one. NULL: nobody's now. */
 static const struct rp_other *choose_target(struct rp_link *link, struct rp_other *peer, uint64_t now)
 {
     *peer = (struct rp_other){.at = link->peer};
     memcpy(peer->name, link->peer_name, sizeof(peer->name));
     if (link->visits && now - link->visited >= VISIT_NS) {
         link->visited = now;
-        for (unsigned i = 0; i < link->others; i++) {
-            const struct rp_other *o = &link->other[link->turn++ % link->others];
-
-            if (strcmp(o->name, link->peer_name) != 0)
-                return o;
-        }
+        return &link->other[link->turn++ % link->others];
     }
     return link->peer.sin_port && (!link->listens || link->calls) ? peer : NULL;
 }

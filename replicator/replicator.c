@@ -286,10 +286,11 @@ static void answer_visitor(struct rp_replicator *rp)
 
     if (!rp_link_visitor(rp->link, &m))
         return;
-    ft_core_visited(&rp->core, rp->now, &m);
     ft_core_hello(&rp->core, rp->now, &own);
     own.echo = m.sent;
     rp_link_answer(rp->link, &own);
+    ft_core_visited(&rp->core, rp->now, &m, &rp->actions);
+    rp_carry_out(rp);
 }
 
 /* A peer that is connected to a primary is its standby, and follows it. */

@@ -183,7 +183,7 @@ void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m)
     m->promote_within_ms = core->config.promote_within_ms;
     m->solo_after_ms = core->config.solo_after_ms;
     m->members = core->members;
-    m->joins = !core->member || (core->config.arbiter && core->view == 0);
+    m->joins = ft_joins(core);
     if (!core->member)
         memset(m->members.name, 0, sizeof(m->members.name));
     m->bulk = (const uint8_t *)core->config.identity;
@@ -250,11 +250,13 @@ static void no_answer(struct ft_core *core, struct ft_actions *actions)
         ft_become(core, actions, core->state, "%s; the arbiter does not answer: holding", core->arbiter.why);
 }
 
-static void won(struct ft_core *core, struct ft_actions *actions)
+static void won(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
 {
     char by[FT_NAME_MAX + sizeof("; " DECIDED " ")];
 
     snprintf(by, sizeof(by), "; " DECIDED " %.31s", core->config.name);
+    if (core->members.name[0][0] && (kept->members.shard[0] || kept->members.shard[1]))
+        memcpy(core->members.shard, kept->members.shard, sizeof(core->members.shard));
     if (core->repair.step == FT_REPAIR_ASK) {
         ft_repair_granted(core, actions);
     } else if (ft_core_primary(core)) {
@@ -263,8 +265,6 @@ static void won(struct ft_core *core, struct ft_actions *actions)
         ft_standby_decided(core, by, actions);
     } else if (core->arbiter.asked.era.view) { /* ft_step asks ft_join_consider next */
         core->arbiter.granted = core->arbiter.asked.era.view;
-        core->members.shard[0] = core->arbiter.asked.members.shard[0];
-        core->members.shard[1] = core->arbiter.asked.members.shard[1];
     } else {
         core->arbiter.alone = true;
     }
@@ -315,7 +315,7 @@ static void hear_arbiter(struct ft_core *core, const struct ft_event *event, str
     core->arbiter.decision.answer = event->answer;
     core->arbiter.decision.at = core->now;
     if (event->answer == FT_ANSWER_WON)
-        won(core, actions);
+        won(core, event->decision, actions);
     else
         lost(core, event->decision, actions);
 }
@@ -531,7 +531,7 @@ static bool read_head(struct ft_core *core, const struct ft_message *m, struct f
         ft_standby_hears(core, m, actions);
         return true;
     }
-    if (!core->member && !ft_join_admitted(core, m, actions))
+    if (ft_joins(core) && !ft_join_admitted(core, m, actions))
         return false;
     if (m->view < core->view) {
         /* A primary of the past. Our view in any message tells it. */
@@ -697,14 +697,6 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
         (core->state != FT_SYNCING && core->state != FT_READY))
         return false;
     return m->type != FT_MSG_SNAPSHOT || !core->snapshot_whole;
-}
-
-void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello)
-{
-    snprintf(core->stranger.name, sizeof(core->stranger.name), "%.31s", hello->name);
-    ft_make_printable(core->stranger.name);
-    core->stranger.at = now;
-    core->stranger.count++;
 }
 
 bool ft_core_visits(const struct ft_core *core)

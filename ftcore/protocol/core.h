@@ -89,10 +89,12 @@ static inline enum ft_answer ft_decided(const struct ft_decision *kept, const st
 
     if (same && asked->members.name[0][0] && kept->members.name[0][0])
         same = ft_same_members(&asked->members, &kept->members);
+
     return same && strncmp(kept->winner, who, FT_NAME_MAX) == 0 ? FT_ANSWER_WON : FT_ANSWER_LOST;
 }
 
-/* What takes the place of `kept` then. Whose question has no members leaves those that are kept. */
+/* What takes the place of `kept` then. Whose question has no members leaves those that are kept. The shard keeps
+ * the name that it has: who asked may not have been told. */
 static inline struct ft_decision ft_decision_of(const struct ft_decision *kept, const struct ft_question *asked,
                                                 const char *who)
 {
@@ -100,6 +102,8 @@ static inline struct ft_decision ft_decision_of(const struct ft_decision *kept, 
 
     if (asked->members.name[0][0])
         d.members = asked->members;
+    if (kept->members.shard[0] || kept->members.shard[1])
+        memcpy(d.members.shard, kept->members.shard, sizeof(d.members.shard));
     memcpy(d.winner, who, strnlen(who, sizeof(d.winner) - 1));
     return d;
 }
@@ -444,8 +448,10 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
  */
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
 
-/* A node that is not this one's peer has said this hello, and is answered with ft_core_hello. */
-void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello);
+/* A node that is not this one's peer has said this hello, and is answered with ft_core_hello. It becomes the peer
+ * where it is a primary that has taken this node, which is no member yet, for its standby. */
+void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
+                     struct ft_actions *actions);
 
 /* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member any
  * more, or that it is one: it hears nobody, and releases nothing. */

@@ -366,7 +366,7 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
     bool said = !m->joins && m->members.name[0][0];
 
     if (!core->member) {
-        bool taken = said && ft_is_primary(m->state) && ft_members_have(&m->members, core->config.name);
+        bool taken = said && ft_members_have(&m->members, core->config.name);
 
         if (taken)
             ft_aim(core, m->name, actions);
@@ -380,8 +380,27 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
         return false;
     if (differs && m->view > core->view)
         ft_join_removed(core, m->view, &m->members, actions);
-    leave(core, actions);
+    else
+        leave(core, actions);
     return true;
+}
+
+void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello, struct ft_actions *actions)
+{
+    bool taken = !core->member && !hello->joins && ft_is_primary(hello->state) &&
+                 ft_members_have(&hello->members, core->config.name) &&
+                 (!core->peer.known || hello->view > core->peer.view);
+
+    actions->count = 0;
+    snprintf(core->stranger.name, sizeof(core->stranger.name), "%.31s", hello->name);
+    ft_make_printable(core->stranger.name);
+    core->stranger.at = now;
+    core->stranger.count++;
+    if (!taken)
+        return;
+    if (core->peer.up)
+        leave(core, actions);
+    ft_aim(core, core->stranger.name, actions);
 }
 
 /*
@@ -395,8 +414,8 @@ static bool proves_nothing(const struct ft_core *core, const struct ft_message *
     return core->config.arbiter && m->joins && waits && !FT_PLANTED("blank-believed");
 }
 
-/* The shard has got its name since this node was last told of it. */
-static void learn_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+/* By a hello, or a snapshot. */
+void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     if (has_shard(&core->members) || !has_shard(&m->members))
         return;
@@ -416,7 +435,7 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
         return;
     }
     if (core->member)
-        learn_shard(core, m, actions);
+        ft_join_shard(core, m, actions);
     core->peer.joins = m->joins;
     if (!same)
         core->silence.taken_since = 0;
@@ -600,8 +619,8 @@ static void come_to_view(struct ft_core *core, uint64_t view, struct ft_actions 
 
 /*
  * With an arbiter two members that are JOINING come to one view before either of them asks for the next, so that
- * no two are granted one after the other. One without a view is no hindrance: the arbiter knows what it may have
- * lost. True: they are there, and *first asks.
+ * no two are granted one after the other. One without a view leaves the question to the other: the arbiter knows
+ * what it may have lost. True: they are there, and *first asks.
  */
 static bool meet_in_view(struct ft_core *core, struct ft_actions *actions, bool *first)
 {
@@ -609,9 +628,11 @@ static bool meet_in_view(struct ft_core *core, struct ft_actions *actions, bool 
         *first |= core->view > 0;
         return true;
     }
+    if (ft_joins(core))
+        return false;
     if (core->peer.view > core->view)
         come_to_view(core, core->peer.view, actions);
-    return core->peer.view == core->view && core->view > 0;
+    return core->peer.view == core->view;
 }
 
 void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
@@ -727,7 +748,7 @@ static void take_members(struct ft_core *core, uint64_t view, const struct ft_me
                          struct ft_actions *actions)
 {
     core->members = *members;
-    core->member = ft_members_have(members, core->config.name);
+    core->member = !members->name[0][0] || ft_members_have(members, core->config.name);
     core->view = core->first_view = view;
     core->arbiter.granted = 0;
     ft_write_view(actions, FT_ACT_VIEW, view, members);
@@ -743,17 +764,23 @@ void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_member
         end_reign(core, view, core->hand == FT_HAND_GIVEN, why, actions);
     take_members(core, view, members, actions);
     ft_join_again(core, actions, why);
+    if (core->peer.up) /* rights first: it is another one's peer, or nobody's */
+        leave(core, actions);
     ft_forget_peer(core);
     ft_aim(core, ft_other_member(core), actions);
 }
 
 bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    const struct ft_message *hello = &core->peer.hello;
-    bool alone = m->state == FT_SOLO || FT_PLANTED("joins-anybody");
+    bool alone = m->state == FT_SOLO || FT_PLANTED("joins-anybody"), old = core->peer.version < FT_FORMAT_MEMBERS;
 
-    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !alone || !ft_members_have(&hello->members, core->config.name))
+    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : alone))
         return false;
-    take_members(core, m->view, &hello->members, actions);
+    if (old) /* a primary of release 0.2, which has one peer and tells of no members */
+        take_members(core, m->view, &core->members, actions);
+    else if (ft_members_have(&m->members, core->config.name) || !m->members.name[0][0])
+        take_members(core, m->view, m->members.name[0][0] ? &m->members : &core->members, actions);
+    else
+        return false;
     return true;
 }

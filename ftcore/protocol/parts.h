@@ -50,6 +50,12 @@ static inline const char *ft_other_member(const struct ft_core *core)
 {
     return !core->member ? "" : core->members.name[strncmp(core->members.name[0], core->config.name, FT_NAME_MAX) == 0];
 }
+/* This node is in no view, or has none on its disk and others may know better: it believes no view but one that a
+ * primary that is alone offers it. */
+static inline bool ft_joins(const struct ft_core *core)
+{
+    return !core->member || (core->config.arbiter && core->view == 0);
+}
 void ft_make_printable(char *text);
 /* Who the peer was is of no interest any more: it is another node from now on. */
 void ft_forget_peer(struct ft_core *core);
@@ -81,9 +87,11 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
  * there. */
 void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_members *members,
                      struct ft_actions *actions);
+/* The shard has got its name since this node was last told of it. */
+void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 /* JOINING: the arbiter keeps this later view. */
 void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions);
-/* This node is no member: whether the primary that says this has taken it for its standby. Then it is one. */
+/* This node joins: whether the primary that says this has taken it for its standby. Then it is a member. */
 bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
 /* ---- primary.c ---- */

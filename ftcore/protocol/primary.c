@@ -193,6 +193,7 @@ static void resync_event(struct ft_core *core, const struct ft_event *event, str
         memcpy(m->burst, event->closed, sizeof(event->closed));
         memcpy(m->access, event->access, sizeof(event->access));
         m->number = core->config.chain;
+        m->members = core->members;
         core->begun = m->sent;
     } else if (event->kind == FT_EV_SNAPSHOT_SENT && core->resync == FT_RESYNC_SNAPSHOT) {
         core->resync = FT_RESYNC_CATCHUP;

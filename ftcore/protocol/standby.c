@@ -431,6 +431,7 @@ static void consider_taking(struct ft_core *core, struct ft_actions *actions)
 static void begin_snapshot(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
     ft_join_again(core, actions, "a snapshot begins");
+    ft_join_shard(core, m, actions);
     core->snapshots++;
     memcpy(core->closed, m->burst, sizeof(core->closed));
     memcpy(core->replayed, m->burst, sizeof(core->replayed));
@@ -467,8 +468,11 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
 {
     switch (m->type) {
     case FT_MSG_SNAPSHOT_BEGIN:
-        if (m->state == FT_SOLO || m->state == FT_DEGRADED)
-            begin_snapshot(core, m, actions);
+        if (m->state != FT_SOLO && m->state != FT_DEGRADED)
+            break;
+        if (m->members.name[0][0] && core->members.name[0][0] && !ft_same_members(&m->members, &core->members))
+            break; /* it is for another node */
+        begin_snapshot(core, m, actions);
         break;
     case FT_MSG_SNAPSHOT_END:
         if (!ft_core_ends_snapshot(core, m))

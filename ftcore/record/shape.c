@@ -16,6 +16,10 @@
 #define PER_LANE(member)    FIELD(#member, FT_K_VECTOR, member, 0, UINT64_MAX)
 #define PLAIN(name_, kind_) .name = (name_), .kind = (kind_)
 
+#define SHARD(at)           {FIELD("shard", FT_K_NUMBER, members.shard[at], 0, UINT64_MAX), .since = 4}
+#define MEMBER(at)          {FIELD("member", FT_K_TEXT, members.name[at], 0, FT_NAME_MAX - 1), .since = 4}
+#define MEMBERS             SHARD(0), SHARD(1), MEMBER(0), MEMBER(1)
+
 const struct ft_field ft_head_fields[FT_HEAD_FIELDS] = {
     {N(view, 0, INT64_MAX)},
     {ANY(sent)},
@@ -46,16 +50,13 @@ const struct ft_shape ft_shapes[FT_MSG_TYPES] = {
                     {MORE(promote_within_ms)},
                     {MORE(solo_after_ms)},
                     {PLAIN("identity", FT_K_IDENTITY)},
-                    {FIELD("shard", FT_K_NUMBER, members.shard[0], 0, UINT64_MAX), .since = 4},
-                    {FIELD("shard", FT_K_NUMBER, members.shard[1], 0, UINT64_MAX), .since = 4},
-                    {FIELD("member", FT_K_TEXT, members.name[0], 0, FT_NAME_MAX - 1), .since = 4},
-                    {FIELD("member", FT_K_TEXT, members.name[1], 0, FT_NAME_MAX - 1), .since = 4},
+                    MEMBERS,
                     {N(joins, 0, 1), .since = 4},
                 },
         },
     [FT_MSG_HEARTBEAT] = {.name = "HEARTBEAT", .fields = {FT_NEXT_HEARTBEAT}},
     [FT_MSG_SNAPSHOT_BEGIN] = {.name = "SNAPSHOT_BEGIN",
-                               .fields = {{PER_LANE(burst)}, {PER_LANE(access)}, {ANY(number)}}},
+                               .fields = {{PER_LANE(burst)}, {PER_LANE(access)}, {ANY(number)}, MEMBERS}},
     [FT_MSG_SNAPSHOT] = {.name = "SNAPSHOT", .fields = {{PLAIN("bulk", FT_K_BULK)}}},
     [FT_MSG_SNAPSHOT_END] = {.name = "SNAPSHOT_END"},
     [FT_MSG_LOG] = {.name = "LOG", .fields = {{PLAIN("bulk", FT_K_BULK)}}},

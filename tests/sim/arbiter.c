@@ -7,7 +7,7 @@
 #include "tests/help/arbiter.h"
 
 static struct arbiter arbiter;
-static struct rp_arbiter calls[2];
+static struct rp_arbiter calls[SIM_NODES];
 
 static unsigned index_of(void *node)
 {
@@ -48,13 +48,11 @@ const struct rp_arbiter *sim_arbiter_of(struct sim_node *n)
 /* `whom`: a bit for each node. */
 void sim_arbiter_cut(unsigned whom, uint64_t until)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         if (whom >> i & 1)
             arbiter.cut_until[i] = until;
     sim_tell(SIM_NOBODY, "the arbiter is out of reach for %s until %.3f ms",
-             whom == 3   ? "both nodes"
-             : whom == 1 ? "a"
-                         : "b",
+             sim_names(whom),
              (double)until / 1e6);
 }
 
@@ -65,16 +63,17 @@ bool sim_arbiter_upset(void)
 
     if (!sim.plan.arbitrated || !sim_chance(&sim.asks, 250))
         return false;
-    sim_arbiter_cut(1 + (unsigned)sim_draw(&sim.asks, 3), sim.now + sim_draw(&sim.asks, 4 * solo));
+    sim_arbiter_cut(1 + (unsigned)sim_draw(&sim.asks, (1u << sim.nodes) - 1), sim.now + sim_draw(&sim.asks, 4 * solo));
     if (sim_chance(&sim.asks, 500))
-        sim_partition(1 + (unsigned)sim_draw(&sim.asks, 3), (unsigned)sim_draw(&sim.asks, 4),
+        sim_partition(1 + (unsigned)sim_draw(&sim.asks, (1u << sim.nodes) - 1),
+                      (unsigned)sim_draw(&sim.asks, 1u << sim.nodes),
                       sim.now + sim_draw(&sim.asks, 4 * solo));
     return true;
 }
 
 void sim_arbiter_end(void)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         arbiter.cut_until[i] = 0;
     sim.count.decisions += arbiter.decisions;
     sim.count.refused += arbiter.refused;

@@ -20,8 +20,9 @@
 #define CURSED  0xdeadull << 48 /* in a counter of the NF: its state kills, and passes its check */
 #define PENDING 8u
 
-static struct nd_crash_page page[2];
-static struct nd_crash crashes[2] = {{.page = &page[0]}, {.page = &page[1]}};
+static struct nd_crash_page page[SIM_NODES];
+static struct nd_crash crashes[SIM_NODES] = {
+    {.page = &page[0]}, {.page = &page[1]}, {.page = &page[2]}, {.page = &page[3]}};
 static const struct nf_chain *pending[PENDING]; /* in a burst that damages it at its end */
 
 /* ---- what the product asks ---------------------------------------------------------------------- */
@@ -172,7 +173,8 @@ static void say_quarantine(void *node, const struct ft_crash_notice *notice)
 {
     struct sim_node *n = node;
 
-    sim_net_crash_notice(!n->index, notice, &n->datagram_key, sim.now);
+    if (sim_peer(n))
+        sim_net_crash_notice(n->index, sim_peer(n)->index, notice, &n->datagram_key, sim.now);
 }
 
 /* As the node's (node/run.c): its region is shown. */
@@ -266,8 +268,8 @@ void sim_crash_look(struct nd_lane *lane, const struct nf_packet *packets, uint3
 
 void sim_crash_tell(const struct sim_node *n, uint64_t at)
 {
-    if (n->last.signal)
-        sim_net_crash_notice(!n->index, &n->last, &n->datagram_key, at);
+    if (n->last.signal && sim_peer(n))
+        sim_net_crash_notice(n->index, sim_peer(n)->index, &n->last, &n->datagram_key, at);
 }
 
 /* ---- in time ------------------------------------------------------------------------------------- */
@@ -288,7 +290,7 @@ void sim_crash_tick(void)
 {
     struct rp_status status;
 
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         if (sim_runs(&sim.node[i])) {
             rp_status(sim.node[i].replicator, &status);
             nd_quarantine_turn(&sim.node[i].crashes, &status.core);
@@ -296,7 +298,7 @@ void sim_crash_tick(void)
     if (sim.faults_over || sim.script || sim.now < sim.crash_at)
         return;
     sim.crash_at = sim.now + sim_draw(&sim.crash, 80 * SIM_MS);
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         if (sim_runs(&sim.node[i]) && sim.node[i].state >= FT_READY && sim.node[i].history)
             ask_for(&sim.node[i], sim_chance(&sim.crash, 600) ? "damage %s" : "set %s bypass=off");
 }
@@ -308,9 +310,9 @@ void sim_crash_judge(void)
     if (!sim.plan.crasher)
         return;
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
-        uint64_t bypassed[2], quarantined = 0;
+        uint64_t bypassed[SIM_NODES] = {0}, quarantined = 0;
 
-        for (unsigned i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < sim.nodes; i++) {
             sim_show(&sim.node[i].window);
             bypassed[i] = nf_chain_state(sim.node[i].lane[l].chain)->bypassed;
             quarantined += atomic_load(&sim.node[i].shared[l].count.quarantined);

@@ -94,6 +94,14 @@ void sim_disk_lose_power(struct sim_node *n)
     n->has_view_file = n->has_view_disk;
 }
 
+void sim_disk_lose(struct sim_node *n)
+{
+    n->has_view_file = n->has_view_disk = false;
+    n->view_file[0] = n->view_disk[0] = n->view_new[0] = '\0';
+    n->blank = sim.disk_lost = true;
+    sim_tell(n->index, "has lost its disk");
+}
+
 /* ---- the files ------------------------------------------------------------------------------------- */
 
 int sim_open(const char *path, int flags, ...)

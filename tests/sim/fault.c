@@ -5,6 +5,7 @@
  */
 #include "tests/sim/sim.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t ms(uint64_t n)
@@ -16,7 +17,7 @@ static uint64_t ms(uint64_t n)
 
 void sim_partition(unsigned links, unsigned ports, uint64_t until)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < sim.nodes; i++) {
         if ((links >> i & 1) && until > sim.link_blocked[i])
             sim.link_blocked[i] = until;
         if ((ports >> i & 1) && until > sim.port_blocked[i])
@@ -24,15 +25,11 @@ void sim_partition(unsigned links, unsigned ports, uint64_t until)
     }
     if (until > sim.now + ms(sim.config->timing.detect_ms) * 3 / 4)
         sim.long_partition = true;
-    sim_tell(SIM_NOBODY, "nothing reaches %s over the link%s until %.3f ms",
-             links == 3   ? "either node"
-             : links == 1 ? "a"
-             : links == 2 ? "b"
-                          : "nobody",
-             ports == 3   ? ", nor over the ports"
-             : ports == 1 ? ", nor a over the ports"
-             : ports == 2 ? ", nor b over the ports"
-                          : "",
+    char over[64] = "";
+
+    if (ports)
+        snprintf(over, sizeof(over), ", nor %s over the ports", sim_names(ports));
+    sim_tell(SIM_NOBODY, "nothing reaches %s over the link%s until %.3f ms", sim_names(links), over,
              (double)until / 1e6);
 }
 
@@ -48,7 +45,8 @@ static void silence_paths(void)
 {
     uint64_t detect = ms(sim.config->timing.detect_ms),
              most = sim.plan.wild == SIM_HEALS ? detect * 6 / 10 : 10 * detect;
-    unsigned links = 1 + (unsigned)sim_draw(&sim.chance, 3), ports = (unsigned)sim_draw(&sim.chance, 4);
+    unsigned all = 1u << sim.nodes, links = 1 + (unsigned)sim_draw(&sim.chance, all - 1),
+             ports = (unsigned)sim_draw(&sim.chance, all);
 
     sim_partition(links, ports, sim.now + SIM_MS / 2 + sim_draw(&sim.chance, most));
 }
@@ -56,10 +54,10 @@ static void silence_paths(void)
 /* To a primary that slept while it was replaced, a successor that sleeps in turn is a long partition. */
 static bool may_sleep(unsigned node)
 {
-    const struct sim_node *other = &sim.node[!node];
+    const struct sim_node *other = sim_peer(&sim.node[node]);
     uint64_t near = 2 * ms(sim.config->timing.solo_after_ms);
 
-    if (!other->paused_until || sim.now > other->paused_until + near)
+    if (!other || !other->paused_until || sim.now > other->paused_until + near)
         return true;
     if (sim.plan.wild == SIM_HEALS)
         return false;
@@ -73,7 +71,7 @@ static void catch_one(bool dies)
 
     if (c->armed)
         return;
-    c->node = (unsigned)sim_draw(&sim.chance, 2);
+    c->node = (unsigned)sim_draw(&sim.chance, sim.nodes);
     if (!dies && !may_sleep(c->node))
         return;
     c->armed = true;
@@ -92,7 +90,7 @@ static void tell_node(void)
     static const char *const text[] = {"", "promote", "hand over", "resync"};
     static const enum sim_step steps[] = {SIM_STEER,      SIM_STEERED, SIM_HANDOVER, SIM_BEFORE_VIEW,
                                           SIM_AFTER_VIEW, SIM_TAIL,    SIM_AT_REST,  SIM_AFTER_RELEASE};
-    struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
+    struct sim_node *n = &sim.node[sim_draw(&sim.chance, sim.nodes)];
     unsigned what = 1 + (unsigned)sim_draw(&sim.chance, 3);
 
     /* A person who makes a node reign that is empty, or has handed over, knows what we cannot know. */
@@ -105,7 +103,7 @@ static void tell_node(void)
     if (what == FT_REQUEST_RESYNC || sim.caught.armed || !sim_chance(&sim.chance, 400))
         return;
     sim.caught = (struct sim_catch){.armed = true,
-                                    .node = (unsigned)sim_draw(&sim.chance, 2),
+                                    .node = (unsigned)sim_draw(&sim.chance, sim.nodes),
                                     .step = steps[sim_draw(&sim.chance, sizeof(steps) / sizeof(steps[0]))],
                                     .until = sim.now + 30 * SIM_MS};
     if (sim_chance(&sim.chance, 300) && may_sleep(sim.caught.node))
@@ -121,7 +119,7 @@ static void ask_lane(void)
         {"clear rate_limiter", "set rate_limiter pps=700", "clear load_balancer"},
         {"clear nat", "clear vlan_qos", "set policer fast.rate=500"},
     };
-    struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
+    struct sim_node *n = &sim.node[sim_draw(&sim.chance, sim.nodes)];
     const char *text = wishes[sim.plan.chain][sim_draw(&sim.chance, 3)];
 
     if (!sim_runs(n) || atomic_load(&n->question.asked) != ND_ASK_NONE)
@@ -141,7 +139,7 @@ static void ask_lane(void)
 
 static void ask_digest(void)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         for (unsigned l = 0; sim.node[i].alive && l < sim.plan.lanes; l++)
             atomic_fetch_add(&sim.node[i].shared[l].orders.digest, 1);
 }
@@ -171,13 +169,14 @@ static void tighten(void)
     if (sim_narrow(1))
         sim_intrude_oddly(&sim.node[0]);
     if (sim.plan.wild != SIM_HEALS && sim_chance(&sim.width, 1) && sim_chance(&sim.width, 300))
-        sim_partition(1 + (unsigned)sim_draw(&sim.width, 3), (unsigned)sim_draw(&sim.width, 4),
+        sim_partition(1 + (unsigned)sim_draw(&sim.width, (1u << sim.nodes) - 1),
+                      (unsigned)sim_draw(&sim.width, 1u << sim.nodes),
                       sim.now + detect + sim_draw(&sim.width, 40 * detect));
 }
 
 static void cause_one(void)
 {
-    struct sim_node *n = &sim.node[sim_draw(&sim.chance, 2)];
+    struct sim_node *n = &sim.node[sim_draw(&sim.chance, sim.nodes)];
     uint64_t detect = ms(sim.config->timing.detect_ms);
 
     if (sim_arbiter_upset())
@@ -244,13 +243,13 @@ static void cause_one(void)
 static void accidents(void)
 {
     uint64_t alone = ms(sim.config->timing.solo_after_ms);
-    unsigned p = sim.node[0].state == FT_PROTECTED ? 0 : 1;
+    const struct sim_node *p = sim_protected(), *s = p ? sim_peer(p) : NULL;
 
-    if (sim.plan.wild == SIM_HEALS || sim.caught.armed || sim.kill_at || sim.plan.liar ||
-        sim.node[p].state != FT_PROTECTED || sim.node[!p].state != FT_READY || !may_sleep(!p))
+    if (sim.plan.wild == SIM_HEALS || sim.caught.armed || sim.kill_at || sim.plan.liar || !s ||
+        s->state != FT_READY || !may_sleep(s->index))
         return;
     sim.caught = (struct sim_catch){.armed = true,
-                                    .node = !p,
+                                    .node = s->index,
                                     .step = SIM_AFTER_STORE,
                                     .sleep = 2 * alone,
                                     .until = sim.now + 12 * SIM_MS};
@@ -261,8 +260,9 @@ static void accidents(void)
 static void the_lonely_one_dies(void)
 {
     sim.kill_at = 0;
-    for (unsigned i = 0; i < 2; i++)
-        if (sim_runs(&sim.node[i]) && sim.node[i].state == FT_SOLO && sim.node[!i].paused_until > sim.now) {
+    for (unsigned i = 0; i < sim.nodes; i++)
+        if (sim_runs(&sim.node[i]) && sim.node[i].state == FT_SOLO && sim_peer(&sim.node[i]) &&
+            sim_peer(&sim.node[i])->paused_until > sim.now) {
             sim_tell(i, "is killed, alone");
             sim_node_kill(&sim.node[i], false);
             sim.node[i].restart_at = sim.now + sim_draw(&sim.chain, 200 * SIM_MS);
@@ -275,7 +275,7 @@ static void the_lonely_one_dies(void)
 /* The short moments in which rights change hands. */
 static bool delicate(void)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < sim.nodes; i++) {
         const struct sim_node *n = &sim.node[i];
 
         if (n->alive &&
@@ -298,14 +298,50 @@ static void look_in(const struct sim_node *n)
     rp_status(n->replicator, &status);
 }
 
+static bool anybody_misfits(unsigned but)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < sim.nodes; i++)
+        any |= i != but && sim.node[i].misfit;
+    return any;
+}
+
+/* A person takes another node for the standby of who serves, now and then one that is dead. */
+static void repair(void)
+{
+    struct sim_node *p = &sim.node[sim_draw(&sim.members, sim.nodes)];
+    unsigned with = (unsigned)sim_draw(&sim.members, sim.nodes);
+    struct rp_node node = {.port = 7000};
+
+    if (!sim_runs(p) || !ft_core_primary(sim_core(p)) || with == p->index)
+        return;
+    snprintf(node.name, sizeof(node.name), "%s", sim.node[with].name);
+    snprintf(node.host, sizeof(node.host), "10.9.0.%u", with + 1);
+    sim_tell(p->index, "is told to take %s for its standby", node.name);
+    rp_repair(p->replicator, &node);
+    if (sim.caught.armed || !sim_chance(&sim.members, 500))
+        return;
+    sim.caught = (struct sim_catch){.armed = true,
+                                    .node = sim_chance(&sim.members, 500)
+                                                ? p->index
+                                                : (unsigned)sim_draw(&sim.members, sim.nodes),
+                                    .step = SIM_STEPS,
+                                    .skip = (unsigned)sim_draw(&sim.members, 200),
+                                    .machine = sim_chance(&sim.members, 300),
+                                    .until = sim.now + 30 * SIM_MS};
+    if (sim_chance(&sim.members, 400))
+        sim.caught.sleep = SIM_MS + sim_draw(&sim.members, ms(20 * sim.config->timing.detect_ms));
+}
+
 void sim_faults_tick(void)
 {
     uint64_t detect = ms(sim.config->timing.detect_ms);
 
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         if (!sim.node[i].alive && sim.now >= sim.node[i].restart_at) {
             /* One of them: two that differ in the same way fit each other. */
-            bool fits = sim.script || sim.faults_over || sim.node[!i].misfit || sim.reign == 0 ||
+            bool fits = sim.script || sim.faults_over || anybody_misfits(i) || sim.reign == 0 ||
                         !sim_chance(&sim.chance, 40);
 
             sim.count.restarts++;
@@ -315,7 +351,7 @@ void sim_faults_tick(void)
                 sim_tell(i, "has started, after its %lu. life%s", sim.node[i].life - 1,
                          fits ? "" : ", with a file that differs from its peer's");
         }
-    for (unsigned i = 0; i < 2 && sim.plan.troubled; i++)
+    for (unsigned i = 0; i < sim.nodes && sim.plan.troubled; i++)
         if (sim_runs(&sim.node[i]))
             look_in(&sim.node[i]);
     if (sim.plan.crasher)
@@ -336,6 +372,8 @@ void sim_faults_tick(void)
         the_lonely_one_dies();
     if (sim.now < sim.fault_at && !(delicate() && sim_chance(&sim.chance, 40)))
         return;
+    if (sim.plan.members && sim_chance(&sim.members, 400))
+        repair();
     if (sim_chance(&sim.chain, 80))
         accidents();
     cause_one();
@@ -351,7 +389,7 @@ void sim_faults_end(void)
     sim.flips = 0;
     sim.slow_until = 0;
     sim_arbiter_end();
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < sim.nodes; i++) {
         struct sim_node *n = &sim.node[i];
 
         sim.link_blocked[i] = sim.port_blocked[i] = 0;
@@ -364,7 +402,7 @@ void sim_faults_end(void)
         if (!n->alive && n->restart_at > sim.now + SIM_MS && !(sim.plan.alone && i == 1))
             n->restart_at = sim.now + SIM_MS;
     }
-    for (unsigned i = 0; i < 2; i++) /* a person corrects the file, or begins anew with both */
+    for (unsigned i = 0; i < sim.nodes; i++) /* a person corrects the file, or begins anew with both */
         if (sim.plan.liar) {
             sim.node[i].has_view_file = sim.node[i].has_view_disk = false;
             if (sim.node[i].alive) {

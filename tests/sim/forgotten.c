@@ -11,14 +11,16 @@
 
 void sim_saw_return(struct sim_node *n, uint64_t view)
 {
-    const struct sim_node *other = &sim.node[!n->index];
+    const struct sim_node *other = sim_peer(n) ? sim_peer(n) : n;
     uint64_t lived = n->lived, said = n->stored, known = view, peer = 0, left_there = 0;
     bool holds = other->alive && (other->history || other->follows);
     uint64_t epoch = other->history ? other->history->epoch : other->follows ? other->follows->epoch : 0;
 
     n->lived = n->stored = view;
-    if (sim.plan.liar || view >= lived)
+    if (sim.plan.liar || view >= lived || n->blank) {
+        n->blank = false;
         return;
+    }
     if (view < said)
         sim_fail("%s comes back in view %lu, and view %lu was said to be on its disk", n->name, view, said);
     if (other->alive ? (peer = sim_core(other)->view)

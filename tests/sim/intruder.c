@@ -9,7 +9,7 @@
 void sim_intrude(struct sim_node *n)
 {
     static const uint8_t garbage[64] = "GET / HTTP/1.0";
-    const struct sim_node *peer = &sim.node[!n->index];
+    const struct sim_node *peer = sim_peer(n) ? sim_peer(n) : n;
     unsigned how = (unsigned)sim_draw(&sim.chance, 4);
     bool closes = sim_chance(&sim.chance, 500);
 
@@ -32,7 +32,7 @@ void sim_intrude_oddly(struct sim_node *n)
     static uint8_t said[32u << 10];
     struct ft_message m = {
         .type = FT_MSG_HEARTBEAT, .version = FT_FORMAT_OLDEST, .state = FT_JOINING, .sent = 1, .echo = 1};
-    const struct sim_node *peer = &sim.node[!n->index];
+    const struct sim_node *peer = sim_peer(n) ? sim_peer(n) : n;
     uint32_t size = FT_MESSAGE_MAX;
     size_t len = sizeof(said);
     long encoded;

@@ -13,7 +13,7 @@ static struct {
     bool open;
     struct ft_chunk head;
     struct ft_chunk_output output;
-} sent[2][SIM_LANES];
+} sent[SIM_NODES][SIM_LANES];
 
 void sim_lies_begin(void)
 {

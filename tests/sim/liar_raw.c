@@ -33,7 +33,7 @@ static struct {
     struct ft_message hello;
     uint8_t identity[FT_IDENTITY_MAX];
     uint64_t seed;
-} said[2];
+} said[SIM_NODES];
 
 void sim_lie_heard(const struct ft_message *hello)
 {

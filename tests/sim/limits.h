@@ -27,6 +27,7 @@ extern struct sim_limits sim_limits;
 #define SEND_LEAST      sim_limits.send_least
 #define RP_PENDING      sim_limits.pending
 #define RETRY_MOST_NS   16000000ull /* the world's times are as much shorter */
+#define VISIT_NS        4000000ull
 #endif
 
 #endif

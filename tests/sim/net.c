@@ -30,9 +30,9 @@ static unsigned conns_used;
 static struct {
     struct sim_conn *conn;
     uint64_t at;
-} pending[2][16];
-static unsigned pending_count[2];
-static short waits_for[2]; /* what its replicator's wait is for, of its connection */
+} pending[SIM_NODES][16];
+static unsigned pending_count[SIM_NODES];
+static short waits_for[SIM_NODES]; /* what its replicator's wait is for, of its connection */
 
 static bool listens(unsigned node)
 {
@@ -170,9 +170,11 @@ void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes)
 {
     struct sim_conn *c;
 
-    if (!listens(to) || pending_count[to] == 16)
+    const struct sim_node *peer = sim_peer(&sim.node[to]);
+
+    if (!listens(to) || pending_count[to] == 16 || !peer)
         return;
-    c = new_conn(!to, to);
+    c = new_conn(peer->index, to);
     c->broken = true; /* nobody is behind its other end */
     if (len)
         sim_stream_put(&c->to[1], said, len);
@@ -206,18 +208,18 @@ void sim_net_break(void)
 
 void sim_net_inject(void)
 {
-    unsigned e = (unsigned)sim_draw(&sim.net, 2);
+    unsigned e = (unsigned)sim_draw(&sim.net, sim.nodes);
     bool reset = sim_draw(&sim.net, 2);
     uint64_t at = sim.now + sim_net_delay();
 
     sim_tell(SIM_NOBODY, "somebody on the way %s connections in %s's name", reset ? "resets" : "closes",
-             sim.node[!e].name);
+             sim_peer(&sim.node[e]) ? sim_peer(&sim.node[e])->name : "nobody");
     for (unsigned i = 0; i < conns_used; i++) {
         struct sim_conn *c = &conns[i];
         unsigned end = c->node[0] == e ? 0 : 1;
         struct sim_stream *s = &c->to[end];
 
-        if (!c->used || c->broken || !c->open[end] || s->error_at != SIM_NEVER || s->fin_at != SIM_NEVER)
+        if (!c->used || c->broken || c->node[end] != e || !c->open[end] || s->error_at != SIM_NEVER || s->fin_at != SIM_NEVER)
             continue;
         sim_stream_cut(s, at);
         s->error = ECONNRESET;
@@ -235,7 +237,7 @@ int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct 
     return inet_pton(AF_INET, host, &out->sin_addr) == 1 ? 0 : ft_fail(fault, FT_EINVAL, "address %s", host);
 }
 
-/* 10.9.0.1 is a's, 10.9.0.2 is b's. */
+/* 10.9.0.1 is a's, 10.9.0.2 is b's, and so on. */
 static unsigned node_of(const struct sockaddr_in *at)
 {
     return (ntohl(at->sin_addr.s_addr) & 0xff) - 1;
@@ -268,15 +270,15 @@ int rp_accept(int listener, const struct in_addr from[], unsigned n, unsigned *w
     unsigned node = sim_sock_of(listener)->node;
     int fd;
 
-    (void)from;
-    (void)n;
     (void)strangers;
-    *who = 0;
     if (!pending_count[node] || pending[node][0].at > sim.now || sim_net_blocked(node))
         return -1;
     fd = new_sock(STREAM, node);
     sim_sock_of(fd)->conn = pending[node][0].conn;
     sim_sock_of(fd)->end = 1;
+    for (*who = 0; *who < n && (ntohl(from[*who].s_addr) & 0xff) - 1 != pending[node][0].conn->node[0];)
+        ++*who;
+    FT_CHECK(*who < n, "nobody of whom node %u knows connects to it", node);
     memmove(&pending[node][0], &pending[node][1], --pending_count[node] * sizeof(pending[node][0]));
     return fd;
 }
@@ -300,7 +302,7 @@ int rp_connected(int fd)
 
     if (k->kind == STREAM)
         return 1;
-    if (sim.now < k->at || sim_net_blocked(0) || sim_net_blocked(1) || !sim.node[k->peer].powered)
+    if (sim.now < k->at || sim_net_blocked(k->node) || sim_net_blocked(k->peer) || !sim.node[k->peer].powered)
         return 0;
     if (!listens(k->peer) || pending_count[k->peer] == 16)
         return -1;
@@ -327,7 +329,7 @@ static short events_of(int fd, short wanted)
     case DATAGRAMS:
         return sim_notice_there(k->node) >= 0 ? POLLIN : 0;
     case CONNECTING:
-        return sim.now >= k->at && !sim_net_blocked(0) && !sim_net_blocked(1) && sim.node[k->peer].powered
+        return sim.now >= k->at && !sim_net_blocked(k->node) && !sim_net_blocked(k->peer) && sim.node[k->peer].powered
                    ? POLLOUT
                    : 0;
     default:

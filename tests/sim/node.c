@@ -37,7 +37,7 @@ static void state_changed(void *arg, enum ft_event_name what, bool planned, enum
     sim_saw_state(arg, state, view, why);
 }
 
-static const char *const view_file[2] = {"a.view", "/run/b.view"};
+static const char *const view_file[SIM_NODES] = {"a.view", "/run/b.view", "c.view", "/run/d.view"};
 
 static void new_view(void *arg, uint64_t view)
 {
@@ -46,6 +46,16 @@ static void new_view(void *arg, uint64_t view)
     sim_step(SIM_BEFORE_VIEW);
     atomic_store(&n->view, view);
     n->lived = view;
+}
+
+static void aim(void *arg, const char *name)
+{
+    struct sim_node *n = arg;
+
+    n->aim = SIM_NOBODY;
+    for (unsigned i = 0; i < sim.nodes; i++)
+        if (sim.node[i].name[0] == name[0])
+            n->aim = i;
 }
 
 /* A file that asks for what no node can have. */
@@ -144,21 +154,21 @@ static int check_state(void *group, void (*pulse)(void *arg), void *arg, struct 
 static int open_replicator(struct sim_node *n, struct ft_fault *fault)
 {
     static char too_long[400], identity[FT_IDENTITY_MAX];
-    static const char *const host[2] = {"10.9.0.1", "10.9.0.2"};
+    static const char *const host[SIM_NODES] = {"10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4"};
     const struct nd_timing *t = &sim.config->timing;
     struct rp_status s;
     int error;
     struct rp_config config = {
-        .core = {.role = (uint8_t)n->index,
+        .core = {.role = n->index > 0,
                  .incarnation = n->datagram_key.incarnation,
                  /* One in two is of the version before; not once the shard may have a name, which that cannot read. */
                  .newest = (uint16_t)(FT_FORMAT_NEWEST - (!sim.plan.arbitrated && n->datagram_key.incarnation >> 9 & 1)),
                  .oldest = FT_FORMAT_OLDEST,
-                 .members = {.name = {"a", "b"}},
+                 .spare = n->index > 1,
                  .new_shard = {n->datagram_key.incarnation * 7, sim.seed},
                  .secret = {n->datagram_key.secret[0], n->datagram_key.secret[1]}},
         .link = {.local_host = host[n->index],
-                 .peer_host = host[!n->index],
+                 .peer_host = n->index < 2 ? host[!n->index] : NULL,
                  .local_port = 7000,
                  .peer_port = 7000,
                  .listens = n->index == 0},
@@ -168,6 +178,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         .view_file = sim_troubled(10) ? too_long : view_file[n->index],
         .state_changed = state_changed,
         .view = new_view,
+        .aimed = aim,
         .crashed = sim_crash_hear,
         .arg = n,
         .check = check_state,
@@ -176,6 +187,16 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         .arbiter = sim_arbiter_of(n),
     };
 
+    if (n->index < 2)
+        config.core.members = (struct ft_members){.name = {"a", "b"}};
+    for (unsigned i = 0; i < sim.nodes && sim.plan.members; i++)
+        if (i != n->index)
+            config.link.node[config.link.nodes++] = (struct rp_node){{sim.node[i].name[0]}, "10.9.0.", 7000};
+    for (unsigned i = 0; i < config.link.nodes; i++)
+        config.link.node[i].host[7] = (char)('1' + config.link.node[i].name[0] - 'a');
+    config.link.name[0] = n->name[0];
+    config.link.seal.peer_name = n->index < 2 ? sim.node[!n->index].name : NULL;
+    n->aim = n->index < 2 ? !n->index : SIM_NOBODY;
     nd_setup_replicator(&config, sim.config, t, identity);
     /* Shorter than solo_after_ms, and in some seeds longer. */
     config.core.drain_ms = t->detect_ms * (sim.seed % 4 == 2 ? 12 : 3);
@@ -305,6 +326,8 @@ void sim_node_kill(struct sim_node *n, bool machine)
     n->powered = !machine;
     if (machine)
         sim_disk_lose_power(n);
+    if (machine && sim.plan.disks && sim_chance(&sim.members, 500))
+        sim_disk_lose(n);
     n->stored = n->replicator->writer ? rp_view_writer_stored(n->replicator->writer) : 0;
     sim_net_gone(n->index, machine);
     sim_ports_clear(n);

@@ -16,9 +16,10 @@ static struct {
     uint8_t bytes[FT_CRASH_BYTES];
     size_t len;
     bool stranger; /* from another host */
+    unsigned from;
     uint64_t at;
-} notices[2][NOTICES];
-static unsigned notice_count[2];
+} notices[SIM_NODES][NOTICES];
+static unsigned notice_count[SIM_NODES];
 
 void sim_notices_begin(void)
 {
@@ -30,7 +31,7 @@ void sim_notices_gone(unsigned node)
     notice_count[node] = 0;
 }
 
-void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint64_t at)
+void sim_net_death_notice(unsigned from, unsigned to, const struct ft_datagram_key *dead, uint64_t at)
 {
     const struct ft_datagram notice = {.kind = FT_DEATH_NOTICE};
     size_t len;
@@ -42,10 +43,11 @@ void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint6
         notices[to][notice_count[to]].bytes[sim_draw(&sim.trouble, len)] ^= 1;
     notices[to][notice_count[to]].len = sim_troubled(50) ? 7 : len;
     notices[to][notice_count[to]].stranger = sim_troubled(50);
+    notices[to][notice_count[to]].from = from;
     notices[to][notice_count[to]++].at = at;
 }
 
-void sim_net_crash_notice(unsigned to, const struct ft_crash_notice *notice,
+void sim_net_crash_notice(unsigned from, unsigned to, const struct ft_crash_notice *notice,
                           const struct ft_datagram_key *dead, uint64_t at)
 {
     if (notice_count[to] == NOTICES)
@@ -53,6 +55,7 @@ void sim_net_crash_notice(unsigned to, const struct ft_crash_notice *notice,
     notices[to][notice_count[to]].len =
         ft_crash_notice_encode(notice, dead, notices[to][notice_count[to]].bytes);
     notices[to][notice_count[to]].stranger = false;
+    notices[to][notice_count[to]].from = from;
     notices[to][notice_count[to]++].at = at;
 }
 
@@ -77,12 +80,13 @@ ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *
         return -1;
     }
     bool stranger = notices[node][i].stranger;
+    unsigned sender = notices[node][i].from;
 
     size = size < notices[node][i].len ? size : notices[node][i].len;
     memcpy(to, notices[node][i].bytes, size);
     memmove(&notices[node][i], &notices[node][i + 1],
             (--notice_count[node] - (unsigned)i) * sizeof(notices[node][0]));
     *in = (struct sockaddr_in){.sin_family = AF_INET,
-                               .sin_addr.s_addr = htonl(stranger ? 0x0a090009u : 0x0a090001u + !node)};
+                               .sin_addr.s_addr = htonl(stranger ? 0x0a090009u : 0x0a090001u + sender)};
     return (ssize_t)size;
 }

@@ -22,11 +22,11 @@ static bool reigns(enum ft_state state)
 /* The node's peer took over from it, and died within a silence that nobody would have called a failure. */
 static bool died_unheard(const struct sim_node *n)
 {
-    const struct sim_node *other = &sim.node[!n->index];
+    const struct sim_node *other = sim_peer(n);
     const struct nd_timing *t = &sim.config->timing;
     uint64_t most = t->listen_ms && t->detect_most_ms > t->detect_ms ? t->detect_most_ms : t->detect_ms;
 
-    return !other->alive && sim.reigns_node == other->index && other->state == FT_SOLO &&
+    return other && !other->alive && sim.reigns_node == other->index && other->state == FT_SOLO &&
            other->died < other->state_since + most * SIM_MS;
 }
 
@@ -61,8 +61,8 @@ static void count_split(const struct sim_node *n)
  */
 static void takes_over(struct sim_node *n, const uint64_t closed[])
 {
-    const struct sim_node *other = &sim.node[!n->index];
-    bool announced = other->alive && may_split(other), split = announced;
+    const struct sim_node *other = sim_peer(n);
+    bool announced = other && other->alive && may_split(other), split = announced;
 
     for (struct sim_left *left = sim.left; left; left = left->next)
         if (left->history == n->follows && left->burst > closed[left->lane] && (announced || left->alone))
@@ -97,6 +97,26 @@ static void begins_reign(struct sim_node *n, uint64_t view)
     }
 }
 
+/* Whoever made the state that this node follows has said HOLDING to it last, and not to another standby. */
+static bool is_followed(const struct sim_node *n)
+{
+    for (unsigned i = 0; i < sim.nodes; i++)
+        if (sim.node[i].alive && sim.node[i].history == n->follows && sim_peer(&sim.node[i]) != n)
+            return false;
+    return true;
+}
+
+/* Who reigns goes on in a view of other members; nobody else has begun it. */
+static void begins_view(struct sim_node *n, uint64_t view)
+{
+    if (view == sim.reign && sim.reigns_node != n->index)
+        sim_fail("G5: %s begins view %lu, in which %s has reigned", n->name, view, sim.node[sim.reigns_node].name);
+    if (view <= sim.reign)
+        return;
+    sim.reign = view;
+    sim.reigns_node = n->index;
+}
+
 void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const char *why)
 {
     bool began = reigns(state) && !reigns(n->state);
@@ -114,13 +134,15 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
         n->leaving_solo = n->replicator->gate;
         n->said_holding = false;
     }
-    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && l < sim.plan.lanes; l++)
+    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && is_followed(n) && l < sim.plan.lanes; l++)
         if (n->follows->hold[l] > n->replicator->receiver.closed_to[l])
             sim_fail(
                 "G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
                 n->name, n->replicator->receiver.closed_to[l], l, n->follows->hold[l]);
     if (began && n->replicator)
         begins_reign(n, view);
+    else if (reigns(state) && sim.plan.members)
+        begins_view(n, view);
     if (state == FT_SOLO && strstr(why, "for solo_after_ms"))
         n->by_handover = false; /* it could not know */
     if (state == FT_JOINING)
@@ -196,6 +218,10 @@ void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
 /* Nobody has any state: an epoch begins. */
 void sim_saw_fresh(struct sim_node *n)
 {
+    for (unsigned i = 0; i < sim.nodes && sim.plan.members; i++)
+        if (sim.node[i].alive && &sim.node[i] != n && (sim.node[i].state == FT_SOLO || sim.node[i].state == FT_PROTECTED))
+            sim_fail("G5: %s begins empty beside %s, which is %s", n->name, sim.node[i].name,
+                     ft_state_name(sim.node[i].state));
     n->history = sim_history_new(NULL, NULL);
     n->history->epoch = ++sim.epochs;
     n->history->view = atomic_load(&n->view);
@@ -249,9 +275,9 @@ static void after_newer_view(struct sim_node *n, unsigned lane, uint64_t view, u
 /* The standby sleeps in the midst of its takeover, and the primary has announced that it goes on alone. */
 static bool unheard(const struct sim_node *n)
 {
-    const struct sim_node *other = &sim.node[!n->index];
+    const struct sim_node *other = sim_peer(n);
 
-    return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO && other->alive &&
+    return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO && other && other->alive &&
            other->deciding && other->paused_until > sim.now;
 }
 
@@ -313,7 +339,7 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
         sim_fail("%s releases without a state", n->name);
         return;
     }
-    if (view < sim.reign)
+    if (view < sim.reign && !(sim.plan.members && sim.reigns_node == n->index))
         after_newer_view(n, lane, view, last);
     if (alone && last > n->history->alone[lane])
         n->history->alone[lane] = last;
@@ -334,7 +360,7 @@ void sim_saw_release(struct sim_node *n, unsigned lane, unsigned port, const str
 
 void sim_watch(void)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < sim.nodes; i++) {
         struct sim_node *n = &sim.node[i];
 
         for (unsigned l = 0; n->alive && l < sim.plan.lanes; l++)
@@ -369,9 +395,8 @@ static struct sim_history *last_of(uint64_t epoch)
 
 void sim_judge(void)
 {
-    struct sim_node *p = sim.node[0].state == FT_PROTECTED ? &sim.node[0] : &sim.node[1];
-    struct sim_node *s = &sim.node[!p->index];
-    struct sim_history *final = p->history;
+    struct sim_node *p = sim_protected(), *s = p ? sim_peer(p) : NULL;
+    struct sim_history *final = p ? p->history : NULL;
     uint64_t digest[3];
 
     if (!sim_rests()) {

@@ -131,6 +131,14 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     p->round_ns = sim_chance(&more, 500) ? 0 : 10 * SIM_MS + sim_draw(&more, 100 * SIM_MS);
     if (kind && strcmp(kind, "arbiter") == 0)
         arbitrate(p);
+    if (kind && strcmp(kind, "members") == 0) {
+        arbitrate(p);
+        p->members = true;
+        p->disks = sim_chance(&more, 500);
+        p->alone = p->stray = p->liar = p->bold = p->narrow = p->troubled = false;
+        if (p->mode == ND_MODE_OFF)
+            p->mode = ND_MODE_LOG;
+    }
     if (kind && strcmp(kind, "crash") == 0)
         crash(p, seed);
     if (kind && strcmp(kind, "told") == 0)

@@ -33,7 +33,7 @@ struct tag { /* in the payload */
 
 static struct flow flow[FLOWS_MAX];
 static struct sim_queue wire[2]; /* under way to a port: hosts' frames, by side */
-static struct sim_queue node_wire[2][SIM_PORTS];
+static struct sim_queue node_wire[SIM_NODES][SIM_PORTS];
 
 /* ---- queues -------------------------------------------------------------------------------------- */
 
@@ -119,11 +119,11 @@ static void new_life(struct flow *f, unsigned i, uint64_t from)
 
 void sim_ports_begin(void)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++)
         clear(&wire[i]);
+    for (unsigned i = 0; i < SIM_NODES; i++)
         for (unsigned p = 0; p < SIM_PORTS; p++)
             clear(&node_wire[i][p]);
-    }
     FT_CHECK(sim.plan.flows <= FLOWS_MAX, "%u flows", sim.plan.flows);
     for (unsigned i = 0; i < sim.plan.flows; i++) {
         memset(&flow[i], 0, sizeof(flow[i]));
@@ -304,7 +304,7 @@ void sim_ports_tick(void)
     for (unsigned side = 0; side < 2; side++)
         while (wire[side].first && wire[side].first->at <= sim.now) {
             p = pop(&wire[side]);
-            for (unsigned n = 0; n < 2; n++)
+            for (unsigned n = 0; n < sim.nodes; n++)
                 if (sim.owner == n || sim.owner == SIM_NOBODY)
                     arrive(n, side, p);
         }
@@ -364,11 +364,12 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
     return count;
 }
 
-/* Heartbeats and claims: to the other node. */
+/* Heartbeats and claims: to the other nodes. */
 static void send_own(struct sim_node *n, unsigned port, struct sim_packet *p)
 {
-    if (sim.now >= sim.port_blocked[!n->index])
-        arrive(!n->index, port, p);
+    for (unsigned i = 0; i < sim.nodes; i++)
+        if (i != n->index && sim.now >= sim.port_blocked[i])
+            arrive(i, port, p);
 }
 
 static uint32_t send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)

@@ -198,7 +198,7 @@ void sim_script_buried(struct sim_node *n)
         uint64_t at = sim.now + script.notice_delay + k * 200 * SIM_US;
 
         sim_crash_tell(n, at);
-        sim_net_death_notice(!n->index, &n->datagram_key, at);
+        sim_net_death_notice(n->index, !n->index, &n->datagram_key, at);
     }
 }
 

@@ -39,7 +39,8 @@
 #define SIM_US         1000ull
 #define SIM_MS         1000000ull
 #define SIM_NEVER      UINT64_MAX
-#define SIM_NOBODY     2u         /* no node */
+#define SIM_NODES      4u
+#define SIM_NOBODY     SIM_NODES  /* no node */
 #define SIM_TRACK      (1u << 31) /* a kind of tracking that only the world knows: edits call ft_edit_track */
 
 /* ---- chance ------------------------------------------------------------------------------------ */
@@ -119,6 +120,7 @@ struct sim_window { /* a region's content while another's is shown */
 struct sim_node {
     unsigned index;
     const char *name;
+    unsigned aim; /* the node that its link is for, and of whose guardian's notices it is told; SIM_NOBODY: none */
     bool alive, powered;
     uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay is held up */
@@ -128,6 +130,7 @@ struct sim_node {
     char view_file[192], view_new[192];  /* content; "" none */
     char view_disk[192];                 /* what is left of view_file when the machine loses power */
     bool has_view_file, has_view_disk;
+    bool blank;                          /* its machine was lost with its disk: it comes back as one that never was */
     uint64_t frozen_until; /* its disk */
     struct {
         void *(*entry)(void *);
@@ -224,6 +227,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     const char *crasher; /* that NF; NULL: none does */
     bool in_packets;     /* it dies while it has packets, and with a standby behind it; else in its timers */
     bool sealed;         /* the link is sealed (seal.c), and somebody on the way ends connections */
+    bool members;        /* four nodes, an arbiter, and people who take one for another */
+    bool disks;          /* and machines are lost with their disks */
     bool told;           /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
 };
 
@@ -244,13 +249,14 @@ struct sim_world {
     uint64_t seed, now;
     struct sim_plan plan;
     const struct nd_config *config; /* of this seed */
-    struct sim_node node[2];
+    struct sim_node node[SIM_NODES];
+    unsigned nodes;                              /* of this seed: 2, or 4 where members change */
     struct sim_node *opening;                    /* whose replicator is being opened, by no task */
     struct sim_random chance, order, net, hosts; /* faults; scheduling; delays; packets */
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk, asks, crash;
+    struct sim_random disk, asks, crash, members;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -263,14 +269,15 @@ struct sim_world {
     uint64_t fault_at;
     bool faults_over;
     struct sim_script *script;                 /* a scenario in place of the seed's faults */
-    uint64_t link_blocked[2], port_blocked[2]; /* towards node i, until */
+    uint64_t link_blocked[SIM_NODES], port_blocked[SIM_NODES]; /* towards node i, until */
     uint64_t slow_until;                       /* messages take longer */
     unsigned flips;                            /* sends that shall be damaged */
     bool long_partition;
+    bool disk_lost; /* of any node: what only a person can decide may have come of it */
     bool split;     /* SOLO beside a promoted standby: counted apart */
     uint64_t reign; /* highest view in which a node became primary */
     unsigned reigns_node;
-    uint64_t owner; /* node to which hosts' frames go; SIM_NOBODY: both */
+    uint64_t owner; /* node to which hosts' frames go; SIM_NOBODY: all */
     struct sim_history *histories;
     struct sim_gift { /* a snapshot begun: whose history its receiver follows */
         const struct sim_history *history;
@@ -298,6 +305,7 @@ extern struct sim_world sim;
 void sim_story_begin(bool aloud);
 const char *sim_story(void);
 bool sim_step_named(const char *text, enum sim_step *step);
+const char *sim_names(unsigned nodes); /* a bit for each; "a and c"; a text that the next call changes */
 void sim_tell(unsigned node, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void sim_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void sim_mix(uint64_t value); /* into the hash */
@@ -305,7 +313,7 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told: what the seed is made
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members: what the seed is made
  * to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
@@ -317,8 +325,11 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan);
 bool sim_tick(void);    /* false: the run has failed */
 void sim_end(void);     /* frees */
 bool sim_settled(void); /* PROTECTED beside READY, both awake */
+struct sim_node *sim_protected(void); /* who is PROTECTED, and awake; NULL: nobody */
 bool sim_rests(void);   /* settled, and nothing is under way: both hold the same */
 bool sim_run(void);     /* the whole course of a seed, judged. False: it has failed */
+/* The node that this one's link is for; of two the other one. NULL: none. */
+struct sim_node *sim_peer(const struct sim_node *node);
 /* From a task: at least so long. */
 void sim_sleep(uint64_t ns, bool polls);
 void sim_let_others(void);
@@ -326,7 +337,7 @@ uint64_t sim_clock(const struct sim_node *node);
 bool sim_runs(const struct sim_node *node);
 static inline struct sim_node *sim_current(void)
 {
-    return sim_running && sim_running->node < 2 ? &sim.node[sim_running->node] : NULL;
+    return sim_running && sim_running->node < SIM_NODES ? &sim.node[sim_running->node] : NULL;
 }
 
 /* ---- node.c ---- */
@@ -341,6 +352,7 @@ void sim_disk_freeze(struct sim_node *node, uint64_t until);
 void sim_disk_thaw(struct sim_node *node);
 void sim_disk_tick(void); /* by chance a disk is frozen for a while */
 void sim_disk_lose_power(struct sim_node *node);
+void sim_disk_lose(struct sim_node *node);
 
 /* ---- arbiter.c ---- */
 void sim_arbiter_begin(void);
@@ -367,8 +379,8 @@ void sim_net_break(void);              /* the connection ends by an error, at bo
 void sim_net_inject(void); /* somebody on the way ends the connection in one end's name: a FIN or a RST */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
 void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes);
-void sim_net_death_notice(unsigned to, const struct ft_datagram_key *dead, uint64_t at);
-void sim_net_crash_notice(unsigned to, const struct ft_crash_notice *notice,
+void sim_net_death_notice(unsigned from, unsigned to, const struct ft_datagram_key *dead, uint64_t at);
+void sim_net_crash_notice(unsigned from, unsigned to, const struct ft_crash_notice *notice,
                           const struct ft_datagram_key *dead, uint64_t at);
 void sim_net_forget(void); /* all that is under way */
 

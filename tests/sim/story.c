@@ -86,7 +86,7 @@ void sim_tell(unsigned node, const char *fmt, ...)
     va_list ap;
     int n = snprintf(line, sizeof(line), "%10.3f ms  ", (double)sim.now / 1e6), m;
 
-    if (node < 2) {
+    if (node < SIM_NODES) {
         const struct sim_node *who = &sim.node[node];
 
         if (who->alive)
@@ -110,6 +110,20 @@ void sim_tell(unsigned node, const char *fmt, ...)
     }
     memcpy(story + len, line, (size_t)n + 1);
     len += (size_t)n;
+}
+
+const char *sim_names(unsigned nodes)
+{
+    static char text[64];
+    size_t at = 0;
+
+    text[0] = '\0';
+    if (nodes == (1u << sim.nodes) - 1)
+        return sim.nodes == 2 ? "either node" : "any node";
+    for (unsigned i = 0; i < sim.nodes; i++)
+        if (nodes >> i & 1)
+            at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? " and " : "", sim.node[i].name);
+    return nodes ? text : "nobody";
 }
 
 void sim_fail(const char *fmt, ...)

@@ -2,8 +2,8 @@
 /*
  * All regions lie at one address, so only one can be there at a time. Mapping another one each time whose
  * turn it is costs 15 to 30 microseconds (measured: two mremap; mmap and the faults after it), copying all
- * that is used about as much. But a pair's regions are nearly the same: only lines that one of them has
- * edited and the other not yet have to be exchanged, and every edit says which lines it is about to change.
+ * that is used about as much. But the nodes' regions are nearly the same: only lines that one of them has
+ * edited and another one not yet have to be exchanged, and every edit says which lines it is about to change.
  *
  * That nothing is written past an edit is checked on the way: in some seeds the rest of the window is
  * compared at every exchange. Outside of what is used, the window is always zero.
@@ -25,7 +25,7 @@
 
 static struct sim_window *shown, *opening;
 
-/* Lines in which the two nodes' regions may differ; all of them when a region was made or wiped. */
+/* Lines in which two of the nodes' regions may differ; all of them when a region was made or wiped. */
 static uint32_t differing[LINES];
 static uint64_t in_list[LINES / 64];
 static uint32_t count;
@@ -116,20 +116,35 @@ void sim_window_all(void)
     all = true;
 }
 
-/* What differs from now on, both being parked. */
-static void compare(const struct sim_window *a, const struct sim_window *b)
+/* What differs from now on, all being parked. */
+static void compare(const struct sim_window *a)
 {
     forget_list();
     all = false;
-    for (unsigned i = 0; i < arenas(a->region); i++) {
-        uint64_t used = a->region->arenas[i].used, from = a->region->arenas[i].offset;
+    for (unsigned n = 0; n < sim.nodes; n++) {
+        const struct sim_window *b = &sim.node[n].window;
 
-        if (b->region->arenas[i].used != used)
-            all = true;
-        for (uint64_t at = from; at < from + used; at += FT_LINE)
-            if (memcmp(a->parked + at, b->parked + at, FT_LINE) != 0)
-                differ(at / FT_LINE);
+        for (unsigned i = 0; b != a && b->region && i < arenas(a->region); i++) {
+            uint64_t used = a->region->arenas[i].used, from = a->region->arenas[i].offset;
+
+            if (b->region->arenas[i].used != used)
+                all = true;
+            for (uint64_t at = from; at < from + used; at += FT_LINE)
+                if (memcmp(a->parked + at, b->parked + at, FT_LINE) != 0)
+                    differ(at / FT_LINE);
+        }
     }
+}
+
+static bool is_same_everywhere(const struct sim_window *a, uint64_t at)
+{
+    for (unsigned n = 0; n < sim.nodes; n++) {
+        const struct sim_window *b = &sim.node[n].window;
+
+        if (b != a && b->region && memcmp(a->parked + at, b->parked + at, FT_LINE) != 0)
+            return false;
+    }
+    return true;
 }
 
 /* Nothing but the lines in the list has changed since the region was shown. */
@@ -153,7 +168,7 @@ static void exchange(struct sim_window *to)
         uint64_t line = differing[i], at = line * FT_LINE;
 
         memcpy(shown->parked + at, window() + at, FT_LINE);
-        if (memcmp(shown->parked + at, to->parked + at, FT_LINE) == 0) {
+        if (is_same_everywhere(shown, at)) {
             in_list[line / 64] &= ~(1ull << line % 64);
             continue;
         }
@@ -179,7 +194,7 @@ void sim_show(struct sim_window *w)
         park(shown);
     }
     if (pair)
-        compare(shown, w);
+        compare(shown);
     else
         all = true;
     shown = w;

@@ -50,13 +50,17 @@ void *sim_alloc(size_t size)
 
 void sim_begin(uint64_t seed, const struct sim_plan *plan)
 {
-    static const char *const names[2] = {"a", "b"};
-    uint8_t *parked[2] = {sim.node[0].window.parked, sim.node[1].window.parked};
+    static const char *const names[SIM_NODES] = {"a", "b", "c", "d"};
+    uint8_t *parked[SIM_NODES];
 
+    for (unsigned i = 0; i < SIM_NODES; i++)
+        parked[i] = sim.node[i].window.parked;
     memset(&sim, 0, sizeof(sim));
     used = 0;
     sim.seed = seed;
     sim.plan = *plan;
+    sim.nodes = plan->members ? SIM_NODES : 2;
+    sim.members.at = seed * 37 ^ 0x4321432143214321ull;
     sim.chance.at = seed ^ 0x1111111111111111ull;
     sim.order.at = seed * 3 ^ 0x2222222222222222ull;
     sim.net.at = seed * 5 ^ 0x4444444444444444ull;
@@ -79,12 +83,17 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim_stray_begin();
     sim_ports_begin();
     sim_crash_begin();
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < SIM_NODES; i++) {
         struct sim_node *n = &sim.node[i];
 
         n->index = i;
         n->name = names[i];
+        n->aim = i < 2 ? !i : SIM_NOBODY;
         n->window.parked = parked[i];
+    }
+    for (unsigned i = 0; i < sim.nodes; i++) {
+        struct sim_node *n = &sim.node[i];
+
         n->drift_ppm = (int64_t)sim_draw(&sim.chance, 1000) - 500;
         if (i == 0 || !plan->alone)
             sim_node_start(n);
@@ -101,7 +110,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
 
 void sim_end(void)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < sim.nodes; i++)
         sim_node_free(&sim.node[i]);
 }
 
@@ -198,7 +207,7 @@ void sim_step(enum sim_step step)
         /* What it finds when it wakes: the other one may have lived on alone for a while, and died. */
         if (!sim.script && sim_chance(&sim.chance, 300))
             *c = (struct sim_catch){.armed = true,
-                                    .node = !n->index,
+                                    .node = sim_peer(n) ? sim_peer(n)->index : n->index,
                                     .step = SIM_STEPS,
                                     .skip = (unsigned)sim_draw(&sim.chance, 30),
                                     .from = sim.now + c->sleep / 2 + sim_draw(&sim.chance, c->sleep / 2),
@@ -229,7 +238,8 @@ static void bury_node(struct sim_node *n)
         return;
     if (sim.faults_over && n->last.signal) {
         sim_crash_tell(n, sim.now);
-        sim_net_death_notice(!n->index, &n->datagram_key, sim.now);
+        if (sim_peer(n))
+            sim_net_death_notice(n->index, sim_peer(n)->index, &n->datagram_key, sim.now);
         return;
     }
     for (unsigned k = (unsigned)sim_draw(&sim.chance, 3); k > 0; k--) {
@@ -237,11 +247,14 @@ static void bury_node(struct sim_node *n)
             sim.now + sim_draw(&sim.chance, sim_chance(&sim.chance, 800) ? SIM_MS / 2 : 20 * SIM_MS);
 
         sim_crash_tell(n, at);
-        sim_net_death_notice(!n->index, &n->datagram_key, at);
+        if (sim_peer(n))
+            sim_net_death_notice(n->index, sim_peer(n)->index, &n->datagram_key, at);
     }
     if (sim_chance(&sim.chance, 150)) { /* and soon the other one, too */
-        sim.caught =
-            (struct sim_catch){.armed = true, .node = !n->index, .step = SIM_STEPS, .until = sim.now};
+        sim.caught = (struct sim_catch){.armed = true,
+                                        .node = sim_peer(n) ? sim_peer(n)->index : n->index,
+                                        .step = SIM_STEPS,
+                                        .until = sim.now};
         sim.caught.skip = (unsigned)sim_draw(&sim.chance, 200);
     }
 }
@@ -291,25 +304,36 @@ static void turn(struct sim_node *n)
 
 bool sim_tick(void)
 {
-    unsigned first = (unsigned)sim_draw(&sim.order, 2);
+    unsigned first = (unsigned)sim_draw(&sim.order, sim.nodes);
 
     sim.now += sim.plan.tick / 2 + sim_draw(&sim.order, sim.plan.tick);
     sim_faults_tick();
     sim_ports_tick();
-    for (unsigned k = 0; k < 2; k++)
+    for (unsigned k = 0; k < sim.nodes; k++)
         if (sim_runs(&sim.node[k ^ first]))
             turn(&sim.node[k ^ first]);
     sim_watch();
     return !sim.failed[0];
 }
 
+struct sim_node *sim_peer(const struct sim_node *n)
+{
+    return n->aim < SIM_NODES ? &sim.node[n->aim] : NULL;
+}
+
+struct sim_node *sim_protected(void)
+{
+    for (unsigned i = 0; i < sim.nodes; i++)
+        if (sim_runs(&sim.node[i]) && sim.node[i].state == FT_PROTECTED)
+            return &sim.node[i];
+    return NULL;
+}
+
 bool sim_settled(void)
 {
-    for (unsigned i = 0; i < 2; i++)
-        if (sim_runs(&sim.node[i]) && sim_runs(&sim.node[!i]) && sim.node[i].state == FT_PROTECTED &&
-            sim.node[!i].state == FT_READY && sim_core(&sim.node[i])->view == sim_core(&sim.node[!i])->view)
-            return true;
-    return false;
+    const struct sim_node *p = sim_protected(), *s = p ? sim_peer(p) : NULL;
+
+    return s && sim_runs(s) && s->state == FT_READY && sim_core(p)->view == sim_core(s)->view;
 }
 
 /* A warm standby stands where its last checkpoint left it; a digest that is asked for goes with another one.
@@ -326,14 +350,10 @@ static void ask_checkpoint(const struct sim_node *primary)
 
 bool sim_rests(void)
 {
-    const struct sim_node *p = &sim.node[0], *s = &sim.node[1];
+    const struct sim_node *p = sim_protected(), *s = p ? sim_peer(p) : NULL;
 
     if (!sim_settled())
         return false;
-    if (p->state != FT_PROTECTED) {
-        p = &sim.node[1];
-        s = &sim.node[0];
-    }
     if (sim_ports_waiting(p))
         return false;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
@@ -363,7 +383,7 @@ static bool run_alone(uint64_t limit)
 /* A pair that compares its states has bursts for that, and never rests. */
 static void end_verification(void)
 {
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < sim.nodes; i++) {
         for (unsigned l = 0; l < sim.plan.lanes; l++) {
             struct nd_lane *lane = &sim.node[i].lane[l];
 
@@ -390,6 +410,10 @@ bool sim_run(void)
             since = SIM_NEVER;
         else if (since == SIM_NEVER)
             since = sim.now;
+    }
+    if (!sim.failed[0] && !sim_settled() && sim.disk_lost) {
+        sim_tell(SIM_NOBODY, "a person has to decide who has the state");
+        return true;
     }
     if (!sim.failed[0] && !sim_settled())
         sim_fail("liveness: not PROTECTED %llu ms after the last fault",
