@@ -220,6 +220,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
 	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k crash -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k members -f 1 -n 1500 -j $(shell nproc)
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -291,6 +292,7 @@ check-more: deps
 
 check-long: check check-more
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then AUDIT_ALL=1 UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 

@@ -121,7 +121,7 @@ static void fill_head(struct ft_core *core, enum ft_message_type type, uint64_t 
         FT_NEXT_HEAD(m)
     }
     m->state = core->state;
-    m->view = core->member ? core->view : 0;
+    m->view = core->member || FT_PLANTED("joiner-view") ? core->view : 0;
     m->sent = core->sent = now > core->sent ? now : core->sent + 1;
     if (core->said.since && core->said.state == core->state && core->said.view == core->view)
         return;

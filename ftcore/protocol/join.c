@@ -772,9 +772,9 @@ void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_member
 
 bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    bool alone = m->state == FT_SOLO || FT_PLANTED("joins-anybody"), old = core->peer.version < FT_FORMAT_MEMBERS;
+    bool old = core->peer.version < FT_FORMAT_MEMBERS;
 
-    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : alone))
+    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : m->state == FT_SOLO))
         return false;
     if (old) /* a primary of release 0.2, which has one peer and tells of no members */
         take_members(core, m->view, &core->members, actions);

