@@ -370,8 +370,8 @@ static const struct nd_option check[] = {FILE_ROW,
 static const struct nd_option repair[] = {FILE_ROW,
                                           NODE_ROW,
                                           JSON_ROW,
-                                          {"view", 0, ND_OPTION_U64, offsetof(struct nd_options, view), .min = 1, .max = 1e18,
-                                           .value = "N",
+                                          {"view", 0, ND_OPTION_U64, offsetof(struct nd_options, view),
+                                           .min = 1, .max = 1e18, .value = "N",
                                            .help = "only while the pair is in this view"},
                                           END};
 static const struct nd_option json[] = {JSON_ROW, END};

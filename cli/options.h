@@ -92,7 +92,7 @@ struct nd_options {
     const char *file, *node; /* NULL: not given; borrowed from argv */
     bool json, tries;
     uint64_t view; /* 0: not given */
-    int argc; /* what is not an option, in order */
+    int argc;      /* what is not an option, in order */
     char **argv;
 };
 

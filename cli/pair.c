@@ -59,7 +59,7 @@ static void exchange_nodes(struct nd_pair *pair, unsigned a, unsigned b)
 {
     struct nd_config *c = pair->config;
 
-#define EXCHANGE(x, y)                                                                                        \
+#define EXCHANGE(x, y)                                                                                       \
     do {                                                                                                     \
         __typeof__(x) kept_ = x;                                                                             \
         (x) = (y);                                                                                           \
@@ -93,11 +93,10 @@ static void put_pair_first(struct nd_pair *pair)
         int node = nd_config_node(pair->config, json_string_value(json_array_get(latest, k)));
 
         if (node >= (int)ND_PAIR) /* in the place of the one that is no member any more */
-            exchange_nodes(pair, (unsigned)node,
-                           json_equal(json_array_get(latest, !k),
-                                      json_object_get(pair->status[0], "node")) ||
-                                   strcmp(pair->config->node[0].name,
-                                          json_string_value(json_array_get(latest, !k))) == 0);
+            exchange_nodes(
+                pair, (unsigned)node,
+                json_equal(json_array_get(latest, !k), json_object_get(pair->status[0], "node")) ||
+                    strcmp(pair->config->node[0].name, json_string_value(json_array_get(latest, !k))) == 0);
     }
 }
 
@@ -187,7 +186,8 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
-/* The node whose replication address is this host's, where no other one's is; -1: none is, or more than one. */
+/* The node whose replication address is this host's, where no other one's is; -1: none is, or more than one.
+ */
 static int local_node(const struct nd_config *config)
 {
     int found = -1;
@@ -215,7 +215,8 @@ int nd_pair_choose(const struct nd_config *config, const struct nd_options *o, c
             out, ND_CHOICE_TEXT,
             "%s: %swhich node? Not just one of %s (%s) and %s (%s) has an address of this host, expected "
             "-n NAME",
-            o->file, what, config->node[0].name, config->node[0].host, config->node[1].name, config->node[1].host);
+            o->file, what, config->node[0].name, config->node[0].host, config->node[1].name,
+            config->node[1].host);
     return o->node ? nd_config_node(config, o->node) : local_node(config);
 }
 
@@ -789,7 +790,8 @@ static void print_repair(const struct nd_pair *pair, FILE *out)
                  *stranger = json_object_get(status, "stranger");
 
     if (nd_is_true(repair, "under_way"))
-        fprintf(out, "re-pair with node %s: %s\n", nd_text(repair, "node", "?"), nd_text(repair, "waits", ""));
+        fprintf(out, "re-pair with node %s: %s\n", nd_text(repair, "node", "?"),
+                nd_text(repair, "waits", ""));
     if (json_is_object(stranger))
         fprintf(out, "node %s, which is no member, said hello %.0f s ago\n", nd_text(stranger, "node", "?"),
                 nd_number(stranger, "age_ms") / 1000);

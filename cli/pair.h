@@ -3,8 +3,8 @@
  * The running pair as a subcommand sees it: the configuration, what each node says of itself, and which node
  * to ask. Made and used within one subcommand.
  *
- * A file may have more than two nodes. The pair are the first two of `config` here, whatever their order in the
- * file: who the members of the latest view are, by what the nodes say, once they were asked.
+ * A file may have more than two nodes. The pair are the first two of `config` here, whatever their order in
+ * the file: who the members of the latest view are, by what the nodes say, once they were asked.
  */
 #ifndef CLI_PAIR_H
 #define CLI_PAIR_H

@@ -145,8 +145,8 @@ static json_t *make_repair(const struct nd_pair *pair)
     const struct nd_node *node = &pair->config->node[nd_config_node(pair->config, pair->options.argv[0])];
     uint64_t view = pair->options.view;
 
-    return json_pack("{s:s,s:s,s:s,s:i,s:o*}", "cmd", "re-pair", "node", node->name, "host", node->host, "port",
-                     (int)node->tcp_port, "view", view ? json_integer((json_int_t)view) : NULL);
+    return json_pack("{s:s,s:s,s:s,s:i,s:o*}", "cmd", "re-pair", "node", node->name, "host", node->host,
+                     "port", (int)node->tcp_port, "view", view ? json_integer((json_int_t)view) : NULL);
 }
 
 /* The request of a command line; NULL: there is none, with an exit code and its line in *code. */
@@ -159,7 +159,8 @@ static json_t *make_request(const struct nd_pair *pair, const char *command, int
     json_t *request = NULL;
 
     *code = 0;
-    if ((strcmp(command, "pin") == 0 || strcmp(command, "re-pair") == 0) && nd_config_node(pair->config, first) < 0)
+    if ((strcmp(command, "pin") == 0 || strcmp(command, "re-pair") == 0) &&
+        nd_config_node(pair->config, first) < 0)
         *code = nd_usage(command, "no node \"%.40s\" in this file, expected %s", first,
                          nd_node_names(pair->config, names));
     else if (strcmp(command, "re-pair") == 0)

@@ -142,12 +142,13 @@ static bool answer_verify(struct nd_running *r, struct nd_exchange *x, struct nd
 
 /* ---- the pair ---------------------------------------------------------------------------------- */
 
-/* This node is the one that failback hands over to. */
+/* This node is the one that failback hands over to, or that one is no member. */
 static bool is_home(const struct nd_running *r)
 {
     int prefer = r->config->authority.prefer;
 
-    return prefer < 0 ? r->config->node[r->self].role == ND_ROLE_PRIMARY : (unsigned)prefer == r->self;
+    return prefer < 0 ? r->config->node[r->self].role == ND_ROLE_PRIMARY
+                      : &r->config->node[prefer] != nd_peer_node(r->config, r->self);
 }
 
 /* drain, failback: until this node is primary no more, or the handover was aborted, or none came of it. */
@@ -228,7 +229,8 @@ static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd
 }
 
 /* The node that is to be the standby, as the request names it. 0, or refused. */
-static int read_node(const struct nd_running *r, const json_t *request, struct rp_node *out, char why[ND_HEALTH_TEXT])
+static int read_node(const struct nd_running *r, const json_t *request, struct rp_node *out,
+                     char why[ND_HEALTH_TEXT])
 {
     const char *name = json_string_value(json_object_get(request, "node")),
                *host = json_string_value(json_object_get(request, "host"));
@@ -274,6 +276,8 @@ static const char *refuse_repair(struct nd_running *r, const struct rp_status *s
         return "the pair is in another view than the command expects";
     if (s->core.repair.step)
         return "another one is under way";
+    if (s->core.hand)
+        return "a handover is under way";
     nd_arbiter_status(r->arbiter, &arbiter);
     return arbiter.answers ? NULL : "the arbiter does not answer, which has to keep the view that begins";
 }
@@ -289,7 +293,8 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     state_of(r, &s);
     if (read_node(r, x->request, &node, wrong) != 0)
         return nd_refused(x, "invalid", "%s", wrong);
-    bool pair = ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, node.name);
+    bool pair =
+        ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, node.name);
 
     if (!w->begun && !pair) {
         why = refuse_repair(r, &s, x);
@@ -303,9 +308,13 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     w->under_way |= s.core.repair.step != FT_REPAIR_NONE;
     if (!pair && w->under_way && !s.core.repair.step)
         return nd_refused(x, "busy", "no re-pair with node %s: %s", node.name, s.core.repair.outcome);
-    if (pair && (!w->begun || s.core.state == FT_PROTECTED || is_over(w)))
+    if (pair && (!w->begun || s.core.state == FT_PROTECTED))
         return nd_answered(x, make_done(&s));
-    return is_over(w) && nd_refused(x, "busy", "no re-pair with node %s yet: %s", node.name, s.core.repair.outcome);
+    if (is_over(w) && pair)
+        return nd_refused(x, "busy", "view %lu has begun with node %s, which is not ready yet: %s",
+                          s.core.view, node.name, s.core.why);
+    return is_over(w) &&
+           nd_refused(x, "busy", "no re-pair with node %s yet: %s", node.name, s.core.repair.outcome);
 }
 
 static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
@@ -330,12 +339,13 @@ static bool find_order(const struct nd_running *r, const struct nd_exchange *x, 
 {
     const char *name = json_string_value(json_object_get(x->request, "node"));
     int node = name ? nd_config_node(r->config, name) : -1;
+    bool member = node == (int)r->self || (name && strcmp(name, nd_peer_name(r->config, r->self)) == 0);
 
     *what = x->command == ND_CMD_HOLD    ? FT_MAINTENANCE_HOLD
             : x->command == ND_CMD_UNPIN ? FT_MAINTENANCE_NONE
             : node == (int)r->self       ? FT_MAINTENANCE_PIN_OWN
                                          : FT_MAINTENANCE_PIN_OTHER;
-    return x->command != ND_CMD_PIN || node >= 0;
+    return x->command != ND_CMD_PIN || member;
 }
 
 static bool answer_maintenance(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
@@ -834,11 +844,10 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
     [ND_CMD_SET] = answer_change,        [ND_CMD_CLEAR] = answer_change,
     [ND_CMD_PROMOTE] = answer_promote,   [ND_CMD_DRAIN] = answer_handover,
     [ND_CMD_FAILBACK] = answer_handover, [ND_CMD_RESYNC] = answer_resync,
-    [ND_CMD_REPAIR] = answer_repair,
-    [ND_CMD_DRILL] = answer_drill,       [ND_CMD_TRACE] = answer_trace,
-    [ND_CMD_PIN] = answer_maintenance,   [ND_CMD_HOLD] = answer_maintenance,
-    [ND_CMD_UNPIN] = answer_maintenance, [ND_CMD_APPLY] = answer_files,
-    [ND_CMD_PUSH] = answer_files,
+    [ND_CMD_REPAIR] = answer_repair,     [ND_CMD_DRILL] = answer_drill,
+    [ND_CMD_TRACE] = answer_trace,       [ND_CMD_PIN] = answer_maintenance,
+    [ND_CMD_HOLD] = answer_maintenance,  [ND_CMD_UNPIN] = answer_maintenance,
+    [ND_CMD_APPLY] = answer_files,       [ND_CMD_PUSH] = answer_files,
 };
 
 bool nd_answer(void *running, struct nd_exchange *x)

@@ -102,7 +102,8 @@ static const struct rp_node *find_node(const struct nd_running *r, const char *n
     return NULL;
 }
 
-/* By the replicator's thread: messages, the guardian's notices and what people are told are of that node now. */
+/* By the replicator's thread: messages, the guardian's notices and what people are told are of that node now.
+ */
 static void note_peer(void *arg, const char *name)
 {
     struct nd_running *r = arg;

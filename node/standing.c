@@ -207,9 +207,13 @@ static void find_deaf_ports(struct nd_standing *st, const struct rp_status *s)
 
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
+/* A node of the file that is neither this one nor its peer is no member, and nobody can hand over to it. */
 static enum nd_wanted wanted_of(const struct nd_standing *st, int node)
 {
-    return node < 0 ? ND_WANTED_ANY : (unsigned)node == st->self ? ND_WANTED_OWN : ND_WANTED_OTHER;
+    return node < 0                                                        ? ND_WANTED_ANY
+           : (unsigned)node == st->self                                    ? ND_WANTED_OWN
+           : &st->config->node[node] == nd_peer_node(st->config, st->self) ? ND_WANTED_OTHER
+                                                                           : ND_WANTED_ANY;
 }
 
 static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)

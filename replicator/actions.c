@@ -288,8 +288,11 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
             arbiter->ask(arbiter->arg, a->flag ? &a->question : NULL);
         break;
     case FT_ACT_AIM:
-        if (rp->link)
-            rp_link_aim(rp->link, a->name);
+        if (rp->link && rp_link_aim(rp->link, a->name) == FT_ENOENT)
+            ft_log_event(
+                FT_LEVEL_WARNING, FT_SAYS_START,
+                "node %s is the other member of view %lu, and the file does not say where it is reached",
+                a->name, rp->core.view);
         if (rp->config.aimed)
             rp->config.aimed(rp->config.arg, a->name);
         break;
@@ -549,7 +552,7 @@ static void hear_arbiter(struct rp_replicator *rp)
 
     if (!arbiter)
         return;
-    arbiter->serves(arbiter->arg, serves ? rp->core.view : 0);
+    arbiter->serves(arbiter->arg, serves ? rp->core.view : 0, &rp->core.members);
     if (arbiter->answer(arbiter->arg, &event.era, &event.answer, &kept))
         rp_step(rp, &event);
 }

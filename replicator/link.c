@@ -70,8 +70,8 @@
 #ifndef VISIT_NS
 #define VISIT_NS 200000000ull /* between two visits */
 #endif
-#ifndef NOTICES_MAX                   /* the simulation has fewer in some seeds */
-#define NOTICES_MAX 64                /* datagrams per call */
+#ifndef NOTICES_MAX    /* the simulation has fewer in some seeds */
+#define NOTICES_MAX 64 /* datagrams per call */
 #endif
 
 /* What was read, and not handed out. */
@@ -134,7 +134,8 @@ struct rp_link {
     struct rp_other other[RP_NODES]; /* all that may be the peer, it among them */
     unsigned others, turn;           /* turn: which is visited next */
     bool visits;
-    bool calls; /* the peer has just become the peer: it may not know yet, so this side connects, whatever the order */
+    bool calls; /* the peer has just become the peer: it may not know yet, so this side connects, whatever the
+                   order */
     uint64_t visited; /* when one was tried last, ns */
     struct rp_visitor visitor;
     struct rp_seal *seal;      /* NULL: connections are plain */
@@ -219,8 +220,8 @@ static void back_off(struct rp_attempt *a)
     a->wait = twice < RETRY_MOST_NS ? twice : RETRY_MOST_NS;
 }
 
-/* The peer's, where this side connects to it; of a node that visits, now and then each one's in turn: the peer's, too,
- * which may not know yet that it is one. NULL: nobody's now. */
+/* The peer's, where this side connects to it; of a node that visits, now and then each one's in turn: the
+ * peer's, too, which may not know yet that it is one. NULL: nobody's now. */
 static const struct rp_other *choose_target(struct rp_link *link, struct rp_other *peer, uint64_t now)
 {
     *peer = (struct rp_other){.at = link->peer};
@@ -684,10 +685,10 @@ int rp_link_aim(struct rp_link *link, const char *name)
 {
     const struct rp_other *o = find_other(link, name);
 
-    if (!o && name[0])
-        return FT_ENOENT;
     if (strcmp(link->peer_name, name) == 0)
         return 0;
+    if (!o && name[0])
+        return FT_ENOENT;
     close_unproven(link);
     rp_stream_close(link->next, false);
     link->next = NULL;
@@ -722,7 +723,8 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
             begin_connection(link, &link->next, link->next_greeted);
-        else if ((!link->listens || link->calls || link->visits || link->attempt.stream) && go_on_with_attempt(link, now_ns))
+        else if ((!link->listens || link->calls || link->visits || link->attempt.stream) &&
+                 go_on_with_attempt(link, now_ns))
             begin_connection(link, &link->attempt.stream, 0);
         read_some(link, READ_BUDGET, false);
     }
@@ -926,7 +928,8 @@ void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answ
         return;
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
         p[5 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
-    if (!link->stream && (!link->listens || link->calls || link->visits) && timeout_ns > link->attempt.retry_ns)
+    if (!link->stream && (!link->listens || link->calls || link->visits) &&
+        timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
@@ -981,7 +984,8 @@ static int open_sockets(struct rp_link *link, const struct rp_link_config *confi
     rp_device(&link->local, link->device);
     if ((link->datagrams = rp_datagrams(&link->local, link->device, fault)) < 0)
         return link->datagrams;
-    if ((link->listens || link->others > 0) && (link->listener = rp_listen(&link->local, link->device, fault)) < 0)
+    if ((link->listens || link->others > 0) &&
+        (link->listener = rp_listen(&link->local, link->device, fault)) < 0)
         return link->listener;
     return 0;
 }
@@ -996,7 +1000,8 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
         return ft_fail(fault, FT_ENOMEM, "no memory for the link");
     link->listens = config->listens || !config->peer_host;
     snprintf(link->name, sizeof(link->name), "%s", config->name);
-    snprintf(link->peer_name, sizeof(link->peer_name), "%s", config->seal.peer_name ? config->seal.peer_name : "");
+    snprintf(link->peer_name, sizeof(link->peer_name), "%s",
+             config->seal.peer_name ? config->seal.peer_name : "");
     link->attempt.retry_ns = config->retry_ms * 1000000ull;
     link->listener = link->datagrams = -1;
     link->in.bytes = malloc(IN_CAP);

@@ -4,9 +4,9 @@
  * owned and used by the replicator's thread alone. The node whose name sorts first listens, the other
  * connects; a connection that breaks is made again. Frames are ftcore/record/message.h's.
  *
- * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that is none's
- * peer waits for whichever comes, and one that hears nobody may connect to the others in turn (rp_link_visit).
- * Who comes and is not the peer says a hello, is told one, and is sent away.
+ * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that is
+ * none's peer waits for whichever comes, and one that hears nobody may connect to the others in turn
+ * (rp_link_visit). Who comes and is not the peer says a hello, is told one, and is sent away.
  *
  * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The
  * rule when it is full: the caller stops producing bulk (its own rings then fill); heads (heartbeats,
@@ -41,10 +41,12 @@ struct rp_node {
 };
 
 struct rp_link_config {
-    const char *local_host, *peer_host; /* numeric IPv4; peer_host NULL: whichever of `node` comes is the peer */
+    const char *local_host,
+        *peer_host; /* numeric IPv4; peer_host NULL: whichever of `node` comes is the peer */
     uint16_t local_port, peer_port;
     bool listens; /* else connects */
-    /* All that may become the peer, the first one among them; 0: it alone. This node's own name orders them. */
+    /* All that may become the peer, the first one among them; 0: it alone. This node's own name orders them.
+     */
     struct rp_node node[RP_NODES];
     unsigned nodes;
     char name[FT_NAME_MAX];
@@ -81,8 +83,8 @@ void rp_link_reseal(struct rp_link *link, struct rp_seal *seal);
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
 bool rp_link_up(const struct rp_link *link);
 /*
- * From now on the peer is the node of this name, which is one of `node` or of those added; "": whichever comes.
- * A connection with another one ends. FT_ENOENT: it is not known here.
+ * From now on the peer is the node of this name, which is one of `node` or of those added; "": whichever
+ * comes. A connection with another one ends. FT_ENOENT: it is not known here.
  */
 int rp_link_aim(struct rp_link *link, const char *name);
 /* Another node that may become the peer, or its new address. FT_EFULL, FT_EINVAL. */

@@ -122,7 +122,7 @@ struct rp_replicator {
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
-    bool stores;                             /* the step's actions want `to_store` on the disk */
+    bool stores; /* the step's actions want `to_store` on the disk */
     struct rp_view to_store;
     uint64_t heartbeat_from, heartbeat_sent; /* of the newest heartbeat on a data port */
     uint64_t heartbeat_seen[FT_LANES_MAX], replayed_reported[FT_LANES_MAX];
@@ -134,7 +134,7 @@ struct rp_replicator {
     _Atomic unsigned requests;      /* bits by enum ft_request */
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
-    struct rp_node repair;     /* by the main thread while `repairs` is false, else by the replicator */
+    struct rp_node repair; /* by the main thread while `repairs` is false, else by the replicator */
     _Atomic bool repairs;
     struct rp_verdicts verdicts;
     struct {                      /* sideband.c */

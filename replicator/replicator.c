@@ -62,8 +62,8 @@ static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault
     }
     if (!error && view.number > FT_VIEW_MAX - VIEWS_LEFT)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
-                     "%s: view %lu of %llu at most: stop both nodes and remove both view files", path, view.number,
-                     FT_VIEW_MAX);
+                     "%s: view %lu of %llu at most: stop both nodes and remove both view files", path,
+                     view.number, FT_VIEW_MAX);
     if (!error)
         error = rp_view_store(path, &view, fault);
     return error ? error : rp_view_writer_open(&rp->writer, path, &view, fault);

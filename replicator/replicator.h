@@ -33,7 +33,8 @@ struct rp_arbiter {
     /* True once for each answer to what is asked; of FT_ANSWER_SILENT there may be many. `kept`: what stands
      * there then, but for those. */
     bool (*answer)(void *arg, struct ft_era *era, enum ft_answer *answer, struct ft_decision *kept);
-    void (*serves)(void *arg, uint64_t view); /* this node releases in that view; 0: it does not */
+    /* This node releases in that view, whose members these are; 0: it does not. */
+    void (*serves)(void *arg, uint64_t view, const struct ft_members *members);
 };
 
 struct rp_config {
@@ -55,8 +56,8 @@ struct rp_config {
     void (*state_changed)(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
                           uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
-    /* The peer is the node of this name from now on, "": nobody in particular; by the replicator's thread. NULL:
-     * it never changes. */
+    /* The peer is the node of this name from now on, "": nobody in particular; by the replicator's thread.
+     * NULL: it never changes. */
     void (*aimed)(void *arg, const char *name);
     /* A crash notice of the peer's, once for each of its processes, and each that it says while it lives
      * (signal 0); by the replicator's thread. `primary`: this node was, so what died was its standby. NULL:
@@ -162,8 +163,8 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now);
 /* Any thread. */
 void rp_status(struct rp_replicator *rp, struct rp_status *out);
 void rp_request(struct rp_replicator *rp, enum ft_request what);
-/* The main thread: an operator wants `node` to be the standby, which is reached there. False: the one before has
- * not been taken yet. */
+/* The main thread: an operator wants `node` to be the standby, which is reached there. False: the one before
+ * has not been taken yet. */
 bool rp_repair(struct rp_replicator *rp, const struct rp_node *node);
 /* The main thread: tells the peer, now and on each new connection, until something else is told. False: the
  * one before has not been taken yet, so this one is to be given again. */

@@ -22,8 +22,8 @@ void rp_device(const struct sockaddr_in *at, char device[IF_NAMESIZE]);
 int rp_listen(const struct sockaddr_in *at, const char *device, struct ft_fault *fault);
 int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fault *fault);
 
-/* The next connection waiting that comes from one of `from`[0..n): *who, the first that fits; others are closed
- * and counted. -1: none. */
+/* The next connection waiting that comes from one of `from`[0..n): *who, the first that fits; others are
+ * closed and counted. -1: none. */
 int rp_accept(int listener, const struct in_addr from[], unsigned n, unsigned *who, uint64_t *strangers);
 /* Begins to connect from `local`'s address, any port. -1: not now. */
 int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, const char *device);

@@ -33,8 +33,8 @@ int rp_seal_open(struct rp_seal **out, const struct rp_seal_config *config, stru
 void rp_seal_close(struct rp_seal *seal);
 
 struct rp_stream;
-/* Takes the socket `fd`, which is closed with the stream, or at once when there is no memory (NULL then). `name`:
- * that the certificate at the other end has; "": the seal's. */
+/* Takes the socket `fd`, which is closed with the stream, or at once when there is no memory (NULL then).
+ * `name`: that the certificate at the other end has; "": the seal's. */
 struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, const char *name);
 int rp_stream_fd(const struct rp_stream *stream);
 /* 1: the peer has proved itself (plain: nothing to prove); 0: not yet; RP_STREAM_REFUSED: what it said is no

@@ -41,7 +41,8 @@ static bool read_text(const char *text, struct rp_view *out)
     sscanf(text, LINE "shard %16lx%16lx of %31[0-9A-Za-z_-] and %31[0-9A-Za-z_-]", &out->number, &m->shard[0],
            &m->shard[1], m->name[0], m->name[1]);
     write_text(same, out);
-    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX && !m->name[0][0] == !(m->shard[0] || m->shard[1]) &&
+    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX &&
+           !m->name[0][0] == !(m->shard[0] || m->shard[1]) &&
            (!m->name[0][0] || strcmp(m->name[0], m->name[1]) < 0);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The view file, and the thread that writes it. The file is one line, "understudy view N", and where the view's
- * shard has a name a second one, "shard 32 HEX DIGITS of NODE and NODE", replaced as a whole. The replicator reads it when it opens, and hands every later view to the writer, which is the only
- * one to write: so nothing on the way of a takeover waits for a disk. What a node may do before its view is
- * on the disk is the core's to say (ftcore/protocol/core.h, FT_EV_STORED).
+ * The view file, and the thread that writes it. The file is one line, "understudy view N", and where the
+ * view's shard has a name a second one, "shard 32 HEX DIGITS of NODE and NODE", replaced as a whole. The
+ * replicator reads it when it opens, and hands every later view to the writer, which is the only one to
+ * write: so nothing on the way of a takeover waits for a disk. What a node may do before its view is on the
+ * disk is the core's to say (ftcore/protocol/core.h, FT_EV_STORED).
  */
 #ifndef REPLICATOR_VIEW_H
 #define REPLICATOR_VIEW_H
@@ -38,8 +39,8 @@ void rp_view_writer_close(struct rp_view_writer *writer);
 
 /* The replicator's: the newest view is to be on the disk. Latest wins; never waits. */
 void rp_view_writer_give(struct rp_view_writer *writer, const struct rp_view *view, uint64_t now);
-/* Any thread: the number of the view that is on the disk; and for how long the disk has not had the newest one, ns, 0: it
- * has. */
+/* Any thread: the number of the view that is on the disk; and for how long the disk has not had the newest
+ * one, ns, 0: it has. */
 uint64_t rp_view_writer_stored(const struct rp_view_writer *writer);
 uint64_t rp_view_writer_behind(const struct rp_view_writer *writer, uint64_t now);
 

@@ -2,9 +2,9 @@
 /*
  * The thread that writes the view file. It owns the file from the moment it begins, and may wait for the disk
  * as long as the disk likes: a file system that is frozen keeps it, and nobody else. The replicator writes
- * `view` and then counts `wanted` by two, this thread copies it when it has not changed meanwhile, and says in
- * `done` which one is on the disk; that view is the whole queue, and what was not begun is overwritten by what is
- * newer.
+ * `view` and then counts `wanted` by two, this thread copies it when it has not changed meanwhile, and says
+ * in `done` which one is on the disk; that view is the whole queue, and what was not begun is overwritten by
+ * what is newer.
  *
  * What fails is tried again once a second, for as long as the node lives: the line on stderr is one for each
  * failure that follows a success, and one when the disk has it again.

@@ -420,11 +420,13 @@ void ft_core_init(struct ft_core *core, const struct ft_core_config *config, uin
     }
     core->view = core->stored = config->view;
     core->members = config->members;
-    core->member = !config->spare && (!config->members.name[0][0] || ft_members_have(&core->members, config->name));
+    core->member =
+        !config->spare && (!config->members.name[0][0] || ft_members_have(&core->members, config->name));
     core->first_view = config->view ? config->view : 1;
     core->now = core->started = core->awake = core->alone = core->heartbeat_due = now;
     ft_become(core, actions, FT_JOINING,
-              core->member ? "started" : "started as no member: waits until a primary takes it for its standby");
+              core->member ? "started"
+                           : "started as no member: waits until a primary takes it for its standby");
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     ft_aim(core, ft_other_member(core), actions);
     check_invariants(core);

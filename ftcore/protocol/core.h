@@ -40,8 +40,8 @@ struct ft_era {
 };
 
 /*
- * What it is asked. Who goes on from an era; or, of number 0 and a view that is to come, whether that view may
- * begin with these members: with another standby, or empty where both nodes have lost their state.
+ * What it is asked. Who goes on from an era; or, of number 0 and a view that is to come, whether that view
+ * may begin with these members: with another standby, or empty where both nodes have lost their state.
  */
 struct ft_question {
     struct ft_era era;
@@ -93,10 +93,10 @@ static inline enum ft_answer ft_decided(const struct ft_decision *kept, const st
     return same && strncmp(kept->winner, who, FT_NAME_MAX) == 0 ? FT_ANSWER_WON : FT_ANSWER_LOST;
 }
 
-/* What takes the place of `kept` then. Whose question has no members leaves those that are kept. The shard keeps
- * the name that it has: who asked may not have been told. */
-static inline struct ft_decision ft_decision_of(const struct ft_decision *kept, const struct ft_question *asked,
-                                                const char *who)
+/* What takes the place of `kept` then. Whose question has no members leaves those that are kept. The shard
+ * keeps the name that it has: who asked may not have been told. */
+static inline struct ft_decision ft_decision_of(const struct ft_decision *kept,
+                                                const struct ft_question *asked, const char *who)
 {
     struct ft_decision d = {.any = true, .era = asked->era, .members = kept->members};
 
@@ -165,8 +165,8 @@ enum ft_event_kind {
     FT_EV_DIVERGED,       /* standby: replay did not reproduce the recording: `text` */
     FT_EV_STORED,         /* the file on this node's disk has `view` */
     FT_EV_ANSWER,         /* of the arbiter, to the question for `era`: `answer` */
-    FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text`; a REPAIR
-                      with the node that `text` names */
+    FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text`; a
+                      REPAIR with the node that `text` names */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
@@ -208,17 +208,18 @@ enum ft_action_kind {
     /* This node's view is now `view`, of `members`. It goes to the writer of the view file as with
      * FT_ACT_STORE. */
     FT_ACT_VIEW,
-    /* `view`, of `members`, is to be in the view file soon; FT_EV_STORED will tell. No action waits for the disk: the writer
-     * gets the view last, when all actions of the step are carried out and what they say has been sent. So at
-     * a takeover it comes after the heartbeat with the new view and after the orders to the lanes. */
+    /* `view`, of `members`, is to be in the view file soon; FT_EV_STORED will tell. No action waits for the
+     * disk: the writer gets the view last, when all actions of the step are carried out and what they say has
+     * been sent. So at a takeover it comes after the heartbeat with the new view and after the orders to the
+     * lanes. */
     FT_ACT_STORE,
     FT_ACT_CLEAR, /* stop the lanes and wait until they are quiesced; what is held of log and snapshot is void
                    */
     FT_ACT_STEER, /* `flag`: announce and leave frames unread / read again */
     FT_ACT_ANNOUNCE, /* gratuitous ARP for all addresses */
-    FT_ACT_ASK,   /* `flag`: ask the arbiter `question`, until it answers. Else: ask it no more */
-    FT_ACT_AIM,   /* the link is for the node `name` from now on; "": for whichever node comes */
-    FT_ACT_STATE, /* report that the state is now send.state, because of send.text; `event` */
+    FT_ACT_ASK,      /* `flag`: ask the arbiter `question`, until it answers. Else: ask it no more */
+    FT_ACT_AIM,      /* the link is for the node `name` from now on; "": for whichever node comes */
+    FT_ACT_STATE,    /* report that the state is now send.state, because of send.text; `event` */
 };
 
 enum ft_gate { FT_GATE_SHUT, FT_GATE_GUARDED, FT_GATE_SOLO };
@@ -267,8 +268,8 @@ enum ft_handover {
 enum ft_repair {
     FT_REPAIR_NONE,
     FT_REPAIR_RELEASE, /* until this primary is SOLO: its standby gives up its state */
-    FT_REPAIR_ASK,     /* the arbiter is to keep the view that begins; whatever it says, no era begins before */
-    FT_REPAIR_STORE,   /* it has; and now this node's disk */
+    FT_REPAIR_ASK,   /* the arbiter is to keep the view that begins; whatever it says, no era begins before */
+    FT_REPAIR_STORE, /* it has; and now this node's disk */
 };
 
 #define FT_DOUBLED_NS      (3600000 * FT_MS) /* for so long a takeover from a living primary counts */
@@ -298,18 +299,19 @@ struct ft_core {
     enum ft_event_name event; /* what the next FT_ACT_STATE tells of */
     bool planned;             /* of that: it was asked for, or is a step towards protection: nothing failed */
     uint64_t view;
-    uint64_t stored;      /* the view on the disk */
-    uint64_t reserved;    /* the last view that was to be on the disk before this node begins it; 0: none */
-    bool unsettled;       /* primary by a handover: nothing leaves, since its view might be forgotten: see
-                             promote_standby       in standby.c */
+    uint64_t stored;   /* the view on the disk */
+    uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */
+    bool unsettled;    /* primary by a handover: nothing leaves, since its view might be forgotten: see
+                          promote_standby       in standby.c */
     struct ft_members members; /* of `view` */
     bool member;               /* this node is one of them */
     uint64_t first_view;       /* the first that has these members, as far as this node knows */
     struct {
         enum ft_repair step;
-        char name[FT_NAME_MAX]; /* who is to be the standby */
-        uint64_t began, count;  /* count: that were done */
-        char outcome[FT_REASON_MAX]; /* why the last one was not done, or what is waited for; "": it was done */
+        char name[FT_NAME_MAX];      /* who is to be the standby */
+        uint64_t began, count;       /* count: that were done */
+        char outcome[FT_REASON_MAX]; /* why the last one was not done, or what is waited for; "": it was done
+                                      */
     } repair;
     bool alone_requested; /* JOINING: a person wants it to begin with an empty state */
     uint64_t now, started;
@@ -398,10 +400,10 @@ struct ft_core {
         struct ft_question asked;
         uint64_t granted; /* JOINING: this view may begin empty; 0: none */
         uint64_t again;   /* JOINING: it is not asked for one before that time, local monotonic ns */
-        uint64_t since; /* asking: local monotonic ns */
-        uint64_t quiet; /* standby: for how long the primary had been silent then, ns */
-        char why[64];   /* it asks */
-        struct {        /* the last that this node got; era.view 0 with `at` 0: none */
+        uint64_t since;   /* asking: local monotonic ns */
+        uint64_t quiet;   /* standby: for how long the primary had been silent then, ns */
+        char why[64];     /* it asks */
+        struct {          /* the last that this node got; era.view 0 with `at` 0: none */
             struct ft_era era;
             enum ft_answer answer;
             uint64_t at; /* local monotonic ns */
@@ -424,7 +426,8 @@ struct ft_core {
         bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
         char why[FT_REASON_MAX];
     } loss;
-    struct { /* nodes that are not this one's peer, and whose hello came last: they were told who the members are */
+    struct { /* nodes that are not this one's peer, and whose hello came last: they were told who the members
+                are */
         char name[FT_NAME_MAX];
         uint64_t at, count; /* local monotonic ns */
     } stranger;
@@ -448,13 +451,13 @@ void ft_step(struct ft_core *core, const struct ft_event *event, struct ft_actio
  */
 void ft_core_hello(struct ft_core *core, uint64_t now, struct ft_message *m);
 
-/* A node that is not this one's peer has said this hello, and is answered with ft_core_hello. It becomes the peer
- * where it is a primary that has taken this node, which is no member yet, for its standby. */
+/* A node that is not this one's peer has said this hello, and is answered with ft_core_hello. It becomes the
+ * peer where it is a primary that has taken this node, which is no member yet, for its standby. */
 void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
                      struct ft_actions *actions);
 
-/* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member any
- * more, or that it is one: it hears nobody, and releases nothing. */
+/* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member
+ * any more, or that it is one: it hears nobody, and releases nothing. */
 bool ft_core_visits(const struct ft_core *core);
 
 /*

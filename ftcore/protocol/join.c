@@ -204,10 +204,11 @@ static int refuse_shard(const char *const name[2], bool turned, const struct ft_
 {
     const struct ft_members *first = turned ? its : own, *second = turned ? own : its;
 
-    return snprintf(text, cap,
-                    "shard: %s is of %016lx%016lx, %s of %016lx%016lx; remove the view file of the one whose state "
-                    "is not wanted",
-                    name[0], first->shard[0], first->shard[1], name[1], second->shard[0], second->shard[1]);
+    return snprintf(
+        text, cap,
+        "shard: %s is of %016lx%016lx, %s of %016lx%016lx; remove the view file of the one whose state "
+        "is not wanted",
+        name[0], first->shard[0], first->shard[1], name[1], second->shard[0], second->shard[1]);
 }
 
 static int refuse_chain(const struct ft_core_config *c, const struct ft_message *m, const char *const name[2],
@@ -357,8 +358,8 @@ static void leave(struct ft_core *core, struct ft_actions *actions)
 }
 
 /*
- * A node that has met another one than its peer: each has told the other who the members of its view are. True:
- * that was all. Of two views the later one counts; only members speak of theirs.
+ * A node that has met another one than its peer: each has told the other who the members of its view are.
+ * True: that was all. Of two views the later one counts; only members speak of theirs.
  */
 static bool meets_other(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
@@ -385,7 +386,8 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
     return true;
 }
 
-void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello, struct ft_actions *actions)
+void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
+                     struct ft_actions *actions)
 {
     bool taken = !core->member && !hello->joins && ft_is_primary(hello->state) &&
                  ft_members_have(&hello->members, core->config.name) &&
@@ -535,14 +537,18 @@ static void drop_reserved(struct ft_core *core, struct ft_actions *actions)
 }
 
 /*
- * With an arbiter: both nodes are without state, and so may they be because others have it, who came after them.
- * The arbiter keeps the view that begins, unless it keeps a later one.
+ * With an arbiter: both nodes are without state, and so may they be because others have it, who came after
+ * them. The arbiter keeps the view that begins, unless it keeps a later one.
  */
 static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actions *actions, const char *why)
 {
     struct ft_question question = {.era = {view, 0}, .members = core->members};
 
-    if (!core->config.arbiter || !core->peer.known || core->arbiter.granted == view || FT_PLANTED("empty-unasked"))
+    if (!core->config.arbiter || !core->peer.known || core->arbiter.granted == view ||
+        FT_PLANTED("empty-unasked"))
+        return true;
+    if (core->peer.version <
+        FT_FORMAT_MEMBERS) /* it asks nobody, and cannot read what is kept of a shard with a name */
         return true;
     if (core->arbiter.asking || core->now < core->arbiter.again)
         return false;
@@ -618,9 +624,9 @@ static void come_to_view(struct ft_core *core, uint64_t view, struct ft_actions 
 }
 
 /*
- * With an arbiter two members that are JOINING come to one view before either of them asks for the next, so that
- * no two are granted one after the other. One without a view leaves the question to the other: the arbiter knows
- * what it may have lost. True: they are there, and *first asks.
+ * With an arbiter two members that are JOINING come to one view before either of them asks for the next, so
+ * that no two are granted one after the other. One without a view leaves the question to the other: the
+ * arbiter knows what it may have lost. True: they are there, and *first asks.
  */
 static bool meet_in_view(struct ft_core *core, struct ft_actions *actions, bool *first)
 {
@@ -678,7 +684,8 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
         return;
     if (core->peer.role == core->config.role)
         first = strncmp(core->config.name, core->peer.name, FT_NAME_MAX) < 0;
-    if (core->config.arbiter && core->peer.version >= FT_FORMAT_MEMBERS && !meet_in_view(core, actions, &first))
+    if (core->config.arbiter && core->peer.version >= FT_FORMAT_MEMBERS &&
+        !meet_in_view(core, actions, &first))
         return;
     if (core->view > core->peer.view || (core->view == core->peer.view && first))
         begin_alone(core, actions, core->view ? "both nodes are empty" : "first start");
@@ -706,7 +713,8 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
 }
 
 /* This primary's reign is over; `why` says so. `given`: by its own will. */
-static void end_reign(struct ft_core *core, uint64_t view, bool given, const char *why, struct ft_actions *actions)
+static void end_reign(struct ft_core *core, uint64_t view, bool given, const char *why,
+                      struct ft_actions *actions)
 {
     if (!given) {
         core->fenced.at = core->now;
@@ -759,7 +767,8 @@ void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_member
 {
     char why[FT_REASON_MAX];
 
-    snprintf(why, sizeof(why), "view %lu has begun, with %.31s and %.31s", view, members->name[0], members->name[1]);
+    snprintf(why, sizeof(why), "view %lu has begun, with %.31s and %.31s", view, members->name[0],
+             members->name[1]);
     if (ft_core_primary(core) || core->hand == FT_HAND_GIVEN)
         end_reign(core, view, core->hand == FT_HAND_GIVEN, why, actions);
     take_members(core, view, members, actions);

@@ -48,10 +48,12 @@ void ft_write_view(struct ft_actions *actions, enum ft_action_kind kind, uint64_
 /* Of this node's view; "": it is in none, or nobody has said. */
 static inline const char *ft_other_member(const struct ft_core *core)
 {
-    return !core->member ? "" : core->members.name[strncmp(core->members.name[0], core->config.name, FT_NAME_MAX) == 0];
+    return !core->member
+               ? ""
+               : core->members.name[strncmp(core->members.name[0], core->config.name, FT_NAME_MAX) == 0];
 }
-/* This node is in no view, or has none on its disk and others may know better: it believes no view but one that a
- * primary that is alone offers it. */
+/* This node is in no view, or has none on its disk and others may know better: it believes no view but one
+ * that a primary that is alone offers it. */
 static inline bool ft_joins(const struct ft_core *core)
 {
     return !core->member || (core->config.arbiter && core->view == 0);
@@ -83,8 +85,8 @@ void ft_join_consider(struct ft_core *core,
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
 
-/* A later view than this node's has these members. It gives up what it holds; whether it is one of them is seen
- * there. */
+/* A later view than this node's has these members. It gives up what it holds; whether it is one of them is
+ * seen there. */
 void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_members *members,
                      struct ft_actions *actions);
 /* The shard has got its name since this node was last told of it. */

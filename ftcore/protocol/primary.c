@@ -94,8 +94,8 @@ static void end_resync(struct ft_core *core, struct ft_actions *actions, const c
 
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
 {
-    if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning || core->repair.step ||
-        !core->peer.known || core->now < core->resync_again)
+    if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning ||
+        core->repair.step || !core->peer.known || core->now < core->resync_again)
         return;
     if (core->peer.state != FT_JOINING && core->peer.state != FT_SYNCING && core->peer.state != FT_READY)
         return;
@@ -513,11 +513,11 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
 /* ---- re-pair ------------------------------------------------------------------------------------ */
 
 /*
- * Another standby: this primary's view ends, and the next one has other members. First its standby gives up its
- * state, so that the primary is SOLO; then the arbiter keeps the view that is to begin, so that whoever asks for
- * an earlier one has lost; then it is on this node's disk; then it begins. So nothing that is durable has to be
- * taken back. From the question to its answer the primary stays SOLO: the arbiter may have kept the view though
- * no answer came.
+ * Another standby: this primary's view ends, and the next one has other members. First its standby gives up
+ * its state, so that the primary is SOLO; then the arbiter keeps the view that is to begin, so that whoever
+ * asks for an earlier one has lost; then it is on this node's disk; then it begins. So nothing that is
+ * durable has to be taken back. From the question to its answer the primary stays SOLO: the arbiter may have
+ * kept the view though no answer came.
  */
 
 void ft_repair_end(struct ft_core *core, const char *outcome)
@@ -580,7 +580,8 @@ static void ask_for_view(struct ft_core *core, struct ft_actions *actions)
 
     end_resync(core, actions, "another standby was asked for");
     core->repair.step = FT_REPAIR_ASK;
-    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "asks the arbiter for view %lu", core->view + 1);
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "asks the arbiter for view %lu",
+             core->view + 1);
     if (FT_PLANTED("repair-unasked"))
         ft_repair_granted(core, actions);
     else
@@ -640,10 +641,11 @@ void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept, str
 
 void ft_repair_unanswered(struct ft_core *core, struct ft_actions *actions, bool first)
 {
-    snprintf(core->repair.outcome, sizeof(core->repair.outcome), "the arbiter does not answer: stays as it is");
+    snprintf(core->repair.outcome, sizeof(core->repair.outcome),
+             "the arbiter does not answer: stays as it is");
     if (first)
-        ft_become(core, actions, core->state, "%.100s; re-pair with %s: the arbiter does not answer", core->why,
-                  core->repair.name);
+        ft_become(core, actions, core->state, "%.100s; re-pair with %s: the arbiter does not answer",
+                  core->why, core->repair.name);
 }
 
 void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)

@@ -236,8 +236,8 @@ void ft_silence_ends(struct ft_core *core, uint64_t at)
 /* ---- acknowledgement ---------------------------------------------------------------------------- */
 
 /*
- * Without a view of these members on its disk a node may come back as one that has never served, and so one that
- * may be promoted must not. Before that it acknowledges nothing, and its primary goes on alone.
+ * Without a view of these members on its disk a node may come back as one that has never served, and so one
+ * that may be promoted must not. Before that it acknowledges nothing, and its primary goes on alone.
  */
 static void send_ack(struct ft_core *core, struct ft_actions *actions)
 {
@@ -470,7 +470,8 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
     case FT_MSG_SNAPSHOT_BEGIN:
         if (m->state != FT_SOLO && m->state != FT_DEGRADED)
             break;
-        if (m->members.name[0][0] && core->members.name[0][0] && !ft_same_members(&m->members, &core->members))
+        if (m->members.name[0][0] && core->members.name[0][0] &&
+            !ft_same_members(&m->members, &core->members))
             break; /* it is for another node */
         begin_snapshot(core, m, actions);
         break;

@@ -81,7 +81,8 @@ struct ft_members {
 
 static inline bool ft_members_have(const struct ft_members *members, const char *name)
 {
-    return strncmp(members->name[0], name, FT_NAME_MAX) == 0 || strncmp(members->name[1], name, FT_NAME_MAX) == 0;
+    return strncmp(members->name[0], name, FT_NAME_MAX) == 0 ||
+           strncmp(members->name[1], name, FT_NAME_MAX) == 0;
 }
 
 struct ft_message {
@@ -106,8 +107,8 @@ struct ft_message {
     uint16_t lanes;
     uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     struct ft_members members; /* of its view; SNAPSHOT_BEGIN too */
-    uint8_t joins;         /* it is no member, or its disk has no view: it says view 0 */
-    uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
+    uint8_t joins;             /* it is no member, or its disk has no view: it says view 0 */
+    uint32_t identity_len;     /* of `bulk`: the chain's identity, lines of text */
     FT_NEXT_MEMBERS
 
     /* vectors, [lanes] */

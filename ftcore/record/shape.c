@@ -16,9 +16,15 @@
 #define PER_LANE(member)    FIELD(#member, FT_K_VECTOR, member, 0, UINT64_MAX)
 #define PLAIN(name_, kind_) .name = (name_), .kind = (kind_)
 
-#define SHARD(at)           {FIELD("shard", FT_K_NUMBER, members.shard[at], 0, UINT64_MAX), .since = 4}
-#define MEMBER(at)          {FIELD("member", FT_K_TEXT, members.name[at], 0, FT_NAME_MAX - 1), .since = 4}
-#define MEMBERS             SHARD(0), SHARD(1), MEMBER(0), MEMBER(1)
+#define SHARD(at)                                                                                            \
+    {                                                                                                        \
+        FIELD("shard", FT_K_NUMBER, members.shard[at], 0, UINT64_MAX), .since = 4                            \
+    }
+#define MEMBER(at)                                                                                           \
+    {                                                                                                        \
+        FIELD("member", FT_K_TEXT, members.name[at], 0, FT_NAME_MAX - 1), .since = 4                         \
+    }
+#define MEMBERS SHARD(0), SHARD(1), MEMBER(0), MEMBER(1)
 
 const struct ft_field ft_head_fields[FT_HEAD_FIELDS] = {
     {N(view, 0, INT64_MAX)},

@@ -56,8 +56,8 @@ static bool decode(const char *coded, char *out, size_t cap)
     return true;
 }
 
-/* ---- the value: one line, "understudy VIEW NUMBER WINNER", without a line end; nobody is "-". Once the shard has
- *      a name, " SHARD NODE NODE" behind it: who the members of the view are ---- */
+/* ---- the value: one line, "understudy VIEW NUMBER WINNER", without a line end; nobody is "-". Once the
+ * shard has a name, " SHARD NODE NODE" behind it: who the members of the view are ---- */
 
 static void write_value(const struct ft_decision *d, char out[VALUE_MAX])
 {
@@ -716,6 +716,13 @@ static int open_etcd(struct etcd **out, const struct nd_etcd_config *config, boo
 #define LOOK_NS  5000000000ull /* between two looks while nothing is asked */
 #define RETRY_NS 300000000ull  /* between two rounds of servers that did not answer a question */
 
+/* Said by the replicator, who counts `serial` by two and leaves it odd while it writes. */
+struct told {
+    _Atomic uint64_t serial;
+    bool any;
+    struct ft_question question;
+};
+
 struct nd_arbiter {
     const char *name;
     struct etcd *etcd;
@@ -723,15 +730,13 @@ struct nd_arbiter {
     uint64_t at,
         answered; /* the thread's: serials of the question that it is at, 0: it looks; and of the last */
 
-    /* The question: written by the replicator. `serial` is odd while it writes. */
-    _Atomic uint64_t serial;
-    _Atomic bool asked;
-    struct ft_question question;
+    struct told asked;      /* what is asked */
+    struct told serves;     /* the view, and its members, that this node releases in */
     _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
-    uint64_t won; /* the thread's: the view of this node's last question that it won, which it may not serve in yet */
+    uint64_t won; /* the thread's: the view of this node's last question that it won, which it may not serve
+                     in yet */
     struct ft_decision reply_kept; /* with it, before it */
     uint64_t reply_taken;          /* the replicator's */
-    _Atomic uint64_t serves;
 
     pthread_mutex_t lock; /* of `status`: the thread and the main thread */
     struct nd_arbiter_status status;
@@ -739,14 +744,35 @@ struct nd_arbiter {
 
 /* ---- the replicator's side --------------------------------------------------------------------- */
 
+/* `question` NULL: nothing any more. */
+static void tell(struct told *told, const struct ft_question *question)
+{
+    atomic_fetch_add(&told->serial, 1);
+    told->any = question != NULL;
+    told->question = question ? *question : (struct ft_question){.era = {0, 0}};
+    atomic_fetch_add(&told->serial, 1);
+}
+
+/* By the thread. As it stands: its serial number, 0: nothing is said. */
+static uint64_t hear(const struct told *told, struct ft_question *question)
+{
+    for (;;) {
+        uint64_t serial = atomic_load(&told->serial);
+        bool any = told->any;
+
+        memcpy(question, &told->question, sizeof(*question));
+        atomic_thread_fence(memory_order_acquire);
+        if (serial % 2 == 0 && serial == atomic_load(&told->serial))
+            return any ? serial : 0;
+        sched_yield();
+    }
+}
+
 static void ask(void *arbiter, const struct ft_question *question)
 {
     struct nd_arbiter *a = arbiter;
 
-    atomic_fetch_add(&a->serial, 1);
-    atomic_store(&a->asked, question != NULL);
-    a->question = question ? *question : (struct ft_question){.era = {0, 0}};
-    atomic_fetch_add(&a->serial, 1);
+    tell(&a->asked, question);
     if (question) {
         ft_worker_wake(&a->worker);
         curl_multi_wakeup(a->etcd->multi);
@@ -762,20 +788,25 @@ static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answe
     if (reply == a->reply_taken)
         return false;
     a->reply_taken = reply;
-    if (reply >> 2 != atomic_load(&a->serial) || !atomic_load(&a->asked))
+    if (reply >> 2 != atomic_load(&a->asked.serial) || !a->asked.any)
         return false;
-    *era = a->question.era;
+    *era = a->asked.question.era;
     *answer = (enum ft_answer)(reply & 3);
     if (*answer != FT_ANSWER_SILENT)
         *kept = a->reply_kept;
     return true;
 }
 
-static void note_view(void *arbiter, uint64_t view)
+static void note_view(void *arbiter, uint64_t view, const struct ft_members *members)
 {
     struct nd_arbiter *a = arbiter;
+    const struct ft_question *now = &a->serves.question;
+    struct ft_question next = {.era = {view, 0}};
 
-    atomic_store_explicit(&a->serves, view, memory_order_relaxed);
+    if (view && (members->shard[0] || members->shard[1]))
+        next.members = *members;
+    if (now->era.view != view || memcmp(&now->members, &next.members, sizeof(next.members)) != 0)
+        tell(&a->serves, view ? &next : NULL);
 }
 
 /* ---- the main thread's side -------------------------------------------------------------------- */
@@ -797,27 +828,12 @@ void nd_arbiter_expect(struct nd_arbiter *a, uint64_t cluster)
 
 /* ---- the thread -------------------------------------------------------------------------------- */
 
-/* The question as it stands; 0: nothing is asked. */
-static uint64_t take_question(struct nd_arbiter *a, struct ft_question *question)
-{
-    for (;;) {
-        uint64_t serial = atomic_load(&a->serial);
-        bool asked = atomic_load(&a->asked);
-
-        memcpy(question, &a->question, sizeof(*question));
-        atomic_thread_fence(memory_order_acquire);
-        if (serial % 2 == 0 && serial == atomic_load(&a->serial))
-            return asked ? serial : 0;
-        sched_yield();
-    }
-}
-
 /* A question goes before a look, and before one that it has taken the place of. */
 static bool is_of_no_use(void *arbiter)
 {
     struct nd_arbiter *a = arbiter;
     struct ft_question question;
-    uint64_t serial = take_question(a, &question);
+    uint64_t serial = hear(&a->asked, &question);
 
     return ft_worker_ends(&a->worker) || (serial && serial != a->at && serial != a->answered);
 }
@@ -828,7 +844,8 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
 {
     struct nd_arbiter_status *s = &a->status;
     bool first = s->answered == 0 && s->failures == 0;
-    uint64_t serves = atomic_load(&a->serves);
+    struct ft_question served;
+    uint64_t serves = hear(&a->serves, &served) ? served.era.view : 0;
     bool later = !why && kept->any && serves && kept->era.view > serves && kept->era.view > a->won,
          was_later = s->later;
 
@@ -884,11 +901,12 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
 
 static void look(struct nd_arbiter *a)
 {
-    uint64_t view = atomic_load(&a->serves), began = nd_now();
-    const struct ft_question served = {.era = {view, 0}};
+    struct ft_question served;
+    bool serves = hear(&a->serves, &served);
+    uint64_t began = nd_now();
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
-    int error = decide(a->etcd, view ? &served : NULL, "", &kept, &fault);
+    int error = decide(a->etcd, serves ? &served : NULL, "", &kept, &fault);
 
     if (error != FT_EBUSY)
         note(a, &kept, began, error ? fault.text : NULL);
@@ -901,7 +919,7 @@ static void *run(void *arbiter)
 
     ft_thread_begin("us-arbiter");
     while (!ft_worker_ends(&a->worker)) {
-        uint64_t serial = take_question(a, &question);
+        uint64_t serial = hear(&a->asked, &question);
         bool again = false;
 
         a->at = serial && serial != a->answered ? serial : 0;

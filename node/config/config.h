@@ -131,9 +131,9 @@ struct nd_config {
     struct nd_authority_settings authority;
     struct nd_node node[ND_NODES]; /* the two that begin the shard first, then spares */
     uint32_t nodes;                /* 0: a chain file; else 2 to ND_NODES */
-    bool log_json;     /* a running node's lines are JSON, not text */
-    bool drill_permit; /* a peer may ask this pair's nodes to kill themselves */
-    bool push_permit;  /* a peer may write the chain's files here */
+    bool log_json;                 /* a running node's lines are JSON, not text */
+    bool drill_permit;             /* a peer may ask this pair's nodes to kill themselves */
+    bool push_permit;              /* a peer may write the chain's files here */
     struct nd_probe probe;
     void *arena;                 /* owned memory of strings and NF configs */
     const struct nd_yaml *redis; /* in it: the section that bench alone reads; NULL: there is none */

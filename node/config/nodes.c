@@ -343,8 +343,7 @@ int nd_read_sockets(struct nd_reading *r)
     const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
     int error = 0;
 
-    if (!nodes || nodes->kind != ND_YAML_MAP ||
-        (nodes->count < ND_PAIR || nodes->count > ND_NODES))
+    if (!nodes || nodes->kind != ND_YAML_MAP || (nodes->count < ND_PAIR || nodes->count > ND_NODES))
         return FT_EINVAL;
     r->config->nodes = 0;
     for (const struct nd_yaml *at = nodes->first; at && !error; at = at->next) {
@@ -375,7 +374,8 @@ static int check_addresses(struct nd_reading *r, const struct nd_node *node, con
 }
 
 /* What must differ between two nodes. With more than two, addresses alone tell one from another. */
-static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struct nd_node *a, const struct nd_node *b)
+static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struct nd_node *a,
+                     const struct nd_node *b)
 {
     bool one_host = strcmp(a->host, b->host) == 0;
 
@@ -388,7 +388,8 @@ static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struc
     return 0;
 }
 
-/* One of them is the first primary, one the first standby, and all others are spares, which an arbiter needs. */
+/* One of them is the first primary, one the first standby, and all others are spares, which an arbiter needs.
+ */
 static int check_roles(struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
@@ -400,14 +401,15 @@ static int check_roles(struct nd_reading *r)
 
         if (role < ND_ROLE_SPARE && first[role])
             return nd_yaml_fail(r->fault, nd_yaml_get(at, "role"),
-                                "nodes %s and %s are both %s, expected one primary and one standby", first[role],
-                                c->node[i].name, roles[role]);
+                                "nodes %s and %s are both %s, expected one primary and one standby",
+                                first[role], c->node[i].name, roles[role]);
         if (role < ND_ROLE_SPARE)
             first[role] = c->node[i].name;
         else if (!r->at.arbiter)
-            return nd_yaml_fail(r->fault, nd_yaml_get(at, "role"),
-                                "node %s is a spare, expected an arbiter: without one nobody may take a node's place",
-                                c->node[i].name);
+            return nd_yaml_fail(
+                r->fault, nd_yaml_get(at, "role"),
+                "node %s is a spare, expected an arbiter: without one nobody may take a node's place",
+                c->node[i].name);
     }
     if (!first[ND_ROLE_PRIMARY] || !first[ND_ROLE_STANDBY])
         return nd_yaml_fail(r->fault, r->at.nodes, "no node is the %s, expected one primary and one standby",

@@ -22,8 +22,8 @@ int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pen
 void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
                          const struct nd_timing *timing, char identity[FT_IDENTITY_MAX]);
 
-/* Who the nodes are and where they are reached: this one, its peer at first, and, with an arbiter, all that may
- * become its peer. And the members of view 0. */
+/* Who the nodes are and where they are reached: this one, its peer at first, and, with an arbiter, all that
+ * may become its peer. And the members of view 0. */
 void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsigned self);
 
 /* What seals the link of this node, as the file names it: read and judged. The keys are for the caller to

@@ -17,8 +17,9 @@
 
 struct nd_guardian;
 
-/* Before threads, sockets and DPDK. Hosts are numeric IPv4; peer_host NULL: there is no peer yet. The notice is made here: the guardian has no key.
- * What the handler of a fatal signal leaves in `page` for the peer goes with it; NULL: nobody leaves any. */
+/* Before threads, sockets and DPDK. Hosts are numeric IPv4; peer_host NULL: there is no peer yet. The notice
+ * is made here: the guardian has no key. What the handler of a fatal signal leaves in `page` for the peer
+ * goes with it; NULL: nobody leaves any. */
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
                       uint16_t peer_port, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The view file. What is read is written again as the same bytes; what is refused is view 0 and has a line. */
+/* The view file. What is read is written again as the same bytes; what is refused is view 0 and has a line.
+ */
 #include "replicator/replicator.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -26,7 +27,8 @@ static void run(const uint8_t *data, size_t size)
 
     if (f)
         fclose(f);
-    FUZZ_MUST(size == 0 || (len == size && memcmp(back, data, size) == 0), "other bytes are written than were read");
+    FUZZ_MUST(size == 0 || (len == size && memcmp(back, data, size) == 0),
+              "other bytes are written than were read");
 }
 
 static void seeds(void)
@@ -34,8 +36,7 @@ static void seeds(void)
     fuzz_seed("one", "understudy view 1\n", 18);
     fuzz_seed("large", "understudy view 4611686018427387904\n", 36);
     fuzz_seed("signed", "understudy view -1\n", 19);
-    fuzz_seed("shard",
-              "understudy view 7\nshard 00112233445566778899aabbccddeeff of a and c\n", 70);
+    fuzz_seed("shard", "understudy view 7\nshard 00112233445566778899aabbccddeeff of a and c\n", 70);
 }
 
 FUZZ_TARGET(view, "the view file", 192)

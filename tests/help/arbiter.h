@@ -16,7 +16,7 @@
 
 struct arbiter {
     uint64_t random;
-    uint64_t patience;                 /* ns, of a node: then it asks again */
+    uint64_t patience;                             /* ns, of a node: then it asks again */
     uint64_t down_until, cut_until[ARBITER_NODES]; /* world ns */
     struct ft_decision kept;
     uint64_t decisions, asked, refused; /* decisions of an era; questions; answers that another goes on */

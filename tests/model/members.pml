@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Who belongs to a shard, and who may release in it, when a pair may get another standby: three nodes, each with a
- * file, and an arbiter that keeps one key. There is no such code yet: this is the design that it has to follow
- * (docs/decisions.md, "Members belong to the view"). There is no log here: a release is "this node releases in this
+ * file, and an arbiter that keeps one key. This is the design that the code follows where there is an arbiter
+ * (docs/decisions.md, "Members belong to the view"); strict pairs do not re-pair yet. There is no log here: a release is "this node releases in this
  * view", and a state is whole or not. docs/testing.md says what is asserted, and what is left out.
  *
  *   -DSTRICT     strict: true, without an arbiter; (without) an arbiter, not strict

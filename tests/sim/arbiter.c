@@ -17,7 +17,8 @@ static unsigned index_of(void *node)
 static void ask(void *node, const struct ft_question *asked)
 {
     if (asked)
-        sim_tell(index_of(node), "asks the arbiter for view %lu, era %lu", asked->era.view, asked->era.number);
+        sim_tell(index_of(node), "asks the arbiter for view %lu, era %lu", asked->era.view,
+                 asked->era.number);
     arbiter_ask(&arbiter, index_of(node), asked, sim.now);
 }
 
@@ -26,8 +27,9 @@ static bool answer(void *node, struct ft_era *era, enum ft_answer *out, struct f
     return arbiter_answer(&arbiter, index_of(node), sim.now, era, out, kept);
 }
 
-static void serves(void *node, uint64_t view)
+static void serves(void *node, uint64_t view, const struct ft_members *members)
 {
+    (void)members;
     arbiter_serves(&arbiter, index_of(node), view, sim.now);
 }
 
@@ -51,8 +53,7 @@ void sim_arbiter_cut(unsigned whom, uint64_t until)
     for (unsigned i = 0; i < sim.nodes; i++)
         if (whom >> i & 1)
             arbiter.cut_until[i] = until;
-    sim_tell(SIM_NOBODY, "the arbiter is out of reach for %s until %.3f ms",
-             sim_names(whom),
+    sim_tell(SIM_NOBODY, "the arbiter is out of reach for %s until %.3f ms", sim_names(whom),
              (double)until / 1e6);
 }
 
@@ -63,7 +64,8 @@ bool sim_arbiter_upset(void)
 
     if (!sim.plan.arbitrated || !sim_chance(&sim.asks, 250))
         return false;
-    sim_arbiter_cut(1 + (unsigned)sim_draw(&sim.asks, (1u << sim.nodes) - 1), sim.now + sim_draw(&sim.asks, 4 * solo));
+    sim_arbiter_cut(1 + (unsigned)sim_draw(&sim.asks, (1u << sim.nodes) - 1),
+                    sim.now + sim_draw(&sim.asks, 4 * solo));
     if (sim_chance(&sim.asks, 500))
         sim_partition(1 + (unsigned)sim_draw(&sim.asks, (1u << sim.nodes) - 1),
                       (unsigned)sim_draw(&sim.asks, 1u << sim.nodes),

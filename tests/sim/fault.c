@@ -322,14 +322,13 @@ static void repair(void)
     rp_repair(p->replicator, &node);
     if (sim.caught.armed || !sim_chance(&sim.members, 500))
         return;
-    sim.caught = (struct sim_catch){.armed = true,
-                                    .node = sim_chance(&sim.members, 500)
-                                                ? p->index
-                                                : (unsigned)sim_draw(&sim.members, sim.nodes),
-                                    .step = SIM_STEPS,
-                                    .skip = (unsigned)sim_draw(&sim.members, 200),
-                                    .machine = sim_chance(&sim.members, 300),
-                                    .until = sim.now + 30 * SIM_MS};
+    sim.caught = (struct sim_catch){
+        .armed = true,
+        .node = sim_chance(&sim.members, 500) ? p->index : (unsigned)sim_draw(&sim.members, sim.nodes),
+        .step = SIM_STEPS,
+        .skip = (unsigned)sim_draw(&sim.members, 200),
+        .machine = sim_chance(&sim.members, 300),
+        .until = sim.now + 30 * SIM_MS};
     if (sim_chance(&sim.members, 400))
         sim.caught.sleep = SIM_MS + sim_draw(&sim.members, ms(20 * sim.config->timing.detect_ms));
 }

@@ -219,7 +219,8 @@ void sim_net_inject(void)
         unsigned end = c->node[0] == e ? 0 : 1;
         struct sim_stream *s = &c->to[end];
 
-        if (!c->used || c->broken || c->node[end] != e || !c->open[end] || s->error_at != SIM_NEVER || s->fin_at != SIM_NEVER)
+        if (!c->used || c->broken || c->node[end] != e || !c->open[end] || s->error_at != SIM_NEVER ||
+            s->fin_at != SIM_NEVER)
             continue;
         sim_stream_cut(s, at);
         s->error = ECONNRESET;
@@ -329,7 +330,8 @@ static short events_of(int fd, short wanted)
     case DATAGRAMS:
         return sim_notice_there(k->node) >= 0 ? POLLIN : 0;
     case CONNECTING:
-        return sim.now >= k->at && !sim_net_blocked(k->node) && !sim_net_blocked(k->peer) && sim.node[k->peer].powered
+        return sim.now >= k->at && !sim_net_blocked(k->node) && !sim_net_blocked(k->peer) &&
+                       sim.node[k->peer].powered
                    ? POLLOUT
                    : 0;
     default:

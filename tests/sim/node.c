@@ -161,8 +161,10 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     struct rp_config config = {
         .core = {.role = n->index > 0,
                  .incarnation = n->datagram_key.incarnation,
-                 /* One in two is of the version before; not once the shard may have a name, which that cannot read. */
-                 .newest = (uint16_t)(FT_FORMAT_NEWEST - (!sim.plan.arbitrated && n->datagram_key.incarnation >> 9 & 1)),
+                 /* One in two is of the version before; not once the shard may have a name, which that cannot
+                    read. */
+                 .newest = (uint16_t)(FT_FORMAT_NEWEST -
+                                      (!sim.plan.arbitrated && n->datagram_key.incarnation >> 9 & 1)),
                  .oldest = FT_FORMAT_OLDEST,
                  .spare = n->index > 1,
                  .new_shard = {n->datagram_key.incarnation * 7, sim.seed},

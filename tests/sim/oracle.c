@@ -110,7 +110,8 @@ static bool is_followed(const struct sim_node *n)
 static void begins_view(struct sim_node *n, uint64_t view)
 {
     if (view == sim.reign && sim.reigns_node != n->index)
-        sim_fail("G5: %s begins view %lu, in which %s has reigned", n->name, view, sim.node[sim.reigns_node].name);
+        sim_fail("G5: %s begins view %lu, in which %s has reigned", n->name, view,
+                 sim.node[sim.reigns_node].name);
     if (view <= sim.reign)
         return;
     sim.reign = view;
@@ -134,7 +135,8 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
         n->leaving_solo = n->replicator->gate;
         n->said_holding = false;
     }
-    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && is_followed(n) && l < sim.plan.lanes; l++)
+    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && is_followed(n) && l < sim.plan.lanes;
+         l++)
         if (n->follows->hold[l] > n->replicator->receiver.closed_to[l])
             sim_fail(
                 "G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",
@@ -219,7 +221,8 @@ void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
 void sim_saw_fresh(struct sim_node *n)
 {
     for (unsigned i = 0; i < sim.nodes && sim.plan.members; i++)
-        if (sim.node[i].alive && &sim.node[i] != n && (sim.node[i].state == FT_SOLO || sim.node[i].state == FT_PROTECTED))
+        if (sim.node[i].alive && &sim.node[i] != n &&
+            (sim.node[i].state == FT_SOLO || sim.node[i].state == FT_PROTECTED))
             sim_fail("G5: %s begins empty beside %s, which is %s", n->name, sim.node[i].name,
                      ft_state_name(sim.node[i].state));
     n->history = sim_history_new(NULL, NULL);

@@ -120,7 +120,8 @@ struct sim_window { /* a region's content while another's is shown */
 struct sim_node {
     unsigned index;
     const char *name;
-    unsigned aim; /* the node that its link is for, and of whose guardian's notices it is told; SIM_NOBODY: none */
+    unsigned
+        aim; /* the node that its link is for, and of whose guardian's notices it is told; SIM_NOBODY: none */
     bool alive, powered;
     uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay is held up */
@@ -130,7 +131,7 @@ struct sim_node {
     char view_file[192], view_new[192];  /* content; "" none */
     char view_disk[192];                 /* what is left of view_file when the machine loses power */
     bool has_view_file, has_view_disk;
-    bool blank;                          /* its machine was lost with its disk: it comes back as one that never was */
+    bool blank;            /* its machine was lost with its disk: it comes back as one that never was */
     uint64_t frozen_until; /* its disk */
     struct {
         void *(*entry)(void *);
@@ -268,10 +269,10 @@ struct sim_world {
     uint64_t kill_at;  /* when whoever reigns alone dies; 0: it does not */
     uint64_t fault_at;
     bool faults_over;
-    struct sim_script *script;                 /* a scenario in place of the seed's faults */
+    struct sim_script *script;                                 /* a scenario in place of the seed's faults */
     uint64_t link_blocked[SIM_NODES], port_blocked[SIM_NODES]; /* towards node i, until */
-    uint64_t slow_until;                       /* messages take longer */
-    unsigned flips;                            /* sends that shall be damaged */
+    uint64_t slow_until;                                       /* messages take longer */
+    unsigned flips;                                            /* sends that shall be damaged */
     bool long_partition;
     bool disk_lost; /* of any node: what only a person can decide may have come of it */
     bool split;     /* SOLO beside a promoted standby: counted apart */
@@ -313,8 +314,8 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members: what the seed is made
- * to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members: what the seed
+ * is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -322,12 +323,12 @@ void sim_configure(void); /* by sim.plan */
 
 /* ---- world.c ---- */
 void sim_begin(uint64_t seed, const struct sim_plan *plan);
-bool sim_tick(void);    /* false: the run has failed */
-void sim_end(void);     /* frees */
-bool sim_settled(void); /* PROTECTED beside READY, both awake */
+bool sim_tick(void);                  /* false: the run has failed */
+void sim_end(void);                   /* frees */
+bool sim_settled(void);               /* PROTECTED beside READY, both awake */
 struct sim_node *sim_protected(void); /* who is PROTECTED, and awake; NULL: nobody */
-bool sim_rests(void);   /* settled, and nothing is under way: both hold the same */
-bool sim_run(void);     /* the whole course of a seed, judged. False: it has failed */
+bool sim_rests(void);                 /* settled, and nothing is under way: both hold the same */
+bool sim_run(void);                   /* the whole course of a seed, judged. False: it has failed */
 /* The node that this one's link is for; of two the other one. NULL: none. */
 struct sim_node *sim_peer(const struct sim_node *node);
 /* From a task: at least so long. */

@@ -74,10 +74,14 @@ static void requests_are_what_etcd_takes(void **unused)
 static void members_are_behind_the_winner(void **unused)
 {
     static const char *const wrong[] = {
-        "understudy 3 0 a 0000000000000001000000000000002 a c",    "understudy 3 0 a 00000000000000010000000000000002 a",
-        "understudy 3 0 a 00000000000000010000000000000002 c a",    "understudy 3 0 a 00000000000000010000000000000002 a a",
-        "understudy 3 0 a 00000000000000000000000000000000 a c",    "understudy 3 0 a 00000000000000010000000000000002 a c ",
-        "understudy 3 0 a 0000000000000001000000000000000G a c",    "understudy 3 0 a ",
+        "understudy 3 0 a 0000000000000001000000000000002 a c",
+        "understudy 3 0 a 00000000000000010000000000000002 a",
+        "understudy 3 0 a 00000000000000010000000000000002 c a",
+        "understudy 3 0 a 00000000000000010000000000000002 a a",
+        "understudy 3 0 a 00000000000000000000000000000000 a c",
+        "understudy 3 0 a 00000000000000010000000000000002 a c ",
+        "understudy 3 0 a 0000000000000001000000000000000G a c",
+        "understudy 3 0 a ",
         "understudy 3 0 a 00000000000000010000000000000002 a c d",
     };
     const struct ft_decision put = {

@@ -459,12 +459,50 @@ static void the_writer_holds_no_socket(void **state)
     rp_view_writer_close(w);
 }
 
+static const char shard_file[] = "understudy view 7\nshard 00000000000000010000000000000002 of a and c\n";
+
+/* The members of a view are behind it, and are read as they were written or not at all. */
+static void a_view_has_its_members(void **state)
+{
+    static const char *const wrong[] = {
+        "understudy view 7\nshard 00000000000000010000000000000002 of c and a\n",
+        "understudy view 7\nshard 0000000000000001000000000000002 of a and c\n",
+        "understudy view 7\nshard 00000000000000000000000000000000 of a and c\n",
+        "understudy view 7\nshard 00000000000000010000000000000002 of a and c",
+        "understudy view 7\nshard 00000000000000010000000000000002 of a and \n",
+        "understudy view 7\nshard 00000000000000010000000000000002 of a and c\n\n",
+    };
+    const struct rp_view put = {7, {{1, 2}, {"a", "c"}}};
+    struct ft_fault fault;
+    struct rp_view got;
+    char text[128] = "";
+
+    (void)state;
+    assert_int_equal(rp_view_store(view_path, &put, &fault), 0);
+    FILE *f = fopen(view_path, "r");
+
+    assert_non_null(f);
+    assert_int_equal(fread(text, 1, sizeof(text) - 1, f), sizeof(shard_file) - 1);
+    fclose(f);
+    assert_string_equal(text, shard_file);
+    assert_int_equal(rp_view_load(view_path, &got, &fault), 0);
+    assert_memory_equal(&got, &put, sizeof(put));
+    for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        f = fopen(view_path, "w");
+        fputs(wrong[i], f);
+        fclose(f);
+        assert_int_equal(rp_view_load(view_path, &got, &fault), FT_EMALFORMED);
+        assert_int_equal(got.number, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_missing_file_is_view_zero, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(what_is_stored_is_loaded, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(damage_is_refused, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(a_view_has_its_members, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(empty_is_refused_and_says_what_to_do, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(a_path_without_a_directory_is_stored, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown),

@@ -515,9 +515,8 @@ static void run_lane(struct world *w, unsigned i)
 static void ask_arbiter(struct world *w, unsigned i)
 {
     struct world_node *n = &w->node[i];
-    struct ft_event event = {.kind = FT_EV_ANSWER, .era = n->asks.era,
-                             .answer = FT_ANSWER_SILENT,
-                             .decision = &w->decision};
+    struct ft_event event = {
+        .kind = FT_EV_ANSWER, .era = n->asks.era, .answer = FT_ANSWER_SILENT, .decision = &w->decision};
 
     if (!n->asked_at || w->now < n->asked_at + 3 * FT_MS)
         return;

@@ -64,7 +64,7 @@ struct world_node {
     uint64_t stable, lease_until;
 
     struct ft_question asks; /* of the arbiter, in 3 ms from when it was asked */
-    uint64_t asked_at;  /* ns; 0: it asks nothing */
+    uint64_t asked_at;       /* ns; 0: it asks nothing */
 
     /* What was printed last, so that only news is printed. */
     struct ft_message printed, printed_ack;

@@ -34,13 +34,13 @@ enum nd_place {
 struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
     unsigned primary, standby;
     pid_t pid[ND_PAIR], guardian[ND_PAIR]; /* by their own word */
-    struct nd_listener listener[ND_PAIR];   /* by the kernel's */
+    struct nd_listener listener[ND_PAIR];  /* by the kernel's */
     uint64_t view;
     double held; /* -1: not known, the primary is on another server */
     bool seen[ND_PAIR];
     enum nd_place place[ND_PAIR];
-    bool peer_leads;          /* a READY standby says that its peer is a PROTECTED primary */
-    uint64_t peer_view;       /* the view in which it says so */
+    bool peer_leads;         /* a READY standby says that its peer is a PROTECTED primary */
+    uint64_t peer_view;      /* the view in which it says so */
     char said[ND_PAIR][160]; /* "NAME STATE (why)" or "NAME no answer" */
     struct ft_fault why[ND_PAIR];
 };
@@ -413,7 +413,7 @@ static void judge_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run 
 struct counts {
     uint64_t of[ND_PAIR];
     bool known[ND_PAIR]; /* it answered */
-    char last[200];       /* where the last one was, if there was any */
+    char last[200];      /* where the last one was, if there was any */
 };
 
 static void count_differences(struct nd_drill *d, struct counts *c)

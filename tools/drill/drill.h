@@ -56,7 +56,7 @@ struct nd_drill_run {
     uint64_t decided_ns, tail_emitted, tail_suppressed;
     enum nd_digests digests;
     char digest[ND_PAIR][24]; /* by the file's order; "": not told */
-    char not_compared[200];    /* why nothing was compared */
+    char not_compared[200];   /* why nothing was compared */
     /* hang: what the woken node says of its fencing, all against the survivor's decision (docs/guarantees.md,
      * G5) */
     bool was_fenced, released_after; /* released_after: a lease check passed later than that */

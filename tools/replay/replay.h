@@ -86,7 +86,7 @@ struct nd_reference {
     unsigned listed;       /* lines said about losses, by the keepers and by the reference */
     struct nd_chain_counts chain;
     struct nd_differences differences[ND_PAIR]; /* of the node with that number */
-    struct nd_first first;                       /* found where states differ */
+    struct nd_first first;                      /* found where states differ */
     /* Of arenas, by struct ft_arena's nf: first the lanes' own state with their sessions, last what lanes
      * share. */
     uint64_t digest_of[FT_NFS_MAX + 1];

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The protocol core, told as stories: who is a member of a view, and how a primary gets another standby.
+ * Facts from docs/guarantees.md, "Members of a view", and docs/decisions.md. The node is "left", its peer
+ * "right", and a third one "third".
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "tests/help/core.h"
+
+#include <string.h>
+
+static struct tale t;
+
+static const struct ft_members ours = {{7, 8}, {"left", "right"}}, others = {{7, 8}, {"right", "third"}},
+                               with_third = {{7, 8}, {"left", "third"}};
+
+/* A pair with an arbiter that has served in view 3. */
+static void begin(unsigned role)
+{
+    tale_begin(&t, role, 3, false);
+    t.config.members = ours;
+    t.config.arbiter = t.config.keeps_views = true;
+    t.hello.members = ours;
+    tale_begin_anew(&t);
+}
+
+static void answered(enum ft_answer answer, uint64_t view, const struct ft_members *members)
+{
+    const struct ft_decision kept = {.any = true, .era = {view, 0}, .winner = "x", .members = *members};
+    struct ft_event event = {
+        .kind = FT_EV_ANSWER, .era = t.core.arbiter.asked.era, .answer = answer, .decision = &kept};
+
+    event_happens(&t, &event);
+}
+
+static void is_stored(uint64_t view)
+{
+    struct ft_event event = {.kind = FT_EV_STORED, .view = view};
+
+    event_happens(&t, &event);
+}
+
+static void take(const char *name)
+{
+    struct ft_event event = {.kind = FT_EV_REQUEST, .request = FT_REQUEST_REPAIR, .text = name};
+
+    event_happens(&t, &event);
+}
+
+/* SOLO in view 4, with a standby that has nothing. */
+static void reach_solo(void)
+{
+    begin(0);
+    connects(&t);
+    hello_from(&t, FT_JOINING, 3);
+    assert_int_equal(did(&t, FT_ACT_ASK)->question.era.view, 4); /* two empty members ask */
+    assert_string_equal(did(&t, FT_ACT_ASK)->question.members.name[1], "right");
+    answered(FT_ANSWER_WON, 4, &ours);
+    assert_int_equal(did(&t, FT_ACT_STORE)->view, 4);
+    is_stored(4);
+    is(&t, FT_SOLO);
+}
+
+static void two_empty_members_wait_for_the_arbiter(void **unused)
+{
+    (void)unused;
+    begin(0);
+    connects(&t);
+    hello_from(&t, FT_JOINING, 3);
+    did(&t, FT_ACT_ASK);
+    for (unsigned i = 0; i < 50; i++) {
+        waits(&t, 10);
+        hears_view(&t, FT_JOINING, 3);
+        is(&t, FT_JOINING);
+    }
+    answered(FT_ANSWER_LOST, 9, &others); /* since they are members no more, both of them */
+    is(&t, FT_JOINING);
+    assert_false(t.core.member);
+    assert_int_equal(did(&t, FT_ACT_VIEW)->view, 9);
+    did(&t, FT_ACT_CLOSE);
+}
+
+static void another_shards_node_is_refused_before_its_view_is_believed(void **unused)
+{
+    (void)unused;
+    begin(1);
+    t.hello.members.shard[1] = 9;
+    connects(&t);
+    hello_from(&t, FT_SOLO, 50);
+    said(&t, FT_MSG_REFUSE);
+    because(&t, "shard");
+    assert_int_equal(t.core.view, 3);
+    assert_false(t.core.peer.known);
+}
+
+static void a_primary_gets_another_standby(void **unused)
+{
+    (void)unused;
+    reach_solo();
+    take("third");
+    assert_int_equal(did(&t, FT_ACT_ASK)->question.era.view, 5);
+    assert_int_equal(did(&t, FT_ACT_ASK)->question.era.number, 0);
+    assert_memory_equal(&did(&t, FT_ACT_ASK)->question.members, &with_third, sizeof(with_third));
+    hears(&t, FT_MSG_HEARTBEAT, FT_JOINING);
+    did_not(&t, FT_ACT_CUT); /* no era begins before there is an answer */
+    answered(FT_ANSWER_SILENT, 0, &ours);
+    is(&t, FT_SOLO);
+    answered(FT_ANSWER_WON, 5, &with_third);
+    assert_int_equal(did(&t, FT_ACT_STORE)->view, 5);
+    assert_memory_equal(&did(&t, FT_ACT_STORE)->members, &with_third, sizeof(with_third));
+    assert_int_equal(t.core.view, 4); /* not before it is on the disk */
+    did_not(&t, FT_ACT_VIEW);
+    is_stored(5);
+    assert_int_equal(did(&t, FT_ACT_VIEW)->view, 5);
+    assert_string_equal(did(&t, FT_ACT_AIM)->name, "third");
+    did(&t, FT_ACT_CLOSE);
+    is(&t, FT_SOLO);
+    assert_int_equal(t.core.peer.incarnation, 0); /* no notice of the old one's death counts */
+}
+
+static void a_view_that_the_arbiter_refuses_does_not_begin(void **unused)
+{
+    (void)unused;
+    reach_solo();
+    take("third");
+    answered(FT_ANSWER_LOST, 9, &others);
+    is(&t, FT_SOLO);
+    assert_int_equal(t.core.view, 4);
+    assert_int_equal(t.core.repair.step, FT_REPAIR_NONE);
+    assert_non_null(strstr(t.core.repair.outcome, "view 9"));
+}
+
+static void a_node_that_is_no_member_says_so(void **unused)
+{
+    (void)unused;
+    begin(0);
+    t.config.members = others;
+    tale_begin_anew(&t);
+    assert_false(t.core.member);
+    happens(&t, FT_EV_CONNECTED);
+    assert_int_equal(said(&t, FT_MSG_HELLO)->view, 0);
+    assert_true(said(&t, FT_MSG_HELLO)->joins);
+    assert_string_equal(said(&t, FT_MSG_HELLO)->members.name[0], "");
+}
+
+/* A word of view 9 counts by who says it: one of its members; and not an old hello of one. */
+static void who_hears_of_a_later_view_is_removed(void **unused)
+{
+    (void)unused;
+    reach_solo();
+    loses(&t, FT_LOST_ERROR);
+    connects(&t);
+    strcpy(t.hello.name, "third");
+    t.hello.members = others;
+    hello_of_old(&t, FT_SOLO, 9);
+    is(&t, FT_SOLO);
+    hello_from(&t, FT_SOLO, 9);
+    is(&t, FT_JOINING);
+    gate_is(&t, FT_GATE_SHUT);
+    assert_false(t.core.member);
+    assert_int_equal(t.core.view, 9);
+}
+
+static void who_joins_is_not_believed_about_views(void **unused)
+{
+    (void)unused;
+    reach_solo();
+    loses(&t, FT_LOST_ERROR);
+    connects(&t);
+    strcpy(t.hello.name, "third");
+    memset(t.hello.members.name, 0, sizeof(t.hello.members.name));
+    t.hello.joins = 1;
+    hello_from(&t, FT_JOINING, 9);
+    is(&t, FT_SOLO);
+    assert_int_equal(t.core.view, 4);
+    did(&t, FT_ACT_CLOSE); /* it is not the peer */
+}
+
+/* Its machine may have been lost with its disk after it took over. */
+static void a_blank_peer_is_no_answer_to_a_primary_that_waits(void **unused)
+{
+    (void)unused;
+    reach_protected(&t, false);
+    t.core.config.arbiter = true;
+    loses(&t, FT_LOST_ERROR);
+    is(&t, FT_DEGRADED);
+    connects(&t);
+    t.hello.joins = 1;
+    t.hello.incarnation++;
+    hello_from(&t, FT_JOINING, 0);
+    is(&t, FT_DEGRADED);
+    did(&t, FT_ACT_CLOSE);
+    assert_false(t.core.peer.known);
+}
+
+/* And a blank node believes no view but one that a primary offers that is alone. */
+static void a_blank_node_believes_an_offer_alone(void **unused)
+{
+    struct ft_message offer = {
+        .type = FT_MSG_SNAPSHOT_BEGIN, .state = FT_DEGRADED, .view = 6, .members = ours};
+    struct ft_event event = {.kind = FT_EV_MESSAGE, .message = &offer};
+
+    (void)unused;
+    begin(0);
+    t.config.view = 0;
+    tale_begin_anew(&t);
+    connects(&t);
+    hello_from(&t, FT_DEGRADED, 6);
+    hears_view(&t, FT_DEGRADED, 6);
+    assert_int_equal(t.core.view, 0);
+    offer.sent = t.peer_now + 5000;
+    offer.echo = t.sent;
+    event_happens(&t, &event);
+    assert_int_equal(t.core.view, 0);
+    offer.state = FT_SOLO;
+    offer.sent++;
+    event_happens(&t, &event);
+    is(&t, FT_SYNCING);
+    assert_int_equal(did(&t, FT_ACT_VIEW)->view, 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(two_empty_members_wait_for_the_arbiter),
+        cmocka_unit_test(another_shards_node_is_refused_before_its_view_is_believed),
+        cmocka_unit_test(a_primary_gets_another_standby),
+        cmocka_unit_test(a_view_that_the_arbiter_refuses_does_not_begin),
+        cmocka_unit_test(a_node_that_is_no_member_says_so),
+        cmocka_unit_test(who_hears_of_a_later_view_is_removed),
+        cmocka_unit_test(who_joins_is_not_believed_about_views),
+        cmocka_unit_test(a_blank_peer_is_no_answer_to_a_primary_that_waits),
+        cmocka_unit_test(a_blank_node_believes_an_offer_alone),
+    };
+
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests_name("core_members", tests, NULL, NULL);
+}
