@@ -34,6 +34,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/plant.h"
 #include "replicator/socket.h"
+#include "replicator/visitor.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -64,9 +65,7 @@
 #ifndef RETRY_MOST_NS /* the simulation's is shorter, as its times are */
 #define RETRY_MOST_NS 1000000000ull
 #endif
-#define HELLO_MAX (FT_FRAME_HEAD + FT_IDENTITY_MAX + 1024u)
-#define PEEK_MAX  (HELLO_MAX + 4096u) /* and the heartbeats behind it */
-#define PROOF_NS  1000000000ull       /* from accept to proof */
+#define PEEK_MAX (RP_HELLO_MAX + 4096u) /* and the heartbeats behind it */
 #ifndef VISIT_NS
 #define VISIT_NS 200000000ull /* between two visits */
 #endif
@@ -111,15 +110,6 @@ struct rp_handshake {
 struct rp_handshakes {
     struct rp_handshake place[RP_HANDSHAKES];
     uint64_t random; /* which place is given away when all are taken; any number to begin with */
-};
-
-/* A node that is not the peer, and what it has said so far. */
-struct rp_visitor {
-    struct rp_stream *stream; /* NULL: there is none */
-    uint64_t came;            /* ns */
-    bool heard;               /* its hello was handed out */
-    size_t len;
-    uint8_t said[HELLO_MAX];
 };
 
 struct rp_other {
@@ -317,22 +307,6 @@ static struct rp_handshake *find_place(struct rp_handshakes *all, uint64_t now)
     return &all->place[(all->random >> 33) % RP_HANDSHAKES];
 }
 
-static void close_visitor(struct rp_link *link)
-{
-    rp_stream_close(link->visitor.stream, true);
-    link->visitor.stream = NULL;
-}
-
-/* The newest takes the place. */
-static void take_visitor(struct rp_link *link, struct rp_stream *stream, uint64_t now)
-{
-    close_visitor(link);
-    link->visitor.stream = stream;
-    link->visitor.came = now;
-    link->visitor.len = 0;
-    link->visitor.heard = false;
-}
-
 /* Accepts one that waits. When all places are taken one of them is given away. */
 static void accept_handshake(struct rp_link *link, uint64_t now)
 {
@@ -354,7 +328,7 @@ static void accept_handshake(struct rp_link *link, uint64_t now)
     struct rp_handshake *h = stream && !visits ? find_place(&link->handshakes, now) : NULL;
 
     if (stream && visits)
-        take_visitor(link, stream, now);
+        rp_visitor_take(&link->visitor, stream, now);
     if (!h)
         return;
     refused[-FT_ETRUNC] += h->stream != NULL;
@@ -439,7 +413,7 @@ static struct rp_handshake *look_at_handshakes(struct rp_link *link, uint64_t no
 
         if (rc > 0 && (!proven || h->came > proven->came))
             proven = h;
-        if (h->stream && rc <= 0 && (rc < 0 || now - h->came > PROOF_NS)) {
+        if (h->stream && rc <= 0 && (rc < 0 || now - h->came > RP_PROOF_NS)) {
             link->stats.refused[rc < 0 ? -rc : -FT_ETRUNC]++;
             close_handshake(h);
         }
@@ -467,7 +441,7 @@ bool rp_link_needs_hello(struct rp_link *link, uint64_t *sent)
 void rp_link_greet(struct rp_link *link, const struct ft_message *m)
 {
     struct rp_handshake *h = find_without_hello(&link->handshakes);
-    uint8_t frame[HELLO_MAX];
+    uint8_t frame[RP_HELLO_MAX];
     long len = ft_message_encode(m, 0, NULL, true, frame, sizeof(frame));
 
     FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
@@ -614,42 +588,14 @@ static void take_handshakes(struct rp_link *link, uint64_t now)
         end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
 }
 
-/* What a visitor has said. */
-static void read_visitor(struct rp_link *link, uint64_t now)
-{
-    struct rp_visitor *v = &link->visitor;
-    int done = v->stream ? rp_stream_handshake(v->stream) : 0;
-    ssize_t n = 0;
-    bool more;
-
-    if (done > 0 && !v->heard && v->len < sizeof(v->said)) {
-        n = rp_stream_read(v->stream, v->said + v->len, sizeof(v->said) - v->len, &more);
-        v->len += n > 0 ? (size_t)n : 0;
-    }
-    if (v->stream && (done < 0 || (done > 0 && n == 0 && v->len == 0) || now - v->came > PROOF_NS))
-        close_visitor(link);
-}
-
 bool rp_link_visitor(struct rp_link *link, struct ft_message *m)
 {
-    struct rp_visitor *v = &link->visitor;
-
-    if (!v->stream || v->heard || v->len == 0 ||
-        ft_message_decode(v->said, v->len, 0, m, link->in.bulk, NULL) <= 0 || m->type != FT_MSG_HELLO)
-        return false;
-    v->heard = true;
-    return true;
+    return rp_visitor_hello(&link->visitor, m, link->in.bulk, link->stats.refused);
 }
 
 void rp_link_answer(struct rp_link *link, const struct ft_message *m)
 {
-    uint8_t frame[HELLO_MAX];
-    long len = ft_message_encode(m, 0, NULL, true, frame, sizeof(frame));
-
-    FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
-    /* Nothing was written there before, so it fits, or the connection is of no use. */
-    (void)!rp_stream_write(link->visitor.stream, frame, (size_t)len);
-    close_visitor(link);
+    rp_visitor_answer(&link->visitor, m);
 }
 
 void rp_link_visit(struct rp_link *link, bool on)
@@ -718,7 +664,7 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
     if (link->listener_ready || handshakes_any(&link->handshakes))
         take_handshakes(link, now_ns);
     if (link->visitor.stream)
-        read_visitor(link, now_ns);
+        rp_visitor_read(&link->visitor, now_ns, link->stats.refused);
     read_some(link, READ_BUDGET, false);
     if (!link->stream && link->lost == RP_LOST_NONE) {
         if (link->next)
@@ -960,7 +906,7 @@ void rp_link_close(struct rp_link *link)
     close_one(&link->datagrams);
     rp_stream_close(link->stream, true);
     rp_stream_close(link->next, false);
-    rp_stream_close(link->visitor.stream, false);
+    rp_visitor_end(&link->visitor);
     close_unproven(link);
     rp_seal_close(link->seal);
     free(link->in.bytes);
@@ -1024,7 +970,7 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
 void rp_link_reseal(struct rp_link *link, struct rp_seal *seal)
 {
     close_unproven(link);
-    close_visitor(link);
+    rp_visitor_end(&link->visitor);
     rp_seal_close(link->seal);
     link->seal = seal;
 }
