@@ -158,7 +158,7 @@ t "check a pair" 0 "^$dir/pair.yaml: ok: chain edge \(monitor\), 1 lane, mode lo
 t "check a pair, JSON" 0 '"ok":true,"chain":"edge".*"mode":"log","mode_asked":"auto","mode_decided_by":null.*"nodes":\["a","b"\]' "" check -c "$pair" -o json
 t "check the edge chain" 0 "ok: chain edge \(nat, firewall, monitor\), 1 lane, mode log \(auto: every NF can be replayed\)$" "" check -c "$dir/edge.yaml"
 t "check what is not there" 65 "" "^$dir/none.yaml: cannot be opened" check -c "$dir/none.yaml"
-t "check a mistake" 65 "" "^$dir/bad.yaml:8: node b role is standbye, expected primary or standby$" check -c "$dir/bad.yaml"
+t "check a mistake" 65 "" "^$dir/bad.yaml:8: node b role is standbye, expected primary or standby or spare$" check -c "$dir/bad.yaml"
 t "check a mistake, JSON" 65 '"ok":false,"error":".*bad.yaml:8: ' "^$dir/bad.yaml:8: " check -c "$dir/bad.yaml" -o json
 mkfifo "$dir/pipe"
 t "check a pipe" 65 "" "^$dir/pipe: not a regular file" check -c "$dir/pipe"
