@@ -816,8 +816,8 @@ struct nd_needs nd_lane_between_bursts(struct nd_lane *lane)
     want_of_all(lane, drained);
     /* Before the barrier: at each of its turns a slow lane would find the cut behind another one's burst.
      * Where an input keeper says when a burst is, a lane has none to give. */
-    bool behind = stream_kind(lane) != ND_STREAM_NONE && !lane->io->burst && delta_needs_burst(lane) &&
-                  cut_permits(lane) && !lane->turn.no_room;
+    bool behind = !drained && stream_kind(lane) != ND_STREAM_NONE && !lane->io->burst &&
+                  delta_needs_burst(lane) && cut_permits(lane) && !lane->turn.no_room;
 
     if ((wants_barrier(lane) && !behind && !nd_lane_quiesce(lane)) || drained || !cut_permits(lane))
         return (struct nd_needs){.may_run = false};
