@@ -296,6 +296,12 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     bool pair =
         ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, node.name);
 
+    if (!w->begun && pair &&
+        s.core.state != FT_PROTECTED) { /* where it is reached may be another place by now */
+        if (add_node(r, &node))
+            rp_repair(r->replicator, &node);
+        return begin_work(w, REPAIR_MS);
+    }
     if (!w->begun && !pair) {
         why = refuse_repair(r, &s, x);
         if (why)

@@ -624,6 +624,10 @@ int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_faul
     o = o ? o : &link->other[link->others++];
     snprintf(o->name, sizeof(o->name), "%s", node->name);
     o->at = at;
+    if (strcmp(link->peer_name, node->name) == 0 && memcmp(&link->peer, &at, sizeof(at)) != 0) {
+        close_unproven(link);
+        link->peer = at;
+    }
     return 0;
 }
 

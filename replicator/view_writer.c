@@ -131,6 +131,7 @@ void rp_view_writer_give(struct rp_view_writer *w, const struct rp_view *view, u
     if (atomic_load(&w->wanted) == atomic_load(&w->done))
         atomic_store(&w->since, now);
     atomic_fetch_add(&w->wanted, 1);
+    atomic_thread_fence(memory_order_release);
     memcpy(&w->view, view, sizeof(*view));
     atomic_fetch_add(&w->wanted, 1);
     ft_worker_wake(&w->worker);

@@ -324,7 +324,7 @@ static void hear_arbiter(struct ft_core *core, const struct ft_event *event, str
  * to hear of it, so that the other node loses when it asks. */
 static bool overrule_arbiter(struct ft_core *core, struct ft_actions *actions)
 {
-    bool held = core->arbiter.asking || core->arbiter.lost;
+    bool held = core->arbiter.asking || core->arbiter.lost || (core->arbiter.open && !core->peer.known);
 
     if (!held || (core->state != FT_DEGRADED && core->state != FT_READY))
         return false;
@@ -467,6 +467,7 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
                                           .secret = {core->peer.secret[0], core->peer.secret[1]},
                                           .heard = core->peer.heard,
                                           .met = core->now,
+                                          .answered = core->answered,
                                           .port_heartbeat = core->peer.port_heartbeat,
                                           .heartbeat_view = core->peer.heartbeat_view};
     core->ready_echo = core->echoed = 0;
@@ -703,7 +704,8 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 
 bool ft_core_visits(const struct ft_core *core)
 {
-    bool waits = core->state == FT_JOINING || (core->state == FT_DEGRADED && core->arbiter.open);
+    bool waits = core->state == FT_JOINING || core->hand == FT_HAND_GIVEN ||
+                 (core->state == FT_DEGRADED && core->arbiter.open);
 
     return core->config.arbiter && waits && !core->peer.known &&
            core->now - ft_later(core->alone, core->peer.heard) >= ft_ms(core->config.solo_after_ms);

@@ -78,7 +78,8 @@ static inline bool ft_decides_anew(const struct ft_decision *kept, const struct 
 
 static inline bool ft_same_members(const struct ft_members *a, const struct ft_members *b)
 {
-    return memcmp(a->name, b->name, sizeof(a->name)) == 0;
+    return strncmp(a->name[0], b->name[0], FT_NAME_MAX) == 0 &&
+           strncmp(a->name[1], b->name[1], FT_NAME_MAX) == 0;
 }
 
 /* Of a decision that is not to be replaced. */
@@ -309,7 +310,7 @@ struct ft_core {
     struct {
         enum ft_repair step;
         char name[FT_NAME_MAX];      /* who is to be the standby */
-        uint64_t began, count;       /* count: that were done */
+        uint64_t count;              /* that were done */
         char outcome[FT_REASON_MAX]; /* why the last one was not done, or what is waited for; "": it was done
                                       */
     } repair;
@@ -332,10 +333,11 @@ struct ft_core {
         uint8_t role;
         enum ft_state state;
         uint64_t incarnation, secret[2], view;
-        uint64_t heard;  /* last message, our clock. This, port_heartbeat, incarnation outlive it */
-        uint64_t met;    /* when the connection began */
-        uint64_t newest; /* newest `sent` heard from it, which this node echoes */
-        uint64_t echoed; /* newest of our `sent` that it echoed on this connection */
+        uint64_t heard;    /* last message, our clock. This, port_heartbeat, incarnation outlive it */
+        uint64_t met;      /* when the connection began */
+        uint64_t answered; /* `answered` below, as it was then: one that is sent away has renewed no lease */
+        uint64_t newest;   /* newest `sent` heard from it, which this node echoes */
+        uint64_t echoed;   /* newest of our `sent` that it echoed on this connection */
         uint64_t port_heartbeat;
         uint64_t heartbeat_view; /* what the last heartbeat on a data port told */
     } peer;

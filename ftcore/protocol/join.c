@@ -198,6 +198,17 @@ static bool has_shard(const struct ft_members *members)
     return members->shard[0] || members->shard[1];
 }
 
+/* Names as files have them: the view file would not be read otherwise. */
+static bool are_fit(const struct ft_members *m)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+
+    for (unsigned i = 0; i < 2; i++)
+        if (!m->name[i][0] || m->name[i][strspn(m->name[i], letters)])
+            return false;
+    return strcmp(m->name[0], m->name[1]) < 0;
+}
+
 /* Nothing else that it says is believed. */
 static int refuse_shard(const char *const name[2], bool turned, const struct ft_members *own,
                         const struct ft_members *its, char *text, size_t cap)
@@ -248,6 +259,8 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, cha
     if (has_shard(&core->members) && has_shard(&m->members) &&
         memcmp(core->members.shard, m->members.shard, sizeof(m->members.shard)) != 0)
         return refuse_shard(name, turned, &core->members, &m->members, text, cap);
+    if (m->members.name[0][0] && !are_fit(&m->members))
+        return snprintf(text, cap, "members: what %s says are no names of two nodes", peer);
     if (m->lanes != c->lanes)
         return snprintf(text, cap, "lanes: %s %u, %s %u", name[0], turned ? m->lanes : c->lanes, name[1],
                         turned ? c->lanes : m->lanes);
@@ -354,7 +367,15 @@ static void leave(struct ft_core *core, struct ft_actions *actions)
 
     ft_peer_gone(core);
     core->alone = alone;
+    core->answered = core->peer.answered;
     ft_act(actions, FT_ACT_CLOSE);
+}
+
+/* Of this node's shard, and no later than the view that its own file tells of. */
+static bool is_over(const struct ft_core *core, const struct ft_message *m)
+{
+    return has_shard(&core->members) && has_shard(&m->members) && m->view <= core->view &&
+           memcmp(core->members.shard, m->members.shard, sizeof(m->members.shard)) == 0;
 }
 
 /*
@@ -367,7 +388,7 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
     bool said = !m->joins && m->members.name[0][0];
 
     if (!core->member) {
-        bool taken = said && ft_members_have(&m->members, core->config.name);
+        bool taken = said && ft_members_have(&m->members, core->config.name) && !is_over(core, m);
 
         if (taken)
             ft_aim(core, m->name, actions);
@@ -379,7 +400,11 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
 
     if (!differs && (!peer[0] || strncmp(peer, m->name, FT_NAME_MAX) == 0))
         return false;
-    if (differs && m->view > core->view)
+    bool own =
+        core->repair.step >= FT_REPAIR_ASK && m->view == core->view + 1 &&
+        ft_members_have(&m->members, core->config.name); /* the view that this primary is about to begin */
+
+    if (differs && m->view > core->view && !own)
         ft_join_removed(core, m->view, &m->members, actions);
     else
         leave(core, actions);
@@ -391,7 +416,7 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
 {
     bool taken = !core->member && !hello->joins && ft_is_primary(hello->state) &&
                  ft_members_have(&hello->members, core->config.name) &&
-                 (!core->peer.known || hello->view > core->peer.view);
+                 (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello);
 
     actions->count = 0;
     snprintf(core->stranger.name, sizeof(core->stranger.name), "%.31s", hello->name);
@@ -422,6 +447,7 @@ void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_a
     if (has_shard(&core->members) || !has_shard(&m->members))
         return;
     memcpy(core->members.shard, m->members.shard, sizeof(core->members.shard));
+    core->reserved = 0; /* it is to be written anew, with the name */
     if (core->view)
         ft_write_view(actions, FT_ACT_STORE, core->view, &core->members);
 }
@@ -614,11 +640,14 @@ static void ask_for_members(struct ft_core *core, struct ft_actions *actions)
     ft_arbiter_ask_who(core, (struct ft_era){core->view, 0}, "meets no peer", actions);
 }
 
-/* Nobody serves in that view, or who does will be heard: this node, which is JOINING, comes to it. */
+/* This node, which is JOINING, takes the number of a later view with the same members. Either nobody serves
+ * in that view, or who does will be heard. */
 static void come_to_view(struct ft_core *core, uint64_t view, struct ft_actions *actions)
 {
     ft_arbiter_forget(core, actions);
     core->arbiter.granted = core->arbiter.again = 0;
+    if (core->kept)
+        ft_join_again(core, actions, "another view has begun");
     core->view = view;
     ft_write_view(actions, FT_ACT_VIEW, view, &core->members);
 }
@@ -647,6 +676,8 @@ void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct f
         ft_join_removed(core, kept->era.view, &kept->members, actions);
     else
         come_to_view(core, kept->era.view, actions);
+    if (core->peer.up) /* on a connection that stands views follow each other */
+        leave(core, actions);
 }
 
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
@@ -783,13 +814,14 @@ bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct f
 {
     bool old = core->peer.version < FT_FORMAT_MEMBERS;
 
-    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : m->state == FT_SOLO))
+    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : m->state == FT_SOLO) || is_over(core, m))
         return false;
-    if (old) /* a primary of release 0.2, which has one peer and tells of no members */
-        take_members(core, m->view, &core->members, actions);
-    else if (ft_members_have(&m->members, core->config.name) || !m->members.name[0][0])
-        take_members(core, m->view, m->members.name[0][0] ? &m->members : &core->members, actions);
-    else
+    if (!old && m->members.name[0][0] &&
+        !(are_fit(&m->members) && ft_members_have(&m->members, core->config.name)))
         return false;
+    if (!m->members.name[0][0] && !core->member)
+        return false;
+    /* A primary of release 0.2 has one peer and tells of no members. */
+    take_members(core, m->view, m->members.name[0][0] ? &m->members : &core->members, actions);
     return true;
 }

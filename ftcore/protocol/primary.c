@@ -38,7 +38,7 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
 {
     struct ft_action *gate = ft_act(actions, FT_ACT_GATE);
 
-    core->guarded = core->cut_off = core->unsettled = false;
+    core->guarded = core->cut_off = core->unsettled = core->abandoning = false;
     core->ready_echo = 0;
     core->arbiter.open = core->arbiter.lost = false;
     ft_arbiter_forget(core, actions);
@@ -553,7 +553,7 @@ void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *
         return;
     }
     core->repair.step = FT_REPAIR_RELEASE;
-    core->repair.began = core->now;
+    memset(core->repair.name, 0, sizeof(core->repair.name));
     snprintf(core->repair.name, sizeof(core->repair.name), "%s", name);
     snprintf(core->repair.outcome, sizeof(core->repair.outcome), "waits until %s has given up its state",
              ft_peer_name(core));
@@ -611,7 +611,9 @@ void ft_repair_consider(struct ft_core *core, struct ft_actions *actions)
 {
     bool release = core->repair.step == FT_REPAIR_RELEASE;
 
-    if (release && core->solo)
+    bool unasked = core->repair.step == FT_REPAIR_ASK && !core->arbiter.asking;
+
+    if ((release && core->solo) || unasked)
         ask_for_view(core, actions);
     else if (release && core->peer.known && !core->abandoning && !core->hand)
         say_abandon(core, "re-pair with another node", actions);

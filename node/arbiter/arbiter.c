@@ -748,6 +748,7 @@ struct nd_arbiter {
 static void tell(struct told *told, const struct ft_question *question)
 {
     atomic_fetch_add(&told->serial, 1);
+    atomic_thread_fence(memory_order_release);
     told->any = question != NULL;
     told->question = question ? *question : (struct ft_question){.era = {0, 0}};
     atomic_fetch_add(&told->serial, 1);
