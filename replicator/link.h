@@ -84,7 +84,8 @@ bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
 bool rp_link_up(const struct rp_link *link);
 /*
  * From now on the peer is the node of this name, which is one of `node` or of those added; "": whichever
- * comes. A connection with another one ends. FT_ENOENT: it is not known here.
+ * comes. A connection that stands is the caller's to end. FT_ENOENT: it is not known here, and the peer stays
+ * who it was.
  */
 int rp_link_aim(struct rp_link *link, const char *name);
 /* Another node that may become the peer, or its new address. FT_EFULL, FT_EINVAL. */
