@@ -285,7 +285,7 @@ static void turn(struct sim_node *n)
 
         any = false;
         for (unsigned k = 0; k <= lanes; k++) {
-            unsigned which = (first + k) % (lanes + 1);
+            unsigned which = first + k <= lanes ? first + k : first + k - lanes - 1;
             struct sim_task *t = &n->task[which == lanes ? SIM_REPLICATOR : which];
 
             if (r == 0 ? !task_is_due(n, t, ready) : !t->again)

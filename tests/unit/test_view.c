@@ -150,7 +150,9 @@ static void damage_is_refused(void **state)
         assert_non_null(strstr(fault.text, "expected 'understudy view N'"));
     }
     memset(large, '1', sizeof(large));
-    memcpy(large, "understudy view ", 16);
+    static const char head[] = "understudy view ";
+
+    memcpy(large, head, sizeof(head) - 1);
     put(large, sizeof(large));
     assert_int_equal(load(view_path, &(uint64_t){0}, NULL), FT_EMALFORMED);
     put("understudy view 3\n\0\0", 20);
