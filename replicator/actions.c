@@ -230,7 +230,7 @@ static void to_store(struct rp_replicator *rp, const struct ft_action *a)
 {
     rp->stores = true;
     rp->to_store = (struct rp_view){.number = a->view};
-    if ((a->members.shard[0] || a->members.shard[1]) && a->members.name[0][0])
+    if (ft_has_shard(&a->members) && a->members.name[0][0])
         rp->to_store.members = a->members;
 }
 

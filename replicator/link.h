@@ -4,8 +4,8 @@
  * owned and used by the replicator's thread alone. The node whose name sorts first listens, the other
  * connects; a connection that breaks is made again. Frames are ftcore/record/message.h's.
  *
- * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that is
- * none's peer waits for whichever comes, and one that hears nobody may connect to the others in turn
+ * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that has
+ * no peer waits for whichever comes, and one that hears nobody may connect to the others in turn
  * (rp_link_visit). Who comes and is not the peer says a hello, is told one, and is sent away.
  *
  * Capacity: what cannot be written waits in a buffer of RP_LINK_OUT bytes; rp_link_room tells what fits. The

@@ -26,7 +26,7 @@ static int write_text(char out[TEXT_MAX], const struct rp_view *v)
     const struct ft_members *m = &v->members;
     int n = snprintf(out, TEXT_MAX, LINE, v->number);
 
-    if (m->shard[0] || m->shard[1])
+    if (ft_has_shard(m))
         n += snprintf(out + n, TEXT_MAX - (size_t)n, SHARD, m->shard[0], m->shard[1], m->name[0], m->name[1]);
     return n;
 }
@@ -41,8 +41,7 @@ static bool read_text(const char *text, struct rp_view *out)
     sscanf(text, LINE "shard %16lx%16lx of %31[0-9A-Za-z_-] and %31[0-9A-Za-z_-]", &out->number, &m->shard[0],
            &m->shard[1], m->name[0], m->name[1]);
     write_text(same, out);
-    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX &&
-           !m->name[0][0] == !(m->shard[0] || m->shard[1]) &&
+    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX && !m->name[0][0] == !ft_has_shard(m) &&
            (!m->name[0][0] || strcmp(m->name[0], m->name[1]) < 0);
 }
 

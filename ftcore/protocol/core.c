@@ -213,7 +213,7 @@ void ft_arbiter_ask_who(struct ft_core *core, struct ft_era era, const char *why
 {
     struct ft_question question = {.era = era};
 
-    if (core->members.shard[0] || core->members.shard[1])
+    if (ft_has_shard(&core->members))
         question.members = core->members;
     ft_arbiter_ask(core, &question, why, actions);
 }
@@ -255,7 +255,7 @@ static void won(struct ft_core *core, const struct ft_decision *kept, struct ft_
     char by[FT_NAME_MAX + sizeof("; " DECIDED " ")];
 
     snprintf(by, sizeof(by), "; " DECIDED " %.31s", core->config.name);
-    if (core->members.name[0][0] && (kept->members.shard[0] || kept->members.shard[1]))
+    if (core->members.name[0][0] && ft_has_shard(&kept->members))
         memcpy(core->members.shard, kept->members.shard, sizeof(core->members.shard));
     if (core->repair.step == FT_REPAIR_ASK) {
         ft_repair_granted(core, actions);
@@ -276,7 +276,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
     bool later = kept->any && kept->era.view > core->view;
 
     if (core->repair.step == FT_REPAIR_ASK) {
-        ft_repair_refused(core, kept, actions);
+        ft_repair_refused(core, kept);
         return;
     }
     if (core->state == FT_JOINING && core->arbiter.asked.era.view) {

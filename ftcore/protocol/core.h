@@ -103,7 +103,7 @@ static inline struct ft_decision ft_decision_of(const struct ft_decision *kept,
 
     if (asked->members.name[0][0])
         d.members = asked->members;
-    if (kept->members.shard[0] || kept->members.shard[1])
+    if (ft_has_shard(&kept->members))
         memcpy(d.members.shard, kept->members.shard, sizeof(d.members.shard));
     memcpy(d.winner, who, strnlen(who, sizeof(d.winner) - 1));
     return d;
@@ -128,7 +128,7 @@ struct ft_core_config {
     uint64_t view;                   /* from the view file, where it is on the disk; 0: never served */
     struct ft_members members;       /* of that view; of view 0 those of the pair file */
     uint64_t new_shard[2];           /* random: the name of a shard that begins with this process */
-    bool spare; /* `members` has no names since this node is none, until a primary takes it for its standby */
+    bool spare;       /* this node is no member and knows of none, until a primary takes it for its standby */
     bool keeps_views; /* FT_EV_STORED tells of each view that is on the disk; false: nothing waits for that */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t
@@ -303,7 +303,7 @@ struct ft_core {
     uint64_t stored;   /* the view on the disk */
     uint64_t reserved; /* the last view that was to be on the disk before this node begins it; 0: none */
     bool unsettled;    /* primary by a handover: nothing leaves, since its view might be forgotten: see
-                          promote_standby       in standby.c */
+                          promote_standby in standby.c */
     struct ft_members members; /* of `view` */
     bool member;               /* this node is one of them */
     uint64_t first_view;       /* the first that has these members, as far as this node knows */

@@ -193,11 +193,6 @@ static int refuse_formats(const struct ft_core *core, const struct ft_message *m
                     name[0], program[0], formats[0], name[1], program[1], formats[1], name[older != turned]);
 }
 
-static bool has_shard(const struct ft_members *members)
-{
-    return members->shard[0] || members->shard[1];
-}
-
 /* Names as files have them: the view file would not be read otherwise. */
 static bool are_fit(const struct ft_members *m)
 {
@@ -254,10 +249,10 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, cha
     name[!turned] = peer;
     if (!core->peer.agreed)
         return refuse_formats(core, m, name, turned, text, cap);
-    if (has_shard(&core->members) && core->peer.version < FT_FORMAT_MEMBERS)
+    if (ft_has_shard(&core->members) && core->peer.version < FT_FORMAT_MEMBERS)
         return refuse_formats(core, m, name, turned, text, cap);
-    if (has_shard(&core->members) && has_shard(&m->members) &&
-        memcmp(core->members.shard, m->members.shard, sizeof(m->members.shard)) != 0)
+    if (ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
+        !ft_same_shard(&core->members, &m->members))
         return refuse_shard(name, turned, &core->members, &m->members, text, cap);
     if (m->members.name[0][0] && !are_fit(&m->members))
         return snprintf(text, cap, "members: what %s says are no names of two nodes", peer);
@@ -374,13 +369,13 @@ static void leave(struct ft_core *core, struct ft_actions *actions)
 /* Of this node's shard, and no later than the view that its own file tells of. */
 static bool is_over(const struct ft_core *core, const struct ft_message *m)
 {
-    return has_shard(&core->members) && has_shard(&m->members) && m->view <= core->view &&
-           memcmp(core->members.shard, m->members.shard, sizeof(m->members.shard)) == 0;
+    return ft_same_shard(&core->members, &m->members) && m->view <= core->view;
 }
 
 /*
  * A node that has met another one than its peer: each has told the other who the members of its view are.
- * True: that was all. Of two views the later one counts; only members speak of theirs.
+ * True: the hello is dealt with, and nothing is joined. Of two views the later one counts; only members speak
+ * of theirs.
  */
 static bool meets_other(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
@@ -444,7 +439,7 @@ static bool proves_nothing(const struct ft_core *core, const struct ft_message *
 /* By a hello, or a snapshot. */
 void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
 {
-    if (has_shard(&core->members) || !has_shard(&m->members))
+    if (ft_has_shard(&core->members) || !ft_has_shard(&m->members))
         return;
     memcpy(core->members.shard, m->members.shard, sizeof(core->members.shard));
     core->reserved = 0; /* it is to be written anew, with the name */
@@ -578,7 +573,7 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
         return true;
     if (core->arbiter.asking || core->now < core->arbiter.again)
         return false;
-    if (!has_shard(&question.members))
+    if (!ft_has_shard(&question.members))
         memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
     ft_arbiter_ask(core, &question, why, actions);
     ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);

@@ -58,7 +58,6 @@ static inline bool ft_joins(const struct ft_core *core)
 {
     return !core->member || (core->config.arbiter && core->view == 0);
 }
-void ft_make_printable(char *text);
 /* Who the peer was is of no interest any more: it is another node from now on. */
 void ft_forget_peer(struct ft_core *core);
 
@@ -77,6 +76,7 @@ void ft_arbiter_forget(struct ft_core *core, struct ft_actions *actions);
 
 /* ---- join.c: hello, who is primary, fencing, giving up what we hold ---- */
 
+void ft_make_printable(char *text); /* what a peer has sent, before a person reads it */
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core,
@@ -127,7 +127,7 @@ void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *
 void ft_repair_end(struct ft_core *core, const char *outcome);
 void ft_repair_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_repair_granted(struct ft_core *core, struct ft_actions *actions);
-void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions);
+void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept);
 void ft_repair_unanswered(struct ft_core *core, struct ft_actions *actions, bool first);
 void ft_handover_begin(struct ft_core *core, struct ft_actions *actions);
 /* A new connection after HANDOVER, while we do not know. `same`: it is the process that we handed over to. */

@@ -569,7 +569,7 @@ static struct ft_members repaired(const struct ft_core *core)
     memset(members.name, 0, sizeof(members.name));
     memcpy(members.name[!first], core->config.name, sizeof(members.name[0]));
     memcpy(members.name[first], core->repair.name, sizeof(members.name[0]));
-    if (!members.shard[0] && !members.shard[1])
+    if (!ft_has_shard(&members))
         memcpy(members.shard, core->config.new_shard, sizeof(members.shard));
     return members;
 }
@@ -631,11 +631,10 @@ void ft_repair_granted(struct ft_core *core, struct ft_actions *actions)
     ft_write_view(actions, FT_ACT_STORE, core->view + 1, &members);
 }
 
-void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
+void ft_repair_refused(struct ft_core *core, const struct ft_decision *kept)
 {
     char why[FT_REASON_MAX];
 
-    (void)actions;
     snprintf(why, sizeof(why), "the arbiter keeps view %lu, which is another pair's or another life's",
              kept->era.view);
     ft_repair_end(core, why);

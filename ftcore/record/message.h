@@ -79,6 +79,17 @@ struct ft_members {
     char name[2][FT_NAME_MAX]; /* "": nobody has said */
 };
 
+static inline bool ft_has_shard(const struct ft_members *members)
+{
+    return members->shard[0] || members->shard[1];
+}
+
+/* False too where neither has a name. */
+static inline bool ft_same_shard(const struct ft_members *a, const struct ft_members *b)
+{
+    return ft_has_shard(a) && memcmp(a->shard, b->shard, sizeof(a->shard)) == 0;
+}
+
 static inline bool ft_members_have(const struct ft_members *members, const char *name)
 {
     return strncmp(members->name[0], name, FT_NAME_MAX) == 0 ||

@@ -101,7 +101,7 @@ static bool read_members(const char *at, struct ft_members *out)
     if (strlen(at) < 33 || sscanf(at, "%16lx%16lx", &out->shard[0], &out->shard[1]) != 2)
         return false;
     snprintf(again, sizeof(again), "%016lx%016lx ", out->shard[0], out->shard[1]);
-    if (strncmp(at, again, 33) != 0 || !(out->shard[0] || out->shard[1]))
+    if (strncmp(at, again, 33) != 0 || !ft_has_shard(out))
         return false;
     at = read_name(at + 33, ' ', out->name[0]);
     at = at ? read_name(at, '\0', out->name[1]) : NULL;
@@ -804,7 +804,7 @@ static void note_view(void *arbiter, uint64_t view, const struct ft_members *mem
     const struct ft_question *now = &a->serves.question;
     struct ft_question next = {.era = {view, 0}};
 
-    if (view && (members->shard[0] || members->shard[1]))
+    if (view && ft_has_shard(members))
         next.members = *members;
     if (now->era.view != view || memcmp(&now->members, &next.members, sizeof(next.members)) != 0)
         tell(&a->serves, view ? &next : NULL);
