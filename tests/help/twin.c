@@ -488,21 +488,23 @@ void twin_end(struct twin *twin)
         fail_msg("node %c ended with status 0x%x", 'a' + (int)twin->self, (unsigned)status);
 }
 
-struct rp_status twin_status(const struct twin *twin)
+struct rp_status twin_status(struct twin *twin)
 {
     static struct rp_status s;
-    uint64_t before, after = 0;
+    uint64_t asked = nd_now(), waited = 0, before, after;
 
-    do {
+    for (;;) {
         before = atomic_load(&twin->box->by_node.shown);
         s = twin->box->by_node.status;
         atomic_thread_fence(memory_order_seq_cst);
         after = atomic_load(&twin->box->by_node.shown);
-    } while (twin->pid && (before != after || before & 1));
-    return s;
+        if (!twin->pid || (before == after && !(before & 1) && s.at > asked))
+            return s;
+        twin_wait(twin, &waited, "a status made after it was asked for");
+    }
 }
 
-enum ft_state twin_state(const struct twin *twin)
+enum ft_state twin_state(struct twin *twin)
 {
     return twin_status(twin).core.state;
 }

@@ -81,8 +81,9 @@ void twin_core_config(struct ft_core_config *c, unsigned self, const struct twin
 void twin_start(struct twin *twin, const struct twin_options *options); /* NULL: the usual ones */
 void twin_kill(struct twin *twin);
 void twin_end(struct twin *twin); /* fails the test unless the node ends by itself, in order */
-struct rp_status twin_status(const struct twin *twin);
-enum ft_state twin_state(const struct twin *twin);
+/* As the replicator made it after this was called; of a node that is dead, the last one. */
+struct rp_status twin_status(struct twin *twin);
+enum ft_state twin_state(struct twin *twin);
 uint64_t twin_executed(const struct twin *twin); /* lane 0's last burst, live or replayed */
 
 /* Bursts after a takeover are made up to `target` only, so before that it has executed what it took over. */

@@ -229,7 +229,7 @@ static const struct twin_options streams[] = {
 
 #define STREAMS (sizeof(streams) / sizeof(streams[0]))
 
-static uint64_t slices(const struct twin *t, bool equal)
+static uint64_t slices(struct twin *t, bool equal)
 {
     uint64_t n = 0;
 
