@@ -367,13 +367,16 @@ static const struct nd_option check[] = {FILE_ROW,
                                          {"try", 0, ND_OPTION_FLAG, offsetof(struct nd_options, tries),
                                           .help = "open what the node would open, and close it again"},
                                          END};
-static const struct nd_option repair[] = {FILE_ROW,
-                                          NODE_ROW,
-                                          JSON_ROW,
-                                          {"view", 0, ND_OPTION_U64, offsetof(struct nd_options, view),
-                                           .min = 1, .max = 1e18, .value = "N",
-                                           .help = "only while the pair is in this view"},
-                                          END};
+static const struct nd_option repair[] = {
+    FILE_ROW,
+    NODE_ROW,
+    JSON_ROW,
+    {"view", 0, ND_OPTION_U64, offsetof(struct nd_options, view), .min = 1, .max = 1e18, .value = "N",
+     .help = "only while the pair is in this view"},
+    {"lost", 0, ND_OPTION_TEXT, offsetof(struct nd_options, lost), .value = "NODE",
+     .help = "of a strict pair: this standby is dead, and did not "
+             "take over"},
+    END};
 static const struct nd_option json[] = {JSON_ROW, END};
 static const struct nd_option none[] = {END};
 

@@ -89,7 +89,7 @@ void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap);
     }
 
 struct nd_options {
-    const char *file, *node; /* NULL: not given; borrowed from argv */
+    const char *file, *node, *lost; /* NULL: not given; borrowed from argv */
     bool json, tries;
     uint64_t view; /* 0: not given */
     int argc;      /* what is not an option, in order */

@@ -228,22 +228,32 @@ static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd
     return is_over(w) && nd_refused(x, "busy", "the resync has not begun: %s", s.core.why);
 }
 
-/* The node that is to be the standby, as the request names it. 0, or refused. */
-static int read_node(const struct nd_running *r, const json_t *request, struct rp_node *out,
-                     char why[ND_HEALTH_TEXT])
+/* Another node's, and no other text. */
+static bool is_other(const struct nd_running *r, const char *name)
+{
+    return name && nd_parse_name(name) && strlen(name) < FT_NAME_MAX &&
+           strcmp(name, r->config->node[r->self].name) != 0;
+}
+
+/* The node that is to be the standby, and the one that is lost, as the request names them. 0, or refused. */
+static int read_repair(const struct nd_running *r, const json_t *request, struct rp_repair *out,
+                       char why[ND_HEALTH_TEXT])
 {
     const char *name = json_string_value(json_object_get(request, "node")),
-               *host = json_string_value(json_object_get(request, "host"));
+               *host = json_string_value(json_object_get(request, "host")),
+               *lost = json_string_value(json_object_get(request, "lost"));
     json_int_t port = json_integer_value(json_object_get(request, "port"));
 
-    *out = (struct rp_node){.port = (uint16_t)port};
-    if (!name || !nd_parse_name(name) || strlen(name) >= sizeof(out->name) ||
-        strcmp(name, r->config->node[r->self].name) == 0)
+    *out = (struct rp_repair){.node.port = (uint16_t)port};
+    if (!is_other(r, name))
         return snprintf(why, ND_HEALTH_TEXT, "node: expected the name of another node");
-    if (!host || strlen(host) >= sizeof(out->host) || port < 1 || port > UINT16_MAX)
+    if (json_object_get(request, "lost") && !is_other(r, lost))
+        return snprintf(why, ND_HEALTH_TEXT, "lost: expected the name of another node");
+    if (!host || strlen(host) >= sizeof(out->node.host) || port < 1 || port > UINT16_MAX)
         return snprintf(why, ND_HEALTH_TEXT, "host and port: expected where node %s is reached", name);
-    snprintf(out->name, sizeof(out->name), "%s", name);
-    snprintf(out->host, sizeof(out->host), "%s", host);
+    snprintf(out->node.name, sizeof(out->node.name), "%s", name);
+    snprintf(out->node.host, sizeof(out->node.host), "%s", host);
+    snprintf(out->lost, sizeof(out->lost), "%s", lost ? lost : "");
     return 0;
 }
 
@@ -263,21 +273,19 @@ static bool add_node(struct nd_running *r, const struct rp_node *node)
 }
 
 /* Why no other standby can be had now; NULL: it can. */
-static const char *refuse_repair(struct nd_running *r, const struct rp_status *s, const struct nd_exchange *x)
+static const char *refuse_repair(struct nd_running *r, const struct rp_status *s, const struct nd_exchange *x,
+                                 const struct rp_repair *repair)
 {
     const json_t *view = json_object_get(x->request, "view");
+    const char *why =
+        ft_core_refuses_repair(&s->core, repair->node.name, repair->lost[0] ? repair->lost : NULL);
     struct nd_arbiter_status arbiter;
 
-    if (!r->arbiter)
-        return "the file has no arbiter, without which nobody may take a node's place";
-    if (!ft_core_primary(&s->core))
-        return "only a primary gets another standby";
-    if (json_is_integer(view) && (uint64_t)json_integer_value(view) != s->core.view)
+    if (ft_core_primary(&s->core) && json_is_integer(view) &&
+        (uint64_t)json_integer_value(view) != s->core.view)
         return "the pair is in another view than the command expects";
-    if (s->core.repair.step)
-        return "another one is under way";
-    if (s->core.hand)
-        return "a handover is under way";
+    if (why || !r->arbiter)
+        return why;
     nd_arbiter_status(r->arbiter, &arbiter);
     return arbiter.answers ? NULL : "the arbiter does not answer, which has to keep the view that begins";
 }
@@ -287,40 +295,40 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
 {
     char wrong[ND_HEALTH_TEXT];
     struct rp_status s;
-    struct rp_node node;
-    const char *why;
+    struct rp_repair repair;
+    const char *name = repair.node.name, *why;
 
     state_of(r, &s);
-    if (read_node(r, x->request, &node, wrong) != 0)
+    if (read_repair(r, x->request, &repair, wrong) != 0)
         return nd_refused(x, "invalid", "%s", wrong);
-    bool pair =
-        ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, node.name);
+    bool is_protected = s.core.state == FT_PROTECTED;
+    bool pair = ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, name);
+    bool anew = strcmp(repair.lost, name) == 0; /* a new machine has the lost one's name */
 
-    if (!w->begun && pair &&
-        s.core.state != FT_PROTECTED) { /* where it is reached may be another place by now */
-        if (add_node(r, &node))
-            rp_repair(r->replicator, &node);
+    if (!w->begun && pair && !is_protected && !anew) { /* where it is reached may be another place by now */
+        if (add_node(r, &repair.node))
+            rp_repair(r->replicator, &repair);
         return begin_work(w, REPAIR_MS);
     }
-    if (!w->begun && !pair) {
-        why = refuse_repair(r, &s, x);
+    if (!w->begun && (!pair || (anew && !is_protected))) {
+        why = refuse_repair(r, &s, x, &repair);
         if (why)
-            return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", node.name,
+            return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);
-        if (!add_node(r, &node) || !rp_repair(r->replicator, &node))
+        if (!add_node(r, &repair.node) || !rp_repair(r->replicator, &repair))
             return nd_refused(x, "busy", "another re-pair is asked for");
         return begin_work(w, REPAIR_MS);
     }
     w->under_way |= s.core.repair.step != FT_REPAIR_NONE;
     if (!pair && w->under_way && !s.core.repair.step)
-        return nd_refused(x, "busy", "no re-pair with node %s: %s", node.name, s.core.repair.outcome);
-    if (pair && (!w->begun || s.core.state == FT_PROTECTED))
+        return nd_refused(x, "busy", "no re-pair with node %s: %s", name, s.core.repair.outcome);
+    if (pair && (!w->begun || is_protected))
         return nd_answered(x, make_done(&s));
     if (is_over(w) && pair)
         return nd_refused(x, "busy", "view %lu has begun with node %s, which is not ready yet: %s",
-                          s.core.view, node.name, s.core.why);
+                          s.core.view, name, s.core.why);
     return is_over(w) &&
-           nd_refused(x, "busy", "no re-pair with node %s yet: %s", node.name, s.core.repair.outcome);
+           nd_refused(x, "busy", "no re-pair with node %s yet: %s", name, s.core.repair.outcome);
 }
 
 static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)

@@ -40,6 +40,13 @@ struct rp_node {
     uint16_t port;
 };
 
+/* What an operator wants of a primary: that `node` becomes its standby. `lost`: the standby that is dead, by
+ * the operator's word; "": none is. */
+struct rp_repair {
+    struct rp_node node;
+    char lost[FT_NAME_MAX];
+};
+
 struct rp_link_config {
     const char *local_host,
         *peer_host; /* numeric IPv4; peer_host NULL: whichever of `node` comes is the peer */

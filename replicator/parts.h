@@ -134,7 +134,7 @@ struct rp_replicator {
     _Atomic unsigned requests;      /* bits by enum ft_request */
     _Atomic(struct rp_seal *) seal; /* to take the place of the link's; NULL: none */
     _Atomic bool stop;
-    struct rp_node repair; /* by the main thread while `repairs` is false, else by the replicator */
+    struct rp_repair repair; /* by the main thread while `repairs` is false, else by the replicator */
     _Atomic bool repairs;
     struct rp_verdicts verdicts;
     struct {                      /* sideband.c */

@@ -402,11 +402,11 @@ void rp_request(struct rp_replicator *rp, enum ft_request what)
     atomic_fetch_or(&rp->requests, 1u << what);
 }
 
-bool rp_repair(struct rp_replicator *rp, const struct rp_node *node)
+bool rp_repair(struct rp_replicator *rp, const struct rp_repair *repair)
 {
     if (atomic_load(&rp->repairs))
         return false;
-    rp->repair = *node;
+    rp->repair = *repair;
     atomic_store(&rp->repairs, true);
     return true;
 }
@@ -414,14 +414,15 @@ bool rp_repair(struct rp_replicator *rp, const struct rp_node *node)
 static void repair(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_REQUEST, .now = rp->now, .request = FT_REQUEST_REPAIR};
-    struct rp_node node;
+    struct rp_repair wanted;
 
     if (!atomic_load(&rp->repairs))
         return;
-    node = rp->repair;
+    wanted = rp->repair;
     atomic_store(&rp->repairs, false);
-    event.text = node.name;
-    if (rp->link && rp_link_add(rp->link, &node, NULL) == 0)
+    event.text = wanted.node.name;
+    event.lost = wanted.lost[0] ? wanted.lost : NULL;
+    if (rp->link && rp_link_add(rp->link, &wanted.node, NULL) == 0)
         rp_step(rp, &event);
 }
 

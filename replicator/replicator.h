@@ -163,9 +163,8 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now);
 /* Any thread. */
 void rp_status(struct rp_replicator *rp, struct rp_status *out);
 void rp_request(struct rp_replicator *rp, enum ft_request what);
-/* The main thread: an operator wants `node` to be the standby, which is reached there. False: the one before
- * has not been taken yet. */
-bool rp_repair(struct rp_replicator *rp, const struct rp_node *node);
+/* The main thread: an operator wants another standby. False: the one before has not been taken yet. */
+bool rp_repair(struct rp_replicator *rp, const struct rp_repair *repair);
 /* The main thread: tells the peer, now and on each new connection, until something else is told. False: the
  * one before has not been taken yet, so this one is to be given again. */
 bool rp_tell(struct rp_replicator *rp, const struct rp_standing *own);

@@ -352,7 +352,7 @@ static void handle_request(struct ft_core *core, const struct ft_event *event, s
     enum ft_request what = event->request;
 
     if (what == FT_REQUEST_REPAIR) {
-        ft_repair_asked(core, event->text, actions);
+        ft_repair_asked(core, event->text, event->lost, actions);
     } else if (what == FT_REQUEST_HANDOVER && ft_core_primary(core)) {
         ft_handover_begin(core, actions);
     } else if (what == FT_REQUEST_RESYNC && ft_core_primary(core)) {
@@ -367,8 +367,9 @@ static void handle_request(struct ft_core *core, const struct ft_event *event, s
         else if ((ft_standby_right(core) || core->config.arbiter) &&
                  core->now - core->answered >= ft_ms(core->config.detect_ms))
             ft_standby_promote(core, "an operator's promote", actions);
-    } else if (what == FT_REQUEST_PROMOTE && core->state == FT_JOINING && core->member && !core->peer.known &&
-               core->now - core->alone >= ft_ms(core->config.solo_after_ms)) {
+    } else if (what == FT_REQUEST_PROMOTE && core->state == FT_JOINING && core->member &&
+               (ft_join_meets_blank(core) ||
+                (!core->peer.known && core->now - core->alone >= ft_ms(core->config.solo_after_ms)))) {
         begin_without_peer(core, actions);
     }
 }
@@ -401,7 +402,9 @@ static void check_invariants(const struct ft_core *core)
     FT_CHECK(!core->arbiter.asking || core->config.arbiter, "asks an arbiter that there is not");
     FT_CHECK(core->member || core->state <= FT_JOINING, "state %s of no member", ft_state_name(core->state));
     FT_CHECK(!core->repair.step || primary, "a re-pair without a primary");
-    FT_CHECK(core->repair.step < FT_REPAIR_ASK || core->solo, "a re-pair beside a standby");
+    FT_CHECK(core->repair.step < FT_REPAIR_ASK || ft_is_alone(core), "a re-pair beside a standby");
+    FT_CHECK(!primary || !core->guarded || core->cut_off || core->right == FT_RIGHT_GIVEN,
+             "a standby guards the gate, and was given no right");
 }
 
 /* ---- events ------------------------------------------------------------------------------------- */
@@ -604,16 +607,19 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
  * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the
  * link wait for bytes that nobody sends, and the peer may hear us all the time. By now neither side has
  * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died. Who has
- * handed over has none either, and has to hear what became of it.
+ * handed over has none either, and has to hear what became of it. A node that is held up again and again does
+ * so as well: what came while it slept it has heard by now.
  */
 static void drop_silent_connection(struct ft_core *core, struct ft_actions *actions)
 {
     bool may_take_over =
         core->state == FT_READY && (!core->config.arbiter || ft_standby_right(core)); /* else it only asks */
 
+    uint64_t silent = core->now - ft_later(core->peer.heard, core->peer.met);
+
     if (!core->peer.up || core->abandoning || may_take_over ||
-        ft_primary_silent(core, ft_later(core->peer.heard, core->peer.met)) <
-            SILENCES * ft_ms(core->config.solo_after_ms))
+        silent < SILENCES * ft_ms(core->config.solo_after_ms) ||
+        core->now - core->awake < ft_ms(core->config.detect_ms))
         return;
     handle_lost(core, FT_LOST_ERROR, actions);
     ft_act(actions, FT_ACT_CLOSE);
@@ -704,10 +710,11 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 
 bool ft_core_visits(const struct ft_core *core)
 {
-    bool waits = core->state == FT_JOINING || core->hand == FT_HAND_GIVEN ||
-                 (core->state == FT_DEGRADED && core->arbiter.open);
+    bool given = core->config.strict ? core->right == FT_RIGHT_GIVEN : core->arbiter.open;
+    bool waits =
+        core->state == FT_JOINING || core->hand == FT_HAND_GIVEN || (core->state == FT_DEGRADED && given);
 
-    return core->config.arbiter && waits && !core->peer.known &&
+    return ft_repairs(core) && waits && !core->peer.known &&
            core->now - ft_later(core->alone, core->peer.heard) >= ft_ms(core->config.solo_after_ms);
 }
 

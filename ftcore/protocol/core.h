@@ -129,6 +129,7 @@ struct ft_core_config {
     struct ft_members members;       /* of that view; of view 0 those of the pair file */
     uint64_t new_shard[2];           /* random: the name of a shard that begins with this process */
     bool spare;       /* this node is no member and knows of none, until a primary takes it for its standby */
+    bool spares;      /* the pair file has nodes that are no members: a strict primary can take one */
     bool keeps_views; /* FT_EV_STORED tells of each view that is on the disk; false: nothing waits for that */
     uint32_t heartbeat_ms, lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     uint32_t
@@ -167,7 +168,8 @@ enum ft_event_kind {
     FT_EV_STORED,         /* the file on this node's disk has `view` */
     FT_EV_ANSWER,         /* of the arbiter, to the question for `era`: `answer` */
     FT_EV_REQUEST, /* an operator wants `request`, or something else a RESYNC, for the reason in `text`; a
-                      REPAIR with the node that `text` names */
+                      REPAIR with the node that `text` names, and of the one that `lost` names, if any, a
+                      person says that it is dead */
 };
 
 enum ft_lost { FT_LOST_EOF = 1, FT_LOST_RESET, FT_LOST_ERROR };
@@ -186,7 +188,7 @@ struct ft_event {
     struct ft_era era;                  /* FT_EV_ANSWER */
     const struct ft_decision *decision; /* with it: what is kept; NULL with FT_ANSWER_SILENT */
     const struct ft_message *message;
-    const char *text;
+    const char *text, *lost;
     uint64_t incarnation;
     uint64_t came; /* FT_EV_PORT_HEARTBEAT: local monotonic ns, before `now` when its lane read it late */
     /* Standby: the closed set it holds. Primary: the bursts that the stream accounts for; with CUT, GUARDED
@@ -273,6 +275,17 @@ enum ft_repair {
     FT_REPAIR_STORE, /* it has; and now this node's disk */
 };
 
+/* What a strict primary knows of a right that another node may have to take over from it. */
+enum ft_right {
+    FT_RIGHT_UNKNOWN, /* it began to serve without a word of the other member */
+    FT_RIGHT_NONE, /* there is none: the other member said so, or is certainly dead, or was taken over from */
+    FT_RIGHT_GIVEN, /* a standby got one, and has it yet or has used it */
+};
+
+/* Why a strict primary takes nobody in the place of a standby that is silent. */
+#define FT_REPAIR_UNHEARD                                                                                    \
+    "the standby does not say that it has given up its state; if it is dead, say so with --lost"
+
 #define FT_DOUBLED_NS      (3600000 * FT_MS) /* for so long a takeover from a living primary counts */
 #define FT_SILENCE_MINUTES 11u               /* this one, and the ten before it */
 
@@ -356,8 +369,9 @@ struct ft_core {
     uint64_t ready_echo; /* primary: newest of our own `sent` that a READY standby has answered; the lease
                             runs from it */
     uint64_t heartbeat_due;
-    bool guarded; /* primary: gate is FT_GATE_GUARDED */
-    bool solo;    /* primary: gate is FT_GATE_SOLO */
+    enum ft_right right; /* primary, strict */
+    bool guarded;        /* primary: gate is FT_GATE_GUARDED */
+    bool solo;           /* primary: gate is FT_GATE_SOLO */
     bool cut_off; /* primary: guarded, but the log no longer reaches the standby, which may still hold rights:
                      no lease until a new snapshot took them away */
     bool steered; /* standby: was asked to draw the frames to itself */
@@ -461,6 +475,10 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
 /* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member
  * any more, or that it is one: it hears nobody, and releases nothing. */
 bool ft_core_visits(const struct ft_core *core);
+
+/* Why this node cannot take `name` for its standby now; NULL: it can. `lost`: the standby of which a person
+ * says that it is dead; NULL: none. */
+const char *ft_core_refuses_repair(const struct ft_core *core, const char *name, const char *lost);
 
 /*
  * Fills the head of a bulk message (LOG, DELTA, SNAPSHOT) that the caller makes, as the core would: state,

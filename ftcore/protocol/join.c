@@ -381,18 +381,17 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
 {
     const char *peer = ft_other_member(core);
     bool said = !m->joins && m->members.name[0][0];
-
-    if (!core->member) {
-        bool taken = said && ft_members_have(&m->members, core->config.name) && !is_over(core, m);
-
-        if (taken)
-            ft_aim(core, m->name, actions);
-        else
-            leave(core, actions);
-        return !taken;
-    }
+    bool taken = said && ft_members_have(&m->members, core->config.name) && !is_over(core, m);
     bool differs = said && core->members.name[0][0] && !ft_same_members(&core->members, &m->members);
 
+    if (!core->member && !taken) {
+        leave(core, actions);
+        return true;
+    }
+    if (!core->member || (differs && taken && ft_joins(core))) { /* its offer will be believed */
+        ft_aim(core, m->name, actions);
+        return false;
+    }
     if (!differs && (!peer[0] || strncmp(peer, m->name, FT_NAME_MAX) == 0))
         return false;
     bool own =
@@ -409,7 +408,7 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
 void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
                      struct ft_actions *actions)
 {
-    bool taken = !core->member && !hello->joins && ft_is_primary(hello->state) &&
+    bool taken = ft_joins(core) && !hello->joins && ft_is_primary(hello->state) &&
                  ft_members_have(&hello->members, core->config.name) &&
                  (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello);
 
@@ -426,14 +425,26 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
 }
 
 /*
- * With an arbiter a node without a view proves nothing: its machine may have been lost with its disk after it
- * took over and served. So it is no answer to a primary that waits for its standby's; the arbiter decides.
+ * A node without a view proves nothing: its machine may have been lost with its disk after it took over and
+ * served. So it is no answer to a primary that waits for its standby's; the arbiter decides, or, where the
+ * pair is strict, a person.
  */
 static bool proves_nothing(const struct ft_core *core, const struct ft_message *m)
 {
-    bool waits = core->hand == FT_HAND_GIVEN || (ft_core_primary(core) && !core->solo);
+    bool given = core->config.strict ? core->right == FT_RIGHT_GIVEN : !core->solo;
+    bool waits = core->hand == FT_HAND_GIVEN || (ft_core_primary(core) && given);
 
-    return core->config.arbiter && m->joins && waits && !FT_PLANTED("blank-believed");
+    return ft_repairs(core) && m->joins && waits && !FT_PLANTED("blank-believed");
+}
+
+/* The other member has no view file. Nobody but a person knows whether it was lost after it served. */
+static void wait_for_a_person(struct ft_core *core, const char *what, struct ft_actions *actions)
+{
+    char why[FT_REASON_MAX];
+
+    snprintf(why, sizeof(why), "%s comes without a view file: %s", ft_other_member(core), what);
+    if (strcmp(why, core->why) != 0)
+        ft_become(core, actions, core->state, "%s", why);
 }
 
 /* By a hello, or a snapshot. */
@@ -455,6 +466,8 @@ static void accept_peer(struct ft_core *core, const struct ft_message *m, struct
         return;
     if (proves_nothing(core, m)) {
         leave(core, actions);
+        if (core->config.strict && core->state == FT_DEGRADED)
+            wait_for_a_person(core, "strict: holding until re-pair says that it was lost", actions);
         return;
     }
     if (core->member)
@@ -580,10 +593,25 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
     return false;
 }
 
+/*
+ * Strict: two members that are empty, and one of them has no view on its disk, or none of them though the
+ * shard has served. A machine may have been lost after its node took over and was given another standby, who
+ * serves.
+ */
+bool ft_join_meets_blank(const struct ft_core *core)
+{
+    bool served = core->view > 0 || ft_has_shard(&core->members);
+
+    return core->config.strict && ft_repairs(core) && core->peer.known && core->peer.joins &&
+           core->peer.state == FT_JOINING && served && !FT_PLANTED("blank-believed");
+}
+
 /* Begins to be primary with an empty state. */
 static void begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
-    uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + 1;
+    /* A member that is blank may have been lost with its disk after it served in the next view. */
+    uint64_t next = ft_join_meets_blank(core) ? 2 : 1;
+    uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + next;
 
     if (!may_begin_empty(core, view, actions, why) || !is_reserved(core, view, actions, why))
         return;
@@ -596,6 +624,8 @@ static void begin_alone(struct ft_core *core, struct ft_actions *actions, const 
     core->kept = false;
     ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     ft_primary_alone(core, actions, why);
+    if (!core->peer.known)
+        core->right = FT_RIGHT_UNKNOWN;
     ft_order(core, actions, FT_LANE_FRESH);
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_HEARTBEAT);
@@ -677,21 +707,27 @@ void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct f
 
 void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
 {
-    bool first = core->config.role == 0;
+    bool first = core->config.role == 0, blank = ft_join_meets_blank(core);
 
     if (!core->member)
         return;
     if (core->refused)
         first = first && !ft_is_primary(core->peer.state);
-    if (!core->peer.known && core->alone_requested) {
+    if ((!core->peer.known || blank) && core->alone_requested) {
         begin_alone(core, actions, "an operator's promote, with an empty state");
         return;
     }
     core->alone_requested = false;
+    if (blank) {
+        wait_for_a_person(core, "waits for promote", actions);
+        return;
+    }
     if (!core->peer.known) {
         /* Never served and meets nobody: the file's word has to do. With strict it begins as well, and holds
-         * what it would release. */
+         * what it would release; but not where others may have the state, since its machine may have been
+         * lost with its disk. */
         if (first && core->view == 0 && core->config.start_alone_ms &&
+            !(core->config.strict && ft_repairs(core)) &&
             core->now - core->started >= ft_ms(core->config.start_alone_ms) && arbiter_permits(core, actions))
             begin_alone(core, actions, "started alone");
         else if (core->config.arbiter && core->view > 0)
@@ -723,6 +759,7 @@ void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char 
     core->snapshot_whole = core->hold_known = core->kept = false;
     core->hand = FT_HAND_NONE;
     core->abandoning = false;
+    core->right = FT_RIGHT_UNKNOWN;
     core->arbiter.open = core->arbiter.lost = false;
     ft_arbiter_forget(core, actions);
     core->resync = FT_RESYNC_NONE;
@@ -809,7 +846,9 @@ bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct f
 {
     bool old = core->peer.version < FT_FORMAT_MEMBERS;
 
-    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : m->state == FT_SOLO) || is_over(core, m))
+    bool alone = m->state == FT_SOLO || (core->config.strict && m->state == FT_DEGRADED);
+
+    if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : alone) || is_over(core, m))
         return false;
     if (!old && m->members.name[0][0] &&
         !(are_fit(&m->members) && ft_members_have(&m->members, core->config.name)))

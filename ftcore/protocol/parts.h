@@ -52,11 +52,24 @@ static inline const char *ft_other_member(const struct ft_core *core)
                ? ""
                : core->members.name[strncmp(core->members.name[0], core->config.name, FT_NAME_MAX) == 0];
 }
+/* A primary of this pair can get another standby. A strict one with a node of its file; and where the shard
+ * has a name, one has done so. */
+static inline bool ft_repairs(const struct ft_core *core)
+{
+    return core->config.arbiter ||
+           (core->config.strict && (core->config.spares || ft_has_shard(&core->members)));
+}
 /* This node is in no view, or has none on its disk and others may know better: it believes no view but one
  * that a primary that is alone offers it. */
 static inline bool ft_joins(const struct ft_core *core)
 {
-    return !core->member || (core->config.arbiter && core->view == 0);
+    return !core->member || (ft_repairs(core) && core->view == 0);
+}
+/* This primary is alone: no other node has a right to take over, or has used one. With strict its gate is
+ * shut. */
+static inline bool ft_is_alone(const struct ft_core *core)
+{
+    return core->config.strict ? core->right == FT_RIGHT_NONE : core->solo;
 }
 /* Who the peer was is of no interest any more: it is another node from now on. */
 void ft_forget_peer(struct ft_core *core);
@@ -80,7 +93,8 @@ void ft_make_printable(char *text); /* what a peer has sent, before a person rea
 void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_prove(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_join_consider(struct ft_core *core,
-                      struct ft_actions *actions); /* JOINING: is it on us to be primary? */
+                      struct ft_actions *actions);    /* JOINING: is it on us to be primary? */
+bool ft_join_meets_blank(const struct ft_core *core); /* only a person can say that this node may begin */
 /* Drops state and rights. */
 void ft_join_again(struct ft_core *core, struct ft_actions *actions, const char *why);
 void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actions);
@@ -123,7 +137,7 @@ void ft_resync_consider(struct ft_core *core, struct ft_actions *actions);
 /* By an operator, or by lanes whose changes outgrew what a delta may be. */
 void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *actions);
 /* An operator wants another standby; and what the arbiter says of it. */
-void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *actions);
+void ft_repair_asked(struct ft_core *core, const char *name, const char *lost, struct ft_actions *actions);
 void ft_repair_end(struct ft_core *core, const char *outcome);
 void ft_repair_consider(struct ft_core *core, struct ft_actions *actions);
 void ft_repair_granted(struct ft_core *core, struct ft_actions *actions);

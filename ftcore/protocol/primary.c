@@ -40,6 +40,7 @@ void ft_primary_alone(struct ft_core *core, struct ft_actions *actions, const ch
 
     core->guarded = core->cut_off = core->unsettled = core->abandoning = false;
     core->ready_echo = 0;
+    core->right = FT_RIGHT_NONE;
     core->arbiter.open = core->arbiter.lost = false;
     ft_arbiter_forget(core, actions);
     if (core->config.strict) {
@@ -140,6 +141,7 @@ void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *a
 static void begin_switch(struct ft_core *core, struct ft_actions *actions)
 {
     core->resync = FT_RESYNC_SWITCH;
+    core->right = FT_RIGHT_GIVEN;
     core->switch_began = core->now;
     core->ready_echo = 0;
     core->cut_off = false;
@@ -360,9 +362,11 @@ void ft_handover_hello(struct ft_core *core, const struct ft_message *m, bool sa
 void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions)
 {
     /* In our own view: if the peer did take over, behind a partition, its higher view wins. */
-    if (ft_primary_silent(core, core->peer.heard) >= ft_ms(core->config.solo_after_ms))
+    if (ft_primary_silent(core, core->peer.heard) >= ft_ms(core->config.solo_after_ms)) {
         resume_as_primary(core, core->view, "an operator's promote, after a handover that nobody answered",
                           actions);
+        core->right = FT_RIGHT_GIVEN;
+    }
 }
 
 /* ---- the loss of a standby ---------------------------------------------------------------------- */
@@ -399,6 +403,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
 
     if (m->state != FT_JOINING && !forgot)
         return;
+    core->right = FT_RIGHT_NONE;
     if (core->hand)
         abort_handover(core, actions, "the standby is no longer ready");
     if (m->state == FT_JOINING) {
@@ -504,7 +509,7 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
     if (perhaps_replaced(core))
         ft_become(core, actions, FT_DEGRADED,
                   "closed the connection; a data port says that the peer is primary");
-    else if (!told && must_ask(core) && !FT_PLANTED("released-by-time"))
+    else if (!told && (must_ask(core) || core->config.strict) && !FT_PLANTED("released-by-time"))
         ft_become(core, actions, FT_DEGRADED, "%s", core->loss.why);
     else
         ft_primary_alone(core, actions, core->loss.why);
@@ -514,10 +519,14 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
 
 /*
  * Another standby: this primary's view ends, and the next one has other members. First its standby gives up
- * its state, so that the primary is SOLO; then the arbiter keeps the view that is to begin, so that whoever
+ * its state, so that the primary is alone; then the arbiter keeps the view that is to begin, so that whoever
  * asks for an earlier one has lost; then it is on this node's disk; then it begins. So nothing that is
- * durable has to be taken back. From the question to its answer the primary stays SOLO: the arbiter may have
+ * durable has to be taken back. From the question to its answer the primary stays alone: the arbiter may have
  * kept the view though no answer came.
+ *
+ * A strict pair has no arbiter. Its standby has given up its state when it says so, or a person says that it
+ * is dead: a silent one may have taken over, and have another standby of its own by now. Nor may its primary
+ * have gone on without it: its gate is shut.
  */
 
 void ft_repair_end(struct ft_core *core, const char *outcome)
@@ -526,27 +535,39 @@ void ft_repair_end(struct ft_core *core, const char *outcome)
     snprintf(core->repair.outcome, sizeof(core->repair.outcome), "%s", outcome);
 }
 
-/* NULL: it can be. */
-static const char *refuse_repair(const struct ft_core *core, const char *name)
+const char *ft_core_refuses_repair(const struct ft_core *core, const char *name, const char *lost)
 {
-    if (!core->config.arbiter)
-        return "it needs an arbiter";
-    if (!ft_core_primary(core) || core->unsettled)
-        return "this node does not serve";
+    if (!core->config.arbiter && !core->config.strict)
+        return "the file has neither arbiter nor strict: true, without which nobody may take a node's place";
+    if (!ft_repairs(core))
+        return "this node's file has no spare: a strict pair's nodes are to know of one before";
+    if (!ft_core_primary(core))
+        return "only a primary gets another standby";
+    if (core->unsettled)
+        return "this node does not serve yet";
     if (!name || !name[0] || strlen(name) >= FT_NAME_MAX || strcmp(name, core->config.name) == 0)
         return "it needs the name of another node";
     if (core->repair.step)
         return "another one is under way";
     if (core->hand || core->abandoning)
         return "a handover is under way";
+    if (lost && !core->config.strict)
+        return "the arbiter decides whether a standby is lost";
+    if (lost && strcmp(lost, ft_other_member(core)) != 0)
+        return "who is said to be lost is not the standby";
+    if (lost && core->peer.known && core->right == FT_RIGHT_GIVEN)
+        return "the standby answers, and is not lost";
+    if (!lost && core->config.strict && !core->peer.known && core->right != FT_RIGHT_NONE &&
+        !FT_PLANTED("lost-unsaid"))
+        return FT_REPAIR_UNHEARD;
     return NULL;
 }
 
-void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *actions)
+void ft_repair_asked(struct ft_core *core, const char *name, const char *lost, struct ft_actions *actions)
 {
-    const char *why = refuse_repair(core, name);
+    const char *why = ft_core_refuses_repair(core, name, lost);
 
-    if (!why && strcmp(name, ft_other_member(core)) == 0)
+    if (!why && !lost && strcmp(name, ft_other_member(core)) == 0)
         return; /* they are a pair */
     if (why) {
         snprintf(core->repair.outcome, sizeof(core->repair.outcome), "refused: %s", why);
@@ -557,6 +578,16 @@ void ft_repair_asked(struct ft_core *core, const char *name, struct ft_actions *
     snprintf(core->repair.name, sizeof(core->repair.name), "%s", name);
     snprintf(core->repair.outcome, sizeof(core->repair.outcome), "waits until %s has given up its state",
              ft_peer_name(core));
+    if ((lost || FT_PLANTED("lost-unsaid")) && core->right != FT_RIGHT_NONE) {
+        char gone[64];
+
+        if (core->resync)
+            end_resync(core, actions, "the standby is lost");
+        else
+            ft_act(actions, FT_ACT_NO_SNAPSHOT);
+        snprintf(gone, sizeof(gone), "a person says that standby %s is lost", ft_other_member(core));
+        ft_primary_alone(core, actions, gone);
+    }
     ft_repair_consider(core, actions);
 }
 
@@ -579,6 +610,10 @@ static void ask_for_view(struct ft_core *core, struct ft_actions *actions)
     const struct ft_question question = {.era = {core->view + 1, 0}, .members = repaired(core)};
 
     end_resync(core, actions, "another standby was asked for");
+    if (!core->config.arbiter) {
+        ft_repair_granted(core, actions);
+        return;
+    }
     core->repair.step = FT_REPAIR_ASK;
     snprintf(core->repair.outcome, sizeof(core->repair.outcome), "asks the arbiter for view %lu",
              core->view + 1);
@@ -604,7 +639,8 @@ static void begin_view(struct ft_core *core, struct ft_actions *actions)
     core->planned = true;
     ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     ft_aim(core, core->repair.name, actions);
-    ft_become(core, actions, FT_SOLO, "view %lu has begun, with %s", core->view, core->repair.name);
+    ft_become(core, actions, core->state, "view %lu has begun, with %s%s", core->view, core->repair.name,
+              core->config.strict ? "; strict: holding" : "");
 }
 
 void ft_repair_consider(struct ft_core *core, struct ft_actions *actions)
@@ -613,10 +649,12 @@ void ft_repair_consider(struct ft_core *core, struct ft_actions *actions)
 
     bool unasked = core->repair.step == FT_REPAIR_ASK && !core->arbiter.asking;
 
-    if ((release && core->solo) || unasked)
+    if ((release && ft_is_alone(core)) || unasked)
         ask_for_view(core, actions);
     else if (release && core->peer.known && !core->abandoning && !core->hand)
         say_abandon(core, "re-pair with another node", actions);
+    else if (release && core->config.strict && !core->abandoning)
+        ft_repair_end(core, FT_REPAIR_UNHEARD);
     else if (core->repair.step == FT_REPAIR_STORE && ft_is_stored(core, core->view + 1))
         begin_view(core, actions);
 }

@@ -351,13 +351,15 @@ static void promote_standby(struct ft_core *core, const char *reason, const char
     core->planned = planned;
     core->takeover.planned = planned;
     core->hand = FT_HAND_NONE;
-    core->kept = false;
     core->resync_again = 0;
     ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     if (planned && !core->config.strict && !ft_is_stored(core, core->view))
         settle(core, actions, why);
     else
         ft_primary_alone(core, actions, why);
+    if (core->kept) /* the right had ended: a person decided */
+        core->right = FT_RIGHT_UNKNOWN;
+    core->kept = false;
     /* The gate opens for lanes that replay first; the new view is on its way before anything leaves. */
     if (core->peer.up)
         ft_say(core, actions, FT_MSG_HEARTBEAT);

@@ -388,8 +388,8 @@ static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struc
     return 0;
 }
 
-/* One of them is the first primary, one the first standby, and all others are spares, which an arbiter needs.
- */
+/* One of them is the first primary, one the first standby, and all others are spares: of a pair that has an
+ * arbiter or is strict. */
 static int check_roles(struct nd_reading *r)
 {
     const struct nd_config *c = r->config;
@@ -405,10 +405,11 @@ static int check_roles(struct nd_reading *r)
                                 first[role], c->node[i].name, roles[role]);
         if (role < ND_ROLE_SPARE)
             first[role] = c->node[i].name;
-        else if (!r->at.arbiter)
+        else if (!r->at.arbiter && !c->protect.strict)
             return nd_yaml_fail(
                 r->fault, nd_yaml_get(at, "role"),
-                "node %s is a spare, expected an arbiter: without one nobody may take a node's place",
+                "node %s is a spare, expected an arbiter or protect.strict: true, without which "
+                "nobody may take a node's place",
                 c->node[i].name);
     }
     if (!first[ND_ROLE_PRIMARY] || !first[ND_ROLE_STANDBY])

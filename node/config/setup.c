@@ -74,12 +74,15 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
     const struct nd_node *own = &config->node[self], *peer = self < ND_PAIR ? &config->node[!self] : NULL;
     struct rp_link_config *link = &out->link;
     struct ft_members *members = &out->core.members;
+    bool spares = config->nodes > ND_PAIR,
+         others = config->arbiter.urls || (config->protect.strict && spares);
 
+    out->core.spares = spares;
     link->local_host = own->host;
     link->local_port = own->tcp_port;
     snprintf(link->name, sizeof(link->name), "%s", own->name);
     snprintf(out->core.name, sizeof(out->core.name), "%s", own->name);
-    for (unsigned i = 0; config->arbiter.urls && i < config->nodes; i++) {
+    for (unsigned i = 0; others && i < config->nodes; i++) {
         struct rp_node *node = &link->node[link->nodes];
 
         if (i == self)

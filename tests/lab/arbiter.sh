@@ -79,7 +79,4 @@ neither() {
         sleep 0.1
     done
 }
-is_like() { # DESCRIPTION TEXT PATTERN
-    case $2 in $3) is "$1" yes yes ;; *) is "$1" "$2" "$3" ;; esac
-}
 answers() { ip netns exec "${LAB_PREFIX}client" ping -c 5 -i 0.2 -W 2 203.0.113.100 >/dev/null; }

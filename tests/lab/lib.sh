@@ -56,6 +56,10 @@ is() { # DESCRIPTION GOT WANTED
     fi
 }
 
+is_like() { # DESCRIPTION TEXT PATTERN
+    case $2 in $3) is "$1" yes yes ;; *) is "$1" "$2" "$3" ;; esac
+}
+
 us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
 field() { us status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # NODE PATH
 

@@ -2,7 +2,7 @@
 /*
  * Who belongs to a shard, and who may release in it, when a pair may get another standby: three nodes, each with a
  * file, and an arbiter that keeps one key. This is the design that the code follows where there is an arbiter
- * (docs/decisions.md, "Members belong to the view"); strict pairs do not re-pair yet. There is no log here: a release is "this node releases in this
+ * (docs/decisions.md, "Members belong to the view"), and where the pair is strict. There is no log here: a release is "this node releases in this
  * view", and a state is whole or not. docs/testing.md says what is asserted, and what is left out.
  *
  *   -DSTRICT     strict: true, without an arbiter; (without) an arbiter, not strict

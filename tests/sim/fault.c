@@ -307,19 +307,40 @@ static bool anybody_misfits(unsigned but)
     return any;
 }
 
+/*
+ * Strict, and this primary's standby may have taken over: a person who looks at all nodes knows whether it
+ * did, and whether it still can.
+ */
+static bool is_lost(const struct sim_node *p)
+{
+    const struct sim_node *standby = sim_peer(p);
+
+    return sim.plan.strict && standby && sim.reigns_node == p->index &&
+           (!standby->alive || (standby->state == FT_JOINING && !sim_core(standby)->kept));
+}
+
+static void take(struct sim_node *p, unsigned with)
+{
+    struct rp_repair repair = {.node.port = 7000};
+
+    snprintf(repair.node.name, sizeof(repair.node.name), "%s", sim.node[with].name);
+    snprintf(repair.node.host, sizeof(repair.node.host), "10.9.0.%u", with + 1);
+    if (is_lost(p))
+        snprintf(repair.lost, sizeof(repair.lost), "%s", sim_peer(p)->name);
+    sim_tell(p->index, "is told to take %s for its standby%s%s", repair.node.name,
+             repair.lost[0] ? ", and has lost " : "", repair.lost);
+    rp_repair(p->replicator, &repair);
+}
+
 /* A person takes another node for the standby of who serves, now and then one that is dead. */
 static void repair(void)
 {
     struct sim_node *p = &sim.node[sim_draw(&sim.members, sim.nodes)];
     unsigned with = (unsigned)sim_draw(&sim.members, sim.nodes);
-    struct rp_node node = {.port = 7000};
 
     if (!sim_runs(p) || !ft_core_primary(sim_core(p)) || with == p->index)
         return;
-    snprintf(node.name, sizeof(node.name), "%s", sim.node[with].name);
-    snprintf(node.host, sizeof(node.host), "10.9.0.%u", with + 1);
-    sim_tell(p->index, "is told to take %s for its standby", node.name);
-    rp_repair(p->replicator, &node);
+    take(p, with);
     if (sim.caught.armed || !sim_chance(&sim.members, 500))
         return;
     sim.caught = (struct sim_catch){
@@ -331,6 +352,40 @@ static void repair(void)
         .until = sim.now + 30 * SIM_MS};
     if (sim_chance(&sim.members, 400))
         sim.caught.sleep = SIM_MS + sim_draw(&sim.members, ms(20 * sim.config->timing.detect_ms));
+}
+
+/*
+ * Strict, and all faults are over: what waits for a person gets one's word. A standby was lost with its disk,
+ * or two members of the last view are empty and one has no view file. A person who wants to keep no state
+ * starts a node anew.
+ */
+static void decide(void)
+{
+    struct sim_node *last = NULL;
+    uint64_t view = 0;
+
+    for (unsigned i = 0; i < sim.nodes; i++) {
+        struct sim_node *n = &sim.node[i];
+
+        if (!sim_runs(n))
+            return;
+        if (ft_core_primary(sim_core(n)) && sim.reigns_node == i) {
+            if (!sim_core(n)->peer.known && is_lost(n))
+                take(n, sim_peer(n)->index);
+            return;
+        }
+        view = sim_core(n)->view > view ? sim_core(n)->view : view;
+        if (strstr(sim_core(n)->why, "waits for promote"))
+            last = n;
+    }
+    if (!last || sim_core(last)->view < view)
+        return;
+    if (!sim_core(last)->kept) {
+        rp_request(last->replicator, FT_REQUEST_PROMOTE);
+        return;
+    }
+    sim_node_kill(last, false);
+    last->restart_at = sim.now + SIM_MS;
 }
 
 void sim_faults_tick(void)
@@ -357,6 +412,10 @@ void sim_faults_tick(void)
         sim_crash_tick();
     if (sim.script && !sim.faults_over)
         sim_script_tick();
+    if (sim.faults_over && sim.plan.members && sim.plan.strict && sim.now >= sim.fault_at) {
+        decide();
+        sim.fault_at = sim.now + 4 * ms(sim.config->timing.solo_after_ms);
+    }
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
     sim_disk_tick();

@@ -167,6 +167,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
                                       (!sim.plan.arbitrated && n->datagram_key.incarnation >> 9 & 1)),
                  .oldest = FT_FORMAT_OLDEST,
                  .spare = n->index > 1,
+                 .spares = sim.plan.members,
                  .new_shard = {n->datagram_key.incarnation * 7, sim.seed},
                  .secret = {n->datagram_key.secret[0], n->datagram_key.secret[1]}},
         .link = {.local_host = host[n->index],
@@ -319,6 +320,11 @@ void sim_node_free(struct sim_node *n)
     n->window.region = NULL;
 }
 
+static bool has_no_view(const struct sim_node *n)
+{
+    return !n->has_view_disk || strncmp(n->view_disk, "understudy view 0", 17) == 0;
+}
+
 void sim_node_kill(struct sim_node *n, bool machine)
 {
     FT_CHECK(!sim_running && n->alive, "killed by itself, or twice");
@@ -328,7 +334,10 @@ void sim_node_kill(struct sim_node *n, bool machine)
     n->powered = !machine;
     if (machine)
         sim_disk_lose_power(n);
-    if (machine && sim.plan.disks && sim_chance(&sim.members, 500))
+    /* Strict: two nodes of the file without a view are a new pair, whoever else has a state. */
+    bool kept = sim.plan.strict && n->index < 2 && has_no_view(&sim.node[!n->index]);
+
+    if (machine && sim.plan.disks && !kept && sim_chance(&sim.members, 500))
         sim_disk_lose(n);
     n->stored = n->replicator->writer ? rp_view_writer_stored(n->replicator->writer) : 0;
     sim_net_gone(n->index, machine);

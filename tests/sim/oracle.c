@@ -222,7 +222,8 @@ void sim_saw_fresh(struct sim_node *n)
 {
     for (unsigned i = 0; i < sim.nodes && sim.plan.members; i++)
         if (sim.node[i].alive && &sim.node[i] != n &&
-            (sim.node[i].state == FT_SOLO || sim.node[i].state == FT_PROTECTED))
+            (sim.node[i].state == FT_SOLO || sim.node[i].state == FT_PROTECTED) &&
+            sim_core(&sim.node[i])->view == sim.reign)
             sim_fail("G5: %s begins empty beside %s, which is %s", n->name, sim.node[i].name,
                      ft_state_name(sim.node[i].state));
     n->history = sim_history_new(NULL, NULL);

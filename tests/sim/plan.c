@@ -134,6 +134,10 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
     if (kind && strcmp(kind, "members") == 0) {
         arbitrate(p);
         p->members = true;
+        if (seed % 3 == 2) { /* no arbiter: people say which standby is lost */
+            p->arbitrated = false;
+            p->strict = true;
+        }
         p->disks = sim_chance(&more, 500);
         p->alone = p->stray = p->liar = p->bold = p->narrow = p->troubled = false;
         if (p->mode == ND_MODE_OFF)

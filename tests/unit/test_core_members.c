@@ -45,11 +45,16 @@ static void is_stored(uint64_t view)
     event_happens(&t, &event);
 }
 
-static void take(const char *name)
+static void take_for(const char *name, const char *lost)
 {
-    struct ft_event event = {.kind = FT_EV_REQUEST, .request = FT_REQUEST_REPAIR, .text = name};
+    struct ft_event event = {.kind = FT_EV_REQUEST, .request = FT_REQUEST_REPAIR, .text = name, .lost = lost};
 
     event_happens(&t, &event);
+}
+
+static void take(const char *name)
+{
+    take_for(name, NULL);
 }
 
 /* SOLO in view 4, with a standby that has nothing. */
@@ -224,6 +229,171 @@ static void a_blank_node_believes_an_offer_alone(void **unused)
     assert_int_equal(did(&t, FT_ACT_VIEW)->view, 6);
 }
 
+/* ---- strict, without an arbiter ------------------------------------------------------------------- */
+
+/* PROTECTED in view 1, with a file that has a spare. */
+static void begin_strict(void)
+{
+    reach_protected(&t, true);
+    t.core.config.spares = t.core.config.keeps_views = true;
+    t.core.members = t.hello.members = ours;
+}
+
+static void view_2_begins_with(const char *name)
+{
+    assert_int_equal(did(&t, FT_ACT_STORE)->view, 2);
+    assert_int_equal(t.core.view, 1);
+    did_not(&t, FT_ACT_VIEW);
+    is_stored(2);
+    assert_int_equal(did(&t, FT_ACT_VIEW)->view, 2);
+    assert_true(ft_members_have(&did(&t, FT_ACT_VIEW)->members, name));
+    assert_string_equal(did(&t, FT_ACT_AIM)->name, name);
+    is(&t, FT_DEGRADED);
+    because(&t, "strict: holding");
+    did_not(&t, FT_ACT_GATE); /* it is shut */
+    assert_int_equal(t.core.peer.incarnation, 0);
+}
+
+static void refused(const char *text)
+{
+    did_not(&t, FT_ACT_STORE);
+    assert_int_equal(t.core.repair.step, FT_REPAIR_NONE);
+    if (!strstr(t.core.repair.outcome, text))
+        fail_msg("got '%s', expected '%s'", t.core.repair.outcome, text);
+}
+
+static void a_strict_primary_asks_its_standby_to_give_up(void **unused)
+{
+    (void)unused;
+    begin_strict();
+    take("third");
+    said(&t, FT_MSG_ABANDON);
+    gate_is(&t, FT_GATE_SHUT);
+    did_not(&t, FT_ACT_STORE);
+    hears(&t, FT_MSG_ABANDONED, FT_JOINING);
+    view_2_begins_with("third");
+}
+
+/* It may have taken over, and have another standby of its own by now. */
+static void time_does_not_release_a_strict_standby(void **unused)
+{
+    (void)unused;
+    begin_strict();
+    take("third");
+    said(&t, FT_MSG_ABANDON);
+    for (unsigned i = 0; i < 20; i++)
+        waits(&t, 100);
+    is(&t, FT_DEGRADED);
+    refused("--lost");
+    take("third");
+    refused("--lost");
+    take_for("third", "right");
+    view_2_begins_with("third");
+}
+
+static void only_the_other_member_can_be_lost_and_not_while_it_answers(void **unused)
+{
+    (void)unused;
+    begin_strict();
+    take_for("third", "right");
+    refused("answers, and is not lost");
+    loses(&t, FT_LOST_ERROR);
+    take_for("third", "third");
+    refused("not the standby");
+    t.core.config.spares = false;
+    t.core.members.shard[0] = t.core.members.shard[1] = 0;
+    take_for("third", "right");
+    refused("no spare");
+    t.core.config.spares = true;
+    take_for("third", "right");
+    view_2_begins_with("third");
+}
+
+/* Its machine may have been lost with its disk after it took over: a person knows. */
+static void a_blank_standby_of_a_strict_pair_waits_for_a_person(void **unused)
+{
+    (void)unused;
+    begin_strict();
+    loses(&t, FT_LOST_ERROR);
+    t.hello.joins = 1;
+    t.hello.incarnation++;
+    connects(&t);
+    hello_from(&t, FT_JOINING, 0);
+    did(&t, FT_ACT_CLOSE);
+    is(&t, FT_DEGRADED);
+    because(&t, "right comes without a view file");
+    assert_false(t.core.peer.known);
+    take_for("right", "right");
+    view_2_begins_with("right");
+    connects(&t);
+    hello_from(&t, FT_JOINING, 0);
+    assert_true(t.core.peer.known);
+    did(&t, FT_ACT_CUT);
+}
+
+/* The other way round it is certain: its primary cannot go on without it. */
+static void who_took_over_takes_another_standby_at_once(void **unused)
+{
+    (void)unused;
+    reach_ready(&t, true);
+    t.core.config.spares = true;
+    t.core.members = ours;
+    loses(&t, FT_LOST_EOF);
+    is(&t, FT_DEGRADED);
+    assert_int_equal(t.core.view, 2);
+    take("third");
+    assert_int_equal(did(&t, FT_ACT_STORE)->view, 3);
+}
+
+/* Its right had ended: its primary may have gone on with another one. */
+static void a_state_that_was_kept_takes_nobody_without_a_word(void **unused)
+{
+    (void)unused;
+    reach_ready(&t, true);
+    t.core.config.spares = true;
+    t.core.members = ours;
+    loses(&t, FT_LOST_ERROR);
+    waits(&t, 1000);
+    is(&t, FT_DEGRADED); /* silence, within its right */
+    reach_ready(&t, true);
+    t.core.config.spares = true;
+    t.core.members = ours;
+    loses(&t, FT_LOST_ERROR);
+    for (unsigned i = 0; i < 200; i++) { /* a data port says that the primary lives */
+        t.now += 5 * FT_MS;
+        heartbeats(&t, 1);
+        ticks(&t);
+    }
+    is(&t, FT_JOINING);
+    request(&t, FT_REQUEST_PROMOTE);
+    is(&t, FT_DEGRADED);
+    take("third");
+    refused("--lost");
+}
+
+/* One of two empty members may have been lost with its disk after it took over. */
+static void an_empty_strict_node_does_not_begin_beside_a_blank_one(void **unused)
+{
+    (void)unused;
+    tale_begin(&t, 0, 3, true);
+    t.config.members = ours;
+    t.config.spares = true;
+    tale_begin_anew(&t);
+    t.hello.members = ours;
+    t.hello.joins = 1;
+    connects(&t);
+    hello_from(&t, FT_JOINING, 0);
+    for (unsigned i = 0; i < 50; i++) {
+        waits(&t, 10);
+        hears_view(&t, FT_JOINING, 0);
+        is(&t, FT_JOINING);
+    }
+    because(&t, "waits for promote");
+    request(&t, FT_REQUEST_PROMOTE);
+    is(&t, FT_DEGRADED);
+    assert_int_equal(t.core.view, 5); /* the other one may have served in view 4 */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +406,13 @@ int main(void)
         cmocka_unit_test(who_joins_is_not_believed_about_views),
         cmocka_unit_test(a_blank_peer_is_no_answer_to_a_primary_that_waits),
         cmocka_unit_test(a_blank_node_believes_an_offer_alone),
+        cmocka_unit_test(a_strict_primary_asks_its_standby_to_give_up),
+        cmocka_unit_test(time_does_not_release_a_strict_standby),
+        cmocka_unit_test(only_the_other_member_can_be_lost_and_not_while_it_answers),
+        cmocka_unit_test(a_blank_standby_of_a_strict_pair_waits_for_a_person),
+        cmocka_unit_test(who_took_over_takes_another_standby_at_once),
+        cmocka_unit_test(a_state_that_was_kept_takes_nobody_without_a_word),
+        cmocka_unit_test(an_empty_strict_node_does_not_begin_beside_a_blank_one),
     };
 
     cmocka_set_message_output(CM_OUTPUT_TAP);
