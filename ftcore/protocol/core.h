@@ -305,6 +305,14 @@ struct ft_silence {
     uint32_t lease_ms;   /* the primary's, as its hello said it */
 };
 
+/* A node that is not this one's peer, by its hello. */
+struct ft_visitor {
+    char name[FT_NAME_MAX]; /* printable */
+    enum ft_state state;
+    uint64_t view;
+    uint64_t at, count; /* at: local monotonic ns */
+};
+
 struct ft_core {
     struct ft_core_config config;
     enum ft_state state;
@@ -442,11 +450,9 @@ struct ft_core {
         bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
         char why[FT_REASON_MAX];
     } loss;
-    struct { /* nodes that are not this one's peer, and whose hello came last: they were told who the members
-                are */
-        char name[FT_NAME_MAX];
-        uint64_t at, count; /* local monotonic ns */
-    } stranger;
+    struct ft_visitor stranger; /* whose hello came last: it was told who the members are */
+    struct ft_visitor former;   /* the last of these that said that it is a member, while this node is one and
+                                   has another peer: it has not learnt that it was removed */
     struct {
         uint64_t count; /* times that what the peer sent could not be read, or contradicted itself */
         char text[FT_REASON_MAX]; /* what was wrong the last time */

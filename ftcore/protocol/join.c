@@ -405,6 +405,16 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
     return true;
 }
 
+static void note_visitor(struct ft_visitor *v, uint64_t now, const struct ft_message *hello)
+{
+    snprintf(v->name, sizeof(v->name), "%.31s", hello->name);
+    ft_make_printable(v->name);
+    v->state = hello->state;
+    v->view = hello->view;
+    v->at = now;
+    v->count++;
+}
+
 void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
                      struct ft_actions *actions)
 {
@@ -413,10 +423,9 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
                  (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello);
 
     actions->count = 0;
-    snprintf(core->stranger.name, sizeof(core->stranger.name), "%.31s", hello->name);
-    ft_make_printable(core->stranger.name);
-    core->stranger.at = now;
-    core->stranger.count++;
+    note_visitor(&core->stranger, now, hello);
+    if (core->member && !hello->joins)
+        note_visitor(&core->former, now, hello);
     if (!taken)
         return;
     if (core->peer.up)

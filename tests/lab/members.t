@@ -6,7 +6,7 @@ export LAB_SPARES="c"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 37
+plan 41
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -15,6 +15,8 @@ for n in a b c; do "$lab" start $n; done
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "the spare waits" await 10 c state JOINING
 is "and is no member" "$(field c member)" false
+ok "a has heard it" await 10 a stranger.node c
+is "a spare that waits is not one that was removed" "$(field a former_member.count)" 0
 is "the pair are a and b" "$(field a members | jq -c .)" '["a","b"]'
 "$probe" run 203.0.113.100 7007 --seconds 240 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
     -o json >"$work/probe.json" 9>&- &
@@ -36,6 +38,25 @@ is "what it had is gone" "$(field b state)" JOINING
 ok "a says that b comes by" await 10 a stranger.node b
 ok "once more is no harm" us re-pair c --view 1
 is "the view is the same" "$(field a view)" 2
+
+# A removed node whose disk is of another shard believes nobody that it was removed. It comes again and again, as its unit
+# starts it.
+kill -KILL "$(field b pid)"
+printf 'understudy view 9\nshard %032x of a and b\n' 77 >"$LAB_DIR/b/b.view"
+former=$(field a former_member.count)
+"$lab" start b
+has_come() { [ "$(field a former_member.node)" = b ] && [ "$(field a former_member.view)" = 9 ] && [ "$(field a former_member.count)" -gt "$former" ]; }
+heard() {
+    local end=$((SECONDS + 10))
+    until has_come; do
+        [ $SECONDS -lt $end ] || { field a former_member; return 1; }
+        sleep 0.05
+    done
+}
+ok "a hears of a node that was removed and says that it is a member" heard
+rm "$LAB_DIR/b/b.view"
+"$lab" start b
+ok "b is a spare" await 10 b member false
 
 # ── a death, and another node in the dead one's place ────────────────────────────────────────────
 

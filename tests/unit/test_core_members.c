@@ -186,6 +186,43 @@ static void who_joins_is_not_believed_about_views(void **unused)
     did(&t, FT_ACT_CLOSE); /* it is not the peer */
 }
 
+/* A spare that waits is one thing, a node that was removed and has not learnt it another. */
+static void who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare(void **unused)
+{
+    struct ft_message hello = {.type = FT_MSG_HELLO, .state = FT_JOINING, .name = "third", .joins = 1};
+
+    (void)unused;
+    reach_solo();
+    ft_core_visited(&t.core, t.now, &hello, &t.did);
+    assert_int_equal(t.core.stranger.count, 1);
+    assert_int_equal(t.core.former.count, 0);
+    hello.joins = 0; /* its file has a view of which it is a member */
+    hello.state = FT_DEGRADED;
+    hello.view = 2;
+    hello.members = others;
+    ft_core_visited(&t.core, t.now, &hello, &t.did);
+    assert_int_equal(t.core.stranger.count, 2);
+    assert_int_equal(t.core.former.count, 1);
+    assert_string_equal(t.core.former.name, "third");
+    assert_int_equal(t.core.former.state, FT_DEGRADED);
+    assert_int_equal(t.core.former.view, 2);
+}
+
+/* A spare has no word on who is a member. */
+static void a_spare_takes_no_member_for_a_removed_node(void **unused)
+{
+    struct ft_message hello = {.type = FT_MSG_HELLO, .state = FT_DEGRADED, .view = 9, .name = "right"};
+
+    (void)unused;
+    begin(0);
+    t.config.members = others;
+    tale_begin_anew(&t);
+    hello.members = others;
+    ft_core_visited(&t.core, t.now, &hello, &t.did);
+    assert_int_equal(t.core.stranger.count, 1);
+    assert_int_equal(t.core.former.count, 0);
+}
+
 /* Its machine may have been lost with its disk after it took over. */
 static void a_blank_peer_is_no_answer_to_a_primary_that_waits(void **unused)
 {
@@ -404,6 +441,8 @@ int main(void)
         cmocka_unit_test(a_node_that_is_no_member_says_so),
         cmocka_unit_test(who_hears_of_a_later_view_is_removed),
         cmocka_unit_test(who_joins_is_not_believed_about_views),
+        cmocka_unit_test(who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare),
+        cmocka_unit_test(a_spare_takes_no_member_for_a_removed_node),
         cmocka_unit_test(a_blank_peer_is_no_answer_to_a_primary_that_waits),
         cmocka_unit_test(a_blank_node_believes_an_offer_alone),
         cmocka_unit_test(a_strict_primary_asks_its_standby_to_give_up),
