@@ -29,9 +29,7 @@ void nd_port_watch_begin(struct nd_port_watch *watch)
     const struct nd_config *c = watch->config;
     struct nd_health *h = &watch->health;
 
-    *h = (struct nd_health){.self = c->node[watch->self].name,
-                            .peer = nd_peer_name(c, watch->self),
-                            .ports = watch->ports->io.ports};
+    *h = (struct nd_health){.self = c->node[watch->self].name, .ports = watch->ports->io.ports};
     for (unsigned i = 0; i < h->ports; i++) {
         const char *devargs = c->node[watch->self].port[i];
         struct nd_interface_now kernel;
@@ -179,6 +177,7 @@ void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
         watch->awake = now;
     watch->turn = now;
     look_at_ports(watch, now);
+    h->peer = nd_peer_name(watch->config, watch->self); /* a re-pair has made it another one */
     gather_heard(watch, s->core.peer.incarnation, now, within);
     h->meets = watch->config->protect.pair && s->core.peer.known && s->link_up;
     nd_health_judge(h, now, within, watch->awake);

@@ -6,7 +6,7 @@ export LAB_SPARES="c"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 41
+plan 43
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -38,6 +38,18 @@ is "what it had is gone" "$(field b state)" JOINING
 ok "a says that b comes by" await 10 a stranger.node b
 ok "once more is no harm" us re-pair c --view 1
 is "the view is the same" "$(field a view)" 2
+
+ip -n "${LAB_PREFIX}fabric" link set c-in down
+named() {
+    local end=$((SECONDS + 10)) said
+    until said=$(field a not_whole) && [[ $said = *"node c"* ]]; do
+        [ $SECONDS -lt $end ] || { echo "$said"; return 1; }
+        sleep 0.05
+    done
+}
+ok "a says of whose data port it is that carries nothing" named
+ip -n "${LAB_PREFIX}fabric" link set c-in up
+ok "the pair is PROTECTED" is_protected
 
 # A removed node whose disk is of another shard believes nobody that it was removed. It comes again and again, as its unit
 # starts it.
