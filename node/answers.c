@@ -257,21 +257,6 @@ static int read_repair(const struct nd_running *r, const json_t *request, struct
     return 0;
 }
 
-/* From now on it is known where that node is reached. False: there are too many. */
-static bool add_node(struct nd_running *r, const struct rp_node *node)
-{
-    struct rp_link_config *link = &r->link;
-    unsigned i = 0;
-
-    while (i < link->nodes && strcmp(link->node[i].name, node->name) != 0)
-        i++;
-    if (i == RP_NODES)
-        return false;
-    link->node[i] = *node;
-    link->nodes += i == link->nodes;
-    return true;
-}
-
 /* Why no other standby can be had now; NULL: it can. */
 static const char *refuse_repair(struct nd_running *r, const struct rp_status *s, const struct nd_exchange *x,
                                  const struct rp_repair *repair)
@@ -306,8 +291,7 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     bool anew = strcmp(repair.lost, name) == 0; /* a new machine has the lost one's name */
 
     if (!w->begun && pair && !is_protected && !anew) { /* where it is reached may be another place by now */
-        if (add_node(r, &repair.node))
-            rp_repair(r->replicator, &repair);
+        rp_repair(r->replicator, &repair);
         return begin_work(w, REPAIR_MS);
     }
     if (!w->begun && (!pair || (anew && !is_protected))) {
@@ -315,7 +299,7 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
         if (why)
             return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);
-        if (!add_node(r, &repair.node) || !rp_repair(r->replicator, &repair))
+        if (!rp_repair(r->replicator, &repair))
             return nd_refused(x, "busy", "another re-pair is asked for");
         return begin_work(w, REPAIR_MS);
     }

@@ -94,24 +94,15 @@ static void tell_quarantine(void *arg, const struct ft_crash_notice *notice)
     nd_guardian_say(r->guardian, bytes, ft_crash_notice_encode(notice, &r->datagram_key, bytes));
 }
 
-static const struct rp_node *find_node(const struct nd_running *r, const char *name)
-{
-    for (unsigned i = 0; i < r->link.nodes; i++)
-        if (strcmp(r->link.node[i].name, name) == 0)
-            return &r->link.node[i];
-    return NULL;
-}
-
 /* By the replicator's thread: messages, the guardian's notices and what people are told are of that node now.
  */
-static void note_peer(void *arg, const char *name)
+static void note_peer(void *arg, const struct rp_node *peer)
 {
     struct nd_running *r = arg;
-    const struct rp_node *node = find_node(r, name);
 
-    nd_peer_set(name);
-    if (r->guardian && r->link.nodes)
-        nd_guardian_aim(r->guardian, node ? node->host : NULL, node ? node->port : 0, NULL);
+    nd_peer_set(peer->name);
+    if (r->guardian && (peer->host[0] || !peer->name[0]))
+        nd_guardian_aim(r->guardian, peer->host[0] ? peer->host : NULL, peer->port, NULL);
 }
 
 static void note_view(void *arg, uint64_t view)
@@ -339,7 +330,6 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     if (getrandom(config.core.new_shard, sizeof(config.core.new_shard), 0) != sizeof(config.core.new_shard))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     nd_setup_link(&config, c, r->self);
-    r->link = config.link;
     int error = nd_setup_seal(&config.link.seal, &r->keys, c, r->self, fault);
 
     if (error)

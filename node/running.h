@@ -59,7 +59,6 @@ struct nd_running {
     struct nd_server *server;
     struct nd_metrics *metrics; /* NULL: the file has none */
     struct nd_arbiter *arbiter; /* NULL: the file has none */
-    struct rp_link_config link; /* as it was opened: where nodes are reached */
     struct rp_arbiter asks;     /* of it: what the replicator calls */
     struct nd_notify notify;    /* the supervisor */
     struct nd_answers answers;

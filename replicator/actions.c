@@ -13,6 +13,7 @@
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -234,6 +235,16 @@ static void to_store(struct rp_replicator *rp, const struct ft_action *a)
         rp->to_store.members = a->members;
 }
 
+void rp_tell_aim(struct rp_replicator *rp, const char *name)
+{
+    const struct rp_node *known = rp->link ? rp_link_node(rp->link, name) : NULL;
+    struct rp_node peer = {.port = 0};
+
+    snprintf(peer.name, sizeof(peer.name), "%s", name);
+    if (rp->config.aimed)
+        rp->config.aimed(rp->config.arg, known ? known : &peer);
+}
+
 static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
 {
     const struct rp_arbiter *arbiter = rp->config.arbiter;
@@ -293,8 +304,7 @@ static void carry_out(struct rp_replicator *rp, const struct ft_action *a)
                 FT_LEVEL_WARNING, FT_SAYS_START,
                 "node %s is the other member of view %lu, and the file does not say where it is reached",
                 a->name, rp->core.view);
-        if (rp->config.aimed)
-            rp->config.aimed(rp->config.arg, a->name);
+        rp_tell_aim(rp, a->name);
         break;
     case FT_ACT_STATE:
         report_state(rp, a);

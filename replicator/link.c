@@ -113,7 +113,7 @@ struct rp_handshakes {
 };
 
 struct rp_other {
-    char name[FT_NAME_MAX];
+    struct rp_node node;
     struct sockaddr_in at;
 };
 
@@ -215,7 +215,7 @@ static void back_off(struct rp_attempt *a)
 static const struct rp_other *choose_target(struct rp_link *link, struct rp_other *peer, uint64_t now)
 {
     *peer = (struct rp_other){.at = link->peer};
-    memcpy(peer->name, link->peer_name, sizeof(peer->name));
+    memcpy(peer->node.name, link->peer_name, sizeof(peer->node.name));
     if (link->visits && now - link->visited >= VISIT_NS) {
         link->visited = now;
         return &link->other[link->turn++ % link->others];
@@ -235,7 +235,7 @@ static void begin_attempt(struct rp_link *link, uint64_t now)
     a->begun = now;
     a->connected = false;
     a->visit = to != &peer;
-    a->stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, false, to->name);
+    a->stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, false, to->node.name);
     if (!a->stream && !a->visit)
         back_off(a);
 }
@@ -323,7 +323,7 @@ static void accept_handshake(struct rp_link *link, uint64_t now)
     bool visits = link->peer.sin_port && who > 0;
 
     if (fd >= 0 && (visits || !link->peer.sin_port))
-        name = link->other[who - (link->peer.sin_port != 0)].name;
+        name = link->other[who - (link->peer.sin_port != 0)].node.name;
     struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, true, name);
     struct rp_handshake *h = stream && !visits ? find_place(&link->handshakes, now) : NULL;
 
@@ -606,9 +606,16 @@ void rp_link_visit(struct rp_link *link, bool on)
 static struct rp_other *find_other(struct rp_link *link, const char *name)
 {
     for (unsigned i = 0; i < link->others; i++)
-        if (strcmp(link->other[i].name, name) == 0)
+        if (strcmp(link->other[i].node.name, name) == 0)
             return &link->other[i];
     return NULL;
+}
+
+const struct rp_node *rp_link_node(struct rp_link *link, const char *name)
+{
+    const struct rp_other *o = find_other(link, name);
+
+    return o ? &o->node : NULL;
 }
 
 int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_fault *fault)
@@ -622,7 +629,7 @@ int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_faul
     if (!o && link->others == RP_NODES)
         return ft_fail(fault, FT_EFULL, "more than %u nodes", RP_NODES);
     o = o ? o : &link->other[link->others++];
-    snprintf(o->name, sizeof(o->name), "%s", node->name);
+    o->node = *node;
     o->at = at;
     if (strcmp(link->peer_name, node->name) == 0 && memcmp(&link->peer, &at, sizeof(at)) != 0) {
         close_unproven(link);

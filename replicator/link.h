@@ -97,6 +97,8 @@ bool rp_link_up(const struct rp_link *link);
 int rp_link_aim(struct rp_link *link, const char *name);
 /* Another node that may become the peer, or its new address. FT_EFULL, FT_EINVAL. */
 int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_fault *fault);
+/* Where the node of that name is reached; NULL: it is not known here. Until the next rp_link_add. */
+const struct rp_node *rp_link_node(struct rp_link *link, const char *name);
 /* While `on`, and no connection stands, connects to the others in turn as well. */
 void rp_link_visit(struct rp_link *link, bool on);
 /* A node that is not the peer has said this hello: true once. It is to be answered (rp_link_answer: our own

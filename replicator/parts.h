@@ -196,6 +196,8 @@ static inline void rp_sleep(uint64_t ns)
 /* One step of the core and all it wants done. `event` also gets what a standby has stored so far. */
 void rp_step(struct rp_replicator *rp, struct ft_event *event);
 void rp_carry_out(struct rp_replicator *rp);
+/* The node of that name is the peer; whoever wants to know where it is reached is told. */
+void rp_tell_aim(struct rp_replicator *rp, const char *name);
 /* Tells the core how far lanes are, which on the standby acknowledges it; true when there was something to
  * acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);

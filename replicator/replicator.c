@@ -422,8 +422,12 @@ static void repair(struct rp_replicator *rp)
     atomic_store(&rp->repairs, false);
     event.text = wanted.node.name;
     event.lost = wanted.lost[0] ? wanted.lost : NULL;
-    if (rp->link && rp_link_add(rp->link, &wanted.node, NULL) == 0)
-        rp_step(rp, &event);
+    if (!rp->link || rp_link_add(rp->link, &wanted.node, NULL) != 0)
+        return;
+    /* The peer may be reached elsewhere from now on. */
+    if (rp->core.member && ft_members_have(&rp->core.members, wanted.node.name))
+        rp_tell_aim(rp, wanted.node.name);
+    rp_step(rp, &event);
 }
 
 /* One that the replicator has not taken yet gives way. */

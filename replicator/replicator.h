@@ -56,9 +56,10 @@ struct rp_config {
     void (*state_changed)(void *arg, enum ft_event_name what, bool planned, enum ft_state state,
                           uint64_t view, const char *why);
     void (*view)(void *arg, uint64_t view); /* the view changed: the death notice must say it */
-    /* The peer is the node of this name from now on, "": nobody in particular; by the replicator's thread.
+    /* The peer is this node from now on, or it is reached there from now on; name "": it is nobody in
+     * particular. host "": no other place is known for it than the one before. By the replicator's thread.
      * NULL: it never changes. */
-    void (*aimed)(void *arg, const char *name);
+    void (*aimed)(void *arg, const struct rp_node *peer);
     /* A crash notice of the peer's, once for each of its processes, and each that it says while it lives
      * (signal 0); by the replicator's thread. `primary`: this node was, so what died was its standby. NULL:
      * ignored. */

@@ -48,13 +48,13 @@ static void new_view(void *arg, uint64_t view)
     n->lived = view;
 }
 
-static void aim(void *arg, const char *name)
+static void aim(void *arg, const struct rp_node *peer)
 {
     struct sim_node *n = arg;
 
     n->aim = SIM_NOBODY;
     for (unsigned i = 0; i < sim.nodes; i++)
-        if (sim.node[i].name[0] == name[0])
+        if (sim.node[i].name[0] == peer->name[0])
             n->aim = i;
 }
 
