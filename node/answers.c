@@ -6,7 +6,6 @@
  */
 #include "node/running.h"
 #include "node/config/peer.h"
-#include "node/config/schema.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 
@@ -231,8 +230,7 @@ static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd
 /* Another node's, and no other text. */
 static bool is_other(const struct nd_running *r, const char *name)
 {
-    return name && nd_parse_name(name) && strlen(name) < FT_NAME_MAX &&
-           strcmp(name, r->config->node[r->self].name) != 0;
+    return name && ft_is_name(name, FT_NAME_MAX) && strcmp(name, r->config->node[r->self].name) != 0;
 }
 
 /* The node that is to be the standby, and the one that is lost, as the request names them. 0, or refused. */

@@ -180,7 +180,9 @@ static json_t *members(const struct ft_members *m)
 
 static json_t *shard(const struct ft_members *m)
 {
-    return ft_has_shard(m) ? json_sprintf("%016lx%016lx", m->shard[0], m->shard[1]) : json_null();
+    char out[FT_SHARD_TEXT];
+
+    return ft_has_shard(m) ? json_string(ft_shard_text(out, m)) : json_null();
 }
 
 /* Events that all hooks have lost. */

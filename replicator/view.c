@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #define LINE     "understudy view %lu\n"
-#define SHARD    "shard %016lx%016lx of %s and %s\n"
+#define SHARD    "shard %s of %s and %s\n"
 #define TEXT_MAX 192u
 
 static int fail_by_errno(const char *path, struct ft_fault *fault)
@@ -24,10 +24,11 @@ static int fail_by_errno(const char *path, struct ft_fault *fault)
 static int write_text(char out[TEXT_MAX], const struct rp_view *v)
 {
     const struct ft_members *m = &v->members;
+    char shard[FT_SHARD_TEXT];
     int n = snprintf(out, TEXT_MAX, LINE, v->number);
 
     if (ft_has_shard(m))
-        n += snprintf(out + n, TEXT_MAX - (size_t)n, SHARD, m->shard[0], m->shard[1], m->name[0], m->name[1]);
+        n += snprintf(out + n, TEXT_MAX - (size_t)n, SHARD, ft_shard_text(shard, m), m->name[0], m->name[1]);
     return n;
 }
 
@@ -35,14 +36,14 @@ static int write_text(char out[TEXT_MAX], const struct rp_view *v)
 static bool read_text(const char *text, struct rp_view *out)
 {
     struct ft_members *m = &out->members;
-    char same[TEXT_MAX];
+    char same[TEXT_MAX], shard[FT_SHARD_TEXT];
 
     *out = (struct rp_view){.number = 0};
-    sscanf(text, LINE "shard %16lx%16lx of %31[0-9A-Za-z_-] and %31[0-9A-Za-z_-]", &out->number, &m->shard[0],
-           &m->shard[1], m->name[0], m->name[1]);
+    if (sscanf(text, LINE "shard %32s of %31s and %31s", &out->number, shard, m->name[0], m->name[1]) > 1 &&
+        !(ft_shard_read(m, shard) && ft_members_fit(m)))
+        return false;
     write_text(same, out);
-    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX && !m->name[0][0] == !ft_has_shard(m) &&
-           (!m->name[0][0] || strcmp(m->name[0], m->name[1]) < 0);
+    return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX;
 }
 
 int rp_view_load(const char *path, struct rp_view *view, struct ft_fault *fault)

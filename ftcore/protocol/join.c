@@ -193,28 +193,16 @@ static int refuse_formats(const struct ft_core *core, const struct ft_message *m
                     name[0], program[0], formats[0], name[1], program[1], formats[1], name[older != turned]);
 }
 
-/* Names as files have them: the view file would not be read otherwise. */
-static bool are_fit(const struct ft_members *m)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
-
-    for (unsigned i = 0; i < 2; i++)
-        if (!m->name[i][0] || m->name[i][strspn(m->name[i], letters)])
-            return false;
-    return strcmp(m->name[0], m->name[1]) < 0;
-}
-
 /* Nothing else that it says is believed. */
 static int refuse_shard(const char *const name[2], bool turned, const struct ft_members *own,
                         const struct ft_members *its, char *text, size_t cap)
 {
-    const struct ft_members *first = turned ? its : own, *second = turned ? own : its;
+    char shard[2][FT_SHARD_TEXT];
 
-    return snprintf(
-        text, cap,
-        "shard: %s is of %016lx%016lx, %s of %016lx%016lx; remove the view file of the one whose state "
-        "is not wanted",
-        name[0], first->shard[0], first->shard[1], name[1], second->shard[0], second->shard[1]);
+    return snprintf(text, cap,
+                    "shard: %s is of %s, %s of %s; remove the view file of the one whose state is not wanted",
+                    name[0], ft_shard_text(shard[0], turned ? its : own), name[1],
+                    ft_shard_text(shard[1], turned ? own : its));
 }
 
 static int refuse_chain(const struct ft_core_config *c, const struct ft_message *m, const char *const name[2],
@@ -254,7 +242,7 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, cha
     if (ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
         !ft_same_shard(&core->members, &m->members))
         return refuse_shard(name, turned, &core->members, &m->members, text, cap);
-    if (m->members.name[0][0] && !are_fit(&m->members))
+    if (m->members.name[0][0] && !ft_members_fit(&m->members))
         return snprintf(text, cap, "members: what %s says are no names of two nodes", peer);
     if (m->lanes != c->lanes)
         return snprintf(text, cap, "lanes: %s %u, %s %u", name[0], turned ? m->lanes : c->lanes, name[1],
@@ -860,7 +848,7 @@ bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct f
     if (m->type != FT_MSG_SNAPSHOT_BEGIN || !(old ? core->member : alone) || is_over(core, m))
         return false;
     if (!old && m->members.name[0][0] &&
-        !(are_fit(&m->members) && ft_members_have(&m->members, core->config.name)))
+        !(ft_members_fit(&m->members) && ft_members_have(&m->members, core->config.name)))
         return false;
     if (!m->members.name[0][0] && !core->member)
         return false;

@@ -6,6 +6,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/record/format.h"
+#include "ftcore/record/members.h"
 #include "ftcore/region/region.h"
 
 #include <stdbool.h>
@@ -16,7 +17,6 @@
 #define FT_BULK_MAX     (2u << 20) /* bytes of bulk before compression */
 #define FT_SMALL_MAX    1024u /* of everything but bulk: a hello needs 200 bytes, an ACK of 16 lanes 510 */
 #define FT_IDENTITY_MAX 8192u
-#define FT_NAME_MAX     32u
 #define FT_PROGRAM_MAX  32u
 #define FT_REASON_MAX   224u
 #define FT_VIEW_MAX     (1ull << 62) /* one view a nanosecond for a century; beyond, it is damage or a lie */
@@ -71,30 +71,6 @@ enum ft_maintenance {
     FT_MAINTENANCE_PIN_OTHER, /* the other one is to reign */
     FT_MAINTENANCES
 };
-
-/* The two nodes of a view, and the shard that they are of: what has one state, whichever nodes have it
- * (docs/decisions.md, "Members belong to the view"). */
-struct ft_members {
-    uint64_t shard[2];         /* random, made once; both 0: it has no name yet */
-    char name[2][FT_NAME_MAX]; /* "": nobody has said */
-};
-
-static inline bool ft_has_shard(const struct ft_members *members)
-{
-    return members->shard[0] || members->shard[1];
-}
-
-/* False too where neither has a name. */
-static inline bool ft_same_shard(const struct ft_members *a, const struct ft_members *b)
-{
-    return ft_has_shard(a) && memcmp(a->shard, b->shard, sizeof(a->shard)) == 0;
-}
-
-static inline bool ft_members_have(const struct ft_members *members, const char *name)
-{
-    return strncmp(members->name[0], name, FT_NAME_MAX) == 0 ||
-           strncmp(members->name[1], name, FT_NAME_MAX) == 0;
-}
 
 struct ft_message {
     uint8_t type;  /* enum ft_message_type */

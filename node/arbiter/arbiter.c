@@ -62,11 +62,12 @@ static bool decode(const char *coded, char *out, size_t cap)
 static void write_value(const struct ft_decision *d, char out[VALUE_MAX])
 {
     const struct ft_members *m = &d->members;
+    char shard[FT_SHARD_TEXT];
     int n = snprintf(out, VALUE_MAX, "understudy %lu %lu %s", d->era.view, d->era.number,
                      d->winner[0] ? d->winner : "-");
 
     if (m->name[0][0])
-        snprintf(out + n, VALUE_MAX - (size_t)n, " %016lx%016lx %s %s", m->shard[0], m->shard[1], m->name[0],
+        snprintf(out + n, VALUE_MAX - (size_t)n, " %s %s %s", ft_shard_text(shard, m), m->name[0],
                  m->name[1]);
 }
 
@@ -84,28 +85,21 @@ static const char *read_number(const char *at, char end, uint64_t *out)
 /* Up to `end`, a name of a node. Behind it, or NULL. */
 static const char *read_name(const char *at, char end, char out[FT_NAME_MAX])
 {
-    size_t len = 0;
+    size_t len = strcspn(at, " ");
 
-    while (isalnum((unsigned char)at[len]) || (at[len] && strchr("-_", at[len])))
-        len++;
-    if (len == 0 || len >= FT_NAME_MAX || at[len] != end)
+    if (len >= FT_NAME_MAX || at[len] != end)
         return NULL;
     memcpy(out, at, len);
-    return at + len + 1;
+    out[len] = '\0';
+    return ft_is_name(out, FT_NAME_MAX) ? at + len + 1 : NULL;
 }
 
 static bool read_members(const char *at, struct ft_members *out)
 {
-    char again[2 * 16 + 2];
-
-    if (strlen(at) < 33 || sscanf(at, "%16lx%16lx", &out->shard[0], &out->shard[1]) != 2)
+    if (!ft_shard_read(out, at) || at[FT_SHARD_TEXT - 1] != ' ')
         return false;
-    snprintf(again, sizeof(again), "%016lx%016lx ", out->shard[0], out->shard[1]);
-    if (strncmp(at, again, 33) != 0 || !ft_has_shard(out))
-        return false;
-    at = read_name(at + 33, ' ', out->name[0]);
-    at = at ? read_name(at, '\0', out->name[1]) : NULL;
-    return at && strcmp(out->name[0], out->name[1]) < 0;
+    at = read_name(at + FT_SHARD_TEXT, ' ', out->name[0]);
+    return at && read_name(at, '\0', out->name[1]) && ft_members_fit(out);
 }
 
 static bool read_value(const char *text, struct ft_decision *out)
@@ -117,11 +111,9 @@ static bool read_value(const char *text, struct ft_decision *out)
     at = at ? read_number(at, ' ', &out->era.view) : NULL;
     at = at ? read_number(at, ' ', &out->era.number) : NULL;
     end = at && out->era.view <= FT_VIEW_MAX ? at + strcspn(at, " ") : NULL;
-    if (!end || !read_name(at, *end, out->winner) || (*end && !read_members(end + 1, &out->members)))
+    if (!end || (*end && !read_members(end + 1, &out->members)))
         return false;
-    if (strcmp(out->winner, "-") == 0)
-        out->winner[0] = '\0';
-    return true;
+    return (end - at == 1 && *at == '-') || read_name(at, *end, out->winner);
 }
 
 /* What stands at the key. */

@@ -5,6 +5,7 @@
  */
 #include "node/config/parts.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/record/members.h"
 #include "node/base/interface.h"
 
 #include <arpa/inet.h>
@@ -283,7 +284,7 @@ static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_
     char what[48];
     int error;
 
-    if (strlen(at->key) >= sizeof(node->name) || !nd_parse_name(at->key))
+    if (!ft_is_name(at->key, sizeof(node->name)))
         return nd_yaml_fail(r->fault, at, "node name \"%.40s\", expected at most 31 letters, digits, - and _",
                             at->key);
     snprintf(what, sizeof(what), "node %s", at->key);

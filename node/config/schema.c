@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The table engine of schema.h. Values are read by kind; presets go the same way as the file's. */
 #include "node/config/schema.h"
+#include "ftcore/record/members.h"
 
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -90,8 +91,7 @@ static bool parse_hop(const char *text, struct nd_hop *hop)
     const char *interface = text[len] ? text + len + 1 : "";
     char head[NF_ADDR_TEXT];
 
-    if (len >= sizeof(head) || strlen(interface) >= sizeof(hop->interface) ||
-        (text[len] && !nd_parse_name(interface)))
+    if (len >= sizeof(head) || (text[len] && !ft_is_name(interface, sizeof(hop->interface))))
         return false;
     memcpy(head, text, len);
     head[len] = 0;
@@ -133,13 +133,6 @@ static bool parse_endpoint(const char *text, struct nd_endpoint *endpoint)
         return false;
     endpoint->port = (uint16_t)port;
     return parse_ipv4(head, &endpoint->addr);
-}
-
-bool nd_parse_name(const char *text)
-{
-    size_t len = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_");
-
-    return len && !text[len] && text[0] != '-';
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -323,7 +316,7 @@ static bool read_buffer(const char *text, const struct nf_param *p, char *out)
 {
     size_t len = strlen(text);
 
-    if (!len || len >= p->max || (p->kind == ND_KIND(ND_NAME) && !nd_parse_name(text)))
+    if (!len || len >= p->max || (p->kind == ND_KIND(ND_NAME) && !ft_is_name(text, p->max)))
         return false;
     memcpy(out, text, len + 1);
     return true;

@@ -56,6 +56,5 @@ const char *nd_schema_nearest(const char *text, const char *const *names);
 
 /* Adds a network of either family, without host bits, to a set that has room. */
 bool nd_parse_network(const char *text, struct nf_networks *set);
-bool nd_parse_name(const char *text);
 
 #endif

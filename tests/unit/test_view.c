@@ -468,6 +468,8 @@ static void a_view_has_its_members(void **state)
 {
     static const char *const wrong[] = {
         "understudy view 7\nshard 00000000000000010000000000000002 of c and a\n",
+        "understudy view 7\nshard 00000000000000010000000000000002 of -a and c\n",
+        "understudy view 7\nshard 00000000000000010000000000000002 of a and c.d\n",
         "understudy view 7\nshard 0000000000000001000000000000002 of a and c\n",
         "understudy view 7\nshard 00000000000000000000000000000000 of a and c\n",
         "understudy view 7\nshard 00000000000000010000000000000002 of a and c",
