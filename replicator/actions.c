@@ -11,6 +11,7 @@
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/base/seqlock.h"
 #include "replicator/parts.h"
 
 #include <stdio.h>
@@ -143,11 +144,10 @@ static void clear_state(struct rp_replicator *rp)
 
 /* ---- status ------------------------------------------------------------------------------------- */
 
-/* One writer, readers retry (a sequence lock): the packet path and the readers never wait for each other. */
 static void publish_status(struct rp_replicator *rp)
 {
     rp->shown_at = rp->now;
-    atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_acq_rel);
+    ft_seqlock_begin(&rp->shown_seq);
     rp->shown.at = rp->now;
     rp->shown.core = rp->core;
     rp->shown.link_up = rp->link && rp_link_up(rp->link);
@@ -164,7 +164,7 @@ static void publish_status(struct rp_replicator *rp)
     rp->shown.verdicts = rp->verdicts;
     rp->shown.turns = rp->turns;
     rp->shown.snapshot_left = rp->snapshot.reading ? rp->snapshot.left : 0;
-    atomic_fetch_add_explicit(&rp->shown_seq, 1, memory_order_release);
+    ft_seqlock_end(&rp->shown_seq);
 }
 
 void rp_update_status(struct rp_replicator *rp)
@@ -176,17 +176,10 @@ void rp_update_status(struct rp_replicator *rp)
 
 void rp_status(struct rp_replicator *rp, struct rp_status *out)
 {
-    uint64_t before, after;
+    uint64_t at;
 
-    for (;;) {
-        before = atomic_load_explicit(&rp->shown_seq, memory_order_acquire);
-        memcpy(out, &rp->shown, sizeof(*out));
-        atomic_thread_fence(memory_order_acquire);
-        after = atomic_load_explicit(&rp->shown_seq, memory_order_relaxed);
-        if (before == after && !(before & 1))
-            return;
+    while (!ft_seqlock_copy(&rp->shown_seq, &at, out, &rp->shown, sizeof(*out)))
         rp_sleep(REREAD_NS); /* the replicator may wait for the processor that this thread has */
-    }
 }
 
 static void note_time(struct rp_past *past, enum ft_event_name event)

@@ -2,9 +2,8 @@
 /*
  * The thread that writes the view file. It owns the file from the moment it begins, and may wait for the disk
  * as long as the disk likes: a file system that is frozen keeps it, and nobody else. The replicator writes
- * `view` and then counts `wanted` by two, this thread copies it when it has not changed meanwhile, and says
- * in `done` which one is on the disk; that view is the whole queue, and what was not begun is overwritten by
- * what is newer.
+ * `view`, this thread copies it (a sequence lock), and says in `done` which one is on the disk; that view is
+ * the whole queue, and what was not begun is overwritten by what is newer.
  *
  * What fails is tried again once a second, for as long as the node lives: the line on stderr is one for each
  * failure that follows a success, and one when the disk has it again.
@@ -16,6 +15,7 @@
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/base/seqlock.h"
 #include "ftcore/base/worker.h"
 #include "replicator/parts.h"
 
@@ -31,25 +31,11 @@
 struct rp_view_writer {
     char path[PATH_CAP];
     struct ft_worker worker;
-    struct rp_view view;           /* the newest; `wanted` is odd while it is being written */
+    struct rp_view view;           /* the newest, under `wanted` */
     _Atomic uint64_t wanted, done; /* serial numbers */
     _Atomic uint64_t stored;       /* the number of the view that is on the disk */
     _Atomic uint64_t since;        /* when the disk was last up to date until, ns; with wanted != done */
 };
-
-/* Returns its serial number. */
-static uint64_t copy_view(struct rp_view_writer *w, struct rp_view *out)
-{
-    for (;;) {
-        uint64_t serial = atomic_load(&w->wanted);
-
-        memcpy(out, &w->view, sizeof(*out));
-        atomic_thread_fence(memory_order_acquire);
-        if (serial % 2 == 0 && serial == atomic_load(&w->wanted))
-            return serial;
-        sched_yield();
-    }
-}
 
 static void wait_before_retry(const struct rp_view_writer *w)
 {
@@ -67,7 +53,10 @@ static void *write_views(void *writer)
     for (;;) {
         bool ends = ft_worker_ends(&w->worker); /* before `wanted`: one attempt at the end */
         struct rp_view view;
-        uint64_t serial = copy_view(w, &view);
+        uint64_t serial;
+
+        while (!ft_seqlock_copy(&w->wanted, &serial, &view, &w->view, sizeof(view)))
+            sched_yield();
 
         if (serial == atomic_load(&w->done)) {
             if (ends)
@@ -130,10 +119,9 @@ void rp_view_writer_give(struct rp_view_writer *w, const struct rp_view *view, u
         return;
     if (atomic_load(&w->wanted) == atomic_load(&w->done))
         atomic_store(&w->since, now);
-    atomic_fetch_add(&w->wanted, 1);
-    atomic_thread_fence(memory_order_release);
+    ft_seqlock_begin(&w->wanted);
     memcpy(&w->view, view, sizeof(*view));
-    atomic_fetch_add(&w->wanted, 1);
+    ft_seqlock_end(&w->wanted);
     ft_worker_wake(&w->worker);
 }
 

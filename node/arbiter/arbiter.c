@@ -7,6 +7,7 @@
 #include "node/arbiter/arbiter.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/seqlock.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/trust.h"
 #include "ftcore/base/worker.h"
@@ -708,11 +709,13 @@ static int open_etcd(struct etcd **out, const struct nd_etcd_config *config, boo
 #define LOOK_NS  5000000000ull /* between two looks while nothing is asked */
 #define RETRY_NS 300000000ull  /* between two rounds of servers that did not answer a question */
 
-/* Said by the replicator, who counts `serial` by two and leaves it odd while it writes. */
+/* Said by the replicator, under `serial`. */
 struct told {
     _Atomic uint64_t serial;
-    bool any;
-    struct ft_question question;
+    struct said {
+        bool any;
+        struct ft_question question;
+    } said;
 };
 
 struct nd_arbiter {
@@ -739,26 +742,22 @@ struct nd_arbiter {
 /* `question` NULL: nothing any more. */
 static void tell(struct told *told, const struct ft_question *question)
 {
-    atomic_fetch_add(&told->serial, 1);
-    atomic_thread_fence(memory_order_release);
-    told->any = question != NULL;
-    told->question = question ? *question : (struct ft_question){.era = {0, 0}};
-    atomic_fetch_add(&told->serial, 1);
+    ft_seqlock_begin(&told->serial);
+    told->said.any = question != NULL;
+    told->said.question = question ? *question : (struct ft_question){.era = {0, 0}};
+    ft_seqlock_end(&told->serial);
 }
 
 /* By the thread. As it stands: its serial number, 0: nothing is said. */
 static uint64_t hear(const struct told *told, struct ft_question *question)
 {
-    for (;;) {
-        uint64_t serial = atomic_load(&told->serial);
-        bool any = told->any;
+    struct said said;
+    uint64_t serial;
 
-        memcpy(question, &told->question, sizeof(*question));
-        atomic_thread_fence(memory_order_acquire);
-        if (serial % 2 == 0 && serial == atomic_load(&told->serial))
-            return any ? serial : 0;
+    while (!ft_seqlock_copy(&told->serial, &serial, &said, &told->said, sizeof(said)))
         sched_yield();
-    }
+    *question = said.question;
+    return said.any ? serial : 0;
 }
 
 static void ask(void *arbiter, const struct ft_question *question)
@@ -781,9 +780,9 @@ static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answe
     if (reply == a->reply_taken)
         return false;
     a->reply_taken = reply;
-    if (reply >> 2 != atomic_load(&a->asked.serial) || !a->asked.any)
+    if (reply >> 2 != atomic_load(&a->asked.serial) || !a->asked.said.any)
         return false;
-    *era = a->asked.question.era;
+    *era = a->asked.said.question.era;
     *answer = (enum ft_answer)(reply & 3);
     if (*answer != FT_ANSWER_SILENT)
         *kept = a->reply_kept;
@@ -793,7 +792,7 @@ static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answe
 static void note_view(void *arbiter, uint64_t view, const struct ft_members *members)
 {
     struct nd_arbiter *a = arbiter;
-    const struct ft_question *now = &a->serves.question;
+    const struct ft_question *now = &a->serves.said.question;
     struct ft_question next = {.era = {view, 0}};
 
     if (view && ft_has_shard(members))
