@@ -308,7 +308,7 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
 
 int nd_cmd_watch(int argc, char **argv)
 {
-    struct watched watched[ND_PAIR] = {{.of = 0}};
+    struct watched watched[ND_NODES] = {{.of = 0}};
     struct nd_pair pair;
     int code = nd_pair_open(&pair, argc, argv);
 
@@ -316,7 +316,7 @@ int nd_cmd_watch(int argc, char **argv)
         return code;
     nd_catch_signals();
     while (!nd_stopped && !ferror(stdout)) {
-        for (unsigned i = 0; i < ND_PAIR; i++)
+        for (unsigned i = 0; i < pair.config->nodes; i++)
             if (pair.only < 0 || pair.only == (int)i)
                 ask_node(&pair, i, &watched[i]);
         nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
@@ -432,7 +432,7 @@ int nd_cmd_incidents(int argc, char **argv)
 
     if (code)
         return code;
-    for (int n = 0; n < (int)ND_PAIR; n++)
+    for (int n = 0; n < (int)pair.config->nodes; n++)
         if ((pair.only < 0 || pair.only == n) && (one = collect_incidents(&all, &pair.config->node[n])) != 0)
             refused = one;
     if (all.count)

@@ -6,7 +6,7 @@ export LAB_SPARES="c"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 43
+plan 45
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -18,6 +18,8 @@ is "and is no member" "$(field c member)" false
 ok "a has heard it" await 10 a stranger.node c
 is "a spare that waits is not one that was removed" "$(field a former_member.count)" 0
 is "the pair are a and b" "$(field a members | jq -c .)" '["a","b"]'
+timeout 300 "$UNDERSTUDY" watch -c "$pair" >"$work/watch" 2>&1 9>&- &
+watcher=$!
 "$probe" run 203.0.113.100 7007 --seconds 240 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
     -o json >"$work/probe.json" 9>&- &
 prober=$!
@@ -70,6 +72,10 @@ rm "$LAB_DIR/b/b.view"
 "$lab" start b
 ok "b is a spare" await 10 b member false
 
+ok "watch shows what c said as it became a member" grep -q '^[^ ]* *[a-z]* *[^ ]* *c.*READY' "$work/watch"
+kill -TERM $watcher
+wait $watcher
+
 # ── a death, and another node in the dead one's place ────────────────────────────────────────────
 
 kill -KILL "$(field a pid)"
@@ -116,3 +122,12 @@ is "and the pair is as it was" "$(field a state) $(field c state)" "PROTECTED RE
 kill -TERM $prober
 wait $prober
 is "nothing that clients saw is contradicted" "$(jq .contradicted "$work/probe.json")" 0
+kill -KILL "$(field c pid)"
+told() {
+    local end=$((SECONDS + 10))
+    until us incidents -o json | jq -e '.incidents[] | select(.node == "c")' >/dev/null; do
+        [ $SECONDS -lt $end ] || { us incidents; return 1; }
+        sleep 0.1
+    done
+}
+ok "c dies, and incidents has it" told
