@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Another node takes a standby's place where each node has a certificate of its own: the primary, which was started with
+# another peer, wants the new one's name in it.
+export LAB_SPARES="c"
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/arbiter.sh"
+command -v openssl >/dev/null || skip_all "openssl is not installed"
+plan 10
+
+# ── certificates, and a file for each node ───────────────────────────────────────────────────────
+
+make() { openssl "$@" 2>>"$work/openssl.log"; }
+certificate() { # NAME
+    make req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$work/$1.key" -subj "/CN=$1" -out "$work/$1.csr" &&
+        make x509 -req -in "$work/$1.csr" -CA "$work/ca.pem" -CAkey "$work/ca.key" -CAcreateserial -days 2 -out "$work/$1.pem"
+}
+certificates() {
+    local n
+    make req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout "$work/ca.key" -subj /CN=ours -days 2 -out "$work/ca.pem" || return
+    for n in a b c; do certificate $n || return; done
+    chmod 600 "$work"/*.key
+}
+begin() { # NODE CERTIFICATE
+    sed "s|key: pair.key|tls: { cert: $work/$2.pem, key: $work/$2.key, ca: $work/ca.pem }|; s|rules: firewall|rules: $LAB_DIR/firewall|" \
+        "$pair" >"$work/$1.yaml"
+    ip netns exec "${LAB_PREFIX}$1" setsid nohup "$UNDERSTUDY" run -c "$work/$1.yaml" -n "$1" </dev/null >>"$LAB_DIR/$1.log" 2>&1 9>&- &
+    disown
+}
+LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
+ok "certificates" certificates || exit 1
+etcd_up
+ok "etcd answers" etcd_answers || exit 1
+begin a a
+begin b b
+ok "the pair is PROTECTED" is_protected || exit 1
+
+# ── a spare takes the standby's place ────────────────────────────────────────────────────────────
+
+begin c b
+ok "a spare waits, with the standby's certificate" await 10 c state JOINING
+us re-pair c 2>/dev/null
+is "the log of the primary says so" "$(grep -c "did not prove that they are c's" "$LAB_DIR/a.log")" 1
+is "it is none" "$(field a state) $(field c state)" "SOLO JOINING"
+kill -TERM "$(field c pid)"
+begin c c
+ok "with a certificate of its own it is" is_protected
+is "the pair are a and c" "$(field a 'members | tostring') $(field a link.sealed)" '["a","c"] certificate'
+ok "b takes c's place" us re-pair b
+ok "the pair is PROTECTED" is_protected
