@@ -16,21 +16,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HANDOVER_MS 5000
-#define REFUSED_MS  200 /* a handover that has not begun by then was refused */
-#define PROMOTE_MS  50  /* until it is asked for again: the lease may have to run out first */
-#define REPAIR_MS   30000
-#define RESYNC_MS   1000
-#define VERIFY_MS   10000
-#define LANE_MS     2000
-#define LANE_SHIFT  56 /* of a cursor: the lane is above it, the lane's own cursor below */
-#define CURSOR_MASK ((1ull << LANE_SHIFT) - 1)
-#define SECONDS_MAX 60
-#define PACKET_TEXT 460u /* bytes of a packet's answer beside its steps and frames, at most */
-#define STEP_TEXT   250u
-#define SNAP_MIN    64u  /* headers, however many NFs there are */
-#define EVENTS      64u  /* of an answer, at most */
-#define KNOWN_MS    1000 /* within which a peer that is connected has heard of an order */
+#define HANDOVER_MS   5000
+#define REFUSED_MS    200 /* a handover that has not begun by then was refused */
+#define PROMOTE_MS    50  /* until it is asked for again: the lease may have to run out first */
+#define REPAIR_MS     30000
+#define UNPROVEN_MANY 8u /* connections that did not prove themselves: the new peer's, by all appearance */
+#define RESYNC_MS     1000
+#define VERIFY_MS     10000
+#define LANE_MS       2000
+#define LANE_SHIFT    56 /* of a cursor: the lane is above it, the lane's own cursor below */
+#define CURSOR_MASK   ((1ull << LANE_SHIFT) - 1)
+#define SECONDS_MAX   60
+#define PACKET_TEXT   460u /* bytes of a packet's answer beside its steps and frames, at most */
+#define STEP_TEXT     250u
+#define SNAP_MIN      64u  /* headers, however many NFs there are */
+#define EVENTS        64u  /* of an answer, at most */
+#define KNOWN_MS      1000 /* within which a peer that is connected has heard of an order */
 
 static enum ft_state state_of(struct nd_running *r, struct rp_status *s)
 {
@@ -241,14 +242,18 @@ static int read_repair(const struct nd_running *r, const json_t *request, struct
                *host = json_string_value(json_object_get(request, "host")),
                *lost = json_string_value(json_object_get(request, "lost"));
     json_int_t port = json_integer_value(json_object_get(request, "port"));
+    struct in_addr at;
 
     *out = (struct rp_repair){.node.port = (uint16_t)port};
     if (!is_other(r, name))
         return snprintf(why, ND_HEALTH_TEXT, "node: expected the name of another node");
     if (json_object_get(request, "lost") && !is_other(r, lost))
         return snprintf(why, ND_HEALTH_TEXT, "lost: expected the name of another node");
-    if (!host || strlen(host) >= sizeof(out->node.host) || port < 1 || port > UINT16_MAX)
-        return snprintf(why, ND_HEALTH_TEXT, "host and port: expected where node %s is reached", name);
+    if (!host || strlen(host) >= sizeof(out->node.host) || inet_pton(AF_INET, host, &at) != 1 || port < 1 ||
+        port > UINT16_MAX)
+        return snprintf(why, ND_HEALTH_TEXT,
+                        "host and port: expected where node %s is reached, a numeric IPv4 address and a port",
+                        name);
     snprintf(out->node.name, sizeof(out->node.name), "%s", name);
     snprintf(out->node.host, sizeof(out->node.host), "%s", host);
     snprintf(out->lost, sizeof(out->lost), "%s", lost ? lost : "");
@@ -273,6 +278,20 @@ static const char *refuse_repair(struct nd_running *r, const struct rp_status *s
     return arbiter.answers ? NULL : "the arbiter does not answer, which has to keep the view that begins";
 }
 
+/* Why a node that is this one's peer is not ready yet. *final: time changes nothing in that. */
+static const char *why_not_ready(const struct rp_status *s, const struct nd_work *w, bool *final)
+{
+    uint64_t unproven = s->link.refused[-FT_EPERM] - w->unproven;
+
+    *final = (s->core.refused && strcmp(s->core.differs, w->differs) != 0) ||
+             (!s->core.peer.known && unproven >= UNPROVEN_MANY);
+    if (s->core.refused && *final)
+        return s->core.differs;
+    if (s->core.peer.known)
+        return s->core.why;
+    return unproven ? "its connections do not prove that they are its own" : "there is no connection to it";
+}
+
 /* Answered when the pair is protected again; and when that takes long, with why it is not. */
 static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
 {
@@ -280,6 +299,7 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     struct rp_status s;
     struct rp_repair repair;
     const char *name = repair.node.name, *why;
+    bool final;
 
     state_of(r, &s);
     if (read_repair(r, x->request, &repair, wrong) != 0)
@@ -288,29 +308,33 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     bool pair = ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, name);
     bool anew = strcmp(repair.lost, name) == 0; /* a new machine has the lost one's name */
 
-    if (!w->begun && pair && !is_protected && !anew) { /* where it is reached may be another place by now */
-        rp_repair(r->replicator, &repair);
-        return begin_work(w, REPAIR_MS);
-    }
-    if (!w->begun && (!pair || (anew && !is_protected))) {
-        why = refuse_repair(r, &s, x, &repair);
+    if (!w->begun && pair && is_protected)
+        return nd_answered(x, make_done(&s));
+    if (!w->begun) {
+        why = pair && !anew ? NULL : refuse_repair(r, &s, x, &repair);
+        if (!why && !rp_repair(r->replicator, &repair)) /* a member may be reached at another place by now */
+            why = "another one is asked for";
         if (why)
             return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);
-        if (!rp_repair(r->replicator, &repair))
-            return nd_refused(x, "busy", "another re-pair is asked for");
+        w->repairs = s.repairs;
+        w->unproven = s.link.refused[-FT_EPERM];
+        if (!pair)
+            memcpy(w->differs, s.core.differs, sizeof(w->differs));
         return begin_work(w, REPAIR_MS);
     }
-    w->under_way |= s.core.repair.step != FT_REPAIR_NONE;
-    if (!pair && w->under_way && !s.core.repair.step)
-        return nd_refused(x, "busy", "no re-pair with node %s: %s", name, s.core.repair.outcome);
-    if (pair && (!w->begun || is_protected))
+    if (pair && is_protected)
         return nd_answered(x, make_done(&s));
-    if (is_over(w) && pair)
-        return nd_refused(x, "busy", "view %lu has begun with node %s, which is not ready yet: %s",
-                          s.core.view, name, s.core.why);
-    return is_over(w) &&
-           nd_refused(x, "busy", "no re-pair with node %s yet: %s", name, s.core.repair.outcome);
+    if (!pair && !s.core.repair.step && s.repairs != w->repairs)
+        return nd_refused(x, "busy", "no re-pair with node %s: %s", name,
+                          s.core.repair.outcome[0] ? s.core.repair.outcome : s.core.why);
+    if (!pair)
+        return is_over(w) &&
+               nd_refused(x, "busy", "no re-pair with node %s yet: %s", name, s.core.repair.outcome);
+    why = why_not_ready(&s, w, &final);
+    return (final || is_over(w)) &&
+           nd_refused(x, "busy", "view %lu has begun with node %s, which is not ready yet: %s", s.core.view,
+                      name, why);
 }
 
 static bool answer_drill(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)

@@ -576,10 +576,12 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_link *link = &r->config->link;
 
-    nd_strangers_say(&r->strangers_said, s->link.refused[-FT_EPERM], nd_peer_name(r->config, r->self),
-                     link->key[0]           ? "do both nodes have one key?"
-                     : link->certificate[0] ? "does the authority of the file know both nodes' certificates?"
-                                            : "");
+    nd_strangers_say(
+        &r->strangers_said, s->link.refused[-FT_EPERM], nd_peer_name(r->config, r->self),
+        link->key[0] ? "do both nodes have one key?"
+        : link->certificate[0]
+            ? "do both nodes' certificates name them, and does the authority of the file know them?"
+            : "");
 }
 
 /* The page is made of the answer to "status", which belongs to this thread. */

@@ -159,6 +159,7 @@ static void publish_status(struct rp_replicator *rp)
     rp->shown.compressed = rp->schedule.compressing.count;
     rp->shown.compressing = rp->schedule.compressing.yes;
     rp->shown.view_behind = rp->writer ? rp_view_writer_behind(rp->writer, rp->now) : 0;
+    rp->shown.repairs = rp->repairs_taken;
     rp->shown.refused = rp->core.malformed.count;
     memcpy(rp->shown.last_refused, rp->core.malformed.text, sizeof(rp->shown.last_refused));
     rp->shown.verdicts = rp->verdicts;

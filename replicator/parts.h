@@ -136,6 +136,7 @@ struct rp_replicator {
     _Atomic bool stop;
     struct rp_repair repair; /* by the main thread while `repairs` is false, else by the replicator */
     _Atomic bool repairs;
+    uint64_t repairs_taken;
     struct rp_verdicts verdicts;
     struct {                      /* sideband.c */
         struct rp_standing given; /* by the main thread while `is_given` is false, else by the replicator */

@@ -414,16 +414,20 @@ bool rp_repair(struct rp_replicator *rp, const struct rp_repair *repair)
 static void repair(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_REQUEST, .now = rp->now, .request = FT_REQUEST_REPAIR};
+    struct ft_fault fault = {"there is no link"};
     struct rp_repair wanted;
 
     if (!atomic_load(&rp->repairs))
         return;
     wanted = rp->repair;
     atomic_store(&rp->repairs, false);
+    rp->repairs_taken++;
     event.text = wanted.node.name;
     event.lost = wanted.lost[0] ? wanted.lost : NULL;
-    if (!rp->link || rp_link_add(rp->link, &wanted.node, NULL) != 0)
+    if (!rp->link || rp_link_add(rp->link, &wanted.node, &fault) != 0) {
+        snprintf(rp->core.repair.outcome, sizeof(rp->core.repair.outcome), "%s", fault.text);
         return;
+    }
     /* The peer may be reached elsewhere from now on. */
     if (rp->core.member && ft_members_have(&rp->core.members, wanted.node.name))
         rp_tell_aim(rp, wanted.node.name);

@@ -129,6 +129,7 @@ struct rp_status {
     bool compressing;       /* they are compressed now */
     uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
     uint64_t snapshot_left; /* lines not sent yet */
+    uint64_t repairs;       /* requests for another standby that were taken, whatever came of them */
     uint64_t refused;       /* malformed input, all kinds */
     uint64_t view_behind;   /* for how long the disk has not had the newest view, ns; 0: it has */
     char last_refused[FT_REASON_MAX];

@@ -1,13 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Another node takes a standby's place where each node has a certificate of its own: the primary, which was started with
-# another peer, wants the new one's name in it.
+# another peer, wants the new one's name in it. What is amiss with the new node is said at once.
 export LAB_SPARES="c"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
 command -v openssl >/dev/null || skip_all "openssl is not installed"
-plan 10
+plan 17
 
 # ── certificates, and a file for each node ───────────────────────────────────────────────────────
 
@@ -36,12 +36,19 @@ begin a a
 begin b b
 ok "the pair is PROTECTED" is_protected || exit 1
 
+# What is refused is said in one line, and as soon as it is known: a re-pair that is waited for takes 30 s.
+refused() {
+    local began=$SECONDS
+    us re-pair "$@" 2>&1 >/dev/null | tail -n 1
+    [ $((SECONDS - began)) -le 10 ] || echo "after $((SECONDS - began)) s"
+}
+
 # ── a spare takes the standby's place ────────────────────────────────────────────────────────────
 
 begin c b
 ok "a spare waits, with the standby's certificate" await 10 c state JOINING
-us re-pair c 2>/dev/null
-is "the log of the primary says so" "$(grep -c "did not prove that they are c's" "$LAB_DIR/a.log")" 1
+is_like "it cannot be the standby" "$(refused c)" "*view 2 has begun with node c, *: its connections do not prove that they are its own"
+is "the log says what to look at" "$(grep -c "did not prove that they are c's: do both nodes' certificates name them" "$LAB_DIR/a.log")" 1
 is "it is none" "$(field a state) $(field c state)" "SOLO JOINING"
 kill -TERM "$(field c pid)"
 begin c c
@@ -49,3 +56,23 @@ ok "with a certificate of its own it is" is_protected
 is "the pair are a and c" "$(field a 'members | tostring') $(field a link.sealed)" '["a","c"] certificate'
 ok "b takes c's place" us re-pair b
 ok "the pair is PROTECTED" is_protected
+
+# ── another chain ────────────────────────────────────────────────────────────────────────────────
+
+kill -TERM "$(field c pid)"
+sed -i 's/max_flows: 20000/max_flows: 10000/g' "$pair"
+begin c c
+sed -i 's/max_flows: 10000/max_flows: 20000/g' "$pair"
+ok "a spare has another chain" await 10 c state JOINING
+is_like "it is refused by name" "$(refused c)" "*node c, which is not ready yet: *max_flows: a 20000, c 10000*"
+begin c c
+ok "with the primary's chain it is the standby" is_protected
+
+# ── an arbiter that keeps a later view ───────────────────────────────────────────────────────────
+
+kill -KILL "$(field c pid)"
+ok "c dies: a goes on" await 10 a state SOLO
+key=$(in_etcd get --prefix understudy --keys-only | grep .)
+in_etcd put "$key" "understudy 90 0 x" >/dev/null
+is_like "nobody takes its place" "$(refused b)" "*no re-pair with node b*: the arbiter keeps *view 90*"
+is "and the primary goes on" "$(field a state)" SOLO
