@@ -61,7 +61,8 @@ static void whoever_asks_is_told_where_the_peer_is_reached(void **state)
         .view_file = view_file,
         .aimed = note,
     };
-    const struct rp_node moved = {"right", "127.0.0.9", 4711}, other = {"third", "127.0.0.8", 4712};
+    const struct rp_repair moved = {.node = {"right", "127.0.0.9", 4711}},
+                           other = {.node = {"third", "127.0.0.8", 4712}};
     struct rp_replicator *rp = NULL;
     struct ft_fault why = {""};
 
