@@ -381,6 +381,8 @@ static void decide(void)
     if (!last || sim_core(last)->view < view)
         return;
     if (!sim_core(last)->kept) {
+        if (sim.reign > view + 1) /* nobody knows of that view any more: it was lost with the disk */
+            sim.reign = view + 1;
         rp_request(last->replicator, FT_REQUEST_PROMOTE);
         return;
     }
