@@ -374,8 +374,7 @@ static const struct nd_option repair[] = {
     {"view", 0, ND_OPTION_U64, offsetof(struct nd_options, view), .min = 1, .max = 1e18, .value = "N",
      .help = "only while the pair is in this view"},
     {"lost", 0, ND_OPTION_TEXT, offsetof(struct nd_options, lost), .value = "NODE",
-     .help = "of a strict pair: this standby is dead, and did not "
-             "take over"},
+     .help = "of a strict pair: this standby is dead, and did not take over"},
     END};
 static const struct nd_option json[] = {JSON_ROW, END};
 static const struct nd_option none[] = {END};

@@ -282,10 +282,6 @@ enum ft_right {
     FT_RIGHT_GIVEN, /* a standby got one, and has it yet or has used it */
 };
 
-/* Why a strict primary takes nobody in the place of a standby that is silent. */
-#define FT_REPAIR_UNHEARD                                                                                    \
-    "the standby does not say that it has given up its state; if it is dead, say so with --lost"
-
 #define FT_DOUBLED_NS      (3600000 * FT_MS) /* for so long a takeover from a living primary counts */
 #define FT_SILENCE_MINUTES 11u               /* this one, and the ten before it */
 

@@ -529,6 +529,10 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
  * have gone on without it: its gate is shut.
  */
 
+/* Why a strict primary takes nobody in the place of a standby that is silent. */
+static const char unheard[] =
+    "the standby does not say that it has given up its state; if it is dead, say so with --lost";
+
 void ft_repair_end(struct ft_core *core, const char *outcome)
 {
     core->repair.step = FT_REPAIR_NONE;
@@ -559,7 +563,7 @@ const char *ft_core_refuses_repair(const struct ft_core *core, const char *name,
         return "the standby answers, and is not lost";
     if (!lost && core->config.strict && !core->peer.known && core->right != FT_RIGHT_NONE &&
         !FT_PLANTED("lost-unsaid"))
-        return FT_REPAIR_UNHEARD;
+        return unheard;
     return NULL;
 }
 
@@ -654,7 +658,7 @@ void ft_repair_consider(struct ft_core *core, struct ft_actions *actions)
     else if (release && core->peer.known && !core->abandoning && !core->hand)
         say_abandon(core, "re-pair with another node", actions);
     else if (release && core->config.strict && !core->abandoning)
-        ft_repair_end(core, FT_REPAIR_UNHEARD);
+        ft_repair_end(core, unheard);
     else if (core->repair.step == FT_REPAIR_STORE && ft_is_stored(core, core->view + 1))
         begin_view(core, actions);
 }

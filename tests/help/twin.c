@@ -2,6 +2,7 @@
 /* The chain's arithmetic and its model, the node's ports and its process, and the pair; see twin.h. */
 #include "ftcore/base/check.h"
 #include "ftcore/base/draw.h"
+#include "ftcore/base/seqlock.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
 #include "node/config/setup.h"
@@ -334,10 +335,9 @@ static void publish(void)
     note_most(&r->log_most, &r->lane[0].log);
     note_most(&r->replay_most, &r->lane[0].replay);
     rp_status(node.member.replicator, &s);
-    atomic_fetch_add(&r->shown, 1);
-    atomic_thread_fence(memory_order_seq_cst);
+    ft_seqlock_begin(&r->shown);
     r->status = s;
-    atomic_fetch_add(&r->shown, 1);
+    ft_seqlock_end(&r->shown);
 }
 
 static void serve(void)
@@ -491,17 +491,12 @@ void twin_end(struct twin *twin)
 struct rp_status twin_status(struct twin *twin)
 {
     static struct rp_status s;
-    uint64_t asked = nd_now(), waited = 0, before, after;
+    const struct twin_report *r = &twin->box->by_node;
+    uint64_t asked = nd_now(), waited = 0, at;
 
-    for (;;) {
-        before = atomic_load(&twin->box->by_node.shown);
-        s = twin->box->by_node.status;
-        atomic_thread_fence(memory_order_seq_cst);
-        after = atomic_load(&twin->box->by_node.shown);
-        if (!twin->pid || (before == after && !(before & 1) && s.at > asked))
-            return s;
+    while ((!ft_seqlock_copy(&r->shown, &at, &s, &r->status, sizeof(s)) || s.at <= asked) && twin->pid)
         twin_wait(twin, &waited, "a status made after it was asked for");
-    }
+    return s;
 }
 
 enum ft_state twin_state(struct twin *twin)
