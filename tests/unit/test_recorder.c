@@ -17,15 +17,29 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND 1000000000ull
+
+/* The disk: what a write takes more than the page cache does. */
+static _Atomic unsigned disk_us;
+
+ssize_t write(int fd, const void *data, size_t len)
+{
+    unsigned us = atomic_load(&disk_us);
+
+    if (us)
+        usleep(us);
+    return syscall(SYS_write, fd, data, len);
+}
 
 /* The state after `last` bursts, anew. */
 static void model_at(uint64_t last)
@@ -192,17 +206,24 @@ static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
     uint64_t last = 0;
 
     (void)state;
+    atomic_store(&disk_us, 20000);
     recorder_open(1u << 30, 3);
     recorder_turn(7, 0);
-    for (int i = 0; i < 30000 && counts.gaps < 3; i++) {
+    for (int i = 0; i < 300000 && counts.gaps < 3; i++) {
         recorder_burst(9000, 0);
         lg_recorder_counts(rig.recorder, &counts);
     }
     assert_true(counts.gaps >= 3);
-    for (int i = 0; i < 3000; i++) {
-        recorder_burst(50, 0);
-        if (i % 20 == 0)
-            usleep(500);
+    atomic_store(&disk_us, 0);
+    for (uint64_t gaps = 0, from = 0; gaps != counts.gaps || counts.records < from + 1000;) {
+        if (gaps != counts.gaps) {
+            gaps = counts.gaps;
+            from = counts.records;
+        }
+        for (int i = 0; i < 20; i++)
+            recorder_burst(50, 0);
+        usleep(500);
+        lg_recorder_counts(rig.recorder, &counts);
     }
     lg_recorder_stop(rig.recorder, 0);
     rig_close();
