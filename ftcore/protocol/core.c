@@ -270,6 +270,23 @@ static void won(struct ft_core *core, const struct ft_decision *kept, struct ft_
     }
 }
 
+/* A view of it is neither later nor earlier than this node's, which may not go on alone. */
+static void another_shard(struct ft_core *core, const struct ft_members *kept, struct ft_actions *actions)
+{
+    char shard[2][FT_SHARD_TEXT], why[FT_REASON_MAX];
+
+    core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
+    core->arbiter.lost = core->state != FT_READY;
+    snprintf(why, sizeof(why), "the arbiter keeps shard %s, and this node's view is of shard %s",
+             ft_shard_text(shard[0], kept), ft_shard_text(shard[1], &core->members));
+    if (core->state == FT_READY)
+        ft_standby_keep(core, why, actions);
+    else if (ft_core_primary(core))
+        ft_become(core, actions, FT_DEGRADED, "%s", why);
+    else if (strcmp(why, core->why) != 0)
+        ft_become(core, actions, core->state, "%s", why);
+}
+
 /* `kept`: why. Who is in its view and who is not learns it here, where nobody else tells. */
 static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
 {
@@ -277,6 +294,11 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
 
     if (core->repair.step == FT_REPAIR_ASK) {
         ft_repair_refused(core, kept);
+        return;
+    }
+    if (ft_has_shard(&core->members) && ft_has_shard(&kept->members) &&
+        !ft_same_shard(&core->members, &kept->members)) {
+        another_shard(core, &kept->members, actions);
         return;
     }
     if (core->state == FT_JOINING && core->arbiter.asked.era.view) {
@@ -714,7 +736,7 @@ bool ft_core_visits(const struct ft_core *core)
     bool waits =
         core->state == FT_JOINING || core->hand == FT_HAND_GIVEN || (core->state == FT_DEGRADED && given);
 
-    return ft_repairs(core) && waits && !core->peer.known &&
+    return ft_core_repairs(core) && waits && !core->peer.known &&
            core->now - ft_later(core->alone, core->peer.heard) >= ft_ms(core->config.solo_after_ms);
 }
 

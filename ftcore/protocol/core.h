@@ -46,6 +46,7 @@ struct ft_era {
 struct ft_question {
     struct ft_era era;
     struct ft_members members; /* of its view; without names where nobody has said */
+    bool new_shard; /* who asks knows of no name: the shard's is a new one, for where none is kept */
 };
 
 /* The decision that is kept. `winner`: a node's name; "": nobody's yet. */
@@ -70,10 +71,17 @@ static inline int ft_era_compare(const struct ft_era *a, const struct ft_era *b)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* True: `kept` is to become { asked, who }, if nobody changes it meanwhile, and then the answer is WON. */
-static inline bool ft_decides_anew(const struct ft_decision *kept, const struct ft_era *asked)
+/* Views of two shards do not compare: the shard that was made first has the arbiter. */
+static inline bool ft_asks_for_another(const struct ft_decision *kept, const struct ft_question *asked)
 {
-    return !kept->any || ft_era_compare(&kept->era, asked) < 0;
+    return ft_has_shard(&kept->members) && ft_has_shard(&asked->members) && !asked->new_shard &&
+           !ft_same_shard(&kept->members, &asked->members);
+}
+
+/* True: `kept` is to become { asked, who }, if nobody changes it meanwhile, and then the answer is WON. */
+static inline bool ft_decides_anew(const struct ft_decision *kept, const struct ft_question *asked)
+{
+    return !ft_asks_for_another(kept, asked) && (!kept->any || ft_era_compare(&kept->era, &asked->era) < 0);
 }
 
 static inline bool ft_same_members(const struct ft_members *a, const struct ft_members *b)
@@ -86,7 +94,7 @@ static inline bool ft_same_members(const struct ft_members *a, const struct ft_m
 static inline enum ft_answer ft_decided(const struct ft_decision *kept, const struct ft_question *asked,
                                         const char *who)
 {
-    bool same = ft_era_compare(&kept->era, &asked->era) == 0;
+    bool same = !ft_asks_for_another(kept, asked) && ft_era_compare(&kept->era, &asked->era) == 0;
 
     if (same && asked->members.name[0][0] && kept->members.name[0][0])
         same = ft_same_members(&asked->members, &kept->members);
@@ -477,6 +485,10 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
 /* Whether this node is to say its hello to other nodes than its peer, who can tell it that it is no member
  * any more, or that it is one: it hears nobody, and releases nothing. */
 bool ft_core_visits(const struct ft_core *core);
+
+/* A primary of this pair can get another standby: it has an arbiter, or it is strict, and its file has a
+ * spare or the shard a name: one has got another before. */
+bool ft_core_repairs(const struct ft_core *core);
 
 /* Why this node cannot take `name` for its standby now; NULL: it can. `lost`: the standby of which a person
  * says that it is dead; NULL: none. */

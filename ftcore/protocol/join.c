@@ -431,7 +431,7 @@ static bool proves_nothing(const struct ft_core *core, const struct ft_message *
     bool given = core->config.strict ? core->right == FT_RIGHT_GIVEN : !core->solo;
     bool waits = core->hand == FT_HAND_GIVEN || (ft_core_primary(core) && given);
 
-    return ft_repairs(core) && m->joins && waits && !FT_PLANTED("blank-believed");
+    return ft_core_repairs(core) && m->joins && waits && !FT_PLANTED("blank-believed");
 }
 
 /* The other member has no view file. Nobody but a person knows whether it was lost after it served. */
@@ -583,7 +583,8 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
         return true;
     if (core->arbiter.asking || core->now < core->arbiter.again)
         return false;
-    if (!ft_has_shard(&question.members))
+    question.new_shard = !ft_has_shard(&question.members);
+    if (question.new_shard)
         memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
     ft_arbiter_ask(core, &question, why, actions);
     ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
@@ -599,7 +600,7 @@ bool ft_join_meets_blank(const struct ft_core *core)
 {
     bool served = core->view > 0 || ft_has_shard(&core->members);
 
-    return core->config.strict && ft_repairs(core) && core->peer.known && core->peer.joins &&
+    return core->config.strict && ft_core_repairs(core) && core->peer.known && core->peer.joins &&
            core->peer.state == FT_JOINING && served && !FT_PLANTED("blank-believed");
 }
 
@@ -724,7 +725,7 @@ void ft_join_consider(struct ft_core *core, struct ft_actions *actions)
          * what it would release; but not where others may have the state, since its machine may have been
          * lost with its disk. */
         if (first && core->view == 0 && core->config.start_alone_ms &&
-            !(core->config.strict && ft_repairs(core)) &&
+            !(core->config.strict && ft_core_repairs(core)) &&
             core->now - core->started >= ft_ms(core->config.start_alone_ms) && arbiter_permits(core, actions))
             begin_alone(core, actions, "started alone");
         else if (core->config.arbiter && core->view > 0)

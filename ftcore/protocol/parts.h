@@ -52,18 +52,11 @@ static inline const char *ft_other_member(const struct ft_core *core)
                ? ""
                : core->members.name[strncmp(core->members.name[0], core->config.name, FT_NAME_MAX) == 0];
 }
-/* A primary of this pair can get another standby. A strict one with a node of its file; and where the shard
- * has a name, one has done so. */
-static inline bool ft_repairs(const struct ft_core *core)
-{
-    return core->config.arbiter ||
-           (core->config.strict && (core->config.spares || ft_has_shard(&core->members)));
-}
 /* This node is in no view, or has none on its disk and others may know better: it believes no view but one
  * that a primary that is alone offers it. */
 static inline bool ft_joins(const struct ft_core *core)
 {
-    return !core->member || (ft_repairs(core) && core->view == 0);
+    return !core->member || (ft_core_repairs(core) && core->view == 0);
 }
 /* This primary is alone: no other node has a right to take over, or has used one. With strict its gate is
  * shut. */

@@ -539,11 +539,17 @@ void ft_repair_end(struct ft_core *core, const char *outcome)
     snprintf(core->repair.outcome, sizeof(core->repair.outcome), "%s", outcome);
 }
 
+bool ft_core_repairs(const struct ft_core *core)
+{
+    return core->config.arbiter ||
+           (core->config.strict && (core->config.spares || ft_has_shard(&core->members)));
+}
+
 const char *ft_core_refuses_repair(const struct ft_core *core, const char *name, const char *lost)
 {
     if (!core->config.arbiter && !core->config.strict)
         return "the file has neither arbiter nor strict: true, without which nobody may take a node's place";
-    if (!ft_repairs(core))
+    if (!ft_core_repairs(core))
         return "this node's file has no spare: a strict pair's nodes are to know of one before";
     if (!ft_core_primary(core))
         return "only a primary gets another standby";
@@ -611,7 +617,8 @@ static struct ft_members repaired(const struct ft_core *core)
 
 static void ask_for_view(struct ft_core *core, struct ft_actions *actions)
 {
-    const struct ft_question question = {.era = {core->view + 1, 0}, .members = repaired(core)};
+    const struct ft_question question = {
+        .era = {core->view + 1, 0}, .members = repaired(core), .new_shard = !ft_has_shard(&core->members)};
 
     end_resync(core, actions, "another standby was asked for");
     if (!core->config.arbiter) {

@@ -608,7 +608,7 @@ static int decide_at(struct etcd *e, const char *server, const struct ft_questio
         int error = read_key(e, server, &kept, fault);
 
         *out = kept.decision;
-        if (error || !asked || !ft_decides_anew(&kept.decision, &asked->era))
+        if (error || !asked || !ft_decides_anew(&kept.decision, asked))
             return error;
         wanted = ft_decision_of(&kept.decision, asked, who);
         error = put_key(e, server, &kept, &wanted, &done, fault);
@@ -838,7 +838,9 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
     bool first = s->answered == 0 && s->failures == 0;
     struct ft_question served;
     uint64_t serves = hear(&a->serves, &served) ? served.era.view : 0;
-    bool later = !why && kept->any && serves && kept->era.view > serves && kept->era.view > a->won,
+    bool other = ft_asks_for_another(kept, &served);
+    bool later =
+             !why && kept->any && serves && (other || (kept->era.view > serves && kept->era.view > a->won)),
          was_later = s->later;
 
     pthread_mutex_lock(&a->lock);
@@ -862,8 +864,8 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
     if (later && !was_later)
         ft_log_event(
             FT_LEVEL_WARNING, FT_SAYS_ARBITER,
-            "the arbiter keeps view %lu, and this pair is in view %lu: it will let neither node go on",
-            kept->era.view, serves);
+            "the arbiter keeps view %lu%s, and this pair is in view %lu: it will let neither node go on",
+            kept->era.view, other ? " of another shard" : "", serves);
 }
 
 static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct ft_question *asked)

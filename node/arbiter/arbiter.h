@@ -39,7 +39,8 @@ struct nd_arbiter_status {
     uint64_t answered; /* when it last answered, local monotonic ns; 0: never */
     uint64_t took;     /* that answer, ns */
     uint64_t failures; /* requests to all servers without an answer */
-    bool later;        /* it keeps a later view than this node is in: another pair's key, or an old life's */
+    bool later; /* it keeps a later view than this node is in, or another shard's: another pair's key, or an
+                   old life's */
     struct ft_decision kept; /* as answered last */
     uint64_t decided; /* wall clock, ns since 1970, of this node's last answer to a question; 0: none */
     char server[192]; /* that answered last */

@@ -91,7 +91,7 @@ static void run(struct arbiter *a, uint64_t now)
             next->used = false;
             continue;
         }
-        if (ft_decides_anew(&a->kept, &next->asked.era)) {
+        if (ft_decides_anew(&a->kept, &next->asked)) {
             a->kept = ft_decision_of(&a->kept, &next->asked, next->who);
             a->decisions += !next->look;
         }

@@ -5,7 +5,7 @@
 export LAB_SPARES="c" LAB_PROTECT="strict: true"
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 31
+plan 32
 
 "$lab" up || exit 1
 "$lab" start c
@@ -22,6 +22,7 @@ is_like "a standby that answers is not lost" "$(refused c --lost b)" "*the stand
 is_like "nor is a node that is none" "$(refused c --lost c)" "*who is said to be lost is not the standby"
 ok "c takes b's place" us re-pair c
 is "it is a and c, in the next view" "$(field a 'members | tostring') $(field a view)" '["a","c"] 2'
+is "and status counts it" "$(field a repair.count)" 1
 ok "b knows that it is no member" await 10 b member false
 ok "once more is no harm" us re-pair c
 is "the view is the same" "$(field a view)" 2

@@ -90,6 +90,30 @@ static void two_empty_members_wait_for_the_arbiter(void **unused)
     did(&t, FT_ACT_CLOSE);
 }
 
+/* The shard was deleted and made again with other nodes, and these two are back with their old files. */
+static void the_arbiter_of_another_shard_lets_nobody_begin(void **unused)
+{
+    const struct ft_members made_again = {{9, 9}, {"third", "with"}};
+
+    (void)unused;
+    begin(0);
+    connects(&t);
+    hello_from(&t, FT_JOINING, 3);
+    assert_false(did(&t, FT_ACT_ASK)->question.new_shard);
+    answered(FT_ANSWER_LOST, 9, &made_again);
+    is(&t, FT_JOINING);
+    because(&t, "the arbiter keeps shard");
+    assert_true(t.core.member); /* of a shard that nobody has ended as far as it knows */
+    assert_int_equal(t.core.view, 3);
+    did_not(&t, FT_ACT_STORE);
+    did_not(&t, FT_ACT_VIEW);
+    for (unsigned i = 0; i < 100; i++) {
+        waits(&t, 10);
+        hears_view(&t, FT_JOINING, 3);
+        is(&t, FT_JOINING);
+    }
+}
+
 static void another_shards_node_is_refused_before_its_view_is_believed(void **unused)
 {
     (void)unused;
@@ -435,6 +459,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_empty_members_wait_for_the_arbiter),
+        cmocka_unit_test(the_arbiter_of_another_shard_lets_nobody_begin),
         cmocka_unit_test(another_shards_node_is_refused_before_its_view_is_believed),
         cmocka_unit_test(a_primary_gets_another_standby),
         cmocka_unit_test(a_view_that_the_arbiter_refuses_does_not_begin),

@@ -313,10 +313,37 @@ static void the_rule(void **unused)
         {{.any = true, .era = {3, 51}, .winner = "a"}, false, FT_ANSWER_LOST},
         {{.any = true, .era = {4, 0}}, false, FT_ANSWER_LOST},
     };
+    const struct ft_members here = {{7, 8}, {"a", "b"}}, elsewhere = {{7, 9}, {"c", "d"}},
+                            nowhere = {{0, 0}, {"a", "b"}};
+    const struct {
+        struct ft_question asked;
+        struct ft_members kept; /* in view 3 */
+        bool anew;
+    } shards[] = {
+        {{.era = {4, 0}, .members = elsewhere}, here, false},
+        {{.era = {4, 0}, .members = elsewhere, .new_shard = true}, here, true},
+        {{.era = {4, 0}, .members = elsewhere}, nowhere, true},
+        {{.era = {4, 0}, .members = nowhere}, here, true},
+        {{.era = {4, 0}, .members = here}, here, true},
+        {{.era = {3, 0}, .members = here}, here, false},
+    };
 
     (void)unused;
+    for (unsigned i = 0; i < sizeof(shards) / sizeof(shards[0]); i++) {
+        const struct ft_decision kept = {
+            .any = true, .era = {3, 0}, .winner = "a", .members = shards[i].kept};
+
+        assert_int_equal(ft_decides_anew(&kept, &shards[i].asked), shards[i].anew);
+        if (shards[i].anew)
+            assert_memory_equal(ft_decision_of(&kept, &shards[i].asked, "c").members.shard,
+                                shards[i].kept.shard[0] ? here.shard : shards[i].asked.members.shard,
+                                sizeof(here.shard));
+        else
+            assert_int_equal(ft_decided(&kept, &shards[i].asked, "a"),
+                             shards[i].asked.members.shard[1] == 8 ? FT_ANSWER_WON : FT_ANSWER_LOST);
+    }
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        assert_int_equal(ft_decides_anew(&rows[i].kept, &asked.era), rows[i].anew);
+        assert_int_equal(ft_decides_anew(&rows[i].kept, &asked), rows[i].anew);
         if (!rows[i].anew)
             assert_int_equal(ft_decided(&rows[i].kept, &asked, "a"), rows[i].a);
     }

@@ -523,7 +523,7 @@ static void ask_arbiter(struct world *w, unsigned i)
     n->asked_at = w->now;
     if (!w->arbiter_down && !w->arbiter_cut[i]) {
         n->asked_at = 0;
-        if (ft_decides_anew(&w->decision, &n->asks.era))
+        if (ft_decides_anew(&w->decision, &n->asks))
             w->decision = ft_decision_of(&w->decision, &n->asks, n->config.name);
         event.answer = ft_decided(&w->decision, &n->asks, n->config.name);
     }

@@ -1,0 +1,111 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Nodes that were members once, with what they remember: a standby that slept while its pair was healed, two of an old view
+# that come back together, and the files of a shard that was deleted and made again under its name. With a real etcd, which
+# is cut off from those who come back.
+export LAB_SPARES="c d"
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/arbiter.sh"
+plan 35
+
+LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
+etcd_up
+ok "etcd answers" etcd_answers || exit 1
+for n in a b c d; do "$lab" start $n; done
+ok "the pair is PROTECTED" is_protected || exit 1
+keep() { mkdir -p "$work/$1" && cp "$LAB_DIR/a/a.view" "$LAB_DIR/b/b.view" "$work/$1"; }
+ok "both members have a view on their disk" keep old
+"$probe" run 203.0.113.100 7007 --seconds 240 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+    -o json >"$work/probe.json" 9>&- &
+prober=$!
+quiet() { # NODES: none of them releases anything for four seconds
+    local end=$((SECONDS + 4)) n
+    while [ $SECONDS -lt $end ]; do
+        for n in "$@"; do
+            if releases $n; then echo "$n: $(field $n state), $(field $n why)"; return 1; fi
+        done
+        sleep 0.05
+    done
+}
+
+# ── the old standby sleeps, and etcd is cut off from it ──────────────────────────────────────────
+
+old=$(field b pid)
+kill -STOP "$old"
+ok "b sleeps: a goes on" await 20 a state SOLO
+ok "c takes its place" us re-pair c -n a
+ok "the pair is PROTECTED" await 30 a state PROTECTED
+kill -KILL "$(field a pid)"
+ok "a dies: c goes on" await 10 c state SOLO
+last=$(field c pid)
+way b down
+kill -STOP "$last"
+kill -CONT "$old"
+ok "b wakes, hears nobody, and etcd does not answer it: it releases nothing" quiet b
+is "it is no member yet, as far as it knows" "$(field b member)" true
+kill -CONT "$last"
+ok "c goes on" await 10 c state SOLO
+ok "b learns from c that it is no member" await 20 b member false
+is "what it had is gone" "$(field b state)" JOINING
+way b up
+
+# ── both members of the first view come back together, as their disks were then ──────────────────
+
+ok "d takes a's place" us re-pair d -n c
+ok "c and d are PROTECTED" await 30 c state PROTECTED
+is "it is c and d" "$(field c 'members | tostring')" '["c","d"]'
+view=$(field c view)
+kill -KILL "$(field b pid)"
+away=$(field b guardian_pid)
+[ "$away" = null ] || kill -KILL "$away" 2>/dev/null
+both="$(field c pid) $(field d pid)"
+come_back() {
+    cp "$work/old/a.view" "$LAB_DIR/a/" && cp "$work/old/b.view" "$LAB_DIR/b/" && "$lab" start a && "$lab" start b
+}
+kill -STOP $both
+ok "a and b come back with the disks of view 1" come_back
+ok "c and d are silent, etcd answers: neither begins" quiet a b
+for n in a b; do kill -KILL "$(field $n pid)"; way $n down; done
+ok "and once more" come_back
+ok "etcd cut off from both: neither begins" quiet a b
+kill -CONT $both
+for n in a b; do way $n up; done
+releasing() { local end=$((SECONDS + 10)); until releases c || releases d; do [ $SECONDS -lt $end ] || return 1; sleep 0.05; done; }
+ok "one of c and d goes on" releasing
+ok "a learns that it is no member" await 20 a member false
+ok "b learns that it is no member" await 20 b member false
+paired() { local end=$((SECONDS + 30)); until [ "$(field c state) $(field d state)" = "PROTECTED READY" ] || [ "$(field d state) $(field c state)" = "PROTECTED READY" ]; do [ $SECONDS -lt $end ] || { echo "$(field c why); $(field d why)"; return 1; }; sleep 0.1; done; }
+ok "c and d are a pair" paired
+is "of one view" "$(field c view)" "$(field d view)"
+kill -TERM $prober
+wait $prober
+is "nothing that clients saw is contradicted" "$(jq .contradicted "$work/probe.json")" 0
+
+# ── the shard is deleted, and made again under its name ──────────────────────────────────────────
+
+shard=$(field c shard)
+for n in a b c d; do kill -KILL "$(field $n pid)"; done
+sleep 1
+in_etcd del --prefix "" >/dev/null
+rm -f "$LAB_DIR/a/a.view" "$LAB_DIR/b/b.view"
+for n in a b; do "$lab" start $n; done
+ok "a and b begin anew" is_protected || exit 1
+for n in c d; do "$lab" start $n; done
+ok "c and d come with the files of the shard that was: they release nothing" quiet c d
+is "nobody else has noticed" "$(field a state) $(field b state)" "PROTECTED READY"
+kill -KILL "$(field a pid)"
+ok "a dies: b goes on, since the arbiter knows this shard" await 10 b state SOLO
+ok "c and d still release nothing" quiet c d
+"$lab" start a
+ok "the pair is PROTECTED" is_protected
+kill -KILL "$(field d pid)"
+rm "$LAB_DIR/d/d.view"
+"$lab" start d
+ok "d without its file is a spare" await 10 d member false
+ok "and takes a's place" us re-pair d -n b
+ok "the pair is PROTECTED" await 20 b state PROTECTED
+is_like "it is a shard of its own" "$(field b shard)" "[0-9a-f]*[0-9a-f]"
+differs() { [ "$(field b shard)" != "$shard" ]; }
+ok "and not the one that was" differs
+is "c is what it was: nobody's" "$(field c state)" JOINING
