@@ -75,20 +75,31 @@ static void exchange_nodes(struct nd_pair *pair, unsigned a, unsigned b)
     pair->only = pair->only == (int)a ? (int)b : pair->only == (int)b ? (int)a : pair->only;
 }
 
+/* Views of two shards do not compare: a node of one that was deleted has nothing, and waits. */
+static bool is_later(const json_t *status, const json_t *than)
+{
+    const char *shard = nd_text(status, "shard", ""), *other = nd_text(than, "shard", shard);
+    bool waits = strcmp(nd_text(status, "state", ""), "JOINING") == 0,
+         other_waits = strcmp(nd_text(than, "state", ""), "JOINING") == 0;
+
+    if (*shard && strcmp(shard, other) != 0 && waits != other_waits)
+        return other_waits;
+    return nd_integer(status, "view") > nd_integer(than, "view");
+}
+
 /* The members of the latest view that a member tells of are the pair. */
 static void put_pair_first(struct nd_pair *pair)
 {
-    const json_t *latest = NULL;
-    json_int_t view = -1;
+    const json_t *member = NULL, *latest;
 
     for (unsigned i = 0; i < pair->config->nodes; i++) {
-        const json_t *s = pair->status[i], *members = json_object_get(s, "members");
+        const json_t *s = pair->status[i];
 
-        if (nd_is_true(s, "member") && json_array_size(members) == ND_PAIR && nd_integer(s, "view") > view) {
-            latest = members;
-            view = nd_integer(s, "view");
-        }
+        if (nd_is_true(s, "member") && json_array_size(json_object_get(s, "members")) == ND_PAIR &&
+            (!member || is_later(s, member)))
+            member = s;
     }
+    latest = json_object_get(member, "members");
     for (unsigned k = 0; latest && k < ND_PAIR; k++) {
         int node = nd_config_node(pair->config, json_string_value(json_array_get(latest, k)));
 
