@@ -303,7 +303,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
     }
     if (core->state == FT_JOINING && core->arbiter.asked.era.view) {
         core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
-        if (later)
+        if (kept->any && ft_decided_view(kept) > core->view)
             ft_join_view(core, kept, actions);
         return;
     }

@@ -47,6 +47,7 @@ struct ft_question {
     struct ft_era era;
     struct ft_members members; /* of its view; without names where nobody has said */
     bool new_shard; /* who asks knows of no name: the shard's is a new one, for where none is kept */
+    bool empty;     /* the view is to begin without a state, so it may be none that has begun */
 };
 
 /* The decision that is kept. `winner`: a node's name; "": nobody's yet. */
@@ -78,10 +79,21 @@ static inline bool ft_asks_for_another(const struct ft_decision *kept, const str
            !ft_same_shard(&kept->members, &asked->members);
 }
 
+/* The latest view that may have begun by what is kept: who won an era may have taken over, and begun the next
+ * one, of which nobody else may know. */
+static inline uint64_t ft_decided_view(const struct ft_decision *kept)
+{
+    return kept->era.view + (kept->era.number > 0 && kept->winner[0]);
+}
+
 /* True: `kept` is to become { asked, who }, if nobody changes it meanwhile, and then the answer is WON. */
 static inline bool ft_decides_anew(const struct ft_decision *kept, const struct ft_question *asked)
 {
-    return !ft_asks_for_another(kept, asked) && (!kept->any || ft_era_compare(&kept->era, &asked->era) < 0);
+    if (!kept->any)
+        return true;
+    if (ft_asks_for_another(kept, asked) || (asked->empty && asked->era.view <= ft_decided_view(kept)))
+        return false;
+    return ft_era_compare(&kept->era, &asked->era) < 0;
 }
 
 static inline bool ft_same_members(const struct ft_members *a, const struct ft_members *b)

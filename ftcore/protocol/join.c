@@ -583,6 +583,7 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
         return true;
     if (core->arbiter.asking || core->now < core->arbiter.again)
         return false;
+    question.empty = true;
     question.new_shard = !ft_has_shard(&question.members);
     if (question.new_shard)
         memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
@@ -698,7 +699,7 @@ void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct f
     if (kept->members.name[0][0] && !ft_same_members(&kept->members, &core->members))
         ft_join_removed(core, kept->era.view, &kept->members, actions);
     else
-        come_to_view(core, kept->era.view, actions);
+        come_to_view(core, ft_decided_view(kept), actions);
     if (core->peer.up) /* on a connection that stands views follow each other */
         leave(core, actions);
 }

@@ -90,6 +90,36 @@ static void two_empty_members_wait_for_the_arbiter(void **unused)
     did(&t, FT_ACT_CLOSE);
 }
 
+/* The other one won era 7 of view 3, took over, and was lost with its disk: nobody knows of view 4. */
+static void an_empty_view_is_none_that_may_have_begun(void **unused)
+{
+    const struct ft_decision kept = {.any = true, .era = {3, 7}, .winner = "right", .members = ours};
+
+    (void)unused;
+    begin(0);
+    connects(&t);
+    hello_from(&t, FT_JOINING, 3);
+    assert_int_equal(did(&t, FT_ACT_ASK)->question.era.view, 4);
+    assert_true(did(&t, FT_ACT_ASK)->question.empty);
+    assert_false(ft_decides_anew(&kept, &did(&t, FT_ACT_ASK)->question));
+    event_happens(&t, &(struct ft_event){.kind = FT_EV_ANSWER,
+                                         .era = t.core.arbiter.asked.era,
+                                         .answer = FT_ANSWER_LOST,
+                                         .decision = &kept});
+    is(&t, FT_JOINING);
+    assert_int_equal(did(&t, FT_ACT_VIEW)->view, 4);
+    assert_true(t.core.member);
+    connects(&t);
+    hello_from(&t, FT_JOINING, 4);
+    for (unsigned i = 0; i < 200 && !t.core.arbiter.asking; i++) {
+        waits(&t, 10);
+        hears_view(&t, FT_JOINING, 4);
+    }
+    assert_true(t.core.arbiter.asking);
+    assert_int_equal(t.core.arbiter.asked.era.view, 5);
+    assert_true(ft_decides_anew(&kept, &t.core.arbiter.asked));
+}
+
 /* The shard was deleted and made again with other nodes, and these two are back with their old files. */
 static void the_arbiter_of_another_shard_lets_nobody_begin(void **unused)
 {
@@ -459,6 +489,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_empty_members_wait_for_the_arbiter),
+        cmocka_unit_test(an_empty_view_is_none_that_may_have_begun),
         cmocka_unit_test(the_arbiter_of_another_shard_lets_nobody_begin),
         cmocka_unit_test(another_shards_node_is_refused_before_its_view_is_believed),
         cmocka_unit_test(a_primary_gets_another_standby),

@@ -328,7 +328,17 @@ static void the_rule(void **unused)
         {{.era = {3, 0}, .members = here}, here, false},
     };
 
+    /* b won era 50 of view 3, and may have begun view 4, of which nobody knows when it is lost with its disk.
+     */
+    const struct ft_decision won = {.any = true, .era = {3, 50}, .winner = "b"},
+                             looked = {.any = true, .era = {3, 0}};
+
     (void)unused;
+    assert_false(ft_decides_anew(&won, &(struct ft_question){.era = {4, 0}, .empty = true}));
+    assert_true(ft_decides_anew(&won, &(struct ft_question){.era = {5, 0}, .empty = true}));
+    assert_true(ft_decides_anew(&won, &(struct ft_question){.era = {4, 0}}));
+    assert_true(ft_decides_anew(&looked, &(struct ft_question){.era = {4, 0}, .empty = true}));
+    assert_true(ft_decides_anew(&(struct ft_decision){.any = false}, &(struct ft_question){.empty = true}));
     for (unsigned i = 0; i < sizeof(shards) / sizeof(shards[0]); i++) {
         const struct ft_decision kept = {
             .any = true, .era = {3, 0}, .winner = "a", .members = shards[i].kept};
