@@ -78,11 +78,11 @@ static void exchange_nodes(struct nd_pair *pair, unsigned a, unsigned b)
 /* Views of two shards do not compare: a node of one that was deleted has nothing, and waits. */
 static bool is_later(const json_t *status, const json_t *than)
 {
-    const char *shard = nd_text(status, "shard", ""), *other = nd_text(than, "shard", shard);
+    const char *shard = nd_text(status, "shard", ""), *other = nd_text(than, "shard", "");
     bool waits = strcmp(nd_text(status, "state", ""), "JOINING") == 0,
          other_waits = strcmp(nd_text(than, "state", ""), "JOINING") == 0;
 
-    if (*shard && strcmp(shard, other) != 0 && waits != other_waits)
+    if (strcmp(shard, other) != 0 && waits != other_waits)
         return other_waits;
     return nd_integer(status, "view") > nd_integer(than, "view");
 }
@@ -106,8 +106,7 @@ static void put_pair_first(struct nd_pair *pair)
         if (node >= (int)ND_PAIR) /* in the place of the one that is no member any more */
             exchange_nodes(
                 pair, (unsigned)node,
-                json_equal(json_array_get(latest, !k), json_object_get(pair->status[0], "node")) ||
-                    strcmp(pair->config->node[0].name, json_string_value(json_array_get(latest, !k))) == 0);
+                strcmp(pair->config->node[0].name, json_string_value(json_array_get(latest, !k))) == 0);
     }
 }
 
@@ -452,19 +451,34 @@ static const struct {
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
+/* The other member of the node's view; NULL: it is no member, or does not say. */
+static const char *peer_of(const struct nd_pair *pair, unsigned i)
+{
+    const json_t *members = json_object_get(pair->status[i], "members");
+    const char *name = pair->config->node[i].name, *one = json_string_value(json_array_get(members, 0)),
+               *other = json_string_value(json_array_get(members, 1));
+
+    if (json_is_false(json_object_get(pair->status[i], "member")))
+        return NULL;
+    if (!one || !other)
+        return i < ND_PAIR ? pair->config->node[!i].name : NULL;
+    return strcmp(one, name) == 0 ? other : strcmp(other, name) == 0 ? one : NULL;
+}
+
 /* What a node without a connection waits for, and what may be in the way. */
 static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const json_t *s = pair->status[i], *link = json_object_get(s, "link");
     json_int_t refused = nd_integer(json_object_get(link, "turned_away"), "unproven");
+    const char *peer = peer_of(pair, i);
 
     if (!json_is_false(json_object_get(json_object_get(s, "peer"), "connected")))
         return;
-    if (strcmp(nd_text(s, "state", ""), "JOINING") == 0 && !json_is_false(json_object_get(s, "member")))
-        fprintf(out, "; no connection to %s", pair->config->node[!i].name);
+    if (peer && strcmp(nd_text(s, "state", ""), "JOINING") == 0)
+        fprintf(out, "; no connection to %s", peer);
     if (refused > 0)
-        fprintf(out, "; %" JSON_INTEGER_FORMAT " connections did not prove that they are %s's%s", refused,
-                pair->config->node[!i].name,
+        fprintf(out, "; %" JSON_INTEGER_FORMAT " connections did not prove that they are %s%s%s", refused,
+                peer ? peer : "a node", peer ? "'s" : " of this file",
                 strcmp(nd_text(link, "sealed", ""), "key") == 0 ? ": do both nodes have one key?" : "");
 }
 
@@ -473,8 +487,10 @@ static void print_differs(const struct nd_pair *pair, unsigned i, FILE *out)
 {
     const char *differs = nd_text(json_object_get(pair->status[i], "peer"), "differs", NULL);
 
+    const char *peer = peer_of(pair, i);
+
     if (differs && strcmp(nd_text(pair->status[i], "state", ""), "JOINING") != 0)
-        fprintf(out, "; %s differs: %s", pair->config->node[!i].name, differs);
+        fprintf(out, "; %s differs: %s", peer ? peer : "the peer", differs);
 }
 
 /* How soon a READY standby takes over from a primary that is silent. */
@@ -798,14 +814,14 @@ static void print_authority(const struct nd_pair *pair, FILE *out)
 static void print_repair(const struct nd_pair *pair, FILE *out)
 {
     const json_t *status = judged_status(pair), *repair = json_object_get(status, "repair"),
-                 *stranger = json_object_get(status, "stranger");
+                 *visitor = json_object_get(status, "visitor");
 
     if (nd_is_true(repair, "under_way"))
         fprintf(out, "re-pair with node %s: %s\n", nd_text(repair, "node", "?"),
                 nd_text(repair, "waits", ""));
-    if (json_is_object(stranger))
-        fprintf(out, "node %s, which is no member, said hello %.0f s ago\n", nd_text(stranger, "node", "?"),
-                nd_number(stranger, "age_ms") / 1000);
+    if (json_is_object(visitor))
+        fprintf(out, "node %s, which is no member, said hello %.0f s ago\n", nd_text(visitor, "node", "?"),
+                nd_number(visitor, "age_ms") / 1000);
 }
 
 /* What a node remembers, whatever its state has become since. */
@@ -855,13 +871,9 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
     for (size_t c = 0; c < COLUMNS; c++)
         fprintf(out, "  %*s", columns[c].width, columns[c].title);
     fprintf(out, "  why\n");
-    for (unsigned i = 0; i < ND_PAIR; i++) {
-        if (pair->only >= 0 && pair->only != (int)i)
-            continue;
-        print_node(pair, i, out);
-    }
-    for (unsigned i = ND_PAIR; i < pair->config->nodes && pair->only < 0; i++)
-        print_node(pair, i, out);
+    for (unsigned i = 0; i < pair->config->nodes; i++)
+        if (pair->only < 0 || pair->only == (int)i)
+            print_node(pair, i, out);
     print_repair(pair, out);
     for (unsigned i = 0; i < ND_PAIR; i++)
         print_past(pair, i, out);

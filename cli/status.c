@@ -104,7 +104,8 @@ static void print_order(const struct nd_pair *pair, const char *command, const j
 /* One line, of the node that was asked. */
 static void print_answer(const struct nd_pair *pair, const char *command, const json_t *answer)
 {
-    const char *node = pair->config->node[pair->only].name, *other = pair->config->node[!pair->only].name;
+    const char *node = pair->config->node[pair->only].name,
+               *other = nd_text(answer, "peer", pair->config->node[!pair->only].name);
     json_int_t view = nd_integer(answer, "view");
 
     if (strcmp(command, "verify") == 0)

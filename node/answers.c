@@ -20,7 +20,7 @@
 #define REFUSED_MS    200 /* a handover that has not begun by then was refused */
 #define PROMOTE_MS    50  /* until it is asked for again: the lease may have to run out first */
 #define REPAIR_MS     30000
-#define UNPROVEN_MANY 8u /* connections that did not prove themselves: the new peer's, by all appearance */
+#define UNPROVEN_MANY 3u /* handshakes with the new peer that were refused: its key is another one */
 #define RESYNC_MS     1000
 #define VERIFY_MS     10000
 #define LANE_MS       2000
@@ -60,12 +60,12 @@ static bool begin_work(struct nd_work *w, unsigned ms)
 }
 
 /* What made this node primary, where it is: what it has come to since is the status's to tell. */
-static json_t *make_done(const struct rp_status *s)
+static json_t *make_done(const struct nd_running *r, const struct rp_status *s)
 {
     bool took = ft_core_primary(&s->core) && s->core.takeover.view == s->core.view;
 
-    return json_pack("{s:b,s:I,s:s}", "done", 1, "view", (json_int_t)s->core.view, "why",
-                     took ? s->core.takeover.why : s->core.why);
+    return json_pack("{s:b,s:I,s:s,s:s}", "done", 1, "view", (json_int_t)s->core.view, "why",
+                     took ? s->core.takeover.why : s->core.why, "peer", nd_peer_name(r->config, r->self));
 }
 
 /* ---- verify ------------------------------------------------------------------------------------ */
@@ -172,7 +172,7 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
     }
     w->under_way |= !idle;
     if (idle && !primary)
-        return nd_answered(x, make_done(&s));
+        return nd_answered(x, make_done(r, &s));
     if (!is_over(w) && !(idle && (w->under_way || nd_now() - w->since > REFUSED_MS * FT_MS)))
         return false;
     return nd_refused(x, "busy", "the handover did not happen: %s",
@@ -188,7 +188,7 @@ static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct n
 
     if (primary)
         return nd_answered(
-            x, w->begun ? make_done(&s)
+            x, w->begun ? make_done(r, &s)
                         : nd_refuse("busy", "node %s is primary already", r->config->node[r->self].name));
     if (!w->begun && s.core.state != FT_READY && !alone)
         return nd_refused(x, "busy",
@@ -224,7 +224,7 @@ static bool answer_resync(struct nd_running *r, struct nd_exchange *x, struct nd
         return begin_work(w, RESYNC_MS);
     }
     if (s.core.resync || s.core.resyncs + s.core.resyncs_failed != w->resyncs)
-        return nd_answered(x, json_pack("{s:b}", "done", 1));
+        return nd_answered(x, make_done(r, &s));
     return is_over(w) && nd_refused(x, "busy", "the resync has not begun: %s", s.core.why);
 }
 
@@ -279,17 +279,15 @@ static const char *refuse_repair(struct nd_running *r, const struct rp_status *s
 }
 
 /* Why a node that is this one's peer is not ready yet. *final: time changes nothing in that. */
-static const char *why_not_ready(const struct rp_status *s, const struct nd_work *w, bool *final)
+static const char *why_not_ready(const struct rp_status *s, bool *final)
 {
-    uint64_t unproven = s->link.refused[-FT_EPERM] - w->unproven;
-
-    *final = (s->core.refused && strcmp(s->core.differs, w->differs) != 0) ||
-             (!s->core.peer.known && unproven >= UNPROVEN_MANY);
-    if (s->core.refused && *final)
+    *final = s->core.refused || (!s->core.peer.known && s->link.unproven >= UNPROVEN_MANY);
+    if (s->core.refused)
         return s->core.differs;
     if (s->core.peer.known)
         return s->core.why;
-    return unproven ? "its connections do not prove that they are its own" : "there is no connection to it";
+    return s->link.unproven ? "its connections do not prove that they are its own"
+                            : "there is no connection to it";
 }
 
 /* Answered when the pair is protected again; and when that takes long, with why it is not. */
@@ -306,32 +304,29 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
         return nd_refused(x, "invalid", "%s", wrong);
     bool is_protected = s.core.state == FT_PROTECTED;
     bool pair = ft_core_primary(&s.core) && !s.core.repair.step && ft_members_have(&s.core.members, name);
-    bool anew = strcmp(repair.lost, name) == 0; /* a new machine has the lost one's name */
 
     if (!w->begun && pair && is_protected)
-        return nd_answered(x, make_done(&s));
+        return nd_answered(x, make_done(r, &s));
     if (!w->begun) {
-        why = pair && !anew ? NULL : refuse_repair(r, &s, x, &repair);
-        if (!why && !rp_repair(r->replicator, &repair)) /* a member may be reached at another place by now */
+        /* A member may be reached at another place by now; and a new machine may have the lost one's name. */
+        why = pair && !repair.lost[0] ? NULL : refuse_repair(r, &s, x, &repair);
+        if (!why && !rp_repair(r->replicator, &repair))
             why = "another one is asked for";
         if (why)
             return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);
         w->repairs = s.repairs;
-        w->unproven = s.link.refused[-FT_EPERM];
-        if (!pair)
-            memcpy(w->differs, s.core.differs, sizeof(w->differs));
         return begin_work(w, REPAIR_MS);
     }
     if (pair && is_protected)
-        return nd_answered(x, make_done(&s));
+        return nd_answered(x, make_done(r, &s));
     if (!pair && !s.core.repair.step && s.repairs != w->repairs)
         return nd_refused(x, "busy", "no re-pair with node %s: %s", name,
                           s.core.repair.outcome[0] ? s.core.repair.outcome : s.core.why);
     if (!pair)
         return is_over(w) &&
                nd_refused(x, "busy", "no re-pair with node %s yet: %s", name, s.core.repair.outcome);
-    why = why_not_ready(&s, w, &final);
+    why = why_not_ready(&s, &final);
     return (final || is_over(w)) &&
            nd_refused(x, "busy", "view %lu has begun with node %s, which is not ready yet: %s", s.core.view,
                       name, why);

@@ -26,8 +26,7 @@ struct nd_work {
     uint64_t since, until;         /* ns: when the last thing was asked for, and how long it is waited for */
     uint64_t resyncs;              /* verify: how many there had been */
     uint64_t digest[FT_LANES_MAX]; /* verify: the number of each lane's digest */
-    uint64_t repairs, unproven;    /* re-pair: requests taken, connections turned away, before it */
-    char differs[FT_REASON_MAX];   /* re-pair: in what the peer before the new one differed */
+    uint64_t repairs;              /* re-pair: requests taken before it */
 };
 
 /* For a step: the exchange has this answer (a new reference). True. */

@@ -562,7 +562,7 @@ static void obey_drill(struct nd_running *r)
 /* A node that does not fit its peer has nothing to do here; one that serves goes on serving. */
 static bool is_turned_away(struct nd_running *r, const struct rp_status *s)
 {
-    if (!s->core.refused || s->core.state != FT_JOINING)
+    if (!s->core.refused || s->core.state != FT_JOINING || s->core.kept)
         return false;
     if (r->config->push_permit) /* the peer may send what is to fit it */
         return false;

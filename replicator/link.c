@@ -193,13 +193,15 @@ static int input_next(struct rp_input *in, unsigned lanes, struct ft_message *m,
 /* ---- the side that connects --------------------------------------------------------------------- */
 
 /* 1: the attempt has become a connection, whose peer has proved itself; 0: not yet; less: it has failed. */
-static int advance_attempt(struct rp_attempt *a, uint64_t refused[])
+static int advance_attempt(struct rp_link *link, struct rp_attempt *a)
 {
     int done = a->connected ? 1 : rp_connected(rp_stream_fd(a->stream));
 
     a->connected = done > 0;
-    if (done > 0 && (done = rp_stream_handshake(a->stream)) == RP_STREAM_REFUSED)
-        refused[-FT_EPERM]++;
+    if (done > 0 && (done = rp_stream_handshake(a->stream)) == RP_STREAM_REFUSED) {
+        link->stats.refused[-FT_EPERM]++;
+        link->stats.unproven += !a->visit;
+    }
     return done;
 }
 
@@ -245,7 +247,7 @@ static void begin_attempt(struct rp_link *link, uint64_t now)
 static bool go_on_with_attempt(struct rp_link *link, uint64_t now)
 {
     struct rp_attempt *a = &link->attempt;
-    int done = a->stream ? advance_attempt(a, link->stats.refused) : 0;
+    int done = a->stream ? advance_attempt(link, a) : 0;
 
     a->made |= done > 0;
     if (done > 0)
@@ -415,6 +417,7 @@ static struct rp_handshake *look_at_handshakes(struct rp_link *link, uint64_t no
             proven = h;
         if (h->stream && rc <= 0 && (rc < 0 || now - h->came > RP_PROOF_NS)) {
             link->stats.refused[rc < 0 ? -rc : -FT_ETRUNC]++;
+            link->stats.unproven += rc == FT_EPERM;
             close_handshake(h);
         }
     }
@@ -642,6 +645,7 @@ int rp_link_aim(struct rp_link *link, const char *name)
 {
     const struct rp_other *o = find_other(link, name);
 
+    link->stats.unproven = 0;
     if (strcmp(link->peer_name, name) == 0)
         return 0;
     if (!o && name[0])
@@ -653,6 +657,8 @@ int rp_link_aim(struct rp_link *link, const char *name)
     link->peer = o ? o->at : (struct sockaddr_in){.sin_family = AF_INET};
     link->listens = !o || strcmp(link->name, name) < 0;
     link->calls = o && !link->stream;
+    link->attempt =
+        (struct rp_attempt){.retry_ns = link->attempt.retry_ns}; /* what others refused is theirs */
     return 0;
 }
 
@@ -983,5 +989,6 @@ void rp_link_reseal(struct rp_link *link, struct rp_seal *seal)
     close_unproven(link);
     rp_visitor_end(&link->visitor);
     rp_seal_close(link->seal);
+    link->stats.unproven = 0;
     link->seal = seal;
 }

@@ -52,8 +52,8 @@ struct rp_link_config {
         *peer_host; /* numeric IPv4; peer_host NULL: whichever of `node` comes is the peer */
     uint16_t local_port, peer_port;
     bool listens; /* else connects */
-    /* All that may become the peer, the first one among them; 0: it alone. This node's own name orders them.
-     */
+    /* All nodes that may become the peer, the one at `peer_host` among them. `nodes` 0: that one alone, and
+     * it stays the peer. This node's own name orders them. */
     struct rp_node node[RP_NODES];
     unsigned nodes;
     char name[FT_NAME_MAX];
@@ -64,6 +64,7 @@ struct rp_link_config {
 
 struct rp_link_stats {
     uint64_t bytes_out, bytes_in, frames_in, connects;
+    uint64_t unproven; /* handshakes with the node that the link is for, refused since it is, by this seal */
     uint64_t
         refused[16]; /* malformed input by -enum ft_error; FT_EPERM: not the peer's, by its address, its
                         handshake or its tag; FT_ETRUNC: ended, or waited too long, before it proved itself */

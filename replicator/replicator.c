@@ -54,6 +54,8 @@ static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault
     struct rp_view view;
     int error = rp_view_load(path, &view, fault);
 
+    if (!view.members.name[0][0] && core->spare)
+        view.number = 0; /* another pair's: it says nothing of a shard that this node may join */
     core->keeps_views = true;
     core->view = view.number;
     if (view.members.name[0][0]) { /* else those of the file, as it was before shards had names */
@@ -429,8 +431,10 @@ static void repair(struct rp_replicator *rp)
         return;
     }
     /* The peer may be reached elsewhere from now on. */
-    if (rp->core.member && ft_members_have(&rp->core.members, wanted.node.name))
+    if (rp->core.member && ft_members_have(&rp->core.members, wanted.node.name)) {
+        rp_link_aim(rp->link, wanted.node.name);
         rp_tell_aim(rp, wanted.node.name);
+    }
     rp_step(rp, &event);
 }
 

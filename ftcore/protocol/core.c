@@ -97,7 +97,8 @@ void ft_forget_peer(struct ft_core *core)
 {
     core->peer.incarnation = core->peer.secret[0] = core->peer.secret[1] = 0;
     core->peer.view = core->peer.heartbeat_view = core->peer.port_heartbeat = 0;
-    core->peer.name[0] = core->partner[0] = '\0';
+    core->peer.name[0] = core->partner[0] = core->peer.program[0] = core->differs[0] = '\0';
+    core->refused = false;
     core->ready_echo = 0;
 }
 
@@ -255,7 +256,8 @@ static void won(struct ft_core *core, const struct ft_decision *kept, struct ft_
     char by[FT_NAME_MAX + sizeof("; " DECIDED " ")];
 
     snprintf(by, sizeof(by), "; " DECIDED " %.31s", core->config.name);
-    if (core->members.name[0][0] && ft_has_shard(&kept->members))
+    if (ft_has_shard(&kept->members) &&
+        (core->repair.step == FT_REPAIR_ASK || ft_same_members(&kept->members, &core->members)))
         memcpy(core->members.shard, kept->members.shard, sizeof(core->members.shard));
     if (core->repair.step == FT_REPAIR_ASK) {
         ft_repair_granted(core, actions);
@@ -275,6 +277,7 @@ static void another_shard(struct ft_core *core, const struct ft_members *kept, s
 {
     char shard[2][FT_SHARD_TEXT], why[FT_REASON_MAX];
 
+    core->arbiter.other = true;
     core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
     core->arbiter.lost = core->state != FT_READY;
     snprintf(why, sizeof(why), "the arbiter keeps shard %s, and this node's view is of shard %s",
@@ -291,6 +294,10 @@ static void another_shard(struct ft_core *core, const struct ft_members *kept, s
 static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
 {
     bool later = kept->any && kept->era.view > core->view;
+    /* A view of no known shard is none of this one. */
+    bool foreign = !ft_has_shard(&core->members) && ft_has_shard(&kept->members) &&
+                   kept->members.name[0][0] && core->members.name[0][0] &&
+                   !ft_same_members(&kept->members, &core->members);
 
     if (core->repair.step == FT_REPAIR_ASK) {
         ft_repair_refused(core, kept);
@@ -303,7 +310,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
     }
     if (core->state == FT_JOINING && core->arbiter.asked.era.view) {
         core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
-        if (kept->any && ft_decided_view(kept) > core->view)
+        if ((kept->any && ft_decided_view(kept) > core->view) || foreign)
             ft_join_view(core, kept, actions);
         return;
     }
@@ -332,7 +339,7 @@ static void hear_arbiter(struct ft_core *core, const struct ft_event *event, str
         no_answer(core, actions);
         return;
     }
-    core->arbiter.asking = false;
+    core->arbiter.asking = core->arbiter.other = false;
     core->arbiter.decision.era = event->era;
     core->arbiter.decision.answer = event->answer;
     core->arbiter.decision.at = core->now;
@@ -733,8 +740,8 @@ bool ft_core_accepts(const struct ft_core *core, const struct ft_message *m)
 bool ft_core_visits(const struct ft_core *core)
 {
     bool given = core->config.strict ? core->right == FT_RIGHT_GIVEN : core->arbiter.open;
-    bool waits =
-        core->state == FT_JOINING || core->hand == FT_HAND_GIVEN || (core->state == FT_DEGRADED && given);
+    bool waits = core->state == FT_JOINING || core->state == FT_SOLO || core->hand == FT_HAND_GIVEN ||
+                 (core->state == FT_DEGRADED && given);
 
     return ft_core_repairs(core) && waits && !core->peer.known &&
            core->now - ft_later(core->alone, core->peer.heard) >= ft_ms(core->config.solo_after_ms);

@@ -47,6 +47,7 @@ struct ft_question {
     struct ft_era era;
     struct ft_members members; /* of its view; without names where nobody has said */
     bool new_shard; /* who asks knows of no name: the shard's is a new one, for where none is kept */
+    bool look;      /* what is kept stays */
     bool empty;     /* the view is to begin without a state, so it may be none that has begun */
 };
 
@@ -72,11 +73,15 @@ static inline int ft_era_compare(const struct ft_era *a, const struct ft_era *b)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
-/* Views of two shards do not compare: the shard that was made first has the arbiter. */
+/* Views of two shards do not compare: the shard that was made first has the arbiter. Who knows no name of his
+ * own is of this one where his members are those that are kept. */
 static inline bool ft_asks_for_another(const struct ft_decision *kept, const struct ft_question *asked)
 {
-    return ft_has_shard(&kept->members) && ft_has_shard(&asked->members) && !asked->new_shard &&
-           !ft_same_shard(&kept->members, &asked->members);
+    if (!ft_has_shard(&kept->members) || !asked->members.name[0][0])
+        return false;
+    return asked->new_shard
+               ? !ft_same_members(&kept->members, &asked->members)
+               : ft_has_shard(&asked->members) && !ft_same_shard(&kept->members, &asked->members);
 }
 
 /* The latest view that may have begun by what is kept: who won an era may have taken over, and begun the next
@@ -89,17 +94,13 @@ static inline uint64_t ft_decided_view(const struct ft_decision *kept)
 /* True: `kept` is to become { asked, who }, if nobody changes it meanwhile, and then the answer is WON. */
 static inline bool ft_decides_anew(const struct ft_decision *kept, const struct ft_question *asked)
 {
+    if (asked->look)
+        return false;
     if (!kept->any)
         return true;
     if (ft_asks_for_another(kept, asked) || (asked->empty && asked->era.view <= ft_decided_view(kept)))
         return false;
     return ft_era_compare(&kept->era, &asked->era) < 0;
-}
-
-static inline bool ft_same_members(const struct ft_members *a, const struct ft_members *b)
-{
-    return strncmp(a->name[0], b->name[0], FT_NAME_MAX) == 0 &&
-           strncmp(a->name[1], b->name[1], FT_NAME_MAX) == 0;
 }
 
 /* Of a decision that is not to be replaced. */
@@ -424,9 +425,10 @@ struct ft_core {
 
     bool abandoning; /* primary: wants to close, waits for the answer */
     uint64_t abandon_began;
-    uint64_t abandon_lease;      /* until then the standby cannot have promoted itself */
-    bool refused;                /* the peer's hello does not fit ours */
-    char differs[FT_REASON_MAX]; /* in what, and what to do; "": it fits, or none was heard */
+    uint64_t abandon_lease;            /* until then the standby cannot have promoted itself */
+    bool refused;                      /* the peer's hello does not fit ours */
+    char differs[FT_REASON_MAX];       /* in what, and what to do; "": it fits, or none was heard */
+    char other_differs[FT_REASON_MAX]; /* another node that is not the peer: which, in what; told last */
 
     struct {
         struct ft_era era; /* the last: primary: of its last HOLDING; standby: of the last that it heard */
@@ -437,6 +439,7 @@ struct ft_core {
         bool lapsed;       /* standby: its right has ended once in this era */
         bool heard;        /* standby, asking: the primary speaks again */
         bool silent;       /* asking, and it could not be reached */
+        bool other;        /* what it keeps is another shard's, as it said last */
         struct ft_question asked;
         uint64_t granted; /* JOINING: this view may begin empty; 0: none */
         uint64_t again;   /* JOINING: it is not asked for one before that time, local monotonic ns */
@@ -466,9 +469,9 @@ struct ft_core {
         bool open; /* the standby has not been ready since; what else is heard of it is the same loss */
         char why[FT_REASON_MAX];
     } loss;
-    struct ft_visitor stranger; /* whose hello came last: it was told who the members are */
-    struct ft_visitor former;   /* the last of these that said that it is a member, while this node is one and
-                                   has another peer: it has not learnt that it was removed */
+    struct ft_visitor visitor; /* whose hello came last: it was told who the members are */
+    struct ft_visitor former;  /* the last of these that said that it is a member, while this node is one and
+                                  has another peer: it has not learnt that it was removed */
     struct {
         uint64_t count; /* times that what the peer sent could not be read, or contradicted itself */
         char text[FT_REASON_MAX]; /* what was wrong the last time */

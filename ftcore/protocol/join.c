@@ -179,7 +179,7 @@ static int refuse_formats(const struct ft_core *core, const struct ft_message *m
                           bool turned, char *text, size_t cap)
 {
     const struct ft_core_config *c = &core->config;
-    bool older = m->newest < c->oldest;
+    bool older = m->newest < c->newest;
     char formats[2][16];
     char program[2][32];
 
@@ -296,6 +296,45 @@ static void refuse_peer(struct ft_core *core, const char *text, struct ft_action
     core->event = FT_SAYS_STATE;
 }
 
+/* Ends a connection with a node that is not this one's peer; it says nothing of the peer. */
+static void leave(struct ft_core *core, struct ft_actions *actions)
+{
+    uint64_t alone = core->alone;
+
+    ft_peer_gone(core);
+    core->alone = alone;
+    core->answered = core->peer.answered;
+    ft_act(actions, FT_ACT_CLOSE);
+}
+
+/* It said this hello, and offers this node nothing. */
+static bool is_no_peer(const struct ft_core *core, const struct ft_message *m)
+{
+    const char *peer = ft_other_member(core);
+
+    return core->member ? peer[0] && strncmp(peer, m->name, FT_NAME_MAX) != 0
+                        : m->joins || !ft_members_have(&m->members, core->config.name);
+}
+
+/* Another node than the peer differs: that keeps this node from nothing. People are told once. */
+static void refuse_other(struct ft_core *core, const struct ft_message *m, const char *text,
+                         struct ft_actions *actions)
+{
+    char why[FT_REASON_MAX], name[FT_NAME_MAX];
+
+    snprintf(name, sizeof(name), "%.31s", m->name);
+    ft_make_printable(name);
+    snprintf(why, sizeof(why), "node %s differs: %.170s", name, text);
+    snprintf(ft_say(core, actions, FT_MSG_REFUSE)->text, FT_REASON_MAX, "%s", text);
+    if (strcmp(why, core->other_differs) != 0) {
+        memcpy(core->other_differs, why, sizeof(why));
+        core->event = FT_SAYS_REFUSED;
+        ft_report(core, actions, why);
+        core->event = FT_SAYS_STATE;
+    }
+    leave(core, actions);
+}
+
 /* What it runs, and the version that both speak from here on. */
 static void note_program(struct ft_core *core, const struct ft_message *m)
 {
@@ -323,8 +362,12 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     if (!core->peer.known) /* who is known has said what it is */
         note_program(core, m);
     if (fit_hello(core, m, text, sizeof(text)) != 0) {
-        core->peer.state = m->state;
         ft_make_printable(text);
+        if (is_no_peer(core, m)) {
+            refuse_other(core, m, text, actions);
+            return;
+        }
+        core->peer.state = m->state;
         refuse_peer(core, text, actions, true);
         return;
     }
@@ -341,17 +384,6 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     core->peer.hello.bulk = NULL;
     core->peer.hello.bulk_len = 0;
     ft_join_prove(core, m, actions);
-}
-
-/* Ends a connection with a node that is not this one's peer; it says nothing of the peer. */
-static void leave(struct ft_core *core, struct ft_actions *actions)
-{
-    uint64_t alone = core->alone;
-
-    ft_peer_gone(core);
-    core->alone = alone;
-    core->answered = core->peer.answered;
-    ft_act(actions, FT_ACT_CLOSE);
 }
 
 /* Of this node's shard, and no later than the view that its own file tells of. */
@@ -386,7 +418,11 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
         core->repair.step >= FT_REPAIR_ASK && m->view == core->view + 1 &&
         ft_members_have(&m->members, core->config.name); /* the view that this primary is about to begin */
 
-    if (differs && m->view > core->view && !own)
+    /* A node that has served, and knows no name, cannot tell whether another shard's is its own's. */
+    bool unknown = core->view > 0 && !ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
+                   strncmp(peer, m->name, FT_NAME_MAX) != 0;
+
+    if (differs && m->view > core->view && !own && !unknown)
         ft_join_removed(core, m->view, &m->members, actions);
     else
         leave(core, actions);
@@ -408,17 +444,19 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
 {
     bool taken = ft_joins(core) && !hello->joins && ft_is_primary(hello->state) &&
                  ft_members_have(&hello->members, core->config.name) &&
-                 (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello);
+                 (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello) &&
+                 (!ft_has_shard(&core->members) || !ft_has_shard(&hello->members) ||
+                  ft_same_shard(&core->members, &hello->members));
 
     actions->count = 0;
-    note_visitor(&core->stranger, now, hello);
+    note_visitor(&core->visitor, now, hello);
     if (core->member && !hello->joins)
         note_visitor(&core->former, now, hello);
     if (!taken)
         return;
     if (core->peer.up)
         leave(core, actions);
-    ft_aim(core, core->stranger.name, actions);
+    ft_aim(core, core->visitor.name, actions);
 }
 
 /*
@@ -588,7 +626,8 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
     if (question.new_shard)
         memcpy(question.members.shard, core->config.new_shard, sizeof(question.members.shard));
     ft_arbiter_ask(core, &question, why, actions);
-    ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
+    if (!core->arbiter.other) /* the answer will be the same, and is said */
+        ft_become(core, actions, FT_JOINING, "%s; asks the arbiter for view %lu", why, view);
     return false;
 }
 
@@ -660,8 +699,10 @@ static void ask_for_members(struct ft_core *core, struct ft_actions *actions)
     if (core->arbiter.asking || core->now < core->arbiter.again ||
         core->now - core->alone < ft_ms(core->config.solo_after_ms))
         return;
+    struct ft_question question = {.era = {core->view, 0}, .members = core->members, .look = true};
+
     core->arbiter.again = core->now + ASK_AGAIN * ft_ms(core->config.solo_after_ms);
-    ft_arbiter_ask_who(core, (struct ft_era){core->view, 0}, "meets no peer", actions);
+    ft_arbiter_ask(core, &question, "meets no peer", actions);
 }
 
 /* This node, which is JOINING, takes the number of a later view with the same members. Either nobody serves
@@ -817,6 +858,8 @@ void ft_join_fence(struct ft_core *core, uint64_t view, struct ft_actions *actio
 static void take_members(struct ft_core *core, uint64_t view, const struct ft_members *members,
                          struct ft_actions *actions)
 {
+    if (core->view > view) /* of no known shard: that it is on the disk says nothing of this one */
+        core->stored = 0;
     core->members = *members;
     core->member = !members->name[0][0] || ft_members_have(members, core->config.name);
     core->view = core->first_view = view;

@@ -559,8 +559,10 @@ const char *ft_core_refuses_repair(const struct ft_core *core, const char *name,
         return "it needs the name of another node";
     if (core->repair.step)
         return "another one is under way";
-    if (core->hand || core->abandoning)
+    if (core->hand)
         return "a handover is under way";
+    if (core->abandoning)
+        return "the connection to the standby is being given up";
     if (lost && !core->config.strict)
         return "the arbiter decides whether a standby is lost";
     if (lost && strcmp(lost, ft_other_member(core)) != 0)
@@ -580,7 +582,8 @@ void ft_repair_asked(struct ft_core *core, const char *name, const char *lost, s
     if (!why && !lost && strcmp(name, ft_other_member(core)) == 0)
         return; /* they are a pair */
     if (why) {
-        snprintf(core->repair.outcome, sizeof(core->repair.outcome), "refused: %s", why);
+        if (!core->repair.step)
+            snprintf(core->repair.outcome, sizeof(core->repair.outcome), "refused: %s", why);
         return;
     }
     core->repair.step = FT_REPAIR_RELEASE;
@@ -645,6 +648,7 @@ static void begin_view(struct ft_core *core, struct ft_actions *actions)
         ft_peer_gone(core);
         ft_act(actions, FT_ACT_CLOSE);
     }
+    core->abandoning = false;
     ft_forget_peer(core);
     core->resync_again = 0;
     core->planned = true;

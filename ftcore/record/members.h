@@ -31,6 +31,12 @@ static inline bool ft_same_shard(const struct ft_members *a, const struct ft_mem
     return ft_has_shard(a) && memcmp(a->shard, b->shard, sizeof(a->shard)) == 0;
 }
 
+static inline bool ft_same_members(const struct ft_members *a, const struct ft_members *b)
+{
+    return strncmp(a->name[0], b->name[0], FT_NAME_MAX) == 0 &&
+           strncmp(a->name[1], b->name[1], FT_NAME_MAX) == 0;
+}
+
 static inline bool ft_members_have(const struct ft_members *members, const char *name)
 {
     return strncmp(members->name[0], name, FT_NAME_MAX) == 0 ||

@@ -94,8 +94,9 @@ struct ft_message {
     uint16_t lanes;
     uint32_t lease_ms, detect_ms, promote_within_ms, solo_after_ms;
     struct ft_members members; /* of its view; SNAPSHOT_BEGIN too */
-    uint8_t joins;             /* it is no member, or its disk has no view: it says view 0 */
-    uint32_t identity_len;     /* of `bulk`: the chain's identity, lines of text */
+    uint8_t
+        joins; /* it is no member, or has no view on its disk where others may know better: it says view 0 */
+    uint32_t identity_len; /* of `bulk`: the chain's identity, lines of text */
     FT_NEXT_MEMBERS
 
     /* vectors, [lanes] */

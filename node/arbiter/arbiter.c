@@ -771,7 +771,8 @@ static void ask(void *arbiter, const struct ft_question *question)
     }
 }
 
-/* The thread writes no second reply to a question: `reply_kept` stays until there is another one. */
+/* After an answer that is not FT_ANSWER_SILENT the thread writes no other one to that question, so
+ * `reply_kept` stays as it is until something else is asked. */
 static bool take_answer(void *arbiter, struct ft_era *era, enum ft_answer *answer, struct ft_decision *kept)
 {
     struct nd_arbiter *a = arbiter;

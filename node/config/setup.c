@@ -74,8 +74,7 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
     const struct nd_node *own = &config->node[self], *peer = self < ND_PAIR ? &config->node[!self] : NULL;
     struct rp_link_config *link = &out->link;
     struct ft_members *members = &out->core.members;
-    bool spares = config->nodes > ND_PAIR,
-         others = config->arbiter.urls || (config->protect.strict && spares);
+    bool spares = config->nodes > ND_PAIR, others = config->arbiter.urls || config->protect.strict;
 
     out->core.spares = spares;
     link->local_host = own->host;

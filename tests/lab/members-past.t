@@ -108,5 +108,5 @@ ok "the pair is PROTECTED" await 20 b state PROTECTED
 is_like "it is a shard of its own" "$(field b shard)" "[0-9a-f]*[0-9a-f]"
 differs() { [ "$(field b shard)" != "$shard" ]; }
 ok "and not the one that was" differs
-says() { local end=$((SECONDS + 20)); until grep -q "c: the peer differs: shard: .*remove the view file" "$LAB_DIR/c.log"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+says() { local end=$((SECONDS + 20)); until grep -q "node [ab] differs: shard: .*remove the view file" "$LAB_DIR/c.log"; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
 ok "c says that its file is of another shard, and what to do" says

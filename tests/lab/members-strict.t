@@ -5,7 +5,7 @@
 export LAB_SPARES="c" LAB_PROTECT="strict: true"
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 32
+plan 33
 
 "$lab" up || exit 1
 "$lab" start c
@@ -46,15 +46,15 @@ is_like "time does not release it" "$(refused c)" "*if it is dead, say so with -
 is "nothing has changed" "$(field a state) $(field a 'members | tostring')" 'DEGRADED ["a","b"]'
 ok "a person says that it is lost" us re-pair c --lost b
 ok "the pair is PROTECTED" is_protected
-quiet() { # b releases nothing
+quiet() { # b is no primary; a strict one that is alone holds, and is one all the same
     local end=$((SECONDS + 3))
     while [ $SECONDS -lt $end ]; do
-        case $(field b state) in SOLO | PROTECTED) echo "b: $(field b why)"; return 1 ;; esac
+        if [ "$(field b role)" = primary ]; then echo "b: $(field b why)"; return 1; fi
         sleep 0.05
     done
 }
 kill -CONT "$sleeper"
-ok "b wakes, and releases nothing" quiet
+ok "b wakes, and is no primary" quiet
 ok "it learns that it is no member" await 10 b member false
 is "a and c go on" "$(field a state) $(field c state)" "PROTECTED READY"
 
@@ -79,6 +79,7 @@ rm "$LAB_DIR/b/b.view"
 told() { [[ $(field c why) == *"b comes without a view file"* ]]; }
 heard() { local end=$((SECONDS + 20)); until told; do [ $SECONDS -lt $end ] || { field c why; return 1; }; sleep 0.1; done; }
 ok "a new machine in its place proves nothing" heard
+is_like "who is lost is the standby" "$(refused b --lost c -n c)" "*expected the name of another node*"
 ok "a person says that it was lost" us re-pair b --lost b -n c
 ok "the pair is PROTECTED" is_protected
 is "it is b and c, in a new view" "$(field c 'members | tostring')" '["b","c"]'

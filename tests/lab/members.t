@@ -15,7 +15,7 @@ for n in a b c; do "$lab" start $n; done
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "the spare waits" await 10 c state JOINING
 is "and is no member" "$(field c member)" false
-ok "a has heard it" await 10 a stranger.node c
+ok "a has heard it" await 10 a visitor.node c
 is "a spare that waits is not one that was removed" "$(field a former_member.count)" 0
 is "the pair are a and b" "$(field a members | jq -c .)" '["a","b"]'
 timeout 300 "$UNDERSTUDY" watch -c "$pair" >"$work/watch" 2>&1 9>&- &
@@ -37,7 +37,7 @@ is "it is a and c, in the next view" "$(field a 'members | tostring') $(field a 
 is "c is ready" "$(field c state)" READY
 ok "b knows that it is no member" await 10 b member false
 is "what it had is gone" "$(field b state)" JOINING
-ok "a says that b comes by" await 10 a stranger.node b
+ok "a says that b comes by" await 10 a visitor.node b
 ok "once more is no harm" us re-pair c --view 1
 is "the view is the same" "$(field a view)" 2
 

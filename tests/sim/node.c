@@ -208,15 +208,18 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         config.pending_bytes <<= 6;
     config.resync_mbps = sim.plan.resync_mbps;
     config.protect = !sim.plan.alone;
-    config.core.strict ^= n->misfit == 1;
-    if (n->misfit == 2) {
+    /* A file with a spare and neither strict nor an arbiter, or with both, is refused. */
+    unsigned misfit = n->misfit == 1 && sim.plan.members ? 3 : n->misfit;
+
+    config.core.strict ^= misfit == 1;
+    if (misfit == 2) {
         config.core.lease_ms *= 3;
         config.core.detect_ms *= 3;
         config.core.promote_within_ms *= 3;
         config.core.solo_after_ms *= 3;
     }
-    if (n->misfit >= 3 && config.core.identity_len > 8) /* another setting of its last NF */
-        identity[config.core.identity_len - (n->misfit == 3 ? 2 : 8)] ^= 1;
+    if (misfit >= 3 && config.core.identity_len > 8) /* another setting of its last NF */
+        identity[config.core.identity_len - (misfit == 3 ? 2 : 8)] ^= 1;
     config.core.name[0] = n->name[0];
     memset(too_long, 'x', sizeof(too_long) - 1);
     sim.opening = n;

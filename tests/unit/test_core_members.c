@@ -12,6 +12,7 @@
 
 #include "tests/help/core.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct tale t;
@@ -118,6 +119,66 @@ static void an_empty_view_is_none_that_may_have_begun(void **unused)
     assert_true(t.core.arbiter.asking);
     assert_int_equal(t.core.arbiter.asked.era.view, 5);
     assert_true(ft_decides_anew(&kept, &t.core.arbiter.asked));
+}
+
+/* PROTECTED in view 1, with a file that has a spare. */
+static void begin_strict(void)
+{
+    reach_protected(&t, true);
+    t.core.config.spares = t.core.config.keeps_views = true;
+    t.core.members = t.hello.members = ours;
+}
+
+/* Their files have a view and no name: it is of no shard that the arbiter knows, however late it is. */
+static void a_later_view_of_no_shard_is_none_of_the_one_that_is_kept(void **unused)
+{
+    const struct ft_members nameless = {{0, 0}, {"left", "right"}},
+                            kept_members = {{7, 8}, {"third", "with"}};
+    const struct ft_decision kept = {.any = true, .era = {4, 0}, .winner = "third", .members = kept_members};
+
+    (void)unused;
+    tale_begin(&t, 0, 50, false);
+    t.config.members = nameless;
+    t.config.arbiter = t.config.keeps_views = true;
+    t.hello.members = nameless;
+    tale_begin_anew(&t);
+    for (unsigned i = 0; i < 300 && !t.core.arbiter.asking; i++)
+        waits(&t, 10);
+    assert_true(t.core.arbiter.asked.look); /* it meets nobody */
+    answered(FT_ANSWER_SILENT, 0, &nameless);
+    connects(&t);
+    hello_from(&t, FT_JOINING, 50);
+    for (unsigned i = 0; i < 300 && t.core.arbiter.asked.era.view != 51; i++) {
+        waits(&t, 10);
+        hears_view(&t, FT_JOINING, 50);
+    }
+    assert_int_equal(t.core.arbiter.asked.era.view, 51);
+    assert_false(ft_decides_anew(&kept, &t.core.arbiter.asked));
+    assert_int_equal(ft_decided(&kept, &t.core.arbiter.asked, "left"), FT_ANSWER_LOST);
+    answered(FT_ANSWER_LOST, 4, &kept_members);
+    is(&t, FT_JOINING);
+    assert_false(t.core.member);
+    assert_int_equal(t.core.view, 4);
+    assert_int_equal(t.core.stored, 0);
+}
+
+/* It holds the only state, and knows no name of its shard: another shard's node is not believed. */
+static void a_state_of_no_named_shard_is_not_given_up_to_another_shards_node(void **unused)
+{
+    (void)unused;
+    begin_strict();
+    memset(t.core.members.shard, 0, sizeof(t.core.members.shard));
+    loses(&t, FT_LOST_ERROR);
+    waits(&t, 1000);
+    is(&t, FT_DEGRADED);
+    connects(&t);
+    snprintf(t.hello.name, sizeof(t.hello.name), "third");
+    t.hello.members = with_third;
+    hello_from(&t, FT_JOINING, 9);
+    is(&t, FT_DEGRADED);
+    did(&t, FT_ACT_CLOSE);
+    did_not(&t, FT_ACT_VIEW);
+    assert_int_equal(t.core.view, 1);
 }
 
 /* The shard was deleted and made again with other nodes, and these two are back with their old files. */
@@ -248,18 +309,43 @@ static void who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare(vo
     (void)unused;
     reach_solo();
     ft_core_visited(&t.core, t.now, &hello, &t.did);
-    assert_int_equal(t.core.stranger.count, 1);
+    assert_int_equal(t.core.visitor.count, 1);
     assert_int_equal(t.core.former.count, 0);
     hello.joins = 0; /* its file has a view of which it is a member */
     hello.state = FT_DEGRADED;
     hello.view = 2;
     hello.members = others;
     ft_core_visited(&t.core, t.now, &hello, &t.did);
-    assert_int_equal(t.core.stranger.count, 2);
+    assert_int_equal(t.core.visitor.count, 2);
     assert_int_equal(t.core.former.count, 1);
     assert_string_equal(t.core.former.name, "third");
     assert_int_equal(t.core.former.state, FT_DEGRADED);
     assert_int_equal(t.core.former.view, 2);
+}
+
+/* Neither its state nor its word to people changes by a node that is not its peer. */
+static void another_node_that_differs_keeps_it_from_nothing(void **unused)
+{
+    (void)unused;
+    begin(0);
+    connects(&t);
+    snprintf(t.hello.name, sizeof(t.hello.name), "third");
+    memset(&t.hello.members, 0, sizeof(t.hello.members));
+    t.hello.joins = 1;
+    t.hello.lanes++;
+    hello_from(&t, FT_JOINING, 0);
+    said(&t, FT_MSG_REFUSE);
+    did(&t, FT_ACT_CLOSE);
+    assert_false(t.core.refused);
+    assert_string_equal(t.core.differs, "");
+    assert_non_null(strstr(t.core.other_differs, "node third differs: lanes"));
+    connects(&t);
+    snprintf(t.hello.name, sizeof(t.hello.name), "right");
+    t.hello.members = ours;
+    t.hello.joins = 0;
+    hello_from(&t, FT_JOINING, 3);
+    because(&t, "the peer differs: lanes");
+    assert_true(t.core.refused);
 }
 
 /* A spare has no word on who is a member. */
@@ -273,7 +359,7 @@ static void a_spare_takes_no_member_for_a_removed_node(void **unused)
     tale_begin_anew(&t);
     hello.members = others;
     ft_core_visited(&t.core, t.now, &hello, &t.did);
-    assert_int_equal(t.core.stranger.count, 1);
+    assert_int_equal(t.core.visitor.count, 1);
     assert_int_equal(t.core.former.count, 0);
 }
 
@@ -321,14 +407,6 @@ static void a_blank_node_believes_an_offer_alone(void **unused)
 }
 
 /* ---- strict, without an arbiter ------------------------------------------------------------------- */
-
-/* PROTECTED in view 1, with a file that has a spare. */
-static void begin_strict(void)
-{
-    reach_protected(&t, true);
-    t.core.config.spares = t.core.config.keeps_views = true;
-    t.core.members = t.hello.members = ours;
-}
 
 static void view_2_begins_with(const char *name)
 {
@@ -444,12 +522,6 @@ static void a_state_that_was_kept_takes_nobody_without_a_word(void **unused)
     t.core.config.spares = true;
     t.core.members = ours;
     loses(&t, FT_LOST_ERROR);
-    waits(&t, 1000);
-    is(&t, FT_DEGRADED); /* silence, within its right */
-    reach_ready(&t, true);
-    t.core.config.spares = true;
-    t.core.members = ours;
-    loses(&t, FT_LOST_ERROR);
     for (unsigned i = 0; i < 200; i++) { /* a data port says that the primary lives */
         t.now += 5 * FT_MS;
         heartbeats(&t, 1);
@@ -490,6 +562,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_empty_members_wait_for_the_arbiter),
         cmocka_unit_test(an_empty_view_is_none_that_may_have_begun),
+        cmocka_unit_test(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept),
+        cmocka_unit_test(a_state_of_no_named_shard_is_not_given_up_to_another_shards_node),
         cmocka_unit_test(the_arbiter_of_another_shard_lets_nobody_begin),
         cmocka_unit_test(another_shards_node_is_refused_before_its_view_is_believed),
         cmocka_unit_test(a_primary_gets_another_standby),
@@ -498,6 +572,7 @@ int main(void)
         cmocka_unit_test(who_hears_of_a_later_view_is_removed),
         cmocka_unit_test(who_joins_is_not_believed_about_views),
         cmocka_unit_test(who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare),
+        cmocka_unit_test(another_node_that_differs_keeps_it_from_nothing),
         cmocka_unit_test(a_spare_takes_no_member_for_a_removed_node),
         cmocka_unit_test(a_blank_peer_is_no_answer_to_a_primary_that_waits),
         cmocka_unit_test(a_blank_node_believes_an_offer_alone),

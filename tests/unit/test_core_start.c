@@ -283,6 +283,18 @@ static void both_speak_the_newest_that_both_know(void **unused)
                 "after the other");
     assert_non_null(said(&a, FT_MSG_REFUSE));
     assert_false(a.core.peer.known);
+    tale_begin(&a, 0, 0, false); /* a shard that has a name, which version 3 cannot say */
+    a.config.newest = 4, a.config.oldest = 3;
+    a.config.members = (struct ft_members){{7, 8}, {"left", "right"}};
+    strcpy(a.config.program, "0.4.0");
+    tale_begin_anew(&a);
+    a.hello.newest = a.hello.oldest = 3;
+    strcpy(a.hello.program, "0.2.0");
+    connects(&a);
+    hello_from(&a, FT_JOINING, 0);
+    because(&a,
+            "formats: left (understudy 0.4.0) speaks 3 to 4, right (understudy 0.2.0) 3; upgrade right, one "
+            "release after the other");
 }
 
 /* What a node says of its past: a takeover and a loss are told apart, and what comes later overwrites

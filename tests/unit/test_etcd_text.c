@@ -321,7 +321,9 @@ static void the_rule(void **unused)
         bool anew;
     } shards[] = {
         {{.era = {4, 0}, .members = elsewhere}, here, false},
-        {{.era = {4, 0}, .members = elsewhere, .new_shard = true}, here, true},
+        {{.era = {4, 0}, .members = elsewhere, .new_shard = true}, here, false},
+        {{.era = {4, 0}, .members = {{7, 9}, {"a", "b"}}, .new_shard = true}, here, true},
+        {{.era = {4, 0}, .members = elsewhere, .new_shard = true}, nowhere, true},
         {{.era = {4, 0}, .members = elsewhere}, nowhere, true},
         {{.era = {4, 0}, .members = nowhere}, here, true},
         {{.era = {4, 0}, .members = here}, here, true},
@@ -339,6 +341,7 @@ static void the_rule(void **unused)
     assert_true(ft_decides_anew(&won, &(struct ft_question){.era = {4, 0}}));
     assert_true(ft_decides_anew(&looked, &(struct ft_question){.era = {4, 0}, .empty = true}));
     assert_true(ft_decides_anew(&(struct ft_decision){.any = false}, &(struct ft_question){.empty = true}));
+    assert_false(ft_decides_anew(&looked, &(struct ft_question){.era = {50, 0}, .look = true}));
     for (unsigned i = 0; i < sizeof(shards) / sizeof(shards[0]); i++) {
         const struct ft_decision kept = {
             .any = true, .era = {3, 0}, .winner = "a", .members = shards[i].kept};
