@@ -471,8 +471,13 @@ void twin_wait(struct twin *twin, uint64_t *waited, const char *what)
         fail_msg("node %c died (status 0x%x) before: %s", 'a' + (int)twin->self, (unsigned)status, what);
     }
     nanosleep(&(struct timespec){0, 1000000}, NULL);
-    if (++*waited > TWIN_LIMIT)
-        fail_msg("never: %s", what);
+    if (++*waited <= TWIN_LIMIT)
+        return;
+    if (twin)
+        print_message("node %c is %s: %s\n", 'a' + (int)twin->self,
+                      ft_state_name(twin->box->by_node.status.core.state),
+                      twin->box->by_node.status.core.why);
+    fail_msg("never: %s", what);
 }
 
 void twin_end(struct twin *twin)
