@@ -111,6 +111,15 @@ static void peer_prove(void)
     peer_say(m);
 }
 
+/* Hellos, so as to prove itself; and as a standby that joins, which lives, heartbeats until its snapshot
+ * begins. A primary begins none for one that has said nothing for detect_ms, and its disk may take longer. */
+static bool peer_answers(enum ft_message_type type)
+{
+    bool joins = peer.state == FT_JOINING && !peer.seen[FT_MSG_SNAPSHOT_BEGIN];
+
+    return !peer.mute && (type == FT_MSG_HELLO || (type == FT_MSG_HEARTBEAT && joins));
+}
+
 /* Reads what is there. */
 void peer_hear(void)
 {
@@ -130,7 +139,7 @@ void peer_hear(void)
             peer.seen[m.type]++;
             peer.last[m.type] = m;
             peer.heard = m.sent;
-            if (m.type == FT_MSG_HELLO && !peer.mute)
+            if (peer_answers(m.type))
                 peer_prove();
         }
     }
@@ -237,7 +246,8 @@ void peer_synchronise(bool whole)
     peer_add_lane(0, 0, peer.content, &peer.content_len, sizeof(peer.content));
     peer_say_content(FT_MSG_SNAPSHOT);
     peer_say(peer_head(FT_MSG_SNAPSHOT_END));
-    PEER_UNTIL(peer.seen[FT_MSG_ACK]);
+    /* Which comes when the view is on the standby's disk. A primary lives until then. */
+    PEER_UNTIL(peer.seen[FT_MSG_ACK] || (peer_say(peer_head(FT_MSG_HEARTBEAT)), false));
     TWIN_UNTIL(peer.node,
                ft_order_kind(atomic_load(&peer.node->box->by_node.lane[0].report.done)) == FT_LANE_REPLAY);
 }

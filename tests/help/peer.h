@@ -31,7 +31,7 @@ struct peer {
     unsigned seen[FT_MSG_TYPES];
     struct ft_message last[FT_MSG_TYPES];
     bool ended;                   /* the node has closed the connection */
-    bool mute;                    /* it answers no hello, as a recording */
+    bool mute;                    /* it answers nothing, as a recording */
     uint8_t content[FT_BULK_MAX]; /* bulk of the message to come */
     uint32_t content_len;
 };
@@ -48,7 +48,7 @@ void peer_hello(unsigned self);
 struct ft_message peer_head(enum ft_message_type type); /* echoes the newest that was heard */
 void peer_say(struct ft_message m);
 void peer_say_raw(const void *bytes, size_t len);
-void peer_hear(void); /* reads what is there */
+void peer_hear(void); /* reads what is there, and answers as one that joins */
 
 #define PEER_UNTIL(cond) TWIN_UNTIL(peer.node, (peer_hear(), (cond)))
 

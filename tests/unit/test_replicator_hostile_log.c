@@ -13,6 +13,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static struct twin *const b = &peer_twin[1];
@@ -301,6 +302,34 @@ static void make_protected(void)
     PEER_UNTIL(twin_state(a) == FT_PROTECTED);
 }
 
+#define SLOW_MS 1200u
+
+/* For a sync, of a node that is started then. */
+static unsigned disk_ms;
+
+int fsync(int fd)
+{
+    usleep(disk_ms * 1000);
+    return (int)syscall(SYS_fsync, fd);
+}
+
+/* A first start waits until its view is on the disk. When that takes longer than detect_ms a standby that
+ * goes on answering gets its snapshot all the same. */
+static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
+{
+    uint64_t began = nd_now();
+
+    (void)state;
+    peer.node = a;
+    disk_ms = SLOW_MS;
+    twin_start(a, NULL);
+    disk_ms = 0;
+    make_protected();
+    /* Each of the file and of its directory, as the node opens and as it begins. */
+    assert_true(nd_now() - began > 4 * SLOW_MS * 1000000ull);
+    twin_end(a);
+}
+
 /* A primary that cannot read its standby holds, says so, and does not close: that would look like death. */
 static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void **state)
 {
@@ -412,6 +441,7 @@ int main(void)
         TEST(a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone),
         TEST(what_a_head_claims_is_bounded),
         TEST(a_message_before_the_hello_ends_the_connection),
+        TEST(a_primary_whose_disk_is_slow_gets_its_standby),
         TEST(a_primary_that_cannot_read_its_standby_holds_and_does_not_close),
         TEST(a_standby_that_never_answers_lets_the_primary_go_on_in_time),
         TEST(an_old_hello_said_again_changes_nothing),
