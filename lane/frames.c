@@ -102,15 +102,30 @@ void nd_lane_announce(struct nd_lane *lane, bool again)
     lane->timers.announce_left = ND_ANNOUNCE_AGAIN;
 }
 
+/*
+ * While it is calm a live lane answers each heartbeat of the standby's as it comes, and sends one of its own
+ * only when half a period more has passed without: so each of the two nodes is woken once for a period.
+ */
+uint64_t nd_lane_heartbeat_due(const struct nd_lane *lane)
+{
+    uint64_t period = lane->setup.heartbeat_ms * 1000000ull, sent = lane->timers.heartbeat_sent;
+
+    if (!nd_lane_is_live(lane) || !FT_ORDER_GET(lane->shared, calm))
+        return sent + period;
+    return sent + period / 2 + (FT_REPORT_GET(lane->shared, heartbeat_ns) > sent + period / 2 ? 0 : period);
+}
+
 void nd_lane_send_heartbeats(struct nd_lane *lane)
 {
     struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .sent = lane->now};
     const struct nd_ports_told *told = lane->setup.told;
     uint8_t frame[ND_HEARTBEAT_LEN];
 
-    if (lane->index != 0 || lane->now < lane->timers.heartbeat_at || !lane->protect->pair)
+    /* None is due sooner than half a period after the last. */
+    if (lane->index != 0 || lane->now - lane->timers.heartbeat_sent < lane->setup.heartbeat_ms * 500000ull ||
+        !lane->protect->pair || lane->now < nd_lane_heartbeat_due(lane))
         return;
-    lane->timers.heartbeat_at = lane->now + lane->setup.heartbeat_ms * 1000000ull;
+    lane->timers.heartbeat_sent = lane->now;
     heartbeat.view = atomic_load(lane->setup.view);
     heartbeat.version = (uint32_t)FT_ORDER_GET(lane->shared, peer_version);
     for (unsigned i = 0; told && i < NF_PORTS_MAX; i++)

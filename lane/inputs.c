@@ -201,9 +201,10 @@ void nd_lane_put_back(struct nd_lane *lane, uint32_t from)
     }
 }
 
-void nd_lane_listen(struct nd_lane *lane)
+bool nd_lane_listen(struct nd_lane *lane)
 {
     struct nd_frame in[NF_BURST_MAX];
+    bool more = false;
 
     for (unsigned device = 0; lane->io->receive && device < lane->io->devices; device++) {
         uint32_t n = lane->io->receive(lane->io->ctx, lane->index, device, in, NF_BURST_MAX);
@@ -213,7 +214,9 @@ void nd_lane_listen(struct nd_lane *lane)
                 take_answer(lane, &in[i]);
             lane->io->drop(lane->io->ctx, in[i].owner);
         }
+        more |= n == NF_BURST_MAX;
     }
+    return more;
 }
 
 /* ---- fragments ----------------------------------------------------------------------------------- */

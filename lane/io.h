@@ -31,6 +31,10 @@ struct nd_io {
     uint8_t own[NF_PORTS_MAX][6]; /* this node's own MAC, never the chain's: heartbeats, draining */
     uint32_t buffers;             /* packets that can be in flight */
 
+    /* A descriptor of each device that can be read while frames are there; `waits`: all devices have one. */
+    int descriptor[NF_PORTS_MAX];
+    bool waits;
+
     /* At most `max` frames of a device, in one piece each; others (runts, scattered) are dropped. */
     uint32_t (*receive)(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[], uint32_t max);
     /* Offers outputs in order; how many the port took (a prefix), which are gone then. */

@@ -351,12 +351,30 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
     return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
 }
 
+/* It may sleep until its next heartbeat: a packet wakes it, or the node is standby and none is its. */
+static bool may_rest(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->shared, calm) && lane->group->lanes == 1 && lane->io->receive &&
+           (lane->doing == FT_LANE_REPLAY ||
+            (lane->doing == FT_LANE_LIVE && lane->io->waits && !lane->turn.no_room && !lane->turn.deaf &&
+             ft_hold_count(&lane->hold) == 0 && lane->waiting.count == 0));
+}
+
+static void rest(struct nd_lane *lane, uint64_t now)
+{
+    uint64_t due = nd_lane_heartbeat_due(lane);
+
+    if (due > now)
+        lane->turn.deaf = !ft_lane_sleep(lane->shared, due - now, lane->io->descriptor,
+                                         lane->doing == FT_LANE_LIVE ? lane->io->devices : 0);
+}
+
 void nd_lane_wait(struct nd_lane *lane, bool worked)
 {
     const struct ft_lane_counters *count = &lane->shared->count;
     uint64_t packets = atomic_load_explicit(&count->received, memory_order_relaxed) +
                        atomic_load_explicit(&count->replayed_packets, memory_order_relaxed),
-             ns;
+             ns, now;
 
     /* Timers and digests come and go without making it impatient. */
     lane->turn.idle = packets != lane->turn.packets ? 0 : lane->turn.idle + 1;
@@ -368,9 +386,15 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         _mm_pause();
         return;
     }
-    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, nd_now());
+    now = nd_now();
+    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, now);
     lane->turn.spent = FT_SPENT_ASLEEP;
-    ft_lane_sleep(lane->shared, lane->seen.order, ns);
+    if (may_rest(lane)) {
+        rest(lane, now);
+    } else {
+        lane->turn.deaf = false;
+        ft_lane_sleep(lane->shared, ns, NULL, 0);
+    }
 }
 
 static void show_rows(struct nd_lane *lane, struct nd_question *q)

@@ -169,14 +169,15 @@ struct nd_lane {
         bool sent;           /* outputs left */
         bool gathers;        /* it did nothing but wait for more packets of its burst */
         enum ft_spent spent; /* what passes until the clock is read next */
+        bool deaf;           /* a port's descriptor had an error: the next sleep does not rest on it */
         uint32_t idle;       /* turns without packets, in a row */
         uint64_t packets;    /* received and replayed by the last turn */
         uint64_t log_head;   /* bytes ever published in the log by the last live turn */
     } turn;
-    struct {                   /* when something was last, or is next */
-        uint64_t busy_at;      /* the last burst that the stream accounts for */
-        uint64_t quiet_since;  /* while draining: the last packet, or the last turn that could not receive */
-        uint64_t heartbeat_at; /* the next heartbeat */
+    struct {                  /* when something was last, or is next */
+        uint64_t busy_at;     /* the last burst that the stream accounts for */
+        uint64_t quiet_since; /* while draining: the last packet, or the last turn that could not receive */
+        uint64_t heartbeat_sent;                /* the last heartbeat */
         uint64_t heartbeats_until;              /* the end of the time in which heartbeats_heard were heard */
         uint8_t heartbeats_heard[NF_PORTS_MAX]; /* by port; stops at 255 */
         uint64_t steer_at;   /* the next announcement of a standby that draws frames to its ports */
@@ -267,8 +268,10 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order);
 bool nd_lane_live(struct nd_lane *lane);                  /* a live lane's turn; true if there was work */
 bool nd_lane_replay(struct nd_lane *lane, uint64_t upto); /* some of the stream; true if there was work */
 void nd_lane_answer(struct nd_lane *lane);                /* the question, if it is this lane's */
-void nd_lane_listen(struct nd_lane *lane);                /* reads ports for heartbeats only */
-void nd_lane_drop_held(struct nd_lane *lane);             /* and what waits */
+/* Reads ports for heartbeats and answers of gateways only. True: a port may have more. */
+bool nd_lane_listen(struct nd_lane *lane);
+void nd_lane_send_heartbeats(struct nd_lane *lane); /* lane 0, when one is due (nd_lane_heartbeat_due) */
+void nd_lane_drop_held(struct nd_lane *lane);       /* and what waits */
 /* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
 

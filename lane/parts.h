@@ -105,8 +105,9 @@ bool nd_lane_receive_to_wait(struct nd_lane *lane);
 void *nd_lane_make_packet(struct nd_lane *lane, const void *frame, uint32_t len);
 /* Claims the chain's addresses. `again`: also three times a little later. */
 void nd_lane_announce(struct nd_lane *lane, bool again);
+/* When lane 0 is to send the next heartbeat, at the latest as it is now. */
+uint64_t nd_lane_heartbeat_due(const struct nd_lane *lane);
 /* Lane 0, when they are due. */
-void nd_lane_send_heartbeats(struct nd_lane *lane);
 void nd_lane_ask_gateways(struct nd_lane *lane);
 
 /* ---- stream.c ------------------------------------------------------------------------------------ */

@@ -790,7 +790,7 @@ static bool turn_replay(struct nd_lane *lane)
 
     worked |= nd_lane_recorder_turn(lane);
     if (!steer(lane))
-        nd_lane_listen(lane);
+        worked |= nd_lane_listen(lane);
     return worked;
 }
 
@@ -809,7 +809,7 @@ static bool run_turn(struct nd_lane *lane)
     else if (lane->doing == FT_LANE_REPLAY)
         worked = turn_replay(lane);
     else
-        nd_lane_listen(lane);
+        worked = nd_lane_listen(lane);
     nd_lane_answer(lane);
     return worked;
 }

@@ -113,7 +113,8 @@ struct rp_replicator {
     struct rp_receiver receiver;
     struct rp_schedule schedule;
     struct ft_turns turns;
-    int bell; /* eventfd by which lanes wake it (ftcore/queue/wake.c); -1: none */
+    bool calm; /* as lanes were told last */
+    int bell;  /* eventfd by which lanes wake it (ftcore/queue/wake.c); -1: none */
     uint64_t now;
     uint64_t order, gate, announced, rests; /* serial numbers */
     enum ft_order ordered;

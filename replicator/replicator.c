@@ -88,8 +88,10 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         /* An address that is taken is found before anything is written. */
         error = rp_link_open(&rp->link, &rp->config.link, fault);
         rp->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: entries that come while it rests wait */
-        for (unsigned l = 0; l < rp->lanes; l++)
+        for (unsigned l = 0; l < rp->lanes; l++) {
             rp_lane(rp, l)->bell = rp->bell;
+            rp_lane(rp, l)->alarm = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); /* -1: it sleeps to the end */
+        }
         if (!error)
             error = open_view(rp, config->view_file, fault);
     } else if (!error) {
@@ -122,8 +124,13 @@ void rp_close(struct rp_replicator *rp)
         return;
     rp_link_close(rp->link);
     rp_view_writer_close(rp->writer);
-    for (unsigned l = 0; l < rp->lanes; l++)
-        rp_lane(rp, l)->bell = -1;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_lane_shared *lane = rp_lane(rp, l);
+
+        if (lane->alarm >= 0)
+            close(lane->alarm);
+        lane->bell = lane->alarm = -1;
+    }
     if (rp->bell >= 0)
         close(rp->bell);
     rp_seal_close(rp->seal);
@@ -535,14 +542,26 @@ static bool is_pressed(const struct ft_core *core)
     return core->resync || core->hand || core->state == FT_SYNCING;
 }
 
-/* No packet has moved for a while, none waits, and nothing is wanted but heartbeats. */
-static bool is_at_rest(const struct rp_replicator *rp)
+/* No packet has moved for a while, and nothing is wanted but heartbeats. */
+static bool is_calm(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
 
     return rp->now - rp->schedule.moved >= STILL_NS && !is_pressed(core) && !core->steered &&
-           !core->arbiter.asking && (core->state == FT_PROTECTED || core->state == FT_READY) &&
-           !has_entries(rp);
+           !core->arbiter.asking && (core->state == FT_PROTECTED || core->state == FT_READY);
+}
+
+/* A lane that sleeps long, since it was calm, is woken when it is to look more often. */
+static void tell_lanes(struct rp_replicator *rp, bool calm)
+{
+    if (calm == rp->calm)
+        return;
+    rp->calm = calm;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        FT_ORDER_SET(rp_lane(rp, l), calm, calm);
+        if (!calm)
+            ft_lane_wake(rp_lane(rp, l));
+    }
 }
 
 /* The standby has stored all that was sent to it. */
@@ -563,9 +582,8 @@ static bool all_is_stored(const struct rp_replicator *rp)
 static void rest(struct rp_replicator *rp)
 {
     bool primary = rp->core.state == FT_PROTECTED;
-    uint64_t due = ft_core_due(&rp->core), began = rp_monotonic(), rings;
+    uint64_t due = ft_core_due(&rp->core), began = rp_monotonic();
 
-    (void)!read(rp->bell, &rings, sizeof(rings)); /* a lane may have rung when the last rest was over */
     if (primary)
         RP_ORDER_ALL(rp, rests, ++rp->rests);
     atomic_thread_fence(memory_order_seq_cst);
@@ -599,7 +617,10 @@ static bool stays_awake(const struct rp_replicator *rp)
 /* Whatever comes, others have the processor between two turns (the head of this file). */
 static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
-    if (is_at_rest(rp))
+    bool calm = is_calm(rp);
+
+    tell_lanes(rp, calm);
+    if (calm && !has_entries(rp))
         rest(rp);
     else if (busy && !rp->schedule.yields)
         rp_sleep(PAUSE_NS);

@@ -79,6 +79,7 @@ struct ft_lane_orders {
     _Atomic uint64_t announce;           /* serial number: claim the addresses by gratuitous ARP */
     _Atomic uint64_t rests; /* primary: serial number of the replicator's rest, in which a lane that
                                logs something rings `bell` once; 0: it is awake */
+    _Atomic bool calm;      /* nothing is wanted but heartbeats; a lane is woken when that ends */
     _Atomic uint64_t peer_incarnation; /* of the process whose heartbeats count; 0: nobody's do */
     _Atomic uint64_t peer_secret[2];   /* its key, see ftcore/record/datagram.h */
     _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: not known: heartbeats
@@ -157,7 +158,9 @@ struct ft_lane_shared {
     struct ft_ring replay;     /* replicator → lane: the same, without the chunks that go to `checkpoint` */
     struct ft_ring checkpoint; /* replicator → lane: chunks of incremental checkpoints; hot: capacity 0 */
 
-    int bell; /* eventfd by which lanes wake the replicator, which opens it before they begin; -1: none */
+    /* Eventfds, which the replicator opens before lanes begin; -1: none. */
+    int bell;  /* by which lanes wake the replicator: one for all of them */
+    int alarm; /* by which the replicator wakes this lane */
 
     struct ft_lane_counters count;
     /* Where the records of the last bursts begin in `log`, by burst modulo FT_PAST_BURSTS, in bytes ever
@@ -192,7 +195,7 @@ static inline void ft_lane_free(struct ft_lane_shared *lane)
 static inline int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t replay_bytes)
 {
     memset(lane, 0, sizeof(*lane));
-    lane->bell = -1;
+    lane->bell = lane->alarm = -1;
     if (ft_ring_init(&lane->log, log_bytes) == 0 && ft_ring_init(&lane->replay, replay_bytes) == 0)
         return 0;
     ft_lane_free(lane);
@@ -201,9 +204,12 @@ static inline int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, 
 
 /* ---- wake.c ---- */
 
-/* For the lane: sleeps for `ns` at most, and no longer than until it is woken; not at all when its order is
- * no longer `order`. For the replicator: wakes it, after an order was given. */
-void ft_lane_sleep(struct ft_lane_shared *lane, uint64_t order, uint64_t ns);
+#define FT_SLEEP_PORTS 8u
+
+/* For the lane: sleeps for `ns` at most, and no longer than until it is woken, or one of `n` descriptors
+ * (FT_SLEEP_PORTS at most) can be read. Not at all when it was woken since it slept last. False: a descriptor
+ * has an error, so it may not wake. For the replicator: wakes it, after a word of it was ordered. */
+bool ft_lane_sleep(struct ft_lane_shared *lane, uint64_t ns, const int ports[], unsigned n);
 void ft_lane_wake(struct ft_lane_shared *lane);
 
 /* For the lane, when it has logged something while the replicator rests. Never blocks. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <linux/if_packet.h>
+#include <linux/if_xdp.h>
 #include <pthread.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
@@ -420,12 +421,22 @@ struct opening {
     struct nd_device *device;
 };
 
+/* Of the device that is being opened: the socket that got a receive ring last, and how many did. */
+static struct {
+    int fd;
+    unsigned count;
+} receivers;
+
 static int open_device(void *arg)
 {
     struct opening *o = arg;
+
+    receivers.count = 0;
     int error = attach_device(o->devargs, &o->device->id);
 
-    return error ? error : start_device(o->ports, o->device);
+    error = error ? error : start_device(o->ports, o->device);
+    o->device->fd = receivers.count == 1 ? receivers.fd : -1;
+    return error;
 }
 
 int nd_device_open(struct nd_ports *ports, struct nd_device *device, const struct nd_node *node,
@@ -465,13 +476,15 @@ void nd_devices_close(struct nd_ports *ports)
         (void)close_devices(ports);
 }
 
-/* ---- fragments -------------------------------------------------------------------------------- */
+/* ---- what drivers ask of their sockets -------------------------------------------------------- */
 
 /*
- * Fragments on ports of the af_packet driver. The driver joins its sockets to a fanout group that asks the
- * kernel to put IPv4 fragments together, and has no argument that would leave it out. A datagram that is put
- * together is larger than a frame: a chain could not send it on. So this setsockopt stands before libc's, for
- * the driver too, and takes that one flag out; everything else goes to the kernel as it is.
+ * This setsockopt stands before libc's, for drivers too. Everything goes to the kernel as it is, but for one
+ * flag, and it notes which socket a device receives by, which its driver tells nobody.
+ *
+ * The flag is about fragments on ports of the af_packet driver. The driver joins its sockets to a fanout
+ * group that asks the kernel to put IPv4 fragments together, and has no argument that would leave it out. A
+ * datagram that is put together is larger than a frame: a chain could not send it on.
  */
 #define TYPE_SHIFT 16 /* of a fanout's mode and flags, above its group's number */
 
@@ -479,6 +492,10 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
 {
     unsigned fanout;
 
+    if ((level == SOL_PACKET && option == PACKET_RX_RING) || (level == SOL_XDP && option == XDP_RX_RING)) {
+        receivers.fd = fd;
+        receivers.count++;
+    }
     if (level == SOL_PACKET && option == PACKET_FANOUT && size == sizeof(fanout)) {
         memcpy(&fanout, value, sizeof(fanout));
         fanout &= ~((unsigned)PACKET_FANOUT_FLAG_DEFRAG << TYPE_SHIFT);

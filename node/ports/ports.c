@@ -383,6 +383,8 @@ static int open_devices(struct nd_ports *ports, const struct nd_config *config, 
         if (error)
             return error;
         ports->io.devices = (uint16_t)(i + 1);
+        ports->io.descriptor[i] = device->fd;
+        ports->io.waits = (i == 0 || ports->io.waits) && device->fd >= 0;
         if (config->chain.lanes > 1 && (error = open_deal(&ports->deal, i, fault)))
             return error;
     }

@@ -38,6 +38,7 @@ struct nd_deal {
         bool trunk;   /* several ports may be behind it: VLAN tags say whose a frame is */
         bool scaled;  /* a receive queue for every lane, by the hash */
         bool queues;  /* a transmit queue for every lane */
+        int fd;       /* of its only receive queue, readable while frames are there; -1: there is none */
         struct rte_ring *ring[FT_LANES_MAX];
         struct nf_datagrams *datagrams; /* [lanes], by queue */
         struct nd_fragments *fragments; /* [lanes], by queue: that came before their first one */

@@ -52,10 +52,15 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left)
     return 0;
 }
 
-WRAP(void, ft_lane_sleep, struct ft_lane_shared *lane, uint64_t order, uint64_t ns)
+WRAP(bool, ft_lane_sleep, struct ft_lane_shared *lane, uint64_t ns, const int ports[], unsigned n)
 {
-    if ((uint32_t)atomic_load(&lane->orders.order) == (uint32_t)order)
+    bool *called = &sim_current()->called[sim_running->number];
+
+    (void)lane, (void)ports, (void)n;
+    if (!*called)
         sim_sleep(ns, false);
+    *called = false;
+    return true;
 }
 
 /* At once, or when it gets a processor. */
@@ -64,9 +69,13 @@ WRAP(void, ft_lane_wake, struct ft_lane_shared *lane)
     struct sim_node *n = sim_current();
     uint64_t at = sim.now + (sim_chance(&sim.order, 300) ? sim_draw(&sim.order, 4 * SIM_MS) : 0);
 
-    for (unsigned l = 0; n && l < sim.plan.lanes; l++)
-        if (&n->shared[l] == lane && n->resting[l])
+    for (unsigned l = 0; n && l < sim.plan.lanes; l++) {
+        if (&n->shared[l] != lane)
+            continue;
+        n->called[l] = true;
+        if (n->resting[l])
             n->task[l].wake = at;
+    }
 }
 
 WRAP(void, ft_lane_ring, struct ft_lane_shared *lane)

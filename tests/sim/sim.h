@@ -174,6 +174,7 @@ struct sim_node {
     unsigned after_lanes;            /* lanes that have released a burst in after_view, a bit each */
     uint64_t last_number[SIM_LANES]; /* of the output that left last in this reign */
     bool resting[SIM_LANES];         /* the lane waits between two bursts */
+    bool called[SIM_LANES];          /* the replicator has woken the lane since it slept last */
 
     /* The node as it was when the lane checked its lease last. */
     struct sim_checked {

@@ -19,7 +19,7 @@
 
 static const struct ft_datagram_key peer = {.incarnation = 77};
 static uint8_t frames[8][ND_HEARTBEAT_LEN];
-static unsigned waiting;
+static unsigned waiting, sent;
 static struct ft_lane_shared shared;
 static struct nf_chain_config config;
 
@@ -39,12 +39,26 @@ static void io_drop(void *ctx, void *owner)
     (void)ctx, (void)owner;
 }
 
-static struct nd_io io = {.ports = 1, .devices = 1, .receive = io_receive, .drop = io_drop};
+static void *io_make(void *ctx, unsigned of, const void *frame, uint32_t len)
+{
+    (void)ctx, (void)of, (void)frame, (void)len;
+    return frames;
+}
+
+static uint32_t io_send(void *ctx, unsigned of, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    (void)ctx, (void)of, (void)port, (void)held;
+    sent += n;
+    return n;
+}
+
+static struct nd_io io = {
+    .ports = 1, .devices = 1, .receive = io_receive, .send = io_send, .make = io_make, .drop = io_drop};
 static struct nd_lane lane = {.config = &config, .io = &io, .shared = &shared, .setup.heartbeat_ms = 10};
 
-static void waits_in_the_queue(uint64_t sent)
+static void waits_in_the_queue(uint64_t sent_at)
 {
-    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = 1, .sent = sent};
+    const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = 1, .sent = sent_at};
 
     nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
 }
@@ -180,6 +194,44 @@ static void a_port_has_what_was_heard_by_it(void **state)
     assert_true(right->came == before && crossed->came >= lane.now && crossed->port == 2);
 }
 
+/* Whether a turn at that time sends a heartbeat. */
+static bool sends_at(uint64_t ms)
+{
+    unsigned before = sent;
+
+    lane.now = ms * MS;
+    nd_lane_send_heartbeats(&lane);
+    return sent != before;
+}
+
+/* Every 10 ms; while it is calm a primary answers the standby's, and says one of its own half a period later
+ * when none comes. Two heartbeats of the standby's soon after each other get one answer. */
+static void while_it_is_calm_a_primary_answers_heartbeats(void **state)
+{
+    static const struct nd_protect protect = {.pair = true};
+    static _Atomic uint64_t view = 1;
+
+    (void)state;
+    lane.protect = &protect;
+    lane.setup.view = &view;
+    lane.doing = FT_LANE_LIVE;
+    assert_true(sends_at(100));
+    atomic_store(&shared.report.heartbeat_ns, 100 * MS);
+    assert_false(sends_at(109));
+    assert_true(sends_at(110));
+    atomic_store(&shared.orders.calm, true);
+    assert_false(sends_at(120));
+    atomic_store(&shared.report.heartbeat_ns, 119 * MS);
+    assert_true(sends_at(120));
+    atomic_store(&shared.report.heartbeat_ns, 123 * MS);
+    assert_false(sends_at(124));
+    assert_false(sends_at(134));
+    assert_true(sends_at(135));
+    lane.doing = FT_LANE_REPLAY; /* a standby has none to wait for */
+    assert_false(sends_at(144));
+    assert_true(sends_at(145));
+}
+
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -191,6 +243,7 @@ int main(void)
         LANE_TEST(the_last_of_many_that_waited_is_heard),
         LANE_TEST(of_many_at_once_few_are_looked_at),
         LANE_TEST(a_port_has_what_was_heard_by_it),
+        LANE_TEST(while_it_is_calm_a_primary_answers_heartbeats),
         cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
     };
 

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LANES 2u
@@ -34,7 +35,7 @@ static int setup(void **state)
     nd_group_init(&w.group, w.lane, LANES);
     w.group.stream.kind = ND_STREAM_RECORDS;
     for (unsigned l = 0; l < LANES; l++) {
-        w.shared[l].bell = -1;
+        w.shared[l].bell = w.shared[l].alarm = -1;
         w.lane[l] = (struct nd_lane){.index = l,
                                      .config = &w.config.chain,
                                      .protect = &w.config.protect,
@@ -102,9 +103,10 @@ static void who_came_for_a_cut_waits(void **state)
     assert_true(atomic_load(&w.left));
 }
 
-static void *sleep_long(void *order)
+static void *sleep_long(void *unused)
 {
-    ft_lane_sleep(&w.shared[0], *(uint64_t *)order, 60 * 1000000000ull);
+    (void)unused;
+    ft_lane_sleep(&w.shared[0], 60 * 1000000000ull, NULL, 0);
     return NULL;
 }
 
@@ -115,15 +117,40 @@ static void an_order_wakes_a_lane_that_sleeps(void **state)
     pthread_t sleeper;
 
     (void)state;
+    ft_lane_wake(&w.shared[0]); /* without an alarm nothing happens */
+    w.shared[0].alarm = eventfd(0, EFD_NONBLOCK);
     for (unsigned i = 0; i < 200; i++) {
         FT_ORDER_SET(&w.shared[0], order, seen);
-        assert_int_equal(pthread_create(&sleeper, NULL, sleep_long, &seen), 0);
+        assert_int_equal(pthread_create(&sleeper, NULL, sleep_long, NULL), 0);
         usleep(i % 2 ? 0 : 500);
         FT_ORDER_SET(&w.shared[0], order, ft_order_make(FT_LANE_REPLAY, 2));
         ft_lane_wake(&w.shared[0]);
         pthread_join(sleeper, NULL);
     }
     assert_true(nd_now() - began < 60 * 1000000000ull);
+    close(w.shared[0].alarm);
+}
+
+/* A port that can be read ends the sleep at once, and keeps none after it. One whose other end is gone would
+ * end each sleep at once: the lane is told that it may not sleep on it. */
+static void a_port_wakes_a_lane_that_sleeps(void **state)
+{
+    uint64_t began = nd_now(), minute = 60 * 1000000000ull;
+    int port[2];
+    char byte;
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, port), 0);
+    assert_true(ft_lane_sleep(&w.shared[0], 2000000, port, 1));
+    assert_true(nd_now() - began >= 2000000);
+    assert_int_equal(write(port[1], "x", 1), 1);
+    assert_true(ft_lane_sleep(&w.shared[0], minute, port, 1));
+    assert_int_equal(read(port[0], &byte, 1), 1);
+    assert_int_equal(shutdown(port[0], SHUT_RDWR), 0);
+    assert_false(ft_lane_sleep(&w.shared[0], minute, port, 1));
+    assert_true(nd_now() - began < minute);
+    close(port[0]);
+    close(port[1]);
 }
 
 static void what_a_lane_logs_wakes_a_replicator_that_rests(void **state)
@@ -146,6 +173,7 @@ int main(void)
         cmocka_unit_test_setup(who_came_for_a_digest_leaves_when_logging_ends, setup),
         cmocka_unit_test_setup(who_came_for_a_cut_waits, setup),
         cmocka_unit_test_setup(an_order_wakes_a_lane_that_sleeps, setup),
+        cmocka_unit_test_setup(a_port_wakes_a_lane_that_sleeps, setup),
         cmocka_unit_test_setup(what_a_lane_logs_wakes_a_replicator_that_rests, setup),
     };
 
