@@ -144,6 +144,7 @@ struct rp_link {
     bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
     uint64_t accepted;                    /* when one was accepted last, ns */
     uint64_t looked;                      /* when the listener was looked at last, ns */
+    bool is_looked_at;                    /* rp_link_rest has just done so */
     struct ft_fault fault;
     struct rp_input in;
     struct rp_output out;
@@ -662,11 +663,15 @@ int rp_link_aim(struct rp_link *link, const char *name)
     return 0;
 }
 
-/* The listener is looked at first: an accept makes a socket before it finds that nobody is there. */
+/* The listener is looked at first: an accept makes a socket before it finds that nobody is there. Who has
+ * waited for both knows already. */
 static void poll_listener(struct rp_link *link, uint64_t now)
 {
     struct pollfd p = {link->listener, POLLIN, 0};
 
+    if (link->is_looked_at)
+        link->looked = now;
+    link->is_looked_at = false;
     if (now - link->looked < LOOK_NS)
         return;
     link->looked = now;
@@ -884,7 +889,9 @@ void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answ
         {link->datagrams, POLLIN, 0},
         {bell, POLLIN, 0},
     };
+    nfds_t n = handshakes_any(&link->handshakes) ? sizeof(p) / sizeof(p[0]) : 5;
     struct timespec t;
+    uint64_t rings;
 
     if (link->lost != RP_LOST_NONE || link->out.broken || (!link->stream && link->next) ||
         rp_stream_pending(link->stream))
@@ -895,10 +902,13 @@ void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answ
         timeout_ns > link->attempt.retry_ns)
         timeout_ns = link->attempt.retry_ns;
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
-    if (ppoll(p, sizeof(p) / sizeof(p[0]), &t, NULL) > 0) {
-        link->listener_ready |= p[2].revents != 0;
-        link->datagrams_ready |= p[3].revents != 0;
-    }
+    if (ppoll(p, n, &t, NULL) < 0)
+        return;
+    link->listener_ready |= p[2].revents != 0;
+    link->datagrams_ready |= p[3].revents != 0;
+    link->is_looked_at = true;
+    if (p[4].revents)
+        (void)!read(bell, &rings, sizeof(rings));
 }
 
 const struct rp_link_stats *rp_link_stats(const struct rp_link *link)

@@ -150,8 +150,8 @@ bool rp_link_times(const struct rp_link *link, struct rp_link_times *out);
 /* Closes the connection (not the listener). */
 void rp_link_drop(struct rp_link *link);
 /* Sleeps at most timeout_ns until something can be read (or written, when output waits), or `bell` can be
- * (-1: none). `answers_wait`: data from the peer does not end the wait; the end of the connection, a notice
- * and a new connection do. */
+ * (-1: none), which is taken then. `answers_wait`: data from the peer does not end the wait; the end of the
+ * connection, a notice and a new connection do. */
 void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait);
 /* The same without a bell, and what the peer says ends it. */
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns);
