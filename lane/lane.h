@@ -2,7 +2,7 @@
 /*
  * A lane: one DPDK lcore that runs the whole chain. It owns its chain instance, the outputs that it holds,
  * its capture and replayed outputs. It reads its orders in struct ft_lane_shared and writes its report there.
- * It makes no system call but its ports' own, futex and sched_yield where it has to wait, and one that wakes
+ * It makes no system call but its ports' own, ppoll and sched_yield where it has to wait, and one that wakes
  * a replicator at rest; at a snapshot it maps the copy and unmaps it. Here is what whoever makes, runs and
  * asks a lane needs; what the lane's own files share is in parts.h.
  *

@@ -144,7 +144,7 @@ struct rp_link {
     bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
     uint64_t accepted;                    /* when one was accepted last, ns */
     uint64_t looked;                      /* when the listener was looked at last, ns */
-    bool is_looked_at;                    /* rp_link_rest has just done so */
+    bool is_looked_at;                    /* the listener, by rp_link_rest, since then */
     struct ft_fault fault;
     struct rp_input in;
     struct rp_output out;
@@ -664,19 +664,19 @@ int rp_link_aim(struct rp_link *link, const char *name)
 }
 
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. Who has
- * waited for both knows already. */
+ * slept knows of it already. Not so of the datagrams: a crash notice that came since is to be read with the
+ * end of the connection that comes behind it. */
 static void poll_listener(struct rp_link *link, uint64_t now)
 {
     struct pollfd p = {link->listener, POLLIN, 0};
+    bool looked_at = link->is_looked_at;
 
-    if (link->is_looked_at)
-        link->looked = now;
     link->is_looked_at = false;
     if (now - link->looked < LOOK_NS)
         return;
     link->looked = now;
     link->datagrams_ready = true;
-    if (link->listener >= 0 && poll(&p, 1, 0) > 0)
+    if (!looked_at && link->listener >= 0 && poll(&p, 1, 0) > 0)
         link->listener_ready = true;
 }
 

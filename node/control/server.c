@@ -444,7 +444,9 @@ static void accept_clients(struct listener *l, uint64_t now)
         "{\"error\":{\"code\":\"busy\",\"text\":\"all places of the control socket are taken\"}}\n";
 
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct pollfd comes = {.fd = l->fd, .events = POLLIN};
+        /* An accept makes a socket before it finds that nobody is there. */
+        int fd = poll(&comes, 1, 0) > 0 ? accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
         bool owner = fd >= 0 && is_owner(fd);
         struct connection *place = fd >= 0 ? find_place(l, owner) : NULL;
 
