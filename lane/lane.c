@@ -365,7 +365,7 @@ static void rest(struct nd_lane *lane, uint64_t now)
     uint64_t due = nd_lane_heartbeat_due(lane);
 
     if (due > now)
-        lane->turn.deaf = !ft_lane_sleep(lane->shared, due - now, lane->io->descriptor,
+        lane->turn.deaf = !nd_lane_sleep(lane->shared, due - now, lane->io->descriptor,
                                          lane->doing == FT_LANE_LIVE ? lane->io->devices : 0);
 }
 
@@ -393,7 +393,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         rest(lane, now);
     } else {
         lane->turn.deaf = false;
-        ft_lane_sleep(lane->shared, ns, NULL, 0);
+        nd_lane_sleep(lane->shared, ns, NULL, 0);
     }
 }
 

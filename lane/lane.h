@@ -260,6 +260,11 @@ static inline bool nd_lane_is_live(const struct nd_lane *lane)
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault);
 void nd_lane_free(struct nd_lane *lane);
 
+/* Sleeps for `ns` at most, and no longer than until it is woken (ft_lane_wake), or one of `n` descriptors
+ * (NF_PORTS_MAX at most) can be read. Not at all when it was woken since it slept last. False: a descriptor
+ * has an error, so it may not wake. */
+bool nd_lane_sleep(struct ft_lane_shared *lane, uint64_t ns, const int ports[], unsigned n);
+
 /* The lane's life, an lcore's main function: until *setup.stop. */
 int nd_lane_run(void *lane);
 /* The parts of nd_lane_run, for callers that run lanes in their own thread. The order is in shared.orders,

@@ -204,12 +204,8 @@ static inline int ft_lane_init(struct ft_lane_shared *lane, uint64_t log_bytes, 
 
 /* ---- wake.c ---- */
 
-#define FT_SLEEP_PORTS 8u
-
-/* For the lane: sleeps for `ns` at most, and no longer than until it is woken, or one of `n` descriptors
- * (FT_SLEEP_PORTS at most) can be read. Not at all when it was woken since it slept last. False: a descriptor
- * has an error, so it may not wake. For the replicator: wakes it, after a word of it was ordered. */
-bool ft_lane_sleep(struct ft_lane_shared *lane, uint64_t ns, const int ports[], unsigned n);
+/* For the replicator: ends the lane's sleep (lane/sleep.c), or its next one, after a word of it was ordered.
+ */
 void ft_lane_wake(struct ft_lane_shared *lane);
 
 /* For the lane, when it has logged something while the replicator rests. Never blocks. */

@@ -52,7 +52,7 @@ int sim_nanosleep(const struct timespec *time, struct timespec *left)
     return 0;
 }
 
-WRAP(bool, ft_lane_sleep, struct ft_lane_shared *lane, uint64_t ns, const int ports[], unsigned n)
+WRAP(bool, nd_lane_sleep, struct ft_lane_shared *lane, uint64_t ns, const int ports[], unsigned n)
 {
     bool *called = &sim_current()->called[sim_running->number];
 

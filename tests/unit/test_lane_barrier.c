@@ -106,7 +106,7 @@ static void who_came_for_a_cut_waits(void **state)
 static void *sleep_long(void *unused)
 {
     (void)unused;
-    ft_lane_sleep(&w.shared[0], 60 * 1000000000ull, NULL, 0);
+    nd_lane_sleep(&w.shared[0], 60 * 1000000000ull, NULL, 0);
     return NULL;
 }
 
@@ -141,13 +141,13 @@ static void a_port_wakes_a_lane_that_sleeps(void **state)
 
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, port), 0);
-    assert_true(ft_lane_sleep(&w.shared[0], 2000000, port, 1));
+    assert_true(nd_lane_sleep(&w.shared[0], 2000000, port, 1));
     assert_true(nd_now() - began >= 2000000);
     assert_int_equal(write(port[1], "x", 1), 1);
-    assert_true(ft_lane_sleep(&w.shared[0], minute, port, 1));
+    assert_true(nd_lane_sleep(&w.shared[0], minute, port, 1));
     assert_int_equal(read(port[0], &byte, 1), 1);
     assert_int_equal(shutdown(port[0], SHUT_RDWR), 0);
-    assert_false(ft_lane_sleep(&w.shared[0], minute, port, 1));
+    assert_false(nd_lane_sleep(&w.shared[0], minute, port, 1));
     assert_true(nd_now() - began < minute);
     close(port[0]);
     close(port[1]);
