@@ -27,7 +27,8 @@
 #define HELD_TURNS   4000u  /* some 0.2 s */
 #define SLEEP_FIRST  20000u
 #define SLEEP_LAST   450000u
-#define SLEEP_DOUBLE 200u /* turns until a sleep doubles */
+#define SLEEP_DOUBLE 200u     /* turns until a sleep doubles */
+#define SLEEP_REST   5000000u /* whatever else comes waits no longer, as with a replicator (ft_core_due) */
 
 /* ---- what it owns -------------------------------------------------------------------------------- */
 
@@ -351,7 +352,8 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
     return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
 }
 
-/* It may sleep until its next heartbeat: a packet wakes it, or the node is standby and none is its. */
+/* It may sleep until its next heartbeat, within SLEEP_REST: a packet wakes it, or the node is standby and
+ * none is its. */
 static bool may_rest(const struct nd_lane *lane)
 {
     return FT_ORDER_GET(lane->shared, calm) && lane->group->lanes == 1 && lane->io->receive &&
@@ -362,11 +364,12 @@ static bool may_rest(const struct nd_lane *lane)
 
 static void rest(struct nd_lane *lane, uint64_t now)
 {
-    uint64_t due = nd_lane_heartbeat_due(lane);
+    uint64_t due = nd_lane_heartbeat_due(lane), ns = due > now ? due - now : 0;
 
-    if (due > now)
-        lane->turn.deaf = !nd_lane_sleep(lane->shared, due - now, lane->io->descriptor,
-                                         lane->doing == FT_LANE_LIVE ? lane->io->devices : 0);
+    if (ns)
+        lane->turn.deaf =
+            !nd_lane_sleep(lane->shared, ns < SLEEP_REST ? ns : SLEEP_REST, lane->io->descriptor,
+                           lane->doing == FT_LANE_LIVE ? lane->io->devices : 0);
 }
 
 void nd_lane_wait(struct nd_lane *lane, bool worked)

@@ -322,7 +322,7 @@ static void a_fenced_lane_drops_what_it_gathered(void **state)
 /* What passes while the lane runs, ns. A step is what one look of the lane at its port brings. */
 static struct {
     bool runs;
-    uint64_t now, slept;
+    uint64_t now, slept, longest; /* longest: of the sleeps */
     struct step {
         uint64_t ns;
         unsigned frames;
@@ -345,6 +345,8 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigse
         return (int)syscall(SYS_ppoll, fds, n, time, mask, _NSIG / 8);
     played.now += (uint64_t)time->tv_nsec;
     played.slept += (uint64_t)time->tv_nsec;
+    if (played.longest < (uint64_t)time->tv_nsec)
+        played.longest = (uint64_t)time->tv_nsec;
     return 0;
 }
 
@@ -371,6 +373,7 @@ static int setup_turns(void **state)
     (void)state;
     io = lane_ports;
     io.receive = receive_step;
+    io.waits = true;
     lane_open(&io);
     memset(&played, 0, sizeof(played));
     w->lane.doing = FT_LANE_WAIT;
@@ -472,6 +475,19 @@ static void sleep_is_no_turn(void **state)
     assert_int_equal(spent(FT_SPENT_EMPTY), 2 * US * (STEPS - 1));
     assert_true(spent(FT_SPENT_ASLEEP) > 0 && spent(FT_SPENT_ASLEEP) <= played.slept);
     assert_int_equal(longest(), 4 * US);
+    assert_true(played.longest < 1000 * US); /* it is not calm */
+}
+
+/* What nobody wakes it for is not to wait for heartbeats that are far apart. */
+static void a_lane_at_rest_looks_every_5_ms(void **state)
+{
+    (void)state;
+    w->lane.setup.heartbeat_ms = 1000;
+    atomic_store(&w->shared->orders.calm, true);
+    for (unsigned i = 0; i < STEPS; i++)
+        comes(2 * US, 0);
+    run();
+    assert_int_equal(played.longest, 5000 * US);
 }
 
 /* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
@@ -583,6 +599,7 @@ int main(void)
         cmocka_unit_test(a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none),
         TURNS(a_lane_tells_turns_with_packets_from_those_without),
         TURNS(sleep_is_no_turn),
+        TURNS(a_lane_at_rest_looks_every_5_ms),
         TURNS(waiting_for_more_packets_is_not_useful),
         TAILS(the_first_leaves_before_the_last_is_made),
         TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
