@@ -46,6 +46,18 @@ static bool read_text(const char *text, struct rp_view *out)
     return strcmp(text, same) == 0 && out->number <= FT_VIEW_MAX;
 }
 
+/* Its first line is a view, and another line is behind it. */
+static bool begins_as_a_view(const char *text)
+{
+    uint64_t number;
+    char line[TEXT_MAX];
+
+    if (sscanf(text, LINE, &number) != 1 || number > FT_VIEW_MAX)
+        return false;
+    return strncmp(text, line, (size_t)snprintf(line, sizeof(line), LINE, number)) == 0 &&
+           strlen(text) > strlen(line);
+}
+
 int rp_view_load(const char *path, struct rp_view *view, struct ft_fault *fault)
 {
     char text[TEXT_MAX];
@@ -58,19 +70,26 @@ int rp_view_load(const char *path, struct rp_view *view, struct ft_fault *fault)
     if (fd < 0)
         return fail_by_errno(path, fault);
     n = read(fd, text, sizeof(text) - 1);
+    int why = errno;
+
     close(fd);
+    errno = why;
+    if (n < 0)
+        return fail_by_errno(path, fault);
     if (n == 0)
         return ft_fail(
             fault, FT_EMALFORMED,
             "%s: empty, expected 'understudy view N'; remove it if the peer serves, else write the "
             "line of the peer's file into it",
             path);
-    text[n > 0 ? n : 0] = '\0';
-    if (n > 0 && strlen(text) == (size_t)n && read_text(text, view))
+    text[n] = '\0';
+    if (strlen(text) == (size_t)n && read_text(text, view))
         return 0;
+    bool first = begins_as_a_view(text);
+
     *view = (struct rp_view){.number = 0};
-    return ft_fail(fault, FT_EMALFORMED,
-                   "%s:1: expected 'understudy view N'; remove it only if its peer holds the state", path);
+    return ft_fail(fault, FT_EMALFORMED, "%s:%u: expected '%s'; remove it only if its peer holds the state",
+                   path, 1u + first, first ? "shard 32 HEX DIGITS of NODE and NODE" : "understudy view N");
 }
 
 /* A new file, of this node alone: what was left at its name goes, and a link that is put there is not

@@ -118,10 +118,9 @@ static void what_is_stored_is_loaded(void **state)
 static void damage_is_refused(void **state)
 {
     static const char *const texts[] = {
-        "understudy",             /* torn */
-        "understudy view ",       /* torn before the number */
-        "understudy view 12",     /* torn after it, perhaps inside */
-        "understudy view 1\n2\n", /* more than one line */
+        "understudy",         /* torn */
+        "understudy view ",   /* torn before the number */
+        "understudy view 12", /* torn after it, perhaps inside */
         "understudy view 1 \n",
         "understudy view 0x10\n",
         "understudy view -1\n",
@@ -475,6 +474,7 @@ static void a_view_has_its_members(void **state)
         "understudy view 7\nshard 00000000000000010000000000000002 of a and c",
         "understudy view 7\nshard 00000000000000010000000000000002 of a and \n",
         "understudy view 7\nshard 00000000000000010000000000000002 of a and c\n\n",
+        "understudy view 1\n2\n",
     };
     const struct rp_view put = {7, {{1, 2}, {"a", "c"}}};
     struct ft_fault fault;
@@ -497,6 +497,7 @@ static void a_view_has_its_members(void **state)
         fclose(f);
         assert_int_equal(rp_view_load(view_path, &got, &fault), FT_EMALFORMED);
         assert_int_equal(got.number, 0);
+        assert_non_null(strstr(fault.text, ":2: expected 'shard 32 HEX DIGITS of NODE and NODE'"));
     }
 }
 
