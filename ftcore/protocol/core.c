@@ -294,6 +294,9 @@ static void another_shard(struct ft_core *core, const struct ft_members *kept, s
 static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
 {
     bool later = kept->any && kept->era.view > core->view;
+    /* Two empty nodes pass over a view that nobody serves in. Where one may serve, a later view than its own
+     * would fence it. */
+    uint64_t reached = !kept->any ? 0 : core->arbiter.asked.empty ? ft_decided_view(kept) : kept->era.view;
     /* A view of no known shard is none of this one. */
     bool foreign = !ft_has_shard(&core->members) && ft_has_shard(&kept->members) &&
                    kept->members.name[0][0] && core->members.name[0][0] &&
@@ -310,8 +313,8 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
     }
     if (core->state == FT_JOINING && core->arbiter.asked.era.view) {
         core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
-        if ((kept->any && ft_decided_view(kept) > core->view) || foreign)
-            ft_join_view(core, kept, actions);
+        if (reached > core->view || foreign)
+            ft_join_view(core, kept, reached, actions);
         return;
     }
     if (later && kept->members.name[0][0] && !ft_same_members(&kept->members, &core->members)) {

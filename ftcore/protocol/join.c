@@ -735,12 +735,13 @@ static bool meet_in_view(struct ft_core *core, struct ft_actions *actions, bool 
     return core->peer.view == core->view;
 }
 
-void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)
+void ft_join_view(struct ft_core *core, const struct ft_decision *kept, uint64_t view,
+                  struct ft_actions *actions)
 {
     if (kept->members.name[0][0] && !ft_same_members(&kept->members, &core->members))
         ft_join_removed(core, kept->era.view, &kept->members, actions);
     else
-        come_to_view(core, ft_decided_view(kept), actions);
+        come_to_view(core, view, actions);
     if (core->peer.up) /* on a connection that stands views follow each other */
         leave(core, actions);
 }

@@ -98,8 +98,9 @@ void ft_join_removed(struct ft_core *core, uint64_t view, const struct ft_member
                      struct ft_actions *actions);
 /* The shard has got its name since this node was last told of it. */
 void ft_join_shard(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
-/* JOINING: the arbiter keeps this later view. */
-void ft_join_view(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions);
+/* JOINING: the arbiter's decision is of later members, or of this view. */
+void ft_join_view(struct ft_core *core, const struct ft_decision *kept, uint64_t view,
+                  struct ft_actions *actions);
 /* This node joins: whether the primary that says this has taken it for its standby. Then it is a member. */
 bool ft_join_admitted(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 

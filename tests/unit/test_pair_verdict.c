@@ -14,7 +14,7 @@
 
 #define STUCK "no turn of lane 3 for 99 ms"
 
-static struct nd_config config = {.chain = {.name = "c"}, .node = {{.name = "a"}, {.name = "b"}}};
+static struct nd_config config = {.chain = {.name = "c"}, .nodes = 2, .node = {{.name = "a"}, {.name = "b"}}};
 
 /* NULL: it does not answer. */
 static json_t *node(const char *role, const char *state, const char *stale, const char *peer,
