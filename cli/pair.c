@@ -810,18 +810,30 @@ static void print_authority(const struct nd_pair *pair, FILE *out)
                 nd_is_true(a, "peer_knows") ? "" : "; the other node does not know it yet");
 }
 
+static bool is_member(const json_t *status, const char *node)
+{
+    const json_t *name;
+    size_t i;
+
+    json_array_foreach(json_object_get(status, "members"), i,
+                       name) if (strcmp(json_string_value(name), node) == 0) return true;
+    return false;
+}
+
 /* Another standby that was asked for; and who is none of the pair and says hello to it. */
 static void print_repair(const struct nd_pair *pair, FILE *out)
 {
     const json_t *status = judged_status(pair), *repair = json_object_get(status, "repair"),
                  *visitor = json_object_get(status, "visitor");
+    const char *differs = nd_text(visitor, "differs", NULL);
 
     if (nd_is_true(repair, "under_way"))
         fprintf(out, "re-pair with node %s: %s\n", nd_text(repair, "node", "?"),
                 nd_text(repair, "waits", ""));
-    if (json_is_object(visitor))
-        fprintf(out, "node %s, which is no member, said hello %.0f s ago\n", nd_text(visitor, "node", "?"),
-                nd_number(visitor, "age_ms") / 1000);
+    if (json_is_object(visitor) && !is_member(status, nd_text(visitor, "node", "")))
+        fprintf(out, "node %s, which is no member, said hello %.0f s ago%s%s\n",
+                nd_text(visitor, "node", "?"), nd_number(visitor, "age_ms") / 1000,
+                differs ? "; it differs: " : "", differs ? differs : "");
 }
 
 /* What a node remembers, whatever its state has become since. */

@@ -20,7 +20,8 @@
 #define REFUSED_MS    200 /* a handover that has not begun by then was refused */
 #define PROMOTE_MS    50  /* until it is asked for again: the lease may have to run out first */
 #define REPAIR_MS     30000
-#define UNPROVEN_MANY 3u /* handshakes with the new peer that were refused: its key is another one */
+#define HELLO_MS      3000 /* a node that waits says hello to each other one several times in that */
+#define UNPROVEN_MANY 3u   /* handshakes with the new peer that were refused: its key is another one */
 #define RESYNC_MS     1000
 #define VERIFY_MS     10000
 #define LANE_MS       2000
@@ -278,6 +279,35 @@ static const char *refuse_repair(struct nd_running *r, const struct rp_status *s
     return arbiter.answers ? NULL : "the arbiter does not answer, which has to keep the view that begins";
 }
 
+/*
+ * Whether a re-pair may begin: what is known is of after it was asked for. The arbiter answers, and, where
+ * there is a standby to give up, the other node has said hello, and can take its place. *why: it may not,
+ * and will not.
+ */
+static bool may_begin(struct nd_running *r, const struct rp_status *s, const struct nd_work *w,
+                      const char *name, char why[ND_HEALTH_TEXT])
+{
+    const struct ft_visitor *v = &s->core.visitor;
+    bool said = strncmp(v->name, name, FT_NAME_MAX) == 0 && v->at >= w->since;
+    struct nd_arbiter_status arbiter = {.answers = true, .answered = UINT64_MAX};
+
+    if (r->arbiter)
+        nd_arbiter_status(r->arbiter, &arbiter);
+    if (!arbiter.answers)
+        return snprintf(why, ND_HEALTH_TEXT,
+                        "the arbiter does not answer, which has to keep the view that begins");
+    if (arbiter.answered < w->since)
+        return false;
+    if (!s->core.peer.known || ft_members_have(&s->core.members, name))
+        return true;
+    if (said && v->differs[0])
+        return snprintf(why, ND_HEALTH_TEXT, "it differs: %.150s", v->differs);
+    if (!said && nd_now() - w->since > HELLO_MS * FT_MS)
+        return snprintf(why, ND_HEALTH_TEXT,
+                        "it says no hello here: it does not run, is not reached, or has another key");
+    return said;
+}
+
 /* Why a node that is this one's peer is not ready yet. *final: time changes nothing in that. */
 static const char *why_not_ready(const struct rp_status *s, bool *final)
 {
@@ -310,13 +340,26 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     if (!w->begun) {
         /* A member may be reached at another place by now; and a new machine may have the lost one's name. */
         why = pair && !repair.lost[0] ? NULL : refuse_repair(r, &s, x, &repair);
+        if (why)
+            return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
+                              ft_state_name(s.core.state), s.core.view, why);
+        begin_work(w, REPAIR_MS);
+        nd_arbiter_wake(r->arbiter);
+        return false;
+    }
+    if (!w->under_way) {
+        wrong[0] = '\0';
+        if (!may_begin(r, &s, w, name, wrong))
+            return false;
+        why = wrong[0] ? wrong : pair && !repair.lost[0] ? NULL : refuse_repair(r, &s, x, &repair);
         if (!why && !rp_repair(r->replicator, &repair))
             why = "another one is asked for";
         if (why)
             return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);
         w->repairs = s.repairs;
-        return begin_work(w, REPAIR_MS);
+        w->under_way = true;
+        return false;
     }
     if (pair && is_protected)
         return nd_answered(x, make_done(r, &s));

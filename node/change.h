@@ -18,7 +18,7 @@
 struct nd_work {
     const struct nd_exchange *of;  /* NULL: none, and all is zero */
     bool begun;                    /* the first step has been taken */
-    bool under_way;                /* drain, failback: the handover has begun */
+    bool under_way;                /* drain, failback: the handover has begun; re-pair: it was asked for */
     bool wants_lanes;              /* show, set, clear: a lane is asked, or will be */
     bool asked, late;              /* the question is with a lane; the lane has taken it, and takes long */
     unsigned lane;                 /* set, clear: those below it have answered */

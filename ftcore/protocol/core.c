@@ -315,6 +315,9 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
         core->arbiter.again = ft_later(core->arbiter.again, core->now + ft_ms(core->config.solo_after_ms));
         if (reached > core->view || foreign)
             ft_join_view(core, kept, reached, actions);
+        else if (core->arbiter.silent) /* it was said that it does not answer */
+            ft_become(core, actions, FT_JOINING, "%s; the arbiter keeps view %lu", core->arbiter.why,
+                      kept->era.view);
         return;
     }
     if (later && kept->members.name[0][0] && !ft_same_members(&kept->members, &core->members)) {

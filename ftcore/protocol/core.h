@@ -327,7 +327,8 @@ struct ft_visitor {
     char name[FT_NAME_MAX]; /* printable */
     enum ft_state state;
     uint64_t view;
-    uint64_t at, count; /* at: local monotonic ns */
+    uint64_t at, count;          /* at: local monotonic ns */
+    char differs[FT_REASON_MAX]; /* why it cannot be the peer, and what to do; "": it fits */
 };
 
 struct ft_core {
@@ -428,6 +429,7 @@ struct ft_core {
     uint64_t abandon_lease;            /* until then the standby cannot have promoted itself */
     bool refused;                      /* the peer's hello does not fit ours */
     char differs[FT_REASON_MAX];       /* in what, and what to do; "": it fits, or none was heard */
+    uint64_t other_told;               /* local monotonic ns; 0: never */
     char other_differs[FT_REASON_MAX]; /* another node that is not the peer: which, in what; told last */
 
     struct {

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define OTHER_NS       60000000000ull
 #define ASK_AGAIN      8u   /* times solo_after_ms: between two questions of a node that meets nobody */
 #define DIFFERENCE_MAX 128u /* bytes of what differs, in a reason */
 
@@ -220,11 +221,12 @@ static int refuse_chain(const struct ft_core_config *c, const struct ft_message 
 }
 
 /*
- * 0, or in `text` why the peer that said this hello cannot be ours, and what to do. Its version has been
- * agreed on, or not. Each of the two says why, and hears why of the other: the node whose name comes first is
- * named first on both, so that it is one reason and not two that take turns in the log.
+ * 0, or in `text` why the node that said this hello cannot be the peer, and what to do. `version`: what both
+ * speak; 0: there is none. Each of the two says why, and hears why of the other: the node whose name comes
+ * first is named first on both, so that it is one reason and not two that take turns in the log.
  */
-static int fit_hello(const struct ft_core *core, const struct ft_message *m, char *text, size_t cap)
+static int fit_hello(const struct ft_core *core, const struct ft_message *m, unsigned version, char *text,
+                     size_t cap)
 {
     const struct ft_core_config *c = &core->config;
     char peer[FT_NAME_MAX];
@@ -235,9 +237,7 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, cha
     turned = strcmp(peer, c->name) < 0;
     name[turned] = c->name;
     name[!turned] = peer;
-    if (!core->peer.agreed)
-        return refuse_formats(core, m, name, turned, text, cap);
-    if (ft_has_shard(&core->members) && core->peer.version < FT_FORMAT_MEMBERS)
+    if (!version || (ft_has_shard(&core->members) && version < FT_FORMAT_MEMBERS))
         return refuse_formats(core, m, name, turned, text, cap);
     if (ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
         !ft_same_shard(&core->members, &m->members))
@@ -316,7 +316,8 @@ static bool is_no_peer(const struct ft_core *core, const struct ft_message *m)
                         : m->joins || !ft_members_have(&m->members, core->config.name);
 }
 
-/* Another node than the peer differs: that keeps this node from nothing. People are told once. */
+/* Another node than the peer differs: that keeps this node from nothing. People are told at first, and once a
+ * minute. */
 static void refuse_other(struct ft_core *core, const struct ft_message *m, const char *text,
                          struct ft_actions *actions)
 {
@@ -326,8 +327,9 @@ static void refuse_other(struct ft_core *core, const struct ft_message *m, const
     ft_make_printable(name);
     snprintf(why, sizeof(why), "node %s differs: %.170s", name, text);
     snprintf(ft_say(core, actions, FT_MSG_REFUSE)->text, FT_REASON_MAX, "%s", text);
-    if (strcmp(why, core->other_differs) != 0) {
-        memcpy(core->other_differs, why, sizeof(why));
+    memcpy(core->other_differs, why, sizeof(why));
+    if (!core->other_told || core->now - core->other_told >= OTHER_NS) {
+        core->other_told = core->now;
         core->event = FT_SAYS_REFUSED;
         ft_report(core, actions, why);
         core->event = FT_SAYS_STATE;
@@ -361,7 +363,7 @@ void ft_join_hello(struct ft_core *core, const struct ft_message *m, struct ft_a
     }
     if (!core->peer.known) /* who is known has said what it is */
         note_program(core, m);
-    if (fit_hello(core, m, text, sizeof(text)) != 0) {
+    if (fit_hello(core, m, core->peer.agreed ? core->peer.version : 0, text, sizeof(text)) != 0) {
         ft_make_printable(text);
         if (is_no_peer(core, m)) {
             refuse_other(core, m, text, actions);
@@ -450,6 +452,11 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
 
     actions->count = 0;
     note_visitor(&core->visitor, now, hello);
+    core->visitor.differs[0] = '\0';
+    if (fit_hello(core, hello,
+                  ft_format_common(core->config.newest, core->config.oldest, hello->newest, hello->oldest),
+                  core->visitor.differs, sizeof(core->visitor.differs)) != 0)
+        ft_make_printable(core->visitor.differs);
     if (core->member && !hello->joins)
         note_visitor(&core->former, now, hello);
     if (!taken)

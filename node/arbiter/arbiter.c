@@ -966,6 +966,12 @@ void nd_arbiter_stop(struct nd_arbiter *a)
     free(a);
 }
 
+void nd_arbiter_wake(struct nd_arbiter *a)
+{
+    if (a)
+        ft_worker_wake(&a->worker);
+}
+
 void nd_arbiter_status(struct nd_arbiter *a, struct nd_arbiter_status *out)
 {
     pthread_mutex_lock(&a->lock);

@@ -61,6 +61,8 @@ void nd_arbiter_stop(struct nd_arbiter *arbiter);
  */
 uint64_t nd_arbiter_cluster(const struct nd_arbiter *arbiter);
 void nd_arbiter_expect(struct nd_arbiter *arbiter, uint64_t cluster);
+/* It is looked at now, and status tells of it; NULL: there is none. */
+void nd_arbiter_wake(struct nd_arbiter *arbiter);
 void nd_arbiter_status(struct nd_arbiter *arbiter, struct nd_arbiter_status *out);
 
 /* Asks once whether the arbiter answers, and changes nothing there; waits for it. FT_EIO: no server answered;

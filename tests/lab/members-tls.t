@@ -7,7 +7,7 @@ export LAB_SPARES="c"
 need_lab
 . "$root/tests/lab/arbiter.sh"
 command -v openssl >/dev/null || skip_all "openssl is not installed"
-plan 17
+plan 22
 
 # ── certificates, and a file for each node ───────────────────────────────────────────────────────
 
@@ -47,12 +47,17 @@ refused() {
 
 begin c b
 ok "a spare waits, with the standby's certificate" await 10 c state JOINING
-is_like "it cannot be the standby" "$(refused c)" "*view 2 has begun with node c, *: its connections do not prove that they are its own"
+is_like "it cannot be the standby" "$(refused c)" "*no re-pair with node c (PROTECTED, view 1): it says no hello here*"
+is "the pair is as it was" "$(field a state) $(field b state)" "PROTECTED READY"
+kill -KILL "$(field b pid)"
+ok "b dies: a goes on" await 10 a state SOLO
+is_like "alone, a takes c all the same" "$(refused c)" "*view 2 has begun with node c, *: its connections do not prove that they are its own"
 is "the log says what to look at" "$(grep -c "did not prove that they are c's: do both nodes' certificates name them" "$LAB_DIR/a.log")" 1
-is "it is none" "$(field a state) $(field c state)" "SOLO JOINING"
+is "it is no standby" "$(field a state) $(field c state)" "SOLO JOINING"
 kill -TERM "$(field c pid)"
 begin c c
 ok "with a certificate of its own it is" is_protected
+begin b b
 is "the pair are a and c" "$(field a 'members | tostring') $(field a link.sealed)" '["a","c"] certificate'
 ok "b takes c's place" us re-pair b
 ok "the pair is PROTECTED" is_protected
@@ -64,9 +69,12 @@ sed -i 's/max_flows: 20000/max_flows: 10000/g' "$pair"
 begin c c
 sed -i 's/max_flows: 10000/max_flows: 20000/g' "$pair"
 ok "a spare has another chain" await 10 c state JOINING
-is_like "it is refused by name" "$(refused c)" "*node c, which is not ready yet: *max_flows: a 20000, c 10000*"
+is_like "it is refused by name" "$(refused c)" "*no re-pair with node c (PROTECTED, view 3): it differs: *max_flows: a 20000, c 10000*"
+is "the pair is as it was" "$(field a 'members | tostring') $(field a state)" '["a","b"] PROTECTED'
+is_like "status says so" "$(us status)" "*node c, which is no member, said hello*it differs: *max_flows*"
+kill -TERM "$(field c pid)"
 begin c c
-ok "with the primary's chain it is the standby" is_protected
+ok "with the primary's chain it is the standby" us re-pair c
 
 # ── an arbiter that keeps a later view ───────────────────────────────────────────────────────────
 

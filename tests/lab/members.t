@@ -116,8 +116,8 @@ ok "the pair is PROTECTED" is_protected
 # ── no arbiter ───────────────────────────────────────────────────────────────────────────────────
 
 end_etcd
-ok "etcd dies" await 15 a arbiter.answers false
-is_like "no node takes another one's place" "$(refused b -n a)" "*the arbiter does not answer*"
+is_like "etcd dies, and at once no node takes another one's place" "$(refused b -n a)" "*the arbiter does not answer*"
+ok "status says so" await 15 a arbiter.answers false
 is "and the pair is as it was" "$(field a state) $(field c state)" "PROTECTED READY"
 kill -TERM $prober
 wait $prober
