@@ -119,13 +119,11 @@ struct rp_other {
 
 struct rp_link {
     struct sockaddr_in local, peer; /* peer: its sin_port 0: whichever of `other` comes */
-    bool listens;
+    bool listens, visits;
     char name[FT_NAME_MAX], peer_name[FT_NAME_MAX];
     struct rp_other other[RP_NODES]; /* all that may be the peer, it among them */
     unsigned others, turn;           /* turn: which is visited next */
-    bool visits;
-    bool calls; /* the peer has just become the peer: it may not know yet, so this side connects, whatever the
-                   order */
+    bool calls; /* the peer has just become it, and may not know: this side connects, whatever the order */
     uint64_t visited; /* when one was tried last, ns */
     struct rp_visitor visitor;
     struct rp_seal *seal;      /* NULL: connections are plain */
@@ -134,16 +132,14 @@ struct rp_link {
     struct rp_stream *stream;  /* the connection, NULL: none */
     struct rp_attempt attempt; /* to connect */
     struct rp_handshakes handshakes;
-    struct rp_stream *next; /* begins when the end of the one before was told */
-    uint64_t next_greeted;  /* as `greeted`, of `next` */
-    uint64_t greeted;       /* `sent` of our hello on the connection, said before it began; 0: none */
-    bool fresh;             /* not yet told by poll */
-    bool malformed;         /* what comes is read and thrown away */
-    bool malformed_new;     /* not yet told by lost */
-    enum rp_lost lost;      /* not yet told by lost; fd is -1 then */
+    struct rp_stream *next;    /* begins when the end of the one before was told */
+    uint64_t next_greeted;     /* as `greeted`, of `next` */
+    uint64_t greeted;          /* `sent` of our hello on the connection, said before it began; 0: none */
+    bool malformed;            /* what comes is read and thrown away */
+    bool fresh, malformed_new; /* not yet told by poll, by lost */
+    enum rp_lost lost;         /* not yet told by lost; fd is -1 then */
     bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
-    uint64_t accepted;                    /* when one was accepted last, ns */
-    uint64_t looked;                      /* when the listener was looked at last, ns */
+    uint64_t accepted, looked;            /* when one was accepted, and the listener looked at, last, ns */
     bool is_looked_at;                    /* the listener, by rp_link_rest, since then */
     struct ft_fault fault;
     struct rp_input in;
@@ -658,8 +654,7 @@ int rp_link_aim(struct rp_link *link, const char *name)
     link->peer = o ? o->at : (struct sockaddr_in){.sin_family = AF_INET};
     link->listens = !o || strcmp(link->name, name) < 0;
     link->calls = o && !link->stream;
-    link->attempt =
-        (struct rp_attempt){.retry_ns = link->attempt.retry_ns}; /* what others refused is theirs */
+    link->attempt = (struct rp_attempt){.retry_ns = link->attempt.retry_ns}; /* and no wait of another's */
     return 0;
 }
 
