@@ -420,8 +420,9 @@ static bool meets_other(struct ft_core *core, const struct ft_message *m, struct
         core->repair.step >= FT_REPAIR_ASK && m->view == core->view + 1 &&
         ft_members_have(&m->members, core->config.name); /* the view that this primary is about to begin */
 
-    /* A node that has served, and knows no name, cannot tell whether another shard's is its own's. */
-    bool unknown = core->view > 0 && !ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
+    /* A node that has a state, and knows no name, cannot tell whether another shard's is its own's. */
+    bool unknown = (core->state != FT_JOINING || core->kept) && core->view > 0 &&
+                   !ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
                    strncmp(peer, m->name, FT_NAME_MAX) != 0;
 
     if (differs && m->view > core->view && !own && !unknown)
@@ -444,7 +445,9 @@ static void note_visitor(struct ft_visitor *v, uint64_t now, const struct ft_mes
 void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message *hello,
                      struct ft_actions *actions)
 {
-    bool taken = ft_joins(core) && !hello->joins && ft_is_primary(hello->state) &&
+    /* An empty member may have met one that was removed, and hear of the later view from nobody else. */
+    bool empty = core->state == FT_JOINING && !core->kept && hello->view > core->view;
+    bool taken = (ft_joins(core) || empty) && !hello->joins && ft_is_primary(hello->state) &&
                  ft_members_have(&hello->members, core->config.name) &&
                  (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello) &&
                  (!ft_has_shard(&core->members) || !ft_has_shard(&hello->members) ||
