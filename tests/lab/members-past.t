@@ -7,7 +7,7 @@ export LAB_SPARES="c d"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 35
+plan 37
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
 etcd_up
