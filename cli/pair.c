@@ -485,9 +485,8 @@ static void print_no_connection(const struct nd_pair *pair, unsigned i, FILE *ou
 /* Who waits for a peer that fits has it in its reason; who serves has not. */
 static void print_differs(const struct nd_pair *pair, unsigned i, FILE *out)
 {
-    const char *differs = nd_text(json_object_get(pair->status[i], "peer"), "differs", NULL);
-
-    const char *peer = peer_of(pair, i);
+    const char *differs = nd_text(json_object_get(pair->status[i], "peer"), "differs", NULL),
+               *peer = peer_of(pair, i);
 
     if (differs && strcmp(nd_text(pair->status[i], "state", ""), "JOINING") != 0)
         fprintf(out, "; %s differs: %s", peer ? peer : "the peer", differs);
@@ -812,12 +811,12 @@ static void print_authority(const struct nd_pair *pair, FILE *out)
 
 static bool is_member(const json_t *status, const char *node)
 {
-    const json_t *name;
-    size_t i;
+    const json_t *members = json_object_get(status, "members");
+    bool any = false;
 
-    json_array_foreach(json_object_get(status, "members"), i,
-                       name) if (strcmp(json_string_value(name), node) == 0) return true;
-    return false;
+    for (size_t i = 0; i < json_array_size(members); i++)
+        any |= strcmp(json_string_value(json_array_get(members, i)), node) == 0;
+    return any;
 }
 
 /* Another standby that was asked for; and who is none of the pair and says hello to it. */

@@ -261,6 +261,8 @@ static int read_repair(const struct nd_running *r, const json_t *request, struct
     return 0;
 }
 
+static const char no_arbiter[] = "the arbiter does not answer, which has to keep the view that begins";
+
 /* Why no other standby can be had now; NULL: it can. */
 static const char *refuse_repair(struct nd_running *r, const struct rp_status *s, const struct nd_exchange *x,
                                  const struct rp_repair *repair)
@@ -276,7 +278,7 @@ static const char *refuse_repair(struct nd_running *r, const struct rp_status *s
     if (why || !r->arbiter)
         return why;
     nd_arbiter_status(r->arbiter, &arbiter);
-    return arbiter.answers ? NULL : "the arbiter does not answer, which has to keep the view that begins";
+    return arbiter.answers ? NULL : no_arbiter;
 }
 
 /*
@@ -294,8 +296,7 @@ static bool may_begin(struct nd_running *r, const struct rp_status *s, const str
     if (r->arbiter)
         nd_arbiter_status(r->arbiter, &arbiter);
     if (!arbiter.answers)
-        return snprintf(why, ND_HEALTH_TEXT,
-                        "the arbiter does not answer, which has to keep the view that begins");
+        return snprintf(why, ND_HEALTH_TEXT, "%s", no_arbiter);
     if (arbiter.answered < w->since)
         return false;
     if (!s->core.peer.known || ft_members_have(&s->core.members, name))
@@ -337,28 +338,23 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
 
     if (!w->begun && pair && is_protected)
         return nd_answered(x, make_done(r, &s));
-    if (!w->begun) {
-        /* A member may be reached at another place by now; and a new machine may have the lost one's name. */
-        why = pair && !repair.lost[0] ? NULL : refuse_repair(r, &s, x, &repair);
-        if (why)
-            return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
-                              ft_state_name(s.core.state), s.core.view, why);
-        begin_work(w, REPAIR_MS);
-        nd_arbiter_wake(r->arbiter);
-        return false;
-    }
     if (!w->under_way) {
         wrong[0] = '\0';
-        if (!may_begin(r, &s, w, name, wrong))
+        if (w->begun && !may_begin(r, &s, w, name, wrong))
             return false;
+        /* A member may be reached at another place by now; and a new machine may have the lost one's name. */
         why = wrong[0] ? wrong : pair && !repair.lost[0] ? NULL : refuse_repair(r, &s, x, &repair);
-        if (!why && !rp_repair(r->replicator, &repair))
+        if (!why && w->begun && !rp_repair(r->replicator, &repair))
             why = "another one is asked for";
         if (why)
             return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);
+        w->under_way = w->begun;
         w->repairs = s.repairs;
-        w->under_way = true;
+        if (w->begun)
+            return false;
+        begin_work(w, REPAIR_MS);
+        nd_arbiter_wake(r->arbiter);
         return false;
     }
     if (pair && is_protected)

@@ -306,8 +306,7 @@ static void lost(struct ft_core *core, const struct ft_decision *kept, struct ft
         ft_repair_refused(core, kept);
         return;
     }
-    if (ft_has_shard(&core->members) && ft_has_shard(&kept->members) &&
-        !ft_same_shard(&core->members, &kept->members)) {
+    if (ft_other_shard(&core->members, &kept->members)) {
         another_shard(core, &kept->members, actions);
         return;
     }

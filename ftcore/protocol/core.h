@@ -79,9 +79,8 @@ static inline bool ft_asks_for_another(const struct ft_decision *kept, const str
 {
     if (!ft_has_shard(&kept->members) || !asked->members.name[0][0])
         return false;
-    return asked->new_shard
-               ? !ft_same_members(&kept->members, &asked->members)
-               : ft_has_shard(&asked->members) && !ft_same_shard(&kept->members, &asked->members);
+    return asked->new_shard ? !ft_same_members(&kept->members, &asked->members)
+                            : ft_other_shard(&kept->members, &asked->members);
 }
 
 /* The latest view that may have begun by what is kept: who won an era may have taken over, and begun the next
@@ -426,11 +425,10 @@ struct ft_core {
 
     bool abandoning; /* primary: wants to close, waits for the answer */
     uint64_t abandon_began;
-    uint64_t abandon_lease;            /* until then the standby cannot have promoted itself */
-    bool refused;                      /* the peer's hello does not fit ours */
-    char differs[FT_REASON_MAX];       /* in what, and what to do; "": it fits, or none was heard */
-    uint64_t other_told;               /* local monotonic ns; 0: never */
-    char other_differs[FT_REASON_MAX]; /* another node that is not the peer: which, in what; told last */
+    uint64_t abandon_lease;      /* until then the standby cannot have promoted itself */
+    bool refused;                /* the peer's hello does not fit ours */
+    char differs[FT_REASON_MAX]; /* in what, and what to do; "": it fits, or none was heard */
+    uint64_t other_told;         /* that another node than the peer differs: local monotonic ns; 0: never */
 
     struct {
         struct ft_era era; /* the last: primary: of its last HOLDING; standby: of the last that it heard */

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OTHER_NS       60000000000ull
+#define OTHER_NS       60000000000ull /* between two lines on nodes that differ and are not the peer */
 #define ASK_AGAIN      8u   /* times solo_after_ms: between two questions of a node that meets nobody */
 #define DIFFERENCE_MAX 128u /* bytes of what differs, in a reason */
 
@@ -239,8 +239,7 @@ static int fit_hello(const struct ft_core *core, const struct ft_message *m, uns
     name[!turned] = peer;
     if (!version || (ft_has_shard(&core->members) && version < FT_FORMAT_MEMBERS))
         return refuse_formats(core, m, name, turned, text, cap);
-    if (ft_has_shard(&core->members) && ft_has_shard(&m->members) &&
-        !ft_same_shard(&core->members, &m->members))
+    if (ft_other_shard(&core->members, &m->members))
         return refuse_shard(name, turned, &core->members, &m->members, text, cap);
     if (m->members.name[0][0] && !ft_members_fit(&m->members))
         return snprintf(text, cap, "members: what %s says are no names of two nodes", peer);
@@ -327,12 +326,10 @@ static void refuse_other(struct ft_core *core, const struct ft_message *m, const
     ft_make_printable(name);
     snprintf(why, sizeof(why), "node %s differs: %.170s", name, text);
     snprintf(ft_say(core, actions, FT_MSG_REFUSE)->text, FT_REASON_MAX, "%s", text);
-    memcpy(core->other_differs, why, sizeof(why));
     if (!core->other_told || core->now - core->other_told >= OTHER_NS) {
         core->other_told = core->now;
         core->event = FT_SAYS_REFUSED;
         ft_report(core, actions, why);
-        core->event = FT_SAYS_STATE;
     }
     leave(core, actions);
 }
@@ -450,8 +447,7 @@ void ft_core_visited(struct ft_core *core, uint64_t now, const struct ft_message
     bool taken = (ft_joins(core) || empty) && !hello->joins && ft_is_primary(hello->state) &&
                  ft_members_have(&hello->members, core->config.name) &&
                  (!core->peer.known || hello->view > core->peer.view) && !is_over(core, hello) &&
-                 (!ft_has_shard(&core->members) || !ft_has_shard(&hello->members) ||
-                  ft_same_shard(&core->members, &hello->members));
+                 !ft_other_shard(&core->members, &hello->members);
 
     actions->count = 0;
     note_visitor(&core->visitor, now, hello);

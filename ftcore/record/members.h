@@ -37,6 +37,12 @@ static inline bool ft_same_members(const struct ft_members *a, const struct ft_m
            strncmp(a->name[1], b->name[1], FT_NAME_MAX) == 0;
 }
 
+/* Both have a name, and it is not one. */
+static inline bool ft_other_shard(const struct ft_members *a, const struct ft_members *b)
+{
+    return ft_has_shard(a) && ft_has_shard(b) && !ft_same_shard(a, b);
+}
+
 static inline bool ft_members_have(const struct ft_members *members, const char *name)
 {
     return strncmp(members->name[0], name, FT_NAME_MAX) == 0 ||

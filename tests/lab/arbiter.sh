@@ -64,6 +64,15 @@ heal() {
     for p in a-in b-in a-out b-out; do ip netns exec "${LAB_PREFIX}fabric" bridge link set dev $p isolated off; done
 }
 releases() { [ "$(field "$1" state)" = SOLO ] || [ "$(field "$1" state)" = PROTECTED ]; }
+quiet() { # NODES: none of them releases anything for four seconds
+    local end=$((SECONDS + 4)) n
+    while [ $SECONDS -lt $end ]; do
+        for n in "$@"; do
+            if releases $n; then echo "$n: $(field $n state), $(field $n why)"; return 1; fi
+        done
+        sleep 0.05
+    done
+}
 one_of_two() { # for three seconds
     local end=$((SECONDS + 3))
     while [ $SECONDS -lt $end ]; do

@@ -19,15 +19,6 @@ ok "both members have a view on their disk" keep old
 "$probe" run 203.0.113.100 7007 --seconds 240 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
     -o json >"$work/probe.json" 9>&- &
 prober=$!
-quiet() { # NODES: none of them releases anything for four seconds
-    local end=$((SECONDS + 4)) n
-    while [ $SECONDS -lt $end ]; do
-        for n in "$@"; do
-            if releases $n; then echo "$n: $(field $n state), $(field $n why)"; return 1; fi
-        done
-        sleep 0.05
-    done
-}
 
 # ── the old standby sleeps, and etcd is cut off from it ──────────────────────────────────────────
 

@@ -338,7 +338,7 @@ static void another_node_that_differs_keeps_it_from_nothing(void **unused)
     did(&t, FT_ACT_CLOSE);
     assert_false(t.core.refused);
     assert_string_equal(t.core.differs, "");
-    assert_non_null(strstr(t.core.other_differs, "node third differs: lanes"));
+    assert_non_null(strstr(did(&t, FT_ACT_STATE)->send.text, "node third differs: lanes"));
     connects(&t);
     snprintf(t.hello.name, sizeof(t.hello.name), "right");
     t.hello.members = ours;
