@@ -310,13 +310,21 @@ static bool may_begin(struct nd_running *r, const struct rp_status *s, const str
 }
 
 /* Why a node that is this one's peer is not ready yet. *final: time changes nothing in that. */
-static const char *why_not_ready(const struct rp_status *s, bool *final)
+static const char *why_not_ready(const struct nd_running *r, const struct rp_status *s,
+                                 const struct nd_work *w, bool *final)
 {
+    bool unheard = r->config->protect.strict && !s->core.peer.known && s->core.right != FT_RIGHT_NONE;
+
     *final = s->core.refused || (!s->core.peer.known && s->link.unproven >= UNPROVEN_MANY);
     if (s->core.refused)
         return s->core.differs;
     if (s->core.peer.known)
         return s->core.why;
+    if (unheard && nd_now() - w->since > HELLO_MS * FT_MS) {
+        *final = true;
+        return "it does not say that it has given up its state; if it is dead or its disk is new, say so "
+               "with --lost";
+    }
     return s->link.unproven ? "its connections do not prove that they are its own"
                             : "there is no connection to it";
 }
@@ -365,7 +373,8 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
     if (!pair)
         return is_over(w) &&
                nd_refused(x, "busy", "no re-pair with node %s yet: %s", name, s.core.repair.outcome);
-    why = why_not_ready(&s, &final);
+    w->only_waits = true;
+    why = why_not_ready(r, &s, w, &final);
     return (final || is_over(w)) &&
            nd_refused(x, "busy", "view %lu has begun with node %s, which is not ready yet: %s", s.core.view,
                       name, why);
@@ -907,10 +916,12 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
 bool nd_answer(void *running, struct nd_exchange *x)
 {
     struct nd_running *r = running;
-    struct nd_work *w = &r->answers.work[x->command == ND_CMD_TRACE     ? ND_TRACING
-                                         : nd_commands[x->command].acts ? ND_ACTING
-                                         : x->looks                     ? ND_LOOKING
-                                                                        : ND_SHOWING];
+    struct nd_work *repairing = &r->answers.work[ND_REPAIRING];
+    struct nd_work *w = repairing->of == x ? repairing
+                                           : &r->answers.work[x->command == ND_CMD_TRACE     ? ND_TRACING
+                                                              : nd_commands[x->command].acts ? ND_ACTING
+                                                              : x->looks                     ? ND_LOOKING
+                                                                                             : ND_SHOWING];
 
     if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
@@ -920,8 +931,12 @@ bool nd_answer(void *running, struct nd_exchange *x)
         return x->command == ND_CMD_TRACE && nd_refused(x, "busy", "a trace is under way");
     w->of = x;
     x->begun = true;
-    if (!steps[x->command](r, x, w))
-        return false;
-    *w = (struct nd_work){.of = NULL};
-    return true;
+    bool done = steps[x->command](r, x, w);
+    if (!done && w->only_waits && !repairing->of) {
+        *repairing = *w;
+        *w = (struct nd_work){.of = NULL};
+    }
+    if (done)
+        *w = (struct nd_work){.of = NULL};
+    return done;
 }

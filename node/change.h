@@ -27,6 +27,7 @@ struct nd_work {
     uint64_t resyncs;              /* verify: how many there had been */
     uint64_t digest[FT_LANES_MAX]; /* verify: the number of each lane's digest */
     uint64_t repairs;              /* re-pair: requests taken before it */
+    bool only_waits;               /* re-pair: its view has begun */
 };
 
 /* For a step: the exchange has this answer (a new reference). True. */

@@ -28,8 +28,10 @@
 enum nd_working {
     ND_ACTING,
     ND_SHOWING,
-    ND_LOOKING, /* shows by the socket that looks */
-    ND_TRACING, /* one at a time, for up to a minute; another is refused */
+    ND_LOOKING,   /* shows by the socket that looks */
+    ND_TRACING,   /* one at a time, for up to a minute; another is refused */
+    ND_REPAIRING, /* a re-pair whose view has begun: it only waits for its standby, and no command waits for
+                     it */
     ND_WORKING
 };
 

@@ -5,7 +5,7 @@
 export LAB_SPARES="c" LAB_PROTECT="strict: true"
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 33
+plan 34
 
 "$lab" up || exit 1
 "$lab" start c
@@ -79,6 +79,7 @@ rm "$LAB_DIR/b/b.view"
 told() { [[ $(field c why) == *"b comes without a view file"* ]]; }
 heard() { local end=$((SECONDS + 20)); until told; do [ $SECONDS -lt $end ] || { field c why; return 1; }; sleep 0.1; done; }
 ok "a new machine in its place proves nothing" heard
+is_like "a re-pair with it as if nothing had happened waits for nothing" "$(refused b -n c)" "*say so with --lost"
 is_like "who is lost is the standby" "$(refused b --lost c -n c)" "*expected the name of another node*"
 ok "a person says that it was lost" us re-pair b --lost b -n c
 ok "the pair is PROTECTED" is_protected

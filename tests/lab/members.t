@@ -6,7 +6,7 @@ export LAB_SPARES="c"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-plan 45
+plan 49
 
 LAB_ARBITER="etcd: [ http://10.98.0.1:2379 ]" "$lab" up --no-nodes && ways || exit 1
 etcd_up
@@ -103,7 +103,17 @@ ok "c wakes while nobody speaks: it releases nothing" quiet c
 ok "it learns from the arbiter that it is no member" await 10 c member false
 kill -CONT "$last"
 ok "a goes on" await 10 a state SOLO
-ok "c is a's standby" us re-pair c -n a
+sleeper=$(field c pid)
+kill -STOP "$sleeper" # and is asked for while it sleeps: its view begins, and it is not ready
+us re-pair c -n a >/dev/null 2>&1 9>&- &
+asked=$!
+ok "c's view begins while it sleeps" await 10 a 'members[1]' c
+ok "who waits for c holds up no other command" timeout 5 "$UNDERSTUDY" pin a -n a -c "$pair"
+kill -CONT "$sleeper"
+ok "c is a's standby" wait $asked
+us unpin -n a >/dev/null
+ok "the pair is PROTECTED" is_protected
+ok "a drill knows that the pair are a and c" us drill planned --no-probe
 ok "the pair is PROTECTED" is_protected
 
 # ── no arbiter ───────────────────────────────────────────────────────────────────────────────────

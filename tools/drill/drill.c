@@ -899,8 +899,8 @@ static int run_drills(struct nd_drill *d)
 int nd_cmd_drill(int argc, char **argv)
 {
     struct nd_drill drill = {.wait_ms = 30000};
+    struct nd_pair pair = {.only = -1};
     struct nd_arguments rest;
-    struct ft_fault fault = {""};
     int code;
     if ((code = nd_syntax_read(&nd_drill_syntax, &drill.options, argc, argv, &rest)) != 0)
         return code;
@@ -910,15 +910,16 @@ int nd_cmd_drill(int argc, char **argv)
         return nd_usage("drill",
                         "unknown kind \"%.40s\": kill, server-loss, hang, standby-kill or planned expected",
                         rest.argv[0]);
-    int error = nd_config_read(&drill.config, drill.options.file, ND_CONFIG_NODES | ND_CONFIG_QUIET, &fault);
-    if (error < 0) {
-        fprintf(stderr, "%s\n", fault.text);
-        return nd_exit_of_file(error);
-    }
+    pair.options.file = drill.options.file;
+    if ((code = nd_pair_begin(&pair, "drill")) != 0)
+        return code;
+    nd_pair_ask_status(
+        &pair); /* of a file with more nodes, the two that are the pair stand first from now on */
+    drill.config = pair.config;
     if ((code = nd_report_open(&drill.report, "drill", drill.options.report)) == ND_DONE)
         code = run_drills(&drill);
     nd_report_drop(&drill.report);
     nd_probe_free(drill.prober);
-    nd_config_free(drill.config);
+    nd_pair_close(&pair);
     return code;
 }
