@@ -393,11 +393,14 @@ static const struct nf_param arbiter_keys[] = {
 };
 #undef AT
 
-static int read_url(struct nd_reading *r, const struct nd_yaml *at)
+static int read_url(struct nd_arena *arena, const struct nd_yaml *at, const char *what,
+                    struct nd_etcd_config *out, struct ft_fault *fault)
 {
-    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->arbiter.url[0])};
-    char *url = r->config->arbiter.url[r->config->arbiter.urls];
-    int error = nd_schema_value(r->arena, at, "arbiter etcd entry", &text, url, r->fault);
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(out->url[0])};
+    char *url = out->url[out->urls], entry[64];
+
+    snprintf(entry, sizeof(entry), "%s etcd entry", what);
+    int error = nd_schema_value(arena, at, entry, &text, url, fault);
     const char *host = strncmp(url, "http://", 7) == 0    ? url + 7
                        : strncmp(url, "https://", 8) == 0 ? url + 8
                                                           : NULL;
@@ -409,32 +412,49 @@ static int read_url(struct nd_reading *r, const struct nd_yaml *at)
         url[--len] = '\0';
     if (strchr(url, '@')) /* with a password, perhaps: not repeated */
         return nd_yaml_fail(
-            r->fault, at,
-            "arbiter etcd has a user, expected https://HOST:PORT: names go into user, passwords "
-            "into a file (password_file)");
+            fault, at,
+            "%s etcd has a user, expected https://HOST:PORT: names go into user, passwords "
+            "into a file (password_file)",
+            what);
     if (!host || !*host || strpbrk(host, "/ ?#@"))
-        return nd_yaml_fail(r->fault, at,
-                            "arbiter etcd \"%.60s\", expected http://HOST:PORT or https://HOST:PORT", url);
-    if (r->config->arbiter.user[0] && strncmp(url, "https://", 8) != 0)
-        return nd_yaml_fail(r->fault, at,
-                            "arbiter etcd \"%.60s\" with a user, expected https://HOST:PORT: else whoever is "
+        return nd_yaml_fail(fault, at, "%s etcd \"%.60s\", expected http://HOST:PORT or https://HOST:PORT",
+                            what, url);
+    if (out->user[0] && strncmp(url, "https://", 8) != 0)
+        return nd_yaml_fail(fault, at,
+                            "%s etcd \"%.60s\" with a user, expected https://HOST:PORT: else whoever is "
                             "on the way reads the password",
-                            url);
-    r->config->arbiter.urls++;
+                            what, url);
+    out->urls++;
     return 0;
+}
+
+int nd_config_read_etcd(struct nd_etcd_config *out, struct nd_arena *arena, const struct nd_yaml *at,
+                        const char *what, struct ft_fault *fault)
+{
+    struct raw_arbiter raw = {.etcd = NULL};
+    int error = nd_schema_read(arena, at, what, arbiter_keys, &raw, fault);
+
+    if (error)
+        return error;
+    if (!raw.etcd->count)
+        return nd_yaml_fail(fault, raw.etcd, "%s etcd is empty, expected 1 to %u URLs", what, ND_ETCD_URLS);
+    *out = raw.config;
+    for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
+        error = read_url(arena, e, what, out, fault);
+    if (!error && !out->cert[0] != !out->cert_key[0])
+        error = nd_yaml_fail(fault, at, "%s has one of cert and cert_key, expected both or none", what);
+    if (!error && !out->user[0] != !out->password_file[0])
+        error = nd_yaml_fail(fault, at, "%s has one of user and password_file, expected both or none", what);
+    return error;
 }
 
 static int read_arbiter(struct nd_reading *r)
 {
     struct nd_etcd_config *out = &r->config->arbiter;
-    struct raw_arbiter raw = {.etcd = NULL};
     int error;
 
     if (!r->at.arbiter)
         return 0;
-    error = nd_schema_read(r->arena, r->at.arbiter, "arbiter", arbiter_keys, &raw, r->fault);
-    if (error)
-        return error;
     if (!r->at.nodes)
         return nd_yaml_fail(r->fault, r->at.arbiter, "arbiter in a file without nodes, expected a pair file");
     if (r->config->protect.strict)
@@ -442,17 +462,7 @@ static int read_arbiter(struct nd_reading *r)
             r->fault, r->at.arbiter,
             "arbiter beside strict: true, expected one of them: a strict pair never releases alone, "
             "so there is nothing to decide");
-    if (!raw.etcd->count)
-        return nd_yaml_fail(r->fault, raw.etcd, "arbiter etcd is empty, expected 1 to %u URLs", ND_ETCD_URLS);
-    *out = raw.config;
-    for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
-        error = read_url(r, e);
-    if (!error && !out->cert[0] != !out->cert_key[0])
-        error = nd_yaml_fail(r->fault, r->at.arbiter,
-                             "arbiter has one of cert and cert_key, expected both or none");
-    if (!error && !out->user[0] != !out->password_file[0])
-        error = nd_yaml_fail(r->fault, r->at.arbiter,
-                             "arbiter has one of user and password_file, expected both or none");
+    error = nd_config_read_etcd(out, r->arena, r->at.arbiter, "arbiter", r->fault);
     /* The same on both nodes, whatever the order in the file: it is the pair's. */
     const char *a = r->config->node[0].name, *b = r->config->node[1].name;
     bool turned = strcmp(a, b) > 0;

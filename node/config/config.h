@@ -161,6 +161,13 @@ static inline int nd_config_read(struct nd_config **out, const char *file, unsig
 }
 void nd_config_free(struct nd_config *config);
 
+/* The section `at`, called `what` in messages, that says where etcd is reached: `arbiter` of a pair file, `etcd`
+ * of others. FT_EMALFORMED with position, FT_ENOMEM. */
+struct nd_arena;
+struct nd_yaml;
+int nd_config_read_etcd(struct nd_etcd_config *out, struct nd_arena *arena, const struct nd_yaml *at,
+                        const char *what, struct ft_fault *fault);
+
 /* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL
  * with a line as above, which names the file; FT_EPERM. */
 int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *fault);

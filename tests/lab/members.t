@@ -110,10 +110,11 @@ asked=$!
 ok "c's view begins while it sleeps" await 10 a 'members[1]' c
 ok "who waits for c holds up no other command" timeout 5 "$UNDERSTUDY" pin a -n a -c "$pair"
 kill -CONT "$sleeper"
-ok "c is a's standby" wait $asked
+wait $asked
+is "c is a's standby" $? 0
 us unpin -n a >/dev/null
 ok "the pair is PROTECTED" is_protected
-ok "a drill knows that the pair are a and c" us drill planned --no-probe
+ok "a drill knows that the pair are a and c" us drill planned --no-probe --repeat 2
 ok "the pair is PROTECTED" is_protected
 
 # ── no arbiter ───────────────────────────────────────────────────────────────────────────────────
