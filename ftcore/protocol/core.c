@@ -521,7 +521,7 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
 static void give_up_connection(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
     if (ft_core_primary(core)) {
-        ft_primary_malformed(core, text, actions);
+        ft_primary_gives_up(core, text, actions);
         return;
     }
     /* Nobody has proved himself there, so it says nothing of the peer, and costs no state. */
@@ -638,23 +638,29 @@ static void handle_message(struct ft_core *core, const struct ft_message *m, str
 }
 
 /*
- * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the
- * link wait for bytes that nobody sends, and the peer may hear us all the time. By now neither side has
- * rights that rest on it (promote_within_ms is shorter), so closing it tells nobody that we died. Who has
- * handed over has none either, and has to hear what became of it. A node that is held up again and again does
- * so as well: what came while it slept it has heard by now.
+ * A connection on which nothing arrives any more though it stands: damage to a frame's length makes the link
+ * wait for bytes that nobody sends, and the peer may hear us all the time. So a primary first has the standby
+ * give up what it holds, as with a connection that gives what cannot be; by time alone it does not know that
+ * its standby has no right any more, since its own clock may have run ahead of time. A READY standby may
+ * close once its primary's lease is over, which is not counted while it slept. Who has handed over has no
+ * right, and has to hear what became of it. A node that is held up again and again closes as well: what came
+ * while it slept it has heard by now.
  */
 static void drop_silent_connection(struct ft_core *core, struct ft_actions *actions)
 {
-    bool may_take_over =
-        core->state == FT_READY && (!core->config.arbiter || ft_standby_right(core)); /* else it only asks */
-
-    uint64_t silent = core->now - ft_later(core->peer.heard, core->peer.met);
+    bool ready = core->state == FT_READY;
+    bool may_take_over = ready && (!core->config.arbiter || ft_standby_right(core)); /* else it only asks */
+    uint64_t since = ft_later(core->peer.heard, core->peer.met);
+    uint64_t silent = core->now - (ready ? ft_later(since, core->awake) : since);
 
     if (!core->peer.up || core->abandoning || may_take_over ||
         silent < SILENCES * ft_ms(core->config.solo_after_ms) ||
         core->now - core->awake < ft_ms(core->config.detect_ms))
         return;
+    if (ft_core_primary(core) && core->hand != FT_HAND_GIVEN) {
+        ft_primary_gives_up(core, "nothing arrives on it", actions);
+        return;
+    }
     handle_lost(core, FT_LOST_ERROR, actions);
     ft_act(actions, FT_ACT_CLOSE);
 }

@@ -702,7 +702,7 @@ void ft_repair_unanswered(struct ft_core *core, struct ft_actions *actions, bool
                   core->why, core->repair.name);
 }
 
-void ft_primary_malformed(struct ft_core *core, const char *text, struct ft_actions *actions)
+void ft_primary_gives_up(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
     if (core->abandoning)
         return;

@@ -190,6 +190,23 @@ static void a_later_view_on_the_ports_is_no_reason_to_go_on_alone(void **unused)
     is(&a, FT_SOLO);
 }
 
+/* Its clock ran ahead, and nothing arrives. The standby may have its right still, and would take a connection
+ * that is closed for our end. */
+static void a_primary_whose_clock_ran_ahead_tells_its_standby_before_it_closes(void **unused)
+{
+    (void)unused;
+    reach_protected(&a, false);
+    sleeps(&a, 900);
+    for (unsigned i = 0; i < 60 && !a.core.abandoning; i++) {
+        waits(&a, 1);
+        did_not(&a, FT_ACT_CLOSE);
+    }
+    is(&a, FT_DEGRADED);
+    because(&a, "abandoning the connection: nothing arrives");
+    hears(&a, FT_MSG_ABANDONED, FT_JOINING);
+    is(&a, FT_SOLO);
+}
+
 static void any_other_loss_is_solo_only_when_the_standbys_right_has_ended(void **unused)
 {
     (void)unused;
@@ -340,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_resync_asked_for_takes_the_rights_away_first),
         cmocka_unit_test(a_certain_loss_during_the_lease_is_solo_at_once),
         cmocka_unit_test(a_later_view_on_the_ports_is_no_reason_to_go_on_alone),
+        cmocka_unit_test(a_primary_whose_clock_ran_ahead_tells_its_standby_before_it_closes),
         cmocka_unit_test(any_other_loss_is_solo_only_when_the_standbys_right_has_ended),
         cmocka_unit_test(strict_never_releases_alone),
         cmocka_unit_test(a_standby_that_kept_its_rights_over_a_reconnect_loses_them_first),
