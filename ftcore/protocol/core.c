@@ -521,7 +521,7 @@ static void handle_connected(struct ft_core *core, uint64_t greeted, struct ft_a
 static void give_up_connection(struct ft_core *core, const char *text, struct ft_actions *actions)
 {
     if (ft_core_primary(core)) {
-        ft_primary_gives_up(core, text, actions);
+        ft_primary_gives_up(core, text, core->now, actions);
         return;
     }
     /* Nobody has proved himself there, so it says nothing of the peer, and costs no state. */
@@ -658,7 +658,7 @@ static void drop_silent_connection(struct ft_core *core, struct ft_actions *acti
         core->now - core->awake < ft_ms(core->config.detect_ms))
         return;
     if (ft_core_primary(core) && core->hand != FT_HAND_GIVEN) {
-        ft_primary_gives_up(core, "nothing arrives on it", actions);
+        ft_primary_gives_up(core, "nothing arrives on it", since, actions);
         return;
     }
     handle_lost(core, FT_LOST_ERROR, actions);

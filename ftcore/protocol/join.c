@@ -637,24 +637,29 @@ static bool may_begin_empty(struct ft_core *core, uint64_t view, struct ft_actio
     return false;
 }
 
-/*
- * Strict: two members that are empty, and one of them has no view on its disk, or none of them though the
- * shard has served. A machine may have been lost after its node took over and was given another standby, who
- * serves.
- */
-bool ft_join_meets_blank(const struct ft_core *core)
+/* Two members that are empty, and one of them has no view on its disk, or none of them though the shard has
+ * served: a machine was lost with its disk. */
+static bool peer_is_blank(const struct ft_core *core)
 {
     bool served = core->view > 0 || ft_has_shard(&core->members);
 
-    return core->config.strict && ft_core_repairs(core) && core->peer.known && core->peer.joins &&
-           core->peer.state == FT_JOINING && served && !FT_PLANTED("blank-believed");
+    return ft_core_repairs(core) && core->peer.known && core->peer.joins && core->peer.state == FT_JOINING &&
+           served && !FT_PLANTED("blank-believed");
+}
+
+/* Strict: that machine may have been lost after its node took over and was given another standby, who serves.
+ */
+bool ft_join_meets_blank(const struct ft_core *core)
+{
+    return core->config.strict && peer_is_blank(core);
 }
 
 /* Begins to be primary with an empty state. */
 static void begin_alone(struct ft_core *core, struct ft_actions *actions, const char *why)
 {
-    /* A member that is blank may have been lost with its disk after it served in the next view. */
-    uint64_t next = ft_join_meets_blank(core) ? 2 : 1;
+    /* A member that is blank may have been lost with its disk after it served in the next view, into which a
+     * certain word had let it without the arbiter. */
+    uint64_t next = peer_is_blank(core) ? 2 : 1;
     uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + next;
 
     if (!may_begin_empty(core, view, actions, why) || !is_reserved(core, view, actions, why))

@@ -115,8 +115,8 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
 void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 void ft_primary_event(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions);
 void ft_primary_time(struct ft_core *core, struct ft_actions *actions);
-/* The connection, which is of no use any more. */
-void ft_primary_gives_up(struct ft_core *core, const char *text, struct ft_actions *actions);
+/* The connection, which is of no use any more; the standby was not given a right after `since`. */
+void ft_primary_gives_up(struct ft_core *core, const char *text, uint64_t since, struct ft_actions *actions);
 /* ns without a message, at most since `since`; time that this node slept does not count */
 static inline uint64_t ft_primary_silent(const struct ft_core *core, uint64_t since)
 {

@@ -463,10 +463,11 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
         lose_cut_off(core, note_loss(core, why, certain), actions);
 }
 
-static void say_abandon(struct ft_core *core, const char *text, struct ft_actions *actions)
+/* `since`: when the standby can have been given its right last. */
+static void say_abandon(struct ft_core *core, const char *text, uint64_t since, struct ft_actions *actions)
 {
     core->abandoning = true;
-    core->abandon_began = core->now;
+    core->abandon_began = since;
     core->abandon_lease = lease_end(core);
     ft_act(actions, FT_ACT_GATE)->gate = FT_GATE_SHUT;
     core->guarded = core->cut_off = core->unsettled = false;
@@ -667,7 +668,7 @@ void ft_repair_consider(struct ft_core *core, struct ft_actions *actions)
     if ((release && ft_is_alone(core)) || unasked)
         ask_for_view(core, actions);
     else if (release && core->peer.known && !core->abandoning && !core->hand)
-        say_abandon(core, "re-pair with another node", actions);
+        say_abandon(core, "re-pair with another node", core->now, actions);
     else if (release && core->config.strict && !core->abandoning)
         ft_repair_end(core, unheard);
     else if (core->repair.step == FT_REPAIR_STORE && ft_is_stored(core, core->view + 1))
@@ -702,14 +703,14 @@ void ft_repair_unanswered(struct ft_core *core, struct ft_actions *actions, bool
                   core->why, core->repair.name);
 }
 
-void ft_primary_gives_up(struct ft_core *core, const char *text, struct ft_actions *actions)
+void ft_primary_gives_up(struct ft_core *core, const char *text, uint64_t since, struct ft_actions *actions)
 {
     if (core->abandoning)
         return;
     /* While the standby may hold rights, closing would tell it that we died; but not where we have heard no
      * hello, and it nothing that proves who we are. There it would not believe what we said, either. */
     if (!core->solo && core->peer.up && core->peer.greeted) {
-        say_abandon(core, text, actions);
+        say_abandon(core, text, since, actions);
         return;
     }
     bool lost = !core->solo && core->peer.up;
