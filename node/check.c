@@ -156,7 +156,7 @@ static void try_addresses(const struct nd_config *config, const struct nd_node *
 
 static bool has_arbiter(const struct nd_config *config)
 {
-    return config->arbiter.urls && config->protect.pair;
+    return config->arbiter.etcd.urls && config->protect.pair;
 }
 
 static void try_ports(const struct nd_config *config, unsigned node, struct tries *out)
@@ -216,7 +216,7 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
     try_addresses(config, self, out);
     if (has_arbiter(config))
         note(out, "arbiter", nd_arbiter_look(&config->arbiter, next_fault(out)), "%s",
-             config->arbiter.url[0]);
+             config->arbiter.etcd.url[0]);
     try_ports(config, node, out);
 }
 

@@ -293,7 +293,7 @@ static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
     const struct nd_config *c = r->config;
     int error;
 
-    if (!c->arbiter.urls || !c->protect.pair)
+    if (!c->arbiter.etcd.urls || !c->protect.pair)
         return 0;
     error = nd_arbiter_start(&r->arbiter, &r->asks, &c->arbiter, c->node[r->self].name, fault);
     r->standing.arbiter = r->arbiter;

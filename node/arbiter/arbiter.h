@@ -6,29 +6,23 @@
  * under way. Where nothing is asked, it looks every LOOK_NS whether the arbiter answers, and has it keep the
  * view in which this node serves: a decision of an earlier view is then given to nobody any more.
  *
- * The thread waits for a server, REQUEST_MS at most for each request and LOGIN_MS for a login, CONNECT_MS of
- * them for its name and a connection. Answers of one cluster count alone: two that decide are none. It is the
- * one that answered first, or that was told by nd_arbiter_expect.
+ * The thread waits for a server, a second at most for each request (node/etcd/etcd.h). Answers of one cluster
+ * count alone: two that decide are none. It is the one that answered first, or that was told by
+ * nd_arbiter_expect.
  */
 #ifndef NODE_ARBITER_ARBITER_H
 #define NODE_ARBITER_ARBITER_H
 
 #include "ftcore/base/error.h"
 #include "ftcore/protocol/core.h"
+#include "node/etcd/etcd.h"
 #include "replicator/replicator.h"
 
-#define ND_ETCD_KEY_MAX  128u /* bytes of a key, with its NUL */
-#define ND_ETCD_NAME_MAX 64u  /* bytes of a user's name, with its NUL */
-#define ND_ETCD_URLS     5u
+#define ND_ARBITER_KEY_MAX 128u /* bytes of a key, with its NUL */
 
-struct nd_etcd_config {
-    char url[ND_ETCD_URLS]
-            [192]; /* "http://…" or "https://…", of the servers of one cluster, without a path */
-    uint32_t urls;
-    char key[ND_ETCD_KEY_MAX];              /* the pair's own */
-    char ca[192], cert[192], cert_key[192]; /* PEM files; "": the system's authorities, no certificate */
-    char user[ND_ETCD_NAME_MAX];            /* "": none; with one every URL is https */
-    char password_file[192];                /* read whenever the user logs in */
+struct nd_arbiter_config {
+    struct nd_etcd_config etcd;   /* urls 0: there is no arbiter */
+    char key[ND_ARBITER_KEY_MAX]; /* the pair's own */
 };
 
 struct nd_arbiter;
@@ -43,14 +37,14 @@ struct nd_arbiter_status {
                    old life's */
     struct ft_decision kept; /* as answered last */
     uint64_t decided; /* wall clock, ns since 1970, of this node's last answer to a question; 0: none */
-    char server[192]; /* that answered last */
-    char why[192];    /* it did not answer; "" when it did */
+    char server[ND_ETCD_URL_MAX]; /* that answered last */
+    char why[192];                /* it did not answer; "" when it did */
 };
 
 /* Starts the thread. `name`: this node's, as the arbiter is to write it. Both borrowed. *calls is what the
  * replicator asks it by, from one thread. FT_ENOMEM. */
-int nd_arbiter_start(struct nd_arbiter **out, struct rp_arbiter *calls, const struct nd_etcd_config *config,
-                     const char *name, struct ft_fault *fault);
+int nd_arbiter_start(struct nd_arbiter **out, struct rp_arbiter *calls,
+                     const struct nd_arbiter_config *config, const char *name, struct ft_fault *fault);
 /* Ends it, and gives up what is under way. */
 void nd_arbiter_stop(struct nd_arbiter *arbiter);
 
@@ -69,6 +63,6 @@ void nd_arbiter_status(struct nd_arbiter *arbiter, struct nd_arbiter_status *out
  * FT_EMALFORMED: what one said cannot be read; the password's file may give FT_EPERM, FT_EMALFORMED or
  * FT_EIO.
  */
-int nd_arbiter_look(const struct nd_etcd_config *config, struct ft_fault *fault);
+int nd_arbiter_look(const struct nd_arbiter_config *config, struct ft_fault *fault);
 
 #endif

@@ -375,19 +375,20 @@ int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *f
 
 struct raw_arbiter {
     const struct nd_yaml *etcd;
-    struct nd_etcd_config config;
+    struct nd_arbiter_config config;
 };
 
 #define AT(member) offsetof(struct raw_arbiter, member)
 static const struct nf_param arbiter_keys[] = {
     {"etcd", ND_KIND(ND_LIST), AT(etcd), 0, ND_ETCD_URLS, NULL, NULL, "URLs of its servers", false},
-    {"key", ND_KIND(ND_TEXT), AT(config.key), 0, ND_ETCD_KEY_MAX, "", NULL, "the pair's own, in etcd", false},
-    {"ca", ND_KIND(ND_PLACE), AT(config.ca), 0, 192, "", NULL, "that signed the servers' certificates",
+    {"key", ND_KIND(ND_TEXT), AT(config.key), 0, ND_ARBITER_KEY_MAX, "", NULL, "the pair's own, in etcd",
      false},
-    {"cert", ND_KIND(ND_PLACE), AT(config.cert), 0, 192, "", NULL, "of this node, to show them", false},
-    {"cert_key", ND_KIND(ND_PLACE), AT(config.cert_key), 0, 192, "", NULL, "of the certificate", false},
-    {"user", ND_KIND(ND_TEXT), AT(config.user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
-    {"password_file", ND_KIND(ND_PLACE), AT(config.password_file), 0, 192, "", NULL,
+    {"ca", ND_KIND(ND_PLACE), AT(config.etcd.ca), 0, 192, "", NULL, "that signed the servers' certificates",
+     false},
+    {"cert", ND_KIND(ND_PLACE), AT(config.etcd.cert), 0, 192, "", NULL, "of this node, to show them", false},
+    {"cert_key", ND_KIND(ND_PLACE), AT(config.etcd.cert_key), 0, 192, "", NULL, "of the certificate", false},
+    {"user", ND_KIND(ND_TEXT), AT(config.etcd.user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
+    {"password_file", ND_KIND(ND_PLACE), AT(config.etcd.password_file), 0, 192, "", NULL,
      "has the user's password", false},
     {0},
 };
@@ -396,7 +397,7 @@ static const struct nf_param arbiter_keys[] = {
 static int read_url(struct nd_arena *arena, const struct nd_yaml *at, const char *what,
                     struct nd_etcd_config *out, struct ft_fault *fault)
 {
-    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(out->url[0])};
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = ND_ETCD_URL_MAX};
     char *url = out->url[out->urls], entry[64];
 
     snprintf(entry, sizeof(entry), "%s etcd entry", what);
@@ -411,11 +412,10 @@ static int read_url(struct nd_arena *arena, const struct nd_yaml *at, const char
     if (len && url[len - 1] == '/')
         url[--len] = '\0';
     if (strchr(url, '@')) /* with a password, perhaps: not repeated */
-        return nd_yaml_fail(
-            fault, at,
-            "%s etcd has a user, expected https://HOST:PORT: names go into user, passwords "
-            "into a file (password_file)",
-            what);
+        return nd_yaml_fail(fault, at,
+                            "%s etcd has a user, expected https://HOST:PORT: names go into user, passwords "
+                            "into a file (password_file)",
+                            what);
     if (!host || !*host || strpbrk(host, "/ ?#@"))
         return nd_yaml_fail(fault, at, "%s etcd \"%.60s\", expected http://HOST:PORT or https://HOST:PORT",
                             what, url);
@@ -428,8 +428,8 @@ static int read_url(struct nd_arena *arena, const struct nd_yaml *at, const char
     return 0;
 }
 
-int nd_config_read_etcd(struct nd_etcd_config *out, struct nd_arena *arena, const struct nd_yaml *at,
-                        const char *what, struct ft_fault *fault)
+int nd_config_read_arbiter(struct nd_arbiter_config *out, struct nd_arena *arena, const struct nd_yaml *at,
+                           const char *what, struct ft_fault *fault)
 {
     struct raw_arbiter raw = {.etcd = NULL};
     int error = nd_schema_read(arena, at, what, arbiter_keys, &raw, fault);
@@ -440,17 +440,17 @@ int nd_config_read_etcd(struct nd_etcd_config *out, struct nd_arena *arena, cons
         return nd_yaml_fail(fault, raw.etcd, "%s etcd is empty, expected 1 to %u URLs", what, ND_ETCD_URLS);
     *out = raw.config;
     for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
-        error = read_url(arena, e, what, out, fault);
-    if (!error && !out->cert[0] != !out->cert_key[0])
+        error = read_url(arena, e, what, &out->etcd, fault);
+    if (!error && !out->etcd.cert[0] != !out->etcd.cert_key[0])
         error = nd_yaml_fail(fault, at, "%s has one of cert and cert_key, expected both or none", what);
-    if (!error && !out->user[0] != !out->password_file[0])
+    if (!error && !out->etcd.user[0] != !out->etcd.password_file[0])
         error = nd_yaml_fail(fault, at, "%s has one of user and password_file, expected both or none", what);
     return error;
 }
 
 static int read_arbiter(struct nd_reading *r)
 {
-    struct nd_etcd_config *out = &r->config->arbiter;
+    struct nd_arbiter_config *out = &r->config->arbiter;
     int error;
 
     if (!r->at.arbiter)
@@ -462,7 +462,7 @@ static int read_arbiter(struct nd_reading *r)
             r->fault, r->at.arbiter,
             "arbiter beside strict: true, expected one of them: a strict pair never releases alone, "
             "so there is nothing to decide");
-    error = nd_config_read_etcd(out, r->arena, r->at.arbiter, "arbiter", r->fault);
+    error = nd_config_read_arbiter(out, r->arena, r->at.arbiter, "arbiter", r->fault);
     /* The same on both nodes, whatever the order in the file: it is the pair's. */
     const char *a = r->config->node[0].name, *b = r->config->node[1].name;
     bool turned = strcmp(a, b) > 0;

@@ -126,7 +126,7 @@ struct nd_config {
     struct nd_protect protect;
     struct nd_timing timing;
     struct nd_link link;
-    struct nd_etcd_config arbiter; /* urls 0: there is none */
+    struct nd_arbiter_config arbiter;
     struct nd_record record;
     struct nd_authority_settings authority;
     struct nd_node node[ND_NODES]; /* the two that begin the shard first, then spares */
@@ -161,12 +161,12 @@ static inline int nd_config_read(struct nd_config **out, const char *file, unsig
 }
 void nd_config_free(struct nd_config *config);
 
-/* The section `at`, called `what` in messages, that says where etcd is reached: `arbiter` of a pair file, `etcd`
- * of others. FT_EMALFORMED with position, FT_ENOMEM. */
+/* The section `at`, called `what` in messages, that says where etcd is reached: `arbiter` of a pair
+ * file and of a fleet's. FT_EMALFORMED with position, FT_ENOMEM. */
 struct nd_arena;
 struct nd_yaml;
-int nd_config_read_etcd(struct nd_etcd_config *out, struct nd_arena *arena, const struct nd_yaml *at,
-                        const char *what, struct ft_fault *fault);
+int nd_config_read_arbiter(struct nd_arbiter_config *out, struct nd_arena *arena, const struct nd_yaml *at,
+                           const char *what, struct ft_fault *fault);
 
 /* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL
  * with a line as above, which names the file; FT_EPERM. */

@@ -36,7 +36,7 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     uint32_t own = (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\nmode=%s\n",
                                       config->protect.pending_mb, config->protect.deltas ? "delta" : "log");
 
-    if (config->arbiter.urls)
+    if (config->arbiter.etcd.urls)
         own += (uint32_t)snprintf(identity + own, FT_IDENTITY_MAX - own, "arbiter=%s\n", config->arbiter.key);
 
     core->lanes = config->chain.lanes;
@@ -53,7 +53,7 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     core->resync_deadline_ms = timing->resync_deadline_ms;
     core->start_alone_ms = timing->start_alone_ms;
     core->drain_ms = DRAIN_MS;
-    core->arbiter = config->arbiter.urls && config->protect.pair;
+    core->arbiter = config->arbiter.etcd.urls && config->protect.pair;
     /* A connection that broke must be there again before silence looks like a death. */
     out->link.retry_ms = timing->detect_ms < 8 ? 1 : timing->detect_ms < 80 ? timing->detect_ms / 4 : 20;
     /* Both nodes must have the same chain; and credit: the primary's is its own file's, the ring the
@@ -74,7 +74,7 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
     const struct nd_node *own = &config->node[self], *peer = self < ND_PAIR ? &config->node[!self] : NULL;
     struct rp_link_config *link = &out->link;
     struct ft_members *members = &out->core.members;
-    bool spares = config->nodes > ND_PAIR, others = config->arbiter.urls || config->protect.strict;
+    bool spares = config->nodes > ND_PAIR, others = config->arbiter.etcd.urls || config->protect.strict;
 
     out->core.spares = spares;
     link->local_host = own->host;

@@ -563,14 +563,14 @@ static void everything_that_may_be_said_is_read(void **state)
         ARBITER("etcd: [ https://one.example:2379, 'https://[2001:db8::1]:2379/' ], key: pairs/7, ca: ca.pem,"
                 " cert: /etc/n.pem, cert_key: n.key, user: pair, password_file: secrets/etcd"),
         ND_CONFIG_NODES);
-    const struct nd_etcd_config *a = &c->arbiter;
+    const struct nd_etcd_config *a = &c->arbiter.etcd;
     char beside[256];
 
     (void)state;
     assert_int_equal(a->urls, 2);
     assert_string_equal(a->url[0], "https://one.example:2379");
     assert_string_equal(a->url[1], "https://[2001:db8::1]:2379"); /* paths are ours */
-    assert_string_equal(a->key, "pairs/7");
+    assert_string_equal(c->arbiter.key, "pairs/7");
     assert_string_equal(a->cert, "/etc/n.pem");
     assert_string_equal(a->user, "pair");
     snprintf(beside, sizeof(beside), "%s/secrets/etcd", help_config_dir());
@@ -588,13 +588,13 @@ static void what_is_not_said_has_its_default(void **state)
 
     (void)state;
     assert_string_equal(c->arbiter.key, "understudy/x/a-b"); /* whatever the order in the file */
-    assert_string_equal(c->arbiter.ca, "");
-    assert_string_equal(c->arbiter.cert, "");
-    assert_string_equal(c->arbiter.user, "");
-    assert_string_equal(c->arbiter.password_file, "");
+    assert_string_equal(c->arbiter.etcd.ca, "");
+    assert_string_equal(c->arbiter.etcd.cert, "");
+    assert_string_equal(c->arbiter.etcd.user, "");
+    assert_string_equal(c->arbiter.etcd.password_file, "");
     nd_config_free(c);
     c = help_config_of(WITH("", ""), ND_CONFIG_NODES);
-    assert_int_equal(c->arbiter.urls, 0);
+    assert_int_equal(c->arbiter.etcd.urls, 0);
     nd_config_free(c);
 }
 

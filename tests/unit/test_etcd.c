@@ -200,9 +200,9 @@ static void help_etcd_close(struct help_etcd *e)
 #define JSON   "a \\\"quoted\\\" pass\\\\word"
 
 static struct help_etcd server;
-static struct nd_etcd_config config;
+static struct nd_arbiter_config config;
 static struct rp_arbiter calls;
-static struct etcd *etcd;
+static struct nd_etcd *etcd;
 static struct ft_decision kept, decided;
 static struct ft_fault fault;
 
@@ -211,15 +211,15 @@ static void use_password(const char *text, size_t len, mode_t mode)
     const char *path = help_config_file("password", text, len);
 
     assert_int_equal(chmod(path, mode), 0);
-    snprintf(config.password_file, sizeof(config.password_file), "%s", path);
+    snprintf(config.etcd.password_file, sizeof(config.etcd.password_file), "%s", path);
 }
 
 static int begin(void **state)
 {
     (void)state;
     help_etcd_open(&server);
-    config = (struct nd_etcd_config){.urls = 1, .key = "understudy/a-b"};
-    snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
+    config = (struct nd_arbiter_config){.etcd = {.urls = 1}, .key = "understudy/a-b"};
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "%s", server.url);
     fault.text[0] = '\0';
     return open_etcd(&etcd, &config, NULL, NULL, &fault);
 }
@@ -227,7 +227,7 @@ static int begin(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    close_etcd(etcd);
+    nd_etcd_close(etcd);
     help_etcd_close(&server);
     return 0;
 }
@@ -236,7 +236,7 @@ static void have_user(void)
 {
     server.user = "pair";
     server.password = JSON;
-    snprintf(config.user, sizeof(config.user), "pair");
+    snprintf(config.etcd.user, sizeof(config.etcd.user), "pair");
     use_password(SECRET "\n", sizeof(SECRET), 0600);
 }
 
@@ -244,12 +244,12 @@ static int decides(uint64_t view, uint64_t number, const char *who)
 {
     const struct ft_question asked = {.era = {view, number}};
 
-    return decide(etcd, &asked, who, &kept, &fault);
+    return decide(etcd, config.key, &asked, who, &kept, &fault);
 }
 
 static int looks(void)
 {
-    return decide(etcd, NULL, "", &kept, &fault);
+    return decide(etcd, config.key, NULL, "", &kept, &fault);
 }
 
 /* The fault, without the server's name before it. */
@@ -339,7 +339,7 @@ static void a_token_stays_when_a_request_is_given_up(void **state)
 {
     (void)state;
     have_user();
-    close_etcd(etcd);
+    nd_etcd_close(etcd);
     asked = 1000;
     assert_int_equal(open_etcd(&etcd, &config, stops_in_midst, NULL, &fault), 0);
     assert_int_equal(looks(), 0);
@@ -409,17 +409,17 @@ static void a_password_that_is_none_is_not_sent(void **state)
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         use_password(rows[i].text, rows[i].len, rows[i].mode);
         assert_true(looks() < 0);
-        assert_string_equal(fault.text + strlen(config.password_file), rows[i].said);
+        assert_string_equal(fault.text + strlen(config.etcd.password_file), rows[i].said);
         assert_null(strstr(fault.text, "ret"));
     }
-    unlink(config.password_file);
+    unlink(config.etcd.password_file);
     assert_int_equal(looks(), FT_EIO);
-    assert_string_equal(fault.text + strlen(config.password_file), ": No such file or directory");
-    assert_int_equal(mkdir(config.password_file, 0700), 0);
+    assert_string_equal(fault.text + strlen(config.etcd.password_file), ": No such file or directory");
+    assert_int_equal(mkdir(config.etcd.password_file, 0700), 0);
     assert_int_equal(looks(), FT_EMALFORMED);
-    assert_string_equal(fault.text + strlen(config.password_file),
-                        ": not a regular file, expected the arbiter's password in one");
-    rmdir(config.password_file);
+    assert_string_equal(fault.text + strlen(config.etcd.password_file),
+                        ": not a regular file, expected the password of etcd's user in one");
+    rmdir(config.etcd.password_file);
     assert_int_equal(server.logins, 0);
 }
 
@@ -429,14 +429,14 @@ static void servers_are_asked_in_turn(void **state)
 
     (void)state;
     help_etcd_open(&second);
-    config.urls = 2;
-    snprintf(config.url[1], sizeof(config.url[1]), "%s", second.url);
+    config.etcd.urls = 2;
+    snprintf(config.etcd.url[1], sizeof(config.etcd.url[1]), "%s", second.url);
     assert_int_equal(looks(), 0);
     assert_int_equal(second.looks, 0);
-    snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://127.0.0.1:1");
     assert_int_equal(looks(), 0);
-    assert_string_equal(etcd->config->url[etcd->server], second.url);
-    snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
+    assert_string_equal(nd_etcd_server(etcd), second.url);
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "%s", server.url);
     assert_int_equal(looks(), 0); /* who answered last is asked first */
     assert_int_equal(second.looks, 2);
     help_etcd_close(&second);
@@ -451,24 +451,24 @@ static void servers_of_another_cluster_are_not_believed(void **state)
     (void)state;
     help_etcd_open(&second);
     second.cluster = 2;
-    config.urls = 2;
-    snprintf(config.url[1], sizeof(config.url[1]), "%s", second.url);
-    assert_int_equal(atomic_load(&etcd->cluster), 0);
+    config.etcd.urls = 2;
+    snprintf(config.etcd.url[1], sizeof(config.etcd.url[1]), "%s", second.url);
+    assert_int_equal(nd_etcd_cluster(etcd), 0);
     assert_int_equal(decides(3, 50, "a"), 0);
-    assert_int_equal(atomic_load(&etcd->cluster), 1);
-    snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
+    assert_int_equal(nd_etcd_cluster(etcd), 1);
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://127.0.0.1:1");
     assert_int_equal(decides(3, 51, "a"), FT_EIO);
     snprintf(expected, sizeof(expected),
-             "%s: of cluster 2, expected 1: all URLs of both nodes name one cluster", second.url);
+             "%s: of cluster 2, expected 1: all URLs of all nodes name one cluster", second.url);
     assert_string_equal(fault.text, expected);
     assert_int_equal(second.puts, 0);
-    atomic_store(&etcd->cluster, 2); /* as the primary's */
+    nd_etcd_expect(etcd, 2); /* as the primary's */
     assert_int_equal(decides(3, 51, "a"), 0);
-    snprintf(config.url[1], sizeof(config.url[1]), "%s", server.url);
+    snprintf(config.etcd.url[1], sizeof(config.etcd.url[1]), "%s", server.url);
     assert_int_equal(looks(), FT_EIO);
-    atomic_store(&etcd->cluster, 0);
+    nd_etcd_expect(etcd, 0);
     assert_int_equal(looks(), 0);
-    assert_int_equal(atomic_load(&etcd->cluster), 1);
+    assert_int_equal(nd_etcd_cluster(etcd), 1);
     help_etcd_close(&second);
 }
 
@@ -502,12 +502,12 @@ static void a_name_that_is_not_found_keeps_nobody(void **state)
 {
     (void)state;
     resolves = resolved = false;
-    config.urls = 2;
-    snprintf(config.url[0], sizeof(config.url[0]), "http://slow.test:2379");
-    snprintf(config.url[1], sizeof(config.url[1]), "%s", server.url);
+    config.etcd.urls = 2;
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://slow.test:2379");
+    snprintf(config.etcd.url[1], sizeof(config.etcd.url[1]), "%s", server.url);
     assert_int_equal(looks(), 0);
     assert_false(resolved);
-    assert_string_equal(etcd->config->url[etcd->server], server.url);
+    assert_string_equal(nd_etcd_server(etcd), server.url);
     let_resolve();
 }
 
@@ -519,8 +519,8 @@ static int set_up_arbiter(void **state)
 {
     (void)state;
     help_etcd_open(&server);
-    config = (struct nd_etcd_config){.urls = 1, .key = "understudy/a-b"};
-    snprintf(config.url[0], sizeof(config.url[0]), "%s", server.url);
+    config = (struct nd_arbiter_config){.etcd = {.urls = 1}, .key = "understudy/a-b"};
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "%s", server.url);
     return 0;
 }
 
@@ -594,7 +594,7 @@ static void silence_is_an_answer_and_the_thread_asks_on(void **state)
     struct nd_arbiter *a;
 
     (void)state;
-    snprintf(config.url[0], sizeof(config.url[0]), "http://127.0.0.1:1");
+    snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://127.0.0.1:1");
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
     ask_for(a, era);
     assert_true(heard(a, 5000, &era, &answer));
@@ -623,7 +623,7 @@ static int listen_on(char url[192])
 static void a_question_goes_before_what_is_under_way(void **state)
 {
     const struct ft_era era = {3, 50}, later = {3, 51};
-    int fd = listen_on(config.url[0]), of[3];
+    int fd = listen_on(config.etcd.url[0]), of[3];
     struct nd_arbiter_status status;
     struct nd_arbiter *a;
     char byte;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is said to etcd and read from it: requests as etcd's JSON gateway takes them (golden, from its own
- * documentation and as a server of version 3.4 answered), and answers that are cut, of wrong types, of
- * another key, too large, or nobody's.
+ * What the arbiter says to etcd and reads from it: requests as etcd's JSON gateway takes them (golden, from
+ * its own documentation and as a server of version 3.4 answered), and answers that are cut, of wrong types,
+ * of another key, too large, or nobody's.
  */
 #include "node/arbiter/arbiter.c"
 
@@ -225,77 +225,6 @@ static void a_damaged_answer_crashes_nothing(void **unused)
         }
 }
 
-static void a_login_is_json(void **unused)
-{
-    char out[BODY_MAX], name[ND_ETCD_NAME_MAX], password[PASS_MAX];
-
-    (void)unused;
-    make_login("pair", "a \"b\\c", out);
-    assert_string_equal(out, "{\"name\":\"pair\",\"password\":\"a \\\"b\\\\c\"}");
-    memset(name, '"', sizeof(name) - 1);
-    memset(password, '\\', sizeof(password) - 1);
-    name[sizeof(name) - 1] = password[sizeof(password) - 1] = '\0';
-    make_login(name, password, out); /* the longest fits */
-    assert_int_equal(strlen(out), strlen("{\"name\":\"\",\"password\":\"\"}") + 2 * (63 + 255));
-}
-
-static void a_token_is_read(void **unused)
-{
-    static const char *const bad[] = {
-        "{" HEADER "}",
-        "{" HEADER ",\"token\":7}",
-        "{" HEADER ",\"token\":\"\"}",
-        "{" HEADER ",\"token\":\"a\\r\\nHost: b\"}",
-        "{" HEADER ",\"token\":\"a\\u007f\"}",
-        "{\"token\":\"a.1\"}",
-        "{\"error\":\"x\"}",
-        "",
-    };
-    char token[TOKEN_MAX], text[TOKEN_MAX + 200], longest[TOKEN_MAX + 1];
-    struct ft_fault fault;
-
-    (void)unused;
-    /* As a server of version 3.4 answered. */
-    snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"uGHBudmJRgEPEJYu.12\"}");
-    assert_int_equal(read_token(text, strlen(text), token, &fault), 0);
-    assert_string_equal(token, "uGHBudmJRgEPEJYu.12");
-    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        fault.text[0] = '\0';
-        if (read_token(bad[i], strlen(bad[i]), token, &fault) != FT_EMALFORMED || !fault.text[0])
-            fail_msg("taken for a token: %s", bad[i]);
-    }
-    memset(longest, 'x', sizeof(longest));
-    for (unsigned over = 0; over < 2; over++) {
-        snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"%.*s\"}", (int)(TOKEN_MAX - 1 + over), longest);
-        assert_int_equal(read_token(text, strlen(text), token, &fault), over ? FT_EMALFORMED : 0);
-    }
-}
-
-static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
-{
-    static const struct {
-        const char *text, *words;
-    } rows[] = {
-        {"{\"error\":\"e\",\"message\":\"etcdserver: permission denied\",\"code\":7}",
-         "etcdserver: permission denied"},
-        {"CommonName of client sending\n", "CommonName of client sending"},
-        {"{\"message\":\"one\\u001b[2Jtwo\"}", "one"},
-        {"{\"message\":7}", "{\"message\":7}"},
-        {"\x01", ""},
-        {"", ""},
-    };
-    char words[WORDS_MAX], text[1000];
-
-    (void)unused;
-    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        read_refusal(rows[i].text, strlen(rows[i].text), words);
-        assert_string_equal(words, rows[i].words);
-    }
-    memset(text, 'x', sizeof(text));
-    read_refusal(text, sizeof(text), words);
-    assert_int_equal(strlen(words), WORDS_MAX - 1);
-}
-
 static void the_rule(void **unused)
 {
     const struct ft_question asked = {.era = {3, 50}};
@@ -373,9 +302,6 @@ int main(void)
         cmocka_unit_test(what_is_no_answer_is_refused),
         cmocka_unit_test(a_put_is_done_only_if_etcd_says_so),
         cmocka_unit_test(a_damaged_answer_crashes_nothing),
-        cmocka_unit_test(a_login_is_json),
-        cmocka_unit_test(a_token_is_read),
-        cmocka_unit_test(a_refusal_is_said_as_far_as_it_is_text),
         cmocka_unit_test(the_rule),
     };
 

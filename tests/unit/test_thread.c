@@ -109,7 +109,7 @@ static void the_writers_begin_so(void **state)
 
 static void the_arbiter_begins_so(void **state)
 {
-    const struct nd_etcd_config config = {.url = {"http://127.0.0.1:1"}, .urls = 1, .key = "k"};
+    const struct nd_arbiter_config config = {.etcd = {.url = {"http://127.0.0.1:1"}, .urls = 1}, .key = "k"};
     struct nd_arbiter *arbiter;
     struct rp_arbiter calls;
     struct ft_fault fault;
