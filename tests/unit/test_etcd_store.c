@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked of a real etcd: keys below a prefix, transactions, leases, watches. What stands in the store
+ * is judged by etcdctl.
+ */
+#include "node/etcd/store.h"
+#include "tests/help/etcd.h"
+#include "tests/help/program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define P "/understudy/test/"
+
+static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+static struct help_real_etcd real;
+static struct nd_etcd *etcd;
+static struct ft_fault fault;
+static struct nd_keys keys;
+static int64_t revision;
+
+static int begin(void **state)
+{
+    (void)state;
+    fault.text[0] = '\0';
+    etcd = NULL;
+    help_etcd_begin(&real, false);
+    return nd_etcd_open(&etcd, &real.config, &limits, NULL, NULL, &fault);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    nd_etcd_close(etcd);
+    nd_keys_clear(&keys);
+    help_etcd_end(&real);
+    return 0;
+}
+
+#define REAL(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define DONE(call)                                                                                           \
+    do {                                                                                                     \
+        if ((call) != 0)                                                                                     \
+            fail_msg("%s: %s", #call, fault.text);                                                           \
+    } while (0)
+
+static void put(const char *key, const char *value)
+{
+    DONE(nd_store_put(etcd, key, value, strlen(value), 0, &fault));
+}
+
+static void read_all(void)
+{
+    DONE(nd_store_read(etcd, P, &keys, &revision, &fault));
+}
+
+static void ctl_says(const char *arguments, const char *expected)
+{
+    char *said = help_etcdctl(&real, "%s", arguments);
+
+    assert_string_equal(said, expected);
+    free(said);
+}
+
+static void ctl(const char *arguments)
+{
+    free(help_etcdctl(&real, "%s", arguments));
+}
+
+/* ---- keys ---- */
+
+static void what_was_put_is_read(void **state)
+{
+    const struct nd_entry *b;
+
+    (void)state;
+    read_all();
+    assert_int_equal(keys.count, 0);
+    ctl("put " P "b one");
+    ctl("put " P "a ''");
+    ctl("put /understudy/tes other");
+    ctl("put /understudy/test0 other");
+    put(P "b", "two");
+    read_all();
+    assert_int_equal(keys.count, 2);
+    assert_string_equal(keys.at[0]->key, P "a");
+    assert_int_equal(keys.at[0]->len, 0);
+    b = nd_keys_find(&keys, P "b");
+    assert_string_equal(b->value, "two");
+    assert_int_equal(b->changed, revision);
+    assert_int_equal(b->created, revision - 4);
+    assert_int_equal(b->lease, 0);
+    ctl_says("get " P "b", P "b\ntwo\n");
+}
+
+static void any_bytes_may_be_a_value_and_the_longest_too(void **state)
+{
+    static char longest[ND_VALUE_MAX + 1], key[ND_KEY_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(longest); i++)
+        longest[i] = (char)(i * 7 + i / 256);
+    memset(key, 'k', sizeof(key) - 1);
+    memcpy(key, P, sizeof(P) - 1);
+    DONE(nd_store_put(etcd, key, longest, ND_VALUE_MAX, 0, &fault));
+    for (unsigned len = 0; len < 9; len++) {
+        char name[64];
+
+        snprintf(name, sizeof(name), P "%u", len);
+        DONE(nd_store_put(etcd, name, longest, len, 0, &fault));
+    }
+    read_all();
+    assert_int_equal(keys.count, 10);
+    for (unsigned len = 0; len < 9; len++) {
+        assert_int_equal(keys.at[len]->len, len);
+        assert_memory_equal(keys.at[len]->value, longest, len);
+    }
+    assert_string_equal(keys.at[9]->key, key);
+    assert_int_equal(keys.at[9]->len, ND_VALUE_MAX);
+    assert_memory_equal(keys.at[9]->value, longest, ND_VALUE_MAX);
+}
+
+static void a_page_of_the_longest_values_is_read(void **state)
+{
+    static char longest[ND_VALUE_MAX];
+    char key[64];
+
+    (void)state;
+    for (unsigned i = 0; i < ND_STORE_PAGE + 1; i++) {
+        snprintf(key, sizeof(key), P "%03u", i);
+        DONE(nd_store_put(etcd, key, longest, sizeof(longest), 0, &fault));
+    }
+    read_all();
+    assert_int_equal(keys.count, ND_STORE_PAGE + 1);
+    assert_int_equal(keys.size, keys.count * (sizeof(longest) + sizeof(P) - 1 + 3));
+}
+
+static void what_is_longer_is_no_answer(void **state)
+{
+    char expected[300];
+
+    (void)state;
+    put(P "a", "1");
+    ctl("put " P "long \"$(head -c 65537 /dev/zero | tr '\\0' x)\" >/dev/null");
+    assert_int_equal(nd_store_read(etcd, P, &keys, &revision, &fault), FT_EMALFORMED);
+    snprintf(expected, sizeof(expected),
+             "%s: the value of " P "long is none of at most 65536 bytes in base64", real.config.url[0]);
+    assert_string_equal(fault.text, expected);
+    assert_int_equal(keys.count, 0);
+    ctl("del " P "long");
+    ctl("put " P "\"$(head -c 239 /dev/zero | tr '\\0' x)\" 1");
+    assert_int_equal(nd_store_read(etcd, P, &keys, &revision, &fault), FT_EMALFORMED);
+    assert_non_null(strstr(fault.text, "a key that is no text of 1 to 255 bytes in base64"));
+}
+
+/* By transactions of 50. */
+static void fill(unsigned count)
+{
+    struct nd_change changes[50];
+    char name[50][64];
+    bool done;
+
+    for (unsigned i = 0; i < count;) {
+        unsigned n = 0;
+
+        for (; n < 50 && i < count; n++, i++) {
+            snprintf(name[n], sizeof(name[n]), P "shards/n%05u", i);
+            changes[n] = (struct nd_change){.key = name[n], .value = name[n], .len = strlen(name[n])};
+        }
+        DONE(nd_store_txn(etcd, NULL, 0, changes, n, &done, NULL, &fault));
+        assert_true(done);
+    }
+}
+
+static void twenty_thousand_keys_are_read(void **state)
+{
+    char name[64];
+    uint64_t began;
+
+    (void)state;
+    fill(20000);
+    began = nd_now();
+    read_all();
+    print_message("# 20,000 keys in %lu ms\n", (nd_now() - began) / 1000000);
+    assert_int_equal(keys.count, 20000);
+    for (unsigned i = 0; i < keys.count; i++) {
+        snprintf(name, sizeof(name), P "shards/n%05u", i);
+        assert_string_equal(keys.at[i]->key, name);
+        assert_string_equal(keys.at[i]->value, name);
+    }
+}
+
+/* ---- transactions ---- */
+
+static bool txn(const char *key, enum nd_compared of, int64_t of_revision, const char *value)
+{
+    const struct nd_compare compare = {key, of, of_revision};
+    const struct nd_change change = {.key = key, .value = value, .len = value ? strlen(value) : 0};
+    bool done;
+
+    DONE(nd_store_txn(etcd, &compare, 1, &change, 1, &done, &revision, &fault));
+    return done;
+}
+
+static void a_transaction_that_compares_loses_when_the_key_changed(void **state)
+{
+    int64_t created, changed;
+
+    (void)state;
+    assert_true(txn(P "k", ND_CREATED, 0, "one"));
+    created = changed = revision;
+    assert_false(txn(P "k", ND_CREATED, 0, "two"));
+    ctl_says("get " P "k", P "k\none\n");
+    assert_true(txn(P "k", ND_CHANGED, changed, "two"));
+    assert_false(txn(P "k", ND_CHANGED, changed, "three"));
+    assert_true(txn(P "k", ND_CREATED, created, "three"));
+    ctl_says("get " P "k", P "k\nthree\n");
+    changed = revision;
+    ctl("put " P "k three");
+    assert_false(txn(P "k", ND_CHANGED, changed, NULL));
+    assert_true(txn(P "k", ND_CREATED, created, NULL));
+    ctl_says("get --prefix " P, "");
+    assert_true(txn(P "k", ND_CHANGED, 0, "four"));
+    assert_false(txn(P "k", ND_CREATED, created, "five"));
+}
+
+static void a_transaction_is_made_whole_or_not_at_all(void **state)
+{
+    const struct nd_compare compares[] = {{P "a", ND_CREATED, 0}, {P "b", ND_CREATED, 0}};
+    const struct nd_change changes[] = {
+        {P "a", "1", 1, 0}, {P "c", NULL, 0, 0}, {P "d", "4", 1, 0}, {P "d", "5", 1, 0}};
+    bool done = true;
+
+    (void)state;
+    put(P "b", "2");
+    put(P "c", "3");
+    DONE(nd_store_txn(etcd, compares, 2, changes, 3, &done, NULL, &fault));
+    assert_false(done);
+    ctl_says("get --prefix " P, P "b\n2\n" P "c\n3\n");
+    DONE(nd_store_txn(etcd, compares, 1, changes, 3, &done, NULL, &fault));
+    assert_true(done);
+    ctl_says("get --prefix " P, P "a\n1\n" P "b\n2\n" P "d\n4\n");
+    assert_int_equal(nd_store_txn(etcd, NULL, 0, changes, 4, &done, NULL, &fault), FT_EINVAL);
+    assert_int_equal(nd_store_txn(etcd, NULL, 0, changes, 0, &done, NULL, &fault), FT_EINVAL);
+    assert_false(done);
+}
+
+/* The server that is asked first takes the transaction, and never answers: it may have been made. */
+static void a_transaction_is_sent_once(void **state)
+{
+    const struct nd_change change = {P "a", "1", 1, 0};
+    struct nd_etcd_config two = real.config;
+    bool done = true;
+
+    (void)state;
+    two.urls = 2;
+    snprintf(two.url[1], sizeof(two.url[1]), "%s", two.url[0]);
+    nd_etcd_close(etcd);
+    DONE(nd_etcd_open(&etcd, &two, &limits, NULL, NULL, &fault));
+    kill(real.pid, SIGSTOP);
+    uint64_t began = nd_now();
+
+    assert_int_equal(nd_store_txn(etcd, NULL, 0, &change, 1, &done, NULL, &fault), FT_EIO);
+    assert_false(done);
+    assert_true(nd_now() - began < 1900000000ull);
+    began = nd_now();
+    assert_int_equal(nd_store_put(etcd, P "a", "2", 1, 0, &fault), FT_EIO);
+    assert_true(nd_now() - began > 1900000000ull); /* a put was sent to both */
+    kill(real.pid, SIGCONT);
+    snprintf(two.url[0], sizeof(two.url[0]), "http://127.0.0.1:1"); /* which never hears it */
+    snprintf(two.url[1], sizeof(two.url[1]), "http://127.0.0.1:1");
+    snprintf(two.url[strcmp(nd_etcd_server(etcd), two.url[0]) == 0], sizeof(two.url[0]), "%s",
+             real.config.url[0]);
+    DONE(nd_store_txn(etcd, NULL, 0, &change, 1, &done, NULL, &fault));
+    assert_true(done);
+}
+
+/* ---- leases ---- */
+
+static size_t count_keys(void)
+{
+    read_all();
+    return keys.count;
+}
+
+static void a_lease_lasts_while_it_is_kept(void **state)
+{
+    struct nd_lease lease, kept;
+    uint64_t before = nd_now();
+
+    (void)state;
+    DONE(nd_store_grant(etcd, 1, &lease, &fault));
+    assert_int_equal(lease.ttl_s, 1);
+    assert_in_range(lease.until, before + 1000000000ull, nd_now() + 1000000000ull);
+    DONE(nd_store_put(etcd, P "servers/s1", "here", 4, lease.id, &fault));
+    for (unsigned i = 0; i < 10; i++) {
+        help_sleep_ms(250);
+        kept = lease;
+        DONE(nd_store_keep(etcd, &lease, &fault));
+        assert_true(lease.until > kept.until + 200000000ull);
+    }
+    assert_int_equal(count_keys(), 1);
+    assert_int_equal(keys.at[0]->lease, lease.id);
+    UNTIL(count_keys() == 0)
+    help_sleep_ms(20);
+    assert_true(nd_now() >= lease.until);
+    assert_true(nd_now() < lease.until + 3000000000ull);
+    assert_int_equal(nd_store_keep(etcd, &lease, &fault), FT_ENOENT);
+}
+
+static void a_lease_that_is_revoked_takes_its_keys_along(void **state)
+{
+    struct nd_lease lease;
+
+    (void)state;
+    DONE(nd_store_grant(etcd, 600, &lease, &fault));
+    DONE(nd_store_put(etcd, P "a", "1", 1, lease.id, &fault));
+    put(P "b", "2");
+    DONE(nd_store_revoke(etcd, lease.id, &fault));
+    ctl_says("get --prefix " P, P "b\n2\n");
+    assert_int_equal(nd_store_put(etcd, P "a", "1", 1, lease.id, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, "requested lease not found"));
+}
+
+/* ---- a watch ---- */
+
+#define SEEN_MAX 4096u
+
+static struct seen {
+    pthread_t thread;
+    struct nd_etcd *etcd;
+    struct nd_watch watch;
+    struct ft_fault fault;
+    _Atomic int result; /* 1: it has none */
+    _Atomic unsigned beats, events;
+    _Atomic bool enough; /* it ends with the next word */
+    char text[SEEN_MAX]; /* "KEY=VALUE@REVISION " and "-KEY@REVISION " */
+} seen;
+
+static int see(void *arg, struct nd_event *events, size_t count, struct ft_fault *why)
+{
+    struct seen *s = arg;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct nd_entry *entry = events[i].entry;
+        size_t at = strlen(s->text);
+
+        snprintf(s->text + at, sizeof(s->text) - at, events[i].deleted ? "-%s%s@%ld " : "%s=%s@%ld ",
+                 entry->key + sizeof(P) - 1, entry->value, entry->changed);
+    }
+    s->beats += !count;
+    s->events += (unsigned)count;
+    return s->enough ? ft_fail(why, FT_EORDER, "enough") : 0;
+}
+
+static void *watch(void *arg)
+{
+    struct seen *s = arg;
+    int result = nd_store_watch(s->etcd, &s->watch, &s->fault);
+
+    s->result = result;
+    return NULL;
+}
+
+static void begin_watch(int64_t next)
+{
+    memset(&seen, 0, sizeof(seen));
+    seen.watch = (struct nd_watch){.prefix = P, .next = next, .take = see, .arg = &seen};
+    seen.result = 1;
+    DONE(nd_etcd_open(&seen.etcd, &real.config, &limits, NULL, NULL, &fault));
+    assert_int_equal(pthread_create(&seen.thread, NULL, watch, &seen), 0);
+}
+
+static void end_watch(int expected)
+{
+    UNTIL(seen.result <= 0)
+    help_sleep_ms(10);
+    pthread_join(seen.thread, NULL);
+    nd_etcd_close(seen.etcd);
+    if (seen.result != expected)
+        fail_msg("%d, expected %d: %s", seen.result, expected, seen.fault.text);
+}
+
+static void a_watch_sees_puts_and_deletes_in_order(void **state)
+{
+    char expected[SEEN_MAX];
+    int64_t r;
+
+    (void)state;
+    put(P "a", "1");
+    read_all();
+    r = revision;
+    put(P "a", "2"); /* before the watch begins */
+    begin_watch(r + 1);
+    UNTIL(seen.beats)
+    help_sleep_ms(10);
+    put(P "b", "3");
+    ctl("del " P "a");
+    put("/other", "x");
+    put(P "a", "");
+    assert_true(txn(P "c", ND_CREATED, 0, "5"));
+    ctl("del --prefix " P);
+    seen.enough = true;
+    end_watch(FT_EORDER);
+    snprintf(expected, sizeof(expected), "a=2@%ld b=3@%ld -a@%ld a=@%ld c=5@%ld -a@%ld -b@%ld -c@%ld ", r + 1,
+             r + 2, r + 3, r + 5, r + 6, r + 7, r + 7, r + 7);
+    assert_string_equal(seen.text, expected);
+}
+
+/* The event that it ended with is not taken, and comes again. */
+static void a_watch_goes_on_where_it_broke(void **state)
+{
+    char expected[SEEN_MAX];
+    int64_t r;
+
+    (void)state;
+    read_all();
+    r = revision;
+    begin_watch(r + 1);
+    UNTIL(seen.beats)
+    help_sleep_ms(10);
+    put(P "a", "1");
+    UNTIL(seen.events)
+    help_sleep_ms(10);
+    help_etcd_kill(&real);
+    end_watch(FT_EIO);
+    assert_int_equal(seen.watch.next, r + 2);
+    help_etcd_again(&real, real.port);
+    put(P "a", "2");
+    begin_watch(seen.watch.next);
+    UNTIL(seen.events)
+    help_sleep_ms(10);
+    seen.enough = true;
+    end_watch(FT_EORDER);
+    snprintf(expected, sizeof(expected), "a=2@%ld ", r + 2);
+    assert_string_equal(seen.text, expected);
+}
+
+static void a_watch_of_what_was_compacted_says_so(void **state)
+{
+    char compact[64], expected[300];
+
+    (void)state;
+    put(P "a", "1");
+    put(P "a", "2");
+    put(P "a", "3");
+    read_all();
+    snprintf(compact, sizeof(compact), "compact %ld", revision);
+    ctl(compact);
+    begin_watch(revision - 1);
+    end_watch(FT_ENOENT);
+    snprintf(expected, sizeof(expected), "%s: revision %ld was compacted: it has those from %ld on",
+             real.config.url[0], revision - 1, revision);
+    assert_string_equal(seen.fault.text, expected);
+    assert_int_equal(seen.events, 0);
+}
+
+static void a_server_that_hangs_is_found_by_a_watch(void **state)
+{
+    (void)state;
+    begin_watch(1);
+    UNTIL(seen.beats > 1)
+    help_sleep_ms(10);
+    uint64_t began = nd_now();
+
+    kill(real.pid, SIGSTOP);
+    end_watch(FT_EIO);
+    assert_true(nd_now() - began < 2500000000ull);
+    print_message("# found after %lu ms\n", (nd_now() - began) / 1000000);
+    kill(real.pid, SIGCONT);
+}
+
+/* Of a store that was restored from a backup, of the same cluster. */
+static void a_store_that_has_gone_back_is_found_by_a_watch(void **state)
+{
+    (void)state;
+    begin_watch(1000);
+    end_watch(FT_ENOENT);
+    assert_non_null(strstr(seen.fault.text, ", expected 999 or later"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        REAL(what_was_put_is_read),
+        REAL(any_bytes_may_be_a_value_and_the_longest_too),
+        REAL(a_page_of_the_longest_values_is_read),
+        REAL(what_is_longer_is_no_answer),
+        REAL(twenty_thousand_keys_are_read),
+        REAL(a_transaction_that_compares_loses_when_the_key_changed),
+        REAL(a_transaction_is_made_whole_or_not_at_all),
+        REAL(a_transaction_is_sent_once),
+        REAL(a_lease_lasts_while_it_is_kept),
+        REAL(a_lease_that_is_revoked_takes_its_keys_along),
+        REAL(a_watch_sees_puts_and_deletes_in_order),
+        REAL(a_watch_goes_on_where_it_broke),
+        REAL(a_watch_of_what_was_compacted_says_so),
+        REAL(a_server_that_hangs_is_found_by_a_watch),
+        REAL(a_store_that_has_gone_back_is_found_by_a_watch),
+    };
+
+    return cmocka_run_group_tests_name("etcd_store", tests, NULL, NULL);
+}
