@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mirror: the thread that reads and watches, the thread that keeps the lease, what users see. See
+ * mirror.h. */
+#include "node/etcd/mirror.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/thread.h"
+#include "ftcore/base/worker.h"
+#include "node/base/clock.h"
+#include "node/etcd/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define REQUEST_MS 1000u
+#define RETRY_NS   200000000ull /* behind a failure */
+#define SECOND_NS  1000000000ull
+
+struct nd_mirror {
+    char prefix[ND_KEY_MAX], key[ND_KEY_MAX];
+    int64_t ttl_s;
+    int fd;
+    _Atomic uint64_t serial;
+    _Atomic bool leaves;
+
+    struct ft_worker watcher; /* a thread, and what is its own */
+    struct nd_etcd *watches;
+    struct nd_watch watch;
+    bool whole; /* the keys are those of the revision before watch.next */
+
+    _Atomic bool gone; /* the user's key is: said by the watcher to the keeper */
+
+    struct ft_worker keeper; /* a thread, and what is its own */
+    struct nd_etcd *keeps;
+    struct nd_lease lease; /* id 0: none */
+    uint64_t put;          /* which value is the key's, under the lease; 0: none */
+
+    pthread_mutex_t lock; /* of what follows */
+    struct nd_keys keys;
+    struct nd_mirror_status status;
+    struct nd_entry *value; /* of the user's key; NULL: none was given */
+    uint64_t values;        /* that were given */
+};
+
+static void tell(struct nd_mirror *m)
+{
+    const uint64_t one = 1;
+
+    atomic_fetch_add(&m->serial, 1);
+    /* It fails where nobody has read it 2^64 - 2 times. */
+    FT_CHECK(write(m->fd, &one, sizeof(one)) == sizeof(one), "the eventfd of a mirror");
+}
+
+/* ---- the keys ---------------------------------------------------------------------------------- */
+
+static bool watcher_ends(void *mirror)
+{
+    const struct nd_mirror *m = mirror;
+
+    return ft_worker_ends(&m->watcher);
+}
+
+/* Under the lock. */
+static void note_answer(struct nd_mirror *m)
+{
+    struct nd_mirror_status *s = &m->status;
+
+    s->answered = nd_now();
+    snprintf(s->server, sizeof(s->server), "%s", nd_etcd_server(m->watches));
+}
+
+static void note_silence(struct nd_mirror *m, const char *why)
+{
+    struct nd_mirror_status *s = &m->status;
+    bool news;
+
+    pthread_mutex_lock(&m->lock);
+    news = s->connected_since || !s->failures;
+    if (s->connected_since)
+        s->silent_since = s->answered;
+    s->connected_since = 0;
+    s->failures++;
+    snprintf(s->why, sizeof(s->why), "%s", why);
+    pthread_mutex_unlock(&m->lock);
+    if (news)
+        tell(m);
+}
+
+/* Somebody deleted the user's key, or its lease is over: the keeper looks which, and puts it again. */
+static void note_gone(struct nd_mirror *m)
+{
+    atomic_store(&m->gone, true);
+    ft_worker_wake(&m->keeper);
+}
+
+static void apply(struct nd_mirror *m, struct nd_event *event)
+{
+    if (!event->deleted) {
+        nd_keys_put(&m->keys, event->entry);
+        event->entry = NULL;
+        return;
+    }
+    nd_keys_remove(&m->keys, event->entry->key);
+    if (m->keeps && strcmp(event->entry->key, m->key) == 0)
+        note_gone(m);
+}
+
+/* Of the watch. All of its events or none. */
+static int take(void *mirror, struct nd_event *events, size_t count, struct ft_fault *fault)
+{
+    struct nd_mirror *m = mirror;
+    struct nd_mirror_status *s = &m->status;
+    size_t size = 0;
+    int error;
+
+    for (size_t i = 0; i < count; i++)
+        size += strlen(events[i].entry->key) + events[i].entry->len;
+    pthread_mutex_lock(&m->lock);
+    bool news = count || !s->connected_since;
+
+    error = nd_keys_reserve(&m->keys, count, size, fault);
+    if (!error && count)
+        s->revision = events[count - 1].entry->changed;
+    for (size_t i = 0; !error && i < count; i++)
+        apply(m, &events[i]);
+    note_answer(m);
+    if (!error && !s->connected_since) {
+        s->connected_since = s->answered;
+        s->silent_since = 0;
+        s->why[0] = '\0';
+    }
+    pthread_mutex_unlock(&m->lock);
+    if (news)
+        tell(m);
+    return error;
+}
+
+static int read_all(struct nd_mirror *m, struct ft_fault *fault)
+{
+    struct nd_keys keys = {.at = NULL}, old;
+    int64_t revision;
+    int error = nd_store_read(m->watches, m->prefix, &keys, &revision, fault);
+
+    if (error)
+        return error;
+    pthread_mutex_lock(&m->lock);
+    old = m->keys;
+    m->keys = keys;
+    m->status.whole = true;
+    m->status.revision = revision;
+    m->status.reads++;
+    note_answer(m);
+    if (m->status.lease && !nd_keys_find(&m->keys, m->key))
+        note_gone(m);
+    pthread_mutex_unlock(&m->lock);
+    nd_keys_clear(&old);
+    m->watch.next = revision + 1;
+    m->whole = true;
+    tell(m);
+    return 0;
+}
+
+/* Finds a server that answers, and whether the store is still the one that was read. */
+static int look(struct nd_mirror *m, struct ft_fault *fault)
+{
+    int64_t revision;
+    int error = nd_store_look(m->watches, m->prefix, &revision, fault);
+
+    if (!error && revision < m->watch.next - 1)
+        return ft_fail(fault, FT_ENOENT, "%s: its revision is %ld, expected %ld or later",
+                       nd_etcd_server(m->watches), revision, m->watch.next - 1);
+    return error;
+}
+
+static void *run_watcher(void *mirror)
+{
+    struct nd_mirror *m = mirror;
+
+    ft_thread_begin("us-mirror");
+    while (!ft_worker_ends(&m->watcher)) {
+        struct ft_fault fault = {""};
+        int error = m->whole ? look(m, &fault) : read_all(m, &fault);
+
+        if (!error)
+            error = nd_store_watch(m->watches, &m->watch, &fault);
+        if (error == FT_EBUSY)
+            continue;
+        m->whole &= error == FT_EIO;
+        note_silence(m, fault.text);
+        ft_worker_wait(&m->watcher, nd_now() + RETRY_NS);
+    }
+    return NULL;
+}
+
+/* ---- the lease --------------------------------------------------------------------------------- */
+
+static bool keeper_ends(void *mirror)
+{
+    const struct nd_mirror *m = mirror;
+
+    return ft_worker_ends(&m->keeper) && !atomic_load(&m->leaves);
+}
+
+/* What people are told, by what the keeper has now. */
+static void note_lease(struct nd_mirror *m, const char *why)
+{
+    struct nd_mirror_status *s = &m->status;
+    int64_t lease = m->put ? m->lease.id : 0;
+    bool news;
+
+    pthread_mutex_lock(&m->lock);
+    news = s->lease != lease;
+    s->lease = lease;
+    s->lease_until = m->lease.id ? m->lease.until : 0;
+    s->said = m->put && m->put == m->values;
+    snprintf(s->lease_why, sizeof(s->lease_why), "%s", why);
+    pthread_mutex_unlock(&m->lock);
+    if (news)
+        tell(m);
+}
+
+/* When the lease is to be kept: a third of its time behind the request that was answered last. */
+static uint64_t keep_at(const struct nd_lease *lease)
+{
+    return lease->until - (uint64_t)lease->ttl_s * SECOND_NS / 3 * 2;
+}
+
+static int grant(struct nd_mirror *m, struct ft_fault *fault)
+{
+    int error = nd_store_grant(m->keeps, m->ttl_s, &m->lease, fault);
+
+    m->put = 0;
+    if (error)
+        return error;
+    pthread_mutex_lock(&m->lock);
+    m->status.leases++;
+    pthread_mutex_unlock(&m->lock);
+    return 0;
+}
+
+/* Puts the value that was given last, if it is not the key's. */
+static int put(struct nd_mirror *m, struct ft_fault *fault)
+{
+    struct nd_entry *value = NULL;
+    uint64_t given;
+    int error;
+
+    pthread_mutex_lock(&m->lock);
+    given = m->values;
+    if (given != m->put)
+        value = nd_entry_make(m->key, m->value->value, m->value->len);
+    pthread_mutex_unlock(&m->lock);
+    if (given == m->put)
+        return 0;
+    if (!value)
+        return ft_fail(fault, FT_ENOMEM, "no memory for a value of %s", m->key);
+    error = nd_store_put(m->keeps, m->key, value->value, value->len, m->lease.id, fault);
+    nd_entry_free(value);
+    m->put = error ? m->put : given;
+    return error;
+}
+
+/* Does what is due. A lease that was lost is granted again, and the key is put again. */
+static int tend(struct nd_mirror *m, struct ft_fault *fault)
+{
+    bool any, gone = atomic_exchange(&m->gone, false);
+    int error = 0;
+
+    pthread_mutex_lock(&m->lock);
+    any = m->value != NULL;
+    pthread_mutex_unlock(&m->lock);
+    if (!any)
+        return 0;
+    if (gone)
+        m->put = 0;
+    if (m->lease.id && (gone || nd_now() >= keep_at(&m->lease))) {
+        error = nd_store_keep(m->keeps, &m->lease, fault);
+        if (error == FT_ENOENT) {
+            m->lease.id = 0;
+            m->put = 0;
+            note_lease(m, "the lease was lost");
+            error = 0;
+        }
+    }
+    if (!error && !m->lease.id)
+        error = grant(m, fault);
+    return error ? error : put(m, fault);
+}
+
+static void *run_keeper(void *mirror)
+{
+    struct nd_mirror *m = mirror;
+    struct ft_fault fault;
+
+    ft_thread_begin("us-lease");
+    while (!ft_worker_ends(&m->keeper)) {
+        fault.text[0] = '\0';
+        int error = tend(m, &fault);
+
+        if (error == FT_EBUSY)
+            continue;
+        note_lease(m, error ? fault.text : "");
+        ft_worker_wait(&m->keeper, error         ? nd_now() + RETRY_NS
+                                   : m->lease.id ? keep_at(&m->lease)
+                                                 : UINT64_MAX);
+    }
+    if (atomic_load(&m->leaves) && m->lease.id)
+        nd_store_revoke(m->keeps, m->lease.id, &fault); /* else its time goes by */
+    return NULL;
+}
+
+/* ---- users ------------------------------------------------------------------------------------- */
+
+int nd_mirror_say(struct nd_mirror *m, const void *value, size_t len, struct ft_fault *fault)
+{
+    struct nd_entry *entry, *old;
+
+    FT_CHECK(m->keeps, "a value for a mirror without a key");
+    if (len > ND_VALUE_MAX)
+        return ft_fail(fault, FT_EINVAL, "a value of %zu bytes for %s, expected at most %u", len, m->key,
+                       ND_VALUE_MAX);
+    entry = nd_entry_make(m->key, value, len);
+    if (!entry)
+        return ft_fail(fault, FT_ENOMEM, "no memory for a value of %s", m->key);
+    pthread_mutex_lock(&m->lock);
+    old = m->value;
+    m->value = entry;
+    m->values++;
+    m->status.said = false;
+    pthread_mutex_unlock(&m->lock);
+    nd_entry_free(old);
+    ft_worker_wake(&m->keeper);
+    return 0;
+}
+
+uint64_t nd_mirror_serial(const struct nd_mirror *m)
+{
+    return atomic_load(&m->serial);
+}
+
+int nd_mirror_fd(const struct nd_mirror *m)
+{
+    return m->fd;
+}
+
+const struct nd_keys *nd_mirror_lock(struct nd_mirror *m)
+{
+    pthread_mutex_lock(&m->lock);
+    return &m->keys;
+}
+
+void nd_mirror_unlock(struct nd_mirror *m)
+{
+    pthread_mutex_unlock(&m->lock);
+}
+
+void nd_mirror_status(struct nd_mirror *m, struct nd_mirror_status *out)
+{
+    pthread_mutex_lock(&m->lock);
+    *out = m->status;
+    pthread_mutex_unlock(&m->lock);
+}
+
+uint64_t nd_mirror_cluster(const struct nd_mirror *m)
+{
+    return nd_etcd_cluster(m->watches);
+}
+
+/* ---- begin and end ----------------------------------------------------------------------------- */
+
+/* Its threads have ended. */
+static void free_mirror(struct nd_mirror *m)
+{
+    nd_etcd_close(m->keeps);
+    nd_etcd_close(m->watches);
+    if (m->fd >= 0)
+        close(m->fd);
+    nd_keys_clear(&m->keys);
+    nd_entry_free(m->value);
+    pthread_mutex_destroy(&m->lock);
+    free(m);
+}
+
+static void end_watcher(struct nd_mirror *m)
+{
+    ft_worker_ask_end(&m->watcher);
+    nd_etcd_wake(m->watches);
+    ft_worker_end(&m->watcher, UINT64_MAX);
+}
+
+static int open_handles(struct nd_mirror *m, const struct nd_mirror_config *config, struct ft_fault *fault)
+{
+    struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = REQUEST_MS};
+    uint64_t third_ms = (uint64_t)config->ttl_s * 1000 / 3;
+    int error = nd_etcd_open(&m->watches, config->etcd, &limits, watcher_ends, m, fault);
+
+    if (error || !config->key)
+        return error;
+    limits.request_ms = third_ms < REQUEST_MS ? (long)third_ms : (long)REQUEST_MS;
+    error = nd_etcd_open(&m->keeps, config->etcd, &limits, keeper_ends, m, fault);
+    if (!error)
+        nd_etcd_join(m->keeps, m->watches);
+    return error;
+}
+
+int nd_mirror_start(struct nd_mirror **out, const struct nd_mirror_config *config, struct ft_fault *fault)
+{
+    const char *key = config->key ? config->key : "";
+    struct nd_mirror *m;
+    int error;
+
+    *out = NULL;
+    FT_CHECK(config->prefix[0] && (!config->key || (key[0] && config->ttl_s)), "what is to be mirrored");
+    if (strlen(config->prefix) >= ND_KEY_MAX || strlen(key) >= ND_KEY_MAX)
+        return ft_fail(fault, FT_EINVAL, "%.80s: a key of more than %u bytes", config->prefix,
+                       ND_KEY_MAX - 1);
+    m = calloc(1, sizeof(*m));
+    if (!m)
+        return ft_fail(fault, FT_ENOMEM, "no memory for a mirror");
+    snprintf(m->prefix, sizeof(m->prefix), "%s", config->prefix);
+    snprintf(m->key, sizeof(m->key), "%s", key);
+    m->ttl_s = config->ttl_s;
+    m->watch = (struct nd_watch){.prefix = m->prefix, .take = take, .arg = m};
+    m->status.silent_since = nd_now();
+    pthread_mutex_init(&m->lock, NULL);
+    m->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    error = m->fd < 0 ? ft_fail(fault, FT_ENOMEM, "no eventfd for a mirror") : open_handles(m, config, fault);
+    if (!error)
+        error = ft_worker_start(&m->watcher, run_watcher, m, "a mirror", fault);
+    if (!error && m->keeps) {
+        error = ft_worker_start(&m->keeper, run_keeper, m, "a lease", fault);
+        if (error)
+            end_watcher(m);
+    }
+    if (error) {
+        free_mirror(m);
+        return error;
+    }
+    *out = m;
+    return 0;
+}
+
+void nd_mirror_stop(struct nd_mirror *m, bool leaves)
+{
+    if (!m)
+        return;
+    atomic_store(&m->leaves, leaves);
+    if (m->keeps) {
+        ft_worker_ask_end(&m->keeper);
+        nd_etcd_wake(m->keeps);
+    }
+    end_watcher(m);
+    if (m->keeps)
+        ft_worker_end(&m->keeper, UINT64_MAX);
+    free_mirror(m);
+}

@@ -1,0 +1,557 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A mirror of a real etcd: it has what etcdctl shows, whatever happens to the server; and its own key is
+ * there for as long as its lease is kept.
+ */
+#include "node/etcd/mirror.h"
+#include "node/etcd/store.h"
+#include "tests/help/etcd.h"
+#include "tests/help/program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define P   "/understudy/test/"
+#define OWN P "servers/s1"
+#define S   1000000000ull
+
+static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+static struct help_real_etcd real;
+static struct nd_etcd *writer;
+static struct nd_mirror *mirror;
+static struct nd_mirror_status status;
+static struct ft_fault fault;
+
+#define DONE(call)                                                                                           \
+    do {                                                                                                     \
+        if ((call) != 0)                                                                                     \
+            fail_msg("%s: %s", #call, fault.text);                                                           \
+    } while (0)
+
+static int begin(void **state)
+{
+    (void)state;
+    fault.text[0] = '\0';
+    help_etcd_begin(&real, false);
+    return nd_etcd_open(&writer, &real.config, &limits, NULL, NULL, &fault);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    nd_mirror_stop(mirror, false);
+    nd_etcd_close(writer);
+    help_etcd_end(&real);
+    mirror = NULL;
+    writer = NULL;
+    return 0;
+}
+
+#define REAL(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+static const struct nd_mirror_status *now(void)
+{
+    nd_mirror_status(mirror, &status);
+    return &status;
+}
+
+static void begin_mirror(const char *key)
+{
+    const struct nd_mirror_config config = {.etcd = &real.config, .prefix = P, .key = key, .ttl_s = 2};
+
+    DONE(nd_mirror_start(&mirror, &config, &fault));
+    UNTIL(now()->connected_since)
+    help_sleep_ms(10);
+}
+
+static void put(const char *key, const char *value)
+{
+    DONE(nd_store_put(writer, key, value, strlen(value), 0, &fault));
+}
+
+static int64_t newest(void)
+{
+    int64_t revision;
+
+    DONE(nd_store_look(writer, P, &revision, &fault));
+    return revision;
+}
+
+static void ctl(const char *arguments)
+{
+    free(help_etcdctl(&real, "%s", arguments));
+}
+
+/* As etcdctl prints them; the caller frees it. */
+static char *shown(void)
+{
+    const struct nd_keys *keys = nd_mirror_lock(mirror);
+    char *out = malloc(keys->size + 2 * keys->count + 1);
+    size_t at = 0;
+
+    assert_non_null(out);
+    for (size_t i = 0; i < keys->count; i++)
+        at += (size_t)sprintf(out + at, "%s\n%s\n", keys->at[i]->key, keys->at[i]->value);
+    out[at] = '\0';
+    nd_mirror_unlock(mirror);
+    return out;
+}
+
+/* Once it has heard of all. */
+static void is_the_store(void)
+{
+    char *expected = help_etcdctl(&real, "get --prefix " P), *got = NULL;
+
+    UNTIL(got && strcmp(got, expected) == 0)
+    {
+        free(got);
+        help_sleep_ms(20);
+        got = shown();
+    }
+    free(got);
+    free(expected);
+}
+
+static bool has(const char *key, const char *value)
+{
+    const struct nd_entry *entry = nd_keys_find(nd_mirror_lock(mirror), key);
+    bool same = entry ? value && strcmp(entry->value, value) == 0 : !value;
+
+    nd_mirror_unlock(mirror);
+    return same;
+}
+
+/* ---- the keys ---- */
+
+/* A transaction of some puts and deletes of keys by chance. */
+static unsigned change_some(uint64_t *chance)
+{
+    struct nd_change changes[8];
+    char key[8][64], value[8][300];
+    unsigned n = 0, most = 1 + help_below(chance, 8);
+    bool done;
+
+    for (unsigned tries = 0; tries < most; tries++) {
+        unsigned i = 0;
+
+        snprintf(key[n], sizeof(key[n]), P "k%u", help_below(chance, 300));
+        while (i < n && strcmp(key[i], key[n]) != 0)
+            i++;
+        if (i < n)
+            continue;
+        memset(value[n], 'a' + (int)help_below(chance, 26), sizeof(value[n]));
+        changes[n] = (struct nd_change){
+            .key = key[n], .value = help_below(chance, 3) ? value[n] : NULL, .len = help_below(chance, 300)};
+        n++;
+    }
+    DONE(nd_store_txn(writer, NULL, 0, changes, n, &done, NULL, &fault));
+    return n;
+}
+
+static void a_mirror_is_the_store_after_thousands_of_changes(void **state)
+{
+    uint64_t chance = 7;
+    unsigned changes = 0;
+
+    (void)state;
+    for (; changes < 200;)
+        changes += change_some(&chance);
+    begin_mirror(NULL);
+    is_the_store();
+    for (; changes < 2200;)
+        changes += change_some(&chance);
+    is_the_store();
+    assert_int_equal(now()->reads, 1);
+    assert_int_equal(now()->failures, 0);
+    assert_int_equal(now()->revision, newest());
+    assert_true(now()->whole);
+    assert_int_equal(now()->silent_since, 0);
+    assert_string_equal(now()->server, real.config.url[0]);
+    assert_int_equal(now()->lease, 0);
+}
+
+static void a_mirror_has_twenty_thousand_keys(void **state)
+{
+    struct nd_change changes[50];
+    char name[50][64];
+    bool done;
+    uint64_t began;
+
+    (void)state;
+    begin_mirror(NULL);
+    for (unsigned i = 0; i < 20000;) {
+        unsigned n = 0;
+
+        for (; n < 50; n++, i++) {
+            snprintf(name[n], sizeof(name[n]), P "shards/n%05u", i * 7919 % 20000);
+            changes[n] = (struct nd_change){.key = name[n], .value = name[n], .len = strlen(name[n])};
+        }
+        DONE(nd_store_txn(writer, NULL, 0, changes, n, &done, NULL, &fault));
+    }
+    is_the_store(); /* by the watch */
+    assert_int_equal(now()->reads, 1);
+    nd_mirror_stop(mirror, false);
+    began = nd_now();
+    begin_mirror(NULL);
+    print_message("# 20,000 keys in %lu ms\n", (nd_now() - began) / 1000000);
+    is_the_store(); /* by reading */
+}
+
+static bool is_readable(void)
+{
+    struct pollfd fd = {.fd = nd_mirror_fd(mirror), .events = POLLIN};
+
+    return poll(&fd, 1, 0) == 1;
+}
+
+static void what_changes_is_told(void **state)
+{
+    uint64_t serial, count;
+
+    (void)state;
+    begin_mirror(NULL);
+    UNTIL(read(nd_mirror_fd(mirror), &count, sizeof(count)) < 0);
+    serial = nd_mirror_serial(mirror);
+    help_sleep_ms(2500); /* some beats: they change nothing */
+    assert_int_equal(nd_mirror_serial(mirror), serial);
+    assert_false(is_readable());
+    put(P "a", "1");
+    UNTIL(is_readable())
+    help_sleep_ms(5);
+    assert_true(has(P "a", "1"));
+    assert_int_equal(nd_mirror_serial(mirror), serial + 1);
+    put("/other", "1");
+    help_sleep_ms(200);
+    assert_int_equal(nd_mirror_serial(mirror), serial + 1);
+}
+
+static void a_mirror_outlives_the_server(void **state)
+{
+    uint64_t serial, answered;
+
+    (void)state;
+    put(P "a", "1");
+    begin_mirror(NULL);
+    is_the_store();
+    serial = nd_mirror_serial(mirror);
+    help_etcd_kill(&real);
+    UNTIL(now()->silent_since)
+    help_sleep_ms(10);
+    answered = now()->answered;
+    assert_int_equal(now()->silent_since, answered);
+    assert_int_equal(now()->connected_since, 0);
+    assert_non_null(strstr(now()->why, real.config.url[0]));
+    assert_true(nd_mirror_serial(mirror) > serial);
+    assert_true(has(P "a", "1")); /* it stays */
+    help_etcd_again(&real, real.port);
+    put(P "a", "2");
+    ctl("put " P "b 3");
+    is_the_store();
+    assert_true(now()->connected_since > answered);
+    assert_string_equal(now()->why, "");
+    assert_int_equal(now()->reads, 1); /* the watch went on where it broke */
+}
+
+/* While the mirror does not hear it: the server answers elsewhere. */
+static void a_mirror_outlives_a_compaction(void **state)
+{
+    uint16_t port = real.port;
+    int64_t revision;
+
+    (void)state;
+    put(P "gone", "1");
+    begin_mirror(NULL);
+    is_the_store();
+    help_etcd_kill(&real);
+    struct help_real_etcd elsewhere = real; /* the mirror reads real.config */
+
+    help_etcd_again(&elsewhere, help_free_port("127.0.0.1"));
+    free(help_etcdctl(&elsewhere, "put " P "a 1"));
+    free(help_etcdctl(&elsewhere, "del " P "gone"));
+    free(help_etcdctl(&elsewhere, "put " P "a 2"));
+    revision = now()->revision;
+    free(help_etcdctl(&elsewhere, "compact %ld", revision + 3));
+    help_etcd_kill(&elsewhere);
+    help_etcd_again(&real, port);
+    is_the_store();
+    assert_int_equal(now()->reads, 2);
+    assert_true(has(P "gone", NULL));
+    put(P "a", "3");
+    is_the_store();
+}
+
+/* As after a restore from a backup that knows less. */
+static void a_mirror_outlives_a_store_that_has_gone_back(void **state)
+{
+    (void)state;
+    put(P "a", "1");
+    put(P "a", "2");
+    put(P "b", "2");
+    begin_mirror(NULL);
+    is_the_store();
+    help_etcd_kill(&real);
+    help_etcd_forget(&real);
+    help_etcd_again(&real, real.port);
+    put(P "c", "3");
+    is_the_store();
+    assert_true(has(P "a", NULL));
+    assert_int_equal(now()->reads, 2);
+}
+
+/* What cannot be a key's value makes the mirror silent until it is gone. */
+static void a_value_that_is_too_long_is_told(void **state)
+{
+    (void)state;
+    put(P "a", "1");
+    begin_mirror(NULL);
+    ctl("put " P "long \"$(head -c 65537 /dev/zero | tr '\\0' x)\" >/dev/null");
+    UNTIL(now()->silent_since)
+    help_sleep_ms(10);
+    assert_non_null(strstr(now()->why, "the value of " P "long is none of at most 65536 bytes in base64"));
+    assert_true(has(P "a", "1"));
+    put(P "a", "2");
+    ctl("del " P "long");
+    UNTIL(now()->connected_since)
+    help_sleep_ms(10);
+    is_the_store();
+}
+
+/* ---- the lease ---- */
+
+static bool is_held(void)
+{
+    return now()->lease && status.lease_until > nd_now();
+}
+
+static bool is_there(const char *value)
+{
+    char *said = help_etcdctl(&real, "get --print-value-only " OWN);
+    bool same = strlen(said) == strlen(value) + (*value != 0) && strncmp(said, value, strlen(value)) == 0;
+
+    free(said);
+    return same;
+}
+
+static void say(const char *value)
+{
+    DONE(nd_mirror_say(mirror, value, strlen(value), &fault));
+}
+
+static void a_key_is_there_while_its_lease_is_kept(void **state)
+{
+    int64_t lease;
+
+    (void)state;
+    begin_mirror(OWN);
+    help_sleep_ms(300);
+    assert_false(is_held()); /* nothing was said */
+    say("one");
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    lease = now()->lease;
+    assert_true(is_there("one"));
+    UNTIL(has(OWN, "one"))
+    help_sleep_ms(5);
+    assert_int_equal(nd_keys_find(nd_mirror_lock(mirror), OWN)->lease, lease);
+    nd_mirror_unlock(mirror);
+    say("two");
+    say("three");
+    UNTIL(now()->said)
+    help_sleep_ms(5);
+    assert_true(is_there("three"));
+    for (unsigned i = 0; i < 600; i++) { /* three times as long as it lasts */
+        if (!is_held())
+            fail_msg("not held after %u0 ms: %s", i, status.lease_why);
+        assert_true(status.lease_until <= nd_now() + 2 * S);
+        help_sleep_ms(10);
+    }
+    assert_true(is_there("three"));
+    assert_int_equal(now()->lease, lease);
+    assert_int_equal(now()->leases, 1);
+}
+
+static void a_lease_that_was_lost_is_granted_again(void **state)
+{
+    int64_t lease;
+
+    (void)state;
+    begin_mirror(OWN);
+    say("one");
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    lease = now()->lease;
+    free(help_etcdctl(&real, "lease revoke %lx", lease));
+    UNTIL(is_held() && now()->leases == 2)
+    help_sleep_ms(5);
+    assert_true(now()->lease != lease);
+    assert_true(is_there("one"));
+    is_the_store();
+}
+
+static void a_key_that_was_deleted_is_put_again(void **state)
+{
+    (void)state;
+    begin_mirror(OWN);
+    say("one");
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    is_the_store();
+    ctl("del " OWN);
+    UNTIL(is_there("one"))
+    help_sleep_ms(20);
+    assert_int_equal(now()->leases, 1);
+}
+
+/* It knows by its own clock, from before the last request, that others may not see the key any more. */
+static void a_lease_runs_out_while_the_server_is_silent(void **state)
+{
+    uint64_t began, until;
+
+    (void)state;
+    begin_mirror(OWN);
+    say("one");
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    kill(real.pid, SIGSTOP);
+    began = nd_now();
+    until = now()->lease_until;
+    UNTIL(!is_held())
+    help_sleep_ms(5);
+    assert_true(nd_now() < began + 2 * S + S / 10);
+    assert_true(now()->lease_until < until + S);
+    assert_true(now()->lease_why[0]);
+    UNTIL(now()->silent_since)
+    help_sleep_ms(5);
+    kill(real.pid, SIGCONT);
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    is_the_store();
+    assert_true(is_there("one"));
+    assert_string_equal(now()->lease_why, "");
+}
+
+static void who_leaves_takes_the_key_along(void **state)
+{
+    (void)state;
+    begin_mirror(OWN);
+    say("one");
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    nd_mirror_stop(mirror, false);
+    assert_true(is_there("one"));
+    begin_mirror(OWN);
+    say("two");
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    assert_true(is_there("two"));
+    help_sleep_ms(4000); /* the first lease is over, and the key is the second one's */
+    assert_true(is_there("two"));
+    nd_mirror_stop(mirror, true);
+    mirror = NULL;
+    assert_true(is_there(""));
+}
+
+static void nobody_answers(void **state)
+{
+    struct nd_etcd_config none = {.url = {"http://127.0.0.1:1", "http://127.0.0.1:2"}, .urls = 2};
+    const struct nd_mirror_config config = {.etcd = &none, .prefix = P, .key = OWN, .ttl_s = 2};
+    uint64_t began = nd_now();
+
+    (void)state;
+    DONE(nd_mirror_start(&mirror, &config, &fault));
+    say("one");
+    UNTIL(now()->failures > 1 && now()->lease_why[0])
+    help_sleep_ms(5);
+    assert_false(now()->whole);
+    assert_in_range(now()->silent_since, began, nd_now());
+    assert_false(is_held());
+    assert_non_null(strstr(now()->why, "http://127.0.0.1:"));
+    nd_mirror_stop(mirror, true);
+    mirror = NULL;
+}
+
+/* ---- TLS and users ---- */
+
+static int begin_secure(void **state)
+{
+    FILE *out;
+
+    (void)state;
+    help_etcd_begin(&real, true);
+    ctl("user add root:root");
+    ctl("user grant-role root root");
+    ctl("role add fleet");
+    ctl("role grant-permission --prefix=true fleet readwrite " P);
+    ctl("user add fleet:secret");
+    ctl("user grant-role fleet fleet");
+    ctl("auth enable");
+    snprintf(real.config.user, sizeof(real.config.user), "fleet");
+    snprintf(real.config.password_file, sizeof(real.config.password_file), "%s/password", real.dir);
+    umask(077);
+    out = fopen(real.config.password_file, "w");
+    assert_non_null(out);
+    fputs("secret\n", out);
+    fclose(out);
+    return 0;
+}
+
+/* Tokens last for two seconds here, and none outlives the server. */
+static void a_user_mirrors_by_tls(void **state)
+{
+    (void)state;
+    begin_mirror(OWN);
+    say("one");
+    UNTIL(is_held() && has(OWN, "one"))
+    help_sleep_ms(5);
+    help_sleep_ms(3000);
+    free(help_etcdctl(&real, "--user root:root put " P "a 1"));
+    UNTIL(has(P "a", "1"))
+    help_sleep_ms(5);
+    assert_int_equal(now()->failures, 0);
+    help_etcd_kill(&real);
+    UNTIL(now()->silent_since)
+    help_sleep_ms(5);
+    help_etcd_again(&real, real.port);
+    free(help_etcdctl(&real, "--user root:root put " P "a 2"));
+    UNTIL(has(P "a", "2"))
+    help_sleep_ms(5);
+    assert_int_equal(now()->reads, 1);
+    UNTIL(is_held())
+    help_sleep_ms(5);
+    free(help_etcdctl(&real, "--user root:root role revoke-permission --prefix=true fleet " P));
+    UNTIL(strstr(now()->why, "permission denied"))
+    help_sleep_ms(20);
+    assert_null(strstr(now()->why, "secret"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        REAL(a_mirror_is_the_store_after_thousands_of_changes),
+        REAL(a_mirror_has_twenty_thousand_keys),
+        REAL(what_changes_is_told),
+        REAL(a_mirror_outlives_the_server),
+        REAL(a_mirror_outlives_a_compaction),
+        REAL(a_mirror_outlives_a_store_that_has_gone_back),
+        REAL(a_value_that_is_too_long_is_told),
+        REAL(a_key_is_there_while_its_lease_is_kept),
+        REAL(a_lease_that_was_lost_is_granted_again),
+        REAL(a_key_that_was_deleted_is_put_again),
+        REAL(a_lease_runs_out_while_the_server_is_silent),
+        REAL(who_leaves_takes_the_key_along),
+        cmocka_unit_test_teardown(nobody_answers, end),
+        cmocka_unit_test_setup_teardown(a_user_mirrors_by_tls, begin_secure, end),
+    };
+
+    return cmocka_run_group_tests_name("etcd_mirror", tests, NULL, NULL);
+}
