@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner of a fleet: which shard is to be created, re-paired or handed over next, and why. It is a pure
+ * function: it reads a picture of the fleet (struct fl_fleet), which the leader's agent has put together from
+ * the fleet's keys, and makes a plan (struct fl_plan), which the agent writes as orders and `fleet plan`
+ * prints. It knows no clock, no file and no socket; the same picture gives the same plan, byte for byte.
+ *
+ * Servers and shards are named by their places in the picture's arrays. The caller sorts both by name, so that
+ * of two that are equal in everything else the first by name is taken, whoever leads.
+ *
+ * What it keeps to, in this order:
+ *
+ * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
+ *    alone (SOLO), or holds in a strict pair. A shard whose members are both silent is left as it is. While
+ *    more than a third of the leases went within `at_once` seconds of each other and are still gone, nothing
+ *    is ordered. A server that is drained does not count there: that is how people say that they know of it.
+ * 2. A standby goes to a server that has room; to one in another zone than the primary's where there is one;
+ *    of those to the one that is least full when the worst other server dies; of equals to the one with the
+ *    fewest shards in common with the primary's server. So shards are spread: many servers have a few shards
+ *    in common with each. That a server's load falls onto many when it dies keeps the reserve small that each
+ *    needs, and lets as many resync at once. The price is that more pairs of servers have a shard to lose.
+ * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one can
+ *    be healed, is being healed, or resyncs.
+ * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
+ *    server dies.
+ * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
+ *    server that is dead, drained or full waits, and the shard is treated as if it had none.
+ * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
+ *    begins when one is more than twice `gain` above the mean, and ends when none is more than `gain` above
+ *    it. Each move is the one after which the fuller of both servers is least full; handing over is preferred
+ *    to moving a standby. No shard is moved for it within `hold_down` of its last move.
+ * 7. At most `heals` re-pairs and the resyncs that they cause are under way in the fleet, at most `resyncs`
+ *    into and `resyncs` out of each server; one move of a shard at any time; none within the back-off after
+ *    one that failed.
+ * 8. A shard without a key is created only while every server has its lease, and none tells of a node or a
+ *    kept view of that shard.
+ *
+ * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
+ * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
+ */
+#ifndef FLEET_PLAN_H
+#define FLEET_PLAN_H
+
+#include "ftcore/base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FL_NONE UINT32_MAX /* no server, no pin, nobody */
+
+enum fl_measure { FL_PROCESSOR, FL_PACKETS, FL_MEMORY, FL_NODES, FL_MEASURES };
+
+/* In the units of the capacities, which are the caller's: cores, packets a second, MB. Each finite and not
+ * negative; of a node, [FL_NODES] is not looked at: it is one. */
+struct fl_load {
+    double of[FL_MEASURES];
+};
+
+struct fl_server {
+    const char *name;
+    uint32_t zone;           /* a number for each zone's name */
+    struct fl_load capacity; /* 0: not limited by that measure */
+    bool lease;              /* its agent's lease is held */
+    uint64_t gone; /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
+    bool drained;  /* people want it empty. A server that members name and the file does not is drained */
+};
+
+/* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone, or
+ * what it said is of an earlier view. */
+enum fl_says {
+    FL_SAYS_NOTHING,
+    FL_SAYS_JOINING,
+    FL_SAYS_SYNCING,
+    FL_SAYS_READY,
+    FL_SAYS_SOLO,
+    FL_SAYS_PROTECTED,
+    FL_SAYS_DEGRADED, /* a primary that has no answer from its standby, and may go on alone in a moment */
+    FL_SAYS_HOLDS,    /* DEGRADED in a strict pair: it holds until it has a standby */
+    FL_SAYS_FENCED,
+};
+
+enum fl_kind {
+    FL_LEAVE,    /* nothing is to be written: there is no order, or the one under way stands */
+    FL_CREATE,   /* run the shard's first two nodes: primary on to[0], standby on to[1] */
+    FL_REPAIR,   /* the primary takes to[0] for its standby, in the place of the one it has or has lost */
+    FL_HANDOVER, /* the primary hands over to its standby, on to[0] */
+    FL_WITHDRAW, /* the order under way is to go, and none takes its place now */
+};
+
+enum fl_cause {
+    FL_NO_CAUSE,
+    FL_NEW,     /* the shard has no nodes yet */
+    FL_HEAL,    /* its standby, or the primary before, is dead */
+    FL_DRAIN,   /* people want a server empty */
+    FL_PIN,     /* people want its primary elsewhere */
+    FL_RELIEF,  /* a server would be above capacity if another one died */
+    FL_ZONE,    /* both members are in one zone, and another one has room */
+    FL_BALANCE, /* a server is fuller than the mean */
+    /* Of FL_WITHDRAW alone: */
+    FL_FAILED,   /* the order failed, or was not carried out for `patience` */
+    FL_NEEDLESS, /* the order's cause is gone, or its target is, and there is no other place */
+};
+
+/* What is waited for, or kept from, where a shard is not as it should be. */
+enum fl_wait {
+    FL_FINE,          /* it is protected, where people want it, or as near as can be */
+    FL_ORDERED,       /* this plan has an order for it */
+    FL_UNDER_WAY,     /* an order of an earlier plan stands */
+    FL_RESYNCS,       /* its standby is being given the state, or joins */
+    FL_BOTH_SILENT,   /* no node says anything: a person looks */
+    FL_NOBODY_SERVES, /* no member that says something is a primary, or READY */
+    FL_NODE_SILENT,   /* the primary is alone; the other node is silent, and its server lives */
+    FL_UNSETTLED,     /* the primary does not yet say that it is alone */
+    FL_AGENT_GONE,    /* its primary runs, and there is no agent there to carry an order out */
+    FL_NO_ROOM,       /* no server has room for its standby */
+    FL_LIMIT,         /* as many as may be are under way in the fleet */
+    FL_BUSY,          /* the servers that could are resyncing another shard */
+    FL_BACK_OFF,      /* its last move failed, and it is not tried again yet */
+    FL_LEASES_GONE,   /* too many leases went at once: nothing is ordered */
+    FL_SERVER_ABSENT, /* it is to be created, and not every server has its lease */
+    FL_FOUND,         /* it is to be created, and a server tells of a node or a kept view of it */
+};
+
+struct fl_shard {
+    const char *name;
+    bool known;         /* it has a key, or nodes: false, it is to be created */
+    uint32_t found;     /* !known: a server that tells of a node or a kept view of it; FL_NONE: none does */
+    uint64_t view;      /* the latest that its nodes or its key tell of */
+    uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
+    enum fl_says says[2];
+    uint32_t primary; /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
+    uint32_t pin;     /* the server that people want its primary on; FL_NONE */
+    struct {
+        enum fl_kind kind; /* FL_LEAVE: none. An order of an earlier view is over: it is not given here */
+        enum fl_cause cause;
+        uint32_t to;
+        uint64_t since;
+    } order;             /* under way */
+    bool measured[2];    /* load[0] of its primary, load[1] of its standby, wherever they are */
+    struct fl_load load[2]; /* measured[1] missing: taken for as much as the primary's; both: none but a node */
+    uint64_t moved;      /* when its members or its primary last changed; 0: never */
+    struct {
+        uint32_t count; /* moves that failed since the last one that did not; 0: none */
+        uint64_t when;  /* the last one failed */
+        uint32_t to;    /* and was to this server; FL_NONE */
+    } failed;
+};
+
+struct fl_settings {
+    uint32_t heals;     /* re-pairs and resyncs at once in the fleet; 0: none is ordered */
+    uint32_t resyncs;   /* at once into, and out of, one server; 1 at least */
+    uint64_t hold_down; /* since a shard's last move, before it is moved for balance */
+    uint64_t patience;  /* with an order, or a resync that an order began */
+    uint64_t at_once;   /* leases that go within this of each other went at once */
+    uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
+    double gain;        /* 0.1: none of balance is begun that gains less than 10 % */
+};
+
+struct fl_fleet {
+    const struct fl_server *server;
+    uint32_t servers;
+    const struct fl_shard *shard;
+    uint32_t shards;
+    struct fl_settings settings;
+    bool balancing; /* as the last plan said; false from a leader's first */
+    uint64_t now;   /* in seconds or any other unit, the same for all times here */
+};
+
+/* 64 at once, 1 a server, 60 s, 120 s, 60 s, 10 s to 600 s, 0.1: with times in seconds. */
+struct fl_settings fl_settings_usual(void);
+
+/* Of one shard. */
+struct fl_step {
+    enum fl_kind kind;
+    enum fl_cause cause; /* of the order; FL_NO_CAUSE of FL_LEAVE */
+    uint32_t to[2];      /* FL_NONE where there is none */
+    enum fl_wait wait;
+    uint32_t about; /* the server that the cause or the wait is about: that is dead, drained, full …; FL_NONE */
+    bool unprotected; /* no standby could take over now, as far as is said */
+    bool pin_waits;   /* its pin is to a server that is dead, drained or full */
+};
+
+/* Of one server. As if no order of this plan were carried out. */
+struct fl_view {
+    uint32_t nodes, primaries;
+    double full;         /* the largest fraction of any capacity */
+    double worst;        /* the same if the worst other server dies */
+    uint32_t worst_when; /* that server; FL_NONE: none makes it worse */
+    double now[FL_MEASURES], most[FL_MEASURES]; /* load, and if the server dies that is worst for that measure */
+};
+
+struct fl_plan {
+    struct fl_step *step;  /* for each shard */
+    struct fl_view *view;  /* for each server */
+    const uint32_t *order; /* the shards that have a step other than FL_LEAVE, the most urgent first */
+    uint32_t orders;
+    bool stopped;            /* too many leases are gone: nothing is ordered */
+    uint32_t gone, were;     /* so many of so many leases went at once, the worst of such times */
+    bool balancing;          /* for the next plan */
+    bool by_count;           /* servers are compared by their number of nodes: see fl_plan_make */
+    uint32_t waits[FL_FOUND + 1]; /* shards, by enum fl_wait */
+    uint32_t unprotected;    /* shards */
+    uint32_t under_way;      /* re-pairs and resyncs, before the orders of this plan */
+    struct {
+        uint32_t a, b, shards; /* the two servers that have most shards in common; FL_NONE, FL_NONE, 0 */
+        uint32_t pairs;        /* of servers that have any */
+    } both;
+    uint32_t overfull; /* servers that are above a capacity if one other dies */
+    double mean;       /* fullness, of the servers that may get nodes */
+};
+
+/*
+ * Makes a plan in one allocation; nothing of the fleet is kept. Servers are compared by their number of nodes
+ * where fullness says nothing: where one of them that may get nodes has no capacity that is measured. A load
+ * that is not finite or is negative is taken for one that is not measured. FT_EINVAL: a place that is none, two
+ * members on one server, a setting out of range; FT_ENOMEM.
+ */
+int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_fault *fault);
+void fl_plan_free(struct fl_plan *plan);
+
+/* A sentence for people, of the shard's step: what is ordered and why, or what is waited for; "" for a shard
+ * that is fine. Of the same fleet as the plan. */
+#define FL_WHY_MAX 256u
+const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *fleet, uint32_t shard,
+                            char why[FL_WHY_MAX]);
+
+/* Words as keys and commands have them: "re-pair", "heal", "no-room"; and a cause by its word, FL_NO_CAUSE for
+ * anything else. */
+const char *fl_kind_name(enum fl_kind kind);
+const char *fl_cause_name(enum fl_cause cause);
+const char *fl_wait_name(enum fl_wait wait);
+enum fl_cause fl_cause_of(const char *word);
+
+#endif
