@@ -63,7 +63,8 @@ struct fl_server {
     struct fl_load capacity; /* 0: not limited by that measure */
     bool lease;              /* its agent's lease is held */
     uint64_t gone; /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
-    bool drained;  /* people want it empty. A server that members name and the file does not is drained */
+    bool drained;  /* people want it empty */
+    bool unlisted; /* members name it, and the fleet's file does not: it is drained, and nobody waits for it */
 };
 
 /* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone, or
@@ -138,10 +139,13 @@ struct fl_shard {
         uint64_t since;
     } order;             /* under way */
     bool measured[2];    /* load[0] of its primary, load[1] of its standby, wherever they are */
-    struct fl_load load[2]; /* measured[1] missing: taken for as much as the primary's; both: none but a node */
+    struct fl_load load[2]; /* of the role, not of the node: what was measured before the roles last changed
+                               counts until it is measured anew. One missing: as much as the other; both: it
+                               takes a node and no more */
     uint64_t moved;      /* when its members or its primary last changed; 0: never */
     struct {
-        uint32_t count; /* moves that failed since the last one that did not; 0: none */
+        uint32_t count; /* moves that failed since the last one that did not, and orders that were withdrawn
+                           because they had (FL_FAILED); 0: none */
         uint64_t when;  /* the last one failed */
         uint32_t to;    /* and was to this server; FL_NONE */
     } failed;
@@ -181,7 +185,7 @@ struct fl_step {
     bool pin_waits;   /* its pin is to a server that is dead, drained or full */
 };
 
-/* Of one server. As if no order of this plan were carried out. */
+/* Of one server, as its nodes are now: without the orders under way and those of this plan. */
 struct fl_view {
     uint32_t nodes, primaries;
     double full;         /* the largest fraction of any capacity */
@@ -207,7 +211,7 @@ struct fl_plan {
         uint32_t pairs;        /* of servers that have any */
     } both;
     uint32_t overfull; /* servers that are above a capacity if one other dies */
-    double mean;       /* fullness, of the servers that may get nodes */
+    double mean; /* of what servers that may get nodes are compared by: fullness, or their number of nodes */
 };
 
 /*
