@@ -5,8 +5,8 @@
  * the fleet's keys, and makes a plan (struct fl_plan), which the agent writes as orders and `fleet plan`
  * prints. It knows no clock, no file and no socket; the same picture gives the same plan, byte for byte.
  *
- * Servers and shards are named by their places in the picture's arrays. The caller sorts both by name, so that
- * of two that are equal in everything else the first by name is taken, whoever leads.
+ * Servers and shards are named by their places in the picture's arrays. The caller sorts both by name, so
+ * that of two that are equal in everything else the first by name is taken, whoever leads.
  *
  * What it keeps to, in this order:
  *
@@ -19,10 +19,11 @@
  *    fewest shards in common with the primary's server. So shards are spread: many servers have a few shards
  *    in common with each. That a server's load falls onto many when it dies keeps the reserve small that each
  *    needs, and lets as many resync at once. The price is that more pairs of servers have a shard to lose.
- * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one can
- *    be healed, is being healed, or resyncs.
+ * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
+ * can be healed, is being healed, or resyncs.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
- *    server dies.
+ *    server dies; for a move that may wait, when `gain` of each is left then. Where one is not within them,
+ * its standbys are moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
  *    server that is dead, drained or full waits, and the shard is treated as if it had none.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
@@ -62,13 +63,15 @@ struct fl_server {
     uint32_t zone;           /* a number for each zone's name */
     struct fl_load capacity; /* 0: not limited by that measure */
     bool lease;              /* its agent's lease is held */
-    uint64_t gone; /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
-    bool drained;  /* people want it empty */
-    bool unlisted; /* members name it, and the fleet's file does not: it is drained, and nobody waits for it */
+    uint64_t
+        gone;     /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
+    bool drained; /* people want it empty */
+    bool
+        unlisted; /* members name it, and the fleet's file does not: it is drained, and nobody waits for it */
 };
 
-/* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone, or
- * what it said is of an earlier view. */
+/* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone,
+ * or what it said is of an earlier view. */
 enum fl_says {
     FL_SAYS_NOTHING,
     FL_SAYS_JOINING,
@@ -86,7 +89,7 @@ enum fl_kind {
     FL_CREATE,   /* run the shard's first two nodes: primary on to[0], standby on to[1] */
     FL_REPAIR,   /* the primary takes to[0] for its standby, in the place of the one it has or has lost */
     FL_HANDOVER, /* the primary hands over to its standby, on to[0] */
-    FL_WITHDRAW, /* the order under way is to go, and none takes its place now */
+    FL_WITHDRAW, /* the order under way, to to[0], is to go, and none takes its place now */
 };
 
 enum fl_cause {
@@ -137,12 +140,12 @@ struct fl_shard {
         enum fl_cause cause;
         uint32_t to;
         uint64_t since;
-    } order;             /* under way */
-    bool measured[2];    /* load[0] of its primary, load[1] of its standby, wherever they are */
+    } order;                /* under way */
+    bool measured[2];       /* load[0] of its primary, load[1] of its standby, wherever they are */
     struct fl_load load[2]; /* of the role, not of the node: what was measured before the roles last changed
                                counts until it is measured anew. One missing: as much as the other; both: it
                                takes a node and no more */
-    uint64_t moved;      /* when its members or its primary last changed; 0: never */
+    uint64_t moved;         /* when its members or its primary last changed; 0: never */
     struct {
         uint32_t count; /* moves that failed since the last one that did not, and orders that were withdrawn
                            because they had (FL_FAILED); 0: none */
@@ -158,7 +161,7 @@ struct fl_settings {
     uint64_t patience;  /* with an order, or a resync that an order began */
     uint64_t at_once;   /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
-    double gain;        /* 0.1: none of balance is begun that gains less than 10 % */
+    double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
 };
 
 struct fl_fleet {
@@ -180,7 +183,8 @@ struct fl_step {
     enum fl_cause cause; /* of the order; FL_NO_CAUSE of FL_LEAVE */
     uint32_t to[2];      /* FL_NONE where there is none */
     enum fl_wait wait;
-    uint32_t about; /* the server that the cause or the wait is about: that is dead, drained, full …; FL_NONE */
+    uint32_t
+        about; /* the server that the cause or the wait is about: that is dead, drained, full …; FL_NONE */
     bool unprotected; /* no standby could take over now, as far as is said */
     bool pin_waits;   /* its pin is to a server that is dead, drained or full */
 };
@@ -191,7 +195,8 @@ struct fl_view {
     double full;         /* the largest fraction of any capacity */
     double worst;        /* the same if the worst other server dies */
     uint32_t worst_when; /* that server; FL_NONE: none makes it worse */
-    double now[FL_MEASURES], most[FL_MEASURES]; /* load, and if the server dies that is worst for that measure */
+    double now[FL_MEASURES],
+        most[FL_MEASURES]; /* load, and if the server dies that is worst for that measure */
 };
 
 struct fl_plan {
@@ -199,13 +204,13 @@ struct fl_plan {
     struct fl_view *view;  /* for each server */
     const uint32_t *order; /* the shards that have a step other than FL_LEAVE, the most urgent first */
     uint32_t orders;
-    bool stopped;            /* too many leases are gone: nothing is ordered */
-    uint32_t gone, were;     /* so many of so many leases went at once, the worst of such times */
-    bool balancing;          /* for the next plan */
-    bool by_count;           /* servers are compared by their number of nodes: see fl_plan_make */
+    bool stopped;                 /* too many leases are gone: nothing is ordered */
+    uint32_t gone, were;          /* so many of so many leases went at once, the worst of such times */
+    bool balancing;               /* for the next plan */
+    bool by_count;                /* servers are compared by their number of nodes: see fl_plan_make */
     uint32_t waits[FL_FOUND + 1]; /* shards, by enum fl_wait */
-    uint32_t unprotected;    /* shards */
-    uint32_t under_way;      /* re-pairs and resyncs, before the orders of this plan */
+    uint32_t unprotected;         /* shards */
+    uint32_t under_way;           /* re-pairs and resyncs, before the orders of this plan */
     struct {
         uint32_t a, b, shards; /* the two servers that have most shards in common; FL_NONE, FL_NONE, 0 */
         uint32_t pairs;        /* of servers that have any */
@@ -217,8 +222,8 @@ struct fl_plan {
 /*
  * Makes a plan in one allocation; nothing of the fleet is kept. Servers are compared by their number of nodes
  * where fullness says nothing: where one of them that may get nodes has no capacity that is measured. A load
- * that is not finite or is negative is taken for one that is not measured. FT_EINVAL: a place that is none, two
- * members on one server, a setting out of range; FT_ENOMEM.
+ * that is not finite or is negative is taken for one that is not measured. FT_EINVAL: a place that is none,
+ * two members on one server, a setting out of range; FT_ENOMEM.
  */
 int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_fault *fault);
 void fl_plan_free(struct fl_plan *plan);
@@ -229,11 +234,12 @@ void fl_plan_free(struct fl_plan *plan);
 const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *fleet, uint32_t shard,
                             char why[FL_WHY_MAX]);
 
-/* Words as keys and commands have them: "re-pair", "heal", "no-room"; and a cause by its word, FL_NO_CAUSE for
- * anything else. */
+/* Words as keys and commands have them: "re-pair", "heal", "no-room"; and a kind or a cause by its word,
+ * FL_LEAVE and FL_NO_CAUSE for anything else. */
 const char *fl_kind_name(enum fl_kind kind);
 const char *fl_cause_name(enum fl_cause cause);
 const char *fl_wait_name(enum fl_wait wait);
+enum fl_kind fl_kind_of(const char *word);
 enum fl_cause fl_cause_of(const char *word);
 
 #endif

@@ -1,0 +1,817 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner: what is made of each shard, and the orders that do not wait for balance, in the order of their
+ * rules (fleet/plan.h). Owns a plan while it is made; the leader's agent reads it afterwards.
+ */
+#define _GNU_SOURCE /* qsort_r */
+#include "fleet/parts.h"
+
+#include "ftcore/base/check.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fl_settings fl_settings_usual(void)
+{
+    return (struct fl_settings){.heals = 64,
+                                .resyncs = 1,
+                                .hold_down = 60,
+                                .patience = 120,
+                                .at_once = 60,
+                                .back_off_least = 10,
+                                .back_off_most = 600,
+                                .gain = 0.1};
+}
+
+uint64_t fl_since(const struct fl_planner *planner, uint64_t then)
+{
+    uint64_t now = planner->fleet->now;
+
+    return !then ? UINT64_MAX : then < now ? now - then : 0;
+}
+
+/* ---- what the caller hands in ---- */
+
+static bool is_load(const struct fl_load *load)
+{
+    for (int i = 0; i < FL_NODES; i++)
+        if (!isfinite(load->of[i]) || load->of[i] < 0)
+            return false;
+    return true;
+}
+
+static bool is_place(const struct fl_fleet *fleet, uint32_t server, bool or_none)
+{
+    return server < fleet->servers || (or_none && server == FL_NONE);
+}
+
+static int check_settings(const struct fl_settings *of, struct ft_fault *fault)
+{
+    if (!of->resyncs)
+        return ft_fail(fault, FT_EINVAL, "a fleet's settings: resyncs is 0, expected 1 or more");
+    if (of->back_off_least > of->back_off_most)
+        return ft_fail(fault, FT_EINVAL, "a fleet's settings: the least back-off is above the most");
+    if (!(of->gain > 0 && of->gain < 1))
+        return ft_fail(fault, FT_EINVAL, "a fleet's settings: gain is %g, expected between 0 and 1",
+                       of->gain);
+    return 0;
+}
+
+static int check_shard(const struct fl_fleet *fleet, const struct fl_shard *shard, struct ft_fault *fault)
+{
+    if (!is_place(fleet, shard->pin, true) || !is_place(fleet, shard->failed.to, true))
+        return ft_fail(fault, FT_EINVAL, "shard %s: a pin or a failed move names no server", shard->name);
+    if (!shard->known)
+        return is_place(fleet, shard->found, true)
+                   ? 0
+                   : ft_fail(fault, FT_EINVAL, "shard %s: found on no server", shard->name);
+    if (!is_place(fleet, shard->member[0], false) || !is_place(fleet, shard->member[1], false) ||
+        shard->member[0] == shard->member[1])
+        return ft_fail(fault, FT_EINVAL, "shard %s: its members are not two servers", shard->name);
+    if (shard->primary > 1 && shard->primary != FL_NONE)
+        return ft_fail(fault, FT_EINVAL, "shard %s: its primary is none of its members", shard->name);
+    if (shard->order.kind != FL_LEAVE && shard->order.kind != FL_REPAIR && shard->order.kind != FL_HANDOVER)
+        return ft_fail(fault, FT_EINVAL, "shard %s: its order is no re-pair and no handover", shard->name);
+    if (shard->order.kind != FL_LEAVE && !is_place(fleet, shard->order.to, false))
+        return ft_fail(fault, FT_EINVAL, "shard %s: its order names no server", shard->name);
+    return 0;
+}
+
+static int check_fleet(const struct fl_fleet *fleet, struct ft_fault *fault)
+{
+    int error = check_settings(&fleet->settings, fault);
+
+    for (uint32_t i = 0; i < fleet->servers; i++)
+        for (int k = 0; k < FL_MEASURES; k++)
+            if (!isfinite(fleet->server[i].capacity.of[k]) || fleet->server[i].capacity.of[k] < 0)
+                return ft_fail(fault, FT_EINVAL, "server %s: a capacity is %g, expected 0 or more",
+                               fleet->server[i].name, fleet->server[i].capacity.of[k]);
+    for (uint32_t i = 0; i < fleet->shards && !error; i++)
+        error = check_shard(fleet, &fleet->shard[i], fault);
+    return error;
+}
+
+/* ---- what is made of a shard ---- */
+
+static bool is_drained(const struct fl_planner *planner, uint32_t server)
+{
+    return planner->fleet->server[server].drained || planner->fleet->server[server].unlisted;
+}
+
+/* Without its agent's lease nothing that it said counts. */
+static enum fl_says say(const struct fl_planner *planner, const struct fl_shard *shard, uint32_t member)
+{
+    return planner->fleet->server[shard->member[member]].lease ? shard->says[member] : FL_SAYS_NOTHING;
+}
+
+static bool serves(enum fl_says says)
+{
+    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED ||
+           says == FL_SAYS_HOLDS;
+}
+
+static void take_needs(const struct fl_shard *shard, struct fl_need *need)
+{
+    bool primary = shard->measured[0] && is_load(&shard->load[0]);
+    bool standby = shard->measured[1] && is_load(&shard->load[1]);
+
+    for (int i = 0; i < FL_NODES; i++) {
+        need->primary[i] = primary ? shard->load[0].of[i] : standby ? shard->load[1].of[i] : 0;
+        need->standby[i] = standby ? shard->load[1].of[i] : need->primary[i];
+    }
+    need->primary[FL_NODES] = need->standby[FL_NODES] = 1;
+}
+
+/* Which of both is the primary: who says so; else not the one that says it could take over; else who last
+ * was. */
+static uint32_t choose_primary(const struct fl_shard *shard, enum fl_says first, enum fl_says second)
+{
+    if (serves(first) != serves(second))
+        return serves(first) ? 0 : 1;
+    if ((first == FL_SAYS_READY) != (second == FL_SAYS_READY))
+        return first == FL_SAYS_READY ? 1 : 0;
+    return shard->primary == FL_NONE ? 0 : shard->primary;
+}
+
+static void wait_for(struct fl_step *step, enum fl_wait wait, uint32_t about)
+{
+    step->wait = wait;
+    step->about = about;
+}
+
+/* Nobody says that it is a primary. */
+static void look_unserved(const struct fl_planner *planner, const struct fl_shard *shard,
+                          struct fl_look *look, struct fl_step *step)
+{
+    enum fl_says first = say(planner, shard, 0), second = say(planner, shard, 1);
+    bool begins = fl_since(planner, shard->moved) < planner->fleet->settings.patience;
+
+    look->ready = first == FL_SAYS_READY || second == FL_SAYS_READY;
+    step->unprotected = !look->ready;
+    if (look->ready)
+        wait_for(step, planner->fleet->server[look->primary].lease ? FL_UNSETTLED : FL_AGENT_GONE,
+                 look->primary);
+    else if (begins && (shard->view <= 1 || first != FL_SAYS_NOTHING || second != FL_SAYS_NOTHING))
+        wait_for(step, FL_UNSETTLED, FL_NONE);
+    else if (first == FL_SAYS_NOTHING && second == FL_SAYS_NOTHING)
+        wait_for(step, FL_BOTH_SILENT, FL_NONE);
+    else
+        wait_for(step, FL_NOBODY_SERVES, FL_NONE);
+}
+
+static void look_at(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    struct fl_look *look = &planner->look[number];
+    struct fl_step *step = &planner->plan->step[number];
+    const struct fl_settings *settings = &planner->fleet->settings;
+    enum fl_says first = say(planner, shard, 0), second = say(planner, shard, 1);
+    uint32_t at = choose_primary(shard, first, second);
+    enum fl_says primary = at ? second : first, standby = at ? first : second;
+
+    look->primary = shard->member[at];
+    look->standby = shard->member[!at];
+    if (shard->failed.count) {
+        uint64_t wait = settings->back_off_least;
+        for (uint32_t i = 1; i < shard->failed.count && wait && wait < settings->back_off_most; i++)
+            wait = wait > settings->back_off_most / 2 ? settings->back_off_most : wait * 2;
+        look->back_off = fl_since(planner, shard->failed.when) < wait;
+    }
+    if (!serves(primary)) {
+        look_unserved(planner, shard, look, step);
+        return;
+    }
+    step->unprotected = primary != FL_SAYS_PROTECTED;
+    look->ready = standby == FL_SAYS_READY;
+    look->quiet = primary == FL_SAYS_PROTECTED && !serves(standby);
+    if (serves(standby) || primary == FL_SAYS_DEGRADED)
+        wait_for(step, FL_UNSETTLED, FL_NONE);
+    if (look->quiet || step->wait == FL_UNSETTLED)
+        return;
+    /* It is alone, or holds. */
+    look->lone = !planner->fleet->server[look->standby].lease || is_drained(planner, look->standby);
+    if (!look->lone) {
+        wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
+        look->resyncs = standby == FL_SAYS_SYNCING ||
+                        (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
+    }
+}
+
+/* Its nodes are where its members are; a dead standby's is nowhere. */
+static void settle_nodes(struct fl_planner *planner, uint32_t number)
+{
+    struct fl_look *look = &planner->look[number];
+
+    fl_room_primary(&planner->room, look->primary, &look->need, 1);
+    if (!look->lone || planner->fleet->server[look->standby].lease)
+        fl_room_standby(&planner->room, look->standby, look->primary, &look->need, 1);
+    if (look->resyncs) {
+        planner->under_way++;
+        planner->room.place[look->primary].out++;
+        planner->room.place[look->standby].into++;
+    }
+}
+
+/* ---- orders ---- */
+
+static void note_order(struct fl_planner *planner, uint32_t shard, enum fl_kind kind, enum fl_cause cause)
+{
+    struct fl_step *step = &planner->plan->step[shard];
+
+    if (step->kind == FL_LEAVE)
+        planner->order[planner->plan->orders++] = shard;
+    step->kind = kind;
+    step->cause = cause;
+    step->to[0] = step->to[1] = FL_NONE;
+}
+
+static void count_repair(struct fl_planner *planner, uint32_t shard, uint32_t to)
+{
+    const struct fl_look *look = &planner->look[shard];
+
+    planner->under_way++;
+    planner->room.place[look->primary].out++;
+    planner->room.place[to].into++;
+    planner->room.place[look->standby].leaving++;
+    fl_room_standby(&planner->room, to, look->primary, &look->need, 1);
+}
+
+static void order_repair(struct fl_planner *planner, uint32_t shard, uint32_t to, enum fl_cause cause,
+                         uint32_t about)
+{
+    note_order(planner, shard, FL_REPAIR, cause);
+    planner->plan->step[shard].to[0] = to;
+    wait_for(&planner->plan->step[shard], FL_ORDERED, about);
+    count_repair(planner, shard, to);
+}
+
+/* The room has it done: it takes less time than its load needs to be measured. */
+static void swap_roles(struct fl_planner *planner, uint32_t shard)
+{
+    struct fl_look *look = &planner->look[shard];
+
+    fl_room_swap(&planner->room, look->primary, look->standby, &look->need);
+}
+
+void fl_order_handover(struct fl_planner *planner, uint32_t shard, enum fl_cause cause, uint32_t about)
+{
+    note_order(planner, shard, FL_HANDOVER, cause);
+    planner->plan->step[shard].to[0] = planner->look[shard].standby;
+    wait_for(&planner->plan->step[shard], FL_ORDERED, about);
+    swap_roles(planner, shard);
+}
+
+struct fl_search fl_search_standby(const struct fl_planner *planner, uint32_t shard)
+{
+    const struct fl_look *look = &planner->look[shard];
+
+    return (struct fl_search){.need = &look->need,
+                              .primary = look->primary,
+                              .not_on = {look->standby, FL_NONE},
+                              .only = FL_NONE,
+                              .limit = 1,
+                              .full = INFINITY,
+                              .resync = true};
+}
+
+bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_search *search,
+                     enum fl_cause cause, uint32_t about)
+{
+    const struct fl_settings *settings = &planner->fleet->settings;
+    const struct fl_shard *of = &planner->fleet->shard[shard];
+    const struct fl_look *look = &planner->look[shard];
+    struct fl_step *step = &planner->plan->step[shard];
+    struct fl_found found;
+
+    if (look->back_off)
+        wait_for(step, FL_BACK_OFF, of->failed.to);
+    else if (planner->under_way >= settings->heals)
+        wait_for(step, FL_LIMIT, FL_NONE);
+    else if (planner->room.place[look->primary].out >= settings->resyncs)
+        wait_for(step, FL_BUSY, look->primary);
+    else {
+        /* Where the last one failed only if nowhere else. */
+        search->not_on[1] = of->failed.count && search->only == FL_NONE ? of->failed.to : FL_NONE;
+        found = fl_place_find(&planner->room, search);
+        if (found.server == FL_NONE && found.busy == FL_NONE && search->not_on[1] != FL_NONE) {
+            search->not_on[1] = FL_NONE;
+            found = fl_place_find(&planner->room, search);
+        }
+        if (found.server != FL_NONE) {
+            order_repair(planner, shard, found.server, cause, about);
+            return true;
+        }
+        wait_for(step, found.busy == FL_NONE ? FL_NO_ROOM : FL_BUSY, found.busy);
+    }
+    return false;
+}
+
+/* ---- orders under way ---- */
+
+static bool takes(const struct fl_planner *planner, uint32_t server)
+{
+    return planner->room.place[server].takes;
+}
+
+/* Does what it was ordered for still hold, and can it still be done? */
+static bool is_wanted(const struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    const struct fl_look *look = &planner->look[number];
+    uint32_t to = shard->order.to;
+
+    if (!takes(planner, to))
+        return false;
+    if (shard->order.kind == FL_HANDOVER ? to != look->standby : to == look->primary || to == look->standby)
+        return false;
+    switch (shard->order.cause) {
+    case FL_HEAL:
+        return !look->quiet;
+    case FL_DRAIN:
+        return is_drained(planner, look->primary) || is_drained(planner, look->standby);
+    case FL_PIN:
+        return shard->pin == to;
+    default:
+        return true;
+    }
+}
+
+/* An order that stands is counted as if it were done. One that does not is withdrawn, unless another one
+ * takes its place. */
+static void review_order(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    struct fl_step *step = &planner->plan->step[number];
+    bool failed = shard->failed.count && shard->failed.when >= shard->order.since;
+    bool late = fl_since(planner, shard->order.since) >= planner->fleet->settings.patience;
+
+    if (shard->order.kind == FL_LEAVE)
+        return;
+    if (!planner->plan->stopped && (failed || late || !is_wanted(planner, number))) {
+        note_order(planner, number, FL_WITHDRAW, failed || late ? FL_FAILED : FL_NEEDLESS);
+        step->to[0] = shard->order.to;
+        /* One that is late is counted as failed by the caller, who knows of it by this plan. */
+        planner->look[number].back_off |= late;
+        return;
+    }
+    wait_for(step, FL_UNDER_WAY, shard->order.to);
+    planner->look[number].ordered = true;
+    if (shard->order.kind == FL_HANDOVER)
+        swap_roles(planner, number);
+    else
+        count_repair(planner, number, shard->order.to);
+}
+
+/* ---- healing ---- */
+
+struct urgency {
+    bool serves;   /* it does not hold */
+    uint64_t gone; /* since when its other member's server is */
+};
+
+static struct urgency judge_urgency(const struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    const struct fl_server *standby = &planner->fleet->server[planner->look[number].standby];
+
+    return (struct urgency){
+        .serves = shard->says[0] != FL_SAYS_HOLDS && shard->says[1] != FL_SAYS_HOLDS,
+        .gone = standby->lease ? UINT64_MAX : standby->gone,
+    };
+}
+
+static int compare_urgency(const void *a, const void *b, void *planner)
+{
+    uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
+    struct urgency of_first = judge_urgency(planner, first), of_second = judge_urgency(planner, second);
+
+    if (of_first.serves != of_second.serves)
+        return of_first.serves ? 1 : -1;
+    if (of_first.gone != of_second.gone)
+        return of_first.gone < of_second.gone ? -1 : 1;
+    return first < second ? -1 : first > second;
+}
+
+/* To where people want the primary, if that is possible now: it saves another resync. */
+static bool heal_to_pin(struct fl_planner *planner, uint32_t number, enum fl_cause cause)
+{
+    uint32_t pin = planner->fleet->shard[number].pin;
+    const struct fl_look *look = &planner->look[number];
+    struct fl_search search = fl_search_standby(planner, number);
+
+    if (pin == FL_NONE || pin == look->primary || pin == look->standby)
+        return false;
+    search.only = pin;
+    return fl_order_repair(planner, number, &search, cause, look->standby);
+}
+
+static void heal(struct fl_planner *planner)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < planner->fleet->shards; i++)
+        if (planner->look[i].lone && !planner->look[i].ordered)
+            planner->list[count++] = i;
+    qsort_r(planner->list, count, sizeof(planner->list[0]), compare_urgency, planner);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = planner->list[i], standby = planner->look[number].standby;
+        enum fl_cause cause = planner->fleet->server[standby].lease ? FL_DRAIN : FL_HEAL;
+        struct fl_search search = fl_search_standby(planner, number);
+        if (planner->plan->stopped)
+            wait_for(&planner->plan->step[number], FL_LEASES_GONE, standby);
+        else if (!heal_to_pin(planner, number, cause))
+            fl_order_repair(planner, number, &search, cause, standby);
+    }
+}
+
+/* ---- shards that have no node yet ---- */
+
+static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t primary)
+{
+    struct fl_look *look = &planner->look[number];
+    struct fl_step *step = &planner->plan->step[number];
+    struct fl_search search = {.need = &look->need,
+                               .primary = primary,
+                               .not_on = {FL_NONE, FL_NONE},
+                               .only = FL_NONE,
+                               .limit = 1,
+                               .full = INFINITY};
+    struct fl_found standby;
+
+    fl_room_primary(&planner->room, primary, &look->need, 1);
+    standby = fl_place_find(&planner->room, &search);
+    if (standby.server == FL_NONE) {
+        fl_room_primary(&planner->room, primary, &look->need, -1);
+        return false;
+    }
+    fl_room_standby(&planner->room, standby.server, primary, &look->need, 1);
+    look->primary = primary;
+    look->standby = standby.server;
+    note_order(planner, number, FL_CREATE, FL_NEW);
+    step->to[0] = primary;
+    step->to[1] = standby.server;
+    wait_for(step, FL_ORDERED, FL_NONE);
+    return true;
+}
+
+static void create(struct fl_planner *planner, uint32_t number, uint32_t absent)
+{
+    const struct fl_shard *shard = &planner->fleet->shard[number];
+    struct fl_step *step = &planner->plan->step[number];
+    struct fl_search search = {.need = &planner->look[number].need,
+                               .primary = FL_NONE,
+                               .not_on = {FL_NONE, FL_NONE},
+                               .only = shard->pin,
+                               .limit = 1,
+                               .full = INFINITY};
+    struct fl_found found;
+
+    step->unprotected = true;
+    if (shard->found != FL_NONE)
+        wait_for(step, FL_FOUND, shard->found);
+    else if (absent != FL_NONE)
+        wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);
+    else {
+        found = fl_place_find(&planner->room, &search);
+        step->pin_waits = shard->pin != FL_NONE && found.server == FL_NONE;
+        if (step->pin_waits) {
+            search.only = FL_NONE;
+            found = fl_place_find(&planner->room, &search);
+        }
+        if (found.server == FL_NONE || !create_at(planner, number, found.server))
+            wait_for(step, FL_NO_ROOM, FL_NONE);
+    }
+}
+
+static void create_all(struct fl_planner *planner)
+{
+    uint32_t absent = FL_NONE;
+
+    for (uint32_t i = 0; i < planner->fleet->servers && absent == FL_NONE; i++)
+        if (!planner->fleet->server[i].lease && !planner->fleet->server[i].unlisted)
+            absent = i;
+    for (uint32_t i = 0; i < planner->fleet->shards; i++)
+        if (!planner->fleet->shard[i].known)
+            create(planner, i, absent);
+}
+
+/* ---- what people want ---- */
+
+/* Can the standby's server carry the primary at once? If another server dies meanwhile is asked later. */
+static bool carries(const struct fl_planner *planner, const struct fl_look *look)
+{
+    const struct fl_place *place = &planner->room.place[look->standby];
+
+    for (int i = 0; i < FL_MEASURES; i++) {
+        double more = look->need.primary[i] - look->need.standby[i];
+        if (more > 0 &&
+            fl_room_fraction(&planner->room, look->standby, i, place->now[i] + more) > 1 + FL_EPSILON)
+            return false;
+    }
+    return true;
+}
+
+/* Hands over to a standby that can; says what is waited for if that is all. False: it is full. */
+static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause cause, uint32_t about)
+{
+    const struct fl_look *look = &planner->look[number];
+    struct fl_step *step = &planner->plan->step[number];
+
+    if (!planner->fleet->server[look->standby].lease)
+        wait_for(step, FL_AGENT_GONE, look->standby);
+    else if (!look->ready)
+        wait_for(step, FL_UNSETTLED, look->standby);
+    else if (look->back_off)
+        wait_for(step, FL_BACK_OFF, planner->fleet->shard[number].failed.to);
+    else if (!carries(planner, look))
+        return false;
+    else
+        fl_order_handover(planner, number, cause, about);
+    return true;
+}
+
+/* True: the pin says all that is to be done with the shard now. */
+static bool follow_pin(struct fl_planner *planner, uint32_t number)
+{
+    uint32_t pin = planner->fleet->shard[number].pin;
+    const struct fl_look *look = &planner->look[number];
+    struct fl_step *step = &planner->plan->step[number];
+    struct fl_search search = fl_search_standby(planner, number);
+
+    if (pin == FL_NONE)
+        return false;
+    if (takes(planner, pin)) {
+        if (pin == look->primary)
+            return false;
+        if (pin == look->standby) {
+            if (hand_over(planner, number, FL_PIN, pin))
+                return true;
+        } else {
+            search.only = pin;
+            if (fl_order_repair(planner, number, &search, FL_PIN, pin) || step->wait != FL_NO_ROOM)
+                return true;
+        }
+    }
+    step->pin_waits = true;
+    wait_for(step, FL_FINE, FL_NONE);
+    return false;
+}
+
+static void empty_drained(struct fl_planner *planner, uint32_t number)
+{
+    const struct fl_look *look = &planner->look[number];
+    struct fl_search search = fl_search_standby(planner, number);
+
+    if (is_drained(planner, look->standby))
+        fl_order_repair(planner, number, &search, FL_DRAIN, look->standby);
+    else if (is_drained(planner, look->primary) && !hand_over(planner, number, FL_DRAIN, look->primary))
+        fl_order_repair(planner, number, &search, FL_DRAIN, look->primary);
+}
+
+static void fulfil_wishes(struct fl_planner *planner)
+{
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_look *look = &planner->look[i];
+        bool moves;
+        if (!planner->fleet->shard[i].known || !look->quiet || look->ordered)
+            continue;
+        moves = is_drained(planner, look->primary) || is_drained(planner, look->standby);
+        if (planner->plan->stopped) {
+            if (moves)
+                wait_for(&planner->plan->step[i], FL_LEASES_GONE, FL_NONE);
+        } else if (!follow_pin(planner, i) && moves)
+            empty_drained(planner, i);
+    }
+}
+
+/* ---- the whole ---- */
+
+static int compare_times(const void *a, const void *b)
+{
+    uint64_t first = *(const uint64_t *)a, second = *(const uint64_t *)b;
+
+    return first < second ? -1 : first > second;
+}
+
+/* Have more than a third of the leases that there were gone at once, and not come back? For each time when
+ * one went: those that went within `at_once` from then, of those that there were just before. Those that were
+ * gone by then do not count, nor do servers that people have drained. */
+static void count_leases(struct fl_planner *planner, uint64_t *gone)
+{
+    const struct fl_fleet *fleet = planner->fleet;
+    struct fl_plan *plan = planner->plan;
+    uint32_t held = 0, count = 0, known;
+
+    for (uint32_t i = 0; i < fleet->servers; i++)
+        if (fleet->server[i].lease)
+            held++;
+        else if (fleet->server[i].gone && !is_drained(planner, i))
+            gone[count++] = fleet->server[i].gone;
+    known = held + count;
+    qsort(gone, count, sizeof(gone[0]), compare_times);
+    for (uint32_t from = 0, to = 0; from < count; from++) {
+        uint32_t went, were = held + count - from;
+        while (to < count && gone[to] - gone[from] <= fleet->settings.at_once)
+            to++;
+        went = to - from;
+        if ((uint64_t)went * (plan->were ? plan->were : 1) > (uint64_t)plan->gone * were) {
+            plan->gone = went;
+            plan->were = were;
+        }
+    }
+    plan->stopped = known >= 3 && (uint64_t)plan->gone * 3 > plan->were;
+}
+
+static void view_servers(struct fl_planner *planner)
+{
+    const struct fl_room *room = &planner->room;
+    struct fl_plan *plan = planner->plan;
+
+    for (uint32_t i = 0; i < planner->fleet->servers; i++) {
+        const struct fl_place *place = &room->place[i];
+        struct fl_view *view = &plan->view[i];
+        *view = (struct fl_view){.nodes = place->nodes, .primaries = place->primaries, .worst_when = FL_NONE};
+        for (int k = 0; k < FL_MEASURES; k++) {
+            double full = fl_room_fraction(room, i, k, place->now[k]);
+            double worst = fl_room_fraction(room, i, k, place->now[k] + place->extra[k]);
+            view->now[k] = place->now[k];
+            view->most[k] = place->now[k] + place->extra[k];
+            view->full = full > view->full ? full : view->full;
+            if (worst <= view->worst)
+                continue;
+            view->worst = worst;
+            view->worst_when = place->by[k] == FL_NONE ? FL_NONE : room->pair[place->by[k]].primary;
+        }
+        plan->overfull += planner->fleet->server[i].lease && view->worst > 1 + FL_EPSILON;
+    }
+}
+
+/* Which two servers would cost most shards if both died at once. */
+static void view_pairs(struct fl_planner *planner)
+{
+    const struct fl_room *room = &planner->room;
+    struct fl_plan *plan = planner->plan;
+
+    plan->both.a = plan->both.b = FL_NONE;
+    for (uint32_t i = 0; i < room->pairs; i++) {
+        const struct fl_pair *there = &room->pair[i];
+        const struct fl_pair *back = fl_room_pair(room, there->standby, there->primary);
+        uint32_t shards = there->shards + (back ? back->shards : 0);
+        bool first = there->primary < there->standby;
+        uint32_t a = first ? there->primary : there->standby, b = first ? there->standby : there->primary;
+        if (back && !first)
+            continue;
+        plan->both.pairs++;
+        if (shards > plan->both.shards ||
+            (shards == plan->both.shards && (a < plan->both.a || (a == plan->both.a && b < plan->both.b)))) {
+            plan->both.shards = shards;
+            plan->both.a = a;
+            plan->both.b = b;
+        }
+    }
+}
+
+/* The shards of each server, for balance. */
+static void list_nodes(struct fl_planner *planner)
+{
+    const struct fl_fleet *fleet = planner->fleet;
+    uint32_t *first = planner->first;
+
+    for (uint32_t i = 0; i < fleet->shards; i++)
+        for (int k = 0; k < 2 && fleet->shard[i].known; k++)
+            first[fleet->shard[i].member[k] + 2]++;
+    for (uint32_t i = 2; i < fleet->servers + 2; i++)
+        first[i] += first[i - 1];
+    for (uint32_t i = 0; i < fleet->shards; i++)
+        for (int k = 0; k < 2 && fleet->shard[i].known; k++)
+            planner->node[first[fleet->shard[i].member[k] + 1]++] = i;
+}
+
+/* Is a shard not protected that is being healed, can be, or will be in a moment? */
+static bool mends(const struct fl_planner *planner)
+{
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_step *step = &planner->plan->step[i];
+        if (!planner->fleet->shard[i].known || !step->unprotected)
+            continue;
+        switch (step->wait) {
+        case FL_ORDERED:
+        case FL_UNDER_WAY:
+        case FL_LIMIT:
+        case FL_BUSY:
+        case FL_UNSETTLED:
+            return true;
+        case FL_RESYNCS:
+            if (planner->look[i].resyncs)
+                return true;
+            break;
+        default:
+            break;
+        }
+    }
+    return false;
+}
+
+/* Where each part of a plan's memory is. Called without memory first, for its size. */
+static size_t lay_out(struct fl_planner *planner, char *memory)
+{
+    size_t servers = planner->fleet->servers, shards = planner->fleet->shards, slots = 16, at = 0;
+    struct fl_room *room = &planner->room;
+
+    room->most_pairs = (uint32_t)(4 * shards + 1);
+    while (slots < 2 * (size_t)room->most_pairs)
+        slots *= 2;
+    room->slots = (uint32_t)slots;
+#define PART(where, count)                                                                                   \
+    do {                                                                                                     \
+        (where) = memory ? (void *)(memory + at) : NULL;                                                     \
+        at = (at + (count) * sizeof(*(where)) + 15) & ~(size_t)15;                                           \
+    } while (0)
+    PART(planner->plan, 1);
+    PART(planner->step, shards);
+    PART(planner->view, servers);
+    PART(planner->order, shards);
+    PART(planner->look, shards);
+    PART(planner->first, servers + 2);
+    PART(planner->node, 2 * shards);
+    PART(planner->list, shards > servers ? shards : servers);
+    PART(planner->gone, servers);
+    PART(room->place, servers);
+    PART(room->pair, room->most_pairs);
+    PART(room->slot, slots);
+    PART(room->rank, servers);
+#undef PART
+    return at;
+}
+
+static void begin(struct fl_planner *planner)
+{
+    const struct fl_fleet *fleet = planner->fleet;
+    bool measured = false;
+
+    planner->plan->step = planner->step;
+    planner->plan->view = planner->view;
+    planner->plan->order = planner->order;
+    planner->plan->balancing = fleet->balancing;
+    for (uint32_t i = 0; i < fleet->shards; i++) {
+        take_needs(&fleet->shard[i], &planner->look[i].need);
+        planner->plan->step[i] = (struct fl_step){.to = {FL_NONE, FL_NONE}, .about = FL_NONE};
+        for (int k = 0; k < 2; k++)
+            measured |= fleet->shard[i].measured[k] && is_load(&fleet->shard[i].load[k]);
+    }
+    fl_room_begin(&planner->room, measured);
+    planner->plan->by_count = planner->room.by_count;
+    for (uint32_t i = 0; i < fleet->shards; i++)
+        if (fleet->shard[i].known) {
+            look_at(planner, i);
+            settle_nodes(planner, i);
+        }
+}
+
+int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_fault *fault)
+{
+    struct fl_planner planner = {.fleet = fleet};
+    int error = check_fleet(fleet, fault);
+    size_t size;
+    char *memory;
+
+    if (error)
+        return error;
+    size = lay_out(&planner, NULL);
+    memory = calloc(1, size);
+    if (!memory)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the plan of %u shards: %zu bytes", fleet->shards,
+                       size);
+    lay_out(&planner, memory);
+    planner.room.fleet = fleet;
+
+    begin(&planner);
+    count_leases(&planner, planner.gone);
+    view_servers(&planner);
+    view_pairs(&planner);
+    for (uint32_t i = 0; i < fleet->shards; i++)
+        if (fleet->shard[i].known)
+            review_order(&planner, i);
+    planner.plan->under_way = planner.under_way;
+    fl_room_sort(&planner.room);
+
+    heal(&planner);
+    create_all(&planner);
+    fulfil_wishes(&planner);
+    planner.mends = mends(&planner);
+    list_nodes(&planner);
+    fl_balance(&planner);
+
+    for (uint32_t i = 0; i < fleet->shards; i++) {
+        planner.plan->waits[planner.plan->step[i].wait]++;
+        planner.plan->unprotected += planner.plan->step[i].unprotected;
+    }
+    *out = planner.plan;
+    return 0;
+}
+
+void fl_plan_free(struct fl_plan *plan)
+{
+    free(plan);
+}

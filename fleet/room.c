@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How full servers are, now and when any one other dies. Owns the loads of servers and of the pairs that they
+ * are. fleet/plan.c and fleet/balance.c put nodes in and take them out as they order moves; fleet/place.c
+ * looks for room.
+ *
+ * If a server dies, each other one has to carry the shards whose primaries were there and whose standbys it
+ * has: for each such pair of servers the sum of what these need more as primaries. The worst of the pairs is
+ * kept for each server and each measure, so that a look costs no search.
+ */
+#define _GNU_SOURCE /* qsort_r */
+#include "fleet/parts.h"
+
+#include "ftcore/base/check.h"
+
+#include <stdlib.h>
+
+static uint32_t find_slot(const struct fl_room *room, uint32_t primary, uint32_t standby)
+{
+    uint64_t hash = (((uint64_t)primary << 32) | standby) * 0x9e3779b97f4a7c15ull;
+    uint32_t at = (uint32_t)(hash >> 32) & (room->slots - 1);
+
+    while (room->slot[at] != FL_NONE) {
+        const struct fl_pair *pair = &room->pair[room->slot[at]];
+        if (pair->primary == primary && pair->standby == standby)
+            break;
+        at = (at + 1) & (room->slots - 1);
+    }
+    return at;
+}
+
+const struct fl_pair *fl_room_pair(const struct fl_room *room, uint32_t primary, uint32_t standby)
+{
+    uint32_t number = room->slot[find_slot(room, primary, standby)];
+
+    return number == FL_NONE ? NULL : &room->pair[number];
+}
+
+static uint32_t make_pair(struct fl_room *room, uint32_t primary, uint32_t standby)
+{
+    uint32_t at = find_slot(room, primary, standby);
+
+    if (room->slot[at] == FL_NONE) {
+        FT_CHECK(room->pairs < room->most_pairs, "%u pairs of servers", room->pairs);
+        room->pair[room->pairs] =
+            (struct fl_pair){.primary = primary, .standby = standby, .next = room->place[standby].pairs};
+        room->place[standby].pairs = room->pairs;
+        room->slot[at] = room->pairs++;
+    }
+    return room->slot[at];
+}
+
+double fl_room_fraction(const struct fl_room *room, uint32_t server, int measure, double load)
+{
+    double capacity = room->fleet->server[server].capacity.of[measure];
+
+    return capacity > 0 ? load / capacity : 0;
+}
+
+double fl_room_full_with(const struct fl_room *room, uint32_t server, const double more[FL_MEASURES],
+                         const double less[FL_MEASURES])
+{
+    const struct fl_place *place = &room->place[server];
+    double full = 0;
+
+    if (room->by_count)
+        return place->now[FL_NODES] + more[FL_NODES] - less[FL_NODES];
+    for (int i = 0; i < FL_MEASURES; i++) {
+        double of = fl_room_fraction(room, server, i, place->now[i] + more[i] - less[i]);
+        full = of > full ? of : full;
+    }
+    return full;
+}
+
+struct fl_weight fl_room_weigh(const struct fl_room *room, uint32_t server, const double change[FL_MEASURES],
+                               uint32_t other, const double extra[FL_MEASURES])
+{
+    static const double nothing[FL_MEASURES];
+    const struct fl_place *place = &room->place[server];
+    const struct fl_pair *with = fl_room_pair(room, other, server);
+    struct fl_weight weight = {.full = fl_room_full_with(room, server, change, nothing)};
+
+    weight.worst = weight.full;
+    for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
+        double most = (with ? with->extra[i] : 0) + extra[i], of;
+        for (uint32_t at = place->pairs; at != FL_NONE; at = room->pair[at].next)
+            if (&room->pair[at] != with && room->pair[at].extra[i] > most)
+                most = room->pair[at].extra[i];
+        of = fl_room_fraction(room, server, i, place->now[i] + change[i] + (most > 0 ? most : 0));
+        weight.worst = of > weight.worst ? of : weight.worst;
+    }
+    return weight;
+}
+
+bool fl_room_within(const struct fl_room *room, uint32_t server, double limit)
+{
+    const struct fl_place *place = &room->place[server];
+
+    for (int i = 0; i < FL_MEASURES; i++)
+        if (fl_room_fraction(room, server, i, place->now[i] + place->extra[i]) > limit * (1 + FL_EPSILON))
+            return false;
+    return true;
+}
+
+static bool comes_first(const struct fl_room *room, uint32_t a, uint32_t b)
+{
+    double of_a = room->place[a].worst, of_b = room->place[b].worst;
+
+    return of_a != of_b ? of_a < of_b : a < b;
+}
+
+/* A server whose load has changed goes to its place among the others. */
+static void rank_again(struct fl_room *room, uint32_t server)
+{
+    uint32_t at = room->place[server].rank;
+
+    if (!room->sorted || at == FL_NONE)
+        return;
+    for (; at > 0 && comes_first(room, server, room->rank[at - 1]); at--) {
+        room->rank[at] = room->rank[at - 1];
+        room->place[room->rank[at]].rank = at;
+    }
+    for (; at + 1 < room->ranked && comes_first(room, room->rank[at + 1], server); at++) {
+        room->rank[at] = room->rank[at + 1];
+        room->place[room->rank[at]].rank = at;
+    }
+    room->rank[at] = server;
+    room->place[server].rank = at;
+}
+
+static void weigh(struct fl_room *room, uint32_t server)
+{
+    static const double nothing[FL_MEASURES];
+    struct fl_place *place = &room->place[server];
+
+    place->full = place->worst = fl_room_full_with(room, server, nothing, nothing);
+    for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
+        double worst = fl_room_fraction(room, server, i, place->now[i] + place->extra[i]);
+        place->worst = worst > place->worst ? worst : place->worst;
+    }
+    rank_again(room, server);
+}
+
+/* A pair's extra load has changed: it may be the worst now, or no longer be. */
+static void weigh_pair(struct fl_room *room, uint32_t number)
+{
+    const struct fl_pair *pair = &room->pair[number];
+    struct fl_place *place = &room->place[pair->standby];
+
+    for (int i = 0; i < FL_MEASURES; i++) {
+        if (pair->extra[i] > place->extra[i]) {
+            place->extra[i] = pair->extra[i];
+            place->by[i] = number;
+        } else if (place->by[i] == number) {
+            place->extra[i] = 0;
+            place->by[i] = FL_NONE;
+            for (uint32_t at = place->pairs; at != FL_NONE; at = room->pair[at].next)
+                if (room->pair[at].extra[i] > place->extra[i]) {
+                    place->extra[i] = room->pair[at].extra[i];
+                    place->by[i] = at;
+                }
+        }
+    }
+}
+
+/* An empty server has no load at all, so that sums of fractions leave nothing behind. */
+static void add(struct fl_place *place, const double load[FL_MEASURES], int sign)
+{
+    place->nodes += (uint32_t)sign;
+    for (int i = 0; i < FL_MEASURES; i++)
+        place->now[i] = place->nodes ? place->now[i] + sign * load[i] : 0;
+}
+
+void fl_room_primary(struct fl_room *room, uint32_t server, const struct fl_need *need, int sign)
+{
+    add(&room->place[server], need->primary, sign);
+    room->place[server].primaries += (uint32_t)sign;
+    weigh(room, server);
+}
+
+void fl_room_standby(struct fl_room *room, uint32_t server, uint32_t primary, const struct fl_need *need,
+                     int sign)
+{
+    uint32_t number = make_pair(room, primary, server);
+    struct fl_pair *pair = &room->pair[number];
+
+    pair->shards += (uint32_t)sign;
+    for (int i = 0; i < FL_MEASURES; i++)
+        pair->extra[i] = pair->shards ? pair->extra[i] + sign * (need->primary[i] - need->standby[i]) : 0;
+    weigh_pair(room, number);
+    add(&room->place[server], need->standby, sign);
+    weigh(room, server);
+}
+
+void fl_room_swap(struct fl_room *room, uint32_t primary, uint32_t standby, const struct fl_need *need)
+{
+    fl_room_standby(room, standby, primary, need, -1);
+    fl_room_primary(room, primary, need, -1);
+    fl_room_primary(room, standby, need, 1);
+    fl_room_standby(room, primary, standby, need, 1);
+}
+
+/* Does any of its capacities say how full a server is? */
+static bool has_measure(const struct fl_server *server, bool measured)
+{
+    for (int i = 0; i < FL_MEASURES; i++)
+        if (server->capacity.of[i] > 0 && (measured || i == FL_NODES))
+            return true;
+    return false;
+}
+
+void fl_room_begin(struct fl_room *room, bool measured)
+{
+    const struct fl_fleet *fleet = room->fleet;
+
+    for (uint32_t i = 0; i < room->slots; i++)
+        room->slot[i] = FL_NONE;
+    for (uint32_t i = 0; i < fleet->servers; i++) {
+        struct fl_place *place = &room->place[i];
+        const struct fl_server *server = &fleet->server[i];
+        place->pairs = place->rank = FL_NONE;
+        for (int k = 0; k < FL_MEASURES; k++)
+            place->by[k] = FL_NONE;
+        place->takes = server->lease && !server->drained;
+        room->by_count |= place->takes && !has_measure(server, measured);
+    }
+}
+
+static int compare_places(const void *a, const void *b, void *room)
+{
+    return comes_first(room, *(const uint32_t *)a, *(const uint32_t *)b) ? -1 : 1;
+}
+
+void fl_room_sort(struct fl_room *room)
+{
+    for (uint32_t i = 0; i < room->fleet->servers; i++)
+        if (room->place[i].takes)
+            room->rank[room->ranked++] = i;
+    qsort_r(room->rank, room->ranked, sizeof(room->rank[0]), compare_places, room);
+    for (uint32_t i = 0; i < room->ranked; i++)
+        room->place[room->rank[i]].rank = i;
+    room->sorted = true;
+}

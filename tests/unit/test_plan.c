@@ -1,0 +1,842 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner of a fleet, rule by rule: small fleets, of which anybody can say what is to be done. Servers
+ * are s0, s1 …, in zones as each test says; shards n0, n1 …
+ */
+#include "fleet/plan.h"
+#include "tests/help/fleet.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
+
+static struct help_fleet fleet;
+static struct fl_plan *plan;
+
+static int forget(void **state)
+{
+    (void)state;
+    fl_plan_free(plan);
+    plan = NULL;
+    help_fleet_free(&fleet);
+    fleet = (struct help_fleet){0};
+    return 0;
+}
+
+static void begin(uint32_t servers, uint32_t shards, uint32_t zones)
+{
+    forget(NULL);
+    help_fleet_make(&fleet, servers, shards, zones);
+}
+
+static void make_plan(void)
+{
+    struct ft_fault fault = {.text = ""};
+
+    fl_plan_free(plan);
+    plan = NULL;
+    if (fl_plan_make(&plan, &fleet.fleet, &fault))
+        fail_msg("%s", fault.text);
+}
+
+/* What is said of a shard, whole. */
+static void expect(uint32_t shard, const char *sentence)
+{
+    char why[FL_WHY_MAX];
+
+    assert_string_equal(fl_plan_explain(plan, &fleet.fleet, shard, why), sentence);
+}
+
+static void expect_plan(uint32_t shard, const char *sentence)
+{
+    make_plan();
+    expect(shard, sentence);
+}
+
+static void limit_nodes(double nodes)
+{
+    for (uint32_t i = 0; i < fleet.fleet.servers; i++)
+        fleet.server[i].capacity.of[FL_NODES] = nodes;
+}
+
+static void limit_processor(double cores)
+{
+    for (uint32_t i = 0; i < fleet.fleet.servers; i++)
+        fleet.server[i].capacity.of[FL_PROCESSOR] = cores;
+}
+
+static void order(uint32_t shard, enum fl_kind kind, enum fl_cause cause, uint32_t to)
+{
+    fleet.shard[shard].order.kind = kind;
+    fleet.shard[shard].order.cause = cause;
+    fleet.shard[shard].order.to = to;
+    fleet.shard[shard].order.since = fleet.fleet.now - 1;
+}
+
+#define DEAD     "no server has room for its standby that would be within its capacity if any other one died"
+#define SETTLING "its nodes have not settled who serves"
+
+/* ---- creation ---- */
+
+static void a_shard_is_created_in_two_zones(void **state)
+{
+    (void)state;
+    begin(4, 1, 2);
+    expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
+    begin(4, 1, 1);
+    expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
+    begin(4, 1, 2);
+    fleet.server[2].zone = 1; /* s0 alone in its zone */
+    fleet.server[0].drained = true;
+    expect_plan(0, "create, primary on s1, standby on s2: it has no node yet");
+    begin(4, 1, 2);
+    fleet.shard[0].pin = 3;
+    expect_plan(0, "create, primary on s3, standby on s0: it has no node yet");
+}
+
+static void nothing_is_created_that_may_be_somewhere(void **state)
+{
+    (void)state;
+    begin(4, 1, 2);
+    fleet.server[3].lease = false;
+    expect_plan(0, "not created while s3 is absent: it may have a state of that shard");
+    fleet.server[3].drained = true;
+    expect_plan(0, "not created while s3 is absent: it may have a state of that shard");
+    fleet.server[3].unlisted = true; /* the file does not have it any more */
+    expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
+    fleet.server[3].lease = true;
+    fleet.shard[0].found = 2;
+    expect_plan(0, "not created: s2 tells of a node of that shard, or of a view that it kept");
+}
+
+/* ---- who is dead, and healing ---- */
+
+/* n0 is on s0 and s1; each row is what both nodes say, and whether s1 has its lease. */
+static void a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone(void **state)
+{
+    static const struct {
+        enum fl_says primary, standby;
+        bool lease;
+        const char *expected;
+    } rows[] = {
+        {FL_SAYS_SOLO, FL_SAYS_NOTHING, false, "re-pair with s3: s1 is dead, the other member is alone"},
+        {FL_SAYS_HOLDS, FL_SAYS_NOTHING, false, "re-pair with s3: s1 is dead, the other member is alone"},
+        {FL_SAYS_SOLO, FL_SAYS_READY, false, "re-pair with s3: s1 is dead, the other member is alone"},
+        {FL_SAYS_PROTECTED, FL_SAYS_NOTHING, false, ""},
+        {FL_SAYS_DEGRADED, FL_SAYS_NOTHING, false, SETTLING},
+        {FL_SAYS_SOLO, FL_SAYS_NOTHING, true,
+         "the primary is alone: the node on s1 is silent, though that server lives"},
+        {FL_SAYS_SOLO, FL_SAYS_SYNCING, true, "its standby on s1 is given the state"},
+        {FL_SAYS_SOLO, FL_SAYS_JOINING, true, "its standby on s1 is given the state"},
+        {FL_SAYS_SOLO, FL_SAYS_SOLO, true, SETTLING},
+        {FL_SAYS_PROTECTED, FL_SAYS_READY, true, ""},
+        {FL_SAYS_JOINING, FL_SAYS_NOTHING, false,
+         "no node says that it serves, or could take over: left as it is, a person looks"},
+        {FL_SAYS_NOTHING, FL_SAYS_NOTHING, true, "both nodes are silent: left as it is, a person looks"},
+        {FL_SAYS_NOTHING, FL_SAYS_NOTHING, false, "both nodes are silent: left as it is, a person looks"},
+        {FL_SAYS_NOTHING, FL_SAYS_READY, true, SETTLING},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        begin(4, 1, 2);
+        help_fleet_set(&fleet, 0, 0, 1);
+        fleet.shard[0].view = 5;
+        fleet.shard[0].says[0] = rows[i].primary;
+        fleet.shard[0].says[1] = rows[i].standby;
+        fleet.server[1].lease = rows[i].lease;
+        fleet.server[1].gone = rows[i].lease ? 0 : 990;
+        make_plan();
+        expect(0, rows[i].expected);
+        assert_int_equal(plan->orders, !strncmp(rows[i].expected, "re-pair", 7));
+    }
+}
+
+static void an_agent_that_is_gone_carries_nothing_out(void **state)
+{
+    (void)state;
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[0].lease = false; /* its node serves on */
+    fleet.server[0].gone = 990;
+    expect_plan(0, "no agent speaks for s0: nothing is ordered until one does");
+    assert_false(plan->step[0].unprotected);
+    fleet.server[0].drained = true;
+    expect_plan(0, "no agent speaks for s0: nothing is ordered until one does");
+    /* Nor is a shard handed over to where nobody looks. */
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[0].drained = true;
+    fleet.server[1].lease = false;
+    fleet.server[1].gone = 990;
+    expect_plan(0, "no agent speaks for s1: nothing is ordered until one does");
+}
+
+static void a_shard_that_is_silent_stops_no_other(void **state)
+{
+    (void)state;
+    begin(9, 2, 3);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 0, 2);
+    help_fleet_kill(&fleet, 0);
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "both nodes are silent: left as it is, a person looks");
+    expect(1, "re-pair with s3: s0 is dead, the other member is alone");
+    assert_int_equal(plan->waits[FL_BOTH_SILENT], 1);
+    assert_int_equal(plan->unprotected, 2);
+}
+
+static void more_than_a_third_at_once_and_it_stops(void **state)
+{
+    static const struct {
+        uint32_t servers, gone;
+        uint64_t apart; /* seconds from one to the next */
+        bool stops;
+    } rows[] = {
+        {2, 1, 0, false},   {3, 1, 0, false},   {4, 1, 0, false},
+        {4, 2, 0, true},    {4, 2, 100, false}, {6, 2, 0, false},
+        {6, 3, 10, true},   {6, 3, 61, false},  {9, 4, 100, false},
+        {9, 4, 20, true},   {9, 3, 25, false},  {9, 4, 30, true} /* 3 of the 8 that were left */,
+        {30, 10, 0, false}, {30, 11, 0, true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        begin(rows[i].servers, 1, rows[i].servers);
+        help_fleet_set(&fleet, 0, rows[i].servers - 1, 0);
+        fleet.shard[0].says[0] = FL_SAYS_SOLO;
+        for (uint32_t k = 0; k < rows[i].gone; k++) {
+            fleet.server[k].lease = false;
+            fleet.server[k].gone = 400 + k * rows[i].apart;
+        }
+        make_plan();
+        if (plan->stopped != rows[i].stops)
+            fail_msg("%u of %u, %lu s apart: %s", rows[i].gone, rows[i].servers, (unsigned long)rows[i].apart,
+                     plan->stopped ? "stopped" : "went on");
+        assert_int_equal(plan->orders, !rows[i].stops && rows[i].servers > 2);
+        if (rows[i].stops)
+            assert_int_equal(plan->step[0].wait, FL_LEASES_GONE);
+    }
+    /* People know of one of them: it is drained. */
+    begin(6, 1, 6);
+    help_fleet_set(&fleet, 0, 5, 0);
+    for (uint32_t k = 0; k < 3; k++)
+        help_fleet_kill(&fleet, k);
+    expect_plan(0, "3 of 6 servers went at once: nothing is ordered until they are back, or drained");
+    fleet.server[1].drained = true;
+    fleet.server[2].drained = true;
+    expect_plan(0, "re-pair with s3: s0 is dead, the other member is alone");
+}
+
+static void who_holds_is_healed_first_and_then_who_has_waited_longest(void **state)
+{
+    (void)state;
+    begin(20, 4, 20);
+    fleet.fleet.settings.heals = 3;
+    for (uint32_t i = 0; i < 4; i++) {
+        help_fleet_set(&fleet, i, i, 10 + i);
+        fleet.fleet.now = 1000 - (i == 3 ? 500 : i * 100);
+        help_fleet_kill(&fleet, 10 + i);
+    }
+    fleet.fleet.now = 1000;
+    fleet.shard[0].says[0] = FL_SAYS_HOLDS;
+    make_plan();
+    assert_int_equal(plan->orders, 3);
+    assert_int_equal(plan->order[0], 0);
+    assert_int_equal(plan->order[1], 3);
+    assert_int_equal(plan->order[2], 2);
+    expect(1, "3 re-pairs and resyncs are under way, as many as may be");
+}
+
+/* ---- where there is room ---- */
+
+static void a_zone_counts_only_where_it_has_room(void **state)
+{
+    (void)state;
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
+    fleet.server[3].drained = true;
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+    fleet.server[3].drained = false;
+    fleet.server[3].capacity.of[FL_NODES] = 0.5;
+    fleet.server[2].capacity.of[FL_NODES] = 10;
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+}
+
+static void two_servers_heal_nothing(void **state)
+{
+    (void)state;
+    begin(2, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, DEAD);
+    assert_int_equal(plan->orders, 0);
+    help_fleet_return(&fleet, 1);
+    expect_plan(0, "");
+}
+
+/* s2 has a core free now. Were s3 to die, it would serve n1 and n2, and have none. */
+static void room_is_what_is_left_when_any_other_server_dies(void **state)
+{
+    (void)state;
+    begin(4, 3, 4);
+    limit_processor(10);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 3, 2);
+    help_fleet_set(&fleet, 2, 3, 2);
+    help_fleet_load(&fleet, 0, 2, 2);
+    help_fleet_load(&fleet, 1, 4.5, 1);
+    help_fleet_load(&fleet, 2, 4.5, 1);
+    help_fleet_kill(&fleet, 1);
+    fleet.server[3].drained = true; /* so that s2 is the only one */
+    make_plan();
+    assert_int_equal(plan->view[2].worst * 100, 90);
+    assert_int_equal(plan->view[2].full * 100, 20);
+    assert_int_equal(plan->view[2].worst_when, 3);
+    expect(0, DEAD);
+    help_fleet_load(&fleet, 0, 2, 1);
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+    /* If its own primary's server dies, it serves n0, but n1 and n2 remain standbys: 1 + 1 + 8. */
+    help_fleet_load(&fleet, 0, 8, 1);
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+    help_fleet_load(&fleet, 0, 8.1, 1);
+    expect_plan(0, DEAD);
+}
+
+static void of_servers_with_room_the_least_full_one_is_taken(void **state)
+{
+    (void)state;
+    begin(5, 4, 5);
+    limit_processor(10);
+    limit_nodes(100);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_load(&fleet, 0, 1, 1);
+    help_fleet_set(&fleet, 1, 2, 3);
+    help_fleet_load(&fleet, 1, 3, 1);
+    help_fleet_set(&fleet, 2, 4, 0);
+    help_fleet_load(&fleet, 2, 2.5, 1);
+    help_fleet_kill(&fleet, 1);
+    /* In the worst case s2 has 3, s3 has 3, s4 has 2.5. */
+    expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
+    fleet.server[4].capacity.of[FL_PROCESSOR] = 5; /* half of what it was: 2.5 is as much as 5 */
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+    fleet.server[4].capacity.of[FL_PROCESSOR] = 0; /* not limited by it: 2 nodes of 100 */
+    expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
+}
+
+static void what_is_not_measured_counts_as_a_node(void **state)
+{
+    (void)state;
+    begin(4, 3, 4);
+    limit_processor(10);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 0);
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone"); /* it has no node, s2 one */
+    assert_true(plan->by_count);
+    /* A load that is none is not measured either. */
+    help_fleet_load(&fleet, 1, NAN, 1);
+    fleet.shard[1].measured[1] = false;
+    make_plan();
+    assert_true(plan->by_count);
+    help_fleet_load(&fleet, 1, -1, 1);
+    fleet.shard[1].measured[1] = false;
+    make_plan();
+    assert_true(plan->by_count);
+    /* Of a shard with one load the other one is taken for as much. */
+    fleet.shard[1].measured[1] = true;
+    fleet.shard[1].load[1].of[FL_PROCESSOR] = 3;
+    make_plan();
+    assert_false(plan->by_count);
+    assert_int_equal(plan->view[2].now[FL_PROCESSOR], 3);
+    assert_int_equal(plan->view[0].now[FL_PROCESSOR], 3);
+}
+
+static void of_equals_the_one_with_fewest_shards_in_common(void **state)
+{
+    (void)state;
+    begin(4, 4, 1);
+    help_fleet_set(&fleet, 0, 0, 3);
+    help_fleet_set(&fleet, 1, 1, 0);
+    help_fleet_set(&fleet, 2, 2, 3);
+    help_fleet_kill(&fleet, 3);
+    /* s1 and s2 have a node each. s1 has n1 in common with s0. */
+    expect_plan(0, "re-pair with s2: s3 is dead, the other member is alone");
+}
+
+/* ---- what people want ---- */
+
+static void a_drained_server_is_emptied(void **state)
+{
+    (void)state;
+    begin(4, 2, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 1, 0);
+    fleet.server[0].drained = true;
+    make_plan();
+    expect(0, "hand over to s1: s0 is drained");
+    expect(1, "re-pair with s2: s0 is drained");
+    /* Both are drained: the standby goes first. */
+    fleet.server[1].drained = true;
+    make_plan();
+    expect(0, "re-pair with s3: s1 is drained");
+    /* The other member is dead: there is nobody to hand over to, so it is healed. */
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[0].drained = true;
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "hand over to s3: s0 is drained");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(
+        0, "re-pair with s2: s0 is drained"); /* s3 is the primary's, s1 is dead: its zone has no other */
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "");
+    /* A drained standby that is silent is not waited for. */
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].says[0] = FL_SAYS_SOLO;
+    fleet.shard[0].says[1] = FL_SAYS_NOTHING;
+    fleet.server[1].drained = true;
+    expect_plan(0, "re-pair with s3: s1 is drained");
+}
+
+static void a_drained_server_waits_where_nobody_has_room(void **state)
+{
+    (void)state;
+    begin(2, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[0].drained = true;
+    expect_plan(0, "hand over to s1: s0 is drained");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, DEAD);
+    assert_int_equal(plan->orders, 0);
+    /* Who cannot carry the primary is not handed it; somebody else becomes its standby. */
+    begin(3, 1, 3);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_load(&fleet, 0, 5, 1);
+    limit_processor(4);
+    fleet.server[2].capacity.of[FL_PROCESSOR] = 6;
+    fleet.server[0].drained = true;
+    expect_plan(0, "re-pair with s2: s0 is drained");
+}
+
+static void a_pin_says_where_the_primary_is(void **state)
+{
+    (void)state;
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 1;
+    expect_plan(0, "hand over to s1: its primary is pinned to s1");
+    fleet.shard[0].pin = 4;
+    expect_plan(0, "re-pair with s4: its primary is pinned to s4");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "hand over to s4: its primary is pinned to s4");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "");
+    /* Drained: it waits, and the server is emptied. */
+    fleet.server[4].drained = true;
+    expect_plan(0, "hand over to s0: s4 is drained");
+    assert_true(plan->step[0].pin_waits);
+    /* Dead. */
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 4;
+    help_fleet_kill(&fleet, 4);
+    expect_plan(0, "its pin waits: s4 is dead, drained or full");
+    /* Full. */
+    help_fleet_return(&fleet, 4);
+    fleet.server[4].capacity.of[FL_NODES] = 0.5;
+    expect_plan(0, "its pin waits: s4 is dead, drained or full");
+    /* A shard that is healed goes there at once. */
+    fleet.server[4].capacity.of[FL_NODES] = 10;
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
+    fleet.server[4].drained = true;
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+}
+
+/* ---- limits, and orders under way ---- */
+
+static void a_server_resyncs_one_shard_at_a_time(void **state)
+{
+    (void)state;
+    begin(6, 3, 6);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 0, 1);
+    help_fleet_set(&fleet, 2, 2, 1);
+    help_fleet_kill(&fleet, 1);
+    make_plan();
+    expect(0, "re-pair with s3: s1 is dead, the other member is alone");
+    expect(1, "waits until s0 has resynced another shard"); /* out of s0 */
+    expect(2, "re-pair with s4: s1 is dead, the other member is alone");
+    fleet.fleet.settings.resyncs = 2;
+    make_plan();
+    assert_int_equal(plan->orders, 3);
+    /* Into the only one that is left. */
+    fleet.fleet.settings.resyncs = 1;
+    for (uint32_t i = 0; i < 6; i++)
+        fleet.server[i].drained = i != 3;
+    make_plan();
+    expect(0, "re-pair with s3: s1 is dead, the other member is alone");
+    expect(2, "waits until s3 has resynced another shard");
+    /* A resync that an order began counts like the order. */
+    help_fleet_set(&fleet, 0, 0, 3);
+    fleet.shard[0].says[0] = FL_SAYS_SOLO;
+    fleet.shard[0].says[1] = FL_SAYS_SYNCING;
+    make_plan();
+    assert_int_equal(plan->under_way, 1);
+    expect(2, "waits until s3 has resynced another shard");
+}
+
+static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
+{
+    (void)state;
+    begin(6, 1, 6);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_kill(&fleet, 1);
+    order(0, FL_REPAIR, FL_HEAL, 4);
+    expect_plan(0, "a move to s4 is under way");
+    assert_int_equal(plan->orders, 0);
+    /* The target dies: another one takes its place, in the same view. */
+    fleet.fleet.now = 1200;
+    order(0, FL_REPAIR, FL_HEAL, 4);
+    help_fleet_kill(&fleet, 4);
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+    /* There is no other. */
+    fleet.server[2].drained = fleet.server[3].drained = fleet.server[5].drained = true;
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
+    assert_int_equal(plan->step[0].wait, FL_NO_ROOM);
+    /* The dead server is back, and its node a standby again. */
+    help_fleet_return(&fleet, 1);
+    help_fleet_return(&fleet, 4);
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    /* People do not want it any more. */
+    order(0, FL_HANDOVER, FL_DRAIN, 1);
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    fleet.server[0].drained = true;
+    expect_plan(0, "a move to s1 is under way");
+    fleet.server[0].drained = false;
+    order(0, FL_REPAIR, FL_PIN, 4);
+    fleet.shard[0].pin = 4;
+    expect_plan(0, "a move to s4 is under way");
+    fleet.shard[0].pin = FL_NONE;
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+}
+
+static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
+{
+    static const struct {
+        uint32_t failures;
+        uint64_t wait;
+    } rows[] = {{1, 10}, {2, 20}, {3, 40}, {6, 320}, {7, 600}, {8, 600}, {4000000000, 600}};
+
+    (void)state;
+    begin(6, 1, 6);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_kill(&fleet, 1);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        fleet.shard[0].failed.count = rows[i].failures;
+        fleet.shard[0].failed.to = 2;
+        fleet.shard[0].failed.when = fleet.fleet.now - rows[i].wait + 1;
+        expect_plan(0, "its last move failed, to s2: it is tried again later");
+        fleet.shard[0].failed.when--;
+        expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
+    }
+    /* Nowhere else: there again. */
+    fleet.server[3].drained = fleet.server[4].drained = fleet.server[5].drained = true;
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+    /* The order that failed is withdrawn. */
+    order(0, FL_REPAIR, FL_HEAL, 2);
+    fleet.shard[0].failed.count = 1;
+    fleet.shard[0].failed.when = fleet.fleet.now;
+    expect_plan(0, "withdraw the order to s2: it failed, or was not carried out in time");
+    /* So is one that nobody carries out. */
+    fleet.shard[0].failed.count = 0;
+    fleet.fleet.now += 118;
+    expect_plan(0, "a move to s2 is under way");
+    fleet.fleet.now++;
+    expect_plan(0, "withdraw the order to s2: it failed, or was not carried out in time");
+    assert_int_equal(plan->orders, 1);
+}
+
+/* ---- what waits ---- */
+
+static void both_members_in_one_zone_are_parted_once_there_is_room(void **state)
+{
+    (void)state;
+    begin(4, 2, 2);
+    help_fleet_set(&fleet, 0, 0, 2);
+    help_fleet_set(&fleet, 1, 1, 0);
+    make_plan();
+    expect(0, "re-pair with s3: both members are in one zone");
+    expect(1, "");
+    /* Not while another one is to be healed. */
+    help_fleet_set(&fleet, 1, 1, 0);
+    fleet.shard[1].says[0] = FL_SAYS_SOLO;
+    fleet.shard[1].says[1] = FL_SAYS_SYNCING;
+    expect_plan(0, "");
+    /* That one is left to people: nobody waits for it. */
+    fleet.shard[1].says[0] = fleet.shard[1].says[1] = FL_SAYS_NOTHING;
+    expect_plan(0, "re-pair with s3: both members are in one zone");
+    fleet.shard[0].moved = fleet.fleet.now - 59;
+    expect_plan(0, "");
+}
+
+static void a_server_that_another_death_would_overfill_gives_a_standby_away(void **state)
+{
+    (void)state;
+    begin(4, 3, 4);
+    limit_processor(10);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 0, 1);
+    help_fleet_set(&fleet, 2, 1, 2);
+    help_fleet_load(&fleet, 0, 3, 0.5);
+    help_fleet_load(&fleet, 1, 4, 0.5);
+    help_fleet_load(&fleet, 2, 4, 1);
+    make_plan(); /* s1, if s0 dies: 4 + 3 + 4 */
+    assert_int_equal(plan->overfull, 1);
+    expect(1, "re-pair with s3: s1 would be above its capacity if s0 died");
+    assert_int_equal(plan->orders, 1);
+    help_fleet_apply(&fleet, plan);
+    fleet.fleet.now += 100;
+    make_plan();
+    assert_int_equal(plan->overfull, 0);
+}
+
+/* Six servers with two primaries each, whose standbys are on the next server. */
+static void make_ring(void)
+{
+    begin(6, 12, 6);
+    limit_processor(10);
+    for (uint32_t i = 0; i < 12; i++) {
+        help_fleet_set(&fleet, i, i % 6, (i + 1) % 6);
+        help_fleet_load(&fleet, i, 1, 0.2);
+    }
+}
+
+static void balance_hands_over_the_shard_that_evens_most(void **state)
+{
+    (void)state;
+    make_ring();
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    /* s0 has 1.15 of the mean: too little to begin. */
+    help_fleet_load(&fleet, 0, 1.4, 0.2);
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    assert_false(plan->balancing);
+    /* Twice the mean. s1 has 2.4, so much as others; with n0 or n6 it would have more than the mean. */
+    begin(6, 12, 6);
+    limit_processor(10);
+    for (uint32_t i = 0; i < 12; i++) {
+        help_fleet_set(&fleet, i, i < 6 ? i : 0, i < 6 ? (i + 1) % 6 : i % 6 ? i % 6 : 5);
+        help_fleet_load(&fleet, i, 1, 0.2);
+    }
+    make_plan();
+    assert_true(plan->balancing);
+    assert_int_equal(plan->step[plan->order[0]].kind, FL_HANDOVER);
+    assert_int_equal(plan->step[plan->order[0]].cause, FL_BALANCE);
+    for (int i = 0; i < 10 && plan->orders; i++) {
+        help_fleet_apply(&fleet, plan);
+        fleet.fleet.now += 61;
+        fleet.fleet.balancing = plan->balancing;
+        make_plan();
+    }
+    assert_int_equal(plan->orders, 0);
+    for (uint32_t i = 0; i < 6; i++)
+        assert_true(plan->view[i].full <= plan->mean * 1.1);
+}
+
+static void balance_waits_for_healing_and_for_the_hold_down(void **state)
+{
+    (void)state;
+    begin(4, 4, 4);
+    limit_processor(10);
+    for (uint32_t i = 0; i < 4; i++) {
+        help_fleet_set(&fleet, i, 0, 1 + i % 3);
+        help_fleet_load(&fleet, i, 1, 0);
+    }
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_HANDOVER);
+    for (uint32_t i = 0; i < 4; i++)
+        fleet.shard[i].moved = 941;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    fleet.fleet.now++;
+    make_plan();
+    assert_true(plan->orders > 0);
+    /* n3 resyncs. */
+    fleet.shard[3].says[0] = FL_SAYS_SOLO;
+    fleet.shard[3].says[1] = FL_SAYS_SYNCING;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    /* A pinned primary stays. */
+    fleet.shard[3].says[0] = FL_SAYS_PROTECTED;
+    fleet.shard[3].says[1] = FL_SAYS_READY;
+    for (uint32_t i = 0; i < 4; i++)
+        fleet.shard[i].pin = 0;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+}
+
+static void a_new_server_gets_its_share_of_nodes(void **state)
+{
+    uint32_t moves = 0;
+
+    (void)state;
+    begin(4, 30, 4);
+    for (uint32_t i = 0; i < 30; i++)
+        help_fleet_set(&fleet, i, i % 3, (i + 1 + i / 15) % 3);
+    make_plan();
+    assert_true(plan->by_count);
+    for (int i = 0; i < 100 && plan->orders; i++) {
+        moves += plan->orders;
+        assert_int_equal(plan->orders, 1); /* one resync at a time into s3 */
+        help_fleet_apply(&fleet, plan);
+        fleet.fleet.now += 61;
+        fleet.fleet.balancing = plan->balancing;
+        make_plan();
+    }
+    /* 20 each, the mean is 15: down to 16 each, and no further. */
+    assert_int_equal(moves, 12);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(plan->view[i].nodes, 16);
+}
+
+/* ---- verdicts, refusals, words ---- */
+
+static void the_worst_pair_of_servers_is_told(void **state)
+{
+    (void)state;
+    begin(4, 4, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 3, 2);
+    help_fleet_set(&fleet, 2, 2, 3);
+    help_fleet_set(&fleet, 3, 1, 2);
+    make_plan();
+    assert_int_equal(plan->both.a, 2);
+    assert_int_equal(plan->both.b, 3);
+    assert_int_equal(plan->both.shards, 2);
+    assert_int_equal(plan->both.pairs, 3);
+    /* A shard that has one member left is lost with one server: it is not counted here. */
+    help_fleet_kill(&fleet, 0);
+    make_plan();
+    assert_int_equal(plan->both.pairs, 2);
+}
+
+static void refuse(const char *expected)
+{
+    struct ft_fault fault = {.text = ""};
+    struct fl_plan *none = NULL;
+
+    assert_int_equal(fl_plan_make(&none, &fleet.fleet, &fault), FT_EINVAL);
+    assert_string_equal(fault.text, expected);
+}
+
+static void what_names_no_server_is_refused(void **state)
+{
+    (void)state;
+    begin(2, 1, 1);
+    help_fleet_set(&fleet, 0, 0, 0);
+    refuse("shard n0: its members are not two servers");
+    help_fleet_set(&fleet, 0, 0, 2);
+    refuse("shard n0: its members are not two servers");
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].primary = 2;
+    refuse("shard n0: its primary is none of its members");
+    fleet.shard[0].primary = 0;
+    fleet.shard[0].pin = 2;
+    refuse("shard n0: a pin or a failed move names no server");
+    fleet.shard[0].pin = FL_NONE;
+    order(0, FL_REPAIR, FL_HEAL, 2);
+    refuse("shard n0: its order names no server");
+    order(0, FL_CREATE, FL_NEW, 1);
+    refuse("shard n0: its order is no re-pair and no handover");
+    order(0, FL_LEAVE, FL_NO_CAUSE, 0);
+    fleet.server[1].capacity.of[FL_MEMORY] = -1;
+    refuse("server s1: a capacity is -1, expected 0 or more");
+    fleet.server[1].capacity.of[FL_MEMORY] = 0;
+    fleet.fleet.settings.resyncs = 0;
+    refuse("a fleet's settings: resyncs is 0, expected 1 or more");
+    fleet.fleet.settings.resyncs = 1;
+    fleet.fleet.settings.gain = NAN;
+    refuse("a fleet's settings: gain is nan, expected between 0 and 1");
+}
+
+static void an_empty_fleet_has_a_plan(void **state)
+{
+    (void)state;
+    begin(1, 1, 1);
+    expect_plan(0, DEAD);
+    fleet.fleet.shards = 0;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    fleet.fleet.servers = 0;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+}
+
+static void words_are_read_as_they_are_written(void **state)
+{
+    (void)state;
+    assert_string_equal(fl_kind_name(FL_REPAIR), "re-pair");
+    assert_string_equal(fl_kind_name(FL_HANDOVER), "hand over");
+    for (int i = 0; i <= FL_WITHDRAW; i++)
+        assert_int_equal(fl_kind_of(fl_kind_name((enum fl_kind)i)), i);
+    for (int i = 0; i <= FL_NEEDLESS; i++)
+        assert_int_equal(fl_cause_of(fl_cause_name((enum fl_cause)i)), i);
+    for (int i = 0; i <= FL_FOUND; i++)
+        assert_string_not_equal(fl_wait_name((enum fl_wait)i), "unknown");
+    assert_int_equal(fl_cause_of("mischief"), FL_NO_CAUSE);
+    assert_int_equal(fl_kind_of("mischief"), FL_LEAVE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_shard_is_created_in_two_zones, forget),
+        cmocka_unit_test_teardown(nothing_is_created_that_may_be_somewhere, forget),
+        cmocka_unit_test_teardown(a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone,
+                                  forget),
+        cmocka_unit_test_teardown(an_agent_that_is_gone_carries_nothing_out, forget),
+        cmocka_unit_test_teardown(a_shard_that_is_silent_stops_no_other, forget),
+        cmocka_unit_test_teardown(more_than_a_third_at_once_and_it_stops, forget),
+        cmocka_unit_test_teardown(who_holds_is_healed_first_and_then_who_has_waited_longest, forget),
+        cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, forget),
+        cmocka_unit_test_teardown(two_servers_heal_nothing, forget),
+        cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, forget),
+        cmocka_unit_test_teardown(of_servers_with_room_the_least_full_one_is_taken, forget),
+        cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, forget),
+        cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, forget),
+        cmocka_unit_test_teardown(a_drained_server_is_emptied, forget),
+        cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, forget),
+        cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, forget),
+        cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, forget),
+        cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, forget),
+        cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, forget),
+        cmocka_unit_test_teardown(both_members_in_one_zone_are_parted_once_there_is_room, forget),
+        cmocka_unit_test_teardown(a_server_that_another_death_would_overfill_gives_a_standby_away, forget),
+        cmocka_unit_test_teardown(balance_hands_over_the_shard_that_evens_most, forget),
+        cmocka_unit_test_teardown(balance_waits_for_healing_and_for_the_hold_down, forget),
+        cmocka_unit_test_teardown(a_new_server_gets_its_share_of_nodes, forget),
+        cmocka_unit_test_teardown(the_worst_pair_of_servers_is_told, forget),
+        cmocka_unit_test_teardown(what_names_no_server_is_refused, forget),
+        cmocka_unit_test_teardown(an_empty_fleet_has_a_plan, forget),
+        cmocka_unit_test_teardown(words_are_read_as_they_are_written, forget),
+    };
+
+    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
+}
