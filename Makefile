@@ -214,13 +214,17 @@ VERBOSE ?=
 sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
 # Always the same ones, beside every seed that ever failed. Fresh ones: make sim, check-long.
-check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted
+check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
 	@$(BUILD)/simulate -q -f 1 -n 4000 -l tests/sim/failed-seeds -j $(shell nproc)
 	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k crash -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -f 1 -n 1500 -j $(shell nproc)
+	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
+# A day of a thousand servers, planned: build/fleet-day, with -s SEED (tests/fleet/day.c).
+$(BUILD)/fleet-day: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fleet/day.c $(wildcard fleet/*.c ftcore/base/error.c ftcore/base/event_log.c))
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ -lm
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
@@ -279,7 +283,7 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	@scripts/lint --fast
 	+@$(MAKE) --no-print-directory check-unit
-	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted
+	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 	@echo "$$((($$(date +%s) - $$(cat $(BUILD)/check-begun) + 59) / 60)) minutes" >$(BUILD)/check-took
@@ -320,4 +324,4 @@ include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
--include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))
+-include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c tests/fleet/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))

@@ -152,7 +152,8 @@ static bool has_zones(const struct fl_planner *planner)
     const struct fl_room *room = &planner->room;
 
     for (uint32_t i = 1; i < room->ranked; i++)
-        if (planner->fleet->server[room->rank[i]].zone != planner->fleet->server[room->rank[0]].zone)
+        if (planner->fleet->server[room->rank[i].server].zone !=
+            planner->fleet->server[room->rank[0].server].zone)
             return true;
     return false;
 }

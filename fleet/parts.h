@@ -30,9 +30,14 @@ struct fl_place {
     uint32_t nodes, primaries;
     uint32_t into, out; /* resyncs, and re-pairs that will cause them */
     uint32_t leaving;   /* standbys that are on their way elsewhere */
-    uint32_t rank;      /* its place in room->rank; FL_NONE */
     bool takes;         /* nodes: its lease is held, and it is not drained */
     double full, worst;
+};
+
+/* A server among the others; `worst` is a copy. */
+struct fl_rank {
+    double worst;
+    uint32_t server;
 };
 
 struct fl_room {
@@ -40,9 +45,9 @@ struct fl_room {
     struct fl_place *place;
     struct fl_pair *pair;
     uint32_t pairs, most_pairs;
-    uint32_t *slot; /* of a hash of both servers: a pair's number */
-    uint32_t slots; /* a power of two */
-    uint32_t *rank; /* the servers that take nodes, by `worst` */
+    uint32_t *slot;       /* of a hash of both servers: a pair's number */
+    uint32_t slots;       /* a power of two */
+    struct fl_rank *rank; /* the servers that take nodes, by `worst` */
     uint32_t ranked;
     bool sorted, by_count;
 };

@@ -5,6 +5,8 @@
  */
 #include "fleet/parts.h"
 
+#include <math.h>
+
 /* How full a server would be with one more node, when the worst other server dies; over 1: it has no room. */
 struct after {
     double worst; /* what servers are compared by */
@@ -63,7 +65,8 @@ static bool may_take(const struct fl_room *room, const struct fl_search *search,
     static const double nothing[FL_MEASURES];
 
     return place->takes && server != search->primary && server != search->not_on[0] &&
-           server != search->not_on[1] && fl_room_full_with(room, server, load, nothing) <= search->full;
+           server != search->not_on[1] &&
+           (isinf(search->full) || fl_room_full_with(room, server, load, nothing) <= search->full);
 }
 
 static uint32_t in_common(const struct fl_room *room, uint32_t a, uint32_t b)
@@ -79,12 +82,35 @@ struct best {
     double worst;
 };
 
+/* Without a look at the pair: would a server be fuller than the best so far, whatever it has in common? */
+static bool is_beaten(const struct fl_room *room, const struct fl_search *search, uint32_t server,
+                      const struct best *best)
+{
+    const struct fl_place *place = &room->place[server];
+    bool standby = search->primary != FL_NONE;
+    const double *capacity = room->fleet->server[server].capacity.of;
+
+    if (best->server == FL_NONE || room->by_count)
+        return false;
+    for (int i = 0; i < FL_MEASURES; i++) {
+        double load = place->now[i] + (standby ? search->need->standby[i] : search->need->primary[i]);
+        bool grows = !standby || search->need->primary[i] >= search->need->standby[i];
+        if (capacity[i] > 0 &&
+            load + (grows ? place->extra[i] : 0) > best->worst * capacity[i] * (1 + FL_EPSILON))
+            return true;
+    }
+    return false;
+}
+
 static void consider(const struct fl_room *room, const struct fl_search *search, uint32_t server,
                      struct best *best)
 {
-    struct after after = look_after(room, search, server);
+    struct after after;
     uint32_t common;
 
+    if (is_beaten(room, search, server, best))
+        return;
+    after = look_after(room, search, server);
     if (!after.fits || (best->server != FL_NONE && after.worst > best->worst))
         return;
     if (is_busy(room, search, server)) {
@@ -113,8 +139,8 @@ struct fl_found fl_place_find(const struct fl_room *room, const struct fl_search
         return (struct fl_found){.server = other.server, .busy = other.busy};
     }
     for (uint32_t i = 0; i < room->ranked; i++) {
-        uint32_t at = room->rank[i];
-        double worst = room->place[at].worst;
+        uint32_t at = room->rank[i].server;
+        double worst = room->rank[i].worst;
         if (other.server != FL_NONE && worst > other.worst)
             break;
         if (!room->by_count && worst > search->limit * (1 + FL_EPSILON))

@@ -21,6 +21,7 @@ struct fl_settings fl_settings_usual(void)
                                 .at_once = 60,
                                 .back_off_least = 10,
                                 .back_off_most = 600,
+                                .creates = 500,
                                 .gain = 0.1};
 }
 
@@ -50,6 +51,8 @@ static int check_settings(const struct fl_settings *of, struct ft_fault *fault)
 {
     if (!of->resyncs)
         return ft_fail(fault, FT_EINVAL, "a fleet's settings: resyncs is 0, expected 1 or more");
+    if (!of->creates)
+        return ft_fail(fault, FT_EINVAL, "a fleet's settings: creates is 0, expected 1 or more");
     if (of->back_off_least > of->back_off_most)
         return ft_fail(fault, FT_EINVAL, "a fleet's settings: the least back-off is above the most");
     if (!(of->gain > 0 && of->gain < 1))
@@ -455,7 +458,7 @@ static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t prim
     return true;
 }
 
-static void create(struct fl_planner *planner, uint32_t number, uint32_t absent)
+static void create(struct fl_planner *planner, uint32_t number, uint32_t absent, bool enough)
 {
     const struct fl_shard *shard = &planner->fleet->shard[number];
     struct fl_step *step = &planner->plan->step[number];
@@ -472,6 +475,8 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent)
         wait_for(step, FL_FOUND, shard->found);
     else if (absent != FL_NONE)
         wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);
+    else if (enough)
+        wait_for(step, FL_LIMIT, FL_NONE);
     else {
         found = fl_place_find(&planner->room, &search);
         step->pin_waits = shard->pin != FL_NONE && found.server == FL_NONE;
@@ -486,14 +491,16 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent)
 
 static void create_all(struct fl_planner *planner)
 {
-    uint32_t absent = FL_NONE;
+    uint32_t absent = FL_NONE, created = 0;
 
     for (uint32_t i = 0; i < planner->fleet->servers && absent == FL_NONE; i++)
         if (!planner->fleet->server[i].lease && !planner->fleet->server[i].unlisted)
             absent = i;
     for (uint32_t i = 0; i < planner->fleet->shards; i++)
-        if (!planner->fleet->shard[i].known)
-            create(planner, i, absent);
+        if (!planner->fleet->shard[i].known) {
+            create(planner, i, absent, created >= planner->fleet->settings.creates);
+            created += planner->plan->step[i].kind == FL_CREATE;
+        }
 }
 
 /* ---- what people want ---- */

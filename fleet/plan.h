@@ -34,7 +34,7 @@
  *    into and `resyncs` out of each server; one move of a shard at any time; none within the back-off after
  *    one that failed.
  * 8. A shard without a key is created only while every server has its lease, and none tells of a node or a
- *    kept view of that shard.
+ *    kept view of that shard; `creates` shards in a plan.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -118,7 +118,7 @@ enum fl_wait {
     FL_UNSETTLED,     /* the primary does not yet say that it is alone */
     FL_AGENT_GONE,    /* its primary runs, and there is no agent there to carry an order out */
     FL_NO_ROOM,       /* no server has room for its standby */
-    FL_LIMIT,         /* as many as may be are under way in the fleet */
+    FL_LIMIT,         /* as many as may be are under way in the fleet, or are created by this plan */
     FL_BUSY,          /* the servers that could are resyncing another shard */
     FL_BACK_OFF,      /* its last move failed, and it is not tried again yet */
     FL_LEASES_GONE,   /* too many leases went at once: nothing is ordered */
@@ -161,6 +161,7 @@ struct fl_settings {
     uint64_t patience;  /* with an order, or a resync that an order began */
     uint64_t at_once;   /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
+    uint32_t creates;                       /* shards that one plan creates at most; 1 at least */
     double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
 };
 
@@ -174,7 +175,7 @@ struct fl_fleet {
     uint64_t now;   /* in seconds or any other unit, the same for all times here */
 };
 
-/* 64 at once, 1 a server, 60 s, 120 s, 60 s, 10 s to 600 s, 0.1: with times in seconds. */
+/* 64 at once, 1 a server, 60 s, 120 s, 60 s, 10 s to 600 s, 500, 0.1: with times in seconds. */
 struct fl_settings fl_settings_usual(void);
 
 /* Of one shard. */

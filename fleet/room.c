@@ -8,12 +8,12 @@
  * has: for each such pair of servers the sum of what these need more as primaries. The worst of the pairs is
  * kept for each server and each measure, so that a look costs no search.
  */
-#define _GNU_SOURCE /* qsort_r */
 #include "fleet/parts.h"
 
 #include "ftcore/base/check.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static uint32_t find_slot(const struct fl_room *room, uint32_t primary, uint32_t standby)
 {
@@ -102,43 +102,60 @@ bool fl_room_within(const struct fl_room *room, uint32_t server, double limit)
     return true;
 }
 
-static bool comes_first(const struct fl_room *room, uint32_t a, uint32_t b)
+static int compare_ranks(const void *a, const void *b)
 {
-    double of_a = room->place[a].worst, of_b = room->place[b].worst;
+    const struct fl_rank *first = a, *second = b;
 
-    return of_a != of_b ? of_a < of_b : a < b;
+    if (first->worst != second->worst)
+        return first->worst < second->worst ? -1 : 1;
+    return first->server < second->server ? -1 : first->server > second->server;
+}
+
+/* How many come before that one. */
+static uint32_t find_rank(const struct fl_room *room, const struct fl_rank *of)
+{
+    uint32_t from = 0, to = room->ranked;
+
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (compare_ranks(&room->rank[middle], of) < 0)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
 }
 
 /* A server whose load has changed goes to its place among the others. */
-static void rank_again(struct fl_room *room, uint32_t server)
+static void rank_again(struct fl_room *room, uint32_t server, double before)
 {
-    uint32_t at = room->place[server].rank;
+    struct fl_rank old = {before, server}, now = {room->place[server].worst, server};
+    uint32_t from, to;
 
-    if (!room->sorted || at == FL_NONE)
+    if (!room->sorted || !room->place[server].takes || now.worst == before)
         return;
-    for (; at > 0 && comes_first(room, server, room->rank[at - 1]); at--) {
-        room->rank[at] = room->rank[at - 1];
-        room->place[room->rank[at]].rank = at;
-    }
-    for (; at + 1 < room->ranked && comes_first(room, room->rank[at + 1], server); at++) {
-        room->rank[at] = room->rank[at + 1];
-        room->place[room->rank[at]].rank = at;
-    }
-    room->rank[at] = server;
-    room->place[server].rank = at;
+    from = find_rank(room, &old);
+    to = find_rank(room, &now);
+    if (to > from) {
+        to--; /* it counted itself */
+        memmove(&room->rank[from], &room->rank[from + 1], (to - from) * sizeof(now));
+    } else
+        memmove(&room->rank[to + 1], &room->rank[to], (from - to) * sizeof(now));
+    room->rank[to] = now;
 }
 
 static void weigh(struct fl_room *room, uint32_t server)
 {
     static const double nothing[FL_MEASURES];
     struct fl_place *place = &room->place[server];
+    double before = place->worst;
 
     place->full = place->worst = fl_room_full_with(room, server, nothing, nothing);
     for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
         double worst = fl_room_fraction(room, server, i, place->now[i] + place->extra[i]);
         place->worst = worst > place->worst ? worst : place->worst;
     }
-    rank_again(room, server);
+    rank_again(room, server, before);
 }
 
 /* A pair's extra load has changed: it may be the worst now, or no longer be. */
@@ -218,7 +235,7 @@ void fl_room_begin(struct fl_room *room, bool measured)
     for (uint32_t i = 0; i < fleet->servers; i++) {
         struct fl_place *place = &room->place[i];
         const struct fl_server *server = &fleet->server[i];
-        place->pairs = place->rank = FL_NONE;
+        place->pairs = FL_NONE;
         for (int k = 0; k < FL_MEASURES; k++)
             place->by[k] = FL_NONE;
         place->takes = server->lease && !server->drained;
@@ -226,18 +243,11 @@ void fl_room_begin(struct fl_room *room, bool measured)
     }
 }
 
-static int compare_places(const void *a, const void *b, void *room)
-{
-    return comes_first(room, *(const uint32_t *)a, *(const uint32_t *)b) ? -1 : 1;
-}
-
 void fl_room_sort(struct fl_room *room)
 {
     for (uint32_t i = 0; i < room->fleet->servers; i++)
         if (room->place[i].takes)
-            room->rank[room->ranked++] = i;
-    qsort_r(room->rank, room->ranked, sizeof(room->rank[0]), compare_places, room);
-    for (uint32_t i = 0; i < room->ranked; i++)
-        room->place[room->rank[i]].rank = i;
+            room->rank[room->ranked++] = (struct fl_rank){room->place[i].worst, i};
+    qsort(room->rank, room->ranked, sizeof(room->rank[0]), compare_ranks);
     room->sorted = true;
 }

@@ -204,6 +204,8 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
         break;
     default:
         explain_wait(plan, fleet, step, why, FL_WHY_MAX);
+        if (step->wait == FL_LIMIT && !fleet->shard[shard].known)
+            snprintf(why, FL_WHY_MAX, "created after %u others", fleet->settings.creates);
         if (!why[0] && step->pin_waits)
             snprintf(why, FL_WHY_MAX, "its pin waits: %s is dead, drained or full", name_server(fleet, pin));
         break;

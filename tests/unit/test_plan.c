@@ -98,6 +98,20 @@ static void a_shard_is_created_in_two_zones(void **state)
     expect_plan(0, "create, primary on s3, standby on s0: it has no node yet");
 }
 
+static void a_plan_creates_so_many_shards_and_no_more(void **state)
+{
+    (void)state;
+    begin(4, 5, 2);
+    fleet.fleet.settings.creates = 2;
+    make_plan();
+    assert_int_equal(plan->orders, 2);
+    expect(2, "created after 2 others");
+    help_fleet_apply(&fleet, plan);
+    make_plan();
+    assert_int_equal(plan->orders, 2);
+    assert_int_equal(plan->step[2].kind, FL_CREATE);
+}
+
 static void nothing_is_created_that_may_be_somewhere(void **state)
 {
     (void)state;
@@ -808,6 +822,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_shard_is_created_in_two_zones, forget),
+        cmocka_unit_test_teardown(a_plan_creates_so_many_shards_and_no_more, forget),
         cmocka_unit_test_teardown(nothing_is_created_that_may_be_somewhere, forget),
         cmocka_unit_test_teardown(a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone,
                                   forget),
