@@ -4,7 +4,9 @@
  * it orders, late, and not always. Owns that world; the planner is the product's. Prints what the day was
  * like, and ends with 1 if a rule was broken. The same seed is the same day.
  *
- *   fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-v]
+ *   fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-d DEATHS] [-v]
+ *
+ * DEATHS: so many times as many servers die as usual, which is each one every 25 days.
  *
  * What happens: servers die and return, one rack at once; agents die without their servers; two fifths of the
  * leases are lost at once for half a minute; nodes crash and restart; servers are drained, and added; shards
@@ -74,6 +76,7 @@ static struct {
     uint32_t events, most_events;
     uint64_t sequence, chance, length;
     uint32_t all_servers, all_shards;
+    uint32_t deaths; /* times as many as usual */
     bool changed, verbose;
     struct fl_plan *plan; /* the last one */
 } world;
@@ -223,6 +226,11 @@ static void end_node(uint32_t number, uint32_t which)
     if (!truth->node[!which] || (which == 0 && !truth->synced)) {
         lose(number);
         truth->synced = false;
+        if (truth->node[1]) { /* it has nothing: a person begins it anew, when one has come */
+            truth->node[1] = false;
+            truth->died[1] = world.fleet.now;
+            plan_event(600, NODE_RETURNS, number, world.shard[number].member[1], 0);
+        }
     } else if (which == 0)
         plan_event(TAKEOVER, TAKES_OVER, number, 0, world.shard[number].view);
     else
@@ -385,6 +393,18 @@ static void measure(void)
     }
 }
 
+/* An hour is enough to empty a server, if it and its agent live. */
+static void check_drained(uint32_t server)
+{
+    uint32_t nodes = 0;
+
+    for (uint32_t i = 0; i < world.fleet.shards; i++)
+        nodes += world.shard[i].known && !world.truth[i].lost &&
+                 (world.shard[i].member[0] == server || world.shard[i].member[1] == server);
+    if (nodes && world.runs[server])
+        BROKEN("%s was drained for an hour, and has %u nodes", world.server[server].name, nodes);
+}
+
 static void happen(const struct event *event)
 {
     uint32_t whom = event->whom;
@@ -431,6 +451,8 @@ static void happen(const struct event *event)
         break;
     case DRAINS:
     case DRAINS_NO_MORE:
+        if (event->what == DRAINS_NO_MORE && world.server[whom].drained)
+            check_drained(whom);
         world.server[whom].drained = event->what == DRAINS;
         world.changed = true;
         break;
@@ -470,6 +492,36 @@ static void check_order(const struct fl_plan *plan, uint32_t number)
         BROKEN("%s: both members on %s", shard->name, to->name);
     if (step->kind != FL_CREATE && !world.truth[number].node[0])
         BROKEN("%s is moved, and nobody serves", shard->name);
+}
+
+/* By what the world knows itself. */
+static void check_plan(const struct fl_plan *plan)
+{
+    uint32_t listed = 0, held = 0, repairs = 0, resyncs = 0, ordered = 0, balanced = 0;
+
+    for (uint32_t i = 0; i < world.all_servers; i++) {
+        listed += !world.server[i].unlisted;
+        held += world.server[i].lease;
+    }
+    if (plan->orders && (listed - held) * 3 > listed)
+        BROKEN("%u of %u leases are gone, and there are orders", listed - held, listed);
+    for (uint32_t i = 0; i < world.fleet.shards; i++) {
+        const struct fl_shard *shard = &world.shard[i];
+        const struct fl_step *step = &plan->step[i];
+        bool stands = step->kind == FL_LEAVE && shard->order.kind == FL_REPAIR;
+        repairs += stands || step->kind == FL_REPAIR;
+        ordered += step->kind == FL_REPAIR;
+        balanced += step->kind != FL_WITHDRAW &&
+                    (step->cause == FL_BALANCE || step->cause == FL_ZONE || step->cause == FL_RELIEF);
+        resyncs += world.truth[i].unprotected && shard->says[1] == FL_SAYS_SYNCING &&
+                   answers(shard->member[0]) && answers(shard->member[1]);
+        if (step->kind == FL_REPAIR && step->cause == FL_HEAL && world.server[shard->member[1]].lease)
+            BROKEN("%s is healed, and %s lives", shard->name, world.server[shard->member[1]].name);
+    }
+    if (ordered && repairs > world.fleet.settings.heals)
+        BROKEN("%u re-pairs at once", repairs);
+    if (balanced && resyncs)
+        BROKEN("%u moves for balance while %u shards resync", balanced, resyncs);
 }
 
 static void carry_out(const struct fl_plan *plan, uint32_t number)
@@ -518,6 +570,7 @@ static void make_plan(void)
     count.stops += world.plan->stopped;
     world.changed = world.plan->orders > 0;
     world.fleet.balancing = world.plan->balancing;
+    check_plan(world.plan);
     for (uint32_t i = 0; i < world.plan->orders; i++)
         carry_out(world.plan, world.plan->order[i]);
     if (world.plan->orders && world.fleet.now + 600 >= world.length) {
@@ -529,10 +582,6 @@ static void make_plan(void)
                    why);
         }
     }
-    if (world.plan->under_way > world.fleet.settings.heals && world.plan->waits[FL_ORDERED] > 0)
-        for (uint32_t i = 0; i < world.plan->orders; i++)
-            if (world.plan->step[world.plan->order[i]].kind == FL_REPAIR)
-                BROKEN("%u re-pairs were under way, and one is ordered", world.plan->under_way);
 }
 
 static void note_balance(void)
@@ -577,7 +626,7 @@ static void make_world(uint32_t servers, uint32_t shards)
         world.server[i] = (struct fl_server){
             .name = world.names[i],
             .zone = i % ZONES,
-            .capacity = {{[FL_PROCESSOR] = 32, [FL_PACKETS] = 40e6, [FL_MEMORY] = 64000, [FL_NODES] = 100}},
+            .capacity = {{[FL_PROCESSOR] = 15, [FL_PACKETS] = 40e6, [FL_MEMORY] = 64000, [FL_NODES] = 100}},
             .lease = there,
             .unlisted = !there,
         };
@@ -614,7 +663,7 @@ static void plan_day(void)
     uint64_t rack = some_time(), leases = some_time();
     uint32_t first = draw(there > RACK * ZONES ? there - RACK * ZONES : 1);
 
-    for (uint32_t i = 0; i < 1 + (uint32_t)(servers * days / 25); i++)
+    for (uint32_t i = 0; i < 1 + (uint32_t)(servers * days / 25) * world.deaths; i++)
         plan_event(some_time(), DIES, draw(there), 0, 0);
     for (uint32_t i = 0; i < RACK && i < there / 50; i++)
         plan_event(rack, DIES, (first + i * ZONES) % there, 0, 0); /* of one zone */
@@ -764,7 +813,8 @@ int main(int count_of, char **words)
     int option;
 
     world.length = 86400;
-    while ((option = getopt(count_of, words, "s:n:k:t:v")) != -1)
+    world.deaths = 1;
+    while ((option = getopt(count_of, words, "s:n:k:t:d:v")) != -1)
         switch (option) {
         case 's':
             seed = strtoull(optarg, NULL, 10);
@@ -778,11 +828,14 @@ int main(int count_of, char **words)
         case 't':
             world.length = strtoull(optarg, NULL, 10);
             break;
+        case 'd':
+            world.deaths = (uint32_t)strtoul(optarg, NULL, 10);
+            break;
         case 'v':
             world.verbose = true;
             break;
         default:
-            fprintf(stderr, "fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-v]\n");
+            fprintf(stderr, "fleet-day [-s SEED] [-n SERVERS] [-k SHARDS] [-t SECONDS] [-d DEATHS] [-v]\n");
             return 2;
         }
     if (servers < 50 || shards < 1 || world.length < 2 * REST) {
