@@ -29,6 +29,7 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(FILL) packaging/understudy-nf.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nf.pc
 	$(FILL) packaging/understudy-nftest.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nftest.pc
 	$(FILL) packaging/understudy@.service > $(DESTDIR)$(UNITDIR)/understudy@.service
+	$(FILL) packaging/understudy-fleet.service > $(DESTDIR)$(UNITDIR)/understudy-fleet.service
 	$(call put,644,$(MANDIR)/man1,$(BUILD)/man/understudy.1)
 	$(call put,644,$(MANDIR)/man5,$(BUILD)/man/understudy.yaml.5)
 	install -D -m 644 packaging/understudy.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/understudy
@@ -41,7 +42,7 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 
 # With the variables of the install. Modules of others stay, and so do configuration, state and user.
 uninstall:
-	rm -f $(addprefix $(DESTDIR),$(BINDIR)/understudy $(UNITDIR)/understudy@.service $(LIBDIR)/$(notdir $(NFLIB)) \
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/understudy $(UNITDIR)/understudy@.service $(UNITDIR)/understudy-fleet.service $(LIBDIR)/$(notdir $(NFLIB)) \
 		$(LIBDIR)/pkgconfig/understudy-nf.pc $(LIBDIR)/pkgconfig/understudy-nftest.pc $(MANDIR)/man1/understudy.1 $(MANDIR)/man5/understudy.yaml.5 \
 		$(PREFIX)/share/bash-completion/completions/understudy)
 	rm -rf $(addprefix $(DESTDIR),$(PREFIX)/include/understudy $(PREFIX)/lib/understudy-dev $(SHARE) $(DOCDIR))

@@ -2,6 +2,7 @@
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
 #include "node/config/schema.h"
 #include "cli/options.h"
+#include "fleet/fleet.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,6 +48,8 @@ static const struct command {
      &nd_nfs_syntax},
     {"new-nf", "an NF to begin with: module, Makefile, test and chain file", nd_cmd_new_nf,
      &nd_new_nf_syntax},
+    {"fleet", "shards on many servers: the agent of a server, and what people see and wish", fl_cmd_fleet,
+     &fl_fleet_syntax},
     {"version", "of the program, of what it speaks to a peer, and of DPDK", nd_cmd_version, NULL},
     {"help", "what --help says, of all subcommands or of one", help, NULL},
 };

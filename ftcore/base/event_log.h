@@ -36,6 +36,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(DRILL, "drill")               /* asked for by the peer */                                              \
     X(SEAL, "seal")                 /* key or certificates of the link were read again, or not */            \
     X(ARBITER, "arbiter")           /* it answers or not; what it decided */                                 \
+    X(FLEET, "fleet")               /* of an agent: nodes started and stopped, orders, who leads */          \
     X(VIEW_FILE, "view_file")                                                                                \
     X(RECORDER, "recorder")                                                                                  \
     X(CHAIN, "chain") /* what becomes of a chain that is changed while it runs */                            \

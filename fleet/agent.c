@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `understudy fleet agent`: what runs on each server. It says what its nodes say, in the server's key, under
+ * its lease; it starts and stops nodes and has them carry out orders as the shards' keys say (local.h). The
+ * agents elect one of them, the leader, who plans: whoever creates the key `leader` under his lease.
+ *
+ * One thread, beside those of the mirror: nothing that an agent does is on the way of a packet or a takeover.
+ * Every write of the leader compares the create revision of its leader key and the revision of the shard's
+ * key, so that one who leads no more, or has seen less, writes nothing. While etcd does not answer, nodes are
+ * started as was last told, and nothing else is done.
+ */
+#include "cli/options.h"
+#include "fleet/fleet.h"
+#include "fleet/local.h"
+#include "fleet/picture.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/base/event_writer.h"
+#include "node/etcd/mirror.h"
+#include "node/etcd/store.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEASE_S  2u
+#define TURN_MS  200           /* between two turns at most */
+#define PLAN_NS  1000000000ull /* between two plans while nothing changes */
+#define LEADS_NS 1000000000ull /* between two times that it asks to lead */
+
+struct agent {
+    const struct fl_file *file;
+    uint32_t self;
+    struct fl_local *local;
+    struct nd_mirror *mirror;
+    struct nd_etcd *etcd;    /* the leader's writes */
+    char *said;              /* the server's key as it was said last; NULL: nothing yet */
+    uint64_t serial;         /* of the mirror, that was told to `local` */
+    int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
+    uint64_t asked, planned; /* ns, when last */
+    uint64_t planned_serial;
+    uint64_t *gone; /* of each server: since when its lease is not held, s; the leader's memory */
+    bool *held;     /* it was, when looked at last */
+    bool balancing;
+};
+
+/* ---- what it says and is told ------------------------------------------------------------------- */
+
+static void say(struct agent *a)
+{
+    json_t *o = fl_server_said_write(a->file, fl_local_said(a->local));
+    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    struct ft_fault fault = {""};
+
+    json_decref(o);
+    if (!text || (a->said && strcmp(a->said, text) == 0)) {
+        free(text);
+        return;
+    }
+    if (nd_mirror_say(a->mirror, text, strlen(text), &fault) != 0)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "the server's key: %s", fault.text);
+    free(a->said);
+    a->said = text;
+}
+
+/* A key that is gone, or cannot be read, tells nothing. */
+static void hear(struct agent *a)
+{
+    uint64_t serial = nd_mirror_serial(a->mirror);
+    const struct nd_keys *keys;
+
+    if (serial == a->serial)
+        return;
+    a->serial = serial;
+    keys = nd_mirror_lock(a->mirror);
+    for (uint32_t i = 0; i < a->file->shards; i++) {
+        char key[FL_KEY_MAX];
+        const struct nd_entry *e =
+            nd_keys_find(keys, fl_key(key, a->file, "shards/", a->file->shard[i].name));
+        struct fl_placement placement;
+        struct ft_fault fault = {""};
+
+        if (e && fl_placement_read(&placement, a->file, e->value, e->len, &fault) == 0)
+            fl_local_tell(a->local, i, &placement);
+    }
+    nd_mirror_unlock(a->mirror);
+}
+
+/* ---- who leads ---------------------------------------------------------------------------------- */
+
+/* Its own leader key's create revision; 0: another one leads, or nobody. */
+static int64_t own_leader_key(struct agent *a, int64_t lease, bool *somebody)
+{
+    char key[FL_KEY_MAX];
+    const struct nd_keys *keys = nd_mirror_lock(a->mirror);
+    const struct nd_entry *e = nd_keys_find(keys, fl_key(key, a->file, "leader", ""));
+    int64_t created = e && lease && e->lease == lease ? e->created : 0;
+
+    *somebody = e != NULL;
+    nd_mirror_unlock(a->mirror);
+    return created;
+}
+
+static void ask_to_lead(struct agent *a, int64_t lease)
+{
+    const char *name = a->file->server[a->self].name;
+    char key[FL_KEY_MAX];
+    struct nd_compare nobody = {.key = fl_key(key, a->file, "leader", ""), .of = ND_CREATED};
+    struct nd_change me = {.key = key, .value = name, .len = strlen(name), .lease = lease};
+    struct ft_fault fault = {""};
+    bool done;
+
+    a->asked = nd_now();
+    nd_store_txn(a->etcd, &nobody, 1, &me, 1, &done, NULL, &fault);
+}
+
+/* Its lease, by which alone it may lead. */
+static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
+{
+    bool somebody, may = s->connected_since && s->lease && s->lease_until > nd_now();
+    int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody);
+
+    if (leads != a->leads)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, leads ? "leads the fleet" : "leads the fleet no more");
+    if (leads && !a->leads) {
+        memset(a->gone, 0, a->file->servers * sizeof(*a->gone));
+        memset(a->held, 0, a->file->servers * sizeof(*a->held));
+        a->balancing = false;
+    }
+    a->leads = leads;
+    if (may && !somebody && nd_now() - a->asked > LEADS_NS)
+        ask_to_lead(a, s->lease);
+}
+
+/* ---- planning ----------------------------------------------------------------------------------- */
+
+static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t now)
+{
+    for (uint32_t i = 0; i < a->file->servers; i++) {
+        char key[FL_KEY_MAX];
+        bool holds = nd_keys_find(keys, fl_key(key, a->file, "servers/", a->file->server[i].name)) != NULL;
+
+        if (a->held[i] && !holds) {
+            a->gone[i] = now;
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "the lease of server %s is gone",
+                         a->file->server[i].name);
+        }
+        a->held[i] = holds;
+    }
+}
+
+static void write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
+                        const struct fl_placement *next)
+{
+    char leader[FL_KEY_MAX], key[FL_KEY_MAX];
+    json_t *o = fl_placement_write(a->file, next);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    const struct nd_compare compares[] = {
+        {.key = fl_key(leader, a->file, "leader", ""), .of = ND_CREATED, .revision = a->leads},
+        {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name),
+         .of = ND_CHANGED,
+         .revision = p->revision[shard]}};
+    struct nd_change change = {.key = key, .value = text, .len = text ? strlen(text) : 0};
+    struct ft_fault fault = {""};
+    bool done = false;
+
+    if (text && nd_store_txn(a->etcd, compares, 2, &change, 1, &done, NULL, &fault) != 0)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[shard].name, fault.text);
+    free(text);
+    json_decref(o);
+}
+
+static void carry_plan(struct agent *a, const struct fl_picture *p)
+{
+    struct fl_plan *plan;
+    struct ft_fault fault = {""};
+
+    if (fl_plan_make(&plan, &p->fleet, &fault) != 0) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "no plan: %s", fault.text);
+        return;
+    }
+    a->balancing = plan->balancing;
+    for (uint32_t i = 0; i < a->file->shards; i++) {
+        struct fl_placement next;
+        char why[FL_WHY_MAX];
+
+        if (!fl_picture_next(p, plan, i, &next))
+            continue;
+        if (plan->step[i].kind != FL_LEAVE)
+            ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[i].name,
+                         fl_plan_explain(plan, &p->fleet, i, why));
+        write_shard(a, p, i, &next);
+    }
+    fl_plan_free(plan);
+}
+
+static void plan(struct agent *a)
+{
+    uint64_t serial = nd_mirror_serial(a->mirror), now = nd_wall() / 1000000000;
+    struct fl_picture picture;
+    struct ft_fault fault = {""};
+
+    if (!a->leads || (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
+        return;
+    a->planned = nd_now();
+    a->planned_serial = serial;
+    const struct nd_keys *keys = nd_mirror_lock(a->mirror);
+
+    note_leases(a, keys, now);
+    int error = fl_picture_make(&picture, a->file, keys, a->gone, now, &fault);
+
+    nd_mirror_unlock(a->mirror);
+    if (error) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s", fault.text);
+        return;
+    }
+    picture.fleet.balancing = a->balancing;
+    carry_plan(a, &picture);
+    fl_picture_free(&picture);
+}
+
+/* ---- the agent ---------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t ends;
+
+static void note_end(int signal)
+{
+    (void)signal;
+    ends = 1;
+}
+
+static void run(struct agent *a)
+{
+    while (!ends) {
+        struct pollfd changed = {.fd = nd_mirror_fd(a->mirror), .events = POLLIN};
+        struct nd_mirror_status s;
+        uint64_t serial;
+
+        if (poll(&changed, 1, TURN_MS) > 0 && read(changed.fd, &serial, sizeof(serial)) < 0)
+            continue;
+        hear(a);
+        fl_local_turn(a->local, nd_now());
+        say(a);
+        nd_mirror_status(a->mirror, &s);
+        consider_leading(a, &s);
+        plan(a);
+    }
+}
+
+static int open_agent(struct agent *a, char prefix[FL_KEY_MAX], char key[FL_KEY_MAX], struct ft_fault *fault)
+{
+    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+    const struct nd_mirror_config mirror = {
+        .etcd = &a->file->etcd,
+        .prefix = fl_key(prefix, a->file, "", ""),
+        .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
+        .ttl_s = LEASE_S};
+    int error = fl_local_open(&a->local, a->file, a->self, fault);
+
+    a->gone = calloc(a->file->servers, sizeof(*a->gone));
+    a->held = calloc(a->file->servers, sizeof(*a->held));
+    if (!error && (!a->gone || !a->held))
+        error = ft_fail(fault, FT_ENOMEM, "no memory for the agent");
+    if (!error)
+        error = nd_etcd_open(&a->etcd, &a->file->etcd, &limits, NULL, NULL, fault);
+    return error ? error : nd_mirror_start(&a->mirror, &mirror, fault);
+}
+
+int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *fault)
+{
+    struct agent a = {.file = file, .self = server};
+    const struct nd_event_writer_config log = {.node = file->server[server].name};
+    char prefix[FL_KEY_MAX], key[FL_KEY_MAX];
+    int error = nd_event_writer_start(&log, fault);
+
+    if (error)
+        return error;
+    signal(SIGTERM, note_end);
+    signal(SIGINT, note_end);
+    signal(SIGPIPE, SIG_IGN);
+    error = open_agent(&a, prefix, key, fault);
+    if (!error)
+        run(&a);
+    nd_mirror_stop(a.mirror, false);
+    nd_etcd_close(a.etcd);
+    fl_local_close(a.local);
+    free(a.said);
+    free(a.gone);
+    free(a.held);
+    nd_event_writer_stop();
+    return error;
+}

@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `understudy fleet VERB`: what people see of a fleet and say to it, from wherever etcd is reached. It reads
+ * the keys once, and writes wishes alone: who carries them out is the leader. `agent` is agent.c's.
+ */
+#include "fleet/fleet.h"
+#include "fleet/picture.h"
+#include "node/base/clock.h"
+#include "node/config/config.h"
+#include "node/etcd/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fleet_options {
+    const char *file, *server;
+    bool json;
+};
+
+#define AT(field) offsetof(struct fleet_options, field)
+static const struct nd_option rows[] = {
+    {"config", 'c', ND_OPTION_FILE, AT(file), .needed = "fleet's file", .value = "FILE",
+     .help = "fleet's file"},
+    {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME", .help = "agent: the server that it runs on"},
+    ND_OPTION_JSON_ROW(AT(json)),
+    {.name = NULL},
+};
+#undef AT
+
+const struct nd_syntax fl_fleet_syntax = {
+    "fleet", rows, "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD", 1, 3};
+
+struct command {
+    struct fl_file *file;
+    struct fleet_options options;
+    int argc;
+    char **argv; /* behind the verb */
+    struct nd_etcd *etcd;
+    struct nd_keys keys;
+    struct fl_picture picture;
+    struct fl_plan *plan;
+};
+
+/* One line on stderr; the exit code. */
+static int fail(int error, const struct ft_fault *fault)
+{
+    fprintf(stderr, "understudy: %s\n", fault->text);
+    return error == FT_EIO || error == FT_EBUSY ? ND_NO_ANSWER : nd_exit_of(error);
+}
+
+/* ---- check -------------------------------------------------------------------------------------- */
+
+/* The pair file of a shard, as the program reads it; it lies beside the fleet's for that moment. */
+static int read_rendered(const struct command *c, uint32_t shard, struct ft_fault *fault)
+{
+    const uint32_t *on = c->file->shard[shard].on,
+                   servers[] = {on[0] == FL_NONE ? 0 : on[0], on[0] == FL_NONE ? 1 : on[1]};
+    char *text, path[] = "/tmp/understudy-fleet-XXXXXX";
+    struct nd_config *config;
+    struct ft_fault inner = {""};
+    int error = fl_file_render(c->file, shard, servers, 2, &text, fault), fd;
+
+    if (error)
+        return error;
+    fd = mkstemp(path);
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
+        error = ft_fail(fault, FT_EIO, "%s cannot be written", path);
+    if (fd >= 0)
+        close(fd);
+    if (!error && (error = nd_config_read(&config, path, ND_CONFIG_NODES, &inner)) != 0)
+        ft_fail(fault, error, "%s: the pair file of shard %s: %.200s", c->file->path,
+                c->file->shard[shard].name, inner.text);
+    else if (!error)
+        nd_config_free(config);
+    unlink(path);
+    free(text);
+    return error;
+}
+
+static int check(struct command *c)
+{
+    struct ft_fault fault = {""};
+
+    for (uint32_t i = 0; i < c->file->shards; i++) {
+        int error = read_rendered(c, i, &fault);
+
+        if (error) {
+            fprintf(stderr, "%s\n", fault.text);
+            return nd_exit_of_file(error);
+        }
+    }
+    printf("fleet %s: %u servers, %u shards, each with a pair file that can be read\n", c->file->name,
+           c->file->servers, c->file->shards);
+    return ND_DONE;
+}
+
+/* ---- what stands in etcd ------------------------------------------------------------------------ */
+
+static int look(struct command *c)
+{
+    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 2000};
+    char prefix[FL_KEY_MAX];
+    struct ft_fault fault = {""};
+    int64_t revision;
+    int error = nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, &fault);
+
+    if (!error)
+        error = nd_store_read(c->etcd, fl_key(prefix, c->file, "", ""), &c->keys, &revision, &fault);
+    if (!error)
+        error = fl_picture_make(&c->picture, c->file, &c->keys, NULL, nd_wall() / 1000000000, &fault);
+    if (!error)
+        error = fl_plan_make(&c->plan, &c->picture.fleet, &fault);
+    return error ? fail(error, &fault) : ND_DONE;
+}
+
+static const char *says_name(enum fl_says says)
+{
+    static const char *const names[] = {
+        [FL_SAYS_NOTHING] = "silent",    [FL_SAYS_JOINING] = "JOINING", [FL_SAYS_SYNCING] = "SYNCING",
+        [FL_SAYS_READY] = "READY",       [FL_SAYS_SOLO] = "SOLO",       [FL_SAYS_PROTECTED] = "PROTECTED",
+        [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_HOLDS] = "DEGRADED",  [FL_SAYS_FENCED] = "FENCED"};
+
+    return names[says];
+}
+
+/* Of a shard, for people: what its primary says, else what anybody says. */
+static const char *state_of(const struct fl_shard *s)
+{
+    if (!s->known)
+        return "NEW";
+    if (s->primary != FL_NONE)
+        return says_name(s->says[s->primary]);
+    return says_name(s->says[0] != FL_SAYS_NOTHING ? s->says[0] : s->says[1]);
+}
+
+static const char *server_name(const struct command *c, uint32_t server)
+{
+    return server == FL_NONE ? NULL : c->file->server[server].name;
+}
+
+static json_t *server_json(const struct command *c, uint32_t i)
+{
+    const struct fl_server *s = &c->picture.server[i];
+    const struct fl_view *v = &c->plan->view[i];
+
+    return json_pack("{s:s, s:b, s:b, s:i, s:i, s:f, s:f, s:s?}", "server", s->name, "lease", s->lease,
+                     "drained", s->drained, "nodes", (int)v->nodes, "primaries", (int)v->primaries, "full",
+                     v->full, "worst", v->worst, "worst_when", server_name(c, v->worst_when));
+}
+
+static json_t *shard_json(const struct command *c, uint32_t i)
+{
+    const struct fl_shard *s = &c->picture.shard[i];
+    const struct fl_step *step = &c->plan->step[i];
+    char why[FL_WHY_MAX];
+    json_t *o =
+        json_pack("{s:s, s:s, s:I, s:b, s:s, s:s}", "shard", s->name, "state", state_of(s), "view",
+                  (json_int_t)s->view, "protected", !step->unprotected, "waits", fl_wait_name(step->wait),
+                  "why", fl_plan_explain(c->plan, &c->picture.fleet, i, why));
+
+    if (s->known) {
+        uint32_t first = s->primary == FL_NONE ? 0 : s->primary;
+
+        json_object_set_new(
+            o, "members",
+            json_pack("[s,s]", server_name(c, s->member[first]), server_name(c, s->member[!first])));
+        json_object_set_new(o, "primary",
+                            s->primary == FL_NONE ? json_null()
+                                                  : json_string(server_name(c, s->member[s->primary])));
+    }
+    if (step->kind != FL_LEAVE)
+        json_object_set_new(o, "next", json_string(fl_kind_name(step->kind)));
+    return o;
+}
+
+static int print_json(const struct command *c)
+{
+    json_t *servers = json_array(), *shards = json_array(), *o;
+
+    for (uint32_t i = 0; i < c->file->servers; i++)
+        json_array_append_new(servers, server_json(c, i));
+    for (uint32_t i = 0; i < c->file->shards; i++)
+        json_array_append_new(shards, shard_json(c, i));
+    o = json_pack("{s:s, s:s?, s:i, s:b, s:o, s:o}", "fleet", c->file->name, "leader",
+                  c->picture.leader[0] ? c->picture.leader : NULL, "unprotected", (int)c->plan->unprotected,
+                  "stopped", c->plan->stopped, "servers", servers, "shards", shards);
+    int failed = json_dumpf(o, stdout, JSON_COMPACT);
+
+    json_decref(o);
+    return failed || putchar('\n') == EOF ? ND_SOFTWARE : ND_DONE;
+}
+
+static void print_servers(const struct command *c)
+{
+    for (uint32_t i = 0; i < c->file->servers; i++) {
+        const struct fl_server *s = &c->picture.server[i];
+        const struct fl_view *v = &c->plan->view[i];
+
+        printf("%-16s %-8s %u nodes, %u of them primary", s->name,
+               s->drained ? "drained"
+               : s->lease ? "well"
+                          : "gone",
+               v->nodes, v->primaries);
+        if (s->lease)
+            printf("; %.0f %% full", 100 * v->full);
+        if (v->worst_when != FL_NONE)
+            printf(", %.0f %% if %s dies", 100 * v->worst, server_name(c, v->worst_when));
+        putchar('\n');
+    }
+}
+
+static void print_shards(const struct command *c, bool all)
+{
+    for (uint32_t i = 0; i < c->file->shards; i++) {
+        const struct fl_shard *s = &c->picture.shard[i];
+        const struct fl_step *step = &c->plan->step[i];
+        char why[FL_WHY_MAX];
+
+        fl_plan_explain(c->plan, &c->picture.fleet, i, why);
+        if (!all && step->kind == FL_LEAVE && !*why)
+            continue;
+        printf("%-16s %-10s", s->name, state_of(s));
+        if (s->known) {
+            uint32_t first = s->primary == FL_NONE ? 0 : s->primary;
+
+            printf("view %lu, %s and %s", s->view, server_name(c, s->member[first]),
+                   server_name(c, s->member[!first]));
+        }
+        printf("%s%s\n", *why ? "; " : "", why);
+    }
+}
+
+static void print_head(const struct command *c)
+{
+    printf("fleet %s: %u shards, %u of them not protected; %s%s\n", c->file->name, c->file->shards,
+           c->plan->unprotected, c->picture.leader[0] ? "led by " : "nobody leads",
+           c->picture.leader[0] ? c->picture.leader : "");
+    if (c->plan->stopped)
+        printf("%u of %u leases went at once: nothing is ordered until a person looks (drain what is gone)\n",
+               c->plan->gone, c->plan->were);
+    if (c->picture.unreadable)
+        printf("%u keys cannot be read, of which the last: %s\n", c->picture.unreadable, c->picture.why);
+}
+
+static int status(struct command *c)
+{
+    int code = look(c);
+
+    if (code)
+        return code;
+    if (c->options.json) {
+        code = print_json(c);
+    } else {
+        print_head(c);
+        print_servers(c);
+        print_shards(c, true);
+    }
+    return code ? code : c->plan->unprotected ? ND_UNPROTECTED : c->plan->orders ? ND_NOT_EQUAL : ND_DONE;
+}
+
+static int show_plan(struct command *c)
+{
+    int code = look(c);
+
+    if (code)
+        return code;
+    if (c->options.json)
+        return print_json(c);
+    print_head(c);
+    print_shards(c, false);
+    if (c->plan->both.shards)
+        printf("if %s and %s die at once, %u shards are lost; %u pairs of servers have shards in common\n",
+               server_name(c, c->plan->both.a), server_name(c, c->plan->both.b), c->plan->both.shards,
+               c->plan->both.pairs);
+    return ND_DONE;
+}
+
+/* ---- wishes ------------------------------------------------------------------------------------- */
+
+/* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. */
+static int wish(struct command *c, const char *kind, const char *name, const char *value)
+{
+    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 2000};
+    char key[FL_KEY_MAX], place[64];
+    struct ft_fault fault = {""};
+    bool done = false;
+
+    snprintf(place, sizeof(place), "wishes/%s/", kind);
+    const struct nd_change change = {
+        .key = fl_key(key, c->file, place, name), .value = value, .len = value ? strlen(value) : 0};
+    int error = nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, &fault);
+
+    if (!error)
+        error = nd_store_txn(c->etcd, NULL, 0, &change, 1, &done, NULL, &fault);
+    return error ? fail(error, &fault) : ND_DONE;
+}
+
+static int refuse_name(const char *what, const char *name)
+{
+    fprintf(stderr, "understudy: no %s \"%.40s\" in this file\n", what, name);
+    return ND_USAGE;
+}
+
+static int act(struct command *c, const char *verb)
+{
+    const char *name = c->argv[0];
+    bool shard = strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0;
+
+    if ((shard ? fl_file_shard(c->file, name) : fl_file_server(c->file, name)) == FL_NONE)
+        return refuse_name(shard ? "shard" : "server", name);
+    if (strcmp(verb, "pin") == 0 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
+        return refuse_name("server", c->argv[1]);
+    return wish(c, shard ? "pin" : "drain", name,
+                strncmp(verb, "un", 2) == 0 ? NULL
+                : shard                     ? c->argv[1]
+                                            : "1");
+}
+
+/* ---- the command -------------------------------------------------------------------------------- */
+
+static int run_agent(struct command *c)
+{
+    struct ft_fault fault = {""};
+    uint32_t server = c->options.server ? fl_file_server(c->file, c->options.server) : FL_NONE;
+
+    if (server == FL_NONE)
+        return c->options.server ? refuse_name("server", c->options.server)
+                                 : nd_usage("fleet", "agent without a server, expected -n NAME");
+    int error = fl_agent_run(c->file, server, &fault);
+
+    return error ? fail(error, &fault) : ND_DONE;
+}
+
+static int run_verb(struct command *c, const char *verb)
+{
+    static const struct {
+        const char *verb;
+        int arguments;
+        int (*run)(struct command *c); /* NULL: it is a wish */
+    } verbs[] = {{"check", 0, check}, {"agent", 0, run_agent}, {"status", 0, status}, {"plan", 0, show_plan},
+                 {"drain", 1, NULL},  {"undrain", 1, NULL},    {"pin", 2, NULL},      {"unpin", 1, NULL}};
+
+    for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+        if (strcmp(verbs[i].verb, verb) != 0)
+            continue;
+        if (c->argc != verbs[i].arguments)
+            return nd_usage("fleet", "%s with %d arguments, expected %d", verb, c->argc, verbs[i].arguments);
+        return verbs[i].run ? verbs[i].run(c) : act(c, verb);
+    }
+    return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);
+}
+
+int fl_cmd_fleet(int argc, char **argv)
+{
+    struct command c = {.file = NULL};
+    struct nd_arguments rest;
+    struct ft_fault fault = {""};
+    int code = nd_syntax_read(&fl_fleet_syntax, &c.options, argc, argv, &rest), error;
+
+    if (code)
+        return code;
+    error = fl_file_read(&c.file, c.options.file, &fault);
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
+    }
+    c.argc = rest.argc - 1;
+    c.argv = rest.argv + 1;
+    code = run_verb(&c, rest.argv[0]);
+    fl_plan_free(c.plan);
+    if (c.picture.file)
+        fl_picture_free(&c.picture);
+    nd_keys_clear(&c.keys);
+    nd_etcd_close(c.etcd);
+    fl_file_free(c.file);
+    return code;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the keys of a fleet hold in etcd, below /understudy/FLEET/: servers/SERVER, written by the server's
+ * agent under its lease, says what its nodes say; shards/SHARD, written by the leader, says which servers run
+ * nodes of the shard, and what its primary is to do. As JSON, and read from it. Owns nothing.
+ */
+#ifndef FLEET_ENTRY_H
+#define FLEET_ENTRY_H
+
+#include "fleet/file.h"
+
+#include <jansson.h>
+
+/* What a node said of itself last. */
+struct fl_node_said {
+    uint32_t shard;
+    char state[16]; /* as status has it */
+    bool primary, member, strict;
+    uint64_t view;
+    char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
+    bool measured;
+    struct fl_load load; /* cores, packets a second, MB; over some seconds */
+};
+
+/* Of a server. `node` has no order. */
+struct fl_server_said {
+    struct fl_node_said *node; /* allocated */
+    uint32_t nodes;
+    uint32_t *kept; /* allocated: shards that it has a view file of, and no node that says anything */
+    uint32_t kepts;
+};
+
+/* `room` shards fit. FT_ENOMEM. */
+int fl_server_said_make(struct fl_server_said *out, uint32_t room, struct ft_fault *fault);
+void fl_server_said_free(struct fl_server_said *said);
+
+/* A new reference; NULL: no memory. */
+json_t *fl_server_said_write(const struct fl_file *file, const struct fl_server_said *said);
+/* Shards that the file does not have are left out. FT_EMALFORMED: it is nothing that an agent wrote;
+ * FT_ENOMEM. Then nothing is allocated. */
+int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, const char *text, size_t len,
+                        struct ft_fault *fault);
+
+/* A shard's key. */
+struct fl_placement {
+    uint32_t first[2];  /* servers of its first view, primary first: the pair file names them for ever */
+    uint32_t member[2]; /* servers of the members of view `view`, as its nodes say */
+    uint64_t view;      /* 0: it has not begun */
+    uint64_t moved;     /* wall clock, s: when the members or the primary last changed; 0: never */
+    struct {
+        enum fl_kind
+            kind; /* FL_REPAIR or FL_HANDOVER, which its primary does in view `view`; FL_LEAVE: none */
+        enum fl_cause cause;
+        uint32_t to;
+        uint64_t since; /* wall clock, s */
+    } order;
+    struct {
+        uint32_t count, to;
+        uint64_t when;
+    } failed;
+};
+
+json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement *placement);
+int fl_placement_read(struct fl_placement *out, const struct fl_file *file, const char *text, size_t len,
+                      struct ft_fault *fault);
+
+bool fl_placement_same(const struct fl_placement *a, const struct fl_placement *b);
+
+/* The server is to run a node of the shard. */
+static inline bool fl_placement_has(const struct fl_placement *p, uint32_t server)
+{
+    return p->member[0] == server || p->member[1] == server ||
+           (p->order.kind == FL_REPAIR && p->order.to == server);
+}
+
+#endif

@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fleet's file read and checked, and the pair files that are made of it. See file.h.
+ *
+ * A pair file is made by writing the tree of the fleet's file again as YAML, in which each $(NAME) has been
+ * replaced: a section stands on a line of its own, so that a refusal of the pair file's reader tells which.
+ */
+#include "fleet/file.h"
+#include "ftcore/base/check.h"
+#include "node/config/config.h"
+#include "node/config/schema.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the file's keys ---------------------------------------------------------------------------- */
+
+struct raw_fleet {
+    char name[FL_NAME_MAX], state[128], run[64], user[33];
+    const struct nd_yaml *arbiter, *servers, *shards, *pair, *node;
+    uint32_t heals, hold_down_s;
+};
+
+#define AT(member) offsetof(struct raw_fleet, member)
+static const struct nf_param fleet_keys[] = {
+    {"fleet", ND_KIND(ND_NAME), AT(name), 0, FL_NAME_MAX, NULL, NULL, "its name", false},
+    {"arbiter", ND_KIND(ND_MAP), AT(arbiter), 0, 0, NULL, NULL, "etcd, as in a pair file", false},
+    {"servers", ND_KIND(ND_MAP), AT(servers), 0, 0, NULL, NULL, "by name", false},
+    {"shards", ND_KIND(ND_MAP), AT(shards), 0, 0, NULL, NULL, "by name", false},
+    {"pair", ND_KIND(ND_MAP), AT(pair), 0, 0, NULL, NULL, "a pair file without arbiter and nodes", false},
+    {"node", ND_KIND(ND_MAP), AT(node), 0, 0, NULL, NULL, "of a pair file, without role and replication",
+     false},
+    {"state", ND_KIND(ND_PLACE), AT(state), 0, 128, "/var/lib/understudy/fleet", NULL,
+     "directory of the agent", false},
+    {"run", ND_KIND(ND_PLACE), AT(run), 0, 64, "/run/understudy", NULL, "directory of control sockets",
+     false},
+    {"user", ND_KIND(ND_TEXT), AT(user), 0, 33, "", NULL, "whose the view files are", false},
+    {"heals", NF_U32, AT(heals), 1, 1000, "4", NULL, "moves of healing at once", false},
+    {"hold_down_s", NF_U32, AT(hold_down_s), 1, 86400, "60", NULL, "between two moves of a shard", false},
+    {0},
+};
+#undef AT
+
+struct raw_server {
+    char zone[FL_NAME_MAX];
+    struct in_addr host;
+    uint32_t nodes;
+    uint32_t cores, mpps, memory_mb;
+};
+
+#define AT(member) offsetof(struct raw_server, member)
+static const struct nf_param server_keys[] = {
+    {"zone", ND_KIND(ND_NAME), AT(zone), 0, FL_NAME_MAX, "", NULL, "what fails together", false},
+    {"host", NF_IPV4, AT(host), 0, 0, NULL, NULL, "address for replication", false},
+    {"nodes", NF_U32, AT(nodes), 1, 4096, "64", NULL, "that it runs at most", false},
+    {"cores", NF_U32, AT(cores), 0, 4096, "0", NULL, "that its nodes may take", false},
+    {"mpps", NF_U32, AT(mpps), 0, 100000, "0", NULL, "that its nodes may take", false},
+    {"memory_mb", NF_U32, AT(memory_mb), 0, 1u << 30, "0", NULL, "that its nodes may take", false},
+    {0},
+};
+#undef AT
+
+struct raw_shard {
+    uint32_t port;
+    const struct nd_yaml *on, *with;
+};
+
+#define AT(member) offsetof(struct raw_shard, member)
+static const struct nf_param shard_keys[] = {
+    {"port", NF_U32, AT(port), 1, 65535, NULL, NULL, "of replication, on each server", false},
+    {"on", ND_KIND(ND_LIST), AT(on), 0, 2, "", NULL, "servers of its first view, primary first", false},
+    {"with", ND_KIND(ND_MAP), AT(with), 0, 0, "", NULL, "what $(NAME) stands for", false},
+    {0},
+};
+#undef AT
+
+static uint32_t find_server(const struct fl_file *f, const char *name)
+{
+    for (uint32_t i = 0; i < f->servers; i++)
+        if (strcmp(f->server[i].name, name) == 0)
+            return i;
+    return FL_NONE;
+}
+
+uint32_t fl_file_server(const struct fl_file *file, const char *name)
+{
+    return find_server(file, name);
+}
+
+uint32_t fl_file_shard(const struct fl_file *file, const char *name)
+{
+    for (uint32_t i = 0; i < file->shards; i++)
+        if (strcmp(file->shard[i].name, name) == 0)
+            return i;
+    return FL_NONE;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
+
+/* A name is the first part of a node's, or its second one, and neither has the mark between them twice in a
+ * way that makes two nodes one: a shard's name has no `-`. */
+static bool is_shard_name(const char *text)
+{
+    return ft_is_name(text, FL_NAME_MAX) && !strchr(text, '-');
+}
+
+static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
+{
+    struct fl_server_entry *s = &f->server[f->servers];
+    struct raw_server raw = {.zone = ""};
+    char what[64];
+    int error;
+
+    if (!ft_is_name(at->key, sizeof(s->name)))
+        return nd_yaml_fail(fault, at, "server \"%.40s\", expected at most 31 letters, digits, - and _",
+                            at->key);
+    snprintf(what, sizeof(what), "server %s", at->key);
+    error = nd_schema_read(f->arena, at, what, server_keys, &raw, fault);
+    if (error)
+        return error;
+    snprintf(s->name, sizeof(s->name), "%s", at->key);
+    snprintf(s->zone, sizeof(s->zone), "%s", raw.zone);
+    inet_ntop(AF_INET, &raw.host, s->host, sizeof(s->host));
+    s->nodes = raw.nodes;
+    s->cores = raw.cores;
+    s->mpps = raw.mpps;
+    s->memory_mb = raw.memory_mb;
+    for (uint32_t i = 0; i < f->servers; i++)
+        if (strcmp(f->server[i].host, s->host) == 0)
+            return nd_yaml_fail(fault, at, "servers %s and %s have one host, expected two", f->server[i].name,
+                                s->name);
+    f->servers++;
+    return 0;
+}
+
+static int read_pins(const struct fl_file *f, const struct nd_yaml *on, struct fl_shard_entry *s,
+                     struct ft_fault *fault)
+{
+    unsigned n = 0;
+
+    s->on[0] = s->on[1] = FL_NONE;
+    if (!on)
+        return 0;
+    for (const struct nd_yaml *e = on->first; e; e = e->next) {
+        s->on[n] = e->kind == ND_YAML_TEXT ? find_server(f, e->text) : FL_NONE;
+        if (s->on[n++] == FL_NONE)
+            return nd_yaml_fail(fault, e, "shard %s is on \"%.40s\", expected a server of this file", s->name,
+                                e->kind == ND_YAML_TEXT ? e->text : "");
+    }
+    if (n != 2 || s->on[0] == s->on[1])
+        return nd_yaml_fail(fault, on, "shard %s is on %s, expected two servers, that of the primary first",
+                            s->name,
+                            n == 2 ? "one server twice"
+                            : n    ? "one server"
+                                   : "none");
+    return 0;
+}
+
+static int check_node_names(const struct fl_file *f, const struct nd_yaml *at, const char *shard,
+                            struct ft_fault *fault)
+{
+    for (uint32_t i = 0; i < f->servers; i++)
+        if (strlen(shard) + 1 + strlen(f->server[i].name) >= FL_NAME_MAX)
+            return nd_yaml_fail(fault, at,
+                                "its node on server %s would be called %s-%s, expected at most %u characters",
+                                f->server[i].name, shard, f->server[i].name, FL_NAME_MAX - 1);
+    return 0;
+}
+
+static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
+{
+    struct fl_shard_entry *s = &f->shard[f->shards];
+    struct raw_shard raw = {.on = NULL};
+    char what[64];
+    int error;
+
+    if (!is_shard_name(at->key))
+        return nd_yaml_fail(fault, at, "shard \"%.40s\", expected at most 31 letters, digits and _", at->key);
+    snprintf(what, sizeof(what), "shard %s", at->key);
+    error = nd_schema_read(f->arena, at, what, shard_keys, &raw, fault);
+    if (error)
+        return error;
+    snprintf(s->name, sizeof(s->name), "%s", at->key);
+    s->port = (uint16_t)raw.port;
+    s->with = raw.with;
+    for (const struct nd_yaml *e = raw.with ? raw.with->first : NULL; e; e = e->next)
+        if (e->kind != ND_YAML_TEXT)
+            return nd_yaml_fail(fault, e, "%s with %s is no text, expected one", what, e->key);
+    error = check_node_names(f, at, s->name, fault);
+    if (!error)
+        error = read_pins(f, raw.on, s, fault);
+    for (uint32_t i = 0; i < f->shards && !error; i++)
+        if (f->shard[i].port == s->port)
+            error = nd_yaml_fail(fault, at, "shards %s and %s have one port, expected two", f->shard[i].name,
+                                 s->name);
+    f->shards += !error;
+    return error;
+}
+
+/* Of servers, or of shards: both begin with their name. */
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static int refuse_keys(const struct nd_yaml *map, const char *what, const char *const *keys,
+                       struct ft_fault *fault)
+{
+    for (; *keys; keys++) {
+        const struct nd_yaml *at = nd_yaml_get(map, *keys);
+
+        if (at)
+            return nd_yaml_fail(fault, at, "%s has %s, which the fleet writes itself", what, *keys);
+    }
+    return 0;
+}
+
+static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct ft_fault *fault)
+{
+    static const char *const of_pair[] = {"arbiter", "nodes", NULL}, *const of_node[] = {
+                                                                         "role", "replication", "control",
+                                                                         "state", NULL};
+    int error = 0;
+
+    f->server = nd_arena_alloc(f->arena, (raw->servers->count + 1) * sizeof(*f->server));
+    f->shard = nd_arena_alloc(f->arena, (raw->shards->count + 1) * sizeof(*f->shard));
+    if (!f->server || !f->shard)
+        return nd_no_memory(fault);
+    for (const struct nd_yaml *e = raw->servers->first; e && !error; e = e->next)
+        error = read_server(f, e, fault);
+    qsort(f->server, f->servers, sizeof(*f->server), by_name);
+    for (const struct nd_yaml *e = raw->shards->first; e && !error; e = e->next)
+        error = read_shard(f, e, fault);
+    qsort(f->shard, f->shards, sizeof(*f->shard), by_name);
+    if (!error && f->servers < 2)
+        error = nd_yaml_fail(fault, raw->servers, "%u servers, expected two or more", f->servers);
+    if (!error)
+        error = refuse_keys(raw->pair, "pair", of_pair, fault);
+    return error ? error : refuse_keys(raw->node, "node", of_node, fault);
+}
+
+static int read_fleet(struct fl_file *f, struct ft_fault *fault)
+{
+    const struct nd_yaml *root;
+    struct raw_fleet raw = {.name = ""};
+    struct nd_arbiter_config arbiter;
+    struct nf_file text;
+    int error = nd_yaml_read(&root, &text, f->arena, f->path, &nd_trust_pair, NULL, fault);
+
+    if (!error)
+        error = nd_schema_read(f->arena, root, NULL, fleet_keys, &raw, fault);
+    if (!error)
+        error = nd_config_read_arbiter(&arbiter, f->arena, raw.arbiter, "arbiter", fault);
+    if (!error && arbiter.key[0])
+        error = nd_yaml_fail(fault, nd_yaml_get(raw.arbiter, "key"),
+                             "arbiter has a key, expected none: each shard gets its own");
+    if (error)
+        return error;
+    snprintf(f->name, sizeof(f->name), "%s", raw.name);
+    snprintf(f->state, sizeof(f->state), "%s", raw.state);
+    snprintf(f->run, sizeof(f->run), "%s", raw.run);
+    snprintf(f->user, sizeof(f->user), "%s", raw.user);
+    f->heals = raw.heals;
+    f->hold_down_s = raw.hold_down_s;
+    f->pair = raw.pair;
+    f->node = raw.node;
+    f->arbiter = raw.arbiter;
+    f->etcd = arbiter.etcd;
+    f->dir = root->file->dir;
+    return read_entries(f, &raw, fault);
+}
+
+int fl_file_read(struct fl_file **out, const char *path, struct ft_fault *fault)
+{
+    struct nd_arena *arena = nd_arena_new();
+    struct fl_file *f = arena ? nd_arena_alloc(arena, sizeof(*f)) : NULL;
+    int error = FT_ENOMEM;
+
+    *out = NULL;
+    if (f) {
+        f->arena = arena;
+        f->path = nd_arena_format(arena, "%s", path);
+    }
+    if (!f || !f->path)
+        nd_no_memory(fault);
+    else
+        error = read_fleet(f, fault);
+    if (error)
+        nd_arena_free(arena);
+    else
+        *out = f;
+    return error;
+}
+
+void fl_file_free(struct fl_file *file)
+{
+    if (file)
+        nd_arena_free(file->arena);
+}
+
+/* ---- names -------------------------------------------------------------------------------------- */
+
+const char *fl_node_name(char out[FL_NAME_MAX], const struct fl_file *file, uint32_t shard, uint32_t server)
+{
+    int n = snprintf(out, FL_NAME_MAX, "%s-%s", file->shard[shard].name, file->server[server].name);
+
+    FT_CHECK(n < (int)FL_NAME_MAX, "a node's name of %d bytes", n);
+    return out;
+}
+
+uint32_t fl_node_server(const struct fl_file *file, uint32_t shard, const char *node)
+{
+    size_t len = strlen(file->shard[shard].name);
+
+    if (strncmp(node, file->shard[shard].name, len) != 0 || node[len] != '-')
+        return FL_NONE;
+    return find_server(file, node + len + 1);
+}
+
+const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, uint32_t shard, uint32_t server)
+{
+    char name[FL_NAME_MAX];
+
+    snprintf(out, FL_PATH_MAX, "%s/%s.sock", file->run, fl_node_name(name, file, shard, server));
+    return out;
+}
+
+/* ---- pair files --------------------------------------------------------------------------------- */
+
+/* What is written: the text so far, and what $(NAME) stands for in it. */
+struct pen {
+    const struct fl_file *file;
+    uint32_t shard, server; /* server FL_NONE: not in the section of a node */
+    FILE *out;
+    struct ft_fault *fault;
+};
+
+/* What `name` stands for; NULL: nothing. `room`: for what is made here. */
+static const char *value_of(const struct pen *pen, const char *name, char room[FL_NAME_MAX])
+{
+    const struct fl_shard_entry *shard = &pen->file->shard[pen->shard];
+    const struct nd_yaml *given = shard->with ? nd_yaml_get(shard->with, name) : NULL;
+
+    if (strcmp(name, "shard") == 0)
+        return shard->name;
+    if (strcmp(name, "dir") == 0)
+        return pen->file->dir;
+    if (pen->server != FL_NONE && strcmp(name, "server") == 0)
+        return pen->file->server[pen->server].name;
+    if (pen->server != FL_NONE && strcmp(name, "host") == 0)
+        return pen->file->server[pen->server].host;
+    if (pen->server != FL_NONE && strcmp(name, "node") == 0)
+        return fl_node_name(room, pen->file, pen->shard, pen->server);
+    return given ? given->text : NULL;
+}
+
+#define TEXT_MAX 4096u
+
+/* `text` of the value `at`, replaced. */
+static int replace(const struct pen *pen, const struct nd_yaml *at, const char *text, char out[TEXT_MAX])
+{
+    size_t n = 0;
+
+    while (*text) {
+        const char *end = text[0] == '$' && text[1] == '(' ? strchr(text, ')') : NULL;
+        const char *piece = text;
+        char name[FL_NAME_MAX] = "", room[FL_NAME_MAX];
+        size_t len = 1;
+
+        if (end) {
+            snprintf(name, sizeof(name), "%.*s", (int)(end - text - 2), text + 2);
+            piece = value_of(pen, name, room);
+            if (!piece)
+                return nd_yaml_fail(pen->fault, at,
+                                    "$(%s) is nothing that shard %s has, expected a key of its with", name,
+                                    pen->file->shard[pen->shard].name);
+            len = strlen(piece);
+        }
+        if (n + len >= TEXT_MAX)
+            return nd_yaml_fail(pen->fault, at, "a text of more than %u bytes", TEXT_MAX - 1);
+        memcpy(out + n, piece, len);
+        n += len;
+        text = end ? end + 1 : text + 1;
+    }
+    out[n] = '\0';
+    return 0;
+}
+
+/* What YAML takes as it stands, wherever it is. */
+static bool is_plain(const char *text)
+{
+    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+")] == '\0';
+}
+
+static int write_text(const struct pen *pen, const struct nd_yaml *at, const char *text, bool quoted)
+{
+    char out[TEXT_MAX];
+    int error = replace(pen, at, text, out);
+
+    if (error)
+        return error;
+    if (!quoted && is_plain(out)) {
+        fputs(out, pen->out);
+        return 0;
+    }
+    putc('"', pen->out);
+    for (const char *c = out; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            putc('\\', pen->out);
+        putc(*c, pen->out);
+    }
+    putc('"', pen->out);
+    return 0;
+}
+
+static int write_value(const struct pen *pen, const struct nd_yaml *at);
+
+/* The entries of a map or a list, with commas between them. */
+static int write_entries(const struct pen *pen, const struct nd_yaml *at)
+{
+    int error = 0;
+
+    for (const struct nd_yaml *e = at->first; e && !error; e = e->next) {
+        if (e != at->first)
+            fputs(", ", pen->out);
+        if (at->kind == ND_YAML_MAP) {
+            error = write_text(pen, e, e->key, true);
+            fputs(": ", pen->out);
+        }
+        error = error ? error : write_value(pen, e);
+    }
+    return error;
+}
+
+static int write_value(const struct pen *pen, const struct nd_yaml *at)
+{
+    int error;
+
+    if (at->kind == ND_YAML_TEXT)
+        return write_text(pen, at, at->text, at->quoted);
+    putc(at->kind == ND_YAML_MAP ? '{' : '[', pen->out);
+    error = write_entries(pen, at);
+    putc(at->kind == ND_YAML_MAP ? '}' : ']', pen->out);
+    return error;
+}
+
+static int write_node(struct pen *pen, unsigned nth)
+{
+    static const char *const roles[] = {"primary", "standby", "spare"};
+    const struct fl_file *f = pen->file;
+    char name[FL_NAME_MAX], socket[FL_PATH_MAX];
+    int error;
+
+    fl_node_name(name, f, pen->shard, pen->server);
+    fprintf(pen->out, "  %s: {role: %s, replication: \"%s:%u\", control: \"%s\", state: \"%s/%s\"%s", name,
+            roles[nth < 2 ? nth : 2], f->server[pen->server].host, f->shard[pen->shard].port,
+            fl_node_socket(socket, f, pen->shard, pen->server), f->state, name, f->node->count ? ", " : "");
+    error = write_entries(pen, f->node);
+    fputs("}\n", pen->out);
+    return error;
+}
+
+static int write_pair(struct pen *pen, const uint32_t server[], unsigned count)
+{
+    const struct fl_file *f = pen->file;
+    int error = 0;
+
+    fprintf(pen->out,
+            "# Made of %s by the agent of this server, and made again when the shard's members change.\n",
+            f->path);
+    for (const struct nd_yaml *e = f->pair->first; e && !error; e = e->next) {
+        fprintf(pen->out, "%s: ", e->key);
+        error = write_value(pen, e);
+        putc('\n', pen->out);
+    }
+    fprintf(pen->out, "arbiter: {key: \"understudy/%s/arbiter/%s\", ", f->name, f->shard[pen->shard].name);
+    if (!error)
+        error = write_entries(pen, f->arbiter);
+    fputs("}\nnodes:\n", pen->out);
+    for (unsigned i = 0; i < count && !error; i++) {
+        pen->server = server[i];
+        error = write_node(pen, i);
+    }
+    return error;
+}
+
+int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t server[], unsigned count,
+                   char **text, struct ft_fault *fault)
+{
+    struct pen pen = {.file = file, .shard = shard, .server = FL_NONE, .fault = fault};
+    size_t size = 0;
+    int error;
+
+    FT_CHECK(count >= 2 && count <= ND_NODES, "a pair file of %u nodes", count);
+    *text = NULL;
+    pen.out = open_memstream(text, &size);
+    if (!pen.out)
+        return nd_no_memory(fault);
+    error = write_pair(&pen, server, count);
+    if (fclose(pen.out) != 0 && !error)
+        error = nd_no_memory(fault);
+    if (error) {
+        free(*text);
+        *text = NULL;
+    }
+    return error;
+}

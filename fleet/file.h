@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The fleet's file: which servers there are, which shards, and what the pair file of a shard is made of. Read
+ * by fl_file_read, never changed afterwards. Written by an operator; the same on every server.
+ *
+ * The pair file of a shard is the file's `shard`, with `arbiter` and `nodes` of the fleet's own added. In its
+ * texts $(NAME) stands for what the shard's `with` gives NAME, and for what every shard has: $(shard),
+ * $(dir), the directory of the fleet's file, and in the section of a node $(server), $(node) and $(host).
+ */
+#ifndef FLEET_FILE_H
+#define FLEET_FILE_H
+
+#include "fleet/plan.h"
+#include "ftcore/base/error.h"
+#include "node/arbiter/arbiter.h"
+#include "node/config/yaml.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FL_NAME_MAX 32u /* bytes of a name, with its NUL; of a node, which is SHARD-SERVER, as well */
+
+struct fl_server_entry {
+    char name[FL_NAME_MAX], zone[FL_NAME_MAX]; /* zone "": the server is a zone of its own */
+    char host[16];                 /* the address at which nodes of other servers reach its nodes */
+    uint32_t nodes;                /* that it runs at most */
+    double cores, mpps, memory_mb; /* that its nodes may take; 0: not limited by that */
+};
+
+struct fl_shard_entry {
+    char name[FL_NAME_MAX];
+    uint16_t port;  /* of its nodes' replication, on each server's host */
+    uint32_t on[2]; /* the servers that its first view is begun on, index; FL_NONE: the planner chooses */
+    const struct nd_yaml *with; /* NULL: none */
+};
+
+struct fl_file {
+    char name[FL_NAME_MAX];
+    const char *path;
+    char
+        state[128]; /* directory of the agent: pair files, what it was last told, and the nodes' view files */
+    char run[64];   /* directory of the nodes' control sockets */
+    char user[33];  /* of the system, whose the directories of view files are; "": who makes them */
+    struct nd_etcd_config etcd;     /* where the fleet's keys are, and the shards' arbiter */
+    struct fl_server_entry *server; /* by name, and so are the shards */
+    uint32_t servers;
+    struct fl_shard_entry *shard;
+    uint32_t shards;
+    uint32_t heals, hold_down_s; /* moves of healing at once; time between two moves of a shard */
+    const struct nd_yaml *pair, *node, *arbiter; /* sections, as they stand */
+    const char *dir;
+    struct nd_arena *arena;
+};
+
+/* On failure nothing is allocated, and the fault is "FILE:LINE: what, what was expected". FT_ENOENT,
+ * FT_EPERM, FT_EMALFORMED, FT_ENOMEM. */
+int fl_file_read(struct fl_file **out, const char *path, struct ft_fault *fault);
+void fl_file_free(struct fl_file *file); /* NULL is fine */
+
+/* By name: its index; FL_NONE: there is none. */
+uint32_t fl_file_server(const struct fl_file *file, const char *name);
+uint32_t fl_file_shard(const struct fl_file *file, const char *name);
+
+/* "SHARD-SERVER". Returns `out`. */
+const char *fl_node_name(char out[FL_NAME_MAX], const struct fl_file *file, uint32_t shard, uint32_t server);
+/* The server whose node of `shard` has that name; FL_NONE: it is none's. */
+uint32_t fl_node_server(const struct fl_file *file, uint32_t shard, const char *node);
+/* Path of a node's control socket. Returns `out`. */
+#define FL_PATH_MAX 256u
+const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, uint32_t shard,
+                           uint32_t server);
+
+/*
+ * The text of the pair file of `shard` for nodes on `count` servers, 2 to ND_NODES; the first two are those
+ * of the shard's first view, primary first. *text is allocated, for free(). FT_EMALFORMED: it names a $(NAME)
+ * that the shard does not have; FT_ENOMEM.
+ */
+int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t server[], unsigned count,
+                   char **text, struct ft_fault *fault);
+
+#endif

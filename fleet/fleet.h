@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A fleet from outside: its agent, and the subcommand by which people see and steer it. */
+#ifndef FLEET_FLEET_H
+#define FLEET_FLEET_H
+
+#include "cli/options.h"
+#include "fleet/file.h"
+
+/* The agent of `server`, until it is told to end (SIGTERM, SIGINT). Its nodes go on without it. FT_EIO,
+ * FT_ENOMEM: it could not begin. */
+int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *fault);
+
+/* `understudy fleet VERB`: see docs/fleet.md. */
+extern const struct nd_syntax fl_fleet_syntax;
+int fl_cmd_fleet(int argc, char **argv);
+
+#endif

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The nodes of one server. See local.h. */
+#include "fleet/local.h"
+#include "cli/client.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
+#include "node/config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define START_NS  3000000000ull /* between two starts of a node that says nothing */
+#define ORDER_NS  500000000ull  /* between two times that a primary is told an order */
+#define LOAD_NS   5000000000ull /* over which load is measured */
+#define VALUE_MAX 4096u
+
+struct local_node {
+    bool told; /* there is a placement */
+    struct fl_placement placement;
+    bool says; /* what it said in this turn is in `said` */
+    struct fl_node_said said;
+    pid_t systemctl;           /* that is under way for it; 0: none */
+    uint64_t started, ordered; /* when last; 0: never */
+    struct {
+        uint64_t at;
+        double useful_s, packets;
+    } counted; /* from which the next load is reckoned */
+};
+
+struct fl_local {
+    const struct fl_file *file;
+    uint32_t self;
+    struct local_node *node; /* of each shard */
+    struct fl_server_said said;
+};
+
+/* ---- files -------------------------------------------------------------------------------------- */
+
+static const char *path_of(char out[FL_PATH_MAX], const struct fl_local *l, const char *name,
+                           const char *suffix)
+{
+    snprintf(out, FL_PATH_MAX, "%s/%s%s", l->file->state, name, suffix);
+    return out;
+}
+
+/* Whole or not at all. False: with a line in the log. */
+static bool write_whole(const char *path, const char *text)
+{
+    char fresh[FL_PATH_MAX + 8];
+    int fd;
+
+    snprintf(fresh, sizeof(fresh), "%s.new", path);
+    fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    size_t len = strlen(text);
+    bool done = fd >= 0 && write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
+
+    if (fd >= 0)
+        done &= close(fd) == 0;
+    if (done && rename(fresh, path) == 0)
+        return true;
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: %s", path, strerror(errno));
+    return false;
+}
+
+/* Of a file of at most `cap` - 1 bytes, as text. False: there is none, or it is longer. */
+static bool read_whole(const char *path, char *out, size_t cap)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, out, cap) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    if (n < 0 || (size_t)n >= cap)
+        return false;
+    out[n] = '\0';
+    return true;
+}
+
+/* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. */
+static unsigned nodes_of(const struct fl_local *l, const struct fl_placement *p, uint32_t out[ND_NODES])
+{
+    const uint32_t all[] = {p->first[0],
+                            p->first[1],
+                            p->member[0],
+                            p->member[1],
+                            p->order.kind == FL_REPAIR ? p->order.to : FL_NONE,
+                            l->self};
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        bool there = all[i] == FL_NONE;
+
+        for (unsigned k = 0; k < n; k++)
+            there |= out[k] == all[i];
+        if (!there)
+            out[n++] = all[i];
+    }
+    return n;
+}
+
+/* Where the node's view file is to be. False: with a line in the log. */
+static bool make_directory(const struct fl_local *l, const char *node)
+{
+    char path[FL_PATH_MAX], room[4096];
+    struct passwd user, *found = NULL;
+    const char *name = l->file->user;
+
+    if (mkdir(path_of(path, l, node, ""), 0750) != 0)
+        return errno == EEXIST;
+    if (!name[0] || (getpwnam_r(name, &user, room, sizeof(room), &found) == 0 && found &&
+                     chown(path, found->pw_uid, found->pw_gid) == 0))
+        return true;
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s cannot be given to user %s", path, name);
+    rmdir(path);
+    return false;
+}
+
+/* The pair file of the shard, and which one the unit is to read. False: with a line in the log. */
+static bool write_files(const struct fl_local *l, uint32_t shard)
+{
+    char pair[FL_PATH_MAX], setting[FL_PATH_MAX], name[FL_NAME_MAX], line[FL_PATH_MAX + 16];
+    struct ft_fault fault = {""};
+    uint32_t server[ND_NODES];
+    unsigned n = nodes_of(l, &l->node[shard].placement, server);
+    char *text = NULL, *old = malloc(ND_YAML_BYTES);
+    bool done = old && fl_file_render(l->file, shard, server, n, &text, &fault) == 0;
+
+    fl_node_name(name, l->file, shard, l->self);
+    path_of(pair, l, name, ".yaml");
+    if (!done)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "node %s: %s", name, fault.text);
+    else if (!read_whole(pair, old, ND_YAML_BYTES) || strcmp(old, text) != 0)
+        done = write_whole(pair, text);
+    free(text);
+    free(old);
+    if (!done || !make_directory(l, name))
+        return false;
+    snprintf(line, sizeof(line), "PAIR=%s\n", pair);
+    path_of(setting, l, name, ".env");
+    return access(setting, F_OK) == 0 || write_whole(setting, line);
+}
+
+static void keep_told(const struct fl_local *l, uint32_t shard)
+{
+    char path[FL_PATH_MAX];
+    json_t *o = fl_placement_write(l->file, &l->node[shard].placement);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+
+    if (text)
+        write_whole(path_of(path, l, l->file->shard[shard].name, ".told"), text);
+    free(text);
+    json_decref(o);
+}
+
+static void read_told(struct fl_local *l, uint32_t shard)
+{
+    struct local_node *n = &l->node[shard];
+    char path[FL_PATH_MAX], text[VALUE_MAX];
+    struct ft_fault fault = {""};
+
+    if (!read_whole(path_of(path, l, l->file->shard[shard].name, ".told"), text, sizeof(text)))
+        return;
+    n->told = fl_placement_read(&n->placement, l->file, text, strlen(text), &fault) == 0;
+    if (!n->told)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", path, fault.text);
+}
+
+/* ---- opening and telling ------------------------------------------------------------------------ */
+
+int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault)
+{
+    struct fl_local *l = calloc(1, sizeof(*l));
+
+    *out = NULL;
+    if (l)
+        l->node = calloc(file->shards + 1, sizeof(*l->node));
+    if (!l || !l->node || fl_server_said_make(&l->said, file->shards, fault) != 0) {
+        fl_local_close(l);
+        return ft_fail(fault, FT_ENOMEM, "no memory for the nodes of this server");
+    }
+    l->file = file;
+    l->self = server;
+    if (mkdir(file->state, 0755) != 0 && errno != EEXIST) {
+        int error = ft_fail(fault, FT_EIO, "%s: %s", file->state, strerror(errno));
+
+        fl_local_close(l);
+        return error;
+    }
+    for (uint32_t i = 0; i < file->shards; i++)
+        read_told(l, i);
+    *out = l;
+    return 0;
+}
+
+void fl_local_close(struct fl_local *l)
+{
+    if (!l)
+        return;
+    fl_server_said_free(&l->said);
+    free(l->node);
+    free(l);
+}
+
+void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
+{
+    struct local_node *n = &l->node[shard];
+
+    if (!p || (n->told && fl_placement_same(&n->placement, p)))
+        return;
+    bool concerns = fl_placement_has(p, l->self) || n->told;
+
+    n->placement = *p;
+    n->told = concerns;
+    if (concerns)
+        keep_told(l, shard);
+}
+
+/* ---- asking ------------------------------------------------------------------------------------- */
+
+static json_t *ask(const struct fl_local *l, uint32_t shard, json_t *request)
+{
+    char socket[FL_PATH_MAX];
+    struct ft_fault fault = {""};
+    json_t *answer = NULL;
+
+    if (request && nd_ask(fl_node_socket(socket, l->file, shard, l->self), request, FL_ASK_MS, &answer, NULL,
+                          &fault) != 0)
+        answer = NULL;
+    json_decref(request);
+    return answer;
+}
+
+static double sum_useful(const json_t *status, double *packets)
+{
+    const json_t *lane;
+    size_t i;
+    double useful =
+        json_number_value(json_object_get(json_object_get(status, "replicator_turns"), "useful_s"));
+
+    *packets = 0;
+    json_array_foreach(json_object_get(status, "lanes"), i, lane)
+    {
+        useful += json_number_value(json_object_get(json_object_get(lane, "turns"), "useful_s"));
+        *packets += json_number_value(json_object_get(lane, "received")) +
+                    json_number_value(json_object_get(lane, "replayed"));
+    }
+    return useful;
+}
+
+/* MB that are the process's own and present; 0: unknown. */
+static double memory_of(const json_t *status)
+{
+    char path[64], line[256];
+    double kb = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%lld/status", json_integer_value(json_object_get(status, "pid")));
+    f = fopen(path, "re");
+    while (f && fgets(line, sizeof(line), f))
+        if (strncmp(line, "VmRSS:", 6) == 0)
+            kb = strtod(line + 6, NULL);
+    if (f)
+        fclose(f);
+    return kb / 1024;
+}
+
+static void measure(struct local_node *n, const json_t *status, uint64_t now)
+{
+    double packets, useful = sum_useful(status, &packets), span = (double)(now - n->counted.at) / 1e9;
+
+    if (n->counted.at && now - n->counted.at < LOAD_NS)
+        return;
+    /* A process that was started anew counts from zero. */
+    n->said.measured = n->counted.at && useful >= n->counted.useful_s && packets >= n->counted.packets;
+    if (n->said.measured)
+        n->said.load = (struct fl_load){{[FL_PROCESSOR] = (useful - n->counted.useful_s) / span,
+                                         [FL_PACKETS] = (packets - n->counted.packets) / span,
+                                         [FL_MEMORY] = memory_of(status)}};
+    n->counted.at = now;
+    n->counted.useful_s = useful;
+    n->counted.packets = packets;
+}
+
+static bool same_text(const json_t *o, const char *key, const char *text)
+{
+    const char *is = json_string_value(json_object_get(o, key));
+
+    return is && strcmp(is, text) == 0;
+}
+
+static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
+{
+    struct local_node *n = &l->node[shard];
+    json_t *status = ask(l, shard, json_pack("{s:s}", "cmd", "status"));
+    const char *state = json_string_value(json_object_get(status, "state"));
+    char name[FL_NAME_MAX];
+
+    n->says = state && strlen(state) < sizeof(n->said.state) &&
+              same_text(status, "node", fl_node_name(name, l->file, shard, l->self));
+    if (n->says) {
+        const json_t *members = json_object_get(status, "members");
+
+        n->said.shard = shard;
+        strcpy(n->said.state, state);
+        n->said.primary = same_text(status, "role", "primary");
+        n->said.member = json_is_true(json_object_get(status, "member"));
+        n->said.view = (uint64_t)json_integer_value(json_object_get(status, "view"));
+        for (unsigned i = 0; i < 2; i++) {
+            const char *member = json_string_value(json_array_get(members, i));
+
+            snprintf(n->said.members[i], FL_NAME_MAX, "%s", member ? member : "");
+        }
+        measure(n, status, now);
+    } else {
+        n->counted.at = 0;
+        n->said.measured = false;
+    }
+    json_decref(status);
+}
+
+/* ---- units -------------------------------------------------------------------------------------- */
+
+/* Does not wait for it. */
+static void run_systemctl(struct local_node *n, const char *verb, const char *node)
+{
+    char unit[FL_NAME_MAX + 16];
+
+    if (n->systemctl)
+        return;
+    snprintf(unit, sizeof(unit), "understudy@%s", node);
+    n->systemctl = fork();
+    if (n->systemctl == 0) {
+        int nothing = open("/dev/null", O_RDWR);
+
+        dup2(nothing, 0);
+        execlp("systemctl", "systemctl", "--no-block", verb, unit, (char *)NULL);
+        _exit(127);
+    }
+    if (n->systemctl < 0)
+        n->systemctl = 0;
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "systemctl %s %s", verb, unit);
+}
+
+static void reap(struct local_node *n, const char *node)
+{
+    int status;
+
+    if (!n->systemctl || waitpid(n->systemctl, &status, WNOHANG) != n->systemctl)
+        return;
+    n->systemctl = 0;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl failed for understudy@%s, with %d", node,
+                     WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+}
+
+/* Its own word goes before the key's. */
+static bool is_superfluous(const struct local_node *n)
+{
+    return n->says && (!n->said.member || n->said.view < n->placement.view);
+}
+
+/* ---- orders ------------------------------------------------------------------------------------- */
+
+static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struct fl_placement *p)
+{
+    char name[FL_NAME_MAX];
+
+    return json_pack("{s:s, s:s, s:s, s:i, s:I}", "cmd", "re-pair", "node",
+                     fl_node_name(name, l->file, shard, p->order.to), "host",
+                     l->file->server[p->order.to].host, "port", (int)l->file->shard[shard].port, "view",
+                     (json_int_t)p->view);
+}
+
+/* The answer is not waited for: what has come of it is seen in what the node says then. */
+static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
+{
+    struct local_node *n = &l->node[shard];
+    const struct fl_placement *p = &n->placement;
+    char peer[FL_NAME_MAX];
+
+    if (!n->says || !n->said.primary || p->order.kind == FL_LEAVE || n->said.view != p->view ||
+        (n->ordered && now - n->ordered < ORDER_NS))
+        return;
+    fl_node_name(peer, l->file, shard, p->order.to);
+    bool with = strcmp(n->said.members[0], peer) == 0 || strcmp(n->said.members[1], peer) == 0;
+
+    if (p->order.to == l->self || with != (p->order.kind == FL_HANDOVER))
+        return;
+    n->ordered = now;
+    json_decref(
+        ask(l, shard,
+            p->order.kind == FL_HANDOVER ? json_pack("{s:s}", "cmd", "drain") : make_repair(l, shard, p)));
+}
+
+/* ---- a turn ------------------------------------------------------------------------------------- */
+
+static bool has_view_file(const struct fl_local *l, uint32_t shard)
+{
+    char node[FL_NAME_MAX], path[FL_PATH_MAX];
+
+    fl_node_name(node, l->file, shard, l->self);
+    snprintf(path, sizeof(path), "%s/%s/%s.view", l->file->state, node, node);
+    return access(path, F_OK) == 0;
+}
+
+static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
+{
+    struct local_node *n = &l->node[shard];
+    char node[FL_NAME_MAX];
+    bool wanted = n->told && fl_placement_has(&n->placement, l->self);
+
+    fl_node_name(node, l->file, shard, l->self);
+    reap(n, node);
+    hear(l, shard, now);
+    if (wanted && write_files(l, shard) && !n->says && (!n->started || now - n->started > START_NS)) {
+        n->started = now;
+        run_systemctl(n, "start", node);
+    } else if (!wanted && n->told && is_superfluous(n)) {
+        run_systemctl(n, "stop", node);
+    } else if (wanted) {
+        carry_out(l, shard, now);
+    }
+}
+
+void fl_local_turn(struct fl_local *l, uint64_t now)
+{
+    l->said.nodes = l->said.kepts = 0;
+    for (uint32_t i = 0; i < l->file->shards; i++) {
+        struct local_node *n = &l->node[i];
+
+        if (n->told)
+            turn_node(l, i, now);
+        else if (has_view_file(l, i)) /* a node that nobody told of may be there as well */
+            hear(l, i, now);
+        if (n->says)
+            l->said.node[l->said.nodes++] = n->said;
+        else if (has_view_file(l, i))
+            l->said.kept[l->said.kepts++] = i;
+    }
+}
+
+const struct fl_server_said *fl_local_said(const struct fl_local *local)
+{
+    return &local->said;
+}

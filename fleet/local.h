@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The nodes of one server: their pair files, their units, what they say and what they are told to do. Its
+ * user, the agent, tells it what the shards' keys say, and takes from it what the server's key is to say.
+ *
+ * It is the only one that starts and stops nodes, by systemctl: understudy@SHARD-SERVER. What it was last
+ * told of a shard lies in a file, so that it starts the same nodes after a reboot without etcd. An order is
+ * carried out by the shard's primary alone, and only in the view that it was given for; so it may be
+ * repeated.
+ *
+ * A node is stopped that its shard's key does not name any more and that is no member of its shard's view, or
+ * of one that is earlier than the key's: the nodes' own word goes before the key.
+ */
+#ifndef FLEET_LOCAL_H
+#define FLEET_LOCAL_H
+
+#include "fleet/entry.h"
+
+struct fl_local;
+
+/* `file` is borrowed. Reads what it was last told. FT_EIO: the directory `state` of the file cannot be made
+ * or read; FT_ENOMEM. */
+int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault);
+void fl_local_close(struct fl_local *local); /* stops no node */
+
+/* What the key of `shard` says; NULL: it is there no more, which stops nothing. */
+void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
+
+/*
+ * One turn: asks the nodes, starts and stops them, carries orders out. Waits for nobody but for a node's
+ * answer to a question, FL_ASK_MS at most each. `now`: monotonic, ns.
+ */
+#define FL_ASK_MS 300
+void fl_local_turn(struct fl_local *local, uint64_t now);
+
+/* What it knows then; borrowed until the next turn. */
+const struct fl_server_said *fl_local_said(const struct fl_local *local);
+
+#endif

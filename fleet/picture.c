@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys to a picture, and a plan to keys. See picture.h. */
+#include "fleet/picture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char *kind, const char *name)
+{
+    snprintf(out, FL_KEY_MAX, "/understudy/%s/%s%s", file->name, kind, name);
+    return out;
+}
+
+/* ---- servers ------------------------------------------------------------------------------------ */
+
+static void note_unreadable(struct fl_picture *p, const char *key, const struct ft_fault *fault)
+{
+    p->unreadable++;
+    snprintf(p->why, sizeof(p->why), "%.100s: %.140s", key, fault->text);
+}
+
+/* The number of a zone is the place of the first server in it; a server without one is a zone of its own. */
+static uint32_t zone_of(const struct fl_file *file, uint32_t server)
+{
+    for (uint32_t i = 0; file->server[server].zone[0] && i < server; i++)
+        if (strcmp(file->server[i].zone, file->server[server].zone) == 0)
+            return i;
+    return server;
+}
+
+static void paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone)
+{
+    const struct fl_server_entry *e = &p->file->server[i];
+    struct fl_server *s = &p->server[i];
+    char key[FL_KEY_MAX];
+    struct ft_fault fault = {""};
+    const struct nd_entry *said = nd_keys_find(keys, fl_key(key, p->file, "servers/", e->name));
+
+    *s = (struct fl_server){.name = e->name,
+                            .zone = zone_of(p->file, i),
+                            .capacity = {{[FL_PROCESSOR] = e->cores,
+                                          [FL_PACKETS] = e->mpps * 1e6,
+                                          [FL_MEMORY] = e->memory_mb,
+                                          [FL_NODES] = e->nodes}},
+                            .lease = said != NULL,
+                            .gone = said ? 0 : gone};
+    if (said && fl_server_said_read(&p->said[i], p->file, said->value, said->len, &fault) != 0)
+        note_unreadable(p, key, &fault);
+    s->drained = nd_keys_find(keys, fl_key(key, p->file, "wishes/drain/", e->name)) != NULL;
+}
+
+/* ---- shards ------------------------------------------------------------------------------------- */
+
+static const struct fl_node_said *node_of(const struct fl_picture *p, uint32_t server, uint32_t shard)
+{
+    const struct fl_server_said *s = &p->said[server];
+
+    for (uint32_t i = 0; i < s->nodes; i++)
+        if (s->node[i].shard == shard)
+            return &s->node[i];
+    return NULL;
+}
+
+/* The servers of the members that a node tells of. False: it tells of none, or they are not of the file. */
+static bool members_of(const struct fl_picture *p, const struct fl_node_said *n, uint32_t out[2])
+{
+    for (unsigned i = 0; i < 2; i++)
+        out[i] = n->members[i][0] ? fl_node_server(p->file, n->shard, n->members[i]) : FL_NONE;
+    return out[0] != FL_NONE && out[1] != FL_NONE && out[0] != out[1];
+}
+
+/* The latest view that a member of it tells of, into the shard. */
+static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
+{
+    for (uint32_t i = 0; i < p->file->servers; i++) {
+        const struct fl_node_said *n = node_of(p, i, shard);
+        uint32_t member[2];
+
+        if (!n || !n->member || !n->view || !members_of(p, n, member) || (member[0] != i && member[1] != i) ||
+            (out->known && n->view <= out->view))
+            continue;
+        out->known = true;
+        out->view = n->view;
+        memcpy(out->member, member, sizeof(member));
+    }
+}
+
+static enum fl_says says_of(const struct fl_node_said *n)
+{
+    static const struct {
+        const char *state;
+        enum fl_says says;
+    } states[] = {{"JOINING", FL_SAYS_JOINING},     {"SYNCING", FL_SAYS_SYNCING},
+                  {"READY", FL_SAYS_READY},         {"SOLO", FL_SAYS_SOLO},
+                  {"PROTECTED", FL_SAYS_PROTECTED}, {"DEGRADED", FL_SAYS_DEGRADED},
+                  {"FENCED", FL_SAYS_FENCED}};
+
+    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
+        if (strcmp(states[i].state, n->state) == 0)
+            return states[i].says == FL_SAYS_DEGRADED && n->strict ? FL_SAYS_HOLDS : states[i].says;
+    return FL_SAYS_NOTHING;
+}
+
+static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
+{
+    out->primary = FL_NONE;
+    for (uint32_t k = 0; k < 2; k++) {
+        const struct fl_node_said *n = node_of(p, out->member[k], shard);
+
+        if (!n || n->view != out->view)
+            continue;
+        out->says[k] = says_of(n);
+        if (n->primary)
+            out->primary = k;
+    }
+    for (uint32_t k = 0; k < 2; k++) {
+        const struct fl_node_said *n = node_of(p, out->member[k], shard);
+        uint32_t role = out->primary == FL_NONE ? k : k != out->primary;
+
+        if (n && n->measured) {
+            out->measured[role] = true;
+            out->load[role] = n->load;
+        }
+    }
+}
+
+static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
+{
+    for (uint32_t i = 0; i < p->file->servers; i++) {
+        if (node_of(p, i, shard))
+            return i;
+        for (uint32_t k = 0; k < p->said[i].kepts; k++)
+            if (p->said[i].kept[k] == shard)
+                return i;
+    }
+    return FL_NONE;
+}
+
+static uint32_t pin_of(const struct fl_picture *p, const struct nd_keys *keys, const char *shard)
+{
+    char key[FL_KEY_MAX], name[FL_NAME_MAX];
+    const struct nd_entry *pin = nd_keys_find(keys, fl_key(key, p->file, "wishes/pin/", shard));
+
+    if (!pin || pin->len >= sizeof(name))
+        return FL_NONE;
+    memcpy(name, pin->value, pin->len);
+    name[pin->len] = '\0';
+    return fl_file_server(p->file, name);
+}
+
+static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
+{
+    struct fl_placement *had = &p->placement[i];
+    struct fl_shard *s = &p->shard[i];
+    char key[FL_KEY_MAX];
+    struct ft_fault fault = {""};
+    const char *name = p->file->shard[i].name;
+    const struct nd_entry *e = nd_keys_find(keys, fl_key(key, p->file, "shards/", name));
+
+    *s = (struct fl_shard){.name = name, .found = FL_NONE, .primary = FL_NONE, .pin = FL_NONE};
+    if (e) {
+        s->known = true;
+        p->revision[i] = e->changed;
+        if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
+            note_unreadable(p, key, &fault);
+            *had = (struct fl_placement){.view = 0};
+            s->known = false;
+        }
+        s->view = had->view;
+        memcpy(s->member, had->member, sizeof(s->member));
+    }
+    find_view(p, i, s);
+    if (!s->known) {
+        s->found = find_trace(p, i);
+        return;
+    }
+    hear_members(p, i, s);
+    s->pin = pin_of(p, keys, name);
+    s->moved = had->moved;
+    s->failed.count = had->failed.count;
+    s->failed.when = had->failed.when;
+    s->failed.to = had->failed.to;
+    if (had->order.kind != FL_LEAVE && had->view == s->view) {
+        s->order.kind = had->order.kind;
+        s->order.cause = had->order.cause;
+        s->order.to = had->order.to;
+        s->order.since = had->order.since;
+    }
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------- */
+
+void fl_picture_free(struct fl_picture *p)
+{
+    for (uint32_t i = 0; p->said && i < p->file->servers; i++)
+        fl_server_said_free(&p->said[i]);
+    free(p->server);
+    free(p->shard);
+    free(p->said);
+    free(p->placement);
+    free(p->revision);
+    *p = (struct fl_picture){.file = NULL};
+}
+
+int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
+                    const uint64_t gone[], uint64_t now, struct ft_fault *fault)
+{
+    uint32_t servers = file->servers + 1, shards = file->shards + 1;
+    char key[FL_KEY_MAX];
+
+    *out = (struct fl_picture){.file = file,
+                               .server = calloc(servers, sizeof(*out->server)),
+                               .shard = calloc(shards, sizeof(*out->shard)),
+                               .said = calloc(servers, sizeof(*out->said)),
+                               .placement = calloc(shards, sizeof(*out->placement)),
+                               .revision = calloc(shards, sizeof(*out->revision))};
+    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision) {
+        fl_picture_free(out);
+        return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
+    }
+    for (uint32_t i = 0; i < file->servers; i++)
+        paint_server(out, keys, i, gone ? gone[i] : 0);
+    for (uint32_t i = 0; i < file->shards; i++)
+        paint_shard(out, keys, i);
+    const struct nd_entry *leader = nd_keys_find(keys, fl_key(key, file, "leader", ""));
+
+    if (leader && leader->len < sizeof(out->leader))
+        memcpy(out->leader, leader->value, leader->len);
+    out->fleet = (struct fl_fleet){.server = out->server,
+                                   .servers = file->servers,
+                                   .shard = out->shard,
+                                   .shards = file->shards,
+                                   .settings = fl_settings_usual(),
+                                   .now = now};
+    out->fleet.settings.heals = file->heals;
+    out->fleet.settings.hold_down = file->hold_down_s;
+    return 0;
+}
+
+/* ---- what is written ---------------------------------------------------------------------------- */
+
+/* As the nodes say: of a later view than the key's. */
+static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_placement *next)
+{
+    const struct fl_shard *s = &p->shard[shard];
+
+    if (s->view == next->view && memcmp(s->member, next->member, sizeof(s->member)) == 0)
+        return;
+    if (!p->revision[shard]) /* somebody has lost the key: its nodes are there */
+        memcpy(next->first, s->member, sizeof(next->first));
+    memcpy(next->member, s->member, sizeof(next->member));
+    next->view = s->view;
+    next->moved = p->fleet.now;
+    if (next->order.kind != FL_LEAVE)
+        next->failed.count = 0;
+    next->order.kind = FL_LEAVE;
+}
+
+static void follow_step(const struct fl_picture *p, uint32_t shard, const struct fl_step *step,
+                        struct fl_placement *next)
+{
+    const uint32_t *on = p->file->shard[shard].on;
+
+    switch (step->kind) {
+    case FL_LEAVE:
+        break;
+    case FL_CREATE:
+        memcpy(next->first, on[0] == FL_NONE ? step->to : on, sizeof(next->first));
+        memcpy(next->member, next->first, sizeof(next->member));
+        break;
+    case FL_REPAIR:
+    case FL_HANDOVER:
+        next->order.kind = step->kind;
+        next->order.cause = step->cause;
+        next->order.to = step->to[0];
+        next->order.since = p->fleet.now;
+        break;
+    case FL_WITHDRAW:
+        if (step->cause == FL_FAILED) {
+            next->failed.count++;
+            next->failed.when = p->fleet.now;
+            next->failed.to = next->order.to;
+        }
+        next->order.kind = FL_LEAVE;
+        break;
+    }
+}
+
+bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,
+                     struct fl_placement *out)
+{
+    *out = picture->placement[shard];
+    if (picture->shard[shard].known)
+        follow_nodes(picture, shard, out);
+    follow_step(picture, shard, &plan->step[shard], out);
+    return !fl_placement_same(out, &picture->placement[shard]);
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The picture of a fleet that the planner plans by, made of the fleet's keys; and what the leader writes of
+ * its plan. Both are pure: the leader, and `understudy fleet` on any server, make the same of the same keys.
+ *
+ * Where a shard's key and its nodes differ, the nodes are right: members and view are those of the latest
+ * view that a member of it tells of, and an order of an earlier view is over.
+ */
+#ifndef FLEET_PICTURE_H
+#define FLEET_PICTURE_H
+
+#include "fleet/entry.h"
+#include "node/etcd/keys.h"
+
+struct fl_picture {
+    const struct fl_file *file;
+    struct fl_fleet fleet; /* of the arrays below, in the file's order, which is by name */
+    struct fl_server *server;
+    struct fl_shard *shard;
+    struct fl_server_said *said;    /* of each server */
+    struct fl_placement *placement; /* of each shard: as its key has it; all zero: it has none */
+    int64_t *revision;              /* of that key's last change; 0: there is none */
+    char leader[FL_NAME_MAX];       /* "": nobody leads */
+    uint32_t unreadable;            /* keys whose value is none */
+    char why[256];                  /* of the last of them */
+};
+
+/* "/understudy/FLEET/". Returns `out`. */
+#define FL_KEY_MAX 128u
+const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char *kind, const char *name);
+
+/*
+ * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was. Of
+ * the settings all but balancing and what the file says are usual. FT_ENOMEM.
+ */
+int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
+                    const uint64_t gone[], uint64_t now, struct ft_fault *fault);
+void fl_picture_free(struct fl_picture *picture);
+
+/* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */
+bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,
+                     struct fl_placement *out);
+
+#endif

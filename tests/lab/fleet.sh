@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A fleet in the lab; sourced behind lib.sh. Servers s1, s2 …, each a network namespace with an agent and the nodes that it
+# starts, shards n1, n2 …, and a real etcd:
+#
+#   client 10.K.0.100 ──[ br-in ]── n1-in, n2-in …  s1 …  n1-out, n2-out … ──[ br-out ]── server 203.0.113.100
+#                                                    └─ 10.97.0.1 ──[ br-repl ]── etcd 10.97.0.100
+#   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside
+#
+# FLEET_SERVERS, FLEET_SHARDS: how many (4, 4). FLEET_ZONES: a zone for each server, "a a b b". What is made lies in $LAB_DIR.
+
+for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
+
+servers=$(seq -f s%g "${FLEET_SERVERS:-4}")
+shards=$(seq -f n%g "${FLEET_SHARDS:-4}")
+read -ra zones <<<"${FLEET_ZONES:-}"
+in_space() { ip netns exec "$LAB_PREFIX$1" "${@:2}"; }
+
+fleet_down() {
+    local s signal pids tries
+    for signal in TERM CONT KILL; do
+        pids=$(for s in client server fabric w $servers; do ip netns pids "$LAB_PREFIX$s" 2>/dev/null; done)
+        [ -n "$pids" ] || break
+        kill -$signal $pids 2>/dev/null
+        for ((tries = 0; tries < 10; tries++)); do
+            [ $signal != CONT ] || break
+            sleep 0.1
+            pids=$(for s in client server fabric w $servers; do ip netns pids "$LAB_PREFIX$s" 2>/dev/null; done)
+            [ -n "$pids" ] || break
+        done
+    done
+    for s in client server fabric w $servers; do ip netns del "$LAB_PREFIX$s" 2>/dev/null; done
+}
+trap fleet_down EXIT
+
+# ── network ──────────────────────────────────────────────────────────────────────────────────────
+
+cable() { # SPACE DEV BRIDGE: an end in SPACE, the other one at the bridge, offloads off
+    local far=$1-$2
+    ip -n "$LAB_PREFIX$1" link add "$2" type veth peer name "$far" netns "${LAB_PREFIX}fabric" || return 1
+    in_space "$1" ethtool -K "$2" tx off rx off sg off tso off gso off gro off >/dev/null 2>&1
+    in_space fabric ethtool -K "$far" tx off rx off sg off tso off gso off gro off >/dev/null 2>&1
+    ip -n "$LAB_PREFIX$1" link set "$2" txqueuelen 10000 up
+    ip -n "${LAB_PREFIX}fabric" link set "$far" txqueuelen 10000 master "$3" up
+}
+address() { ip -n "$LAB_PREFIX$1" address add "$3" dev "$2"; }
+number() { echo "${1#?}"; }
+
+fleet_network() {
+    local s n k
+    for s in client server fabric w $servers; do
+        ip netns add "$LAB_PREFIX$s" && ip -n "$LAB_PREFIX$s" link set lo up || return 1
+    done
+    for n in br-in br-out br-repl; do
+        ip -n "${LAB_PREFIX}fabric" link add $n type bridge stp_state 0 forward_delay 0 mcast_snooping 0
+        ip -n "${LAB_PREFIX}fabric" link set $n up
+    done
+    cable client eth0 br-in && cable server eth0 br-out && cable w repl br-repl || return 1
+    address w repl 10.97.0.100/24
+    address server eth0 203.0.113.100/24
+    for s in $servers; do
+        cable "$s" repl br-repl && address "$s" repl "10.97.0.$(number "$s")/24" || return 1
+        for n in $shards; do
+            cable "$s" "$n-in" br-in && cable "$s" "$n-out" br-out || return 1
+            ip -n "$LAB_PREFIX$s" link set "$n-in" promisc on
+            ip -n "$LAB_PREFIX$s" link set "$n-out" promisc on
+        done
+    done
+    for n in $shards; do
+        k=$(number "$n")
+        address client eth0 "10.$k.0.100/24"
+        ip -n "${LAB_PREFIX}client" rule add from "10.$k.0.100" table "$k"
+        ip -n "${LAB_PREFIX}client" route add default via "10.$k.0.1" table "$k"
+    done
+}
+
+# ── files ────────────────────────────────────────────────────────────────────────────────────────
+
+fleet_file() { # SERVER: as it lies there; it differs by its directories alone, which on servers are the same
+    local s n i=0
+    cat <<END
+fleet: lab
+arbiter: { etcd: [ http://10.97.0.100:2379 ] }
+state: $LAB_DIR/$1
+run: $LAB_DIR/run
+heals: 8
+servers:
+$(for s in $servers; do echo "  $s: { host: 10.97.0.$(number "$s"), nodes: 8${zones[i]:+, zone: ${zones[i]}} }"; i=$((i + 1)); done)
+shards:
+$(for n in $shards; do echo "  $n: { port: $((4700 + $(number "$n"))), with: { k: $(number "$n") } }"; done)
+pair:
+  chain:
+    name: \$(shard)
+    nfs:
+      - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: 4000 }
+      - monitor: { max_flows: 4000 }
+  protect: { mode: log }
+  link: { key: \$(dir)/pair.key }
+  interfaces:
+    - { name: inside, side: inside, address: "10.\$(k).0.1/24" }
+    - { name: outside, side: outside, address: "203.0.113.\$(k)/24" }
+  routes: [ { to: 0.0.0.0/0, via: 203.0.113.100 } ]
+  next_hops: [ 203.0.113.100, "10.\$(k).0.100" ]
+node:
+  mbufs: 2048
+  memory_mb: 64
+  ports:
+    inside: "net_af_packet0,iface=\$(shard)-in,blocksz=65536,framesz=2048,framecnt=512,qpairs=1"
+    outside: "net_af_packet1,iface=\$(shard)-out,blocksz=65536,framesz=2048,framecnt=512,qpairs=1"
+END
+}
+
+# Stands in for systemctl: starts what the unit says, again whenever it ends, until it is stopped.
+stand_in() {
+    cat <<'END'
+#!/bin/bash
+[ "$1" != --no-block ] || shift
+node=${2#understudy@}
+case $1 in
+start)
+    [ ! -e "$UNITS/$node.stop" ] || rm -f "$UNITS/$node.stop"
+    [ ! -e "$UNITS/$node.loop" ] || ! kill -0 "$(cat "$UNITS/$node.loop")" 2>/dev/null || exit 0
+    setsid nohup bash -c '
+        echo $$ >"$UNITS/$1.loop"
+        . "$STATE/$1.env"
+        until [ -e "$UNITS/$1.stop" ]; do
+            "$UNDERSTUDY" run -c "$PAIR" -n "$1" </dev/null >>"$UNITS/$1.log" 2>&1 9>&- &
+            echo $! >"$UNITS/$1.pid"
+            wait $!
+            [ -e "$UNITS/$1.stop" ] || sleep 1
+        done' - "$node" </dev/null >/dev/null 2>&1 9>&- &
+    ;;
+stop)
+    touch "$UNITS/$node.stop"
+    kill -TERM "$(cat "$UNITS/$node.pid")" 2>/dev/null
+    ;;
+esac
+exit 0
+END
+}
+
+fleet_files() {
+    local s
+    rm -rf "$LAB_DIR"
+    mkdir -p "$LAB_DIR/run" "$LAB_DIR/units" "$LAB_DIR/bin" "$work" || return 1
+    stand_in >"$LAB_DIR/bin/systemctl" && chmod +x "$LAB_DIR/bin/systemctl"
+    "$UNDERSTUDY" key "$LAB_DIR/pair.key"
+    for s in $servers; do
+        mkdir -p "$LAB_DIR/$s"
+        fleet_file "$s" >"$LAB_DIR/fleet-$s.yaml"
+    done
+}
+
+# ── what runs ────────────────────────────────────────────────────────────────────────────────────
+
+etcd_start() {
+    in_space w etcd --name w --data-dir "$work/etcd" --listen-client-urls http://10.97.0.100:2379 \
+        --advertise-client-urls http://10.97.0.100:2379 --listen-peer-urls http://127.0.0.1:2380 \
+        --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster w=http://127.0.0.1:2380 >>"$work/etcd.log" 2>&1 9>&- &
+    etcd=$!
+}
+in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints http://10.97.0.100:2379 "$@"; }
+etcd_answers() {
+    local end=$((SECONDS + 40))
+    until in_etcd endpoint health >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || { tail -n 5 "$work/etcd.log"; return 1; }
+        sleep 0.1
+    done
+}
+declare -A agent
+agent_start() { # SERVER
+    in_space "$1" env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$1" UNDERSTUDY="$UNDERSTUDY" \
+        "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" >>"$work/agent-$1.log" 2>&1 9>&- &
+    agent[$1]=$!
+}
+# A server dies: all that runs there, its guardians as well, at once, and so that nobody is told.
+server_dies() { # SERVER
+    local pids
+    ip -n "$LAB_PREFIX$1" link set repl down
+    for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" down; ip -n "$LAB_PREFIX$1" link set "$n-out" down; done
+    pids=$(ip netns pids "$LAB_PREFIX$1")
+    kill -STOP $pids
+    kill -KILL $pids
+}
+server_returns() { # SERVER
+    ip -n "$LAB_PREFIX$1" link set repl up
+    for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" up; ip -n "$LAB_PREFIX$1" link set "$n-out" up; done
+    agent_start "$1"
+}
+
+fleet() { in_space w timeout 20 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
+said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
+node_says() { # SHARD SERVER PATH
+    "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | jq -r ".$3"
+}
+await_fleet() { # SECONDS FILTER VALUE
+    local end=$((SECONDS + $1))
+    until [ "$(said "$2")" = "$3" ]; do
+        [ $SECONDS -lt $end ] || { fleet status; return 1; }
+        sleep 0.1
+    done
+}
+all_protected() { await_fleet "${1:-30}" '[.shards[] | select(.state == "PROTECTED" and .protected)] | length' "$(wc -w <<<"$shards")"; }

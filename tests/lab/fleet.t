@@ -1,0 +1,60 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Shards on several servers, with a real etcd and real nodes: they are placed, and heal when a server dies, by themselves.
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/fleet.sh"
+plan 14
+
+fleet_network && fleet_files || exit 1
+etcd_start
+ok "etcd answers" etcd_answers || exit 1
+ok "the fleet's file is whole" fleet check
+for s in $servers; do agent_start "$s"; done
+ok "all shards are PROTECTED" all_protected 40
+is "no server has two nodes of a shard" "$(said '[.shards[] | select(.members[0] == .members[1])] | length')" 0
+is "a leader was elected" "$(said '.leader != null')" true
+is "nothing more is to be done" "$(fleet status >/dev/null; echo $?)" 0
+
+for n in $shards; do
+    k=$(number "$n")
+    ip netns exec "${LAB_PREFIX}client" ping -I "10.$k.0.100" -c 2 -i 0.2 -W 2 203.0.113.100 >/dev/null 2>&1 && pinged+=" $n"
+done
+is "each shard carries traffic" "$(echo $pinged)" "$(echo $shards)"
+
+# ── a server dies ────────────────────────────────────────────────────────────────────────────────
+
+victim=$(said '[.servers[] | select(.primaries > 0)][-1].server')
+before=$(said '[.shards[] | .view] | add')
+died=$(date +%s.%N)
+server_dies "$victim"
+ok "a server dies: all shards are PROTECTED again, and no person did anything" all_protected 30
+diag "$victim died; all PROTECTED again after $(echo "$(date +%s.%N) - $died" | bc) s"
+is "none has a node there" "$(said "[.shards[] | select(.members | index(\"$victim\"))] | length")" 0
+is "views went on" "$([ "$(said '[.shards[] | .view] | add')" -gt "$before" ] && echo yes)" yes
+
+# ── it comes back ────────────────────────────────────────────────────────────────────────────────
+
+server_returns "$victim"
+ok "it comes back" await_fleet 20 "[.servers[] | select(.server == \"$victim\")][0].lease" true
+ok "its shards stay protected" all_protected 20
+
+# ── etcd dies ────────────────────────────────────────────────────────────────────────────────────
+
+views=$(said '[.shards[] | .view] | tostring')
+kill -KILL $etcd
+sleep 4
+still() {
+    local n s
+    for n in $shards; do
+        for s in $servers; do [ "$(node_says "$n" "$s" state)" != PROTECTED ] || continue 2; done
+        echo "$n is not PROTECTED"
+        return 1
+    done
+}
+ok "etcd dies: all go on" still
+etcd_start
+etcd_answers
+all_protected 20 >/dev/null
+is "and nothing moved" "$(said '[.shards[] | .view] | tostring')" "$views"
+[ $bad = 0 ]
