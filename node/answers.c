@@ -363,6 +363,8 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
             return false;
         begin_work(w, REPAIR_MS);
         nd_arbiter_wake(r->arbiter);
+        repair.meets = true; /* the file need not have it */
+        rp_repair(r->replicator, &repair);
         return false;
     }
     if (pair && is_protected)

@@ -626,9 +626,10 @@ int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_faul
 
     if (error)
         return error;
-    if (!o && link->others == RP_NODES)
-        return ft_fail(fault, FT_EFULL, "more than %u nodes", RP_NODES);
-    o = o ? o : &link->other[link->others++];
+    if (!o && link->others < RP_NODES)
+        o = &link->other[link->others++];
+    else if (!o) /* in the last one's place, that came last as well, unless it is the peer */
+        o = &link->other[RP_NODES - 1 - (strcmp(link->other[RP_NODES - 1].node.name, link->peer_name) == 0)];
     o->node = *node;
     o->at = at;
     if (strcmp(link->peer_name, node->name) == 0 && memcmp(&link->peer, &at, sizeof(at)) != 0) {

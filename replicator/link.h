@@ -41,10 +41,11 @@ struct rp_node {
 };
 
 /* What an operator wants of a primary: that `node` becomes its standby. `lost`: the standby that is dead, by
- * the operator's word; "": none is. */
+ * the operator's word; "": none is. `meets`: for now the node is only to be heard when it says hello. */
 struct rp_repair {
     struct rp_node node;
     char lost[FT_NAME_MAX];
+    bool meets;
 };
 
 struct rp_link_config {

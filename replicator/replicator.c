@@ -430,13 +430,15 @@ static void repair(struct rp_replicator *rp)
         return;
     wanted = rp->repair;
     atomic_store(&rp->repairs, false);
-    rp->repairs_taken++;
+    rp->repairs_taken += !wanted.meets;
     event.text = wanted.node.name;
     event.lost = wanted.lost[0] ? wanted.lost : NULL;
     if (!rp->link || rp_link_add(rp->link, &wanted.node, &fault) != 0) {
         snprintf(rp->core.repair.outcome, sizeof(rp->core.repair.outcome), "%s", fault.text);
         return;
     }
+    if (wanted.meets)
+        return;
     /* The peer may be reached elsewhere from now on. */
     if (rp->core.member && ft_members_have(&rp->core.members, wanted.node.name)) {
         rp_link_aim(rp->link, wanted.node.name);
