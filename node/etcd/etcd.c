@@ -524,10 +524,8 @@ int nd_etcd_stream(struct nd_etcd *e, const char *server, const struct nd_etcd_s
     } else {
         result = no_memory(fault);
     }
-    if (result != FT_EBUSY) {
-        e->token[0] = '\0';
+    if (result != FT_EBUSY)
         e->server = (e->server + 1) % e->config->urls;
-    }
     curl_easy_setopt(t->curl, CURLOPT_HTTPHEADER, NULL);
     curl_slist_free_all(headers);
     return result;

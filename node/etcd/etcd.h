@@ -99,9 +99,8 @@ struct nd_etcd_stream {
 };
 
 /* Until the stream ends. What `take` or `beat` returned; FT_EBUSY: given up; FT_EFULL: more than `held`;
- * FT_EIO: the connection broke, or the server ended it; and the errors of a login. A stream that has ended
- * may have been the token's fault, or the server's: with the next request the user logs in anew, and another
- * server is asked first. */
+ * FT_EIO: the connection broke, or the server ended it or refused; and the errors of a login. Behind its end
+ * another server is asked first: it may have been this one's fault. */
 int nd_etcd_stream(struct nd_etcd *e, const char *server, const struct nd_etcd_stream *stream,
                    struct ft_fault *fault);
 

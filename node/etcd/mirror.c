@@ -37,8 +37,9 @@ struct nd_mirror {
     struct nd_lease lease; /* id 0: none */
     uint64_t put;          /* which value is the key's, under the lease; 0: none */
 
-    pthread_mutex_t lock; /* of what follows */
+    pthread_mutex_t keys_lock; /* of `keys`: users and the watcher. The keeper never waits for it */
     struct nd_keys keys;
+    pthread_mutex_t lock; /* of what follows; held for a moment */
     struct nd_mirror_status status;
     struct nd_entry *value; /* of the user's key; NULL: none was given */
     uint64_t values;        /* that were given */
@@ -112,20 +113,24 @@ static int take(void *mirror, struct nd_event *events, size_t count, struct ft_f
 {
     struct nd_mirror *m = mirror;
     struct nd_mirror_status *s = &m->status;
+    int64_t revision = count ? events[count - 1].entry->changed : 0;
     size_t size = 0;
     int error;
 
     for (size_t i = 0; i < count; i++)
         size += strlen(events[i].entry->key) + events[i].entry->len;
-    pthread_mutex_lock(&m->lock);
-    bool news = count || !s->connected_since;
-
+    pthread_mutex_lock(&m->keys_lock);
     error = nd_keys_reserve(&m->keys, count, size, fault);
-    if (!error && count)
-        s->revision = events[count - 1].entry->changed;
     for (size_t i = 0; !error && i < count; i++)
         apply(m, &events[i]);
+    pthread_mutex_unlock(&m->keys_lock);
+
+    pthread_mutex_lock(&m->lock);
+    bool news = !error && (count || !s->connected_since);
+
     note_answer(m);
+    if (!error && count)
+        s->revision = revision;
     if (!error && !s->connected_since) {
         s->connected_since = s->answered;
         s->silent_since = 0;
@@ -141,21 +146,27 @@ static int read_all(struct nd_mirror *m, struct ft_fault *fault)
 {
     struct nd_keys keys = {.at = NULL}, old;
     int64_t revision;
+    bool gone;
     int error = nd_store_read(m->watches, m->prefix, &keys, &revision, fault);
 
     if (error)
         return error;
-    pthread_mutex_lock(&m->lock);
+    pthread_mutex_lock(&m->keys_lock);
     old = m->keys;
     m->keys = keys;
+    gone = !nd_keys_find(&m->keys, m->key);
+    pthread_mutex_unlock(&m->keys_lock);
+    nd_keys_clear(&old);
+
+    pthread_mutex_lock(&m->lock);
     m->status.whole = true;
     m->status.revision = revision;
     m->status.reads++;
     note_answer(m);
-    if (m->status.lease && !nd_keys_find(&m->keys, m->key))
-        note_gone(m);
+    gone &= m->status.lease != 0;
     pthread_mutex_unlock(&m->lock);
-    nd_keys_clear(&old);
+    if (gone)
+        note_gone(m);
     m->watch.next = revision + 1;
     m->whole = true;
     tell(m);
@@ -347,13 +358,13 @@ int nd_mirror_fd(const struct nd_mirror *m)
 
 const struct nd_keys *nd_mirror_lock(struct nd_mirror *m)
 {
-    pthread_mutex_lock(&m->lock);
+    pthread_mutex_lock(&m->keys_lock);
     return &m->keys;
 }
 
 void nd_mirror_unlock(struct nd_mirror *m)
 {
-    pthread_mutex_unlock(&m->lock);
+    pthread_mutex_unlock(&m->keys_lock);
 }
 
 void nd_mirror_status(struct nd_mirror *m, struct nd_mirror_status *out)
@@ -380,6 +391,7 @@ static void free_mirror(struct nd_mirror *m)
     nd_keys_clear(&m->keys);
     nd_entry_free(m->value);
     pthread_mutex_destroy(&m->lock);
+    pthread_mutex_destroy(&m->keys_lock);
     free(m);
 }
 
@@ -425,6 +437,7 @@ int nd_mirror_start(struct nd_mirror **out, const struct nd_mirror_config *confi
     m->watch = (struct nd_watch){.prefix = m->prefix, .take = take, .arg = m};
     m->status.silent_since = nd_now();
     pthread_mutex_init(&m->lock, NULL);
+    pthread_mutex_init(&m->keys_lock, NULL);
     m->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     error = m->fd < 0 ? ft_fail(fault, FT_ENOMEM, "no eventfd for a mirror") : open_handles(m, config, fault);
     if (!error)

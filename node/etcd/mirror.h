@@ -65,7 +65,7 @@ uint64_t nd_mirror_serial(const struct nd_mirror *m);
 /* An eventfd that is readable when the serial number has grown since it was read. The mirror's. */
 int nd_mirror_fd(const struct nd_mirror *m);
 
-/* The keys, until nd_mirror_unlock; both threads wait meanwhile. */
+/* The keys, until nd_mirror_unlock: meanwhile the mirror hears nothing, and the lease is kept. */
 const struct nd_keys *nd_mirror_lock(struct nd_mirror *m);
 void nd_mirror_unlock(struct nd_mirror *m);
 

@@ -22,8 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ND_STORE_PAGE    256u        /* keys of an answer */
-#define ND_STORE_REPLY   (24u << 20) /* bytes of an answer: the limit with which a handle is opened */
+#define ND_STORE_PAGE    128u        /* keys of an answer */
+#define ND_STORE_REPLY   (12u << 20) /* bytes of an answer: the limit with which a handle is opened */
 #define ND_STORE_HELD    (16u << 20)
 #define ND_STORE_TXN     64u
 #define ND_STORE_BEAT_NS 1000000000ull /* between two looks at the server of a watch */

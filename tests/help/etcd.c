@@ -65,9 +65,10 @@ void help_etcd_again(struct help_real_etcd *e, uint16_t port)
 {
     char health[1024];
 
+    if (e->port != port) /* a mirror may be reading it */
+        snprintf(e->config.url[0], sizeof(e->config.url[0]), "%s://" HOST ":%u", e->secure ? "https" : "http",
+                 port);
     e->port = port;
-    snprintf(e->config.url[0], sizeof(e->config.url[0]), "%s://" HOST ":%u", e->secure ? "https" : "http",
-             port);
     e->pid = fork();
     assert_true(e->pid >= 0);
     if (e->pid == 0)
@@ -75,8 +76,7 @@ void help_etcd_again(struct help_real_etcd *e, uint16_t port)
     /* Once it has users it answers nobody else. */
     ctl(e, health, sizeof(health),
         e->config.user[0] ? "--user root:root get health >/dev/null" : "get health >/dev/null");
-    UNTIL(runs(health))
-    help_sleep_ms(50);
+    UNTIL(runs(health)) help_sleep_ms(50);
 }
 
 /* An authority that is the server's own certificate. */

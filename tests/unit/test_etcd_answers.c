@@ -566,9 +566,9 @@ static void requests_are_what_etcd_takes(void **state)
     static const struct nd_change changes[] = {{"/f/a", "one", 3, 12}, {"/f/b", NULL, 0, 0}};
 
     (void)state;
-    is_text(make_page(P, NULL, 0), "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"256\"}");
+    is_text(make_page(P, NULL, 0), "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
     is_text(make_page(P, "/f/a", 9),
-            "{\"key\":\"L2YvYQA=\",\"range_end\":\"L2Yw\",\"limit\":\"256\",\"revision\":\"9\"}");
+            "{\"key\":\"L2YvYQA=\",\"range_end\":\"L2Yw\",\"limit\":\"128\",\"revision\":\"9\"}");
     is_text(make_txn(compares, 2, changes, 2),
             "{\"compare\":[{\"key\":\"" A64
             "\",\"target\":\"CREATE\",\"result\":\"EQUAL\",\"create_revision\":"

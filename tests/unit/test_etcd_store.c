@@ -130,10 +130,13 @@ static void any_bytes_may_be_a_value_and_the_longest_too(void **state)
 
 static void a_page_of_the_longest_values_is_read(void **state)
 {
+    static const struct nd_etcd_limits patient = {.reply = ND_STORE_REPLY, .request_ms = 20000};
     static char longest[ND_VALUE_MAX];
     char key[64];
 
     (void)state;
+    nd_etcd_close(etcd);
+    DONE(nd_etcd_open(&etcd, &real.config, &patient, NULL, NULL, &fault));
     for (unsigned i = 0; i < ND_STORE_PAGE + 1; i++) {
         snprintf(key, sizeof(key), P "%03u", i);
         DONE(nd_store_put(etcd, key, longest, sizeof(longest), 0, &fault));
@@ -309,11 +312,28 @@ static void a_lease_lasts_while_it_is_kept(void **state)
     }
     assert_int_equal(count_keys(), 1);
     assert_int_equal(keys.at[0]->lease, lease.id);
-    UNTIL(count_keys() == 0)
-    help_sleep_ms(20);
+    UNTIL(count_keys() == 0) help_sleep_ms(20);
     assert_true(nd_now() >= lease.until);
     assert_true(nd_now() < lease.until + 3000000000ull);
     assert_int_equal(nd_store_keep(etcd, &lease, &fault), FT_ENOENT);
+}
+
+/* The server may have heard a request at any moment before it answered. */
+static void a_lease_counts_from_before_the_request(void **state)
+{
+    struct nd_lease lease;
+    char command[64];
+    uint64_t began;
+
+    (void)state;
+    DONE(nd_store_grant(etcd, 600, &lease, &fault));
+    snprintf(command, sizeof(command), "(sleep 0.4; kill -CONT %d) &", real.pid);
+    kill(real.pid, SIGSTOP);
+    assert_int_equal(system(command), 0); // NOLINT: the command is the test's
+    began = nd_now();
+    DONE(nd_store_keep(etcd, &lease, &fault));
+    assert_true(nd_now() - began > 200000000ull);
+    assert_in_range(lease.until - 600000000000ull, began, began + 150000000ull);
 }
 
 static void a_lease_that_is_revoked_takes_its_keys_along(void **state)
@@ -381,8 +401,7 @@ static void begin_watch(int64_t next)
 
 static void end_watch(int expected)
 {
-    UNTIL(seen.result <= 0)
-    help_sleep_ms(10);
+    UNTIL(seen.result <= 0) help_sleep_ms(10);
     pthread_join(seen.thread, NULL);
     nd_etcd_close(seen.etcd);
     if (seen.result != expected)
@@ -400,8 +419,7 @@ static void a_watch_sees_puts_and_deletes_in_order(void **state)
     r = revision;
     put(P "a", "2"); /* before the watch begins */
     begin_watch(r + 1);
-    UNTIL(seen.beats)
-    help_sleep_ms(10);
+    UNTIL(seen.beats) help_sleep_ms(10);
     put(P "b", "3");
     ctl("del " P "a");
     put("/other", "x");
@@ -425,19 +443,16 @@ static void a_watch_goes_on_where_it_broke(void **state)
     read_all();
     r = revision;
     begin_watch(r + 1);
-    UNTIL(seen.beats)
-    help_sleep_ms(10);
+    UNTIL(seen.beats) help_sleep_ms(10);
     put(P "a", "1");
-    UNTIL(seen.events)
-    help_sleep_ms(10);
+    UNTIL(seen.events) help_sleep_ms(10);
     help_etcd_kill(&real);
     end_watch(FT_EIO);
     assert_int_equal(seen.watch.next, r + 2);
     help_etcd_again(&real, real.port);
     put(P "a", "2");
     begin_watch(seen.watch.next);
-    UNTIL(seen.events)
-    help_sleep_ms(10);
+    UNTIL(seen.events) help_sleep_ms(10);
     seen.enough = true;
     end_watch(FT_EORDER);
     snprintf(expected, sizeof(expected), "a=2@%ld ", r + 2);
@@ -467,13 +482,12 @@ static void a_server_that_hangs_is_found_by_a_watch(void **state)
 {
     (void)state;
     begin_watch(1);
-    UNTIL(seen.beats > 1)
-    help_sleep_ms(10);
+    UNTIL(seen.beats > 1) help_sleep_ms(10);
     uint64_t began = nd_now();
 
     kill(real.pid, SIGSTOP);
     end_watch(FT_EIO);
-    assert_true(nd_now() - began < 2500000000ull);
+    assert_true(nd_now() - began < 4000000000ull);
     print_message("# found after %lu ms\n", (nd_now() - began) / 1000000);
     kill(real.pid, SIGCONT);
 }
@@ -499,6 +513,7 @@ int main(void)
         REAL(a_transaction_is_made_whole_or_not_at_all),
         REAL(a_transaction_is_sent_once),
         REAL(a_lease_lasts_while_it_is_kept),
+        REAL(a_lease_counts_from_before_the_request),
         REAL(a_lease_that_is_revoked_takes_its_keys_along),
         REAL(a_watch_sees_puts_and_deletes_in_order),
         REAL(a_watch_goes_on_where_it_broke),

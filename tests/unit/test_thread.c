@@ -8,10 +8,12 @@
 #include "node/arbiter/arbiter.h"
 #include "node/base/event_writer.h"
 #include "node/config/files.h"
+#include "node/etcd/mirror.h"
 #include "node/metrics/metrics.h"
 #include "replicator/view.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -118,6 +120,31 @@ static void the_arbiter_begins_so(void **state)
     assert_int_equal(nd_arbiter_start(&arbiter, &calls, &config, "a", &fault), 0);
     expect_begin("us-arbiter");
     nd_arbiter_stop(arbiter);
+}
+
+static _Atomic bool mirrors, keeps;
+
+static void note_which(void)
+{
+    char this[16];
+
+    prctl(PR_GET_NAME, this);
+    mirrors |= strcmp(this, "us-mirror") == 0;
+    keeps |= strcmp(this, "us-lease") == 0;
+}
+
+static void a_mirror_of_etcd_begins_so(void **state)
+{
+    const struct nd_etcd_config etcd = {.url = {"http://127.0.0.1:1"}, .urls = 1};
+    const struct nd_mirror_config config = {.etcd = &etcd, .prefix = "/f/", .key = "/f/k", .ttl_s = 2};
+    struct nd_mirror *mirror;
+    struct ft_fault fault;
+
+    (void)state;
+    ft_thread_begins = note_which;
+    assert_int_equal(nd_mirror_start(&mirror, &config, &fault), 0);
+    UNTIL(mirrors && keeps) help_sleep_ms(1);
+    nd_mirror_stop(mirror, false);
 }
 
 /* The library's thread: with its first request. */
@@ -234,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(the_writers_begin_so, listen_for_begins, listen_no_more),
         cmocka_unit_test_setup_teardown(the_arbiter_begins_so, listen_for_begins, listen_no_more),
+        cmocka_unit_test_setup_teardown(a_mirror_of_etcd_begins_so, listen_for_begins, listen_no_more),
         cmocka_unit_test_setup_teardown(who_serves_metrics_begins_so, listen_for_begins, listen_no_more),
         cmocka_unit_test(an_overflow_in_any_thread_is_told),
         cmocka_unit_test(the_stack_of_a_thread_goes_with_it),
