@@ -63,7 +63,7 @@ static json_t *coded_end(const char *prefix)
     size_t len = strlen(prefix);
 
     FT_CHECK(len && len < sizeof(end) && (unsigned char)prefix[len - 1] < 0xff, "the prefix %s", prefix);
-    memcpy(end, prefix, len);
+    snprintf(end, sizeof(end), "%s", prefix);
     end[len - 1]++;
     return coded_bytes(end, len);
 }
