@@ -92,6 +92,7 @@ struct fl_search {
     double limit;       /* of each capacity: 1, or less */
     double full;        /* how full the server may be afterwards, of itself */
     bool other_zone;    /* than the primary's, or nowhere */
+    bool now_only;      /* room as long as no server dies is enough */
     bool resync;        /* it needs one, so servers that have theirs are busy */
 };
 

@@ -45,7 +45,8 @@ static struct after look_after(const struct fl_room *room, const struct fl_searc
             extra = carry_with(room, server, i, pair,
                                (pair ? pair->extra[i] : 0) + need->primary[i] - need->standby[i]);
         double of = fl_room_fraction(room, server, i, load + extra);
-        after.fits &= of <= search->limit * (1 + FL_EPSILON);
+        double held = search->now_only ? fl_room_fraction(room, server, i, load) : of;
+        after.fits &= held <= search->limit * (1 + FL_EPSILON);
         after.worst = of > after.worst ? of : after.worst;
     }
     if (room->by_count)
@@ -143,7 +144,7 @@ struct fl_found fl_place_find(const struct fl_room *room, const struct fl_search
         double worst = room->rank[i].worst;
         if (other.server != FL_NONE && worst > other.worst)
             break;
-        if (!room->by_count && worst > search->limit * (1 + FL_EPSILON))
+        if (!room->by_count && !search->now_only && worst > search->limit * (1 + FL_EPSILON))
             break;
         if (!may_take(room, search, at))
             continue;

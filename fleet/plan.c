@@ -301,6 +301,11 @@ bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_searc
             search->not_on[1] = FL_NONE;
             found = fl_place_find(&planner->room, search);
         }
+        /* Who is alone is healed before anybody is kept within capacity for the next death. */
+        if (found.server == FL_NONE && found.busy == FL_NONE && look->lone && search->only == FL_NONE) {
+            search->now_only = true;
+            found = fl_place_find(&planner->room, search);
+        }
         if (found.server != FL_NONE) {
             order_repair(planner, shard, found.server, cause, about);
             return true;

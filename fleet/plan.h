@@ -22,8 +22,8 @@
  * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
  * can be healed, is being healed, or resyncs.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
- *    server dies; for a move that may wait, when `gain` of each is left then. Where one is not within them,
- * its standbys are moved.
+ *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for a move
+ * that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
  *    server that is dead, drained or full waits, and the shard is treated as if it had none.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing

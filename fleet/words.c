@@ -147,9 +147,7 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         snprintf(why, size, "no agent speaks for %s: nothing is ordered until one does", about);
         break;
     case FL_NO_ROOM:
-        snprintf(why, size,
-                 "no server has room for its standby that would be within its capacity if any other "
-                 "one died");
+        snprintf(why, size, "no server has room for its standby");
         break;
     case FL_LIMIT:
         snprintf(why, size, "%u re-pairs and resyncs are under way, as many as may be",

@@ -84,8 +84,8 @@ static struct {
 static struct {
     uint64_t moves[16], withdrawn, failed, plans, orders_late;
     uint64_t unprotected_seconds, longest, deaths, crashes, agents, stops;
-    uint32_t lost_at_once, lost_in_healing, lost_waiting, lost_needlessly, broken, unprotected,
-        most_unprotected;
+    uint32_t lost_at_once, lost_in_healing, lost_waiting, lost_without_room, lost_needlessly, broken,
+        unprotected, most_unprotected;
     double plan_most, plan_sum, balance_sum, balance_most;
     uint64_t balances;
     uint64_t server_writes, shard_writes, most_shard_writes, shard_writes_now, most_server_writes,
@@ -207,7 +207,9 @@ static void lose(uint32_t number)
         count.lost_at_once++;
     else if (wait == FL_LIMIT || wait == FL_BUSY || wait == FL_BACK_OFF || wait == FL_LEASES_GONE)
         count.lost_waiting++;
-    else if (wait == FL_FINE || wait == FL_NO_ROOM) {
+    else if (wait == FL_NO_ROOM)
+        count.lost_without_room++;
+    else if (wait == FL_FINE) {
         count.lost_needlessly++;
         printf("%lu s: %s is lost needlessly: %s\n", (unsigned long)world.fleet.now, world.shard[number].name,
                fl_wait_name(wait));
@@ -784,9 +786,10 @@ static void report(void)
            (unsigned long)count.unprotected_seconds,
            (double)count.unprotected_seconds / seconds / world.fleet.shards, (unsigned long)count.longest,
            count.most_unprotected);
-    printf("lost: %u with both members at once, %u while they were healed, %u waiting for limits, %u "
-           "needlessly\n",
-           count.lost_at_once, count.lost_in_healing, count.lost_waiting, count.lost_needlessly);
+    printf("lost: %u with both members at once, %u while they were healed, %u waiting for limits, "
+           "%u without room, %u needlessly\n",
+           count.lost_at_once, count.lost_in_healing, count.lost_waiting, count.lost_without_room,
+           count.lost_needlessly);
     printf("balance: the fullest server has %.2f of the mean on average, %.2f at most\n",
            count.balances ? count.balance_sum / (double)count.balances : 0, count.balance_most);
     printf("planner: %lu plans, %.1f ms on average, %.1f ms at most; stopped in %lu\n",

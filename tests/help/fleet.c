@@ -162,11 +162,11 @@ double help_fleet_carries(const struct help_fleet *of, uint32_t server, uint32_t
     return sum;
 }
 
-bool help_fleet_within(const struct help_fleet *of, uint32_t server, double left)
+bool help_fleet_within(const struct help_fleet *of, uint32_t server, double left, bool deaths)
 {
     for (int k = 0; k < FL_MEASURES; k++) {
         double capacity = of->server[server].capacity.of[k];
-        for (uint32_t dead = 0; dead <= of->fleet.servers; dead++)
+        for (uint32_t dead = deaths ? 0 : of->fleet.servers; dead <= of->fleet.servers; dead++)
             if (dead != server && capacity > 0 &&
                 help_fleet_carries(of, server, dead, (enum fl_measure)k) > capacity * (1 - left) + 1e-6)
                 return false;

@@ -41,7 +41,8 @@ bool help_fleet_protected(const struct fl_shard *shard);
 /* What a server carries, if `dead` dies; a number that is no server's: nobody does. */
 double help_fleet_carries(const struct help_fleet *of, uint32_t server, uint32_t dead,
                           enum fl_measure measure);
-/* Is it within its capacities, whichever other server dies? `left`: of each capacity, beside. */
-bool help_fleet_within(const struct help_fleet *of, uint32_t server, double left);
+/* Is it within its capacities, now or, with `deaths`, whichever other server dies? `left`: of each, beside.
+ */
+bool help_fleet_within(const struct help_fleet *of, uint32_t server, double left, bool deaths);
 
 #endif

@@ -210,6 +210,7 @@ static uint32_t come_to_rest(void)
 /* Would a server be within its capacities with the standby of that shard? */
 static bool has_room(uint32_t number, uint32_t server)
 {
+    bool protect = help_fleet_protected(&of.shard[number]); /* else room now is enough */
     struct fl_shard *shard = &of.shard[number], before = *shard;
     uint32_t primary = help_fleet_primary(shard);
     bool fits;
@@ -220,7 +221,7 @@ static bool has_room(uint32_t number, uint32_t server)
     shard->member[1] = server;
     shard->says[0] = FL_SAYS_PROTECTED;
     shard->says[1] = FL_SAYS_READY;
-    fits = help_fleet_within(&of, server, 0);
+    fits = help_fleet_within(&of, server, 0, protect);
     *shard = before;
     return fits;
 }
@@ -253,7 +254,7 @@ static uint32_t overfull(double left)
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < of.fleet.servers; i++)
-        count += takes(i) && !help_fleet_within(&of, i, left);
+        count += takes(i) && !help_fleet_within(&of, i, left, true);
     return count;
 }
 
@@ -286,7 +287,7 @@ static bool greedy_places(void)
             of.shard[next].member[1] = to;
             bool apart = of.server[before[next].member[0]].zone == of.server[before[next].member[1]].zone ||
                          of.server[to].zone != of.server[of.shard[next].member[0]].zone;
-            if (takes(to) && apart && to != of.shard[next].member[0] && help_fleet_within(&of, to, 0.1))
+            if (takes(to) && apart && to != of.shard[next].member[0] && help_fleet_within(&of, to, 0.1, true))
                 break;
         }
         if (to == of.fleet.servers) {
