@@ -10,16 +10,18 @@
 #include <endian.h>
 #include <string.h>
 
+#define HEARD_NS 1000000000ull /* a peer's port that was heard within it is sent heartbeats alone */
+
 /* ---- what they say ------------------------------------------------------------------------------- */
 
 static const uint8_t everybody[6] = {0x07, 0x75, 0x73, 0x62, 0x65, 0x61};
 
-uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
+uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t to[6], const uint8_t own[6],
                             const struct ft_datagram_key *self, const struct ft_datagram *heartbeat)
 {
     uint16_t type = htobe16(ND_HEARTBEAT_TYPE);
 
-    memcpy(frame, everybody, 6);
+    memcpy(frame, to ? to : everybody, 6);
     memcpy(frame + 6, own, 6);
     memcpy(frame + 12, &type, 2);
     return ND_HEARTBEAT_HEAD + (uint32_t)ft_datagram_encode(heartbeat, self, frame + ND_HEARTBEAT_HEAD);
@@ -115,6 +117,19 @@ uint64_t nd_lane_heartbeat_due(const struct nd_lane *lane)
     return sent + period / 2 + (FT_REPORT_GET(lane->shared, heartbeat_ns) > sent + period / 2 ? 0 : period);
 }
 
+/* Where the peer's port of that number is: where its heartbeats come from. NULL: it has not been heard for a
+ * while, or is another process by now. Many nodes may be in one network, and each that hears a heartbeat
+ * wakes. */
+static const uint8_t *peer_port(const struct nd_lane *lane, unsigned port)
+{
+    const struct nd_port_heard *heard = &lane->heard[port][0];
+    uint64_t from = atomic_load(&heard->from), came = atomic_load(&heard->came);
+
+    return from && from == FT_ORDER_GET(lane->shared, peer_incarnation) && lane->now < came + HEARD_NS
+               ? lane->peer_mac[port]
+               : NULL;
+}
+
 void nd_lane_send_heartbeats(struct nd_lane *lane)
 {
     struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .sent = lane->now};
@@ -133,7 +148,8 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
     for (unsigned port = 0; port < lane->io->ports; port++) {
         heartbeat.port = port;
         heartbeat.mtu = told ? atomic_load(&told->mtu[port]) : 0;
-        uint32_t len = nd_heartbeat_write(frame, lane->io->own[port], &lane->setup.self, &heartbeat);
+        uint32_t len = nd_heartbeat_write(frame, peer_port(lane, port), lane->io->own[port],
+                                          &lane->setup.self, &heartbeat);
 
         send_own(lane, port, frame, len);
     }

@@ -22,8 +22,9 @@
 #define ND_ARP_LEN        42u
 #define ND_GATEWAYS_MAX   8u
 
-/* Returns the frame's length. `sent` of a heartbeat is the same on every port. */
-uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t own[6],
+/* Returns the frame's length. `sent` of a heartbeat is the same on every port. `to`: NULL: all in the
+ * network. */
+uint32_t nd_heartbeat_write(uint8_t frame[ND_HEARTBEAT_LEN], const uint8_t to[6], const uint8_t own[6],
                             const struct ft_datagram_key *self, const struct ft_datagram *heartbeat);
 /* 0, or an error of ft_datagram_decode. `len`: ND_HEARTBEAT_HEAD at least. */
 int nd_heartbeat_read(const uint8_t *frame, uint32_t len, const struct ft_datagram_key *peer,

@@ -50,7 +50,8 @@ static uint64_t arrival(const struct nd_lane *lane, uint64_t sent, uint64_t now)
 }
 
 /* One that is no newer than the last was recorded and sent again. */
-static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const struct ft_datagram *heartbeat)
+static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const uint8_t mac[6],
+                      const struct ft_datagram *heartbeat)
 {
     struct nd_port_heard *heard = &lane->heard[port][heartbeat->port != port];
     uint64_t faults;
@@ -58,6 +59,8 @@ static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const 
     if (atomic_load(&heard->from) == from && atomic_load(&heard->sent) >= heartbeat->sent)
         return;
     memcpy(&faults, heartbeat->fault, sizeof(faults));
+    if (heartbeat->port == port)
+        memcpy(lane->peer_mac[port], mac, sizeof(lane->peer_mac[port]));
     atomic_store(&heard->from, from);
     atomic_store(&heard->sent, heartbeat->sent);
     atomic_store(&heard->port, heartbeat->port);
@@ -89,7 +92,7 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
         FT_COUNTER_ADD(lane->shared, heartbeats_refused, 1);
         return;
     }
-    note_port(lane, port, peer.incarnation, &heartbeat);
+    note_port(lane, port, peer.incarnation, f->data + 6, &heartbeat);
     came = nd_now();
     if (FT_REPORT_GET(lane->shared, heartbeat_from) == peer.incarnation) {
         if (FT_REPORT_GET(lane->shared, heartbeat_sent) >= heartbeat.sent)

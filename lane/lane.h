@@ -222,6 +222,7 @@ struct nd_lane {
     } stop_point;
     struct nd_verification verification;
     struct nd_port_heard heard[NF_PORTS_MAX][2]; /* [port][1: of another port of the peer's] */
+    uint8_t peer_mac[NF_PORTS_MAX][6];           /* of [port][0]: where the last one came from */
     uint64_t snapshot_copied;                    /* pending lines of a resync's snapshot that it has copied */
     uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
     struct { /* the burst whose packets are being received, or that is replayed */

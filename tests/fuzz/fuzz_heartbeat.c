@@ -17,7 +17,7 @@ static void run(const uint8_t *data, size_t size)
         return;
     in = fuzz_copy(data, size);
     if (nd_heartbeat_read(in, (uint32_t)size, &peer, &heartbeat) == 0) {
-        nd_heartbeat_write(back, in + 6, &peer, &heartbeat);
+        nd_heartbeat_write(back, in, in + 6, &peer, &heartbeat);
         FUZZ_MUST(size >= ND_HEARTBEAT_LEN && memcmp(in + ND_HEARTBEAT_HEAD, back + ND_HEARTBEAT_HEAD,
                                                      ND_HEARTBEAT_LEN - ND_HEARTBEAT_HEAD) == 0,
                   "what it says is written otherwise");
@@ -36,7 +36,7 @@ static void seeds(void)
                                                  .fault = {FT_PORT_WHOLE, FT_PORT_UNHEARD}};
     uint8_t frame[ND_HEARTBEAT_LEN];
 
-    nd_heartbeat_write(frame, own, &peer, &heartbeat);
+    nd_heartbeat_write(frame, NULL, own, &peer, &heartbeat);
     fuzz_seed("heartbeat", frame, sizeof(frame));
     fuzz_seed("cut", frame, 20);
 }

@@ -20,6 +20,7 @@
 static const struct ft_datagram_key peer = {.incarnation = 77};
 static uint8_t frames[8][ND_HEARTBEAT_LEN];
 static unsigned waiting, sent;
+static uint8_t sent_to[6]; /* the last of them */
 static struct ft_lane_shared shared;
 static struct nf_chain_config config;
 
@@ -41,7 +42,8 @@ static void io_drop(void *ctx, void *owner)
 
 static void *io_make(void *ctx, unsigned of, const void *frame, uint32_t len)
 {
-    (void)ctx, (void)of, (void)frame, (void)len;
+    (void)ctx, (void)of, (void)len;
+    memcpy(sent_to, frame, sizeof(sent_to));
     return frames;
 }
 
@@ -60,7 +62,7 @@ static void waits_in_the_queue(uint64_t sent_at)
 {
     const struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .view = 1, .sent = sent_at};
 
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
+    nd_heartbeat_write(frames[waiting++], NULL, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
 }
 
 /* A turn that looks at the ports; the turn before did so `away` ago. When the last heartbeat came, by it. */
@@ -179,17 +181,17 @@ static void a_port_has_what_was_heard_by_it(void **state)
 
     (void)state;
     memset(lane.heard, 0, sizeof(lane.heard));
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
+    nd_heartbeat_write(frames[waiting++], NULL, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
     came_after(0);
     assert_true(right->from == peer.incarnation && right->port == 0 && right->mtu == 1400);
     assert_true(right->faults == (uint64_t)FT_PORT_NO_CARRIER << 8 && right->came >= lane.now);
     assert_true(crossed->came == 0);
 
     before = right->came;
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
+    nd_heartbeat_write(frames[waiting++], NULL, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
                        &heartbeat); /* again */
     heartbeat.port = 2;
-    nd_heartbeat_write(frames[waiting++], (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
+    nd_heartbeat_write(frames[waiting++], NULL, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
     came_after(0);
     assert_true(right->came == before && crossed->came >= lane.now && crossed->port == 2);
 }
@@ -232,6 +234,27 @@ static void while_it_is_calm_a_primary_answers_heartbeats(void **state)
     assert_true(sends_at(145));
 }
 
+/* In a network of many nodes none but the peer is woken by heartbeats, once its port is known. */
+static void a_port_that_was_heard_is_sent_heartbeats_alone(void **state)
+{
+    static const struct nd_protect protect = {.pair = true};
+    static _Atomic uint64_t view = 1;
+    const uint8_t peers[6] = {6, 0, 0, 0, 0, 9};
+    uint64_t heard = atomic_load(&lane.heard[0][0].came) / MS;
+
+    (void)state;
+    lane.protect = &protect;
+    lane.setup.view = &view;
+    assert_true(sends_at(heard + 100));
+    assert_memory_equal(sent_to, peers, 6);
+    assert_true(sends_at(heard + 1100)); /* not for a second */
+    assert_int_equal(sent_to[0] & 1, 1);
+    atomic_store(&shared.orders.peer_incarnation, peer.incarnation + 1); /* another node is the peer */
+    lane.timers.heartbeat_sent = 0;
+    assert_true(sends_at(heard + 200));
+    assert_int_equal(sent_to[0] & 1, 1);
+}
+
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -243,6 +266,7 @@ int main(void)
         LANE_TEST(the_last_of_many_that_waited_is_heard),
         LANE_TEST(of_many_at_once_few_are_looked_at),
         LANE_TEST(a_port_has_what_was_heard_by_it),
+        LANE_TEST(a_port_that_was_heard_is_sent_heartbeats_alone),
         LANE_TEST(while_it_is_calm_a_primary_answers_heartbeats),
         cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
     };

@@ -53,7 +53,7 @@ static void heartbeat_arrives(uint64_t view)
     uint8_t *frame = lane_arrives(FRAME)->data;
 
     w->came--; /* data alone has a number */
-    nd_heartbeat_write(frame, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
+    nd_heartbeat_write(frame, NULL, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer,
                        &(struct ft_datagram){0, FT_HEARTBEAT, view, view, 0, 0, {0}});
 }
 
