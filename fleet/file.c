@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the file's keys ---------------------------------------------------------------------------- */
 
@@ -76,25 +77,26 @@ static const struct nf_param shard_keys[] = {
 };
 #undef AT
 
-static uint32_t find_server(const struct fl_file *f, const char *name)
+/* Of servers, or of shards: both begin with their name. */
+static int by_name(const void *a, const void *b)
 {
-    for (uint32_t i = 0; i < f->servers; i++)
-        if (strcmp(f->server[i].name, name) == 0)
-            return i;
-    return FL_NONE;
+    return strcmp(a, b);
 }
 
+/* Both arrays are sorted before anybody looks for a name in them. */
 uint32_t fl_file_server(const struct fl_file *file, const char *name)
 {
-    return find_server(file, name);
+    const struct fl_server_entry *s =
+        bsearch(name, file->server, file->servers, sizeof(*file->server), by_name);
+
+    return s ? (uint32_t)(s - file->server) : FL_NONE;
 }
 
 uint32_t fl_file_shard(const struct fl_file *file, const char *name)
 {
-    for (uint32_t i = 0; i < file->shards; i++)
-        if (strcmp(file->shard[i].name, name) == 0)
-            return i;
-    return FL_NONE;
+    const struct fl_shard_entry *s = bsearch(name, file->shard, file->shards, sizeof(*file->shard), by_name);
+
+    return s ? (uint32_t)(s - file->shard) : FL_NONE;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------ */
@@ -110,6 +112,7 @@ static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fa
 {
     struct fl_server_entry *s = &f->server[f->servers];
     struct raw_server raw = {.zone = ""};
+    uint32_t first;
     char what[64];
     int error;
 
@@ -123,6 +126,11 @@ static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fa
     snprintf(s->name, sizeof(s->name), "%s", at->key);
     snprintf(s->zone, sizeof(s->zone), "%s", raw.zone);
     inet_ntop(AF_INET, &raw.host, s->host, sizeof(s->host));
+    first = ntohl(raw.host.s_addr) >> 24;
+    if (!first || first >= 224)
+        return nd_yaml_fail(fault, nd_yaml_get(at, "host"),
+                            "%s host is %s, expected its address, to which nodes of others connect", what,
+                            s->host);
     s->nodes = raw.nodes;
     s->cores = raw.cores;
     s->mpps = raw.mpps;
@@ -144,7 +152,7 @@ static int read_pins(const struct fl_file *f, const struct nd_yaml *on, struct f
     if (!on)
         return 0;
     for (const struct nd_yaml *e = on->first; e; e = e->next) {
-        s->on[n] = e->kind == ND_YAML_TEXT ? find_server(f, e->text) : FL_NONE;
+        s->on[n] = e->kind == ND_YAML_TEXT ? fl_file_server(f, e->text) : FL_NONE;
         if (s->on[n++] == FL_NONE)
             return nd_yaml_fail(fault, e, "shard %s is on \"%.40s\", expected a server of this file", s->name,
                                 e->kind == ND_YAML_TEXT ? e->text : "");
@@ -169,6 +177,25 @@ static int check_node_names(const struct fl_file *f, const struct nd_yaml *at, c
     return 0;
 }
 
+/* What every shard has, and a node of it. Neither may be given another meaning by `with`. */
+static const char *const built_in[] = {"shard", "dir", "server", "node", "host"};
+
+static int check_with(const struct nd_yaml *with, const char *what, struct ft_fault *fault)
+{
+    for (const struct nd_yaml *e = with ? with->first : NULL; e; e = e->next) {
+        if (!ft_is_name(e->key, FL_NAME_MAX))
+            return nd_yaml_fail(fault, e, "%s with \"%.40s\", expected at most 31 letters, digits, - and _",
+                                what, e->key);
+        for (size_t i = 0; i < sizeof(built_in) / sizeof(built_in[0]); i++)
+            if (strcmp(e->key, built_in[i]) == 0)
+                return nd_yaml_fail(fault, e, "%s with %s, which every shard has, expected another name",
+                                    what, e->key);
+        if (e->kind != ND_YAML_TEXT)
+            return nd_yaml_fail(fault, e, "%s with %s is no text, expected one", what, e->key);
+    }
+    return 0;
+}
+
 static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
 {
     struct fl_shard_entry *s = &f->shard[f->shards];
@@ -185,10 +212,9 @@ static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fau
     snprintf(s->name, sizeof(s->name), "%s", at->key);
     s->port = (uint16_t)raw.port;
     s->with = raw.with;
-    for (const struct nd_yaml *e = raw.with ? raw.with->first : NULL; e; e = e->next)
-        if (e->kind != ND_YAML_TEXT)
-            return nd_yaml_fail(fault, e, "%s with %s is no text, expected one", what, e->key);
-    error = check_node_names(f, at, s->name, fault);
+    error = check_with(raw.with, what, fault);
+    if (!error)
+        error = check_node_names(f, at, s->name, fault);
     if (!error)
         error = read_pins(f, raw.on, s, fault);
     for (uint32_t i = 0; i < f->shards && !error; i++)
@@ -199,12 +225,6 @@ static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fau
     return error;
 }
 
-/* Of servers, or of shards: both begin with their name. */
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
 static int refuse_keys(const struct nd_yaml *map, const char *what, const char *const *keys,
                        struct ft_fault *fault)
 {
@@ -212,7 +232,7 @@ static int refuse_keys(const struct nd_yaml *map, const char *what, const char *
         const struct nd_yaml *at = nd_yaml_get(map, *keys);
 
         if (at)
-            return nd_yaml_fail(fault, at, "%s has %s, which the fleet writes itself", what, *keys);
+            return nd_yaml_fail(fault, at, "%s has %s, expected none: the fleet writes it", what, *keys);
     }
     return 0;
 }
@@ -239,6 +259,56 @@ static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct f
     if (!error)
         error = refuse_keys(raw->pair, "pair", of_pair, fault);
     return error ? error : refuse_keys(raw->node, "node", of_node, fault);
+}
+
+/* A pair file lies elsewhere than the fleet's, so what it names must not depend on where that is. `at`: what
+ * a refusal is about. */
+static int make_absolute(const struct fl_file *f, const struct nd_yaml *at, const char *from, char *path,
+                         size_t size, struct ft_fault *fault)
+{
+    const char *whole;
+
+    if (!path[0] || path[0] == '/')
+        return 0;
+    whole = nd_path_join(f->arena, from, path);
+    if (!whole)
+        return nd_no_memory(fault);
+    if (strlen(whole) >= size)
+        return nd_yaml_fail(fault, at, "a path of %zu bytes, expected less than %zu", strlen(whole), size);
+    strcpy(path, whole);
+    return 0;
+}
+
+static int make_all_absolute(struct fl_file *f, const struct nd_yaml *root, struct ft_fault *fault)
+{
+    const struct nd_yaml *arbiter = nd_yaml_get(root, "arbiter");
+    const struct {
+        const struct nd_yaml *map;
+        const char *key;
+        char *path;
+        size_t size;
+    } all[] = {{root, "state", f->state, sizeof(f->state)},
+               {root, "run", f->run, sizeof(f->run)},
+               {arbiter, "ca", f->etcd.ca, sizeof(f->etcd.ca)},
+               {arbiter, "cert", f->etcd.cert, sizeof(f->etcd.cert)},
+               {arbiter, "cert_key", f->etcd.cert_key, sizeof(f->etcd.cert_key)},
+               {arbiter, "password_file", f->etcd.password_file, sizeof(f->etcd.password_file)}};
+    const char *dir = root->file->dir;
+    char from[4096];
+    int error = 0;
+
+    f->dir = dir;
+    if (dir[0] == '/')
+        return 0;
+    if (!getcwd(from, sizeof(from)))
+        return ft_fail(fault, FT_EIO, "%s: this directory has no name, expected one", root->file->shown);
+    f->dir = strcmp(dir, ".") == 0 ? nd_arena_text(f->arena, from, strlen(from))
+                                   : nd_path_join(f->arena, from, dir);
+    if (!f->dir)
+        return nd_no_memory(fault);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && !error; i++)
+        error = make_absolute(f, nd_yaml_get(all[i].map, all[i].key), from, all[i].path, all[i].size, fault);
+    return error;
 }
 
 static int read_fleet(struct fl_file *f, struct ft_fault *fault)
@@ -268,8 +338,8 @@ static int read_fleet(struct fl_file *f, struct ft_fault *fault)
     f->node = raw.node;
     f->arbiter = raw.arbiter;
     f->etcd = arbiter.etcd;
-    f->dir = root->file->dir;
-    return read_entries(f, &raw, fault);
+    error = make_all_absolute(f, root, fault);
+    return error ? error : read_entries(f, &raw, fault);
 }
 
 int fl_file_read(struct fl_file **out, const char *path, struct ft_fault *fault)
@@ -316,7 +386,7 @@ uint32_t fl_node_server(const struct fl_file *file, uint32_t shard, const char *
 
     if (strncmp(node, file->shard[shard].name, len) != 0 || node[len] != '-')
         return FL_NONE;
-    return find_server(file, node + len + 1);
+    return fl_file_server(file, node + len + 1);
 }
 
 const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, uint32_t shard, uint32_t server)
@@ -333,6 +403,7 @@ const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, ui
 struct pen {
     const struct fl_file *file;
     uint32_t shard, server; /* server FL_NONE: not in the section of a node */
+    bool as_is;             /* $(NAME) stands for itself, as where the fleet's own reader has read the text */
     FILE *out;
     struct ft_fault *fault;
 };
@@ -358,40 +429,83 @@ static const char *value_of(const struct pen *pen, const char *name, char room[F
 
 #define TEXT_MAX 4096u
 
+static int refuse_name(const struct pen *pen, const struct nd_yaml *at, const char *name, size_t len)
+{
+    return nd_yaml_fail(pen->fault, at, "$(%.*s) is nothing that shard %s has, expected a key of its with",
+                        (int)(len < 60 ? len : 60), name, pen->file->shard[pen->shard].name);
+}
+
 /* `text` of the value `at`, replaced. */
 static int replace(const struct pen *pen, const struct nd_yaml *at, const char *text, char out[TEXT_MAX])
 {
     size_t n = 0;
 
     while (*text) {
-        const char *end = text[0] == '$' && text[1] == '(' ? strchr(text, ')') : NULL;
         const char *piece = text;
         char name[FL_NAME_MAX] = "", room[FL_NAME_MAX];
-        size_t len = 1;
+        size_t len = 1, taken = 1;
 
-        if (end) {
-            snprintf(name, sizeof(name), "%.*s", (int)(end - text - 2), text + 2);
+        if (!pen->as_is && text[0] == '$' && text[1] == '(') {
+            size_t named = strcspn(text + 2, ")");
+
+            if (!text[2 + named])
+                return nd_yaml_fail(pen->fault, at, "%.40s has no end, expected $(NAME)", text);
+            if (named >= sizeof(name))
+                return refuse_name(pen, at, text + 2, named);
+            memcpy(name, text + 2, named);
             piece = value_of(pen, name, room);
             if (!piece)
-                return nd_yaml_fail(pen->fault, at,
-                                    "$(%s) is nothing that shard %s has, expected a key of its with", name,
-                                    pen->file->shard[pen->shard].name);
+                return refuse_name(pen, at, name, named);
             len = strlen(piece);
+            taken = named + 3;
         }
         if (n + len >= TEXT_MAX)
-            return nd_yaml_fail(pen->fault, at, "a text of more than %u bytes", TEXT_MAX - 1);
+            return nd_yaml_fail(pen->fault, at, "a text of more than %u bytes, expected fewer", TEXT_MAX - 1);
         memcpy(out + n, piece, len);
         n += len;
-        text = end ? end + 1 : text + 1;
+        text += taken;
     }
     out[n] = '\0';
     return 0;
 }
 
-/* What YAML takes as it stands, wherever it is. */
+/* What YAML takes as it stands, wherever it is, and for a text. */
 static bool is_plain(const char *text)
 {
-    return text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+")] == '\0';
+    return text[0] && strcmp(text, "null") != 0 &&
+           !text[strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+")];
+}
+
+/* The character at *at, which is moved to its last byte; of UTF-8, as YAML has it. */
+static uint32_t take_character(const char **at)
+{
+    const unsigned char *c = (const unsigned char *)*at;
+    unsigned more = c[0] < 0xc0 ? 0 : c[0] < 0xe0 ? 1 : c[0] < 0xf0 ? 2 : 3;
+    uint32_t code = more ? c[0] & (0x3fu >> more) : c[0];
+
+    for (; more && (c[1] & 0xc0) == 0x80; more--)
+        code = code << 6 | (*++c & 0x3f);
+    *at = (const char *)c;
+    return code;
+}
+
+/* In quotes. What is no ASCII is escaped: some of it ends a line for YAML, or may not stand in a file. */
+static void put_quoted(FILE *out, const char *text)
+{
+    putc('"', out);
+    for (const char *c = text; *c; c++) {
+        uint32_t code = take_character(&c);
+
+        if (code == '"' || code == '\\')
+            fprintf(out, "\\%c", (char)code);
+        else if (code < ' ' || (code >= 0x7f && code < 0x10000))
+            fprintf(out, "\\u%04x", code);
+        else if (code >= 0x10000)
+            fprintf(out, "\\U%08x", code);
+        else
+            putc((char)code, out);
+    }
+    putc('"', out);
 }
 
 static int write_text(const struct pen *pen, const struct nd_yaml *at, const char *text, bool quoted)
@@ -401,17 +515,12 @@ static int write_text(const struct pen *pen, const struct nd_yaml *at, const cha
 
     if (error)
         return error;
-    if (!quoted && is_plain(out)) {
+    if (!quoted && !text[0]) /* nothing: a list has it as an entry */
+        putc('~', pen->out);
+    else if (!quoted && is_plain(out))
         fputs(out, pen->out);
-        return 0;
-    }
-    putc('"', pen->out);
-    for (const char *c = out; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            putc('\\', pen->out);
-        putc(*c, pen->out);
-    }
-    putc('"', pen->out);
+    else
+        put_quoted(pen->out, out);
     return 0;
 }
 
@@ -450,14 +559,50 @@ static int write_node(struct pen *pen, unsigned nth)
 {
     static const char *const roles[] = {"primary", "standby", "spare"};
     const struct fl_file *f = pen->file;
-    char name[FL_NAME_MAX], socket[FL_PATH_MAX];
+    char name[FL_NAME_MAX], socket[FL_PATH_MAX], state[FL_PATH_MAX];
     int error;
 
     fl_node_name(name, f, pen->shard, pen->server);
-    fprintf(pen->out, "  %s: {role: %s, replication: \"%s:%u\", control: \"%s\", state: \"%s/%s\"%s", name,
-            roles[nth < 2 ? nth : 2], f->server[pen->server].host, f->shard[pen->shard].port,
-            fl_node_socket(socket, f, pen->shard, pen->server), f->state, name, f->node->count ? ", " : "");
+    snprintf(state, sizeof(state), "%s/%s", f->state, name);
+    fprintf(pen->out, "  %s: {role: %s, replication: \"%s:%u\", control: ", name, roles[nth < 2 ? nth : 2],
+            f->server[pen->server].host, f->shard[pen->shard].port);
+    put_quoted(pen->out, fl_node_socket(socket, f, pen->shard, pen->server));
+    fputs(", state: ", pen->out);
+    put_quoted(pen->out, state);
+    fputs(f->node->count ? ", " : "", pen->out);
     error = write_entries(pen, f->node);
+    fputs("}\n", pen->out);
+    return error;
+}
+
+/* As the fleet's own reader has read it: paths are seen from the fleet's file, and $(NAME) is nothing there.
+ */
+static int write_arbiter(struct pen *pen)
+{
+    const struct fl_file *f = pen->file;
+    const struct {
+        const char *key, *path;
+    } paths[] = {{"ca", f->etcd.ca},
+                 {"cert", f->etcd.cert},
+                 {"cert_key", f->etcd.cert_key},
+                 {"password_file", f->etcd.password_file}};
+    int error = 0;
+
+    fprintf(pen->out, "arbiter: {key: \"understudy/%s/arbiter/%s\"", f->name, f->shard[pen->shard].name);
+    pen->as_is = true;
+    for (const struct nd_yaml *e = f->arbiter->first; e && !error; e = e->next) {
+        const char *path = NULL;
+
+        for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+            if (strcmp(e->key, paths[i].key) == 0)
+                path = paths[i].path;
+        fprintf(pen->out, ", %s: ", e->key);
+        if (path)
+            put_quoted(pen->out, path);
+        else
+            error = write_value(pen, e);
+    }
+    pen->as_is = false;
     fputs("}\n", pen->out);
     return error;
 }
@@ -467,18 +612,18 @@ static int write_pair(struct pen *pen, const uint32_t server[], unsigned count)
     const struct fl_file *f = pen->file;
     int error = 0;
 
-    fprintf(pen->out,
-            "# Made of %s by the agent of this server, and made again when the shard's members change.\n",
-            f->path);
+    fputs("# Made of ", pen->out);
+    put_quoted(pen->out, f->path);
+    fputs(" by the agent of this server, and made again when the shard's members change.\n", pen->out);
     for (const struct nd_yaml *e = f->pair->first; e && !error; e = e->next) {
-        fprintf(pen->out, "%s: ", e->key);
-        error = write_value(pen, e);
+        error = write_text(pen, e, e->key, true);
+        fputs(": ", pen->out);
+        error = error ? error : write_value(pen, e);
         putc('\n', pen->out);
     }
-    fprintf(pen->out, "arbiter: {key: \"understudy/%s/arbiter/%s\", ", f->name, f->shard[pen->shard].name);
     if (!error)
-        error = write_entries(pen, f->arbiter);
-    fputs("}\nnodes:\n", pen->out);
+        error = write_arbiter(pen);
+    fputs("nodes:\n", pen->out);
     for (unsigned i = 0; i < count && !error; i++) {
         pen->server = server[i];
         error = write_node(pen, i);
