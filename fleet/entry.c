@@ -6,18 +6,20 @@
 #include "fleet/entry.h"
 #include "ftcore/record/members.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-static uint64_t number_of(const json_t *o, const char *key)
+/* 0 where there is none. False: it is no whole number, or one that is negative or above `most`. */
+static bool read_number(const json_t *o, const char *key, uint64_t most, uint64_t *out)
 {
-    json_int_t n = json_integer_value(json_object_get(o, key));
+    const json_t *n = json_object_get(o, key);
+    json_int_t is = json_integer_value(n);
 
-    return n > 0 ? (uint64_t)n : 0;
+    *out = is > 0 ? (uint64_t)is : 0;
+    return !n || (json_is_integer(n) && is >= 0 && *out <= most);
 }
 
 static uint32_t server_of(const struct fl_file *file, const json_t *text)
@@ -77,17 +79,33 @@ json_t *fl_server_said_write(const struct fl_file *file, const struct fl_server_
         json_object_set_new(nodes, file->shard[said->node[i].shard].name, write_node(&said->node[i]));
     for (uint32_t i = 0; i < said->kepts; i++)
         json_array_append_new(kept, json_string(file->shard[said->kept[i]].name));
-    return json_pack("{s:o, s:o}", "nodes", nodes, "kept", kept);
+    /* One that is missing would be a shard that nobody has. */
+    if (json_object_size(nodes) == said->nodes && json_array_size(kept) == said->kepts)
+        return json_pack("{s:o, s:o}", "nodes", nodes, "kept", kept);
+    json_decref(nodes);
+    json_decref(kept);
+    return NULL;
 }
 
+#define LOAD_MOST 1e15 /* no node takes that of anything, and a fleet's sums stay finite */
+
+/* False: none was measured, or it is no load. */
 static bool read_load(const json_t *from, struct fl_load *out)
 {
-    double *of = out->of;
+    static const enum fl_measure measures[] = {FL_PROCESSOR, FL_PACKETS, FL_MEMORY};
+    struct fl_load load = {{0}};
 
-    return json_array_size(from) == 3 &&
-           json_unpack((json_t *)(uintptr_t)from, "[F,F,F]", &of[FL_PROCESSOR], &of[FL_PACKETS],
-                       &of[FL_MEMORY]) == 0 &&
-           isfinite(of[0]) && isfinite(of[1]) && isfinite(of[2]) && of[0] >= 0 && of[1] >= 0 && of[2] >= 0;
+    if (json_array_size(from) != 3)
+        return false;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *n = json_array_get(from, i);
+
+        load.of[measures[i]] = json_number_value(n);
+        if (!json_is_number(n) || !(json_number_value(n) >= 0 && json_number_value(n) <= LOAD_MOST))
+            return false;
+    }
+    *out = load;
+    return true;
 }
 
 /* False: it is nothing that an agent wrote. */
@@ -96,13 +114,13 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     const char *state = json_string_value(json_object_get(o, "state"));
     const json_t *members = json_object_get(o, "members");
 
-    if (!state || strlen(state) >= sizeof(out->state))
+    if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", INT64_MAX, &out->view) ||
+        (members && json_array_size(members) != 2))
         return false;
     strcpy(out->state, state);
     out->primary = json_is_true(json_object_get(o, "primary"));
     out->member = json_is_true(json_object_get(o, "member"));
     out->strict = json_is_true(json_object_get(o, "strict"));
-    out->view = number_of(o, "view");
     for (unsigned i = 0; members && i < 2; i++) {
         const char *name = json_string_value(json_array_get(members, i));
 
@@ -114,15 +132,28 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     return true;
 }
 
+static bool keeps(const struct fl_server_said *said, uint32_t shard)
+{
+    for (uint32_t i = 0; i < said->kepts; i++)
+        if (said->kept[i] == shard)
+            return true;
+    return false;
+}
+
 int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, const char *text, size_t len,
                         struct ft_fault *fault)
 {
     json_t *o = load_object(text, len, "what a server says", fault), *nodes = json_object_get(o, "nodes"),
            *kept = json_object_get(o, "kept"), *node;
-    int error = o ? fl_server_said_make(out, file->shards, fault) : FT_EMALFORMED;
     const char *name;
     size_t i;
+    int error = o ? 0 : FT_EMALFORMED;
 
+    *out = (struct fl_server_said){.node = NULL};
+    if (o && (!json_is_object(nodes) || !json_is_array(kept)))
+        error = ft_fail(fault, FT_EMALFORMED, "what a server says has no nodes, or no kept, expected both");
+    if (!error)
+        error = fl_server_said_make(out, file->shards, fault);
     if (error) {
         json_decref(o);
         return error;
@@ -142,7 +173,7 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
     {
         uint32_t shard = json_is_string(node) ? fl_file_shard(file, json_string_value(node)) : FL_NONE;
 
-        if (shard != FL_NONE && out->kepts < file->shards)
+        if (shard != FL_NONE && !keeps(out, shard))
             out->kept[out->kepts++] = shard;
     }
     json_decref(o);
@@ -180,39 +211,88 @@ static bool read_two(const struct fl_file *file, const json_t *from, uint32_t ou
     return json_array_size(from) == 2 && out[0] != FL_NONE && out[1] != FL_NONE && out[0] != out[1];
 }
 
+/* Two different names, whether the file has them or not. */
+static bool are_two_names(const json_t *from)
+{
+    const char *a = json_string_value(json_array_get(from, 0)),
+               *b = json_string_value(json_array_get(from, 1));
+
+    return json_array_size(from) == 2 && a && b && strcmp(a, b) != 0 && ft_is_name(a, FL_NAME_MAX) &&
+           ft_is_name(b, FL_NAME_MAX);
+}
+
+/* A server of the first view may have been emptied and taken out of the file since; who is which in it counts
+ * for a shard that has not begun alone. So the members stand in its place. */
+static bool read_servers(const struct fl_file *file, const json_t *o, struct fl_placement *out)
+{
+    const json_t *first = json_object_get(o, "first");
+
+    if (!read_two(file, json_object_get(o, "members"), out->member))
+        return false;
+    if (read_two(file, first, out->first))
+        return true;
+    memcpy(out->first, out->member, sizeof(out->first));
+    return out->view && are_two_names(first);
+}
+
+/* One to a server that the file does not have is none: nobody could carry it out. */
 static bool read_order(const struct fl_file *file, const json_t *from, struct fl_placement *out)
 {
     const char *kind = json_string_value(json_object_get(from, "kind")),
-               *cause = json_string_value(json_object_get(from, "cause"));
+               *cause = json_string_value(json_object_get(from, "cause")),
+               *to = json_string_value(json_object_get(from, "to"));
 
-    if (!kind || !cause)
+    if (!kind || !cause || !to || !ft_is_name(to, FL_NAME_MAX) ||
+        !read_number(from, "since", INT64_MAX, &out->order.since))
         return false;
-    out->order.kind = strcmp(kind, fl_kind_name(FL_REPAIR)) == 0     ? FL_REPAIR
-                      : strcmp(kind, fl_kind_name(FL_HANDOVER)) == 0 ? FL_HANDOVER
-                                                                     : FL_LEAVE;
+    out->order.kind = fl_kind_of(kind);
     out->order.cause = fl_cause_of(cause);
-    out->order.to = server_of(file, json_object_get(from, "to"));
-    out->order.since = number_of(from, "since");
-    return out->order.kind != FL_LEAVE && out->order.to != FL_NONE;
+    out->order.to = fl_file_server(file, to);
+    if (out->order.kind != FL_REPAIR && out->order.kind != FL_HANDOVER)
+        return false;
+    if (out->order.to == FL_NONE)
+        out->order.kind = FL_LEAVE;
+    return true;
+}
+
+static bool read_failed(const struct fl_file *file, const json_t *from, struct fl_placement *out)
+{
+    uint64_t count;
+
+    if ((from && !json_is_object(from)) || !read_number(from, "count", UINT32_MAX, &count) ||
+        !read_number(from, "when", INT64_MAX, &out->failed.when))
+        return false;
+    out->failed.count = (uint32_t)count;
+    out->failed.to = server_of(file, json_object_get(from, "to"));
+    return true;
+}
+
+static int read_placement(struct fl_placement *out, const struct fl_file *file, const json_t *o,
+                          struct ft_fault *fault)
+{
+    const json_t *order = json_object_get(o, "order");
+
+    if (!read_number(o, "view", INT64_MAX, &out->view) || !read_number(o, "moved", INT64_MAX, &out->moved))
+        return ft_fail(fault, FT_EMALFORMED, "its view or moved is no number, expected one from 0 on");
+    if (!read_servers(file, o, out))
+        return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers of the file each");
+    if (order && !read_order(file, order, out))
+        return ft_fail(fault, FT_EMALFORMED, "its order is none, expected a kind that is known, to a server");
+    if (!read_failed(file, json_object_get(o, "failed"), out))
+        return ft_fail(fault, FT_EMALFORMED, "its failed is none, expected a count and when");
+    return 0;
 }
 
 int fl_placement_read(struct fl_placement *out, const struct fl_file *file, const char *text, size_t len,
                       struct ft_fault *fault)
 {
-    json_t *o = load_object(text, len, "a shard's key", fault), *order = json_object_get(o, "order"),
-           *failed = json_object_get(o, "failed");
-    int error = o ? 0 : FT_EMALFORMED;
+    json_t *o = load_object(text, len, "a shard's key", fault);
+    int error;
 
-    *out = (struct fl_placement){.view = number_of(o, "view"), .moved = number_of(o, "moved")};
-    out->failed.count = (uint32_t)number_of(failed, "count");
-    out->failed.when = number_of(failed, "when");
-    out->failed.to = server_of(file, json_object_get(failed, "to"));
-    if (o && (!read_two(file, json_object_get(o, "first"), out->first) ||
-              !read_two(file, json_object_get(o, "members"), out->member)))
-        error = ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers of the file each");
-    else if (order && !read_order(file, order, out))
-        error = ft_fail(fault, FT_EMALFORMED,
-                        "its order is none: no kind that is known, or no server of the file");
+    *out = (struct fl_placement){.view = 0};
+    error = o ? read_placement(out, file, o, fault) : FT_EMALFORMED;
+    if (error)
+        *out = (struct fl_placement){.failed.to = FL_NONE};
     json_decref(o);
     return error;
 }

@@ -60,6 +60,9 @@ struct fl_placement {
     } failed;
 };
 
+/* Written and read. A server of `first` that the file does not have any more is replaced by the members once
+ * the shard has begun, and an order to such a server is none. FT_EMALFORMED: it is nothing that a leader
+ * wrote, or its members are not of the file; then *out has none. */
 json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement *placement);
 int fl_placement_read(struct fl_placement *out, const struct fl_file *file, const char *text, size_t len,
                       struct ft_fault *fault);
