@@ -29,12 +29,34 @@ static uint32_t zone_of(const struct fl_file *file, uint32_t server)
     return server;
 }
 
-static void paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone)
+/* A server whose key says nothing that can be read may have a node of any shard. */
+static int fear_all(struct fl_server_said *said, uint32_t shards, struct ft_fault *fault)
+{
+    int error = fl_server_said_make(said, shards, fault);
+
+    for (uint32_t i = 0; i < shards && !error; i++)
+        said->kept[said->kepts++] = i;
+    return error;
+}
+
+static int hear_server(struct fl_picture *p, uint32_t i, const char *key, const struct nd_entry *e,
+                       struct ft_fault *fault)
+{
+    struct ft_fault why = {""};
+    int error = fl_server_said_read(&p->said[i], p->file, e->value, e->len, &why);
+
+    if (!error)
+        return 0;
+    note_unreadable(p, key, &why);
+    return fear_all(&p->said[i], p->file->shards, fault);
+}
+
+static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone,
+                        struct ft_fault *fault)
 {
     const struct fl_server_entry *e = &p->file->server[i];
     struct fl_server *s = &p->server[i];
     char key[FL_KEY_MAX];
-    struct ft_fault fault = {""};
     const struct nd_entry *said = nd_keys_find(keys, fl_key(key, p->file, "servers/", e->name));
 
     *s = (struct fl_server){.name = e->name,
@@ -45,9 +67,10 @@ static void paint_server(struct fl_picture *p, const struct nd_keys *keys, uint3
                                           [FL_NODES] = e->nodes}},
                             .lease = said != NULL,
                             .gone = said ? 0 : gone};
-    if (said && fl_server_said_read(&p->said[i], p->file, said->value, said->len, &fault) != 0)
-        note_unreadable(p, key, &fault);
+    int error = said ? hear_server(p, i, key, said, fault) : 0;
+
     s->drained = nd_keys_find(keys, fl_key(key, p->file, "wishes/drain/", e->name)) != NULL;
+    return error;
 }
 
 /* ---- shards ------------------------------------------------------------------------------------- */
@@ -158,13 +181,17 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     const char *name = p->file->shard[i].name;
     const struct nd_entry *e = nd_keys_find(keys, fl_key(key, p->file, "shards/", name));
 
-    *s = (struct fl_shard){.name = name, .found = FL_NONE, .primary = FL_NONE, .pin = FL_NONE};
+    *s = (struct fl_shard){.name = name,
+                           .found = FL_NONE,
+                           .primary = FL_NONE,
+                           .pin = pin_of(p, keys, name),
+                           .failed.to = FL_NONE};
+    had->failed.to = FL_NONE;
     if (e) {
         s->known = true;
         p->revision[i] = e->changed;
         if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
             note_unreadable(p, key, &fault);
-            *had = (struct fl_placement){.view = 0};
             s->known = false;
         }
         s->view = had->view;
@@ -173,10 +200,12 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     find_view(p, i, s);
     if (!s->known) {
         s->found = find_trace(p, i);
+        /* Somebody has begun it, wherever: `unreadable` tells of its key, and it is not begun again. */
+        if (e && s->found == FL_NONE)
+            s->found = 0;
         return;
     }
     hear_members(p, i, s);
-    s->pin = pin_of(p, keys, name);
     s->moved = had->moved;
     s->failed.count = had->failed.count;
     s->failed.when = had->failed.when;
@@ -219,8 +248,14 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
-    for (uint32_t i = 0; i < file->servers; i++)
-        paint_server(out, keys, i, gone ? gone[i] : 0);
+    for (uint32_t i = 0; i < file->servers; i++) {
+        int error = paint_server(out, keys, i, gone ? gone[i] : 0, fault);
+
+        if (error) {
+            fl_picture_free(out);
+            return error;
+        }
+    }
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
     const struct nd_entry *leader = nd_keys_find(keys, fl_key(key, file, "leader", ""));
@@ -247,7 +282,7 @@ static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_p
 
     if (s->view == next->view && memcmp(s->member, next->member, sizeof(s->member)) == 0)
         return;
-    if (!p->revision[shard]) /* somebody has lost the key: its nodes are there */
+    if (next->first[0] == next->first[1]) /* its key is lost, or cannot be read: its nodes are there */
         memcpy(next->first, s->member, sizeof(next->first));
     memcpy(next->member, s->member, sizeof(next->member));
     next->view = s->view;
@@ -278,13 +313,23 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
         break;
     case FL_WITHDRAW:
         if (step->cause == FL_FAILED) {
-            next->failed.count++;
+            next->failed.count += next->failed.count < UINT32_MAX;
             next->failed.when = p->fleet.now;
             next->failed.to = next->order.to;
         }
         next->order.kind = FL_LEAVE;
         break;
     }
+}
+
+/* A time that is to come was written by a leader with a wrong clock; what waits since then waits for ever. */
+static void settle_times(uint64_t now, struct fl_placement *next)
+{
+    uint64_t *times[] = {&next->moved, &next->order.since, &next->failed.when};
+
+    for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+        if (*times[i] > now)
+            *times[i] = now;
 }
 
 bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,
@@ -294,5 +339,6 @@ bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *pla
     if (picture->shard[shard].known)
         follow_nodes(picture, shard, out);
     follow_step(picture, shard, &plan->step[shard], out);
+    settle_times(picture->fleet.now, out);
     return !fl_placement_same(out, &picture->placement[shard]);
 }

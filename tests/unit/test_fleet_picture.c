@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Keys to a picture, and steps to keys. The keys are written here as text, as they stand in etcd; what is to
+ * come of them is said beside, by the rules of docs/fleet.md. What a step writes is held against a model that
+ * is as plain as can be, over all kinds of steps and many pictures.
+ */
+#include "fleet/picture.h"
+#include "tests/help/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { A, B, C, D, SERVERS }; /* servers */
+enum { EAST, NORTH, SHARDS }; /* shards */
+
+#define NOW 5000u
+
+static const char text[] = "fleet: f\n"
+                           "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
+                           "heals: 7\n"
+                           "hold_down_s: 61\n"
+                           "servers: {a: {host: 192.0.2.1, zone: right}, b: {host: 192.0.2.2, zone: left, "
+                           "nodes: 3, cores: 2, mpps: 5,"
+                           " memory_mb: 6},\n"
+                           "          c: {host: 192.0.2.3}, d: {host: 192.0.2.4, zone: left}}\n"
+                           "shards: {east: {port: 1}, north: {port: 2, on: [d, c]}}\n"
+                           "pair: {}\n"
+                           "node: {}\n";
+
+static struct fl_file *file;
+static struct nd_keys keys;
+static struct fl_picture picture;
+
+static int make_file(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+}
+
+static int free_file(void **state)
+{
+    fl_file_free(file);
+    return help_config_clean(state);
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    nd_keys_clear(&keys);
+    if (picture.file)
+        fl_picture_free(&picture);
+    return 0;
+}
+
+/* The key behind /understudy/f/, changed in revision `changed`. */
+static void put(const char *key, const char *value, int64_t changed)
+{
+    char whole[128];
+    struct ft_fault fault = {""};
+    struct nd_entry *e;
+
+    snprintf(whole, sizeof(whole), "/understudy/f/%s", key);
+    e = nd_entry_make(whole, value, strlen(value));
+    assert_non_null(e);
+    e->changed = changed;
+    assert_int_equal(nd_keys_reserve(&keys, 1, 1000, &fault), 0);
+    nd_keys_put(&keys, e);
+}
+
+static void paint_at(uint64_t now, const uint64_t gone[])
+{
+    struct ft_fault fault = {""};
+
+    if (picture.file)
+        fl_picture_free(&picture);
+    assert_int_equal(fl_picture_make(&picture, file, &keys, gone, now, &fault), 0);
+}
+
+static void paint(void)
+{
+    paint_at(NOW, NULL);
+}
+
+/* Of a server: each node, {} for none, without the braces. */
+static void put_server(const char *server, const char *nodes, const char *kept)
+{
+    char key[64], value[2048];
+
+    snprintf(key, sizeof(key), "servers/%s", server);
+    snprintf(value, sizeof(value), "{\"nodes\":{%s},\"kept\":[%s]}", nodes, kept);
+    put(key, value, 1);
+}
+
+#define NODE(shard, state, primary, member, view, a, b)                                                      \
+    "\"" shard "\":{\"state\":\"" state "\",\"primary\":" primary ",\"member\":" member                      \
+    ",\"strict\":false,\"view\":" view ",\"members\":[\"" shard "-" a "\",\"" shard "-" b "\"]}"
+
+#define EAST_AB "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100}"
+
+static void put_all_servers(void)
+{
+    put_server("a", "", "");
+    put_server("b", "", "");
+    put_server("c", "", "");
+    put_server("d", "", "");
+}
+
+/* ---- servers ---- */
+
+static void a_server_is_as_the_file_and_the_keys_say(void **state)
+{
+    static const uint64_t gone[] = {11, 12, 13, 14};
+
+    (void)state;
+    put_server("b", "", "");
+    put("wishes/drain/c", "1", 2);
+    put("leader", "b", 3);
+    paint_at(NOW, gone);
+    assert_int_equal(picture.fleet.servers, SERVERS);
+    assert_int_equal(picture.fleet.shards, SHARDS);
+    assert_int_equal(picture.fleet.settings.heals, 7);
+    assert_int_equal(picture.fleet.settings.hold_down, 61);
+    assert_int_equal(picture.fleet.settings.patience, 120);
+    assert_true(picture.fleet.now == NOW);
+    assert_string_equal(picture.leader, "b");
+    assert_string_equal(picture.server[B].name, "b");
+    assert_true(picture.server[B].lease && !picture.server[A].lease);
+    assert_int_equal(picture.server[A].gone, 11);
+    assert_int_equal(picture.server[B].gone, 0);
+    assert_true(picture.server[C].drained && !picture.server[B].drained);
+    assert_true(picture.server[B].capacity.of[FL_PROCESSOR] == 2 &&
+                picture.server[B].capacity.of[FL_PACKETS] == 5e6);
+    assert_true(picture.server[B].capacity.of[FL_MEMORY] == 6 &&
+                picture.server[B].capacity.of[FL_NODES] == 3);
+    /* b and d are in one zone, a in another one, c in one of its own. */
+    assert_int_equal(picture.server[B].zone, picture.server[D].zone);
+    assert_int_not_equal(picture.server[A].zone, picture.server[B].zone);
+    assert_int_not_equal(picture.server[A].zone, picture.server[C].zone);
+    assert_int_not_equal(picture.server[B].zone, picture.server[C].zone);
+}
+
+static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
+{
+    (void)state;
+    paint();
+    assert_string_equal(picture.leader, "");
+    for (uint32_t i = 0; i < SERVERS; i++)
+        assert_false(picture.server[i].lease || picture.server[i].drained || picture.server[i].gone);
+    assert_false(picture.shard[EAST].known);
+    assert_int_equal(picture.shard[EAST].found, FL_NONE);
+    assert_int_equal(picture.shard[EAST].failed.to, FL_NONE);
+    assert_int_equal(picture.unreadable, 0);
+}
+
+/* ---- shards ---- */
+
+static void a_key_without_nodes_is_believed(void **state)
+{
+    const struct fl_shard *s;
+
+    (void)state;
+    put("shards/east",
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"d\",\"since\":90},"
+        "\"failed\":{\"count\":2,\"when\":80,\"to\":\"a\"}}",
+        42);
+    put("wishes/pin/east", "b", 2);
+    paint();
+    s = &picture.shard[EAST];
+    assert_true(s->known && s->view == 7 && s->moved == 100);
+    assert_int_equal(picture.revision[EAST], 42);
+    assert_int_equal(picture.revision[NORTH], 0);
+    assert_int_equal(s->member[0], C);
+    assert_int_equal(s->member[1], B);
+    assert_int_equal(s->says[0], FL_SAYS_NOTHING);
+    assert_int_equal(s->primary, FL_NONE);
+    assert_int_equal(s->pin, B);
+    assert_int_equal(s->order.kind, FL_REPAIR);
+    assert_int_equal(s->order.cause, FL_DRAIN);
+    assert_int_equal(s->order.to, D);
+    assert_int_equal(s->order.since, 90);
+    assert_int_equal(s->failed.count, 2);
+    assert_int_equal(s->failed.when, 80);
+    assert_int_equal(s->failed.to, A);
+}
+
+static void nodes_of_the_view_are_heard(void **state)
+{
+    static const struct {
+        const char *state, *strict;
+        enum fl_says says;
+    } rows[] = {{"JOINING", "false", FL_SAYS_JOINING},    {"SYNCING", "false", FL_SAYS_SYNCING},
+                {"READY", "true", FL_SAYS_READY},         {"SOLO", "false", FL_SAYS_SOLO},
+                {"PROTECTED", "true", FL_SAYS_PROTECTED}, {"DEGRADED", "false", FL_SAYS_DEGRADED},
+                {"DEGRADED", "true", FL_SAYS_HOLDS},      {"FENCED", "false", FL_SAYS_FENCED},
+                {"protected", "false", FL_SAYS_NOTHING},  {"", "false", FL_SAYS_NOTHING}};
+    const struct fl_shard *s = NULL;
+
+    (void)state;
+    put("shards/east", EAST_AB, 42);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char node[512];
+
+        snprintf(node, sizeof(node),
+                 "\"east\":{\"state\":\"%s\",\"primary\":true,\"member\":true,\"strict\":%s,\"view\":7,"
+                 "\"members\":[\"east-a\",\"east-b\"],\"load\":[1,2,3]}",
+                 rows[i].state, rows[i].strict);
+        put_server("b", node, "");
+        paint();
+        s = &picture.shard[EAST];
+        assert_int_equal(s->says[1], rows[i].says);
+        assert_int_equal(s->says[0], FL_SAYS_NOTHING);
+        assert_int_equal(s->primary, 1);
+    }
+    /* Loads are of the role: b is the primary. */
+    assert_true(s->measured[0] && !s->measured[1]);
+    assert_true(s->load[0].of[FL_PACKETS] == 2);
+    put_server("a",
+               "\"east\":{\"state\":\"READY\",\"primary\":false,\"member\":true,\"view\":7,"
+               "\"members\":[\"east-a\",\"east-b\"],\"load\":[4,5,6]}",
+               "");
+    paint();
+    assert_true(picture.shard[EAST].measured[1] && picture.shard[EAST].load[1].of[FL_PACKETS] == 5);
+    assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_READY);
+}
+
+static void a_later_view_of_nodes_goes_before_the_key_and_ends_an_order(void **state)
+{
+    const struct fl_shard *s;
+
+    (void)state;
+    put("shards/east",
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90}}",
+        42);
+    put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "c"), "");
+    put_server("b", NODE("east", "READY", "false", "true", "7", "a", "b"), "");
+    put_server("c", NODE("east", "SYNCING", "false", "true", "8", "a", "c"), "");
+    paint();
+    s = &picture.shard[EAST];
+    assert_true(s->known && s->view == 8);
+    assert_int_equal(s->member[0], A);
+    assert_int_equal(s->member[1], C);
+    assert_int_equal(s->says[0], FL_SAYS_SOLO);
+    assert_int_equal(s->says[1], FL_SAYS_SYNCING);
+    assert_int_equal(s->primary, 0);
+    assert_int_equal(s->order.kind, FL_LEAVE);
+    assert_int_equal(s->moved, 100);
+}
+
+static void a_node_of_another_view_says_nothing(void **state)
+{
+    (void)state;
+    put("shards/east", EAST_AB, 42);
+    /* b lives on in an earlier view, in which it was the primary's standby; a is dead. */
+    put_server("b", NODE("east", "READY", "true", "true", "6", "b", "a"), "");
+    paint();
+    assert_true(picture.shard[EAST].view == 7);
+    assert_int_equal(picture.shard[EAST].says[1], FL_SAYS_NOTHING);
+    assert_int_equal(picture.shard[EAST].primary, FL_NONE);
+    /* The same in this view: what it says counts, though the key of a's server is gone. */
+    put_server("b", NODE("east", "READY", "false", "true", "7", "a", "b"), "");
+    paint();
+    assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_NOTHING);
+    assert_int_equal(picture.shard[EAST].says[1], FL_SAYS_READY);
+    assert_int_equal(picture.shard[EAST].primary, FL_NONE);
+}
+
+/* Only a member of a view tells of it. */
+static void whose_word_does_not_count(void **state)
+{
+    static const char *const rows[] = {
+        NODE("east", "SOLO", "true", "false", "9", "a", "c"), /* is none, as it says itself */
+        NODE("east", "SOLO", "true", "true", "9", "b", "c"),  /* is not among them */
+        NODE("east", "SOLO", "true", "true", "9", "a", "x"),  /* with a server that there is not */
+        NODE("east", "SOLO", "true", "true", "9", "a", "a"),
+        NODE("east", "SOLO", "true", "true", "0", "a", "c"),
+        "\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":9}",
+        "\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":9,"
+        "\"members\":[\"north-a\",\"north-c\"]}",
+    };
+
+    (void)state;
+    put("shards/east", EAST_AB, 42);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        put_server("a", rows[i], "");
+        paint();
+        assert_true(picture.shard[EAST].view == 7);
+        assert_int_equal(picture.shard[EAST].member[1], B);
+        assert_int_equal(picture.shard[EAST].primary, FL_NONE);
+    }
+}
+
+static void a_shard_without_key_and_nodes_is_new(void **state)
+{
+    (void)state;
+    put_all_servers();
+    put("wishes/pin/east", "c", 2);
+    paint();
+    assert_false(picture.shard[EAST].known);
+    assert_int_equal(picture.shard[EAST].found, FL_NONE);
+    assert_int_equal(picture.shard[EAST].pin, C);
+}
+
+static void a_shard_without_key_that_has_nodes_is_known(void **state)
+{
+    (void)state;
+    put_all_servers();
+    put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
+    paint();
+    assert_true(picture.shard[EAST].known && picture.shard[EAST].view == 9);
+    assert_int_equal(picture.shard[EAST].member[0], C);
+    assert_int_equal(picture.shard[EAST].member[1], D);
+    assert_int_equal(picture.shard[EAST].primary, 0);
+    assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_PROTECTED);
+    assert_int_equal(picture.shard[EAST].failed.to, FL_NONE);
+}
+
+static struct fl_plan *plan_of(void)
+{
+    struct fl_plan *plan;
+    struct ft_fault fault = {""};
+
+    if (fl_plan_make(&plan, &picture.fleet, &fault))
+        fail_msg("%s", fault.text);
+    return plan;
+}
+
+static void expect_kept_from(const char *why)
+{
+    struct fl_plan *plan;
+    char is[FL_WHY_MAX];
+
+    paint();
+    plan = plan_of();
+    assert_string_equal(fl_plan_explain(plan, &picture.fleet, EAST, is), why);
+    assert_int_equal(plan->step[EAST].kind, *why ? FL_LEAVE : FL_CREATE);
+    fl_plan_free(plan);
+}
+
+static void what_keeps_a_shard_from_being_created(void **state)
+{
+    static const char found[] = "not created: c tells of a node of that shard, or of a view that it kept";
+
+    (void)state;
+    put_all_servers();
+    put_server("c", "", "\"east\"");
+    expect_kept_from(found);
+    put_server("c", NODE("east", "FENCED", "false", "false", "3", "a", "b"), "");
+    expect_kept_from(found);
+    /* What cannot be read may be anything, and is said. */
+    put("servers/c", "{}", 3);
+    expect_kept_from(found);
+    assert_int_equal(picture.unreadable, 1);
+    assert_string_equal(
+        picture.why, "/understudy/f/servers/c: what a server says has no nodes, or no kept, expected both");
+    put("servers/c", "{\"nodes\":{\"north\":{}},\"kept\":[]}", 3);
+    expect_kept_from(found);
+    /* Nor is one begun beside a key that cannot be read. */
+    put_server("c", "", "");
+    put("shards/east", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"gone\"],\"view\":7}", 42);
+    paint();
+    struct fl_plan *plan = plan_of();
+
+    assert_int_equal(plan->step[EAST].kind, FL_LEAVE);
+    assert_int_equal(plan->step[NORTH].kind, FL_CREATE);
+    assert_int_equal(picture.unreadable, 1);
+    assert_string_equal(
+        picture.why, "/understudy/f/shards/east: its first and members are not two servers of the file each");
+    fl_plan_free(plan);
+}
+
+static void a_pin_that_names_no_server_is_none(void **state)
+{
+    static const char *const rows[] = {"", "e", "a\n", "a1234567890123456789012345678901234567890"};
+
+    (void)state;
+    put("shards/east", EAST_AB, 42);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        put("wishes/pin/east", rows[i], 2);
+        paint();
+        assert_int_equal(picture.shard[EAST].pin, FL_NONE);
+    }
+}
+
+/* ---- what is written ---- */
+
+/* What `step` of shard east writes; "": nothing. */
+static const char *written(struct fl_step step)
+{
+    static char out[1024];
+    struct fl_step steps[SHARDS] = {[EAST] = step};
+    struct fl_plan plan = {.step = steps};
+    struct fl_placement next;
+    json_t *o;
+    char *value;
+
+    paint();
+    if (!fl_picture_next(&picture, &plan, EAST, &next)) {
+        assert_true(fl_placement_same(&next, &picture.placement[EAST]));
+        return "";
+    }
+    o = fl_placement_write(file, &next);
+    value = json_dumps(o, JSON_COMPACT);
+    snprintf(out, sizeof(out), "%s", value);
+    free(value);
+    json_decref(o);
+    return out;
+}
+
+static const struct fl_step leave;
+
+static void a_new_shard_is_written(void **state)
+{
+    const struct fl_step create = {.kind = FL_CREATE, .cause = FL_NEW, .to = {C, A}};
+    struct fl_step steps[SHARDS] = {[NORTH] = create};
+    struct fl_plan plan = {.step = steps};
+    struct fl_placement next;
+
+    (void)state;
+    put_all_servers();
+    assert_string_equal(written(create),
+                        "{\"first\":[\"c\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":0,\"moved\":0}");
+    assert_string_equal(written(leave), "");
+    /* The file says where north is begun. */
+    assert_true(fl_picture_next(&picture, &plan, NORTH, &next));
+    assert_int_equal(next.first[0], D);
+    assert_int_equal(next.first[1], C);
+    assert_int_equal(next.member[0], D);
+    assert_int_equal(next.member[1], C);
+}
+
+static void a_lost_key_is_written_as_its_nodes_say(void **state)
+{
+    static const char expected[] =
+        "{\"first\":[\"c\",\"d\"],\"members\":[\"c\",\"d\"],\"view\":9,\"moved\":5000}";
+
+    (void)state;
+    put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
+    assert_string_equal(written(leave), expected);
+    /* The same where somebody has spoilt it. */
+    put("shards/east", "spoilt", 42);
+    assert_string_equal(written(leave), expected);
+    assert_int_equal(picture.revision[EAST], 42);
+}
+
+static void a_first_view_that_has_begun_is_written(void **state)
+{
+    (void)state;
+    put("shards/east", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":0,\"moved\":0}", 42);
+    assert_string_equal(written(leave), "");
+    put_server("a", NODE("east", "PROTECTED", "true", "true", "1", "a", "b"), "");
+    assert_string_equal(written(leave),
+                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":1,\"moved\":5000}");
+}
+
+static void orders_are_written_and_withdrawn(void **state)
+{
+    static const char order[] =
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90}}";
+
+    (void)state;
+    put("shards/east", EAST_AB, 42);
+    assert_string_equal(written((struct fl_step){.kind = FL_REPAIR, .cause = FL_ZONE, .to = {D, FL_NONE}}),
+                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+                        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"zone\",\"to\":\"d\",\"since\":5000}}");
+    assert_string_equal(
+        written((struct fl_step){.kind = FL_HANDOVER, .cause = FL_DRAIN, .to = {B, FL_NONE}}),
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"order\":{\"kind\":\"hand over\",\"cause\":\"drain\",\"to\":\"b\",\"since\":5000}}");
+    put("shards/east", order, 43);
+    assert_string_equal(written(leave), "");
+    assert_string_equal(
+        written((struct fl_step){.kind = FL_WITHDRAW, .cause = FL_NEEDLESS, .to = {C, FL_NONE}}), EAST_AB);
+    assert_string_equal(
+        written((struct fl_step){.kind = FL_WITHDRAW, .cause = FL_FAILED, .to = {C, FL_NONE}}),
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"failed\":{\"count\":1,\"when\":5000,\"to\":\"c\"}}");
+}
+
+static void a_later_view_ends_an_order_and_what_failed_before(void **state)
+{
+    (void)state;
+    put("shards/east",
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90},"
+        "\"failed\":{\"count\":2,\"when\":80,\"to\":\"d\"}}",
+        42);
+    put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "c"), "");
+    assert_string_equal(written(leave),
+                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000}");
+    /* The next order is of the later view. */
+    assert_string_equal(written((struct fl_step){.kind = FL_HANDOVER, .cause = FL_PIN, .to = {C, FL_NONE}}),
+                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000,"
+                        "\"order\":{\"kind\":\"hand over\",\"cause\":\"pin\",\"to\":\"c\",\"since\":5000}}");
+}
+
+static void failures_are_counted_no_further_than_there_are_numbers(void **state)
+{
+    (void)state;
+    put("shards/east",
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90},"
+        "\"failed\":{\"count\":4294967295,\"when\":80,\"to\":\"d\"}}",
+        42);
+    assert_string_equal(
+        written((struct fl_step){.kind = FL_WITHDRAW, .cause = FL_FAILED, .to = {C, FL_NONE}}),
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
+        "\"failed\":{\"count\":4294967295,\"when\":5000,\"to\":\"c\"}}");
+}
+
+static void a_time_that_is_to_come_is_now(void **state)
+{
+    (void)state;
+    put("shards/east",
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":5001,"
+        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":9223372036854775807},"
+        "\"failed\":{\"count\":1,\"when\":5002,\"to\":\"d\"}}",
+        42);
+    assert_string_equal(written(leave),
+                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":5000,"
+                        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":5000},"
+                        "\"failed\":{\"count\":1,\"when\":5000,\"to\":\"d\"}}");
+}
+
+/* ---- a model ---- */
+
+static uint64_t seed;
+
+static uint32_t draw(uint32_t below)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(seed >> 33) % below;
+}
+
+/* What is in the keys, as the model has it. */
+struct model {
+    bool key;
+    uint32_t first[2], member[2];
+    uint64_t view, moved;
+    const char *order; /* NULL: none */
+    uint32_t to;
+    uint64_t since;
+    uint32_t failed, failed_to;
+    bool tells; /* `teller` is a member of view `later`, with `members` */
+    uint32_t teller, members[2];
+    uint64_t later;
+};
+
+static const char *const names[] = {"a", "b", "c", "d"};
+
+static void draw_two(uint32_t two[2])
+{
+    two[0] = draw(SERVERS);
+    two[1] = (two[0] + 1 + draw(SERVERS - 1)) % SERVERS;
+}
+
+static struct model draw_model(void)
+{
+    struct model m = {.key = draw(4)};
+
+    draw_two(m.first);
+    draw_two(m.member);
+    m.view = draw(10) ? 5 + draw(3) : 0;
+    m.moved = draw(100);
+    m.order = draw(2) ? NULL : draw(2) ? "re-pair" : "hand over";
+    m.to = draw(SERVERS);
+    m.since = draw(100);
+    m.failed = draw(3);
+    m.failed_to = draw(SERVERS);
+    m.tells = draw(3);
+    draw_two(m.members);
+    m.teller = m.members[draw(2)];
+    m.later = 4 + draw(5);
+    return m;
+}
+
+static int write_order(char *out, size_t cap, const char *kind, uint32_t to, uint64_t since)
+{
+    return snprintf(out, cap, ",\"order\":{\"kind\":\"%s\",\"cause\":\"drain\",\"to\":\"%s\",\"since\":%lu}",
+                    kind, names[to], since);
+}
+
+/* As it stands in etcd. */
+static void write_model(const struct model *m, char *out, size_t cap)
+{
+    int at = snprintf(
+        out, cap, "{\"first\":[\"%s\",\"%s\"],\"members\":[\"%s\",\"%s\"],\"view\":%lu,\"moved\":%lu",
+        names[m->first[0]], names[m->first[1]], names[m->member[0]], names[m->member[1]], m->view, m->moved);
+
+    if (m->order)
+        at += write_order(out + at, cap - (size_t)at, m->order, m->to, m->since);
+    if (m->failed)
+        at += snprintf(out + at, cap - (size_t)at, ",\"failed\":{\"count\":%u,\"when\":30,\"to\":\"%s\"}",
+                       m->failed, names[m->failed_to]);
+    snprintf(out + at, cap - (size_t)at, "}");
+}
+
+static void put_model(const struct model *m)
+{
+    char value[1024];
+
+    nd_keys_clear(&keys);
+    write_model(m, value, sizeof(value));
+    if (m->key)
+        put("shards/east", value, 42);
+    snprintf(
+        value, sizeof(value),
+        "\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":%lu,\"members\":[\"east-%s\","
+        "\"east-%s\"]}",
+        m->later, names[m->members[0]], names[m->members[1]]);
+    if (m->tells)
+        put_server(names[m->teller], value, "");
+}
+
+/* The nodes' word, if it is later: an order is over, and was carried out. */
+static void follow_model(struct model *m)
+{
+    if (!m->tells || (m->key && m->later <= m->view))
+        return;
+    if (!m->key) {
+        memcpy(m->first, m->members, sizeof(m->first));
+        m->order = NULL;
+        m->failed = 0;
+    }
+    memcpy(m->member, m->members, sizeof(m->member));
+    m->view = m->later;
+    m->moved = NOW;
+    if (m->order)
+        m->failed = 0;
+    m->order = NULL;
+    m->key = true;
+}
+
+static void step_model(const struct model *m, char *expected, size_t cap)
+{
+    static const enum fl_kind kinds[] = {FL_LEAVE, FL_REPAIR, FL_HANDOVER, FL_WITHDRAW};
+    struct model then = *m;
+    struct fl_step step = {.kind = kinds[draw(4)], .cause = FL_DRAIN, .to = {draw(SERVERS), FL_NONE}};
+    char before[1024], *end, *failed;
+    bool fails = draw(2);
+
+    write_model(m, before, sizeof(before));
+    follow_model(&then);
+    if (step.kind == FL_WITHDRAW && !then.order)
+        step.kind = FL_LEAVE; /* no plan withdraws what there is not */
+    if (step.kind == FL_WITHDRAW) {
+        step.cause = fails ? FL_FAILED : FL_NEEDLESS;
+        then.order = NULL;
+    } else if (step.kind != FL_LEAVE) {
+        then.order = step.kind == FL_REPAIR ? "re-pair" : "hand over";
+        then.to = step.to[0];
+        then.since = NOW;
+    }
+    if (step.cause == FL_FAILED) {
+        then.failed++;
+        then.failed_to = then.to;
+    }
+    write_model(&then, expected, cap);
+    /* The model's failures are all of second 30, but for this one. */
+    failed = step.cause == FL_FAILED ? strstr(expected, "\"when\":30") : NULL;
+    if (failed) {
+        end = strdup(failed + strlen("\"when\":30"));
+        assert_non_null(end);
+        snprintf(failed, cap - (size_t)(failed - expected), "\"when\":%u%s", NOW, end);
+        free(end);
+    }
+    if (m->key && strcmp(before, expected) == 0)
+        expected[0] = '\0';
+    assert_string_equal(written(step), expected);
+}
+
+static void every_step_writes_what_the_model_does(void **state)
+{
+    (void)state;
+    for (seed = 1; seed < 20000;) {
+        uint64_t began = seed;
+        struct model m = draw_model();
+        char expected[1024];
+
+        if (m.key || m.tells) {
+            put_model(&m);
+            step_model(&m, expected, sizeof(expected));
+        }
+        seed = began + 1;
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_server_is_as_the_file_and_the_keys_say, forget),
+        cmocka_unit_test_teardown(without_keys_there_is_a_fleet_in_which_nobody_leads, forget),
+        cmocka_unit_test_teardown(a_key_without_nodes_is_believed, forget),
+        cmocka_unit_test_teardown(nodes_of_the_view_are_heard, forget),
+        cmocka_unit_test_teardown(a_later_view_of_nodes_goes_before_the_key_and_ends_an_order, forget),
+        cmocka_unit_test_teardown(a_node_of_another_view_says_nothing, forget),
+        cmocka_unit_test_teardown(whose_word_does_not_count, forget),
+        cmocka_unit_test_teardown(a_shard_without_key_and_nodes_is_new, forget),
+        cmocka_unit_test_teardown(a_shard_without_key_that_has_nodes_is_known, forget),
+        cmocka_unit_test_teardown(what_keeps_a_shard_from_being_created, forget),
+        cmocka_unit_test_teardown(a_pin_that_names_no_server_is_none, forget),
+        cmocka_unit_test_teardown(a_new_shard_is_written, forget),
+        cmocka_unit_test_teardown(a_lost_key_is_written_as_its_nodes_say, forget),
+        cmocka_unit_test_teardown(a_first_view_that_has_begun_is_written, forget),
+        cmocka_unit_test_teardown(orders_are_written_and_withdrawn, forget),
+        cmocka_unit_test_teardown(a_later_view_ends_an_order_and_what_failed_before, forget),
+        cmocka_unit_test_teardown(failures_are_counted_no_further_than_there_are_numbers, forget),
+        cmocka_unit_test_teardown(a_time_that_is_to_come_is_now, forget),
+        cmocka_unit_test_teardown(every_step_writes_what_the_model_does, forget),
+    };
+
+    return cmocka_run_group_tests_name("fleet picture", tests, make_file, free_file);
+}
