@@ -36,9 +36,13 @@ struct agent {
     uint32_t self;
     struct fl_local *local;
     struct nd_mirror *mirror;
-    struct nd_etcd *etcd;    /* the leader's writes */
-    char *said;              /* the server's key as it was said last; NULL: nothing yet */
-    uint64_t serial;         /* of the mirror, that was told to `local` */
+    struct nd_etcd *etcd; /* the leader's writes */
+    char *said;           /* the server's key as it was said last; NULL: nothing yet */
+    uint64_t serial;      /* of the mirror, that was told to `local` */
+    struct {
+        bool read;
+        struct fl_placement placement;
+    } * told;                /* of each shard: what its key says */
     int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
     uint64_t asked, planned; /* ns, when last */
     uint64_t planned_serial;
@@ -66,7 +70,8 @@ static void say(struct agent *a)
     a->said = text;
 }
 
-/* A key that is gone, or cannot be read, tells nothing. */
+/* A key that is gone, or cannot be read, tells nothing. Telling waits for a disk, so not beside the mirror's
+ * lock. */
 static void hear(struct agent *a)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
@@ -80,13 +85,15 @@ static void hear(struct agent *a)
         char key[FL_KEY_MAX];
         const struct nd_entry *e =
             nd_keys_find(keys, fl_key(key, a->file, "shards/", a->file->shard[i].name));
-        struct fl_placement placement;
         struct ft_fault fault = {""};
 
-        if (e && fl_placement_read(&placement, a->file, e->value, e->len, &fault) == 0)
-            fl_local_tell(a->local, i, &placement);
+        a->told[i].read =
+            e && fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
     }
     nd_mirror_unlock(a->mirror);
+    for (uint32_t i = 0; i < a->file->shards; i++)
+        if (a->told[i].read)
+            fl_local_tell(a->local, i, &a->told[i].placement);
 }
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
@@ -152,7 +159,8 @@ static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t no
     }
 }
 
-static void write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
+/* False: etcd does not answer. */
+static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
                         const struct fl_placement *next)
 {
     char leader[FL_KEY_MAX], key[FL_KEY_MAX];
@@ -166,11 +174,13 @@ static void write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
     struct nd_change change = {.key = key, .value = text, .len = text ? strlen(text) : 0};
     struct ft_fault fault = {""};
     bool done = false;
+    int error = text ? 0 : FT_ENOMEM;
 
-    if (text && nd_store_txn(a->etcd, compares, 2, &change, 1, &done, NULL, &fault) != 0)
+    if (text && (error = nd_store_txn(a->etcd, compares, 2, &change, 1, &done, NULL, &fault)) != 0)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[shard].name, fault.text);
     free(text);
     json_decref(o);
+    return !error;
 }
 
 static void carry_plan(struct agent *a, const struct fl_picture *p)
@@ -183,7 +193,8 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         return;
     }
     a->balancing = plan->balancing;
-    for (uint32_t i = 0; i < a->file->shards; i++) {
+    bool answers = true;
+    for (uint32_t i = 0; answers && i < a->file->shards; i++) {
         struct fl_placement next;
         char why[FL_WHY_MAX];
 
@@ -192,7 +203,7 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         if (plan->step[i].kind != FL_LEAVE)
             ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[i].name,
                          fl_plan_explain(plan, &p->fleet, i, why));
-        write_shard(a, p, i, &next);
+        answers = write_shard(a, p, i, &next);
     }
     fl_plan_free(plan);
 }
@@ -262,7 +273,8 @@ static int open_agent(struct agent *a, char prefix[FL_KEY_MAX], char key[FL_KEY_
 
     a->gone = calloc(a->file->servers, sizeof(*a->gone));
     a->held = calloc(a->file->servers, sizeof(*a->held));
-    if (!error && (!a->gone || !a->held))
+    a->told = calloc(a->file->shards + 1, sizeof(*a->told));
+    if (!error && (!a->gone || !a->held || !a->told))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the agent");
     if (!error)
         error = nd_etcd_open(&a->etcd, &a->file->etcd, &limits, NULL, NULL, fault);
@@ -290,6 +302,7 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
     free(a.said);
     free(a.gone);
     free(a.held);
+    free(a.told);
     nd_event_writer_stop();
     return error;
 }

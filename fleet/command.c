@@ -52,7 +52,7 @@ static int fail(int error, const struct ft_fault *fault)
 
 /* ---- check -------------------------------------------------------------------------------------- */
 
-/* The pair file of a shard, as the program reads it; it lies beside the fleet's for that moment. */
+/* The pair file of a shard, as the program reads it. */
 static int read_rendered(const struct command *c, uint32_t shard, struct ft_fault *fault)
 {
     const uint32_t *on = c->file->shard[shard].on,

@@ -25,10 +25,13 @@
 struct local_node {
     bool told; /* there is a placement */
     struct fl_placement placement;
-    bool says; /* what it said in this turn is in `said` */
+    bool written;   /* its files are as the placement says */
+    uint64_t tried; /* to write them, when last; 0: never */
+    bool says;      /* what it said in this turn is in `said` */
     struct fl_node_said said;
     pid_t systemctl;           /* that is under way for it; 0: none */
     uint64_t started, ordered; /* when last; 0: never */
+    char refused[160];         /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
         double useful_s, packets;
@@ -113,13 +116,14 @@ static bool make_directory(const struct fl_local *l, const char *node)
     struct passwd user, *found = NULL;
     const char *name = l->file->user;
 
-    if (mkdir(path_of(path, l, node, ""), 0750) != 0)
-        return errno == EEXIST;
+    if (mkdir(path_of(path, l, node, ""), 0750) != 0 && errno != EEXIST) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: %s", path, strerror(errno));
+        return false;
+    }
     if (!name[0] || (getpwnam_r(name, &user, room, sizeof(room), &found) == 0 && found &&
                      chown(path, found->pw_uid, found->pw_gid) == 0))
         return true;
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s cannot be given to user %s", path, name);
-    rmdir(path);
     return false;
 }
 
@@ -141,11 +145,8 @@ static bool write_files(const struct fl_local *l, uint32_t shard)
         done = write_whole(pair, text);
     free(text);
     free(old);
-    if (!done || !make_directory(l, name))
-        return false;
     snprintf(line, sizeof(line), "PAIR=%s\n", pair);
-    path_of(setting, l, name, ".env");
-    return access(setting, F_OK) == 0 || write_whole(setting, line);
+    return done && make_directory(l, name) && write_whole(path_of(setting, l, name, ".env"), line);
 }
 
 static void keep_told(const struct fl_local *l, uint32_t shard)
@@ -219,6 +220,8 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
 
     n->placement = *p;
     n->told = concerns;
+    n->written = false;
+    n->tried = 0;
     if (concerns)
         keep_told(l, shard);
 }
@@ -301,9 +304,10 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
     struct local_node *n = &l->node[shard];
     json_t *status = ask(l, shard, json_pack("{s:s}", "cmd", "status"));
     const char *state = json_string_value(json_object_get(status, "state"));
+    json_int_t view = json_integer_value(json_object_get(status, "view"));
     char name[FL_NAME_MAX];
 
-    n->says = state && strlen(state) < sizeof(n->said.state) &&
+    n->says = state && view >= 0 && strlen(state) < sizeof(n->said.state) &&
               same_text(status, "node", fl_node_name(name, l->file, shard, l->self));
     if (n->says) {
         const json_t *members = json_object_get(status, "members");
@@ -312,7 +316,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
         strcpy(n->said.state, state);
         n->said.primary = same_text(status, "role", "primary");
         n->said.member = json_is_true(json_object_get(status, "member"));
-        n->said.view = (uint64_t)json_integer_value(json_object_get(status, "view"));
+        n->said.view = (uint64_t)view;
         for (unsigned i = 0; i < 2; i++) {
             const char *member = json_string_value(json_array_get(members, i));
 
@@ -420,7 +424,11 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     fl_node_name(node, l->file, shard, l->self);
     reap(n, node);
     hear(l, shard, now);
-    if (wanted && write_files(l, shard) && !n->says && (!n->started || now - n->started > START_NS)) {
+    if (wanted && !n->written && (!n->tried || now - n->tried > START_NS)) {
+        n->tried = now;
+        n->written = write_files(l, shard);
+    }
+    if (wanted && n->written && !n->says && (!n->started || now - n->started > START_NS)) {
         n->started = now;
         run_systemctl(n, "start", node);
     } else if (!wanted && n->told && is_superfluous(n)) {

@@ -434,7 +434,7 @@ static void repair(struct rp_replicator *rp)
     event.text = wanted.node.name;
     event.lost = wanted.lost[0] ? wanted.lost : NULL;
     if (!rp->link || rp_link_add(rp->link, &wanted.node, &fault) != 0) {
-        snprintf(rp->core.repair.outcome, sizeof(rp->core.repair.outcome), "%s", fault.text);
+        snprintf(rp->core.repair.outcome, sizeof(rp->core.repair.outcome), "%.200s", fault.text);
         return;
     }
     if (wanted.meets)

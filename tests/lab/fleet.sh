@@ -6,7 +6,7 @@
 #
 #   client 10.K.0.100 ──[ br-in ]── n1-in, n2-in …  s1 …  n1-out, n2-out … ──[ br-out ]── server 203.0.113.100
 #                                                    └─ 10.97.0.1 ──[ br-repl ]── etcd 10.97.0.100
-#   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside
+#   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside; by it the client reaches 203.0.113.(100 + K)
 #
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4). FLEET_ZONES: a zone for each server, "a a b b". What is made lies in $LAB_DIR.
 
@@ -70,8 +70,8 @@ fleet_network() {
     for n in $shards; do
         k=$(number "$n")
         address client eth0 "10.$k.0.100/24"
-        ip -n "${LAB_PREFIX}client" rule add from "10.$k.0.100" table "$k"
-        ip -n "${LAB_PREFIX}client" route add default via "10.$k.0.1" table "$k"
+        address server eth0 "203.0.113.$((100 + k))/24"
+        ip -n "${LAB_PREFIX}client" route add "203.0.113.$((100 + k))/32" via "10.$k.0.1"
     done
 }
 
@@ -142,7 +142,7 @@ END
 
 fleet_files() {
     local s
-    rm -rf "$LAB_DIR"
+    rm -rf "$LAB_DIR" "$work"
     mkdir -p "$LAB_DIR/run" "$LAB_DIR/units" "$LAB_DIR/bin" "$work" || return 1
     stand_in >"$LAB_DIR/bin/systemctl" && chmod +x "$LAB_DIR/bin/systemctl"
     "$UNDERSTUDY" key "$LAB_DIR/pair.key"
@@ -174,13 +174,13 @@ agent_start() { # SERVER
         "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" >>"$work/agent-$1.log" 2>&1 9>&- &
     agent[$1]=$!
 }
-# A server dies: all that runs there, its guardians as well, at once, and so that nobody is told.
+# A server dies: all that runs there stands at once, its guardians as well, and nobody is told.
 server_dies() { # SERVER
-    local pids
-    ip -n "$LAB_PREFIX$1" link set repl down
-    for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" down; ip -n "$LAB_PREFIX$1" link set "$n-out" down; done
+    local pids n
     pids=$(ip netns pids "$LAB_PREFIX$1")
     kill -STOP $pids
+    ip -n "$LAB_PREFIX$1" link set repl down
+    for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" down; ip -n "$LAB_PREFIX$1" link set "$n-out" down; done
     kill -KILL $pids
 }
 server_returns() { # SERVER

@@ -18,7 +18,7 @@ is "nothing more is to be done" "$(fleet status >/dev/null; echo $?)" 0
 
 for n in $shards; do
     k=$(number "$n")
-    ip netns exec "${LAB_PREFIX}client" ping -I "10.$k.0.100" -c 2 -i 0.2 -W 2 203.0.113.100 >/dev/null 2>&1 && pinged+=" $n"
+    ip netns exec "${LAB_PREFIX}client" ping -c 2 -i 0.2 -W 2 "203.0.113.$((100 + k))" >/dev/null 2>&1 && pinged+=" $n"
 done
 is "each shard carries traffic" "$(echo $pinged)" "$(echo $shards)"
 

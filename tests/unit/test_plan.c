@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The planner of a fleet, rule by rule: small fleets, of which anybody can say what is to be done. Servers
- * are s0, s1 …, in zones as each test says; shards n0, n1 and so on.
+ * are s0, s1 and so on, in zones as each test says; shards n0, n1 and so on.
  */
 #include "fleet/plan.h"
 #include "tests/help/fleet.h"
