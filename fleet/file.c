@@ -440,6 +440,7 @@ static int replace(const struct pen *pen, const struct nd_yaml *at, const char *
 {
     size_t n = 0;
 
+    out[0] = '\0';
     while (*text) {
         const char *piece = text;
         char name[FL_NAME_MAX] = "", room[FL_NAME_MAX];

@@ -163,7 +163,7 @@ void sim_configure(void)
     this_config.protect.tail = p->suppress_tail ? ND_TAIL_SUPPRESS : ND_TAIL_EMIT;
     this_config.protect.hold_packets = p->hold_packets;
     this_config.protect.strict = p->strict;
-    this_config.arbiter.urls = p->arbitrated;
+    this_config.arbiter.etcd.urls = p->arbitrated;
     this_config.protect.asked = p->mode;
     this_config.protect.standby = p->standby;
     (void)nd_config_decide(&this_config.protect, &this_config.chain, NULL);
