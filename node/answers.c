@@ -352,8 +352,12 @@ static bool answer_repair(struct nd_running *r, struct nd_exchange *x, struct nd
             return false;
         /* A member may be reached at another place by now; and a new machine may have the lost one's name. */
         why = wrong[0] ? wrong : pair && !repair.lost[0] ? NULL : refuse_repair(r, &s, x, &repair);
-        if (!why && w->begun && !rp_repair(r->replicator, &repair))
+        if (!why && w->begun &&
+            !rp_repair(r->replicator, &repair)) { /* it takes the one before in a moment */
+            if (!is_over(w))
+                return false;
             why = "another one is asked for";
+        }
         if (why)
             return nd_refused(x, "busy", "no re-pair with node %s (%s, view %lu): %s", name,
                               ft_state_name(s.core.state), s.core.view, why);

@@ -659,7 +659,8 @@ static void begin_alone(struct ft_core *core, struct ft_actions *actions, const 
 {
     /* A member that is blank may have been lost with its disk after it served in the next view, into which a
      * certain word had let it without the arbiter. */
-    uint64_t next = peer_is_blank(core) ? 2 : 1;
+    bool passes = peer_is_blank(core) && (core->config.strict || core->view > 0); /* not at its first start */
+    uint64_t next = passes ? 2 : 1;
     uint64_t view = ft_later(core->view, core->peer.known ? core->peer.view : 0) + next;
 
     if (!may_begin_empty(core, view, actions, why) || !is_reserved(core, view, actions, why))

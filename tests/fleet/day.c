@@ -798,12 +798,12 @@ static void report(void)
     printf("etcd: servers' keys %.1f writes/s of which %u are loads, %lu/s at most; shards' keys %.2f "
            "writes/s, %lu/s at "
            "most\n",
-           (double)count.server_writes / seconds + world.all_servers / 5, world.all_servers / 5,
+           (double)count.server_writes / seconds + world.all_servers / 5.0, world.all_servers / 5,
            (unsigned long)count.most_server_writes, (double)count.shard_writes / seconds,
            (unsigned long)count.most_shard_writes);
     printf("watch events: %.1f/s at the leader; %.2f/s at each agent, were it to watch all shards, %.0f/s in "
            "all\n",
-           (double)(count.server_writes + count.shard_writes) / seconds + world.all_servers / 5,
+           (double)(count.server_writes + count.shard_writes) / seconds + world.all_servers / 5.0,
            (double)count.shard_writes / seconds, (double)count.shard_writes / seconds * world.all_servers);
     printf("worst pair: %u shards; %u of %u pairs have any\n", world.plan->both.shards,
            world.plan->both.pairs, world.all_servers * (world.all_servers - 1) / 2);

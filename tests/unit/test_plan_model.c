@@ -60,7 +60,7 @@ static void make_fleet(void)
         if (kind & 1)
             of.server[i].capacity.of[FL_PROCESSOR] = 10 * size;
         if (kind & 2)
-            of.server[i].capacity.of[FL_NODES] = (double)(3 * shards / servers + 3);
+            of.server[i].capacity.of[FL_NODES] = 3.0 * shards / servers + 3;
     }
     for (uint32_t i = 0; i < shards && kind & 1; i++) {
         double primary = load * draw_between(0.5, 1.5);
