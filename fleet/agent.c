@@ -9,7 +9,7 @@
  * key, so that one who leads no more, or has seen less, writes nothing. While etcd does not answer, nodes are
  * started as was last told, and nothing else is done.
  */
-#include "cli/options.h"
+#include "cli/pair.h"
 #include "fleet/fleet.h"
 #include "fleet/local.h"
 #include "fleet/picture.h"
@@ -20,7 +20,6 @@
 #include "node/etcd/store.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,9 +81,7 @@ static void hear(struct agent *a)
     a->serial = serial;
     keys = nd_mirror_lock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++) {
-        char key[FL_KEY_MAX];
-        const struct nd_entry *e =
-            nd_keys_find(keys, fl_key(key, a->file, "shards/", a->file->shard[i].name));
+        const struct nd_entry *e = fl_key_find(keys, a->file, "shards/", a->file->shard[i].name);
         struct ft_fault fault = {""};
 
         a->told[i].read =
@@ -101,9 +98,8 @@ static void hear(struct agent *a)
 /* Its own leader key's create revision; 0: another one leads, or nobody. */
 static int64_t own_leader_key(struct agent *a, int64_t lease, bool *somebody)
 {
-    char key[FL_KEY_MAX];
     const struct nd_keys *keys = nd_mirror_lock(a->mirror);
-    const struct nd_entry *e = nd_keys_find(keys, fl_key(key, a->file, "leader", ""));
+    const struct nd_entry *e = fl_key_find(keys, a->file, "leader", "");
     int64_t created = e && lease && e->lease == lease ? e->created : 0;
 
     *somebody = e != NULL;
@@ -147,8 +143,7 @@ static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
 static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t now)
 {
     for (uint32_t i = 0; i < a->file->servers; i++) {
-        char key[FL_KEY_MAX];
-        bool holds = nd_keys_find(keys, fl_key(key, a->file, "servers/", a->file->server[i].name)) != NULL;
+        bool holds = fl_key_find(keys, a->file, "servers/", a->file->server[i].name) != NULL;
 
         if (a->held[i] && !holds) {
             a->gone[i] = now;
@@ -235,17 +230,9 @@ static void plan(struct agent *a)
 
 /* ---- the agent ---------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t ends;
-
-static void note_end(int signal)
-{
-    (void)signal;
-    ends = 1;
-}
-
 static void run(struct agent *a)
 {
-    while (!ends) {
+    while (!nd_stopped) {
         struct pollfd changed = {.fd = nd_mirror_fd(a->mirror), .events = POLLIN};
         struct nd_mirror_status s;
         uint64_t serial;
@@ -290,9 +277,7 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
 
     if (error)
         return error;
-    signal(SIGTERM, note_end);
-    signal(SIGINT, note_end);
-    signal(SIGPIPE, SIG_IGN);
+    nd_catch_signals();
     error = open_agent(&a, prefix, key, fault);
     if (!error)
         run(&a);

@@ -98,13 +98,19 @@ static int check(struct command *c)
 
 /* ---- what stands in etcd ------------------------------------------------------------------------ */
 
-static int look(struct command *c)
+static int open_etcd(struct command *c, struct ft_fault *fault)
 {
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 2000};
+
+    return nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, fault);
+}
+
+static int look(struct command *c)
+{
     char prefix[FL_KEY_MAX];
     struct ft_fault fault = {""};
     int64_t revision;
-    int error = nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, &fault);
+    int error = open_etcd(c, &fault);
 
     if (!error)
         error = nd_store_read(c->etcd, fl_key(prefix, c->file, "", ""), &c->keys, &revision, &fault);
@@ -115,24 +121,14 @@ static int look(struct command *c)
     return error ? fail(error, &fault) : ND_DONE;
 }
 
-static const char *says_name(enum fl_says says)
-{
-    static const char *const names[] = {
-        [FL_SAYS_NOTHING] = "silent",    [FL_SAYS_JOINING] = "JOINING", [FL_SAYS_SYNCING] = "SYNCING",
-        [FL_SAYS_READY] = "READY",       [FL_SAYS_SOLO] = "SOLO",       [FL_SAYS_PROTECTED] = "PROTECTED",
-        [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_HOLDS] = "DEGRADED",  [FL_SAYS_FENCED] = "FENCED"};
-
-    return names[says];
-}
-
 /* Of a shard, for people: what its primary says, else what anybody says. */
 static const char *state_of(const struct fl_shard *s)
 {
     if (!s->known)
         return "NEW";
     if (s->primary != FL_NONE)
-        return says_name(s->says[s->primary]);
-    return says_name(s->says[0] != FL_SAYS_NOTHING ? s->says[0] : s->says[1]);
+        return fl_says_name(s->says[s->primary]);
+    return fl_says_name(s->says[0] != FL_SAYS_NOTHING ? s->says[0] : s->says[1]);
 }
 
 static const char *server_name(const struct command *c, uint32_t server)
@@ -282,7 +278,6 @@ static int show_plan(struct command *c)
 /* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. */
 static int wish(struct command *c, const char *kind, const char *name, const char *value)
 {
-    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 2000};
     char key[FL_KEY_MAX], place[64];
     struct ft_fault fault = {""};
     bool done = false;
@@ -290,7 +285,7 @@ static int wish(struct command *c, const char *kind, const char *name, const cha
     snprintf(place, sizeof(place), "wishes/%s/", kind);
     const struct nd_change change = {
         .key = fl_key(key, c->file, place, name), .value = value, .len = value ? strlen(value) : 0};
-    int error = nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, &fault);
+    int error = open_etcd(c, &fault);
 
     if (!error)
         error = nd_store_txn(c->etcd, NULL, 0, &change, 1, &done, NULL, &fault);

@@ -43,21 +43,12 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
 
 /* A shard's key. */
 struct fl_placement {
-    uint32_t first[2];  /* servers of its first view, primary first: the pair file names them for ever */
-    uint32_t member[2]; /* servers of the members of view `view`, as its nodes say */
-    uint64_t view;      /* 0: it has not begun */
-    uint64_t moved;     /* wall clock, s: when the members or the primary last changed; 0: never */
-    struct {
-        enum fl_kind
-            kind; /* FL_REPAIR or FL_HANDOVER, which its primary does in view `view`; FL_LEAVE: none */
-        enum fl_cause cause;
-        uint32_t to;
-        uint64_t since; /* wall clock, s */
-    } order;
-    struct {
-        uint32_t count, to;
-        uint64_t when;
-    } failed;
+    uint32_t first[2];     /* servers of its first view, primary first: the pair file names them for ever */
+    uint32_t member[2];    /* servers of the members of view `view`, as its nodes say */
+    uint64_t view;         /* 0: it has not begun */
+    uint64_t moved;        /* wall clock, s: when the members or the primary last changed; 0: never */
+    struct fl_order order; /* of view `view`; times are wall clock, s */
+    struct fl_failed failed;
 };
 
 /* Written and read. A server of `first` that the file does not have any more is replaced by the members once

@@ -383,7 +383,8 @@ static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struc
                      (json_int_t)p->view);
 }
 
-/* The answer is not waited for: what has come of it is seen in what the node says then. */
+/* Waits for no more of the answer than comes at once: what has come of it is seen in what the node says then.
+ */
 static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
@@ -399,9 +400,16 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
     if (p->order.to == l->self || with != (p->order.kind == FL_HANDOVER))
         return;
     n->ordered = now;
-    json_decref(
+    json_t *answer =
         ask(l, shard,
-            p->order.kind == FL_HANDOVER ? json_pack("{s:s}", "cmd", "drain") : make_repair(l, shard, p)));
+            p->order.kind == FL_HANDOVER ? json_pack("{s:s}", "cmd", "drain") : make_repair(l, shard, p));
+    const char *why = json_string_value(json_object_get(json_object_get(answer, "error"), "text"));
+
+    if (why && strncmp(why, n->refused, sizeof(n->refused) - 1) != 0) {
+        snprintf(n->refused, sizeof(n->refused), "%s", why);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s: %s", l->file->shard[shard].name, why);
+    }
+    json_decref(answer);
 }
 
 /* ---- a turn ------------------------------------------------------------------------------------- */
@@ -443,14 +451,15 @@ void fl_local_turn(struct fl_local *l, uint64_t now)
     l->said.nodes = l->said.kepts = 0;
     for (uint32_t i = 0; i < l->file->shards; i++) {
         struct local_node *n = &l->node[i];
+        bool keeps = !n->told && has_view_file(l, i); /* a node that nobody told of may be there as well */
 
         if (n->told)
             turn_node(l, i, now);
-        else if (has_view_file(l, i)) /* a node that nobody told of may be there as well */
+        else if (keeps)
             hear(l, i, now);
         if (n->says)
             l->said.node[l->said.nodes++] = n->said;
-        else if (has_view_file(l, i))
+        else if (keeps || (n->told && has_view_file(l, i)))
             l->said.kept[l->said.kepts++] = i;
     }
 }

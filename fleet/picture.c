@@ -12,12 +12,20 @@ const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char 
     return out;
 }
 
+const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_file *file, const char *kind,
+                                   const char *name)
+{
+    char key[FL_KEY_MAX];
+
+    return nd_keys_find(keys, fl_key(key, file, kind, name));
+}
+
 /* ---- servers ------------------------------------------------------------------------------------ */
 
-static void note_unreadable(struct fl_picture *p, const char *key, const struct ft_fault *fault)
+static void note_unreadable(struct fl_picture *p, const struct nd_entry *e, const struct ft_fault *fault)
 {
     p->unreadable++;
-    snprintf(p->why, sizeof(p->why), "%.100s: %.140s", key, fault->text);
+    snprintf(p->why, sizeof(p->why), "%.100s: %.140s", e->key, fault->text);
 }
 
 /* The number of a zone is the place of the first server in it; a server without one is a zone of its own. */
@@ -39,15 +47,14 @@ static int fear_all(struct fl_server_said *said, uint32_t shards, struct ft_faul
     return error;
 }
 
-static int hear_server(struct fl_picture *p, uint32_t i, const char *key, const struct nd_entry *e,
-                       struct ft_fault *fault)
+static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *e, struct ft_fault *fault)
 {
     struct ft_fault why = {""};
     int error = fl_server_said_read(&p->said[i], p->file, e->value, e->len, &why);
 
     if (!error)
         return 0;
-    note_unreadable(p, key, &why);
+    note_unreadable(p, e, &why);
     return fear_all(&p->said[i], p->file->shards, fault);
 }
 
@@ -56,8 +63,7 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
 {
     const struct fl_server_entry *e = &p->file->server[i];
     struct fl_server *s = &p->server[i];
-    char key[FL_KEY_MAX];
-    const struct nd_entry *said = nd_keys_find(keys, fl_key(key, p->file, "servers/", e->name));
+    const struct nd_entry *said = fl_key_find(keys, p->file, "servers/", e->name);
 
     *s = (struct fl_server){.name = e->name,
                             .zone = zone_of(p->file, i),
@@ -67,9 +73,9 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
                                           [FL_NODES] = e->nodes}},
                             .lease = said != NULL,
                             .gone = said ? 0 : gone};
-    int error = said ? hear_server(p, i, key, said, fault) : 0;
+    int error = said ? hear_server(p, i, said, fault) : 0;
 
-    s->drained = nd_keys_find(keys, fl_key(key, p->file, "wishes/drain/", e->name)) != NULL;
+    s->drained = fl_key_find(keys, p->file, "wishes/drain/", e->name) != NULL;
     return error;
 }
 
@@ -109,19 +115,21 @@ static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shar
     }
 }
 
+static const char *const says_names[] = {
+    [FL_SAYS_NOTHING] = "silent",    [FL_SAYS_JOINING] = "JOINING", [FL_SAYS_SYNCING] = "SYNCING",
+    [FL_SAYS_READY] = "READY",       [FL_SAYS_SOLO] = "SOLO",       [FL_SAYS_PROTECTED] = "PROTECTED",
+    [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_HOLDS] = "DEGRADED",  [FL_SAYS_FENCED] = "FENCED"};
+
+const char *fl_says_name(enum fl_says says)
+{
+    return says_names[says];
+}
+
 static enum fl_says says_of(const struct fl_node_said *n)
 {
-    static const struct {
-        const char *state;
-        enum fl_says says;
-    } states[] = {{"JOINING", FL_SAYS_JOINING},     {"SYNCING", FL_SAYS_SYNCING},
-                  {"READY", FL_SAYS_READY},         {"SOLO", FL_SAYS_SOLO},
-                  {"PROTECTED", FL_SAYS_PROTECTED}, {"DEGRADED", FL_SAYS_DEGRADED},
-                  {"FENCED", FL_SAYS_FENCED}};
-
-    for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
-        if (strcmp(states[i].state, n->state) == 0)
-            return states[i].says == FL_SAYS_DEGRADED && n->strict ? FL_SAYS_HOLDS : states[i].says;
+    for (enum fl_says says = FL_SAYS_JOINING; says <= FL_SAYS_FENCED; says++)
+        if (strcmp(says_names[says], n->state) == 0)
+            return says == FL_SAYS_DEGRADED && n->strict ? FL_SAYS_HOLDS : says;
     return FL_SAYS_NOTHING;
 }
 
@@ -162,8 +170,8 @@ static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
 
 static uint32_t pin_of(const struct fl_picture *p, const struct nd_keys *keys, const char *shard)
 {
-    char key[FL_KEY_MAX], name[FL_NAME_MAX];
-    const struct nd_entry *pin = nd_keys_find(keys, fl_key(key, p->file, "wishes/pin/", shard));
+    const struct nd_entry *pin = fl_key_find(keys, p->file, "wishes/pin/", shard);
+    char name[FL_NAME_MAX];
 
     if (!pin || pin->len >= sizeof(name))
         return FL_NONE;
@@ -176,10 +184,9 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
 {
     struct fl_placement *had = &p->placement[i];
     struct fl_shard *s = &p->shard[i];
-    char key[FL_KEY_MAX];
     struct ft_fault fault = {""};
     const char *name = p->file->shard[i].name;
-    const struct nd_entry *e = nd_keys_find(keys, fl_key(key, p->file, "shards/", name));
+    const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", name);
 
     *s = (struct fl_shard){.name = name,
                            .found = FL_NONE,
@@ -191,7 +198,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
         s->known = true;
         p->revision[i] = e->changed;
         if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
-            note_unreadable(p, key, &fault);
+            note_unreadable(p, e, &fault);
             s->known = false;
         }
         s->view = had->view;
@@ -207,15 +214,9 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     }
     hear_members(p, i, s);
     s->moved = had->moved;
-    s->failed.count = had->failed.count;
-    s->failed.when = had->failed.when;
-    s->failed.to = had->failed.to;
-    if (had->order.kind != FL_LEAVE && had->view == s->view) {
-        s->order.kind = had->order.kind;
-        s->order.cause = had->order.cause;
-        s->order.to = had->order.to;
-        s->order.since = had->order.since;
-    }
+    s->failed = had->failed;
+    if (had->order.kind != FL_LEAVE && had->view == s->view)
+        s->order = had->order;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------- */
@@ -236,7 +237,6 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault)
 {
     uint32_t servers = file->servers + 1, shards = file->shards + 1;
-    char key[FL_KEY_MAX];
 
     *out = (struct fl_picture){.file = file,
                                .server = calloc(servers, sizeof(*out->server)),
@@ -258,7 +258,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
     }
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
-    const struct nd_entry *leader = nd_keys_find(keys, fl_key(key, file, "leader", ""));
+    const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");
 
     if (leader && leader->len < sizeof(out->leader))
         memcpy(out->leader, leader->value, leader->len);
@@ -306,10 +306,7 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
         break;
     case FL_REPAIR:
     case FL_HANDOVER:
-        next->order.kind = step->kind;
-        next->order.cause = step->cause;
-        next->order.to = step->to[0];
-        next->order.since = p->fleet.now;
+        next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now};
         break;
     case FL_WITHDRAW:
         if (step->cause == FL_FAILED) {

@@ -28,6 +28,11 @@ struct fl_picture {
 /* "/understudy/FLEET/". Returns `out`. */
 #define FL_KEY_MAX 128u
 const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char *kind, const char *name);
+/* What stands at that key; NULL: nothing does. */
+const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_file *file, const char *kind,
+                                   const char *name);
+/* A state as status has it; "silent" of FL_SAYS_NOTHING. */
+const char *fl_says_name(enum fl_says says);
 
 /*
  * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was. Of

@@ -126,6 +126,21 @@ enum fl_wait {
     FL_FOUND,         /* it is to be created, and a server tells of a node or a kept view of it */
 };
 
+/* What a shard's primary is to do in the view in which it was planned. */
+struct fl_order {
+    enum fl_kind kind; /* FL_REPAIR or FL_HANDOVER; FL_LEAVE: none */
+    enum fl_cause cause;
+    uint32_t to;
+    uint64_t since;
+};
+
+struct fl_failed {
+    uint32_t count; /* moves that failed since the last one that did not, and orders that were withdrawn
+                       because they had (FL_FAILED); 0: none */
+    uint32_t to;    /* the last one was to this server; FL_NONE */
+    uint64_t when;
+};
+
 struct fl_shard {
     const char *name;
     bool known;         /* it has a key, or nodes: false, it is to be created */
@@ -133,25 +148,15 @@ struct fl_shard {
     uint64_t view;      /* the latest that its nodes or its key tell of */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
     enum fl_says says[2];
-    uint32_t primary; /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
-    uint32_t pin;     /* the server that people want its primary on; FL_NONE */
-    struct {
-        enum fl_kind kind; /* FL_LEAVE: none. An order of an earlier view is over: it is not given here */
-        enum fl_cause cause;
-        uint32_t to;
-        uint64_t since;
-    } order;                /* under way */
+    uint32_t primary;       /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
+    uint32_t pin;           /* the server that people want its primary on; FL_NONE */
+    struct fl_order order;  /* under way. One of an earlier view is over: it is not given here */
     bool measured[2];       /* load[0] of its primary, load[1] of its standby, wherever they are */
     struct fl_load load[2]; /* of the role, not of the node: what was measured before the roles last changed
                                counts until it is measured anew. One missing: as much as the other; both: it
                                takes a node and no more */
     uint64_t moved;         /* when its members or its primary last changed; 0: never */
-    struct {
-        uint32_t count; /* moves that failed since the last one that did not, and orders that were withdrawn
-                           because they had (FL_FAILED); 0: none */
-        uint64_t when;  /* the last one failed */
-        uint32_t to;    /* and was to this server; FL_NONE */
-    } failed;
+    struct fl_failed failed;
 };
 
 struct fl_settings {

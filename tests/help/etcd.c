@@ -9,6 +9,7 @@
 #include "tests/help/etcd.h"
 #include "tests/help/program.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -162,4 +163,17 @@ char *help_etcdctl(const struct help_real_etcd *e, const char *format, ...)
     if (pclose(in) != 0)
         fail_msg("etcdctl %s failed: %s", arguments, out);
     return out;
+}
+
+int help_etcd_listen(char url[ND_ETCD_URL_MAX])
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(to);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, len), 0);
+    assert_int_equal(listen(fd, 8), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &len), 0);
+    snprintf(url, ND_ETCD_URL_MAX, "http://127.0.0.1:%u", ntohs(to.sin_port));
+    return fd;
 }

@@ -35,4 +35,7 @@ void help_etcd_end(struct help_real_etcd *e);
 char *help_etcdctl(const struct help_real_etcd *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* A socket of the loopback that takes connections, and where an etcd would be reached that does. */
+int help_etcd_listen(char url[ND_ETCD_URL_MAX]);
+
 #endif

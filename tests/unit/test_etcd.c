@@ -7,6 +7,7 @@
 #define _GNU_SOURCE /* RTLD_NEXT */
 #include "node/arbiter/arbiter.c"
 #include "tests/help/config.h"
+#include "tests/help/etcd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -605,25 +606,12 @@ static void silence_is_an_answer_and_the_thread_asks_on(void **state)
     nd_arbiter_stop(a);
 }
 
-static int listen_on(char url[192])
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(to);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&to, len), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &len), 0);
-    snprintf(url, 192, "http://127.0.0.1:%u", ntohs(to.sin_port));
-    return fd;
-}
-
 /* The server takes requests and never answers; a request that its client waited for to the end would be
  * counted. */
 static void a_question_goes_before_what_is_under_way(void **state)
 {
     const struct ft_era era = {3, 50}, later = {3, 51};
-    int fd = listen_on(config.etcd.url[0]), of[3];
+    int fd = help_etcd_listen(config.etcd.url[0]), of[3];
     struct nd_arbiter_status status;
     struct nd_arbiter *a;
     char byte;

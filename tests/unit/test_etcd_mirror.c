@@ -325,19 +325,6 @@ static void a_value_that_is_too_long_is_told(void **state)
     is_the_store();
 }
 
-static int listen_on(char url[ND_ETCD_URL_MAX])
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(to);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    assert_int_equal(bind(fd, (struct sockaddr *)&to, len), 0);
-    assert_int_equal(listen(fd, 8), 0);
-    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &len), 0);
-    snprintf(url, ND_ETCD_URL_MAX, "http://127.0.0.1:%u", ntohs(to.sin_port));
-    return fd;
-}
-
 /* ---- the lease ---- */
 
 static bool is_held(void)
@@ -412,7 +399,7 @@ static void another_server_is_asked(void **state)
 {
     struct nd_etcd_config two = real.config;
     const struct nd_mirror_config config = {.etcd = &two, .prefix = P, .key = OWN, .ttl_s = 4};
-    int fd = listen_on(two.url[0]); /* takes connections, and never answers */
+    int fd = help_etcd_listen(two.url[0]); /* takes connections, and never answers */
 
     (void)state;
     two.urls = 2;
