@@ -342,12 +342,19 @@ static const char *file_of(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Where a stack comes to its end is up to how much of it was there. */
+static bool is_in_c_library(const struct death *d)
+{
+    return strncmp(file_of(d->object), "libc.so", strlen("libc.so")) == 0;
+}
+
+/* Where a stack comes to its end is up to how much of it was there, and the instruction in the C library is
+ * up to the addresses that it is given, which are others here: it copies forwards or backwards by them. */
 static bool is_same_place(const struct death *a, const struct death *b)
 {
     size_t len = strcspn(a->symbol, "+");
+    bool function = a->symbol[0] && is_in_c_library(a) && is_in_c_library(b);
 
-    if (a->overflow && b->overflow)
+    if (function || (a->overflow && b->overflow))
         return len == strcspn(b->symbol, "+") && memcmp(a->symbol, b->symbol, len) == 0;
     if (a->symbol[0] && b->symbol[0])
         return strcmp(a->symbol, b->symbol) == 0;
