@@ -21,7 +21,8 @@
 #define REPLAYED_BYTES (4u << 20)
 #define SLOW_MAKE_S    1 /* ftcore/base/plant.h */
 
-#define SPIN_HELD    400u /* turns: some tens of microseconds */
+#define DENSE_NS     200000u /* two packets that are less apart come densely */
+#define SPIN_HELD    400u    /* turns: some tens of microseconds */
 #define SPIN_IDLE    50u
 #define SLEEP_HELD   10000u /* ns */
 #define HELD_TURNS   4000u  /* some 0.2 s */
@@ -336,40 +337,69 @@ void nd_lane_end(struct nd_lane *lane)
 
 /* ---- nothing to do ------------------------------------------------------------------------------- */
 
-/* How long to sleep after so many turns without packets. 0: not yet. What is held is waited for closely, but
- * not for ever: a gate that is shut may stay so. */
-static uint64_t sleep_ns(const struct nd_lane *lane)
+/* The last packets came less than DENSE_NS apart, and the last one is no longer ago. */
+static bool is_dense(const struct nd_lane *lane)
+{
+    return lane->turn.gap < DENSE_NS && lane->now - lane->turn.moved < DENSE_NS;
+}
+
+/* What comes ends its sleep: a packet, or that what it has may leave, or be replayed. */
+static bool is_woken(const struct nd_lane *lane)
+{
+    if (lane->group->lanes > 1 || !lane->io->receive)
+        return false;
+    return lane->doing == FT_LANE_REPLAY ||
+           (lane->doing == FT_LANE_LIVE && lane->io->waits && !lane->turn.no_room && !lane->turn.deaf &&
+            lane->waiting.count == 0);
+}
+
+/* It is not woken by what comes, so it looks at shorter intervals the shorter ago the last packet is. What is
+ * held is waited for closely, but not for ever: a gate that is shut may stay so. */
+static uint64_t look_ns(const struct nd_lane *lane)
 {
     bool held = ft_hold_count(&lane->hold) > 0 && lane->turn.idle < HELD_TURNS;
     unsigned doubled = lane->turn.idle / SLEEP_DOUBLE;
     uint64_t ns = (uint64_t)SLEEP_FIRST << (doubled < 5 ? doubled : 5);
 
-    /* Nobody waits for a warm standby's lane; waking would take the processor from who is waited for. */
-    if (lane->doing == FT_LANE_REPLAY && lane->protect->stores)
-        return SLEEP_LAST;
     if (lane->turn.idle < (held ? SPIN_HELD : SPIN_IDLE))
         return 0;
     return held ? SLEEP_HELD : ns < SLEEP_LAST ? ns : SLEEP_LAST;
 }
 
-/* It may sleep until its next heartbeat, within SLEEP_REST: a packet wakes it, or the node is standby and
- * none is its. */
-static bool may_rest(const struct nd_lane *lane)
+/*
+ * How long to sleep; 0: not yet. While packets come densely it stays awake for a while behind each. Else it
+ * sleeps at once until it is woken. Nobody waits for a warm standby's lane until a takeover, which wakes it,
+ * and waking would take the processor from a replicator for which everybody waits.
+ */
+static uint64_t sleep_ns(const struct nd_lane *lane)
 {
-    return FT_ORDER_GET(lane->shared, calm) && lane->group->lanes == 1 && lane->io->receive &&
-           (lane->doing == FT_LANE_REPLAY ||
-            (lane->doing == FT_LANE_LIVE && lane->io->waits && !lane->turn.no_room && !lane->turn.deaf &&
-             ft_hold_count(&lane->hold) == 0 && lane->waiting.count == 0));
+    bool warm = lane->doing == FT_LANE_REPLAY && lane->protect->stores;
+    uint64_t due = nd_lane_heartbeat_due(lane), ns = due > lane->now ? due - lane->now : 0;
+
+    if (is_dense(lane) || !is_woken(lane))
+        return warm ? SLEEP_LAST : look_ns(lane);
+    if (!FT_ORDER_GET(lane->shared, calm))
+        return SLEEP_LAST;
+    return ns < SLEEP_REST ? ns : SLEEP_REST;
 }
 
-static void rest(struct nd_lane *lane, uint64_t now)
+/* What it waits for and can be seen here came before whoever brought it saw that the lane sleeps. */
+static void sleep_until_woken(struct nd_lane *lane, uint64_t ns)
 {
-    uint64_t due = nd_lane_heartbeat_due(lane), ns = due > now ? due - now : 0;
+    struct ft_lane_shared *shared = lane->shared;
+    bool replays = lane->doing == FT_LANE_REPLAY, more = false;
+    const struct ft_held *held;
 
-    if (ns)
-        lane->turn.deaf =
-            !nd_lane_sleep(lane->shared, ns < SLEEP_REST ? ns : SLEEP_REST, lane->io->descriptor,
-                           lane->doing == FT_LANE_LIVE ? lane->io->devices : 0);
+    if (replays ? !lane->protect->stores : ft_hold_count(&lane->hold) > 0) {
+        FT_REPORT_SET(shared, sleeps, true);
+        atomic_thread_fence(memory_order_seq_cst);
+        more = replays ? nd_lane_behind(lane, FT_ORDER_GET(shared, closed_to))
+                       : ft_hold_ready(&lane->hold, FT_ORDER_GET(shared, stable), 1, &held) > 0;
+    }
+    if (more) /* or a port, or the lease, keeps what may leave */
+        ns = SLEEP_HELD;
+    lane->turn.deaf = !nd_lane_sleep(shared, ns, lane->io->descriptor, replays ? 0 : lane->io->devices);
+    FT_REPORT_SET(shared, sleeps, false);
 }
 
 void nd_lane_wait(struct nd_lane *lane, bool worked)
@@ -377,11 +407,15 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
     const struct ft_lane_counters *count = &lane->shared->count;
     uint64_t packets = atomic_load_explicit(&count->received, memory_order_relaxed) +
                        atomic_load_explicit(&count->replayed_packets, memory_order_relaxed),
-             ns, now;
+             came = packets - lane->turn.packets, ns;
 
     /* Timers and digests come and go without making it impatient. */
-    lane->turn.idle = packets != lane->turn.packets ? 0 : lane->turn.idle + 1;
+    lane->turn.idle = came ? 0 : lane->turn.idle + 1;
     lane->turn.packets = packets;
+    if (came) {
+        lane->turn.gap = (lane->now - lane->turn.moved) / came;
+        lane->turn.moved = lane->now;
+    }
     if (worked)
         return;
     ns = sleep_ns(lane);
@@ -389,11 +423,10 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         _mm_pause();
         return;
     }
-    now = nd_now();
-    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, now);
+    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, nd_now());
     lane->turn.spent = FT_SPENT_ASLEEP;
-    if (may_rest(lane)) {
-        rest(lane, now);
+    if (is_woken(lane)) {
+        sleep_until_woken(lane, ns);
     } else {
         lane->turn.deaf = false;
         nd_lane_sleep(lane->shared, ns, NULL, 0);

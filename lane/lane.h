@@ -172,6 +172,7 @@ struct nd_lane {
         bool deaf;           /* a port's descriptor had an error: the next sleep does not rest on it */
         uint32_t idle;       /* turns without packets, in a row */
         uint64_t packets;    /* received and replayed by the last turn */
+        uint64_t moved, gap; /* the last turn with packets, and how far apart those were, ns */
         uint64_t log_head;   /* bytes ever published in the log by the last live turn */
     } turn;
     struct {                  /* when something was last, or is next */
@@ -223,9 +224,9 @@ struct nd_lane {
     struct nd_verification verification;
     struct nd_port_heard heard[NF_PORTS_MAX][2]; /* [port][1: of another port of the peer's] */
     uint8_t peer_mac[NF_PORTS_MAX][6];           /* of [port][0]: where the last one came from */
-    uint64_t snapshot_copied;                    /* pending lines of a resync's snapshot that it has copied */
-    uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
-    struct { /* the burst whose packets are being received, or that is replayed */
+    uint64_t snapshot_copied;   /* lines of a resync's snapshot that it has copied, without those of zeros */
+    uint64_t recorded_released; /* outputs released, as the last record or delta says */
+    struct {                    /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
         uint32_t n;           /* packets received so far */
         uint64_t since;       /* when the first of them was received */

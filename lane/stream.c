@@ -644,12 +644,12 @@ static void follow_release(struct nd_lane *lane)
 bool nd_lane_snapshot_copy(struct nd_lane *lane)
 {
     uint64_t granted = FT_ORDER_GET(lane->shared, copy_granted);
-    uint64_t left = granted > lane->snapshot_copied ? granted - lane->snapshot_copied : 0, n;
+    uint64_t zero, n;
 
-    if (!nd_lane_has_snapshot(lane) || left == 0)
+    if (!nd_lane_has_snapshot(lane) || granted <= lane->snapshot_copied)
         return false;
-    n = ft_snapshot_copy(lane->region, lane->index, left < COPY_TURN ? left : COPY_TURN);
-    lane->snapshot_copied += n;
+    n = ft_snapshot_copy(lane->region, lane->index, COPY_TURN, &zero);
+    lane->snapshot_copied += n - zero;
     return n > 0;
 }
 

@@ -44,6 +44,7 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
         FT_ORDER_SET(lane, stable, stable);
         FT_ORDER_SET(lane, lease_until, lease);
     }
+    rp_wake_sleepers(rp);
     rp->gate_kind = a->gate;
     if (change) {
         rp->guarded_reported = false;

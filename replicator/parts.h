@@ -122,6 +122,7 @@ struct rp_replicator {
     bool audit_off;
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
+    bool unread; /* messages have come that the last turn had no time for */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
     bool stores; /* the step's actions want `to_store` on the disk */
     struct rp_view to_store;
@@ -174,6 +175,15 @@ static inline void rp_order_moved(_Atomic uint64_t *word, uint64_t value)
 {
     if (atomic_load_explicit(word, memory_order_relaxed) != value)
         atomic_store_explicit(word, value, memory_order_release);
+}
+
+/* Behind what a lane may sleep for (`sleeps`). */
+static inline void rp_wake_sleepers(struct rp_replicator *rp)
+{
+    atomic_thread_fence(memory_order_seq_cst); /* a lane that does not see it is seen to sleep */
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (FT_REPORT_GET(rp_lane(rp, l), sleeps))
+            ft_lane_wake(rp_lane(rp, l));
 }
 
 static inline uint64_t rp_monotonic(void)

@@ -39,6 +39,7 @@ void rp_receiver_free(struct rp_replicator *rp)
 static void publish_closed(struct rp_replicator *rp)
 {
     uint64_t covered[FT_LANES_MAX], cut = ft_closed_cut(rp->receiver.closed, covered);
+    bool more = false;
 
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane_shared *lane = rp_lane(rp, l);
@@ -48,8 +49,11 @@ static void publish_closed(struct rp_replicator *rp)
             rp_order_moved(&lane->orders.covered_at, rp->receiver.delta[l].at);
         rp_order_moved(&lane->orders.cut_to, cut);
         rp_order_moved(&lane->orders.peer_released, rp->receiver.released[l]);
+        more |= FT_ORDER_GET(lane, closed_to) != rp->receiver.closed_to[l];
         rp_order_moved(&lane->orders.closed_to, rp->receiver.closed_to[l]);
     }
+    if (more)
+        rp_wake_sleepers(rp);
 }
 
 /*

@@ -380,6 +380,7 @@ static bool take_input(struct rp_replicator *rp)
     uint64_t before, first = 0;
     bool any = false;
 
+    rp->unread = true; /* unless a look finds nothing */
     for (unsigned round = 0; round < READ_ROUNDS; round++) {
         before = rp_link_stats(rp->link)->bytes_in;
         bool fresh = rp_link_poll(rp->link, rp->now);
@@ -398,8 +399,10 @@ static bool take_input(struct rp_replicator *rp)
         if (!take_messages(rp, &first))
             return true;
         report_loss(rp);
-        if (rp_link_stats(rp->link)->bytes_in == before)
+        if (rp_link_stats(rp->link)->bytes_in == before) {
+            rp->unread = false;
             break;
+        }
     }
     return hear_death_notice(rp) || any || first;
 }
@@ -544,13 +547,15 @@ static bool is_pressed(const struct ft_core *core)
     return core->resync || core->hand || core->state == FT_SYNCING;
 }
 
-/* No packet has moved for a while, and nothing is wanted but heartbeats. */
+/* Nothing is wanted but what lanes and the peer say by themselves. Several lanes, which wait for each other,
+ * are not woken, so of those none has had a packet for a while. */
 static bool is_calm(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
 
-    return rp->now - rp->schedule.moved >= STILL_NS && !is_pressed(core) && !core->steered &&
-           !core->arbiter.asking && (core->state == FT_PROTECTED || core->state == FT_READY);
+    return !is_pressed(core) && !core->steered && !core->arbiter.asking &&
+           (rp->lanes == 1 || rp->now - rp->schedule.moved >= STILL_NS) &&
+           (core->state == FT_PROTECTED || core->state == FT_READY);
 }
 
 /* A lane that sleeps long, since it was calm, is woken when it is to look more often. */
@@ -610,23 +615,23 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/* It does not sleep between turns. */
-static bool stays_awake(const struct rp_replicator *rp)
+/* The last two entries came less than AWAKE_NS apart, and the last one is no longer ago. */
+static bool is_dense(const struct rp_replicator *rp)
 {
-    return rp->schedule.yields && rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
+    return rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
 }
 
 /* Whatever comes, others have the processor between two turns (the head of this file). */
 static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
-    bool calm = is_calm(rp);
+    bool calm = is_calm(rp), dense = is_dense(rp);
 
     tell_lanes(rp, calm);
-    if (calm && !has_entries(rp))
+    if (calm && !dense && !rp->unread && !has_entries(rp))
         rest(rp);
     else if (busy && !rp->schedule.yields)
         rp_sleep(PAUSE_NS);
-    else if (busy || stays_awake(rp))
+    else if (busy || (dense && rp->schedule.yields))
         sched_yield();
     else
         rp_link_wait(rp->link, wait_limit_ns(rp));

@@ -766,6 +766,8 @@ uint64_t ft_core_due(const struct ft_core *core)
         due = core->heartbeat_due;
     if (core->state == FT_READY && !core->arbiter.asking && ft_standby_suspects_at(core) < due)
         due = ft_standby_suspects_at(core);
+    if (ft_standby_tells_at(core) < due)
+        due = ft_standby_tells_at(core);
     if (core->state == FT_PROTECTED && ft_primary_degrades_at(core) < due)
         due = ft_primary_degrades_at(core);
     return ft_later(due, core->now);

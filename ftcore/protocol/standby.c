@@ -269,6 +269,15 @@ static bool ack_is_late(const struct ft_core *core)
     return core->now - core->acked_at >= ACK_SOON && replay_is_untold(core);
 }
 
+/* When ack_is_late will hold, if all that is stored has been replayed by then. FT_ALL: all of it was told. */
+uint64_t ft_standby_tells_at(const struct ft_core *core)
+{
+    bool replays = core->state == FT_READY && core->peer.known && !core->config.warm;
+
+    return replays && !ft_reached(core, core->acked_replayed, core->closed) ? core->acked_at + ACK_SOON
+                                                                            : FT_ALL;
+}
+
 /*
  * Each step counts while catching up, since the primary waits to see the standby close. What came and closed
  * nothing is acknowledged as well: the primary may hold its next message until this one has been received.

@@ -103,9 +103,10 @@ struct ft_lane_report {
 
     /* Last order reached: LIVE once packets are taken, DRAIN once drained. */
     _Alignas(64) _Atomic uint64_t done;
-    _Atomic uint64_t gate_seen;  /* live: the gate's serial number at the last burst boundary */
-    _Atomic uint64_t hold_from;  /* live: last burst that may have left under the gate before */
-    _Atomic uint64_t cut_seen;   /* serial number of the cut made last; written after the three below */
+    _Atomic uint64_t gate_seen; /* live: the gate's serial number at the last burst boundary */
+    _Atomic uint64_t hold_from; /* live: last burst that may have left under the gate before */
+    _Atomic bool sleeps;       /* what it has may not leave yet, or be replayed; who lets it wakes the lane */
+    _Atomic uint64_t cut_seen; /* serial number of the cut made last; written after the three below */
     _Atomic uint64_t cut_burst;  /* last burst before that cut */
     _Atomic uint64_t cut_access; /* last access before that cut */
     _Atomic uint64_t cut_at; /* bytes ever published in `log` before that cut: the new stream begins behind */

@@ -167,18 +167,18 @@ static inline void *ft_edit_in_line(struct ft_region *region, const void *p, siz
  * A snapshot, the copying side. `begin` at a cut, with every lane quiesced: each used line becomes pending.
  * It fails with FT_ENOMEM, or FT_EBUSY while another snapshot is being copied; nothing is pending then.
  * `save` is called by an edit, before the line changes. Lanes call `copy` between bursts for their own arenas
- * (lane 0 also for the shared arena): it copies at most `max` pending lines and returns how many; 0 when none
- * of its lines is pending any more. `left` is the number of used lines that are not copied yet. `end` gives
- * the copy up, also right after an abandoned resync; lanes may run, but nobody may read the copy any more.
- * Its memory goes back to the system by `give_back`, of a thread that may take some 0.1 s a GiB for it, or by
- * the next `end`. A heap is copied by `begin` itself; `prepare`, which the same thread calls from time to
- * time, asks the system for that copy's memory beforehand, FT_SPARE_BYTES in a call, so that the cut does
- * not.
+ * (lane 0 also for the shared arena): it copies at most `max` pending lines and returns how many, and in
+ * *zero how many of these are zero; 0 when none of its lines is pending any more. `left` is the number of
+ * used lines that are not copied yet. `end` gives the copy up, also right after an abandoned resync; lanes
+ * may run, but nobody may read the copy any more. Its memory goes back to the system by `give_back`, of a
+ * thread that may take some 0.1 s a GiB for it, or by the next `end`. A heap is copied by `begin` itself;
+ * `prepare`, which the same thread calls from time to time, asks the system for that copy's memory
+ * beforehand, FT_SPARE_BYTES in a call, so that the cut does not.
  */
 #define FT_SPARE_BYTES (1u << 20)
 int ft_snapshot_begin(struct ft_region *region);
 void ft_snapshot_save(struct ft_region *region, uint64_t line);
-uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max);
+uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max, uint64_t *zero);
 uint64_t ft_snapshot_left(struct ft_region *region);
 void ft_snapshot_end(struct ft_region *region);
 void ft_snapshot_give_back(struct ft_region *region);

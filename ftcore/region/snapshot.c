@@ -17,13 +17,23 @@
 
 #define BATCH 64u /* lines claimed before they are copied; others wait no longer than that */
 
-/* Copies [line, line+count), which the caller has claimed. */
-static void copy_claimed(struct ft_region *region, uint64_t line, uint64_t count)
+/* Copies [line, line+count), which the caller has claimed. Returns how many are zero: the copy's memory is
+ * zero before it is written, and of what it does not write it takes none. */
+static uint64_t copy_claimed(struct ft_region *region, uint64_t line, uint64_t count)
 {
-    uint64_t offset = line << FT_LINE_SHIFT;
+    static const uint8_t none[FT_LINE];
+    uint64_t zero = 0;
 
-    memcpy(region->snapshot_copy + offset, region->base + offset, count << FT_LINE_SHIFT);
+    for (uint64_t at = line; at < line + count; at++) {
+        const uint8_t *from = region->base + (at << FT_LINE_SHIFT);
+
+        if (memcmp(from, none, FT_LINE) == 0)
+            zero++;
+        else
+            memcpy(region->snapshot_copy + (at << FT_LINE_SHIFT), from, FT_LINE);
+    }
     ft_lines_add(&region->snapshot_copied, line, count);
+    return zero;
 }
 
 /* Lines in nobody's state are not pending and are never copied: waiting for one would not end. */
@@ -92,7 +102,7 @@ int ft_snapshot_begin(struct ft_region *region)
 }
 
 /* Claims and copies what is still pending of a run, which editing lanes may be thinning out; returns it. */
-static uint64_t copy_run(struct ft_region *region, struct ft_line_range run)
+static uint64_t copy_run(struct ft_region *region, struct ft_line_range run, uint64_t *zero)
 {
     uint64_t end = run.line + run.count, done = 0;
 
@@ -102,13 +112,14 @@ static uint64_t copy_run(struct ft_region *region, struct ft_line_range run)
         while (line < end && ft_lines_claim(&region->snapshot_pending, line))
             line++;
         if (line > first)
-            copy_claimed(region, first, line - first);
+            *zero += copy_claimed(region, first, line - first);
         done += line - first;
     }
     return done;
 }
 
-static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *arena, uint64_t max)
+static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *arena, uint64_t max,
+                           uint64_t *zero)
 {
     uint64_t from = arena->offset >> FT_LINE_SHIFT, to = from + (arena->used >> FT_LINE_SHIFT), done = 0;
 
@@ -118,22 +129,23 @@ static uint64_t copy_arena(struct ft_region *region, const struct ft_arena *aren
 
         if (run.count == 0)
             break;
-        done += copy_run(region, run);
+        done += copy_run(region, run, zero);
         from = run.line + run.count;
     }
     return done;
 }
 
-uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max)
+uint64_t ft_snapshot_copy(struct ft_region *region, unsigned lane, uint64_t max, uint64_t *zero)
 {
     uint64_t done = 0;
 
+    *zero = 0;
     if (!(atomic_load_explicit(&region->tracking, memory_order_acquire) & FT_TRACK_SNAPSHOT))
         return 0;
     for (unsigned nf = 0; nf < region->nfs; nf++)
-        done += copy_arena(region, ft_region_arena(region, lane, nf), max - done);
+        done += copy_arena(region, ft_region_arena(region, lane, nf), max - done, zero);
     if (lane == 0)
-        done += copy_arena(region, ft_region_shared(region), max - done);
+        done += copy_arena(region, ft_region_shared(region), max - done, zero);
     return done;
 }
 

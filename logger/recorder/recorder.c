@@ -656,11 +656,12 @@ static bool all_copied(struct lg_recorder *rec)
 bool lg_recorder_turn(struct lg_recorder *rec, unsigned lane)
 {
     bool worked = false;
+    uint64_t zero;
 
     switch (phase_of(rec)) {
     case LG_PHASE_COPY:
         if (!atomic_load_explicit(&rec->feed[lane].copied, memory_order_relaxed)) {
-            worked = ft_snapshot_copy(rec->config.region, lane, TURN_LINES) > 0;
+            worked = ft_snapshot_copy(rec->config.region, lane, TURN_LINES, &zero) > 0;
             atomic_store_explicit(&rec->feed[lane].copied, !worked, memory_order_release);
         }
         if (lane == 0 && all_copied(rec) && advance_phase(rec, LG_PHASE_COPY, LG_PHASE_SEND)) {

@@ -145,10 +145,11 @@ int primary_socket(void)
 static void make_cut(uint64_t cut)
 {
     struct ft_lane_shared *lane = &primary.lane;
+    uint64_t zero;
 
     ft_snapshot_end(region);
     assert_int_equal(ft_snapshot_begin(region), 0);
-    ft_snapshot_copy(region, 0, UINT64_MAX);
+    ft_snapshot_copy(region, 0, UINT64_MAX, &zero);
     FT_REPORT_SET(lane, executed, PRIMARY_CUT);
     FT_REPORT_SET(lane, recorded, PRIMARY_CUT);
     FT_REPORT_SET(lane, cut_burst, PRIMARY_CUT);

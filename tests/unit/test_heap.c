@@ -223,6 +223,7 @@ static void a_snapshot_is_of_its_cut(void **state)
     struct ft_region *region = open_region(BYTES);
     struct ft_heap *heap = heap_of(region, 0);
     uint8_t *p = ft_heap_alloc(heap, 50 * FT_HEAP_PAGE), *cut = malloc(region->size);
+    uint64_t zero;
 
     (void)state;
     scribble(p, 50 * FT_HEAP_PAGE);
@@ -232,7 +233,7 @@ static void a_snapshot_is_of_its_cut(void **state)
     ft_heap_free(heap, p);
     assert_non_null(ft_heap_alloc(heap, 60 * FT_HEAP_PAGE));
     for (unsigned lane = 0; lane < 2; lane++)
-        while (ft_snapshot_copy(region, lane, UINT64_MAX))
+        while (ft_snapshot_copy(region, lane, UINT64_MAX, &zero))
             ;
     assert_int_equal(ft_snapshot_left(region), 0);
     for (unsigned i = 0; i < region->arena_count; i++) {

@@ -323,6 +323,7 @@ static void a_fenced_lane_drops_what_it_gathered(void **state)
 static struct {
     bool runs;
     uint64_t now, slept, longest; /* longest: of the sleeps */
+    unsigned sleeps, told;        /* and those in which the lane said that it sleeps */
     struct step {
         uint64_t ns;
         unsigned frames;
@@ -345,6 +346,8 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *time, const sigse
         return (int)syscall(SYS_ppoll, fds, n, time, mask, _NSIG / 8);
     played.now += (uint64_t)time->tv_nsec;
     played.slept += (uint64_t)time->tv_nsec;
+    played.sleeps++;
+    played.told += FT_REPORT_GET(w->shared, sleeps);
     if (played.longest < (uint64_t)time->tv_nsec)
         played.longest = (uint64_t)time->tv_nsec;
     return 0;
@@ -376,6 +379,7 @@ static int setup_turns(void **state)
     io.waits = true;
     lane_open(&io);
     memset(&played, 0, sizeof(played));
+    played.now = 1000000 * US;
     w->lane.doing = FT_LANE_WAIT;
     atomic_store(&w->shared->orders.order, ft_order_make(FT_LANE_FRESH, 1));
     atomic_store(&w->shared->orders.stable, FT_ALL);
@@ -395,7 +399,6 @@ static void comes(uint64_t ns, unsigned frames)
 
 static void run(void)
 {
-    played.now = 1000000 * US;
     played.runs = true;
     nd_lane_run(&w->lane);
     played.runs = false;
@@ -454,6 +457,7 @@ static void a_lane_tells_turns_with_packets_from_those_without(void **state)
     comes(5 * US, 0);
     comes(7 * US, 2);
     comes(1100 * US, 32);
+    w->lane.turn.moved = played.now - 10 * US; /* they come densely */
     run();
     assert_int_equal(w->lefts, 35);
     assert_int_equal(spent(FT_SPENT_USEFUL), 1110 * US);
@@ -476,6 +480,57 @@ static void sleep_is_no_turn(void **state)
     assert_true(spent(FT_SPENT_ASLEEP) > 0 && spent(FT_SPENT_ASLEEP) <= played.slept);
     assert_int_equal(longest(), 4 * US);
     assert_true(played.longest < 1000 * US); /* it is not calm */
+}
+
+/* The second packet came soon after the first, so there may be a third; behind one alone nobody waits. */
+static void it_stays_awake_behind_packets_that_come_densely(void **state)
+{
+    (void)state;
+    comes(2 * US, 1);
+    comes(2 * US, 1);
+    for (unsigned i = 0; i < 40; i++)
+        comes(2 * US, 0);
+    run();
+    assert_int_equal(played.sleeps, 0);
+}
+
+static void packets_far_apart_leave_it_asleep(void **state)
+{
+    (void)state;
+    comes(2 * US, 1);
+    comes(2 * US, 0);
+    comes(2 * US, 1);
+    comes(2 * US, 0);
+    run();
+    assert_int_equal(played.sleeps, 3); /* and the last turn, in which it is told to stop */
+    assert_int_equal(played.longest, 450 * US);
+    assert_int_equal(played.told, 0);
+}
+
+/* Whoever opens the gate is to wake it. */
+static void with_outputs_held_it_says_that_it_sleeps(void **state)
+{
+    (void)state;
+    atomic_store(&w->shared->orders.stable, 0);
+    atomic_store(&w->shared->orders.lease_until, 0);
+    comes(2 * US, 1);
+    comes(2 * US, 0);
+    run();
+    assert_int_equal(played.sleeps, 2);
+    assert_int_equal(played.told, 2);
+    assert_int_equal(played.longest, 450 * US);
+    assert_false(FT_REPORT_GET(w->shared, sleeps));
+}
+
+/* The gate was opened before the lane said that it sleeps, and the lease has ended: nobody wakes it. */
+static void what_may_leave_but_for_the_lease_is_tried_again_soon(void **state)
+{
+    (void)state;
+    atomic_store(&w->shared->orders.lease_until, 1);
+    comes(2 * US, 1);
+    comes(2 * US, 0);
+    run();
+    assert_int_equal(played.longest, 10 * US);
 }
 
 /* What nobody wakes it for is not to wait for heartbeats that are far apart. */
@@ -599,6 +654,10 @@ int main(void)
         cmocka_unit_test(a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none),
         TURNS(a_lane_tells_turns_with_packets_from_those_without),
         TURNS(sleep_is_no_turn),
+        TURNS(it_stays_awake_behind_packets_that_come_densely),
+        TURNS(packets_far_apart_leave_it_asleep),
+        TURNS(with_outputs_held_it_says_that_it_sleeps),
+        TURNS(what_may_leave_but_for_the_lease_is_tried_again_soon),
         TURNS(a_lane_at_rest_looks_every_5_ms),
         TURNS(waiting_for_more_packets_is_not_useful),
         TAILS(the_first_leaves_before_the_last_is_made),

@@ -97,7 +97,7 @@ static void the_snapshot_is_the_cut(void **unused)
 {
     struct ft_region *region = open_region();
     uint8_t *cut = snapshot(region), *snapshot = calloc(1, region->size);
-    uint64_t state = 7, fresh = 0, copied = 0;
+    uint64_t state = 7, fresh = 0, copied = 0, zero;
     struct ft_lines had;
 
     (void)unused;
@@ -115,12 +115,12 @@ static void the_snapshot_is_the_cut(void **unused)
             from = draw(&state, arena->used - n);
             memset(ft_edit(region, at(arena, from), n), (int)i, n);
         }
-        copied += ft_snapshot_copy(region, (unsigned)draw(&state, 2), 100);
+        copied += ft_snapshot_copy(region, (unsigned)draw(&state, 2), 100, &zero);
         fresh += gather(region, snapshot, &had, 1 + draw(&state, 1000));
     }
     fresh += gather(region, snapshot, &had, UINT64_MAX);
-    assert_int_equal(ft_snapshot_copy(region, 0, 100), 0);
-    assert_int_equal(ft_snapshot_copy(region, 1, 100), 0);
+    assert_int_equal(ft_snapshot_copy(region, 0, 100, &zero), 0);
+    assert_int_equal(ft_snapshot_copy(region, 1, 100, &zero), 0);
     assert_int_equal(fresh, used_lines());
     assert_true(copied > 0 && copied < fresh); /* some by copying, some by editing */
     assert_memory_equal(snapshot, cut, region->size);
@@ -135,17 +135,19 @@ static void the_snapshot_is_the_cut(void **unused)
 static void copying_keeps_to_its_lane_and_limit(void **unused)
 {
     struct ft_region *region = open_region();
-    uint64_t private = (PRIVATE + 63) / 64;
+    uint64_t private = (PRIVATE + 63) / 64, zero;
 
     (void)unused;
-    assert_int_equal(ft_snapshot_copy(region, 0, 10), 0); /* nothing pending */
+    memset(at(&region->arenas[3], 64 * 10), 0, 64 * 20);
+    assert_int_equal(ft_snapshot_copy(region, 0, 10, &zero), 0); /* nothing pending */
     assert_int_equal(ft_snapshot_begin(region), 0);
-    assert_int_equal(ft_snapshot_copy(region, 1, 0), 0);
-    assert_int_equal(ft_snapshot_copy(region, 1, 100), 100);
-    assert_int_equal(ft_snapshot_copy(region, 1, UINT64_MAX), private - 100);
-    assert_int_equal(ft_snapshot_copy(region, 1, UINT64_MAX), 0);
+    assert_int_equal(ft_snapshot_copy(region, 1, 0, &zero), 0);
+    assert_int_equal(ft_snapshot_copy(region, 1, 100, &zero), 100);
+    assert_int_equal(zero, 20);
+    assert_int_equal(ft_snapshot_copy(region, 1, UINT64_MAX, &zero), private - 100);
+    assert_int_equal(ft_snapshot_copy(region, 1, UINT64_MAX, &zero), 0);
     assert_int_equal(ft_snapshot_left(region), used_lines() - private);
-    assert_int_equal(ft_snapshot_copy(region, 0, UINT64_MAX), private + SHARED / 64);
+    assert_int_equal(ft_snapshot_copy(region, 0, UINT64_MAX, &zero), private + SHARED / 64);
     assert_int_equal(ft_snapshot_left(region), 0);
     ft_snapshot_end(region);
     ft_region_close(region);
@@ -271,13 +273,13 @@ static void touch_anywhere(struct lane *lane, uint64_t *state)
 static void *run_lane(void *arg)
 {
     struct lane *lane = arg;
-    uint64_t state = 1000 + lane->number;
+    uint64_t state = 1000 + lane->number, zero;
 
     while (!atomic_load(&stop)) {
         for (unsigned i = 0; i < 4; i++)
             edit_somewhere(lane, &state);
         touch_anywhere(lane, &state);
-        ft_snapshot_copy(lane->region, lane->number, 1 + draw(&state, 100));
+        ft_snapshot_copy(lane->region, lane->number, 1 + draw(&state, 100), &zero);
     }
     return NULL;
 }
