@@ -589,13 +589,13 @@ static bool all_is_stored(const struct rp_replicator *rp)
 static void rest(struct rp_replicator *rp)
 {
     bool primary = rp->core.state == FT_PROTECTED;
-    uint64_t due = ft_core_due(&rp->core), began = rp_monotonic();
+    uint64_t due = ft_core_due(&rp->core), began = rp_monotonic(), ns = due > began ? due - began : PAUSE_NS;
 
     if (primary)
         RP_ORDER_ALL(rp, rests, ++rp->rests);
     atomic_thread_fence(memory_order_seq_cst);
-    if (due > began && !has_entries(rp))
-        rp_link_rest(rp->link, due - began, primary ? rp->bell : -1, primary && all_is_stored(rp));
+    if (!has_entries(rp))
+        rp_link_rest(rp->link, ns, primary ? rp->bell : -1, primary && all_is_stored(rp));
     if (primary)
         RP_ORDER_ALL(rp, rests, 0);
     if (!rp->schedule.yields && rp_monotonic() - began < PAUSE_NS)

@@ -162,11 +162,11 @@ bool ft_standby_right(const struct ft_core *core);
 bool ft_standby_certain(const struct ft_core *core);
 void ft_standby_hears(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions);
 
-void ft_silence_step(struct ft_core *core, uint64_t now); /* before core->now becomes `now` */
-uint64_t ft_standby_suspects_at(const struct ft_core *core);
-uint64_t ft_standby_tells_at(const struct ft_core *core); /* when silence becomes suspicion */
-void ft_silence_pass(struct ft_core *core);               /* time passes */
-void ft_silence_fenced(struct ft_core *core);             /* this primary was taken over from */
+void ft_silence_step(struct ft_core *core, uint64_t now);    /* before core->now becomes `now` */
+uint64_t ft_standby_suspects_at(const struct ft_core *core); /* when silence becomes suspicion */
+uint64_t ft_standby_tells_at(const struct ft_core *core);    /* when it tells how far it has replayed */
+void ft_silence_pass(struct ft_core *core);                  /* time passes */
+void ft_silence_fenced(struct ft_core *core);                /* this primary was taken over from */
 /* The peer's process is heard at `at`, by a message or by a port; before that is noted anywhere else. */
 void ft_silence_ends(struct ft_core *core, uint64_t at);
 
