@@ -18,7 +18,7 @@ struct fl_settings fl_settings_usual(void)
                                 .resyncs = 1,
                                 .hold_down = 60,
                                 .patience = 120,
-                                .at_once = 60,
+                                .at_once = 2,
                                 .back_off_least = 10,
                                 .back_off_most = 600,
                                 .creates = 500,

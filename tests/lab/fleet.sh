@@ -155,7 +155,7 @@ fleet_files() {
 # ── what runs ────────────────────────────────────────────────────────────────────────────────────
 
 etcd_start() {
-    in_space w etcd --name w --data-dir "$work/etcd" --listen-client-urls http://10.97.0.100:2379 \
+    ip netns exec "${LAB_PREFIX}w" etcd --name w --data-dir "$work/etcd" --listen-client-urls http://10.97.0.100:2379 \
         --advertise-client-urls http://10.97.0.100:2379 --listen-peer-urls http://127.0.0.1:2380 \
         --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster w=http://127.0.0.1:2380 >>"$work/etcd.log" 2>&1 9>&- &
     etcd=$!
@@ -168,9 +168,10 @@ etcd_answers() {
         sleep 0.1
     done
 }
+# A function in the background has the number of a shell, and what is killed here are programs.
 declare -A agent
 agent_start() { # SERVER
-    in_space "$1" env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$1" UNDERSTUDY="$UNDERSTUDY" \
+    ip netns exec "$LAB_PREFIX$1" env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$1" UNDERSTUDY="$UNDERSTUDY" \
         "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" >>"$work/agent-$1.log" 2>&1 9>&- &
     agent[$1]=$!
 }

@@ -97,9 +97,12 @@ static void begins_reign(struct sim_node *n, uint64_t view)
     }
 }
 
-/* Whoever made the state that this node follows has said HOLDING to it last, and not to another standby. */
-static bool is_followed(const struct sim_node *n)
+/* Whoever made the state that this node follows has said HOLDING to it last, and not to another standby; nor
+ * has a later view begun since, in which he may have had one and be dead by now. */
+static bool is_followed(const struct sim_node *n, uint64_t view)
 {
+    if (view < sim.reign)
+        return false;
     for (unsigned i = 0; i < sim.nodes; i++)
         if (sim.node[i].alive && sim.node[i].history == n->follows && sim_peer(&sim.node[i]) != n)
             return false;
@@ -135,8 +138,8 @@ void sim_saw_state(struct sim_node *n, enum ft_state state, uint64_t view, const
         n->leaving_solo = n->replicator->gate;
         n->said_holding = false;
     }
-    for (unsigned l = 0; state == FT_READY && n->state == FT_SYNCING && is_followed(n) && l < sim.plan.lanes;
-         l++)
+    for (unsigned l = 0;
+         state == FT_READY && n->state == FT_SYNCING && is_followed(n, view) && l < sim.plan.lanes; l++)
         if (n->follows->hold[l] > n->replicator->receiver.closed_to[l])
             sim_fail(
                 "G1: %s is READY with burst %lu of lane %u, and burst %lu had left before its primary held",

@@ -213,8 +213,8 @@ static void more_than_a_third_at_once_and_it_stops(void **state)
     } rows[] = {
         {2, 1, 0, false},   {3, 1, 0, false},   {4, 1, 0, false},
         {4, 2, 0, true},    {4, 2, 100, false}, {6, 2, 0, false},
-        {6, 3, 10, true},   {6, 3, 61, false},  {9, 4, 100, false},
-        {9, 4, 20, true},   {9, 3, 25, false},  {9, 4, 30, true} /* 3 of the 8 that were left */,
+        {6, 3, 1, true},    {6, 3, 3, false},   {9, 4, 100, false},
+        {9, 4, 0, true},    {9, 3, 1, false},   {9, 4, 1, true} /* 3 of the 8 that were left */,
         {30, 10, 0, false}, {30, 11, 0, true},
     };
 

@@ -1,0 +1,136 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What may happen to a fleet, with a real etcd and real nodes, while clients download: servers are drained, die one after the
+# other, agents are killed in the middle of moves, and power goes everywhere.
+FLEET_SERVERS=4 FLEET_SHARDS=3
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/fleet.sh"
+plan 25
+
+fleet_network && fleet_files || exit 1
+etcd_start
+ok "etcd answers" etcd_answers || exit 1
+for s in $servers; do agent_start "$s"; done
+ok "all shards are PROTECTED" all_protected 40 || exit 1
+
+# A connection through each shard, which says something once a second and must outlive all that follows.
+steady() { # serve|say ADDRESS PORT
+    python3 - "$@" <<'END'
+import signal, socket, sys, time
+what, at = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
+ends = False
+def end(*_):
+    global ends
+    ends = True
+signal.signal(signal.SIGTERM, end)
+if what == "serve":
+    s = socket.create_server(at)
+    while True:
+        c, _ = s.accept()
+        while (said := c.recv(8)):
+            c.sendall(said)
+c, n = socket.create_connection(at, 20), 0
+c.settimeout(120)
+while not ends:
+    said = b"%08d" % n
+    c.sendall(said)
+    back = b""
+    while len(back) < 8:
+        more = c.recv(8 - len(back))
+        if not more:
+            sys.exit("broken after %d" % n)
+        back += more
+    if back != said:
+        sys.exit("%s came back for %s" % (back, said))
+    n += 1
+    time.sleep(1)
+print("intact", n)
+END
+}
+speakers=()
+for n in $shards; do
+    k=$(number "$n")
+    ip netns exec "${LAB_PREFIX}server" bash -c "$(declare -f steady); steady serve 203.0.113.$((100 + k)) $((7000 + k))" 9>&- &
+    sleep 0.3
+    ip netns exec "${LAB_PREFIX}client" bash -c "$(declare -f steady); exec 2>&1; steady say 203.0.113.$((100 + k)) $((7000 + k))" >"$work/steady-$n" 9>&- &
+    speakers+=($!)
+done
+
+# ── a node's process dies ────────────────────────────────────────────────────────────────────────
+
+server=$(said '.shards[0].primary') view=$(said '.shards[0].view')
+kill -KILL "$(cat "$LAB_DIR/units/n1-$server.pid")"
+ok "a primary's process dies: its standby serves" await_fleet 10 ".shards[0] | .view > $view and .state != \"silent\"" true
+ok "it is started again, and is standby" all_protected 20
+is "where it was" "$(said ".shards[0].members | index(\"$server\") != null")" true
+
+# ── a server is drained, and comes back ──────────────────────────────────────────────────────────
+
+server=$(said '[.servers[] | select(.primaries > 0)][0].server')
+ok "a server is drained" fleet drain "$server"
+ok "it is empty" await_fleet 40 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
+ok "and all are PROTECTED" all_protected 20
+gone() { local end=$((SECONDS + 10)); while pgrep -f "run -c $LAB_DIR/$server/" >/dev/null; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+ok "no node runs there" gone
+ok "it is to be used again" fleet undrain "$server"
+
+# ── agents are killed in the middle of a move ────────────────────────────────────────────────────
+
+server=$(said '[.servers[] | select(.nodes > 0)][0].server')
+ok "another one is drained" fleet drain "$server"
+for s in $servers; do sleep 0.3; kill -KILL "${agent[$s]}"; agent_start "$s"; done
+ok "agents are killed meanwhile, one after the other: it is empty all the same" await_fleet 60 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
+ok "and all are PROTECTED" all_protected 20
+fleet undrain "$server"
+
+# ── a server dies, and another one while its shards heal ─────────────────────────────────────────
+
+first=$(said '[.servers[] | select(.primaries > 0)][0].server')
+second=$(said "[.servers[] | select(.server != \"$first\" and .nodes > 0)][-1].server")
+server_dies "$first"
+sleep 3.5
+# Who has a member that lives, and is primary or had all of the state, is not lost.
+survive=$(said "[.shards[] | select((.primary | IN(\"$first\", \"$second\") | not) or (.protected and (.members - [\"$first\", \"$second\"] != []))) | .shard] | tostring")
+server_dies "$second"
+left() { await_fleet 40 "[.shards[] | select(.shard as \$s | $survive | index(\$s)) | .protected] | all" true; }
+ok "two servers die, one while the other one's shards heal: who has a member that lives is PROTECTED again" left
+diag "had one: $survive"
+server_returns "$first"
+server_returns "$second"
+ok "they come back: all are PROTECTED" all_protected 60
+
+# ── power goes everywhere, and comes back, at etcd last ──────────────────────────────────────────
+
+pkill -TERM -f "python3 - say 203[.]0[.]113[.]"
+for p in "${speakers[@]}"; do wait "$p"; done
+diag "$(cat "$work"/steady-*)"
+broken=$(for n in $(jq -r '.[]' <<<"$survive"); do grep -q intact "$work/steady-$n" || echo "$n"; done)
+is "all their connections are intact" "$broken" ""
+where=$(said '[.shards[] | .members | sort] | tostring')
+kill -KILL $etcd
+for s in $servers; do server_dies "$s"; done
+for s in $servers; do server_returns "$s"; done
+sleep 3
+serves() { local n s; for n in $shards; do for s in $servers; do case $(node_says "$n" "$s" state) in SOLO | PROTECTED) echo "$n at $s"; return 1 ;; esac; done; done; }
+ok "without etcd nobody begins empty" serves
+etcd_start
+ok "etcd answers" etcd_answers
+ok "all are PROTECTED again" all_protected 60
+is "where they were" "$(said '[.shards[] | .members | sort] | tostring')" "$where"
+
+# ── etcd has lost everything ─────────────────────────────────────────────────────────────────────
+
+views=$(said '[.shards[] | .view] | tostring')
+in_etcd del --prefix /understudy/lab/shards/ >/dev/null
+keys() { in_etcd get --prefix /understudy/lab/shards/ --keys-only | grep -c shards; }
+written() { local end=$((SECONDS + 20)); until [ "$(keys)" = "$(wc -w <<<"$shards")" ]; do [ $SECONDS -lt $end ] || { keys; return 1; }; sleep 0.2; done; }
+ok "the shards' keys are deleted: they are written anew" written
+is "as the nodes say, and nothing was begun anew" "$(said '[.shards[] | .view] | tostring')" "$views"
+is "all are as they were" "$(said '[.shards[] | .members | sort] | tostring')" "$where"
+
+# ── a person looks ───────────────────────────────────────────────────────────────────────────────
+
+is_like "who names no server is told" "$(fleet drain s9 2>&1)" '*no server "s9" in this file'
+is_like "who gives no verb as well" "$(fleet dance 2>&1 | head -n 1)" '*unknown verb "dance"*'
+[ $bad = 0 ]
