@@ -3,16 +3,14 @@
  * `understudy fleet VERB`: what people see of a fleet and say to it, from wherever etcd is reached. It reads
  * the keys once, and writes wishes alone: who carries them out is the leader. `agent` is agent.c's.
  */
+#include "fleet/check.h"
 #include "fleet/fleet.h"
 #include "fleet/picture.h"
 #include "node/base/clock.h"
-#include "node/config/config.h"
 #include "node/etcd/store.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct fleet_options {
     const char *file, *server;
@@ -52,47 +50,17 @@ static int fail(int error, const struct ft_fault *fault)
 
 /* ---- check -------------------------------------------------------------------------------------- */
 
-/* The pair file of a shard, as the program reads it. */
-static int read_rendered(const struct command *c, uint32_t shard, struct ft_fault *fault)
-{
-    const uint32_t *on = c->file->shard[shard].on,
-                   servers[] = {on[0] == FL_NONE ? 0 : on[0], on[0] == FL_NONE ? 1 : on[1]};
-    char *text, path[] = "/tmp/understudy-fleet-XXXXXX";
-    struct nd_config *config;
-    struct ft_fault inner = {""};
-    int error = fl_file_render(c->file, shard, servers, 2, &text, fault), fd;
-
-    if (error)
-        return error;
-    fd = mkstemp(path);
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-        error = ft_fail(fault, FT_EIO, "%s cannot be written", path);
-    if (fd >= 0)
-        close(fd);
-    if (!error && (error = nd_config_read(&config, path, ND_CONFIG_NODES, &inner)) != 0)
-        ft_fail(fault, error, "%s: the pair file of shard %s: %.200s", c->file->path,
-                c->file->shard[shard].name, inner.text);
-    else if (!error)
-        nd_config_free(config);
-    unlink(path);
-    free(text);
-    return error;
-}
-
 static int check(struct command *c)
 {
     struct ft_fault fault = {""};
+    int error = fl_check(c->file, &fault);
 
-    for (uint32_t i = 0; i < c->file->shards; i++) {
-        int error = read_rendered(c, i, &fault);
-
-        if (error) {
-            fprintf(stderr, "%s\n", fault.text);
-            return nd_exit_of_file(error);
-        }
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
     }
-    printf("fleet %s: %u servers, %u shards, each with a pair file that can be read\n", c->file->name,
-           c->file->servers, c->file->shards);
+    printf("fleet %s: %u servers, %u shards, each with pair files that can be read, and nothing in common\n",
+           c->file->name, c->file->servers, c->file->shards);
     return ND_DONE;
 }
 

@@ -212,6 +212,7 @@ static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fau
     snprintf(s->name, sizeof(s->name), "%s", at->key);
     s->port = (uint16_t)raw.port;
     s->with = raw.with;
+    s->at = at;
     error = check_with(raw.with, what, fault);
     if (!error)
         error = check_node_names(f, at, s->name, fault);

@@ -32,6 +32,7 @@ struct fl_shard_entry {
     uint16_t port;  /* of its nodes' replication, on each server's host */
     uint32_t on[2]; /* the servers that its first view is begun on, index; FL_NONE: the planner chooses */
     const struct nd_yaml *with; /* NULL: none */
+    const struct nd_yaml *at;   /* where it stands in the file */
 };
 
 struct fl_file {
