@@ -60,8 +60,8 @@ void fl_server_said_free(struct fl_server_said *said)
 
 static json_t *write_node(const struct fl_node_said *n)
 {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:b, s:I}", "state", n->state, "primary", n->primary, "member",
-                          n->member, "strict", n->strict, "view", (json_int_t)n->view);
+    json_t *o = json_pack("{s:s, s:b, s:b, s:I}", "state", n->state, "primary", n->primary, "member",
+                          n->member, "view", (json_int_t)n->view);
 
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
@@ -121,7 +121,6 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     strcpy(out->state, state);
     out->primary = json_is_true(json_object_get(o, "primary"));
     out->member = json_is_true(json_object_get(o, "member"));
-    out->strict = json_is_true(json_object_get(o, "strict"));
     for (unsigned i = 0; members && i < 2; i++) {
         const char *name = json_string_value(json_array_get(members, i));
 

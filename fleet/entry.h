@@ -15,7 +15,7 @@
 struct fl_node_said {
     uint32_t shard;
     char state[16]; /* as status has it */
-    bool primary, member, strict;
+    bool primary, member;
     uint64_t view;
     char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
     bool measured;

@@ -118,7 +118,7 @@ static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shar
 static const char *const says_names[] = {
     [FL_SAYS_NOTHING] = "silent",    [FL_SAYS_JOINING] = "JOINING", [FL_SAYS_SYNCING] = "SYNCING",
     [FL_SAYS_READY] = "READY",       [FL_SAYS_SOLO] = "SOLO",       [FL_SAYS_PROTECTED] = "PROTECTED",
-    [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_HOLDS] = "DEGRADED",  [FL_SAYS_FENCED] = "FENCED"};
+    [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_FENCED] = "FENCED"};
 
 const char *fl_says_name(enum fl_says says)
 {
@@ -129,7 +129,7 @@ static enum fl_says says_of(const struct fl_node_said *n)
 {
     for (enum fl_says says = FL_SAYS_JOINING; says <= FL_SAYS_FENCED; says++)
         if (strcmp(says_names[says], n->state) == 0)
-            return says == FL_SAYS_DEGRADED && n->strict ? FL_SAYS_HOLDS : says;
+            return says;
     return FL_SAYS_NOTHING;
 }
 

@@ -110,8 +110,7 @@ static enum fl_says say(const struct fl_planner *planner, const struct fl_shard 
 
 static bool serves(enum fl_says says)
 {
-    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED ||
-           says == FL_SAYS_HOLDS;
+    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED;
 }
 
 static void take_needs(const struct fl_shard *shard, struct fl_need *need)
@@ -192,7 +191,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         wait_for(step, FL_UNSETTLED, FL_NONE);
     if (look->quiet || step->wait == FL_UNSETTLED)
         return;
-    /* It is alone, or holds. */
+    /* It is alone. */
     look->lone = !planner->fleet->server[look->standby].lease || is_drained(planner, look->standby);
     if (!look->lone) {
         wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
@@ -373,31 +372,21 @@ static void review_order(struct fl_planner *planner, uint32_t number)
 
 /* ---- healing ---- */
 
-struct urgency {
-    bool serves;   /* it does not hold */
-    uint64_t gone; /* since when its other member's server is */
-};
-
-static struct urgency judge_urgency(const struct fl_planner *planner, uint32_t number)
+/* Since when its other member's server is gone. */
+static uint64_t gone_since(const struct fl_planner *planner, uint32_t number)
 {
-    const struct fl_shard *shard = &planner->fleet->shard[number];
     const struct fl_server *standby = &planner->fleet->server[planner->look[number].standby];
 
-    return (struct urgency){
-        .serves = shard->says[0] != FL_SAYS_HOLDS && shard->says[1] != FL_SAYS_HOLDS,
-        .gone = standby->lease ? UINT64_MAX : standby->gone,
-    };
+    return standby->lease ? UINT64_MAX : standby->gone;
 }
 
 static int compare_urgency(const void *a, const void *b, void *planner)
 {
     uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
-    struct urgency of_first = judge_urgency(planner, first), of_second = judge_urgency(planner, second);
+    uint64_t of_first = gone_since(planner, first), of_second = gone_since(planner, second);
 
-    if (of_first.serves != of_second.serves)
-        return of_first.serves ? 1 : -1;
-    if (of_first.gone != of_second.gone)
-        return of_first.gone < of_second.gone ? -1 : 1;
+    if (of_first != of_second)
+        return of_first < of_second ? -1 : 1;
     return first < second ? -1 : first > second;
 }
 

@@ -11,7 +11,7 @@
  * What it keeps to, in this order:
  *
  * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
- *    alone (SOLO), or holds in a strict pair. A shard whose members are both silent is left as it is. While
+ *    alone (SOLO). A shard whose members are both silent is left as it is. While
  *    more than a third of the leases went within `at_once` seconds of each other and are still gone, nothing
  *    is ordered. A server that is drained does not count there: that is how people say that they know of it.
  * 2. A standby goes to a server that has room; to one in another zone than the primary's where there is one;
@@ -80,7 +80,6 @@ enum fl_says {
     FL_SAYS_SOLO,
     FL_SAYS_PROTECTED,
     FL_SAYS_DEGRADED, /* a primary that has no answer from its standby, and may go on alone in a moment */
-    FL_SAYS_HOLDS,    /* DEGRADED in a strict pair: it holds until it has a standby */
     FL_SAYS_FENCED,
 };
 

@@ -350,7 +350,7 @@ static void a_server_is_read_as_it_is_written(void **state)
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}}};
-    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .strict = true};
+    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING"};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
     json_t *o = fl_server_said_write(file, &said);
@@ -359,9 +359,9 @@ static void a_server_is_read_as_it_is_written(void **state)
     assert_string_equal(
         value,
         "{\"kept\":[\"north\"],\"nodes\":{"
-        "\"east\":{\"member\":false,\"primary\":false,\"state\":\"JOINING\",\"strict\":true,\"view\":0},"
+        "\"east\":{\"member\":false,\"primary\":false,\"state\":\"JOINING\",\"view\":0},"
         "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
-        "\"primary\":true,\"state\":\"PROTECTED\",\"strict\":false,\"view\":9223372036854775807}}}");
+        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":9223372036854775807}}}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
@@ -373,14 +373,14 @@ static void a_server_is_read_as_it_is_written(void **state)
     assert_int_equal(west->shard, C);
     assert_int_equal(east->shard, A);
     assert_string_equal(west->state, "PROTECTED");
-    assert_true(west->primary && west->member && !west->strict && west->measured);
+    assert_true(west->primary && west->member && west->measured);
     assert_true(west->view == INT64_MAX);
     assert_string_equal(west->members[0], "west-a");
     assert_string_equal(west->members[1], "west-b");
     assert_true(west->load.of[FL_PROCESSOR] == 0.25 && west->load.of[FL_PACKETS] == 1e6 &&
                 west->load.of[FL_MEMORY] == 512);
     assert_string_equal(east->state, "JOINING");
-    assert_true(!east->primary && !east->member && east->strict && !east->measured);
+    assert_true(!east->primary && !east->member && !east->measured);
     assert_string_equal(east->members[0], "");
     free(value);
     json_decref(o);

@@ -101,8 +101,8 @@ static void put_server(const char *server, const char *nodes, const char *kept)
 }
 
 #define NODE(shard, state, primary, member, view, a, b)                                                      \
-    "\"" shard "\":{\"state\":\"" state "\",\"primary\":" primary ",\"member\":" member                      \
-    ",\"strict\":false,\"view\":" view ",\"members\":[\"" shard "-" a "\",\"" shard "-" b "\"]}"
+    "\"" shard "\":{\"state\":\"" state "\",\"primary\":" primary ",\"member\":" member ",\"view\":" view    \
+    ",\"members\":[\"" shard "-" a "\",\"" shard "-" b "\"]}"
 
 #define EAST_AB "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100}"
 
@@ -196,13 +196,12 @@ static void a_key_without_nodes_is_believed(void **state)
 static void nodes_of_the_view_are_heard(void **state)
 {
     static const struct {
-        const char *state, *strict;
+        const char *state;
         enum fl_says says;
-    } rows[] = {{"JOINING", "false", FL_SAYS_JOINING},    {"SYNCING", "false", FL_SAYS_SYNCING},
-                {"READY", "true", FL_SAYS_READY},         {"SOLO", "false", FL_SAYS_SOLO},
-                {"PROTECTED", "true", FL_SAYS_PROTECTED}, {"DEGRADED", "false", FL_SAYS_DEGRADED},
-                {"DEGRADED", "true", FL_SAYS_HOLDS},      {"FENCED", "false", FL_SAYS_FENCED},
-                {"protected", "false", FL_SAYS_NOTHING},  {"", "false", FL_SAYS_NOTHING}};
+    } rows[] = {
+        {"JOINING", FL_SAYS_JOINING}, {"SYNCING", FL_SAYS_SYNCING},     {"READY", FL_SAYS_READY},
+        {"SOLO", FL_SAYS_SOLO},       {"PROTECTED", FL_SAYS_PROTECTED}, {"DEGRADED", FL_SAYS_DEGRADED},
+        {"FENCED", FL_SAYS_FENCED},   {"protected", FL_SAYS_NOTHING},   {"", FL_SAYS_NOTHING}};
     const struct fl_shard *s = NULL;
 
     (void)state;
@@ -211,9 +210,9 @@ static void nodes_of_the_view_are_heard(void **state)
         char node[512];
 
         snprintf(node, sizeof(node),
-                 "\"east\":{\"state\":\"%s\",\"primary\":true,\"member\":true,\"strict\":%s,\"view\":7,"
+                 "\"east\":{\"state\":\"%s\",\"primary\":true,\"member\":true,\"view\":7,"
                  "\"members\":[\"east-a\",\"east-b\"],\"load\":[1,2,3]}",
-                 rows[i].state, rows[i].strict);
+                 rows[i].state);
         put_server("b", node, "");
         paint();
         s = &picture.shard[EAST];
