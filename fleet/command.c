@@ -221,7 +221,11 @@ static int status(struct command *c)
         print_servers(c);
         print_shards(c, true);
     }
-    return code ? code : c->plan->unprotected ? ND_UNPROTECTED : c->plan->orders ? ND_NOT_EQUAL : ND_DONE;
+    if (code)
+        return code;
+    if (c->plan->unprotected || c->plan->stopped)
+        return ND_UNPROTECTED;
+    return c->plan->orders ? ND_NOT_EQUAL : ND_DONE;
 }
 
 static int show_plan(struct command *c)

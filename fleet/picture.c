@@ -58,6 +58,44 @@ static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *
     return fear_all(&p->said[i], p->file->shards, fault);
 }
 
+/* Into the servers, but for those that have their lease. */
+static void hear_gone(struct fl_picture *p, const struct nd_keys *keys)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "gone", "");
+    json_t *o = e ? json_loadb(e->value, e->len, JSON_REJECT_DUPLICATES, NULL) : NULL, *since;
+    struct ft_fault fault;
+    const char *name;
+
+    if (e && !json_is_object(o)) {
+        ft_fail(&fault, FT_EMALFORMED, "no JSON object, expected times by servers");
+        note_unreadable(p, e, &fault);
+    }
+    json_object_foreach(o, name, since)
+    {
+        uint32_t server = fl_file_server(p->file, name);
+
+        if (server != FL_NONE && !p->server[server].lease && json_integer_value(since) > 0)
+            p->server[server].gone = (uint64_t)json_integer_value(since);
+    }
+    json_decref(o);
+}
+
+char *fl_picture_gone(const struct fl_picture *p)
+{
+    json_t *o = json_object();
+    uint32_t room = ND_VALUE_MAX / (FL_NAME_MAX + 24);
+
+    for (uint32_t i = 0; i < p->file->servers && room; i++)
+        if (p->server[i].gone) {
+            json_object_set_new(o, p->server[i].name, json_integer((json_int_t)p->server[i].gone));
+            room--;
+        }
+    char *text = json_dumps(o, JSON_COMPACT);
+
+    json_decref(o);
+    return text;
+}
+
 static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone,
                         struct ft_fault *fault)
 {
@@ -256,6 +294,8 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
             return error;
         }
     }
+    if (!gone)
+        hear_gone(out, keys);
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
     const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");

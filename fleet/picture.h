@@ -35,12 +35,17 @@ const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_f
 const char *fl_says_name(enum fl_says says);
 
 /*
- * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was. Of
- * the settings all but balancing and what the file says are usual. FT_ENOMEM.
+ * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was.
+ * NULL: as the leader says in the key `gone`. Of the settings all but balancing and what the file says are
+ * usual. FT_ENOMEM.
  */
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault);
 void fl_picture_free(struct fl_picture *picture);
+
+/* What the leader's key `gone` is to hold: since when the leases of servers are not held. Of as many as there
+ * is room for, which are more than stop a plan. For free(); NULL: no memory. */
+char *fl_picture_gone(const struct fl_picture *picture);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */
 bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,

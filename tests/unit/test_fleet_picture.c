@@ -148,6 +148,44 @@ static void a_server_is_as_the_file_and_the_keys_say(void **state)
     assert_int_not_equal(picture.server[B].zone, picture.server[C].zone);
 }
 
+/* A plan of who does not lead stops where the leader's does. */
+static void what_the_leader_says_of_leases_is_known_to_all(void **state)
+{
+    static const uint64_t gone[SERVERS] = {11, 12, 13, 14};
+    struct fl_plan *plan;
+    struct ft_fault fault = {""};
+    char *said;
+
+    (void)state;
+    put_server("d", "", "");
+    put("gone", "{\"a\":90,\"b\":95,\"c\":-1,\"d\":96,\"x\":97}", 3);
+    paint();
+    assert_int_equal(picture.server[A].gone, 90);
+    assert_int_equal(picture.server[B].gone, 95);
+    assert_int_equal(picture.server[C].gone, 0);
+    assert_int_equal(picture.server[D].gone, 0); /* it has its lease again */
+    assert_int_equal(picture.unreadable, 0);
+    assert_int_equal(fl_plan_make(&plan, &picture.fleet, &fault), 0);
+    assert_true(plan->stopped);
+    assert_int_equal(plan->gone, 2);
+    assert_int_equal(plan->were, 3);
+    fl_plan_free(plan);
+    said = fl_picture_gone(&picture);
+    assert_string_equal(said, "{\"a\":90,\"b\":95}");
+    free(said);
+    /* The leader goes by what it knows itself. */
+    paint_at(NOW, gone);
+    assert_int_equal(picture.server[A].gone, 11);
+    said = fl_picture_gone(&picture);
+    assert_string_equal(said, "{\"a\":11,\"b\":12,\"c\":13}");
+    free(said);
+    put("gone", "[90]", 4);
+    paint();
+    assert_int_equal(picture.server[A].gone, 0);
+    assert_int_equal(picture.unreadable, 1);
+    assert_string_equal(picture.why, "/understudy/f/gone: no JSON object, expected times by servers");
+}
+
 static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
 {
     (void)state;
@@ -699,6 +737,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_server_is_as_the_file_and_the_keys_say, forget),
+        cmocka_unit_test_teardown(what_the_leader_says_of_leases_is_known_to_all, forget),
         cmocka_unit_test_teardown(without_keys_there_is_a_fleet_in_which_nobody_leads, forget),
         cmocka_unit_test_teardown(a_key_without_nodes_is_believed, forget),
         cmocka_unit_test_teardown(nodes_of_the_view_are_heard, forget),
