@@ -245,9 +245,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     find_view(p, i, s);
     if (!s->known) {
         s->found = find_trace(p, i);
-        /* Somebody has begun it, wherever: `unreadable` tells of its key, and it is not begun again. */
-        if (e && s->found == FL_NONE)
-            s->found = 0;
+        s->unreadable = e != NULL;
         return;
     }
     hear_members(p, i, s);

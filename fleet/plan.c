@@ -465,7 +465,9 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent,
     struct fl_found found;
 
     step->unprotected = true;
-    if (shard->found != FL_NONE)
+    if (shard->unreadable)
+        wait_for(step, FL_UNREADABLE, FL_NONE);
+    else if (shard->found != FL_NONE)
         wait_for(step, FL_FOUND, shard->found);
     else if (absent != FL_NONE)
         wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);

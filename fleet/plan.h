@@ -33,8 +33,8 @@
  * 7. At most `heals` re-pairs and the resyncs that they cause are under way in the fleet, at most `resyncs`
  *    into and `resyncs` out of each server; one move of a shard at any time; none within the back-off after
  *    one that failed.
- * 8. A shard without a key is created only while every server has its lease, and none tells of a node or a
- *    kept view of that shard; `creates` shards in a plan.
+ * 8. A shard without a key, not even one that cannot be read, is created only while every server has its
+ *    lease, and none tells of a node or a kept view of that shard; `creates` shards in a plan.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -123,6 +123,7 @@ enum fl_wait {
     FL_LEASES_GONE,   /* too many leases went at once: nothing is ordered */
     FL_SERVER_ABSENT, /* it is to be created, and not every server has its lease */
     FL_FOUND,         /* it is to be created, and a server tells of a node or a kept view of it */
+    FL_UNREADABLE,    /* it may have been created: its key cannot be read */
 };
 
 /* What a shard's primary is to do in the view in which it was planned. */
@@ -143,6 +144,7 @@ struct fl_failed {
 struct fl_shard {
     const char *name;
     bool known;         /* it has a key, or nodes: false, it is to be created */
+    bool unreadable;    /* !known: its key is there, and says nothing that can be read */
     uint32_t found;     /* !known: a server that tells of a node or a kept view of it; FL_NONE: none does */
     uint64_t view;      /* the latest that its nodes or its key tell of */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
@@ -209,13 +211,13 @@ struct fl_plan {
     struct fl_view *view;  /* for each server */
     const uint32_t *order; /* the shards that have a step other than FL_LEAVE, the most urgent first */
     uint32_t orders;
-    bool stopped;                 /* too many leases are gone: nothing is ordered */
-    uint32_t gone, were;          /* so many of so many leases went at once, the worst of such times */
-    bool balancing;               /* for the next plan */
-    bool by_count;                /* servers are compared by their number of nodes: see fl_plan_make */
-    uint32_t waits[FL_FOUND + 1]; /* shards, by enum fl_wait */
-    uint32_t unprotected;         /* shards */
-    uint32_t under_way;           /* re-pairs and resyncs, before the orders of this plan */
+    bool stopped;                      /* too many leases are gone: nothing is ordered */
+    uint32_t gone, were;               /* so many of so many leases went at once, the worst of such times */
+    bool balancing;                    /* for the next plan */
+    bool by_count;                     /* servers are compared by their number of nodes: see fl_plan_make */
+    uint32_t waits[FL_UNREADABLE + 1]; /* shards, by enum fl_wait */
+    uint32_t unprotected;              /* shards */
+    uint32_t under_way;                /* re-pairs and resyncs, before the orders of this plan */
     struct {
         uint32_t a, b, shards; /* the two servers that have most shards in common; FL_NONE, FL_NONE, 0 */
         uint32_t pairs;        /* of servers that have any */

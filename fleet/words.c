@@ -36,6 +36,7 @@ static const char *const waits[] = {
     [FL_LEASES_GONE] = "leases-gone",
     [FL_SERVER_ABSENT] = "server-absent",
     [FL_FOUND] = "found",
+    [FL_UNREADABLE] = "unreadable",
 };
 
 #define NAME_OF(words, at) ((size_t)(at) < sizeof(words) / sizeof((words)[0]) ? (words)[at] : "unknown")
@@ -118,9 +119,10 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
     }
 }
 
-static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *fleet, const struct fl_step *step,
-                         char *why, size_t size)
+static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *fleet, uint32_t shard, char *why,
+                         size_t size)
 {
+    const struct fl_step *step = &plan->step[shard];
     const char *about = name_server(fleet, step->about);
 
     switch (step->wait) {
@@ -171,6 +173,10 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         snprintf(why, size, "not created: %s tells of a node of that shard, or of a view that it kept",
                  about);
         break;
+    case FL_UNREADABLE:
+        snprintf(why, size, "not created: its key shards/%s is there, and cannot be read",
+                 fleet->shard[shard].name);
+        break;
     default:
         why[0] = '\0';
         break;
@@ -201,7 +207,7 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
         snprintf(why, FL_WHY_MAX, "withdraw the order to %s: %s", name_server(fleet, step->to[0]), cause);
         break;
     default:
-        explain_wait(plan, fleet, step, why, FL_WHY_MAX);
+        explain_wait(plan, fleet, shard, why, FL_WHY_MAX);
         if (step->wait == FL_LIMIT && !fleet->shard[shard].known)
             snprintf(why, FL_WHY_MAX, "created after %u others", fleet->settings.creates);
         if (!why[0] && step->pin_waits)

@@ -123,6 +123,9 @@ static void nothing_is_created_that_may_be_somewhere(void **state)
     fleet.server[3].unlisted = true; /* the file does not have it any more */
     expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
     fleet.server[3].lease = true;
+    fleet.shard[0].unreadable = true;
+    expect_plan(0, "not created: its key shards/n0 is there, and cannot be read");
+    fleet.shard[0].unreadable = false;
     fleet.shard[0].found = 2;
     expect_plan(0, "not created: s2 tells of a node of that shard, or of a view that it kept");
 }
@@ -816,7 +819,7 @@ static void words_are_read_as_they_are_written(void **state)
         assert_int_equal(fl_kind_of(fl_kind_name((enum fl_kind)i)), i);
     for (int i = 0; i <= FL_NEEDLESS; i++)
         assert_int_equal(fl_cause_of(fl_cause_name((enum fl_cause)i)), i);
-    for (int i = 0; i <= FL_FOUND; i++)
+    for (int i = 0; i <= FL_UNREADABLE; i++)
         assert_string_not_equal(fl_wait_name((enum fl_wait)i), "unknown");
     assert_int_equal(fl_cause_of("mischief"), FL_NO_CAUSE);
     assert_int_equal(fl_kind_of("mischief"), FL_LEAVE);
