@@ -109,9 +109,10 @@ static json_t *server_json(const struct command *c, uint32_t i)
     const struct fl_server *s = &c->picture.server[i];
     const struct fl_view *v = &c->plan->view[i];
 
-    return json_pack("{s:s, s:b, s:b, s:i, s:i, s:f, s:f, s:s?}", "server", s->name, "lease", s->lease,
-                     "drained", s->drained, "nodes", (int)v->nodes, "primaries", (int)v->primaries, "full",
-                     v->full, "worst", v->worst, "worst_when", server_name(c, v->worst_when));
+    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:i, s:f, s:f, s:s?}", "server", s->name, "lease", s->lease,
+                     "drained", s->drained, "unlisted", s->unlisted, "nodes", (int)v->nodes, "primaries",
+                     (int)v->primaries, "full", v->full, "worst", v->worst, "worst_when",
+                     server_name(c, v->worst_when));
 }
 
 static json_t *shard_json(const struct command *c, uint32_t i)
@@ -143,7 +144,7 @@ static int print_json(const struct command *c)
 {
     json_t *servers = json_array(), *shards = json_array(), *o;
 
-    for (uint32_t i = 0; i < c->file->servers; i++)
+    for (uint32_t i = 0; i < c->picture.fleet.servers; i++)
         json_array_append_new(servers, server_json(c, i));
     for (uint32_t i = 0; i < c->file->shards; i++)
         json_array_append_new(shards, shard_json(c, i));
@@ -158,14 +159,15 @@ static int print_json(const struct command *c)
 
 static void print_servers(const struct command *c)
 {
-    for (uint32_t i = 0; i < c->file->servers; i++) {
+    for (uint32_t i = 0; i < c->picture.fleet.servers; i++) {
         const struct fl_server *s = &c->picture.server[i];
         const struct fl_view *v = &c->plan->view[i];
 
         printf("%-16s %-8s %u nodes, %u of them primary", s->name,
-               s->drained ? "drained"
-               : s->lease ? "well"
-                          : "gone",
+               s->unlisted  ? "not in the file"
+               : s->drained ? "drained"
+               : s->lease   ? "well"
+                            : "gone",
                v->nodes, v->primaries);
         if (s->lease)
             printf("; %.0f %% full", 100 * v->full);

@@ -22,6 +22,17 @@ static bool read_number(const json_t *o, const char *key, uint64_t most, uint64_
     return !n || (json_is_integer(n) && is >= 0 && *out <= most);
 }
 
+/* Members may be of a server that the file does not have any more. */
+static bool read_members(const struct fl_file *file, const json_t *from, uint32_t out[2])
+{
+    const char *a = json_string_value(json_array_get(from, 0)),
+               *b = json_string_value(json_array_get(from, 1));
+
+    out[0] = a ? fl_file_member(file, a) : FL_NONE;
+    out[1] = b ? fl_file_member(file, b) : FL_NONE;
+    return json_array_size(from) == 2 && out[0] != FL_NONE && out[1] != FL_NONE && out[0] != out[1];
+}
+
 static uint32_t server_of(const struct fl_file *file, const json_t *text)
 {
     return json_is_string(text) ? fl_file_server(file, json_string_value(text)) : FL_NONE;
@@ -227,7 +238,7 @@ static bool read_servers(const struct fl_file *file, const json_t *o, struct fl_
 {
     const json_t *first = json_object_get(o, "first");
 
-    if (!read_two(file, json_object_get(o, "members"), out->member))
+    if (!read_members(file, json_object_get(o, "members"), out->member))
         return false;
     if (read_two(file, first, out->first))
         return true;
@@ -275,7 +286,7 @@ static int read_placement(struct fl_placement *out, const struct fl_file *file, 
     if (!read_number(o, "view", INT64_MAX, &out->view) || !read_number(o, "moved", INT64_MAX, &out->moved))
         return ft_fail(fault, FT_EMALFORMED, "its view or moved is no number, expected one from 0 on");
     if (!read_servers(file, o, out))
-        return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers of the file each");
+        return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers each");
     if (order && !read_order(file, order, out))
         return ft_fail(fault, FT_EMALFORMED, "its order is none, expected a kind that is known, to a server");
     if (!read_failed(file, json_object_get(o, "failed"), out))

@@ -87,7 +87,8 @@ static bool read_whole(const char *path, char *out, size_t cap)
     return true;
 }
 
-/* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. */
+/* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. A
+ * server that the fleet's file does not have any more has no address. */
 static unsigned nodes_of(const struct fl_local *l, const struct fl_placement *p, uint32_t out[ND_NODES])
 {
     const uint32_t all[] = {p->first[0],
@@ -99,7 +100,7 @@ static unsigned nodes_of(const struct fl_local *l, const struct fl_placement *p,
     unsigned n = 0;
 
     for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        bool there = all[i] == FL_NONE;
+        bool there = all[i] == FL_NONE || all[i] >= l->file->servers;
 
         for (unsigned k = 0; k < n; k++)
             there |= out[k] == all[i];
@@ -135,13 +136,15 @@ static bool write_files(const struct fl_local *l, uint32_t shard)
     uint32_t server[ND_NODES];
     unsigned n = nodes_of(l, &l->node[shard].placement, server);
     char *text = NULL, *old = malloc(ND_YAML_BYTES);
-    bool done = old && fl_file_render(l->file, shard, server, n, &text, &fault) == 0;
+    /* Without its peer a member has the pair file that it has. */
+    bool alone = n < ND_PAIR;
+    bool done = old && (alone || fl_file_render(l->file, shard, server, n, &text, &fault) == 0);
 
     fl_node_name(name, l->file, shard, l->self);
     path_of(pair, l, name, ".yaml");
     if (!done)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "node %s: %s", name, fault.text);
-    else if (!read_whole(pair, old, ND_YAML_BYTES) || strcmp(old, text) != 0)
+    else if (!alone && (!read_whole(pair, old, ND_YAML_BYTES) || strcmp(old, text) != 0))
         done = write_whole(pair, text);
     free(text);
     free(old);

@@ -110,7 +110,8 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
                                           [FL_MEMORY] = e->memory_mb,
                                           [FL_NODES] = e->nodes}},
                             .lease = said != NULL,
-                            .gone = said ? 0 : gone};
+                            .gone = said ? 0 : gone,
+                            .unlisted = i >= p->file->servers};
     int error = said ? hear_server(p, i, said, fault) : 0;
 
     s->drained = fl_key_find(keys, p->file, "wishes/drain/", e->name) != NULL;
@@ -129,7 +130,7 @@ static const struct fl_node_said *node_of(const struct fl_picture *p, uint32_t s
     return NULL;
 }
 
-/* The servers of the members that a node tells of. False: it tells of none, or they are not of the file. */
+/* The servers of the members that a node tells of. False: it tells of none. */
 static bool members_of(const struct fl_picture *p, const struct fl_node_said *n, uint32_t out[2])
 {
     for (unsigned i = 0; i < 2; i++)
@@ -140,7 +141,7 @@ static bool members_of(const struct fl_picture *p, const struct fl_node_said *n,
 /* The latest view that a member of it tells of, into the shard. */
 static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
-    for (uint32_t i = 0; i < p->file->servers; i++) {
+    for (uint32_t i = 0; i < p->fleet.servers; i++) {
         const struct fl_node_said *n = node_of(p, i, shard);
         uint32_t member[2];
 
@@ -196,7 +197,7 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
 
 static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
 {
-    for (uint32_t i = 0; i < p->file->servers; i++) {
+    for (uint32_t i = 0; i < p->fleet.servers; i++) {
         if (node_of(p, i, shard))
             return i;
         for (uint32_t k = 0; k < p->said[i].kepts; k++)
@@ -218,6 +219,7 @@ static uint32_t pin_of(const struct fl_picture *p, const struct nd_keys *keys, c
     return fl_file_server(p->file, name);
 }
 
+/* What its key says, and what people wish. */
 static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
     struct fl_placement *had = &p->placement[i];
@@ -232,20 +234,28 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
                            .pin = pin_of(p, keys, name),
                            .failed.to = FL_NONE};
     had->failed.to = FL_NONE;
-    if (e) {
-        s->known = true;
-        p->revision[i] = e->changed;
-        if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
-            note_unreadable(p, e, &fault);
-            s->known = false;
-        }
-        s->view = had->view;
-        memcpy(s->member, had->member, sizeof(s->member));
+    if (!e)
+        return;
+    s->known = true;
+    p->revision[i] = e->changed;
+    if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
+        note_unreadable(p, e, &fault);
+        s->known = false;
+        s->unreadable = true;
     }
+    s->view = had->view;
+    memcpy(s->member, had->member, sizeof(s->member));
+}
+
+/* What its nodes say beside that. */
+static void hear_shard(struct fl_picture *p, uint32_t i)
+{
+    const struct fl_placement *had = &p->placement[i];
+    struct fl_shard *s = &p->shard[i];
+
     find_view(p, i, s);
     if (!s->known) {
         s->found = find_trace(p, i);
-        s->unreadable = e != NULL;
         return;
     }
     hear_members(p, i, s);
@@ -259,7 +269,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
 
 void fl_picture_free(struct fl_picture *p)
 {
-    for (uint32_t i = 0; p->said && i < p->file->servers; i++)
+    for (uint32_t i = 0; p->said && i < p->file->servers + FL_UNLISTED_MAX; i++)
         fl_server_said_free(&p->said[i]);
     free(p->server);
     free(p->shard);
@@ -272,7 +282,7 @@ void fl_picture_free(struct fl_picture *p)
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault)
 {
-    uint32_t servers = file->servers + 1, shards = file->shards + 1;
+    uint32_t servers = file->servers + FL_UNLISTED_MAX, shards = file->shards + 1;
 
     *out = (struct fl_picture){.file = file,
                                .server = calloc(servers, sizeof(*out->server)),
@@ -284,24 +294,33 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
-    for (uint32_t i = 0; i < file->servers; i++) {
-        int error = paint_server(out, keys, i, gone ? gone[i] : 0, fault);
+    for (uint32_t i = 0; i < file->shards; i++)
+        paint_shard(out, keys, i);
+    /* Shards' keys and nodes tell of servers that the file does not have, which are behind the others. */
+    for (uint32_t i = 0; i < fl_file_all(file); i++) {
+        int error = paint_server(out, keys, i, gone && i < file->servers ? gone[i] : 0, fault);
 
         if (error) {
             fl_picture_free(out);
             return error;
         }
+        for (uint32_t k = 0; k < out->said[i].nodes; k++) {
+            uint32_t member[2];
+
+            members_of(out, &out->said[i].node[k], member);
+        }
     }
+    out->fleet.servers = fl_file_all(file);
     if (!gone)
         hear_gone(out, keys);
     for (uint32_t i = 0; i < file->shards; i++)
-        paint_shard(out, keys, i);
+        hear_shard(out, i);
     const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");
 
     if (leader && leader->len < sizeof(out->leader))
         memcpy(out->leader, leader->value, leader->len);
     out->fleet = (struct fl_fleet){.server = out->server,
-                                   .servers = file->servers,
+                                   .servers = out->fleet.servers,
                                    .shard = out->shard,
                                    .shards = file->shards,
                                    .settings = fl_settings_usual(),

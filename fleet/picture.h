@@ -4,7 +4,8 @@
  * its plan. Both are pure: the leader, and `understudy fleet` on any server, make the same of the same keys.
  *
  * Where a shard's key and its nodes differ, the nodes are right: members and view are those of the latest
- * view that a member of it tells of, and an order of an earlier view is over.
+ * view that a member of it tells of, and an order of an earlier view is over. Servers that members name and
+ * the file does not have any more come behind those of the file.
  */
 #ifndef FLEET_PICTURE_H
 #define FLEET_PICTURE_H

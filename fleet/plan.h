@@ -66,8 +66,8 @@ struct fl_server {
     uint64_t
         gone;     /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
     bool drained; /* people want it empty */
-    bool
-        unlisted; /* members name it, and the fleet's file does not: it is drained, and nobody waits for it */
+    bool unlisted; /* members name it, and the fleet's file does not any more: it is drained, and nobody waits
+                      for it */
 };
 
 /* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone,

@@ -91,7 +91,10 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
         snprintf(why, size, "%s is dead, the other member is alone", about);
         break;
     case FL_DRAIN:
-        snprintf(why, size, "%s is drained", about);
+        snprintf(why, size, "%s is %s", about,
+                 step->about < fleet->servers && fleet->server[step->about].unlisted
+                     ? "not in the fleet's file any more"
+                     : "drained");
         break;
     case FL_PIN:
         snprintf(why, size, "its primary is pinned to %s", about);

@@ -184,7 +184,7 @@ static void a_server_runs_what_a_shard_says(void **state)
 }
 
 #define MEMBERS "\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],"
-#define SERVERS "its first and members are not two servers of the file each"
+#define SERVERS "its first and members are not two servers each"
 #define NUMBERS "its view or moved is no number, expected one from 0 on"
 #define ORDER   "its order is none, expected a kind that is known, to a server"
 #define FAILED  "its failed is none, expected a count and when"
@@ -210,7 +210,8 @@ static void what_is_no_shards_key_is_refused(void **state)
         {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"a\"],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\"],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\",\"c\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"d\"],\"view\":1}", SERVERS},
+        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"d/e\"],\"view\":1}", SERVERS},
+        {"{\"first\":[\"a\",\"b\"],\"members\":[\"d\",\"d\"],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":[0,1],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":{\"a\":1,\"b\":2},\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"a\"],\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
@@ -294,6 +295,7 @@ static void read_well(struct fl_placement *out, const char *value)
 static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_there(void **state)
 {
     struct fl_placement p;
+    uint32_t all = fl_file_all(file);
 
     (void)state;
     read_well(&p, "{\"first\":[\"gone\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7}");
@@ -308,6 +310,41 @@ static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_ther
     read_well(&p, "{" MEMBERS "\"view\":7,\"failed\":{\"count\":3,\"when\":1,\"to\":\"gone\"}}");
     assert_int_equal(p.failed.count, 3);
     assert_int_equal(p.failed.to, FL_NONE);
+    assert_int_equal(fl_file_all(file), all);
+}
+
+/* It was taken out too early. Who is a member is known by name, and written as it was read. */
+static void a_member_on_a_server_that_the_file_has_no_more_is_one(void **state)
+{
+    struct fl_placement p;
+    char value[128];
+    uint32_t all = fl_file_all(file);
+
+    (void)state;
+    read_well(&p, "{\"first\":[\"a\",\"lost\"],\"members\":[\"lost\",\"b\"],\"view\":7}");
+    assert_int_equal(p.member[0], all);
+    assert_int_equal(p.member[1], B);
+    assert_int_equal(p.first[0], all);
+    assert_string_equal(file->server[p.member[0]].name, "lost");
+    json_t *o = fl_placement_write(file, &p);
+    char *members = json_dumps(json_object_get(o, "members"), JSON_COMPACT);
+
+    assert_string_equal(members, "[\"lost\",\"b\"]");
+    free(members);
+    json_decref(o);
+    /* The same one again, another one, and no more than there is room for. */
+    read_well(&p, "{\"first\":[\"a\",\"b\"],\"members\":[\"gone\",\"lost\"],\"view\":7}");
+    assert_int_equal(p.member[0], all + 1);
+    assert_int_equal(p.member[1], all);
+    assert_int_equal(fl_file_server(file, "lost"), FL_NONE);
+    for (uint32_t i = all + 2; i < file->servers + FL_UNLISTED_MAX; i++) {
+        snprintf(value, sizeof(value), "x%u", i);
+        assert_int_equal(fl_file_member(file, value), i);
+    }
+    assert_int_equal(fl_file_member(file, "one-more"), FL_NONE);
+    assert_int_equal(fl_file_member(file, value), file->servers + FL_UNLISTED_MAX - 1);
+    assert_int_equal(fl_file_member(file, "b"), B);
+    assert_int_equal(fl_file_all(file), file->servers + FL_UNLISTED_MAX);
 }
 
 static void what_later_versions_add_is_left_out(void **state)
@@ -547,6 +584,7 @@ int main(void)
         cmocka_unit_test(what_is_no_load_was_not_measured),
         cmocka_unit_test(shards_that_the_file_has_no_more_are_left_out),
         cmocka_unit_test(a_shard_that_is_named_often_leaves_room_for_others),
+        cmocka_unit_test(a_member_on_a_server_that_the_file_has_no_more_is_one), /* fills the file's room */
     };
 
     return cmocka_run_group_tests_name("fleet entry", tests, make_file, free_file);

@@ -429,6 +429,25 @@ static void a_drained_server_is_emptied(void **state)
     expect_plan(0, "re-pair with s3: s1 is drained");
 }
 
+static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void **state)
+{
+    (void)state;
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 3);
+    fleet.server[1].unlisted = true;
+    expect_plan(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    fleet.server[1].unlisted = false;
+    fleet.server[0].unlisted = true;
+    expect_plan(0, "hand over to s1: s0 is not in the fleet's file any more");
+    fleet.server[0].drained = true; /* nor does a third of the leases count with it */
+    fleet.server[1].unlisted = true;
+    help_fleet_kill(&fleet, 3);
+    make_plan();
+    expect(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    expect(1, FULL); /* s3 is dead, and neither s0 nor s1 takes anything */
+}
+
 static void a_drained_server_waits_where_nobody_has_room(void **state)
 {
     (void)state;
@@ -844,6 +863,7 @@ int main(void)
         cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, forget),
         cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, forget),
         cmocka_unit_test_teardown(a_drained_server_is_emptied, forget),
+        cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, forget),
         cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, forget),
         cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, forget),
         cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, forget),
