@@ -194,6 +194,18 @@ static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
     return answers;
 }
 
+/* A move that is over is taken away, if it is still the one that was seen. */
+static void end_move(struct agent *a, const struct fl_picture *p, uint32_t shard)
+{
+    char key[FL_KEY_MAX];
+    const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/move/", a->file->shard[shard].name)};
+    const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->move[shard]};
+
+    if (fl_picture_moved(p, shard) && write_key(a, "the end of a move", &gone, &unchanged))
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: its move is over",
+                     a->file->shard[shard].name);
+}
+
 /* What it knows of leases that are gone, for people's commands, which plan as it does. As long as it leads.
  */
 static void tell_gone(struct agent *a, const struct fl_picture *p)
@@ -228,6 +240,7 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         struct fl_placement next;
         char why[FL_WHY_MAX];
 
+        end_move(a, p, i);
         if (!fl_picture_next(p, plan, i, &next))
             continue;
         if (plan->step[i].kind != FL_LEAVE)

@@ -14,6 +14,7 @@
 
 struct fleet_options {
     const char *file, *server;
+    uint64_t view; /* 0: not given */
     bool json;
 };
 
@@ -22,13 +23,18 @@ static const struct nd_option rows[] = {
     {"config", 'c', ND_OPTION_FILE, AT(file), .needed = "fleet's file", .value = "FILE",
      .help = "fleet's file"},
     {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME", .help = "agent: the server that it runs on"},
+    {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
+     .help = "move: only while the shard is in view N"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
 #undef AT
 
 const struct nd_syntax fl_fleet_syntax = {
-    "fleet", rows, "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD", 1, 3};
+    "fleet", rows,
+    "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD|move SHARD "
+    "SERVER|unmove SHARD",
+    1, 3};
 
 struct command {
     struct fl_file *file;
@@ -249,8 +255,10 @@ static int show_plan(struct command *c)
 
 /* ---- wishes ------------------------------------------------------------------------------------- */
 
-/* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. */
-static int wish(struct command *c, const char *kind, const char *name, const char *value)
+/* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. `if_so`: NULL: in any case. 1: it was not
+ * so. */
+static int wish(struct command *c, const char *kind, const char *name, const char *value,
+                const struct nd_compare *if_so)
 {
     char key[FL_KEY_MAX], place[64];
     struct ft_fault fault = {""};
@@ -259,11 +267,13 @@ static int wish(struct command *c, const char *kind, const char *name, const cha
     snprintf(place, sizeof(place), "wishes/%s/", kind);
     const struct nd_change change = {
         .key = fl_key(key, c->file, place, name), .value = value, .len = value ? strlen(value) : 0};
-    int error = open_etcd(c, &fault);
+    int error = c->etcd ? 0 : open_etcd(c, &fault);
 
     if (!error)
-        error = nd_store_txn(c->etcd, NULL, 0, &change, 1, &done, NULL, &fault);
-    return error ? fail(error, &fault) : ND_DONE;
+        error = nd_store_txn(c->etcd, if_so, if_so ? 1 : 0, &change, 1, &done, NULL, &fault);
+    if (error)
+        return fail(error, &fault);
+    return done ? ND_DONE : ND_NOT_EQUAL;
 }
 
 static int refuse_name(const char *what, const char *name)
@@ -274,17 +284,69 @@ static int refuse_name(const char *what, const char *name)
 
 static int act(struct command *c, const char *verb)
 {
-    const char *name = c->argv[0];
-    bool shard = strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0;
+    const char *name = c->argv[0], *kind = strncmp(verb, "un", 2) == 0 ? verb + 2 : verb;
+    bool shard = strcmp(kind, "drain") != 0;
 
     if ((shard ? fl_file_shard(c->file, name) : fl_file_server(c->file, name)) == FL_NONE)
         return refuse_name(shard ? "shard" : "server", name);
-    if (strcmp(verb, "pin") == 0 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
+    if (c->argc > 1 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
         return refuse_name("server", c->argv[1]);
-    return wish(c, shard ? "pin" : "drain", name,
-                strncmp(verb, "un", 2) == 0 ? NULL
-                : shard                     ? c->argv[1]
-                                            : "1");
+    return wish(c, kind, name, kind != verb ? NULL : shard ? c->argv[1] : "1", NULL);
+}
+
+/* What keeps a move from being begun, in words; "": nothing. */
+static void find_hindrance(const struct command *c, uint32_t shard, uint32_t to, char *why, size_t size)
+{
+    const struct fl_shard *s = &c->picture.shard[shard];
+    const char *server = c->file->server[to].name;
+    const struct nd_entry *pin = fl_key_find(&c->keys, c->file, "wishes/pin/", s->name);
+
+    *why = '\0';
+    if (c->options.view && s->view != c->options.view)
+        snprintf(why, size, "shard %s is in view %lu, expected view %lu", s->name, s->view, c->options.view);
+    else if (!s->known)
+        snprintf(why, size, "shard %s has no nodes, expected one that has begun (pin: where it begins)",
+                 s->name);
+    else if (!c->picture.server[to].lease)
+        snprintf(why, size, "no agent speaks for server %s, expected one that can take a node", server);
+    else if (c->picture.server[to].drained)
+        snprintf(why, size, "server %s is drained, expected one that can take a node", server);
+    else if (pin && strcmp(pin->value, server) != 0)
+        snprintf(why, size, "shard %s is pinned to %.31s, expected no pin, or one to %s", s->name, pin->value,
+                 server);
+}
+
+/* With a view: of the shard's key as it was seen in that view. */
+static int move(struct command *c)
+{
+    uint32_t shard = fl_file_shard(c->file, c->argv[0]), to = fl_file_server(c->file, c->argv[1]);
+    char key[FL_KEY_MAX], why[256];
+    int code;
+
+    if (shard == FL_NONE || to == FL_NONE)
+        return refuse_name(shard == FL_NONE ? "shard" : "server", c->argv[shard != FL_NONE]);
+    code = look(c);
+    if (code)
+        return code;
+    const struct fl_shard *s = &c->picture.shard[shard];
+    bool there = s->primary != FL_NONE && s->member[s->primary] == to;
+
+    if (s->moves ? s->pin == to : there)
+        return ND_DONE;
+    find_hindrance(c, shard, to, why, sizeof(why));
+    if (!*why) {
+        const struct nd_compare unchanged = {.key = fl_key(key, c->file, "shards/", s->name),
+                                             .of = ND_CHANGED,
+                                             .revision = c->picture.revision[shard]};
+
+        code = wish(c, "move", s->name, c->argv[1], c->options.view ? &unchanged : NULL);
+        if (code == ND_NOT_EQUAL)
+            snprintf(why, sizeof(why), "shard %s changes, expected it to rest in view %lu", s->name,
+                     c->options.view);
+    }
+    if (*why)
+        fprintf(stderr, "understudy: %s\n", why);
+    return *why ? ND_NOT_EQUAL : code;
 }
 
 /* ---- the command -------------------------------------------------------------------------------- */
@@ -309,13 +371,16 @@ static int run_verb(struct command *c, const char *verb)
         int arguments;
         int (*run)(struct command *c); /* NULL: it is a wish */
     } verbs[] = {{"check", 0, check}, {"agent", 0, run_agent}, {"status", 0, status}, {"plan", 0, show_plan},
-                 {"drain", 1, NULL},  {"undrain", 1, NULL},    {"pin", 2, NULL},      {"unpin", 1, NULL}};
+                 {"drain", 1, NULL},  {"undrain", 1, NULL},    {"pin", 2, NULL},      {"unpin", 1, NULL},
+                 {"move", 2, move},   {"unmove", 1, NULL}};
 
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)
             continue;
         if (c->argc != verbs[i].arguments)
             return nd_usage("fleet", "%s with %d arguments, expected %d", verb, c->argc, verbs[i].arguments);
+        if (c->options.view && verbs[i].run != move)
+            return nd_usage("fleet", "--view with %s, expected it with move", verb);
         return verbs[i].run ? verbs[i].run(c) : act(c, verb);
     }
     return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);

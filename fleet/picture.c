@@ -207,16 +207,37 @@ static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
     return FL_NONE;
 }
 
-static uint32_t pin_of(const struct fl_picture *p, const struct nd_keys *keys, const char *shard)
+/* The server that a wish names; FL_NONE: there is no wish, or it names none of the file. */
+static uint32_t wished(const struct fl_picture *p, const struct nd_entry *wish)
 {
-    const struct nd_entry *pin = fl_key_find(keys, p->file, "wishes/pin/", shard);
     char name[FL_NAME_MAX];
 
-    if (!pin || pin->len >= sizeof(name))
+    if (!wish || wish->len >= sizeof(name))
         return FL_NONE;
-    memcpy(name, pin->value, pin->len);
-    name[pin->len] = '\0';
+    memcpy(name, wish->value, wish->len);
+    name[wish->len] = '\0';
     return fl_file_server(p->file, name);
+}
+
+/* A move goes before a pin. */
+static void hear_wishes(struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
+{
+    struct fl_shard *s = &p->shard[shard];
+    const struct nd_entry *pin = fl_key_find(keys, p->file, "wishes/pin/", s->name);
+    const struct nd_entry *move = fl_key_find(keys, p->file, "wishes/move/", s->name);
+
+    s->pin = wished(p, move);
+    s->moves = s->pin != FL_NONE;
+    if (!s->moves)
+        s->pin = wished(p, pin);
+    p->move[shard] = move ? move->changed : 0;
+}
+
+bool fl_picture_moved(const struct fl_picture *p, uint32_t shard)
+{
+    const struct fl_shard *s = &p->shard[shard];
+
+    return p->move[shard] && (!s->moves || (s->primary != FL_NONE && s->member[s->primary] == s->pin));
 }
 
 /* What its key says, and what people wish. */
@@ -228,11 +249,8 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     const char *name = p->file->shard[i].name;
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", name);
 
-    *s = (struct fl_shard){.name = name,
-                           .found = FL_NONE,
-                           .primary = FL_NONE,
-                           .pin = pin_of(p, keys, name),
-                           .failed.to = FL_NONE};
+    *s = (struct fl_shard){.name = name, .found = FL_NONE, .primary = FL_NONE, .failed.to = FL_NONE};
+    hear_wishes(p, keys, i);
     had->failed.to = FL_NONE;
     if (!e)
         return;
@@ -276,6 +294,7 @@ void fl_picture_free(struct fl_picture *p)
     free(p->said);
     free(p->placement);
     free(p->revision);
+    free(p->move);
     *p = (struct fl_picture){.file = NULL};
 }
 
@@ -289,8 +308,9 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
                                .shard = calloc(shards, sizeof(*out->shard)),
                                .said = calloc(servers, sizeof(*out->said)),
                                .placement = calloc(shards, sizeof(*out->placement)),
-                               .revision = calloc(shards, sizeof(*out->revision))};
-    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision) {
+                               .revision = calloc(shards, sizeof(*out->revision)),
+                               .move = calloc(shards, sizeof(*out->move))};
+    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision || !out->move) {
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }

@@ -21,6 +21,7 @@ struct fl_picture {
     struct fl_server_said *said;    /* of each server */
     struct fl_placement *placement; /* of each shard: as its key has it; all zero: it has none */
     int64_t *revision;              /* of that key's last change; 0: there is none */
+    int64_t *move;                  /* of a person's order to move it: likewise */
     char leader[FL_NAME_MAX];       /* "": nobody leads */
     uint32_t unreadable;            /* keys whose value is none */
     char why[256];                  /* of the last of them */
@@ -47,6 +48,9 @@ void fl_picture_free(struct fl_picture *picture);
 /* What the leader's key `gone` is to hold: since when the leases of servers are not held. Of as many as there
  * is room for, which are more than stop a plan. For free(); NULL: no memory. */
 char *fl_picture_gone(const struct fl_picture *picture);
+
+/* The order to move the shard is over: its primary is there, or it names no server. Its key is to go then. */
+bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */
 bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,

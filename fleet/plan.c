@@ -338,6 +338,7 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
     case FL_PIN:
+    case FL_MOVE:
         return shard->pin == to;
     default:
         return true;
@@ -538,6 +539,7 @@ static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause
 static bool follow_pin(struct fl_planner *planner, uint32_t number)
 {
     uint32_t pin = planner->fleet->shard[number].pin;
+    enum fl_cause cause = planner->fleet->shard[number].moves ? FL_MOVE : FL_PIN;
     const struct fl_look *look = &planner->look[number];
     struct fl_step *step = &planner->plan->step[number];
     struct fl_search search = fl_search_standby(planner, number);
@@ -548,11 +550,11 @@ static bool follow_pin(struct fl_planner *planner, uint32_t number)
         if (pin == look->primary)
             return false;
         if (pin == look->standby) {
-            if (hand_over(planner, number, FL_PIN, pin))
+            if (hand_over(planner, number, cause, pin))
                 return true;
         } else {
             search.only = pin;
-            if (fl_order_repair(planner, number, &search, FL_PIN, pin) || step->wait != FL_NO_ROOM)
+            if (fl_order_repair(planner, number, &search, cause, pin) || step->wait != FL_NO_ROOM)
                 return true;
         }
     }

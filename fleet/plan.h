@@ -25,7 +25,8 @@
  *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for a move
  * that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
- *    server that is dead, drained or full waits, and the shard is treated as if it had none.
+ *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
+ *    move is a pin that whoever reads the plan takes away once the primary is there.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
  *    begins when one is more than twice `gain` above the mean, and ends when none is more than `gain` above
  *    it. Each move is the one after which the fuller of both servers is least full; handing over is preferred
@@ -97,6 +98,7 @@ enum fl_cause {
     FL_HEAL,    /* its standby, or the primary before, is dead */
     FL_DRAIN,   /* people want a server empty */
     FL_PIN,     /* people want its primary elsewhere */
+    FL_MOVE,    /* they want it there once */
     FL_RELIEF,  /* a server would be above capacity if another one died */
     FL_ZONE,    /* both members are in one zone, and another one has room */
     FL_BALANCE, /* a server is fuller than the mean */
@@ -151,6 +153,7 @@ struct fl_shard {
     enum fl_says says[2];
     uint32_t primary;       /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
     uint32_t pin;           /* the server that people want its primary on; FL_NONE */
+    bool moves;             /* they want it there once: it is to be moved, not pinned */
     struct fl_order order;  /* under way. One of an earlier view is over: it is not given here */
     bool measured[2];       /* load[0] of its primary, load[1] of its standby, wherever they are */
     struct fl_load load[2]; /* of the role, not of the node: what was measured before the roles last changed
@@ -193,7 +196,7 @@ struct fl_step {
     uint32_t
         about; /* the server that the cause or the wait is about: that is dead, drained, full …; FL_NONE */
     bool unprotected; /* no standby could take over now, as far as is said */
-    bool pin_waits;   /* its pin is to a server that is dead, drained or full */
+    bool pin_waits;   /* its pin, or move, is to a server that is dead, drained or full */
 };
 
 /* Of one server, as its nodes are now: without the orders under way and those of this plan. */

@@ -15,9 +15,9 @@ static const char *const kinds[] = {
     [FL_HANDOVER] = "hand over", [FL_WITHDRAW] = "withdraw",
 };
 static const char *const causes[] = {
-    [FL_NO_CAUSE] = "none", [FL_NEW] = "new",           [FL_HEAL] = "heal", [FL_DRAIN] = "drain",
-    [FL_PIN] = "pin",       [FL_RELIEF] = "relief",     [FL_ZONE] = "zone", [FL_BALANCE] = "balance",
-    [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
+    [FL_NO_CAUSE] = "none",   [FL_NEW] = "new",       [FL_HEAL] = "heal",         [FL_DRAIN] = "drain",
+    [FL_PIN] = "pin",         [FL_MOVE] = "move",     [FL_RELIEF] = "relief",     [FL_ZONE] = "zone",
+    [FL_BALANCE] = "balance", [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
 };
 static const char *const waits[] = {
     [FL_FINE] = "fine",
@@ -98,6 +98,9 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
         break;
     case FL_PIN:
         snprintf(why, size, "its primary is pinned to %s", about);
+        break;
+    case FL_MOVE:
+        snprintf(why, size, "it is to be moved to %s", about);
         break;
     case FL_RELIEF:
         snprintf(why, size, "%s would be above its capacity if %s died", about,
@@ -214,7 +217,8 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
         if (step->wait == FL_LIMIT && !fleet->shard[shard].known)
             snprintf(why, FL_WHY_MAX, "created after %u others", fleet->settings.creates);
         if (!why[0] && step->pin_waits)
-            snprintf(why, FL_WHY_MAX, "its pin waits: %s is dead, drained or full", name_server(fleet, pin));
+            snprintf(why, FL_WHY_MAX, "its %s waits: %s is dead, drained or full",
+                     fleet->shard[shard].moves ? "move" : "pin", name_server(fleet, pin));
         break;
     }
     return why;

@@ -473,6 +473,39 @@ static void a_pin_that_names_no_server_is_none(void **state)
     }
 }
 
+static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void **state)
+{
+    const struct fl_shard *s;
+
+    (void)state;
+    put_all_servers();
+    put("shards/east", EAST_AB, 42);
+    put("wishes/pin/east", "c", 2);
+    put_server("a", NODE("east", "PROTECTED", "true", "true", "7", "a", "b"), "");
+    paint();
+    s = &picture.shard[EAST];
+    assert_true(s->pin == C && !s->moves && !fl_picture_moved(&picture, EAST));
+    put("wishes/move/east", "b", 9);
+    paint();
+    s = &picture.shard[EAST];
+    assert_true(s->pin == B && s->moves && !fl_picture_moved(&picture, EAST));
+    assert_int_equal(picture.move[EAST], 9);
+    assert_int_equal(picture.move[NORTH], 0);
+    assert_false(fl_picture_moved(&picture, NORTH));
+    /* It has taken over; what nobody says is not so. */
+    put_server("a", "", "");
+    paint();
+    assert_false(fl_picture_moved(&picture, EAST));
+    put_server("b", NODE("east", "SOLO", "true", "true", "8", "a", "b"), "");
+    paint();
+    assert_true(fl_picture_moved(&picture, EAST));
+    /* To no server of the file: there is no such move, and nobody may think so later. */
+    put("wishes/move/east", "x", 10);
+    paint();
+    s = &picture.shard[EAST];
+    assert_true(s->pin == C && !s->moves && fl_picture_moved(&picture, EAST));
+}
+
 /* ---- what is written ---- */
 
 /* What `step` of shard east writes; "": nothing. */
@@ -793,6 +826,7 @@ int main(void)
         cmocka_unit_test_teardown(what_keeps_a_shard_from_being_created, forget),
         cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_is_emptied, forget),
         cmocka_unit_test_teardown(a_pin_that_names_no_server_is_none, forget),
+        cmocka_unit_test_teardown(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, forget),
         cmocka_unit_test_teardown(a_new_shard_is_written, forget),
         cmocka_unit_test_teardown(a_lost_key_is_written_as_its_nodes_say, forget),
         cmocka_unit_test_teardown(a_first_view_that_has_begun_is_written, forget),

@@ -503,6 +503,45 @@ static void a_pin_says_where_the_primary_is(void **state)
     expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
 }
 
+static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
+{
+    (void)state;
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 4;
+    fleet.shard[0].moves = true;
+    expect_plan(0, "re-pair with s4: it is to be moved to s4");
+    assert_int_equal(plan->step[0].cause, FL_MOVE);
+    order(0, FL_REPAIR, FL_MOVE, 4);
+    expect_plan(0, "a move to s4 is under way");
+    /* Nobody knows of the first step but the nodes. */
+    help_fleet_apply(&fleet, plan);
+    help_fleet_set(&fleet, 0, 0, 4);
+    expect_plan(0, "hand over to s4: it is to be moved to s4");
+    order(0, FL_HANDOVER, FL_MOVE, 4);
+    expect_plan(0, "a move to s4 is under way");
+    help_fleet_set(&fleet, 0, 4, 0);
+    expect_plan(0, "");
+    /* To its standby it is one step; a takeover may have done it. */
+    fleet.shard[0].pin = 0;
+    expect_plan(0, "hand over to s0: it is to be moved to s0");
+    help_fleet_kill(&fleet, 4);
+    expect_plan(0, "re-pair with s1: s4 is dead, the other member is alone");
+    /* It is healed to where it is moved. */
+    fleet.shard[0].pin = 3;
+    expect_plan(0, "re-pair with s3: s4 is dead, the other member is alone");
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[3].drained = true;
+    expect_plan(0, "its move waits: s3 is dead, drained or full");
+    fleet.server[3].drained = false;
+    /* Another move takes the place of one under way; so does none. */
+    order(0, FL_REPAIR, FL_MOVE, 2);
+    expect_plan(0, "re-pair with s3: it is to be moved to s3");
+    fleet.shard[0].pin = FL_NONE;
+    fleet.shard[0].moves = false;
+    expect_plan(0, "withdraw the order to s2: it is not needed any more, or cannot be done");
+}
+
 /* ---- limits, and orders under way ---- */
 
 static void a_server_resyncs_one_shard_at_a_time(void **state)
@@ -866,6 +905,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, forget),
         cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, forget),
         cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, forget),
+        cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, forget),
         cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, forget),
         cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, forget),
         cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, forget),

@@ -199,8 +199,14 @@ static uint32_t come_to_rest(void)
         HOLDS(round < 500, "no rest after 500 plans: %u orders", plan->orders);
         orders += plan->orders;
         help_fleet_apply(&of, plan);
-        for (uint32_t i = 0; i < of.fleet.shards; i++)
-            of.shard[i].order.kind = FL_LEAVE;
+        for (uint32_t i = 0; i < of.fleet.shards; i++) {
+            struct fl_shard *shard = &of.shard[i];
+            shard->order.kind = FL_LEAVE;
+            if (shard->moves && help_fleet_primary(shard) == shard->pin) {
+                shard->pin = FL_NONE;
+                shard->moves = false;
+            }
+        }
         fl_plan_free(plan);
         if (rests)
             return orders;
@@ -233,6 +239,9 @@ static void judge_rest(void)
         uint32_t primary = help_fleet_primary(shard);
         if (!shard->known || primary == FL_NONE || !of.server[primary].lease)
             continue;
+        if (shard->pin != FL_NONE && help_fleet_protected(shard) && shard->member[0] != shard->pin &&
+            shard->member[1] != shard->pin)
+            HOLDS(!has_room(i, shard->pin), "n%u is not moved to s%u, though there is room", i, shard->pin);
         for (uint32_t k = 0; k < 2; k++) {
             uint32_t server = shard->member[k], other = shard->member[!k];
             bool homeless = primary != server && (!of.server[server].lease || of.server[server].drained);
@@ -364,6 +373,7 @@ static void disturb(void)
         break;
     case 3:
         of.shard[shard].pin = of.shard[shard].pin == FL_NONE ? server : FL_NONE;
+        of.shard[shard].moves = of.shard[shard].pin != FL_NONE && draw(2);
         break;
     case 4:
         for (int k = 0; k < 2; k++)
