@@ -206,6 +206,20 @@ static void end_move(struct agent *a, const struct fl_picture *p, uint32_t shard
                      a->file->shard[shard].name);
 }
 
+static void end_upgrades(struct agent *a, const struct fl_picture *p)
+{
+    for (uint32_t i = 0; i < a->file->servers; i++) {
+        char key[FL_KEY_MAX];
+        const char *name = a->file->server[i].name;
+        const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/upgrade/", name)};
+        const struct nd_compare unchanged = {
+            .key = key, .of = ND_CHANGED, .revision = p->upgrade[i].revision};
+
+        if (fl_picture_upgraded(p, i) && write_key(a, "the end of an upgrade", &gone, &unchanged))
+            ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "server %s: all its nodes were started anew", name);
+    }
+}
+
 /* What it knows of leases that are gone, for people's commands, which plan as it does. As long as it leads.
  */
 static void tell_gone(struct agent *a, const struct fl_picture *p)
@@ -271,6 +285,7 @@ static void plan(struct agent *a)
     }
     picture.fleet.balancing = a->balancing;
     tell_gone(a, &picture);
+    end_upgrades(a, &picture);
     carry_plan(a, &picture);
     fl_picture_free(&picture);
 }

@@ -22,7 +22,8 @@ struct fleet_options {
 static const struct nd_option rows[] = {
     {"config", 'c', ND_OPTION_FILE, AT(file), .needed = "fleet's file", .value = "FILE",
      .help = "fleet's file"},
-    {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME", .help = "agent: the server that it runs on"},
+    {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME",
+     .help = "agent: the server that it runs on; upgrade: that one alone"},
     {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
      .help = "move: only while the shard is in view N"},
     ND_OPTION_JSON_ROW(AT(json)),
@@ -33,7 +34,7 @@ static const struct nd_option rows[] = {
 const struct nd_syntax fl_fleet_syntax = {
     "fleet", rows,
     "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD|move SHARD "
-    "SERVER|unmove SHARD",
+    "SERVER|unmove SHARD|upgrade|unupgrade",
     1, 3};
 
 struct command {
@@ -349,6 +350,42 @@ static int move(struct command *c)
     return *why ? ND_NOT_EQUAL : code;
 }
 
+/* One that stands goes on: it is of the time when it was given. */
+static int upgrade_one(struct command *c, uint32_t server, bool ends)
+{
+    char key[FL_KEY_MAX], since[24];
+    const char *name = c->file->server[server].name;
+    const struct nd_compare none = {.key = fl_key(key, c->file, "wishes/upgrade/", name), .of = ND_CREATED};
+    int code;
+
+    snprintf(since, sizeof(since), "%lu", nd_wall() / 1000000000);
+    code = wish(c, "upgrade", name, ends ? NULL : since, ends ? NULL : &none);
+    return code == ND_NOT_EQUAL ? ND_DONE : code;
+}
+
+static int upgrade(struct command *c, bool ends)
+{
+    uint32_t server = c->options.server ? fl_file_server(c->file, c->options.server) : FL_NONE;
+    int code = ND_DONE;
+
+    if (server == FL_NONE && c->options.server)
+        return refuse_name("server", c->options.server);
+    for (uint32_t i = 0; i < c->file->servers && code == ND_DONE; i++)
+        if (server == FL_NONE || server == i)
+            code = upgrade_one(c, i, ends);
+    return code;
+}
+
+static int begin_upgrade(struct command *c)
+{
+    return upgrade(c, false);
+}
+
+static int end_upgrade(struct command *c)
+{
+    return upgrade(c, true);
+}
+
 /* ---- the command -------------------------------------------------------------------------------- */
 
 static int run_agent(struct command *c)
@@ -370,9 +407,18 @@ static int run_verb(struct command *c, const char *verb)
         const char *verb;
         int arguments;
         int (*run)(struct command *c); /* NULL: it is a wish */
-    } verbs[] = {{"check", 0, check}, {"agent", 0, run_agent}, {"status", 0, status}, {"plan", 0, show_plan},
-                 {"drain", 1, NULL},  {"undrain", 1, NULL},    {"pin", 2, NULL},      {"unpin", 1, NULL},
-                 {"move", 2, move},   {"unmove", 1, NULL}};
+    } verbs[] = {{"check", 0, check},
+                 {"agent", 0, run_agent},
+                 {"status", 0, status},
+                 {"plan", 0, show_plan},
+                 {"drain", 1, NULL},
+                 {"undrain", 1, NULL},
+                 {"pin", 2, NULL},
+                 {"unpin", 1, NULL},
+                 {"move", 2, move},
+                 {"unmove", 1, NULL},
+                 {"upgrade", 0, begin_upgrade},
+                 {"unupgrade", 0, end_upgrade}};
 
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)

@@ -74,6 +74,8 @@ static json_t *write_node(const struct fl_node_said *n)
     json_t *o = json_pack("{s:s, s:b, s:b, s:I}", "state", n->state, "primary", n->primary, "member",
                           n->member, "view", (json_int_t)n->view);
 
+    if (n->started)
+        json_object_set_new(o, "started", json_integer((json_int_t)n->started));
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
     if (n->measured)
@@ -127,7 +129,7 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     const json_t *members = json_object_get(o, "members");
 
     if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", INT64_MAX, &out->view) ||
-        (members && json_array_size(members) != 2))
+        !read_number(o, "started", INT64_MAX, &out->started) || (members && json_array_size(members) != 2))
         return false;
     strcpy(out->state, state);
     out->primary = json_is_true(json_object_get(o, "primary"));
@@ -259,7 +261,7 @@ static bool read_order(const struct fl_file *file, const json_t *from, struct fl
     out->order.kind = fl_kind_of(kind);
     out->order.cause = fl_cause_of(cause);
     out->order.to = fl_file_server(file, to);
-    if (out->order.kind != FL_REPAIR && out->order.kind != FL_HANDOVER)
+    if (out->order.kind != FL_REPAIR && out->order.kind != FL_HANDOVER && out->order.kind != FL_RESTART)
         return false;
     if (out->order.to == FL_NONE)
         out->order.kind = FL_LEAVE;

@@ -96,6 +96,24 @@ char *fl_picture_gone(const struct fl_picture *p)
     return text;
 }
 
+static void hear_upgrade(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "wishes/upgrade/", p->file->server[i].name);
+    char *end;
+
+    if (!e)
+        return;
+    p->upgrade[i].before = strtoull(e->value, &end, 10);
+    p->upgrade[i].revision = e->changed;
+    if (*end || end == e->value)
+        p->upgrade[i].before = 0;
+}
+
+static bool is_old(const struct fl_picture *p, uint32_t server, const struct fl_node_said *n)
+{
+    return n->started && n->started < p->upgrade[server].before;
+}
+
 static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone,
                         struct ft_fault *fault)
 {
@@ -114,6 +132,7 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
                             .unlisted = i >= p->file->servers};
     int error = said ? hear_server(p, i, said, fault) : 0;
 
+    hear_upgrade(p, keys, i);
     s->drained = fl_key_find(keys, p->file, "wishes/drain/", e->name) != NULL;
     return error;
 }
@@ -188,6 +207,7 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
         const struct fl_node_said *n = node_of(p, out->member[k], shard);
         uint32_t role = out->primary == FL_NONE ? k : k != out->primary;
 
+        out->old[k] = n && is_old(p, out->member[k], n);
         if (n && n->measured) {
             out->measured[role] = true;
             out->load[role] = n->load;
@@ -283,6 +303,21 @@ static void hear_shard(struct fl_picture *p, uint32_t i)
         s->order = had->order;
 }
 
+/* A member that says nothing may be on its way up. */
+bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
+{
+    bool old = !p->server[server].lease; /* who knows */
+
+    if (!p->upgrade[server].revision || !p->upgrade[server].before)
+        return p->upgrade[server].revision;
+    for (uint32_t i = 0; i < p->said[server].nodes; i++)
+        old |= is_old(p, server, &p->said[server].node[i]);
+    for (uint32_t i = 0; i < p->file->shards && !old; i++)
+        old = p->shard[i].known && (p->shard[i].member[0] == server || p->shard[i].member[1] == server) &&
+              !node_of(p, server, i);
+    return !old;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------- */
 
 void fl_picture_free(struct fl_picture *p)
@@ -295,6 +330,7 @@ void fl_picture_free(struct fl_picture *p)
     free(p->placement);
     free(p->revision);
     free(p->move);
+    free(p->upgrade);
     *p = (struct fl_picture){.file = NULL};
 }
 
@@ -309,8 +345,10 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
                                .said = calloc(servers, sizeof(*out->said)),
                                .placement = calloc(shards, sizeof(*out->placement)),
                                .revision = calloc(shards, sizeof(*out->revision)),
-                               .move = calloc(shards, sizeof(*out->move))};
-    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision || !out->move) {
+                               .move = calloc(shards, sizeof(*out->move)),
+                               .upgrade = calloc(servers, sizeof(*out->upgrade))};
+    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision || !out->move ||
+        !out->upgrade) {
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
@@ -383,6 +421,7 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
         break;
     case FL_REPAIR:
     case FL_HANDOVER:
+    case FL_RESTART:
         next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now};
         break;
     case FL_WITHDRAW:

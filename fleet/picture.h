@@ -22,9 +22,13 @@ struct fl_picture {
     struct fl_placement *placement; /* of each shard: as its key has it; all zero: it has none */
     int64_t *revision;              /* of that key's last change; 0: there is none */
     int64_t *move;                  /* of a person's order to move it: likewise */
-    char leader[FL_NAME_MAX];       /* "": nobody leads */
-    uint32_t unreadable;            /* keys whose value is none */
-    char why[256];                  /* of the last of them */
+    struct {
+        uint64_t before;      /* nodes of the server that were started before are old; 0: none is */
+        int64_t revision;     /* of the order that says so */
+    } * upgrade;              /* of each server */
+    char leader[FL_NAME_MAX]; /* "": nobody leads */
+    uint32_t unreadable;      /* keys whose value is none */
+    char why[256];            /* of the last of them */
 };
 
 /* "/understudy/FLEET/". Returns `out`. */
@@ -51,6 +55,10 @@ char *fl_picture_gone(const struct fl_picture *picture);
 
 /* The order to move the shard is over: its primary is there, or it names no server. Its key is to go then. */
 bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);
+
+/* The order to start the server's nodes anew is over: each says something, and none is old. Its key is to go
+ * then. */
+bool fl_picture_upgraded(const struct fl_picture *picture, uint32_t server);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */
 bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,

@@ -74,8 +74,10 @@ static int check_shard(const struct fl_fleet *fleet, const struct fl_shard *shar
         return ft_fail(fault, FT_EINVAL, "shard %s: its members are not two servers", shard->name);
     if (shard->primary > 1 && shard->primary != FL_NONE)
         return ft_fail(fault, FT_EINVAL, "shard %s: its primary is none of its members", shard->name);
-    if (shard->order.kind != FL_LEAVE && shard->order.kind != FL_REPAIR && shard->order.kind != FL_HANDOVER)
-        return ft_fail(fault, FT_EINVAL, "shard %s: its order is no re-pair and no handover", shard->name);
+    if (shard->order.kind != FL_LEAVE && shard->order.kind != FL_REPAIR && shard->order.kind != FL_HANDOVER &&
+        shard->order.kind != FL_RESTART)
+        return ft_fail(fault, FT_EINVAL, "shard %s: its order is no re-pair, handover or restart",
+                       shard->name);
     if (shard->order.kind != FL_LEAVE && !is_place(fleet, shard->order.to, false))
         return ft_fail(fault, FT_EINVAL, "shard %s: its order names no server", shard->name);
     return 0;
@@ -174,6 +176,8 @@ static void look_at(struct fl_planner *planner, uint32_t number)
 
     look->primary = shard->member[at];
     look->standby = shard->member[!at];
+    look->old[0] = shard->old[at];
+    look->old[1] = shard->old[!at];
     if (shard->failed.count) {
         uint64_t wait = settings->back_off_least;
         for (uint32_t i = 1; i < shard->failed.count && wait && wait < settings->back_off_most; i++)
@@ -237,6 +241,14 @@ static void count_repair(struct fl_planner *planner, uint32_t shard, uint32_t to
     planner->room.place[to].into++;
     planner->room.place[look->standby].leaving++;
     fl_room_standby(&planner->room, to, look->primary, &look->need, 1);
+}
+
+/* A resync follows it. */
+static void count_restart(struct fl_planner *planner, uint32_t shard)
+{
+    planner->under_way++;
+    planner->room.place[planner->look[shard].primary].out++;
+    planner->room.place[planner->look[shard].standby].into++;
 }
 
 static void order_repair(struct fl_planner *planner, uint32_t shard, uint32_t to, enum fl_cause cause,
@@ -330,6 +342,8 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
 
     if (!takes(planner, to))
         return false;
+    if (shard->order.kind == FL_RESTART)
+        return to == look->standby && look->old[1];
     if (shard->order.kind == FL_HANDOVER ? to != look->standby : to == look->primary || to == look->standby)
         return false;
     switch (shard->order.cause) {
@@ -367,6 +381,8 @@ static void review_order(struct fl_planner *planner, uint32_t number)
     planner->look[number].ordered = true;
     if (shard->order.kind == FL_HANDOVER)
         swap_roles(planner, number);
+    else if (shard->order.kind == FL_RESTART)
+        count_restart(planner, number);
     else
         count_repair(planner, number, shard->order.to);
 }
@@ -549,6 +565,8 @@ static bool follow_pin(struct fl_planner *planner, uint32_t number)
     if (takes(planner, pin)) {
         if (pin == look->primary)
             return false;
+        if (pin == look->standby && look->old[1]) /* it goes there when that node was started anew */
+            return false;
         if (pin == look->standby) {
             if (hand_over(planner, number, cause, pin))
                 return true;
@@ -588,6 +606,76 @@ static void fulfil_wishes(struct fl_planner *planner)
         } else if (!follow_pin(planner, i) && moves)
             empty_drained(planner, i);
     }
+}
+
+/* ---- nodes that are started anew ---- */
+
+/* The first server that has a node which is old; FL_NONE: none has. */
+static uint32_t find_old(const struct fl_planner *planner)
+{
+    uint32_t found = FL_NONE;
+
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_look *look = &planner->look[i];
+
+        if (!planner->fleet->shard[i].known)
+            continue;
+        if (look->old[0] && takes(planner, look->primary) && look->primary < found)
+            found = look->primary;
+        if (look->old[1] && takes(planner, look->standby) && look->standby < found)
+            found = look->standby;
+    }
+    return found;
+}
+
+static bool all_protected(const struct fl_planner *planner)
+{
+    for (uint32_t i = 0; i < planner->fleet->shards; i++)
+        if (planner->fleet->shard[i].known && planner->plan->step[i].unprotected)
+            return false;
+    return true;
+}
+
+static bool may_resync(const struct fl_planner *planner, const struct fl_look *look)
+{
+    const struct fl_settings *settings = &planner->fleet->settings;
+
+    return planner->under_way < settings->heals &&
+           planner->room.place[look->primary].out < settings->resyncs &&
+           planner->room.place[look->standby].into < settings->resyncs;
+}
+
+static void restart_old(struct fl_planner *planner, uint32_t server)
+{
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_look *look = &planner->look[i];
+        struct fl_step *step = &planner->plan->step[i];
+
+        if (!planner->fleet->shard[i].known || !look->quiet || look->ordered || look->back_off ||
+            step->wait != FL_FINE || step->kind != FL_LEAVE)
+            continue;
+        if (look->old[0] && look->primary == server && takes(planner, look->standby)) {
+            struct fl_search search = fl_search_standby(planner, i);
+
+            if (!hand_over(planner, i, FL_UPGRADE, server))
+                fl_order_repair(planner, i, &search, FL_UPGRADE, server);
+        } else if (look->old[1] && look->standby == server && look->ready && may_resync(planner, look)) {
+            note_order(planner, i, FL_RESTART, FL_UPGRADE);
+            step->to[0] = server;
+            wait_for(step, FL_ORDERED, server);
+            count_restart(planner, i);
+        }
+    }
+}
+
+/* Returns whether there are any. */
+static bool upgrade(struct fl_planner *planner)
+{
+    uint32_t server = find_old(planner);
+
+    if (server != FL_NONE && !planner->plan->stopped && all_protected(planner))
+        restart_old(planner, server);
+    return server != FL_NONE;
 }
 
 /* ---- the whole ---- */
@@ -804,7 +892,8 @@ int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_f
     heal(&planner);
     create_all(&planner);
     fulfil_wishes(&planner);
-    planner.mends = mends(&planner);
+    planner.mends = upgrade(&planner);
+    planner.mends |= mends(&planner);
     list_nodes(&planner);
     fl_balance(&planner);
 

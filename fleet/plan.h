@@ -34,7 +34,10 @@
  * 7. At most `heals` re-pairs and the resyncs that they cause are under way in the fleet, at most `resyncs`
  *    into and `resyncs` out of each server; one move of a shard at any time; none within the back-off after
  *    one that failed.
- * 8. A shard without a key, not even one that cannot be read, is created only while every server has its
+ * 8. Nodes that are old are started anew, those of one server after those of another, in the order of their
+ *    names: its primaries hand over, its standbys are restarted. Only while every shard is protected, so one
+ *    that does not come back stops it; and no shard is moved for balance meanwhile.
+ * 9. A shard without a key, not even one that cannot be read, is created only while every server has its
  *    lease, and none tells of a node or a kept view of that shard; `creates` shards in a plan.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
@@ -89,6 +92,7 @@ enum fl_kind {
     FL_CREATE,   /* run the shard's first two nodes: primary on to[0], standby on to[1] */
     FL_REPAIR,   /* the primary takes to[0] for its standby, in the place of the one it has or has lost */
     FL_HANDOVER, /* the primary hands over to its standby, on to[0] */
+    FL_RESTART,  /* the standby, on to[0], is started anew */
     FL_WITHDRAW, /* the order under way, to to[0], is to go, and none takes its place now */
 };
 
@@ -102,6 +106,7 @@ enum fl_cause {
     FL_RELIEF,  /* a server would be above capacity if another one died */
     FL_ZONE,    /* both members are in one zone, and another one has room */
     FL_BALANCE, /* a server is fuller than the mean */
+    FL_UPGRADE, /* people want a server's nodes started anew */
     /* Of FL_WITHDRAW alone: */
     FL_FAILED,   /* the order failed, or was not carried out for `patience` */
     FL_NEEDLESS, /* the order's cause is gone, or its target is, and there is no other place */
@@ -130,7 +135,7 @@ enum fl_wait {
 
 /* What a shard's primary is to do in the view in which it was planned. */
 struct fl_order {
-    enum fl_kind kind; /* FL_REPAIR or FL_HANDOVER; FL_LEAVE: none */
+    enum fl_kind kind; /* FL_REPAIR, FL_HANDOVER or FL_RESTART; FL_LEAVE: none */
     enum fl_cause cause;
     uint32_t to;
     uint64_t since;
@@ -151,6 +156,7 @@ struct fl_shard {
     uint64_t view;      /* the latest that its nodes or its key tell of */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
     enum fl_says says[2];
+    bool old[2];            /* its node is to be started anew */
     uint32_t primary;       /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
     uint32_t pin;           /* the server that people want its primary on; FL_NONE */
     bool moves;             /* they want it there once: it is to be moved, not pinned */

@@ -11,13 +11,13 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    [FL_LEAVE] = "none",         [FL_CREATE] = "create",     [FL_REPAIR] = "re-pair",
-    [FL_HANDOVER] = "hand over", [FL_WITHDRAW] = "withdraw",
+    [FL_LEAVE] = "none",         [FL_CREATE] = "create",   [FL_REPAIR] = "re-pair",
+    [FL_HANDOVER] = "hand over", [FL_RESTART] = "restart", [FL_WITHDRAW] = "withdraw",
 };
 static const char *const causes[] = {
-    [FL_NO_CAUSE] = "none",   [FL_NEW] = "new",       [FL_HEAL] = "heal",         [FL_DRAIN] = "drain",
-    [FL_PIN] = "pin",         [FL_MOVE] = "move",     [FL_RELIEF] = "relief",     [FL_ZONE] = "zone",
-    [FL_BALANCE] = "balance", [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
+    [FL_NO_CAUSE] = "none",   [FL_NEW] = "new",         [FL_HEAL] = "heal",     [FL_DRAIN] = "drain",
+    [FL_PIN] = "pin",         [FL_MOVE] = "move",       [FL_RELIEF] = "relief", [FL_ZONE] = "zone",
+    [FL_BALANCE] = "balance", [FL_UPGRADE] = "upgrade", [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
 };
 static const char *const waits[] = {
     [FL_FINE] = "fine",
@@ -112,6 +112,9 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
     case FL_BALANCE:
         snprintf(why, size, "%s is fuller than the mean by more than %.0f %%", about,
                  fleet->settings.gain * 100);
+        break;
+    case FL_UPGRADE:
+        snprintf(why, size, "the nodes of %s are to be started anew", about);
         break;
     case FL_FAILED:
         snprintf(why, size, "it failed, or was not carried out in time");
@@ -208,6 +211,9 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
         break;
     case FL_HANDOVER:
         snprintf(why, FL_WHY_MAX, "hand over to %s: %s", name_server(fleet, step->to[0]), cause);
+        break;
+    case FL_RESTART:
+        snprintf(why, FL_WHY_MAX, "restart its standby on %s: %s", name_server(fleet, step->to[0]), cause);
         break;
     case FL_WITHDRAW:
         snprintf(why, FL_WHY_MAX, "withdraw the order to %s: %s", name_server(fleet, step->to[0]), cause);

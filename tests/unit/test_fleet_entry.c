@@ -357,6 +357,10 @@ static void what_later_versions_add_is_left_out(void **state)
                   "\"to\":\"b\",\"since\":1,\"how\":[1]}}");
     assert_int_equal(p.order.kind, FL_HANDOVER);
     assert_int_equal(p.order.cause, FL_NO_CAUSE);
+    read_well(&p, "{" MEMBERS "\"view\":7,\"order\":{\"kind\":\"restart\",\"cause\":\"upgrade\",\"to\":\"b\","
+                  "\"since\":1}}");
+    assert_int_equal(p.order.kind, FL_RESTART);
+    assert_int_equal(p.order.cause, FL_UPGRADE);
 }
 
 /* ---- servers ---- */
@@ -387,7 +391,7 @@ static void a_server_is_read_as_it_is_written(void **state)
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}}};
-    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING"};
+    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .started = 77};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
     json_t *o = fl_server_said_write(file, &said);
@@ -396,7 +400,7 @@ static void a_server_is_read_as_it_is_written(void **state)
     assert_string_equal(
         value,
         "{\"kept\":[\"north\"],\"nodes\":{"
-        "\"east\":{\"member\":false,\"primary\":false,\"state\":\"JOINING\",\"view\":0},"
+        "\"east\":{\"member\":false,\"primary\":false,\"started\":77,\"state\":\"JOINING\",\"view\":0},"
         "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
         "\"primary\":true,\"state\":\"PROTECTED\",\"view\":9223372036854775807}}}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
@@ -409,6 +413,7 @@ static void a_server_is_read_as_it_is_written(void **state)
 
     assert_int_equal(west->shard, C);
     assert_int_equal(east->shard, A);
+    assert_true(east->started == 77 && !west->started);
     assert_string_equal(west->state, "PROTECTED");
     assert_true(west->primary && west->member && west->measured);
     assert_true(west->view == INT64_MAX);

@@ -506,6 +506,48 @@ static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void 
     assert_true(s->pin == C && !s->moves && fl_picture_moved(&picture, EAST));
 }
 
+#define STARTED(shard, started)                                                                              \
+    "\"" shard "\":{\"state\":\"READY\",\"primary\":false,\"member\":true,\"view\":7,"                       \
+    "\"started\":" started ",\"members\":[\"" shard "-a\",\"" shard "-b\"]}"
+
+static void nodes_from_before_an_upgrade_are_old_and_it_is_over_without_them(void **state)
+{
+    (void)state;
+    put_all_servers();
+    put("shards/east", EAST_AB, 42);
+    put_server("a", STARTED("east", "99"), "");
+    put_server("b", STARTED("east", "99"), "");
+    paint();
+    assert_false(picture.shard[EAST].old[0] || picture.shard[EAST].old[1]);
+    assert_false(fl_picture_upgraded(&picture, A)); /* nobody wants it */
+    put("wishes/upgrade/b", "100", 8);
+    paint();
+    assert_true(!picture.shard[EAST].old[0] && picture.shard[EAST].old[1]);
+    assert_false(fl_picture_upgraded(&picture, B));
+    assert_int_equal(picture.upgrade[B].revision, 8);
+    put_server("b", STARTED("east", "100"), "");
+    paint();
+    assert_false(picture.shard[EAST].old[1]);
+    assert_true(fl_picture_upgraded(&picture, B));
+    /* An agent that does not know when a node began says nothing of it. */
+    put_server("b", STARTED("east", "0"), "");
+    paint();
+    assert_false(picture.shard[EAST].old[1]);
+    /* A node that is away may come back, or not. */
+    put_server("b", "", "\"east\"");
+    paint();
+    assert_false(fl_picture_upgraded(&picture, B));
+    /* Of a server that is away nobody knows. */
+    nd_keys_remove(&keys, "/understudy/f/servers/b");
+    paint();
+    assert_false(fl_picture_upgraded(&picture, B));
+    /* What is no time is no order, and goes. */
+    put("wishes/upgrade/b", "100s", 9);
+    put_server("b", STARTED("east", "99"), "");
+    paint();
+    assert_true(!picture.shard[EAST].old[1] && fl_picture_upgraded(&picture, B));
+}
+
 /* ---- what is written ---- */
 
 /* What `step` of shard east writes; "": nothing. */
@@ -827,6 +869,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_is_emptied, forget),
         cmocka_unit_test_teardown(a_pin_that_names_no_server_is_none, forget),
         cmocka_unit_test_teardown(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, forget),
+        cmocka_unit_test_teardown(nodes_from_before_an_upgrade_are_old_and_it_is_over_without_them, forget),
         cmocka_unit_test_teardown(a_new_shard_is_written, forget),
         cmocka_unit_test_teardown(a_lost_key_is_written_as_its_nodes_say, forget),
         cmocka_unit_test_teardown(a_first_view_that_has_begun_is_written, forget),

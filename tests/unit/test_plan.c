@@ -542,6 +542,80 @@ static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
     expect_plan(0, "withdraw the order to s2: it is not needed any more, or cannot be done");
 }
 
+#define ANEW(server) "the nodes of " server " are to be started anew"
+
+static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
+{
+    (void)state;
+    begin(4, 3, 4);
+    help_fleet_set(&fleet, 0, 1, 2);
+    help_fleet_set(&fleet, 1, 2, 1);
+    help_fleet_set(&fleet, 2, 3, 1);
+    for (int i = 0; i < 3; i++)
+        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
+    make_plan();
+    expect(0, "hand over to s2: " ANEW("s1"));
+    expect(1, "restart its standby on s1: " ANEW("s1"));
+    expect(2, ""); /* s1 resyncs one shard at a time */
+    /* Not while any shard is unprotected: a node did not come back. */
+    help_fleet_apply(&fleet, plan);
+    fleet.shard[1].says[0] = FL_SAYS_SOLO;
+    fleet.shard[1].says[1] = FL_SAYS_NOTHING;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    expect(1, "the primary is alone: the node on s1 is silent, though that server lives");
+    help_fleet_set(&fleet, 1, 2, 1);
+    /* An order stands until the node is another one. */
+    order(0, FL_RESTART, FL_UPGRADE, 1);
+    make_plan();
+    expect(0, "a move to s1 is under way");
+    expect(2, "");
+    fleet.shard[0].old[1] = false;
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
+    expect(2, "restart its standby on s1: " ANEW("s1"));
+    /* s1 is done: s2, where the primaries are. */
+    fleet.shard[0].order.kind = FL_LEAVE;
+    fleet.shard[2].old[1] = false;
+    make_plan();
+    expect(0, "hand over to s1: " ANEW("s2"));
+    expect(1, "hand over to s1: " ANEW("s2"));
+    expect(2, "");
+    /* Too many leases went, or one is drained: what heals and empties comes first. */
+    fleet.server[1].drained = true;
+    make_plan();
+    expect(0, "re-pair with s0: s1 is drained");
+}
+
+static void all_are_started_anew_and_never_both_of_a_shard(void **state)
+{
+    (void)state;
+    begin(4, 6, 2);
+    for (uint32_t i = 0; i < 6; i++) {
+        help_fleet_set(&fleet, i, i % 4, (i + 1) % 4);
+        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
+    }
+    fleet.shard[3].pin = 3; /* it goes away for its restart, and comes back */
+    uint32_t old = 6;
+
+    for (int round = 0; old; round++) {
+        fleet.fleet.now += 1000;
+        make_plan();
+        assert_true(plan->orders && round < 30);
+        /* None is moved for balance meanwhile. */
+        for (uint32_t i = 0; i < plan->orders; i++)
+            assert_true(plan->step[plan->order[i]].cause == FL_UPGRADE || plan->order[i] == 3);
+        help_fleet_apply(&fleet, plan);
+        old = 0;
+        for (uint32_t i = 0; i < 6; i++)
+            old += fleet.shard[i].old[0] || fleet.shard[i].old[1];
+    }
+    make_plan();
+    help_fleet_apply(&fleet, plan);
+    assert_int_equal(help_fleet_primary(&fleet.shard[3]), 3);
+}
+
 /* ---- limits, and orders under way ---- */
 
 static void a_server_resyncs_one_shard_at_a_time(void **state)
@@ -843,7 +917,7 @@ static void what_names_no_server_is_refused(void **state)
     order(0, FL_REPAIR, FL_HEAL, 2);
     refuse("shard n0: its order names no server");
     order(0, FL_CREATE, FL_NEW, 1);
-    refuse("shard n0: its order is no re-pair and no handover");
+    refuse("shard n0: its order is no re-pair, handover or restart");
     order(0, FL_LEAVE, FL_NO_CAUSE, 0);
     fleet.server[1].capacity.of[FL_MEMORY] = -1;
     refuse("server s1: a capacity is -1, expected 0 or more");
@@ -906,6 +980,8 @@ int main(void)
         cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, forget),
         cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, forget),
         cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, forget),
+        cmocka_unit_test_teardown(old_nodes_are_started_anew_one_server_after_the_other, forget),
+        cmocka_unit_test_teardown(all_are_started_anew_and_never_both_of_a_shard, forget),
         cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, forget),
         cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, forget),
         cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, forget),
