@@ -43,9 +43,10 @@ struct agent {
         struct fl_placement placement;
     } * told;                /* of each shard: what its key says */
     int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
+    int64_t lease;           /* its own; 0: none */
     uint64_t asked, planned; /* ns, when last */
     uint64_t planned_serial;
-    uint64_t *gone; /* of each server: since when its lease is not held, s; the leader's memory */
+    uint64_t *gone; /* of each server: when its lease went last, s; each agent notes it, since it may lead */
     bool *held;     /* it was, when looked at last */
     bool balancing;
 };
@@ -69,6 +70,23 @@ static void say(struct agent *a)
     a->said = text;
 }
 
+/* Not by the leader alone: it may be among those that went at once, and who leads next has to know of them.
+ */
+static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t now)
+{
+    for (uint32_t i = 0; i < a->file->servers; i++) {
+        bool holds = fl_key_find(keys, a->file, "servers/", a->file->server[i].name) != NULL;
+
+        if (a->held[i] && !holds) {
+            a->gone[i] = now;
+            if (a->leads)
+                ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "the lease of server %s is gone",
+                             a->file->server[i].name);
+        }
+        a->held[i] = holds;
+    }
+}
+
 /* A key that is gone, or cannot be read, tells nothing. Telling waits for a disk, so not beside the mirror's
  * lock. */
 static void hear(struct agent *a)
@@ -80,6 +98,7 @@ static void hear(struct agent *a)
         return;
     a->serial = serial;
     keys = nd_mirror_lock(a->mirror);
+    note_leases(a, keys, nd_wall() / 1000000000);
     for (uint32_t i = 0; i < a->file->shards; i++) {
         const struct nd_entry *e = fl_key_find(keys, a->file, "shards/", a->file->shard[i].name);
         struct ft_fault fault = {""};
@@ -128,54 +147,96 @@ static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
 
     if (leads != a->leads)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, leads ? "leads the fleet" : "leads the fleet no more");
-    if (leads && !a->leads) {
-        memset(a->gone, 0, a->file->servers * sizeof(*a->gone));
-        memset(a->held, 0, a->file->servers * sizeof(*a->held));
+    if (leads && !a->leads)
         a->balancing = false;
-    }
     a->leads = leads;
+    a->lease = s->lease;
     if (may && !somebody && nd_now() - a->asked > LEADS_NS)
         ask_to_lead(a, s->lease);
 }
 
 /* ---- planning ----------------------------------------------------------------------------------- */
 
-static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t now)
+/* `what` is for the log. `then`: a further condition of the write; NULL: none. False: etcd does not answer.
+ */
+static bool write_key(struct agent *a, const char *what, const struct nd_change *change,
+                      const struct nd_compare *then)
 {
-    for (uint32_t i = 0; i < a->file->servers; i++) {
-        bool holds = fl_key_find(keys, a->file, "servers/", a->file->server[i].name) != NULL;
+    char leader[FL_KEY_MAX];
+    const struct nd_compare compares[] = {
+        {.key = fl_key(leader, a->file, "leader", ""), .of = ND_CREATED, .revision = a->leads},
+        then ? *then : (struct nd_compare){.key = NULL}};
+    struct ft_fault fault = {""};
+    bool done = false;
+    int error = nd_store_txn(a->etcd, compares, then ? 2 : 1, change, 1, &done, NULL, &fault);
 
-        if (a->held[i] && !holds) {
-            a->gone[i] = now;
-            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "the lease of server %s is gone",
-                         a->file->server[i].name);
-        }
-        a->held[i] = holds;
-    }
+    if (error)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", what, fault.text);
+    return !error;
 }
 
-/* False: etcd does not answer. */
 static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
                         const struct fl_placement *next)
 {
-    char leader[FL_KEY_MAX], key[FL_KEY_MAX];
+    char key[FL_KEY_MAX], what[FL_NAME_MAX + 8];
     json_t *o = fl_placement_write(a->file, next);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    const struct nd_compare compares[] = {
-        {.key = fl_key(leader, a->file, "leader", ""), .of = ND_CREATED, .revision = a->leads},
-        {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name),
-         .of = ND_CHANGED,
-         .revision = p->revision[shard]}};
-    struct nd_change change = {.key = key, .value = text, .len = text ? strlen(text) : 0};
-    struct ft_fault fault = {""};
-    bool done = false;
-    int error = text ? 0 : FT_ENOMEM;
+    const struct nd_change change = {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name),
+                                     .value = text,
+                                     .len = text ? strlen(text) : 0};
+    const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->revision[shard]};
 
-    if (text && (error = nd_store_txn(a->etcd, compares, 2, &change, 1, &done, NULL, &fault)) != 0)
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[shard].name, fault.text);
+    snprintf(what, sizeof(what), "shard %s", a->file->shard[shard].name);
+    bool answers = text && write_key(a, what, &change, &unchanged);
+
     free(text);
     json_decref(o);
-    return !error;
+    return answers;
+}
+
+/* A move that is over is taken away, if it is still the one that was seen. */
+static void end_move(struct agent *a, const struct fl_picture *p, uint32_t shard)
+{
+    char key[FL_KEY_MAX];
+    const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/move/", a->file->shard[shard].name)};
+    const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->move[shard]};
+
+    if (fl_picture_moved(p, shard) && write_key(a, "the end of a move", &gone, &unchanged))
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: its move is over",
+                     a->file->shard[shard].name);
+}
+
+static void end_upgrades(struct agent *a, const struct fl_picture *p)
+{
+    for (uint32_t i = 0; i < a->file->servers; i++) {
+        char key[FL_KEY_MAX];
+        const char *name = a->file->server[i].name;
+        const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/upgrade/", name)};
+        const struct nd_compare unchanged = {
+            .key = key, .of = ND_CHANGED, .revision = p->upgrade[i].revision};
+
+        if (fl_picture_upgraded(p, i) && write_key(a, "the end of an upgrade", &gone, &unchanged))
+            ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "server %s: all its nodes were started anew", name);
+    }
+}
+
+/* What it knows of leases that are gone, for people's commands, which plan as it does. As long as it leads.
+ */
+static void tell_gone(struct agent *a, const struct fl_picture *p)
+{
+    char key[FL_KEY_MAX], *text = fl_picture_gone(p);
+    const struct nd_change change = {.key = fl_key(key, a->file, "gone", ""),
+                                     .value = text,
+                                     .len = text ? strlen(text) : 0,
+                                     .lease = a->lease};
+    const struct nd_keys *keys = nd_mirror_lock(a->mirror);
+    const struct nd_entry *e = fl_key_find(keys, a->file, "gone", "");
+    bool told = e && text && e->lease == a->lease && strcmp(e->value, text) == 0;
+
+    nd_mirror_unlock(a->mirror);
+    if (text && !told)
+        write_key(a, "the key of leases that are gone", &change, NULL);
+    free(text);
 }
 
 static void carry_plan(struct agent *a, const struct fl_picture *p)
@@ -193,6 +254,7 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         struct fl_placement next;
         char why[FL_WHY_MAX];
 
+        end_move(a, p, i);
         if (!fl_picture_next(p, plan, i, &next))
             continue;
         if (plan->step[i].kind != FL_LEAVE)
@@ -214,8 +276,6 @@ static void plan(struct agent *a)
     a->planned = nd_now();
     a->planned_serial = serial;
     const struct nd_keys *keys = nd_mirror_lock(a->mirror);
-
-    note_leases(a, keys, now);
     int error = fl_picture_make(&picture, a->file, keys, a->gone, now, &fault);
 
     nd_mirror_unlock(a->mirror);
@@ -224,6 +284,8 @@ static void plan(struct agent *a)
         return;
     }
     picture.fleet.balancing = a->balancing;
+    tell_gone(a, &picture);
+    end_upgrades(a, &picture);
     carry_plan(a, &picture);
     fl_picture_free(&picture);
 }

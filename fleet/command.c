@@ -3,19 +3,18 @@
  * `understudy fleet VERB`: what people see of a fleet and say to it, from wherever etcd is reached. It reads
  * the keys once, and writes wishes alone: who carries them out is the leader. `agent` is agent.c's.
  */
+#include "fleet/check.h"
 #include "fleet/fleet.h"
 #include "fleet/picture.h"
 #include "node/base/clock.h"
-#include "node/config/config.h"
 #include "node/etcd/store.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct fleet_options {
     const char *file, *server;
+    uint64_t view; /* 0: not given */
     bool json;
 };
 
@@ -23,14 +22,20 @@ struct fleet_options {
 static const struct nd_option rows[] = {
     {"config", 'c', ND_OPTION_FILE, AT(file), .needed = "fleet's file", .value = "FILE",
      .help = "fleet's file"},
-    {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME", .help = "agent: the server that it runs on"},
+    {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME",
+     .help = "agent: the server that it runs on; upgrade: that one alone"},
+    {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
+     .help = "move: only while the shard is in view N"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
 #undef AT
 
 const struct nd_syntax fl_fleet_syntax = {
-    "fleet", rows, "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD", 1, 3};
+    "fleet", rows,
+    "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD|move SHARD "
+    "SERVER|unmove SHARD|upgrade|unupgrade",
+    1, 3};
 
 struct command {
     struct fl_file *file;
@@ -52,47 +57,17 @@ static int fail(int error, const struct ft_fault *fault)
 
 /* ---- check -------------------------------------------------------------------------------------- */
 
-/* The pair file of a shard, as the program reads it. */
-static int read_rendered(const struct command *c, uint32_t shard, struct ft_fault *fault)
-{
-    const uint32_t *on = c->file->shard[shard].on,
-                   servers[] = {on[0] == FL_NONE ? 0 : on[0], on[0] == FL_NONE ? 1 : on[1]};
-    char *text, path[] = "/tmp/understudy-fleet-XXXXXX";
-    struct nd_config *config;
-    struct ft_fault inner = {""};
-    int error = fl_file_render(c->file, shard, servers, 2, &text, fault), fd;
-
-    if (error)
-        return error;
-    fd = mkstemp(path);
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text))
-        error = ft_fail(fault, FT_EIO, "%s cannot be written", path);
-    if (fd >= 0)
-        close(fd);
-    if (!error && (error = nd_config_read(&config, path, ND_CONFIG_NODES, &inner)) != 0)
-        ft_fail(fault, error, "%s: the pair file of shard %s: %.200s", c->file->path,
-                c->file->shard[shard].name, inner.text);
-    else if (!error)
-        nd_config_free(config);
-    unlink(path);
-    free(text);
-    return error;
-}
-
 static int check(struct command *c)
 {
     struct ft_fault fault = {""};
+    int error = fl_check(c->file, &fault);
 
-    for (uint32_t i = 0; i < c->file->shards; i++) {
-        int error = read_rendered(c, i, &fault);
-
-        if (error) {
-            fprintf(stderr, "%s\n", fault.text);
-            return nd_exit_of_file(error);
-        }
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
     }
-    printf("fleet %s: %u servers, %u shards, each with a pair file that can be read\n", c->file->name,
-           c->file->servers, c->file->shards);
+    printf("fleet %s: %u servers, %u shards, each with pair files that can be read, and nothing in common\n",
+           c->file->name, c->file->servers, c->file->shards);
     return ND_DONE;
 }
 
@@ -141,9 +116,10 @@ static json_t *server_json(const struct command *c, uint32_t i)
     const struct fl_server *s = &c->picture.server[i];
     const struct fl_view *v = &c->plan->view[i];
 
-    return json_pack("{s:s, s:b, s:b, s:i, s:i, s:f, s:f, s:s?}", "server", s->name, "lease", s->lease,
-                     "drained", s->drained, "nodes", (int)v->nodes, "primaries", (int)v->primaries, "full",
-                     v->full, "worst", v->worst, "worst_when", server_name(c, v->worst_when));
+    return json_pack("{s:s, s:b, s:b, s:b, s:i, s:i, s:f, s:f, s:s?}", "server", s->name, "lease", s->lease,
+                     "drained", s->drained, "unlisted", s->unlisted, "nodes", (int)v->nodes, "primaries",
+                     (int)v->primaries, "full", v->full, "worst", v->worst, "worst_when",
+                     server_name(c, v->worst_when));
 }
 
 static json_t *shard_json(const struct command *c, uint32_t i)
@@ -175,7 +151,7 @@ static int print_json(const struct command *c)
 {
     json_t *servers = json_array(), *shards = json_array(), *o;
 
-    for (uint32_t i = 0; i < c->file->servers; i++)
+    for (uint32_t i = 0; i < c->picture.fleet.servers; i++)
         json_array_append_new(servers, server_json(c, i));
     for (uint32_t i = 0; i < c->file->shards; i++)
         json_array_append_new(shards, shard_json(c, i));
@@ -190,14 +166,15 @@ static int print_json(const struct command *c)
 
 static void print_servers(const struct command *c)
 {
-    for (uint32_t i = 0; i < c->file->servers; i++) {
+    for (uint32_t i = 0; i < c->picture.fleet.servers; i++) {
         const struct fl_server *s = &c->picture.server[i];
         const struct fl_view *v = &c->plan->view[i];
 
         printf("%-16s %-8s %u nodes, %u of them primary", s->name,
-               s->drained ? "drained"
-               : s->lease ? "well"
-                          : "gone",
+               s->unlisted  ? "not in the file"
+               : s->drained ? "drained"
+               : s->lease   ? "well"
+                            : "gone",
                v->nodes, v->primaries);
         if (s->lease)
             printf("; %.0f %% full", 100 * v->full);
@@ -253,7 +230,11 @@ static int status(struct command *c)
         print_servers(c);
         print_shards(c, true);
     }
-    return code ? code : c->plan->unprotected ? ND_UNPROTECTED : c->plan->orders ? ND_NOT_EQUAL : ND_DONE;
+    if (code)
+        return code;
+    if (c->plan->unprotected || c->plan->stopped)
+        return ND_UNPROTECTED;
+    return c->plan->orders ? ND_NOT_EQUAL : ND_DONE;
 }
 
 static int show_plan(struct command *c)
@@ -275,8 +256,10 @@ static int show_plan(struct command *c)
 
 /* ---- wishes ------------------------------------------------------------------------------------- */
 
-/* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. */
-static int wish(struct command *c, const char *kind, const char *name, const char *value)
+/* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. `if_so`: NULL: in any case. 1: it was not
+ * so. */
+static int wish(struct command *c, const char *kind, const char *name, const char *value,
+                const struct nd_compare *if_so)
 {
     char key[FL_KEY_MAX], place[64];
     struct ft_fault fault = {""};
@@ -285,11 +268,13 @@ static int wish(struct command *c, const char *kind, const char *name, const cha
     snprintf(place, sizeof(place), "wishes/%s/", kind);
     const struct nd_change change = {
         .key = fl_key(key, c->file, place, name), .value = value, .len = value ? strlen(value) : 0};
-    int error = open_etcd(c, &fault);
+    int error = c->etcd ? 0 : open_etcd(c, &fault);
 
     if (!error)
-        error = nd_store_txn(c->etcd, NULL, 0, &change, 1, &done, NULL, &fault);
-    return error ? fail(error, &fault) : ND_DONE;
+        error = nd_store_txn(c->etcd, if_so, if_so ? 1 : 0, &change, 1, &done, NULL, &fault);
+    if (error)
+        return fail(error, &fault);
+    return done ? ND_DONE : ND_NOT_EQUAL;
 }
 
 static int refuse_name(const char *what, const char *name)
@@ -300,17 +285,105 @@ static int refuse_name(const char *what, const char *name)
 
 static int act(struct command *c, const char *verb)
 {
-    const char *name = c->argv[0];
-    bool shard = strcmp(verb, "pin") == 0 || strcmp(verb, "unpin") == 0;
+    const char *name = c->argv[0], *kind = strncmp(verb, "un", 2) == 0 ? verb + 2 : verb;
+    bool shard = strcmp(kind, "drain") != 0;
 
     if ((shard ? fl_file_shard(c->file, name) : fl_file_server(c->file, name)) == FL_NONE)
         return refuse_name(shard ? "shard" : "server", name);
-    if (strcmp(verb, "pin") == 0 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
+    if (c->argc > 1 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
         return refuse_name("server", c->argv[1]);
-    return wish(c, shard ? "pin" : "drain", name,
-                strncmp(verb, "un", 2) == 0 ? NULL
-                : shard                     ? c->argv[1]
-                                            : "1");
+    return wish(c, kind, name, kind != verb ? NULL : shard ? c->argv[1] : "1", NULL);
+}
+
+/* What keeps a move from being begun, in words; "": nothing. */
+static void find_hindrance(const struct command *c, uint32_t shard, uint32_t to, char *why, size_t size)
+{
+    const struct fl_shard *s = &c->picture.shard[shard];
+    const char *server = c->file->server[to].name;
+    const struct nd_entry *pin = fl_key_find(&c->keys, c->file, "wishes/pin/", s->name);
+
+    *why = '\0';
+    if (c->options.view && s->view != c->options.view)
+        snprintf(why, size, "shard %s is in view %lu, expected view %lu", s->name, s->view, c->options.view);
+    else if (!s->known)
+        snprintf(why, size, "shard %s has no nodes, expected one that has begun (pin: where it begins)",
+                 s->name);
+    else if (!c->picture.server[to].lease)
+        snprintf(why, size, "no agent speaks for server %s, expected one that can take a node", server);
+    else if (c->picture.server[to].drained)
+        snprintf(why, size, "server %s is drained, expected one that can take a node", server);
+    else if (pin && strcmp(pin->value, server) != 0)
+        snprintf(why, size, "shard %s is pinned to %.31s, expected no pin, or one to %s", s->name, pin->value,
+                 server);
+}
+
+/* With a view: of the shard's key as it was seen in that view. */
+static int move(struct command *c)
+{
+    uint32_t shard = fl_file_shard(c->file, c->argv[0]), to = fl_file_server(c->file, c->argv[1]);
+    char key[FL_KEY_MAX], why[256];
+    int code;
+
+    if (shard == FL_NONE || to == FL_NONE)
+        return refuse_name(shard == FL_NONE ? "shard" : "server", c->argv[shard != FL_NONE]);
+    code = look(c);
+    if (code)
+        return code;
+    const struct fl_shard *s = &c->picture.shard[shard];
+    bool there = s->primary != FL_NONE && s->member[s->primary] == to;
+
+    if (s->moves ? s->pin == to : there)
+        return ND_DONE;
+    find_hindrance(c, shard, to, why, sizeof(why));
+    if (!*why) {
+        const struct nd_compare unchanged = {.key = fl_key(key, c->file, "shards/", s->name),
+                                             .of = ND_CHANGED,
+                                             .revision = c->picture.revision[shard]};
+
+        code = wish(c, "move", s->name, c->argv[1], c->options.view ? &unchanged : NULL);
+        if (code == ND_NOT_EQUAL)
+            snprintf(why, sizeof(why), "shard %s changes, expected it to rest in view %lu", s->name,
+                     c->options.view);
+    }
+    if (*why)
+        fprintf(stderr, "understudy: %s\n", why);
+    return *why ? ND_NOT_EQUAL : code;
+}
+
+/* One that stands goes on: it is of the time when it was given. */
+static int upgrade_one(struct command *c, uint32_t server, bool ends)
+{
+    char key[FL_KEY_MAX], since[24];
+    const char *name = c->file->server[server].name;
+    const struct nd_compare none = {.key = fl_key(key, c->file, "wishes/upgrade/", name), .of = ND_CREATED};
+    int code;
+
+    snprintf(since, sizeof(since), "%lu", nd_wall() / 1000000000);
+    code = wish(c, "upgrade", name, ends ? NULL : since, ends ? NULL : &none);
+    return code == ND_NOT_EQUAL ? ND_DONE : code;
+}
+
+static int upgrade(struct command *c, bool ends)
+{
+    uint32_t server = c->options.server ? fl_file_server(c->file, c->options.server) : FL_NONE;
+    int code = ND_DONE;
+
+    if (server == FL_NONE && c->options.server)
+        return refuse_name("server", c->options.server);
+    for (uint32_t i = 0; i < c->file->servers && code == ND_DONE; i++)
+        if (server == FL_NONE || server == i)
+            code = upgrade_one(c, i, ends);
+    return code;
+}
+
+static int begin_upgrade(struct command *c)
+{
+    return upgrade(c, false);
+}
+
+static int end_upgrade(struct command *c)
+{
+    return upgrade(c, true);
 }
 
 /* ---- the command -------------------------------------------------------------------------------- */
@@ -334,14 +407,26 @@ static int run_verb(struct command *c, const char *verb)
         const char *verb;
         int arguments;
         int (*run)(struct command *c); /* NULL: it is a wish */
-    } verbs[] = {{"check", 0, check}, {"agent", 0, run_agent}, {"status", 0, status}, {"plan", 0, show_plan},
-                 {"drain", 1, NULL},  {"undrain", 1, NULL},    {"pin", 2, NULL},      {"unpin", 1, NULL}};
+    } verbs[] = {{"check", 0, check},
+                 {"agent", 0, run_agent},
+                 {"status", 0, status},
+                 {"plan", 0, show_plan},
+                 {"drain", 1, NULL},
+                 {"undrain", 1, NULL},
+                 {"pin", 2, NULL},
+                 {"unpin", 1, NULL},
+                 {"move", 2, move},
+                 {"unmove", 1, NULL},
+                 {"upgrade", 0, begin_upgrade},
+                 {"unupgrade", 0, end_upgrade}};
 
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)
             continue;
         if (c->argc != verbs[i].arguments)
             return nd_usage("fleet", "%s with %d arguments, expected %d", verb, c->argc, verbs[i].arguments);
+        if (c->options.view && verbs[i].run != move)
+            return nd_usage("fleet", "--view with %s, expected it with move", verb);
         return verbs[i].run ? verbs[i].run(c) : act(c, verb);
     }
     return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);

@@ -22,6 +22,17 @@ static bool read_number(const json_t *o, const char *key, uint64_t most, uint64_
     return !n || (json_is_integer(n) && is >= 0 && *out <= most);
 }
 
+/* Members may be of a server that the file does not have any more. */
+static bool read_members(const struct fl_file *file, const json_t *from, uint32_t out[2])
+{
+    const char *a = json_string_value(json_array_get(from, 0)),
+               *b = json_string_value(json_array_get(from, 1));
+
+    out[0] = a ? fl_file_member(file, a) : FL_NONE;
+    out[1] = b ? fl_file_member(file, b) : FL_NONE;
+    return json_array_size(from) == 2 && out[0] != FL_NONE && out[1] != FL_NONE && out[0] != out[1];
+}
+
 static uint32_t server_of(const struct fl_file *file, const json_t *text)
 {
     return json_is_string(text) ? fl_file_server(file, json_string_value(text)) : FL_NONE;
@@ -60,9 +71,11 @@ void fl_server_said_free(struct fl_server_said *said)
 
 static json_t *write_node(const struct fl_node_said *n)
 {
-    json_t *o = json_pack("{s:s, s:b, s:b, s:b, s:I}", "state", n->state, "primary", n->primary, "member",
-                          n->member, "strict", n->strict, "view", (json_int_t)n->view);
+    json_t *o = json_pack("{s:s, s:b, s:b, s:I}", "state", n->state, "primary", n->primary, "member",
+                          n->member, "view", (json_int_t)n->view);
 
+    if (n->started)
+        json_object_set_new(o, "started", json_integer((json_int_t)n->started));
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
     if (n->measured)
@@ -116,12 +129,11 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     const json_t *members = json_object_get(o, "members");
 
     if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", INT64_MAX, &out->view) ||
-        (members && json_array_size(members) != 2))
+        !read_number(o, "started", INT64_MAX, &out->started) || (members && json_array_size(members) != 2))
         return false;
     strcpy(out->state, state);
     out->primary = json_is_true(json_object_get(o, "primary"));
     out->member = json_is_true(json_object_get(o, "member"));
-    out->strict = json_is_true(json_object_get(o, "strict"));
     for (unsigned i = 0; members && i < 2; i++) {
         const char *name = json_string_value(json_array_get(members, i));
 
@@ -228,7 +240,7 @@ static bool read_servers(const struct fl_file *file, const json_t *o, struct fl_
 {
     const json_t *first = json_object_get(o, "first");
 
-    if (!read_two(file, json_object_get(o, "members"), out->member))
+    if (!read_members(file, json_object_get(o, "members"), out->member))
         return false;
     if (read_two(file, first, out->first))
         return true;
@@ -249,7 +261,7 @@ static bool read_order(const struct fl_file *file, const json_t *from, struct fl
     out->order.kind = fl_kind_of(kind);
     out->order.cause = fl_cause_of(cause);
     out->order.to = fl_file_server(file, to);
-    if (out->order.kind != FL_REPAIR && out->order.kind != FL_HANDOVER)
+    if (out->order.kind != FL_REPAIR && out->order.kind != FL_HANDOVER && out->order.kind != FL_RESTART)
         return false;
     if (out->order.to == FL_NONE)
         out->order.kind = FL_LEAVE;
@@ -276,7 +288,7 @@ static int read_placement(struct fl_placement *out, const struct fl_file *file, 
     if (!read_number(o, "view", INT64_MAX, &out->view) || !read_number(o, "moved", INT64_MAX, &out->moved))
         return ft_fail(fault, FT_EMALFORMED, "its view or moved is no number, expected one from 0 on");
     if (!read_servers(file, o, out))
-        return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers of the file each");
+        return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers each");
     if (order && !read_order(file, order, out))
         return ft_fail(fault, FT_EMALFORMED, "its order is none, expected a kind that is known, to a server");
     if (!read_failed(file, json_object_get(o, "failed"), out))

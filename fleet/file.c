@@ -92,6 +92,29 @@ uint32_t fl_file_server(const struct fl_file *file, const char *name)
     return s ? (uint32_t)(s - file->server) : FL_NONE;
 }
 
+uint32_t fl_file_all(const struct fl_file *file)
+{
+    uint32_t all = file->servers;
+
+    while (all < file->servers + FL_UNLISTED_MAX && file->server[all].name[0])
+        all++;
+    return all;
+}
+
+uint32_t fl_file_member(const struct fl_file *file, const char *name)
+{
+    uint32_t listed = fl_file_server(file, name), at = file->servers, all = fl_file_all(file);
+
+    if (listed != FL_NONE || !ft_is_name(name, FL_NAME_MAX))
+        return listed;
+    while (at < all && strcmp(file->server[at].name, name) != 0)
+        at++;
+    if (at == file->servers + FL_UNLISTED_MAX)
+        return FL_NONE;
+    snprintf(file->server[at].name, sizeof(file->server[at].name), "%s", name);
+    return at;
+}
+
 uint32_t fl_file_shard(const struct fl_file *file, const char *name)
 {
     const struct fl_shard_entry *s = bsearch(name, file->shard, file->shards, sizeof(*file->shard), by_name);
@@ -212,6 +235,7 @@ static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fau
     snprintf(s->name, sizeof(s->name), "%s", at->key);
     s->port = (uint16_t)raw.port;
     s->with = raw.with;
+    s->at = at;
     error = check_with(raw.with, what, fault);
     if (!error)
         error = check_node_names(f, at, s->name, fault);
@@ -244,7 +268,7 @@ static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct f
                                                                          "state", NULL};
     int error = 0;
 
-    f->server = nd_arena_alloc(f->arena, (raw->servers->count + 1) * sizeof(*f->server));
+    f->server = nd_arena_alloc(f->arena, (raw->servers->count + FL_UNLISTED_MAX) * sizeof(*f->server));
     f->shard = nd_arena_alloc(f->arena, (raw->shards->count + 1) * sizeof(*f->shard));
     if (!f->server || !f->shard)
         return nd_no_memory(fault);
@@ -386,7 +410,7 @@ uint32_t fl_node_server(const struct fl_file *file, uint32_t shard, const char *
 
     if (strncmp(node, file->shard[shard].name, len) != 0 || node[len] != '-')
         return FL_NONE;
-    return fl_file_server(file, node + len + 1);
+    return fl_file_member(file, node + len + 1);
 }
 
 const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, uint32_t shard, uint32_t server)

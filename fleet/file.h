@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fleet's file: which servers there are, which shards, and what the pair file of a shard is made of. Read
- * by fl_file_read, never changed afterwards. Written by an operator; the same on every server.
+ * by fl_file_read, never changed afterwards but for the names that fl_file_member notes. Written by an
+ * operator; the same on every server.
  *
  * The pair file of a shard is the file's `shard`, with `arbiter` and `nodes` of the fleet's own added. In its
  * texts $(NAME) stands for what the shard's `with` gives NAME, and for what every shard has: $(shard),
@@ -20,6 +21,8 @@
 
 #define FL_NAME_MAX 32u /* bytes of a name, with its NUL; of a node, which is SHARD-SERVER, as well */
 
+#define FL_UNLISTED_MAX 64u /* servers that keys name, and the file does not */
+
 struct fl_server_entry {
     char name[FL_NAME_MAX], zone[FL_NAME_MAX]; /* zone "": the server is a zone of its own */
     char host[16];                 /* the address at which nodes of other servers reach its nodes */
@@ -32,6 +35,7 @@ struct fl_shard_entry {
     uint16_t port;  /* of its nodes' replication, on each server's host */
     uint32_t on[2]; /* the servers that its first view is begun on, index; FL_NONE: the planner chooses */
     const struct nd_yaml *with; /* NULL: none */
+    const struct nd_yaml *at;   /* where it stands in the file */
 };
 
 struct fl_file {
@@ -42,7 +46,7 @@ struct fl_file {
     char run[64];   /* directory of the nodes' control sockets */
     char user[33];  /* of the system, whose the directories of view files are; "": who makes them */
     struct nd_etcd_config etcd;     /* where the fleet's keys are, and the shards' arbiter */
-    struct fl_server_entry *server; /* by name, and so are the shards */
+    struct fl_server_entry *server; /* by name, and so are the shards. Behind them: fl_file_member */
     uint32_t servers;
     struct fl_shard_entry *shard;
     uint32_t shards;
@@ -61,9 +65,16 @@ void fl_file_free(struct fl_file *file); /* NULL is fine */
 uint32_t fl_file_server(const struct fl_file *file, const char *name);
 uint32_t fl_file_shard(const struct fl_file *file, const char *name);
 
+/* Of a member of a shard: that of fl_file_server, or, of a server that the file does not have any more, one
+ * from file->servers on, the same as long as the file is read. Only the name is known of such a server.
+ * FL_NONE: it is no name, or the one after FL_UNLISTED_MAX others. By one thread at a time. */
+uint32_t fl_file_member(const struct fl_file *file, const char *name);
+/* So many servers are known, with those. */
+uint32_t fl_file_all(const struct fl_file *file);
+
 /* "SHARD-SERVER". Returns `out`. */
 const char *fl_node_name(char out[FL_NAME_MAX], const struct fl_file *file, uint32_t shard, uint32_t server);
-/* The server whose node of `shard` has that name; FL_NONE: it is none's. */
+/* The server whose node of `shard` has that name, as of fl_file_member. */
 uint32_t fl_node_server(const struct fl_file *file, uint32_t shard, const char *node);
 /* Path of a node's control socket. Returns `out`. */
 #define FL_PATH_MAX 256u

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define START_NS  3000000000ull /* between two starts of a node that says nothing */
@@ -31,6 +32,8 @@ struct local_node {
     struct fl_node_said said;
     pid_t systemctl;           /* that is under way for it; 0: none */
     uint64_t started, ordered; /* when last; 0: never */
+    uint64_t restarted;        /* for the order of that time; 0: for none yet */
+    json_int_t pid;            /* whose start is in `said` */
     char refused[160];         /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
@@ -87,7 +90,8 @@ static bool read_whole(const char *path, char *out, size_t cap)
     return true;
 }
 
-/* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. */
+/* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. A
+ * server that the fleet's file does not have any more has no address. */
 static unsigned nodes_of(const struct fl_local *l, const struct fl_placement *p, uint32_t out[ND_NODES])
 {
     const uint32_t all[] = {p->first[0],
@@ -99,7 +103,7 @@ static unsigned nodes_of(const struct fl_local *l, const struct fl_placement *p,
     unsigned n = 0;
 
     for (unsigned i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
-        bool there = all[i] == FL_NONE;
+        bool there = all[i] == FL_NONE || all[i] >= l->file->servers;
 
         for (unsigned k = 0; k < n; k++)
             there |= out[k] == all[i];
@@ -135,13 +139,15 @@ static bool write_files(const struct fl_local *l, uint32_t shard)
     uint32_t server[ND_NODES];
     unsigned n = nodes_of(l, &l->node[shard].placement, server);
     char *text = NULL, *old = malloc(ND_YAML_BYTES);
-    bool done = old && fl_file_render(l->file, shard, server, n, &text, &fault) == 0;
+    /* Without its peer a member has the pair file that it has. */
+    bool alone = n < ND_PAIR;
+    bool done = old && (alone || fl_file_render(l->file, shard, server, n, &text, &fault) == 0);
 
     fl_node_name(name, l->file, shard, l->self);
     path_of(pair, l, name, ".yaml");
     if (!done)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "node %s: %s", name, fault.text);
-    else if (!read_whole(pair, old, ND_YAML_BYTES) || strcmp(old, text) != 0)
+    else if (!alone && (!read_whole(pair, old, ND_YAML_BYTES) || strcmp(old, text) != 0))
         done = write_whole(pair, text);
     free(text);
     free(old);
@@ -275,6 +281,26 @@ static double memory_of(const json_t *status)
     return kb / 1024;
 }
 
+/* When the process began, wall clock, s; 0: not known. */
+static uint64_t begun(json_int_t pid)
+{
+    struct timespec wall, boot;
+    char path[64], text[1024];
+    unsigned long long ticks;
+
+    snprintf(path, sizeof(path), "/proc/%lld/stat", pid);
+    /* Behind the name, which may have anything in it, the 20th number. */
+    const char *at = read_whole(path, text, sizeof(text)) ? strrchr(text, ')') : NULL;
+
+    if (!at ||
+        sscanf(at, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+               &ticks) != 1)
+        return 0;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    clock_gettime(CLOCK_BOOTTIME, &boot);
+    return (uint64_t)(wall.tv_sec - boot.tv_sec) + ticks / (unsigned long long)sysconf(_SC_CLK_TCK);
+}
+
 static void measure(struct local_node *n, const json_t *status, uint64_t now)
 {
     double packets, useful = sum_useful(status, &packets), span = (double)(now - n->counted.at) / 1e9;
@@ -317,6 +343,11 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
         n->said.primary = same_text(status, "role", "primary");
         n->said.member = json_is_true(json_object_get(status, "member"));
         n->said.view = (uint64_t)view;
+        json_int_t pid = json_integer_value(json_object_get(status, "pid"));
+
+        if (pid != n->pid)
+            n->said.started = begun(pid);
+        n->pid = pid;
         for (unsigned i = 0; i < 2; i++) {
             const char *member = json_string_value(json_array_get(members, i));
 
@@ -383,6 +414,22 @@ static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struc
                      (json_int_t)p->view);
 }
 
+/* Of its own node, one that was started before the order, once: what it says then tells whether it was done.
+ */
+static void restart(struct fl_local *l, uint32_t shard)
+{
+    struct local_node *n = &l->node[shard];
+    const struct fl_order *order = &n->placement.order;
+    char name[FL_NAME_MAX];
+
+    if (order->kind != FL_RESTART || order->to != l->self || !n->says || n->said.primary ||
+        n->said.view != n->placement.view || n->said.started >= order->since || n->systemctl ||
+        n->restarted == order->since)
+        return;
+    n->restarted = order->since;
+    run_systemctl(n, "restart", fl_node_name(name, l->file, shard, l->self));
+}
+
 /* Waits for no more of the answer than comes at once: what has come of it is seen in what the node says then.
  */
 static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
@@ -391,8 +438,8 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
     const struct fl_placement *p = &n->placement;
     char peer[FL_NAME_MAX];
 
-    if (!n->says || !n->said.primary || p->order.kind == FL_LEAVE || n->said.view != p->view ||
-        (n->ordered && now - n->ordered < ORDER_NS))
+    if (!n->says || !n->said.primary || p->order.kind == FL_LEAVE || p->order.kind == FL_RESTART ||
+        n->said.view != p->view || (n->ordered && now - n->ordered < ORDER_NS))
         return;
     fl_node_name(peer, l->file, shard, p->order.to);
     bool with = strcmp(n->said.members[0], peer) == 0 || strcmp(n->said.members[1], peer) == 0;
@@ -442,6 +489,7 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     } else if (!wanted && n->told && is_superfluous(n)) {
         run_systemctl(n, "stop", node);
     } else if (wanted) {
+        restart(l, shard);
         carry_out(l, shard, now);
     }
 }

@@ -113,6 +113,7 @@ struct fl_look {
     bool quiet;                /* protected, and its primary's agent can carry out orders */
     bool ready;                /* its standby says that it could take over */
     bool resyncs;
+    bool old[2]; /* its primary is to be started anew; its standby is */
     bool back_off;
     bool ordered; /* an order of an earlier plan stands */
 };
@@ -131,7 +132,7 @@ struct fl_planner {
     uint64_t *gone;     /* when leases went */
     uint32_t *list;     /* of shards that are to be healed; of servers, for balance */
     uint32_t under_way; /* with those that the plan has ordered */
-    bool mends;         /* a shard can be healed, is being healed, or resyncs */
+    bool mends;         /* a shard can be healed, is being healed, or resyncs; or nodes are started anew */
 };
 
 /* Time since `then`, which may be later by another clock; 0 is never. */

@@ -58,6 +58,62 @@ static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *
     return fear_all(&p->said[i], p->file->shards, fault);
 }
 
+/* Into the servers, but for those that have their lease. */
+static void hear_gone(struct fl_picture *p, const struct nd_keys *keys)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "gone", "");
+    json_t *o = e ? json_loadb(e->value, e->len, JSON_REJECT_DUPLICATES, NULL) : NULL, *since;
+    struct ft_fault fault;
+    const char *name;
+
+    if (e && !json_is_object(o)) {
+        ft_fail(&fault, FT_EMALFORMED, "no JSON object, expected times by servers");
+        note_unreadable(p, e, &fault);
+    }
+    json_object_foreach(o, name, since)
+    {
+        uint32_t server = fl_file_server(p->file, name);
+
+        if (server != FL_NONE && !p->server[server].lease && json_integer_value(since) > 0)
+            p->server[server].gone = (uint64_t)json_integer_value(since);
+    }
+    json_decref(o);
+}
+
+char *fl_picture_gone(const struct fl_picture *p)
+{
+    json_t *o = json_object();
+    uint32_t room = ND_VALUE_MAX / (FL_NAME_MAX + 24);
+
+    for (uint32_t i = 0; i < p->file->servers && room; i++)
+        if (p->server[i].gone) {
+            json_object_set_new(o, p->server[i].name, json_integer((json_int_t)p->server[i].gone));
+            room--;
+        }
+    char *text = json_dumps(o, JSON_COMPACT);
+
+    json_decref(o);
+    return text;
+}
+
+static void hear_upgrade(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "wishes/upgrade/", p->file->server[i].name);
+    char *end;
+
+    if (!e)
+        return;
+    p->upgrade[i].before = strtoull(e->value, &end, 10);
+    p->upgrade[i].revision = e->changed;
+    if (*end || end == e->value)
+        p->upgrade[i].before = 0;
+}
+
+static bool is_old(const struct fl_picture *p, uint32_t server, const struct fl_node_said *n)
+{
+    return n->started && n->started < p->upgrade[server].before;
+}
+
 static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone,
                         struct ft_fault *fault)
 {
@@ -72,9 +128,11 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
                                           [FL_MEMORY] = e->memory_mb,
                                           [FL_NODES] = e->nodes}},
                             .lease = said != NULL,
-                            .gone = said ? 0 : gone};
+                            .gone = said ? 0 : gone,
+                            .unlisted = i >= p->file->servers};
     int error = said ? hear_server(p, i, said, fault) : 0;
 
+    hear_upgrade(p, keys, i);
     s->drained = fl_key_find(keys, p->file, "wishes/drain/", e->name) != NULL;
     return error;
 }
@@ -91,7 +149,7 @@ static const struct fl_node_said *node_of(const struct fl_picture *p, uint32_t s
     return NULL;
 }
 
-/* The servers of the members that a node tells of. False: it tells of none, or they are not of the file. */
+/* The servers of the members that a node tells of. False: it tells of none. */
 static bool members_of(const struct fl_picture *p, const struct fl_node_said *n, uint32_t out[2])
 {
     for (unsigned i = 0; i < 2; i++)
@@ -102,7 +160,7 @@ static bool members_of(const struct fl_picture *p, const struct fl_node_said *n,
 /* The latest view that a member of it tells of, into the shard. */
 static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
-    for (uint32_t i = 0; i < p->file->servers; i++) {
+    for (uint32_t i = 0; i < p->fleet.servers; i++) {
         const struct fl_node_said *n = node_of(p, i, shard);
         uint32_t member[2];
 
@@ -118,7 +176,7 @@ static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shar
 static const char *const says_names[] = {
     [FL_SAYS_NOTHING] = "silent",    [FL_SAYS_JOINING] = "JOINING", [FL_SAYS_SYNCING] = "SYNCING",
     [FL_SAYS_READY] = "READY",       [FL_SAYS_SOLO] = "SOLO",       [FL_SAYS_PROTECTED] = "PROTECTED",
-    [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_HOLDS] = "DEGRADED",  [FL_SAYS_FENCED] = "FENCED"};
+    [FL_SAYS_DEGRADED] = "DEGRADED", [FL_SAYS_FENCED] = "FENCED"};
 
 const char *fl_says_name(enum fl_says says)
 {
@@ -129,7 +187,7 @@ static enum fl_says says_of(const struct fl_node_said *n)
 {
     for (enum fl_says says = FL_SAYS_JOINING; says <= FL_SAYS_FENCED; says++)
         if (strcmp(says_names[says], n->state) == 0)
-            return says == FL_SAYS_DEGRADED && n->strict ? FL_SAYS_HOLDS : says;
+            return says;
     return FL_SAYS_NOTHING;
 }
 
@@ -149,6 +207,7 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
         const struct fl_node_said *n = node_of(p, out->member[k], shard);
         uint32_t role = out->primary == FL_NONE ? k : k != out->primary;
 
+        out->old[k] = n && is_old(p, out->member[k], n);
         if (n && n->measured) {
             out->measured[role] = true;
             out->load[role] = n->load;
@@ -158,7 +217,7 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
 
 static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
 {
-    for (uint32_t i = 0; i < p->file->servers; i++) {
+    for (uint32_t i = 0; i < p->fleet.servers; i++) {
         if (node_of(p, i, shard))
             return i;
         for (uint32_t k = 0; k < p->said[i].kepts; k++)
@@ -168,18 +227,40 @@ static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
     return FL_NONE;
 }
 
-static uint32_t pin_of(const struct fl_picture *p, const struct nd_keys *keys, const char *shard)
+/* The server that a wish names; FL_NONE: there is no wish, or it names none of the file. */
+static uint32_t wished(const struct fl_picture *p, const struct nd_entry *wish)
 {
-    const struct nd_entry *pin = fl_key_find(keys, p->file, "wishes/pin/", shard);
     char name[FL_NAME_MAX];
 
-    if (!pin || pin->len >= sizeof(name))
+    if (!wish || wish->len >= sizeof(name))
         return FL_NONE;
-    memcpy(name, pin->value, pin->len);
-    name[pin->len] = '\0';
+    memcpy(name, wish->value, wish->len);
+    name[wish->len] = '\0';
     return fl_file_server(p->file, name);
 }
 
+/* A move goes before a pin. */
+static void hear_wishes(struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
+{
+    struct fl_shard *s = &p->shard[shard];
+    const struct nd_entry *pin = fl_key_find(keys, p->file, "wishes/pin/", s->name);
+    const struct nd_entry *move = fl_key_find(keys, p->file, "wishes/move/", s->name);
+
+    s->pin = wished(p, move);
+    s->moves = s->pin != FL_NONE;
+    if (!s->moves)
+        s->pin = wished(p, pin);
+    p->move[shard] = move ? move->changed : 0;
+}
+
+bool fl_picture_moved(const struct fl_picture *p, uint32_t shard)
+{
+    const struct fl_shard *s = &p->shard[shard];
+
+    return p->move[shard] && (!s->moves || (s->primary != FL_NONE && s->member[s->primary] == s->pin));
+}
+
+/* What its key says, and what people wish. */
 static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
     struct fl_placement *had = &p->placement[i];
@@ -188,28 +269,31 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     const char *name = p->file->shard[i].name;
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", name);
 
-    *s = (struct fl_shard){.name = name,
-                           .found = FL_NONE,
-                           .primary = FL_NONE,
-                           .pin = pin_of(p, keys, name),
-                           .failed.to = FL_NONE};
+    *s = (struct fl_shard){.name = name, .found = FL_NONE, .primary = FL_NONE, .failed.to = FL_NONE};
+    hear_wishes(p, keys, i);
     had->failed.to = FL_NONE;
-    if (e) {
-        s->known = true;
-        p->revision[i] = e->changed;
-        if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
-            note_unreadable(p, e, &fault);
-            s->known = false;
-        }
-        s->view = had->view;
-        memcpy(s->member, had->member, sizeof(s->member));
+    if (!e)
+        return;
+    s->known = true;
+    p->revision[i] = e->changed;
+    if (fl_placement_read(had, p->file, e->value, e->len, &fault) != 0) {
+        note_unreadable(p, e, &fault);
+        s->known = false;
+        s->unreadable = true;
     }
+    s->view = had->view;
+    memcpy(s->member, had->member, sizeof(s->member));
+}
+
+/* What its nodes say beside that. */
+static void hear_shard(struct fl_picture *p, uint32_t i)
+{
+    const struct fl_placement *had = &p->placement[i];
+    struct fl_shard *s = &p->shard[i];
+
     find_view(p, i, s);
     if (!s->known) {
         s->found = find_trace(p, i);
-        /* Somebody has begun it, wherever: `unreadable` tells of its key, and it is not begun again. */
-        if (e && s->found == FL_NONE)
-            s->found = 0;
         return;
     }
     hear_members(p, i, s);
@@ -219,51 +303,82 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
         s->order = had->order;
 }
 
+/* A member that says nothing may be on its way up. */
+bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
+{
+    bool old = !p->server[server].lease; /* who knows */
+
+    if (!p->upgrade[server].revision || !p->upgrade[server].before)
+        return p->upgrade[server].revision;
+    for (uint32_t i = 0; i < p->said[server].nodes; i++)
+        old |= is_old(p, server, &p->said[server].node[i]);
+    for (uint32_t i = 0; i < p->file->shards && !old; i++)
+        old = p->shard[i].known && (p->shard[i].member[0] == server || p->shard[i].member[1] == server) &&
+              !node_of(p, server, i);
+    return !old;
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------- */
 
 void fl_picture_free(struct fl_picture *p)
 {
-    for (uint32_t i = 0; p->said && i < p->file->servers; i++)
+    for (uint32_t i = 0; p->said && i < p->file->servers + FL_UNLISTED_MAX; i++)
         fl_server_said_free(&p->said[i]);
     free(p->server);
     free(p->shard);
     free(p->said);
     free(p->placement);
     free(p->revision);
+    free(p->move);
+    free(p->upgrade);
     *p = (struct fl_picture){.file = NULL};
 }
 
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault)
 {
-    uint32_t servers = file->servers + 1, shards = file->shards + 1;
+    uint32_t servers = file->servers + FL_UNLISTED_MAX, shards = file->shards + 1;
 
     *out = (struct fl_picture){.file = file,
                                .server = calloc(servers, sizeof(*out->server)),
                                .shard = calloc(shards, sizeof(*out->shard)),
                                .said = calloc(servers, sizeof(*out->said)),
                                .placement = calloc(shards, sizeof(*out->placement)),
-                               .revision = calloc(shards, sizeof(*out->revision))};
-    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision) {
+                               .revision = calloc(shards, sizeof(*out->revision)),
+                               .move = calloc(shards, sizeof(*out->move)),
+                               .upgrade = calloc(servers, sizeof(*out->upgrade))};
+    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision || !out->move ||
+        !out->upgrade) {
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
-    for (uint32_t i = 0; i < file->servers; i++) {
-        int error = paint_server(out, keys, i, gone ? gone[i] : 0, fault);
+    for (uint32_t i = 0; i < file->shards; i++)
+        paint_shard(out, keys, i);
+    /* Shards' keys and nodes tell of servers that the file does not have, which are behind the others. */
+    for (uint32_t i = 0; i < fl_file_all(file); i++) {
+        int error = paint_server(out, keys, i, gone && i < file->servers ? gone[i] : 0, fault);
 
         if (error) {
             fl_picture_free(out);
             return error;
         }
+        for (uint32_t k = 0; k < out->said[i].nodes; k++) {
+            uint32_t member[2];
+
+            members_of(out, &out->said[i].node[k], member);
+        }
     }
+    out->fleet.servers = fl_file_all(file);
+    if (!gone)
+        hear_gone(out, keys);
     for (uint32_t i = 0; i < file->shards; i++)
-        paint_shard(out, keys, i);
+        hear_shard(out, i);
     const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");
 
     if (leader && leader->len < sizeof(out->leader))
         memcpy(out->leader, leader->value, leader->len);
     out->fleet = (struct fl_fleet){.server = out->server,
-                                   .servers = file->servers,
+                                   .servers = out->fleet.servers,
                                    .shard = out->shard,
                                    .shards = file->shards,
                                    .settings = fl_settings_usual(),
@@ -306,6 +421,7 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
         break;
     case FL_REPAIR:
     case FL_HANDOVER:
+    case FL_RESTART:
         next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now};
         break;
     case FL_WITHDRAW:

@@ -4,7 +4,8 @@
  * its plan. Both are pure: the leader, and `understudy fleet` on any server, make the same of the same keys.
  *
  * Where a shard's key and its nodes differ, the nodes are right: members and view are those of the latest
- * view that a member of it tells of, and an order of an earlier view is over.
+ * view that a member of it tells of, and an order of an earlier view is over. Servers that members name and
+ * the file does not have any more come behind those of the file.
  */
 #ifndef FLEET_PICTURE_H
 #define FLEET_PICTURE_H
@@ -20,9 +21,14 @@ struct fl_picture {
     struct fl_server_said *said;    /* of each server */
     struct fl_placement *placement; /* of each shard: as its key has it; all zero: it has none */
     int64_t *revision;              /* of that key's last change; 0: there is none */
-    char leader[FL_NAME_MAX];       /* "": nobody leads */
-    uint32_t unreadable;            /* keys whose value is none */
-    char why[256];                  /* of the last of them */
+    int64_t *move;                  /* of a person's order to move it: likewise */
+    struct {
+        uint64_t before;      /* nodes of the server that were started before are old; 0: none is */
+        int64_t revision;     /* of the order that says so */
+    } * upgrade;              /* of each server */
+    char leader[FL_NAME_MAX]; /* "": nobody leads */
+    uint32_t unreadable;      /* keys whose value is none */
+    char why[256];            /* of the last of them */
 };
 
 /* "/understudy/FLEET/". Returns `out`. */
@@ -35,12 +41,24 @@ const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_f
 const char *fl_says_name(enum fl_says says);
 
 /*
- * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was. Of
- * the settings all but balancing and what the file says are usual. FT_ENOMEM.
+ * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was.
+ * NULL: as the leader says in the key `gone`. Of the settings all but balancing and what the file says are
+ * usual. FT_ENOMEM.
  */
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault);
 void fl_picture_free(struct fl_picture *picture);
+
+/* What the leader's key `gone` is to hold: since when the leases of servers are not held. Of as many as there
+ * is room for, which are more than stop a plan. For free(); NULL: no memory. */
+char *fl_picture_gone(const struct fl_picture *picture);
+
+/* The order to move the shard is over: its primary is there, or it names no server. Its key is to go then. */
+bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);
+
+/* The order to start the server's nodes anew is over: each says something, and none is old. Its key is to go
+ * then. */
+bool fl_picture_upgraded(const struct fl_picture *picture, uint32_t server);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */
 bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,

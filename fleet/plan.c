@@ -74,8 +74,10 @@ static int check_shard(const struct fl_fleet *fleet, const struct fl_shard *shar
         return ft_fail(fault, FT_EINVAL, "shard %s: its members are not two servers", shard->name);
     if (shard->primary > 1 && shard->primary != FL_NONE)
         return ft_fail(fault, FT_EINVAL, "shard %s: its primary is none of its members", shard->name);
-    if (shard->order.kind != FL_LEAVE && shard->order.kind != FL_REPAIR && shard->order.kind != FL_HANDOVER)
-        return ft_fail(fault, FT_EINVAL, "shard %s: its order is no re-pair and no handover", shard->name);
+    if (shard->order.kind != FL_LEAVE && shard->order.kind != FL_REPAIR && shard->order.kind != FL_HANDOVER &&
+        shard->order.kind != FL_RESTART)
+        return ft_fail(fault, FT_EINVAL, "shard %s: its order is no re-pair, handover or restart",
+                       shard->name);
     if (shard->order.kind != FL_LEAVE && !is_place(fleet, shard->order.to, false))
         return ft_fail(fault, FT_EINVAL, "shard %s: its order names no server", shard->name);
     return 0;
@@ -110,8 +112,7 @@ static enum fl_says say(const struct fl_planner *planner, const struct fl_shard 
 
 static bool serves(enum fl_says says)
 {
-    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED ||
-           says == FL_SAYS_HOLDS;
+    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED;
 }
 
 static void take_needs(const struct fl_shard *shard, struct fl_need *need)
@@ -175,6 +176,8 @@ static void look_at(struct fl_planner *planner, uint32_t number)
 
     look->primary = shard->member[at];
     look->standby = shard->member[!at];
+    look->old[0] = shard->old[at];
+    look->old[1] = shard->old[!at];
     if (shard->failed.count) {
         uint64_t wait = settings->back_off_least;
         for (uint32_t i = 1; i < shard->failed.count && wait && wait < settings->back_off_most; i++)
@@ -192,7 +195,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         wait_for(step, FL_UNSETTLED, FL_NONE);
     if (look->quiet || step->wait == FL_UNSETTLED)
         return;
-    /* It is alone, or holds. */
+    /* It is alone. */
     look->lone = !planner->fleet->server[look->standby].lease || is_drained(planner, look->standby);
     if (!look->lone) {
         wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
@@ -238,6 +241,14 @@ static void count_repair(struct fl_planner *planner, uint32_t shard, uint32_t to
     planner->room.place[to].into++;
     planner->room.place[look->standby].leaving++;
     fl_room_standby(&planner->room, to, look->primary, &look->need, 1);
+}
+
+/* A resync follows it. */
+static void count_restart(struct fl_planner *planner, uint32_t shard)
+{
+    planner->under_way++;
+    planner->room.place[planner->look[shard].primary].out++;
+    planner->room.place[planner->look[shard].standby].into++;
 }
 
 static void order_repair(struct fl_planner *planner, uint32_t shard, uint32_t to, enum fl_cause cause,
@@ -331,6 +342,8 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
 
     if (!takes(planner, to))
         return false;
+    if (shard->order.kind == FL_RESTART)
+        return to == look->standby && look->old[1];
     if (shard->order.kind == FL_HANDOVER ? to != look->standby : to == look->primary || to == look->standby)
         return false;
     switch (shard->order.cause) {
@@ -339,6 +352,7 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
     case FL_PIN:
+    case FL_MOVE:
         return shard->pin == to;
     default:
         return true;
@@ -367,37 +381,29 @@ static void review_order(struct fl_planner *planner, uint32_t number)
     planner->look[number].ordered = true;
     if (shard->order.kind == FL_HANDOVER)
         swap_roles(planner, number);
+    else if (shard->order.kind == FL_RESTART)
+        count_restart(planner, number);
     else
         count_repair(planner, number, shard->order.to);
 }
 
 /* ---- healing ---- */
 
-struct urgency {
-    bool serves;   /* it does not hold */
-    uint64_t gone; /* since when its other member's server is */
-};
-
-static struct urgency judge_urgency(const struct fl_planner *planner, uint32_t number)
+/* Since when its other member's server is gone. */
+static uint64_t gone_since(const struct fl_planner *planner, uint32_t number)
 {
-    const struct fl_shard *shard = &planner->fleet->shard[number];
     const struct fl_server *standby = &planner->fleet->server[planner->look[number].standby];
 
-    return (struct urgency){
-        .serves = shard->says[0] != FL_SAYS_HOLDS && shard->says[1] != FL_SAYS_HOLDS,
-        .gone = standby->lease ? UINT64_MAX : standby->gone,
-    };
+    return standby->lease ? UINT64_MAX : standby->gone;
 }
 
 static int compare_urgency(const void *a, const void *b, void *planner)
 {
     uint32_t first = *(const uint32_t *)a, second = *(const uint32_t *)b;
-    struct urgency of_first = judge_urgency(planner, first), of_second = judge_urgency(planner, second);
+    uint64_t of_first = gone_since(planner, first), of_second = gone_since(planner, second);
 
-    if (of_first.serves != of_second.serves)
-        return of_first.serves ? 1 : -1;
-    if (of_first.gone != of_second.gone)
-        return of_first.gone < of_second.gone ? -1 : 1;
+    if (of_first != of_second)
+        return of_first < of_second ? -1 : 1;
     return first < second ? -1 : first > second;
 }
 
@@ -476,7 +482,9 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent,
     struct fl_found found;
 
     step->unprotected = true;
-    if (shard->found != FL_NONE)
+    if (shard->unreadable)
+        wait_for(step, FL_UNREADABLE, FL_NONE);
+    else if (shard->found != FL_NONE)
         wait_for(step, FL_FOUND, shard->found);
     else if (absent != FL_NONE)
         wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);
@@ -547,6 +555,7 @@ static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause
 static bool follow_pin(struct fl_planner *planner, uint32_t number)
 {
     uint32_t pin = planner->fleet->shard[number].pin;
+    enum fl_cause cause = planner->fleet->shard[number].moves ? FL_MOVE : FL_PIN;
     const struct fl_look *look = &planner->look[number];
     struct fl_step *step = &planner->plan->step[number];
     struct fl_search search = fl_search_standby(planner, number);
@@ -556,12 +565,14 @@ static bool follow_pin(struct fl_planner *planner, uint32_t number)
     if (takes(planner, pin)) {
         if (pin == look->primary)
             return false;
+        if (pin == look->standby && look->old[1]) /* it goes there when that node was started anew */
+            return false;
         if (pin == look->standby) {
-            if (hand_over(planner, number, FL_PIN, pin))
+            if (hand_over(planner, number, cause, pin))
                 return true;
         } else {
             search.only = pin;
-            if (fl_order_repair(planner, number, &search, FL_PIN, pin) || step->wait != FL_NO_ROOM)
+            if (fl_order_repair(planner, number, &search, cause, pin) || step->wait != FL_NO_ROOM)
                 return true;
         }
     }
@@ -595,6 +606,76 @@ static void fulfil_wishes(struct fl_planner *planner)
         } else if (!follow_pin(planner, i) && moves)
             empty_drained(planner, i);
     }
+}
+
+/* ---- nodes that are started anew ---- */
+
+/* The first server that has a node which is old; FL_NONE: none has. */
+static uint32_t find_old(const struct fl_planner *planner)
+{
+    uint32_t found = FL_NONE;
+
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_look *look = &planner->look[i];
+
+        if (!planner->fleet->shard[i].known)
+            continue;
+        if (look->old[0] && takes(planner, look->primary) && look->primary < found)
+            found = look->primary;
+        if (look->old[1] && takes(planner, look->standby) && look->standby < found)
+            found = look->standby;
+    }
+    return found;
+}
+
+static bool all_protected(const struct fl_planner *planner)
+{
+    for (uint32_t i = 0; i < planner->fleet->shards; i++)
+        if (planner->fleet->shard[i].known && planner->plan->step[i].unprotected)
+            return false;
+    return true;
+}
+
+static bool may_resync(const struct fl_planner *planner, const struct fl_look *look)
+{
+    const struct fl_settings *settings = &planner->fleet->settings;
+
+    return planner->under_way < settings->heals &&
+           planner->room.place[look->primary].out < settings->resyncs &&
+           planner->room.place[look->standby].into < settings->resyncs;
+}
+
+static void restart_old(struct fl_planner *planner, uint32_t server)
+{
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_look *look = &planner->look[i];
+        struct fl_step *step = &planner->plan->step[i];
+
+        if (!planner->fleet->shard[i].known || !look->quiet || look->ordered || look->back_off ||
+            step->wait != FL_FINE || step->kind != FL_LEAVE)
+            continue;
+        if (look->old[0] && look->primary == server && takes(planner, look->standby)) {
+            struct fl_search search = fl_search_standby(planner, i);
+
+            if (!hand_over(planner, i, FL_UPGRADE, server))
+                fl_order_repair(planner, i, &search, FL_UPGRADE, server);
+        } else if (look->old[1] && look->standby == server && look->ready && may_resync(planner, look)) {
+            note_order(planner, i, FL_RESTART, FL_UPGRADE);
+            step->to[0] = server;
+            wait_for(step, FL_ORDERED, server);
+            count_restart(planner, i);
+        }
+    }
+}
+
+/* Returns whether there are any. */
+static bool upgrade(struct fl_planner *planner)
+{
+    uint32_t server = find_old(planner);
+
+    if (server != FL_NONE && !planner->plan->stopped && all_protected(planner))
+        restart_old(planner, server);
+    return server != FL_NONE;
 }
 
 /* ---- the whole ---- */
@@ -811,7 +892,8 @@ int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_f
     heal(&planner);
     create_all(&planner);
     fulfil_wishes(&planner);
-    planner.mends = mends(&planner);
+    planner.mends = upgrade(&planner);
+    planner.mends |= mends(&planner);
     list_nodes(&planner);
     fl_balance(&planner);
 

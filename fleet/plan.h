@@ -11,7 +11,7 @@
  * What it keeps to, in this order:
  *
  * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
- *    alone (SOLO), or holds in a strict pair. A shard whose members are both silent is left as it is. While
+ *    alone (SOLO). A shard whose members are both silent is left as it is. While
  *    more than a third of the leases went within `at_once` seconds of each other and are still gone, nothing
  *    is ordered. A server that is drained does not count there: that is how people say that they know of it.
  * 2. A standby goes to a server that has room; to one in another zone than the primary's where there is one;
@@ -25,7 +25,8 @@
  *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for a move
  * that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
- *    server that is dead, drained or full waits, and the shard is treated as if it had none.
+ *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
+ *    move is a pin that whoever reads the plan takes away once the primary is there.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
  *    begins when one is more than twice `gain` above the mean, and ends when none is more than `gain` above
  *    it. Each move is the one after which the fuller of both servers is least full; handing over is preferred
@@ -33,8 +34,11 @@
  * 7. At most `heals` re-pairs and the resyncs that they cause are under way in the fleet, at most `resyncs`
  *    into and `resyncs` out of each server; one move of a shard at any time; none within the back-off after
  *    one that failed.
- * 8. A shard without a key is created only while every server has its lease, and none tells of a node or a
- *    kept view of that shard; `creates` shards in a plan.
+ * 8. Nodes that are old are started anew, those of one server after those of another, in the order of their
+ *    names: its primaries hand over, its standbys are restarted. Only while every shard is protected, so one
+ *    that does not come back stops it; and no shard is moved for balance meanwhile.
+ * 9. A shard without a key, not even one that cannot be read, is created only while every server has its
+ *    lease, and none tells of a node or a kept view of that shard; `creates` shards in a plan.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -66,8 +70,8 @@ struct fl_server {
     uint64_t
         gone;     /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
     bool drained; /* people want it empty */
-    bool
-        unlisted; /* members name it, and the fleet's file does not: it is drained, and nobody waits for it */
+    bool unlisted; /* members name it, and the fleet's file does not any more: it is drained, and nobody waits
+                      for it */
 };
 
 /* What the node of a member last said of itself. FL_SAYS_NOTHING: it has no node, its agent's lease is gone,
@@ -80,7 +84,6 @@ enum fl_says {
     FL_SAYS_SOLO,
     FL_SAYS_PROTECTED,
     FL_SAYS_DEGRADED, /* a primary that has no answer from its standby, and may go on alone in a moment */
-    FL_SAYS_HOLDS,    /* DEGRADED in a strict pair: it holds until it has a standby */
     FL_SAYS_FENCED,
 };
 
@@ -89,6 +92,7 @@ enum fl_kind {
     FL_CREATE,   /* run the shard's first two nodes: primary on to[0], standby on to[1] */
     FL_REPAIR,   /* the primary takes to[0] for its standby, in the place of the one it has or has lost */
     FL_HANDOVER, /* the primary hands over to its standby, on to[0] */
+    FL_RESTART,  /* the standby, on to[0], is started anew */
     FL_WITHDRAW, /* the order under way, to to[0], is to go, and none takes its place now */
 };
 
@@ -98,9 +102,11 @@ enum fl_cause {
     FL_HEAL,    /* its standby, or the primary before, is dead */
     FL_DRAIN,   /* people want a server empty */
     FL_PIN,     /* people want its primary elsewhere */
+    FL_MOVE,    /* they want it there once */
     FL_RELIEF,  /* a server would be above capacity if another one died */
     FL_ZONE,    /* both members are in one zone, and another one has room */
     FL_BALANCE, /* a server is fuller than the mean */
+    FL_UPGRADE, /* people want a server's nodes started anew */
     /* Of FL_WITHDRAW alone: */
     FL_FAILED,   /* the order failed, or was not carried out for `patience` */
     FL_NEEDLESS, /* the order's cause is gone, or its target is, and there is no other place */
@@ -124,11 +130,12 @@ enum fl_wait {
     FL_LEASES_GONE,   /* too many leases went at once: nothing is ordered */
     FL_SERVER_ABSENT, /* it is to be created, and not every server has its lease */
     FL_FOUND,         /* it is to be created, and a server tells of a node or a kept view of it */
+    FL_UNREADABLE,    /* it may have been created: its key cannot be read */
 };
 
 /* What a shard's primary is to do in the view in which it was planned. */
 struct fl_order {
-    enum fl_kind kind; /* FL_REPAIR or FL_HANDOVER; FL_LEAVE: none */
+    enum fl_kind kind; /* FL_REPAIR, FL_HANDOVER or FL_RESTART; FL_LEAVE: none */
     enum fl_cause cause;
     uint32_t to;
     uint64_t since;
@@ -144,12 +151,15 @@ struct fl_failed {
 struct fl_shard {
     const char *name;
     bool known;         /* it has a key, or nodes: false, it is to be created */
+    bool unreadable;    /* !known: its key is there, and says nothing that can be read */
     uint32_t found;     /* !known: a server that tells of a node or a kept view of it; FL_NONE: none does */
     uint64_t view;      /* the latest that its nodes or its key tell of */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
     enum fl_says says[2];
+    bool old[2];            /* its node is to be started anew */
     uint32_t primary;       /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
     uint32_t pin;           /* the server that people want its primary on; FL_NONE */
+    bool moves;             /* they want it there once: it is to be moved, not pinned */
     struct fl_order order;  /* under way. One of an earlier view is over: it is not given here */
     bool measured[2];       /* load[0] of its primary, load[1] of its standby, wherever they are */
     struct fl_load load[2]; /* of the role, not of the node: what was measured before the roles last changed
@@ -192,7 +202,7 @@ struct fl_step {
     uint32_t
         about; /* the server that the cause or the wait is about: that is dead, drained, full …; FL_NONE */
     bool unprotected; /* no standby could take over now, as far as is said */
-    bool pin_waits;   /* its pin is to a server that is dead, drained or full */
+    bool pin_waits;   /* its pin, or move, is to a server that is dead, drained or full */
 };
 
 /* Of one server, as its nodes are now: without the orders under way and those of this plan. */
@@ -210,13 +220,13 @@ struct fl_plan {
     struct fl_view *view;  /* for each server */
     const uint32_t *order; /* the shards that have a step other than FL_LEAVE, the most urgent first */
     uint32_t orders;
-    bool stopped;                 /* too many leases are gone: nothing is ordered */
-    uint32_t gone, were;          /* so many of so many leases went at once, the worst of such times */
-    bool balancing;               /* for the next plan */
-    bool by_count;                /* servers are compared by their number of nodes: see fl_plan_make */
-    uint32_t waits[FL_FOUND + 1]; /* shards, by enum fl_wait */
-    uint32_t unprotected;         /* shards */
-    uint32_t under_way;           /* re-pairs and resyncs, before the orders of this plan */
+    bool stopped;                      /* too many leases are gone: nothing is ordered */
+    uint32_t gone, were;               /* so many of so many leases went at once, the worst of such times */
+    bool balancing;                    /* for the next plan */
+    bool by_count;                     /* servers are compared by their number of nodes: see fl_plan_make */
+    uint32_t waits[FL_UNREADABLE + 1]; /* shards, by enum fl_wait */
+    uint32_t unprotected;              /* shards */
+    uint32_t under_way;                /* re-pairs and resyncs, before the orders of this plan */
     struct {
         uint32_t a, b, shards; /* the two servers that have most shards in common; FL_NONE, FL_NONE, 0 */
         uint32_t pairs;        /* of servers that have any */

@@ -238,7 +238,7 @@ void fl_room_begin(struct fl_room *room, bool measured)
         place->pairs = FL_NONE;
         for (int k = 0; k < FL_MEASURES; k++)
             place->by[k] = FL_NONE;
-        place->takes = server->lease && !server->drained;
+        place->takes = server->lease && !server->drained && !server->unlisted;
         room->by_count |= place->takes && !has_measure(server, measured);
     }
 }

@@ -11,13 +11,13 @@
 #include <string.h>
 
 static const char *const kinds[] = {
-    [FL_LEAVE] = "none",         [FL_CREATE] = "create",     [FL_REPAIR] = "re-pair",
-    [FL_HANDOVER] = "hand over", [FL_WITHDRAW] = "withdraw",
+    [FL_LEAVE] = "none",         [FL_CREATE] = "create",   [FL_REPAIR] = "re-pair",
+    [FL_HANDOVER] = "hand over", [FL_RESTART] = "restart", [FL_WITHDRAW] = "withdraw",
 };
 static const char *const causes[] = {
-    [FL_NO_CAUSE] = "none", [FL_NEW] = "new",           [FL_HEAL] = "heal", [FL_DRAIN] = "drain",
-    [FL_PIN] = "pin",       [FL_RELIEF] = "relief",     [FL_ZONE] = "zone", [FL_BALANCE] = "balance",
-    [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
+    [FL_NO_CAUSE] = "none",   [FL_NEW] = "new",         [FL_HEAL] = "heal",     [FL_DRAIN] = "drain",
+    [FL_PIN] = "pin",         [FL_MOVE] = "move",       [FL_RELIEF] = "relief", [FL_ZONE] = "zone",
+    [FL_BALANCE] = "balance", [FL_UPGRADE] = "upgrade", [FL_FAILED] = "failed", [FL_NEEDLESS] = "needless",
 };
 static const char *const waits[] = {
     [FL_FINE] = "fine",
@@ -36,6 +36,7 @@ static const char *const waits[] = {
     [FL_LEASES_GONE] = "leases-gone",
     [FL_SERVER_ABSENT] = "server-absent",
     [FL_FOUND] = "found",
+    [FL_UNREADABLE] = "unreadable",
 };
 
 #define NAME_OF(words, at) ((size_t)(at) < sizeof(words) / sizeof((words)[0]) ? (words)[at] : "unknown")
@@ -90,10 +91,16 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
         snprintf(why, size, "%s is dead, the other member is alone", about);
         break;
     case FL_DRAIN:
-        snprintf(why, size, "%s is drained", about);
+        snprintf(why, size, "%s is %s", about,
+                 step->about < fleet->servers && fleet->server[step->about].unlisted
+                     ? "not in the fleet's file any more"
+                     : "drained");
         break;
     case FL_PIN:
         snprintf(why, size, "its primary is pinned to %s", about);
+        break;
+    case FL_MOVE:
+        snprintf(why, size, "it is to be moved to %s", about);
         break;
     case FL_RELIEF:
         snprintf(why, size, "%s would be above its capacity if %s died", about,
@@ -105,6 +112,9 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
     case FL_BALANCE:
         snprintf(why, size, "%s is fuller than the mean by more than %.0f %%", about,
                  fleet->settings.gain * 100);
+        break;
+    case FL_UPGRADE:
+        snprintf(why, size, "the nodes of %s are to be started anew", about);
         break;
     case FL_FAILED:
         snprintf(why, size, "it failed, or was not carried out in time");
@@ -118,9 +128,10 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
     }
 }
 
-static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *fleet, const struct fl_step *step,
-                         char *why, size_t size)
+static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *fleet, uint32_t shard, char *why,
+                         size_t size)
 {
+    const struct fl_step *step = &plan->step[shard];
     const char *about = name_server(fleet, step->about);
 
     switch (step->wait) {
@@ -171,6 +182,10 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         snprintf(why, size, "not created: %s tells of a node of that shard, or of a view that it kept",
                  about);
         break;
+    case FL_UNREADABLE:
+        snprintf(why, size, "not created: its key shards/%s is there, and cannot be read",
+                 fleet->shard[shard].name);
+        break;
     default:
         why[0] = '\0';
         break;
@@ -197,15 +212,19 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
     case FL_HANDOVER:
         snprintf(why, FL_WHY_MAX, "hand over to %s: %s", name_server(fleet, step->to[0]), cause);
         break;
+    case FL_RESTART:
+        snprintf(why, FL_WHY_MAX, "restart its standby on %s: %s", name_server(fleet, step->to[0]), cause);
+        break;
     case FL_WITHDRAW:
         snprintf(why, FL_WHY_MAX, "withdraw the order to %s: %s", name_server(fleet, step->to[0]), cause);
         break;
     default:
-        explain_wait(plan, fleet, step, why, FL_WHY_MAX);
+        explain_wait(plan, fleet, shard, why, FL_WHY_MAX);
         if (step->wait == FL_LIMIT && !fleet->shard[shard].known)
             snprintf(why, FL_WHY_MAX, "created after %u others", fleet->settings.creates);
         if (!why[0] && step->pin_waits)
-            snprintf(why, FL_WHY_MAX, "its pin waits: %s is dead, drained or full", name_server(fleet, pin));
+            snprintf(why, FL_WHY_MAX, "its %s waits: %s is dead, drained or full",
+                     fleet->shard[shard].moves ? "move" : "pin", name_server(fleet, pin));
         break;
     }
     return why;

@@ -565,25 +565,32 @@ static int read_all(struct nd_reading *r, unsigned how)
     return error;
 }
 
-int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_files *over,
-                        struct ft_fault *fault)
+/* `text`: the content of the file; NULL: it is read, from the disk or as `over` says. */
+static int read_config(struct nd_config **out, const char *file, const char *text, unsigned how,
+                       const struct nd_files *over, struct ft_fault *fault)
 {
     struct nd_reading r = {
         .config = calloc(1, sizeof(*r.config)), .quiet = how & ND_CONFIG_QUIET, .fault = fault};
-    int error;
+    int error = 0;
 
     *out = NULL;
     if (r.config && (r.config->arena = r.arena = nd_arena_new()))
         r.trust = nd_arena_alloc(r.arena, sizeof(*r.trust));
-    if (!r.trust) {
+    if (r.trust && text)
+        r.config->text = (struct nf_file){nd_arena_text(r.arena, file, strlen(file)),
+                                          nd_arena_text(r.arena, text, strlen(text)), (uint32_t)strlen(text)};
+    if (!r.trust || (text && (!r.config->text.path || !r.config->text.bytes))) {
         nd_config_free(r.config);
         return nd_no_memory(fault);
     }
     *r.trust = nd_trust_pair;
     snprintf(r.config->file, sizeof(r.config->file), "%s", file);
-    error = strlen(file) >= sizeof(r.config->file)
-                ? ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file)
-                : nd_yaml_read(&r.root, &r.config->text, r.arena, file, r.trust, over, fault);
+    if (strlen(file) >= sizeof(r.config->file))
+        error = ft_fail(fault, FT_EINVAL, "%.60s...: path too long, expected less than 256 bytes", file);
+    else if (text)
+        error = nd_yaml_read_text(&r.root, &r.config->text, r.arena, file, r.trust, fault);
+    else
+        error = nd_yaml_read(&r.root, &r.config->text, r.arena, file, r.trust, over, fault);
     if (!error)
         believe_users(&r);
     if (!error)
@@ -593,6 +600,18 @@ int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, 
     else
         *out = r.config;
     return error;
+}
+
+int nd_config_read_over(struct nd_config **out, const char *file, unsigned how, const struct nd_files *over,
+                        struct ft_fault *fault)
+{
+    return read_config(out, file, NULL, how, over, fault);
+}
+
+int nd_config_read_text(struct nd_config **out, const char *file, const char *text, unsigned how,
+                        struct ft_fault *fault)
+{
+    return read_config(out, file, text, how, NULL, fault);
 }
 
 void nd_config_free(struct nd_config *config)

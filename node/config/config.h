@@ -159,6 +159,9 @@ static inline int nd_config_read(struct nd_config **out, const char *file, unsig
 {
     return nd_config_read_over(out, file, how, NULL, fault);
 }
+/* Of a pair file that is not written yet, as if it stood in `file`; paths in it are seen from there. */
+int nd_config_read_text(struct nd_config **out, const char *file, const char *text, unsigned how,
+                        struct ft_fault *fault);
 void nd_config_free(struct nd_config *config);
 
 /* The section `at`, called `what` in messages, that says where etcd is reached: `arbiter` of a pair

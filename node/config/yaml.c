@@ -456,11 +456,36 @@ static int refuse_content(const struct reading *r, const char *why)
                    why);
 }
 
+/* The document of a content. */
+static int build_tree(struct reading *r, const struct nd_yaml **root, const struct nf_file *text)
+{
+    struct nd_yaml *tree = NULL;
+    int error;
+
+    if (!yaml_parser_initialize(&r->parser))
+        return nd_no_memory(r->fault);
+    r->bytes = text->bytes;
+    r->size = text->len;
+    yaml_parser_set_input_string(&r->parser, (const unsigned char *)r->bytes, r->size);
+    error = build_document(r, &tree);
+    yaml_parser_delete(&r->parser);
+    *root = error ? NULL : tree;
+    return error;
+}
+
+int nd_yaml_read_text(const struct nd_yaml **root, const struct nf_file *text, struct nd_arena *arena,
+                      const char *path, const struct ft_trust *trust, struct ft_fault *fault)
+{
+    struct reading r = {.arena = arena, .file = file_of(arena, path, trust, NULL), .fault = fault};
+
+    *root = NULL;
+    return r.file ? build_tree(&r, root, text) : nd_no_memory(fault);
+}
+
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
                  const struct ft_trust *trust, const struct nd_files *over, struct ft_fault *fault)
 {
     struct reading r = {.arena = arena, .file = file_of(arena, path, trust, over), .fault = fault};
-    struct nd_yaml *tree = NULL;
     const char *why;
     int error = r.file ? 0 : nd_no_memory(fault);
 
@@ -470,13 +495,5 @@ int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_ar
     error = nd_content_read(text, arena, path, r.file, ND_YAML_BYTES, &why, fault);
     if (error)
         return why ? refuse_content(&r, why) : error;
-    if (!yaml_parser_initialize(&r.parser))
-        return nd_no_memory(fault);
-    r.bytes = text->bytes;
-    r.size = text->len;
-    yaml_parser_set_input_string(&r.parser, (const unsigned char *)r.bytes, r.size);
-    error = build_document(&r, &tree);
-    yaml_parser_delete(&r.parser);
-    *root = error ? NULL : tree;
-    return error;
+    return build_tree(&r, root, text);
 }

@@ -84,6 +84,10 @@ extern const struct ft_trust nd_trust_pair;
 int nd_yaml_read(const struct nd_yaml **root, struct nf_file *text, struct nd_arena *arena, const char *path,
                  const struct ft_trust *trust, const struct nd_files *over, struct ft_fault *fault);
 
+/* The same of a content that is there already, as if it stood in `path`; it lies in `arena`. */
+int nd_yaml_read_text(const struct nd_yaml **root, const struct nf_file *text, struct nd_arena *arena,
+                      const char *path, const struct ft_trust *trust, struct ft_fault *fault);
+
 /* The content of the file `path`, of at most `max` bytes, in `arena`: out of the set over `of`, or of the
  * disk, as far as it is believed there. Or a negative ft_error, with *why in words; *why NULL: in `fault`. */
 int nd_content_read(struct nf_file *out, struct nd_arena *arena, const char *path,

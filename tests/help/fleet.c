@@ -114,11 +114,26 @@ void help_fleet_apply(struct help_fleet *of, const struct fl_plan *plan)
         case FL_CREATE:
             take_roles(shard, step->to[0], step->to[1], of->fleet.now);
             break;
-        case FL_REPAIR:
+        case FL_REPAIR: {
+            bool old = shard->old[shard->member[1] == primary];
+
             take_roles(shard, primary, step->to[0], of->fleet.now);
+            shard->old[0] = old;
+            shard->old[1] = false;
             break;
-        case FL_HANDOVER:
+        }
+        case FL_HANDOVER: {
+            uint32_t at = shard->member[0] == primary ? 0 : 1;
+            bool was = shard->old[at], other = shard->old[!at];
+
             take_roles(shard, step->to[0], primary, of->fleet.now);
+            shard->old[0] = other;
+            shard->old[1] = was;
+            break;
+        }
+        case FL_RESTART:
+            shard->old[shard->member[1] == step->to[0]] = false;
+            shard->order.kind = FL_LEAVE;
             break;
         default:
             shard->order.kind = FL_LEAVE;

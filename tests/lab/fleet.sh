@@ -131,6 +131,7 @@ start)
             [ -e "$UNITS/$1.stop" ] || sleep 1
         done' - "$node" </dev/null >/dev/null 2>&1 9>&- &
     ;;
+restart) kill -TERM "$(cat "$UNITS/$node.pid")" 2>/dev/null ;;
 stop)
     touch "$UNITS/$node.stop"
     kill -TERM "$(cat "$UNITS/$node.pid")" 2>/dev/null

@@ -184,7 +184,7 @@ static void a_server_runs_what_a_shard_says(void **state)
 }
 
 #define MEMBERS "\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],"
-#define SERVERS "its first and members are not two servers of the file each"
+#define SERVERS "its first and members are not two servers each"
 #define NUMBERS "its view or moved is no number, expected one from 0 on"
 #define ORDER   "its order is none, expected a kind that is known, to a server"
 #define FAILED  "its failed is none, expected a count and when"
@@ -210,7 +210,8 @@ static void what_is_no_shards_key_is_refused(void **state)
         {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"a\"],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\"],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\",\"c\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"d\"],\"view\":1}", SERVERS},
+        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"d/e\"],\"view\":1}", SERVERS},
+        {"{\"first\":[\"a\",\"b\"],\"members\":[\"d\",\"d\"],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":[0,1],\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"b\"],\"members\":{\"a\":1,\"b\":2},\"view\":1}", SERVERS},
         {"{\"first\":[\"a\",\"a\"],\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
@@ -294,6 +295,7 @@ static void read_well(struct fl_placement *out, const char *value)
 static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_there(void **state)
 {
     struct fl_placement p;
+    uint32_t all = fl_file_all(file);
 
     (void)state;
     read_well(&p, "{\"first\":[\"gone\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7}");
@@ -308,6 +310,41 @@ static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_ther
     read_well(&p, "{" MEMBERS "\"view\":7,\"failed\":{\"count\":3,\"when\":1,\"to\":\"gone\"}}");
     assert_int_equal(p.failed.count, 3);
     assert_int_equal(p.failed.to, FL_NONE);
+    assert_int_equal(fl_file_all(file), all);
+}
+
+/* It was taken out too early. Who is a member is known by name, and written as it was read. */
+static void a_member_on_a_server_that_the_file_has_no_more_is_one(void **state)
+{
+    struct fl_placement p;
+    char value[128];
+    uint32_t all = fl_file_all(file);
+
+    (void)state;
+    read_well(&p, "{\"first\":[\"a\",\"lost\"],\"members\":[\"lost\",\"b\"],\"view\":7}");
+    assert_int_equal(p.member[0], all);
+    assert_int_equal(p.member[1], B);
+    assert_int_equal(p.first[0], all);
+    assert_string_equal(file->server[p.member[0]].name, "lost");
+    json_t *o = fl_placement_write(file, &p);
+    char *members = json_dumps(json_object_get(o, "members"), JSON_COMPACT);
+
+    assert_string_equal(members, "[\"lost\",\"b\"]");
+    free(members);
+    json_decref(o);
+    /* The same one again, another one, and no more than there is room for. */
+    read_well(&p, "{\"first\":[\"a\",\"b\"],\"members\":[\"gone\",\"lost\"],\"view\":7}");
+    assert_int_equal(p.member[0], all + 1);
+    assert_int_equal(p.member[1], all);
+    assert_int_equal(fl_file_server(file, "lost"), FL_NONE);
+    for (uint32_t i = all + 2; i < file->servers + FL_UNLISTED_MAX; i++) {
+        snprintf(value, sizeof(value), "x%u", i);
+        assert_int_equal(fl_file_member(file, value), i);
+    }
+    assert_int_equal(fl_file_member(file, "one-more"), FL_NONE);
+    assert_int_equal(fl_file_member(file, value), file->servers + FL_UNLISTED_MAX - 1);
+    assert_int_equal(fl_file_member(file, "b"), B);
+    assert_int_equal(fl_file_all(file), file->servers + FL_UNLISTED_MAX);
 }
 
 static void what_later_versions_add_is_left_out(void **state)
@@ -320,6 +357,10 @@ static void what_later_versions_add_is_left_out(void **state)
                   "\"to\":\"b\",\"since\":1,\"how\":[1]}}");
     assert_int_equal(p.order.kind, FL_HANDOVER);
     assert_int_equal(p.order.cause, FL_NO_CAUSE);
+    read_well(&p, "{" MEMBERS "\"view\":7,\"order\":{\"kind\":\"restart\",\"cause\":\"upgrade\",\"to\":\"b\","
+                  "\"since\":1}}");
+    assert_int_equal(p.order.kind, FL_RESTART);
+    assert_int_equal(p.order.cause, FL_UPGRADE);
 }
 
 /* ---- servers ---- */
@@ -350,7 +391,7 @@ static void a_server_is_read_as_it_is_written(void **state)
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}}};
-    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .strict = true};
+    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .started = 77};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
     json_t *o = fl_server_said_write(file, &said);
@@ -359,9 +400,9 @@ static void a_server_is_read_as_it_is_written(void **state)
     assert_string_equal(
         value,
         "{\"kept\":[\"north\"],\"nodes\":{"
-        "\"east\":{\"member\":false,\"primary\":false,\"state\":\"JOINING\",\"strict\":true,\"view\":0},"
+        "\"east\":{\"member\":false,\"primary\":false,\"started\":77,\"state\":\"JOINING\",\"view\":0},"
         "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
-        "\"primary\":true,\"state\":\"PROTECTED\",\"strict\":false,\"view\":9223372036854775807}}}");
+        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":9223372036854775807}}}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
@@ -372,15 +413,16 @@ static void a_server_is_read_as_it_is_written(void **state)
 
     assert_int_equal(west->shard, C);
     assert_int_equal(east->shard, A);
+    assert_true(east->started == 77 && !west->started);
     assert_string_equal(west->state, "PROTECTED");
-    assert_true(west->primary && west->member && !west->strict && west->measured);
+    assert_true(west->primary && west->member && west->measured);
     assert_true(west->view == INT64_MAX);
     assert_string_equal(west->members[0], "west-a");
     assert_string_equal(west->members[1], "west-b");
     assert_true(west->load.of[FL_PROCESSOR] == 0.25 && west->load.of[FL_PACKETS] == 1e6 &&
                 west->load.of[FL_MEMORY] == 512);
     assert_string_equal(east->state, "JOINING");
-    assert_true(!east->primary && !east->member && east->strict && !east->measured);
+    assert_true(!east->primary && !east->member && !east->measured);
     assert_string_equal(east->members[0], "");
     free(value);
     json_decref(o);
@@ -547,6 +589,7 @@ int main(void)
         cmocka_unit_test(what_is_no_load_was_not_measured),
         cmocka_unit_test(shards_that_the_file_has_no_more_are_left_out),
         cmocka_unit_test(a_shard_that_is_named_often_leaves_room_for_others),
+        cmocka_unit_test(a_member_on_a_server_that_the_file_has_no_more_is_one), /* fills the file's room */
     };
 
     return cmocka_run_group_tests_name("fleet entry", tests, make_file, free_file);

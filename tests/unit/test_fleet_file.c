@@ -268,8 +268,11 @@ static void a_node_is_called_by_shard_and_server(void **state)
     assert_string_equal(fl_node_socket(path, file, 0, 0), "/rn/north-a-1.sock");
     assert_int_equal(fl_node_server(file, 0, "north-a-1"), 0);
     assert_int_equal(fl_node_server(file, 0, "north-s3"), 2);
-    assert_int_equal(fl_node_server(file, 0, "north-a"), FL_NONE);
-    assert_int_equal(fl_node_server(file, 0, "north-s33"), FL_NONE);
+    /* Servers that the file does not have are known by their names from then on. */
+    assert_int_equal(fl_node_server(file, 0, "north-a"), 3);
+    assert_int_equal(fl_node_server(file, 0, "north-s33"), 4);
+    assert_int_equal(fl_node_server(file, 1, "south-a"), 3);
+    assert_int_equal(fl_file_all(file), 5);
     assert_int_equal(fl_node_server(file, 0, "south-s3"), FL_NONE);
     assert_int_equal(fl_node_server(file, 0, "north"), FL_NONE);
     assert_int_equal(fl_node_server(file, 0, "north-"), FL_NONE);

@@ -123,6 +123,9 @@ static void nothing_is_created_that_may_be_somewhere(void **state)
     fleet.server[3].unlisted = true; /* the file does not have it any more */
     expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
     fleet.server[3].lease = true;
+    fleet.shard[0].unreadable = true;
+    expect_plan(0, "not created: its key shards/n0 is there, and cannot be read");
+    fleet.shard[0].unreadable = false;
     fleet.shard[0].found = 2;
     expect_plan(0, "not created: s2 tells of a node of that shard, or of a view that it kept");
 }
@@ -138,7 +141,6 @@ static void a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alon
         const char *expected;
     } rows[] = {
         {FL_SAYS_SOLO, FL_SAYS_NOTHING, false, "re-pair with s3: s1 is dead, the other member is alone"},
-        {FL_SAYS_HOLDS, FL_SAYS_NOTHING, false, "re-pair with s3: s1 is dead, the other member is alone"},
         {FL_SAYS_SOLO, FL_SAYS_READY, false, "re-pair with s3: s1 is dead, the other member is alone"},
         {FL_SAYS_PROTECTED, FL_SAYS_NOTHING, false, ""},
         {FL_SAYS_DEGRADED, FL_SAYS_NOTHING, false, SETTLING},
@@ -246,7 +248,7 @@ static void more_than_a_third_at_once_and_it_stops(void **state)
     expect_plan(0, "re-pair with s3: s0 is dead, the other member is alone");
 }
 
-static void who_holds_is_healed_first_and_then_who_has_waited_longest(void **state)
+static void who_has_waited_longest_is_healed_first(void **state)
 {
     (void)state;
     begin(20, 4, 20);
@@ -257,13 +259,12 @@ static void who_holds_is_healed_first_and_then_who_has_waited_longest(void **sta
         help_fleet_kill(&fleet, 10 + i);
     }
     fleet.fleet.now = 1000;
-    fleet.shard[0].says[0] = FL_SAYS_HOLDS;
     make_plan();
     assert_int_equal(plan->orders, 3);
-    assert_int_equal(plan->order[0], 0);
-    assert_int_equal(plan->order[1], 3);
-    assert_int_equal(plan->order[2], 2);
-    expect(1, "3 re-pairs and resyncs are under way, as many as may be");
+    assert_int_equal(plan->order[0], 3);
+    assert_int_equal(plan->order[1], 2);
+    assert_int_equal(plan->order[2], 1);
+    expect(0, "3 re-pairs and resyncs are under way, as many as may be");
 }
 
 /* ---- where there is room ---- */
@@ -428,6 +429,25 @@ static void a_drained_server_is_emptied(void **state)
     expect_plan(0, "re-pair with s3: s1 is drained");
 }
 
+static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void **state)
+{
+    (void)state;
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 3);
+    fleet.server[1].unlisted = true;
+    expect_plan(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    fleet.server[1].unlisted = false;
+    fleet.server[0].unlisted = true;
+    expect_plan(0, "hand over to s1: s0 is not in the fleet's file any more");
+    fleet.server[0].drained = true; /* nor does a third of the leases count with it */
+    fleet.server[1].unlisted = true;
+    help_fleet_kill(&fleet, 3);
+    make_plan();
+    expect(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    expect(1, FULL); /* s3 is dead, and neither s0 nor s1 takes anything */
+}
+
 static void a_drained_server_waits_where_nobody_has_room(void **state)
 {
     (void)state;
@@ -481,6 +501,119 @@ static void a_pin_says_where_the_primary_is(void **state)
     expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
     fleet.server[4].drained = true;
     expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+}
+
+static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
+{
+    (void)state;
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 4;
+    fleet.shard[0].moves = true;
+    expect_plan(0, "re-pair with s4: it is to be moved to s4");
+    assert_int_equal(plan->step[0].cause, FL_MOVE);
+    order(0, FL_REPAIR, FL_MOVE, 4);
+    expect_plan(0, "a move to s4 is under way");
+    /* Nobody knows of the first step but the nodes. */
+    help_fleet_apply(&fleet, plan);
+    help_fleet_set(&fleet, 0, 0, 4);
+    expect_plan(0, "hand over to s4: it is to be moved to s4");
+    order(0, FL_HANDOVER, FL_MOVE, 4);
+    expect_plan(0, "a move to s4 is under way");
+    help_fleet_set(&fleet, 0, 4, 0);
+    expect_plan(0, "");
+    /* To its standby it is one step; a takeover may have done it. */
+    fleet.shard[0].pin = 0;
+    expect_plan(0, "hand over to s0: it is to be moved to s0");
+    help_fleet_kill(&fleet, 4);
+    expect_plan(0, "re-pair with s1: s4 is dead, the other member is alone");
+    /* It is healed to where it is moved. */
+    fleet.shard[0].pin = 3;
+    expect_plan(0, "re-pair with s3: s4 is dead, the other member is alone");
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[3].drained = true;
+    expect_plan(0, "its move waits: s3 is dead, drained or full");
+    fleet.server[3].drained = false;
+    /* Another move takes the place of one under way; so does none. */
+    order(0, FL_REPAIR, FL_MOVE, 2);
+    expect_plan(0, "re-pair with s3: it is to be moved to s3");
+    fleet.shard[0].pin = FL_NONE;
+    fleet.shard[0].moves = false;
+    expect_plan(0, "withdraw the order to s2: it is not needed any more, or cannot be done");
+}
+
+#define ANEW(server) "the nodes of " server " are to be started anew"
+
+static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
+{
+    (void)state;
+    begin(4, 3, 4);
+    help_fleet_set(&fleet, 0, 1, 2);
+    help_fleet_set(&fleet, 1, 2, 1);
+    help_fleet_set(&fleet, 2, 3, 1);
+    for (int i = 0; i < 3; i++)
+        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
+    make_plan();
+    expect(0, "hand over to s2: " ANEW("s1"));
+    expect(1, "restart its standby on s1: " ANEW("s1"));
+    expect(2, ""); /* s1 resyncs one shard at a time */
+    /* Not while any shard is unprotected: a node did not come back. */
+    help_fleet_apply(&fleet, plan);
+    fleet.shard[1].says[0] = FL_SAYS_SOLO;
+    fleet.shard[1].says[1] = FL_SAYS_NOTHING;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    expect(1, "the primary is alone: the node on s1 is silent, though that server lives");
+    help_fleet_set(&fleet, 1, 2, 1);
+    /* An order stands until the node is another one. */
+    order(0, FL_RESTART, FL_UPGRADE, 1);
+    make_plan();
+    expect(0, "a move to s1 is under way");
+    expect(2, "");
+    fleet.shard[0].old[1] = false;
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
+    expect(2, "restart its standby on s1: " ANEW("s1"));
+    /* s1 is done: s2, where the primaries are. */
+    fleet.shard[0].order.kind = FL_LEAVE;
+    fleet.shard[2].old[1] = false;
+    make_plan();
+    expect(0, "hand over to s1: " ANEW("s2"));
+    expect(1, "hand over to s1: " ANEW("s2"));
+    expect(2, "");
+    /* Too many leases went, or one is drained: what heals and empties comes first. */
+    fleet.server[1].drained = true;
+    make_plan();
+    expect(0, "re-pair with s0: s1 is drained");
+}
+
+static void all_are_started_anew_and_never_both_of_a_shard(void **state)
+{
+    (void)state;
+    begin(4, 6, 2);
+    for (uint32_t i = 0; i < 6; i++) {
+        help_fleet_set(&fleet, i, i % 4, (i + 1) % 4);
+        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
+    }
+    fleet.shard[3].pin = 3; /* it goes away for its restart, and comes back */
+    uint32_t old = 6;
+
+    for (int round = 0; old; round++) {
+        fleet.fleet.now += 1000;
+        make_plan();
+        assert_true(plan->orders && round < 30);
+        /* None is moved for balance meanwhile. */
+        for (uint32_t i = 0; i < plan->orders; i++)
+            assert_true(plan->step[plan->order[i]].cause == FL_UPGRADE || plan->order[i] == 3);
+        help_fleet_apply(&fleet, plan);
+        old = 0;
+        for (uint32_t i = 0; i < 6; i++)
+            old += fleet.shard[i].old[0] || fleet.shard[i].old[1];
+    }
+    make_plan();
+    help_fleet_apply(&fleet, plan);
+    assert_int_equal(help_fleet_primary(&fleet.shard[3]), 3);
 }
 
 /* ---- limits, and orders under way ---- */
@@ -784,7 +917,7 @@ static void what_names_no_server_is_refused(void **state)
     order(0, FL_REPAIR, FL_HEAL, 2);
     refuse("shard n0: its order names no server");
     order(0, FL_CREATE, FL_NEW, 1);
-    refuse("shard n0: its order is no re-pair and no handover");
+    refuse("shard n0: its order is no re-pair, handover or restart");
     order(0, FL_LEAVE, FL_NO_CAUSE, 0);
     fleet.server[1].capacity.of[FL_MEMORY] = -1;
     refuse("server s1: a capacity is -1, expected 0 or more");
@@ -818,7 +951,7 @@ static void words_are_read_as_they_are_written(void **state)
         assert_int_equal(fl_kind_of(fl_kind_name((enum fl_kind)i)), i);
     for (int i = 0; i <= FL_NEEDLESS; i++)
         assert_int_equal(fl_cause_of(fl_cause_name((enum fl_cause)i)), i);
-    for (int i = 0; i <= FL_FOUND; i++)
+    for (int i = 0; i <= FL_UNREADABLE; i++)
         assert_string_not_equal(fl_wait_name((enum fl_wait)i), "unknown");
     assert_int_equal(fl_cause_of("mischief"), FL_NO_CAUSE);
     assert_int_equal(fl_kind_of("mischief"), FL_LEAVE);
@@ -835,7 +968,7 @@ int main(void)
         cmocka_unit_test_teardown(an_agent_that_is_gone_carries_nothing_out, forget),
         cmocka_unit_test_teardown(a_shard_that_is_silent_stops_no_other, forget),
         cmocka_unit_test_teardown(more_than_a_third_at_once_and_it_stops, forget),
-        cmocka_unit_test_teardown(who_holds_is_healed_first_and_then_who_has_waited_longest, forget),
+        cmocka_unit_test_teardown(who_has_waited_longest_is_healed_first, forget),
         cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, forget),
         cmocka_unit_test_teardown(two_servers_heal_nothing, forget),
         cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, forget),
@@ -843,8 +976,12 @@ int main(void)
         cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, forget),
         cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, forget),
         cmocka_unit_test_teardown(a_drained_server_is_emptied, forget),
+        cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, forget),
         cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, forget),
         cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, forget),
+        cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, forget),
+        cmocka_unit_test_teardown(old_nodes_are_started_anew_one_server_after_the_other, forget),
+        cmocka_unit_test_teardown(all_are_started_anew_and_never_both_of_a_shard, forget),
         cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, forget),
         cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, forget),
         cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, forget),

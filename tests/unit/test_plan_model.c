@@ -106,7 +106,12 @@ static void judge_order(const struct fl_plan *plan, uint32_t number)
     HOLDS(primary != FL_NONE, "an order for n%u, of which nobody serves", number);
     if (step->kind == FL_HANDOVER)
         HOLDS(step->to[0] == standby && help_fleet_protected(shard), "n%u is handed over to nobody", number);
-    else
+    else if (step->kind == FL_RESTART) {
+        HOLDS(step->to[0] == standby, "n%u's standby is not on s%u", number, step->to[0]);
+        for (uint32_t i = 0; i < of.fleet.shards; i++)
+            HOLDS(!of.shard[i].known || help_fleet_protected(&of.shard[i]),
+                  "n%u is restarted while n%u is not protected", number, i);
+    } else
         HOLDS(step->to[0] != primary && step->to[0] != standby, "n%u re-pairs with a member", number);
 }
 
@@ -199,8 +204,14 @@ static uint32_t come_to_rest(void)
         HOLDS(round < 500, "no rest after 500 plans: %u orders", plan->orders);
         orders += plan->orders;
         help_fleet_apply(&of, plan);
-        for (uint32_t i = 0; i < of.fleet.shards; i++)
-            of.shard[i].order.kind = FL_LEAVE;
+        for (uint32_t i = 0; i < of.fleet.shards; i++) {
+            struct fl_shard *shard = &of.shard[i];
+            shard->order.kind = FL_LEAVE;
+            if (shard->moves && help_fleet_primary(shard) == shard->pin) {
+                shard->pin = FL_NONE;
+                shard->moves = false;
+            }
+        }
         fl_plan_free(plan);
         if (rests)
             return orders;
@@ -226,6 +237,26 @@ static bool has_room(uint32_t number, uint32_t server)
     return fits;
 }
 
+/* Nobody keeps a node from being started anew where nothing is full, dead or drained. */
+static void judge_old(void)
+{
+    for (uint32_t i = 0; i < of.fleet.servers; i++)
+        if (!takes(i) || of.server[i].capacity.of[FL_PROCESSOR] > 0 || of.server[i].capacity.of[FL_NODES] > 0)
+            return;
+    for (uint32_t i = 0; i < of.fleet.shards; i++)
+        if (of.shard[i].known && !help_fleet_protected(&of.shard[i]))
+            return;
+    for (uint32_t i = 0; i < of.fleet.shards; i++)
+        HOLDS(!of.shard[i].old[0] && !of.shard[i].old[1], "a node of n%u is old", i);
+}
+
+/* Where some shard is not protected an upgrade waits, and balance for it. */
+static void end_upgrade(void)
+{
+    for (uint32_t i = 0; i < of.fleet.shards; i++)
+        of.shard[i].old[0] = of.shard[i].old[1] = false;
+}
+
 static void judge_rest(void)
 {
     for (uint32_t i = 0; i < of.fleet.shards; i++) {
@@ -233,6 +264,9 @@ static void judge_rest(void)
         uint32_t primary = help_fleet_primary(shard);
         if (!shard->known || primary == FL_NONE || !of.server[primary].lease)
             continue;
+        if (shard->pin != FL_NONE && help_fleet_protected(shard) && shard->member[0] != shard->pin &&
+            shard->member[1] != shard->pin)
+            HOLDS(!has_room(i, shard->pin), "n%u is not moved to s%u, though there is room", i, shard->pin);
         for (uint32_t k = 0; k < 2; k++) {
             uint32_t server = shard->member[k], other = shard->member[!k];
             bool homeless = primary != server && (!of.server[server].lease || of.server[server].drained);
@@ -350,7 +384,7 @@ static void disturb(void)
     for (uint32_t i = 0; i < of.fleet.servers; i++)
         gone += !of.server[i].lease;
     of.fleet.now += draw(100);
-    switch (draw(6)) {
+    switch (draw(7)) {
     case 0:
         if (of.server[server].lease && gone < of.fleet.servers / 3)
             help_fleet_kill(&of, server);
@@ -364,10 +398,15 @@ static void disturb(void)
         break;
     case 3:
         of.shard[shard].pin = of.shard[shard].pin == FL_NONE ? server : FL_NONE;
+        of.shard[shard].moves = of.shard[shard].pin != FL_NONE && draw(2);
         break;
     case 4:
         for (int k = 0; k < 2; k++)
             of.shard[shard].load[k].of[FL_PROCESSOR] *= draw_between(0.5, 1.8);
+        break;
+    case 5:
+        for (uint32_t i = 0; i < of.fleet.shards; i++)
+            of.shard[i].old[0] = of.shard[i].old[1] = true;
         break;
     default:
         break;
@@ -384,7 +423,7 @@ static void half_apply(struct fl_plan *plan)
         const struct fl_step *step = &plan->step[number];
         if (draw(2))
             order[kept++] = number;
-        else if (step->kind == FL_REPAIR || step->kind == FL_HANDOVER)
+        else if (step->kind == FL_REPAIR || step->kind == FL_HANDOVER || step->kind == FL_RESTART)
             set_order(number, step);
         else if (step->kind == FL_WITHDRAW)
             of.shard[number].order.kind = FL_LEAVE;
@@ -407,6 +446,9 @@ static void run_one(void)
         half_apply(plan);
         fl_plan_free(plan);
     }
+    come_to_rest();
+    judge_old();
+    end_upgrade();
     come_to_rest();
     HOLDS(!come_to_rest(), "orders after it was at rest");
     judge_rest();

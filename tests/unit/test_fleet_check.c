@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a fleet's file may not say though each part of it can be read: two shards with one address, MAC or
+ * place for metrics, and a node that has no pair file on one of the servers.
+ */
+#include "fleet/check.h"
+#include "tests/help/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Nine servers: the nodes of eight stand in one pair file, so one is left. */
+static const char base[] =
+    "fleet: edge\n"
+    "arbiter: {etcd: [\"http://192.0.2.99:2379\"]}\n"
+    "state: /st\n"
+    "run: /rn\n"
+    "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}, d: {host: 192.0.2.4},\n"
+    "          e: {host: 192.0.2.5}, f: {host: 192.0.2.6}, g: {host: 192.0.2.7}, h: {host: 192.0.2.8},\n"
+    "          i: {host: 192.0.2.9}}\n"
+    "shards:\n"
+    "  south: {port: 4702, with: {name: south, in: 10.2.0.1, six: 2001:db8:2::1, out: 203.0.113.2, own: "
+    "203.0.113.12,\n"
+    "    mac: 02:00:00:00:00:02, metrics: 9102}}\n"
+    "  north: {port: 4701, with: {name: north, in: 10.1.0.1, six: 2001:db8:1::1, out: 203.0.113.1, own: "
+    "203.0.113.11,\n"
+    "    mac: 02:00:00:00:00:01, metrics: 9101}}\n"
+    "pair:\n"
+    "  chain: {name: $(name), nfs: [probe: {outside: $(own)}]}\n"
+    "  link: {key: $(dir)/fleet.key}\n"
+    "  interfaces:\n"
+    "    - {name: inside, side: inside, address: $(in)/16, address6: $(six)/64, mac: $(mac)}\n"
+    "    - {name: outside, side: outside, address: $(out)/24}\n"
+    "node:\n"
+    "  ports: {inside: x0, outside: x1}\n"
+    "  metrics: $(host):$(metrics)\n";
+
+/* "" where it is whole; else the text behind the directory. */
+static const char *refusal_of(const char *find, const char *replace)
+{
+    static struct ft_fault fault;
+    char *text = find ? help_config_replace(base, find, replace) : strdup(base);
+    struct fl_file *file = NULL;
+    const char *dir = help_config_dir();
+    int error;
+
+    fault.text[0] = 0;
+    if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
+        fail_msg("%s", fault.text);
+    error = fl_check(file, &fault);
+    assert_int_equal(error, fault.text[0] ? FT_EMALFORMED : 0);
+    assert_null(strchr(fault.text, '\n'));
+    fl_file_free(file);
+    free(text);
+    return strncmp(fault.text, dir, strlen(dir)) == 0 ? fault.text + strlen(dir) + 1 : fault.text;
+}
+
+static void a_fleet_in_which_all_differs_is_whole(void **state)
+{
+    (void)state;
+    assert_string_equal(refusal_of(NULL, NULL), "");
+    /* An address may stand twice in one shard: it is answered for once. */
+    assert_string_equal(refusal_of("own: 203.0.113.11", "own: 203.0.113.1"), "");
+}
+
+#define SHARED(what) "f.yaml:9: shards north and south have one " what ", expected two"
+
+static void what_two_shards_have_in_common_is_refused(void **state)
+{
+    static const struct {
+        const char *find, *replace, *expected;
+    } rows[] = {
+        {"in: 10.1.0.1", "in: 10.2.0.1", SHARED("address, 10.2.0.1")},
+        {"six: 2001:db8:1::1", "six: 2001:db8:2::1", SHARED("address, 2001:db8:2::1")},
+        {"out: 203.0.113.1,", "out: 203.0.113.2,", SHARED("address, 203.0.113.2")},
+        /* What an NF answers for, beside another's own, or the address of another's interface. */
+        {"own: 203.0.113.11", "own: 203.0.113.12", SHARED("address, 203.0.113.12")},
+        {"own: 203.0.113.11", "own: 203.0.113.2", SHARED("address, 203.0.113.2")},
+        {"mac: 02:00:00:00:00:01", "mac: 02:00:00:00:00:02", SHARED("MAC, 02:00:00:00:00:02")},
+        /* A MAC is made of the chain's name: FNV-1a of "south", and the second interface. */
+        {"name: north,", "name: south,", SHARED("MAC, 02:0e:27:2d:7a:02")},
+        {"metrics: 9101", "metrics: 9102", SHARED("metrics address, 192.0.2.1:9102 on server a")},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        assert_string_equal(refusal_of(rows[i].find, rows[i].replace), rows[i].expected);
+}
+
+/* Told as of the file that the agent would write. The last server's node alone is wrong in the second one. */
+static void a_node_that_cannot_be_read_on_one_server_is_refused(void **state)
+{
+    (void)state;
+    assert_string_equal(refusal_of("metrics: $(host):$(metrics)", "metrics: $(host):x"),
+                        "f.yaml: the pair file of shard north: /st/north-a.yaml:7: node north-a metrics is "
+                        "\"192.0.2.1:x\", expected A.B.C.D:PORT");
+    assert_string_equal(
+        refusal_of("metrics: $(host):$(metrics)", "metrics: 192.0.2.9:4701"),
+        "f.yaml: the pair file of shard north: /st/north-h.yaml:8: node north-i metrics is its "
+        "replication address, expected another port");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fleet_in_which_all_differs_is_whole),
+        cmocka_unit_test(what_two_shards_have_in_common_is_refused),
+        cmocka_unit_test(a_node_that_cannot_be_read_on_one_server_is_refused),
+    };
+
+    return cmocka_run_group_tests_name("fleet check", tests, NULL, help_config_clean);
+}
