@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -46,6 +47,7 @@ struct fl_local {
     uint32_t self;
     struct local_node *node; /* of each shard */
     struct fl_server_said said;
+    int lock; /* held as long as this agent lives: two would start and stop the same nodes */
 };
 
 /* ---- files -------------------------------------------------------------------------------------- */
@@ -182,22 +184,39 @@ static void read_told(struct fl_local *l, uint32_t shard)
 
 /* ---- opening and telling ------------------------------------------------------------------------ */
 
+/* FT_EIO, FT_EBUSY. */
+static int take_lock(struct fl_local *l, struct ft_fault *fault)
+{
+    char path[FL_PATH_MAX];
+
+    if (mkdir(l->file->state, 0755) != 0 && errno != EEXIST)
+        return ft_fail(fault, FT_EIO, "%s: %s", l->file->state, strerror(errno));
+    l->lock = open(path_of(path, l, "agent", ".lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (l->lock < 0)
+        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    if (flock(l->lock, LOCK_EX | LOCK_NB) != 0)
+        return ft_fail(fault, FT_EBUSY, "%s is locked: another agent of this server runs", path);
+    return 0;
+}
+
 int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault)
 {
     struct fl_local *l = calloc(1, sizeof(*l));
 
     *out = NULL;
-    if (l)
+    if (l) {
+        l->lock = -1;
         l->node = calloc(file->shards + 1, sizeof(*l->node));
+    }
     if (!l || !l->node || fl_server_said_make(&l->said, file->shards, fault) != 0) {
         fl_local_close(l);
         return ft_fail(fault, FT_ENOMEM, "no memory for the nodes of this server");
     }
     l->file = file;
     l->self = server;
-    if (mkdir(file->state, 0755) != 0 && errno != EEXIST) {
-        int error = ft_fail(fault, FT_EIO, "%s: %s", file->state, strerror(errno));
+    int error = take_lock(l, fault);
 
+    if (error) {
         fl_local_close(l);
         return error;
     }
@@ -212,6 +231,8 @@ void fl_local_close(struct fl_local *l)
     if (!l)
         return;
     fl_server_said_free(&l->said);
+    if (l->lock >= 0)
+        close(l->lock);
     free(l->node);
     free(l);
 }

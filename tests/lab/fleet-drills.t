@@ -6,7 +6,7 @@ FLEET_SERVERS=4 FLEET_SHARDS=3
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 25
+plan 32
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -74,6 +74,19 @@ ok "and all are PROTECTED" all_protected 20
 gone() { local end=$((SECONDS + 10)); while pgrep -f "run -c $LAB_DIR/$server/" >/dev/null; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
 ok "no node runs there" gone
 ok "it is to be used again" fleet undrain "$server"
+
+# ── a person moves a shard, and starts all nodes anew ────────────────────────────────────────────
+
+to=$(said '.shards[0] as $n | [.servers[].server | select(. as $s | $n.members | index($s) | not)][0]')
+ok "a shard is moved to a server that has no node of it" fleet move n1 "$to"
+ok "its primary is there" await_fleet 40 '.shards[0].primary' "$to"
+ok "and all are PROTECTED" all_protected 20
+before=$(for f in "$LAB_DIR"/units/*.pid; do p=$(cat "$f"); kill -0 "$p" 2>/dev/null && echo "$p"; done)
+ok "all nodes are to be started anew" fleet upgrade
+anew() { local end=$((SECONDS + 90)) p old; while :; do old=; for p in $before; do kill -0 "$p" 2>/dev/null && old+=" $p"; done; [ -n "$old" ] || return 0; [ $SECONDS -lt $end ] || { echo "still there:$old"; fleet status; return 1; }; sleep 0.5; done; }
+ok "each was" anew
+ok "and all are PROTECTED" all_protected 30
+is "a second agent of a server is refused" "$(timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
 
 # ── agents are killed in the middle of a move ────────────────────────────────────────────────────
 
