@@ -39,7 +39,7 @@ PLAIN   = $(if $(LTO),@objcopy -R '.gnu.lto_*' -R '.gnu.debuglto_*' $@)
 V ?=
 Q  = $(if $(V),,@echo '  $@' && )
 CC      := gcc
-VERSION := 0.2.0
+VERSION := 0.3.0
 LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl libdw
 TESTLIB := cmocka
 
