@@ -5,8 +5,9 @@
  * read by the lane's own thread, but for making and freeing it; where several lanes have to go on together
  * they come to a barrier (group.h).
  *
- * Two nodes may share two cores, so an idle lane must not burn one; a lane that holds outputs spins a bounded
- * while first, since what it waits for is near.
+ * Two nodes may share two cores, so an idle lane must not burn one. A lane that holds outputs and is not
+ * woken when they may leave, or whose packets come densely, spins a bounded while first, since what it waits
+ * for is near.
  */
 #include "lane/parts.h"
 #include "ftcore/base/plant.h"
@@ -21,8 +22,7 @@
 #define REPLAYED_BYTES (4u << 20)
 #define SLOW_MAKE_S    1 /* ftcore/base/plant.h */
 
-#define DENSE_NS     200000u /* two packets that are less apart come densely */
-#define SPIN_HELD    400u    /* turns: some tens of microseconds */
+#define SPIN_HELD    400u /* turns: some tens of microseconds */
 #define SPIN_IDLE    50u
 #define SLEEP_HELD   10000u /* ns */
 #define HELD_TURNS   4000u  /* some 0.2 s */
@@ -337,20 +337,15 @@ void nd_lane_end(struct nd_lane *lane)
 
 /* ---- nothing to do ------------------------------------------------------------------------------- */
 
-/* The last packets came less than DENSE_NS apart, and the last one is no longer ago. */
-static bool is_dense(const struct nd_lane *lane)
-{
-    return lane->turn.gap < DENSE_NS && lane->now - lane->turn.moved < DENSE_NS;
-}
-
-/* What comes ends its sleep: a packet, or that what it has may leave, or be replayed. */
-static bool is_woken(const struct nd_lane *lane)
+/* What comes ends its sleep: a packet, or that what it has may leave, or be replayed. Not while it leaves its
+ * ports unread, nor while it is to do something that nobody wakes it for: to make a delta, or the cut that is
+ * due next. */
+static bool can_be_woken(const struct nd_lane *lane)
 {
     if (lane->group->lanes > 1 || !lane->io->receive)
         return false;
-    return lane->doing == FT_LANE_REPLAY ||
-           (lane->doing == FT_LANE_LIVE && lane->io->waits && !lane->turn.no_room && !lane->turn.deaf &&
-            lane->waiting.count == 0);
+    return lane->doing == FT_LANE_REPLAY || (lane->doing == FT_LANE_LIVE && lane->io->waits &&
+                                             lane->turn.takes && !lane->turn.deaf && nd_stream_is_told(lane));
 }
 
 /* It is not woken by what comes, so it looks at shorter intervals the shorter ago the last packet is. What is
@@ -376,14 +371,15 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
     bool warm = lane->doing == FT_LANE_REPLAY && lane->protect->stores;
     uint64_t due = nd_lane_heartbeat_due(lane), ns = due > lane->now ? due - lane->now : 0;
 
-    if (is_dense(lane) || !is_woken(lane))
+    if (nd_lane_is_dense(lane) || !can_be_woken(lane))
         return warm ? SLEEP_LAST : look_ns(lane);
     if (!FT_ORDER_GET(lane->shared, calm))
         return SLEEP_LAST;
     return ns < SLEEP_REST ? ns : SLEEP_REST;
 }
 
-/* What it waits for and can be seen here came before whoever brought it saw that the lane sleeps. */
+/* Says that it sleeps, and looks once more: what it finds may have come too early for whoever brought it to
+ * see that. */
 static void sleep_until_woken(struct nd_lane *lane, uint64_t ns)
 {
     struct ft_lane_shared *shared = lane->shared;
@@ -396,7 +392,7 @@ static void sleep_until_woken(struct nd_lane *lane, uint64_t ns)
         more = replays ? nd_lane_behind(lane, FT_ORDER_GET(shared, closed_to))
                        : ft_hold_ready(&lane->hold, FT_ORDER_GET(shared, stable), 1, &held) > 0;
     }
-    if (more) /* or a port, or the lease, keeps what may leave */
+    if (more && lane->turn.idle < HELD_TURNS) /* or a port, or the lease, keeps what may leave */
         ns = SLEEP_HELD;
     lane->turn.deaf = !nd_lane_sleep(shared, ns, lane->io->descriptor, replays ? 0 : lane->io->devices);
     FT_REPORT_SET(shared, sleeps, false);
@@ -425,7 +421,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
     }
     ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, nd_now());
     lane->turn.spent = FT_SPENT_ASLEEP;
-    if (is_woken(lane)) {
+    if (can_be_woken(lane)) {
         sleep_until_woken(lane, ns);
     } else {
         lane->turn.deaf = false;

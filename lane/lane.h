@@ -166,13 +166,15 @@ struct nd_lane {
     struct {                 /* what one turn leaves for the next */
         bool full;           /* a full burst was executed: more packets wait, it seems */
         bool no_room;        /* no burst could begin: the hold or a ring is full */
+        bool takes;          /* the ports were read: a burst could begin */
         bool sent;           /* outputs left */
         bool gathers;        /* it did nothing but wait for more packets of its burst */
         enum ft_spent spent; /* what passes until the clock is read next */
         bool deaf;           /* a port's descriptor had an error: the next sleep does not rest on it */
         uint32_t idle;       /* turns without packets, in a row */
         uint64_t packets;    /* received and replayed by the last turn */
-        uint64_t moved, gap; /* the last turn with packets, and how far apart those were, ns */
+        uint64_t moved, gap; /* the last turn with packets, and how far apart they were on average since the
+                                one before, ns */
         uint64_t log_head;   /* bytes ever published in the log by the last live turn */
     } turn;
     struct {                  /* when something was last, or is next */

@@ -53,6 +53,12 @@ void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain);
 void nd_lane_end(struct nd_lane *lane);
 /* A turn is over. Backs off when there was no work. */
 void nd_lane_wait(struct nd_lane *lane, bool worked);
+/* The last packets came less than this apart, and the last one is no longer ago. */
+#define ND_DENSE_NS 200000u
+static inline bool nd_lane_is_dense(const struct nd_lane *lane)
+{
+    return lane->turn.gap < ND_DENSE_NS && lane->now - lane->turn.moved < ND_DENSE_NS;
+}
 /* Claims the lane's question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
 

@@ -720,9 +720,12 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
 /* What was logged in this turn wakes a replicator that rests, once for each of its rests. */
 static void ring_bell(struct nd_lane *lane)
 {
-    uint64_t head = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed),
-             rests = FT_ORDER_GET(lane->shared, rests);
+    uint64_t head = atomic_load_explicit(&lane->shared->log.head, memory_order_relaxed), rests;
 
+    /* A replicator does not rest while packets come densely. */
+    if (head != lane->turn.log_head && !nd_lane_is_dense(lane))
+        atomic_thread_fence(memory_order_seq_cst);
+    rests = FT_ORDER_GET(lane->shared, rests);
     if (ft_unlikely(rests != 0) && rests != lane->seen.rests && head != lane->turn.log_head) {
         lane->seen.rests = rests;
         ft_lane_ring(lane->shared);
@@ -742,6 +745,7 @@ bool nd_lane_live(struct nd_lane *lane)
         lane->turn.no_room = !may_receive;
         worked = may_receive ? pass_burst(lane, &needs) : nd_lane_receive_to_wait(lane);
     }
+    lane->turn.takes = may_receive;
     beside = release(lane);
     if (nd_lane_draining(lane))
         consider_drained(lane, may_receive);

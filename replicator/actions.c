@@ -44,13 +44,13 @@ static void set_gate(struct rp_replicator *rp, const struct ft_action *a)
         FT_ORDER_SET(lane, stable, stable);
         FT_ORDER_SET(lane, lease_until, lease);
     }
-    rp_wake_sleepers(rp);
     rp->gate_kind = a->gate;
     if (change) {
         rp->guarded_reported = false;
         rp->gate++;
         RP_ORDER_ALL(rp, gate, rp->gate);
     }
+    rp_wake_sleepers(rp);
 }
 
 static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint64_t vector[])

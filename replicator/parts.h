@@ -122,7 +122,7 @@ struct rp_replicator {
     bool audit_off;
     bool stored; /* records or chunks came in: acknowledge */
     bool stuck;  /* a message found no room at all */
-    bool unread; /* messages have come that the last turn had no time for */
+    bool unread; /* the last turn may have left messages that have come */
     bool guarded_reported, drained_reported, steered_reported, diverged_reported;
     bool stores; /* the step's actions want `to_store` on the disk */
     struct rp_view to_store;

@@ -6,10 +6,10 @@
  * which it came, after what it brought has been stored.
  *
  * With real-time priority nobody else runs on this thread's processor before it sleeps: it sleeps for
- * PAUSE_NS after each turn with work, and else until the peer says something. Where no packet moves it rests
- * (`rest`). Without that priority it stays awake while entries come densely, since to wake a processor takes
- * longer than all that is to be done for a message; after each turn it gives way (sched_yield) to whoever
- * wants its processor, as a standby's lane does (lane/standby.c).
+ * PAUSE_NS after each turn with work, and else until the peer says something. Unless packets come densely it
+ * rests until it is woken (`rest`). Without that priority it stays awake while entries come densely, since to
+ * wake a processor takes longer than all that is to be done for a message; after each turn it gives way
+ * (sched_yield) to whoever wants its processor, as a standby's lane does (lane/standby.c).
  *
  * Other threads ask by a bit or a word that they set, and the replicator takes in its next turn. A newer
  * request of a kind takes the place of one that was not taken yet. The thread that owns the node opens the
@@ -515,7 +515,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
     }
     busy |= rp_progress(rp);
     serve_requests(rp);
-    if (now >= rp->time_due) {
+    if (now >= rp->time_due || now >= ft_core_due(&rp->core)) {
         rp_step(rp, &time);
         rp->time_due = ft_core_due(&rp->core) < now + FT_MS ? ft_core_due(&rp->core) : now + FT_MS;
     }
@@ -571,11 +571,12 @@ static void tell_lanes(struct rp_replicator *rp, bool calm)
     }
 }
 
-/* The standby has stored all that was sent to it. */
-static bool all_is_stored(const struct rp_replicator *rp)
+/* No lane waits for an answer: the standby has stored all that was sent to it, and is not as far behind with
+ * replay as a lane may have to wait for (recovery_budget_ms is 1 at least). */
+static bool answers_wait(struct rp_replicator *rp)
 {
     for (unsigned l = 0; l < rp->lanes; l++)
-        if (rp->core.peer_closed[l] < rp->sender.burst[l])
+        if (rp->core.peer_closed[l] < rp->sender.burst[l] || FT_ORDER_GET(rp_lane(rp, l), lag_ns) >= FT_MS)
             return false;
     return true;
 }
@@ -583,8 +584,7 @@ static bool all_is_stored(const struct rp_replicator *rp)
 /*
  * Sleeps until the core is due. A primary is woken by the first entry of a lane's, and reads its standby's
  * answers when it wakes; a standby, which has nothing of its own to do, is woken by what the primary says.
- * The lane has no barrier between its entry and its look at `rests`: an entry that both miss waits until
- * then.
+ * Between its entry and its look at `rests` a lane has a barrier unless packets come densely.
  */
 static void rest(struct rp_replicator *rp)
 {
@@ -595,7 +595,7 @@ static void rest(struct rp_replicator *rp)
         RP_ORDER_ALL(rp, rests, ++rp->rests);
     atomic_thread_fence(memory_order_seq_cst);
     if (!has_entries(rp))
-        rp_link_rest(rp->link, ns, primary ? rp->bell : -1, primary && all_is_stored(rp));
+        rp_link_rest(rp->link, ns, primary ? rp->bell : -1, primary && answers_wait(rp));
     if (primary)
         RP_ORDER_ALL(rp, rests, 0);
     if (!rp->schedule.yields && rp_monotonic() - began < PAUSE_NS)
@@ -603,8 +603,8 @@ static void rest(struct rp_replicator *rp)
 }
 
 /*
- * Lanes do not wake us (that would be a system call in the packet path), so while packets come we look often,
- * and a while after the last one still, until we rest. What the peer says wakes us at once.
+ * While packets come densely lanes do not wake us (that would be a system call in the packet path), nor where
+ * others wait for what comes next: so then we look often. What the peer says wakes us at once.
  */
 static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 {

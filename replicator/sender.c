@@ -48,6 +48,8 @@
 #ifndef RUN_MAX
 #define RUN_MAX 2048u /* lines in a run: 128 KiB */
 #endif
+#define LINES_TURN                                                                                           \
+    (16u * RUN_MAX) /* of a snapshot in one message: zeros take no room in it, but the peer's time */
 
 int rp_sender_init(struct rp_replicator *rp)
 {
@@ -462,9 +464,10 @@ static uint64_t append_runs(struct rp_replicator *rp, uint64_t line, uint64_t co
 static uint32_t gather_lines(struct rp_replicator *rp, uint32_t most)
 {
     struct rp_snapshot *s = &rp->snapshot;
+    uint64_t left = s->left;
     uint32_t len = 0;
 
-    while (s->left) {
+    while (s->left && left - s->left < LINES_TURN) {
         struct ft_line_range run = ft_lines_find(&s->unsent, s->at, s->lines, RUN_MAX);
 
         FT_CHECK(run.count, "%lu lines are unsent, and none from line %lu on", s->left, s->at);

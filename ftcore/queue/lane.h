@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What passes between a lane and the replicator: rings and words, each written by one side. Neither calls the
- * other or waits for it. An order wakes a lane that sleeps; the first entry of the log wakes a replicator
- * that rests.
+ * other or waits for it. An order wakes a lane that sleeps, and so does a gate that opens, or more to replay,
+ * where it says that it sleeps; the first entry of the log wakes a replicator that rests.
  *
  *   replicator → lane: struct ft_lane_orders, and the rings of what a standby replays
  *   lane → replicator: struct ft_lane_report, and the ring of what a primary logs
@@ -75,11 +75,13 @@ struct ft_lane_orders {
     _Atomic uint64_t cut;                /* serial number of a cut: begin a snapshot and log from there */
     _Atomic bool logging;                /* the stream is wanted; the replicator switches it off */
     _Atomic uint64_t snapshot_release;   /* the last cut whose snapshot nobody reads any more */
-    _Atomic uint64_t copy_granted;       /* pending lines to copy since the cut, at most; grows with time */
-    _Atomic uint64_t announce;           /* serial number: claim the addresses by gratuitous ARP */
-    _Atomic uint64_t rests; /* primary: serial number of the replicator's rest, in which a lane that
-                               logs something rings `bell` once; 0: it is awake */
-    _Atomic bool calm;      /* nothing is wanted but heartbeats; a lane is woken when that ends */
+    _Atomic uint64_t
+        copy_granted;          /* pending lines, but those of zeros, to copy since the cut; grows with time */
+    _Atomic uint64_t announce; /* serial number: claim the addresses by gratuitous ARP */
+    _Atomic uint64_t rests;    /* primary: serial number of the replicator's rest, in which a lane that
+                                  logs something rings `bell` once; 0: it is awake */
+    _Atomic bool calm; /* nothing is wanted but what lanes and the peer say by themselves; a lane is woken
+                          when that ends */
     _Atomic uint64_t peer_incarnation; /* of the process whose heartbeats count; 0: nobody's do */
     _Atomic uint64_t peer_secret[2];   /* its key, see ftcore/record/datagram.h */
     _Atomic uint64_t peer_version;     /* of the format that it and this node speak; 0: not known: heartbeats
