@@ -511,7 +511,9 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
         ft_become(core, actions, FT_DEGRADED,
                   "closed the connection; a data port says that the peer is primary");
     else if (!told && (must_ask(core) || core->config.strict) && !FT_PLANTED("released-by-time"))
-        ft_become(core, actions, FT_DEGRADED, "%s", core->loss.why);
+        ft_become(core, actions, FT_DEGRADED, "%.120s%s", core->loss.why,
+                  core->arbiter.asking && core->arbiter.silent ? "; the arbiter does not answer: holding"
+                                                               : "");
     else
         ft_primary_alone(core, actions, core->loss.why);
 }
