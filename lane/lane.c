@@ -369,12 +369,13 @@ static uint64_t look_ns(const struct nd_lane *lane)
 static uint64_t sleep_ns(const struct nd_lane *lane)
 {
     bool warm = lane->doing == FT_LANE_REPLAY && lane->protect->stores;
-    uint64_t due = nd_lane_heartbeat_due(lane), ns = due > lane->now ? due - lane->now : 0;
 
     if (nd_lane_is_dense(lane) || !can_be_woken(lane))
         return warm ? SLEEP_LAST : look_ns(lane);
     if (!FT_ORDER_GET(lane->shared, calm))
         return SLEEP_LAST;
+    uint64_t due = nd_lane_heartbeat_due(lane), ns = due > lane->now ? due - lane->now : 0;
+
     return ns < SLEEP_REST ? ns : SLEEP_REST;
 }
 

@@ -248,7 +248,7 @@ static void no_answer(struct ft_core *core, struct ft_actions *actions)
     else if (core->state == FT_READY && core->arbiter.heard)
         ft_standby_keep(core, "the primary is heard again, and the arbiter does not answer", actions);
     else if (first)
-        ft_become(core, actions, core->state, "%s; the arbiter does not answer: holding", core->arbiter.why);
+        ft_become(core, actions, core->state, "%s" FT_UNANSWERED, core->arbiter.why);
 }
 
 static void won(struct ft_core *core, const struct ft_decision *kept, struct ft_actions *actions)

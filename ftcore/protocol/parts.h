@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* Behind what a node waits for, in its reason. */
+#define FT_UNANSWERED "; the arbiter does not answer: holding"
+
 /* ---- core.c ---- */
 
 struct ft_action *ft_act(struct ft_actions *actions, enum ft_action_kind kind);

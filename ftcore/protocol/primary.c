@@ -512,8 +512,7 @@ static void close_abandoned(struct ft_core *core, bool told, struct ft_actions *
                   "closed the connection; a data port says that the peer is primary");
     else if (!told && (must_ask(core) || core->config.strict) && !FT_PLANTED("released-by-time"))
         ft_become(core, actions, FT_DEGRADED, "%.120s%s", core->loss.why,
-                  core->arbiter.asking && core->arbiter.silent ? "; the arbiter does not answer: holding"
-                                                               : "");
+                  core->arbiter.asking && core->arbiter.silent ? FT_UNANSWERED : "");
     else
         ft_primary_alone(core, actions, core->loss.why);
 }

@@ -381,11 +381,10 @@ long ft_chunk_decode(const uint8_t *in, size_t len, uint64_t lines, struct ft_ch
 
 struct ft_line_run ft_line_run_at(const uint8_t *memory, uint64_t line, uint64_t most)
 {
-    static const uint8_t zero[FT_LINE];
     const uint8_t *at = memory + (line << FT_LINE_SHIFT);
-    struct ft_line_run run = {.line = line, .count = 1, .zero = memcmp(at, zero, FT_LINE) == 0};
+    struct ft_line_run run = {.line = line, .count = 1, .zero = ft_line_is_zero(at)};
 
-    while (run.count < most && (memcmp(at + (size_t)run.count * FT_LINE, zero, FT_LINE) == 0) == run.zero)
+    while (run.count < most && ft_line_is_zero(at + (size_t)run.count * FT_LINE) == run.zero)
         run.count++;
     run.bytes = run.zero ? NULL : at;
     return run;

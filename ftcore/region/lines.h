@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define FT_LINE       64u
 #define FT_LINE_SHIFT 6u
@@ -23,6 +24,14 @@ struct ft_lines {
     uint64_t lines;            /* how many lines there are */
     uint64_t mask;             /* words that are mapped less one, a power of two less one */
 };
+
+/* A line that is all zero. */
+static inline bool ft_line_is_zero(const uint8_t *line)
+{
+    static const uint8_t zero[FT_LINE];
+
+    return memcmp(line, zero, FT_LINE) == 0;
+}
 
 struct ft_line_range {
     uint64_t line;  /* first line */

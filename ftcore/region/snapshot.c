@@ -21,13 +21,12 @@
  * zero before it is written, and of what it does not write it takes none. */
 static uint64_t copy_claimed(struct ft_region *region, uint64_t line, uint64_t count)
 {
-    static const uint8_t none[FT_LINE];
     uint64_t zero = 0;
 
     for (uint64_t at = line; at < line + count; at++) {
         const uint8_t *from = region->base + (at << FT_LINE_SHIFT);
 
-        if (memcmp(from, none, FT_LINE) == 0)
+        if (ft_line_is_zero(from))
             zero++;
         else
             memcpy(region->snapshot_copy + (at << FT_LINE_SHIFT), from, FT_LINE);
