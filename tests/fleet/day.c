@@ -378,13 +378,17 @@ static void return_server(uint32_t server)
             start_node(i, server);
 }
 
-/* Loads of all shards by the hour, in cores, packets a second and MB. */
+/* Loads of all shards by the hour, in cores, packets a second and MB. In the last half hour they stand still:
+ * what follows a load that grows is no unrest. */
 static void measure(void)
 {
+    uint64_t still = world.length - REST / 2;
+    bool rests = world.fleet.now >= still;
+    double hour = (double)(rests ? still : world.fleet.now) / 86400;
+
     for (uint32_t i = 0; i < world.fleet.shards; i++) {
         struct truth *truth = &world.truth[i];
-        double day = 1 + 0.6 * sin(2 * M_PI * ((double)world.fleet.now / 86400 + truth->phase));
-        bool rests = world.fleet.now + REST / 2 >= world.length;
+        double day = 1 + 0.6 * sin(2 * M_PI * (hour + truth->phase));
         double load = truth->base * truth->heat * day * (rests ? 1 : 0.95 + 0.1 * fraction());
         for (int k = 0; k < 2; k++) {
             world.shard[i].measured[k] = true;
