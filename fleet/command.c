@@ -350,30 +350,45 @@ static int move(struct command *c)
     return *why ? ND_NOT_EQUAL : code;
 }
 
-/* One that stands goes on: it is of the time when it was given. */
+/* One that stands goes on: it names the nodes that there were when it was given. */
 static int upgrade_one(struct command *c, uint32_t server, bool ends)
 {
-    char key[FL_KEY_MAX], since[24];
+    char key[FL_KEY_MAX];
     const char *name = c->file->server[server].name;
     const struct nd_compare none = {.key = fl_key(key, c->file, "wishes/upgrade/", name), .of = ND_CREATED};
-    int code;
 
-    snprintf(since, sizeof(since), "%lu", nd_wall() / 1000000000);
-    code = wish(c, "upgrade", name, ends ? NULL : since, ends ? NULL : &none);
+    if (ends)
+        return wish(c, "upgrade", name, NULL, NULL);
+    if (!c->picture.server[server].lease) {
+        fprintf(stderr, "understudy: no agent speaks for server %s, expected one that says what runs there\n",
+                name);
+        return ND_NOT_EQUAL;
+    }
+    char *nodes = fl_picture_upgrade(&c->picture, server);
+    int code = nodes ? wish(c, "upgrade", name, nodes, &none) : ND_SOFTWARE;
+
+    free(nodes);
     return code == ND_NOT_EQUAL ? ND_DONE : code;
 }
 
 static int upgrade(struct command *c, bool ends)
 {
     uint32_t server = c->options.server ? fl_file_server(c->file, c->options.server) : FL_NONE;
-    int code = ND_DONE;
+    int code = ND_DONE, silent = ND_DONE;
 
     if (server == FL_NONE && c->options.server)
         return refuse_name("server", c->options.server);
-    for (uint32_t i = 0; i < c->file->servers && code == ND_DONE; i++)
+    if (!ends)
+        code = look(c);
+    for (uint32_t i = 0; i < c->file->servers && code == ND_DONE; i++) {
         if (server == FL_NONE || server == i)
             code = upgrade_one(c, i, ends);
-    return code;
+        if (code == ND_NOT_EQUAL) { /* the others are started anew all the same */
+            silent = code;
+            code = ND_DONE;
+        }
+    }
+    return code ? code : silent;
 }
 
 static int begin_upgrade(struct command *c)

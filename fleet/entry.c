@@ -74,8 +74,8 @@ static json_t *write_node(const struct fl_node_said *n)
     json_t *o = json_pack("{s:s, s:b, s:b, s:I}", "state", n->state, "primary", n->primary, "member",
                           n->member, "view", (json_int_t)n->view);
 
-    if (n->started)
-        json_object_set_new(o, "started", json_integer((json_int_t)n->started));
+    if (n->incarnation)
+        json_object_set_new(o, "incarnation", json_integer((json_int_t)n->incarnation));
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
     if (n->measured)
@@ -129,7 +129,8 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     const json_t *members = json_object_get(o, "members");
 
     if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", INT64_MAX, &out->view) ||
-        !read_number(o, "started", INT64_MAX, &out->started) || (members && json_array_size(members) != 2))
+        !read_number(o, "incarnation", INT64_MAX, &out->incarnation) ||
+        (members && json_array_size(members) != 2))
         return false;
     strcpy(out->state, state);
     out->primary = json_is_true(json_object_get(o, "primary"));
@@ -204,11 +205,14 @@ json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement
                           "members", s[p->member[0]].name, s[p->member[1]].name, "view", (json_int_t)p->view,
                           "moved", (json_int_t)p->moved);
 
-    if (p->order.kind != FL_LEAVE)
-        json_object_set_new(o, "order",
-                            json_pack("{s:s, s:s, s:s, s:I}", "kind", fl_kind_name(p->order.kind), "cause",
-                                      fl_cause_name(p->order.cause), "to", s[p->order.to].name, "since",
-                                      (json_int_t)p->order.since));
+    if (p->order.kind != FL_LEAVE) {
+        json_t *order = json_pack("{s:s, s:s, s:s, s:I}", "kind", fl_kind_name(p->order.kind), "cause",
+                                  fl_cause_name(p->order.cause), "to", s[p->order.to].name, "since",
+                                  (json_int_t)p->order.since);
+        if (p->order.kind == FL_RESTART)
+            json_object_set_new(order, "incarnation", json_integer((json_int_t)p->order.incarnation));
+        json_object_set_new(o, "order", order);
+    }
     if (p->failed.count)
         json_object_set_new(o, "failed",
                             json_pack("{s:I, s:I, s:s?}", "count", (json_int_t)p->failed.count, "when",
@@ -256,7 +260,8 @@ static bool read_order(const struct fl_file *file, const json_t *from, struct fl
                *to = json_string_value(json_object_get(from, "to"));
 
     if (!kind || !cause || !to || !ft_is_name(to, FL_NAME_MAX) ||
-        !read_number(from, "since", INT64_MAX, &out->order.since))
+        !read_number(from, "since", INT64_MAX, &out->order.since) ||
+        !read_number(from, "incarnation", INT64_MAX, &out->order.incarnation))
         return false;
     out->order.kind = fl_kind_of(kind);
     out->order.cause = fl_cause_of(cause);
@@ -318,7 +323,7 @@ bool fl_placement_same(const struct fl_placement *a, const struct fl_placement *
 
     if (a->order.kind != FL_LEAVE)
         same = same && a->order.cause == b->order.cause && a->order.to == b->order.to &&
-               a->order.since == b->order.since;
+               a->order.since == b->order.since && a->order.incarnation == b->order.incarnation;
     if (a->failed.count)
         same = same && a->failed.to == b->failed.to && a->failed.when == b->failed.when;
     return same;

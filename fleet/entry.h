@@ -17,7 +17,7 @@ struct fl_node_said {
     char state[16]; /* as status has it */
     bool primary, member;
     uint64_t view;
-    uint64_t started;             /* wall clock of its server, s; 0: not known */
+    uint64_t incarnation;         /* which process it is, as status has it; 0: not known */
     char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
     bool measured;
     struct fl_load load; /* cores, packets a second, MB; over some seconds */

@@ -33,8 +33,7 @@ struct local_node {
     struct fl_node_said said;
     pid_t systemctl;           /* that is under way for it; 0: none */
     uint64_t started, ordered; /* when last; 0: never */
-    uint64_t restarted;        /* for the order of that time; 0: for none yet */
-    json_int_t pid;            /* whose start is in `said` */
+    uint64_t restarted;        /* the incarnation that was told to end; 0: none was */
     char refused[160];         /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
@@ -302,26 +301,6 @@ static double memory_of(const json_t *status)
     return kb / 1024;
 }
 
-/* When the process began, wall clock, s; 0: not known. */
-static uint64_t begun(json_int_t pid)
-{
-    struct timespec wall, boot;
-    char path[64], text[1024];
-    unsigned long long ticks;
-
-    snprintf(path, sizeof(path), "/proc/%lld/stat", pid);
-    /* Behind the name, which may have anything in it, the 20th number. */
-    const char *at = read_whole(path, text, sizeof(text)) ? strrchr(text, ')') : NULL;
-
-    if (!at ||
-        sscanf(at, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-               &ticks) != 1)
-        return 0;
-    clock_gettime(CLOCK_REALTIME, &wall);
-    clock_gettime(CLOCK_BOOTTIME, &boot);
-    return (uint64_t)(wall.tv_sec - boot.tv_sec) + ticks / (unsigned long long)sysconf(_SC_CLK_TCK);
-}
-
 static void measure(struct local_node *n, const json_t *status, uint64_t now)
 {
     double packets, useful = sum_useful(status, &packets), span = (double)(now - n->counted.at) / 1e9;
@@ -364,11 +343,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
         n->said.primary = same_text(status, "role", "primary");
         n->said.member = json_is_true(json_object_get(status, "member"));
         n->said.view = (uint64_t)view;
-        json_int_t pid = json_integer_value(json_object_get(status, "pid"));
-
-        if (pid != n->pid)
-            n->said.started = begun(pid);
-        n->pid = pid;
+        n->said.incarnation = (uint64_t)json_integer_value(json_object_get(status, "incarnation"));
         for (unsigned i = 0; i < 2; i++) {
             const char *member = json_string_value(json_array_get(members, i));
 
@@ -435,8 +410,8 @@ static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struc
                      (json_int_t)p->view);
 }
 
-/* Of its own node, one that was started before the order, once: what it says then tells whether it was done.
- */
+/* Of its own node, if it is still the process that the order names, once: what says something then is another
+ * one. */
 static void restart(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
@@ -444,10 +419,10 @@ static void restart(struct fl_local *l, uint32_t shard)
     char name[FL_NAME_MAX];
 
     if (order->kind != FL_RESTART || order->to != l->self || !n->says || n->said.primary ||
-        n->said.view != n->placement.view || n->said.started >= order->since || n->systemctl ||
-        n->restarted == order->since)
+        n->said.view != n->placement.view || n->said.incarnation != order->incarnation || n->systemctl ||
+        n->restarted == order->incarnation)
         return;
-    n->restarted = order->since;
+    n->restarted = order->incarnation;
     run_systemctl(n, "restart", fl_node_name(name, l->file, shard, l->self));
 }
 

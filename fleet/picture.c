@@ -99,19 +99,33 @@ char *fl_picture_gone(const struct fl_picture *p)
 static void hear_upgrade(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
     const struct nd_entry *e = fl_key_find(keys, p->file, "wishes/upgrade/", p->file->server[i].name);
-    char *end;
 
     if (!e)
         return;
-    p->upgrade[i].before = strtoull(e->value, &end, 10);
+    p->upgrade[i].nodes = json_loadb(e->value, e->len, 0, NULL);
     p->upgrade[i].revision = e->changed;
-    if (*end || end == e->value)
-        p->upgrade[i].before = 0;
 }
 
 static bool is_old(const struct fl_picture *p, uint32_t server, const struct fl_node_said *n)
 {
-    return n->started && n->started < p->upgrade[server].before;
+    const json_t *old = json_object_get(p->upgrade[server].nodes, p->file->shard[n->shard].name);
+
+    return json_is_integer(old) && n->incarnation && (uint64_t)json_integer_value(old) == n->incarnation;
+}
+
+char *fl_picture_upgrade(const struct fl_picture *p, uint32_t server)
+{
+    json_t *nodes = json_object();
+
+    for (uint32_t i = 0; i < p->said[server].nodes; i++) {
+        const struct fl_node_said *n = &p->said[server].node[i];
+
+        json_object_set_new(nodes, p->file->shard[n->shard].name, json_integer((json_int_t)n->incarnation));
+    }
+    char *text = json_dumps(nodes, JSON_COMPACT);
+
+    json_decref(nodes);
+    return text;
 }
 
 static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32_t i, uint64_t gone,
@@ -308,7 +322,7 @@ bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
 {
     bool old = !p->server[server].lease; /* who knows */
 
-    if (!p->upgrade[server].revision || !p->upgrade[server].before)
+    if (!json_is_object(p->upgrade[server].nodes))
         return p->upgrade[server].revision;
     for (uint32_t i = 0; i < p->said[server].nodes; i++)
         old |= is_old(p, server, &p->said[server].node[i]);
@@ -324,6 +338,8 @@ void fl_picture_free(struct fl_picture *p)
 {
     for (uint32_t i = 0; p->said && i < p->file->servers + FL_UNLISTED_MAX; i++)
         fl_server_said_free(&p->said[i]);
+    for (uint32_t i = 0; p->upgrade && i < p->file->servers + FL_UNLISTED_MAX; i++)
+        json_decref(p->upgrade[i].nodes);
     free(p->server);
     free(p->shard);
     free(p->said);
@@ -421,8 +437,11 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
         break;
     case FL_REPAIR:
     case FL_HANDOVER:
+        next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now, 0};
+        break;
     case FL_RESTART:
-        next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now};
+        next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now,
+                                        node_of(p, step->to[0], shard)->incarnation};
         break;
     case FL_WITHDRAW:
         if (step->cause == FL_FAILED) {

@@ -23,7 +23,7 @@ struct fl_picture {
     int64_t *revision;              /* of that key's last change; 0: there is none */
     int64_t *move;                  /* of a person's order to move it: likewise */
     struct {
-        uint64_t before;      /* nodes of the server that were started before are old; 0: none is */
+        json_t *nodes;        /* those that are old: a shard's name, and the incarnation; NULL: none is */
         int64_t revision;     /* of the order that says so */
     } * upgrade;              /* of each server */
     char leader[FL_NAME_MAX]; /* "": nobody leads */
@@ -56,8 +56,11 @@ char *fl_picture_gone(const struct fl_picture *picture);
 /* The order to move the shard is over: its primary is there, or it names no server. Its key is to go then. */
 bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);
 
-/* The order to start the server's nodes anew is over: each says something, and none is old. Its key is to go
- * then. */
+/* What an order to start the server's nodes anew says: which processes its nodes are now. For free(); NULL:
+ * no memory. */
+char *fl_picture_upgrade(const struct fl_picture *picture, uint32_t server);
+
+/* That order is over: each node says something, and none is one that it names. Its key is to go then. */
 bool fl_picture_upgraded(const struct fl_picture *picture, uint32_t server);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */

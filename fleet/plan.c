@@ -628,10 +628,11 @@ static uint32_t find_old(const struct fl_planner *planner)
     return found;
 }
 
+/* By their primaries' own word: of one that is silent, its standby will soon be alone. */
 static bool all_protected(const struct fl_planner *planner)
 {
     for (uint32_t i = 0; i < planner->fleet->shards; i++)
-        if (planner->fleet->shard[i].known && planner->plan->step[i].unprotected)
+        if (planner->fleet->shard[i].known && !planner->look[i].quiet)
             return false;
     return true;
 }

@@ -139,6 +139,7 @@ struct fl_order {
     enum fl_cause cause;
     uint32_t to;
     uint64_t since;
+    uint64_t incarnation; /* FL_RESTART: of the process that is to end. The planner does not look at it */
 };
 
 struct fl_failed {

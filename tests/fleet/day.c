@@ -9,9 +9,10 @@
  * DEATHS: so many times as many servers die as usual, which is each one every 25 days.
  *
  * What happens: servers die and return, one rack at once; agents die without their servers; two fifths of the
- * leases are lost at once for half a minute; nodes crash and restart; servers are drained, and added; shards
- * are added; loads follow the hour, with noise, and some shards are hot for a while. After the last fault
- * there is an hour in which nothing happens, and the fleet has to come to rest.
+ * leases are lost at once for half a minute; nodes crash and restart; servers are drained, added, and have
+ * their nodes started anew; shards are added, and moved by people; loads follow the hour, with noise, and
+ * some shards are hot for a while. After the last fault there is an hour in which nothing happens, and the
+ * fleet has to come to rest.
  */
 #include "fleet/plan.h"
 #include "ftcore/base/check.h"
@@ -48,6 +49,8 @@ enum happening {
     COOLS,
     IS_ADDED,
     SHARD_IS_ADDED,
+    MOVES,
+    UPGRADES,
 };
 
 struct event {
@@ -60,8 +63,9 @@ struct event {
 /* A shard as it is; what it says of itself is in the picture. member[0] is the primary. */
 struct truth {
     bool node[2], synced, unprotected, lost;
-    uint64_t since;   /* unprotected */
-    uint64_t died[2]; /* that node */
+    uint64_t since;      /* unprotected */
+    uint64_t died[2];    /* that node */
+    uint64_t process[2]; /* the number of that node's process, in the order of their beginnings */
     double base, heat, phase;
 };
 
@@ -71,7 +75,9 @@ static struct {
     struct fl_shard *shard;
     struct truth *truth;
     char (*names)[16];
-    bool *runs; /* servers */
+    bool *runs;       /* servers */
+    uint64_t *before; /* of each server: processes up to this one are to be started anew */
+    uint64_t processes;
     struct event *heap;
     uint32_t events, most_events;
     uint64_t sequence, chance, length;
@@ -162,6 +168,12 @@ static void tell(uint32_t number)
     shard->primary = 0;
     shard->says[0] = !truth->node[0] ? FL_SAYS_NOTHING : both ? FL_SAYS_PROTECTED : FL_SAYS_SOLO;
     shard->says[1] = !truth->node[1] ? FL_SAYS_NOTHING : truth->synced ? FL_SAYS_READY : FL_SAYS_SYNCING;
+    for (int k = 0; k < 2; k++)
+        shard->old[k] = truth->node[k] && truth->process[k] <= world.before[shard->member[k]];
+    if (shard->moves && shard->member[0] == shard->pin) { /* who reads the plan takes the wish away */
+        shard->moves = false;
+        shard->pin = FL_NONE;
+    }
     if (!both && !truth->unprotected) {
         truth->unprotected = true;
         count.unprotected++;
@@ -178,10 +190,22 @@ static void tell(uint32_t number)
     count.server_writes_now += 2;
 }
 
+static void begin_process(uint32_t number, uint32_t which)
+{
+    world.truth[number].node[which] = true;
+    world.truth[number].process[which] = ++world.processes;
+}
+
 static void begin_view(uint32_t number, uint32_t primary, uint32_t standby)
 {
     struct fl_shard *shard = &world.shard[number];
+    uint64_t *process = world.truth[number].process;
 
+    if (primary == shard->member[1]) {
+        uint64_t first = process[0];
+        process[0] = process[1];
+        process[1] = first;
+    }
     shard->view++;
     shard->member[0] = primary;
     shard->member[1] = standby;
@@ -267,7 +291,7 @@ static void start_node(uint32_t number, uint32_t server)
     if (shard->member[which] != server || truth->node[which] || !world.runs[server])
         return;
     if (which && truth->node[0]) {
-        truth->node[1] = true;
+        begin_process(number, 1);
         plan_event(3 + draw(12), RESYNCED, number, 0, shard->view);
     } else if (!truth->node[!which]) {
         if (which) {
@@ -277,7 +301,7 @@ static void start_node(uint32_t number, uint32_t server)
             begin_view(number, shard->member[1], shard->member[0]);
         } else
             begin_view(number, shard->member[0], shard->member[1]);
-        truth->node[0] = true;
+        begin_process(number, 0);
         truth->synced = false;
     } else {
         plan_event(1, NODE_RETURNS, number, server, 0); /* until the other one has taken over */
@@ -320,9 +344,12 @@ static void act(uint32_t number, uint32_t to, uint64_t view)
             return;
         }
         begin_view(number, shard->member[1], shard->member[0]);
+    } else if (kind == FL_RESTART) {
+        end_node(number, 1);
+        plan_event(RESTART, NODE_RETURNS, number, to, 0);
     } else {
         begin_view(number, shard->member[0], to);
-        truth->node[1] = true;
+        begin_process(number, 1);
         truth->synced = false;
         plan_event(3 + draw(12), RESYNCED, number, 0, shard->view);
     }
@@ -337,7 +364,8 @@ static void create(uint32_t number, const uint32_t to[2])
 
     shard->known = true;
     begin_view(number, to[0], to[1]);
-    truth->node[0] = truth->node[1] = true;
+    begin_process(number, 0);
+    begin_process(number, 1);
     truth->synced = true;
     tell(number);
 }
@@ -475,6 +503,24 @@ static void happen(const struct event *event)
         world.fleet.shards++;
         world.changed = true;
         break;
+    case MOVES:
+        if (whom < world.fleet.shards && world.shard[whom].known && world.shard[whom].pin == FL_NONE &&
+            world.shard[whom].member[0] != event->which && answers(event->which) &&
+            !world.server[event->which].drained) {
+            world.shard[whom].moves = true;
+            world.shard[whom].pin = event->which;
+            world.changed = true;
+        }
+        break;
+    case UPGRADES:
+        if (!answers(whom))
+            break;
+        world.before[whom] = world.processes;
+        for (uint32_t i = 0; i < world.fleet.shards; i++)
+            if (world.shard[i].known &&
+                (world.shard[i].member[0] == whom || world.shard[i].member[1] == whom))
+                tell(i);
+        break;
     }
 }
 
@@ -494,8 +540,10 @@ static void check_order(const struct fl_plan *plan, uint32_t number)
         BROKEN("%s goes to %s", shard->name, to->name);
     if (step->kind == FL_CREATE ? step->to[0] == step->to[1]
                                 : (step->to[0] == shard->member[0] ||
-                                   (step->to[0] == shard->member[1]) != (step->kind == FL_HANDOVER)))
+                                   (step->to[0] == shard->member[1]) != (step->kind != FL_REPAIR)))
         BROKEN("%s: both members on %s", shard->name, to->name);
+    if (step->kind == FL_RESTART && count.unprotected)
+        BROKEN("%s is started anew, and %u shards are unprotected", shard->name, count.unprotected);
     if (step->kind != FL_CREATE && !world.truth[number].node[0])
         BROKEN("%s is moved, and nobody serves", shard->name);
 }
@@ -623,6 +671,7 @@ static void make_world(uint32_t servers, uint32_t shards)
     world.truth = calloc(shards, sizeof(*world.truth));
     world.names = calloc(servers + shards, sizeof(*world.names));
     world.runs = calloc(servers, sizeof(*world.runs));
+    world.before = calloc(servers, sizeof(*world.before));
     FT_CHECK(world.server && world.shard && world.truth && world.names && world.runs,
              "no memory for a fleet");
     for (uint32_t i = 0; i < servers; i++) {
@@ -697,6 +746,10 @@ static void plan_day(void)
         plan_event(at, HEATS, whom, 0, 0);
         plan_event(at + 1800 + draw(3600), COOLS, whom, 0, 0);
     }
+    for (uint32_t i = 0; i < 2 + (uint32_t)(servers * days / 50); i++)
+        plan_event(some_time(), UPGRADES, draw(there), 0, 0);
+    for (uint32_t i = 0; i < 2 + (uint32_t)(world.all_shards * days / 200); i++)
+        plan_event(some_time(), MOVES, draw(world.all_shards), draw(there), 0);
     for (uint32_t i = there; i < servers; i++)
         plan_event(world.length / 2, IS_ADDED, i, 0, 0);
     for (uint32_t i = world.fleet.shards; i < world.all_shards; i++)
@@ -753,13 +806,17 @@ static void check_end(void)
         if (world.truth[i].unprotected && world.plan->step[i].wait != FL_BOTH_SILENT)
             BROKEN("%s is not protected in the end: %s", shard->name,
                    fl_plan_explain(world.plan, &world.fleet, i, why));
+        if (shard->known && (shard->old[0] || shard->old[1]))
+            BROKEN("%s has a node in the end that was to be started anew", shard->name);
+        if (shard->moves && !world.plan->step[i].pin_waits)
+            BROKEN("%s was to be moved, and is not in the end", shard->name);
         one_zone += world.server[shard->member[0]].zone == world.server[shard->member[1]].zone;
     }
     for (uint32_t i = 0; i < world.all_servers; i++)
         nodes += world.server[i].drained ? world.plan->view[i].nodes : 0;
     if (nodes)
         BROKEN("drained servers have %u nodes in the end", nodes);
-    if (world.plan->overfull)
+    if (world.plan->overfull && world.plan->mean <= 1 - 2 * world.fleet.settings.gain)
         BROKEN("%u servers are above capacity if one other dies", world.plan->overfull);
     if (one_zone)
         BROKEN("%u shards lie in one zone in the end", one_zone);
@@ -781,9 +838,9 @@ static void report(void)
            world.all_servers, ZONES, world.fleet.shards, seconds / 3600, (unsigned long)count.deaths,
            (unsigned long)count.agents, (unsigned long)count.crashes);
     printf("moves: %lu created,", (unsigned long)count.moves[FL_NEW]);
-    for (int i = FL_HEAL; i <= FL_BALANCE; i++)
+    for (int i = FL_HEAL; i <= FL_UPGRADE; i++)
         printf(" %s %lu%s", fl_cause_name((enum fl_cause)i), (unsigned long)count.moves[i],
-               i == FL_BALANCE ? "" : ",");
+               i == FL_UPGRADE ? "" : ",");
     printf("; %lu in all, %lu failed, %lu orders withdrawn\n", (unsigned long)moves,
            (unsigned long)count.failed, (unsigned long)count.withdrawn);
     printf("unprotected: %lu shard-seconds, %.2g of all; longest %lu s; at most %u at once\n",

@@ -85,6 +85,7 @@ static void expect_shard(const struct fl_placement *p, const char *expected)
         assert_int_equal(again.order.cause, p->order.cause);
         assert_int_equal(again.order.to, p->order.to);
         assert_true(again.order.since == p->order.since);
+        assert_true(again.order.incarnation == p->order.incarnation);
     }
     if (p->failed.count) {
         assert_int_equal(again.failed.to, p->failed.to);
@@ -122,6 +123,14 @@ static void a_shard_is_read_as_it_is_written(void **state)
     expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
                      "\"order\":{\"kind\":\"hand over\",\"cause\":\"balance\",\"to\":\"a\","
                      "\"since\":1700000001},\"failed\":{\"count\":4294967295,\"when\":5,\"to\":null}}");
+    p.failed.count = 0;
+    p.order.kind = FL_RESTART;
+    p.order.cause = FL_UPGRADE;
+    p.order.incarnation = 4294967295;
+    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
+                     "\"order\":{\"kind\":\"restart\",\"cause\":\"upgrade\",\"to\":\"a\","
+                     "\"since\":1700000001,\"incarnation\":4294967295}}");
+    p.failed.count = UINT32_MAX;
     p.failed.to = C;
     p.order.kind = FL_LEAVE;
     expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
@@ -157,6 +166,7 @@ static void two_shards_are_the_same_or_not(void **state)
     DIFFERS(order.cause, FL_DRAIN);
     DIFFERS(order.to, B);
     DIFFERS(order.since, 6);
+    DIFFERS(order.incarnation, 7);
     DIFFERS(failed.count, 1);
     DIFFERS(failed.to, C);
     DIFFERS(failed.when, 7);
@@ -391,7 +401,7 @@ static void a_server_is_read_as_it_is_written(void **state)
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}}};
-    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .started = 77};
+    said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .incarnation = 77};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
     json_t *o = fl_server_said_write(file, &said);
@@ -400,7 +410,7 @@ static void a_server_is_read_as_it_is_written(void **state)
     assert_string_equal(
         value,
         "{\"kept\":[\"north\"],\"nodes\":{"
-        "\"east\":{\"member\":false,\"primary\":false,\"started\":77,\"state\":\"JOINING\",\"view\":0},"
+        "\"east\":{\"incarnation\":77,\"member\":false,\"primary\":false,\"state\":\"JOINING\",\"view\":0},"
         "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
         "\"primary\":true,\"state\":\"PROTECTED\",\"view\":9223372036854775807}}}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
@@ -413,7 +423,7 @@ static void a_server_is_read_as_it_is_written(void **state)
 
     assert_int_equal(west->shard, C);
     assert_int_equal(east->shard, A);
-    assert_true(east->started == 77 && !west->started);
+    assert_true(east->incarnation == 77 && !west->incarnation);
     assert_string_equal(west->state, "PROTECTED");
     assert_true(west->primary && west->member && west->measured);
     assert_true(west->view == INT64_MAX);

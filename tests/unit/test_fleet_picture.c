@@ -506,34 +506,43 @@ static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void 
     assert_true(s->pin == C && !s->moves && fl_picture_moved(&picture, EAST));
 }
 
-#define STARTED(shard, started)                                                                              \
+#define PROCESS(shard, incarnation)                                                                          \
     "\"" shard "\":{\"state\":\"READY\",\"primary\":false,\"member\":true,\"view\":7,"                       \
-    "\"started\":" started ",\"members\":[\"" shard "-a\",\"" shard "-b\"]}"
+    "\"incarnation\":" incarnation ",\"members\":[\"" shard "-a\",\"" shard "-b\"]}"
 
-static void nodes_from_before_an_upgrade_are_old_and_it_is_over_without_them(void **state)
+static void nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them(void **state)
 {
     (void)state;
     put_all_servers();
     put("shards/east", EAST_AB, 42);
-    put_server("a", STARTED("east", "99"), "");
-    put_server("b", STARTED("east", "99"), "");
+    put_server("a", PROCESS("east", "98"), "");
+    put_server("b", PROCESS("east", "99"), "");
     paint();
     assert_false(picture.shard[EAST].old[0] || picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, A)); /* nobody wants it */
-    put("wishes/upgrade/b", "100", 8);
+    char *named = fl_picture_upgrade(&picture, B);
+    assert_string_equal(named, "{\"east\":99}");
+    put("wishes/upgrade/b", named, 8);
+    free(named);
     paint();
     assert_true(!picture.shard[EAST].old[0] && picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, B));
     assert_int_equal(picture.upgrade[B].revision, 8);
-    put_server("b", STARTED("east", "100"), "");
+    /* Another process, whatever its number. */
+    put_server("b", PROCESS("east", "7"), "");
     paint();
     assert_false(picture.shard[EAST].old[1]);
     assert_true(fl_picture_upgraded(&picture, B));
-    /* An agent that does not know when a node began says nothing of it. */
-    put_server("b", STARTED("east", "0"), "");
+    /* An agent that does not know which process it is says nothing of it, and an order of no process is none.
+     */
+    put_server("b", PROCESS("east", "0"), "");
+    paint();
+    assert_false(picture.shard[EAST].old[1]);
+    put("wishes/upgrade/b", "{\"east\":0}", 8);
     paint();
     assert_false(picture.shard[EAST].old[1]);
     /* A node that is away may come back, or not. */
+    put("wishes/upgrade/b", "{\"east\":99}", 8);
     put_server("b", "", "\"east\"");
     paint();
     assert_false(fl_picture_upgraded(&picture, B));
@@ -541,11 +550,14 @@ static void nodes_from_before_an_upgrade_are_old_and_it_is_over_without_them(voi
     nd_keys_remove(&keys, "/understudy/f/servers/b");
     paint();
     assert_false(fl_picture_upgraded(&picture, B));
-    /* What is no time is no order, and goes. */
-    put("wishes/upgrade/b", "100s", 9);
-    put_server("b", STARTED("east", "99"), "");
-    paint();
-    assert_true(!picture.shard[EAST].old[1] && fl_picture_upgraded(&picture, B));
+    /* What names no nodes is no order, and goes. */
+    const char *none[] = {"100", "{", "[\"east\",99]", ""};
+    put_server("b", PROCESS("east", "99"), "");
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        put("wishes/upgrade/b", none[i], 9);
+        paint();
+        assert_true(!picture.shard[EAST].old[1] && fl_picture_upgraded(&picture, B));
+    }
 }
 
 /* ---- what is written ---- */
@@ -571,6 +583,18 @@ static const char *written(struct fl_step step)
     free(value);
     json_decref(o);
     return out;
+}
+
+/* A restart is of the process that runs when it is ordered. */
+static void a_restart_names_the_process(void **state)
+{
+    (void)state;
+    put_all_servers();
+    put("shards/east", EAST_AB, 42);
+    put_server("b", PROCESS("east", "99"), "");
+    assert_non_null(
+        strstr(written((struct fl_step){.kind = FL_RESTART, .cause = FL_UPGRADE, .to = {B, FL_NONE}}),
+               "\"to\":\"b\",\"since\":5000,\"incarnation\":99}"));
 }
 
 static const struct fl_step leave;
@@ -869,7 +893,8 @@ int main(void)
         cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_is_emptied, forget),
         cmocka_unit_test_teardown(a_pin_that_names_no_server_is_none, forget),
         cmocka_unit_test_teardown(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, forget),
-        cmocka_unit_test_teardown(nodes_from_before_an_upgrade_are_old_and_it_is_over_without_them, forget),
+        cmocka_unit_test_teardown(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, forget),
+        cmocka_unit_test_teardown(a_restart_names_the_process, forget),
         cmocka_unit_test_teardown(a_new_shard_is_written, forget),
         cmocka_unit_test_teardown(a_lost_key_is_written_as_its_nodes_say, forget),
         cmocka_unit_test_teardown(a_first_view_that_has_begun_is_written, forget),

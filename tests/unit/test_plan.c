@@ -4,7 +4,7 @@
  * are s0, s1 and so on, in zones as each test says; shards n0, n1 and so on.
  */
 #include "fleet/plan.h"
-#include "tests/help/fleet.h"
+#include "tests/help/plan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,69 +13,6 @@
 
 #include <math.h>
 #include <string.h>
-
-static struct help_fleet fleet;
-static struct fl_plan *plan;
-
-static int forget(void **state)
-{
-    (void)state;
-    fl_plan_free(plan);
-    plan = NULL;
-    help_fleet_free(&fleet);
-    fleet = (struct help_fleet){0};
-    return 0;
-}
-
-static void begin(uint32_t servers, uint32_t shards, uint32_t zones)
-{
-    forget(NULL);
-    help_fleet_make(&fleet, servers, shards, zones);
-}
-
-static void make_plan(void)
-{
-    struct ft_fault fault = {.text = ""};
-
-    fl_plan_free(plan);
-    plan = NULL;
-    if (fl_plan_make(&plan, &fleet.fleet, &fault))
-        fail_msg("%s", fault.text);
-}
-
-/* What is said of a shard, whole. */
-static void expect(uint32_t shard, const char *sentence)
-{
-    char why[FL_WHY_MAX];
-
-    assert_string_equal(fl_plan_explain(plan, &fleet.fleet, shard, why), sentence);
-}
-
-static void expect_plan(uint32_t shard, const char *sentence)
-{
-    make_plan();
-    expect(shard, sentence);
-}
-
-static void limit_nodes(double nodes)
-{
-    for (uint32_t i = 0; i < fleet.fleet.servers; i++)
-        fleet.server[i].capacity.of[FL_NODES] = nodes;
-}
-
-static void limit_processor(double cores)
-{
-    for (uint32_t i = 0; i < fleet.fleet.servers; i++)
-        fleet.server[i].capacity.of[FL_PROCESSOR] = cores;
-}
-
-static void order(uint32_t shard, enum fl_kind kind, enum fl_cause cause, uint32_t to)
-{
-    fleet.shard[shard].order.kind = kind;
-    fleet.shard[shard].order.cause = cause;
-    fleet.shard[shard].order.to = to;
-    fleet.shard[shard].order.since = fleet.fleet.now - 1;
-}
 
 #define FULL     "no server has room for its standby"
 #define SETTLING "its nodes have not settled who serves"
@@ -389,231 +326,6 @@ static void of_equals_the_one_with_fewest_shards_in_common(void **state)
     help_fleet_kill(&fleet, 3);
     /* s1 and s2 have a node each. s1 has n1 in common with s0. */
     expect_plan(0, "re-pair with s2: s3 is dead, the other member is alone");
-}
-
-/* ---- what people want ---- */
-
-static void a_drained_server_is_emptied(void **state)
-{
-    (void)state;
-    begin(4, 2, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 1, 0);
-    fleet.server[0].drained = true;
-    make_plan();
-    expect(0, "hand over to s1: s0 is drained");
-    expect(1, "re-pair with s2: s0 is drained");
-    /* Both are drained: the standby goes first. */
-    fleet.server[1].drained = true;
-    make_plan();
-    expect(0, "re-pair with s3: s1 is drained");
-    /* The other member is dead: there is nobody to hand over to, so it is healed. */
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.server[0].drained = true;
-    help_fleet_kill(&fleet, 1);
-    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
-    help_fleet_apply(&fleet, plan);
-    expect_plan(0, "hand over to s3: s0 is drained");
-    help_fleet_apply(&fleet, plan);
-    expect_plan(
-        0, "re-pair with s2: s0 is drained"); /* s3 is the primary's, s1 is dead: its zone has no other */
-    help_fleet_apply(&fleet, plan);
-    expect_plan(0, "");
-    /* A drained standby that is silent is not waited for. */
-    begin(4, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.shard[0].says[0] = FL_SAYS_SOLO;
-    fleet.shard[0].says[1] = FL_SAYS_NOTHING;
-    fleet.server[1].drained = true;
-    expect_plan(0, "re-pair with s3: s1 is drained");
-}
-
-static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void **state)
-{
-    (void)state;
-    begin(4, 2, 4);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_set(&fleet, 1, 2, 3);
-    fleet.server[1].unlisted = true;
-    expect_plan(0, "re-pair with s2: s1 is not in the fleet's file any more");
-    fleet.server[1].unlisted = false;
-    fleet.server[0].unlisted = true;
-    expect_plan(0, "hand over to s1: s0 is not in the fleet's file any more");
-    fleet.server[0].drained = true; /* nor does a third of the leases count with it */
-    fleet.server[1].unlisted = true;
-    help_fleet_kill(&fleet, 3);
-    make_plan();
-    expect(0, "re-pair with s2: s1 is not in the fleet's file any more");
-    expect(1, FULL); /* s3 is dead, and neither s0 nor s1 takes anything */
-}
-
-static void a_drained_server_waits_where_nobody_has_room(void **state)
-{
-    (void)state;
-    begin(2, 1, 2);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.server[0].drained = true;
-    expect_plan(0, "hand over to s1: s0 is drained");
-    help_fleet_apply(&fleet, plan);
-    expect_plan(0, FULL);
-    assert_int_equal(plan->orders, 0);
-    /* Who cannot carry the primary is not handed it; somebody else becomes its standby. */
-    begin(3, 1, 3);
-    help_fleet_set(&fleet, 0, 0, 1);
-    help_fleet_load(&fleet, 0, 5, 1);
-    limit_processor(4);
-    fleet.server[2].capacity.of[FL_PROCESSOR] = 6;
-    fleet.server[0].drained = true;
-    expect_plan(0, "re-pair with s2: s0 is drained");
-}
-
-static void a_pin_says_where_the_primary_is(void **state)
-{
-    (void)state;
-    begin(5, 1, 5);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.shard[0].pin = 1;
-    expect_plan(0, "hand over to s1: its primary is pinned to s1");
-    fleet.shard[0].pin = 4;
-    expect_plan(0, "re-pair with s4: its primary is pinned to s4");
-    help_fleet_apply(&fleet, plan);
-    expect_plan(0, "hand over to s4: its primary is pinned to s4");
-    help_fleet_apply(&fleet, plan);
-    expect_plan(0, "");
-    /* Drained: it waits, and the server is emptied. */
-    fleet.server[4].drained = true;
-    expect_plan(0, "hand over to s0: s4 is drained");
-    assert_true(plan->step[0].pin_waits);
-    /* Dead. */
-    begin(5, 1, 5);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.shard[0].pin = 4;
-    help_fleet_kill(&fleet, 4);
-    expect_plan(0, "its pin waits: s4 is dead, drained or full");
-    /* Full. */
-    help_fleet_return(&fleet, 4);
-    fleet.server[4].capacity.of[FL_NODES] = 0.5;
-    expect_plan(0, "its pin waits: s4 is dead, drained or full");
-    /* A shard that is healed goes there at once. */
-    fleet.server[4].capacity.of[FL_NODES] = 10;
-    help_fleet_kill(&fleet, 1);
-    expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
-    fleet.server[4].drained = true;
-    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
-}
-
-static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
-{
-    (void)state;
-    begin(5, 1, 5);
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.shard[0].pin = 4;
-    fleet.shard[0].moves = true;
-    expect_plan(0, "re-pair with s4: it is to be moved to s4");
-    assert_int_equal(plan->step[0].cause, FL_MOVE);
-    order(0, FL_REPAIR, FL_MOVE, 4);
-    expect_plan(0, "a move to s4 is under way");
-    /* Nobody knows of the first step but the nodes. */
-    help_fleet_apply(&fleet, plan);
-    help_fleet_set(&fleet, 0, 0, 4);
-    expect_plan(0, "hand over to s4: it is to be moved to s4");
-    order(0, FL_HANDOVER, FL_MOVE, 4);
-    expect_plan(0, "a move to s4 is under way");
-    help_fleet_set(&fleet, 0, 4, 0);
-    expect_plan(0, "");
-    /* To its standby it is one step; a takeover may have done it. */
-    fleet.shard[0].pin = 0;
-    expect_plan(0, "hand over to s0: it is to be moved to s0");
-    help_fleet_kill(&fleet, 4);
-    expect_plan(0, "re-pair with s1: s4 is dead, the other member is alone");
-    /* It is healed to where it is moved. */
-    fleet.shard[0].pin = 3;
-    expect_plan(0, "re-pair with s3: s4 is dead, the other member is alone");
-    help_fleet_set(&fleet, 0, 0, 1);
-    fleet.server[3].drained = true;
-    expect_plan(0, "its move waits: s3 is dead, drained or full");
-    fleet.server[3].drained = false;
-    /* Another move takes the place of one under way; so does none. */
-    order(0, FL_REPAIR, FL_MOVE, 2);
-    expect_plan(0, "re-pair with s3: it is to be moved to s3");
-    fleet.shard[0].pin = FL_NONE;
-    fleet.shard[0].moves = false;
-    expect_plan(0, "withdraw the order to s2: it is not needed any more, or cannot be done");
-}
-
-#define ANEW(server) "the nodes of " server " are to be started anew"
-
-static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
-{
-    (void)state;
-    begin(4, 3, 4);
-    help_fleet_set(&fleet, 0, 1, 2);
-    help_fleet_set(&fleet, 1, 2, 1);
-    help_fleet_set(&fleet, 2, 3, 1);
-    for (int i = 0; i < 3; i++)
-        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
-    make_plan();
-    expect(0, "hand over to s2: " ANEW("s1"));
-    expect(1, "restart its standby on s1: " ANEW("s1"));
-    expect(2, ""); /* s1 resyncs one shard at a time */
-    /* Not while any shard is unprotected: a node did not come back. */
-    help_fleet_apply(&fleet, plan);
-    fleet.shard[1].says[0] = FL_SAYS_SOLO;
-    fleet.shard[1].says[1] = FL_SAYS_NOTHING;
-    make_plan();
-    assert_int_equal(plan->orders, 0);
-    expect(1, "the primary is alone: the node on s1 is silent, though that server lives");
-    help_fleet_set(&fleet, 1, 2, 1);
-    /* An order stands until the node is another one. */
-    order(0, FL_RESTART, FL_UPGRADE, 1);
-    make_plan();
-    expect(0, "a move to s1 is under way");
-    expect(2, "");
-    fleet.shard[0].old[1] = false;
-    make_plan();
-    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
-    assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
-    expect(2, "restart its standby on s1: " ANEW("s1"));
-    /* s1 is done: s2, where the primaries are. */
-    fleet.shard[0].order.kind = FL_LEAVE;
-    fleet.shard[2].old[1] = false;
-    make_plan();
-    expect(0, "hand over to s1: " ANEW("s2"));
-    expect(1, "hand over to s1: " ANEW("s2"));
-    expect(2, "");
-    /* Too many leases went, or one is drained: what heals and empties comes first. */
-    fleet.server[1].drained = true;
-    make_plan();
-    expect(0, "re-pair with s0: s1 is drained");
-}
-
-static void all_are_started_anew_and_never_both_of_a_shard(void **state)
-{
-    (void)state;
-    begin(4, 6, 2);
-    for (uint32_t i = 0; i < 6; i++) {
-        help_fleet_set(&fleet, i, i % 4, (i + 1) % 4);
-        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
-    }
-    fleet.shard[3].pin = 3; /* it goes away for its restart, and comes back */
-    uint32_t old = 6;
-
-    for (int round = 0; old; round++) {
-        fleet.fleet.now += 1000;
-        make_plan();
-        assert_true(plan->orders && round < 30);
-        /* None is moved for balance meanwhile. */
-        for (uint32_t i = 0; i < plan->orders; i++)
-            assert_true(plan->step[plan->order[i]].cause == FL_UPGRADE || plan->order[i] == 3);
-        help_fleet_apply(&fleet, plan);
-        old = 0;
-        for (uint32_t i = 0; i < 6; i++)
-            old += fleet.shard[i].old[0] || fleet.shard[i].old[1];
-    }
-    make_plan();
-    help_fleet_apply(&fleet, plan);
-    assert_int_equal(help_fleet_primary(&fleet.shard[3]), 3);
 }
 
 /* ---- limits, and orders under way ---- */
@@ -960,40 +672,34 @@ static void words_are_read_as_they_are_written(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_shard_is_created_in_two_zones, forget),
-        cmocka_unit_test_teardown(a_plan_creates_so_many_shards_and_no_more, forget),
-        cmocka_unit_test_teardown(nothing_is_created_that_may_be_somewhere, forget),
+        cmocka_unit_test_teardown(a_shard_is_created_in_two_zones, help_plan_forget),
+        cmocka_unit_test_teardown(a_plan_creates_so_many_shards_and_no_more, help_plan_forget),
+        cmocka_unit_test_teardown(nothing_is_created_that_may_be_somewhere, help_plan_forget),
         cmocka_unit_test_teardown(a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone,
-                                  forget),
-        cmocka_unit_test_teardown(an_agent_that_is_gone_carries_nothing_out, forget),
-        cmocka_unit_test_teardown(a_shard_that_is_silent_stops_no_other, forget),
-        cmocka_unit_test_teardown(more_than_a_third_at_once_and_it_stops, forget),
-        cmocka_unit_test_teardown(who_has_waited_longest_is_healed_first, forget),
-        cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, forget),
-        cmocka_unit_test_teardown(two_servers_heal_nothing, forget),
-        cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, forget),
-        cmocka_unit_test_teardown(of_servers_with_room_the_least_full_one_is_taken, forget),
-        cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, forget),
-        cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, forget),
-        cmocka_unit_test_teardown(a_drained_server_is_emptied, forget),
-        cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, forget),
-        cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, forget),
-        cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, forget),
-        cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, forget),
-        cmocka_unit_test_teardown(old_nodes_are_started_anew_one_server_after_the_other, forget),
-        cmocka_unit_test_teardown(all_are_started_anew_and_never_both_of_a_shard, forget),
-        cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, forget),
-        cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, forget),
-        cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, forget),
-        cmocka_unit_test_teardown(both_members_in_one_zone_are_parted_once_there_is_room, forget),
-        cmocka_unit_test_teardown(a_server_that_another_death_would_overfill_gives_a_standby_away, forget),
-        cmocka_unit_test_teardown(balance_hands_over_the_shard_that_evens_most, forget),
-        cmocka_unit_test_teardown(balance_waits_for_healing_and_for_the_hold_down, forget),
-        cmocka_unit_test_teardown(a_new_server_gets_its_share_of_nodes, forget),
-        cmocka_unit_test_teardown(the_worst_pair_of_servers_is_told, forget),
-        cmocka_unit_test_teardown(what_names_no_server_is_refused, forget),
-        cmocka_unit_test_teardown(an_empty_fleet_has_a_plan, forget),
-        cmocka_unit_test_teardown(words_are_read_as_they_are_written, forget),
+                                  help_plan_forget),
+        cmocka_unit_test_teardown(an_agent_that_is_gone_carries_nothing_out, help_plan_forget),
+        cmocka_unit_test_teardown(a_shard_that_is_silent_stops_no_other, help_plan_forget),
+        cmocka_unit_test_teardown(more_than_a_third_at_once_and_it_stops, help_plan_forget),
+        cmocka_unit_test_teardown(who_has_waited_longest_is_healed_first, help_plan_forget),
+        cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, help_plan_forget),
+        cmocka_unit_test_teardown(two_servers_heal_nothing, help_plan_forget),
+        cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, help_plan_forget),
+        cmocka_unit_test_teardown(of_servers_with_room_the_least_full_one_is_taken, help_plan_forget),
+        cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, help_plan_forget),
+        cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, help_plan_forget),
+        cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, help_plan_forget),
+        cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, help_plan_forget),
+        cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, help_plan_forget),
+        cmocka_unit_test_teardown(both_members_in_one_zone_are_parted_once_there_is_room, help_plan_forget),
+        cmocka_unit_test_teardown(a_server_that_another_death_would_overfill_gives_a_standby_away,
+                                  help_plan_forget),
+        cmocka_unit_test_teardown(balance_hands_over_the_shard_that_evens_most, help_plan_forget),
+        cmocka_unit_test_teardown(balance_waits_for_healing_and_for_the_hold_down, help_plan_forget),
+        cmocka_unit_test_teardown(a_new_server_gets_its_share_of_nodes, help_plan_forget),
+        cmocka_unit_test_teardown(the_worst_pair_of_servers_is_told, help_plan_forget),
+        cmocka_unit_test_teardown(what_names_no_server_is_refused, help_plan_forget),
+        cmocka_unit_test_teardown(an_empty_fleet_has_a_plan, help_plan_forget),
+        cmocka_unit_test_teardown(words_are_read_as_they_are_written, help_plan_forget),
     };
 
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The planner of a fleet, and what people want of it: drained servers, pins, moves, nodes that are started
+ * anew. Servers are s0, s1 and so on, in zones as each test says; shards n0, n1 and so on.
+ */
+#include "tests/help/plan.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#define FULL "no server has room for its standby"
+
+/* ---- what people want ---- */
+
+static void a_drained_server_is_emptied(void **state)
+{
+    (void)state;
+    begin(4, 2, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 1, 0);
+    fleet.server[0].drained = true;
+    make_plan();
+    expect(0, "hand over to s1: s0 is drained");
+    expect(1, "re-pair with s2: s0 is drained");
+    /* Both are drained: the standby goes first. */
+    fleet.server[1].drained = true;
+    make_plan();
+    expect(0, "re-pair with s3: s1 is drained");
+    /* The other member is dead: there is nobody to hand over to, so it is healed. */
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[0].drained = true;
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "hand over to s3: s0 is drained");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(
+        0, "re-pair with s2: s0 is drained"); /* s3 is the primary's, s1 is dead: its zone has no other */
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "");
+    /* A drained standby that is silent is not waited for. */
+    begin(4, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].says[0] = FL_SAYS_SOLO;
+    fleet.shard[0].says[1] = FL_SAYS_NOTHING;
+    fleet.server[1].drained = true;
+    expect_plan(0, "re-pair with s3: s1 is drained");
+}
+
+static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void **state)
+{
+    (void)state;
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 3);
+    fleet.server[1].unlisted = true;
+    expect_plan(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    fleet.server[1].unlisted = false;
+    fleet.server[0].unlisted = true;
+    expect_plan(0, "hand over to s1: s0 is not in the fleet's file any more");
+    fleet.server[0].drained = true; /* nor does a third of the leases count with it */
+    fleet.server[1].unlisted = true;
+    help_fleet_kill(&fleet, 3);
+    make_plan();
+    expect(0, "re-pair with s2: s1 is not in the fleet's file any more");
+    expect(1, FULL); /* s3 is dead, and neither s0 nor s1 takes anything */
+}
+
+static void a_drained_server_waits_where_nobody_has_room(void **state)
+{
+    (void)state;
+    begin(2, 1, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[0].drained = true;
+    expect_plan(0, "hand over to s1: s0 is drained");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, FULL);
+    assert_int_equal(plan->orders, 0);
+    /* Who cannot carry the primary is not handed it; somebody else becomes its standby. */
+    begin(3, 1, 3);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_load(&fleet, 0, 5, 1);
+    limit_processor(4);
+    fleet.server[2].capacity.of[FL_PROCESSOR] = 6;
+    fleet.server[0].drained = true;
+    expect_plan(0, "re-pair with s2: s0 is drained");
+}
+
+static void a_pin_says_where_the_primary_is(void **state)
+{
+    (void)state;
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 1;
+    expect_plan(0, "hand over to s1: its primary is pinned to s1");
+    fleet.shard[0].pin = 4;
+    expect_plan(0, "re-pair with s4: its primary is pinned to s4");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "hand over to s4: its primary is pinned to s4");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, "");
+    /* Drained: it waits, and the server is emptied. */
+    fleet.server[4].drained = true;
+    expect_plan(0, "hand over to s0: s4 is drained");
+    assert_true(plan->step[0].pin_waits);
+    /* Dead. */
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 4;
+    help_fleet_kill(&fleet, 4);
+    expect_plan(0, "its pin waits: s4 is dead, drained or full");
+    /* Full. */
+    help_fleet_return(&fleet, 4);
+    fleet.server[4].capacity.of[FL_NODES] = 0.5;
+    expect_plan(0, "its pin waits: s4 is dead, drained or full");
+    /* A shard that is healed goes there at once. */
+    fleet.server[4].capacity.of[FL_NODES] = 10;
+    help_fleet_kill(&fleet, 1);
+    expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
+    fleet.server[4].drained = true;
+    expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
+}
+
+static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
+{
+    (void)state;
+    begin(5, 1, 5);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 4;
+    fleet.shard[0].moves = true;
+    expect_plan(0, "re-pair with s4: it is to be moved to s4");
+    assert_int_equal(plan->step[0].cause, FL_MOVE);
+    order(0, FL_REPAIR, FL_MOVE, 4);
+    expect_plan(0, "a move to s4 is under way");
+    /* Nobody knows of the first step but the nodes. */
+    help_fleet_apply(&fleet, plan);
+    help_fleet_set(&fleet, 0, 0, 4);
+    expect_plan(0, "hand over to s4: it is to be moved to s4");
+    order(0, FL_HANDOVER, FL_MOVE, 4);
+    expect_plan(0, "a move to s4 is under way");
+    help_fleet_set(&fleet, 0, 4, 0);
+    expect_plan(0, "");
+    /* To its standby it is one step; a takeover may have done it. */
+    fleet.shard[0].pin = 0;
+    expect_plan(0, "hand over to s0: it is to be moved to s0");
+    help_fleet_kill(&fleet, 4);
+    expect_plan(0, "re-pair with s1: s4 is dead, the other member is alone");
+    /* It is healed to where it is moved. */
+    fleet.shard[0].pin = 3;
+    expect_plan(0, "re-pair with s3: s4 is dead, the other member is alone");
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.server[3].drained = true;
+    expect_plan(0, "its move waits: s3 is dead, drained or full");
+    fleet.server[3].drained = false;
+    /* Another move takes the place of one under way; so does none. */
+    order(0, FL_REPAIR, FL_MOVE, 2);
+    expect_plan(0, "re-pair with s3: it is to be moved to s3");
+    fleet.shard[0].pin = FL_NONE;
+    fleet.shard[0].moves = false;
+    expect_plan(0, "withdraw the order to s2: it is not needed any more, or cannot be done");
+}
+
+#define ANEW(server) "the nodes of " server " are to be started anew"
+
+static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
+{
+    (void)state;
+    begin(4, 3, 4);
+    help_fleet_set(&fleet, 0, 1, 2);
+    help_fleet_set(&fleet, 1, 2, 1);
+    help_fleet_set(&fleet, 2, 3, 1);
+    for (int i = 0; i < 3; i++)
+        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
+    make_plan();
+    expect(0, "hand over to s2: " ANEW("s1"));
+    expect(1, "restart its standby on s1: " ANEW("s1"));
+    expect(2, ""); /* s1 resyncs one shard at a time */
+    /* Not while any shard is unprotected: a node did not come back. */
+    help_fleet_apply(&fleet, plan);
+    fleet.shard[1].says[0] = FL_SAYS_SOLO;
+    fleet.shard[1].says[1] = FL_SAYS_NOTHING;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    expect(1, "the primary is alone: the node on s1 is silent, though that server lives");
+    /* Nor while a primary is silent, and its standby about to take over. */
+    fleet.shard[1].says[0] = FL_SAYS_NOTHING;
+    fleet.shard[1].says[1] = FL_SAYS_READY;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+    help_fleet_set(&fleet, 1, 2, 1);
+    /* An order stands until the node is another one. */
+    order(0, FL_RESTART, FL_UPGRADE, 1);
+    make_plan();
+    expect(0, "a move to s1 is under way");
+    expect(2, "");
+    fleet.shard[0].old[1] = false;
+    make_plan();
+    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
+    expect(2, "restart its standby on s1: " ANEW("s1"));
+    /* s1 is done: s2, where the primaries are. */
+    fleet.shard[0].order.kind = FL_LEAVE;
+    fleet.shard[2].old[1] = false;
+    make_plan();
+    expect(0, "hand over to s1: " ANEW("s2"));
+    expect(1, "hand over to s1: " ANEW("s2"));
+    expect(2, "");
+    /* Too many leases went, or one is drained: what heals and empties comes first. */
+    fleet.server[1].drained = true;
+    make_plan();
+    expect(0, "re-pair with s0: s1 is drained");
+}
+
+static void all_are_started_anew_and_never_both_of_a_shard(void **state)
+{
+    (void)state;
+    begin(4, 6, 2);
+    for (uint32_t i = 0; i < 6; i++) {
+        help_fleet_set(&fleet, i, i % 4, (i + 1) % 4);
+        fleet.shard[i].old[0] = fleet.shard[i].old[1] = true;
+    }
+    fleet.shard[3].pin = 3; /* it goes away for its restart, and comes back */
+    uint32_t old = 6;
+
+    for (int round = 0; old; round++) {
+        fleet.fleet.now += 1000;
+        make_plan();
+        assert_true(plan->orders && round < 30);
+        /* None is moved for balance meanwhile. */
+        for (uint32_t i = 0; i < plan->orders; i++)
+            assert_true(plan->step[plan->order[i]].cause == FL_UPGRADE || plan->order[i] == 3);
+        help_fleet_apply(&fleet, plan);
+        old = 0;
+        for (uint32_t i = 0; i < 6; i++)
+            old += fleet.shard[i].old[0] || fleet.shard[i].old[1];
+    }
+    make_plan();
+    help_fleet_apply(&fleet, plan);
+    assert_int_equal(help_fleet_primary(&fleet.shard[3]), 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(a_drained_server_is_emptied, help_plan_forget),
+        cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied,
+                                  help_plan_forget),
+        cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, help_plan_forget),
+        cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, help_plan_forget),
+        cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, help_plan_forget),
+        cmocka_unit_test_teardown(old_nodes_are_started_anew_one_server_after_the_other, help_plan_forget),
+        cmocka_unit_test_teardown(all_are_started_anew_and_never_both_of_a_shard, help_plan_forget),
+    };
+
+    return cmocka_run_group_tests_name("wishes of a plan", tests, NULL, NULL);
+}
