@@ -33,7 +33,7 @@ struct local_node {
     struct fl_node_said said;
     pid_t systemctl;           /* that is under way for it; 0: none */
     uint64_t started, ordered; /* when last; 0: never */
-    uint64_t restarted;        /* the incarnation that was told to end; 0: none was */
+    uint64_t restarted;        /* for the order of that time; 0: for none yet */
     char refused[160];         /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
@@ -410,8 +410,8 @@ static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struc
                      (json_int_t)p->view);
 }
 
-/* Of its own node, if it is still the process that the order names, once: what says something then is another
- * one. */
+/* Of its own node, if it is still the process that the order names, once for each order: what says something
+ * then is another one. */
 static void restart(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
@@ -420,9 +420,9 @@ static void restart(struct fl_local *l, uint32_t shard)
 
     if (order->kind != FL_RESTART || order->to != l->self || !n->says || n->said.primary ||
         n->said.view != n->placement.view || n->said.incarnation != order->incarnation || n->systemctl ||
-        n->restarted == order->incarnation)
+        n->restarted == order->since)
         return;
-    n->restarted = order->incarnation;
+    n->restarted = order->since;
     run_systemctl(n, "restart", fl_node_name(name, l->file, shard, l->self));
 }
 

@@ -385,7 +385,7 @@ static void expect_kept_from(const char *why)
 
 static void what_keeps_a_shard_from_being_created(void **state)
 {
-    static const char found[] = "not created: c tells of a node of that shard, or of a view that it kept";
+    static const char found[] = "not created: c may have a node of that shard, or a view that it kept";
 
     (void)state;
     put_all_servers();

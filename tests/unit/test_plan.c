@@ -64,7 +64,7 @@ static void nothing_is_created_that_may_be_somewhere(void **state)
     expect_plan(0, "not created: its key shards/n0 is there, and cannot be read");
     fleet.shard[0].unreadable = false;
     fleet.shard[0].found = 2;
-    expect_plan(0, "not created: s2 tells of a node of that shard, or of a view that it kept");
+    expect_plan(0, "not created: s2 may have a node of that shard, or a view that it kept");
 }
 
 /* ---- who is dead, and healing ---- */
