@@ -41,7 +41,7 @@ struct rp_schedule {
     bool yields;   /* without real-time priority: others run when it gives way */
     uint64_t sent; /* `sent` of the sender's last message, ns: when that was, and what the peer will echo */
     uint64_t packets;    /* grows with each entry that tells of packets, sent or stored */
-    uint64_t moved, gap; /* the last entry with packets, and how long after the one before */
+    uint64_t moved, gap; /* the last entry with packets, and ns a packet since the one before */
 };
 
 struct rp_sender {

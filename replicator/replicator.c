@@ -42,7 +42,7 @@
 #ifndef READ_NS
 #define READ_NS 5000000u /* and what was read is acted on for so long, in one turn */
 #endif
-#define AWAKE_NS 200000u /* after an entry, and between two that are dense */
+#define AWAKE_NS 200000u /* after a packet, and between two that come densely */
 
 /* ---- opened and closed -------------------------------------------------------------------------- */
 
@@ -615,7 +615,9 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
     return quiet < STILL_NS ? WAIT_IDLE_NS : WAIT_STILL_NS;
 }
 
-/* The last two entries came less than AWAKE_NS apart, and the last one is no longer ago. */
+/* The last packets came less than AWAKE_NS apart, and it saw the last one no longer ago. By packets, as a
+ * lane reckons: how far apart its own looks are says how busy its processor is, and not how densely packets
+ * come. */
 static bool is_dense(const struct rp_replicator *rp)
 {
     return rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
@@ -656,7 +658,7 @@ void rp_run(struct rp_replicator *rp)
 
         /* Heartbeats, timers and digests come and go without making us impatient; packets do. */
         if (rp->schedule.packets != seen) {
-            rp->schedule.gap = rp->now - rp->schedule.moved;
+            rp->schedule.gap = (rp->now - rp->schedule.moved) / (rp->schedule.packets - seen);
             rp->schedule.moved = rp->now;
         }
         seen = rp->schedule.packets;
