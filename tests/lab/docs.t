@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the docs say is what the program has. Configuration: every number of docs/pair-file.md's tables at both ends of its
+# What the docs say is what the program has. Configuration: every parameter of an NF; every number of docs/pair-file.md's tables at both ends of its
 # range and one beyond, every default that is a number, the example pair. Names: fields of status, subcommands, words of
 # lane and replicator, directories, messages, files, links; and one name for one thing. No root, no network.
 . "$(dirname "$0")/lib.sh"
@@ -10,7 +10,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 27
+plan 29
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -281,6 +281,55 @@ nf_merged nf_merged_make"
     return $bad
 }
 ok "state types are used, and by the NFs that the pages name" check_state_types
+
+# Each NF has a section of its own, whose table has the parameters that the program tells, and an example that `check` takes.
+check_parameters() {
+    local nf
+    for nf in $(modules); do
+        "$UNDERSTUDY" nfs -o json "$nf" || return 1
+    done >"$work/nfs.json"
+    python3 - "$doc" "$work/nfs.json" <<'END'
+import json, re, sys
+
+text, objects, bad = open(sys.argv[1]).read(), open(sys.argv[2]).read(), 0
+rest = objects.lstrip()
+while rest:
+    nf, end = json.JSONDecoder().raw_decode(rest)
+    rest = rest[end:].lstrip()
+    section = re.search(rf"^### {nf['name']}\n(.*?)^##", text, re.M | re.S)
+    rows = {}
+    for line in section[1].split("\n") if section else []:
+        row = [cell.strip().strip("`") for cell in line.split("|")[1:-1]]
+        if len(row) == 4 and row[0] not in ("parameter", "---"):
+            rows[row[0]] = row[1:3]
+    program = {}
+    for p in nf["parameters"]:
+        known = ", ".join(p["choices"]) if "choices" in p else f"{p['min']} … {p['max']}" if "min" in p else \
+            "true, false" if p["type"] == "true or false" else rows.get(p["name"], ["a text"])[0] or "a text"
+        program[p["name"]] = [known, "required" if p["required"] else p["default"] or "none"]
+    for name in sorted(set(rows) | set(program)):
+        if rows.get(name) != program.get(name):
+            print(f"{nf['name']}: {name}: the page has {rows.get(name)}, the program {program.get(name)}")
+            bad = 1
+sys.exit(bad)
+END
+}
+ok "each NF's section has its parameters, with their ranges and defaults" check_parameters
+
+check_examples() {
+    local nf file bad=0
+    mkdir -p "$work/nfs" && cp "$root"/nfs/chains/* "$work/nfs" && rm -f "$work"/nfs/*.yaml || return 1
+    awk -v dir="$work/nfs" '/^## /{ on = $0 == "## NFs" } /^```/{ if (name) close(name); name = on && /yaml/ ? dir "/" ++n ".yaml" : ""; next }
+        name { print > name }' "$doc"
+    for nf in $(modules); do
+        grep -qE "^    - $nf:" "$work"/nfs/*.yaml || { echo "$nf has no example"; bad=1; }
+    done
+    for file in "$work"/nfs/*.yaml; do
+        takes "$file" || { cat "$file" "$work/err"; bad=1; }
+    done
+    return $bad
+}
+ok "each NF has an example, and check takes it" check_examples
 
 # The README lists the chains that there are; each is accepted, and each NF is in one.
 check_chains() {
