@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What the docs say is what the program has. Configuration: every parameter of an NF; every number of docs/pair-file.md's tables at both ends of its
-# range and one beyond, every default that is a number, the example pair. Names: fields of status, subcommands, words of
-# lane and replicator, directories, messages, files, links; and one name for one thing. No root, no network.
+# What the docs say is what the program has. Configuration: every number of docs/pair-file.md's tables at both ends of its
+# range and one beyond, every default that is a number, each parameter of each NF, the example pair. Names: fields of
+# status, subcommands, words of lane and replicator, directories, messages, files, links; and one name for one thing. No
+# root, no network.
 . "$(dirname "$0")/lib.sh"
 
 doc=$root/docs/pair-file.md
@@ -10,7 +11,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 29
+plan 31
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -103,25 +104,12 @@ all_keys() {
 }
 ok "every key of the program is in the doc" all_keys
 
-# The fields of status: each one that the program tells is in the doc's table, in the row of its first key, and each that
-# the table begins a row with is one that the program tells. What `turns` of a lane has is told where the replicator's is.
-status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def"; }
-status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|'; }
+# The fields of status, each by its whole name in a first column. What `turns` of a lane has is told where the replicator's is.
+status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def" | grep -v '^lanes\.turns\.'; }
+status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|' | cut -d'|' -f2 | grep -oE '`[^`]+`' | tr -d '`[]'; }
 check_status() {
-    local path field row key bad=0
-    [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in node/metrics/fields.def"; bad=1; }
-    while read -r path; do
-        path=${path/#lanes.turns./replicator_turns.}
-        field=${path%%.*}
-        row=$(status_rows | grep -E "^\|[^|]*\`$field(\[\])?\`")
-        for key in ${path//./ }; do
-            grep -qE "\`$key(\[\])?\`" <<<"$row" || { echo "$path is not in the doc"; bad=1; }
-        done
-    done < <(status_fields)
-    while read -r field; do
-        status_fields | grep -qx "$field" || { echo "$field is in the doc, and the program does not tell it"; bad=1; }
-    done < <(status_rows | cut -d'|' -f2 | grep -oE '`[a-z_]+' | tr -d '`')
-    return $bad
+    [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in node/metrics/fields.def"; return 1; }
+    diff <(status_fields | sort) <(status_rows | sort)
 }
 ok "the fields of status are those of the doc" check_status
 
@@ -159,7 +147,7 @@ ok "every type of message is in the formats' table" check_messages
 
 events() { sed -n 's/^    X([A-Z_]*, "\([a-z_]*\)").*/\1/p' "$root/ftcore/base/event_log.h"; }
 check_events() { # of the first columns of the tables before the messages
-    sed -n '/^## What the log says/,/^Messages of states/p' "$reference" | grep '^|' | cut -d'|' -f2 >"$work/events"
+    sed -n '/^### Events/,/^### watch/p' "$reference" | grep '^|' | cut -d'|' -f2 >"$work/events"
     all_named '`' '`' "$work/events" 15 < <(events)
 }
 ok "every event of the log is in the reference" check_events
@@ -431,6 +419,39 @@ check_anchors() {
     return $bad
 }
 ok "every heading that a link names is there" check_anchors
+
+# Each section of the two long pages is in their contents, or below one that is; and what a reader looks for, by the words
+# that he has, is found by the contents alone: PAGE|WORDS IN A LINE OF THE CONTENTS|WHERE IT LEADS|WHAT STANDS THERE.
+contents() { sed -n '/^## Contents/,/^## [^C]/p' "$1" | grep '^ *- '; }
+section() { # PAGE ANCHOR
+    awk -v at="$2" '/^#+ / { h = tolower($0); sub(/^#+ /, "", h); gsub(/[^a-z0-9 _-]/, "", h); gsub(/ /, "-", h); on = h == at } on' "$1"
+}
+check_contents() {
+    local page at bad=0
+    for page in "$doc" "$reference"; do
+        while read -r at; do
+            contents "$page" | grep -qF "(#$at)" || { echo "$(basename "$page"): the contents do not lead to $at"; bad=1; }
+        done < <(anchors <(grep '^## ' "$page") | grep -vx contents)
+    done
+    return $bad
+}
+ok "the contents of the long pages lead to all their parts" check_contents
+check_reader() {
+    local page words at answer bad=0
+    while IFS='|' read -r page words at answer; do
+        contents "$root/docs/$page" | grep -F -- "$words" | grep -qF "(#$at)" || { echo "$page: the contents do not lead from \"$words\" to $at"; bad=1; }
+        section "$root/docs/$page" "$at" | grep -qF -- "$answer" || { echo "$page: $at does not say $answer"; bad=1; }
+    done <<'END'
+pair-file.md|nat](#nat) (how many flows|nat|`max_flows` | 1 … 16777216 | 100000 | mappings at most
+reference.md|what is held|lanes|What the primary *holds*
+reference.md|a rule of the firewall|live-changes|`rule.N`
+pair-file.md|the port of `metrics`|nodes|address and port where [Prometheus]
+reference.md|Exit codes|exit-codes|No command ends with any other code
+pair-file.md|rate_limiter](#rate_limiter) (of a client)|rate_limiter|bits a second of a client
+END
+    return $bad
+}
+ok "a reader finds six things by the contents alone" check_reader
 
 # What is said of exit codes: each code that the program has, and no other.
 check_codes() {
