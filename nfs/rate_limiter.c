@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define RL_ROWS       256u  /* of a show, in a call */
-#define RL_DUE        256u  /* clients that come due in one burst at most; the rest in the next */
 #define RL_FEW        1024u /* clients up to which one shard is enough, and the limit exact */
 #define RL_SHARDS     64u
 #define RL_FRAME_BITS (9216u * 8) /* the largest frame: a lesser burst would never let it pass */
@@ -48,8 +47,8 @@ struct rl_conn {
 
 struct rl {
     struct nf_shared_map *clients;
-    struct nf_wheel *idle; /* clients that this lane saw first, number shard * part + slot */
-    uint32_t part;         /* clients of a shard */
+    struct nf_wheel *idle; /* clients that this lane saw first */
+    uint32_t part;         /* clients of a shard; release 0.3 looks for it here */
     uint32_t timeout;
     /* Live settings. 0: no limit. */
     struct nf_rate packets, bits;
@@ -87,13 +86,11 @@ static uint32_t rl_shards(const struct rl_config *config)
     return config->max_clients <= RL_FEW ? 1 : RL_SHARDS;
 }
 
-/* Bytes of arena: a shard of a map takes a little more than its part. */
 static uint64_t rl_arena(const void *c)
 {
     const struct rl_config *config = c;
-    uint32_t part = (config->max_clients + rl_shards(config) - 1) / rl_shards(config);
 
-    return nf_wheel_bytes(rl_shards(config) * (part + part / 8 + 8));
+    return nf_shared_map_wheel_bytes(config->max_clients, rl_shards(config));
 }
 
 static uint64_t rl_shared(const void *c, unsigned lanes)
@@ -118,8 +115,8 @@ static bool rl_make(struct nf *nf)
     if (!rl->clients)
         return false;
     nf_table_add_shared_map(nf, "clients", rl->clients);
-    rl->part = nf_map_capacity(nf_shared_map_part(rl->clients, 0));
-    rl->idle = nf_wheel_make(nf, rl_shards(config) * rl->part, NF_SECOND / 10);
+    rl->part = nf_shared_map_numbers(rl->clients) / rl_shards(config);
+    rl->idle = nf_shared_map_wheel_make(nf, rl->clients, NF_SECOND / 10);
     rl->timeout = config->timeout;
     rl->packets = (struct nf_rate){config->pps, config->burst_packets};
     rl->bits = (struct nf_rate){config->bps, config->burst_bits};
@@ -160,9 +157,9 @@ static int rl_check_state(const struct nf *nf, struct nf_check *c)
         uint32_t client = ((const struct rl_conn *)nf_session_slot(nf, s))->client;
 
         nf_check_step(c);
-        if (client >= rl_shards(config) * rl->part)
+        if (client >= nf_shared_map_numbers(rl->clients))
             return nf_check_failed(c, "session %u is of client %u, expected one below %u", at, client,
-                                   rl_shards(config) * rl->part);
+                                   nf_shared_map_numbers(rl->clients));
     }
     return 0;
 }
@@ -194,7 +191,7 @@ static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t
     struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
     nf_bucket_full(&client->packets, &rl->packets, now);
     nf_bucket_full(&client->bits, &rl->bits, now);
-    nf_wheel_set(nf, rl->idle, shard * rl->part + slot, now + rl->timeout * NF_SECOND);
+    nf_wheel_set(nf, rl->idle, nf_shared_map_number(rl->clients, shard, slot), now + rl->timeout * NF_SECOND);
     nf_count(nf, RL_CLIENTS_NEW, 1);
     return slot;
 }
@@ -238,7 +235,7 @@ static enum rl_counter rl_admit(const struct nf *nf, const struct nf_packet *p, 
         against = rl_charge(nf, nf_edit(nf, nf_map_value(part, slot), sizeof(struct rl_client)),
                             (uint64_t)p->len * 8, opens, now);
     nf_shared_map_leave(nf, rl->clients, shard);
-    *client = config->ipv6 ? shard * rl->part + slot : p->saddr;
+    *client = config->ipv6 ? nf_shared_map_number(rl->clients, shard, slot) : p->saddr;
     return against;
 }
 
@@ -247,13 +244,15 @@ static void rl_session_end(struct nf *nf, const struct nf_session *s, enum nf_se
     const struct rl_config *config = nf->config;
     const struct rl *rl = nf->state;
     uint32_t client = ((const struct rl_conn *)nf_session_slot(nf, s))->client;
-    uint32_t shard = config->ipv6 ? client / rl->part : nf_shared_map_shard(rl->clients, &client);
+    uint32_t slot = 0, shard = config->ipv6 ? nf_shared_map_shard_of(rl->clients, client, &slot)
+                                            : nf_shared_map_shard(rl->clients, &client);
     struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
-    uint32_t slot = config->ipv6 ? client % rl->part : nf_map_find(part, &client);
 
     (void)why;
+    if (!config->ipv6)
+        slot = nf_map_find(part, &client);
     /* Not there, or none: an operator has cleared it. */
-    if (slot != NF_NONE && nf_map_next(part, slot) == slot) {
+    if (nf_map_has(part, slot)) {
         struct rl_client *of = nf_edit(nf, nf_map_value(part, slot), sizeof(*of));
         of->connections -= of->connections > 0;
         of->seen = of->seen > now ? of->seen : now;
@@ -267,39 +266,24 @@ static bool rl_session_idle(const struct nf *nf)
     return !((const struct rl *)nf->state)->max_connections;
 }
 
-/* The lane that saw the client first has its timer; another lane's packets may have made it younger
- * meanwhile. */
-static void rl_client_due(const struct nf *nf, uint32_t number, uint64_t now)
+/* Until when a client stays: any lane's packets may have made it younger. */
+static uint64_t rl_client_until(const struct nf *nf, const void *value, uint64_t now)
 {
-    struct rl *rl = nf->state;
-    uint32_t shard = number / rl->part, slot = number % rl->part;
-    struct nf_map *part = nf_shared_map_enter(nf, rl->clients, shard);
+    const struct rl_client *client = value;
+    uint64_t life = ((const struct rl *)nf->state)->timeout * NF_SECOND, end = client->seen + life;
 
-    if (nf_map_next(part, slot) == slot) {
-        const struct rl_client *client = nf_map_value(part, slot);
-        uint64_t life = rl->timeout * NF_SECOND, end = client->seen + life;
-        if (client->connections || end > now) {
-            nf_wheel_set(nf, rl->idle, number, end > now ? end : now + life);
-        } else {
-            nf_map_remove(nf, part, slot);
-            nf_count(nf, RL_CLIENTS_EXPIRED, 1);
-        }
-    }
-    nf_shared_map_leave(nf, rl->clients, shard);
+    if (end <= now && client->connections)
+        return now + life;
+    if (end <= now)
+        nf_count(nf, RL_CLIENTS_EXPIRED, 1);
+    return end;
 }
 
 static void rl_timers(struct nf *nf, uint64_t now)
 {
     struct rl *rl = nf->state;
-    uint32_t due[RL_DUE], n;
 
-    if (nf_shared_left(nf) < RL_DUE + NF_SHARED_RESERVE) {
-        nf_wake(nf, now);
-        return;
-    }
-    n = nf_wheel_due(nf, rl->idle, now, due, RL_DUE);
-    for (uint32_t i = 0; i < n; i++)
-        rl_client_due(nf, due[i], now);
+    nf_shared_map_due(nf, rl->clients, rl->idle, now, rl_client_until);
 }
 
 /* ---- packets ------------------------------------------------------------------------------------------- */

@@ -260,6 +260,95 @@ void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_
     ft_section_leave(nf->env->sections, &map->shard[shard].head);
 }
 
+bool nf_shared_map_get(const struct nf *nf, struct nf_shared_map *map, const void *key, void *value,
+                       size_t size)
+{
+    uint32_t shard = nf_shared_map_shard(map, key);
+    const struct nf_map *part = nf_shared_map_enter(nf, map, shard);
+    uint32_t slot = nf_map_find(part, key);
+
+    if (slot != NF_NONE)
+        memcpy(value, nf_map_value(part, slot), size);
+    nf_shared_map_leave(nf, map, shard);
+    return slot != NF_NONE;
+}
+
+uint64_t nf_shared_map_add(const struct nf *nf, struct nf_shared_map *map, const void *key, uint64_t n)
+{
+    uint32_t shard = nf_shared_map_shard(map, key);
+    struct nf_map *part = nf_shared_map_enter(nf, map, shard);
+    uint32_t slot = nf_map_find(part, key);
+    uint64_t sum = 0;
+
+    if (slot == NF_NONE)
+        slot = nf_map_add(nf, part, key);
+    if (slot != NF_NONE)
+        sum = *NF_EDIT_WORD(nf, (const uint64_t *)nf_map_value(part, slot)) += n;
+    nf_shared_map_leave(nf, map, shard);
+    return sum;
+}
+
+/* ---- a wheel over a shared map ---- */
+
+#define DUE 256u /* entries that come due in one burst at most; the rest in the next */
+
+/* Parts are of one size. */
+static uint32_t part_size(const struct nf_shared_map *map)
+{
+    return nf_map_capacity(map->shard[0].map);
+}
+
+uint32_t nf_shared_map_numbers(const struct nf_shared_map *map)
+{
+    return map->shards * part_size(map);
+}
+
+uint32_t nf_shared_map_number(const struct nf_shared_map *map, uint32_t shard, uint32_t slot)
+{
+    return shard * part_size(map) + slot;
+}
+
+uint32_t nf_shared_map_shard_of(const struct nf_shared_map *map, uint32_t number, uint32_t *slot)
+{
+    *slot = number % part_size(map);
+    return number / part_size(map);
+}
+
+uint64_t nf_shared_map_wheel_bytes(uint32_t capacity, uint32_t shards)
+{
+    uint32_t part = (capacity + shards - 1) / shards;
+
+    return nf_wheel_bytes(shards * (part + part / 8 + 8)); /* also of one shard, which has no more than that */
+}
+
+struct nf_wheel *nf_shared_map_wheel_make(struct nf *nf, const struct nf_shared_map *map, uint64_t tick)
+{
+    return nf_wheel_make(nf, nf_shared_map_numbers(map), tick);
+}
+
+void nf_shared_map_due(const struct nf *nf, struct nf_shared_map *map, struct nf_wheel *wheel, uint64_t now,
+                       uint64_t (*until)(const struct nf *nf, const void *value, uint64_t now))
+{
+    uint32_t due[DUE], n, slot;
+
+    if (nf_shared_left(nf) < DUE + NF_SHARED_RESERVE) {
+        nf_wake(nf, now);
+        return;
+    }
+    n = nf_wheel_due(nf, wheel, now, due, DUE);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t shard = nf_shared_map_shard_of(map, due[i], &slot);
+        struct nf_map *part = nf_shared_map_enter(nf, map, shard);
+        uint64_t end = nf_map_has(part, slot) ? until(nf, nf_map_value(part, slot), now) : 0;
+
+        if (end > now)
+            nf_wheel_set(nf, wheel, due[i], end);
+        else if (nf_map_has(part, slot))
+            nf_map_remove(nf, part, slot);
+        nf_shared_map_leave(nf, map, shard);
+    }
+}
+
 struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard)
 {
     ft_audit_peeked(&map->shard[shard]);

@@ -58,9 +58,30 @@ uint32_t nf_shared_map_shards(const struct nf_shared_map *map);
 uint32_t nf_shared_map_shard(const struct nf_shared_map *map, const void *key);
 struct nf_map *nf_shared_map_enter(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
 void nf_shared_map_leave(const struct nf *nf, struct nf_shared_map *map, uint32_t shard);
+/* The common cases, each in a section of its own. Get copies `size` bytes of the key's value; false: the key
+ * is not there. Add: the sum, when n (not 0) is added to the uint64_t that the value begins with, 0 for a new
+ * key; 0: there is no room for one. */
+bool nf_shared_map_get(const struct nf *nf, struct nf_shared_map *map, const void *key, void *value,
+                       size_t size);
+uint64_t nf_shared_map_add(const struct nf *nf, struct nf_shared_map *map, const void *key, uint64_t n);
 /* Without a section: to look at for show, to fill while the chain is made. */
 struct nf_map *nf_shared_map_part(const struct nf_shared_map *map, uint32_t shard);
 void nf_table_add_shared_map(const struct nf *nf, const char *name, const struct nf_shared_map *map);
+
+/*
+ * A wheel of this lane for entries of a shared map, by their numbers over all shards: the lane that has added
+ * an entry sets its timer, nf_wheel_set(nf, wheel, nf_shared_map_number(map, shard, slot), at), and no other
+ * lane moves it. nf_shared_map_due is for `timers`, and calls nf_wheel_due: of each entry that comes due and
+ * is still there `until` says, in its shard's section, until when it is to stay. A time that is not later
+ * than `now` removes it. As many as the burst has accesses for; the rest in the next bursts.
+ */
+uint32_t nf_shared_map_numbers(const struct nf_shared_map *map); /* numbers are below that */
+uint32_t nf_shared_map_number(const struct nf_shared_map *map, uint32_t shard, uint32_t slot);
+uint32_t nf_shared_map_shard_of(const struct nf_shared_map *map, uint32_t number, uint32_t *slot);
+uint64_t nf_shared_map_wheel_bytes(uint32_t capacity, uint32_t shards); /* of the arena; as of the map */
+struct nf_wheel *nf_shared_map_wheel_make(struct nf *nf, const struct nf_shared_map *map, uint64_t tick);
+void nf_shared_map_due(const struct nf *nf, struct nf_shared_map *map, struct nf_wheel *wheel, uint64_t now,
+                       uint64_t (*until)(const struct nf *nf, const void *value, uint64_t now));
 
 /* ---- pool: numbers that are given out ---------------------------------------------------------- */
 

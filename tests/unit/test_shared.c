@@ -123,6 +123,129 @@ static void map_is_a_map(void **state)
     help_nf_close(&h);
 }
 
+/* One look and one count: against an array. */
+static void map_counts_by_key(void **state)
+{
+    uint64_t model[KEYS] = {0}, sequence = 17, got;
+    uint32_t there = 0, full = 0;
+
+    (void)state;
+    open_nf();
+    struct nf_shared_map *map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1));
+
+    for (unsigned i = 0; i < 5000; i++) {
+        uint32_t key = help_below(&sequence, KEYS);
+        uint64_t n = 1 + help_below(&sequence, 9);
+
+        got = 4711;
+        assert_int_equal(nf_shared_map_get(h.nf, map, &key, &got, sizeof(got)), model[key] != 0);
+        assert_int_equal(got, model[key] ? model[key] : 4711);
+        if (!model[key] && there == 100) {
+            assert_int_equal(nf_shared_map_add(h.nf, map, &key, n), 0);
+            full++;
+        } else {
+            there += !model[key];
+            model[key] += n;
+            assert_int_equal(nf_shared_map_add(h.nf, map, &key, n), model[key]);
+        }
+        if (i % 100 == 99)
+            burst();
+    }
+    assert_true(there == 100 && full > 100);
+    burst();
+    help_nf_close(&h);
+}
+
+/* Entries that end by time: each is asked until when it stays, and goes then, in the shard where it is. */
+#define ENTRIES 1200u
+static struct nf_shared_map *timed;
+static struct nf_wheel *wheel;
+static uint64_t asked;
+
+static uint64_t stays_until(const struct nf *nf, const void *value, uint64_t now)
+{
+    (void)nf;
+    (void)now;
+    asked++;
+    return ((const struct value *)value)->a;
+}
+
+static void timed_due(struct nf *nf, uint64_t now)
+{
+    nf_shared_map_due(nf, timed, wheel, now, stays_until);
+}
+
+static void add_timed(uint32_t key, uint64_t until)
+{
+    uint32_t shard = nf_shared_map_shard(timed, &key), slot, back;
+    struct nf_map *part = nf_shared_map_enter(h.nf, timed, shard);
+    uint32_t number;
+
+    slot = nf_map_add(h.nf, part, &key);
+    NF_EDIT(h.nf, (const struct value *)nf_map_value(part, slot))->a = until;
+    number = nf_shared_map_number(timed, shard, slot);
+    assert_true(number < nf_shared_map_numbers(timed));
+    assert_int_equal(nf_shared_map_shard_of(timed, number, &back), shard);
+    assert_int_equal(back, slot);
+    nf_wheel_set(h.nf, wheel, number, SECOND); /* all are asked then, and set anew for those that stay */
+    nf_shared_map_leave(h.nf, timed, shard);
+}
+
+static void run_until(uint64_t now)
+{
+    struct nf_packet none;
+
+    for (unsigned i = 0; i < 20; i++) /* what is more than one burst has room for comes in the next ones */
+        nf_chain_run(h.chain, nf_chain_state(h.chain)->burst + 1, now, &none, 0);
+    help_nf_audit(&h);
+}
+
+static uint32_t left_of_timed(void)
+{
+    uint64_t value;
+    uint32_t left = 0;
+
+    for (uint32_t key = 0; key < ENTRIES; key++)
+        left += nf_shared_map_get(h.nf, timed, &key, &value, sizeof(value));
+    return left;
+}
+
+static void a_wheel_over_a_shared_map(void **state)
+{
+    (void)state;
+    open_nf();
+    timed = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 2 * ENTRIES, 4, sizeof(struct value), 16));
+    wheel = HELP_NF_MAKE(&h, nf_shared_map_wheel_make(h.nf, timed, SECOND / 10));
+    assert_true(nf_shared_map_wheel_bytes(2 * ENTRIES, 16) >= nf_wheel_bytes(nf_shared_map_numbers(timed)));
+    help_nf_timers = timed_due;
+    asked = 0;
+    /* A third ends at once, a third 5 s later, and of the rest an operator has removed what had a timer. */
+    for (uint32_t key = 0; key < ENTRIES; key++) {
+        add_timed(key, key % 3 ? 6 * SECOND : SECOND / 2);
+        if (key % 100 == 99)
+            burst();
+    }
+    for (uint32_t key = 2; key < ENTRIES; key += 3) {
+        uint32_t shard = nf_shared_map_shard(timed, &key);
+        struct nf_map *part = nf_shared_map_enter(h.nf, timed, shard);
+
+        nf_map_remove(h.nf, part, nf_map_find(part, &key));
+        nf_shared_map_leave(h.nf, timed, shard);
+    }
+    burst();
+    assert_int_equal(left_of_timed(), ENTRIES / 3 * 2);
+    run_until(2 * SECOND);
+    assert_int_equal(asked, ENTRIES / 3 * 2);
+    assert_int_equal(left_of_timed(), ENTRIES / 3);
+    run_until(5 * SECOND);
+    assert_int_equal(left_of_timed(), ENTRIES / 3);
+    run_until(7 * SECOND);
+    assert_int_equal(left_of_timed(), 0);
+    assert_int_equal(asked, ENTRIES);
+    help_nf_timers = NULL;
+    help_nf_close(&h);
+}
+
 /* Of a thousand free numbers the quarter that was given back last rests. */
 static void pool_gives_each_once_and_lets_the_last_rest(void **state)
 {
@@ -305,6 +428,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(word_is_a_number),
         cmocka_unit_test(map_is_a_map),
+        cmocka_unit_test(map_counts_by_key),
+        cmocka_unit_test(a_wheel_over_a_shared_map),
         cmocka_unit_test(pool_gives_each_once_and_lets_the_last_rest),
         cmocka_unit_test(bucket_lets_in_its_rate),
         cmocka_unit_test(bucket_arithmetic_is_wide),

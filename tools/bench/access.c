@@ -121,25 +121,12 @@ static const struct nf_module bare = {.name = "bare",
 
 enum access { READ_MAP, WRITE_MAP, READ_SHARED, WRITE_SHARED, READ_WORD, ADD_WORD };
 
-/* What one access in the section of a key's shard read, or made of what it read. */
-static inline __attribute__((always_inline)) uint64_t access_shared(const struct nf *nf,
-                                                                    const struct key *key, bool write)
-{
-    const struct state *s = nf->state;
-    uint32_t shard = nf_shared_map_shard(s->shared, key);
-    const struct nf_map *part = nf_shared_map_enter(nf, s->shared, shard);
-    const struct value *value = nf_map_value(part, nf_map_find(part, key));
-    uint64_t number = write ? ++NF_EDIT(nf, value)->word[0] : value->word[0];
-
-    nf_shared_map_leave(nf, s->shared, shard);
-    return number;
-}
-
 /* Returns what was read. */
 static inline __attribute__((always_inline)) uint64_t access_state(const struct nf *nf, enum access access,
                                                                    const struct key *key)
 {
     const struct state *s = nf->state;
+    uint64_t number = 0;
 
     switch (access) {
     case READ_MAP:
@@ -147,9 +134,10 @@ static inline __attribute__((always_inline)) uint64_t access_state(const struct 
     case WRITE_MAP:
         return NF_EDIT(nf, (const struct value *)nf_map_value(s->map, nf_map_find(s->map, key)))->word[0]++;
     case READ_SHARED:
-        return access_shared(nf, key, false);
+        nf_shared_map_get(nf, s->shared, key, &number, sizeof(number));
+        return number;
     case WRITE_SHARED:
-        return access_shared(nf, key, true);
+        return nf_shared_map_add(nf, s->shared, key, 1);
     case READ_WORD:
         return nf_shared_word_get(nf, s->word);
     case ADD_WORD:
