@@ -66,6 +66,11 @@ static void fill_ip_sum(uint8_t *ip)
     put16(ip + 10, ~sum_up(ip, (ip[0] & 15u) * 4, 0) & 0xffff);
 }
 
+static uint32_t payload_of(const struct nft_spec *s)
+{
+    return s->text ? (uint32_t)strlen(s->text) : s->payload;
+}
+
 static uint32_t put_l4(const struct nft_spec *s, uint8_t *l4)
 {
     if (s->proto == 6) {
@@ -81,7 +86,7 @@ static uint32_t put_l4(const struct nft_spec *s, uint8_t *l4)
     if (s->proto == 17) {
         put16(l4, s->sport);
         put16(l4 + 2, s->dport);
-        put16(l4 + 4, 8u + s->payload);
+        put16(l4 + 4, 8u + payload_of(s));
         return 8;
     }
     if (s->proto != 1)
@@ -118,10 +123,11 @@ uint32_t nft_frame(const struct nft_spec *s, uint8_t out[NFT_FRAME_MAX])
     memset(ip + 20, 1, header - 20);
     uint8_t *l4 = ip + header;
     uint32_t n = s->fragment & 0x1fff ? 0 : put_l4(s, l4);
-    if (at + header + n + s->payload + (s->inner ? s->inner_len : 0u) > NFT_FRAME_MAX)
+    if (at + header + n + payload_of(s) + (s->inner ? s->inner_len : 0u) > NFT_FRAME_MAX)
         return 0;
-    for (unsigned i = 0; i < s->payload; i++)
-        l4[n++] = (uint8_t)(i * 7 + s->sport);
+    for (unsigned i = 0; i < payload_of(s); i++)
+        l4[n + i] = s->text ? (uint8_t)s->text[i] : (uint8_t)(i * 7 + s->sport);
+    n += payload_of(s);
     if (s->inner) {
         memcpy(l4 + n, s->inner, s->inner_len);
         n += s->inner_len;
@@ -157,6 +163,11 @@ bool nft_see(const uint8_t *frame, uint32_t len, struct nft_seen *seen)
     if (seen->proto == 6 || seen->proto == 17) {
         seen->sport = get16(l4);
         seen->dport = get16(l4 + 2);
+        if (seen->proto == 6 && seen->l4 + 20 <= len) {
+            seen->seq = get32(l4 + 4);
+            seen->ack = get32(l4 + 8);
+            seen->tcp = l4[13];
+        }
     } else if (seen->proto == 1) {
         seen->type = l4[0];
         seen->sport = seen->dport = l4[0] == 0 || l4[0] == 8 ? get16(l4 + 4) : 0;

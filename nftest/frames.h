@@ -28,6 +28,7 @@ struct nft_spec {
     uint16_t ip_id;
     uint16_t fragment;    /* offset in 8 bytes, NFT_MORE */
     uint16_t payload;     /* bytes of it; in a later fragment all there is */
+    const char *text;     /* the payload, in place of `payload` bytes of no meaning; NULL: those */
     const uint8_t *inner; /* ICMP error: an IPv4 packet to quote */
     uint16_t inner_len;
 };
@@ -41,6 +42,8 @@ struct nft_seen {
     uint32_t src, dst;
     uint16_t sport, dport;
     uint8_t proto, type;
+    uint8_t tcp;       /* flags */
+    uint32_t seq, ack; /* of TCP */
     uint16_t fragment, ip_id;
     uint32_t l3, l4, end; /* offsets in the frame */
 };

@@ -30,7 +30,7 @@
 #define REQUEST_S    5 /* of CPU time, for one request: an NF that takes longer does not come to an end */
 #define NFT_TEXT     256u
 #define NFT_SHOW_MAX (1u << 20)
-#define NFT_ARENAS   (FT_NFS_MAX + 1u) /* of one lane, and the shared one */
+#define NFT_ARENAS   (NFT_LANES_MAX * FT_NFS_MAX + 1u) /* of the lanes, and the shared one */
 
 enum nft_kind { NFT_RUN, NFT_FIELDS, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, NFT_WAKE };
 
@@ -39,7 +39,8 @@ enum nft_kind { NFT_RUN, NFT_FIELDS, NFT_SHOW, NFT_COUNTER, NFT_GIVE, NFT_TAKE, 
 struct nft_request {
     enum nft_kind kind;
     bool replay;
-    uint64_t burst, now;
+    uint64_t now;
+    uint32_t lane;    /* which lane's burst it is, but of a packet that comes in live: the node deals it */
     uint32_t packets; /* 0, 1 */
     uint32_t len, have;
     uint8_t side, bytes[NFT_FRAME_MAX];
@@ -49,6 +50,8 @@ struct nft_request {
     uint64_t used;        /* bytes of it */
     uint32_t noted;       /* replay: bytes of determinants */
     uint8_t determinants[NF_DETERMINANTS_MAX];
+    uint32_t accesses, dependencies; /* replay: to what lanes share, and which were others' before */
+    struct ft_dependency dependency[FT_DEPENDENCIES_MAX];
 };
 
 struct nft_answer {
@@ -60,12 +63,15 @@ struct nft_answer {
     uint64_t made_sum; /* over what NFs made */
     uint64_t digest[NFT_ARENAS];
     uint32_t arenas;
-    uint64_t wake;   /* when timers ask for the next burst */
+    uint32_t lane;                /* RUN: whose burst it was */
+    uint64_t wake[NFT_LANES_MAX]; /* when timers ask for the next burst */
     uint64_t number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow; FIELDS: bits of
                         enum nf_unread_field */
     uint32_t noted;
-    bool used; /* replay: all determinants, and none else */
+    bool used; /* replay: all determinants and dependencies, and none else */
     uint8_t determinants[NF_DETERMINANTS_MAX];
+    uint32_t accesses, dependencies; /* live: noted */
+    struct ft_dependency dependency[FT_DEPENDENCIES_MAX];
 };
 
 #define PRIMARY 0
@@ -76,7 +82,11 @@ struct nft_answer {
 struct node {
     int fd;
     struct ft_region *region;
-    struct nf_chain *chain;
+    struct nf_chain *chain[NFT_LANES_MAX];
+    struct ft_published published[NFT_LANES_MAX];
+    unsigned lanes;
+    enum nf_scope scope;
+    struct nf_datagrams datagrams;
     bool flows;      /* its NFs read no more than that */
     uint8_t *before; /* then: the region as it was before the last packet that was replayed */
     struct nft_request request;
@@ -124,10 +134,10 @@ static void take_digests(struct node *n)
     }
 }
 
-static void sum_made(struct node *n)
+static void sum_made(struct node *n, const struct nf_chain *chain)
 {
     const struct nf_emitted *list;
-    uint32_t count = nf_chain_emitted(n->chain, &list);
+    uint32_t count = nf_chain_emitted(chain, &list);
 
     n->answer.made = (uint8_t)count;
     for (uint32_t i = 0; i < count; i++)
@@ -135,30 +145,52 @@ static void sum_made(struct node *n)
             XXH3_64bits_withSeed(list[i].frame, list[i].len, n->answer.made_sum + list[i].port);
 }
 
+/* The lane that a packet comes to, live. */
+static unsigned deal(struct node *n, struct nf_packet *p)
+{
+    return n->lanes == 1 ? 0 : nf_chain_lane(n->chain[0], p, n->scope, n->lanes, &n->datagrams);
+}
+
+/* What a burst has noted, live. */
+static void note(struct nft_answer *a, struct nf_chain *chain, uint64_t access)
+{
+    const struct ft_sections *s = nf_chain_sections(chain);
+    const void *noted;
+
+    a->noted = nf_determinants_noted(nf_chain_determinants(chain), &noted);
+    memcpy(a->determinants, noted, a->noted);
+    a->accesses = (uint32_t)(s->next - access);
+    a->dependencies = s->count;
+    memcpy(a->dependency, s->dependencies, s->count * sizeof(s->dependencies[0]));
+}
+
 /* The request's burst; in a replay without the fields of which there are bits in `hidden`. */
 static void run(struct node *n, uint32_t hidden)
 {
-    static const struct ft_dependency none[1];
     const struct nft_request *q = &n->request;
     struct nft_answer *a = &n->answer;
     struct nf_packet p = {.len = q->len, .have = q->have, .side = q->side, .in_port = q->side};
     struct nf_unread unread;
-    const void *noted;
+    struct nf_chain *chain;
+    uint64_t access;
 
     memcpy(a->bytes, q->bytes, q->have);
     p.data = a->bytes;
+    a->lane = q->packets && !q->replay ? deal(n, &p) : q->lane;
+    chain = n->chain[a->lane];
+    access = nf_chain_state(chain)->access;
     unread.hidden = 0;
     if (q->replay && q->packets && n->flows)
         nf_unread_hide(&p, hidden, &unread);
     if (q->replay) {
-        nf_chain_follow(n->chain, none, 0);
+        nf_chain_follow(chain, q->dependency, q->dependencies);
         if (q->noted)
-            a->error = nf_determinants_supply(nf_chain_determinants(n->chain), q->determinants, q->noted);
+            a->error = nf_determinants_supply(nf_chain_determinants(chain), q->determinants, q->noted);
     }
     if (q->text[0])
-        a->error = nf_chain_command(n->chain, q->text, (uint32_t)strlen(q->text), q->now, &a->fault);
-    nf_chain_run(n->chain, q->burst, q->now, &p, q->packets);
-    ft_audit_check(n->region, 0);
+        a->error = nf_chain_command(chain, q->text, (uint32_t)strlen(q->text), q->now, &a->fault);
+    nf_chain_run(chain, nf_chain_state(chain)->burst + 1, q->now, &p, q->packets);
+    ft_audit_check(n->region, a->lane);
     if (q->packets && !p.drop)
         nf_unread_show(&p, &unread);
     if (q->packets && p.data != a->bytes) /* the chain has moved it */
@@ -168,13 +200,12 @@ static void run(struct node *n, uint32_t hidden)
     a->out_port = p.out_port;
     a->len = p.len;
     a->have = p.have;
-    sum_made(n);
-    if (q->replay) {
-        a->used = nf_determinants_used(nf_chain_determinants(n->chain));
-    } else {
-        a->noted = nf_determinants_noted(nf_chain_determinants(n->chain), &noted);
-        memcpy(a->determinants, noted, a->noted);
-    }
+    sum_made(n, chain);
+    if (q->replay)
+        a->used = nf_determinants_used(nf_chain_determinants(chain)) &&
+                  (n->lanes == 1 || ft_sections_used(nf_chain_sections(chain), access, q->accesses));
+    else
+        note(a, chain, access);
     take_digests(n);
 }
 
@@ -223,30 +254,35 @@ static uint32_t find_undeclared(struct node *n)
 
 static void find_counter(struct node *n)
 {
-    const struct nf *nf = nf_chain_find(n->chain, n->request.text);
-
     n->answer.error = FT_ENOENT;
-    for (unsigned i = 0; nf && nf->module->counters && nf->module->counters[i]; i++)
-        if (strcmp(nf->module->counters[i], n->request.other) == 0) {
-            n->answer.number = nf->counters[i];
-            n->answer.error = 0;
-        }
+    for (unsigned lane = 0; lane < n->lanes; lane++) {
+        const struct nf *nf = nf_chain_find(n->chain[lane], n->request.text);
+
+        for (unsigned i = 0; nf && nf->module->counters && nf->module->counters[i]; i++)
+            if (strcmp(nf->module->counters[i], n->request.other) == 0) {
+                n->answer.number += nf->counters[i];
+                n->answer.error = 0;
+            }
+    }
 }
 
 /* All pages, one JSON array after the other, in `out`, which the answer follows. */
 static void show(struct node *n, char *out)
 {
-    const struct nf *nf = nf_chain_find(n->chain, n->request.text);
-    uint64_t cursor = 0;
-    bool more = nf && nf->module->show;
     uint32_t at = 0;
 
-    n->answer.error = more ? 0 : FT_ENOENT;
-    while (more && at + 16384 < NFT_SHOW_MAX) {
-        struct nf_show *page = nf_show_begin(out + at, 16384);
+    n->answer.error = FT_ENOENT;
+    for (unsigned lane = 0; lane < n->lanes; lane++) {
+        const struct nf *nf = nf_chain_find(n->chain[lane], n->request.text);
+        uint64_t cursor = 0;
 
-        more = nf->module->show(nf, page, &cursor);
-        at += nf_show_end(page);
+        for (bool more = nf && nf->module->show; more && at + 16384 < NFT_SHOW_MAX;) {
+            struct nf_show *page = nf_show_begin(out + at, 16384);
+
+            more = nf->module->show(nf, page, &cursor);
+            at += nf_show_end(page);
+            n->answer.error = 0;
+        }
     }
     out[at++] = '\0';
     n->answer.number = at;
@@ -263,8 +299,12 @@ static bool take_arena(struct node *n)
     ft_audit_suspend(n->region);
     whole = read_all(n->fd, n->region->base + a->offset, a->used);
     ft_audit_resume(n->region);
-    if (whole && q->arena + 1 == n->region->arena_count)
-        n->answer.error = nf_chain_check(n->chain, NULL, NULL, &n->answer.fault);
+    for (unsigned lane = 0; whole && q->arena + 1 == n->region->arena_count && lane < n->lanes; lane++) {
+        if (!n->answer.error)
+            n->answer.error = nf_chain_check(n->chain[lane], NULL, NULL, &n->answer.fault);
+        /* Other lanes may depend on accesses that the state already holds. */
+        n->published[lane].access = nf_chain_state(n->chain[lane])->access - 1;
+    }
     return whole;
 }
 
@@ -300,7 +340,8 @@ static bool answer(struct node *n, char *text)
     case NFT_WAKE:
         break;
     }
-    n->answer.wake = nf_chain_wake(n->chain);
+    for (unsigned lane = 0; lane < n->lanes; lane++)
+        n->answer.wake[lane] = nf_chain_wake(n->chain[lane]);
     if (!write_all(n->fd, &n->answer, sizeof(n->answer)))
         return false;
     return (n->request.kind != NFT_GIVE && n->request.kind != NFT_SHOW) ||
@@ -310,7 +351,7 @@ static bool answer(struct node *n, char *text)
 /* The node's process: answers until the socket ends. */
 static _Noreturn void serve_node(int fd, const struct nf_chain_config *config)
 {
-    static const struct ft_region_config how = {.name = "nftest", .audit = true};
+    static const struct ft_region_config how = {.name = "nftest", .audit = true, .poison = true};
     static const int deadly[] = {SIGSEGV, SIGABRT, SIGILL, SIGBUS, SIGFPE, SIGPROF};
     static const struct itimerval limit = {.it_value = {.tv_sec = REQUEST_S}};
     static struct node n;
@@ -327,9 +368,16 @@ static _Noreturn void serve_node(int fd, const struct nf_chain_config *config)
     srand48(getpid());
     n.fd = fd;
     error = text ? nf_chain_region(&n.region, config, &how, &fault) : ft_fail(&fault, FT_ENOMEM, "no memory");
+    n.lanes = config->lanes;
+    if (!error)
+        error = nf_chain_scope(config, n.lanes, &n.scope, &fault);
     if (!error) {
         ft_audit_suspend(n.region);
-        error = nf_chain_make(&n.chain, config, n.region, 0, SEED, &fault);
+        for (unsigned lane = 0; lane < n.lanes && !error; lane++) {
+            error = nf_chain_make(&n.chain[lane], config, n.region, lane, SEED, &fault);
+            if (!error && n.lanes > 1)
+                nf_chain_share(n.chain[lane], n.published);
+        }
         n.flows = nf_chain_reads(config) == NF_READS_FLOW;
         ft_audit_resume(n.region);
     }
@@ -355,7 +403,8 @@ struct node_process {
 struct nft {
     struct nd_config *config;
     struct node_process node[2];
-    uint64_t burst, now, wake;
+    unsigned lanes;
+    uint64_t burst, now, wake[NFT_LANES_MAX]; /* burst: of all lanes, for what is told */
     unsigned failures;
     bool payload;  /* records have whole frames */
     bool diverged; /* the states differ, which has been told: until the next kill nothing is compared */
@@ -500,15 +549,17 @@ static uint8_t *arena_of(struct nft *t, unsigned which, unsigned arena, uint64_t
 static const char *name_of(const struct nft *t, unsigned arena)
 {
     const struct nf_chain_config *c = &t->config->chain;
+    unsigned nf = arena % (c->count + 1);
 
-    return arena == 0         ? "the lane's own state"
-           : arena > c->count ? "the shared objects"
-                              : c->nfs[arena - 1].module->name;
+    return arena == t->lanes * (c->count + 1) ? "the shared objects"
+           : nf == 0                          ? "the lane's own state"
+                                              : c->nfs[nf - 1].module->name;
 }
 
 static void tell_difference(struct nft *t, unsigned arena, const char *reads)
 {
-    const char *reader = arena == 0 || arena > t->config->chain.count ? "an NF" : name_of(t, arena);
+    unsigned nfs = t->config->chain.count + 1;
+    const char *reader = arena % nfs == 0 || arena == t->lanes * nfs ? "an NF" : name_of(t, arena);
     uint64_t used[2] = {0}, at = 0;
     uint8_t *bytes[2] = {arena_of(t, PRIMARY, arena, &used[0]), arena_of(t, STANDBY, arena, &used[1])};
 
@@ -572,7 +623,7 @@ static void compare_nodes(struct nft *t)
         tell_failure(t, "burst %" PRIu64 ": the standby answers a command or asks for determinants otherwise",
                      t->burst);
     for (unsigned n = 1; n <= p->arenas;
-         n++) { /* the lane's own state, which follows from the others, last */
+         n++) { /* the first lane's own state, which follows from the others, last */
         unsigned i = n % p->arenas;
 
         if (p->digest[i] == s->digest[i])
@@ -589,7 +640,8 @@ static void compare_nodes(struct nft *t)
 /* The primary's state to the new standby, as a snapshot is. */
 static void copy_state(struct nft *t)
 {
-    unsigned arenas = t->config->chain.count + 2u; /* the lane's, the NFs', the shared one */
+    unsigned arenas =
+        t->lanes * (t->config->chain.count + 1u) + 1u; /* each lane's and its NFs', the shared one */
 
     for (unsigned i = 0; i < arenas; i++) {
         uint64_t used = 0;
@@ -640,26 +692,42 @@ static bool run_burst(struct nft *t)
 
     q->kind = NFT_RUN;
     q->replay = false;
-    q->burst = ++t->burst;
+    t->burst++;
     q->now = t->now;
-    q->noted = 0;
+    q->noted = q->dependencies = 0;
     if (!ask_node(t, PRIMARY))
         return false;
     q->replay = true;
     q->have = q->packets ? recorded_bytes(t) : 0;
     q->noted = t->answer[PRIMARY].noted;
     memcpy(q->determinants, t->answer[PRIMARY].determinants, q->noted);
+    q->lane = t->answer[PRIMARY].lane;
+    q->accesses = t->answer[PRIMARY].accesses;
+    q->dependencies = t->answer[PRIMARY].dependencies;
+    memcpy(q->dependency, t->answer[PRIMARY].dependency, q->dependencies * sizeof(q->dependency[0]));
     if (ask_node(t, STANDBY) && !t->diverged)
         compare_nodes(t);
-    t->wake = t->answer[PRIMARY].wake;
+    memcpy(t->wake, t->answer[PRIMARY].wake, sizeof(t->wake));
     return true;
 }
 
-static bool run_idle(struct nft *t)
+static bool run_idle(struct nft *t, unsigned lane)
 {
     t->request.packets = t->request.len = t->request.have = 0;
     t->request.text[0] = '\0';
+    t->request.lane = lane;
     return run_burst(t);
+}
+
+/* The lane whose timers are due first. */
+static unsigned first_due(const struct nft *t)
+{
+    unsigned first = 0;
+
+    for (unsigned lane = 1; lane < t->lanes; lane++)
+        if (t->wake[lane] < t->wake[first])
+            first = lane;
+    return first;
 }
 
 void nft_capture(struct nft *t, const char *file)
@@ -723,27 +791,83 @@ bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct 
     return passed;
 }
 
+/* ---- a connection of TCP ------------------------------------------------------------------------ */
+
+/* What `who` sends next, with these flags; the other end then knows what comes next, and where from. */
+static bool send_segment(struct nft *t, struct nft_tcp *c, unsigned who, uint8_t flags, const char *text)
+{
+    struct nft_spec *from = &c->end[who], *to = &c->end[!who];
+    uint32_t n = (text ? (uint32_t)strlen(text) : 0) + ((flags & (NFT_SYN | NFT_FIN)) != 0);
+    struct nft_seen seen;
+
+    from->tcp = flags;
+    from->text = text;
+    if (!nft_send(t, who == NFT_CLIENT ? c->side : !c->side, from, &seen))
+        return false;
+    from->seq += n;
+    to->src = seen.dst;
+    to->dst = seen.src;
+    to->sport = seen.dport;
+    to->dport = seen.sport;
+    to->ack = seen.seq + n;
+    return true;
+}
+
+bool nft_tcp_open(struct nft *t, struct nft_tcp *c, uint8_t side, const struct nft_spec *client)
+{
+    *c = (struct nft_tcp){.side = side, .end = {*client, *client}};
+    c->end[NFT_CLIENT].proto = c->end[NFT_SERVER].proto = NF_PROTO_TCP;
+    c->end[NFT_CLIENT].seq = 1000;
+    c->end[NFT_SERVER].seq = 5000000;
+    return send_segment(t, c, NFT_CLIENT, NFT_SYN, NULL) &&
+           send_segment(t, c, NFT_SERVER, NFT_SYN | NFT_ACK, NULL) &&
+           send_segment(t, c, NFT_CLIENT, NFT_ACK, NULL);
+}
+
+bool nft_tcp_say(struct nft *t, struct nft_tcp *c, unsigned who, const char *text)
+{
+    return send_segment(t, c, who, NFT_PSH | NFT_ACK, text) && send_segment(t, c, !who, NFT_ACK, NULL);
+}
+
+bool nft_tcp_end(struct nft *t, struct nft_tcp *c)
+{
+    return send_segment(t, c, NFT_CLIENT, NFT_FIN | NFT_ACK, NULL) &&
+           send_segment(t, c, NFT_SERVER, NFT_FIN | NFT_ACK, NULL) &&
+           send_segment(t, c, NFT_CLIENT, NFT_ACK, NULL);
+}
+
+/* ---- time and commands -------------------------------------------------------------------------- */
+
 void nft_wait(struct nft *t, double seconds)
 {
     uint64_t until = t->now + (uint64_t)(seconds * (double)NF_SECOND);
-    unsigned bursts = 0;
+    unsigned bursts = 0, lane;
 
-    while (t->wake <= until && bursts++ < WAKES_MAX) {
-        t->now = t->wake > t->now ? t->wake : t->now;
-        if (!run_idle(t))
+    while (t->wake[lane = first_due(t)] <= until && bursts++ < WAKES_MAX) {
+        t->now = t->wake[lane] > t->now ? t->wake[lane] : t->now;
+        if (!run_idle(t, lane))
             return;
     }
     if (bursts > WAKES_MAX)
         tell_failure(t, "timers asked for more than %u bursts in %g s", WAKES_MAX, seconds);
     t->now = until;
-    run_idle(t);
+    for (lane = 0; lane < t->lanes; lane++)
+        run_idle(t, lane);
 }
 
 int nft_command(struct nft *t, const char *text)
 {
-    t->request.packets = t->request.len = t->request.have = 0;
-    set_text(t->request.text, text);
-    return run_burst(t) ? t->answer[PRIMARY].error : FT_EPEER;
+    int error = FT_OK, done = FT_EPEER;
+
+    /* Of every lane, one after the other: it is done when one of them has done it. */
+    for (unsigned lane = 0; lane < t->lanes; lane++) {
+        t->request.packets = t->request.len = t->request.have = 0;
+        set_text(t->request.text, text);
+        t->request.lane = lane;
+        error = run_burst(t) ? t->answer[PRIMARY].error : FT_EPEER;
+        done = lane == 0 || error == FT_OK ? error : done;
+    }
+    return done;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------- */
@@ -788,14 +912,19 @@ void nft_kill(struct nft *t)
 
 struct nft *nft_open(const char *chain_file)
 {
+    return nft_open_lanes(chain_file, 1);
+}
+
+struct nft *nft_open_lanes(const char *chain_file, unsigned lanes)
+{
     struct nft *t = calloc(1, sizeof(*t));
     struct ft_fault fault = {"no memory"};
 
-    if (!t || nd_config_read(&t->config, chain_file, 0, &fault) != 0) {
-        fprintf(stderr, "nftest: %s\n", fault.text);
+    if (lanes == 0 || lanes > NFT_LANES_MAX || !t || nd_config_read(&t->config, chain_file, 0, &fault) != 0) {
+        fprintf(stderr, "nftest: %s\n", lanes - 1 < NFT_LANES_MAX ? fault.text : "expected 1 to 4 lanes");
         exit(1);
     }
-    t->config->chain.lanes = 1;
+    t->config->chain.lanes = t->lanes = lanes;
     t->payload = nf_chain_reads(&t->config->chain) == NF_READS_PAYLOAD;
     t->now = BEGIN;
     start_node(t, PRIMARY);
@@ -803,7 +932,7 @@ struct nft *nft_open(const char *chain_file)
     t->request.kind = NFT_WAKE;
     if (!ask_node(t, PRIMARY))
         exit(1);
-    t->wake = t->answer[PRIMARY].wake;
+    memcpy(t->wake, t->answer[PRIMARY].wake, sizeof(t->wake));
     return t;
 }
 

@@ -19,8 +19,12 @@
 
 struct nft;
 
-/* The chain of a chain file, on one lane; its modules are loaded. Chain time begins at one second. */
+/* The chain of a chain file, on one lane; its modules are loaded. Chain time begins at one second. The other:
+ * on so many lanes, 1 … NFT_LANES_MAX. A frame goes to the lane that a node's ports would deal it to, and
+ * lanes run one after the other, in the same order on both nodes. */
+#define NFT_LANES_MAX 4u
 struct nft *nft_open(const char *chain_file);
+struct nft *nft_open_lanes(const char *chain_file, unsigned lanes);
 /* Ends both nodes. 0, or 1 when something has failed: what main returns. NULL is fine. */
 int nft_close(struct nft *t);
 
@@ -32,6 +36,21 @@ int nft_close(struct nft *t);
 bool nft_send(struct nft *t, uint8_t side, const struct nft_spec *frame, struct nft_seen *out);
 bool nft_raw(struct nft *t, uint8_t side, uint8_t *bytes, uint32_t len);
 
+/*
+ * A connection of TCP, both of whose ends are played here. The client is on `side` and sends to what `client`
+ * says (addresses, ports, tags); the server answers to what it sees of it, whatever the chain makes of
+ * addresses and sequence numbers. Open: the three segments of the handshake. Say: a segment with that text by
+ * one end, and the other's acknowledgement. End: both ends finish, which is acknowledged. True: all passed.
+ */
+enum { NFT_CLIENT, NFT_SERVER };
+struct nft_tcp {
+    uint8_t side;
+    struct nft_spec end[2]; /* what that end sends next */
+};
+bool nft_tcp_open(struct nft *t, struct nft_tcp *c, uint8_t side, const struct nft_spec *client);
+bool nft_tcp_say(struct nft *t, struct nft_tcp *c, unsigned who, const char *text);
+bool nft_tcp_end(struct nft *t, struct nft_tcp *c);
+
 /* From now on every frame that is sent goes into that capture too, for `understudy replay`. */
 void nft_capture(struct nft *t, const char *file);
 
@@ -41,8 +60,8 @@ void nft_wait(struct nft *t, double seconds);
 /* "set limiter packets=5", "clear limiter": 0, or the NF's error. */
 int nft_command(struct nft *t, const char *text);
 
-/* Of the primary. A counter that is not there is a failure, and 0. nft_show: its rows as JSON, until the next
- * call. */
+/* Of the primary, of all lanes. A counter that is not there is a failure, and 0. nft_show: its rows as JSON,
+ * until the next call. */
 uint64_t nft_counter(struct nft *t, const char *nf, const char *counter);
 const char *nft_show(struct nft *t, const char *nf);
 

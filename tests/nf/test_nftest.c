@@ -249,6 +249,96 @@ static void timers_come_when_they_are_due(void **state)
     assert_int_equal(nft_close(t), 0);
 }
 
+/* Both ends of a connection, through a NAT that gives it another address and port; what is said is looked
+ * into. */
+static void a_connection_is_played(void **state)
+{
+    const struct nft_spec client = {
+        .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 4000, .dport = 80};
+    char rules[] = "/tmp/test-nftest-rules-XXXXXX", config[128];
+    int fd = mkstemp(rules);
+    struct nft_tcp c;
+    struct nft *t;
+
+    (void)state;
+    assert_true(fd >= 0);
+    dprintf(fd, "drop tcp any any -> any any (content:\"wicked\"; sid:1;)\n");
+    close(fd);
+    snprintf(config, sizeof(config), "outside: 203.0.113.1 } }, { ips: { rules: %s", rules);
+    t = open_nf("nat", config);
+    assert_true(nft_tcp_open(t, &c, NF_INSIDE, &client));
+    assert_int_equal(c.end[NFT_SERVER].dst, NFT_IP(203, 0, 113, 1));
+    assert_int_equal(c.end[NFT_CLIENT].dst, NFT_IP(192, 0, 2, 1));
+    assert_int_equal(nft_counter(t, "nat", "mappings_created"), 1);
+    assert_true(nft_tcp_say(t, &c, NFT_CLIENT, "GET /wick"));
+    nft_kill(t);
+    assert_true(nft_tcp_say(t, &c, NFT_SERVER, "200"));
+    assert_int_equal(c.end[NFT_SERVER].seq, 5000000 + 1 + 3);
+    assert_int_equal(c.end[NFT_CLIENT].ack, 5000000 + 1 + 3);
+    assert_false(nft_tcp_say(t, &c, NFT_CLIENT, "ed"));
+    assert_int_equal(nft_counter(t, "ips", "dropped"), 1);
+    assert_true(
+        nft_tcp_open(t, &c, NF_INSIDE,
+                     &(struct nft_spec){.src = client.src, .dst = client.dst, .sport = 4001, .dport = 80}));
+    assert_true(nft_tcp_end(t, &c));
+    nft_wait(t, 30);
+    assert_int_equal(nft_counter(t, "nat", "mappings_expired"), 1); /* the one that is over; 10 s */
+    assert_int_equal(nft_failures(t, NULL), 0);
+    assert_int_equal(nft_close(t), 0);
+    unlink(rules);
+}
+
+/* Text is the payload, in UDP as well. */
+static void text_is_the_payload(void **state)
+{
+    uint8_t bytes[NFT_FRAME_MAX];
+    struct nft_spec spec = frame;
+    uint32_t len;
+
+    (void)state;
+    spec.text = "hello";
+    len = nft_frame(&spec, bytes);
+    assert_int_equal(len, 60); /* filled up */
+    assert_memory_equal(bytes + 14 + 20 + 8, "hello", 6);
+    assert_null(nft_checksums(bytes, len));
+}
+
+/* A rate over four lanes, whose clients are one lane's and another's: one number for all, through kills. */
+static void lanes_are_dealt_to(void **state)
+{
+    char path[] = "/tmp/test-nftest-XXXXXX";
+    int fd = mkstemp(path);
+    uint64_t passed = 0;
+    struct nft *t;
+
+    (void)state;
+    assert_true(fd >= 0);
+    dprintf(fd, "chain: { name: test, nfs: [ { rate_limiter: { clients: inside, pps: 1, burst_packets: 10, "
+                "timeout: 5 } }, "
+                "{ tried: { how: sound } } ] }\n");
+    close(fd);
+    t = nft_open_lanes(path, 4);
+    unlink(path);
+    for (unsigned i = 0; i < 60; i++) { /* three clients, twenty flows of each */
+        struct nft_spec spec = frame;
+
+        spec.src = NFT_IP(10, 0, 0, 1 + i % 3);
+        spec.sport = (uint16_t)(100 + i / 3);
+        passed += nft_send(t, NF_INSIDE, &spec, NULL);
+        if (i % 20 == 19)
+            nft_kill(t);
+    }
+    assert_int_equal(passed, 30); /* ten of each, though they came to several lanes */
+    assert_int_equal(nft_counter(t, "tried", "seen"), 30);
+    assert_int_equal(nft_counter(t, "rate_limiter", "over_packets"), 30);
+    assert_int_equal(nft_command(t, "set tried value=7"), 0);
+    nft_wait(t, 20);
+    assert_int_equal(nft_counter(t, "rate_limiter", "clients_expired"), 3);
+    assert_true(NFT_SHOWS(t, "tried", "\"set\":7}"));
+    assert_int_equal(nft_failures(t, NULL), 0);
+    assert_int_equal(nft_close(t), 0);
+}
+
 static void each_breach_is_told(void **state)
 {
     static const struct {
@@ -476,6 +566,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_sound_nf_passes_with_a_kill_at_each_frame),
         cmocka_unit_test(timers_come_when_they_are_due),
+        cmocka_unit_test(a_connection_is_played),
+        cmocka_unit_test(text_is_the_payload),
+        cmocka_unit_test(lanes_are_dealt_to),
         cmocka_unit_test(each_breach_is_told),
         cmocka_unit_test(what_is_read_and_not_declared_is_named),
         cmocka_unit_test(states_that_differ_are_told_once),
