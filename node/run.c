@@ -385,8 +385,10 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
 {
     const struct nd_node *self = &r->config->node[r->self];
     const struct nd_node *peer = r->self < ND_PAIR ? &r->config->node[!r->self] : NULL;
-    const struct ft_region_config how = {
-        .name = "understudy region", .audit = r->config->protect.audit, .huge = self->hugepages};
+    const struct ft_region_config how = {.name = "understudy region",
+                                         .audit = r->config->protect.audit,
+                                         .poison = r->config->protect.audit,
+                                         .huge = self->hugepages};
     const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
     int error;
 

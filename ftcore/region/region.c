@@ -140,6 +140,7 @@ static int build_region(struct ft_region *region, const struct ft_region_config 
         return error;
     /* Audit protects single 4 KiB pages, which huge ones cannot. */
     region->huge = config->huge && !config->audit;
+    region->poison = config->poison;
     if (!region->huge || make_memory(region, config->name, MFD_HUGETLB, NULL))
         error = make_memory(region, config->name, 0, fault);
     if (!error)

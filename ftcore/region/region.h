@@ -58,7 +58,9 @@ struct ft_region_config {
     const char *const *nf_name; /* [nfs] names for messages, strings of the program; NULL: none */
     uint64_t shared_size;       /* bytes of the shared arena; 0 for FT_SHARED_DEFAULT */
     bool audit;                 /* check at each burst's end that every change went through an edit */
-    bool huge; /* try huge pages, then transparent ones, and fall back silently to 4 KiB pages */
+    bool
+        poison; /* what a library gives back to a heap is overwritten: the same on all that share the state */
+    bool huge;  /* try huge pages, then transparent ones, and fall back silently to 4 KiB pages */
 };
 
 struct ft_audit; /* ftcore/region/audit.h */
@@ -91,6 +93,7 @@ struct ft_region {
     void *watch_arg;
     const char *nf_name[FT_NFS_MAX]; /* "?" where nobody gave one */
     bool huge;                       /* huge pages are wanted, and there is no audit */
+    bool poison;                     /* as configured */
 };
 
 /*

@@ -53,9 +53,26 @@ void nf_heap_leave(const struct nf *before)
     at_work = before;
 }
 
+#define POISON 0xdb /* of a pointer it makes one that leads nowhere */
+
+/* Of poisoned heaps: memory is new, and zeros, or was given back, and nobody has written there since. */
+static void check_poison(const struct nf *nf, const uint8_t *p)
+{
+    uint64_t size = ft_heap_size_of(nf->heap, p);
+
+    for (uint64_t i = 0; i < size; i++)
+        FT_CHECK(p[i] == POISON || p[i] == 0,
+                 "NF '%s' (lane %u) wrote to memory of its heap that it had given back, byte %lu of %lu",
+                 nf->module->name, nf->lane, i, size);
+}
+
 void *nf_heap_malloc(size_t size)
 {
-    return at_work ? ft_heap_alloc(at_work->heap, size) : malloc(size); /* lint: config-time */
+    void *p = at_work ? ft_heap_alloc(at_work->heap, size) : malloc(size); /* lint: config-time */
+
+    if (at_work && p && ft_unlikely(at_work->region->poison))
+        check_poison(at_work, p);
+    return p;
 }
 
 void *nf_heap_calloc(size_t count, size_t size)
@@ -88,10 +105,13 @@ void nf_heap_free(void *p)
 {
     if (!p)
         return;
-    if (at_work)
-        ft_heap_free(at_work->heap, p);
-    else
+    if (!at_work) {
         free(p); /* lint: config-time */
+        return;
+    }
+    if (ft_unlikely(at_work->region->poison))
+        memset(p, POISON, ft_heap_size_of(at_work->heap, p));
+    ft_heap_free(at_work->heap, p);
 }
 
 uint64_t nf_heap_wall_clock(void)

@@ -6,7 +6,9 @@
  * system's, for what a library makes of its configuration and does not change while packets flow. So an NF
  * without a heap has them in `check` and `release`, for what it reads of files.
  *
- * A heap that is full gives NULL; nf->heap->refused counts that.
+ * A heap that is full gives NULL; nf->heap->refused counts that. With the audit on, what is given back is
+ * overwritten: a pointer that is read from there leads nowhere, and a write there aborts when the memory is
+ * given out again.
  */
 #ifndef NFLIB_MODULE_HEAP_H
 #define NFLIB_MODULE_HEAP_H

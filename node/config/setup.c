@@ -36,6 +36,8 @@ void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
     uint32_t own = (uint32_t)snprintf(identity, FT_IDENTITY_MAX, "pending_mb=%u\nmode=%s\n",
                                       config->protect.pending_mb, config->protect.deltas ? "delta" : "log");
 
+    if (config->protect.audit) /* it changes what lies in the heaps of NFs */
+        own += (uint32_t)snprintf(identity + own, FT_IDENTITY_MAX - own, "audit=true\n");
     if (config->arbiter.etcd.urls)
         own += (uint32_t)snprintf(identity + own, FT_IDENTITY_MAX - own, "arbiter=%s\n", config->arbiter.key);
 

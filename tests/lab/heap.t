@@ -17,9 +17,10 @@ build() { # NAME [FLAG]...
 chain() { # NAME MODULE KIB
     echo "chain: { name: $1, lanes: 1, modules: [ $2.so ], nfs: [ monitor: { max_flows: 4096 }, heaped: { heap_kb: $3 } ] }" >"$dir/$1.yaml"
 }
-build heaped && build frail -DHEAPED_UNREPLAYABLE && build address -DHEAPED_BREACH=1 && build outside -DHEAPED_BREACH=2
+build heaped && build frail -DHEAPED_UNREPLAYABLE && build address -DHEAPED_BREACH=1 && build outside -DHEAPED_BREACH=2 &&
+    build read -DHEAPED_BREACH=3 && build written -DHEAPED_BREACH=4
 ok "an NF with a heap is built, and those that break a rule" $?
-chain roomy heaped 4096 && chain tight heaped 96 && chain frail frail 4096 && chain address address 4096 && chain outside outside 4096
+chain roomy heaped 4096 && chain tight heaped 96 && chain frail frail 4096 && chain address address 4096 && chain outside outside 4096 && chain read read 4096 && chain written written 4096
 "$understudy" check -c "$dir/roomy.yaml" >"$dir/out" 2>"$dir/err" && [ ! -s "$dir/err" ]
 ok "check has nothing to say of it" $? "$(cat "$dir/out")"
 grep -q 'mode delta' <("$understudy" check -c "$dir/frail.yaml" 2>&1)
@@ -40,6 +41,15 @@ ok "an address of the program in the heap: the verdict names the NF" $?
 run -c "$dir/outside.yaml" "$made"
 [ $? != 0 ] && grep -qE "audit: NF 'heaped' .lane 0. changed offset 0x[0-9a-f]+ of its arena without an edit" "$dir/err"
 ok "a write without an edit that is not in the heap: the audit names it" $?
+
+run -c "$dir/read.yaml" "$made"
+[ $? = 1 ] && grep -q '0xdbdbdbdbdbdbdbdb is given back to a heap' "$dir/err" && grep -q 'in NF heaped' "$dir/err"
+ok "a pointer that is read from memory given back leads nowhere, and the NF is named" $? "$(cat "$dir/err")"
+run -c "$dir/written.yaml" "$made"
+[ $? != 0 ] && grep -qE "NF 'heaped' .lane 0. wrote to memory of its heap that it had given back" "$dir/err"
+ok "a write to memory given back is named" $? "$(cat "$dir/err")"
+run --fast -c "$dir/read.yaml" "$made"
+ok "without the audit nobody finds that" $?
 
 if [ -x "$planted" ]; then
     for how in "delta hot" "delta warm" "log warm"; do

@@ -3,7 +3,8 @@
  * heaped: an NF for tests with a library in it that knows nothing of edits. The library keeps lists of what
  * each source inside has sent, in memory that it allocates, moves, writes and gives back as it likes. Built
  * by heap.t; with -DHEAPED_UNREPLAYABLE the chain runs by deltas, and -DHEAPED_BREACH=n breaks a rule of
- * docs/writing-an-nf.md: 1: an address of the program in the heap; 2: it writes what is not in the heap.
+ * docs/writing-an-nf.md: 1: an address of the program in the heap; 2: it writes what is not in the heap; 3:
+ * it reads what it has given back; 4: it writes there.
  */
 #include "nflib/nf.h"
 
@@ -56,6 +57,10 @@ static void shorten(struct who *who)
     for (struct note *next; rest; rest = next) {
         next = rest->next;
         nf_heap_free(rest);
+        if (HEAPED_BREACH == 3)
+            next = ((volatile struct note *)rest)->next;
+        if (HEAPED_BREACH == 4)
+            ((volatile struct note *)rest)->bytes = who->count + 1;
         who->count--;
     }
 }
@@ -91,7 +96,7 @@ static void note(struct lists *l, uint32_t addr, uint32_t bytes)
     }
     *n = (struct note){who->notes, bytes};
     who->notes = n;
-    if (++who->count > 40)
+    if (++who->count > (HEAPED_BREACH > 2 ? 10 : 40))
         shorten(who);
     append(l, who, bytes);
     if (HEAPED_BREACH == 1)

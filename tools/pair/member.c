@@ -26,7 +26,8 @@ static char name_of(unsigned member)
 
 int nd_lanes_open(struct nd_lanes *n, const char *region_name, bool audit, struct ft_fault *fault)
 {
-    const struct ft_region_config how = {.name = region_name, .audit = audit, .huge = true};
+    const struct ft_region_config how = {
+        .name = region_name, .audit = audit, .poison = n->config->protect.audit, .huge = true};
     int error = nf_chain_region(&n->region, &n->config->chain, &how, fault);
 
     nd_group_init(&n->group, n->lane, n->config->chain.lanes);

@@ -323,7 +323,8 @@ static void compare_sums(void *arg, unsigned lane, const uint64_t sums[FT_AUDIT_
 
 static int make_runs(uint64_t seed, struct ft_fault *fault)
 {
-    const struct ft_region_config how = {.name = "understudy reference", .audit = all.traced};
+    const struct ft_region_config how = {
+        .name = "understudy reference", .audit = all.traced, .poison = all.config->protect.audit};
     const struct nf_chain_config *chain = &all.config->chain;
     int error = nf_chain_region(&all.region, chain, &how, fault);
 
