@@ -18,7 +18,6 @@ read_by() { # SENT READ
 }
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
-"$lab" exec server ip route add 10.0.0.0/24 via 203.0.113.1
 "$lab" exec server sh -c 'ip link add t0 type veth peer name t1 && ip address add 192.0.2.1/24 dev t0 && ip link set t0 up &&
     ip link set t1 up && for d in t0 t1; do ethtool -K $d tx off rx off; done' >/dev/null
 evade server serve 0.0.0.0 7200 "$work/read" &

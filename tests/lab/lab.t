@@ -3,7 +3,7 @@
 # The lab makes what it says and removes exactly that, also after a crash half-way.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 16
+plan 18
 
 before=$(ip netns list | sort)
 was_there() { [ -d "$LAB_DIR" ] && echo yes || echo no; }
@@ -44,6 +44,11 @@ wait $up 2>/dev/null
 ok "down after a crash" "$lab" down
 is "nothing is left after that either" "$(ip netns list | sort) $(was_there)" "$before $dir_before"
 ok "down again is no error" "$lab" down
+
+# What docs/writing-an-nf.md tells an author to run: a chain without a NAT, and the server answers.
+LAB_NFS='forward: {}' "$lab" up >"$work/forward" 2>&1
+ok "an NF alone comes up, and the server's answers find their way" "$lab" exec client ping -c 3 -i 0.2 -W 2 203.0.113.100
+ok "and goes" "$lab" down
 
 # Nodes that end at once are not waited for.
 LAB_LANES=99 LAB_WAIT=100 "$lab" up >"$work/bad" 2>&1
