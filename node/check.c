@@ -668,9 +668,10 @@ static int print_version(void)
 
     for (unsigned i = 0; nf_module_at(i); i++)
         json_object_set_new(nfs, nf_module_at(i)->name, json_integer(nf_module_at(i)->version));
-    o = json_pack("{s:s,s:{s:i,s:i},s:{s:i,s:i,s:o},s:s}", "version", UNDERSTUDY_VERSION, "formats", "oldest",
-                  FT_FORMAT_OLDEST, "newest", FT_FORMAT_NEWEST, "build", "library", NF_LIBRARY_VERSION,
-                  "burst", NF_BURST_MAX, "nfs", nfs, "dpdk", dpdk_version());
+    o = json_pack("{s:s,s:{s:i,s:i},s:{s:i,s:i,s:o},s:i,s:s}", "version", UNDERSTUDY_VERSION, "formats",
+                  "oldest", FT_FORMAT_OLDEST, "newest", FT_FORMAT_NEWEST, "build", "library",
+                  NF_LIBRARY_VERSION, "burst", NF_BURST_MAX, "nfs", nfs, "nf_api", NF_API, "dpdk",
+                  dpdk_version());
     code = nd_print_json(o);
     json_decref(o);
     return code;
@@ -690,7 +691,7 @@ int nd_cmd_version(int argc, char **argv)
            FT_FORMAT_OLDEST, FT_FORMAT_NEWEST, NF_LIBRARY_VERSION, NF_BURST_MAX);
     for (unsigned i = 0; nf_module_at(i); i++)
         printf(", %s %u", nf_module_at(i)->name, nf_module_at(i)->version);
-    printf("\nDPDK: %s\n", dpdk_version());
+    printf("\nmodules: NF_API %d\nDPDK: %s\n", NF_API, dpdk_version());
     return ND_DONE;
 }
 

@@ -271,6 +271,9 @@ struct nf_module {
         *settings; /* what `set` takes besides timeouts, at most 90 bytes, as people read it; or NULL */
     bool (*carry)(struct nf *nf, const struct nf_was *was, struct ft_fault *fault);
 
+    /* For `check`: shared objects that the module needs and whose state somebody has looked at, a blank
+     * before each and behind the last. NULL: none. */
+    const char *libraries;
     /* For `check`: as it is configured it drops all packets of IPv6 but neighbours' messages. NULL: never. */
     bool (*drops_ipv6)(const void *config);
 };
@@ -281,9 +284,16 @@ struct nf_module {
     {                                                                                                        \
         nf_module_register(&module);                                                                         \
     }
-/* Its name in the program changes with the layout of these structs, so that a module that was built for
- * another one is not loaded. */
-#define nf_module_register nf_module_register_4
+/*
+ * The number of this interface, all that nflib/nf.h includes. It is raised by whatever changes the layout of
+ * a struct that a module fills or reads, and by whatever takes away or changes what authors call. A module
+ * that was built for another number is not loaded, since the function that registers it has the number in its
+ * name. docs/writing-an-nf.md has what each number changed, and how a module is mended.
+ */
+#define NF_API                 5
+#define NF_API_NAME(name, api) name##api
+#define NF_API_OF(name, api)   NF_API_NAME(name, api)
+#define nf_module_register     NF_API_OF(nf_module_register_, NF_API)
 void nf_module_register(const struct nf_module *module);
 void nf_module_forget(const struct nf_module *module); /* its shared object is about to be unloaded */
 const struct nf_module *nf_module_find(const char *name);

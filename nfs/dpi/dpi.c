@@ -592,6 +592,7 @@ static const struct nf_module dpi_module = {
     .check = dpi_check,
     .state_size = sizeof(struct dpi_state),
     .counters = dpi_counters,
+    .libraries = " libgcrypt.so.20 ", /* nDPI opens packets of QUIC by it, each by itself */
     .heap = dpi_heap,
     .make = dpi_make,
     .unmake = dpi_unmake,

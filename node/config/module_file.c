@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Looks into the ELF file of a module; see module_file.h. Run by whoever reads a configuration, and by `nfs`.
  */
+#define _GNU_SOURCE /* dl_iterate_phdr */
 #include "node/config/module_file.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
@@ -11,6 +12,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -74,6 +76,9 @@ static const struct need {
     {" nf_session_view_ipv6 ", FIELD(ipv6), false, ".ipv6, without which no flow of IPv6 comes"},
 };
 #undef FIELD
+
+/* What a library draws a seed from, or reads a clock by, for itself. */
+#define DRAWS 2u /* the first two of `foreign` */
 
 /* Of the compiler's and the linker's own, in every object. An NF may have a variable `completed` as well. */
 static const char own[] = " __dso_handle __TMC_END__ _edata _end __bss_start ";
@@ -295,6 +300,76 @@ static int judge_import(const struct object *o, const char *name)
     return judge_needs(o, name);
 }
 
+/* Where the loader has found a library of that name. */
+struct library {
+    const char *name;
+    char path[4096];
+};
+static int note_path(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct library *of = arg;
+    const char *last = strrchr(info->dlpi_name, '/');
+
+    (void)size;
+    if (!last || strcmp(last + 1, of->name) != 0)
+        return 0;
+    snprintf(of->path, sizeof(of->path), "%s", info->dlpi_name);
+    return 1;
+}
+
+/* What the library takes for a seed of its own, or the time; "" if nothing is seen. */
+static void find_draw(const char *library, char out[64])
+{
+    struct library of = {.name = library};
+    struct elf_file f;
+
+    out[0] = '\0';
+    if (!dl_iterate_phdr(note_path, &of) || !open_elf(&f, of.path))
+        return;
+    for (unsigned i = 0; i < f.head->e_shnum; i++) {
+        size_t count = 0;
+        const Elf64_Sym *list = f.sections[i].sh_type == SHT_DYNSYM
+                                    ? find_table(&f, &f.sections[i], sizeof(*list), &count)
+                                    : NULL;
+
+        for (size_t at = 1; at < count && !out[0]; at++) {
+            const char *name = text_at(&f, f.sections[i].sh_link, list[at].st_name);
+
+            for (unsigned k = 0; k < DRAWS && list[at].st_shndx == SHN_UNDEF && !out[0]; k++)
+                if (is_import(foreign[k].names, name))
+                    snprintf(out, 64, "%s", name);
+        }
+    }
+    close_elf(&f);
+}
+
+/* An NF of the file has said that somebody has looked at it. */
+static bool is_looked_at(const struct object *o, const char *library)
+{
+    const struct nf_module *module;
+
+    for (unsigned at = 0; (module = next_nf(o->path, &at));)
+        if (module->libraries && is_in(module->libraries, library))
+            return true;
+    return false;
+}
+
+/* Nothing of a library is judged: what it does is its own. But people are told that it is there, and of a
+ * seed that is another one on the standby, unless the NF sets it. */
+static void judge_library(const struct object *o, const char *name)
+{
+    char draw[64], expected[256];
+
+    if (is_in(known, name) || o->unreplayable || is_looked_at(o, name))
+        return;
+    find_draw(name, draw);
+    snprintf(expected, sizeof(expected),
+             "%s%s%sno library but libc, and those that .libraries names: nothing looks at what that one "
+             "takes and keeps",
+             draw[0] ? "a seed and a clock that the NF sets (it takes " : "", draw, draw[0] ? "); " : "");
+    warn(o, "needs ", name, expected);
+}
+
 static int judge_needed(const struct object *o, const Elf64_Shdr *s)
 {
     size_t count;
@@ -305,8 +380,8 @@ static int judge_needed(const struct object *o, const Elf64_Shdr *s)
     for (size_t i = 0; i < count && list[i].d_tag != DT_NULL; i++) {
         const char *name = text_at(o->file, s->sh_link, list[i].d_un.d_val);
 
-        if (list[i].d_tag == DT_NEEDED && !is_in(known, name) && !o->unreplayable && !o->heap)
-            warn(o, "needs ", name, "no library but libc: nothing looks at what that one takes and keeps");
+        if (list[i].d_tag == DT_NEEDED)
+            judge_library(o, name);
     }
     return 0;
 }
@@ -411,6 +486,26 @@ static int judge(const struct object *o)
     return error;
 }
 
+/* `why`: of a function that the program does not have. The one that registers an NF has the number of the
+ * interface in its name; before release 0.3 it had none. */
+static int refuse_api(const char *path, const char *why, struct ft_fault *fault)
+{
+    static const char registers[] = "nf_module_register";
+    const char *name = strstr(why, registers);
+    unsigned built = 1;
+
+    if (!name)
+        return ft_fail(fault, FT_EMALFORMED,
+                       "cannot load the module (%.120s takes %.*s, which NF_API %d does not have), expected "
+                       "it mended as docs/writing-an-nf.md says",
+                       path, (int)strcspn(strstr(why, "nf_"), " \n"), strstr(why, "nf_"), NF_API);
+    sscanf(name + strlen(registers), "_%u", &built);
+    return ft_fail(fault, FT_EMALFORMED,
+                   "cannot load the module (%.120s is built for NF_API %u, this program has %d), expected it "
+                   "built anew, and mended as docs/writing-an-nf.md says",
+                   path, built, NF_API);
+}
+
 /* By its name: dlopen would know another file by the number of a descriptor that is used again. The name
  * leads to the file that was judged, since nobody who is not believed can exchange what it goes through. */
 int nd_module_load(const char *path, struct ft_fault *fault)
@@ -442,9 +537,7 @@ int nd_module_load(const char *path, struct ft_fault *fault)
     if (!why)
         why = "unknown reason";
     if (strstr(why, "undefined symbol: nf_"))
-        return ft_fail(
-            fault, FT_EMALFORMED,
-            "cannot load the module (%.120s is for another release), expected it built for this one", path);
+        return refuse_api(path, strstr(why, "undefined symbol: nf_"), fault);
     return ft_fail(fault, FT_EMALFORMED, "cannot load the module (%.*s), expected a shared object with NFs",
                    (int)(strcspn(why, "\n") < 159 ? strcspn(why, "\n") : 159), why);
 }

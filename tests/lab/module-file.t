@@ -66,8 +66,17 @@ gcc -O2 -fPIC -c -o "$dir/see.o" "$dir/see.c" && ar qcs "$dir/libsee.a" "$dir/se
 variable "one of a library that is linked into it" seen "-L$dir -lsee" 'unsigned long see(void);' \
     '*(uint64_t *)nf->state += see();' ""
 mkdir -p "$dir/so" && gcc -O2 -fPIC -shared -o "$dir/so/libsee.so" "$dir/see.c"
-says "one of a library that it needs: the library is told" 'm.so: warning: needs "libsee.so", expected no library but libc' \
+says "one of a library that it needs: the library is told" 'm.so: warning: needs "libsee.so", expected no library but libc, and those that .libraries names' \
     "-L$dir/so -Wl,-rpath,$dir/so -lsee" 'unsigned long see(void);' '*(uint64_t *)nf->state += see();' ""
+see=("-L$dir/so -Wl,-rpath,$dir/so -lsee" 'unsigned long see(void); static uint64_t heap(const void *c) { (void)c; return 65536; }' \
+    '*(uint64_t *)nf->state += see();')
+says "also of a module with a heap" 'm.so: warning: needs "libsee.so", expected no library but libc' "${see[@]}" '.heap = heap'
+passes "but for one that somebody has looked at" "${see[@]}" '.heap = heap, .libraries = " libsee.so "'
+echo '#include <stdlib.h>
+unsigned long see(void); unsigned long see(void) { static unsigned long seed; return seed = seed ? seed + 1 : (unsigned long)random(); }' >"$dir/see.c"
+gcc -O2 -fPIC -shared -o "$dir/so/libsee.so" "$dir/see.c"
+says "and of a seed that it draws by itself, by name" 'needs "libsee.so", expected a seed and a clock that the NF sets \(it takes random\); no library' \
+    "${see[@]}" '.heap = heap'
 variable "stripped: a number" bss -s 'static uint64_t seen;' "$count" ""
 variable "stripped: a short one" bss -s 'static uint32_t seen;' "$count" ""
 variable "stripped: one that begins with a value" data -s 'static uint64_t seen = 5;' "$count" ""
@@ -102,6 +111,19 @@ needs ipv6 warned "$flows $yes" 'struct nf_addresses a; nf_session_view_ipv6(nf,
     '.flows = flows, .session_size = 8,' '.ipv6 = yes'
 echo 'void nf_module_register(const void *); __attribute__((constructor)) static void begin(void) { nf_module_register(0); }' >"$dir/m.c"
 gcc -shared -fPIC -o "$dir/m.so" "$dir/m.c" && said=$("$understudy" check -c "$dir/m.yaml" 2>&1)
-[ $? != 0 ] && [ "$(wc -l <<<"$said")" = 1 ] && grep -q 'm.so is for another release), expected it built for this one' <<<"$said"
-ok "one that was built for another release is refused in one line" $? "$said"
+[ $? != 0 ] && [ "$(wc -l <<<"$said")" = 1 ] && grep -q 'm.so is built for NF_API 1, this program has [0-9]*), expected it built anew, and mended as docs/writing-an-nf.md says' <<<"$said"
+ok "one that was built for another number of the interface is refused in one line" $? "$said"
+sed 's/nf_module_register/nf_module_register_3/g' "$dir/m.c" >"$dir/3.c"
+gcc -shared -fPIC -o "$dir/m.so" "$dir/3.c" && said=$("$understudy" check -c "$dir/m.yaml" 2>&1)
+grep -q 'm.so is built for NF_API 3, this program has' <<<"$said"
+ok "and which number it was built for" $? "$said"
+sed 's/nf_module_register/nf_countermap_make/g' "$dir/m.c" >"$dir/4.c"
+gcc -shared -fPIC -o "$dir/m.so" "$dir/4.c" && said=$("$understudy" check -c "$dir/m.yaml" 2>&1)
+grep -q 'm.so takes nf_countermap_make, which NF_API [0-9]* does not have), expected it mended as docs/writing-an-nf.md says' <<<"$said"
+ok "one that takes what is gone is refused by that name" $? "$said"
+# The page has a row of each number up to the program's own.
+api=$(sed -n 's/^#define NF_API  *\([0-9]*\)$/\1/p' nflib/module/module.h)
+for n in $(seq 2 "$api"); do grep -q "^| $n |" docs/writing-an-nf.md || break; done
+grep -q "^| $n |" docs/writing-an-nf.md && [ "$n" = "$api" ] && ! grep -q "^| $((n + 1)) |" docs/writing-an-nf.md
+ok "docs/writing-an-nf.md says what each number of the interface changed" $? "NF_API $api"
 echo "1..$tests"
