@@ -50,8 +50,7 @@ struct nft_request {
     uint64_t used;        /* bytes of it */
     uint32_t noted;       /* replay: bytes of determinants */
     uint8_t determinants[NF_DETERMINANTS_MAX];
-    uint32_t accesses, dependencies; /* replay: to what lanes share, and which were others' before */
-    struct ft_dependency dependency[FT_DEPENDENCIES_MAX];
+    uint32_t accesses; /* replay: to what lanes share */
 };
 
 struct nft_answer {
@@ -68,10 +67,9 @@ struct nft_answer {
     uint64_t number; /* COUNTER: its value; GIVE: bytes that follow; SHOW: bytes that follow; FIELDS: bits of
                         enum nf_unread_field */
     uint32_t noted;
-    bool used; /* replay: all determinants and dependencies, and none else */
+    bool used; /* replay: as many accesses, all determinants, and none else */
     uint8_t determinants[NF_DETERMINANTS_MAX];
-    uint32_t accesses, dependencies; /* live: noted */
-    struct ft_dependency dependency[FT_DEPENDENCIES_MAX];
+    uint32_t accesses; /* live */
 };
 
 #define PRIMARY 0
@@ -154,19 +152,17 @@ static unsigned deal(struct node *n, struct nf_packet *p)
 /* What a burst has noted, live. */
 static void note(struct nft_answer *a, struct nf_chain *chain, uint64_t access)
 {
-    const struct ft_sections *s = nf_chain_sections(chain);
     const void *noted;
 
     a->noted = nf_determinants_noted(nf_chain_determinants(chain), &noted);
     memcpy(a->determinants, noted, a->noted);
-    a->accesses = (uint32_t)(s->next - access);
-    a->dependencies = s->count;
-    memcpy(a->dependency, s->dependencies, s->count * sizeof(s->dependencies[0]));
+    a->accesses = (uint32_t)(nf_chain_sections(chain)->next - access);
 }
 
 /* The request's burst; in a replay without the fields of which there are bits in `hidden`. */
 static void run(struct node *n, uint32_t hidden)
 {
+    static const struct ft_dependency none[1]; /* the order is the live one anyway */
     const struct nft_request *q = &n->request;
     struct nft_answer *a = &n->answer;
     struct nf_packet p = {.len = q->len, .have = q->have, .side = q->side, .in_port = q->side};
@@ -183,7 +179,7 @@ static void run(struct node *n, uint32_t hidden)
     if (q->replay && q->packets && n->flows)
         nf_unread_hide(&p, hidden, &unread);
     if (q->replay) {
-        nf_chain_follow(chain, q->dependency, q->dependencies);
+        nf_chain_follow(chain, none, 0);
         if (q->noted)
             a->error = nf_determinants_supply(nf_chain_determinants(chain), q->determinants, q->noted);
     }
@@ -299,12 +295,9 @@ static bool take_arena(struct node *n)
     ft_audit_suspend(n->region);
     whole = read_all(n->fd, n->region->base + a->offset, a->used);
     ft_audit_resume(n->region);
-    for (unsigned lane = 0; whole && q->arena + 1 == n->region->arena_count && lane < n->lanes; lane++) {
+    for (unsigned lane = 0; whole && q->arena + 1 == n->region->arena_count && lane < n->lanes; lane++)
         if (!n->answer.error)
             n->answer.error = nf_chain_check(n->chain[lane], NULL, NULL, &n->answer.fault);
-        /* Other lanes may depend on accesses that the state already holds. */
-        n->published[lane].access = nf_chain_state(n->chain[lane])->access - 1;
-    }
     return whole;
 }
 
@@ -694,7 +687,7 @@ static bool run_burst(struct nft *t)
     q->replay = false;
     t->burst++;
     q->now = t->now;
-    q->noted = q->dependencies = 0;
+    q->noted = 0;
     if (!ask_node(t, PRIMARY))
         return false;
     q->replay = true;
@@ -703,8 +696,6 @@ static bool run_burst(struct nft *t)
     memcpy(q->determinants, t->answer[PRIMARY].determinants, q->noted);
     q->lane = t->answer[PRIMARY].lane;
     q->accesses = t->answer[PRIMARY].accesses;
-    q->dependencies = t->answer[PRIMARY].dependencies;
-    memcpy(q->dependency, t->answer[PRIMARY].dependency, q->dependencies * sizeof(q->dependency[0]));
     if (ask_node(t, STANDBY) && !t->diverged)
         compare_nodes(t);
     memcpy(t->wake, t->answer[PRIMARY].wake, sizeof(t->wake));
