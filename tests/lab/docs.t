@@ -257,7 +257,7 @@ check_state_types() {
         [ "$says" = "$(users "$made" | paste -sd' ')" ] || { echo "$name is used by $(users "$made" | paste -sd' '), the page says $says"; bad=1; }
     done <<<"nf_map nf_map_make
 nf_list nf_lists_make
-nf_wheel nf_wheel_make
+nf_wheel nf_(shared_map_)?wheel_make
 nf_bucket nf_bucket_fill
 nf_shared_word nf_shared_word_make
 nf_shared_map nf_shared_map_make
