@@ -12,12 +12,14 @@
 #include "cli/pair.h"
 #include "fleet/fleet.h"
 #include "fleet/local.h"
+#include "fleet/metrics.h"
 #include "fleet/picture.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/etcd/mirror.h"
 #include "node/etcd/store.h"
+#include "node/metrics/metrics.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -49,6 +51,8 @@ struct agent {
     uint64_t *gone; /* of each server: when its lease went last, s; each agent notes it, since it may lead */
     bool *held;     /* it was, when looked at last */
     bool balancing;
+    struct fl_tally tally;
+    struct nd_metrics *metrics; /* NULL: the file has none for this server */
 };
 
 /* ---- what it says and is told ------------------------------------------------------------------- */
@@ -149,6 +153,8 @@ static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, leads ? "leads the fleet" : "leads the fleet no more");
     if (leads && !a->leads)
         a->balancing = false;
+    if (!leads && a->leads)
+        fl_tally_end(&a->tally, a->file->shards);
     a->leads = leads;
     a->lease = s->lease;
     if (may && !somebody && nd_now() - a->asked > LEADS_NS)
@@ -249,6 +255,7 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         return;
     }
     a->balancing = plan->balancing;
+    fl_tally_plan(&a->tally, p, plan, nd_now());
     bool answers = true;
     for (uint32_t i = 0; answers && i < a->file->shards; i++) {
         struct fl_placement next;
@@ -261,6 +268,8 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
             ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[i].name,
                          fl_plan_explain(plan, &p->fleet, i, why));
         answers = write_shard(a, p, i, &next);
+        if (answers)
+            fl_tally_written(&a->tally, &plan->step[i]);
     }
     fl_plan_free(plan);
 }
@@ -292,6 +301,21 @@ static void plan(struct agent *a)
 
 /* ---- the agent ---------------------------------------------------------------------------------- */
 
+static void answer_metrics(struct agent *a, const struct nd_mirror_status *s)
+{
+    if (!nd_metrics_asked(a->metrics))
+        return;
+    uint64_t now = nd_now();
+    bool answers = s->connected_since && s->lease && s->lease_until > now;
+
+    a->tally.refused = fl_local_refused(a->local);
+    json_t *status = fl_tally_status(&a->tally, &a->file->server[a->self], fl_local_said(a->local), answers,
+                                     a->leads != 0, now);
+
+    nd_metrics_answer(a->metrics, &fl_agent_page, status);
+    json_decref(status);
+}
+
 static void run(struct agent *a)
 {
     while (!nd_stopped) {
@@ -307,6 +331,7 @@ static void run(struct agent *a)
         nd_mirror_status(a->mirror, &s);
         consider_leading(a, &s);
         plan(a);
+        answer_metrics(a, &s);
     }
 }
 
@@ -326,6 +351,12 @@ static int open_agent(struct agent *a, char prefix[FL_KEY_MAX], char key[FL_KEY_
     if (!error && (!a->gone || !a->held || !a->told))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the agent");
     if (!error)
+        error = fl_tally_make(&a->tally, a->file->shards, fault);
+    const struct fl_server_entry *own = &a->file->server[a->self];
+
+    if (!error && own->metrics_port)
+        error = nd_metrics_open(&a->metrics, own->metrics_host, own->metrics_port, fault);
+    if (!error)
         error = nd_etcd_open(&a->etcd, &a->file->etcd, &limits, NULL, NULL, fault);
     return error ? error : nd_mirror_start(&a->mirror, &mirror, fault);
 }
@@ -343,8 +374,10 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
     error = open_agent(&a, prefix, key, fault);
     if (!error)
         run(&a);
+    nd_metrics_close(a.metrics);
     nd_mirror_stop(a.mirror, false);
     nd_etcd_close(a.etcd);
+    fl_tally_free(&a.tally);
     fl_local_close(a.local);
     free(a.said);
     free(a.gone);

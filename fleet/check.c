@@ -65,16 +65,15 @@ static int note_interface(struct check *c, uint32_t shard, const struct nf_inter
     return error;
 }
 
-/* Of nodes of one server alone: another server may have the same. */
-static int note_metrics(struct check *c, uint32_t shard, const struct nd_node *node)
+/* Of nodes of one server, and its agent, alone: another server may have the same. `shard` FL_NONE: the agent.
+ */
+static int note_metrics(struct check *c, uint32_t shard, uint32_t server, const char *host, uint16_t port)
 {
-    uint32_t server = fl_node_server(c->file, shard, node->name);
     char text[sizeof(c->used->value)];
 
-    if (!node->metrics_port)
+    if (!port)
         return 0;
-    snprintf(text, sizeof(text), "%.15s:%u on server %s", node->metrics_host, node->metrics_port,
-             c->file->server[server].name);
+    snprintf(text, sizeof(text), "%.15s:%u on server %s", host, port, c->file->server[server].name);
     return note(c, shard, "metrics address", text);
 }
 
@@ -86,7 +85,8 @@ static int note_shard(struct check *c, uint32_t shard, const struct nd_config *c
     for (unsigned i = 0; first && i < config->l3.ports && !error; i++)
         error = note_interface(c, shard, &config->l3.port[i]);
     for (unsigned i = 0; i < config->nodes && !error; i++)
-        error = note_metrics(c, shard, &config->node[i]);
+        error = note_metrics(c, shard, fl_node_server(c->file, shard, config->node[i].name),
+                             config->node[i].metrics_host, config->node[i].metrics_port);
     return error;
 }
 
@@ -151,10 +151,15 @@ static int find_shared(const struct check *c)
     for (size_t i = 1; i < c->count; i++) {
         const struct used *a = &c->used[i - 1], *b = &c->used[i];
 
-        if (a->shard != b->shard && strcmp(a->what, b->what) == 0 && strcmp(a->value, b->value) == 0)
-            return nd_yaml_fail(
-                c->fault, c->file->shard[b->shard].at, "shards %s and %s have one %s, %s, expected two",
-                c->file->shard[a->shard].name, c->file->shard[b->shard].name, b->what, b->value);
+        if (a->shard == b->shard || strcmp(a->what, b->what) != 0 || strcmp(a->value, b->value) != 0)
+            continue;
+        if (b->shard == FL_NONE)
+            return nd_yaml_fail(c->fault, c->file->shard[a->shard].at,
+                                "shard %s and an agent have one %s, %s, expected two",
+                                c->file->shard[a->shard].name, b->what, b->value);
+        return nd_yaml_fail(c->fault, c->file->shard[b->shard].at,
+                            "shards %s and %s have one %s, %s, expected two", c->file->shard[a->shard].name,
+                            c->file->shard[b->shard].name, b->what, b->value);
     }
     return 0;
 }
@@ -166,6 +171,8 @@ int fl_check(const struct fl_file *file, struct ft_fault *fault)
 
     for (uint32_t i = 0; i < file->shards && !error; i++)
         error = read_shard(&c, i);
+    for (uint32_t i = 0; i < file->servers && !error; i++)
+        error = note_metrics(&c, FL_NONE, i, file->server[i].metrics_host, file->server[i].metrics_port);
     if (!error)
         error = find_shared(&c);
     free(c.used);

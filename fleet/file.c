@@ -49,6 +49,7 @@ struct raw_server {
     struct in_addr host;
     uint32_t nodes;
     uint32_t cores, mpps, memory_mb;
+    struct nd_endpoint metrics;
 };
 
 #define AT(member) offsetof(struct raw_server, member)
@@ -59,6 +60,7 @@ static const struct nf_param server_keys[] = {
     {"cores", NF_U32, AT(cores), 0, 4096, "0", NULL, "that its nodes may take", false},
     {"mpps", NF_U32, AT(mpps), 0, 100000, "0", NULL, "that its nodes may take", false},
     {"memory_mb", NF_U32, AT(memory_mb), 0, 1u << 30, "0", NULL, "that its nodes may take", false},
+    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads its agent there", false},
     {0},
 };
 #undef AT
@@ -158,6 +160,8 @@ static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fa
     s->cores = raw.cores;
     s->mpps = raw.mpps;
     s->memory_mb = raw.memory_mb;
+    s->metrics_port = raw.metrics.port;
+    inet_ntop(AF_INET, &raw.metrics.addr, s->metrics_host, sizeof(s->metrics_host));
     for (uint32_t i = 0; i < f->servers; i++)
         if (strcmp(f->server[i].host, s->host) == 0)
             return nd_yaml_fail(fault, at, "servers %s and %s have one host, expected two", f->server[i].name,

@@ -28,6 +28,8 @@ struct fl_server_entry {
     char host[16];                 /* the address at which nodes of other servers reach its nodes */
     uint32_t nodes;                /* that it runs at most */
     double cores, mpps, memory_mb; /* that its nodes may take; 0: not limited by that */
+    char metrics_host[16];         /* where its agent tells Prometheus, if there is a port */
+    uint16_t metrics_port;         /* 0: nowhere */
 };
 
 struct fl_shard_entry {

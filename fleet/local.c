@@ -46,7 +46,8 @@ struct fl_local {
     uint32_t self;
     struct local_node *node; /* of each shard */
     struct fl_server_said said;
-    int lock; /* held as long as this agent lives: two would start and stop the same nodes */
+    uint64_t refused; /* times that a node gave a reason not to carry out an order */
+    int lock;         /* held as long as this agent lives: two would start and stop the same nodes */
 };
 
 /* ---- files -------------------------------------------------------------------------------------- */
@@ -448,6 +449,7 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
             p->order.kind == FL_HANDOVER ? json_pack("{s:s}", "cmd", "drain") : make_repair(l, shard, p));
     const char *why = json_string_value(json_object_get(json_object_get(answer, "error"), "text"));
 
+    l->refused += why != NULL;
     if (why && strncmp(why, n->refused, sizeof(n->refused) - 1) != 0) {
         snprintf(n->refused, sizeof(n->refused), "%s", why);
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s: %s", l->file->shard[shard].name, why);
@@ -511,4 +513,9 @@ void fl_local_turn(struct fl_local *l, uint64_t now)
 const struct fl_server_said *fl_local_said(const struct fl_local *local)
 {
     return &local->said;
+}
+
+uint64_t fl_local_refused(const struct fl_local *local)
+{
+    return local->refused;
 }

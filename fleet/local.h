@@ -35,5 +35,7 @@ void fl_local_turn(struct fl_local *local, uint64_t now);
 
 /* What it knows then; borrowed until the next turn. */
 const struct fl_server_said *fl_local_said(const struct fl_local *local);
+/* Times that a node gave a reason not to carry out an order. */
+uint64_t fl_local_refused(const struct fl_local *local);
 
 #endif

@@ -594,7 +594,7 @@ static void answer_metrics(struct nd_running *r)
     if (!nd_metrics_asked(r->metrics))
         return;
     status = nd_answer_status(r);
-    nd_metrics_answer(r->metrics, status);
+    nd_metrics_answer(r->metrics, &nd_node_page, status);
     json_decref(status);
 }
 

@@ -8,7 +8,7 @@
 #                                                    └─ 10.97.0.1 ──[ br-repl ]── etcd 10.97.0.100
 #   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside; by it the client reaches 203.0.113.(100 + K)
 #
-# FLEET_SERVERS, FLEET_SHARDS: how many (4, 4). FLEET_ZONES: a zone for each server, "a a b b". What is made lies in $LAB_DIR.
+# FLEET_METRICS: agents tell Prometheus at port 9469. FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for each server, "a a b b". What is made lies in $LAB_DIR.
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
@@ -77,6 +77,14 @@ fleet_network() {
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────
 
+# What FLEET_WHAT_NAME says, or FLEET_WHAT for all: FLEET_ROOM, capacities of a server ("cores: 1"), and FLEET_ON, where a shard
+# begins ("s1, s2").
+for_it() { # room|on NAME PRESET [FORM]
+    local one=FLEET_${1^^}_$2 all=FLEET_${1^^} said
+    said=${!one:-${!all:-$3}}
+    [ -z "$said" ] || printf "${4:-%s}" "$said"
+}
+
 fleet_file() { # SERVER: as it lies there; it differs by its directories alone, which on servers are the same
     local s n i=0
     cat <<END
@@ -85,10 +93,11 @@ arbiter: { etcd: [ http://10.97.0.100:2379 ] }
 state: $LAB_DIR/$1
 run: $LAB_DIR/run
 heals: 8
+hold_down_s: ${FLEET_HOLD_DOWN:-60}
 servers:
-$(for s in $servers; do echo "  $s: { host: 10.97.0.$(number "$s"), nodes: 8${zones[i]:+, zone: ${zones[i]}} }"; i=$((i + 1)); done)
+$(for s in ${listed:-$servers}; do echo "  $s: { host: 10.97.0.$(number "$s"),${FLEET_METRICS:+ metrics: \"10.97.0.$(number "$s"):9469\",} $(for_it room "$s" "nodes: 8")${zones[i]:+, zone: ${zones[i]}} }"; i=$((i + 1)); done)
 shards:
-$(for n in $shards; do echo "  $n: { port: $((4700 + $(number "$n"))), with: { k: $(number "$n") } }"; done)
+$(for n in $shards; do echo "  $n: { port: $((4700 + $(number "$n"))), with: { k: $(number "$n") }$(for_it on "$n" "" ", on: [ %s ]") }"; done)
 pair:
   chain:
     name: \$(shard)
@@ -184,6 +193,18 @@ server_dies() { # SERVER
     ip -n "$LAB_PREFIX$1" link set repl down
     for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" down; ip -n "$LAB_PREFIX$1" link set "$n-out" down; done
     kill -KILL $pids
+    unset "agent[$1]"
+}
+# The file has these servers from now on: it is written anew on each, and the agents that run are started anew with it.
+fleet_list() { # SERVER…
+    local s
+    listed=$*
+    for s in $servers; do fleet_file "$s" >"$LAB_DIR/fleet-$s.yaml"; done
+    for s in "${!agent[@]}"; do
+        kill -TERM "${agent[$s]}"
+        wait "${agent[$s]}"
+        agent_start "$s"
+    done
 }
 server_returns() { # SERVER
     ip -n "$LAB_PREFIX$1" link set repl up

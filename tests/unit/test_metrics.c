@@ -25,7 +25,7 @@ static char *page_of(const char *status)
     char *page;
 
     assert_non_null(o);
-    page = make_page(o, &size);
+    page = nd_page_make(&nd_node_page, o, &size);
     json_decref(o);
     assert_non_null(page);
     assert_int_equal(size, strlen(page));

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an agent tells Prometheus: of its own server and of etcd always, of the whole fleet while it leads, as
+ * of its last plan. So the fleet's figures have one source, and go with it. Owned by the agent's thread.
+ */
+#ifndef FLEET_METRICS_H
+#define FLEET_METRICS_H
+
+#include "fleet/picture.h"
+#include "node/metrics/page.h"
+
+struct fl_tally {
+    uint64_t given, failed; /* orders, since the agent began: that it gave as the leader, and that failed */
+    uint64_t refused;       /* times that a node of this server gave a reason not to carry one out */
+    uint64_t *since;        /* of each shard: when this leader first saw it unprotected, ns; 0: it is not */
+    uint64_t planned;       /* the last plan, ns; 0: it does not lead, or has not planned yet */
+    json_t *fleet;          /* what that plan was made by; NULL: as above */
+};
+
+extern const struct nd_page fl_agent_page;
+
+/* FT_ENOMEM. */
+int fl_tally_make(struct fl_tally *out, uint32_t shards, struct ft_fault *fault);
+void fl_tally_free(struct fl_tally *tally);
+
+/* What a plan was made by. `now`: monotonic, ns. */
+void fl_tally_plan(struct fl_tally *tally, const struct fl_picture *picture, const struct fl_plan *plan,
+                   uint64_t now);
+/* A step of it was written. */
+void fl_tally_written(struct fl_tally *tally, const struct fl_step *step);
+/* It leads no more. */
+void fl_tally_end(struct fl_tally *tally, uint32_t shards);
+
+/* What the page is made of; a new reference, NULL: no memory. `said`: of this server's nodes. */
+json_t *fl_tally_status(const struct fl_tally *tally, const struct fl_server_entry *server,
+                        const struct fl_server_said *said, bool etcd_answers, bool leads, uint64_t now);
+
+#endif
