@@ -37,7 +37,7 @@ struct local_node {
     char refused[160];         /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
-        double useful_s, packets;
+        double useful_s, spent_s, packets;
     } counted; /* from which the next load is reckoned */
 };
 
@@ -302,20 +302,54 @@ static double memory_of(const json_t *status)
     return kb / 1024;
 }
 
+/* Processor time of the node's process, s; 0: unknown. */
+static double spent_by(const json_t *status)
+{
+    struct timespec t;
+    clockid_t clock;
+
+    if (clock_getcpuclockid((pid_t)json_integer_value(json_object_get(status, "pid")), &clock) != 0 ||
+        clock_gettime(clock, &t) != 0)
+        return 0;
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* For how long its replicator has run, s. */
+static double age_of(const json_t *status)
+{
+    static const char *const keys[] = {"useful_s", "empty_s", "asleep_s"};
+    const json_t *turns = json_object_get(status, "replicator_turns");
+    double age = 0;
+
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        age += json_number_value(json_object_get(turns, keys[i]));
+    return age;
+}
+
+/* Since it was measured last; the first time over all its life, so that an agent that was started anew knows
+ * at once. Useful time counts a thread's waiting for a processor that others have, so it is not more than the
+ * process got of it. */
 static void measure(struct local_node *n, const json_t *status, uint64_t now)
 {
-    double packets, useful = sum_useful(status, &packets), span = (double)(now - n->counted.at) / 1e9;
+    bool first = !n->counted.at;
+    double packets, useful = sum_useful(status, &packets), spent = spent_by(status);
+    double span = first ? age_of(status) : (double)(now - n->counted.at) / 1e9;
 
-    if (n->counted.at && now - n->counted.at < LOAD_NS)
+    if (!first && now - n->counted.at < LOAD_NS)
         return;
+    if (first)
+        n->counted.useful_s = n->counted.spent_s = n->counted.packets = 0;
+    double busy = useful - n->counted.useful_s, most = spent - n->counted.spent_s;
+
     /* A process that was started anew counts from zero. */
-    n->said.measured = n->counted.at && useful >= n->counted.useful_s && packets >= n->counted.packets;
+    n->said.measured = span * 1e9 >= LOAD_NS && busy >= 0 && packets >= n->counted.packets;
     if (n->said.measured)
-        n->said.load = (struct fl_load){{[FL_PROCESSOR] = (useful - n->counted.useful_s) / span,
+        n->said.load = (struct fl_load){{[FL_PROCESSOR] = (most > 0 && most < busy ? most : busy) / span,
                                          [FL_PACKETS] = (packets - n->counted.packets) / span,
                                          [FL_MEMORY] = memory_of(status)}};
     n->counted.at = now;
     n->counted.useful_s = useful;
+    n->counted.spent_s = spent;
     n->counted.packets = packets;
 }
 

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an agent makes of a node's answers: its load, of the times and packets that the answers tell. The
+ * process is this one, so that its processor time is known.
+ */
+#include "fleet/local.c"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define S 1000000000ull
+
+static void hear_turns(struct local_node *n, double useful, double asleep, int packets, uint64_t now)
+{
+    json_t *status =
+        json_pack("{s:i, s:{s:f, s:f, s:f}, s:[{s:i, s:i, s:{s:f}}]}", "pid", (int)getpid(),
+                  "replicator_turns", "useful_s", useful / 2, "empty_s", 0.0, "asleep_s", asleep - useful / 2,
+                  "lanes", "received", packets, "replayed", packets, "turns", "useful_s", useful / 2);
+
+    assert_non_null(status);
+    measure(n, status, now);
+    json_decref(status);
+}
+
+/* This process has had some ms of its processor; 0.001 s are less than that, and 1000 s more. */
+static void burn(void)
+{
+    while (clock() < CLOCKS_PER_SEC / 50)
+        ;
+}
+
+static void an_agent_that_is_new_knows_a_node_by_all_its_life(void **state)
+{
+    struct local_node n = {.told = true};
+
+    (void)state;
+    burn();
+    hear_turns(&n, 0.001, 100, 50, 7 * S);
+    assert_true(n.said.measured);
+    assert_float_equal(n.said.load.of[FL_PROCESSOR], 0.00001, 1e-9);
+    assert_float_equal(n.said.load.of[FL_PACKETS], 1, 1e-9);
+    assert_true(n.said.load.of[FL_MEMORY] > 0.5);
+}
+
+static void a_node_that_is_new_is_measured_after_five_seconds(void **state)
+{
+    struct local_node n = {.told = true};
+
+    (void)state;
+    hear_turns(&n, 0.001, 4, 50, 7 * S);
+    assert_false(n.said.measured);
+    hear_turns(&n, 0.002, 8, 500, 11 * S);
+    assert_false(n.said.measured);
+    hear_turns(&n, 0.006, 9.1, 1050, 12 * S);
+    assert_true(n.said.measured);
+    assert_float_equal(n.said.load.of[FL_PACKETS], 400, 1e-9);
+}
+
+static void a_load_is_of_the_last_five_seconds(void **state)
+{
+    struct local_node n = {.told = true};
+
+    (void)state;
+    hear_turns(&n, 0.001, 100, 1000, 7 * S);
+    hear_turns(&n, 0.001, 105, 1050, 12 * S);
+    assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
+    /* Started anew: what it counts begins again. */
+    hear_turns(&n, 0.0005, 1, 10, 17 * S);
+    assert_false(n.said.measured);
+    hear_turns(&n, 0.0006, 6, 60, 22 * S);
+    assert_true(n.said.measured);
+    assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
+}
+
+/* A thread that waits for its processor in a turn is not the busier for it. */
+static void a_load_is_no_more_than_the_processor_time(void **state)
+{
+    struct local_node n = {.told = true};
+    struct timespec spent;
+
+    (void)state;
+    hear_turns(&n, 1000, 2000, 50, 7 * S);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+    assert_true(n.said.measured);
+    assert_true(n.said.load.of[FL_PROCESSOR] > 0);
+    assert_true(n.said.load.of[FL_PROCESSOR] <= ((double)spent.tv_sec + (double)spent.tv_nsec / 1e9) / 1500);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_agent_that_is_new_knows_a_node_by_all_its_life),
+        cmocka_unit_test(a_node_that_is_new_is_measured_after_five_seconds),
+        cmocka_unit_test(a_load_is_of_the_last_five_seconds),
+        cmocka_unit_test(a_load_is_no_more_than_the_processor_time),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
