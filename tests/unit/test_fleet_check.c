@@ -88,7 +88,7 @@ static void what_two_shards_have_in_common_is_refused(void **state)
         {"name: north,", "name: south,", SHARED("MAC, 02:0e:27:2d:7a:02")},
         {"metrics: 9101", "metrics: 9102", SHARED("metrics address, 192.0.2.1:9102 on server a")},
         {"{host: 192.0.2.2}", "{host: 192.0.2.2, metrics: 192.0.2.2:9102}",
-         "f.yaml:8: shard south and an agent have one metrics address, 192.0.2.2:9102 on server b, expected "
+         "f.yaml:9: shard south and an agent have one metrics address, 192.0.2.2:9102 on server b, expected "
          "two"},
     };
 
