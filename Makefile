@@ -12,6 +12,7 @@
 #   make sim      SEEDS=N fresh seeds of the simulated pair on all cores (docs/testing.md)
 #   make results  the experiments of the field's papers into docs/results, RESULTS_MINUTES=26 at most (scripts/results)
 #   make demo     deps, build, then 500 downloads through a pair whose primaries are killed
+#   make fleet-demo   the same of a fleet: downloads through shards on four servers, of which one dies; a fifth one is added; a picture
 #   make install, uninstall, deb   into DESTDIR and PREFIX; out of them; Debian packages in build/deb (packaging/install.mk)
 #   make soak     KILLS=100 HANGS=20 faults at random moments under downloads, SEED=n for those again (docs/testing.md)
 #   make day      DAY_S=3600 a day of a pair: faults of all kinds under clients, alerts and log held against them (docs/testing.md); SEED, TIMING
@@ -75,7 +76,7 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs beside check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
-MORE   := apply apply-kill chains delta dpi greedy hairpin hostile hung lanes-diverge members-past members-tls nat64 on-crash push recorder-lanes rules server-loss stale
+MORE   := apply apply-kill chains delta dpi fleet-balance fleet-metrics greedy hairpin hostile hung lanes-diverge members-past members-tls nat64 on-crash push recorder-lanes rules server-loss stale
 LONGER := arbiter arbiter-tls digests dpi-pair fight fragments-lanes full heap inspect interfaces ips-evasion jumbo lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
@@ -85,7 +86,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane node tools -name '*.c'))
 
-.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo soak day clean format
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
@@ -305,6 +306,10 @@ check-long: check check-more
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all
 	@UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/demo
+
+fleet-demo: deps
+	+@$(MAKE) --no-print-directory -j2 all
+	@UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) scripts/fleet-demo
 
 # KILLS, HANGS, SEED, WILD and SOAK_LIMIT go to the script, which says what they are.
 soak: deps

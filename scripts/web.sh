@@ -13,7 +13,7 @@
 #   web_count DIR [WORD]           how many are checked so far, or those with that word
 #
 # WEB_HOST is the server's address, 203.0.113.100 unless said; [2001:db8::1] of IPv6. WEB_PORTS are its ports, 80
-# unless said.
+# unless said. WEB_RATE: bytes a second for each download, not limited unless said.
 # Needs $root, $lab (scripts/lab) and $probe. OUT holds what is not checked yet: better in memory than on a disk.
 
 web_files() {
@@ -48,6 +48,7 @@ http {
     fastcgi_temp_path $dir/nginx/fastcgi;
     uwsgi_temp_path $dir/nginx/uwsgi;
     scgi_temp_path $dir/nginx/scgi;
+    ${WEB_RATE:+limit_rate $WEB_RATE;}
     server { ${ports}root $dir/files; }
 }
 END
