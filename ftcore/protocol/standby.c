@@ -269,13 +269,20 @@ static bool ack_is_late(const struct ft_core *core)
     return core->now - core->acked_at >= ACK_SOON && replay_is_untold(core);
 }
 
-/* When ack_is_late will hold, if all that is stored has been replayed by then. FT_ALL: all of it was told. */
+/*
+ * When ack_is_late will hold, if all that is stored has been replayed by then. It may not be, where the lane
+ * waits for a processor: then after as long again as that has taken, so that looks do not take the processor
+ * from it. FT_ALL: all of it was told.
+ */
 uint64_t ft_standby_tells_at(const struct ft_core *core)
 {
     bool replays = core->state == FT_READY && core->peer.known && !core->config.warm;
 
-    return replays && !ft_reached(core, core->acked_replayed, core->closed) ? core->acked_at + ACK_SOON
-                                                                            : FT_ALL;
+    uint64_t waited = core->now - core->acked_at;
+
+    if (!replays || ft_reached(core, core->acked_replayed, core->closed))
+        return FT_ALL;
+    return waited < ACK_SOON ? core->acked_at + ACK_SOON : core->now + waited;
 }
 
 /*
