@@ -179,8 +179,7 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         snprintf(why, size, "not created while %s is absent: it may have a state of that shard", about);
         break;
     case FL_FOUND:
-        snprintf(why, size, "not created: %s may have a node of that shard, or a view that it kept",
-                 about);
+        snprintf(why, size, "not created: %s may have a node of that shard, or a view that it kept", about);
         break;
     case FL_UNREADABLE:
         snprintf(why, size, "not created: its key shards/%s is there, and cannot be read",

@@ -318,7 +318,8 @@ uint64_t nf_shared_map_wheel_bytes(uint32_t capacity, uint32_t shards)
 {
     uint32_t part = (capacity + shards - 1) / shards;
 
-    return nf_wheel_bytes(shards * (part + part / 8 + 8)); /* also of one shard, which has no more than that */
+    return nf_wheel_bytes(shards *
+                          (part + part / 8 + 8)); /* also of one shard, which has no more than that */
 }
 
 struct nf_wheel *nf_shared_map_wheel_make(struct nf *nf, const struct nf_shared_map *map, uint64_t tick)

@@ -406,8 +406,8 @@ static void return_server(uint32_t server)
             start_node(i, server);
 }
 
-/* Loads of all shards by the hour, in cores, packets a second and MB. In the last half hour they stand still:
- * what follows a load that grows is no unrest. */
+/* Loads of all shards by the hour, in cores, packets a second and MB. In the last half hour they do not
+ * change: what follows a load that grows is no unrest. */
 static void measure(void)
 {
     uint64_t still = world.length - REST / 2;
