@@ -8,29 +8,33 @@
 #                                                    └─ 10.97.0.1 ──[ br-repl ]── etcd 10.97.0.100
 #   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside; by it the client reaches 203.0.113.(100 + K)
 #
-# FLEET_METRICS: agents tell Prometheus at port 9469. FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for each server, "a a b b". What is made lies in $LAB_DIR.
+# FLEET_METRICS: agents tell Prometheus at port 9469. FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for each server, "a a b b".
+# FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
+# further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
 servers=$(seq -f s%g "${FLEET_SERVERS:-4}")
 shards=$(seq -f n%g "${FLEET_SHARDS:-4}")
 read -ra zones <<<"${FLEET_ZONES:-}"
+etcds=$(seq 0 $((${FLEET_ETCDS:-1} - 1)))
+spaces="client server fabric w ${FLEET_SPACES:-} $servers"
 in_space() { ip netns exec "$LAB_PREFIX$1" "${@:2}"; }
 
 fleet_down() {
     local s signal pids tries
     for signal in TERM CONT KILL; do
-        pids=$(for s in client server fabric w $servers; do ip netns pids "$LAB_PREFIX$s" 2>/dev/null; done)
+        pids=$(for s in $spaces; do ip netns pids "$LAB_PREFIX$s" 2>/dev/null; done)
         [ -n "$pids" ] || break
         kill -$signal $pids 2>/dev/null
         for ((tries = 0; tries < 10; tries++)); do
             [ $signal != CONT ] || break
             sleep 0.1
-            pids=$(for s in client server fabric w $servers; do ip netns pids "$LAB_PREFIX$s" 2>/dev/null; done)
+            pids=$(for s in $spaces; do ip netns pids "$LAB_PREFIX$s" 2>/dev/null; done)
             [ -n "$pids" ] || break
         done
     done
-    for s in client server fabric w $servers; do ip netns del "$LAB_PREFIX$s" 2>/dev/null; done
+    for s in $spaces; do ip netns del "$LAB_PREFIX$s" 2>/dev/null; done
 }
 trap fleet_down EXIT
 
@@ -46,10 +50,11 @@ cable() { # SPACE DEV BRIDGE: an end in SPACE, the other one at the bridge, offl
 }
 address() { ip -n "$LAB_PREFIX$1" address add "$3" dev "$2"; }
 number() { echo "${1#?}"; }
+of_etcds() { local m out=; for m in $etcds; do out+=${out:+,}${1//%/$((100 + m))}; done; echo "$out"; } # TEXT, % for 100, 101 …
 
 fleet_network() {
     local s n k
-    for s in client server fabric w $servers; do
+    for s in $spaces; do
         ip netns add "$LAB_PREFIX$s" && ip -n "$LAB_PREFIX$s" link set lo up || return 1
     done
     for n in br-in br-out br-repl; do
@@ -57,7 +62,7 @@ fleet_network() {
         ip -n "${LAB_PREFIX}fabric" link set $n up
     done
     cable client eth0 br-in && cable server eth0 br-out && cable w repl br-repl || return 1
-    address w repl 10.97.0.100/24
+    for s in $etcds; do address w repl 10.97.0.$((100 + s))/24; done
     address server eth0 203.0.113.100/24
     for s in $servers; do
         cable "$s" repl br-repl && address "$s" repl "10.97.0.$(number "$s")/24" || return 1
@@ -89,7 +94,7 @@ fleet_file() { # SERVER: as it lies there; it differs by its directories alone, 
     local s n i=0
     cat <<END
 fleet: lab
-arbiter: { etcd: [ http://10.97.0.100:2379 ] }
+arbiter: { etcd: [ $(of_etcds http://10.97.0.%:2379) ] }
 state: $LAB_DIR/$1
 run: $LAB_DIR/run
 heals: 8
@@ -166,18 +171,20 @@ fleet_files() {
 
 # Nodes go first on their processors, where the kernel permits it: what leases depend on is not to wait behind all of them.
 go_first() { renice -n -10 -p "$1" >/dev/null 2>&1; } # PID
-etcd_start() {
-    ip netns exec "${LAB_PREFIX}w" etcd --name w --data-dir "$work/etcd" --listen-client-urls http://10.97.0.100:2379 \
-        --advertise-client-urls http://10.97.0.100:2379 --listen-peer-urls http://127.0.0.1:2380 \
-        --initial-advertise-peer-urls http://127.0.0.1:2380 --initial-cluster w=http://127.0.0.1:2380 >>"$work/etcd.log" 2>&1 9>&- &
-    etcd=$!
-    go_first $etcd # it would be on servers of its own
+etcd=() # process of each member
+etcd_start() { # [MEMBER]: 0 is the first
+    local m=$((100 + ${1:-0})) at=10.97.0.$((100 + ${1:-0}))
+    ip netns exec "${LAB_PREFIX}w" etcd --name "w$m" --data-dir "$work/etcd-$m" --listen-client-urls "http://$at:2379" \
+        --advertise-client-urls "http://$at:2379" --listen-peer-urls "http://$at:2380" --initial-advertise-peer-urls "http://$at:2380" \
+        --initial-cluster "$(of_etcds w%=http://10.97.0.%:2380)" >>"$work/etcd-$m.log" 2>&1 9>&- &
+    etcd[m - 100]=$!
+    go_first $! # it would be on servers of its own
 }
-in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints http://10.97.0.100:2379 "$@"; }
+in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints "$(of_etcds http://10.97.0.%:2379)" "$@"; }
 etcd_answers() {
     local end=$((SECONDS + 40))
     until in_etcd endpoint health >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { tail -n 5 "$work/etcd.log"; return 1; }
+        [ $SECONDS -lt $end ] || { tail -n 5 "$work"/etcd-*.log; return 1; }
         sleep 0.1
     done
 }
@@ -189,13 +196,18 @@ agent_start() { # SERVER
     agent[$1]=$!
     go_first "${agent[$1]}" # as its unit says
 }
+# All at once, and the link last: a standby that hears its primary by the ports and not by the link gives up.
+wires() { # SERVER up|down
+    local n
+    for n in $shards; do printf 'link set %s %s\n' "$n-in" "$2" "$n-out" "$2"; done |
+        cat - <(for n in ${FLEET_WIRES:-} repl; do echo "link set $n $2"; done) | ip -n "$LAB_PREFIX$1" -batch -
+}
 # A server dies: all that runs there stands at once, its guardians as well, and nobody is told.
 server_dies() { # SERVER
     local pids n
     pids=$(ip netns pids "$LAB_PREFIX$1")
     kill -STOP $pids
-    ip -n "$LAB_PREFIX$1" link set repl down
-    for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" down; ip -n "$LAB_PREFIX$1" link set "$n-out" down; done
+    wires "$1" down
     kill -KILL $pids
     unset "agent[$1]"
 }
@@ -211,8 +223,7 @@ fleet_list() { # SERVER…
     done
 }
 server_returns() { # SERVER
-    ip -n "$LAB_PREFIX$1" link set repl up
-    for n in $shards; do ip -n "$LAB_PREFIX$1" link set "$n-in" up; ip -n "$LAB_PREFIX$1" link set "$n-out" up; done
+    wires "$1" up
     agent_start "$1"
 }
 

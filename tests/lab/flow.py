@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Traffic through a shard, and how long answers stayed away:
+
+    flow.py serve ADDRESS PORT           answers by TCP and by UDP, until it is ended
+    flow.py ask ADDRESS PORT FILE        one connection of TCP, and datagrams, a question every 5 ms of each, until SIGTERM; it waits
+                                         for 20 s until somebody listens
+
+FILE gets a line KIND TIME MS for each time that no answer came for more than 20 ms: when one came again, in seconds since
+1970, and for how long there was none. At its end stands "intact N" where N answers of the connection were right, in order.
+"""
+import signal, socket, sys, threading, time
+
+what, at = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
+EVERY = 0.005
+
+
+def serve():
+    def echo(connection):
+        with connection:
+            while said := connection.recv(8):
+                connection.sendall(said)
+
+    def listen():
+        listener = socket.create_server(at)
+        while True:
+            threading.Thread(target=echo, args=(listener.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=listen, daemon=True).start()
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(at)
+    while True:
+        said, who = s.recvfrom(64)
+        s.sendto(said, who)
+
+
+class Gaps:
+    def __init__(self, kind, file):
+        self.kind, self.file, self.last = kind, file, time.time()
+
+    def answered(self):
+        now = time.time()
+        if now - self.last > 0.02:
+            self.file.write("%s %.3f %d\n" % (self.kind, now, 1000 * (now - self.last)))
+        self.last = now
+
+
+def ask_datagrams(file):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.connect(at)
+    s.settimeout(EVERY)
+    gaps, due = Gaps("udp", file), time.time()
+    while True:
+        try:
+            if time.time() >= due:
+                s.send(b"%08d" % 0)
+                due = max(due + EVERY, time.time() - EVERY)
+            s.recv(64)
+            gaps.answered()
+        except OSError:  # none came yet, or an error about one
+            pass
+
+
+def ask(path):
+    ends = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ends.set())
+    file = open(path, "w", 1)
+    threading.Thread(target=ask_datagrams, args=(file,), daemon=True).start()
+    c, n, until = None, 0, time.time() + 20
+    while c is None:
+        try:
+            c = socket.create_connection(at, 20)
+        except ConnectionRefusedError:  # nobody listens yet
+            if time.time() > until:
+                raise
+            time.sleep(0.1)
+    c.settimeout(120)
+    c.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    gaps = Gaps("tcp", file)
+    while not ends.is_set():
+        said, back = b"%08d" % n, b""
+        c.sendall(said)
+        while len(back) < 8:
+            more = c.recv(8 - len(back))
+            if not more:
+                sys.exit("broken after %d" % n)
+            back += more
+        if back != said:
+            sys.exit("%s came back for %s" % (back, said))
+        gaps.answered()
+        n += 1
+        time.sleep(EVERY)
+    file.write("intact %d\n" % n)
+
+
+serve() if what == "serve" else ask(sys.argv[4])
