@@ -37,7 +37,8 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(call put,644,$(SHARE)/new-nf,$(wildcard examples/new-nf/*))
 	$(call put,644,$(DOCDIR),README.md LICENSE)
 	$(call put,644,$(DOCDIR)/docs,$(wildcard docs/*.md))
-	$(call put,644,$(DOCDIR)/examples,$(filter-out %/hello %/new-nf,$(wildcard examples/*)))
+	$(call put,644,$(DOCDIR)/examples,$(filter-out %/frr %/hello %/new-nf,$(wildcard examples/*)))
+	$(call put,644,$(DOCDIR)/examples/frr,$(wildcard examples/frr/*))
 	$(call put,644,$(DOCDIR)/examples/hello,$(wildcard examples/hello/*))
 
 # With the variables of the install. Modules of others stay, and so do configuration, state and user.
