@@ -65,7 +65,9 @@ frr_start() { # SPACE CONFIGURATION
     local dir=$LAB_DIR/frr-$1 what end=$((SECONDS + 20))
     mkdir -p "$dir" && cp "$2" "$dir/frr.conf" && : >"$dir/vtysh.conf" && chown -R frr:frr "$dir" || return 1
     for what in zebra bgpd bfdd; do frr_daemon "$1" $what; done
-    until vty "$1" 'show version' >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done
+    for what in zebra bgpd bfdd; do
+        until in_space "$1" vtysh --vty_socket "$dir" -d $what -c 'show version' >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done
+    done
     in_space "$1" vtysh --vty_socket "$dir" --config_dir "$dir" -b
 }
 frr_daemon() { # SPACE DAEMON
@@ -78,8 +80,10 @@ vty() { in_space "$1" vtysh --vty_socket "$LAB_DIR/frr-$1" -c "$2"; } # SPACE CO
 
 # ── what the router knows ────────────────────────────────────────────────────────────────────────────
 
-primary() { said ".shards[$(($(number "$1") - 1))].primary"; }
-standby() { said ".shards[$(($(number "$1") - 1))] | .members - [.primary] | .[0]"; }
+# The nodes are asked, not etcd.
+of_primary() { local s; for s in $servers; do node_says "$1" "$s" "| select(.state == \"PROTECTED\" or .state == \"SOLO\") | $2" | sed 's/.*-//'; done; }
+primary() { of_primary "$1" .node; }           # SHARD: its server; two, if there are two
+standby() { of_primary "$1" .peer.node; }
 announcers() { # SHARD: the servers that announce its address, the one that is believed first
     vty router "show bgp ipv4 unicast 198.51.100.$(number "$1")/32 json" 2>/dev/null |
         jq -r '[.paths[]?] | sort_by(.bestpath.overall != true) | map(.peer.peerId | sub("203.0.113.20"; "s")) | join(" ")'
@@ -102,7 +106,7 @@ is_steered() { # SHARD
     esac
 }
 steered() { # [SECONDS] all are, by the servers of their primaries and nobody else
-    local end=$((SECONDS + ${1:-5})) n wrong
+    local end=$((SECONDS + ${1:-20})) n wrong
     while :; do
         wrong=$(for n in $shards; do is_steered "$n"; done)
         [ -n "$wrong" ] || return 0
