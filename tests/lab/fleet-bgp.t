@@ -60,6 +60,7 @@ steer_start() { # SERVER
     ip netns exec "$LAB_PREFIX$1" python3 "$root/examples/frr/understudy-steer" "$LAB_DIR/steer-$1" "$LAB_DIR/$1/bell" \
         >>"$work/steer-$1.log" 2>&1 9>&- &
     steer[$1]=$!
+    go_first $! # as FRR: each would be on a server of its own
 }
 frr_start() { # SPACE CONFIGURATION
     local dir=$LAB_DIR/frr-$1 what end=$((SECONDS + 20))
@@ -75,6 +76,7 @@ frr_daemon() { # SPACE DAEMON
     [ "$2" != bfdd ] || more="--bfdctl $dir/bfdd.sock"
     ip netns exec "$LAB_PREFIX$1" $frr/"$2" -f /dev/null -i "$dir/$2.pid" -z "$dir/zserv.api" --vty_socket "$dir" --limit-fds 256 \
         $more >>"$work/frr-$1.log" 2>&1 9>&- &
+    go_first $!
 }
 vty() { in_space "$1" vtysh --vty_socket "$LAB_DIR/frr-$1" -c "$2"; } # SPACE COMMAND
 
