@@ -223,7 +223,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -f 1 -n 1500 -j $(shell nproc)
 	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
-	@$(BUILD)/fleet-day -s 2 -n 100 -k 2000 -t 28800 -d 200
+	@$(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 PLAN := plan balance place room words
 # A day of a thousand servers, planned: build/fleet-day, with -s SEED (tests/fleet/day.c).
 $(BUILD)/fleet-day: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fleet/day.c $(PLAN:%=fleet/%.c) ftcore/base/error.c ftcore/base/event_log.c)
