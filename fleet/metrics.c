@@ -81,20 +81,13 @@ void fl_tally_free(struct fl_tally *t)
 
 enum condition { PROTECTED, ALONE, SILENT, LOST, NEW, CONDITIONS };
 
-static bool serves(const struct fl_shard *s)
-{
-    enum fl_says says = s->primary == FL_NONE ? FL_SAYS_NOTHING : s->says[s->primary];
-
-    return says == FL_SAYS_SOLO || says == FL_SAYS_DEGRADED || says == FL_SAYS_PROTECTED;
-}
-
 static enum condition condition_of(const struct fl_shard *s, const struct fl_step *step)
 {
     if (!s->known)
         return NEW;
     if (!step->unprotected)
         return PROTECTED;
-    if (serves(s))
+    if (s->primary != FL_NONE && fl_says_serves(s->says[s->primary]))
         return ALONE;
     return s->says[0] == FL_SAYS_NOTHING && s->says[1] == FL_SAYS_NOTHING ? LOST : SILENT;
 }

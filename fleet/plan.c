@@ -110,11 +110,6 @@ static enum fl_says say(const struct fl_planner *planner, const struct fl_shard 
     return planner->fleet->server[shard->member[member]].lease ? shard->says[member] : FL_SAYS_NOTHING;
 }
 
-static bool serves(enum fl_says says)
-{
-    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED;
-}
-
 static void take_needs(const struct fl_shard *shard, struct fl_need *need)
 {
     bool primary = shard->measured[0] && is_load(&shard->load[0]);
@@ -131,8 +126,8 @@ static void take_needs(const struct fl_shard *shard, struct fl_need *need)
  * was. */
 static uint32_t choose_primary(const struct fl_shard *shard, enum fl_says first, enum fl_says second)
 {
-    if (serves(first) != serves(second))
-        return serves(first) ? 0 : 1;
+    if (fl_says_serves(first) != fl_says_serves(second))
+        return fl_says_serves(first) ? 0 : 1;
     if ((first == FL_SAYS_READY) != (second == FL_SAYS_READY))
         return first == FL_SAYS_READY ? 1 : 0;
     return shard->primary == FL_NONE ? 0 : shard->primary;
@@ -184,14 +179,14 @@ static void look_at(struct fl_planner *planner, uint32_t number)
             wait = wait > settings->back_off_most / 2 ? settings->back_off_most : wait * 2;
         look->back_off = fl_since(planner, shard->failed.when) < wait;
     }
-    if (!serves(primary)) {
+    if (!fl_says_serves(primary)) {
         look_unserved(planner, shard, look, step);
         return;
     }
     step->unprotected = primary != FL_SAYS_PROTECTED;
     look->ready = standby == FL_SAYS_READY;
-    look->quiet = primary == FL_SAYS_PROTECTED && !serves(standby);
-    if (serves(standby) || primary == FL_SAYS_DEGRADED)
+    look->quiet = primary == FL_SAYS_PROTECTED && !fl_says_serves(standby);
+    if (fl_says_serves(standby) || primary == FL_SAYS_DEGRADED)
         wait_for(step, FL_UNSETTLED, FL_NONE);
     if (look->quiet || step->wait == FL_UNSETTLED)
         return;

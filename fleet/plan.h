@@ -87,6 +87,12 @@ enum fl_says {
     FL_SAYS_FENCED,
 };
 
+/* It is a primary that takes packets. */
+static inline bool fl_says_serves(enum fl_says says)
+{
+    return says == FL_SAYS_SOLO || says == FL_SAYS_PROTECTED || says == FL_SAYS_DEGRADED;
+}
+
 enum fl_kind {
     FL_LEAVE,    /* nothing is to be written: there is no order, or the one under way stands */
     FL_CREATE,   /* run the shard's first two nodes: primary on to[0], standby on to[1] */

@@ -12,7 +12,6 @@ plan 20
 fleet_network && fleet_files || exit 1
 etcd_start
 ok "etcd answers" etcd_answers || exit 1
-api=http://127.0.0.1:9490/api/v1
 {
     echo "global: { scrape_interval: 1s, evaluation_interval: 1s }"
     echo "rule_files: [ $root/examples/alerts.yml ]"
@@ -20,16 +19,9 @@ api=http://127.0.0.1:9490/api/v1
 } >"$work/prometheus.yml"
 scrape() { in_space w curl -sf --max-time 5 "http://10.97.0.$(number "$1"):9469/metrics"; } # SERVER
 value() { awk -v metric="$2" '$1 == metric { print $2 }' "$work/$1.page"; }                 # SERVER METRIC{LABELS}
-query() { in_space w curl -s --max-time 10 --data-urlencode "query=$1" "$api/query"; }
-result() { query "$1" | jq -r '[.data.result[] | .value[1]] | join(" ")'; }
-await_result() { # SECONDS QUERY VALUE
-    local end=$((SECONDS + $1))
-    until [ "$(result "$2")" = "$3" ]; do
-        [ $SECONDS -lt $end ] || { echo "$2 is '$(result "$2")' after $1 s"; return 1; }
-        sleep 0.2
-    done
-}
-fires() { await_result "$1" "count(ALERTS{alertname=\"$2\",alertstate=\"firing\"})" "$3"; } # SECONDS ALERT COUNT
+asks() { in_space w "$@"; }
+# shellcheck source=tests/lab/prometheus.sh
+. "$root/tests/lab/prometheus.sh"
 
 for s in $servers; do agent_start "$s"; done
 ok "all shards are PROTECTED" all_protected 40 || exit 1

@@ -13,18 +13,10 @@ export LAB_PROTECT="mode: log, verify_every_s: 2"
 # A machine that is busy with other things is to raise no false alarm: the alert would be right.
 export LAB_TIMING="detect_ms: 500"
 export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, metrics: 0.0.0.0:9470"
-api=http://127.0.0.1:9490/api/v1
 in_b() { "$lab" exec b "$@"; }
-query() { in_b curl -s --max-time 10 --data-urlencode "query=$1" "$api/query"; }
-result() { query "$1" | jq -r '[.data.result[] | .value[1]] | join(" ")'; }
-await_result() { # SECONDS QUERY VALUE
-    local end=$((SECONDS + $1))
-    until [ "$(result "$2")" = "$3" ]; do
-        [ $SECONDS -lt $end ] || { echo "$2 is '$(result "$2")' after $1 s"; return 1; }
-        sleep 0.2
-    done
-}
-fires() { await_result "$1" "count(ALERTS{alertname=\"$2\",alertstate=\"firing\"})" "$3"; } # SECONDS ALERT COUNT
+asks() { in_b "$@"; }
+# shellcheck source=tests/lab/prometheus.sh
+. "$(dirname "$0")/../prometheus.sh"
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 cat >"$work/prometheus.yml" <<END
