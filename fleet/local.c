@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The nodes of one server. See local.h. */
+#define _GNU_SOURCE /* close_range */
 #include "fleet/local.h"
 #include "cli/client.h"
 #include "ftcore/base/check.h"
@@ -407,6 +408,7 @@ static void run_systemctl(struct local_node *n, const char *verb, const char *no
         int nothing = open("/dev/null", O_RDWR);
 
         dup2(nothing, 0);
+        close_range(3, ~0u, 0); /* the connections to etcd */
         execlp("systemctl", "systemctl", "--no-block", verb, unit, (char *)NULL);
         _exit(127);
     }

@@ -45,15 +45,14 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Bytes of the two buffers. The simulation has smaller ones in some seeds: then they run full. */
+/* Bytes of the two buffers. The simulation has smaller ones in some seeds, and so below: then they run full.
+ */
 #ifndef IN_CAP
 #define IN_CAP (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
 #endif
 #ifndef OUT_CAP
 #define OUT_CAP (2u * RP_LINK_OUT)
 #endif
-
-/* The simulation has smaller ones in some seeds, here and in other files: then they run full. */
 #ifndef READ_BUDGET
 #define READ_BUDGET (1u << 20) /* bytes per poll */
 #endif
@@ -467,13 +466,16 @@ static void clear_connection(struct rp_link *link)
     link->lost = RP_LOST_NONE;
 }
 
-/* Takes the stream from where it was. */
+/* Takes the stream from where it was. An attempt beside it ends: nobody goes on with it while this one
+ * stands. */
 static void begin_connection(struct rp_link *link, struct rp_stream **stream, uint64_t greeted)
 {
     clear_connection(link);
     link->greeted = greeted;
     link->stream = *stream;
     *stream = NULL;
+    rp_stream_close(link->attempt.stream, false);
+    link->attempt.stream = NULL;
     link->fresh = true;
     link->calls = false;
     link->stats.connects++;

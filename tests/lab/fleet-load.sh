@@ -48,10 +48,10 @@ note_end() { # [SVG]
     [ -z "${1:-}" ] || python3 "$root/scripts/fleet-picture" draw "$work/picture" "$1"
 }
 
-# An echo probe through a shard, every 5 ms; in $work/probe-SHARD.json when it has ended.
+# An echo probe through a shard, every PROBE_US (5 ms unless said); in $work/probe-SHARD.json when it has ended.
 probes=()
 probe_begin() { # SHARD
-    "$probe" run "$(through "$1")" 7008 --seconds 3000 --interval-us 5000 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
+    "$probe" run "$(through "$1")" 7008 --seconds 3000 --interval-us ${PROBE_US:-5000} --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json \
         >"$work/probe-$1.json" 2>"$work/probe-$1.err" 9>&- &
     probes+=($!)
 }

@@ -9,7 +9,7 @@
 #   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside; by it the client reaches 203.0.113.(100 + K)
 #
 # FLEET_METRICS: agents tell Prometheus at port 9469. FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for each server, "a a b b".
-# FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
+# FLEET_TIMING: a pair's `timing`. FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
@@ -110,6 +110,7 @@ pair:
       - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: 4000 }
       - monitor: { max_flows: 4000 }
   protect: { mode: log }
+${FLEET_TIMING:+  timing: $FLEET_TIMING}
   link: { key: \$(dir)/pair.key }
   interfaces:
     - { name: inside, side: inside, address: "10.\$(k).0.1/24" }

@@ -449,6 +449,36 @@ static void an_end_that_the_peer_said_is_one_behind_a_failed_write(void **state)
     assert_int_equal(link_wait_lost(link_a), RP_LOST_EOF);
 }
 
+/* A node is visited, and accepts, and says nothing. Then the peer is there: nobody goes on with the visit, so
+ * it ends, and what its socket would tell wakes nobody. */
+static void a_connection_ends_the_attempt_beside_it(void **state)
+{
+    struct rp_node third = {.name = "third", .host = A};
+    struct sockaddr_in at = link_address(A, 0);
+    socklen_t len = sizeof(at);
+    int listener = socket(AF_INET, SOCK_STREAM, 0), visited;
+    uint64_t began;
+
+    (void)state;
+    assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
+    third.port = ntohs(at.sin_port);
+    open_side(&link_a, true, link_port_b, &one);
+    assert_int_equal(rp_link_add(link_a, &third, &link_why), 0);
+    rp_link_visit(link_a, true);
+    fcntl(listener, F_SETFL, O_NONBLOCK);
+    UNTIL((link_poll_one(link_a), (visited = accept(listener, NULL, NULL)) >= 0));
+    open_side(&link_b, false, link_port_a, &one);
+    UNTIL(both_up() || (poll_both(), false));
+    UNTIL(plain_closed(visited) || (poll_both(), false));
+    close(visited);
+    began = nd_now();
+    rp_link_wait(link_a, 20000000);
+    assert_true(nd_now() - began >= 20000000);
+    close(listener);
+}
+
 /* More records than one key seals. */
 static void megabytes_pass_whole_and_in_order(void **state)
 {
@@ -494,6 +524,7 @@ int main(void)
         TEST(an_end_that_the_peer_did_not_say_is_no_death),
         TEST(an_end_that_the_peer_said_is_one),
         TEST(an_end_that_the_peer_said_is_one_behind_a_failed_write),
+        TEST(a_connection_ends_the_attempt_beside_it),
         TEST(megabytes_pass_whole_and_in_order),
     };
 
