@@ -45,8 +45,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Bytes of the two buffers. The simulation has smaller ones in some seeds, and so below: then they run full.
- */
+/* Bytes of the two buffers. The simulation has smaller ones, and so below, in some seeds: they run full. */
 #ifndef IN_CAP
 #define IN_CAP (2u * (FT_MESSAGE_MAX + FT_FRAME_HEAD))
 #endif
@@ -466,8 +465,7 @@ static void clear_connection(struct rp_link *link)
     link->lost = RP_LOST_NONE;
 }
 
-/* Takes the stream from where it was. An attempt beside it ends: nobody goes on with it while this one
- * stands. */
+/* Takes the stream from where it was. An attempt beside it ends: nobody would go on with it. */
 static void begin_connection(struct rp_link *link, struct rp_stream **stream, uint64_t greeted)
 {
     clear_connection(link);
