@@ -74,8 +74,8 @@ static void say(struct agent *a)
     a->said = text;
 }
 
-/* Not by the leader alone: it may be among those that went at once, and who leads next has to know of them.
- */
+/* Notes when leases went. Each agent does so: the leader may be among those that went at once, and who leads
+ * next has to know of them. */
 static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t now)
 {
     for (uint32_t i = 0; i < a->file->servers; i++) {
@@ -91,8 +91,8 @@ static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t no
     }
 }
 
-/* A key that is gone, or cannot be read, tells nothing. Telling waits for a disk, so not beside the mirror's
- * lock. */
+/* Reads the shards' keys, if any has changed. One that is gone, or cannot be read, tells nothing. Telling
+ * waits for a disk, so it is not done under the mirror's lock. */
 static void hear(struct agent *a)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
@@ -118,7 +118,7 @@ static void hear(struct agent *a)
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
 
-/* Its own leader key's create revision; 0: another one leads, or nobody. */
+/* The create revision of the leader key, if it is this agent's; 0: another one leads, or nobody. */
 static int64_t own_leader_key(struct agent *a, int64_t lease, bool *somebody)
 {
     const struct nd_keys *keys = nd_mirror_lock(a->mirror);
@@ -143,7 +143,7 @@ static void ask_to_lead(struct agent *a, int64_t lease)
     nd_store_txn(a->etcd, &nobody, 1, &me, 1, &done, NULL, &fault);
 }
 
-/* Its lease, by which alone it may lead. */
+/* Notes whether the agent leads, and asks to lead where nobody does. It may only while its lease is held. */
 static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
 {
     bool somebody, may = s->connected_since && s->lease && s->lease_until > nd_now();
@@ -163,26 +163,28 @@ static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
 
 /* ---- planning ----------------------------------------------------------------------------------- */
 
-/* `what` is for the log. `then`: a further condition of the write; NULL: none. False: etcd does not answer.
- */
+/* `what` is for the log. `then`: a further condition of the write; NULL: none. *done: etcd has taken it,
+ * since the conditions hold. False: etcd does not answer. */
 static bool write_key(struct agent *a, const char *what, const struct nd_change *change,
-                      const struct nd_compare *then)
+                      const struct nd_compare *then, bool *done)
 {
     char leader[FL_KEY_MAX];
     const struct nd_compare compares[] = {
         {.key = fl_key(leader, a->file, "leader", ""), .of = ND_CREATED, .revision = a->leads},
         then ? *then : (struct nd_compare){.key = NULL}};
     struct ft_fault fault = {""};
-    bool done = false;
-    int error = nd_store_txn(a->etcd, compares, then ? 2 : 1, change, 1, &done, NULL, &fault);
+    int error;
 
+    *done = false;
+    error = nd_store_txn(a->etcd, compares, then ? 2 : 1, change, 1, done, NULL, &fault);
     if (error)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", what, fault.text);
     return !error;
 }
 
+/* As write_key; false as well where there is no memory for the value. */
 static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
-                        const struct fl_placement *next)
+                        const struct fl_placement *next, bool *done)
 {
     char key[FL_KEY_MAX], what[FL_NAME_MAX + 8];
     json_t *o = fl_placement_write(a->file, next);
@@ -193,7 +195,8 @@ static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
     const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->revision[shard]};
 
     snprintf(what, sizeof(what), "shard %s", a->file->shard[shard].name);
-    bool answers = text && write_key(a, what, &change, &unchanged);
+    *done = false;
+    bool answers = text && write_key(a, what, &change, &unchanged, done);
 
     free(text);
     json_decref(o);
@@ -206,8 +209,9 @@ static void end_move(struct agent *a, const struct fl_picture *p, uint32_t shard
     char key[FL_KEY_MAX];
     const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/move/", a->file->shard[shard].name)};
     const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->move[shard]};
+    bool done;
 
-    if (fl_picture_moved(p, shard) && write_key(a, "the end of a move", &gone, &unchanged))
+    if (fl_picture_moved(p, shard) && write_key(a, "the end of a move", &gone, &unchanged, &done) && done)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: its move is over",
                      a->file->shard[shard].name);
 }
@@ -220,14 +224,16 @@ static void end_upgrades(struct agent *a, const struct fl_picture *p)
         const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/upgrade/", name)};
         const struct nd_compare unchanged = {
             .key = key, .of = ND_CHANGED, .revision = p->upgrade[i].revision};
+        bool done;
 
-        if (fl_picture_upgraded(p, i) && write_key(a, "the end of an upgrade", &gone, &unchanged))
+        if (fl_picture_upgraded(p, i) && write_key(a, "the end of an upgrade", &gone, &unchanged, &done) &&
+            done)
             ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "server %s: all its nodes were started anew", name);
     }
 }
 
-/* What it knows of leases that are gone, for people's commands, which plan as it does. As long as it leads.
- */
+/* Writes what the leader knows of leases that are gone, for people's commands, which plan as it does. The key
+ * goes with its lease. */
 static void tell_gone(struct agent *a, const struct fl_picture *p)
 {
     char key[FL_KEY_MAX], *text = fl_picture_gone(p);
@@ -237,11 +243,11 @@ static void tell_gone(struct agent *a, const struct fl_picture *p)
                                      .lease = a->lease};
     const struct nd_keys *keys = nd_mirror_lock(a->mirror);
     const struct nd_entry *e = fl_key_find(keys, a->file, "gone", "");
-    bool told = e && text && e->lease == a->lease && strcmp(e->value, text) == 0;
+    bool told = e && text && e->lease == a->lease && strcmp(e->value, text) == 0, done;
 
     nd_mirror_unlock(a->mirror);
     if (text && !told)
-        write_key(a, "the key of leases that are gone", &change, NULL);
+        write_key(a, "the key of leases that are gone", &change, NULL, &done);
     free(text);
 }
 
@@ -260,6 +266,7 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
     for (uint32_t i = 0; answers && i < a->file->shards; i++) {
         struct fl_placement next;
         char why[FL_WHY_MAX];
+        bool done;
 
         end_move(a, p, i);
         if (!fl_picture_next(p, plan, i, &next))
@@ -267,8 +274,8 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         if (plan->step[i].kind != FL_LEAVE)
             ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[i].name,
                          fl_plan_explain(plan, &p->fleet, i, why));
-        answers = write_shard(a, p, i, &next);
-        if (answers)
+        answers = write_shard(a, p, i, &next, &done);
+        if (done)
             fl_tally_written(&a->tally, &plan->step[i]);
     }
     fl_plan_free(plan);
@@ -335,8 +342,9 @@ static void run(struct agent *a)
     }
 }
 
-static int open_agent(struct agent *a, char prefix[FL_KEY_MAX], char key[FL_KEY_MAX], struct ft_fault *fault)
+static int open_agent(struct agent *a, struct ft_fault *fault)
 {
+    char prefix[FL_KEY_MAX], key[FL_KEY_MAX];
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
     const struct nd_mirror_config mirror = {
         .etcd = &a->file->etcd,
@@ -365,13 +373,12 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
 {
     struct agent a = {.file = file, .self = server};
     const struct nd_event_writer_config log = {.node = file->server[server].name};
-    char prefix[FL_KEY_MAX], key[FL_KEY_MAX];
     int error = nd_event_writer_start(&log, fault);
 
     if (error)
         return error;
     nd_catch_signals();
-    error = open_agent(&a, prefix, key, fault);
+    error = open_agent(&a, fault);
     if (!error)
         run(&a);
     nd_metrics_close(a.metrics);
