@@ -58,8 +58,7 @@ int fl_server_said_make(struct fl_server_said *out, uint32_t room, struct ft_fau
     if (out->node && out->kept)
         return 0;
     fl_server_said_free(out);
-    ft_fail(fault, FT_ENOMEM, "no memory for what a server says");
-    return FT_ENOMEM;
+    return ft_fail(fault, FT_ENOMEM, "no memory for what a server says");
 }
 
 void fl_server_said_free(struct fl_server_said *said)

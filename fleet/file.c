@@ -126,8 +126,7 @@ uint32_t fl_file_shard(const struct fl_file *file, const char *name)
 
 /* ---- reading ------------------------------------------------------------------------------------ */
 
-/* A name is the first part of a node's, or its second one, and neither has the mark between them twice in a
- * way that makes two nodes one: a shard's name has no `-`. */
+/* A node is called SHARD-SERVER. A shard's name has no `-`, so no two nodes have one name. */
 static bool is_shard_name(const char *text)
 {
     return ft_is_name(text, FL_NAME_MAX) && !strchr(text, '-');
@@ -170,8 +169,9 @@ static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fa
     return 0;
 }
 
-static int read_pins(const struct fl_file *f, const struct nd_yaml *on, struct fl_shard_entry *s,
-                     struct ft_fault *fault)
+/* Where the shard is begun, if the file says so. */
+static int read_on(const struct fl_file *f, const struct nd_yaml *on, struct fl_shard_entry *s,
+                   struct ft_fault *fault)
 {
     unsigned n = 0;
 
@@ -244,7 +244,7 @@ static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fau
     if (!error)
         error = check_node_names(f, at, s->name, fault);
     if (!error)
-        error = read_pins(f, raw.on, s, fault);
+        error = read_on(f, raw.on, s, fault);
     for (uint32_t i = 0; i < f->shards && !error; i++)
         if (f->shard[i].port == s->port)
             error = nd_yaml_fail(fault, at, "shards %s and %s have one port, expected two", f->shard[i].name,

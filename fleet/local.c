@@ -20,10 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_NS  3000000000ull /* between two starts of a node that says nothing */
-#define ORDER_NS  500000000ull  /* between two times that a primary is told an order */
-#define LOAD_NS   5000000000ull /* over which load is measured */
-#define VALUE_MAX 4096u
+#define START_NS 3000000000ull /* between two starts of a node that says nothing */
+#define ORDER_NS 500000000ull  /* between two times that a primary is told an order */
+#define LOAD_NS  5000000000ull /* over which load is measured */
+#define TOLD_MAX 4096u         /* bytes of a file that keeps what was last told of a shard */
 
 struct local_node {
     bool told; /* there is a placement */
@@ -173,7 +173,7 @@ static void keep_told(const struct fl_local *l, uint32_t shard)
 static void read_told(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
-    char path[FL_PATH_MAX], text[VALUE_MAX];
+    char path[FL_PATH_MAX], text[TOLD_MAX];
     struct ft_fault fault = {""};
 
     if (!read_whole(path_of(path, l, l->file->shard[shard].name, ".told"), text, sizeof(text)))
@@ -242,7 +242,7 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
 {
     struct local_node *n = &l->node[shard];
 
-    if (!p || (n->told && fl_placement_same(&n->placement, p)))
+    if (n->told && fl_placement_same(&n->placement, p))
         return;
     bool concerns = fl_placement_has(p, l->self) || n->told;
 
@@ -327,9 +327,9 @@ static double age_of(const json_t *status)
     return age;
 }
 
-/* Since it was measured last; the first time over all its life, so that an agent that was started anew knows
- * at once. Useful time counts a thread's waiting for a processor that others have, so it is not more than the
- * process got of it. */
+/* The node's load since it was measured last; the first time over all its life, so that an agent that was
+ * started anew knows at once. Useful time counts a thread's waiting for a processor that others have, so it
+ * is not more than the process got of it. */
 static void measure(struct local_node *n, const json_t *status, uint64_t now)
 {
     bool first = !n->counted.at;
@@ -395,7 +395,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
 
 /* ---- units -------------------------------------------------------------------------------------- */
 
-/* Does not wait for it. */
+/* Starts systemctl and does not wait for it: reap() hears how it ended. */
 static void run_systemctl(struct local_node *n, const char *verb, const char *node)
 {
     char unit[FL_NAME_MAX + 16];
@@ -429,7 +429,8 @@ static void reap(struct local_node *n, const char *node)
                      WIFEXITED(status) ? WEXITSTATUS(status) : -1);
 }
 
-/* Its own word goes before the key's. */
+/* The node says that it is no member, or is in a view before the key's. Of one that says nothing the key
+ * alone is not enough. */
 static bool is_superfluous(const struct local_node *n)
 {
     return n->says && (!n->said.member || n->said.view < n->placement.view);
@@ -447,8 +448,8 @@ static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struc
                      (json_int_t)p->view);
 }
 
-/* Of its own node, if it is still the process that the order names, once for each order: what says something
- * then is another one. */
+/* Restarts this server's node, if it is still the process that the order names. It does so once for each
+ * order: what says something afterwards is another process. */
 static void restart(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
@@ -463,8 +464,8 @@ static void restart(struct fl_local *l, uint32_t shard)
     run_systemctl(n, "restart", fl_node_name(name, l->file, shard, l->self));
 }
 
-/* Waits for no more of the answer than comes at once: what has come of it is seen in what the node says then.
- */
+/* Has the primary, which is this server's node, carry the order out. The answer counts only where it is a
+ * refusal: what has come of the order is seen in what the node says in later turns. */
 static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];

@@ -18,12 +18,12 @@
 
 struct fl_local;
 
-/* `file` is borrowed. Reads what it was last told. FT_EIO: the directory `state` of the file cannot be made
- * or read; FT_ENOMEM. */
+/* `file` is borrowed until fl_local_close. Reads what it was last told. FT_EIO: the directory `state` of the
+ * file cannot be made, or nothing written there; FT_EBUSY: another agent of this server runs; FT_ENOMEM. */
 int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault);
 void fl_local_close(struct fl_local *local); /* stops no node */
 
-/* What the key of `shard` says; NULL: it is there no more, which stops nothing. */
+/* What the key of `shard` says. A key that is there no more is not told: it stops nothing. */
 void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
 
 /*
