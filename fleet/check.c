@@ -47,7 +47,7 @@ static int note_address(struct check *c, uint32_t shard, const struct nf_addr *a
     return note(c, shard, "address", nf_addr_text(addr, text));
 }
 
-/* The link-local address is made of the MAC. */
+/* Not the link-local address: it is made of the MAC, so it differs where that does. */
 static int note_interface(struct check *c, uint32_t shard, const struct nf_interface *port)
 {
     const uint8_t *m = port->mac;
@@ -65,8 +65,8 @@ static int note_interface(struct check *c, uint32_t shard, const struct nf_inter
     return error;
 }
 
-/* Of nodes of one server, and its agent, alone: another server may have the same. `shard` FL_NONE: the agent.
- */
+/* The address of metrics of a node, or, with `shard` FL_NONE, of the agent. It may stand again on another
+ * server, so it is noted with its server. */
 static int note_metrics(struct check *c, uint32_t shard, uint32_t server, const char *host, uint16_t port)
 {
     char text[sizeof(c->used->value)];
@@ -77,7 +77,8 @@ static int note_metrics(struct check *c, uint32_t shard, uint32_t server, const 
     return note(c, shard, "metrics address", text);
 }
 
-/* Of one file of the shard: its interfaces are the same in each, so they are noted with the first. */
+/* Notes what one pair file of the shard uses. Interfaces are the same in each, so the first one's are noted.
+ */
 static int note_shard(struct check *c, uint32_t shard, const struct nd_config *config, bool first)
 {
     int error = 0;

@@ -48,7 +48,7 @@ struct command {
     struct fl_plan *plan;
 };
 
-/* One line on stderr; the exit code. */
+/* Prints the fault as one line on stderr. Returns the exit code. */
 static int fail(int error, const struct ft_fault *fault)
 {
     fprintf(stderr, "understudy: %s\n", fault->text);
@@ -256,8 +256,8 @@ static int show_plan(struct command *c)
 
 /* ---- wishes ------------------------------------------------------------------------------------- */
 
-/* The key wishes/KIND/NAME is to hold `value`, NULL: is to be gone. `if_so`: NULL: in any case. 1: it was not
- * so. */
+/* Writes `value` into the key wishes/KIND/NAME; NULL: deletes it. `if_so`: a condition, NULL: none. Returns
+ * the exit code, ND_NOT_EQUAL where the condition does not hold. */
 static int wish(struct command *c, const char *kind, const char *name, const char *value,
                 const struct nd_compare *if_so)
 {
@@ -317,7 +317,7 @@ static void find_hindrance(const struct command *c, uint32_t shard, uint32_t to,
                  server);
 }
 
-/* With a view: of the shard's key as it was seen in that view. */
+/* With --view the wish is written only while the shard's key is the one that was seen in that view. */
 static int move(struct command *c)
 {
     uint32_t shard = fl_file_shard(c->file, c->argv[0]), to = fl_file_server(c->file, c->argv[1]);
@@ -350,7 +350,7 @@ static int move(struct command *c)
     return *why ? ND_NOT_EQUAL : code;
 }
 
-/* One that stands goes on: it names the nodes that there were when it was given. */
+/* An order that stands is left as it is: it names the nodes that there were when it was given. */
 static int upgrade_one(struct command *c, uint32_t server, bool ends)
 {
     char key[FL_KEY_MAX];

@@ -23,7 +23,7 @@ struct fl_node_said {
     struct fl_load load; /* cores, packets a second, MB; over some seconds */
 };
 
-/* Of a server. `node` has no order. */
+/* What the agent of a server says of its nodes, which are in no order. */
 struct fl_server_said {
     struct fl_node_said *node; /* allocated */
     uint32_t nodes;
@@ -31,7 +31,7 @@ struct fl_server_said {
     uint32_t kepts;
 };
 
-/* `room` shards fit. FT_ENOMEM. */
+/* Empty, with room for `room` nodes and as many kept views; for fl_server_said_free. FT_ENOMEM. */
 int fl_server_said_make(struct fl_server_said *out, uint32_t room, struct ft_fault *fault);
 void fl_server_said_free(struct fl_server_said *said);
 
@@ -52,9 +52,12 @@ struct fl_placement {
     struct fl_failed failed;
 };
 
-/* Written and read. A server of `first` that the file does not have any more is replaced by the members once
- * the shard has begun, and an order to such a server is none. FT_EMALFORMED: it is nothing that a leader
- * wrote, or its members are not of the file; then *out has none. */
+/*
+ * Written as a new reference, NULL: no memory; and read. Members may be on servers that the file does not
+ * have any more (fl_file_member). A server of `first` that the file does not have is replaced by the members
+ * once the shard has begun, and an order to such a server is none. FT_EMALFORMED: it is nothing that a leader
+ * wrote; then *out is all zero but for failed.to, which is FL_NONE.
+ */
 json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement *placement);
 int fl_placement_read(struct fl_placement *out, const struct fl_file *file, const char *text, size_t len,
                       struct ft_fault *fault);

@@ -4,7 +4,7 @@
  * by fl_file_read, never changed afterwards but for the names that fl_file_member notes. Written by an
  * operator; the same on every server.
  *
- * The pair file of a shard is the file's `shard`, with `arbiter` and `nodes` of the fleet's own added. In its
+ * The pair file of a shard is the file's `pair`, with `arbiter` and `nodes` of the fleet's own added. In its
  * texts $(NAME) stands for what the shard's `with` gives NAME, and for what every shard has: $(shard),
  * $(dir), the directory of the fleet's file, and in the section of a node $(server), $(node) and $(host).
  */
@@ -42,7 +42,7 @@ struct fl_shard_entry {
 
 struct fl_file {
     char name[FL_NAME_MAX];
-    const char *path;
+    const char *path; /* as fl_file_read was given it */
     char
         state[128]; /* directory of the agent: pair files, what it was last told, and the nodes' view files */
     char run[64];   /* directory of the nodes' control sockets */
@@ -52,14 +52,15 @@ struct fl_file {
     uint32_t servers;
     struct fl_shard_entry *shard;
     uint32_t shards;
-    uint32_t heals, hold_down_s; /* moves of healing at once; time between two moves of a shard */
+    uint32_t heals;       /* re-pairs, and the resyncs that follow, at once in the fleet */
+    uint32_t hold_down_s; /* between two moves of a shard for balance */
     const struct nd_yaml *pair, *node, *arbiter; /* sections, as they stand */
-    const char *dir;
+    const char *dir;                             /* of the file, from the root: what $(dir) stands for */
     struct nd_arena *arena;
 };
 
 /* On failure nothing is allocated, and the fault is "FILE:LINE: what, what was expected". FT_ENOENT,
- * FT_EPERM, FT_EMALFORMED, FT_ENOMEM. */
+ * FT_EPERM, FT_EMALFORMED, FT_EIO, FT_ENOMEM. */
 int fl_file_read(struct fl_file **out, const char *path, struct ft_fault *fault);
 void fl_file_free(struct fl_file *file); /* NULL is fine */
 
@@ -71,10 +72,10 @@ uint32_t fl_file_shard(const struct fl_file *file, const char *name);
  * from file->servers on, the same as long as the file is read. Only the name is known of such a server.
  * FL_NONE: it is no name, or the one after FL_UNLISTED_MAX others. By one thread at a time. */
 uint32_t fl_file_member(const struct fl_file *file, const char *name);
-/* So many servers are known, with those. */
+/* How many servers are known: those of the file, and those that fl_file_member has noted behind them. */
 uint32_t fl_file_all(const struct fl_file *file);
 
-/* "SHARD-SERVER". Returns `out`. */
+/* A node's name, "SHARD-SERVER", into `out`, which is returned. */
 const char *fl_node_name(char out[FL_NAME_MAX], const struct fl_file *file, uint32_t shard, uint32_t server);
 /* The server whose node of `shard` has that name, as of fl_file_member. */
 uint32_t fl_node_server(const struct fl_file *file, uint32_t shard, const char *node);

@@ -23,12 +23,12 @@ extern const struct nd_page fl_agent_page;
 int fl_tally_make(struct fl_tally *out, uint32_t shards, struct ft_fault *fault);
 void fl_tally_free(struct fl_tally *tally);
 
-/* What a plan was made by. `now`: monotonic, ns. */
+/* Notes what the leader has planned by. `now`: monotonic, ns. */
 void fl_tally_plan(struct fl_tally *tally, const struct fl_picture *picture, const struct fl_plan *plan,
                    uint64_t now);
-/* A step of it was written. */
+/* A step of that plan was written: etcd has taken it. */
 void fl_tally_written(struct fl_tally *tally, const struct fl_step *step);
-/* It leads no more. */
+/* This agent leads no more: what is of the whole fleet goes. */
 void fl_tally_end(struct fl_tally *tally, uint32_t shards);
 
 /* What the page is made of; a new reference, NULL: no memory. `said`: of this server's nodes. */

@@ -31,7 +31,8 @@ struct fl_place {
     uint32_t into, out; /* resyncs, and re-pairs that will cause them */
     uint32_t leaving;   /* standbys that are on their way elsewhere */
     bool takes;         /* nodes: its lease is held, and it is not drained */
-    double full, worst;
+    double full;        /* the largest fraction of any capacity; with by_count: the number of nodes */
+    double worst;       /* the same if the server dies that is worst; never less than `full` */
 };
 
 /* A server among the others; `worst` is a copy. */
@@ -40,6 +41,7 @@ struct fl_rank {
     uint32_t server;
 };
 
+/* All servers, with what they carry; made anew for each plan. */
 struct fl_room {
     const struct fl_fleet *fleet;
     struct fl_place *place;
@@ -49,7 +51,8 @@ struct fl_room {
     uint32_t slots;       /* a power of two */
     struct fl_rank *rank; /* the servers that take nodes, by `worst` */
     uint32_t ranked;
-    bool sorted, by_count;
+    bool sorted;   /* `rank` is kept in order from now on */
+    bool by_count; /* servers are compared by their number of nodes: fl_plan_make */
 };
 
 /* What a node takes as primary and as standby; [FL_NODES] is 1. */
@@ -63,7 +66,7 @@ void fl_room_begin(struct fl_room *room, bool measured);
 void fl_room_primary(struct fl_room *room, uint32_t server, const struct fl_need *need, int sign);
 void fl_room_standby(struct fl_room *room, uint32_t server, uint32_t primary, const struct fl_need *need,
                      int sign);
-/* Both change roles. */
+/* The nodes of a shard on these two servers change roles. */
 void fl_room_swap(struct fl_room *room, uint32_t primary, uint32_t standby, const struct fl_need *need);
 /* All nodes are in: servers are ranked from here on. */
 void fl_room_sort(struct fl_room *room);
@@ -124,8 +127,8 @@ struct fl_planner {
     struct fl_plan *plan;
     struct fl_room room;
     struct fl_look *look;
-    uint32_t *first,
-        *node; /* the shards with a member on server i: node[first[i]] … node[first[i + 1] - 1] */
+    /* The shards with a member on server i: node[first[i]] … node[first[i + 1] - 1]. */
+    uint32_t *first, *node;
     struct fl_step *step; /* the plan's arrays */
     struct fl_view *view;
     uint32_t *order;
@@ -135,7 +138,8 @@ struct fl_planner {
     bool mends;         /* a shard can be healed, is being healed, or resyncs; or nodes are started anew */
 };
 
-/* Time since `then`, which may be later by another clock; 0 is never. */
+/* Time since `then`, in the unit of the fleet's `now`: 0 if `then` is later, as by another clock; UINT64_MAX
+ * if `then` is 0, which is never. */
 uint64_t fl_since(const struct fl_planner *planner, uint64_t then);
 /* For the standby of a shard: any server with room, but those of its members. */
 struct fl_search fl_search_standby(const struct fl_planner *planner, uint32_t shard);

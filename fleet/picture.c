@@ -58,7 +58,7 @@ static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *
     return fear_all(&p->said[i], p->file->shards, fault);
 }
 
-/* Into the servers, but for those that have their lease. */
+/* Since when leases are gone, as the leader's key says, into the servers that have none. */
 static void hear_gone(struct fl_picture *p, const struct nd_keys *keys)
 {
     const struct nd_entry *e = fl_key_find(keys, p->file, "gone", "");
@@ -274,7 +274,7 @@ bool fl_picture_moved(const struct fl_picture *p, uint32_t shard)
     return p->move[shard] && (!s->moves || (s->primary != FL_NONE && s->member[s->primary] == s->pin));
 }
 
-/* What its key says, and what people wish. */
+/* The shard as its key says, and what people wish of it. */
 static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
     struct fl_placement *had = &p->placement[i];
@@ -299,7 +299,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     memcpy(s->member, had->member, sizeof(s->member));
 }
 
-/* What its nodes say beside that. */
+/* The shard's nodes go before its key: view, members, and whether an order is over. */
 static void hear_shard(struct fl_picture *p, uint32_t i)
 {
     const struct fl_placement *had = &p->placement[i];
@@ -317,7 +317,7 @@ static void hear_shard(struct fl_picture *p, uint32_t i)
         s->order = had->order;
 }
 
-/* A member that says nothing may be on its way up. */
+/* A member that says nothing may be a process that the order names, on its way up. */
 bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
 {
     bool old = !p->server[server].lease; /* who knows */
@@ -406,7 +406,8 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
 
 /* ---- what is written ---------------------------------------------------------------------------- */
 
-/* As the nodes say: of a later view than the key's. */
+/* Where the nodes are in a later view than the key, the key is to say what they say, and its order is over.
+ */
 static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_placement *next)
 {
     const struct fl_shard *s = &p->shard[shard];

@@ -34,16 +34,16 @@ struct fl_picture {
 /* "/understudy/FLEET/". Returns `out`. */
 #define FL_KEY_MAX 128u
 const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char *kind, const char *name);
-/* What stands at that key; NULL: nothing does. */
+/* What stands at that key, borrowed from `keys`; NULL: nothing does. */
 const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_file *file, const char *kind,
                                    const char *name);
-/* A state as status has it; "silent" of FL_SAYS_NOTHING. */
+/* A state as the status of a node has it; "silent" of FL_SAYS_NOTHING. */
 const char *fl_says_name(enum fl_says says);
 
 /*
  * gone[server]: since when its lease is not held, in s; 0: it is, or nobody knows of a time when it was.
- * NULL: as the leader says in the key `gone`. Of the settings all but balancing and what the file says are
- * usual. FT_ENOMEM.
+ * NULL: as the leader says in the key `gone`. `now`: wall clock, s, as all times of the picture. Settings are
+ * the file's, where it has them, and else the usual ones; `balancing` is false. FT_ENOMEM.
  */
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault);

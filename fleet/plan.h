@@ -12,18 +12,19 @@
  *
  * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
  *    alone (SOLO). A shard whose members are both silent is left as it is. While
- *    more than a third of the leases went within `at_once` seconds of each other and are still gone, nothing
- *    is ordered. A server that is drained does not count there: that is how people say that they know of it.
+ *    more than a third of the leases, of three at least, went within `at_once` of each other and are still
+ *    gone, nothing is ordered. A server that is drained does not count there: that is how people say that
+ *    they know of it.
  * 2. A standby goes to a server that has room; to one in another zone than the primary's where there is one;
  *    of those to the one that is least full when the worst other server dies; of equals to the one with the
  *    fewest shards in common with the primary's server. So shards are spread: many servers have a few shards
  *    in common with each. That a server's load falls onto many when it dies keeps the reserve small that each
  *    needs, and lets as many resync at once. The price is that more pairs of servers have a shard to lose.
  * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
- * can be healed, is being healed, or resyncs.
+ *    can be healed, is being healed, or resyncs.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
  *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for a move
- * that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
+ *    that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
  *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
  *    move is a pin that whoever reads the plan takes away once the primary is there.
@@ -56,8 +57,8 @@
 
 enum fl_measure { FL_PROCESSOR, FL_PACKETS, FL_MEMORY, FL_NODES, FL_MEASURES };
 
-/* In the units of the capacities, which are the caller's: cores, packets a second, MB. Each finite and not
- * negative; of a node, [FL_NODES] is not looked at: it is one. */
+/* What a node takes, or a server may, in units of the caller's: of the agent cores, packets a second and MB.
+ * Each finite and not negative; of a node, [FL_NODES] is not looked at: it is one. */
 struct fl_load {
     double of[FL_MEASURES];
 };
@@ -197,10 +198,11 @@ struct fl_fleet {
     uint64_t now;   /* in seconds or any other unit, the same for all times here */
 };
 
-/* 64 at once, 1 a server, 60 s, 120 s, 60 s, 10 s to 600 s, 500, 0.1: with times in seconds. */
+/* With times in seconds: heals 64, resyncs 1, hold_down 60, patience 120, at_once 2, back_off 10 to 600,
+ * creates 500, gain 0.1. */
 struct fl_settings fl_settings_usual(void);
 
-/* Of one shard. */
+/* What the plan has for one shard. */
 struct fl_step {
     enum fl_kind kind;
     enum fl_cause cause; /* of the order; FL_NO_CAUSE of FL_LEAVE */
@@ -212,10 +214,10 @@ struct fl_step {
     bool pin_waits;   /* its pin, or move, is to a server that is dead, drained or full */
 };
 
-/* Of one server, as its nodes are now: without the orders under way and those of this plan. */
+/* One server, as its nodes are now: without the orders under way and those of this plan. */
 struct fl_view {
     uint32_t nodes, primaries;
-    double full;         /* the largest fraction of any capacity */
+    double full;         /* the largest fraction of any capacity, 1: all of it */
     double worst;        /* the same if the worst other server dies */
     uint32_t worst_when; /* that server; FL_NONE: none makes it worse */
     double now[FL_MEASURES],
