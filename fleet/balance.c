@@ -13,8 +13,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-static const double nothing[FL_MEASURES];
-
 /* A shard that such a move may be made of. */
 static bool may_move(const struct fl_planner *planner, uint32_t number)
 {
@@ -250,7 +248,7 @@ static uint32_t choose_repair(const struct fl_planner *planner, uint32_t server,
         double without, fuller;
         if (look->standby != server || !may_move(planner, number))
             continue;
-        without = fl_room_full_with(&planner->room, server, nothing, look->need.standby);
+        without = fl_room_full_with(&planner->room, server, fl_no_load, look->need.standby);
         if (without >= best || !is_worth(planner, server, balance, full - without))
             continue;
         search = search_for(planner, number);
@@ -260,7 +258,8 @@ static uint32_t choose_repair(const struct fl_planner *planner, uint32_t server,
             balance->waits |= found.busy != FL_NONE;
             continue;
         }
-        fuller = fmax(without, fl_room_full_with(&planner->room, found.server, look->need.standby, nothing));
+        fuller =
+            fmax(without, fl_room_full_with(&planner->room, found.server, look->need.standby, fl_no_load));
         if (fuller >= best)
             continue;
         if (is_held_down(planner, number)) {

@@ -73,6 +73,7 @@ void fl_room_sort(struct fl_room *room);
 const struct fl_pair *fl_room_pair(const struct fl_room *room, uint32_t primary, uint32_t standby);
 /* The fraction of a capacity that is used by `load` in that measure; 0: not limited. */
 double fl_room_fraction(const struct fl_room *room, uint32_t server, int measure, double load);
+extern const double fl_no_load[FL_MEASURES]; /* 0 of each */
 /* How full a server is, of itself, with `more` and without `less`. */
 double fl_room_full_with(const struct fl_room *room, uint32_t server, const double more[FL_MEASURES],
                          const double less[FL_MEASURES]);

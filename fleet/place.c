@@ -63,11 +63,10 @@ static bool may_take(const struct fl_room *room, const struct fl_search *search,
 {
     const struct fl_place *place = &room->place[server];
     const double *load = search->primary == FL_NONE ? search->need->primary : search->need->standby;
-    static const double nothing[FL_MEASURES];
 
     return place->takes && server != search->primary && server != search->not_on[0] &&
            server != search->not_on[1] &&
-           (isinf(search->full) || fl_room_full_with(room, server, load, nothing) <= search->full);
+           (isinf(search->full) || fl_room_full_with(room, server, load, fl_no_load) <= search->full);
 }
 
 static uint32_t in_common(const struct fl_room *room, uint32_t a, uint32_t b)

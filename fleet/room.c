@@ -15,6 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const double fl_no_load[FL_MEASURES];
+
 static uint32_t find_slot(const struct fl_room *room, uint32_t primary, uint32_t standby)
 {
     uint64_t hash = (((uint64_t)primary << 32) | standby) * 0x9e3779b97f4a7c15ull;
@@ -75,10 +77,9 @@ double fl_room_full_with(const struct fl_room *room, uint32_t server, const doub
 struct fl_weight fl_room_weigh(const struct fl_room *room, uint32_t server, const double change[FL_MEASURES],
                                uint32_t other, const double extra[FL_MEASURES])
 {
-    static const double nothing[FL_MEASURES];
     const struct fl_place *place = &room->place[server];
     const struct fl_pair *with = fl_room_pair(room, other, server);
-    struct fl_weight weight = {.full = fl_room_full_with(room, server, change, nothing)};
+    struct fl_weight weight = {.full = fl_room_full_with(room, server, change, fl_no_load)};
 
     weight.worst = weight.full;
     for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
@@ -146,11 +147,10 @@ static void rank_again(struct fl_room *room, uint32_t server, double before)
 
 static void weigh(struct fl_room *room, uint32_t server)
 {
-    static const double nothing[FL_MEASURES];
     struct fl_place *place = &room->place[server];
     double before = place->worst;
 
-    place->full = place->worst = fl_room_full_with(room, server, nothing, nothing);
+    place->full = place->worst = fl_room_full_with(room, server, fl_no_load, fl_no_load);
     for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
         double worst = fl_room_fraction(room, server, i, place->now[i] + place->extra[i]);
         place->worst = worst > place->worst ? worst : place->worst;
