@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A small fleet, and what is said of its shards. See plan.h. */
 #include "tests/help/plan.h"
 
 #include <setjmp.h>

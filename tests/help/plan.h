@@ -11,8 +11,10 @@
 extern struct help_fleet fleet;
 extern struct fl_plan *plan; /* the last one; NULL: none */
 
+/* Frees both: the teardown of each test. */
 int help_plan_forget(void **state);
 
+/* A fleet as of help_fleet_make, in the place of the one before. */
 void begin(uint32_t servers, uint32_t shards, uint32_t zones);
 /* The test fails where there is none. */
 void make_plan(void);
@@ -20,10 +22,10 @@ void make_plan(void);
 void expect(uint32_t shard, const char *sentence);
 void expect_plan(uint32_t shard, const char *sentence);
 
-/* Of all servers. */
+/* A capacity of all servers: a number of nodes, cores. */
 void limit_nodes(double nodes);
 void limit_processor(double cores);
-/* One that is under way since a second ago. */
+/* The shard has an order, which is under way since a second ago. */
 void order(uint32_t shard, enum fl_kind kind, enum fl_cause cause, uint32_t to);
 
 #endif

@@ -8,8 +8,10 @@
 #                                                    └─ 10.97.0.1 ──[ br-repl ]── etcd 10.97.0.100
 #   shard K: 10.K.0.1/24 inside, 203.0.113.K/24 outside; by it the client reaches 203.0.113.(100 + K)
 #
-# FLEET_METRICS: agents tell Prometheus at port 9469. FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for each server, "a a b b".
-# FLEET_TIMING: a pair's `timing`. FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
+# FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
+# each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
+# at port 9469. FLEET_TIMING: a pair's `timing`.
+# FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done

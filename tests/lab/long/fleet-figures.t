@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The figures of docs/results.md on a fleet: half of the load to a new server and back (StatelessNF, Fig. 9); ten deaths of four
+# Figures of a fleet, beside those of other work where there are any: half of the load to a new server and back (StatelessNF, Fig. 9); ten deaths of four
 # active servers with one for all standbys (DAL, Fig. 8); five deaths under downloads, of five servers with eight shards; and
 # what a node takes. FLEET_FIGURES: a directory for the picture. FLEET_PARTS: move, standby, eight, or some of them.
 FLEET_SERVERS=5 FLEET_SHARDS=8 FLEET_HOLD_DOWN=86400 # nothing is moved but what is said here
