@@ -166,7 +166,7 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
     if (o && (!json_is_object(nodes) || !json_is_array(kept)))
         error = ft_fail(fault, FT_EMALFORMED, "what a server says has no nodes, or no kept, expected both");
     if (!error)
-        error = fl_server_said_make(out, file->shards, fault);
+        error = fl_server_said_make(out, (uint32_t)(json_object_size(nodes) + json_array_size(kept)), fault);
     if (error) {
         json_decref(o);
         return error;

@@ -21,6 +21,8 @@ struct fl_node_said {
     char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
     bool measured;
     struct fl_load load; /* cores, packets a second, MB; over some seconds */
+    uint32_t server;     /* of a picture: where the node is; and the next one of its shard, NULL: none */
+    const struct fl_node_said *next;
 };
 
 /* What the agent of a server says of its nodes, which are in no order. */

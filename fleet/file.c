@@ -105,11 +105,12 @@ uint32_t fl_file_all(const struct fl_file *file)
 
 uint32_t fl_file_member(const struct fl_file *file, const char *name)
 {
-    uint32_t listed = fl_file_server(file, name), at = file->servers, all = fl_file_all(file);
+    uint32_t listed = fl_file_server(file, name), at = file->servers;
 
     if (listed != FL_NONE || !ft_is_name(name, FL_NAME_MAX))
         return listed;
-    while (at < all && strcmp(file->server[at].name, name) != 0)
+    while (at < file->servers + FL_UNLISTED_MAX && file->server[at].name[0] &&
+           strcmp(file->server[at].name, name) != 0)
         at++;
     if (at == file->servers + FL_UNLISTED_MAX)
         return FL_NONE;

@@ -153,14 +153,32 @@ static int paint_server(struct fl_picture *p, const struct nd_keys *keys, uint32
 
 /* ---- shards ------------------------------------------------------------------------------------- */
 
+/* The nodes of each shard, and the first server that tells of a node or a kept view of it. */
+static void list_nodes(struct fl_picture *p)
+{
+    for (uint32_t i = p->fleet.servers; i-- > 0;) {
+        const struct fl_server_said *s = &p->said[i];
+
+        for (uint32_t k = 0; k < s->nodes; k++) {
+            struct fl_node_said *n = &s->node[k];
+
+            n->server = i;
+            n->next = p->node[n->shard];
+            p->node[n->shard] = n;
+            p->shard[n->shard].found = i;
+        }
+        for (uint32_t k = 0; k < s->kepts; k++)
+            p->shard[s->kept[k]].found = i;
+    }
+}
+
 static const struct fl_node_said *node_of(const struct fl_picture *p, uint32_t server, uint32_t shard)
 {
-    const struct fl_server_said *s = &p->said[server];
+    const struct fl_node_said *n = p->node[shard];
 
-    for (uint32_t i = 0; i < s->nodes; i++)
-        if (s->node[i].shard == shard)
-            return &s->node[i];
-    return NULL;
+    while (n && n->server != server)
+        n = n->next;
+    return n;
 }
 
 /* The servers of the members that a node tells of. False: it tells of none. */
@@ -174,12 +192,11 @@ static bool members_of(const struct fl_picture *p, const struct fl_node_said *n,
 /* The latest view that a member of it tells of, into the shard. */
 static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
 {
-    for (uint32_t i = 0; i < p->fleet.servers; i++) {
-        const struct fl_node_said *n = node_of(p, i, shard);
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
         uint32_t member[2];
 
-        if (!n || !n->member || !n->view || !members_of(p, n, member) || (member[0] != i && member[1] != i) ||
-            (out->known && n->view <= out->view))
+        if (!n->member || !n->view || !members_of(p, n, member) ||
+            (member[0] != n->server && member[1] != n->server) || (out->known && n->view <= out->view))
             continue;
         out->known = true;
         out->view = n->view;
@@ -227,18 +244,6 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
             out->load[role] = n->load;
         }
     }
-}
-
-static uint32_t find_trace(const struct fl_picture *p, uint32_t shard)
-{
-    for (uint32_t i = 0; i < p->fleet.servers; i++) {
-        if (node_of(p, i, shard))
-            return i;
-        for (uint32_t k = 0; k < p->said[i].kepts; k++)
-            if (p->said[i].kept[k] == shard)
-                return i;
-    }
-    return FL_NONE;
 }
 
 /* The server that a wish names; FL_NONE: there is no wish, or it names none of the file. */
@@ -306,10 +311,8 @@ static void hear_shard(struct fl_picture *p, uint32_t i)
     struct fl_shard *s = &p->shard[i];
 
     find_view(p, i, s);
-    if (!s->known) {
-        s->found = find_trace(p, i);
+    if (!s->known)
         return;
-    }
     hear_members(p, i, s);
     s->moved = had->moved;
     s->failed = had->failed;
@@ -343,6 +346,7 @@ void fl_picture_free(struct fl_picture *p)
     free(p->server);
     free(p->shard);
     free(p->said);
+    free(p->node);
     free(p->placement);
     free(p->revision);
     free(p->move);
@@ -359,12 +363,13 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
                                .server = calloc(servers, sizeof(*out->server)),
                                .shard = calloc(shards, sizeof(*out->shard)),
                                .said = calloc(servers, sizeof(*out->said)),
+                               .node = calloc(shards, sizeof(*out->node)),
                                .placement = calloc(shards, sizeof(*out->placement)),
                                .revision = calloc(shards, sizeof(*out->revision)),
                                .move = calloc(shards, sizeof(*out->move)),
                                .upgrade = calloc(servers, sizeof(*out->upgrade))};
-    if (!out->server || !out->shard || !out->said || !out->placement || !out->revision || !out->move ||
-        !out->upgrade) {
+    if (!out->server || !out->shard || !out->said || !out->node || !out->placement || !out->revision ||
+        !out->move || !out->upgrade) {
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
@@ -387,6 +392,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
     out->fleet.servers = fl_file_all(file);
     if (!gone)
         hear_gone(out, keys);
+    list_nodes(out);
     for (uint32_t i = 0; i < file->shards; i++)
         hear_shard(out, i);
     const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");

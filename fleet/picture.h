@@ -18,10 +18,11 @@ struct fl_picture {
     struct fl_fleet fleet; /* of the arrays below, in the file's order, which is by name */
     struct fl_server *server;
     struct fl_shard *shard;
-    struct fl_server_said *said;    /* of each server */
-    struct fl_placement *placement; /* of each shard: as its key has it; all zero: it has none */
-    int64_t *revision;              /* of that key's last change; 0: there is none */
-    int64_t *move;                  /* of a person's order to move it: likewise */
+    struct fl_server_said *said;      /* of each server */
+    const struct fl_node_said **node; /* of each shard: its nodes, by their servers; NULL: none */
+    struct fl_placement *placement;   /* of each shard: as its key has it; all zero: it has none */
+    int64_t *revision;                /* of that key's last change; 0: there is none */
+    int64_t *move;                    /* of a person's order to move it: likewise */
     struct {
         json_t *nodes;        /* those that are old: a shard's name, and the incarnation; NULL: none is */
         int64_t revision;     /* of the order that says so */

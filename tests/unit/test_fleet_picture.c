@@ -393,6 +393,11 @@ static void what_keeps_a_shard_from_being_created(void **state)
     expect_kept_from(found);
     put_server("c", NODE("east", "FENCED", "false", "false", "3", "a", "b"), "");
     expect_kept_from(found);
+    /* Of several servers the first one is told, whatever it has. */
+    put_server("d", NODE("east", "FENCED", "false", "false", "3", "a", "b"), "\"north\"");
+    put_server("c", NODE("north", "FENCED", "false", "false", "3", "a", "b"), "\"east\"");
+    expect_kept_from(found);
+    put_server("d", "", "");
     /* What cannot be read may be anything, and is said. */
     put("servers/c", "{}", 3);
     expect_kept_from(found);
