@@ -40,8 +40,10 @@ struct agent {
     struct nd_etcd *etcd; /* the leader's writes */
     char *said;           /* the server's key as it was said last; NULL: nothing yet */
     uint64_t serial;      /* of the mirror, that was told to `local` */
+    uint64_t reads;       /* of all keys, then: a store that lost its data counts revisions anew */
     struct {
-        bool read;
+        int64_t changed; /* the key's revision; 0: there is none */
+        bool news;       /* it was read in this turn */
         struct fl_placement placement;
     } * told;                /* of each shard: what its key says */
     int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
@@ -91,28 +93,32 @@ static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t no
     }
 }
 
-/* Reads the shards' keys, if any has changed. One that is gone, or cannot be read, tells nothing. Telling
- * waits for a disk, so it is not done under the mirror's lock. */
+/* Reads the shards' keys that have changed. One that is gone, or cannot be read, tells nothing. Telling waits
+ * for a disk, so it is not done under the mirror's lock. */
 static void hear(struct agent *a)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
+    struct nd_mirror_status s;
     const struct nd_keys *keys;
 
     if (serial == a->serial)
         return;
     a->serial = serial;
+    nd_mirror_status(a->mirror, &s); /* before the keys, which are not older than `reads` */
     keys = nd_mirror_lock(a->mirror);
     note_leases(a, keys, nd_wall() / 1000000000);
     for (uint32_t i = 0; i < a->file->shards; i++) {
         const struct nd_entry *e = fl_key_find(keys, a->file, "shards/", a->file->shard[i].name);
         struct ft_fault fault = {""};
 
-        a->told[i].read =
-            e && fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
+        a->told[i].news = e && (e->changed != a->told[i].changed || s.reads != a->reads) &&
+                          fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
+        a->told[i].changed = e ? e->changed : 0;
     }
+    a->reads = s.reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
-        if (a->told[i].read)
+        if (a->told[i].news)
             fl_local_tell(a->local, i, &a->told[i].placement);
 }
 
