@@ -66,12 +66,13 @@ static void say(struct agent *a)
     struct ft_fault fault = {""};
 
     json_decref(o);
-    if (!text || (a->said && strcmp(a->said, text) == 0)) {
+    if (!text || (a->said && strcmp(a->said, text) == 0) ||
+        nd_mirror_say(a->mirror, text, strlen(text), &fault) != 0) { /* which is tried again */
+        if (fault.text[0])
+            ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "the server's key: %s", fault.text);
         free(text);
         return;
     }
-    if (nd_mirror_say(a->mirror, text, strlen(text), &fault) != 0)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "the server's key: %s", fault.text);
     free(a->said);
     a->said = text;
 }

@@ -56,7 +56,7 @@ struct raw_server {
 static const struct nf_param server_keys[] = {
     {"zone", ND_KIND(ND_NAME), AT(zone), 0, FL_NAME_MAX, "", NULL, "what fails together", false},
     {"host", NF_IPV4, AT(host), 0, 0, NULL, NULL, "address for replication", false},
-    {"nodes", NF_U32, AT(nodes), 1, 4096, "64", NULL, "that it runs at most", false},
+    {"nodes", NF_U32, AT(nodes), 1, FL_NODES_MAX, "64", NULL, "that it runs at most", false},
     {"cores", NF_U32, AT(cores), 0, 4096, "0", NULL, "that its nodes may take", false},
     {"mpps", NF_U32, AT(mpps), 0, 100000, "0", NULL, "that its nodes may take", false},
     {"memory_mb", NF_U32, AT(memory_mb), 0, 1u << 30, "0", NULL, "that its nodes may take", false},

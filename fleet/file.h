@@ -21,7 +21,8 @@
 
 #define FL_NAME_MAX 32u /* bytes of a name, with its NUL; of a node, which is SHARD-SERVER, as well */
 
-#define FL_UNLISTED_MAX 64u /* servers that keys name, and the file does not */
+#define FL_NODES_MAX    200u /* of a server: what so many say fits into its key (ND_VALUE_MAX) */
+#define FL_UNLISTED_MAX 64u  /* servers that keys name, and the file does not */
 
 struct fl_server_entry {
     char name[FL_NAME_MAX], zone[FL_NAME_MAX]; /* zone "": the server is a zone of its own */

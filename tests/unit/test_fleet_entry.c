@@ -5,6 +5,7 @@
  * one is seen by the sanitizers.
  */
 #include "fleet/entry.h"
+#include "node/etcd/keys.h"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -466,6 +467,39 @@ static void a_load_that_is_no_number_is_not_written(void **state)
     fl_server_said_free(&said);
 }
 
+/* Whatever they are called, and whatever they say. */
+static void as_many_nodes_as_a_server_may_run_fit_into_its_key(void **state)
+{
+    struct fl_shard_entry shard[FL_NODES_MAX] = {{.name = ""}};
+    const struct fl_file most = {.shard = shard, .shards = FL_NODES_MAX};
+    struct fl_server_said said;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(fl_server_said_make(&said, FL_NODES_MAX, &fault), 0);
+    for (; said.nodes < FL_NODES_MAX; said.nodes++) {
+        struct fl_node_said *n = &said.node[said.nodes];
+
+        snprintf(shard[said.nodes].name, FL_NAME_MAX, "n%028u", said.nodes); /* and "-s" of a server */
+        *n = (struct fl_node_said){
+            .shard = said.nodes,
+            .state = "a state of 15 b",
+            .view = INT64_MAX,
+            .incarnation = INT64_MAX,
+            .measured = true,
+            .load = {{1.2345678901234567e-100, 1.2345678901234567e-100, 1.2345678901234567e-100}}};
+        snprintf(n->members[0], FL_NAME_MAX, "n%028u-a", said.nodes);
+        snprintf(n->members[1], FL_NAME_MAX, "n%028u-b", said.nodes);
+    }
+    json_t *o = fl_server_said_write(&most, &said);
+    char *value = json_dumps(o, JSON_COMPACT);
+
+    assert_in_range(strlen(value), ND_VALUE_MAX - 8192, ND_VALUE_MAX);
+    free(value);
+    json_decref(o);
+    fl_server_said_free(&said);
+}
+
 #define NODE(more) "{\"nodes\":{\"east\":{\"state\":\"SOLO\"" more "}},\"kept\":[]}"
 #define NO_NODE    "what a server says of shard east is no node's"
 #define NO_LISTS   "what a server says has no nodes, or no kept, expected both"
@@ -595,6 +629,7 @@ int main(void)
         cmocka_unit_test(what_later_versions_add_is_left_out),
         cmocka_unit_test(a_server_is_read_as_it_is_written),
         cmocka_unit_test(a_load_that_is_no_number_is_not_written),
+        cmocka_unit_test(as_many_nodes_as_a_server_may_run_fit_into_its_key),
         cmocka_unit_test(what_is_no_servers_key_is_refused),
         cmocka_unit_test(what_is_no_load_was_not_measured),
         cmocka_unit_test(shards_that_the_file_has_no_more_are_left_out),
