@@ -141,7 +141,6 @@ figures() { # SHARD WHAT: since then, and in the five seconds before, since othe
         awk -v since="$since" -v at="$at" -v to="198.51.100.$(number "$n")" '$1 >= since && $2 == at && $3 == to && !done++ {
             printf "; the router heard of it from %s after %d ms", at, 1000 * ($1 - since) }')"
 }
-flows() { for n in $shards; do [ -s "$work/flow-$n" ] || return 1; done; }
 
 # ── it comes up ──────────────────────────────────────────────────────────────────────────────────
 

@@ -49,9 +49,10 @@ as_before() { # SECONDS: within them nodes are as they were
         sleep 0.2
     done
 }
-passes() { # since $since no answer stayed away for 3 s
+passes() { # who asks does so still, and since $since no answer stayed away for 3 s
     local late
-    late=$(awk -v since="$since" 'FNR == 1 { last = 0 } $2 >= since && $3 >= 3000 { print FILENAME ": " $0 }' "$work"/flow-n?)
+    kill -0 "${speakers[@]}" || return 1
+    late=$(awk -v since="$since" '$2 >= since && $3 >= 3000 { print FILENAME ": " $0 }' "$work"/flow-n?)
     [ -z "$late" ] || { echo "$late"; return 1; }
 }
 longest() { awk -v since="$since" '$2 >= since && $3 > max { max = $3 } END { print max + 0 }' "$work"/flow-n?; }

@@ -7,7 +7,8 @@ Traffic through a shard, and how long answers stayed away:
                                          for 20 s until somebody listens
 
 FILE gets a line KIND TIME MS for each time that no answer came for more than 20 ms: when one came again, in seconds since
-1970, and for how long there was none. At its end stands "intact N" where N answers of the connection were right, in order.
+1970, and for how long there was none; and where none has come for a second, a line like it each second until one does. At
+its end stands "intact N" where N answers of the connection were right, in order.
 """
 import signal, socket, sys, threading, time
 
@@ -37,12 +38,21 @@ def serve():
 class Gaps:
     def __init__(self, kind, file):
         self.kind, self.file, self.last = kind, file, time.time()
+        threading.Thread(target=self.watch, daemon=True).start()
+
+    def note(self, least):
+        now = time.time()
+        if now - self.last > least:
+            self.file.write("%s %.3f %d\n" % (self.kind, now, 1000 * (now - self.last)))
+        return now
 
     def answered(self):
-        now = time.time()
-        if now - self.last > 0.02:
-            self.file.write("%s %.3f %d\n" % (self.kind, now, 1000 * (now - self.last)))
-        self.last = now
+        self.last = self.note(0.02)
+
+    def watch(self):
+        while True:
+            time.sleep(1)
+            self.note(1)
 
 
 def ask_datagrams(file):
