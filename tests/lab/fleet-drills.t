@@ -16,7 +16,7 @@ ok "all shards are PROTECTED" all_protected 40 || exit 1
 
 # A connection through each shard, which says something once a second and must outlive all that follows.
 steady() { # serve|say ADDRESS PORT
-    python3 - "$@" <<'END'
+    exec python3 - "$@" <<'END'
 import signal, socket, sys, time
 what, at = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
 ends = False
@@ -115,7 +115,7 @@ ok "they come back: all are PROTECTED" all_protected 60
 
 # ── power goes everywhere, and comes back, at etcd last ──────────────────────────────────────────
 
-pkill -TERM -f "python3 - say 203[.]0[.]113[.]"
+kill -TERM "${speakers[@]}"
 for p in "${speakers[@]}"; do wait "$p"; done
 diag "$(cat "$work"/steady-*)"
 broken=$(for n in $(jq -r '.[]' <<<"$survive"); do grep -q intact "$work/steady-$n" || echo "$n"; done)
@@ -124,9 +124,14 @@ where=$(said '[.shards[] | .members | sort] | tostring')
 kill -KILL $etcd
 for s in $servers; do server_dies "$s"; done
 for s in $servers; do server_returns "$s"; done
-sleep 3
-serves() { local n s; for n in $shards; do for s in $servers; do case $(node_says "$n" "$s" state) in SOLO | PROTECTED) echo "$n at $s"; return 1 ;; esac; done; done; }
-ok "without etcd nobody begins empty" serves
+states() { local n s; for n in $shards; do for s in $servers; do node_says "$n" "$s" state; done; done | sort | uniq -c | xargs; }
+wait_all() { # both nodes of each shard wait, and go on waiting
+    local end=$((SECONDS + 20)) wanted="$((2 * $(wc -w <<<"$shards"))) JOINING"
+    until [ "$(states)" = "$wanted" ]; do [ $SECONDS -lt $end ] || { states; return 1; }; sleep 0.2; done
+    sleep 3
+    [ "$(states)" = "$wanted" ] || { states; return 1; }
+}
+ok "without etcd nobody begins empty" wait_all
 etcd_start
 ok "etcd answers" etcd_answers
 ok "all are PROTECTED again" all_protected 60
