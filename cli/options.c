@@ -211,7 +211,8 @@ static unsigned row_of(const struct nd_option *table, int c)
 /* In place of -c. What is there and cannot be read is not passed over. */
 static int find_file(const struct nd_syntax *s, const struct nd_option *o, const char **out)
 {
-    const char *named = getenv(ND_FILE_VARIABLE), *path = named && *named ? named : ND_PAIR_FILE;
+    const char *named = getenv(ND_FILE_VARIABLE), *preset = o->preset ? o->preset : ND_PAIR_FILE,
+               *path = named && *named ? named : preset;
 
     if (access(path, R_OK) == 0) {
         *out = path;
@@ -292,13 +293,13 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
 
 static void print_option(const struct nd_option *o)
 {
-    const char *preset =
-        o->kind == ND_OPTION_FILE && o->needed ? ND_FILE_VARIABLE ", else " ND_PAIR_FILE : o->preset;
+    bool found = o->kind == ND_OPTION_FILE && o->needed;
+    const char *preset = found && !o->preset ? ND_PAIR_FILE : o->preset;
     int n = printf("  %c%c%c --%s%s%s", o->letter ? '-' : ' ', o->letter ? o->letter : ' ',
                    o->letter ? ',' : ' ', o->name, o->value ? " " : "", o->value ? o->value : "");
 
-    printf("%*s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, preset ? " (default " : "",
-           preset ? preset : "", preset ? ")" : "");
+    printf("%*s%s%s%s%s%s\n", n < 34 ? 34 - n : 1, "", o->help, preset ? " (default " : "",
+           found ? ND_FILE_VARIABLE ", else " : "", preset ? preset : "", preset ? ")" : "");
 }
 
 void nd_syntax_usage(const struct nd_syntax *s, char *out, size_t cap)

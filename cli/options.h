@@ -16,8 +16,8 @@ enum nd_option_kind {
     ND_OPTION_FLAG,   /* bool: whether the option is there; it takes no value */
     ND_OPTION_JSON,   /* bool: "json" is the only value */
     ND_OPTION_TEXT,   /* const char *, borrowed from argv; NULL: not given */
-    ND_OPTION_FILE,   /* the same; a needed one that is not given is what UNDERSTUDY_CONFIG names, or
-                         ND_PAIR_FILE */
+    ND_OPTION_FILE,   /* the same; a needed one that is not given is what UNDERSTUDY_CONFIG names, or its
+                         preset, or ND_PAIR_FILE */
     ND_OPTION_U32,    /* uint32_t, min … max; the first of `choices`, if there are any, stands for 0 */
     ND_OPTION_U64,    /* uint64_t, min … max, at most 19 digits */
     ND_OPTION_REAL,   /* double, min … max */

@@ -20,8 +20,8 @@ struct fleet_options {
 
 #define AT(field) offsetof(struct fleet_options, field)
 static const struct nd_option rows[] = {
-    {"config", 'c', ND_OPTION_FILE, AT(file), .needed = "fleet's file", .value = "FILE",
-     .help = "fleet's file"},
+    {"config", 'c', ND_OPTION_FILE, AT(file), .preset = "/etc/understudy/fleet.yaml",
+     .needed = "fleet's file", .value = "FILE", .help = "fleet's file"},
     {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME",
      .help = "agent: the server that it runs on; upgrade: that one alone"},
     {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",

@@ -99,6 +99,10 @@ if [ -e /etc/understudy/pair.yaml ]; then
 else
     t "check without a file" 64 "" "^understudy check: no configuration, expected -c FILE or UNDERSTUDY_CONFIG; there is no /etc/understudy/pair.yaml \($hint" check
 fi
+if [ ! -e /etc/understudy/fleet.yaml ]; then
+    t "nor fleet without its own" 64 "" "^understudy fleet: no fleet's file, expected -c FILE or UNDERSTUDY_CONFIG; there is no /etc/understudy/fleet.yaml \($hint" fleet check
+fi
+t "as its help says" 0 "^  -c, --config FILE  .* \(default UNDERSTUDY_CONFIG, else /etc/understudy/fleet.yaml\)$" "" fleet --help
 as=(env "UNDERSTUDY_CONFIG=$dir/none.yaml")
 t "the file that the environment names is not there" 65 "" "^understudy check: $dir/none.yaml \(by UNDERSTUDY_CONFIG\): No such file or directory, expected a file that can be read, or -c FILE$" check
 t "-c wins" 0 "^$dir/pair.yaml: ok" "" check -c "$pair"
