@@ -142,22 +142,32 @@ static json_t *shard_json(const struct command *c, uint32_t i)
                             s->primary == FL_NONE ? json_null()
                                                   : json_string(server_name(c, s->member[s->primary])));
     }
-    if (step->kind != FL_LEAVE)
+    if (step->kind != FL_LEAVE) {
         json_object_set_new(o, "next", json_string(fl_kind_name(step->kind)));
+        json_object_set_new(o, "cause", json_string(fl_cause_name(step->cause)));
+        json_object_set_new(o, "to",
+                            json_pack("[s,s*]", server_name(c, step->to[0]), server_name(c, step->to[1])));
+    }
     return o;
 }
 
 static int print_json(const struct command *c)
 {
-    json_t *servers = json_array(), *shards = json_array(), *o;
+    json_t *servers = json_array(), *shards = json_array(), *both = NULL, *o;
 
     for (uint32_t i = 0; i < c->picture.fleet.servers; i++)
         json_array_append_new(servers, server_json(c, i));
     for (uint32_t i = 0; i < c->file->shards; i++)
         json_array_append_new(shards, shard_json(c, i));
-    o = json_pack("{s:s, s:s?, s:i, s:b, s:o, s:o}", "fleet", c->file->name, "leader",
+    if (c->plan->both.shards)
+        both = json_pack("{s:[s,s], s:i, s:i}", "servers", server_name(c, c->plan->both.a),
+                         server_name(c, c->plan->both.b), "shards", (int)c->plan->both.shards, "pairs",
+                         (int)c->plan->both.pairs);
+    o = json_pack("{s:s, s:s?, s:i, s:b, s:i, s:i, s:i, s:o, s:o, s:o?}", "fleet", c->file->name, "leader",
                   c->picture.leader[0] ? c->picture.leader : NULL, "unprotected", (int)c->plan->unprotected,
-                  "stopped", c->plan->stopped, "servers", servers, "shards", shards);
+                  "stopped", c->plan->stopped, "gone", (int)c->plan->gone, "were", (int)c->plan->were,
+                  "unreadable", (int)c->picture.unreadable, "servers", servers, "shards", shards, "both",
+                  both);
     int failed = json_dumpf(o, stdout, JSON_COMPACT);
 
     json_decref(o);
@@ -422,26 +432,36 @@ static int run_verb(struct command *c, const char *verb)
         const char *verb;
         int arguments;
         int (*run)(struct command *c); /* NULL: it is a wish */
-    } verbs[] = {{"check", 0, check},
-                 {"agent", 0, run_agent},
-                 {"status", 0, status},
-                 {"plan", 0, show_plan},
-                 {"drain", 1, NULL},
-                 {"undrain", 1, NULL},
-                 {"pin", 2, NULL},
-                 {"unpin", 1, NULL},
-                 {"move", 2, move},
-                 {"unmove", 1, NULL},
-                 {"upgrade", 0, begin_upgrade},
-                 {"unupgrade", 0, end_upgrade}};
+        char option;                   /* that it takes beside -c: n, o, v of --view; 0: none */
+    } verbs[] = {{"check", 0, check, 0},
+                 {"agent", 0, run_agent, 'n'},
+                 {"status", 0, status, 'o'},
+                 {"plan", 0, show_plan, 'o'},
+                 {"drain", 1, NULL, 0},
+                 {"undrain", 1, NULL, 0},
+                 {"pin", 2, NULL, 0},
+                 {"unpin", 1, NULL, 0},
+                 {"move", 2, move, 'v'},
+                 {"unmove", 1, NULL, 0},
+                 {"upgrade", 0, begin_upgrade, 'n'},
+                 {"unupgrade", 0, end_upgrade, 'n'}};
+    const struct {
+        bool given;
+        char option;
+        const char *name, *where;
+    } given[] = {{c->options.server, 'n', "-n", "agent, upgrade or unupgrade"},
+                 {c->options.json, 'o', "-o json", "status or plan"},
+                 {c->options.view, 'v', "--view", "move"}};
 
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)
             continue;
         if (c->argc != verbs[i].arguments)
             return nd_usage("fleet", "%s with %d arguments, expected %d", verb, c->argc, verbs[i].arguments);
-        if (c->options.view && verbs[i].run != move)
-            return nd_usage("fleet", "--view with %s, expected it with move", verb);
+        for (size_t k = 0; k < sizeof(given) / sizeof(given[0]); k++)
+            if (given[k].given && given[k].option != verbs[i].option)
+                return nd_usage("fleet", "%s with %s, expected it with %s", given[k].name, verb,
+                                given[k].where);
         return verbs[i].run ? verbs[i].run(c) : act(c, verb);
     }
     return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);

@@ -103,6 +103,16 @@ if [ ! -e /etc/understudy/fleet.yaml ]; then
     t "nor fleet without its own" 64 "" "^understudy fleet: no fleet's file, expected -c FILE or UNDERSTUDY_CONFIG; there is no /etc/understudy/fleet.yaml \($hint" fleet check
 fi
 t "as its help says" 0 "^  -c, --config FILE  .* \(default UNDERSTUDY_CONFIG, else /etc/understudy/fleet.yaml\)$" "" fleet --help
+cat >"$dir/fleet.yaml" <<END
+fleet: f
+arbiter: {etcd: ["http://127.0.0.1:9"]}
+servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}}
+shards: {east: {port: 1}}
+pair: {}
+node: {}
+END
+t "an option of another verb" 64 "" "^understudy fleet: -n with drain, expected it with agent, upgrade or unupgrade \($hint" fleet drain a -c "$dir/fleet.yaml" -n a
+t "JSON of a verb that prints none" 64 "" '-o json with check, expected it with status or plan ' fleet check -c "$dir/fleet.yaml" -o json
 as=(env "UNDERSTUDY_CONFIG=$dir/none.yaml")
 t "the file that the environment names is not there" 65 "" "^understudy check: $dir/none.yaml \(by UNDERSTUDY_CONFIG\): No such file or directory, expected a file that can be read, or -c FILE$" check
 t "-c wins" 0 "^$dir/pair.yaml: ok" "" check -c "$pair"
