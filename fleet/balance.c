@@ -220,8 +220,7 @@ static uint32_t choose_handover(const struct fl_planner *planner, uint32_t serve
         handed = weigh_handover(planner, number);
         fuller = fmax(handed.primary.full, handed.standby.full);
         if (handed.standby.full > bound(planner, balance) || fuller >= best ||
-            !is_worth(planner, server, balance, full - handed.primary.full) ||
-            (!planner->room.by_count && handed.standby.worst > limit))
+            !is_worth(planner, server, balance, full - handed.primary.full) || handed.standby.worst > limit)
             continue;
         if (is_held_down(planner, number)) {
             balance->waits = true;
@@ -318,7 +317,6 @@ void fl_balance(struct fl_planner *planner)
             balance.mean += planner->room.place[i].full;
         }
     balance.mean = count ? balance.mean / count : 0;
-    planner->plan->mean = balance.mean;
     if (planner->plan->stopped || planner->mends)
         return;
     relieve_all(planner);

@@ -31,7 +31,7 @@ struct fl_place {
     uint32_t into, out; /* resyncs, and re-pairs that will cause them */
     uint32_t leaving;   /* standbys that are on their way elsewhere */
     bool takes;         /* nodes: its lease is held, and it is not drained */
-    double full;        /* the largest fraction of any capacity; with by_count: the number of nodes */
+    double full;        /* the largest fraction of any capacity */
     double worst;       /* the same if the server dies that is worst; never less than `full` */
 };
 
@@ -51,8 +51,7 @@ struct fl_room {
     uint32_t slots;       /* a power of two */
     struct fl_rank *rank; /* the servers that take nodes, by `worst` */
     uint32_t ranked;
-    bool sorted;   /* `rank` is kept in order from now on */
-    bool by_count; /* servers are compared by their number of nodes: fl_plan_make */
+    bool sorted; /* `rank` is kept in order from now on */
 };
 
 /* What a node takes as primary and as standby; [FL_NODES] is 1. */
@@ -60,8 +59,7 @@ struct fl_need {
     double primary[FL_MEASURES], standby[FL_MEASURES];
 };
 
-/* `measured`: some shard has a load that is. */
-void fl_room_begin(struct fl_room *room, bool measured);
+void fl_room_begin(struct fl_room *room);
 /* `sign`: 1 adds a node, -1 takes it away again. */
 void fl_room_primary(struct fl_room *room, uint32_t server, const struct fl_need *need, int sign);
 void fl_room_standby(struct fl_room *room, uint32_t server, uint32_t primary, const struct fl_need *need,

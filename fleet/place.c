@@ -49,8 +49,6 @@ static struct after look_after(const struct fl_room *room, const struct fl_searc
         after.fits &= held <= search->limit * (1 + FL_EPSILON);
         after.worst = of > after.worst ? of : after.worst;
     }
-    if (room->by_count)
-        after.worst = place->nodes + 1;
     return after;
 }
 
@@ -90,7 +88,7 @@ static bool is_beaten(const struct fl_room *room, const struct fl_search *search
     bool standby = search->primary != FL_NONE;
     const double *capacity = room->fleet->server[server].capacity.of;
 
-    if (best->server == FL_NONE || room->by_count)
+    if (best->server == FL_NONE)
         return false;
     for (int i = 0; i < FL_MEASURES; i++) {
         double load = place->now[i] + (standby ? search->need->standby[i] : search->need->primary[i]);
@@ -143,7 +141,7 @@ struct fl_found fl_place_find(const struct fl_room *room, const struct fl_search
         double worst = room->rank[i].worst;
         if (other.server != FL_NONE && worst > other.worst)
             break;
-        if (!room->by_count && !search->now_only && worst > search->limit * (1 + FL_EPSILON))
+        if (!search->now_only && worst > search->limit * (1 + FL_EPSILON))
             break;
         if (!may_take(room, search, at))
             continue;

@@ -21,7 +21,6 @@ struct fl_settings fl_settings_usual(void)
                                 .at_once = 2,
                                 .back_off_least = 10,
                                 .back_off_most = 600,
-                                .creates = 500,
                                 .gain = 0.1};
 }
 
@@ -51,8 +50,6 @@ static int check_settings(const struct fl_settings *of, struct ft_fault *fault)
 {
     if (!of->resyncs)
         return ft_fail(fault, FT_EINVAL, "a fleet's settings: resyncs is 0, expected 1 or more");
-    if (!of->creates)
-        return ft_fail(fault, FT_EINVAL, "a fleet's settings: creates is 0, expected 1 or more");
     if (of->back_off_least > of->back_off_most)
         return ft_fail(fault, FT_EINVAL, "a fleet's settings: the least back-off is above the most");
     if (!(of->gain > 0 && of->gain < 1))
@@ -506,7 +503,7 @@ static void create_all(struct fl_planner *planner)
             absent = i;
     for (uint32_t i = 0; i < planner->fleet->shards; i++)
         if (!planner->fleet->shard[i].known) {
-            create(planner, i, absent, created >= planner->fleet->settings.creates);
+            create(planner, i, absent, created >= FL_CREATES);
             created += planner->plan->step[i].kind == FL_CREATE;
         }
 }
@@ -724,8 +721,6 @@ static void view_servers(struct fl_planner *planner)
         for (int k = 0; k < FL_MEASURES; k++) {
             double full = fl_room_fraction(room, i, k, place->now[k]);
             double worst = fl_room_fraction(room, i, k, place->now[k] + place->extra[k]);
-            view->now[k] = place->now[k];
-            view->most[k] = place->now[k] + place->extra[k];
             view->full = full > view->full ? full : view->full;
             if (worst <= view->worst)
                 continue;
@@ -837,7 +832,6 @@ static size_t lay_out(struct fl_planner *planner, char *memory)
 static void begin(struct fl_planner *planner)
 {
     const struct fl_fleet *fleet = planner->fleet;
-    bool measured = false;
 
     planner->plan->step = planner->step;
     planner->plan->view = planner->view;
@@ -846,11 +840,8 @@ static void begin(struct fl_planner *planner)
     for (uint32_t i = 0; i < fleet->shards; i++) {
         take_needs(&fleet->shard[i], &planner->look[i].need);
         planner->plan->step[i] = (struct fl_step){.to = {FL_NONE, FL_NONE}, .about = FL_NONE};
-        for (int k = 0; k < 2; k++)
-            measured |= fleet->shard[i].measured[k] && is_load(&fleet->shard[i].load[k]);
     }
-    fl_room_begin(&planner->room, measured);
-    planner->plan->by_count = planner->room.by_count;
+    fl_room_begin(&planner->room);
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known) {
             look_at(planner, i);
@@ -882,7 +873,6 @@ int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_f
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known)
             review_order(&planner, i);
-    planner.plan->under_way = planner.under_way;
     fl_room_sort(&planner.room);
 
     heal(&planner);

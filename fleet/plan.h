@@ -39,7 +39,7 @@
  *    names: its primaries hand over, its standbys are restarted. Only while every shard is protected, so one
  *    that does not come back stops it; and no shard is moved for balance meanwhile.
  * 9. A shard without a key, not even one that cannot be read, is created only while every server has its
- *    lease, and none tells of a node or a kept view of that shard; `creates` shards in a plan.
+ *    lease, and none tells of a node or a kept view of that shard; FL_CREATES shards in a plan.
  *
  * One number for each server suffices to compare them, the largest fraction of any capacity, since no server
  * can take more than its scarcest measure allows; whether a node fits is asked of each measure.
@@ -53,7 +53,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FL_NONE UINT32_MAX /* no server, no pin, nobody */
+#define FL_NONE    UINT32_MAX /* no server, no pin, nobody */
+#define FL_CREATES 500u       /* shards that one plan creates at most */
 
 enum fl_measure { FL_PROCESSOR, FL_PACKETS, FL_MEMORY, FL_NODES, FL_MEASURES };
 
@@ -66,7 +67,7 @@ struct fl_load {
 struct fl_server {
     const char *name;
     uint32_t zone;           /* a number for each zone's name */
-    struct fl_load capacity; /* 0: not limited by that measure */
+    struct fl_load capacity; /* 0: not limited by that measure; without any it is never full */
     bool lease;              /* its agent's lease is held */
     uint64_t
         gone;     /* since when it is not, in the unit of `now`; 0: nobody knows of a time when it was held */
@@ -184,7 +185,6 @@ struct fl_settings {
     uint64_t patience;  /* with an order, or a resync that an order began */
     uint64_t at_once;   /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
-    uint32_t creates;                       /* shards that one plan creates at most; 1 at least */
     double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
 };
 
@@ -199,7 +199,7 @@ struct fl_fleet {
 };
 
 /* With times in seconds: heals 64, resyncs 1, hold_down 60, patience 120, at_once 2, back_off 10 to 600,
- * creates 500, gain 0.1. */
+ * gain 0.1. */
 struct fl_settings fl_settings_usual(void);
 
 /* What the plan has for one shard. */
@@ -220,8 +220,6 @@ struct fl_view {
     double full;         /* the largest fraction of any capacity, 1: all of it */
     double worst;        /* the same if the worst other server dies */
     uint32_t worst_when; /* that server; FL_NONE: none makes it worse */
-    double now[FL_MEASURES],
-        most[FL_MEASURES]; /* load, and if the server dies that is worst for that measure */
 };
 
 struct fl_plan {
@@ -232,23 +230,19 @@ struct fl_plan {
     bool stopped;                      /* too many leases are gone: nothing is ordered */
     uint32_t gone, were;               /* so many of so many leases went at once, the worst of such times */
     bool balancing;                    /* for the next plan */
-    bool by_count;                     /* servers are compared by their number of nodes: see fl_plan_make */
     uint32_t waits[FL_UNREADABLE + 1]; /* shards, by enum fl_wait */
     uint32_t unprotected;              /* shards */
-    uint32_t under_way;                /* re-pairs and resyncs, before the orders of this plan */
     struct {
         uint32_t a, b, shards; /* the two servers that have most shards in common; FL_NONE, FL_NONE, 0 */
         uint32_t pairs;        /* of servers that have any */
     } both;
     uint32_t overfull; /* servers that are above a capacity if one other dies */
-    double mean; /* of what servers that may get nodes are compared by: fullness, or their number of nodes */
 };
 
 /*
- * Makes a plan in one allocation; nothing of the fleet is kept. Servers are compared by their number of nodes
- * where fullness says nothing: where one of them that may get nodes has no capacity that is measured. A load
- * that is not finite or is negative is taken for one that is not measured. FT_EINVAL: a place that is none,
- * two members on one server, a setting out of range; FT_ENOMEM.
+ * Makes a plan in one allocation; nothing of the fleet is kept. A load that is not finite or is negative is
+ * taken for one that is not measured. FT_EINVAL: a place that is none, two members on one server, a setting
+ * out of range; FT_ENOMEM.
  */
 int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_fault *fault);
 void fl_plan_free(struct fl_plan *plan);

@@ -65,8 +65,6 @@ double fl_room_full_with(const struct fl_room *room, uint32_t server, const doub
     const struct fl_place *place = &room->place[server];
     double full = 0;
 
-    if (room->by_count)
-        return place->now[FL_NODES] + more[FL_NODES] - less[FL_NODES];
     for (int i = 0; i < FL_MEASURES; i++) {
         double of = fl_room_fraction(room, server, i, place->now[i] + more[i] - less[i]);
         full = of > full ? of : full;
@@ -82,7 +80,7 @@ struct fl_weight fl_room_weigh(const struct fl_room *room, uint32_t server, cons
     struct fl_weight weight = {.full = fl_room_full_with(room, server, change, fl_no_load)};
 
     weight.worst = weight.full;
-    for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
+    for (int i = 0; i < FL_MEASURES; i++) {
         double most = (with ? with->extra[i] : 0) + extra[i], of;
         for (uint32_t at = place->pairs; at != FL_NONE; at = room->pair[at].next)
             if (&room->pair[at] != with && room->pair[at].extra[i] > most)
@@ -151,7 +149,7 @@ static void weigh(struct fl_room *room, uint32_t server)
     double before = place->worst;
 
     place->full = place->worst = fl_room_full_with(room, server, fl_no_load, fl_no_load);
-    for (int i = 0; i < FL_MEASURES && !room->by_count; i++) {
+    for (int i = 0; i < FL_MEASURES; i++) {
         double worst = fl_room_fraction(room, server, i, place->now[i] + place->extra[i]);
         place->worst = worst > place->worst ? worst : place->worst;
     }
@@ -217,16 +215,7 @@ void fl_room_swap(struct fl_room *room, uint32_t primary, uint32_t standby, cons
     fl_room_standby(room, primary, standby, need, 1);
 }
 
-/* Does any of its capacities say how full a server is? */
-static bool has_measure(const struct fl_server *server, bool measured)
-{
-    for (int i = 0; i < FL_MEASURES; i++)
-        if (server->capacity.of[i] > 0 && (measured || i == FL_NODES))
-            return true;
-    return false;
-}
-
-void fl_room_begin(struct fl_room *room, bool measured)
+void fl_room_begin(struct fl_room *room)
 {
     const struct fl_fleet *fleet = room->fleet;
 
@@ -239,7 +228,6 @@ void fl_room_begin(struct fl_room *room, bool measured)
         for (int k = 0; k < FL_MEASURES; k++)
             place->by[k] = FL_NONE;
         place->takes = server->lease && !server->drained && !server->unlisted;
-        room->by_count |= place->takes && !has_measure(server, measured);
     }
 }
 

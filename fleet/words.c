@@ -220,7 +220,7 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
     default:
         explain_wait(plan, fleet, shard, why, FL_WHY_MAX);
         if (step->wait == FL_LIMIT && !fleet->shard[shard].known)
-            snprintf(why, FL_WHY_MAX, "created after %u others", fleet->settings.creates);
+            snprintf(why, FL_WHY_MAX, "created after %u others", FL_CREATES);
         if (!why[0] && step->pin_waits)
             snprintf(why, FL_WHY_MAX, "its %s waits: %s is dead, drained or full",
                      fleet->shard[shard].moves ? "move" : "pin", name_server(fleet, pin));

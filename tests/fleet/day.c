@@ -638,21 +638,30 @@ static void make_plan(void)
     }
 }
 
-static void note_balance(void)
+/* How full servers that may get nodes are on average, and the fullest one is. */
+static double mean_full(double *most)
 {
-    double most = 0, sum = 0;
+    double sum = 0;
     uint32_t servers = 0;
 
+    *most = 0;
     for (uint32_t i = 0; i < world.all_servers; i++) {
         if (!world.server[i].lease || world.server[i].drained)
             continue;
         servers++;
         sum += world.plan->view[i].full;
-        most = world.plan->view[i].full > most ? world.plan->view[i].full : most;
+        *most = fmax(*most, world.plan->view[i].full);
     }
-    if (!servers || sum <= 0)
+    return servers ? sum / servers : 0;
+}
+
+static void note_balance(void)
+{
+    double most, mean = mean_full(&most);
+
+    if (mean <= 0)
         return;
-    most /= sum / servers;
+    most /= mean;
     count.balances++;
     count.balance_sum += most;
     count.balance_most = most > count.balance_most ? most : count.balance_most;
@@ -797,6 +806,7 @@ static void run_day(void)
 static void check_end(void)
 {
     uint32_t lost = 0, one_zone = 0, nodes = 0;
+    double most;
 
     make_plan();
     for (uint32_t i = 0; i < world.fleet.shards; i++) {
@@ -816,7 +826,7 @@ static void check_end(void)
         nodes += world.server[i].drained ? world.plan->view[i].nodes : 0;
     if (nodes)
         BROKEN("drained servers have %u nodes in the end", nodes);
-    if (world.plan->overfull && world.plan->mean <= 1 - 2 * world.fleet.settings.gain)
+    if (world.plan->overfull && mean_full(&most) <= 1 - 2 * world.fleet.settings.gain)
         BROKEN("%u servers are above capacity if one other dies", world.plan->overfull);
     if (one_zone)
         BROKEN("%u shards lie in one zone in the end", one_zone);

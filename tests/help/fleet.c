@@ -18,7 +18,8 @@ void help_fleet_make(struct help_fleet *of, uint32_t servers, uint32_t shards, u
     FT_CHECK(of->server && of->shard && of->names, "no memory for a fleet");
     for (uint32_t i = 0; i < servers; i++) {
         snprintf(of->names[i], sizeof(of->names[i]), "s%u", i);
-        of->server[i] = (struct fl_server){.name = of->names[i], .zone = i % zones, .lease = true};
+        of->server[i] = (struct fl_server){
+            .name = of->names[i], .zone = i % zones, .capacity = {{[FL_NODES] = 1024}}, .lease = true};
     }
     for (uint32_t i = 0; i < shards; i++) {
         snprintf(of->names[servers + i], sizeof(of->names[0]), "n%u", i);

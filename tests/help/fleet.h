@@ -19,8 +19,8 @@ struct help_fleet {
     char (*names)[32];
 };
 
-/* Servers s0 …, zone i % zones, not limited, leases held; shards n0 …, without a key; usual settings; now is
- * 1000. */
+/* Servers s0 …, zone i % zones, room for 1024 nodes, leases held; shards n0 …, without a key; usual settings;
+ * now is 1000. */
 void help_fleet_make(struct help_fleet *of, uint32_t servers, uint32_t shards, uint32_t zones);
 void help_fleet_free(struct help_fleet *of);
 

@@ -38,15 +38,14 @@ static void a_shard_is_created_in_two_zones(void **state)
 static void a_plan_creates_so_many_shards_and_no_more(void **state)
 {
     (void)state;
-    begin(4, 5, 2);
-    fleet.fleet.settings.creates = 2;
+    begin(4, 502, 2);
     make_plan();
-    assert_int_equal(plan->orders, 2);
-    expect(2, "created after 2 others");
+    assert_int_equal(plan->orders, 500);
+    expect(500, "created after 500 others");
     help_fleet_apply(&fleet, plan);
     make_plan();
     assert_int_equal(plan->orders, 2);
-    assert_int_equal(plan->step[2].kind, FL_CREATE);
+    assert_int_equal(plan->step[500].kind, FL_CREATE);
 }
 
 static void nothing_is_created_that_may_be_somewhere(void **state)
@@ -297,23 +296,21 @@ static void what_is_not_measured_counts_as_a_node(void **state)
     help_fleet_set(&fleet, 1, 2, 0);
     help_fleet_kill(&fleet, 1);
     expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone"); /* it has no node, s2 one */
-    assert_true(plan->by_count);
+    assert_true(plan->view[2].full == 1.0 / 1024);
     /* A load that is none is not measured either. */
     help_fleet_load(&fleet, 1, NAN, 1);
     fleet.shard[1].measured[1] = false;
     make_plan();
-    assert_true(plan->by_count);
+    assert_true(plan->view[2].full == 1.0 / 1024);
     help_fleet_load(&fleet, 1, -1, 1);
     fleet.shard[1].measured[1] = false;
     make_plan();
-    assert_true(plan->by_count);
+    assert_true(plan->view[2].full == 1.0 / 1024);
     /* Of a shard with one load the other one is taken for as much. */
     fleet.shard[1].measured[1] = true;
     fleet.shard[1].load[1].of[FL_PROCESSOR] = 3;
     make_plan();
-    assert_false(plan->by_count);
-    assert_int_equal(plan->view[2].now[FL_PROCESSOR], 3);
-    assert_int_equal(plan->view[0].now[FL_PROCESSOR], 3);
+    assert_true(plan->view[2].full == 0.3 && plan->view[0].full == 0.3);
 }
 
 static void of_equals_the_one_with_fewest_shards_in_common(void **state)
@@ -357,7 +354,6 @@ static void a_server_resyncs_one_shard_at_a_time(void **state)
     fleet.shard[0].says[0] = FL_SAYS_SOLO;
     fleet.shard[0].says[1] = FL_SAYS_SYNCING;
     make_plan();
-    assert_int_equal(plan->under_way, 1);
     expect(2, "waits until s3 has resynced another shard");
 }
 
@@ -522,7 +518,7 @@ static void balance_hands_over_the_shard_that_evens_most(void **state)
     }
     assert_int_equal(plan->orders, 0);
     for (uint32_t i = 0; i < 6; i++)
-        assert_true(plan->view[i].full <= plan->mean * 1.1);
+        assert_true(plan->view[i].full <= 0.24 * 1.1); /* the mean is 12 times 1.2 by 6 times 10 */
 }
 
 static void balance_waits_for_healing_and_for_the_hold_down(void **state)
@@ -566,7 +562,6 @@ static void a_new_server_gets_its_share_of_nodes(void **state)
     for (uint32_t i = 0; i < 30; i++)
         help_fleet_set(&fleet, i, i % 3, (i + 1 + i / 15) % 3);
     make_plan();
-    assert_true(plan->by_count);
     for (int i = 0; i < 100 && plan->orders; i++) {
         moves += plan->orders;
         assert_int_equal(plan->orders, 1); /* one resync at a time into s3 */

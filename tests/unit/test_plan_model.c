@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,20 +154,24 @@ static void judge_causes(const struct fl_plan *plan)
 
 static void judge_views(const struct fl_plan *plan)
 {
-    for (uint32_t i = 0; i < of.fleet.servers; i++)
-        for (int k = FL_PROCESSOR; k < FL_MEASURES; k++) {
-            double most = 0, now = help_fleet_carries(&of, i, of.fleet.servers, (enum fl_measure)k);
-            if (!of.server[i].lease)
-                continue;
+    for (uint32_t i = 0; i < of.fleet.servers; i++) {
+        double full = 0, worst = 0;
+        if (!of.server[i].lease)
+            continue;
+        for (int k = FL_PROCESSOR; k < FL_MEASURES; k++)
             for (uint32_t dead = 0; dead <= of.fleet.servers; dead++) {
-                double then = dead == i ? 0 : help_fleet_carries(&of, i, dead, (enum fl_measure)k);
-                most = then > most ? then : most;
+                double capacity = of.server[i].capacity.of[k];
+                double part = dead == i || capacity <= 0
+                                  ? 0
+                                  : help_fleet_carries(&of, i, dead, (enum fl_measure)k) / capacity;
+                worst = fmax(part, worst);
+                full = dead == of.fleet.servers ? fmax(part, full) : full;
             }
-            HOLDS(plan->view[i].now[k] < now + 1e-6 && plan->view[i].now[k] > now - 1e-6,
-                  "s%u has %g, and is said to have %g", i, now, plan->view[i].now[k]);
-            HOLDS(plan->view[i].most[k] < most + 1e-6 && plan->view[i].most[k] > most - 1e-6,
-                  "s%u has %g at most, and is said to have %g", i, most, plan->view[i].most[k]);
-        }
+        HOLDS(fabs(plan->view[i].full - full) < 1e-7, "s%u is %g full, and is said to be %g", i, full,
+              plan->view[i].full);
+        HOLDS(fabs(plan->view[i].worst - worst) < 1e-7, "s%u is %g full at most, and is said to be %g", i,
+              worst, plan->view[i].worst);
+    }
 }
 
 static struct fl_plan *make_plan(void)
@@ -241,7 +246,8 @@ static bool has_room(uint32_t number, uint32_t server)
 static void judge_old(void)
 {
     for (uint32_t i = 0; i < of.fleet.servers; i++)
-        if (!takes(i) || of.server[i].capacity.of[FL_PROCESSOR] > 0 || of.server[i].capacity.of[FL_NODES] > 0)
+        if (!takes(i) || of.server[i].capacity.of[FL_PROCESSOR] > 0 ||
+            of.server[i].capacity.of[FL_NODES] < 1024)
             return;
     for (uint32_t i = 0; i < of.fleet.shards; i++)
         if (of.shard[i].known && !help_fleet_protected(&of.shard[i]))
