@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The moves that wait while a shard can be healed: standbys away from servers that would be above a capacity
+ * The orders that wait while a shard can be healed: standbys away from servers that would be above a capacity
  * if another one died, shards that lie in one zone, and balance. Owns nothing; orders through fleet/plan.c.
  *
  * None of them undoes another. Relief and balance never put both members into one zone that are in two.
- * Relief moves to where a tenth (`gain`) of each capacity is left, so what it has filled it does not empty.
- * Each balancing move leaves the fuller of both servers less full than it was, so they come to an end.
+ * Relief goes to where a tenth (`gain`) of each capacity is left, so what it has filled it does not empty.
+ * Each order for balance leaves the fuller of both servers less full than it was, so they come to an end.
  */
 #define _GNU_SOURCE /* qsort_r */
 #include "fleet/parts.h"
@@ -13,8 +13,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* A shard that such a move may be made of. */
-static bool may_move(const struct fl_planner *planner, uint32_t number)
+/* A shard for which such an order may be given. */
+static bool may_order(const struct fl_planner *planner, uint32_t number)
 {
     const struct fl_look *look = &planner->look[number];
 
@@ -35,7 +35,7 @@ static bool is_split(const struct fl_planner *planner, const struct fl_look *loo
     return server[look->primary].zone != server[look->standby].zone;
 }
 
-/* Its wait is of a move that is not needed: people are not told of it. */
+/* Its wait is of an order that is not needed: people are not told of it. */
 static bool try_repair(struct fl_planner *planner, uint32_t number, struct fl_search *search,
                        enum fl_cause cause, uint32_t about)
 {
@@ -105,7 +105,7 @@ static void relieve(struct fl_planner *planner, uint32_t server)
     for (uint32_t i = planner->first[server]; i < planner->first[server + 1] && !place->leaving; i++) {
         uint32_t number = planner->node[i];
         struct fl_weight without;
-        if (planner->look[number].standby != server || !may_move(planner, number) ||
+        if (planner->look[number].standby != server || !may_order(planner, number) ||
             is_held_down(planner, number))
             continue;
         without = weigh_without(planner, number);
@@ -123,7 +123,7 @@ static void relieve(struct fl_planner *planner, uint32_t server)
     for (uint32_t i = planner->first[server]; i < planner->first[server + 1] && !place->leaving; i++) {
         uint32_t number = planner->node[i];
         struct handed handed;
-        if (planner->look[number].primary != server || !may_move(planner, number) ||
+        if (planner->look[number].primary != server || !may_order(planner, number) ||
             is_held_down(planner, number) || planner->fleet->shard[number].pin == server)
             continue;
         handed = weigh_handover(planner, number);
@@ -162,7 +162,7 @@ static void split_zones(struct fl_planner *planner)
         return;
     for (uint32_t i = 0; i < planner->fleet->shards; i++) {
         struct fl_search search;
-        if (!planner->fleet->shard[i].known || !may_move(planner, i) || is_held_down(planner, i) ||
+        if (!planner->fleet->shard[i].known || !may_order(planner, i) || is_held_down(planner, i) ||
             is_split(planner, &planner->look[i]))
             continue;
         search = search_for(planner, i);
@@ -176,11 +176,11 @@ static void split_zones(struct fl_planner *planner)
 struct balance {
     double mean;
     bool begun; /* by this plan or an earlier one */
-    bool moved;
-    bool waits; /* a move may come later: a shard is held down, or its server gives one away */
+    bool ordered;
+    bool waits; /* an order may come later: a shard is held down, or its server gives one away */
 };
 
-/* What a move has to gain: twice as much to begin with, so that what has come to rest is not begun again by
+/* What an order has to gain: twice as much to begin with, so that what has come to rest is not begun again by
  * loads that change a little. */
 static double gain(const struct fl_planner *planner, const struct balance *balance)
 {
@@ -214,7 +214,7 @@ static uint32_t choose_handover(const struct fl_planner *planner, uint32_t serve
         const struct fl_look *look = &planner->look[number];
         struct handed handed;
         double fuller;
-        if (look->primary != server || !may_move(planner, number) ||
+        if (look->primary != server || !may_order(planner, number) ||
             planner->fleet->shard[number].pin == server)
             continue;
         handed = weigh_handover(planner, number);
@@ -245,7 +245,7 @@ static uint32_t choose_repair(const struct fl_planner *planner, uint32_t server,
         struct fl_search search;
         struct fl_found found;
         double without, fuller;
-        if (look->standby != server || !may_move(planner, number))
+        if (look->standby != server || !may_order(planner, number))
             continue;
         without = fl_room_full_with(&planner->room, server, fl_no_load, look->need.standby);
         if (without >= best || !is_worth(planner, server, balance, full - without))
@@ -292,7 +292,7 @@ static void even_out(struct fl_planner *planner, uint32_t server, struct balance
                 return;
             }
         }
-        balance->begun = balance->moved = true;
+        balance->begun = balance->ordered = true;
     }
 }
 
@@ -324,5 +324,5 @@ void fl_balance(struct fl_planner *planner)
     qsort_r(planner->list, count, sizeof(planner->list[0]), compare_fullness, planner);
     for (uint32_t i = 0; i < count; i++)
         even_out(planner, planner->list[i], &balance);
-    planner->plan->balancing = balance.moved || (planner->fleet->balancing && balance.waits);
+    planner->plan->balancing = balance.ordered || (planner->fleet->balancing && balance.waits);
 }

@@ -360,7 +360,7 @@ static int move(struct command *c)
     return *why ? ND_NOT_EQUAL : code;
 }
 
-/* An order that stands is left as it is: it names the nodes that there were when it was given. */
+/* A wish that stands is left as it is: it names the nodes that there were when it was written. */
 static int upgrade_one(struct command *c, uint32_t server, bool ends)
 {
     char key[FL_KEY_MAX];

@@ -38,8 +38,9 @@ static const struct nf_param fleet_keys[] = {
     {"run", ND_KIND(ND_PLACE), AT(run), 0, 64, "/run/understudy", NULL, "directory of control sockets",
      false},
     {"user", ND_KIND(ND_TEXT), AT(user), 0, 33, "", NULL, "whose the view files are", false},
-    {"heals", NF_U32, AT(heals), 1, 1000, "4", NULL, "moves of healing at once", false},
-    {"hold_down_s", NF_U32, AT(hold_down_s), 1, 86400, "60", NULL, "between two moves of a shard", false},
+    {"heals", NF_U32, AT(heals), 1, 1000, "4", NULL, "re-pairs and resyncs at once", false},
+    {"hold_down_s", NF_U32, AT(hold_down_s), 1, 86400, "60", NULL, "since a shard changed, before balance",
+     false},
     {0},
 };
 #undef AT

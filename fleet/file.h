@@ -54,7 +54,7 @@ struct fl_file {
     struct fl_shard_entry *shard;
     uint32_t shards;
     uint32_t heals;       /* re-pairs, and the resyncs that follow, at once in the fleet */
-    uint32_t hold_down_s; /* between two moves of a shard for balance */
+    uint32_t hold_down_s; /* since a shard's last change, before an order for balance */
     const struct nd_yaml *pair, *node, *arbiter; /* sections, as they stand */
     const char *dir;                             /* of the file, from the root: what $(dir) stands for */
     struct nd_arena *arena;

@@ -46,8 +46,9 @@ static const struct nd_metric rows[] = {
     {.path = "fleet.shards",
      "understudy_fleet_shards",
      G,
-     "Leader: shards that are protected; served alone; not served, as far as is heard; lost, as nothing is "
-     "heard; new",
+     "Leader: shards that are protected; served alone; of which some node is heard, and none serves; of "
+     "which "
+     "none is heard; new",
      ND_MAP,
      .names = ND_NAMES("state")},
     {.path = "fleet.unprotected_s",
@@ -79,7 +80,7 @@ void fl_tally_free(struct fl_tally *t)
 
 /* ---- of the fleet ------------------------------------------------------------------------------- */
 
-enum condition { PROTECTED, ALONE, SILENT, LOST, NEW, CONDITIONS };
+enum condition { PROTECTED, ALONE, NOBODY_SERVES, BOTH_SILENT, NEW, CONDITIONS };
 
 static enum condition condition_of(const struct fl_shard *s, const struct fl_step *step)
 {
@@ -89,7 +90,7 @@ static enum condition condition_of(const struct fl_shard *s, const struct fl_ste
         return PROTECTED;
     if (s->primary != FL_NONE && fl_says_serves(s->says[s->primary]))
         return ALONE;
-    return s->says[0] == FL_SAYS_NOTHING && s->says[1] == FL_SAYS_NOTHING ? LOST : SILENT;
+    return s->says[0] == FL_SAYS_NOTHING && s->says[1] == FL_SAYS_NOTHING ? BOTH_SILENT : NOBODY_SERVES;
 }
 
 /* For how long the shard that has been unprotected for longest has been, in s. */
@@ -131,13 +132,13 @@ void fl_tally_plan(struct fl_tally *t, const struct fl_picture *p, const struct 
             oldest = order->since;
     }
     json_decref(t->fleet);
-    t->fleet =
-        json_pack("{s:b, s:{s:i, s:i}, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:f, s:i, s:I}", "stopped",
-                  plan->stopped, "servers", "held", (int)held, "gone", (int)(p->file->servers - held),
-                  "overfull", (int)plan->overfull, "shards", "protected", (int)shards[PROTECTED], "alone",
-                  (int)shards[ALONE], "silent", (int)shards[SILENT], "lost", (int)shards[LOST], "new",
-                  (int)shards[NEW], "unprotected_s", note_unprotected(t, plan, f->shards, now), "orders",
-                  (int)orders, "oldest_order_s", (json_int_t)(f->now - oldest));
+    t->fleet = json_pack("{s:b, s:{s:i, s:i}, s:i, s:{s:i, s:i, s:i, s:i, s:i}, s:f, s:i, s:I}", "stopped",
+                         plan->stopped, "servers", "held", (int)held, "gone", (int)(p->file->servers - held),
+                         "overfull", (int)plan->overfull, "shards", "protected", (int)shards[PROTECTED],
+                         "alone", (int)shards[ALONE], "nobody-serves", (int)shards[NOBODY_SERVES],
+                         "both-silent", (int)shards[BOTH_SILENT], "new", (int)shards[NEW], "unprotected_s",
+                         note_unprotected(t, plan, f->shards, now), "orders", (int)orders, "oldest_order_s",
+                         (json_int_t)(f->now - oldest));
     t->planned = now;
 }
 

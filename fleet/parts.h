@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the planner's own files share: how full servers are (fleet/room.c), where a node may go
- * (fleet/place.c), what is made of each shard (fleet/plan.c), and the moves that may wait (fleet/balance.c).
+ * (fleet/place.c), what is made of each shard (fleet/plan.c), and the orders that may wait (fleet/balance.c).
  * One plan's memory, which fl_plan_make hands out.
  */
 #ifndef FLEET_PARTS_H
@@ -142,7 +142,7 @@ struct fl_planner {
 uint64_t fl_since(const struct fl_planner *planner, uint64_t then);
 /* For the standby of a shard: any server with room, but those of its members. */
 struct fl_search fl_search_standby(const struct fl_planner *planner, uint32_t shard);
-/* Orders a move, and has the room know of it. Returns whether it was possible; if not, the step says what is
+/* Gives an order, and has the room know of it. Returns whether it was possible; if not, the step says what is
  * waited for. */
 bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_search *search,
                      enum fl_cause cause, uint32_t about);

@@ -22,10 +22,10 @@ struct fl_picture {
     const struct fl_node_said **node; /* of each shard: its nodes, by their servers; NULL: none */
     struct fl_placement *placement;   /* of each shard: as its key has it; all zero: it has none */
     int64_t *revision;                /* of that key's last change; 0: there is none */
-    int64_t *move;                    /* of a person's order to move it: likewise */
+    int64_t *move;                    /* of a person's wish to move it: likewise */
     struct {
         json_t *nodes;        /* those that are old: a shard's name, and the incarnation; NULL: none is */
-        int64_t revision;     /* of the order that says so */
+        int64_t revision;     /* of the wish that says so */
     } * upgrade;              /* of each server */
     char leader[FL_NAME_MAX]; /* "": nobody leads */
     uint32_t unreadable;      /* keys whose value is none */
@@ -54,14 +54,14 @@ void fl_picture_free(struct fl_picture *picture);
  * is room for, which are more than stop a plan. For free(); NULL: no memory. */
 char *fl_picture_gone(const struct fl_picture *picture);
 
-/* The order to move the shard is over: its primary is there, or it names no server. Its key is to go then. */
+/* The move of the shard is over: its primary is there, or it names no server. Its key is to go then. */
 bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);
 
-/* What an order to start the server's nodes anew says: which processes its nodes are now. For free(); NULL:
+/* What a wish to start the server's nodes anew says: which processes its nodes are now. For free(); NULL:
  * no memory. */
 char *fl_picture_upgrade(const struct fl_picture *picture, uint32_t server);
 
-/* That order is over: each node says something, and none is one that it names. Its key is to go then. */
+/* That wish is over: each node says something, and none is one that it names. Its key is to go then. */
 bool fl_picture_upgraded(const struct fl_picture *picture, uint32_t server);
 
 /* What the shard's key is to hold, by the nodes' word and the plan's step. False: it is as it is. */

@@ -61,7 +61,7 @@ static int check_settings(const struct fl_settings *of, struct ft_fault *fault)
 static int check_shard(const struct fl_fleet *fleet, const struct fl_shard *shard, struct ft_fault *fault)
 {
     if (!is_place(fleet, shard->pin, true) || !is_place(fleet, shard->failed.to, true))
-        return ft_fail(fault, FT_EINVAL, "shard %s: a pin or a failed move names no server", shard->name);
+        return ft_fail(fault, FT_EINVAL, "shard %s: a pin or a failed order names no server", shard->name);
     if (!shard->known)
         return is_place(fleet, shard->found, true)
                    ? 0

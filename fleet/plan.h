@@ -23,17 +23,18 @@
  * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
  *    can be healed, is being healed, or resyncs.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
- *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for a move
+ *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for an order
  *    that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
  *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
  *    move is a pin that whoever reads the plan takes away once the primary is there.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
  *    begins when one is more than twice `gain` above the mean, and ends when none is more than `gain` above
- *    it. Each move is the one after which the fuller of both servers is least full; handing over is preferred
- *    to moving a standby. No shard is moved for it within `hold_down` of its last move.
+ *    it. Each order is the one after which the fuller of both servers is least full; handing over is
+ * preferred to moving a standby. None is given for it within `hold_down` of the shard's last change of
+ * members or primary.
  * 7. At most `heals` re-pairs and the resyncs that they cause are under way in the fleet, at most `resyncs`
- *    into and `resyncs` out of each server; one move of a shard at any time; none within the back-off after
+ *    into and `resyncs` out of each server; one order of a shard at any time; none within the back-off after
  *    one that failed.
  * 8. Nodes that are old are started anew, those of one server after those of another, in the order of their
  *    names: its primaries hand over, its standbys are restarted. Only while every shard is protected, so one
@@ -134,7 +135,7 @@ enum fl_wait {
     FL_NO_ROOM,       /* no server has room for its standby */
     FL_LIMIT,         /* as many as may be are under way in the fleet, or are created by this plan */
     FL_BUSY,          /* the servers that could are resyncing another shard */
-    FL_BACK_OFF,      /* its last move failed, and it is not tried again yet */
+    FL_BACK_OFF,      /* its last order failed, and it is not tried again yet */
     FL_LEASES_GONE,   /* too many leases went at once: nothing is ordered */
     FL_SERVER_ABSENT, /* it is to be created, and not every server has its lease */
     FL_FOUND,         /* it is to be created, and a server tells of a node or a kept view of it */
@@ -151,8 +152,7 @@ struct fl_order {
 };
 
 struct fl_failed {
-    uint32_t count; /* moves that failed since the last one that did not, and orders that were withdrawn
-                       because they had (FL_FAILED); 0: none */
+    uint32_t count; /* orders that failed since the last one that did not; 0: none */
     uint32_t to;    /* the last one was to this server; FL_NONE */
     uint64_t when;
 };
@@ -181,7 +181,7 @@ struct fl_shard {
 struct fl_settings {
     uint32_t heals;     /* re-pairs and resyncs at once in the fleet; 0: none is ordered */
     uint32_t resyncs;   /* at once into, and out of, one server; 1 at least */
-    uint64_t hold_down; /* since a shard's last move, before it is moved for balance */
+    uint64_t hold_down; /* since a shard's last change of members or primary, before an order for balance */
     uint64_t patience;  /* with an order, or a resync that an order began */
     uint64_t at_once;   /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */

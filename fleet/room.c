@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How full servers are, now and when any one other dies. Owns the loads of servers and of the pairs that they
- * are. fleet/plan.c and fleet/balance.c put nodes in and take them out as they order moves; fleet/place.c
+ * are. fleet/plan.c and fleet/balance.c put nodes in and take them out as they give orders; fleet/place.c
  * looks for room.
  *
  * If a server dies, each other one has to carry the shards whose primaries were there and whose standbys it

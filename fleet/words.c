@@ -136,7 +136,7 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
 
     switch (step->wait) {
     case FL_UNDER_WAY:
-        snprintf(why, size, "a move to %s is under way", about);
+        snprintf(why, size, "an order to %s is under way", about);
         break;
     case FL_RESYNCS:
         snprintf(why, size, "its standby on %s is given the state", about);
@@ -168,7 +168,7 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         snprintf(why, size, "waits until %s has resynced another shard", about);
         break;
     case FL_BACK_OFF:
-        snprintf(why, size, "its last move failed, to %s: it is tried again later", about);
+        snprintf(why, size, "its last order failed, to %s: it is tried again later", about);
         break;
     case FL_LEASES_GONE:
         snprintf(why, size,

@@ -88,7 +88,7 @@ static struct {
 } world;
 
 static struct {
-    uint64_t moves[16], withdrawn, failed, plans, orders_late;
+    uint64_t orders[16], withdrawn, failed, plans, orders_late;
     uint64_t unprotected_seconds, longest, deaths, crashes, agents, stops;
     uint32_t lost_at_once, lost_in_healing, lost_waiting, lost_without_room, lost_needlessly, broken,
         unprotected, most_unprotected;
@@ -310,7 +310,7 @@ static void start_node(uint32_t number, uint32_t server)
     tell(number);
 }
 
-static void fail_move(uint32_t number, uint32_t to)
+static void fail_order(uint32_t number, uint32_t to)
 {
     world.shard[number].failed.count++;
     world.shard[number].failed.when = world.fleet.now;
@@ -335,12 +335,12 @@ static void act(uint32_t number, uint32_t to, uint64_t view)
         !answers(shard->member[0]))
         return;
     if (!answers(to) || !draw(50)) {
-        fail_move(number, to);
+        fail_order(number, to);
         return;
     }
     if (kind == FL_HANDOVER) {
         if (!truth->node[1] || !truth->synced) {
-            fail_move(number, to);
+            fail_order(number, to);
             return;
         }
         begin_view(number, shard->member[1], shard->member[0]);
@@ -575,7 +575,7 @@ static void check_plan(const struct fl_plan *plan)
     if (ordered && repairs > world.fleet.settings.heals)
         BROKEN("%u re-pairs at once", repairs);
     if (balanced && resyncs)
-        BROKEN("%u moves for balance while %u shards resync", balanced, resyncs);
+        BROKEN("%u orders for balance while %u shards resync", balanced, resyncs);
 }
 
 static void carry_out(const struct fl_plan *plan, uint32_t number)
@@ -587,17 +587,17 @@ static void carry_out(const struct fl_plan *plan, uint32_t number)
     count.shard_writes_now++;
     if (step->kind == FL_CREATE) {
         create(number, step->to);
-        count.moves[FL_NEW]++;
+        count.orders[FL_NEW]++;
         return;
     }
     if (step->kind == FL_WITHDRAW) {
         count.withdrawn++;
         if (step->cause == FL_FAILED && shard->failed.when < shard->order.since)
-            fail_move(number, shard->order.to);
+            fail_order(number, shard->order.to);
         shard->order.kind = FL_LEAVE;
         return;
     }
-    count.moves[step->cause]++;
+    count.orders[step->cause]++;
     shard->order.kind = step->kind;
     shard->order.cause = step->cause;
     shard->order.to = step->to[0];
@@ -840,19 +840,19 @@ static void check_end(void)
 static void report(void)
 {
     double seconds = (double)world.length;
-    uint64_t moves = 0;
+    uint64_t orders = 0;
 
     for (int i = 0; i < 16; i++)
-        moves += i == FL_NEW ? 0 : count.moves[i];
+        orders += i == FL_NEW ? 0 : count.orders[i];
     printf("%u servers in %u zones, %u shards, %.1f hours; %lu servers died, %lu agents, %lu nodes\n",
            world.all_servers, ZONES, world.fleet.shards, seconds / 3600, (unsigned long)count.deaths,
            (unsigned long)count.agents, (unsigned long)count.crashes);
-    printf("moves: %lu created,", (unsigned long)count.moves[FL_NEW]);
+    printf("orders: %lu created,", (unsigned long)count.orders[FL_NEW]);
     for (int i = FL_HEAL; i <= FL_UPGRADE; i++)
-        printf(" %s %lu%s", fl_cause_name((enum fl_cause)i), (unsigned long)count.moves[i],
+        printf(" %s %lu%s", fl_cause_name((enum fl_cause)i), (unsigned long)count.orders[i],
                i == FL_UPGRADE ? "" : ",");
-    printf("; %lu in all, %lu failed, %lu orders withdrawn\n", (unsigned long)moves,
-           (unsigned long)count.failed, (unsigned long)count.withdrawn);
+    printf("; %lu in all, %lu failed, %lu withdrawn\n", (unsigned long)orders, (unsigned long)count.failed,
+           (unsigned long)count.withdrawn);
     printf("unprotected: %lu shard-seconds, %.2g of all; longest %lu s; at most %u at once\n",
            (unsigned long)count.unprotected_seconds,
            (double)count.unprotected_seconds / seconds / world.fleet.shards, (unsigned long)count.longest,

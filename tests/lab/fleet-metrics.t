@@ -48,7 +48,7 @@ alerts_have_metrics() {
         grep -qE "^$metric(\{[^}]*\})? [0-9]" "$work/$leader.page" || { echo "no value of $metric"; bad=1; }
         grep -qF "| \`$metric" "$root/docs/reference.md" || { echo "$metric is not in reference.md"; bad=1; }
     done
-    for state in silent lost; do grep -q "^understudy_fleet_shards{state=\"$state\"} 0" "$work/$leader.page" || { echo "no shards $state"; bad=1; }; done
+    for state in nobody-serves both-silent; do grep -q "^understudy_fleet_shards{state=\"$state\"} 0" "$work/$leader.page" || { echo "no shards $state"; bad=1; }; done
     for metric in $(sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$work/$leader.page"); do
         grep -qF "| \`$metric" "$root/docs/reference.md" || { echo "$metric is not in reference.md"; bad=1; }
     done

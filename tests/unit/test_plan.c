@@ -364,7 +364,7 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_kill(&fleet, 1);
     order(0, FL_REPAIR, FL_HEAL, 4);
-    expect_plan(0, "a move to s4 is under way");
+    expect_plan(0, "an order to s4 is under way");
     assert_int_equal(plan->orders, 0);
     /* The target dies: another one takes its place, in the same view. */
     fleet.fleet.now = 1200;
@@ -387,11 +387,11 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
     make_plan();
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
     fleet.server[0].drained = true;
-    expect_plan(0, "a move to s1 is under way");
+    expect_plan(0, "an order to s1 is under way");
     fleet.server[0].drained = false;
     order(0, FL_REPAIR, FL_PIN, 4);
     fleet.shard[0].pin = 4;
-    expect_plan(0, "a move to s4 is under way");
+    expect_plan(0, "an order to s4 is under way");
     fleet.shard[0].pin = FL_NONE;
     make_plan();
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
@@ -412,7 +412,7 @@ static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
         fleet.shard[0].failed.count = rows[i].failures;
         fleet.shard[0].failed.to = 2;
         fleet.shard[0].failed.when = fleet.fleet.now - rows[i].wait + 1;
-        expect_plan(0, "its last move failed, to s2: it is tried again later");
+        expect_plan(0, "its last order failed, to s2: it is tried again later");
         fleet.shard[0].failed.when--;
         expect_plan(0, "re-pair with s3: s1 is dead, the other member is alone");
     }
@@ -427,7 +427,7 @@ static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
     /* So is one that nobody carries out. */
     fleet.shard[0].failed.count = 0;
     fleet.fleet.now += 118;
-    expect_plan(0, "a move to s2 is under way");
+    expect_plan(0, "an order to s2 is under way");
     fleet.fleet.now++;
     expect_plan(0, "withdraw the order to s2: it failed, or was not carried out in time");
     assert_int_equal(plan->orders, 1);
@@ -619,7 +619,7 @@ static void what_names_no_server_is_refused(void **state)
     refuse("shard n0: its primary is none of its members");
     fleet.shard[0].primary = 0;
     fleet.shard[0].pin = 2;
-    refuse("shard n0: a pin or a failed move names no server");
+    refuse("shard n0: a pin or a failed order names no server");
     fleet.shard[0].pin = FL_NONE;
     order(0, FL_REPAIR, FL_HEAL, 2);
     refuse("shard n0: its order names no server");

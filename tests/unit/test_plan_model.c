@@ -137,7 +137,7 @@ static void judge_limits(const struct fl_plan *plan)
               "%u resyncs into s%u, %u out of it", into[i], i, out[i]);
 }
 
-/* No move for balance while the same plan heals. */
+/* No order for balance while the same plan heals. */
 static void judge_causes(const struct fl_plan *plan)
 {
     bool heals = false, balances = false;
