@@ -210,38 +210,45 @@ static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
     return answers;
 }
 
-/* A move that is over is taken away, if it is still the one that was seen. */
-static void end_move(struct agent *a, const struct fl_picture *p, uint32_t shard)
+/* A move that is over is taken away, if it is still the one that was seen. False: etcd does not answer. */
+static bool end_move(struct agent *a, const struct fl_picture *p, uint32_t shard)
 {
     char key[FL_KEY_MAX];
     const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/move/", a->file->shard[shard].name)};
     const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->move[shard]};
-    bool done;
+    bool done = false;
+    bool answers = !fl_picture_moved(p, shard) || write_key(a, "the end of a move", &gone, &unchanged, &done);
 
-    if (fl_picture_moved(p, shard) && write_key(a, "the end of a move", &gone, &unchanged, &done) && done)
+    if (done)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: its move is over",
                      a->file->shard[shard].name);
+    return answers;
 }
 
-static void end_upgrades(struct agent *a, const struct fl_picture *p)
+/* Until etcd does not answer: false. */
+static bool end_upgrades(struct agent *a, const struct fl_picture *p)
 {
-    for (uint32_t i = 0; i < a->file->servers; i++) {
+    bool answers = true;
+
+    for (uint32_t i = 0; answers && i < a->file->servers; i++) {
         char key[FL_KEY_MAX];
         const char *name = a->file->server[i].name;
         const struct nd_change gone = {.key = fl_key(key, a->file, "wishes/upgrade/", name)};
         const struct nd_compare unchanged = {
             .key = key, .of = ND_CHANGED, .revision = p->upgrade[i].revision};
-        bool done;
+        bool done = false;
 
-        if (fl_picture_upgraded(p, i) && write_key(a, "the end of an upgrade", &gone, &unchanged, &done) &&
-            done)
+        if (fl_picture_upgraded(p, i))
+            answers = write_key(a, "the end of an upgrade", &gone, &unchanged, &done);
+        if (done)
             ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "server %s: all its nodes were started anew", name);
     }
+    return answers;
 }
 
 /* Writes what the leader knows of leases that are gone, for people's commands, which plan as it does. The key
- * goes with its lease. */
-static void tell_gone(struct agent *a, const struct fl_picture *p)
+ * goes with its lease. False: etcd does not answer. */
+static bool tell_gone(struct agent *a, const struct fl_picture *p)
 {
     char key[FL_KEY_MAX], *text = fl_picture_gone(p);
     const struct nd_change change = {.key = fl_key(key, a->file, "gone", ""),
@@ -253,9 +260,10 @@ static void tell_gone(struct agent *a, const struct fl_picture *p)
     bool told = e && text && e->lease == a->lease && strcmp(e->value, text) == 0, done;
 
     nd_mirror_unlock(a->mirror);
-    if (text && !told)
-        write_key(a, "the key of leases that are gone", &change, NULL, &done);
+    bool answers = !text || told || write_key(a, "the key of leases that are gone", &change, NULL, &done);
+
     free(text);
+    return answers;
 }
 
 static void carry_plan(struct agent *a, const struct fl_picture *p)
@@ -275,8 +283,8 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         char why[FL_WHY_MAX];
         bool done;
 
-        end_move(a, p, i);
-        if (!fl_picture_next(p, plan, i, &next))
+        answers = end_move(a, p, i);
+        if (!answers || !fl_picture_next(p, plan, i, &next))
             continue;
         if (plan->step[i].kind != FL_LEAVE)
             ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[i].name,
@@ -307,9 +315,8 @@ static void plan(struct agent *a)
         return;
     }
     picture.fleet.balancing = a->balancing;
-    tell_gone(a, &picture);
-    end_upgrades(a, &picture);
-    carry_plan(a, &picture);
+    if (tell_gone(a, &picture) && end_upgrades(a, &picture))
+        carry_plan(a, &picture);
     fl_picture_free(&picture);
 }
 

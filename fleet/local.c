@@ -31,6 +31,7 @@ struct local_node {
     bool written;   /* its files are as the placement says */
     uint64_t tried; /* to write them, when last; 0: never */
     bool says;      /* what it said in this turn is in `said` */
+    bool logged;    /* what systemctl was told last, since it began or ceased to say something */
     struct fl_node_said said;
     pid_t systemctl;           /* that is under way for it; 0: none */
     uint64_t started, ordered; /* when last; 0: never */
@@ -164,8 +165,11 @@ static void keep_told(const struct fl_local *l, uint32_t shard)
     json_t *o = fl_placement_write(l->file, &l->node[shard].placement);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
-    if (text)
-        write_whole(path_of(path, l, l->file->shard[shard].name, ".told"), text);
+    path_of(path, l, l->file->shard[shard].name, ".told");
+    if (!text)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: no memory for it", path);
+    else
+        write_whole(path, text);
     free(text);
     json_decref(o);
 }
@@ -412,9 +416,13 @@ static void run_systemctl(struct local_node *n, const char *verb, const char *no
         execlp("systemctl", "systemctl", "--no-block", verb, unit, (char *)NULL);
         _exit(127);
     }
-    if (n->systemctl < 0)
+    if (n->systemctl < 0) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl %s %s: %s", verb, unit, strerror(errno));
         n->systemctl = 0;
-    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "systemctl %s %s", verb, unit);
+    } else if (!n->logged) {
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "systemctl %s %s", verb, unit);
+        n->logged = true;
+    }
 }
 
 static void reap(struct local_node *n, const char *node)
@@ -509,11 +517,12 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
     char node[FL_NAME_MAX];
-    bool wanted = n->told && fl_placement_has(&n->placement, l->self);
+    bool wanted = n->told && fl_placement_has(&n->placement, l->self), said = n->says;
 
     fl_node_name(node, l->file, shard, l->self);
     reap(n, node);
     hear(l, shard, now);
+    n->logged &= n->says == said;
     if (wanted && !n->written && (!n->tried || now - n->tried > START_NS)) {
         n->tried = now;
         n->written = write_files(l, shard);
