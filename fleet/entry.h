@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the keys of a fleet hold in etcd, below /understudy/FLEET/: servers/SERVER, written by the server's
+ * What the keys of a fleet hold in etcd, below understudy/FLEET/: servers/SERVER, written by the server's
  * agent under its lease, says what its nodes say; shards/SHARD, written by the leader, says which servers run
  * nodes of the shard, and what its primary is to do. As JSON, and read from it. Owns nothing.
  */

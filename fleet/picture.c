@@ -8,7 +8,7 @@
 
 const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char *kind, const char *name)
 {
-    snprintf(out, FL_KEY_MAX, "/understudy/%s/%s%s", file->name, kind, name);
+    snprintf(out, FL_KEY_MAX, "understudy/%s/%s%s", file->name, kind, name);
     return out;
 }
 

@@ -32,7 +32,7 @@ struct fl_picture {
     char why[256];            /* of the last of them */
 };
 
-/* "/understudy/FLEET/". Returns `out`. */
+/* "understudy/FLEET/" with `kind` and `name` behind it. Returns `out`. */
 #define FL_KEY_MAX 128u
 const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char *kind, const char *name);
 /* What stands at that key, borrowed from `keys`; NULL: nothing does. */

@@ -140,8 +140,8 @@ is "where they were" "$(said '[.shards[] | .members | sort] | tostring')" "$wher
 # ── etcd has lost everything ─────────────────────────────────────────────────────────────────────
 
 views=$(said '[.shards[] | .view] | tostring')
-in_etcd del --prefix /understudy/lab/shards/ >/dev/null
-keys() { in_etcd get --prefix /understudy/lab/shards/ --keys-only | grep -c shards; }
+in_etcd del --prefix understudy/lab/shards/ >/dev/null
+keys() { in_etcd get --prefix understudy/lab/shards/ --keys-only | grep -c shards; }
 written() { local end=$((SECONDS + 20)); until [ "$(keys)" = "$(wc -w <<<"$shards")" ]; do [ $SECONDS -lt $end ] || { keys; return 1; }; sleep 0.2; done; }
 ok "the shards' keys are deleted: they are written anew" written
 is "as the nodes say, and nothing was begun anew" "$(said '[.shards[] | .view] | tostring')" "$views"

@@ -61,14 +61,14 @@ static int forget(void **state)
     return 0;
 }
 
-/* The key behind /understudy/f/, changed in revision `changed`. */
+/* The key behind understudy/f/, changed in revision `changed`. */
 static void put(const char *key, const char *value, int64_t changed)
 {
     char whole[128];
     struct ft_fault fault = {""};
     struct nd_entry *e;
 
-    snprintf(whole, sizeof(whole), "/understudy/f/%s", key);
+    snprintf(whole, sizeof(whole), "understudy/f/%s", key);
     e = nd_entry_make(whole, value, strlen(value));
     assert_non_null(e);
     e->changed = changed;
@@ -183,7 +183,7 @@ static void what_the_leader_says_of_leases_is_known_to_all(void **state)
     paint();
     assert_int_equal(picture.server[A].gone, 0);
     assert_int_equal(picture.unreadable, 1);
-    assert_string_equal(picture.why, "/understudy/f/gone: no JSON object, expected times by servers");
+    assert_string_equal(picture.why, "understudy/f/gone: no JSON object, expected times by servers");
 }
 
 static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
@@ -402,8 +402,8 @@ static void what_keeps_a_shard_from_being_created(void **state)
     put("servers/c", "{}", 3);
     expect_kept_from(found);
     assert_int_equal(picture.unreadable, 1);
-    assert_string_equal(
-        picture.why, "/understudy/f/servers/c: what a server says has no nodes, or no kept, expected both");
+    assert_string_equal(picture.why,
+                        "understudy/f/servers/c: what a server says has no nodes, or no kept, expected both");
     put("servers/c", "{\"nodes\":{\"north\":{}},\"kept\":[]}", 3);
     expect_kept_from(found);
     /* Nor is one begun beside a key that cannot be read. */
@@ -415,7 +415,7 @@ static void what_keeps_a_shard_from_being_created(void **state)
     assert_int_equal(plan->step[NORTH].kind, FL_CREATE);
     assert_int_equal(picture.unreadable, 1);
     assert_string_equal(picture.why,
-                        "/understudy/f/shards/east: its first and members are not two servers each");
+                        "understudy/f/shards/east: its first and members are not two servers each");
     fl_plan_free(plan);
 }
 
@@ -450,7 +450,7 @@ static void a_server_that_the_file_has_no_more_is_emptied(void **state)
     put_server("old", NODE("east", "PROTECTED", "true", "true", "7", "a", "old"), "");
     put_server("a", NODE("east", "READY", "false", "true", "7", "a", "old"), "");
     expect_east("hand over to a: old is not in the fleet's file any more");
-    nd_keys_remove(&keys, "/understudy/f/servers/old");
+    nd_keys_remove(&keys, "understudy/f/servers/old");
     expect_east("no agent speaks for old: nothing is ordered until one does");
     put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "old"), "");
     expect_east("re-pair with c: old is dead, the other member is alone");
@@ -459,7 +459,7 @@ static void a_server_that_the_file_has_no_more_is_emptied(void **state)
     assert_int_equal(plan->step[NORTH].kind, FL_CREATE);
     fl_plan_free(plan);
     /* By a node's word alone, its key is lost. */
-    nd_keys_remove(&keys, "/understudy/f/shards/east");
+    nd_keys_remove(&keys, "understudy/f/shards/east");
     put_server("a", NODE("east", "PROTECTED", "true", "true", "9", "a", "older"), "");
     put_server("older", NODE("east", "READY", "false", "true", "9", "a", "older"), "");
     expect_east("re-pair with c: older is not in the fleet's file any more");
@@ -552,7 +552,7 @@ static void nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them(void
     paint();
     assert_false(fl_picture_upgraded(&picture, B));
     /* Of a server that is away nobody knows. */
-    nd_keys_remove(&keys, "/understudy/f/servers/b");
+    nd_keys_remove(&keys, "understudy/f/servers/b");
     paint();
     assert_false(fl_picture_upgraded(&picture, B));
     /* What names no nodes is no order, and goes. */
