@@ -11,7 +11,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 31
+plan 32
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 
@@ -103,6 +103,43 @@ all_keys() {
     return $bad
 }
 ok "every key of the program is in the doc" all_keys
+
+# The fleet's page has the keys of the fleet's file, with their ranges and defaults, and the verbs.
+check_fleet() {
+    python3 - "$root"/fleet/{file.h,file.c,command.c} "$root/docs/fleet.md" <<'END'
+import re, sys
+
+header, tables, command, page = (open(name).read() for name in sys.argv[1:])
+known = dict(re.findall(r"#define (\w+) +(\d+)u", header))
+rows = {name: (range, preset) for name, range, preset in re.findall(r"^\| `([\w.]+)` \| ([^|]*) \| ([^|]*) \|", page, re.M)}
+keys, bad = set(), []
+for table, before in ("fleet", ""), ("server", "servers.NAME."), ("shard", "shards.NAME."):
+    body = re.search(rf"{table}_keys\[\] = {{(.*?)\n}};", tables, re.S)[1]
+    for name, kind, least, most, preset in re.findall(r'{"(\w+)", ([\w()]+), AT\(\w+\), ([^,]+), ([^,]+),\s+(NULL|"[^"]*"),', body):
+        if name in ("servers", "shards"):  # whose keys have their own rows
+            continue
+        keys.add(before + name)
+        range, said = rows.get(before + name, ("no row", "no row"))
+        most = known.get(most) or eval(most.replace("u", "")) if kind == "NF_U32" else ""
+        if kind == "NF_U32" and range != f"{least} … {most}":
+            bad.append(f"{before}{name}: {range}, expected {least} … {most}")
+        if preset != '""' and said != ("required" if preset == "NULL" else preset.strip('"')):
+            bad.append(f"{before}{name}: default {said}, expected {preset}")
+verbs = set(re.findall(r'{"(\w+)", \d, ', re.search(r"verbs\[\] = (.*?)};", command, re.S)[1]))
+for what, has, wanted in (
+    ("keys", set(rows), keys),
+    ("verbs", set(re.findall(r"`(?:understudy fleet )?([a-z]+)", "".join(re.findall(r"^\| `understudy fleet .*?\|", page, re.M)))), verbs),
+    ("verbs of the usage", set(re.findall(r"[a-z]+", re.search(r'"fleet", rows,\n(.*?),\n', command, re.S)[1])), verbs),
+):
+    if has != wanted:
+        bad.append(f"{what}: {sorted(has ^ wanted)}")
+if len(keys) < 18 or len(verbs) < 12:
+    bad.append(f"only {len(keys)} keys and {len(verbs)} verbs are found")
+print("\n".join(bad))
+sys.exit(bool(bad))
+END
+}
+ok "the fleet's keys and verbs are those of its page" check_fleet
 
 # The fields of status, each by its whole name in a first column. What `turns` of a lane has is told where the replicator's is.
 status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def" | grep -v '^lanes\.turns\.'; }
