@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FINE, SERVED, TAKES_OVER, GONE, FRESH, UNREAD, SHARDS };
+enum { FINE, SERVED, TAKES_OVER, GONE, GONE_TOO, FRESH, UNREAD, SHARDS };
 #define NOW_S 1000u
 #define S     1000000000ull
 
@@ -36,6 +36,7 @@ static struct fl_shard shard[SHARDS] = {
                 .order = {FL_REPAIR, FL_HEAL, 1, NOW_S - 7}},
     [TAKES_OVER] = {.known = true, .primary = FL_NONE, .says = {FL_SAYS_NOTHING, FL_SAYS_JOINING}},
     [GONE] = {.known = true, .primary = 0},
+    [GONE_TOO] = {.known = true, .primary = 1},
     [FRESH] = {.known = false, .primary = FL_NONE},
     [UNREAD] = {.known = false, .unreadable = true, .primary = FL_NONE},
 };
@@ -90,7 +91,7 @@ static void test_leader(void **state)
                                         "understudy_fleet_shards{state=\"protected\"} 1",
                                         "understudy_fleet_shards{state=\"alone\"} 1",
                                         "understudy_fleet_shards{state=\"nobody-serves\"} 1",
-                                        "understudy_fleet_shards{state=\"both-silent\"} 1",
+                                        "understudy_fleet_shards{state=\"both-silent\"} 2",
                                         "understudy_fleet_shards{state=\"new\"} 2",
                                         "understudy_fleet_orders_under_way 2",
                                         "understudy_fleet_oldest_order_seconds 7",
