@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 57
+plan 62
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -16,6 +16,7 @@ web_fetch "$work" "$work/out" 60 10 &
 sleep 1
 ok "digests equal while it records" us verify
 wait
+"$lab" exec server bash -c 'for i in 1 2 3 4 5; do echo x >/dev/udp/203.0.113.1/9; sleep 0.02; done' # nobody's
 ok "once more, behind the last download" us verify
 kill -KILL "$(field a pid)"
 ok "b is primary" await 10 b state SOLO
@@ -48,6 +49,16 @@ ok "all of it" replay "$log" --inputs "$work/all.pcap" -o json
 inputs=$(json .inputs) first=$(($(json .seq) - $(json .inputs) + 1))
 is "each input is in the capture" "$(tshark -r "$work/all.pcap" 2>/dev/null | wc -l)" "$inputs"
 ok "at the time at which it came" within < <(tshark -r "$work/all.pcap" -T fields -e frame.time_epoch 2>/dev/null)
+# Questions to it: a flow of which tshark says how many packets came from inside, and how many left to there; and what was dropped.
+read -r client port < <(tshark -r "$work/all.pcap" -Y "ip.src == 10.0.0.0/8 && tcp.dstport" -T fields -e ip.src -e tcp.srcport 2>/dev/null | sort | uniq -c | sort -rn | awk 'NR == 3 { print $2, $3 }')
+ok "each packet of a flow" replay "$log" --flow "$client:$port" -w "$work/left.pcap" -o json
+both=$(($(tshark -r "$work/all.pcap" -Y "ip.src == $client && tcp.srcport == $port" 2>/dev/null | wc -l) + $(tshark -r "$work/left.pcap" -Y "ip.dst == $client && tcp.dstport == $port" 2>/dev/null | wc -l)))
+is "both ways, as tshark counts them: $both" "$(json '.told | length')" "$both"
+is "in order" "$(json '[.told[].seq] | . == sort and length > 3')" true
+ok "what was dropped" replay "$log" --drops -o json
+is "is all of it, and who dropped what nobody had asked for is named" \
+    "$(json '[(.told | length) == .dropped, ([.told[] | select(.input | test("udp .* > 203.0.113.1:9$")) | .verdict] | unique | join(" ")), ([.told[] | select(.input | endswith(":9"))] | length)] | join(" ")')" \
+    "true dropped by nat: no_mapping 5"
 at=$((first + inputs / 3)) until=$((first + inputs / 2))
 instant=$(tshark -r "$work/all.pcap" -Y "frame.number == $((inputs / 2))" -T fields -e frame.time_epoch 2>/dev/null)
 ok "two moments" replay "$log" --at "0:$at" --until "0:$until" --diff --show firewall --inputs "$work/some.pcap" -o json

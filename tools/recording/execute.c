@@ -269,6 +269,36 @@ static void stop_before(const struct nd_log_lane *l, const struct nd_log_input i
             &l->lane->burst.packets[i]);
 }
 
+static bool has_end(const struct nf_packet *p, uint32_t addr, uint16_t port)
+{
+    return p->flags & NF_P_IPV4 && ((p->saddr == addr && (!port || p->sport == port)) ||
+                                    (p->daddr == addr && (!port || p->dport == port)));
+}
+
+static bool has_ends(const struct nd_log_flow *flow, const struct nf_packet *p)
+{
+    for (uint32_t i = 0; i < flow->count; i++)
+        if (!has_end(p, flow->addr[i], flow->port[i]))
+            return false;
+    return true;
+}
+
+/* What --flow and --drops ask for. */
+static void tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
+{
+    const struct nd_log_options *o = l->log->options;
+    struct nd_log_told *told = &l->told;
+
+    if ((!o->drops && !o->flow.count) || !l->log->begun || !is_shown(l, in->seq) ||
+        (o->drops && !in->out.drop) || !(has_ends(&o->flow, &in->in) || has_ends(&o->flow, &in->out)))
+        return;
+    if (told->count < ND_LOG_TOLD &&
+        nd_grow((void **)&told->list, &told->room, told->count + 1, sizeof(*told->list), 256))
+        told->list[told->count++] = *in;
+    else
+        told->more++;
+}
+
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
 {
     const struct ft_record *r = l->record;
@@ -284,6 +314,7 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
             l->dropped++;
         else
             keep_output(l, r->time, p->data, p->have, p->len);
+        tell_input(l, &in[i]);
         if (is_shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }

@@ -331,36 +331,91 @@ static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input 
 
 /* ---- for people, and into a JSON object at once ------------------------------------------------- */
 
+static void print_input(const struct nd_log *log, const struct nd_log_input *p, json_t *list, FILE *out)
+{
+    const char *port = port_name(log, p->in.in_port);
+    char in[96], gone[96], what[96], when[ND_WALL_TEXT];
+
+    format_flow(&p->in, in);
+    format_verdict(log, &p->out, what);
+    gone[0] = '\0';
+    if (!p->out.drop)
+        format_flow(&p->out, gone);
+    if (log->lanes > 1)
+        fprintf(out, "  %2u:", p->lane);
+    if (p->wall)
+        nd_wall_text(when, p->wall);
+    fprintf(out, "  %10lu  %lu.%09lu  %s%s%s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
+            p->time % SECOND, p->wall ? when : "", p->wall ? "  " : "", port, in, p->in.len, what,
+            gone[0] ? "  " : "", gone);
+    json_array_append_new(list,
+                          json_pack("{s:i, s:I, s:I, s:s?, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane,
+                                    "seq", (json_int_t)p->seq, "time_ns", (json_int_t)p->time, "wall",
+                                    p->wall ? when : NULL, "port", port, "input", in, "bytes",
+                                    (json_int_t)p->in.len, "verdict", what, "output", gone));
+}
+
 static json_t *print_inputs(const struct nd_log *log, FILE *out)
 {
     const struct nd_log_input *last[ND_LOG_LAST];
     unsigned n = last_inputs(log, last);
     json_t *list = json_array();
-    char in[96], gone[96], what[96], when[ND_WALL_TEXT];
 
-    while (n-- > 0) {
-        const struct nd_log_input *p = last[n];
-        const char *port = port_name(log, p->in.in_port);
-
-        format_flow(&p->in, in);
-        format_verdict(log, &p->out, what);
-        gone[0] = '\0';
-        if (!p->out.drop)
-            format_flow(&p->out, gone);
-        if (log->lanes > 1)
-            fprintf(out, "  %2u:", p->lane);
-        if (p->wall)
-            nd_wall_text(when, p->wall);
-        fprintf(out, "  %10lu  %lu.%09lu  %s%s%s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
-                p->time % SECOND, p->wall ? when : "", p->wall ? "  " : "", port, in, p->in.len, what,
-                gone[0] ? "  " : "", gone);
-        json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:s?, s:s, s:s, s:I, s:s, s:s}", "lane",
-                                              (int)p->lane, "seq", (json_int_t)p->seq, "time_ns",
-                                              (json_int_t)p->time, "wall", p->wall ? when : NULL, "port",
-                                              port, "input", in, "bytes", (json_int_t)p->in.len, "verdict",
-                                              what, "output", gone));
-    }
+    while (n-- > 0)
+        print_input(log, last[n], list, out);
     return list;
+}
+
+/* What --flow or --drops asked for, of all lanes by time; null: neither did. */
+static json_t *print_told(const struct nd_log *log, FILE *out)
+{
+    uint64_t at[FT_LANES_MAX] = {0}, more = 0, count = 0;
+    json_t *list;
+
+    if (!log->options->drops && !log->options->flow.count)
+        return json_null();
+    list = json_array();
+    fprintf(out, "%s%s: sequence number, time, port, flow  ->  verdict, flow\n",
+            log->options->drops ? "dropped" : "packets", log->options->flow.count ? " of the flow" : "");
+    for (;; count++) {
+        const struct nd_log_input *first = NULL;
+        unsigned of = 0;
+
+        for (unsigned l = 0; l < log->lanes; l++) {
+            const struct nd_log_told *told = &log->of_lane[l].told;
+
+            if (at[l] < told->count && (!first || told->list[at[l]].time < first->time))
+                first = &told->list[at[l]], of = l;
+        }
+        if (!first)
+            break;
+        at[of]++;
+        print_input(log, first, list, out);
+    }
+    for (unsigned l = 0; l < log->lanes; l++)
+        more += log->of_lane[l].told.more;
+    fprintf(out, more ? "  %lu, and %lu more that had no room\n" : "  %lu\n", count, more);
+    return list;
+}
+
+bool nd_log_flow_read(struct nd_log_flow *out, const char *text)
+{
+    char one[2][64] = {"", ""}, *port;
+    uint32_t number;
+
+    *out = (struct nd_log_flow){.count = 0};
+    if (sscanf(text, "%63[^,],%63[^,]", one[0], one[1]) < 1)
+        return false;
+    for (; out->count < 2 && one[out->count][0]; out->count++) {
+        port = strchr(one[out->count], ':');
+        if (port)
+            *port++ = '\0';
+        if (inet_pton(AF_INET, one[out->count], &out->addr[out->count]) != 1 ||
+            (port && !nf_number_parse(port, 1, 65535, &number)))
+            return false;
+        out->port[out->count] = port ? htons((uint16_t)number) : 0;
+    }
+    return out->count == 1 + (strchr(text, ',') != NULL);
 }
 
 /* Counters of 0 are not for people. */
@@ -452,7 +507,7 @@ int nd_log_print(const struct nd_log *log)
     const struct nf_lane_state *state = nf_chain_state(log->node.lane[named_lane(log)].chain);
     struct nd_log_lane sum = sum_of(log);
     unsigned files = log->files.count;
-    json_t *lanes, *last, *diff, *end, *recordings, *o;
+    json_t *lanes, *last, *told, *diff, *end, *recordings, *o;
     char digest[24];
     int code = ND_DONE;
 
@@ -473,19 +528,21 @@ int nd_log_print(const struct nd_log *log)
     recordings = nd_log_print_recordings(&log->files, out);
     fprintf(out, "last inputs: sequence number, time, port, flow  ->  verdict, flow\n");
     last = print_inputs(log, out);
+    told = print_told(log, out);
     if (log->options->show)
         nd_shown_print(log->rows, log->options->show, out);
     diff = print_diff(log, out);
     fprintf(out, "counters\n");
     o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
-                  "s:o, s:O, s:o, s:o}",
+                  "s:o, s:o, s:O, s:o, s:o}",
                   "log", log->options->paths[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
                   "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
                   (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
                   (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
                   (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
                   log->stopped, "equal", !log->diverged, "end", end, "recordings", recordings, "lanes", lanes,
-                  "last", last, "rows", log->rows, "diff", diff, "state", print_counters(log, out));
+                  "last", last, "told", told, "rows", log->rows, "diff", diff, "state",
+                  print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

@@ -111,6 +111,12 @@ struct nd_log_options {
     const char *show, *inputs;          /* an NF whose rows are wanted; a file for what came in; NULL: none */
     const char *paths[ND_LOGS_MAX + 1]; /* --log; NULL ends it */
     const char *crash;                  /* --crash: a reporter's directory; NULL: none */
+    struct nd_log_flow { /* --flow: packets that have all of these ends, coming in or leaving */
+        uint32_t count;
+        uint32_t addr[2]; /* network order */
+        uint16_t port[2]; /* network order; 0: any */
+    } flow;
+    bool drops; /* --drops: those that the chain dropped; with a flow, of it */
     struct nd_moment at,
         until; /* with both `at` is the earlier one: what is written and compared begins there */
     bool diff, gdb, json;
@@ -162,6 +168,16 @@ struct nd_log_input {
     struct nf_packet in, out; /* data NULL */
 };
 
+/* Inputs of a lane that --flow or --drops ask for, in order; of ND_LOG_TOLD at most, the rest are counted. */
+#define ND_LOG_TOLD 100000u
+struct nd_log_told {
+    struct nd_log_input *list;
+    uint64_t count, room, more;
+};
+
+/* "ADDRESS[:PORT]", or two with a comma between, of IPv4. False: neither. */
+bool nd_log_flow_read(struct nd_log_flow *out, const char *text);
+
 /* Frames of a lane that are kept for -w or --inputs, in order. */
 struct nd_log_frame {
     uint64_t time, at; /* wall clock where it is known, else chain time; at: of its bytes */
@@ -182,6 +198,7 @@ struct nd_log_lane {
     struct ft_record *record;
     const struct nd_index_lane *index; /* of the file that is executed */
     struct nd_log_frames came, left;
+    struct nd_log_told told;
     pthread_t thread;
     struct nd_log_input last[ND_LOG_LAST];
     uint64_t inputs, dropped, outputs, bursts, digests;

@@ -95,6 +95,13 @@ static int read_until(void *options, char *value)
     return read_moment("until", &((struct nd_replay_options *)options)->common.until, value);
 }
 
+static int read_flow(void *options, char *value)
+{
+    if (nd_log_flow_read(&((struct nd_replay_options *)options)->common.flow, value))
+        return 0;
+    return nd_usage("replay", "--flow %.60s, expected ADDRESS[:PORT], or two with a comma between", value);
+}
+
 #define CAPTURE_ROWS 8u /* the first rows: what has a meaning with a capture alone */
 
 static const struct nd_option rows[] = {
@@ -128,6 +135,10 @@ static const struct nd_option rows[] = {
      .help = "with --at and --until: rows of the NFs and counters that differ between the two"},
     {"inputs", 0, ND_OPTION_TEXT, AT(common.inputs), .value = "IN.pcap",
      .help = "with --log: write what came in, as -w writes what left"},
+    {"flow", 0, ND_OPTION_OTHER, .read = read_flow, .value = "END[,END]",
+     .help = "with --log: each packet of ADDRESS[:PORT], or between two, with NF, verdict and reason"},
+    {"drops", 0, ND_OPTION_FLAG, AT(common.drops),
+     .help = "with --log: each packet that was dropped; with --flow, of it"},
     {"crash", 0, ND_OPTION_TEXT, AT(common.crash), .value = "DIR",
      .help = "in place of a capture: execute again what `incidents` has in DIR, and compare"},
     {"gdb", 0, ND_OPTION_FLAG, AT(common.gdb),
@@ -141,16 +152,17 @@ const struct nd_syntax nd_replay_syntax = {"replay", rows, "[IN.pcap]", 0, 1};
 /* What only a capture needs has no sense with a log, and the other way round. */
 static int check_log(const struct nd_replay_options *o, const struct nd_arguments *rest)
 {
-    if (!o->common.paths[0] &&
-        (o->common.at.kind || o->common.until.kind || o->common.inputs || o->common.diff))
-        return nd_usage("replay",
-                        "--at, --until, --inputs or --diff without --log, expected a log with them");
+    if (!o->common.paths[0] && (o->common.at.kind || o->common.until.kind || o->common.inputs ||
+                                o->common.diff || o->common.flow.count || o->common.drops))
+        return nd_usage(
+            "replay",
+            "--at, --until, --inputs, --diff, --flow or --drops without --log, expected a log with them");
     if (o->common.gdb && !o->common.crash && o->common.at.kind != ND_MOMENT_INPUT)
         return nd_usage("replay", "--gdb, expected --crash, or --log and --at LANE:SEQ with it");
     if (o->common.crash && (o->common.at.kind || o->common.until.kind || o->common.show || o->common.inputs ||
-                            o->common.diff || o->common.output))
-        return nd_usage("replay",
-                        "--at, --until, --show, --inputs, --diff or -w with --crash, expected --log at most");
+                            o->common.diff || o->common.output || o->common.flow.count || o->common.drops))
+        return nd_usage("replay", "--at, --until, --show, --inputs, --diff, --flow, --drops or -w with "
+                                  "--crash, expected --log at most");
     if (!o->common.paths[0] && !o->common.crash)
         return 0;
     if (o->common.diff && !(o->common.at.kind && o->common.until.kind))
