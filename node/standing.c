@@ -67,10 +67,10 @@ bool nd_standing_failed(const struct nd_standing *st, unsigned index, char why[N
 }
 
 /* What two nodes track they look at in turns of their own: when it fails for both, the other one finds it so
- * much later at most, and as much later that it is well. A script's end comes later than its beginning. */
+ * much later at most, and as much later that it is well. A program's end comes later than its beginning. */
 static uint64_t find_later(const struct nd_track *track)
 {
-    return track->every_ms * FT_MS * (track->kind == ND_TRACK_SCRIPT ? 2 : 1);
+    return track->every_ms * FT_MS * (track->kind >= ND_TRACK_SCRIPT ? 2 : 1);
 }
 
 /* *why gets what is in the counter, the data ports first. */

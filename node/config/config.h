@@ -57,10 +57,17 @@ struct nd_timing {
 };
 
 /* A thing that a node looks after: while it fails, its weight is in the node's demotion counter. */
-enum nd_track_kind { ND_TRACK_INTERFACE, ND_TRACK_GATEWAY, ND_TRACK_ROUTE, ND_TRACK_SCRIPT };
+enum nd_track_kind {
+    ND_TRACK_INTERFACE,
+    ND_TRACK_GATEWAY,
+    ND_TRACK_ROUTE,
+    ND_TRACK_SCRIPT, /* this and what follows: a program is run for each look */
+    ND_TRACK_BGP,
+    ND_TRACK_BFD
+};
 struct nd_track {
     uint32_t kind;          /* enum nd_track_kind */
-    char what[ND_PATH_MAX]; /* the interface, the address or prefix as written, the script's whole path */
+    char what[ND_PATH_MAX]; /* the interface, the prefix as written, an address, the script's whole path */
     uint32_t gateway, port; /* network order; the chain's interface whose network it is in */
     struct nf_net route;    /* of a route */
     uint32_t weight, rise, fall; /* 1 … 100; results in a row, 1 … 100 */
@@ -188,7 +195,7 @@ int nd_config_decide(struct nd_protect *protect, const struct nf_chain_config *c
 #define ND_MODE_TEXT 128u
 const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *asked, const char *decided_by);
 
-/* "interface", "gateway", "route", "script"; "command", "fifo", "socket": as the file calls them. */
+/* "interface", "gateway", "route", "script", "bgp", "bfd"; "command", "fifo", "socket": as the file calls them. */
 extern const char *const nd_track_kinds[], *const nd_hook_kinds[];
 /* "never", "manual", "after" by enum nd_failback. */
 extern const char *const nd_failbacks[];

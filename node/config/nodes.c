@@ -16,7 +16,7 @@
 
 /* ---- track and hooks ------------------------------------------------------------------------- */
 
-const char *const nd_track_kinds[] = {"interface", "gateway", "route", "script", NULL};
+const char *const nd_track_kinds[] = {"interface", "gateway", "route", "script", "bgp", "bfd", NULL};
 const char *const nd_hook_kinds[] = {"command", "fifo", "socket", NULL};
 
 _Static_assert(FT_EVENT_NAMES_END < 64, "an event is a bit");
@@ -24,6 +24,7 @@ _Static_assert(FT_EVENT_NAMES_END < 64, "an event is a bit");
 struct raw_track {
     struct nd_track track;
     char interface[IFNAMSIZ], script[ND_PATH_MAX];
+    struct nf_addr bgp, bfd;
 };
 
 #define AT(member) offsetof(struct raw_track, member)
@@ -32,6 +33,8 @@ static const struct nf_param track_keys[] = {
     {"gateway", NF_IPV4, AT(track.gateway), 0, 0, "", NULL, "answers ARP on a data port", false},
     {"route", ND_KIND(ND_NETWORK), AT(track.route), 0, 0, "", NULL, "is in the kernel's table", false},
     {"script", ND_KIND(ND_TEXT), AT(script), 0, ND_PATH_MAX, "", NULL, "ends with 0 in time", false},
+    {"bgp", ND_KIND(ND_ADDRESS), AT(bgp), 0, 0, "", NULL, "is a peer of FRR's bgpd, Established", false},
+    {"bfd", ND_KIND(ND_ADDRESS), AT(bfd), 0, 0, "", NULL, "is a peer of FRR's bfdd, up", false},
     {"weight", NF_U32, AT(track.weight), 1, 100, "10", NULL, "in the demotion counter", false},
     {"rise", NF_U32, AT(track.rise), 1, 100, "3", NULL, "good results until it is well", false},
     {"fall", NF_U32, AT(track.fall), 1, 100, "3", NULL, "bad results until it fails", false},
@@ -108,12 +111,17 @@ static int read_track(struct nd_reading *r, const struct nd_yaml *at, const char
 
     if (error)
         return error;
-    key = find_kind(r, at, what, nd_track_kinds, "interface, gateway, route and script", &raw.track.kind);
+    key = find_kind(r, at, what, nd_track_kinds, "interface, gateway, route, script, bgp and bfd",
+                    &raw.track.kind);
     if (!key)
         return FT_EMALFORMED;
     *out = raw.track;
     if (out->kind == ND_TRACK_SCRIPT)
         return nd_schema_value(r->arena, key, what, &script, out->what, r->fault);
+    if (out->kind == ND_TRACK_BGP || out->kind == ND_TRACK_BFD) { /* as FRR writes it */
+        nf_addr_text(out->kind == ND_TRACK_BGP ? &raw.bgp : &raw.bfd, out->what);
+        return 0;
+    }
     snprintf(out->what, sizeof(out->what), "%s", key->text);
     return out->kind == ND_TRACK_GATEWAY ? find_port(r, key, what, out) : 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The runner's process and what the node sees of it; see runner.h. It looks at tracked interfaces, routes and
- * scripts; runs programs, each in a session of its own, with no file but its input and without a capability;
+ * scripts, and at sessions of FRR by its shell; runs programs, each in a session of its own, with no file but
+ * its input and output and without a capability;
  * and delivers events to hooks, in order, one line of JSON each: to a command's standard input, one run an
  * event and never two at once; to a FIFO; to a unix socket, of datagrams or a stream. A hook has a queue of
  * ND_HOOK_QUEUE lines; what finds it full is lost, counted, and told by a line in its place as soon as there
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
 #include <pwd.h>
@@ -53,6 +55,7 @@ enum nd_finding {
     ND_FOUND_LATE,   /* `number`: ms that it was given */
     ND_FOUND_ERROR,  /* `number`: errno */
     ND_FOUND_DISBELIEVED,
+    ND_FOUND_NO_SESSION,
 };
 
 /* What the feed carries: an event for hooks. */
@@ -90,6 +93,7 @@ struct nd_check {
     struct nd_tracked tracked;
     struct nd_program child;
     uint64_t due; /* ns: the next look */
+    int output;   /* of FRR's shell; -1: none is read */
 };
 
 struct nd_hook_at {
@@ -107,10 +111,9 @@ struct nd_hook_at {
 
 /* ---- programs -------------------------------------------------------------------------------- */
 
-static _Noreturn void become_program(const char *path, const char *node, int input)
+static _Noreturn void become_program(char *const args[], const char *node, int input, int output)
 {
     char name[64], whole[PATH_MAX];
-    char *const args[] = {(char *)(uintptr_t)path, NULL};
     char *const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", name,
                                  NULL};
     sigset_t none;
@@ -124,8 +127,10 @@ static _Noreturn void become_program(const char *path, const char *node, int inp
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (input >= 0)
         dup2(input, 0);
+    if (output >= 0)
+        dup2(output, 1);
     /* In the directory that it was judged in, and then by a name that leads there from any. */
-    if (realpath(path, whole) && chdir("/") == 0)
+    if (realpath(args[0], whole) && chdir("/") == 0)
         execve(whole, args, environment);
     _exit(127);
 }
@@ -154,20 +159,21 @@ static int judge_program(const char *path, const char *user, struct ft_fault *fa
     return error;
 }
 
-/* One of `what` at a time. `input`: its standard input, -1: /dev/null. 0, errno, or DISBELIEVED. */
-static int start_program(struct nd_program *program, const char *path, const char *node, int input,
-                         uint64_t now)
+/* One of `args` at a time, whose first one is its path. `input`, `output`: its standard ones, -1: /dev/null.
+ * 0, errno, or DISBELIEVED. */
+static int start_program(struct nd_program *program, char *const args[], const char *node, int input,
+                         int output, uint64_t now)
 {
     struct ft_fault fault;
     int error;
 
-    if (access(path, X_OK) != 0)
+    if (access(args[0], X_OK) != 0)
         return errno;
-    if ((error = judge_program(path, "", &fault)) != 0)
+    if ((error = judge_program(args[0], "", &fault)) != 0)
         return error == FT_EPERM ? DISBELIEVED : error;
     program->pid = fork();
     if (program->pid == 0)
-        become_program(path, node, input);
+        become_program(args, node, input, output);
     if (program->pid < 0) {
         program->pid = 0;
         return errno;
@@ -288,8 +294,76 @@ static enum nd_finding look_at_interface(const struct nd_track *track)
     return now.carrier ? ND_FOUND_GOOD : ND_FOUND_NO_CARRIER;
 }
 
-/* A script that has not ended when its next run is due is killed, and was no good. */
-static void turn_script(struct nd_check *check, const char *node, uint64_t now)
+/* ---- sessions of FRR, by its shell ---------------------------------------------------------------- */
+
+#define VTYSH "/usr/bin/vtysh"
+#define OUTPUT_BYTES                                                                                         \
+    (1 << 20) /* that it may write: what a pipe may hold. With more it does not end in time */
+
+static int start_vtysh(struct nd_check *check, const char *node, uint64_t now)
+{
+    bool bgp = check->track->kind == ND_TRACK_BGP;
+    char command[128];
+    char *const args[] = {VTYSH, "-d", bgp ? "bgpd" : "bfdd", "-c", command, NULL};
+    int ends[2], error;
+
+    if (bgp)
+        snprintf(command, sizeof(command), "show bgp neighbors %.64s json", check->track->what);
+    else
+        snprintf(command, sizeof(command), "show bfd peers json");
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return errno;
+    fcntl(ends[0], F_SETFL, O_NONBLOCK);
+    fcntl(ends[0], F_SETPIPE_SZ, OUTPUT_BYTES);
+    error = start_program(&check->child, args, node, -1, ends[1], now);
+    close(ends[1]);
+    if (error)
+        close(ends[0]);
+    else
+        check->output = ends[0];
+    return error;
+}
+
+/* Whether what the shell has written says that a session with the peer is up. */
+static bool is_session_up(const struct nd_check *check)
+{
+    static char text[OUTPUT_BYTES]; /* of the runner's one thread */
+    const char *peer = check->track->what;
+    ssize_t len = read(check->output, text, sizeof(text));
+    json_t *said = len > 0 ? json_loadb(text, (size_t)len, JSON_DISABLE_EOF_CHECK, NULL) : NULL, *session;
+    const char *state, *of;
+    bool up = false;
+    size_t i;
+
+    if (json_unpack(said, "{s:{s:s}}", peer, "bgpState", &state) == 0)
+        up = strcmp(state, "Established") == 0;
+    json_array_foreach(said, i,
+                       session) if (json_unpack(session, "{s:s, s:s}", "peer", &of, "status", &state) == 0 &&
+                                    strcmp(of, peer) == 0) up = up || strcmp(state, "up") == 0;
+    json_decref(said);
+    return up;
+}
+
+static void close_output(struct nd_check *check)
+{
+    if (check->output >= 0)
+        close(check->output);
+    check->output = -1;
+}
+
+/* ---- programs that look ---------------------------------------------------------------------------- */
+
+static int start_look(struct nd_check *check, const char *node, uint64_t now)
+{
+    char *const script[] = {(char *)(uintptr_t)check->track->what, NULL};
+
+    if (check->track->kind == ND_TRACK_SCRIPT)
+        return start_program(&check->child, script, node, -1, -1, now);
+    return start_vtysh(check, node, now);
+}
+
+/* One that has not ended when its next run is due is killed, and was no good. */
+static void turn_program(struct nd_check *check, const char *node, uint64_t now)
 {
     const struct nd_track *track = check->track;
     bool killed = check->child.killed;
@@ -298,9 +372,15 @@ static void turn_script(struct nd_check *check, const char *node, uint64_t now)
     if (has_ended(&check->child, &status) && !killed) {
         if (WIFSIGNALED(status))
             note_finding(check, ND_FOUND_SIGNAL, WTERMSIG(status));
+        else if (WEXITSTATUS(status))
+            note_finding(check, ND_FOUND_EXIT, WEXITSTATUS(status));
+        else if (check->output >= 0 && !is_session_up(check))
+            note_finding(check, ND_FOUND_NO_SESSION, 0);
         else
-            note_finding(check, WEXITSTATUS(status) ? ND_FOUND_EXIT : ND_FOUND_GOOD, WEXITSTATUS(status));
+            note_finding(check, ND_FOUND_GOOD, 0);
     }
+    if (!check->child.pid)
+        close_output(check);
     if (now < check->due)
         return;
     check->due = now + track->every_ms * 1000000ull;
@@ -309,7 +389,7 @@ static void turn_script(struct nd_check *check, const char *node, uint64_t now)
         note_finding(check, ND_FOUND_LATE, (int)track->every_ms);
         return;
     }
-    error = start_program(&check->child, track->what, node, -1, now);
+    error = start_look(check, node, now);
     if (error)
         note_finding(check, error == DISBELIEVED ? ND_FOUND_DISBELIEVED : ND_FOUND_ERROR, error);
 }
@@ -318,8 +398,8 @@ static void turn_check(struct nd_check *check, const char *node, uint64_t now)
 {
     const struct nd_track *track = check->track;
 
-    if (track->kind == ND_TRACK_SCRIPT) {
-        turn_script(check, node, now);
+    if (track->kind >= ND_TRACK_SCRIPT) {
+        turn_program(check, node, now);
         return;
     }
     if (track->kind == ND_TRACK_GATEWAY || now < check->due)
@@ -392,6 +472,7 @@ static void pop_line(struct nd_hook_at *at, bool delivered)
 /* The line fits into the pipe, so whether it is read is the command's affair. */
 static int start_command(struct nd_hook_at *at, const char *node, uint64_t now)
 {
+    char *const command[] = {(char *)(uintptr_t)at->hook->path, NULL};
     const char *line = at->line[at->first];
     int ends[2], error;
 
@@ -400,7 +481,7 @@ static int start_command(struct nd_hook_at *at, const char *node, uint64_t now)
     error = write(ends[1], line, strlen(line)) < 0 ? errno : 0;
     close(ends[1]);
     if (!error)
-        error = start_program(&at->child, at->hook->path, node, ends[0], now);
+        error = start_program(&at->child, command, node, ends[0], -1, now);
     close(ends[0]);
     return error;
 }
@@ -617,6 +698,7 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
     for (unsigned i = 0; i < node->tracks; i++)
         r.check[i] = (struct nd_check){.track = &node->track[i],
                                        .told = &page->check[i],
+                                       .output = -1,
                                        .tracked = {.rise = node->track[i].rise, .fall = node->track[i].fall}};
     for (unsigned i = 0; i < node->hooks; i++)
         r.hook[i] = (struct nd_hook_at){.hook = &node->hook[i], .told = &page->hook[i], .fd = -1};
@@ -629,7 +711,9 @@ static _Noreturn void begin(const struct nd_node *node, struct nd_runner_page *p
 static const char *program_of(const struct nd_node *node, unsigned i)
 {
     if (i < node->tracks)
-        return node->track[i].kind == ND_TRACK_SCRIPT ? node->track[i].what : NULL;
+        return node->track[i].kind == ND_TRACK_SCRIPT  ? node->track[i].what
+               : node->track[i].kind > ND_TRACK_SCRIPT ? VTYSH
+                                                       : NULL;
     i -= node->tracks;
     return node->hook[i].kind == ND_HOOK_COMMAND ? node->hook[i].path : NULL;
 }
@@ -737,12 +821,13 @@ bool nd_runner_failed(const struct nd_runner *runner, unsigned index, char why[N
         [ND_FOUND_LATE] = "killed after %d ms",
         [ND_FOUND_ERROR] = "cannot be run: %s",
         [ND_FOUND_DISBELIEVED] = "not run: others may write to it, or own it or what leads to it",
+        [ND_FOUND_NO_SESSION] = "no session that is up",
     };
     const struct nd_check_told *told = &runner->page->check[index];
     uint32_t finding = atomic_load(&told->finding);
     int number = atomic_load(&told->number);
 
-    finding = finding <= ND_FOUND_DISBELIEVED ? finding : ND_FOUND_GOOD;
+    finding = finding <= ND_FOUND_NO_SESSION ? finding : ND_FOUND_GOOD;
     if (finding == ND_FOUND_ERROR)
         snprintf(why, ND_RUNNER_TEXT, words[finding], strerror(number));
     else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The runner: a process beside a node that does what may take long or hang. It looks at the interfaces,
- * routes and scripts that the node tracks, and delivers events to the node's hooks. It has no capability, no
+ * routes, scripts and sessions of FRR that the node tracks, and delivers events to the node's hooks. It has no capability, no
  * thread and none of the node's sockets. The node gives it events by a socket that never blocks, and finds
  * what it says in a shared page; nothing in a node waits for it. When the node ends, the runner has
  * RUNNER_END_MS to deliver what it was given, and ends.
@@ -20,7 +20,7 @@
 
 struct nd_runner;
 
-/* The programs that a runner of `node` would run, scripts that it tracks and commands of its hooks. FT_EPERM:
+/* The programs that a runner of `node` would run, for what it tracks and commands of its hooks. FT_EPERM:
  * one is not believed (ftcore/base/trust.h), as this process or the node's user; FT_ENOENT: all that can be
  * judged are believed, and one is not there or cannot be run. */
 int nd_runner_judge(const struct nd_node *node, struct ft_fault *fault);

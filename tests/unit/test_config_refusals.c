@@ -710,7 +710,7 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
 {
     static const char text[] = FILE_OF(
         "track: [{interface: eth9, weight: 7}, {gateway: 192.0.2.9, rise: 4, fall: 5}, {route: 0.0.0.0/0}, "
-        "{script: s/x, every_ms: 100}], hooks: [{command: c}, {fifo: f, events: [takeover, port]}, {socket: "
+        "{script: s/x, every_ms: 100}, {bgp: 192.0.2.9}, {bfd: \"2001:DB8::0:9\"}], hooks: [{command: c}, {fifo: f, events: [takeover, port]}, {socket: "
         "/run/s}]",
         "prefer: a\nfailback: {after: 60}\nhold_down_s: 3\n");
     struct nd_config *c;
@@ -719,7 +719,7 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
     (void)state;
     c = help_config_of(text, ND_CONFIG_NODES);
     a = &c->node[1];
-    assert_int_equal(a->tracks, 4);
+    assert_int_equal(a->tracks, 6);
     assert_string_equal(a->track[0].what, "eth9");
     assert_int_equal(a->track[0].kind, ND_TRACK_INTERFACE);
     assert_int_equal(a->track[0].weight, 7);
@@ -735,6 +735,10 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
     assert_int_equal(a->track[3].what[0], '/');
     assert_int_equal(a->track[3].every_ms, 100);
     assert_int_equal(a->track[2].every_ms, 1000);
+    assert_int_equal(a->track[4].kind, ND_TRACK_BGP);
+    assert_string_equal(a->track[4].what, "192.0.2.9");
+    assert_int_equal(a->track[5].kind, ND_TRACK_BFD);
+    assert_string_equal(a->track[5].what, "2001:db8::9"); /* as FRR writes it */
     assert_int_equal(a->hooks, 3);
     assert_true(a->hook[0].kind == ND_HOOK_COMMAND && a->hook[0].events == UINT64_MAX);
     assert_true(a->hook[1].events == (1ull << FT_SAYS_TAKEOVER | 1ull << FT_SAYS_PORT));
@@ -764,9 +768,9 @@ static void what_is_wrong_with_tracks_is_refused_by_position(void **state)
 {
     static const struct refusal cases[] = {
         {FILE_OF("track: [{weight: 1}]", ""),
-         "t.yaml:7: node a track has 0 of interface, gateway, route and script, expected one"},
+         "t.yaml:7: node a track has 0 of interface, gateway, route, script, bgp and bfd, expected one"},
         {FILE_OF("track: [{script: x, interface: e}]", ""),
-         "t.yaml:7: node a track has 2 of interface, gateway, route and script, expected one"},
+         "t.yaml:7: node a track has 2 of interface, gateway, route, script, bgp and bfd, expected one"},
         {FILE_OF("track: [{script: x, weight: 101}]", ""),
          "t.yaml:7: node a track weight is 101, expected a number from 1 to 100"},
         {FILE_OF("track: [{script: x, every_ms: 99}]", ""),
