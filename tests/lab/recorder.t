@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 62
+plan 64
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -55,6 +55,9 @@ ok "each packet of a flow" replay "$log" --flow "$client:$port" -w "$work/left.p
 both=$(($(tshark -r "$work/all.pcap" -Y "ip.src == $client && tcp.srcport == $port" 2>/dev/null | wc -l) + $(tshark -r "$work/left.pcap" -Y "ip.dst == $client && tcp.dstport == $port" 2>/dev/null | wc -l)))
 is "both ways, as tshark counts them: $both" "$(json '.told | length')" "$both"
 is "in order" "$(json '[.told[].seq] | . == sort and length > 3')" true
+ok "with rows of nat" replay "$log" --flow "$client:$port" --show nat -o json
+is "its first packet made one, and each that came is its own" \
+    "$(json '.told[0].changes | length') $(json "[.told[].changes // [] | .[] | select(startswith(\"+ \")) | contains(\"$client:$port\")] | unique | join(\" \")")" "1 true"
 ok "what was dropped" replay "$log" --drops -o json
 is "is all of it, and who dropped what nobody had asked for is named" \
     "$(json '[(.told | length) == .dropped, ([.told[] | select(.input | test("udp .* > 203.0.113.1:9$")) | .verdict] | unique | join(" ")), ([.told[] | select(.input | endswith(":9"))] | length)] | join(" ")')" \

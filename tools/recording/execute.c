@@ -221,11 +221,20 @@ static void keep_output(struct nd_log_lane *l, uint64_t time, const uint8_t *fra
         keep_frame(l, &l->left, time, frame, have, len);
 }
 
+static void note_ends(const struct nf_packet *p, struct nd_log_ends *ends)
+{
+    bool ipv6 = p->flags & NF_P_IPV6_READ;
+
+    if (p->flags & (NF_P_IPV4 | NF_P_IPV6_READ))
+        *ends = (struct nd_log_ends){nf_packet_from(p, ipv6), nf_packet_to(p, ipv6)};
+}
+
 /* What came in, before NFs change it where it lies. Of what its session tells there are no bytes. */
 static void note_inputs(struct nd_log_lane *l, struct nd_log_input in[])
 {
     const struct ft_record *r = l->record;
     struct lg_cursor cursor = {.record = r};
+    struct nf_session_input by;
     const struct ft_input *i;
     uint8_t *bytes;
     uint32_t n = 0;
@@ -243,6 +252,11 @@ static void note_inputs(struct nd_log_lane *l, struct nd_log_input in[])
         if (l->log->options->inputs && l->log->begun)
             keep_frame(l, &l->came, r->time, bytes, in[n].in.have, i->wire);
         nf_packet_parse(&in[n].in);
+        if (i->flags & FT_IN_SESSION) {
+            memcpy(&by, bytes, sizeof(by));
+            nf_chain_ends(l->lane->chain, &by, &in[n].in);
+        }
+        note_ends(&in[n].in, &in[n].came);
         in[n++].in.data = NULL;
     }
 }
@@ -269,34 +283,38 @@ static void stop_before(const struct nd_log_lane *l, const struct nd_log_input i
             &l->lane->burst.packets[i]);
 }
 
-static bool has_end(const struct nf_packet *p, uint32_t addr, uint16_t port)
+static bool has_end(const struct nf_packet *p, const struct nd_log_ends *ends, const struct nf_addr *addr,
+                    uint16_t port)
 {
-    return p->flags & NF_P_IPV4 && ((p->saddr == addr && (!port || p->sport == port)) ||
-                                    (p->daddr == addr && (!port || p->dport == port)));
+    return (nf_addr_same(&ends->from, addr) && (!port || p->sport == port)) ||
+           (nf_addr_same(&ends->to, addr) && (!port || p->dport == port));
 }
 
-static bool has_ends(const struct nd_log_flow *flow, const struct nf_packet *p)
+static bool has_ends(const struct nd_log_flow *flow, const struct nf_packet *p,
+                     const struct nd_log_ends *ends)
 {
     for (uint32_t i = 0; i < flow->count; i++)
-        if (!has_end(p, flow->addr[i], flow->port[i]))
+        if (!has_end(p, ends, &flow->addr[i], flow->port[i]))
             return false;
     return true;
 }
 
-/* What --flow and --drops ask for. */
-static void tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
+/* What --flow and --drops ask for. True: it is kept. */
+static bool tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
 {
     const struct nd_log_options *o = l->log->options;
     struct nd_log_told *told = &l->told;
 
     if ((!o->drops && !o->flow.count) || !l->log->begun || !is_shown(l, in->seq) ||
-        (o->drops && !in->out.drop) || !(has_ends(&o->flow, &in->in) || has_ends(&o->flow, &in->out)))
-        return;
+        (o->drops && !in->out.drop) ||
+        !(has_ends(&o->flow, &in->in, &in->came) || has_ends(&o->flow, &in->out, &in->left)))
+        return false;
     if (told->count < ND_LOG_TOLD &&
         nd_grow((void **)&told->list, &told->room, told->count + 1, sizeof(*told->list), 256))
         told->list[told->count++] = *in;
     else
         told->more++;
+    return told->more == 0;
 }
 
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
@@ -304,22 +322,26 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
     const struct ft_record *r = l->record;
     const struct nf_emitted *made;
     uint32_t count = nf_chain_emitted(l->lane->chain, &made);
+    bool told = false;
 
     for (uint32_t i = 0; i < r->inputs; i++) {
         const struct nf_packet *p = &l->lane->burst.packets[i];
 
         in[i].out = *p;
+        note_ends(p, &in[i].left);
         in[i].out.data = NULL;
         if (p->drop || p->out_port >= l->log->io.ports)
             l->dropped++;
         else
             keep_output(l, r->time, p->data, p->have, p->len);
-        tell_input(l, &in[i]);
+        told |= tell_input(l, &in[i]);
         if (is_shown(l, in[i].seq))
             l->last[l->inputs++ % ND_LOG_LAST] = in[i];
     }
     for (uint32_t i = 0; i < count; i++)
         keep_output(l, r->time, made[i].frame, made[i].len, made[i].len);
+    if (told && l->log->options->flow.count && l->log->options->show)
+        l->told.list[l->told.count - 1].changes = nd_log_changes(l);
 }
 
 /* Lanes compare one of the whole region when all have come to it; to those that a forged recording crossed

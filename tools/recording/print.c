@@ -244,26 +244,31 @@ static const char *port_name(const struct nd_log *log, unsigned port)
 }
 
 /* "tcp 10.0.0.1:80 > 10.0.0.2:1234", or what the frame is. */
-static void format_flow(const struct nf_packet *p, char out[96])
-{
-    char from[INET_ADDRSTRLEN], to[INET_ADDRSTRLEN], proto[16];
+#define FLOW_TEXT 128
 
-    if (!(p->flags & NF_P_IPV4)) {
-        snprintf(out, 96, "%s", p->flags & NF_P_ARP ? "arp" : p->flags & NF_P_IPV6 ? "ipv6" : "other");
+static void format_flow(const struct nf_packet *p, const struct nd_log_ends *ends, char out[FLOW_TEXT])
+{
+    bool ipv6 = p->flags & NF_P_IPV6_READ;
+    char from[NF_ADDR_TEXT], to[NF_ADDR_TEXT], proto[16];
+
+    if (!(p->flags & (NF_P_IPV4 | NF_P_IPV6_READ))) {
+        snprintf(out, FLOW_TEXT, "%s", p->flags & NF_P_ARP ? "arp" : p->flags & NF_P_IPV6 ? "ipv6" : "other");
         return;
     }
-    inet_ntop(AF_INET, &p->saddr, from, sizeof(from));
-    inet_ntop(AF_INET, &p->daddr, to, sizeof(to));
+    nf_addr_text(&ends->from, from);
+    nf_addr_text(&ends->to, to);
     snprintf(proto, sizeof(proto),
              p->proto == 6    ? "tcp"
              : p->proto == 17 ? "udp"
              : p->proto == 1  ? "icmp"
+             : p->proto == 58 ? "icmp6"
                               : "ip %u",
              p->proto);
     if (p->flags & NF_P_L4)
-        snprintf(out, 96, "%s %s:%u > %s:%u", proto, from, ntohs(p->sport), to, ntohs(p->dport));
+        snprintf(out, FLOW_TEXT, ipv6 ? "%s [%s]:%u > [%s]:%u" : "%s %s:%u > %s:%u", proto, from,
+                 ntohs(p->sport), to, ntohs(p->dport));
     else
-        snprintf(out, 96, "%s %s > %s", proto, from, to);
+        snprintf(out, FLOW_TEXT, "%s %s > %s", proto, from, to);
 }
 
 /* "dropped by firewall: denied", or the port it left by. */
@@ -334,13 +339,15 @@ static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input 
 static void print_input(const struct nd_log *log, const struct nd_log_input *p, json_t *list, FILE *out)
 {
     const char *port = port_name(log, p->in.in_port);
-    char in[96], gone[96], what[96], when[ND_WALL_TEXT];
+    char in[FLOW_TEXT], gone[FLOW_TEXT], what[96], when[ND_WALL_TEXT];
+    json_t *change;
+    size_t i;
 
-    format_flow(&p->in, in);
+    format_flow(&p->in, &p->came, in);
     format_verdict(log, &p->out, what);
     gone[0] = '\0';
     if (!p->out.drop)
-        format_flow(&p->out, gone);
+        format_flow(&p->out, &p->left, gone);
     if (log->lanes > 1)
         fprintf(out, "  %2u:", p->lane);
     if (p->wall)
@@ -348,11 +355,12 @@ static void print_input(const struct nd_log *log, const struct nd_log_input *p, 
     fprintf(out, "  %10lu  %lu.%09lu  %s%s%s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
             p->time % SECOND, p->wall ? when : "", p->wall ? "  " : "", port, in, p->in.len, what,
             gone[0] ? "  " : "", gone);
-    json_array_append_new(list,
-                          json_pack("{s:i, s:I, s:I, s:s?, s:s, s:s, s:I, s:s, s:s}", "lane", (int)p->lane,
-                                    "seq", (json_int_t)p->seq, "time_ns", (json_int_t)p->time, "wall",
-                                    p->wall ? when : NULL, "port", port, "input", in, "bytes",
-                                    (json_int_t)p->in.len, "verdict", what, "output", gone));
+    json_array_foreach(p->changes, i, change) fprintf(out, "        %s\n", json_string_value(change));
+    json_array_append_new(list, json_pack("{s:i, s:I, s:I, s:s?, s:s, s:s, s:I, s:s, s:s, s:O*}", "lane",
+                                          (int)p->lane, "seq", (json_int_t)p->seq, "time_ns",
+                                          (json_int_t)p->time, "wall", p->wall ? when : NULL, "port", port,
+                                          "input", in, "bytes", (json_int_t)p->in.len, "verdict", what,
+                                          "output", gone, "changes", p->changes));
 }
 
 static json_t *print_inputs(const struct nd_log *log, FILE *out)
@@ -398,24 +406,109 @@ static json_t *print_told(const struct nd_log *log, FILE *out)
     return list;
 }
 
+/* "A.B.C.D", "A.B.C.D:PORT", an address of IPv6, "[ADDRESS]:PORT". */
+static bool read_end(char *text, struct nf_addr *addr, uint16_t *port)
+{
+    char *close = text[0] == '[' ? strchr(text, ']') : NULL, *colon = strchr(text, ':');
+    uint32_t number = 0;
+
+    if (close) {
+        *close = '\0';
+        text++;
+        colon = close[1] == ':' ? close + 1 : NULL;
+        if (close[1] && !colon)
+            return false;
+    } else if (colon && strchr(colon + 1, ':')) {
+        colon = NULL;
+    }
+    if (colon)
+        *colon++ = '\0';
+    if (!nf_addr_parse(text, addr) || (colon && !nf_number_parse(colon, 1, 65535, &number)))
+        return false;
+    *port = htons((uint16_t)number);
+    return true;
+}
+
 bool nd_log_flow_read(struct nd_log_flow *out, const char *text)
 {
-    char one[2][64] = {"", ""}, *port;
-    uint32_t number;
+    char one[2][64] = {"", ""};
 
     *out = (struct nd_log_flow){.count = 0};
     if (sscanf(text, "%63[^,],%63[^,]", one[0], one[1]) < 1)
         return false;
-    for (; out->count < 2 && one[out->count][0]; out->count++) {
-        port = strchr(one[out->count], ':');
-        if (port)
-            *port++ = '\0';
-        if (inet_pton(AF_INET, one[out->count], &out->addr[out->count]) != 1 ||
-            (port && !nf_number_parse(port, 1, 65535, &number)))
+    while (out->count < 2 && one[out->count][0]) {
+        if (!read_end(one[out->count], &out->addr[out->count], &out->port[out->count]))
             return false;
-        out->port[out->count] = port ? htons((uint16_t)number) : 0;
+        out->count++;
     }
     return out->count == 1 + (strchr(text, ',') != NULL);
+}
+
+/* The row's text has the address, and not as a part of another one. */
+static bool has_address(const char *row, const char *address)
+{
+    static const char more[] = "0123456789abcdef.:";
+    size_t len = strlen(address);
+
+    for (const char *at = row; (at = strstr(at, address)) != NULL; at++)
+        if ((at == row || !strchr(more, at[-1])) && (!at[len] || !strchr(more, at[len]) || at[len] == ':'))
+            return true;
+    return false;
+}
+
+static bool names_flow(const struct nd_log_flow *flow, const char *row)
+{
+    char address[NF_ADDR_TEXT];
+
+    for (uint32_t i = 0; i < flow->count; i++)
+        if (has_address(row, nf_addr_text(&flow->addr[i], address)))
+            return true;
+    return false;
+}
+
+/* Texts of the lane's rows that name the flow, as keys of an object. */
+static json_t *rows_of_flow(const struct nd_log_lane *l)
+{
+    const struct nd_log_options *o = l->log->options;
+    json_t *rows = json_array(), *texts = json_object(), *row;
+    struct ft_fault fault;
+    size_t i, size;
+
+    if (nd_shown_add(rows, l->lane->chain, o->show, l->lane->index, l->log->lanes, &fault) == 0)
+        json_array_foreach(rows, i, row)
+        {
+            char *text = NULL;
+            FILE *f = open_memstream(&text, &size);
+
+            if (!f)
+                continue;
+            print_row(row, "", f);
+            if (fclose(f) == 0 && size > 0) {
+                text[size - 1] = '\0';
+                if (names_flow(&o->flow, text))
+                    json_object_set_new(texts, text, json_true());
+            }
+            free(text);
+        }
+    json_decref(rows);
+    return texts;
+}
+
+json_t *nd_log_changes(struct nd_log_lane *l)
+{
+    json_t *before = l->told.rows, *now = rows_of_flow(l), *changes = json_array(), *value;
+    const char *text;
+
+    json_object_foreach(now, text, value) if (!json_object_get(before, text))
+        json_array_append_new(changes, json_sprintf("+ %s", text));
+    json_object_foreach(before, text, value) if (!json_object_get(now, text))
+        json_array_append_new(changes, json_sprintf("- %s", text));
+    json_decref(before);
+    l->told.rows = now;
+    if (json_array_size(changes) > 0)
+        return changes;
+    json_decref(changes);
+    return NULL;
 }
 
 /* Counters of 0 are not for people. */

@@ -113,7 +113,7 @@ struct nd_log_options {
     const char *crash;                  /* --crash: a reporter's directory; NULL: none */
     struct nd_log_flow { /* --flow: packets that have all of these ends, coming in or leaving */
         uint32_t count;
-        uint32_t addr[2]; /* network order */
+        struct nf_addr addr[2];
         uint16_t port[2]; /* network order; 0: any */
     } flow;
     bool drops; /* --drops: those that the chain dropped; with a flow, of it */
@@ -166,6 +166,11 @@ struct nd_log_input {
     unsigned lane;
     uint64_t seq, time, wall; /* ns; wall 0: not known */
     struct nf_packet in, out; /* data NULL */
+    struct nd_log_ends {      /* of an IP packet */
+        struct nf_addr from, to;
+    } came, left;
+    json_t
+        *changes; /* --flow with --show: texts of rows that came with it ("+ …") or went ("- …"); else NULL */
 };
 
 /* Inputs of a lane that --flow or --drops ask for, in order; of ND_LOG_TOLD at most, the rest are counted. */
@@ -173,9 +178,10 @@ struct nd_log_input {
 struct nd_log_told {
     struct nd_log_input *list;
     uint64_t count, room, more;
+    json_t *rows; /* the texts that --show had last of the flow, as keys; NULL: not looked yet */
 };
 
-/* "ADDRESS[:PORT]", or two with a comma between, of IPv4. False: neither. */
+/* "ADDRESS[:PORT]", "[ADDRESS]:PORT" of IPv6, or two with a comma between. False: neither. */
 bool nd_log_flow_read(struct nd_log_flow *out, const char *text);
 
 /* Frames of a lane that are kept for -w or --inputs, in order. */
@@ -226,6 +232,10 @@ struct nd_log {
     uintptr_t crash_entry;      /* for a debugger: the function that it died in or below; 0: not known */
     unsigned crash_packet;      /* and the packet of that burst, from 1; 0: not known */
 };
+
+/* The rows of NF --show of the lane that name an address of --flow; what changed of them since the last call,
+ * a new array, NULL: nothing, or no memory. By the lane's thread, between two bursts. */
+json_t *nd_log_changes(struct nd_log_lane *l);
 
 /* The exit code for an error of a file, or of what is executed of it. */
 int nd_log_exit_of(int error);
