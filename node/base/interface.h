@@ -27,7 +27,12 @@ struct nd_interface_faults {
 void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max,
                        struct nd_interface_faults *out);
 
-/* The device is an interface of the kernel's, whose name is written to `name`. */
+/* A port is one device, or several with ND_MEMBERS between them, by LACP: the next one of its text, NULL:
+ * that was the last. */
+#define ND_MEMBERS " + "
+const char *nd_member_next(const char *devargs);
+
+/* The first device is an interface of the kernel's, whose name is written to `name`. */
 bool nd_interface_of(const char *devargs, char name[IFNAMSIZ]);
 
 struct nd_interface_now {
@@ -38,7 +43,8 @@ struct nd_interface_now {
 };
 
 /* Asks the kernel, which answers at once; `counts`: also for `sent`, which costs the figures of all
- * interfaces. False: the port's device is none of the kernel's, or the kernel cannot be asked. */
+ * interfaces. False: the port's device is none of the kernel's, or
+ * it has several, or the kernel cannot be asked. */
 bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out);
 /* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);

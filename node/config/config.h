@@ -96,8 +96,8 @@ struct nd_node {
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
     /* By the chain's interface, the same for those that share a port: a vdev string
      * ("net_af_packet0,iface=in0") or a PCI address. */
-    char port[NF_PORTS_MAX][512];
-    char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
+    char port[NF_PORTS_MAX][512]; /* its devices (nd_member_next) */
+    char host[ND_HOST_MAX];       /* replication address, numeric IPv4 */
     uint16_t tcp_port;
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */
@@ -195,7 +195,8 @@ int nd_config_decide(struct nd_protect *protect, const struct nf_chain_config *c
 #define ND_MODE_TEXT 128u
 const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *asked, const char *decided_by);
 
-/* "interface", "gateway", "route", "script", "bgp", "bfd"; "command", "fifo", "socket": as the file calls them. */
+/* "interface", "gateway", "route", "script", "bgp", "bfd"; "command", "fifo", "socket": as the file calls
+ * them. */
 extern const char *const nd_track_kinds[], *const nd_hook_kinds[];
 /* "never", "manual", "after" by enum nd_failback. */
 extern const char *const nd_failbacks[];
