@@ -284,12 +284,11 @@ static int read_ports(struct nd_reading *r, struct nd_node *node, const struct n
     for (unsigned i = 0; i < count; i++) {
         unsigned number = l3 ? l3->port[i].device : i;
 
-        keys[number] = (struct nf_param){
-            .name = l3 ? l3->port[i].port : wire[i],
-            .kind = ND_KIND(ND_TEXT),
-            .offset = number * sizeof(device[0]),
-            .max = sizeof(device[0]),
-            .help = "a PCI address, or as net_af_packet0,iface=eth0; several with \" + \" between: by LACP"};
+        keys[number] = (struct nf_param){.name = l3 ? l3->port[i].port : wire[i],
+                                         .kind = ND_KIND(ND_TEXT),
+                                         .offset = number * sizeof(device[0]),
+                                         .max = sizeof(device[0]),
+                                         .help = "a PCI address, or as net_af_packet0,iface=eth0"};
     }
     snprintf(what, sizeof(what), "node %s ports", node->name);
     error = nd_schema_read(r->arena, ports, what, keys, device, r->fault);
