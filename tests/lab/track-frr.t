@@ -18,7 +18,7 @@ frr_end() {
 }
 trap 'frr_end; cleanup' EXIT
 ok "a lab" "$lab" up --no-nodes || exit 1
-sed -i "s|^    state: .*/a\$|&\n    track:\n      - { bgp: 10.99.0.2, weight: 20, every_ms: 200, rise: 1, fall: 1 }\n      - { bfd: 10.99.0.2, every_ms: 200, rise: 1, fall: 1 }|; \$a hold_down_s: 1" "$pair"
+sed -i "s|^    state: .*/a\$|&\n    track:\n      - { bgp: 10.99.0.2, weight: 20, every_ms: 1000, rise: 1, fall: 1 }\n      - { bfd: 10.99.0.2, every_ms: 1000, rise: 1, fall: 1 }|; \$a hold_down_s: 1" "$pair"
 ok "the file is good" us check
 
 frr_conf() { # AS ADDRESS PEER: AS
