@@ -83,6 +83,22 @@ const struct nf_tables *nf_chain_tables(const struct nf_chain *chain)
     return &chain->env.tables;
 }
 
+const struct nf_log *nf_chain_log(const struct nf_chain *chain)
+{
+    return chain->env.log ? chain->env.log->state : NULL;
+}
+
+void nf_chain_log_told(struct nf_chain *chain, struct nf_log_told told)
+{
+    chain->env.log_told = told;
+}
+
+void nf_chain_log_soon(const struct nf_chain *chain)
+{
+    if (chain->env.log)
+        nf_wake(chain->env.log, 0);
+}
+
 uint64_t nf_chain_wake(const struct nf_chain *chain)
 {
     uint64_t first = UINT64_MAX;
