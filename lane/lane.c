@@ -219,6 +219,7 @@ static bool take_over(struct nd_lane *lane)
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
+    nf_chain_log_soon(lane->chain); /* chain time has stood: the wall clock is further on from it */
     FT_GAUGE_SET(lane->shared, replay_done_ns, lane->now);
     return true;
 }
@@ -245,6 +246,8 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         }
     }
     report_burst(lane);
+    if (before != FT_LANE_OWN_MAC && before != FT_LANE_DRAIN) /* of those, the export goes on */
+        nd_lane_export_begin(lane);
     lane->doing = FT_LANE_LIVE;
     if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
         nd_lane_announce(lane, true);
@@ -275,6 +278,7 @@ static void stop_work(struct nd_lane *lane, enum ft_order before, bool missed, b
     else if (missed || before == FT_LANE_REPLAY)
         finish_replay(lane);
     nd_lane_drop_held(lane);
+    nd_lane_export_end(lane);
     if (lane->setup.recorder)
         lg_recorder_stop(lane->setup.recorder, lane->index);
 }
