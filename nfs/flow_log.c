@@ -11,15 +11,14 @@
 
 #include <string.h>
 
-#define LATEST_NS 1000000000ull  /* between two looks, while nothing of what waits is exported */
+#define LATEST_NS 50000000ull    /* between two looks, while nothing of what waits is exported */
 #define IDLE_NS   10000000000ull /* while nothing waits: the wall clock may be set meanwhile */
 
 struct log_config {
     uint32_t events;
 };
 
-static const char *const log_counters[] = {
-    [NF_LOG_EVENTS] = "events", [NF_LOG_LOST] = "lost", [NF_LOG_EXPORTED] = "exported", NULL};
+static const char *const log_counters[] = {NF_LOG_COUNTERS(NF_COUNTER_NAME) NULL};
 
 static uint64_t log_arena(const void *c)
 {

@@ -53,7 +53,11 @@ struct nf_log {
 };
 
 /* Counters of flow_log. */
-enum nf_log_counter { NF_LOG_EVENTS, NF_LOG_LOST, NF_LOG_EXPORTED };
+#define NF_LOG_COUNTERS(X)                                                                                   \
+    X(NF_LOG_EVENTS, "events")                                                                               \
+    X(NF_LOG_LOST, "lost") /* there was no room */                                                           \
+    X(NF_LOG_EXPORTED, "exported")
+enum nf_log_counter { NF_LOG_COUNTERS(NF_COUNTER) };
 
 #define NF_LOG_SOON_NS 1000000u /* from an event on, until a burst says how far the export has come */
 

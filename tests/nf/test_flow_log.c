@@ -119,6 +119,55 @@ static void an_echo_has_its_identifier_as_the_source_port(void)
     is_event(0, NF_LOG_BEGIN, &before, &after);
 }
 
+static void is_text(const void *at, const char *expected)
+{
+    char text[INET6_ADDRSTRLEN];
+
+    assert_non_null(inet_ntop(strchr(expected, ':') ? AF_INET6 : AF_INET, at, text, sizeof(text)));
+    assert_string_equal(text, expected);
+}
+
+static void between_families_both_are_told(void)
+{
+    const struct six out = {.ipv6 = true,
+                            .from = "2001:db8::c",
+                            .to = "64:ff9b::c633:6407",
+                            .proto = 17,
+                            .sport = 4000,
+                            .dport = 53,
+                            .payload = 9};
+    const struct nf_log_event *e;
+    struct six_seen seen;
+
+    help_chain_open(
+        &h,
+        "    - monitor: { max_flows: 9, timeout: 3, ipv6: true }\n    - nat64: { outside: 203.0.113.1, "
+        "max_flows: 9, udp: 3 }\n" LOG,
+        NULL, 1);
+    assert_true(help_chain_six(&h, NF_INSIDE, &out, &seen));
+    assert_string_equal(seen.from, "203.0.113.1");
+    assert_int_equal(the_log()->made, 1);
+    help_chain_wait_tenths(&h, 100);
+    assert_int_equal(the_log()->made, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        e = event(i);
+        assert_true(e->ipv6);
+        assert_int_equal(e->proto, 17);
+        is_text(e->source, "2001:db8::c");
+        is_text(e->destination, "64:ff9b::c633:6407");
+        assert_int_equal(ntohs(e->sport), 4000);
+        assert_int_equal(ntohs(e->dport), 53);
+        if (e->kind == NF_LOG_FLOW)
+            continue;
+        is_text(&e->to_source, "203.0.113.1");
+        is_text(&e->to_destination, "198.51.100.7");
+        assert_int_equal(ntohs(e->to_sport), seen.sport);
+        assert_int_equal(ntohs(e->to_dport), 53);
+    }
+    assert_int_equal(event(0)->kind, NF_LOG_BEGIN);
+    assert_int_equal(event(1)->kind + event(2)->kind, NF_LOG_END + NF_LOG_FLOW);
+}
+
 static void what_a_firewall_refuses_is_not_told(void)
 {
     help_chain_open(&h,
@@ -283,6 +332,7 @@ int main(void)
         HELP_CASE(a_mapping_begins_and_ends_once),
         HELP_CASE(sessions_from_outside_and_hairpins_have_both_ends),
         HELP_CASE(an_echo_has_its_identifier_as_the_source_port),
+        HELP_CASE(between_families_both_are_told),
         HELP_CASE(what_a_firewall_refuses_is_not_told),
         HELP_CASE(a_flow_is_told_with_what_was_counted),
         HELP_CASE(a_command_is_of_its_own_burst),
