@@ -219,7 +219,6 @@ static bool take_over(struct nd_lane *lane)
     }
     lane->now = nd_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
-    nf_chain_log_soon(lane->chain); /* chain time has stood: the wall clock is further on from it */
     FT_GAUGE_SET(lane->shared, replay_done_ns, lane->now);
     return true;
 }

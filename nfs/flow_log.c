@@ -11,8 +11,7 @@
 
 #include <string.h>
 
-#define LATEST_NS 50000000ull    /* between two looks, while nothing of what waits is exported */
-#define IDLE_NS   10000000000ull /* while nothing waits: the wall clock may be set meanwhile */
+#define LATEST_NS 50000000ull /* between two looks, while nothing of what waits is exported */
 
 struct log_config {
     uint32_t events;
@@ -39,7 +38,6 @@ static bool log_make(struct nf *nf)
     nf_constant(nf, log, offsetof(struct nf_log, lineage));
     nf_table_add(
         nf, (struct nf_table){.name = "events", .count = &log->waiting, .parts = 1, .limit = config->events});
-    nf_wake(nf, 0); /* the first burst says what the wall clock is */
     nf->env->log = nf;
     return log->ring;
 }
@@ -54,22 +52,20 @@ static void log_process(struct nf *nf, struct nf_packet *const packets[], uint32
 
 static void log_timers(struct nf *nf, uint64_t now)
 {
-    struct nf_log_told told = nf->env->log_told;
     struct nf_log *log = NF_EDIT(nf, (const struct nf_log *)nf->state);
-    uint64_t exported;
+    uint64_t exported = nf->env->log_told.exported;
 
-    nf_determinant(nf, &told, sizeof(told));
-    /* It may be of a log before this one, or a peer's word. */
-    exported = told.exported >= log->exported && told.exported <= log->made ? told.exported : log->exported;
-    if (told.wall) /* 0: this node exports nothing */
-        log->wall = told.wall;
+    nf_determinant(nf, &exported, sizeof(exported));
+    if (exported < log->exported || exported > log->made) /* of a log before this one, or a peer's word */
+        exported = log->exported;
     log->interval = exported != log->exported       ? NF_LOG_SOON_NS
                     : log->interval < LATEST_NS / 2 ? 2 * log->interval
                                                     : LATEST_NS;
     nf_count(nf, NF_LOG_EXPORTED, exported - log->exported);
     log->exported = exported;
     log->waiting = (uint32_t)(log->made - exported);
-    nf_wake(nf, now + (log->waiting ? log->interval : IDLE_NS));
+    if (log->waiting)
+        nf_wake(nf, now + log->interval);
 }
 
 static bool log_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)

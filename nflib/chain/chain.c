@@ -93,12 +93,6 @@ void nf_chain_log_told(struct nf_chain *chain, struct nf_log_told told)
     chain->env.log_told = told;
 }
 
-void nf_chain_log_soon(const struct nf_chain *chain)
-{
-    if (chain->env.log)
-        nf_wake(chain->env.log, 0);
-}
-
 uint64_t nf_chain_wake(const struct nf_chain *chain)
 {
     uint64_t first = UINT64_MAX;
@@ -491,7 +485,7 @@ void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct 
              (unsigned long long)state->burst);
     FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
              (unsigned long long)state->time);
-    chain->burst.number = burst;
+    chain->burst.number = chain->env.runs = burst;
     chain->burst.now = now;
     chain->burst.packets = packets;
     chain->burst.n = n;

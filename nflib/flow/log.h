@@ -46,10 +46,11 @@ struct nf_log {
     uint64_t lineage;          /* drawn with the state: the upper half of its numbers, 0 in the lower one */
     uint64_t next;             /* number of the next event */
     uint64_t made;             /* position of the next event */
-    uint64_t exported; /* all before this position had been exported, as a burst of the primary's says */
-    uint64_t interval; /* until the next such burst, ns */
-    int64_t wall;      /* wall clock less chain time, ns, as that burst says */
-    uint32_t waiting;  /* made - exported, for who shows how full it is */
+    uint64_t exported;   /* all before this position had been exported, as a burst of the primary's says */
+    uint64_t interval;   /* until the next such burst, ns */
+    int64_t wall;        /* wall clock less chain time, ns, at the last burst that had events */
+    uint64_t wall_burst; /* that burst */
+    uint32_t waiting;    /* made - exported, for who shows how full it is */
 };
 
 /* Counters of flow_log. */

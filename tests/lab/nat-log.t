@@ -5,8 +5,14 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/nat-log.sh"
-plan 17
+plan 18
 kills=${NAT_LOG_KILLS:-2}
+
+# A log that is full loses the same events on both nodes, and in a run without any.
+python3 "$root/tests/lab/mkpcap.py" "$work/in.pcap" 4000 600
+echo 'chain: { name: logged, nfs: [ nat: { outside: 203.0.113.1 }, monitor: { timeout: 3 }, flow_log: { events: 256 } ] }' >"$work/logged.yaml"
+ok "a pair that logs ends in the state of a run without replication" \
+    timeout 60 "$UNDERSTUDY" replay -c "$work/logged.yaml" --kill primary@1000 --kill primary@3000 "$work/in.pcap"
 
 export_by "udp: 10.98.0.1:4739"
 "$lab" up --no-nodes && ways && collect udp || exit 1

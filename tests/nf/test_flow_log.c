@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #define OUTSIDE NFT_IP(203, 0, 113, 1)
@@ -306,6 +307,59 @@ static void replay_fills_the_same_log(void)
     assert_int_equal(help_chain_digest(&h), digest);
 }
 
+/* A command ends the session before the burst's determinants are known in replay. */
+static void a_command_that_ends_a_session_is_replayed(void)
+{
+    uint8_t block[2][64];
+    uint32_t len[2];
+    uint64_t digest = 0;
+    char command[32];
+
+    for (unsigned replays = 0; replays < 2; replays++) {
+        struct nf_determinants *values;
+        const void *noted;
+        struct nft_seen seen;
+
+        if (replays)
+            help_chain_again(&h);
+        else
+            help_chain_open(&h, NAT LOG, NULL, 1);
+        values = nf_chain_determinants(h.chain);
+        if (replays) {
+            nf_chain_follow(h.chain, NULL, 0);
+            assert_int_equal(nf_determinants_supply(values, block[0], len[0]), 0);
+        } else {
+            nf_chain_log_told(h.chain, (struct nf_log_told){.wall = 5000});
+        }
+        assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, &seen));
+        if (!replays) {
+            len[0] = nf_determinants_noted(values, &noted);
+            memcpy(block[0], noted, len[0]);
+            snprintf(command, sizeof(command), "clear nat udp/%u", seen.sport);
+            nf_chain_log_told(h.chain, (struct nf_log_told){.wall = 6000});
+        } else {
+            nf_chain_follow(h.chain, NULL, 0);
+        }
+        help_chain_idle(&h, h.now); /* the command's burst is not behind one that had events */
+        if (replays)
+            nf_chain_follow(h.chain, NULL, 0);
+        assert_int_equal(nf_chain_command(h.chain, command, (uint32_t)strlen(command), h.now, &h.fault), 0);
+        if (replays && len[1])
+            assert_int_equal(nf_determinants_supply(values, block[1], len[1]), 0);
+        help_chain_idle(&h, h.now + HELP_SECOND);
+        if (replays) {
+            assert_true(nf_determinants_used(values));
+            assert_int_equal(help_chain_digest(&h), digest);
+        } else {
+            len[1] = nf_determinants_noted(values, &noted);
+            memcpy(block[1], noted, len[1]);
+            digest = help_chain_digest(&h);
+        }
+        assert_int_equal(the_log()->made, 2);
+        assert_int_equal(event(0)->time, 5000);
+    }
+}
+
 static void another_capacity_keeps_what_waits(void)
 {
     struct ft_fault fault = {""};
@@ -339,6 +393,7 @@ int main(void)
         HELP_CASE(a_full_log_loses_and_numbers_tell),
         HELP_CASE(nobody_exports_what_was_never_made),
         HELP_CASE(replay_fills_the_same_log),
+        HELP_CASE(a_command_that_ends_a_session_is_replayed),
         HELP_CASE(another_capacity_keeps_what_waits),
     };
 

@@ -133,7 +133,7 @@ static const uint8_t *find(unsigned r, uint32_t enterprise, uint16_t element, un
 
 static uint64_t value(unsigned r, uint32_t enterprise, uint16_t element)
 {
-    unsigned len;
+    unsigned len = 0;
     const uint8_t *at = find(r, enterprise, element, &len);
 
     return number(at, len);
@@ -142,7 +142,7 @@ static uint64_t value(unsigned r, uint32_t enterprise, uint16_t element)
 static void is_address(unsigned r, uint16_t element, const char *expected)
 {
     char text[INET6_ADDRSTRLEN];
-    unsigned len;
+    unsigned len = 0;
     const uint8_t *at = find(r, 0, element, &len);
 
     inet_ntop(len == 16 ? AF_INET6 : AF_INET, at, text, sizeof(text));
