@@ -11,8 +11,6 @@
 
 #include <string.h>
 
-#define LATEST_NS 50000000ull /* between two looks, while nothing of what waits is exported */
-
 struct log_config {
     uint32_t events;
 };
@@ -34,7 +32,6 @@ static bool log_make(struct nf *nf)
     log->capacity = config->events;
     log->ring = ft_arena_alloc(nf->arena, log->capacity * sizeof(*log->ring));
     log->lineage = log->next = nf_random(nf) & ~(uint64_t)UINT32_MAX;
-    log->interval = NF_LOG_SOON_NS;
     nf_constant(nf, log, offsetof(struct nf_log, lineage));
     nf_table_add(
         nf, (struct nf_table){.name = "events", .count = &log->waiting, .parts = 1, .limit = config->events});
@@ -58,14 +55,11 @@ static void log_timers(struct nf *nf, uint64_t now)
     nf_determinant(nf, &exported, sizeof(exported));
     if (exported < log->exported || exported > log->made) /* of a log before this one, or a peer's word */
         exported = log->exported;
-    log->interval = exported != log->exported       ? NF_LOG_SOON_NS
-                    : log->interval < LATEST_NS / 2 ? 2 * log->interval
-                                                    : LATEST_NS;
     nf_count(nf, NF_LOG_EXPORTED, exported - log->exported);
     log->exported = exported;
     log->waiting = (uint32_t)(log->made - exported);
     if (log->waiting)
-        nf_wake(nf, now + log->interval);
+        nf_wake(nf, now + NF_LOG_TELL_NS);
 }
 
 static bool log_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
@@ -91,8 +85,6 @@ static int log_check_state(const struct nf *nf, struct nf_check *c)
         log->made - log->exported != log->waiting)
         return nf_check_failed(c, "%u events wait, expected those from %lu to %lu, %lu at most", log->waiting,
                                log->exported, log->made, log->capacity);
-    if (log->interval < 1 || log->interval > LATEST_NS)
-        return nf_check_failed(c, "looks every %lu ns, expected 1 to %llu", log->interval, LATEST_NS);
     return 0;
 }
 

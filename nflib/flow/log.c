@@ -40,9 +40,7 @@ void nf_log_add(const struct nf *nf, const struct nf_log_event *event, uint64_t 
     to->first += event->kind == NF_LOG_FLOW ? (uint64_t)log->wall : 0;
     edit->next++;
     edit->made++;
-    if (!edit->waiting++) {
-        edit->interval = NF_LOG_SOON_NS;
-        nf_wake(own, now + NF_LOG_SOON_NS);
-    }
+    if (!edit->waiting++)
+        nf_wake(own, now + NF_LOG_TELL_NS);
     nf_count(own, NF_LOG_EVENTS, 1);
 }

@@ -47,7 +47,6 @@ struct nf_log {
     uint64_t next;             /* number of the next event */
     uint64_t made;             /* position of the next event */
     uint64_t exported;   /* all before this position had been exported, as a burst of the primary's says */
-    uint64_t interval;   /* until the next such burst, ns */
     int64_t wall;        /* wall clock less chain time, ns, at the last burst that had events */
     uint64_t wall_burst; /* that burst */
     uint32_t waiting;    /* made - exported, for who shows how full it is */
@@ -60,7 +59,7 @@ struct nf_log {
     X(NF_LOG_EXPORTED, "exported")
 enum nf_log_counter { NF_LOG_COUNTERS(NF_COUNTER) };
 
-#define NF_LOG_SOON_NS 1000000u /* from an event on, until a burst says how far the export has come */
+#define NF_LOG_TELL_NS 10000000u /* while events wait, a burst says so often how far the export has come */
 
 /* Adds an event, whose `time` and `first` are chain time; `number` and `burst` are filled in. Where there is
  * no room it is lost, and counted. To be called in `session_tell`, or where nf->env->log is not NULL. */

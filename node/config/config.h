@@ -76,19 +76,11 @@ struct nd_hook {
 };
 
 /* Where a node exports its log of flows. */
-enum nd_export_kind {
-    ND_EXPORT_NOWHERE,
-    ND_EXPORT_TCP,
-    ND_EXPORT_UDP,
-    ND_EXPORT_FILE,
-    ND_EXPORT_FIFO,
-    ND_EXPORT_SOCKET,
-    ND_EXPORT_KINDS
-};
+enum nd_export_kind { ND_EXPORT_NOWHERE, ND_EXPORT_TCP, ND_EXPORT_UDP, ND_EXPORT_FILE };
 struct nd_export_to {
     uint32_t kind;          /* enum nd_export_kind */
-    char path[ND_PATH_MAX]; /* of the last three */
-    char host[ND_HOST_MAX]; /* of the first two, numeric IPv4 */
+    char path[ND_PATH_MAX]; /* of a file */
+    char host[ND_HOST_MAX]; /* of TCP and UDP, numeric IPv4 */
     uint16_t port;
 };
 
@@ -208,7 +200,7 @@ const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *a
 
 /* "interface", "gateway", "route", "script"; "command", "fifo", "socket": as the file calls them. */
 extern const char *const nd_track_kinds[], *const nd_hook_kinds[];
-/* "tcp", "udp", "file", "fifo", "socket" by enum nd_export_kind less 1. */
+/* "tcp", "udp", "file" by enum nd_export_kind less 1. */
 extern const char *const nd_export_kinds[];
 /* "never", "manual", "after" by enum nd_failback. */
 extern const char *const nd_failbacks[];

@@ -18,10 +18,7 @@
 
 const char *const nd_track_kinds[] = {"interface", "gateway", "route", "script", NULL};
 const char *const nd_hook_kinds[] = {"command", "fifo", "socket", NULL};
-
-const char *const nd_export_kinds[] = {"tcp", "udp", "file", "fifo", "socket", NULL};
-
-#define SOCKET_MAX sizeof(((struct sockaddr_un *)NULL)->sun_path)
+const char *const nd_export_kinds[] = {"tcp", "udp", "file", NULL};
 
 _Static_assert(FT_EVENT_NAMES_END < 64, "an event is a bit");
 
@@ -61,17 +58,15 @@ static const struct nf_param hook_keys[] = {
 #undef AT
 
 struct raw_export {
+    struct nd_export_to file;
     struct nd_endpoint to[ND_EXPORT_FILE]; /* by enum nd_export_kind */
-    char path[ND_EXPORT_KINDS][ND_PATH_MAX];
 };
 
 #define AT(member) offsetof(struct raw_export, member)
 static const struct nf_param export_keys[] = {
     {"tcp", ND_KIND(ND_ENDPOINT), AT(to[ND_EXPORT_TCP]), 0, 0, "", NULL, "a collector of IPFIX", false},
     {"udp", ND_KIND(ND_ENDPOINT), AT(to[ND_EXPORT_UDP]), 0, 0, "", NULL, "the same", false},
-    {"file", ND_KIND(ND_PLACE), AT(path[ND_EXPORT_FILE]), 0, ND_PATH_MAX, "", NULL, "of JSON lines", false},
-    {"fifo", ND_KIND(ND_PLACE), AT(path[ND_EXPORT_FIFO]), 0, ND_PATH_MAX, "", NULL, "of JSON lines", false},
-    {"socket", ND_KIND(ND_PLACE), AT(path[ND_EXPORT_SOCKET]), 0, SOCKET_MAX, "", NULL, "the same", false},
+    {"file", ND_KIND(ND_PLACE), AT(file.path), 0, ND_PATH_MAX, "", NULL, "of JSON lines", false},
     {0},
 };
 #undef AT
@@ -184,7 +179,8 @@ static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char 
 static int read_export(struct nd_reading *r, const struct nd_yaml *at, const char *node,
                        struct nd_export_to *out)
 {
-    struct raw_export raw = {.path = {""}};
+    struct raw_export raw = {.file = {.kind = 0}};
+    const struct nd_endpoint *to;
     char what[64];
     int error;
 
@@ -194,15 +190,14 @@ static int read_export(struct nd_reading *r, const struct nd_yaml *at, const cha
     error = nd_schema_read(r->arena, at, what, export_keys, &raw, r->fault);
     if (error)
         return error;
-    if (!find_kind(r, at, what, nd_export_kinds, "tcp, udp, file, fifo and socket", &out->kind))
+    if (!find_kind(r, at, what, nd_export_kinds, "tcp, udp and file", &raw.file.kind))
         return FT_EMALFORMED;
-    out->kind++;
-    if (out->kind > ND_EXPORT_UDP) {
-        memcpy(out->path, raw.path[out->kind], sizeof(out->path));
+    *out = raw.file;
+    if (++out->kind == ND_EXPORT_FILE)
         return 0;
-    }
-    out->port = raw.to[out->kind].port;
-    inet_ntop(AF_INET, &raw.to[out->kind].addr, out->host, sizeof(out->host));
+    to = &raw.to[out->kind];
+    out->port = to->port;
+    inet_ntop(AF_INET, &to->addr, out->host, sizeof(out->host));
     return 0;
 }
 

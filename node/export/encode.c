@@ -14,76 +14,52 @@
 
 /* ---- templates ----------------------------------------------------------------------------------- */
 
-/* RFC 8158, 4.3: natEvent of sessions. */
-enum { NAT44_CREATE = 4, NAT44_DELETE, NAT64_CREATE, NAT64_DELETE };
-
-/* Records as their templates say, in the machine's order; libfixbuf makes the network's of it. */
-struct __attribute__((packed)) nat44 {
-    uint64_t number, time;
-    uint32_t source, to_source, destination, to_destination;
+/* What a record may have, in the order of `elements` and each in the machine's order of bytes: libfixbuf
+ * takes from it what a template asks for. */
+struct __attribute__((packed)) record {
+    uint64_t number, time, first, last; /* times in ms */
+    uint64_t bytes[2], packets[2];
+    uint32_t source, destination, to_source, to_destination;
+    uint8_t source6[16], destination6[16];
     uint16_t sport, to_sport, dport, to_dport;
-    uint8_t proto, event;
-};
-struct __attribute__((packed)) nat64 {
-    uint64_t number, time;
-    uint8_t source[16], destination[16];
-    uint32_t to_source, to_destination;
-    uint16_t sport, to_sport, dport, to_dport;
-    uint8_t proto, event;
-};
-struct __attribute__((packed)) flow {
-    uint64_t number, first, time, bytes, packets, back_bytes, back_packets;
-    uint16_t sport, dport;
-    uint8_t proto, why;
-};
-struct __attribute__((packed)) flow4 {
-    struct flow flow;
-    uint32_t source, destination;
-};
-struct __attribute__((packed)) flow6 {
-    struct flow flow;
-    uint8_t source[16], destination[16];
+    uint8_t proto, event, why;
 };
 
-#define SPEC(name, bytes)                                                                                    \
+enum { MAPPING = 1, FLOW = 2, IPV4 = 4, IPV6 = 8 }; /* what has an element; 0: all have it */
+
+#define SPEC(name, bytes, of)                                                                                \
     {                                                                                                        \
-        (char *)(uintptr_t)(name), (bytes), 0                                                                \
+        (char *)(uintptr_t)(name), (bytes), (of)                                                             \
     }
-#define TRANSLATED                                                                                           \
-    SPEC("sourceTransportPort", 2), SPEC("postNAPTSourceTransportPort", 2),                                  \
-        SPEC("destinationTransportPort", 2), SPEC("postNAPTDestinationTransportPort", 2),                    \
-        SPEC("protocolIdentifier", 1), SPEC("natEvent", 1)
-#define COUNTED                                                                                              \
-    SPEC("flowId", 8), SPEC("flowStartMilliseconds", 8), SPEC("flowEndMilliseconds", 8),                     \
-        SPEC("octetDeltaCount", 8), SPEC("packetDeltaCount", 8), SPEC("reverseOctetDeltaCount", 8),          \
-        SPEC("reversePacketDeltaCount", 8), SPEC("sourceTransportPort", 2),                                  \
-        SPEC("destinationTransportPort", 2), SPEC("protocolIdentifier", 1), SPEC("flowEndReason", 1)
+static fbInfoElementSpec_t elements[] = {
+    SPEC("flowId", 8, 0),
+    SPEC("observationTimeMilliseconds", 8, MAPPING),
+    SPEC("flowStartMilliseconds", 8, FLOW),
+    SPEC("flowEndMilliseconds", 8, FLOW),
+    SPEC("octetDeltaCount", 8, FLOW),
+    SPEC("reverseOctetDeltaCount", 8, FLOW),
+    SPEC("packetDeltaCount", 8, FLOW),
+    SPEC("reversePacketDeltaCount", 8, FLOW),
+    SPEC("sourceIPv4Address", 4, IPV4),
+    SPEC("destinationIPv4Address", 4, IPV4),
+    SPEC("postNATSourceIPv4Address", 4, MAPPING),
+    SPEC("postNATDestinationIPv4Address", 4, MAPPING),
+    SPEC("sourceIPv6Address", 16, IPV6),
+    SPEC("destinationIPv6Address", 16, IPV6),
+    SPEC("sourceTransportPort", 2, 0),
+    SPEC("postNAPTSourceTransportPort", 2, MAPPING),
+    SPEC("destinationTransportPort", 2, 0),
+    SPEC("postNAPTDestinationTransportPort", 2, MAPPING),
+    SPEC("protocolIdentifier", 1, 0),
+    SPEC("natEvent", 1, MAPPING),
+    SPEC("flowEndReason", 1, FLOW),
+    FB_IESPEC_NULL,
+};
 
-static fbInfoElementSpec_t nat44_spec[] = {SPEC("flowId", 8),
-                                           SPEC("observationTimeMilliseconds", 8),
-                                           SPEC("sourceIPv4Address", 4),
-                                           SPEC("postNATSourceIPv4Address", 4),
-                                           SPEC("destinationIPv4Address", 4),
-                                           SPEC("postNATDestinationIPv4Address", 4),
-                                           TRANSLATED,
-                                           FB_IESPEC_NULL};
-static fbInfoElementSpec_t nat64_spec[] = {SPEC("flowId", 8),
-                                           SPEC("observationTimeMilliseconds", 8),
-                                           SPEC("sourceIPv6Address", 16),
-                                           SPEC("destinationIPv6Address", 16),
-                                           SPEC("postNATSourceIPv4Address", 4),
-                                           SPEC("postNATDestinationIPv4Address", 4),
-                                           TRANSLATED,
-                                           FB_IESPEC_NULL};
-static fbInfoElementSpec_t flow4_spec[] = {COUNTED, SPEC("sourceIPv4Address", 4),
-                                           SPEC("destinationIPv4Address", 4), FB_IESPEC_NULL};
-static fbInfoElementSpec_t flow6_spec[] = {COUNTED, SPEC("sourceIPv6Address", 16),
-                                           SPEC("destinationIPv6Address", 16), FB_IESPEC_NULL};
-
-enum { NAT44, NAT64, FLOW4, FLOW6, TEMPLATES };
 #define FIRST_TEMPLATE 256u /* RFC 7011, 3.4.1 */
-
-static fbInfoElementSpec_t *const specs[TEMPLATES] = {nat44_spec, nat64_spec, flow4_spec, flow6_spec};
+#define OF_EVENTS      4u   /* templates: two of mappings, two of flows; the last is struct record's */
+static const uint32_t templates[] = {MAPPING | IPV4, MAPPING | IPV6, FLOW | IPV4, FLOW | IPV6,
+                                     MAPPING | FLOW | IPV4 | IPV6};
 
 /* ---- IPFIX ----------------------------------------------------------------------------------------- */
 
@@ -92,7 +68,6 @@ struct nd_ipfix {
     fbSession_t *session;   /* buf's, once there is one */
     fbExporter_t *exporter; /* the same */
     fBuf_t *buf;
-    uint8_t *bytes;
     bool templates; /* are due */
 };
 
@@ -105,43 +80,38 @@ static int failed(struct ft_fault *fault, GError *error)
 
 static int add_template(struct nd_ipfix *x, unsigned which, struct ft_fault *fault)
 {
-    uint16_t id = (uint16_t)(FIRST_TEMPLATE + which);
     fbTemplate_t *t = fbTemplateAlloc(x->model);
     GError *error = NULL;
 
-    if (!fbTemplateAppendSpecArray(t, specs[which], 0, &error)) {
+    if (!fbTemplateAppendSpecArray(t, elements, templates[which], &error)) {
         fbTemplateFreeUnused(t);
         return failed(fault, error);
     }
-    if (!fbSessionAddTemplate(x->session, TRUE, id, t, &error) ||
-        !fbSessionAddTemplate(x->session, FALSE, id, t, &error))
-        return failed(fault, error);
-    return 0;
+    return fbSessionAddTemplate(x->session, which == OF_EVENTS, (uint16_t)(FIRST_TEMPLATE + which), t, &error)
+               ? 0
+               : failed(fault, error);
 }
 
-int nd_ipfix_open(struct nd_ipfix **out, uint16_t most, struct ft_fault *fault)
+int nd_ipfix_open(struct nd_ipfix **out, uint8_t *message, uint16_t most, struct ft_fault *fault)
 {
     struct nd_ipfix *x = calloc(1, sizeof(*x));
     int error = 0;
 
     *out = NULL;
-    if (!x || !(x->bytes = malloc(most))) {
-        free(x);
-        return ft_fail(fault, FT_ENOMEM, "no memory for messages of IPFIX");
-    }
+    if (!x)
+        return ft_fail(fault, FT_ENOMEM, "no memory for IPFIX");
     x->templates = true;
     x->model = fbInfoModelAlloc();
     x->session = fbSessionAlloc(x->model);
     fbSessionSetDomain(x->session, DOMAIN); /* first: templates belong to it */
-    for (unsigned i = 0; i < TEMPLATES && !error; i++)
+    for (unsigned i = 0; i <= OF_EVENTS && !error; i++)
         error = add_template(x, i, fault);
     if (error) {
         fbSessionFree(x->session);
-        x->session = NULL;
         nd_ipfix_close(x);
         return error;
     }
-    x->exporter = fbExporterAllocBuffer(x->bytes, most);
+    x->exporter = fbExporterAllocBuffer(message, most);
     x->buf = fBufAllocForExport(x->session, x->exporter);
     fBufSetAutomaticMode(x->buf, FALSE);
     *out = x;
@@ -155,7 +125,6 @@ void nd_ipfix_close(struct nd_ipfix *x)
     if (x->buf)
         fBufFree(x->buf); /* with session and exporter */
     fbInfoModelFree(x->model);
-    free(x->bytes);
     free(x);
 }
 
@@ -177,105 +146,50 @@ static uint8_t reason(uint8_t why)
     return why == NF_SESSION_IDLE ? 1 : why == NF_SESSION_DISPLACED ? 5 : 4;
 }
 
-static void fill_nat44(struct nat44 *r, const struct nf_log_event *e)
+/* RFC 8158, 4.3: natEvent of sessions, 4 and 5 of NAT44, 6 and 7 of NAT64. */
+static struct record record_of(const struct nf_log_event *e)
 {
-    *r = (struct nat44){
+    struct record r = {
         .number = e->number,
         .time = e->time / 1000000,
-        .source = address(e->source),
-        .to_source = ntohl(e->to_source),
-        .destination = address(e->destination),
-        .to_destination = ntohl(e->to_destination),
-        .sport = ntohs(e->sport),
-        .to_sport = ntohs(e->to_sport),
-        .dport = ntohs(e->dport),
-        .to_dport = ntohs(e->to_dport),
-        .proto = e->proto,
-        .event = e->kind == NF_LOG_BEGIN ? NAT44_CREATE : NAT44_DELETE,
-    };
-}
-
-static void fill_nat64(struct nat64 *r, const struct nf_log_event *e)
-{
-    *r = (struct nat64){
-        .number = e->number,
-        .time = e->time / 1000000,
-        .to_source = ntohl(e->to_source),
-        .to_destination = ntohl(e->to_destination),
-        .sport = ntohs(e->sport),
-        .to_sport = ntohs(e->to_sport),
-        .dport = ntohs(e->dport),
-        .to_dport = ntohs(e->to_dport),
-        .proto = e->proto,
-        .event = e->kind == NF_LOG_BEGIN ? NAT64_CREATE : NAT64_DELETE,
-    };
-    memcpy(r->source, e->source, sizeof(r->source));
-    memcpy(r->destination, e->destination, sizeof(r->destination));
-}
-
-static void fill_flow(struct flow *r, const struct nf_log_event *e)
-{
-    *r = (struct flow){
-        .number = e->number,
         .first = e->first / 1000000,
-        .time = e->time / 1000000,
-        .bytes = e->bytes[0],
-        .packets = e->packets[0],
-        .back_bytes = e->bytes[1],
-        .back_packets = e->packets[1],
+        .last = e->time / 1000000,
+        .bytes = {e->bytes[0], e->bytes[1]},
+        .packets = {e->packets[0], e->packets[1]},
+        .source = address(e->source),
+        .destination = address(e->destination),
+        .to_source = ntohl(e->to_source),
+        .to_destination = ntohl(e->to_destination),
         .sport = ntohs(e->sport),
+        .to_sport = ntohs(e->to_sport),
         .dport = ntohs(e->dport),
+        .to_dport = ntohs(e->to_dport),
         .proto = e->proto,
+        .event = (uint8_t)((e->ipv6 ? 6 : 4) + (e->kind == NF_LOG_END)),
         .why = reason(e->why),
     };
+
+    memcpy(r.source6, e->source, sizeof(r.source6));
+    memcpy(r.destination6, e->destination, sizeof(r.destination6));
+    return r;
 }
 
 /* False: there is no room, or an error of libfixbuf's. */
 static bool append(struct nd_ipfix *x, const struct nf_log_event *e)
 {
-    bool flow = e->kind == NF_LOG_FLOW;
-    unsigned which = flow ? (e->ipv6 ? FLOW6 : FLOW4) : (e->ipv6 ? NAT64 : NAT44);
-    uint16_t id = (uint16_t)(FIRST_TEMPLATE + which);
-    union {
-        struct nat44 nat44;
-        struct nat64 nat64;
-        struct flow4 flow4;
-        struct flow6 flow6;
-    } record;
+    uint16_t id = (uint16_t)(FIRST_TEMPLATE + (e->kind == NF_LOG_FLOW ? 2 : 0) + (e->ipv6 ? 1 : 0));
+    struct record record = record_of(e);
     GError *error = NULL;
-    size_t size = 0;
-    bool done;
+    bool done = fBufSetInternalTemplate(x->buf, FIRST_TEMPLATE + OF_EVENTS, &error) &&
+                fBufSetExportTemplate(x->buf, id, &error) &&
+                fBufAppend(x->buf, (uint8_t *)&record, sizeof(record), &error);
 
-    switch (which) {
-    case NAT44:
-        fill_nat44(&record.nat44, e);
-        size = sizeof(record.nat44);
-        break;
-    case NAT64:
-        fill_nat64(&record.nat64, e);
-        size = sizeof(record.nat64);
-        break;
-    case FLOW4:
-        fill_flow(&record.flow4.flow, e);
-        record.flow4.source = address(e->source);
-        record.flow4.destination = address(e->destination);
-        size = sizeof(record.flow4);
-        break;
-    case FLOW6:
-        fill_flow(&record.flow6.flow, e);
-        memcpy(record.flow6.source, e->source, sizeof(e->source));
-        memcpy(record.flow6.destination, e->destination, sizeof(e->destination));
-        size = sizeof(record.flow6);
-        break;
-    }
-    done = fBufSetInternalTemplate(x->buf, id, &error) && fBufSetExportTemplate(x->buf, id, &error) &&
-           fBufAppend(x->buf, (uint8_t *)&record, size, &error); /* it looks at the error itself */
     g_clear_error(&error);
     return done;
 }
 
 uint32_t nd_ipfix_encode(struct nd_ipfix *x, const struct nf_log_event *const events[], uint32_t n,
-                         uint32_t seconds, const uint8_t **message, size_t *len)
+                         uint32_t seconds, size_t *len)
 {
     GError *error = NULL;
     uint32_t done = 0;
@@ -289,7 +203,6 @@ uint32_t nd_ipfix_encode(struct nd_ipfix *x, const struct nf_log_event *const ev
         done++;
     x->templates = false;
     fBufSetExportTime(x->buf, seconds); /* of a message that has begun: templates begin one */
-    *message = x->bytes;
     *len = !error && fBufEmit(x->buf, &error) ? fbExporterGetMsgLen(x->exporter) : 0;
     g_clear_error(&error);
     return *len ? done : 0;

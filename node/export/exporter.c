@@ -12,7 +12,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -22,7 +21,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
-#include <sys/un.h>
 
 #define FLIGHTS      64u          /* messages that a collector has not acknowledged yet */
 #define BATCH        512u         /* events that are looked at for a message */
@@ -60,16 +58,12 @@ struct nd_exporter {
     } message;
     const char *said; /* why it is closed, as the log has been told; NULL: it is open */
     _Atomic bool open;
-    _Atomic uint64_t events, messages, failures;
+    _Atomic uint64_t events, failures;
 };
 
 /* ---- opening and closing ------------------------------------------------------------------------- */
 
-static bool is_ipfix(const struct nd_exporter *x)
-{
-    return x->to.kind == ND_EXPORT_TCP || x->to.kind == ND_EXPORT_UDP;
-}
-
+/* -1 with errno, and closed: it does not fit. */
 static int keep(int fd, bool fits)
 {
     int why = errno;
@@ -82,7 +76,7 @@ static int keep(int fd, bool fits)
     return -1;
 }
 
-static int open_inet(const struct nd_exporter *x)
+static int open_collector(const struct nd_exporter *x)
 {
     bool tcp = x->to.kind == ND_EXPORT_TCP;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(x->to.port)};
@@ -97,35 +91,26 @@ static int open_inet(const struct nd_exporter *x)
                         connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0);
 }
 
-static int open_local(const struct nd_exporter *x)
+/* What a full disk, or a death, cut off its last line becomes a line of its own. */
+static int open_file(const struct nd_exporter *x)
 {
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = open(x->to.path, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0640);
     struct stat is;
-    int fd;
+    char last = '\n';
 
-    switch (x->to.kind) {
-    case ND_EXPORT_FILE:
-        fd = open(x->to.path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0640);
-        errno = fd >= 0 ? EINVAL : errno;
-        return keep(fd, fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode));
-    case ND_EXPORT_FIFO:
-        fd = open(x->to.path, O_WRONLY | O_NONBLOCK | O_CLOEXEC); /* ENXIO: nobody reads */
-        errno = fd >= 0 ? EINVAL : errno;
-        return keep(fd, fd >= 0 && fstat(fd, &is) == 0 && S_ISFIFO(is.st_mode));
-    default:
-        snprintf(to.sun_path, sizeof(to.sun_path), "%.*s", (int)sizeof(to.sun_path) - 1, x->to.path);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        return keep(fd, fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);
-    }
+    errno = fd >= 0 ? EINVAL : errno; /* what is no file */
+    return keep(fd, fd >= 0 && fstat(fd, &is) == 0 && S_ISREG(is.st_mode) &&
+                        (is.st_size == 0 || pread(fd, &last, 1, is.st_size - 1) == 1) &&
+                        (last == '\n' || write(fd, "\n", 1) == 1));
 }
 
 /* Where events go, for people. */
 static const char *place(const struct nd_exporter *x, char out[ND_PATH_MAX + 32])
 {
-    if (is_ipfix(x))
-        snprintf(out, ND_PATH_MAX + 32, "%s %s:%u", nd_export_kinds[x->to.kind - 1], x->to.host, x->to.port);
+    if (x->to.kind == ND_EXPORT_FILE)
+        snprintf(out, ND_PATH_MAX + 32, "file %s", x->to.path);
     else
-        snprintf(out, ND_PATH_MAX + 32, "%s %s", nd_export_kinds[x->to.kind - 1], x->to.path);
+        snprintf(out, ND_PATH_MAX + 32, "%s %s:%u", nd_export_kinds[x->to.kind - 1], x->to.host, x->to.port);
     return out;
 }
 
@@ -158,15 +143,17 @@ static void close_place(struct nd_exporter *x, int why, uint64_t now)
 
 static bool open_place(struct nd_exporter *x, uint64_t now)
 {
+    bool ipfix = x->to.kind != ND_EXPORT_FILE;
+    uint16_t most = x->to.kind == ND_EXPORT_UDP ? UDP_BYTES : TCP_BYTES;
     struct ft_fault fault;
     char text[ND_PATH_MAX + 32];
 
     if (x->fd >= 0 || now < x->again)
         return x->fd >= 0;
-    x->fd = is_ipfix(x) ? open_inet(x) : open_local(x);
-    if (x->fd >= 0 && is_ipfix(x)) { /* a transport session has numbers and templates of its own */
+    x->fd = ipfix ? open_collector(x) : open_file(x);
+    if (x->fd >= 0 && ipfix) { /* a session has numbers and templates of its own */
         nd_ipfix_close(x->ipfix);
-        if (nd_ipfix_open(&x->ipfix, x->to.kind == ND_EXPORT_UDP ? UDP_BYTES : TCP_BYTES, &fault)) {
+        if (nd_ipfix_open(&x->ipfix, x->message.bytes, most, &fault)) {
             close_place(x, ENOMEM, now);
             return false;
         }
@@ -203,7 +190,7 @@ static void look_at_place(struct nd_exporter *x, uint64_t now)
         close(x->fd);
         x->fd = -1;
         x->again = 0;
-    } else if (x->to.kind == ND_EXPORT_TCP || x->to.kind == ND_EXPORT_SOCKET) {
+    } else if (x->to.kind == ND_EXPORT_TCP) {
         n = recv(x->fd, &byte, 1, MSG_DONTWAIT);
         if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
             close_place(x, n ? errno : ECONNRESET, now);
@@ -239,13 +226,11 @@ static void acknowledge(struct nd_exporter *x, uint64_t now)
 /* False: it has not all left, or there is no place any more. */
 static bool flush(struct nd_exporter *x, uint64_t now)
 {
-    bool is_socket = is_ipfix(x) || x->to.kind == ND_EXPORT_SOCKET;
-
     while (x->message.at < x->message.len) {
         const uint8_t *from = x->message.bytes + x->message.at;
         size_t left = x->message.len - x->message.at;
         ssize_t n =
-            is_socket ? send(x->fd, from, left, MSG_DONTWAIT | MSG_NOSIGNAL) : write(x->fd, from, left);
+            x->ipfix ? send(x->fd, from, left, MSG_DONTWAIT | MSG_NOSIGNAL) : write(x->fd, from, left);
 
         if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
             return false;
@@ -282,25 +267,22 @@ static bool export_lane(struct nd_exporter *x, unsigned lane, uint64_t now)
 {
     const struct nf_log_event *events[BATCH];
     uint32_t n = find_events(x, lane, events), done;
-    const uint8_t *message;
-    size_t len = 0;
+    size_t len;
 
     if (!n || x->flights == FLIGHTS || nd_now() >= FT_ORDER_GET(&x->shared[lane], lease_until))
         return false;
-    if (x->ipfix) {
-        done = nd_ipfix_encode(x->ipfix, events, n, (uint32_t)(nd_wall() / 1000000000u), &message, &len);
-        memcpy(x->message.bytes, message, len); /* the templates are one of no event */
-    } else {                                    /* a FIFO takes so many whole or not at all */
-        done = nd_json_encode(events, n, (char *)x->message.bytes,
-                              x->to.kind == ND_EXPORT_FIFO ? PIPE_BUF : sizeof(x->message.bytes), &len);
+    done = x->ipfix ? nd_ipfix_encode(x->ipfix, events, n, (uint32_t)(nd_wall() / 1000000000u), &len)
+                    : nd_json_encode(events, n, (char *)x->message.bytes, sizeof(x->message.bytes), &len);
+    if (!len) {
+        close_place(x, EIO, now);
+        return false;
     }
     x->message.len = len;
     x->given += len;
-    x->at[lane] += done;
+    x->at[lane] += done; /* none: the message has the templates */
     x->flight[(x->first + x->flights++) % FLIGHTS] =
         (struct flight){.lane = lane, .upto = x->at[lane], .end = x->given};
     atomic_fetch_add(&x->events, done);
-    atomic_fetch_add(&x->messages, 1);
     return flush(x, now);
 }
 
@@ -335,10 +317,10 @@ static void *run(void *arg)
     struct nd_exporter *x = arg;
     uint64_t wait = SOON_NS;
 
-    if (is_ipfix(x))
-        ft_thread_begin("us-export");
-    else
+    if (x->to.kind == ND_EXPORT_FILE)
         ft_disk_thread_begin("us-export", x->to.path);
+    else
+        ft_thread_begin("us-export");
     while (!ft_worker_ends(&x->worker)) {
         wait = turn(x, nd_now()) ? SOON_NS : 2 * wait < LATE_NS ? 2 * wait : LATE_NS;
         ft_worker_wait(&x->worker, nd_now() + wait);
@@ -391,7 +373,6 @@ void nd_exporter_counts(const struct nd_exporter *x, struct nd_export_counts *ou
 {
     *out = (struct nd_export_counts){.open = atomic_load(&x->open),
                                      .events = atomic_load(&x->events),
-                                     .messages = atomic_load(&x->messages),
                                      .failures = atomic_load(&x->failures)};
 }
 

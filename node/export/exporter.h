@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The thread that exports the log of flows of a node's lanes: to a collector of IPFIX over TCP or UDP, or as
- * lines of JSON to a file, a FIFO or a stream socket. It takes events from the lanes' queues (lane/export.h),
+ * lines of JSON to a file. It takes events from the lanes' queues (lane/export.h),
  * which have those of stable bursts only, and sends none while the primary's lease does not run.
  *
  * An event is exported, and its place in the queue free, when the collector's kernel has acknowledged it
- * (TCP), the network has it (UDP), or the local kernel has it (the others). Where that does not come about,
+ * (TCP), the network has it (UDP), or the local kernel has it (a file). Where that does not come about,
  * events wait in the queue, behind that in the log, and are lost where the log is full: nobody waits for the
  * exporter.
  */
@@ -16,15 +16,13 @@
 #include "lane/export.h"
 #include "node/config/config.h"
 
-#define ND_EXPORT_WHY 120u
-
 struct nd_exporter;
 
 /* Of all lanes; any thread may ask. */
 struct nd_export_counts {
-    bool open;                 /* it has somebody, or something, to export to */
-    uint64_t events, messages; /* sent; of a connection that broke, some of them again */
-    uint64_t failures;         /* times that it could not be opened, or broke */
+    bool open;         /* it has somebody, or something, to export to */
+    uint64_t events;   /* sent; of a connection that broke, some of them again */
+    uint64_t failures; /* times that it could not be opened, or broke */
 };
 
 /* Makes the queues and the thread. `shared`: [lanes], outlives it. FT_ENOMEM, FT_EIO. */

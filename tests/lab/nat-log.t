@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/nat-log.sh"
-plan 18
+plan 19
 kills=${NAT_LOG_KILLS:-2}
 
 # A log that is full loses the same events on both nodes, and in a run without any.
@@ -20,6 +20,8 @@ export_by "udp: 10.98.0.1:4739"
 "$lab" start b
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "check says nothing against its file" bash -c "! '$UNDERSTUDY' check -c '$pair' 2>&1 >/dev/null | grep 'flow_log\|export'"
+sed 's/, export: { [^}]*}//' "$pair" >"$pair.none"
+is "and warns of nodes that do not export" "$("$UNDERSTUDY" check -c "$pair.none" 2>&1 | grep -c 'the chain has flow_log and the node no export')" 2
 capture "${LAB_PREFIX}server" eth0 left.pcap "tcp"
 ok "a web server" serve
 connections $((kills * 4 + 2))
