@@ -73,7 +73,7 @@ static bool log_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
     nf_row_u64(out, "exported", nf->counters[NF_LOG_EXPORTED]);
     nf_row_u64(out, "lost", nf->counters[NF_LOG_LOST]);
     nf_row_u64(out, "waiting", log->waiting);
-    nf_row_u64(out, "next_number", log->next);
+    nf_row_text(out, "next_number", "%016lx", log->next); /* as the export has it */
     return false;
 }
 

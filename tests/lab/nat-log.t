@@ -10,7 +10,7 @@ kills=${NAT_LOG_KILLS:-2}
 
 # A log that is full loses the same events on both nodes, and in a run without any.
 python3 "$root/tests/lab/mkpcap.py" "$work/in.pcap" 4000 600
-echo 'chain: { name: logged, nfs: [ nat: { outside: 203.0.113.1 }, monitor: { timeout: 3 }, flow_log: { events: 256 } ] }' >"$work/logged.yaml"
+sed 's/events: .* }/events: 256 }/; s/monitor: {/& timeout: 3,/; s/lanes: 1/lanes: 2/' "$root/nfs/chains/logged.yaml" >"$work/logged.yaml"
 ok "a pair that logs ends in the state of a run without replication" \
     timeout 60 "$UNDERSTUDY" replay -c "$work/logged.yaml" --kill primary@1000 --kill primary@3000 "$work/in.pcap"
 
@@ -20,8 +20,9 @@ export_by "udp: 10.98.0.1:4739"
 "$lab" start b
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "check says nothing against its file" bash -c "! '$UNDERSTUDY' check -c '$pair' 2>&1 >/dev/null | grep 'flow_log\|export'"
-sed 's/, export: { [^}]*}//' "$pair" >"$pair.none"
+sed '/^ *export:/d' "$pair" >"$pair.none"
 is "and warns of nodes that do not export" "$("$UNDERSTUDY" check -c "$pair.none" 2>&1 | grep -c 'the chain has flow_log and the node no export')" 2
+rm "$pair.none"
 capture "${LAB_PREFIX}server" eth0 left.pcap "tcp"
 ok "a web server" serve
 connections $((kills * 4 + 2))
