@@ -41,7 +41,7 @@ V ?=
 Q  = $(if $(V),,@echo '  $@' && )
 CC      := gcc
 VERSION := 0.3.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl libdw
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl libdw libfixbuf
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -126,6 +126,9 @@ $(BUILD)/next/tests/unit/test_format.o: tests/unit/test_format.c
 VERSIONED := $(shell grep -ls UNDERSTUDY_VERSION $(NODE) $(filter %.c,$(OBJ:$(BUILD)/obj/%.o=%.c)))
 $(foreach kind,obj next planted,$(VERSIONED:%.c=$(BUILD)/$(kind)/%.o)): Makefile
 
+# libfixbuf's headers include glib's.
+$(foreach kind,obj next planted,$(BUILD)/$(kind)/node/export/encode.o): CFLAGS += $(shell pkg-config --cflags-only-I libfixbuf | sed 's/-I/-isystem /g')
+
 # The page of reports is in the program.
 $(foreach kind,obj next planted,$(BUILD)/$(kind)/tools/pair/report.o): tools/pair/report.html
 
@@ -192,7 +195,7 @@ SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announ
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_fd rp_stream_handshake rp_stream_sealed \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close
-SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC))
+SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC))
 SIM_SOCKETS := replicator/link.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c tests/help/arbiter.c)

@@ -245,6 +245,8 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         }
     }
     report_burst(lane);
+    if (before != FT_LANE_OWN_MAC && before != FT_LANE_DRAIN) /* of those, the export goes on */
+        nd_lane_export_begin(lane);
     lane->doing = FT_LANE_LIVE;
     if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
         nd_lane_announce(lane, true);
@@ -275,6 +277,7 @@ static void stop_work(struct nd_lane *lane, enum ft_order before, bool missed, b
     else if (missed || before == FT_LANE_REPLAY)
         finish_replay(lane);
     nd_lane_drop_held(lane);
+    nd_lane_export_end(lane);
     if (lane->setup.recorder)
         lg_recorder_stop(lane->setup.recorder, lane->index);
 }

@@ -20,6 +20,7 @@
 #include "logger/delta.h"
 #include "logger/replayed.h"
 #include "logger/recorder/recorder.h"
+#include "lane/export.h"
 #include "lane/frames.h"
 #include "lane/group.h"
 #include "lane/io.h"
@@ -224,6 +225,7 @@ struct nd_lane {
         uint64_t asked;                 /* lane 0: times it asked all lanes to stop at closed_to */
     } stop_point;
     struct nd_verification verification;
+    struct nd_export export;                     /* its queue is given */
     struct nd_port_heard heard[NF_PORTS_MAX][2]; /* [port][1: of another port of the peer's] */
     uint8_t peer_mac[NF_PORTS_MAX][6];           /* of [port][0]: where the last one came from */
     uint64_t snapshot_copied;   /* lines of a resync's snapshot that it has copied, without those of zeros */

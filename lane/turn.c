@@ -738,6 +738,8 @@ bool nd_lane_live(struct nd_lane *lane)
     struct nd_needs needs = nd_lane_between_bursts(lane);
     bool worked = false, may_receive = false, beside;
 
+    if (ft_unlikely(lane->export.queue != NULL)) /* before the burst, which may tell of it */
+        nd_lane_export(lane);
     send_announcements(lane);
     lane->turn.full = false; /* unless a burst of this turn is */
     if (needs.may_run) {

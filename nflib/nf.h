@@ -14,6 +14,7 @@
 #define NFLIB_NF_H
 
 #include "nflib/flow/flow.h"       /* flows: configuration, timeouts, texts for operators */
+#include "nflib/flow/log.h"        /* the log of flows, which is exported */
 #include "nflib/module/content.h"  /* checks of a state that came from a peer */
 #include "nflib/module/heap.h"     /* memory for a library in an NF */
 #include "nflib/module/module.h"   /* modules, parameters, instances, edits, counters, tables, show */

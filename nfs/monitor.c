@@ -9,6 +9,8 @@
  */
 #include "nflib/nf.h"
 
+#include <string.h>
+
 #define MON_DATAGRAMS 4096u /* datagrams under way, whose later fragments count in their flow */
 
 struct mon_config {
@@ -130,6 +132,36 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
     nf_count_all(nf, sums, MON_COUNTERS);
 }
 
+/* For the log of flows. */
+static void mon_tell(const struct nf *nf, const struct nf_session *s, bool over, enum nf_session_why why,
+                     uint64_t now)
+{
+    const struct mon_flow *flow = nf_session_slot(nf, s);
+    struct nf_log_event event = {
+        .kind = NF_LOG_FLOW, .why = (uint8_t)why, .time = s->seen, .first = flow->first};
+    struct nf_addresses addresses;
+    struct nf_tuple ends;
+
+    if (!over)
+        return;
+    nf_session_view(nf, s, &ends);
+    event.proto = nf_session_proto(nf, s);
+    event.sport = ends.sport;
+    event.dport = event.proto == NF_PROTO_ICMP || event.proto == NF_PROTO_ICMPV6 ? 0 : ends.dport;
+    event.ipv6 = nf_session_sees_ipv6(nf, s);
+    if (event.ipv6) {
+        nf_session_view_ipv6(nf, s, &addresses);
+        memcpy(event.source, addresses.source, sizeof(event.source));
+        memcpy(event.destination, addresses.destination, sizeof(event.destination));
+    } else {
+        memcpy(event.source, &ends.saddr, sizeof(ends.saddr));
+        memcpy(event.destination, &ends.daddr, sizeof(ends.daddr));
+    }
+    memcpy(event.packets, flow->packets, sizeof(event.packets));
+    memcpy(event.bytes, flow->bytes, sizeof(event.bytes));
+    nf_log_add(nf, &event, now);
+}
+
 static void mon_flows(const void *c, struct nf_flows_config *flows)
 {
     const struct mon_config *config = c;
@@ -187,6 +219,7 @@ static const struct nf_module mon_module = {
     .clear = nf_sessions_clear_all, /* flows alone: totals only ever grow */
     .session_size = sizeof(struct mon_flow),
     .flows = mon_flows,
+    .session_tell = mon_tell,
     .ipv6 = mon_joins_ipv6,
     .host_full = MON_HOST_FULL + 1,
     .expired = MON_EXPIRED + 1,

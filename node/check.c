@@ -489,6 +489,26 @@ static void warn_of_metrics(const struct nd_config *config, const char *file)
     }
 }
 
+/* Where there is a log of flows, each node that may be primary exports it. */
+static void warn_of_export(const struct nd_config *config, const char *file)
+{
+    bool logs = false;
+
+    for (unsigned i = 0; i < config->chain.count; i++)
+        logs |= strcmp(config->chain.nfs[i].module->name, "flow_log") == 0;
+    for (unsigned n = 0; n < config->nodes; n++) {
+        const struct nd_node *node = &config->node[n];
+        bool exports = node->export.kind != ND_EXPORT_NOWHERE;
+
+        if (logs && !exports)
+            warn(file, "node %s: the chain has flow_log and the node no export: as primary it loses events",
+                 node->name);
+        if (exports && !logs)
+            warn(file, "node %s: it has export, and the chain no flow_log: there is nothing to export",
+                 node->name);
+    }
+}
+
 /* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
  * tell. */
 static void warn_of_wire(const struct nd_config *config, const char *file)
@@ -580,6 +600,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     struct ft_fault fault = {""};
 
     warn_of_wire(config, file);
+    warn_of_export(config, file);
     warn_of_interfaces(config, file);
     warn_of_addresses(config, file);
     warn_of_families(config, file);

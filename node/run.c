@@ -224,7 +224,8 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.view = &r->view,
                                  .setup.told = &r->port_watch.told,
                                  .setup.gateways = r->standing.gateways.count ? &r->standing.gateways : NULL,
-                                 .setup.stop = &r->lanes_stop};
+                                 .setup.stop = &r->lanes_stop,
+                                 .export.queue = nd_exporter_queue(r->exporter, l)};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
             return ft_fail(fault, FT_EIO, "the system gives no random numbers");
         error = nd_lane_make(lane, fault);
@@ -234,6 +235,15 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     r->ports.deal.lane = r->lanes;
     nd_port_watch_begin(&r->port_watch);
     return nd_counts_find(&r->counts, fault);
+}
+
+static int open_exporter(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_export_to *to = &r->config->node[r->self].export;
+
+    return to->kind == ND_EXPORT_NOWHERE
+               ? 0
+               : nd_exporter_start(&r->exporter, to, r->shared, r->config->chain.lanes, fault);
 }
 
 static void offer_to_hooks(void *runner, enum ft_event_name event, const char *line, size_t len)
@@ -411,9 +421,9 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         return error;
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
-        (error = open_recorder(r, fault)) || (error = make_lanes(r, fault)) ||
-        (error = nd_files_thread_open(&r->changing.files, fault)) || (error = open_arbiter(r, fault)) ||
-        (error = open_patiently(r, open_metrics, fault)))
+        (error = open_recorder(r, fault)) || (error = open_exporter(r, fault)) ||
+        (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
+        (error = open_arbiter(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
         return error;
     return open_patiently(r, open_replicator, fault);
 }
@@ -429,6 +439,7 @@ static void close_node(struct nd_running *r)
     if (r->ports.io.ports)
         nd_ports_close(&r->ports);
     lg_recorder_close(r->recorder);
+    nd_exporter_stop(r->exporter);
     for (unsigned l = 0; r->lanes && l < r->config->chain.lanes; l++)
         nd_lane_free(&r->lanes[l]);
     nd_crash_close(r->crash);

@@ -13,6 +13,7 @@
 #include "node/counts.h"
 #include "node/crash/crash.h"
 #include "node/differences.h"
+#include "node/export/exporter.h"
 #include "lane/lane.h"
 #include "node/metrics/metrics.h"
 #include "node/port_watch.h"
@@ -55,6 +56,7 @@ struct nd_running {
     struct ft_lane_shared *shared; /* [lanes], in it */
     struct nd_lane *lanes;
     struct nd_group group;
+    struct nd_exporter *exporter; /* NULL: nothing is exported */
     struct lg_recorder *recorder; /* NULL: nothing is recorded */
     struct rp_replicator *replicator;
     struct nd_guardian *guardian;

@@ -299,6 +299,7 @@ json_t *nd_answer_status(struct nd_running *r)
     const struct nd_quarantine *q = r->crash ? &r->crash->page->quarantine : NULL;
     struct lg_recorder_counts recorder = {0};
     struct nd_arbiter_status arbiter = {0};
+    struct nd_export_counts exported = {0};
     struct rp_status status, *s = &status;
     const struct ft_core *c = &status.core;
     uint64_t now = nd_now(); /* before what it is compared with: no age is too large */
@@ -316,6 +317,8 @@ json_t *nd_answer_status(struct nd_running *r)
         lg_recorder_counts(r->recorder, &recorder);
     if (r->arbiter)
         nd_arbiter_status(r->arbiter, &arbiter);
+    if (r->exporter)
+        nd_exporter_counts(r->exporter, &exported);
 #include "node/metrics/fields.def"
     return o;
 }

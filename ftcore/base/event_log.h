@@ -48,6 +48,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(TRACK, "track")         /* the demotion counter, and why */                                            \
     X(AUTHORITY, "authority") /* the role is to move, or not: counters, pins, holds */                       \
     X(HOOK, "hook")           /* events that a hook did not get; no hook is told of it */                    \
+    X(EXPORT, "export")       /* what the log of flows goes to takes it, or not */                           \
     X(DPDK, "dpdk")           /* what DPDK and its drivers say */                                            \
     X(CRASH, "crash")         /* a node crashed or was killed: this one's reporter, or its peer, says so */  \
     X(QUARANTINE, "quarantine") /* frames like those that the peer crashed on are dropped, or no more */     \

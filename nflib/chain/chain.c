@@ -83,6 +83,16 @@ const struct nf_tables *nf_chain_tables(const struct nf_chain *chain)
     return &chain->env.tables;
 }
 
+const struct nf_log *nf_chain_log(const struct nf_chain *chain)
+{
+    return chain->env.log ? chain->env.log->state : NULL;
+}
+
+void nf_chain_log_told(struct nf_chain *chain, struct nf_log_told told)
+{
+    chain->env.log_told = told;
+}
+
 uint64_t nf_chain_wake(const struct nf_chain *chain)
 {
     uint64_t first = UINT64_MAX;
@@ -475,7 +485,7 @@ void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct 
              (unsigned long long)state->burst);
     FT_CHECK(now >= state->time, "time %llu after %llu", (unsigned long long)now,
              (unsigned long long)state->time);
-    chain->burst.number = burst;
+    chain->burst.number = chain->env.runs = burst;
     chain->burst.now = now;
     chain->burst.packets = packets;
     chain->burst.n = n;

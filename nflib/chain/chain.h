@@ -212,6 +212,11 @@ int nf_chain_check_nf(const struct nf_chain *chain, unsigned index, struct ft_fa
 int nf_chain_keeps(const struct nf_chain *chain, uint64_t offset, uint64_t size, const uint8_t *bytes,
                    struct ft_fault *fault);
 
+/* The log of flows of a chain that has flow_log; NULL: it has none. What the lane knows of its export goes
+ * into the next burst that tells of it. */
+const struct nf_log *nf_chain_log(const struct nf_chain *chain);
+void nf_chain_log_told(struct nf_chain *chain, struct nf_log_told told);
+
 /* The lane's tables that can be full. They stay where they are when a chain is made anew in its region. */
 const struct nf_tables *nf_chain_tables(const struct nf_chain *chain);
 

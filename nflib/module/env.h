@@ -73,6 +73,13 @@ static inline bool nf_is_bypassed(const struct nf_lane_state *state, unsigned in
     return ft_unlikely(state->bypassed >> index & 1);
 }
 
+/* How far the export of the lane's log of flows has come (nflib/flow/log.h), and the wall clock less chain
+ * time, ns. Of this process; they become state as determinants. */
+struct nf_log_told {
+    uint64_t exported;
+    int64_t wall;
+};
+
 struct nf_l3;
 struct nf_env {
     const struct nf_lane_state *state;
@@ -84,6 +91,9 @@ struct nf_env {
     struct nf_merged *merged;             /* the lane's merged counts, a chain through all NFs */
     struct nf_sessions_burst *sessions;   /* of the chain; NULL: no NF keeps flows in sessions */
     struct nf_tables tables;
+    const struct nf *log;        /* flow_log's instance; NULL: the chain has none, and nobody makes events */
+    struct nf_log_told log_told; /* by who exports; zeros: nobody does */
+    uint64_t runs;               /* number of the burst whose timers and packets run, or ran last */
     /* Of the chain's L3, for nf_out_side and nf_complain; NULL: it has none. */
     uint8_t (*out_side)(const struct nf_l3 *l3, const struct nf_packet *p);
     void (*complain)(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,

@@ -237,8 +237,11 @@ struct nf_module {
      * in each; 0: none, and the rest but `translates` is not looked at. flows: what the NF's configuration
      * asks for. session_end: a session that the NF is in ends, perhaps in a join of this NF or another
      * (NF_SESSION_DISPLACED); it gives back what it holds for it, and may look at the record; check_state
-     * looks at slots, too. NULL: nothing to give back. session_idle: the NF joins no flow as it is set now,
-     * so while there are no sessions, packets need not be looked up for it. NULL: it may always join.
+     * looks at slots, too. NULL: nothing to give back. session_tell: where the chain has a log of
+     * flows (nflib/flow/log.h), a session that the NF is in has begun, since its first packet has passed the
+     * chain; or it is about to end, and has passed one. NULL: it tells nothing of it. session_idle: the NF
+     * joins no flow as it is set now, so while there are no sessions, packets need not be looked up for it.
+     * NULL: it may always join.
      */
     uint16_t session_size;
     uint8_t translates; /* enum nf_translates */
@@ -252,6 +255,8 @@ struct nf_module {
     bool serves_outside;    /* hosts outside are those that it is there for: what they begin is not limited,
                              * but by NFs that limit what they join */
     void (*flows)(const void *config, struct nf_flows_config *flows);
+    void (*session_tell)(const struct nf *nf, const struct nf_session *s, bool ends, enum nf_session_why why,
+                         uint64_t now);
     void (*session_end)(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now);
     bool (*session_idle)(const struct nf *nf);
     /* Whether it takes packets of IPv4 whose header's checksum is wrong as if it were right (`checksums:
@@ -290,7 +295,7 @@ struct nf_module {
  * that was built for another number is not loaded, since the function that registers it has the number in its
  * name. docs/writing-an-nf.md has what each number changed, and how a module is mended.
  */
-#define NF_API                 5
+#define NF_API                 6
 #define NF_API_NAME(name, api) name##api
 #define NF_API_OF(name, api)   NF_API_NAME(name, api)
 #define nf_module_register     NF_API_OF(nf_module_register_, NF_API)

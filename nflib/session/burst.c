@@ -130,6 +130,18 @@ static bool has_no_answers(const struct nf_packet *p)
     return !nf_packet_has_ends(p) && nf_proto_has_ports(p->proto);
 }
 
+/* For the log of flows. */
+static __attribute__((noinline)) void tell_begin(const struct nf_sessions_lane *lane,
+                                                 const struct nf_session *s, uint64_t now)
+{
+    for (uint32_t left = s->members; left; left &= left - 1) {
+        const struct nf *member = &lane->nfs[__builtin_ctz(left)];
+
+        if (member->module->session_tell && !nf_is_bypassed(member->env->state, member->index))
+            member->module->session_tell(member, s, false, NF_SESSION_IDLE, now);
+    }
+}
+
 /* The first packet of a session that has passed: its answers' key is what it left with. False: that is
  * another session's. One of this burst, of which no packet has passed yet, gives way. */
 static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *const packets[], uint32_t n,
@@ -170,6 +182,8 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
         nf_session_add_transitory(nf, t, record);
     if (nf_session_is_listed(s))
         nf_session_host_list(nf, t, record);
+    if (ft_unlikely(nf->env->log != NULL))
+        tell_begin(lane, s, now);
     return true;
 }
 

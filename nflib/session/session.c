@@ -176,6 +176,8 @@ static void tell_end(const struct nf_sessions_lane *lane, struct nf *nf, const s
         return;
     if (counter)
         nf_count(nf, counter - 1u, 1);
+    if (ft_unlikely(nf->env->log != NULL) && nf->module->session_tell && why != NF_SESSION_REFUSED)
+        nf->module->session_tell(nf, s, true, why, now);
     if (!nf->module->session_end)
         return;
     atomic_store_explicit(lane->running, nf->index, memory_order_relaxed);

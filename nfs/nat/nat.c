@@ -12,6 +12,8 @@
 #include "nflib/net/icmp.h"
 #include "nfs/nat/nat_sessions.h"
 
+#include <string.h>
+
 static const char *const nat_counters[] = {NAT_COUNTERS(NF_COUNTER_NAME) NULL};
 static const char *const nat_unsupported[] = {"drop", "pass", "by_address", NULL};
 static const char *const nat_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};
@@ -53,6 +55,40 @@ static void nat_flows(const void *config, struct nf_flows_config *flows)
     nat_ports_limit(&ports, flows);
     if (nat->unsupported == NAT_BY_ADDRESS)
         flows->timeouts[NF_TIMEOUT_OTHER] = flows->timeouts[NF_TIMEOUT_UDP];
+}
+
+/* For the log of flows: the translation, as its first packet came and as it left. */
+static void nat_tell(const struct nf *nf, const struct nf_session *s, bool ends_now, enum nf_session_why why,
+                     uint64_t now)
+{
+    const struct nat_ends own = nat_ends_of(nf, s);
+    struct nat_forward turned;
+    bool in = nat_is_forwarded(s), turns = nat_hairpin_of(nf, s, &turned);
+    struct nf_tuple ends;
+
+    nf_session_view(nf, s, &ends);
+    struct nf_log_event event = {
+        .kind = ends_now ? NF_LOG_END : NF_LOG_BEGIN,
+        .proto = ends.proto,
+        .why = (uint8_t)why,
+        .time = now,
+        .sport = ends.sport,
+        .dport = ends.proto == NF_PROTO_ICMP ? 0 : ends.dport,
+        .to_source = in ? ends.saddr : own.outside,
+        .to_sport = in ? ends.sport : own.outside_port,
+        .to_destination = in      ? own.inside
+                          : turns ? turned.to
+                                  : ends.daddr,
+        .to_dport = in      ? own.inside_port
+                    : turns ? turned.to_port
+                            : ends.dport,
+    };
+
+    if (ends.proto == NF_PROTO_ICMP)
+        event.to_dport = 0;
+    memcpy(event.source, &ends.saddr, sizeof(ends.saddr));
+    memcpy(event.destination, &ends.daddr, sizeof(ends.daddr));
+    nf_log_add(nf, &event, now);
 }
 
 static void nat_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
@@ -686,6 +722,7 @@ static const struct nf_module nat_module = {
     .fragments_full = NAT_FRAGMENTS_FULL + 1,
     .conflict = NAT_CONFLICT + 1,
     .flows = nat_flows,
+    .session_tell = nat_tell,
     .session_end = nat_session_end,
     .expired = NAT_EXPIRED + 1,
     .displaced = NAT_DISPLACED + 1,

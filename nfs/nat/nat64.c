@@ -137,6 +137,34 @@ static enum nat64_counter nat64_reason(const struct nf *nf, uint8_t proto, uint3
     return nat_ports_has(&ports, proto, addr, port) ? NAT64_WRONG_REMOTE : NAT64_NO_MAPPING;
 }
 
+/* For the log of flows: the translation, as its first packet came and as it left. */
+static void nat64_tell(const struct nf *nf, const struct nf_session *s, bool ends_now,
+                       enum nf_session_why why, uint64_t now)
+{
+    const struct nat64_flow *flow = nat64_flow_of(nf, s);
+    const struct nf_tuple *in = &s->key[0], *out = &s->key[1]; /* of answers */
+    bool echo = in->proto == NF_PROTO_ICMPV6;
+    struct nf_addresses ends;
+    struct nf_log_event event = {
+        .kind = ends_now ? NF_LOG_END : NF_LOG_BEGIN,
+        .proto = in->proto,
+        .why = (uint8_t)why,
+        .ipv6 = 1,
+        .time = now,
+        .sport = in->sport,
+        .dport = echo ? 0 : in->dport,
+        .to_source = nat64_outside(nf, flow),
+        .to_sport = (uint16_t)flow->port,
+        .to_destination = out->saddr,
+        .to_dport = echo ? 0 : out->sport,
+    };
+
+    nf_session_key_ipv6(nf, s, 0, &ends);
+    memcpy(event.source, ends.source, sizeof(event.source));
+    memcpy(event.destination, ends.destination, sizeof(event.destination));
+    nf_log_add(nf, &event, now);
+}
+
 static void nat64_session_end(struct nf *nf, const struct nf_session *s, enum nf_session_why why,
                               uint64_t now)
 {
@@ -491,6 +519,7 @@ static const struct nf_module nat64_module = {
     .fragments_full = NAT64_FRAGMENTS_FULL + 1,
     .conflict = NAT64_CONFLICT + 1,
     .flows = nat64_flows,
+    .session_tell = nat64_tell,
     .session_end = nat64_session_end,
     .expired = NAT64_EXPIRED + 1,
     .displaced = NAT64_DISPLACED + 1,

@@ -82,6 +82,15 @@ struct nd_hook {
     uint64_t events; /* bits by enum ft_event_name */
 };
 
+/* Where a node exports its log of flows. */
+enum nd_export_kind { ND_EXPORT_NOWHERE, ND_EXPORT_TCP, ND_EXPORT_UDP, ND_EXPORT_FILE };
+struct nd_export_to {
+    uint32_t kind;          /* enum nd_export_kind */
+    char path[ND_PATH_MAX]; /* of a file */
+    char host[ND_HOST_MAX]; /* of TCP and UDP, numeric IPv4 */
+    uint16_t port;
+};
+
 /* Which of the two nodes is to be primary; the primary decides. */
 enum nd_failback { ND_FAILBACK_NEVER, ND_FAILBACK_MANUAL, ND_FAILBACK_AFTER };
 struct nd_authority_settings {
@@ -115,6 +124,7 @@ struct nd_node {
     uint32_t tracks;
     struct nd_hook hook[ND_HOOKS_MAX];
     uint32_t hooks;
+    struct nd_export_to export;
 };
 
 /* For drills: an echo probe across the chain, both ends in network namespaces of this machine. */
@@ -198,6 +208,8 @@ const char *nd_mode_text(char out[ND_MODE_TEXT], const char *mode, const char *a
 /* "interface", "gateway", "route", "script", "bgp", "bfd"; "command", "fifo", "socket": as the file calls
  * them. */
 extern const char *const nd_track_kinds[], *const nd_hook_kinds[];
+/* "tcp", "udp", "file" by enum nd_export_kind less 1. */
+extern const char *const nd_export_kinds[];
 /* "never", "manual", "after" by enum nd_failback. */
 extern const char *const nd_failbacks[];
 

@@ -18,6 +18,7 @@
 
 const char *const nd_track_kinds[] = {"interface", "gateway", "route", "script", "bgp", "bfd", NULL};
 const char *const nd_hook_kinds[] = {"command", "fifo", "socket", NULL};
+const char *const nd_export_kinds[] = {"tcp", "udp", "file", NULL};
 
 _Static_assert(FT_EVENT_NAMES_END < 64, "an event is a bit");
 
@@ -55,6 +56,20 @@ static const struct nf_param hook_keys[] = {
     {"fifo", ND_KIND(ND_TEXT), AT(path[ND_HOOK_FIFO]), 0, ND_PATH_MAX, "", NULL, "written to", false},
     {"socket", ND_KIND(ND_TEXT), AT(path[ND_HOOK_SOCKET]), 0, ND_PATH_MAX, "", NULL, "sent to", false},
     {"events", ND_KIND(ND_LIST), AT(events), 0, FT_EVENT_NAMES_END, "", NULL, "all unless named", false},
+    {0},
+};
+#undef AT
+
+struct raw_export {
+    struct nd_export_to file;
+    struct nd_endpoint to[ND_EXPORT_FILE]; /* by enum nd_export_kind */
+};
+
+#define AT(member) offsetof(struct raw_export, member)
+static const struct nf_param export_keys[] = {
+    {"tcp", ND_KIND(ND_ENDPOINT), AT(to[ND_EXPORT_TCP]), 0, 0, "", NULL, "a collector of IPFIX", false},
+    {"udp", ND_KIND(ND_ENDPOINT), AT(to[ND_EXPORT_UDP]), 0, 0, "", NULL, "the same", false},
+    {"file", ND_KIND(ND_PLACE), AT(file.path), 0, ND_PATH_MAX, "", NULL, "of JSON lines", false},
     {0},
 };
 #undef AT
@@ -167,6 +182,33 @@ static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char 
     return error;
 }
 
+/* ---- export -------------------------------------------------------------------------------------- */
+
+static int read_export(struct nd_reading *r, const struct nd_yaml *at, const char *node,
+                       struct nd_export_to *out)
+{
+    struct raw_export raw = {.file = {.kind = 0}};
+    const struct nd_endpoint *to;
+    char what[64];
+    int error;
+
+    if (!at)
+        return 0;
+    snprintf(what, sizeof(what), "node %s export", node);
+    error = nd_schema_read(r->arena, at, what, export_keys, &raw, r->fault);
+    if (error)
+        return error;
+    if (!find_kind(r, at, what, nd_export_kinds, "tcp, udp and file", &raw.file.kind))
+        return FT_EMALFORMED;
+    *out = raw.file;
+    if (++out->kind == ND_EXPORT_FILE)
+        return 0;
+    to = &raw.to[out->kind];
+    out->port = to->port;
+    inet_ntop(AF_INET, &to->addr, out->host, sizeof(out->host));
+    return 0;
+}
+
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
 static const char *const roles[] = {"primary", "standby", "spare", NULL};
@@ -174,7 +216,7 @@ static const char *const realtimes[] = {"false", "true", "auto", NULL};
 
 struct raw_node {
     struct nd_node node;
-    const struct nd_yaml *ports, *eal, *track, *hooks;
+    const struct nd_yaml *ports, *eal, *track, *hooks, *export;
     struct nd_endpoint replication, metrics;
 };
 
@@ -195,6 +237,7 @@ static const struct nf_param node_keys[] = {
     {"core", NF_BOOL, AT(node.core), 0, 0, "false", NULL, "a core file when it crashes", false},
     {"track", ND_KIND(ND_LIST), AT(track), 0, ND_TRACKED_MAX, "", NULL, "what it needs to serve", false},
     {"hooks", ND_KIND(ND_LIST), AT(hooks), 0, ND_HOOKS_MAX, "", NULL, "who is told events", false},
+    {"export", ND_KIND(ND_MAP), AT(export), 0, 0, "", NULL, "where its log of flows goes", false},
     {0},
 };
 #undef AT
@@ -351,6 +394,8 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     snprintf(what, sizeof(what), "node %s hooks", node->name);
     for (const struct nd_yaml *e = raw.hooks ? raw.hooks->first : NULL; e && !error; e = e->next)
         error = read_hook(r, e, what, &node->hook[node->hooks++]);
+    if (!error)
+        error = read_export(r, raw.export, node->name, &node->export);
     r->config->nodes += !error;
     return error;
 }

@@ -27,6 +27,7 @@ $(patsubst %.c,$(FUZZ_BUILD)/obj/%.o,$(NODE)): $(FUZZ_BUILD)/obj/%.o: %.c
 $(FUZZ_BUILD)/obj/tests/fuzz/fuzz_control.o: tests/fuzz/fuzz_control.c
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API $(ARCH) -c -o $@ $<
+$(FUZZ_BUILD)/obj/node/export/encode.o: FUZZ_FLAGS += $(shell pkg-config --cflags-only-I libfixbuf | sed 's/-I/-isystem /g')
 $(FUZZ_BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(FUZZ_CC) $(FUZZ_FLAGS) $(ARCH) -c -o $@ $<

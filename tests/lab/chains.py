@@ -56,6 +56,8 @@ def one(draw, name, rules):
                 f"max_hosts: {pick([16, 65536])}, max_contacts: {pick([64, 65536])}")
     if name == "firewall":
         return f"rules: {rules}/firewall.rules, ipv6: {pick(['true', 'false'])}, {flows(draw)}"
+    if name == "flow_log":
+        return f"events: {pick([256, 65536])}"
     if name == "forward":
         return f"read: {pick(['true', 'false'])}"
     if name == "load_balancer":
@@ -91,7 +93,7 @@ def one(draw, name, rules):
     raise SystemExit(f"{name}: no parameters are known for it, expected a case of its own in one()")
 
 
-ALL = ["dns_guard", "dpi", "firewall", "forward", "ips", "load_balancer", "monitor", "nat", "nat64", "nptv6", "policer", "portscan",
+ALL = ["dns_guard", "dpi", "firewall", "flow_log", "forward", "ips", "load_balancer", "monitor", "nat", "nat64", "nptv6", "policer", "portscan",
        "rate_limiter", "syn_proxy", "trojan", "vlan_qos"]
 
 

@@ -193,7 +193,7 @@ ok "every event of the log is in the reference" check_events
 counters() {
     local nf list
     while read -r nf list; do
-        sed -n "/define ${list}(X)/,/[^\\\\]\$/p" "$root"/nfs/*.[ch] "$root"/nfs/*/*.[ch] "$root"/nflib/chain/*.h | tr '\n\\' '  ' | grep -oE 'X\([A-Z0-9_]+, *"[a-z0-9_]+"' |
+        sed -n "/define ${list}(X)/,/[^\\\\]\$/p" "$root"/nfs/*.[ch] "$root"/nfs/*/*.[ch] "$root"/nflib/chain/*.h "$root"/nflib/flow/*.h | tr '\n\\' '  ' | grep -oE 'X\([A-Z0-9_]+, *"[a-z0-9_]+"' |
             sed "s/.*\"\([a-z0-9_]*\)\"/$nf \1/"
     done <<<"l3 NF_L3_COUNTER_LIST
 nat NAT_COUNTERS
@@ -203,6 +203,7 @@ dpi DPI_NAMES
 firewall FW_COUNTERS
 ips IPS_COUNTERS
 monitor MON_NAMES
+flow_log NF_LOG_COUNTERS
 rate_limiter RL_COUNTERS
 load_balancer LB_COUNTERS
 portscan PS_COUNTERS

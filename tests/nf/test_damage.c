@@ -137,7 +137,7 @@ static const char signatures[] =
     "    - nat: { outside: 203.0.113.1, ports: 2000-2063, unsupported: " rest ", max_flows: 48, "            \
     "max_fragments: 8, mapping: endpoint_independent, filtering: endpoint_independent, hairpin: true, "      \
     "forward: \"tcp/80=10.0.0.11:8080, udp/53=10.0.0.12:53\" }\n"                                            \
-    "    - monitor: { max_flows: 48 }\n"
+    "    - monitor: { max_flows: 48 }\n    - flow_log: { events: 256 }\n"
 
 #define BALANCED                                                                                             \
     EDGE "    - load_balancer: { vip: 203.0.113.10, port: 80, max_flows: 32, max_fragments: 8, "             \
@@ -240,7 +240,7 @@ static void show_all(const struct nf_chain *chain)
 {
     static const char *const names[] = {"l3",           "nat",     "firewall", "monitor",  "load_balancer",
                                         "rate_limiter", "forward", "ips",      "portscan", "syn_proxy",
-                                        "trojan",       "policer", "vlan_qos"};
+                                        "trojan",       "policer", "vlan_qos", "flow_log"};
     static char out[4096];
 
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {

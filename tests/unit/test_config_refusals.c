@@ -309,7 +309,8 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
          "t.yaml:35: node b ports out is net_af_packet1,iface=b-out + net_af_packet2,iface=b-out, expected "
          "each device once"},
         {"net_af_packet1,iface=b-out", "net_af_packet2,iface=b-out + net_af_packet0,iface=x",
-         "t.yaml:35: node b ports out is net_af_packet2,iface=b-out + net_af_packet0,iface=x, as in, expected "
+         "t.yaml:35: node b ports out is net_af_packet2,iface=b-out + net_af_packet0,iface=x, as in, "
+         "expected "
          "a device or interface of its own"},
         {"127.0.0.1:7002", "127.0.0.1:7001",
          "t.yaml:36: nodes a and b have one replication address, expected two"},
@@ -717,8 +718,9 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
 {
     static const char text[] = FILE_OF(
         "track: [{interface: eth9, weight: 7}, {gateway: 192.0.2.9, rise: 4, fall: 5}, {route: 0.0.0.0/0}, "
-        "{script: s/x, every_ms: 100}, {bgp: 192.0.2.9}, {bfd: \"2001:DB8::0:9\"}], hooks: [{command: c}, {fifo: f, events: [takeover, port]}, {socket: "
-        "/run/s}]",
+        "{script: s/x, every_ms: 100}, {bgp: 192.0.2.9}, {bfd: \"2001:DB8::0:9\"}], "
+        "hooks: [{command: c}, {fifo: f, events: [takeover, port]}, {socket: /run/s}], export: {udp: "
+        "\"192.0.2.5:4739\"}",
         "prefer: a\nfailback: {after: 60}\nhold_down_s: 3\n");
     struct nd_config *c;
     const struct nd_node *a;
@@ -750,6 +752,9 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
     assert_true(a->hook[0].kind == ND_HOOK_COMMAND && a->hook[0].events == UINT64_MAX);
     assert_true(a->hook[1].events == (1ull << FT_SAYS_TAKEOVER | 1ull << FT_SAYS_PORT));
     assert_true(a->hook[2].kind == ND_HOOK_SOCKET && strcmp(a->hook[2].path, "/run/s") == 0);
+    assert_true(a->export.kind == ND_EXPORT_UDP && a->export.port == 4739);
+    assert_string_equal(a->export.host, "192.0.2.5");
+    assert_int_equal(c->node[0].export.kind, ND_EXPORT_NOWHERE);
     assert_int_equal(c->authority.prefer, 1);
     assert_int_equal(c->authority.failback, ND_FAILBACK_AFTER);
     assert_int_equal(c->authority.after_s, 60);
@@ -796,6 +801,8 @@ static void what_is_wrong_with_tracks_is_refused_by_position(void **state)
          "t.yaml:7: node a hooks has 2 of command, fifo and socket, expected one"},
         {FILE_OF("hooks: [{fifo: y, events: [takover]}]", ""),
          "t.yaml:7: node a hooks events has \"takover\", expected takeover?"},
+        {FILE_OF("export: {file: x, udp: \"1.2.3.4:5\"}", ""),
+         "t.yaml:7: node a export has 2 of tcp, udp and file, expected one"},
         {FILE_OF("mbufs: 2048", "prefer: c\n"),
          "t.yaml:8: prefer is c, expected the name of a node of this file"},
         {FILE_OF("mbufs: 2048", "failback: manual\n"),
