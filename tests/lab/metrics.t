@@ -9,13 +9,14 @@ plan 34
 
 at=127.0.0.1:9470
 export LAB_TIMING="detect_ms: 500" # a busy machine is to raise no false alarm of its own
-export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, metrics: $at"
+export LAB_NODE="mbufs: 32768, memory_mb: 512, realtime: true, metrics: $at, export: { udp: 127.0.0.1:4739 }"
 # All NFs of the tree that keep state, so that their counters are there.
 export LAB_NFS="rate_limiter: { clients: inside, pps: 1000000, burst_packets: 100000, max_clients: 1000, max_flows: 20000 } },
            { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } },
            { firewall: { rules: firewall.rules, max_flows: 20000 } },
            { monitor: { max_flows: 20000 } },
-           { load_balancer: { vip: 203.0.113.10, port: 80, backends: \"10.0.0.11\", max_flows: 20000 }"
+           { load_balancer: { vip: 203.0.113.10, port: 80, backends: \"10.0.0.11\", max_flows: 20000 } },
+           { flow_log: { events: 100000 }"
 in_a() { "$lab" exec a timeout 20 "$@"; }
 scrape() { "$lab" exec "$1" curl -sf --max-time 10 "http://$at/metrics"; } # NODE
 code() { in_a curl -s -o /dev/null -w '%{http_code}' "$@"; }

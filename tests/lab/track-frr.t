@@ -53,7 +53,7 @@ finds() { # INDEX TEXT: what a's last look found, within 20 s
 leads() { await 10 "$1" role primary && await 10 "$1" state PROTECTED; }
 counts() { # NUMBER: in a's counter, within 10 s
     local end=$((SECONDS + 10))
-    until us status 2>&1 | grep -qF "counter $1 (a"; do
+    until us status 2>&1 | grep -qF " $1 (a"; do
         [ $SECONDS -lt $end ] || { us status; return 1; }
         sleep 0.1
     done
@@ -73,8 +73,15 @@ kill "$(cat "$LAB_DIR/frr-b/bfdd.pid")"
 ok "the BFD session goes too" finds 1 "no session that is up"
 frr_daemon b bgpd
 frr_daemon b bfdd
-again() { local end=$((SECONDS + 15)); until in_space b vtysh --vty_socket "$LAB_DIR/frr-b" --config_dir "$LAB_DIR/frr-b" -b >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
-again
+again() { # DAEMON
+    local end=$((SECONDS + 15))
+    until in_space b vtysh --vty_socket "$LAB_DIR/frr-b" --config_dir "$LAB_DIR/frr-b" -b -d "$1" >/dev/null 2>&1; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+again bgpd
+again bfdd
 ok "both are well again" eval 'finds 0 well && finds 1 well && counts 0'
 kill "$(cat "$LAB_DIR/frr-a/bgpd.pid")"
 ok "FRR of its own server that does not answer counts as a session that is gone" finds 0 "exit 1"
