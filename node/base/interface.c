@@ -192,9 +192,19 @@ static bool ask_kernel(const char name[IFNAMSIZ], bool counts, struct nd_interfa
 
 bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out)
 {
+    struct nd_interface_now one;
     char name[IFNAMSIZ];
 
-    return !nd_member_next(devargs) && nd_interface_of(devargs, name) && ask_kernel(name, counts, out);
+    *out = (struct nd_interface_now){.carrier = false};
+    for (const char *m = devargs; m; m = nd_member_next(m)) {
+        if (!nd_interface_of(m, name) || !ask_kernel(name, counts, &one))
+            return false;
+        out->carrier |= one.carrier;
+        out->mtu = m == devargs || one.mtu < out->mtu ? one.mtu : out->mtu;
+        out->index = out->index * 31 + one.index;
+        out->sent += one.sent;
+    }
+    return true;
 }
 
 bool nd_interface_named(const char *name, struct nd_interface_now *out)

@@ -38,13 +38,13 @@ bool nd_interface_of(const char *devargs, char name[IFNAMSIZ]);
 struct nd_interface_now {
     bool carrier;  /* up, and a link */
     uint32_t mtu;  /* bytes; 0: there is no such interface any more */
-    int index;     /* the kernel's number: an interface that is made anew has another one */
+    int index;     /* of the kernel's numbers: an interface that is made anew has another one */
     uint64_t sent; /* frames that it has sent since it was made; 0: not asked for */
 };
 
-/* Asks the kernel, which answers at once; `counts`: also for `sent`, which costs the figures of all
- * interfaces. False: the port's device is none of the kernel's, or
- * it has several, or the kernel cannot be asked. */
+/* Of a port's devices: any that has carrier, the least MTU, what all have sent. Asks the kernel, which
+ * answers at once; `counts`: also for `sent`, which costs the figures of all interfaces. False: a device is
+ * none of the kernel's, or the kernel cannot be asked. */
 bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out);
 /* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);
