@@ -6,6 +6,8 @@
  * None of them undoes another. Relief and balance never put both members into one zone that are in two.
  * Relief goes to where a tenth (`gain`) of each capacity is left, so what it has filled it does not empty.
  * Each order for balance leaves the fuller of both servers less full than it was, so they come to an end.
+ * No standby is sent to a server where another shard's does not come up: one after the other would be lost to
+ * it.
  */
 #define _GNU_SOURCE /* qsort_r */
 #include "fleet/parts.h"
@@ -54,6 +56,7 @@ static struct fl_search search_for(const struct fl_planner *planner, uint32_t nu
     struct fl_search search = fl_search_standby(planner, number);
 
     search.limit = 1 - planner->fleet->settings.gain;
+    search.sound = true;
     search.other_zone = is_split(planner, &planner->look[number]);
     return search;
 }

@@ -31,6 +31,7 @@ struct fl_place {
     uint32_t into, out; /* resyncs, and re-pairs that will cause them */
     uint32_t leaving;   /* standbys that are on their way elsewhere */
     bool takes;         /* nodes: its lease is held, and it is not drained */
+    bool ails;          /* a standby that is to be there is silent, or is not given the state in time */
     double full;        /* the largest fraction of any capacity */
     double worst;       /* the same if the server dies that is worst; never less than `full` */
 };
@@ -96,6 +97,7 @@ struct fl_search {
     bool other_zone;    /* than the primary's, or nowhere */
     bool now_only;      /* room as long as no server dies is enough */
     bool resync;        /* it needs one, so servers that have theirs are busy */
+    bool sound;         /* not where another standby ails: the one that there is would be given up for it */
 };
 
 struct fl_found {
@@ -115,6 +117,7 @@ struct fl_look {
     bool quiet;                /* protected, and its primary's agent can carry out orders */
     bool ready;                /* its standby says that it could take over */
     bool resyncs;
+    bool ails;   /* it is alone, its standby's server lives, and it is not being given the state */
     bool old[2]; /* its primary is to be started anew; its standby is */
     bool back_off;
     bool ordered; /* an order of an earlier plan stands */

@@ -63,7 +63,7 @@ static bool may_take(const struct fl_room *room, const struct fl_search *search,
     const double *load = search->primary == FL_NONE ? search->need->primary : search->need->standby;
 
     return place->takes && server != search->primary && server != search->not_on[0] &&
-           server != search->not_on[1] &&
+           server != search->not_on[1] && !(search->sound && place->ails) &&
            (isinf(search->full) || fl_room_full_with(room, server, load, fl_no_load) <= search->full);
 }
 

@@ -193,6 +193,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
         look->resyncs = standby == FL_SAYS_SYNCING ||
                         (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
+        look->ails = !look->resyncs;
     }
 }
 
@@ -204,6 +205,7 @@ static void settle_nodes(struct fl_planner *planner, uint32_t number)
     fl_room_primary(&planner->room, look->primary, &look->need, 1);
     if (!look->lone || planner->fleet->server[look->standby].lease)
         fl_room_standby(&planner->room, look->standby, look->primary, &look->need, 1);
+    planner->room.place[look->standby].ails |= look->ails;
     if (look->resyncs) {
         planner->under_way++;
         planner->room.place[look->primary].out++;
@@ -339,8 +341,8 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
     if (shard->order.kind == FL_HANDOVER ? to != look->standby : to == look->primary || to == look->standby)
         return false;
     switch (shard->order.cause) {
-    case FL_HEAL:
-        return !look->quiet;
+    case FL_HEAL: /* a server that is back has its node given the state again */
+        return !look->quiet && !takes(planner, look->standby);
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
     case FL_PIN:

@@ -21,7 +21,8 @@
  *    in common with each. That a server's load falls onto many when it dies keeps the reserve small that each
  *    needs, and lets as many resync at once. The price is that more pairs of servers have a shard to lose.
  * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
- *    can be healed, is being healed, or resyncs.
+ *    can be healed, is being healed, or resyncs. None goes to a server where a standby is silent, or is not
+ *    given the state within `patience`.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
  *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for an order
  *    that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.

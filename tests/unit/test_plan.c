@@ -203,6 +203,35 @@ static void who_has_waited_longest_is_healed_first(void **state)
     expect(0, "3 re-pairs and resyncs are under way, as many as may be");
 }
 
+/* s3 is new, and nodes do not come up there: one shard tries that, and not one after the other. */
+static void a_server_where_a_standby_does_not_come_up_gets_none_for_balance(void **state)
+{
+    static const enum fl_says rows[] = {FL_SAYS_READY, FL_SAYS_NOTHING, FL_SAYS_JOINING, FL_SAYS_FENCED};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint32_t there = 0, heals = 0;
+
+        begin(4, 10, 4);
+        limit_nodes(100);
+        for (uint32_t k = 1; k < 10; k++)
+            help_fleet_set(&fleet, k, k % 3, (k + 1) % 3);
+        help_fleet_set(&fleet, 0, 0, 3);
+        fleet.shard[0].says[0] = i ? FL_SAYS_SOLO : FL_SAYS_PROTECTED;
+        fleet.shard[0].says[1] = rows[i];
+        make_plan();
+        for (uint32_t k = 0; k < plan->orders; k++)
+            there += plan->step[plan->order[k]].to[0] == 3;
+        assert_int_equal(there != 0, i == 0);
+        /* Who has nobody else goes there all the same. */
+        help_fleet_kill(&fleet, 1);
+        make_plan();
+        for (uint32_t k = 0; k < plan->orders; k++)
+            heals += plan->step[plan->order[k]].to[0] == 3;
+        assert_true(heals != 0);
+    }
+}
+
 /* ---- where there is room ---- */
 
 static void a_zone_counts_only_where_it_has_room(void **state)
@@ -377,11 +406,16 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
     assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
     assert_int_equal(plan->step[0].wait, FL_NO_ROOM);
-    /* The dead server is back, and its node a standby again. */
+    /* The dead server is back, and its node is given the state. */
     help_fleet_return(&fleet, 1);
     help_fleet_return(&fleet, 4);
-    make_plan();
-    assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    fleet.shard[0].says[0] = FL_SAYS_SOLO;
+    fleet.shard[0].says[1] = FL_SAYS_SYNCING;
+    expect_plan(0, "withdraw the order to s4: it is not needed any more, or cannot be done");
+    /* It is a standby again. */
+    fleet.shard[0].says[0] = FL_SAYS_PROTECTED;
+    fleet.shard[0].says[1] = FL_SAYS_READY;
+    expect_plan(0, "withdraw the order to s4: it is not needed any more, or cannot be done");
     /* People do not want it any more. */
     order(0, FL_HANDOVER, FL_DRAIN, 1);
     make_plan();
@@ -676,6 +710,8 @@ int main(void)
         cmocka_unit_test_teardown(a_shard_that_is_silent_stops_no_other, help_plan_forget),
         cmocka_unit_test_teardown(more_than_a_third_at_once_and_it_stops, help_plan_forget),
         cmocka_unit_test_teardown(who_has_waited_longest_is_healed_first, help_plan_forget),
+        cmocka_unit_test_teardown(a_server_where_a_standby_does_not_come_up_gets_none_for_balance,
+                                  help_plan_forget),
         cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, help_plan_forget),
         cmocka_unit_test_teardown(two_servers_heal_nothing, help_plan_forget),
         cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, help_plan_forget),
