@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys to a picture, and a plan to keys. See picture.h. */
 #include "fleet/picture.h"
+#include "ftcore/record/members.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,25 +59,49 @@ static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *
     return fear_all(&p->said[i], p->file->shards, fault);
 }
 
+/* The key of leases that are gone: times by servers. NULL: there is none, or, with the fault, it is no such
+ * thing. */
+static json_t *read_gone(const struct fl_file *file, const struct nd_keys *keys, struct ft_fault *fault)
+{
+    const struct nd_entry *e = fl_key_find(keys, file, "gone", "");
+    json_t *o = e ? json_loadb(e->value, e->len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+
+    if (!e || json_is_object(o))
+        return o;
+    ft_fail(fault, FT_EMALFORMED, "no JSON object, expected times by servers");
+    json_decref(o);
+    return NULL;
+}
+
+static uint64_t gone_since(const json_t *gone, const char *server)
+{
+    json_int_t since = json_integer_value(json_object_get(gone, server));
+
+    return since > 0 ? (uint64_t)since : 0;
+}
+
+void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, uint64_t gone[])
+{
+    struct ft_fault fault = {""};
+    json_t *o = read_gone(file, keys, &fault);
+
+    for (uint32_t i = 0; i < file->servers; i++)
+        if (!gone[i] && !fl_key_find(keys, file, "servers/", file->server[i].name))
+            gone[i] = gone_since(o, file->server[i].name);
+    json_decref(o);
+}
+
 /* Since when leases are gone, as the leader's key says, into the servers that have none. */
 static void hear_gone(struct fl_picture *p, const struct nd_keys *keys)
 {
-    const struct nd_entry *e = fl_key_find(keys, p->file, "gone", "");
-    json_t *o = e ? json_loadb(e->value, e->len, JSON_REJECT_DUPLICATES, NULL) : NULL, *since;
-    struct ft_fault fault;
-    const char *name;
+    struct ft_fault fault = {""};
+    json_t *o = read_gone(p->file, keys, &fault);
 
-    if (e && !json_is_object(o)) {
-        ft_fail(&fault, FT_EMALFORMED, "no JSON object, expected times by servers");
-        note_unreadable(p, e, &fault);
-    }
-    json_object_foreach(o, name, since)
-    {
-        uint32_t server = fl_file_server(p->file, name);
-
-        if (server != FL_NONE && !p->server[server].lease && json_integer_value(since) > 0)
-            p->server[server].gone = (uint64_t)json_integer_value(since);
-    }
+    if (fault.text[0])
+        note_unreadable(p, fl_key_find(keys, p->file, "gone", ""), &fault);
+    for (uint32_t i = 0; i < p->file->servers; i++)
+        if (!p->server[i].lease)
+            p->server[i].gone = gone_since(o, p->server[i].name);
     json_decref(o);
 }
 
@@ -289,6 +314,7 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", name);
 
     *s = (struct fl_shard){.name = name, .found = FL_NONE, .primary = FL_NONE, .failed.to = FL_NONE};
+    memcpy(s->on, p->file->shard[i].on, sizeof(s->on));
     hear_wishes(p, keys, i);
     had->failed.to = FL_NONE;
     if (!e)
@@ -397,7 +423,8 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         hear_shard(out, i);
     const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");
 
-    if (leader && leader->len < sizeof(out->leader))
+    /* It is printed, so it is a name or nobody's. */
+    if (leader && leader->len < sizeof(out->leader) && ft_is_name(leader->value, sizeof(out->leader)))
         memcpy(out->leader, leader->value, leader->len);
     out->fleet = (struct fl_fleet){.server = out->server,
                                    .servers = out->fleet.servers,
@@ -433,13 +460,11 @@ static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_p
 static void follow_step(const struct fl_picture *p, uint32_t shard, const struct fl_step *step,
                         struct fl_placement *next)
 {
-    const uint32_t *on = p->file->shard[shard].on;
-
     switch (step->kind) {
     case FL_LEAVE:
         break;
     case FL_CREATE:
-        memcpy(next->first, on[0] == FL_NONE ? step->to : on, sizeof(next->first));
+        memcpy(next->first, step->to, sizeof(next->first));
         memcpy(next->member, next->first, sizeof(next->member));
         break;
     case FL_REPAIR:

@@ -50,6 +50,10 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault);
 void fl_picture_free(struct fl_picture *picture);
 
+/* Into gone[], of each server of the file, what the key `gone` says of those whose lease is not held, and of
+ * which nothing is known: it is 0. */
+void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, uint64_t gone[]);
+
 /* What the leader's key `gone` is to hold: since when the leases of servers are not held. Of as many as there
  * is room for, which are more than stop a plan. For free(); NULL: no memory. */
 char *fl_picture_gone(const struct fl_picture *picture);

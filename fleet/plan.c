@@ -62,6 +62,9 @@ static int check_shard(const struct fl_fleet *fleet, const struct fl_shard *shar
 {
     if (!is_place(fleet, shard->pin, true) || !is_place(fleet, shard->failed.to, true))
         return ft_fail(fault, FT_EINVAL, "shard %s: a pin or a failed order names no server", shard->name);
+    if (!shard->known && shard->on[0] != shard->on[1] &&
+        (!is_place(fleet, shard->on[0], false) || !is_place(fleet, shard->on[1], false)))
+        return ft_fail(fault, FT_EINVAL, "shard %s: it is to begin on no server", shard->name);
     if (!shard->known)
         return is_place(fleet, shard->found, true)
                    ? 0
@@ -435,10 +438,24 @@ static void heal(struct fl_planner *planner)
 
 /* ---- shards that have no node yet ---- */
 
-static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t primary)
+/* Its primary is in the room. */
+static void order_create(struct fl_planner *planner, uint32_t number, uint32_t primary, uint32_t standby)
 {
     struct fl_look *look = &planner->look[number];
     struct fl_step *step = &planner->plan->step[number];
+
+    fl_room_standby(&planner->room, standby, primary, &look->need, 1);
+    look->primary = primary;
+    look->standby = standby;
+    note_order(planner, number, FL_CREATE, FL_NEW);
+    step->to[0] = primary;
+    step->to[1] = standby;
+    wait_for(step, FL_ORDERED, FL_NONE);
+}
+
+static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t primary)
+{
+    struct fl_look *look = &planner->look[number];
     struct fl_search search = {.need = &look->need,
                                .primary = primary,
                                .not_on = {FL_NONE, FL_NONE},
@@ -453,14 +470,19 @@ static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t prim
         fl_room_primary(&planner->room, primary, &look->need, -1);
         return false;
     }
-    fl_room_standby(&planner->room, standby.server, primary, &look->need, 1);
-    look->primary = primary;
-    look->standby = standby.server;
-    note_order(planner, number, FL_CREATE, FL_NEW);
-    step->to[0] = primary;
-    step->to[1] = standby.server;
-    wait_for(step, FL_ORDERED, FL_NONE);
+    order_create(planner, number, primary, standby.server);
     return true;
+}
+
+/* Where the file says, whether they are full or not. */
+static void create_on(struct fl_planner *planner, uint32_t number, const uint32_t on[2])
+{
+    if (!planner->room.place[on[0]].takes || !planner->room.place[on[1]].takes) {
+        wait_for(&planner->plan->step[number], FL_NO_ROOM, FL_NONE);
+        return;
+    }
+    fl_room_primary(&planner->room, on[0], &planner->look[number].need, 1);
+    order_create(planner, number, on[0], on[1]);
 }
 
 static void create(struct fl_planner *planner, uint32_t number, uint32_t absent, bool enough)
@@ -484,6 +506,8 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent,
         wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);
     else if (enough)
         wait_for(step, FL_LIMIT, FL_NONE);
+    else if (shard->on[0] != shard->on[1])
+        create_on(planner, number, shard->on);
     else {
         found = fl_place_find(&planner->room, &search);
         step->pin_waits = shard->pin != FL_NONE && found.server == FL_NONE;

@@ -163,6 +163,7 @@ struct fl_shard {
     bool known;         /* it has a key, or nodes: false, it is to be created */
     bool unreadable;    /* !known: its key is there, and says nothing that can be read */
     uint32_t found;     /* !known: a server that tells of a node or a kept view of it; FL_NONE: none does */
+    uint32_t on[2];     /* !known: the servers that it is to begin on; two equal ones: the plan chooses */
     uint64_t view;      /* the latest that its nodes or its key tell of */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
     enum fl_says says[2];

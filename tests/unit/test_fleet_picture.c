@@ -186,6 +186,45 @@ static void what_the_leader_says_of_leases_is_known_to_all(void **state)
     assert_string_equal(picture.why, "understudy/f/gone: no JSON object, expected times by servers");
 }
 
+/* An agent that began since does not know of them: it would order what the leader before it did not. */
+static void who_begins_later_knows_of_leases_by_the_leader(void **state)
+{
+    uint64_t gone[SERVERS] = {[B] = 7};
+
+    (void)state;
+    put_server("d", "", "");
+    put("gone", "{\"a\":94,\"b\":95,\"c\":-1,\"d\":96,\"x\":97}", 3);
+    fl_gone_read(file, &keys, gone);
+    assert_int_equal(gone[A], 94);
+    assert_int_equal(gone[B], 7); /* it saw that itself */
+    assert_int_equal(gone[C], 0);
+    assert_int_equal(gone[D], 0); /* it has its lease */
+    put("gone", "spoilt", 4);
+    gone[A] = 0;
+    fl_gone_read(file, &keys, gone);
+    assert_int_equal(gone[A], 0);
+    nd_keys_clear(&keys);
+    fl_gone_read(file, &keys, gone);
+    assert_int_equal(gone[A], 0);
+}
+
+/* It is printed on terminals, and stands in JSON. */
+static void who_leads_has_a_name(void **state)
+{
+    static const char *const rows[] = {
+        "\033[2J", "a b", "\xff", "", "-a", "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        put("leader", rows[i], 3);
+        paint();
+        assert_string_equal(picture.leader, "");
+    }
+    put("leader", "b", 3);
+    paint();
+    assert_string_equal(picture.leader, "b");
+}
+
 static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
 {
     (void)state;
@@ -607,21 +646,32 @@ static const struct fl_step leave;
 static void a_new_shard_is_written(void **state)
 {
     const struct fl_step create = {.kind = FL_CREATE, .cause = FL_NEW, .to = {C, A}};
-    struct fl_step steps[SHARDS] = {[NORTH] = create};
-    struct fl_plan plan = {.step = steps};
+    struct fl_plan *plan;
     struct fl_placement next;
+    char why[FL_WHY_MAX];
 
     (void)state;
     put_all_servers();
     assert_string_equal(written(create),
                         "{\"first\":[\"c\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":0,\"moved\":0}");
     assert_string_equal(written(leave), "");
-    /* The file says where north is begun. */
-    assert_true(fl_picture_next(&picture, &plan, NORTH, &next));
+    /* The file says where north is begun, and so does the plan. */
+    plan = plan_of();
+    assert_string_equal(fl_plan_explain(plan, &picture.fleet, NORTH, why),
+                        "create, primary on d, standby on c: it has no node yet");
+    assert_true(fl_picture_next(&picture, plan, NORTH, &next));
     assert_int_equal(next.first[0], D);
     assert_int_equal(next.first[1], C);
     assert_int_equal(next.member[0], D);
     assert_int_equal(next.member[1], C);
+    assert_int_equal(plan->step[EAST].kind, FL_CREATE);
+    fl_plan_free(plan);
+    /* A drained server gets nothing. */
+    put("wishes/drain/c", "1", 2);
+    paint();
+    plan = plan_of();
+    assert_int_equal(plan->step[NORTH].wait, FL_NO_ROOM);
+    fl_plan_free(plan);
 }
 
 static void a_lost_key_is_written_as_its_nodes_say(void **state)
@@ -886,6 +936,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_server_is_as_the_file_and_the_keys_say, forget),
         cmocka_unit_test_teardown(what_the_leader_says_of_leases_is_known_to_all, forget),
+        cmocka_unit_test_teardown(who_leads_has_a_name, forget),
+        cmocka_unit_test_teardown(who_begins_later_knows_of_leases_by_the_leader, forget),
         cmocka_unit_test_teardown(without_keys_there_is_a_fleet_in_which_nobody_leads, forget),
         cmocka_unit_test_teardown(a_key_without_nodes_is_believed, forget),
         cmocka_unit_test_teardown(nodes_of_the_view_are_heard, forget),
