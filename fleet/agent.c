@@ -29,6 +29,7 @@
 
 #define LEASE_S  2u
 #define TURN_MS  200           /* between two turns at most */
+#define FRESH_NS 3000000000ull /* longer than a mirror that is connected goes without an answer */
 #define PLAN_NS  1000000000ull /* between two plans while nothing changes */
 #define LEADS_NS 1000000000ull /* between two times that it asks to lead */
 
@@ -43,7 +44,8 @@ struct agent {
     uint64_t reads;       /* of all keys, then: a store that lost its data counts revisions anew */
     struct {
         int64_t changed; /* the key's revision; 0: there is none */
-        bool news;       /* it was read in this turn */
+        bool read;       /* the placement is what the key says */
+        bool there;      /* its order is to re-pair, and the other server tells of a node of the shard */
         struct fl_placement placement;
     } * told;                /* of each shard: what its key says */
     int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
@@ -92,35 +94,70 @@ static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t no
         }
         a->held[i] = holds;
     }
+    fl_gone_read(a->file, keys, a->gone); /* those that went before it began */
+}
+
+/* Has the server to which the order leads a node of the shard? */
+static bool is_there(const struct agent *a, const struct nd_keys *keys, uint32_t shard,
+                     const struct fl_placement *p)
+{
+    const struct nd_entry *e = p->order.kind == FL_REPAIR && fl_placement_has(p, a->self)
+                                   ? fl_key_find(keys, a->file, "servers/", a->file->server[p->order.to].name)
+                                   : NULL;
+    struct fl_server_said said;
+    struct ft_fault fault = {""};
+    bool there = false;
+
+    if (!e || fl_server_said_read(&said, a->file, e->value, e->len, &fault) != 0)
+        return false;
+    for (uint32_t i = 0; i < said.nodes; i++)
+        there |= said.node[i].shard == shard;
+    fl_server_said_free(&said);
+    return there;
 }
 
 /* Reads the shards' keys that have changed. One that is gone, or cannot be read, tells nothing. Telling waits
- * for a disk, so it is not done under the mirror's lock. */
-static void hear(struct agent *a)
+ * for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
+static void hear(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
-    struct nd_mirror_status s;
     const struct nd_keys *keys;
 
-    if (serial == a->serial)
+    if (serial == a->serial && s->reads == a->reads)
         return;
     a->serial = serial;
-    nd_mirror_status(a->mirror, &s); /* before the keys, which are not older than `reads` */
     keys = nd_mirror_lock(a->mirror);
     note_leases(a, keys, nd_wall() / 1000000000);
     for (uint32_t i = 0; i < a->file->shards; i++) {
         const struct nd_entry *e = fl_key_find(keys, a->file, "shards/", a->file->shard[i].name);
         struct ft_fault fault = {""};
 
-        a->told[i].news = e && (e->changed != a->told[i].changed || s.reads != a->reads) &&
-                          fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
+        if (!e)
+            a->told[i].read = false;
+        else if (e->changed != a->told[i].changed || s->reads != a->reads)
+            a->told[i].read =
+                fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
         a->told[i].changed = e ? e->changed : 0;
+        /* Another server's word: it changes while the shard's key does not. */
+        a->told[i].there = a->told[i].read && is_there(a, keys, i, &a->told[i].placement);
     }
-    a->reads = s.reads;
+    a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
-        if (a->told[i].news)
-            fl_local_tell(a->local, i, &a->told[i].placement);
+        if (a->told[i].read)
+            fl_local_tell(a->local, i, &a->told[i].placement, a->told[i].there);
+}
+
+/* etcd answers, and its lease is held. */
+static bool is_answered(const struct nd_mirror_status *s, uint64_t now)
+{
+    return s->connected_since && s->lease && s->lease_until > now;
+}
+
+/* And it has not been away itself: no orders of then are carried out. */
+static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
+{
+    return is_answered(s, now) && s->answered + FRESH_NS > now;
 }
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
@@ -153,7 +190,7 @@ static void ask_to_lead(struct agent *a, int64_t lease)
 /* Notes whether the agent leads, and asks to lead where nobody does. It may only while its lease is held. */
 static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
 {
-    bool somebody, may = s->connected_since && s->lease && s->lease_until > nd_now();
+    bool somebody, may = is_answered(s, nd_now());
     int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody);
 
     if (leads != a->leads)
@@ -327,11 +364,10 @@ static void answer_metrics(struct agent *a, const struct nd_mirror_status *s)
     if (!nd_metrics_asked(a->metrics))
         return;
     uint64_t now = nd_now();
-    bool answers = s->connected_since && s->lease && s->lease_until > now;
 
     a->tally.refused = fl_local_refused(a->local);
-    json_t *status = fl_tally_status(&a->tally, &a->file->server[a->self], fl_local_said(a->local), answers,
-                                     a->leads != 0, now);
+    json_t *status = fl_tally_status(&a->tally, &a->file->server[a->self], fl_local_said(a->local),
+                                     is_answered(s, now), a->leads != 0, now);
 
     nd_metrics_answer(a->metrics, &fl_agent_page, status);
     json_decref(status);
@@ -346,8 +382,9 @@ static void run(struct agent *a)
 
         if (poll(&changed, 1, TURN_MS) > 0 && read(changed.fd, &serial, sizeof(serial)) < 0)
             continue;
-        hear(a);
-        fl_local_turn(a->local, nd_now());
+        nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
+        hear(a, &s);
+        fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
         say(a);
         nd_mirror_status(a->mirror, &s);
         consider_leading(a, &s);

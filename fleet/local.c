@@ -5,6 +5,7 @@
 #include "cli/client.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/record/members.h"
 #include "node/config/config.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define START_NS 3000000000ull /* between two starts of a node that says nothing */
+#define START_NS 3000000000ull /* between two starts of a node that says nothing, or two stops of it */
 #define ORDER_NS 500000000ull  /* between two times that a primary is told an order */
 #define LOAD_NS  5000000000ull /* over which load is measured */
 #define TOLD_MAX 4096u         /* bytes of a file that keeps what was last told of a shard */
@@ -33,10 +34,11 @@ struct local_node {
     bool says;      /* what it said in this turn is in `said` */
     bool logged;    /* what systemctl was told last, since it began or ceased to say something */
     struct fl_node_said said;
-    pid_t systemctl;           /* that is under way for it; 0: none */
-    uint64_t started, ordered; /* when last; 0: never */
-    uint64_t restarted;        /* for the order of that time; 0: for none yet */
-    char refused[160];         /* why its primary did not carry out the order, said last */
+    pid_t systemctl;                    /* that is under way for it; 0: none */
+    uint64_t started, stopped, ordered; /* when last; 0: never */
+    bool there;         /* where its order to re-pair leads a node of the shard is said to be */
+    uint64_t restarted; /* for the order of that time; 0: for none yet */
+    char refused[160];  /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
         double useful_s, spent_s, packets;
@@ -48,8 +50,9 @@ struct fl_local {
     uint32_t self;
     struct local_node *node; /* of each shard */
     struct fl_server_said said;
-    uint64_t refused; /* times that a node gave a reason not to carry out an order */
-    int lock;         /* held as long as this agent lives: two would start and stop the same nodes */
+    uint64_t refused;  /* times that a node gave a reason not to carry out an order */
+    uint64_t measured; /* when nodes were last, all in one turn: a change is a write of the server's key */
+    int lock;          /* held as long as this agent lives: two would start and stop the same nodes */
 };
 
 /* ---- files -------------------------------------------------------------------------------------- */
@@ -68,7 +71,8 @@ static bool write_whole(const char *path, const char *text)
     int fd;
 
     snprintf(fresh, sizeof(fresh), "%s.new", path);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    unlink(fresh); /* whatever lies there is not followed: a node's user may write there */
+    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     size_t len = strlen(text);
     bool done = fd >= 0 && write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
 
@@ -92,6 +96,17 @@ static bool read_whole(const char *path, char *out, size_t cap)
         return false;
     out[n] = '\0';
     return true;
+}
+
+/* If it holds something else: a disk that is full keeps no node from being started. */
+static bool write_news(const char *path, const char *text)
+{
+    size_t cap = strlen(text) + 2;
+    char *old = malloc(cap);
+    bool same = old && read_whole(path, old, cap) && strcmp(old, text) == 0;
+
+    free(old);
+    return same || write_whole(path, text);
 }
 
 /* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. A
@@ -128,8 +143,15 @@ static bool make_directory(const struct fl_local *l, const char *node)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: %s", path, strerror(errno));
         return false;
     }
-    if (!name[0] || (getpwnam_r(name, &user, room, sizeof(room), &found) == 0 && found &&
-                     chown(path, found->pw_uid, found->pw_gid) == 0))
+    if (!name[0])
+        return true;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool given = fd >= 0 && getpwnam_r(name, &user, room, sizeof(room), &found) == 0 && found &&
+                 fchown(fd, found->pw_uid, found->pw_gid) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    if (given)
         return true;
     ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s cannot be given to user %s", path, name);
     return false;
@@ -142,21 +164,20 @@ static bool write_files(const struct fl_local *l, uint32_t shard)
     struct ft_fault fault = {""};
     uint32_t server[ND_NODES];
     unsigned n = nodes_of(l, &l->node[shard].placement, server);
-    char *text = NULL, *old = malloc(ND_YAML_BYTES);
+    char *text = NULL;
     /* Without its peer a member has the pair file that it has. */
     bool alone = n < ND_PAIR;
-    bool done = old && (alone || fl_file_render(l->file, shard, server, n, &text, &fault) == 0);
+    bool done = alone || fl_file_render(l->file, shard, server, n, &text, &fault) == 0;
 
     fl_node_name(name, l->file, shard, l->self);
     path_of(pair, l, name, ".yaml");
     if (!done)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "node %s: %s", name, fault.text);
-    else if (!alone && (!read_whole(pair, old, ND_YAML_BYTES) || strcmp(old, text) != 0))
-        done = write_whole(pair, text);
+    else if (!alone)
+        done = write_news(pair, text);
     free(text);
-    free(old);
     snprintf(line, sizeof(line), "PAIR=%s\n", pair);
-    return done && make_directory(l, name) && write_whole(path_of(setting, l, name, ".env"), line);
+    return done && make_directory(l, name) && write_news(path_of(setting, l, name, ".env"), line);
 }
 
 static void keep_told(const struct fl_local *l, uint32_t shard)
@@ -196,7 +217,8 @@ static int take_lock(struct fl_local *l, struct ft_fault *fault)
 
     if (mkdir(l->file->state, 0755) != 0 && errno != EEXIST)
         return ft_fail(fault, FT_EIO, "%s: %s", l->file->state, strerror(errno));
-    l->lock = open(path_of(path, l, "agent", ".lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    /* Who can open it can hold it. */
+    l->lock = open(path_of(path, l, "agent", ".lock"), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (l->lock < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
     if (flock(l->lock, LOCK_EX | LOCK_NB) != 0)
@@ -242,10 +264,11 @@ void fl_local_close(struct fl_local *l)
     free(l);
 }
 
-void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
+void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement *p, bool there)
 {
     struct local_node *n = &l->node[shard];
 
+    n->there = there;
     if (n->told && fl_placement_same(&n->placement, p))
         return;
     bool concerns = fl_placement_has(p, l->self) || n->told;
@@ -333,14 +356,15 @@ static double age_of(const json_t *status)
 
 /* The node's load since it was measured last; the first time over all its life, so that an agent that was
  * started anew knows at once. Useful time counts a thread's waiting for a processor that others have, so it
- * is not more than the process got of it. */
-static void measure(struct local_node *n, const json_t *status, uint64_t now)
+ * is not more than the process got of it. `all`: all nodes are measured in this turn; one that was once waits
+ * for that. */
+static void measure(struct local_node *n, const json_t *status, bool all, uint64_t now)
 {
     bool first = !n->counted.at;
     double packets, useful = sum_useful(status, &packets), spent = spent_by(status);
     double span = first ? age_of(status) : (double)(now - n->counted.at) / 1e9;
 
-    if (!first && now - n->counted.at < LOAD_NS)
+    if (!first && ((n->said.measured && !all) || now - n->counted.at < LOAD_NS))
         return;
     if (first)
         n->counted.useful_s = n->counted.spent_s = n->counted.packets = 0;
@@ -365,6 +389,23 @@ static bool same_text(const json_t *o, const char *key, const char *text)
     return is && strcmp(is, text) == 0;
 }
 
+/* Both or none: what others could not read would take the word of all nodes of this server. */
+static void hear_members(struct local_node *n, const json_t *from)
+{
+    const char *a = json_string_value(json_array_get(from, 0)),
+               *b = json_string_value(json_array_get(from, 1));
+    bool whole = a && b && ft_is_name(a, FL_NAME_MAX) && ft_is_name(b, FL_NAME_MAX);
+
+    snprintf(n->said.members[0], FL_NAME_MAX, "%s", whole ? a : "");
+    snprintf(n->said.members[1], FL_NAME_MAX, "%s", whole ? b : "");
+}
+
+/* Are all nodes measured in this turn? */
+static bool measures_all(const struct fl_local *l, uint64_t now)
+{
+    return l->measured == now || now - l->measured >= LOAD_NS;
+}
+
 static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
@@ -376,20 +417,16 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
     n->says = state && view >= 0 && strlen(state) < sizeof(n->said.state) &&
               same_text(status, "node", fl_node_name(name, l->file, shard, l->self));
     if (n->says) {
-        const json_t *members = json_object_get(status, "members");
+        json_int_t incarnation = json_integer_value(json_object_get(status, "incarnation"));
 
         n->said.shard = shard;
         strcpy(n->said.state, state);
         n->said.primary = same_text(status, "role", "primary");
         n->said.member = json_is_true(json_object_get(status, "member"));
         n->said.view = (uint64_t)view;
-        n->said.incarnation = (uint64_t)json_integer_value(json_object_get(status, "incarnation"));
-        for (unsigned i = 0; i < 2; i++) {
-            const char *member = json_string_value(json_array_get(members, i));
-
-            snprintf(n->said.members[i], FL_NAME_MAX, "%s", member ? member : "");
-        }
-        measure(n, status, now);
+        n->said.incarnation = incarnation > 0 ? (uint64_t)incarnation : 0;
+        hear_members(n, json_object_get(status, "members"));
+        measure(n, status, measures_all(l, now), now);
     } else {
         n->counted.at = 0;
         n->said.measured = false;
@@ -438,10 +475,11 @@ static void reap(struct local_node *n, const char *node)
 }
 
 /* The node says that it is no member, or is in a view before the key's. Of one that says nothing the key
- * alone is not enough. */
+ * alone is not enough; nor of a primary, which hears from the other nodes that it was replaced, and is none
+ * then. */
 static bool is_superfluous(const struct local_node *n)
 {
-    return n->says && (!n->said.member || n->said.view < n->placement.view);
+    return n->says && !n->said.primary && (!n->said.member || n->said.view < n->placement.view);
 }
 
 /* ---- orders ------------------------------------------------------------------------------------- */
@@ -488,6 +526,9 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 
     if (p->order.to == l->self || with != (p->order.kind == FL_HANDOVER))
         return;
+    /* The standby that it has is given up first, and is not to be for one that never comes. */
+    if (p->order.kind == FL_REPAIR && !n->there)
+        return;
     n->ordered = now;
     json_t *answer =
         ask(l, shard,
@@ -510,10 +551,10 @@ static bool has_view_file(const struct fl_local *l, uint32_t shard)
 
     fl_node_name(node, l->file, shard, l->self);
     snprintf(path, sizeof(path), "%s/%s/%s.view", l->file->state, node, node);
-    return access(path, F_OK) == 0;
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR); /* who knows */
 }
 
-static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
+static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
     char node[FL_NAME_MAX];
@@ -530,25 +571,30 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     if (wanted && n->written && !n->says && (!n->started || now - n->started > START_NS)) {
         n->started = now;
         run_systemctl(n, "start", node);
-    } else if (!wanted && n->told && is_superfluous(n)) {
+    } else if (fresh && !wanted && n->told && is_superfluous(n) &&
+               (!n->stopped || now - n->stopped > START_NS)) {
+        n->stopped = now;
         run_systemctl(n, "stop", node);
-    } else if (wanted) {
+    } else if (fresh && wanted) {
         restart(l, shard);
         carry_out(l, shard, now);
     }
 }
 
-void fl_local_turn(struct fl_local *l, uint64_t now)
+void fl_local_turn(struct fl_local *l, bool fresh, uint64_t now)
 {
+    l->measured = measures_all(l, now) ? now : l->measured;
     l->said.nodes = l->said.kepts = 0;
     for (uint32_t i = 0; i < l->file->shards; i++) {
         struct local_node *n = &l->node[i];
         bool keeps = !n->told && has_view_file(l, i); /* a node that nobody told of may be there as well */
 
         if (n->told)
-            turn_node(l, i, now);
+            turn_node(l, i, fresh, now);
         else if (keeps)
             hear(l, i, now);
+        else
+            n->says = false;
         if (n->says)
             l->said.node[l->said.nodes++] = n->said;
         else if (keeps || (n->told && has_view_file(l, i)))

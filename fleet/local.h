@@ -23,15 +23,18 @@ struct fl_local;
 int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault);
 void fl_local_close(struct fl_local *local); /* stops no node */
 
-/* What the key of `shard` says. A key that is there no more is not told: it stops nothing. */
-void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
+/* What the key of `shard` says. A key that is there no more is not told: it stops nothing. `there`: its order
+ * is to re-pair, and the agent of the server to which that leads tells of a node of the shard: no sooner is
+ * the standby given up that there is. */
+void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_placement *placement, bool there);
 
 /*
  * One turn: asks the nodes, starts and stops them, carries orders out. Waits for nobody but for a node's
- * answer to a question, FL_ASK_MS at most each. `now`: monotonic, ns.
+ * answer to a question, FL_ASK_MS at most each. `fresh`: it was told what the keys say now; else nodes are
+ * started and nothing more, since an order may have been withdrawn. `now`: monotonic, ns.
  */
 #define FL_ASK_MS 300
-void fl_local_turn(struct fl_local *local, uint64_t now);
+void fl_local_turn(struct fl_local *local, bool fresh, uint64_t now);
 
 /* What it knows then; borrowed until the next turn. */
 const struct fl_server_said *fl_local_said(const struct fl_local *local);

@@ -13,6 +13,9 @@
 
 #define S 1000000000ull
 
+static struct fl_local local;
+static bool all_in_one_turn;
+
 static void hear_turns(struct local_node *n, double useful, double asleep, int packets, uint64_t now)
 {
     json_t *status =
@@ -21,7 +24,7 @@ static void hear_turns(struct local_node *n, double useful, double asleep, int p
                   "lanes", "received", packets, "replayed", packets, "turns", "useful_s", useful / 2);
 
     assert_non_null(status);
-    measure(n, status, now);
+    measure(n, status, all_in_one_turn ? measures_all(&local, now) : true, now);
     json_decref(status);
 }
 
@@ -75,6 +78,35 @@ static void a_load_is_of_the_last_five_seconds(void **state)
     assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
 }
 
+/* Nodes that began at different times: each change is a write in etcd. */
+static void all_nodes_are_measured_in_one_turn(void **state)
+{
+    struct local_node n[8] = {{.told = true}};
+    double was[8] = {0};
+    int changes = 0;
+
+    (void)state;
+    all_in_one_turn = true;
+    for (int i = 0; i < 500; i++) { /* turns of 0.2 s; 100 s */
+        uint64_t now = 7 * S + (uint64_t)i * S / 5;
+        bool changed = false;
+
+        local.measured = measures_all(&local, now) ? now : local.measured;
+        for (int k = 0; k < 8; k++) {
+            double age = i / 5.0 - k * 0.6;
+
+            if (age <= 0)
+                continue;
+            hear_turns(&n[k], age / 1e6, age, i * i, now);
+            changed |= n[k].said.measured && n[k].said.load.of[FL_PACKETS] != was[k];
+            was[k] = n[k].said.load.of[FL_PACKETS];
+        }
+        changes += i >= 100 && changed; /* all have begun */
+    }
+    all_in_one_turn = false;
+    assert_true(changes >= 15 && changes <= 17); /* in 80 s */
+}
+
 /* A thread that waits for its processor in a turn is not the busier for it. */
 static void a_load_is_no_more_than_the_processor_time(void **state)
 {
@@ -95,6 +127,7 @@ int main(void)
         cmocka_unit_test(an_agent_that_is_new_knows_a_node_by_all_its_life),
         cmocka_unit_test(a_node_that_is_new_is_measured_after_five_seconds),
         cmocka_unit_test(a_load_is_of_the_last_five_seconds),
+        cmocka_unit_test(all_nodes_are_measured_in_one_turn),
         cmocka_unit_test(a_load_is_no_more_than_the_processor_time),
     };
 

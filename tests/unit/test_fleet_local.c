@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an agent does on its server: which orders its node is given and when, which node is ended, what is
+ * said of nodes. The node is a thread of this program that answers at its control socket; systemctl is a
+ * script that notes what it is told.
+ */
+#include "fleet/local.c"
+#include "tests/help/config.h"
+#include "tests/help/program.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <cmocka.h>
+
+#define S 1000000000ull
+enum { A, B, C };
+
+/* The node. `asked`: what it was told, but for questions. */
+static struct {
+    pthread_t thread;
+    int fd;
+    pthread_mutex_t lock;
+    char status[512], asked[1024];
+} node;
+
+static struct fl_file *file;
+static struct fl_local *local;
+static uint64_t now;
+
+static void answer(int fd)
+{
+    char request[1024], reply[600];
+    ssize_t n = recv(fd, request, sizeof(request) - 1, 0); /* a request is short: it comes as a whole */
+
+    request[n > 0 ? n : 0] = '\0';
+    pthread_mutex_lock(&node.lock);
+    bool asks = strstr(request, "\"status\"");
+    if (!asks)
+        snprintf(node.asked + strlen(node.asked), sizeof(node.asked) - strlen(node.asked), "%s", request);
+    snprintf(reply, sizeof(reply), "%s\n", asks ? node.status : "{}");
+    pthread_mutex_unlock(&node.lock);
+    send(fd, reply, strlen(reply), MSG_NOSIGNAL);
+    close(fd);
+}
+
+static void *run_node(void *nothing)
+{
+    int fd;
+
+    while ((fd = accept(node.fd, NULL, NULL)) >= 0)
+        answer(fd);
+    return nothing;
+}
+
+static const char *path(const char *name)
+{
+    static char out[100];
+
+    snprintf(out, sizeof(out), "%s/%s", help_config_dir(), name);
+    return out;
+}
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+    help_config_file(name, text, strlen(text));
+    chmod(path(name), mode);
+}
+
+static int open_all(void **state)
+{
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    struct ft_fault fault = {""};
+    char text[1024];
+
+    (void)state;
+    snprintf(text, sizeof(text),
+             "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\nstate: %s\nrun: %s\n"
+             "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+             "shards: {east: {port: 1}}\npair: {}\nnode: {}\n",
+             help_config_dir(), help_config_dir());
+    put("f.yaml", text, 0644);
+    snprintf(text, sizeof(text), "#!/bin/sh\necho \"$2 $3\" >>%s/units\n", help_config_dir());
+    put("systemctl", text, 0755);
+    setenv("PATH", help_config_dir(), 1);
+    assert_int_equal(fl_file_read(&file, path("f.yaml"), &fault), 0);
+    pthread_mutex_init(&node.lock, NULL);
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path("east-a.sock"));
+    node.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(node.fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(node.fd, 8), 0);
+    return pthread_create(&node.thread, NULL, run_node, NULL);
+}
+
+static int close_all(void **state)
+{
+    shutdown(node.fd, SHUT_RDWR);
+    pthread_join(node.thread, NULL);
+    close(node.fd);
+    fl_file_free(file);
+    rmdir(path("east-a"));
+    return help_config_clean(state);
+}
+
+static int begin(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    now = 100 * S;
+    node.asked[0] = '\0';
+    unlink(path("units"));
+    unlink(path("east.told"));
+    return fl_local_open(&local, file, A, &fault);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    UNTIL(!local->node[0].systemctl)
+    reap(&local->node[0], "east-a");
+    fl_local_close(local);
+    return 0;
+}
+
+static void say(const char *state, const char *role, bool member, int view)
+{
+    pthread_mutex_lock(&node.lock);
+    snprintf(node.status, sizeof(node.status),
+             "{\"node\":\"east-a\",\"state\":\"%s\",\"role\":\"%s\",\"member\":%s,\"view\":%d,"
+             "\"members\":[\"east-a\",\"east-b\"],\"incarnation\":5}",
+             state, role, member ? "true" : "false", view);
+    pthread_mutex_unlock(&node.lock);
+}
+
+/* Turns go by until `systemctl` has ended, so that all of what was begun is seen. */
+static void turn(bool fresh)
+{
+    fl_local_turn(local, fresh, now += S);
+    UNTIL(!local->node[0].systemctl)
+    reap(&local->node[0], "east-a");
+}
+
+static void expect_units(const char *expected)
+{
+    char is[1024] = "";
+
+    if (!read_whole(path("units"), is, sizeof(is)))
+        is[0] = '\0';
+    assert_string_equal(is, expected);
+}
+
+static const struct fl_placement protects = {
+    .first = {A, B}, .member = {A, B}, .view = 7, .failed.to = FL_NONE};
+
+static struct fl_placement ordered(enum fl_kind kind, uint32_t to)
+{
+    struct fl_placement p = protects;
+
+    p.order = (struct fl_order){kind, FL_DRAIN, to, 50, 5};
+    return p;
+}
+
+/* The standby is well, and C may never come: no disk, no interface, another program. */
+static void a_standby_is_not_given_up_before_the_other_one_is_there(void **state)
+{
+    const struct fl_placement p = ordered(FL_REPAIR, C);
+
+    (void)state;
+    say("PROTECTED", "primary", true, 7);
+    fl_local_tell(local, 0, &p, false);
+    for (int i = 0; i < 5; i++)
+        turn(true);
+    assert_string_equal(node.asked, "");
+    fl_local_tell(local, 0, &p, true);
+    turn(true);
+    assert_non_null(strstr(node.asked, "\"re-pair\""));
+    assert_non_null(strstr(node.asked, "\"east-c\""));
+    assert_non_null(strstr(node.asked, "\"192.0.2.3\""));
+}
+
+/* What it was told may be long over: the order was withdrawn, and the shard is as it was. */
+static void who_does_not_know_what_is_told_now_starts_nodes_alone(void **state)
+{
+    struct fl_placement p = ordered(FL_REPAIR, C);
+
+    (void)state;
+    say("PROTECTED", "primary", true, 7);
+    fl_local_tell(local, 0, &p, true);
+    turn(false);
+    p = ordered(FL_HANDOVER, B);
+    fl_local_tell(local, 0, &p, false);
+    turn(false);
+    assert_string_equal(node.asked, "");
+    say("READY", "standby", true, 7);
+    p = ordered(FL_RESTART, A);
+    fl_local_tell(local, 0, &p, false);
+    turn(false);
+    p = protects;
+    p.member[0] = C;
+    p.view = 8;
+    fl_local_tell(local, 0, &p, false);
+    turn(false);
+    expect_units("");
+    /* It knows. */
+    turn(true);
+    expect_units("stop understudy@east-a\n");
+    p = ordered(FL_RESTART, A);
+    fl_local_tell(local, 0, &p, false);
+    turn(true);
+    expect_units("stop understudy@east-a\nrestart understudy@east-a\n");
+    say("PROTECTED", "primary", true, 7);
+    p = ordered(FL_HANDOVER, B);
+    fl_local_tell(local, 0, &p, false);
+    turn(true);
+    assert_non_null(strstr(node.asked, "\"drain\""));
+}
+
+/* A file of an order that stood when the agent ended. */
+static void an_order_of_the_file_waits_as_well(void **state)
+{
+    const struct fl_placement p = ordered(FL_HANDOVER, B);
+
+    (void)state;
+    say("PROTECTED", "primary", true, 7);
+    fl_local_tell(local, 0, &p, false);
+    fl_local_close(local);
+    struct ft_fault fault = {""};
+
+    assert_int_equal(fl_local_open(&local, file, A, &fault), 0);
+    assert_true(local->node[0].told);
+    turn(false);
+    assert_string_equal(node.asked, "");
+    turn(true);
+    assert_non_null(strstr(node.asked, "\"drain\""));
+}
+
+/* A view of another life of the shard, or whatever else stands in the key. */
+static void a_primary_is_not_ended_by_a_key(void **state)
+{
+    struct fl_placement p = protects;
+
+    (void)state;
+    say("PROTECTED", "primary", true, 7);
+    fl_local_tell(local, 0, &p, false);
+    turn(true);
+    p = (struct fl_placement){.first = {B, C}, .member = {B, C}, .view = 300, .failed.to = FL_NONE};
+    fl_local_tell(local, 0, &p, false);
+    turn(true);
+    expect_units("");
+    /* It was replaced, and knows. */
+    say("JOINING", "none", false, 7);
+    turn(true);
+    expect_units("stop understudy@east-a\n");
+    turn(true); /* it takes its time, and is not told again at once */
+    expect_units("stop understudy@east-a\n");
+    now += 3 * S;
+    turn(true);
+    expect_units("stop understudy@east-a\nstop understudy@east-a\n");
+}
+
+/* One node's word that cannot be read would make all of the server's silent. */
+static void what_a_node_says_can_be_read_by_others(void **state)
+{
+    static const char *const rows[] = {"[\"east-a\",\"\"]", "[\"east-a\"]", "[\"a b\",\"c\"]",
+                                       "[\"east-a\",7]",    "\"east-a\"",   "[\"\\u0007\",\"x\"]"};
+    struct fl_server_said read;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    fl_local_tell(local, 0, &protects, false);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        pthread_mutex_lock(&node.lock);
+        snprintf(node.status, sizeof(node.status),
+                 "{\"node\":\"east-a\",\"state\":\"SOLO\",\"role\":\"primary\",\"member\":true,\"view\":7,"
+                 "\"members\":%s,\"incarnation\":-3}",
+                 rows[i]);
+        pthread_mutex_unlock(&node.lock);
+        turn(true);
+        assert_int_equal(fl_local_said(local)->nodes, 1);
+        json_t *o = fl_server_said_write(file, fl_local_said(local));
+        char *text = json_dumps(o, JSON_COMPACT);
+
+        if (fl_server_said_read(&read, file, text, strlen(text), &fault) != 0)
+            fail_msg("%s: %s", text, fault.text);
+        assert_string_equal(read.node[0].members[0], "");
+        assert_true(read.node[0].primary && read.node[0].incarnation == 0);
+        fl_server_said_free(&read);
+        free(text);
+        json_decref(o);
+    }
+}
+
+/* Its files are there: that no more can be written keeps it from nothing. */
+static void a_disk_that_is_full_keeps_no_node_from_being_started(void **state)
+{
+    struct fl_placement p = protects;
+
+    (void)state;
+    snprintf(node.status, sizeof(node.status), "{}");
+    fl_local_tell(local, 0, &p, false);
+    turn(true);
+    expect_units("start understudy@east-a\n");
+    assert_int_equal(mkdir(path("east-a.env.new"), 0755), 0);
+    assert_int_equal(mkdir(path("east-a.yaml.new"), 0755), 0);
+    p.moved = 1; /* the files are looked at again */
+    fl_local_tell(local, 0, &p, false);
+    now += 4 * S;
+    turn(true);
+    rmdir(path("east-a.env.new"));
+    rmdir(path("east-a.yaml.new"));
+    expect_units("start understudy@east-a\nstart understudy@east-a\n");
+}
+
+/* The directory may be the nodes' user's, and the agent is root. */
+static void what_lies_in_the_way_of_a_file_is_not_written_to(void **state)
+{
+    struct fl_placement p = protects;
+    char is[64];
+
+    (void)state;
+    put("victim", "whole", 0644);
+    unlink(path("east.told.new"));
+    assert_int_equal(symlink("victim", path("east.told.new")), 0);
+    p.moved = 77;
+    fl_local_tell(local, 0, &p, false);
+    assert_true(read_whole(path("victim"), is, sizeof(is)));
+    assert_string_equal(is, "whole");
+    assert_int_equal(access(path("east.told"), F_OK), 0); /* it was written all the same */
+}
+
+/* Is there a view file, or not? Who cannot tell says so, and nothing is begun beside it. */
+static void a_view_file_that_cannot_be_looked_for_may_be_there(void **state)
+{
+    (void)state;
+    snprintf(node.status, sizeof(node.status), "{}");
+    rmdir(path("east-a"));
+    turn(true);
+    assert_int_equal(fl_local_said(local)->kepts, 0);
+    assert_int_equal(symlink("east-a", path("east-a")), 0);
+    turn(true);
+    unlink(path("east-a"));
+    assert_int_equal(fl_local_said(local)->kepts, 1);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+    const struct CMUnitTest tests[] = {
+        TEST(a_standby_is_not_given_up_before_the_other_one_is_there),
+        TEST(who_does_not_know_what_is_told_now_starts_nodes_alone),
+        TEST(an_order_of_the_file_waits_as_well),
+        TEST(a_primary_is_not_ended_by_a_key),
+        TEST(what_a_node_says_can_be_read_by_others),
+        TEST(a_disk_that_is_full_keeps_no_node_from_being_started),
+        TEST(what_lies_in_the_way_of_a_file_is_not_written_to),
+        TEST(a_view_file_that_cannot_be_looked_for_may_be_there),
+    };
+
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
