@@ -227,6 +227,22 @@ static void print_head(const struct command *c)
         printf("%u keys cannot be read, of which the last: %s\n", c->picture.unreadable, c->picture.why);
 }
 
+/* How all of it is: the exit code of `status`. */
+static int judge(const struct command *c)
+{
+    const struct fl_plan *plan = c->plan;
+    bool rests = !plan->orders && plan->waits[FL_FINE] == c->file->shards && c->picture.leader[0] &&
+                 !c->picture.unreadable;
+
+    for (uint32_t i = 0; i < c->file->shards; i++)
+        rests &= !plan->step[i].pin_waits;
+    for (uint32_t i = 0; i < c->file->servers; i++)
+        rests &= !c->picture.upgrade[i].revision;
+    if (plan->unprotected || plan->stopped)
+        return ND_UNPROTECTED;
+    return rests ? ND_DONE : ND_NOT_EQUAL;
+}
+
 static int status(struct command *c)
 {
     int code = look(c);
@@ -240,11 +256,7 @@ static int status(struct command *c)
         print_servers(c);
         print_shards(c, true);
     }
-    if (code)
-        return code;
-    if (c->plan->unprotected || c->plan->stopped)
-        return ND_UNPROTECTED;
-    return c->plan->orders ? ND_NOT_EQUAL : ND_DONE;
+    return code ? code : judge(c);
 }
 
 static int show_plan(struct command *c)
@@ -311,6 +323,7 @@ static void find_hindrance(const struct command *c, uint32_t shard, uint32_t to,
     const struct fl_shard *s = &c->picture.shard[shard];
     const char *server = c->file->server[to].name;
     const struct nd_entry *pin = fl_key_find(&c->keys, c->file, "wishes/pin/", s->name);
+    uint32_t pinned = pin ? fl_file_server(c->file, pin->value) : FL_NONE; /* which is no pin */
 
     *why = '\0';
     if (c->options.view && s->view != c->options.view)
@@ -322,9 +335,9 @@ static void find_hindrance(const struct command *c, uint32_t shard, uint32_t to,
         snprintf(why, size, "no agent speaks for server %s, expected one that can take a node", server);
     else if (c->picture.server[to].drained)
         snprintf(why, size, "server %s is drained, expected one that can take a node", server);
-    else if (pin && strcmp(pin->value, server) != 0)
-        snprintf(why, size, "shard %s is pinned to %.31s, expected no pin, or one to %s", s->name, pin->value,
-                 server);
+    else if (pinned != FL_NONE && pinned != to)
+        snprintf(why, size, "shard %s is pinned to %s, expected no pin, or one to %s", s->name,
+                 c->file->server[pinned].name, server);
 }
 
 /* With --view the wish is written only while the shard's key is the one that was seen in that view. */

@@ -6,7 +6,7 @@ FLEET_SERVERS=4 FLEET_SHARDS=3
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 32
+plan 35
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -87,6 +87,22 @@ anew() { local end=$((SECONDS + 90)) p old; while :; do old=; for p in $before; 
 ok "each was" anew
 ok "and all are PROTECTED" all_protected 30
 is "a second agent of a server is refused" "$(timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
+
+# ── a server where no node comes up ──────────────────────────────────────────────────────────────
+
+# The move waits for a node there; the standby that there is stays meanwhile.
+to=$(said '.shards[0] as $n | [.servers[].server | select(. as $s | $n.members | index($s) | not)][0]')
+view=$(said '.shards[0].view')
+rename() { ip -n "$LAB_PREFIX$to" -batch - <<<"link set $1 down"$'\n'"link set $1 name $2"$'\n'"link set $2 up promisc on"; }
+rename n1-in away
+fleet move n1 "$to"
+sleep 8
+is "a shard is moved to where its node does not come up: it keeps the standby that it has" \
+    "$(said '.shards[0] | "\(.state) \(.protected) \(.view)"')" "PROTECTED true $view"
+is "and status says that this is not done" "$(fleet status >/dev/null; echo $?)" 1
+rename away n1-in
+ok "its node comes up there: it is moved" await_fleet 40 '.shards[0].primary' "$to"
+all_protected 20
 
 # ── agents are killed in the middle of a move ────────────────────────────────────────────────────
 

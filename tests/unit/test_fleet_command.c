@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The exit code of `fleet status`, which scripts wait for: 0 says that nothing is to be done, nothing is
+ * under way, nothing waits, and somebody would see to it.
+ */
+#include "fleet/command.c"
+#include "tests/help/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+static const char text[] = "fleet: f\n"
+                           "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
+                           "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+                           "shards: {east: {port: 1}}\n"
+                           "pair: {}\n"
+                           "node: {}\n";
+
+static struct command c;
+
+static int make_file(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    return fl_file_read(&c.file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+}
+
+static int free_file(void **state)
+{
+    nd_keys_clear(&c.keys);
+    fl_file_free(c.file);
+    return help_config_clean(state);
+}
+
+static void put(const char *key, const char *value)
+{
+    char whole[FL_KEY_MAX];
+    struct ft_fault fault = {""};
+    struct nd_entry *e = nd_entry_make(fl_key(whole, c.file, key, ""), value, strlen(value));
+
+    assert_non_null(e);
+    e->changed = 1;
+    assert_int_equal(nd_keys_reserve(&c.keys, 1, 1000, &fault), 0);
+    nd_keys_put(&c.keys, e);
+}
+
+static void drop(const char *key)
+{
+    char whole[FL_KEY_MAX];
+
+    nd_keys_remove(&c.keys, fl_key(whole, c.file, key, ""));
+}
+
+static void expect(int code)
+{
+    struct ft_fault fault = {""};
+
+    assert_int_equal(fl_picture_make(&c.picture, c.file, &c.keys, NULL, 5000, &fault), 0);
+    assert_int_equal(fl_plan_make(&c.plan, &c.picture.fleet, &fault), 0);
+    int is = judge(&c);
+
+    fl_plan_free(c.plan);
+    fl_picture_free(&c.picture);
+    assert_int_equal(is, code);
+}
+
+#define EMPTY "{\"nodes\":{},\"kept\":[]}"
+#define NODE(state, primary, member)                                                                         \
+    "{\"nodes\":{\"east\":{\"state\":\"" state "\",\"primary\":" primary ",\"member\":" member               \
+    ",\"view\":7,\"members\":[\"east-a\",\"east-b\"]}},\"kept\":[]}"
+#define EAST "\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100"
+
+static void all_is_well(void)
+{
+    nd_keys_clear(&c.keys);
+    put("leader", "c");
+    put("servers/a", NODE("PROTECTED", "true", "true"));
+    put("servers/b", NODE("READY", "false", "true"));
+    put("servers/c", EMPTY);
+    put("shards/east", "{" EAST "}");
+}
+
+static void zero_says_that_all_is_as_it_should_be(void **state)
+{
+    (void)state;
+    all_is_well();
+    expect(0);
+    put("wishes/pin/east", "a");
+    expect(0);
+    /* Nobody would see to what comes. */
+    drop("leader");
+    expect(1);
+    all_is_well();
+    put("servers/c", "spoilt");
+    expect(1);
+}
+
+static void what_is_to_be_done_is_one(void **state)
+{
+    (void)state;
+    all_is_well();
+    put("wishes/drain/b", "1");
+    expect(1);
+    /* It was ordered, and is not done. */
+    put("shards/east",
+        "{" EAST ",\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"c\",\"since\":4990}}");
+    expect(1);
+    /* It failed, and is tried again later. */
+    put("shards/east", "{" EAST ",\"failed\":{\"count\":1,\"when\":4995,\"to\":\"c\"}}");
+    expect(1);
+    /* There is nowhere to go. */
+    put("wishes/drain/c", "1");
+    put("shards/east", "{" EAST "}");
+    expect(1);
+    /* A pin, or a move, that waits. */
+    all_is_well();
+    put("wishes/drain/c", "1");
+    expect(0);
+    put("wishes/pin/east", "c");
+    expect(1);
+    drop("wishes/pin/east");
+    put("wishes/move/east", "c");
+    expect(1);
+    /* Nodes that are to be started anew, as soon as may be. */
+    all_is_well();
+    put("wishes/upgrade/a", "{\"east\":5}");
+    expect(1);
+}
+
+static void what_is_not_protected_is_two(void **state)
+{
+    (void)state;
+    all_is_well();
+    put("servers/a", NODE("SOLO", "true", "true"));
+    put("servers/b", EMPTY);
+    expect(2);
+    drop("servers/b");
+    expect(2);
+    drop("servers/a");
+    expect(2);
+    all_is_well();
+    drop("shards/east");
+    put("servers/a", EMPTY);
+    put("servers/b", EMPTY);
+    expect(2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(zero_says_that_all_is_as_it_should_be),
+        cmocka_unit_test(what_is_to_be_done_is_one),
+        cmocka_unit_test(what_is_not_protected_is_two),
+    };
+
+    return cmocka_run_group_tests(tests, make_file, free_file);
+}
