@@ -44,19 +44,11 @@ static bool is_of(const char *devargs, const char *driver)
     return strncmp(devargs, driver, strlen(driver)) == 0;
 }
 
-const char *nd_member_next(const char *devargs)
-{
-    const char *at = strstr(devargs, ND_MEMBERS);
-
-    return at ? at + strlen(ND_MEMBERS) : NULL;
-}
-
 /* "net_af_packet0,iface=eth1,…" → eth1. */
 bool nd_interface_of(const char *devargs, char name[IFNAMSIZ])
 {
     const char *at = is_of(devargs, PACKET) || is_of(devargs, XDP) ? strstr(devargs, ",iface=") : NULL;
-    const char *next = nd_member_next(devargs);
-    size_t n = at && (!next || at < next) ? strcspn(at += strlen(",iface="), ", ") : 0;
+    size_t n = at ? strcspn(at += strlen(",iface="), ",") : 0;
 
     if (n == 0 || n >= IFNAMSIZ)
         return false;
@@ -107,13 +99,13 @@ static void look_at_ring(const char *devargs, unsigned mtu, const char *name, st
                  name, block, size, size * RING_ROUND);
 }
 
-static void look_at_member(const char *devargs, unsigned mtu, unsigned frame_max,
-                           struct nd_interface_faults *out)
+void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max, struct nd_interface_faults *out)
 {
     struct ifreq asked = {0};
     char name[IFNAMSIZ];
     int fd;
 
+    out->count = 0;
     if (!nd_interface_of(devargs, name) || (fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0)
         return;
     memcpy(asked.ifr_name, name, IFNAMSIZ);
@@ -137,13 +129,6 @@ static void look_at_member(const char *devargs, unsigned mtu, unsigned frame_max
         look_at_offloads(fd, &asked, out);
     }
     close(fd);
-}
-
-void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max, struct nd_interface_faults *out)
-{
-    out->count = 0;
-    for (const char *m = devargs; m; m = nd_member_next(m))
-        look_at_member(m, mtu, frame_max, out);
 }
 
 /*
@@ -192,19 +177,9 @@ static bool ask_kernel(const char name[IFNAMSIZ], bool counts, struct nd_interfa
 
 bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out)
 {
-    struct nd_interface_now one;
     char name[IFNAMSIZ];
 
-    *out = (struct nd_interface_now){.carrier = false};
-    for (const char *m = devargs; m; m = nd_member_next(m)) {
-        if (!nd_interface_of(m, name) || !ask_kernel(name, counts, &one))
-            return false;
-        out->carrier |= one.carrier;
-        out->mtu = m == devargs || one.mtu < out->mtu ? one.mtu : out->mtu;
-        out->index = out->index * 31 + one.index;
-        out->sent += one.sent;
-    }
-    return true;
+    return nd_interface_of(devargs, name) && ask_kernel(name, counts, out);
 }
 
 bool nd_interface_named(const char *name, struct nd_interface_now *out)

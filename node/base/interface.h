@@ -27,24 +27,18 @@ struct nd_interface_faults {
 void nd_interface_look(const char *devargs, unsigned mtu, unsigned frame_max,
                        struct nd_interface_faults *out);
 
-/* A port is one device, or several with ND_MEMBERS between them, by LACP: the next one of its text, NULL:
- * that was the last. */
-#define ND_MEMBERS " + "
-const char *nd_member_next(const char *devargs);
-
-/* The first device is an interface of the kernel's, whose name is written to `name`. */
+/* The device is an interface of the kernel's, whose name is written to `name`. */
 bool nd_interface_of(const char *devargs, char name[IFNAMSIZ]);
 
 struct nd_interface_now {
     bool carrier;  /* up, and a link */
     uint32_t mtu;  /* bytes; 0: there is no such interface any more */
-    int index;     /* of the kernel's numbers: an interface that is made anew has another one */
+    int index;     /* the kernel's number: an interface that is made anew has another one */
     uint64_t sent; /* frames that it has sent since it was made; 0: not asked for */
 };
 
-/* Of a port's devices: any that has carrier, the least MTU, what all have sent. Asks the kernel, which
- * answers at once; `counts`: also for `sent`, which costs the figures of all interfaces. False: a device is
- * none of the kernel's, or the kernel cannot be asked. */
+/* Asks the kernel, which answers at once; `counts`: also for `sent`, which costs the figures of all
+ * interfaces. False: the port's device is none of the kernel's, or the kernel cannot be asked. */
 bool nd_interface_ask(const char *devargs, bool counts, struct nd_interface_now *out);
 /* The same of the interface `name`, without counts. False also: there is none. */
 bool nd_interface_named(const char *name, struct nd_interface_now *out);

@@ -105,8 +105,8 @@ struct nd_node {
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
     /* By the chain's interface, the same for those that share a port: a vdev string
      * ("net_af_packet0,iface=in0") or a PCI address. */
-    char port[NF_PORTS_MAX][512]; /* its devices (nd_member_next) */
-    char host[ND_HOST_MAX];       /* replication address, numeric IPv4 */
+    char port[NF_PORTS_MAX][512];
+    char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */

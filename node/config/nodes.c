@@ -266,43 +266,20 @@ static const struct nf_param probe_keys[] = {
 #undef AT
 
 /* By two ports a frame would come in twice, and leave where it came from. */
-static bool is_same_member(const char *one, const char *other)
-{
-    char name[2][IFNAMSIZ];
-    size_t length = strcspn(one, ", ");
-
-    if (strcspn(other, ", ") == length && strncmp(one, other, length) == 0)
-        return true;
-    return nd_interface_of(one, name[0]) && nd_interface_of(other, name[1]) && strcmp(name[0], name[1]) == 0;
-}
-
-/* A member of the one is a member of the other. */
 static bool is_same_device(const char *one, const char *other)
 {
-    for (const char *m = one; m; m = nd_member_next(m))
-        for (const char *o = other; o; o = nd_member_next(o))
-            if (is_same_member(m, o))
-                return true;
-    return false;
-}
+    char name[2][IFNAMSIZ];
+    size_t length = strcspn(one, ",");
 
-static bool has_member_twice(const char *device)
-{
-    for (const char *m = device, *more; (more = nd_member_next(m)) != NULL; m = more)
-        for (const char *o = more; o; o = nd_member_next(o))
-            if (is_same_member(m, o))
-                return true;
-    return false;
+    if (strcspn(other, ",") == length && strncmp(one, other, length) == 0)
+        return true;
+    return nd_interface_of(one, name[0]) && nd_interface_of(other, name[1]) && strcmp(name[0], name[1]) == 0;
 }
 
 /* Of devices by the number of their port, whose keys these are. */
 static int check_devices(struct nd_reading *r, const struct nd_yaml *ports, const char *what,
                          const struct nf_param *keys, char device[][sizeof(r->config->node->port[0])])
 {
-    for (unsigned i = 0; keys[i].name; i++)
-        if (has_member_twice(device[i]))
-            return nd_yaml_fail(r->fault, nd_yaml_get(ports, keys[i].name),
-                                "%s %s is %.100s, expected each device once", what, keys[i].name, device[i]);
     for (unsigned i = 1; keys[i].name; i++)
         for (unsigned j = 0; j < i; j++)
             if (is_same_device(device[i], device[j]))

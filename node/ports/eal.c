@@ -7,7 +7,6 @@
 #define _GNU_SOURCE /* memfd_create, fopencookie */
 #include "ftcore/base/event_log.h"
 #include "node/ports/ports.h"
-#include "node/base/interface.h"
 
 #include <errno.h>
 #include <linux/if_packet.h>
@@ -246,10 +245,8 @@ struct nd_privilege nd_ports_privilege(const struct nd_node *node)
     struct nd_privilege needed = {.user = node->user, .core = node->core};
 
     for (unsigned i = 0; i < NF_PORTS_MAX; i++) {
-        for (const char *m = node->port[i]; m; m = nd_member_next(m)) {
-            needed.physical |= is_pci(m);
-            needed.xdp |= strncmp(m, XDP, sizeof(XDP) - 1) == 0;
-        }
+        needed.physical |= is_pci(node->port[i]);
+        needed.xdp |= strncmp(node->port[i], XDP, sizeof(XDP) - 1) == 0;
     }
     return needed;
 }
@@ -300,44 +297,16 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
 
 /* ---- devices ----------------------------------------------------------------------------------- */
 
-/* "net_af_packet0,iface=x" → bus vdev, name, arguments; or a PCI address. What is behind the first member is
- * left out. */
-static int attach_one(const char *devargs, char name[RTE_DEV_NAME_MAX_LEN], uint16_t *id)
+/* "net_af_packet0,iface=x" → bus vdev, name, arguments; or a PCI address. */
+static int attach_device(const char *devargs, uint16_t *id)
 {
-    const char *next = nd_member_next(devargs);
-    char own[sizeof(((struct nd_node *)NULL)->port[0])];
-    size_t end;
+    char name[RTE_DEV_NAME_MAX_LEN];
+    size_t end = strcspn(devargs, ",");
     int error;
 
-    snprintf(own, sizeof(own), "%.*s",
-             (int)(next ? next - devargs - (ptrdiff_t)strlen(ND_MEMBERS) : (ptrdiff_t)strlen(devargs)),
-             devargs);
-    end = strcspn(own, ",");
-    snprintf(name, RTE_DEV_NAME_MAX_LEN, "%.*s", (int)end, own);
-    error = is_pci(own) ? 0 : rte_eal_hotplug_add("vdev", name, own + end + (own[end] == ','));
+    snprintf(name, sizeof(name), "%.*s", (int)end, devargs);
+    error = is_pci(devargs) ? 0 : rte_eal_hotplug_add("vdev", name, devargs + end + (devargs[end] == ','));
     return error ? error : rte_eth_dev_get_port_by_name(name, id);
-}
-
-/* Several devices are one by LACP (IEEE 802.1AX): frames of a flow leave by one of them. The driver wants to
- * send every 100 ms, which heartbeats see to. */
-static int attach_device(const char *devargs, unsigned port, uint16_t *id)
-{
-    char arguments[512] = "mode=4,xmit_policy=l34", name[RTE_DEV_NAME_MAX_LEN], bond[RTE_DEV_NAME_MAX_LEN];
-    size_t at = strlen(arguments);
-    int error = 0;
-
-    if (!nd_member_next(devargs))
-        return attach_one(devargs, name, id);
-    for (const char *m = devargs; m && !error; m = nd_member_next(m)) {
-        error = attach_one(m, name, id);
-        at += (size_t)snprintf(arguments + at, sizeof(arguments) - at, ",slave=%s", name);
-        if (at >= sizeof(arguments))
-            return -E2BIG;
-    }
-    snprintf(bond, sizeof(bond), "net_bonding_%u", port);
-    if (!error)
-        error = rte_eal_hotplug_add("vdev", bond, arguments);
-    return error ? error : rte_eth_dev_get_port_by_name(bond, id);
 }
 
 /* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's
@@ -463,7 +432,7 @@ static int open_device(void *arg)
     struct opening *o = arg;
 
     receivers.count = 0;
-    int error = attach_device(o->devargs, o->device->port, &o->device->id);
+    int error = attach_device(o->devargs, &o->device->id);
 
     error = error ? error : start_device(o->ports, o->device);
     o->device->fd = receivers.count == 1 ? receivers.fd : -1;

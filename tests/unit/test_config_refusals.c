@@ -304,14 +304,6 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
          "t.yaml:35: node b ports out is net_af_packet0,iface=b-out, as in, expected a device or interface "
          "of its own"},
         {"net_af_packet1,iface=b-out", "net_af_packet1,iface=b-in0", ""},
-        {"net_af_packet1,iface=b-out", "net_af_packet1,iface=b-in0 + net_af_packet2,iface=b-in1", ""},
-        {"net_af_packet1,iface=b-out", "net_af_packet1,iface=b-out + net_af_packet2,iface=b-out",
-         "t.yaml:35: node b ports out is net_af_packet1,iface=b-out + net_af_packet2,iface=b-out, expected "
-         "each device once"},
-        {"net_af_packet1,iface=b-out", "net_af_packet2,iface=b-out + net_af_packet0,iface=x",
-         "t.yaml:35: node b ports out is net_af_packet2,iface=b-out + net_af_packet0,iface=x, as in, "
-         "expected "
-         "a device or interface of its own"},
         {"127.0.0.1:7002", "127.0.0.1:7001",
          "t.yaml:36: nodes a and b have one replication address, expected two"},
         {"127.0.0.1:7002", "127.0.0.1", "t.yaml:36: node b replication is 127.0.0.1, expected A.B.C.D:PORT"},
