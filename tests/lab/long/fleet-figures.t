@@ -94,7 +94,7 @@ half_moves() {
     for what in "before $begin $half" "after $half $back" "at the end $back $end"; do
         diag "Mbit/s ${what% * *}: $(python3 "$root/scripts/fleet-picture" sums "$work/picture" ${what#"${what% * *}"} | tr '\n' ' ')"
     done
-    unset FLEET_ON
+    unset FLEET_ON WEB_RATE
 }
 
 # ── four active servers, one for all standbys ────────────────────────────────────────────────────
@@ -156,6 +156,7 @@ eight_shards() { # 16 nodes on the processors of one machine, so heartbeats are 
     probe_end
     tell_deaths "eight shards on five servers"
     is "504 downloads are intact" "$(load_count intact)" 504
+    unset FLEET_TIMING PROBE_US WEB_RATE
 }
 
 for part in ${FLEET_PARTS:-move standby eight}; do
