@@ -545,20 +545,7 @@ bool nf_chain_restored(const struct nf_chain *chain)
 
 bool nf_chain_ends(const struct nf_chain *chain, const struct nf_session_input *input, struct nf_packet *p)
 {
-    const struct nf_sessions *t = chain->sessions.burst.table;
-    const struct nf_tuple *key;
-
-    if (!chain->env.sessions || !nf_session_is_used(t, input->key >> 1))
-        return false;
-    key = &nf_session_at(t, input->key >> 1)->key[input->key & 1];
-    p->flags = NF_P_IPV4 | NF_P_L4;
-    p->proto = key->proto;
-    p->tcp_flags = input->tcp_flags;
-    p->saddr = key->saddr;
-    p->daddr = key->daddr;
-    p->sport = key->sport;
-    p->dport = key->dport;
-    return true;
+    return chain->env.sessions && nf_session_ends(&chain->sessions, input, p);
 }
 
 struct ft_sections *nf_chain_sections(struct nf_chain *chain)

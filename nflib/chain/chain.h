@@ -129,7 +129,8 @@ bool nf_chain_records_sessions(const struct nf_chain *chain);
 void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input *inputs);
 bool nf_chain_restored(const struct nf_chain *chain);
 /* For who tells of an input that has no frame, before its burst: p's flags, protocol, addresses and ports, as
- * the session has them that it names. False: there is none. */
+ * the session has them that it names. Length and side are there. False: it names none whose packet it could
+ * be. */
 bool nf_chain_ends(const struct nf_chain *chain, const struct nf_session_input *input, struct nf_packet *p);
 /* A packet's data may lie elsewhere when nf_chain_run has returned than it did before. */
 bool nf_chain_moves_frames(const struct nf_chain *chain);

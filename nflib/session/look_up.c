@@ -455,6 +455,29 @@ static const uint8_t heads[2][NF_RESTORED_BYTES] = {
     {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_TCP, [46] = TCP / 4 << 4},
     {[12] = 0x08, [14] = 0x45, [20] = 0x40, [22] = 64, NF_PROTO_UDP}};
 
+/* What a packet of the session has, coming in with this key. */
+static inline void take_ends(struct nf_packet *p, const struct nf_tuple *key, uint8_t tcp_flags)
+{
+    p->flags = NF_P_IPV4 | NF_P_L4;
+    p->proto = key->proto;
+    p->tcp_flags = tcp_flags;
+    p->saddr = key->saddr;
+    p->daddr = key->daddr;
+    p->sport = key->sport;
+    p->dport = key->dport;
+}
+
+bool nf_session_ends(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
+                     struct nf_packet *p)
+{
+    const struct nf_sessions *t = lane->burst.table;
+
+    if (!nf_session_is_used(t, in->key >> 1) || !may_tell(t, in, p))
+        return false;
+    take_ends(p, &nf_session_at(t, in->key >> 1)->key[in->key & 1], in->tcp_flags);
+    return true;
+}
+
 bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
                         uint8_t frame[NF_RESTORED_BYTES])
 {
@@ -488,14 +511,8 @@ bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_i
     p->l4 = ETHERNET + IPV4;
     p->have = p->payload = (uint16_t)(p->l4 + (udp ? UDP : TCP));
     p->l4_len = (uint16_t)(in->ip_bytes - IPV4);
-    p->flags = NF_P_IPV4 | NF_P_L4;
     p->bad = NF_BAD_NONE;
-    p->proto = key->proto;
-    p->tcp_flags = udp ? 0 : in->tcp_flags;
-    p->saddr = key->saddr;
-    p->daddr = key->daddr;
-    p->sport = key->sport;
-    p->dport = key->dport;
+    take_ends(p, key, udp ? 0 : in->tcp_flags);
     p->session = look->guess = s;
     p->flow = (uint8_t)(NF_FLOW_KEYED | (in->key & 1));
     look->ref = in->key;

@@ -356,6 +356,10 @@ void nf_session_expect(const struct nf_sessions_lane *lane, const struct nf_sess
  */
 bool nf_session_restore(struct nf_sessions_lane *lane, const struct nf_session_input *in, struct nf_packet *p,
                         uint8_t frame[NF_RESTORED_BYTES]);
+/* The same for who only tells of the packet: flags, protocol, addresses and ports; nothing else is written.
+ */
+bool nf_session_ends(const struct nf_sessions_lane *lane, const struct nf_session_input *in,
+                     struct nf_packet *p);
 /* Before a burst: ends sessions whose time is over, and goes on with operators' changes; a bounded number. */
 void nf_sessions_timers(struct nf_sessions_lane *lane, uint64_t now);
 
