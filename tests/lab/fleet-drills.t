@@ -15,45 +15,11 @@ for s in $servers; do agent_start "$s"; done
 ok "all shards are PROTECTED" all_protected 40 || exit 1
 
 # A connection through each shard, which says something once a second and must outlive all that follows.
-steady() { # serve|say ADDRESS PORT
-    exec python3 - "$@" <<'END'
-import signal, socket, sys, time
-what, at = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
-ends = False
-def end(*_):
-    global ends
-    ends = True
-signal.signal(signal.SIGTERM, end)
-if what == "serve":
-    s = socket.create_server(at)
-    while True:
-        c, _ = s.accept()
-        while (said := c.recv(8)):
-            c.sendall(said)
-c, n = socket.create_connection(at, 20), 0
-c.settimeout(120)
-while not ends:
-    said = b"%08d" % n
-    c.sendall(said)
-    back = b""
-    while len(back) < 8:
-        more = c.recv(8 - len(back))
-        if not more:
-            sys.exit("broken after %d" % n)
-        back += more
-    if back != said:
-        sys.exit("%s came back for %s" % (back, said))
-    n += 1
-    time.sleep(1)
-print("intact", n)
-END
-}
 speakers=()
 for n in $shards; do
     k=$(number "$n")
-    ip netns exec "${LAB_PREFIX}server" bash -c "$(declare -f steady); steady serve 203.0.113.$((100 + k)) $((7000 + k))" 9>&- &
-    sleep 0.3
-    ip netns exec "${LAB_PREFIX}client" bash -c "$(declare -f steady); exec 2>&1; steady say 203.0.113.$((100 + k)) $((7000 + k))" >"$work/steady-$n" 9>&- &
+    ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "203.0.113.$((100 + k))" $((7000 + k)) 9>&- &
+    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "203.0.113.$((100 + k))" $((7000 + k)) "$work/steady-$n" 1 2>"$work/steady-$n.err" 9>&- &
     speakers+=($!)
 done
 
@@ -133,7 +99,7 @@ ok "they come back: all are PROTECTED" all_protected 60
 
 kill -TERM "${speakers[@]}"
 for p in "${speakers[@]}"; do wait "$p"; done
-diag "$(cat "$work"/steady-*)"
+diag "$(grep -h . "$work"/steady-*.err; grep -h intact "$work"/steady-*)"
 broken=$(for n in $(jq -r '.[]' <<<"$survive"); do grep -q intact "$work/steady-$n" || echo "$n"; done)
 is "all their connections are intact" "$broken" ""
 where=$(said '[.shards[] | .members | sort] | tostring')

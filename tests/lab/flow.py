@@ -3,17 +3,17 @@
 Traffic through a shard, and how long answers stayed away:
 
     flow.py serve ADDRESS PORT           answers by TCP and by UDP, until it is ended
-    flow.py ask ADDRESS PORT FILE        one connection of TCP, and datagrams, a question every 5 ms of each, until SIGTERM; it waits
-                                         for 20 s until somebody listens
+    flow.py ask ADDRESS PORT FILE [S]    one connection of TCP, and datagrams, a question of each every S seconds (0.005), until
+                                         SIGTERM; it waits for 20 s until somebody listens
 
-FILE gets a line KIND TIME MS for each time that no answer came for more than 20 ms: when one came again, in seconds since
+FILE gets a line KIND TIME MS for each time that no answer came for more than S + 15 ms: when one came again, in seconds since
 1970, and for how long there was none; and where none has come for a second, a line like it each second until one does. At
 its end stands "intact N" where N answers of the connection were right, in order.
 """
 import signal, socket, sys, threading, time
 
 what, at = sys.argv[1], (sys.argv[2], int(sys.argv[3]))
-EVERY = 0.005
+EVERY = float(sys.argv[5]) if len(sys.argv) > 5 else 0.005
 
 
 def serve():
@@ -47,12 +47,12 @@ class Gaps:
         return now
 
     def answered(self):
-        self.last = self.note(0.02)
+        self.last = self.note(EVERY + 0.015)
 
     def watch(self):
         while True:
             time.sleep(1)
-            self.note(1)
+            self.note(max(1, 2 * EVERY))
 
 
 def ask_datagrams(file):
