@@ -286,12 +286,20 @@ static bool export_lane(struct nd_exporter *x, unsigned lane, uint64_t now)
     return flush(x, now);
 }
 
+/* What to add to monotonic time, for lanes. */
+static void tell_wall(struct nd_exporter *x)
+{
+    int64_t wall = (int64_t)(nd_wall() - nd_now());
+
+    for (unsigned l = 0; l < x->lanes; l++)
+        atomic_store(&x->queue[l].wall, wall);
+}
+
 static bool turn(struct nd_exporter *x, uint64_t now)
 {
     bool moved = false;
 
-    for (unsigned l = 0; l < x->lanes; l++)
-        atomic_store(&x->queue[l].wall, (int64_t)(nd_wall() - nd_now()));
+    tell_wall(x);
     if (x->fd >= 0)
         look_at_place(x, now);
     if (!open_place(x, now))
@@ -352,8 +360,7 @@ int nd_exporter_start(struct nd_exporter **out, const struct nd_export_to *to, s
         return ft_fail(fault, FT_ENOMEM, "no memory for events of %u lanes", lanes);
     }
     memset(x->queue, 0, bytes);
-    for (unsigned l = 0; l < lanes; l++)
-        x->queue[l].wall = (int64_t)(nd_wall() - nd_now());
+    tell_wall(x);
     error = ft_worker_start(&x->worker, run, x, "the exporter", fault);
     if (error) {
         free(x->queue);

@@ -2,11 +2,10 @@
 /*
  * The runner's process and what the node sees of it; see runner.h. It looks at tracked interfaces, routes and
  * scripts, and at sessions of FRR by its shell; runs programs, each in a session of its own, with no file but
- * its input and output and without a capability;
- * and delivers events to hooks, in order, one line of JSON each: to a command's standard input, one run an
- * event and never two at once; to a FIFO; to a unix socket, of datagrams or a stream. A hook has a queue of
- * ND_HOOK_QUEUE lines; what finds it full is lost, counted, and told by a line in its place as soon as there
- * is room.
+ * its input and output and without a capability; and delivers events to hooks, in order, one line of JSON
+ * each: to a command's standard input, one run an event and never two at once; to a FIFO; to a unix socket,
+ * of datagrams or a stream. A hook has a queue of ND_HOOK_QUEUE lines; what finds it full is lost, counted,
+ * and told by a line in its place as soon as there is room.
  */
 #define _GNU_SOURCE /* close_range */
 #include "node/track/runner.h"
@@ -297,8 +296,8 @@ static enum nd_finding look_at_interface(const struct nd_track *track)
 /* ---- sessions of FRR, by its shell ---------------------------------------------------------------- */
 
 #define VTYSH "/usr/bin/vtysh"
-#define OUTPUT_BYTES                                                                                         \
-    (1 << 20) /* that it may write: what a pipe may hold. With more it does not end in time */
+/* That it may write: what a pipe may hold. With more it does not end in time. */
+#define OUTPUT_BYTES (1 << 20)
 
 static int start_vtysh(struct nd_check *check, const char *node, uint64_t now)
 {

@@ -409,17 +409,23 @@ static void a_full_queue_loses_nothing(void **state)
     help_chain_close(&h);
 }
 
+/* A lane that has given ten stable events, of which six are exported. */
+static void open_lane_of_ten(void)
+{
+    open_lane();
+    atomic_store(&shared[0].orders.stable, FT_ALL);
+    flows(0, 10);
+    nd_lane_export(&lane);
+    take(6);
+}
+
 /* What the state says was exported is not given again; what it does not say is, with its number. */
 static void a_successor_goes_on_from_what_is_known(void **state)
 {
     uint64_t number;
 
     (void)state;
-    open_lane();
-    atomic_store(&shared[0].orders.stable, FT_ALL);
-    flows(0, 10);
-    nd_lane_export(&lane);
-    take(6);
+    open_lane_of_ten();
     number = queue.event[6].number;
     atomic_store(&queue.tail, 8);     /* and nobody has heard of these two */
     memset(&queue, 0, sizeof(queue)); /* another process */
@@ -436,11 +442,7 @@ static void a_successor_goes_on_from_what_is_known(void **state)
 static void what_a_fenced_node_has_left_it_gives_up(void **state)
 {
     (void)state;
-    open_lane();
-    atomic_store(&shared[0].orders.stable, FT_ALL);
-    flows(0, 10);
-    nd_lane_export(&lane);
-    take(6);
+    open_lane_of_ten();
     nd_lane_export_end(&lane);
     assert_int_equal(queue.floor, 10);
     nd_lane_export_begin(&lane); /* it goes on after all: nobody has taken over */

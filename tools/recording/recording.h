@@ -169,8 +169,8 @@ struct nd_log_input {
     struct nd_log_ends {      /* of an IP packet */
         struct nf_addr from, to;
     } came, left;
-    json_t
-        *changes; /* --flow with --show: texts of rows that came with it ("+ …") or went ("- …"); else NULL */
+    /* --flow with --show: texts of rows that came with it ("+ …") or went ("- …"); else NULL. */
+    json_t *changes;
 };
 
 /* Inputs of a lane that --flow or --drops ask for, in order; of ND_LOG_TOLD at most, the rest are counted. */
