@@ -58,7 +58,8 @@ int fl_server_said_make(struct fl_server_said *out, uint32_t room, struct ft_fau
     if (out->node && out->kept)
         return 0;
     fl_server_said_free(out);
-    return ft_fail(fault, FT_ENOMEM, "no memory for what a server says");
+    ft_fail(fault, FT_ENOMEM, "no memory for what a server says");
+    return FT_ENOMEM;
 }
 
 void fl_server_said_free(struct fl_server_said *said)
