@@ -17,14 +17,17 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
+#include "node/base/notify.h"
 #include "node/etcd/mirror.h"
 #include "node/etcd/store.h"
 #include "node/metrics/metrics.h"
 
+#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define LEASE_S  2u
@@ -37,6 +40,7 @@ struct agent {
     const struct fl_file *file;
     uint32_t self;
     struct fl_local *local;
+    struct nd_notify notify;
     struct nd_mirror *mirror;
     struct nd_etcd *etcd; /* the leader's writes */
     char *said;           /* the server's key as it was said last; NULL: nothing yet */
@@ -373,6 +377,18 @@ static void answer_metrics(struct agent *a, const struct nd_mirror_status *s)
     json_decref(status);
 }
 
+/* Its lease is kept by a thread of its own, so a server whose agent hangs would be taken for one that lives:
+ * the unit's watchdog ends an agent that does not begin another turn. */
+static void tell_supervisor(struct agent *a, const struct nd_mirror_status *s)
+{
+    uint64_t now = nd_now();
+
+    nd_notify_status(&a->notify, !is_answered(s, now) ? "etcd does not answer"
+                                 : a->leads           ? "leads the fleet"
+                                                      : "etcd answers");
+    nd_notify_watchdog(&a->notify, now, &now, 1);
+}
+
 static void run(struct agent *a)
 {
     while (!nd_stopped) {
@@ -390,7 +406,24 @@ static void run(struct agent *a)
         consider_leading(a, &s);
         plan(a);
         answer_metrics(a, &s);
+        tell_supervisor(a, &s);
     }
+}
+
+/* Two servers of one short host name would say each other's nodes in one key. FT_EINVAL. */
+static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool here = fd >= 0 && inet_pton(AF_INET, own->host, &at.sin_addr) == 1 &&
+                bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return here ? 0
+                : ft_fail(fault, FT_EINVAL,
+                          "this machine has not the address %s, expected the host of server %s", own->host,
+                          own->name);
 }
 
 static int open_agent(struct agent *a, struct ft_fault *fault)
@@ -402,8 +435,10 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
         .prefix = fl_key(prefix, a->file, "", ""),
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
-    int error = fl_local_open(&a->local, a->file, a->self, fault);
+    int error = check_host(&a->file->server[a->self], fault);
 
+    if (!error)
+        error = fl_local_open(&a->local, a->file, a->self, fault);
     a->gone = calloc(a->file->servers, sizeof(*a->gone));
     a->held = calloc(a->file->servers, sizeof(*a->held));
     a->told = calloc(a->file->shards + 1, sizeof(*a->told));
@@ -428,10 +463,12 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
 
     if (error)
         return error;
+    nd_notify_open(&a.notify);
     nd_catch_signals();
     error = open_agent(&a, fault);
     if (!error)
         run(&a);
+    nd_notify_close(&a.notify);
     nd_metrics_close(a.metrics);
     nd_mirror_stop(a.mirror, false);
     nd_etcd_close(a.etcd);

@@ -205,6 +205,8 @@ json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement
                           "members", s[p->member[0]].name, s[p->member[1]].name, "view", (json_int_t)p->view,
                           "moved", (json_int_t)p->moved);
 
+    if (p->alone)
+        json_object_set_new(o, "alone", json_integer((json_int_t)p->alone));
     if (p->order.kind != FL_LEAVE) {
         json_t *order = json_pack("{s:s, s:s, s:s, s:I}", "kind", fl_kind_name(p->order.kind), "cause",
                                   fl_cause_name(p->order.cause), "to", s[p->order.to].name, "since",
@@ -290,8 +292,9 @@ static int read_placement(struct fl_placement *out, const struct fl_file *file, 
 {
     const json_t *order = json_object_get(o, "order");
 
-    if (!read_number(o, "view", INT64_MAX, &out->view) || !read_number(o, "moved", INT64_MAX, &out->moved))
-        return ft_fail(fault, FT_EMALFORMED, "its view or moved is no number, expected one from 0 on");
+    if (!read_number(o, "view", INT64_MAX, &out->view) || !read_number(o, "moved", INT64_MAX, &out->moved) ||
+        !read_number(o, "alone", INT64_MAX, &out->alone))
+        return ft_fail(fault, FT_EMALFORMED, "its view, moved or alone is no number, expected one from 0 on");
     if (!read_servers(file, o, out))
         return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers each");
     if (order && !read_order(file, order, out))
@@ -319,7 +322,8 @@ bool fl_placement_same(const struct fl_placement *a, const struct fl_placement *
 {
     bool same = memcmp(a->first, b->first, sizeof(a->first)) == 0 &&
                 memcmp(a->member, b->member, sizeof(a->member)) == 0 && a->view == b->view &&
-                a->moved == b->moved && a->order.kind == b->order.kind && a->failed.count == b->failed.count;
+                a->moved == b->moved && a->alone == b->alone && a->order.kind == b->order.kind &&
+                a->failed.count == b->failed.count;
 
     if (a->order.kind != FL_LEAVE)
         same = same && a->order.cause == b->order.cause && a->order.to == b->order.to &&

@@ -46,10 +46,11 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
 
 /* A shard's key. */
 struct fl_placement {
-    uint32_t first[2];     /* servers of its first view, primary first: the pair file names them for ever */
-    uint32_t member[2];    /* servers of the members of view `view`, as its nodes say */
-    uint64_t view;         /* 0: it has not begun */
-    uint64_t moved;        /* wall clock, s: when the members or the primary last changed; 0: never */
+    uint32_t first[2];  /* servers of its first view, primary first: the pair file names them for ever */
+    uint32_t member[2]; /* servers of the members of view `view`, as its nodes say */
+    uint64_t view;      /* 0: it has not begun */
+    uint64_t moved;     /* wall clock, s: when the members or the primary last changed; 0: never */
+    uint64_t alone;     /* since when its primary is without a standby that could take over; 0: it is not */
     struct fl_order order; /* of view `view`; times are wall clock, s */
     struct fl_failed failed;
 };

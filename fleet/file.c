@@ -33,7 +33,7 @@ static const struct nf_param fleet_keys[] = {
     {"pair", ND_KIND(ND_MAP), AT(pair), 0, 0, NULL, NULL, "a pair file without arbiter and nodes", false},
     {"node", ND_KIND(ND_MAP), AT(node), 0, 0, NULL, NULL, "of a pair file, without role and replication",
      false},
-    {"state", ND_KIND(ND_PLACE), AT(state), 0, 128, "/var/lib/understudy/fleet", NULL,
+    {"state", ND_KIND(ND_PLACE), AT(state), 0, 128, "/var/lib/understudy-fleet", NULL,
      "directory of the agent", false},
     {"run", ND_KIND(ND_PLACE), AT(run), 0, 64, "/run/understudy", NULL, "directory of control sockets",
      false},

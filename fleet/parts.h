@@ -117,8 +117,9 @@ struct fl_look {
     bool quiet;                /* protected, and its primary's agent can carry out orders */
     bool ready;                /* its standby says that it could take over */
     bool resyncs;
-    bool ails;   /* it is alone, its standby's server lives, and it is not being given the state */
-    bool old[2]; /* its primary is to be started anew; its standby is */
+    bool ails;     /* it is alone, its standby's server lives, and it is not being given the state */
+    bool given_up; /* and that for so long that its standby is dead for it */
+    bool old[2];   /* its primary is to be started anew; its standby is */
     bool back_off;
     bool ordered; /* an order of an earlier plan stands */
 };
@@ -137,6 +138,7 @@ struct fl_planner {
     uint64_t *gone;     /* when leases went */
     uint32_t *list;     /* of shards that are to be healed; of servers, for balance */
     uint32_t under_way; /* with those that the plan has ordered */
+    bool upgrades;      /* nodes are to be started anew */
     bool mends;         /* a shard can be healed, is being healed, or resyncs; or nodes are started anew */
 };
 

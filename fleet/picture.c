@@ -341,6 +341,7 @@ static void hear_shard(struct fl_picture *p, uint32_t i)
         return;
     hear_members(p, i, s);
     s->moved = had->moved;
+    s->alone = had->view == s->view ? had->alone : 0;
     s->failed = had->failed;
     if (had->order.kind != FL_LEAVE && had->view == s->view)
         s->order = had->order;
@@ -452,9 +453,22 @@ static void follow_nodes(const struct fl_picture *p, uint32_t shard, struct fl_p
     memcpy(next->member, s->member, sizeof(next->member));
     next->view = s->view;
     next->moved = p->fleet.now;
+    next->alone = 0;
     if (next->order.kind != FL_LEAVE)
         next->failed.count = 0;
     next->order.kind = FL_LEAVE;
+}
+
+/* Of a primary whose agent is silent it stays as it was said last. */
+static void note_alone(const struct fl_picture *p, uint32_t shard, struct fl_placement *next)
+{
+    const struct fl_shard *s = &p->shard[shard];
+    enum fl_says says = s->primary == FL_NONE ? FL_SAYS_NOTHING : s->says[s->primary];
+
+    if (says == FL_SAYS_SOLO && !next->alone)
+        next->alone = p->fleet.now;
+    else if (says == FL_SAYS_PROTECTED)
+        next->alone = 0;
 }
 
 static void follow_step(const struct fl_picture *p, uint32_t shard, const struct fl_step *step,
@@ -489,7 +503,7 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
 /* A time that is to come was written by a leader with a wrong clock; what waits since then waits for ever. */
 static void settle_times(uint64_t now, struct fl_placement *next)
 {
-    uint64_t *times[] = {&next->moved, &next->order.since, &next->failed.when};
+    uint64_t *times[] = {&next->moved, &next->alone, &next->order.since, &next->failed.when};
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
         if (*times[i] > now)
@@ -500,8 +514,10 @@ bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *pla
                      struct fl_placement *out)
 {
     *out = picture->placement[shard];
-    if (picture->shard[shard].known)
+    if (picture->shard[shard].known) {
         follow_nodes(picture, shard, out);
+        note_alone(picture, shard, out);
+    }
     follow_step(picture, shard, &plan->step[shard], out);
     settle_times(picture->fleet.now, out);
     return !fl_placement_same(out, &picture->placement[shard]);

@@ -197,6 +197,9 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         look->resyncs = standby == FL_SAYS_SYNCING ||
                         (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
         look->ails = !look->resyncs;
+        look->given_up = !planner->upgrades && look->ails && shard->alone &&
+                         fl_since(planner, shard->alone) >= settings->patience;
+        look->lone = look->given_up;
     }
 }
 
@@ -345,7 +348,7 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
         return false;
     switch (shard->order.cause) {
     case FL_HEAL: /* a server that is back has its node given the state again */
-        return !look->quiet && !takes(planner, look->standby);
+        return !look->quiet && (!takes(planner, look->standby) || look->given_up);
     case FL_DRAIN:
         return is_drained(planner, look->primary) || is_drained(planner, look->standby);
     case FL_PIN:
@@ -427,7 +430,8 @@ static void heal(struct fl_planner *planner)
     qsort_r(planner->list, count, sizeof(planner->list[0]), compare_urgency, planner);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = planner->list[i], standby = planner->look[number].standby;
-        enum fl_cause cause = planner->fleet->server[standby].lease ? FL_DRAIN : FL_HEAL;
+        enum fl_cause cause =
+            takes(planner, standby) || !planner->fleet->server[standby].lease ? FL_HEAL : FL_DRAIN;
         struct fl_search search = fl_search_standby(planner, number);
         if (planner->plan->stopped)
             wait_for(&planner->plan->step[number], FL_LEASES_GONE, standby);
@@ -868,6 +872,9 @@ static void begin(struct fl_planner *planner)
         planner->plan->step[i] = (struct fl_step){.to = {FL_NONE, FL_NONE}, .about = FL_NONE};
     }
     fl_room_begin(&planner->room);
+    for (uint32_t i = 0; i < fleet->shards; i++)
+        for (int k = 0; k < 2 && fleet->shard[i].known; k++)
+            planner->upgrades |= fleet->shard[i].old[k] && takes(planner, fleet->shard[i].member[k]);
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known) {
             look_at(planner, i);

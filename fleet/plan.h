@@ -11,7 +11,9 @@
  * What it keeps to, in this order:
  *
  * 1. A server is dead for a shard when its lease is gone and the shard's other member is a primary that is
- *    alone (SOLO). A shard whose members are both silent is left as it is. While
+ *    alone (SOLO); or when that one has been alone for `patience`, and is not giving its standby the state.
+ *    While nodes are to be started anew (8) the latter does not count: one that does not come back is to stop
+ *    that. A shard whose members are both silent is left as it is. While
  *    more than a third of the leases, of three at least, went within `at_once` of each other and are still
  *    gone, nothing is ordered. A server that is drained does not count there: that is how people say that
  *    they know of it.
@@ -177,6 +179,7 @@ struct fl_shard {
                                counts until it is measured anew. One missing: as much as the other; both: it
                                takes a node and no more */
     uint64_t moved;         /* when its members or its primary last changed; 0: never */
+    uint64_t alone;         /* since when its primary says SOLO; 0: it does not */
     struct fl_failed failed;
 };
 
@@ -184,8 +187,9 @@ struct fl_settings {
     uint32_t heals;     /* re-pairs and resyncs at once in the fleet; 0: none is ordered */
     uint32_t resyncs;   /* at once into, and out of, one server; 1 at least */
     uint64_t hold_down; /* since a shard's last change of members or primary, before an order for balance */
-    uint64_t patience;  /* with an order, or a resync that an order began */
-    uint64_t at_once;   /* leases that go within this of each other went at once */
+    uint64_t
+        patience; /* with an order, with a resync that an order began, with a standby that does not come */
+    uint64_t at_once;                       /* leases that go within this of each other went at once */
     uint64_t back_off_least, back_off_most; /* after a shard's first failure; doubling up to */
     double gain;                            /* 0.1: none of balance is begun that gains less than 10 % */
 };

@@ -88,7 +88,11 @@ static void explain_cause(const struct fl_plan *plan, const struct fl_fleet *fle
         snprintf(why, size, "it has no node yet");
         break;
     case FL_HEAL:
-        snprintf(why, size, "%s is dead, the other member is alone", about);
+        snprintf(why, size,
+                 step->about < fleet->servers && fleet->server[step->about].lease
+                     ? "its standby on %s does not come up, the other member is alone"
+                     : "%s is dead, the other member is alone",
+                 about);
         break;
     case FL_DRAIN:
         snprintf(why, size, "%s is %s", about,

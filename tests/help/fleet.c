@@ -54,6 +54,7 @@ static void take_roles(struct fl_shard *shard, uint32_t primary, uint32_t standb
     shard->says[1] = FL_SAYS_READY;
     shard->primary = 0;
     shard->moved = now;
+    shard->alone = 0;
     shard->order.kind = FL_LEAVE;
     shard->failed.count = 0;
 }
@@ -82,6 +83,7 @@ void help_fleet_kill(struct help_fleet *of, uint32_t server)
                 if (shard->says[!k] == FL_SAYS_NOTHING)
                     continue;
                 shard->says[!k] = FL_SAYS_SOLO;
+                shard->alone = of->fleet.now;
                 if (shard->primary != k)
                     continue;
                 shard->primary = !k; /* a takeover begins a view, and an order of the one before is over */
@@ -101,6 +103,7 @@ void help_fleet_return(struct help_fleet *of, uint32_t server)
             if (shard->member[k] == server && shard->says[!k] == FL_SAYS_SOLO) {
                 shard->says[k] = FL_SAYS_READY;
                 shard->says[!k] = FL_SAYS_PROTECTED;
+                shard->alone = 0;
             }
     }
 }

@@ -6,7 +6,7 @@ FLEET_SERVERS=4 FLEET_SHARDS=3
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 35
+plan 36
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -52,7 +52,8 @@ ok "all nodes are to be started anew" fleet upgrade
 anew() { local end=$((SECONDS + 90)) p old; while :; do old=; for p in $before; do kill -0 "$p" 2>/dev/null && old+=" $p"; done; [ -n "$old" ] || return 0; [ $SECONDS -lt $end ] || { echo "still there:$old"; fleet status; return 1; }; sleep 0.5; done; }
 ok "each was" anew
 ok "and all are PROTECTED" all_protected 30
-is "a second agent of a server is refused" "$(timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
+is "an agent of a server that is another machine is refused" "$(timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'expected the host of server s1')" 1
+is "a second agent of a server is refused" "$(in_space s1 timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
 
 # ── a server where no node comes up ──────────────────────────────────────────────────────────────
 

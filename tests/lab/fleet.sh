@@ -193,9 +193,9 @@ etcd_answers() {
 }
 # A function in the background has the number of a shell, and what is killed here are programs.
 declare -A agent
-agent_start() { # SERVER
+agent_start() { # SERVER [a program that starts it, with its arguments]
     ip netns exec "$LAB_PREFIX$1" env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$1" UNDERSTUDY="$UNDERSTUDY" \
-        "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" >>"$work/agent-$1.log" 2>&1 9>&- &
+        "${@:2}" "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" >>"$work/agent-$1.log" 2>&1 9>&- &
     agent[$1]=$!
     go_first "${agent[$1]}" # as its unit says
 }

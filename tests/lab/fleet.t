@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 13
+plan 18
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -47,6 +47,21 @@ is "views went on" "$([ "$(said '[.shards[] | .view] | add')" -gt "$before" ] &&
 server_returns "$victim"
 ok "it comes back" await_fleet 20 "[.servers[] | select(.server == \"$victim\")][0].lease" true
 ok "its shards stay protected" all_protected 20
+
+# ── an agent hangs ───────────────────────────────────────────────────────────────────────────────
+
+. tests/lab/supervised.sh
+says=$work/words
+kill "${agent[s1]}"
+wait "${agent[s1]}" 2>/dev/null
+agent_start s1 "$PWD/tests/lab/supervisor.py" "$says" 1500
+ok "the agent tells who started it that it is ready, and goes on" feeds 3
+kill -USR1 "${agent[s1]}"
+ok "its main thread hangs" heard "thread stopped"
+is "and its watchdog is fed no more, for three times its time" "$(sleep 4.5; fed_since "thread stopped")" 0
+is "though its lease is kept" "$(said '[.servers[] | select(.server == "s1")][0].lease')" true
+kill -USR2 "${agent[s1]}"
+ok "it goes on" all_protected 20
 
 # ── etcd dies ────────────────────────────────────────────────────────────────────────────────────
 

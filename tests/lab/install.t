@@ -165,8 +165,8 @@ ok "a supervisor hears that the node is ready" heard READY=1
 ok "its state" heard "STATUS=SOLO, view 1: .*"
 ok "and that its threads go on" feeds 3
 kill -USR1 $node
-ok "a lane hangs" heard "lane stopped"
-is "and the watchdog is fed no more, for three times its time" "$(sleep 1.8; fed_since "lane stopped")" 0
+ok "a lane hangs" heard "thread stopped"
+is "and the watchdog is fed no more, for three times its time" "$(sleep 1.8; fed_since "thread stopped")" 0
 kill -USR2 $node
 ok "it goes on, and so is the watchdog" feeds 3
 kill -TERM $node

@@ -18,5 +18,5 @@ feeds() { # N: waits for so many more
         sleep 0.05
     done
 }
-# One that was on its way when the lane stopped may still be read.
+# One that was on its way when the thread stopped may still be read.
 fed_since() { awk -v from="$1" '$0 == from { on = 1; n = 0 } /^WATCHDOG=1$/ && on { n++ } END { print (on && n <= 1 ? 0 : n) }' "$says"; }

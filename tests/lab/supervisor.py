@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starts a program as systemd would: supervisor.py LOG WATCHDOG_MS PROGRAM ARGUMENTS...
 
-What it tells by NOTIFY_SOCKET goes to LOG, a word a line ("READY=1"). SIGUSR1 stops the program's first lane, that one
-thread alone (as root); SIGUSR2 lets it go on; SIGTERM is handed on. Ends with the program, which ends with it."""
+What it tells by NOTIFY_SOCKET goes to LOG, a word a line ("READY=1"). SIGUSR1 stops the program's first lane, or of one
+without lanes its main thread, that one thread alone (as root); SIGUSR2 lets it go on; SIGTERM is handed on. Ends with the program, which ends with it."""
 import ctypes, os, signal, socket, subprocess, sys
 
 ATTACH, DETACH, WALL = 16, 17, 0x40000000
@@ -25,14 +25,15 @@ def hang(*_):
         with open("/proc/%d/task/%s/comm" % (node.pid, thread)) as comm:
             if "worker" in comm.read() and held is None:
                 held = int(thread)
-    if held is None or libc.ptrace(ATTACH, held, None, None) != 0:
-        sys.exit("no lane is to be stopped: " + os.strerror(ctypes.get_errno()))
+    held = held or node.pid
+    if libc.ptrace(ATTACH, held, None, None) != 0:
+        sys.exit("no thread is to be stopped: " + os.strerror(ctypes.get_errno()))
     os.waitpid(held, WALL)
-    print("lane stopped", file=log)
+    print("thread stopped", file=log)
 
 
 def resume(*_):
-    print("lane goes on", file=log)
+    print("thread goes on", file=log)
     libc.ptrace(DETACH, held, None, None)
 
 

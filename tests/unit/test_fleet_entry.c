@@ -79,7 +79,7 @@ static void expect_shard(const struct fl_placement *p, const char *expected)
     assert_true(fl_placement_same(p, &again));
     assert_int_equal(again.first[0], p->first[0]);
     assert_int_equal(again.member[1], p->member[1]);
-    assert_true(again.view == p->view && again.moved == p->moved);
+    assert_true(again.view == p->view && again.moved == p->moved && again.alone == p->alone);
     assert_int_equal(again.order.kind, p->order.kind);
     assert_int_equal(again.failed.count, p->failed.count);
     if (p->order.kind != FL_LEAVE) {
@@ -133,9 +133,10 @@ static void a_shard_is_read_as_it_is_written(void **state)
                      "\"since\":1700000001,\"incarnation\":4294967295}}");
     p.failed.count = UINT32_MAX;
     p.failed.to = C;
+    p.alone = 9;
     p.order.kind = FL_LEAVE;
     expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
-                     "\"failed\":{\"count\":4294967295,\"when\":5,\"to\":\"c\"}}");
+                     "\"alone\":9,\"failed\":{\"count\":4294967295,\"when\":5,\"to\":\"c\"}}");
 }
 
 static void two_shards_are_the_same_or_not(void **state)
@@ -156,6 +157,7 @@ static void two_shards_are_the_same_or_not(void **state)
         assert_false(fl_placement_same(&p, &q));                                                             \
     } while (0)
     assert_true(fl_placement_same(&p, &p));
+    DIFFERS(alone, 1);
     DIFFERS(first[0], C);
     DIFFERS(first[1], C);
     DIFFERS(member[0], C);
@@ -196,7 +198,7 @@ static void a_server_runs_what_a_shard_says(void **state)
 
 #define MEMBERS "\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],"
 #define SERVERS "its first and members are not two servers each"
-#define NUMBERS "its view or moved is no number, expected one from 0 on"
+#define NUMBERS "its view, moved or alone is no number, expected one from 0 on"
 #define ORDER   "its order is none, expected a kind that is known, to a server"
 #define FAILED  "its failed is none, expected a count and when"
 
@@ -239,6 +241,7 @@ static void what_is_no_shards_key_is_refused(void **state)
         {"{" MEMBERS "\"view\":null}", NUMBERS},
         {"{" MEMBERS "\"view\":true}", NUMBERS},
         {"{" MEMBERS "\"moved\":-1}", NUMBERS},
+        {"{" MEMBERS "\"alone\":-1}", NUMBERS},
         {"{" MEMBERS "\"moved\":[]}", NUMBERS},
         {"{" MEMBERS "\"order\":null}", ORDER},
         {"{" MEMBERS "\"order\":[]}", ORDER},

@@ -732,12 +732,36 @@ static void a_later_view_ends_an_order_and_what_failed_before(void **state)
         "\"failed\":{\"count\":2,\"when\":80,\"to\":\"d\"}}",
         42);
     put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "c"), "");
-    assert_string_equal(written(leave),
-                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000}");
+    assert_string_equal(
+        written(leave),
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000,\"alone\":5000}");
     /* The next order is of the later view. */
-    assert_string_equal(written((struct fl_step){.kind = FL_HANDOVER, .cause = FL_PIN, .to = {C, FL_NONE}}),
-                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000,"
-                        "\"order\":{\"kind\":\"hand over\",\"cause\":\"pin\",\"to\":\"c\",\"since\":5000}}");
+    assert_string_equal(
+        written((struct fl_step){.kind = FL_HANDOVER, .cause = FL_PIN, .to = {C, FL_NONE}}),
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000,"
+        "\"alone\":5000,\"order\":{\"kind\":\"hand over\",\"cause\":\"pin\",\"to\":\"c\",\"since\":5000}}");
+}
+
+/* Since when its primary says that it is alone: for the plan, which heals one that is so for long. */
+static void a_primary_that_is_alone_is_noted_once(void **state)
+{
+    static const char alone[] =
+        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,\"alone\":200}";
+
+    (void)state;
+    put("shards/east", alone, 42);
+    paint();
+    assert_int_equal(picture.shard[EAST].alone, 200);
+    fl_picture_free(&picture);
+    assert_string_equal(written(leave), ""); /* its agent is silent */
+    put_server("a", NODE("east", "SOLO", "true", "true", "7", "a", "b"), "");
+    assert_string_equal(written(leave), "");
+    put_server("a", NODE("east", "PROTECTED", "true", "true", "7", "a", "b"), "");
+    assert_string_equal(written(leave), EAST_AB);
+    /* Another view's is another time. */
+    put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "b"), "");
+    paint();
+    assert_int_equal(picture.shard[EAST].alone, 0);
 }
 
 static void failures_are_counted_no_further_than_there_are_numbers(void **state)
@@ -782,7 +806,7 @@ static uint32_t draw(uint32_t below)
 struct model {
     bool key;
     uint32_t first[2], member[2];
-    uint64_t view, moved;
+    uint64_t view, moved, alone;
     const char *order; /* NULL: none */
     uint32_t to;
     uint64_t since;
@@ -833,6 +857,8 @@ static void write_model(const struct model *m, char *out, size_t cap)
         out, cap, "{\"first\":[\"%s\",\"%s\"],\"members\":[\"%s\",\"%s\"],\"view\":%lu,\"moved\":%lu",
         names[m->first[0]], names[m->first[1]], names[m->member[0]], names[m->member[1]], m->view, m->moved);
 
+    if (m->alone)
+        at += snprintf(out + at, cap - (size_t)at, ",\"alone\":%lu", m->alone);
     if (m->order)
         at += write_order(out + at, cap - (size_t)at, m->order, m->to, m->since);
     if (m->failed)
@@ -887,6 +913,8 @@ static void step_model(const struct model *m, char *expected, size_t cap)
 
     write_model(m, before, sizeof(before));
     follow_model(&then);
+    if (m->tells && m->later == then.view && (m->teller == then.member[0] || m->teller == then.member[1]))
+        then.alone = NOW;
     if (step.kind == FL_WITHDRAW && !then.order)
         step.kind = FL_LEAVE; /* no plan withdraws what there is not */
     if (step.kind == FL_WITHDRAW) {
@@ -957,6 +985,7 @@ int main(void)
         cmocka_unit_test_teardown(a_first_view_that_has_begun_is_written, forget),
         cmocka_unit_test_teardown(orders_are_written_and_withdrawn, forget),
         cmocka_unit_test_teardown(a_later_view_ends_an_order_and_what_failed_before, forget),
+        cmocka_unit_test_teardown(a_primary_that_is_alone_is_noted_once, forget),
         cmocka_unit_test_teardown(failures_are_counted_no_further_than_there_are_numbers, forget),
         cmocka_unit_test_teardown(a_time_that_is_to_come_is_now, forget),
         cmocka_unit_test_teardown(every_step_writes_what_the_model_does, forget),

@@ -232,6 +232,43 @@ static void a_server_where_a_standby_does_not_come_up_gets_none_for_balance(void
     }
 }
 
+/* A standby whose server lives, and that does not come up: it is given up after 120 s, if it is not being
+ * given the state, and if no node is to be started anew. */
+static void a_standby_that_does_not_come_up_is_given_up(void **state)
+{
+    static const struct {
+        enum fl_says standby;
+        uint64_t alone; /* for so long; 0: it is not said */
+        bool old, elsewhere;
+    } rows[] = {{FL_SAYS_NOTHING, 120, false, true}, {FL_SAYS_JOINING, 120, false, true},
+                {FL_SAYS_FENCED, 120, false, true},  {FL_SAYS_JOINING, 119, false, false},
+                {FL_SAYS_JOINING, 0, false, false},  {FL_SAYS_SYNCING, 500, false, false},
+                {FL_SAYS_NOTHING, 500, true, false}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        begin(3, 1, 3);
+        help_fleet_set(&fleet, 0, 0, 1);
+        fleet.shard[0].says[0] = FL_SAYS_SOLO;
+        fleet.shard[0].says[1] = rows[i].standby;
+        fleet.shard[0].alone = rows[i].alone ? fleet.fleet.now - rows[i].alone : 0;
+        fleet.shard[0].old[0] = rows[i].old;
+        make_plan();
+        assert_int_equal(plan->orders, rows[i].elsewhere);
+        if (!rows[i].elsewhere)
+            continue;
+        expect(0, "re-pair with s2: its standby on s1 does not come up, the other member is alone");
+        fleet.shard[0].order = (struct fl_order){FL_REPAIR, FL_HEAL, 2, fleet.fleet.now, 0};
+        make_plan();
+        assert_int_equal(plan->step[0].wait, FL_UNDER_WAY);
+        /* It has come up after all. */
+        fleet.shard[0].says[0] = FL_SAYS_PROTECTED;
+        fleet.shard[0].says[1] = FL_SAYS_READY;
+        make_plan();
+        assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
+    }
+}
+
 /* ---- where there is room ---- */
 
 static void a_zone_counts_only_where_it_has_room(void **state)
@@ -712,6 +749,7 @@ int main(void)
         cmocka_unit_test_teardown(who_has_waited_longest_is_healed_first, help_plan_forget),
         cmocka_unit_test_teardown(a_server_where_a_standby_does_not_come_up_gets_none_for_balance,
                                   help_plan_forget),
+        cmocka_unit_test_teardown(a_standby_that_does_not_come_up_is_given_up, help_plan_forget),
         cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, help_plan_forget),
         cmocka_unit_test_teardown(two_servers_heal_nothing, help_plan_forget),
         cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, help_plan_forget),

@@ -275,7 +275,8 @@ static void judge_rest(void)
             HOLDS(!has_room(i, shard->pin), "n%u is not moved to s%u, though there is room", i, shard->pin);
         for (uint32_t k = 0; k < 2; k++) {
             uint32_t server = shard->member[k], other = shard->member[!k];
-            bool homeless = primary != server && (!of.server[server].lease || of.server[server].drained);
+            bool fails = !help_fleet_protected(shard) && shard->says[k] != FL_SAYS_READY;
+            bool homeless = primary != server && (!takes(server) || fails);
             /* A primary on a drained server goes to its standby, if that is where nodes may be. */
             bool stuck = primary == server && of.server[server].drained && takes(other);
             if (homeless && (!help_fleet_protected(shard) || of.server[server].drained))
@@ -390,7 +391,7 @@ static void disturb(void)
     for (uint32_t i = 0; i < of.fleet.servers; i++)
         gone += !of.server[i].lease;
     of.fleet.now += draw(100);
-    switch (draw(7)) {
+    switch (draw(8)) {
     case 0:
         if (of.server[server].lease && gone < of.fleet.servers / 3)
             help_fleet_kill(&of, server);
@@ -413,6 +414,15 @@ static void disturb(void)
     case 5:
         for (uint32_t i = 0; i < of.fleet.shards; i++)
             of.shard[i].old[0] = of.shard[i].old[1] = true;
+        break;
+    case 6: /* its standby fails for good */
+        if (!help_fleet_protected(&of.shard[shard]) || of.shard[shard].order.kind != FL_LEAVE)
+            break;
+        of.shard[shard].alone = of.fleet.now;
+        for (int k = 0; k < 2; k++)
+            of.shard[shard].says[k] = of.shard[shard].says[k] == FL_SAYS_PROTECTED ? FL_SAYS_SOLO
+                                      : draw(2)                                    ? FL_SAYS_JOINING
+                                                                                   : FL_SAYS_NOTHING;
         break;
     default:
         break;

@@ -108,8 +108,8 @@ is "as its own user, without a capability" "$(awk '/^Uid:/ { u = $2 } /^Cap(Prm|
     "$(in_debian id -u understudy) 0"
 ok "the watchdog is fed" feeds 3
 kill -USR1 "${nodes[0]}"
-ok "a lane hangs" heard "lane stopped"
-is "and it is fed no more" "$(sleep 3; fed_since "lane stopped")" 0
+ok "a lane hangs" heard "thread stopped"
+is "and it is fed no more" "$(sleep 3; fed_since "thread stopped")" 0
 kill -USR2 "${nodes[0]}"
 ok "the lane goes on, and so is the watchdog" feeds 3
 says=$place/beta.says
