@@ -244,9 +244,11 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
             return false;
         }
     }
-    report_burst(lane);
-    if (before != FT_LANE_OWN_MAC && before != FT_LANE_DRAIN) /* of those, the export goes on */
+    /* Behind a handover that was aborted stream and export go on: a delta may be owed for the last burst. */
+    if (before != FT_LANE_OWN_MAC && before != FT_LANE_DRAIN) {
+        report_burst(lane);
         nd_lane_export_begin(lane);
+    }
     lane->doing = FT_LANE_LIVE;
     if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
         nd_lane_announce(lane, true);

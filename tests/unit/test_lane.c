@@ -277,6 +277,24 @@ static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
     assert_int_equal(w->lefts, 11);
 }
 
+/* The delta of its last burst may be missing still. */
+static void a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes(void **state)
+{
+    uint64_t executed;
+
+    (void)state;
+    gathering(0);
+    data_arrives(1);
+    turn_at(0);
+    executed = atomic_load(&w->shared->report.executed);
+    assert_true(executed > 0);
+    atomic_store(&w->shared->report.recorded, executed - 1);
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_LIVE, 2));
+    assert_int_equal(atomic_load(&w->shared->report.executed), executed);
+    assert_int_equal(atomic_load(&w->shared->report.recorded), executed - 1);
+}
+
 static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
 {
     uint64_t budget = w->config->protect.recovery_budget_ms * 1000000ull;
@@ -648,6 +666,7 @@ int main(void)
         WAITING(nothing_waits_where_nothing_is_logged_or_none_is_to_wait),
         WAITING(heartbeats_and_address_resolution_do_not_wait),
         WAITING(a_lane_is_drained_when_nothing_came_for_a_while),
+        WAITING(a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes),
         WAITING(a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget),
         WAITING(a_fenced_lane_drops_what_it_gathered),
         cmocka_unit_test(each_time_is_counted_as_its_kind),
