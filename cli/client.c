@@ -64,18 +64,21 @@ static int connect_to(struct asking *a, const char *path)
     return error;
 }
 
-/* Whoever may not open the socket that acts asks the one that looks, which refuses what acts by name. */
+/* Whoever may not open the socket that acts asks the one that operates, then the one that looks; each refuses
+ * by name what it does not do. */
 static int connect_to_node(struct asking *a)
 {
     struct ft_fault *denied = a->fault;
-    char look[ND_LOOK_PATH];
-    int error = connect_to(a, a->path), other;
+    char path[ND_SOCKET_PATH];
+    int error = connect_to(a, a->path), other = error;
 
-    if (error != FT_EPERM || !nd_look_path(look, a->path))
-        return error;
-    close(a->fd);
     a->fault = NULL;
-    other = connect_to(a, look);
+    for (int role = ND_OPERATES; error == FT_EPERM && other && role >= ND_LOOKS; role--) {
+        if (!nd_socket_path(path, a->path, (enum nd_may)role))
+            break;
+        close(a->fd);
+        other = connect_to(a, path);
+    }
     a->fault = denied;
     return other ? error : 0;
 }

@@ -377,6 +377,24 @@ static const struct nd_option repair[] = {
     {"lost", 0, ND_OPTION_TEXT, offsetof(struct nd_options, lost), .value = "NODE",
      .help = "of a strict pair: this standby is dead, and did not take over"},
     END};
+#define CHANGE_ROWS                                                                                          \
+    {"dry-run", 0, ND_OPTION_FLAG, offsetof(struct nd_options, dry),                                         \
+     .help = "say what would change, and change nothing"},                                                   \
+    {                                                                                                        \
+        "confirm", 0, ND_OPTION_U32, offsetof(struct nd_options, confirm),                                   \
+            .min = 10, .max = 86400, .value = "SECONDS",                                                     \
+            .help = "go back by itself then, unless `confirm` is said"                                       \
+    }
+static const struct nd_option change[] = {FILE_ROW, NODE_ROW, JSON_ROW, CHANGE_ROWS, END};
+static const struct nd_option watch[] = {FILE_ROW,
+                                         NODE_ROW,
+                                         JSON_ROW,
+                                         {"event", 0, ND_OPTION_TEXT, offsetof(struct nd_options, event),
+                                          .value = "NAME",
+                                          .help = "events of this name alone, such as command"},
+                                         {"past", 0, ND_OPTION_FLAG, offsetof(struct nd_options, past),
+                                          .help = "those that the nodes still have, and no more"},
+                                         END};
 static const struct nd_option json[] = {JSON_ROW, END};
 static const struct nd_option none[] = {END};
 
@@ -387,7 +405,7 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"version", json, "", 0, 0},
     {"help", none, "[SUBCOMMAND]", 0, 1},
     {"status", pair, "", 0, 0},
-    {"watch", pair, "", 0, 0},
+    {"watch", watch, "", 0, 0},
     {"incidents", pair, "", 0, 0},
     {"top", nodes, "", 0, 0},
     {"verify", pair, "", 0, 0},
@@ -399,7 +417,10 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"pin", pair, "NODE", 1, 1},
     {"hold", pair, "", 0, 0},
     {"unpin", pair, "", 0, 0},
-    {"apply", pair, "", 0, 0},
+    {"apply", change, "", 0, 0},
+    {"rollback", change, "N", 1, 1},
+    {"confirm", pair, "", 0, 0},
+    {"history", pair, "", 0, 0},
     {"push", pair, "", 0, 0},
     {"set", pair, "NF KEY=VALUE", 2, 2},
     {"clear", pair, "NF|counters|quarantine [KEY|NF]", 1, 2},

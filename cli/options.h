@@ -89,10 +89,11 @@ void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap);
     }
 
 struct nd_options {
-    const char *file, *node, *lost; /* NULL: not given; borrowed from argv */
-    bool json, tries;
-    uint64_t view; /* 0: not given */
-    int argc;      /* what is not an option, in order */
+    const char *file, *node, *lost, *event; /* NULL: not given; borrowed from argv */
+    bool json, tries, dry, past;
+    uint32_t confirm; /* s; 0: not given */
+    uint64_t view;    /* 0: not given */
+    int argc;         /* what is not an option, in order */
     char **argv;
 };
 
@@ -134,8 +135,8 @@ int nd_cmd_replay(int argc, char **argv);
 int nd_cmd_bench(int argc, char **argv);
 int nd_cmd_status(int argc, char **argv);
 int nd_cmd_watch(int argc, char **argv);
-/* verify, promote, drain, resync, failback, apply, push, set, clear, pin, hold, unpin: the word is the
- * request */
+/* verify, promote, drain, resync, failback, apply, rollback, confirm, history, push, set, clear, pin, hold,
+ * unpin: the word is the request */
 int nd_cmd_act(int argc, char **argv);
 int nd_cmd_show(int argc, char **argv);
 int nd_cmd_top(int argc, char **argv);

@@ -856,6 +856,19 @@ static void print_past(const struct nd_pair *pair, unsigned i, FILE *out)
     }
 }
 
+/* A change that goes back by itself. */
+static void print_confirm(const struct nd_pair *pair, FILE *out)
+{
+    const json_t *chain = json_object_get(judged_status(pair), "chain"),
+                 *left = json_object_get(chain, "confirm_s");
+
+    if (json_is_integer(left))
+        fprintf(out,
+                "the chain, changed by %s, goes back in %" JSON_INTEGER_FORMAT
+                " s, unless `confirm` is said\n",
+                nd_text(chain, "changed_by", "?"), json_integer_value(left));
+}
+
 /* What is known of both states being equal, by the node that is judged. */
 static void print_verified(const struct nd_pair *pair, FILE *out)
 {
@@ -889,6 +902,7 @@ void nd_pair_print(const struct nd_pair *pair, FILE *out)
     for (unsigned i = 0; i < ND_PAIR; i++)
         print_past(pair, i, out);
     print_authority(pair, out);
+    print_confirm(pair, out);
     print_verified(pair, out);
     print_tables(pair, out);
     print_lanes(pair, out);

@@ -2,8 +2,8 @@
 /*
  * What the nodes say of themselves, with an exit code for scripts (status), as they say it (watch), and what
  * they have left when they died (incidents); and what is one request to one node: verify, promote, drain,
- * resync, failback, apply, push; set and clear, changes to the state of an NF; pin, hold and unpin, an
- * operator's order to one node, which tells the other.
+ * resync, failback, apply, rollback, confirm, history, push; set and clear, changes to the state of an NF;
+ * pin, hold and unpin, an operator's order to one node, which tells the other.
  */
 #include "cli/pair.h"
 #include "node/base/clock.h"
@@ -101,6 +101,46 @@ static void print_order(const struct nd_pair *pair, const char *command, const j
         printf("; node %s knows it, and tells node %s when they meet\n", asked, other);
 }
 
+/* What a dry run has found: a line for each NF, and one for the packets. */
+static void print_plan(const char *node, const char *command, const json_t *plan)
+{
+    const json_t *nf, *setting, *waits = json_object_get(plan, "waits_ms");
+    size_t i, k;
+
+    if (nd_is_true(plan, "same")) {
+        printf("%s: node %s: that chain runs; nothing would change\n", command, node);
+        return;
+    }
+    printf("%s: node %s: nothing is changed by a dry run; these would be\n", command, node);
+    json_array_foreach(json_object_get(plan, "nfs"), i, nf)
+    {
+        printf("%-14s  %-7s  state %s\n", nd_text(nf, "nf", "?"), nd_text(nf, "does", "?"),
+               nd_text(nf, "state", "?"));
+        json_array_foreach(json_object_get(nf, "settings"), k, setting) printf(
+            "    %s: %s%s%s\n", nd_text(setting, "name", "?"), nd_text(setting, "before", "another content"),
+            nd_text(setting, "after", NULL) ? ", then " : "", nd_text(setting, "after", ""));
+    }
+    printf(
+        "packets would wait some %.0f to %.0f ms, longer on a busy machine; then the standby is resynced\n",
+        json_number_value(json_array_get(waits, 0)), json_number_value(json_array_get(waits, 1)));
+}
+
+static void print_history(const json_t *answer)
+{
+    const json_t *set, *left;
+    size_t i;
+
+    json_array_foreach(json_object_get(answer, "sets"), i, set)
+    {
+        left = json_object_get(set, "confirm_s");
+        printf("%2" JSON_INTEGER_FORMAT "  %s  %-16s  %s", nd_integer(set, "set"), nd_text(set, "time", "?"),
+               nd_text(set, "how", ""), nd_text(set, "by", ""));
+        if (json_is_integer(left))
+            printf("; waits %" JSON_INTEGER_FORMAT " s more for a confirm", json_integer_value(left));
+        printf("\n");
+    }
+}
+
 /* One line, of the node that was asked. */
 static void print_answer(const struct nd_pair *pair, const char *command, const json_t *answer)
 {
@@ -112,7 +152,11 @@ static void print_answer(const struct nd_pair *pair, const char *command, const 
         print_verdict(answer);
     else if (strcmp(command, "resync") == 0)
         printf("resync: node %s sends node %s the whole state again\n", node, other);
-    else if (strcmp(command, "apply") == 0 || strcmp(command, "push") == 0)
+    else if (json_object_get(answer, "waits_ms"))
+        print_plan(node, command, answer);
+    else if (json_object_get(answer, "sets"))
+        print_history(answer);
+    else if (json_object_get(answer, "text")) /* apply, rollback, confirm, push */
         printf("%s: node %s: %s\n", command, node, nd_text(answer, "text", "done"));
     else if (strcmp(command, "promote") == 0)
         printf("promote: node %s is primary, view %" JSON_INTEGER_FORMAT ": %s\n", node, view,
@@ -151,6 +195,15 @@ static json_t *make_repair(const struct nd_pair *pair)
                      view ? json_integer((json_int_t)view) : NULL);
 }
 
+/* Of apply and rollback; `set`: taken over, of the latter. */
+static json_t *make_change(const struct nd_pair *pair, const char *command, json_t *set)
+{
+    const struct nd_options *o = &pair->options;
+
+    return json_pack("{s:s,s:o*,s:o*,s:o*}", "cmd", command, "set", set, "confirm",
+                     o->confirm ? json_integer(o->confirm) : NULL, "dry_run", o->dry ? json_true() : NULL);
+}
+
 /* The request of a command line; NULL: there is none, with an exit code and its line in *code. */
 static json_t *make_request(const struct nd_pair *pair, const char *command, int *code)
 {
@@ -159,6 +212,7 @@ static json_t *make_request(const struct nd_pair *pair, const char *command, int
                *equals = key ? strchr(key, '=') : NULL;
     char names[ND_CHOICE_TEXT];
     json_t *request = NULL;
+    uint64_t set;
 
     *code = 0;
     if ((strcmp(command, "pin") == 0 || strcmp(command, "re-pair") == 0) &&
@@ -171,6 +225,13 @@ static json_t *make_request(const struct nd_pair *pair, const char *command, int
         request = json_pack("{s:s,s:s}", "cmd", command, "node", first);
     else if (strcmp(command, "clear") == 0)
         request = json_pack("{s:s, s:s, s:s?}", "cmd", command, "nf", first, "key", key);
+    else if (strcmp(command, "apply") == 0)
+        request = make_change(pair, command, NULL);
+    else if (strcmp(command, "rollback") == 0)
+        *code =
+            nd_options_number(first, &set)
+                ? (request = make_change(pair, command, json_integer((json_int_t)set)), 0)
+                : nd_usage(command, "%.40s, expected the number of a set (see understudy history)", first);
     else if (strcmp(command, "set") != 0)
         request = json_pack("{s:s}", "cmd", command);
     else if (!equals || equals == key)
@@ -186,8 +247,8 @@ static json_t *make_request(const struct nd_pair *pair, const char *command, int
 int nd_cmd_act(int argc, char **argv)
 {
     const char *command = argv[0];
-    bool orders =
-        strcmp(command, "pin") == 0 || strcmp(command, "hold") == 0 || strcmp(command, "unpin") == 0;
+    bool orders = strcmp(command, "pin") == 0 || strcmp(command, "hold") == 0 ||
+                  strcmp(command, "unpin") == 0 || strcmp(command, "history") == 0;
     struct nd_pair pair;
     json_t *request, *answer = NULL;
     int code = nd_pair_open(&pair, argc, argv);
@@ -275,7 +336,11 @@ static bool take_answer(const struct nd_pair *pair, unsigned i, struct watched *
 
     if (lost > 0)
         print_gap(pair, i, lost);
-    json_array_foreach(events, n, event) print_event(pair, event);
+    json_array_foreach(events, n, event)
+    {
+        if (!pair->options.event || strcmp(pair->options.event, nd_text(event, "event", "")) == 0)
+            print_event(pair, event);
+    }
     w->of = nd_integer(answer, "of");
     w->next = nd_integer(answer, "next");
     return json_array_size(events) > 0;
@@ -307,19 +372,37 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
     }
 }
 
+static bool is_event(const char *name)
+{
+    for (int i = 0; i < FT_EVENT_NAMES_END; i++)
+        if (strcmp(name, ft_event_name((enum ft_event_name)i)) == 0)
+            return true;
+    return false;
+}
+
 int nd_cmd_watch(int argc, char **argv)
 {
     struct watched watched[ND_NODES] = {{.of = 0}};
     struct nd_pair pair;
     int code = nd_pair_open(&pair, argc, argv);
 
+    if (!code && pair.options.event && !is_event(pair.options.event)) {
+        code = nd_usage("watch", "--event %.40s, expected the name of an event, such as command",
+                        pair.options.event);
+        nd_pair_close(&pair);
+    }
     if (code)
         return code;
     nd_catch_signals();
     while (!nd_stopped && !ferror(stdout)) {
-        for (unsigned i = 0; i < pair.config->nodes; i++)
+        for (unsigned i = 0; i < pair.config->nodes; i++) {
+            watched[i].begun |= pair.options.past;
+            watched[i].answers |= pair.options.past;
             if (pair.only < 0 || pair.only == (int)i)
                 ask_node(&pair, i, &watched[i]);
+        }
+        if (pair.options.past)
+            break;
         nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
     }
     nd_pair_close(&pair);

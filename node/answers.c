@@ -5,6 +5,7 @@
  * time is over. In between the thread serves other clients. Status is status.c's, apply and push change.c's.
  */
 #include "node/running.h"
+#include "node/commands.h"
 #include "node/config/peer.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
@@ -907,6 +908,12 @@ static bool answer_files(struct nd_running *r, struct nd_exchange *x, struct nd_
     return nd_answer_change(&r->changing, x, w);
 }
 
+static bool answer_history(struct nd_running *r, struct nd_exchange *x, struct nd_work *w)
+{
+    (void)w;
+    return nd_answered(x, nd_answer_history(&r->changing));
+}
+
 static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange *, struct nd_work *) = {
     [ND_CMD_STATUS] = answer_status,     [ND_CMD_WATCH] = answer_watch,
     [ND_CMD_SHOW] = answer_show,         [ND_CMD_VERIFY] = answer_verify,
@@ -917,21 +924,28 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
     [ND_CMD_TRACE] = answer_trace,       [ND_CMD_PIN] = answer_maintenance,
     [ND_CMD_HOLD] = answer_maintenance,  [ND_CMD_UNPIN] = answer_maintenance,
     [ND_CMD_APPLY] = answer_files,       [ND_CMD_PUSH] = answer_files,
+    [ND_CMD_ROLLBACK] = answer_files,    [ND_CMD_CONFIRM] = answer_files,
+    [ND_CMD_HISTORY] = answer_history,
 };
 
-bool nd_answer(void *running, struct nd_exchange *x)
+static bool takes_long(enum nd_command command)
 {
-    struct nd_running *r = running;
-    struct nd_work *repairing = &r->answers.work[ND_REPAIRING];
-    struct nd_work *w = repairing->of == x ? repairing
-                                           : &r->answers.work[x->command == ND_CMD_TRACE     ? ND_TRACING
-                                                              : nd_commands[x->command].acts ? ND_ACTING
-                                                              : x->looks                     ? ND_LOOKING
-                                                                                             : ND_SHOWING];
+    return command == ND_CMD_APPLY || command == ND_CMD_ROLLBACK || command == ND_CMD_PUSH;
+}
 
-    if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH)
+static bool step_answer(struct nd_running *r, struct nd_exchange *x)
+{
+    struct nd_work *repairing = &r->answers.work[ND_REPAIRING];
+    struct nd_work *w = repairing->of == x
+                            ? repairing
+                            : &r->answers.work[x->command == ND_CMD_TRACE                 ? ND_TRACING
+                                               : nd_commands[x->command].role != ND_LOOKS ? ND_ACTING
+                                               : x->looks                                 ? ND_LOOKING
+                                                                                          : ND_SHOWING];
+
+    if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH || x->command == ND_CMD_HISTORY)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
-    if (w->of && (w->of->command == ND_CMD_APPLY || w->of->command == ND_CMD_PUSH) && w->of != x)
+    if (w->of && takes_long(w->of->command) && w->of != x)
         return nd_refused(x, "busy", "apply is under way"); /* it may take most of a minute */
     if (w->of && w->of != x)
         return x->command == ND_CMD_TRACE && nd_refused(x, "busy", "a trace is under way");
@@ -944,5 +958,14 @@ bool nd_answer(void *running, struct nd_exchange *x)
     }
     if (done)
         *w = (struct nd_work){.of = NULL};
+    return done;
+}
+
+bool nd_answer(void *running, struct nd_exchange *x)
+{
+    bool done = step_answer(running, x);
+
+    if (done && nd_commands[x->command].role != ND_LOOKS)
+        nd_command_say(x);
     return done;
 }

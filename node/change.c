@@ -8,7 +8,7 @@
  * replicator until there is none, and its sender gives up after its time; an operator is refused; what was
  * staged is installed, or goes, before anything else.
  */
-#include "node/change.h"
+#include "node/change_parts.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
@@ -23,16 +23,8 @@
 
 #define FORGOTTEN_MS 1000u
 #define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
-#define LATE_MS      3000u  /* a standby whose answers are late answers again */
-#define FILES_MS     10000u /* the disk gives files */
-#define ANSWER_MS    10000u /* the peer reads and checks files */
-#define CUT_MS       5000u  /* until lanes have changed */
-#define READY_MS     40000u /* until the standby is READY again; then the answer does not wait for it */
 
-enum step { BEGIN, AT_FILES, AT_PEER, AT_LANES, AT_STANDBY };
-
-/* To the log and to status. */
-static void tell(struct nd_changing *g, enum ft_level level, const char *text)
+void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *text)
 {
     snprintf(g->told, sizeof(g->told), "%s", text);
     ft_log_event(level, FT_SAYS_CHAIN, "%s", text);
@@ -46,14 +38,16 @@ static struct nd_files_job job_of(const struct nd_changing *g, enum nd_files_wor
 
     snprintf(job.file, sizeof(job.file), "%s", g->config->file);
     snprintf(job.chain_file, sizeof(job.chain_file), "%s", g->config->chain_file);
+    snprintf(job.sets, sizeof(job.sets), "%s", g->confirm.sets);
     return job;
 }
 
-/* This node's files, into `read`. False: the disk has not done what it was asked for before. */
-static bool begin_read(struct nd_changing *g)
+bool nd_change_read(struct nd_changing *g, uint64_t set)
 {
-    struct nd_files_job job = job_of(g, ND_FILES_READ);
+    struct nd_files_job job = job_of(g, set ? ND_FILES_BACK : ND_FILES_READ);
 
+    job.number = set;
+    job.permit |= set != 0; /* whoever acts here may have the node's own files written */
     nd_files_job_end(&g->read);
     g->was_read = false;
     return !g->wished && nd_files_give(g->files, &job);
@@ -61,23 +55,54 @@ static bool begin_read(struct nd_changing *g)
 
 static void give_wish(struct nd_changing *g)
 {
-    struct nd_files_job job = job_of(g, g->wish);
-
-    if (g->wished && nd_files_give(g->files, &job))
-        g->wished = false;
+    if (!g->wished || !nd_files_give(g->files, &g->wish))
+        return;
+    g->wish.bytes = NULL;
+    g->wished = false;
 }
 
-/* What was staged is to be installed, or to go. */
-static void order_files(struct nd_changing *g, enum nd_files_work wish)
+/* What was staged is to be installed, or to go, or the set in `bytes`, which it takes, is to be kept. What
+ * waits for a confirm goes to the disk with it. */
+static void order_job(struct nd_changing *g, enum nd_files_work wish, uint8_t *bytes, uint32_t len,
+                      const struct nd_note *note)
 {
-    g->wish = wish;
+    struct nd_confirm *c = &g->confirm;
+
+    if (g->wished)
+        nd_files_job_end(&g->wish);
+    g->wish = job_of(g, wish);
+    g->wish.bytes = bytes;
+    g->wish.len = len;
+    g->wish.note = *note;
+    g->wish.waits = nd_confirm_note(c, nd_now());
+    g->wish.waits_until = c->until ? nd_wall() + g->wish.waits.confirm_ms * FT_MS : 0;
     g->wished = true;
+    if (wish != ND_FILES_DROP)
+        c->unwritten = false;
     give_wish(g);
+}
+
+void nd_change_order(struct nd_changing *g, enum nd_files_work wish)
+{
+    order_job(g, wish, NULL, 0, &g->note);
+}
+
+/* The files of the chain that runs are kept under this note. */
+static void order_keep(struct nd_changing *g, enum nd_files_work wish, const struct nd_note *note)
+{
+    struct nd_files files;
+    struct ft_fault fault;
+    uint8_t *bytes = NULL;
+    uint32_t len = 0;
+
+    if (nd_files_of(&files, g->config, &fault) == 0)
+        bytes = nd_files_pack(&files, &len);
+    order_job(g, wish, bytes, len, note);
 }
 
 /* ---- making one ready -------------------------------------------------------------------------- */
 
-static void free_change(struct nd_change *c)
+void nd_change_free(struct nd_change *c)
 {
     if (!c)
         return;
@@ -147,9 +172,8 @@ static void exchange(struct nd_change *c)
     nd_crash_name_chain(c->page, &c->own->chain); /* also of an NF that is only being made */
 }
 
-/* Takes `next`; `state`: this node's lanes have one that is to go on. */
-static int make_change(struct nd_changing *g, struct nd_config *next, bool state, struct nd_change **out,
-                       struct ft_fault *fault)
+int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, struct nd_change **out,
+                   struct ft_fault *fault)
 {
     struct nd_change *c = aligned_alloc(64, (sizeof(*c) + 63) / 64 * 64);
     struct rp_config named = {.core = {.lanes = 0}};
@@ -177,7 +201,7 @@ static int make_change(struct nd_changing *g, struct nd_config *next, bool state
     if (!error && getrandom(&c->seed, sizeof(c->seed), 0) != sizeof(c->seed))
         error = ft_fail(fault, FT_EIO, "the system gives no random numbers");
     if (error) {
-        free_change(c);
+        nd_change_free(c);
         return error;
     }
     /* They are in the identity, and stay as they were read at the start: a node that said of a new arbiter
@@ -220,15 +244,14 @@ static void free_past(struct nd_changing *g, const struct rp_status *s)
     for (struct nd_change **at = &g->past, *c; (c = *at);) {
         if (is_forgotten(g, s, c)) {
             *at = c->past;
-            free_change(c);
+            nd_change_free(c);
         } else {
             at = &c->past;
         }
     }
 }
 
-/* True: no lane will touch it any more. */
-static bool give_up(struct nd_changing *g)
+bool nd_change_give_up(struct nd_changing *g)
 {
     struct nd_change *c = g->change;
 
@@ -242,13 +265,25 @@ static bool give_up(struct nd_changing *g)
     atomic_store_explicit(&g->group->change, NULL, memory_order_release);
     rp_push_forget(g->replicator);
     if (g->staged)
-        order_files(g, ND_FILES_DROP);
+        nd_change_order(g, ND_FILES_DROP);
     g->counts->paused = false;
     g->change = NULL;
     g->staged = false;
     memset(c->was, 0, sizeof(c->was)); /* of a change that failed: the lanes have them */
     keep(g, c);
     return true;
+}
+
+/* The chain of the note runs: from now on it waits for a confirm, if it does. A peer of another program sends
+ * no note, and what it does with the chain says nothing of what waits. */
+static void end_note(struct nd_changing *g, uint64_t chain)
+{
+    g->note.chain = chain;
+    if (g->note.number)
+        nd_confirm_take(&g->confirm, &g->note, nd_now());
+    else
+        g->note = (struct nd_note){
+            .number = nd_confirm_number(&g->confirm, nd_wall()), .chain = chain, .how = "push"};
 }
 
 /* The lanes have the new chain. What they had is freed here, where nobody waits. */
@@ -272,16 +307,15 @@ static void finish(struct nd_changing *g)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "%s", fault.text);
     g->change = NULL;
     g->count++;
-    if (g->staged)
-        order_files(g, ND_FILES_INSTALL);
+    end_note(g, c->chain.hash);
+    order_keep(g, g->staged ? ND_FILES_INSTALL : ND_FILES_KEEP, &g->note);
     g->staged = false;
     snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
              (double)c->took / 1e6);
-    tell(g, FT_LEVEL_NOTICE, text);
+    nd_change_tell(g, FT_LEVEL_NOTICE, text);
 }
 
-/* Lanes and replicator may see it. */
-static void offer(struct nd_changing *g, struct nd_change *c)
+void nd_change_offer(struct nd_changing *g, struct nd_change *c)
 {
     nd_crash_add_modules(g->crash->page, &c->next->chain);
     g->counts->paused = true;
@@ -304,8 +338,8 @@ static void reply(struct nd_changing *g, int error, const struct ft_fault *fault
     struct rp_push_answer answer = {.taken = error == 0};
 
     snprintf(answer.text, sizeof(answer.text), "%.127s", error ? fault->text : "");
-    tell(g, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE,
-         error ? fault->text : "the peer's chain files are checked, and taken");
+    nd_change_tell(g, error ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE,
+                   error ? fault->text : "the peer's chain files are checked, and taken");
     rp_push_reply(g->replicator, &answer);
 }
 
@@ -324,6 +358,16 @@ static int check_chain(const struct nd_files_job *job, const struct nd_change *c
     return ft_fail(fault, FT_EPERM, "its files differ, and its file does not say push: {permit: true}");
 }
 
+/* Other files, and the same chain. */
+static void install_same(struct nd_changing *g, struct nd_files_job *job, uint64_t chain)
+{
+    struct nd_note note = {
+        .number = nd_confirm_number(&g->confirm, nd_wall()), .chain = chain, .how = "push"};
+
+    order_job(g, ND_FILES_INSTALL, job->bytes, job->len, &note);
+    job->bytes = NULL;
+}
+
 /* What the peer's set makes here was read, and is staged where it differs from the installed files. */
 static void judge_set(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job)
 {
@@ -338,24 +382,36 @@ static void judge_set(struct nd_changing *g, const struct rp_status *s, struct n
     if (!error && ft_core_primary(&s->core))
         error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
     if (!error) {
-        error = make_change(g, job->next, false, &c, &fault);
+        error = nd_change_make(g, job->next, false, &c, &fault);
         job->next = NULL;
     }
     if (!error)
         error = check_chain(job, c, chain, &fault);
     if (!error && chain != nd_change_hash(g, s)) {
         g->staged = job->staged;
-        offer(g, c);
+        nd_change_offer(g, c);
         if (s->core.refused && !s->core.peer.known)
             rp_rejoin(g->replicator, chain);
     } else {
-        free_change(c);
+        nd_change_free(c);
         g->replies = job->staged && !error;
-        if (job->staged)
-            order_files(g, error ? ND_FILES_DROP : ND_FILES_INSTALL);
+        if (job->staged && error)
+            nd_change_order(g, ND_FILES_DROP);
+        else if (job->staged)
+            install_same(g, job, chain);
     }
     if (!g->replies)
         reply(g, error, &fault);
+}
+
+static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
+{
+    if (job->error && job->work == ND_FILES_KEEP)
+        nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
+    if (job->error)
+        return;
+    memcpy(g->confirm.kept, job->kept, sizeof(job->kept));
+    g->confirm.count = job->kept_count;
 }
 
 static void note_installed(struct nd_changing *g, const struct nd_files_job *job)
@@ -367,7 +423,7 @@ static void note_installed(struct nd_changing *g, const struct nd_files_job *job
     if (g->replies)
         reply(g, job->error, &fault);
     else if (job->error)
-        tell(g, FT_LEVEL_WARNING, fault.text);
+        nd_change_tell(g, FT_LEVEL_WARNING, fault.text);
     g->replies = false;
 }
 
@@ -375,38 +431,66 @@ static void hear_peer(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_files_job job = job_of(g, ND_FILES_TAKE);
     struct ft_fault fault = {""};
+    struct nd_note note;
     uint64_t chain;
     const uint8_t *bytes;
     int error = 0;
 
     if (g->wished || nd_files_busy(g->files) || !(bytes = rp_pushed(g->replicator, &chain, &job.len)))
         return;
-    if (ft_core_primary(&s->core))
+    error = nd_note_unpack(&bytes, &job.len, &note, &fault);
+    if (!error && note.number && !job.len) { /* a note alone */
+        nd_confirm_take(&g->confirm, &note, nd_now());
+        rp_push_reply(g->replicator, &(struct rp_push_answer){.taken = true});
+        return;
+    }
+    if (!error && ft_core_primary(&s->core))
         error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
-    else if (!give_up(g)) /* what was offered before */
+    else if (!error && !nd_change_give_up(g)) /* what was offered before */
         error = ft_fail(&fault, FT_EBUSY, "another change is under way there");
-    else if (g->wished || nd_files_busy(g->files))
+    else if (!error && (g->wished || nd_files_busy(g->files)))
         return; /* that goes first */
-    else if (!(job.bytes = malloc(job.len + 1u)))
+    else if (!error && !(job.bytes = malloc(job.len + 1u)))
         error = ft_fail(&fault, FT_ENOMEM, "no memory for %u bytes of files", job.len);
     if (error) {
         reply(g, error, &fault);
         return;
     }
     memcpy(job.bytes, bytes, job.len);
+    g->note = note;
     nd_files_give(g->files, &job);
+}
+
+/* What runs from the start on; and a later word on what waits, which the disk does not have yet. */
+static void keep_start(struct nd_changing *g, const struct rp_status *s)
+{
+    struct nd_note note = {.how = "start"};
+
+    if (g->wished || g->change || nd_files_busy(g->files))
+        return;
+    if (!g->is_kept) {
+        note.number = nd_confirm_number(&g->confirm, nd_wall());
+        note.chain = nd_change_hash(g, s);
+        g->is_kept = true;
+        order_keep(g, ND_FILES_KEEP, &note);
+    } else if (g->confirm.unwritten) {
+        nd_change_order(g, ND_FILES_KEEP);
+    }
 }
 
 static void turn_files(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_files_job job;
+    bool idle;
 
     if (nd_files_outcome(g->files, &job)) {
         if (job.work == ND_FILES_TAKE)
             judge_set(g, s, &job);
         else if (job.work == ND_FILES_INSTALL)
             note_installed(g, &job);
-        if (job.work == ND_FILES_READ) {
+        if (job.work == ND_FILES_INSTALL || job.work == ND_FILES_KEEP)
+            note_kept(g, &job);
+        if (job.work == ND_FILES_READ || job.work == ND_FILES_BACK) {
             nd_files_job_end(&g->read);
             g->read = job;
             g->was_read = true;
@@ -416,6 +500,10 @@ static void turn_files(struct nd_changing *g, const struct rp_status *s)
     }
     give_wish(g);
     hear_peer(g, s);
+    keep_start(g, s);
+    idle = !g->change && (g->step == ND_STEP_BEGIN || g->step == ND_STEP_STANDBY) &&
+           (g->config->link.key[0] || g->config->link.certificate[0]);
+    nd_confirm_tell(&g->confirm, g->replicator, s, idle);
 }
 
 void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
@@ -427,10 +515,10 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
         finish(g);
     } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
         /* On a primary the step of apply says why. */
-        tell(g, FT_LEVEL_WARNING, c->fault.text);
-        give_up(g);
+        nd_change_tell(g, FT_LEVEL_WARNING, c->fault.text);
+        nd_change_give_up(g);
     } else if (c && nd_now() > g->until) {
-        give_up(g); /* nobody has begun it, or waits for it, any more */
+        nd_change_give_up(g); /* nobody has begun it, or waits for it, any more */
     }
     free_past(g, s);
     turn_files(g, s);
@@ -439,301 +527,18 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
 void nd_changes_close(struct nd_changing *g)
 {
     if (g->change && g->staged)
-        order_files(g, ND_FILES_DROP);
+        nd_change_order(g, ND_FILES_DROP);
     nd_files_thread_close(g->files);
     g->files = NULL;
     nd_files_job_end(&g->read);
+    nd_files_job_end(&g->wish);
     if (g->change && atomic_load(&g->change->stage) != ND_CHANGE_DONE)
         memset(g->change->was, 0, sizeof(g->change->was));
-    free_change(g->change);
+    nd_change_free(g->change);
     g->change = NULL;
     for (struct nd_change *c = g->past, *next; c; c = next) {
         next = c->past;
-        free_change(c);
+        nd_change_free(c);
     }
     g->past = NULL;
-}
-
-/* ---- apply, push: steps of an operator's request ------------------------------------------------ */
-
-static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
-{
-    char text[300];
-
-    if (!give_up(g))
-        return false; /* a lane is at it: a later step sees what became of it */
-    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
-    tell(g, FT_LEVEL_WARNING, text);
-    g->step = BEGIN;
-    return nd_refused(x, "busy", "%s; the chain is as it was", text);
-}
-
-static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
-{
-    g->step = BEGIN;
-    return nd_answered(x, json_pack("{s:b,s:s}", "done", 1, "text", text));
-}
-
-static void wait_for(struct nd_changing *g, struct nd_work *w, enum step step, uint32_t ms)
-{
-    g->step = step;
-    w->begun = true;
-    w->until = nd_now() + ms * FT_MS;
-}
-
-static int send_files(struct nd_changing *g, const struct nd_config *config, uint64_t chain,
-                      struct ft_fault *fault)
-{
-    struct nd_files files;
-    uint32_t len = 0;
-    uint8_t *bytes;
-    int error;
-
-    if (!config->link.key[0] && !config->link.certificate[0])
-        return ft_fail(
-            fault, FT_EPERM,
-            "link.insecure: true: a chain's files travel over a sealed link alone, expected a key or "
-            "certificates");
-    error = nd_files_of(&files, config, fault);
-    if (error)
-        return error;
-    bytes = nd_files_pack(&files, &len);
-    if (!bytes || !rp_push(g->replicator, chain, bytes, len))
-        error = ft_fail(fault, FT_EBUSY, "files are on their way to the peer already");
-    free(bytes);
-    return error;
-}
-
-/* The standby's answers are late, as they are for moments on a busy machine: the chain waits for them. */
-static bool is_late(const struct nd_work *w, const struct rp_status *s)
-{
-    return s->core.peer.known && s->core.state == FT_DEGRADED && nd_now() <= w->until;
-}
-
-static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
-{
-    if (!begin_read(g))
-        return nd_refused(x, "busy", "the disk has not done what it was asked for before");
-    wait_for(g, w, AT_FILES, FILES_MS);
-    return false;
-}
-
-/* 0: they make a change; or why not. FT_EBUSY with no text: they are still being read. */
-static int take_read(struct nd_changing *g, const struct nd_work *w, bool state, struct nd_change **c,
-                     struct ft_fault *fault)
-{
-    struct nd_config *next = g->read.next;
-
-    if (!g->was_read && nd_now() <= w->until)
-        return FT_EBUSY;
-    if (!g->was_read)
-        return ft_fail(fault, FT_EBUSY, "%s: the disk does not give the files", g->config->file);
-    g->was_read = false;
-    g->read.next = NULL;
-    *fault = g->read.fault;
-    return g->read.error ? g->read.error : make_change(g, next, state, c, fault);
-}
-
-/* Why this node cannot apply its files now; NULL: it can. */
-static json_t *refuse_state(const struct rp_status *s)
-{
-    if (!ft_core_primary(&s->core))
-        return nd_refuse("busy", "%s: the primary applies a chain", ft_state_name(s->core.state));
-    if (s->core.peer.known && s->core.state != FT_PROTECTED)
-        return nd_refuse("busy", "%s: %s: a pair's chain is changed while it is PROTECTED",
-                         ft_state_name(s->core.state), s->core.why);
-    return NULL;
-}
-
-static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                        const struct rp_status *s)
-{
-    json_t *refusal;
-
-    if (w->until == 0)
-        w->until = nd_now() + LATE_MS * FT_MS;
-    if (is_late(w, s))
-        return false;
-    refusal = refuse_state(s);
-    if (refusal)
-        return nd_answered(x, refusal);
-    if (g->change && !give_up(g))
-        return nd_refused(x, "busy", "a change is under way");
-    return read_files(g, x, w);
-}
-
-static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                     const struct rp_status *s)
-{
-    struct ft_fault fault = {""};
-    struct nd_change *c;
-    json_t *refusal;
-    int error;
-
-    if (is_late(w, s))
-        return false;
-    refusal = refuse_state(s);
-    if (refusal)
-        return nd_answered(x, refusal);
-    error = take_read(g, w, true, &c, &fault);
-    if (error && !fault.text[0])
-        return false;
-    if (error)
-        return refused(g, x, "", fault.text);
-    if (c->chain.hash == nd_change_hash(g, s)) {
-        free_change(c);
-        return done(g, x, "the chain file is the one that runs");
-    }
-    offer(g, c);
-    g->alone = !s->core.peer.known;
-    g->resyncs = s->core.resyncs;
-    if (g->alone) {
-        nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_ALONE);
-        tell(g, FT_LEVEL_NOTICE, "the chain is being changed, without a peer");
-        wait_for(g, w, AT_LANES, CUT_MS);
-        return false;
-    }
-    if (send_files(g, c->next, c->chain.hash, &fault) != 0)
-        return refused(g, x, "", fault.text);
-    tell(g, FT_LEVEL_NOTICE, "the peer is checking the chain's files");
-    wait_for(g, w, AT_PEER, ANSWER_MS);
-    return false;
-}
-
-/* The peer's answer: then the lanes' turn, at the cut of a resync. */
-static bool at_peer(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                    const struct rp_status *s)
-{
-    struct rp_push_answer answer;
-
-    if (!s->core.peer.known)
-        return refused(g, x, s->core.peer.name, "the standby was lost");
-    if (is_late(w, s))
-        return false;
-    if (!rp_push_answered(g->replicator, &answer))
-        return nd_now() > w->until && refused(g, x, s->core.peer.name, "no answer about the chain's files");
-    if (!answer.taken)
-        return refused(g, x, s->core.peer.name, answer.text);
-    if (s->core.state != FT_PROTECTED)
-        return refused(g, x, ft_state_name(s->core.state), s->core.why);
-    nd_change_pass(g->change, ND_CHANGE_PREPARED, ND_CHANGE_ARMED);
-    rp_request(g->replicator, FT_REQUEST_RESYNC);
-    tell(g, FT_LEVEL_NOTICE, "the chain is being changed; a resync follows");
-    wait_for(g, w, AT_LANES, CUT_MS);
-    return false;
-}
-
-/* nd_changes_turn has finished it where it is done. */
-static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
-{
-    struct nd_change *c = g->change;
-    struct ft_fault fault;
-    char text[400];
-
-    if (!c && g->alone) {
-        snprintf(text, sizeof(text), "%s; node %s was not connected: push the files to it once it is",
-                 g->told, nd_peer_name(g->config, g->self));
-        return done(g, x, text);
-    }
-    if (!c) {
-        wait_for(g, w, AT_STANDBY, READY_MS);
-        return false;
-    }
-    if (atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_FAILED) {
-        fault = c->fault;
-        return refused(g, x, "", fault.text);
-    }
-    return nd_now() > w->until && refused(g, x, "", "the lanes did not come to a cut in time");
-}
-
-static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                       const struct rp_status *s)
-{
-    char text[400];
-
-    if (s->core.state == FT_PROTECTED && s->core.resyncs != g->resyncs) {
-        snprintf(text, sizeof(text), "%s; PROTECTED again", g->told);
-        return done(g, x, text);
-    }
-    if (nd_now() <= w->until)
-        return false;
-    snprintf(text, sizeof(text), "%s; the standby is not READY yet", g->told);
-    return done(g, x, text);
-}
-
-static bool apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
-{
-    if (!w->begun)
-        return begin_apply(g, x, w, s);
-    switch (g->step) {
-    case AT_FILES:
-        return at_files(g, x, w, s);
-    case AT_PEER:
-        return at_peer(g, x, w, s);
-    case AT_LANES:
-        return at_lanes(g, x, w);
-    case AT_STANDBY:
-        return at_standby(g, x, w, s);
-    default:
-        return nd_refused(x, "busy", "the change was given up");
-    }
-}
-
-/* The files as they are here; the chain that runs is theirs. */
-static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                       const struct rp_status *s)
-{
-    struct ft_fault fault = {""};
-    struct nd_change *c = NULL;
-    int error = take_read(g, w, false, &c, &fault);
-
-    if (error && !fault.text[0])
-        return false;
-    if (!error && g->change)
-        error = ft_fail(&fault, FT_EBUSY, "a change is under way");
-    if (!error && c->chain.hash != nd_change_hash(g, s))
-        error =
-            ft_fail(&fault, FT_EINVAL,
-                    "the files here make another chain than the one that runs: apply them, or, where apply "
-                    "refuses them, put those that run back first");
-    if (!error)
-        error = send_files(g, c->next, c->chain.hash, &fault);
-    free_change(c);
-    if (error)
-        return nd_refused(x, "invalid", "%s", fault.text);
-    wait_for(g, w, AT_PEER, ANSWER_MS);
-    return false;
-}
-
-static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
-{
-    const char *peer = nd_peer_name(g->config, g->self);
-    struct rp_push_answer answer;
-    char text[FT_REASON_MAX];
-
-    if (!ft_core_primary(&s->core))
-        return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
-    if (!w->begun)
-        return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, w);
-    if (g->step == AT_FILES)
-        return push_files(g, x, w, s);
-    if (rp_push_answered(g->replicator, &answer)) {
-        if (!answer.taken)
-            return nd_refused(x, "busy", "node %s: %s", peer, answer.text);
-        snprintf(text, sizeof(text), "node %s has the chain's files", peer);
-        return done(g, x, text);
-    }
-    if (nd_now() <= w->until)
-        return false;
-    rp_push_forget(g->replicator);
-    return nd_refused(x, "busy", "node %s does not answer", peer);
-}
-
-bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
-{
-    struct rp_status s;
-
-    rp_status(g->replicator, &s);
-    nd_changes_turn(g, &s);
-    return (x->command == ND_CMD_APPLY ? apply : push)(g, x, w, &s);
 }

@@ -8,6 +8,7 @@
 
 #include "node/config/config.h"
 #include "node/config/files.h"
+#include "node/confirm.h"
 #include "node/counts.h"
 #include "node/crash/crash.h"
 #include "lane/group.h"
@@ -46,6 +47,7 @@ struct nd_changing {
     struct nd_crash *crash;
     struct nd_group *group;
     const struct ft_lane_shared *shared;
+    struct ft_region *region;
     struct nd_counts *counts; /* are paused meanwhile */
     struct rp_replicator *replicator;
     struct nd_files_thread *files;
@@ -54,16 +56,20 @@ struct nd_changing {
     struct nd_change *change; /* made ready, or under way; NULL: none is */
     bool staged;              /* its files are staged, to be installed when it is done */
     bool wished;              /* `wish` is to be given to the thread of files when it is free */
-    enum nd_files_work wish;  /* INSTALL or DROP */
+    struct nd_files_job wish; /* INSTALL, KEEP or DROP */
     bool replies;             /* the peer hears when that is done */
-    bool was_read;            /* `read` is this node's files */
+    bool was_read;            /* `read` is this node's files, or a set that it has kept */
     struct nd_files_job read;
     uint64_t until; /* ns: when one that is not begun is given up */
     uint64_t count; /* changes done since the start */
     char told[320]; /* what became of the last one, or how far it is; "": there was none */
-    unsigned step;  /* of apply and push */
+    unsigned step;  /* of apply, rollback, confirm and push */
     bool alone;
     uint64_t resyncs;
+
+    struct nd_confirm confirm;
+    struct nd_note note; /* of the change that is made ready or under way; number 0: none came with it */
+    bool is_kept;        /* what ran at the start is */
 };
 
 /* The region may be exchanged by a lane at any time: its layout and what lies in it are not to be read. */
@@ -74,11 +80,14 @@ static inline bool nd_is_changing(const struct nd_changing *g)
 
 /* Of the chain that runs. */
 uint64_t nd_change_hash(const struct nd_changing *g, const struct rp_status *s);
-/* In each turn of the main thread: files that the peer sends, and a change that has been carried out. */
+/* In each turn of the main thread: files that the peer sends, and a change that has been carried out. What
+ * waited for a confirm, and got none, is asked for by node/answers.c. */
 void nd_changes_turn(struct nd_changing *g, const struct rp_status *s);
 void nd_changes_close(struct nd_changing *g);
 
-/* A step of apply or push, which operators ask a primary for. */
+/* A step of apply, rollback, confirm or push, which operators ask a primary for. */
 bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w);
+/* The sets that are kept here, and what waits for a confirm: a new reference. */
+json_t *nd_answer_history(const struct nd_changing *g);
 
 #endif

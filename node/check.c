@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <grp.h>
 #include <pwd.h>
 #include <rte_version.h>
 #include <stdarg.h>
@@ -108,7 +109,7 @@ static bool try_control(const struct nd_node *self, struct tries *out)
                  self->control);
     error = try_directory(dir, &there, next_fault(out));
     if (!error && there)
-        error = nd_server_open(&server, self->control, next_fault(out));
+        error = nd_server_open(&server, self->control, self->operators, next_fault(out));
     nd_server_close(server);
     note(out, "control socket", error, "%s", self->control);
     return error != FT_EBUSY;
@@ -542,6 +543,9 @@ static void warn_of_files(const struct nd_config *config, const char *file)
         if (config->node[n].user[0] && !getpwnam(config->node[n].user))
             warn(file, "node %s does not start: this server has no user '%s'", config->node[n].name,
                  config->node[n].user);
+        if (config->node[n].operators[0] && !getgrnam(config->node[n].operators))
+            warn(file, "node %s does not start: this server has no group '%s'", config->node[n].name,
+                 config->node[n].operators);
         if (nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
             warn(file, "node %s: %s", config->node[n].name, fault.text);
     }

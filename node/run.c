@@ -6,6 +6,7 @@
  * (interrupts); and the processes of guardian and reporter.
  */
 #include "node/running.h"
+#include "node/commands.h"
 #include "node/config/peer.h"
 #include "cli/pair.h"
 #include "ftcore/base/event_log.h"
@@ -177,6 +178,7 @@ static void introduce(struct nd_running *r)
     r->changing.group = &r->group;
     r->changing.shared = r->shared;
     r->changing.counts = &r->counts;
+    r->changing.region = r->region;
     r->peer_crashes.config = r->config;
     r->peer_crashes.self = r->self;
     r->peer_crashes.crash = r->crash;
@@ -280,6 +282,7 @@ static void reload_files(struct nd_running *r)
     int error;
 
     nd_arbiter_expect(r->arbiter, 0);
+    nd_users_read();
     if (!r->config->protect.pair || !(link->key[0] || link->certificate[0])) {
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL,
                      "nothing seals the link, so there is nothing to read again");
@@ -362,7 +365,9 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
 
 static int open_server(struct nd_running *r, struct ft_fault *fault)
 {
-    return nd_server_open(&r->server, r->config->node[r->self].control, fault);
+    const struct nd_node *self = &r->config->node[r->self];
+
+    return nd_server_open(&r->server, self->control, self->operators, fault);
 }
 
 static int open_metrics(struct nd_running *r, struct ft_fault *fault)
@@ -409,6 +414,8 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
     r->shared = r->crash->shared;
     r->standing.config = r->config;
     r->standing.self = r->self;
+    nd_users_read();
+    nd_confirm_open(&r->changing.confirm, self->state, self->name, nd_now(), nd_wall());
     if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     nd_crash_catch(r->crash->page, r->shared, r->config->chain.lanes, &r->datagram_key);
@@ -683,6 +690,7 @@ static int keep_going(struct nd_running *r)
         rp_status(r->replicator, &s);
         nd_differences_save(&r->differences, &s);
         nd_changes_turn(&r->changing, &s);
+        nd_answer_due(r);
         nd_counts_turn(&r->counts, &s);
         if (!nd_is_changing(&r->changing)) {
             ft_snapshot_give_back(r->region);

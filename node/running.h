@@ -42,6 +42,7 @@ struct nd_answers {
     struct nd_question question; /* to lanes */
     struct nf_trace trace;
     struct nd_trace_filter *trace_filter; /* of the trace begun last, allocated; NULL: none */
+    struct nd_exchange own; /* what the node asks of itself; request NULL: nothing, else owned */
 };
 
 /* All but what says otherwise is the main thread's. */
@@ -86,6 +87,10 @@ struct nd_running {
 /* answers.c: the next step of an answer (nd_answer_fn). `status` is answered at once. Each other command has
  * its time (docs/reference.md), whatever lanes and replicator do. */
 bool nd_answer(void *running, struct nd_exchange *exchange);
+
+/* commands.c: in each turn: a change that waited for a confirm in vain is taken back, as if somebody had said
+ * it. */
+void nd_answer_due(struct nd_running *r);
 
 /* status.c: a new reference. */
 json_t *nd_answer_status(struct nd_running *r);

@@ -34,6 +34,7 @@ enum ft_level { FT_LEVEL_ERROR = 3, FT_LEVEL_WARNING, FT_LEVEL_NOTICE, FT_LEVEL_
     X(DETECTION, "detection")       /* how soon silence counts as a failure; a takeover that was false */    \
     X(DIVERGED, "diverged")         /* replay, or a digest, differs from the peer's */                       \
     X(DRILL, "drill")               /* asked for by the peer */                                              \
+    X(COMMAND, "command")           /* an operator's, that acts: who, what, and what came of it */           \
     X(SEAL, "seal")                 /* key or certificates of the link were read again, or not */            \
     X(ARBITER, "arbiter")           /* it answers or not; what it decided */                                 \
     X(FLEET, "fleet")               /* of an agent: nodes started and stopped, orders, who leads */          \

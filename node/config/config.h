@@ -110,16 +110,17 @@ struct nd_node {
     uint16_t tcp_port;
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */
-    char control[103];              /* unix socket path; with ".look" behind it, it is one too */
-    char state[192];                /* directory for the view file; default: the control path's directory */
-    char eal[ND_EAL_MAX][256];      /* further EAL arguments */
+    char control[103];         /* unix socket path; with ".look" or ".operate" behind it, it is one too */
+    char state[192];           /* directory for the view file; default: the control path's directory */
+    char eal[ND_EAL_MAX][256]; /* further EAL arguments */
     uint32_t eals;
     uint32_t mbufs;     /* of the packet pool */
     uint32_t memory_mb; /* -m, without huge pages */
     bool hugepages;
-    uint32_t realtime; /* enum nd_realtime */
-    char user[33];     /* of the system, that the node becomes; "": it stays who started it */
-    bool core;         /* the node may leave a core file */
+    uint32_t realtime;  /* enum nd_realtime */
+    char user[33];      /* of the system, that the node becomes; "": it stays who started it */
+    char operators[33]; /* a group of the system, whose members may operate; "": nobody's */
+    bool core;          /* the node may leave a core file */
     struct nd_track track[ND_TRACKED_MAX];
     uint32_t tracks;
     struct nd_hook hook[ND_HOOKS_MAX];

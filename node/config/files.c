@@ -540,12 +540,33 @@ static int take(struct nd_files_job *job)
     return error;
 }
 
+/* The set that runs now, and what waits for a confirm. */
+static int keep(struct nd_files_job *job)
+{
+    int error =
+        job->bytes && *job->sets ? nd_kept_add(job->sets, &job->note, job->bytes, job->len, &job->fault) : 0;
+
+    if (!error && *job->sets)
+        error = nd_kept_wait(job->sets, &job->waits, job->waits_until, &job->fault);
+    job->kept_count = nd_kept_list(job->sets, job->kept);
+    return error;
+}
+
+static int take_back(struct nd_files_job *job)
+{
+    int error = nd_kept_read(job->sets, job->number, &job->bytes, &job->len, &job->fault);
+
+    return error ? error : take(job);
+}
+
 static int do_job(struct nd_files_job *job)
 {
     int error = 0;
 
     if (job->work == ND_FILES_INSTALL)
-        return install(job->file, &job->fault);
+        error = install(job->file, &job->fault);
+    if (job->work == ND_FILES_INSTALL || job->work == ND_FILES_KEEP)
+        return error ? error : keep(job);
     error = nd_files_finish(job->file, &job->fault);
     if (error > 0)
         error = 0;
@@ -553,6 +574,8 @@ static int do_job(struct nd_files_job *job)
         error = nd_config_read(&job->next, job->file, ND_CONFIG_NODES, &job->fault);
     else if (!error && job->work == ND_FILES_TAKE)
         error = take(job);
+    else if (!error && job->work == ND_FILES_BACK)
+        error = take_back(job);
     return error;
 }
 

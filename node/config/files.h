@@ -11,6 +11,7 @@
 #define NODE_CONFIG_FILES_H
 
 #include "node/config/config.h"
+#include "node/config/kept.h"
 #include "node/config/yaml.h"
 
 #define ND_FILES_SIZE (1u << 20) /* bytes of a set at most */
@@ -31,26 +32,35 @@ int nd_files_finish(const char *pair, struct ft_fault *fault);
 enum nd_files_work {
     ND_FILES_READ,    /* this node's own */
     ND_FILES_TAKE,    /* a set of the peer's: reads the configuration that it makes here, and stages it */
-    ND_FILES_INSTALL, /* what was staged */
+    ND_FILES_BACK,    /* a set that was kept here: as one of the peer's */
+    ND_FILES_INSTALL, /* what was staged; then as KEEP */
+    ND_FILES_KEEP,    /* `bytes`, if there are any, with `note`; and what waits for a confirm */
     ND_FILES_DROP,
 };
 
 struct nd_files_job {
     enum nd_files_work work;
     char file[256], chain_file[256]; /* of this node's configuration */
+    char sets[256];                  /* where sets are kept (node/config/kept.h) */
     /* For TAKE: a set as nd_files_pack makes it, the job's to free; and whether it may be written here. */
     uint8_t *bytes;
     uint32_t len;
     bool permit;
+    uint64_t number;            /* BACK: of the set */
+    struct nd_note note, waits; /* INSTALL, KEEP */
+    uint64_t waits_until;       /* wall clock, ns; 0: nothing waits */
     /*
-     * The outcome; nd_files_job_end frees what is left of it. READ, TAKE: `next`, which whoever wants to keep
-     * it sets to NULL. TAKE: `staged`, it is of the set, which is staged; else of this node's own files,
-     * and `same`: they are those of the set. `travels`: the chain stands in no pair file, here and there.
+     * The outcome; nd_files_job_end frees what is left of it. READ, TAKE, BACK: `next`, which whoever wants
+     * to keep it sets to NULL. TAKE, BACK: `staged`, it is of the set, which is staged; else of this node's
+     * own files, and `same`: they are those of the set. `travels`: the chain stands in no pair file, here and
+     * there.
      */
     int error;
     struct ft_fault fault;
     struct nd_config *next;
     bool staged, same, travels;
+    struct nd_note kept[ND_KEPT_SETS]; /* INSTALL, KEEP: what is kept then */
+    unsigned kept_count;
 };
 
 struct nd_files_thread;

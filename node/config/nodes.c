@@ -234,6 +234,7 @@ static const struct nf_param node_keys[] = {
     {"hugepages", NF_BOOL, AT(node.hugepages), 0, 0, "false", NULL, "use them", false},
     {"realtime", NF_CHOICE, AT(node.realtime), 0, 0, "auto", realtimes, "before other work", false},
     {"user", ND_KIND(ND_TEXT), AT(node.user), 0, 33, "", NULL, "that the node becomes", false},
+    {"operators", ND_KIND(ND_TEXT), AT(node.operators), 0, 33, "", NULL, "a group that operates", false},
     {"core", NF_BOOL, AT(node.core), 0, 0, "false", NULL, "a core file when it crashes", false},
     {"track", ND_KIND(ND_LIST), AT(track), 0, ND_TRACKED_MAX, "", NULL, "what it needs to serve", false},
     {"hooks", ND_KIND(ND_LIST), AT(hooks), 0, ND_HOOKS_MAX, "", NULL, "who is told events", false},

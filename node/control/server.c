@@ -17,6 +17,7 @@
 #include "node/base/clock.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -37,24 +38,27 @@
 _Static_assert(ACCEPTS_A_TURN < ND_PLACES, "who comes in one turn does not push out who came in the same");
 
 const struct nd_command_row nd_commands[ND_COMMANDS] = {
-    [ND_CMD_STATUS] = {"status", .acts = false},
-    [ND_CMD_WATCH] = {"watch", .acts = false},
-    [ND_CMD_SHOW] = {"show", .acts = false},
-    [ND_CMD_VERIFY] = {"verify", .acts = true}, /* all lanes stand while the digest is computed */
-    [ND_CMD_SET] = {"set", .acts = true},
-    [ND_CMD_CLEAR] = {"clear", .acts = true},
-    [ND_CMD_PROMOTE] = {"promote", .acts = true},
-    [ND_CMD_DRAIN] = {"drain", .acts = true},
-    [ND_CMD_FAILBACK] = {"failback", .acts = true},
-    [ND_CMD_PIN] = {"pin", .acts = true},
-    [ND_CMD_HOLD] = {"hold", .acts = true},
-    [ND_CMD_UNPIN] = {"unpin", .acts = true},
-    [ND_CMD_RESYNC] = {"resync", .acts = true},
-    [ND_CMD_REPAIR] = {"re-pair", .acts = true},
-    [ND_CMD_DRILL] = {"drill", .acts = true},
-    [ND_CMD_APPLY] = {"apply", .acts = true},
-    [ND_CMD_PUSH] = {"push", .acts = true},
-    [ND_CMD_TRACE] = {"trace", .acts = true}, /* it shows packets, which not everybody may see */
+    [ND_CMD_STATUS] = {"status", ND_LOOKS},
+    [ND_CMD_WATCH] = {"watch", ND_LOOKS},
+    [ND_CMD_SHOW] = {"show", ND_LOOKS},
+    [ND_CMD_HISTORY] = {"history", ND_LOOKS},
+    [ND_CMD_VERIFY] = {"verify", ND_OPERATES}, /* all lanes stand while the digest is computed */
+    [ND_CMD_DRAIN] = {"drain", ND_OPERATES},
+    [ND_CMD_FAILBACK] = {"failback", ND_OPERATES},
+    [ND_CMD_PIN] = {"pin", ND_OPERATES},
+    [ND_CMD_HOLD] = {"hold", ND_OPERATES},
+    [ND_CMD_UNPIN] = {"unpin", ND_OPERATES},
+    [ND_CMD_DRILL] = {"drill", ND_OPERATES}, /* of a node whose file permits drills */
+    [ND_CMD_SET] = {"set", ND_ACTS},
+    [ND_CMD_CLEAR] = {"clear", ND_ACTS},
+    [ND_CMD_PROMOTE] = {"promote", ND_ACTS}, /* it may begin with an empty state */
+    [ND_CMD_RESYNC] = {"resync", ND_ACTS},   /* the standby forgets its own */
+    [ND_CMD_REPAIR] = {"re-pair", ND_ACTS},
+    [ND_CMD_APPLY] = {"apply", ND_ACTS},
+    [ND_CMD_ROLLBACK] = {"rollback", ND_ACTS},
+    [ND_CMD_CONFIRM] = {"confirm", ND_ACTS},
+    [ND_CMD_PUSH] = {"push", ND_ACTS},
+    [ND_CMD_TRACE] = {"trace", ND_ACTS}, /* it shows packets, which not everybody may see */
 };
 
 /* The command of this name, or -1. */
@@ -66,9 +70,11 @@ static int find_command(const char *name)
     return -1;
 }
 
-bool nd_look_path(char out[ND_LOOK_PATH], const char *control)
+bool nd_socket_path(char out[ND_SOCKET_PATH], const char *control, enum nd_may role)
 {
-    return snprintf(out, ND_LOOK_PATH, "%s" ND_LOOK_SUFFIX, control) < ND_LOOK_PATH;
+    static const char *const suffixes[ND_ROLES] = {".look", ".operate", ""};
+
+    return snprintf(out, ND_SOCKET_PATH, "%s%s", control, suffixes[role]) < ND_SOCKET_PATH;
 }
 
 json_t *nd_refuse(const char *code, const char *fmt, ...)
@@ -98,12 +104,13 @@ enum stage {
 };
 
 struct connection {
-    int fd;     /* -1: the place is free */
-    bool owner; /* the client is root, or the user of this node */
+    int fd; /* -1: the place is free */
+    struct nd_client client;
+    bool owner; /* it is root, or the user of this node */
     bool ended; /* the client says no more */
     enum stage stage;
-    uint64_t deadline;   /* ns: until then the request is whole (LISTENS), the answer is taken (WRITES) */
-    const char *acts_at; /* this is the socket that looks, and the path of the one that acts; else NULL */
+    uint64_t deadline; /* ns: until then the request is whole (LISTENS), the answer is taken (WRITES) */
+    const struct listener *of;
     struct nd_exchange exchange;
     json_t *request; /* owned */
     size_t len;      /* bytes in `in` */
@@ -112,26 +119,30 @@ struct connection {
     char in[ND_REQUEST_MAX];
 };
 
-enum { ACTS, LOOKS, LISTENERS };
-
 struct listener {
-    int fd;
+    int fd; /* -1: it is not there */
     struct sockaddr_un address;
-    const char *acts_at; /* LOOKS: the path of the socket that acts */
-    uint64_t next;       /* LOOKS: when its next turn is, ns */
+    enum nd_may role;
+    const char *acts_at; /* the path of the socket that acts */
+    uint64_t next;       /* ND_LOOKS: when its next turn is, ns */
     unsigned first;      /* place that is served first in this turn: each in its turn */
     struct connection places[ND_PLACES];
 };
 
 struct nd_server {
-    struct listener listeners[LISTENERS];
+    struct listener listeners[ND_ROLES];
 };
 
 /* Takes over `fd`, which does not block. */
-static void open_connection(struct connection *c, int fd, bool owner, const char *acts_at, uint64_t now)
+static void open_connection(struct connection *c, int fd, const struct nd_client *client, bool owner,
+                            const struct listener *of, uint64_t now)
 {
-    *c = (struct connection){
-        .fd = fd, .owner = owner, .acts_at = acts_at, .stage = LISTENS, .deadline = now + ND_CLIENT_NS};
+    *c = (struct connection){.fd = fd,
+                             .client = *client,
+                             .owner = owner,
+                             .of = of,
+                             .stage = LISTENS,
+                             .deadline = now + ND_CLIENT_NS};
 }
 
 static void close_connection(struct connection *c)
@@ -176,9 +187,9 @@ static json_t *find_refusal(const struct connection *c, const char *name, int co
         return nd_refuse("invalid", "the request names no cmd");
     if (command < 0)
         return nd_refuse("not found", "unknown cmd '%.40s'", name);
-    if (c->acts_at && nd_commands[command].acts)
-        return nd_refuse("no permission", "%s acts: this socket only answers questions, %s acts", name,
-                         c->acts_at);
+    if (nd_commands[command].role > c->of->role)
+        return nd_refuse("no permission", "%s acts: this socket only %s, %s acts", name,
+                         c->of->role == ND_LOOKS ? "answers questions" : "operates", c->of->acts_at);
     return NULL;
 }
 
@@ -230,8 +241,10 @@ static bool take_request(struct connection *c, uint64_t now)
     refusal = find_refusal(c, name, command);
     if (refusal)
         return begin_writing(c, refusal, now);
-    c->exchange = (struct nd_exchange){
-        .request = c->request, .command = (enum nd_command)command, .looks = c->acts_at != NULL};
+    c->exchange = (struct nd_exchange){.request = c->request,
+                                       .command = (enum nd_command)command,
+                                       .client = c->client,
+                                       .looks = c->of->role == ND_LOOKS};
     c->stage = WORKS;
     return true;
 }
@@ -352,31 +365,53 @@ static void close_listener(struct listener *l)
     unlink(l->address.sun_path);
 }
 
-int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault)
+/* Who may connect there is a group, of which this process has to be a member, or root. */
+static int give_to(struct listener *l, const char *group, struct ft_fault *fault)
+{
+    const struct group *of = getgrnam(group);
+
+    if (!of)
+        return ft_fail(fault, FT_EINVAL, "operators %.40s: no such group on this system", group);
+    if (chown(l->address.sun_path, (uid_t)-1, of->gr_gid) != 0)
+        return ft_fail(fault, FT_EPERM,
+                       "control socket %s: cannot be given to group %.40s (%s), expected a "
+                       "group of this node's user",
+                       l->address.sun_path, group, strerror(errno));
+    return 0;
+}
+
+int nd_server_open(struct nd_server **out, const char *path, const char *operators, struct ft_fault *fault)
 {
     struct nd_server *s = calloc(1, sizeof(*s));
-    struct listener *acts = &s->listeners[ACTS], *looks = &s->listeners[LOOKS];
-    int error;
+    int error = 0;
 
     *out = NULL;
     if (!s)
         return ft_fail(fault, FT_ENOMEM, "no memory for the control socket");
-    for (struct listener *l = s->listeners; l < s->listeners + LISTENERS; l++) {
+    for (int role = 0; role < ND_ROLES; role++) {
+        struct listener *l = &s->listeners[role];
+
         l->fd = -1;
+        l->role = (enum nd_may)role;
+        l->acts_at = s->listeners[ND_ACTS].address.sun_path;
         l->address.sun_family = AF_UNIX;
         for (int i = 0; i < ND_PLACES; i++)
             l->places[i].fd = -1;
+        if (!nd_socket_path(l->address.sun_path, path, l->role) && (l->role != ND_OPERATES || *operators))
+            error = ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
+                            ND_SOCKET_PATH - (*operators ? sizeof(".operate") : sizeof(".look")));
     }
-    if (!nd_look_path(looks->address.sun_path, path)) {
-        free(s);
-        return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
-                       ND_LOOK_PATH - sizeof(ND_LOOK_SUFFIX));
-    }
-    strcpy(acts->address.sun_path, path);
-    looks->acts_at = acts->address.sun_path;
-    error = open_listener(acts, 0660, fault);
     if (!error)
-        error = open_listener(looks, 0666, fault);
+        error = open_listener(&s->listeners[ND_ACTS], 0660, fault);
+    if (!error && *operators) {
+        error = open_listener(&s->listeners[ND_OPERATES], 0600, fault);
+        if (!error)
+            error = give_to(&s->listeners[ND_OPERATES], operators, fault);
+        if (!error && chmod(s->listeners[ND_OPERATES].address.sun_path, 0660) != 0)
+            error = ft_fail(fault, FT_EIO, "control socket %s.operate: %s", path, strerror(errno));
+    }
+    if (!error)
+        error = open_listener(&s->listeners[ND_LOOKS], 0666, fault);
     if (error)
         nd_server_close(s);
     else
@@ -388,7 +423,7 @@ void nd_server_close(struct nd_server *s)
 {
     if (!s)
         return;
-    for (int i = 0; i < LISTENERS; i++)
+    for (int i = 0; i < ND_ROLES; i++)
         close_listener(&s->listeners[i]);
     free(s);
 }
@@ -429,13 +464,15 @@ static struct connection *find_place(struct listener *l, bool owner)
     return best;
 }
 
-static bool is_owner(int fd)
+/* True: it is root, or the user of this node. Who cannot be known is nobody. */
+static bool read_client(int fd, struct nd_client *client)
 {
-    struct ucred peer;
+    struct ucred peer = {.pid = -1, .uid = (uid_t)-1};
     socklen_t len = sizeof(peer);
+    bool said = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0;
 
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-           (peer.uid == 0 || peer.uid == geteuid());
+    *client = (struct nd_client){.user = peer.uid, .pid = peer.pid ? peer.pid : -1};
+    return said && (peer.uid == 0 || peer.uid == geteuid());
 }
 
 static void accept_clients(struct listener *l, uint64_t now)
@@ -447,13 +484,14 @@ static void accept_clients(struct listener *l, uint64_t now)
         struct pollfd comes = {.fd = l->fd, .events = POLLIN};
         /* An accept makes a socket before it finds that nobody is there. */
         int fd = poll(&comes, 1, 0) > 0 ? accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK) : -1;
-        bool owner = fd >= 0 && is_owner(fd);
+        struct nd_client client;
+        bool owner = fd >= 0 && read_client(fd, &client);
         struct connection *place = fd >= 0 ? find_place(l, owner) : NULL;
 
         if (fd < 0)
             return;
         if (place) {
-            open_connection(place, fd, owner, l->acts_at, now);
+            open_connection(place, fd, &client, owner, l, now);
             continue;
         }
         send(fd, full, sizeof(full) - 1, MSG_NOSIGNAL | MSG_DONTWAIT); /* an empty socket has room */
@@ -479,9 +517,11 @@ static void serve_listener(struct listener *l, uint64_t now, nd_answer_fn *answe
  * LOOK_NS. `now`: ns, any clock that does not go back. */
 static void take_turn(struct nd_server *s, uint64_t now, nd_answer_fn *answer, void *arg)
 {
-    struct listener *looks = &s->listeners[LOOKS];
+    struct listener *looks = &s->listeners[ND_LOOKS];
 
-    serve_listener(&s->listeners[ACTS], now, answer, arg);
+    serve_listener(&s->listeners[ND_ACTS], now, answer, arg);
+    if (s->listeners[ND_OPERATES].fd >= 0)
+        serve_listener(&s->listeners[ND_OPERATES], now, answer, arg);
     if (now < looks->next)
         return;
     looks->next = now + LOOK_NS;
@@ -490,20 +530,24 @@ static void take_turn(struct nd_server *s, uint64_t now, nd_answer_fn *answer, v
 
 void nd_server_serve(struct nd_server *s, int timeout_ms, nd_answer_fn *answer, void *arg)
 {
-    const struct listener *acts = &s->listeners[ACTS];
-    struct pollfd p[ND_PLACES + 1] = {{.fd = acts->fd, .events = POLLIN}};
+    struct pollfd p[2 * (ND_PLACES + 1)];
     long wait = timeout_ms * 1000000l < LOOK_NS ? timeout_ms * 1000000l : LOOK_NS;
-    nfds_t n = 1;
+    nfds_t n = 0;
 
-    for (const struct connection *c = acts->places; c < acts->places + ND_PLACES; c++) {
-        if (c->fd < 0)
-            continue;
-        if (is_ready(c))
-            wait = 0;
-        else if (c->stage == WORKS)
-            wait = wait < WORK_NS ? wait : WORK_NS;
-        else
-            p[n++] = (struct pollfd){.fd = c->fd, .events = c->stage == WRITES ? POLLOUT : POLLIN};
+    for (int role = ND_OPERATES; role <= ND_ACTS; role++) {
+        const struct listener *l = &s->listeners[role];
+
+        p[n++] = (struct pollfd){.fd = l->fd, .events = POLLIN}; /* -1: passed over */
+        for (const struct connection *c = l->places; c < l->places + ND_PLACES; c++) {
+            if (c->fd < 0)
+                continue;
+            if (is_ready(c))
+                wait = 0;
+            else if (c->stage == WORKS)
+                wait = wait < WORK_NS ? wait : WORK_NS;
+            else
+                p[n++] = (struct pollfd){.fd = c->fd, .events = c->stage == WRITES ? POLLOUT : POLLIN};
+        }
     }
     ppoll(p, n, &(struct timespec){0, wait}, NULL);
     take_turn(s, nd_now(), answer, arg);

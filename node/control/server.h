@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control sockets: one JSON object a line in, one out. PATH (mode 0660) answers every command, PATH.look
- * (mode 0666) those that look. Served by the node's main thread between other things; no client
+ * (mode 0666) those that look; PATH.operate, where a group is named for it (mode 0660, of that group), those
+ * that look and those that operate. Served by the node's main thread between other things; no client
  * makes it wait.
  */
 #ifndef NODE_CONTROL_SERVER_H
@@ -11,6 +12,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum nd_command {
     ND_CMD_STATUS,
@@ -30,20 +32,37 @@ enum nd_command {
     ND_CMD_DRILL,
     ND_CMD_TRACE,
     ND_CMD_APPLY,
+    ND_CMD_ROLLBACK,
+    ND_CMD_CONFIRM,
+    ND_CMD_HISTORY,
     ND_CMD_PUSH,
     ND_COMMANDS,
 };
 
+/* What a command takes of who gives it; and up to what a socket gives. */
+enum nd_may {
+    ND_LOOKS,    /* it changes nothing and holds up no packet for long */
+    ND_OPERATES, /* it moves the role, or holds up packets: neither the state of NFs nor a configuration */
+    ND_ACTS,     /* all else */
+    ND_ROLES
+};
+
 extern const struct nd_command_row {
     const char *name;
-    bool acts; /* false: the command looks, it changes nothing and holds up no packet for long */
+    enum nd_may role;
 } nd_commands[ND_COMMANDS];
 
-#define ND_LOOK_SUFFIX ".look"
-#define ND_LOOK_PATH   108 /* bytes, as in sockaddr_un */
+#define ND_SOCKET_PATH 108 /* bytes, as in sockaddr_un */
 
-/* The path of the socket that looks, beside the one that acts. False: it is too long for a socket. */
-bool nd_look_path(char out[ND_LOOK_PATH], const char *control);
+/* The path of the socket of that role, beside `control`, which is that of ND_ACTS. False: it is too long for
+ * a socket. */
+bool nd_socket_path(char out[ND_SOCKET_PATH], const char *control, enum nd_may role);
+
+/* Who gives a command, by the kernel's word when the connection was made. */
+struct nd_client {
+    uid_t user;
+    pid_t pid; /* 0: the node itself */
+};
 
 /* {"error": {"code", "text"}}, a new reference; the text is cut at 299 bytes. NULL: no memory. */
 json_t *nd_refuse(const char *code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -57,6 +76,7 @@ json_t *nd_refuse(const char *code, const char *fmt, ...) __attribute__((format(
 struct nd_exchange {
     const json_t *request; /* an object; borrowed */
     enum nd_command command;
+    struct nd_client client;
     bool looks;     /* it came by the socket that looks */
     bool begun;     /* set by who answers: the exchange goes on to its end, though its client has gone */
     json_t *answer; /* set by who answers, a new reference; NULL: the connection is closed */
@@ -67,8 +87,10 @@ typedef bool nd_answer_fn(void *arg, struct nd_exchange *exchange);
 
 struct nd_server;
 
-/* FT_EBUSY: a node already listens there. A socket file that nobody listens on is replaced. */
-int nd_server_open(struct nd_server **out, const char *path, struct ft_fault *fault);
+/* `operators`: the group of the socket that operates, of which this process is a member; "": there is none.
+ * FT_EBUSY: a node already listens there. FT_EINVAL: no such group. A socket file that nobody listens on is
+ * replaced. */
+int nd_server_open(struct nd_server **out, const char *path, const char *operators, struct ft_fault *fault);
 void nd_server_close(struct nd_server *server); /* removes the socket files */
 
 /* Waits at most timeout_ms and 20 ms for clients, less while a request is at work. Takes in who has come, and

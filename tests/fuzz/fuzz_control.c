@@ -28,7 +28,7 @@ static struct nd_running node;
 static struct nd_lane lane;
 static struct nd_io io;
 static pid_t owner;
-static char path[2][ND_LOOK_PATH]; /* the socket that acts, the one that looks */
+static char path[2][ND_SOCKET_PATH]; /* the socket that acts, the one that looks */
 
 static uint32_t io_receive(void *ctx, unsigned l, unsigned port, struct nd_frame frames[], uint32_t max)
 {
@@ -177,9 +177,9 @@ static void open_once(void)
     open_lane();
     begin();
     FUZZ_MUST(snprintf(path[0], sizeof(path[0]), "%s/control", fuzz_dir()) < (int)sizeof(path[0]) &&
-                  nd_look_path(path[1], path[0]),
+                  nd_socket_path(path[1], path[0], ND_LOOKS),
               "%s: too long", fuzz_dir());
-    must(nd_server_open(&node.server, path[0], &fault), &fault);
+    must(nd_server_open(&node.server, path[0], "", &fault), &fault);
 }
 
 static void turn_once(void)

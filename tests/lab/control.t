@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # The control sockets of a node whose lane stands: whoever asks the lane is told so, everybody else is answered meanwhile.
-# And of a node with several lanes, which all are asked to clear an entry that one of them has.
+# And of a node with several lanes, which all are asked to clear an entry that one of them has. Who may do what at which of
+# three sockets, and that each command which acts is an event with its user.
 # No root: a node without protection, without traffic.
 . "$(dirname "$0")/lib.sh"
-plan 18
+plan 26
 
 need_work
 
@@ -82,3 +83,63 @@ is "another refusal ends it" "$(refused x)" "understudy: node one: x: expected a
 65"
 is "an entry is cleared after a refusal" "$(us clear -n one stand 2 2>&1)" "clear stand 2: done"
 is "a clear of everything is every lane's" "$(us clear -n one stand 2>&1)" "clear stand: done"
+
+# The three sockets, in a directory that everybody may enter. Root asks as another user, who is in the group, or is not;
+# who is not root closes the others to himself.
+kill -TERM $node
+wait $node
+sockets=$(mktemp -d /tmp/us-control-XXXXXX)
+chmod 755 "$sockets"
+trap '[ -z "$node" ] || kill -KILL "$node" 2>/dev/null; rm -rf "$work" "$sockets"' EXIT
+group=$(id -gn)
+[ "$(id -u)" != 0 ] || group=nogroup
+sed "s|control: one.sock,|control: $sockets/one.sock, operators: $group,|" "$work/pair.yaml" >"$work/roles.yaml"
+pair=$work/roles.yaml
+"$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
+node=$!
+# Says a request at a socket, as a member of the group or of none: the code of a refusal, or what was done.
+says() { # member|stranger SUFFIX REQUEST
+    local as=()
+    [ "$(id -u)" != 0 ] || as=(setpriv --reuid 1 --regid "$([ "$1" = member ] && echo nogroup || echo daemon)" --clear-groups)
+    "${as[@]}" python3 - "$sockets/one.sock$2" "$3" <<'END'
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(20)
+try:
+    s.connect(sys.argv[1])
+except PermissionError:
+    print("denied")
+    sys.exit()
+s.sendall(sys.argv[2].encode() + b"\n")
+a = json.loads(s.makefile().readline())
+print(a["error"]["code"] if "error" in a else a.get("role") or a.get("change") or "looks")
+END
+}
+ok "a node with operators begins" await 20 one state SOLO
+is "the sockets' modes" "$(stat -c '%a %n' "$sockets"/one.sock* | sed "s|$sockets/one.sock||" | tr '\n' ' ')" "660  666 .look 660 .operate "
+is "who operates holds and looks, and changes no state" "$(says member .operate '{"cmd":"hold"}'; says member .operate '{"cmd":"show","nf":"stand"}'; says member .operate '{"cmd":"set","nf":"stand","key":"soon","value":"1"}'; says member .operate '{"cmd":"apply"}'; says member .operate '{"cmd":"promote"}')" "held
+looks
+no permission
+no permission
+no permission"
+is "who looks does not operate" "$(says stranger .look '{"cmd":"unpin"}'; says stranger .look '{"cmd":"history"}')" "no permission
+looks"
+if [ "$(id -u)" = 0 ]; then
+    is "others reach neither of those that act" "$(says member '' '{"cmd":"hold"}'; says stranger '' '{"cmd":"hold"}'; says stranger .operate '{"cmd":"hold"}')" "denied
+denied
+denied"
+else
+    skip "others reach neither of those that act" "not root"
+fi
+is "the program finds the socket that it may use" "$([ "$(id -u)" = 0 ] || chmod 0 "$sockets/one.sock"; us unpin -n one)" "unpin: the role is free; node one knows it, and tells node two when they meet"
+[ "$(id -u)" = 0 ] || chmod 660 "$sockets/one.sock"
+us set -n one stand soon=1 >/dev/null
+us clear -n one stand 9 >/dev/null 2>&1
+us watch --past --event command -n one -o json 2>/dev/null >"$work/events"
+as=$(id -un)
+[ "$(id -u)" != 0 ] || as=daemon
+is "each that acts is an event: who, what, and what came of it" "$(jq -r '.fields | "\(.user) \(.command): \(.outcome)"' "$work/events")" "$as hold: done
+$(id -un) unpin: done
+$(id -un) set stand soon=1: done
+$(id -un) clear stand 9: 9: no such entry"
+ok "with the process that asked" jq -se 'length == 4 and all(.[]; .fields.pid > 1)' "$work/events"

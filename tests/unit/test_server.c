@@ -56,7 +56,7 @@ static int server_setup(void **state)
 
     (void)state;
     snprintf(server_path, sizeof(server_path), "/tmp/server.%d", (int)getpid());
-    if (nd_server_open(&server, server_path, &fault))
+    if (nd_server_open(&server, server_path, "", &fault))
         fail_msg("%s", fault.text);
     atomic_store(&stop, false);
     return pthread_create(&thread, NULL, serve, NULL);
@@ -454,19 +454,19 @@ static void a_path_that_is_taken_or_not_ours_is_refused(void **state)
     int fd;
 
     (void)state;
-    assert_int_equal(nd_server_open(&second, server_path, &fault), FT_EBUSY);
+    assert_int_equal(nd_server_open(&second, server_path, "", &fault), FT_EBUSY);
     assert_non_null(strstr(fault.text, server_path));
     server_still_serves();
     snprintf(other, sizeof(other), "%s.file", server_path);
     fd = open(other, O_CREAT | O_WRONLY, 0600);
     close(fd);
-    assert_int_equal(nd_server_open(&second, other, &fault), FT_EINVAL);
+    assert_int_equal(nd_server_open(&second, other, "", &fault), FT_EINVAL);
     assert_int_equal(unlink(other), 0); /* was left alone */
     memset(longest, 'x', sizeof(longest));
     memcpy(longest, "/tmp/", 5);
     longest[sizeof(longest) - 1] = '\0';
-    assert_int_equal(nd_server_open(&second, longest, &fault), FT_EINVAL);
-    assert_int_equal(nd_server_open(&second, "/nowhere/at/all", &fault), FT_EIO);
+    assert_int_equal(nd_server_open(&second, longest, "", &fault), FT_EINVAL);
+    assert_int_equal(nd_server_open(&second, "/nowhere/at/all", "", &fault), FT_EIO);
 }
 
 static void a_socket_left_by_the_dead_is_replaced(void **state)
@@ -484,7 +484,7 @@ static void a_socket_left_by_the_dead_is_replaced(void **state)
     unlink(other);
     assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
     close(fd);
-    assert_int_equal(nd_server_open(&s, other, &fault), 0);
+    assert_int_equal(nd_server_open(&s, other, "", &fault), 0);
     assert_int_equal(stat(other, &mode), 0);
     assert_int_equal(mode.st_mode & 0777, 0660); /* owner and group, nobody else */
     nd_server_close(s);

@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The steps of who asks for another chain: apply (the files as they are now), rollback (a set that was kept),
+ * both also without doing it (dry run) or until a confirm; confirm; and push. The main thread's; a step waits
+ * for nothing.
+ *
+ * What waits for a confirm, and gets none, is asked for as a rollback by the node itself (answers.c): by
+ * whoever is primary then, since both nodes know the note.
+ */
+#include "node/change_parts.h"
+#include "node/config/peer.h"
+#include "node/base/clock.h"
+#include "node/base/event_writer.h"
+#include "node/commands.h"
+#include "node/plan.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LATE_MS       3000u /* a standby whose answers are late answers again; the disk takes the set before */
+#define FILES_MS      10000u /* the disk gives files */
+#define ANSWER_MS     10000u /* the peer reads and checks files */
+#define CUT_MS        5000u  /* until lanes have changed */
+#define READY_MS      40000u /* until the standby is READY again; then the answer does not wait for it */
+#define KNOWN_MS      1000u  /* within which a peer that is connected has heard of a confirm */
+#define CONFIRM_MIN_S 10
+#define CONFIRM_MAX_S 86400
+
+static bool is_dry(const struct nd_exchange *x)
+{
+    return json_is_true(json_object_get(x->request, "dry_run"));
+}
+
+static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
+{
+    char text[300];
+
+    if (!nd_change_give_up(g))
+        return false; /* a lane is at it: a later step sees what became of it */
+    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
+    nd_change_tell(g, FT_LEVEL_WARNING, text);
+    g->step = ND_STEP_BEGIN;
+    return nd_refused(x, "busy", "%s; the chain is as it was", text);
+}
+
+static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
+{
+    const struct nd_confirm *c = &g->confirm;
+    uint64_t now = nd_now();
+    char waits[80] = "";
+
+    g->step = ND_STEP_BEGIN;
+    if (c->until > now && x->command != ND_CMD_PUSH)
+        snprintf(waits, sizeof(waits), "; it goes back in %" PRIu64 " s, unless `confirm` is said",
+                 (uint64_t)((c->until - now) / (1000 * FT_MS)));
+    return nd_answered(x, json_pack("{s:b,s:s++}", "done", 1, "text", text, waits, ""));
+}
+
+static void wait_for(struct nd_changing *g, struct nd_work *w, enum nd_step step, uint32_t ms)
+{
+    g->step = step;
+    w->begun = true;
+    w->until = nd_now() + ms * FT_MS;
+}
+
+/* `note`: goes with them to a peer that understands it; NULL: none does. */
+static int send_files(struct nd_changing *g, const struct nd_config *config, uint64_t chain,
+                      const struct nd_note *note, struct ft_fault *fault)
+{
+    struct nd_files files;
+    uint32_t len = 0;
+    uint8_t *bytes, *noted = NULL;
+    int error;
+
+    if (!config->link.key[0] && !config->link.certificate[0])
+        return ft_fail(
+            fault, FT_EPERM,
+            "link.insecure: true: a chain's files travel over a sealed link alone, expected a key or "
+            "certificates");
+    error = nd_files_of(&files, config, fault);
+    if (error)
+        return error;
+    bytes = nd_files_pack(&files, &len);
+    if (bytes && note)
+        noted = nd_note_pack(note, bytes, len, &len);
+    if (!bytes || (note && !noted) || !rp_push(g->replicator, chain, note ? noted : bytes, len))
+        error = ft_fail(fault, FT_EBUSY, "files are on their way to the peer already");
+    free(bytes);
+    free(noted);
+    return error;
+}
+
+/* The standby's answers are late, as they are for moments on a busy machine: the chain waits for them. */
+static bool is_late(const struct nd_work *w, const struct rp_status *s)
+{
+    return s->core.peer.known && s->core.state == FT_DEGRADED && nd_now() <= w->until;
+}
+
+/* A job of before may be under way for a moment: the set that ran is being kept. */
+static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, uint64_t set)
+{
+    if (w->until == 0)
+        w->until = nd_now() + LATE_MS * FT_MS;
+    if (!nd_change_read(g, set))
+        return nd_now() > w->until &&
+               nd_refused(x, "busy", "the disk has not done what it was asked for before");
+    wait_for(g, w, ND_STEP_FILES, FILES_MS);
+    return false;
+}
+
+/* 0: they make a change; or why not. FT_EBUSY with no text: they are still being read. */
+static int take_read(struct nd_changing *g, const struct nd_work *w, bool state, struct nd_change **c,
+                     struct ft_fault *fault)
+{
+    struct nd_config *next = g->read.next;
+
+    if (!g->was_read && nd_now() <= w->until)
+        return FT_EBUSY;
+    if (!g->was_read)
+        return ft_fail(fault, FT_EBUSY, "%s: the disk does not give the files", g->config->file);
+    g->was_read = false;
+    g->read.next = NULL;
+    *fault = g->read.fault;
+    return g->read.error ? g->read.error : nd_change_make(g, next, state, c, fault);
+}
+
+/* Why this node cannot apply its files now; NULL: it can. */
+static json_t *refuse_state(const struct rp_status *s)
+{
+    if (!ft_core_primary(&s->core))
+        return nd_refuse("busy", "%s: the primary applies a chain", ft_state_name(s->core.state));
+    if (s->core.peer.known && s->core.state != FT_PROTECTED)
+        return nd_refuse("busy", "%s: %s: a pair's chain is changed while it is PROTECTED",
+                         ft_state_name(s->core.state), s->core.why);
+    return NULL;
+}
+
+/* Why a change cannot wait for a confirm; NULL: it can. */
+static json_t *refuse_confirm(const struct nd_changing *g, const json_t *confirm, const struct rp_status *s)
+{
+    json_int_t seconds = json_integer_value(confirm);
+
+    if (seconds < CONFIRM_MIN_S || seconds > CONFIRM_MAX_S)
+        return nd_refuse("invalid", "confirm: expected %d to %d seconds", CONFIRM_MIN_S, CONFIRM_MAX_S);
+    if (!g->config->chain_file[0])
+        return nd_refuse("invalid", "the chain stands in the pair file, which no node writes, so nothing can "
+                                    "go back: expected chain: {file: ...}");
+    if (s->core.peer.known && !nd_confirm_speaks(s))
+        return nd_refuse("busy",
+                         "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
+                         ": a change waits for a confirm where both run one version",
+                         s->core.peer.name, s->core.peer.program);
+    if (nd_confirm_find(&g->confirm, nd_change_hash(g, s)) < 0)
+        return nd_refuse("busy",
+                         "the files of the chain that runs are not kept in %.100s, so nothing can go "
+                         "back",
+                         g->confirm.sets);
+    return NULL;
+}
+
+/* Why not this; NULL: nothing speaks against it. *set: the number of the set to go back to; 0: the files. */
+static json_t *refuse_request(const struct nd_changing *g, const struct nd_exchange *x,
+                              const struct rp_status *s, uint64_t *set)
+{
+    const struct nd_confirm *c = &g->confirm;
+    const json_t *confirm = json_object_get(x->request, "confirm"), *which;
+
+    *set = 0;
+    if (x->command == ND_CMD_ROLLBACK) {
+        which = json_object_get(x->request, "set");
+        if (!g->config->chain_file[0])
+            return nd_refuse("invalid", "the chain stands in the pair file, which no node writes: expected "
+                                        "chain: {file: ...}");
+        if (!json_is_integer(which) || json_integer_value(which) < 0 ||
+            json_integer_value(which) >= (json_int_t)c->count)
+            return nd_refuse("not found", "rollback: no such set, expected 0 to %u (see understudy history)",
+                             c->count ? c->count - 1 : 0);
+        *set = c->kept[json_integer_value(which)].number;
+    } else if (c->until && !is_dry(x)) {
+        return nd_refuse("busy", "the change by %.39s waits for a confirm: confirm it, or rollback 1, first",
+                         c->order.by);
+    }
+    return confirm ? refuse_confirm(g, confirm, s) : NULL;
+}
+
+/* What this change is to be known by. */
+static void make_note(struct nd_changing *g, const struct nd_exchange *x, const struct rp_status *s)
+{
+    json_int_t confirm = json_integer_value(json_object_get(x->request, "confirm")),
+               set = json_integer_value(json_object_get(x->request, "set"));
+
+    g->note = (struct nd_note){.number = nd_confirm_number(&g->confirm, nd_wall()),
+                               .back = nd_change_hash(g, s),
+                               .confirm_ms = (uint64_t)confirm * 1000};
+    nd_client_name(&x->client, g->note.by);
+    if (x->command == ND_CMD_APPLY)
+        snprintf(g->note.how, sizeof(g->note.how), "apply");
+    else if (x->client.pid)
+        snprintf(g->note.how, sizeof(g->note.how), "rollback %u", (unsigned)set);
+    else
+        snprintf(g->note.how, sizeof(g->note.how), "not confirmed");
+}
+
+static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                        const struct rp_status *s)
+{
+    json_t *refusal;
+    uint64_t set;
+
+    if (w->until == 0)
+        w->until = nd_now() + LATE_MS * FT_MS;
+    if (is_late(w, s) || (g->confirm.telling && nd_now() <= w->until))
+        return false;
+    refusal = refuse_state(s);
+    if (!refusal)
+        refusal = refuse_request(g, x, s, &set);
+    if (refusal)
+        return nd_answered(x, refusal);
+    if (g->change && !nd_change_give_up(g))
+        return nd_refused(x, "busy", "a change is under way");
+    make_note(g, x, s);
+    return read_files(g, x, w, set);
+}
+
+/* What it would do; nothing of it stays. */
+static bool show_plan(struct nd_changing *g, struct nd_exchange *x, struct nd_change *c, bool same)
+{
+    json_t *plan = nd_plan_json(&c->plan, g->counts, ft_region_used(g->region));
+
+    nd_change_free(c);
+    if (g->read.staged)
+        nd_change_order(g, ND_FILES_DROP);
+    json_object_set_new(plan, "done", json_true());
+    json_object_set_new(plan, "same", json_boolean(same));
+    return nd_answered(x, plan);
+}
+
+/* The set that was kept makes the chain that it made then. */
+static int check_set(const struct nd_changing *g, const struct nd_exchange *x, const struct nd_change *c,
+                     struct ft_fault *fault)
+{
+    for (unsigned i = 0; x->command == ND_CMD_ROLLBACK && i < g->confirm.count; i++)
+        if (g->confirm.kept[i].number == g->read.number && g->confirm.kept[i].chain != c->chain.hash)
+            return ft_fail(fault, FT_EINVAL,
+                           "the set makes another chain now than it did: is a module, or the pair file, "
+                           "another one?");
+    return 0;
+}
+
+/* The chain runs already: of a set that was kept, its files take their places here. */
+static bool stay(struct nd_changing *g, struct nd_exchange *x)
+{
+    if (x->command != ND_CMD_ROLLBACK)
+        return done(g, x, "the chain file is the one that runs");
+    g->note.confirm_ms = 0;
+    nd_confirm_take(&g->confirm, &g->note, nd_now());
+    if (g->read.staged)
+        nd_change_order(g, ND_FILES_INSTALL);
+    return done(g, x,
+                g->read.staged ? "that chain runs, and its files are in their places again"
+                               : "that chain runs, and its files are in their places");
+}
+
+static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                     const struct rp_status *s)
+{
+    struct ft_fault fault = {""};
+    struct nd_change *c = NULL;
+    json_t *refusal;
+    int error;
+
+    if (is_late(w, s))
+        return false;
+    refusal = refuse_state(s);
+    error = refusal ? FT_EBUSY : take_read(g, w, true, &c, &fault);
+    if (!refusal && error && !fault.text[0])
+        return false;
+    if (!error && (error = check_set(g, x, c, &fault)))
+        nd_change_free(c);
+    if (error && g->read.staged)
+        nd_change_order(g, ND_FILES_DROP);
+    if (refusal)
+        return nd_answered(x, refusal);
+    if (error)
+        return refused(g, x, "", fault.text);
+    if (is_dry(x))
+        return show_plan(g, x, c, c->chain.hash == nd_change_hash(g, s));
+    if (c->chain.hash == nd_change_hash(g, s)) {
+        nd_change_free(c);
+        return stay(g, x);
+    }
+    g->note.chain = c->chain.hash;
+    nd_change_offer(g, c);
+    g->staged = g->read.staged;
+    g->alone = !s->core.peer.known;
+    g->resyncs = s->core.resyncs;
+    if (g->alone) {
+        nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_ALONE);
+        nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is being changed, without a peer");
+        wait_for(g, w, ND_STEP_LANES, CUT_MS);
+        return false;
+    }
+    if (send_files(g, c->next, c->chain.hash, nd_confirm_speaks(s) ? &g->note : NULL, &fault) != 0)
+        return refused(g, x, "", fault.text);
+    nd_change_tell(g, FT_LEVEL_NOTICE, "the peer is checking the chain's files");
+    wait_for(g, w, ND_STEP_PEER, ANSWER_MS);
+    return false;
+}
+
+/* The peer's answer: then the lanes' turn, at the cut of a resync. */
+static bool at_peer(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                    const struct rp_status *s)
+{
+    struct rp_push_answer answer;
+
+    if (!s->core.peer.known)
+        return refused(g, x, s->core.peer.name, "the standby was lost");
+    if (is_late(w, s))
+        return false;
+    if (!rp_push_answered(g->replicator, &answer))
+        return nd_now() > w->until && refused(g, x, s->core.peer.name, "no answer about the chain's files");
+    if (!answer.taken)
+        return refused(g, x, s->core.peer.name, answer.text);
+    if (s->core.state != FT_PROTECTED)
+        return refused(g, x, ft_state_name(s->core.state), s->core.why);
+    nd_change_pass(g->change, ND_CHANGE_PREPARED, ND_CHANGE_ARMED);
+    rp_request(g->replicator, FT_REQUEST_RESYNC);
+    nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is being changed; a resync follows");
+    wait_for(g, w, ND_STEP_LANES, CUT_MS);
+    return false;
+}
+
+/* nd_changes_turn has finished it where it is done. */
+static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    struct nd_change *c = g->change;
+    struct ft_fault fault;
+    char text[400];
+
+    if (!c && g->alone) {
+        snprintf(text, sizeof(text), "%s; node %s was not connected: push the files to it once it is",
+                 g->told, nd_peer_name(g->config, g->self));
+        return done(g, x, text);
+    }
+    if (!c) {
+        wait_for(g, w, ND_STEP_STANDBY, READY_MS);
+        return false;
+    }
+    if (atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_FAILED) {
+        fault = c->fault;
+        return refused(g, x, "", fault.text);
+    }
+    return nd_now() > w->until && refused(g, x, "", "the lanes did not come to a cut in time");
+}
+
+static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                       const struct rp_status *s)
+{
+    char text[400];
+
+    if (s->core.state == FT_PROTECTED && s->core.resyncs != g->resyncs) {
+        snprintf(text, sizeof(text), "%s; PROTECTED again", g->told);
+        return done(g, x, text);
+    }
+    if (nd_now() <= w->until)
+        return false;
+    snprintf(text, sizeof(text), "%s; the standby is not READY yet", g->told);
+    return done(g, x, text);
+}
+
+static bool apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
+{
+    if (!w->begun)
+        return begin_apply(g, x, w, s);
+    switch (g->step) {
+    case ND_STEP_FILES:
+        return at_files(g, x, w, s);
+    case ND_STEP_PEER:
+        return at_peer(g, x, w, s);
+    case ND_STEP_LANES:
+        return at_lanes(g, x, w);
+    case ND_STEP_STANDBY:
+        return at_standby(g, x, w, s);
+    default:
+        return nd_refused(x, "busy", "the change was given up");
+    }
+}
+
+/* ---- push, confirm ------------------------------------------------------------------------------- */
+
+/* The files as they are here; the chain that runs is theirs. */
+static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                       const struct rp_status *s)
+{
+    struct ft_fault fault = {""};
+    struct nd_change *c = NULL;
+    int error = take_read(g, w, false, &c, &fault);
+
+    if (error && !fault.text[0])
+        return false;
+    if (!error && g->change)
+        error = ft_fail(&fault, FT_EBUSY, "a change is under way");
+    if (!error && c->chain.hash != nd_change_hash(g, s))
+        error =
+            ft_fail(&fault, FT_EINVAL,
+                    "the files here make another chain than the one that runs: apply them, or, where apply "
+                    "refuses them, put those that run back first");
+    if (!error)
+        error = send_files(g, c->next, c->chain.hash, NULL, &fault);
+    nd_change_free(c);
+    if (error)
+        return nd_refused(x, "invalid", "%s", fault.text);
+    wait_for(g, w, ND_STEP_PEER, ANSWER_MS);
+    return false;
+}
+
+static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
+{
+    const char *peer = nd_peer_name(g->config, g->self);
+    struct rp_push_answer answer;
+    char text[FT_REASON_MAX];
+
+    if (!ft_core_primary(&s->core))
+        return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
+    if (!w->begun && g->confirm.telling && nd_now() <= w->until)
+        return false;
+    if (!w->begun)
+        return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, w, 0);
+    if (g->step == ND_STEP_FILES)
+        return push_files(g, x, w, s);
+    if (rp_push_answered(g->replicator, &answer)) {
+        if (!answer.taken)
+            return nd_refused(x, "busy", "node %s: %s", peer, answer.text);
+        snprintf(text, sizeof(text), "node %s has the chain's files", peer);
+        return done(g, x, text);
+    }
+    if (nd_now() <= w->until)
+        return false;
+    rp_push_forget(g->replicator);
+    return nd_refused(x, "busy", "node %s does not answer", peer);
+}
+
+/* Until both nodes know it, or the other one is not there. */
+static bool confirm(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
+                    const struct rp_status *s)
+{
+    struct nd_note note = {
+        .number = nd_confirm_number(&g->confirm, nd_wall()), .chain = nd_change_hash(g, s), .how = "confirm"};
+    bool told = nd_confirm_is_told(&g->confirm, s);
+    char text[160];
+
+    if (!w->begun) {
+        if (!ft_core_primary(&s->core))
+            return nd_refused(x, "busy", "%s: the primary confirms", ft_state_name(s->core.state));
+        if (!g->confirm.until)
+            return nd_refused(x, "busy", "no change waits for a confirm");
+        nd_client_name(&x->client, note.by);
+        nd_confirm_take(&g->confirm, &note, nd_now());
+        snprintf(text, sizeof(text), "the chain is confirmed, by %s", note.by);
+        nd_change_tell(g, FT_LEVEL_NOTICE, text);
+        w->begun = true;
+        w->until = nd_now() + KNOWN_MS * FT_MS;
+        return false;
+    }
+    if (!told && s->core.peer.known && nd_now() <= w->until)
+        return false;
+    if (told)
+        return done(g, x, "the chain stays; both nodes know it");
+    snprintf(text, sizeof(text), "the chain stays; node %s hears of it when they meet",
+             nd_peer_name(g->config, g->self));
+    return done(g, x, text);
+}
+
+/* ---- what is kept ------------------------------------------------------------------------------- */
+
+json_t *nd_answer_history(const struct nd_changing *g)
+{
+    const struct nd_confirm *c = &g->confirm;
+    uint64_t now = nd_now();
+    json_t *sets = json_array();
+
+    for (unsigned i = 0; i < c->count; i++) {
+        const struct nd_note *note = &c->kept[i];
+        char time[ND_WALL_TEXT], chain[24];
+        bool waits = c->until && note->number == c->order.number;
+
+        snprintf(chain, sizeof(chain), "%016" PRIx64, note->chain);
+        json_array_append_new(
+            sets,
+            json_pack("{s:i,s:s,s:s,s:s,s:s,s:o}", "set", (int)i, "time", nd_wall_text(time, note->number),
+                      "by", note->by, "how", note->how, "chain", chain, "confirm_s",
+                      waits
+                          ? json_integer((json_int_t)(c->until > now ? (c->until - now) / (1000 * FT_MS) : 0))
+                          : json_null()));
+    }
+    return json_pack("{s:o}", "sets", sets);
+}
+
+bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+{
+    struct rp_status s;
+    bool over;
+
+    rp_status(g->replicator, &s);
+    nd_changes_turn(g, &s);
+    over = (x->command == ND_CMD_PUSH ? push : x->command == ND_CMD_CONFIRM ? confirm : apply)(g, x, w, &s);
+    if (over)
+        g->step = ND_STEP_BEGIN;
+    return over;
+}

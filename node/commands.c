@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who did what; see commands.h. A user's name is looked up in a table of this process: the system's own
+ * look-up may ask a disk or another server, and the main thread waits for neither. Users that are not in
+ * /etc/passwd have their number.
+ */
+#define _GNU_SOURCE /* fgetpwent */
+#include "node/commands.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/running.h"
+
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define AGAIN_NS 5000000000ull /* until what was not confirmed is taken back once more, where that failed */
+#define USERS    512u          /* of more the last ones have their numbers */
+
+static struct user {
+    uid_t uid;
+    char name[ND_BY_MAX];
+} users[USERS];
+static unsigned known;
+
+void nd_users_read(void)
+{
+    FILE *f = fopen("/etc/passwd", "re");
+    const struct passwd *p;
+
+    if (!f)
+        return;
+    known = 0;
+    while (known < USERS && (p = fgetpwent(f))) {
+        users[known].uid = p->pw_uid;
+        snprintf(users[known++].name, ND_BY_MAX, "%s", p->pw_name);
+    }
+    fclose(f);
+}
+
+const char *nd_client_name(const struct nd_client *client, char out[ND_BY_MAX])
+{
+    memset(out, 0, ND_BY_MAX);
+    if (!client->pid)
+        return out;
+    snprintf(out, ND_BY_MAX, "uid %u", (unsigned)client->user);
+    for (unsigned i = 0; i < known; i++)
+        if (users[i].uid == client->user) {
+            memcpy(out, users[i].name, ND_BY_MAX);
+            break;
+        }
+    return out;
+}
+
+struct text {
+    char out[FT_EVENT_VALUE];
+    size_t len;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct text *t, const char *fmt, ...)
+{
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(t->out + t->len, sizeof(t->out) - t->len, fmt, ap);
+    va_end(ap);
+    t->len += n > 0 ? (size_t)n : 0;
+    if (t->len >= sizeof(t->out))
+        t->len = sizeof(t->out) - 1;
+}
+
+/* As it is written on a command line. */
+static void describe(struct text *t, const struct nd_exchange *x)
+{
+    static const char *const words[] = {"nf", "node", "kind"}, *const numbers[][2] = {
+                                                                   {"confirm", "--confirm "},
+                                                                   {"view", "--view "},
+                                                                   {"set", ""}};
+    const json_t *request = x->request;
+    const char *key = json_string_value(json_object_get(request, "key")),
+               *value = json_string_value(json_object_get(request, "value")),
+               *lost = json_string_value(json_object_get(request, "lost"));
+
+    add(t, "%s", nd_commands[x->command].name);
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const char *word = json_string_value(json_object_get(request, words[i]));
+
+        if (word)
+            add(t, " %s", word);
+    }
+    if (key)
+        add(t, " %s%s%s", key, value ? "=" : "", value ? value : "");
+    if (json_is_true(json_object_get(request, "dry_run")))
+        add(t, " --dry-run");
+    if (lost)
+        add(t, " --lost %s", lost);
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        const json_t *n = json_object_get(request, numbers[i][0]);
+
+        if (json_is_integer(n))
+            add(t, " %s%" JSON_INTEGER_FORMAT, numbers[i][1], json_integer_value(n));
+    }
+}
+
+void nd_command_say(const struct nd_exchange *x)
+{
+    const json_t *error = json_object_get(x->answer, "error");
+    const char *why = json_string_value(json_object_get(error, "text"));
+    struct text command = {.len = 0};
+    char by[ND_BY_MAX];
+
+    nd_client_name(&x->client, by);
+    describe(&command, x);
+    ft_log_fields(error ? FT_LEVEL_INFO : FT_LEVEL_NOTICE, FT_SAYS_COMMAND,
+                  (struct ft_log_field[]){{"user", .text = by},
+                                          {"pid", .number = (uint64_t)x->client.pid},
+                                          {"command", .text = command.out},
+                                          {"outcome", .text = error ? why ? why : "refused" : "done"},
+                                          {0}},
+                  "%s: %s: %s", by[0] ? by : "the node itself", command.out,
+                  error ? why ? why : "refused" : "done");
+}
+
+void nd_answer_due(struct nd_running *r)
+{
+    struct nd_confirm *c = &r->changing.confirm;
+    struct nd_exchange *x = &r->answers.own;
+    struct rp_status s;
+    int set;
+
+    if (!x->request) {
+        rp_status(r->replicator, &s);
+        if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s.core))
+            return;
+        set = nd_confirm_find(c, c->order.back);
+        *x = (struct nd_exchange){
+            .request = json_pack("{s:s,s:i}", "cmd", "rollback", "set", set < 0 ? (int)ND_KEPT_SETS : set),
+            .command = ND_CMD_ROLLBACK};
+    }
+    if (!x->request || !nd_answer(r, x))
+        return;
+    c->again = nd_now() + AGAIN_NS;
+    json_decref(x->answer);
+    json_decref((json_t *)(uintptr_t)x->request);
+    *x = (struct nd_exchange){.request = NULL};
+}
