@@ -28,7 +28,7 @@ int nd_privilege_drop_inherited(struct ft_fault *fault);
 
 /* Open files that a process with a node, or with what plays one, may need: 16 lanes, and all places for
  * connections, DPDK's telemetry among them. */
-#define ND_OPEN_FILES 172u
+#define ND_OPEN_FILES 190u
 
 /* May have ND_OPEN_FILES open files; asks for them where only the soft limit is lower. FT_EPERM. */
 int nd_privilege_check_files(struct ft_fault *fault);

@@ -91,17 +91,17 @@ wait $node
 sockets=$(mktemp -d /tmp/us-control-XXXXXX)
 chmod 755 "$sockets"
 trap '[ -z "$node" ] || kill -KILL "$node" 2>/dev/null; rm -rf "$work" "$sockets"' EXIT
-group=$(id -gn)
-[ "$(id -u)" != 0 ] || group=nogroup
+group=$(id -gn) with=
+[ "$(id -u)" != 0 ] || { group=nogroup with="setpriv --groups 0,65534"; } # as a unit's SupplementaryGroups
 sed "s|control: one.sock,|control: $sockets/one.sock, operators: $group,|" "$work/pair.yaml" >"$work/roles.yaml"
 pair=$work/roles.yaml
-"$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
+$with "$UNDERSTUDY" run -c "$pair" -n one 2>"$work/log" &
 node=$!
 # Says a request at a socket, as a member of the group or of none: the code of a refusal, or what was done.
 says() { # member|stranger SUFFIX REQUEST
     local as=()
     [ "$(id -u)" != 0 ] || as=(setpriv --reuid 1 --regid "$([ "$1" = member ] && echo nogroup || echo daemon)" --clear-groups)
-    "${as[@]}" python3 - "$sockets/one.sock$2" "$3" <<'END'
+    "${as[@]}" /usr/bin/python3 - "$sockets/one.sock$2" "$3" <<'END'
 import json, socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.settimeout(20)
