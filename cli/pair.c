@@ -116,6 +116,8 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv)
 
     memset(pair, 0, sizeof(*pair));
     pair->only = -1;
+    pair->elsewhere = strcmp(argv[0], "status") == 0 || strcmp(argv[0], "watch") == 0 ||
+                      strcmp(argv[0], "top") == 0 || strcmp(argv[0], "history") == 0;
     error = nd_options_read(&pair->options, argc, argv);
     return error ? error : nd_pair_begin(pair, argv[0]);
 }
@@ -159,8 +161,7 @@ static void ask_status(struct nd_pair *pair, unsigned i)
     json_t *refusal;
 
     json_decref(pair->status[i]);
-    pair->error[i] =
-        nd_ask(pair->config->node[i].control, request, ND_STATUS_MS, &pair->status[i], NULL, &pair->why[i]);
+    pair->error[i] = nd_pair_ask(pair, i, request, ND_STATUS_MS, &pair->status[i], &pair->why[i]);
     json_decref(request);
     refusal = json_object_get(pair->status[i], "error");
     if (!refusal)
@@ -289,7 +290,7 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
         return report_nobody(pair, role);
     }
     pair->only = node; /* further pages come from the same node */
-    error = nd_ask(pair->config->node[node].control, request, timeout_ms, answer, NULL, &fault);
+    error = nd_pair_ask(pair, (unsigned)node, request, timeout_ms, answer, &fault);
     json_decref(request);
     if (error) {
         fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[node].name, fault.text);
@@ -560,6 +561,9 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     print_damping(s, out);
     print_quarantine(pair, i, out);
     print_bypassed(s, out);
+    if (nd_text(s, "asked_through", NULL))
+        fprintf(out, "; said through node %s, %.0f ms ago", nd_text(s, "asked_through", ""),
+                nd_number(s, "age_ms"));
     fputc('\n', out);
 }
 

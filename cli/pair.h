@@ -25,6 +25,8 @@ struct nd_pair {
     json_t *status[ND_NODES]; /* owned; NULL: no answer, and why says so */
     struct ft_fault why[ND_NODES];
     int error[ND_NODES]; /* the same as a code; 0: it has answered */
+    bool elsewhere;      /* of a command that only looks: a node without a socket here is asked through the
+                            other one */
 };
 
 /* Reads options and configuration. 0, or an exit code with the line printed; then nothing is to be closed. */
@@ -32,6 +34,10 @@ int nd_pair_open(struct nd_pair *pair, int argc, char **argv);
 /* The same for options that are in pair->options already; `only` is -1. `command`: its name, for refusals. */
 int nd_pair_begin(struct nd_pair *pair, const char *command);
 void nd_pair_close(struct nd_pair *pair);
+
+/* As nd_ask, of node `i` (cli/ask.c). What came through another node says so: "asked_through", "age_ms". */
+int nd_pair_ask(const struct nd_pair *pair, unsigned i, const json_t *request, int timeout_ms,
+                json_t **answer, struct ft_fault *fault);
 
 /* Asks all nodes (or the one of -n) for their status, replacing what was known, and puts the pair first. */
 void nd_pair_ask_status(struct nd_pair *pair);

@@ -625,7 +625,7 @@ static int read_ends(struct showing *s)
 
 int nd_cmd_show(int argc, char **argv)
 {
-    struct showing s = {.pair = {.only = -1}};
+    struct showing s = {.pair = {.only = -1, .elsewhere = true}};
     struct nd_arguments rest;
     bool counters;
     int code = nd_syntax_read(&nd_show_syntax, &s.options, argc, argv, &rest);

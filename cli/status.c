@@ -360,7 +360,7 @@ static void ask_node(const struct nd_pair *pair, unsigned i, struct watched *w)
         json_t *request = w->begun ? json_pack("{s:s,s:I,s:I}", "cmd", "watch", "of", w->of, "next", w->next)
                                    : json_pack("{s:s}", "cmd", "watch");
 
-        error = nd_ask(pair->config->node[i].control, request, ANSWER_MS, &answer, NULL, &fault);
+        error = nd_pair_ask(pair, i, request, ANSWER_MS, &answer, &fault);
         json_decref(request);
         refusal = json_object_get(answer, "error");
         if (refusal)

@@ -963,7 +963,8 @@ static bool step_answer(struct nd_running *r, struct nd_exchange *x)
 
 bool nd_answer(void *running, struct nd_exchange *x)
 {
-    bool done = step_answer(running, x);
+    bool peer = json_is_true(json_object_get(x->request, "peer"));
+    bool done = peer ? nd_look_answer(running, x) : step_answer(running, x);
 
     if (done && nd_commands[x->command].role != ND_LOOKS)
         nd_command_say(x);

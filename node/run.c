@@ -691,6 +691,7 @@ static int keep_going(struct nd_running *r)
         nd_differences_save(&r->differences, &s);
         nd_changes_turn(&r->changing, &s);
         nd_answer_due(r);
+        nd_look_turn(r);
         nd_counts_turn(&r->counts, &s);
         if (!nd_is_changing(&r->changing)) {
             ft_snapshot_give_back(r->region);

@@ -14,6 +14,7 @@
 #include "node/crash/crash.h"
 #include "node/differences.h"
 #include "node/export/exporter.h"
+#include "node/look.h"
 #include "lane/lane.h"
 #include "node/metrics/metrics.h"
 #include "node/port_watch.h"
@@ -67,6 +68,7 @@ struct nd_running {
     struct rp_arbiter asks;     /* of it: what the replicator calls */
     struct nd_notify notify;    /* the supervisor */
     struct nd_answers answers;
+    struct nd_looking looking;
     struct nd_counts counts;
     struct nd_port_watch port_watch;
     struct nd_standing standing;

@@ -101,6 +101,15 @@ struct rp_pushing {
     struct rp_push_answer answer;
 };
 
+/* A question of a main thread, and its answer (look.c); filled by one thread at a time, by the stage. */
+struct rp_looking {
+    _Atomic int stage;
+    uint64_t id;
+    uint64_t connects, next; /* of the link, when it came; ns: when the next piece may go */
+    uint32_t len, at;        /* of `bytes`; how much of it has been sent, or has come */
+    uint8_t *bytes;
+};
+
 struct rp_replicator {
     struct rp_config config;
     unsigned lanes;
@@ -156,6 +165,7 @@ struct rp_replicator {
     /* The peer that this node follows, or took over from; incarnation 0: none. */
     struct ft_datagram_key primary;
     struct rp_pushing push, pushed; /* to the peer; from it */
+    struct rp_looking look, looked; /* the same */
     _Atomic uint64_t rejoin;        /* hash of the chain that a node without state is to become; 0: none */
 };
 
@@ -252,6 +262,11 @@ void rp_send_verdicts(struct rp_replicator *rp); /* a standby: those of its lane
 void rp_take_verdict(struct rp_replicator *rp, const struct ft_message *m);
 void rp_take_standing(struct rp_replicator *rp, const struct ft_message *m);
 bool rp_peer_told(const struct rp_replicator *rp); /* the peer has said its standing on this connection */
+/* look.c: first byte of a PUSH that is no set of files. */
+#define RP_LOOK_QUESTION 4u
+#define RP_LOOK_ANSWER   5u
+void rp_take_look(struct rp_replicator *rp, const struct ft_message *m);
+void rp_look_turn(struct rp_replicator *rp);
 void rp_take_files(struct rp_replicator *rp, const struct ft_message *m);
 void rp_take_answer(struct rp_replicator *rp, const struct ft_message *m);
 void rp_take_drill(struct rp_replicator *rp, const struct ft_message *m);

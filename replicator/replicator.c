@@ -138,6 +138,8 @@ void rp_close(struct rp_replicator *rp)
     rp_receiver_free(rp);
     free(rp->push.bytes);
     free(rp->pushed.bytes);
+    free(rp->look.bytes);
+    free(rp->looked.bytes);
     free(rp);
 }
 

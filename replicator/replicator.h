@@ -195,6 +195,22 @@ void rp_push_forget(struct rp_replicator *rp);                               /* 
 /* The peer's, until they are answered; NULL: there are none. */
 const uint8_t *rp_pushed(struct rp_replicator *rp, uint64_t *chain, uint32_t *len);
 void rp_push_reply(struct rp_replicator *rp, const struct rp_push_answer *answer);
+
+/*
+ * A question to the peer's main thread, which only looks, and what it answers: text, one each way at a time,
+ * to a peer that is known and of the same release, over a sealed link (look.c). The main thread's. rp_look:
+ * false while one is under way. rp_look_answered: true once; `text` is the caller's to free.
+ * rp_look_forget: nobody waits for it any more; false: a moment later. rp_looked: the peer's question, until
+ * it is answered; NULL: none. rp_looked_answer takes `text`; len 0: there is no answer.
+ */
+#define RP_QUESTION_MAX 4096u
+#define RP_ANSWER_MAX   (512u << 10)
+bool rp_look(struct rp_replicator *rp, uint64_t id, const char *text, size_t len);
+bool rp_look_answered(struct rp_replicator *rp, char **text, size_t *len);
+bool rp_look_forget(struct rp_replicator *rp);
+const char *rp_looked(struct rp_replicator *rp, size_t *len);
+void rp_looked_answer(struct rp_replicator *rp, char *text, size_t len);
+
 /* This node, which has no state and no peer that it knows, is to become the chain that `become` says. */
 void rp_rejoin(struct rp_replicator *rp, uint64_t chain);
 

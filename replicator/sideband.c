@@ -12,6 +12,7 @@
  *  - Files of a chain on their way to the peer or from it, one set each way, over a sealed link alone. The
  *    thread that answers operators packs, checks and writes them; this one carries them. What a stage says is
  *    written by the thread whose turn it is, and read by the other one after that.
+ *  - Questions that only look, and their answers (look.c).
  *  - A drill: the peer is asked to kill itself.
  */
 #include "replicator/parts.h"
@@ -224,7 +225,13 @@ void rp_take_files(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct rp_pushing *p = &rp->pushed;
 
-    if (atomic_load_explicit(&p->stage, memory_order_acquire) != IDLE || !is_sealed(rp) || !may_talk(rp))
+    if (!is_sealed(rp) || !may_talk(rp))
+        return;
+    if (m->bulk_len && (*m->bulk == RP_LOOK_QUESTION || *m->bulk == RP_LOOK_ANSWER)) {
+        rp_take_look(rp, m);
+        return;
+    }
+    if (atomic_load_explicit(&p->stage, memory_order_acquire) != IDLE)
         return;
     free(p->bytes);
     p->bytes = malloc(m->bulk_len + 1u);
@@ -345,6 +352,7 @@ void rp_sideband_turn(struct rp_replicator *rp)
     if (rp->link) {
         send_files(rp);
         send_answer(rp);
+        rp_look_turn(rp);
     }
     /* Not kept for a peer that comes later. */
     if (atomic_exchange(&rp->drill_asked, false) && rp->link && rp->core.peer.known)
