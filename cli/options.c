@@ -377,15 +377,22 @@ static const struct nd_option repair[] = {
     {"lost", 0, ND_OPTION_TEXT, offsetof(struct nd_options, lost), .value = "NODE",
      .help = "of a strict pair: this standby is dead, and did not take over"},
     END};
-#define CHANGE_ROWS                                                                                          \
-    {"dry-run", 0, ND_OPTION_FLAG, offsetof(struct nd_options, dry),                                         \
-     .help = "say what would change, and change nothing"},                                                   \
-    {                                                                                                        \
-        "confirm", 0, ND_OPTION_U32, offsetof(struct nd_options, confirm),                                   \
-            .min = 10, .max = 86400, .value = "SECONDS",                                                     \
-            .help = "go back by itself then, unless `confirm` is said"                                       \
-    }
-static const struct nd_option change[] = {FILE_ROW, NODE_ROW, JSON_ROW, CHANGE_ROWS, END};
+static const struct nd_option change[] = {FILE_ROW,
+                                          NODE_ROW,
+                                          JSON_ROW,
+                                          {"dry-run", 0, ND_OPTION_FLAG, offsetof(struct nd_options, dry),
+                                           .help = "say what would change, and change nothing"},
+                                          {"confirm", 0, ND_OPTION_U32, offsetof(struct nd_options, confirm),
+                                           .min = 10, .max = 86400, .value = "SECONDS",
+                                           .help = "go back by itself then, unless `confirm` is said"},
+                                          END};
+static const struct nd_option push[] = {
+    FILE_ROW,
+    NODE_ROW,
+    JSON_ROW,
+    {"diff", 0, ND_OPTION_FLAG, offsetof(struct nd_options, dry),
+     .help = "say which files the other node would get, and change nothing"},
+    END};
 static const struct nd_option watch[] = {FILE_ROW,
                                          NODE_ROW,
                                          JSON_ROW,
@@ -421,7 +428,7 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"rollback", change, "N", 1, 1},
     {"confirm", pair, "", 0, 0},
     {"history", pair, "", 0, 0},
-    {"push", pair, "", 0, 0},
+    {"push", push, "", 0, 0},
     {"set", pair, "NF KEY=VALUE", 2, 2},
     {"clear", pair, "NF|counters|quarantine [KEY|NF]", 1, 2},
     {.command = NULL},

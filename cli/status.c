@@ -116,9 +116,14 @@ static void print_plan(const char *node, const char *command, const json_t *plan
     {
         printf("%-14s  %-7s  state %s\n", nd_text(nf, "nf", "?"), nd_text(nf, "does", "?"),
                nd_text(nf, "state", "?"));
-        json_array_foreach(json_object_get(nf, "settings"), k, setting) printf(
-            "    %s: %s%s%s\n", nd_text(setting, "name", "?"), nd_text(setting, "before", "another content"),
-            nd_text(setting, "after", NULL) ? ", then " : "", nd_text(setting, "after", ""));
+        json_array_foreach(json_object_get(nf, "settings"), k, setting)
+        {
+            const char *before = nd_text(setting, "before", "another content"),
+                       *after = nd_text(setting, "after", NULL);
+
+            printf("    %s: %s%s%s\n", nd_text(setting, "name", "?"), before, after ? ", then " : "",
+                   after ? after : "");
+        }
     }
     printf(
         "packets would wait some %.0f to %.0f ms, longer on a busy machine; then the standby is resynced\n",
@@ -227,6 +232,8 @@ static json_t *make_request(const struct nd_pair *pair, const char *command, int
         request = json_pack("{s:s, s:s, s:s?}", "cmd", command, "nf", first, "key", key);
     else if (strcmp(command, "apply") == 0)
         request = make_change(pair, command, NULL);
+    else if (strcmp(command, "push") == 0)
+        request = json_pack("{s:s,s:o*}", "cmd", command, "diff", pair->options.dry ? json_true() : NULL);
     else if (strcmp(command, "rollback") == 0)
         *code =
             nd_options_number(first, &set)

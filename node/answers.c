@@ -603,10 +603,7 @@ static bool answer_change(struct nd_running *r, struct nd_exchange *x, struct nd
     int n;
 
     if (nf && !set && strcmp(nf, "counters") == 0 && other_program(r, &s))
-        return nd_refused(x, "busy",
-                          "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
-                          ": counters are cleared where both run one version",
-                          s.core.peer.name, s.core.peer.program);
+        return nd_answered(x, nd_refuse_version(&s, "clear counters"));
     if (nf && !set && strcmp(nf, "quarantine") == 0 && !key) {
         if (!nd_quarantine_lift(&r->peer_crashes))
             return nd_refused(x, "invalid", "there is no quarantine");

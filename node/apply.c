@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The steps of who asks for another chain: apply (the files as they are now), rollback (a set that was kept),
- * both also without doing it (dry run) or until a confirm; confirm; and push. The main thread's; a step waits
- * for nothing.
+ * both also without doing it (dry run) or until a confirm; confirm; and push, or what it would write. The
+ * main thread's; a step waits for nothing.
  *
- * What waits for a confirm, and gets none, is asked for as a rollback by the node itself (answers.c): by
+ * What waits for a confirm, and gets none, is asked for as a rollback by the node itself (commands.c): by
  * whoever is primary then, since both nodes know the note.
  */
 #include "node/change_parts.h"
@@ -12,6 +12,7 @@
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/commands.h"
+#include "node/look.h"
 #include "node/plan.h"
 
 #include <inttypes.h>
@@ -30,7 +31,7 @@
 
 static bool is_dry(const struct nd_exchange *x)
 {
-    return json_is_true(json_object_get(x->request, "dry_run"));
+    return json_is_true(json_object_get(x->request, x->command == ND_CMD_PUSH ? "diff" : "dry_run"));
 }
 
 static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
@@ -85,6 +86,7 @@ static int send_files(struct nd_changing *g, const struct nd_config *config, uin
     bytes = nd_files_pack(&files, &len);
     if (bytes && note)
         noted = nd_note_pack(note, bytes, len, &len);
+    g->confirm.telling = 0; /* what the peer was being told is told again later */
     if (!bytes || (note && !noted) || !rp_push(g->replicator, chain, note ? noted : bytes, len))
         error = ft_fail(fault, FT_EBUSY, "files are on their way to the peer already");
     free(bytes);
@@ -98,11 +100,14 @@ static bool is_late(const struct nd_work *w, const struct rp_status *s)
     return s->core.peer.known && s->core.state == FT_DEGRADED && nd_now() <= w->until;
 }
 
-/* A job of before may be under way for a moment: the set that ran is being kept. */
+/* A job of before may be under way for a moment: the set that ran is being kept; and so may a note to the
+ * peer, which takes one thing at a time. */
 static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, uint64_t set)
 {
     if (w->until == 0)
         w->until = nd_now() + LATE_MS * FT_MS;
+    if (g->confirm.telling && nd_now() <= w->until)
+        return false;
     if (!nd_change_read(g, set))
         return nd_now() > w->until &&
                nd_refused(x, "busy", "the disk has not done what it was asked for before");
@@ -148,10 +153,7 @@ static json_t *refuse_confirm(const struct nd_changing *g, const json_t *confirm
         return nd_refuse("invalid", "the chain stands in the pair file, which no node writes, so nothing can "
                                     "go back: expected chain: {file: ...}");
     if (s->core.peer.known && !nd_confirm_speaks(s))
-        return nd_refuse("busy",
-                         "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
-                         ": a change waits for a confirm where both run one version",
-                         s->core.peer.name, s->core.peer.program);
+        return nd_refuse_version(s, "a change that waits for a confirm");
     if (nd_confirm_find(&g->confirm, nd_change_hash(g, s)) < 0)
         return nd_refuse("busy",
                          "the files of the chain that runs are not kept in %.100s, so nothing can go "
@@ -211,7 +213,7 @@ static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_
 
     if (w->until == 0)
         w->until = nd_now() + LATE_MS * FT_MS;
-    if (is_late(w, s) || (g->confirm.telling && nd_now() <= w->until))
+    if (is_late(w, s))
         return false;
     refusal = refuse_state(s);
     if (!refusal)
@@ -258,9 +260,7 @@ static bool stay(struct nd_changing *g, struct nd_exchange *x)
     nd_confirm_take(&g->confirm, &g->note, nd_now());
     if (g->read.staged)
         nd_change_order(g, ND_FILES_INSTALL);
-    return done(g, x,
-                g->read.staged ? "that chain runs, and its files are in their places again"
-                               : "that chain runs, and its files are in their places");
+    return done(g, x, "that chain runs, and its files are in their places");
 }
 
 static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
@@ -390,10 +390,11 @@ static bool apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *
 
 /* ---- push, confirm ------------------------------------------------------------------------------- */
 
-/* The files as they are here; the chain that runs is theirs. */
+/* The files as they are here; the chain that runs is theirs. Dry: the peer says which it would get. */
 static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
                        const struct rp_status *s)
 {
+    struct nd_note asks = {.number = nd_confirm_number(&g->confirm, nd_wall()), .how = ND_HOW_DIFF};
     struct ft_fault fault = {""};
     struct nd_change *c = NULL;
     int error = take_read(g, w, false, &c, &fault);
@@ -408,7 +409,7 @@ static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_w
                     "the files here make another chain than the one that runs: apply them, or, where apply "
                     "refuses them, put those that run back first");
     if (!error)
-        error = send_files(g, c->next, c->chain.hash, NULL, &fault);
+        error = send_files(g, c->next, c->chain.hash, is_dry(x) ? &asks : NULL, &fault);
     nd_change_free(c);
     if (error)
         return nd_refused(x, "invalid", "%s", fault.text);
@@ -420,12 +421,12 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w
 {
     const char *peer = nd_peer_name(g->config, g->self);
     struct rp_push_answer answer;
-    char text[FT_REASON_MAX];
+    char text[300];
 
     if (!ft_core_primary(&s->core))
         return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
-    if (!w->begun && g->confirm.telling && nd_now() <= w->until)
-        return false;
+    if (is_dry(x) && !nd_confirm_speaks(s))
+        return nd_answered(x, nd_refuse_version(s, "push --diff"));
     if (!w->begun)
         return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, w, 0);
     if (g->step == ND_STEP_FILES)
@@ -433,7 +434,8 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w
     if (rp_push_answered(g->replicator, &answer)) {
         if (!answer.taken)
             return nd_refused(x, "busy", "node %s: %s", peer, answer.text);
-        snprintf(text, sizeof(text), "node %s has the chain's files", peer);
+        snprintf(text, sizeof(text), "node %s %s%s", peer,
+                 *answer.text ? "would get " : "has the chain's files", answer.text);
         return done(g, x, text);
     }
     if (nd_now() <= w->until)

@@ -343,6 +343,11 @@ static void reply(struct nd_changing *g, int error, const struct ft_fault *fault
     rp_push_reply(g->replicator, &answer);
 }
 
+static bool is_diff(const struct nd_note *note)
+{
+    return strcmp(note->how, ND_HOW_DIFF) == 0;
+}
+
 static int check_chain(const struct nd_files_job *job, const struct nd_change *c, uint64_t chain,
                        struct ft_fault *fault)
 {
@@ -368,6 +373,17 @@ static void install_same(struct nd_changing *g, struct nd_files_job *job, uint64
     job->bytes = NULL;
 }
 
+/* The peer has only asked what its files would change here. */
+static void answer_diff(struct nd_changing *g, int error, const char *why, const struct nd_files_job *job)
+{
+    struct rp_push_answer answer = {.taken = error == 0};
+
+    snprintf(answer.text, sizeof(answer.text), "%.199s", error ? why : job->differs);
+    if (job->staged)
+        nd_change_order(g, ND_FILES_DROP);
+    rp_push_reply(g->replicator, &answer);
+}
+
 /* What the peer's set makes here was read, and is staged where it differs from the installed files. */
 static void judge_set(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job)
 {
@@ -387,6 +403,11 @@ static void judge_set(struct nd_changing *g, const struct rp_status *s, struct n
     }
     if (!error)
         error = check_chain(job, c, chain, &fault);
+    if (is_diff(&g->note)) {
+        nd_change_free(c);
+        answer_diff(g, error, fault.text, job);
+        return;
+    }
     if (!error && chain != nd_change_hash(g, s)) {
         g->staged = job->staged;
         nd_change_offer(g, c);
@@ -446,7 +467,7 @@ static void hear_peer(struct nd_changing *g, const struct rp_status *s)
     }
     if (!error && ft_core_primary(&s->core))
         error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
-    else if (!error && !nd_change_give_up(g)) /* what was offered before */
+    else if (!error && (is_diff(&note) ? g->change != NULL : !nd_change_give_up(g))) /* offered before */
         error = ft_fail(&fault, FT_EBUSY, "another change is under way there");
     else if (!error && (g->wished || nd_files_busy(g->files)))
         return; /* that goes first */

@@ -81,7 +81,7 @@ static inline bool nd_is_changing(const struct nd_changing *g)
 /* Of the chain that runs. */
 uint64_t nd_change_hash(const struct nd_changing *g, const struct rp_status *s);
 /* In each turn of the main thread: files that the peer sends, and a change that has been carried out. What
- * waited for a confirm, and got none, is asked for by node/answers.c. */
+ * waited for a confirm, and got none, is asked for by node/commands.c. */
 void nd_changes_turn(struct nd_changing *g, const struct rp_status *s);
 void nd_changes_close(struct nd_changing *g);
 

@@ -74,33 +74,28 @@ static void __attribute__((format(printf, 2, 3))) add(struct text *t, const char
 /* As it is written on a command line. */
 static void describe(struct text *t, const struct nd_exchange *x)
 {
-    static const char *const words[] = {"nf", "node", "kind"}, *const numbers[][2] = {
-                                                                   {"confirm", "--confirm "},
-                                                                   {"view", "--view "},
-                                                                   {"set", ""}};
-    const json_t *request = x->request;
-    const char *key = json_string_value(json_object_get(request, "key")),
-               *value = json_string_value(json_object_get(request, "value")),
-               *lost = json_string_value(json_object_get(request, "lost"));
+    static const struct {
+        const char *key, *before;
+    } words[] = {{"nf", " "},
+                 {"node", " "},
+                 {"kind", " "},
+                 {"set", " "},
+                 {"key", " "},
+                 {"value", "="},
+                 {"dry_run", " --dry-run"},
+                 {"diff", " --diff"},
+                 {"confirm", " --confirm "},
+                 {"view", " --view "},
+                 {"lost", " --lost "}};
 
     add(t, "%s", nd_commands[x->command].name);
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        const char *word = json_string_value(json_object_get(request, words[i]));
+        const json_t *word = json_object_get(x->request, words[i].key);
 
-        if (word)
-            add(t, " %s", word);
-    }
-    if (key)
-        add(t, " %s%s%s", key, value ? "=" : "", value ? value : "");
-    if (json_is_true(json_object_get(request, "dry_run")))
-        add(t, " --dry-run");
-    if (lost)
-        add(t, " --lost %s", lost);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        const json_t *n = json_object_get(request, numbers[i][0]);
-
-        if (json_is_integer(n))
-            add(t, " %s%" JSON_INTEGER_FORMAT, numbers[i][1], json_integer_value(n));
+        if (json_is_integer(word))
+            add(t, "%s%" JSON_INTEGER_FORMAT, words[i].before, json_integer_value(word));
+        else if (json_is_string(word) || json_is_true(word))
+            add(t, "%s%s", words[i].before, json_is_true(word) ? "" : json_string_value(word));
     }
 }
 
@@ -108,6 +103,7 @@ void nd_command_say(const struct nd_exchange *x)
 {
     const json_t *error = json_object_get(x->answer, "error");
     const char *why = json_string_value(json_object_get(error, "text"));
+    const char *outcome = !error ? "done" : why ? why : "refused";
     struct text command = {.len = 0};
     char by[ND_BY_MAX];
 
@@ -117,22 +113,19 @@ void nd_command_say(const struct nd_exchange *x)
                   (struct ft_log_field[]){{"user", .text = by},
                                           {"pid", .number = (uint64_t)x->client.pid},
                                           {"command", .text = command.out},
-                                          {"outcome", .text = error ? why ? why : "refused" : "done"},
+                                          {"outcome", .text = outcome},
                                           {0}},
-                  "%s: %s: %s", by[0] ? by : "the node itself", command.out,
-                  error ? why ? why : "refused" : "done");
+                  "%s: %s: %s", by[0] ? by : "the node itself", command.out, outcome);
 }
 
-void nd_answer_due(struct nd_running *r)
+void nd_answer_due(struct nd_running *r, const struct rp_status *s)
 {
     struct nd_confirm *c = &r->changing.confirm;
     struct nd_exchange *x = &r->answers.own;
-    struct rp_status s;
     int set;
 
     if (!x->request) {
-        rp_status(r->replicator, &s);
-        if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s.core))
+        if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s->core))
             return;
         set = nd_confirm_find(c, c->order.back);
         *x = (struct nd_exchange){

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What both nodes know of the last change of the chain, and whether it waits for a confirm. See confirm.h. */
 #include "node/confirm.h"
+#include "ftcore/base/plant.h"
 #include "node/base/clock.h"
 #include "replicator/replicator.h"
 
@@ -40,7 +41,7 @@ uint64_t nd_confirm_number(const struct nd_confirm *c, uint64_t wall)
 
 bool nd_confirm_take(struct nd_confirm *c, const struct nd_note *note, uint64_t now)
 {
-    if (note->number <= c->order.number)
+    if (note->number <= c->order.number || FT_PLANTED("wait-unheard"))
         return false;
     c->order = *note;
     c->until = note->confirm_ms ? now + note->confirm_ms * FT_MS : 0;

@@ -44,7 +44,8 @@ struct nd_note nd_confirm_note(const struct nd_confirm *c, uint64_t now);
 /* The newest set that is kept of that chain, as an index into `kept`; -1: none is. */
 int nd_confirm_find(const struct nd_confirm *c, uint64_t chain);
 
-/* Tells the peer of another program's none; in each turn, while nothing else goes to it (`idle`). */
+/* In each turn: tells the peer what it does not know yet, unless it runs another program or something else
+ * goes to it (not `idle`). */
 void nd_confirm_tell(struct nd_confirm *c, struct rp_replicator *rp, const struct rp_status *s, bool idle);
 /* The peer knows the latest note. */
 bool nd_confirm_is_told(const struct nd_confirm *c, const struct rp_status *s);

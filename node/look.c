@@ -13,6 +13,13 @@
 
 #define LOOK_MS 4000u /* a lane of the peer's may take two seconds for a page, and is told of by then */
 
+json_t *nd_refuse_version(const struct rp_status *s, const char *what)
+{
+    return nd_refuse(
+        "busy", "the peer runs understudy %s, this node " UNDERSTUDY_VERSION ": %s takes one version on both",
+        *s->core.peer.program ? s->core.peer.program : "?", what);
+}
+
 /* Why the peer cannot be asked; NULL: it can. */
 static json_t *refuse(const struct nd_running *r, const struct nd_exchange *x, const struct rp_status *s)
 {
@@ -26,10 +33,7 @@ static json_t *refuse(const struct nd_running *r, const struct nd_exchange *x, c
     if (!s->core.peer.known)
         return nd_refuse("busy", "node %s is not connected", nd_peer_name(r->config, r->self));
     if (!nd_confirm_speaks(s))
-        return nd_refuse("busy",
-                         "node %s runs understudy %s, this one " UNDERSTUDY_VERSION
-                         ": one of the same version is asked",
-                         s->core.peer.name, s->core.peer.program);
+        return nd_refuse_version(s, "a question to the peer");
     return NULL;
 }
 

@@ -690,7 +690,7 @@ static int keep_going(struct nd_running *r)
         rp_status(r->replicator, &s);
         nd_differences_save(&r->differences, &s);
         nd_changes_turn(&r->changing, &s);
-        nd_answer_due(r);
+        nd_answer_due(r, &s);
         nd_look_turn(r);
         nd_counts_turn(&r->counts, &s);
         if (!nd_is_changing(&r->changing)) {

@@ -92,7 +92,7 @@ bool nd_answer(void *running, struct nd_exchange *exchange);
 
 /* commands.c: in each turn: a change that waited for a confirm in vain is taken back, as if somebody had said
  * it. */
-void nd_answer_due(struct nd_running *r);
+void nd_answer_due(struct nd_running *r, const struct rp_status *s);
 
 /* status.c: a new reference. */
 json_t *nd_answer_status(struct nd_running *r);

@@ -103,6 +103,7 @@ static void take_question(struct rp_replicator *rp, const struct ft_message *m)
 
     if (m->bulk_len > RP_QUESTION_MAX || !pass_on(l, IDLE, BUSY))
         return;
+    free(l->bytes); /* an answer that was too long to be sent */
     l->bytes = malloc(m->bulk_len);
     if (!l->bytes) {
         leave(l);

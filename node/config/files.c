@@ -103,16 +103,29 @@ int nd_files_of(struct nd_files *files, const struct nd_config *config, struct f
     return error;
 }
 
+static bool has(const struct nd_files *files, const struct nd_file *a)
+{
+    const struct nd_file *b = find(files, a->path);
+
+    return b && a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
+}
+
 /* The same names, the same bytes. */
 static bool equal(const struct nd_files *one, const struct nd_files *other)
 {
-    for (uint32_t i = 0; i < one->count; i++) {
-        const struct nd_file *a = &one->list[i], *b = find(other, a->path);
-
-        if (!b || a->len != b->len || memcmp(a->bytes, b->bytes, a->len) != 0)
+    for (uint32_t i = 0; i < one->count; i++)
+        if (!has(other, &one->list[i]))
             return false;
-    }
     return one->count == other->count;
+}
+
+static void name_differing(const struct nd_files *set, const struct nd_files *here, char *out, size_t cap)
+{
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < set->count && len < cap; i++)
+        if (!has(here, &set->list[i]))
+            len += (size_t)snprintf(out + len, cap - len, "%s%s", len ? ", " : "", set->list[i].path);
 }
 
 /* ---- on the way -------------------------------------------------------------------------------- */
@@ -520,7 +533,7 @@ static int take_set(struct nd_files_job *job, struct nd_files *files, const char
 static int take(struct nd_files_job *job)
 {
     struct nd_config *own = NULL;
-    struct nd_files files, mine;
+    struct nd_files files, mine = {.count = 0};
     struct ft_fault fault;
     int error = unpack(&files, job->bytes, job->len, &job->fault), read;
 
@@ -536,6 +549,7 @@ static int take(struct nd_files_job *job)
         return read;
     }
     error = take_set(job, &files, own ? own->chain_file : job->chain_file);
+    name_differing(&files, &mine, job->differs, sizeof(job->differs));
     nd_config_free(own);
     return error;
 }
@@ -543,10 +557,13 @@ static int take(struct nd_files_job *job)
 /* The set that runs now, and what waits for a confirm. */
 static int keep(struct nd_files_job *job)
 {
-    int error =
-        job->bytes && *job->sets ? nd_kept_add(job->sets, &job->note, job->bytes, job->len, &job->fault) : 0;
+    int error = 0;
 
-    if (!error && *job->sets)
+    if (!*job->sets)
+        return 0;
+    if (job->bytes)
+        error = nd_kept_add(job->sets, &job->note, job->bytes, job->len, &job->fault);
+    if (!error)
         error = nd_kept_wait(job->sets, &job->waits, job->waits_until, &job->fault);
     job->kept_count = nd_kept_list(job->sets, job->kept);
     return error;

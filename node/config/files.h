@@ -59,6 +59,7 @@ struct nd_files_job {
     struct ft_fault fault;
     struct nd_config *next;
     bool staged, same, travels;
+    char differs[200]; /* TAKE: names of what is staged and is not the same here; cut where they are many */
     struct nd_note kept[ND_KEPT_SETS]; /* INSTALL, KEEP: what is kept then */
     unsigned kept_count;
 };

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "node/config/kept.h"
+#include "ftcore/base/plant.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -214,7 +215,7 @@ int nd_kept_wait(const char *dir, const struct nd_note *note, uint64_t until, st
     char path[320];
 
     snprintf(path, sizeof(path), "%.256s/" WAITS, dir);
-    if (!until)
+    if (!until || FT_PLANTED("wait-unwritten"))
         return unlink(path) == 0 || errno == ENOENT ? 0 : cannot(fault, "remove", path);
     return write_set(dir, path, note, (const uint8_t *)&until, sizeof(until), fault);
 }

@@ -16,6 +16,7 @@
 #define ND_KEPT_SETS 10u /* more than these are not kept: the oldest goes */
 #define ND_BY_MAX    40u /* bytes of a user's name, with its final NUL */
 #define ND_HOW_MAX   24u
+#define ND_HOW_DIFF  "diff" /* of a set that the peer only looks at: it says which files it would write */
 
 /* What goes with a set of files, on the disk and to the peer; its bytes are the same there. */
 struct nd_note {

@@ -35,7 +35,7 @@ mkdir -p "$work/b"
 { truncate -s 16M "$work/b.disk" && mkfs.ext4 -q "$work/b.disk" && mount -o loop "$work/b.disk" "$work/b" &&
     fsfreeze -f "$work/b" && fsfreeze -u "$work/b"; } 2>"$work/mount.err" ||
     skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
-plan 36
+plan 39
 sed -i 's/^chain:$/chain: { file: chain.yaml }\nmoved:/' "$mine"
 { echo 'chain:'; sed -n '/^moved:/,/^protect:/p' "$mine" | sed '1d;$d'; } >"$LAB_DIR/chain.yaml"
 sed -i '/^moved:/,/^protect:/{/^protect:/!d}' "$mine"
@@ -75,6 +75,9 @@ start_b
 sleep 3
 is "the standby does not fit, and stays" "$(kill -0 "$b" 2>/dev/null && echo yes) $(field a state)" "yes SOLO"
 is "and says so once" "$(sed -n "$((said + 1)),\$p" "$work/b.log" | grep -c 'the peer differs')" 1
+ls -A --full-time "$work/b" >"$work/listed"
+is "what a push would write there" "$(us push --diff 2>&1)" "push: node a: node b would get chain.yaml"
+ok "it writes nothing" gets eval 'ls -A --full-time "$work/b" | cmp - "$work/listed"'
 ok "its files are pushed" us push
 ok "PROTECTED" is_protected
 ok "the standby has the file" cmp "$LAB_DIR/chain.yaml" "$work/b/chain.yaml"
@@ -82,6 +85,7 @@ ok "and the one before beside it" grep -q monitor "$work/b/chain.yaml.before"
 is "which has no limiter" "$(grep -c rate_limiter "$work/b/chain.yaml.before")" 0
 ok "digests are equal" us verify
 ok "again: nothing is written" us push
+is "it has them" "$(us push --diff 2>&1)" "push: node a: node b has the chain's files"
 stop_b
 start_b
 ok "it starts with what was pushed" is_protected

@@ -185,7 +185,7 @@ static void test_without_a_permit(void **state)
     (void)state;
     help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
     assert_int_equal(help_files_take(false, &job), 0);
-    assert_true(job.next && !job.staged && !job.same);
+    assert_true(job.next && !job.staged && !job.same && !*job.differs);
     nd_files_job_end(&job);
     assert_null(help_files_text(help_files_dir[1], ".understudy-push/sub/fw.rules"));
 }
@@ -389,6 +389,7 @@ static void test_there_and_back(void **state)
     if (help_files_take(true, &job))
         fail_msg("%s", job.fault.text);
     assert_true(job.staged && !job.same && job.next);
+    assert_string_equal(job.differs, "sub/fw.rules");
     assert_string_equal(help_files_text(help_files_dir[1], "sub/fw.rules"), "default allow\n"); /* not yet */
     nd_files_job_end(&job);
     assert_int_equal(help_files_do(ND_FILES_INSTALL, NULL, 0, true, &job), 0);
