@@ -125,7 +125,9 @@ void nd_answer_due(struct nd_running *r, const struct rp_status *s)
     int set;
 
     if (!x->request) {
-        if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s->core))
+        /* Behind another command it would wait, while that one confirms, or makes other numbers of the sets.
+         */
+        if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s->core) || r->answers.work[ND_ACTING].of)
             return;
         set = nd_confirm_find(c, c->order.back);
         *x = (struct nd_exchange){

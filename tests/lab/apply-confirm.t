@@ -73,7 +73,7 @@ sed -i 's/{ rate_limiter: {[^}]*} }, //' "$LAB_DIR/chain.yaml"
 ok "what apply refuses a dry run refuses" refusal 'expected a number from 10 to 86400' apply --confirm 5
 ok "nothing waits: confirm says so" refusal 'no change waits for a confirm' confirm
 
-# Nobody confirms it, and both nodes die meanwhile.
+# Nobody confirms it, and both nodes die meanwhile: the standby first, so that of two equal views node a's is the primary's.
 us apply --confirm 15 >"$work/out" 2>&1
 is "a change that waits for a confirm" "$? $(grep -c 'it goes back in [0-9]* s, unless `confirm` is said' "$work/out")" "0 1"
 is "runs" "$(runs a)" deny
@@ -81,8 +81,8 @@ ok "both know that it waits, on the primary" waits a 15
 ok "and on the standby" waits b 15
 ok "status says so" eval 'us status | grep -q "the chain, changed by $(id -un), goes back in"'
 ok "another apply is refused meanwhile" refusal 'waits for a confirm' apply
-dies a
 dies b
+dies a
 start b
 ok "planted, wait-unwritten: a node that begins again alone does not know" soon 5 is_field b chain.confirm_s null
 start a
