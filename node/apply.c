@@ -425,7 +425,7 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w
 
     if (!ft_core_primary(&s->core))
         return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
-    if (is_dry(x) && !nd_confirm_speaks(s))
+    if (is_dry(x) && *s->core.peer.program && !nd_confirm_speaks(s))
         return nd_answered(x, nd_refuse_version(s, "push --diff"));
     if (!w->begun)
         return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, w, 0);

@@ -17,7 +17,7 @@ json_t *nd_refuse_version(const struct rp_status *s, const char *what)
 {
     return nd_refuse(
         "busy", "the peer runs understudy %s, this node " UNDERSTUDY_VERSION ": %s takes one version on both",
-        *s->core.peer.program ? s->core.peer.program : "?", what);
+        s->core.peer.program, what);
 }
 
 /* Why the peer cannot be asked; NULL: it can. */
