@@ -88,6 +88,7 @@ static bool tell_verdict(struct nd_lane *lane, uint64_t burst, uint64_t seq, uin
     FT_REPORT_SET(lane->shared, expected, expected);
     FT_REPORT_SET(lane->shared, got, got);
     FT_REPORT_SET(lane->shared, digest_burst, burst);
+    FT_REPORT_SET(lane->shared, digests, FT_REPORT_GET(lane->shared, digests) + 1);
     return got == expected || nd_lane_diverged(lane, burst, seq, "digest", expected, got);
 }
 

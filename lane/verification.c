@@ -243,6 +243,7 @@ static bool report_difference(struct nd_lane *lane, const struct ft_slice *slice
     FT_REPORT_SET(lane->shared, expected, theirs->digest);
     FT_REPORT_SET(lane->shared, got, got);
     FT_REPORT_SET(lane->shared, digest_burst, theirs->burst);
+    FT_REPORT_SET(lane->shared, digests, FT_REPORT_GET(lane->shared, digests) + 1);
     FT_COUNTER_ADD(lane->shared, slices_different, 1);
     return nd_lane_diverged(lane, theirs->burst, theirs->seq, what, theirs->digest, got);
 }

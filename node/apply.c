@@ -149,9 +149,6 @@ static json_t *refuse_confirm(const struct nd_changing *g, const json_t *confirm
 
     if (seconds < CONFIRM_MIN_S || seconds > CONFIRM_MAX_S)
         return nd_refuse("invalid", "confirm: expected %d to %d seconds", CONFIRM_MIN_S, CONFIRM_MAX_S);
-    if (!g->config->chain_file[0])
-        return nd_refuse("invalid", "the chain stands in the pair file, which no node writes, so nothing can "
-                                    "go back: expected chain: {file: ...}");
     if (s->core.peer.known && !nd_confirm_speaks(s))
         return nd_refuse_version(s, "a change that waits for a confirm");
     if (nd_confirm_find(&g->confirm, nd_change_hash(g, s)) < 0)
@@ -170,11 +167,11 @@ static json_t *refuse_request(const struct nd_changing *g, const struct nd_excha
     const json_t *confirm = json_object_get(x->request, "confirm"), *which;
 
     *set = 0;
+    if ((x->command == ND_CMD_ROLLBACK || confirm) && !g->config->chain_file[0])
+        return nd_refuse("invalid", "the chain stands in the pair file, which no node writes, so nothing can "
+                                    "go back: expected chain: {file: ...}");
     if (x->command == ND_CMD_ROLLBACK) {
         which = json_object_get(x->request, "set");
-        if (!g->config->chain_file[0])
-            return nd_refuse("invalid", "the chain stands in the pair file, which no node writes: expected "
-                                        "chain: {file: ...}");
         if (!json_is_integer(which) || json_integer_value(which) < 0 ||
             json_integer_value(which) >= (json_int_t)c->count)
             return nd_refuse("not found", "rollback: no such set, expected 0 to %u (see understudy history)",

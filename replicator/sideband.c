@@ -121,11 +121,12 @@ void rp_send_verdicts(struct rp_replicator *rp)
         return;
     for (unsigned l = 0; l < rp->lanes; l++) {
         struct ft_lane_shared *lane = rp_lane(rp, l);
-        uint64_t burst = FT_REPORT_GET(lane, digest_burst), round = FT_REPORT_GET(lane, round_ns), slices;
+        uint64_t digests = FT_REPORT_GET(lane, digests), round = FT_REPORT_GET(lane, round_ns), slices;
 
-        if (burst == rp->digest_sent[l] ||
-            send_verdict(rp, l, burst, FT_REPORT_GET(lane, expected), FT_REPORT_GET(lane, got)))
-            rp->digest_sent[l] = burst;
+        if (digests == rp->digest_sent[l] ||
+            send_verdict(rp, l, FT_REPORT_GET(lane, digest_burst), FT_REPORT_GET(lane, expected),
+                         FT_REPORT_GET(lane, got)))
+            rp->digest_sent[l] = digests;
         slices = FT_REPORT_GET(lane, round_slices);
         if (round == rp->round_sent[l] || !round || send_verdict(rp, l, 0, slices, slices))
             rp->round_sent[l] = round;

@@ -116,9 +116,11 @@ struct ft_lane_report {
     _Atomic uint64_t digest_at;   /* live: burst with the last digest; written before digest_seen */
     _Atomic uint64_t digest_seen; /* live: serial number of that digest */
 
-    _Atomic uint64_t digest_burst; /* standby: burst compared last; written after the next two */
-    _Atomic uint64_t expected;     /* standby: its digest as recorded */
-    _Atomic uint64_t got;          /* standby: its digest as computed here */
+    _Atomic uint64_t
+        digest_burst;          /* standby: burst compared last; another stream has the same numbers again */
+    _Atomic uint64_t expected; /* standby: its digest as recorded */
+    _Atomic uint64_t got;      /* standby: its digest as computed here */
+    _Atomic uint64_t digests;  /* standby: how many it has compared; written after the three above */
     _Atomic uint64_t round_slices; /* standby: slices of the last round that was equal as a whole */
     _Atomic uint64_t round_ns;     /* standby: when it ended; 0: there was none; written after round_slices */
     _Atomic bool diverged;         /* standby: replay did not reproduce the recording, and has stopped */

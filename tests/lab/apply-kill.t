@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # The primary is killed in the midst of a change of its chain, when it says how far it is: what is left has the chain
 # before or the one after, never both unseen, and a pair with one chain is made of it by `apply`. Of the kills some come
-# before the cut, and leave the old chain with its state; some behind it, and leave the new one.
+# before the cut, and leave the old chain with its state; some behind it, and leave the new one. Of those the second leaves a
+# standby that has compared a digest of burst 3 before, and is asked for one of another burst 3.
 . "$(dirname "$0")/lib.sh"
 need_lab
-moments=("the peer is checking" "the chain is being changed" "the chain is changed" "the peer is checking")
+moments=("the peer is checking" "the chain is being changed" "the chain is changed" "the chain is changed" "the peer is checking")
 plan $((4 + 4 * ${#moments[@]}))
 
 # The one that is primary, by what it says.
