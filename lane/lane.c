@@ -244,7 +244,8 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
             return false;
         }
     }
-    /* Behind a handover that was aborted stream and export go on: a delta may be owed for the last burst. */
+    /* Behind a handover that was aborted stream and export go on: the delta of the last burst may be missing.
+     */
     if (before != FT_LANE_OWN_MAC && before != FT_LANE_DRAIN) {
         report_burst(lane);
         nd_lane_export_begin(lane);
