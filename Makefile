@@ -193,10 +193,10 @@ $(BUILD)/tests/nf/test_dpi $(BUILD)/tests/nf/test_dpi_captures: $(BUILD)/lib/und
 SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announce nd_lane_emit_tail nd_group_barrier nf_chain_look nf_chain_pass nf_chain_run nf_chain_command nf_chain_abandon nd_crash_save_quarantine lg_capture_end ft_snapshot_begin ft_edit_track ft_edit_track_in_line \
     ft_region_wipe ft_section_enter_ordered ft_section_leave_ordered ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
-    ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_fd rp_stream_handshake rp_stream_sealed \
+    ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close
 SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC))
-SIM_SOCKETS := replicator/link.o replicator/stream.o
+SIM_SOCKETS := replicator/link.o replicator/meeting.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c tests/help/arbiter.c)
 SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
@@ -225,6 +225,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	@$(BUILD)/simulate -q -k crash -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -f 1 -n 1500 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k ways -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
 	@$(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 PLAN := plan balance place room words

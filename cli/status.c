@@ -195,9 +195,11 @@ static json_t *make_repair(const struct nd_pair *pair)
     const struct nd_node *node = &pair->config->node[nd_config_node(pair->config, pair->options.argv[0])];
     uint64_t view = pair->options.view;
 
-    return json_pack("{s:s,s:s,s:s,s:i,s:s*,s:o*}", "cmd", "re-pair", "node", node->name, "host", node->host,
-                     "port", (int)node->tcp_port, "lost", pair->options.lost, "view",
-                     view ? json_integer((json_int_t)view) : NULL);
+    return json_pack("{s:s,s:s,s:s,s:i,s:s*,s:o*,s:s*,s:o*}", "cmd", "re-pair", "node", node->name, "host",
+                     node->host, "port", (int)node->tcp_port, "second_host",
+                     node->second_port ? node->second_host : NULL, "second_port",
+                     node->second_port ? json_integer(node->second_port) : NULL, "lost", pair->options.lost,
+                     "view", view ? json_integer((json_int_t)view) : NULL);
 }
 
 /* Of apply and rollback; `set`: taken over, of the latter. */

@@ -243,7 +243,9 @@ static int read_repair(const struct nd_running *r, const json_t *request, struct
     const char *name = json_string_value(json_object_get(request, "node")),
                *host = json_string_value(json_object_get(request, "host")),
                *lost = json_string_value(json_object_get(request, "lost"));
-    json_int_t port = json_integer_value(json_object_get(request, "port"));
+    const char *second = json_string_value(json_object_get(request, "second_host"));
+    json_int_t port = json_integer_value(json_object_get(request, "port")),
+               second_port = json_integer_value(json_object_get(request, "second_port"));
     struct in_addr at;
 
     *out = (struct rp_repair){.node.port = (uint16_t)port};
@@ -258,6 +260,11 @@ static int read_repair(const struct nd_running *r, const json_t *request, struct
                         name);
     snprintf(out->node.name, sizeof(out->node.name), "%s", name);
     snprintf(out->node.host, sizeof(out->node.host), "%s", host);
+    if (second && strlen(second) < sizeof(out->node.second_host) && inet_pton(AF_INET, second, &at) == 1 &&
+        second_port > 0 && second_port <= UINT16_MAX) {
+        snprintf(out->node.second_host, sizeof(out->node.second_host), "%s", second);
+        out->node.second_port = (uint16_t)second_port;
+    }
     snprintf(out->lost, sizeof(out->lost), "%s", lost ? lost : "");
     return 0;
 }

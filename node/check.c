@@ -149,6 +149,12 @@ static void try_addresses(const struct nd_config *config, const struct nd_node *
             error = bind_one(SOCK_DGRAM, self->host, self->tcp_port, next_fault(out));
         note(out, "replication", error, "%s:%u", self->host, self->tcp_port);
     }
+    if (config->protect.pair && self->second_port) {
+        error = bind_one(SOCK_STREAM, self->second_host, self->second_port, next_fault(out));
+        if (!error)
+            error = bind_one(SOCK_DGRAM, self->second_host, self->second_port, next_fault(out));
+        note(out, "replication", error, "%s:%u", self->second_host, self->second_port);
+    }
     if (self->metrics_port) {
         error = bind_one(SOCK_STREAM, self->metrics_host, self->metrics_port, next_fault(out));
         note(out, "metrics", error, "%s:%u", self->metrics_host, self->metrics_port);

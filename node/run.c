@@ -95,6 +95,14 @@ static void tell_quarantine(void *arg, const struct ft_crash_notice *notice)
     nd_guardian_say(r->guardian, bytes, ft_crash_notice_encode(notice, &r->datagram_key, bytes));
 }
 
+/* At both addresses of the peer's. */
+static void aim_guardian(struct nd_guardian *g, const char *host, uint16_t port, const char *second_host,
+                         uint16_t second_port)
+{
+    nd_guardian_aim(g, 0, host[0] ? host : NULL, port, NULL);
+    nd_guardian_aim(g, 1, second_port ? second_host : NULL, second_port, NULL);
+}
+
 /* By the replicator's thread: messages, the guardian's notices and what people are told are of that node now.
  */
 static void note_peer(void *arg, const struct rp_node *peer)
@@ -103,7 +111,7 @@ static void note_peer(void *arg, const struct rp_node *peer)
 
     nd_peer_set(peer->name);
     if (r->guardian && (peer->host[0] || !peer->name[0]))
-        nd_guardian_aim(r->guardian, peer->host[0] ? peer->host : NULL, peer->port, NULL);
+        aim_guardian(r->guardian, peer->host, peer->port, peer->second_host, peer->second_port);
 }
 
 static void note_view(void *arg, uint64_t view)
@@ -423,9 +431,12 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         (error = nd_runner_start(&r->standing.runner, self, fault)))
         return error;
     if (r->config->protect.pair &&
-        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host, peer ? peer->host : NULL,
-                                   peer ? peer->tcp_port : 0, &r->datagram_key, r->crash->page, fault)))
+        (error = nd_guardian_start(&r->guardian, r->config->chain.lanes, self->host,
+                                   self->second_port ? self->second_host : NULL, &r->datagram_key,
+                                   r->crash->page, fault)))
         return error;
+    if (r->guardian && peer)
+        aim_guardian(r->guardian, peer->host, peer->tcp_port, peer->second_host, peer->second_port);
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_exporter(r, fault)) ||
@@ -604,6 +615,26 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
             : "");
 }
 
+/* One of two ways between the nodes was lost, or stands again. */
+static void tell_of_ways(struct nd_running *r, const struct rp_status *s)
+{
+    const struct nd_node *self = &r->config->node[r->self];
+
+    for (unsigned i = 0; i < RP_WAYS && self->second_port; i++) {
+        const struct rp_way_stats *is = &s->link.ways.way[i], *was = &r->ways_said.way[i];
+        const char *host = i ? self->second_host : self->host;
+        const struct ft_log_field fields[] = {{"way", .text = host}, {"losses", .number = is->losses}, {0}};
+
+        if (is->losses > was->losses)
+            ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_WAY, fields, "the way from %s to %s was lost", host,
+                          nd_peer_name(r->config, r->self));
+        if (is->losses && is->stands && (!was->stands || is->losses > was->losses))
+            ft_log_fields(FT_LEVEL_NOTICE, FT_SAYS_WAY, fields, "the way from %s to %s stands again", host,
+                          nd_peer_name(r->config, r->self));
+    }
+    r->ways_said = s->link.ways;
+}
+
 /* The page is made of the answer to "status", which belongs to this thread. */
 static void answer_metrics(struct nd_running *r)
 {
@@ -699,6 +730,7 @@ static int keep_going(struct nd_running *r)
         }
         nd_port_watch_turn(&r->port_watch, &s);
         tell_of_strangers(r, &s);
+        tell_of_ways(r, &s);
         nd_standing_turn(&r->standing, &s);
         nd_quarantine_turn(&r->peer_crashes, &s.core);
         if (!nd_crash_turn(r->crash, (int)s.core.state, s.core.view, nd_change_hash(&r->changing, &s)))

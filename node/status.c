@@ -204,6 +204,18 @@ static const char *sealed_by(const struct nd_config *config)
                                          : "no";
 }
 
+/* Ways between the nodes that this one has addresses for. */
+static size_t own_ways(const struct nd_running *r)
+{
+    return !r->config->protect.pair ? 0 : r->config->node[r->self].second_port ? RP_WAYS : 1;
+}
+
+/* The node's own address there: that of the cable that a person looks for. */
+static const char *way_address(const struct nd_node *node, size_t way)
+{
+    return way ? node->second_host : node->host;
+}
+
 /* Frames that broke their format; datagrams and connections that are not the peer's. */
 static json_t *turned_away(const struct rp_link_stats *link)
 {
@@ -275,12 +287,14 @@ static json_t *reach(json_t *o, const char **path, size_t i)
     return json_is_object(o) && (listed || i == 0) ? o : NULL;
 }
 
-/* What rows are written in, beside the names of nd_answer_status. LANE and PORT are of the list's element. */
+/* What rows are written in, beside the names of nd_answer_status. LANE, PORT and WAY are of the list's
+ * element. */
 #define LANE(member)  atomic_load_explicit(&r->shared[i].member, memory_order_relaxed)
 #define SUM(member)   over_lanes(r, offsetof(struct ft_lane_shared, member), OVER_SUM)
 #define FIRST(member) over_lanes(r, offsetof(struct ft_lane_shared, member), OVER_FIRST)
 #define LAST(member)  over_lanes(r, offsetof(struct ft_lane_shared, member), OVER_LAST)
 #define PORT          watch->health.port[i]
+#define WAY           s->link.ways.way[i]
 #define AGAIN(path, ...)
 #define FIELD(path, value, ...)                                                                              \
     for (i = 0, key = path; (at = reach(o, &key, i)); i++, key = path)                                       \

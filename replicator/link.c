@@ -9,32 +9,19 @@
  * first. Whoever else is on the peer's host (a port scan, a health check, a recording of an old hello) must
  * not end a connection that lives, since that would look like our death.
  *
- * The side that connects makes one attempt after the other, until the peer has proved itself. A connection
- * that is lost is made again at once. Where that fails, and where connections end as soon as they are made,
- * each attempt waits twice as long as the one before, up to RETRY_MOST_NS: a node that its peer refuses does
- * not keep both busy with handshakes.
- *
- * The side that listens finds out which of the connections that it accepted is the peer. A sealed one has to
- * end its handshake; a plain one, beside a connection that lives, has to answer our hello. Places and time
- * are bounded, and so is how often one is accepted. When the places are full any of them is given away:
- * strangers who come in numbers take the peer's now and then, and not each time that it tries. A connection
- * that ends, waits too long, or loses its place before it has proved itself counts as truncated: a peer that
- * stops there does the same. One that says what the peer would not say counts as unproven.
- *
  * The connection has two buffers. Both are straight, twice as large as what they may hold, and a frame is
  * always in one piece. What was read moves to the front when at least four times as much has been taken, so
  * that few bytes move and the buffer is as good as always in the cache; what is to be written, when there is
  * no room behind it.
  *
- * The stream and the sockets lie in files of their own: the simulation puts others in their place.
+ * How connections come to be is in meeting.c, and what one is over two ways in trunk.c. The streams and the
+ * sockets lie in files of their own: the simulation puts others in their place.
  */
 #define _GNU_SOURCE /* ppoll */
-#include "replicator/link.h"
+#include "replicator/link_parts.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/base/plant.h"
-#include "replicator/socket.h"
-#include "replicator/visitor.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -55,95 +42,9 @@
 #ifndef READ_BUDGET
 #define READ_BUDGET (1u << 20) /* bytes per poll */
 #endif
-/* Between looks at the sockets that hardly ever speak, unless a wait saw something. */
-#define LOOK_NS 200000u
-/* Turns of `retry` for an attempt without an answer; the kernel would next ask again after 1 s, then 2 s */
-#define GIVE_UP 8u
-/* The longest wait; and a connection that lasted for less than this counts as one that failed. */
-#ifndef RETRY_MOST_NS /* the simulation's is shorter, as its times are */
-#define RETRY_MOST_NS 1000000000ull
-#endif
-#define PEEK_MAX (RP_HELLO_MAX + 4096u) /* and the heartbeats behind it */
-#ifndef VISIT_NS
-#define VISIT_NS 200000000ull /* between two visits */
-#endif
 #ifndef NOTICES_MAX    /* the simulation has fewer in some seeds */
 #define NOTICES_MAX 64 /* datagrams per call */
 #endif
-
-/* What was read, and not handed out. */
-struct rp_input {
-    uint8_t *bytes, *bulk; /* as read; decompressed bulk of the message handed out last */
-    size_t at, end;        /* bytes[at, end) wait */
-};
-
-/* Encoded messages that wait to be written. */
-struct rp_output {
-    uint8_t *bytes;
-    size_t at, end; /* what waits is bytes[at, end) */
-    bool stalled;   /* the kernel took less than was offered last */
-    int broken;     /* errno of a write that failed: nothing more is written; 0: none */
-};
-
-struct rp_attempt {
-    uint64_t retry_ns; /* the first wait; an attempt without an answer is given up after eight times that */
-    struct rp_stream *stream; /* NULL: none is under way */
-    bool connected;           /* its socket is; its handshake is not over */
-    bool made;                /* the last one has become a connection */
-    bool visit;               /* to a node that is not the peer: it does not count for `wait` */
-    uint64_t begun;           /* the last one, ns */
-    uint64_t wait;            /* from its beginning to the next one, ns; 0: what was before did not fail */
-};
-
-/* Connections that were accepted and have not begun. */
-#define RP_HANDSHAKES 16u /* at a time */
-
-struct rp_handshake {
-    struct rp_stream *stream; /* NULL: the place is free */
-    uint64_t came;            /* when it was accepted, ns */
-    uint64_t said;            /* plain: `sent` of its hello; 0: it has said none yet */
-    uint64_t greeted;         /* plain: `sent` of our hello there; 0: none yet */
-};
-
-struct rp_handshakes {
-    struct rp_handshake place[RP_HANDSHAKES];
-    uint64_t random; /* which place is given away when all are taken; any number to begin with */
-};
-
-struct rp_other {
-    struct rp_node node;
-    struct sockaddr_in at;
-};
-
-struct rp_link {
-    struct sockaddr_in local, peer; /* peer: its sin_port 0: whichever of `other` comes */
-    bool listens, visits;
-    char name[FT_NAME_MAX], peer_name[FT_NAME_MAX];
-    struct rp_other other[RP_NODES]; /* all that may be the peer, it among them */
-    unsigned others, turn;           /* turn: which is visited next */
-    bool calls; /* the peer has just become it, and may not know: this side connects, whatever the order */
-    uint64_t visited; /* when one was tried last, ns */
-    struct rp_visitor visitor;
-    struct rp_seal *seal;      /* NULL: connections are plain */
-    char device[IF_NAMESIZE];  /* that the sockets are bound to; "": none */
-    int listener, datagrams;   /* listener -1: we connect */
-    struct rp_stream *stream;  /* the connection, NULL: none */
-    struct rp_attempt attempt; /* to connect */
-    struct rp_handshakes handshakes;
-    struct rp_stream *next;    /* begins when the end of the one before was told */
-    uint64_t next_greeted;     /* as `greeted`, of `next` */
-    uint64_t greeted;          /* `sent` of our hello on the connection, said before it began; 0: none */
-    bool malformed;            /* what comes is read and thrown away */
-    bool fresh, malformed_new; /* not yet told by poll, by lost */
-    enum rp_lost lost;         /* not yet told by lost; fd is -1 then */
-    bool listener_ready, datagrams_ready; /* the listener, the datagram socket may have something */
-    uint64_t accepted, looked;            /* when one was accepted, and the listener looked at, last, ns */
-    bool is_looked_at;                    /* the listener, by rp_link_rest, since then */
-    struct ft_fault fault;
-    struct rp_input in;
-    struct rp_output out;
-    struct rp_link_stats stats;
-};
 
 /* ---- what was read ------------------------------------------------------------------------------ */
 
@@ -185,276 +86,6 @@ static int input_next(struct rp_input *in, unsigned lanes, struct ft_message *m,
     return used > 0 ? 1 : (int)used;
 }
 
-/* ---- the side that connects --------------------------------------------------------------------- */
-
-/* 1: the attempt has become a connection, whose peer has proved itself; 0: not yet; less: it has failed. */
-static int advance_attempt(struct rp_link *link, struct rp_attempt *a)
-{
-    int done = a->connected ? 1 : rp_connected(rp_stream_fd(a->stream));
-
-    a->connected = done > 0;
-    if (done > 0 && (done = rp_stream_handshake(a->stream)) == RP_STREAM_REFUSED) {
-        link->stats.refused[-FT_EPERM]++;
-        link->stats.unproven += !a->visit;
-    }
-    return done;
-}
-
-static void back_off(struct rp_attempt *a)
-{
-    uint64_t twice = a->wait ? 2 * a->wait : a->retry_ns;
-
-    a->wait = twice < RETRY_MOST_NS ? twice : RETRY_MOST_NS;
-}
-
-/* The peer's, where this side connects to it; of a node that visits, now and then each one's in turn: the
- * peer's, too, which may not know yet that it is one. NULL: nobody's now. */
-static const struct rp_other *choose_target(struct rp_link *link, struct rp_other *peer, uint64_t now)
-{
-    *peer = (struct rp_other){.at = link->peer};
-    memcpy(peer->node.name, link->peer_name, sizeof(peer->node.name));
-    if (link->visits && now - link->visited >= VISIT_NS) {
-        link->visited = now;
-        return &link->other[link->turn++ % link->others];
-    }
-    return link->peer.sin_port && (!link->listens || link->calls) ? peer : NULL;
-}
-
-static void begin_attempt(struct rp_link *link, uint64_t now)
-{
-    struct rp_attempt *a = &link->attempt;
-    struct rp_other peer;
-    const struct rp_other *to = choose_target(link, &peer, now);
-    int fd = to ? rp_connect(&link->local, &to->at, link->device) : -1;
-
-    if (!to)
-        return;
-    a->begun = now;
-    a->connected = false;
-    a->visit = to != &peer;
-    a->stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, false, to->node.name);
-    if (!a->stream && !a->visit)
-        back_off(a);
-}
-
-/* Goes on with the link's attempt, or begins one when it is time. True: `stream` is a connection, for the
- * caller to take. Not called while a connection stands. */
-static bool go_on_with_attempt(struct rp_link *link, uint64_t now)
-{
-    struct rp_attempt *a = &link->attempt;
-    int done = a->stream ? advance_attempt(link, a) : 0;
-
-    a->made |= done > 0;
-    if (done > 0)
-        return true;
-    if (a->stream && done == 0 && now - a->begun < GIVE_UP * a->retry_ns)
-        return false;
-    if (a->visit)
-        a->visit = false;
-    else if (a->made && now - a->begun >= RETRY_MOST_NS)
-        a->wait = 0;
-    else if (a->made || done < 0)
-        back_off(a);
-    a->made = false;
-    rp_stream_close(a->stream, false);
-    a->stream = NULL;
-    if (now - a->begun >= a->wait)
-        begin_attempt(link, now);
-    return false;
-}
-
-/* ---- the side that listens ---------------------------------------------------------------------- */
-
-static void close_handshake(struct rp_handshake *h)
-{
-    rp_stream_close(h->stream, false);
-    *h = (struct rp_handshake){.stream = NULL};
-}
-
-static void handshakes_close(struct rp_handshakes *all)
-{
-    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        close_handshake(&all->place[i]);
-}
-
-/* Connections that have not shown yet who they are. */
-static void close_unproven(struct rp_link *link)
-{
-    rp_stream_close(link->attempt.stream, false);
-    link->attempt.stream = NULL;
-    handshakes_close(&link->handshakes);
-}
-
-static bool handshakes_any(const struct rp_handshakes *all)
-{
-    bool any = false;
-
-    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        any |= all->place[i].stream != NULL;
-    return any;
-}
-
-/* A free place, or any: nobody can tell whose he takes, and the peer tries again. */
-static struct rp_handshake *find_place(struct rp_handshakes *all, uint64_t now)
-{
-    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        if (!all->place[i].stream)
-            return &all->place[i];
-    all->random = (all->random ^ now) * 6364136223846793005u + 1442695040888963407u;
-    return &all->place[(all->random >> 33) % RP_HANDSHAKES];
-}
-
-/* Accepts one that waits. When all places are taken one of them is given away. */
-static void accept_handshake(struct rp_link *link, uint64_t now)
-{
-    uint64_t *refused = link->stats.refused;
-    struct in_addr from[RP_NODES + 1];
-    const char *name = link->peer_name;
-    unsigned n = 0, who;
-
-    if (link->peer.sin_port)
-        from[n++] = link->peer.sin_addr;
-    for (unsigned i = 0; i < link->others; i++)
-        from[n++] = link->other[i].at.sin_addr;
-    int fd = rp_accept(link->listener, from, n, &who, &refused[-FT_EPERM]);
-    bool visits = link->peer.sin_port && who > 0;
-
-    if (fd >= 0 && (visits || !link->peer.sin_port))
-        name = link->other[who - (link->peer.sin_port != 0)].node.name;
-    struct rp_stream *stream = fd < 0 ? NULL : rp_stream_open(link->seal, fd, true, name);
-    struct rp_handshake *h = stream && !visits ? find_place(&link->handshakes, now) : NULL;
-
-    if (stream && visits)
-        rp_visitor_take(&link->visitor, stream, now);
-    if (!h)
-        return;
-    refused[-FT_ETRUNC] += h->stream != NULL;
-    close_handshake(h);
-    *h = (struct rp_handshake){.stream = stream, .came = now};
-}
-
-/* A hello, and behind it something that echoes ours. 1: both; 0: not yet; or what is wrong with them. */
-static long read_proof(struct rp_handshake *h, const uint8_t *said, size_t len, uint8_t *bulk)
-{
-    struct ft_message m;
-    long used = ft_message_decode(said, len, 0, &m, bulk, NULL);
-
-    if (used <= 0)
-        return used;
-    if (m.type != FT_MSG_HELLO)
-        return FT_EMALFORMED;
-    h->said = m.sent;
-    for (size_t at = (size_t)used; h->greeted; at += (size_t)used) {
-        if ((used = ft_message_decode(said + at, len - at, 0, &m, bulk, NULL)) <= 0)
-            return used;
-        if (m.echo == h->greeted)
-            return 1;
-    }
-    return 0;
-}
-
-/* 1: it has answered our hello; 0: not yet; or what is wrong. */
-static long check_plain_proof(struct rp_handshake *h, uint8_t *bulk)
-{
-    uint8_t said[PEEK_MAX];
-    ssize_t len = recv(rp_stream_fd(h->stream), said, sizeof(said), MSG_PEEK);
-    long rc = len > 0 ? read_proof(h, said, (size_t)len, bulk) : 0;
-    bool wait = len > 0 ? (size_t)len < sizeof(said) : len < 0 && (errno == EAGAIN || errno == EINTR);
-
-    return rc == 0 && !wait ? FT_EMALFORMED : rc;
-}
-
-static long check_proof(struct rp_handshake *h, uint8_t *bulk)
-{
-    if (!rp_stream_sealed(h->stream))
-        return check_plain_proof(h, bulk);
-    int rc = rp_stream_handshake(h->stream);
-
-    return rc == RP_STREAM_REFUSED ? FT_EPERM : rc < 0 ? FT_ETRUNC : rc;
-}
-
-static struct rp_handshake *find_newest(struct rp_handshakes *all)
-{
-    struct rp_handshake *last = NULL;
-
-    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        if (all->place[i].stream && (!last || all->place[i].came > last->came))
-            last = &all->place[i];
-    return last;
-}
-
-/* Closes those that came before `h`: the peer has begun anew since. Returns h. */
-static struct rp_handshake *close_older(struct rp_handshakes *all, struct rp_handshake *h)
-{
-    for (unsigned i = 0; h && i < RP_HANDSHAKES; i++)
-        if (all->place[i].stream && all->place[i].came < h->came)
-            close_handshake(&all->place[i]);
-    return h;
-}
-
-/*
- * Goes on with what they have to show, and closes and counts those that are wrong or too slow. Returns one
- * that may begin, or NULL: its handshake is over; of plain ones, beside a connection that lives, it has said
- * a whole hello and echoed ours, else it is the newest. What it said stays unread.
- */
-static struct rp_handshake *look_at_handshakes(struct rp_link *link, uint64_t now)
-{
-    struct rp_handshakes *all = &link->handshakes;
-    struct rp_handshake *last = find_newest(all), *proven = NULL;
-
-    if (last && !link->stream && !rp_stream_sealed(last->stream))
-        return last;
-    for (unsigned i = 0; i < RP_HANDSHAKES; i++) {
-        struct rp_handshake *h = &all->place[i];
-        long rc = h->stream ? check_proof(h, link->in.bulk) : 0;
-
-        if (rc > 0 && (!proven || h->came > proven->came))
-            proven = h;
-        if (h->stream && rc <= 0 && (rc < 0 || now - h->came > RP_PROOF_NS)) {
-            link->stats.refused[rc < 0 ? -rc : -FT_ETRUNC]++;
-            link->stats.unproven += rc == FT_EPERM;
-            close_handshake(h);
-        }
-    }
-    return close_older(all, proven);
-}
-
-/* One that has said a hello and has not had ours, or NULL. */
-static struct rp_handshake *find_without_hello(struct rp_handshakes *all)
-{
-    for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        if (all->place[i].stream && all->place[i].said && !all->place[i].greeted)
-            return &all->place[i];
-    return NULL;
-}
-
-bool rp_link_needs_hello(struct rp_link *link, uint64_t *sent)
-{
-    const struct rp_handshake *h = link->stream ? find_without_hello(&link->handshakes) : NULL;
-
-    *sent = h ? h->said : 0;
-    return h != NULL;
-}
-
-void rp_link_greet(struct rp_link *link, const struct ft_message *m)
-{
-    struct rp_handshake *h = find_without_hello(&link->handshakes);
-    uint8_t frame[RP_HELLO_MAX];
-    long len = ft_message_encode(m, 0, NULL, true, frame, sizeof(frame));
-
-    FT_CHECK(len > 0, "a hello needs more than %zu bytes", sizeof(frame));
-    /* Nothing was written there before, so it fits; else the connection is of no use. */
-    if (rp_stream_write(h->stream, frame, (size_t)len) == len)
-        h->greeted = m->sent;
-    else
-        close_handshake(h);
-}
-
-uint64_t rp_link_greeted(const struct rp_link *link)
-{
-    return link->greeted;
-}
-
 /* ---- the connection ----------------------------------------------------------------------------- */
 
 static void clear_connection(struct rp_link *link)
@@ -465,24 +96,45 @@ static void clear_connection(struct rp_link *link)
     link->lost = RP_LOST_NONE;
 }
 
-/* Takes the stream from where it was. An attempt beside it ends: nobody would go on with it. */
-static void begin_connection(struct rp_link *link, struct rp_stream **stream, uint64_t greeted)
+/* A trunk of what is to begin; NULL: no memory, or it is of no use. */
+static struct rp_trunk *make_trunk(struct rp_link *link, struct rp_next *next)
 {
+    uint64_t session = next->accepted ? next->session : (link->session += 2);
+    struct rp_trunk *t;
+
+    if (!rp_stream_two_ways(next->stream))
+        return rp_trunk_plain(next->stream, next->way, &link->stats.ways, link->now);
+    t = rp_trunk_open(session, !next->accepted, link->heartbeat_ns, &link->stats.ways, link->now);
+    if (!t || (!next->accepted && !rp_joining_say(next->stream, (struct rp_joining){session, true}))) {
+        rp_stream_close(next->stream, false);
+        rp_trunk_close(t, false);
+        return NULL;
+    }
+    rp_trunk_attach(t, next->stream, next->way);
+    return t;
+}
+
+/* Takes the stream from where it was. */
+static void begin_connection(struct rp_link *link, struct rp_next *next)
+{
+    link->stream = make_trunk(link, next);
+    next->stream = NULL;
+    if (!link->stream)
+        return;
     clear_connection(link);
-    link->greeted = greeted;
-    link->stream = *stream;
-    *stream = NULL;
-    rp_stream_close(link->attempt.stream, false);
-    link->attempt.stream = NULL;
+    link->greeted = next->greeted;
     link->fresh = true;
     link->calls = false;
     link->stats.connects++;
+    if (!rp_trunk_connects(link->stream) || link->visits) /* nobody would go on with what is under way */
+        rp_attempts_close(link);
 }
 
 static void end_connection(struct rp_link *link, enum rp_lost why, const char *text)
 {
-    rp_stream_close(link->stream, false);
+    rp_trunk_close(link->stream, false);
     link->stream = NULL;
+    rp_attempts_close(link);
     link->out.at = link->out.end = 0;
     link->lost = why; /* `fresh` stays: what it said before it ended is said on a connection that was told */
     ft_fail(&link->fault, FT_EIO, "%s", text);
@@ -496,8 +148,8 @@ static void end_connection(struct rp_link *link, enum rp_lost why, const char *t
 static void end_by_errno(struct rp_link *link, int error)
 {
     bool reset = (error == ECONNRESET || error == EPIPE) &&
-                 (!rp_stream_sealed(link->stream) || FT_PLANTED("believe-resets"));
-    const char *why = error == EPROTO ? rp_stream_why(link->stream) : strerror(error);
+                 (!rp_trunk_sealed(link->stream) || FT_PLANTED("believe-resets"));
+    const char *why = error == EPROTO ? rp_trunk_why(link->stream) : strerror(error);
     char text[128];
 
     link->stats.refused[-FT_ECHECKSUM] += error == EPROTO;
@@ -508,12 +160,12 @@ static void end_by_errno(struct rp_link *link, int error)
 /* On a sealed link this counts whatever became of what we wrote. */
 static bool peer_has_said_close(const struct rp_link *link)
 {
-    return rp_stream_sealed(link->stream) && rp_stream_peer_closed(link->stream);
+    return rp_trunk_sealed(link->stream) && rp_trunk_peer_closed(link->stream);
 }
 
 static void end_by_close(struct rp_link *link)
 {
-    if (rp_stream_peer_closed(link->stream) || FT_PLANTED("believe-ends"))
+    if (rp_trunk_peer_closed(link->stream) || FT_PLANTED("believe-ends"))
         end_connection(link, RP_LOST_EOF, "the peer closed the connection");
     else
         end_connection(link, RP_LOST_ERROR, "the connection ended, and the peer did not say so");
@@ -521,8 +173,9 @@ static void end_by_close(struct rp_link *link)
 
 void rp_link_drop(struct rp_link *link)
 {
-    rp_stream_close(link->stream, true);
+    rp_trunk_close(link->stream, true);
     link->stream = NULL;
+    rp_attempts_close(link);
     link->fresh = false;
     clear_connection(link);
 }
@@ -544,7 +197,7 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
     while (link->stream && budget && (room = input_room(&link->in))) {
         bool more;
         ssize_t n =
-            rp_stream_read(link->stream, link->in.bytes + link->in.end, room < budget ? room : budget, &more);
+            rp_trunk_read(link->stream, link->in.bytes + link->in.end, room < budget ? room : budget, &more);
 
         if (n > 0) {
             link->stats.bytes_in += (size_t)n;
@@ -568,21 +221,10 @@ static void read_some(struct rp_link *link, size_t budget, bool all)
  * there is room for what nobody has taken. */
 static void take_handshakes(struct rp_link *link, uint64_t now)
 {
-    struct rp_handshake *h;
-
-    if (link->listener_ready && now - link->accepted >= LOOK_NS) {
-        accept_handshake(link, now);
-        link->accepted = now;
-        link->listener_ready = false;
-    }
-    if (link->next) /* until the end of the connection before it was told */
+    rp_handshakes_accept(link, now);
+    /* Until the end of the connection before it was told none is taken. */
+    if (link->next.stream || !rp_handshakes_look(link, now, &link->next))
         return;
-    h = look_at_handshakes(link, now);
-    if (!h)
-        return;
-    link->next = h->stream;
-    link->next_greeted = h->greeted;
-    *h = (struct rp_handshake){.stream = NULL};
     read_some(link, IN_CAP, true);
     if (link->stream)
         end_connection(link, RP_LOST_ERROR, "the peer made a new connection");
@@ -618,12 +260,28 @@ const struct rp_node *rp_link_node(struct rp_link *link, const char *name)
     return o ? &o->node : NULL;
 }
 
+static bool is_peer(const struct rp_link *link, const struct sockaddr_in at[RP_WAYS])
+{
+    return memcmp(&link->place[0].peer, &at[0], sizeof(at[0])) == 0 &&
+           memcmp(&link->place[1].peer, &at[1], sizeof(at[1])) == 0;
+}
+
+static void aim_places(struct rp_link *link, const struct sockaddr_in at[RP_WAYS])
+{
+    for (unsigned i = 0; i < RP_WAYS; i++) {
+        link->place[i].peer = at[i];
+        link->stats.ways.way[i].is_there = i < link->places && at[i].sin_port;
+    }
+}
+
 int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_fault *fault)
 {
     struct rp_other *o = find_other(link, node->name);
-    struct sockaddr_in at;
-    int error = rp_address(&at, node->host, node->port, fault);
+    struct sockaddr_in at[RP_WAYS] = {{.sin_port = 0}};
+    int error = rp_address(&at[0], node->host, node->port, fault);
 
+    if (!error && node->second_port)
+        error = rp_address(&at[1], node->second_host, node->second_port, fault);
     if (error)
         return error;
     if (!o && link->others < RP_NODES)
@@ -631,16 +289,17 @@ int rp_link_add(struct rp_link *link, const struct rp_node *node, struct ft_faul
     else if (!o) /* in the last one's place, that came last as well, unless it is the peer */
         o = &link->other[RP_NODES - 1 - (strcmp(link->other[RP_NODES - 1].node.name, link->peer_name) == 0)];
     o->node = *node;
-    o->at = at;
-    if (strcmp(link->peer_name, node->name) == 0 && memcmp(&link->peer, &at, sizeof(at)) != 0) {
-        close_unproven(link);
-        link->peer = at;
+    memcpy(o->at, at, sizeof(at));
+    if (strcmp(link->peer_name, node->name) == 0 && !is_peer(link, at)) {
+        rp_close_unproven(link);
+        aim_places(link, at);
     }
     return 0;
 }
 
 int rp_link_aim(struct rp_link *link, const char *name)
 {
+    static const struct sockaddr_in nobody[RP_WAYS] = {{.sin_family = AF_INET}};
     const struct rp_other *o = find_other(link, name);
 
     link->stats.unproven = 0;
@@ -648,23 +307,23 @@ int rp_link_aim(struct rp_link *link, const char *name)
         return 0;
     if (!o && name[0])
         return FT_ENOENT;
-    close_unproven(link);
-    rp_stream_close(link->next, false);
-    link->next = NULL;
+    rp_close_unproven(link);
+    rp_stream_close(link->next.stream, false);
+    link->next.stream = NULL;
     snprintf(link->peer_name, sizeof(link->peer_name), "%s", name);
-    link->peer = o ? o->at : (struct sockaddr_in){.sin_family = AF_INET};
+    aim_places(link, o ? o->at : nobody);
     link->listens = !o || strcmp(link->name, name) < 0;
     link->calls = o && !link->stream;
-    link->attempt = (struct rp_attempt){.retry_ns = link->attempt.retry_ns}; /* and no wait of another's */
+    for (unsigned i = 0; i < RP_WAYS; i++) /* and no wait of another's */
+        link->place[i].attempt = (struct rp_attempt){.retry_ns = link->place[i].attempt.retry_ns};
     return 0;
 }
 
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. Who has
  * slept knows of it already. Not so of the datagrams: a crash notice that came since is to be read with the
  * end of the connection that comes behind it. */
-static void poll_listener(struct rp_link *link, uint64_t now)
+static void poll_listeners(struct rp_link *link, uint64_t now)
 {
-    struct pollfd p = {link->listener, POLLIN, 0};
     bool looked_at = link->is_looked_at;
 
     link->is_looked_at = false;
@@ -672,24 +331,65 @@ static void poll_listener(struct rp_link *link, uint64_t now)
         return;
     link->looked = now;
     link->datagrams_ready = true;
-    if (!looked_at && link->listener >= 0 && poll(&p, 1, 0) > 0)
-        link->listener_ready = true;
+    for (unsigned i = 0; i < link->places && !looked_at; i++) {
+        struct pollfd p = {link->place[i].listener, POLLIN, 0};
+
+        if (p.fd >= 0 && poll(&p, 1, 0) > 0)
+            link->place[i].listener_ready = true;
+    }
+}
+
+static bool any_listener_ready(const struct rp_link *link)
+{
+    return link->place[0].listener_ready || link->place[1].listener_ready;
+}
+
+/* This side makes connections while none stands. */
+static bool connects(const struct rp_link *link)
+{
+    return !link->listens || link->calls || link->visits || link->place[0].attempt.stream ||
+           link->place[1].attempt.stream;
+}
+
+/* A connection, when one has come to be. */
+static void meet_peer(struct rp_link *link, uint64_t now)
+{
+    for (unsigned i = 0; i < link->places && !link->next.stream && connects(link); i++)
+        rp_attempt_go_on(link, i, now, &link->next);
+    if (link->next.stream)
+        begin_connection(link, &link->next);
+}
+
+/* The ways that do not stand, by the side that connects. */
+static void mend_ways(struct rp_link *link, uint64_t now)
+{
+    const struct rp_joining joins = {.session = rp_trunk_session(link->stream)};
+    struct rp_next next;
+
+    for (unsigned i = 0; i < link->places; i++)
+        if (rp_trunk_lacks(link->stream, i) && rp_attempt_go_on(link, i, now, &next)) {
+            if (rp_stream_two_ways(next.stream) && rp_joining_say(next.stream, joins))
+                rp_trunk_attach(link->stream, next.stream, i);
+            else
+                rp_stream_close(next.stream, false);
+        }
 }
 
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
-    poll_listener(link, now_ns);
-    if (link->listener_ready || handshakes_any(&link->handshakes))
+    link->now = now_ns;
+    poll_listeners(link, now_ns);
+    if (link->stream)
+        rp_trunk_time(link->stream, now_ns);
+    if (any_listener_ready(link) || rp_handshakes_any(&link->handshakes))
         take_handshakes(link, now_ns);
     if (link->visitor.stream)
         rp_visitor_read(&link->visitor, now_ns, link->stats.refused);
     read_some(link, READ_BUDGET, false);
+    if (rp_trunk_connects(link->stream))
+        mend_ways(link, now_ns);
     if (!link->stream && link->lost == RP_LOST_NONE) {
-        if (link->next)
-            begin_connection(link, &link->next, link->next_greeted);
-        else if ((!link->listens || link->calls || link->visits || link->attempt.stream) &&
-                 go_on_with_attempt(link, now_ns))
-            begin_connection(link, &link->attempt.stream, 0);
+        meet_peer(link, now_ns);
         read_some(link, READ_BUDGET, false);
     }
     bool fresh = link->fresh;
@@ -732,24 +432,23 @@ int rp_link_next(struct rp_link *link, unsigned lanes, struct ft_message *m, str
 
 /* ---- notices of guardians ----------------------------------------------------------------------- */
 
-int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer,
-                         struct ft_crash_notice *crash)
+/* The same of those that have come by one way. */
+static int take_notices(struct rp_link *link, const struct rp_place *p, const struct ft_datagram_key *peer,
+                        struct ft_crash_notice *crash)
 {
-    for (int i = 0; link->datagrams_ready && i < NOTICES_MAX; i++) {
+    for (int i = 0; p->datagrams >= 0 && i < NOTICES_MAX; i++) {
         uint8_t bytes[FT_CRASH_BYTES + 1];
         struct ft_datagram said = {0};
         struct ft_crash_notice died;
         struct sockaddr_in from;
         socklen_t len = sizeof(from);
 
-        ssize_t n = recvfrom(link->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
-        if (n < 0) {
-            link->datagrams_ready = false;
+        ssize_t n = recvfrom(p->datagrams, bytes, sizeof(bytes), 0, (struct sockaddr *)&from, &len);
+        if (n < 0)
             return 0;
-        }
         if (!peer)
             continue;
-        bool own = from.sin_addr.s_addr == link->peer.sin_addr.s_addr;
+        bool own = from.sin_addr.s_addr == p->peer.sin_addr.s_addr;
 
         if (own && ft_crash_notice_decode(bytes, (size_t)n, peer, &died) == 0) {
             /* Of what it died is the last that it says; anybody may send an earlier notice again. */
@@ -762,7 +461,22 @@ int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *pee
             return 1;
         link->stats.refused[rc ? -rc : -FT_EMALFORMED]++;
     }
-    return 0;
+    return p->datagrams < 0 ? 0 : -1;
+}
+
+int rp_link_death_notice(struct rp_link *link, const struct ft_datagram_key *peer,
+                         struct ft_crash_notice *crash)
+{
+    int came = 0;
+
+    if (!link->datagrams_ready)
+        return 0;
+    link->datagrams_ready = false;
+    for (unsigned i = 0; i < link->places && came <= 0; i++) {
+        came = take_notices(link, &link->place[i], peer, crash);
+        link->datagrams_ready |= came != 0; /* there may be more */
+    }
+    return came > 0;
 }
 
 /* ---- writing ------------------------------------------------------------------------------------ */
@@ -795,13 +509,13 @@ static void make_room(struct rp_output *out, size_t bytes)
 
 /* Writes what the stream takes; NULL: no connection, and nothing waits any more. Returns the bytes
  * written. */
-static size_t output_write(struct rp_output *out, struct rp_stream *stream)
+static size_t output_write(struct rp_output *out, struct rp_trunk *stream)
 {
     size_t written = 0;
 
     out->stalled = false;
     while (stream && !out->broken && out->at < out->end) {
-        ssize_t n = rp_stream_write(stream, out->bytes + out->at, out->end - out->at);
+        ssize_t n = rp_trunk_write(stream, out->bytes + out->at, out->end - out->at);
 
         if (n >= 0) {
             out->at += (size_t)n;
@@ -814,7 +528,7 @@ static size_t output_write(struct rp_output *out, struct rp_stream *stream)
         }
     }
     out->at = out->end = 0; /* all of it is written, or of no use: a closed connection has none */
-    out->stalled = stream && !out->broken && !rp_stream_flush(stream);
+    out->stalled = stream && !out->broken && !rp_trunk_flush(stream);
     return written;
 }
 
@@ -841,7 +555,7 @@ int rp_link_send(struct rp_link *link, const struct ft_message *m, unsigned lane
 
     if (!link->stream)
         return FT_ENOENT;
-    bool summed = !rp_stream_sealed(link->stream);
+    bool summed = !rp_trunk_sealed(link->stream);
 
     if (out->end - out->at + bound > output_limit(bulk))
         return FT_EFULL;
@@ -865,7 +579,7 @@ bool rp_link_stalled(const struct rp_link *link)
 
 bool rp_link_times(const struct rp_link *link, struct rp_link_times *out)
 {
-    return link->stream && rp_times(rp_stream_fd(link->stream), &out->busy_us, &out->full_us);
+    return link->stream && rp_times(rp_trunk_carrier(link->stream), &out->busy_us, &out->full_us);
 }
 
 void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
@@ -875,35 +589,45 @@ void rp_link_wait(struct rp_link *link, uint64_t timeout_ns)
 
 void rp_link_rest(struct rp_link *link, uint64_t timeout_ns, int bell, bool answers_wait)
 {
+    enum { BELL = 4 * RP_WAYS, OTHERS }; /* before it four of each way: see below */
     /* Whole frames have been taken, or the next turn takes them: there is room for more. */
-    short wanted = answers_wait ? POLLRDHUP : POLLIN;
-    struct pollfd p[5 + RP_HANDSHAKES] = {
-        {rp_stream_fd(link->stream),
-         (short)(wanted | (link->out.at < link->out.end || link->out.stalled ? POLLOUT : 0)), 0},
-        {rp_stream_fd(link->attempt.stream), link->attempt.connected ? POLLIN : POLLOUT, 0},
-        {link->listener, POLLIN, 0},
-        {link->datagrams, POLLIN, 0},
-        {bell, POLLIN, 0},
-    };
-    nfds_t n = handshakes_any(&link->handshakes) ? sizeof(p) / sizeof(p[0]) : 5;
+    bool writes = link->out.at < link->out.end || link->out.stalled;
+    short reads = answers_wait ? POLLRDHUP : POLLIN;
+    struct pollfd p[OTHERS + RP_HANDSHAKES] = {[BELL] = {bell, POLLIN, 0}};
+    nfds_t n = rp_handshakes_any(&link->handshakes) ? sizeof(p) / sizeof(p[0]) : OTHERS;
     struct timespec t;
     uint64_t rings;
 
-    if (link->lost != RP_LOST_NONE || link->out.broken || (!link->stream && link->next) ||
-        rp_stream_pending(link->stream))
+    if (link->lost != RP_LOST_NONE || link->out.broken || (!link->stream && link->next.stream) ||
+        rp_trunk_pending(link->stream))
         return;
+    for (unsigned i = 0; i < RP_WAYS; i++) {
+        const struct rp_place *place = &link->place[i];
+
+        short wanted = (short)(reads | (writes && rp_trunk_stalled(link->stream, i) ? POLLOUT : 0));
+
+        p[4 * i] = (struct pollfd){rp_trunk_fd(link->stream, i), wanted, 0};
+        p[4 * i + 1] = (struct pollfd){rp_stream_fd(place->attempt.stream),
+                                       place->attempt.connected ? POLLIN : POLLOUT, 0};
+        p[4 * i + 2] = (struct pollfd){place->listener, POLLIN, 0};
+        p[4 * i + 3] = (struct pollfd){place->datagrams, POLLIN, 0};
+    }
     for (unsigned i = 0; i < RP_HANDSHAKES; i++)
-        p[5 + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
+        p[OTHERS + i] = (struct pollfd){rp_stream_fd(link->handshakes.place[i].stream), POLLIN, 0};
     if (!link->stream && (!link->listens || link->calls || link->visits) &&
-        timeout_ns > link->attempt.retry_ns)
-        timeout_ns = link->attempt.retry_ns;
+        timeout_ns > link->place[0].attempt.retry_ns)
+        timeout_ns = link->place[0].attempt.retry_ns;
+    if (timeout_ns > rp_trunk_due(link->stream))
+        timeout_ns = rp_trunk_due(link->stream);
     t = (struct timespec){(time_t)(timeout_ns / 1000000000), (long)(timeout_ns % 1000000000)};
     if (ppoll(p, n, &t, NULL) < 0)
         return;
-    link->listener_ready |= p[2].revents != 0;
-    link->datagrams_ready |= p[3].revents != 0;
+    for (unsigned i = 0; i < RP_WAYS; i++) {
+        link->place[i].listener_ready |= p[4 * i + 2].revents != 0;
+        link->datagrams_ready |= p[4 * i + 3].revents != 0;
+    }
     link->is_looked_at = true;
-    if (p[4].revents)
+    if (p[BELL].revents)
         (void)!read(bell, &rings, sizeof(rings));
 }
 
@@ -925,12 +649,14 @@ void rp_link_close(struct rp_link *link)
 {
     if (!link)
         return;
-    close_one(&link->listener);
-    close_one(&link->datagrams);
-    rp_stream_close(link->stream, true);
-    rp_stream_close(link->next, false);
+    for (unsigned i = 0; i < RP_WAYS; i++) {
+        close_one(&link->place[i].listener);
+        close_one(&link->place[i].datagrams);
+    }
+    rp_trunk_close(link->stream, true);
+    rp_stream_close(link->next.stream, false);
     rp_visitor_end(&link->visitor);
-    close_unproven(link);
+    rp_close_unproven(link);
     rp_seal_close(link->seal);
     free(link->in.bytes);
     free(link->in.bulk);
@@ -938,24 +664,46 @@ void rp_link_close(struct rp_link *link)
     free(link);
 }
 
+/* Sockets of one of this node's addresses. */
+static int open_place(struct rp_link *link, struct rp_place *p, struct ft_fault *fault)
+{
+    rp_device(&p->local, p->device);
+    if ((p->datagrams = rp_datagrams(&p->local, p->device, fault)) < 0)
+        return p->datagrams;
+    if ((link->listens || link->others > 0) && (p->listener = rp_listen(&p->local, p->device, fault)) < 0)
+        return p->listener;
+    return 0;
+}
+
+static int find_addresses(struct rp_link *link, const struct rp_link_config *config, struct ft_fault *fault)
+{
+    struct sockaddr_in peer[RP_WAYS] = {{.sin_family = AF_INET}};
+    int rc = rp_address(&link->place[0].local, config->local_host, config->local_port, fault);
+
+    link->places = config->second.local_port ? RP_WAYS : 1;
+    if (!rc && link->places == RP_WAYS)
+        rc = rp_address(&link->place[1].local, config->second.local_host, config->second.local_port, fault);
+    if (!rc && config->peer_host)
+        rc = rp_address(&peer[0], config->peer_host, config->peer_port, fault);
+    if (!rc && config->peer_host && config->second.peer_port)
+        rc = rp_address(&peer[1], config->second.peer_host, config->second.peer_port, fault);
+    if (!rc)
+        aim_places(link, peer);
+    return rc;
+}
+
 static int open_sockets(struct rp_link *link, const struct rp_link_config *config, struct ft_fault *fault)
 {
     int rc;
 
-    if ((rc = rp_seal_open(&link->seal, &config->seal, fault)))
-        return rc;
-    if ((rc = rp_address(&link->local, config->local_host, config->local_port, fault)) ||
-        (config->peer_host && (rc = rp_address(&link->peer, config->peer_host, config->peer_port, fault))))
+    if ((rc = rp_seal_open(&link->seal, &config->seal, fault)) || (rc = find_addresses(link, config, fault)))
         return rc;
     for (unsigned i = 0; i < config->nodes; i++)
         if ((rc = rp_link_add(link, &config->node[i], fault)))
             return rc;
-    rp_device(&link->local, link->device);
-    if ((link->datagrams = rp_datagrams(&link->local, link->device, fault)) < 0)
-        return link->datagrams;
-    if ((link->listens || link->others > 0) &&
-        (link->listener = rp_listen(&link->local, link->device, fault)) < 0)
-        return link->listener;
+    for (unsigned i = 0; i < link->places; i++)
+        if ((rc = open_place(link, &link->place[i], fault)))
+            return rc;
     return 0;
 }
 
@@ -971,8 +719,12 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
     snprintf(link->name, sizeof(link->name), "%s", config->name);
     snprintf(link->peer_name, sizeof(link->peer_name), "%s",
              config->seal.peer_name ? config->seal.peer_name : "");
-    link->attempt.retry_ns = config->retry_ms * 1000000ull;
-    link->listener = link->datagrams = -1;
+    link->heartbeat_ns = (config->heartbeat_ms ? config->heartbeat_ms : 2) * 1000000ull;
+    link->session = config->session | 1;
+    for (unsigned i = 0; i < RP_WAYS; i++) {
+        link->place[i].attempt.retry_ns = config->retry_ms * 1000000ull;
+        link->place[i].listener = link->place[i].datagrams = -1;
+    }
     link->in.bytes = malloc(IN_CAP);
     link->in.bulk = malloc(FT_BULK_MAX);
     link->out.bytes = malloc(OUT_CAP);
@@ -992,7 +744,7 @@ int rp_link_open(struct rp_link **out, const struct rp_link_config *config, stru
  * own needs the seal no more. */
 void rp_link_reseal(struct rp_link *link, struct rp_seal *seal)
 {
-    close_unproven(link);
+    rp_close_unproven(link);
     rp_visitor_end(&link->visitor);
     rp_seal_close(link->seal);
     link->stats.unproven = 0;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link: one TCP connection to the peer and the datagram socket on which guardians speak. Non-blocking;
- * owned and used by the replicator's thread alone. The node whose name sorts first listens, the other
- * connects; a connection that breaks is made again. Frames are ftcore/record/message.h's.
+ * The link: the connection to the peer, over one way or over two (trunk.h), and the datagram sockets on which
+ * guardians speak. Non-blocking; owned and used by the replicator's thread alone. The node whose name sorts
+ * first listens, the other connects; a connection that breaks is made again. Frames are
+ * ftcore/record/message.h's.
  *
  * Where the file has more than two nodes, the peer can become another one (rp_link_aim). A node that has
  * no peer waits for whichever comes, and one that hears nobody may connect to the others in turn
@@ -17,7 +18,7 @@
 
 #include "ftcore/record/crash_notice.h"
 #include "ftcore/record/message.h"
-#include "replicator/stream.h"
+#include "replicator/trunk.h"
 
 #ifndef RP_LINK_OUT /* the simulation has smaller ones in some seeds */
 #define RP_LINK_OUT     (8u << 20)
@@ -38,6 +39,8 @@ struct rp_node {
     char name[FT_NAME_MAX];
     char host[16]; /* numeric IPv4 */
     uint16_t port;
+    char second_host[16]; /* its second address of the link; second_port 0: it has none */
+    uint16_t second_port;
 };
 
 /* What an operator wants of a primary: that `node` becomes its standby. `lost`: the standby that is dead, by
@@ -52,6 +55,10 @@ struct rp_link_config {
     const char *local_host,
         *peer_host; /* numeric IPv4; peer_host NULL: whichever of `node` comes is the peer */
     uint16_t local_port, peer_port;
+    struct { /* the second way; a port 0: that node has none */
+        const char *local_host, *peer_host;
+        uint16_t local_port, peer_port;
+    } second;
     bool listens; /* else connects */
     /* All nodes that may become the peer, the one at `peer_host` among them. `nodes` 0: that one alone, and
      * it stays the peer. This node's own name orders them. */
@@ -60,10 +67,13 @@ struct rp_link_config {
     char name[FT_NAME_MAX];
     uint32_t retry_ms; /* before a second attempt to connect; from then on twice as long each time, up to 1 s.
                           After eight times that an attempt without an answer is given up */
+    uint32_t heartbeat_ms; /* of two ways: a way is silent after one; 0: 2 ms */
+    uint64_t session;      /* of two ways: any number that no process before had */
     struct rp_seal_config seal;
 };
 
 struct rp_link_stats {
+    struct rp_ways_stats ways;
     uint64_t bytes_out, bytes_in, frames_in, connects;
     uint64_t unproven; /* handshakes with the node that the link is for, refused since it is, by this seal */
     uint64_t

@@ -81,6 +81,8 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         return ft_fail(fault, FT_ENOMEM, "no memory for the replicator");
     rp->bell = -1;
     rp->config = *config;
+    rp->config.link.session = config->core.incarnation;
+    rp->config.link.heartbeat_ms = config->core.heartbeat_ms;
     rp->lanes = config->core.lanes;
     if (rp_sender_init(rp) || rp_receiver_init(rp))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the replicator");

@@ -75,6 +75,8 @@ static SSL_SESSION *session_of_key(SSL *tls, const uint8_t key[RP_KEY_BYTES])
     return NULL;
 }
 
+static bool accepts_two_ways(SSL *tls);
+
 static struct rp_seal *seal_of(SSL *tls)
 {
     return SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls));
@@ -107,6 +109,25 @@ static int find_key(SSL *tls, const unsigned char *id, size_t id_len, SSL_SESSIO
 }
 
 /* ---- what all streams have in common ---- */
+
+/* Of the application's protocols (ALPN, RFC 7301) there is one, with its length before it. Without it a
+ * connection's bytes are the link's frames. */
+static const unsigned char two_ways[] = "\x10"
+                                        "understudy-ways1";
+
+/* Of who accepts. */
+static int select_protocol(SSL *tls, const unsigned char **out, unsigned char *out_len,
+                           const unsigned char *in, unsigned in_len, void *arg)
+{
+    unsigned char *found;
+
+    (void)arg;
+    if (!accepts_two_ways(tls) || SSL_select_next_proto(&found, out_len, two_ways, sizeof(two_ways) - 1, in,
+                                                        in_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    *out = found;
+    return SSL_TLSEXT_ERR_OK;
+}
 
 /* A node that starts has nobody to ask. */
 static int no_passphrase(char *to, int size, int writes, void *arg)
@@ -148,6 +169,7 @@ static bool set_up_context(struct rp_seal *seal)
         !SSL_CTX_set1_groups_list(c, "X25519") || !SSL_CTX_set_num_tickets(c, 0))
         return false;
     SSL_CTX_set_app_data(c, seal);
+    SSL_CTX_set_alpn_select_cb(c, select_protocol, NULL);
     SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
@@ -227,6 +249,7 @@ struct rp_stream {
     int fd;
     SSL *tls; /* NULL: plain */
     bool open, peer_closed;
+    bool two_ways;       /* this side offers them */
     bool unanswered;     /* this side accepted, and has not answered the hello */
     size_t unproven;     /* bytes read before the handshake was over */
     bool ended, drained; /* the socket: is at its end; gave less than it was asked for */
@@ -353,6 +376,11 @@ static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted, 
 
     s->out = malloc(OUT_BYTES);
     s->tls = bio && s->out ? begin_sealed(seal, accepted, name) : NULL;
+    if (s->tls && !accepted && s->two_ways &&
+        SSL_set_alpn_protos(s->tls, two_ways, sizeof(two_ways) - 1) != 0) { /* not zero: no memory */
+        SSL_free(s->tls);
+        s->tls = NULL;
+    }
     if (!s->tls) {
         BIO_free(bio);
         return false;
@@ -364,12 +392,19 @@ static bool begin_tls(struct rp_stream *s, struct rp_seal *seal, bool accepted, 
     return true;
 }
 
-struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, const char *name)
+static bool accepts_two_ways(SSL *tls)
+{
+    const struct rp_stream *s = BIO_get_data(SSL_get_rbio(tls));
+
+    return s->two_ways;
+}
+
+struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, const char *name, bool two)
 {
     struct rp_stream *s = calloc(1, sizeof(*s));
 
     if (s)
-        *s = (struct rp_stream){.fd = fd, .open = !seal};
+        *s = (struct rp_stream){.fd = fd, .open = !seal, .two_ways = two};
     if (s && (!seal || begin_tls(s, seal, accepted, name)))
         return s;
     if (s)
@@ -382,6 +417,16 @@ struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, co
 int rp_stream_fd(const struct rp_stream *stream)
 {
     return stream ? stream->fd : -1;
+}
+
+bool rp_stream_two_ways(const struct rp_stream *stream)
+{
+    const unsigned char *protocol;
+    unsigned len = 0;
+
+    if (stream->tls)
+        SSL_get0_alpn_selected(stream->tls, &protocol, &len);
+    return len > 0;
 }
 
 bool rp_stream_sealed(const struct rp_stream *stream)

@@ -34,8 +34,12 @@ void rp_seal_close(struct rp_seal *seal);
 
 struct rp_stream;
 /* Takes the socket `fd`, which is closed with the stream, or at once when there is no memory (NULL then).
- * `name`: that the certificate at the other end has; "": the seal's. */
-struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, const char *name);
+ * `name`: that the certificate at the other end has; "": the seal's. `two_ways`: the handshake offers that
+ * the connection is one of two ways (trunk.h); by ALPN, so a peer that knows nothing of it says nothing. */
+struct rp_stream *rp_stream_open(struct rp_seal *seal, int fd, bool accepted, const char *name,
+                                 bool two_ways);
+/* After the handshake: both sides have offered it. */
+bool rp_stream_two_ways(const struct rp_stream *stream);
 int rp_stream_fd(const struct rp_stream *stream);
 /* 1: the peer has proved itself (plain: nothing to prove); 0: not yet; RP_STREAM_REFUSED: what it said is no
  * proof, or ours is none to it; RP_STREAM_ENDED: the connection ended first, as it does when the peer dies.

@@ -108,6 +108,8 @@ struct nd_node {
     char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
+    char second_host[ND_HOST_MAX];  /* the same of the second way between the nodes */
+    uint16_t second_port;           /* 0: there is one way */
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */
     char control[103];         /* unix socket path; with ".look" or ".operate" behind it, it is one too */

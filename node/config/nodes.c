@@ -216,15 +216,15 @@ static const char *const realtimes[] = {"false", "true", "auto", NULL};
 
 struct raw_node {
     struct nd_node node;
-    const struct nd_yaml *ports, *eal, *track, *hooks, *export;
-    struct nd_endpoint replication, metrics;
+    const struct nd_yaml *ports, *eal, *track, *hooks, *export, *replication;
+    struct nd_endpoint metrics;
 };
 
 #define AT(member) offsetof(struct raw_node, member)
 static const struct nf_param node_keys[] = {
     {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
-    {"replication", ND_KIND(ND_ENDPOINT), AT(replication), 0, 0, NULL, NULL, "address of the link", false},
+    {"replication", ND_KIND(ND_ANY), AT(replication), 0, 0, NULL, NULL, "address of the link, or two", false},
     {"control", ND_KIND(ND_PLACE), AT(node.control), 0, 103, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
     {"state", ND_KIND(ND_PLACE), AT(node.state), 0, 192, "", NULL, "directory of the view file", false},
@@ -329,6 +329,29 @@ static void choose_state(struct nd_node *node)
     snprintf(node->state, sizeof(node->state), "%.*s", len ? (int)len : 1, slash ? node->control : ".");
 }
 
+/* The address of the link, or a list of two. */
+static int read_replication(struct nd_reading *r, const struct nd_yaml *at, struct nd_node *node)
+{
+    static const struct nf_param endpoint = {.kind = ND_KIND(ND_ENDPOINT)};
+    bool two = at->kind == ND_YAML_LIST;
+    struct nd_endpoint way[2] = {{0}};
+    char what[64];
+    int error = 0;
+
+    snprintf(what, sizeof(what), "node %s replication", node->name);
+    if (two && at->count != 2)
+        return nd_yaml_fail(r->fault, at, "%s has %u addresses, expected A.B.C.D:PORT or a list of two", what,
+                            at->count);
+    for (const struct nd_yaml *e = two ? at->first : at; e && !error; e = two ? e->next : NULL)
+        error = nd_schema_value(r->arena, e, what, &endpoint, &way[two && e != at->first], r->fault);
+    node->tcp_port = way[0].port;
+    inet_ntop(AF_INET, &way[0].addr, node->host, sizeof(node->host));
+    node->second_port = way[1].port;
+    if (two)
+        inet_ntop(AF_INET, &way[1].addr, node->second_host, sizeof(node->second_host));
+    return error;
+}
+
 /* What a node is and where it is reached, into the next of the nodes. */
 static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_node *raw)
 {
@@ -345,8 +368,8 @@ static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_
         return error;
     *node = raw->node;
     snprintf(node->name, sizeof(node->name), "%s", at->key);
-    node->tcp_port = raw->replication.port;
-    inet_ntop(AF_INET, &raw->replication.addr, node->host, sizeof(node->host));
+    if ((error = read_replication(r, raw->replication, node)))
+        return error;
     node->metrics_port = raw->metrics.port;
     inet_ntop(AF_INET, &raw->metrics.addr, node->metrics_host, sizeof(node->metrics_host));
     if (!node->state[0])
@@ -412,17 +435,55 @@ int nd_read_sockets(struct nd_reading *r)
     return error;
 }
 
+/* One of the link's. */
+static int check_replication(struct nd_reading *r, const struct nd_node *node, const struct nd_yaml *at,
+                             const char *address)
+{
+    uint32_t host = ntohl(inet_addr(address)) >> 24;
+
+    return host && host < 224
+               ? 0
+               : nd_yaml_fail(r->fault, nd_yaml_get(at, "replication"),
+                              "node %s replication is %s, expected the node's address, to which its peer "
+                              "connects",
+                              node->name, address);
+}
+
+/* Two ways are two addresses of each node, and only what is sealed may go on by another way. */
+static int check_ways(struct nd_reading *r, const struct nd_node *node, const struct nd_yaml *at)
+{
+    const struct nd_yaml *replication = nd_yaml_get(at, "replication");
+    const struct nd_node *first = r->config->node;
+
+    if (!node->second_port != !first->second_port)
+        return nd_yaml_fail(r->fault, replication,
+                            "node %s has %u replication addresses and node %s %u, expected as many of each",
+                            node->name, 1 + (node->second_port != 0), first->name,
+                            1 + (first->second_port != 0));
+    if (!node->second_port)
+        return 0;
+    if (r->config->link.insecure)
+        return nd_yaml_fail(r->fault, replication,
+                            "node %s has two replication addresses and the link is insecure, expected a key "
+                            "or tls",
+                            node->name);
+    if (strcmp(node->host, node->second_host) == 0)
+        return nd_yaml_fail(r->fault, replication,
+                            "node %s has %s twice, expected two addresses, of two interfaces", node->name,
+                            node->host);
+    return check_replication(r, node, at, node->second_host);
+}
+
 /* What a peer can connect to, and what must differ on one node. */
 static int check_addresses(struct nd_reading *r, const struct nd_node *node, const struct nd_yaml *at)
 {
-    uint32_t host = ntohl(inet_addr(node->host)) >> 24;
+    int error = check_replication(r, node, at, node->host);
 
-    if (!host || host >= 224)
-        return nd_yaml_fail(r->fault, nd_yaml_get(at, "replication"),
-                            "node %s replication is %s, expected the node's address, to which its peer "
-                            "connects",
-                            node->name, node->host);
-    if (node->metrics_port == node->tcp_port && strcmp(node->metrics_host, node->host) == 0)
+    if (error || (error = check_ways(r, node, at)))
+        return error;
+    if ((node->metrics_port == node->tcp_port && strcmp(node->metrics_host, node->host) == 0) ||
+        (node->second_port && node->metrics_port == node->second_port &&
+         strcmp(node->metrics_host, node->second_host) == 0))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "metrics"),
                             "node %s metrics is its replication address, expected another port", node->name);
     return 0;
@@ -433,8 +494,11 @@ static int check_two(struct nd_reading *r, const struct nd_yaml *at, const struc
                      const struct nd_node *b)
 {
     bool one_host = strcmp(a->host, b->host) == 0;
+    bool shares =
+        a->second_port && (strcmp(a->host, b->second_host) == 0 || strcmp(a->second_host, b->host) == 0 ||
+                           strcmp(a->second_host, b->second_host) == 0);
 
-    if (one_host && (a->tcp_port == b->tcp_port || r->at.nodes->count > ND_PAIR))
+    if (shares || (one_host && (a->tcp_port == b->tcp_port || r->at.nodes->count > ND_PAIR)))
         return nd_yaml_fail(r->fault, nd_yaml_get(at, "replication"),
                             "nodes %s and %s have one replication address, expected two", a->name, b->name);
     if (strcmp(a->control, b->control) == 0)

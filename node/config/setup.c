@@ -81,6 +81,8 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
     out->core.spares = spares;
     link->local_host = own->host;
     link->local_port = own->tcp_port;
+    link->second.local_host = own->second_host;
+    link->second.local_port = own->second_port;
     snprintf(link->name, sizeof(link->name), "%s", own->name);
     snprintf(out->core.name, sizeof(out->core.name), "%s", own->name);
     for (unsigned i = 0; others && i < config->nodes; i++) {
@@ -91,6 +93,8 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
         snprintf(node->name, sizeof(node->name), "%s", config->node[i].name);
         snprintf(node->host, sizeof(node->host), "%s", config->node[i].host);
         node->port = config->node[i].tcp_port;
+        snprintf(node->second_host, sizeof(node->second_host), "%s", config->node[i].second_host);
+        node->second_port = config->node[i].second_port;
         link->nodes++;
     }
     if (!peer)
@@ -99,6 +103,8 @@ void nd_setup_link(struct rp_config *out, const struct nd_config *config, unsign
 
     link->peer_host = peer->host;
     link->peer_port = peer->tcp_port;
+    link->second.peer_host = peer->second_host;
+    link->second.peer_port = peer->second_port;
     link->listens = first;
     memcpy(members->name[!first], own->name, sizeof(own->name));
     memcpy(members->name[first], peer->name, sizeof(peer->name));

@@ -45,16 +45,17 @@ static const unsigned notice_at[] = {0, 0, 1, 2, 5, 10, 20};
 struct shared {
     pthread_mutex_t lane[FT_LANES_MAX];
     _Atomic bool stopped;
-    _Atomic uint64_t peer; /* where notices go: its address and port as they are sent */
+    _Atomic uint64_t peer[ND_GUARDIAN_WAYS]; /* where notices go: its address and port as they are sent */
 };
 
 struct nd_guardian {
     struct shared *shared;
     unsigned lanes;
     pid_t pid;
-    int pair;          /* the node's end; closed on exec */
-    int datagrams;     /* the node's own, of the socket by which the guardian speaks */
-    _Atomic bool dead; /* known to have ended and waited for */
+    int pair;                        /* the node's end; closed on exec */
+    int datagrams[ND_GUARDIAN_WAYS]; /* the node's own, of the sockets by which the guardian speaks; -1: none
+                                      */
+    _Atomic bool dead;               /* known to have ended and waited for */
     uint8_t notice[FT_DATAGRAM_BYTES];
     size_t notice_len;
     const struct nd_crash_page *page; /* NULL: nobody tells what the node died of */
@@ -105,19 +106,22 @@ static uint64_t pack_address(const struct sockaddr_in *at)
     return (uint64_t)at->sin_addr.s_addr << 16 | at->sin_port;
 }
 
-/* To the peer, if there is one. */
-static void send_to_peer(const struct nd_guardian *g, int datagrams, const void *bytes, size_t len, int flags)
+/* To the peer, if there is one, by each way. */
+static void send_to_peer(const struct nd_guardian *g, const int datagrams[ND_GUARDIAN_WAYS],
+                         const void *bytes, size_t len, int flags)
 {
-    uint64_t peer = atomic_load(&g->shared->peer);
-    const struct sockaddr_in to = {
-        .sin_family = AF_INET, .sin_port = (uint16_t)peer, .sin_addr.s_addr = (uint32_t)(peer >> 16)};
+    for (unsigned way = 0; way < ND_GUARDIAN_WAYS; way++) {
+        uint64_t peer = atomic_load(&g->shared->peer[way]);
+        const struct sockaddr_in to = {
+            .sin_family = AF_INET, .sin_port = (uint16_t)peer, .sin_addr.s_addr = (uint32_t)(peer >> 16)};
 
-    if (peer)
-        sendto(datagrams, bytes, len, flags, (const struct sockaddr *)&to, sizeof(to));
+        if (peer && datagrams[way] >= 0)
+            sendto(datagrams[way], bytes, len, flags, (const struct sockaddr *)&to, sizeof(to));
+    }
 }
 
 /* Each time before the death notice: the peer that takes over at that one knows what not to take in. */
-static void send_crash(const struct nd_guardian *g, int datagrams)
+static void send_crash(const struct nd_guardian *g, const int datagrams[ND_GUARDIAN_WAYS])
 {
     size_t len = g->page ? atomic_load_explicit(&g->page->notice_len, memory_order_acquire) : 0;
 
@@ -125,7 +129,7 @@ static void send_crash(const struct nd_guardian *g, int datagrams)
         send_to_peer(g, datagrams, g->page->notice, len, 0);
 }
 
-static void send_notice(const struct nd_guardian *g, int datagrams)
+static void send_notice(const struct nd_guardian *g, const int datagrams[ND_GUARDIAN_WAYS])
 {
     unsigned slept = 0;
 
@@ -140,14 +144,13 @@ static void send_notice(const struct nd_guardian *g, int datagrams)
     }
 }
 
-static _Noreturn void guard_lanes(const struct nd_guardian *g, int pair, int datagrams)
+static _Noreturn void guard_lanes(const struct nd_guardian *g, int pair)
 {
     const struct sched_param priority = {PRIORITY};
-    int fd[] = {pair, datagrams};
+    int fd[] = {pair, g->datagrams[0], g->datagrams[1]}, *datagrams = &fd[1];
 
-    nd_process_detach("us-guardian", false, fd, 2);
+    nd_process_detach("us-guardian", false, fd, g->datagrams[1] < 0 ? 2 : 3);
     pair = fd[0];
-    datagrams = fd[1];
     sched_setscheduler(0, SCHED_FIFO, &priority); /* where permitted */
     bool confined = confine_process();
 
@@ -199,7 +202,7 @@ static int make_socket(const char *local_host, struct ft_fault *fault)
     return ft_fail(fault, FT_EIO, "replication address %s, for death notices: %s", local_host, strerror(why));
 }
 
-static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *fault)
+static int fork_guardian(struct nd_guardian *g, struct ft_fault *fault)
 {
     int ends[2];
 
@@ -208,7 +211,7 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
     g->pid = fork();
     if (g->pid == 0) {
         close(ends[1]); /* or it would never see the pair's end */
-        guard_lanes(g, ends[0], datagrams);
+        guard_lanes(g, ends[0]);
     }
     int why = errno;
     close(ends[0]);
@@ -231,39 +234,56 @@ static int fork_guardian(struct nd_guardian *g, int datagrams, struct ft_fault *
     return 0;
 }
 
-int nd_guardian_aim(struct nd_guardian *g, const char *peer_host, uint16_t peer_port, struct ft_fault *fault)
+int nd_guardian_aim(struct nd_guardian *g, unsigned way, const char *peer_host, uint16_t peer_port,
+                    struct ft_fault *fault)
 {
     struct sockaddr_in peer = {.sin_port = htons(peer_port)};
 
     if (peer_host && inet_pton(AF_INET, peer_host, &peer.sin_addr) != 1)
         return ft_fail(fault, FT_EINVAL, "guardian to %s, expected a numeric IPv4 address", peer_host);
-    atomic_store(&g->shared->peer, peer_host ? pack_address(&peer) : 0);
+    atomic_store(&g->shared->peer[way], peer_host ? pack_address(&peer) : 0);
     return 0;
 }
 
-int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, const struct ft_datagram_key *self,
+static void close_sockets(struct nd_guardian *g)
+{
+    for (unsigned way = 0; way < ND_GUARDIAN_WAYS; way++)
+        if (g->datagrams[way] >= 0)
+            close(g->datagrams[way]);
+}
+
+static int make_sockets(struct nd_guardian *g, const char *local_host, const char *second_host,
+                        struct ft_fault *fault)
+{
+    g->datagrams[1] = -1;
+    if ((g->datagrams[0] = make_socket(local_host, fault)) < 0)
+        return g->datagrams[0];
+    if (!second_host || (g->datagrams[1] = make_socket(second_host, fault)) >= 0)
+        return 0;
+    close(g->datagrams[0]);
+    return g->datagrams[1];
+}
+
+int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host,
+                      const char *second_host, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault)
 {
     struct nd_guardian *g = &the_guardian;
 
     FT_CHECK(lanes >= 1 && lanes <= FT_LANES_MAX, "%u lanes", lanes);
     *out = NULL;
-    int datagrams = make_socket(local_host, fault);
-    if (datagrams < 0)
-        return datagrams;
+    int rc = make_sockets(g, local_host, second_host, fault);
+    if (rc)
+        return rc;
     g->lanes = lanes;
     g->page = page;
     g->notice_len = ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
     atomic_store(&g->dead, false);
-    int rc = make_shared(&g->shared, fault);
+    rc = make_shared(&g->shared, fault);
     if (!rc)
-        rc = nd_guardian_aim(g, peer_host, peer_port, fault);
-    if (!rc)
-        rc = fork_guardian(g, datagrams, fault);
-    g->datagrams = datagrams;
+        rc = fork_guardian(g, fault);
     if (rc)
-        close(datagrams);
+        close_sockets(g);
     else
         *out = g;
     return rc;
@@ -302,6 +322,6 @@ void nd_guardian_stop(struct nd_guardian *g)
         while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
             continue;
     }
-    close(g->datagrams);
+    close_sockets(g);
     atomic_store(&g->dead, true);
 }

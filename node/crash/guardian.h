@@ -17,14 +17,18 @@
 
 struct nd_guardian;
 
-/* Before threads, sockets and DPDK. Hosts are numeric IPv4; peer_host NULL: there is no peer yet. The notice
- * is made here: the guardian has no key. What the handler of a fatal signal leaves in `page` for the peer
- * goes with it; NULL: nobody leaves any. */
-int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host, const char *peer_host,
-                      uint16_t peer_port, const struct ft_datagram_key *self,
+#define ND_GUARDIAN_WAYS 2u /* by which notices go: one, or both at once */
+
+/* Before threads, sockets and DPDK; aimed at nobody yet. Hosts are numeric IPv4, second_host NULL: there is
+ * one way. The notice is made here: the guardian has no key. What the handler of a fatal signal leaves in
+ * `page` for the peer goes with it; NULL: nobody leaves any. */
+int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host,
+                      const char *second_host, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault);
-/* From now on the peer is there, NULL: nowhere; by any thread. FT_EINVAL. */
-int nd_guardian_aim(struct nd_guardian *g, const char *peer_host, uint16_t peer_port, struct ft_fault *fault);
+/* From now on the peer is there by that way (below ND_GUARDIAN_WAYS), NULL: nowhere; by any thread.
+ * FT_EINVAL. */
+int nd_guardian_aim(struct nd_guardian *g, unsigned way, const char *peer_host, uint16_t peer_port,
+                    struct ft_fault *fault);
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);

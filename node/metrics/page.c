@@ -57,11 +57,12 @@ static void write_value(FILE *out, const struct nd_metric *f, const json_t *valu
         fprintf(out, " %.15g\n", json_is_true(value) ? 1 : json_number_value(value) * (ms ? 1e-3 : 1));
 }
 
-/* `element`: of a list of lanes or ports, that the value is in; NULL: it is in none. A counter without a
- * value is 0, anything else is left out. */
+/* `element`: of a list of lanes, ports or ways, that the value is in; NULL: it is in none. A counter without
+ * a value is 0, anything else is left out. */
 static void write_one(FILE *out, const struct nd_metric *f, const json_t *value, const json_t *element)
 {
-    const char *port = json_string_value(json_object_get(element, "port"));
+    const char *port = json_string_value(json_object_get(element, "port")),
+               *way = json_string_value(json_object_get(element, "way"));
 
     if (strcmp(f->type, "counter") != 0 && !json_is_number(value) && !json_is_boolean(value)) {
         if (f->absent)
@@ -69,8 +70,8 @@ static void write_one(FILE *out, const struct nd_metric *f, const json_t *value,
         return;
     }
     fprintf(out, element || f->label ? "%s{" : "%s", f->name);
-    if (port)
-        write_label(out, "port", port);
+    if (port || way)
+        write_label(out, port ? "port" : "way", port ? port : way);
     else if (element)
         fprintf(out, "lane=\"%" JSON_INTEGER_FORMAT "\"",
                 json_integer_value(json_object_get(element, "lane")));

@@ -325,6 +325,10 @@ static void take(struct sim_node *p, unsigned with)
 
     snprintf(repair.node.name, sizeof(repair.node.name), "%s", sim.node[with].name);
     snprintf(repair.node.host, sizeof(repair.node.host), "10.9.0.%u", with + 1);
+    if (sim.plan.ways) {
+        snprintf(repair.node.second_host, sizeof(repair.node.second_host), "10.9.1.%u", with + 1);
+        repair.node.second_port = 7000;
+    }
     if (is_lost(p))
         snprintf(repair.lost, sizeof(repair.lost), "%s", sim_peer(p)->name);
     sim_tell(p->index, "is told to take %s for its standby%s%s", repair.node.name,
@@ -418,6 +422,8 @@ void sim_faults_tick(void)
         decide();
         sim.fault_at = sim.now + 4 * ms(sim.config->timing.solo_after_ms);
     }
+    if (sim.plan.ways && !sim.faults_over && !sim.script)
+        sim_ways_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
     sim_disk_tick();
@@ -448,6 +454,7 @@ void sim_faults_end(void)
         sim.caught.armed = false;
     sim.flips = 0;
     sim.slow_until = 0;
+    memset(sim.way, 0, sizeof(sim.way));
     sim_arbiter_end();
     for (unsigned i = 0; i < sim.nodes; i++) {
         struct sim_node *n = &sim.node[i];

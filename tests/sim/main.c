@@ -6,9 +6,10 @@
  *
  *   simulate [-v] SCENARIO...
  *
- * -k liar, alone, stray, narrow, sealed, troubled or arbiter: seeds of that kind alone. -r: fresh seeds, the
- * first drawn at random and told. -x: the first failure ends it. -s runs one seed, twice: the second run must
- * be the first, byte for byte. The last line is 'N passed, M failed'; the exit code is 0 when all passed.
+ * -k liar, alone, stray, narrow, sealed, troubled, arbiter or ways: seeds of that kind alone. -r: fresh
+ * seeds, the first drawn at random and told. -x: the first failure ends it. -s runs one seed, twice: the
+ * second run must be the first, byte for byte. The last line is 'N passed, M failed'; the exit code is 0 when
+ * all passed.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"

@@ -30,14 +30,14 @@ static unsigned conns_used;
 static struct {
     struct sim_conn *conn;
     uint64_t at;
-} pending[SIM_NODES][16];
-static unsigned pending_count[SIM_NODES];
+} pending[SIM_NODES][2][16]; /* by way */
+static unsigned pending_count[SIM_NODES][2];
 static short waits_for[SIM_NODES]; /* what its replicator's wait is for, of its connection */
 
-static bool listens(unsigned node)
+static bool listens(unsigned node, unsigned way)
 {
     for (unsigned i = 0; i < SOCKETS; i++)
-        if (socks[i].kind == LISTENER && socks[i].node == node)
+        if (socks[i].kind == LISTENER && socks[i].node == node && socks[i].way == way)
             return true;
     return false;
 }
@@ -61,11 +61,11 @@ uint64_t sim_net_stuck(unsigned node)
     return 0;
 }
 
-static int new_sock(unsigned kind, unsigned node)
+static int new_sock(unsigned kind, unsigned node, unsigned way)
 {
     for (int i = 0; i < (int)SOCKETS; i++)
         if (socks[i].kind == FREE) {
-            socks[i] = (struct sim_sock){.kind = kind, .node = node};
+            socks[i] = (struct sim_sock){.kind = kind, .node = node, .way = way};
             return FD_FIRST + i;
         }
     FT_CHECK(false, "no socket is left");
@@ -83,7 +83,7 @@ bool sim_sock_there(int fd)
     return socks[fd - FD_FIRST].kind != FREE;
 }
 
-static struct sim_conn *new_conn(unsigned from, unsigned to)
+static struct sim_conn *new_conn(unsigned from, unsigned to, unsigned way)
 {
     struct sim_conn *c = NULL;
 
@@ -97,9 +97,11 @@ static struct sim_conn *new_conn(unsigned from, unsigned to)
     c->broken = false;
     c->node[0] = from;
     c->node[1] = to;
+    c->way = way;
     for (unsigned e = 0; e < 2; e++) {
         struct sim_stream *s = &c->to[e];
 
+        s->way = way;
         s->head = s->tail = 0;
         s->first = s->last = 0;
         s->newest = 0;
@@ -157,12 +159,14 @@ void sim_net_gone(unsigned node, bool silently)
                 close_end(&socks[i], at, silently);
             socks[i].kind = FREE;
         }
-    for (unsigned i = 0; i < pending_count[node]; i++) {
-        struct sim_sock k = {.kind = STREAM, .node = node, .end = 1, .conn = pending[node][i].conn};
+    for (unsigned way = 0; way < 2; way++) {
+        for (unsigned i = 0; i < pending_count[node][way]; i++) {
+            struct sim_sock k = {.kind = STREAM, .node = node, .end = 1, .conn = pending[node][way][i].conn};
 
-        close_end(&k, at, silently);
+            close_end(&k, at, silently);
+        }
+        pending_count[node][way] = 0;
     }
-    pending_count[node] = 0;
     sim_notices_gone(node);
 }
 
@@ -172,38 +176,46 @@ void sim_net_intrude(unsigned to, const uint8_t *said, size_t len, bool closes)
 
     const struct sim_node *peer = sim_peer(&sim.node[to]);
 
-    if (!listens(to) || pending_count[to] == 16 || !peer)
+    if (!listens(to, 0) || pending_count[to][0] == 16 || !peer)
         return;
-    c = new_conn(peer->index, to);
+    c = new_conn(peer->index, to, 0);
     c->broken = true; /* nobody is behind its other end */
     if (len)
         sim_stream_put(&c->to[1], said, len);
     if (closes)
         c->to[1].fin_at = c->to[1].newest > sim.now ? c->to[1].newest : sim.now;
     c->open[0] = false;
-    pending[to][pending_count[to]].conn = c;
-    pending[to][pending_count[to]++].at = sim.now;
+    pending[to][0][pending_count[to][0]].conn = c;
+    pending[to][0][pending_count[to][0]++].at = sim.now;
+}
+
+static void break_conn(struct sim_conn *c)
+{
+    c->broken = true;
+    for (unsigned e = 0; e < 2; e++) {
+        struct sim_stream *s = &c->to[e];
+        uint64_t at = sim.now + sim_draw(&sim.net, 3 * SIM_MS);
+
+        if (!c->open[e] || s->error_at != SIM_NEVER)
+            continue;
+        sim_stream_cut(s, at);
+        s->error = ETIMEDOUT;
+        s->error_at = at;
+    }
 }
 
 void sim_net_break(void)
 {
-    for (unsigned i = 0; i < conns_used; i++) {
-        struct sim_conn *c = &conns[i];
+    for (unsigned i = 0; i < conns_used; i++)
+        if (conns[i].used)
+            break_conn(&conns[i]);
+}
 
-        if (!c->used)
-            continue;
-        c->broken = true;
-        for (unsigned e = 0; e < 2; e++) {
-            struct sim_stream *s = &c->to[e];
-            uint64_t at = sim.now + sim_draw(&sim.net, 3 * SIM_MS);
-
-            if (!c->open[e] || s->error_at != SIM_NEVER)
-                continue;
-            sim_stream_cut(s, at);
-            s->error = ETIMEDOUT;
-            s->error_at = at;
-        }
-    }
+void sim_net_break_way(unsigned way)
+{
+    for (unsigned i = 0; i < conns_used; i++)
+        if (conns[i].used && conns[i].way == way)
+            break_conn(&conns[i]);
 }
 
 void sim_net_inject(void)
@@ -238,10 +250,15 @@ int rp_address(struct sockaddr_in *out, const char *host, uint16_t port, struct 
     return inet_pton(AF_INET, host, &out->sin_addr) == 1 ? 0 : ft_fail(fault, FT_EINVAL, "address %s", host);
 }
 
-/* 10.9.0.1 is a's, 10.9.0.2 is b's, and so on. */
+/* 10.9.0.1 is a's, 10.9.0.2 is b's, and so on; 10.9.1.1 is a's on the second way. */
 static unsigned node_of(const struct sockaddr_in *at)
 {
     return (ntohl(at->sin_addr.s_addr) & 0xff) - 1;
+}
+
+static unsigned way_of(const struct sockaddr_in *at)
+{
+    return ntohl(at->sin_addr.s_addr) >> 8 & 1;
 }
 
 void rp_device(const struct sockaddr_in *at, char device[IF_NAMESIZE])
@@ -255,7 +272,7 @@ int rp_listen(const struct sockaddr_in *at, const char *device, struct ft_fault 
     (void)device;
     if (sim_refuses())
         return ft_fail(fault, FT_EBUSY, "the address is taken");
-    return new_sock(LISTENER, node_of(at));
+    return new_sock(LISTENER, node_of(at), way_of(at));
 }
 
 int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fault *fault)
@@ -263,30 +280,31 @@ int rp_datagrams(const struct sockaddr_in *at, const char *device, struct ft_fau
     (void)device;
     if (sim_refuses())
         return ft_fail(fault, FT_EBUSY, "the address is taken");
-    return new_sock(DATAGRAMS, node_of(at));
+    return new_sock(DATAGRAMS, node_of(at), way_of(at));
 }
 
 int rp_accept(int listener, const struct in_addr from[], unsigned n, unsigned *who, uint64_t *strangers)
 {
-    unsigned node = sim_sock_of(listener)->node;
+    unsigned node = sim_sock_of(listener)->node, way = sim_sock_of(listener)->way;
     int fd;
 
     (void)strangers;
-    if (!pending_count[node] || pending[node][0].at > sim.now || sim_net_blocked(node))
+    if (!pending_count[node][way] || pending[node][way][0].at > sim.now || sim_net_blocked(node, way))
         return -1;
-    fd = new_sock(STREAM, node);
-    sim_sock_of(fd)->conn = pending[node][0].conn;
+    fd = new_sock(STREAM, node, way);
+    sim_sock_of(fd)->conn = pending[node][way][0].conn;
     sim_sock_of(fd)->end = 1;
-    for (*who = 0; *who < n && (ntohl(from[*who].s_addr) & 0xff) - 1 != pending[node][0].conn->node[0];)
+    for (*who = 0; *who < n && (ntohl(from[*who].s_addr) & 0xff) - 1 != pending[node][way][0].conn->node[0];)
         ++*who;
     FT_CHECK(*who < n, "nobody of whom node %u knows connects to it", node);
-    memmove(&pending[node][0], &pending[node][1], --pending_count[node] * sizeof(pending[node][0]));
+    memmove(&pending[node][way][0], &pending[node][way][1],
+            --pending_count[node][way] * sizeof(pending[node][way][0]));
     return fd;
 }
 
 int rp_connect(const struct sockaddr_in *local, const struct sockaddr_in *peer, const char *device)
 {
-    int fd = sim_troubled(50) ? -1 : new_sock(CONNECTING, node_of(local));
+    int fd = sim_troubled(50) ? -1 : new_sock(CONNECTING, node_of(local), way_of(local));
 
     (void)device;
     if (fd < 0)
@@ -303,15 +321,18 @@ int rp_connected(int fd)
 
     if (k->kind == STREAM)
         return 1;
-    if (sim.now < k->at || sim_net_blocked(k->node) || sim_net_blocked(k->peer) || !sim.node[k->peer].powered)
+    if (sim.now < k->at || sim_net_blocked(k->node, k->way) || sim_net_blocked(k->peer, k->way) ||
+        !sim.node[k->peer].powered)
         return 0;
-    if (!listens(k->peer) || pending_count[k->peer] == 16)
+    unsigned *count = &pending_count[k->peer][k->way];
+
+    if (!listens(k->peer, k->way) || *count == 16)
         return -1;
     k->kind = STREAM;
     k->end = 0;
-    k->conn = new_conn(k->node, k->peer);
-    pending[k->peer][pending_count[k->peer]].conn = k->conn;
-    pending[k->peer][pending_count[k->peer]++].at = sim.now + sim_net_delay();
+    k->conn = new_conn(k->node, k->peer, k->way);
+    pending[k->peer][k->way][*count].conn = k->conn;
+    pending[k->peer][k->way][(*count)++].at = sim.now + sim_net_delay();
     return 1;
 }
 
@@ -324,13 +345,14 @@ static short events_of(int fd, short wanted)
 
     switch (k->kind) {
     case LISTENER:
-        return pending_count[k->node] && pending[k->node][0].at <= sim.now && !sim_net_blocked(k->node)
+        return pending_count[k->node][k->way] && pending[k->node][k->way][0].at <= sim.now &&
+                       !sim_net_blocked(k->node, k->way)
                    ? POLLIN
                    : 0;
     case DATAGRAMS:
-        return sim_notice_there(k->node) >= 0 ? POLLIN : 0;
+        return k->way == 0 && sim_notice_there(k->node) >= 0 ? POLLIN : 0;
     case CONNECTING:
-        return sim.now >= k->at && !sim_net_blocked(k->node) && !sim_net_blocked(k->peer) &&
+        return sim.now >= k->at && !sim_net_blocked(k->node, k->way) && !sim_net_blocked(k->peer, k->way) &&
                        sim.node[k->peer].powered
                    ? POLLOUT
                    : 0;

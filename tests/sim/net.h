@@ -11,6 +11,7 @@
 #define SEGMENTS 4096u
 
 struct sim_stream { /* towards one end */
+    unsigned way;
     uint8_t *bytes;
     size_t room, head, tail;
     struct {
@@ -27,13 +28,13 @@ struct sim_conn {
     bool used;
     bool open[2]; /* whose end still has a socket */
     bool broken;  /* it timed out, and kernels say no more of it */
-    unsigned node[2];
+    unsigned node[2], way;
     struct sim_stream to[2];
 };
 
 struct sim_sock {
     enum { FREE, LISTENER, DATAGRAMS, CONNECTING, STREAM } kind;
-    unsigned node, end, peer;
+    unsigned node, way, end, peer;
     struct sim_conn *conn;
     uint64_t at;    /* CONNECTING: answered then */
     uint64_t since; /* it takes nothing; 0: it does */
@@ -43,9 +44,9 @@ struct sim_sock *sim_sock_of(int fd);
 bool sim_sock_there(int fd); /* false: it was of a process that is dead */
 
 /* ---- stream.c ---- */
-uint64_t sim_net_delay(void);      /* of the next bytes, ns */
-bool sim_net_blocked(unsigned to); /* a partition: nothing arrives at that node now */
-size_t sim_send_room(void);        /* bytes that may be under way */
+uint64_t sim_net_delay(void);                    /* of the next bytes, ns */
+bool sim_net_blocked(unsigned to, unsigned way); /* nothing arrives at that node by that way now */
+size_t sim_send_room(void);                      /* bytes that may be under way */
 size_t sim_stream_arrived(struct sim_stream *s, unsigned node); /* bytes that `node` can read */
 bool sim_stream_ended(const struct sim_stream *s, unsigned node);
 void sim_stream_put(struct sim_stream *s, const uint8_t *bytes, size_t n);

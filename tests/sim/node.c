@@ -155,6 +155,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
 {
     static char too_long[400], identity[FT_IDENTITY_MAX];
     static const char *const host[SIM_NODES] = {"10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4"};
+    static const char *const second[SIM_NODES] = {"10.9.1.1", "10.9.1.2", "10.9.1.3", "10.9.1.4"};
     const struct nd_timing *t = &sim.config->timing;
     struct rp_status s;
     int error;
@@ -194,9 +195,19 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         config.core.members = (struct ft_members){.name = {"a", "b"}};
     for (unsigned i = 0; i < sim.nodes && sim.plan.members; i++)
         if (i != n->index)
-            config.link.node[config.link.nodes++] = (struct rp_node){{sim.node[i].name[0]}, "10.9.0.", 7000};
+            config.link.node[config.link.nodes++] = (struct rp_node){.name = {sim.node[i].name[0]},
+                                                                     .host = "10.9.0.",
+                                                                     .port = 7000,
+                                                                     .second_host = "10.9.1.",
+                                                                     .second_port = sim.plan.ways ? 7000 : 0};
     for (unsigned i = 0; i < config.link.nodes; i++)
-        config.link.node[i].host[7] = (char)('1' + config.link.node[i].name[0] - 'a');
+        config.link.node[i].second_host[7] = config.link.node[i].host[7] =
+            (char)('1' + config.link.node[i].name[0] - 'a');
+    if (sim.plan.ways && !(sim.plan.one_way && n->index == 1)) {
+        config.link.second.local_host = second[n->index];
+        config.link.second.peer_host = n->index < 2 ? second[!n->index] : NULL;
+        config.link.second.local_port = config.link.second.peer_port = 7000;
+    }
     config.link.name[0] = n->name[0];
     config.link.seal.peer_name = n->index < 2 ? sim.node[!n->index].name : NULL;
     n->aim = n->index < 2 ? !n->index : SIM_NOBODY;

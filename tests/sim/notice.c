@@ -61,7 +61,10 @@ void sim_net_crash_notice(unsigned from, unsigned to, const struct ft_crash_noti
 
 int sim_notice_there(unsigned node)
 {
-    for (unsigned i = 0; i < notice_count[node] && !sim_net_blocked(node); i++)
+    bool blocked = sim_net_blocked(node, 0) && (!sim.plan.ways || sim_net_blocked(node, 1));
+
+    /* They go by both ways, and are all read as the first's. */
+    for (unsigned i = 0; i < notice_count[node] && !blocked; i++)
         if (notices[node][i].at <= sim.now)
             return (int)i;
     return -1;
@@ -71,7 +74,7 @@ ssize_t sim_recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *
 {
     unsigned node = sim_sock_of(fd)->node;
     struct sockaddr_in *in = (struct sockaddr_in *)(void *)from;
-    int i = sim_notice_there(node);
+    int i = sim_sock_of(fd)->way == 0 ? sim_notice_there(node) : -1;
 
     (void)flags;
     (void)len;

@@ -72,6 +72,27 @@ static void tell_sessions(struct sim_plan *p, uint64_t seed)
     p->gap = 60 * SIM_US + sim_draw(&r, 200 * SIM_US);
 }
 
+/* Two ways between the nodes, which a sealed link alone may have. */
+static void give_two_ways(struct sim_plan *p, uint64_t seed)
+{
+    struct sim_random r = {seed * 0xbf58476d1ce4e5b9ull + 9};
+
+    p->ways = p->sealed = true;
+    p->alone = p->stray = p->liar = p->bold = p->troubled = false;
+    p->mode = p->mode == ND_MODE_OFF ? ND_MODE_LOG : p->mode;
+    p->steady = sim_chance(&r, 500);
+    p->one_way = !p->steady && sim_chance(&r, 100);
+    p->members = !p->steady && !p->one_way && sim_chance(&r, 300);
+    if (p->members)
+        arbitrate(p);
+    if (!p->steady)
+        return;
+    p->fault_rate = p->preempted = p->lazy = 0;
+    p->narrow = p->fast = false;
+    p->wild = SIM_SPLITS;
+    p->faults_end += 300 * SIM_MS;
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
@@ -147,6 +168,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         crash(p, seed);
     if (kind && strcmp(kind, "told") == 0)
         tell_sessions(p, seed);
+    if (kind && strcmp(kind, "ways") == 0)
+        give_two_ways(p, seed);
 }
 
 void sim_configure(void)

@@ -27,9 +27,12 @@ told=(told-neighbour told-reused told-ended told-other-key told-first-key told-f
 # that ask nobody, what a node without a view says, acknowledgements before the members are on the disk, a joiner's view;
 # and of strict pairs a silent standby in whose place another one comes though nobody says that it is lost.
 members=(released-by-time repair-unasked empty-unasked@7000 blank-believed acks-unstored joiner-view lost-unsaid)
-echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + 5))"
+# Two ways between the nodes: the other one goes on one byte too late, or the last byte is taken twice, or the loss of one is
+# taken for the loss of the peer.
+ways=(way-late way-repeats way-is-death)
+echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + 6))"
 number=0
-for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}"; do
+for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}"; do
     number=$((number + 1))
     kind=()
     [ "${bug%:*}" = "$bug" ] || kind=(-k "${bug%:*}")
@@ -54,6 +57,7 @@ passes() { # KIND...: its seeds without any bug
 passes
 passes -k told
 passes -k members
+passes -k ways
 # Those that need a chain of accidents have scenarios of their own: BUG SCENARIO WHAT-IS-SAID.
 in_scenario() {
     number=$((number + 1))

@@ -11,6 +11,7 @@
  *   10 preempt a 30 [a step's text]    the thread that comes there is preempted for 30 ms
  *   10 silence links both 20           ports, or links; towards a, b, or both; for 20 ms
  *   10 arbiter a|b|both 20             it is out of reach (set arbiter yes)
+ *   10 way 0 a|b|both 20               nothing reaches them by that way (set ways yes)
  *   10 break | 10 flip                 the connection times out; a bit of the next bytes flips
  *   10 slow b 20                       its replay is held up for 20 ms
  *   10 freeze b 20                     its disk takes nothing for 20 ms
@@ -87,6 +88,8 @@ static bool set_plan(struct sim_plan *p, const char *key, const char *value)
         p->strict = yes;
     else if (strcmp(key, "arbiter") == 0)
         p->arbitrated = yes;
+    else if (strcmp(key, "ways") == 0)
+        p->ways = p->sealed = yes;
     else if (strcmp(key, "partitions") == 0)
         p->wild = strcmp(value, "last") == 0 ? p->strict ? SIM_STRICT : SIM_SPLITS : SIM_HEALS;
     else if (strcmp(key, "tail") == 0)
@@ -260,6 +263,22 @@ static void cut_arbiter(const struct line *l)
         wrong(l, "a|b|both MS");
 }
 
+static void cut_way(const struct line *l)
+{
+    unsigned way;
+    char who[16];
+    double ms;
+
+    if (sscanf(l->rest, "%u %15s %lf", &way, who, &ms) == 3 && way < 2)
+        sim_way_cut(way,
+                    strcmp(who, "both") == 0 ? 3
+                    : who[0] == 'a'          ? 1
+                                             : 2,
+                    sim.now + (uint64_t)(ms * 1e6));
+    else
+        wrong(l, "0|1 a|b|both MS");
+}
+
 static void operator_says(const struct line *l, struct sim_node *n, const char *rest)
 {
     if (strcmp(l->what, "tell") == 0) {
@@ -288,6 +307,8 @@ static void act_on_line(const struct line *l)
         silence_paths(l);
     } else if (strcmp(l->what, "arbiter") == 0) {
         cut_arbiter(l);
+    } else if (strcmp(l->what, "way") == 0) {
+        cut_way(l);
     } else if (strcmp(l->what, "break") == 0) {
         sim_tell(SIM_NOBODY, "the connection breaks");
         sim_net_break();

@@ -34,7 +34,8 @@ struct head {
 struct sealed {
     int fd;
     bool accepted, greeted, open, close_notify;
-    int error; /* the socket's last errno; 0: none */
+    bool two_ways; /* offered, and then agreed on: the nonce's last bit says it */
+    int error;     /* the socket's last errno; 0: none */
     uint64_t nonce, key;
     uint64_t said, heard; /* records */
     size_t in_end, in_given;
@@ -73,6 +74,8 @@ static uint64_t tag_of(const struct sealed *s, const struct head *h, const void 
 
 static bool flush(struct sealed *s)
 {
+    if (!sim_sock_there(s->fd)) /* a process that has died says nothing: its sockets are gone */
+        s->error = EPIPE;
     while (s->out_at < s->out_end && !s->error) {
         ssize_t n = sim_send(s->fd, s->out + s->out_at, s->out_end - s->out_at, 0);
 
@@ -134,6 +137,7 @@ static int hear_greeting(struct sealed *s)
 
     memcpy(said, s->in, sizeof(said));
     drop(s, sizeof(said));
+    s->two_ways &= said[0] & 1;
     if (!s->greeted || !s->accepted) /* the peer's nonce is news */
         s->key = s->accepted ? mix(KEY, said[0], s->nonce) : mix(KEY, s->nonce, said[0]);
     if (s->accepted && !s->greeted) {
@@ -220,16 +224,18 @@ static void put(struct sealed *s, const void *content, size_t len, bool close_no
     type __wrap_##name(__VA_ARGS__);                                                                         \
     type __wrap_##name(__VA_ARGS__)
 
-WRAP(struct rp_stream *, rp_stream_open, struct rp_seal *seal, int fd, bool accepted, const char *name)
+WRAP(struct rp_stream *, rp_stream_open, struct rp_seal *seal, int fd, bool accepted, const char *name,
+     bool two_ways)
 {
     struct sealed *s;
 
     if (!sim.plan.sealed)
-        return __real_rp_stream_open(seal, fd, accepted, name);
+        return __real_rp_stream_open(seal, fd, accepted, name, two_ways);
     s = calloc(1, sizeof(*s));
     s->fd = fd;
     s->accepted = accepted;
-    s->nonce = mix(sim.seed, ++nonces, 0);
+    s->two_ways = two_ways;
+    s->nonce = (mix(sim.seed, ++nonces, 0) & ~1ull) | two_ways;
     return (struct rp_stream *)(void *)s;
 }
 
@@ -241,6 +247,11 @@ WRAP(int, rp_stream_fd, const struct rp_stream *stream)
 WRAP(int, rp_stream_handshake, struct rp_stream *stream)
 {
     return sim.plan.sealed ? shake_hands(of(stream)) : __real_rp_stream_handshake(stream);
+}
+
+WRAP(bool, rp_stream_two_ways, const struct rp_stream *stream)
+{
+    return sim.plan.sealed ? of(stream)->two_ways : __real_rp_stream_two_ways(stream);
 }
 
 WRAP(bool, rp_stream_sealed, const struct rp_stream *stream)

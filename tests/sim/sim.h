@@ -15,6 +15,7 @@
  *   disk.c    view files, and when they are written
  *   stream.c, notice.c  of net.c: bytes of a connection, death notices
  *   arbiter.c who decides, in seeds of that kind
+ *   ways.c    trouble with one of two ways between the nodes
  *   crash.c   an NF that dies of its state, and what on_crash says of that
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
  *
@@ -231,6 +232,9 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool sealed;         /* the link is sealed (seal.c), and somebody on the way ends connections */
     bool members;        /* four nodes, an arbiter, and people who take one for another */
     bool disks;          /* and machines are lost with their disks */
+    bool ways;           /* two ways between the nodes, and trouble with them (ways.c) */
+    bool steady;         /* with one of them at a time, and nothing else */
+    bool one_way;        /* b's file knows of one way alone */
     bool told;           /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
 };
 
@@ -258,7 +262,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk, asks, crash, members;
+    struct sim_random disk, asks, crash, members, ways;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -272,8 +276,11 @@ struct sim_world {
     bool faults_over;
     struct sim_script *script;                                 /* a scenario in place of the seed's faults */
     uint64_t link_blocked[SIM_NODES], port_blocked[SIM_NODES]; /* towards node i, until */
-    uint64_t slow_until;                                       /* messages take longer */
-    unsigned flips;                                            /* sends that shall be damaged */
+    struct sim_way {
+        uint64_t blocked[SIM_NODES], lossy, holed; /* until; blocked: towards node i */
+    } way[2];
+    uint64_t slow_until; /* messages take longer */
+    unsigned flips;      /* sends that shall be damaged */
     bool long_partition;
     bool disk_lost; /* of any node: what only a person can decide may have come of it */
     bool split;     /* SOLO beside a promoted standby: counted apart */
@@ -315,8 +322,8 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members: what the seed
- * is made to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members, ways: what
+ * the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -377,6 +384,7 @@ void sim_net_begin(void);
 void sim_net_gone(unsigned node, bool silently); /* a process's sockets; silently: its machine lost power */
 bool sim_net_ready(unsigned node);               /* something can be read */
 uint64_t sim_net_stuck(unsigned node); /* ns for which its socket has taken nothing that was offered */
+void sim_net_break_way(unsigned way);  /* the connections of one way end, somehow */
 void sim_net_break(void);              /* the connection ends by an error, at both ends */
 void sim_net_inject(void); /* somebody on the way ends the connection in one end's name: a FIN or a RST */
 /* Somebody on the peer's host connects to node `to` and says `said` (may be NULL), and closes or not. */
@@ -421,6 +429,13 @@ void sim_crash_snapshot(struct sim_node *node);                /* its state is a
 void sim_crash_damage(const struct nf_chain *chain);           /* after a burst: what was asked for in it */
 void sim_crash_forget(const struct nf_chain *chain);
 void sim_crash_judge(void); /* at rest */
+
+/* ---- ways.c ---- */
+void sim_ways_begin(void);
+void sim_ways_tick(void);
+uint64_t sim_way_delay(unsigned way, size_t bytes); /* of bytes that are sent there now, beside the usual */
+bool sim_way_stands(unsigned way);                  /* at both nodes of the pair */
+void sim_way_cut(unsigned way, unsigned towards, uint64_t until); /* towards: a bit for each node */
 
 /* ---- trouble.c ---- */
 /* While a node starts in a troubled seed: what the system is going to refuse is decided. */

@@ -24,15 +24,15 @@ uint64_t sim_net_delay(void)
     uint64_t d = 10 * SIM_US + sim_draw(&sim.net, sim.plan.delay);
 
     if (sim_chance(&sim.net, 10))
-        d += sim_draw(&sim.net, 3 * SIM_MS);
+        d += sim_draw(&sim.net, sim.plan.steady ? SIM_MS : 3 * SIM_MS);
     if (sim.now < sim.slow_until)
         d += sim_draw(&sim.net, 6 * SIM_MS);
     return d;
 }
 
-bool sim_net_blocked(unsigned to)
+bool sim_net_blocked(unsigned to, unsigned way)
 {
-    return sim.now < sim.link_blocked[to];
+    return sim.now < sim.link_blocked[to] || sim.now < sim.way[way].blocked[to];
 }
 
 size_t sim_send_room(void)
@@ -44,7 +44,7 @@ size_t sim_stream_arrived(struct sim_stream *s, unsigned node)
 {
     size_t end = s->head;
 
-    if (sim_net_blocked(node))
+    if (sim_net_blocked(node, s->way))
         return 0;
     for (uint32_t i = s->first; i != s->last && s->segment[i % SEGMENTS].at <= sim.now; i++)
         end = s->segment[i % SEGMENTS].end;
@@ -53,7 +53,7 @@ size_t sim_stream_arrived(struct sim_stream *s, unsigned node)
 
 bool sim_stream_ended(const struct sim_stream *s, unsigned node)
 {
-    return !sim_net_blocked(node) && (s->fin_at <= sim.now || s->error_at <= sim.now);
+    return !sim_net_blocked(node, s->way) && (s->fin_at <= sim.now || s->error_at <= sim.now);
 }
 
 void sim_stream_put(struct sim_stream *s, const uint8_t *bytes, size_t n)
@@ -76,6 +76,8 @@ void sim_stream_put(struct sim_stream *s, const uint8_t *bytes, size_t n)
     s->tail += n;
     if (sim.now + sim_net_delay() > s->newest)
         s->newest = sim.now + sim_net_delay();
+    if (sim.plan.ways)
+        s->newest += sim_way_delay(s->way, n);
     s->segment[s->last % SEGMENTS].at = s->newest;
     s->segment[s->last % SEGMENTS].end = s->tail;
     s->last++;
@@ -120,7 +122,7 @@ ssize_t sim_recv(int fd, void *to, size_t size, int flags)
             drop_read(s, there);
         return (ssize_t)there;
     }
-    if (sim_net_blocked(k->node) || s->first != s->last) {
+    if (sim_net_blocked(k->node, k->way) || s->first != s->last) {
         errno = EAGAIN;
         return -1;
     }
@@ -145,13 +147,13 @@ ssize_t sim_send(int fd, const void *from, size_t size, int flags)
         errno = EINTR;
         return -1;
     }
-    if (back->error_at <= sim.now && !sim_net_blocked(k->node)) {
+    if (back->error_at <= sim.now && !sim_net_blocked(k->node, k->way)) {
         errno = back->error == ECONNRESET ? EPIPE : back->error;
         return -1;
     }
     if (!c->open[!k->end]) {
         /* Its kernel knows no such connection, once there is a kernel and a way to it. */
-        if (!c->broken && sim.node[c->node[!k->end]].powered && !sim_net_blocked(c->node[!k->end]) &&
+        if (!c->broken && sim.node[c->node[!k->end]].powered && !sim_net_blocked(c->node[!k->end], k->way) &&
             back->error_at == SIM_NEVER) {
             back->error = ECONNRESET;
             back->error_at = sim.now + sim_net_delay() + sim_net_delay();

@@ -72,6 +72,8 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.disk.at = seed * 23 ^ 0x9999999999999999ull;
     sim.crash.at = seed * 31 ^ 0x1234123412341234ull;
     sim.asks.at = seed * 29 ^ 0x5555555555555555ull;
+    sim.ways.at = seed * 41 ^ 0x2468246824682468ull;
+    sim_ways_begin();
     sim_arbiter_begin();
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;

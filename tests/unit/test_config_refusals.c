@@ -307,6 +307,10 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
         {"127.0.0.1:7002", "127.0.0.1:7001",
          "t.yaml:36: nodes a and b have one replication address, expected two"},
         {"127.0.0.1:7002", "127.0.0.1", "t.yaml:36: node b replication is 127.0.0.1, expected A.B.C.D:PORT"},
+        {"127.0.0.1:7002", "[ 127.0.0.1:7002 ]",
+         "t.yaml:36: node b replication has 1 addresses, expected A.B.C.D:PORT or a list of two"},
+        {"127.0.0.1:7002", "[ 127.0.0.1:7002, 127.0.0.2:7002 ]",
+         "t.yaml:36: node b has 2 replication addresses and node a 1, expected as many of each"},
         {"127.0.0.1:7002", "127.0.0.1:65536",
          "t.yaml:36: node b replication is 127.0.0.1:65536, expected A.B.C.D:PORT"},
         {"127.0.0.1:7002", "0.0.0.0:7002",
@@ -539,6 +543,38 @@ static void each_mutant_is_read_or_refused_by_position(void **state)
     }
     free(text);
     free(sample);
+}
+
+/* Two ways between the nodes. */
+#define WAYS(link, of_a, of_b)                                                                               \
+    "chain: {name: x, nfs: [bare]}\n"                                                                        \
+    "link: {" link "}\n"                                                                                     \
+    "nodes:\n"                                                                                               \
+    "  a: {role: primary, ports: {inside: i, outside: o}, replication: [" of_a "], control: a}\n"            \
+    "  b: {role: standby, ports: {inside: i, outside: o}, replication: [" of_b "], control: b}\n"
+
+static void two_ways_are_two_addresses_of_each_node(void **state)
+{
+    struct nd_config *c = help_config_of(
+        WAYS("key: k", "'10.0.0.1:1', '10.1.0.1:2'", "'10.0.0.2:3', '10.1.0.2:4'"), ND_CONFIG_NODES);
+
+    (void)state;
+    assert_string_equal(c->node[0].host, "10.0.0.1");
+    assert_string_equal(c->node[0].second_host, "10.1.0.1");
+    assert_string_equal(c->node[1].second_host, "10.1.0.2");
+    assert_int_equal(c->node[1].tcp_port, 3);
+    assert_int_equal(c->node[1].second_port, 4);
+    nd_config_free(c);
+    assert_string_equal(
+        help_config_refusal_of(
+            WAYS("insecure: true", "'10.0.0.1:1', '10.1.0.1:2'", "'10.0.0.2:3', '10.1.0.2:4'"), true),
+        "t.yaml:4: node a has two replication addresses and the link is insecure, expected a key or tls");
+    assert_string_equal(help_config_refusal_of(
+                            WAYS("key: k", "'10.0.0.1:1', '10.0.0.1:2'", "'10.0.0.2:3', '10.1.0.2:4'"), true),
+                        "t.yaml:4: node a has 10.0.0.1 twice, expected two addresses, of two interfaces");
+    assert_string_equal(help_config_refusal_of(
+                            WAYS("key: k", "'10.0.0.1:1', '10.1.0.1:2'", "'10.0.0.2:3', '10.1.0.1:4'"), true),
+                        "t.yaml:5: nodes a and b have one replication address, expected two");
 }
 
 /* What a pair file says of an arbiter, and what it may not say. */
@@ -830,6 +866,7 @@ int main(void)
         cmocka_unit_test(rules_that_others_may_write_to_are_refused),
         cmocka_unit_test(too_many_entries_are_refused),
         cmocka_unit_test(each_mutant_is_read_or_refused_by_position),
+        cmocka_unit_test(two_ways_are_two_addresses_of_each_node),
         cmocka_unit_test(everything_that_may_be_said_is_read),
         cmocka_unit_test(what_is_not_said_has_its_default),
         cmocka_unit_test(what_is_wrong_is_refused_by_position),

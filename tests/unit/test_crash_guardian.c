@@ -34,7 +34,8 @@ static void die_beside_a_guardian(void)
     struct nd_guardian *g;
     struct ft_fault fault;
 
-    if (nd_guardian_start(&g, 1, "127.0.0.1", "127.0.0.2", port, &crash_key, crash_world.page, &fault))
+    if (nd_guardian_start(&g, 1, "127.0.0.1", NULL, &crash_key, crash_world.page, &fault) ||
+        nd_guardian_aim(g, 0, "127.0.0.2", port, &fault))
         _exit(90);
     nd_guardian_hold(g, 0);
     crash_arrives(CRASH_HARM);

@@ -78,7 +78,8 @@ static _Noreturn void node_main(const struct plan *plan)
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when a test fails */
     if (plan->own_group)
         setpgid(0, 0);
-    if (nd_guardian_start(&the_guardian, LANES, NODE, PEER, ntohs(here.sin_port), &dead, NULL, &why)) {
+    if (nd_guardian_start(&the_guardian, LANES, NODE, NULL, &dead, NULL, &why) ||
+        nd_guardian_aim(the_guardian, 0, PEER, ntohs(here.sin_port), &why)) {
         fprintf(stderr, "%s\n", why.text);
         _exit(90);
     }
@@ -366,9 +367,9 @@ static void addresses_are_checked(void **state)
     struct ft_fault why;
 
     (void)state;
-    assert_int_equal(nd_guardian_start(&g, 1, "localhost", PEER, 1, &dead, NULL, &why), FT_EINVAL);
+    assert_int_equal(nd_guardian_start(&g, 1, "localhost", NULL, &dead, NULL, &why), FT_EINVAL);
     assert_string_equal(why.text, "guardian at localhost, expected a numeric IPv4 address");
-    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", PEER, 1, &dead, NULL, &why), FT_ENOENT);
+    assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", NULL, &dead, NULL, &why), FT_ENOENT);
     assert_null(g);
 }
 

@@ -260,7 +260,7 @@ static void start_a_guardian(void)
     struct nd_guardian *guardian;
     char path[64];
 
-    MUST(nd_guardian_start(&guardian, 1, "127.0.0.1", "127.0.0.1", 9, &self, NULL, &fault) == 0);
+    MUST(nd_guardian_start(&guardian, 1, "127.0.0.1", NULL, &self, NULL, &fault) == 0);
     snprintf(path, sizeof(path), "/proc/%d/status", nd_guardian_look(guardian));
     MUST(number_of(path, "CapPrm:") == 0 && number_of(path, "CapEff:") == 0);
     MUST(number_of(path, "NoNewPrivs:") == 1 && number_of(path, "Seccomp:") == 2);

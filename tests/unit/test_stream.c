@@ -24,8 +24,8 @@ static int setup(void **state)
     (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     assert_int_equal(rp_seal_open(&seal, &(struct rp_seal_config){.keys = &key}, &why), 0);
-    here = rp_stream_open(seal, fds[0], false, "");
-    there = rp_stream_open(seal, fds[1], true, "");
+    here = rp_stream_open(seal, fds[0], false, "", false);
+    there = rp_stream_open(seal, fds[1], true, "", false);
     assert_true(here && there);
     assert_int_equal(rp_stream_handshake(here), 0);
     assert_int_equal(rp_stream_handshake(there), 0);

@@ -132,8 +132,9 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.self = c->datagram_key}};
     if (c->guardian)
-        error = nd_guardian_start(&m->guardian, lanes, c->place->host, c->place->host,
-                                  c->place->port[!c->number], &c->datagram_key, NULL, fault);
+        error = nd_guardian_start(&m->guardian, lanes, c->place->host, NULL, &c->datagram_key, NULL, fault);
+    if (c->guardian && !error)
+        error = nd_guardian_aim(m->guardian, 0, c->place->host, c->place->port[!c->number], fault);
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);

@@ -1,0 +1,115 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Two ways between the nodes, a cable each. Whatever becomes of one, the pair stays PROTECTED, nobody is resynced, and no
+# packet is lost. The kernel drops, by nftables, what comes by a way; cables lose their carrier; an end has a smaller MTU.
+# What a client feels is measured from outside, by datagrams every half a millisecond.
+. "$(dirname "$0")/lib.sh"
+need_lab
+command -v nft >/dev/null || skip_all "nftables is not installed"
+plan 44
+# dns_guard reads what packets carry, so they are recorded whole, and a large packet makes a large frame between the nodes.
+export LAB_NFS="dns_guard: { list: $work/domains } }, { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, max_flows: 2000 } }, { monitor: { max_flows: 2000 }"
+echo listed.example >"$work/domains"
+
+device=(repl repl2)
+stands() { field "$1" "link.ways | map(.stands) | join(\" \")"; }
+both_stand() {
+    local end=$((SECONDS + 10))
+    until [ "$(stands a) $(stands b)" = "true true true true" ]; do
+        [ $SECONDS -lt $end ] || { echo "a: $(stands a), b: $(stands b)"; return 1; }
+        sleep 0.05
+    done
+}
+# What must not change: state, view, resyncs, degradations, connections of the link.
+course() { field "$1" '| [.state, .view, .link.connects, .degradations, (.resyncs | tojson)] | join(" ")'; }
+unchanged() { [ "$(course a) $(course b)" = "$before" ] || { echo "$(course a) $(course b), before: $before"; return 1; }; }
+# The way by which what a node says goes: 0 or 1.
+carrier() { field "$1" 'link.ways | map(.carries) | index(true)'; }
+
+# ── what becomes of a way, 0 or 1 ──
+drops() { # NODE WAY MATCH…: of what comes to the node by that way
+    "$lab" exec "$1" nft add rule netdev ways "way$2" "${@:3}" drop
+}
+nothing() { :; }
+cut() { drops a "$1" && drops b "$1"; }
+cut_to_a() { drops a "$1"; }
+cut_to_b() { drops b "$1"; }
+lose_tenth() { for n in a b; do drops $n "$1" numgen random mod 10 == 0; done; }
+unplug() { "$lab" exec a ip link set "a-${device[$1]}" down; }
+make_hole() { "$lab" exec b ip link set "b-${device[$1]}" mtu 1000; } # larger frames of a's are lost
+mend() {
+    for n in a b; do
+        "$lab" exec $n nft flush chain netdev ways "way$1"
+        "$lab" exec $n ip link set "$n-${device[$1]}" mtu 1500 up
+    done
+}
+
+silence() { jq .silence_ms "$work/probe.json"; }
+# A fault of the way that carries what a says; what came of it.
+fault() { # WHAT-IS-SAID FUNCTION
+    local way
+    way=$(carrier a)
+    "$probe" run 203.0.113.100 7007 --seconds 2 --interval-us 500 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json >"$work/probe.json" &
+    local prober=$!
+    "$lab" exec client ping -q -c 800 -i 0.002 -s 1400 203.0.113.100 >"$work/ping" 2>&1 &
+    local pings=$!
+    sleep 0.7
+    $2 "$way"
+    wait $prober $pings
+    ok "$1: the pair stays PROTECTED, nobody is resynced" unchanged
+    is "no packet is lost, no flow is broken" \
+        "$(jq '.lost + .flows_broken + .contradicted' "$work/probe.json") $(grep -o ' 0% packet loss' "$work/ping")" "0  0% packet loss"
+    is "the $([ "$2" = nothing ] && echo same || echo other) way carries" "$(carrier a)" "$([ "$2" = nothing ] && echo "$way" || echo $((1 - way)))"
+    silences+=("$1: $(silence)")
+    mend "$way"
+    ok "and both stand again" both_stand
+}
+
+ok "a lab without nodes" env LAB_WAYS=2 "$lab" up --no-nodes || exit 1
+for n in a b; do
+    "$lab" exec $n nft add table netdev ways
+    for way in 0 1; do
+        "$lab" exec $n nft add chain netdev ways way$way "{ type filter hook ingress device $n-${device[$way]} priority 0; }"
+    done
+done
+"$lab" start a && "$lab" start b
+ok "the pair is PROTECTED" is_protected
+ok "both ways stand" both_stand
+is "status tells the address of each" "$(field a 'link.ways | map(.way) | join(" ")')" "10.99.0.1 10.98.0.1"
+is "and that one of them carries" "$(field a '| [.link.ways[].carries] | sort | tojson')" "[false,true]"
+before="$(course a) $(course b)"
+silences=()
+fault "nothing happens" nothing
+fault "the way that carries is cut" cut
+fault "the other one is cut in turn" cut
+fault "a cable is unplugged" unplug
+fault "nothing goes to a" cut_to_a
+fault "nothing goes to b" cut_to_b
+fault "large frames are lost" make_hole
+losses=$(field a '| [.link.ways[].losses] | add')
+ok "losses are counted" test "$losses" -ge 6
+ok "and told" grep -q 'the way from 10.99.0.1 to b was lost' "$LAB_DIR/a.log"
+
+way=$(carrier a)
+lose_tenth "$way"
+"$probe" run 203.0.113.100 7007 --seconds 4 --interval-us 500 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json >"$work/probe.json"
+ok "a way that loses a tenth for 4 s: the pair stays PROTECTED, nobody is resynced" unchanged
+is "no packet is lost" "$(jq '.lost + .contradicted' "$work/probe.json")" 0
+silences+=("a tenth is lost: $(silence)")
+mend "$way"
+ok "and both stand again" both_stand
+
+cut 0
+cut 1
+ok "both are cut: the pair is not PROTECTED" await 5 a state SOLO
+mend 0
+mend 1
+ok "and is again once they are back" is_protected
+ok "by both ways" both_stand
+ok "digests equal" test "$(us verify -o json | jq .equal)" = true
+
+cut "$(carrier a)"
+sleep 0.3
+ok "the primary is killed while one way is cut" drill kill
+is "its death is told by the other way" "$(drilled '.runs[0].reason')" "the death notice"
+for s in "${silences[@]}"; do diag "longest silence, $s ms"; done
