@@ -63,9 +63,9 @@ before=$(field a resync.done)
 ok "resync" like "$(said resync)" '^resync: node a sends node b the whole state again$'
 ok "it was resynced" await 20 a resync.done $((before + 1))
 
-# As on the standby's server: the other socket is not there.
+# As on the standby's server: the other socket is not there, and the node is asked over the link.
 is_protected
 sed "s#control: .*/a.sock#control: $work/none.sock#" "$pair" >"$LAB_DIR/elsewhere.yaml"
 "$UNDERSTUDY" status -c "$LAB_DIR/elsewhere.yaml" >"$work/status" 2>&1
-is "a primary elsewhere is named" "$? $(head -n 1 "$work/status")" "0 PROTECTED  chain lab, node a (elsewhere) is primary"
+is "a primary elsewhere is asked" "$? $(head -n 1 "$work/status")" "0 PROTECTED  chain lab, node a is PROTECTED, mode log"
 rm -f "$LAB_DIR/elsewhere.yaml"
