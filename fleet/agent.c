@@ -17,17 +17,16 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
+#include "node/base/interface.h"
 #include "node/base/notify.h"
 #include "node/etcd/mirror.h"
 #include "node/etcd/store.h"
 #include "node/metrics/metrics.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #define LEASE_S  2u
@@ -413,17 +412,11 @@ static void run(struct agent *a)
 /* Two servers of one short host name would say each other's nodes in one key. FT_EINVAL. */
 static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool here = fd >= 0 && inet_pton(AF_INET, own->host, &at.sin_addr) == 1 &&
-                bind(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    return here ? 0
-                : ft_fail(fault, FT_EINVAL,
-                          "this machine has not the address %s, expected the host of server %s", own->host,
-                          own->name);
+    return nd_address_here(own->host)
+               ? 0
+               : ft_fail(fault, FT_EINVAL,
+                         "this machine has not the address %s, expected the host of server %s", own->host,
+                         own->name);
 }
 
 static int open_agent(struct agent *a, struct ft_fault *fault)

@@ -135,11 +135,11 @@ struct fl_planner {
     struct fl_step *step; /* the plan's arrays */
     struct fl_view *view;
     uint32_t *order;
-    uint64_t *gone;     /* when leases went */
-    uint32_t *list;     /* of shards that are to be healed; of servers, for balance */
-    uint32_t under_way; /* with those that the plan has ordered */
-    bool upgrades;      /* nodes are to be started anew */
-    bool mends;         /* a shard can be healed, is being healed, or resyncs; or nodes are started anew */
+    uint64_t *gone;       /* when leases went */
+    uint32_t *list;       /* of shards that are to be healed; of servers, for balance */
+    uint32_t under_way;   /* with those that the plan has ordered */
+    uint32_t restarts_on; /* the first server that has a node to be started anew; FL_NONE: none has */
+    bool mends;           /* a shard can be healed, is being healed, or resyncs; or nodes are started anew */
 };
 
 /* Time since `then`, in the unit of the fleet's `now`: 0 if `then` is later, as by another clock; UINT64_MAX

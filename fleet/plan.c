@@ -197,7 +197,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         look->resyncs = standby == FL_SAYS_SYNCING ||
                         (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
         look->ails = !look->resyncs;
-        look->given_up = !planner->upgrades && look->ails && shard->alone &&
+        look->given_up = planner->restarts_on == FL_NONE && look->ails && shard->alone &&
                          fl_since(planner, shard->alone) >= settings->patience;
         look->lone = look->given_up;
     }
@@ -430,8 +430,8 @@ static void heal(struct fl_planner *planner)
     qsort_r(planner->list, count, sizeof(planner->list[0]), compare_urgency, planner);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = planner->list[i], standby = planner->look[number].standby;
-        enum fl_cause cause =
-            takes(planner, standby) || !planner->fleet->server[standby].lease ? FL_HEAL : FL_DRAIN;
+        bool drained = planner->fleet->server[standby].lease && is_drained(planner, standby);
+        enum fl_cause cause = drained ? FL_DRAIN : FL_HEAL;
         struct fl_search search = fl_search_standby(planner, number);
         if (planner->plan->stopped)
             wait_for(&planner->plan->step[number], FL_LEASES_GONE, standby);
@@ -632,24 +632,6 @@ static void fulfil_wishes(struct fl_planner *planner)
 
 /* ---- nodes that are started anew ---- */
 
-/* The first server that has a node which is old; FL_NONE: none has. */
-static uint32_t find_old(const struct fl_planner *planner)
-{
-    uint32_t found = FL_NONE;
-
-    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
-        const struct fl_look *look = &planner->look[i];
-
-        if (!planner->fleet->shard[i].known)
-            continue;
-        if (look->old[0] && takes(planner, look->primary) && look->primary < found)
-            found = look->primary;
-        if (look->old[1] && takes(planner, look->standby) && look->standby < found)
-            found = look->standby;
-    }
-    return found;
-}
-
 /* By their primaries' own word: of one that is silent, its standby will soon be alone. */
 static bool all_protected(const struct fl_planner *planner)
 {
@@ -694,7 +676,7 @@ static void restart_old(struct fl_planner *planner, uint32_t server)
 /* Returns whether there are any. */
 static bool upgrade(struct fl_planner *planner)
 {
-    uint32_t server = find_old(planner);
+    uint32_t server = planner->restarts_on;
 
     if (server != FL_NONE && !planner->plan->stopped && all_protected(planner))
         restart_old(planner, server);
@@ -859,6 +841,21 @@ static size_t lay_out(struct fl_planner *planner, char *memory)
     return at;
 }
 
+/* The first server that has a node which is old; FL_NONE: none has. */
+static uint32_t find_old(const struct fl_planner *planner)
+{
+    uint32_t found = FL_NONE;
+
+    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
+        const struct fl_shard *shard = &planner->fleet->shard[i];
+
+        for (int k = 0; k < 2 && shard->known; k++)
+            if (shard->old[k] && takes(planner, shard->member[k]) && shard->member[k] < found)
+                found = shard->member[k];
+    }
+    return found;
+}
+
 static void begin(struct fl_planner *planner)
 {
     const struct fl_fleet *fleet = planner->fleet;
@@ -872,9 +869,7 @@ static void begin(struct fl_planner *planner)
         planner->plan->step[i] = (struct fl_step){.to = {FL_NONE, FL_NONE}, .about = FL_NONE};
     }
     fl_room_begin(&planner->room);
-    for (uint32_t i = 0; i < fleet->shards; i++)
-        for (int k = 0; k < 2 && fleet->shard[i].known; k++)
-            planner->upgrades |= fleet->shard[i].old[k] && takes(planner, fleet->shard[i].member[k]);
+    planner->restarts_on = find_old(planner);
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known) {
             look_at(planner, i);

@@ -125,8 +125,7 @@ void nd_answer_due(struct nd_running *r, const struct rp_status *s)
     int set;
 
     if (!x->request) {
-        /* Behind another command it would wait, while that one confirms, or makes other numbers of the sets.
-         */
+        /* Behind another command it would wait, while that one confirms, or numbers the sets anew. */
         if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s->core) || r->answers.work[ND_ACTING].of)
             return;
         set = nd_confirm_find(c, c->order.back);
