@@ -42,7 +42,8 @@
 
 #define TAKEN_MS 2000 /* that a killed node may hold what this one needs */
 #define SERVE_MS 20
-#define STANDS_S 3 /* planted */
+#define WAYS_NS  1000000000ull /* between two looks at the ways to the peer */
+#define STANDS_S 3             /* planted */
 
 _Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
 
@@ -615,24 +616,33 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
             : "");
 }
 
-/* One of two ways between the nodes was lost, or stands again. */
+/* One of two ways between the nodes is lost: at two looks, a second apart, it does not stand or has been lost
+ * since the look before. So one that was lost for a moment, as on a busy machine, is not told of. Where both
+ * have ended it is the link that is lost, and others tell of that. */
 static void tell_of_ways(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_node *self = &r->config->node[r->self];
+    uint64_t now = nd_now();
 
-    for (unsigned i = 0; i < RP_WAYS && self->second_port; i++) {
-        const struct rp_way_stats *is = &s->link.ways.way[i], *was = &r->ways_said.way[i];
+    if (!self->second_port || !s->link_up || now - r->ways_looked < WAYS_NS)
+        return;
+    r->ways_looked = now;
+    for (unsigned i = 0; i < RP_WAYS; i++) {
+        const struct rp_way_stats *is = &s->link.ways.way[i];
+        struct nd_way_said *said = &r->ways_said[i];
         const char *host = i ? self->second_host : self->host;
         const struct ft_log_field fields[] = {{"way", .text = host}, {"losses", .number = is->losses}, {0}};
+        bool fails = !is->stands || is->losses != said->losses, tells = fails == !said->lost;
 
-        if (is->losses > was->losses)
-            ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_WAY, fields, "the way from %s to %s was lost", host,
-                          nd_peer_name(r->config, r->self));
-        if (is->losses && is->stands && (!was->stands || is->losses > was->losses))
-            ft_log_fields(FT_LEVEL_NOTICE, FT_SAYS_WAY, fields, "the way from %s to %s stands again", host,
-                          nd_peer_name(r->config, r->self));
+        if (tells && (!fails || said->fails)) {
+            said->lost = fails;
+            ft_log_fields(fails ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, FT_SAYS_WAY, fields,
+                          fails ? "the way from %s to %s is lost" : "the way from %s to %s stands again",
+                          host, nd_peer_name(r->config, r->self));
+        }
+        said->fails = fails;
+        said->losses = is->losses;
     }
-    r->ways_said = s->link.ways;
 }
 
 /* The page is made of the answer to "status", which belongs to this thread. */

@@ -75,8 +75,12 @@ struct nd_running {
     struct nd_changing changing;
     struct nd_peer_crashes peer_crashes;
     struct nd_differences differences;
-    struct rp_ways_stats ways_said; /* as the log has last told of them */
-    uint64_t strangers_said;        /* on the link, as the log has last told of them */
+    struct nd_way_said {
+        uint64_t losses;  /* at the last look */
+        bool fails, lost; /* at the last look; as the log has last told */
+    } ways_said[RP_WAYS];
+    uint64_t ways_looked;    /* when, ns */
+    uint64_t strangers_said; /* on the link, as the log has last told of them */
     char view_file[256];
     _Atomic uint64_t view;
     _Atomic bool stop;       /* somebody wants the node to end */

@@ -9,7 +9,7 @@ and no idle connection broke, the role moved as each fault says, each alert that
 of the logs is explained by a fault. Figures go to build/day/day.json, and as a table to day.md beside it; all lines of both logs are in events.json."""
 import argparse, hashlib, json, os, random, shutil, subprocess, sys, time
 
-import alerts, arbiter, faults, report
+import alerts, arbiter, collector, faults, report
 import processes, networks, files, operators  # their faults
 from pair import BACKENDS, SERVICE, Failure, Pair
 
@@ -24,13 +24,15 @@ class Day:
         self.out = os.path.join(root, "build", "day")
         shutil.rmtree(self.out, ignore_errors=True)
         os.makedirs(self.out)
-        sections = {"LAB_NODE": "mbufs: 32768, memory_mb: 512, realtime: true, metrics: 0.0.0.0:9470", "LAB_ARBITER": arbiter.SECTION}
+        sections = {"LAB_NODE": "mbufs: 32768, memory_mb: 512, realtime: true, metrics: 0.0.0.0:9470, export: { %s }" % collector.SECTION,
+                    "LAB_ARBITER": arbiter.SECTION, "LAB_WAYS": "2"}
         if options.timing:
             sections["LAB_TIMING"] = options.timing
         programs = [os.path.abspath(p) for p in (options.program, options.next)]
         self.pair = Pair(root, *programs, os.path.join(root, "build", "lab-day"), sections)
         self.prometheus = alerts.Prometheus(self.pair, self.out)
         self.arbiter = arbiter.Arbiter(self.pair, self.out)
+        self.collector = collector.Collector(self.pair, self.out)
         self.windows, self.loads, self.lines, self.totals = [], {}, [], {}
 
     # ── clients ──────────────────────────────────────────────────────────────────────────────────
@@ -128,6 +130,7 @@ class Day:
         began = time.time()
         self.pair.up()
         self.arbiter.start()
+        self.collector.start()
         for node in self.pair.nodes.values():
             node.start()
         self.pair.wait_protected()

@@ -1,17 +1,55 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults of a day: the link, data ports, the arbiter."""
-import signal, time
+"""Faults of a day: the link and its ways, data ports, the arbiter, the collector."""
+import json, signal, time
 
 from faults import LOST, MOVED, SHORT, fault
 from pair import Failure
 
+WAYS = ("repl", "repl2")
 
-@fault(events=LOST, may=SHORT)
+
+@fault(events=LOST | {"way"}, may=SHORT)
 def link_cut(day):
-    """The data ports hear the peer, so the role stays."""
-    day.pair.ip("a", "link", "set", "a-repl", "down")
+    """Both ways of it. The data ports hear the peer, so the role stays."""
+    day.pair.cut(*WAYS)
     time.sleep(day.draw.uniform(1, 5))
-    day.pair.ip("a", "link", "set", "a-repl", "up")
+    day.pair.join(*WAYS)
+
+
+@fault(events={"way"}, must={"UnderstudyWayLost"})
+def one_way_cut(day):
+    """Nothing happens to a pair that has the other one."""
+    way, before = day.draw.choice(WAYS), well(day)
+    day.pair.cut(way)
+    end = time.monotonic() + 18
+    while time.monotonic() < end:
+        if well(day) != before:
+            raise Failure("with one way: %s, before: %s" % (well(day), before))
+        time.sleep(0.5)
+    day.pair.join(way)
+    day.pair.wait("both ways", 10, lambda: all(w["stands"] for n in day.pair.nodes for w in day.pair.status(n)["link"]["ways"]))
+
+
+@fault(events={"export"}, must={"UnderstudyExport"})
+def collector_dead(day):
+    """What the log of flows is exported to. Its events wait, and none is lost."""
+    before = well(day)
+    day.collector.end()
+    time.sleep(80)
+    if well(day) != before:
+        raise Failure("without the collector: %s, before: %s" % (well(day), before))
+    day.collector.start()
+    day.pair.wait("all events exported", 30, lambda: log_of_flows(day, "waiting") == 0)
+    if log_of_flows(day, "lost"):
+        raise Failure("%d events of the log of flows are lost" % log_of_flows(day, "lost"))
+
+
+def log_of_flows(day, counter):
+    """Of the primary's lanes together."""
+    code, out = day.pair.command("show", "flow_log", "-n", day.pair.primary().name, "-o", "json")
+    if code != 0:
+        raise Failure("show flow_log: exit %d: %s" % (code, out))
+    return sum(row.get(counter, 0) for row in json.loads(out)["rows"])
 
 
 @fault(events={"port", "track"}, must={"UnderstudyPort"})
@@ -60,13 +98,13 @@ def etcd_lost(day):
     day.pair.wait("an arbiter that answers both", 30, day.arbiter.answers)
 
 
-@fault(moves=None, events=MOVED | {"fenced", "port", "arbiter", "detection"}, may=SHORT)
+@fault(moves=None, events=MOVED | {"fenced", "port", "arbiter", "detection", "way"}, may=SHORT)
 def partition(day):
     """The link and frames between the nodes' ports are cut, the clients' ways to both are not: one node goes on."""
     ports = [n + side for n in day.pair.nodes for side in ("-in", "-out")]
     for port in ports:
         day.pair.isolate(port, True)
-    day.pair.ip("a", "link", "set", "a-repl", "down")
+    day.pair.cut(*WAYS)
     time.sleep(1)
     end = time.monotonic() + day.draw.uniform(2, 5)
     while time.monotonic() < end:
@@ -74,7 +112,7 @@ def partition(day):
         if len(releases) != 1:
             raise Failure("in a partition these release: %s" % releases)
         time.sleep(0.1)
-    day.pair.ip("a", "link", "set", "a-repl", "up")
+    day.pair.join(*WAYS)
     for port in ports:
         day.pair.isolate(port, False)
 

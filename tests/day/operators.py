@@ -59,6 +59,22 @@ def new_backend(day):
     return rows[-1]
 
 
+@fault(moves=None, events=MOVED | {"chain"}, may=SHORT)
+def confirm_runs_out(day):
+    """A change that nobody confirms goes back by itself, on both nodes, also where the primary dies meanwhile."""
+    primary = day.pair.primary()
+    before = [open(primary.file(name)).read() for name in ("chain.yaml", "firewall.rules")]
+    change_rules(primary)
+    day.pair.do("apply", "--confirm", "12")
+    same_files(day)
+    if day.draw.random() < 0.5:
+        primary.end()
+        time.sleep(1)
+        primary.start()
+    day.pair.wait("the chain as it was", 40, lambda: all(
+        [open(node.file(name)).read() for name in ("chain.yaml", "firewall.rules")] == before for node in day.pair.nodes.values()))
+
+
 @fault(events=LOST | {"chain", "refused"}, may=SHORT)
 def push(day):
     """The chain is changed while the standby is away: it comes back with files that do not fit, and gets the new ones."""

@@ -6,6 +6,7 @@ import collections, json, os, shutil, signal, subprocess, threading, time
 NFS = """nat: { inside: [10.0.0.100/32], outside: 203.0.113.1, ports: 1024-65535, unsupported: pass, max_flows: 20000 } },
            { firewall: { rules: firewall.rules, max_flows: 20000 } },
            { monitor: { max_flows: 20000 } },
+           { flow_log: { } },
            { load_balancer: { vip: 203.0.113.10, port: 80, backends: "10.0.0.11 10.0.0.12", max_flows: 20000 }"""
 SERVICE, BACKENDS = "203.0.113.10", ("10.0.0.11", "10.0.0.12", "10.0.0.13")
 MANAGEMENT = {"a": "192.0.2.1", "b": "192.0.2.2", "fabric": "192.0.2.100"}
@@ -77,6 +78,15 @@ class Pair:
 
     def ip(self, space, *words):
         subprocess.run(["ip", "-n", self.prefix + space, *words], check=True)
+
+    def cut(self, *ways):
+        """Cables between the nodes: "repl", "repl2"."""
+        for way in ways:
+            self.ip("a", "link", "set", "a-" + way, "down")
+
+    def join(self, *ways):
+        for way in ways:
+            self.ip("a", "link", "set", "a-" + way, "up")
 
     def isolate(self, port, isolated):
         """Frames between two such ports of the fabric's bridges do not pass."""

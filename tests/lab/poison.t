@@ -99,7 +99,8 @@ ok "the pair is PROTECTED again" is_protected || exit 1
 ok "a drain" grep -qE "node b has handed over to node a, view [0-9]+$" <<<"$(us drain)"
 is "the quarantine goes over with the role" "$(field a quarantine.nf)" poison
 deadly_request KILL-KNOWN
-is "the same request: no other death" "$(deaths)" 7
+is "the same request: no other death" "$(deaths)" 7 ||
+    diag "$(grep -hE " (crash|quarantine) " "$LAB_DIR/a.log" "$LAB_DIR/b.log" | sort)"
 is "and the node that died of it serves" "$(field a role)" primary
 is_protected
 kill -KILL "$(field a pid)"
