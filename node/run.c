@@ -624,17 +624,17 @@ static void tell_of_ways(struct nd_running *r, const struct rp_status *s)
     const struct nd_node *self = &r->config->node[r->self];
     uint64_t now = nd_now();
 
-    if (!self->second_port || !s->link_up || now - r->ways_looked < WAYS_NS)
+    if (s->link_up && now - r->ways_looked < WAYS_NS)
         return;
     r->ways_looked = now;
-    for (unsigned i = 0; i < RP_WAYS; i++) {
+    for (unsigned i = 0; i < RP_WAYS && self->second_port; i++) {
         const struct rp_way_stats *is = &s->link.ways.way[i];
         struct nd_way_said *said = &r->ways_said[i];
         const char *host = i ? self->second_host : self->host;
         const struct ft_log_field fields[] = {{"way", .text = host}, {"losses", .number = is->losses}, {0}};
-        bool fails = !is->stands || is->losses != said->losses, tells = fails == !said->lost;
+        bool fails = s->link_up && (!is->stands || is->losses != said->losses), tells = fails == !said->lost;
 
-        if (tells && (!fails || said->fails)) {
+        if (s->link_up && tells && (!fails || said->fails)) {
             said->lost = fails;
             ft_log_fields(fails ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, FT_SAYS_WAY, fields,
                           fails ? "the way from %s to %s is lost" : "the way from %s to %s stands again",
