@@ -1,0 +1,487 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * understudy keeper: the process in front of a pair. One thread: it takes frames from its ports, cuts them
+ * into bursts and keeps them (keeper/front.h), speaks to the nodes by one UDP socket, lets outputs leave by
+ * its ports, and answers "status" at its control socket.
+ *
+ * Outputs that may leave wait here for their port, PENDING for each; what finds no room comes again. Frames
+ * wait in the ports when no input can be kept.
+ */
+#define _GNU_SOURCE /* recvmmsg, ppoll */
+#include "keeper/front.h"
+#include "cli/options.h"
+#include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
+#include "node/base/event_writer.h"
+#include "node/base/notify.h"
+#include "node/base/process.h"
+#include "node/control/server.h"
+#include "node/ports/fed.h"
+#include "node/ports/ports.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <rte_eal.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IN_TURN     32u /* datagrams of a system call */
+#define TURNS       8u  /* of them in a turn of the loop */
+#define PENDING     512u
+#define SOCKET_ROOM (8 << 20)
+#define EMPTY_NS    2000000u  /* without a burst until one without inputs lets timers run */
+#define SERVE_NS    20000000u /* between two looks at the control socket */
+#define SLEEP_NS    500000    /* with nothing to do; less than what is due by itself */
+#define HEARD_NS    1000000000ull
+
+struct keeper {
+    struct nd_config *config;
+    struct nd_ports ports;
+    struct kp_keys keys;
+    struct kp_front front;
+    struct nd_server *server;
+    struct nd_notify notify;
+    int fd;
+    struct sockaddr_in node[KP_NODES];
+    uint64_t since, cut_at, served; /* first frame of the burst; the last burst; the control socket */
+    int primary;                    /* that the log has told of */
+    uint64_t strangers, port_full;
+
+    struct mmsghdr in[IN_TURN], out[IN_TURN];
+    struct iovec in_at[IN_TURN], out_at[IN_TURN];
+    struct sockaddr_in from[IN_TURN];
+    uint8_t heard[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX], said[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX];
+    unsigned outs;
+
+    struct pending {
+        struct ft_held held[PENDING];
+        uint32_t count;
+    } pending[NF_PORTS_MAX];
+};
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+    (void)number;
+    stopped = 1;
+}
+
+/* ---- the socket ------------------------------------------------------------------------------ */
+
+static void flush(struct keeper *k)
+{
+    unsigned sent = 0;
+
+    while (sent < k->outs) {
+        int n = sendmmsg(k->fd, k->out + sent, k->outs - sent, MSG_DONTWAIT);
+
+        sent += n > 0 ? (unsigned)n : 1; /* what the kernel does not take is lost, and sent again */
+    }
+    k->outs = 0;
+}
+
+static void send_message(void *ctx, unsigned node, const struct kp_message *m)
+{
+    struct keeper *k = ctx;
+
+    if (k->outs == IN_TURN)
+        flush(k);
+    k->out_at[k->outs] = (struct iovec){.iov_base = k->said[k->outs],
+                                        .iov_len = kp_encode(m, &k->keys, k->said[k->outs])};
+    k->out[k->outs].msg_hdr.msg_name = &k->node[node];
+    k->outs++;
+}
+
+/* The node with this address; -1: none. */
+static int node_of(const struct keeper *k, const struct sockaddr_in *from)
+{
+    for (unsigned n = 0; n < k->config->nodes; n++)
+        if (from->sin_addr.s_addr == k->node[n].sin_addr.s_addr && from->sin_port == k->node[n].sin_port)
+            return (int)n;
+    return -1;
+}
+
+/* True: there were datagrams. */
+static bool read_socket(struct keeper *k, uint64_t now)
+{
+    int n = (int)IN_TURN;
+
+    for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
+        for (unsigned i = 0; i < IN_TURN; i++)
+            k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
+        n = recvmmsg(k->fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        for (int i = 0; i < n; i++) {
+            int node = node_of(k, &k->from[i]);
+            struct kp_message m;
+
+            if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->keys, &m) != 0) {
+                k->strangers++;
+                continue;
+            }
+            if (kp_front_take(&k->front, (unsigned)node, &m, now))
+                kp_front_pass_on(&k->front, (unsigned)node, &m);
+        }
+        if (turn == 0 && n <= 0)
+            return false;
+    }
+    return true;
+}
+
+/* ---- ports ----------------------------------------------------------------------------------- */
+
+/* What the port takes of what waits for it. */
+static void send_pending(struct keeper *k, unsigned port)
+{
+    struct pending *p = &k->pending[port];
+    uint32_t sent = 0, n = 1;
+
+    while (sent < p->count && n > 0) {
+        n = k->ports.io.send(k->ports.io.ctx, 0, port, p->held + sent, p->count - sent);
+        sent += n;
+    }
+    memmove(p->held, p->held + sent, (p->count - sent) * sizeof(p->held[0]));
+    p->count -= sent;
+}
+
+static bool leave(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
+{
+    struct keeper *k = ctx;
+    struct pending *p = &k->pending[port];
+    void *packet;
+
+    if (port >= k->ports.io.ports || len > k->config->chain.frame_max)
+        return true; /* the nodes have other ports: it can leave by none of ours */
+    if (p->count == PENDING)
+        send_pending(k, port);
+    packet = p->count < PENDING ? k->ports.io.make(k->ports.io.ctx, 0, frame, len) : NULL;
+    if (!packet) {
+        k->port_full++;
+        return false;
+    }
+    p->held[p->count++] = (struct ft_held){.packet = packet, .len = len, .port = (uint16_t)port};
+    return true;
+}
+
+/* Frames of all devices, up to a burst; the burst is cut when it is whole, or has waited. True: there were
+ * frames. */
+static bool take_inputs(struct keeper *k, uint64_t now)
+{
+    const struct nd_io *io = &k->ports.io;
+    uint32_t before = k->front.open;
+
+    if (!kp_front_has_room(&k->front))
+        return false;
+    for (unsigned device = 0; device < io->devices && k->front.open < KP_BURST; device++) {
+        struct nd_frame in[KP_BURST];
+        uint32_t n = io->receive(io->ctx, 0, device, in, KP_BURST - k->front.open);
+
+        for (uint32_t i = 0; i < n; i++) {
+            kp_front_add(&k->front, in[i].port, in[i].data, in[i].len);
+            io->drop(io->ctx, in[i].owner);
+        }
+    }
+    if (before == 0)
+        k->since = now;
+    if (k->front.open == KP_BURST ||
+        (k->front.open && now - k->since >= k->config->protect.gather_us * 1000ull) ||
+        (!k->front.open && now - k->cut_at >= EMPTY_NS)) {
+        kp_front_cut(&k->front, now);
+        k->cut_at = now;
+    }
+    return k->front.open > before || k->front.open > 0;
+}
+
+/* ---- status ---------------------------------------------------------------------------------- */
+
+static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
+{
+    const struct kp_node *node = &k->front.node[n];
+
+    return json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard",
+                     node->heard && now < node->heard + HEARD_NS, "primary", (int)n == k->front.primary, "view",
+                     (json_int_t)node->view);
+}
+
+static json_t *status(const struct keeper *k)
+{
+    const struct kp_front *f = &k->front;
+    const struct kp_front_counts *c = &f->count;
+    json_t *nodes = json_array();
+    uint64_t now = nd_now();
+
+    for (unsigned n = 0; n < k->config->nodes; n++)
+        json_array_append_new(nodes, node_status(k, n, now));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } rows[] = {{"view", f->view},
+                {"kept_bursts", f->next - f->first},
+                {"kept_packets", f->seq_next - f->seq_first},
+                {"received", c->inputs},
+                {"bursts", c->bursts},
+                {"empty_bursts", c->empty_bursts},
+                {"released", f->outputs.released},
+                {"suppressed", f->outputs.repeated},
+                {"lost", f->outputs.lost},
+                {"lost_inputs", c->lost_inputs},
+                {"incomplete", c->incomplete},
+                {"takeovers", c->takeovers},
+                {"begun", c->begun},
+                {"sent_again", c->sent_again},
+                {"asked_again", c->asked_again},
+                {"early", c->early},
+                {"late_view", c->late_view},
+                {"full", c->full},
+                {"port_full", k->port_full},
+                {"strangers", k->strangers}};
+    json_t *o = json_pack("{s:s, s:o, s:o}", "keeper", k->config->keeper.name, "primary",
+                          f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name), "nodes",
+                          nodes);
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        json_object_set_new(o, rows[i].name, json_integer((json_int_t)rows[i].value));
+    return o;
+}
+
+static bool answer(void *arg, struct nd_exchange *e)
+{
+    e->answer = e->command == ND_CMD_STATUS
+                    ? status(arg)
+                    : nd_refuse("unknown", "a keeper answers status alone, expected a node for the rest");
+    return true;
+}
+
+static void print_status(const json_t *o)
+{
+    const char *key;
+    json_t *value, *node;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "nodes"), i, node)
+        printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
+               json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",
+               json_is_true(json_object_get(node, "primary")) ? ", primary" : "");
+    json_object_foreach((json_t *)(uintptr_t)o, key, value)
+        if (json_is_integer(value))
+            printf("%-14s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+}
+
+static int ask_status(const struct nd_config *config, bool json)
+{
+    json_t *request = json_pack("{s:s}", "cmd", "status"), *o = NULL;
+    struct ft_fault fault;
+    int error = nd_ask(config->keeper.control, request, 2000, &o, NULL, &fault), code;
+
+    json_decref(request);
+    if (error) {
+        fprintf(stderr, "understudy keeper: %s\n", fault.text);
+        return nd_exit_of(error);
+    }
+    code = json_is_null(json_object_get(o, "primary")) ? ND_UNPROTECTED : ND_DONE;
+    if (json)
+        json_dumpf(o, stdout, JSON_COMPACT), putchar('\n');
+    else
+        print_status(o);
+    json_decref(o);
+    return code;
+}
+
+/* ---- the process ----------------------------------------------------------------------------- */
+
+static int open_socket(struct keeper *k, struct ft_fault *fault)
+{
+    const struct nd_node *self = &k->config->keeper;
+    struct sockaddr_in own;
+    int room = SOCKET_ROOM;
+
+    nd_fed_address(self, &own);
+    for (unsigned n = 0; n < k->config->nodes; n++)
+        nd_fed_address(&k->config->node[n], &k->node[n]);
+    for (unsigned i = 0; i < IN_TURN; i++) {
+        k->in_at[i] = (struct iovec){.iov_base = k->heard[i], .iov_len = sizeof(k->heard[i])};
+        k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i], .msg_iov = &k->in_at[i], .msg_iovlen = 1};
+        k->out[i].msg_hdr = (struct msghdr){
+            .msg_namelen = sizeof(k->node[0]), .msg_iov = &k->out_at[i], .msg_iovlen = 1};
+    }
+    k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (k->fd >= 0) {
+        (void)setsockopt(k->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+        (void)setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
+    if (k->fd >= 0 && bind(k->fd, (struct sockaddr *)&own, sizeof(own)) == 0)
+        return 0;
+    return ft_fail(fault,
+                   errno == EADDRINUSE      ? FT_EBUSY
+                   : errno == EADDRNOTAVAIL ? FT_ENOENT
+                                            : FT_EIO,
+                   "keeper %s: inputs %s:%u: %s", self->name, self->inputs_host, self->inputs_port,
+                   strerror(errno));
+}
+
+static int open_front(struct keeper *k, struct ft_fault *fault)
+{
+    const struct kp_front_config config = {.inputs = k->config->keeper_packets,
+                                           .bursts = k->config->keeper_packets,
+                                           .frame_max = k->config->chain.frame_max,
+                                           .nodes = k->config->nodes,
+                                           .incarnation = nd_fed_incarnation(),
+                                           .ctx = k,
+                                           .send = send_message,
+                                           .leave = leave};
+
+    return kp_front_open(&k->front, &config) == 0
+               ? 0
+               : ft_fail(fault, FT_ENOMEM, "no memory to keep %u packets", config.inputs);
+}
+
+static int open_keeper(struct keeper *k, struct ft_fault *fault)
+{
+    const struct nd_node *self = &k->config->keeper;
+    const struct nd_privilege privilege = nd_ports_privilege(self);
+    const struct nd_event_writer_config writer = {.node = self->name, .json = k->config->log_json};
+    int error = nd_privilege_check_files(fault);
+
+    umask(027);
+    if (error || (error = nd_privilege_limit(&privilege, fault)) ||
+        (error = nd_config_find_link_files(k->config, fault)) ||
+        (error = nd_fed_keys(&k->keys, k->config, fault)) ||
+        (error = nd_server_open(&k->server, self->control, fault)) || (error = open_socket(k, fault)) ||
+        (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)))
+        return error;
+    return nd_event_writer_start(&writer, fault);
+}
+
+static void close_keeper(struct keeper *k)
+{
+    if (k->ports.io.ports)
+        nd_ports_close(&k->ports);
+    nd_server_close(k->server);
+    kp_front_close(&k->front);
+    if (k->fd >= 0)
+        close(k->fd);
+    explicit_bzero(&k->keys, sizeof(k->keys));
+}
+
+/* Until something comes, or is due. */
+static void sleep_until(const struct keeper *k)
+{
+    struct pollfd at[1 + NF_PORTS_MAX] = {{k->fd, POLLIN, 0}};
+    const struct timespec time = {0, k->ports.io.waits ? SLEEP_NS : SLEEP_NS / 10};
+    unsigned n = 1;
+
+    for (unsigned d = 0; k->ports.io.waits && k->front.begun && d < k->ports.io.devices; d++)
+        at[n++] = (struct pollfd){k->ports.io.descriptor[d], POLLIN, 0};
+    ppoll(at, n, &time, NULL);
+}
+
+static void tell_primary(struct keeper *k)
+{
+    if (k->front.primary == k->primary)
+        return;
+    k->primary = k->front.primary;
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu: fed from burst %lu on",
+                 k->config->node[k->primary].name, k->front.view, k->front.executed + 1);
+}
+
+static void turn(struct keeper *k)
+{
+    uint64_t now = nd_now();
+    bool worked = take_inputs(k, now);
+
+    worked |= read_socket(k, now);
+    kp_front_turn(&k->front, now);
+    flush(k);
+    for (unsigned port = 0; port < k->ports.io.ports; port++)
+        if (k->pending[port].count) {
+            send_pending(k, port);
+            worked = true;
+        }
+    tell_primary(k);
+    if (now - k->served >= SERVE_NS) {
+        const uint64_t turns[] = {now};
+
+        nd_server_serve(k->server, 0, answer, k);
+        nd_notify_status(&k->notify, k->primary < 0 ? "no node says that it is primary" : "feeding");
+        nd_notify_watchdog(&k->notify, now, turns, 1);
+        k->served = now;
+    }
+    if (!worked)
+        sleep_until(k);
+}
+
+/* 0, or an exit code with its line. */
+static int read_file(struct nd_config **config, const struct nd_options *o)
+{
+    struct ft_fault fault;
+    int error = nd_config_read(config, o->file, ND_CONFIG_NODES | (o->argc ? ND_CONFIG_QUIET : 0), &fault);
+
+    if (error) {
+        fprintf(stderr, "understudy keeper: %s\n", fault.text);
+        return nd_exit_of_file(error);
+    }
+    if ((*config)->keeper.name[0] && (!o->node || strcmp((*config)->keeper.name, o->node) == 0))
+        return 0;
+    if ((*config)->keeper.name[0])
+        error = nd_usage("keeper", "no keeper %.31s in %s, expected %s", o->node, o->file, (*config)->keeper.name);
+    else
+        error = nd_usage("keeper", "%s has no keepers, expected keepers: { NAME: … }", o->file);
+    nd_config_free(*config);
+    return error;
+}
+
+static int run(struct keeper *k)
+{
+    const struct sigaction end = {.sa_handler = stop};
+    struct ft_fault fault = {""};
+    int error;
+
+    sigaction(SIGTERM, &end, NULL);
+    sigaction(SIGINT, &end, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    nd_notify_open(&k->notify);
+    error = open_keeper(k, &fault);
+    if (!error && (error = nd_privilege_drop(&fault)) == 0)
+        error = nd_privilege_refuse_calls(&fault);
+    prctl(PR_SET_TIMERSLACK, 1000ul);
+    if (error)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
+    else
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "keeping %u packets at most for %u nodes",
+                     k->config->keeper_packets, k->config->nodes);
+    while (!error && !stopped)
+        turn(k);
+    nd_notify_close(&k->notify);
+    close_keeper(k);
+    (void)nd_event_writer_stop();
+    return error ? nd_exit_of(error) : ND_DONE;
+}
+
+int nd_cmd_keeper(int argc, char **argv)
+{
+    static struct keeper keeper = {.fd = -1, .primary = -1};
+    struct nd_options options;
+    struct ft_fault fault;
+    int code = nd_options_read(&options, argc, argv);
+
+    if (code)
+        return code;
+    if (options.argc && strcmp(options.argv[0], "status") != 0)
+        return nd_usage("keeper", "\"%.40s\", expected status, or nothing", options.argv[0]);
+    if (!options.argc && nd_privilege_drop_inherited(&fault)) {
+        fprintf(stderr, "understudy keeper: %s\n", fault.text);
+        return ND_SOFTWARE;
+    }
+    code = read_file(&keeper.config, &options);
+    if (code)
+        return code;
+    code = options.argc ? ask_status(keeper.config, options.json) : run(&keeper);
+    nd_config_free(keeper.config);
+    return code;
+}
