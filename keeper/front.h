@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The keeper's end, without I/O: the inputs of one lane, cut into bursts, stamped, numbered and kept until the
- * present primary says that they may be forgotten; which of its outputs leave; and who is primary. Owned and
- * used by one thread, which gives it what comes in and sends what it asks for.
+ * The keeper's end, without I/O: the inputs of one lane, cut into bursts, stamped, numbered and kept until
+ * the present primary says that they may be forgotten; which of its outputs leave; and who is primary. Owned
+ * and used by one thread, which gives it what comes in and sends what it asks for.
  *
  *   ports ─ add, cut ─▶ ring of inputs ─ turn ─▶ the primary        the primary ─ take ─▶ ports
  *
@@ -24,10 +24,10 @@
 #include "keeper/outputs.h"
 
 #define KP_NODES     8u
-#define KP_WINDOW    256u /* bursts under way to a node; a power of two */
-#define KP_EARLY     1024u /* a power of two */
+#define KP_WINDOW    256u     /* bursts under way to a node; a power of two */
+#define KP_EARLY     1024u    /* a power of two */
 #define KP_AGAIN_NS  1000000u /* without progress until what is missing is sent, or asked for, again */
-#define KP_AGAIN_MAX 16u /* bursts that are sent again at once */
+#define KP_AGAIN_MAX 16u      /* bursts that are sent again at once */
 #define KP_ASK_NS    5000000u /* between two questions to a node that is sent nothing else */
 
 struct kp_front_config {
@@ -75,11 +75,11 @@ struct kp_front {
     struct kp_burst {
         uint64_t time, seq;
         uint32_t count;
-    } *burst; /* [config.bursts], by number */
+    } * burst; /* [config.bursts], by number */
     struct kp_input {
         uint32_t len;
         uint8_t port;
-    } *input;       /* [config.inputs], by sequence number */
+    } * input;      /* [config.inputs], by sequence number */
     uint8_t *bytes; /* [config.inputs] of frame_max */
     uint8_t *whole; /* an output that is made whole */
 
@@ -87,6 +87,7 @@ struct kp_front {
     uint64_t executed, missing, sent; /* as it says; the last burst sent */
     uint64_t moved;                   /* when it last came further or was sent something again */
     uint64_t handed, outputs_moved;   /* outputs as it says; when one left or was asked for */
+    uint64_t skips;                   /* planted: from this burst on it sends the one behind; else 0 */
     bool confirm;                     /* outputs have left since it was told how many */
     uint64_t serial;
 

@@ -100,7 +100,8 @@ static int check_message(const struct kp_message *m)
 }
 
 /* The tag, in whose place are zeros, is made with one of these keys. */
-static bool is_tag(const uint8_t *in, size_t len, const struct kp_keys *keys, const uint8_t said[FT_TAG_BYTES])
+static bool is_tag(const uint8_t *in, size_t len, const struct kp_keys *keys,
+                   const uint8_t said[FT_TAG_BYTES])
 {
     uint8_t tag[FT_TAG_BYTES];
 
@@ -114,10 +115,9 @@ static bool is_tag(const uint8_t *in, size_t len, const struct kp_keys *keys, co
 
 int kp_decode(uint8_t *in, size_t len, const struct kp_keys *keys, struct kp_message *out)
 {
-    static const uint8_t geneve[OPTION_AT] = {OPTION_WORDS + 1, CRITICAL,       0x65,
-                                              0x58,             0,              0,
-                                              0,                0,              KP_CLASS >> 8,
-                                              KP_CLASS & 0xff,  KP_TYPE,        OPTION_WORDS};
+    static const uint8_t geneve[OPTION_AT] = {
+        OPTION_WORDS + 1, CRITICAL,        0x65,    0x58,        0, 0, 0, 0,
+        KP_CLASS >> 8,    KP_CLASS & 0xff, KP_TYPE, OPTION_WORDS};
     uint8_t said[FT_TAG_BYTES];
     uint16_t wire;
 

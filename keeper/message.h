@@ -22,11 +22,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KP_UDP_PORT   6081u /* GENEVE's */
+#define KP_UDP_PORT   6081u   /* GENEVE's */
 #define KP_CLASS      0xff75u /* of those for experiments */
 #define KP_TYPE       0x81u   /* critical: who does not know it drops the datagram */
-#define KP_HEAD_BYTES 124u /* before the frame; in front of it are the headers of UDP and IP */
-#define KP_BURST      32u  /* inputs of a burst at most */
+#define KP_HEAD_BYTES 124u    /* before the frame; in front of it are the headers of UDP and IP */
+#define KP_BURST      32u     /* inputs of a burst at most */
 
 enum kp_kind {
     KP_ASK = 1, /* keeper to node: answer, and take notice of `number`. Control */
@@ -40,9 +40,9 @@ enum kp_kind {
 enum { KP_AGAIN = 1 }; /* flag of an ASK: outputs behind `number` are to be sent again */
 
 struct kp_message {
-    uint8_t kind;  /* enum kp_kind */
+    uint8_t kind; /* enum kp_kind */
     uint8_t lane;
-    uint8_t port;  /* INPUT, OUTPUT, OWN: of the chain's ports */
+    uint8_t port; /* INPUT, OUTPUT, OWN: of the chain's ports */
     uint8_t flags;
     uint8_t index, count; /* INPUT: of the burst's inputs, from 0; how many there are, 0 … KP_BURST */
     uint16_t len;         /* of the frame as it is or is to be; an OUTPUT may carry less of it */

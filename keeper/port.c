@@ -216,8 +216,7 @@ bool kp_port_hand(struct kp_port *port, const struct kp_output *output)
 
 void kp_port_own(struct kp_port *port, uint8_t number, const uint8_t *frame, uint32_t len)
 {
-    struct kp_message m = {
-        .kind = KP_OWN, .port = number, .len = (uint16_t)len, .frame = frame, .have = len};
+    struct kp_message m = {.kind = KP_OWN, .port = number, .len = (uint16_t)len, .frame = frame, .have = len};
 
     if (port->keeper)
         say(port, &m);

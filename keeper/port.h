@@ -19,7 +19,7 @@
 #include "keeper/message.h"
 
 #define KP_SENT       1024u /* a power of two */
-#define KP_SENT_AGAIN 32u  /* that are sent again at once, the oldest */
+#define KP_SENT_AGAIN 32u   /* that are sent again at once, the oldest */
 
 /* An input of a burst, with the buffer it lies in. */
 struct kp_frame {
@@ -58,18 +58,18 @@ struct kp_port {
         uint64_t number, time, seq; /* number 0: empty */
         uint32_t count, there;
         struct kp_frame frame[KP_BURST];
-    } *slot;          /* [KP_WINDOW], by number */
+    } * slot;         /* [KP_WINDOW], by number */
     uint64_t missing; /* first burst that is not there whole */
 
     struct kp_sent {
         struct kp_output output;
         uint64_t before;
-    } *sent;             /* [KP_SENT] */
-    uint64_t in, out;    /* ever put in and taken out */
-    uint64_t handed;     /* number of the last one sent; 0: none */
-    uint64_t begins;     /* outputs up to here may have been sent by the primary before */
-    uint64_t said;       /* `settled`, as the keeper was told last */
-    bool answer;         /* the keeper has spoken */
+    } * sent;         /* [KP_SENT] */
+    uint64_t in, out; /* ever put in and taken out */
+    uint64_t handed;  /* number of the last one sent; 0: none */
+    uint64_t begins;  /* outputs up to here may have been sent by the primary before */
+    uint64_t said;    /* `settled`, as the keeper was told last */
+    bool answer;      /* the keeper has spoken */
 
     uint64_t refused; /* datagrams of another keeper, or to another process */
     uint64_t beyond;  /* inputs behind the window */

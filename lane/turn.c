@@ -734,7 +734,8 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->unconfirmed == 0 && lane->waiting.count == 0 && lane->fragments.count == 0 && nd_stream_is_told(lane))
+        lane->unconfirmed == 0 && lane->waiting.count == 0 && lane->fragments.count == 0 &&
+        nd_stream_is_told(lane))
         FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 

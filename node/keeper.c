@@ -93,8 +93,8 @@ static void send_message(void *ctx, unsigned node, const struct kp_message *m)
 
     if (k->outs == IN_TURN)
         flush(k);
-    k->out_at[k->outs] = (struct iovec){.iov_base = k->said[k->outs],
-                                        .iov_len = kp_encode(m, &k->keys, k->said[k->outs])};
+    k->out_at[k->outs] =
+        (struct iovec){.iov_base = k->said[k->outs], .iov_len = kp_encode(m, &k->keys, k->said[k->outs])};
     k->out[k->outs].msg_hdr.msg_name = &k->node[node];
     k->outs++;
 }
@@ -205,8 +205,8 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
     const struct kp_node *node = &k->front.node[n];
 
     return json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard",
-                     node->heard && now < node->heard + HEARD_NS, "primary", (int)n == k->front.primary, "view",
-                     (json_int_t)node->view);
+                     node->heard && now < node->heard + HEARD_NS, "primary", (int)n == k->front.primary,
+                     "view", (json_int_t)node->view);
 }
 
 static json_t *status(const struct keeper *k)
@@ -242,8 +242,8 @@ static json_t *status(const struct keeper *k)
                 {"port_full", k->port_full},
                 {"strangers", k->strangers}};
     json_t *o = json_pack("{s:s, s:o, s:o}", "keeper", k->config->keeper.name, "primary",
-                          f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name), "nodes",
-                          nodes);
+                          f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name),
+                          "nodes", nodes);
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         json_object_set_new(o, rows[i].name, json_integer((json_int_t)rows[i].value));
@@ -268,9 +268,8 @@ static void print_status(const json_t *o)
         printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
                json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",
                json_is_true(json_object_get(node, "primary")) ? ", primary" : "");
-    json_object_foreach((json_t *)(uintptr_t)o, key, value)
-        if (json_is_integer(value))
-            printf("%-14s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+    json_object_foreach((json_t *)(uintptr_t)o, key, value) if (json_is_integer(value))
+        printf("%-14s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
 }
 
 static int ask_status(const struct nd_config *config, bool json)
@@ -307,8 +306,8 @@ static int open_socket(struct keeper *k, struct ft_fault *fault)
     for (unsigned i = 0; i < IN_TURN; i++) {
         k->in_at[i] = (struct iovec){.iov_base = k->heard[i], .iov_len = sizeof(k->heard[i])};
         k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i], .msg_iov = &k->in_at[i], .msg_iovlen = 1};
-        k->out[i].msg_hdr = (struct msghdr){
-            .msg_namelen = sizeof(k->node[0]), .msg_iov = &k->out_at[i], .msg_iovlen = 1};
+        k->out[i].msg_hdr =
+            (struct msghdr){.msg_namelen = sizeof(k->node[0]), .msg_iov = &k->out_at[i], .msg_iovlen = 1};
     }
     k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (k->fd >= 0) {
@@ -429,7 +428,8 @@ static int read_file(struct nd_config **config, const struct nd_options *o)
     if ((*config)->keeper.name[0] && (!o->node || strcmp((*config)->keeper.name, o->node) == 0))
         return 0;
     if ((*config)->keeper.name[0])
-        error = nd_usage("keeper", "no keeper %.31s in %s, expected %s", o->node, o->file, (*config)->keeper.name);
+        error = nd_usage("keeper", "no keeper %.31s in %s, expected %s", o->node, o->file,
+                         (*config)->keeper.name);
     else
         error = nd_usage("keeper", "%s has no keepers, expected keepers: { NAME: … }", o->file);
     nd_config_free(*config);

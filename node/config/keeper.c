@@ -42,11 +42,13 @@ static int check_protection(struct nd_reading *r, const struct nd_yaml *at)
         return nd_yaml_fail(r->fault, at, "keepers with protect mode %s, standby %s, expected log and hot",
                             p->mode, nd_standbys[p->standby]);
     if (p->tail != ND_TAIL_EMIT)
-        return nd_yaml_fail(r->fault, at, "keepers with protect tail: suppress, expected emit: the keeper "
-                                          "drops what has left");
+        return nd_yaml_fail(r->fault, at,
+                            "keepers with protect tail: suppress, expected emit: the keeper "
+                            "drops what has left");
     if (!r->config->link.key[0])
-        return nd_yaml_fail(r->fault, at, "keepers without link key, expected link: { key: FILE }: what the "
-                                          "keeper says is known by it");
+        return nd_yaml_fail(r->fault, at,
+                            "keepers without link key, expected link: { key: FILE }: what the "
+                            "keeper says is known by it");
     return 0;
 }
 
@@ -59,9 +61,9 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
     int error;
 
     if (!ft_is_name(at->key, sizeof(keeper->name)) || nd_config_node(r->config, at->key) >= 0)
-        return nd_yaml_fail(r->fault, at,
-                            "keeper name \"%.40s\", expected at most 31 letters, digits, - and _, and no node's",
-                            at->key);
+        return nd_yaml_fail(
+            r->fault, at,
+            "keeper name \"%.40s\", expected at most 31 letters, digits, - and _, and no node's", at->key);
     snprintf(what, sizeof(what), "keeper %s", at->key);
     error = nd_schema_read(r->arena, at, what, keeper_keys, &raw, r->fault);
     if (error)
@@ -87,8 +89,9 @@ static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
             const struct nd_node *a = &c->node[i], *b = k < c->nodes ? &c->node[k] : &c->keeper;
 
             if (a->inputs_port == b->inputs_port && strcmp(a->inputs_host, b->inputs_host) == 0)
-                return nd_yaml_fail(r->fault, at, "%s and %s have one address for inputs, %s:%u, expected two",
-                                    a->name, b->name, a->inputs_host, a->inputs_port);
+                return nd_yaml_fail(r->fault, at,
+                                    "%s and %s have one address for inputs, %s:%u, expected two", a->name,
+                                    b->name, a->inputs_host, a->inputs_port);
         }
     return 0;
 }

@@ -389,21 +389,23 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     char what[64];
 
     if (!error && !raw.ports != (r->at.keepers != NULL))
-        error = nd_yaml_fail(r->fault, raw.ports ? raw.ports : at,
-                             raw.ports ? "node %s has ports, expected inputs: A.B.C.D:PORT, since the keeper has "
-                                         "the ports"
-                                       : "node %s: no ports, expected ports: { … }",
-                             node->name);
+        error =
+            nd_yaml_fail(r->fault, raw.ports ? raw.ports : at,
+                         raw.ports ? "node %s has ports, expected inputs: A.B.C.D:PORT, since the keeper has "
+                                     "the ports"
+                                   : "node %s: no ports, expected ports: { … }",
+                         node->name);
     if (!error && raw.ports)
         error = nd_read_ports(r, "node", node, raw.ports);
     for (unsigned i = 0; r->at.keepers && i < (r->config->chain.l3 ? r->config->l3.ports : 2); i++)
         snprintf(node->port[i], sizeof(node->port[i]), "keeper");
     if (!error && (node->inputs_port != 0) != (r->at.keepers != NULL))
-        error = nd_yaml_fail(r->fault, at,
-                             node->inputs_port ? "node %s has inputs, expected keepers: { … } in this file"
-                                               : "node %s: no inputs, expected inputs: A.B.C.D:PORT, where it "
-                                                 "meets the keeper",
-                             node->name);
+        error =
+            nd_yaml_fail(r->fault, at,
+                         node->inputs_port ? "node %s has inputs, expected keepers: { … } in this file"
+                                           : "node %s: no inputs, expected inputs: A.B.C.D:PORT, where it "
+                                             "meets the keeper",
+                         node->name);
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
     snprintf(what, sizeof(what), "node %s track", node->name);

@@ -17,10 +17,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IN_TURN     32u         /* datagrams of a system call */
-#define OWNS        8u          /* frames of the other node's own that wait to be received */
+#define IN_TURN     32u /* datagrams of a system call */
+#define OWNS        8u  /* frames of the other node's own that wait to be received */
 #define RESERVE     (NF_EMIT_MAX + 2 * NF_BURST_MAX)
-#define SOCKET_ROOM (4 << 20)   /* bytes, of which the kernel grants what it permits */
+#define SOCKET_ROOM (4 << 20) /* bytes, of which the kernel grants what it permits */
 #define HEARD_NS    1000000000ull
 
 /* The frame lies where its cache line begins, as in a buffer of DPDK's. */
@@ -234,7 +234,8 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
 }
 
 /* Those of the other node's own: heartbeats. A live lane tells its progress between two calls. */
-static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[], uint32_t max)
+static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[],
+                             uint32_t max)
 {
     struct nd_fed *k = ctx;
     uint32_t n;
@@ -291,13 +292,14 @@ static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const stru
             continue;
         }
         /* Of a successor's tail the lane tells first where it begins. */
-        if (!k->port.view || !kp_port_hand(&k->port, &(struct kp_output){.number = held[sent].number,
-                                                                         .burst = held[sent].burst,
-                                                                         .seq = held[sent].seq,
-                                                                         .owner = b,
-                                                                         .len = held[sent].len,
-                                                                         .have = b->part ? b->have : held[sent].len,
-                                                                         .port = (uint8_t)port}))
+        if (!k->port.view ||
+            !kp_port_hand(&k->port, &(struct kp_output){.number = held[sent].number,
+                                                        .burst = held[sent].burst,
+                                                        .seq = held[sent].seq,
+                                                        .owner = b,
+                                                        .len = held[sent].len,
+                                                        .have = b->part ? b->have : held[sent].len,
+                                                        .port = (uint8_t)port}))
             break;
     }
     return sent;
@@ -306,11 +308,8 @@ static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const stru
 static uint32_t tell_progress(void *ctx, unsigned lane, const struct nd_progress *p)
 {
     struct nd_fed *k = ctx;
-    const struct kp_progress progress = {.burst = p->burst,
-                                         .seq = p->seq,
-                                         .time = p->time,
-                                         .outputs = p->outputs,
-                                         .settled = p->settled};
+    const struct kp_progress progress = {
+        .burst = p->burst, .seq = p->seq, .time = p->time, .outputs = p->outputs, .settled = p->settled};
     uint32_t unconfirmed;
 
     (void)lane;
@@ -398,7 +397,7 @@ uint64_t nd_fed_incarnation(void)
 }
 
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
-                 struct ft_fault *fault)
+                struct ft_fault *fault)
 {
     struct nd_fed *k = calloc(1, sizeof(*k));
     struct nd_io *io = &ports->io;

@@ -18,7 +18,7 @@
 
 /* The ports are numbered. FT_EBUSY, FT_ENOENT: the address; FT_EPERM, FT_EINVAL: the key; FT_ENOMEM. */
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
-                 struct ft_fault *fault);
+                struct ft_fault *fault);
 void nd_fed_close(struct nd_ports *ports);
 
 /* Lane 0's orders are there, before it begins. */
