@@ -258,40 +258,6 @@ static bool answer(void *arg, struct nd_exchange *e)
     return true;
 }
 
-static void print_status(const json_t *o)
-{
-    const char *key;
-    json_t *value, *node;
-    size_t i;
-
-    json_array_foreach(json_object_get(o, "nodes"), i, node)
-        printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
-               json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",
-               json_is_true(json_object_get(node, "primary")) ? ", primary" : "");
-    json_object_foreach((json_t *)(uintptr_t)o, key, value) if (json_is_integer(value))
-        printf("%-14s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
-}
-
-static int ask_status(const struct nd_config *config, bool json)
-{
-    json_t *request = json_pack("{s:s}", "cmd", "status"), *o = NULL;
-    struct ft_fault fault;
-    int error = nd_ask(config->keeper.control, request, 2000, &o, NULL, &fault), code;
-
-    json_decref(request);
-    if (error) {
-        fprintf(stderr, "understudy keeper: %s\n", fault.text);
-        return nd_exit_of(error);
-    }
-    code = json_is_null(json_object_get(o, "primary")) ? ND_UNPROTECTED : ND_DONE;
-    if (json)
-        json_dumpf(o, stdout, JSON_COMPACT), putchar('\n');
-    else
-        print_status(o);
-    json_decref(o);
-    return code;
-}
-
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static int open_socket(struct keeper *k, struct ft_fault *fault)
@@ -422,7 +388,7 @@ static int read_file(struct nd_config **config, const struct nd_options *o)
     int error = nd_config_read(config, o->file, ND_CONFIG_NODES | (o->argc ? ND_CONFIG_QUIET : 0), &fault);
 
     if (error) {
-        fprintf(stderr, "understudy keeper: %s\n", fault.text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);
     }
     if ((*config)->keeper.name[0] && (!o->node || strcmp((*config)->keeper.name, o->node) == 0))
@@ -475,13 +441,13 @@ int nd_cmd_keeper(int argc, char **argv)
     if (options.argc && strcmp(options.argv[0], "status") != 0)
         return nd_usage("keeper", "\"%.40s\", expected status, or nothing", options.argv[0]);
     if (!options.argc && nd_privilege_drop_inherited(&fault)) {
-        fprintf(stderr, "understudy keeper: %s\n", fault.text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return ND_SOFTWARE;
     }
     code = read_file(&keeper.config, &options);
     if (code)
         return code;
-    code = options.argc ? ask_status(keeper.config, options.json) : run(&keeper);
+    code = options.argc ? nd_keeper_status(keeper.config->keeper.control, options.json) : run(&keeper);
     nd_config_free(keeper.config);
     return code;
 }

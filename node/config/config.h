@@ -156,8 +156,8 @@ struct nd_config {
     struct nd_node keeper;   /* in front of the nodes, which have no ports then; `name` "": there is none */
     uint32_t keeper_packets; /* inputs that it keeps at most, a power of two */
     bool log_json;           /* a running node's lines are JSON, not text */
-    bool drill_permit;             /* a peer may ask this pair's nodes to kill themselves */
-    bool push_permit;              /* a peer may write the chain's files here */
+    bool drill_permit;       /* a peer may ask this pair's nodes to kill themselves */
+    bool push_permit;        /* a peer may write the chain's files here */
     struct nd_probe probe;
     void *arena;                 /* owned memory of strings and NF configs */
     const struct nd_yaml *redis; /* in it: the section that bench alone reads; NULL: there is none */

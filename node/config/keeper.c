@@ -96,6 +96,20 @@ static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
+/* What a node would ask on ports that it does not have. */
+static int check_tracks(struct nd_reading *r, const struct nd_yaml *at)
+{
+    const struct nd_config *c = r->config;
+
+    for (unsigned i = 0; i < c->nodes; i++)
+        for (unsigned k = 0; k < c->node[i].tracks; k++)
+            if (c->node[i].track[k].kind == ND_TRACK_GATEWAY)
+                return nd_yaml_fail(
+                    r->fault, at, "node %s tracks a gateway, expected none: it has no ports behind a keeper",
+                    c->node[i].name);
+    return 0;
+}
+
 int nd_read_keeper(struct nd_reading *r)
 {
     const struct nd_yaml *at = r->at.keepers;
@@ -110,5 +124,7 @@ int nd_read_keeper(struct nd_reading *r)
     error = read_place(r, at->first);
     if (!error)
         error = check_protection(r, at->first);
+    if (!error)
+        error = check_tracks(r, at->first);
     return error ? error : check_inputs(r, at->first);
 }

@@ -57,7 +57,7 @@ struct nd_ports {
     uint32_t frame_max;  /* as in the file; what a buffer holds */
     bool xdp;            /* a device is of the af_xdp driver */
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
-    struct nd_fed *fed; /* to the keeper that has the ports in this node's place; NULL: they are here */
+    struct nd_fed *fed;  /* to the keeper that has the ports in this node's place; NULL: they are here */
 };
 
 /* What a node needs of the system to open its ports, as its user. */

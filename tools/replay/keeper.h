@@ -120,7 +120,7 @@ struct nd_keeper {
     uint64_t *left; /* [number] digest of port and bytes; 0: has not left */
     uint64_t numbers;
     struct kp_outputs outputs; /* what an input keeper lets leave */
-    uint64_t last_burst; /* highest of an output that left */
+    uint64_t last_burst;       /* highest of an output that left */
 };
 
 /* `tape`, `counts` and `written` stay borrowed. FT_ENOMEM; close it in any case. */
