@@ -317,7 +317,7 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
     if (error || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
         (error = nd_fed_keys(&k->keys, k->config, fault)) ||
-        (error = nd_server_open(&k->server, self->control, fault)) || (error = open_socket(k, fault)) ||
+        (error = nd_server_open(&k->server, self->control, "", fault)) || (error = open_socket(k, fault)) ||
         (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)))
         return error;
     return nd_event_writer_start(&writer, fault);
