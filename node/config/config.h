@@ -110,8 +110,8 @@ struct nd_node {
     uint16_t tcp_port;
     char second_host[ND_HOST_MAX];  /* the same of the second way between the nodes */
     uint16_t second_port;           /* 0: there is one way */
-    char inputs_host[ND_HOST_MAX]; /* numeric IPv4: where a node meets its keeper, a keeper its nodes */
-    uint16_t inputs_port;          /* of UDP; 0: there is no keeper, the node has ports */
+    char inputs_host[ND_HOST_MAX];  /* numeric IPv4: where a node meets its keeper, a keeper its nodes */
+    uint16_t inputs_port;           /* of UDP; 0: there is no keeper, the node has ports */
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */
     char control[103];         /* unix socket path; with ".look" or ".operate" behind it, it is one too */
