@@ -151,7 +151,6 @@ static void take_primary(struct kp_front *front, unsigned node, const struct kp_
     front->executed = m->burst;
     front->sent = m->burst;
     front->missing = m->burst + 1;
-    front->skips = FT_PLANTED("feeds-too-few") && front->count.takeovers ? m->burst + 1 : 0;
     front->moved = front->outputs_moved = now;
     front->handed = 0;
     front->confirm = true;
@@ -333,7 +332,8 @@ void kp_front_pass_on(struct kp_front *front, unsigned from, const struct kp_mes
 
 static void send_burst(struct kp_front *front, uint64_t number, uint64_t now)
 {
-    const struct kp_burst *b = burst_at(front, front->skips && number >= front->skips ? number + 1 : number);
+    bool skips = FT_PLANTED("feeds-too-few") && front->count.takeovers;
+    const struct kp_burst *b = burst_at(front, number + skips);
 
     for (uint32_t i = 0; i < b->count || i == 0; i++) {
         struct kp_message m = {.kind = KP_INPUT,
@@ -368,7 +368,7 @@ static void feed(struct kp_front *front, uint64_t now)
     bool idle = front->missing > front->sent; /* nothing is under way */
     uint64_t last = front->executed + KP_WINDOW;
 
-    while (front->sent + 1 + (front->skips ? 1 : 0) < front->next && front->sent < last)
+    while (front->sent + 1 < front->next && front->sent < last)
         send_burst(front, ++front->sent, now);
     if (idle)
         front->moved = now;

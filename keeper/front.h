@@ -39,7 +39,6 @@ struct kp_front_config {
     void (*send)(void *ctx, unsigned node, const struct kp_message *m);
     /* False: the port does not take it now, and it comes again. */
     bool (*leave)(void *ctx, unsigned port, const uint8_t *frame, uint32_t len);
-    /* A frame of node `from`'s own is for the others. */
 };
 
 struct kp_front_counts {
@@ -87,7 +86,6 @@ struct kp_front {
     uint64_t executed, missing, sent; /* as it says; the last burst sent */
     uint64_t moved;                   /* when it last came further or was sent something again */
     uint64_t handed, outputs_moved;   /* outputs as it says; when one left or was asked for */
-    uint64_t skips;                   /* planted: from this burst on it sends the one behind; else 0 */
     bool confirm;                     /* outputs have left since it was told how many */
     uint64_t serial;
 

@@ -60,6 +60,7 @@ void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress
     port->view = view;
     port->progress = *progress;
     port->given = progress->burst;
+    port->seq = progress->seq;
     port->missing = progress->burst + 1;
     port->handed = 0;
     port->begins = progress->outputs;
@@ -98,7 +99,11 @@ static bool take_input(struct kp_port *port, const struct kp_message *m, void *o
         find_missing(port);
         return false;
     }
-    if (m->count != slot->count || slot->frame[m->index].owner)
+    if (m->count != slot->count || m->seq - m->index != slot->seq || m->time != slot->time) {
+        port->refused++;
+        return false;
+    }
+    if (slot->frame[m->index].owner)
         return false;
     slot->frame[m->index] = (struct kp_frame){.owner = owner, .len = m->len, .port = m->port};
     slot->there++;
@@ -195,8 +200,15 @@ const struct kp_slot *kp_port_give(struct kp_port *port)
 
     if (!port->view || port->missing <= port->given + 1)
         return NULL;
+    if (slot->seq != port->seq) { /* it would be executed under other numbers than the keeper's */
+        empty_slot(port, slot);
+        port->missing = port->given + 1;
+        port->refused++;
+        return NULL;
+    }
     slot->number = 0; /* its frames are the lane's now */
     port->given++;
+    port->seq += slot->count;
     find_missing(port);
     return slot;
 }

@@ -53,7 +53,7 @@ struct kp_port {
     uint64_t view;                 /* in which the lane is live; 0: it is not */
     struct kp_progress progress;
 
-    uint64_t given; /* last burst given to the lane */
+    uint64_t given, seq; /* last burst given to the lane; the sequence number behind it */
     struct kp_slot {
         uint64_t number, time, seq; /* number 0: empty */
         uint32_t count, there;
@@ -71,7 +71,7 @@ struct kp_port {
     uint64_t said;    /* `settled`, as the keeper was told last */
     bool answer;      /* the keeper has spoken */
 
-    uint64_t refused; /* datagrams of another keeper, or to another process */
+    uint64_t refused; /* datagrams of another keeper, or to another process; bursts that are not the next */
     uint64_t beyond;  /* inputs behind the window */
     uint64_t again;   /* outputs sent again */
 };

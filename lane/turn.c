@@ -563,6 +563,8 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
     uint8_t source[TX_BURST][6];
     uint32_t sent;
 
+    if (lane->io->tell) /* the keeper's ports stay where they are */
+        return lane->io->send(lane->io->ctx, lane->index, port, held, n);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *at = (uint8_t *)lane->io->data(held[i].packet) + 6;
 
@@ -620,7 +622,7 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
             FT_COUNTER_ADD(shared, lease_held, 1);
             break;
         }
-        sent = ft_unlikely(nd_lane_own_mac(lane)) && !lane->io->tell
+        sent = ft_unlikely(nd_lane_own_mac(lane))
                    ? transmit_own_mac(lane, held, n)
                    : lane->io->send(lane->io->ctx, lane->index, held[0].port, held, n);
         if (sent == 0) {
@@ -631,7 +633,7 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
         note_release(lane, at);
         any = true;
     }
-    if (lane->io->tell)
+    if (ft_unlikely(lane->io->tell != NULL))
         any |= tell_keeper(lane);
     if (any)
         FT_REPORT_SET(shared, released,

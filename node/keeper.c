@@ -2,7 +2,7 @@
 /*
  * understudy keeper: the process in front of a pair. One thread: it takes frames from its ports, cuts them
  * into bursts and keeps them (keeper/front.h), speaks to the nodes by one UDP socket, lets outputs leave by
- * its ports, and answers "status" at its control socket.
+ * its ports, and answers "status" at its control socket, and Prometheus.
  *
  * Outputs that may leave wait here for their port, PENDING for each; what finds no room comes again. Frames
  * wait in the ports when no input can be kept.
@@ -16,6 +16,7 @@
 #include "node/base/notify.h"
 #include "node/base/process.h"
 #include "node/control/server.h"
+#include "node/metrics/metrics.h"
 #include "node/ports/fed.h"
 #include "node/ports/ports.h"
 
@@ -46,6 +47,7 @@ struct keeper {
     struct kp_keys keys;
     struct kp_front front;
     struct nd_server *server;
+    struct nd_metrics *metrics;
     struct nd_notify notify;
     int fd;
     struct sockaddr_in node[KP_NODES];
@@ -65,12 +67,14 @@ struct keeper {
     } pending[NF_PORTS_MAX];
 };
 
-static volatile sig_atomic_t stopped;
+static volatile sig_atomic_t stopped, reload;
 
-static void stop(int number)
+static void note(int number)
 {
-    (void)number;
-    stopped = 1;
+    if (number == SIGHUP)
+        reload = 1;
+    else
+        stopped = 1;
 }
 
 /* ---- the socket ------------------------------------------------------------------------------ */
@@ -209,6 +213,30 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
                      "view", (json_int_t)node->view);
 }
 
+/* The fields that are numbers: as status has them, and as Prometheus reads them. */
+#define LEVELS(X)                                                                                            \
+    X(view, f->view, "View of the primary that is fed")                                                      \
+    X(kept_bursts, f->next - f->first, "Bursts that are kept now")                                           \
+    X(kept_packets, f->seq_next - f->seq_first, "Inputs that are kept now")
+#define COUNTS(X)                                                                                            \
+    X(received, c->inputs, "Inputs taken")                                                                   \
+    X(bursts, c->bursts, "Bursts cut")                                                                       \
+    X(empty_bursts, c->empty_bursts, "Bursts cut without an input")                                          \
+    X(released, f->outputs.released, "Outputs that left")                                                    \
+    X(suppressed, f->outputs.repeated, "Outputs that had left already, and were dropped")                    \
+    X(lost, f->outputs.lost, "Outputs that nobody could send any more")                                      \
+    X(lost_inputs, c->lost_inputs, "Inputs that were kept when numbers began anew")                          \
+    X(incomplete, c->incomplete, "Lost outputs of which the keeper lacked the rest")                         \
+    X(takeovers, c->takeovers, "Changes of the primary")                                                     \
+    X(begun, c->begun, "Times that numbers began as a primary said")                                         \
+    X(sent_again, c->sent_again, "Bursts sent again")                                                        \
+    X(asked_again, c->asked_again, "Times that outputs were asked for again")                                \
+    X(early, c->early, "Outputs that came before their turn")                                                \
+    X(late_view, c->late_view, "Messages of a node that is not the primary any more")                        \
+    X(full, c->full, "Turns without room for a burst")                                                       \
+    X(port_full, k->port_full, "Outputs without room for their port")                                        \
+    X(strangers, k->strangers, "Datagrams from elsewhere, or without the key")
+
 static json_t *status(const struct keeper *k)
 {
     const struct kp_front *f = &k->front;
@@ -218,37 +246,22 @@ static json_t *status(const struct keeper *k)
 
     for (unsigned n = 0; n < k->config->nodes; n++)
         json_array_append_new(nodes, node_status(k, n, now));
-    const struct {
-        const char *name;
-        uint64_t value;
-    } rows[] = {{"view", f->view},
-                {"kept_bursts", f->next - f->first},
-                {"kept_packets", f->seq_next - f->seq_first},
-                {"received", c->inputs},
-                {"bursts", c->bursts},
-                {"empty_bursts", c->empty_bursts},
-                {"released", f->outputs.released},
-                {"suppressed", f->outputs.repeated},
-                {"lost", f->outputs.lost},
-                {"lost_inputs", c->lost_inputs},
-                {"incomplete", c->incomplete},
-                {"takeovers", c->takeovers},
-                {"begun", c->begun},
-                {"sent_again", c->sent_again},
-                {"asked_again", c->asked_again},
-                {"early", c->early},
-                {"late_view", c->late_view},
-                {"full", c->full},
-                {"port_full", k->port_full},
-                {"strangers", k->strangers}};
-    json_t *o = json_pack("{s:s, s:o, s:o}", "keeper", k->config->keeper.name, "primary",
+    json_t *o = json_pack("{s:s, s:o, s:b, s:o}", "keeper", k->config->keeper.name, "primary",
                           f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name),
-                          "nodes", nodes);
+                          "feeds", f->primary >= 0, "nodes", nodes);
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        json_object_set_new(o, rows[i].name, json_integer((json_int_t)rows[i].value));
+#define FIELD(name, value, help) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
+    LEVELS(FIELD)
+    COUNTS(FIELD)
+#undef FIELD
     return o;
 }
+
+#define LEVEL(name, value, help) {.path = #name, "understudy_keeper_" #name, "gauge", help},
+#define COUNT(name, value, help) {.path = #name, "understudy_keeper_" #name "_total", "counter", help},
+static const struct nd_metric metrics[] = {LEVEL(feeds, , "1: some node says that it is primary, and is fed")
+                                               LEVELS(LEVEL) COUNTS(COUNT)};
+static const struct nd_page page = {metrics, sizeof(metrics) / sizeof(metrics[0])};
 
 static bool answer(void *arg, struct nd_exchange *e)
 {
@@ -318,7 +331,9 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
         (error = nd_config_find_link_files(k->config, fault)) ||
         (error = nd_fed_keys(&k->keys, k->config, fault)) ||
         (error = nd_server_open(&k->server, self->control, "", fault)) || (error = open_socket(k, fault)) ||
-        (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)))
+        (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
+        (self->metrics_port &&
+         (error = nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault))))
         return error;
     return nd_event_writer_start(&writer, fault);
 }
@@ -328,6 +343,7 @@ static void close_keeper(struct keeper *k)
     if (k->ports.io.ports)
         nd_ports_close(&k->ports);
     nd_server_close(k->server);
+    nd_metrics_close(k->metrics);
     kp_front_close(&k->front);
     if (k->fd >= 0)
         close(k->fd);
@@ -355,6 +371,20 @@ static void tell_primary(struct keeper *k)
                  k->config->node[k->primary].name, k->front.view, k->front.executed + 1);
 }
 
+/* What cannot be read leaves the keys as they were. */
+static void read_keys_again(struct keeper *k)
+{
+    struct ft_fault fault = {""};
+    struct kp_keys keys;
+
+    if (nd_fed_keys(&keys, k->config, &fault) == 0)
+        k->keys = keys;
+    explicit_bzero(&keys, sizeof(keys));
+    ft_log_event(fault.text[0] ? FT_LEVEL_ERROR : FT_LEVEL_NOTICE, FT_SAYS_SEAL,
+                 fault.text[0] ? "%s; the keys stay as they were" : "datagrams are known by %s as it is now",
+                 fault.text[0] ? fault.text : k->config->link.key);
+}
+
 static void turn(struct keeper *k)
 {
     uint64_t now = nd_now();
@@ -373,6 +403,16 @@ static void turn(struct keeper *k)
         const uint64_t turns[] = {now};
 
         nd_server_serve(k->server, 0, answer, k);
+        if (nd_metrics_asked(k->metrics)) {
+            json_t *o = status(k);
+
+            nd_metrics_answer(k->metrics, &page, o);
+            json_decref(o);
+        }
+        if (reload) {
+            reload = 0;
+            read_keys_again(k);
+        }
         nd_notify_status(&k->notify, k->primary < 0 ? "no node says that it is primary" : "feeding");
         nd_notify_watchdog(&k->notify, now, turns, 1);
         k->served = now;
@@ -404,12 +444,13 @@ static int read_file(struct nd_config **config, const struct nd_options *o)
 
 static int run(struct keeper *k)
 {
-    const struct sigaction end = {.sa_handler = stop};
+    const struct sigaction end = {.sa_handler = note};
     struct ft_fault fault = {""};
     int error;
 
     sigaction(SIGTERM, &end, NULL);
     sigaction(SIGINT, &end, NULL);
+    sigaction(SIGHUP, &end, NULL);
     signal(SIGPIPE, SIG_IGN);
     nd_notify_open(&k->notify);
     error = open_keeper(k, &fault);

@@ -303,6 +303,8 @@ static void reload_files(struct nd_running *r)
     error = nd_setup_seal(&config, &r->keys, r->config, r->self, &fault);
     if (!error)
         error = rp_seal_open(&seal, &config, &fault);
+    if (!error && r->ports.fed && (error = nd_fed_renew(&r->ports, r->config, &fault)))
+        rp_seal_close(seal);
     explicit_bzero(&r->keys, sizeof(r->keys));
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; what seals the link stays as it was", fault.text);

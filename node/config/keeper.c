@@ -10,7 +10,7 @@
 struct raw_keeper {
     struct nd_node place;
     const struct nd_yaml *ports, *eal;
-    struct nd_endpoint inputs;
+    struct nd_endpoint inputs, metrics;
     uint32_t packets;
 };
 
@@ -19,6 +19,7 @@ static const struct nf_param keeper_keys[] = {
     {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, NULL, NULL, "its address to the nodes", false},
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
     {"control", ND_KIND(ND_PLACE), AT(place.control), 0, 103, NULL, NULL, "path of a unix socket", false},
+    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "where Prometheus reads it", false},
     {"packets", NF_U32, AT(packets), 1024, 1048576, "16384", NULL, "that it keeps at most", false},
     {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
     {"mbufs", NF_U32, AT(place.mbufs), 1024, 1048576, "8192", NULL, "packet buffers", false},
@@ -72,6 +73,8 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
     snprintf(keeper->name, sizeof(keeper->name), "%s", at->key);
     keeper->inputs_port = raw.inputs.port;
     inet_ntop(AF_INET, &raw.inputs.addr, keeper->inputs_host, sizeof(keeper->inputs_host));
+    keeper->metrics_port = raw.metrics.port;
+    inet_ntop(AF_INET, &raw.metrics.addr, keeper->metrics_host, sizeof(keeper->metrics_host));
     for (r->config->keeper_packets = 1024; r->config->keeper_packets < raw.packets;)
         r->config->keeper_packets *= 2;
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)

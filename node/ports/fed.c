@@ -56,7 +56,8 @@ struct nd_fed {
     struct nd_frame own_frame[OWNS];
     unsigned owns;
 
-    _Atomic uint64_t heard, strangers, crowded;
+    _Atomic uint64_t heard, strangers, refused, crowded;
+    _Atomic(struct kp_keys *) renewed; /* what the lane takes */
 };
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -185,12 +186,30 @@ static void take_datagram(struct nd_fed *k, unsigned i)
     }
 }
 
+static void free_keys(struct kp_keys *keys)
+{
+    if (keys)
+        explicit_bzero(keys, sizeof(*keys));
+    free(keys);
+}
+
+static __attribute__((noinline, cold)) void take_renewed(struct nd_fed *k)
+{
+    struct kp_keys *keys = atomic_exchange(&k->renewed, NULL);
+
+    if (keys)
+        k->keys = *keys;
+    free_keys(keys);
+}
+
 /* Datagrams of the keeper's address alone come in by a socket that is connected. True: there were any. */
 static bool read_socket(struct nd_fed *k)
 {
     bool any = false;
     int n;
 
+    if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
+        take_renewed(k);
     do {
         n = recvmmsg(k->fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++)
@@ -200,6 +219,7 @@ static bool read_socket(struct nd_fed *k)
     } while (n == (int)IN_TURN);
     if (any)
         atomic_store_explicit(&k->heard, nd_now(), memory_order_relaxed);
+    atomic_store_explicit(&k->refused, k->port.refused, memory_order_relaxed);
     return any;
 }
 
@@ -438,6 +458,7 @@ void nd_fed_close(struct nd_ports *ports)
 
     ports->fed = NULL;
     kp_port_close(&k->port);
+    free_keys(atomic_exchange(&k->renewed, NULL));
     if (k->fd >= 0)
         close(k->fd);
     if (k->pool != MAP_FAILED)
@@ -459,9 +480,22 @@ bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)
     return heard && now < heard + HEARD_NS;
 }
 
+int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault)
+{
+    struct kp_keys *keys = malloc(sizeof(*keys));
+    int error = keys ? nd_fed_keys(keys, config, fault) : ft_fail(fault, FT_ENOMEM, "no memory for keys");
+
+    free_keys(error ? keys : atomic_exchange(&ports->fed->renewed, keys));
+    return error;
+}
+
 void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out)
 {
+    *out = (struct nd_fed_counts){.strangers = 0};
+    if (!ports->fed)
+        return;
     *out = (struct nd_fed_counts){
         .strangers = atomic_load_explicit(&ports->fed->strangers, memory_order_relaxed),
+        .refused = atomic_load_explicit(&ports->fed->refused, memory_order_relaxed),
         .crowded = atomic_load_explicit(&ports->fed->crowded, memory_order_relaxed)};
 }

@@ -33,9 +33,13 @@ void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out);
 int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault);
 uint64_t nd_fed_incarnation(void);
 
-/* What status tells. */
+/* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
+int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);
+
+/* What status tells; zeros where no keeper has the ports. */
 struct nd_fed_counts {
     uint64_t strangers; /* datagrams without the key, or malformed */
+    uint64_t refused;   /* of another keeper, to another process, or not the burst that is next */
     uint64_t crowded;   /* inputs dropped for want of a buffer, which come again */
 };
 void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out);

@@ -45,9 +45,20 @@ if other:
     is_protected 20
 }
 
+# From now on the network between keeper and nodes loses one of so many datagrams, both ways.
+lose() { # OF
+    local s
+    for s in k a b; do
+        "$lab" exec $s nft add table netdev lose
+        "$lab" exec $s nft add chain netdev lose in "{ type filter hook ingress device $s-keep priority 0; }"
+        "$lab" exec $s nft add rule netdev lose in numgen random mod "$1" == 0 drop
+    done
+}
+
 # Three kills behind a keeper with a bug, which is to show in one of the two ways.
 caught() { # BUG [at-once]
     "$lab" up || return 1
+    [ "$2" != at-once ] || lose 10
     begin
     for kill in 1 2 3; do kill_node primary $2; done
     end

@@ -541,6 +541,65 @@ static void a_keeper_that_comes_back_lets_nothing_leave_twice(void **unused)
     assert_true(left > 2000 && kills > 10);
 }
 
+static void say_nothing(void *ctx, const struct kp_message *m)
+{
+    (void)ctx;
+    (void)m;
+}
+
+static void count_drop(void *ctx, void *owner)
+{
+    (void)owner;
+    ++*(unsigned *)ctx;
+}
+
+/* A burst is given under the numbers that the lane goes on with, or not at all. */
+static void a_burst_of_other_numbers_is_not_given(void **unused)
+{
+    const struct kp_progress at = {.burst = 7, .seq = 40, .time = 1000};
+    struct kp_message m = {.kind = KP_INPUT,
+                           .from = 5,
+                           .to = 9,
+                           .view = 3,
+                           .len = 60,
+                           .have = 60,
+                           .burst = 8,
+                           .count = 2,
+                           .seq = 41,
+                           .time = 1100};
+    unsigned drops = 0;
+    struct kp_port port = {.ctx = &drops, .send = say_nothing, .bytes = bytes_of, .drop = count_drop};
+    const struct kp_slot *slot;
+    char frame[2];
+
+    (void)unused;
+    assert_int_equal(kp_port_open(&port, 9), 0);
+    kp_port_begin(&port, 3, &at);
+    assert_int_equal(kp_port_take(&port, &m, &frame[0]), KP_KEPT); /* it begins at 41 */
+    m.index = 1;
+    assert_int_equal(kp_port_take(&port, &m, &frame[1]), KP_DONE); /* at 40 */
+    assert_int_equal(port.refused, 1);
+    m.seq = 42;
+    m.time++;
+    assert_int_equal(kp_port_take(&port, &m, &frame[1]), KP_DONE); /* another time */
+    assert_int_equal(port.refused, 2);
+    m.time--;
+    assert_int_equal(kp_port_take(&port, &m, &frame[1]), KP_KEPT);
+    assert_null(kp_port_give(&port));
+    assert_int_equal(port.refused, 3);
+    assert_int_equal(drops, 2);
+    assert_int_equal(port.missing, 8);
+    for (m.index = 0; m.index < 2; m.index++) { /* it comes again, and rightly */
+        m.seq = 40 + m.index;
+        assert_int_equal(kp_port_take(&port, &m, &frame[m.index]), KP_KEPT);
+    }
+    slot = kp_port_give(&port);
+    assert_non_null(slot);
+    assert_int_equal(slot->seq, 40);
+    assert_int_equal(port.seq, 42);
+    kp_port_close(&port);
+}
+
 /* In a process of its own, whose environment is asked once. */
 static bool is_caught(const char *bug)
 {
@@ -574,6 +633,7 @@ int main(void)
         cmocka_unit_test(planted_bugs_are_found), /* before this process has asked its environment */
         cmocka_unit_test(everything_leaves_once_and_in_order),
         cmocka_unit_test(a_keeper_that_comes_back_lets_nothing_leave_twice),
+        cmocka_unit_test(a_burst_of_other_numbers_is_not_given),
     };
 
     return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
