@@ -76,7 +76,7 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs beside check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
-MORE   := apply apply-kill chains delta dpi fleet-metrics greedy hairpin hostile hung lanes-diverge members-past members-tls nat64 on-crash push recorder-lanes rules server-loss stale
+MORE   := apply apply-kill chains delta dpi fleet-metrics greedy hairpin hostile hung keeper-bugs lanes-diverge members-past members-tls nat64 on-crash push recorder-lanes rules server-loss stale
 LONGER := arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-etcd fragments-lanes full heap inspect interfaces ips-evasion jumbo lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track track-frr upgrade vlan
 LABMORE := $(MORE:%=tests/lab/%.t)
@@ -84,7 +84,7 @@ LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 
 # Built a second time with bugs to be found, of which the environment chooses one.
-PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib replicator lane node tools -name '*.c'))
+PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib keeper replicator lane node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)

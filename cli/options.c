@@ -407,6 +407,7 @@ static const struct nd_option none[] = {END};
 
 const struct nd_syntax nd_common_syntaxes[] = {
     {"run", nodes, "", 0, 0},
+    {"keeper", pair, "[status]", 0, 1},
     {"check", check, "", 0, 0},
     {"key", none, "FILE", 1, 1},
     {"version", json, "", 0, 0},

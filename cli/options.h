@@ -128,6 +128,9 @@ extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax
     nd_nfs_syntax, nd_show_syntax, nd_new_nf_syntax;
 
 int nd_cmd_run(int argc, char **argv);
+int nd_cmd_keeper(int argc, char **argv);
+/* Asks the keeper whose control socket that is, and prints its status. */
+int nd_keeper_status(const char *control, bool json);
 int nd_cmd_drill(int argc, char **argv);
 int nd_cmd_check(int argc, char **argv);
 int nd_cmd_key(int argc, char **argv);

@@ -473,6 +473,7 @@ bool nd_lane_receive_burst(struct nd_lane *lane, uint64_t *time)
     struct nd_frame in[NF_BURST_MAX];
     uint32_t n = 0;
 
+    nd_lane_listen(lane); /* heartbeats come beside the bursts */
     if (!lane->io->burst(lane->io->ctx, lane->index, nf_chain_state(lane->chain)->burst, in, &n, time))
         return false;
     for (uint32_t i = 0; i < n; i++)

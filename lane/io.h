@@ -23,6 +23,13 @@ struct nd_frame {
     void *owner;  /* the buffer, for send and drop */
 };
 
+/* Of a live lane, between two bursts. */
+struct nd_progress {
+    uint64_t burst, seq, time; /* the last burst executed, the next input, chain time */
+    uint64_t outputs;          /* number of the last one made */
+    uint64_t settled;          /* bursts up to here are stable, and `send` took their outputs */
+};
+
 struct nd_io {
     void *ctx;
     uint16_t ports;               /* as the chain's interfaces are numbered */
@@ -43,19 +50,22 @@ struct nd_io {
     uint8_t *(*data)(void *owner);
     void (*drop)(void *ctx, void *owner);
 
-    /* An input keeper in front (the replay tool): whole bursts, cut and stamped there, instead of receive.
-     * The burst after number `last`: true, its frames and its chain time; false: none yet. NULL: there is
-     * none. */
+    /* An input keeper in front: whole bursts, cut and stamped there, instead of receive. The burst after
+     * number `last`: true, its frames and its chain time; false: none yet. NULL: there is none. */
     bool (*burst)(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
                   uint64_t *time);
 
-    /* An input keeper: writes what a record did not take, bytes [have, len) of the frame that
-     * came in with `seq`. False: it has no such frame. NULL: nobody keeps them. */
-    bool (*complete)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have, uint32_t len);
+    /* An input keeper: a buffer with an output of `len` bytes, of which a record took `have`; the rest is the
+     * end of the frame that came in with `seq`. NULL from it: no buffer, or no such frame. NULL: nobody keeps
+     * frames. */
+    void *(*rest)(void *ctx, unsigned lane, uint64_t seq, const void *head, uint32_t have, uint32_t len);
     /* The input keeper: the frame that came in with `seq`, whole, into `frame` (frame_max bytes), its length
-     * and port. So records need not hold it (FT_REC_BY_SEQ). Beside `complete`; both or neither. */
+     * and port. So records need not hold it (FT_REC_BY_SEQ). Beside `rest`; NULL: it is not to be had. */
     bool (*input)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port);
     uint32_t frame_max; /* with `input`: no frame is longer */
+    /* An input keeper that must be told, by a live lane in each turn, how far it is. Outputs that `send` took
+     * and that are not known to have left: they do not count as released. NULL: what `send` took has left. */
+    uint32_t (*tell)(void *ctx, unsigned lane, const struct nd_progress *progress);
 
     /* Who keeps the log: every record of a live lane is given to it, whole, before anybody else sees
      * it. `room`: whether it takes another. Both or neither; NULL: nobody keeps it. */

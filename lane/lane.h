@@ -230,6 +230,7 @@ struct nd_lane {
     uint8_t peer_mac[NF_PORTS_MAX][6];           /* of [port][0]: where the last one came from */
     uint64_t snapshot_copied;   /* lines of a resync's snapshot that it has copied, without those of zeros */
     uint64_t recorded_released; /* outputs released, as the last record or delta says */
+    uint32_t unconfirmed;       /* outputs that an input keeper was sent, and has not let leave yet */
     struct {                    /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
         uint32_t n;           /* packets received so far */

@@ -188,7 +188,7 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
         }
         out.seq = r->seq + i;
         out.len = p->len;
-        out.have = p->have == p->len || lane->io->complete ? p->have : 0;
+        out.have = p->have == p->len || lane->io->rest ? p->have : 0;
         out.port = p->out_port;
         lg_replayed_put(&lane->replayed, &out, p->data);
     }

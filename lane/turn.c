@@ -52,15 +52,15 @@ struct burst {
 
 /*
  * A hot standby has more left to replay than a takeover may take. Not in SOLO, where nothing waits for the
- * standby and a resync has all of the log to replay; nor where an input keeper stamps time, whose schedule is
- * not this lane's.
+ * standby and a resync has all of the log to replay; nor in the replay tool, whose input keeper waits for all
+ * that it has fed.
  */
 static bool standby_lags(const struct nd_lane *lane, const struct nd_needs *needs)
 {
     const struct nd_protect *p = lane->protect;
 
     return FT_ORDER_GET(lane->shared, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
-           needs->stream == ND_STREAM_RECORDS && !lane->io->burst &&
+           needs->stream == ND_STREAM_RECORDS && (!lane->io->burst || lane->io->tell) &&
            FT_ORDER_GET(lane->shared, lease_until) != FT_ALL;
 }
 
@@ -154,7 +154,8 @@ static enum received receive(struct nd_lane *lane, struct burst *burst)
     uint32_t before = lane->burst.n;
 
     if (lane->io->burst) {
-        if (!nd_lane_receive_burst(lane, &burst->time))
+        /* What the keeper has while this lane drains is its successor's. */
+        if (nd_lane_draining(lane) || !nd_lane_receive_burst(lane, &burst->time))
             return NOTHING;
         burst->command = take_command(lane, &burst->asked);
     } else {
@@ -452,7 +453,7 @@ uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **fr
         return held->len;
     nf_packet_parse(&p);
     headers = nf_packet_header_bytes(&p);
-    return headers == p.len || lane->io->complete ? headers : 0;
+    return headers == p.len || lane->io->rest ? headers : 0;
 }
 
 /* The same of so many outputs with so many bytes, at the most, without a look at any. */
@@ -562,6 +563,8 @@ static uint32_t transmit_own_mac(struct nd_lane *lane, const struct ft_held *hel
     uint8_t source[TX_BURST][6];
     uint32_t sent;
 
+    if (lane->io->tell) /* the keeper's ports stay where they are */
+        return lane->io->send(lane->io->ctx, lane->index, port, held, n);
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *at = (uint8_t *)lane->io->data(held[i].packet) + 6;
 
@@ -580,6 +583,28 @@ static uint64_t release_to(const struct nd_lane *lane)
     if (FT_PLANTED("early-release"))
         return FT_ALL;
     return FT_ORDER_GET(lane->shared, stable);
+}
+
+/* True if more of what it was given is known to have left. */
+static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
+{
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t stable = release_to(lane);
+    struct nd_progress progress = {.burst = state->burst,
+                                   .seq = state->seq,
+                                   .time = state->time,
+                                   .outputs = state->outputs,
+                                   .settled = state->burst};
+    uint32_t before = lane->unconfirmed;
+
+    if (ft_hold_count(&lane->hold))
+        progress.settled = ft_hold_at(&lane->hold, lane->hold.out)->burst - 1;
+    if (progress.settled > stable)
+        progress.settled = stable;
+    if (lane->replayed.count) /* of the tail more is to come */
+        progress.settled = 0;
+    lane->unconfirmed = lane->io->tell(lane->io->ctx, lane->index, &progress);
+    return lane->unconfirmed != before;
 }
 
 static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
@@ -608,8 +633,11 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
         note_release(lane, at);
         any = true;
     }
+    if (ft_unlikely(lane->io->tell != NULL))
+        any |= tell_keeper(lane);
     if (any)
-        FT_REPORT_SET(shared, released, nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold));
+        FT_REPORT_SET(shared, released,
+                      nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold) - lane->unconfirmed);
     FT_GAUGE_SET(shared, held, ft_hold_count(&lane->hold));
     return any;
 }
@@ -639,21 +667,16 @@ void nd_lane_drop_held(struct nd_lane *lane)
     FT_GAUGE_SET(lane->shared, held, 0);
 }
 
-/* A packet with all of a replayed output's bytes, the input keeper's among them. NULL: they are not to be
- * had. */
+/* A packet with all of a replayed output's bytes, or of which the input keeper has the rest. NULL: they are
+ * not to be had. */
 static void *make_whole_packet(struct nd_lane *lane, const struct lg_output *output)
 {
     const struct nd_io *io = lane->io;
-    uint8_t frame[FT_FRAME_MAX];
 
     if (output->have == output->len)
         return nd_lane_make_packet(lane, output + 1, output->len);
-    if (!io->complete || output->len > sizeof(frame))
-        return NULL;
-    memcpy(frame, output + 1, output->have);
-    if (!io->complete(io->ctx, lane->index, output->seq, frame, output->have, output->len))
-        return NULL;
-    return nd_lane_make_packet(lane, frame, output->len);
+    return io->rest ? io->rest(io->ctx, lane->index, output->seq, output + 1, output->have, output->len)
+                    : NULL;
 }
 
 /*
@@ -713,7 +736,8 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->waiting.count == 0 && lane->fragments.count == 0 && nd_stream_is_told(lane))
+        lane->unconfirmed == 0 && lane->waiting.count == 0 && lane->fragments.count == 0 &&
+        nd_stream_is_told(lane))
         FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 

@@ -169,7 +169,7 @@ static bool has_arbiter(const struct nd_config *config)
 static void try_ports(const struct nd_config *config, unsigned node, struct tries *out)
 {
     static struct nd_ports ports; /* its drivers' threads may look at it until the process ends */
-    int error = nd_ports_open(&ports, config, node, next_fault(out));
+    int error = nd_ports_open(&ports, config, &config->node[node], next_fault(out));
 
     note(out, "ports", error, "%u", ports.io.devices);
     if (!error)

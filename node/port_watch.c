@@ -8,6 +8,7 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/interface.h"
+#include "node/ports/fed.h"
 
 #include <string.h>
 
@@ -74,6 +75,10 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
     struct nd_interface_now kernel;
     bool asked;
 
+    if (watch->ports->fed) { /* the keeper has the ports */
+        health->carrier = nd_fed_hears(watch->ports, nd_now());
+        return;
+    }
     if (counts)
         rte_eth_stats_get(id, &driver);
     asked = nd_interface_ask(watch->config->node[watch->self].port[port], counts, &kernel);

@@ -24,6 +24,7 @@
 #include "lane/lane.h"
 #include "node/crash/guardian.h"
 #include "node/crash/handler.h"
+#include "node/ports/fed.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -244,6 +245,8 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
     if (error)
         return error;
     r->ports.deal.lane = r->lanes;
+    if (r->ports.fed)
+        nd_fed_serve(&r->ports, r->shared);
     nd_port_watch_begin(&r->port_watch);
     return nd_counts_find(&r->counts, fault);
 }
@@ -300,6 +303,8 @@ static void reload_files(struct nd_running *r)
     error = nd_setup_seal(&config, &r->keys, r->config, r->self, &fault);
     if (!error)
         error = rp_seal_open(&seal, &config, &fault);
+    if (!error && r->ports.fed && (error = nd_fed_renew(&r->ports, r->config, &fault)))
+        rp_seal_close(seal);
     explicit_bzero(&r->keys, sizeof(r->keys));
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; what seals the link stays as it was", fault.text);
@@ -439,7 +444,7 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
     if (r->guardian && peer)
         aim_guardian(r->guardian, peer->host, peer->tcp_port, peer->second_host, peer->second_port);
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
-        (error = nd_ports_open(&r->ports, r->config, r->self, fault)) || (error = start_log(r, fault)) ||
+        (error = nd_ports_open(&r->ports, r->config, self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_exporter(r, fault)) ||
         (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
         (error = open_arbiter(r, fault)) || (error = open_patiently(r, open_metrics, fault)))

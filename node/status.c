@@ -8,6 +8,7 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
+#include "node/ports/fed.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -314,6 +315,7 @@ json_t *nd_answer_status(struct nd_running *r)
     struct lg_recorder_counts recorder = {0};
     struct nd_arbiter_status arbiter = {0};
     struct nd_export_counts exported = {0};
+    struct nd_fed_counts fed;
     struct rp_status status, *s = &status;
     const struct ft_core *c = &status.core;
     uint64_t now = nd_now(); /* before what it is compared with: no age is too large */
@@ -333,6 +335,7 @@ json_t *nd_answer_status(struct nd_running *r)
         nd_arbiter_status(r->arbiter, &arbiter);
     if (r->exporter)
         nd_exporter_counts(r->exporter, &exported);
+    nd_fed_counts(&r->ports, &fed);
 #include "node/metrics/fields.def"
     return o;
 }

@@ -13,6 +13,10 @@ DOCDIR  ?= $(PREFIX)/share/doc/understudy
 SHARE    = $(PREFIX)/share/understudy
 # mdoc's date: of the last change of the tables, or of the package.
 MANDATE  = $(shell LC_ALL=C date -u -d @$${SOURCE_DATE_EPOCH:-$$(stat -c %Y docs/pair-file.md)} '+%B %-d, %Y')
+# A keeper's unit is a node's without what a node alone has: a fleet, a handover, processes beside it.
+KEEPER   = sed -e 's/ run -c/ keeper -c/; s/The node %i of a pair/The input keeper %i of a pair/; s/Understudy node/Understudy keeper/; s/understudy@/understudy-keeper@/' \
+	-e '/^\# Hands over/d; /^ExecStop/d; /^\# A node of a fleet/d; /^EnvironmentFile/d; /^\# Its guardian/d; /^KillMode/d; /^\# So that it tells which NF/d; /^\# For the files of a chain/d; /^ReadWritePaths/d' \
+	-e 's/its lanes and its replicator go on/its turns/'
 FILL     = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|'
 
 .PHONY: install uninstall deb
@@ -29,6 +33,7 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 	$(FILL) packaging/understudy-nf.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nf.pc
 	$(FILL) packaging/understudy-nftest.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/understudy-nftest.pc
 	$(FILL) packaging/understudy@.service > $(DESTDIR)$(UNITDIR)/understudy@.service
+	$(FILL) packaging/understudy@.service | $(KEEPER) > $(DESTDIR)$(UNITDIR)/understudy-keeper@.service
 	$(FILL) packaging/understudy-fleet.service > $(DESTDIR)$(UNITDIR)/understudy-fleet.service
 	$(call put,644,$(MANDIR)/man1,$(BUILD)/man/understudy.1)
 	$(call put,644,$(MANDIR)/man5,$(BUILD)/man/understudy.yaml.5)
@@ -43,7 +48,7 @@ install: all $(BUILD)/man/understudy.1 $(BUILD)/man/understudy.yaml.5
 
 # With the variables of the install. Modules of others stay, and so do configuration, state and user.
 uninstall:
-	rm -f $(addprefix $(DESTDIR),$(BINDIR)/understudy $(UNITDIR)/understudy@.service $(UNITDIR)/understudy-fleet.service $(LIBDIR)/$(notdir $(NFLIB)) \
+	rm -f $(addprefix $(DESTDIR),$(BINDIR)/understudy $(UNITDIR)/understudy@.service $(UNITDIR)/understudy-keeper@.service $(UNITDIR)/understudy-fleet.service $(LIBDIR)/$(notdir $(NFLIB)) \
 		$(LIBDIR)/pkgconfig/understudy-nf.pc $(LIBDIR)/pkgconfig/understudy-nftest.pc $(MANDIR)/man1/understudy.1 $(MANDIR)/man5/understudy.yaml.5 \
 		$(PREFIX)/share/bash-completion/completions/understudy)
 	rm -rf $(addprefix $(DESTDIR),$(PREFIX)/include/understudy $(PREFIX)/lib/understudy-dev $(SHARE) $(DOCDIR))

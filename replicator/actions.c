@@ -65,6 +65,8 @@ static void give_order(struct rp_replicator *rp, enum ft_order kind, const uint6
     for (unsigned l = 0; l < rp->lanes; l++) {
         if (kind == FT_LANE_LIVE && vector)
             FT_ORDER_SET(rp_lane(rp, l), closed_to, vector[l]);
+        if (kind == FT_LANE_LIVE || kind == FT_LANE_FRESH)
+            FT_ORDER_SET(rp_lane(rp, l), live_view, rp->core.view);
         FT_ORDER_SET(rp_lane(rp, l), order, ft_order_make(kind, rp->order));
     }
     for (unsigned l = 0; l < rp->lanes; l++)

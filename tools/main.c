@@ -17,6 +17,7 @@ static const struct command {
     const struct nd_syntax *syntax; /* NULL: nd_common_syntax has it */
 } commands[] = {
     {"run", "run a node: of a file that has one of this host, that one", nd_cmd_run, NULL},
+    {"keeper", "keep the inputs of a pair in front of it; status: what it has done", nd_cmd_keeper, NULL},
     {"check", "validate a configuration, start nothing", nd_cmd_check, NULL},
     {"key", "make the key of a pair", nd_cmd_key, NULL},
     {"replay", "a capture through a pair, with kills, and the verdict; or what a recorder kept",

@@ -71,6 +71,7 @@ struct ft_lane_orders {
 
     /* Read in either role. */
     _Alignas(64) _Atomic uint64_t order; /* ft_order_make */
+    _Atomic uint64_t live_view;          /* LIVE, FRESH: the view in which it is; before `order` */
     _Atomic uint64_t gate;               /* serial number of the last change between SOLO and guarded */
     _Atomic uint64_t cut;                /* serial number of a cut: begin a snapshot and log from there */
     _Atomic bool logging;                /* the stream is wanted; the replicator switches it off */

@@ -36,6 +36,7 @@ static const struct nf_param sections[] = {
     {"neighbours", ND_KIND(ND_LIST), AT(neighbours), 0, NF_FIXED_MAX, "", NULL, "whose MAC is fixed", false},
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
+    {"keepers", ND_KIND(ND_MAP), AT(keepers), 0, 0, "", NULL, "who keeps the inputs", false},
     {"drill", ND_KIND(ND_MAP), AT(drill), 0, 0, "", NULL, "failover drills", false},
     {"prefer", ND_KIND(ND_NAME), AT(prefer), 0, 32, "", NULL, "the node that is to be primary", false},
     {"failback", ND_KIND(ND_ANY), AT(failback), 0, 0, "", NULL, "when the role goes back to it", false},
@@ -546,8 +547,9 @@ static void believe_users(struct nd_reading *r)
 static int read_all(struct nd_reading *r, unsigned how)
 {
     static int (*const steps[])(struct nd_reading *) = {
-        nd_read_chain, read_protect, read_timing, read_link,    read_record,    nd_read_network,
-        nd_read_nodes, check_modes,  check_link,  read_arbiter, read_authority, check_length};
+        nd_read_chain,   read_protect,   read_timing, read_link,  read_record,
+        nd_read_network, nd_read_nodes,  check_modes, check_link, nd_read_keeper,
+        read_arbiter,    read_authority, check_length};
     int error = nd_schema_read(r->arena, r->root, NULL, sections, &r->at, r->fault);
 
     r->config->log_json = r->at.log == 1;

@@ -110,6 +110,8 @@ struct nd_node {
     uint16_t tcp_port;
     char second_host[ND_HOST_MAX];  /* the same of the second way between the nodes */
     uint16_t second_port;           /* 0: there is one way */
+    char inputs_host[ND_HOST_MAX];  /* numeric IPv4: where a node meets its keeper, a keeper its nodes */
+    uint16_t inputs_port;           /* of UDP; 0: there is no keeper, the node has ports */
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */
     char control[103];         /* unix socket path; with ".look" or ".operate" behind it, it is one too */
@@ -151,9 +153,11 @@ struct nd_config {
     struct nd_authority_settings authority;
     struct nd_node node[ND_NODES]; /* the two that begin the shard first, then spares */
     uint32_t nodes;                /* 0: a chain file; else 2 to ND_NODES */
-    bool log_json;                 /* a running node's lines are JSON, not text */
-    bool drill_permit;             /* a peer may ask this pair's nodes to kill themselves */
-    bool push_permit;              /* a peer may write the chain's files here */
+    struct nd_node keeper;   /* in front of the nodes, which have no ports then; `name` "": there is none */
+    uint32_t keeper_packets; /* inputs that it keeps at most, a power of two */
+    bool log_json;           /* a running node's lines are JSON, not text */
+    bool drill_permit;       /* a peer may ask this pair's nodes to kill themselves */
+    bool push_permit;        /* a peer may write the chain's files here */
     struct nd_probe probe;
     void *arena;                 /* owned memory of strings and NF configs */
     const struct nd_yaml *redis; /* in it: the section that bench alone reads; NULL: there is none */

@@ -217,13 +217,14 @@ static const char *const realtimes[] = {"false", "true", "auto", NULL};
 struct raw_node {
     struct nd_node node;
     const struct nd_yaml *ports, *eal, *track, *hooks, *export, *replication;
-    struct nd_endpoint metrics;
+    struct nd_endpoint metrics, inputs;
 };
 
 #define AT(member) offsetof(struct raw_node, member)
 static const struct nf_param node_keys[] = {
     {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
-    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
+    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, "", NULL, "DPDK device by port", false},
+    {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, "", NULL, "in place of ports: to the keeper", false},
     {"replication", ND_KIND(ND_ANY), AT(replication), 0, 0, NULL, NULL, "address of the link, or two", false},
     {"control", ND_KIND(ND_PLACE), AT(node.control), 0, 103, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
@@ -291,7 +292,7 @@ static int check_devices(struct nd_reading *r, const struct nd_yaml *ports, cons
 }
 
 /* One device per port, which is that of each interface on it; a wire's are called inside and outside. */
-static int read_ports(struct nd_reading *r, struct nd_node *node, const struct nd_yaml *ports)
+int nd_read_ports(struct nd_reading *r, const char *kind, struct nd_node *node, const struct nd_yaml *ports)
 {
     static const char *const wire[] = {"inside", "outside"};
     const struct nf_l3_config *l3 = r->config->chain.l3;
@@ -311,7 +312,7 @@ static int read_ports(struct nd_reading *r, struct nd_node *node, const struct n
                                          .max = sizeof(device[0]),
                                          .help = "a PCI address, or as net_af_packet0,iface=eth0"};
     }
-    snprintf(what, sizeof(what), "node %s ports", node->name);
+    snprintf(what, sizeof(what), "%s %s ports", kind, node->name);
     error = nd_schema_read(r->arena, ports, what, keys, device, r->fault);
     if (!error)
         error = check_devices(r, ports, what, keys, device);
@@ -372,6 +373,8 @@ static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_
         return error;
     node->metrics_port = raw->metrics.port;
     inet_ntop(AF_INET, &raw->metrics.addr, node->metrics_host, sizeof(node->metrics_host));
+    node->inputs_port = raw->inputs.port;
+    inet_ntop(AF_INET, &raw->inputs.addr, node->inputs_host, sizeof(node->inputs_host));
     if (!node->state[0])
         choose_state(node);
     return 0;
@@ -385,8 +388,24 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
     int error = read_self(r, at, &raw);
     char what[64];
 
-    if (!error)
-        error = read_ports(r, node, raw.ports);
+    if (!error && !raw.ports != (r->at.keepers != NULL))
+        error =
+            nd_yaml_fail(r->fault, raw.ports ? raw.ports : at,
+                         raw.ports ? "node %s has ports, expected inputs: A.B.C.D:PORT, since the keeper has "
+                                     "the ports"
+                                   : "node %s: no ports, expected ports: { … }",
+                         node->name);
+    if (!error && raw.ports)
+        error = nd_read_ports(r, "node", node, raw.ports);
+    for (unsigned i = 0; r->at.keepers && i < (r->config->chain.l3 ? r->config->l3.ports : 2); i++)
+        snprintf(node->port[i], sizeof(node->port[i]), "keeper");
+    if (!error && (node->inputs_port != 0) != (r->at.keepers != NULL))
+        error =
+            nd_yaml_fail(r->fault, at,
+                         node->inputs_port ? "node %s has inputs, expected keepers: { … } in this file"
+                                           : "node %s: no inputs, expected inputs: A.B.C.D:PORT, where it "
+                                             "meets the keeper",
+                         node->name);
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
     snprintf(what, sizeof(what), "node %s track", node->name);

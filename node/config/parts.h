@@ -13,7 +13,7 @@
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
     const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
-        *neighbours, *nodes, *drill, *failback, *arbiter, *push;
+        *neighbours, *nodes, *keepers, *drill, *failback, *arbiter, *push;
     char prefer[32];
     uint32_t hold_down_s;
     uint32_t log; /* into text, json */
@@ -37,6 +37,10 @@ struct nd_reading {
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
 int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
+int nd_read_keeper(struct nd_reading *r);  /* keepers; needs the nodes, and how they are protected */
 int nd_read_sockets(struct nd_reading *r); /* of the nodes, who they are and where; needs nothing */
+
+/* The devices of a node, or of a keeper: `kind` is the word for it. */
+int nd_read_ports(struct nd_reading *r, const char *kind, struct nd_node *node, const struct nd_yaml *ports);
 
 #endif

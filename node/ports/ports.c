@@ -3,6 +3,7 @@
  * dealt out to lanes, and where several ports share a device their VLAN tags are taken off and put on; see
  * ports.h. */
 #include "node/ports/ports.h"
+#include "node/ports/fed.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/record.h"
@@ -495,9 +496,9 @@ static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, bool whole
     return pool;
 }
 
-int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned n, struct ft_fault *fault)
+int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                  struct ft_fault *fault)
 {
-    const struct nd_node *node = &config->node[n];
     const struct nd_privilege needed = nd_ports_privilege(node);
     int error = nd_eal_open(config, node, fault);
     unsigned pieces = 0;
@@ -519,6 +520,13 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
         return error;
     room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
+    if (node->inputs_port && node != &config->keeper) {
+        number_ports(ports, config, node);
+        error = nd_fed_open(ports, config, node, fault);
+        if (error)
+            nd_ports_close(ports);
+        return error;
+    }
     ports->pool =
         needed.physical && !ports->xdp
             ? rte_pktmbuf_pool_create("packets", node->mbufs, POOL_CACHE, 0, (uint16_t)room, SOCKET_ID_ANY)
@@ -541,7 +549,10 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsign
 
 void nd_ports_close(struct nd_ports *ports)
 {
-    nd_devices_close(ports);
+    if (ports->fed)
+        nd_fed_close(ports);
+    else
+        nd_devices_close(ports);
     ports->io.ports = ports->io.devices = 0;
     close_deal(&ports->deal);
     rte_eal_cleanup();

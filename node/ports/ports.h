@@ -57,6 +57,7 @@ struct nd_ports {
     uint32_t frame_max;  /* as in the file; what a buffer holds */
     bool xdp;            /* a device is of the af_xdp driver */
     uint64_t refused;    /* frames too short, too long or scattered; roughly right with several lanes */
+    struct nd_fed *fed;  /* to the keeper that has the ports in this node's place; NULL: they are here */
 };
 
 /* What a node needs of the system to open its ports, as its user. */
@@ -64,7 +65,7 @@ struct nd_privilege nd_ports_privilege(const struct nd_node *node);
 
 /* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */
-int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, unsigned node,
+int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                   struct ft_fault *fault);
 void nd_ports_close(struct nd_ports *ports);
 

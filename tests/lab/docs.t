@@ -43,6 +43,7 @@ pair_with() { # SECTION KEY VALUE
         ;;
     esac
     section() { [ "$1" = "$2" ] && echo "$key: $value"; }
+    [ "$1" != keepers ] || { fed_pair; return; }
     cat <<END
 chain: { name: x, $([ "$1" = chain ] && echo "$key: $value, ") nfs: [ monitor ] }
 protect: { $(section protect "$1") }
@@ -52,6 +53,19 @@ link: { insecure: true }
 nodes:
   a: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:1", control: a $([ "$1" = nodes ] && echo ", $key: $value") }
   b: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:2", control: b }
+END
+}
+
+# The same behind a keeper, whose the key is.
+fed_pair() {
+    cat <<END
+chain: { name: x, nfs: [ monitor ] }
+link: { key: $work/example/pair.key }
+nodes:
+  a: { role: primary, inputs: "127.0.0.1:3", replication: "127.0.0.1:1", control: a }
+  b: { role: standby, inputs: "127.0.0.1:4", replication: "127.0.0.1:2", control: b }
+keepers:
+  k: { inputs: "127.0.0.1:5", ports: { inside: net_null0, outside: net_null1 }, control: k, $key: $value }
 END
 }
 

@@ -5,7 +5,7 @@
 # page and the completion, each key of a file in its page. The unit is hardened. What a supervisor hears of a node.
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || skip_all "needs root, to hide the checkout and to stop a lane"
-plan 36
+plan 37
 
 need_work
 place=$(mktemp -d) || exit 1
@@ -56,7 +56,7 @@ check_keys() {
     while read -r key; do
         count=$((count + 1))
         grep -qE "^\.It Cm .*(\.|\]|\")$key(\[\])?(\"|,)" "$man/man5/understudy.yaml.5" || { echo "$key is not in understudy.yaml(5)"; missing=1; }
-    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|neighbours|nodes|drill|probe|push)$')
+    done < <(sed -n 's/^    {"\([a-z_]*\)", .*/\1/p' "$root"/node/config/*.c | grep -vE '^(chain|protect|redis|timing|link|interfaces|routes|neighbours|nodes|drill|probe|push|keepers)$')
     [ $count -ge 60 ] || { echo "only $count keys are found"; return 1; }
     return $missing
 }
@@ -103,9 +103,12 @@ if command -v systemd-analyze >/dev/null; then
     cp "$unit" "$place/understudy@.service"
     sed -i "s|/usr/bin/understudy|$program|" "$place/understudy@.service"
     is "and verify finds nothing" "$(systemd-analyze verify --man=no "$place/understudy@.service" 2>&1 | grep understudy@)" ""
+    sed "s|/usr/bin/understudy|$program|" "${unit/@/-keeper@}" >"$place/understudy-keeper@.service"
+    is "nor in a keeper's, which runs a keeper" "$(systemd-analyze verify --man=no "$place/understudy-keeper@.service" 2>&1 | grep keeper@) $(grep -c '^ExecStart=.* keeper -c ${PAIR} -n %i$' "$place/understudy-keeper@.service") $(grep -c '^ExecStop' "$place/understudy-keeper@.service")" " 1 0"
 else
     skip "systemd-analyze security: 2.5 at most" "no systemd"
     skip "and verify finds nothing" "no systemd"
+    skip "nor in a keeper's, which runs a keeper" "no systemd"
 fi
 
 # ── without the checkout ─────────────────────────────────────────────────────────────────────────

@@ -335,6 +335,67 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
 }
 
+/* What a keeper cannot stand in front of, and what it and the nodes need of each other. */
+static void mistakes_about_a_keeper_are_refused(void **state)
+{
+    static const char sample[] =
+        "chain: { name: x, lanes: 1, nfs: [ monitor ] }\n"
+        "link: { key: pair.key }\n"
+        "protect: { mode: log, standby: hot, tail: emit }\n"
+        "interfaces:\n"
+        "- { name: inside, side: inside, address: 10.0.0.1/8 }\n"
+        "- { name: outside, side: outside, address: 192.0.2.1/24 }\n"
+        "nodes:\n"
+        "  a: { role: primary, inputs: 127.0.0.1:1, replication: 127.0.0.1:11, control: a }\n"
+        "  b: { role: standby, inputs: 127.0.0.1:2, replication: 127.0.0.1:12, control: b }\n"
+        "keepers:\n"
+        "  k: { inputs: 127.0.0.1:3, ports: { inside: net_null0, outside: net_null1 }, control: k }\n";
+    static const struct change cases[] = {
+        {"control: k }", "control: k, metrics: 127.0.0.1:9 }", ""},
+        {"lanes: 1", "lanes: 2", "t.yaml:11: keepers with 2 lanes, expected chain lanes: 1"},
+        {"mode: log, standby: hot", "mode: delta",
+         "t.yaml:11: keepers with protect mode delta, standby hot, expected log and hot"},
+        {"standby: hot", "standby: warm",
+         "t.yaml:11: keepers with protect mode log, standby warm, expected log and hot"},
+        {"tail: emit", "tail: suppress",
+         "t.yaml:11: keepers with protect tail: suppress, expected emit: the keeper drops what has left"},
+        {"key: pair.key", "insecure: true",
+         "t.yaml:11: keepers without link key, expected link: { key: FILE }: what the keeper says is known "
+         "by "
+         "it"},
+        {"  k: {", "  a: {",
+         "t.yaml:11: keeper name \"a\", expected at most 31 letters, digits, - and _, and no node's"},
+        {"  k: {", "  k.1: {",
+         "t.yaml:11: keeper name \"k.1\", expected at most 31 letters, digits, - and _, and no node's"},
+        {"control: k }\n", "control: k }\n  l: {}\n", "t.yaml:10: keepers has 2 entries, expected 1"},
+        {"inputs: 127.0.0.1:2, ", "",
+         "t.yaml:9: node b: no inputs, expected inputs: A.B.C.D:PORT, where it meets the keeper"},
+        {"inputs: 127.0.0.1:2, ", "ports: { inside: net_null0, outside: net_null1 }, ",
+         "t.yaml:9: node b has ports, expected inputs: A.B.C.D:PORT, since the keeper has the ports"},
+        {"127.0.0.1:2,", "127.0.0.1:1,",
+         "t.yaml:11: a and b have one address for inputs, 127.0.0.1:1, expected two"},
+        {"127.0.0.1:3,", "127.0.0.1:2,",
+         "t.yaml:11: b and k have one address for inputs, 127.0.0.1:2, expected two"},
+        {"inputs: 127.0.0.1:3, ", "", "t.yaml:11: keeper k inputs is missing, expected A.B.C.D:PORT"},
+        {", outside: net_null1", "",
+         "t.yaml:11: keeper k ports outside is missing, expected text of 1 to 511 characters (a PCI address, "
+         "or as "
+         "net_af_packet0,iface=eth0)"},
+        {"control: b }", "control: b, track: [ { gateway: 192.0.2.9 } ] }",
+         "t.yaml:11: node b tracks a gateway, expected none: it has no ports behind a keeper"},
+        {"control: k }", "control: k, packets: 1000 }",
+         "t.yaml:11: keeper k packets is 1000, expected a number from 1024 to 1048576"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
+
+        assert_string_equal(help_config_refusal_of(text, true), cases[i].expected);
+        free(text);
+    }
+}
+
 static void addresses_a_nat_cannot_have_are_refused(void **state)
 {
 #define NAT(settings) "chain:\n  name: x\n  nfs:\n  - nat: {" settings "}\n"
@@ -858,6 +919,7 @@ int main(void)
         cmocka_unit_test(what_is_not_supported_is_refused),
         cmocka_unit_test(mistakes_in_a_pair_s_networks_are_refused),
         cmocka_unit_test(mistakes_in_a_pair_s_nodes_are_refused),
+        cmocka_unit_test(mistakes_about_a_keeper_are_refused),
         cmocka_unit_test(addresses_a_nat_cannot_have_are_refused),
         cmocka_unit_test(a_mistake_in_a_file_referred_to_is_named_there),
         cmocka_unit_test(what_is_not_yaml_is_refused),

@@ -206,17 +206,19 @@ static bool read_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, u
     return true;
 }
 
-static bool complete_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t have,
-                           uint32_t len)
+static void *make_rest(void *ctx, unsigned lane, uint64_t seq, const void *head, uint32_t have, uint32_t len)
 {
-    uint8_t whole[FT_FRAME_MAX], port;
+    uint8_t input[FT_FRAME_MAX], port;
+    struct buffer *b;
     uint32_t wire;
 
-    /* Headers may have another length than they had: what was not taken is the end of both. */
-    if (!read_input(ctx, lane, seq, whole, &wire, &port) || have > len || len - have > wire)
-        return false;
-    memcpy(frame + have, whole + wire - (len - have), len - have);
-    return true;
+    if (!read_input(ctx, lane, seq, input, &wire, &port) || !(b = take_buffer(ctx, lane, len)))
+        return NULL;
+    memcpy(b->frame, head, have);
+    if (kp_complete(b->frame, have, len, input, wire))
+        return b;
+    drop_buffer(ctx, b);
+    return NULL;
 }
 
 static bool has_record_room(void *ctx, unsigned lane)
@@ -275,7 +277,7 @@ int nd_slot_io_open(struct nd_slot_io *io, struct nd_slot *slot, const struct nd
                             .data = frame_of,
                             .drop = drop_buffer,
                             .burst = read_burst,
-                            .complete = keeps ? complete_input : NULL,
+                            .rest = keeps ? make_rest : NULL,
                             .input = keeps ? read_input : NULL,
                             .frame_max = (io->frame_max + 63u) & ~63u,
                             .room = lanes > 1 ? has_record_room : NULL,
@@ -364,20 +366,23 @@ static bool admit_output(struct nd_keeper *keeper, const struct nd_slot_output *
         return true;
     }
     left = &keeper->left[out->number];
-    if (*left) {
-        keeper->counts->altered += *left != digest;
-        if (keeper->keeps)
-            keeper->counts->suppressed++;
-        else
-            keeper->counts->duplicated++;
-        return !keeper->keeps;
+    /* A node's ring loses nothing, so none is on its way that comes before this one. */
+    if (kp_outputs_judge(&keeper->outputs, out->number, keeper->outputs.left) == KP_LEAVES) {
+        kp_outputs_leave(&keeper->outputs, out->number);
+        *left = digest;
+        return true;
     }
-    *left = digest;
-    if (out->number < keeper->highest)
+    if (!*left) {
         keeper->counts->reordered++;
+        *left = digest;
+        return true;
+    }
+    keeper->counts->altered += *left != digest;
+    if (keeper->keeps)
+        keeper->counts->suppressed++;
     else
-        keeper->highest = out->number;
-    return true;
+        keeper->counts->duplicated++;
+    return !keeper->keeps;
 }
 
 static uint64_t drain_outputs(struct nd_keeper *keeper, struct ft_ring *ring)

@@ -17,6 +17,7 @@
 #include "ftcore/protocol/core.h"
 #include "ftcore/queue/lane.h"
 #include "ftcore/record/record.h"
+#include "keeper/outputs.h"
 #include "node/config/config.h"
 #include "lane/io.h"
 #include "tools/pair/member.h"
@@ -117,8 +118,9 @@ struct nd_keeper {
     uint64_t shift;
 
     uint64_t *left; /* [number] digest of port and bytes; 0: has not left */
-    uint64_t numbers, highest;
-    uint64_t last_burst; /* highest of an output that left */
+    uint64_t numbers;
+    struct kp_outputs outputs; /* what an input keeper lets leave */
+    uint64_t last_burst;       /* highest of an output that left */
 };
 
 /* `tape`, `counts` and `written` stay borrowed. FT_ENOMEM; close it in any case. */

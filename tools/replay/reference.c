@@ -279,7 +279,7 @@ static void *run_lane(void *arg)
         break;
     }
     /* What left beyond the reference's last output cannot be right. */
-    for (uint64_t n = r->outputs + 1; n <= r->keeper->highest; n++)
+    for (uint64_t n = r->outputs + 1; n <= r->keeper->outputs.left; n++)
         all.answer->altered += r->keeper->left[n] != 0;
     return NULL;
 }

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* understudy keeper status: what a keeper says of itself, for people and for programs. */
+#include "cli/options.h"
+
+#include <stdio.h>
+
+static void print_status(const json_t *o)
+{
+    const char *key;
+    json_t *value, *node;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "nodes"), i, node)
+        printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
+               json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",
+               json_is_true(json_object_get(node, "primary")) ? ", primary" : "");
+    json_object_foreach((json_t *)(uintptr_t)o, key, value) if (json_is_integer(value))
+        printf("%-14s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+}
+
+int nd_keeper_status(const char *control, bool json)
+{
+    json_t *request = json_pack("{s:s}", "cmd", "status"), *o = NULL;
+    struct ft_fault fault;
+    int error = nd_ask(control, request, 2000, &o, NULL, &fault), code;
+
+    json_decref(request);
+    if (error) {
+        fprintf(stderr, "understudy keeper: %s\n", fault.text);
+        return nd_exit_of(error);
+    }
+    code = json_is_null(json_object_get(o, "primary")) ? ND_UNPROTECTED : ND_DONE;
+    if (json)
+        json_dumpf(o, stdout, JSON_COMPACT), putchar('\n');
+    else
+        print_status(o);
+    json_decref(o);
+    return code;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Datagrams between a keeper and its nodes: encode and decode; see message.h. */
+#include "keeper/message.h"
+#include "ftcore/record/message.h"
+
+#include <endian.h>
+#include <openssl/crypto.h>
+#include <string.h>
+
+#define GENEVE_BYTES 8u
+#define OPTION_AT    (GENEVE_BYTES + 4u)
+#define NUMBERS_AT   (OPTION_AT + 8u)
+#define NUMBERS      11u
+#define TAG_AT       (NUMBERS_AT + NUMBERS * 8u)
+#define OPTION_WORDS ((TAG_AT + FT_TAG_BYTES - OPTION_AT) / 4u)
+#define CONTROL      0x80u
+#define CRITICAL     0x40u
+
+_Static_assert(TAG_AT + FT_TAG_BYTES == 124 && OPTION_WORDS <= 31, "the option has a length of 5 bits");
+
+static const size_t numbers[NUMBERS] = {
+    offsetof(struct kp_message, from),   offsetof(struct kp_message, to),
+    offsetof(struct kp_message, serial), offsetof(struct kp_message, view),
+    offsetof(struct kp_message, burst),  offsetof(struct kp_message, number),
+    offsetof(struct kp_message, before), offsetof(struct kp_message, seq),
+    offsetof(struct kp_message, time),   offsetof(struct kp_message, missing),
+    offsetof(struct kp_message, begins)};
+
+void kp_keys_add(struct kp_keys *keys, const uint8_t *key, size_t bytes)
+{
+    struct ft_datagram_key *out = &keys->key[keys->count++];
+    static const uint8_t label[] = "understudy keeper";
+    struct ft_datagram_key half = {.incarnation = 0};
+    uint8_t text[sizeof(label) + 64], tag[FT_TAG_BYTES];
+
+    bytes = bytes < 64 ? bytes : 64;
+    memcpy(text, label, sizeof(label));
+    memcpy(text + sizeof(label), key, bytes);
+    memcpy(half.secret, key, bytes < sizeof(half.secret) ? bytes : sizeof(half.secret));
+    ft_datagram_tag(text, sizeof(label) + bytes, &half, tag);
+    *out = (struct ft_datagram_key){.incarnation = 0};
+    memcpy(out->secret, tag, sizeof(out->secret));
+    OPENSSL_cleanse(text, sizeof(text));
+    OPENSSL_cleanse(&half, sizeof(half));
+}
+
+static bool is_control(const struct kp_message *m)
+{
+    return m->kind == KP_ASK || m->kind == KP_STATE || (m->kind == KP_INPUT && m->count == 0);
+}
+
+size_t kp_encode(const struct kp_message *m, const struct kp_keys *keys, uint8_t *out)
+{
+    const uint8_t geneve[OPTION_AT] = {OPTION_WORDS + 1,
+                                       CRITICAL | (is_control(m) ? CONTROL : 0),
+                                       0x65,
+                                       0x58,
+                                       0,
+                                       0,
+                                       0,
+                                       0,
+                                       KP_CLASS >> 8,
+                                       KP_CLASS & 0xff,
+                                       KP_TYPE,
+                                       OPTION_WORDS};
+    const uint8_t bytes[6] = {m->kind, m->lane, m->port, m->flags, m->index, m->count};
+    uint8_t tag[FT_TAG_BYTES];
+    uint16_t len = htole16(m->len);
+    size_t all = KP_HEAD_BYTES + m->have;
+
+    memcpy(out, geneve, sizeof(geneve));
+    memcpy(out + OPTION_AT, bytes, sizeof(bytes));
+    memcpy(out + OPTION_AT + 6, &len, 2);
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        uint64_t number;
+
+        memcpy(&number, (const uint8_t *)m + numbers[i], 8);
+        number = htole64(number);
+        memcpy(out + NUMBERS_AT + (size_t)8 * i, &number, 8);
+    }
+    memset(out + TAG_AT, 0, FT_TAG_BYTES);
+    if (m->have && m->frame != out + KP_HEAD_BYTES)
+        memcpy(out + KP_HEAD_BYTES, m->frame, m->have);
+    ft_datagram_tag(out, all, &keys->key[0], tag);
+    memcpy(out + TAG_AT, tag, FT_TAG_BYTES);
+    return all;
+}
+
+/* What the ends rely on, whoever has the key. */
+static int check_message(const struct kp_message *m)
+{
+    bool frame = !is_control(m);
+
+    if (m->kind == 0 || m->kind >= KP_KINDS || m->lane >= FT_LANES_MAX || m->view > FT_VIEW_MAX ||
+        m->count > KP_BURST || (m->kind == KP_INPUT && m->count && m->index >= m->count))
+        return FT_EMALFORMED;
+    if (frame ? m->len < 14 || m->have > m->len : m->have != 0)
+        return FT_EMALFORMED;
+    return frame && m->have < m->len && m->kind != KP_OUTPUT ? FT_EMALFORMED : 0;
+}
+
+/* The tag, in whose place are zeros, is made with one of these keys. */
+static bool is_tag(const uint8_t *in, size_t len, const struct kp_keys *keys,
+                   const uint8_t said[FT_TAG_BYTES])
+{
+    uint8_t tag[FT_TAG_BYTES];
+
+    for (unsigned i = 0; i < keys->count; i++) {
+        ft_datagram_tag(in, len, &keys->key[i], tag);
+        if (CRYPTO_memcmp(said, tag, FT_TAG_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+int kp_decode(uint8_t *in, size_t len, const struct kp_keys *keys, struct kp_message *out)
+{
+    static const uint8_t geneve[OPTION_AT] = {
+        OPTION_WORDS + 1, CRITICAL,        0x65,    0x58,        0, 0, 0, 0,
+        KP_CLASS >> 8,    KP_CLASS & 0xff, KP_TYPE, OPTION_WORDS};
+    uint8_t said[FT_TAG_BYTES];
+    uint16_t wire;
+
+    if (len < KP_HEAD_BYTES || len - KP_HEAD_BYTES > UINT16_MAX || in[0] != geneve[0] ||
+        (in[1] & ~CONTROL) != geneve[1] || memcmp(in + 2, geneve + 2, sizeof(geneve) - 2) != 0)
+        return FT_EMALFORMED;
+    memcpy(said, in + TAG_AT, FT_TAG_BYTES);
+    memset(in + TAG_AT, 0, FT_TAG_BYTES);
+    if (!is_tag(in, len, keys, said))
+        return FT_EPERM;
+    memcpy(&wire, in + OPTION_AT + 6, 2);
+    *out = (struct kp_message){.kind = in[OPTION_AT],
+                               .lane = in[OPTION_AT + 1],
+                               .port = in[OPTION_AT + 2],
+                               .flags = in[OPTION_AT + 3],
+                               .index = in[OPTION_AT + 4],
+                               .count = in[OPTION_AT + 5],
+                               .len = le16toh(wire),
+                               .frame = in + KP_HEAD_BYTES,
+                               .have = (uint32_t)(len - KP_HEAD_BYTES)};
+    for (unsigned i = 0; i < NUMBERS; i++) {
+        uint64_t number;
+
+        memcpy(&number, in + NUMBERS_AT + (size_t)8 * i, 8);
+        number = le64toh(number);
+        memcpy((uint8_t *)out + numbers[i], &number, 8);
+    }
+    if (!(in[1] & CONTROL) == is_control(out))
+        return FT_EMALFORMED;
+    return check_message(out);
+}

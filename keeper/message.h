@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an input keeper and the nodes behind it say to each other: one datagram for each frame, in GENEVE (RFC
+ * 8926) with one option, which ends with a tag. Encoded and decoded by both ends; nothing here keeps state.
+ *
+ *     8 bytes GENEVE: version 0, critical option, Ethernet inside; a control message has O set and no frame
+ *     4 bytes of the option: class KP_CLASS, type KP_TYPE (critical), its length
+ *     kind, lane, port, flags, index, count: a byte each; u16 len; eleven u64, in the order of struct
+ *     kp_message; 16 bytes of tag; the frame
+ *
+ * Numbers in the option are little endian. The tag is that of ftcore/record/datagram.h, over the whole
+ * datagram with zeros in its place. Its key is made of the pair's key (kp_key). Both processes are named in
+ * each datagram, so that one of an earlier process is nobody's.
+ */
+#ifndef KEEPER_MESSAGE_H
+#define KEEPER_MESSAGE_H
+
+#include "ftcore/record/datagram.h"
+#include "ftcore/region/region.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KP_UDP_PORT   6081u   /* GENEVE's */
+#define KP_CLASS      0xff75u /* of those for experiments */
+#define KP_TYPE       0x81u   /* critical: who does not know it drops the datagram */
+#define KP_HEAD_BYTES 124u    /* before the frame; in front of it are the headers of UDP and IP */
+#define KP_BURST      32u     /* inputs of a burst at most */
+
+enum kp_kind {
+    KP_ASK = 1, /* keeper to node: answer, and take notice of `number`. Control */
+    KP_INPUT,   /* keeper to node: an input of a burst, or an empty burst. Control where `count` is 0 */
+    KP_STATE,   /* node to keeper: how far it is. Control */
+    KP_OUTPUT,  /* node to keeper: an output */
+    KP_OWN,     /* a frame of a node's own, for the other node; both ways */
+    KP_KINDS
+};
+
+enum { KP_AGAIN = 1 }; /* flag of an ASK: outputs behind `number` are to be sent again */
+
+struct kp_message {
+    uint8_t kind; /* enum kp_kind */
+    uint8_t lane;
+    uint8_t port; /* INPUT, OUTPUT, OWN: of the chain's ports */
+    uint8_t flags;
+    uint8_t index, count; /* INPUT: of the burst's inputs, from 0; how many there are, 0 … KP_BURST */
+    uint16_t len;         /* of the frame as it is or is to be; an OUTPUT may carry less of it */
+
+    uint64_t from, to; /* incarnations: the sender's; the receiver's as the sender knows it, 0: not yet */
+    uint64_t serial;   /* of the sender's messages, from 1: of two states the later one counts */
+    uint64_t view;     /* of the present primary; STATE of a node that is not primary: 0 */
+    uint64_t burst;    /* INPUT, OUTPUT: whose it is; STATE: the last one that the lane has executed */
+    /* INPUT, ASK: outputs up to this number have left. OUTPUT: its number. STATE: of the last one sent. */
+    uint64_t number;
+    /* OUTPUT: the number of the one sent before it; STATE: bursts up to here may be forgotten. */
+    uint64_t before;
+    uint64_t seq;  /* INPUT: its own; OUTPUT: of its input, 0: none; STATE: of the next input */
+    uint64_t time; /* INPUT: chain time of the burst; STATE: of `burst` */
+    /* STATE: the first burst that is not there whole, and where a keeper begins that has no memory: outputs
+     * up to this number may have left. */
+    uint64_t missing, begins;
+
+    const uint8_t *frame; /* borrowed */
+    uint32_t have;        /* bytes of it */
+};
+
+/* Of a keeper and its nodes, made of the pair's: the first is signed with, each is believed. */
+#define KP_KEYS 2u
+struct kp_keys {
+    unsigned count;
+    struct ft_datagram_key key[KP_KEYS];
+};
+/* Adds the key that is made of one of the pair's. There is room. */
+void kp_keys_add(struct kp_keys *keys, const uint8_t *key, size_t bytes);
+
+/* Into out[KP_HEAD_BYTES + m->have], where the frame may lie already; returns the length. */
+size_t kp_encode(const struct kp_message *m, const struct kp_keys *keys, uint8_t *out);
+
+/* 0; FT_EMALFORMED: no such datagram; FT_EPERM: without any of these keys. in[0..len) is written to, and
+ * borrowed by out->frame. */
+int kp_decode(uint8_t *in, size_t len, const struct kp_keys *keys, struct kp_message *out);
+
+#endif

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper in front of the nodes: where it is, its ports, and what it cannot stand in front of. */
+#include "node/config/parts.h"
+#include "ftcore/record/members.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+struct raw_keeper {
+    struct nd_node place;
+    const struct nd_yaml *ports, *eal;
+    struct nd_endpoint inputs, metrics;
+    uint32_t packets;
+};
+
+#define AT(member) offsetof(struct raw_keeper, member)
+static const struct nf_param keeper_keys[] = {
+    {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, NULL, NULL, "its address to the nodes", false},
+    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
+    {"control", ND_KIND(ND_PLACE), AT(place.control), 0, 103, NULL, NULL, "path of a unix socket", false},
+    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "where Prometheus reads it", false},
+    {"packets", NF_U32, AT(packets), 1024, 1048576, "16384", NULL, "that it keeps at most", false},
+    {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
+    {"mbufs", NF_U32, AT(place.mbufs), 1024, 1048576, "8192", NULL, "packet buffers", false},
+    {"memory_mb", NF_U32, AT(place.memory_mb), 64, 1048576, "256", NULL, "of DPDK", false},
+    {"hugepages", NF_BOOL, AT(place.hugepages), 0, 0, "false", NULL, "use them", false},
+    {"user", ND_KIND(ND_TEXT), AT(place.user), 0, 33, "", NULL, "that the process becomes", false},
+    {"core", NF_BOOL, AT(place.core), 0, 0, "false", NULL, "a core file when it crashes", false},
+    {0},
+};
+#undef AT
+
+/* One lane's log is what a keeper's bursts are numbered and confirmed by. */
+static int check_protection(struct nd_reading *r, const struct nd_yaml *at)
+{
+    const struct nd_protect *p = &r->config->protect;
+
+    if (r->config->chain.lanes != 1)
+        return nd_yaml_fail(r->fault, at, "keepers with %u lanes, expected chain lanes: 1",
+                            r->config->chain.lanes);
+    if (!p->records || p->stores)
+        return nd_yaml_fail(r->fault, at, "keepers with protect mode %s, standby %s, expected log and hot",
+                            p->mode, nd_standbys[p->standby]);
+    if (p->tail != ND_TAIL_EMIT)
+        return nd_yaml_fail(r->fault, at,
+                            "keepers with protect tail: suppress, expected emit: the keeper "
+                            "drops what has left");
+    if (!r->config->link.key[0])
+        return nd_yaml_fail(r->fault, at,
+                            "keepers without link key, expected link: { key: FILE }: what the "
+                            "keeper says is known by it");
+    return 0;
+}
+
+static int read_place(struct nd_reading *r, const struct nd_yaml *at)
+{
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
+    struct nd_node *keeper = &r->config->keeper;
+    struct raw_keeper raw = {.ports = NULL};
+    char what[48];
+    int error;
+
+    if (!ft_is_name(at->key, sizeof(keeper->name)) || nd_config_node(r->config, at->key) >= 0)
+        return nd_yaml_fail(
+            r->fault, at,
+            "keeper name \"%.40s\", expected at most 31 letters, digits, - and _, and no node's", at->key);
+    snprintf(what, sizeof(what), "keeper %s", at->key);
+    error = nd_schema_read(r->arena, at, what, keeper_keys, &raw, r->fault);
+    if (error)
+        return error;
+    *keeper = raw.place;
+    snprintf(keeper->name, sizeof(keeper->name), "%s", at->key);
+    keeper->inputs_port = raw.inputs.port;
+    inet_ntop(AF_INET, &raw.inputs.addr, keeper->inputs_host, sizeof(keeper->inputs_host));
+    keeper->metrics_port = raw.metrics.port;
+    inet_ntop(AF_INET, &raw.metrics.addr, keeper->metrics_host, sizeof(keeper->metrics_host));
+    for (r->config->keeper_packets = 1024; r->config->keeper_packets < raw.packets;)
+        r->config->keeper_packets *= 2;
+    for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
+        error = nd_schema_value(r->arena, e, "eal entry", &text, keeper->eal[keeper->eals++], r->fault);
+    return error ? error : nd_read_ports(r, "keeper", keeper, raw.ports);
+}
+
+/* Each process has its own address for what the keeper and the nodes say. */
+static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
+{
+    const struct nd_config *c = r->config;
+
+    for (unsigned i = 0; i < c->nodes; i++)
+        for (unsigned k = i + 1; k <= c->nodes; k++) {
+            const struct nd_node *a = &c->node[i], *b = k < c->nodes ? &c->node[k] : &c->keeper;
+
+            if (a->inputs_port == b->inputs_port && strcmp(a->inputs_host, b->inputs_host) == 0)
+                return nd_yaml_fail(r->fault, at,
+                                    "%s and %s have one address for inputs, %s:%u, expected two", a->name,
+                                    b->name, a->inputs_host, a->inputs_port);
+        }
+    return 0;
+}
+
+/* What a node would ask on ports that it does not have. */
+static int check_tracks(struct nd_reading *r, const struct nd_yaml *at)
+{
+    const struct nd_config *c = r->config;
+
+    for (unsigned i = 0; i < c->nodes; i++)
+        for (unsigned k = 0; k < c->node[i].tracks; k++)
+            if (c->node[i].track[k].kind == ND_TRACK_GATEWAY)
+                return nd_yaml_fail(
+                    r->fault, at, "node %s tracks a gateway, expected none: it has no ports behind a keeper",
+                    c->node[i].name);
+    return 0;
+}
+
+int nd_read_keeper(struct nd_reading *r)
+{
+    const struct nd_yaml *at = r->at.keepers;
+    int error;
+
+    if (!at)
+        return 0;
+    if (!r->at.nodes)
+        return nd_yaml_fail(r->fault, at, "keepers without nodes, expected a pair file");
+    if (at->count != 1)
+        return nd_yaml_fail(r->fault, at, "keepers has %u entries, expected 1", at->count);
+    error = read_place(r, at->first);
+    if (!error)
+        error = check_protection(r, at->first);
+    if (!error)
+        error = check_tracks(r, at->first);
+    return error ? error : check_inputs(r, at->first);
+}

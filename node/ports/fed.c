@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The socket to a keeper, and what the lane calls in place of ports; see fed.h. */
+#define _GNU_SOURCE /* recvmmsg */
+#include "node/ports/fed.h"
+#include "keeper/port.h"
+#include "node/base/clock.h"
+#include "replicator/key.h"
+
+#include <arpa/inet.h>
+#include <endian.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define IN_TURN     32u /* datagrams of a system call */
+#define OWNS        8u  /* frames of the other node's own that wait to be received */
+#define RESERVE     (NF_EMIT_MAX + 2 * NF_BURST_MAX)
+#define SOCKET_ROOM (4 << 20) /* bytes, of which the kernel grants what it permits */
+#define HEARD_NS    1000000000ull
+
+/* The frame lies where its cache line begins, as in a buffer of DPDK's. */
+struct buffer {
+    uint16_t have; /* bytes of the frame that are there, as it was made */
+    uint8_t part;  /* whether it is of an output, whose rest the keeper has */
+    uint8_t reserved;
+    uint8_t bytes[];
+};
+_Static_assert(offsetof(struct buffer, bytes) + KP_HEAD_BYTES == 128, "as in a buffer of DPDK's");
+
+struct nd_fed {
+    int fd;
+    struct kp_keys keys;
+    struct kp_port port;
+    const struct ft_lane_shared *lane;
+    bool told; /* the lane has told its progress since it last received: it is live */
+    bool read; /* the socket was read in this turn */
+    uint32_t frame_max, buffer_bytes, buffers;
+
+    uint8_t *pool;
+    size_t pool_bytes;
+    struct buffer **free;
+    uint32_t frees;
+
+    struct mmsghdr in[IN_TURN], out[IN_TURN];
+    struct iovec in_at[IN_TURN], out_at[IN_TURN];
+    struct buffer *into[IN_TURN];
+    uint8_t said[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX]; /* what is sent and lies in no buffer */
+    unsigned outs;
+
+    struct buffer *own[OWNS];
+    struct nd_frame own_frame[OWNS];
+    unsigned owns;
+
+    _Atomic uint64_t heard, strangers, refused, crowded;
+    _Atomic(struct kp_keys *) renewed; /* what the lane takes */
+};
+
+/* ---- buffers --------------------------------------------------------------------------------- */
+
+static struct buffer *take_buffer(struct nd_fed *k)
+{
+    return k->frees ? k->free[--k->frees] : NULL;
+}
+
+static void give_buffer(void *ctx, void *owner)
+{
+    struct nd_fed *k = ctx;
+
+    k->free[k->frees++] = owner;
+}
+
+static const uint8_t *bytes_of(void *ctx, void *owner)
+{
+    (void)ctx;
+    return ((struct buffer *)owner)->bytes + KP_HEAD_BYTES;
+}
+
+static uint8_t *frame_of(void *owner)
+{
+    return ((struct buffer *)owner)->bytes + KP_HEAD_BYTES;
+}
+
+static void *make_part(struct nd_fed *k, const void *frame, uint32_t have, uint32_t len)
+{
+    struct buffer *b = len <= k->frame_max ? take_buffer(k) : NULL;
+
+    if (b) {
+        b->have = (uint16_t)have;
+        b->part = have < len;
+        memcpy(frame_of(b), frame, have);
+    }
+    return b;
+}
+
+static void *make_buffer(void *ctx, unsigned lane, const void *frame, uint32_t len)
+{
+    (void)lane;
+    return make_part(ctx, frame, len, len);
+}
+
+/* The keeper has the rest, and the output says whose end it is. */
+static void *make_rest(void *ctx, unsigned lane, uint64_t seq, const void *head, uint32_t have, uint32_t len)
+{
+    (void)lane;
+    (void)seq;
+    return make_part(ctx, head, have, len);
+}
+
+/* ---- the socket ------------------------------------------------------------------------------ */
+
+/* What the kernel does not take is lost, as on the network, and comes again. */
+static void flush(struct nd_fed *k)
+{
+    unsigned sent = 0;
+
+    while (sent < k->outs) {
+        int n = sendmmsg(k->fd, k->out + sent, k->outs - sent, MSG_DONTWAIT);
+
+        sent += n > 0 ? (unsigned)n : 1;
+    }
+    k->outs = 0;
+}
+
+static void send_message(void *ctx, const struct kp_message *m)
+{
+    struct nd_fed *k = ctx;
+    uint8_t *at;
+
+    if (k->outs == IN_TURN)
+        flush(k);
+    /* A frame in a buffer has room in front of it; others lie on the lane's stack. */
+    at = m->kind == KP_OUTPUT ? (uint8_t *)(uintptr_t)m->frame - KP_HEAD_BYTES : k->said[k->outs];
+    k->out_at[k->outs] = (struct iovec){.iov_base = at, .iov_len = kp_encode(m, &k->keys, at)};
+    k->outs++;
+}
+
+static void keep_own(struct nd_fed *k, const struct kp_message *m)
+{
+    struct buffer *b = k->owns < OWNS ? make_part(k, m->frame, m->have, m->have) : NULL;
+
+    if (!b)
+        return;
+    k->own_frame[k->owns++] =
+        (struct nd_frame){.data = frame_of(b), .len = m->have, .port = m->port, .owner = b};
+}
+
+/* A new buffer takes the place of one that is kept. */
+static bool has_buffer_for(struct nd_fed *k, const struct kp_message *m)
+{
+    bool room = k->frees > k->buffers / 4 || (k->frees > RESERVE && m->burst == k->port.missing);
+
+    if (m->kind == KP_INPUT && m->count && !room) {
+        atomic_fetch_add_explicit(&k->crowded, 1, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
+static void take_datagram(struct nd_fed *k, unsigned i)
+{
+    struct buffer *b = k->into[i];
+    struct kp_message m;
+
+    if (kp_decode(b->bytes, k->in[i].msg_len, &k->keys, &m) != 0 || m.len > k->frame_max) {
+        atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
+        return;
+    }
+    if (!has_buffer_for(k, &m))
+        return;
+    b->part = false;
+    switch (kp_port_take(&k->port, &m, b)) {
+    case KP_KEPT:
+        k->into[i] = take_buffer(k);
+        k->in_at[i].iov_base = k->into[i]->bytes;
+        break;
+    case KP_OWNS:
+        keep_own(k, &m);
+        break;
+    case KP_DONE:
+        break;
+    }
+}
+
+static void free_keys(struct kp_keys *keys)
+{
+    if (keys)
+        explicit_bzero(keys, sizeof(*keys));
+    free(keys);
+}
+
+static __attribute__((noinline, cold)) void take_renewed(struct nd_fed *k)
+{
+    struct kp_keys *keys = atomic_exchange(&k->renewed, NULL);
+
+    if (keys)
+        k->keys = *keys;
+    free_keys(keys);
+}
+
+/* Datagrams of the keeper's address alone come in by a socket that is connected. True: there were any. */
+static bool read_socket(struct nd_fed *k)
+{
+    bool any = false;
+    int n;
+
+    if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
+        take_renewed(k);
+    do {
+        n = recvmmsg(k->fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        for (int i = 0; i < n; i++)
+            take_datagram(k, (unsigned)i);
+        any |= n > 0;
+        flush(k);
+    } while (n == (int)IN_TURN);
+    if (any)
+        atomic_store_explicit(&k->heard, nd_now(), memory_order_relaxed);
+    atomic_store_explicit(&k->refused, k->port.refused, memory_order_relaxed);
+    return any;
+}
+
+/* ---- what the lane calls --------------------------------------------------------------------- */
+
+static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                       uint64_t *time)
+{
+    struct nd_fed *k = ctx;
+    const struct kp_slot *slot;
+
+    (void)lane;
+    if (!k->port.view || k->port.given != last) /* it is told first how far the lane is */
+        return false;
+    slot = kp_port_give(&k->port);
+    if (!slot) {
+        read_socket(k);
+        k->read = true;
+        slot = kp_port_give(&k->port);
+    }
+    if (!slot)
+        return false;
+    for (uint32_t i = 0; i < slot->count; i++) {
+        struct buffer *b = slot->frame[i].owner;
+
+        frames[i] = (struct nd_frame){
+            .data = frame_of(b), .len = slot->frame[i].len, .port = slot->frame[i].port, .owner = b};
+    }
+    *n = slot->count;
+    *time = slot->time;
+    return true;
+}
+
+/* Those of the other node's own: heartbeats. A live lane tells its progress between two calls. */
+static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[],
+                             uint32_t max)
+{
+    struct nd_fed *k = ctx;
+    uint32_t n;
+
+    (void)lane;
+    (void)device;
+    if (!k->told) {
+        if (k->port.view)
+            kp_port_end(&k->port);
+        read_socket(k);
+        kp_port_answer(&k->port);
+        flush(k);
+    }
+    k->told = false;
+    n = k->owns < max ? k->owns : max;
+    memcpy(frames, k->own_frame, n * sizeof(frames[0]));
+    memmove(k->own_frame, k->own_frame + n, (k->owns - n) * sizeof(frames[0]));
+    k->owns -= n;
+    return n;
+}
+
+/* The node's own: a heartbeat is for the other node; claims of addresses are nobody's business behind a
+ * keeper, whose ports stay where they are. */
+static void send_own(struct nd_fed *k, unsigned port, struct buffer *b)
+{
+    const uint8_t *frame = frame_of(b);
+
+    if (b->have >= ND_HEARTBEAT_HEAD && nf_get16(frame + 12) == htobe16(ND_HEARTBEAT_TYPE)) {
+        kp_port_own(&k->port, (uint8_t)port, frame, b->have);
+        flush(k);
+    }
+    give_buffer(k, b);
+}
+
+static void begin_view(struct nd_fed *k, const struct kp_progress *progress)
+{
+    uint64_t view = FT_ORDER_GET(k->lane, live_view);
+
+    if (k->port.view != view)
+        kp_port_begin(&k->port, view, progress);
+}
+
+static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
+{
+    struct nd_fed *k = ctx;
+    uint32_t sent = 0;
+
+    (void)lane;
+    for (; sent < n; sent++) {
+        struct buffer *b = held[sent].packet;
+
+        if (held[sent].number == 0) {
+            send_own(k, port, b);
+            continue;
+        }
+        /* Of a successor's tail the lane tells first where it begins. */
+        if (!k->port.view ||
+            !kp_port_hand(&k->port, &(struct kp_output){.number = held[sent].number,
+                                                        .burst = held[sent].burst,
+                                                        .seq = held[sent].seq,
+                                                        .owner = b,
+                                                        .len = held[sent].len,
+                                                        .have = b->part ? b->have : held[sent].len,
+                                                        .port = (uint8_t)port}))
+            break;
+    }
+    return sent;
+}
+
+static uint32_t tell_progress(void *ctx, unsigned lane, const struct nd_progress *p)
+{
+    struct nd_fed *k = ctx;
+    const struct kp_progress progress = {
+        .burst = p->burst, .seq = p->seq, .time = p->time, .outputs = p->outputs, .settled = p->settled};
+    uint32_t unconfirmed;
+
+    (void)lane;
+    begin_view(k, &progress);
+    if (!k->read)
+        read_socket(k);
+    k->read = false;
+    k->told = true;
+    unconfirmed = kp_port_tell(&k->port, &progress);
+    flush(k);
+    return unconfirmed;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static int open_pool(struct nd_fed *k, struct ft_fault *fault)
+{
+    uint32_t all = k->buffers + IN_TURN;
+
+    k->buffer_bytes = (uint32_t)(128 + k->frame_max + 63) & ~63u;
+    k->pool_bytes = (size_t)all * k->buffer_bytes;
+    k->free = malloc(all * sizeof(*k->free));
+    k->pool = mmap(NULL, k->pool_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!k->free || k->pool == MAP_FAILED)
+        return ft_fail(fault, FT_ENOMEM, "no memory for %u packet buffers", all);
+    for (uint32_t i = all; i-- > 0;)
+        k->free[k->frees++] = (struct buffer *)(k->pool + (size_t)i * k->buffer_bytes);
+    for (unsigned i = 0; i < IN_TURN; i++) {
+        k->into[i] = take_buffer(k);
+        k->in_at[i] = (struct iovec){.iov_base = k->into[i]->bytes, .iov_len = KP_HEAD_BYTES + k->frame_max};
+        k->in[i].msg_hdr = (struct msghdr){.msg_iov = &k->in_at[i], .msg_iovlen = 1};
+        k->out[i].msg_hdr = (struct msghdr){.msg_iov = &k->out_at[i], .msg_iovlen = 1};
+    }
+    return 0;
+}
+
+static int open_socket(struct nd_fed *k, const struct nd_config *config, const struct nd_node *node,
+                       struct ft_fault *fault)
+{
+    struct sockaddr_in own, keeper;
+    int room = SOCKET_ROOM;
+
+    nd_fed_address(node, &own);
+    nd_fed_address(&config->keeper, &keeper);
+    k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (k->fd < 0)
+        return ft_fail(fault, FT_EIO, "node %s: inputs: %s", node->name, strerror(errno));
+    (void)setsockopt(k->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+    (void)setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    if (bind(k->fd, (struct sockaddr *)&own, sizeof(own)) == 0 &&
+        connect(k->fd, (struct sockaddr *)&keeper, sizeof(keeper)) == 0)
+        return 0;
+    return ft_fail(fault,
+                   errno == EADDRINUSE      ? FT_EBUSY
+                   : errno == EADDRNOTAVAIL ? FT_ENOENT
+                                            : FT_EIO,
+                   "node %s: inputs %s:%u: %s", node->name, node->inputs_host, node->inputs_port,
+                   strerror(errno));
+}
+
+void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out)
+{
+    *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(node->inputs_port)};
+    inet_pton(AF_INET, node->inputs_host, &out->sin_addr);
+}
+
+int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault)
+{
+    struct rp_keys keys;
+    int error = rp_keys_read(&keys, config->link.key, fault);
+
+    *out = (struct kp_keys){.count = 0};
+    for (unsigned i = 0; !error && i < keys.count; i++)
+        kp_keys_add(out, keys.key[i], sizeof(keys.key[i]));
+    explicit_bzero(&keys, sizeof(keys));
+    return error;
+}
+
+uint64_t nd_fed_incarnation(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                struct ft_fault *fault)
+{
+    struct nd_fed *k = calloc(1, sizeof(*k));
+    struct nd_io *io = &ports->io;
+    int error;
+
+    if (!k)
+        return ft_fail(fault, FT_ENOMEM, "no memory for the socket to the keeper");
+    ports->fed = k;
+    k->fd = -1;
+    k->pool = MAP_FAILED;
+    k->frame_max = config->chain.frame_max;
+    k->buffers = node->mbufs;
+    k->port = (struct kp_port){.ctx = k, .send = send_message, .bytes = bytes_of, .drop = give_buffer};
+    if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->keys, config, fault)) ||
+        (error = open_socket(k, config, node, fault)))
+        return error;
+    if (kp_port_open(&k->port, nd_fed_incarnation()) != 0)
+        return ft_fail(fault, FT_ENOMEM, "no memory for what lies between keeper and node");
+    io->ctx = k;
+    io->buffers = node->mbufs;
+    io->devices = 1;
+    io->descriptor[0] = k->fd;
+    io->waits = true;
+    io->receive = receive_owns;
+    io->send = send_outputs;
+    io->make = make_buffer;
+    io->data = frame_of;
+    io->drop = give_buffer;
+    io->burst = read_burst;
+    io->rest = make_rest;
+    io->tell = tell_progress;
+    return 0;
+}
+
+void nd_fed_close(struct nd_ports *ports)
+{
+    struct nd_fed *k = ports->fed;
+
+    ports->fed = NULL;
+    kp_port_close(&k->port);
+    free_keys(atomic_exchange(&k->renewed, NULL));
+    if (k->fd >= 0)
+        close(k->fd);
+    if (k->pool != MAP_FAILED)
+        munmap(k->pool, k->pool_bytes);
+    explicit_bzero(&k->keys, sizeof(k->keys));
+    free(k->free);
+    free(k);
+}
+
+void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane)
+{
+    ports->fed->lane = lane;
+}
+
+bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)
+{
+    uint64_t heard = atomic_load_explicit(&ports->fed->heard, memory_order_relaxed);
+
+    return heard && now < heard + HEARD_NS;
+}
+
+int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault)
+{
+    struct kp_keys *keys = malloc(sizeof(*keys));
+    int error = keys ? nd_fed_keys(keys, config, fault) : ft_fail(fault, FT_ENOMEM, "no memory for keys");
+
+    free_keys(error ? keys : atomic_exchange(&ports->fed->renewed, keys));
+    return error;
+}
+
+void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out)
+{
+    *out = (struct nd_fed_counts){.strangers = 0};
+    if (!ports->fed)
+        return;
+    *out = (struct nd_fed_counts){
+        .strangers = atomic_load_explicit(&ports->fed->strangers, memory_order_relaxed),
+        .refused = atomic_load_explicit(&ports->fed->refused, memory_order_relaxed),
+        .crowded = atomic_load_explicit(&ports->fed->crowded, memory_order_relaxed)};
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A node's ports where a keeper has them: one UDP socket to the keeper, behind the same struct nd_io. Opened
+ * by nd_ports_open for a node with `inputs`; used by lane 0, on whose thread keeper/port.h works. Every
+ * buffer has room for what the keeper writes in front of a frame, so frames are received and sent where they
+ * lie.
+ *
+ * Buffers: `mbufs` of the file, and IN_TURN more to receive into. When fewer than a quarter are free only the
+ * burst that is due next is kept, when few are, nothing is; it comes again.
+ */
+#ifndef NODE_PORTS_FED_H
+#define NODE_PORTS_FED_H
+
+#include "keeper/message.h"
+#include "node/ports/ports.h"
+
+#include <netinet/in.h>
+
+/* The ports are numbered. FT_EBUSY, FT_ENOENT: the address; FT_EPERM, FT_EINVAL: the key; FT_ENOMEM. */
+int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                struct ft_fault *fault);
+void nd_fed_close(struct nd_ports *ports);
+
+/* Lane 0's orders are there, before it begins. */
+void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane);
+
+/* By any thread: the keeper has been heard within the last second. */
+bool nd_fed_hears(const struct nd_ports *ports, uint64_t now);
+
+/* For both ends: where a node, or the keeper, has its socket; the keys, as nd_fed_open; what a process that
+ * begins now is called by, higher than one that began before by this machine's clock. */
+void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out);
+int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault);
+uint64_t nd_fed_incarnation(void);
+
+/* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
+int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);
+
+/* What status tells; zeros where no keeper has the ports. */
+struct nd_fed_counts {
+    uint64_t strangers; /* datagrams without the key, or malformed */
+    uint64_t refused;   /* of another keeper, to another process, or not the burst that is next */
+    uint64_t crowded;   /* inputs dropped for want of a buffer, which come again */
+};
+void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out);
+
+#endif

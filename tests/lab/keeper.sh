@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A pair behind an input keeper, and numbered datagrams both ways through its NAT; sourced, behind lib.sh.
+export LAB_KEEPER=yes LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { monitor: { max_flows: 20000 }"
+flows=20 rate=2000
+
+
+begin() { # traffic both ways
+    ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/numbered.py" serve 203.0.113.100 7000 $flows $rate "$work/server.json" &
+    server=$!
+    until ip netns exec "${LAB_PREFIX}server" ss -Huln sport = :7000 | grep -q .; do sleep 0.05; done
+    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/numbered.py" ask 203.0.113.100 7000 $flows $rate "$work/client.json" &
+    client=$!
+    sleep 1
+}
+
+end() {
+    kill -USR1 $client $server
+    sleep 1.5
+    kill $client $server
+    wait $client $server 2>/dev/null
+}
+
+# Of one way: sent, and how many of them are lost, twice, reordered, altered.
+way() { # FROM TO
+    jq -rs '[(.[0].sent | add) > 2000, (.[0].sent | add) - ([.[1].got[][0]] | add), ([.[1].got[][1]] | add), ([.[1].got[][2]] | add), ([.[1].got[][3]] | add)] | join(" ")' \
+        "$work/$1.json" "$work/$2.json"
+}
+
+# A standby that stands for some milliseconds lacks what the primary has executed by then.
+kill_node() { # ROLE [at-once]; which is started again
+    local node=a other=b
+    [ "$(field a role)" = "$1" ] || { node=b other=a; }
+    python3 -c 'import os, sys, time
+victim, other = int(sys.argv[1]), int(sys.argv[2])
+if other:
+    os.kill(other, 19)
+    time.sleep(0.005)
+os.kill(victim, 9)
+if other:
+    os.kill(other, 18)' "$(field $node pid)" "$([ "$*" = primary ] && field $other pid || echo 0)" || return 1
+    sleep 0.3
+    "$lab" start $node
+    is_protected 20
+}
+
+# From now on the network between keeper and nodes loses one of so many datagrams, both ways.
+lose() { # OF
+    local s
+    for s in k a b; do
+        "$lab" exec $s nft add table netdev lose
+        "$lab" exec $s nft add chain netdev lose in "{ type filter hook ingress device $s-keep priority 0; }"
+        "$lab" exec $s nft add rule netdev lose in numgen random mod "$1" == 0 drop
+    done
+}
+
+# Three kills behind a keeper with a bug, which is to show in one of the two ways.
+caught() { # BUG [at-once]
+    "$lab" up || return 1
+    [ "$2" != at-once ] || lose 10
+    begin
+    for kill in 1 2 3; do kill_node primary $2; done
+    end
+    "$lab" down
+    diag "$1: $(way client server), $(way server client)"
+    [ "$(way client server) $(way server client)" != "true 0 0 0 0 true 0 0 0 0" ]
+}

@@ -1,0 +1,64 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A pair behind an input keeper, numbered datagrams both ways through a NAT, and kills of the primary and of the standby in
+# turn: each datagram arrives once, whole, and in the order of its flow. Then a handover. Then the keeper itself is killed:
+# what was in it is lost, nothing comes twice, and the pair goes on as it was.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/keeper.sh"
+need_lab
+plan 21
+
+serves() { [ "$1" = k ] && ip netns pids "${LAB_PREFIX}k" || field "$1" pid; } # NODE
+reload() { # KEY…, a step of docs/operating.md: what one side says with a key that the other has no more comes again
+    printf '%s\n' "$@" >"$LAB_DIR/pair.key"
+    for n in k a b; do kill -HUP "$(serves $n)" || return; done
+    sleep 0.3
+}
+
+ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
+is "the keeper feeds the primary" "$(us keeper status -o json | jq -r .primary)" a
+begin
+for i in 1 2 3; do
+    ok "kill $i of the primary" kill_node primary
+    ok "kill $i of the standby" kill_node standby
+done
+ok "a handover" us drain
+old=$(cat "$LAB_DIR/pair.key") new=$(od -An -tx1 -N32 /dev/urandom | tr -d ' \n')
+ok "both keys are read" reload "$old" "$new"
+ok "then the new one alone" reload "$new"
+strangers() { echo "$(us keeper status -o json | jq .strangers) $(field a inputs.strangers) $(field b inputs.strangers)"; }
+before=$(strangers)
+sleep 0.3
+is "and nobody is a stranger with it" "$(strangers)" "$before"
+end
+is "from inside: enough sent; lost, twice, reordered, altered" "$(way client server)" "true 0 0 0 0"
+is "from outside: the same" "$(way server client)" "true 0 0 0 0"
+is "four times another primary, and the state was never lost" "$(us keeper status -o json | jq -r "[.takeovers, .begun, .lost, .lost_inputs, .incomplete] | join(\" \")")" "4 1 0 0 0"
+diag "$(us keeper status -o json)"
+
+# What Prometheus reads.
+scrape_is_status() {
+    "$lab" exec k curl -sf --max-time 10 http://127.0.0.1:9471/metrics >"$work/page" || return
+    us keeper status -o json >"$work/k.json"
+    local key value
+    while read -r key value; do
+        grep -qE "^understudy_keeper_$key(_total)? $value$" "$work/page" || { echo "$key: $value, and $(grep "_$key" "$work/page")"; return 1; }
+        grep -q "\`$key\`" "$root/docs/keeper.md" || { echo "$key is not in docs/keeper.md"; return 1; }
+    done < <(jq -r '{view, released, suppressed, lost, takeovers, begun, lost_inputs, strangers} | to_entries[] | "\(.key) \(.value)"' "$work/k.json")
+    grep -q '^understudy_keeper_feeds 1' "$work/page"
+}
+ok "what Prometheus reads is what status says" scrape_is_status
+
+view=$(field a view)
+begin
+ok "the keeper is killed" kill -KILL "$(ip netns pids "${LAB_PREFIX}k")"
+sleep 0.5
+"$lab" start k
+ok "it comes back, and the pair is PROTECTED" is_protected 20
+sleep 1
+end
+is "nothing is twice, reordered or altered" "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" "0 0 0 0 0 0"
+is "it goes on where the primary is" "$(us keeper status -o json | jq -r '[.primary, .takeovers, .begun, .lost, .view] | join(" ")')" "a 0 1 0 $view"
+before=$(us keeper status -o json | jq .released)
+ok "datagrams pass again" "$lab" exec client ping -q -c 20 -i 0.05 -W 1 203.0.113.100
+diag "lost while it was away: $(way client server | cut -d' ' -f2) and $(way server client | cut -d' ' -f2); $before released"
