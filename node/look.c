@@ -101,6 +101,8 @@ bool nd_look_answer(struct nd_running *r, struct nd_exchange *x)
     return nd_refused(x, "busy", "node %s does not answer", nd_peer_name(r->config, r->self));
 }
 
+_Static_assert(ND_ANSWER_MAX <= RP_ANSWER_MAX, "an answer to a client goes over the link as well");
+
 /* ---- the peer's question ------------------------------------------------------------------------- */
 
 /* What is refused without being asked; NULL: it is in *x. */
@@ -122,12 +124,9 @@ static json_t *read_question(const char *text, size_t len, struct nd_exchange *x
 
 static void send_answer(struct nd_running *r, json_t *answer)
 {
-    char *text = json_dumps(answer, JSON_COMPACT);
-    size_t len = text ? strlen(text) : 0;
+    size_t len;
+    char *text = nd_answer_text(answer, &len);
 
-    json_decref(answer);
-    if (len > RP_ANSWER_MAX)
-        len = 0;
     rp_looked_answer(r->replicator, text, len);
 }
 

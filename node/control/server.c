@@ -193,20 +193,25 @@ static json_t *find_refusal(const struct connection *c, const char *name, int co
     return NULL;
 }
 
+char *nd_answer_text(json_t *answer, size_t *len)
+{
+    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
+
+    *len = text ? strlen(text) : 0;
+    json_decref(answer);
+    if (*len < ND_ANSWER_MAX)
+        return text;
+    free(text);
+    return nd_answer_text(
+        nd_refuse("too large", "an answer of %zu bytes, expected less than %u", *len, ND_ANSWER_MAX), len);
+}
+
 /* The answer becomes text. False: there is no answer, or no memory. */
 static bool begin_writing(struct connection *c, json_t *answer, uint64_t now)
 {
-    char *text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-    size_t len = text ? strlen(text) : 0;
+    size_t len;
+    char *text = nd_answer_text(answer, &len);
 
-    json_decref(answer);
-    if (len >= ND_ANSWER_MAX) {
-        free(text);
-        answer = nd_refuse("too large", "an answer of %zu bytes, expected less than %u", len, ND_ANSWER_MAX);
-        text = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-        len = text ? strlen(text) : 0;
-        json_decref(answer);
-    }
     json_decref(c->request);
     c->request = NULL;
     c->out = text;

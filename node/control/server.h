@@ -72,6 +72,10 @@ json_t *nd_refuse(const char *code, const char *fmt, ...) __attribute__((format(
 #define ND_ANSWER_MAX  (512u << 10)  /* bytes of an answer, with its line end */
 #define ND_CLIENT_NS   5000000000ull /* to say a whole request; to take a whole answer */
 
+/* Takes `answer`. Its text on one line, without a line end, for the caller to free; of one that is too large
+ * it says so. NULL: there is no answer, or no memory. */
+char *nd_answer_text(json_t *answer, size_t *len);
+
 /* A request that is answered in steps. */
 struct nd_exchange {
     const json_t *request; /* an object; borrowed */

@@ -41,6 +41,17 @@ static const struct stream_chain nat = {
 };
 STREAM_TARGET(nat, "the NAT")
 
+/* The log of mappings and flows: 256 events, which nobody exports, so that it is full soon. */
+static const struct stream_chain flow_log = {
+    .nfs = "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 2000-2009, max_flows: 8, "
+           "max_fragments: 2 }\n"
+           "    - monitor: { max_flows: 8 }\n"
+           "    - flow_log: { events: 256 }\n",
+    .name = "flow_log",
+    .commands = (const char *const[]){"set events=512", "set events=256", NULL},
+};
+STREAM_TARGET(flow_log, "the log of mappings and flows")
+
 /* The NAT with a port for each end inside, open to all, hairpins, and what has no ports: few of each. */
 static const struct stream_chain nat_mapping = {
     .nfs = "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 2000-2009, max_flows: 8, "
