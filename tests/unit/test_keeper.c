@@ -732,6 +732,53 @@ static void the_next_process_begins_the_same_view_anew(void **unused)
     kp_front_close(&front);
 }
 
+static uint64_t numbers[8]; /* of outputs that a node sent, in their views */
+static unsigned sents;
+
+static void note_sent(void *ctx, const struct kp_message *m)
+{
+    (void)ctx;
+    if (m->kind == KP_OUTPUT)
+        numbers[sents++ % 8] = m->number + 100 * m->view;
+}
+
+static void drop_nothing(void *ctx, void *owner)
+{
+    ++*(unsigned *)ctx;
+    (void)owner;
+}
+
+/* Another node becomes a member, or a handover is taken back: a view begins in the midst of a reign. */
+static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(void **unused)
+{
+    static uint8_t frame[FRAME];
+    unsigned drops = 0;
+    struct kp_port port = {.ctx = &drops, .send = note_sent, .bytes = bytes_of, .drop = drop_nothing};
+    struct kp_message ask = {.kind = KP_ASK, .flags = KP_AGAIN, .from = KEEPER, .to = 10, .view = 1};
+    struct kp_progress at = {.burst = 4, .seq = 9, .outputs = 6};
+
+    (void)unused;
+    sents = 0;
+    assert_int_equal(kp_port_open(&port, 10), 0);
+    kp_port_begin(&port, 1, &at);
+    kp_port_take(&port, &ask, NULL);
+    for (uint64_t n = 5; n <= 6; n++)
+        assert_true(kp_port_hand(
+            &port, &(struct kp_output){.number = n, .burst = 4, .owner = frame, .len = 60, .have = 60}));
+    kp_port_begin(&port, 2, &at);
+    assert_int_equal(drops, 0);
+    ask.view = 2;
+    ask.number = 5;
+    kp_port_take(&port, &ask, NULL);
+    assert_int_equal(drops, 1);
+    assert_int_equal(sents, 3);
+    assert_int_equal(numbers[2], 206);
+    at.burst = 3; /* another state */
+    kp_port_begin(&port, 3, &at);
+    assert_int_equal(drops, 2);
+    kp_port_close(&port);
+}
+
 /* In a process of its own, whose environment is asked once. */
 static bool is_caught(const char *bug)
 {
@@ -769,6 +816,7 @@ int main(void)
         cmocka_unit_test(a_lower_view_is_believed_after_a_long_silence),
         cmocka_unit_test(its_own_sleep_is_nobodys_silence),
         cmocka_unit_test(the_next_process_begins_the_same_view_anew),
+        cmocka_unit_test(a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left),
         cmocka_unit_test(a_burst_of_other_numbers_is_not_given),
     };
 
