@@ -2,6 +2,7 @@
 /* A node's end: bursts put together, outputs kept until they have left; see port.h. */
 #include "keeper/port.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/plant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -251,7 +252,8 @@ static void say_state(struct kp_port *port)
 
     port->answer = false;
     port->said = p->settled;
-    if (port->in > port->out && sent_at(port, port->out)->output.burst <= settled)
+    if (port->in > port->out && sent_at(port, port->out)->output.burst <= settled &&
+        !FT_PLANTED("settles-early"))
         settled = sent_at(port, port->out)->output.burst - 1;
     if (port->view) {
         m.burst = p->burst;
@@ -260,7 +262,7 @@ static void say_state(struct kp_port *port)
         m.seq = p->seq;
         m.time = p->time;
         m.missing = port->missing;
-        m.begins = port->handed > port->begins ? port->handed : port->begins;
+        m.begins = port->handed > port->begins && !FT_PLANTED("begins-behind") ? port->handed : port->begins;
     }
     say(port, &m);
 }
