@@ -194,29 +194,34 @@ SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announ
     ft_region_wipe ft_section_enter_ordered ft_section_leave_ordered ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed \
-    rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close
-SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC))
+    rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read
+SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC)) node/ports/fed.c
 SIM_SOCKETS := replicator/link.o replicator/meeting.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c tests/help/arbiter.c)
-SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull
+SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u
 $(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
 $(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
 $(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/sim/replicator/view_writer.o $(BUILD)/sim/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
+# A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.
+SIM_FED    = $(BUILD)/sim/node/ports/fed.o $(BUILD)/sim-planted/node/ports/fed.o $(BUILD)/sim-coverage/node/ports/fed.o
+$(SIM_FED): SIM_SEAM += -DSIM_DATAGRAMS
+$(SIM_FED) $(BUILD)/sim/tests/sim/keeper.o: CFLAGS += $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<
 $(SIM_TESTS): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -include tests/next.h -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
-# make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript.
+# make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript. KIND=K: of that kind.
 SEEDS   ?= 1000
 SEED    ?=
 VERBOSE ?=
+KIND    ?=
 sim: $(BUILD)/simulate
-	@$(BUILD)/simulate $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
+	@$(BUILD)/simulate $(KIND:%=-k %) $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
 # Always the same ones, beside every seed that ever failed. Fresh ones: make sim, check-long.
 check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
@@ -226,6 +231,7 @@ check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -f 1 -n 1500 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k ways -f 1 -n 1000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k keeper -f 1 -n 1000 -j $(shell nproc)
 	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
 	@$(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 PLAN := plan balance place room words
@@ -304,6 +310,7 @@ check-more: deps
 check-long: check check-more
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@if [ -n "$(LABLONG)" ]; then AUDIT_ALL=1 UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
 

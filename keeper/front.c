@@ -146,6 +146,7 @@ static void take_primary(struct kp_front *front, unsigned node, const struct kp_
     front->count.takeovers += front->primary >= 0;
     front->view = m->view;
     front->primary = (int)node;
+    front->process = m->from;
     if (!goes_on(front, m))
         begin(front, m);
     front->executed = m->burst;
@@ -157,6 +158,13 @@ static void take_primary(struct kp_front *front, unsigned node, const struct kp_
     memset(front->early, 0, sizeof(front->early));
 }
 
+/* Who is believed: its next process is primary in that view, or it has been silent for long. */
+static bool is_gone(const struct kp_front *front, unsigned node, const struct kp_message *m)
+{
+    return front->unanswered >= KP_UNANSWERED ||
+           ((int)node == front->primary && m->view == front->view && m->from != front->process);
+}
+
 static void take_state(struct kp_front *front, unsigned node, const struct kp_message *m, uint64_t now)
 {
     uint64_t upto = m->before;
@@ -164,12 +172,13 @@ static void take_state(struct kp_front *front, unsigned node, const struct kp_me
     front->node[node].view = m->view;
     if (m->view == 0)
         return;
-    if (m->view < front->view || (m->view == front->view && (int)node != front->primary)) {
+    if (m->view > front->view || is_gone(front, node, m)) {
+        take_primary(front, node, m, now);
+    } else if (m->view < front->view || (int)node != front->primary) {
         front->count.late_view++;
         return;
     }
-    if (m->view > front->view)
-        take_primary(front, node, m, now);
+    front->unanswered = 0;
     if (m->burst >= front->next || m->burst < front->executed)
         return;
     front->executed = m->burst;
@@ -285,7 +294,7 @@ static void take_output(struct kp_front *front, unsigned node, const struct kp_m
 
 /* ---- messages -------------------------------------------------------------------------------- */
 
-static void say(struct kp_front *front, unsigned node, struct kp_message *m, uint64_t now)
+static void say(struct kp_front *front, unsigned node, struct kp_message *m)
 {
     m->from = front->config.incarnation;
     m->to = front->node[node].incarnation;
@@ -293,7 +302,6 @@ static void say(struct kp_front *front, unsigned node, struct kp_message *m, uin
     m->view = front->view;
     if (m->kind != KP_OWN)
         m->number = front->outputs.left;
-    front->node[node].sent = now;
     front->config.send(front->config.ctx, node, m);
 }
 
@@ -324,13 +332,13 @@ void kp_front_pass_on(struct kp_front *front, unsigned from, const struct kp_mes
             .kind = KP_OWN, .port = m->port, .len = m->len, .frame = m->frame, .have = m->have};
 
         if (n != from && front->node[n].incarnation)
-            say(front, n, &own, front->node[n].sent); /* no answer comes of it, so questions go on */
+            say(front, n, &own);
     }
 }
 
 /* ---- what is due ----------------------------------------------------------------------------- */
 
-static void send_burst(struct kp_front *front, uint64_t number, uint64_t now)
+static void send_burst(struct kp_front *front, uint64_t number)
 {
     bool skips = FT_PLANTED("feeds-too-few") && front->count.takeovers;
     const struct kp_burst *b = burst_at(front, number + skips);
@@ -351,16 +359,16 @@ static void send_burst(struct kp_front *front, uint64_t number, uint64_t now)
             m.have = in->len;
             m.frame = bytes_at(front, m.seq);
         }
-        say(front, (unsigned)front->primary, &m, now);
+        say(front, (unsigned)front->primary, &m);
     }
     front->confirm = false;
 }
 
-static void ask(struct kp_front *front, unsigned node, uint8_t flags, uint64_t now)
+static void ask(struct kp_front *front, unsigned node, uint8_t flags)
 {
     struct kp_message m = {.kind = KP_ASK, .flags = flags};
 
-    say(front, node, &m, now);
+    say(front, node, &m);
 }
 
 static void feed(struct kp_front *front, uint64_t now)
@@ -369,14 +377,14 @@ static void feed(struct kp_front *front, uint64_t now)
     uint64_t last = front->executed + KP_WINDOW;
 
     while (front->sent + 1 < front->next && front->sent < last)
-        send_burst(front, ++front->sent, now);
+        send_burst(front, ++front->sent);
     if (idle)
         front->moved = now;
     if (front->missing > front->sent || now - front->moved < KP_AGAIN_NS)
         return;
     last = front->missing + KP_AGAIN_MAX - 1;
     for (uint64_t b = front->missing; b <= front->sent && b <= last; b++, front->count.sent_again++)
-        send_burst(front, b, now);
+        send_burst(front, b);
     front->moved = now;
 }
 
@@ -384,17 +392,21 @@ void kp_front_turn(struct kp_front *front, uint64_t now)
 {
     bool again = front->handed > front->outputs.left && now - front->outputs_moved >= KP_AGAIN_NS;
 
+    /* In front of the bursts, which may fill the node's socket. */
+    for (unsigned n = 0; n < front->config.nodes; n++)
+        if (now - front->node[n].asked >= KP_ASK_NS) {
+            front->node[n].asked = now;
+            front->unanswered += (int)n == front->primary;
+            ask(front, n, 0);
+        }
     if (front->primary >= 0) {
         feed(front, now);
         if (again || front->confirm)
-            ask(front, (unsigned)front->primary, again ? KP_AGAIN : 0, now);
+            ask(front, (unsigned)front->primary, again ? KP_AGAIN : 0);
         if (again) {
             front->outputs_moved = now;
             front->count.asked_again++;
         }
         front->confirm = false;
     }
-    for (unsigned n = 0; n < front->config.nodes; n++)
-        if (now - front->node[n].sent >= KP_ASK_NS)
-            ask(front, n, 0, now);
 }

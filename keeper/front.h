@@ -7,10 +7,11 @@
  *   ports ─ add, cut ─▶ ring of inputs ─ turn ─▶ the primary        the primary ─ take ─▶ ports
  *
  * A primary is believed by its view: the highest that any node has said as primary. What a node of a lower
- * view sends is dropped. A successor is fed from the first burst that it has not executed. It goes on where
- * its predecessor was if its last burst is one that is kept here, with the same time and sequence number and
- * with all outputs that have left; else the state is lost, and with it what was kept: then numbers begin anew
- * as the primary says, and so they do for a keeper that begins.
+ * view sends is dropped, until who is believed has left KP_UNANSWERED questions without an answer: nodes may
+ * forget a view, and machines are lost. A successor is fed from the first burst that it has not executed. It
+ * goes on where its predecessor was if its last burst is one that is kept here, with the same time and
+ * sequence number and with all outputs that have left; else the state is lost, and with it what was kept:
+ * then numbers begin anew as the primary says, and so they do for a keeper that begins.
  *
  * Rings. Inputs: when `inputs` or `bursts` are kept, none is taken (kp_front_has_room), and frames wait in
  * the ports. To the primary: at most KP_WINDOW bursts that it has not executed are under way. Outputs: of
@@ -28,7 +29,10 @@
 #define KP_EARLY     1024u    /* a power of two */
 #define KP_AGAIN_NS  1000000u /* without progress until what is missing is sent, or asked for, again */
 #define KP_AGAIN_MAX 16u      /* bursts that are sent again at once */
-#define KP_ASK_NS    5000000u /* between two questions to a node that is sent nothing else */
+#define KP_ASK_NS    5000000u /* between two questions to a node */
+#ifndef KP_UNANSWERED
+#define KP_UNANSWERED 200u /* questions: a second */
+#endif
 
 struct kp_front_config {
     uint32_t inputs, bursts; /* that are kept at most; powers of two, inputs at least 2 * KP_BURST */
@@ -58,12 +62,14 @@ struct kp_front {
     struct kp_front_config config;
     struct kp_node {
         uint64_t incarnation, serial; /* of its last message that counted */
-        uint64_t heard, sent;         /* when, ns; 0: never */
+        uint64_t heard, asked;        /* when, ns; 0: never */
         uint64_t view;                /* as primary; 0: it is not */
     } node[KP_NODES];
-    uint64_t view; /* highest of a primary */
-    int primary;   /* -1: none yet */
-    bool begun;    /* the numbers are known */
+    uint64_t view;       /* highest of a primary */
+    int primary;         /* -1: none yet */
+    uint64_t process;    /* its incarnation */
+    uint32_t unanswered; /* questions to it since it last said that it is primary in this view */
+    bool begun;          /* the numbers are known */
 
     /* Bursts first … next - 1 are kept; inputs seq_first … seq_next - 1, then those of the burst that is not
      * cut yet. */

@@ -2,6 +2,7 @@
 /* A node's end: bursts put together, outputs kept until they have left; see port.h. */
 #include "keeper/port.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/plant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,11 +36,16 @@ static void empty_slot(struct kp_port *port, struct kp_slot *slot)
     *slot = (struct kp_slot){.number = 0};
 }
 
+static void empty_slots(struct kp_port *port)
+{
+    for (uint32_t i = 0; port->slot && i < KP_WINDOW; i++)
+        empty_slot(port, &port->slot[i]);
+}
+
 void kp_port_end(struct kp_port *port)
 {
     port->view = 0;
-    for (uint32_t i = 0; port->slot && i < KP_WINDOW; i++)
-        empty_slot(port, &port->slot[i]);
+    empty_slots(port);
     for (; port->out < port->in; port->out++)
         port->drop(port->ctx, sent_at(port, port->out)->output.owner);
 }
@@ -56,14 +62,19 @@ void kp_port_close(struct kp_port *port)
 
 void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress *progress)
 {
-    kp_port_end(port);
+    bool goes_on = port->view && progress->burst == port->given;
+
+    empty_slots(port);
+    if (!goes_on) { /* else what it has sent, and is not known to have left, is sent again */
+        kp_port_end(port);
+        port->handed = 0;
+        port->begins = progress->outputs;
+    }
     port->view = view;
     port->progress = *progress;
     port->given = progress->burst;
     port->seq = progress->seq;
     port->missing = progress->burst + 1;
-    port->handed = 0;
-    port->begins = progress->outputs;
     port->said = 0;
     port->answer = true;
 }
@@ -147,8 +158,7 @@ static void send_output(struct kp_port *port, const struct kp_sent *sent)
 static void take_keeper(struct kp_port *port, uint64_t incarnation)
 {
     port->keeper = incarnation;
-    for (uint32_t i = 0; i < KP_WINDOW; i++)
-        empty_slot(port, &port->slot[i]);
+    empty_slots(port);
     port->missing = port->given + 1;
 }
 
@@ -242,7 +252,8 @@ static void say_state(struct kp_port *port)
 
     port->answer = false;
     port->said = p->settled;
-    if (port->in > port->out && sent_at(port, port->out)->output.burst <= settled)
+    if (port->in > port->out && sent_at(port, port->out)->output.burst <= settled &&
+        !FT_PLANTED("settles-early"))
         settled = sent_at(port, port->out)->output.burst - 1;
     if (port->view) {
         m.burst = p->burst;
@@ -251,7 +262,7 @@ static void say_state(struct kp_port *port)
         m.seq = p->seq;
         m.time = p->time;
         m.missing = port->missing;
-        m.begins = port->handed > port->begins ? port->handed : port->begins;
+        m.begins = port->handed > port->begins && !FT_PLANTED("begins-behind") ? port->handed : port->begins;
     }
     say(port, &m);
 }

@@ -67,6 +67,8 @@ static bool standby_lags(const struct nd_lane *lane, const struct nd_needs *need
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
 static bool has_room(struct nd_lane *lane, const struct nd_needs *needs)
 {
+    if (ft_unlikely(lane->replayed.count)) /* the tail leaves first */
+        return false;
     if (ft_hold_room(&lane->hold) < NF_BURST_MAX + NF_EMIT_MAX) {
         FT_COUNTER_ADD(lane->shared, hold_full, 1);
         return false;
@@ -681,12 +683,16 @@ static void *make_whole_packet(struct nd_lane *lane, const struct lg_output *out
 
 /*
  * What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate as all else does, and
- * the first of it leaves before the last is made: that may be milliseconds later.
+ * the first of it leaves before the last is made: that may be milliseconds later. Behind an input keeper,
+ * which loses nothing, what finds no room waits for it, and so does the next burst; elsewhere it is
+ * suppressed.
  */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
     const struct lg_output *output;
 
+    if (lane->io->tell && !ft_hold_room(&lane->hold))
+        return;
     FT_COUNTER_ADD(lane->shared, tail_suppressed, lane->replayed.forgotten);
     lane->replayed.forgotten = 0;
     while ((output = lg_replayed_take(&lane->replayed))) {
@@ -706,6 +712,8 @@ void nd_lane_emit_tail(struct nd_lane *lane)
         FT_COUNTER_ADD(lane->shared, tail_emitted, 1);
         if (ft_hold_count(&lane->hold) >= TX_BURST)
             release(lane);
+        if (lane->io->tell && !ft_hold_room(&lane->hold))
+            break;
     }
     release(lane);
 }
@@ -736,8 +744,8 @@ static void consider_drained(struct nd_lane *lane, bool may_receive)
     if (!may_receive)
         lane->timers.quiet_since = lane->now;
     if (lane->now - lane->timers.quiet_since >= DRAIN_QUIET && ft_hold_count(&lane->hold) == 0 &&
-        lane->unconfirmed == 0 && lane->waiting.count == 0 && lane->fragments.count == 0 &&
-        nd_stream_is_told(lane))
+        lane->replayed.count == 0 && lane->unconfirmed == 0 && lane->waiting.count == 0 &&
+        lane->fragments.count == 0 && nd_stream_is_told(lane))
         FT_REPORT_SET(lane->shared, done, lane->seen.order);
 }
 
@@ -765,6 +773,8 @@ bool nd_lane_live(struct nd_lane *lane)
     if (ft_unlikely(lane->export.queue != NULL)) /* before the burst, which may tell of it */
         nd_lane_export(lane);
     send_announcements(lane);
+    if (ft_unlikely(lane->replayed.count))
+        nd_lane_emit_tail(lane);
     lane->turn.full = false; /* unless a burst of this turn is */
     if (needs.may_run) {
         may_receive = has_room(lane, &needs);

@@ -139,6 +139,13 @@ static void send_message(void *ctx, const struct kp_message *m)
     k->outs++;
 }
 
+/* What waits to be sent may lie in it. */
+static void give_sent(void *ctx, void *owner)
+{
+    flush(ctx);
+    give_buffer(ctx, owner);
+}
+
 static void keep_own(struct nd_fed *k, const struct kp_message *m)
 {
     struct buffer *b = k->owns < OWNS ? make_part(k, m->frame, m->have, m->have) : NULL;
@@ -430,7 +437,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     k->pool = MAP_FAILED;
     k->frame_max = config->chain.frame_max;
     k->buffers = node->mbufs;
-    k->port = (struct kp_port){.ctx = k, .send = send_message, .bytes = bytes_of, .drop = give_buffer};
+    k->port = (struct kp_port){.ctx = k, .send = send_message, .bytes = bytes_of, .drop = give_sent};
     if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;

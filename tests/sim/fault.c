@@ -456,6 +456,7 @@ void sim_faults_end(void)
     sim.slow_until = 0;
     memset(sim.way, 0, sizeof(sim.way));
     sim_arbiter_end();
+    sim_keeper_heals();
     for (unsigned i = 0; i < sim.nodes; i++) {
         struct sim_node *n = &sim.node[i];
 

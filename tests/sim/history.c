@@ -18,6 +18,7 @@ struct sim_history *sim_history_new(struct sim_history *parent, const uint64_t c
 
     memset(h, 0, sizeof(*h));
     h->parent = parent;
+    h->since = sim.now;
     h->next = sim.histories;
     sim.histories = h;
     if (!parent)
@@ -166,12 +167,19 @@ static void run_burst(struct run *r, const struct ft_record *record)
             nf_chain_command(r->chain, value, len, record->time, &fault);
     nf_chain_run(r->chain, record->burst, record->time, packets, n);
     for (uint32_t i = 0; i < n; i++)
-        if (!packets[i].drop && packets[i].out_port < SIM_PORTS)
+        if (!packets[i].drop && packets[i].out_port < SIM_PORTS) {
+            if (sim.plan.keeper)
+                sim_fed_makes(record->burst, record->seq + i, packets[i].data, packets[i].have,
+                              packets[i].len, packets[i].out_port);
             compare(r, record, packets[i].data, packets[i].have, packets[i].len, packets[i].out_port,
                     told[i].key != NF_NONE);
+        }
     count = nf_chain_emitted(r->chain, &made);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count; i++) {
+        if (sim.plan.keeper)
+            sim_fed_makes(record->burst, 0, made[i].frame, made[i].len, made[i].len, made[i].port);
         compare(r, record, made[i].frame, made[i].len, made[i].len, made[i].port, false);
+    }
     if (!nf_determinants_used(nf_chain_determinants(r->chain)) ||
         !ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses))
         sim_fail("the log of lane %u, burst %lu, has determinants that its execution does not use", r->lane,
@@ -307,6 +315,8 @@ void sim_history_execute(struct sim_history *h, bool died, uint64_t *digest)
     for (unsigned l = 0; !died && l < sim.plan.lanes; l++)
         for (uint64_t number = 1; number <= ref.run[l].outputs; number++)
             sim.count.never += number > ref.run[l].highest || !ref.run[l].left[number];
+    if (sim.plan.keeper)
+        sim_fed_judge(h, died);
     *digest = ft_region_digest(ref.window.region);
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         nf_chain_free(ref.run[l].chain);

@@ -56,9 +56,9 @@ WRAP(bool, nd_lane_sleep, struct ft_lane_shared *lane, uint64_t ns, const int po
 {
     bool *called = &sim_current()->called[sim_running->number];
 
-    (void)lane, (void)ports, (void)n;
+    (void)lane, (void)ports;
     if (!*called)
-        sim_sleep(ns, false);
+        sim_sleep(ns, sim.plan.keeper && n);
     *called = false;
     return true;
 }

@@ -6,10 +6,10 @@
  *
  *   simulate [-v] SCENARIO...
  *
- * -k liar, alone, stray, narrow, sealed, troubled, arbiter or ways: seeds of that kind alone. -r: fresh
- * seeds, the first drawn at random and told. -x: the first failure ends it. -s runs one seed, twice: the
- * second run must be the first, byte for byte. The last line is 'N passed, M failed'; the exit code is 0 when
- * all passed.
+ * -k liar, alone, stray, narrow, sealed, troubled, arbiter, ways or keeper: seeds of that kind alone. -r:
+ * fresh seeds, the first drawn at random and told. -x: the first failure ends it. -s runs one seed, twice:
+ * the second run must be the first, byte for byte. The last line is 'N passed, M failed'; the exit code is 0
+ * when all passed.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "tests/sim/sim.h"
@@ -81,7 +81,8 @@ static void tell_failure(uint64_t seed, const char *what)
     printf("seed %lu failed (Understudy %s): %s\n", seed, UNDERSTUDY_VERSION, what);
     print_noise();
     if (full)
-        printf("  again: make sim SEED=%lu VERBOSE=1\n", seed);
+        printf("  again: make sim%s%s SEED=%lu VERBOSE=1\n", options.kind ? " KIND=" : "",
+               options.kind ? options.kind : "", seed);
     fflush(stdout);
 }
 

@@ -325,6 +325,7 @@ void sim_node_free(struct sim_node *n)
         nd_lane_free(&n->lane[l]);
         ft_lane_free(&n->shared[l]);
     }
+    sim_keeper_gone(n);
     memset(n->lane, 0, sizeof(n->lane));
     memset(n->shared, 0, sizeof(n->shared));
     sim_show(NULL);

@@ -189,6 +189,7 @@ void sim_saw_snapshot(struct sim_node *n, const struct ft_message *begin)
     if (sim.plan.liar)
         return;
     n->follows = begin ? history_given(n, begin) : NULL;
+    n->snapshot = begin ? begin->burst[0] : 0;
     if (begin && !n->follows)
         sim_fail("%s gets a snapshot that nobody began", n->name);
     for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++)
@@ -291,8 +292,7 @@ static bool unheard(const struct sim_node *n)
 static void keep_left(struct sim_node *n, unsigned lane, unsigned port, const struct ft_held *held,
                       uint64_t view)
 {
-    const struct sim_packet *p = held->packet;
-    struct sim_left *left = sim_alloc(sizeof(*left) + p->len);
+    struct sim_left *left = sim_alloc(sizeof(*left) + held->len);
 
     *left = (struct sim_left){.history = n->history,
                               .number = held->number,
@@ -305,9 +305,9 @@ static void keep_left(struct sim_node *n, unsigned lane, unsigned port, const st
                               .aside = nd_lane_own_mac(&n->lane[lane]),
                               .alone = n->checked[lane].may_split || n->checked[lane].unheard,
                               .apart = sim.split && n->history->view < sim.reign,
-                              .len = p->len,
+                              .len = held->len,
                               .frame = (uint8_t *)(left + 1)};
-    memcpy(left + 1, p->data, p->len);
+    memcpy(left + 1, n->io.data(held->packet), held->len); /* of a part the rest means nothing */
     *sim.left_last = left;
     sim.left_last = &left->next;
     sim.count.released++;

@@ -32,7 +32,7 @@ struct sim_history {
     uint64_t stored[SIM_LANES]; /* last burst ever held by a standby that follows it */
     uint64_t alone[SIM_LANES];  /* last burst that left without a standby */
     uint64_t hold[SIM_LANES];   /* that one, when HOLDING was said last */
-    uint64_t view;
+    uint64_t view, since;       /* since: world ns */
     bool trimmed;
     bool forgotten;           /* its view was, and somebody holds the state of the one before */
     struct sim_history *next; /* all of the world */

@@ -93,6 +93,38 @@ static void give_two_ways(struct sim_plan *p, uint64_t seed)
     p->faults_end += 300 * SIM_MS;
 }
 
+/* An input keeper is in front of the nodes. What splits a pair splits what the keeper can promise, so there
+ * is less of that. */
+static void keep_inputs(struct sim_plan *p, uint64_t seed)
+{
+    struct sim_random r = {seed * 0xa0761d6478bd642full + 11};
+    bool dense = sim_chance(&r, 150);
+
+    p->keeper = p->sealed = true;
+    p->lanes = 1;
+    p->mode = ND_MODE_LOG;
+    p->standby = ND_STANDBY_HOT;
+    p->suppress_tail = p->alone = p->stray = p->liar = p->bold = p->troubled = false;
+    p->ways = sim_chance(&r, 300);
+    p->members = sim_chance(&r, 200);
+    if (p->members)
+        arbitrate(p);
+    else if (p->wild == SIM_SPLITS)
+        p->wild = SIM_HEALS;
+    p->keeper_dies = sim_chance(&r, 400);
+    p->loss = sim_chance(&r, 300) ? 0 : (unsigned)sim_draw(&r, 60);
+    p->socket_room = sim_chance(&r, 300) ? 64 : 4096;
+    p->keeper_inputs = 64u << sim_draw(&r, 9);
+    p->keeper_bursts = sim_chance(&r, 500) ? p->keeper_inputs : 8u << sim_draw(&r, 8);
+    p->mbufs = sim_chance(&r, 300) ? 1024 : 4096;
+    p->fault_rate = 100 + (unsigned)sim_draw(&r, 900);
+    if (!dense)
+        return;
+    p->gap = (10 + sim_draw(&r, 30)) * SIM_US;
+    p->flows = 28;
+    p->faults_end /= 3;
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
@@ -170,6 +202,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         tell_sessions(p, seed);
     if (kind && strcmp(kind, "ways") == 0)
         give_two_ways(p, seed);
+    if (kind && strcmp(kind, "keeper") == 0)
+        keep_inputs(p, seed);
 }
 
 void sim_configure(void)

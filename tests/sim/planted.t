@@ -30,9 +30,12 @@ members=(released-by-time repair-unasked empty-unasked@7000 blank-believed acks-
 # Two ways between the nodes: the other one goes on one byte too late, or the last byte is taken twice, or the loss of one is
 # taken for the loss of the peer.
 ways=(way-late way-repeats way-is-death)
-echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + 6))"
+# An input keeper that forgets what is not stable, feeds a successor a burst too few, lets leave what has left; and a node
+# that says less than it may have sent to a keeper that is dead, or settles what has not left.
+keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-early)
+echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + 7))"
 number=0
-for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}"; do
+for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}"; do
     number=$((number + 1))
     kind=()
     [ "${bug%:*}" = "$bug" ] || kind=(-k "${bug%:*}")
@@ -58,6 +61,7 @@ passes
 passes -k told
 passes -k members
 passes -k ways
+passes -k keeper
 # Those that need a chain of accidents have scenarios of their own: BUG SCENARIO WHAT-IS-SAID.
 in_scenario() {
     number=$((number + 1))

@@ -5,7 +5,7 @@
  * would send them; what waits in a dead node's ports is lost. Every packet names its flow, so that hosts see
  * when a packet of one comes to another.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/keeper.h"
 
 #include "ftcore/base/check.h"
 #include "lane/frames.h"
@@ -34,6 +34,7 @@ struct tag { /* in the payload */
 static struct flow flow[FLOWS_MAX];
 static struct sim_queue wire[2]; /* under way to a port: hosts' frames, by side */
 static struct sim_queue node_wire[SIM_NODES][SIM_PORTS];
+static struct sim_queue keeper_wire[SIM_PORTS]; /* the keeper's ports, in seeds that have one */
 
 /* ---- queues -------------------------------------------------------------------------------------- */
 
@@ -119,8 +120,10 @@ static void new_life(struct flow *f, unsigned i, uint64_t from)
 
 void sim_ports_begin(void)
 {
-    for (unsigned i = 0; i < 2; i++)
+    for (unsigned i = 0; i < 2; i++) {
         clear(&wire[i]);
+        clear(&keeper_wire[i]);
+    }
     for (unsigned i = 0; i < SIM_NODES; i++)
         for (unsigned p = 0; p < SIM_PORTS; p++)
             clear(&node_wire[i][p]);
@@ -294,6 +297,32 @@ static void arrive(unsigned node, unsigned port, const struct sim_packet *p)
     push(&node_wire[node][port], new_packet(p->data, p->len));
 }
 
+static void reach_keeper(unsigned port, struct sim_packet *p)
+{
+    if (sim_keeper_lives() && keeper_wire[port].count < PORT_DEPTH)
+        push(&keeper_wire[port], p);
+    else
+        sim.count.lost++;
+}
+
+struct sim_packet *sim_ports_take(unsigned port)
+{
+    return pop(&keeper_wire[port]);
+}
+
+void sim_ports_leave(unsigned port, const uint8_t *frame, uint32_t len)
+{
+    host_hears(port, frame, len);
+}
+
+void sim_ports_lose(void)
+{
+    for (unsigned port = 0; port < SIM_PORTS; port++) {
+        sim.count.lost += keeper_wire[port].count;
+        clear(&keeper_wire[port]);
+    }
+}
+
 void sim_ports_tick(void)
 {
     struct sim_packet *p;
@@ -304,7 +333,9 @@ void sim_ports_tick(void)
     for (unsigned side = 0; side < 2; side++)
         while (wire[side].first && wire[side].first->at <= sim.now) {
             p = pop(&wire[side]);
-            for (unsigned n = 0; n < sim.nodes; n++)
+            if (sim.plan.keeper)
+                reach_keeper(side, p);
+            for (unsigned n = 0; n < sim.nodes && !sim.plan.keeper; n++)
                 if (sim.owner == n || sim.owner == SIM_NOBODY)
                     arrive(n, side, p);
         }
@@ -324,7 +355,7 @@ void sim_ports_clear(struct sim_node *n)
 
 uint64_t sim_ports_waiting(const struct sim_node *n)
 {
-    uint64_t count = wire[0].count + wire[1].count;
+    uint64_t count = wire[0].count + wire[1].count + keeper_wire[0].count + keeper_wire[1].count;
 
     for (unsigned p = 0; p < SIM_PORTS; p++) {
         count += node_wire[n->index][p].count;
@@ -441,4 +472,6 @@ void sim_ports_io(struct sim_node *n)
         .room = room,
         .record = record};
     sim_ports_clear(n);
+    if (sim.plan.keeper)
+        sim_keeper_feeds(n);
 }

@@ -93,6 +93,24 @@ int sim_close(int fd);
 #define close    sim_close
 #endif
 
+#ifdef SIM_DATAGRAMS /* node/ports/fed.c: the network to an input keeper */
+#include <sys/socket.h>
+int sim_socket(int domain, int type, int protocol);
+int sim_bind(int fd, const struct sockaddr *at, socklen_t len);
+int sim_connect(int fd, const struct sockaddr *to, socklen_t len);
+int sim_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+int sim_recvmmsg(int fd, struct mmsghdr *to, unsigned n, int flags, struct timespec *time);
+int sim_sendmmsg(int fd, struct mmsghdr *from, unsigned n, int flags);
+int sim_close_datagrams(int fd);
+#define socket     sim_socket
+#define bind       sim_bind
+#define connect    sim_connect
+#define setsockopt sim_setsockopt
+#define recvmmsg   sim_recvmmsg
+#define sendmmsg   sim_sendmmsg
+#define close      sim_close_datagrams
+#endif
+
 #ifdef SIM_THREAD /* ftcore/base/worker.c, replicator/view_writer.c: a task of the node */
 #include <pthread.h>
 #include <semaphore.h>

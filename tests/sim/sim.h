@@ -16,6 +16,7 @@
  *   stream.c, notice.c  of net.c: bytes of a connection, death notices
  *   arbiter.c who decides, in seeds of that kind
  *   ways.c    trouble with one of two ways between the nodes
+ *   keeper.c, datagrams.c, fed.c  an input keeper, its network, what it took and what left (keeper.h)
  *   crash.c   an NF that dies of its state, and what on_crash says of that
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
  *
@@ -169,6 +170,7 @@ struct sim_node {
     struct sim_history *history;     /* of the state that it makes or has taken over */
     struct sim_history *follows;     /* standby: whose records it stores */
     uint64_t held[SIM_LANES];        /* standby: last burst that it stores */
+    uint64_t snapshot;               /* burst of the last one that it got, of lane 0 */
     uint64_t leaving_solo;           /* serial number of the gate that ended SOLO */
     bool said_holding;               /* HOLDING is said since: every lane has seen that gate */
     uint64_t after_view;             /* a view after its own in which it has released */
@@ -227,15 +229,21 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool narrow;     /* buffers of kilobytes, sockets that take a chunk, other strangers */
     bool arbitrated; /* there is an arbiter, and partitions last */
     uint32_t crash;  /* enum nf_on_crash of the NF that dies of its state, in seeds of that kind */
-    const char *crasher; /* that NF; NULL: none does */
-    bool in_packets;     /* it dies while it has packets, and with a standby behind it; else in its timers */
-    bool sealed;         /* the link is sealed (seal.c), and somebody on the way ends connections */
-    bool members;        /* four nodes, an arbiter, and people who take one for another */
-    bool disks;          /* and machines are lost with their disks */
-    bool ways;           /* two ways between the nodes, and trouble with them (ways.c) */
-    bool steady;         /* with one of them at a time, and nothing else */
-    bool one_way;        /* b's file knows of one way alone */
-    bool told;           /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
+    const char *crasher;  /* that NF; NULL: none does */
+    bool in_packets;      /* it dies while it has packets, and with a standby behind it; else in its timers */
+    bool sealed;          /* the link is sealed (seal.c), and somebody on the way ends connections */
+    bool members;         /* four nodes, an arbiter, and people who take one for another */
+    bool disks;           /* and machines are lost with their disks */
+    bool ways;            /* two ways between the nodes, and trouble with them (ways.c) */
+    bool steady;          /* with one of them at a time, and nothing else */
+    bool one_way;         /* b's file knows of one way alone */
+    bool told;            /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
+    bool keeper;          /* there is an input keeper in front of the nodes */
+    bool keeper_dies;     /* now and then, and with it the primary */
+    unsigned loss;        /* per mille of its datagrams, and as many are doubled */
+    uint32_t socket_room; /* datagrams that are under way to a socket at most */
+    uint32_t keeper_inputs, keeper_bursts; /* that it keeps */
+    uint32_t mbufs;                        /* of a node, for what the keeper sends */
 };
 
 struct sim_catch { /* a node is to be caught at a step */
@@ -262,7 +270,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk, asks, crash, members, ways;
+    struct sim_random disk, asks, crash, members, ways, keeper;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -322,8 +330,8 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members, ways: what
- * the seed is made to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members, ways,
+ * keeper: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -436,6 +444,20 @@ void sim_ways_tick(void);
 uint64_t sim_way_delay(unsigned way, size_t bytes); /* of bytes that are sent there now, beside the usual */
 bool sim_way_stands(unsigned way);                  /* at both nodes of the pair */
 void sim_way_cut(unsigned way, unsigned towards, uint64_t until); /* towards: a bit for each node */
+
+/* ---- keeper.c, fed.c ---- */
+void sim_keeper_begin(void);
+void sim_keeper_tick(void);
+void sim_keeper_heals(void); /* its faults are over */
+bool sim_keeper_lives(void);
+bool sim_keeper_rests(void);                  /* nothing is in it; or there is none */
+void sim_keeper_feeds(struct sim_node *node); /* a node that begins has no ports of its own */
+void sim_keeper_gone(struct sim_node *node);  /* its process has died */
+bool sim_datagram_there(unsigned at);         /* at that node's socket to the keeper */
+/* The reference makes this output of the surviving log; then it has made all. */
+void sim_fed_makes(uint64_t burst, uint64_t seq, const uint8_t *frame, uint32_t have, uint32_t len,
+                   unsigned port);
+void sim_fed_judge(const struct sim_history *history, bool died);
 
 /* ---- trouble.c ---- */
 /* While a node starts in a troubled seed: what the system is going to refuse is decided. */

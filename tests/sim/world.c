@@ -73,6 +73,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.crash.at = seed * 31 ^ 0x1234123412341234ull;
     sim.asks.at = seed * 29 ^ 0x5555555555555555ull;
     sim.ways.at = seed * 41 ^ 0x2468246824682468ull;
+    sim.keeper.at = seed * 43 ^ 0x1357135713571357ull;
     sim_ways_begin();
     sim_arbiter_begin();
     sim.owner = SIM_NOBODY;
@@ -85,6 +86,7 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim_stray_begin();
     sim_ports_begin();
     sim_crash_begin();
+    sim_keeper_begin();
     for (unsigned i = 0; i < SIM_NODES; i++) {
         struct sim_node *n = &sim.node[i];
 
@@ -264,9 +266,11 @@ static void bury_node(struct sim_node *n)
 /* ---- ticks
  * ------------------------------------------------------------------------------------------------- */
 
+/* Lanes sleep until something can be read where a keeper feeds them, the replicator where the link is. */
 static bool task_is_due(const struct sim_node *n, const struct sim_task *t, bool ready)
 {
-    (void)n;
+    if (t->polls && t->number < SIM_LANES)
+        ready = sim_datagram_there(n->index);
     return t->stack && !t->ended && (t->wake <= sim.now || (t->polls && ready));
 }
 
@@ -311,9 +315,13 @@ bool sim_tick(void)
     sim.now += sim.plan.tick / 2 + sim_draw(&sim.order, sim.plan.tick);
     sim_faults_tick();
     sim_ports_tick();
+    if (sim.plan.keeper && sim_draw(&sim.keeper, 2))
+        sim_keeper_tick();
     for (unsigned k = 0; k < sim.nodes; k++)
         if (sim_runs(&sim.node[k ^ first]))
             turn(&sim.node[k ^ first]);
+    if (sim.plan.keeper)
+        sim_keeper_tick();
     sim_watch();
     return !sim.failed[0];
 }
@@ -356,7 +364,7 @@ bool sim_rests(void)
 
     if (!sim_settled())
         return false;
-    if (sim_ports_waiting(p))
+    if (sim_ports_waiting(p) || !sim_keeper_rests())
         return false;
     for (unsigned l = 0; l < sim.plan.lanes; l++)
         if (atomic_load(&p->shared[l].report.executed) != atomic_load(&s->shared[l].report.executed)) {

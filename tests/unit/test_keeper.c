@@ -600,6 +600,185 @@ static void a_burst_of_other_numbers_is_not_given(void **unused)
     kp_port_close(&port);
 }
 
+/* ---- one end at a time ----------------------------------------------------------------------- */
+
+static unsigned asked[NODES], fed[NODES]; /* what the keeper sent */
+
+static void count_said(void *ctx, unsigned node, const struct kp_message *m)
+{
+    (void)ctx;
+    asked[node] += m->kind == KP_ASK;
+    fed[node] += m->kind == KP_INPUT;
+}
+
+static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
+{
+    (void)ctx, (void)port, (void)frame, (void)len;
+    return true;
+}
+
+#define KEEPER 77u /* its incarnation */
+#define MS     1000000u
+
+static void open_alone(struct kp_front *front)
+{
+    const struct kp_front_config config = {.inputs = 2048,
+                                           .bursts = 1024,
+                                           .frame_max = FRAME,
+                                           .nodes = NODES,
+                                           .incarnation = KEEPER,
+                                           .send = count_said,
+                                           .leave = leave_nowhere};
+
+    assert_int_equal(kp_front_open(front, &config), 0);
+    memset(asked, 0, sizeof(asked));
+    memset(fed, 0, sizeof(fed));
+}
+
+/* A node's process says that it is primary in `view`, behind burst `burst` without inputs. */
+static void says_primary(struct kp_front *front, unsigned node, uint64_t process, uint64_t view,
+                         uint64_t burst, uint64_t now)
+{
+    static uint64_t serial;
+
+    kp_front_take(front, node,
+                  &(struct kp_message){.kind = KP_STATE,
+                                       .from = process,
+                                       .to = KEEPER,
+                                       .serial = ++serial,
+                                       .view = view,
+                                       .burst = burst,
+                                       .seq = 1,
+                                       .missing = burst + 1},
+                  now);
+}
+
+/* Bursts that nobody answers are sent again all the time; a process that begins in the primary's place is
+ * asked all the same, and does not speak before. */
+static void a_node_that_is_fed_is_asked_as_well(void **unused)
+{
+    struct kp_front front;
+
+    (void)unused;
+    open_alone(&front);
+    says_primary(&front, 0, 10, 1, 0, MS);
+    for (unsigned i = 0; i < 300; i++)
+        kp_front_cut(&front, MS);
+    for (uint64_t now = MS; now < 101 * MS; now += MS / 2)
+        kp_front_turn(&front, now);
+    assert_true(fed[0] > 1000);
+    assert_true(asked[0] >= 19 && asked[0] <= 21 && asked[1] >= 19 && asked[1] <= 21);
+    kp_front_close(&front);
+}
+
+/* Nodes have forgotten view 2, or its machine is lost. */
+static void a_lower_view_is_believed_after_a_long_silence(void **unused)
+{
+    struct kp_front front;
+    uint64_t now = MS;
+
+    (void)unused;
+    open_alone(&front);
+    says_primary(&front, 1, 10, 2, 0, now);
+    for (; now < 990 * MS; now += MS) {
+        kp_front_turn(&front, now);
+        says_primary(&front, 0, 20, 1, 0, now);
+        assert_int_equal(front.primary, 1);
+    }
+    says_primary(&front, 1, 10, 2, 0, now); /* there it is */
+    for (; now < 1980 * MS; now += MS) {
+        kp_front_turn(&front, now);
+        says_primary(&front, 0, 20, 1, 0, now);
+        assert_int_equal(front.primary, 1);
+    }
+    for (; now < 2000 * MS; now += MS) {
+        kp_front_turn(&front, now);
+        says_primary(&front, 0, 20, 1, 0, now);
+    }
+    assert_int_equal(front.primary, 0);
+    assert_int_equal(front.view, 1);
+    kp_front_close(&front);
+}
+
+/* A keeper that slept itself has asked nobody meanwhile. */
+static void its_own_sleep_is_nobodys_silence(void **unused)
+{
+    struct kp_front front;
+
+    (void)unused;
+    open_alone(&front);
+    says_primary(&front, 1, 10, 2, 0, MS);
+    kp_front_turn(&front, 2 * MS);
+    kp_front_turn(&front, 5000ull * MS);
+    says_primary(&front, 0, 20, 1, 0, 5000ull * MS);
+    assert_int_equal(front.primary, 1);
+    kp_front_close(&front);
+}
+
+/* Both nodes were empty, and the view that one of them had not stored begins once more. */
+static void the_next_process_begins_the_same_view_anew(void **unused)
+{
+    struct kp_front front;
+
+    (void)unused;
+    open_alone(&front);
+    says_primary(&front, 1, 10, 2, 40, MS);
+    assert_int_equal(front.next, 41);
+    says_primary(&front, 1, 11, 2, 0, 2 * MS);
+    assert_int_equal(front.next, 1);
+    assert_int_equal(front.count.begun, 2);
+    says_primary(&front, 0, 20, 2, 0, 3 * MS); /* no other node can have that view */
+    assert_int_equal(front.primary, 1);
+    kp_front_close(&front);
+}
+
+static uint64_t numbers[8]; /* of outputs that a node sent, in their views */
+static unsigned sents;
+
+static void note_sent(void *ctx, const struct kp_message *m)
+{
+    (void)ctx;
+    if (m->kind == KP_OUTPUT)
+        numbers[sents++ % 8] = m->number + 100 * m->view;
+}
+
+static void drop_nothing(void *ctx, void *owner)
+{
+    ++*(unsigned *)ctx;
+    (void)owner;
+}
+
+/* Another node becomes a member, or a handover is taken back: a view begins in the midst of a reign. */
+static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(void **unused)
+{
+    static uint8_t frame[FRAME];
+    unsigned drops = 0;
+    struct kp_port port = {.ctx = &drops, .send = note_sent, .bytes = bytes_of, .drop = drop_nothing};
+    struct kp_message ask = {.kind = KP_ASK, .flags = KP_AGAIN, .from = KEEPER, .to = 10, .view = 1};
+    struct kp_progress at = {.burst = 4, .seq = 9, .outputs = 6};
+
+    (void)unused;
+    sents = 0;
+    assert_int_equal(kp_port_open(&port, 10), 0);
+    kp_port_begin(&port, 1, &at);
+    kp_port_take(&port, &ask, NULL);
+    for (uint64_t n = 5; n <= 6; n++)
+        assert_true(kp_port_hand(
+            &port, &(struct kp_output){.number = n, .burst = 4, .owner = frame, .len = 60, .have = 60}));
+    kp_port_begin(&port, 2, &at);
+    assert_int_equal(drops, 0);
+    ask.view = 2;
+    ask.number = 5;
+    kp_port_take(&port, &ask, NULL);
+    assert_int_equal(drops, 1);
+    assert_int_equal(sents, 3);
+    assert_int_equal(numbers[2], 206);
+    at.burst = 3; /* another state */
+    kp_port_begin(&port, 3, &at);
+    assert_int_equal(drops, 2);
+    kp_port_close(&port);
+}
+
 /* In a process of its own, whose environment is asked once. */
 static bool is_caught(const char *bug)
 {
@@ -633,6 +812,11 @@ int main(void)
         cmocka_unit_test(planted_bugs_are_found), /* before this process has asked its environment */
         cmocka_unit_test(everything_leaves_once_and_in_order),
         cmocka_unit_test(a_keeper_that_comes_back_lets_nothing_leave_twice),
+        cmocka_unit_test(a_node_that_is_fed_is_asked_as_well),
+        cmocka_unit_test(a_lower_view_is_believed_after_a_long_silence),
+        cmocka_unit_test(its_own_sleep_is_nobodys_silence),
+        cmocka_unit_test(the_next_process_begins_the_same_view_anew),
+        cmocka_unit_test(a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left),
         cmocka_unit_test(a_burst_of_other_numbers_is_not_given),
     };
 

@@ -650,6 +650,42 @@ static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppress
     assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), TAIL - LANE_BUFFERS / 2);
 }
 
+static uint32_t tell_nothing(void *ctx, unsigned lane, const struct nd_progress *progress)
+{
+    (void)ctx, (void)lane;
+    assert_int_equal(progress->settled, 0); /* of the tail more is to come */
+    return 0;
+}
+
+static uint32_t tell_any(void *ctx, unsigned lane, const struct nd_progress *progress)
+{
+    (void)ctx, (void)lane, (void)progress;
+    return 0;
+}
+
+/* Behind an input keeper nothing is suppressed: what finds no room waits, and no burst comes before it. */
+static void behind_a_keeper_a_tail_waits_for_room(void **state)
+{
+    struct nd_io *io = (struct nd_io *)(uintptr_t)w->lane.io;
+
+    (void)state;
+    io->tell = tell_nothing;
+    nd_lane_emit_tail(&w->lane);
+    nd_lane_emit_tail(&w->lane); /* a turn later */
+    assert_int_equal(w->lefts, 0);
+    assert_int_equal(ft_hold_count(&w->lane.hold), LANE_BUFFERS / 2);
+    assert_int_equal(w->lane.replayed.count, TAIL - LANE_BUFFERS / 2);
+    assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), 0);
+    io->tell = tell_any;
+    atomic_store(&w->shared->orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL);
+    for (unsigned i = 0; i < 10; i++)
+        nd_lane_live(&w->lane);
+    all_left(TAIL);
+    assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), 0);
+    io->tell = NULL;
+}
+
 #define WAITING(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)
 #define TURNS(name)   cmocka_unit_test_setup_teardown(name, setup_turns, teardown_turns)
 #define TAILS(name)   cmocka_unit_test_setup_teardown(name, setup_tail, lane_teardown)
@@ -681,6 +717,7 @@ int main(void)
         TURNS(waiting_for_more_packets_is_not_useful),
         TAILS(the_first_leaves_before_the_last_is_made),
         TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
+        TAILS(behind_a_keeper_a_tail_waits_for_room),
     };
 
     return cmocka_run_group_tests_name("lane", tests, NULL, help_config_clean);
