@@ -312,8 +312,9 @@ bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_searc
             search->not_on[1] = FL_NONE;
             found = fl_place_find(&planner->room, search);
         }
-        /* Who is alone is healed before anybody is kept within capacity for the next death. */
-        if (found.server == FL_NONE && found.busy == FL_NONE && look->lone && search->only == FL_NONE) {
+        /* Who is alone is healed before anybody is kept within capacity for the next death, and does not wait
+         * for the one server that has such room while others have some. */
+        if (found.server == FL_NONE && look->lone && search->only == FL_NONE) {
             search->now_only = true;
             found = fl_place_find(&planner->room, search);
         }

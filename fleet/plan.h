@@ -26,8 +26,9 @@
  *    can be healed, is being healed, or resyncs. None goes to a server where a standby is silent, or is not
  *    given the state within `patience`.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
- *    server dies; for a shard that is alone, if there is no such server, as long as none dies; for an order
- *    that may wait, when `gain` of each is left then. Where one is not within them, its standbys are moved.
+ *    server dies; for a shard that is alone, where no such server can take it now, as long as none dies; for
+ *    an order that may wait, when `gain` of each is left then. Where one is not within them, its standbys are
+ *    moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
  *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
  *    move is a pin that whoever reads the plan takes away once the primary is there.

@@ -25,12 +25,15 @@
 #include <time.h>
 #include <unistd.h>
 
-#define ZONES    10u
-#define REST     3600u /* seconds without faults at the end */
-#define RACK     20u
-#define LEASE    2u /* its TTL */
-#define TAKEOVER 1u
-#define RESTART  3u /* of a node that crashed */
+#define ZONES       10u
+#define REST        3600u /* seconds without faults at the end */
+#define RACK        20u
+#define LEASE       2u /* its TTL */
+#define TAKEOVER    1u
+#define RESTART     3u    /* of a node that crashed */
+#define AWAY        3600u /* a server that died, at most */
+#define DRAINED     3600u
+#define LEASES_AWAY 30u /* two fifths of them */
 
 enum happening {
     DIES,
@@ -81,6 +84,7 @@ static struct {
     struct event *heap;
     uint32_t events, most_events;
     uint64_t sequence, chance, length;
+    uint64_t leases; /* when two fifths of them go */
     uint32_t all_servers, all_shards;
     uint32_t deaths; /* times as many as usual */
     bool changed, verbose;
@@ -379,7 +383,7 @@ static void end_server(uint32_t server)
     count.deaths++;
     world.runs[server] = false;
     plan_event(LEASE, LEASE_GOES, server, 0, 0);
-    plan_event(300 + draw(3300), RETURNS, server, 0, 0);
+    plan_event(300 + draw(AWAY - 300), RETURNS, server, 0, 0);
     for (uint32_t i = 0; i < world.fleet.shards; i++)
         for (uint32_t k = 0; k < 2 && world.shard[i].known; k++)
             if (world.shard[i].member[k] == server)
@@ -551,14 +555,17 @@ static void check_order(const struct fl_plan *plan, uint32_t number)
 /* By what the world knows itself. */
 static void check_plan(const struct fl_plan *plan)
 {
-    uint32_t listed = 0, held = 0, repairs = 0, resyncs = 0, ordered = 0, balanced = 0;
+    uint32_t went = 0, were = 0, repairs = 0, resyncs = 0, ordered = 0, balanced = 0;
 
-    for (uint32_t i = 0; i < world.all_servers; i++) {
-        listed += !world.server[i].unlisted;
-        held += world.server[i].lease;
+    /* Those that went before are not of this time, nor are servers that people have drained. */
+    for (uint32_t i = 0; i < world.all_servers && world.fleet.now >= world.leases; i++) {
+        const struct fl_server *s = &world.server[i];
+        bool counts = !s->lease && !s->drained && !s->unlisted && s->gone >= world.leases;
+        went += counts && s->gone <= world.leases + LEASE;
+        were += s->lease || counts;
     }
-    if (plan->orders && (listed - held) * 3 > listed)
-        BROKEN("%u of %u leases are gone, and there are orders", listed - held, listed);
+    if (plan->orders && went * 3 > were)
+        BROKEN("%u of %u leases are gone, and there are orders", went, were);
     for (uint32_t i = 0; i < world.fleet.shards; i++) {
         const struct fl_shard *shard = &world.shard[i];
         const struct fl_step *step = &plan->step[i];
@@ -714,55 +721,57 @@ static void make_world(uint32_t servers, uint32_t shards)
     world.fleet.now = 1;
 }
 
-/* Some second of the day without those of its end. */
-static uint64_t some_time(void)
+/* Some second of the day at which something may begin that lasts so many more: it is over before the end's
+ * hour. */
+static uint64_t some_time(uint64_t lasts)
 {
-    return 300 + (uint64_t)(fraction() * (double)(world.length - REST - 600 - 300));
+    return 300 + (uint64_t)(fraction() * (double)(world.length - REST - 600 - 300 - lasts));
 }
 
 static void plan_day(void)
 {
     uint32_t servers = world.all_servers, there = servers - servers / 50;
     double days = (double)world.length / 86400;
-    uint64_t rack = some_time(), leases = some_time();
+    uint64_t rack = some_time(AWAY);
     uint32_t first = draw(there > RACK * ZONES ? there - RACK * ZONES : 1);
 
-    for (uint32_t i = 0; i < 1 + (uint32_t)(servers * days / 25) * world.deaths; i++)
-        plan_event(some_time(), DIES, draw(there), 0, 0);
+    for (uint32_t i = 0; i < 1 + (uint32_t)(servers * days / 25 * world.deaths); i++)
+        plan_event(some_time(AWAY), DIES, draw(there), 0, 0);
     for (uint32_t i = 0; i < RACK && i < there / 50; i++)
         plan_event(rack, DIES, (first + i * ZONES) % there, 0, 0); /* of one zone */
     for (uint32_t i = 0; i < 1 + (uint32_t)(servers * days / 10); i++) {
-        uint64_t at = some_time();
+        uint64_t at = some_time(125);
         uint32_t whom = draw(there);
         plan_event(at, AGENT_DIES, whom, 0, 0);
         plan_event(at + 5 + draw(120), AGENT_RETURNS, whom, 0, 0);
     }
+    world.leases = some_time(LEASES_AWAY);
     for (uint32_t i = 0; i < there * 2 / 5; i++) {
-        plan_event(leases, AGENT_DIES, i, 0, 0);
-        plan_event(leases + 30, AGENT_RETURNS, i, 0, 0);
+        plan_event(world.leases, AGENT_DIES, i, 0, 0);
+        plan_event(world.leases + LEASES_AWAY, AGENT_RETURNS, i, 0, 0);
     }
     for (uint32_t i = 0; i < 1 + (uint32_t)(world.all_shards * days / 100); i++)
-        plan_event(some_time(), CRASHES, draw(world.all_shards), draw(2), 0);
+        plan_event(some_time(600), CRASHES, draw(world.all_shards), draw(2), 0);
     for (uint32_t i = 0; i < 2 + (uint32_t)(servers * days / 100); i++) {
-        uint64_t at = some_time();
+        uint64_t at = some_time(DRAINED);
         uint32_t whom = draw(there);
         plan_event(at, DRAINS, whom, 0, 0);
-        plan_event(at + 3600, DRAINS_NO_MORE, whom, 0, 0);
+        plan_event(at + DRAINED, DRAINS_NO_MORE, whom, 0, 0);
     }
     for (uint32_t i = 0; i < 1 + (uint32_t)(world.all_shards * days / 400); i++) {
-        uint64_t at = some_time();
+        uint64_t at = some_time(5400);
         uint32_t whom = draw(world.all_shards);
         plan_event(at, HEATS, whom, 0, 0);
         plan_event(at + 1800 + draw(3600), COOLS, whom, 0, 0);
     }
     for (uint32_t i = 0; i < 2 + (uint32_t)(servers * days / 50); i++)
-        plan_event(some_time(), UPGRADES, draw(there), 0, 0);
+        plan_event(some_time(0), UPGRADES, draw(there), 0, 0);
     for (uint32_t i = 0; i < 2 + (uint32_t)(world.all_shards * days / 200); i++)
-        plan_event(some_time(), MOVES, draw(world.all_shards), draw(there), 0);
+        plan_event(some_time(0), MOVES, draw(world.all_shards), draw(there), 0);
     for (uint32_t i = there; i < servers; i++)
         plan_event(world.length / 2, IS_ADDED, i, 0, 0);
     for (uint32_t i = world.fleet.shards; i < world.all_shards; i++)
-        plan_event(some_time(), SHARD_IS_ADDED, 0, 0, 0);
+        plan_event(some_time(0), SHARD_IS_ADDED, 0, 0, 0);
 }
 
 static void end_second(void)

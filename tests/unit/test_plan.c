@@ -423,6 +423,32 @@ static void a_server_resyncs_one_shard_at_a_time(void **state)
     expect(2, "waits until s3 has resynced another shard");
 }
 
+/* n0 and n1 are alone. s3 has room for a death of any other; s4 fits both now, and would be above its
+ * capacity if s5 died. */
+static void who_is_alone_does_not_wait_for_the_server_with_most_room(void **state)
+{
+    (void)state;
+    begin(6, 4, 6);
+    limit_processor(10);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 2, 1);
+    help_fleet_set(&fleet, 2, 5, 4);
+    help_fleet_set(&fleet, 3, 5, 3);
+    for (uint32_t i = 0; i < 2; i++)
+        help_fleet_load(&fleet, i, 2, 2);
+    help_fleet_load(&fleet, 2, 9, 1);
+    help_fleet_load(&fleet, 3, 1, 1);
+    help_fleet_kill(&fleet, 1);
+    fleet.server[0].drained = fleet.server[2].drained = fleet.server[5].drained = true;
+    make_plan();
+    expect(0, "re-pair with s3: s1 is dead, the other member is alone");
+    expect(1, "re-pair with s4: s1 is dead, the other member is alone");
+    /* There is no room on s4 now: then it waits. */
+    help_fleet_load(&fleet, 2, 9, 9);
+    make_plan();
+    expect(1, "waits until s3 has resynced another shard");
+}
+
 static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
 {
     (void)state;
@@ -757,6 +783,7 @@ int main(void)
         cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, help_plan_forget),
         cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, help_plan_forget),
         cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, help_plan_forget),
+        cmocka_unit_test_teardown(who_is_alone_does_not_wait_for_the_server_with_most_room, help_plan_forget),
         cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, help_plan_forget),
         cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, help_plan_forget),
         cmocka_unit_test_teardown(both_members_in_one_zone_are_parted_once_there_is_room, help_plan_forget),
