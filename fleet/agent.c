@@ -29,11 +29,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LEASE_S  2u
-#define TURN_MS  200           /* between two turns at most */
-#define FRESH_NS 3000000000ull /* longer than a mirror that is connected goes without an answer */
-#define PLAN_NS  1000000000ull /* between two plans while nothing changes */
-#define LEADS_NS 1000000000ull /* between two times that it asks to lead */
+#define LEASE_S    2u
+#define TURN_MS    200           /* between two turns at most */
+#define SETTLES_NS 1000000000ull /* a stream that was begun anew brings what it missed within that */
+#define PLAN_NS    1000000000ull /* between two plans while nothing changes */
+#define LEADS_NS   1000000000ull /* between two times that it asks to lead */
 
 struct agent {
     const struct fl_file *file;
@@ -55,12 +55,20 @@ struct agent {
     int64_t lease;           /* its own; 0: none */
     uint64_t asked, planned; /* ns, when last */
     uint64_t planned_serial;
+    uint64_t wall;        /* ns: at the zero of the monotonic clock, when the agent began */
+    uint64_t leads_since; /* s, by its clock */
     uint64_t *gone; /* of each server: when its lease went last, s; each agent notes it, since it may lead */
     bool *held;     /* it was, when looked at last */
     bool balancing;
     struct fl_tally tally;
     struct nd_metrics *metrics; /* NULL: the file has none for this server */
 };
+
+/* The agent's clock, s: that of the wall when it began, which nobody sets while it runs. */
+static uint64_t clock_of(const struct agent *a)
+{
+    return (a->wall + nd_now()) / 1000000000;
+}
 
 /* ---- what it says and is told ------------------------------------------------------------------- */
 
@@ -130,7 +138,7 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
         return;
     a->serial = serial;
     keys = nd_mirror_lock(a->mirror);
-    note_leases(a, keys, nd_wall() / 1000000000);
+    note_leases(a, keys, clock_of(a));
     for (uint32_t i = 0; i < a->file->shards; i++) {
         const struct nd_entry *e = fl_key_find(keys, a->file, "shards/", a->file->shard[i].name);
         struct ft_fault fault = {""};
@@ -157,10 +165,13 @@ static bool is_answered(const struct nd_mirror_status *s, uint64_t now)
     return s->connected_since && s->lease && s->lease_until > now;
 }
 
-/* And it has not been away itself: no orders of then are carried out. */
+/* And the keys are of now: it has not been away itself, and the stream was not begun in this moment. Until it
+ * has brought what it missed, an order that was withdrawn still stands in the keys, and a server that is back
+ * is gone. */
 static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
 {
-    return is_answered(s, now) && s->answered + FRESH_NS > now;
+    return is_answered(s, now) && s->answered + ND_MIRROR_GAP_NS > now &&
+           s->connected_since + SETTLES_NS <= now;
 }
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
@@ -198,8 +209,10 @@ static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
 
     if (leads != a->leads)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, leads ? "leads the fleet" : "leads the fleet no more");
-    if (leads && !a->leads)
+    if (leads && !a->leads) {
         a->balancing = false;
+        a->leads_since = clock_of(a);
+    }
     if (!leads && a->leads)
         fl_tally_end(&a->tally, a->file->shards);
     a->leads = leads;
@@ -336,13 +349,14 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
     fl_plan_free(plan);
 }
 
-static void plan(struct agent *a)
+static void plan(struct agent *a, const struct nd_mirror_status *s)
 {
-    uint64_t serial = nd_mirror_serial(a->mirror), now = nd_wall() / 1000000000;
+    uint64_t serial = nd_mirror_serial(a->mirror), now = clock_of(a);
     struct fl_picture picture;
     struct ft_fault fault = {""};
 
-    if (!a->leads || (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
+    if (!a->leads || !is_fresh(s, nd_now()) ||
+        (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
         return;
     a->planned = nd_now();
     a->planned_serial = serial;
@@ -355,6 +369,7 @@ static void plan(struct agent *a)
         return;
     }
     picture.fleet.balancing = a->balancing;
+    picture.fleet.began = a->leads_since;
     if (tell_gone(a, &picture) && end_upgrades(a, &picture))
         carry_plan(a, &picture);
     fl_picture_free(&picture);
@@ -403,7 +418,7 @@ static void run(struct agent *a)
         say(a);
         nd_mirror_status(a->mirror, &s);
         consider_leading(a, &s);
-        plan(a);
+        plan(a, &s);
         answer_metrics(a, &s);
         tell_supervisor(a, &s);
     }
@@ -450,7 +465,7 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
 
 int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *fault)
 {
-    struct agent a = {.file = file, .self = server};
+    struct agent a = {.file = file, .self = server, .wall = nd_wall() - nd_now()};
     const struct nd_event_writer_config log = {.node = file->server[server].name};
     int error = nd_event_writer_start(&log, fault);
 

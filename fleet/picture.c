@@ -480,6 +480,7 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
     case FL_CREATE:
         memcpy(next->first, step->to, sizeof(next->first));
         memcpy(next->member, next->first, sizeof(next->member));
+        next->moved = p->fleet.now; /* until when its nodes have to be there */
         break;
     case FL_REPAIR:
     case FL_HANDOVER:

@@ -28,7 +28,10 @@ uint64_t fl_since(const struct fl_planner *planner, uint64_t then)
 {
     uint64_t now = planner->fleet->now;
 
-    return !then ? UINT64_MAX : then < now ? now - then : 0;
+    if (!then)
+        return UINT64_MAX;
+    then = then > planner->fleet->began ? then : planner->fleet->began;
+    return then < now ? now - then : 0;
 }
 
 /* ---- what the caller hands in ---- */

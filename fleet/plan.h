@@ -203,6 +203,7 @@ struct fl_fleet {
     struct fl_settings settings;
     bool balancing; /* as the last plan said; false from a leader's first */
     uint64_t now;   /* in seconds or any other unit, the same for all times here */
+    uint64_t began; /* what was before counts as then: others wrote of it, by other clocks. 0: all counts */
 };
 
 /* With times in seconds: heals 64, resyncs 1, hold_down 60, patience 120, at_once 2, back_off 10 to 600,

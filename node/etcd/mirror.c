@@ -128,6 +128,9 @@ static int take(void *mirror, struct nd_event *events, size_t count, struct ft_f
     pthread_mutex_lock(&m->lock);
     bool news = !error && (count || !s->connected_since);
 
+    /* What was sent meanwhile lies in the connection, and comes in pieces. */
+    if (s->connected_since && nd_now() - s->answered > ND_MIRROR_GAP_NS)
+        s->connected_since = nd_now();
     note_answer(m);
     if (!error && count)
         s->revision = revision;

@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define ND_MIRROR_GAP_NS 3000000000ull /* more than a beat and a request: its process was stopped */
+
 struct nd_mirror;
 
 struct nd_mirror_config {
@@ -33,7 +35,8 @@ struct nd_mirror_config {
 /* Times are ns of the local monotonic clock. A copy. */
 struct nd_mirror_status {
     bool whole;                   /* the keys were read, once at least */
-    uint64_t connected_since;     /* a watch stands; 0: the mirror is silent */
+    uint64_t connected_since;     /* a watch stands, and no answer of it was ND_MIRROR_GAP_NS behind the
+                                     one before; 0: the mirror is silent */
     uint64_t silent_since;        /* when it was answered last, or was started; 0: it is connected */
     uint64_t answered;            /* when a server answered last; 0: never */
     int64_t revision;             /* the newest of the keys, or in which all were read */

@@ -653,7 +653,7 @@ static void a_new_shard_is_written(void **state)
     (void)state;
     put_all_servers();
     assert_string_equal(written(create),
-                        "{\"first\":[\"c\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":0,\"moved\":0}");
+                        "{\"first\":[\"c\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":0,\"moved\":5000}");
     assert_string_equal(written(leave), "");
     /* The file says where north is begun, and so does the plan. */
     plan = plan_of();

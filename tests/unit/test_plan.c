@@ -269,6 +269,33 @@ static void a_standby_that_does_not_come_up_is_given_up(void **state)
     }
 }
 
+/* Who led before had another clock: its times count from when this leader began. */
+static void times_of_another_leader_count_from_when_this_one_began(void **state)
+{
+    (void)state;
+    begin(3, 1, 3);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].says[0] = FL_SAYS_SOLO;
+    fleet.shard[0].says[1] = FL_SAYS_NOTHING;
+    fleet.shard[0].alone = fleet.fleet.now - 500;
+    fleet.fleet.began = fleet.fleet.now - 119;
+    expect_plan(0, "the primary is alone: the node on s1 is silent, though that server lives");
+    fleet.fleet.began--;
+    expect_plan(0, "re-pair with s2: its standby on s1 does not come up, the other member is alone");
+    /* An order under way is not late by it. */
+    fleet.shard[0].order = (struct fl_order){FL_REPAIR, FL_HEAL, 2, fleet.fleet.now - 500, 0};
+    fleet.shard[0].alone = fleet.fleet.now - 120;
+    fleet.fleet.began = fleet.fleet.now - 119;
+    make_plan();
+    assert_int_equal(plan->step[0].cause, FL_NEEDLESS); /* nor is the standby given up */
+    help_fleet_kill(&fleet, 1);
+    make_plan();
+    assert_int_equal(plan->step[0].wait, FL_UNDER_WAY);
+    fleet.fleet.began--;
+    make_plan();
+    assert_int_equal(plan->step[0].cause, FL_FAILED);
+}
+
 /* ---- where there is room ---- */
 
 static void a_zone_counts_only_where_it_has_room(void **state)
@@ -776,6 +803,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_where_a_standby_does_not_come_up_gets_none_for_balance,
                                   help_plan_forget),
         cmocka_unit_test_teardown(a_standby_that_does_not_come_up_is_given_up, help_plan_forget),
+        cmocka_unit_test_teardown(times_of_another_leader_count_from_when_this_one_began, help_plan_forget),
         cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, help_plan_forget),
         cmocka_unit_test_teardown(two_servers_heal_nothing, help_plan_forget),
         cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, help_plan_forget),

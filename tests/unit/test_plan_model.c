@@ -392,7 +392,7 @@ static void disturb(void)
     for (uint32_t i = 0; i < of.fleet.servers; i++)
         gone += !of.server[i].lease;
     of.fleet.now += draw(100);
-    switch (draw(8)) {
+    switch (draw(9)) {
     case 0:
         if (of.server[server].lease && gone < of.fleet.servers / 3)
             help_fleet_kill(&of, server);
@@ -424,6 +424,10 @@ static void disturb(void)
             of.shard[shard].says[k] = of.shard[shard].says[k] == FL_SAYS_PROTECTED ? FL_SAYS_SOLO
                                       : draw(2)                                    ? FL_SAYS_JOINING
                                                                                    : FL_SAYS_NOTHING;
+        break;
+    case 7: /* another one leads, whose clock is ahead */
+        of.fleet.now += 100000;
+        of.fleet.began = of.fleet.now;
         break;
     default:
         break;
