@@ -310,8 +310,16 @@ static int act(struct command *c, const char *verb)
     const char *name = c->argv[0], *kind = strncmp(verb, "un", 2) == 0 ? verb + 2 : verb;
     bool shard = strcmp(kind, "drain") != 0;
 
-    if ((shard ? fl_file_shard(c->file, name) : fl_file_server(c->file, name)) == FL_NONE)
-        return refuse_name(shard ? "shard" : "server", name);
+    if ((shard ? fl_file_shard(c->file, name) : fl_file_server(c->file, name)) == FL_NONE) {
+        char place[64];
+        int code = kind == verb ? ND_DONE : look(c);
+
+        /* What is wished of one that was taken out of the file can be taken away. */
+        snprintf(place, sizeof(place), "wishes/%s/", kind);
+        if (code || kind == verb || !ft_is_name(name, FL_NAME_MAX) ||
+            !fl_key_find(&c->keys, c->file, place, name))
+            return code ? code : refuse_name(shard ? "shard" : "server", name);
+    }
     if (c->argc > 1 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
         return refuse_name("server", c->argv[1]);
     return wish(c, kind, name, kind != verb ? NULL : shard ? c->argv[1] : "1", NULL);

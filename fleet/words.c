@@ -136,11 +136,16 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
                          size_t size)
 {
     const struct fl_step *step = &plan->step[shard];
+    const struct fl_order *order = &fleet->shard[shard].order;
     const char *about = name_server(fleet, step->about);
 
     switch (step->wait) {
     case FL_UNDER_WAY:
-        snprintf(why, size, "an order to %s is under way", about);
+        snprintf(why, size, "%s %s is under way (%s)",
+                 order->kind == FL_REPAIR     ? "re-pair with"
+                 : order->kind == FL_HANDOVER ? "hand over to"
+                                              : "restart its standby on",
+                 about, fl_cause_name(order->cause));
         break;
     case FL_RESYNCS:
         snprintf(why, size, "its standby on %s is given the state", about);

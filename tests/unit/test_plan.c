@@ -483,7 +483,7 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_kill(&fleet, 1);
     order(0, FL_REPAIR, FL_HEAL, 4);
-    expect_plan(0, "an order to s4 is under way");
+    expect_plan(0, "re-pair with s4 is under way (heal)");
     assert_int_equal(plan->orders, 0);
     /* The target dies: another one takes its place, in the same view. */
     fleet.fleet.now = 1200;
@@ -511,11 +511,11 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
     make_plan();
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
     fleet.server[0].drained = true;
-    expect_plan(0, "an order to s1 is under way");
+    expect_plan(0, "hand over to s1 is under way (drain)");
     fleet.server[0].drained = false;
     order(0, FL_REPAIR, FL_PIN, 4);
     fleet.shard[0].pin = 4;
-    expect_plan(0, "an order to s4 is under way");
+    expect_plan(0, "re-pair with s4 is under way (pin)");
     fleet.shard[0].pin = FL_NONE;
     make_plan();
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
@@ -551,7 +551,7 @@ static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
     /* So is one that nobody carries out. */
     fleet.shard[0].failed.count = 0;
     fleet.fleet.now += 118;
-    expect_plan(0, "an order to s2 is under way");
+    expect_plan(0, "re-pair with s2 is under way (heal)");
     fleet.fleet.now++;
     expect_plan(0, "withdraw the order to s2: it failed, or was not carried out in time");
     assert_int_equal(plan->orders, 1);

@@ -134,13 +134,13 @@ static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
     expect_plan(0, "re-pair with s4: it is to be moved to s4");
     assert_int_equal(plan->step[0].cause, FL_MOVE);
     order(0, FL_REPAIR, FL_MOVE, 4);
-    expect_plan(0, "an order to s4 is under way");
+    expect_plan(0, "re-pair with s4 is under way (move)");
     /* Nobody knows of the first step but the nodes. */
     help_fleet_apply(&fleet, plan);
     help_fleet_set(&fleet, 0, 0, 4);
     expect_plan(0, "hand over to s4: it is to be moved to s4");
     order(0, FL_HANDOVER, FL_MOVE, 4);
-    expect_plan(0, "an order to s4 is under way");
+    expect_plan(0, "hand over to s4 is under way (move)");
     help_fleet_set(&fleet, 0, 4, 0);
     expect_plan(0, "");
     /* To its standby it is one step; a takeover may have done it. */
@@ -194,7 +194,7 @@ static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
     /* An order stands until the node is another one. */
     order(0, FL_RESTART, FL_UPGRADE, 1);
     make_plan();
-    expect(0, "an order to s1 is under way");
+    expect(0, "restart its standby on s1 is under way (upgrade)");
     expect(2, "");
     fleet.shard[0].old[1] = false;
     make_plan();
