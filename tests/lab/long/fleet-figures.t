@@ -51,10 +51,13 @@ pauses() { # of each shard whose primary was where a server died
     local at took of n
     while read -r at took of; do for n in $of; do probe_pause "$n" "$at" 3; done; done <"$work/deaths"
 }
+# How long who took over had heard nothing when it did: what detection and the arbiter's write took, of the pause.
+silences() { cat "$LAB_DIR"/units/*.log | sed -n 's/.*took over from .*: silence for \([0-9.]*\) ms.*/\1/p'; }
 tell_deaths() { # WHAT
     pauses >"$work/pauses"
     diag "$1: $(wc -l <"$work/deaths") deaths, $(wc -l <"$work/pauses") shards lost their primary: pause median $(median <"$work/pauses") ms, worst $(worst <"$work/pauses") ms;" \
         "all PROTECTED again: median $(cut -d' ' -f2 "$work/deaths" | median) s, worst $(cut -d' ' -f2 "$work/deaths" | worst) s"
+    diag "of a pause, until it had taken over (detection, and the arbiter's write): median $(silences | median) ms, worst $(silences | worst) ms, of $(silences | wc -l)"
 }
 
 # ── half of the load moves, and back ─────────────────────────────────────────────────────────────
