@@ -51,13 +51,20 @@ pauses() { # of each shard whose primary was where a server died
     local at took of n
     while read -r at took of; do for n in $of; do probe_pause "$n" "$at" 3; done; done <"$work/deaths"
 }
-# How long who took over had heard nothing when it did: what detection and the arbiter's write took, of the pause.
-silences() { cat "$LAB_DIR"/units/*.log | sed -n 's/.*took over from .*: silence for \([0-9.]*\) ms.*/\1/p'; }
+# Of each takeover by silence: ms since the server died, as the successor's log has it. What a pause has beyond it is the way of the
+# next packet. `deaths` has the time since the machine started, which is noted before the server is frozen.
+takeovers() {
+    local started
+    started=$(date +%s.%N | awk -v up="$(uptime_s)" '{ printf "%.3f", $1 - up }')
+    cat "$LAB_DIR"/units/*.log | sed -n 's/^\([^ ]*\) warning takeover .*: silence for .*/\1/p' | date -f - +%s.%3N |
+        awk -v started="$started" 'NR == FNR { at[NR] = $1 + started; next } { for (i in at) if ($1 >= at[i] && $1 < at[i] + 5) printf "%.0f\n", ($1 - at[i]) * 1000 }' "$work/deaths" -
+}
 tell_deaths() { # WHAT
     pauses >"$work/pauses"
     diag "$1: $(wc -l <"$work/deaths") deaths, $(wc -l <"$work/pauses") shards lost their primary: pause median $(median <"$work/pauses") ms, worst $(worst <"$work/pauses") ms;" \
         "all PROTECTED again: median $(cut -d' ' -f2 "$work/deaths" | median) s, worst $(cut -d' ' -f2 "$work/deaths" | worst) s"
-    diag "of a pause, until it had taken over (detection, and the arbiter's write): median $(silences | median) ms, worst $(silences | worst) ms, of $(silences | wc -l)"
+    takeovers >"$work/takeovers"
+    diag "from the death until the successor had taken over: median $(median <"$work/takeovers") ms, worst $(worst <"$work/takeovers") ms, of $(wc -l <"$work/takeovers")"
 }
 
 # ── half of the load moves, and back ─────────────────────────────────────────────────────────────
