@@ -8,7 +8,7 @@ need_lab
 need_root # FRR becomes a user of its own
 . "$root/tests/lab/fleet.sh"
 . "$root/tests/lab/frr.sh"
-plan 41
+plan 40
 
 # ── the outside: servers and a router on one network, a host behind the router ────────────────────────
 
