@@ -133,12 +133,15 @@ static void make_fresh(struct nd_group *group)
     }
 }
 
+/* Of a state that may be another one than when it was live last. All but the tail has left, or never will. */
 static void report_burst(struct nd_lane *lane)
 {
-    uint64_t burst = nf_chain_state(lane->chain)->burst;
+    const struct nf_lane_state *state = nf_chain_state(lane->chain);
+    uint64_t tail = lane->replayed.count;
 
-    FT_REPORT_SET(lane->shared, executed, burst);
-    FT_REPORT_SET(lane->shared, recorded, burst);
+    FT_REPORT_SET(lane->shared, executed, state->burst);
+    FT_REPORT_SET(lane->shared, recorded, state->burst);
+    FT_REPORT_SET(lane->shared, released, state->outputs > tail ? state->outputs - tail : 0);
 }
 
 /* From a snapshot. Other lanes may depend on accesses that it already holds, so they are published. */

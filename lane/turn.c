@@ -639,7 +639,8 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
         any |= tell_keeper(lane);
     if (any)
         FT_REPORT_SET(shared, released,
-                      nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold) - lane->unconfirmed);
+                      nf_chain_state(lane->chain)->outputs - ft_hold_count(&lane->hold) - lane->unconfirmed -
+                          lane->replayed.count);
     FT_GAUGE_SET(shared, held, ft_hold_count(&lane->hold));
     return any;
 }

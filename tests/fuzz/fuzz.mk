@@ -13,8 +13,9 @@ FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwise-instead-of-logical $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
     -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
-# All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers.
-FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE))
+# All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers, and tell
+# what a keeper's socket counts.
+FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE)) node/ports/fed.c
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/help/frame.c tests/help/record_check.c tests/help/elf.c
 # NFs are linked whole, since they register themselves; but for those whose files targets include, to ask their readers of files.
 FUZZ_NFS  := $(filter-out nfs/dpi/% nfs/firewall.c nfs/qos/policer.c nfs/qos/vlan_qos.c,$(wildcard nfs/*.c nfs/*/*.c))
@@ -47,7 +48,7 @@ fuzz: deps
 fuzz-seeds: $(FUZZ_BUILD)/replay
 	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
 	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
-FUZZ_QUICK := core datagram delta heartbeat ips_rules message module packet qos_files receiver record recording rules segments snapshot view
+FUZZ_QUICK := core datagram delta heartbeat ips_rules keeper keeper_node message module packet qos_files receiver record recording rules segments snapshot view
 FUZZ_RUNS  := 20000
 check-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay

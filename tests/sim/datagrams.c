@@ -142,6 +142,8 @@ void sim_datagrams_trouble(void)
     uint64_t until = sim.now + SIM_MS / 2 + sim_draw(&sim.keeper, most);
     unsigned node = (unsigned)sim_draw(&sim.keeper, sim.nodes);
 
+    sim_keeper_silent(until);
+
     switch (sim_draw(&sim.keeper, 5)) {
     case 0:
         trouble.lossy = until;

@@ -176,6 +176,12 @@ static void start(void)
     sim_datagrams_open(SIM_KEEPER);
 }
 
+/* Heartbeats on data ports go by the keeper. */
+void sim_keeper_silent(uint64_t until)
+{
+    sim.long_partition |= until > sim.now + sim.config->timing.detect_ms * SIM_MS * 3 / 4;
+}
+
 static void kill_primary(void)
 {
     struct sim_node *p = sim_protected();
@@ -201,6 +207,7 @@ static void bury(void)
     sim_ports_lose();
     keeper.restart_at =
         sim.now + sim_draw(&sim.keeper, sim_chance(&sim.keeper, 500) ? 3 * SIM_MS : 60 * SIM_MS);
+    sim_keeper_silent(keeper.restart_at);
     if (keeper.with_primary)
         kill_primary();
 }
@@ -219,6 +226,7 @@ static void upset(void)
         break;
     case 1:
         keeper.paused_until = sim.now + sim_draw(&sim.keeper, 4 * detect);
+        sim_keeper_silent(keeper.paused_until);
         sim_tell(SIM_NOBODY, "the keeper sleeps until %.3f ms", (double)keeper.paused_until / 1e6);
         break;
     case 2:

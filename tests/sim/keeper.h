@@ -11,6 +11,7 @@
 
 /* ---- keeper.c ---- */
 const struct kp_front *sim_keeper_front(void);
+void sim_keeper_silent(uint64_t until); /* what passes by it may not */
 
 /* ---- datagrams.c ---- */
 void sim_datagrams_begin(void);

@@ -686,6 +686,18 @@ static void behind_a_keeper_a_tail_waits_for_room(void **state)
     io->tell = NULL;
 }
 
+/* What it had released of the state that it had when it was primary before says nothing of this one's. */
+static void a_lane_that_takes_over_has_not_released_its_tail(void **state)
+{
+    (void)state;
+    atomic_store(&w->shared->report.released, 5000);
+    atomic_store(&w->shared->orders.order, ft_order_make(FT_LANE_LIVE, 2));
+    w->lane.doing = FT_LANE_REPLAY;
+    nd_lane_follow(&w->lane, ft_order_make(FT_LANE_LIVE, 2));
+    assert_int_equal(w->lane.doing, FT_LANE_LIVE);
+    assert_int_equal(atomic_load(&w->shared->report.released), 0);
+}
+
 #define WAITING(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)
 #define TURNS(name)   cmocka_unit_test_setup_teardown(name, setup_turns, teardown_turns)
 #define TAILS(name)   cmocka_unit_test_setup_teardown(name, setup_tail, lane_teardown)
@@ -718,6 +730,7 @@ int main(void)
         TAILS(the_first_leaves_before_the_last_is_made),
         TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
         TAILS(behind_a_keeper_a_tail_waits_for_room),
+        TAILS(a_lane_that_takes_over_has_not_released_its_tail),
     };
 
     return cmocka_run_group_tests_name("lane", tests, NULL, help_config_clean);
