@@ -29,7 +29,7 @@ ok "and another primary each time" test "$(us keeper status -o json | jq .takeov
 diag "$(jq -s 'map(.sent | add) | add' "$work/client.json" "$work/server.json") datagrams; $(us keeper status -o json | jq -c 'del(.nodes)')"
 
 # What may be lost: what the keeper holds, its rings being what they are, and what comes from the kill until it feeds again.
-worst=0 bad=
+worst=0 wrong=
 die_all() {
     local i k begun ended lost
     for ((i = 0; i < deaths; i++)); do
@@ -45,12 +45,12 @@ die_all() {
         lost=$(($(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2)))
         [ $lost -le $worst ] || worst=$lost
         most=$((2 * rate * ((ended - begun) / 1000000 + 100) / 1000))
-        [ $lost -le $most ] || bad="$bad death $i: $lost lost, $most at most;"
-        [ "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" = "0 0 0 0 0 0" ] || bad="$bad death $i: $(way client server) $(way server client);"
+        [ $lost -le $most ] || wrong="$wrong death $i: $lost lost, $most at most;"
+        [ "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" = "0 0 0 0 0 0" ] || wrong="$wrong death $i: $(way client server) $(way server client);"
     done
 }
 die_all
-is "$deaths deaths of the keeper: nothing twice, reordered or altered, no more lost than came while it was away" "$bad" ""
+is "$deaths deaths of the keeper: nothing twice, reordered or altered, no more lost than came while it was away" "$wrong" ""
 is "and the pair's state went on" "$(us keeper status -o json | jq -r '[.begun, .lost] | join(" ")')" "1 0"
 diag "most that a death lost: $worst"
 ok "the pair is PROTECTED" is_protected 20
