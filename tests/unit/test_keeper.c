@@ -728,7 +728,7 @@ static void says_primary(struct kp_front *front, unsigned node, uint64_t process
                   now);
 }
 
-/* Bursts that nobody answers are sent again all the time; a process that begins in the primary's place is
+/* Bursts that nobody answers are sent again and again; a process that begins in the primary's place is
  * asked all the same, and does not speak before. */
 static void a_node_that_is_fed_is_asked_as_well(void **unused)
 {
@@ -741,7 +741,7 @@ static void a_node_that_is_fed_is_asked_as_well(void **unused)
         kp_front_cut(&front, MS);
     for (uint64_t now = MS; now < 101 * MS; now += MS / 2)
         kp_front_turn(&front, now);
-    assert_true(fed[0] > 1000);
+    assert_true(fed[0] > 400);
     assert_true(asked[0] >= 19 && asked[0] <= 21 && asked[1] >= 19 && asked[1] <= 21);
     kp_front_close(&front);
 }
