@@ -87,7 +87,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib keeper replicator lane node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
+all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -132,9 +132,12 @@ $(foreach kind,obj next planted,$(BUILD)/$(kind)/node/export/encode.o): CFLAGS +
 # The page of reports is in the program.
 $(foreach kind,obj next planted,$(BUILD)/$(kind)/tools/pair/report.o): tools/pair/report.html
 
-# The lab's prober.
+# The lab's prober; numbered datagrams.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,tools/pair/child.c ftcore/base/error.c ftcore/base/event_log.c)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
+
+$(BUILD)/numbered: $(BUILD)/obj/tests/lab/numbered.o
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^
 
 # Everything but the ports: what the tests link, and what an NF outside the tree is built against.
 $(CORE): $(OBJ)

@@ -153,6 +153,7 @@ static void take_primary(struct kp_front *front, unsigned node, const struct kp_
     front->sent = m->burst;
     front->missing = m->burst + 1;
     front->moved = front->outputs_moved = now;
+    front->again = KP_AGAIN_NS;
     front->handed = 0;
     front->confirm = true;
     memset(front->early, 0, sizeof(front->early));
@@ -184,8 +185,10 @@ static void take_state(struct kp_front *front, unsigned node, const struct kp_me
     front->executed = m->burst;
     if (front->sent < m->burst)
         front->sent = m->burst;
-    if (m->missing > front->missing)
+    if (m->missing > front->missing) {
         front->moved = now;
+        front->again -= (front->again - KP_AGAIN_NS) / 2;
+    }
     /* Less than before where the lane has dropped what was there. */
     front->missing = m->missing > front->sent ? front->sent + 1 : m->missing;
     if (front->missing <= m->burst)
@@ -380,12 +383,13 @@ static void feed(struct kp_front *front, uint64_t now)
         send_burst(front, ++front->sent);
     if (idle)
         front->moved = now;
-    if (front->missing > front->sent || now - front->moved < KP_AGAIN_NS)
+    if (front->missing > front->sent || now - front->moved < front->again)
         return;
     last = front->missing + KP_AGAIN_MAX - 1;
     for (uint64_t b = front->missing; b <= front->sent && b <= last; b++, front->count.sent_again++)
         send_burst(front, b);
     front->moved = now;
+    front->again = front->again < KP_SLOW_NS / 2 ? 2 * front->again : KP_SLOW_NS;
 }
 
 void kp_front_turn(struct kp_front *front, uint64_t now)

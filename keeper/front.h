@@ -28,6 +28,7 @@
 #define KP_WINDOW    256u     /* bursts under way to a node; a power of two */
 #define KP_EARLY     1024u    /* a power of two */
 #define KP_AGAIN_NS  1000000u /* without progress until what is missing is sent, or asked for, again */
+#define KP_SLOW_NS   8000000u /* the same at most, of inputs: twice as long after each time in vain */
 #define KP_AGAIN_MAX 16u      /* bursts that are sent again at once */
 #define KP_ASK_NS    5000000u /* between two questions to a node */
 #ifndef KP_UNANSWERED
@@ -91,6 +92,7 @@ struct kp_front {
     /* To the present primary. */
     uint64_t executed, missing, sent; /* as it says; the last burst sent */
     uint64_t moved;                   /* when it last came further or was sent something again */
+    uint64_t again;                   /* KP_AGAIN_NS … KP_SLOW_NS */
     uint64_t handed, outputs_moved;   /* outputs as it says; when one left or was asked for */
     bool confirm;                     /* outputs have left since it was told how many */
     uint64_t serial;

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What an input keeper and the nodes behind it say to each other: one datagram for each frame, in GENEVE (RFC
- * 8926) with one option, which ends with a tag. Encoded and decoded by both ends; nothing here keeps state.
+ * What an input keeper and the nodes behind it say to each other: a message for each frame, in GENEVE (RFC
+ * 8926) with one option, which ends with a tag. Messages of one kind share a datagram, as many as fit.
+ * Encoded and decoded by both ends; nothing here keeps state.
  *
  *     8 bytes GENEVE: version 0, critical option, Ethernet inside; a control message has O set and no frame
  *     4 bytes of the option: class KP_CLASS, type KP_TYPE (critical), its length
  *     kind, lane, port, flags, index, count: a byte each; u16 len; eleven u64, in the order of struct
  *     kp_message; 16 bytes of tag; the frame
+ *
+ * Inputs, or outputs, that share the datagram follow: port, index, count, 0: a byte each; u16 len; u16 have;
+ * burst, number, before, seq, time: u64; the frame. What they lack is the first one's. Then `missing` of the
+ * first is how many bytes of its frame are there.
  *
  * Numbers in the option are little endian. The tag is that of ftcore/record/datagram.h, over the whole
  * datagram with zeros in its place. Its key is made of the pair's key (kp_key). Both processes are named in
@@ -26,6 +31,7 @@
 #define KP_CLASS      0xff75u /* of those for experiments */
 #define KP_TYPE       0x81u   /* critical: who does not know it drops the datagram */
 #define KP_HEAD_BYTES 124u    /* before the frame; in front of it are the headers of UDP and IP */
+#define KP_PART_BYTES 48u     /* before the frame of one that shares the datagram */
 #define KP_BURST      32u     /* inputs of a burst at most */
 
 enum kp_kind {
@@ -63,6 +69,7 @@ struct kp_message {
 
     const uint8_t *frame; /* borrowed */
     uint32_t have;        /* bytes of it */
+    uint32_t rest;        /* decoded: bytes behind it, of those that share the datagram */
 };
 
 /* Of a keeper and its nodes, made of the pair's: the first is signed with, each is believed. */
@@ -74,11 +81,20 @@ struct kp_keys {
 /* Adds the key that is made of one of the pair's. There is room. */
 void kp_keys_add(struct kp_keys *keys, const uint8_t *key, size_t bytes);
 
-/* Into out[KP_HEAD_BYTES + m->have], where the frame may lie already; returns the length. */
+/* A datagram of this message, without its tag, into out[KP_HEAD_BYTES + m->have]; returns the length. */
+size_t kp_begin(const struct kp_message *m, uint8_t *out);
+/* The message behind what is there, `*len` bytes of at most `room`. False: it does not fit, or is not of the
+ * kind, view and processes of the first. */
+bool kp_add(const struct kp_message *m, uint8_t *out, size_t *len, size_t room);
+void kp_sign(uint8_t *out, size_t len, const struct kp_keys *keys);
+/* kp_begin and kp_sign. */
 size_t kp_encode(const struct kp_message *m, const struct kp_keys *keys, uint8_t *out);
 
 /* 0; FT_EMALFORMED: no such datagram; FT_EPERM: without any of these keys. in[0..len) is written to, and
  * borrowed by out->frame. */
 int kp_decode(uint8_t *in, size_t len, const struct kp_keys *keys, struct kp_message *out);
+/* The next one of the datagram, in place of the one decoded last. False: there is none, or it is malformed.
+ */
+bool kp_next(struct kp_message *m);
 
 #endif

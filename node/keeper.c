@@ -40,6 +40,7 @@
 #define SERVE_NS    20000000u /* between two looks at the control socket */
 #define SLEEP_NS    500000    /* with nothing to do; less than what is due by itself */
 #define HEARD_NS    1000000000ull
+#define TAKEN_MS    2000 /* for what a killed process holds */
 
 struct keeper {
     struct nd_config *config;
@@ -51,6 +52,8 @@ struct keeper {
     struct nd_notify notify;
     int fd;
     struct sockaddr_in node[KP_NODES];
+    size_t room[KP_NODES];          /* of a datagram that inputs share */
+    unsigned device;                /* that is received from next */
     uint64_t since, cut_at, served; /* first frame of the burst; the last burst; the control socket */
     int primary;                    /* that the log has told of */
     uint64_t strangers, port_full;
@@ -83,6 +86,8 @@ static void flush(struct keeper *k)
 {
     unsigned sent = 0;
 
+    for (unsigned i = 0; i < k->outs; i++)
+        kp_sign(k->said[i], k->out_at[i].iov_len, &k->keys);
     while (sent < k->outs) {
         int n = sendmmsg(k->fd, k->out + sent, k->outs - sent, MSG_DONTWAIT);
 
@@ -95,10 +100,13 @@ static void send_message(void *ctx, unsigned node, const struct kp_message *m)
 {
     struct keeper *k = ctx;
 
+    if (k->outs && k->out[k->outs - 1].msg_hdr.msg_name == &k->node[node] &&
+        kp_add(m, k->said[k->outs - 1], &k->out_at[k->outs - 1].iov_len, k->room[node]))
+        return;
     if (k->outs == IN_TURN)
         flush(k);
     k->out_at[k->outs] =
-        (struct iovec){.iov_base = k->said[k->outs], .iov_len = kp_encode(m, &k->keys, k->said[k->outs])};
+        (struct iovec){.iov_base = k->said[k->outs], .iov_len = kp_begin(m, k->said[k->outs])};
     k->out[k->outs].msg_hdr.msg_name = &k->node[node];
     k->outs++;
 }
@@ -129,8 +137,10 @@ static bool read_socket(struct keeper *k, uint64_t now)
                 k->strangers++;
                 continue;
             }
-            if (kp_front_take(&k->front, (unsigned)node, &m, now))
-                kp_front_pass_on(&k->front, (unsigned)node, &m);
+            do
+                if (kp_front_take(&k->front, (unsigned)node, &m, now))
+                    kp_front_pass_on(&k->front, (unsigned)node, &m);
+            while (kp_next(&m));
         }
         if (turn == 0 && n <= 0)
             return false;
@@ -182,13 +192,14 @@ static bool take_inputs(struct keeper *k, uint64_t now)
 
     if (!kp_front_has_room(&k->front))
         return false;
-    for (unsigned device = 0; device < io->devices && k->front.open < KP_BURST; device++) {
+    for (unsigned i = 0; i < io->devices && k->front.open < KP_BURST; i++) {
         struct nd_frame in[KP_BURST];
-        uint32_t n = io->receive(io->ctx, 0, device, in, KP_BURST - k->front.open);
+        uint32_t n = io->receive(io->ctx, 0, k->device, in, KP_BURST - k->front.open);
 
-        for (uint32_t i = 0; i < n; i++) {
-            kp_front_add(&k->front, in[i].port, in[i].data, in[i].len);
-            io->drop(io->ctx, in[i].owner);
+        k->device = (k->device + 1) % io->devices; /* a busy one does not keep the others out */
+        for (uint32_t f = 0; f < n; f++) {
+            kp_front_add(&k->front, in[f].port, in[f].data, in[f].len);
+            io->drop(io->ctx, in[f].owner);
         }
     }
     if (before == 0)
@@ -271,6 +282,19 @@ static bool answer(void *arg, struct nd_exchange *e)
     return true;
 }
 
+/* By a socket that is connected, whose path the kernel knows. */
+static size_t room_to(const struct keeper *k, unsigned n)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    size_t room = 0;
+
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&k->node[n], sizeof(k->node[n])) == 0)
+        room = nd_fed_room(fd, k->config->chain.frame_max);
+    if (fd >= 0)
+        close(fd);
+    return room;
+}
+
 /* ---- the process ----------------------------------------------------------------------------- */
 
 static int open_socket(struct keeper *k, struct ft_fault *fault)
@@ -282,13 +306,16 @@ static int open_socket(struct keeper *k, struct ft_fault *fault)
     nd_fed_address(self, &own);
     for (unsigned n = 0; n < k->config->nodes; n++)
         nd_fed_address(&k->config->node[n], &k->node[n]);
+    for (unsigned n = 0; n < k->config->nodes; n++)
+        k->room[n] = room_to(k, n);
     for (unsigned i = 0; i < IN_TURN; i++) {
         k->in_at[i] = (struct iovec){.iov_base = k->heard[i], .iov_len = sizeof(k->heard[i])};
         k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i], .msg_iov = &k->in_at[i], .msg_iovlen = 1};
         k->out[i].msg_hdr =
             (struct msghdr){.msg_namelen = sizeof(k->node[0]), .msg_iov = &k->out_at[i], .msg_iovlen = 1};
     }
-    k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (k->fd < 0)
+        k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (k->fd >= 0) {
         (void)setsockopt(k->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
         (void)setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
@@ -319,6 +346,32 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
                : ft_fail(fault, FT_ENOMEM, "no memory to keep %u packets", config.inputs);
 }
 
+static int open_server(struct keeper *k, struct ft_fault *fault)
+{
+    return nd_server_open(&k->server, k->config->keeper.control, "", fault);
+}
+
+static int open_metrics(struct keeper *k, struct ft_fault *fault)
+{
+    const struct nd_node *self = &k->config->keeper;
+
+    return self->metrics_port ? nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault)
+                              : 0;
+}
+
+/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
+static int open_patiently(struct keeper *k, int (*open)(struct keeper *, struct ft_fault *),
+                          struct ft_fault *fault)
+{
+    int error = open(k, fault);
+
+    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !stopped; i++) {
+        nanosleep(&(struct timespec){0, 10000000}, NULL);
+        error = open(k, fault);
+    }
+    return error;
+}
+
 static int open_keeper(struct keeper *k, struct ft_fault *fault)
 {
     const struct nd_node *self = &k->config->keeper;
@@ -330,10 +383,9 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
     if (error || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
         (error = nd_fed_keys(&k->keys, k->config, fault)) ||
-        (error = nd_server_open(&k->server, self->control, "", fault)) || (error = open_socket(k, fault)) ||
+        (error = open_patiently(k, open_server, fault)) || (error = open_patiently(k, open_socket, fault)) ||
         (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
-        (self->metrics_port &&
-         (error = nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault))))
+        (error = open_patiently(k, open_metrics, fault)))
         return error;
     return nd_event_writer_start(&writer, fault);
 }
@@ -454,6 +506,8 @@ static int run(struct keeper *k)
     signal(SIGPIPE, SIG_IGN);
     nd_notify_open(&k->notify);
     error = open_keeper(k, &fault);
+    if (!error)
+        (void)nd_priority_raise(); /* as the lanes behind it; its other threads are there */
     if (!error && (error = nd_privilege_drop(&fault)) == 0)
         error = nd_privilege_refuse_calls(&fault);
     prctl(PR_SET_TIMERSLACK, 1000ul);

@@ -40,6 +40,7 @@ struct nd_fed {
     bool told; /* the lane has told its progress since it last received: it is live */
     bool read; /* the socket was read in this turn */
     uint32_t frame_max, buffer_bytes, buffers;
+    size_t room; /* of a datagram that outputs share */
 
     uint8_t *pool;
     size_t pool_bytes;
@@ -49,7 +50,7 @@ struct nd_fed {
     struct mmsghdr in[IN_TURN], out[IN_TURN];
     struct iovec in_at[IN_TURN], out_at[IN_TURN];
     struct buffer *into[IN_TURN];
-    uint8_t said[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX]; /* what is sent and lies in no buffer */
+    uint8_t said[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX];
     unsigned outs;
 
     struct buffer *own[OWNS];
@@ -118,6 +119,8 @@ static void flush(struct nd_fed *k)
 {
     unsigned sent = 0;
 
+    for (unsigned i = 0; i < k->outs; i++)
+        kp_sign(k->said[i], k->out_at[i].iov_len, &k->keys);
     while (sent < k->outs) {
         int n = sendmmsg(k->fd, k->out + sent, k->outs - sent, MSG_DONTWAIT);
 
@@ -129,13 +132,13 @@ static void flush(struct nd_fed *k)
 static void send_message(void *ctx, const struct kp_message *m)
 {
     struct nd_fed *k = ctx;
-    uint8_t *at;
 
+    if (k->outs && kp_add(m, k->said[k->outs - 1], &k->out_at[k->outs - 1].iov_len, k->room))
+        return;
     if (k->outs == IN_TURN)
         flush(k);
-    /* A frame in a buffer has room in front of it; others lie on the lane's stack. */
-    at = m->kind == KP_OUTPUT ? (uint8_t *)(uintptr_t)m->frame - KP_HEAD_BYTES : k->said[k->outs];
-    k->out_at[k->outs] = (struct iovec){.iov_base = at, .iov_len = kp_encode(m, &k->keys, at)};
+    k->out_at[k->outs] =
+        (struct iovec){.iov_base = k->said[k->outs], .iov_len = kp_begin(m, k->said[k->outs])};
     k->outs++;
 }
 
@@ -168,15 +171,29 @@ static bool has_buffer_for(struct nd_fed *k, const struct kp_message *m)
     return true;
 }
 
+/* Those that share a datagram with the first lie in no buffer of their own. */
+static void take_next(struct nd_fed *k, const struct kp_message *m)
+{
+    struct buffer *b;
+
+    if (!has_buffer_for(k, m) || !(b = make_part(k, m->frame, m->have, m->have)))
+        return;
+    if (kp_port_take(&k->port, m, b) != KP_KEPT)
+        give_buffer(k, b);
+}
+
 static void take_datagram(struct nd_fed *k, unsigned i)
 {
     struct buffer *b = k->into[i];
-    struct kp_message m;
+    struct kp_message m, next;
 
     if (kp_decode(b->bytes, k->in[i].msg_len, &k->keys, &m) != 0 || m.len > k->frame_max) {
         atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
         return;
     }
+    next = m;
+    while (kp_next(&next))
+        take_next(k, &next);
     if (!has_buffer_for(k, &m))
         return;
     b->part = false;
@@ -387,8 +404,10 @@ static int open_socket(struct nd_fed *k, const struct nd_config *config, const s
     (void)setsockopt(k->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
     (void)setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
     if (bind(k->fd, (struct sockaddr *)&own, sizeof(own)) == 0 &&
-        connect(k->fd, (struct sockaddr *)&keeper, sizeof(keeper)) == 0)
+        connect(k->fd, (struct sockaddr *)&keeper, sizeof(keeper)) == 0) {
+        k->room = nd_fed_room(k->fd, k->frame_max);
         return 0;
+    }
     return ft_fail(fault,
                    errno == EADDRINUSE      ? FT_EBUSY
                    : errno == EADDRNOTAVAIL ? FT_ENOENT
@@ -413,6 +432,17 @@ int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_f
         kp_keys_add(out, keys.key[i], sizeof(keys.key[i]));
     explicit_bzero(&keys, sizeof(keys));
     return error;
+}
+
+size_t nd_fed_room(int fd, uint32_t frame_max)
+{
+    int mtu = 0;
+    socklen_t size = sizeof(mtu);
+    size_t most = KP_HEAD_BYTES + frame_max;
+
+    if (getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size) != 0 || mtu < 576)
+        return 0;
+    return (size_t)mtu - 28 < most ? (size_t)mtu - 28 : most;
 }
 
 uint64_t nd_fed_incarnation(void)

@@ -2,8 +2,8 @@
 /*
  * A node's ports where a keeper has them: one UDP socket to the keeper, behind the same struct nd_io. Opened
  * by nd_ports_open for a node with `inputs`; used by lane 0, on whose thread keeper/port.h works. Every
- * buffer has room for what the keeper writes in front of a frame, so frames are received and sent where they
- * lie.
+ * buffer has room for what the keeper writes in front of a frame, so the first frame of a datagram is
+ * received where it lies; what shares the datagram, and what is sent, is copied.
  *
  * Buffers: `mbufs` of the file, and IN_TURN more to receive into. When fewer than a quarter are free only the
  * burst that is due next is kept, when few are, nothing is; it comes again.
@@ -32,6 +32,9 @@ bool nd_fed_hears(const struct nd_ports *ports, uint64_t now);
 void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out);
 int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault);
 uint64_t nd_fed_incarnation(void);
+/* Bytes of a datagram that several messages may share, by a socket that is connected: the MTU's, and no more
+ * than one frame of frame_max may have. */
+size_t nd_fed_room(int fd, uint32_t frame_max);
 
 /* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);

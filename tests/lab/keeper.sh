@@ -7,10 +7,10 @@ flows=20 rate=2000
 
 
 begin() { # traffic both ways
-    ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/numbered.py" serve 203.0.113.100 7000 $flows $rate "$work/server.json" &
+    ip netns exec "${LAB_PREFIX}server" "$BUILD/numbered" serve 203.0.113.100 7000 $flows $rate "$work/server.json" &
     server=$!
     until ip netns exec "${LAB_PREFIX}server" ss -Huln sport = :7000 | grep -q .; do sleep 0.05; done
-    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/numbered.py" ask 203.0.113.100 7000 $flows $rate "$work/client.json" &
+    ip netns exec "${LAB_PREFIX}client" "$BUILD/numbered" ask 203.0.113.100 7000 $flows $rate "$work/client.json" &
     client=$!
     sleep 1
 }

@@ -553,6 +553,81 @@ static void count_drop(void *ctx, void *owner)
     ++*(unsigned *)ctx;
 }
 
+/* Messages that share a datagram come out as they went in, as many as fit; no other kind, view or process is
+ * among them. Cut short or altered, it is refused. */
+static void messages_share_a_datagram(void **unused)
+{
+    static uint8_t key[32] = {7}, datagram[KP_HEAD_BYTES + 2048], copy[sizeof(datagram)], frames[20][100];
+    struct kp_keys keys = {.count = 0};
+    struct kp_message m = {.kind = KP_INPUT,
+                           .from = 5,
+                           .to = 9,
+                           .serial = 3,
+                           .view = 2,
+                           .len = 100,
+                           .have = 100,
+                           .burst = 8,
+                           .count = 20,
+                           .seq = 40,
+                           .time = 77,
+                           .number = 6};
+    struct kp_message other, got;
+    size_t len = 0, room = 1600;
+    unsigned n = 0, out = 1;
+
+    (void)unused;
+    kp_keys_add(&keys, key, sizeof(key));
+    for (; n < 20; n++) {
+        memset(frames[n], (int)n + 1, sizeof(frames[n]));
+        m.frame = frames[n];
+        m.index = (uint8_t)n;
+        m.port = n % 2;
+        if (n == 0)
+            len = kp_begin(&m, datagram);
+        else if (!kp_add(&m, datagram, &len, room))
+            break;
+        m.seq++;
+    }
+    assert_int_equal(n, 1 + (room - KP_HEAD_BYTES - 100) / (KP_PART_BYTES + 100)); /* as many as fit */
+    room = sizeof(datagram);
+    other = m;
+    other.view++;
+    assert_false(kp_add(&other, datagram, &len, room));
+    other = m;
+    other.to++;
+    assert_false(kp_add(&other, datagram, &len, room));
+    other = m;
+    other.kind = KP_OUTPUT;
+    assert_false(kp_add(&other, datagram, &len, room));
+    other = (struct kp_message){.kind = KP_ASK, .from = 5, .to = 9, .view = 2};
+    assert_false(kp_add(&other, datagram, &len, room));
+    kp_sign(datagram, len, &keys);
+
+    memcpy(copy, datagram, len);
+    assert_int_equal(kp_decode(copy, len, &keys, &got), 0);
+    assert_int_equal(got.have, 100);
+    do {
+        assert_int_equal(got.index, out - 1);
+        assert_int_equal(got.port, (out - 1) % 2);
+        assert_true(got.from == 5 && got.to == 9 && got.view == 2 && got.burst == 8 && got.time == 77);
+        assert_true(got.number == 6 && got.seq == 39 + out && got.count == 20 && got.len == 100);
+        assert_memory_equal(got.frame, frames[out - 1], 100);
+    } while (kp_next(&got) && ++out);
+    assert_int_equal(out, n);
+    for (size_t cut = KP_HEAD_BYTES; cut < len; cut++) { /* signed by who has the key, and malformed */
+        memcpy(copy, datagram, cut);
+        kp_sign(copy, cut, &keys);
+        if (kp_decode(copy, cut, &keys, &got) != 0)
+            continue;
+        for (out = 1; kp_next(&got); out++)
+            assert_true(got.frame + got.have <= copy + cut);
+        assert_true(out < n);
+    }
+    memcpy(copy, datagram, len);
+    copy[len - 1] ^= 1;
+    assert_int_equal(kp_decode(copy, len, &keys, &got), FT_EPERM);
+}
+
 /* A burst is given under the numbers that the lane goes on with, or not at all. */
 static void a_burst_of_other_numbers_is_not_given(void **unused)
 {
@@ -653,7 +728,7 @@ static void says_primary(struct kp_front *front, unsigned node, uint64_t process
                   now);
 }
 
-/* Bursts that nobody answers are sent again all the time; a process that begins in the primary's place is
+/* Bursts that nobody answers are sent again and again; a process that begins in the primary's place is
  * asked all the same, and does not speak before. */
 static void a_node_that_is_fed_is_asked_as_well(void **unused)
 {
@@ -666,7 +741,7 @@ static void a_node_that_is_fed_is_asked_as_well(void **unused)
         kp_front_cut(&front, MS);
     for (uint64_t now = MS; now < 101 * MS; now += MS / 2)
         kp_front_turn(&front, now);
-    assert_true(fed[0] > 1000);
+    assert_true(fed[0] > 400);
     assert_true(asked[0] >= 19 && asked[0] <= 21 && asked[1] >= 19 && asked[1] <= 21);
     kp_front_close(&front);
 }
@@ -818,6 +893,7 @@ int main(void)
         cmocka_unit_test(the_next_process_begins_the_same_view_anew),
         cmocka_unit_test(a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left),
         cmocka_unit_test(a_burst_of_other_numbers_is_not_given),
+        cmocka_unit_test(messages_share_a_datagram),
     };
 
     return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
