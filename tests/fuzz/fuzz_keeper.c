@@ -92,8 +92,10 @@ static void hear(struct fuzz_input *in)
     uint8_t *bytes = fuzz_keeper_datagram(in, &known, &len);
 
     if (fuzz_keeper_decode(bytes, len, &m) == 0) {
-        if (kp_front_take(&front, node, &m, now))
-            kp_front_pass_on(&front, node, &m);
+        do
+            if (kp_front_take(&front, node, &m, now))
+                kp_front_pass_on(&front, node, &m);
+        while (kp_next(&m));
         FUZZ_MUST(front.outputs.left >= left || front.count.begun > begun, "output %lu has left before %lu",
                   left, front.outputs.left);
     }

@@ -61,12 +61,23 @@ static void hear(struct fuzz_input *in)
         .number = port.out < port.in ? port.sent[port.out % KP_SENT].output.number : port.handed,
         .seq = at.seq,
         .time = at.time};
-    struct kp_message m;
+    struct kp_message m, next;
     size_t len;
     uint8_t *bytes = fuzz_keeper_datagram(in, &known, &len);
     struct owner *o = new_owner(bytes, len);
 
-    if (fuzz_keeper_decode(bytes, len, &m) != 0 || kp_port_take(&port, &m, o) != KP_KEPT)
+    if (fuzz_keeper_decode(bytes, len, &m) != 0) {
+        drop(NULL, o);
+        return;
+    }
+    next = m;
+    while (kp_next(&next)) { /* each in a buffer of its own, before the first is given back */
+        struct owner *copy = new_owner(fuzz_copy(next.frame, next.have), next.have);
+
+        if (kp_port_take(&port, &next, copy) != KP_KEPT)
+            drop(NULL, copy);
+    }
+    if (kp_port_take(&port, &m, o) != KP_KEPT)
         drop(NULL, o);
 }
 
