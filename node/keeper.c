@@ -32,8 +32,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IN_TURN     32u /* datagrams of a system call */
-#define TURNS       8u  /* of them in a turn of the loop */
+#define IN_TURN     ND_FED_BATCH /* datagrams of a system call */
+#define TURNS       8u           /* of them in a turn of the loop */
 #define PENDING     512u
 #define SOCKET_ROOM (8 << 20)
 #define EMPTY_NS    2000000u  /* without a burst until one without inputs lets timers run */
@@ -45,12 +45,11 @@
 struct keeper {
     struct nd_config *config;
     struct nd_ports ports;
-    struct kp_keys keys;
     struct kp_front front;
     struct nd_server *server;
     struct nd_metrics *metrics;
     struct nd_notify notify;
-    int fd;
+    struct nd_fed_socket socket;
     struct sockaddr_in node[KP_NODES];
     size_t room[KP_NODES];          /* of a datagram that inputs share */
     unsigned device;                /* that is received from next */
@@ -58,11 +57,10 @@ struct keeper {
     int primary;                    /* that the log has told of */
     uint64_t strangers, port_full;
 
-    struct mmsghdr in[IN_TURN], out[IN_TURN];
-    struct iovec in_at[IN_TURN], out_at[IN_TURN];
+    struct mmsghdr in[IN_TURN];
+    struct iovec in_at[IN_TURN];
     struct sockaddr_in from[IN_TURN];
-    uint8_t heard[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX], said[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX];
-    unsigned outs;
+    uint8_t heard[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX];
 
     struct pending {
         struct ft_held held[PENDING];
@@ -82,33 +80,11 @@ static void note(int number)
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
-static void flush(struct keeper *k)
-{
-    unsigned sent = 0;
-
-    for (unsigned i = 0; i < k->outs; i++)
-        kp_sign(k->said[i], k->out_at[i].iov_len, &k->keys);
-    while (sent < k->outs) {
-        int n = sendmmsg(k->fd, k->out + sent, k->outs - sent, MSG_DONTWAIT);
-
-        sent += n > 0 ? (unsigned)n : 1; /* what the kernel does not take is lost, and sent again */
-    }
-    k->outs = 0;
-}
-
 static void send_message(void *ctx, unsigned node, const struct kp_message *m)
 {
     struct keeper *k = ctx;
 
-    if (k->outs && k->out[k->outs - 1].msg_hdr.msg_name == &k->node[node] &&
-        kp_add(m, k->said[k->outs - 1], &k->out_at[k->outs - 1].iov_len, k->room[node]))
-        return;
-    if (k->outs == IN_TURN)
-        flush(k);
-    k->out_at[k->outs] =
-        (struct iovec){.iov_base = k->said[k->outs], .iov_len = kp_begin(m, k->said[k->outs])};
-    k->out[k->outs].msg_hdr.msg_name = &k->node[node];
-    k->outs++;
+    nd_fed_socket_add(&k->socket, &k->node[node], k->room[node], m);
 }
 
 /* The node with this address; -1: none. */
@@ -128,12 +104,12 @@ static bool read_socket(struct keeper *k, uint64_t now)
     for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
         for (unsigned i = 0; i < IN_TURN; i++)
             k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
-        n = recvmmsg(k->fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        n = recvmmsg(k->socket.fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++) {
             int node = node_of(k, &k->from[i]);
             struct kp_message m;
 
-            if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->keys, &m) != 0) {
+            if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->socket.keys, &m) != 0) {
                 k->strangers++;
                 continue;
             }
@@ -299,35 +275,15 @@ static size_t room_to(const struct keeper *k, unsigned n)
 
 static int open_socket(struct keeper *k, struct ft_fault *fault)
 {
-    const struct nd_node *self = &k->config->keeper;
-    struct sockaddr_in own;
-    int room = SOCKET_ROOM;
-
-    nd_fed_address(self, &own);
-    for (unsigned n = 0; n < k->config->nodes; n++)
+    for (unsigned n = 0; n < k->config->nodes; n++) {
         nd_fed_address(&k->config->node[n], &k->node[n]);
-    for (unsigned n = 0; n < k->config->nodes; n++)
         k->room[n] = room_to(k, n);
+    }
     for (unsigned i = 0; i < IN_TURN; i++) {
         k->in_at[i] = (struct iovec){.iov_base = k->heard[i], .iov_len = sizeof(k->heard[i])};
         k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i], .msg_iov = &k->in_at[i], .msg_iovlen = 1};
-        k->out[i].msg_hdr =
-            (struct msghdr){.msg_namelen = sizeof(k->node[0]), .msg_iov = &k->out_at[i], .msg_iovlen = 1};
     }
-    if (k->fd < 0)
-        k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (k->fd >= 0) {
-        (void)setsockopt(k->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-        (void)setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-    }
-    if (k->fd >= 0 && bind(k->fd, (struct sockaddr *)&own, sizeof(own)) == 0)
-        return 0;
-    return ft_fail(fault,
-                   errno == EADDRINUSE      ? FT_EBUSY
-                   : errno == EADDRNOTAVAIL ? FT_ENOENT
-                                            : FT_EIO,
-                   "keeper %s: inputs %s:%u: %s", self->name, self->inputs_host, self->inputs_port,
-                   strerror(errno));
+    return nd_fed_socket_open(&k->socket, "keeper", &k->config->keeper, SOCKET_ROOM, fault);
 }
 
 static int open_front(struct keeper *k, struct ft_fault *fault)
@@ -336,7 +292,7 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
                                            .bursts = k->config->keeper_packets,
                                            .frame_max = k->config->chain.frame_max,
                                            .nodes = k->config->nodes,
-                                           .incarnation = nd_fed_incarnation(),
+                                           .incarnation = nd_wall(),
                                            .ctx = k,
                                            .send = send_message,
                                            .leave = leave};
@@ -382,7 +338,7 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
     umask(027);
     if (error || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
-        (error = nd_fed_keys(&k->keys, k->config, fault)) ||
+        (error = nd_fed_keys(&k->socket.keys, k->config, fault)) ||
         (error = open_patiently(k, open_server, fault)) || (error = open_patiently(k, open_socket, fault)) ||
         (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
         (error = open_patiently(k, open_metrics, fault)))
@@ -397,15 +353,15 @@ static void close_keeper(struct keeper *k)
     nd_server_close(k->server);
     nd_metrics_close(k->metrics);
     kp_front_close(&k->front);
-    if (k->fd >= 0)
-        close(k->fd);
-    explicit_bzero(&k->keys, sizeof(k->keys));
+    if (k->socket.fd >= 0)
+        close(k->socket.fd);
+    explicit_bzero(&k->socket.keys, sizeof(k->socket.keys));
 }
 
 /* Until something comes, or is due. */
 static void sleep_until(const struct keeper *k)
 {
-    struct pollfd at[1 + NF_PORTS_MAX] = {{k->fd, POLLIN, 0}};
+    struct pollfd at[1 + NF_PORTS_MAX] = {{k->socket.fd, POLLIN, 0}};
     const struct timespec time = {0, k->ports.io.waits ? SLEEP_NS : SLEEP_NS / 10};
     unsigned n = 1;
 
@@ -430,7 +386,7 @@ static void read_keys_again(struct keeper *k)
     struct kp_keys keys;
 
     if (nd_fed_keys(&keys, k->config, &fault) == 0)
-        k->keys = keys;
+        k->socket.keys = keys;
     explicit_bzero(&keys, sizeof(keys));
     ft_log_event(fault.text[0] ? FT_LEVEL_ERROR : FT_LEVEL_NOTICE, FT_SAYS_SEAL,
                  fault.text[0] ? "%s; the keys stay as they were" : "datagrams are known by %s as it is now",
@@ -444,7 +400,7 @@ static void turn(struct keeper *k)
 
     worked |= read_socket(k, now);
     kp_front_turn(&k->front, now);
-    flush(k);
+    nd_fed_socket_flush(&k->socket);
     for (unsigned port = 0; port < k->ports.io.ports; port++)
         if (k->pending[port].count) {
             send_pending(k, port);
@@ -526,7 +482,7 @@ static int run(struct keeper *k)
 
 int nd_cmd_keeper(int argc, char **argv)
 {
-    static struct keeper keeper = {.fd = -1, .primary = -1};
+    static struct keeper keeper = {.socket.fd = -1, .primary = -1};
     struct nd_options options;
     struct ft_fault fault;
     int code = nd_options_read(&options, argc, argv);

@@ -14,13 +14,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#define IN_TURN     32u /* datagrams of a system call */
-#define OWNS        8u  /* frames of the other node's own that wait to be received */
+#define IN_TURN     ND_FED_BATCH /* datagrams of a system call */
+#define OWNS        8u           /* frames of the other node's own that wait to be received */
 #define RESERVE     (NF_EMIT_MAX + 2 * NF_BURST_MAX)
-#define SOCKET_ROOM (4 << 20) /* bytes, of which the kernel grants what it permits */
+#define SOCKET_ROOM (4 << 20) /* bytes */
 #define HEARD_NS    1000000000ull
 
 /* The frame lies where its cache line begins, as in a buffer of DPDK's. */
@@ -33,8 +32,7 @@ struct buffer {
 _Static_assert(offsetof(struct buffer, bytes) + KP_HEAD_BYTES == 128, "as in a buffer of DPDK's");
 
 struct nd_fed {
-    int fd;
-    struct kp_keys keys;
+    struct nd_fed_socket socket;
     struct kp_port port;
     const struct ft_lane_shared *lane;
     bool told; /* the lane has told its progress since it last received: it is live */
@@ -47,11 +45,9 @@ struct nd_fed {
     struct buffer **free;
     uint32_t frees;
 
-    struct mmsghdr in[IN_TURN], out[IN_TURN];
-    struct iovec in_at[IN_TURN], out_at[IN_TURN];
+    struct mmsghdr in[IN_TURN];
+    struct iovec in_at[IN_TURN];
     struct buffer *into[IN_TURN];
-    uint8_t said[IN_TURN][KP_HEAD_BYTES + FT_FRAME_MAX];
-    unsigned outs;
 
     struct buffer *own[OWNS];
     struct nd_frame own_frame[OWNS];
@@ -75,15 +71,15 @@ static void give_buffer(void *ctx, void *owner)
     k->free[k->frees++] = owner;
 }
 
-static const uint8_t *bytes_of(void *ctx, void *owner)
-{
-    (void)ctx;
-    return ((struct buffer *)owner)->bytes + KP_HEAD_BYTES;
-}
-
 static uint8_t *frame_of(void *owner)
 {
     return ((struct buffer *)owner)->bytes + KP_HEAD_BYTES;
+}
+
+static const uint8_t *bytes_of(void *ctx, void *owner)
+{
+    (void)ctx;
+    return frame_of(owner);
 }
 
 static void *make_part(struct nd_fed *k, const void *frame, uint32_t have, uint32_t len)
@@ -114,39 +110,44 @@ static void *make_rest(void *ctx, unsigned lane, uint64_t seq, const void *head,
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
-/* What the kernel does not take is lost, as on the network, and comes again. */
-static void flush(struct nd_fed *k)
+void nd_fed_socket_flush(struct nd_fed_socket *s)
 {
+    struct mmsghdr out[ND_FED_BATCH] = {0};
     unsigned sent = 0;
 
-    for (unsigned i = 0; i < k->outs; i++)
-        kp_sign(k->said[i], k->out_at[i].iov_len, &k->keys);
-    while (sent < k->outs) {
-        int n = sendmmsg(k->fd, k->out + sent, k->outs - sent, MSG_DONTWAIT);
+    for (unsigned i = 0; i < s->outs; i++) {
+        kp_sign(s->said[i], s->out[i].iov_len, &s->keys);
+        out[i].msg_hdr = (struct msghdr){.msg_name = (void *)(uintptr_t)s->to[i],
+                                         .msg_namelen = s->to[i] ? sizeof(*s->to[i]) : 0,
+                                         .msg_iov = &s->out[i],
+                                         .msg_iovlen = 1};
+    }
+    while (sent < s->outs) {
+        int n = sendmmsg(s->fd, out + sent, s->outs - sent, MSG_DONTWAIT);
 
         sent += n > 0 ? (unsigned)n : 1;
     }
-    k->outs = 0;
+    s->outs = 0;
+}
+
+void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, size_t room,
+                       const struct kp_message *m)
+{
+    if (s->outs && s->to[s->outs - 1] == to &&
+        kp_add(m, s->said[s->outs - 1], &s->out[s->outs - 1].iov_len, room))
+        return;
+    if (s->outs == ND_FED_BATCH)
+        nd_fed_socket_flush(s);
+    s->to[s->outs] = to;
+    s->out[s->outs] = (struct iovec){.iov_base = s->said[s->outs], .iov_len = kp_begin(m, s->said[s->outs])};
+    s->outs++;
 }
 
 static void send_message(void *ctx, const struct kp_message *m)
 {
     struct nd_fed *k = ctx;
 
-    if (k->outs && kp_add(m, k->said[k->outs - 1], &k->out_at[k->outs - 1].iov_len, k->room))
-        return;
-    if (k->outs == IN_TURN)
-        flush(k);
-    k->out_at[k->outs] =
-        (struct iovec){.iov_base = k->said[k->outs], .iov_len = kp_begin(m, k->said[k->outs])};
-    k->outs++;
-}
-
-/* What waits to be sent may lie in it. */
-static void give_sent(void *ctx, void *owner)
-{
-    flush(ctx);
-    give_buffer(ctx, owner);
+    nd_fed_socket_add(&k->socket, NULL, k->room, m);
 }
 
 static void keep_own(struct nd_fed *k, const struct kp_message *m)
@@ -187,7 +188,7 @@ static void take_datagram(struct nd_fed *k, unsigned i)
     struct buffer *b = k->into[i];
     struct kp_message m, next;
 
-    if (kp_decode(b->bytes, k->in[i].msg_len, &k->keys, &m) != 0 || m.len > k->frame_max) {
+    if (kp_decode(b->bytes, k->in[i].msg_len, &k->socket.keys, &m) != 0 || m.len > k->frame_max) {
         atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
         return;
     }
@@ -222,7 +223,7 @@ static __attribute__((noinline, cold)) void take_renewed(struct nd_fed *k)
     struct kp_keys *keys = atomic_exchange(&k->renewed, NULL);
 
     if (keys)
-        k->keys = *keys;
+        k->socket.keys = *keys;
     free_keys(keys);
 }
 
@@ -235,11 +236,11 @@ static bool read_socket(struct nd_fed *k)
     if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
         take_renewed(k);
     do {
-        n = recvmmsg(k->fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        n = recvmmsg(k->socket.fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++)
             take_datagram(k, (unsigned)i);
         any |= n > 0;
-        flush(k);
+        nd_fed_socket_flush(&k->socket);
     } while (n == (int)IN_TURN);
     if (any)
         atomic_store_explicit(&k->heard, nd_now(), memory_order_relaxed);
@@ -291,7 +292,7 @@ static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct n
             kp_port_end(&k->port);
         read_socket(k);
         kp_port_answer(&k->port);
-        flush(k);
+        nd_fed_socket_flush(&k->socket);
     }
     k->told = false;
     n = k->owns < max ? k->owns : max;
@@ -309,7 +310,7 @@ static void send_own(struct nd_fed *k, unsigned port, struct buffer *b)
 
     if (b->have >= ND_HEARTBEAT_HEAD && nf_get16(frame + 12) == htobe16(ND_HEARTBEAT_TYPE)) {
         kp_port_own(&k->port, (uint8_t)port, frame, b->have);
-        flush(k);
+        nd_fed_socket_flush(&k->socket);
     }
     give_buffer(k, b);
 }
@@ -363,7 +364,7 @@ static uint32_t tell_progress(void *ctx, unsigned lane, const struct nd_progress
     k->read = false;
     k->told = true;
     unconfirmed = kp_port_tell(&k->port, &progress);
-    flush(k);
+    nd_fed_socket_flush(&k->socket);
     return unconfirmed;
 }
 
@@ -385,35 +386,45 @@ static int open_pool(struct nd_fed *k, struct ft_fault *fault)
         k->into[i] = take_buffer(k);
         k->in_at[i] = (struct iovec){.iov_base = k->into[i]->bytes, .iov_len = KP_HEAD_BYTES + k->frame_max};
         k->in[i].msg_hdr = (struct msghdr){.msg_iov = &k->in_at[i], .msg_iovlen = 1};
-        k->out[i].msg_hdr = (struct msghdr){.msg_iov = &k->out_at[i], .msg_iovlen = 1};
     }
     return 0;
+}
+
+int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
+                       struct ft_fault *fault)
+{
+    struct sockaddr_in own;
+
+    nd_fed_address(self, &own);
+    if (s->fd < 0)
+        s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (s->fd >= 0) {
+        (void)setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+        (void)setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+    }
+    if (s->fd >= 0 && bind(s->fd, (struct sockaddr *)&own, sizeof(own)) == 0)
+        return 0;
+    return ft_fail(fault,
+                   errno == EADDRINUSE      ? FT_EBUSY
+                   : errno == EADDRNOTAVAIL ? FT_ENOENT
+                                            : FT_EIO,
+                   "%s %s: inputs %s:%u: %s", kind, self->name, self->inputs_host, self->inputs_port,
+                   strerror(errno));
 }
 
 static int open_socket(struct nd_fed *k, const struct nd_config *config, const struct nd_node *node,
                        struct ft_fault *fault)
 {
-    struct sockaddr_in own, keeper;
-    int room = SOCKET_ROOM;
+    struct sockaddr_in keeper;
+    int error = nd_fed_socket_open(&k->socket, "node", node, SOCKET_ROOM, fault);
 
-    nd_fed_address(node, &own);
     nd_fed_address(&config->keeper, &keeper);
-    k->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (k->fd < 0)
-        return ft_fail(fault, FT_EIO, "node %s: inputs: %s", node->name, strerror(errno));
-    (void)setsockopt(k->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-    (void)setsockopt(k->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-    if (bind(k->fd, (struct sockaddr *)&own, sizeof(own)) == 0 &&
-        connect(k->fd, (struct sockaddr *)&keeper, sizeof(keeper)) == 0) {
-        k->room = nd_fed_room(k->fd, k->frame_max);
-        return 0;
-    }
-    return ft_fail(fault,
-                   errno == EADDRINUSE      ? FT_EBUSY
-                   : errno == EADDRNOTAVAIL ? FT_ENOENT
-                                            : FT_EIO,
-                   "node %s: inputs %s:%u: %s", node->name, node->inputs_host, node->inputs_port,
-                   strerror(errno));
+    if (!error && connect(k->socket.fd, (struct sockaddr *)&keeper, sizeof(keeper)) != 0)
+        error = ft_fail(fault, FT_EIO, "node %s: inputs %s:%u: %s", node->name, node->inputs_host,
+                        node->inputs_port, strerror(errno));
+    if (!error)
+        k->room = nd_fed_room(k->socket.fd, k->frame_max);
+    return error;
 }
 
 void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out)
@@ -445,14 +456,6 @@ size_t nd_fed_room(int fd, uint32_t frame_max)
     return (size_t)mtu - 28 < most ? (size_t)mtu - 28 : most;
 }
 
-uint64_t nd_fed_incarnation(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                 struct ft_fault *fault)
 {
@@ -463,20 +466,20 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     if (!k)
         return ft_fail(fault, FT_ENOMEM, "no memory for the socket to the keeper");
     ports->fed = k;
-    k->fd = -1;
+    k->socket.fd = -1;
     k->pool = MAP_FAILED;
     k->frame_max = config->chain.frame_max;
     k->buffers = node->mbufs;
-    k->port = (struct kp_port){.ctx = k, .send = send_message, .bytes = bytes_of, .drop = give_sent};
-    if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->keys, config, fault)) ||
+    k->port = (struct kp_port){.ctx = k, .send = send_message, .bytes = bytes_of, .drop = give_buffer};
+    if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->socket.keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;
-    if (kp_port_open(&k->port, nd_fed_incarnation()) != 0)
+    if (kp_port_open(&k->port, nd_wall()) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for what lies between keeper and node");
     io->ctx = k;
     io->buffers = node->mbufs;
     io->devices = 1;
-    io->descriptor[0] = k->fd;
+    io->descriptor[0] = k->socket.fd;
     io->waits = true;
     io->receive = receive_owns;
     io->send = send_outputs;
@@ -496,11 +499,11 @@ void nd_fed_close(struct nd_ports *ports)
     ports->fed = NULL;
     kp_port_close(&k->port);
     free_keys(atomic_exchange(&k->renewed, NULL));
-    if (k->fd >= 0)
-        close(k->fd);
+    if (k->socket.fd >= 0)
+        close(k->socket.fd);
     if (k->pool != MAP_FAILED)
         munmap(k->pool, k->pool_bytes);
-    explicit_bzero(&k->keys, sizeof(k->keys));
+    explicit_bzero(&k->socket.keys, sizeof(k->socket.keys));
     free(k->free);
     free(k);
 }

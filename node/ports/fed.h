@@ -15,6 +15,7 @@
 #include "node/ports/ports.h"
 
 #include <netinet/in.h>
+#include <sys/uio.h>
 
 /* The ports are numbered. FT_EBUSY, FT_ENOENT: the address; FT_EPERM, FT_EINVAL: the key; FT_ENOMEM. */
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -27,11 +28,32 @@ void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane);
 /* By any thread: the keeper has been heard within the last second. */
 bool nd_fed_hears(const struct nd_ports *ports, uint64_t now);
 
-/* For both ends: where a node, or the keeper, has its socket; the keys, as nd_fed_open; what a process that
- * begins now is called by, higher than one that began before by this machine's clock. */
+/* For both ends: where a node, or the keeper, has its socket; the keys, as nd_fed_open. */
 void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out);
 int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault);
-uint64_t nd_fed_incarnation(void);
+
+/* The socket of either end, its keys, and the datagrams that wait to be sent, one batch at most. */
+#define ND_FED_BATCH 32u
+struct nd_fed_socket {
+    int fd;
+    struct kp_keys keys;
+    unsigned outs;
+    const struct sockaddr_in *to[ND_FED_BATCH]; /* NULL: whom it is connected to */
+    struct iovec out[ND_FED_BATCH];
+    uint8_t said[ND_FED_BATCH][KP_HEAD_BYTES + FT_FRAME_MAX];
+};
+
+/* Bound where the file has `self`, "node" or "keeper" by `kind`, with buffers of `room` bytes, of which the
+ * kernel grants what it permits. FT_EBUSY, FT_ENOENT: the address; FT_EIO. `fd` is -1 before; closed by the
+ * caller, also after a failure. */
+int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
+                       struct ft_fault *fault);
+/* A copy of the message waits, in a datagram with those before it as long as that has `room` bytes at most; a
+ * whole batch is sent. */
+void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, size_t room,
+                       const struct kp_message *m);
+/* What the kernel does not take is lost, as on the network, and comes again. */
+void nd_fed_socket_flush(struct nd_fed_socket *s);
 /* Bytes of a datagram that several messages may share, by a socket that is connected: the MTU's, and no more
  * than one frame of frame_max may have. */
 size_t nd_fed_room(int fd, uint32_t frame_max);
