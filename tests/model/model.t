@@ -9,54 +9,62 @@ dir=$(mktemp -d) || exit 1
 trap 'rm -rf "$dir"' EXIT
 command -v spin >/dev/null || { echo "1..0 # SKIP no spin: make deps"; exit 0; }
 
-number=0
-failed=0
-result() { # ok? NAME NOTE
-    number=$((number + 1))
-    [ "$1" = 0 ] || { failed=$((failed + 1)); printf 'not '; }
-    echo "ok $number - $2"
-    echo "# $3"
+# As many searches at once as there are processors, of the long ones one, for their memory. Each has a directory of its own.
+searches=0
+slots=$(nproc)
+[ "${MODEL_LONG:-0}" = 1 ] && slots=1
+
+# begin FUNCTION ARGUMENTS...: it runs beside the others, and what it says is printed in the order of the calls.
+begin() {
+    [ "$(jobs -pr | wc -l)" -lt "$slots" ] || wait -n
+    searches=$((searches + 1))
+    mkdir "$dir/$searches"
+    ("$@" "$searches" >"$dir/$searches.tap" 2>&1) &
 }
 
-# search MODEL STOP FLAGS...: leaves spin's report in $dir/report. STOP: -c1 at the first error, as spin does.
+# search MODEL FLAGS...: leaves spin's report in the directory of this search.
 search() {
-    local model=$1
+    local model=$1 root=$PWD
     shift
-    rm -f "$dir"/*
-    (cd "$dir" && spin "$@" -a "$OLDPWD/tests/model/$model.pml" >spin.out 2>&1 && [ ! -s spin.out ] &&
-        gcc $optimise -w -DSAFETY -DNOCLAIM -DNOREDUCE -DVECTORSZ=1024 -DMEMLIM="${MEMORY:-3800}" -o pan pan.c 2>gcc.out &&
+    (cd "$own" && spin "$@" -a "$root/tests/model/$model.pml" >spin.out 2>&1 && [ ! -s spin.out ] &&
+        gcc "$optimise" -w -DSAFETY -DNOCLAIM -DNOREDUCE -DVECTORSZ=1024 -DMEMLIM="${MEMORY:-3800}" -o pan pan.c 2>gcc.out &&
         ./pan -E -m1000000 -w22 >report 2>&1)
-    [ -s "$dir/report" ] || cat "$dir"/spin.out "$dir"/gcc.out >"$dir/report" 2>/dev/null
+    [ -s "$own/report" ] || cat "$own"/spin.out "$own"/gcc.out >"$own/report" 2>/dev/null
 }
 
-said() { # what the search was
+# tell OK NAME: the line of a search, and what the search was.
+tell() {
+    [ "$1" = 0 ] || printf 'not '
+    echo "ok $number - $2"
     awk '/states, stored/ {s = $1} /depth reached/ {sub(/.*depth reached /, ""); sub(/,.*/, ""); d = $0}
          /actual memory|total actual/ {m = $1} /elapsed time/ {t = $4} /assertion violated/ {sub(/pan:1: /, ""); a = $0}
-         END {printf "%d states, depth %d, %d MB, %s s%s", s, d, m, t, a == "" ? "" : "; " substr(a, 1, 140)}' "$dir/report"
+         END {printf "# %d states, depth %d, %d MB, %s s%s\n", s, d, m, t, a == "" ? "" : "; " substr(a, 1, 140)}' "$own/report"
 }
 
 # holds NAME MODEL FLAGS...: searched to the end, no error.
-holds() {
-    local name=$1 ok=0
-    shift
-    optimise=-O2
-    search "$@"
-    grep -q 'errors: 0$' "$dir/report" || ok=1
-    grep -q '^Full statespace search for:' "$dir/report" || ok=1
+holds() { begin is_whole "$@"; }
+is_whole() {
+    local number=${*: -1} name=$1 ok=0
+    own=$dir/$number optimise=-O2
+    search "${@:2:$#-2}"
+    grep -q 'errors: 0$' "$own/report" || ok=1
+    grep -q '^Full statespace search for:' "$own/report" || ok=1
     grep -qiE 'search not completed|max search depth too small|out of memory|reached -DMEMLIM|truncated|hash-compact|bit ?state' \
-        "$dir/report" && ok=1
-    result $ok "$name" "$(said)"
-    [ $ok = 0 ] || head -n 20 "$dir/report" | sed 's/^/# /'
+        "$own/report" && ok=1
+    tell $ok "$name"
+    [ $ok = 0 ] || head -n 20 "$own/report" | sed 's/^/# /'
+    rm -rf "$own"
 }
 
 # found NAME WHERE MODEL FLAGS...: spin finds an assertion of the model itself that is broken, at a line that reads WHERE.
-found() {
-    local name=$1 where=$2 ok=0
-    shift 2
-    optimise=-O0 # found soon; the compiler is what takes long
-    search "$@"
-    grep -q 'errors: 1$' "$dir/report" && grep -qE "assertion violated.*($where)" "$dir/report" || ok=1
-    result $ok "$name" "$(said)"
+found() { begin is_broken "$@"; }
+is_broken() {
+    local number=${*: -1} name=$1 where=$2 ok=0
+    own=$dir/$number optimise=-O0 # found soon; the compiler is what takes long
+    search "${@:3:$#-3}"
+    grep -q 'errors: 1$' "$own/report" && grep -qE "assertion violated.*($where)" "$own/report" || ok=1
+    tell $ok "$name"
+    rm -rf "$own"
 }
 
 STABLE='acked'               # G1: what is stable
@@ -71,7 +79,7 @@ FORK='o==n'                  # members: two sets of members in one view
 FOR_NOBODY='v<=reign'        # members: a state is given up for a view that nobody has begun
 ANY='.'
 
-echo "# every behaviour within the bounds"
+# Every behaviour within the bounds.
 holds "no arbiter, strict: one fault and a planned handover" pair -DSTRICT -DFAULTS=1 -DHANDOVERS=1
 holds "no arbiter, strict: one fault, silences of any length among them" pair -DSTRICT -DSILENCE -DFAULTS=1 -DBURSTS=1
 holds "no arbiter, not strict: one fault" pair -DFAULTS=1
@@ -97,7 +105,7 @@ if [ "${MODEL_LONG:-0}" = 1 ]; then
     holds "long: an arbiter elsewhere, two bursts" arbiter -DFAULTS=1
 fi
 
-echo "# what must be found"
+# What must be found.
 found "the split of two nodes that are not strict, in a long silence" "$ANY" pair -DPARTITION -DSILENCE -DFAULTS=1
 found "a paused primary, replaced, whose link stays silent after it woke: not strict, it goes SOLO" "$VIEW" pair -DPORTS_ONLY -DFAULTS=2
 found "released before it is acknowledged" "$STABLE" pair -DBUG_EARLY -DSTRICT -DFAULTS=1
@@ -142,7 +150,7 @@ found "members: the same, strict" "$PAIRS|$WHOLE|$FORK" members -DBUG_BLANK -DST
 found "members: a member that hears nobody begins empty" "$PAIRS|$WHOLE|$FORK" members -DBUG_EMPTY -DFAULTS=1 -DVIEWS=3 -DROOM=1
 found "members: a takeover whose view is forgotten" "$WHOLE" members -DFORGOTTEN -DFAULTS=1 -DVIEWS=3 -DROOM=1
 
-echo "# what must be able to happen"
+# What must be able to happen.
 found "a takeover of two bursts" closed pair -DSEE_TAKEOVER -DSTRICT -DFAULTS=1
 found "a handover that is taken back" over pair -DSEE_RESUME -DSTRICT -DFAULTS=1 -DHANDOVERS=1
 found "an output that leaves twice" "$TWICE" pair -DSEE_TWICE -DFAULTS=1
@@ -157,5 +165,7 @@ for kind in "" -DSTRICT; do
     found "members $kind: both have lost their state, and one begins empty" ask members -DSEE_EMPTY -DFAULTS=2 -DVIEWS=3 -DROOM=1 $kind
 done
 
-echo "1..$number"
-[ "$failed" = 0 ]
+wait
+for ((n = 1; n <= searches; n++)); do cat "$dir/$n.tap"; done
+echo "1..$searches"
+! grep -q '^not ok' "$dir"/*.tap
