@@ -19,6 +19,7 @@
 #include "node/metrics/metrics.h"
 #include "node/ports/fed.h"
 #include "node/ports/ports.h"
+#include "node/ports/udp.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -104,7 +105,7 @@ static bool read_socket(struct keeper *k, uint64_t now)
     for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
         for (unsigned i = 0; i < IN_TURN; i++)
             k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
-        n = recvmmsg(k->socket.fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
         for (int i = 0; i < n; i++) {
             int node = node_of(k, &k->from[i]);
             struct kp_message m;
@@ -261,11 +262,13 @@ static bool answer(void *arg, struct nd_exchange *e)
 /* By a socket that is connected, whose path the kernel knows. */
 static size_t room_to(const struct keeper *k, unsigned n)
 {
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = k->socket.udp ? -1 : socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     size_t room = 0;
 
+    if (k->socket.udp)
+        room = nd_fed_room(&k->socket, -1, k->config->chain.frame_max);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&k->node[n], sizeof(k->node[n])) == 0)
-        room = nd_fed_room(fd, k->config->chain.frame_max);
+        room = nd_fed_room(&k->socket, fd, k->config->chain.frame_max);
     if (fd >= 0)
         close(fd);
     return room;
@@ -275,15 +278,21 @@ static size_t room_to(const struct keeper *k, unsigned n)
 
 static int open_socket(struct keeper *k, struct ft_fault *fault)
 {
+    int error = nd_fed_socket_open(&k->socket, k->config, "keeper", &k->config->keeper, SOCKET_ROOM, fault);
+
+    if (error)
+        return error;
     for (unsigned n = 0; n < k->config->nodes; n++) {
         nd_fed_address(&k->config->node[n], &k->node[n]);
+        if (k->socket.udp)
+            nd_udp_add_peer(k->socket.udp, &k->node[n]);
         k->room[n] = room_to(k, n);
     }
     for (unsigned i = 0; i < IN_TURN; i++) {
         k->in_at[i] = (struct iovec){.iov_base = k->heard[i], .iov_len = sizeof(k->heard[i])};
         k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i], .msg_iov = &k->in_at[i], .msg_iovlen = 1};
     }
-    return nd_fed_socket_open(&k->socket, "keeper", &k->config->keeper, SOCKET_ROOM, fault);
+    return 0;
 }
 
 static int open_front(struct keeper *k, struct ft_fault *fault)
@@ -339,30 +348,29 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
     if (error || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
         (error = nd_fed_keys(&k->socket.keys, k->config, fault)) ||
-        (error = open_patiently(k, open_server, fault)) || (error = open_patiently(k, open_socket, fault)) ||
-        (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
-        (error = open_patiently(k, open_metrics, fault)))
+        (error = open_patiently(k, open_server, fault)) || (error = open_front(k, fault)) ||
+        (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
+        (error = open_patiently(k, open_socket, fault)) || (error = open_patiently(k, open_metrics, fault)))
         return error;
     return nd_event_writer_start(&writer, fault);
 }
 
 static void close_keeper(struct keeper *k)
 {
+    nd_fed_socket_close(&k->socket);
     if (k->ports.io.ports)
         nd_ports_close(&k->ports);
     nd_server_close(k->server);
     nd_metrics_close(k->metrics);
     kp_front_close(&k->front);
-    if (k->socket.fd >= 0)
-        close(k->socket.fd);
-    explicit_bzero(&k->socket.keys, sizeof(k->socket.keys));
 }
 
 /* Until something comes, or is due. */
 static void sleep_until(const struct keeper *k)
 {
-    struct pollfd at[1 + NF_PORTS_MAX] = {{k->socket.fd, POLLIN, 0}};
-    const struct timespec time = {0, k->ports.io.waits ? SLEEP_NS : SLEEP_NS / 10};
+    struct pollfd at[1 + NF_PORTS_MAX] = {{nd_fed_socket_descriptor(&k->socket), POLLIN, 0}};
+    const bool told = k->ports.io.waits && at[0].fd >= 0; /* of all that comes */
+    const struct timespec time = {0, told ? SLEEP_NS : SLEEP_NS / 10};
     unsigned n = 1;
 
     for (unsigned d = 0; k->ports.io.waits && k->front.begun && d < k->ports.io.devices; d++)

@@ -11,10 +11,11 @@
 #include "nflib/chain/chain.h"
 #include "node/arbiter/arbiter.h"
 
-#define ND_PAIR     2u /* of the nodes of a file, the first members */
-#define ND_NODES    8u
-#define ND_EAL_MAX  32u
-#define ND_HOST_MAX 64u
+#define ND_PAIR           2u /* of the nodes of a file, the first members */
+#define ND_NODES          8u
+#define ND_EAL_MAX        32u
+#define ND_INPUTS_DEVICES 4u
+#define ND_HOST_MAX       64u
 
 #define ND_TRACKED_MAX 8u /* tracked things of a node */
 #define ND_HOOKS_MAX   4u
@@ -108,10 +109,12 @@ struct nd_node {
     char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
-    char second_host[ND_HOST_MAX];  /* the same of the second way between the nodes */
-    uint16_t second_port;           /* 0: there is one way */
-    char inputs_host[ND_HOST_MAX];  /* numeric IPv4: where a node meets its keeper, a keeper its nodes */
-    uint16_t inputs_port;           /* of UDP; 0: there is no keeper, the node has ports */
+    char second_host[ND_HOST_MAX]; /* the same of the second way between the nodes */
+    uint16_t second_port;          /* 0: there is one way */
+    char inputs_host[ND_HOST_MAX]; /* numeric IPv4: where a node meets its keeper, a keeper its nodes */
+    uint16_t inputs_port;          /* of UDP; 0: there is no keeper, the node has ports */
+    char inputs_device[ND_INPUTS_DEVICES][256]; /* of DPDK, which carry it in place of the kernel */
+    uint32_t inputs_devices;
     char metrics_host[ND_HOST_MAX]; /* numeric IPv4 */
     uint16_t metrics_port;          /* 0: no metrics */
     char control[103];         /* unix socket path; with ".look" or ".operate" behind it, it is one too */

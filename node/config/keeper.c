@@ -9,7 +9,7 @@
 
 struct raw_keeper {
     struct nd_node place;
-    const struct nd_yaml *ports, *eal;
+    const struct nd_yaml *ports, *eal, *inputs_devices;
     struct nd_endpoint inputs, metrics;
     uint32_t packets;
 };
@@ -17,6 +17,8 @@ struct raw_keeper {
 #define AT(member) offsetof(struct raw_keeper, member)
 static const struct nf_param keeper_keys[] = {
     {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, NULL, NULL, "its address to the nodes", false},
+    {"inputs_devices", ND_KIND(ND_LIST), AT(inputs_devices), 0, ND_INPUTS_DEVICES, "", NULL,
+     "that carry them", false},
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
     {"control", ND_KIND(ND_PLACE), AT(place.control), 0, 103, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "where Prometheus reads it", false},
@@ -53,6 +55,24 @@ static int check_protection(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
+/* Which lie where the keeper, or the node behind it, has no port. */
+int nd_read_inputs_devices(struct nd_reading *r, const struct nd_yaml *list, struct nd_node *node)
+{
+    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(node->inputs_device[0])};
+    int error = 0;
+
+    for (const struct nd_yaml *e = list ? list->first : NULL; e && !error; e = e->next) {
+        error = nd_schema_value(r->arena, e, "inputs_devices entry", &text,
+                                node->inputs_device[node->inputs_devices++], r->fault);
+        if (!error && (strncmp(e->text, "net_af_xdp", 10) == 0 || strncmp(e->text, "net_memif", 9) == 0))
+            error = nd_yaml_fail(r->fault, e,
+                                 "inputs_devices \"%.40s\", expected another driver, such as net_af_packet0, "
+                                 "or a PCI address",
+                                 e->text);
+    }
+    return error;
+}
+
 static int read_place(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
@@ -79,6 +99,8 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
         r->config->keeper_packets *= 2;
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, keeper->eal[keeper->eals++], r->fault);
+    if (!error)
+        error = nd_read_inputs_devices(r, raw.inputs_devices, keeper);
     return error ? error : nd_read_ports(r, "keeper", keeper, raw.ports);
 }
 

@@ -216,7 +216,7 @@ static const char *const realtimes[] = {"false", "true", "auto", NULL};
 
 struct raw_node {
     struct nd_node node;
-    const struct nd_yaml *ports, *eal, *track, *hooks, *export, *replication;
+    const struct nd_yaml *ports, *eal, *inputs_devices, *track, *hooks, *export, *replication;
     struct nd_endpoint metrics, inputs;
 };
 
@@ -225,6 +225,8 @@ static const struct nf_param node_keys[] = {
     {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
     {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, "", NULL, "DPDK device by port", false},
     {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, "", NULL, "in place of ports: to the keeper", false},
+    {"inputs_devices", ND_KIND(ND_LIST), AT(inputs_devices), 0, ND_INPUTS_DEVICES, "", NULL,
+     "that carry them", false},
     {"replication", ND_KIND(ND_ANY), AT(replication), 0, 0, NULL, NULL, "address of the link, or two", false},
     {"control", ND_KIND(ND_PLACE), AT(node.control), 0, 103, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
@@ -408,6 +410,11 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
                          node->name);
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
+    if (!error)
+        error = nd_read_inputs_devices(r, raw.inputs_devices, node);
+    if (!error && node->inputs_devices && !node->inputs_port)
+        error = nd_yaml_fail(r->fault, raw.inputs_devices,
+                             "node %s has inputs_devices, expected inputs and keepers", node->name);
     snprintf(what, sizeof(what), "node %s track", node->name);
     for (const struct nd_yaml *e = raw.track ? raw.track->first : NULL; e && !error; e = e->next)
         error = read_track(r, e, what, &node->track[node->tracks++]);

@@ -42,5 +42,6 @@ int nd_read_sockets(struct nd_reading *r); /* of the nodes, who they are and whe
 
 /* The devices of a node, or of a keeper: `kind` is the word for it. */
 int nd_read_ports(struct nd_reading *r, const char *kind, struct nd_node *node, const struct nd_yaml *ports);
+int nd_read_inputs_devices(struct nd_reading *r, const struct nd_yaml *list, struct nd_node *node);
 
 #endif

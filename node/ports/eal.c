@@ -34,6 +34,7 @@
 #define TX_RING  1024
 #define XDP_RING 2048         /* of both: as many buffers as the driver gives the kernel to fill */
 #define XDP      "net_af_xdp" /* and a number */
+#define MEMIF    "net_memif"  /* and a number */
 #define RETA_MAX RTE_ETH_RSS_RETA_SIZE_512
 static uint8_t flow_key[64]; /* borrowed by DPDK while a port is configured */
 
@@ -240,6 +241,17 @@ static bool is_pci(const char *devargs)
            sscanf(devargs, "%x:%x.%x", &a, &b, &c) == 3;
 }
 
+static bool uses_memif(const struct nd_node *node)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < NF_PORTS_MAX; i++)
+        any |= strncmp(node->port[i], MEMIF, sizeof(MEMIF) - 1) == 0;
+    for (unsigned i = 0; i < node->inputs_devices; i++)
+        any |= strncmp(node->inputs_device[i], MEMIF, sizeof(MEMIF) - 1) == 0;
+    return any;
+}
+
 struct nd_privilege nd_ports_privilege(const struct nd_node *node)
 {
     struct nd_privilege needed = {.user = node->user, .core = node->core};
@@ -248,6 +260,8 @@ struct nd_privilege nd_ports_privilege(const struct nd_node *node)
         needed.physical |= is_pci(node->port[i]);
         needed.xdp |= strncmp(node->port[i], XDP, sizeof(XDP) - 1) == 0;
     }
+    for (unsigned i = 0; i < node->inputs_devices; i++)
+        needed.physical |= is_pci(node->inputs_device[i]);
     return needed;
 }
 
@@ -263,8 +277,11 @@ int nd_eal_open(const struct nd_config *config, const struct nd_node *node, stru
     if (!has_option(node, "--telemetry"))
         args[n++] = "--no-telemetry";
     /* Without files that are shared a killed node leaves none of memory behind, and no two nodes meet in one.
-     */
-    args[n++] = node->hugepages ? "--in-memory" : "--no-shconf";
+     * The memif driver insists on them: of its node a socket and a page of configuration stay. */
+    if (!uses_memif(node))
+        args[n++] = node->hugepages ? "--in-memory" : "--no-shconf";
+    else if (node->hugepages)
+        args[n++] = "--huge-unlink=always";
     write_lcores(cores, sizeof(cores), config->chain.lanes);
     if (!has_option(node, "--lcores") && !has_option(node, "-l"))
         args[n++] = cores;

@@ -2,6 +2,7 @@
 /* The socket to a keeper, and what the lane calls in place of ports; see fed.h. */
 #define _GNU_SOURCE /* recvmmsg */
 #include "node/ports/fed.h"
+#include "node/ports/udp.h"
 #include "keeper/port.h"
 #include "node/base/clock.h"
 #include "replicator/key.h"
@@ -117,10 +118,16 @@ void nd_fed_socket_flush(struct nd_fed_socket *s)
 
     for (unsigned i = 0; i < s->outs; i++) {
         kp_sign(s->said[i], s->out[i].iov_len, &s->keys);
+        if (s->udp)
+            nd_udp_send(s->udp, s->to[i] ? s->to[i] : &s->peer, s->said[i], s->out[i].iov_len);
         out[i].msg_hdr = (struct msghdr){.msg_name = (void *)(uintptr_t)s->to[i],
                                          .msg_namelen = s->to[i] ? sizeof(*s->to[i]) : 0,
                                          .msg_iov = &s->out[i],
                                          .msg_iovlen = 1};
+    }
+    if (s->udp) {
+        nd_udp_flush(s->udp);
+        sent = s->outs;
     }
     while (sent < s->outs) {
         int n = sendmmsg(s->fd, out + sent, s->outs - sent, MSG_DONTWAIT);
@@ -128,6 +135,26 @@ void nd_fed_socket_flush(struct nd_fed_socket *s)
         sent += n > 0 ? (unsigned)n : 1;
     }
     s->outs = 0;
+}
+
+int nd_fed_socket_receive(struct nd_fed_socket *s, struct mmsghdr *in, unsigned max)
+{
+    return s->udp ? (int)nd_udp_receive(s->udp, in, max) : recvmmsg(s->fd, in, max, MSG_DONTWAIT, NULL);
+}
+
+int nd_fed_socket_descriptor(const struct nd_fed_socket *s)
+{
+    return s->udp ? nd_udp_descriptor(s->udp) : s->fd;
+}
+
+void nd_fed_socket_close(struct nd_fed_socket *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+    nd_udp_close(s->udp);
+    s->udp = NULL;
+    explicit_bzero(&s->keys, sizeof(s->keys));
 }
 
 void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, size_t room,
@@ -236,7 +263,7 @@ static bool read_socket(struct nd_fed *k)
     if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
         take_renewed(k);
     do {
-        n = recvmmsg(k->socket.fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
         for (int i = 0; i < n; i++)
             take_datagram(k, (unsigned)i);
         any |= n > 0;
@@ -390,11 +417,13 @@ static int open_pool(struct nd_fed *k, struct ft_fault *fault)
     return 0;
 }
 
-int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
-                       struct ft_fault *fault)
+int nd_fed_socket_open(struct nd_fed_socket *s, const struct nd_config *config, const char *kind,
+                       const struct nd_node *self, int room, struct ft_fault *fault)
 {
     struct sockaddr_in own;
 
+    if (self->inputs_devices)
+        return nd_udp_open(&s->udp, config, self, fault);
     nd_fed_address(self, &own);
     if (s->fd < 0)
         s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -415,15 +444,22 @@ int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct n
 static int open_socket(struct nd_fed *k, const struct nd_config *config, const struct nd_node *node,
                        struct ft_fault *fault)
 {
-    struct sockaddr_in keeper;
-    int error = nd_fed_socket_open(&k->socket, "node", node, SOCKET_ROOM, fault);
+    struct sockaddr_in *keeper = &k->socket.peer;
+    int error = nd_fed_socket_open(&k->socket, config, "node", node, SOCKET_ROOM, fault);
 
-    nd_fed_address(&config->keeper, &keeper);
-    if (!error && connect(k->socket.fd, (struct sockaddr *)&keeper, sizeof(keeper)) != 0)
+    nd_fed_address(&config->keeper, keeper);
+    if (error)
+        return error;
+    if (k->socket.udp) {
+        nd_udp_add_peer(k->socket.udp, keeper);
+        k->room = nd_fed_room(&k->socket, -1, k->frame_max);
+        return 0;
+    }
+    if (connect(k->socket.fd, (struct sockaddr *)keeper, sizeof(*keeper)) != 0)
         error = ft_fail(fault, FT_EIO, "node %s: inputs %s:%u: %s", node->name, node->inputs_host,
                         node->inputs_port, strerror(errno));
     if (!error)
-        k->room = nd_fed_room(k->socket.fd, k->frame_max);
+        k->room = nd_fed_room(&k->socket, k->socket.fd, k->frame_max);
     return error;
 }
 
@@ -445,15 +481,17 @@ int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_f
     return error;
 }
 
-size_t nd_fed_room(int fd, uint32_t frame_max)
+size_t nd_fed_room(const struct nd_fed_socket *s, int fd, uint32_t frame_max)
 {
     int mtu = 0;
     socklen_t size = sizeof(mtu);
-    size_t most = KP_HEAD_BYTES + frame_max;
+    size_t most = KP_HEAD_BYTES + frame_max, room = 0;
 
-    if (getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size) != 0 || mtu < 576)
-        return 0;
-    return (size_t)mtu - 28 < most ? (size_t)mtu - 28 : most;
+    if (s->udp)
+        room = nd_udp_room(s->udp);
+    else if (getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size) == 0 && mtu >= 576)
+        room = (size_t)mtu - 28;
+    return room < most ? room : most;
 }
 
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -479,8 +517,8 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     io->ctx = k;
     io->buffers = node->mbufs;
     io->devices = 1;
-    io->descriptor[0] = k->socket.fd;
-    io->waits = true;
+    io->descriptor[0] = nd_fed_socket_descriptor(&k->socket);
+    io->waits = io->descriptor[0] >= 0;
     io->receive = receive_owns;
     io->send = send_outputs;
     io->make = make_buffer;
@@ -499,11 +537,9 @@ void nd_fed_close(struct nd_ports *ports)
     ports->fed = NULL;
     kp_port_close(&k->port);
     free_keys(atomic_exchange(&k->renewed, NULL));
-    if (k->socket.fd >= 0)
-        close(k->socket.fd);
+    nd_fed_socket_close(&k->socket);
     if (k->pool != MAP_FAILED)
         munmap(k->pool, k->pool_bytes);
-    explicit_bzero(&k->socket.keys, sizeof(k->socket.keys));
     free(k->free);
     free(k);
 }

@@ -15,7 +15,11 @@
 #include "node/ports/ports.h"
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
+
+struct nd_udp;
+struct mmsghdr;
 
 /* The ports are numbered. FT_EBUSY, FT_ENOENT: the address; FT_EPERM, FT_EINVAL: the key; FT_ENOMEM. */
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -35,7 +39,9 @@ int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_f
 /* The socket of either end, its keys, and the datagrams that wait to be sent, one batch at most. */
 #define ND_FED_BATCH 32u
 struct nd_fed_socket {
-    int fd;
+    int fd;                  /* the kernel's; -1: there is none */
+    struct nd_udp *udp;      /* in its place, by devices; NULL: there are none */
+    struct sockaddr_in peer; /* of a node: its keeper */
     struct kp_keys keys;
     unsigned outs;
     const struct sockaddr_in *to[ND_FED_BATCH]; /* NULL: whom it is connected to */
@@ -43,20 +49,25 @@ struct nd_fed_socket {
     uint8_t said[ND_FED_BATCH][KP_HEAD_BYTES + FT_FRAME_MAX];
 };
 
-/* Bound where the file has `self`, "node" or "keeper" by `kind`, with buffers of `room` bytes, of which the
- * kernel grants what it permits. FT_EBUSY, FT_ENOENT: the address; FT_EIO. `fd` is -1 before; closed by the
- * caller, also after a failure. */
-int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
-                       struct ft_fault *fault);
+/* Without `inputs_devices`: bound where the file has `self`, "node" or "keeper" by `kind`, with buffers of
+ * `room` bytes, of which the kernel grants what it permits. FT_EBUSY, FT_ENOENT: the address; FT_EIO. `fd` is
+ * -1 before; closed by the caller, also after a failure. With them: as nd_udp_open. */
+int nd_fed_socket_open(struct nd_fed_socket *s, const struct nd_config *config, const char *kind,
+                       const struct nd_node *self, int room, struct ft_fault *fault);
+void nd_fed_socket_close(struct nd_fed_socket *s);
+/* As recvmmsg and MSG_DONTWAIT, each with one buffer: how many came; negative: none. */
+int nd_fed_socket_receive(struct nd_fed_socket *s, struct mmsghdr *in, unsigned max);
+/* Readable while something has come; -1: it has none, and is looked at. */
+int nd_fed_socket_descriptor(const struct nd_fed_socket *s);
 /* A copy of the message waits, in a datagram with those before it as long as that has `room` bytes at most; a
  * whole batch is sent. */
 void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, size_t room,
                        const struct kp_message *m);
 /* What the kernel does not take is lost, as on the network, and comes again. */
 void nd_fed_socket_flush(struct nd_fed_socket *s);
-/* Bytes of a datagram that several messages may share, by a socket that is connected: the MTU's, and no more
- * than one frame of frame_max may have. */
-size_t nd_fed_room(int fd, uint32_t frame_max);
+/* Bytes of a datagram that several messages may share: the devices' MTU's, or that of the path of `fd`, a
+ * socket of the kernel's that is connected, and no more than one frame of frame_max may have. */
+size_t nd_fed_room(const struct nd_fed_socket *s, int fd, uint32_t frame_max);
 
 /* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);

@@ -376,6 +376,12 @@ static void mistakes_about_a_keeper_are_refused(void **state)
          "t.yaml:11: a and b have one address for inputs, 127.0.0.1:1, expected two"},
         {"127.0.0.1:3,", "127.0.0.1:2,",
          "t.yaml:11: b and k have one address for inputs, 127.0.0.1:2, expected two"},
+        {"inputs: 127.0.0.1:1, ", "inputs: 127.0.0.1:1, inputs_devices: [ \"net_memif0,role=client\" ], ",
+         "t.yaml:8: inputs_devices \"net_memif0,role=client\", expected another driver, such as "
+         "net_af_packet0, "
+         "or a PCI address"},
+        {"inputs: 127.0.0.1:3, ", "inputs: 127.0.0.1:3, inputs_devices: [ a, b, c, d, e ], ",
+         "t.yaml:11: keeper k inputs_devices is a list, expected a list of at most 4 entries"},
         {"inputs: 127.0.0.1:3, ", "", "t.yaml:11: keeper k inputs is missing, expected A.B.C.D:PORT"},
         {", outside: net_null1", "",
          "t.yaml:11: keeper k ports outside is missing, expected text of 1 to 511 characters (a PCI address, "
