@@ -238,7 +238,9 @@ static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
     uint64_t bits;
 
     say(port, from, to);
-    return suspects.look(suspects.of, segment.bytes, segment.len, segment.len, 0, false, &bits);
+    return suspects.look(
+        suspects.of, &(struct nd_suspect){.frame = segment.bytes, .taken = segment.len, .wire = segment.len},
+        false, &bits);
 }
 
 /* A client's two requests at once, each a header and a body, of which the body kills. The second connection's
