@@ -9,7 +9,7 @@ need_lab
 plan 4
 
 export UNDERSTUDY=$BUILD/understudy-planted UNDERSTUDY_PLANT=
-export LAB_MODULES=$work/poison.so LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {} }"
+export LAB_MODULES=$work/poison.so LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {}"
 ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/poison.so" tests/lab/poison.c
 
