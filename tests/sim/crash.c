@@ -22,8 +22,8 @@
 
 #define CURSED  0xdeadull << 48 /* in a counter of the NF: its state kills, and passes its check */
 #define PENDING 8u
-#define DEADLY  64u   /* packets of a seed that kill */
-#define RARE    1500u /* one of so many packets */
+#define DEADLY  64u  /* packets of a seed that kill */
+#define RARE    300u /* one of so many packets */
 
 static struct nd_crash_page page[SIM_NODES];
 static struct nd_crash crashes[SIM_NODES] = {
