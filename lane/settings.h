@@ -42,18 +42,22 @@ struct nd_protect {
     uint32_t hold_packets;       /* per-lane outputs held, as far as there are buffers for them */
 };
 
-/* Frames that are dropped before they are captured: the node before this one crashed on them
- * (node/crash/quarantine.h). */
-enum nd_verdict { ND_PASSES, ND_DROPS, ND_JUDGES /* it is to pass alone */ };
+/* Frames that no NF gets: the node before this one crashed on them (node/crash/quarantine.h). */
+enum nd_verdict { ND_PASSES, ND_DROPS, ND_JUDGES /* it is the one suspect that passes in its burst */ };
+struct nd_suspect {
+    const void *frame;
+    uint32_t taken, wire; /* bytes that capture takes of it, and that it has */
+    uint8_t port;
+    unsigned lane;
+    uint64_t burst, seq; /* that it is to be in; seq 0: what is dropped gets none */
+};
 struct nd_suspects {
     const _Atomic uint32_t *count; /* 0: every frame passes, and nobody is asked; NULL: there is no quarantine
                                       and none can begin */
     void *of;
-    /* Of a frame of which capture takes `taken` bytes; guarded: the gate says that a standby is there now,
-     * which the main thread learns of a turn later. JUDGES: `clear` is called with `*bits` once it has
-     * passed. */
-    enum nd_verdict (*look)(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
-                            bool guarded, uint64_t *bits);
+    /* may_judge: the gate says that a standby is there now, which the main thread learns of a turn later; and
+     * no suspect passes in the burst yet. JUDGES: `clear` is called with `*bits` once it has passed. */
+    enum nd_verdict (*look)(void *of, const struct nd_suspect *s, bool may_judge, uint64_t *bits);
     void (*clear)(void *of, uint64_t bits);
 };
 

@@ -138,12 +138,13 @@ uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
 {
     struct nf_session_input *input = lane->burst.session_input;
     const struct ft_input *in;
+    uint32_t n = 0, aside = 0;
     uint8_t *bytes;
-    uint32_t n = 0;
 
     lane->burst.by_session = false;
     while ((in = lg_cursor_input(cursor, &bytes))) {
         input[n].key = NF_NONE;
+        aside |= (uint32_t) !!(in->flags & FT_IN_ASIDE) << n;
         if (in->flags & FT_IN_SESSION) {
             lane->burst.by_session = true;
             memcpy(&input[n], bytes, FT_SESSION_BYTES);
@@ -159,6 +160,7 @@ uint32_t nd_lane_load_inputs(struct nd_lane *lane, struct lg_cursor *cursor)
                                .parsed = in->flags & FT_IN_SESSION};
     }
     nf_chain_restore_from(lane->chain, lane->burst.by_session ? input : NULL);
+    nf_chain_set_aside(lane->chain, aside);
     return n;
 }
 

@@ -45,7 +45,8 @@ struct burst {
     const char *command;                   /* that it begins with; NULL: none */
     bool asked;                            /* by an operator, who gets the answer */
     bool sessions;   /* its packets are recorded by their sessions, where these identify them */
-    uint64_t judged; /* bits of the quarantine: a suspect is alone in it */
+    uint64_t judged; /* bits of the quarantine: of the suspect that passes in it */
+    uint32_t aside;  /* bits of its packets: those that no NF gets */
 };
 
 /* ---- room ---------------------------------------------------------------------------------------- */
@@ -187,16 +188,18 @@ static bool has_suspects(const struct nd_lane *lane)
 
 /*
  * Frames that the node before this one crashed on; apart, since there hardly ever are any. A suspect is left
- * alone in the burst, and what came behind it waits for the next one: returned are its bits, else 0. So no
- * frame passes another of its port.
+ * alone in the burst, and what came behind it waits for the next one. So no frame passes another of its port.
+ *
+ * Behind an input keeper, which has cut and numbered the burst, nothing can wait, and a frame that is dropped
+ * keeps its place: it is set aside. A suspect passes with what is not suspected.
  */
-static __attribute__((noinline, cold)) uint64_t keep_quarantine(struct nd_lane *lane)
+static __attribute__((noinline, cold)) void keep_quarantine(struct nd_lane *lane, struct burst *burst)
 {
     const struct nd_suspects *suspects = &lane->setup.suspects;
     uint64_t lease = FT_ORDER_GET(lane->shared, lease_until);
-    bool guarded = lease != FT_ALL && lane->now < lease;
-    uint64_t judged = 0, bits;
+    bool guarded = lease != FT_ALL && lane->now < lease, fed = lane->io->burst;
     uint32_t left = 0;
+    uint64_t bits;
 
     for (uint32_t i = 0; i < lane->burst.n; i++) {
         struct nf_packet *p = &lane->burst.packets[i];
@@ -207,26 +210,40 @@ static __attribute__((noinline, cold)) uint64_t keep_quarantine(struct nd_lane *
             nf_packet_parse(p);
             take = nf_packet_header_bytes(p);
         }
-        how = suspects->look(suspects->of, p->data, take, p->len, p->in_port, guarded, &bits);
+        how = suspects->look(suspects->of,
+                             &(struct nd_suspect){.frame = p->data,
+                                                  .taken = take,
+                                                  .wire = p->len,
+                                                  .port = p->in_port,
+                                                  .lane = lane->index,
+                                                  .burst = burst->number,
+                                                  .seq = fed ? burst->seq + i : 0},
+                             guarded && !burst->judged, &bits);
+        if (fed && FT_PLANTED("feeds-poison"))
+            how = ND_PASSES;
         p->parsed = 0;
-        if (how == ND_DROPS || (how == ND_JUDGES && lane->io->burst)) {
-            /* an input keeper has cut the burst, and nothing of it can wait */
-            lane->io->drop(lane->io->ctx, p->owner);
+        if (how == ND_DROPS) {
             FT_COUNTER_ADD(lane->shared, quarantined, 1);
-            continue;
-        }
-        if (how == ND_JUDGES) {
-            nd_lane_put_back(lane, left ? i : i + 1);
-            if (!left) {
-                lane->burst.packets[left++] = *p;
-                judged = bits;
+            if (fed && !FT_PLANTED("numbers-shift")) {
+                burst->aside |= 1u << left;
+                p->have = 0;
+            } else {
+                lane->io->drop(lane->io->ctx, p->owner);
+                continue;
             }
-            break;
         }
+        if (how == ND_JUDGES && !fed) {
+            nd_lane_put_back(lane, left ? i : i + 1);
+            if (left)
+                break;
+        }
+        if (how == ND_JUDGES)
+            burst->judged = bits;
         lane->burst.packets[left++] = *p;
+        if (how == ND_JUDGES && !fed)
+            break;
     }
     lane->burst.n = left;
-    return judged;
 }
 
 /* ---- capture ------------------------------------------------------------------------------------- */
@@ -253,13 +270,36 @@ static inline __attribute__((always_inline)) void capture_frames(struct nd_lane 
     lg_capture_inputs_end(&lane->capture, &inputs);
 }
 
+/* The same of a burst of which packets are set aside; apart, since there hardly ever are any. */
+static __attribute__((noinline, cold)) void capture_others(struct nd_lane *lane, uint32_t aside)
+{
+    struct lg_inputs inputs = lg_capture_inputs(&lane->capture);
+
+    for (uint32_t i = 0; i < lane->burst.n; i++) {
+        struct nf_packet *p = &lane->burst.packets[i];
+        uint32_t take = p->len;
+
+        if (aside >> i & 1) {
+            lg_inputs_add_aside(&inputs, p->len, p->in_port, p->side == NF_OUTSIDE);
+            continue;
+        }
+        if (!lane->whole_capture) {
+            nf_packet_parse(p);
+            take = nf_packet_header_bytes(p);
+        }
+        lg_inputs_add(&inputs, p->data, p->len, take, p->in_port, p->side == NF_OUTSIDE);
+    }
+    lg_capture_inputs_end(&lane->capture, &inputs);
+}
+
 /* Whether the burst's packets are recorded by their sessions. Not for a peer of release 0.2, whose format has
- * no such input. Not with a command: such a record is whole before the command runs. */
+ * no such input. Not with a command, or what is set aside: such a record is whole before the burst runs. */
 static bool records_sessions(const struct nd_lane *lane, const struct burst *burst)
 {
     uint64_t version = FT_ORDER_GET(lane->shared, peer_version);
 
-    return lane->by_session && burst->needs->record && !burst->command && version >= FT_FORMAT_SESSIONS;
+    return lane->by_session && burst->needs->record && !burst->command && !burst->aside &&
+           version >= FT_FORMAT_SESSIONS;
 }
 
 static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *lane,
@@ -270,6 +310,8 @@ static inline __attribute__((always_inline)) void capture_burst(struct nd_lane *
         lane->capture.record->flags |= FT_REC_STAMPED;
     if (lane->by_seq)
         lg_capture_by_seq(&lane->capture);
+    else if (ft_unlikely(burst->aside))
+        capture_others(lane, burst->aside);
     else if (lane->whole_capture)
         capture_frames(lane, record ? UINT32_MAX : FT_FINGERPRINT_BYTES, record);
     else if (!burst->sessions)
@@ -341,6 +383,8 @@ static void look(struct nd_lane *lane, const struct burst *burst)
 {
     if (ft_unlikely(lane->setup.trace && nf_trace_wanted(lane->setup.trace)))
         nf_chain_trace(lane->chain, lane->setup.trace, lane->index, lane->now);
+    if (ft_unlikely(burst->aside))
+        nf_chain_set_aside(lane->chain, burst->aside);
     nf_chain_look(lane->chain, burst->number, burst->time, lane->burst.packets, lane->burst.n);
 }
 
@@ -521,7 +565,7 @@ static inline __attribute__((always_inline)) bool pass_burst(struct nd_lane *lan
     if (received != BURST)
         return received == WAITS;
     if (ft_unlikely(has_suspects(lane)))
-        burst.judged = keep_quarantine(lane);
+        keep_quarantine(lane, &burst);
     burst.sessions = records_sessions(lane, &burst);
     capture(lane, &burst);
     if (ft_unlikely(burst.command != NULL))

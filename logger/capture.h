@@ -88,6 +88,12 @@ static inline void lg_inputs_add_session(struct lg_inputs *inputs, const void *s
     memcpy(inputs->to, session, FT_SESSION_BYTES);
     inputs->to += FT_SESSION_BYTES;
 }
+/* An input of which no NF gets anything. */
+static inline void lg_inputs_add_aside(struct lg_inputs *inputs, uint32_t wire, unsigned port, bool outside)
+{
+    *inputs->in++ = (struct ft_input){
+        .wire = wire, .port = (uint8_t)port, .flags = FT_IN_ASIDE | (outside ? FT_IN_OUTSIDE : 0)};
+}
 static inline void lg_capture_inputs_end(struct lg_capture *capture, const struct lg_inputs *inputs)
 {
     struct ft_record *r = capture->record;

@@ -5,7 +5,7 @@
  * NSDI 2019): a connection by SSH, then by FTP a page of HTML, a ZIP archive and a program (EXE), then IRC,
  * in that order. It drops nothing.
  *
- * The order is that in which packets came to this chain, which numbers them, with two exceptions. A
+ * The order is that in which packets came in (nf_clock), with two exceptions. A
  * connection counts from its first SYN, not from one that is sent again. And commands of one control
  * connection are in the order of their sequence numbers: what comes before a gap is closed waits, and what
  * closes the gap was sent no later than all that had come before it. A host is an address: of one that has
@@ -69,7 +69,6 @@ struct tj {
     struct nf_lists *order;  /* of hosts, by their slots */
     struct nf_list by_event; /* the one whose last event is the longest ago first */
     uint32_t unused;
-    uint64_t packets; /* the number of the last one */
 };
 
 #define TJ_COUNTERS(X)                                                                                       \
@@ -336,7 +335,6 @@ static bool is_looked_at(const struct tj_config *config, const struct nf_packet 
 static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     const struct tj_config *config = nf->config;
-    const struct tj *tj = nf->state;
 
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
@@ -347,9 +345,9 @@ static void tj_process(struct nf *nf, struct nf_packet *const packets[], uint32_
         if (!is_looked_at(config, p) || (port != PORT_SSH && port != TJ_PORT_FTP && !irc))
             continue;
         if (nf_tcp_is_request(p->tcp_flags))
-            take_request(nf, p, port == PORT_SSH, irc, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
+            take_request(nf, p, port == PORT_SSH, irc, nf_clock(nf, p), now);
         else if (port == TJ_PORT_FTP && tj_payload(p) && (s = nf_session_mine(nf, p)) != NULL)
-            take_commands(nf, p, s, *NF_EDIT_WORD(nf, &tj->packets) += 1, now);
+            take_commands(nf, p, s, nf_clock(nf, p), now);
     }
 }
 
@@ -505,7 +503,7 @@ static const struct nf_param tj_params[] = {
 
 static const struct nf_module tj_module = {
     .name = "trojan",
-    .version = 2,
+    .version = 3,
     .summary = "tells of hosts that use SSH, FTP and IRC as a trojan does",
     .reads = NF_READS_PAYLOAD,
     .scope = tj_scope,

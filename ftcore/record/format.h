@@ -34,7 +34,7 @@
 #define FT_NEXT_DATAGRAM_FIELDS
 #endif
 #define FT_FORMAT_MEMBERS  4u /* the first whose hello has the members of its view */
-#define FT_FORMAT_SESSIONS 4u /* the first with inputs told by their sessions (FT_IN_SESSION) */
+#define FT_FORMAT_SESSIONS 4u /* the first with inputs told by their sessions, or set aside (FT_IN_ASIDE) */
 #define FT_FORMAT_NONE     0u /* of what has no version */
 #define FT_FORMAT_MAX      UINT16_MAX
 #define FT_FORMAT_KNOWN(v) ((v) >= FT_FORMAT_OLDEST && (v) <= FT_FORMAT_NEWEST)

@@ -127,8 +127,8 @@ static uint8_t *put_inputs(uint8_t *p, const struct ft_record *r, unsigned versi
             continue;
         }
         FT_CHECK(!ft_rule_input(in, i, &why), "%s", why.text);
-        FT_CHECK(!(in->flags & FT_IN_SESSION) || version >= FT_FORMAT_SESSIONS,
-                 "input %u, told by its session, in version %u", i, version);
+        FT_CHECK(!(in->flags & (FT_IN_SESSION | FT_IN_ASIDE)) || version >= FT_FORMAT_SESSIONS,
+                 "input %u has flags %u in version %u", i, in->flags, version);
         bool other = in->port != origin.port || in->flags != origin.flags ||
                      in->taken != usual_taken(&origin, in->wire);
 
@@ -234,8 +234,9 @@ static int get_inputs(struct ft_body *b, struct ft_record *r, unsigned version, 
             return ft_body_ends(why, "an input");
         if (ft_rule_input(in, i, why))
             return FT_EMALFORMED;
-        if (in->flags & FT_IN_SESSION && version < FT_FORMAT_SESSIONS)
-            return ft_fail(why, FT_EMALFORMED, "input %u is told by its session, which version %u has not", i,
+        if (in->flags & (FT_IN_SESSION | FT_IN_ASIDE) && version < FT_FORMAT_SESSIONS)
+            return ft_fail(why, FT_EMALFORMED,
+                           "input %u is told by its session, or set aside, which version %u has not", i,
                            version);
         byte = next.at - b->at == 1 && !(*b->at & 1) ? *b->at : -1;
         taken += in->taken;
@@ -388,6 +389,9 @@ int ft_rule_input(const struct ft_input *in, unsigned index, struct ft_fault *wh
     if (in->flags & FT_IN_SESSION && in->taken != FT_SESSION_BYTES)
         return ft_fail(why, FT_EMALFORMED, "input %u has %u bytes that tell its session, expected %u", index,
                        in->taken, FT_SESSION_BYTES);
+    if (in->flags & FT_IN_ASIDE && (in->taken || in->flags & FT_IN_SESSION))
+        return ft_fail(why, FT_EMALFORMED, "input %u is set aside and has %u bytes taken, expected 0", index,
+                       in->taken);
     return 0;
 }
 

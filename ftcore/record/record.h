@@ -60,7 +60,10 @@ enum ft_input_flags {
      * with: its number times 2 plus which of its keys (u32), bytes of the IP packet (u16), TCP's flags, DSCP
      * and ECN (a byte each), little-endian. From version 4 on. */
     FT_IN_SESSION = 2,
-    FT_IN_FLAGS = 3, /* all of them */
+    /* It has its sequence number, and no NF gets it: nothing of it is captured (docs/guarantees.md, G7). From
+     * version 4 on. */
+    FT_IN_ASIDE = 4,
+    FT_IN_FLAGS = 7, /* all of them */
 };
 
 #define FT_SESSION_BYTES 8u

@@ -245,12 +245,12 @@ static __attribute__((noinline)) void restore_by_session(struct nf_chain *chain)
     const struct nf_session_input *input = chain->session_input;
     uint32_t n = chain->burst.n;
 
-    chain->sessions.packets = chain->burst.packets;
+    chain->sessions.packets = chain->env.inputs;
     for (uint32_t i = 0; i < n + AHEAD; i++) {
         if (i < n && input[i].key != NF_NONE && chain->env.sessions)
             nf_session_expect(&chain->sessions, &input[i]);
         if (i >= AHEAD && input[i - AHEAD].key != NF_NONE)
-            restore(chain, &chain->burst.packets[i - AHEAD], i - AHEAD);
+            restore(chain, &chain->env.inputs[i - AHEAD], i - AHEAD);
     }
 }
 
@@ -312,7 +312,7 @@ static bool looks_up(const struct nf_chain *chain)
 
 static void prepare(struct nf_chain *chain, uint8_t side)
 {
-    chain->sessions.packets = chain->burst.packets;
+    chain->sessions.packets = chain->env.inputs;
     nf_sessions_prepare(&chain->sessions, chain->burst.side[side], chain->burst.count[side],
                         chain->session_input != NULL);
     chain->burst.prepared[side] = true;
@@ -321,7 +321,7 @@ static void prepare(struct nf_chain *chain, uint8_t side)
 /* What came in on one side and is to pass the NFs. How many do. */
 static uint32_t run_side(struct nf_chain *chain, uint8_t side)
 {
-    struct nf_packet *all[NF_BURST_MAX], **list = chain->burst.side[side], *packets = chain->burst.packets;
+    struct nf_packet *all[NF_BURST_MAX], **list = chain->burst.side[side], *packets = chain->env.inputs;
     uint32_t n = chain->burst.count[side], left = n;
     uint64_t now = chain->burst.now;
     bool looked = n && looks_up(chain);
@@ -380,14 +380,14 @@ static uint32_t keep_for_nfs(struct nf_packet *list[], uint32_t n)
 static void tell_sides(struct nf_chain *chain)
 {
     struct nf_packet **inside = chain->burst.side[NF_INSIDE], **outside = chain->burst.side[NF_OUTSIDE];
-    struct nf_packet *packets = chain->burst.packets;
+    struct nf_packet *packets = chain->env.inputs;
     uint32_t ins = 0, outs = 0, n = chain->burst.n;
     for (uint32_t i = 0; i < n; i++) {
         inside[ins] = outside[outs] = &packets[i];
         outs += packets[i].side != NF_INSIDE;
         ins = i + 1 - outs;
     }
-    if (chain->l3) {
+    if (chain->l3 || ft_unlikely(chain->aside)) {
         ins = keep_for_nfs(inside, ins);
         outs = keep_for_nfs(outside, outs);
     }
@@ -411,10 +411,12 @@ static void send_made(struct nf_chain *chain, uint64_t now)
 /* All that is done with packets before an NF gets one; no frame is changed. */
 static void look_at_packets(struct nf_chain *chain)
 {
-    struct nf_packet *packets = chain->burst.packets, *all[NF_BURST_MAX];
+    struct nf_packet *packets = chain->env.inputs, *all[NF_BURST_MAX];
     struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
     uint32_t n = chain->burst.n;
     parse_all(packets, n);
+    for (uint32_t bits = chain->aside; ft_unlikely(bits); bits &= bits - 1)
+        packets[__builtin_ctz(bits)].drop = NF_SET_ASIDE;
     if (ft_unlikely(chain->session_input != NULL))
         restore_by_session(chain);
     if (ft_unlikely(chain->unsummed))
@@ -425,7 +427,7 @@ static void look_at_packets(struct nf_chain *chain)
         for (uint32_t i = 0; i < n; i++)
             all[i] = &packets[i];
         nf_mark(chain->mark, NF_DOING_L3, 0);
-        nf_l3_in(chain->l3, all, n, chain->burst.now);
+        nf_l3_in(chain->l3, all, chain->aside ? keep_passing(all, n) : n, chain->burst.now);
         if (tracing)
             nf_tracing_step(tracing, chain->nfs, 0, NF_TRACING_SIDES);
     }
@@ -440,7 +442,7 @@ static void look_at_packets(struct nf_chain *chain)
 /* Inside first. How many leave. */
 static uint32_t run_packets(struct nf_chain *chain)
 {
-    struct nf_packet *packets = chain->burst.packets, *all[NF_BURST_MAX];
+    struct nf_packet *packets = chain->env.inputs, *all[NF_BURST_MAX];
     struct nf_tracing *tracing = ft_unlikely(chain->tracing.trace != NULL) ? &chain->tracing : NULL;
     uint32_t left = 0, n = chain->burst.n;
     if (ft_unlikely(chain->headroom != NULL))
@@ -487,7 +489,7 @@ void nf_chain_look(struct nf_chain *chain, uint64_t burst, uint64_t now, struct 
              (unsigned long long)state->time);
     chain->burst.number = chain->env.runs = burst;
     chain->burst.now = now;
-    chain->burst.packets = packets;
+    chain->env.inputs = packets;
     chain->burst.n = n;
     chain->burst.prepared[NF_INSIDE] = chain->burst.prepared[NF_OUTSIDE] = false;
     nf_mark_burst(chain->mark, burst, now, state->seq, packets, n);
@@ -522,6 +524,7 @@ void nf_chain_pass(struct nf_chain *chain)
     edit->outputs += passed + chain->listed;
     chain->open = false;
     chain->session_input = NULL;
+    chain->aside = 0;
     nf_mark_end(chain->mark);
     NF_WATCH(burst, chain->burst.number);
 }
@@ -536,6 +539,11 @@ void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input
 {
     chain->session_input = inputs;
     chain->names_none = false;
+}
+
+void nf_chain_set_aside(struct nf_chain *chain, uint32_t bits)
+{
+    chain->aside = bits;
 }
 
 bool nf_chain_restored(const struct nf_chain *chain)

@@ -128,6 +128,9 @@ bool nf_chain_records_sessions(const struct nf_chain *chain);
  */
 void nf_chain_restore_from(struct nf_chain *chain, const struct nf_session_input *inputs);
 bool nf_chain_restored(const struct nf_chain *chain);
+/* Of the coming burst the packets of these bits are set aside: they have their sequence numbers, no NF gets
+ * them, and they are dropped. Nothing of them is read: their `have` is 0. Live and in replay. */
+void nf_chain_set_aside(struct nf_chain *chain, uint32_t bits);
 /* For who tells of an input that has no frame, before its burst: p's flags, protocol, addresses and ports, as
  * the session has them that it names. Length and side are there. False: it names none whose packet it could
  * be. */

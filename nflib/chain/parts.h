@@ -28,7 +28,6 @@ struct nf_chain {
     /* The burst between nf_chain_look and nf_chain_pass. */
     struct {
         uint64_t number, now;
-        struct nf_packet *packets;
         uint32_t n;
         uint32_t count[2];                           /* by enum nf_side: those that pass the NFs */
         struct nf_packet *side[2][NF_BURST_MAX + 1]; /* and room for one more */
@@ -37,6 +36,7 @@ struct nf_chain {
     /* Of the coming burst, which is replayed; NULL: all inputs are frames. */
     const struct nf_session_input *session_input;
     bool names_none; /* one of them named no session */
+    uint32_t aside;  /* of the coming burst, bits: packets that no NF gets */
     bool unsummed;   /* an NF takes IPv4 with wrong header checksums, and there is no L3, which would not */
     struct ft_sections sections;
     struct ft_published alone[FT_LANES_MAX];

@@ -84,6 +84,8 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = &packets[i];
 
+        if (p->drop) /* set aside */
+            continue;
         if (t->filter && !t->filter(t->arg, p->data, p->len, p->have))
             continue;
         to = claim_place(t);

@@ -90,6 +90,11 @@ void nf_complain(const struct nf *nf, const struct nf_packet *p, uint8_t type, u
         nf->env->complain(nf->env->l3, p, type, code, 0, now);
 }
 
+uint64_t nf_clock(const struct nf *nf, const struct nf_packet *p)
+{
+    return nf->env->state->seq + (uint64_t)(p - nf->env->inputs);
+}
+
 int nf_emit(const struct nf *nf, uint8_t port, const void *frame, uint32_t len)
 {
     struct nf_env *env = nf->env;

@@ -83,6 +83,7 @@ struct nf_log_told {
 struct nf_l3;
 struct nf_env {
     const struct nf_lane_state *state;
+    struct nf_packet *inputs;     /* of the burst, or of the one before */
     uint32_t emitted;             /* packets made in this burst so far */
     struct nf_packet *packets;    /* [NF_EMIT_MAX] */
     struct ft_sections *sections; /* the lane's order with others; shared state types enter through it */

@@ -295,7 +295,7 @@ struct nf_module {
  * that was built for another number is not loaded, since the function that registers it has the number in its
  * name. docs/writing-an-nf.md has what each number changed, and how a module is mended.
  */
-#define NF_API                 6
+#define NF_API                 7
 #define NF_API_NAME(name, api) name##api
 #define NF_API_OF(name, api)   NF_API_NAME(name, api)
 #define nf_module_register     NF_API_OF(nf_module_register_, NF_API)
@@ -411,6 +411,14 @@ uint64_t nf_siphash(const uint64_t key[2], const void *data, uint32_t n);
  * each value, before its first use. At most 16 KB of them in a burst.
  */
 void nf_determinant(const struct nf *nf, void *value, uint16_t size);
+
+/*
+ * The number of the input that the packet is, of those that `process` is given: the same for all NFs of the
+ * chain, live, in replay and after a takeover. Inputs of a lane have numbers from 1 on, in the order in which
+ * they came: to the input keeper where there is one (docs/keeper.md), else to the lane. NFs get what came in
+ * outside behind what came inside in the same burst, also where it came before.
+ */
+uint64_t nf_clock(const struct nf *nf, const struct nf_packet *p);
 
 /*
  * Asks for `timers` to be called when chain time reaches `at`. It only ever brings the wake time forward, so

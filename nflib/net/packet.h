@@ -141,6 +141,8 @@ enum nf_bad {
     NF_BAD_COUNT
 };
 
+#define NF_SET_ASIDE UINT8_MAX /* in place of a reason: no NF gets the packet */
+
 struct nf_packet {
     uint8_t *data;    /* the frame, from the Ethernet header; moved where an NF changes its family */
     uint32_t len;     /* bytes of the frame on the wire */
@@ -148,7 +150,7 @@ struct nf_packet {
     uint8_t in_port;  /* index of the chain's interface */
     uint8_t out_port; /* set by the chain's L3 or an NF; default the other port */
     uint8_t side;     /* enum nf_side of the port it came in on */
-    uint8_t drop;     /* set with nf_drop: reason counter of the NF + 1; 0 passes */
+    uint8_t drop;     /* set with nf_drop: reason counter of the NF + 1; 0 passes; or NF_SET_ASIDE */
     uint8_t drop_nf;  /* index of the NF that dropped it */
     uint8_t proto;    /* of IPv4, or of IPv6 with NF_P_IPV6_READ; 0: neither */
     uint8_t bad;      /* enum nf_bad */

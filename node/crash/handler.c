@@ -406,22 +406,45 @@ static void add_packets(struct ft_crash_notice *notice, const struct ft_fingerpr
         }
 }
 
+/* Bits of the inputs that NFs got. */
+static uint32_t passing(const struct ft_record *r)
+{
+    uint32_t bits = UINT32_MAX >> (32 - r->inputs);
+
+    for (uint32_t i = 0; i < r->inputs && !is_only_begun(r); i++)
+        bits &= ~((uint32_t) !!(ft_record_inputs(r)[i].flags & FT_IN_ASIDE) << i);
+    return bits;
+}
+
+/* The bit of the suspect that passed in the burst with what is not suspected; 0: there is none. */
+static uint32_t judged(const struct ft_fingerprint all[], uint32_t n, uint32_t bits)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (bits >> i & 1 && nd_quarantine_is_judged(&node.page->quarantine, &all[i]))
+            return 1u << i;
+    return 0;
+}
+
 /* Those of the burst. The one that was found is known to kill, and so are those that are the same again on
- * other connections. Where several were found they are suspects; where none was, the whole burst is. */
+ * other connections. Where several were found they are suspects; where none was, the whole burst is, but for
+ * a burst with a suspect that was let pass: it was that. */
 static void add_fingerprints(struct ft_crash_notice *notice, const struct nd_crash_told *told,
                              const struct nf_mark *mark, enum ft_suspicion suspect)
 {
     const struct ft_record *r = present_record(told, mark);
     struct ft_fingerprint all[FT_BURST_MAX];
-    uint32_t whole, known, n;
+    uint32_t whole, found, known, n;
 
     if (!r || !r->inputs)
         return;
-    whole = UINT32_MAX >> (32 - r->inputs);
-    known = r->inputs == 1 ? 1 : __builtin_popcount(told->found) == 1 ? told->found : 0;
+    whole = passing(r);
+    found = told->found & whole;
     n = describe_inputs(r, atomic_load(&mark->packets), all);
+    known = __builtin_popcount(found) == 1   ? found
+            : __builtin_popcount(whole) == 1 ? whole
+                                             : judged(all, n, found ? found : whole);
     if (suspect == FT_SUSPECT && !known)
-        add_packets(notice, all, n, told->found ? told->found : whole, suspect);
+        add_packets(notice, all, n, found ? found : whole, suspect);
     if (suspect == FT_BESIDE && known && told->doubtful)
         add_packets(notice, all, n, whole & ~known, suspect);
     if (suspect != FT_KILLED)

@@ -30,7 +30,9 @@
 
 /* A frame that was kept, by whoever drops it or dies of it. */
 struct nd_crash_frame {
-    uint64_t time; /* wall clock, ns */
+    uint64_t time;       /* wall clock, ns */
+    uint64_t burst, seq; /* of one that a quarantine drops; seq 0: it has none */
+    unsigned lane;
     uint32_t wire, have;
     uint8_t port;
     uint8_t bytes[ND_CRASH_BYTES];

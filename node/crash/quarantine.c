@@ -208,7 +208,7 @@ bool nd_quarantine_is_judged(const struct nd_quarantine *q, const struct ft_fing
     return (find(q, frame) & atomic_load(&q->suspects)) != 0;
 }
 
-static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have, uint32_t wire, uint8_t port)
+static void keep_frame(struct nd_quarantine *q, const struct nd_suspect *s)
 {
     uint32_t at = atomic_load_explicit(&q->claimed, memory_order_relaxed);
     struct nd_crash_frame *f;
@@ -219,10 +219,13 @@ static void keep_frame(struct nd_quarantine *q, const void *bytes, uint32_t have
     while (!atomic_compare_exchange_weak(&q->claimed, &at, at + 1));
     f = &q->frame[at];
     f->time = nd_wall();
-    f->wire = wire;
-    f->have = have < ND_CRASH_BYTES ? have : ND_CRASH_BYTES;
-    f->port = port;
-    memcpy(f->bytes, bytes, f->have);
+    f->lane = s->lane;
+    f->burst = s->burst;
+    f->seq = s->seq;
+    f->wire = s->wire;
+    f->have = s->wire < ND_CRASH_BYTES ? s->wire : ND_CRASH_BYTES;
+    f->port = s->port;
+    memcpy(f->bytes, s->frame, f->have);
     atomic_store_explicit(&q->whole[at], true, memory_order_release);
 }
 
@@ -254,19 +257,18 @@ static void learn(struct nd_quarantine *q, struct ft_fingerprint own)
     atomic_store(&q->changing, false);
 }
 
-static enum nd_verdict look(void *of, const void *frame, uint32_t taken, uint32_t wire, uint8_t port,
-                            bool guarded, uint64_t *bits)
+static enum nd_verdict look(void *of, const struct nd_suspect *s, bool may_judge, uint64_t *bits)
 {
     struct nd_quarantine *q = of;
-    struct ft_fingerprint own = nd_fingerprint(frame, taken, wire);
+    struct ft_fingerprint own = nd_fingerprint(s->frame, s->taken, s->wire);
 
     *bits = find(q, &own);
     if (!*bits)
         return ND_PASSES;
-    if (guarded && !(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
+    if (may_judge && !(*bits & ~atomic_load(&q->suspects)) && atomic_load(&q->judging))
         return ND_JUDGES;
     learn(q, own);
-    keep_frame(q, frame, wire, wire, port);
+    keep_frame(q, s);
     atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
         doubt(q, UINT64_MAX);

@@ -742,11 +742,15 @@ static void save_quarantine(const struct nd_crash_case *c)
     whole = begin_file(out, c);
     for (uint32_t i = 0; i < ND_QUARANTINE_KEPT && whole; i++) {
         const struct nd_crash_frame *f = &q->frame[i];
+        char comment[COMMENT];
+        int n = snprintf(comment, sizeof(comment), "dropped in lane %u, burst %lu", f->lane, f->burst);
 
+        if (f->seq)
+            snprintf(comment + n, sizeof(comment) - (size_t)n, ", input %lu", f->seq);
         whole = !atomic_load_explicit(&q->whole[i], memory_order_acquire) || f->port >= ports_of(c) ||
                 f->have > ND_CRASH_BYTES ||
                 nd_pcapng_packet(out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes, f->have,
-                                                                 f->wire, NULL});
+                                                                 f->wire, comment});
     }
     if (!end_file(out, whole) || rename(fresh, path) != 0)
         unlink(fresh);

@@ -286,6 +286,8 @@ static bool read_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
     (void)lane;
     if (!k->port.view || k->port.given != last) /* it is told first how far the lane is */
         return false;
+    if (k->frees < NF_EMIT_MAX) /* what NFs make in it would be lost; outputs that leave give some back */
+        return false;
     slot = kp_port_give(&k->port);
     if (!slot) {
         read_socket(k);

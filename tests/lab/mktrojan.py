@@ -36,32 +36,37 @@ def frame(host, sport, dport, flags, seq, text=b""):
     return whole + b"\0" * (60 - len(whole))
 
 
-draw = random.Random(3)
-waiting = []
-for h in range(240):
-    ipv6 = bytes.fromhex("20010db80001000000000000000000%02x" % (h + 1))
-    host, isn, sent = ipv6 if h % 2 else bytes((10, 0, h // 200, h % 200 + 1)), draw.randrange(2**32), 1
-    commands = []
-    for text in WRONG if h % 3 == 2 else RIGHT:
-        commands.append(frame(host, 2001, 21, ACK | PSH, isn + sent, text))
-        sent += len(text)
-    irc = frame(host, 2002, 6667, SYN, 1)
-    if h % 3 == 1:
-        mixed = commands[:3] + [irc] + commands[3:]
-    else:
-        for i, most in ((1, 3), (4, 2)):
-            j = i + draw.randrange(most)
-            commands[i], commands[j] = commands[j], commands[i]
-        mixed = [c for command in commands for c in [command] * draw.choice((1, 1, 2))] + [irc]
-    waiting.append([frame(host, 2000, 22, SYN, 1), frame(host, 2001, 21, SYN, isn)] + mixed)
-with open(sys.argv[1], "wb") as out:
-    out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
-    time, turns = 0, []
-    while waiting or turns:
-        while waiting and len(turns) < 30:
-            turns.append(waiting.pop())
-        one = draw.choice(turns)
-        f = one.pop(0)
-        turns = [o for o in turns if o]
-        time += 200
-        out.write(struct.pack("<IIII", 1600000000 + time // 1000000, time % 1000000, len(f), len(f)) + f)
+def main():
+    draw = random.Random(3)
+    waiting = []
+    for h in range(240):
+        ipv6 = bytes.fromhex("20010db80001000000000000000000%02x" % (h + 1))
+        host, isn, sent = ipv6 if h % 2 else bytes((10, 0, h // 200, h % 200 + 1)), draw.randrange(2**32), 1
+        commands = []
+        for text in WRONG if h % 3 == 2 else RIGHT:
+            commands.append(frame(host, 2001, 21, ACK | PSH, isn + sent, text))
+            sent += len(text)
+        irc = frame(host, 2002, 6667, SYN, 1)
+        if h % 3 == 1:
+            mixed = commands[:3] + [irc] + commands[3:]
+        else:
+            for i, most in ((1, 3), (4, 2)):
+                j = i + draw.randrange(most)
+                commands[i], commands[j] = commands[j], commands[i]
+            mixed = [c for command in commands for c in [command] * draw.choice((1, 1, 2))] + [irc]
+        waiting.append([frame(host, 2000, 22, SYN, 1), frame(host, 2001, 21, SYN, isn)] + mixed)
+    with open(sys.argv[1], "wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        time, turns = 0, []
+        while waiting or turns:
+            while waiting and len(turns) < 30:
+                turns.append(waiting.pop())
+            one = draw.choice(turns)
+            f = one.pop(0)
+            turns = [o for o in turns if o]
+            time += 200
+            out.write(struct.pack("<IIII", 1600000000 + time // 1000000, time % 1000000, len(f), len(f)) + f)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,6 +6,9 @@
  * and so has the reference. What the successor does about it is the product's own: node/crash/quarantine.c,
  * the lane, the chain. A slot that the NF's check refuses is damaged where there is one, else a counter says
  * so.
+ *
+ * In seeds with an input keeper, some packets kill: who is PROTECTED, when it gets one for the first time.
+ * The keeper feeds it again; who has heard the notice may not have the chain get it. Who has not is spared.
  */
 #include "node/crash/fingerprint.h"
 #include "tests/sim/sim.h"
@@ -19,11 +22,19 @@
 
 #define CURSED  0xdeadull << 48 /* in a counter of the NF: its state kills, and passes its check */
 #define PENDING 8u
+#define DEADLY  64u  /* packets of a seed that kill */
+#define RARE    300u /* one of so many packets */
 
 static struct nd_crash_page page[SIM_NODES];
 static struct nd_crash crashes[SIM_NODES] = {
     {.page = &page[0]}, {.page = &page[1]}, {.page = &page[2]}, {.page = &page[3]}};
 static const struct nf_chain *pending[PENDING]; /* in a burst that damages it at its end */
+
+static struct {
+    uint32_t count;
+    struct ft_fingerprint killed[DEADLY]; /* those that have */
+    uint64_t known[SIM_NODES];            /* bits of `killed`: the node was told */
+} deadly;
 
 /* ---- what the product asks ---------------------------------------------------------------------- */
 
@@ -165,6 +176,7 @@ int __wrap_nf_chain_command(struct nf_chain *chain, const char *text, uint32_t l
 void sim_crash_begin(void)
 {
     memset(pending, 0, sizeof(pending));
+    memset(&deadly, 0, sizeof(deadly));
     sim.crash_at = sim.script ? SIM_NEVER : 30 * SIM_MS + sim_draw(&sim.crash, 60 * SIM_MS);
 }
 
@@ -195,6 +207,7 @@ static bool executes_nf(void *node, const char *name)
 void sim_crash_start(struct sim_node *n)
 {
     memset(&page[n->index], 0, sizeof(page[0]));
+    deadly.known[n->index] = 0;
     memset(&n->crashes, 0, sizeof(n->crashes));
     n->crashes.config = sim.config;
     n->crashes.self = n->index;
@@ -223,6 +236,11 @@ void sim_crash_hear(void *node, const struct ft_crash_notice *notice, bool prima
         (notice->doing == NF_DOING_TIMERS || strcmp(notice->before, notice->nf) == 0))
         n->owes = true;
     nd_quarantine_hear(&n->crashes, notice, primary);
+    for (uint32_t k = 0; k < deadly.count && !primary; k++)
+        for (uint32_t i = 0; i < notice->fingerprints; i++)
+            if (notice->fingerprint[i].flow == deadly.killed[k].flow &&
+                notice->fingerprint[i].content == deadly.killed[k].content)
+                deadly.known[n->index] |= 1ull << k;
 }
 
 static void suspect_burst(struct ft_crash_notice *notice, const struct nd_lane *lane,
@@ -266,6 +284,58 @@ void sim_crash_look(struct nd_lane *lane, const struct nf_packet *packets, uint3
     sim_die();
 }
 
+/* The number of what killed; DEADLY: it has not. */
+static uint32_t find_deadly(const struct ft_fingerprint *f)
+{
+    for (uint32_t k = 0; k < deadly.count; k++)
+        if (memcmp(&deadly.killed[k], f, sizeof(*f)) == 0)
+            return k;
+    return DEADLY;
+}
+
+static void die_of(struct sim_node *node, const struct nd_lane *lane, const struct ft_fingerprint *f)
+{
+    deadly.killed[deadly.count++] = *f;
+    node->last = (struct ft_crash_notice){.signal = SIGSEGV,
+                                          .lane = lane->index,
+                                          .burst = nf_chain_state(lane->chain)->burst + 1,
+                                          .doing = NF_DOING_PACKETS,
+                                          .packet = 1,
+                                          .fingerprints = 1,
+                                          .fingerprint = {*f}};
+    snprintf(node->last.nf, sizeof(node->last.nf), "poison");
+    nd_quarantine_add_all(&page[node->index].quarantine, &node->last);
+    sim_tell(node->index, "dies of a packet, the %u. of this seed", deadly.count);
+    sim_die();
+}
+
+void sim_crash_poison(struct nd_lane *lane, const struct nf_packet *packets, uint32_t n)
+{
+    struct sim_node *node = sim_current();
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet p = packets[i];
+        struct ft_fingerprint f;
+        uint32_t k;
+
+        if (lane->chain->aside >> i & 1)
+            continue;
+        nf_packet_parse(&p);
+        f = nd_fingerprint(p.data, lane->whole_capture ? p.len : nf_packet_header_bytes(&p), p.len);
+        if ((f.content ^ f.seq) % RARE)
+            continue;
+        k = find_deadly(&f);
+        if (k < DEADLY && deadly.known[node->index] >> k & 1) {
+            sim_fail("%s has its chain get a packet that it was told kills", node->name);
+            return;
+        }
+        if (k == DEADLY && deadly.count < DEADLY && node->state == FT_PROTECTED && !sim.faults_over) {
+            die_of(node, lane, &f);
+            return;
+        }
+    }
+}
+
 void sim_crash_tell(const struct sim_node *n, uint64_t at)
 {
     if (n->last.signal && sim_peer(n))
@@ -295,7 +365,7 @@ void sim_crash_tick(void)
             rp_status(sim.node[i].replicator, &status);
             nd_quarantine_turn(&sim.node[i].crashes, &status.core);
         }
-    if (sim.faults_over || sim.script || sim.now < sim.crash_at)
+    if (sim.faults_over || sim.script || sim.plan.poison || sim.now < sim.crash_at)
         return;
     sim.crash_at = sim.now + sim_draw(&sim.crash, 80 * SIM_MS);
     for (unsigned i = 0; i < sim.nodes; i++)

@@ -414,7 +414,7 @@ void sim_faults_tick(void)
     for (unsigned i = 0; i < sim.nodes && sim.plan.troubled; i++)
         if (sim_runs(&sim.node[i]))
             look_in(&sim.node[i]);
-    if (sim.plan.crasher)
+    if (sim.plan.crasher || sim.plan.poison)
         sim_crash_tick();
     if (sim.script && !sim.faults_over)
         sim_script_tick();

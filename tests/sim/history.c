@@ -124,7 +124,7 @@ static uint32_t load_inputs(struct run *r, struct lg_cursor *cursor, struct nf_p
 {
     const struct ft_input *in;
     uint8_t *bytes, *to = r->bytes;
-    uint32_t n = 0;
+    uint32_t n = 0, aside = 0;
 
     while ((in = lg_cursor_input(cursor, &bytes))) {
         FT_CHECK((size_t)(to - r->bytes) + in->taken <= sizeof(r->bytes),
@@ -140,8 +140,10 @@ static uint32_t load_inputs(struct run *r, struct lg_cursor *cursor, struct nf_p
                                           .have = in->taken,
                                           .in_port = in->port,
                                           .side = in->flags & FT_IN_OUTSIDE ? NF_OUTSIDE : NF_INSIDE};
+        aside |= (uint32_t) !!(in->flags & FT_IN_ASIDE) << (n - 1);
         to += in->taken;
     }
+    nf_chain_set_aside(r->chain, aside);
     return n;
 }
 

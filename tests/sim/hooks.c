@@ -140,6 +140,8 @@ WRAP(void, nf_chain_look, struct nf_chain *chain, uint64_t burst, uint64_t now, 
         sim_step(SIM_BEFORE_CHAIN);
     if (lane && lane->capture.record && sim.plan.crasher)
         sim_crash_look(lane, packets, n);
+    if (lane && lane->capture.record && sim.plan.poison)
+        sim_crash_poison(lane, packets, n);
     __real_nf_chain_look(chain, burst, now, packets, n);
 }
 

@@ -118,6 +118,7 @@ static void keep_inputs(struct sim_plan *p, uint64_t seed)
     p->keeper_bursts = sim_chance(&r, 500) ? p->keeper_inputs : 8u << sim_draw(&r, 8);
     p->mbufs = sim_chance(&r, 300) ? 1024 : 4096;
     p->fault_rate = 100 + (unsigned)sim_draw(&r, 900);
+    p->poison = seed % 3 == 0;
     if (!dense)
         return;
     p->gap = (10 + sim_draw(&r, 30)) * SIM_US;

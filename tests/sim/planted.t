@@ -31,8 +31,9 @@ members=(released-by-time repair-unasked empty-unasked@7000 blank-believed acks-
 # taken for the loss of the peer.
 ways=(way-late way-repeats way-is-death)
 # An input keeper that forgets what is not stable, feeds a successor a burst too few, lets leave what has left; and a node
-# that says less than it may have sent to a keeper that is dead, or settles what has not left.
-keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-early)
+# that says less than it may have sent to a keeper that is dead, settles what has not left, drops what killed without its
+# number, or takes it when it is fed again.
+keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-early numbers-shift feeds-poison)
 echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + 7))"
 number=0
 for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}"; do

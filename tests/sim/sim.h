@@ -239,6 +239,7 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool one_way;         /* b's file knows of one way alone */
     bool told;            /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
     bool keeper;          /* there is an input keeper in front of the nodes */
+    bool poison;          /* and some packets kill, also when they are fed again */
     bool keeper_dies;     /* now and then, and with it the primary */
     unsigned loss;        /* per mille of its datagrams, and as many are doubled */
     uint32_t socket_room; /* datagrams that are under way to a socket at most */
@@ -434,7 +435,8 @@ void sim_crash_look(struct nd_lane *lane, const struct nf_packet *packets,
 void sim_crash_tick(void);
 void sim_crash_tell(const struct sim_node *node, uint64_t at); /* its guardian does, of what it died */
 void sim_crash_snapshot(struct sim_node *node);                /* its state is another one from here on */
-void sim_crash_damage(const struct nf_chain *chain);           /* after a burst: what was asked for in it */
+void sim_crash_poison(struct nd_lane *lane, const struct nf_packet *packets, uint32_t n); /* the same */
+void sim_crash_damage(const struct nf_chain *chain); /* after a burst: what was asked for in it */
 void sim_crash_forget(const struct nf_chain *chain);
 void sim_crash_judge(void); /* at rest */
 

@@ -46,6 +46,7 @@ struct probe {
 };
 
 static char trace[4096];
+static uint64_t number_of[4][256]; /* of the packet with that name, as the NF of that index said */
 
 /* What the next NF that is made returns. */
 static bool probe_make_fails;
@@ -81,6 +82,7 @@ static void probe_process(struct nf *nf, struct nf_packet *const packets[], uint
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *d = packets[i]->data;
         add_to_trace("%c", d[ID], 0);
+        number_of[nf->index][d[ID]] = nf_clock(nf, packets[i]);
         d[12] = (uint8_t)nf_random(nf);
         if (d[EMIT_AT] == nf->index)
             for (unsigned k = 0; k < d[EMIT_AT + 1]; k++)
@@ -269,6 +271,38 @@ static void packets_that_nfs_make_go_out_with_the_burst(void **state)
     assert_int_equal(nf_emit(nf, 0, probe_frames, 13), FT_EINVAL);
     assert_int_equal(nf_emit(nf, 0, probe_frames, NF_EMIT_LEN + 1), FT_EINVAL);
     assert_int_equal(nf_emit(nf, 0, probe_frames, 60), FT_EFULL);
+    probe_end();
+}
+
+/* NFs get what came in outside behind what came in inside, and the numbers say which was first. What is set
+ * aside has one, and no NF gets it. */
+static void inputs_have_numbers_for_all_nfs(void **state)
+{
+    static const char first[] = "aXbYc";
+    struct nf_packet p[NF_BURST_MAX];
+    uint32_t n;
+
+    (void)state;
+    probe_begin();
+    probe_run(1, 5, p, probe_burst(first, p));
+    assert_string_equal(probe_trace(), "1:abc 2:abc 3:abc 3:XY 2:XY 1:XY ");
+    for (unsigned i = 0; i < 15; i++)
+        assert_int_equal(number_of[1 + i / 5][(uint8_t)first[i % 5]], i % 5 + 1);
+    n = probe_burst("dEfGh", p);
+    p[1].have = p[2].have = 0;
+    nf_chain_set_aside(probe_chain, 1u << 1 | 1u << 2);
+    probe_run(2, 6, p, n);
+    assert_string_equal(probe_trace(), "1:dh 2:dh 3:dh 3:G 2:G 1:G ");
+    assert_int_equal(number_of[2]['d'], 6);
+    assert_int_equal(number_of[1]['G'], 9);
+    assert_int_equal(number_of[3]['h'], 10);
+    assert_int_equal(p[1].drop, NF_SET_ASIDE);
+    assert_int_equal(p[2].drop, NF_SET_ASIDE);
+    assert_int_equal(nf_chain_state(probe_chain)->seq, 11);
+    assert_int_equal(nf_chain_state(probe_chain)->outputs, 8);
+    probe_run(3, 7, p, probe_burst("iJ", p)); /* of that burst alone */
+    assert_string_equal(probe_trace(), "1:i 2:i 3:i 3:J 2:J 1:J ");
+    assert_int_equal(number_of[1]['J'], 12);
     probe_end();
 }
 
@@ -602,6 +636,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nfs_run_in_order_from_inside_and_in_reverse_from_outside),
         cmocka_unit_test(packets_that_nfs_make_go_out_with_the_burst),
+        cmocka_unit_test(inputs_have_numbers_for_all_nfs),
         cmocka_unit_test(timers_run_once_when_they_are_due),
         cmocka_unit_test(commands_reach_the_nf_they_name),
         cmocka_unit_test(random_numbers_are_those_of_the_published_generator),

@@ -130,6 +130,73 @@ static void what_is_dropped_is_not_captured(void **state)
     crash_end(NULL);
 }
 
+/* ---- behind an input keeper ----------------------------------------------------------------------- */
+
+static bool fed; /* what came is its next burst */
+
+static uint32_t receive_nothing(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[],
+                                uint32_t max)
+{
+    (void)ctx, (void)lane, (void)device, (void)frames, (void)max;
+    return 0;
+}
+
+static bool give_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                       uint64_t *time)
+{
+    (void)last;
+    if (!fed)
+        return false;
+    fed = false;
+    *n = lane_ports.receive(ctx, lane, 0, frames, NF_BURST_MAX);
+    *time = nf_chain_state(lane_world.lane.chain)->time + 1000;
+    return true;
+}
+
+static void feed(void)
+{
+    static struct nd_io keeper;
+
+    keeper = lane_ports;
+    keeper.receive = receive_nothing;
+    keeper.burst = give_burst;
+    lane_world.lane.io = &keeper;
+    fed = true;
+    crash_turns(1);
+}
+
+/* What is dropped of a burst that somebody else has numbered is no gap in the numbers: the record says which
+ * it is, and outputs know the inputs that they came from. */
+static void what_a_keeper_has_numbered_keeps_its_number(void **state)
+{
+    const struct ft_record *r;
+
+    (void)state;
+    begin();
+    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT);
+    crash_arrives(CRASH_HARM);
+    atomic_store(&lane_world.shared->orders.stable, 0);
+    feed();
+    assert_int_equal(seen(), 2);
+    assert_int_equal(quarantined(), 1);
+    assert_int_equal(nf_chain_state(lane_world.lane.chain)->seq, 4);
+    assert_int_equal(ft_hold_count(&lane_world.lane.hold), 2);
+    assert_int_equal(ft_hold_at(&lane_world.lane.hold, lane_world.lane.hold.out)->seq, 1);
+    assert_int_equal(ft_hold_at(&lane_world.lane.hold, lane_world.lane.hold.out + 1)->seq, 3);
+    r = nd_crash_record(lane_world.shared, 1);
+    assert_non_null(r);
+    assert_int_equal(r->inputs, 3);
+    assert_int_equal(ft_record_inputs(r)[0].flags | ft_record_inputs(r)[2].flags, 0);
+    assert_int_equal(ft_record_inputs(r)[1].flags, FT_IN_ASIDE);
+    assert_int_equal(ft_record_inputs(r)[1].taken, 0);
+    assert_int_equal(ft_record_inputs(r)[1].wire, CRASH_BYTES);
+    assert_int_equal(q->frame[0].burst, 1);
+    assert_int_equal(q->frame[0].seq, 2);
+    crash_end(NULL);
+}
+
 static void without_one_the_frame_kills_again(void **state)
 {
     (void)state;
@@ -238,7 +305,9 @@ static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
     uint64_t bits;
 
     say(port, from, to);
-    return suspects.look(suspects.of, segment.bytes, segment.len, segment.len, 0, false, &bits);
+    return suspects.look(
+        suspects.of, &(struct nd_suspect){.frame = segment.bytes, .taken = segment.len, .wire = segment.len},
+        false, &bits);
 }
 
 /* A client's two requests at once, each a header and a body, of which the body kills. The second connection's
@@ -561,6 +630,50 @@ static void a_suspect_that_kills_is_named(void **state)
     crash_end(NULL);
 }
 
+static void die_of_two_that_are_fed(void)
+{
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_PORT + 27); /* of which registers and stack tell nothing */
+    feed();
+}
+
+static void die_of_one_beside_what_is_not_suspected(void)
+{
+    crash_arrives(CRASH_HARM + 1);
+    crash_arrives(CRASH_PORT + 27);
+    crash_arrives(CRASH_HARM + 2);
+    feed();
+}
+
+/* Nothing of a keeper's burst can wait. One suspect of it passes, with what is not suspected, and the other
+ * is set aside; what it dies of is the one that passed. */
+static void one_suspect_of_a_keepers_burst_passes(void **state)
+{
+    struct ft_crash_notice first, second;
+
+    (void)state;
+    crash_begin(NULL);
+    streams();
+    q = &crash_world.page->quarantine;
+    notice_of(die_of_two_that_are_fed, &first);
+    assert_int_equal(first.fingerprints, 2);
+    assert_int_equal(first.fingerprint[0].suspect, FT_SUSPECT);
+    begin_quarantine(q, &first, nd_now(), SECONDS, MOST);
+    protected(nd_now() + SECONDS * 1000000000ull);
+    crash_arrives(CRASH_HARM);
+    crash_arrives(CRASH_HARM + 1);
+    crash_arrives(CRASH_PORT + 27);
+    feed();
+    assert_int_equal(quarantined(), 1);
+    assert_int_equal(seen(), 2);
+    assert_int_equal(nd_quarantine_held(q), 1);
+    notice_of(die_of_one_beside_what_is_not_suspected, &second);
+    assert_int_equal(second.fingerprints, 1);
+    assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
+    assert_memory_equal(&second.fingerprint[0].content, &first.fingerprint[1].content, 8);
+    crash_end(NULL);
+}
+
 /* What is known to kill comes before them, and there is room for all of a burst behind it: the one that kills
  * may be the last. */
 static void what_is_known_to_kill_comes_before_suspects(void **state)
@@ -692,6 +805,8 @@ int main(void)
         cmocka_unit_test(by_deltas_it_is_dropped_as_well),
         cmocka_unit_test(what_is_dropped_is_not_captured),
         cmocka_unit_test(after_so_many_it_is_a_suspect),
+        cmocka_unit_test(what_a_keeper_has_numbered_keeps_its_number),
+        cmocka_unit_test(one_suspect_of_a_keepers_burst_passes),
         cmocka_unit_test(without_one_the_frame_kills_again),
         cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
         cmocka_unit_test(the_same_frame_takes_one_place),

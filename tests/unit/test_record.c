@@ -291,6 +291,24 @@ static void an_input_told_by_its_session_takes_eight_bytes(void **state)
     assert_non_null(memmem(wire, (size_t)len, told, FT_SESSION_BYTES));
 }
 
+/* Set aside: a number and no bytes. */
+static void an_input_that_is_set_aside_has_none(void **state)
+{
+    static const uint8_t inputs[] = {0x64, 0x65, 0, 0, FT_IN_ASIDE | FT_IN_OUTSIDE, 0x65, 0x40, 0, 1};
+    long len;
+
+    (void)state;
+    record_begin(1, 0, 9);
+    record_add_input(64, 64, 0, FT_IN_OUTSIDE);
+    record_add_input(64, 0, 0, FT_IN_OUTSIDE | FT_IN_ASIDE);
+    record_add_input(64, 64, 0, FT_IN_OUTSIDE);
+    record_add_bytes();
+    record_finish();
+    len = encode();
+    same_after_decode(len);
+    assert_non_null(memmem(wire, (size_t)len, inputs, sizeof(inputs)));
+}
+
 static void put64(uint8_t *p, uint64_t v)
 {
     for (int i = 0; i < 8; i++)
@@ -438,6 +456,7 @@ int main(void)
         cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
         cmocka_unit_test(the_version_before_has_its_bytes),
         cmocka_unit_test(an_input_told_by_its_session_takes_eight_bytes),
+        cmocka_unit_test(an_input_that_is_set_aside_has_none),
         cmocka_unit_test(any_msgpack_reader_reads_the_golden_record),
         cmocka_unit_test(a_truncated_record_is_refused),
         cmocka_unit_test(each_flipped_bit_is_refused),

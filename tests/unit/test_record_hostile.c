@@ -147,8 +147,10 @@ static void impossible_inputs_are_refused_by_name(void **state)
     body[1] = 65;
     forge_refused(FT_EMALFORMED, "offset 20: input 0 has 65 bytes taken, expected at most its 64");
     body[1] = 64;
-    body[3] = 4;
-    forge_refused(FT_EMALFORMED, "input 0 has flags 4, expected at most 3");
+    body[3] = 8;
+    forge_refused(FT_EMALFORMED, "input 0 has flags 8, expected at most 7");
+    body[3] = FT_IN_ASIDE;
+    forge_refused(FT_EMALFORMED, "input 0 is set aside and has 64 bytes taken, expected 0");
     body[3] = FT_IN_SESSION;
     forge_refused(FT_EMALFORMED, "input 0 has 64 bytes that tell its session, expected 8");
     forge.body_len = 3;

@@ -198,6 +198,7 @@ static const struct piece {
     bool logs;        /* each burst has a record */
     bool by_seq;      /* the records have no inputs: a gate has them */
     bool encodes;     /* records are encoded as the sender does it */
+    bool fed;         /* whole bursts, stamped, as from an input keeper; without its socket */
     bool marks;       /* the standby is warm: edits mark lines, for checkpoints. None is made here */
     unsigned lanes;   /* in turn, a burst each */
 } pieces[] = {
@@ -209,6 +210,8 @@ static const struct piece {
      .holds = true, .logs = true, .lanes = 1},
     {"encode", "the sender's encoding of records, with its checksum", "inputs", .holds = true, .logs = true,
      .encodes = true, .lanes = 1},
+    {"keeper", "an input keeper feeds the lane; what its socket costs is not in it", "inputs", .holds = true,
+     .logs = true, .fed = true, .lanes = 1},
     {"marks", "a warm standby's: edits mark lines for the next checkpoint, which is not made", "inputs",
      .holds = true, .logs = true, .marks = true, .lanes = 1},
     {"two-lanes", "two lanes in turn, a burst each, nothing recorded", NULL, .lanes = 2},
@@ -225,6 +228,7 @@ static struct alone {
     struct nd_bench_io io;
     struct nd_lanes lanes;
     struct nd_config config;
+    uint32_t (*receive)(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[], uint32_t max);
     uint8_t *wire;                  /* NULL: records are not encoded */
     uint64_t dependencies, records; /* in records, since the flows were opened */
 } alone;
@@ -235,6 +239,30 @@ static const struct piece *find_piece(const char *name)
         if (strcmp(pieces[i].name, name) == 0)
             return &pieces[i];
     return NULL;
+}
+
+static uint32_t receive_nothing(void *ctx, unsigned lane, unsigned device, struct nd_frame frames[],
+                                uint32_t max)
+{
+    (void)ctx, (void)lane, (void)device, (void)frames, (void)max;
+    return 0;
+}
+
+/* What the ports have, from one after the other. */
+static bool give_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame frames[], uint32_t *n,
+                       uint64_t *time)
+{
+    *n = 0;
+    for (unsigned i = 0; i < ND_LOAD_SIDES && *n < NF_BURST_MAX; i++)
+        *n += alone.receive(ctx, lane, (unsigned)(last + i) % ND_LOAD_SIDES, frames + *n, NF_BURST_MAX - *n);
+    *time = nf_chain_state(alone.lanes.lane[lane].chain)->time + TURN_NS;
+    return *n > 0;
+}
+
+static uint32_t hear_progress(void *ctx, unsigned lane, const struct nd_progress *progress)
+{
+    (void)ctx, (void)lane, (void)progress;
+    return 0;
 }
 
 /* No record is replayed here, so nobody asks for inputs. */
@@ -308,6 +336,12 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
     if (a->piece->by_seq) {
         a->io.io.input = no_input;
         a->io.io.frame_max = ND_LOAD_LINE;
+    }
+    if (a->piece->fed) {
+        a->receive = a->io.io.receive;
+        a->io.io.receive = receive_nothing;
+        a->io.io.burst = give_burst;
+        a->io.io.tell = hear_progress;
     }
     for (unsigned l = 0; l < a->piece->lanes && !error; l++) {
         if (ft_lane_init(&shared[l], LOG_BYTES, LOG_BYTES) != 0)
@@ -383,10 +417,11 @@ int nd_bench_count(struct nd_bench *b)
     int error;
 
     if (!piece && o->piece)
-        return nd_usage("bench",
-                        "--piece %.40s, expected off, hold, seq, inputs, encode, marks, two-lanes, two-hold "
-                        "or dependencies",
-                        o->piece);
+        return nd_usage(
+            "bench",
+            "--piece %.40s, expected off, hold, seq, inputs, encode, keeper, marks, two-lanes, two-hold "
+            "or dependencies",
+            o->piece);
     if (!piece)
         return nd_usage("bench", "%s", fault.text);
     error = open_alone(b, piece, &fault);

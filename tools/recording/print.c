@@ -276,7 +276,9 @@ static void format_verdict(const struct nd_log *log, const struct nf_packet *p, 
 {
     const struct nf *nf = nf_at(log, p->drop_nf);
 
-    if (p->drop)
+    if (p->drop == NF_SET_ASIDE)
+        snprintf(out, 96, "set aside");
+    else if (p->drop)
         snprintf(out, 96, "dropped by %s: %s", nf && nf->module ? nf->module->name : "?",
                  nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?");
     else
