@@ -650,6 +650,8 @@ static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
     if (lane->replayed.count) /* of the tail more is to come */
         progress.settled = 0;
     lane->unconfirmed = lane->io->tell(lane->io->ctx, lane->index, &progress);
+    if (progress.moved)
+        nd_lane_announce(lane, true);
     return lane->unconfirmed != before;
 }
 

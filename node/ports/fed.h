@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node's ports where a keeper has them: one UDP socket to the keeper, behind the same struct nd_io. Opened
+ * A node's ports where keepers have them: one UDP socket to them, behind the same struct nd_io. Opened
  * by nd_ports_open for a node with `inputs`; used by lane 0, on whose thread keeper/port.h works. Every
  * buffer has room for what the keeper writes in front of a frame, so the first frame of a datagram is
  * received where it lies; what shares the datagram, and what is sent, is copied.
@@ -18,18 +18,31 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-struct nd_udp;
 struct mmsghdr;
 
-/* The ports are numbered. FT_EBUSY, FT_ENOENT: the address; FT_EPERM, FT_EINVAL: the key; FT_ENOMEM. */
+/* What carries datagrams in place of a socket of the kernel's: node/ports/udp.h. */
+struct nd_carrier {
+    void *ctx;      /* NULL: a socket of the kernel's does */
+    size_t room;    /* bytes of a datagram at most */
+    int descriptor; /* readable while something has come; -1: there is none */
+    /* As recvmmsg and MSG_DONTWAIT, each with one buffer and a name: how many came, from whomever. */
+    int (*receive)(void *ctx, struct mmsghdr *in, unsigned max);
+    void (*send)(void *ctx, const struct sockaddr_in *to, const uint8_t *bytes, size_t len); /* a copy */
+    void (*flush)(void *ctx);
+    void (*add_peer)(void *ctx, const struct sockaddr_in *at); /* that is spoken to */
+    void (*close)(void *ctx);
+};
+
+/* The ports are numbered. `by`: taken over, also when this fails. FT_EBUSY, FT_ENOENT: the address; FT_EPERM,
+ * FT_EINVAL: the key; FT_ENOMEM. */
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
-                struct ft_fault *fault);
+                const struct nd_carrier *by, struct ft_fault *fault);
 void nd_fed_close(struct nd_ports *ports);
 
 /* Lane 0's orders are there, before it begins. */
 void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane);
 
-/* By any thread: the keeper has been heard within the last second. */
+/* By any thread: a keeper has been heard within the last second. */
 bool nd_fed_hears(const struct nd_ports *ports, uint64_t now);
 
 /* For both ends: where a node, or the keeper, has its socket; the keys, as nd_fed_open. */
@@ -39,9 +52,8 @@ int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_f
 /* The socket of either end, its keys, and the datagrams that wait to be sent, one batch at most. */
 #define ND_FED_BATCH 32u
 struct nd_fed_socket {
-    int fd;                  /* the kernel's; -1: there is none */
-    struct nd_udp *udp;      /* in its place, by devices; NULL: there are none */
-    struct sockaddr_in peer; /* of a node: its keeper */
+    int fd;               /* the kernel's; -1: there is none */
+    struct nd_carrier by; /* in its place */
     struct kp_keys keys;
     unsigned outs;
     const struct sockaddr_in *to[ND_FED_BATCH]; /* NULL: whom it is connected to */
@@ -49,11 +61,11 @@ struct nd_fed_socket {
     uint8_t said[ND_FED_BATCH][KP_HEAD_BYTES + FT_FRAME_MAX];
 };
 
-/* Without `inputs_devices`: bound where the file has `self`, "node" or "keeper" by `kind`, with buffers of
- * `room` bytes, of which the kernel grants what it permits. FT_EBUSY, FT_ENOENT: the address; FT_EIO. `fd` is
- * -1 before; closed by the caller, also after a failure. With them: as nd_udp_open. */
-int nd_fed_socket_open(struct nd_fed_socket *s, const struct nd_config *config, const char *kind,
-                       const struct nd_node *self, int room, struct ft_fault *fault);
+/* Without a carrier, which is set before: bound where the file has `self`, "node" or "keeper" by `kind`, with
+ * buffers of `room` bytes, of which the kernel grants what it permits. FT_EBUSY, FT_ENOENT: the address;
+ * FT_EIO. `fd` is -1 before; closed by the caller, also after a failure. */
+int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
+                       struct ft_fault *fault);
 void nd_fed_socket_close(struct nd_fed_socket *s);
 /* As recvmmsg and MSG_DONTWAIT, each with one buffer: how many came; negative: none. */
 int nd_fed_socket_receive(struct nd_fed_socket *s, struct mmsghdr *in, unsigned max);
@@ -65,9 +77,11 @@ void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, si
                        const struct kp_message *m);
 /* What the kernel does not take is lost, as on the network, and comes again. */
 void nd_fed_socket_flush(struct nd_fed_socket *s);
-/* Bytes of a datagram that several messages may share: the devices' MTU's, or that of the path of `fd`, a
+/* Bytes of a datagram that several messages may share: the carrier's, or those of the path of `fd`, a
  * socket of the kernel's that is connected, and no more than one frame of frame_max may have. */
 size_t nd_fed_room(const struct nd_fed_socket *s, int fd, uint32_t frame_max);
+/* Whose address that is, of `count`; -1: nobody's. */
+int nd_fed_place(const struct sockaddr_in *at, unsigned count, const struct sockaddr_in *from);
 
 /* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);
@@ -77,6 +91,10 @@ struct nd_fed_counts {
     uint64_t strangers; /* datagrams without the key, or malformed */
     uint64_t refused;   /* of another keeper, to another process, or not the burst that is next */
     uint64_t crowded;   /* inputs dropped for want of a buffer, which come again */
+
+    unsigned keepers, heard; /* in the file; those heard within the last second, as bits */
+    int active;           /* by which this node's live lane is fed; -1: it is not, or there is one keeper */
+    uint64_t keeper_view; /* in which it is active */
 };
 void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out);
 

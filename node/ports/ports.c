@@ -4,6 +4,7 @@
  * ports.h. */
 #include "node/ports/ports.h"
 #include "node/ports/fed.h"
+#include "node/ports/udp.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/record.h"
@@ -501,6 +502,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const 
 {
     const struct nd_privilege needed = nd_ports_privilege(node);
     int error = nd_eal_open(config, node, fault);
+    struct nd_carrier by = {.ctx = NULL};
     unsigned pieces = 0;
     uint32_t room;
 
@@ -520,9 +522,11 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const 
         return error;
     room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    if (node->inputs_port && node != &config->keeper) {
+    if (node->inputs_port && !nd_config_is_keeper(config, node)) {
         number_ports(ports, config, node);
-        error = nd_fed_open(ports, config, node, fault);
+        error = node->inputs_devices ? nd_udp_open(&by, config, node, fault) : 0;
+        if (!error)
+            error = nd_fed_open(ports, config, node, &by, fault);
         if (error)
             nd_ports_close(ports);
         return error;

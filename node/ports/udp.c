@@ -2,8 +2,8 @@
 /* UDP over DPDK devices; see udp.h. */
 #define _GNU_SOURCE /* struct mmsghdr */
 #include "node/ports/udp.h"
+#include "ftcore/base/check.h"
 #include "node/base/clock.h"
-#include "node/ports/fed.h"
 
 #include <rte_arp.h>
 #include <rte_ether.h>
@@ -53,8 +53,10 @@ static void flush_device(struct nd_udp *u, unsigned d)
     u->outs[d] = 0;
 }
 
-void nd_udp_flush(struct nd_udp *u)
+static void flush(void *ctx)
 {
+    struct nd_udp *u = ctx;
+
     for (unsigned d = 0; d < u->ports.io.devices; d++)
         if (u->outs[d])
             flush_device(u, d);
@@ -92,8 +94,9 @@ static struct peer *peer_of(struct nd_udp *u, uint32_t address, uint16_t port)
     return NULL;
 }
 
-void nd_udp_send(struct nd_udp *u, const struct sockaddr_in *to, const uint8_t *bytes, size_t len)
+static void send_datagram(void *ctx, const struct sockaddr_in *to, const uint8_t *bytes, size_t len)
 {
+    struct nd_udp *u = ctx;
     const struct peer *p = peer_of(u, to->sin_addr.s_addr, to->sin_port);
     struct rte_mbuf *m;
     struct rte_ipv4_hdr *ip;
@@ -183,14 +186,13 @@ static void ask_peers(struct nd_udp *u)
 
 /* ---- receiving ------------------------------------------------------------------------------- */
 
-/* The datagram is this one's, of a peer, and whole: a copy. */
+/* The datagram is this one's, and whole: a copy. */
 static bool take_ip(const struct nd_udp *u, const struct rte_ipv4_hdr *ip, size_t there, struct mmsghdr *in)
 {
     const size_t head = rte_ipv4_hdr_len(ip), all = ntohs(ip->total_length);
     const struct rte_udp_hdr *udp = (const struct rte_udp_hdr *)((const uint8_t *)ip + head);
     const struct iovec *into = in->msg_hdr.msg_iov;
     size_t len;
-    const struct peer *p;
 
     if (ip->version_ihl >> 4 != 4 || head < sizeof(*ip) || all > there || all < head + sizeof(*udp) ||
         ip->next_proto_id != IPPROTO_UDP || ip->dst_addr != u->self.sin_addr.s_addr ||
@@ -198,14 +200,13 @@ static bool take_ip(const struct nd_udp *u, const struct rte_ipv4_hdr *ip, size_
         return false;
     len = ntohs(udp->dgram_len);
     if (udp->dst_port != u->self.sin_port || len < sizeof(*udp) || len > all - head ||
-        len - sizeof(*udp) > into->iov_len ||
-        !(p = peer_of((struct nd_udp *)(uintptr_t)u, ip->src_addr, udp->src_port)))
+        len - sizeof(*udp) > into->iov_len)
         return false;
     len -= sizeof(*udp);
     memcpy(into->iov_base, udp + 1, len);
     in->msg_len = (unsigned)len;
-    if (in->msg_hdr.msg_name)
-        memcpy(in->msg_hdr.msg_name, &p->at, sizeof(p->at));
+    *(struct sockaddr_in *)in->msg_hdr.msg_name = (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = udp->src_port, .sin_addr.s_addr = ip->src_addr};
     return true;
 }
 
@@ -223,8 +224,9 @@ static bool take_frame(struct nd_udp *u, unsigned d, const struct rte_mbuf *m, s
            take_ip(u, (const struct rte_ipv4_hdr *)(e + 1), len - RTE_ETHER_HDR_LEN, in);
 }
 
-unsigned nd_udp_receive(struct nd_udp *u, struct mmsghdr *in, unsigned max)
+static int receive(void *ctx, struct mmsghdr *in, unsigned max)
 {
+    struct nd_udp *u = ctx;
     struct rte_mbuf *m[BATCH];
     unsigned got = 0;
 
@@ -237,18 +239,21 @@ unsigned nd_udp_receive(struct nd_udp *u, struct mmsghdr *in, unsigned max)
             got += take_frame(u, d, m[i], &in[got]);
         rte_pktmbuf_free_bulk(m, n);
     }
-    nd_udp_flush(u); /* answers of ARP */
-    return got;
+    flush(u); /* answers of ARP */
+    return (int)got;
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
 
-void nd_udp_add_peer(struct nd_udp *u, const struct sockaddr_in *at)
+static void add_peer(void *ctx, const struct sockaddr_in *at)
 {
+    struct nd_udp *u = ctx;
+
+    FT_CHECK(u->peers < PEERS, "%u peers of a keeper's network", u->peers);
     u->peer[u->peers++].at = *at;
 }
 
-size_t nd_udp_room(const struct nd_udp *u)
+static size_t room_of(const struct nd_udp *u)
 {
     uint16_t least = UINT16_MAX, mtu;
 
@@ -258,20 +263,24 @@ size_t nd_udp_room(const struct nd_udp *u)
     return least > IP_UDP ? least - IP_UDP : 0;
 }
 
-int nd_udp_descriptor(const struct nd_udp *u)
+static void close_devices(void *ctx)
 {
-    return u->ports.io.devices == 1 ? u->ports.deal.device[0].fd : -1;
+    struct nd_udp *u = ctx;
+
+    nd_devices_close(&u->ports);
+    rte_mempool_free(u->ports.pool);
+    free(u);
 }
 
-int nd_udp_open(struct nd_udp **out, const struct nd_config *config, const struct nd_node *self,
+int nd_udp_open(struct nd_carrier *out, const struct nd_config *config, const struct nd_node *self,
                 struct ft_fault *fault)
 {
     struct nd_udp *u = calloc(1, sizeof(*u));
     struct nd_node *as = malloc(sizeof(*as)); /* whose ports are these devices */
     int error = 0;
 
-    *out = u;
     if (!u || !as) {
+        free(u);
         free(as);
         return ft_fail(fault, FT_ENOMEM, "no memory for the devices to the keeper");
     }
@@ -298,14 +307,17 @@ int nd_udp_open(struct nd_udp **out, const struct nd_config *config, const struc
         }
     }
     free(as);
-    return error;
-}
-
-void nd_udp_close(struct nd_udp *u)
-{
-    if (u) {
-        nd_devices_close(&u->ports);
-        rte_mempool_free(u->ports.pool);
+    if (error) {
+        close_devices(u);
+        return error;
     }
-    free(u);
+    *out = (struct nd_carrier){.ctx = u,
+                               .room = room_of(u),
+                               .descriptor = u->ports.io.devices == 1 ? u->ports.deal.device[0].fd : -1,
+                               .receive = receive,
+                               .send = send_datagram,
+                               .flush = flush,
+                               .add_peer = add_peer,
+                               .close = close_devices};
+    return 0;
 }

@@ -11,32 +11,12 @@
 #ifndef NODE_PORTS_UDP_H
 #define NODE_PORTS_UDP_H
 
-#include "node/ports/ports.h"
+#include "node/ports/fed.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
-struct nd_udp;
-struct mmsghdr;
-
-/* Opens `inputs_devices` of the node or keeper, as ports are opened; its address is that of `inputs`. DPDK
- * runs. FT_EPERM, FT_EINVAL: a device; FT_ENOMEM. */
-int nd_udp_open(struct nd_udp **out, const struct nd_config *config, const struct nd_node *self,
+/* Opens `inputs_devices` of the node or keeper, as ports are opened, with the address of `inputs`. DPDK runs.
+ * FT_EPERM, FT_EINVAL: a device; FT_ENOMEM; then nothing is left to close. There is room for as many peers as
+ * a file may name. */
+int nd_udp_open(struct nd_carrier *out, const struct nd_config *config, const struct nd_node *self,
                 struct ft_fault *fault);
-void nd_udp_close(struct nd_udp *udp);
-
-/* There is room for PEERS of them, as many as a file may name. */
-void nd_udp_add_peer(struct nd_udp *udp, const struct sockaddr_in *at);
-/* Bytes of a datagram at most, by the MTU of the devices. */
-size_t nd_udp_room(const struct nd_udp *udp);
-/* What tells that something has come: a descriptor, where there is one device and its driver has one; else
- * -1. */
-int nd_udp_descriptor(const struct nd_udp *udp);
-
-/* As recvmmsg and MSG_DONTWAIT, each with one buffer: how many came. Datagrams of peers alone. */
-unsigned nd_udp_receive(struct nd_udp *udp, struct mmsghdr *in, unsigned max);
-/* A copy waits to be sent. `to`: a peer. */
-void nd_udp_send(struct nd_udp *udp, const struct sockaddr_in *to, const uint8_t *bytes, size_t len);
-void nd_udp_flush(struct nd_udp *udp);
 
 #endif
