@@ -259,7 +259,7 @@ static bool give_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
     return *n > 0;
 }
 
-static uint32_t hear_progress(void *ctx, unsigned lane, const struct nd_progress *progress)
+static uint32_t hear_progress(void *ctx, unsigned lane, struct nd_progress *progress)
 {
     (void)ctx, (void)lane, (void)progress;
     return 0;
