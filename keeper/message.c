@@ -66,7 +66,8 @@ static uint64_t get64(const uint8_t *in)
 
 static bool is_control(const struct kp_message *m)
 {
-    return m->kind == KP_ASK || m->kind == KP_STATE || (m->kind == KP_INPUT && m->count == 0);
+    return m->kind == KP_ASK || m->kind == KP_STATE || m->kind == KP_WORD || m->kind == KP_ENDED ||
+           (m->kind == KP_INPUT && m->count == 0);
 }
 
 size_t kp_begin(const struct kp_message *m, uint8_t *out)

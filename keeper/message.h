@@ -40,15 +40,28 @@ enum kp_kind {
     KP_STATE,   /* node to keeper: how far it is. Control */
     KP_OUTPUT,  /* node to keeper: an output */
     KP_OWN,     /* a frame of a node's own, for the other node; both ways */
+    KP_WORD,    /* primary to one of two keepers: which of them is active (word.h). Control */
+    KP_ENDED,   /* of two keepers, to the primary: the process `seq` has ended. Control */
     KP_KINDS
 };
 
-enum { KP_AGAIN = 1 }; /* flag of an ASK: outputs behind `number` are to be sent again */
+enum {
+    /* Of an ASK. */
+    KP_AGAIN = 1,   /* outputs behind `number` are to be sent again */
+    KP_WANTS = 2,   /* of two keepers: it may become, or stay, the active one */
+    KP_RUNS = 4,    /* the word that it has runs */
+    KP_RETURNS = 8, /* it gives back the word of keeper view `burst`: what has not left by it never will */
+    /* Of a WORD. */
+    KP_YOURS = 1, /* the word is given to who is told so */
+    KP_GO = 2,    /* and is to be given back: the other keeper is better */
+    /* Of an OWN. */
+    KP_BY_PORT = 1 /* it is to leave by the port, and is not for the other node */
+};
 
 struct kp_message {
     uint8_t kind; /* enum kp_kind */
     uint8_t lane;
-    uint8_t port; /* INPUT, OUTPUT, OWN: of the chain's ports */
+    uint8_t port; /* INPUT, OUTPUT, OWN: of the chain's ports; ASK of two keepers: ports without carrier */
     uint8_t flags;
     uint8_t index, count; /* INPUT: of the burst's inputs, from 0; how many there are, 0 … KP_BURST */
     uint16_t len;         /* of the frame as it is or is to be; an OUTPUT may carry less of it */
@@ -63,6 +76,10 @@ struct kp_message {
     uint64_t before;
     uint64_t seq;  /* INPUT: its own; OUTPUT: of its input, 0: none; STATE: of the next input */
     uint64_t time; /* INPUT: chain time of the burst; STATE: of `burst` */
+    /* Of two keepers. ASK: `burst` is the keeper view in which it is active, 0: none; `before` the highest that it
+     * knows of; `seq` its process; `time` when it asked, by its clock. WORD: `before` is the keeper view, `time`
+     * that of the question that it answers. */
+
     /* STATE: the first burst that is not there whole, and where a keeper begins that has no memory: outputs
      * up to this number may have left. */
     uint64_t missing, begins;
