@@ -10,6 +10,8 @@ static void print_status(const json_t *o)
     json_t *value, *node;
     size_t i;
 
+    printf("keeper %s: %s\n", json_string_value(json_object_get(o, "keeper")),
+           json_is_true(json_object_get(o, "active")) ? "active" : "waits");
     json_array_foreach(json_object_get(o, "nodes"), i, node)
         printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
                json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",

@@ -16,10 +16,12 @@ static bool is_power_of_two(uint32_t n)
 
 int kp_front_open(struct kp_front *front, const struct kp_front_config *config)
 {
-    *front = (struct kp_front){.config = *config, .primary = -1};
+    *front = (struct kp_front){
+        .config = *config, .primary = -1, .word = {.process = config->incarnation ? config->incarnation : 1}};
     if (!is_power_of_two(config->inputs) || !is_power_of_two(config->bursts) ||
         config->inputs < 2 * KP_BURST || config->bursts < 2 || config->frame_max < 14 ||
-        config->frame_max > UINT16_MAX || config->nodes == 0 || config->nodes > KP_NODES)
+        config->frame_max > UINT16_MAX || config->nodes == 0 || config->nodes > KP_NODES ||
+        config->keepers > KP_KEEPERS)
         return FT_EINVAL;
     front->burst = calloc(config->bursts, sizeof(*front->burst));
     front->input = calloc(config->inputs, sizeof(*front->input));
@@ -64,7 +66,7 @@ bool kp_front_has_room(struct kp_front *front)
     bool room = front->next - front->first < front->config.bursts &&
                 front->seq_next - front->seq_first + KP_BURST <= front->config.inputs;
 
-    if (!front->begun)
+    if (!front->begun || front->leaves)
         return false;
     front->count.full += !room;
     return room;
@@ -141,12 +143,19 @@ static bool goes_on(const struct kp_front *front, const struct kp_message *m)
     return m->time == time && m->seq == seq;
 }
 
-static void take_primary(struct kp_front *front, unsigned node, const struct kp_message *m, uint64_t now)
+static void believe(struct kp_front *front, unsigned node, const struct kp_message *m)
 {
     front->count.takeovers += front->primary >= 0;
     front->view = m->view;
     front->primary = (int)node;
     front->process = m->from;
+    if (front->config.keepers > 1)
+        front->node[node].asked = 0; /* at once: it does not know yet who is active */
+}
+
+/* The primary is fed from where it is. */
+static void follow(struct kp_front *front, const struct kp_message *m, uint64_t now)
+{
     if (!goes_on(front, m))
         begin(front, m);
     front->executed = m->burst;
@@ -169,17 +178,22 @@ static bool is_gone(const struct kp_front *front, unsigned node, const struct kp
 static void take_state(struct kp_front *front, unsigned node, const struct kp_message *m, uint64_t now)
 {
     uint64_t upto = m->before;
+    bool other = m->view > front->view || is_gone(front, node, m);
 
     front->node[node].view = m->view;
     if (m->view == 0)
         return;
-    if (m->view > front->view || is_gone(front, node, m)) {
-        take_primary(front, node, m, now);
-    } else if (m->view < front->view || (int)node != front->primary) {
+    if (!other && (m->view < front->view || (int)node != front->primary)) {
         front->count.late_view++;
         return;
     }
+    if (other)
+        believe(front, node, m);
     front->unanswered = 0;
+    if (!kp_front_is_active(front))
+        return;
+    if (other || !front->begun)
+        follow(front, m, now);
     if (m->burst >= front->next || m->burst < front->executed)
         return;
     front->executed = m->burst;
@@ -279,7 +293,7 @@ static void take_output(struct kp_front *front, unsigned node, const struct kp_m
 {
     enum kp_verdict verdict = kp_outputs_judge(&front->outputs, m->number, m->before);
 
-    if (m->view != front->view || (int)node != front->primary) {
+    if (m->view != front->view || (int)node != front->primary || !front->begun) {
         front->count.late_view++;
         return;
     }
@@ -295,7 +309,7 @@ static void take_output(struct kp_front *front, unsigned node, const struct kp_m
     front->outputs_moved = now;
 }
 
-/* ---- messages -------------------------------------------------------------------------------- */
+/* ---- of two keepers -------------------------------------------------------------------------- */
 
 static void say(struct kp_front *front, unsigned node, struct kp_message *m)
 {
@@ -306,6 +320,62 @@ static void say(struct kp_front *front, unsigned node, struct kp_message *m)
     if (m->kind != KP_OWN)
         m->number = front->outputs.left;
     front->config.send(front->config.ctx, node, m);
+}
+
+/* What is kept is lost, and the numbers are not known any more. */
+static void forget_all(struct kp_front *front)
+{
+    if (FT_PLANTED("numbers-kept"))
+        return;
+    front->count.lost_inputs += front->seq_next - front->seq_first + front->open;
+    front->open = 0;
+    front->first = front->next;
+    front->seq_first = front->seq_next;
+    front->handed = front->outputs.left = 0;
+    front->begun = front->confirm = front->leaves = false;
+    memset(front->early, 0, sizeof(front->early));
+}
+
+static void take_word(struct kp_front *front, const struct kp_message *m, uint64_t now)
+{
+    enum kp_word_change change = kp_word_take(&front->word, m, now);
+
+    if (change != KP_SAME)
+        forget_all(front);
+    if (change == KP_GAINED) {
+        front->count.gained++;
+        front->config.incarnation++;
+        front->node[front->primary].asked = 0;
+    }
+    if (front->word.go)
+        kp_front_move(front, now);
+}
+
+void kp_front_move(struct kp_front *front, uint64_t now)
+{
+    if (front->leaves || !front->word.holds)
+        return;
+    front->leaves = true;
+    front->leaves_since = now;
+}
+
+/* Said more than once: it may be lost. */
+static void return_word(struct kp_front *front, uint64_t now)
+{
+    struct kp_message m = {.kind = KP_ASK};
+
+    kp_word_return(&front->word, &m, now);
+    for (unsigned i = 0; i < 3; i++)
+        say(front, (unsigned)front->primary, &m);
+    forget_all(front);
+    front->leaves = false;
+}
+
+/* ---- messages -------------------------------------------------------------------------------- */
+
+static bool is_primary(const struct kp_front *front, unsigned node, const struct kp_message *m)
+{
+    return (int)node == front->primary && m->view == front->view && m->from == front->process;
 }
 
 bool kp_front_take(struct kp_front *front, unsigned node, const struct kp_message *m, uint64_t now)
@@ -324,6 +394,12 @@ bool kp_front_take(struct kp_front *front, unsigned node, const struct kp_messag
         take_state(front, node, m, now);
     } else if (m->kind == KP_OUTPUT) {
         take_output(front, node, m, now);
+    } else if (m->kind == KP_WORD && is_primary(front, node, m)) {
+        take_word(front, m, now);
+    } else if (m->kind == KP_OWN && m->flags & KP_BY_PORT) {
+        if (is_primary(front, node, m) && (kp_front_is_active(front) || FT_PLANTED("waiting-answers")))
+            (void)front->config.leave(front->config.ctx, m->port, m->frame, m->len);
+        return false;
     }
     return m->kind == KP_OWN;
 }
@@ -374,6 +450,24 @@ static void ask(struct kp_front *front, unsigned node, uint8_t flags)
     say(front, node, &m);
 }
 
+/* The question that is asked all the time, for the word as well. */
+static void ask_regularly(struct kp_front *front, unsigned node, uint64_t now)
+{
+    struct kp_message m = {.kind = KP_ASK};
+
+    front->node[node].asked = now;
+    front->unanswered += (int)node == front->primary;
+    if (front->config.keepers > 1)
+        kp_word_ask(&front->word, &m, !front->unfit && !front->leaves, front->faults, now);
+    say(front, node, &m);
+}
+
+/* Nothing is kept, and nothing that was made is on its way. */
+static bool is_settled(const struct kp_front *front)
+{
+    return front->first == front->next && front->handed <= front->outputs.left;
+}
+
 static void feed(struct kp_front *front, uint64_t now)
 {
     bool idle = front->missing > front->sent; /* nothing is under way */
@@ -398,12 +492,11 @@ void kp_front_turn(struct kp_front *front, uint64_t now)
 
     /* In front of the bursts, which may fill the node's socket. */
     for (unsigned n = 0; n < front->config.nodes; n++)
-        if (now - front->node[n].asked >= KP_ASK_NS) {
-            front->node[n].asked = now;
-            front->unanswered += (int)n == front->primary;
-            ask(front, n, 0);
-        }
-    if (front->primary >= 0) {
+        if (now - front->node[n].asked >= KP_ASK_NS)
+            ask_regularly(front, n, now);
+    if (front->leaves && (is_settled(front) || now - front->leaves_since >= KP_MOVE_NS))
+        return_word(front, now);
+    if (front->begun) {
         feed(front, now);
         if (again || front->confirm)
             ask(front, (unsigned)front->primary, again ? KP_AGAIN : 0);

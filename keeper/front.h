@@ -13,6 +13,11 @@
  * sequence number and with all outputs that have left; else the state is lost, and with it what was kept:
  * then numbers begin anew as the primary says, and so they do for a keeper that begins.
  *
+ * One of two keepers is active while it holds the primary's word (word.h). The other one waits: it asks,
+ * knows who is primary, and neither takes inputs nor lets anything leave. Who becomes active begins anew as a
+ * keeper that comes back, under another incarnation. One whose word has run out and that has not heard of
+ * another keeper goes on but for `leave`, which its process refuses then (kp_front_may_leave).
+ *
  * Rings. Inputs: when `inputs` or `bursts` are kept, none is taken (kp_front_has_room), and frames wait in
  * the ports. To the primary: at most KP_WINDOW bursts that it has not executed are under way. Outputs: of
  * those that come before their turn KP_EARLY wait; what finds its place taken is dropped, and comes again.
@@ -23,14 +28,16 @@
 #include "ftcore/base/error.h"
 #include "keeper/message.h"
 #include "keeper/outputs.h"
+#include "keeper/word.h"
 
 #define KP_NODES     8u
-#define KP_WINDOW    256u     /* bursts under way to a node; a power of two */
-#define KP_EARLY     1024u    /* a power of two */
-#define KP_AGAIN_NS  1000000u /* without progress until what is missing is sent, or asked for, again */
-#define KP_SLOW_NS   8000000u /* the same at most, of inputs: twice as long after each time in vain */
-#define KP_AGAIN_MAX 16u      /* bursts that are sent again at once */
-#define KP_ASK_NS    5000000u /* between two questions to a node */
+#define KP_WINDOW    256u      /* bursts under way to a node; a power of two */
+#define KP_EARLY     1024u     /* a power of two */
+#define KP_AGAIN_NS  1000000u  /* without progress until what is missing is sent, or asked for, again */
+#define KP_SLOW_NS   8000000u  /* the same at most, of inputs: twice as long after each time in vain */
+#define KP_AGAIN_MAX 16u       /* bursts that are sent again at once */
+#define KP_ASK_NS    5000000u  /* between two questions to a node */
+#define KP_MOVE_NS   50000000u /* for what is kept, until the word is given back */
 #ifndef KP_UNANSWERED
 #define KP_UNANSWERED 200u /* questions: a second */
 #endif
@@ -39,6 +46,7 @@ struct kp_front_config {
     uint32_t inputs, bursts; /* that are kept at most; powers of two, inputs at least 2 * KP_BURST */
     uint32_t frame_max;      /* bytes of an input at most */
     unsigned nodes;          /* 1 … KP_NODES */
+    unsigned keepers;        /* this one and others: 1, which 0 is as well, or KP_KEEPERS */
     uint64_t incarnation;    /* of this process: higher than that of one before it */
     void *ctx;
     void (*send)(void *ctx, unsigned node, const struct kp_message *m);
@@ -56,6 +64,7 @@ struct kp_front_counts {
     uint64_t takeovers;   /* changes of the primary */
     uint64_t begun;       /* times that numbers began as a primary said */
     uint64_t lost_inputs; /* kept when they began anew, and not fed */
+    uint64_t gained;      /* times that this keeper became the active one of two */
     uint64_t full;        /* turns in which there was no room for a burst */
 };
 
@@ -71,6 +80,13 @@ struct kp_front {
     uint64_t process;    /* its incarnation */
     uint32_t unanswered; /* questions to it since it last said that it is primary in this view */
     bool begun;          /* the numbers are known */
+
+    /* Of two keepers. */
+    struct kp_word word;
+    bool unfit;            /* set by the process: it is not to become active */
+    unsigned faults;       /* set by the process: its ports without carrier */
+    bool leaves;           /* it takes no inputs any more, and gives its word back … */
+    uint64_t leaves_since; /* … KP_MOVE_NS after that at most */
 
     /* Bursts first … next - 1 are kept; inputs seq_first … seq_next - 1, then those of the burst that is not
      * cut yet. */
@@ -110,6 +126,19 @@ struct kp_front {
 /* FT_EINVAL: a number out of its range; FT_ENOMEM. Nothing is left to close then. */
 int kp_front_open(struct kp_front *front, const struct kp_front_config *config);
 void kp_front_close(struct kp_front *front);
+
+/* This keeper is the active one, by what it has heard. */
+static inline bool kp_front_is_active(const struct kp_front *front)
+{
+    return front->config.keepers < 2 || front->word.holds;
+}
+/* And nothing that leaves now can leave by another keeper as well. */
+static inline bool kp_front_may_leave(const struct kp_front *front, uint64_t now)
+{
+    return front->config.keepers < 2 || kp_word_runs(&front->word, now);
+}
+/* Of two keepers, it is active: takes no more, and gives the word back when all that it has is settled. */
+void kp_front_move(struct kp_front *front, uint64_t now);
 
 /* There is a primary, and room for a burst of KP_BURST inputs. */
 bool kp_front_has_room(struct kp_front *front);

@@ -76,9 +76,9 @@ struct kp_message {
     uint64_t before;
     uint64_t seq;  /* INPUT: its own; OUTPUT: of its input, 0: none; STATE: of the next input */
     uint64_t time; /* INPUT: chain time of the burst; STATE: of `burst` */
-    /* Of two keepers. ASK: `burst` is the keeper view in which it is active, 0: none; `before` the highest that it
-     * knows of; `seq` its process; `time` when it asked, by its clock. WORD: `before` is the keeper view, `time`
-     * that of the question that it answers. */
+    /* Of two keepers. ASK: `burst` is the keeper view in which it is active, 0: none; `before` the highest
+     * that it knows of; `seq` its process; `time` when it asked, by its clock. WORD: `before` is the keeper
+     * view, `time` that of the question that it answers. */
 
     /* STATE: the first burst that is not there whole, and where a keeper begins that has no memory: outputs
      * up to this number may have left. */

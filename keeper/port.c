@@ -10,6 +10,8 @@
 int kp_port_open(struct kp_port *port, uint64_t self)
 {
     port->self = self;
+    if (port->keepers == 0)
+        port->keepers = 1;
     port->slot = calloc(KP_WINDOW, sizeof(*port->slot));
     port->sent = calloc(KP_SENT, sizeof(*port->sent));
     if (port->slot && port->sent)
@@ -60,7 +62,15 @@ void kp_port_close(struct kp_port *port)
     port->sent = NULL;
 }
 
-void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress *progress)
+/* Nobody has its word yet, as far as it knows. */
+static void begin_giver(struct kp_port *port, uint64_t now)
+{
+    kp_giver_begin(&port->giver, port->keepers, now);
+    port->keeper = port->fed_view = port->fresh_from = 0;
+    port->parted = false;
+}
+
+void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress *progress, uint64_t now)
 {
     bool goes_on = port->view && progress->burst == port->given;
 
@@ -69,6 +79,8 @@ void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress
         kp_port_end(port);
         port->handed = 0;
         port->begins = progress->outputs;
+        if (port->keepers > 1)
+            begin_giver(port, now);
     }
     port->view = view;
     port->progress = *progress;
@@ -76,7 +88,8 @@ void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress
     port->seq = progress->seq;
     port->missing = progress->burst + 1;
     port->said = 0;
-    port->answer = true;
+    for (unsigned k = 0; k < port->keepers; k++)
+        port->peer[k].answer = true;
 }
 
 /* ---- what the keeper says -------------------------------------------------------------------- */
@@ -129,13 +142,13 @@ static void confirm(struct kp_port *port, uint64_t number)
         port->drop(port->ctx, sent_at(port, port->out)->output.owner);
 }
 
-static void say(struct kp_port *port, struct kp_message *m)
+static void say(struct kp_port *port, unsigned keeper, struct kp_message *m)
 {
     m->from = port->self;
-    m->to = port->keeper;
+    m->to = port->peer[keeper].incarnation;
     m->serial = ++port->serial;
     m->view = port->view;
-    port->send(port->ctx, m);
+    port->send(port->ctx, keeper, m);
 }
 
 static void send_output(struct kp_port *port, const struct kp_sent *sent)
@@ -151,10 +164,11 @@ static void send_output(struct kp_port *port, const struct kp_sent *sent)
                            .frame = port->bytes(port->ctx, o->owner),
                            .have = o->have};
 
-    say(port, &m);
+    say(port, port->active, &m);
 }
 
-/* A keeper that began after the one before: it has other inputs of the same numbers. */
+/* Another keeper than before feeds it, or none yet (incarnation 0): it has other inputs of the same numbers.
+ */
 static void take_keeper(struct kp_port *port, uint64_t incarnation)
 {
     port->keeper = incarnation;
@@ -162,38 +176,126 @@ static void take_keeper(struct kp_port *port, uint64_t incarnation)
     port->missing = port->given + 1;
 }
 
-enum kp_taken kp_port_take(struct kp_port *port, const struct kp_message *m, void *owner)
+/* A process that began after the one before, or became active: what that said is nobody's now. */
+static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnation)
 {
+    bool feeds = port->keeper == port->peer[keeper].incarnation && port->active == keeper;
+
+    port->peer[keeper].incarnation = incarnation;
+    if (feeds || port->keepers == 1)
+        take_keeper(port, port->keepers == 1 ? incarnation : 0);
+}
+
+/* ---- of two keepers -------------------------------------------------------------------------- */
+
+static void say_words(struct kp_port *port, unsigned keepers)
+{
+    for (unsigned k = 0; k < port->keepers; k++) {
+        struct kp_message m = {.kind = KP_WORD};
+
+        if (!(keepers & 1u << k))
+            continue;
+        kp_giver_word(&port->giver, k, &m);
+        say(port, k, &m);
+    }
+}
+
+/* The word is another keeper's now, which feeds nothing before it has said that it knows. */
+static void follow_giver(struct kp_port *port)
+{
+    const struct kp_giver *g = &port->giver;
+
+    if (g->holder < 0 || g->view == port->fed_view)
+        return;
+    port->active = (unsigned)g->holder;
+    port->fed_view = g->view;
+    port->fresh_from = g->of[g->holder].holds == g->view ? 0 : UINT64_MAX;
+    take_keeper(port, 0);
+}
+
+static void take_question(struct kp_port *port, unsigned keeper, const struct kp_message *m, uint64_t now)
+{
+    bool feeds = port->keeper && keeper == port->active && m->from == port->keeper;
+
+    if (!port->open)
+        return;
+    if (feeds && m->flags & KP_RETURNS && m->burst == port->fed_view) {
+        confirm(port, m->number);
+        port->parted = true;
+        port->parted_at = m->number;
+    }
+    say_words(port, kp_giver_take(&port->giver, keeper, m, now));
+    follow_giver(port);
+    if (port->keeper || keeper != port->active || m->burst != port->fed_view || m->flags & KP_RETURNS)
+        return;
+    take_keeper(port, m->from);
+    if (port->fresh_from)
+        port->fresh_from = port->given + 1;
+    port->moved++;
+}
+
+void kp_port_ended(struct kp_port *port, uint64_t process, uint64_t now)
+{
+    if (port->keepers == 1 || !port->view || !port->open)
+        return;
+    say_words(port, kp_giver_ended(&port->giver, process, now));
+    follow_giver(port);
+}
+
+/* It is the one that feeds this lane, and says something that is for it. */
+static bool is_feeder(struct kp_port *port, unsigned keeper, const struct kp_message *m, uint64_t now)
+{
+    if (port->keepers == 1)
+        return true;
+    if (m->kind == KP_ASK && m->seq)
+        take_question(port, keeper, m, now);
+    if (port->keeper && keeper == port->active && m->from == port->keeper)
+        return true;
+    port->refused += m->kind == KP_INPUT;
+    return false;
+}
+
+/* What a process says that does not know this one. A question that names it is of a keeper that lives now. */
+static void tell_who(struct kp_port *port, unsigned keeper, uint64_t incarnation)
+{
+    struct kp_message state = {.kind = KP_STATE};
+    uint64_t known = port->peer[keeper].incarnation, view = port->view;
+
+    port->peer[keeper].incarnation = incarnation;
+    port->view = 0;
+    say(port, keeper, &state);
+    port->peer[keeper].incarnation = known;
+    port->view = view;
+}
+
+enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct kp_message *m, void *owner,
+                           uint64_t now)
+{
+    struct kp_peer *peer = &port->peer[keeper];
     bool kept = false;
 
     if (m->to > port->self) /* this process began by a clock that was put back */
         port->self = m->to + 1;
-    if (m->from < port->keeper || m->lane != 0) {
+    if (m->from < peer->incarnation || m->lane != 0) {
         port->refused++;
         return KP_DONE;
     }
     if (m->to != port->self) {
-        /* Who asks is told who this is; a question that names it is of a keeper that lives now. */
-        struct kp_message state = {.kind = KP_STATE};
-        uint64_t keeper = port->keeper, view = port->view;
-
         port->refused += m->to != 0;
-        port->keeper = m->from;
-        port->view = 0;
         if (m->kind == KP_ASK)
-            say(port, &state);
-        port->keeper = keeper;
-        port->view = view;
+            tell_who(port, keeper, m->from);
         return KP_DONE;
     }
-    if (m->from != port->keeper)
-        take_keeper(port, m->from);
+    if (m->from != peer->incarnation)
+        take_peer(port, keeper, m->from);
     if (m->kind == KP_OWN)
         return KP_OWNS;
-    port->answer = true;
-    if (m->view != port->view || port->view == 0)
+    peer->answer = true;
+    if (m->view != port->view || port->view == 0 || !is_feeder(port, keeper, m, now))
         return KP_DONE;
     confirm(port, m->number);
+    if (m->kind == KP_INPUT)
+        port->parted = false;
     if (m->kind == KP_INPUT)
         kept = take_input(port, m, owner);
     else if (m->kind == KP_ASK && m->flags & KP_AGAIN)
@@ -223,11 +325,23 @@ const struct kp_slot *kp_port_give(struct kp_port *port)
     return slot;
 }
 
+/* A keeper that is new has no burst yet that is stable. */
+static bool takes_outputs(struct kp_port *port)
+{
+    const struct kp_progress *p = &port->progress;
+
+    if (port->keepers == 1)
+        return true;
+    if (port->fresh_from && p->burst >= port->fresh_from && p->stable >= port->fresh_from)
+        port->fresh_from = 0;
+    return port->keeper && !port->fresh_from;
+}
+
 bool kp_port_hand(struct kp_port *port, const struct kp_output *output)
 {
     struct kp_sent *sent = sent_at(port, port->in);
 
-    if (port->in - port->out == KP_SENT)
+    if (port->in - port->out == KP_SENT || !takes_outputs(port))
         return false;
     *sent = (struct kp_sent){.output = *output, .before = port->handed};
     port->in++;
@@ -236,21 +350,27 @@ bool kp_port_hand(struct kp_port *port, const struct kp_output *output)
     return true;
 }
 
-void kp_port_own(struct kp_port *port, uint8_t number, const uint8_t *frame, uint32_t len)
+void kp_port_own(struct kp_port *port, uint8_t number, const uint8_t *frame, uint32_t len, bool by_port)
 {
-    struct kp_message m = {.kind = KP_OWN, .port = number, .len = (uint16_t)len, .frame = frame, .have = len};
+    struct kp_message m = {.kind = KP_OWN,
+                           .port = number,
+                           .flags = by_port ? KP_BY_PORT : 0,
+                           .len = (uint16_t)len,
+                           .frame = frame,
+                           .have = len};
 
-    if (port->keeper)
-        say(port, &m);
+    for (unsigned k = 0; k < port->keepers; k++)
+        if (port->peer[k].incarnation && (!by_port || (port->view && port->keeper && k == port->active)))
+            say(port, k, &m);
 }
 
-static void say_state(struct kp_port *port)
+static void say_state(struct kp_port *port, unsigned keeper)
 {
     const struct kp_progress *p = &port->progress;
     uint64_t settled = p->settled;
     struct kp_message m = {.kind = KP_STATE};
 
-    port->answer = false;
+    port->peer[keeper].answer = false;
     port->said = p->settled;
     if (port->in > port->out && sent_at(port, port->out)->output.burst <= settled &&
         !FT_PLANTED("settles-early"))
@@ -263,21 +383,28 @@ static void say_state(struct kp_port *port)
         m.time = p->time;
         m.missing = port->missing;
         m.begins = port->handed > port->begins && !FT_PLANTED("begins-behind") ? port->handed : port->begins;
+        if (port->parted)
+            m.begins = port->parted_at;
     }
-    say(port, &m);
+    say(port, keeper, &m);
 }
 
 uint32_t kp_port_tell(struct kp_port *port, const struct kp_progress *progress)
 {
+    bool settled = progress->settled != port->said;
+
     port->progress = *progress;
-    if (port->keeper && (port->answer || progress->settled != port->said))
-        say_state(port);
+    for (unsigned k = 0; k < port->keepers; k++)
+        if (port->peer[k].incarnation && (port->peer[k].answer || (settled && k == port->active)))
+            say_state(port, k);
     return (uint32_t)(port->in - port->out);
 }
 
 void kp_port_answer(struct kp_port *port)
 {
-    if (port->answer && port->keeper)
-        say_state(port);
-    port->answer = false;
+    for (unsigned k = 0; k < port->keepers; k++) {
+        if (port->peer[k].answer && port->peer[k].incarnation)
+            say_state(port, k);
+        port->peer[k].answer = false;
+    }
 }

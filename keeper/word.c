@@ -155,8 +155,8 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
         return 0;
     if (g->holder < 0)
         find_holder(g, now);
-    else if (a->wants && (g->over || (!holds && (now - g->given >= KP_SILENCE_NS ||
-                                                 FT_PLANTED("word-early")))))
+    else if (a->wants &&
+             (g->over || (!holds && (now - g->given >= KP_SILENCE_NS || FT_PLANTED("word-early")))))
         give(g, k, now);
     if (g->holder < 0 || (g->holder == (int)k && !give_again(g, k, now)))
         return 0;

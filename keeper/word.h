@@ -21,10 +21,11 @@
 
 #include "keeper/message.h"
 
-#define KP_KEEPERS    2u
-#define KP_WORD_NS    80000000u  /* how long a word runs */
-#define KP_SILENCE_NS 100000000u /* from the last word until another keeper gets it; longer, for clocks differ */
-#define KP_RECENT_NS  20000000u  /* who asked within that time is there */
+#define KP_KEEPERS 2u
+#define KP_WORD_NS 80000000u /* how long a word runs */
+#define KP_SILENCE_NS                                                                                        \
+    100000000u /* from the last word until another keeper gets it; longer, for clocks differ */
+#define KP_RECENT_NS 20000000u /* who asked within that time is there */
 
 /* ---- a keeper ---- */
 struct kp_word {
@@ -76,9 +77,9 @@ struct kp_giver {
 
 void kp_giver_begin(struct kp_giver *g, unsigned keepers, uint64_t now);
 /*
- * An ASK of keeper k, in this primary's view, while its own outputs may leave. Returns the keepers that are to
- * be told something, as bits: k, and the other one where it gets the word now. kp_giver_word completes what
- * each is told.
+ * An ASK of keeper k, in this primary's view, while its own outputs may leave. Returns the keepers that are
+ * to be told something, as bits: k, and the other one where it gets the word now. kp_giver_word completes
+ * what each is told.
  */
 unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *ask, uint64_t now);
 /* A keeper's process has ended. Returns as kp_giver_take. */

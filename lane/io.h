@@ -28,6 +28,9 @@ struct nd_progress {
     uint64_t burst, seq, time; /* the last burst executed, the next input, chain time */
     uint64_t outputs;          /* number of the last one made */
     uint64_t settled;          /* bursts up to here are stable, and `send` took their outputs */
+    uint64_t stable;           /* the last burst that is; FT_ALL: all are */
+    bool moved; /* set by `tell`: another keeper has the ports now, whose switches do not know the chain's MAC
+                 */
 };
 
 struct nd_io {
@@ -65,7 +68,7 @@ struct nd_io {
     uint32_t frame_max; /* with `input`: no frame is longer */
     /* An input keeper that must be told, by a live lane in each turn, how far it is. Outputs that `send` took
      * and that are not known to have left: they do not count as released. NULL: what `send` took has left. */
-    uint32_t (*tell)(void *ctx, unsigned lane, const struct nd_progress *progress);
+    uint32_t (*tell)(void *ctx, unsigned lane, struct nd_progress *progress);
 
     /* Who keeps the log: every record of a live lane is given to it, whole, before anybody else sees
      * it. `room`: whether it takes another. Both or neither; NULL: nobody keeps it. */

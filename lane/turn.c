@@ -596,7 +596,8 @@ static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
                                    .seq = state->seq,
                                    .time = state->time,
                                    .outputs = state->outputs,
-                                   .settled = state->burst};
+                                   .settled = state->burst,
+                                   .stable = stable};
     uint32_t before = lane->unconfirmed;
 
     if (ft_hold_count(&lane->hold))
@@ -606,6 +607,8 @@ static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
     if (lane->replayed.count) /* of the tail more is to come */
         progress.settled = 0;
     lane->unconfirmed = lane->io->tell(lane->io->ctx, lane->index, &progress);
+    if (progress.moved)
+        nd_lane_announce(lane, true);
     return lane->unconfirmed != before;
 }
 

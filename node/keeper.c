@@ -2,7 +2,8 @@
 /*
  * understudy keeper: the process in front of a pair. One thread: it takes frames from its ports, cuts them
  * into bursts and keeps them (keeper/front.h), speaks to the nodes by one UDP socket, lets outputs leave by
- * its ports, and answers "status" at its control socket, and Prometheus.
+ * its ports, and answers "status" at its control socket, and Prometheus. Of two keepers the one that waits
+ * throws away what comes in by its ports, and a guardian beside each tells the primary when it has died.
  *
  * Outputs that may leave wait here for their port, PENDING for each; what finds no room comes again. Frames
  * wait in the ports when no input can be kept.
@@ -13,9 +14,11 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
+#include "node/base/interface.h"
 #include "node/base/notify.h"
 #include "node/base/process.h"
 #include "node/control/server.h"
+#include "node/crash/guardian.h"
 #include "node/metrics/metrics.h"
 #include "node/ports/fed.h"
 #include "node/ports/ports.h"
@@ -44,6 +47,8 @@
 
 struct keeper {
     struct nd_config *config;
+    unsigned place;               /* in the file */
+    struct nd_guardian *guardian; /* NULL: there is one keeper */
     struct nd_ports ports;
     struct kp_front front;
     struct nd_server *server;
@@ -55,6 +60,8 @@ struct keeper {
     unsigned device;                /* that is received from next */
     uint64_t since, cut_at, served; /* first frame of the burst; the last burst; the control socket */
     int primary;                    /* that the log has told of */
+    bool active;                    /* so it has, since `changed` */
+    uint64_t holds, changed;        /* the keeper view of that */
     uint64_t strangers, port_full;
 
     struct mmsghdr in[IN_TURN];
@@ -78,6 +85,11 @@ static void note(int number)
         stopped = 1;
 }
 
+static const struct nd_node *self_of(const struct keeper *k)
+{
+    return &k->config->keeper[k->place];
+}
+
 /* ---- the socket ------------------------------------------------------------------------------ */
 
 static void send_message(void *ctx, unsigned node, const struct kp_message *m)
@@ -85,15 +97,6 @@ static void send_message(void *ctx, unsigned node, const struct kp_message *m)
     struct keeper *k = ctx;
 
     nd_fed_socket_add(&k->socket, &k->node[node], k->room[node], m);
-}
-
-/* The node with this address; -1: none. */
-static int node_of(const struct keeper *k, const struct sockaddr_in *from)
-{
-    for (unsigned n = 0; n < k->config->nodes; n++)
-        if (from->sin_addr.s_addr == k->node[n].sin_addr.s_addr && from->sin_port == k->node[n].sin_port)
-            return (int)n;
-    return -1;
 }
 
 /* True: there were datagrams. */
@@ -106,7 +109,7 @@ static bool read_socket(struct keeper *k, uint64_t now)
             k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
         n = recvmmsg(k->socket.fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
         for (int i = 0; i < n; i++) {
-            int node = node_of(k, &k->from[i]);
+            int node = nd_fed_place(k->node, k->config->nodes, &k->from[i]);
             struct kp_message m;
 
             if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->socket.keys, &m) != 0) {
@@ -126,13 +129,14 @@ static bool read_socket(struct keeper *k, uint64_t now)
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-/* What the port takes of what waits for it. */
+/* What the port takes of what waits for it. The clock is read right before: a process may have stood still.
+ */
 static void send_pending(struct keeper *k, unsigned port)
 {
     struct pending *p = &k->pending[port];
     uint32_t sent = 0, n = 1;
 
-    while (sent < p->count && n > 0) {
+    while (sent < p->count && n > 0 && (k->config->keepers == 1 || kp_front_may_leave(&k->front, nd_now()))) {
         n = k->ports.io.send(k->ports.io.ctx, 0, port, p->held + sent, p->count - sent);
         sent += n;
     }
@@ -159,6 +163,33 @@ static bool leave(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
     return true;
 }
 
+static void drop_pending(struct keeper *k)
+{
+    for (unsigned port = 0; port < k->ports.io.ports; port++) {
+        struct pending *p = &k->pending[port];
+
+        while (p->count)
+            k->ports.io.drop(k->ports.io.ctx, p->held[--p->count].packet);
+    }
+}
+
+/* Who waits takes nothing: what a switch sends to both is the active keeper's. */
+static void drop_inputs(const struct keeper *k)
+{
+    const struct nd_io *io = &k->ports.io;
+
+    for (unsigned d = 0; d < io->devices; d++) {
+        struct nd_frame in[KP_BURST];
+        uint32_t n;
+
+        do {
+            n = io->receive(io->ctx, 0, d, in, KP_BURST);
+            for (uint32_t f = 0; f < n; f++)
+                io->drop(io->ctx, in[f].owner);
+        } while (n == KP_BURST);
+    }
+}
+
 /* Frames of all devices, up to a burst; the burst is cut when it is whole, or has waited. True: there were
  * frames. */
 static bool take_inputs(struct keeper *k, uint64_t now)
@@ -166,6 +197,8 @@ static bool take_inputs(struct keeper *k, uint64_t now)
     const struct nd_io *io = &k->ports.io;
     uint32_t before = k->front.open;
 
+    if (!kp_front_is_active(&k->front))
+        drop_inputs(k);
     if (!kp_front_has_room(&k->front))
         return false;
     for (unsigned i = 0; i < io->devices && k->front.open < KP_BURST; i++) {
@@ -204,7 +237,10 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
 #define LEVELS(X)                                                                                            \
     X(view, f->view, "View of the primary that is fed")                                                      \
     X(kept_bursts, f->next - f->first, "Bursts that are kept now")                                           \
-    X(kept_packets, f->seq_next - f->seq_first, "Inputs that are kept now")
+    X(kept_packets, f->seq_next - f->seq_first, "Inputs that are kept now")                                  \
+    X(keeper_view, f->word.view, "Of two keepers: the highest keeper view that it knows of")                 \
+    X(since_s, (now - k->changed) / 1000000000, "For how long it has been active, or has waited")            \
+    X(no_carrier, f->faults, "Of two keepers: its ports without carrier")
 #define COUNTS(X)                                                                                            \
     X(received, c->inputs, "Inputs taken")                                                                   \
     X(bursts, c->bursts, "Bursts cut")                                                                       \
@@ -216,6 +252,7 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
     X(incomplete, c->incomplete, "Lost outputs of which the keeper lacked the rest")                         \
     X(takeovers, c->takeovers, "Changes of the primary")                                                     \
     X(begun, c->begun, "Times that numbers began as a primary said")                                         \
+    X(gained, c->gained, "Times that it became the active one of two keepers")                               \
     X(sent_again, c->sent_again, "Bursts sent again")                                                        \
     X(asked_again, c->asked_again, "Times that outputs were asked for again")                                \
     X(early, c->early, "Outputs that came before their turn")                                                \
@@ -233,9 +270,10 @@ static json_t *status(const struct keeper *k)
 
     for (unsigned n = 0; n < k->config->nodes; n++)
         json_array_append_new(nodes, node_status(k, n, now));
-    json_t *o = json_pack("{s:s, s:o, s:b, s:o}", "keeper", k->config->keeper.name, "primary",
+    json_t *o = json_pack("{s:s, s:i, s:b, s:o, s:b, s:o}", "keeper", self_of(k)->name, "pid", (int)getpid(),
+                          "active", kp_front_is_active(f), "primary",
                           f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name),
-                          "feeds", f->primary >= 0, "nodes", nodes);
+                          "feeds", f->begun, "nodes", nodes);
 
 #define FIELD(name, value, help) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
     LEVELS(FIELD)
@@ -246,8 +284,9 @@ static json_t *status(const struct keeper *k)
 
 #define LEVEL(name, value, help) {.path = #name, "understudy_keeper_" #name, "gauge", help},
 #define COUNT(name, value, help) {.path = #name, "understudy_keeper_" #name "_total", "counter", help},
-static const struct nd_metric metrics[] = {LEVEL(feeds, , "1: some node says that it is primary, and is fed")
-                                               LEVELS(LEVEL) COUNTS(COUNT)};
+static const struct nd_metric metrics[] = {
+    LEVEL(active, , "1: it is the active one of two keepers, or the only one")
+        LEVEL(feeds, , "1: some node says that it is primary, and is fed") LEVELS(LEVEL) COUNTS(COUNT)};
 static const struct nd_page page = {metrics, sizeof(metrics) / sizeof(metrics[0])};
 
 static bool answer(void *arg, struct nd_exchange *e)
@@ -283,15 +322,16 @@ static int open_socket(struct keeper *k, struct ft_fault *fault)
         k->in_at[i] = (struct iovec){.iov_base = k->heard[i], .iov_len = sizeof(k->heard[i])};
         k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i], .msg_iov = &k->in_at[i], .msg_iovlen = 1};
     }
-    return nd_fed_socket_open(&k->socket, "keeper", &k->config->keeper, SOCKET_ROOM, fault);
+    return nd_fed_socket_open(&k->socket, "keeper", self_of(k), SOCKET_ROOM, fault);
 }
 
 static int open_front(struct keeper *k, struct ft_fault *fault)
 {
-    const struct kp_front_config config = {.inputs = k->config->keeper_packets,
-                                           .bursts = k->config->keeper_packets,
+    const struct kp_front_config config = {.inputs = k->config->keeper_packets[k->place],
+                                           .bursts = k->config->keeper_packets[k->place],
                                            .frame_max = k->config->chain.frame_max,
                                            .nodes = k->config->nodes,
+                                           .keepers = k->config->keepers,
                                            .incarnation = nd_wall(),
                                            .ctx = k,
                                            .send = send_message,
@@ -304,12 +344,12 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
 
 static int open_server(struct keeper *k, struct ft_fault *fault)
 {
-    return nd_server_open(&k->server, k->config->keeper.control, "", fault);
+    return nd_server_open(&k->server, self_of(k)->control, "", fault);
 }
 
 static int open_metrics(struct keeper *k, struct ft_fault *fault)
 {
-    const struct nd_node *self = &k->config->keeper;
+    const struct nd_node *self = self_of(k);
 
     return self->metrics_port ? nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault)
                               : 0;
@@ -328,26 +368,46 @@ static int open_patiently(struct keeper *k, int (*open)(struct keeper *, struct 
     return error;
 }
 
+/* What the guardian says when this process has died. */
+static void write_notice(struct keeper *k)
+{
+    const struct kp_message m = {
+        .kind = KP_ENDED, .from = k->front.word.process, .seq = k->front.word.process};
+    uint8_t notice[KP_HEAD_BYTES];
+
+    if (k->guardian)
+        nd_guardian_notice(k->guardian, notice, kp_encode(&m, &k->socket.keys, notice));
+}
+
+static int start_guardian(struct keeper *k, struct ft_fault *fault)
+{
+    return k->config->keepers == 1
+               ? 0
+               : nd_guardian_start(&k->guardian, 1, self_of(k)->inputs_host, NULL, NULL, NULL, fault);
+}
+
 static int open_keeper(struct keeper *k, struct ft_fault *fault)
 {
-    const struct nd_node *self = &k->config->keeper;
+    const struct nd_node *self = self_of(k);
     const struct nd_privilege privilege = nd_ports_privilege(self);
     const struct nd_event_writer_config writer = {.node = self->name, .json = k->config->log_json};
     int error = nd_privilege_check_files(fault);
 
     umask(027);
-    if (error || (error = nd_privilege_limit(&privilege, fault)) ||
+    if (error || (error = start_guardian(k, fault)) || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
         (error = nd_fed_keys(&k->socket.keys, k->config, fault)) ||
         (error = open_patiently(k, open_server, fault)) || (error = open_patiently(k, open_socket, fault)) ||
         (error = open_front(k, fault)) || (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
         (error = open_patiently(k, open_metrics, fault)))
         return error;
+    write_notice(k);
     return nd_event_writer_start(&writer, fault);
 }
 
 static void close_keeper(struct keeper *k)
 {
+    nd_guardian_stop(k->guardian);
     if (k->ports.io.ports)
         nd_ports_close(&k->ports);
     nd_server_close(k->server);
@@ -362,7 +422,9 @@ static void close_keeper(struct keeper *k)
 static void sleep_until(const struct keeper *k)
 {
     struct pollfd at[1 + NF_PORTS_MAX] = {{k->socket.fd, POLLIN, 0}};
-    const struct timespec time = {0, k->ports.io.waits ? SLEEP_NS : SLEEP_NS / 10};
+    const struct timespec time = {0, !kp_front_is_active(&k->front) ? 4 * SLEEP_NS
+                                     : k->ports.io.waits            ? SLEEP_NS
+                                                                    : SLEEP_NS / 10};
     unsigned n = 1;
 
     for (unsigned d = 0; k->ports.io.waits && k->front.begun && d < k->ports.io.devices; d++)
@@ -375,8 +437,41 @@ static void tell_primary(struct keeper *k)
     if (k->front.primary == k->primary)
         return;
     k->primary = k->front.primary;
-    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu: fed from burst %lu on",
-                 k->config->node[k->primary].name, k->front.view, k->front.executed + 1);
+    if (k->guardian)
+        nd_guardian_aim(k->guardian, 0, k->config->node[k->primary].inputs_host,
+                        k->config->node[k->primary].inputs_port, NULL);
+    if (k->front.begun)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu: fed from burst %lu on",
+                     k->config->node[k->primary].name, k->front.view, k->front.executed + 1);
+    else
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu",
+                     k->config->node[k->primary].name, k->front.view);
+}
+
+/* Of two keepers: whether it is the active one. */
+static void tell_active(struct keeper *k, uint64_t now)
+{
+    const struct kp_word *word = &k->front.word;
+
+    if (k->config->keepers == 1 || word->holds == k->holds)
+        return;
+    k->holds = word->holds;
+    k->changed = now;
+    drop_pending(k);
+    if (word->holds)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "this keeper is active, keeper view %lu", word->holds);
+    else
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_STATE, "this keeper waits; keeper view %lu", word->view);
+}
+
+/* Ports whose interface says that it has no carrier. */
+static void look_at_ports(struct keeper *k)
+{
+    struct nd_interface_now now;
+
+    k->front.faults = 0;
+    for (unsigned port = 0; port < k->ports.io.ports; port++)
+        k->front.faults += nd_interface_ask(self_of(k)->port[port], false, &now) && !now.carrier;
 }
 
 /* What cannot be read leaves the keys as they were. */
@@ -385,8 +480,10 @@ static void read_keys_again(struct keeper *k)
     struct ft_fault fault = {""};
     struct kp_keys keys;
 
-    if (nd_fed_keys(&keys, k->config, &fault) == 0)
+    if (nd_fed_keys(&keys, k->config, &fault) == 0) {
         k->socket.keys = keys;
+        write_notice(k);
+    }
     explicit_bzero(&keys, sizeof(keys));
     ft_log_event(fault.text[0] ? FT_LEVEL_ERROR : FT_LEVEL_NOTICE, FT_SAYS_SEAL,
                  fault.text[0] ? "%s; the keys stay as they were" : "datagrams are known by %s as it is now",
@@ -399,13 +496,15 @@ static void turn(struct keeper *k)
     bool worked = take_inputs(k, now);
 
     worked |= read_socket(k, now);
-    kp_front_turn(&k->front, now);
-    nd_fed_socket_flush(&k->socket);
+    tell_active(k, now);
     for (unsigned port = 0; port < k->ports.io.ports; port++)
         if (k->pending[port].count) {
             send_pending(k, port);
             worked = true;
         }
+    kp_front_turn(&k->front, now);
+    nd_fed_socket_flush(&k->socket);
+    tell_active(k, now);
     tell_primary(k);
     if (now - k->served >= SERVE_NS) {
         const uint64_t turns[] = {now};
@@ -421,7 +520,11 @@ static void turn(struct keeper *k)
             reload = 0;
             read_keys_again(k);
         }
-        nd_notify_status(&k->notify, k->primary < 0 ? "no node says that it is primary" : "feeding");
+        if (k->config->keepers > 1)
+            look_at_ports(k);
+        nd_notify_status(&k->notify, k->primary < 0   ? "no node says that it is primary"
+                                     : k->front.begun ? "feeding"
+                                                      : "waiting");
         nd_notify_watchdog(&k->notify, now, turns, 1);
         k->served = now;
     }
@@ -430,20 +533,27 @@ static void turn(struct keeper *k)
 }
 
 /* 0, or an exit code with its line. */
-static int read_file(struct nd_config **config, const struct nd_options *o)
+static int read_file(struct nd_config **config, unsigned *place, const struct nd_options *o)
 {
     struct ft_fault fault;
+    int found;
     int error = nd_config_read(config, o->file, ND_CONFIG_NODES | (o->argc ? ND_CONFIG_QUIET : 0), &fault);
 
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);
     }
-    if ((*config)->keeper.name[0] && (!o->node || strcmp((*config)->keeper.name, o->node) == 0))
+    found = o->node ? nd_config_keeper(*config, o->node) : (*config)->keepers == 1 ? 0 : -1;
+    *place = (unsigned)found;
+    if (found >= 0)
         return 0;
-    if ((*config)->keeper.name[0])
-        error = nd_usage("keeper", "no keeper %.31s in %s, expected %s", o->node, o->file,
-                         (*config)->keeper.name);
+    if ((*config)->keepers && !o->node)
+        error = nd_usage("keeper", "%s has two keepers, expected -n %s or %s", o->file,
+                         (*config)->keeper[0].name, (*config)->keeper[1].name);
+    else if ((*config)->keepers)
+        error = nd_usage("keeper", "no keeper %.31s in %s, expected %s%s%s", o->node, o->file,
+                         (*config)->keeper[0].name, (*config)->keepers > 1 ? " or " : "",
+                         (*config)->keeper[1].name);
     else
         error = nd_usage("keeper", "%s has no keepers, expected keepers: { NAME: … }", o->file);
     nd_config_free(*config);
@@ -471,8 +581,15 @@ static int run(struct keeper *k)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "keeping %u packets at most for %u nodes",
-                     k->config->keeper_packets, k->config->nodes);
+                     k->config->keeper_packets[k->place], k->config->nodes);
+    k->changed = nd_now();
+    if (!error && k->guardian)
+        nd_guardian_hold(k->guardian, 0);
     while (!error && !stopped)
+        turn(k);
+    k->front.unfit = true; /* of two keepers the other one is to go on with all that this one has */
+    kp_front_move(&k->front, nd_now());
+    while (!error && k->front.leaves)
         turn(k);
     nd_notify_close(&k->notify);
     close_keeper(k);
@@ -495,10 +612,10 @@ int nd_cmd_keeper(int argc, char **argv)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return ND_SOFTWARE;
     }
-    code = read_file(&keeper.config, &options);
+    code = read_file(&keeper.config, &keeper.place, &options);
     if (code)
         return code;
-    code = options.argc ? nd_keeper_status(keeper.config->keeper.control, options.json) : run(&keeper);
+    code = options.argc ? nd_keeper_status(self_of(&keeper)->control, options.json) : run(&keeper);
     nd_config_free(keeper.config);
     return code;
 }

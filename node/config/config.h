@@ -139,6 +139,8 @@ struct nd_probe {
     uint16_t port;
 };
 
+#define ND_KEEPERS 2u
+
 struct nd_config {
     char file[256];
     char chain_file[256]; /* that `chain: {file: …}` names; "": the chain stands in `file` */
@@ -151,13 +153,14 @@ struct nd_config {
     struct nd_arbiter_config arbiter;
     struct nd_record record;
     struct nd_authority_settings authority;
-    struct nd_node node[ND_NODES]; /* the two that begin the shard first, then spares */
-    uint32_t nodes;                /* 0: a chain file; else 2 to ND_NODES */
-    struct nd_node keeper;   /* in front of the nodes, which have no ports then; `name` "": there is none */
-    uint32_t keeper_packets; /* inputs that it keeps at most, a power of two */
-    bool log_json;           /* a running node's lines are JSON, not text */
-    bool drill_permit;       /* a peer may ask this pair's nodes to kill themselves */
-    bool push_permit;        /* a peer may write the chain's files here */
+    struct nd_node node[ND_NODES];       /* the two that begin the shard first, then spares */
+    uint32_t nodes;                      /* 0: a chain file; else 2 to ND_NODES */
+    struct nd_node keeper[ND_KEEPERS];   /* in front of the nodes, which have no ports then */
+    uint32_t keeper_packets[ND_KEEPERS]; /* inputs that it keeps at most, a power of two */
+    uint32_t keepers;                    /* 0: there is none */
+    bool log_json;                       /* a running node's lines are JSON, not text */
+    bool drill_permit;                   /* a peer may ask this pair's nodes to kill themselves */
+    bool push_permit;                    /* a peer may write the chain's files here */
     struct nd_probe probe;
     void *arena;                 /* owned memory of strings and NF configs */
     const struct nd_yaml *redis; /* in it: the section that bench alone reads; NULL: there is none */
@@ -222,5 +225,12 @@ extern const char *const nd_failbacks[];
 
 /* Index of the node called `name`, or -1. */
 int nd_config_node(const struct nd_config *config, const char *name);
+/* The keeper of that name, by its place in the file; -1: there is none. */
+int nd_config_keeper(const struct nd_config *config, const char *name);
+/* `node` is one of the file's keepers. */
+static inline bool nd_config_is_keeper(const struct nd_config *config, const struct nd_node *node)
+{
+    return node >= config->keeper && node < config->keeper + ND_KEEPERS;
+}
 
 #endif

@@ -53,10 +53,19 @@ static int check_protection(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
+int nd_config_keeper(const struct nd_config *config, const char *name)
+{
+    for (unsigned k = 0; k < config->keepers; k++)
+        if (strcmp(config->keeper[k].name, name) == 0)
+            return (int)k;
+    return -1;
+}
+
 static int read_place(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
-    struct nd_node *keeper = &r->config->keeper;
+    uint32_t number = r->config->keepers, *packets = &r->config->keeper_packets[number];
+    struct nd_node *keeper = &r->config->keeper[number];
     struct raw_keeper raw = {.ports = NULL};
     char what[48];
     int error;
@@ -75,21 +84,23 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
     inet_ntop(AF_INET, &raw.inputs.addr, keeper->inputs_host, sizeof(keeper->inputs_host));
     keeper->metrics_port = raw.metrics.port;
     inet_ntop(AF_INET, &raw.metrics.addr, keeper->metrics_host, sizeof(keeper->metrics_host));
-    for (r->config->keeper_packets = 1024; r->config->keeper_packets < raw.packets;)
-        r->config->keeper_packets *= 2;
+    for (*packets = 1024; *packets < raw.packets;)
+        *packets *= 2;
+    r->config->keepers++;
     for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, keeper->eal[keeper->eals++], r->fault);
     return error ? error : nd_read_ports(r, "keeper", keeper, raw.ports);
 }
 
-/* Each process has its own address for what the keeper and the nodes say. */
+/* Each process has its own address for what keepers and nodes say. */
 static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
 {
     const struct nd_config *c = r->config;
 
-    for (unsigned i = 0; i < c->nodes; i++)
-        for (unsigned k = i + 1; k <= c->nodes; k++) {
-            const struct nd_node *a = &c->node[i], *b = k < c->nodes ? &c->node[k] : &c->keeper;
+    for (unsigned i = 0; i < c->nodes + c->keepers; i++)
+        for (unsigned k = i + 1; k < c->nodes + c->keepers; k++) {
+            const struct nd_node *a = i < c->nodes ? &c->node[i] : &c->keeper[i - c->nodes],
+                                 *b = k < c->nodes ? &c->node[k] : &c->keeper[k - c->nodes];
 
             if (a->inputs_port == b->inputs_port && strcmp(a->inputs_host, b->inputs_host) == 0)
                 return nd_yaml_fail(r->fault, at,
@@ -122,9 +133,11 @@ int nd_read_keeper(struct nd_reading *r)
         return 0;
     if (!r->at.nodes)
         return nd_yaml_fail(r->fault, at, "keepers without nodes, expected a pair file");
-    if (at->count != 1)
-        return nd_yaml_fail(r->fault, at, "keepers has %u entries, expected 1", at->count);
+    if (at->count < 1 || at->count > ND_KEEPERS)
+        return nd_yaml_fail(r->fault, at, "keepers has %u entries, expected 1 or 2", at->count);
     error = read_place(r, at->first);
+    if (!error && at->first->next)
+        error = read_place(r, at->first->next);
     if (!error)
         error = check_protection(r, at->first);
     if (!error)

@@ -40,24 +40,25 @@
 #define PRIORITY 60 /* real-time, above the replicator's: it runs for microseconds, once */
 
 /* When the datagrams leave, ms after the first: a burst of losses does not take all of them. */
+_Static_assert(ND_NOTICE_MAX >= FT_DATAGRAM_BYTES, "a node's notice");
 static const unsigned notice_at[] = {0, 0, 1, 2, 5, 10, 20};
 
 struct shared {
     pthread_mutex_t lane[FT_LANES_MAX];
     _Atomic bool stopped;
     _Atomic uint64_t peer[ND_GUARDIAN_WAYS]; /* where notices go: its address and port as they are sent */
+    _Atomic size_t notice_len;
+    uint8_t notice[ND_NOTICE_MAX];
 };
 
 struct nd_guardian {
     struct shared *shared;
     unsigned lanes;
     pid_t pid;
-    int pair;                        /* the node's end; closed on exec */
-    int datagrams[ND_GUARDIAN_WAYS]; /* the node's own, of the sockets by which the guardian speaks; -1: none
-                                      */
-    _Atomic bool dead;               /* known to have ended and waited for */
-    uint8_t notice[FT_DATAGRAM_BYTES];
-    size_t notice_len;
+    int pair;                         /* the node's end; closed on exec */
+    int datagrams[ND_GUARDIAN_WAYS];  /* the node's own, of the sockets by which the guardian speaks; -1: none
+                                       */
+    _Atomic bool dead;                /* known to have ended and waited for */
     const struct nd_crash_page *page; /* NULL: nobody tells what the node died of */
 };
 
@@ -140,7 +141,7 @@ static void send_notice(const struct nd_guardian *g, const int datagrams[ND_GUAR
             nanosleep(&t, NULL);
         slept = notice_at[i];
         send_crash(g, datagrams);
-        send_to_peer(g, datagrams, g->notice, g->notice_len, 0);
+        send_to_peer(g, datagrams, g->shared->notice, atomic_load(&g->shared->notice_len), 0);
     }
 }
 
@@ -245,6 +246,14 @@ int nd_guardian_aim(struct nd_guardian *g, unsigned way, const char *peer_host, 
     return 0;
 }
 
+/* One that is being written when the process dies is nobody's: its tag is wrong. */
+void nd_guardian_notice(struct nd_guardian *g, const void *bytes, size_t len)
+{
+    FT_CHECK(len <= ND_NOTICE_MAX, "a notice of %zu bytes", len);
+    memcpy(g->shared->notice, bytes, len);
+    atomic_store(&g->shared->notice_len, len);
+}
+
 static void close_sockets(struct nd_guardian *g)
 {
     for (unsigned way = 0; way < ND_GUARDIAN_WAYS; way++)
@@ -277,9 +286,12 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
         return rc;
     g->lanes = lanes;
     g->page = page;
-    g->notice_len = ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->notice);
     atomic_store(&g->dead, false);
     rc = make_shared(&g->shared, fault);
+    if (!rc && self)
+        atomic_store(
+            &g->shared->notice_len,
+            ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, self, g->shared->notice));
     if (!rc)
         rc = fork_guardian(g, fault);
     if (rc)

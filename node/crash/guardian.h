@@ -3,7 +3,8 @@
  * The guardian: a small process, forked before the node does anything else, that sends the peer a death
  * notice (datagrams, some at once, then spaced over 20 ms) the moment the node's lanes can send nothing any
  * more, and ends. It also ends, silently, when the node exits in order. It has no capability, and the system
- * calls that it needs, no others.
+ * calls that it needs, no others. One of two keepers has one as well: its peer is the primary, its only lane
+ * the keeper's thread.
  */
 #ifndef NODE_CRASH_GUARDIAN_H
 #define NODE_CRASH_GUARDIAN_H
@@ -20,8 +21,8 @@ struct nd_guardian;
 #define ND_GUARDIAN_WAYS 2u /* by which notices go: one, or both at once */
 
 /* Before threads, sockets and DPDK; aimed at nobody yet. Hosts are numeric IPv4, second_host NULL: there is
- * one way. The notice is made here: the guardian has no key. What the handler of a fatal signal leaves in
- * `page` for the peer goes with it; NULL: nobody leaves any. */
+ * one way. The notice is made here: the guardian has no key. `self` NULL: it is made by nd_guardian_notice.
+ * What the handler of a fatal signal leaves in `page` for the peer goes with it; NULL: nobody leaves any. */
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host,
                       const char *second_host, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault);
@@ -29,6 +30,9 @@ int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *loca
  * FT_EINVAL. */
 int nd_guardian_aim(struct nd_guardian *g, unsigned way, const char *peer_host, uint16_t peer_port,
                     struct ft_fault *fault);
+/* What it sends from now on, at most ND_NOTICE_MAX bytes. */
+#define ND_NOTICE_MAX 160u
+void nd_guardian_notice(struct nd_guardian *g, const void *bytes, size_t len);
 /* Called once by each lane's thread, which keeps its mutex until the process ends. The guardian sends nothing
  * before all lanes did. */
 void nd_guardian_hold(struct nd_guardian *g, unsigned lane);

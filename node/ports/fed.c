@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The socket to a keeper, and what the lane calls in place of ports; see fed.h. */
+/* The socket to one or two keepers, and what the lane calls in place of ports; see fed.h. */
 #define _GNU_SOURCE /* recvmmsg */
 #include "node/ports/fed.h"
 #include "keeper/port.h"
@@ -34,6 +34,8 @@ _Static_assert(offsetof(struct buffer, bytes) + KP_HEAD_BYTES == 128, "as in a b
 struct nd_fed {
     struct nd_fed_socket socket;
     struct kp_port port;
+    struct sockaddr_in keeper[KP_KEEPERS]; /* where each is; the socket is connected to the only one */
+    uint64_t moved;                        /* as the lane was told last */
     const struct ft_lane_shared *lane;
     bool told; /* the lane has told its progress since it last received: it is live */
     bool read; /* the socket was read in this turn */
@@ -47,14 +49,16 @@ struct nd_fed {
 
     struct mmsghdr in[IN_TURN];
     struct iovec in_at[IN_TURN];
+    struct sockaddr_in from[IN_TURN];
     struct buffer *into[IN_TURN];
 
     struct buffer *own[OWNS];
     struct nd_frame own_frame[OWNS];
     unsigned owns;
 
-    _Atomic uint64_t heard, strangers, refused, crowded;
-    _Atomic(struct kp_keys *) renewed; /* what the lane takes */
+    _Atomic uint64_t heard[KP_KEEPERS], strangers, refused, crowded;
+    _Atomic uint64_t active, keeper_view; /* active: a keeper's place and one */
+    _Atomic(struct kp_keys *) renewed;    /* what the lane takes */
 };
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -143,11 +147,19 @@ void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, si
     s->outs++;
 }
 
-static void send_message(void *ctx, const struct kp_message *m)
+static void send_message(void *ctx, unsigned keeper, const struct kp_message *m)
 {
     struct nd_fed *k = ctx;
 
-    nd_fed_socket_add(&k->socket, NULL, k->room, m);
+    nd_fed_socket_add(&k->socket, k->port.keepers == 1 ? NULL : &k->keeper[keeper], k->room, m);
+}
+
+int nd_fed_place(const struct sockaddr_in *at, unsigned count, const struct sockaddr_in *from)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (from->sin_addr.s_addr == at[i].sin_addr.s_addr && from->sin_port == at[i].sin_port)
+            return (int)i;
+    return -1;
 }
 
 static void keep_own(struct nd_fed *k, const struct kp_message *m)
@@ -173,32 +185,39 @@ static bool has_buffer_for(struct nd_fed *k, const struct kp_message *m)
 }
 
 /* Those that share a datagram with the first lie in no buffer of their own. */
-static void take_next(struct nd_fed *k, const struct kp_message *m)
+static void take_next(struct nd_fed *k, unsigned keeper, const struct kp_message *m, uint64_t now)
 {
     struct buffer *b;
 
     if (!has_buffer_for(k, m) || !(b = make_part(k, m->frame, m->have, m->have)))
         return;
-    if (kp_port_take(&k->port, m, b) != KP_KEPT)
+    if (kp_port_take(&k->port, keeper, m, b, now) != KP_KEPT)
         give_buffer(k, b);
 }
 
-static void take_datagram(struct nd_fed *k, unsigned i)
+static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
 {
+    int keeper = k->port.keepers == 1 ? 0 : nd_fed_place(k->keeper, k->port.keepers, &k->from[i]);
     struct buffer *b = k->into[i];
     struct kp_message m, next;
+    int error = kp_decode(b->bytes, k->in[i].msg_len, &k->socket.keys, &m);
 
-    if (kp_decode(b->bytes, k->in[i].msg_len, &k->socket.keys, &m) != 0 || m.len > k->frame_max) {
+    if (error || m.len > k->frame_max || (keeper < 0 && m.kind != KP_ENDED)) {
         atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
         return;
     }
+    if (m.kind == KP_ENDED) { /* of a guardian, which has a socket of its own */
+        kp_port_ended(&k->port, m.seq, now);
+        return;
+    }
+    atomic_store_explicit(&k->heard[keeper], now, memory_order_relaxed);
     next = m;
     while (kp_next(&next))
-        take_next(k, &next);
+        take_next(k, (unsigned)keeper, &next, now);
     if (!has_buffer_for(k, &m))
         return;
     b->part = false;
-    switch (kp_port_take(&k->port, &m, b)) {
+    switch (kp_port_take(&k->port, (unsigned)keeper, &m, b, now)) {
     case KP_KEPT:
         k->into[i] = take_buffer(k);
         k->in_at[i].iov_base = k->into[i]->bytes;
@@ -227,7 +246,17 @@ static __attribute__((noinline, cold)) void take_renewed(struct nd_fed *k)
     free_keys(keys);
 }
 
-/* Datagrams of the keeper's address alone come in by a socket that is connected. True: there were any. */
+/* Who feeds the lane, for other threads. */
+static void tell_active(struct nd_fed *k)
+{
+    bool fed = k->port.keepers > 1 && k->port.view && k->port.keeper;
+
+    atomic_store_explicit(&k->keeper_view, fed ? k->port.fed_view : 0, memory_order_relaxed);
+    atomic_store_explicit(&k->active, fed ? k->port.active + 1 : 0, memory_order_relaxed);
+}
+
+/* Datagrams of the only keeper's address alone come in by a socket that is connected. True: there were any.
+ */
 static bool read_socket(struct nd_fed *k)
 {
     bool any = false;
@@ -237,13 +266,16 @@ static bool read_socket(struct nd_fed *k)
         take_renewed(k);
     do {
         n = recvmmsg(k->socket.fd, k->in, IN_TURN, MSG_DONTWAIT, NULL);
+        uint64_t now = n > 0 ? nd_now() : 0;
+
+        k->port.open = k->lane && now < FT_ORDER_GET(k->lane, lease_until);
         for (int i = 0; i < n; i++)
-            take_datagram(k, (unsigned)i);
+            take_datagram(k, (unsigned)i, now);
         any |= n > 0;
         nd_fed_socket_flush(&k->socket);
     } while (n == (int)IN_TURN);
-    if (any)
-        atomic_store_explicit(&k->heard, nd_now(), memory_order_relaxed);
+    if (k->port.keepers > 1)
+        tell_active(k);
     atomic_store_explicit(&k->refused, k->port.refused, memory_order_relaxed);
     return any;
 }
@@ -302,14 +334,15 @@ static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct n
     return n;
 }
 
-/* The node's own: a heartbeat is for the other node; claims of addresses are nobody's business behind a
- * keeper, whose ports stay where they are. */
+/* The node's own: a heartbeat is for the other node; claims of addresses leave by the active keeper of two.
+ * They are nobody's business behind the only one, whose ports stay where they are. */
 static void send_own(struct nd_fed *k, unsigned port, struct buffer *b)
 {
     const uint8_t *frame = frame_of(b);
+    bool heartbeat = b->have >= ND_HEARTBEAT_HEAD && nf_get16(frame + 12) == htobe16(ND_HEARTBEAT_TYPE);
 
-    if (b->have >= ND_HEARTBEAT_HEAD && nf_get16(frame + 12) == htobe16(ND_HEARTBEAT_TYPE)) {
-        kp_port_own(&k->port, (uint8_t)port, frame, b->have);
+    if (heartbeat || k->port.keepers > 1) {
+        kp_port_own(&k->port, (uint8_t)port, frame, b->have, !heartbeat);
         nd_fed_socket_flush(&k->socket);
     }
     give_buffer(k, b);
@@ -320,7 +353,7 @@ static void begin_view(struct nd_fed *k, const struct kp_progress *progress)
     uint64_t view = FT_ORDER_GET(k->lane, live_view);
 
     if (k->port.view != view)
-        kp_port_begin(&k->port, view, progress);
+        kp_port_begin(&k->port, view, progress, nd_now());
 }
 
 static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
@@ -350,11 +383,15 @@ static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const stru
     return sent;
 }
 
-static uint32_t tell_progress(void *ctx, unsigned lane, const struct nd_progress *p)
+static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
 {
     struct nd_fed *k = ctx;
-    const struct kp_progress progress = {
-        .burst = p->burst, .seq = p->seq, .time = p->time, .outputs = p->outputs, .settled = p->settled};
+    const struct kp_progress progress = {.burst = p->burst,
+                                         .seq = p->seq,
+                                         .time = p->time,
+                                         .outputs = p->outputs,
+                                         .settled = p->settled,
+                                         .stable = p->stable};
     uint32_t unconfirmed;
 
     (void)lane;
@@ -365,6 +402,8 @@ static uint32_t tell_progress(void *ctx, unsigned lane, const struct nd_progress
     k->told = true;
     unconfirmed = kp_port_tell(&k->port, &progress);
     nd_fed_socket_flush(&k->socket);
+    p->moved = k->moved != k->port.moved;
+    k->moved = k->port.moved;
     return unconfirmed;
 }
 
@@ -385,7 +424,10 @@ static int open_pool(struct nd_fed *k, struct ft_fault *fault)
     for (unsigned i = 0; i < IN_TURN; i++) {
         k->into[i] = take_buffer(k);
         k->in_at[i] = (struct iovec){.iov_base = k->into[i]->bytes, .iov_len = KP_HEAD_BYTES + k->frame_max};
-        k->in[i].msg_hdr = (struct msghdr){.msg_iov = &k->in_at[i], .msg_iovlen = 1};
+        k->in[i].msg_hdr = (struct msghdr){.msg_name = &k->from[i],
+                                           .msg_namelen = sizeof(k->from[i]),
+                                           .msg_iov = &k->in_at[i],
+                                           .msg_iovlen = 1};
     }
     return 0;
 }
@@ -415,16 +457,24 @@ int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct n
 static int open_socket(struct nd_fed *k, const struct nd_config *config, const struct nd_node *node,
                        struct ft_fault *fault)
 {
-    struct sockaddr_in keeper;
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     int error = nd_fed_socket_open(&k->socket, "node", node, SOCKET_ROOM, fault);
+    int failed = 0;
 
-    nd_fed_address(&config->keeper, &keeper);
-    if (!error && connect(k->socket.fd, (struct sockaddr *)&keeper, sizeof(keeper)) != 0)
-        error = ft_fail(fault, FT_EIO, "node %s: inputs %s:%u: %s", node->name, node->inputs_host,
-                        node->inputs_port, strerror(errno));
-    if (!error)
-        k->room = nd_fed_room(k->socket.fd, k->frame_max);
-    return error;
+    k->room = SIZE_MAX;
+    for (unsigned i = 0; i < config->keepers && !error && !failed; i++) {
+        size_t room;
+
+        nd_fed_address(&config->keeper[i], &k->keeper[i]);
+        failed = connect(k->socket.fd, (struct sockaddr *)&k->keeper[i], sizeof(k->keeper[i]));
+        room = nd_fed_room(k->socket.fd, k->frame_max);
+        k->room = room < k->room ? room : k->room;
+    }
+    if (!error && !failed && config->keepers > 1) /* it stays bound, and hears both */
+        failed = connect(k->socket.fd, &nobody, sizeof(nobody));
+    return !failed ? error
+                   : ft_fail(fault, FT_EIO, "node %s: inputs %s:%u: %s", node->name, node->inputs_host,
+                             node->inputs_port, strerror(errno));
 }
 
 void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out)
@@ -470,7 +520,8 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     k->pool = MAP_FAILED;
     k->frame_max = config->chain.frame_max;
     k->buffers = node->mbufs;
-    k->port = (struct kp_port){.ctx = k, .send = send_message, .bytes = bytes_of, .drop = give_buffer};
+    k->port = (struct kp_port){
+        .ctx = k, .keepers = config->keepers, .send = send_message, .bytes = bytes_of, .drop = give_buffer};
     if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->socket.keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;
@@ -513,11 +564,22 @@ void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane)
     ports->fed->lane = lane;
 }
 
+/* How many keepers are. */
+static unsigned heard_by(const struct nd_fed *k, uint64_t now)
+{
+    unsigned count = 0;
+
+    for (unsigned i = 0; i < k->port.keepers; i++) {
+        uint64_t heard = atomic_load_explicit(&k->heard[i], memory_order_relaxed);
+
+        count += heard && now < heard + HEARD_NS;
+    }
+    return count;
+}
+
 bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)
 {
-    uint64_t heard = atomic_load_explicit(&ports->fed->heard, memory_order_relaxed);
-
-    return heard && now < heard + HEARD_NS;
+    return heard_by(ports->fed, now) != 0;
 }
 
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault)
@@ -531,10 +593,14 @@ int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct 
 
 void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out)
 {
-    *out = (struct nd_fed_counts){.strangers = 0};
+    *out = (struct nd_fed_counts){.active = -1};
     if (!ports->fed)
         return;
     *out = (struct nd_fed_counts){
+        .keepers = ports->fed->port.keepers,
+        .heard = heard_by(ports->fed, nd_now()),
+        .active = (int)atomic_load_explicit(&ports->fed->active, memory_order_relaxed) - 1,
+        .keeper_view = atomic_load_explicit(&ports->fed->keeper_view, memory_order_relaxed),
         .strangers = atomic_load_explicit(&ports->fed->strangers, memory_order_relaxed),
         .refused = atomic_load_explicit(&ports->fed->refused, memory_order_relaxed),
         .crowded = atomic_load_explicit(&ports->fed->crowded, memory_order_relaxed)};

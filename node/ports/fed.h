@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A node's ports where a keeper has them: one UDP socket to the keeper, behind the same struct nd_io. Opened
+ * A node's ports where keepers have them: one UDP socket to them, behind the same struct nd_io. Opened
  * by nd_ports_open for a node with `inputs`; used by lane 0, on whose thread keeper/port.h works. Every
  * buffer has room for what the keeper writes in front of a frame, so the first frame of a datagram is
  * received where it lies; what shares the datagram, and what is sent, is copied.
@@ -25,7 +25,7 @@ void nd_fed_close(struct nd_ports *ports);
 /* Lane 0's orders are there, before it begins. */
 void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane);
 
-/* By any thread: the keeper has been heard within the last second. */
+/* By any thread: a keeper has been heard within the last second. */
 bool nd_fed_hears(const struct nd_ports *ports, uint64_t now);
 
 /* For both ends: where a node, or the keeper, has its socket; the keys, as nd_fed_open. */
@@ -57,6 +57,8 @@ void nd_fed_socket_flush(struct nd_fed_socket *s);
 /* Bytes of a datagram that several messages may share, by a socket that is connected: the MTU's, and no more
  * than one frame of frame_max may have. */
 size_t nd_fed_room(int fd, uint32_t frame_max);
+/* Whose address that is, of `count`; -1: nobody's. */
+int nd_fed_place(const struct sockaddr_in *at, unsigned count, const struct sockaddr_in *from);
 
 /* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);
@@ -66,6 +68,10 @@ struct nd_fed_counts {
     uint64_t strangers; /* datagrams without the key, or malformed */
     uint64_t refused;   /* of another keeper, to another process, or not the burst that is next */
     uint64_t crowded;   /* inputs dropped for want of a buffer, which come again */
+
+    unsigned keepers, heard; /* in the file; of them, heard within the last second */
+    int active;           /* by which this node's live lane is fed; -1: it is not, or there is one keeper */
+    uint64_t keeper_view; /* in which it is active */
 };
 void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out);
 

@@ -520,7 +520,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const 
         return error;
     room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
-    if (node->inputs_port && node != &config->keeper) {
+    if (node->inputs_port && !nd_config_is_keeper(config, node)) {
         number_ports(ports, config, node);
         error = nd_fed_open(ports, config, node, fault);
         if (error)

@@ -145,10 +145,11 @@ static void send_to_node(void *ctx, unsigned node, const struct kp_message *m)
     post(ctx, false, node, m);
 }
 
-static void send_to_keeper(void *ctx, const struct kp_message *m)
+static void send_to_keeper(void *ctx, unsigned keeper, const struct kp_message *m)
 {
     const struct node *n = ctx;
 
+    (void)keeper;
     post(n->world, true, n->number, m);
 }
 
@@ -323,7 +324,7 @@ static void take_over(struct world *w, struct node *n)
         execute(n, b, NULL, released, true);
     n->live = true;
     n->ready = false;
-    kp_port_begin(&n->port, ++w->view, &n->at);
+    kp_port_begin(&n->port, ++w->view, &n->at, w->now);
     w->primary = n->number;
     w->released = released;
 }
@@ -346,7 +347,7 @@ static void deliver(struct world *w)
             uint8_t *buffer = new_buffer(w);
 
             memcpy(buffer, m.frame, m.have);
-            if (kp_port_take(&w->node[d.node].port, &m, buffer) != KP_KEPT)
+            if (kp_port_take(&w->node[d.node].port, 0, &m, buffer, w->now) != KP_KEPT)
                 drop(&w->node[d.node], buffer);
         }
     }
@@ -430,7 +431,7 @@ static struct world *make_world(uint64_t seed, unsigned loss)
     w->node[0].live = true;
     w->node[1].waits = 5;
     w->node[0].at.seq = 1;
-    kp_port_begin(&w->node[0].port, ++w->view, &w->node[0].at);
+    kp_port_begin(&w->node[0].port, ++w->view, &w->node[0].at, w->now);
     return w;
 }
 
@@ -541,10 +542,9 @@ static void a_keeper_that_comes_back_lets_nothing_leave_twice(void **unused)
     assert_true(left > 2000 && kills > 10);
 }
 
-static void say_nothing(void *ctx, const struct kp_message *m)
+static void say_nothing(void *ctx, unsigned keeper, const struct kp_message *m)
 {
-    (void)ctx;
-    (void)m;
+    (void)ctx, (void)keeper, (void)m;
 }
 
 static void count_drop(void *ctx, void *owner)
@@ -649,24 +649,24 @@ static void a_burst_of_other_numbers_is_not_given(void **unused)
 
     (void)unused;
     assert_int_equal(kp_port_open(&port, 9), 0);
-    kp_port_begin(&port, 3, &at);
-    assert_int_equal(kp_port_take(&port, &m, &frame[0]), KP_KEPT); /* it begins at 41 */
+    kp_port_begin(&port, 3, &at, 0);
+    assert_int_equal(kp_port_take(&port, 0, &m, &frame[0], 0), KP_KEPT); /* it begins at 41 */
     m.index = 1;
-    assert_int_equal(kp_port_take(&port, &m, &frame[1]), KP_DONE); /* at 40 */
+    assert_int_equal(kp_port_take(&port, 0, &m, &frame[1], 0), KP_DONE); /* at 40 */
     assert_int_equal(port.refused, 1);
     m.seq = 42;
     m.time++;
-    assert_int_equal(kp_port_take(&port, &m, &frame[1]), KP_DONE); /* another time */
+    assert_int_equal(kp_port_take(&port, 0, &m, &frame[1], 0), KP_DONE); /* another time */
     assert_int_equal(port.refused, 2);
     m.time--;
-    assert_int_equal(kp_port_take(&port, &m, &frame[1]), KP_KEPT);
+    assert_int_equal(kp_port_take(&port, 0, &m, &frame[1], 0), KP_KEPT);
     assert_null(kp_port_give(&port));
     assert_int_equal(port.refused, 3);
     assert_int_equal(drops, 2);
     assert_int_equal(port.missing, 8);
     for (m.index = 0; m.index < 2; m.index++) { /* it comes again, and rightly */
         m.seq = 40 + m.index;
-        assert_int_equal(kp_port_take(&port, &m, &frame[m.index]), KP_KEPT);
+        assert_int_equal(kp_port_take(&port, 0, &m, &frame[m.index], 0), KP_KEPT);
     }
     slot = kp_port_give(&port);
     assert_non_null(slot);
@@ -810,9 +810,9 @@ static void the_next_process_begins_the_same_view_anew(void **unused)
 static uint64_t numbers[8]; /* of outputs that a node sent, in their views */
 static unsigned sents;
 
-static void note_sent(void *ctx, const struct kp_message *m)
+static void note_sent(void *ctx, unsigned keeper, const struct kp_message *m)
 {
-    (void)ctx;
+    (void)ctx, (void)keeper;
     if (m->kind == KP_OUTPUT)
         numbers[sents++ % 8] = m->number + 100 * m->view;
 }
@@ -835,21 +835,21 @@ static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(vo
     (void)unused;
     sents = 0;
     assert_int_equal(kp_port_open(&port, 10), 0);
-    kp_port_begin(&port, 1, &at);
-    kp_port_take(&port, &ask, NULL);
+    kp_port_begin(&port, 1, &at, 0);
+    kp_port_take(&port, 0, &ask, NULL, 0);
     for (uint64_t n = 5; n <= 6; n++)
         assert_true(kp_port_hand(
             &port, &(struct kp_output){.number = n, .burst = 4, .owner = frame, .len = 60, .have = 60}));
-    kp_port_begin(&port, 2, &at);
+    kp_port_begin(&port, 2, &at, 0);
     assert_int_equal(drops, 0);
     ask.view = 2;
     ask.number = 5;
-    kp_port_take(&port, &ask, NULL);
+    kp_port_take(&port, 0, &ask, NULL, 0);
     assert_int_equal(drops, 1);
     assert_int_equal(sents, 3);
     assert_int_equal(numbers[2], 206);
     at.burst = 3; /* another state */
-    kp_port_begin(&port, 3, &at);
+    kp_port_begin(&port, 3, &at, 0);
     assert_int_equal(drops, 2);
     kp_port_close(&port);
 }

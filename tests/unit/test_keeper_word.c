@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which of two keepers is active, against a plain model of what may go wrong: questions and words that are lost,
- * late, doubled and out of order, cut in one direction; keepers that stand, die and come back, whose clocks are
- * apart and run up to 5 % fast or slow; primaries that are replaced while they stand, and wake later. At no moment
- * do two words run, and when all is quiet one does. Bugs that are planted are found.
+ * Which of two keepers is active, against a plain model of what may go wrong: questions and words that are
+ * lost, late, doubled and out of order, cut in one direction; keepers that stand, die and come back, whose
+ * clocks are apart and run up to 5 % fast or slow; primaries that are replaced while they stand, and wake
+ * later. At no moment do two words run, and when all is quiet one does. Bugs that are planted are found.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -76,13 +76,13 @@ static void post(struct world *w, bool to_keeper, unsigned node, unsigned keeper
     unsigned copies = w->quiet ? 1 : roll(w, 100) < 15 ? 0 : roll(w, 20) ? 1 : 2;
 
     for (; copies > 0 && w->queued < QUEUE && w->now >= w->cut[node][keeper][!to_keeper]; copies--)
-        w->queue[w->queued++] = (struct letter){
-            .at = w->now + roll(w, w->quiet || roll(w, 10) ? MS / 2 : 150 * MS),
-            .to_keeper = to_keeper,
-            .node = node,
-            .keeper = keeper,
-            .process = to_keeper ? w->keeper[keeper].word.process : w->node[node].process,
-            .m = *m};
+        w->queue[w->queued++] =
+            (struct letter){.at = w->now + roll(w, w->quiet || roll(w, 10) ? MS / 2 : 150 * MS),
+                            .to_keeper = to_keeper,
+                            .node = node,
+                            .keeper = keeper,
+                            .process = to_keeper ? w->keeper[keeper].word.process : w->node[node].process,
+                            .m = *m};
 }
 
 static void ask_all(struct world *w, unsigned k, bool returns)
@@ -184,7 +184,8 @@ static void take_over(struct world *w)
     if (roll(w, 2))
         w->node[w->primary].live = false;
     w->primary = next;
-    w->node[next] = (struct node){.live = true, .view = ++w->view, .open_until = UINT64_MAX, .process = ++w->processes};
+    w->node[next] =
+        (struct node){.live = true, .view = ++w->view, .open_until = UINT64_MAX, .process = ++w->processes};
     kp_giver_begin(&w->node[next].giver, KP_KEEPERS, w->now);
     w->takeovers++;
 }

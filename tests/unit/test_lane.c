@@ -650,14 +650,14 @@ static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppress
     assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), TAIL - LANE_BUFFERS / 2);
 }
 
-static uint32_t tell_nothing(void *ctx, unsigned lane, const struct nd_progress *progress)
+static uint32_t tell_nothing(void *ctx, unsigned lane, struct nd_progress *progress)
 {
     (void)ctx, (void)lane;
     assert_int_equal(progress->settled, 0); /* of the tail more is to come */
     return 0;
 }
 
-static uint32_t tell_any(void *ctx, unsigned lane, const struct nd_progress *progress)
+static uint32_t tell_any(void *ctx, unsigned lane, struct nd_progress *progress)
 {
     (void)ctx, (void)lane, (void)progress;
     return 0;
