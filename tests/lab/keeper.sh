@@ -66,3 +66,40 @@ caught() { # BUG [at-once]
     diag "$1: $(way client server), $(way server client)"
     [ "$(way client server) $(way server client)" != "true 0 0 0 0 true 0 0 0 0" ]
 }
+
+# ── two keepers ──────────────────────────────────────────────────────────────────────────────────
+
+keeper() { us keeper status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # KEEPER PATH
+other() { [ "$1" = k ] && echo l || echo k; }                            # KEEPER
+who() { local s; for s in k l; do [ "$(keeper $s active)" != true ] || printf '%s' $s; done; } # is active
+
+is_active() { # KEEPER, and feeds
+    local end=$((SECONDS + 10))
+    until [ "$(keeper "$1" feeds)" = true ]; do
+        [ $SECONDS -lt $end ] || { echo "$1 does not feed: $(us keeper status -n "$1" -o json)"; return 1; }
+        sleep 0.02
+    done
+}
+waits() { # KEEPER, which the primary hears
+    local end=$((SECONDS + 10))
+    until [ "$(keeper "$1" active)" = false ] && [ "$(keeper "$1" primary)" != null ]; do
+        [ $SECONDS -lt $end ] || { echo "$1 does not wait: $(us keeper status -n "$1" -o json)"; return 1; }
+        sleep 0.02
+    done
+}
+
+# From when, of the clock in ms, until a keeper said that it is active.
+took() { # KEEPER SINCE
+    local at
+    at=$(grep 'this keeper is active' "$LAB_DIR/$1.log" | tail -1 | cut -d' ' -f1)
+    echo $(($(date -d "$at" +%s%3N) - $2))
+}
+
+# Nothing twice, reordered or altered, and no more lost than was sent in so many ms, and in what a keeper holds of 100 ms.
+no_harm() { # MS
+    local lost=$(($(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2)))
+    [ "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" = "0 0 0 0 0 0" ] &&
+        [ "$(way client server | cut -d' ' -f1)" = true ] && [ $lost -le $((2 * rate * ($1 + 100) / 1000)) ] ||
+        { echo "after $1 ms: $(way client server), $(way server client)"; return 1; }
+}
+lost() { echo "$(way client server | cut -d' ' -f2) and $(way server client | cut -d' ' -f2)"; }

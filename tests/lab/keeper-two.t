@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A pair behind two input keepers, each in a namespace of its own between learning bridges. Numbered datagrams both ways and
+# a download by TCP: the active keeper is killed, stopped and woken, ended in order, killed together with the primary, cut off from
+# the primary alone, and loses a port's carrier. Each time the other one is active, what is lost is what was in the
+# first one or came meanwhile, nothing comes twice or out of order, and the download is whole.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/keeper.sh"
+need_lab
+command -v nft >/dev/null || skip_all "nftables is not installed"
+plan 26
+export LAB_KEEPER=two
+
+ok "the pair is PROTECTED behind two keepers" "$lab" up || exit 1
+is "the first of the file is active" "$(who)" k
+is "the other one waits, and knows the primary" "$(keeper l '| [.feeds, .primary, .keeper_view] | join(" ")')" "false a 1"
+web_files "$work/web" 24000000
+web_serve "$work/web"
+WEB_RATE=1000000 web_fetch "$work/web" "$work/out" 1 1 &
+download=$!
+
+learned() { # KEEPER: both switches have the chain's MACs at its ports
+    local side mac
+    for side in in out; do
+        mac=$(ip netns exec "${LAB_PREFIX}$([ $side = in ] && echo client || echo server)" ip -j neigh show dev eth0 | jq -r '[.[].lladdr // empty][0]')
+        ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-$side | grep -q "^$mac dev $1-$side " || { echo "$mac: $(ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-$side | grep "^$mac")"; return 1; }
+    done
+}
+
+begin
+victim=$(keeper k pid) since=$(date +%s%3N)
+ok "the active one is killed" kill -KILL "$victim"
+ok "the other one feeds" is_active l
+ms=$(took l $since)
+end
+ok "nothing twice or out of order, little lost" no_harm $ms
+diag "killed: the other one was active after $ms ms; $(lost) lost"
+ok "both switches know where the chain's addresses are now" learned l
+"$lab" start k
+ok "the dead one comes back, and waits" waits k
+is "in the keeper view of the other one, which goes on" "$(keeper k keeper_view) $(who)" "2 l"
+
+begin
+victim=$(keeper l pid) since=$(date +%s%3N)
+kill -STOP "$victim"
+sleep 2
+kill -CONT "$victim"
+ok "the active one is stopped: the other one feeds" is_active k
+ok "it wakes, and waits" waits l
+ms=$(took k $since)
+left=$(keeper l released)
+end
+ok "nothing twice or out of order, little lost" no_harm $ms
+is "nothing has left by it since, and its own numbers are forgotten" "$(($(keeper l released) - left)) $(keeper l feeds)" "0 false"
+diag "stopped for 2 s: the other one was active after $ms ms; $(lost) lost"
+
+begin
+victim=$(keeper k pid) since=$(date +%s%3N)
+kill -TERM "$victim"
+ok "the active one is ended: the other one feeds" is_active l
+ms=$(took l $since)
+end
+ok "nothing twice or out of order, little lost" no_harm $ms
+diag "ended in order: the other one was active after $ms ms; $(lost) lost"
+"$lab" start k
+ok "it comes back, and waits" waits k
+
+begin
+victim=$(keeper l pid) node=$(field a pid) since=$(date +%s%3N)
+kill -KILL "$victim" "$node"
+ok "the active one is killed, and the primary with it: the other one feeds" is_active k
+ms=$(took k $since)
+end
+ok "nothing twice or out of order, little lost" no_harm $ms
+diag "killed together with the primary: the other one was active after $ms ms; $(lost) lost"
+"$lab" start l
+"$lab" start a
+ok "both are back" is_protected 20
+
+primary=$(keeper k primary)
+begin
+"$lab" exec k nft add table netdev cut
+"$lab" exec k nft add chain netdev cut in "{ type filter hook ingress device k-keep priority 0; }"
+since=$(date +%s%3N)
+"$lab" exec k nft add rule netdev cut in ip saddr 10.97.0.$([ "$primary" = a ] && echo 1 || echo 2) drop
+ok "the active one does not hear the primary: the other one feeds" is_active l
+ms=$(took l $since)
+"$lab" exec k nft delete table netdev cut
+ok "it hears the primary again, and waits" waits k
+end
+ok "nothing twice or out of order, little lost" no_harm $ms
+diag "cut off from the primary: the other one was active after $ms ms; $(lost) lost"
+
+begin
+since=$(date +%s%3N)
+ip -n "${LAB_PREFIX}fabric" link set l-out down
+ok "the active one's port has no carrier: the other one feeds" is_active k
+ms=$(took k $since)
+ip -n "${LAB_PREFIX}fabric" link set l-out up
+end
+ok "nothing twice or out of order, little lost" no_harm $ms
+diag "without carrier: the other one was active after $ms ms; $(lost) lost"
+is "the numbers went on all the time, of one state" "$(field "$primary" role) $(keeper k lost) $(keeper l lost)" "primary 0 0"
+
+wait $download
+is "the download is whole" "$(web_count "$work/web" intact)" 1
