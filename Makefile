@@ -211,7 +211,7 @@ $(BUILD)/sim/replicator/view_writer.o $(BUILD)/sim/ftcore/base/worker.o: SIM_SEA
 # A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.
 SIM_FED    = $(BUILD)/sim/node/ports/fed.o $(BUILD)/sim-planted/node/ports/fed.o $(BUILD)/sim-coverage/node/ports/fed.o
 $(SIM_FED): SIM_SEAM += -DSIM_DATAGRAMS
-$(SIM_FED) $(BUILD)/sim/tests/sim/keeper.o: CFLAGS += $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API
+$(SIM_FED) $(BUILD)/sim/tests/sim/keeper.o $(BUILD)/sim/tests/sim/datagrams.o: CFLAGS += $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) $(ARCH) -c -o $@ $<

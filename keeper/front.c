@@ -149,15 +149,21 @@ static void believe(struct kp_front *front, unsigned node, const struct kp_messa
     front->view = m->view;
     front->primary = (int)node;
     front->process = m->from;
-    if (front->config.keepers > 1)
+    front->follows = false;
+    if (front->config.keepers > 1) {
+        front->worded = false;
         front->node[node].asked = 0; /* at once: it does not know yet who is active */
+    }
 }
 
 /* The primary is fed from where it is. */
 static void follow(struct kp_front *front, const struct kp_message *m, uint64_t now)
 {
+    front->follows = true;
     if (!goes_on(front, m))
         begin(front, m);
+    else if (front->unsure)
+        kp_outputs_skip(&front->outputs, m->begins);
     front->executed = m->burst;
     front->sent = m->burst;
     front->missing = m->burst + 1;
@@ -190,9 +196,9 @@ static void take_state(struct kp_front *front, unsigned node, const struct kp_me
     if (other)
         believe(front, node, m);
     front->unanswered = 0;
-    if (!kp_front_is_active(front))
+    if (front->config.keepers > 1 && !front->worded)
         return;
-    if (other || !front->begun)
+    if (!front->follows)
         follow(front, m, now);
     if (m->burst >= front->next || m->burst < front->executed)
         return;
@@ -293,7 +299,7 @@ static void take_output(struct kp_front *front, unsigned node, const struct kp_m
 {
     enum kp_verdict verdict = kp_outputs_judge(&front->outputs, m->number, m->before);
 
-    if (m->view != front->view || (int)node != front->primary || !front->begun) {
+    if (m->view != front->view || (int)node != front->primary || !front->follows) {
         front->count.late_view++;
         return;
     }
@@ -332,7 +338,7 @@ static void forget_all(struct kp_front *front)
     front->first = front->next;
     front->seq_first = front->seq_next;
     front->handed = front->outputs.left = 0;
-    front->begun = front->confirm = front->leaves = false;
+    front->begun = front->follows = front->confirm = front->leaves = false;
     memset(front->early, 0, sizeof(front->early));
 }
 
@@ -340,8 +346,14 @@ static void take_word(struct kp_front *front, const struct kp_message *m, uint64
 {
     enum kp_word_change change = kp_word_take(&front->word, m, now);
 
+    if (m->flags & KP_YOURS && front->word.holds == m->before) {
+        front->worded = true;
+        front->unsure = m->flags & KP_UNSURE && !FT_PLANTED("sure-for-nothing");
+    }
     if (change != KP_SAME)
         forget_all(front);
+    if (change == KP_LOST)
+        front->worded = false;
     if (change == KP_GAINED) {
         front->count.gained++;
         front->config.incarnation++;
@@ -368,7 +380,7 @@ static void return_word(struct kp_front *front, uint64_t now)
     for (unsigned i = 0; i < 3; i++)
         say(front, (unsigned)front->primary, &m);
     forget_all(front);
-    front->leaves = false;
+    front->leaves = front->worded = false;
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */
@@ -496,7 +508,7 @@ void kp_front_turn(struct kp_front *front, uint64_t now)
             ask_regularly(front, n, now);
     if (front->leaves && (is_settled(front) || now - front->leaves_since >= KP_MOVE_NS))
         return_word(front, now);
-    if (front->begun) {
+    if (front->follows) {
         feed(front, now);
         if (again || front->confirm)
             ask(front, (unsigned)front->primary, again ? KP_AGAIN : 0);

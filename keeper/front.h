@@ -16,7 +16,8 @@
  * One of two keepers is active while it holds the primary's word (word.h). The other one waits: it asks,
  * knows who is primary, and neither takes inputs nor lets anything leave. Who becomes active begins anew as a
  * keeper that comes back, under another incarnation. One whose word has run out and that has not heard of
- * another keeper goes on but for `leave`, which its process refuses then (kp_front_may_leave).
+ * another keeper goes on but for `leave`, which its process refuses then (kp_front_may_leave). A primary is
+ * fed once it has given its word itself: before that nobody knows that this keeper has not been left out.
  *
  * Rings. Inputs: when `inputs` or `bursts` are kept, none is taken (kp_front_has_room), and frames wait in
  * the ports. To the primary: at most KP_WINDOW bursts that it has not executed are under way. Outputs: of
@@ -80,9 +81,12 @@ struct kp_front {
     uint64_t process;    /* its incarnation */
     uint32_t unanswered; /* questions to it since it last said that it is primary in this view */
     bool begun;          /* the numbers are known */
+    bool follows;        /* and this primary is fed by them */
 
     /* Of two keepers. */
     struct kp_word word;
+    bool worded;           /* this primary has given it its word */
+    bool unsure;           /* and does not know whether another keeper was active since */
     bool unfit;            /* set by the process: it is not to become active */
     unsigned faults;       /* set by the process: its ports without carrier */
     bool leaves;           /* it takes no inputs any more, and gives its word back … */

@@ -52,8 +52,9 @@ enum {
     KP_RUNS = 4,    /* the word that it has runs */
     KP_RETURNS = 8, /* it gives back the word of keeper view `burst`: what has not left by it never will */
     /* Of a WORD. */
-    KP_YOURS = 1, /* the word is given to who is told so */
-    KP_GO = 2,    /* and is to be given back: the other keeper is better */
+    KP_YOURS = 1,  /* the word is given to who is told so */
+    KP_GO = 2,     /* and is to be given back: the other keeper is better */
+    KP_UNSURE = 4, /* and another keeper may have been active since: what may have left has left */
     /* Of an OWN. */
     KP_BY_PORT = 1 /* it is to leave by the port, and is not for the other node */
 };

@@ -39,6 +39,15 @@ static inline void kp_outputs_leave(struct kp_outputs *outputs, uint64_t number)
     outputs->released++;
 }
 
+/* Those up to `number` may have left by another keeper, and do not leave by this one any more. */
+static inline void kp_outputs_skip(struct kp_outputs *outputs, uint64_t number)
+{
+    if (number <= outputs->left)
+        return;
+    outputs->lost += number - outputs->left;
+    outputs->left = number;
+}
+
 /* Fills in what the sender did not have of an output: bytes [have, len) of `frame` are the end of the input
  * that it came from, whose headers may have had another length. False: that input is too short. */
 bool kp_complete(uint8_t *frame, uint32_t have, uint32_t len, const uint8_t *input, uint32_t input_len);

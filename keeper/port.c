@@ -66,7 +66,7 @@ void kp_port_close(struct kp_port *port)
 static void begin_giver(struct kp_port *port, uint64_t now)
 {
     kp_giver_begin(&port->giver, port->keepers, now);
-    port->keeper = port->fed_view = port->fresh_from = 0;
+    port->keeper = port->fed_view = 0;
     port->parted = false;
 }
 
@@ -209,7 +209,6 @@ static void follow_giver(struct kp_port *port)
         return;
     port->active = (unsigned)g->holder;
     port->fed_view = g->view;
-    port->fresh_from = g->of[g->holder].holds == g->view ? 0 : UINT64_MAX;
     take_keeper(port, 0);
 }
 
@@ -229,8 +228,6 @@ static void take_question(struct kp_port *port, unsigned keeper, const struct kp
     if (port->keeper || keeper != port->active || m->burst != port->fed_view || m->flags & KP_RETURNS)
         return;
     take_keeper(port, m->from);
-    if (port->fresh_from)
-        port->fresh_from = port->given + 1;
     port->moved++;
 }
 
@@ -325,23 +322,11 @@ const struct kp_slot *kp_port_give(struct kp_port *port)
     return slot;
 }
 
-/* A keeper that is new has no burst yet that is stable. */
-static bool takes_outputs(struct kp_port *port)
-{
-    const struct kp_progress *p = &port->progress;
-
-    if (port->keepers == 1)
-        return true;
-    if (port->fresh_from && p->burst >= port->fresh_from && p->stable >= port->fresh_from)
-        port->fresh_from = 0;
-    return port->keeper && !port->fresh_from;
-}
-
 bool kp_port_hand(struct kp_port *port, const struct kp_output *output)
 {
     struct kp_sent *sent = sent_at(port, port->in);
 
-    if (port->in - port->out == KP_SENT || !takes_outputs(port))
+    if (port->in - port->out == KP_SENT || (port->keepers > 1 && !port->keeper))
         return false;
     *sent = (struct kp_sent){.output = *output, .before = port->handed};
     port->in++;

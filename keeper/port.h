@@ -8,9 +8,8 @@
  * order and given in order of their numbers, each once; outputs are sent and kept until the keeper says that
  * they have left. A keeper is believed by its incarnation: the highest that has named this process.
  *
- * Where there are two, a live lane feeds on the one that has its word (word.h), once that has said so. That
- * one's outputs begin when a burst of its own is stable: so of two keepers the one that has been left out
- * cannot take itself for the last one, whichever node it meets.
+ * Where there are two, a live lane is fed by the one that has its word (word.h), once that has said so:
+ * before it hands over no output, since whoever gets it has to begin behind it.
  *
  * Rings. Bursts: KP_WINDOW behind the last one given; what is beyond is dropped, and comes again. Outputs:
  * KP_SENT that have not left; when all are in use none is taken, so the lane holds them, and takes no bursts
@@ -46,7 +45,6 @@ struct kp_progress {
     uint64_t burst, seq, time; /* the last burst executed; the next input; chain time */
     uint64_t outputs;          /* number of the last one made */
     uint64_t settled;          /* bursts up to here are stable, and their outputs were handed over */
-    uint64_t stable;           /* the last burst that is; UINT64_MAX: it does not matter */
 };
 
 struct kp_port {
@@ -85,12 +83,11 @@ struct kp_port {
 
     /* Of two keepers. */
     struct kp_giver giver;
-    bool open;           /* set by the caller: the lane's own outputs may leave now */
-    uint64_t fed_view;   /* the keeper view that `active` is of */
-    uint64_t fresh_from; /* the first burst of a keeper that is new; 0: it is not, or that burst is stable */
-    bool parted;         /* the last keeper gave back its word: what it had not let out by then … */
-    uint64_t parted_at;  /* … outputs behind this number, the next one may */
-    uint64_t moved;      /* times that another keeper became the active one */
+    bool open;          /* set by the caller: the lane's own outputs may leave now */
+    uint64_t fed_view;  /* the keeper view that `active` is of */
+    bool parted;        /* the last keeper gave back its word: what it had not let out by then … */
+    uint64_t parted_at; /* … outputs behind this number, the next one may */
+    uint64_t moved;     /* times that another keeper became the active one */
 
     uint64_t refused; /* datagrams of another keeper, or to another process; bursts that are not the next */
     uint64_t beyond;  /* inputs behind the window */

@@ -63,7 +63,7 @@ static void give(struct kp_giver *g, unsigned k, uint64_t now)
     g->view++;
     g->holder = (int)k;
     g->given = g->ran = now;
-    g->over = false;
+    g->over = g->unsure = false;
 }
 
 /* It goes on in the keeper view that it has, unless there was a later one. */
@@ -79,7 +79,7 @@ static void give_on(struct kp_giver *g, unsigned k, uint64_t now)
 static void find_holder(struct kp_giver *g, uint64_t now)
 {
     int best = -1;
-    bool all = true;
+    bool all = true, sure = true;
 
     for (unsigned i = 0; i < g->keepers; i++) {
         const struct kp_asker *a = &g->of[i];
@@ -92,8 +92,13 @@ static void find_holder(struct kp_giver *g, uint64_t now)
         if (a->heard && (a->holds || a->wants) && (best < 0 || a->holds > g->of[best].holds))
             best = (int)i;
     }
-    if (best >= 0 && (all || now - g->since >= KP_SILENCE_NS || FT_PLANTED("word-early")))
-        give_on(g, (unsigned)best, now);
+    if (best < 0 || (!all && now - g->since < KP_SILENCE_NS && !FT_PLANTED("word-early")))
+        return;
+    for (unsigned i = 0; i < g->keepers;
+         i++) /* one that began since, or was not heard, may have been active */
+        sure &= g->of[i].heard && g->of[i].view >= g->of[best].holds;
+    give_on(g, (unsigned)best, now);
+    g->unsure = !sure;
 }
 
 static bool is_there(const struct kp_giver *g, unsigned k, uint64_t now)
@@ -140,6 +145,7 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
         return 0;
     *a = (struct kp_asker){.process = ask->seq,
                            .holds = ask->burst,
+                           .view = ask->before,
                            .asked = ask->time,
                            .heard = now,
                            .faults = ask->port,
@@ -186,7 +192,7 @@ void kp_giver_word(const struct kp_giver *g, unsigned k, struct kp_message *word
     word->before = g->view;
     word->time = g->of[k].asked;
     if (holds)
-        word->flags = KP_YOURS;
+        word->flags = KP_YOURS | (g->unsure ? KP_UNSURE : 0);
     if (holds && has_other(g, k, g->of[k].heard) && g->of[!k].faults < g->of[k].faults)
         word->flags |= KP_GO;
 }

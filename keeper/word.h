@@ -66,9 +66,10 @@ struct kp_giver {
     uint64_t given;   /* the last time */
     uint64_t ran;     /* when the holder last said that its word runs */
     bool over;        /* the holder's word is: it was given back, or its process has ended */
+    bool unsure; /* the holder goes on in its keeper view, and another keeper may have been active since */
     struct kp_asker {
         uint64_t process;
-        uint64_t holds;        /* as it says */
+        uint64_t holds, view;  /* as it says; the highest keeper view that it knows of */
         uint64_t asked, heard; /* its last question, by its clock and by this one; heard 0: none */
         unsigned faults;
         bool runs, wants;

@@ -28,7 +28,6 @@ struct nd_progress {
     uint64_t burst, seq, time; /* the last burst executed, the next input, chain time */
     uint64_t outputs;          /* number of the last one made */
     uint64_t settled;          /* bursts up to here are stable, and `send` took their outputs */
-    uint64_t stable;           /* the last burst that is; FT_ALL: all are */
     bool moved; /* set by `tell`: another keeper has the ports now, whose switches do not know the chain's MAC
                  */
 };

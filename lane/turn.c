@@ -596,8 +596,7 @@ static __attribute__((noinline)) bool tell_keeper(struct nd_lane *lane)
                                    .seq = state->seq,
                                    .time = state->time,
                                    .outputs = state->outputs,
-                                   .settled = state->burst,
-                                   .stable = stable};
+                                   .settled = state->burst};
     uint32_t before = lane->unconfirmed;
 
     if (ft_hold_count(&lane->hold))

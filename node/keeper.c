@@ -273,7 +273,7 @@ static json_t *status(const struct keeper *k)
     json_t *o = json_pack("{s:s, s:i, s:b, s:o, s:b, s:o}", "keeper", self_of(k)->name, "pid", (int)getpid(),
                           "active", kp_front_is_active(f), "primary",
                           f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name),
-                          "feeds", f->begun, "nodes", nodes);
+                          "feeds", f->follows, "nodes", nodes);
 
 #define FIELD(name, value, help) json_object_set_new(o, #name, json_integer((json_int_t)(value)));
     LEVELS(FIELD)
@@ -434,18 +434,26 @@ static void sleep_until(const struct keeper *k)
 
 static void tell_primary(struct keeper *k)
 {
-    if (k->front.primary == k->primary)
+    bool waits = !kp_front_is_active(&k->front);
+
+    if (k->front.primary == k->primary || (!waits && !k->front.follows))
         return;
     k->primary = k->front.primary;
-    if (k->guardian)
-        nd_guardian_aim(k->guardian, 0, k->config->node[k->primary].inputs_host,
-                        k->config->node[k->primary].inputs_port, NULL);
-    if (k->front.begun)
+    if (!waits)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu: fed from burst %lu on",
                      k->config->node[k->primary].name, k->front.view, k->front.executed + 1);
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu",
                      k->config->node[k->primary].name, k->front.view);
+}
+
+/* The guardian speaks to the present primary. */
+static void aim_guardian(struct keeper *k)
+{
+    const struct nd_node *primary = k->front.primary < 0 ? NULL : &k->config->node[k->front.primary];
+
+    if (k->guardian && primary)
+        nd_guardian_aim(k->guardian, 0, primary->inputs_host, primary->inputs_port, NULL);
 }
 
 /* Of two keepers: whether it is the active one. */
@@ -506,6 +514,7 @@ static void turn(struct keeper *k)
     nd_fed_socket_flush(&k->socket);
     tell_active(k, now);
     tell_primary(k);
+    aim_guardian(k);
     if (now - k->served >= SERVE_NS) {
         const uint64_t turns[] = {now};
 
@@ -522,9 +531,9 @@ static void turn(struct keeper *k)
         }
         if (k->config->keepers > 1)
             look_at_ports(k);
-        nd_notify_status(&k->notify, k->primary < 0   ? "no node says that it is primary"
-                                     : k->front.begun ? "feeding"
-                                                      : "waiting");
+        nd_notify_status(&k->notify, k->primary < 0     ? "no node says that it is primary"
+                                     : k->front.follows ? "feeding"
+                                                        : "waiting");
         nd_notify_watchdog(&k->notify, now, turns, 1);
         k->served = now;
     }

@@ -386,12 +386,8 @@ static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const stru
 static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
 {
     struct nd_fed *k = ctx;
-    const struct kp_progress progress = {.burst = p->burst,
-                                         .seq = p->seq,
-                                         .time = p->time,
-                                         .outputs = p->outputs,
-                                         .settled = p->settled,
-                                         .stable = p->stable};
+    const struct kp_progress progress = {
+        .burst = p->burst, .seq = p->seq, .time = p->time, .outputs = p->outputs, .settled = p->settled};
     uint32_t unconfirmed;
 
     (void)lane;

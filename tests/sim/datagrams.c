@@ -8,6 +8,7 @@
 #include "tests/sim/keeper.h"
 
 #include "ftcore/base/check.h"
+#include "node/ports/fed.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <sys/socket.h>
 
 #define FD_FIRST 3000
-#define PLACES   (SIM_NODES + 1u) /* the nodes, and SIM_KEEPER */
+#define PLACES   (SIM_GUARDIAN + 1u)
 
 int sim_socket(int domain, int type, int protocol);
 int sim_bind(int fd, const struct sockaddr *at, socklen_t len);
@@ -141,7 +142,15 @@ void sim_datagrams_trouble(void)
     uint64_t most = sim.config->timing.detect_ms * SIM_MS * 3;
     uint64_t until = sim.now + SIM_MS / 2 + sim_draw(&sim.keeper, most);
     unsigned node = (unsigned)sim_draw(&sim.keeper, sim.nodes);
+    unsigned keeper = SIM_KEEPER + (sim.plan.keepers == 1 ? 0 : (unsigned)sim_draw(&sim.keeper, 2));
 
+    if (sim.plan.keepers > 1) { /* to be without a word, the cut has to last */
+        struct sim_node *p = sim_protected();
+
+        until += sim_draw(&sim.keeper, 200 * SIM_MS);
+        if (p && sim_chance(&sim.keeper, 500))
+            node = p->index;
+    }
     sim_keeper_silent(until);
 
     switch (sim_draw(&sim.keeper, 5)) {
@@ -157,16 +166,16 @@ void sim_datagrams_trouble(void)
                  (double)until / 1e6);
         break;
     case 2:
-        trouble.cut[SIM_KEEPER][node] = until;
-        sim_tell(node, "does not hear the keeper until %.3f ms", (double)until / 1e6);
+        trouble.cut[keeper][node] = until;
+        sim_tell(node, "does not hear keeper %u until %.3f ms", keeper - SIM_KEEPER, (double)until / 1e6);
         break;
     case 3:
-        trouble.cut[node][SIM_KEEPER] = until;
-        sim_tell(node, "is not heard by the keeper until %.3f ms", (double)until / 1e6);
+        trouble.cut[node][keeper] = until;
+        sim_tell(node, "is not heard by keeper %u until %.3f ms", keeper - SIM_KEEPER, (double)until / 1e6);
         break;
     default:
-        trouble.cut[SIM_KEEPER][node] = trouble.cut[node][SIM_KEEPER] = until;
-        sim_tell(node, "has no way to the keeper until %.3f ms", (double)until / 1e6);
+        trouble.cut[keeper][node] = trouble.cut[node][keeper] = until;
+        sim_tell(node, "has no way to keeper %u until %.3f ms", keeper - SIM_KEEPER, (double)until / 1e6);
     }
 }
 
@@ -219,6 +228,26 @@ int sim_close_datagrams(int fd)
     return 0;
 }
 
+/* Where a place is, for who is not connected; a guardian is nowhere that is known. */
+static void write_address(unsigned at, struct sockaddr_in *out)
+{
+    *out = (struct sockaddr_in){.sin_family = AF_INET};
+    if (at >= SIM_KEEPER && at < SIM_GUARDIAN)
+        nd_fed_address(&sim.config->keeper[at - SIM_KEEPER], out);
+}
+
+static unsigned keeper_at(const struct sockaddr_in *to)
+{
+    struct sockaddr_in at;
+
+    for (unsigned k = 0; to && k < SIM_KEEPERS; k++) {
+        write_address(SIM_KEEPER + k, &at);
+        if (at.sin_addr.s_addr == to->sin_addr.s_addr)
+            return SIM_KEEPER + k;
+    }
+    return SIM_KEEPER;
+}
+
 int sim_recvmmsg(int fd, struct mmsghdr *to, unsigned n, int flags, struct timespec *time)
 {
     unsigned count = 0, from;
@@ -226,8 +255,10 @@ int sim_recvmmsg(int fd, struct mmsghdr *to, unsigned n, int flags, struct times
     (void)flags, (void)time;
     while (count < n &&
            (to[count].msg_len = sim_datagram_read(place_of(fd), to[count].msg_hdr.msg_iov->iov_base,
-                                                  (uint32_t)to[count].msg_hdr.msg_iov->iov_len, &from)))
+                                                  (uint32_t)to[count].msg_hdr.msg_iov->iov_len, &from))) {
+        write_address(from, to[count].msg_hdr.msg_name);
         count++;
+    }
     if (count)
         return (int)count;
     errno = EAGAIN;
@@ -241,8 +272,8 @@ int sim_sendmmsg(int fd, struct mmsghdr *from, unsigned n, int flags)
     if (sim_chance(&sim.keeper, 5))
         n = (unsigned)sim_draw(&sim.keeper, n);
     for (unsigned i = 0; i < n; i++)
-        sim_datagram_send(place_of(fd), SIM_KEEPER, from[i].msg_hdr.msg_iov->iov_base,
-                          (uint32_t)from[i].msg_hdr.msg_iov->iov_len);
+        sim_datagram_send(place_of(fd), keeper_at(from[i].msg_hdr.msg_name),
+                          from[i].msg_hdr.msg_iov->iov_base, (uint32_t)from[i].msg_hdr.msg_iov->iov_len);
     if (n)
         return (int)n;
     errno = EAGAIN;

@@ -76,7 +76,8 @@ struct change {
 };
 
 static struct {
-    struct stretch *first, **last, *now;
+    struct stretch *first, **last, *latest;
+    struct stretch *now[SIM_KEEPERS];
     struct reign *reigns;
     struct change *changes;
     LIST(made) made;
@@ -181,22 +182,46 @@ static void change_to(const struct reign *r, uint64_t left)
     fed.changes = c;
 }
 
-void sim_fed_begins(unsigned node, const struct kp_message *m, const struct kp_front *before)
+static void add_stretch(unsigned k, struct stretch *s)
+{
+    *fed.last = s;
+    fed.last = &s->next;
+    fed.now[k] = fed.latest = s;
+}
+
+/* What it keeps is lost with it. */
+static void end_stretch(struct stretch *s, const struct kp_front *front)
+{
+    s->over = s->died = true;
+    s->next_burst = front->first;
+    s->next_seq = front->seq_first;
+}
+
+/* The word of another keeper, or its life, has ended, whether it knows or not. */
+static void end_others(unsigned k)
+{
+    for (unsigned other = 0; other < sim.plan.keepers; other++)
+        if (other != k && fed.now[other] && !fed.now[other]->over)
+            end_stretch(fed.now[other], sim_keeper_front(other));
+}
+
+void sim_fed_begins(unsigned k, unsigned node, const struct kp_message *m, const struct kp_front *before)
 {
     const struct reign *r = reign_of(node, m->view);
-    struct stretch *s = sim_alloc(sizeof(*s));
+    struct stretch *s = sim_alloc(sizeof(*s)), *now = fed.now[k];
 
     if (!r)
         return;
-    if (fed.now && !may_begin_anew(fed.now, r, m))
+    if (now && !now->over && !may_begin_anew(now, r, m))
         sim_fail("keeper: %s goes on behind burst %lu, and the keeper, which has %lu to %lu, begins its "
                  "numbers anew",
                  sim.node[node].name, m->burst, before->first, before->next - 1);
-    if (fed.now) {
-        fed.now->over = true;
-        fed.now->next_burst = before->first;
-        fed.now->next_seq = before->seq_first;
+    if (now && !now->over) {
+        now->over = true;
+        now->next_burst = before->first;
+        now->next_seq = before->seq_first;
     }
+    end_others(k);
     *s = (struct stretch){.node = node,
                           .view = m->view,
                           .begun = sim.now,
@@ -205,72 +230,101 @@ void sim_fed_begins(unsigned node, const struct kp_message *m, const struct kp_f
                           .outputs = m->begins};
     add_primary(s, r);
     change_to(r, m->begins);
-    *fed.last = s;
-    fed.last = &s->next;
-    fed.now = s;
-    sim_tell(node, "is fed in view %lu, from burst %lu on; outputs up to %lu have left", m->view,
-             m->burst + 1, m->begins);
+    add_stretch(k, s);
+    sim_tell(node, "is fed in view %lu, from burst %lu on, by keeper %u; outputs up to %lu have left",
+             m->view, m->burst + 1, k, m->begins);
 }
 
 /* A lane without a past gets all that the keeper has taken since it began in front of another such. */
-static void begin_with_all(void)
+static void begin_with_all(unsigned k)
 {
     struct stretch *s = sim_alloc(sizeof(*s));
 
-    *s = *fed.now;
+    *s = *fed.now[k];
     s->primaries = NULL;
     s->begun = sim.now;
     s->left.count = s->left.room = 0;
     s->taken.room = s->taken.count;
     s->next = NULL;
-    fed.now->over = true;
-    fed.now->next_burst = fed.now->next_seq = 1;
-    *fed.last = s;
-    fed.last = &s->next;
-    fed.now = s;
+    fed.now[k]->over = true;
+    fed.now[k]->next_burst = fed.now[k]->next_seq = 1;
+    add_stretch(k, s);
 }
 
-void sim_fed_goes_on(unsigned node, const struct kp_message *m, const struct kp_front *front)
+/* Another keeper may have been active since, of which nothing has survived: what may have left does not leave
+ * by this one, which has the inputs behind those. */
+static void go_back(unsigned k, const struct kp_message *m, const struct kp_front *before)
+{
+    struct stretch *s = sim_alloc(sizeof(*s)), *now = fed.now[k];
+
+    end_others(k);
+    if (!now->over)
+        end_stretch(now, before);
+    *s = *now;
+    s->primaries = NULL;
+    s->begun = sim.now;
+    s->burst = m->burst;
+    s->seq = m->seq;
+    s->outputs = m->begins;
+    s->over = s->died = false;
+    s->left.count = s->left.room = 0;
+    s->taken.list += m->seq - now->seq;
+    s->taken.count -= m->seq - now->seq;
+    s->taken.room = s->taken.count;
+    s->next = NULL;
+    add_stretch(k, s);
+}
+
+void sim_fed_goes_on(unsigned k, unsigned node, const struct kp_message *m, const struct kp_front *before,
+                     const struct kp_front *front)
 {
     const struct reign *r = reign_of(node, m->view);
+    struct stretch *now = fed.now[k];
 
     if (!r)
         return;
-    fed.now->view = m->view;
-    fed.now->node = node;
-    if (r->history->epoch != fed.now->primaries->history->epoch && m->burst == 0 && fed.now->burst == 0)
-        begin_with_all();
-    else if (r->history->epoch != fed.now->primaries->history->epoch && !is_excused())
+    if (now != fed.latest || front->unsure) {
+        go_back(k, m, before);
+        add_primary(fed.now[k], r);
+        now = fed.now[k];
+    }
+    now->view = m->view;
+    now->node = node;
+    if (r->history->epoch != now->primaries->history->epoch && m->burst == 0 && now->burst == 0)
+        begin_with_all(k);
+    else if (r->history->epoch != now->primaries->history->epoch && !is_excused())
         sim_fail("keeper: %s has another state in view %lu, and the keeper goes on", sim.node[node].name,
                  m->view);
-    add_primary(fed.now, r);
+    add_primary(fed.now[k], r);
     change_to(r, front->outputs.left);
-    sim_tell(node, "is fed in view %lu, from burst %lu on, by a keeper that has %lu to %lu", m->view,
-             m->burst + 1, front->first, front->next - 1);
+    sim_tell(node, "is fed in view %lu, from burst %lu on, by keeper %u that has %lu to %lu", m->view,
+             m->burst + 1, k, front->first, front->next - 1);
 }
 
-void sim_fed_dies(const struct kp_front *front)
+void sim_fed_dies(unsigned k, const struct kp_front *front)
 {
-    if (!fed.now)
-        return;
-    fed.now->over = fed.now->died = true;
-    fed.now->next_burst = front->first;
-    fed.now->next_seq = front->seq_first;
-    fed.now = NULL;
+    if (fed.now[k] && !fed.now[k]->over)
+        end_stretch(fed.now[k], front);
+    fed.now[k] = NULL;
 }
 
-void sim_fed_took(uint8_t port, const uint8_t *frame, uint32_t len)
+void sim_fed_took(unsigned k, uint8_t port, const uint8_t *frame, uint32_t len)
 {
     const struct input in = {.len = len, .port = port, .frame = keep(frame, len)};
 
-    ADD(&fed.now->taken, in);
+    ADD(&fed.now[k]->taken, in);
 }
 
-void sim_fed_left(unsigned port, const uint8_t *frame, uint32_t len)
+void sim_fed_left(unsigned k, unsigned port, const uint8_t *frame, uint32_t len)
 {
     const struct left l = {.len = len, .port = (uint8_t)port, .at = sim.now, .frame = keep(frame, len)};
 
-    ADD(&fed.now->left, l);
+    for (unsigned other = 0; other < sim.plan.keepers; other++)
+        if (other != k && sim_keeper_may_leave(other) && !is_excused())
+            sim_fail("keeper: outputs leave by keeper %u, and may by keeper %u", k, other);
+    if (fed.now[k] != fed.latest && !is_excused())
+        sim_fail("keeper: an output leaves by keeper %u, and another one feeds already", k);
+    ADD(&fed.now[k]->left, l);
 }
 
 void sim_fed_makes(uint64_t burst, uint64_t seq, const uint8_t *frame, uint32_t have, uint32_t len,
@@ -420,9 +474,13 @@ static void compare_outputs(const struct sim_history *h, bool died)
 
 bool sim_fed_rests(void)
 {
-    const struct kp_front *f = sim_keeper_front();
+    for (unsigned k = 0; k < sim.plan.keepers; k++) {
+        const struct kp_front *f = sim_keeper_front(k);
 
-    return fed.now && f->seq_next - fed.now->seq == fed.now->taken.count;
+        if (f->begun && fed.now[k] == fed.latest)
+            return f->seq_next - fed.latest->seq == fed.latest->taken.count;
+    }
+    return false;
 }
 
 /* `died`: nobody holds that state any more. */

@@ -98,9 +98,12 @@ static void give_two_ways(struct sim_plan *p, uint64_t seed)
 static void keep_inputs(struct sim_plan *p, uint64_t seed)
 {
     struct sim_random r = {seed * 0xa0761d6478bd642full + 11};
+    struct sim_random second = {seed * 0x8ebc6af09c88c6e3ull + 5};
     bool dense = sim_chance(&r, 150);
 
     p->keeper = p->sealed = true;
+    p->keepers = 1 + sim_chance(&second, 500);
+    p->floods = sim_chance(&second, 500);
     p->lanes = 1;
     p->mode = ND_MODE_LOG;
     p->standby = ND_STANDBY_HOT;
@@ -213,6 +216,12 @@ void sim_configure(void)
 
     this_config = *configs[p->chain];
     this_config.chain.lanes = (uint16_t)p->lanes;
+    this_config.keepers = p->keepers;
+    for (unsigned k = 0; k < p->keepers; k++) {
+        snprintf(this_config.keeper[k].inputs_host, sizeof(this_config.keeper[k].inputs_host), "10.97.0.%u",
+                 11 + k);
+        this_config.keeper[k].inputs_port = 6081;
+    }
     for (unsigned i = 0; p->crasher && i < this_config.chain.count; i++)
         if (strcmp(this_config.chain.nfs[i].module->name, p->crasher) == 0)
             this_config.chain.nfs[i].on_crash = p->crash;

@@ -34,7 +34,9 @@ struct tag { /* in the payload */
 static struct flow flow[FLOWS_MAX];
 static struct sim_queue wire[2]; /* under way to a port: hosts' frames, by side */
 static struct sim_queue node_wire[SIM_NODES][SIM_PORTS];
-static struct sim_queue keeper_wire[SIM_PORTS]; /* the keeper's ports, in seeds that have one */
+static struct sim_queue keeper_wire[SIM_KEEPERS][SIM_PORTS]; /* keepers' ports, in seeds that have them */
+static unsigned
+    spoke[SIM_PORTS]; /* the keeper from which a switch heard the chain last; SIM_KEEPERS: none yet */
 
 /* ---- queues -------------------------------------------------------------------------------------- */
 
@@ -122,7 +124,9 @@ void sim_ports_begin(void)
 {
     for (unsigned i = 0; i < 2; i++) {
         clear(&wire[i]);
-        clear(&keeper_wire[i]);
+        for (unsigned k = 0; k < SIM_KEEPERS; k++)
+            clear(&keeper_wire[k][i]);
+        spoke[i] = SIM_KEEPERS;
     }
     for (unsigned i = 0; i < SIM_NODES; i++)
         for (unsigned p = 0; p < SIM_PORTS; p++)
@@ -297,29 +301,38 @@ static void arrive(unsigned node, unsigned port, const struct sim_packet *p)
     push(&node_wire[node][port], new_packet(p->data, p->len));
 }
 
-static void reach_keeper(unsigned port, struct sim_packet *p)
+static void reach_keepers(unsigned port, struct sim_packet *p)
 {
-    if (sim_keeper_lives() && keeper_wire[port].count < PORT_DEPTH)
-        push(&keeper_wire[port], p);
-    else
-        sim.count.lost++;
+    unsigned reached = 0;
+
+    for (unsigned k = 0; k < sim.plan.keepers; k++) {
+        if (!sim.plan.floods && spoke[port] < SIM_KEEPERS && spoke[port] != k)
+            continue;
+        if (!sim_keeper_lives(k) || keeper_wire[k][port].count >= PORT_DEPTH)
+            continue;
+        push(&keeper_wire[k][port], reached ? new_packet(p->data, p->len) : p);
+        reached++;
+    }
+    sim.count.lost += reached == 0;
 }
 
-struct sim_packet *sim_ports_take(unsigned port)
+struct sim_packet *sim_ports_take(unsigned k, unsigned port)
 {
-    return pop(&keeper_wire[port]);
+    return pop(&keeper_wire[k][port]);
 }
 
-void sim_ports_leave(unsigned port, const uint8_t *frame, uint32_t len)
+void sim_ports_leave(unsigned k, unsigned port, const uint8_t *frame, uint32_t len)
 {
-    host_hears(port, frame, len);
+    spoke[port] = k;
+    if (frame)
+        host_hears(port, frame, len);
 }
 
-void sim_ports_lose(void)
+void sim_ports_lose(unsigned k)
 {
     for (unsigned port = 0; port < SIM_PORTS; port++) {
-        sim.count.lost += keeper_wire[port].count;
-        clear(&keeper_wire[port]);
+        sim.count.lost += keeper_wire[k][port].count;
+        clear(&keeper_wire[k][port]);
     }
 }
 
@@ -334,7 +347,7 @@ void sim_ports_tick(void)
         while (wire[side].first && wire[side].first->at <= sim.now) {
             p = pop(&wire[side]);
             if (sim.plan.keeper)
-                reach_keeper(side, p);
+                reach_keepers(side, p);
             for (unsigned n = 0; n < sim.nodes && !sim.plan.keeper; n++)
                 if (sim.owner == n || sim.owner == SIM_NOBODY)
                     arrive(n, side, p);
@@ -355,7 +368,10 @@ void sim_ports_clear(struct sim_node *n)
 
 uint64_t sim_ports_waiting(const struct sim_node *n)
 {
-    uint64_t count = wire[0].count + wire[1].count + keeper_wire[0].count + keeper_wire[1].count;
+    uint64_t count = wire[0].count + wire[1].count;
+
+    for (unsigned k = 0; k < SIM_KEEPERS; k++)
+        count += keeper_wire[k][0].count + keeper_wire[k][1].count;
 
     for (unsigned p = 0; p < SIM_PORTS; p++) {
         count += node_wire[n->index][p].count;

@@ -239,6 +239,8 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool one_way;         /* b's file knows of one way alone */
     bool told;            /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
     bool keeper;          /* there is an input keeper in front of the nodes */
+    unsigned keepers;     /* 1 or 2 of them */
+    bool floods;          /* switches send all to both; else to the one that spoke last */
     bool keeper_dies;     /* now and then, and with it the primary */
     unsigned loss;        /* per mille of its datagrams, and as many are doubled */
     uint32_t socket_room; /* datagrams that are under way to a socket at most */
@@ -449,7 +451,7 @@ void sim_way_cut(unsigned way, unsigned towards, uint64_t until); /* towards: a 
 void sim_keeper_begin(void);
 void sim_keeper_tick(void);
 void sim_keeper_heals(void); /* its faults are over */
-bool sim_keeper_lives(void);
+bool sim_keeper_lives(unsigned k);
 bool sim_keeper_rests(void);                  /* nothing is in it; or there is none */
 void sim_keeper_feeds(struct sim_node *node); /* a node that begins has no ports of its own */
 void sim_keeper_gone(struct sim_node *node);  /* its process has died */
