@@ -324,7 +324,7 @@ static void say(struct kp_front *front, unsigned node, struct kp_message *m)
     m->serial = ++front->serial;
     m->view = front->view;
     if (m->kind != KP_OWN)
-        m->number = front->outputs.left;
+        m->number = front->follows ? front->outputs.left : 0; /* else it is of another state, perhaps */
     front->config.send(front->config.ctx, node, m);
 }
 

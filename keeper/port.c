@@ -218,7 +218,7 @@ static void take_question(struct kp_port *port, unsigned keeper, const struct kp
 
     if (!port->open)
         return;
-    if (feeds && m->flags & KP_RETURNS && m->burst == port->fed_view) {
+    if (feeds && m->number && m->flags & KP_RETURNS && m->burst == port->fed_view) {
         confirm(port, m->number);
         port->parted = true;
         port->parted_at = m->number;
