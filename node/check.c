@@ -13,6 +13,7 @@
 #include "node/base/process.h"
 #include "node/config/setup.h"
 #include "node/control/server.h"
+#include "keeper/message.h"
 #include "node/ports/ports.h"
 #include "node/track/runner.h"
 #include "replicator/key.h"
@@ -143,7 +144,7 @@ static void try_addresses(const struct nd_config *config, const struct nd_node *
 {
     int error;
 
-    if (config->protect.pair) {
+    if (config->protect.pair && self->tcp_port) {
         error = bind_one(SOCK_STREAM, self->host, self->tcp_port, next_fault(out));
         if (!error)
             error = bind_one(SOCK_DGRAM, self->host, self->tcp_port, next_fault(out));
@@ -154,6 +155,10 @@ static void try_addresses(const struct nd_config *config, const struct nd_node *
         if (!error)
             error = bind_one(SOCK_DGRAM, self->second_host, self->second_port, next_fault(out));
         note(out, "replication", error, "%s:%u", self->second_host, self->second_port);
+    }
+    if (nd_config_is_keeper(config, self)) {
+        error = bind_one(SOCK_DGRAM, self->inputs_host, self->inputs_port, next_fault(out));
+        note(out, "inputs", error, "%s:%u", self->inputs_host, self->inputs_port);
     }
     if (self->metrics_port) {
         error = bind_one(SOCK_STREAM, self->metrics_host, self->metrics_port, next_fault(out));
@@ -166,22 +171,29 @@ static bool has_arbiter(const struct nd_config *config)
     return config->arbiter.etcd.urls && config->protect.pair;
 }
 
-static void try_ports(const struct nd_config *config, unsigned node, struct tries *out)
+static void try_ports(const struct nd_config *config, const struct nd_node *self, struct tries *out)
 {
     static struct nd_ports ports; /* its drivers' threads may look at it until the process ends */
-    int error = nd_ports_open(&ports, config, &config->node[node], next_fault(out));
+    int error = nd_ports_open(&ports, config, self, next_fault(out));
 
     note(out, "ports", error, "%u", ports.io.devices);
     if (!error)
         nd_ports_close(&ports);
 }
 
-static int try_seal(const struct nd_config *config, unsigned self, struct ft_fault *fault)
+static int try_seal(const struct nd_config *config, const struct nd_node *self, struct ft_fault *fault)
 {
     struct rp_seal_config how;
     struct rp_seal *seal = NULL;
     struct rp_keys keys;
-    int error = nd_setup_seal(&how, &keys, config, self, fault);
+    int error;
+
+    if (nd_config_is_keeper(config, self)) { /* which has the key alone */
+        error = rp_keys_read(&keys, config->link.key, fault);
+        explicit_bzero(&keys, sizeof(keys));
+        return error;
+    }
+    error = nd_setup_seal(&how, &keys, config, (unsigned)(self - config->node), fault);
 
     if (!error)
         error = rp_seal_open(&seal, &how, fault);
@@ -197,9 +209,8 @@ static int try_seal(const struct nd_config *config, unsigned self, struct ft_fau
  * control socket says that the node runs, nothing else is. In a process that does no more than this: it has
  * given up its user and most capabilities, and DPDK can be started once.
  */
-static void try_node(const struct nd_config *config, unsigned node, struct tries *out)
+static void try_node(const struct nd_config *config, const struct nd_node *self, struct tries *out)
 {
-    const struct nd_node *self = &config->node[node];
     const struct nd_privilege privilege = nd_ports_privilege(self);
     bool there;
     int error;
@@ -216,32 +227,33 @@ static void try_node(const struct nd_config *config, unsigned node, struct tries
     if (config->link.key[0] || config->link.certificate[0]) {
         error = nd_config_find_link_files(config, next_fault(out));
         if (!error)
-            error = try_seal(config, node, next_fault(out));
+            error = try_seal(config, self, next_fault(out));
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
-    note(out, "state", try_directory(self->state, &there, next_fault(out)), "%s", self->state);
+    if (!nd_config_is_keeper(config, self))
+        note(out, "state", try_directory(self->state, &there, next_fault(out)), "%s", self->state);
     try_addresses(config, self, out);
-    if (has_arbiter(config))
+    if (has_arbiter(config) && !nd_config_is_keeper(config, self))
         note(out, "arbiter", nd_arbiter_look(&config->arbiter, next_fault(out)), "%s",
              config->arbiter.etcd.url[0]);
-    try_ports(config, node, out);
+    try_ports(config, self, out);
 }
 
 /* ---- check -------------------------------------------------------------------------------------- */
 
 /* NULL: nothing was to be tried. */
-static json_t *tried_json(const struct nd_config *config, int node, const struct tries *tries)
+static json_t *tried_json(const struct nd_node *node, const struct tries *tries)
 {
     json_t *all;
 
-    if (node < 0)
+    if (!node)
         return json_null();
     all = json_array();
     for (unsigned i = 0; i < tries->count; i++)
         json_array_append_new(all, json_pack("{s:s, s:s, s:b, s:s?}", "what", tries->of[i].what, "which",
                                              tries->of[i].which, "ok", tries->of[i].error == 0, "error",
                                              tries->of[i].error ? tries->of[i].fault.text : NULL));
-    return json_pack("{s:s, s:o}", "node", config->node[node].name, "opened", all);
+    return json_pack("{s:s, s:o}", "node", node->name, "opened", all);
 }
 
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault,
@@ -516,6 +528,43 @@ static void warn_of_export(const struct nd_config *config, const char *file)
     }
 }
 
+/* The MTU of the largest frames, without tags. */
+static unsigned frames_mtu(const struct nd_config *config)
+{
+    const struct nf_l3_config *l3 = config->chain.l3;
+    unsigned most = 0;
+
+    for (unsigned p = 0; l3 && p < l3->ports; p++) {
+        unsigned mtu = nf_l3_device_mtu(l3, l3->port[p].device);
+
+        most = mtu > most ? mtu : most;
+    }
+    return most ? most : 1500;
+}
+
+/* Of the nodes and keepers of this server: a datagram between them has a whole frame, and more. */
+static void warn_of_inputs(const struct nd_config *config, const char *file)
+{
+    unsigned wanted = frames_mtu(config) + 14 + KP_HEAD_BYTES + 28; /* Ethernet inside; UDP and IP outside */
+
+    for (unsigned i = 0; config->keepers && i < config->nodes + config->keepers; i++) {
+        const struct nd_node *at = i < config->nodes ? &config->node[i] : &config->keeper[i - config->nodes];
+        struct nd_interface_now now;
+        char name[IFNAMSIZ];
+        struct in_addr host;
+
+        if (inet_pton(AF_INET, at->inputs_host, &host) == 1 && nd_address_held(AF_INET, &host, name) &&
+            nd_interface_named(name, &now) && now.mtu < wanted)
+            warn(file,
+                 "%s %s: inputs %s:%u: the MTU of %s is %u, expected %u or more for frames of %u bytes: else "
+                 "the kernel sends fragments",
+                 nd_config_is_keeper(config, at) ? "keeper" : "node", at->name, at->inputs_host,
+                 at->inputs_port, name, now.mtu, wanted, frames_mtu(config));
+    }
+    if (config->keepers > 1 && !config->chain.l3)
+        warn(file, "two keepers without interfaces: nothing is announced when the other one is active");
+}
+
 /* A switch has a station's MAC at the port by which it was heard last, and a wire has none of its own to
  * tell. */
 static void warn_of_wire(const struct nd_config *config, const char *file)
@@ -559,24 +608,30 @@ static void warn_of_files(const struct nd_config *config, const char *file)
         warn(file, "no node starts here: %s", fault.text);
 }
 
-/* Which node is to be tried, with its index; or an exit code in *code. */
-static int choose_node(const struct nd_config *config, const struct nd_options *o, int *code)
+/* Which node, or keeper, is to be tried; or NULL and an exit code in *code. */
+static const struct nd_node *choose_node(const struct nd_config *config, const struct nd_options *o,
+                                         int *code)
 {
     char text[ND_CHOICE_TEXT];
-    int node = config->nodes ? nd_pair_choose(config, o, "try: ", text) : -1;
+    int keeper = o->node ? nd_config_keeper(config, o->node) : -1;
+    int node = keeper >= 0 || !config->nodes ? -1 : nd_pair_choose(config, o, "try: ", text);
+
+    if (keeper >= 0)
+        return &config->keeper[keeper];
 
     if (!config->nodes)
         fprintf(stderr, "%s: the file has no nodes\n", o->file);
     else if (node < 0)
         fprintf(stderr, "%s\n", text);
     *code = node < 0 ? ND_USAGE : ND_DONE;
-    return node;
+    return node < 0 ? NULL : &config->node[node];
 }
 
 /* What `run` would end with: the first that failed. */
-static int say_tries(const struct nd_config *config, int node, const struct tries *tries,
+static int say_tries(const struct nd_config *config, const struct nd_node *node, const struct tries *tries,
                      const struct nd_options *o)
 {
+    const char *kind = nd_config_is_keeper(config, node) ? "keeper" : "node";
     int code = ND_DONE;
 
     for (unsigned i = 0; i < tries->count; i++) {
@@ -589,15 +644,14 @@ static int say_tries(const struct nd_config *config, int node, const struct trie
         if (strncmp(t->fault.text, "node ", 5) == 0)
             fprintf(stderr, "%s: try: %s\n", o->file, t->fault.text);
         else
-            fprintf(stderr, "%s: try: node %s: %s: %s\n", o->file, config->node[node].name, t->what,
-                    t->fault.text);
+            fprintf(stderr, "%s: try: %s %s: %s: %s\n", o->file, kind, node->name, t->what, t->fault.text);
         if (!code)
             code = error == FT_EPERM                                            ? ND_NO_PERMISSION
                    : error == FT_EBUSY || error == FT_ENOENT || error == FT_EIO ? ND_NO_ANSWER
                                                                                 : ND_DATA;
     }
     if (!code && !o->json) {
-        printf("%s: try: node %s: opened", o->file, config->node[node].name);
+        printf("%s: try: %s %s: opened", o->file, kind, node->name);
         for (unsigned i = 0; i < tries->count; i++)
             printf("%s %s %s", i ? "," : "", tries->of[i].what, tries->of[i].which);
         printf("\n");
@@ -610,6 +664,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     struct ft_fault fault = {""};
 
     warn_of_wire(config, file);
+    warn_of_inputs(config, file);
     warn_of_export(config, file);
     warn_of_interfaces(config, file);
     warn_of_addresses(config, file);
@@ -645,7 +700,8 @@ int nd_cmd_check(int argc, char **argv)
     struct ft_fault fault = {""};
     static struct tries tries;
     int error = nd_options_read(&options, argc, argv);
-    int code = ND_DONE, tried = ND_DONE, node = -1;
+    const struct nd_node *node = NULL;
+    int code = ND_DONE, tried = ND_DONE;
 
     if (error)
         return error;
@@ -668,13 +724,13 @@ int nd_cmd_check(int argc, char **argv)
     if (!error && (options.tries || options.node)) {
         node = choose_node(config, &options, &tried);
         fflush(NULL);
-        if (node >= 0 && options.tries) {
-            try_node(config, (unsigned)node, &tries);
+        if (node && options.tries) {
+            try_node(config, node, &tries);
             tried = say_tries(config, node, &tries, &options);
         }
     }
     if (options.json)
-        code = print_json(config, options.file, &fault, tried_json(config, node, &tries));
+        code = print_json(config, options.file, &fault, tried_json(node, &tries));
     if (tried)
         code = tried;
     nd_config_free(config);

@@ -171,6 +171,32 @@ static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
 }
 
+/* Where there are two keepers: which one is active, by whom this node is fed, and which ones are heard. */
+static void log_keepers(struct nd_port_watch *watch)
+{
+    const struct nd_config *c = watch->config;
+    struct nd_fed_counts fed;
+
+    if (c->keepers < 2)
+        return;
+    nd_fed_counts(watch->ports, &fed);
+    if (fed.active >= 0 && fed.keeper_view != watch->keeper_view) {
+        watch->keeper_view = fed.keeper_view;
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "keeper %s is active, keeper view %lu",
+                     c->keeper[fed.active].name, fed.keeper_view);
+    }
+    for (unsigned k = 0; k < c->keepers; k++) {
+        if (!((fed.heard ^ watch->keepers) & 1u << k))
+            continue;
+        if (fed.heard & 1u << k)
+            ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "keeper %s is heard", c->keeper[k].name);
+        else
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_PORT, "keeper %s is not heard any more",
+                         c->keeper[k].name);
+    }
+    watch->keepers = fed.heard;
+}
+
 void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
 {
     struct nd_health *h = &watch->health;
@@ -193,4 +219,5 @@ void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
     for (unsigned i = 0; i < h->ports; i++)
         atomic_store(&watch->told.fault[i], (uint8_t)h->port[i].fault);
     log_faults(watch, s->core.state, now);
+    log_keepers(watch);
 }

@@ -560,17 +560,17 @@ void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane)
     ports->fed->lane = lane;
 }
 
-/* How many keepers are. */
+/* Keepers, as bits. */
 static unsigned heard_by(const struct nd_fed *k, uint64_t now)
 {
-    unsigned count = 0;
+    unsigned bits = 0;
 
     for (unsigned i = 0; i < k->port.keepers; i++) {
         uint64_t heard = atomic_load_explicit(&k->heard[i], memory_order_relaxed);
 
-        count += heard && now < heard + HEARD_NS;
+        bits |= (heard && now < heard + HEARD_NS ? 1u : 0) << i;
     }
-    return count;
+    return bits;
 }
 
 bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)

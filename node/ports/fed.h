@@ -69,7 +69,7 @@ struct nd_fed_counts {
     uint64_t refused;   /* of another keeper, to another process, or not the burst that is next */
     uint64_t crowded;   /* inputs dropped for want of a buffer, which come again */
 
-    unsigned keepers, heard; /* in the file; of them, heard within the last second */
+    unsigned keepers, heard; /* in the file; those heard within the last second, as bits */
     int active;           /* by which this node's live lane is fed; -1: it is not, or there is one keeper */
     uint64_t keeper_view; /* in which it is active */
 };
