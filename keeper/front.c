@@ -346,7 +346,7 @@ static void take_word(struct kp_front *front, const struct kp_message *m, uint64
 {
     enum kp_word_change change = kp_word_take(&front->word, m, now);
 
-    if (m->flags & KP_YOURS && front->word.holds == m->before) {
+    if (m->flags & KP_YOURS && front->word.holds == m->before && kp_word_runs(&front->word, now)) {
         front->worded = true;
         front->unsure = m->flags & KP_UNSURE && !FT_PLANTED("sure-for-nothing");
     }

@@ -75,29 +75,38 @@ static void take_inputs(uint32_t n)
 static void hear(struct fuzz_input *in)
 {
     unsigned node = fuzz_u8(in) % NODES;
-    const struct kp_message known = {.from = front.node[node].incarnation ? front.node[node].incarnation : 10,
-                                     .to = front.config.incarnation,
-                                     .serial = front.node[node].serial,
-                                     .view = front.view,
-                                     .burst = front.executed,
-                                     .number = front.outputs.left,
-                                     .before = front.first,
-                                     .seq = front.seq_first,
-                                     .time = front.time_before,
-                                     .missing = front.missing,
-                                     .begins = front.outputs.left};
-    uint64_t left = front.outputs.left, begun = front.count.begun;
+    struct kp_message known = {.from = front.node[node].incarnation ? front.node[node].incarnation : 10,
+                               .to = front.config.incarnation,
+                               .serial = front.node[node].serial,
+                               .view = front.view,
+                               .burst = front.executed,
+                               .number = front.outputs.left,
+                               .before = front.first,
+                               .seq = front.seq_first,
+                               .time = front.time_before,
+                               .missing = front.missing,
+                               .begins = front.outputs.left};
+    uint64_t left = front.outputs.left, begun = front.count.begun, holds = front.word.holds;
     struct kp_message m;
     size_t len;
+
+    if (fuzz_two_keepers && fuzz_u8(in) & 1) { /* near those of a word */
+        known.before = front.word.view;
+        known.time = now;
+    }
     uint8_t *bytes = fuzz_keeper_datagram(in, &known, &len);
 
     if (fuzz_keeper_decode(bytes, len, &m) == 0) {
-        do
+        do {
+            uint64_t before = leaves;
+
             if (kp_front_take(&front, node, &m, now))
                 kp_front_pass_on(&front, node, &m);
-        while (kp_next(&m));
-        FUZZ_MUST(front.outputs.left >= left || front.count.begun > begun, "output %lu has left before %lu",
-                  left, front.outputs.left);
+            if (m.kind == KP_OWN) /* of a node's own: no output */
+                leaves = before;
+        } while (kp_next(&m));
+        FUZZ_MUST(front.outputs.left >= left || front.count.begun > begun || front.word.holds != holds,
+                  "output %lu has left before %lu", left, front.outputs.left);
     }
     free(bytes);
 }
@@ -125,6 +134,7 @@ static void begin(void)
     if (!whole.burst)
         FUZZ_MUST(kp_front_open(&whole, &config) == 0, "no memory");
     front = whole;
+    front.config.keepers = 1 + fuzz_two_keepers;
     memset(front.burst, 0, BURSTS * sizeof(front.burst[0]));
     memset(front.input, 0, INPUTS * sizeof(front.input[0]));
     memset(ids, 0, sizeof(ids));
@@ -137,6 +147,7 @@ static void run(const uint8_t *data, size_t size)
 {
     struct fuzz_input in = {data, data + size};
 
+    fuzz_two_keepers = size & 1;
     begin();
     while (fuzz_left(&in)) {
         switch (fuzz_u8(&in) % 4) {
@@ -144,7 +155,7 @@ static void run(const uint8_t *data, size_t size)
             now += fuzz_u8(&in) * 50000ull;
             sent = 0;
             kp_front_turn(&front, now);
-            FUZZ_MUST(sent <= (KP_WINDOW + KP_AGAIN_MAX) * KP_BURST + NODES + 1, "%lu datagrams in a turn",
+            FUZZ_MUST(sent <= (KP_WINDOW + KP_AGAIN_MAX) * KP_BURST + NODES + 4, "%lu datagrams in a turn",
                       sent);
             break;
         case 1:
@@ -152,6 +163,8 @@ static void run(const uint8_t *data, size_t size)
             break;
         case 2:
             shut = fuzz_u8(&in) & 1;
+            if (fuzz_two_keepers && fuzz_u8(&in) & 1)
+                kp_front_move(&front, now);
             break;
         default:
             hear(&in);
@@ -182,7 +195,7 @@ static void seeds(void)
     /* from to serial view burst number before seq time missing begins */
     static const int8_t primary[11] = {0, 0, 1, 1, 0, 0, 0, 1, 0, 1, 0}, goes_on[11] = {0, 0, 1, 0, 1, 1},
                         output[11] = {0, 0, 1, 0, 0, 1}, early[11] = {0, 0, 1, 0, 0, 3, 2},
-                        standby[11] = {0, 0, 1, 1, 0, 0, -1};
+                        standby[11] = {0, 0, 1, 1, 0, 0, -1}, word[11] = {0, 0, 1, 0, 0, 0, 1};
     struct fuzz_output out = {.len = 0};
 
     put_hear(&out, 0, KP_STATE, primary, 0);
@@ -202,6 +215,33 @@ static void seeds(void)
     put_hear(&out, 1, KP_OWN, output, 30);
     put_two(&out, TURN, 30);
     fuzz_seed("takeover", out.bytes, out.len);
+    out.len = 0;
+    fuzz_two_keepers = true;
+    for (unsigned i = 0; i < 2; i++) { /* a primary, its word, its numbers; the other keeper's word */
+        fuzz_put_u8(&out, HEAR);
+        fuzz_put_u8(&out, 0);
+        fuzz_put_u8(&out, 0);
+        fuzz_keeper_put(&out, KP_STATE, 0, 0, primary, 0);
+        fuzz_put_u8(&out, HEAR);
+        fuzz_put_u8(&out, 0);
+        fuzz_put_u8(&out, 1);
+        fuzz_keeper_put_flags(&out, KP_WORD, 0, 0, KP_YOURS, word, 0);
+        fuzz_put_u8(&out, HEAR);
+        fuzz_put_u8(&out, 0);
+        fuzz_put_u8(&out, 0);
+        fuzz_keeper_put(&out, KP_STATE, 0, 0, goes_on, 0);
+        put_two(&out, TAKE, 5);
+        put_two(&out, TURN, 200);
+        fuzz_put_u8(&out, HEAR);
+        fuzz_put_u8(&out, 0);
+        fuzz_put_u8(&out, 1);
+        fuzz_keeper_put_flags(&out, KP_WORD, 0, 0, i ? KP_YOURS | KP_GO : 0, word, 0);
+        put_two(&out, TURN, 200);
+    }
+    if (out.len % 2 == 0)
+        fuzz_put_u8(&out, HEAR);
+    fuzz_seed("two-keepers", out.bytes, out.len);
+    fuzz_two_keepers = false;
 }
 
 FUZZ_TARGET(keeper, "an input keeper: what nodes say", 4096)

@@ -16,6 +16,7 @@ struct owner {
 
 static struct kp_port port;
 static struct kp_progress at; /* the lane's */
+static uint64_t now;
 static long owners;
 
 static struct owner *new_owner(uint8_t *bytes, size_t len)
@@ -45,24 +46,34 @@ static const uint8_t *bytes_of(void *ctx, void *owner)
     return ((struct owner *)owner)->bytes;
 }
 
-static void send_message(void *ctx, const struct kp_message *m)
+static void send_message(void *ctx, unsigned keeper, const struct kp_message *m)
 {
     (void)ctx;
+    FUZZ_MUST(keeper < port.keepers, "to keeper %u", keeper);
     fuzz_keeper_readable(m);
 }
 
 static void hear(struct fuzz_input *in)
 {
-    const struct kp_message known = {
-        .from = port.keeper ? port.keeper : 10,
-        .to = port.self,
-        .view = port.view,
-        .burst = port.given + 1,
-        .number = port.out < port.in ? port.sent[port.out % KP_SENT].output.number : port.handed,
-        .seq = at.seq,
-        .time = at.time};
+    unsigned keeper = fuzz_two_keepers ? fuzz_u8(in) % 4 : 0;
+    bool asks = keeper & 2; /* with numbers near those of a question for the word */
+    const struct kp_peer *peer = &port.peer[keeper &= 1];
+    struct kp_message known = {.from = peer->incarnation ? peer->incarnation : 10,
+                               .to = port.self,
+                               .view = port.view,
+                               .burst = port.given + 1,
+                               .number = port.out < port.in ? port.sent[port.out % KP_SENT].output.number
+                                                            : port.handed,
+                               .seq = at.seq,
+                               .time = at.time};
     struct kp_message m, next;
     size_t len;
+
+    if (asks) {
+        known.burst = known.before = port.giver.view;
+        known.seq = port.giver.of[keeper].process ? port.giver.of[keeper].process : 7;
+        known.time = now;
+    }
     uint8_t *bytes = fuzz_keeper_datagram(in, &known, &len);
     struct owner *o = new_owner(bytes, len);
 
@@ -74,10 +85,10 @@ static void hear(struct fuzz_input *in)
     while (kp_next(&next)) { /* each in a buffer of its own, before the first is given back */
         struct owner *copy = new_owner(fuzz_copy(next.frame, next.have), next.have);
 
-        if (kp_port_take(&port, &next, copy) != KP_KEPT)
+        if (kp_port_take(&port, keeper, &next, copy, now) != KP_KEPT)
             drop(NULL, copy);
     }
-    if (kp_port_take(&port, &m, o) != KP_KEPT)
+    if (kp_port_take(&port, keeper, &m, o, now) != KP_KEPT)
         drop(NULL, o);
 }
 
@@ -120,7 +131,7 @@ static void begin_view(struct fuzz_input *in)
         at = (struct kp_progress){.burst = fuzz_u8(in), .seq = fuzz_u8(in) + 1u, .outputs = fuzz_u8(in)};
     if (how & 2)
         kp_port_end(&port);
-    kp_port_begin(&port, port.view + 1 + (how >> 2 & 3), &at);
+    kp_port_begin(&port, port.view + 1 + (how >> 2 & 3), &at, now);
 }
 
 static void run(const uint8_t *data, size_t size)
@@ -130,7 +141,10 @@ static void run(const uint8_t *data, size_t size)
 
     owners = 0;
     at = (struct kp_progress){.seq = 1};
-    port = (struct kp_port){.send = send_message, .bytes = bytes_of, .drop = drop};
+    now = 1000000000;
+    fuzz_two_keepers = size & 1;
+    port = (struct kp_port){
+        .keepers = 1 + (size & 1), .open = true, .send = send_message, .bytes = bytes_of, .drop = drop};
     FUZZ_MUST(kp_port_open(&port, NODE) == 0, "no memory");
     while (fuzz_left(&in))
         switch (fuzz_u8(&in) % 8) {
@@ -150,7 +164,11 @@ static void run(const uint8_t *data, size_t size)
                 kp_port_answer(&port);
             break;
         case 4:
-            kp_port_own(&port, 1, heartbeat, sizeof(heartbeat));
+            kp_port_own(&port, 1, heartbeat, sizeof(heartbeat), fuzz_two_keepers && fuzz_u8(&in) & 1);
+            if (fuzz_two_keepers) {
+                now += fuzz_u8(&in) * 1000000ull;
+                kp_port_ended(&port, 7, now);
+            }
             break;
         default:
             hear(&in);
@@ -198,6 +216,30 @@ static void seeds(void)
     fuzz_put_u8(&out, 3);
     fuzz_put_u8(&out, TELL);
     fuzz_seed("next-keeper", out.bytes, out.len);
+    out.len = 0;
+    fuzz_two_keepers = true;
+    fuzz_put_u8(&out, VIEW);
+    fuzz_put_u8(&out, 0);
+    for (unsigned i = 0; i < 6; i++) { /* both ask, and the one that gets the word says that it has it */
+        fuzz_put_u8(&out, HEAR);
+        fuzz_put_u8(&out, i % 2 ? 2 : 3);
+        fuzz_keeper_put_flags(&out, KP_ASK, 0, 0, KP_WANTS | (i > 2 ? KP_RUNS : 0), as_known, 0);
+    }
+    fuzz_put_u8(&out, HEAR);
+    fuzz_put_u8(&out, 0);
+    fuzz_keeper_put(&out, KP_INPUT, 0, 1, as_known, 60);
+    fuzz_put_u8(&out, EXECUTE);
+    fuzz_put_u8(&out, 3);
+    fuzz_put_u8(&out, OWN);
+    fuzz_put_u8(&out, 1);
+    fuzz_put_u8(&out, 120);
+    fuzz_put_u8(&out, HEAR);
+    fuzz_put_u8(&out, 2);
+    fuzz_keeper_put_flags(&out, KP_ASK, 0, 0, KP_RETURNS, as_known, 0);
+    if (out.len % 2 == 0)
+        fuzz_put_u8(&out, END);
+    fuzz_seed("two-keepers", out.bytes, out.len);
+    fuzz_two_keepers = false;
 }
 
 FUZZ_TARGET(keeper_node, "a node behind an input keeper: what keepers say", 4096)

@@ -9,6 +9,7 @@
 #include "keeper/message.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,9 @@ static inline const struct kp_keys *fuzz_keeper_keys(void)
         kp_keys_add(&keys, (const uint8_t *)"a secret of the pair's, 32 bytes", 32);
     return &keys;
 }
+
+/* There are two keepers: messages have further flags. An input of an odd length has two. */
+static bool fuzz_two_keepers;
 
 enum { FUZZ_RAW, FUZZ_TAGGED, FUZZ_FIELDS, FUZZ_FORMS };
 
@@ -52,7 +56,7 @@ static inline size_t fuzz_keeper_fields(struct fuzz_input *in, const struct kp_m
     m.count = fuzz_u8(in);
     m.port = shape & 1 ? fuzz_u8(in) : shape >> 4 & 1;
     m.lane = shape & 2 ? fuzz_u8(in) : 0;
-    m.flags = shape >> 2 & 1;
+    m.flags = fuzz_two_keepers ? fuzz_u8(in) & 0xf : shape >> 2 & 1;
     m.from = fuzz_near(in, known->from);
     m.to = fuzz_near(in, known->to);
     m.serial = fuzz_near(in, known->serial);
@@ -136,15 +140,17 @@ static inline void fuzz_keeper_readable(const struct kp_message *m)
               m->len, m->have, m->index, m->count, m->view, error);
 }
 
-/* For seeds: a message of fields, all of them near what is known. */
-static inline void fuzz_keeper_put(struct fuzz_output *out, uint8_t kind, uint8_t index, uint8_t count,
-                                   const int8_t near[11], uint8_t have)
+/* For seeds: a message of fields, all of them near what is known. `flags`: where there are two keepers. */
+static inline void fuzz_keeper_put_flags(struct fuzz_output *out, uint8_t kind, uint8_t index, uint8_t count,
+                                         uint8_t flags, const int8_t near[11], uint8_t have)
 {
     fuzz_put_u8(out, FUZZ_FIELDS);
     fuzz_put_u8(out, kind);
     fuzz_put_u8(out, have ? 8 : 0);
     fuzz_put_u8(out, index);
     fuzz_put_u8(out, count);
+    if (fuzz_two_keepers)
+        fuzz_put_u8(out, flags);
     for (unsigned i = 0; i < 11; i++) {
         fuzz_put_u8(out, 2);
         fuzz_put_u8(out, (uint8_t)near[i]);
@@ -154,6 +160,12 @@ static inline void fuzz_keeper_put(struct fuzz_output *out, uint8_t kind, uint8_
     fuzz_put_u8(out, have);
     for (unsigned i = 0; i < have; i++)
         fuzz_put_u8(out, (uint8_t)i);
+}
+
+static inline void fuzz_keeper_put(struct fuzz_output *out, uint8_t kind, uint8_t index, uint8_t count,
+                                   const int8_t near[11], uint8_t have)
+{
+    fuzz_keeper_put_flags(out, kind, index, count, 0, near, have);
 }
 
 #endif
