@@ -13,9 +13,9 @@ DOCDIR  ?= $(PREFIX)/share/doc/understudy
 SHARE    = $(PREFIX)/share/understudy
 # mdoc's date: of the last change of the tables, or of the package.
 MANDATE  = $(shell LC_ALL=C date -u -d @$${SOURCE_DATE_EPOCH:-$$(stat -c %Y docs/pair-file.md)} '+%B %-d, %Y')
-# A keeper's unit is a node's without what a node alone has: a fleet, a handover, processes beside it.
+# A keeper's unit is a node's without what a node alone has: a fleet, a handover, what tells why an NF died.
 KEEPER   = sed -e 's/ run -c/ keeper -c/; s/The node %i of a pair/The input keeper %i of a pair/; s/Understudy node/Understudy keeper/; s/understudy@/understudy-keeper@/' \
-	-e '/^\# Hands over/d; /^ExecStop/d; /^\# A node of a fleet/d; /^EnvironmentFile/d; /^\# Its guardian/d; /^KillMode/d; /^\# So that it tells which NF/d; /^\# For the files of a chain/d; /^ReadWritePaths/d' \
+	-e '/^\# Hands over/d; /^ExecStop/d; /^\# A node of a fleet/d; /^EnvironmentFile/d; /^\# So that it tells which NF/d; /^\# For the files of a chain/d; /^ReadWritePaths/d' \
 	-e 's/its lanes and its replicator go on/its turns/'
 FILL     = sed -e 's|@PREFIX@|$(PREFIX)|; s|@LIBDIR@|$(LIBDIR)|; s|@VERSION@|$(VERSION)|'
 

@@ -98,8 +98,9 @@ ok "the active one's port has no carrier: the other one feeds" is_active k
 ms=$(took k $since)
 ip -n "${LAB_PREFIX}fabric" link set l-out up
 end
-ok "nothing twice or out of order, little lost" no_harm $ms
-diag "without carrier: the other one was active after $ms ms; $(lost) lost"
+# What its driver kept of an interface without carrier leaves when that has one again (docs/keeper.md), so order is not asked for here.
+ok "little lost" test $(($(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2))) -le $((2 * rate * (ms + 100) / 1000))
+diag "without carrier: the other one was active after $ms ms; $(way client server), $(way server client)"
 is "the numbers went on all the time, of one state" "$(field "$primary" role) $(keeper k lost) $(keeper l lost)" "primary 0 0"
 
 wait $download

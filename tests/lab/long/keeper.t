@@ -3,12 +3,12 @@
 # A pair behind an input keeper under numbered datagrams both ways, KEEPER_RATE a second each: 100 kills, of the primary, the
 # standby, and both in turn; each datagram arrives once, whole, and in the order of its flow. Then 20 kills of the keeper, each
 # in traffic of its own: nothing comes twice or out of order, and what is lost is no more than what was sent while it was away,
-# and what was in it. As part of make check-long.
+# and what was in it. Then as many of two keepers in turn. As part of make check-long.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../keeper.sh"
 need_lab
 kills=${KEEPER_KILLS:-100} deaths=${KEEPER_DEATHS:-20}
-plan 10
+plan 13
 
 rate=${KEEPER_RATE:-6000}
 ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
@@ -55,3 +55,33 @@ is "and the pair's state went on" "$(us keeper status -o json | jq -r '[.begun, 
 diag "most that a death lost: $worst"
 ok "the pair is PROTECTED" is_protected 20
 ok "datagrams pass" "$lab" exec client ping -q -c 20 -i 0.05 -W 1 203.0.113.100
+
+# Two of them, which die in turn: the dead one is back, and waits, before the next one dies.
+"$lab" down
+export LAB_KEEPER=two
+ok "the pair is PROTECTED behind two keepers" "$lab" up
+worst=0 wrong= slowest=0
+die_in_turn() {
+    local i active victim since ms lost
+    for ((i = 0; i < deaths; i++)); do
+        active=$(who)
+        victim=$(keeper "$active" pid)
+        begin
+        since=$(date +%s%3N)
+        kill -KILL "$victim"
+        is_active "$(other "$active")" || { wrong="$wrong death $i;"; return; }
+        ms=$(took "$(other "$active")" "$since")
+        "$lab" start "$active"
+        sleep 0.5
+        end
+        lost=$(($(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2)))
+        [ $lost -le $worst ] || worst=$lost
+        [ $ms -le $slowest ] || slowest=$ms
+        no_harm $ms >"$work/harm" || wrong="$wrong death $i: $(cat "$work/harm");"
+        waits "$active" >/dev/null || wrong="$wrong death $i: $active does not wait;"
+    done
+}
+die_in_turn
+is "$deaths deaths of two keepers in turn: nothing twice, reordered or altered, little lost" "$wrong" ""
+diag "most that a death lost: $worst; the slowest: $slowest ms"
+is "and the pair's state went on" "$(keeper "$(who)" lost) $(us status >/dev/null && echo protected)" "0 protected"
