@@ -551,11 +551,13 @@ static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
 
 static int open_agent(struct agent *a, struct ft_fault *fault)
 {
-    char prefix[FL_KEY_MAX + 1], key[FL_KEY_MAX];
+    char prefix[FL_KEY_MAX], own[FL_NAME_MAX + 1], key[FL_KEY_MAX];
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+
+    snprintf(own, sizeof(own), "%s/", a->file->server[a->self].name);
     const struct nd_mirror_config mirror = {
         .etcd = &a->file->etcd,
-        .prefix = fl_key(prefix, a->file, "agents/", a->file->server[a->self].name),
+        .prefix = fl_key(prefix, a->file, "agents/", own),
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
     int error = check_host(&a->file->server[a->self], fault);
@@ -566,7 +568,6 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
     a->held = calloc(a->file->servers, sizeof(*a->held));
     a->told = calloc(a->file->shards + 1, sizeof(*a->told));
     a->copied = calloc(a->file->shards + 1, sizeof(*a->copied));
-    strcat(prefix, "/");
     if (!error && (!a->gone || !a->held || !a->told || !a->copied))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the agent");
     if (!error)
