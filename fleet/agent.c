@@ -551,13 +551,13 @@ static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
 
 static int open_agent(struct agent *a, struct ft_fault *fault)
 {
-    char prefix[FL_KEY_MAX], own[FL_NAME_MAX + 1], key[FL_KEY_MAX];
+    char prefix[FL_KEY_MAX], copies[FL_NAME_MAX + 1], key[FL_KEY_MAX];
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
 
-    snprintf(own, sizeof(own), "%s/", a->file->server[a->self].name);
+    snprintf(copies, sizeof(copies), "%s/", a->file->server[a->self].name);
     const struct nd_mirror_config mirror = {
         .etcd = &a->file->etcd,
-        .prefix = fl_key(prefix, a->file, "agents/", own),
+        .prefix = fl_key(prefix, a->file, "agents/", copies),
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
     int error = check_host(&a->file->server[a->self], fault);
