@@ -6,7 +6,7 @@ FLEET_SERVERS=4 FLEET_SHARDS=3
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 47
+plan 48
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -97,6 +97,7 @@ ok "its primary's agent is away: the new node comes up, and nobody has it taken"
 ok "its lease is gone" await_fleet 10 "[.servers[] | select(.server == \"$away\")][0].lease" false
 fleet unmove n1
 ok "the move is taken back, and its order with it" await_key .order null
+touch "$LAB_DIR/units/n1-$away.stop"
 kill -KILL "$(cat "$LAB_DIR/units/n1-$away.pid")"
 ok "the primary dies: the shard is healed without that server" await_fleet 30 ".shards[0] | .protected and (.members | index(\"$away\") == null)" true
 kill -KILL $etcd
@@ -105,6 +106,9 @@ etcd_answers
 in_etcd put understudy/lab/other 1 >/dev/null
 in_etcd compact "$(in_etcd endpoint status -w json | jq '.[0].Status.header.revision')" >/dev/null
 all_protected 20
+in_space "$away" env UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$away" UNDERSTUDY="$UNDERSTUDY" "$LAB_DIR/bin/systemctl" start "understudy@n1-$away"
+runs() { local end=$((SECONDS + 10)); until [ -n "$(node_says n1 "$away" state)" ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+ok "the node there comes up again" runs
 is_there=$(said '.shards[0] | "\(.members | sort) \(.view)"')
 kill -CONT "${agent[$away]}"
 ok "the agent goes on" await_fleet 15 "[.servers[] | select(.server == \"$away\")][0].lease" true

@@ -11,7 +11,7 @@ need_lab
 next=$BUILD/understudy-next
 [ -x "$next" ] || skip_all "no $next: make build/understudy-next"
 export WEB_RATE=200000
-plan 11
+plan 13
 
 fleet_network && fleet_files || exit 1
 install_version() { cp "$1" "$LAB_DIR/understudy.new" && mv "$LAB_DIR/understudy.new" "$LAB_DIR/understudy"; } # FILE: as a package does
@@ -33,15 +33,12 @@ before=$(processes)
 is "six nodes run, of one version" "$(wc -w <<<"$before") $(wc -w <<<"$one")" "6 2"
 
 install_version "$next"
-restarted() {
-    local s
-    for s in $servers; do
-        kill -TERM "${agent[$s]}" && wait "${agent[$s]}"
-        agent_start "$s"
-        await_fleet 10 "[.servers[] | select(.server == \"$s\")][0].lease" true || return
-    done
-}
-ok "another one is installed, and the agents are restarted" restarted
+for s in $servers; do
+    kill -TERM "${agent[$s]}"
+    wait "${agent[$s]}"
+    agent_start "$s"
+    ok "another one is installed, and the agent of $s is restarted" await_fleet 10 "[.servers[] | select(.server == \"$s\")][0].lease" true
+done
 is "their nodes went on" "$(processes)" "$before"
 ok "all nodes are to be started anew" fleet upgrade
 anew() {

@@ -30,14 +30,25 @@ process_dies() {
             server=$(said '.shards[0].primary') view=$(said '.shards[0].view')
             at=$(uptime_s)
             kill -KILL "$(cat "$LAB_DIR/units/n1-$server.pid")"
-            echo "$at" >>"$work/kills"
             await_fleet 10 ".shards[0].view > $view" true || return
+            server=$(said '.shards[0].primary')
+            echo "$at $(node_says n1 "$server" 'takeover | "\(.decided_ns) \(.replay_done_ns) \(.first_release_ns)"')" >>"$work/kills"
         done
     }
     ok "its primary's process is killed, again and again" kills
     all_protected 20
     probe_end
-    while read -r at; do probe_pause n1 "$at" 0.9; done <"$work/kills" | tell "a process dies: pause at a probe each 1 ms, ms"
+    # Of each kill, in ms: from the last answer to the decision, to the end of the replay, to the first packet, to the next answer.
+    while read -r at decided replayed released; do
+        jq -r --argjson t "$at" --argjson d "$decided" --argjson p "$replayed" --argjson r "$released" '
+            [.gaps[] | select(.at_ns >= ($t - 0.2) * 1e9 and .at_ns <= ($t + 0.9) * 1e9)] | max_by(.ms) |
+            "\(.ms) \(($d - .at_ns) / 1e6) \(($p - $d) / 1e6) \(($r - $p) / 1e6) \(.ms - ($r - .at_ns) / 1e6)"' "$work/probe-n1.json"
+    done <"$work/kills" >"$work/killed"
+    cut -d' ' -f1 "$work/killed" | tell "a process dies: pause at a probe each 1 ms, ms"
+    cut -d' ' -f2 "$work/killed" | tell "of that until its standby decides"
+    cut -d' ' -f3 "$work/killed" | tell "replays"
+    cut -d' ' -f4 "$work/killed" | tell "lets the first packet out"
+    cut -d' ' -f5 "$work/killed" | tell "and an answer comes"
     fleet_down
     unset FLEET_ON PROBE_US
 }
