@@ -537,19 +537,42 @@ bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *pla
 
 /* ---- copies for agents -------------------------------------------------------------------------- */
 
+static uint32_t add_server(uint32_t out[FL_HEARS], uint32_t count, uint32_t server)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (out[i] == server)
+            return count;
+    if (count < FL_HEARS)
+        out[count++] = server;
+    return count;
+}
+
 uint32_t fl_picture_hears(const struct fl_picture *p, uint32_t shard, const struct fl_placement *placement,
                           uint32_t out[FL_HEARS])
 {
+    const struct fl_placement *both[] = {placement, &p->placement[shard]};
     uint32_t count = 0;
 
-    for (int k = 0; k < 2; k++)
-        out[count++] = placement->member[k];
-    if (placement->order.kind == FL_REPAIR)
-        out[count++] = placement->order.to;
-    for (const struct fl_node_said *n = p->node[shard]; n && count < FL_HEARS; n = n->next)
-        if (!fl_placement_has(placement, n->server))
-            out[count++] = n->server;
+    for (int i = 0; i < 2; i++) {
+        if (both[i]->member[0] == both[i]->member[1]) /* it has no key, or none that can be read */
+            continue;
+        count = add_server(out, count, both[i]->member[0]);
+        count = add_server(out, count, both[i]->member[1]);
+        if (both[i]->order.kind == FL_REPAIR)
+            count = add_server(out, count, both[i]->order.to);
+    }
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
+        count = add_server(out, count, n->server);
     return count;
+}
+
+/* Does a server tell of a node that is to run there no more? */
+static bool has_stray(const struct fl_picture *p, uint32_t shard)
+{
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
+        if (!fl_placement_has(&p->placement[shard], n->server))
+            return true;
+    return false;
 }
 
 static int add_copy(struct fl_copies *copies, const char *key, const struct nd_entry *had, const char *value,
@@ -622,11 +645,13 @@ static int review_copy(struct fl_copies *out, const struct fl_picture *p, const 
     at = fl_file_member(p->file, server);
     if (at == FL_NONE || fl_placement_has(&p->placement[shard], at))
         return 0;
-    if (p->server[at].lease && !node_of(p, at, shard))
-        return add_copy(out, copy->key, copy, NULL, fault);
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
 
-    return e && strcmp(e->value, copy->value) != 0 ? add_copy(out, copy->key, copy, e->value, fault) : 0;
+    /* What it was told last has to be that it is to run no node. */
+    if (e && strcmp(e->value, copy->value) != 0)
+        return add_copy(out, copy->key, copy, e->value, fault);
+    return e && p->server[at].lease && !node_of(p, at, shard) ? add_copy(out, copy->key, copy, NULL, fault)
+                                                              : 0;
 }
 
 int fl_copies_find(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
@@ -638,7 +663,7 @@ int fl_copies_find(struct fl_copies *out, const struct fl_picture *p, const stru
 
     *out = (struct fl_copies){.at = NULL};
     for (uint32_t i = 0; i < p->file->shards && !error; i++) {
-        if (copied[i] == p->revision[i] || p->shard[i].unreadable)
+        if ((copied[i] == p->revision[i] && !(all && has_stray(p, i))) || p->shard[i].unreadable)
             continue;
         error = copy_shard(out, p, keys, i, fault);
         copied[i] = p->revision[i];

@@ -66,8 +66,8 @@ void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const 
  * free(); NULL: no memory. */
 char *fl_picture_gone(const struct fl_picture *picture);
 
-/* Servers whose agents are told a shard's key: those of its members and of its order, and those that tell of
- * a node of it. Returns how many of out[FL_HEARS]. */
+/* Servers whose agents are told a shard's key: those of its members and of its order, as the key says and as
+ * it is to say, and those that tell of a node of it. Returns how many of out[FL_HEARS]. */
 #define FL_HEARS 8u
 uint32_t fl_picture_hears(const struct fl_picture *picture, uint32_t shard,
                           const struct fl_placement *placement, uint32_t out[FL_HEARS]);

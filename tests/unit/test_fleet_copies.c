@@ -146,6 +146,24 @@ static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
     assert_string_equal(find(true), "-b/east@10 ");
 }
 
+/* An order that was withdrawn before its node was there: who was not told so would start it for ever. */
+static void a_copy_goes_only_once_it_says_that_no_node_is_to_run(void **state)
+{
+    (void)state;
+    put("shards/east", EAST("a", "b", "7", ""), 9);
+    put("agents/a/east", EAST("a", "b", "7", ""), 9);
+    put("agents/b/east", EAST("a", "b", "7", ""), 9);
+    put("agents/c/east", EAST("a", "b", "7", TO_C), 8);
+    put_server("c", "");
+    assert_string_equal(find(true), "c/east=view\":7,\"@8 ");
+    put("agents/c/east", EAST("a", "b", "7", ""), 10);
+    assert_string_equal(find(true), "-c/east@10 ");
+    nd_keys_remove(&keys, "understudy/f/agents/c/east");
+    assert_string_equal(find(true), "");
+    put_server("c", "east"); /* it was started all the same */
+    assert_string_equal(find(true), "c/east=view\":7,\"@0 ");
+}
+
 /* A server that the agents' files differ about, or that was told by nobody: it has a node, so it hears. */
 static void who_tells_of_a_node_is_told(void **state)
 {
@@ -172,8 +190,10 @@ static void of_what_is_not_known_nothing_is_written(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(members_are_told), TEST(what_is_there_is_left),
+    const struct CMUnitTest tests[] = {TEST(members_are_told),
+                                       TEST(what_is_there_is_left),
                                        TEST(who_was_a_member_is_told_until_its_node_is_gone),
+                                       TEST(a_copy_goes_only_once_it_says_that_no_node_is_to_run),
                                        TEST(who_tells_of_a_node_is_told),
                                        TEST(of_what_is_not_known_nothing_is_written)};
 

@@ -39,9 +39,9 @@ process_dies() {
     all_protected 20
     probe_end
     # Of each kill, in ms: from the last answer to the decision, to the end of the replay, to the first packet, to the next answer.
-    while read -r at decided replayed released; do
-        jq -r --argjson t "$at" --argjson d "$decided" --argjson p "$replayed" --argjson r "$released" '
-            [.gaps[] | select(.at_ns >= ($t - 0.2) * 1e9 and .at_ns <= ($t + 0.9) * 1e9)] | max_by(.ms) |
+    while read -r _ decided replayed released; do
+        jq -r --argjson d "$decided" --argjson p "$replayed" --argjson r "$released" '
+            .gaps[] | select(.at_ns <= $d and .at_ns + .ms * 1e6 >= $d) |
             "\(.ms) \(($d - .at_ns) / 1e6) \(($p - $d) / 1e6) \(($r - $p) / 1e6) \(.ms - ($r - .at_ns) / 1e6)"' "$work/probe-n1.json"
     done <"$work/kills" >"$work/killed"
     cut -d' ' -f1 "$work/killed" | tell "a process dies: pause at a probe each 1 ms, ms"
