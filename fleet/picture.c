@@ -345,7 +345,7 @@ static void hear_shard(struct fl_picture *p, uint32_t i)
     if (!s->known)
         return;
     hear_members(p, i, s);
-    s->moved = had->moved;
+    s->moved = had->first[0] == had->first[1] ? p->fleet.now : had->moved; /* who knows, without its key */
     s->alone = had->view == s->view ? had->alone : 0;
     s->failed = had->failed;
     if (had->order.kind != FL_LEAVE && had->view == s->view)
@@ -422,6 +422,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         }
     }
     out->fleet.servers = fl_file_all(file);
+    out->fleet.now = now;
     if (!gone)
         hear_gone(out, keys);
     list_nodes(out);

@@ -397,6 +397,7 @@ static void a_shard_without_key_that_has_nodes_is_known(void **state)
     assert_int_equal(picture.shard[EAST].primary, 0);
     assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_PROTECTED);
     assert_int_equal(picture.shard[EAST].failed.to, FL_NONE);
+    assert_int_equal(picture.shard[EAST].moved, NOW); /* else it would be balanced at once */
 }
 
 static struct fl_plan *plan_of(void)
