@@ -4,10 +4,13 @@
  * its lease; it starts and stops nodes and has them carry out orders as the shards' keys say (local.h). The
  * agents elect one of them, the leader, who plans: whoever creates the key `leader` under his lease.
  *
- * One thread, beside those of the mirror: nothing that an agent does is on the way of a packet or a takeover.
- * Every write of the leader compares the create revision of its leader key and the revision of the shard's
- * key, so that one who leads no more, or has seen less, writes nothing. While etcd does not answer, nodes are
- * started as was last told, and nothing else is done.
+ * An agent hears its own copies of the shards' keys, and who leads. The leader alone hears the whole fleet:
+ * he reads all of it when he begins to lead, and writes the copies (picture.h).
+ *
+ * One thread, beside those of the mirrors: nothing that an agent does is on the way of a packet or a
+ * takeover. Every write of the leader compares the create revision of its leader key and the revision of the
+ * shard's key, so that one who leads no more, or has seen less, writes nothing. While etcd does not answer,
+ * nodes are started as was last told, and nothing else is done.
  */
 #include "cli/pair.h"
 #include "fleet/fleet.h"
@@ -30,35 +33,43 @@
 #include <unistd.h>
 
 #define LEASE_S    2u
-#define TURN_MS    200           /* between two turns at most */
-#define SETTLES_NS 1000000000ull /* a stream that was begun anew brings what it missed within that */
-#define PLAN_NS    1000000000ull /* between two plans while nothing changes */
-#define LEADS_NS   1000000000ull /* between two times that it asks to lead */
+#define TURN_MS    200            /* between two turns at most */
+#define SETTLES_NS 1000000000ull  /* a stream that was begun anew brings what it missed within that */
+#define PLAN_NS    1000000000ull  /* between two plans while nothing changes */
+#define LEADS_NS   1000000000ull  /* between two times that it asks to lead */
+#define REVIEW_NS  10000000000ull /* between two reviews of all copies */
+#define BATCH      60u            /* copies that are written at once */
 
 struct agent {
     const struct fl_file *file;
     uint32_t self;
     struct fl_local *local;
     struct nd_notify notify;
-    struct nd_mirror *mirror;
-    struct nd_etcd *etcd; /* the leader's writes */
-    char *said;           /* the server's key as it was said last; NULL: nothing yet */
-    uint64_t serial;      /* of the mirror, that was told to `local` */
-    uint64_t reads;       /* of all keys, then: a store that lost its data counts revisions anew */
+    struct nd_mirror *mirror; /* of its copies, with its own key */
+    struct nd_mirror *fleet;  /* of who leads; if it leads, of all keys */
+    bool whole;               /* of all keys */
+    struct nd_etcd *etcd;     /* the leader's writes */
+    char *said;               /* the server's key as it was said last; NULL: nothing yet */
+    uint64_t serial;          /* of its copies, that was told to `local` */
+    uint64_t reads;           /* of them, then: a store that lost its data counts revisions anew */
     struct {
-        int64_t changed; /* the key's revision; 0: there is none */
-        bool read;       /* the placement is what the key says */
-        bool there;      /* its order is to re-pair, and the other server tells of a node of the shard */
+        int64_t changed; /* the copy's revision; 0: there is none */
+        bool read;       /* the placement is what the copy says */
         struct fl_placement placement;
-    } * told;                /* of each shard: what its key says */
+    } * told;                /* of each shard: what its copy says */
     int64_t leads;           /* create revision of the leader key that is its own; 0: it does not lead */
     int64_t lease;           /* its own; 0: none */
     uint64_t asked, planned; /* ns, when last */
     uint64_t planned_serial;
     uint64_t wall;        /* ns: at the zero of the monotonic clock, when the agent began */
     uint64_t leads_since; /* s, by its clock */
-    uint64_t *gone; /* of each server: when its lease went last, s; each agent notes it, since it may lead */
-    bool *held;     /* it was, when looked at last */
+    char *gone_said;      /* in the key `leader/gone`, last; NULL: nothing yet */
+    uint64_t heard;       /* serial number of `fleet` when `gone_said` and the leases were looked at */
+    bool counts;          /* leases, since it leads: */
+    uint64_t *gone;       /* of each server: when its lease went last, s */
+    bool *held;           /* it was, when looked at last */
+    int64_t *copied;      /* of each shard: fl_copies_find */
+    uint64_t reviewed;    /* ns, when all copies were last */
     bool balancing;
     struct fl_tally tally;
     struct nd_metrics *metrics; /* NULL: the file has none for this server */
@@ -90,45 +101,50 @@ static void say(struct agent *a)
     a->said = text;
 }
 
-/* Notes when leases went. Each agent does so: the leader may be among those that went at once, and who leads
- * next has to know of them. */
+/* Notes when leases went. */
 static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t now)
 {
+    if (!a->counts)
+        fl_gone_read(a->file, keys, a->gone_said, now, a->gone);
     for (uint32_t i = 0; i < a->file->servers; i++) {
         bool holds = fl_key_find(keys, a->file, "servers/", a->file->server[i].name) != NULL;
 
-        if (a->held[i] && !holds) {
+        if (a->counts && a->held[i] && !holds) {
             a->gone[i] = now;
-            if (a->leads)
-                ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "the lease of server %s is gone",
-                             a->file->server[i].name);
+            ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "the lease of server %s is gone",
+                         a->file->server[i].name);
         }
         a->held[i] = holds;
     }
-    fl_gone_read(a->file, keys, a->gone); /* those that went before it began */
+    a->counts = true;
 }
 
-/* Has the server to which the order leads a node of the shard? */
-static bool is_there(const struct agent *a, const struct nd_keys *keys, uint32_t shard,
-                     const struct fl_placement *p)
+/* What the leader says of leases, whoever he is: whoever is the next has to know of it, and the key is gone
+ * then. If it leads, the leases themselves. */
+static void hear_fleet(struct agent *a)
 {
-    const struct nd_entry *e = p->order.kind == FL_REPAIR && fl_placement_has(p, a->self)
-                                   ? fl_key_find(keys, a->file, "servers/", a->file->server[p->order.to].name)
-                                   : NULL;
-    struct fl_server_said said;
-    struct ft_fault fault = {""};
-    bool there = false;
+    uint64_t serial = nd_mirror_serial(a->fleet);
+    struct nd_mirror_status s;
 
-    if (!e || fl_server_said_read(&said, a->file, e->value, e->len, &fault) != 0)
-        return false;
-    for (uint32_t i = 0; i < said.nodes; i++)
-        there |= said.node[i].shard == shard;
-    fl_server_said_free(&said);
-    return there;
+    if (serial == a->heard)
+        return;
+    a->heard = serial;
+    nd_mirror_status(a->fleet, &s);
+    const struct nd_keys *keys = nd_mirror_lock(a->fleet);
+    const struct nd_entry *e = fl_key_find(keys, a->file, "leader/gone", "");
+    char *said = e ? strdup(e->value) : NULL;
+
+    if (a->whole && s.whole)
+        note_leases(a, keys, clock_of(a));
+    nd_mirror_unlock(a->fleet);
+    if (said) {
+        free(a->gone_said);
+        a->gone_said = said;
+    }
 }
 
-/* Reads the shards' keys that have changed. One that is gone, or cannot be read, tells nothing. Telling waits
- * for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
+/* Reads its copies that have changed. One that is gone, or cannot be read, tells nothing. Telling waits for a
+ * disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
 static void hear(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
@@ -138,9 +154,9 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
         return;
     a->serial = serial;
     keys = nd_mirror_lock(a->mirror);
-    note_leases(a, keys, clock_of(a));
     for (uint32_t i = 0; i < a->file->shards; i++) {
-        const struct nd_entry *e = fl_key_find(keys, a->file, "shards/", a->file->shard[i].name);
+        char key[FL_KEY_MAX];
+        const struct nd_entry *e = nd_keys_find(keys, fl_copy_key(key, a->file, a->self, i));
         struct ft_fault fault = {""};
 
         if (!e)
@@ -149,14 +165,12 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
             a->told[i].read =
                 fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
         a->told[i].changed = e ? e->changed : 0;
-        /* Another server's word: it changes while the shard's key does not. */
-        a->told[i].there = a->told[i].read && is_there(a, keys, i, &a->told[i].placement);
     }
     a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
         if (a->told[i].read)
-            fl_local_tell(a->local, i, &a->told[i].placement, a->told[i].there);
+            fl_local_tell(a->local, i, &a->told[i].placement);
 }
 
 /* etcd answers, and its lease is held. */
@@ -165,13 +179,18 @@ static bool is_answered(const struct nd_mirror_status *s, uint64_t now)
     return s->connected_since && s->lease && s->lease_until > now;
 }
 
-/* And the keys are of now: it has not been away itself, and the stream was not begun in this moment. Until it
- * has brought what it missed, an order that was withdrawn still stands in the keys, and a server that is back
- * is gone. */
+/* The keys are of now: it has not been away itself, and the stream was not begun anew in this moment. Until
+ * it has brought what it missed, an order that was withdrawn still stands in the keys, and a server that is
+ * back is gone. Nothing was missed by one that has never broken. */
+static bool is_of_now(const struct nd_mirror_status *s, uint64_t now)
+{
+    return s->connected_since && s->answered + ND_MIRROR_GAP_NS > now &&
+           (!s->failures || s->connected_since + SETTLES_NS <= now);
+}
+
 static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
 {
-    return is_answered(s, now) && s->answered + ND_MIRROR_GAP_NS > now &&
-           s->connected_since + SETTLES_NS <= now;
+    return is_answered(s, now) && is_of_now(s, now);
 }
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
@@ -179,12 +198,12 @@ static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
 /* The create revision of the leader key, if it is this agent's; 0: another one leads, or nobody. */
 static int64_t own_leader_key(struct agent *a, int64_t lease, bool *somebody)
 {
-    const struct nd_keys *keys = nd_mirror_lock(a->mirror);
+    const struct nd_keys *keys = nd_mirror_lock(a->fleet);
     const struct nd_entry *e = fl_key_find(keys, a->file, "leader", "");
     int64_t created = e && lease && e->lease == lease ? e->created : 0;
 
     *somebody = e != NULL;
-    nd_mirror_unlock(a->mirror);
+    nd_mirror_unlock(a->fleet);
     return created;
 }
 
@@ -201,10 +220,32 @@ static void ask_to_lead(struct agent *a, int64_t lease)
     nd_store_txn(a->etcd, &nobody, 1, &me, 1, &done, NULL, &fault);
 }
 
-/* Notes whether the agent leads, and asks to lead where nobody does. It may only while its lease is held. */
-static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
+/* Mirrors all keys from now on, or the leader's alone. */
+static int mirror_fleet(struct agent *a, bool whole, struct ft_fault *fault)
+{
+    char prefix[FL_KEY_MAX];
+    const struct nd_mirror_config config = {.etcd = &a->file->etcd,
+                                            .prefix = fl_key(prefix, a->file, whole ? "" : "leader", "")};
+
+    nd_mirror_stop(a->fleet, false);
+    a->fleet = NULL;
+    a->whole = whole;
+    a->counts = false;
+    a->heard = 0;
+    memset(a->copied, 0, a->file->shards * sizeof(*a->copied));
+    return nd_mirror_start(&a->fleet, &config, fault);
+}
+
+/* Notes whether the agent leads, and asks to lead where nobody does. It may only while its lease is held.
+ * Errors are those of mirror_fleet. */
+static int consider_leading(struct agent *a, const struct nd_mirror_status *s, struct ft_fault *fault)
 {
     bool somebody, may = is_answered(s, nd_now());
+    struct nd_mirror_status fleet;
+
+    nd_mirror_status(a->fleet, &fleet);
+    if (may && !fleet.whole) /* it reads who leads just now */
+        return 0;
     int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody);
 
     if (leads != a->leads)
@@ -219,47 +260,99 @@ static void consider_leading(struct agent *a, const struct nd_mirror_status *s)
     a->lease = s->lease;
     if (may && !somebody && nd_now() - a->asked > LEADS_NS)
         ask_to_lead(a, s->lease);
+    return (leads != 0) == a->whole ? 0 : mirror_fleet(a, leads != 0, fault);
 }
 
 /* ---- planning ----------------------------------------------------------------------------------- */
 
-/* `what` is for the log. `then`: a further condition of the write; NULL: none. *done: etcd has taken it,
- * since the conditions hold. False: etcd does not answer. */
-static bool write_key(struct agent *a, const char *what, const struct nd_change *change,
-                      const struct nd_compare *then, bool *done)
+/* `what` is for the log. `then`: further conditions of the write. *revision: in which etcd has taken it,
+ * since the conditions hold; 0: it has not. False: etcd does not answer. */
+static bool write_keys(struct agent *a, const char *what, const struct nd_change *changes, size_t count,
+                       const struct nd_compare *then, size_t thens, int64_t *revision)
 {
     char leader[FL_KEY_MAX];
-    const struct nd_compare compares[] = {
-        {.key = fl_key(leader, a->file, "leader", ""), .of = ND_CREATED, .revision = a->leads},
-        then ? *then : (struct nd_compare){.key = NULL}};
+    struct nd_compare compares[1 + BATCH] = {
+        {.key = fl_key(leader, a->file, "leader", ""), .of = ND_CREATED, .revision = a->leads}};
     struct ft_fault fault = {""};
-    int error;
+    bool done;
 
-    *done = false;
-    error = nd_store_txn(a->etcd, compares, then ? 2 : 1, change, 1, done, NULL, &fault);
+    for (size_t i = 0; i < thens; i++)
+        compares[1 + i] = then[i];
+    int error = nd_store_txn(a->etcd, compares, 1 + thens, changes, count, &done, revision, &fault);
+
+    if (!done)
+        *revision = 0;
     if (error)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", what, fault.text);
     return !error;
 }
 
-/* As write_key; false as well where there is no memory for the value. */
+static bool write_key(struct agent *a, const char *what, const struct nd_change *change,
+                      const struct nd_compare *then, bool *done)
+{
+    int64_t revision;
+    bool answers = write_keys(a, what, change, 1, then, then ? 1 : 0, &revision);
+
+    *done = revision != 0;
+    return answers;
+}
+
+/* With the copies for those whom it concerns. False as well where there is no memory for the value. */
 static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t shard,
                         const struct fl_placement *next, bool *done)
 {
-    char key[FL_KEY_MAX], what[FL_NAME_MAX + 8];
+    char key[FL_KEY_MAX], copy[FL_HEARS][FL_KEY_MAX], what[FL_NAME_MAX + 8];
+    uint32_t to[FL_HEARS], count = fl_picture_hears(p, shard, next, to);
     json_t *o = fl_placement_write(a->file, next);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    const struct nd_change change = {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name),
-                                     .value = text,
-                                     .len = text ? strlen(text) : 0};
+    struct nd_change change[1 + FL_HEARS] = {
+        {.key = fl_key(key, a->file, "shards/", a->file->shard[shard].name)}};
     const struct nd_compare unchanged = {.key = key, .of = ND_CHANGED, .revision = p->revision[shard]};
+    int64_t revision = 0;
 
+    for (uint32_t i = 0; i < count; i++)
+        change[1 + i].key = fl_copy_key(copy[i], a->file, to[i], shard);
+    for (uint32_t i = 0; i <= count; i++) {
+        change[i].value = text;
+        change[i].len = text ? strlen(text) : 0;
+    }
     snprintf(what, sizeof(what), "shard %s", a->file->shard[shard].name);
-    *done = false;
-    bool answers = text && write_key(a, what, &change, &unchanged, done);
+    bool answers = text && write_keys(a, what, change, 1 + count, &unchanged, 1, &revision);
 
+    *done = revision != 0;
+    if (*done)
+        a->copied[shard] = revision;
     free(text);
     json_decref(o);
+    return answers;
+}
+
+/* Copies that are not as they are to be: of keys that others wrote, and of servers that hear of a shard no
+ * more. `copies` is freed. False: etcd does not answer. */
+static bool write_copies(struct agent *a, struct fl_copies *copies)
+{
+    bool answers = true;
+    size_t at = 0;
+
+    while (answers && at < copies->count) {
+        struct nd_change change[BATCH];
+        struct nd_compare unchanged[BATCH];
+        size_t count = 0;
+        int64_t revision;
+
+        for (; count < BATCH && at < copies->count; count++, at++) {
+            const struct fl_copy *copy = &copies->at[at];
+
+            change[count] = (struct nd_change){
+                .key = copy->key, .value = copy->value, .len = copy->value ? strlen(copy->value) : 0};
+            unchanged[count] =
+                (struct nd_compare){.key = copy->key, .of = ND_CHANGED, .revision = copy->revision};
+        }
+        answers = write_keys(a, "copies for agents", change, count, unchanged, count, &revision);
+        if (!revision) /* from the beginning */
+            memset(a->copied, 0, a->file->shards * sizeof(*a->copied));
+    }
+    fl_copies_free(copies);
     return answers;
 }
 
@@ -304,15 +397,15 @@ static bool end_upgrades(struct agent *a, const struct fl_picture *p)
 static bool tell_gone(struct agent *a, const struct fl_picture *p)
 {
     char key[FL_KEY_MAX], *text = fl_picture_gone(p);
-    const struct nd_change change = {.key = fl_key(key, a->file, "gone", ""),
+    const struct nd_change change = {.key = fl_key(key, a->file, "leader/gone", ""),
                                      .value = text,
                                      .len = text ? strlen(text) : 0,
                                      .lease = a->lease};
-    const struct nd_keys *keys = nd_mirror_lock(a->mirror);
-    const struct nd_entry *e = fl_key_find(keys, a->file, "gone", "");
+    const struct nd_keys *keys = nd_mirror_lock(a->fleet);
+    const struct nd_entry *e = fl_key_find(keys, a->file, "leader/gone", "");
     bool told = e && text && e->lease == a->lease && strcmp(e->value, text) == 0, done;
 
-    nd_mirror_unlock(a->mirror);
+    nd_mirror_unlock(a->fleet);
     bool answers = !text || told || write_key(a, "the key of leases that are gone", &change, NULL, &done);
 
     free(text);
@@ -349,28 +442,39 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
     fl_plan_free(plan);
 }
 
+/* `s`: of its own mirror. */
 static void plan(struct agent *a, const struct nd_mirror_status *s)
 {
-    uint64_t serial = nd_mirror_serial(a->mirror), now = clock_of(a);
+    uint64_t serial = nd_mirror_serial(a->fleet), now = clock_of(a);
+    bool all = nd_now() - a->reviewed > REVIEW_NS;
+    struct nd_mirror_status fleet;
     struct fl_picture picture;
+    struct fl_copies copies;
     struct ft_fault fault = {""};
 
-    if (!a->leads || !is_fresh(s, nd_now()) ||
+    nd_mirror_status(a->fleet, &fleet);
+    if (!a->leads || !a->counts || !is_fresh(s, nd_now()) || !is_of_now(&fleet, nd_now()) ||
         (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
         return;
     a->planned = nd_now();
     a->planned_serial = serial;
-    const struct nd_keys *keys = nd_mirror_lock(a->mirror);
+    const struct nd_keys *keys = nd_mirror_lock(a->fleet);
     int error = fl_picture_make(&picture, a->file, keys, a->gone, now, &fault);
 
-    nd_mirror_unlock(a->mirror);
+    if (!error && fl_copies_find(&copies, &picture, keys, a->copied, all, &fault) != 0) {
+        fl_copies_free(&copies);
+        fl_picture_free(&picture);
+        error = FT_ENOMEM;
+    }
+    nd_mirror_unlock(a->fleet);
     if (error) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s", fault.text);
         return;
     }
+    a->reviewed = all ? nd_now() : a->reviewed;
     picture.fleet.balancing = a->balancing;
     picture.fleet.began = a->leads_since;
-    if (tell_gone(a, &picture) && end_upgrades(a, &picture))
+    if (write_copies(a, &copies) && tell_gone(a, &picture) && end_upgrades(a, &picture))
         carry_plan(a, &picture);
     fl_picture_free(&picture);
 }
@@ -403,25 +507,36 @@ static void tell_supervisor(struct agent *a, const struct nd_mirror_status *s)
     nd_notify_watchdog(&a->notify, now, &now, 1);
 }
 
-static void run(struct agent *a)
+static int run(struct agent *a, struct ft_fault *fault)
 {
-    while (!nd_stopped) {
-        struct pollfd changed = {.fd = nd_mirror_fd(a->mirror), .events = POLLIN};
+    int error = 0;
+
+    while (!nd_stopped && !error) {
+        struct pollfd changed[] = {{.fd = nd_mirror_fd(a->mirror), .events = POLLIN},
+                                   {.fd = nd_mirror_fd(a->fleet), .events = POLLIN}};
         struct nd_mirror_status s;
         uint64_t serial;
+        bool again = false;
 
-        if (poll(&changed, 1, TURN_MS) > 0 && read(changed.fd, &serial, sizeof(serial)) < 0)
+        if (poll(changed, 2, TURN_MS) > 0)
+            for (int i = 0; i < 2; i++)
+                again |= changed[i].revents && read(changed[i].fd, &serial, sizeof(serial)) < 0;
+        if (again)
             continue;
         nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
         hear(a, &s);
         fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
         say(a);
         nd_mirror_status(a->mirror, &s);
-        consider_leading(a, &s);
+        hear_fleet(a);
+        error = consider_leading(a, &s, fault);
+        if (error)
+            break;
         plan(a, &s);
         answer_metrics(a, &s);
         tell_supervisor(a, &s);
     }
+    return error;
 }
 
 /* Two servers of one short host name would say each other's nodes in one key. FT_EINVAL. */
@@ -436,11 +551,13 @@ static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
 
 static int open_agent(struct agent *a, struct ft_fault *fault)
 {
-    char prefix[FL_KEY_MAX], key[FL_KEY_MAX];
+    char prefix[FL_KEY_MAX], copies[FL_NAME_MAX + 1], key[FL_KEY_MAX];
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+
+    snprintf(copies, sizeof(copies), "%s/", a->file->server[a->self].name);
     const struct nd_mirror_config mirror = {
         .etcd = &a->file->etcd,
-        .prefix = fl_key(prefix, a->file, "", ""),
+        .prefix = fl_key(prefix, a->file, "agents/", copies),
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
     int error = check_host(&a->file->server[a->self], fault);
@@ -450,7 +567,8 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
     a->gone = calloc(a->file->servers, sizeof(*a->gone));
     a->held = calloc(a->file->servers, sizeof(*a->held));
     a->told = calloc(a->file->shards + 1, sizeof(*a->told));
-    if (!error && (!a->gone || !a->held || !a->told))
+    a->copied = calloc(a->file->shards + 1, sizeof(*a->copied));
+    if (!error && (!a->gone || !a->held || !a->told || !a->copied))
         error = ft_fail(fault, FT_ENOMEM, "no memory for the agent");
     if (!error)
         error = fl_tally_make(&a->tally, a->file->shards, fault);
@@ -460,7 +578,9 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
         error = nd_metrics_open(&a->metrics, own->metrics_host, own->metrics_port, fault);
     if (!error)
         error = nd_etcd_open(&a->etcd, &a->file->etcd, &limits, NULL, NULL, fault);
-    return error ? error : nd_mirror_start(&a->mirror, &mirror, fault);
+    if (!error)
+        error = nd_mirror_start(&a->mirror, &mirror, fault);
+    return error ? error : mirror_fleet(a, false, fault);
 }
 
 int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *fault)
@@ -475,14 +595,17 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
     nd_catch_signals();
     error = open_agent(&a, fault);
     if (!error)
-        run(&a);
+        error = run(&a, fault);
     nd_notify_close(&a.notify);
     nd_metrics_close(a.metrics);
+    nd_mirror_stop(a.fleet, false);
     nd_mirror_stop(a.mirror, false);
     nd_etcd_close(a.etcd);
     fl_tally_free(&a.tally);
     fl_local_close(a.local);
     free(a.said);
+    free(a.gone_said);
+    free(a.copied);
     free(a.gone);
     free(a.held);
     free(a.told);

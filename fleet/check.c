@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* What no other shard may use. */
 struct used {
@@ -22,6 +23,7 @@ struct check {
     struct used *used;
     size_t count, cap;
     struct ft_fault *fault;
+    char *missing; /* as of fl_check */
 };
 
 static int note(struct check *c, uint32_t shard, const char *what, const char *value)
@@ -113,6 +115,8 @@ static int read_pair(struct check *c, uint32_t shard, uint32_t from, unsigned co
     if (error)
         return ft_fail(c->fault, error, "%s: the pair file of shard %s: %.200s", f->path,
                        f->shard[shard].name, inner.text);
+    if (!c->missing[0] && config->link.key[0] && access(config->link.key, F_OK) != 0)
+        snprintf(c->missing, FL_PATH_MAX, "%s", config->link.key);
     error = note_shard(c, shard, config, from == 0);
     nd_config_free(config);
     return error;
@@ -165,10 +169,12 @@ static int find_shared(const struct check *c)
     return 0;
 }
 
-int fl_check(const struct fl_file *file, struct ft_fault *fault)
+int fl_check(const struct fl_file *file, char missing[FL_PATH_MAX], struct ft_fault *fault)
 {
-    struct check c = {.file = file, .fault = fault};
+    struct check c = {.file = file, .fault = fault, .missing = missing};
     int error = 0;
+
+    missing[0] = '\0';
 
     for (uint32_t i = 0; i < file->shards && !error; i++)
         error = read_shard(&c, i);

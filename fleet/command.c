@@ -60,7 +60,8 @@ static int fail(int error, const struct ft_fault *fault)
 static int check(struct command *c)
 {
     struct ft_fault fault = {""};
-    int error = fl_check(c->file, &fault);
+    char missing[FL_PATH_MAX];
+    int error = fl_check(c->file, missing, &fault);
 
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
@@ -68,6 +69,11 @@ static int check(struct command *c)
     }
     printf("fleet %s: %u servers, %u shards, each with pair files that can be read, and nothing in common\n",
            c->file->name, c->file->servers, c->file->shards);
+    if (missing[0])
+        fprintf(
+            stderr,
+            "understudy: the link's key %s is not here: each server needs it (understudy key makes one)\n",
+            missing);
     return ND_DONE;
 }
 

@@ -213,6 +213,8 @@ json_t *fl_placement_write(const struct fl_file *file, const struct fl_placement
                                   (json_int_t)p->order.since);
         if (p->order.kind == FL_RESTART)
             json_object_set_new(order, "incarnation", json_integer((json_int_t)p->order.incarnation));
+        if (p->order.kind == FL_REPAIR && p->order.there)
+            json_object_set_new(order, "there", json_true());
         json_object_set_new(o, "order", order);
     }
     if (p->failed.count)
@@ -268,6 +270,7 @@ static bool read_order(const struct fl_file *file, const json_t *from, struct fl
     out->order.kind = fl_kind_of(kind);
     out->order.cause = fl_cause_of(cause);
     out->order.to = fl_file_server(file, to);
+    out->order.there = json_is_true(json_object_get(from, "there"));
     if (out->order.kind != FL_REPAIR && out->order.kind != FL_HANDOVER && out->order.kind != FL_RESTART)
         return false;
     if (out->order.to == FL_NONE)
@@ -327,7 +330,8 @@ bool fl_placement_same(const struct fl_placement *a, const struct fl_placement *
 
     if (a->order.kind != FL_LEAVE)
         same = same && a->order.cause == b->order.cause && a->order.to == b->order.to &&
-               a->order.since == b->order.since && a->order.incarnation == b->order.incarnation;
+               a->order.since == b->order.since && a->order.incarnation == b->order.incarnation &&
+               a->order.there == b->order.there;
     if (a->failed.count)
         same = same && a->failed.to == b->failed.to && a->failed.when == b->failed.when;
     return same;

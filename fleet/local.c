@@ -36,9 +36,8 @@ struct local_node {
     struct fl_node_said said;
     pid_t systemctl;                    /* that is under way for it; 0: none */
     uint64_t started, stopped, ordered; /* when last; 0: never */
-    bool there;         /* where its order to re-pair leads a node of the shard is said to be */
-    uint64_t restarted; /* for the order of that time; 0: for none yet */
-    char refused[160];  /* why its primary did not carry out the order, said last */
+    uint64_t restarted;                 /* for the order of that time; 0: for none yet */
+    char refused[160];                  /* why its primary did not carry out the order, said last */
     struct {
         uint64_t at;
         double useful_s, spent_s, packets;
@@ -264,11 +263,10 @@ void fl_local_close(struct fl_local *l)
     free(l);
 }
 
-void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement *p, bool there)
+void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement *p)
 {
     struct local_node *n = &l->node[shard];
 
-    n->there = there;
     if (n->told && fl_placement_same(&n->placement, p))
         return;
     bool concerns = fl_placement_has(p, l->self) || n->told;
@@ -527,7 +525,7 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
     if (p->order.to == l->self || with != (p->order.kind == FL_HANDOVER))
         return;
     /* The standby that it has is given up first, and is not to be for one that never comes. */
-    if (p->order.kind == FL_REPAIR && !n->there)
+    if (p->order.kind == FL_REPAIR && !p->order.there)
         return;
     n->ordered = now;
     json_t *answer =

@@ -48,8 +48,8 @@ struct fl_room {
     struct fl_place *place;
     struct fl_pair *pair;
     uint32_t pairs, most_pairs;
-    uint32_t *slot;       /* of a hash of both servers: a pair's number */
-    uint32_t slots;       /* a power of two */
+    uint32_t *slot;       /* of a hash of both servers: a pair's number and 1; 0: none */
+    uint32_t slots;       /* a power of two, above `most_pairs` */
     struct fl_rank *rank; /* the servers that take nodes, by `worst` */
     uint32_t ranked;
     bool sorted; /* `rank` is kept in order from now on */

@@ -63,7 +63,7 @@ static int hear_server(struct fl_picture *p, uint32_t i, const struct nd_entry *
  * thing. */
 static json_t *read_gone(const struct fl_file *file, const struct nd_keys *keys, struct ft_fault *fault)
 {
-    const struct nd_entry *e = fl_key_find(keys, file, "gone", "");
+    const struct nd_entry *e = fl_key_find(keys, file, "leader/gone", "");
     json_t *o = e ? json_loadb(e->value, e->len, JSON_REJECT_DUPLICATES, NULL) : NULL;
 
     if (!e || json_is_object(o))
@@ -80,14 +80,19 @@ static uint64_t gone_since(const json_t *gone, const char *server)
     return since > 0 ? (uint64_t)since : 0;
 }
 
-void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, uint64_t gone[])
+void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const char *last, uint64_t now,
+                  uint64_t gone[])
 {
-    struct ft_fault fault = {""};
-    json_t *o = read_gone(file, keys, &fault);
+    json_t *o = last ? json_loads(last, JSON_REJECT_DUPLICATES, NULL) : NULL;
 
-    for (uint32_t i = 0; i < file->servers; i++)
-        if (!gone[i] && !fl_key_find(keys, file, "servers/", file->server[i].name))
-            gone[i] = gone_since(o, file->server[i].name);
+    for (uint32_t i = 0; i < file->servers; i++) {
+        const char *name = file->server[i].name;
+
+        if (!last || fl_key_find(keys, file, "servers/", name))
+            gone[i] = 0;
+        else
+            gone[i] = json_object_get(o, name) ? gone_since(o, name) : now;
+    }
     json_decref(o);
 }
 
@@ -98,7 +103,7 @@ static void hear_gone(struct fl_picture *p, const struct nd_keys *keys)
     json_t *o = read_gone(p->file, keys, &fault);
 
     if (fault.text[0])
-        note_unreadable(p, fl_key_find(keys, p->file, "gone", ""), &fault);
+        note_unreadable(p, fl_key_find(keys, p->file, "leader/gone", ""), &fault);
     for (uint32_t i = 0; i < p->file->servers; i++)
         if (!p->server[i].lease)
             p->server[i].gone = gone_since(o, p->server[i].name);
@@ -111,7 +116,7 @@ char *fl_picture_gone(const struct fl_picture *p)
     uint32_t room = ND_VALUE_MAX / (FL_NAME_MAX + 24);
 
     for (uint32_t i = 0; i < p->file->servers && room; i++)
-        if (p->server[i].gone) {
+        if (!p->server[i].lease) {
             json_object_set_new(o, p->server[i].name, json_integer((json_int_t)p->server[i].gone));
             room--;
         }
@@ -340,7 +345,7 @@ static void hear_shard(struct fl_picture *p, uint32_t i)
     if (!s->known)
         return;
     hear_members(p, i, s);
-    s->moved = had->moved;
+    s->moved = had->first[0] == had->first[1] ? p->fleet.now : had->moved; /* who knows, without its key */
     s->alone = had->view == s->view ? had->alone : 0;
     s->failed = had->failed;
     if (had->order.kind != FL_LEAVE && had->view == s->view)
@@ -417,6 +422,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         }
     }
     out->fleet.servers = fl_file_all(file);
+    out->fleet.now = now;
     if (!gone)
         hear_gone(out, keys);
     list_nodes(out);
@@ -484,11 +490,15 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
         break;
     case FL_REPAIR:
     case FL_HANDOVER:
-        next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now, 0};
+        next->order = (struct fl_order){
+            .kind = step->kind, .cause = step->cause, .to = step->to[0], .since = p->fleet.now};
         break;
     case FL_RESTART:
-        next->order = (struct fl_order){step->kind, step->cause, step->to[0], p->fleet.now,
-                                        node_of(p, step->to[0], shard)->incarnation};
+        next->order = (struct fl_order){.kind = step->kind,
+                                        .cause = step->cause,
+                                        .to = step->to[0],
+                                        .since = p->fleet.now,
+                                        .incarnation = node_of(p, step->to[0], shard)->incarnation};
         break;
     case FL_WITHDRAW:
         if (step->cause == FL_FAILED) {
@@ -520,6 +530,151 @@ bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *pla
         note_alone(picture, shard, out);
     }
     follow_step(picture, shard, &plan->step[shard], out);
+    if (out->order.kind == FL_REPAIR)
+        out->order.there = node_of(picture, out->order.to, shard) != NULL;
     settle_times(picture->fleet.now, out);
     return !fl_placement_same(out, &picture->placement[shard]);
+}
+
+/* ---- copies for agents -------------------------------------------------------------------------- */
+
+static uint32_t add_server(uint32_t out[FL_HEARS], uint32_t count, uint32_t server)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (out[i] == server)
+            return count;
+    if (count < FL_HEARS)
+        out[count++] = server;
+    return count;
+}
+
+uint32_t fl_picture_hears(const struct fl_picture *p, uint32_t shard, const struct fl_placement *placement,
+                          uint32_t out[FL_HEARS])
+{
+    const struct fl_placement *both[] = {placement, &p->placement[shard]};
+    uint32_t count = 0;
+
+    for (int i = 0; i < 2; i++) {
+        if (both[i]->member[0] == both[i]->member[1]) /* it has no key, or none that can be read */
+            continue;
+        count = add_server(out, count, both[i]->member[0]);
+        count = add_server(out, count, both[i]->member[1]);
+        if (both[i]->order.kind == FL_REPAIR)
+            count = add_server(out, count, both[i]->order.to);
+    }
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
+        count = add_server(out, count, n->server);
+    return count;
+}
+
+/* Does a server tell of a node that is to run there no more? */
+static bool has_stray(const struct fl_picture *p, uint32_t shard)
+{
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
+        if (!fl_placement_has(&p->placement[shard], n->server))
+            return true;
+    return false;
+}
+
+static int add_copy(struct fl_copies *copies, const char *key, const struct nd_entry *had, const char *value,
+                    struct ft_fault *fault)
+{
+    size_t cap = copies->cap ? 2 * copies->cap : 64;
+    struct fl_copy *at =
+        copies->count < copies->cap ? copies->at : realloc(copies->at, cap * sizeof(*copies->at));
+    char *text = value ? strdup(value) : NULL;
+
+    if (at && at != copies->at) {
+        copies->at = at;
+        copies->cap = cap;
+    }
+    if (!at || (value && !text)) {
+        free(text);
+        return ft_fail(fault, FT_ENOMEM, "no memory for what agents are told");
+    }
+    snprintf(at[copies->count].key, FL_KEY_MAX, "%s", key);
+    at[copies->count].revision = had ? had->changed : 0;
+    at[copies->count++].value = text;
+    return 0;
+}
+
+void fl_copies_free(struct fl_copies *copies)
+{
+    for (size_t i = 0; i < copies->count; i++)
+        free(copies->at[i].value);
+    free(copies->at);
+    *copies = (struct fl_copies){.at = NULL};
+}
+
+const char *fl_copy_key(char out[FL_KEY_MAX], const struct fl_file *file, uint32_t server, uint32_t shard)
+{
+    snprintf(out, FL_KEY_MAX, "understudy/%s/agents/%s/%s", file->name, file->server[server].name,
+             file->shard[shard].name);
+    return out;
+}
+
+/* Those of a shard whose key has changed. */
+static int copy_shard(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
+                      uint32_t shard, struct ft_fault *fault)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
+    uint32_t to[FL_HEARS], count = fl_picture_hears(p, shard, &p->placement[shard], to);
+    int error = 0;
+
+    for (uint32_t i = 0; i < count && e && !error; i++) {
+        char key[FL_KEY_MAX];
+        const struct nd_entry *had = nd_keys_find(keys, fl_copy_key(key, p->file, to[i], shard));
+
+        if (!had || strcmp(had->value, e->value) != 0)
+            error = add_copy(out, key, had, e->value, fault);
+    }
+    return error;
+}
+
+/* One that is there, of a server that is told the shard's key no more. */
+static int review_copy(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
+                       const struct nd_entry *copy, const char *name, struct ft_fault *fault)
+{
+    char server[FL_NAME_MAX];
+    const char *end = strchr(name, '/');
+    uint32_t shard = end ? fl_file_shard(p->file, end + 1) : FL_NONE, at;
+
+    if (shard == FL_NONE || !p->revision[shard] || p->shard[shard].unreadable ||
+        (size_t)(end - name) >= sizeof(server))
+        return 0;
+    snprintf(server, sizeof(server), "%.*s", (int)(end - name), name);
+    at = fl_file_member(p->file, server);
+    if (at == FL_NONE || fl_placement_has(&p->placement[shard], at))
+        return 0;
+    const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
+
+    /* What it was told last has to be that it is to run no node. */
+    if (e && strcmp(e->value, copy->value) != 0)
+        return add_copy(out, copy->key, copy, e->value, fault);
+    return e && p->server[at].lease && !node_of(p, at, shard) ? add_copy(out, copy->key, copy, NULL, fault)
+                                                              : 0;
+}
+
+int fl_copies_find(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
+                   int64_t copied[], bool all, struct ft_fault *fault)
+{
+    char prefix[FL_KEY_MAX];
+    size_t len = strlen(fl_key(prefix, p->file, "agents/", ""));
+    int error = 0;
+
+    *out = (struct fl_copies){.at = NULL};
+    for (uint32_t i = 0; i < p->file->shards && !error; i++) {
+        if ((copied[i] == p->revision[i] && !(all && has_stray(p, i))) || p->shard[i].unreadable)
+            continue;
+        error = copy_shard(out, p, keys, i, fault);
+        copied[i] = p->revision[i];
+    }
+    for (size_t i = all ? nd_keys_from(keys, prefix) : keys->count; i < keys->count && !error; i++) {
+        const struct nd_entry *copy = keys->at[i];
+
+        if (strncmp(copy->key, prefix, len) != 0)
+            break;
+        error = review_copy(out, p, keys, copy, copy->key + len, fault);
+    }
+    return error;
 }

@@ -38,6 +38,8 @@ const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char 
 /* What stands at that key, borrowed from `keys`; NULL: nothing does. */
 const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_file *file, const char *kind,
                                    const char *name);
+/* The key of a copy: agents/SERVER/SHARD. Returns `out`. */
+const char *fl_copy_key(char out[FL_KEY_MAX], const struct fl_file *file, uint32_t server, uint32_t shard);
 /* A state as the status of a node has it; "silent" of FL_SAYS_NOTHING. */
 const char *fl_says_name(enum fl_says says);
 
@@ -50,13 +52,45 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault);
 void fl_picture_free(struct fl_picture *picture);
 
-/* Into gone[], of each server of the file, what the key `gone` says of those whose lease is not held, and of
- * which nothing is known: it is 0. */
-void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, uint64_t gone[]);
+/*
+ * What one who begins to lead knows of leases, into gone[] of each server of the file: since when it is not
+ * held, 0 where it is. `last`: what the leader before him said last in the key `leader/gone`; NULL: nobody
+ * knows of one, and nothing of leases. A lease that is gone, and of which that leader did not say so, went
+ * with his: `now`.
+ */
+void fl_gone_read(const struct fl_file *file, const struct nd_keys *keys, const char *last, uint64_t now,
+                  uint64_t gone[]);
 
-/* What the leader's key `gone` is to hold: since when the leases of servers are not held. Of as many as there
- * is room for, which are more than stop a plan. For free(); NULL: no memory. */
+/* What the leader's key `leader/gone` is to hold: since when the leases of servers are not held, 0 where
+ * nobody knows of a time when one was. Of as many as there is room for, which are more than stop a plan. For
+ * free(); NULL: no memory. */
 char *fl_picture_gone(const struct fl_picture *picture);
+
+/* Servers whose agents are told a shard's key: those of its members and of its order, as the key says and as
+ * it is to say, and those that tell of a node of it. Returns how many of out[FL_HEARS]. */
+#define FL_HEARS 8u
+uint32_t fl_picture_hears(const struct fl_picture *picture, uint32_t shard,
+                          const struct fl_placement *placement, uint32_t out[FL_HEARS]);
+
+/*
+ * Each agent reads its own copies of the shards' keys, agents/SERVER/SHARD, and no other key of a shard.
+ * These are the copies that are not what they are to be. copied[shard]: the revision of the shard's key of
+ * which all of them are known to be; 0: it is not known; set to the present one. `all`: those of servers that
+ * are told the shard's key no more are looked at as well: they are told that, until they have no node of it,
+ * and their copy is to go.
+ */
+struct fl_copies {
+    struct fl_copy {
+        char key[FL_KEY_MAX];
+        char *value;      /* NULL: it is to go */
+        int64_t revision; /* of its last change; 0: it is not there */
+    } * at;
+    size_t count, cap;
+};
+/* FT_ENOMEM. fl_copies_free frees what is there, after an error as well. */
+int fl_copies_find(struct fl_copies *out, const struct fl_picture *picture, const struct nd_keys *keys,
+                   int64_t copied[], bool all, struct ft_fault *fault);
+void fl_copies_free(struct fl_copies *copies);
 
 /* The move of the shard is over: its primary is there, or it names no server. Its key is to go then. */
 bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);

@@ -820,7 +820,7 @@ static size_t lay_out(struct fl_planner *planner, char *memory)
     struct fl_room *room = &planner->room;
 
     room->most_pairs = (uint32_t)(4 * shards + 1);
-    while (slots < 2 * (size_t)room->most_pairs)
+    while (slots < room->most_pairs + (size_t)room->most_pairs / 2)
         slots *= 2;
     room->slots = (uint32_t)slots;
 #define PART(where, count)                                                                                   \
@@ -845,19 +845,12 @@ static size_t lay_out(struct fl_planner *planner, char *memory)
     return at;
 }
 
-/* The first server that has a node which is old; FL_NONE: none has. */
-static uint32_t find_old(const struct fl_planner *planner)
+/* The first server that has a node which is old. */
+static void note_old(struct fl_planner *planner, const struct fl_shard *shard)
 {
-    uint32_t found = FL_NONE;
-
-    for (uint32_t i = 0; i < planner->fleet->shards; i++) {
-        const struct fl_shard *shard = &planner->fleet->shard[i];
-
-        for (int k = 0; k < 2 && shard->known; k++)
-            if (shard->old[k] && takes(planner, shard->member[k]) && shard->member[k] < found)
-                found = shard->member[k];
-    }
-    return found;
+    for (int k = 0; k < 2 && shard->known; k++)
+        if (shard->old[k] && takes(planner, shard->member[k]) && shard->member[k] < planner->restarts_on)
+            planner->restarts_on = shard->member[k];
 }
 
 static void begin(struct fl_planner *planner)
@@ -868,12 +861,13 @@ static void begin(struct fl_planner *planner)
     planner->plan->view = planner->view;
     planner->plan->order = planner->order;
     planner->plan->balancing = fleet->balancing;
+    fl_room_begin(&planner->room);
+    planner->restarts_on = FL_NONE;
     for (uint32_t i = 0; i < fleet->shards; i++) {
         take_needs(&fleet->shard[i], &planner->look[i].need);
         planner->plan->step[i] = (struct fl_step){.to = {FL_NONE, FL_NONE}, .about = FL_NONE};
+        note_old(planner, &fleet->shard[i]);
     }
-    fl_room_begin(&planner->room);
-    planner->restarts_on = find_old(planner);
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known) {
             look_at(planner, i);
@@ -912,7 +906,8 @@ int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_f
     fulfil_wishes(&planner);
     planner.mends = upgrade(&planner);
     planner.mends |= mends(&planner);
-    list_nodes(&planner);
+    if (!planner.plan->stopped && !planner.mends)
+        list_nodes(&planner);
     fl_balance(&planner);
 
     for (uint32_t i = 0; i < fleet->shards; i++) {

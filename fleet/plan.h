@@ -152,7 +152,9 @@ struct fl_order {
     enum fl_cause cause;
     uint32_t to;
     uint64_t since;
-    uint64_t incarnation; /* FL_RESTART: of the process that is to end. The planner does not look at it */
+    /* At which the planner does not look: */
+    uint64_t incarnation; /* FL_RESTART: of the process that is to end */
+    bool there;           /* FL_REPAIR: a node of the shard is on `to` */
 };
 
 struct fl_failed {

@@ -22,8 +22,8 @@ static uint32_t find_slot(const struct fl_room *room, uint32_t primary, uint32_t
     uint64_t hash = (((uint64_t)primary << 32) | standby) * 0x9e3779b97f4a7c15ull;
     uint32_t at = (uint32_t)(hash >> 32) & (room->slots - 1);
 
-    while (room->slot[at] != FL_NONE) {
-        const struct fl_pair *pair = &room->pair[room->slot[at]];
+    while (room->slot[at]) {
+        const struct fl_pair *pair = &room->pair[room->slot[at] - 1];
         if (pair->primary == primary && pair->standby == standby)
             break;
         at = (at + 1) & (room->slots - 1);
@@ -35,21 +35,21 @@ const struct fl_pair *fl_room_pair(const struct fl_room *room, uint32_t primary,
 {
     uint32_t number = room->slot[find_slot(room, primary, standby)];
 
-    return number == FL_NONE ? NULL : &room->pair[number];
+    return number ? &room->pair[number - 1] : NULL;
 }
 
 static uint32_t make_pair(struct fl_room *room, uint32_t primary, uint32_t standby)
 {
     uint32_t at = find_slot(room, primary, standby);
 
-    if (room->slot[at] == FL_NONE) {
+    if (!room->slot[at]) {
         FT_CHECK(room->pairs < room->most_pairs, "%u pairs of servers", room->pairs);
         room->pair[room->pairs] =
             (struct fl_pair){.primary = primary, .standby = standby, .next = room->place[standby].pairs};
         room->place[standby].pairs = room->pairs;
-        room->slot[at] = room->pairs++;
+        room->slot[at] = ++room->pairs;
     }
-    return room->slot[at];
+    return room->slot[at] - 1;
 }
 
 double fl_room_fraction(const struct fl_room *room, uint32_t server, int measure, double load)
@@ -131,7 +131,7 @@ static void rank_again(struct fl_room *room, uint32_t server, double before)
     struct fl_rank old = {before, server}, now = {room->place[server].worst, server};
     uint32_t from, to;
 
-    if (!room->sorted || !room->place[server].takes || now.worst == before)
+    if (!room->place[server].takes || now.worst == before)
         return;
     from = find_rank(room, &old);
     to = find_rank(room, &now);
@@ -143,16 +143,25 @@ static void rank_again(struct fl_room *room, uint32_t server, double before)
     room->rank[to] = now;
 }
 
-static void weigh(struct fl_room *room, uint32_t server)
+static void fill(struct fl_room *room, uint32_t server)
 {
     struct fl_place *place = &room->place[server];
-    double before = place->worst;
 
     place->full = place->worst = fl_room_full_with(room, server, fl_no_load, fl_no_load);
     for (int i = 0; i < FL_MEASURES; i++) {
         double worst = fl_room_fraction(room, server, i, place->now[i] + place->extra[i]);
         place->worst = worst > place->worst ? worst : place->worst;
     }
+}
+
+/* While all nodes are put in, servers are not looked at yet. */
+static void weigh(struct fl_room *room, uint32_t server)
+{
+    double before = room->place[server].worst;
+
+    if (!room->sorted)
+        return;
+    fill(room, server);
     rank_again(room, server, before);
 }
 
@@ -219,8 +228,6 @@ void fl_room_begin(struct fl_room *room)
 {
     const struct fl_fleet *fleet = room->fleet;
 
-    for (uint32_t i = 0; i < room->slots; i++)
-        room->slot[i] = FL_NONE;
     for (uint32_t i = 0; i < fleet->servers; i++) {
         struct fl_place *place = &room->place[i];
         const struct fl_server *server = &fleet->server[i];
@@ -233,9 +240,11 @@ void fl_room_begin(struct fl_room *room)
 
 void fl_room_sort(struct fl_room *room)
 {
-    for (uint32_t i = 0; i < room->fleet->servers; i++)
+    for (uint32_t i = 0; i < room->fleet->servers; i++) {
+        fill(room, i);
         if (room->place[i].takes)
             room->rank[room->ranked++] = (struct fl_rank){room->place[i].worst, i};
+    }
     qsort(room->rank, room->ranked, sizeof(room->rank[0]), compare_ranks);
     room->sorted = true;
 }

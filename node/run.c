@@ -53,17 +53,21 @@ _Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as
 static void log_state(void *arg, enum ft_event_name what, bool planned, enum ft_state state, uint64_t view,
                       const char *why)
 {
+    const struct nd_running *r = arg;
     const char *name = ft_state_name(state);
-    const struct ft_log_field fields[] = {
-        {"state", .text = name},
-        {"view", .number = view},
-        {"reason", .text = why},
-        {what == FT_SAYS_TAKEOVER ? "planned" : NULL, .number = planned}, /* NULL: the list's end */
-        {0}};
+    struct ft_log_field fields[FT_EVENT_FIELDS + 1] = {
+        {"state", .text = name}, {"view", .number = view}, {"reason", .text = why}};
+    struct rp_status s;
     /* What takes protection or service away. */
     bool bad = (what != FT_SAYS_STATE || state == FT_DEGRADED) && !planned;
 
-    (void)arg;
+    if (what == FT_SAYS_TAKEOVER) {
+        rp_status(r->replicator, &s);
+        fields[3] = (struct ft_log_field){"planned", .number = planned};
+        fields[4] = (struct ft_log_field){"silent_us", .number = s.core.takeover.quiet / 1000};
+        fields[5] = (struct ft_log_field){
+            "asked_us", .number = (s.core.takeover.decided - s.core.takeover.suspected) / 1000};
+    }
     ft_log_fields(bad ? FT_LEVEL_WARNING : FT_LEVEL_NOTICE, what, fields, "%s, view %lu: %s", name, view,
                   why);
 }

@@ -18,7 +18,7 @@
 
 #define FT_EVENT_LINES  256u
 #define FT_EVENT_LINE   512u /* bytes of a message, with its final NUL */
-#define FT_EVENT_FIELDS 5u   /* of a line, at most */
+#define FT_EVENT_FIELDS 6u   /* of a line, at most */
 #define FT_EVENT_VALUE  224u /* bytes of a field's text, with its final NUL: a reason is whole */
 
 /* By the numbers that syslog and the journal give them. */

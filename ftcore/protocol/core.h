@@ -456,6 +456,7 @@ struct ft_core {
     /* For status and drills. */
     struct {
         uint64_t view, suspected, decided; /* ns */
+        uint64_t quiet; /* for how long the other one had been silent when it was suspected, ns */
         char reason[FT_REASON_MAX];
         char why[FT_REASON_MAX]; /* the sentence: from whom, and the reason */
         bool planned;            /* a handover */

@@ -327,6 +327,7 @@ static void note_takeover(struct ft_core *core, const char *reason, const char *
     uint64_t quiet = by[0] ? core->arbiter.quiet : quiet_for(core);
     char after[32] = "";
 
+    core->takeover.quiet = quiet;
     if (strcmp(reason, SILENCE) == 0)
         snprintf(after, sizeof(after), " for %llu ms", quiet / FT_MS);
     snprintf(core->takeover.reason, sizeof(core->takeover.reason), "%s", reason);

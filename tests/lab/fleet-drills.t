@@ -6,7 +6,7 @@ FLEET_SERVERS=4 FLEET_SHARDS=3
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 38
+plan 48
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -79,6 +79,44 @@ for s in $servers; do sleep 0.3; kill -KILL "${agent[$s]}"; agent_start "$s"; do
 ok "agents are killed meanwhile, one after the other: it is empty all the same" await_fleet 60 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
 ok "and all are PROTECTED" all_protected 20
 fleet undrain "$server"
+
+# ── an agent is away while a move goes on and the world changes ──────────────────────────────────
+
+# The move is ordered, and its node may not come up before the agent of n1's primary is away. What that agent then finds in its
+# connections is an order that stands, and that it was withdrawn; etcd has dropped them, and compacted what they would go on with.
+to=$(said '.shards[0] as $n | [.servers[].server | select(. as $s | $n.members | index($s) | not)][0]')
+away=$(said '.shards[0].primary')
+key() { in_etcd get --print-value-only understudy/lab/shards/n1 | jq -r "$1"; }
+await_key() { local end=$((SECONDS + 15)); until [ "$(key "$1")" = "$2" ]; do [ $SECONDS -lt $end ] || { key .; return 1; }; sleep 0.1; done; }
+rename n1-in gone
+fleet move n1 "$to"
+ok "a shard is to be moved" await_key .order.to "$to"
+kill -STOP "${agent[$away]}"
+rename gone n1-in
+ok "its primary's agent is away: the new node comes up, and nobody has it taken" await_key .order.there true
+ok "its lease is gone" await_fleet 10 "[.servers[] | select(.server == \"$away\")][0].lease" false
+fleet unmove n1
+ok "the move is taken back, and its order with it" await_key .order null
+touch "$LAB_DIR/units/n1-$away.stop"
+kill -KILL "$(cat "$LAB_DIR/units/n1-$away.pid")"
+ok "the primary dies: the shard is healed without that server" await_fleet 30 ".shards[0] | .protected and (.members | index(\"$away\") == null)" true
+kill -KILL $etcd
+etcd_start
+etcd_answers
+in_etcd put understudy/lab/other 1 >/dev/null
+in_etcd compact "$(in_etcd endpoint status -w json | jq '.[0].Status.header.revision')" >/dev/null
+all_protected 20
+in_space "$away" env UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$away" UNDERSTUDY="$UNDERSTUDY" "$LAB_DIR/bin/systemctl" start "understudy@n1-$away"
+runs() { local end=$((SECONDS + 10)); until [ -n "$(node_says n1 "$away" state)" ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+ok "the node there comes up again" runs
+is_there=$(said '.shards[0] | "\(.members | sort) \(.view)"')
+kill -CONT "${agent[$away]}"
+ok "the agent goes on" await_fleet 15 "[.servers[] | select(.server == \"$away\")][0].lease" true
+stopped() { local end=$((SECONDS + 20)); while [ -n "$(node_says n1 "$away" state)" ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+ok "it stops its node, which is a member no more" stopped
+sleep 2
+is "and nothing else has come of what it knew" "$(said '.shards[0] | "\(.members | sort) \(.view)"')" "$is_there"
+ok "all are PROTECTED" all_protected 20
 
 # ── a server dies, and another one while its shards heal ─────────────────────────────────────────
 

@@ -17,22 +17,25 @@ static void keys_count_once_the_stream_has_settled(void **state)
     static const struct {
         uint64_t connected, answered, lease_until; /* 100 s is now */
         int64_t lease;
+        uint64_t failures;
         bool fresh;
         const char *what;
     } rows[] = {
-        {50 * S, 100 * S, 101 * S, 7, true, "all is well"},
-        {50 * S, 97 * S + 1, 101 * S, 7, true, "a beat that is late"},
-        {50 * S, 97 * S, 101 * S, 7, false, "the agent was stopped"},
-        {0, 100 * S, 101 * S, 7, false, "the stream is broken"},
-        {99 * S + 1, 100 * S, 101 * S, 7, false, "the stream has just begun"},
-        {99 * S, 100 * S, 101 * S, 7, true, "it has settled"},
-        {50 * S, 100 * S, 100 * S, 7, false, "the lease is over"},
-        {50 * S, 100 * S, 101 * S, 0, false, "its key is not there"},
+        {50 * S, 100 * S, 101 * S, 7, 1, true, "all is well"},
+        {50 * S, 97 * S + 1, 101 * S, 7, 1, true, "a beat that is late"},
+        {50 * S, 97 * S, 101 * S, 7, 1, false, "the agent was stopped"},
+        {0, 100 * S, 101 * S, 7, 1, false, "the stream is broken"},
+        {99 * S + 1, 100 * S, 101 * S, 7, 1, false, "the stream has just begun"},
+        {99 * S, 100 * S, 101 * S, 7, 1, true, "it has settled"},
+        {99 * S + 1, 100 * S, 101 * S, 7, 0, true, "it is the first one, begun behind what was read"},
+        {50 * S, 100 * S, 100 * S, 7, 1, false, "the lease is over"},
+        {50 * S, 100 * S, 101 * S, 0, 1, false, "its key is not there"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct nd_mirror_status s = {.connected_since = rows[i].connected,
+                                           .failures = rows[i].failures,
                                            .answered = rows[i].answered,
                                            .lease = rows[i].lease,
                                            .lease_until = rows[i].lease_until};

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Nine servers: the nodes of eight stand in one pair file, so one is left. */
 static const char base[] =
@@ -42,6 +43,8 @@ static const char base[] =
     "  ports: {inside: x0, outside: x1}\n"
     "  metrics: $(host):$(metrics)\n";
 
+static char missing[FL_PATH_MAX];
+
 /* "" where it is whole; else the text behind the directory. */
 static const char *refusal_of(const char *find, const char *replace)
 {
@@ -54,7 +57,7 @@ static const char *refusal_of(const char *find, const char *replace)
     fault.text[0] = 0;
     if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
         fail_msg("%s", fault.text);
-    error = fl_check(file, &fault);
+    error = fl_check(file, missing, &fault);
     assert_int_equal(error, fault.text[0] ? FT_EMALFORMED : 0);
     assert_null(strchr(fault.text, '\n'));
     fl_file_free(file);
@@ -68,6 +71,20 @@ static void a_fleet_in_which_all_differs_is_whole(void **state)
     assert_string_equal(refusal_of(NULL, NULL), "");
     /* An address may stand twice in one shard: it is answered for once. */
     assert_string_equal(refusal_of("own: 203.0.113.11", "own: 203.0.113.1"), "");
+}
+
+static void a_key_that_is_not_there_is_named(void **state)
+{
+    char key[FL_PATH_MAX];
+    const char *made = help_config_file("fleet.key", "k", 1);
+
+    (void)state;
+    snprintf(key, sizeof(key), "%s", made);
+    assert_string_equal(refusal_of(NULL, NULL), "");
+    assert_string_equal(missing, "");
+    unlink(key);
+    assert_string_equal(refusal_of(NULL, NULL), "");
+    assert_string_equal(missing, key);
 }
 
 #define SHARED(what) "f.yaml:9: shards north and south have one " what ", expected two"
@@ -114,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_fleet_in_which_all_differs_is_whole),
+        cmocka_unit_test(a_key_that_is_not_there_is_named),
         cmocka_unit_test(what_two_shards_have_in_common_is_refused),
         cmocka_unit_test(a_node_that_cannot_be_read_on_one_server_is_refused),
     };

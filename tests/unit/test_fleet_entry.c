@@ -114,6 +114,11 @@ static void a_shard_is_read_as_it_is_written(void **state)
     expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":9223372036854775807,"
                      "\"moved\":1700000000,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"b\","
                      "\"since\":1700000001}}");
+    p.order.there = true;
+    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":9223372036854775807,"
+                     "\"moved\":1700000000,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"b\","
+                     "\"since\":1700000001,\"there\":true}}");
+    p.order.there = false;
     p.view = 3;
     p.order.kind = FL_HANDOVER;
     p.order.cause = FL_BALANCE;
@@ -170,6 +175,7 @@ static void two_shards_are_the_same_or_not(void **state)
     DIFFERS(order.to, B);
     DIFFERS(order.since, 6);
     DIFFERS(order.incarnation, 7);
+    DIFFERS(order.there, true);
     DIFFERS(failed.count, 1);
     DIFFERS(failed.to, C);
     DIFFERS(failed.when, 7);

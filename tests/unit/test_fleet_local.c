@@ -161,22 +161,23 @@ static struct fl_placement ordered(enum fl_kind kind, uint32_t to)
 {
     struct fl_placement p = protects;
 
-    p.order = (struct fl_order){kind, FL_DRAIN, to, 50, 5};
+    p.order = (struct fl_order){.kind = kind, .cause = FL_DRAIN, .to = to, .since = 50, .incarnation = 5};
     return p;
 }
 
 /* The standby is well, and C may never come: no disk, no interface, another program. */
 static void a_standby_is_not_given_up_before_the_other_one_is_there(void **state)
 {
-    const struct fl_placement p = ordered(FL_REPAIR, C);
+    struct fl_placement p = ordered(FL_REPAIR, C);
 
     (void)state;
     say("PROTECTED", "primary", true, 7);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     for (int i = 0; i < 5; i++)
         turn(true);
     assert_string_equal(node.asked, "");
-    fl_local_tell(local, 0, &p, true);
+    p.order.there = true;
+    fl_local_tell(local, 0, &p);
     turn(true);
     assert_non_null(strstr(node.asked, "\"re-pair\""));
     assert_non_null(strstr(node.asked, "\"east-c\""));
@@ -190,32 +191,33 @@ static void who_does_not_know_what_is_told_now_starts_nodes_alone(void **state)
 
     (void)state;
     say("PROTECTED", "primary", true, 7);
-    fl_local_tell(local, 0, &p, true);
+    p.order.there = true;
+    fl_local_tell(local, 0, &p);
     turn(false);
     p = ordered(FL_HANDOVER, B);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(false);
     assert_string_equal(node.asked, "");
     say("READY", "standby", true, 7);
     p = ordered(FL_RESTART, A);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(false);
     p = protects;
     p.member[0] = C;
     p.view = 8;
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(false);
     expect_units("");
     /* It knows. */
     turn(true);
     expect_units("stop understudy@east-a\n");
     p = ordered(FL_RESTART, A);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(true);
     expect_units("stop understudy@east-a\nrestart understudy@east-a\n");
     say("PROTECTED", "primary", true, 7);
     p = ordered(FL_HANDOVER, B);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(true);
     assert_non_null(strstr(node.asked, "\"drain\""));
 }
@@ -227,7 +229,7 @@ static void an_order_of_the_file_waits_as_well(void **state)
 
     (void)state;
     say("PROTECTED", "primary", true, 7);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     fl_local_close(local);
     struct ft_fault fault = {""};
 
@@ -246,10 +248,10 @@ static void a_primary_is_not_ended_by_a_key(void **state)
 
     (void)state;
     say("PROTECTED", "primary", true, 7);
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(true);
     p = (struct fl_placement){.first = {B, C}, .member = {B, C}, .view = 300, .failed.to = FL_NONE};
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(true);
     expect_units("");
     /* It was replaced, and knows. */
@@ -272,7 +274,7 @@ static void what_a_node_says_can_be_read_by_others(void **state)
     struct ft_fault fault = {""};
 
     (void)state;
-    fl_local_tell(local, 0, &protects, false);
+    fl_local_tell(local, 0, &protects);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         pthread_mutex_lock(&node.lock);
         snprintf(node.status, sizeof(node.status),
@@ -302,13 +304,13 @@ static void a_disk_that_is_full_keeps_no_node_from_being_started(void **state)
 
     (void)state;
     snprintf(node.status, sizeof(node.status), "{}");
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     turn(true);
     expect_units("start understudy@east-a\n");
     assert_int_equal(mkdir(path("east-a.env.new"), 0755), 0);
     assert_int_equal(mkdir(path("east-a.yaml.new"), 0755), 0);
     p.moved = 1; /* the files are looked at again */
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     now += 4 * S;
     turn(true);
     rmdir(path("east-a.env.new"));
@@ -327,7 +329,7 @@ static void what_lies_in_the_way_of_a_file_is_not_written_to(void **state)
     unlink(path("east.told.new"));
     assert_int_equal(symlink("victim", path("east.told.new")), 0);
     p.moved = 77;
-    fl_local_tell(local, 0, &p, false);
+    fl_local_tell(local, 0, &p);
     assert_true(read_whole(path("victim"), is, sizeof(is)));
     assert_string_equal(is, "whole");
     assert_int_equal(access(path("east.told"), F_OK), 0); /* it was written all the same */

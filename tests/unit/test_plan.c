@@ -258,7 +258,8 @@ static void a_standby_that_does_not_come_up_is_given_up(void **state)
         if (!rows[i].elsewhere)
             continue;
         expect(0, "re-pair with s2: its standby on s1 does not come up, the other member is alone");
-        fleet.shard[0].order = (struct fl_order){FL_REPAIR, FL_HEAL, 2, fleet.fleet.now, 0};
+        fleet.shard[0].order =
+            (struct fl_order){.kind = FL_REPAIR, .cause = FL_HEAL, .to = 2, .since = fleet.fleet.now};
         make_plan();
         assert_int_equal(plan->step[0].wait, FL_UNDER_WAY);
         /* It has come up after all. */
@@ -283,7 +284,8 @@ static void times_of_another_leader_count_from_when_this_one_began(void **state)
     fleet.fleet.began--;
     expect_plan(0, "re-pair with s2: its standby on s1 does not come up, the other member is alone");
     /* An order under way is not late by it. */
-    fleet.shard[0].order = (struct fl_order){FL_REPAIR, FL_HEAL, 2, fleet.fleet.now - 500, 0};
+    fleet.shard[0].order =
+        (struct fl_order){.kind = FL_REPAIR, .cause = FL_HEAL, .to = 2, .since = fleet.fleet.now - 500};
     fleet.shard[0].alone = fleet.fleet.now - 120;
     fleet.fleet.began = fleet.fleet.now - 119;
     make_plan();

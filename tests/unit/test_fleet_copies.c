@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which copies of the shards' keys the leader writes for agents: an agent reads no other key of a shard. Keys
+ * are written here as text, as they stand in etcd; the copies that are to be written are said beside.
+ */
+#include "fleet/picture.h"
+#include "tests/help/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char text[] =
+    "fleet: f\n"
+    "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
+    "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}, d: {host: 192.0.2.4}}\n"
+    "shards: {east: {port: 1}, north: {port: 2}}\n"
+    "pair: {}\n"
+    "node: {}\n";
+
+static struct fl_file *file;
+static struct nd_keys keys;
+static int64_t copied[2];
+static char found[1000]; /* "KEY=VALUE@REVISION " and "-KEY@REVISION " */
+
+static int make_file(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+}
+
+static int free_file(void **state)
+{
+    fl_file_free(file);
+    return help_config_clean(state);
+}
+
+static int forget(void **state)
+{
+    (void)state;
+    nd_keys_clear(&keys);
+    memset(copied, 0, sizeof(copied));
+    return 0;
+}
+
+static void put(const char *key, const char *value, int64_t changed)
+{
+    char whole[128];
+    struct ft_fault fault = {""};
+
+    snprintf(whole, sizeof(whole), "understudy/f/%s", key);
+    struct nd_entry *e = nd_entry_make(whole, value, strlen(value));
+
+    assert_non_null(e);
+    e->changed = changed;
+    assert_int_equal(nd_keys_reserve(&keys, 1, 1000, &fault), 0);
+    nd_keys_put(&keys, e);
+}
+
+/* A server with its lease, and a node of the shard on it; "": none. */
+static void put_server(const char *server, const char *shard)
+{
+    char key[64], value[256];
+
+    snprintf(key, sizeof(key), "servers/%s", server);
+    snprintf(value, sizeof(value),
+             *shard ? "{\"nodes\":{\"%s\":{\"state\":\"READY\",\"primary\":false,\"member\":false,\"view\":7}"
+                      "},\"kept\":[]}"
+                    : "{\"nodes\":{},\"kept\":[]}",
+             shard);
+    put(key, value, 1);
+}
+
+static const char *find(bool all)
+{
+    struct fl_picture picture;
+    struct fl_copies copies;
+    struct ft_fault fault = {""};
+
+    assert_int_equal(fl_picture_make(&picture, file, &keys, NULL, 5000, &fault), 0);
+    assert_int_equal(picture.unreadable, 0);
+    assert_int_equal(fl_copies_find(&copies, &picture, &keys, copied, all, &fault), 0);
+    found[0] = '\0';
+    for (size_t i = 0; i < copies.count; i++) {
+        size_t at = strlen(found);
+        const struct fl_copy *copy = &copies.at[i];
+
+        snprintf(found + at, sizeof(found) - at, "%s%s%s%.9s@%ld ", copy->value ? "" : "-",
+                 copy->key + sizeof("understudy/f/agents/") - 1, copy->value ? "=" : "",
+                 copy->value ? strstr(copy->value, "view") : "", copy->revision);
+    }
+    fl_copies_free(&copies);
+    fl_picture_free(&picture);
+    return found;
+}
+
+#define EAST(a, b, view, more)                                                                               \
+    "{\"first\":[\"a\",\"b\"],\"members\":[\"" a "\",\"" b "\"],\"view\":" view ",\"moved\":100" more "}"
+#define TO_C ",\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"c\",\"since\":90}"
+
+static void members_are_told(void **state)
+{
+    (void)state;
+    assert_string_equal(find(true), "");
+    put("shards/east", EAST("a", "b", "7", ""), 3);
+    assert_string_equal(find(true), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 ");
+    assert_string_equal(find(false), ""); /* they are on their way */
+    put("shards/east", EAST("a", "b", "7", TO_C), 4);
+    assert_string_equal(find(false), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 c/east=view\":7,\"@0 ");
+}
+
+/* One that began to lead does not know of them; what is there is not written again. */
+static void what_is_there_is_left(void **state)
+{
+    (void)state;
+    put("shards/east", EAST("a", "b", "7", ""), 3);
+    put("agents/a/east", EAST("a", "b", "7", ""), 4);
+    put("agents/b/east", EAST("a", "b", "6", ""), 5);
+    assert_string_equal(find(true), "b/east=view\":7,\"@5 ");
+}
+
+/* It has to stop its node, and may be away until it can: so it is told until it has none. */
+static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
+{
+    (void)state;
+    put("shards/east", EAST("a", "c", "8", ""), 9);
+    put("agents/a/east", EAST("a", "c", "8", ""), 9);
+    put("agents/c/east", EAST("a", "c", "8", ""), 9);
+    put("agents/b/east", EAST("a", "b", "7", ""), 5);
+    assert_string_equal(find(false), "");                     /* b is dead */
+    assert_string_equal(find(true), "b/east=view\":8,\"@5 "); /* and is told for when it returns */
+    put("agents/b/east", EAST("a", "c", "8", ""), 10);
+    assert_string_equal(find(true), "");
+    put_server("b", "east"); /* it is back */
+    assert_string_equal(find(true), "");
+    put_server("b", "");
+    assert_string_equal(find(false), "");
+    assert_string_equal(find(true), "-b/east@10 ");
+}
+
+/* An order that was withdrawn before its node was there: who was not told so would start it for ever. */
+static void a_copy_goes_only_once_it_says_that_no_node_is_to_run(void **state)
+{
+    (void)state;
+    put("shards/east", EAST("a", "b", "7", ""), 9);
+    put("agents/a/east", EAST("a", "b", "7", ""), 9);
+    put("agents/b/east", EAST("a", "b", "7", ""), 9);
+    put("agents/c/east", EAST("a", "b", "7", TO_C), 8);
+    put_server("c", "");
+    assert_string_equal(find(true), "c/east=view\":7,\"@8 ");
+    put("agents/c/east", EAST("a", "b", "7", ""), 10);
+    assert_string_equal(find(true), "-c/east@10 ");
+    nd_keys_remove(&keys, "understudy/f/agents/c/east");
+    assert_string_equal(find(true), "");
+    put_server("c", "east"); /* it was started all the same */
+    assert_string_equal(find(true), "c/east=view\":7,\"@0 ");
+}
+
+/* A server that the agents' files differ about, or that was told by nobody: it has a node, so it hears. */
+static void who_tells_of_a_node_is_told(void **state)
+{
+    (void)state;
+    put_server("d", "east");
+    put("shards/east", EAST("a", "b", "7", ""), 3);
+    assert_string_equal(find(false), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 d/east=view\":7,\"@0 ");
+}
+
+/* A shard that was taken out of the file, one whose key is lost, and what no leader wrote. */
+static void of_what_is_not_known_nothing_is_written(void **state)
+{
+    (void)state;
+    put_server("b", "");
+    put("agents/b/west", "{}", 5);
+    put("agents/b/north", "{}", 5);
+    put("agents/b", "{}", 5);
+    put("agents/b/north/x", "{}", 5);
+    put("agentsx", "{}", 5);
+    assert_string_equal(find(true), "");
+}
+
+#define TEST(test) cmocka_unit_test_teardown(test, forget)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {TEST(members_are_told),
+                                       TEST(what_is_there_is_left),
+                                       TEST(who_was_a_member_is_told_until_its_node_is_gone),
+                                       TEST(a_copy_goes_only_once_it_says_that_no_node_is_to_run),
+                                       TEST(who_tells_of_a_node_is_told),
+                                       TEST(of_what_is_not_known_nothing_is_written)};
+
+    return cmocka_run_group_tests_name("fleet_copies", tests, make_file, free_file);
+}
