@@ -101,10 +101,11 @@ static void print_order(const struct nd_pair *pair, const char *command, const j
         printf("; node %s knows it, and tells node %s when they meet\n", asked, other);
 }
 
-/* What a dry run has found: a line for each NF, and one for the packets. */
+/* What a dry run has found: a line for each NF, for each thing about interfaces and routes that would be
+ * another one, and one for the packets. */
 static void print_plan(const char *node, const char *command, const json_t *plan)
 {
-    const json_t *nf, *setting, *waits = json_object_get(plan, "waits_ms");
+    const json_t *nf, *setting, *row, *waits = json_object_get(plan, "waits_ms");
     size_t i, k;
 
     if (nd_is_true(plan, "same")) {
@@ -124,6 +125,13 @@ static void print_plan(const char *node, const char *command, const json_t *plan
             printf("    %s: %s%s%s\n", nd_text(setting, "name", "?"), before, after ? ", then " : "",
                    after ? after : "");
         }
+    }
+    json_array_foreach(json_object_get(plan, "interfaces"), i, row)
+    {
+        const char *before = nd_text(row, "before", NULL), *after = nd_text(row, "after", NULL);
+
+        printf("%s  %s\n    %s%s%s\n", nd_text(row, "what", "?"), nd_text(row, "does", "?"),
+               before ? before : "", before && after ? ", then " : "", after ? after : "");
     }
     printf(
         "packets would wait some %.0f to %.0f ms, longer on a busy machine; then the standby is resynced\n",

@@ -85,8 +85,8 @@ static int note_shard(struct check *c, uint32_t shard, const struct nd_config *c
 {
     int error = 0;
 
-    for (unsigned i = 0; first && i < config->l3.ports && !error; i++)
-        error = note_interface(c, shard, &config->l3.port[i]);
+    for (unsigned i = 0; first && config->chain.l3 && i < config->chain.l3->ports && !error; i++)
+        error = note_interface(c, shard, &config->chain.l3->port[i]);
     for (unsigned i = 0; i < config->nodes && !error; i++)
         error = note_metrics(c, shard, fl_node_server(c->file, shard, config->node[i].name),
                              config->node[i].metrics_host, config->node[i].metrics_port);

@@ -121,6 +121,21 @@ bool nd_group_barrier_at(struct nd_lane *lane, struct nd_barrier *place, void (*
  * the next.
  */
 
+/* Who has a state, and so the addresses, says whose they are now. */
+static void take_interfaces(struct nd_group *group, const struct nf_l3_config *from,
+                            const struct nf_l3_config *to, bool empty)
+{
+    uint8_t port[NF_PORTS_MAX];
+
+    if (nf_chain_same_l3(from, to))
+        return;
+    if (nf_l3_match(from, to, port))
+        for (unsigned l = 0; l < group->lanes; l++)
+            nd_lane_renumber(&group->lane[l], port);
+    if (!empty && group->lane[0].doing == FT_LANE_LIVE)
+        nd_lane_announce(&group->lane[0], true);
+}
+
 /* Chains are made by the configuration that they are run with, which is the node's from here on. */
 static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty)
 {
@@ -144,6 +159,7 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
     }
     for (unsigned l = 0; l < group->lanes; l++)
         nd_lane_take_chain(&group->lane[l], next[l]);
+    take_interfaces(group, c->plan.from->l3, c->plan.to->l3, empty);
     c->old = s.old;
     return 0;
 }

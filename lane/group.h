@@ -17,7 +17,6 @@
 
 struct nd_lane;
 struct nd_config;
-struct nd_crash_page;
 
 struct nd_barrier {
     /* How many have come, in the low byte; above it how often all have. One word, so that whoever leaves a
@@ -89,10 +88,10 @@ struct nd_change {
     _Atomic int stage;
     struct nd_config *own;  /* the node's: gets the new chain. Lanes do not look into either */
     struct nd_config *next; /* of the new file, made for this; gets the old chain */
-    /* By the lane that carries it out: gives each configuration the other's chain, in `plan`, too; called
-     * again when the change fails. */
+    /* By the lane that carries it out: gives each configuration the other's chain, in `plan`, too, and
+     * whoever has been made by its interfaces those; called again when the change fails. */
     void (*exchange)(struct nd_change *change);
-    struct nd_crash_page *page; /* for `exchange` */
+    void *arg; /* for `exchange` */
     struct nf_chain_change plan;
     struct ft_region_config how;
     uint64_t seed;

@@ -354,6 +354,63 @@ static void end_fragments(struct nd_lane *lane)
     }
 }
 
+/* ---- other interfaces ----------------------------------------------------------------------------- */
+
+/* False: the interface is gone, and so is the packet. */
+static bool renumber(struct nd_lane *lane, uint8_t *port, void *packet, const uint8_t to[NF_PORTS_MAX])
+{
+    *port = *port < NF_PORTS_MAX ? to[*port] : NF_PORTS_MAX;
+    if (*port == NF_PORTS_MAX)
+        lane->io->drop(lane->io->ctx, packet);
+    return *port != NF_PORTS_MAX;
+}
+
+static void renumber_inputs(struct nd_lane *lane, const uint8_t to[NF_PORTS_MAX])
+{
+    struct nd_waiting *waiting = &lane->waiting;
+    struct nd_fragments all = lane->fragments;
+    uint32_t n = lane->burst.n, left = waiting->count;
+    struct nd_frame frame;
+
+    for (; left && nd_waiting_take(waiting, &frame); left--)
+        if (renumber(lane, &frame.port, frame.owner, to))
+            put_waiting(lane, &frame);
+    lane->fragments.count = 0;
+    for (uint32_t i = 0; i < all.count; i++) {
+        struct nd_fragment *f = at(&all, i);
+
+        if (renumber(lane, &f->frame.port, f->frame.owner, to))
+            *at(&lane->fragments, lane->fragments.count++) = *f;
+    }
+    lane->burst.n = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct nf_packet *p = &lane->burst.packets[i];
+
+        if (renumber(lane, &p->in_port, p->owner, to))
+            lane->burst.packets[lane->burst.n++] = *p;
+    }
+}
+
+void nd_lane_renumber(struct nd_lane *lane, const uint8_t to[NF_PORTS_MAX])
+{
+    struct ft_hold *hold = &lane->hold;
+    uint64_t kept = hold->in;
+
+    renumber_inputs(lane, to);
+    for (uint64_t i = hold->in; i-- > hold->out;) {
+        struct ft_held *held = ft_hold_slot(hold, i);
+        uint8_t port = (uint8_t)held->port;
+
+        if (renumber(lane, &port, held->packet, to)) {
+            held->port = port;
+            *ft_hold_slot(hold, --kept) = *held;
+        }
+    }
+    hold->out = kept;
+    for (unsigned i = 0; i < NF_PORTS_MAX * 2; i++)
+        atomic_store(&lane->heard[i / 2][i % 2].came, 0);
+}
+
 /* ---- receiving ----------------------------------------------------------------------------------- */
 
 /* In SOLO the lease has no end; a gate that is shut has none that runs. */

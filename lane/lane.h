@@ -287,6 +287,10 @@ void nd_lane_drop_held(struct nd_lane *lane);       /* and what waits */
 /* A takeover: replayed outputs that the old primary perhaps did not release. */
 void nd_lane_emit_tail(struct nd_lane *lane);
 
+/* Interfaces have other numbers than before, `to` as nf_l3_match says. What waits, on its way in or out,
+ * keeps its interface, or is dropped with it; what was heard by ports is forgotten. While all lanes are
+ * quiesced. */
+void nd_lane_renumber(struct nd_lane *lane, const uint8_t to[NF_PORTS_MAX]);
 /* All lanes are quiesced: the stream begins anew with the snapshot that is cut here. */
 void nd_stream_begin(struct nd_group *group);
 /* Live: comes to the barrier between bursts, for whatever any lane wants there. False: it left again. */

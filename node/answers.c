@@ -748,7 +748,7 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
 
 static const char *port_name(const struct nd_running *r, unsigned port)
 {
-    return r->config->chain.l3 ? r->config->l3.port[port].name : port ? "outside" : "inside";
+    return nd_interface_name(r->config, port);
 }
 
 static const char *outcome_of(const struct nf_traced *t)

@@ -13,6 +13,7 @@
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
 #include "node/base/clock.h"
+#include "node/base/interface.h"
 #include "node/config/setup.h"
 #include "lane/group.h"
 
@@ -149,14 +150,88 @@ static int check_fill(const struct nd_changing *g, const struct nd_config *next,
     return 0;
 }
 
-/* The node's configuration has the new chain's NFs, and the memory that they lie in; what is freed with
- * `next` is the old chain's. Lanes, addresses and routes are the same in both. */
+/* On ports that are open here, by their numbers: those of the file count when a node begins. */
+static int place_interface(const struct nd_config *own, struct nf_interface *interface,
+                           struct ft_fault *fault)
+{
+    unsigned d = 0;
+
+    while (d < own->ports && strcmp(own->port_name[d], interface->port) != 0)
+        d++;
+    interface->device = (uint8_t)d;
+    return d < own->ports ? 0
+                          : ft_fail(fault, FT_EINVAL,
+                                    "interface %s: the node had no port %s when it began, restart it first",
+                                    interface->name, interface->port);
+}
+
+/* A NIC is told the largest frames when it is opened; an interface of the kernel's is its administrator's. */
+static int check_mtu(const struct nd_changing *g, const struct nf_l3_config *l3, struct ft_fault *fault)
+{
+    char name[IFNAMSIZ];
+
+    for (unsigned d = 0; d < g->config->ports && !g->ports->fed; d++)
+        if (!nd_interface_of(g->config->node[g->self].port[d], name) &&
+            nf_l3_device_mtu(l3, d) > g->ports->deal.device[d].mtu)
+            return ft_fail(
+                fault, FT_EINVAL,
+                "interfaces of port %s: MTU %u, and it was opened for %u: cannot be raised while the "
+                "node runs",
+                g->config->port_name[d], nf_l3_device_mtu(l3, d), g->ports->deal.device[d].mtu);
+    return 0;
+}
+
+/* A keeper has read the pair file when it began, and knows frames by it. */
+static int check_keeper(const struct nf_l3_config *from, const struct nf_l3_config *to,
+                        struct ft_fault *fault)
+{
+    bool same = from->ports == to->ports;
+
+    for (unsigned i = 0; i < from->ports && same; i++) {
+        const struct nf_interface *a = &from->port[i], *b = &to->port[i];
+
+        same = strcmp(a->port, b->port) == 0 && memcmp(&a->vlan, &b->vlan, sizeof(a->vlan)) == 0 &&
+               a->side == b->side && a->pcp_of_dscp == b->pcp_of_dscp && memcmp(a->mac, b->mac, 6) == 0;
+    }
+    return same
+               ? 0
+               : ft_fail(fault, FT_EINVAL,
+                         "interfaces: another number, order, port, vlan, pcp, side or mac: cannot be changed "
+                         "while a keeper runs");
+}
+
+static int place_interfaces(const struct nd_changing *g, struct nd_config *next, struct ft_fault *fault)
+{
+    const struct nd_node *self = &g->config->node[g->self];
+    struct nf_l3_config *l3 = next->chain.l3;
+    int error = 0;
+
+    if (!l3 || !g->config->chain.l3) /* a wire: nf_chain_same_lanes */
+        return 0;
+    for (unsigned i = 0; i < l3->ports && !error; i++)
+        error = place_interface(g->config, &l3->port[i], fault);
+    if (!error)
+        error = check_mtu(g, l3, fault);
+    if (!error && g->ports->fed)
+        error = check_keeper(g->config->chain.l3, l3, fault);
+    for (unsigned i = 0; i < self->tracks && !error; i++)
+        if (self->track[i].kind == ND_TRACK_GATEWAY && nd_gateway_interface(l3, self->track[i].gateway) < 0)
+            error = ft_fail(fault, FT_EINVAL,
+                            "node %s tracks gateway %s, expected it in the network of one of the interfaces",
+                            self->name, self->track[i].what);
+    return error;
+}
+
+/* The node's configuration has the new chain, and the memory that it lies in; what is freed with `next` is
+ * the old one. Lanes are the same in both. */
 static void exchange(struct nd_change *c)
 {
+    struct nd_changing *g = c->arg;
     struct nf_chain_config chain = c->own->chain;
     struct nf_file text = c->own->text;
     void *arena = c->own->arena;
     uint16_t lanes = chain.lanes;
+    uint8_t port[NF_PORTS_MAX];
 
     c->own->chain = c->next->chain;
     c->next->chain = chain;
@@ -165,11 +240,14 @@ static void exchange(struct nd_change *c)
     c->own->text = c->next->text;
     c->next->text = text;
     c->own->chain.lanes = lanes;
-    c->own->chain.l3 = chain.l3;
-    c->next->chain.l3 = NULL;
     c->plan.to = &c->own->chain;
     c->plan.from = &c->next->chain;
-    nd_crash_name_chain(c->page, &c->own->chain); /* also of an NF that is only being made */
+    if (chain.l3) {
+        nf_l3_match(chain.l3, c->own->chain.l3, port);
+        nd_ports_renumber(g->ports, c->own, &c->own->node[g->self], port);
+        nd_standing_place(g->standing);
+    }
+    nd_crash_name_chain(g->crash->page, &c->own->chain); /* also of an NF that is only being made */
 }
 
 int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, struct nd_change **out,
@@ -188,11 +266,13 @@ int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, st
     c->next = next;
     c->own = g->config;
     c->exchange = exchange;
-    c->page = g->crash->page;
+    c->arg = g;
     c->how = (struct ft_region_config){.name = "understudy region",
                                        .huge = g->config->node[g->self].hugepages,
                                        .shared_size = g->config->chain.shared_size};
     error = check_protection(g->config, c->next, fault);
+    if (!error)
+        error = place_interfaces(g, c->next, fault);
     if (!error)
         error = state ? nf_chain_change_plan(&c->plan, &g->config->chain, &c->next->chain, fault)
                       : nf_chain_same_lanes(&g->config->chain, &c->next->chain, fault);
@@ -287,7 +367,7 @@ static void end_note(struct nd_changing *g, uint64_t chain)
 }
 
 /* The lanes have the new chain. What they had is freed here, where nobody waits. */
-static void finish(struct nd_changing *g)
+static void finish(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_change *c = g->change;
     struct ft_fault fault = {""};
@@ -301,6 +381,8 @@ static void finish(struct nd_changing *g)
     }
     ft_region_close(c->old);
     c->old = NULL;
+    nd_port_watch_name(g->port_watch); /* the names are the new chain's; those of the old one go */
+    nd_port_watch_turn(g->port_watch, s);
     keep(g, c);
     atomic_store_explicit(&g->group->change, NULL, memory_order_release);
     if (nd_counts_find(g->counts, &fault) != 0)
@@ -533,7 +615,7 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
     int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_GONE;
 
     if (stage == ND_CHANGE_DONE) {
-        finish(g);
+        finish(g, s);
     } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
         /* On a primary the step of apply says why. */
         nd_change_tell(g, FT_LEVEL_WARNING, c->fault.text);

@@ -11,6 +11,8 @@
 #include "node/confirm.h"
 #include "node/counts.h"
 #include "node/crash/crash.h"
+#include "node/port_watch.h"
+#include "node/standing.h"
 #include "lane/group.h"
 #include "node/control/server.h"
 #include "replicator/replicator.h"
@@ -49,6 +51,9 @@ struct nd_changing {
     const struct ft_lane_shared *shared;
     struct ft_region *region;
     struct nd_counts *counts; /* are paused meanwhile */
+    struct nd_ports *ports;
+    struct nd_port_watch *port_watch;
+    struct nd_standing *standing;
     struct rp_replicator *replicator;
     struct nd_files_thread *files;
 

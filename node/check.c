@@ -317,13 +317,13 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
     struct nd_interface_now now;
 
     for (unsigned n = 0; n < config->nodes; n++)
-        for (unsigned p = 0; p < NF_PORTS_MAX && config->node[n].port[p][0]; p++) {
+        for (unsigned p = 0; p < config->ports; p++) {
             const struct nd_node *node = &config->node[n];
 
-            if (!nd_address_here(node->host) || (l3 && !nf_l3_is_first(l3, p)))
+            if (!nd_address_here(node->host))
                 continue;
-            nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, l3->port[p].device) : 0,
-                              config->chain.frame_max, &faults);
+            nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, p) : 0, config->chain.frame_max,
+                              &faults);
             for (unsigned i = 0; i < faults.count; i++)
                 warn(file, "node %s: %s", node->name, faults.line[i]);
             if (nd_interface_ask(node->port[p], false, &now) && !now.mtu)
@@ -346,8 +346,8 @@ static void warn_of_address(const struct nf_addr *addr, const char *file)
 
 static void warn_of_addresses(const struct nd_config *config, const char *file)
 {
-    for (unsigned i = 0; config->chain.l3 && i < config->l3.ports * NF_FAMILIES; i++) {
-        const struct nf_interface *port = &config->l3.port[i / NF_FAMILIES];
+    for (unsigned i = 0; config->chain.l3 && i < config->chain.l3->ports * NF_FAMILIES; i++) {
+        const struct nf_interface *port = &config->chain.l3->port[i / NF_FAMILIES];
         bool ipv6 = i % NF_FAMILIES;
 
         if (port->net[ipv6].bits)
@@ -360,12 +360,12 @@ static void warn_of_addresses(const struct nd_config *config, const char *file)
 /* Hosts that are told of a router of IPv6 send to it: what no packet can pass is a silence to them. */
 static void warn_of_families(const struct nd_config *config, const char *file)
 {
-    const struct nf_interface *port = config->l3.port;
+    const struct nf_l3_config *l3 = config->chain.l3;
     unsigned p = 0;
 
-    while (p < config->l3.ports && !port[p].net[NF_IP6].bits)
+    while (l3 && p < l3->ports && !l3->port[p].net[NF_IP6].bits)
         p++;
-    if (!config->chain.l3 || p == config->l3.ports)
+    if (!l3 || p == l3->ports)
         return;
     for (uint32_t i = 0; i < config->chain.count; i++) {
         const struct nf_choice *choice = &config->chain.nfs[i];
@@ -373,7 +373,7 @@ static void warn_of_families(const struct nd_config *config, const char *file)
         if (choice->module->drops_ipv6 && choice->module->drops_ipv6(choice->config))
             warn(file,
                  "interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it is configured",
-                 port[p].name, i + 1, choice->module->name);
+                 l3->port[p].name, i + 1, choice->module->name);
     }
 }
 

@@ -64,6 +64,46 @@ static uint64_t count_flows(const struct nd_counts *counts)
     return sessions ? sessions : most;
 }
 
+/* ---- interfaces and routes ------------------------------------------------------------------------ */
+
+static void add_item(void *items, const char *what, const char *how)
+{
+    json_object_set_new(items, what, json_string(how));
+}
+
+static json_t *items_of(const struct nf_l3_config *l3)
+{
+    json_t *items = json_object();
+
+    if (l3)
+        nf_chain_tell_l3(l3, add_item, items);
+    return items;
+}
+
+/* A row for each that is another one than before. */
+static json_t *interfaces(const struct nf_l3_config *from, const struct nf_l3_config *to)
+{
+    json_t *before = items_of(from), *after = items_of(to), *rows = json_array(), *was, *is;
+    const char *what;
+
+    json_object_foreach(after, what, is)
+    {
+        was = json_object_get(before, what);
+        if (!was || !json_equal(was, is))
+            json_array_append_new(rows, json_pack("{s:s,s:s,s:O?,s:O}", "what", what, "does",
+                                                  was ? "changes" : "begins", "before", was, "after", is));
+    }
+    json_object_foreach(before, what, was)
+    {
+        if (!json_object_get(after, what))
+            json_array_append_new(
+                rows, json_pack("{s:s,s:s,s:O,s:n}", "what", what, "does", "goes", "before", was, "after"));
+    }
+    json_decref(before);
+    json_decref(after);
+    return rows;
+}
+
 json_t *nd_plan_json(const struct nf_chain_change *plan, const struct nd_counts *counts, uint64_t region)
 {
     double mb = (double)region / (1 << 20), flows = FLOW_MS * (double)count_flows(counts);
@@ -85,6 +125,6 @@ json_t *nd_plan_json(const struct nf_chain_change *plan, const struct nd_counts 
     for (unsigned i = 0; i < plan->from->count; i++)
         if (!stays[i + 1])
             json_array_append_new(nfs, row(&plan->from->nfs[i], "goes", "dropped", json_array()));
-    return json_pack("{s:o,s:[f,f]}", "nfs", nfs, "waits_ms", mb * MB_LEAST_MS + flows,
-                     mb * MB_MOST_MS + flows);
+    return json_pack("{s:o,s:o,s:[f,f]}", "nfs", nfs, "interfaces", interfaces(plan->from->l3, plan->to->l3),
+                     "waits_ms", mb * MB_LEAST_MS + flows, mb * MB_MOST_MS + flows);
 }

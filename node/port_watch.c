@@ -25,21 +25,29 @@ static bool leads_to_a_network(const char *devargs)
            (strncmp(devargs, "net_pcap", 8) != 0 || strstr(devargs, "iface="));
 }
 
-void nd_port_watch_begin(struct nd_port_watch *watch)
+void nd_port_watch_name(struct nd_port_watch *watch)
 {
     const struct nd_config *c = watch->config;
     struct nd_health *h = &watch->health;
 
-    *h = (struct nd_health){.self = c->node[watch->self].name, .ports = watch->ports->io.ports};
+    *h = (struct nd_health){.self = c->node[watch->self].name, .ports = nd_interfaces(c)};
     for (unsigned i = 0; i < h->ports; i++) {
-        const char *devargs = c->node[watch->self].port[i];
+        watch->device[i] = nd_port_number(c, i);
+        h->port[i].name = nd_interface_name(c, i);
+        h->port[i].judged = leads_to_a_network(c->node[watch->self].port[watch->device[i]]);
+    }
+    watch->look_at = 0;
+}
+
+void nd_port_watch_begin(struct nd_port_watch *watch)
+{
+    nd_port_watch_name(watch);
+    for (unsigned d = 0; d < watch->config->ports; d++) {
         struct nd_interface_now kernel;
 
-        h->port[i].name = c->chain.l3 ? c->l3.port[i].name : i ? "outside" : "inside";
-        h->port[i].judged = leads_to_a_network(devargs);
-        if (nd_interface_ask(devargs, true, &kernel)) {
-            watch->frames[i].index = kernel.index;
-            watch->frames[i].sent = kernel.sent;
+        if (nd_interface_ask(watch->config->node[watch->self].port[d], true, &kernel)) {
+            watch->frames[d].index = kernel.index;
+            watch->frames[d].sent = kernel.sent;
         }
     }
 }
@@ -51,25 +59,25 @@ void nd_port_watch_begin(struct nd_port_watch *watch)
  * long for the MTU, and all that is sent while the link is down. So what the interface has sent is compared
  * with what the driver took. The driver is asked first: a frame between both questions is none that is lost.
  */
-static void count_frames(struct nd_port_watch *watch, unsigned port, const struct rte_eth_stats *driver,
+static void count_frames(struct nd_port_watch *watch, unsigned device, const struct rte_eth_stats *driver,
                          const struct nd_interface_now *kernel)
 {
     uint64_t taken = driver->opackets + driver->oerrors, lost = driver->oerrors;
 
     if (kernel) {
-        lost = kernel->sent - watch->frames[port].sent;
+        lost = kernel->sent - watch->frames[device].sent;
         lost = taken > lost ? taken - lost : 0;
     }
-    if (lost > watch->frames[port].tx_lost)
-        watch->frames[port].tx_lost = lost;
-    watch->frames[port].rx_missed = driver->imissed + driver->ierrors + driver->rx_nombuf;
+    if (lost > watch->frames[device].tx_lost)
+        watch->frames[device].tx_lost = lost;
+    watch->frames[device].rx_missed = driver->imissed + driver->ierrors + driver->rx_nombuf;
 }
 
 static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts)
 {
     struct nd_port_health *health = &watch->health.port[port];
-    const struct nd_deal *deal = &watch->ports->deal;
-    uint16_t id = deal->device[deal->device_of[port]].id, mtu = 0;
+    unsigned device = watch->device[port];
+    uint16_t id = watch->ports->deal.device[device].id, mtu = 0;
     struct rte_eth_stats driver = {0};
     struct rte_eth_link link = {0};
     struct nd_interface_now kernel;
@@ -81,9 +89,9 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
     }
     if (counts)
         rte_eth_stats_get(id, &driver);
-    asked = nd_interface_ask(watch->config->node[watch->self].port[port], counts, &kernel);
+    asked = nd_interface_ask(watch->config->node[watch->self].port[device], counts, &kernel);
     if (asked) {
-        health->replaced = kernel.index && kernel.index != watch->frames[port].index;
+        health->replaced = kernel.index && kernel.index != watch->frames[device].index;
         health->carrier = kernel.carrier && !health->replaced;
         health->mtu = kernel.mtu;
     } else {
@@ -92,7 +100,7 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
         health->mtu = rte_eth_dev_get_mtu(id, &mtu) == 0 ? mtu : 0;
     }
     if (counts)
-        count_frames(watch, port, &driver, asked ? &kernel : NULL);
+        count_frames(watch, device, &driver, asked ? &kernel : NULL);
     atomic_store(&watch->told.mtu[port], health->mtu);
 }
 

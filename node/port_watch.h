@@ -27,15 +27,18 @@ struct nd_port_watch {
     unsigned keepers;     /* of them, heard, as bits: as the log has it */
     char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
     struct {
-        int index;          /* of the interface, when the node began */
-        uint64_t sent;      /* frames that it had sent then */
-        uint64_t tx_lost;   /* taken since and not sent */
-        uint64_t rx_missed; /* that came and found no room */
-    } frames[NF_PORTS_MAX];
+        int index;                 /* of the interface, when the node began */
+        uint64_t sent;             /* frames that it had sent then */
+        uint64_t tx_lost;          /* taken since and not sent */
+        uint64_t rx_missed;        /* that came and found no room */
+    } frames[NF_PORTS_MAX];        /* by the number of the port */
+    unsigned device[NF_PORTS_MAX]; /* that number, by interface */
 };
 
 /* Before lanes begin, with the first four members set; in each turn of the main thread. */
 void nd_port_watch_begin(struct nd_port_watch *watch);
+/* The chain's interfaces are others than before. */
+void nd_port_watch_name(struct nd_port_watch *watch);
 void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s);
 
 #endif

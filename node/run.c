@@ -192,6 +192,9 @@ static void introduce(struct nd_running *r)
     r->changing.group = &r->group;
     r->changing.shared = r->shared;
     r->changing.counts = &r->counts;
+    r->changing.ports = &r->ports;
+    r->changing.port_watch = &r->port_watch;
+    r->changing.standing = &r->standing;
     r->changing.region = r->region;
     r->peer_crashes.config = r->config;
     r->peer_crashes.self = r->self;

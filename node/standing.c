@@ -17,6 +17,23 @@
 
 _Static_assert(ND_GATEWAYS_MAX >= ND_TRACKED_MAX, "each tracked thing may be a gateway");
 
+void nd_standing_place(struct nd_standing *st)
+{
+    struct nd_config *config = st->config;
+    struct nd_gateway *asked = st->gateways.of;
+
+    for (unsigned n = 0; n < config->nodes; n++)
+        for (unsigned i = 0; i < config->node[n].tracks; i++) {
+            struct nd_track *track = &config->node[n].track[i];
+
+            if (track->kind != ND_TRACK_GATEWAY)
+                continue;
+            track->port = (uint32_t)nd_gateway_interface(config->chain.l3, track->gateway);
+            if (n == st->self)
+                asked++->port = track->port;
+        }
+}
+
 void nd_standing_begin(struct nd_standing *st)
 {
     const struct nd_node *self = &st->config->node[st->self];
@@ -28,11 +45,11 @@ void nd_standing_begin(struct nd_standing *st)
         if (track->kind != ND_TRACK_GATEWAY)
             continue;
         st->gateways.of[k].address = track->gateway;
-        st->gateways.of[k].port = track->port;
         st->gateways.of[k].every_ns = track->every_ms * FT_MS;
         st->gateway[k].tracked = (struct nd_tracked){.rise = track->rise, .fall = track->fall};
         st->gateways.count++;
     }
+    nd_standing_place(st);
 }
 
 /* ---- the counter ----------------------------------------------------------------------------------- */

@@ -17,7 +17,7 @@ struct nd_detection {
 };
 
 struct nd_standing {
-    const struct nd_config *config;
+    struct nd_config *config;
     unsigned self;            /* index of this node in the file */
     struct nd_health *health; /* of the data ports: judged by port_watch.c; which are deaf is found here */
     struct rp_replicator *replicator;
@@ -46,6 +46,9 @@ struct nd_standing {
 
 /* Before lanes are made, with `config`, `self` and `runner` set; in each turn of the main thread. */
 void nd_standing_begin(struct nd_standing *st);
+/* By which interface each gateway is asked, of those that the chain has now. Also by the lane that changes
+ * the chain, while no other runs. */
+void nd_standing_place(struct nd_standing *st);
 void nd_standing_turn(struct nd_standing *st, const struct rp_status *s);
 
 /* An operator's order, later than every one that is known. FT_EINVAL: the peer has said one of the far

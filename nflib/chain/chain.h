@@ -255,6 +255,11 @@ void nf_chain_setting(const struct nf_param *param, const void *config, char *ou
 /* Whole, however long it is; files by their content. */
 bool nf_chain_same_setting(const struct nf_param *param, const void *from, const void *to);
 
+/* For people: each interface, address of one, route, next hop and neighbour that the file fixes: what it is,
+ * as "route 10.0.0.0/8", and all else that the file says of it, as "via 10.1.0.1". */
+void nf_chain_tell_l3(const struct nf_l3_config *l3,
+                      void (*tell)(void *arg, const char *what, const char *how), void *arg);
+
 /* ---- of nflib/chain ---------------------------------------------------------------------------- */
 
 struct nf_sessions_wants;

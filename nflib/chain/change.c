@@ -105,8 +105,8 @@ static bool has_same_hops(const struct nf_l3_config *from, const struct nf_l3_co
     return same;
 }
 
-/* Addresses and routes, as the hello says them, and which next hops are asked for. */
-static bool is_same_l3(const struct nf_l3_config *from, const struct nf_l3_config *to)
+/* As the hello says them, and which next hops are asked for. */
+bool nf_chain_same_l3(const struct nf_l3_config *from, const struct nf_l3_config *to)
 {
     char before[L3_TEXT_MAX], after[L3_TEXT_MAX];
 
@@ -115,15 +115,6 @@ static bool is_same_l3(const struct nf_l3_config *from, const struct nf_l3_confi
     nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)from}, before, sizeof(before));
     nf_chain_identity(&(struct nf_chain_config){.l3 = (struct nf_l3_config *)to}, after, sizeof(after));
     return strcmp(before, after) == 0 && has_same_hops(from, to, false) && has_same_hops(from, to, true);
-}
-
-static int check_l3(const struct nf_l3_config *from, const struct nf_l3_config *to, struct ft_fault *fault)
-{
-    if (!is_same_l3(from, to))
-        return ft_fail(fault, FT_EINVAL,
-                       "interfaces, routes, next_hops, or an NF's own address: cannot be changed while the "
-                       "pair runs");
-    return FT_OK;
 }
 
 int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chain_config *to,
@@ -138,6 +129,9 @@ int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chai
     if (from->frame_max != to->frame_max)
         return ft_fail(fault, FT_EINVAL, "frame_max: %u, then %u: cannot be changed while the pair runs",
                        from->frame_max, to->frame_max);
+    if (!from->l3 != !to->l3)
+        return ft_fail(fault, FT_EINVAL, "interfaces: %s, then %s: cannot be changed while the pair runs",
+                       from->l3 ? "some" : "none", to->l3 ? "some" : "none");
     error = nf_chain_scope(from, from->lanes, &before, fault);
     if (!error)
         error = nf_chain_scope(to, to->lanes, &after, fault);
@@ -157,9 +151,7 @@ int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_c
     change->to = to;
     int error = nf_chain_same_lanes(from, to, fault);
 
-    if (!error)
-        error = match_nfs(change, fault);
-    return error ? error : check_l3(from->l3, to->l3, fault);
+    return error ? error : match_nfs(change, fault);
 }
 
 /* ---- the state of a lane goes on --------------------------------------------------------------- */
@@ -315,15 +307,15 @@ static int carry_nf(struct nf_chain *to, unsigned place, const struct nf_chain *
     return FT_OK;
 }
 
-/* Numbers, generator and wake times; then L3 with its neighbours, which are made by the same settings. */
-static int carry_lane(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
-                      const struct nf_chain_change *change, struct ft_fault *fault)
+/* Numbers, generator and wake times; then L3, which has been made to look at its next hops in the first
+ * burst.
+ */
+static void carry_lane(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
+                       const struct nf_chain_change *change)
 {
     const struct ft_arena *was = &old->arenas[to->nfs[0].lane * old->nfs];
     const struct nf_lane_state *before = (const void *)(old->base + was->offset);
     struct nf_lane_state *state = (struct nf_lane_state *)(uintptr_t)to->state;
-    struct part a = part_of_arena(to->nfs[0].arena, to, to->region), b = part_of_arena(was, from, old);
-    uint64_t own = (sizeof(*state) + FT_LINE - 1) & ~(uint64_t)(FT_LINE - 1);
 
     state->burst = before->burst;
     state->seq = before->seq;
@@ -332,17 +324,15 @@ static int carry_lane(struct nf_chain *to, const struct nf_chain *from, const st
     state->outputs = before->outputs;
     memcpy(state->random, before->random, sizeof(state->random));
     state->unmade = before->unmade;
-    for (unsigned i = 0; i <= to->count; i++)
-        if (i == 0 || change->was[i]) {
+    for (unsigned i = 1; i <= to->count; i++)
+        if (change->was[i]) {
             state->wake[i] = before->wake[change->was[i]];
             state->bypassed |= (before->bypassed >> change->was[i] & 1) << i;
         }
-    a.to = a.from + to->l3_end;
-    b.to = b.from + from->l3_end;
-    a.from += own;
-    b.from += own;
-    return carry_part(&a, &b) ? FT_OK
-                              : ft_fail(fault, FT_EINVAL, "l3: its state would lie in memory in another way");
+    if (before->wake[0] < state->wake[0])
+        state->wake[0] = before->wake[0];
+    if (to->l3)
+        nf_l3_carry(to->l3, from->l3, (int64_t)((uint64_t)(uintptr_t)old->base - FT_REGION_BASE));
 }
 
 static int carry_sessions(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
@@ -373,10 +363,10 @@ static int carry_sessions(struct nf_chain *to, const struct nf_chain *from, cons
 static int carry_chain(struct nf_chain *to, const struct nf_chain *from, const struct ft_region *old,
                        const struct nf_chain_change *change, struct ft_fault *fault)
 {
-    int error = carry_lane(to, from, old, change, fault);
+    int error;
 
-    if (!error)
-        error = carry_sessions(to, from, old, change, fault);
+    carry_lane(to, from, old, change);
+    error = carry_sessions(to, from, old, change, fault);
     for (unsigned i = 1; i <= to->count && !error; i++)
         if (change->was[i])
             error = carry_nf(to, i, from, change->was[i], old, change, fault);

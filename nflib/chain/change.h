@@ -2,8 +2,8 @@
 /*
  * A chain that takes the place of another while packets wait: which NFs stay, what may be another than
  * before, and how their state goes on in the new chain's memory. NFs that stay keep all of their state, new
- * ones begin with none, and what was taken out is dropped. Numbers of bursts, packets, accesses and outputs,
- * the random generators and chain time go on.
+ * ones begin with none, and what was taken out is dropped; the same is so of interfaces and their neighbours.
+ * Numbers of bursts, packets, accesses and outputs, the random generators and chain time go on.
  */
 #ifndef NFLIB_CHAIN_CHANGE_H
 #define NFLIB_CHAIN_CHANGE_H
@@ -16,16 +16,21 @@ struct nf_chain_change {
     uint16_t was[FT_NFS_MAX]; /* by place in the new chain, from 1: the place in the old one; 0: it is new */
 };
 
-/* FT_EINVAL: another number of lanes, or packets that would be dealt to them by something else. */
+/* FT_EINVAL: another number of lanes, or packets that would be dealt to them by something else, or a wire
+ * that would have interfaces, or the other way round. */
 int nf_chain_same_lanes(const struct nf_chain_config *from, const struct nf_chain_config *to,
                         struct ft_fault *fault);
 /*
  * FT_EINVAL, with a line that names the NF and the parameter: this cannot be done while a pair runs. NFs that
  * stay keep their order and, but for the parameters that their modules call live, their settings; NFs that
- * translate addresses stay; lanes, what packets are dealt to them by, addresses and routes stay.
+ * translate addresses stay; lanes and what packets are dealt to them by stay. Interfaces, routes, next hops
+ * and neighbours may be others.
  */
 int nf_chain_change_plan(struct nf_chain_change *change, const struct nf_chain_config *from,
                          const struct nf_chain_config *to, struct ft_fault *fault);
+
+/* The same addresses, routes, next hops and neighbours, or none. */
+bool nf_chain_same_l3(const struct nf_l3_config *from, const struct nf_l3_config *to);
 
 /* All lanes of a node at once. Given: up to `empty`. Made: the rest. */
 struct nf_chain_switch {

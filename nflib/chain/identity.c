@@ -271,6 +271,91 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
     }
 }
 
+/* ---- for people ---------------------------------------------------------------------------------- */
+
+struct telling {
+    void (*tell)(void *arg, const char *what, const char *how);
+    void *arg;
+};
+
+/* `word` and the address, with `bits` as a network, if it is one. */
+static void tell(const struct telling *t, const char *word, const struct nf_addr *addr,
+                 const struct nf_net *net, const char *how)
+{
+    char what[96];
+    struct text text = {.out = what, .cap = sizeof(what)};
+
+    say(&text, "%s ", word);
+    if (net)
+        say_net(&text, net);
+    else
+        say_addr(&text, addr);
+    t->tell(t->arg, what, how);
+}
+
+static void tell_interface(const struct telling *t, const struct nf_interface *port)
+{
+    char what[48], how[200];
+    struct text text = {.out = how, .cap = sizeof(how)};
+
+    snprintf(what, sizeof(what), "interface %s", port->name);
+    say(&text, "%s, port %s", port->side == NF_OUTSIDE ? "outside" : "inside", port->port);
+    if (port->vlan.outer)
+        say(&text, ", VLAN %u", port->vlan.outer);
+    if (port->vlan.inner)
+        say(&text, ".%u", port->vlan.inner);
+    if (port->vlan.outer)
+        say(&text, " (%04x)%s", port->vlan.tpid, port->pcp_of_dscp ? ", pcp dscp" : "");
+    say(&text, ", mtu %u, mac ", port->mtu);
+    say_mac(&text, port->mac);
+    how[text.len - 1] = '\0'; /* the blank behind it */
+    t->tell(t->arg, what, how);
+    snprintf(how, sizeof(how), "of %s", port->name);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {
+        if (port->net[ipv6].bits)
+            tell(t, "address", NULL, &port->net[ipv6], how);
+        for (unsigned e = 0; e < port->extras[ipv6]; e++)
+            tell(t, "address", &port->extra[ipv6][e], NULL, how);
+    }
+}
+
+/* A neighbour's address is of its link. */
+static void tell_hop(const struct telling *t, const char *word, const struct nf_l3_config *l3,
+                     const struct nf_addr *addr, unsigned port, const uint8_t *mac)
+{
+    char how[80];
+    struct text text = {.out = how, .cap = sizeof(how)};
+
+    say(&text, "on %s%s", l3->port[port].name, mac ? " at " : "");
+    if (mac)
+        say_mac(&text, mac);
+    if (mac)
+        how[text.len - 1] = '\0';
+    tell(t, word, addr, NULL, how);
+}
+
+void nf_chain_tell_l3(const struct nf_l3_config *l3,
+                      void (*callback)(void *arg, const char *what, const char *how), void *arg)
+{
+    const struct telling t = {callback, arg};
+    char via[NF_ADDR_TEXT], how[NF_ADDR_TEXT + 48];
+
+    for (unsigned i = 0; i < l3->ports; i++)
+        tell_interface(&t, &l3->port[i]);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {
+        for (unsigned i = 0; i < l3->routes[ipv6]; i++) {
+            const struct nf_route *r = &l3->route[ipv6][i];
+
+            snprintf(how, sizeof(how), "via %s on %s", nf_addr_text(&r->via, via), l3->port[r->port].name);
+            tell(&t, "route", NULL, &r->to, how);
+        }
+        for (unsigned i = 0; i < l3->next_hops[ipv6]; i++)
+            tell_hop(&t, "next hop", l3, &l3->next_hop[ipv6][i].addr, l3->next_hop[ipv6][i].port, NULL);
+    }
+    for (unsigned i = 0; i < l3->fixed_count; i++)
+        tell_hop(&t, "neighbour", l3, &l3->fixed[i].addr, l3->fixed[i].port, l3->fixed[i].mac);
+}
+
 uint32_t nf_chain_identity(const struct nf_chain_config *config, char *out, uint32_t cap)
 {
     struct text t = {.out = out, .cap = cap};

@@ -81,14 +81,6 @@ bool nf_l3_is_trunk(const struct nf_l3_config *config, unsigned device)
     return false;
 }
 
-bool nf_l3_is_first(const struct nf_l3_config *config, unsigned port)
-{
-    for (unsigned i = 0; i < port; i++)
-        if (config->port[i].device == config->port[port].device)
-            return false;
-    return true;
-}
-
 unsigned nf_l3_device_mtu(const struct nf_l3_config *config, unsigned device)
 {
     unsigned most = 0;
@@ -490,6 +482,65 @@ int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *con
     nf_wake(nf, 0); /* ask for the next hops in the first burst */
     *out = l3;
     return FT_OK;
+}
+
+/* ---- another chain's ---- */
+
+bool nf_l3_match(const struct nf_l3_config *from, const struct nf_l3_config *to, uint8_t out[NF_PORTS_MAX])
+{
+    bool moved = false;
+
+    for (unsigned was = 0; was < NF_PORTS_MAX; was++) {
+        const struct nf_interface *a = &from->port[was];
+
+        out[was] = NF_PORTS_MAX;
+        for (unsigned is = 0; is < to->ports && was < from->ports; is++) {
+            const struct nf_interface *b = &to->port[is];
+
+            if (strcmp(a->port, b->port) == 0 && a->vlan.outer == b->vlan.outer &&
+                a->vlan.inner == b->vlan.inner && a->side == b->side)
+                out[was] = (uint8_t)is;
+        }
+        moved |= was < from->ports && out[was] != was;
+    }
+    return moved;
+}
+
+static void carry_claim(struct nf_l3 *to, const struct nf_claim_words *words, enum nf_claimed which,
+                        const uint8_t port[NF_PORTS_MAX])
+{
+    struct nf_claim claim;
+
+    memcpy(&claim, &words->word[1], sizeof(claim));
+    if (claim.at && claim.port < NF_PORTS_MAX && port[claim.port] != NF_PORTS_MAX)
+        nf_claim_note(to->nf, &to->times->claimed[which], &claim.addr, claim.mac, port[claim.port], claim.at);
+}
+
+void nf_l3_carry(struct nf_l3 *to, const struct nf_l3 *from, int64_t moved)
+{
+    const struct nf_was w = {.moved = moved};
+    const struct nf_l3_times *before = nf_was_at(&w, from->times);
+    struct nf_l3_times *times = NF_EDIT(to->nf, to->times);
+    uint8_t port[NF_PORTS_MAX];
+
+    nf_l3_match(from->config, to->config, port);
+    memcpy(to->nf->counters, nf_was_at(&w, from->nf->counters), NF_L3_COUNTERS * sizeof(uint64_t));
+    times->failing = before->failing;
+    for (unsigned i = 0; i < from->config->ports; i++)
+        if (port[i] != NF_PORTS_MAX)
+            times->errors_paid[port[i]] = before->errors_paid[i];
+    for (unsigned k = 0; k < NF_L3_CLAIMED_KINDS; k++)
+        carry_claim(to, &before->claimed[k], (enum nf_claimed)k, port);
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {
+        struct nf_neighbours was = from->family[ipv6].neighbours;
+
+        if (!was.map || !to->family[ipv6].neighbours.map)
+            continue;
+        was.map = (struct nf_map *)(uintptr_t)nf_was_at(&w, was.map);
+        was.lists = (struct nf_lists *)(uintptr_t)nf_was_at(&w, was.lists);
+        was.order = nf_was_at(&w, was.order);
+        nf_neighbours_carry(&to->family[ipv6].neighbours, &was, port);
+    }
 }
 
 /* ---- neighbour discovery ---- */

@@ -53,7 +53,7 @@ struct nf_fixed {
 };
 
 struct nf_l3_config {
-    uint16_t ports, devices; /* interfaces; ports of a node, which are as many or fewer */
+    uint16_t ports; /* interfaces */
     struct nf_interface port[NF_PORTS_MAX];
     uint16_t routes[NF_FAMILIES]; /* longest prefix wins; connected networks are implied */
     struct nf_route route[NF_FAMILIES][NF_ROUTES_MAX];
@@ -95,8 +95,6 @@ enum nf_l3_counter { NF_L3_COUNTER_LIST(NF_COUNTER) NF_L3_COUNTERS };
 
 /* The port of the nodes carries VLAN tags: its frames are of the interface that has theirs. */
 bool nf_l3_is_trunk(const struct nf_l3_config *config, unsigned device);
-/* The interface is the first on its port. */
-bool nf_l3_is_first(const struct nf_l3_config *config, unsigned port);
 /* The MTU that a kernel's interface has to have, which is that port, so that it takes the largest frames of
  * all on it: a kernel counts the first tag of 802.1Q as part of the Ethernet header, others it does not. */
 unsigned nf_l3_device_mtu(const struct nf_l3_config *config, unsigned device);
@@ -129,6 +127,16 @@ uint64_t nf_l3_bytes(const struct nf_l3_config *config);
  * header. */
 int nf_l3_make(struct nf_l3 **out, struct nf *nf, const struct nf_l3_config *config, bool grows,
                struct ft_fault *fault);
+
+/*
+ * A chain takes the place of another one. out: by the number of each interface of `from`, which number it has
+ * in `to`: it is the same one if it is on the same port, with the same tags, on the same side of the chain.
+ * NF_PORTS_MAX: it is gone. True: some number is another one than before.
+ */
+bool nf_l3_match(const struct nf_l3_config *from, const struct nf_l3_config *to, uint8_t out[NF_PORTS_MAX]);
+/* The state of `from`, the chain's before, whose memory is at `moved` bytes from where its pointers lead, in
+ * `to`, which has just been made: counters, neighbours, and how many errors were sent. */
+void nf_l3_carry(struct nf_l3 *to, const struct nf_l3 *from, int64_t moved);
 
 /*
  * ARP is answered, learned from and dropped; what is not for us is dropped (counted). A packet from inside to

@@ -299,7 +299,6 @@ static int make_all(struct nf_chain *chain, unsigned lane, uint64_t seed, struct
         !(chain->headroom =
               aligned_alloc(64, (size_t)NF_BURST_MAX * NF_HEADROOM_FRAME))) /* lint: config-time */
         error = ft_fail(fault, FT_ENOMEM, "chain %s: no memory for a burst's frames", config->name);
-    chain->l3_end = chain->nfs[0].arena->used;
     for (unsigned i = 0; i < config->count; i++)
         chain->nfs[i + 1].module = config->nfs[i].module;
     if (error == FT_OK)

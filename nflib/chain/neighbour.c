@@ -486,6 +486,57 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
         nf_wake(table->nf, next > now + ROUND_EVERY ? next : now + ROUND_EVERY);
 }
 
+/* ---- another chain's ------------------------------------------------------------------------------- */
+
+static bool is_on_link(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port)
+{
+    const struct nf_net *net = &table->config->port[port].net[table->ipv6];
+
+    return net->bits && ((table->ipv6 && nf_ipv6_link_local(addr->byte)) || nf_net_has(net, addr));
+}
+
+/* An entry of `from`. Its place in the lists is behind those that were carried before. */
+static void carry_entry(struct nf_neighbours *to, const struct nf_neighbours *from, uint32_t slot,
+                        const uint8_t ports[NF_PORTS_MAX])
+{
+    const struct nf_neighbour *was = neighbour_at(from, slot);
+    const uint8_t staying = NF_NEIGHBOUR_HOP | NF_NEIGHBOUR_FIXED;
+    struct nf_addr addr = nf_neighbours_addr(from, slot);
+    uint8_t port = was->port < NF_PORTS_MAX ? ports[was->port] : NF_PORTS_MAX;
+    struct nf_neighbour *is;
+    uint32_t now;
+
+    if (port == NF_PORTS_MAX || was->flags & NF_NEIGHBOUR_FIXED || !is_on_link(to, &addr, port))
+        return;
+    now = find_slot(to, &addr, port);
+    if (now == NF_NONE)
+        now = add_entry(to, &addr, port, false, 0);
+    is = NF_EDIT(to->nf, neighbour_at(to, now));
+    if (is->flags & NF_NEIGHBOUR_FIXED || is->port != port)
+        return;
+    *is = *was;
+    is->port = port;
+    is->flags = (uint8_t)(was->flags & ~(staying | NF_NEIGHBOUR_USED));
+    if (!nf_list_has(to->lists, now))
+        is->flags |= NF_NEIGHBOUR_HOP;
+    else
+        relist(to, now, was->flags & NF_NEIGHBOUR_USED);
+}
+
+void nf_neighbours_carry(struct nf_neighbours *to, const struct nf_neighbours *from,
+                         const uint8_t port[NF_PORTS_MAX])
+{
+    const struct nf_list *lists[] = {&from->order->unused, &from->order->used};
+
+    for (uint32_t s = nf_map_next(from->map, 0); s != NF_NONE; s = nf_map_next(from->map, s + 1))
+        if (!nf_list_has(from->lists, s))
+            carry_entry(to, from, s, port);
+    for (unsigned l = 0; l < 2; l++)
+        for (uint32_t s = nf_list_first(lists[l]); s != NF_NONE; s = nf_list_next(from->lists, s))
+            carry_entry(to, from, s, port);
+    NF_EDIT(to->nf, to->order)->wants_paid = from->order->wants_paid;
+}
+
 static int check_fixed(const struct nf_neighbours *table, const struct nf_fixed *fixed, unsigned number,
                        struct nf_check *c)
 {

@@ -105,6 +105,15 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now);
  * says. */
 int nf_neighbours_check(const struct nf_neighbours *table, struct nf_check *c);
 
+/*
+ * A chain takes the place of another one: what was known of addresses that are on the link of an interface as
+ * before, `port` being [old interface] → the new one's number, NF_PORTS_MAX: it is gone. `from` is another
+ * chain's, whose memory can be read where it says. What the file names, now or before, is as the file says
+ * now.
+ */
+void nf_neighbours_carry(struct nf_neighbours *to, const struct nf_neighbours *from,
+                         const uint8_t port[NF_PORTS_MAX]);
+
 void nf_claim_note(const struct nf *nf, const struct nf_claim_words *words, const struct nf_addr *addr,
                    const uint8_t mac[6], uint8_t port, uint64_t now);
 

@@ -50,9 +50,7 @@ struct nf_chain {
     struct nf_emitted list[NF_EMIT_MAX];
     uint32_t listed;
     struct nf_tally *tally, own_tally[FT_NFS_MAX];
-    /* For change.c. l3_end: where L3's state ends, in bytes of the lane's own arena. shared: what each
-     * NF has of the shared arena; of lane 0, which makes it. */
-    uint64_t l3_end;
+    /* For change.c: what each NF has of the shared arena; of lane 0, which makes it. */
     struct nf_chain_share {
         uint64_t from, to;
     } shared[FT_NFS_MAX];

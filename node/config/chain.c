@@ -2,8 +2,9 @@
 /*
  * The chain: its name, the NFs and their settings, modules from outside the tree; its interfaces, routes and
  * next hops of both families, and the ports and VLAN tags by which its frames are known, checked against each
- * other. Without interfaces it is a wire. `chain: {file: other.yaml}` takes chain (and protect and redis,
- * when this file has none) from another file, whose lines its messages then name.
+ * other. Without interfaces it is a wire. `chain: {file: other.yaml}` takes chain (and protect, redis and
+ * interfaces with all that belongs to them, when this file has none) from another file, whose lines its
+ * messages then name.
  */
 #include "node/base/process.h"
 #include "node/config/module_file.h"
@@ -44,10 +45,53 @@ static const struct nf_param no_settings[] = {{0}};
 /* A setting of every NF, in the words of enum nf_on_crash. */
 static const char *const on_crash[] = {"stop", "bypass", "reset", NULL};
 
+/* What a chain file has that a pair file refers to. */
+#define AT(member) offsetof(struct nd_sections, member)
+static const struct nf_param travelling[] = {
+    {"chain", ND_KIND(ND_MAP), AT(chain), 0, 0, NULL, NULL, NULL, false},
+    {"protect", ND_KIND(ND_MAP), AT(protect), 0, 0, "", NULL, NULL, false},
+    {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, NULL, false},
+    {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, NULL, false},
+    {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, NULL, false},
+    {"neighbours", ND_KIND(ND_LIST), AT(neighbours), 0, NF_FIXED_MAX, "", NULL, NULL, false},
+    {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, NULL, false},
+    {0},
+};
+#undef AT
+
+static const struct nd_yaml *first_of_network(const struct nd_sections *at)
+{
+    return at->interfaces  ? at->interfaces
+           : at->routes    ? at->routes
+           : at->next_hops ? at->next_hops
+                           : at->neighbours;
+}
+
+/* Interfaces and all that belongs to them stand in one of the two files. */
+static int take_network(struct nd_reading *r, const struct nd_sections *theirs)
+{
+    const struct nd_yaml *here = first_of_network(&r->at), *there = first_of_network(theirs);
+
+    if (here && there)
+        return nd_yaml_fail(r->fault, here,
+                            "%s here, and %s in the chain file, expected interfaces, routes, next_hops and "
+                            "neighbours in one of the two",
+                            here->key, there->key);
+    if (!there)
+        return 0;
+    r->at.interfaces = theirs->interfaces;
+    r->at.routes = theirs->routes;
+    r->at.next_hops = theirs->next_hops;
+    r->at.neighbours = theirs->neighbours;
+    r->spare_ports = true;
+    return 0;
+}
+
 /* Follows `file:` to the other file's sections. */
 static int follow_reference(struct nd_reading *r)
 {
-    const struct nd_yaml *other, *entry;
+    struct nd_sections theirs = {.chain = NULL};
+    const struct nd_yaml *other, *again;
     const char *path;
     int error = nd_schema_read(r->arena, r->at.chain, "chain", reference, &path, r->fault);
 
@@ -59,26 +103,18 @@ static int follow_reference(struct nd_reading *r)
     if (snprintf(r->config->chain_file, sizeof(r->config->chain_file), "%s", path) >=
         (int)sizeof(r->config->chain_file))
         return nd_yaml_fail(r->fault, r->at.chain, "chain file is a path of 256 bytes or more");
-    if (other->kind != ND_YAML_MAP)
-        return nd_yaml_fail(r->fault, other, "no settings, expected a chain file");
-    for (entry = other->first; entry; entry = entry->next)
-        if (strcmp(entry->key, "chain") != 0 && strcmp(entry->key, "protect") != 0 &&
-            strcmp(entry->key, "redis") != 0)
-            return nd_yaml_fail(
-                r->fault, entry,
-                "key \"%.40s\" in a chain file that is referred to, expected chain, protect or redis",
-                entry->key);
-    r->at.chain = nd_yaml_get(other, "chain");
-    if (!r->at.chain)
-        return nd_yaml_fail(r->fault, other, "chain is missing, expected a map of settings");
-    entry = nd_yaml_get(r->at.chain, "file");
-    if (entry)
-        return nd_yaml_fail(r->fault, entry, "a second reference to a chain file, expected the chain itself");
+    error = nd_schema_read(r->arena, other, NULL, travelling, &theirs, r->fault);
+    if (error)
+        return error;
+    again = nd_yaml_get(theirs.chain, "file");
+    if (again)
+        return nd_yaml_fail(r->fault, again, "a second reference to a chain file, expected the chain itself");
+    r->at.chain = theirs.chain;
     if (!r->at.protect)
-        r->at.protect = nd_yaml_get(other, "protect");
+        r->at.protect = theirs.protect;
     if (!r->at.redis)
-        r->at.redis = nd_yaml_get(other, "redis");
-    return 0;
+        r->at.redis = theirs.redis;
+    return take_network(r, &theirs);
 }
 
 static int load_file(struct nd_reading *r, const struct nd_yaml *at, const char *path)
@@ -356,13 +392,16 @@ static int read_tags(struct nd_reading *r, const struct nd_yaml *vlan, struct nf
     return error ? error : read_vid(r, vlan->first->next, &tags->inner);
 }
 
-/* Ports are numbered as the file's interfaces name them first. */
-static uint8_t device_of(struct nf_l3_config *l3, const struct nf_interface *port)
+/* The nodes' port of that name, which has room: they are numbered as interfaces name them first. */
+static uint8_t find_port(struct nd_config *config, const char name[32])
 {
-    for (unsigned i = 0; i < l3->ports; i++)
-        if (strcmp(l3->port[i].port, port->port) == 0)
-            return l3->port[i].device;
-    return (uint8_t)l3->devices++;
+    unsigned i = 0;
+
+    while (i < config->ports && strcmp(config->port_name[i], name) != 0)
+        i++;
+    if (i == config->ports)
+        memcpy(config->port_name[config->ports++], name, sizeof(config->port_name[0]));
+    return (uint8_t)i;
 }
 
 /* The port and the tags of an interface whose names are read, beside the interfaces that are
@@ -370,7 +409,7 @@ static uint8_t device_of(struct nf_l3_config *l3, const struct nf_interface *por
 static int read_vlan(struct nd_reading *r, const struct nd_yaml *at, const struct nd_yaml *vlan,
                      uint32_t tpid, struct nf_interface *port)
 {
-    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_l3_config *l3 = r->l3;
     const struct nd_yaml *type = nd_yaml_get(at, "tpid");
     int error = vlan ? read_tags(r, vlan, &port->vlan) : 0;
 
@@ -384,7 +423,7 @@ static int read_vlan(struct nd_reading *r, const struct nd_yaml *at, const struc
         (type ? tpid == ND_TPID_8021AD : port->vlan.inner != 0) ? NF_TPID_8021AD : NF_TPID_8021Q;
     if (!port->port[0])
         memcpy(port->port, port->name, sizeof(port->port));
-    port->device = device_of(l3, port);
+    port->device = find_port(r->config, port->port);
     for (unsigned i = 0; i < l3->ports; i++) {
         const struct nf_interface *o = &l3->port[i];
 
@@ -470,16 +509,14 @@ static void derive_mac(const char *chain, unsigned index, uint8_t mac[6])
 }
 
 /* That of the first interface on its port, as a kernel's sub-interfaces have that of their link. */
-static void choose_mac(const struct nd_config *config, struct nf_interface *port)
+static void choose_mac(const char *chain, const struct nf_l3_config *l3, struct nf_interface *port)
 {
-    const struct nf_l3_config *l3 = &config->l3;
-
     for (unsigned i = 0; i < l3->ports; i++)
         if (l3->port[i].device == port->device) {
             memcpy(port->mac, l3->port[i].mac, sizeof(port->mac));
             return;
         }
-    derive_mac(config->chain.name, l3->ports, port->mac);
+    derive_mac(chain, l3->ports, port->mac);
 }
 
 static int add_extra(struct nd_reading *r, const struct nd_yaml *at, struct nf_interface *port,
@@ -507,7 +544,7 @@ static int add_extra(struct nd_reading *r, const struct nd_yaml *at, struct nf_i
 static int check_net(struct nd_reading *r, const struct nd_yaml *at, const struct nf_interface *port,
                      bool ipv6)
 {
-    const struct nf_l3_config *l3 = &r->config->l3;
+    const struct nf_l3_config *l3 = r->l3;
     const struct nf_net *net = &port->net[ipv6];
     const char *key = ipv6 ? "address6" : "address";
     char text[NF_ADDR_TEXT];
@@ -534,7 +571,7 @@ static int check_net(struct nd_reading *r, const struct nd_yaml *at, const struc
 
 static int check_interface(struct nd_reading *r, const struct nd_yaml *at, const struct nf_interface *port)
 {
-    const struct nf_l3_config *l3 = &r->config->l3;
+    const struct nf_l3_config *l3 = r->l3;
     int error;
 
     if (!port->net[NF_IP4].bits && !port->net[NF_IP6].bits)
@@ -567,7 +604,7 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param extra_kind = {.kind = ND_KIND(ND_ADDRESS)};
     static const uint8_t none[6];
-    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_l3_config *l3 = r->l3;
     struct nf_interface *port = &l3->port[l3->ports];
     struct raw_interface raw = {.side = 0};
     int error = nd_schema_read(r->arena, at, "interface", interface_keys, &raw, r->fault);
@@ -582,7 +619,7 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
     if (error)
         return error;
     if (memcmp(port->mac, none, 6) == 0)
-        choose_mac(r->config, port);
+        choose_mac(r->config->chain.name, l3, port);
     if (port->net[NF_IP6].bits)
         port->local = derive_link_local(port->mac);
     error = check_interface(r, at, port);
@@ -603,8 +640,8 @@ static int check_sides(struct nd_reading *r)
 {
     unsigned count[2] = {0, 0};
 
-    for (unsigned i = 0; i < r->config->l3.ports; i++)
-        count[r->config->l3.port[i].side]++;
+    for (unsigned i = 0; i < r->l3->ports; i++)
+        count[r->l3->port[i].side]++;
     if (count[NF_INSIDE] && count[NF_OUTSIDE])
         return 0;
     return nd_yaml_fail(r->fault, r->at.interfaces, "no interface on the %s, expected at least one each side",
@@ -627,7 +664,7 @@ static struct nf_hosts own_of(const struct nd_reading *r, unsigned nf)
 /* Addresses that NFs speak for (a NAT's outside address) are answered for where they are asked: outside. */
 static int add_nf_addresses(struct nd_reading *r)
 {
-    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_l3_config *l3 = r->l3;
     int error = 0;
 
     for (unsigned i = 0; i < r->config->chain.count && !error; i++) {
@@ -648,7 +685,7 @@ static int add_nf_addresses(struct nd_reading *r)
 /* The interface on whose link `hop` is, for a neighbour: not the chain itself. */
 static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what, const struct nd_hop *hop)
 {
-    const struct nf_l3_config *l3 = &r->config->l3;
+    const struct nf_l3_config *l3 = r->l3;
     bool ipv6 = nf_addr_is_ipv6(&hop->addr), local = nf_ipv6_link_local(hop->addr.byte);
 
     if (local != (hop->interface[0] != 0))
@@ -678,7 +715,7 @@ static int read_route(struct nd_reading *r, const struct nd_yaml *at)
         {"via", ND_KIND(ND_HOP), sizeof(struct nf_net), 0, 0, NULL, NULL, "next hop", false},
         {0},
     };
-    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_l3_config *l3 = r->l3;
     const struct nd_yaml *via = nd_yaml_get(at, "via");
     struct {
         struct nf_net to;
@@ -706,7 +743,7 @@ static int read_route(struct nd_reading *r, const struct nd_yaml *at)
 static int read_next_hop(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param kind = {.kind = ND_KIND(ND_HOP)};
-    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_l3_config *l3 = r->l3;
     struct nd_hop hop = {.interface = ""};
     int port = nd_schema_value(r->arena, at, "next_hops entry", &kind, &hop, r->fault);
     bool ipv6 = nf_addr_is_ipv6(&hop.addr);
@@ -726,7 +763,7 @@ static int read_fixed(struct nd_reading *r, const struct nd_yaml *at)
         {"mac", ND_KIND(ND_MAC), sizeof(struct nd_hop), 0, 0, NULL, NULL, "always", false},
         {0},
     };
-    struct nf_l3_config *l3 = &r->config->l3;
+    struct nf_l3_config *l3 = r->l3;
     struct {
         struct nd_hop address;
         uint8_t mac[6];
@@ -760,10 +797,17 @@ int nd_read_network(struct nd_reading *r)
                                                      : r->at.neighbours;
     int error = 0;
 
-    if (!r->at.interfaces)
-        return orphan
-                   ? nd_yaml_fail(r->fault, orphan, "%s without interfaces, expected interfaces", orphan->key)
-                   : 0;
+    if (!r->at.interfaces && orphan)
+        return nd_yaml_fail(r->fault, orphan, "%s without interfaces, expected interfaces", orphan->key);
+    if (!r->at.interfaces) {
+        for (; r->config->ports < 2; r->config->ports++)
+            snprintf(r->config->port_name[r->config->ports], sizeof(r->config->port_name[0]), "%s",
+                     nd_interface_name(r->config, r->config->ports));
+        return 0;
+    }
+    r->l3 = nd_arena_alloc(r->arena, sizeof(*r->l3));
+    if (!r->l3)
+        return nd_no_memory(r->fault);
     for (const struct nd_yaml *e = r->at.interfaces->first; e && !error; e = e->next)
         error = read_interface(r, e);
     if (!error && !(error = check_sides(r)))
@@ -776,6 +820,6 @@ int nd_read_network(struct nd_reading *r)
          e = e->next)
         error = read_fixed(r, e);
     if (!error)
-        r->config->chain.l3 = &r->config->l3;
+        r->config->chain.l3 = r->l3;
     return error;
 }

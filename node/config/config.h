@@ -104,8 +104,7 @@ struct nd_authority_settings {
 struct nd_node {
     char name[32];
     uint32_t role; /* enum nd_role: counts only when both nodes are at view 0 */
-    /* By the chain's interface, the same for those that share a port: a vdev string
-     * ("net_af_packet0,iface=in0") or a PCI address. */
+    /* By the port's number: a vdev string ("net_af_packet0,iface=in0") or a PCI address. */
     char port[NF_PORTS_MAX][512];
     char host[ND_HOST_MAX]; /* replication address, numeric IPv4 */
     uint16_t tcp_port;
@@ -149,7 +148,10 @@ struct nd_config {
     char chain_file[256]; /* that `chain: {file: …}` names; "": the chain stands in `file` */
     struct nf_file text;  /* of that file, as it was read */
     struct nf_chain_config chain;
-    struct nf_l3_config l3; /* chain.l3 points here when the file has interfaces */
+    /* The nodes' ports, by number: those that interfaces name, in their order; then, where the interfaces
+     * stand in a chain file of their own, those that some may name later. */
+    char port_name[NF_PORTS_MAX][32];
+    unsigned ports;
     struct nd_protect protect;
     struct nd_timing timing;
     struct nd_link link;
@@ -204,6 +206,23 @@ int nd_config_read_arbiter(struct nd_arbiter_config *out, struct nd_arena *arena
 /* Of the link's files, which are this server's alone: that each can be opened. Not what is in it. FT_EINVAL
  * with a line as above, which names the file; FT_EPERM. */
 int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *fault);
+
+/* The chain's interfaces, by number; of a wire, its ends. */
+static inline unsigned nd_interfaces(const struct nd_config *config)
+{
+    return config->chain.l3 ? config->chain.l3->ports : 2;
+}
+static inline const char *nd_interface_name(const struct nd_config *config, unsigned interface)
+{
+    return config->chain.l3 ? config->chain.l3->port[interface].name : interface ? "outside" : "inside";
+}
+/* The number of the port that it is on. */
+static inline unsigned nd_port_number(const struct nd_config *config, unsigned interface)
+{
+    return config->chain.l3 ? config->chain.l3->port[interface].device : interface;
+}
+/* The interface from which a gateway is asked: one in whose network it is, as another's address; -1: none. */
+int nd_gateway_interface(const struct nf_l3_config *l3, uint32_t gateway);
 
 /* "off", "log" … by enum nd_mode, "hot", "warm" by enum nd_standby; NULL-terminated. */
 extern const char *const nd_modes[], *const nd_standbys[];

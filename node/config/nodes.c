@@ -98,20 +98,27 @@ static const struct nd_yaml *find_kind(struct nd_reading *r, const struct nd_yam
 
 /* ---- tracked things ------------------------------------------------------------------------------ */
 
-/* A gateway is asked from a data port. */
-static int find_port(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *track)
+int nd_gateway_interface(const struct nf_l3_config *l3, uint32_t gateway)
 {
-    const struct nf_l3_config *l3 = r->config->chain.l3;
-    struct nf_addr gateway = nf_addr_of_ipv4(track->gateway);
+    struct nf_addr addr = nf_addr_of_ipv4(gateway);
 
     for (unsigned i = 0; l3 && i < l3->ports; i++) {
         const struct nf_net *net = &l3->port[i].net[NF_IP4];
 
-        if (net->bits && !nf_addr_same(&net->addr, &gateway) && nf_net_has(net, &gateway)) {
-            track->port = i;
-            return 0;
-        }
+        if (net->bits && !nf_addr_same(&net->addr, &addr) && nf_net_has(net, &addr))
+            return (int)i;
     }
+    return -1;
+}
+
+/* A gateway is asked from a data port. */
+static int find_port(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *track)
+{
+    int interface = nd_gateway_interface(r->config->chain.l3, track->gateway);
+
+    track->port = (uint32_t)interface;
+    if (interface >= 0)
+        return 0;
     return nd_yaml_fail(r->fault, at,
                         "%s gateway is %s, expected an address in the network of one of the interfaces", what,
                         at->text);
@@ -293,34 +300,38 @@ static int check_devices(struct nd_reading *r, const struct nd_yaml *ports, cons
     return 0;
 }
 
+/* Those of the first node that no interface names: each node has them. */
+static void name_spare_ports(struct nd_config *config, const struct nd_yaml *ports)
+{
+    for (const struct nd_yaml *e = ports->first; e; e = e->next) {
+        unsigned i = 0;
+
+        while (i < config->ports && strcmp(config->port_name[i], e->key) != 0)
+            i++;
+        if (i == config->ports && i < NF_PORTS_MAX && ft_is_name(e->key, sizeof(config->port_name[i])))
+            snprintf(config->port_name[config->ports++], sizeof(config->port_name[i]), "%s", e->key);
+    }
+}
+
 /* One device per port, which is that of each interface on it; a wire's are called inside and outside. */
 int nd_read_ports(struct nd_reading *r, const char *kind, struct nd_node *node, const struct nd_yaml *ports)
 {
-    static const char *const wire[] = {"inside", "outside"};
-    const struct nf_l3_config *l3 = r->config->chain.l3;
-    char device[NF_PORTS_MAX][sizeof(node->port[0])], what[64];
-    unsigned count = l3 ? l3->ports : 2;
     struct nf_param keys[NF_PORTS_MAX + 1];
+    char what[64];
     int error;
 
+    if (r->spare_ports && node == r->config->node)
+        name_spare_ports(r->config, ports);
     memset(keys, 0, sizeof(keys));
-    memset(device, 0, sizeof(device));
-    for (unsigned i = 0; i < count; i++) {
-        unsigned number = l3 ? l3->port[i].device : i;
-
-        keys[number] = (struct nf_param){.name = l3 ? l3->port[i].port : wire[i],
-                                         .kind = ND_KIND(ND_TEXT),
-                                         .offset = number * sizeof(device[0]),
-                                         .max = sizeof(device[0]),
-                                         .help = "a PCI address, or as net_af_packet0,iface=eth0"};
-    }
+    for (unsigned i = 0; i < r->config->ports; i++)
+        keys[i] = (struct nf_param){.name = r->config->port_name[i],
+                                    .kind = ND_KIND(ND_TEXT),
+                                    .offset = i * sizeof(node->port[0]),
+                                    .max = sizeof(node->port[0]),
+                                    .help = "a PCI address, or as net_af_packet0,iface=eth0"};
     snprintf(what, sizeof(what), "%s %s ports", kind, node->name);
-    error = nd_schema_read(r->arena, ports, what, keys, device, r->fault);
-    if (!error)
-        error = check_devices(r, ports, what, keys, device);
-    for (unsigned i = 0; i < count && !error; i++)
-        memcpy(node->port[i], device[l3 ? l3->port[i].device : i], sizeof(device[0]));
-    return error;
+    error = nd_schema_read(r->arena, ports, what, keys, node->port, r->fault);
+    return error ? error : check_devices(r, ports, what, keys, node->port);
 }
 
 /* Where the control socket lies. */
@@ -399,7 +410,7 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
                          node->name);
     if (!error && raw.ports)
         error = nd_read_ports(r, "node", node, raw.ports);
-    for (unsigned i = 0; r->at.keepers && i < (r->config->chain.l3 ? r->config->l3.ports : 2); i++)
+    for (unsigned i = 0; r->at.keepers && i < r->config->ports; i++)
         snprintf(node->port[i], sizeof(node->port[i]), "keeper");
     if (!error && (node->inputs_port != 0) != (r->at.keepers != NULL))
         error =

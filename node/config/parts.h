@@ -27,9 +27,11 @@ struct nd_reading {
     /* [chain.count] The NF's address that the chain answers for, or NULL; where each NF stands. */
     const struct nf_param *own[FT_NFS_MAX - 1];
     const struct nd_yaml *nf_at[FT_NFS_MAX - 1];
-    bool quiet;             /* ND_CONFIG_QUIET */
-    bool disbelieved;       /* a file that others may write to is the reason why it failed */
-    struct ft_trust *trust; /* in the arena: of a chain file that is referred to, and of NFs' files */
+    struct nf_l3_config *l3; /* being filled, in the arena; the chain's when the file has interfaces */
+    bool spare_ports;        /* nodes may have ports that no interface names */
+    bool quiet;              /* ND_CONFIG_QUIET */
+    bool disbelieved;        /* a file that others may write to is the reason why it failed */
+    struct ft_trust *trust;  /* in the arena: of a chain file that is referred to, and of NFs' files */
     struct ft_fault *fault;
 };
 

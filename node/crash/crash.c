@@ -115,6 +115,11 @@ void nd_crash_name_chain(struct nd_crash_page *page, const struct nf_chain_confi
         memset(name, 0, FT_CRASH_NAME);
         memcpy(name, is, strnlen(is, FT_CRASH_NAME - 1));
     }
+    for (unsigned i = 0; page && i < NF_PORTS_MAX; i++)
+        snprintf(page->interface[i], sizeof(page->interface[i]), "%s",
+                 chain->l3 ? (i < chain->l3->ports ? chain->l3->port[i].name : "")
+                 : i < 2   ? (i ? "outside" : "inside")
+                           : "");
 }
 
 bool nd_crash_turn(struct nd_crash *crash, int state, uint64_t view, uint64_t chain)

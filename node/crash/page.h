@@ -12,6 +12,7 @@
 #include "ftcore/record/crash_notice.h"
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
+#include "nflib/chain/l3.h"
 #include "nflib/chain/mark.h"
 
 #include <stdatomic.h>
@@ -106,8 +107,9 @@ struct nd_crash_page {
     _Atomic bool stopped; /* the node ends in order */
     _Atomic int state;    /* enum ft_state */
     _Atomic uint64_t view;
-    _Atomic uint64_t chain;             /* hash of its identity, as a hello has it */
-    char nf[FT_NFS_MAX][FT_CRASH_NAME]; /* of the chain, by index; by the lane that changes the chain, too */
+    _Atomic uint64_t chain; /* hash of its identity, as a hello has it */
+    /* Of the chain, by index, "" beyond the last; by the lane that changes the chain, too. */
+    char nf[FT_NFS_MAX][FT_CRASH_NAME], interface[NF_PORTS_MAX][32];
     struct nd_crash_module module[ND_CRASH_MODULES];
     _Atomic uint32_t modules;
     struct nd_quarantine quarantine; /* quarantine.h says by whom */

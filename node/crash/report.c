@@ -573,17 +573,17 @@ static unsigned ports_of(const struct nd_crash_case *c)
 {
     unsigned ports = 0;
 
-    while (ports < NF_PORTS_MAX && c->config->node[c->self].port[ports][0])
+    while (ports < NF_PORTS_MAX && c->page->interface[ports][0])
         ports++;
     return ports;
 }
 
 static bool begin_file(FILE *out, const struct nd_crash_case *c)
 {
-    const char *names[NF_PORTS_MAX] = {"inside", "outside"};
+    const char *names[NF_PORTS_MAX];
 
-    for (unsigned p = 0; p < ports_of(c) && c->config->chain.l3; p++)
-        names[p] = c->config->l3.port[p].name;
+    for (unsigned p = 0; p < ports_of(c); p++)
+        names[p] = c->page->interface[p];
     return nd_pcapng_begin(out, c->config->node[c->self].name, names, ports_of(c));
 }
 

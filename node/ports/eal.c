@@ -377,12 +377,17 @@ static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
     return rte_eth_dev_rss_reta_update(id, table, size);
 }
 
+static unsigned number_of(const struct nd_ports *ports, const struct nd_device *device)
+{
+    return (unsigned)(device - ports->deal.device);
+}
+
 /* What a NIC is told to take. 0: what it takes unasked; so do drivers that know of nothing larger. */
 static uint32_t mtu_of(const struct nd_ports *ports, const struct nd_device *device,
                        const struct rte_eth_dev_info *info)
 {
-    const struct nf_l3_config *l3 = ports->deal.l3;
-    uint32_t wanted = l3                                 ? nf_l3_device_mtu(l3, l3->port[device->port].device)
+    const struct nf_l3_config *l3 = ports->deal.chain->l3;
+    uint32_t wanted = l3                                 ? nf_l3_device_mtu(l3, number_of(ports, device))
                       : ports->frame_max > NF_FRAME_ROOM ? ports->frame_max - RTE_ETHER_HDR_LEN - NF_VLAN_TAG
                                                          : 0;
     uint32_t head = info->max_mtu != UINT16_MAX && info->max_rx_pktlen > info->max_mtu
@@ -459,7 +464,7 @@ static int open_device(void *arg)
 int nd_device_open(struct nd_ports *ports, struct nd_device *device, const struct nd_node *node,
                    const char *port, struct ft_fault *fault)
 {
-    struct opening opening = {ports, node->port[device->port], device};
+    struct opening opening = {ports, node->port[number_of(ports, device)], device};
     char why[160];
     int error = capture(open_device, &opening, why, sizeof(why));
 

@@ -32,7 +32,7 @@ static bool place_frame(struct nd_deal *deal, unsigned device, struct rte_mbuf *
 {
     uint8_t *frame = rte_pktmbuf_mtod(m, uint8_t *);
     uint32_t bytes = 0;
-    unsigned port = nf_l3_interface_of(deal->l3, device, frame, rte_pktmbuf_data_len(m), &bytes);
+    unsigned port = nf_l3_interface_of(deal->chain->l3, device, frame, rte_pktmbuf_data_len(m), &bytes);
 
     if (port == NF_PORTS_MAX)
         return false;
@@ -68,12 +68,13 @@ static uint32_t place_frames(struct nd_deal *deal, unsigned device, struct rte_m
 
 static const struct nf_vlan *tags_of(const struct nd_deal *deal, unsigned port)
 {
-    return deal->l3 && deal->l3->port[port].vlan.outer ? &deal->l3->port[port].vlan : NULL;
+    return deal->chain->l3 && deal->chain->l3->port[port].vlan.outer ? &deal->chain->l3->port[port].vlan
+                                                                     : NULL;
 }
 
 static uint8_t pcp_of(const struct nd_deal *deal, unsigned port, const uint8_t *frame, uint32_t len)
 {
-    return deal->l3->port[port].pcp_of_dscp ? nf_vlan_pcp_of_dscp(frame, len) : 0;
+    return deal->chain->l3->port[port].pcp_of_dscp ? nf_vlan_pcp_of_dscp(frame, len) : 0;
 }
 
 /* A port's tags. Buffers have RTE_PKTMBUF_HEADROOM bytes in front of what came in, or of what was made. */
@@ -159,7 +160,7 @@ static unsigned lane_of(const struct nd_deal *deal, unsigned poller, struct nf_p
                         struct nf_datagrams *datagrams)
 {
     /* Claims of the chain's addresses are lane 0's to answer. */
-    if (deal->l3 && p->len >= 14 && memcmp(p->data + 6, deal->l3->port[p->in_port].mac, 6) == 0)
+    if (deal->chain->l3 && p->len >= 14 && memcmp(p->data + 6, deal->chain->l3->port[p->in_port].mac, 6) == 0)
         return 0;
     return nf_chain_lane(may_ask(deal, poller) ? deal->lane[poller].chain : NULL, p, deal->scope, deal->lanes,
                          datagrams);
@@ -330,69 +331,99 @@ static void own_mac(const char *name, unsigned port, uint8_t mac[6])
     memcpy(mac + 2, &hash, 4);
 }
 
-/* As the node's `ports` have it. */
-static const char *name_of(const struct nd_config *config, unsigned port)
-{
-    return config->chain.l3 ? config->l3.port[port].port : port ? "outside" : "inside";
-}
-
 void nd_ports_warn(const struct nd_config *config, unsigned node)
 {
     const char(*devargs)[sizeof(config->node[0].port[0])] = config->node[node].port;
     const struct nf_l3_config *l3 = config->chain.l3;
     struct nd_interface_faults faults;
 
-    for (unsigned i = 0; i < NF_PORTS_MAX && devargs[i][0]; i++) {
-        const struct ft_log_field fields[] = {{"port", .text = name_of(config, i)}, {0}};
+    for (unsigned i = 0; i < config->ports; i++) {
+        const struct ft_log_field fields[] = {{"port", .text = config->port_name[i]}, {0}};
 
-        if (l3 && !nf_l3_is_first(l3, i))
-            continue;
-        nd_interface_look(devargs[i], l3 ? nf_l3_device_mtu(l3, l3->port[i].device) : 0,
-                          config->chain.frame_max, &faults);
+        nd_interface_look(devargs[i], l3 ? nf_l3_device_mtu(l3, i) : 0, config->chain.frame_max, &faults);
         for (unsigned f = 0; f < faults.count; f++)
-            ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "port %s: %s", name_of(config, i),
+            ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "port %s: %s", config->port_name[i],
                           faults.line[f]);
     }
 }
 
-/* The chain's ports, and on which devices they are. */
+/* The chain's ports, and on which devices they are. On one that has none no frame is anybody's. */
 static void number_ports(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node)
 {
     const struct nf_l3_config *l3 = config->chain.l3;
     struct nd_deal *deal = &ports->deal;
 
-    for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0]; i++) {
-        uint8_t number = l3 ? l3->port[i].device : (uint8_t)i;
+    ports->io.ports = (uint16_t)nd_interfaces(config);
+    for (unsigned d = 0; d < config->ports; d++)
+        deal->device[d].trunk = true;
+    for (unsigned i = ports->io.ports; i-- > 0;) {
+        unsigned number = nd_port_number(config, i);
 
         deal->side[i] = ports->io.side[i] = l3 ? l3->port[i].side : i == 0 ? NF_INSIDE : NF_OUTSIDE;
         own_mac(node->name, i, ports->io.own[i]);
-        deal->device_of[i] = number;
-        if (number == deal->devices)
-            deal->device[deal->devices++] =
-                (struct nd_device){.port = (uint8_t)i, .trunk = l3 && nf_l3_is_trunk(l3, number)};
-        ports->io.ports = (uint16_t)(i + 1);
+        deal->device_of[i] = (uint8_t)number;
+        deal->device[number].port = (uint8_t)i;
+        deal->device[number].trunk = l3 && nf_l3_is_trunk(l3, number);
     }
+}
+
+/* False: the frame's interface is gone, and so is the frame. */
+static bool renumber(struct rte_mbuf *m, const uint8_t to[NF_PORTS_MAX])
+{
+    m->port = m->port < NF_PORTS_MAX ? to[m->port] : NF_PORTS_MAX;
+    if (m->port == NF_PORTS_MAX)
+        rte_pktmbuf_free(m);
+    return m->port != NF_PORTS_MAX;
+}
+
+static void renumber_fragments(struct nd_fragments *fragments, const uint8_t to[NF_PORTS_MAX])
+{
+    struct nd_fragments all = *fragments;
+
+    fragments->first = fragments->count = 0;
+    for (uint32_t i = 0; i < all.count; i++) {
+        struct nd_fragment *waiting = &all.waiting[(all.first + i) % ND_FRAGMENTS_WAIT];
+
+        waiting->frame.port = waiting->frame.port < NF_PORTS_MAX ? to[waiting->frame.port] : NF_PORTS_MAX;
+        if (renumber(waiting->frame.owner, to))
+            fragments->waiting[fragments->count++] = *waiting;
+    }
+}
+
+void nd_ports_renumber(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                       const uint8_t to[NF_PORTS_MAX])
+{
+    struct nd_deal *deal = &ports->deal;
+    struct rte_mbuf *m;
+
+    number_ports(ports, config, node);
+    for (unsigned d = 0; d < config->ports && !ports->fed && deal->lanes > 1; d++)
+        for (unsigned l = 0; l < deal->lanes; l++) {
+            for (unsigned n = rte_ring_count(deal->device[d].ring[l]); n > 0; n--)
+                if (rte_ring_dequeue(deal->device[d].ring[l], (void **)&m) == 0 && renumber(m, to))
+                    rte_ring_enqueue(deal->device[d].ring[l], m);
+            renumber_fragments(&deal->device[d].fragments[l], to);
+        }
 }
 
 static int open_devices(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                         struct ft_fault *fault)
 {
     number_ports(ports, config, node);
-    for (unsigned i = 0; i < ports->deal.devices; i++) {
+    for (unsigned i = 0; i < config->ports; i++) {
         struct nd_device *device = &ports->deal.device[i];
-        int error = nd_device_open(ports, device, node, name_of(config, device->port), fault);
+        unsigned mtu = config->chain.l3 ? nf_l3_device_mtu(config->chain.l3, i) : 0;
+        int error = nd_device_open(ports, device, node, config->port_name[i], fault);
 
         if (error)
             return error;
+        device->mtu = mtu > RTE_ETHER_MTU ? mtu : RTE_ETHER_MTU;
         ports->io.devices = (uint16_t)(i + 1);
         ports->io.descriptor[i] = device->fd;
         ports->io.waits = (i == 0 || ports->io.waits) && device->fd >= 0;
         if (config->chain.lanes > 1 && (error = open_deal(&ports->deal, i, fault)))
             return error;
     }
-    if (ports->io.ports < 2)
-        return ft_fail(fault, FT_EINVAL, "node %s: a chain needs two ports, there %s %u", node->name,
-                       ports->io.ports == 1 ? "is" : "are", ports->io.ports);
     return 0;
 }
 
@@ -508,7 +539,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const 
 
     *ports = (struct nd_ports){.frame_max = config->chain.frame_max,
                                .xdp = needed.xdp,
-                               .deal = {.lanes = config->chain.lanes, .l3 = config->chain.l3},
+                               .deal = {.lanes = config->chain.lanes, .chain = &config->chain},
                                .io = {.ctx = ports,
                                       .buffers = node->mbufs / config->chain.lanes,
                                       .receive = receive_frames,

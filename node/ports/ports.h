@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The node's DPDK side: the environment layer, the packet pool, the ports. Opened once by run, before
- * threads; used by lanes. Ports are numbered as the chain's interfaces are, devices as the file names them
- * first: several interfaces may share one, by VLAN tags. Those are taken off in receiving and put on in
- * sending, so that nothing else in the node sees them.
+ * threads; used by lanes. Ports are numbered as the chain's interfaces are, devices as the nodes' `ports`
+ * (struct nd_config): several interfaces may share one, by VLAN tags. Those are taken off in receiving and
+ * put on in sending, so that nothing else in the node sees them.
  */
 #ifndef NODE_PORTS_PORTS_H
 #define NODE_PORTS_PORTS_H
@@ -30,11 +30,13 @@ struct nd_deal {
     unsigned lanes;
     enum nf_scope scope;        /* of the chain's state */
     const struct nd_lane *lane; /* [lanes]; NULL until they are made: then frames are dealt by hash */
-    const struct nf_l3_config *l3;
+    const struct nf_chain_config *chain; /* the node's, whose interfaces a change may exchange */
     struct nd_device {
         rte_spinlock_t receiving, sending;
         uint16_t id;  /* DPDK's */
-        uint8_t port; /* the first that it is of; the only one, if it is no trunk */
+        uint32_t mtu; /* of the largest frames of all interfaces that were on it when it was opened; 1500 at
+                         least */
+        uint8_t port; /* the first that it is of, if any is; the only one, if it is no trunk */
         bool trunk;   /* several ports may be behind it: VLAN tags say whose a frame is */
         bool scaled;  /* a receive queue for every lane, by the hash */
         bool queues;  /* a transmit queue for every lane */
@@ -43,7 +45,6 @@ struct nd_deal {
         struct nf_datagrams *datagrams; /* [lanes], by queue */
         struct nd_fragments *fragments; /* [lanes], by queue: that came before their first one */
     } device[NF_PORTS_MAX];
-    uint16_t devices;
     uint8_t device_of[NF_PORTS_MAX]; /* by port */
     uint8_t side[NF_PORTS_MAX];      /* enum nf_side, by port */
     _Atomic uint64_t full;           /* frames that found a ring full */
@@ -68,6 +69,14 @@ struct nd_privilege nd_ports_privilege(const struct nd_node *node);
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                   struct ft_fault *fault);
 void nd_ports_close(struct nd_ports *ports);
+
+/*
+ * The chain of `config` has other interfaces than before, on the ports that are open: `to` is [number before]
+ * → the one now, NF_PORTS_MAX: gone (nf_l3_match). Frames that have come keep their interface, or are dropped
+ * with it. While no lane runs.
+ */
+void nd_ports_renumber(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
+                       const uint8_t to[NF_PORTS_MAX]);
 
 /* A line of the event log for each thing about the interfaces, as they are now, by which a port of `node`
  * would carry less than it should. */

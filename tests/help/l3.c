@@ -3,6 +3,7 @@
  * For tests: a chain with addresses and one NF that can translate, and frames for it. Owns the chain and
  * the frame.
  */
+#include "nflib/chain/change.h"
 #include "nflib/net/icmp.h"
 #include "tests/help/l3.h"
 
@@ -63,6 +64,7 @@ struct ft_region *l3_region;
 struct nf_chain *l3_chain;
 struct nf *l3_nf;
 static uint64_t burst;
+static const struct nf_chain_config *runs; /* what l3_chain is made from */
 
 void l3_configure(void)
 {
@@ -104,10 +106,40 @@ void l3_begin(void)
     if (nf_chain_region(&l3_region, &l3_chain_config, &how, &fault) ||
         nf_chain_make(&l3_chain, &l3_chain_config, l3_region, 0, 7, &fault))
         fail_msg("%s", fault.text);
+    runs = &l3_chain_config;
     l3_nf = nf_chain_find(l3_chain, "l3");
     burst = 0;
     l3_processed = 0;
     l3_translating = false;
+}
+
+void l3_change(const struct nf_l3_config *to)
+{
+    static struct nf_l3_config config[2]; /* the one that the chain has, and the one before */
+    static struct nf_chain_config chain[2];
+    static unsigned now;
+    struct nf_chain *next[1] = {NULL};
+    struct nf_chain_change change;
+    struct nf_chain_switch s = {.change = &change,
+                                .region = l3_region,
+                                .how = {.name = "test", .shared_size = 65536},
+                                .chain = &l3_chain,
+                                .seed = 77,
+                                .next = next};
+    struct ft_fault fault = {""};
+
+    now = !now;
+    config[now] = *to;
+    chain[now] = l3_chain_config;
+    chain[now].l3 = &config[now];
+    if (nf_chain_change_plan(&change, runs, &chain[now], &fault) || nf_chain_switch(&s, &fault) ||
+        nf_chain_check(next[0], NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+    nf_chain_free(l3_chain);
+    ft_region_close(s.old);
+    l3_chain = next[0];
+    runs = &chain[now];
+    l3_nf = nf_chain_find(l3_chain, "l3");
 }
 
 const struct nf_emitted *l3_made;

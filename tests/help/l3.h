@@ -37,6 +37,10 @@ void l3_end(void);
 /* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */
 void l3_begin(void);
 
+/* The chain becomes one with these interfaces and routes, as in a node; fails the test where that is refused.
+ */
+void l3_change(const struct nf_l3_config *to);
+
 /* One packet, or none, at a time in seconds; what it made is in l3_made[]. */
 extern const struct nf_emitted *l3_made;
 

@@ -184,9 +184,7 @@ int crash_begin(void **state)
     w->config =
         help_config_pair("chain: { name: test, nfs: [ { monitor: { max_flows: 4096 } }, { crasher: {} } ] }\n"
                          "link: { insecure: true }\n");
-    snprintf(page->nf[0], FT_CRASH_NAME, "l3");
-    snprintf(page->nf[1], FT_CRASH_NAME, "monitor");
-    snprintf(page->nf[2], FT_CRASH_NAME, "crasher");
+    nd_crash_name_chain(page, &w->config->chain);
     begin(&how, &lane_ports, share(sizeof(*w->shared)));
     w->lane.setup.mark = &page->lane[0].mark;
     w->lane.setup.suspects = nd_quarantine_suspects(&page->quarantine);

@@ -61,11 +61,10 @@ static void the_samples_chain_and_protection_are_read(void **state)
 static void the_samples_network_is_read(void **state)
 {
     struct nd_config *c = read_sample();
-    const struct nf_l3_config *l3 = &c->l3;
+    const struct nf_l3_config *l3 = c->chain.l3;
     const uint8_t given[6] = {2, 0, 0, 0, 0, 7};
 
     (void)state;
-    assert_ptr_equal(c->chain.l3, l3);
     assert_int_equal(l3->ports, 2);
     assert_string_equal(l3->port[0].name, "in");
     assert_int_equal(l3->port[0].side, NF_INSIDE);
@@ -272,11 +271,12 @@ static void virtual_mac_is_the_chains(void **state)
     a = help_config_of(one, 0);
     b = help_config_of(one, 0);
     c = help_config_of(two, 0);
-    assert_memory_equal(a->l3.port[0].mac, b->l3.port[0].mac, 6); /* both nodes derive the same */
-    assert_memory_equal(a->l3.port[1].mac, b->l3.port[1].mac, 6);
-    assert_int_not_equal(memcmp(a->l3.port[0].mac, a->l3.port[1].mac, 6), 0);
-    assert_int_not_equal(memcmp(a->l3.port[0].mac, c->l3.port[0].mac, 6), 0);
-    assert_int_equal(a->l3.port[0].mac[0] & 3, 2); /* locally administered, unicast */
+    assert_memory_equal(a->chain.l3->port[0].mac, b->chain.l3->port[0].mac,
+                        6); /* both nodes derive the same */
+    assert_memory_equal(a->chain.l3->port[1].mac, b->chain.l3->port[1].mac, 6);
+    assert_int_not_equal(memcmp(a->chain.l3->port[0].mac, a->chain.l3->port[1].mac, 6), 0);
+    assert_int_not_equal(memcmp(a->chain.l3->port[0].mac, c->chain.l3->port[0].mac, 6), 0);
+    assert_int_equal(a->chain.l3->port[0].mac[0] & 3, 2); /* locally administered, unicast */
     nd_config_free(a);
     nd_config_free(b);
     nd_config_free(c);
@@ -290,8 +290,8 @@ static void own_address_that_is_the_interfaces_counts_once(void **state)
                                          0);
 
     (void)state;
-    assert_int_equal(c->l3.port[0].extras[NF_IP4], 0);
-    assert_int_equal(c->l3.port[1].extras[NF_IP4], 0);
+    assert_int_equal(c->chain.l3->port[0].extras[NF_IP4], 0);
+    assert_int_equal(c->chain.l3->port[1].extras[NF_IP4], 0);
     nd_config_free(c);
 }
 
@@ -316,6 +316,105 @@ static void a_chain_may_come_from_another_file(void **state)
     assert_int_equal(c->protect.tail, ND_TAIL_EMIT);
     assert_true(c->protect.strict);
     nd_config_free(c);
+}
+
+#define NODES(ports_a, ports_b)                                                                              \
+    "link: {insecure: true}\nnodes:\n"                                                                       \
+    "  a: {role: primary, ports: {" ports_a "}, replication: \"127.0.0.1:7001\", control: a.sock}\n"         \
+    "  b: {role: standby, ports: {" ports_b "}, replication: \"127.0.0.1:7002\", control: b.sock}\n"
+#define TWO  "lan: net_null0, wan: net_null1"
+#define REST ", dmz: net_null2"
+#define NETWORK                                                                                              \
+    "interfaces:\n"                                                                                          \
+    "- {name: in, port: lan, side: inside, address: 10.0.0.1/24}\n"                                          \
+    "- {name: wan, side: outside, address: 203.0.113.1/24}\n"                                                \
+    "routes: [{to: 0.0.0.0/0, via: 203.0.113.254}]\nnext_hops: [10.0.0.9]\n"                                 \
+    "neighbours: [{address: 10.0.0.8, mac: 02:00:00:00:00:08}]\n"
+
+/* Then nodes may have more ports than interfaces name; a chain file that is read by itself has no nodes. */
+static void interfaces_may_come_from_the_chains_file(void **state)
+{
+    static const char other[] = "chain: {name: other, nfs: [bare]}\n" NETWORK;
+    struct nd_config *c;
+
+    (void)state;
+    help_config_file("other.yaml", other, strlen(other));
+    c = help_config_of(
+        "chain: {file: other.yaml}\n" NODES(TWO REST, "dmz: net_null5, wan: net_null4, lan: net_null3"),
+        ND_CONFIG_NODES);
+    assert_int_equal(c->chain.l3->ports, 2);
+    assert_int_equal(c->chain.l3->routes[NF_IP4], 1);
+    assert_int_equal(c->chain.l3->next_hops[NF_IP4], 1);
+    assert_int_equal(c->chain.l3->fixed_count, 1);
+    assert_int_equal(c->ports, 3);
+    assert_string_equal(c->port_name[0], "lan");
+    assert_string_equal(c->port_name[2], "dmz");
+    assert_string_equal(c->node[0].port[2], "net_null2");
+    assert_string_equal(c->node[1].port[0], "net_null3");
+    assert_string_equal(c->node[1].port[2], "net_null5");
+    assert_string_equal(nd_interface_name(c, 0), "in");
+    assert_int_equal(nd_port_number(c, 1), 1);
+    nd_config_free(c);
+    c = help_config_of(other, 0);
+    assert_int_equal(c->chain.l3->ports, 2);
+    nd_config_free(c);
+    c = help_config_of("chain: {name: x, nfs: [bare]}\n", 0);
+    assert_int_equal(nd_interfaces(c), 2);
+    assert_string_equal(nd_interface_name(c, 1), "outside");
+    nd_config_free(c);
+}
+
+static void interfaces_stand_in_one_of_both_files(void **state)
+{
+    static const struct {
+        const char *other, *pair, *expected;
+    } cases[] = {
+        {NETWORK, NETWORK NODES(TWO, TWO),
+         "t.yaml:2: interfaces here, and interfaces in the chain file, expected interfaces, routes, "
+         "next_hops and "
+         "neighbours in one of the two"},
+        {NETWORK, "next_hops: [10.0.0.9]\n" NODES(TWO, TWO),
+         "t.yaml:2: next_hops here, and interfaces in the chain file, expected interfaces, routes, next_hops "
+         "and "
+         "neighbours in one of the two"},
+        {"routes: []\n", NETWORK NODES(TWO, TWO),
+         "t.yaml:2: interfaces here, and routes in the chain file, expected interfaces, routes, next_hops "
+         "and "
+         "neighbours in one of the two"},
+        {"routes: []\n", NODES(TWO, TWO), "other.yaml:2: routes without interfaces, expected interfaces"},
+        {"interfaces: {}\n", NODES(TWO, TWO),
+         "other.yaml:2: interfaces is a map, expected a list of at most 8 entries"},
+        {"interfaces: [a, b, c, d, e, f, g, h, i]\n", NODES(TWO, TWO),
+         "other.yaml:2: interfaces is a list, expected a list of at most 8 entries"},
+        {"timing: {}\n", NODES(TWO, TWO),
+         "other.yaml:2: unknown key \"timing\" in the file, expected one of chain, protect, redis, "
+         "interfaces, "
+         "routes, neighbours, next_hops"},
+        {NETWORK, NODES("lan: net_null0", TWO),
+         "t.yaml:4: node a ports wan is missing, expected text of 1 to 511 characters (a PCI address, or as "
+         "net_af_packet0,iface=eth0)"},
+        {NETWORK, NODES(TWO REST, TWO),
+         "t.yaml:5: node b ports dmz is missing, expected text of 1 to 511 characters (a PCI address, or as "
+         "net_af_packet0,iface=eth0)"},
+        {NETWORK, NODES(TWO, TWO REST),
+         "t.yaml:5: unknown key \"dmz\" in node b ports, expected one of lan, wan"},
+        {NETWORK, NODES(TWO ", d/z: net_null2", TWO),
+         "t.yaml:4: unknown key \"d/z\" in node a ports, expected one of lan, wan"},
+        {NETWORK, NODES(TWO ", dmz: net_null1", TWO ", dmz: net_null2"),
+         "t.yaml:4: node a ports dmz is net_null1, as wan, expected a device or interface of its own"},
+        {"", NETWORK NODES(TWO REST, TWO REST),
+         "t.yaml:10: unknown key \"dmz\" in node a ports, expected one of lan, wan"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char other[2048], pair[2048];
+
+        snprintf(other, sizeof(other), "chain: {name: other, nfs: [bare]}\n%s", cases[i].other);
+        snprintf(pair, sizeof(pair), "chain: {file: other.yaml}\n%s", cases[i].pair);
+        help_config_file("other.yaml", other, strlen(other));
+        assert_string_equal(help_config_refusal_of(pair, false), cases[i].expected);
+    }
 }
 
 /* What an NF's check made is released once, also when a later NF is refused. */
@@ -361,7 +460,7 @@ static void addresses_routes_and_next_hops_are_read(void **state)
 
     (void)state;
     c = help_config_of(text, 0);
-    const struct nf_l3_config *l3 = &c->l3;
+    const struct nf_l3_config *l3 = c->chain.l3;
 
     assert_int_equal(l3->ports, 2);
     assert_int_equal(l3->port[0].net[NF_IP4].bits, 0);
@@ -488,14 +587,17 @@ static void interfaces_have_their_port_and_tags(void **state)
     struct nd_config *c = read_config();
 
     (void)state;
-    assert_int_equal(c->l3.ports, 6);
-    assert_int_equal(c->l3.devices, 2);
+    assert_int_equal(c->chain.l3->ports, 6);
+    assert_int_equal(c->ports, 2);
     for (unsigned i = 0; i < 6; i++) {
-        assert_string_equal(c->l3.port[i].port, expected[i].port);
-        assert_int_equal(c->l3.port[i].device, expected[i].device);
-        assert_memory_equal(&c->l3.port[i].vlan, &expected[i].vlan, sizeof(expected[i].vlan));
-        assert_string_equal(c->node[0].port[i], expected[i].device ? "net_null1" : "net_null0");
-        assert_string_equal(c->node[1].port[i], expected[i].device ? "net_null3" : "net_null2");
+        assert_string_equal(c->chain.l3->port[i].port, expected[i].port);
+        assert_int_equal(c->chain.l3->port[i].device, expected[i].device);
+        assert_memory_equal(&c->chain.l3->port[i].vlan, &expected[i].vlan, sizeof(expected[i].vlan));
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        assert_string_equal(c->port_name[i], i ? "wan" : "trunk");
+        assert_string_equal(c->node[0].port[i], i ? "net_null1" : "net_null0");
+        assert_string_equal(c->node[1].port[i], i ? "net_null3" : "net_null2");
     }
     nd_config_free(c);
 }
@@ -506,10 +608,10 @@ static void those_of_one_port_have_one_mac(void **state)
     struct nd_config *c = read_config();
 
     (void)state;
-    assert_memory_equal(c->l3.port[2].mac, c->l3.port[0].mac, 6);
-    assert_memory_equal(c->l3.port[3].mac, c->l3.port[0].mac, 6);
-    assert_memory_not_equal(c->l3.port[1].mac, c->l3.port[0].mac, 6);
-    assert_memory_equal(c->l3.port[5].mac, given, 6);
+    assert_memory_equal(c->chain.l3->port[2].mac, c->chain.l3->port[0].mac, 6);
+    assert_memory_equal(c->chain.l3->port[3].mac, c->chain.l3->port[0].mac, 6);
+    assert_memory_not_equal(c->chain.l3->port[1].mac, c->chain.l3->port[0].mac, 6);
+    assert_memory_equal(c->chain.l3->port[5].mac, given, 6);
     nd_config_free(c);
 }
 
@@ -529,7 +631,7 @@ static void tags_are_part_of_what_two_nodes_compare(void **state)
 
         c = read_config();
         d = help_config_of(changed, 0);
-        assert_int_equal(d->l3.port[0].pcp_of_dscp, i);
+        assert_int_equal(d->chain.l3->port[0].pcp_of_dscp, i);
         nf_chain_identity(&c->chain, one, sizeof(one));
         nf_chain_identity(&d->chain, two, sizeof(two));
         assert_string_not_equal(one, two);
@@ -602,6 +704,8 @@ int main(void)
         cmocka_unit_test(virtual_mac_is_the_chains),
         cmocka_unit_test(own_address_that_is_the_interfaces_counts_once),
         cmocka_unit_test(a_chain_may_come_from_another_file),
+        cmocka_unit_test(interfaces_may_come_from_the_chains_file),
+        cmocka_unit_test(interfaces_stand_in_one_of_both_files),
         cmocka_unit_test(release_follows_check),
         cmocka_unit_test(addresses_routes_and_next_hops_are_read),
         cmocka_unit_test(mistakes_are_refused_by_their_line),

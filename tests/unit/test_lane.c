@@ -564,6 +564,46 @@ static void a_lane_at_rest_looks_every_5_ms(void **state)
 }
 
 /* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
+/* Three of each: on port 0, 1 and 0, which goes; port 1 is number 0 from then on. What was dropped is in the
+ * pool again, and numbers of the hold are as if it had left. */
+static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
+{
+    static const uint8_t to[NF_PORTS_MAX] = {
+        NF_PORTS_MAX, 0, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX};
+    struct nd_lane *lane = &w->lane;
+    struct lane_frame *owner[9];
+    unsigned frees;
+
+    (void)state;
+    for (unsigned i = 0; i < 9; i++)
+        owner[i] = lane_take_frame();
+    frees = w->frees;
+    lane->waiting.first = lane->waiting.room - 1; /* across the ring's end */
+    for (unsigned i = 0; i < 3; i++) {
+        lane->waiting.frames[(lane->waiting.first + i) % lane->waiting.room] =
+            (struct nd_frame){.port = i % 2, .owner = owner[i]};
+        lane->burst.packets[i] = (struct nf_packet){.in_port = i % 2, .owner = owner[3 + i]};
+        ft_hold_put(&lane->hold,
+                    &(struct ft_held){.burst = 1, .number = i + 1, .port = i % 2, .packet = owner[6 + i]});
+    }
+    lane->waiting.count = lane->burst.n = 3;
+    atomic_store(&lane->heard[1][0].came, 5);
+    nd_lane_renumber(lane, to);
+    assert_int_equal(w->frees, frees + 6);
+    assert_int_equal(lane->waiting.count, 1);
+    assert_ptr_equal(lane->waiting.frames[lane->waiting.first].owner, owner[1]);
+    assert_int_equal(lane->waiting.frames[lane->waiting.first].port, 0);
+    assert_int_equal(lane->burst.n, 1);
+    assert_ptr_equal(lane->burst.packets[0].owner, owner[4]);
+    assert_int_equal(lane->burst.packets[0].in_port, 0);
+    assert_int_equal(lane->hold.in, 3);
+    assert_int_equal(lane->hold.out, 2);
+    assert_ptr_equal(ft_hold_at(&lane->hold, 2)->packet, owner[7]);
+    assert_int_equal(ft_hold_at(&lane->hold, 2)->number, 2);
+    assert_int_equal(ft_hold_at(&lane->hold, 2)->port, 0);
+    assert_int_equal(atomic_load(&lane->heard[1][0].came), 0);
+}
+
 static void waiting_for_more_packets_is_not_useful(void **state)
 {
     (void)state;
@@ -727,6 +767,7 @@ int main(void)
         TURNS(what_may_leave_but_for_the_lease_is_tried_again_soon),
         TURNS(a_lane_at_rest_looks_every_5_ms),
         TURNS(waiting_for_more_packets_is_not_useful),
+        TURNS(what_waits_keeps_its_interface_or_goes_with_it),
         TAILS(the_first_leaves_before_the_last_is_made),
         TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
         TAILS(behind_a_keeper_a_tail_waits_for_room),

@@ -186,9 +186,8 @@ static void write_node(const struct nd_sheet *s, const struct nd_config *config,
 {
     const struct nd_node *n = &config->node[node];
     char title[48], ports[NF_PORTS_MAX * 600] = "";
-    for (unsigned p = 0, used = 0; p < NF_PORTS_MAX && n->port[p][0] && used < sizeof ports; p++)
-        if (!config->chain.l3 || nf_l3_is_first(&config->l3, p))
-            used += (size_t)snprintf(ports + used, sizeof ports - used, ", port %s", n->port[p]);
+    for (unsigned p = 0, used = 0; p < config->ports && used < sizeof ports; p++)
+        used += (size_t)snprintf(ports + used, sizeof ports - used, ", port %s", n->port[p]);
     snprintf(title, sizeof title, "node %s", n->name);
     nd_sheet_fact(s, title, "%s at the first start, link at %s:%u, control %s%s%s",
                   n->role == ND_ROLE_PRIMARY ? "primary" : "standby", n->host, n->tcp_port, n->control, ports,
