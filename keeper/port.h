@@ -85,8 +85,8 @@ struct kp_port {
     struct kp_giver giver;
     bool open;          /* set by the caller: the lane's own outputs may leave now */
     uint64_t fed_view;  /* the keeper view that `active` is of */
-    bool parted;        /* the last keeper gave back its word: what it had not let out by then … */
-    uint64_t parted_at; /* … outputs behind this number, the next one may */
+    bool parted;        /* the last keeper gave back its word, and the next one has fed nothing yet */
+    uint64_t parted_at; /* of outputs behind this number none had left by it */
     uint64_t moved;     /* times that another keeper became the active one */
 
     uint64_t refused; /* datagrams of another keeper, or to another process; bursts that are not the next */

@@ -54,7 +54,17 @@ void kp_word_return(struct kp_word *word, struct kp_message *ask, uint64_t now)
 
 void kp_giver_begin(struct kp_giver *g, unsigned keepers, uint64_t now)
 {
-    *g = (struct kp_giver){.keepers = keepers, .since = now, .holder = -1};
+    *g = (struct kp_giver){.keepers = keepers, .last = now, .time = 1, .since = 1, .holder = -1};
+}
+
+/* A primary that stood, or whose clock has jumped, does not take that for a keeper's silence. */
+static uint64_t own_time(struct kp_giver *g, uint64_t now)
+{
+    uint64_t pause = now - g->last;
+
+    g->last = now;
+    g->time += pause < KP_PAUSE_NS ? pause : KP_PAUSE_NS;
+    return g->time;
 }
 
 /* The word, in the next keeper view. */
@@ -143,6 +153,7 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
 
     if (!ended && ask->time < a->asked) /* another way was faster */
         return 0;
+    now = own_time(g, now);
     *a = (struct kp_asker){.process = ask->seq,
                            .holds = ask->burst,
                            .view = ask->before,
@@ -171,6 +182,7 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
 
 unsigned kp_giver_ended(struct kp_giver *g, uint64_t process, uint64_t now)
 {
+    now = own_time(g, now);
     for (unsigned k = 0; k < g->keepers; k++) {
         struct kp_asker *a = &g->of[k];
 
