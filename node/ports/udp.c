@@ -27,7 +27,8 @@
 #define HOPS     64
 
 struct nd_udp {
-    struct nd_ports ports; /* one lane's; DPDK's environment is not its own */
+    struct nd_ports ports;       /* one lane's; DPDK's environment is not its own */
+    struct nf_chain_config none; /* no chain runs on them */
     struct sockaddr_in self;
     struct rte_ether_addr mac[ND_INPUTS_DEVICES];
     struct peer {
@@ -288,6 +289,7 @@ int nd_udp_open(struct nd_carrier *out, const struct nd_config *config, const st
     nd_fed_address(self, &u->self);
     u->ports.frame_max = config->chain.frame_max + HEADS + KP_HEAD_BYTES;
     u->ports.deal.lanes = 1;
+    u->ports.deal.chain = &u->none;
     u->ports.pool =
         rte_pktmbuf_pool_create("inputs", self->inputs_devices * RINGS + RINGS, 0, 0,
                                 (uint16_t)(u->ports.frame_max + SPARE + RTE_PKTMBUF_HEADROOM), SOCKET_ID_ANY);
