@@ -113,9 +113,14 @@ static void forget(struct kp_front *front, uint64_t burst)
 
 /* ---- who is primary -------------------------------------------------------------------------- */
 
-/* Numbers are as the primary says; what was kept is lost. */
+/* Numbers are as the primary says; what was kept is lost. Nodes may have bursts of the numbers before, which
+ * they drop when they hear of another incarnation. */
 static void begin(struct kp_front *front, const struct kp_message *m)
 {
+    if (front->begun) {
+        front->config.incarnation++;
+        front->node[front->primary].asked = 0;
+    }
     front->count.begun++;
     front->count.lost_inputs += front->seq_next - front->seq_first + front->open;
     front->open = 0;
@@ -197,6 +202,8 @@ static void take_state(struct kp_front *front, unsigned node, const struct kp_me
         believe(front, node, m);
     front->unanswered = 0;
     if (front->config.keepers > 1 && !front->worded)
+        return;
+    if (!front->follows && !kp_front_may_leave(front, now)) /* another keeper may have the word by now */
         return;
     if (!front->follows)
         follow(front, m, now);

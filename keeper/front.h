@@ -11,13 +11,15 @@
  * forget a view, and machines are lost. A successor is fed from the first burst that it has not executed. It
  * goes on where its predecessor was if its last burst is one that is kept here, with the same time and
  * sequence number and with all outputs that have left; else the state is lost, and with it what was kept:
- * then numbers begin anew as the primary says, and so they do for a keeper that begins.
+ * then numbers begin anew as the primary says, and so they do for a keeper that begins. Numbers that begin
+ * anew are of another incarnation of the keeper, so that no node has bursts of both.
  *
  * One of two keepers is active while it holds the primary's word (word.h). The other one waits: it asks,
  * knows who is primary, and neither takes inputs nor lets anything leave. Who becomes active begins anew as a
  * keeper that comes back, under another incarnation. One whose word has run out and that has not heard of
  * another keeper goes on but for `leave`, which its process refuses then (kp_front_may_leave). A primary is
- * fed once it has given its word itself: before that nobody knows that this keeper has not been left out.
+ * fed once it has given its word itself: before that nobody knows that this keeper has not been left out. A
+ * keeper begins to feed it while its word runs, and not later: by then another one may feed.
  *
  * Rings. Inputs: when `inputs` or `bursts` are kept, none is taken (kp_front_has_room), and frames wait in
  * the ports. To the primary: at most KP_WINDOW bursts that it has not executed are under way. Outputs: of

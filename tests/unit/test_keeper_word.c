@@ -16,6 +16,7 @@
 #include "keeper/word.c"
 
 #include "ftcore/base/draw.h"
+#include "keeper/front.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,6 +437,71 @@ static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
     assert_int_equal(word[0].holds, 1);
 }
 
+/* ---- what a keeper does with it --------------------------------------------------------------- */
+
+static void say_nothing(void *ctx, unsigned node, const struct kp_message *m)
+{
+    (void)ctx, (void)node, (void)m;
+}
+
+static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
+{
+    (void)ctx, (void)port, (void)frame, (void)len;
+    return true;
+}
+
+/* What node 0 says as primary in view 1. */
+static void hears(struct kp_front *front, struct kp_message m, uint64_t now)
+{
+    static uint64_t serial;
+
+    m.from = 10;
+    m.to = front->config.incarnation;
+    m.serial = ++serial;
+    m.view = 1;
+    kp_front_take(front, 0, &m, now);
+}
+
+static void gets_word(struct kp_front *front, uint64_t asked_at, uint64_t now)
+{
+    hears(front, (struct kp_message){.kind = KP_WORD, .flags = KP_YOURS, .before = 1, .time = asked_at}, now);
+}
+
+static void hears_state(struct kp_front *front, uint64_t now)
+{
+    hears(front, (struct kp_message){.kind = KP_STATE, .seq = 1, .missing = 1}, now);
+}
+
+/* It has slept since it got its word, and what the primary said then is of a time before another keeper's
+ * reign. */
+static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
+{
+    const struct kp_front_config config = {.inputs = 2048,
+                                           .bursts = 1024,
+                                           .frame_max = 200,
+                                           .nodes = 1,
+                                           .keepers = KP_KEEPERS,
+                                           .incarnation = 77,
+                                           .send = say_nothing,
+                                           .leave = leave_nowhere};
+    struct kp_front *front = malloc(sizeof(*front));
+
+    (void)unused;
+    assert_int_equal(kp_front_open(front, &config), 0);
+    hears_state(front, MS);
+    gets_word(front, MS, 2 * MS);
+    assert_true(kp_front_is_active(front) && !front->begun);
+    hears_state(front, 81 * MS);
+    assert_false(front->begun || front->follows || kp_front_has_room(front));
+    gets_word(front, 82 * MS, 83 * MS);
+    hears_state(front, 84 * MS);
+    assert_true(front->begun && front->follows && kp_front_has_room(front));
+    hears_state(front, 800 * MS); /* and goes on */
+    assert_true(front->follows);
+    kp_front_close(front);
+    free(front);
+}
+
 /* In a process of its own, whose environment is asked once. */
 static bool is_caught(const char *bug)
 {
@@ -471,6 +537,7 @@ int main(void)
         cmocka_unit_test(a_silent_keepers_word_runs_out_first),
         cmocka_unit_test(the_one_with_more_carriers_is_active),
         cmocka_unit_test(a_word_that_runs_goes_on_over_a_takeover),
+        cmocka_unit_test(a_keeper_whose_word_has_run_out_begins_nothing),
     };
 
     return cmocka_run_group_tests_name("keeper word", tests, NULL, NULL);
