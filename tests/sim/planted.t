@@ -34,8 +34,8 @@ ways=(way-late way-repeats way-is-death)
 # that says less than it may have sent to a keeper that is dead, settles what has not left, drops what killed without its
 # number, or takes it when it is fed again.
 # Of two keepers: the word is given before the other one's has run out, or never runs out; who becomes active goes on with numbers
-# of its own, or lets leave what may have left by the other one.
-keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-early numbers-shift feeds-poison word-early word-endless numbers-kept sure-for-nothing)
+# of its own. That it lets leave what may have left by the other one is found by tests/unit/test_keeper.c: seeds need too many accidents.
+keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-early numbers-shift feeds-poison word-early word-endless numbers-kept)
 echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + 7))"
 number=0
 for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}"; do
