@@ -13,9 +13,8 @@ FUZZ_SAN   := -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FUZZ_FLAGS := -std=gnu11 -O1 -gline-tables-only -Wall -Wextra -Werror -Wno-bitwise-instead-of-logical $(FUZZ_SAN) -fsanitize=fuzzer-no-link \
     -fno-omit-frame-pointer -pthread -I. -DUNDERSTUDY_VERSION='"$(VERSION)"' -MMD -MP
 
-# All that runs without ports; the answers of a node come with the structs of its ports, so with DPDK's headers, and tell
-# what a keeper's socket counts.
-FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c node/ports/%,$(SRC) $(NODE)) node/ports/fed.c
+# All but a node's main thread: a node's answers and the change of its chain come with its ports, so with DPDK.
+FUZZ_SRC  := $(filter-out nfs/% node/run.c tools/main.c,$(SRC) $(NODE))
 FUZZ_OWN  := $(filter-out tests/fuzz/main_%,$(wildcard tests/fuzz/*.c)) nftest/frames.c tests/help/frame.c tests/help/record_check.c tests/help/elf.c
 # NFs are linked whole, since they register themselves; but for those whose files targets include, to ask their readers of files.
 FUZZ_NFS  := $(filter-out nfs/dpi/% nfs/firewall.c nfs/qos/policer.c nfs/qos/vlan_qos.c,$(wildcard nfs/*.c nfs/*/*.c))
@@ -37,9 +36,9 @@ $(FUZZ_LIB): $(FUZZ_SRC:%.c=$(FUZZ_BUILD)/obj/%.o)
 	@rm -f $@
 	$(Q)ar qcs $@ $^
 $(FUZZ_BUILD)/fuzz: $(FUZZ_BUILD)/obj/tests/fuzz/main_fuzz.o $(FUZZ_OBJ) $(FUZZ_LIB)
-	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -fsanitize=fuzzer -pthread -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(FUZZ_BUILD)/replay: $(FUZZ_BUILD)/obj/tests/fuzz/main_replay.o $(FUZZ_OBJ) $(FUZZ_LIB)
-	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS)
+	$(Q)$(FUZZ_CC) $(FUZZ_SAN) -pthread -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 
 .PHONY: fuzz fuzz-seeds check-fuzz
 fuzz: deps

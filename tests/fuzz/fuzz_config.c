@@ -26,7 +26,7 @@ static void check_config(const struct nd_config *c, bool pair)
               c->ports);
     for (unsigned i = 0; i < nd_interfaces(c); i++)
         FUZZ_MUST(nd_port_number(c, i) < c->ports &&
-                      (!c->nodes || c->keeper.name[0] || c->node[1].port[nd_port_number(c, i)][0]),
+                      (!c->nodes || c->keepers || c->node[1].port[nd_port_number(c, i)][0]),
                   "interface %u is on port %u of %u", i, nd_port_number(c, i), c->ports);
     nf_chain_arenas(&c->chain, sizes, names);
     for (unsigned i = 0; i <= c->chain.count; i++)
