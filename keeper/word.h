@@ -23,10 +23,10 @@
 
 #define KP_KEEPERS 2u
 #define KP_WORD_NS 80000000u /* how long a word runs */
-#define KP_SILENCE_NS                                                                                        \
-    100000000u /* from the last word until another keeper gets it; longer, for clocks differ */
-#define KP_PAUSE_NS  10000000u
-#define KP_RECENT_NS 20000000u /* who asked within that time is there */
+/* From the last word until another keeper gets it; longer than a word, for clocks differ. */
+#define KP_SILENCE_NS 100000000u
+#define KP_PAUSE_NS   10000000u
+#define KP_RECENT_NS  20000000u /* who asked within that time is there */
 
 /* ---- a keeper ---- */
 struct kp_word {
@@ -62,15 +62,14 @@ void kp_word_return(struct kp_word *word, struct kp_message *ask, uint64_t now);
 struct kp_giver {
     unsigned keepers; /* 2; with 1 nobody asks */
     uint64_t last;    /* when it was asked last, ns */
-    uint64_t
-        time; /* its own: a pause between two questions counts KP_PAUSE_NS at most, for it may have stood */
-    uint64_t since; /* when it became primary, ns */
-    uint64_t view;  /* the highest keeper view that it has heard of, or given */
-    int holder;     /* who has its word; -1: not known yet */
-    uint64_t given; /* the last time */
-    uint64_t ran;   /* when the holder last said that its word runs */
-    bool over;      /* the holder's word is: it was given back, or its process has ended */
-    bool unsure;    /* the holder goes on in its keeper view, and another keeper may have been active since */
+    uint64_t time;    /* its own: of a pause KP_PAUSE_NS count at most, for it may have stood */
+    uint64_t since;   /* when it became primary, ns */
+    uint64_t view;    /* the highest keeper view that it has heard of, or given */
+    int holder;       /* who has its word; -1: not known yet */
+    uint64_t given;   /* the last time */
+    uint64_t ran;     /* when the holder last said that its word runs */
+    bool over;        /* the holder's word is: it was given back, or its process has ended */
+    bool unsure; /* the holder goes on in its keeper view, and another keeper may have been active since */
     struct kp_asker {
         uint64_t process;
         uint64_t holds, view;  /* as it says; the highest keeper view that it knows of */
