@@ -49,7 +49,8 @@
 struct keeper {
     struct nd_config *config;
     unsigned place;               /* in the file */
-    struct nd_guardian *guardian; /* NULL: there is one keeper */
+    struct nd_guardian *guardian; /* NULL: there is none */
+    int aimed;                    /* the primary that it speaks to */
     struct nd_ports ports;
     struct kp_front front;
     struct nd_server *server;
@@ -392,9 +393,10 @@ static void write_notice(struct keeper *k)
         nd_guardian_notice(k->guardian, notice, kp_encode(&m, &k->socket.keys, notice));
 }
 
+/* By a socket of the kernel's, which has no address where devices carry what is said. */
 static int start_guardian(struct keeper *k, struct ft_fault *fault)
 {
-    return k->config->keepers == 1
+    return k->config->keepers == 1 || self_of(k)->inputs_devices
                ? 0
                : nd_guardian_start(&k->guardian, 1, self_of(k)->inputs_host, NULL, NULL, NULL, fault);
 }
@@ -462,10 +464,13 @@ static void tell_primary(struct keeper *k)
 /* The guardian speaks to the present primary. */
 static void aim_guardian(struct keeper *k)
 {
-    const struct nd_node *primary = k->front.primary < 0 ? NULL : &k->config->node[k->front.primary];
+    const struct nd_node *primary;
 
-    if (k->guardian && primary)
-        nd_guardian_aim(k->guardian, 0, primary->inputs_host, primary->inputs_port, NULL);
+    if (!k->guardian || k->front.primary == k->aimed)
+        return;
+    k->aimed = k->front.primary;
+    primary = &k->config->node[k->aimed];
+    nd_guardian_aim(k->guardian, 0, primary->inputs_host, primary->inputs_port, NULL);
 }
 
 /* Of two keepers: whether it is the active one. */
@@ -620,7 +625,7 @@ static int run(struct keeper *k)
 
 int nd_cmd_keeper(int argc, char **argv)
 {
-    static struct keeper keeper = {.socket.fd = -1, .primary = -1};
+    static struct keeper keeper = {.socket.fd = -1, .primary = -1, .aimed = -1};
     struct nd_options options;
     struct ft_fault fault;
     int code = nd_options_read(&options, argc, argv);

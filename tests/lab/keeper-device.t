@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A keeper that speaks to its nodes by a DPDK device in place of the kernel: first with nodes that have sockets of the
-# kernel's, which takes its datagrams for what they are, as tshark does; then with nodes that have devices, too. Numbered
+# kernel's, which takes its datagrams for what they are, as tshark does; then with nodes that have devices, too, and two keepers. Numbered
 # datagrams both ways, kills of both nodes, malformed frames on that network meanwhile.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper.sh"
@@ -37,6 +37,7 @@ told() { tshark -r "$work/k.pcap" -o ip.check_checksum:TRUE -Y "$1" 2>/dev/null 
 
 for inputs in mixed af_packet; do
     export LAB_INPUTS=$inputs
+    [ $inputs = mixed ] || export LAB_KEEPER=two
     ok "$inputs: the pair is PROTECTED" "$lab" up || exit 1
     begin
     listen
