@@ -65,7 +65,7 @@ void kp_port_close(struct kp_port *port)
 /* Nobody has its word yet, as far as it knows. */
 static void begin_giver(struct kp_port *port, uint64_t now)
 {
-    kp_giver_begin(&port->giver, port->keepers, now);
+    kp_giver_begin(&port->giver, now);
     port->keeper = port->fed_view = 0;
     port->parted = false;
 }

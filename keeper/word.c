@@ -52,9 +52,9 @@ void kp_word_return(struct kp_word *word, struct kp_message *ask, uint64_t now)
 
 /* ---- a primary ------------------------------------------------------------------------------- */
 
-void kp_giver_begin(struct kp_giver *g, unsigned keepers, uint64_t now)
+void kp_giver_begin(struct kp_giver *g, uint64_t now)
 {
-    *g = (struct kp_giver){.keepers = keepers, .last = now, .time = 1, .since = 1, .holder = -1};
+    *g = (struct kp_giver){.last = now, .time = 1, .since = 1, .holder = -1};
 }
 
 /* A primary that stood, or whose clock has jumped, does not take that for a keeper's silence. */
@@ -91,7 +91,7 @@ static void find_holder(struct kp_giver *g, uint64_t now)
     int best = -1;
     bool all = true, sure = true;
 
-    for (unsigned i = 0; i < g->keepers; i++) {
+    for (unsigned i = 0; i < KP_KEEPERS; i++) {
         const struct kp_asker *a = &g->of[i];
 
         if (a->heard && a->runs) {
@@ -104,22 +104,19 @@ static void find_holder(struct kp_giver *g, uint64_t now)
     }
     if (best < 0 || (!all && now - g->since < KP_SILENCE_NS && !FT_PLANTED("word-early")))
         return;
-    for (unsigned i = 0; i < g->keepers;
-         i++) /* one that began since, or was not heard, may have been active */
+    /* One that began since, or was not heard, may have been active. */
+    for (unsigned i = 0; i < KP_KEEPERS; i++)
         sure &= g->of[i].heard && g->of[i].view >= g->of[best].holds;
     give_on(g, (unsigned)best, now);
     g->unsure = !sure;
 }
 
-static bool is_there(const struct kp_giver *g, unsigned k, uint64_t now)
-{
-    return g->of[k].heard && g->of[k].wants && now - g->of[k].heard < KP_RECENT_NS;
-}
-
-/* The other one is there. */
+/* The other one than k is there. */
 static bool has_other(const struct kp_giver *g, unsigned k, uint64_t now)
 {
-    return g->keepers == KP_KEEPERS && is_there(g, !k, now);
+    const struct kp_asker *other = &g->of[!k];
+
+    return other->heard && other->wants && now - other->heard < KP_RECENT_NS;
 }
 
 /* Nobody's word runs: the other keeper gets it if it is there, else who asks next. */
@@ -183,7 +180,7 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
 unsigned kp_giver_ended(struct kp_giver *g, uint64_t process, uint64_t now)
 {
     now = own_time(g, now);
-    for (unsigned k = 0; k < g->keepers; k++) {
+    for (unsigned k = 0; k < KP_KEEPERS; k++) {
         struct kp_asker *a = &g->of[k];
 
         if (!a->heard || a->process != process)

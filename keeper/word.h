@@ -58,18 +58,17 @@ static inline bool kp_word_runs(const struct kp_word *word, uint64_t now)
 /* It waits from now on. Completes the ASK that says so. */
 void kp_word_return(struct kp_word *word, struct kp_message *ask, uint64_t now);
 
-/* ---- a primary ---- */
+/* ---- a primary, of two keepers ---- */
 struct kp_giver {
-    unsigned keepers; /* 2; with 1 nobody asks */
-    uint64_t last;    /* when it was asked last, ns */
-    uint64_t time;    /* its own: of a pause KP_PAUSE_NS count at most, for it may have stood */
-    uint64_t since;   /* when it became primary, ns */
-    uint64_t view;    /* the highest keeper view that it has heard of, or given */
-    int holder;       /* who has its word; -1: not known yet */
-    uint64_t given;   /* the last time */
-    uint64_t ran;     /* when the holder last said that its word runs */
-    bool over;        /* the holder's word is: it was given back, or its process has ended */
-    bool unsure; /* the holder goes on in its keeper view, and another keeper may have been active since */
+    uint64_t last;  /* when it was asked last, ns */
+    uint64_t time;  /* its own: of a pause KP_PAUSE_NS count at most, for it may have stood */
+    uint64_t since; /* when it became primary, ns */
+    uint64_t view;  /* the highest keeper view that it has heard of, or given */
+    int holder;     /* who has its word; -1: not known yet */
+    uint64_t given; /* the last time */
+    uint64_t ran;   /* when the holder last said that its word runs */
+    bool over;      /* the holder's word is: it was given back, or its process has ended */
+    bool unsure;    /* the holder goes on in its keeper view, and another keeper may have been active since */
     struct kp_asker {
         uint64_t process;
         uint64_t holds, view;  /* as it says; the highest keeper view that it knows of */
@@ -79,7 +78,7 @@ struct kp_giver {
     } of[KP_KEEPERS];
 };
 
-void kp_giver_begin(struct kp_giver *g, unsigned keepers, uint64_t now);
+void kp_giver_begin(struct kp_giver *g, uint64_t now);
 /*
  * An ASK of keeper k, in this primary's view, while its own outputs may leave. Returns the keepers that are
  * to be told something, as bits: k, and the other one where it gets the word now. kp_giver_word completes

@@ -154,10 +154,8 @@ static int check_fill(const struct nd_changing *g, const struct nd_config *next,
 static int place_interface(const struct nd_config *own, struct nf_interface *interface,
                            struct ft_fault *fault)
 {
-    unsigned d = 0;
+    unsigned d = nd_port_by_name(own, interface->port);
 
-    while (d < own->ports && strcmp(own->port_name[d], interface->port) != 0)
-        d++;
     interface->device = (uint8_t)d;
     return d < own->ports ? 0
                           : ft_fail(fault, FT_EINVAL,

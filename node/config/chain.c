@@ -392,13 +392,20 @@ static int read_tags(struct nd_reading *r, const struct nd_yaml *vlan, struct nf
     return error ? error : read_vid(r, vlan->first->next, &tags->inner);
 }
 
-/* The nodes' port of that name, which has room: they are numbered as interfaces name them first. */
-static uint8_t find_port(struct nd_config *config, const char name[32])
+unsigned nd_port_by_name(const struct nd_config *config, const char *name)
 {
     unsigned i = 0;
 
     while (i < config->ports && strcmp(config->port_name[i], name) != 0)
         i++;
+    return i;
+}
+
+/* The nodes' port of that name, which has room: they are numbered as interfaces name them first. */
+static uint8_t find_port(struct nd_config *config, const char name[32])
+{
+    unsigned i = nd_port_by_name(config, name);
+
     if (i == config->ports)
         memcpy(config->port_name[config->ports++], name, sizeof(config->port_name[0]));
     return (uint8_t)i;

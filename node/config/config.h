@@ -216,6 +216,8 @@ static inline const char *nd_interface_name(const struct nd_config *config, unsi
 {
     return config->chain.l3 ? config->chain.l3->port[interface].name : interface ? "outside" : "inside";
 }
+/* The number of the nodes' port of that name; `ports`: there is none. */
+unsigned nd_port_by_name(const struct nd_config *config, const char *name);
 /* The number of the port that it is on. */
 static inline unsigned nd_port_number(const struct nd_config *config, unsigned interface)
 {

@@ -304,10 +304,8 @@ static int check_devices(struct nd_reading *r, const struct nd_yaml *ports, cons
 static void name_spare_ports(struct nd_config *config, const struct nd_yaml *ports)
 {
     for (const struct nd_yaml *e = ports->first; e; e = e->next) {
-        unsigned i = 0;
+        unsigned i = nd_port_by_name(config, e->key);
 
-        while (i < config->ports && strcmp(config->port_name[i], e->key) != 0)
-            i++;
         if (i == config->ports && i < NF_PORTS_MAX && ft_is_name(e->key, sizeof(config->port_name[i])))
             snprintf(config->port_name[config->ports++], sizeof(config->port_name[i]), "%s", e->key);
     }

@@ -30,6 +30,7 @@ struct buffer {
     uint8_t bytes[];
 };
 _Static_assert(offsetof(struct buffer, bytes) + KP_HEAD_BYTES == 128, "as in a buffer of DPDK's");
+_Static_assert(ND_KEEPERS == KP_KEEPERS, "of a file, and of a primary");
 
 struct nd_fed {
     struct nd_fed_socket socket;
@@ -114,29 +115,40 @@ static void *make_rest(void *ctx, unsigned lane, uint64_t seq, const void *head,
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
-void nd_fed_socket_flush(struct nd_fed_socket *s)
+static void send_by_kernel(struct nd_fed_socket *s)
 {
     struct mmsghdr out[ND_FED_BATCH] = {0};
     unsigned sent = 0;
 
-    for (unsigned i = 0; i < s->outs; i++) {
-        kp_sign(s->said[i], s->out[i].iov_len, &s->keys);
-        if (s->by.ctx)
-            s->by.send(s->by.ctx, s->to[i], s->said[i], s->out[i].iov_len);
+    for (unsigned i = 0; i < s->outs; i++)
         out[i].msg_hdr = (struct msghdr){.msg_name = (void *)(uintptr_t)s->to[i],
                                          .msg_namelen = s->to[i] ? sizeof(*s->to[i]) : 0,
                                          .msg_iov = &s->out[i],
                                          .msg_iovlen = 1};
-    }
-    if (s->by.ctx) {
-        s->by.flush(s->by.ctx);
-        sent = s->outs;
-    }
     while (sent < s->outs) {
         int n = sendmmsg(s->fd, out + sent, s->outs - sent, MSG_DONTWAIT);
 
         sent += n > 0 ? (unsigned)n : 1;
     }
+}
+
+static void send_by_carrier(struct nd_fed_socket *s)
+{
+    for (unsigned i = 0; i < s->outs; i++)
+        s->by.send(s->by.ctx, s->to[i], s->said[i], s->out[i].iov_len);
+    s->by.flush(s->by.ctx);
+}
+
+void nd_fed_socket_flush(struct nd_fed_socket *s)
+{
+    if (s->outs == 0)
+        return;
+    for (unsigned i = 0; i < s->outs; i++)
+        kp_sign(s->said[i], s->out[i].iov_len, &s->keys);
+    if (s->by.ctx)
+        send_by_carrier(s);
+    else
+        send_by_kernel(s);
     s->outs = 0;
 }
 

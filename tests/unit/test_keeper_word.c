@@ -187,7 +187,7 @@ static void take_over(struct world *w)
     w->primary = next;
     w->node[next] =
         (struct node){.live = true, .view = ++w->view, .open_until = UINT64_MAX, .process = ++w->processes};
-    kp_giver_begin(&w->node[next].giver, KP_KEEPERS, w->now);
+    kp_giver_begin(&w->node[next].giver, w->now);
     w->takeovers++;
 }
 
@@ -322,7 +322,7 @@ static struct kp_word word[KP_KEEPERS];
 
 static void begin_alone(uint64_t now)
 {
-    kp_giver_begin(&giver, KP_KEEPERS, now);
+    kp_giver_begin(&giver, now);
     for (unsigned k = 0; k < KP_KEEPERS; k++)
         word[k] = (struct kp_word){.process = 100 + k};
 }
@@ -422,13 +422,13 @@ static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
     begin_alone(0);
     asks(1, 0, MS);
     asks(0, 0, MS);
-    kp_giver_begin(&giver, KP_KEEPERS, 10 * MS);
+    kp_giver_begin(&giver, 10 * MS);
     asks(0, 0, 11 * MS);
     assert_int_equal(giver.holder, 0);
     assert_int_equal(word[0].holds, 1);
     assert_true(runs(0, 90 * MS));
     /* It has run out, and both say so: nobody had it later. */
-    kp_giver_begin(&giver, KP_KEEPERS, 200 * MS);
+    kp_giver_begin(&giver, 200 * MS);
     asks(0, 0, 201 * MS);
     assert_false(runs(0, 201 * MS));
     asks(1, 0, 202 * MS);
