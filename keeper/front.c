@@ -179,10 +179,11 @@ static void follow(struct kp_front *front, const struct kp_message *m, uint64_t 
     memset(front->early, 0, sizeof(front->early));
 }
 
-/* Who is believed: its next process is primary in that view, or it has been silent for long. */
+/* Who is believed: its next process is primary in that view, or it has been silent for long and this one has
+ * the right to release. One that had been replaced, and does not know, has it not. */
 static bool is_gone(const struct kp_front *front, unsigned node, const struct kp_message *m)
 {
-    return front->unanswered >= KP_UNANSWERED ||
+    return (front->unanswered >= KP_UNANSWERED && (m->flags & KP_MAY || FT_PLANTED("follows-held"))) ||
            ((int)node == front->primary && m->view == front->view && m->from != front->process);
 }
 

@@ -8,11 +8,13 @@
  *
  * A primary is believed by its view: the highest that any node has said as primary. What a node of a lower
  * view sends is dropped, until who is believed has left KP_UNANSWERED questions without an answer: nodes may
- * forget a view, and machines are lost. A successor is fed from the first burst that it has not executed. It
- * goes on where its predecessor was if its last burst is one that is kept here, with the same time and
- * sequence number and with all outputs that have left; else the state is lost, and with it what was kept:
- * then numbers begin anew as the primary says, and so they do for a keeper that begins. Numbers that begin
- * anew are of another incarnation of the keeper, so that no node has bursts of both.
+ * forget a view, and machines are lost. Even then a node of a lower view is believed only while its outputs
+ * may leave (KP_MAY): one that holds has been replaced, perhaps, by one that stands and will wake. A
+ * successor is fed from the first burst that it has not executed. It goes on where its predecessor was if its
+ * last burst is one that is kept here, with the same time and sequence number and with all outputs that have
+ * left; else the state is lost, and with it what was kept: then numbers begin anew as the primary says, and
+ * so they do for a keeper that begins. Numbers that begin anew are of another incarnation of the keeper, so
+ * that no node has bursts of both.
  *
  * One of two keepers is active while it holds the primary's word (word.h). The other one waits: it asks,
  * knows who is primary, and neither takes inputs nor lets anything leave. Who becomes active begins anew as a

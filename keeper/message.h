@@ -55,6 +55,8 @@ enum {
     KP_YOURS = 1,  /* the word is given to who is told so */
     KP_GO = 2,     /* and is to be given back: the other keeper is better */
     KP_UNSURE = 4, /* and another keeper may have been active since: what may have left has left */
+    /* Of a STATE. */
+    KP_MAY = 1, /* the outputs of who is primary may leave now */
     /* Of an OWN. */
     KP_BY_PORT = 1 /* it is to leave by the port, and is not for the other node */
 };

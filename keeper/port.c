@@ -364,6 +364,7 @@ static void say_state(struct kp_port *port, unsigned keeper)
         m.burst = p->burst;
         m.number = port->handed;
         m.before = settled;
+        m.flags = port->open ? KP_MAY : 0;
         m.seq = p->seq;
         m.time = p->time;
         m.missing = port->missing;

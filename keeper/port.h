@@ -81,9 +81,10 @@ struct kp_port {
     uint64_t begins;  /* outputs up to here may have been sent by the primary before */
     uint64_t said;    /* `settled`, as the keeper was told last */
 
+    bool open; /* set by the caller: the lane's own outputs may leave now */
+
     /* Of two keepers. */
     struct kp_giver giver;
-    bool open;          /* set by the caller: the lane's own outputs may leave now */
     uint64_t fed_view;  /* the keeper view that `active` is of */
     bool parted;        /* the last keeper gave back its word, and the next one has fed nothing yet */
     uint64_t parted_at; /* of outputs behind this number none had left by it */

@@ -308,7 +308,8 @@ static bool read_socket(struct nd_fed *k)
         n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
         uint64_t now = n > 0 ? nd_now() : 0;
 
-        k->port.open = k->lane && now < FT_ORDER_GET(k->lane, lease_until);
+        if (n > 0)
+            k->port.open = k->lane && now < FT_ORDER_GET(k->lane, lease_until);
         for (int i = 0; i < n; i++)
             take_datagram(k, (unsigned)i, now);
         any |= n > 0;

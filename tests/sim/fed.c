@@ -156,13 +156,13 @@ static bool reigns_yet(const struct stretch *s)
 
 /*
  * Of the same state the keeper has all that a successor lacks; but for what came before this keeper, whose
- * predecessor is dead, or before a primary that it took for the present one when it began; or where who was
- * primary is gone, and one goes on that it had replaced.
+ * predecessor is dead, or before a primary that it took for the present one when it began. A primary that had
+ * been replaced is followed where the one in its place is gone.
  */
 static bool may_begin_anew(const struct stretch *s, const struct reign *r, const struct kp_message *m)
 {
     return s->primaries->history->epoch != r->history->epoch || is_excused() || m->burst < s->burst ||
-           r->since < s->begun || (r->view < s->view && !reigns_yet(s));
+           (r->view < s->view ? !reigns_yet(s) : r->since < s->begun);
 }
 
 static void add_primary(struct stretch *s, const struct reign *r)
