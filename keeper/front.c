@@ -26,8 +26,8 @@ int kp_front_open(struct kp_front *front, const struct kp_front_config *config)
     front->burst = calloc(config->bursts, sizeof(*front->burst));
     front->input = calloc(config->inputs, sizeof(*front->input));
     front->bytes = malloc((size_t)config->inputs * config->frame_max);
-    front->whole = malloc(UINT16_MAX);
-    front->early_bytes = malloc((size_t)KP_EARLY * UINT16_MAX); /* address space: frames are far shorter */
+    front->whole = malloc(config->frame_max);
+    front->early_bytes = malloc((size_t)KP_EARLY * config->frame_max);
     if (front->burst && front->input && front->bytes && front->whole && front->early_bytes)
         return 0;
     kp_front_close(front);
@@ -150,7 +150,8 @@ static bool goes_on(const struct kp_front *front, const struct kp_message *m)
 
 static void believe(struct kp_front *front, unsigned node, const struct kp_message *m)
 {
-    front->count.takeovers += front->primary >= 0;
+    front->count.takeovers +=
+        front->primary >= 0 && ((int)node != front->primary || m->from != front->process);
     front->view = m->view;
     front->primary = (int)node;
     front->process = m->from;
@@ -232,9 +233,11 @@ static void take_state(struct kp_front *front, unsigned node, const struct kp_me
 
 /* ---- outputs --------------------------------------------------------------------------------- */
 
-/* The whole frame; NULL: its input is not there. */
+/* The whole frame; NULL: its input is not there, or it is longer than a frame may be. */
 static const uint8_t *whole_frame(struct kp_front *front, const struct kp_message *m)
 {
+    if (m->len > front->config.frame_max)
+        return NULL;
     if (m->have == m->len)
         return m->frame;
     if (m->seq < front->seq_first || m->seq >= front->seq_next)
@@ -252,8 +255,6 @@ static bool let_out(struct kp_front *front, const struct kp_message *m)
 
     if (frame && !front->config.leave(front->config.ctx, m->port, frame, m->len))
         return false;
-    if (m->number <= front->outputs.left) /* planted */
-        return true;
     kp_outputs_leave(&front->outputs, m->number);
     if (!frame) {
         front->outputs.released--;
@@ -265,12 +266,13 @@ static bool let_out(struct kp_front *front, const struct kp_message *m)
 
 static uint8_t *early_bytes(const struct kp_front *front, uint64_t before)
 {
-    return front->early_bytes + (before & (KP_EARLY - 1)) * UINT16_MAX;
+    return front->early_bytes + (before & (KP_EARLY - 1)) * front->config.frame_max;
 }
 
 static void keep_early(struct kp_front *front, const struct kp_message *m)
 {
     struct kp_early *e = &front->early[m->before & (KP_EARLY - 1)];
+    uint32_t have = m->have <= front->config.frame_max ? m->have : 0; /* it will not leave */
 
     front->count.early++;
     if (e->number > front->outputs.left) /* this one, or another in its place */
@@ -279,9 +281,9 @@ static void keep_early(struct kp_front *front, const struct kp_message *m)
                            .before = m->before,
                            .seq = m->seq,
                            .len = m->len,
-                           .have = m->have,
+                           .have = have,
                            .port = m->port};
-    memcpy(early_bytes(front, m->before), m->frame, m->have);
+    memcpy(early_bytes(front, m->before), m->frame, have);
 }
 
 /* Those whose turn has come by now. */
@@ -316,8 +318,13 @@ static void take_output(struct kp_front *front, unsigned node, const struct kp_m
         return;
     }
     front->confirm = true;
-    front->outputs.repeated += verdict == KP_HAS_LEFT;
-    if ((verdict == KP_HAS_LEFT && !FT_PLANTED("forgets-index")) || !let_out(front, m))
+    if (verdict == KP_HAS_LEFT) {
+        front->outputs.repeated++;
+        if (FT_PLANTED("forgets-index") && whole_frame(front, m))
+            (void)front->config.leave(front->config.ctx, m->port, whole_frame(front, m), m->len);
+        return;
+    }
+    if (!let_out(front, m))
         return;
     let_early_out(front);
     front->outputs_moved = now;
@@ -375,6 +382,8 @@ void kp_front_move(struct kp_front *front, uint64_t now)
 {
     if (front->leaves || !front->word.holds)
         return;
+    if (front->open)
+        kp_front_cut(front, now);
     front->leaves = true;
     front->leaves_since = now;
 }
@@ -482,10 +491,10 @@ static void ask_regularly(struct kp_front *front, unsigned node, uint64_t now)
     say(front, node, &m);
 }
 
-/* Nothing is kept, and nothing that was made is on its way. */
+/* Nothing is kept, and nothing that was made is on its way, or waits for its port. */
 static bool is_settled(const struct kp_front *front)
 {
-    return front->first == front->next && front->handed <= front->outputs.left;
+    return front->first == front->next && front->handed <= front->outputs.left && front->waiting == 0;
 }
 
 static void feed(struct kp_front *front, uint64_t now)

@@ -89,11 +89,12 @@ struct kp_front {
 
     /* Of two keepers. */
     struct kp_word word;
-    bool worded;     /* this primary has given it its word */
-    bool unsure;     /* and does not know whether another keeper was active since */
-    bool unfit;      /* set by the process: it is not to become active */
-    unsigned faults; /* set by the process: its ports without carrier */
-    bool leaves;     /* it takes no inputs any more, and gives its word back when what it has is settled */
+    bool worded;      /* this primary has given it its word */
+    bool unsure;      /* and does not know whether another keeper was active since */
+    bool unfit;       /* set by the process: it is not to become active */
+    unsigned faults;  /* set by the process: its ports without carrier */
+    unsigned waiting; /* set by the process: outputs that have left, and wait for their port */
+    bool leaves;      /* it takes no inputs any more, and gives its word back when what it has is settled */
     uint64_t leaves_since; /* KP_MOVE_NS after that it does so in any case */
 
     /* Bursts first … next - 1 are kept; inputs seq_first … seq_next - 1, then those of the burst that is not
@@ -127,7 +128,7 @@ struct kp_front {
         uint32_t len, have;
         uint8_t port;
     } early[KP_EARLY];    /* by `before` */
-    uint8_t *early_bytes; /* [KP_EARLY] of UINT16_MAX */
+    uint8_t *early_bytes; /* [KP_EARLY] of frame_max */
     struct kp_front_counts count;
 };
 

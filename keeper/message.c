@@ -167,6 +167,8 @@ static int check_message(const struct kp_message *m)
         return FT_EMALFORMED;
     if (frame ? m->len < 14 || m->have > m->len : m->have != 0)
         return FT_EMALFORMED;
+    if (m->kind == KP_STATE && m->before > m->burst)
+        return FT_EMALFORMED;
     return frame && m->have < m->len && m->kind != KP_OUTPUT ? FT_EMALFORMED : 0;
 }
 

@@ -182,6 +182,7 @@ static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnatio
     bool feeds = port->keeper == port->peer[keeper].incarnation && port->active == keeper;
 
     port->peer[keeper].incarnation = incarnation;
+    port->peer[keeper].serial = 0;
     if (feeds || port->keepers == 1)
         take_keeper(port, port->keepers == 1 ? incarnation : 0);
 }
@@ -285,6 +286,14 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
     }
     if (m->from != peer->incarnation)
         take_peer(port, keeper, m->from);
+    if (m->serial > peer->serial) {
+        peer->serial = m->serial;
+        peer->heard = now;
+    }
+    if (m->port >= port->ports && (m->kind == KP_OWN || (m->kind == KP_INPUT && m->count))) {
+        port->refused++; /* of a keeper that has another file */
+        return KP_DONE;
+    }
     if (m->kind == KP_OWN)
         return KP_OWNS;
     peer->answer = true;

@@ -56,8 +56,11 @@ struct kp_port {
     uint64_t self, serial; /* incarnation; of its messages */
     uint64_t view;         /* in which the lane is live; 0: it is not */
     unsigned keepers;      /* 1 … KP_KEEPERS */
+    unsigned ports;        /* of the chain: a frame of another one is refused */
     struct kp_peer {
         uint64_t incarnation; /* 0: not heard yet */
+        uint64_t serial;      /* the highest of its messages to this process */
+        uint64_t heard;       /* when that came, ns; what a stranger sends again is no sign of life */
         bool answer;          /* it has spoken */
     } peer[KP_KEEPERS];
     unsigned active; /* the keeper that feeds it */
@@ -81,7 +84,7 @@ struct kp_port {
     uint64_t begins;  /* outputs up to here may have been sent by the primary before */
     uint64_t said;    /* `settled`, as the keeper was told last */
 
-    bool open; /* set by the caller: the lane's own outputs may leave now */
+    bool open; /* set by the caller, before each take and tell: the lane's own outputs may leave now */
 
     /* Of two keepers. */
     struct kp_giver giver;

@@ -44,7 +44,7 @@ void nd_lane_take_chain(struct nd_lane *lane, struct nf_chain *chain)
     lane->whole_capture =
         lane->protect->capture == ND_CAPTURE_FULL || nf_chain_reads(lane->config) == NF_READS_PAYLOAD;
     lane->by_session = lane->protect->capture == ND_CAPTURE_AUTO && nf_chain_records_sessions(chain) &&
-                       !lane->setup.recorder && !lane->io->input;
+                       !lane->setup.recorder && !lane->io->rest && !lane->io->input;
 }
 
 static int make_chain(struct nd_lane *lane, struct ft_fault *fault)

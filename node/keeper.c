@@ -11,6 +11,7 @@
 #define _GNU_SOURCE /* recvmmsg, ppoll */
 #include "keeper/front.h"
 #include "cli/options.h"
+#include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
@@ -46,6 +47,8 @@
 #define HEARD_NS    1000000000ull
 #define TAKEN_MS    2000 /* for what a killed process holds */
 
+_Static_assert(ND_NODES <= KP_NODES, "of a file, and of a keeper");
+
 struct keeper {
     struct nd_config *config;
     unsigned place;               /* in the file */
@@ -62,9 +65,11 @@ struct keeper {
     unsigned device;                /* that is received from next */
     uint64_t since, cut_at, served; /* first frame of the burst; the last burst; the control socket */
     int primary;                    /* that the log has told of */
+    uint64_t view, begun;           /* the same: its view, and how often numbers had begun */
+    bool takes;                     /* inputs can be kept: else frames wait in the ports */
     bool active;                    /* so it has, since `changed` */
     uint64_t holds, changed;        /* the keeper view of that */
-    uint64_t strangers, port_full;
+    uint64_t strangers, port_full, no_port, dropped;
 
     struct mmsghdr in[IN_TURN];
     struct iovec in_at[IN_TURN];
@@ -102,7 +107,7 @@ static void send_message(void *ctx, unsigned node, const struct kp_message *m)
 }
 
 /* True: there were datagrams. */
-static bool read_socket(struct keeper *k, uint64_t now)
+static bool read_socket(struct keeper *k)
 {
     int n = (int)IN_TURN;
 
@@ -110,6 +115,8 @@ static bool read_socket(struct keeper *k, uint64_t now)
         for (unsigned i = 0; i < IN_TURN; i++)
             k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
         n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
+        const uint64_t now = nd_now(); /* this process may have stood since the turn began */
+
         for (int i = 0; i < n; i++) {
             int node = nd_fed_place(k->node, k->config->nodes, &k->from[i]);
             struct kp_message m;
@@ -131,15 +138,17 @@ static bool read_socket(struct keeper *k, uint64_t now)
 
 /* ---- ports ----------------------------------------------------------------------------------- */
 
-/* What the port takes of what waits for it. The clock is read right before: a process may have stood still.
- */
+/* What the port takes of what waits for it. The clock is read right before a few are sent: a process may have
+ * stood still, and may stand until the port has them. */
 static void send_pending(struct keeper *k, unsigned port)
 {
     struct pending *p = &k->pending[port];
     uint32_t sent = 0, n = 1;
 
     while (sent < p->count && n > 0 && (k->config->keepers == 1 || kp_front_may_leave(&k->front, nd_now()))) {
-        n = k->ports.io.send(k->ports.io.ctx, 0, port, p->held + sent, p->count - sent);
+        uint32_t most = p->count - sent < KP_BURST ? p->count - sent : KP_BURST;
+
+        n = k->ports.io.send(k->ports.io.ctx, 0, port, p->held + sent, most);
         sent += n;
     }
     memmove(p->held, p->held + sent, (p->count - sent) * sizeof(p->held[0]));
@@ -152,8 +161,10 @@ static bool leave(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
     struct pending *p = &k->pending[port];
     void *packet;
 
-    if (port >= k->ports.io.ports || len > k->config->chain.frame_max)
-        return true; /* the nodes have other ports: it can leave by none of ours */
+    if (port >= k->ports.io.ports) { /* the nodes have another file: it can leave by none of these */
+        k->no_port++;
+        return true;
+    }
     if (p->count == PENDING)
         send_pending(k, port);
     packet = p->count < PENDING ? k->ports.io.make(k->ports.io.ctx, 0, frame, len) : NULL;
@@ -170,9 +181,22 @@ static void drop_pending(struct keeper *k)
     for (unsigned port = 0; port < k->ports.io.ports; port++) {
         struct pending *p = &k->pending[port];
 
-        while (p->count)
+        for (; p->count; k->dropped++)
             k->ports.io.drop(k->ports.io.ctx, p->held[--p->count].packet);
     }
+}
+
+/* What waits for the ports is sent, as far as they take it. Returns how many wait yet. */
+static unsigned send_all_pending(struct keeper *k)
+{
+    unsigned left = 0;
+
+    for (unsigned port = 0; port < k->ports.io.ports; port++) {
+        if (k->pending[port].count)
+            send_pending(k, port);
+        left += k->pending[port].count;
+    }
+    return left;
 }
 
 /* Who waits takes nothing: what a switch sends to both is the active keeper's. */
@@ -201,7 +225,8 @@ static bool take_inputs(struct keeper *k, uint64_t now)
 
     if (!kp_front_is_active(&k->front))
         drop_inputs(k);
-    if (!kp_front_has_room(&k->front))
+    k->takes = kp_front_has_room(&k->front);
+    if (!k->takes)
         return false;
     for (unsigned i = 0; i < io->devices && k->front.open < KP_BURST; i++) {
         struct nd_frame in[KP_BURST];
@@ -261,6 +286,8 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
     X(late_view, c->late_view, "Messages of a node that is not the primary any more")                        \
     X(full, c->full, "Turns without room for a burst")                                                       \
     X(port_full, k->port_full, "Outputs without room for their port")                                        \
+    X(no_port, k->no_port, "Released outputs of a port that the keeper does not have")                       \
+    X(dropped, k->dropped, "Released outputs that waited for their port when the keeper's word was gone")    \
     X(strangers, k->strangers, "Datagrams from elsewhere, or without the key")
 
 static json_t *status(const struct keeper *k)
@@ -351,9 +378,11 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
                                            .send = send_message,
                                            .leave = leave};
 
-    return kp_front_open(&k->front, &config) == 0
-               ? 0
-               : ft_fail(fault, FT_ENOMEM, "no memory to keep %u packets", config.inputs);
+    int error = kp_front_open(&k->front, &config);
+
+    FT_CHECK(error != FT_EINVAL, "a keeper of %u packets, which the file's reader let through",
+             config.inputs);
+    return error ? ft_fail(fault, FT_ENOMEM, "no memory to keep %u packets", config.inputs) : 0;
 }
 
 static int open_server(struct keeper *k, struct ft_fault *fault)
@@ -441,24 +470,34 @@ static void sleep_until(const struct keeper *k)
                                                                     : SLEEP_NS / 10};
     unsigned n = 1;
 
-    for (unsigned d = 0; k->ports.io.waits && k->front.begun && d < k->ports.io.devices; d++)
+    for (unsigned d = 0; k->ports.io.waits && k->takes && d < k->ports.io.devices; d++)
         at[n++] = (struct pollfd){k->ports.io.descriptor[d], POLLIN, 0};
     ppoll(at, n, &time, NULL);
 }
 
+/* Who is primary, and whether the numbers go on. */
 static void tell_primary(struct keeper *k)
 {
-    bool waits = !kp_front_is_active(&k->front);
+    const struct kp_front *f = &k->front;
+    bool waits = !kp_front_is_active(f), same = f->primary == k->primary && f->view == k->view;
 
-    if (k->front.primary == k->primary || (!waits && !k->front.follows))
+    if ((same && f->count.begun == k->begun) || f->primary < 0 || (!waits && !f->follows))
         return;
-    k->primary = k->front.primary;
+    if (k->begun && f->count.begun != k->begun)
+        ft_log_event(
+            FT_LEVEL_WARNING, FT_SAYS_STATE,
+            "numbers begin anew, as node %s says, behind burst %lu; %lu inputs that were kept have been "
+            "lost by now",
+            k->config->node[f->primary].name, f->executed, f->count.lost_inputs);
+    k->primary = f->primary;
+    k->view = f->view;
+    k->begun = f->count.begun;
     if (!waits)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu: fed from burst %lu on",
-                     k->config->node[k->primary].name, k->front.view, k->front.executed + 1);
+                     k->config->node[k->primary].name, f->view, f->executed + 1);
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "node %s is primary, view %lu",
-                     k->config->node[k->primary].name, k->front.view);
+                     k->config->node[k->primary].name, f->view);
 }
 
 /* The guardian speaks to the present primary. */
@@ -520,13 +559,11 @@ static void turn(struct keeper *k)
     uint64_t now = nd_now();
     bool worked = take_inputs(k, now);
 
-    worked |= read_socket(k, now);
+    worked |= read_socket(k);
+    now = nd_now();
     tell_active(k, now);
-    for (unsigned port = 0; port < k->ports.io.ports; port++)
-        if (k->pending[port].count) {
-            send_pending(k, port);
-            worked = true;
-        }
+    k->front.waiting = send_all_pending(k);
+    worked |= k->front.waiting > 0;
     kp_front_turn(&k->front, now);
     nd_fed_socket_flush(&k->socket);
     tell_active(k, now);
@@ -548,9 +585,9 @@ static void turn(struct keeper *k)
         }
         if (k->config->keepers > 1)
             look_at_ports(k);
-        nd_notify_status(&k->notify, k->primary < 0     ? "no node says that it is primary"
-                                     : k->front.follows ? "feeding"
-                                                        : "waiting");
+        nd_notify_status(&k->notify, k->front.primary < 0 ? "no node says that it is primary"
+                                     : k->front.follows   ? "feeding"
+                                                          : "waiting");
         nd_notify_watchdog(&k->notify, now, turns, 1);
         k->served = now;
     }
@@ -617,6 +654,8 @@ static int run(struct keeper *k)
     kp_front_move(&k->front, nd_now());
     while (!error && k->front.leaves)
         turn(k);
+    if (!error)
+        (void)send_all_pending(k);
     nd_notify_close(&k->notify);
     close_keeper(k);
     (void)nd_event_writer_stop();

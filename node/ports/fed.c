@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define IN_TURN     ND_FED_BATCH /* datagrams of a system call */
+#define TURNS       8u           /* of them that are read at once */
 #define OWNS        8u           /* frames of the other node's own that wait to be received */
 #define RESERVE     (NF_EMIT_MAX + 2 * NF_BURST_MAX)
 #define SOCKET_ROOM (4 << 20) /* bytes */
@@ -242,15 +243,14 @@ static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
     struct kp_message m, next;
     int error = kp_decode(b->bytes, k->in[i].msg_len, &k->socket.keys, &m);
 
-    if (error || m.len > k->frame_max || (keeper < 0 && m.kind != KP_ENDED)) {
-        atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
-        return;
-    }
-    if (m.kind == KP_ENDED) { /* of a guardian, which has a socket of its own */
+    if (!error && m.kind == KP_ENDED) { /* of a guardian, which has a socket of its own */
         kp_port_ended(&k->port, m.seq, now);
         return;
     }
-    atomic_store_explicit(&k->heard[keeper], now, memory_order_relaxed);
+    if (error || keeper < 0 || m.len > k->frame_max) {
+        atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
+        return;
+    }
     next = m;
     while (kp_next(&next))
         take_next(k, (unsigned)keeper, &next, now);
@@ -268,6 +268,7 @@ static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
     case KP_DONE:
         break;
     }
+    atomic_store_explicit(&k->heard[keeper], k->port.peer[keeper].heard, memory_order_relaxed);
 }
 
 static void free_keys(struct kp_keys *keys)
@@ -295,26 +296,32 @@ static void tell_active(struct nd_fed *k)
     atomic_store_explicit(&k->active, fed ? k->port.active + 1 : 0, memory_order_relaxed);
 }
 
+/* Whether the lane's outputs may leave, as the keepers are told. */
+static void look_at_lease(struct nd_fed *k, uint64_t now)
+{
+    k->port.open = k->lane && now < FT_ORDER_GET(k->lane, lease_until);
+}
+
 /* Datagrams of the only keeper's address alone come in by a socket that is connected. True: there were any.
  */
 static bool read_socket(struct nd_fed *k)
 {
     bool any = false;
-    int n;
+    int n = (int)IN_TURN;
 
     if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
         take_renewed(k);
-    do {
+    for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
         n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
         uint64_t now = n > 0 ? nd_now() : 0;
 
         if (n > 0)
-            k->port.open = k->lane && now < FT_ORDER_GET(k->lane, lease_until);
+            look_at_lease(k, now);
         for (int i = 0; i < n; i++)
             take_datagram(k, (unsigned)i, now);
         any |= n > 0;
         nd_fed_socket_flush(&k->socket);
-    } while (n == (int)IN_TURN);
+    }
     if (k->port.keepers > 1)
         tell_active(k);
     atomic_store_explicit(&k->refused, k->port.refused, memory_order_relaxed);
@@ -439,6 +446,7 @@ static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
         read_socket(k);
     k->read = false;
     k->told = true;
+    look_at_lease(k, nd_now()); /* this process may have stood since */
     unconfirmed = kp_port_tell(&k->port, &progress);
     nd_fed_socket_flush(&k->socket);
     p->moved = k->moved != k->port.moved;
@@ -569,8 +577,12 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     k->pool = MAP_FAILED;
     k->frame_max = config->chain.frame_max;
     k->buffers = node->mbufs;
-    k->port = (struct kp_port){
-        .ctx = k, .keepers = config->keepers, .send = send_message, .bytes = bytes_of, .drop = give_buffer};
+    k->port = (struct kp_port){.ctx = k,
+                               .keepers = config->keepers,
+                               .ports = io->ports,
+                               .send = send_message,
+                               .bytes = bytes_of,
+                               .drop = give_buffer};
     if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->socket.keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;

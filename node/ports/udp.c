@@ -40,6 +40,7 @@ struct nd_udp {
     unsigned peers, known;
     unsigned looks;
     uint64_t asked;
+    unsigned next; /* device that is received from first */
     struct rte_mbuf *out[ND_INPUTS_DEVICES][BATCH];
     unsigned outs[ND_INPUTS_DEVICES];
 };
@@ -232,15 +233,17 @@ static int receive(void *ctx, struct mmsghdr *in, unsigned max)
     unsigned got = 0;
 
     ask_peers(u);
-    for (unsigned d = 0; d < u->ports.io.devices && got < max; d++) {
+    for (unsigned i = 0; i < u->ports.io.devices && got < max; i++) {
+        const unsigned d = (u->next + i) % u->ports.io.devices;
         const unsigned most = max - got < BATCH ? max - got : BATCH;
         const unsigned n = rte_eth_rx_burst(u->ports.deal.device[d].id, 0, m, (uint16_t)most);
 
-        for (unsigned i = 0; i < n; i++)
-            got += take_frame(u, d, m[i], &in[got]);
+        for (unsigned f = 0; f < n; f++)
+            got += take_frame(u, d, m[f], &in[got]);
         rte_pktmbuf_free_bulk(m, n);
     }
-    flush(u); /* answers of ARP */
+    u->next = (u->next + 1) % u->ports.io.devices; /* a busy one does not keep the others out */
+    flush(u);                                      /* answers of ARP */
     return (int)got;
 }
 

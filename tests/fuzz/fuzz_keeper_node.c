@@ -110,6 +110,7 @@ static void execute(uint8_t outputs)
 
         FUZZ_MUST(o && slot->frame[i].len + KP_HEAD_BYTES == o->len, "input %u of %u is not there", i,
                   slot->count);
+        FUZZ_MUST(slot->frame[i].port < port.ports, "an input of port %u", slot->frame[i].port);
         if (!(outputs & 1u << i % 8) ||
             !kp_port_hand(&port, &(struct kp_output){.number = ++at.outputs,
                                                      .burst = at.burst,
@@ -143,8 +144,12 @@ static void run(const uint8_t *data, size_t size)
     at = (struct kp_progress){.seq = 1};
     now = 1000000000;
     fuzz_two_keepers = size & 1;
-    port = (struct kp_port){
-        .keepers = 1 + (size & 1), .open = true, .send = send_message, .bytes = bytes_of, .drop = drop};
+    port = (struct kp_port){.keepers = 1 + (size & 1),
+                            .ports = 2,
+                            .open = true,
+                            .send = send_message,
+                            .bytes = bytes_of,
+                            .drop = drop};
     FUZZ_MUST(kp_port_open(&port, NODE) == 0, "no memory");
     while (fuzz_left(&in))
         switch (fuzz_u8(&in) % 8) {

@@ -439,9 +439,13 @@ static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
 
 /* ---- what a keeper does with it --------------------------------------------------------------- */
 
-static void say_nothing(void *ctx, unsigned node, const struct kp_message *m)
+static unsigned fed, returned; /* inputs, and words given back, that the keeper said */
+
+static void count_said(void *ctx, unsigned node, const struct kp_message *m)
 {
-    (void)ctx, (void)node, (void)m;
+    (void)ctx, (void)node;
+    fed += m->kind == KP_INPUT && m->count;
+    returned += m->kind == KP_ASK && m->flags & KP_RETURNS;
 }
 
 static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
@@ -472,9 +476,8 @@ static void hears_state(struct kp_front *front, uint64_t now)
     hears(front, (struct kp_message){.kind = KP_STATE, .seq = 1, .missing = 1}, now);
 }
 
-/* It has slept since it got its word, and what the primary said then is of a time before another keeper's
- * reign. */
-static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
+/* The only node is primary, and has given its word. */
+static struct kp_front *open_worded(void)
 {
     const struct kp_front_config config = {.inputs = 2048,
                                            .bursts = 1024,
@@ -482,14 +485,23 @@ static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
                                            .nodes = 1,
                                            .keepers = KP_KEEPERS,
                                            .incarnation = 77,
-                                           .send = say_nothing,
+                                           .send = count_said,
                                            .leave = leave_nowhere};
     struct kp_front *front = malloc(sizeof(*front));
 
-    (void)unused;
     assert_int_equal(kp_front_open(front, &config), 0);
     hears_state(front, MS);
     gets_word(front, MS, 2 * MS);
+    return front;
+}
+
+/* It has slept since it got its word, and what the primary said then is of a time before another keeper's
+ * reign. */
+static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
+{
+    struct kp_front *front = open_worded();
+
+    (void)unused;
     assert_true(kp_front_is_active(front) && !front->begun);
     hears_state(front, 81 * MS);
     assert_false(front->begun || front->follows || kp_front_has_room(front));
@@ -498,6 +510,34 @@ static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
     assert_true(front->begun && front->follows && kp_front_has_room(front));
     hears_state(front, 800 * MS); /* and goes on */
     assert_true(front->follows);
+    kp_front_close(front);
+    free(front);
+}
+
+/* Inputs that are not cut yet are fed before the word is given back, and what waits for its port leaves. */
+static void what_it_has_leaves_before_the_word_is_given_back(void **unused)
+{
+    struct kp_front *front = open_worded();
+    uint8_t frame[64] = {0};
+
+    (void)unused;
+    hears_state(front, 3 * MS);
+    fed = returned = 0;
+    kp_front_add(front, 0, frame, sizeof(frame));
+    kp_front_move(front, 4 * MS);
+    kp_front_turn(front, 4 * MS);
+    assert_int_equal(fed, 1);
+    hears(front,
+          (struct kp_message){
+              .kind = KP_STATE, .burst = 1, .before = 1, .number = 1, .begins = 1, .seq = 2, .missing = 2},
+          5 * MS);
+    front->outputs.left = 1;
+    front->waiting = 1;
+    kp_front_turn(front, 6 * MS);
+    assert_int_equal(returned, 0);
+    front->waiting = 0;
+    kp_front_turn(front, 7 * MS);
+    assert_true(returned > 0);
     kp_front_close(front);
     free(front);
 }
@@ -538,6 +578,7 @@ int main(void)
         cmocka_unit_test(the_one_with_more_carriers_is_active),
         cmocka_unit_test(a_word_that_runs_goes_on_over_a_takeover),
         cmocka_unit_test(a_keeper_whose_word_has_run_out_begins_nothing),
+        cmocka_unit_test(what_it_has_leaves_before_the_word_is_given_back),
     };
 
     return cmocka_run_group_tests_name("keeper word", tests, NULL, NULL);

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The node's end of an input keeper by itself: what it does with what nobody should say to it. */
+#include "keeper/port.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define PORTS 2u
+#define MS    1000000u
+
+static void say_nothing(void *ctx, unsigned keeper, const struct kp_message *m)
+{
+    (void)ctx, (void)keeper, (void)m;
+}
+
+static const uint8_t *bytes_of(void *ctx, void *owner)
+{
+    (void)ctx;
+    return owner;
+}
+
+static void drop_nothing(void *ctx, void *owner)
+{
+    (void)ctx, (void)owner;
+}
+
+static void open_port(struct kp_port *port)
+{
+    *port = (struct kp_port){.ports = PORTS, .send = say_nothing, .bytes = bytes_of, .drop = drop_nothing};
+    assert_int_equal(kp_port_open(port, 10), 0);
+    kp_port_begin(port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
+}
+
+/* The lane looks up what it knows of a port by the number that the keeper says. */
+static void a_frame_of_a_port_that_the_chain_lacks_is_refused(void **unused)
+{
+    static uint8_t frame[64];
+    struct kp_port port;
+    struct kp_message m = {.kind = KP_INPUT,
+                           .from = 7,
+                           .to = 10,
+                           .view = 1,
+                           .burst = 1,
+                           .seq = 1,
+                           .count = 1,
+                           .len = 64,
+                           .have = 64,
+                           .frame = frame};
+
+    (void)unused;
+    open_port(&port);
+    for (unsigned number = PORTS; number < 256; number++) {
+        m.port = (uint8_t)number;
+        m.kind = KP_INPUT;
+        assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
+        m.kind = KP_OWN;
+        assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
+    }
+    assert_int_equal(port.refused, 2 * (256 - PORTS));
+    assert_null(kp_port_give(&port));
+    m.port = PORTS - 1;
+    assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
+    m.kind = KP_INPUT;
+    assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_KEPT);
+    assert_non_null(kp_port_give(&port));
+    kp_port_close(&port);
+}
+
+/* Who listens on the network and sends it again later does not make a dead keeper live. */
+static void a_message_that_comes_again_is_no_sign_of_life(void **unused)
+{
+    struct kp_port port;
+    struct kp_message m = {.kind = KP_ASK, .from = 7, .to = 10, .view = 1};
+
+    (void)unused;
+    open_port(&port);
+    for (m.serial = 1; m.serial <= 3; m.serial++)
+        kp_port_take(&port, 0, &m, NULL, m.serial * MS);
+    assert_int_equal(port.peer[0].heard, 3 * MS);
+    for (m.serial = 1; m.serial <= 3; m.serial++)
+        kp_port_take(&port, 0, &m, NULL, 900 * MS);
+    m.to = 9; /* to a process before this one */
+    kp_port_take(&port, 0, &m, NULL, 900 * MS);
+    assert_int_equal(port.peer[0].heard, 3 * MS);
+    m = (struct kp_message){
+        .kind = KP_ASK, .from = 8, .to = 10, .view = 1, .serial = 1}; /* its next process */
+    kp_port_take(&port, 0, &m, NULL, 1000 * MS);
+    assert_int_equal(port.peer[0].heard, 1000 * MS);
+    kp_port_close(&port);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_frame_of_a_port_that_the_chain_lacks_is_refused),
+        cmocka_unit_test(a_message_that_comes_again_is_no_sign_of_life),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
