@@ -265,6 +265,13 @@ static uint32_t hear_progress(void *ctx, unsigned lane, struct nd_progress *prog
     return 0;
 }
 
+/* Nobody takes over here. */
+static void *no_rest(void *ctx, unsigned lane, uint64_t seq, const void *head, uint32_t have, uint32_t len)
+{
+    (void)ctx, (void)lane, (void)seq, (void)head, (void)have, (void)len;
+    return NULL;
+}
+
 /* No record is replayed here, so nobody asks for inputs. */
 static bool no_input(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port)
 {
@@ -342,6 +349,7 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
         a->io.io.receive = receive_nothing;
         a->io.io.burst = give_burst;
         a->io.io.tell = hear_progress;
+        a->io.io.rest = no_rest;
     }
     for (unsigned l = 0; l < a->piece->lanes && !error; l++) {
         if (ft_lane_init(&shared[l], LOG_BYTES, LOG_BYTES) != 0)
