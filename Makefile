@@ -198,7 +198,7 @@ SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announ
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read
-SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC)) node/ports/fed.c
+SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC)) node/ports/datagrams.c node/ports/fed.c
 SIM_SOCKETS := replicator/link.o replicator/meeting.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c tests/help/arbiter.c)
@@ -209,7 +209,7 @@ $(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
 $(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
 $(BUILD)/sim/replicator/view_writer.o $(BUILD)/sim/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
 # A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.
-SIM_FED    = $(BUILD)/sim/node/ports/fed.o $(BUILD)/sim-planted/node/ports/fed.o $(BUILD)/sim-coverage/node/ports/fed.o
+SIM_FED    = $(foreach d,sim sim-planted sim-coverage,$(BUILD)/$d/node/ports/datagrams.o $(BUILD)/$d/node/ports/fed.o)
 $(SIM_FED): SIM_SEAM += -DSIM_DATAGRAMS
 $(SIM_FED) $(BUILD)/sim/tests/sim/keeper.o $(BUILD)/sim/tests/sim/datagrams.o: CFLAGS += $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c

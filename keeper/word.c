@@ -5,9 +5,10 @@
 
 /* ---- a keeper -------------------------------------------------------------------------------- */
 
-void kp_word_ask(const struct kp_word *word, struct kp_message *ask, bool wants, unsigned faults,
-                 uint64_t now)
+void kp_word_ask(struct kp_word *word, struct kp_message *ask, bool wants, unsigned faults, uint64_t now)
 {
+    if (!word->from && !FT_PLANTED("word-of-another"))
+        word->from = now;
     ask->flags |= (uint8_t)((wants ? KP_WANTS : 0) | (kp_word_runs(word, now) ? KP_RUNS : 0));
     ask->port = (uint8_t)faults;
     ask->seq = word->process;

@@ -34,8 +34,10 @@ struct kp_word {
     uint64_t view;    /* the highest keeper view that it has heard of */
     uint64_t holds;   /* in which it is active; 0: it waits */
     uint64_t until;   /* its word runs until then, ns */
-    uint64_t from;    /* words that answer earlier questions do not count: it gave its word back then */
-    bool go;          /* the other keeper is better: it is asked to give its word back */
+    /* Words that answer earlier questions do not count: it gave its word back then, or asked for the first
+     * time; what was asked earlier was asked by the process before it. */
+    uint64_t from;
+    bool go; /* the other keeper is better: it is asked to give its word back */
 };
 
 enum kp_word_change {
@@ -46,8 +48,7 @@ enum kp_word_change {
 
 /* Completes an ASK with what a keeper says of its word. `wants`: it is fit to be active. `faults`: how many
  * of its ports have no carrier. */
-void kp_word_ask(const struct kp_word *word, struct kp_message *ask, bool wants, unsigned faults,
-                 uint64_t now);
+void kp_word_ask(struct kp_word *word, struct kp_message *ask, bool wants, unsigned faults, uint64_t now);
 /* A WORD of the primary that this keeper believes, in its view. */
 enum kp_word_change kp_word_take(struct kp_word *word, const struct kp_message *m, uint64_t now);
 /* Its outputs may leave. */

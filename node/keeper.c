@@ -21,7 +21,7 @@
 #include "node/control/server.h"
 #include "node/crash/guardian.h"
 #include "node/metrics/metrics.h"
-#include "node/ports/fed.h"
+#include "node/ports/datagrams.h"
 #include "node/ports/ports.h"
 #include "node/ports/udp.h"
 
@@ -37,8 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IN_TURN     ND_FED_BATCH /* datagrams of a system call */
-#define TURNS       8u           /* of them in a turn of the loop */
+#define IN_TURN     ND_DATAGRAMS_BATCH /* datagrams of a system call */
+#define TURNS       8u                 /* of them in a turn of the loop */
 #define PENDING     512u
 #define SOCKET_ROOM (8 << 20)
 #define EMPTY_NS    2000000u  /* without a burst until one without inputs lets timers run */
@@ -59,7 +59,7 @@ struct keeper {
     struct nd_server *server;
     struct nd_metrics *metrics;
     struct nd_notify notify;
-    struct nd_fed_socket socket;
+    struct nd_datagrams socket;
     struct sockaddr_in node[KP_NODES];
     size_t room[KP_NODES];          /* of a datagram that inputs share */
     unsigned device;                /* that is received from next */
@@ -103,7 +103,7 @@ static void send_message(void *ctx, unsigned node, const struct kp_message *m)
 {
     struct keeper *k = ctx;
 
-    nd_fed_socket_add(&k->socket, &k->node[node], k->room[node], m);
+    nd_datagrams_add(&k->socket, &k->node[node], k->room[node], m);
 }
 
 /* True: there were datagrams. */
@@ -114,11 +114,11 @@ static bool read_socket(struct keeper *k)
     for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
         for (unsigned i = 0; i < IN_TURN; i++)
             k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
-        n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
+        n = nd_datagrams_receive(&k->socket, k->in, IN_TURN);
         const uint64_t now = nd_now(); /* this process may have stood since the turn began */
 
         for (int i = 0; i < n; i++) {
-            int node = nd_fed_place(k->node, k->config->nodes, &k->from[i]);
+            int node = nd_datagrams_place(k->node, k->config->nodes, &k->from[i]);
             struct kp_message m;
 
             if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->socket.keys, &m) != 0) {
@@ -333,9 +333,9 @@ static size_t room_to(const struct keeper *k, unsigned n)
     size_t room = 0;
 
     if (k->socket.by.ctx)
-        room = nd_fed_room(&k->socket, -1, k->config->chain.frame_max);
+        room = nd_datagrams_room(&k->socket, -1, k->config->chain.frame_max);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)&k->node[n], sizeof(k->node[n])) == 0)
-        room = nd_fed_room(&k->socket, fd, k->config->chain.frame_max);
+        room = nd_datagrams_room(&k->socket, fd, k->config->chain.frame_max);
     if (fd >= 0)
         close(fd);
     return room;
@@ -350,11 +350,11 @@ static int open_socket(struct keeper *k, struct ft_fault *fault)
     if (self_of(k)->inputs_devices && !k->socket.by.ctx)
         error = nd_udp_open(&k->socket.by, k->config, self_of(k), fault);
     if (!error)
-        error = nd_fed_socket_open(&k->socket, "keeper", self_of(k), SOCKET_ROOM, fault);
+        error = nd_datagrams_open(&k->socket, "keeper", self_of(k), SOCKET_ROOM, fault);
     if (error)
         return error;
     for (unsigned n = 0; n < k->config->nodes; n++) {
-        nd_fed_address(&k->config->node[n], &k->node[n]);
+        nd_datagrams_address(&k->config->node[n], &k->node[n]);
         if (k->socket.by.ctx)
             k->socket.by.add_peer(k->socket.by.ctx, &k->node[n]);
         k->room[n] = room_to(k, n);
@@ -440,7 +440,7 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
     umask(027);
     if (error || (error = start_guardian(k, fault)) || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
-        (error = nd_fed_keys(&k->socket.keys, k->config, fault)) ||
+        (error = nd_datagrams_keys(&k->socket.keys, k->config, fault)) ||
         (error = open_patiently(k, open_server, fault)) || (error = open_front(k, fault)) ||
         (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
         (error = open_patiently(k, open_socket, fault)) || (error = open_patiently(k, open_metrics, fault)))
@@ -452,7 +452,7 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
 static void close_keeper(struct keeper *k)
 {
     nd_guardian_stop(k->guardian);
-    nd_fed_socket_close(&k->socket);
+    nd_datagrams_close(&k->socket);
     if (k->ports.io.ports)
         nd_ports_close(&k->ports);
     nd_server_close(k->server);
@@ -463,7 +463,7 @@ static void close_keeper(struct keeper *k)
 /* Until something comes, or is due. */
 static void sleep_until(const struct keeper *k)
 {
-    struct pollfd at[1 + NF_PORTS_MAX] = {{nd_fed_socket_descriptor(&k->socket), POLLIN, 0}};
+    struct pollfd at[1 + NF_PORTS_MAX] = {{nd_datagrams_descriptor(&k->socket), POLLIN, 0}};
     const bool told = k->ports.io.waits && at[0].fd >= 0; /* of all that comes */
     const struct timespec time = {0, !kp_front_is_active(&k->front) ? 4 * SLEEP_NS
                                      : told                         ? SLEEP_NS
@@ -544,7 +544,7 @@ static void read_keys_again(struct keeper *k)
     struct ft_fault fault = {""};
     struct kp_keys keys;
 
-    if (nd_fed_keys(&keys, k->config, &fault) == 0) {
+    if (nd_datagrams_keys(&keys, k->config, &fault) == 0) {
         k->socket.keys = keys;
         write_notice(k);
     }
@@ -565,7 +565,7 @@ static void turn(struct keeper *k)
     k->front.waiting = send_all_pending(k);
     worked |= k->front.waiting > 0;
     kp_front_turn(&k->front, now);
-    nd_fed_socket_flush(&k->socket);
+    nd_datagrams_flush(&k->socket);
     tell_active(k, now);
     tell_primary(k);
     aim_guardian(k);

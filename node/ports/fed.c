@@ -4,7 +4,6 @@
 #include "node/ports/fed.h"
 #include "keeper/port.h"
 #include "node/base/clock.h"
-#include "replicator/key.h"
 
 #include <arpa/inet.h>
 #include <endian.h>
@@ -16,9 +15,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define IN_TURN     ND_FED_BATCH /* datagrams of a system call */
-#define TURNS       8u           /* of them that are read at once */
-#define OWNS        8u           /* frames of the other node's own that wait to be received */
+#define IN_TURN     ND_DATAGRAMS_BATCH /* datagrams of a system call */
+#define TURNS       8u                 /* of them that are read at once */
+#define OWNS        8u                 /* frames of the other node's own that wait to be received */
 #define RESERVE     (NF_EMIT_MAX + 2 * NF_BURST_MAX)
 #define SOCKET_ROOM (4 << 20) /* bytes */
 #define HEARD_NS    1000000000ull
@@ -34,7 +33,7 @@ _Static_assert(offsetof(struct buffer, bytes) + KP_HEAD_BYTES == 128, "as in a b
 _Static_assert(ND_KEEPERS == KP_KEEPERS, "of a file, and of a primary");
 
 struct nd_fed {
-    struct nd_fed_socket socket;
+    struct nd_datagrams socket;
     struct kp_port port;
     struct sockaddr_in keeper[KP_KEEPERS]; /* where each is; the socket is connected to the only one */
     uint64_t moved;                        /* as the lane was told last */
@@ -116,91 +115,12 @@ static void *make_rest(void *ctx, unsigned lane, uint64_t seq, const void *head,
 
 /* ---- the socket ------------------------------------------------------------------------------ */
 
-static void send_by_kernel(struct nd_fed_socket *s)
-{
-    struct mmsghdr out[ND_FED_BATCH] = {0};
-    unsigned sent = 0;
-
-    for (unsigned i = 0; i < s->outs; i++)
-        out[i].msg_hdr = (struct msghdr){.msg_name = (void *)(uintptr_t)s->to[i],
-                                         .msg_namelen = s->to[i] ? sizeof(*s->to[i]) : 0,
-                                         .msg_iov = &s->out[i],
-                                         .msg_iovlen = 1};
-    while (sent < s->outs) {
-        int n = sendmmsg(s->fd, out + sent, s->outs - sent, MSG_DONTWAIT);
-
-        sent += n > 0 ? (unsigned)n : 1;
-    }
-}
-
-static void send_by_carrier(struct nd_fed_socket *s)
-{
-    for (unsigned i = 0; i < s->outs; i++)
-        s->by.send(s->by.ctx, s->to[i], s->said[i], s->out[i].iov_len);
-    s->by.flush(s->by.ctx);
-}
-
-void nd_fed_socket_flush(struct nd_fed_socket *s)
-{
-    if (s->outs == 0)
-        return;
-    for (unsigned i = 0; i < s->outs; i++)
-        kp_sign(s->said[i], s->out[i].iov_len, &s->keys);
-    if (s->by.ctx)
-        send_by_carrier(s);
-    else
-        send_by_kernel(s);
-    s->outs = 0;
-}
-
-int nd_fed_socket_receive(struct nd_fed_socket *s, struct mmsghdr *in, unsigned max)
-{
-    return s->by.ctx ? s->by.receive(s->by.ctx, in, max) : recvmmsg(s->fd, in, max, MSG_DONTWAIT, NULL);
-}
-
-int nd_fed_socket_descriptor(const struct nd_fed_socket *s)
-{
-    return s->by.ctx ? s->by.descriptor : s->fd;
-}
-
-void nd_fed_socket_close(struct nd_fed_socket *s)
-{
-    if (s->fd >= 0)
-        close(s->fd);
-    s->fd = -1;
-    if (s->by.ctx)
-        s->by.close(s->by.ctx);
-    s->by.ctx = NULL;
-    explicit_bzero(&s->keys, sizeof(s->keys));
-}
-
-void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, size_t room,
-                       const struct kp_message *m)
-{
-    if (s->outs && s->to[s->outs - 1] == to &&
-        kp_add(m, s->said[s->outs - 1], &s->out[s->outs - 1].iov_len, room))
-        return;
-    if (s->outs == ND_FED_BATCH)
-        nd_fed_socket_flush(s);
-    s->to[s->outs] = to;
-    s->out[s->outs] = (struct iovec){.iov_base = s->said[s->outs], .iov_len = kp_begin(m, s->said[s->outs])};
-    s->outs++;
-}
-
 static void send_message(void *ctx, unsigned keeper, const struct kp_message *m)
 {
     struct nd_fed *k = ctx;
 
-    nd_fed_socket_add(&k->socket, k->port.keepers == 1 && !k->socket.by.ctx ? NULL : &k->keeper[keeper],
-                      k->room, m);
-}
-
-int nd_fed_place(const struct sockaddr_in *at, unsigned count, const struct sockaddr_in *from)
-{
-    for (unsigned i = 0; i < count; i++)
-        if (from->sin_addr.s_addr == at[i].sin_addr.s_addr && from->sin_port == at[i].sin_port)
-            return (int)i;
-    return -1;
+    nd_datagrams_add(&k->socket, k->port.keepers == 1 && !k->socket.by.ctx ? NULL : &k->keeper[keeper],
+                     k->room, m);
 }
 
 static void keep_own(struct nd_fed *k, const struct kp_message *m)
@@ -238,7 +158,7 @@ static void take_next(struct nd_fed *k, unsigned keeper, const struct kp_message
 
 static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
 {
-    int keeper = k->port.keepers == 1 ? 0 : nd_fed_place(k->keeper, k->port.keepers, &k->from[i]);
+    int keeper = k->port.keepers == 1 ? 0 : nd_datagrams_place(k->keeper, k->port.keepers, &k->from[i]);
     struct buffer *b = k->into[i];
     struct kp_message m, next;
     int error = kp_decode(b->bytes, k->in[i].msg_len, &k->socket.keys, &m);
@@ -312,7 +232,7 @@ static bool read_socket(struct nd_fed *k)
     if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
         take_renewed(k);
     for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
-        n = nd_fed_socket_receive(&k->socket, k->in, IN_TURN);
+        n = nd_datagrams_receive(&k->socket, k->in, IN_TURN);
         uint64_t now = n > 0 ? nd_now() : 0;
 
         if (n > 0)
@@ -320,7 +240,7 @@ static bool read_socket(struct nd_fed *k)
         for (int i = 0; i < n; i++)
             take_datagram(k, (unsigned)i, now);
         any |= n > 0;
-        nd_fed_socket_flush(&k->socket);
+        nd_datagrams_flush(&k->socket);
     }
     if (k->port.keepers > 1)
         tell_active(k);
@@ -374,7 +294,7 @@ static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct n
             kp_port_end(&k->port);
         read_socket(k);
         kp_port_answer(&k->port);
-        nd_fed_socket_flush(&k->socket);
+        nd_datagrams_flush(&k->socket);
     }
     k->told = false;
     n = k->owns < max ? k->owns : max;
@@ -393,7 +313,7 @@ static void send_own(struct nd_fed *k, unsigned port, struct buffer *b)
 
     if (heartbeat || k->port.keepers > 1) {
         kp_port_own(&k->port, (uint8_t)port, frame, b->have, !heartbeat);
-        nd_fed_socket_flush(&k->socket);
+        nd_datagrams_flush(&k->socket);
     }
     give_buffer(k, b);
 }
@@ -448,7 +368,7 @@ static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
     k->told = true;
     look_at_lease(k, nd_now()); /* this process may have stood since */
     unconfirmed = kp_port_tell(&k->port, &progress);
-    nd_fed_socket_flush(&k->socket);
+    nd_datagrams_flush(&k->socket);
     p->moved = k->moved != k->port.moved;
     k->moved = k->port.moved;
     return unconfirmed;
@@ -479,47 +399,23 @@ static int open_pool(struct nd_fed *k, struct ft_fault *fault)
     return 0;
 }
 
-int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
-                       struct ft_fault *fault)
-{
-    struct sockaddr_in own;
-
-    if (s->by.ctx)
-        return 0;
-    nd_fed_address(self, &own);
-    if (s->fd < 0)
-        s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (s->fd >= 0) {
-        (void)setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
-        (void)setsockopt(s->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-    }
-    if (s->fd >= 0 && bind(s->fd, (struct sockaddr *)&own, sizeof(own)) == 0)
-        return 0;
-    return ft_fail(fault,
-                   errno == EADDRINUSE      ? FT_EBUSY
-                   : errno == EADDRNOTAVAIL ? FT_ENOENT
-                                            : FT_EIO,
-                   "%s %s: inputs %s:%u: %s", kind, self->name, self->inputs_host, self->inputs_port,
-                   strerror(errno));
-}
-
 static int open_socket(struct nd_fed *k, const struct nd_config *config, const struct nd_node *node,
                        struct ft_fault *fault)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
-    int error = nd_fed_socket_open(&k->socket, "node", node, SOCKET_ROOM, fault);
+    int error = nd_datagrams_open(&k->socket, "node", node, SOCKET_ROOM, fault);
     int failed = 0;
 
     k->room = SIZE_MAX;
     for (unsigned i = 0; i < config->keepers && !error && !failed; i++) {
         size_t room;
 
-        nd_fed_address(&config->keeper[i], &k->keeper[i]);
+        nd_datagrams_address(&config->keeper[i], &k->keeper[i]);
         if (k->socket.by.ctx)
             k->socket.by.add_peer(k->socket.by.ctx, &k->keeper[i]);
         else
             failed = connect(k->socket.fd, (struct sockaddr *)&k->keeper[i], sizeof(k->keeper[i]));
-        room = nd_fed_room(&k->socket, k->socket.fd, k->frame_max);
+        room = nd_datagrams_room(&k->socket, k->socket.fd, k->frame_max);
         k->room = room < k->room ? room : k->room;
     }
     if (!error && !failed && config->keepers > 1 && !k->socket.by.ctx) /* it stays bound, and hears both */
@@ -527,37 +423,6 @@ static int open_socket(struct nd_fed *k, const struct nd_config *config, const s
     return !failed ? error
                    : ft_fail(fault, FT_EIO, "node %s: inputs %s:%u: %s", node->name, node->inputs_host,
                              node->inputs_port, strerror(errno));
-}
-
-void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out)
-{
-    *out = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(node->inputs_port)};
-    inet_pton(AF_INET, node->inputs_host, &out->sin_addr);
-}
-
-int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault)
-{
-    struct rp_keys keys;
-    int error = rp_keys_read(&keys, config->link.key, fault);
-
-    *out = (struct kp_keys){.count = 0};
-    for (unsigned i = 0; !error && i < keys.count; i++)
-        kp_keys_add(out, keys.key[i], sizeof(keys.key[i]));
-    explicit_bzero(&keys, sizeof(keys));
-    return error;
-}
-
-size_t nd_fed_room(const struct nd_fed_socket *s, int fd, uint32_t frame_max)
-{
-    int mtu = 0;
-    socklen_t size = sizeof(mtu);
-    size_t most = KP_HEAD_BYTES + frame_max, room = 0;
-
-    if (s->by.ctx)
-        room = s->by.room;
-    else if (getsockopt(fd, IPPROTO_IP, IP_MTU, &mtu, &size) == 0 && mtu >= 576)
-        room = (size_t)mtu - 28;
-    return room < most ? room : most;
 }
 
 int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -583,7 +448,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
                                .send = send_message,
                                .bytes = bytes_of,
                                .drop = give_buffer};
-    if ((error = open_pool(k, fault)) || (error = nd_fed_keys(&k->socket.keys, config, fault)) ||
+    if ((error = open_pool(k, fault)) || (error = nd_datagrams_keys(&k->socket.keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;
     if (kp_port_open(&k->port, nd_wall()) != 0)
@@ -591,7 +456,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     io->ctx = k;
     io->buffers = node->mbufs;
     io->devices = 1;
-    io->descriptor[0] = nd_fed_socket_descriptor(&k->socket);
+    io->descriptor[0] = nd_datagrams_descriptor(&k->socket);
     io->waits = io->descriptor[0] >= 0;
     io->receive = receive_owns;
     io->send = send_outputs;
@@ -611,7 +476,7 @@ void nd_fed_close(struct nd_ports *ports)
     ports->fed = NULL;
     kp_port_close(&k->port);
     free_keys(atomic_exchange(&k->renewed, NULL));
-    nd_fed_socket_close(&k->socket);
+    nd_datagrams_close(&k->socket);
     if (k->pool != MAP_FAILED)
         munmap(k->pool, k->pool_bytes);
     free(k->free);
@@ -644,7 +509,8 @@ bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault)
 {
     struct kp_keys *keys = malloc(sizeof(*keys));
-    int error = keys ? nd_fed_keys(keys, config, fault) : ft_fail(fault, FT_ENOMEM, "no memory for keys");
+    int error =
+        keys ? nd_datagrams_keys(keys, config, fault) : ft_fail(fault, FT_ENOMEM, "no memory for keys");
 
     free_keys(error ? keys : atomic_exchange(&ports->fed->renewed, keys));
     return error;

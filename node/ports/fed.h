@@ -11,27 +11,8 @@
 #ifndef NODE_PORTS_FED_H
 #define NODE_PORTS_FED_H
 
-#include "keeper/message.h"
+#include "node/ports/datagrams.h"
 #include "node/ports/ports.h"
-
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-
-struct mmsghdr;
-
-/* What carries datagrams in place of a socket of the kernel's: node/ports/udp.h. */
-struct nd_carrier {
-    void *ctx;      /* NULL: a socket of the kernel's does */
-    size_t room;    /* bytes of a datagram at most */
-    int descriptor; /* readable while something has come; -1: there is none */
-    /* As recvmmsg and MSG_DONTWAIT, each with one buffer and a name: how many came, from whomever. */
-    int (*receive)(void *ctx, struct mmsghdr *in, unsigned max);
-    void (*send)(void *ctx, const struct sockaddr_in *to, const uint8_t *bytes, size_t len); /* a copy */
-    void (*flush)(void *ctx);
-    void (*add_peer)(void *ctx, const struct sockaddr_in *at); /* that is spoken to */
-    void (*close)(void *ctx);
-};
 
 /* The ports are numbered. `by`: taken over, also when this fails. FT_EBUSY, FT_ENOENT: the address; FT_EPERM,
  * FT_EINVAL: the key; FT_ENOMEM. */
@@ -45,45 +26,8 @@ void nd_fed_serve(struct nd_ports *ports, const struct ft_lane_shared *lane);
 /* By any thread: a keeper has been heard within the last second. */
 bool nd_fed_hears(const struct nd_ports *ports, uint64_t now);
 
-/* For both ends: where a node, or the keeper, has its socket; the keys, as nd_fed_open. */
-void nd_fed_address(const struct nd_node *node, struct sockaddr_in *out);
-int nd_fed_keys(struct kp_keys *out, const struct nd_config *config, struct ft_fault *fault);
-
-/* The socket of either end, its keys, and the datagrams that wait to be sent, one batch at most. */
-#define ND_FED_BATCH 32u
-struct nd_fed_socket {
-    int fd;               /* the kernel's; -1: there is none */
-    struct nd_carrier by; /* in its place */
-    struct kp_keys keys;
-    unsigned outs;
-    const struct sockaddr_in *to[ND_FED_BATCH]; /* NULL: whom it is connected to */
-    struct iovec out[ND_FED_BATCH];
-    uint8_t said[ND_FED_BATCH][KP_HEAD_BYTES + FT_FRAME_MAX];
-};
-
-/* Without a carrier, which is set before: bound where the file has `self`, "node" or "keeper" by `kind`, with
- * buffers of `room` bytes, of which the kernel grants what it permits. FT_EBUSY, FT_ENOENT: the address;
- * FT_EIO. `fd` is -1 before; closed by the caller, also after a failure. */
-int nd_fed_socket_open(struct nd_fed_socket *s, const char *kind, const struct nd_node *self, int room,
-                       struct ft_fault *fault);
-void nd_fed_socket_close(struct nd_fed_socket *s);
-/* As recvmmsg and MSG_DONTWAIT, each with one buffer: how many came; negative: none. */
-int nd_fed_socket_receive(struct nd_fed_socket *s, struct mmsghdr *in, unsigned max);
-/* Readable while something has come; -1: it has none, and is looked at. */
-int nd_fed_socket_descriptor(const struct nd_fed_socket *s);
-/* A copy of the message waits, in a datagram with those before it as long as that has `room` bytes at most; a
- * whole batch is sent. */
-void nd_fed_socket_add(struct nd_fed_socket *s, const struct sockaddr_in *to, size_t room,
-                       const struct kp_message *m);
-/* What the kernel does not take is lost, as on the network, and comes again. */
-void nd_fed_socket_flush(struct nd_fed_socket *s);
-/* Bytes of a datagram that several messages may share: the carrier's, or those of the path of `fd`, a
- * socket of the kernel's that is connected, and no more than one frame of frame_max may have. */
-size_t nd_fed_room(const struct nd_fed_socket *s, int fd, uint32_t frame_max);
-/* Whose address that is, of `count`; -1: nobody's. */
-int nd_fed_place(const struct sockaddr_in *at, unsigned count, const struct sockaddr_in *from);
-
-/* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_fed_keys. */
+/* By the control thread: reads the keys again, which the lane takes in its next turn. As nd_datagrams_keys.
+ */
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault);
 
 /* What status tells; zeros where no keeper has the ports. */

@@ -2,6 +2,7 @@
 /* UDP over DPDK devices; see udp.h. */
 #define _GNU_SOURCE /* struct mmsghdr */
 #include "node/ports/udp.h"
+#include "node/ports/ports.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
 
@@ -289,7 +290,7 @@ int nd_udp_open(struct nd_carrier *out, const struct nd_config *config, const st
         return ft_fail(fault, FT_ENOMEM, "no memory for the devices to the keeper");
     }
     *as = *self;
-    nd_fed_address(self, &u->self);
+    nd_datagrams_address(self, &u->self);
     u->ports.frame_max = config->chain.frame_max + HEADS + KP_HEAD_BYTES;
     u->ports.deal.lanes = 1;
     u->ports.deal.chain = &u->none;

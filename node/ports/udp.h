@@ -11,7 +11,7 @@
 #ifndef NODE_PORTS_UDP_H
 #define NODE_PORTS_UDP_H
 
-#include "node/ports/fed.h"
+#include "node/ports/datagrams.h"
 
 /* Opens `inputs_devices` of the node or keeper, as ports are opened, with the address of `inputs`. DPDK runs.
  * FT_EPERM, FT_EINVAL: a device; FT_ENOMEM; then nothing is left to close. There is room for as many peers as

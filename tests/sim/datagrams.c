@@ -233,7 +233,7 @@ static void write_address(unsigned at, struct sockaddr_in *out)
 {
     *out = (struct sockaddr_in){.sin_family = AF_INET};
     if (at >= SIM_KEEPER && at < SIM_GUARDIAN)
-        nd_fed_address(&sim.config->keeper[at - SIM_KEEPER], out);
+        nd_datagrams_address(&sim.config->keeper[at - SIM_KEEPER], out);
 }
 
 static unsigned keeper_at(const struct sockaddr_in *to)

@@ -437,6 +437,21 @@ static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
     assert_int_equal(word[0].holds, 1);
 }
 
+/* The process before asked, died, and the primary answers now, to the address that both have. */
+static void an_answer_to_the_process_before_is_no_word(void **unused)
+{
+    struct kp_word next = {.process = 8};
+    struct kp_message ask = {.kind = KP_ASK}, answer = {.flags = KP_YOURS, .before = 2, .time = 10 * MS};
+
+    (void)unused;
+    kp_word_ask(&next, &ask, true, 0, 50 * MS);
+    assert_int_equal(kp_word_take(&next, &answer, 51 * MS), KP_SAME);
+    assert_false(kp_word_runs(&next, 51 * MS));
+    answer.time = 50 * MS;
+    assert_int_equal(kp_word_take(&next, &answer, 52 * MS), KP_GAINED);
+    assert_true(kp_word_runs(&next, 52 * MS));
+}
+
 /* ---- what a keeper does with it --------------------------------------------------------------- */
 
 static unsigned fed, returned; /* inputs, and words given back, that the keeper said */
@@ -577,6 +592,7 @@ int main(void)
         cmocka_unit_test(a_silent_keepers_word_runs_out_first),
         cmocka_unit_test(the_one_with_more_carriers_is_active),
         cmocka_unit_test(a_word_that_runs_goes_on_over_a_takeover),
+        cmocka_unit_test(an_answer_to_the_process_before_is_no_word),
         cmocka_unit_test(a_keeper_whose_word_has_run_out_begins_nothing),
         cmocka_unit_test(what_it_has_leaves_before_the_word_is_given_back),
     };
