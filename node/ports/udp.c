@@ -243,7 +243,8 @@ static int receive(void *ctx, struct mmsghdr *in, unsigned max)
             got += take_frame(u, d, m[f], &in[got]);
         rte_pktmbuf_free_bulk(m, n);
     }
-    u->next = (u->next + 1) % u->ports.io.devices; /* a busy one does not keep the others out */
+    if (++u->next >= u->ports.io.devices) /* a busy one does not keep the others out */
+        u->next = 0;
     flush(u);                                      /* answers of ARP */
     return (int)got;
 }
