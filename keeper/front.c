@@ -118,7 +118,7 @@ static void forget(struct kp_front *front, uint64_t burst)
 static void begin(struct kp_front *front, const struct kp_message *m)
 {
     if (front->begun) {
-        front->config.incarnation++;
+        front->config.incarnation += KP_PLACES;
         front->node[front->primary].asked = 0;
     }
     front->count.begun++;
@@ -338,6 +338,8 @@ static void say(struct kp_front *front, unsigned node, struct kp_message *m)
     m->to = front->node[node].incarnation;
     m->serial = ++front->serial;
     m->view = front->view;
+    if (m->kind == KP_ASK)
+        m->begins = front->config.file;
     if (m->kind != KP_OWN)
         m->number = front->follows ? front->outputs.left : 0; /* else it is of another state, perhaps */
     front->config.send(front->config.ctx, node, m);
@@ -371,7 +373,7 @@ static void take_word(struct kp_front *front, const struct kp_message *m, uint64
         front->worded = false;
     if (change == KP_GAINED) {
         front->count.gained++;
-        front->config.incarnation++;
+        front->config.incarnation += KP_PLACES;
         front->node[front->primary].asked = 0;
     }
     if (front->word.go)
@@ -412,7 +414,7 @@ bool kp_front_take(struct kp_front *front, unsigned node, const struct kp_messag
     struct kp_node *peer = &front->node[node];
 
     if (m->to > front->config.incarnation) /* this process began by a clock that was put back */
-        front->config.incarnation = m->to + 1;
+        front->config.incarnation = m->to + KP_PLACES;
     if (m->to != front->config.incarnation || m->from < peer->incarnation || m->lane != 0)
         return false;
     if (m->from > peer->incarnation)

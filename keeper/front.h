@@ -35,7 +35,6 @@
 #include "keeper/outputs.h"
 #include "keeper/word.h"
 
-#define KP_NODES     8u
 #define KP_WINDOW    256u      /* bursts under way to a node; a power of two */
 #define KP_EARLY     1024u     /* a power of two */
 #define KP_AGAIN_NS  1000000u  /* without progress until what is missing is sent, or asked for, again */
@@ -53,6 +52,7 @@ struct kp_front_config {
     unsigned nodes;          /* 1 … KP_NODES */
     unsigned keepers;        /* this one and others: 1, which 0 is as well, or KP_KEEPERS */
     uint64_t incarnation;    /* of this process: higher than that of one before it */
+    uint64_t file;           /* a digest of what the nodes' file must have as well; said in each ASK */
     void *ctx;
     void (*send)(void *ctx, unsigned node, const struct kp_message *m);
     /* False: the port does not take it now, and it comes again. */

@@ -15,7 +15,8 @@
  *
  * Numbers in the option are little endian. The tag is that of ftcore/record/datagram.h, over the whole
  * datagram with zeros in its place. Its key is made of the pair's key (kp_key). Both processes are named in
- * each datagram, so that one of an earlier process is nobody's.
+ * each datagram, by incarnations that say in their last digit which of the file's nodes and keepers that is:
+ * so one of an earlier process, or from or to another address than that one's, is nobody's.
  */
 #ifndef KEEPER_MESSAGE_H
 #define KEEPER_MESSAGE_H
@@ -84,13 +85,27 @@ struct kp_message {
      * view, `time` that of the question that it answers. */
 
     /* STATE: the first burst that is not there whole, and where a keeper begins that has no memory: outputs
-     * up to this number may have left. */
+     * up to this number may have left. ASK: `begins` is a digest of the keeper's file. */
     uint64_t missing, begins;
 
     const uint8_t *frame; /* borrowed */
     uint32_t have;        /* bytes of it */
     uint32_t rest;        /* decoded: bytes behind it, of those that share the datagram */
 };
+
+/* An incarnation is a multiple of KP_PLACES, and the place in the file: of a node, or KP_NODES and a
+ * keeper's. A process that takes a later one goes on by KP_PLACES. */
+#define KP_NODES  8u
+#define KP_PLACES 16u
+static inline uint64_t kp_incarnation(uint64_t wall, unsigned place)
+{
+    return wall - wall % KP_PLACES + place;
+}
+/* It is from who is at the first place, and to nobody but who is at the second. */
+static inline bool kp_is_between(const struct kp_message *m, unsigned from, unsigned to)
+{
+    return m->from % KP_PLACES == from && (m->to == 0 || m->to % KP_PLACES == to);
+}
 
 /* Of a keeper and its nodes, made of the pair's: the first is signed with, each is believed. */
 #define KP_KEYS 2u

@@ -273,7 +273,7 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
     bool kept = false;
 
     if (m->to > port->self) /* this process began by a clock that was put back */
-        port->self = m->to + 1;
+        port->self = m->to + KP_PLACES;
     if (m->from < peer->incarnation || m->lane != 0) {
         port->refused++;
         return KP_DONE;

@@ -37,15 +37,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IN_TURN     ND_DATAGRAMS_BATCH /* datagrams of a system call */
-#define TURNS       8u                 /* of them in a turn of the loop */
-#define PENDING     512u
-#define SOCKET_ROOM (8 << 20)
-#define EMPTY_NS    2000000u  /* without a burst until one without inputs lets timers run */
-#define SERVE_NS    20000000u /* between two looks at the control socket */
-#define SLEEP_NS    500000    /* with nothing to do; less than what is due by itself */
-#define HEARD_NS    1000000000ull
-#define TAKEN_MS    2000 /* for what a killed process holds */
+#define IN_TURN      ND_DATAGRAMS_BATCH /* datagrams of a system call */
+#define TURNS        8u                 /* of them in a turn of the loop */
+#define PENDING      512u
+#define SOCKET_ROOM  (8 << 20)
+#define EMPTY_NS     2000000u  /* without a burst until one without inputs lets timers run */
+#define SERVE_NS     20000000u /* between two looks at the control socket */
+#define SLEEP_NS     500000    /* with nothing to do; less than what is due by itself */
+#define HEARD_NS     1000000000ull
+#define STRANGERS_NS 10000000000ull /* between two looks at them */
+#define TAKEN_MS     2000           /* for what a killed process holds */
 
 _Static_assert(ND_NODES <= KP_NODES, "of a file, and of a keeper");
 
@@ -70,6 +71,7 @@ struct keeper {
     bool active;                    /* so it has, since `changed` */
     uint64_t holds, changed;        /* the keeper view of that */
     uint64_t strangers, port_full, no_port, dropped;
+    uint64_t looked, told; /* at strangers, ns; how many the log has told of */
 
     struct mmsghdr in[IN_TURN];
     struct iovec in_at[IN_TURN];
@@ -121,7 +123,8 @@ static bool read_socket(struct keeper *k)
             int node = nd_datagrams_place(k->node, k->config->nodes, &k->from[i]);
             struct kp_message m;
 
-            if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->socket.keys, &m) != 0) {
+            if (node < 0 || kp_decode(k->heard[i], k->in[i].msg_len, &k->socket.keys, &m) != 0 ||
+                !kp_is_between(&m, (unsigned)node, KP_NODES + k->place)) {
                 k->strangers++;
                 continue;
             }
@@ -373,7 +376,8 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
                                            .frame_max = k->config->chain.frame_max,
                                            .nodes = k->config->nodes,
                                            .keepers = k->config->keepers,
-                                           .incarnation = nd_wall(),
+                                           .file = nd_datagrams_file(k->config),
+                                           .incarnation = kp_incarnation(nd_wall(), KP_NODES + k->place),
                                            .ctx = k,
                                            .send = send_message,
                                            .leave = leave};
@@ -538,6 +542,23 @@ static void look_at_ports(struct keeper *k)
         k->front.faults += nd_interface_ask(self_of(k)->port[port], false, &now) && !now.carrier;
 }
 
+/* The nodes have another key, most likely, or another address. */
+static void tell_strangers(struct keeper *k, uint64_t now)
+{
+    bool heard = false;
+
+    if (now - k->looked < STRANGERS_NS)
+        return;
+    k->looked = now;
+    for (unsigned n = 0; n < k->config->nodes; n++)
+        heard |= k->front.node[n].heard && now < k->front.node[n].heard + HEARD_NS;
+    if (!heard && k->strangers > k->told)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_SEAL,
+                     "no node is heard; %lu datagrams came without a key that %s has, or from elsewhere",
+                     k->strangers - k->told, k->config->link.key);
+    k->told = k->strangers;
+}
+
 /* What cannot be read leaves the keys as they were. */
 static void read_keys_again(struct keeper *k)
 {
@@ -585,6 +606,7 @@ static void turn(struct keeper *k)
         }
         if (k->config->keepers > 1)
             look_at_ports(k);
+        tell_strangers(k, now);
         nd_notify_status(&k->notify, k->front.primary < 0 ? "no node says that it is primary"
                                      : k->front.follows   ? "feeding"
                                                           : "waiting");

@@ -114,21 +114,34 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
     return error ? error : nd_read_ports(r, "keeper", keeper, raw.ports);
 }
 
+/* One that a datagram can be from: not 0.0.0.0, and none of a group. */
+static bool is_host(const char *address)
+{
+    struct in_addr in;
+
+    return inet_pton(AF_INET, address, &in) == 1 && in.s_addr != 0 && ntohl(in.s_addr) < 0xe0000000u;
+}
+
 /* Each process has its own address for what keepers and nodes say. */
 static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
 {
     const struct nd_config *c = r->config;
 
-    for (unsigned i = 0; i < c->nodes + c->keepers; i++)
+    for (unsigned i = 0; i < c->nodes + c->keepers; i++) {
+        const struct nd_node *a = i < c->nodes ? &c->node[i] : &c->keeper[i - c->nodes];
+
+        if (!is_host(a->inputs_host))
+            return nd_yaml_fail(r->fault, at, "%s has inputs %s, expected the address of an interface",
+                                a->name, a->inputs_host);
         for (unsigned k = i + 1; k < c->nodes + c->keepers; k++) {
-            const struct nd_node *a = i < c->nodes ? &c->node[i] : &c->keeper[i - c->nodes],
-                                 *b = k < c->nodes ? &c->node[k] : &c->keeper[k - c->nodes];
+            const struct nd_node *b = k < c->nodes ? &c->node[k] : &c->keeper[k - c->nodes];
 
             if (a->inputs_port == b->inputs_port && strcmp(a->inputs_host, b->inputs_host) == 0)
                 return nd_yaml_fail(r->fault, at,
                                     "%s and %s have one address for inputs, %s:%u, expected two", a->name,
                                     b->name, a->inputs_host, a->inputs_port);
         }
+    }
     return 0;
 }
 

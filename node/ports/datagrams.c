@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 int nd_datagrams_open(struct nd_datagrams *s, const char *kind, const struct nd_node *self, int room,
                       struct ft_fault *fault)
@@ -71,6 +72,21 @@ int nd_datagrams_place(const struct sockaddr_in *at, unsigned count, const struc
         if (from->sin_addr.s_addr == at[i].sin_addr.s_addr && from->sin_port == at[i].sin_port)
             return (int)i;
     return -1;
+}
+
+uint64_t nd_datagrams_file(const struct nd_config *config)
+{
+    struct {
+        uint32_t ports, interfaces, frame_max, keepers;
+        char name[NF_PORTS_MAX][sizeof(config->port_name[0])];
+    } alike = {.ports = config->ports,
+               .interfaces = nd_interfaces(config),
+               .frame_max = config->chain.frame_max,
+               .keepers = config->keepers};
+
+    for (unsigned i = 0; i < config->ports; i++)
+        memcpy(alike.name[i], config->port_name[i], strlen(config->port_name[i]));
+    return XXH3_64bits(&alike, sizeof(alike)) | 1;
 }
 
 static void send_by_kernel(struct nd_datagrams *s)

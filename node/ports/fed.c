@@ -2,6 +2,8 @@
 /* The socket to one or two keepers, and what the lane calls in place of ports; see fed.h. */
 #define _GNU_SOURCE /* recvmmsg */
 #include "node/ports/fed.h"
+#include "ftcore/base/check.h"
+#include "ftcore/base/event_log.h"
 #include "keeper/port.h"
 #include "node/base/clock.h"
 
@@ -38,8 +40,12 @@ struct nd_fed {
     struct sockaddr_in keeper[KP_KEEPERS]; /* where each is; the socket is connected to the only one */
     uint64_t moved;                        /* as the lane was told last */
     const struct ft_lane_shared *lane;
-    bool told; /* the lane has told its progress since it last received: it is live */
-    bool read; /* the socket was read in this turn */
+    bool told;      /* the lane has told its progress since it last received: it is live */
+    bool read;      /* the socket was read in this turn */
+    unsigned place; /* of this node in the file */
+    uint64_t file;  /* its digest */
+    char name[KP_KEEPERS][sizeof(((struct nd_node *)0)->name)];
+    uint64_t told_of[KP_KEEPERS]; /* the process of which the log has said that its file is another one */
     uint32_t frame_max, buffer_bytes, buffers;
     size_t room; /* of a datagram that outputs share */
 
@@ -156,6 +162,19 @@ static void take_next(struct nd_fed *k, unsigned keeper, const struct kp_message
         give_buffer(k, b);
 }
 
+/* It would feed what this node cannot take, for ever. */
+static void refuse_file(struct nd_fed *k, unsigned keeper, uint64_t process)
+{
+    k->port.refused++;
+    if (k->told_of[keeper] == process)
+        return;
+    k->told_of[keeper] = process;
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_PORT,
+                 "keeper %s has another file, expected the same ports in the same order, interfaces, "
+                 "chain.frame_max and number of keepers: nothing is taken from it",
+                 k->name[keeper]);
+}
+
 static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
 {
     int keeper = k->port.keepers == 1 ? 0 : nd_datagrams_place(k->keeper, k->port.keepers, &k->from[i]);
@@ -167,8 +186,13 @@ static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
         kp_port_ended(&k->port, m.seq, now);
         return;
     }
-    if (error || keeper < 0 || m.len > k->frame_max) {
+    if (error || keeper < 0 || m.len > k->frame_max ||
+        !kp_is_between(&m, KP_NODES + (unsigned)keeper, k->place)) {
         atomic_fetch_add_explicit(&k->strangers, 1, memory_order_relaxed);
+        return;
+    }
+    if (m.kind == KP_ASK && m.begins != k->file) {
+        refuse_file(k, (unsigned)keeper, m.from);
         return;
     }
     next = m;
@@ -440,6 +464,11 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     k->socket.fd = -1;
     k->socket.by = *by;
     k->pool = MAP_FAILED;
+    k->place = (unsigned)nd_config_node(config, node->name);
+    FT_CHECK(k->place < KP_NODES, "node %s is not in the file", node->name);
+    k->file = nd_datagrams_file(config);
+    for (unsigned i = 0; i < config->keepers; i++)
+        memcpy(k->name[i], config->keeper[i].name, sizeof(k->name[i]));
     k->frame_max = config->chain.frame_max;
     k->buffers = node->mbufs;
     k->port = (struct kp_port){.ctx = k,
@@ -451,7 +480,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     if ((error = open_pool(k, fault)) || (error = nd_datagrams_keys(&k->socket.keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;
-    if (kp_port_open(&k->port, nd_wall()) != 0)
+    if (kp_port_open(&k->port, kp_incarnation(nd_wall(), k->place)) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for what lies between keeper and node");
     io->ctx = k;
     io->buffers = node->mbufs;

@@ -245,7 +245,7 @@ static int receive(void *ctx, struct mmsghdr *in, unsigned max)
     }
     if (++u->next >= u->ports.io.devices) /* a busy one does not keep the others out */
         u->next = 0;
-    flush(u);                                      /* answers of ARP */
+    flush(u); /* answers of ARP */
     return (int)got;
 }
 

@@ -152,7 +152,10 @@ static void read_socket(struct keeper *k, uint64_t now)
         const struct kp_front *f = &k->front;
         struct kp_front before = {.first = f->first, .next = f->next, .seq_first = f->seq_first};
         uint64_t begun = f->count.begun, holds = f->word.holds;
-        uint64_t takeovers = f->follows ? f->count.takeovers : UINT64_MAX;
+        uint64_t takeovers = f->follows ? f->count.takeovers : UINT64_MAX, view = f->view;
+
+        FT_CHECK(kp_is_between(&m, node, KP_NODES + k->number), "%s speaks in another's name, or to another",
+                 sim.node[node].name);
 
         k->announces = m.kind == KP_OWN && m.flags & KP_BY_PORT;
         bool own = kp_front_take(&k->front, node, &m, now);
@@ -161,7 +164,7 @@ static void read_socket(struct keeper *k, uint64_t now)
         note_change(k, &before, holds);
         if (f->count.begun != begun)
             sim_fed_begins(k->number, node, &m, &before);
-        else if (f->follows && f->count.takeovers != takeovers)
+        else if (f->follows && (f->count.takeovers != takeovers || f->view != view))
             sim_fed_goes_on(k->number, node, &m, &before, f);
         if (own)
             kp_front_pass_on(&k->front, node, &m);
@@ -205,7 +208,8 @@ static void start(struct keeper *k)
     k->cut_at = 0;
     if (sim_chance(&sim.keeper, 100)) /* its clock is put back */
         k->clock -= sim_draw(&sim.keeper, k->clock / 4);
-    config.incarnation = clock_now(k);
+    config.file = nd_datagrams_file(sim.config);
+    config.incarnation = kp_incarnation(clock_now(k), KP_NODES + k->number);
     FT_CHECK(kp_front_open(&k->front, &config) == 0, "no memory for what a keeper keeps");
     sim_datagrams_open(SIM_KEEPER + k->number);
 }

@@ -217,6 +217,9 @@ void sim_configure(void)
 
     this_config = *configs[p->chain];
     this_config.chain.lanes = (uint16_t)p->lanes;
+    this_config.nodes = SIM_NODES;
+    for (unsigned n = 0; n < SIM_NODES; n++)
+        snprintf(this_config.node[n].name, sizeof(this_config.node[n].name), "%c", 'a' + (int)n);
     this_config.keepers = p->keepers;
     for (unsigned k = 0; k < p->keepers; k++) {
         snprintf(this_config.keeper[k].inputs_host, sizeof(this_config.keeper[k].inputs_host), "10.97.0.%u",

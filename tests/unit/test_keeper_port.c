@@ -93,11 +93,30 @@ static void a_message_that_comes_again_is_no_sign_of_life(void **unused)
     kp_port_close(&port);
 }
 
+/* Recorded of one keeper and sent from the other one's address, or recorded to one node and sent to another.
+ */
+static void a_datagram_is_known_by_who_says_it_to_whom(void **unused)
+{
+    const uint64_t wall = 1764000000123456789u;
+    struct kp_message m = {.from = kp_incarnation(wall, KP_NODES + 1), .to = kp_incarnation(wall + 999, 3)};
+
+    (void)unused;
+    assert_true(kp_is_between(&m, KP_NODES + 1, 3));
+    assert_false(kp_is_between(&m, KP_NODES, 3));
+    assert_false(kp_is_between(&m, KP_NODES + 1, 2));
+    m.from += KP_PLACES;
+    m.to += 5 * KP_PLACES;
+    assert_true(kp_is_between(&m, KP_NODES + 1, 3)); /* of later incarnations as well */
+    m.to = 0;
+    assert_true(kp_is_between(&m, KP_NODES + 1, 2)); /* to whom is not known yet */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_of_a_port_that_the_chain_lacks_is_refused),
         cmocka_unit_test(a_message_that_comes_again_is_no_sign_of_life),
+        cmocka_unit_test(a_datagram_is_known_by_who_says_it_to_whom),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A keeper whose file is not the nodes' feeds nothing, and one line of the primary says why. It could feed them until the first
+# frame that they cannot take, and would send that again for ever. Where the key differs, the keeper says so.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/keeper.sh"
+need_lab
+plan 12
+
+ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
+kill "$(ip netns pids "${LAB_PREFIX}k")"
+other=$LAB_DIR/other.yaml
+differs() { # WHAT SED...: a keeper runs with the file as sed changes it
+    local what=$1 before pid
+    shift
+    sed "$@" "$pair" >"$other"
+    before=$(cat "$LAB_DIR"/[ab].log | grep -c "keeper k has another file")
+    ip netns exec "${LAB_PREFIX}k" "$UNDERSTUDY" keeper -c "$other" -n k 2>>"$LAB_DIR/other.log" &
+    pid=$!
+    sleep 2
+    timeout 10 "$UNDERSTUDY" keeper -c "$other" -n k status >/dev/null
+    is "$what: nobody is fed" $? 2
+    is "and each node says why, once" $(($(cat "$LAB_DIR"/[ab].log | grep -c "keeper k has another file") - before)) 2
+    kill $pid
+    wait $pid
+    is "the keeper ends in order" $? 0
+}
+differs "longer frames" -e 's/^  lanes:/  frame_max: 4096\n  lanes:/' -e '/^  k:/s/blocksz=65536,framesz=2048,framecnt=4096/blocksz=266240,framesz=4160,framecnt=2048/g'
+differs "two keepers" -e '/^  k:/{p;s/^  k:/  l:/;s/k-in/l-in/;s/k-out/l-out/;s/10.97.0.11/10.97.0.12/;s/k\.sock/l.sock/}'
+
+"$UNDERSTUDY" key "$LAB_DIR/other.key"
+sed 's/key: pair.key/key: other.key/' "$pair" >"$other"
+ip netns exec "${LAB_PREFIX}k" "$UNDERSTUDY" keeper -c "$other" -n k 2>>"$LAB_DIR/other.log" &
+stranger=$!
+await_line() { # SECONDS TEXT FILE
+    local end=$((SECONDS + $1))
+    until grep -q "$2" "$3"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
+}
+ok "another key: the keeper says that what it hears is made without its own" await_line 25 "no node is heard; .* datagrams came without a key" "$LAB_DIR/other.log"
+kill $stranger
+wait $stranger
+"$lab" start k
+ok "with its own file it feeds" eval 'for _ in $(seq 50); do us keeper status >/dev/null 2>&1 && break; sleep 0.1; done; us keeper status >/dev/null'
+ok "the pair is PROTECTED" is_protected 20
+ok "packets pass" "$lab" exec client ping -q -c 20 -i 0.05 -W 1 203.0.113.100
+is "the state was never lost" "$(field a view) $(field b view)" "1 1"
