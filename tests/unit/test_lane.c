@@ -563,7 +563,6 @@ static void a_lane_at_rest_looks_every_5_ms(void **state)
     assert_int_equal(played.longest, 5000 * US);
 }
 
-/* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
 /* Three of each: on port 0, 1 and 0, which goes; port 1 is number 0 from then on. What was dropped is in the
  * pool again, and numbers of the hold are as if it had left. */
 static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
@@ -571,31 +570,40 @@ static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
     static const uint8_t to[NF_PORTS_MAX] = {
         NF_PORTS_MAX, 0, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX};
     struct nd_lane *lane = &w->lane;
-    struct lane_frame *owner[9];
+    struct lane_frame *owner[12];
     unsigned frees;
 
     (void)state;
-    for (unsigned i = 0; i < 9; i++)
+    for (unsigned i = 0; i < 12; i++)
         owner[i] = lane_take_frame();
     frees = w->frees;
     lane->waiting.first = lane->waiting.room - 1; /* across the ring's end */
+    lane->fragments.first = ND_FRAGMENTS_WAIT - 1;
     for (unsigned i = 0; i < 3; i++) {
         lane->waiting.frames[(lane->waiting.first + i) % lane->waiting.room] =
             (struct nd_frame){.port = i % 2, .owner = owner[i]};
         lane->burst.packets[i] = (struct nf_packet){.in_port = i % 2, .owner = owner[3 + i]};
+        lane->fragments.waiting[(lane->fragments.first + i) % ND_FRAGMENTS_WAIT] =
+            (struct nd_fragment){.frame = {.port = i % 2, .owner = owner[9 + i]}, .datagram = i + 1};
         ft_hold_put(&lane->hold,
                     &(struct ft_held){.burst = 1, .number = i + 1, .port = i % 2, .packet = owner[6 + i]});
     }
-    lane->waiting.count = lane->burst.n = 3;
+    lane->waiting.count = lane->burst.n = lane->fragments.count = 3;
     atomic_store(&lane->heard[1][0].came, 5);
     nd_lane_renumber(lane, to);
-    assert_int_equal(w->frees, frees + 6);
+    assert_int_equal(w->frees, frees + 8);
     assert_int_equal(lane->waiting.count, 1);
     assert_ptr_equal(lane->waiting.frames[lane->waiting.first].owner, owner[1]);
     assert_int_equal(lane->waiting.frames[lane->waiting.first].port, 0);
     assert_int_equal(lane->burst.n, 1);
     assert_ptr_equal(lane->burst.packets[0].owner, owner[4]);
     assert_int_equal(lane->burst.packets[0].in_port, 0);
+    assert_int_equal(lane->fragments.count, 1);
+    const struct nd_fragment *fragment = &lane->fragments.waiting[lane->fragments.first];
+
+    assert_ptr_equal(fragment->frame.owner, owner[10]);
+    assert_int_equal(fragment->frame.port, 0);
+    assert_int_equal(fragment->datagram, 2);
     assert_int_equal(lane->hold.in, 3);
     assert_int_equal(lane->hold.out, 2);
     assert_ptr_equal(ft_hold_at(&lane->hold, 2)->packet, owner[7]);
@@ -604,6 +612,7 @@ static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
     assert_int_equal(atomic_load(&lane->heard[1][0].came), 0);
 }
 
+/* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
 static void waiting_for_more_packets_is_not_useful(void **state)
 {
     (void)state;
