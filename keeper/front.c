@@ -184,7 +184,7 @@ static void follow(struct kp_front *front, const struct kp_message *m, uint64_t 
  * the right to release. One that had been replaced, and does not know, has it not. */
 static bool is_gone(const struct kp_front *front, unsigned node, const struct kp_message *m)
 {
-    return (front->unanswered >= KP_UNANSWERED && (m->flags & KP_MAY || FT_PLANTED("follows-held"))) ||
+    return (front->unanswered >= KP_UNANSWERED && m->flags & KP_MAY) ||
            ((int)node == front->primary && m->view == front->view && m->from != front->process);
 }
 
