@@ -319,9 +319,11 @@ static void take_output(struct kp_front *front, unsigned node, const struct kp_m
     }
     front->confirm = true;
     if (verdict == KP_HAS_LEFT) {
+        const uint8_t *again = FT_PLANTED("forgets-index") ? whole_frame(front, m) : NULL;
+
         front->outputs.repeated++;
-        if (FT_PLANTED("forgets-index") && whole_frame(front, m))
-            (void)front->config.leave(front->config.ctx, m->port, whole_frame(front, m), m->len);
+        if (again)
+            (void)front->config.leave(front->config.ctx, m->port, again, m->len);
         return;
     }
     if (!let_out(front, m))

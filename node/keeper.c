@@ -254,13 +254,18 @@ static bool take_inputs(struct keeper *k, uint64_t now)
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
+static bool hears(const struct keeper *k, unsigned n, uint64_t now)
 {
     const struct kp_node *node = &k->front.node[n];
 
-    return json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard",
-                     node->heard && now < node->heard + HEARD_NS, "primary", (int)n == k->front.primary,
-                     "view", (json_int_t)node->view);
+    return node->heard && now < node->heard + HEARD_NS;
+}
+
+static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
+{
+
+    return json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard", hears(k, n, now),
+                     "primary", (int)n == k->front.primary, "view", (json_int_t)k->front.node[n].view);
 }
 
 /* The fields that are numbers: as status has them, and as Prometheus reads them. */
@@ -551,7 +556,7 @@ static void tell_strangers(struct keeper *k, uint64_t now)
         return;
     k->looked = now;
     for (unsigned n = 0; n < k->config->nodes; n++)
-        heard |= k->front.node[n].heard && now < k->front.node[n].heard + HEARD_NS;
+        heard |= hears(k, n, now);
     if (!heard && k->strangers > k->told)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_SEAL,
                      "no node is heard; %lu datagrams came without a key that %s has, or from elsewhere",
