@@ -24,14 +24,6 @@ is_field() { [ "$(field "$1" "$2")" = "$3" ] || { field "$1" "$2"; return 1; }; 
 # The first rule of a node's chain, as it runs.
 runs() { us show -n "$1" firewall -o json 2>/dev/null | jq -r '[.rows[] | select(.rule == "1")][0].action'; }
 same() { cmp "$LAB_DIR/firewall.rules" "$work/b/firewall.rules" && cmp "$LAB_DIR/firewall.rules" "$1"; }
-soon() { # SECONDS COMMAND…
-    local end=$((SECONDS + $1))
-    shift
-    until "$@" >"$work/soon" 2>&1; do
-        [ $SECONDS -lt $end ] || { cat "$work/soon"; return 1; }
-        sleep 0.1
-    done
-}
 # But for the sets of their starts, each of which is the node's own.
 history() { us history -n "$1" -o json | jq -c '[.sets[] | select(.how != "start") | [.set, .time, .by, .how, .chain]]'; }
 same_history() { [ "$(history a)" = "$(history b)" ] || { history a; history b; return 1; }; }

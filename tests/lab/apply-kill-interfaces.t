@@ -4,6 +4,7 @@
 # places of it: who goes on has the set before or the one after, whole, and no part of the other one; where its standby was
 # READY it goes on at once, with the download that is under way. First the same change without a kill, beside traffic.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/apply-kill.sh"
 need_lab
 # What the primary says, and how many seconds later it dies.
 moments=("the peer is checking" "the chain is being changed" "the chain is changed" "the chain is changed, 0.1"
@@ -27,13 +28,6 @@ export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-6
            { monitor: { max_flows: 2000, ipv6: true }"
 
 at() { ip netns exec "$LAB_PREFIX$1" timeout 20 "${@:2}"; } # HOST COMMAND…
-soon() { # SECONDS COMMAND…
-    local end=$((SECONDS + $1))
-    until "${@:2}" >"$work/soon" 2>&1; do
-        [ $SECONDS -lt $end ] || { cat "$work/soon"; return 1; }
-        sleep 0.1
-    done
-}
 end_hosts() { [ ! -e "/run/netns/${LAB_PREFIX}router" ] || ip netns del "${LAB_PREFIX}router"; }
 download=
 release() {
@@ -137,23 +131,6 @@ is "a download beside it is whole" "$result" "curl 0, whole"
 ok "digests are equal" us verify
 
 # ── with kills ──
-primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $n && return; done; }
-# The node that was killed starts by the file, and does not fit one that has the set before: that one applies the file.
-mend() { # NODE
-    "$lab" start "$1"
-    is_protected 6 >/dev/null && return
-    us apply || return 1
-    kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
-    is_protected
-}
-kill_at() { # NODE PID "TEXT[, SECONDS]": as soon as its log says so, or later
-    local line delay=
-    case $3 in *", "*) delay=${3##*, } ;; esac
-    while read -r line; do
-        case $line in *"${3%, *}"*) [ -z "$delay" ] || sleep "$delay"; kill -KILL "$2" && : >"$work/killed"; break ;; esac
-    done < <(exec timeout 20 tail -n 0 --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
-}
-declare -A went_on=([first]=0 [second]=0)
 now=second before=0 behind=0
 for moment in "${moments[@]}"; do
     then=$([ $now = first ] && echo second || echo first)

@@ -5,27 +5,10 @@
 # before the cut, and leave the old chain with its state; some behind it, and leave the new one. Of those the second leaves a
 # standby that has compared a digest of burst 3 before, and is asked for one of another burst 3.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/apply-kill.sh"
 need_lab
 moments=("the peer is checking" "the chain is being changed" "the chain is changed" "the chain is changed" "the peer is checking")
 plan $((4 + 4 * ${#moments[@]}))
-
-# The one that is primary, by what it says.
-primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $n && return; done; }
-# A pair of one chain: the node that was killed starts by the file, and does not fit one that runs the chain before.
-mend() { # NODE
-    "$lab" start "$1"
-    is_protected 6 >/dev/null && return
-    us apply || return 1
-    kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
-    is_protected
-}
-# Kills PID as soon as NODE's log says TEXT.
-kill_at() { # NODE PID TEXT
-    local line
-    while read -r line; do
-        case $line in *"$3"*) kill -KILL "$2"; break ;; esac
-    done < <(exec tail -n 0 --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
-}
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 n=100 before=0 behind=0

@@ -15,13 +15,6 @@ at() { ip netns exec "$LAB_PREFIX$1" timeout 20 "${@:2}"; } # HOST COMMAND…
 pings() { at "$1" ping -n -q -c 3 -i 0.2 -W 2 "$2"; } # HOST ADDRESS
 ttl() { at client ping -n -c 1 -W 1 192.0.2.10 | grep -o 'ttl=[0-9]*'; }
 refusal() { ! us "${@:2}" >"$work/refusal" 2>&1 && grep -q -- "$1" "$work/refusal" || { cat "$work/refusal"; return 1; }; }
-soon() { # SECONDS COMMAND…
-    local end=$((SECONDS + $1))
-    until "${@:2}" >"$work/soon" 2>&1; do
-        [ $SECONDS -lt $end ] || { cat "$work/soon"; return 1; }
-        sleep 0.1
-    done
-}
 interfaces() { field "$1" 'ports | map(.port) | join(" ")'; } # NODE
 is_ttl() { [ "$(ttl)" = "ttl=$1" ] || { ttl; return 1; }; }
 heard() { field a 'ports | map(.peer_heard) | all'; }

@@ -14,13 +14,6 @@ trap release EXIT
 end_hosts # of a test that was killed
 
 at() { ip netns exec "$LAB_PREFIX$1" timeout 20 "${@:2}"; } # HOST COMMAND…
-soon() { # SECONDS COMMAND…
-    local end=$((SECONDS + $1))
-    until "${@:2}" >"$work/soon" 2>&1; do
-        [ $SECONDS -lt $end ] || { cat "$work/soon"; return 1; }
-        sleep 0.1
-    done
-}
 is_ttl() { # TTL of what 192.0.2.10 answers: by the server, or by the other router
     local got
     got=$(at client ping -n -c 1 -W 1 192.0.2.10 | grep -o 'ttl=[0-9]*')

@@ -72,6 +72,15 @@ await() { # SECONDS NODE PATH VALUE
     done
 }
 
+# Waits up to SECONDS for a command to succeed; else prints what it said last.
+soon() { # SECONDS COMMAND…
+    local end=$((SECONDS + $1))
+    until "${@:2}" >"$work/soon" 2>&1; do
+        [ $SECONDS -lt $end ] || { cat "$work/soon"; return 1; }
+        sleep 0.1
+    done
+}
+
 is_protected() {
     local end=$((SECONDS + ${1:-30}))
     until us status >/dev/null 2>&1; do

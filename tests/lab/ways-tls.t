@@ -3,6 +3,7 @@
 # Two ways between nodes that have a certificate each: the one that carries the stream is cut, then the other one in turn. The
 # pair stays PROTECTED, nobody is resynced, and both ways come back by new handshakes.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/ways.sh"
 need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
 command -v openssl >/dev/null || skip_all "openssl is not installed"
@@ -25,18 +26,6 @@ begin() { # NODE
     ip netns exec "${LAB_PREFIX}$1" setsid nohup "$UNDERSTUDY" run -c "$work/$1.yaml" -n "$1" </dev/null >>"$LAB_DIR/$1.log" 2>&1 9>&- &
     disown
 }
-device=(repl repl2)
-stands() { field "$1" "link.ways | map(.stands) | join(\" \")"; }
-both_stand() {
-    local end=$((SECONDS + 10))
-    until [ "$(stands a) $(stands b)" = "true true true true" ]; do
-        [ $SECONDS -lt $end ] || { echo "a: $(stands a), b: $(stands b)"; return 1; }
-        sleep 0.05
-    done
-}
-course() { field "$1" '| [.state, .view, .link.connects, .degradations, (.resyncs | tojson)] | join(" ")'; }
-unchanged() { [ "$(course a) $(course b)" = "$before" ] || { echo "$(course a) $(course b), before: $before"; return 1; }; }
-carrier() { field a 'link.ways | map(.carries) | index(true)'; }
 cut() { for n in a b; do "$lab" exec $n nft add rule netdev ways "way$1" drop; done; }
 mend() { for n in a b; do "$lab" exec $n nft flush chain netdev ways "way$1"; done; }
 
@@ -55,11 +44,11 @@ is "sealed by certificates" "$(field a link.sealed) $(field b link.sealed)" "cer
 ok "both ways stand" both_stand
 before="$(course a) $(course b)"
 for turn in first second; do
-    way=$(carrier)
+    way=$(carrier a)
     cut "$way"
     sleep 1
     ok "the $turn cut: the pair stays PROTECTED, nobody is resynced" unchanged
-    is "the other way carries" "$(carrier)" $((1 - way))
+    is "the other way carries" "$(carrier a)" $((1 - way))
     mend "$way"
     ok "both stand again" both_stand
     ok "and nothing has changed" unchanged

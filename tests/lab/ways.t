@@ -5,6 +5,7 @@
 # Nodes have 500 ms for what they do, so that a machine which is busy with other things is no reason to hold; a fault stays for
 # longer than that. What a client feels is measured from outside, by datagrams every half a millisecond.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/ways.sh"
 need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
 plan 45
@@ -13,21 +14,7 @@ export LAB_TIMING="heartbeat_ms: 2, detect_ms: 500"
 export LAB_NFS="dns_guard: { list: $work/domains } }, { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, max_flows: 2000 } }, { monitor: { max_flows: 2000 }"
 echo listed.example >"$work/domains"
 
-device=(repl repl2)
-stands() { field "$1" "link.ways | map(.stands) | join(\" \")"; }
-both_stand() {
-    local end=$((SECONDS + 10))
-    until [ "$(stands a) $(stands b)" = "true true true true" ]; do
-        [ $SECONDS -lt $end ] || { echo "a: $(stands a), b: $(stands b)"; return 1; }
-        sleep 0.05
-    done
-}
-# What must not change: state, view, resyncs, degradations, connections of the link.
-course() { field "$1" '| [.state, .view, .link.connects, .degradations, (.resyncs | tojson)] | join(" ")'; }
-unchanged() { [ "$(course a) $(course b)" = "$before" ] || { echo "$(course a) $(course b), before: $before"; return 1; }; }
-# The way by which what a node says goes: 0 or 1.
 losses() { field a "link.ways[$1].losses"; }
-carrier() { field "$1" 'link.ways | map(.carries) | index(true)'; }
 
 # ── what becomes of a way, 0 or 1 ──
 drops() { # NODE WAY MATCH…: of what comes to the node by that way

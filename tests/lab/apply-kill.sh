@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# A primary that is killed in the midst of `apply`, and the pair that is made of what is left; sourced, behind lib.sh.
+
+# The one that is primary, by what it says.
+primary() { local n; for n in a b; do [ "$(field $n role)" = primary ] && echo $n && return; done; }
+# A pair with one set: the node that was killed starts by the file, and does not fit one that has the set before: that one applies the file.
+mend() { # NODE
+    "$lab" start "$1"
+    is_protected 6 >/dev/null && return
+    us apply || return 1
+    kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
+    is_protected
+}
+kill_at() { # NODE PID "TEXT[, SECONDS]": as soon as its log says so, or later
+    local line delay=
+    case $3 in *", "*) delay=${3##*, } ;; esac
+    while read -r line; do
+        case $line in *"${3%, *}"*) [ -z "$delay" ] || sleep "$delay"; kill -KILL "$2" && : >"$work/killed"; break ;; esac
+    done < <(exec timeout 20 tail -n 0 --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
+}
