@@ -73,6 +73,13 @@ keeper() { us keeper status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # KEEPE
 other() { [ "$1" = k ] && echo l || echo k; }                            # KEEPER
 who() { local s; for s in k l; do [ "$(keeper $s active)" != true ] || printf '%s' $s; done; } # is active
 
+is_one_active() { active=$(who); [ ${#active} = 1 ]; }
+# shellcheck disable=SC2034
+find_active() { # sets `active` and `waiting`
+    soon 10 is_one_active || return 1
+    waiting=$(other "$active")
+}
+
 is_active() { # KEEPER, and feeds
     local end=$((SECONDS + 10))
     until [ "$(keeper "$1" feeds)" = true ]; do
