@@ -40,7 +40,7 @@ void nd_catch_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-const char *nd_node_names(const struct nd_config *config, char out[ND_CHOICE_TEXT])
+const char *nd_node_names(const struct nd_config *config, const char *name, char out[ND_CHOICE_TEXT])
 {
     size_t at = 0;
 
@@ -51,6 +51,8 @@ const char *nd_node_names(const struct nd_config *config, char out[ND_CHOICE_TEX
                                : i + 1 == config->nodes ? " or "
                                                         : ", ",
                                config->node[i].name);
+    if (name && nd_config_keeper(config, name) >= 0)
+        snprintf(out + at, ND_CHOICE_TEXT - at, ": %.31s is a keeper (see understudy keeper --help)", name);
     return out;
 }
 
@@ -142,7 +144,7 @@ int nd_pair_begin(struct nd_pair *pair, const char *command)
     if (pair->only >= 0)
         return 0;
     error = nd_usage(command, "no node \"%.40s\" in this file, expected %s", pair->options.node,
-                     nd_node_names(pair->config, names));
+                     nd_node_names(pair->config, pair->options.node, names));
     nd_pair_close(pair);
     return error;
 }
@@ -216,11 +218,11 @@ int nd_pair_choose(const struct nd_config *config, const struct nd_options *o, c
 
     if (o->node)
         snprintf(out, ND_CHOICE_TEXT, "%.200s: no node '%.40s', expected %.600s", o->file, o->node,
-                 nd_node_names(config, names));
+                 nd_node_names(config, o->node, names));
     else if (config->nodes > ND_PAIR)
         snprintf(out, ND_CHOICE_TEXT,
                  "%.200s: %swhich node? Not just one of %.600s has an address of this host, expected -n NAME",
-                 o->file, what, nd_node_names(config, names));
+                 o->file, what, nd_node_names(config, o->node, names));
     else
         snprintf(
             out, ND_CHOICE_TEXT,

@@ -51,8 +51,9 @@ int nd_pair_judged(const struct nd_pair *pair);
  * there is none, or neither is, or both, which `out` is the refusal for; `what`: what the node is wanted for,
  * "try: ". */
 #define ND_CHOICE_TEXT 1024u
-/* "a, b or c": the nodes of the file. Returns `out`. */
-const char *nd_node_names(const struct nd_config *config, char out[ND_CHOICE_TEXT]);
+/* "a, b or c": the nodes of the file, where `name` is none of them; and what it is where it is a keeper's.
+ * Returns `out`. */
+const char *nd_node_names(const struct nd_config *config, const char *name, char out[ND_CHOICE_TEXT]);
 int nd_pair_choose(const struct nd_config *config, const struct nd_options *options, const char *what,
                    char out[ND_CHOICE_TEXT]);
 

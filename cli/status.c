@@ -233,7 +233,7 @@ static json_t *make_request(const struct nd_pair *pair, const char *command, int
     if ((strcmp(command, "pin") == 0 || strcmp(command, "re-pair") == 0) &&
         nd_config_node(pair->config, first) < 0)
         *code = nd_usage(command, "no node \"%.40s\" in this file, expected %s", first,
-                         nd_node_names(pair->config, names));
+                         nd_node_names(pair->config, first, names));
     else if (strcmp(command, "re-pair") == 0)
         request = make_repair(pair);
     else if (strcmp(command, "pin") == 0)

@@ -122,7 +122,12 @@ static bool is_host(const char *address)
     return inet_pton(AF_INET, address, &in) == 1 && in.s_addr != 0 && ntohl(in.s_addr) < 0xe0000000u;
 }
 
-/* Each process has its own address for what keepers and nodes say. */
+static bool is_way(const char *host, uint16_t port, const struct nd_node *place)
+{
+    return port != 0 && port == place->inputs_port && strcmp(host, place->inputs_host) == 0;
+}
+
+/* Each process has its own address for what keepers and nodes say, which no node's link has. */
 static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
 {
     const struct nd_config *c = r->config;
@@ -133,6 +138,12 @@ static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
         if (!is_host(a->inputs_host))
             return nd_yaml_fail(r->fault, at, "%s has inputs %s, expected the address of an interface",
                                 a->name, a->inputs_host);
+        for (unsigned k = 0; k < c->nodes; k++)
+            if (is_way(c->node[k].host, c->node[k].tcp_port, a) ||
+                is_way(c->node[k].second_host, c->node[k].second_port, a))
+                return nd_yaml_fail(r->fault, at,
+                                    "%s has inputs %s:%u, the replication address of %s, expected another port",
+                                    a->name, a->inputs_host, a->inputs_port, c->node[k].name);
         for (unsigned k = i + 1; k < c->nodes + c->keepers; k++) {
             const struct nd_node *b = k < c->nodes ? &c->node[k] : &c->keeper[k - c->nodes];
 

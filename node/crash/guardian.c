@@ -198,9 +198,9 @@ static int make_socket(const char *local_host, struct ft_fault *fault)
     if (fd >= 0)
         close(fd);
     if (why == EADDRNOTAVAIL)
-        return ft_fail(fault, FT_ENOENT, "replication address %s: expected an address of this host",
+        return ft_fail(fault, FT_ENOENT, "address %s, for death notices: expected one of this host",
                        local_host);
-    return ft_fail(fault, FT_EIO, "replication address %s, for death notices: %s", local_host, strerror(why));
+    return ft_fail(fault, FT_EIO, "address %s, for death notices: %s", local_host, strerror(why));
 }
 
 static int fork_guardian(struct nd_guardian *g, struct ft_fault *fault)

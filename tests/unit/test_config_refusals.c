@@ -381,6 +381,8 @@ static void mistakes_about_a_keeper_are_refused(void **state)
          "t.yaml:11: a and b have one address for inputs, 127.0.0.1:1, expected two"},
         {"127.0.0.1:3,", "127.0.0.1:2,",
          "t.yaml:11: b and k have one address for inputs, 127.0.0.1:2, expected two"},
+        {"inputs: 127.0.0.1:3,", "inputs: 127.0.0.1:11,",
+         "t.yaml:11: k has inputs 127.0.0.1:11, the replication address of a, expected another port"},
         {"inputs: 127.0.0.1:1, ", "inputs: 127.0.0.1:1, inputs_devices: [ \"net_memif0,role=client\" ], ",
          "t.yaml:8: inputs_devices \"net_memif0,role=client\", expected another driver, such as "
          "net_af_packet0, "
