@@ -141,9 +141,9 @@ static int check_inputs(struct nd_reading *r, const struct nd_yaml *at)
         for (unsigned k = 0; k < c->nodes; k++)
             if (is_way(c->node[k].host, c->node[k].tcp_port, a) ||
                 is_way(c->node[k].second_host, c->node[k].second_port, a))
-                return nd_yaml_fail(r->fault, at,
-                                    "%s has inputs %s:%u, the replication address of %s, expected another port",
-                                    a->name, a->inputs_host, a->inputs_port, c->node[k].name);
+                return nd_yaml_fail(
+                    r->fault, at, "%s has inputs %s:%u, the replication address of %s, expected another port",
+                    a->name, a->inputs_host, a->inputs_port, c->node[k].name);
         for (unsigned k = i + 1; k < c->nodes + c->keepers; k++) {
             const struct nd_node *b = k < c->nodes ? &c->node[k] : &c->keeper[k - c->nodes];
 
