@@ -334,6 +334,8 @@ static void *run(void *arg)
         ft_worker_wait(&x->worker, nd_now() + wait);
     }
     turn(x, nd_now()); /* what lanes gave before they ended */
+    if (x->fd >= 0)
+        close(x->fd); /* here: a disk's thread has descriptors of its own */
     return NULL;
 }
 
@@ -387,8 +389,6 @@ void nd_exporter_stop(struct nd_exporter *x)
 {
     if (!x || !ft_worker_end(&x->worker, nd_now() + FT_WORKER_DISK_NS))
         return;
-    if (x->fd >= 0)
-        close(x->fd);
     nd_ipfix_close(x->ipfix);
     free(x->queue);
     free(x);
