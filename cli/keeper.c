@@ -4,14 +4,27 @@
 
 #include <stdio.h>
 
+static const char *does(const json_t *o)
+{
+    const json_t *node;
+    bool heard = false;
+    size_t i;
+
+    json_array_foreach(json_object_get(o, "nodes"), i, node) heard |=
+        json_is_true(json_object_get(node, "heard"));
+    return !heard                                        ? "feeds nobody: no node is heard"
+           : !json_is_true(json_object_get(o, "active")) ? "waits"
+           : json_is_true(json_object_get(o, "feeds"))   ? "active"
+                                                         : "feeds nobody: no node says that it is primary";
+}
+
 static void print_status(const json_t *o)
 {
     const char *key;
     json_t *value, *node;
     size_t i;
 
-    printf("keeper %s: %s\n", json_string_value(json_object_get(o, "keeper")),
-           json_is_true(json_object_get(o, "active")) ? "active" : "waits");
+    printf("keeper %s: %s\n", json_string_value(json_object_get(o, "keeper")), does(o));
     json_array_foreach(json_object_get(o, "nodes"), i, node)
         printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
                json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",

@@ -183,15 +183,7 @@ static int check_mtu(const struct nd_changing *g, const struct nf_l3_config *l3,
 static int check_keeper(const struct nf_l3_config *from, const struct nf_l3_config *to,
                         struct ft_fault *fault)
 {
-    bool same = from->ports == to->ports;
-
-    for (unsigned i = 0; i < from->ports && same; i++) {
-        const struct nf_interface *a = &from->port[i], *b = &to->port[i];
-
-        same = strcmp(a->port, b->port) == 0 && memcmp(&a->vlan, &b->vlan, sizeof(a->vlan)) == 0 &&
-               a->side == b->side && a->pcp_of_dscp == b->pcp_of_dscp && memcmp(a->mac, b->mac, 6) == 0;
-    }
-    return same
+    return nd_interfaces_digest(from) == nd_interfaces_digest(to)
                ? 0
                : ft_fail(fault, FT_EINVAL,
                          "interfaces: another number, order, port, vlan, pcp, side or mac: cannot be changed "

@@ -72,6 +72,7 @@ struct keeper {
     uint64_t holds, changed;        /* the keeper view of that */
     uint64_t strangers, port_full, no_port, dropped;
     uint64_t looked, told; /* at strangers, ns; how many the log has told of */
+    bool silence_told;     /* the log has that no node is heard */
 
     struct mmsghdr in[IN_TURN];
     struct iovec in_at[IN_TURN];
@@ -268,10 +269,25 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
                      "primary", (int)n == k->front.primary, "view", (json_int_t)k->front.node[n].view);
 }
 
+/* As far as the drivers count that. */
+static uint64_t missed(const struct keeper *k)
+{
+    uint64_t frames = 0;
+
+    for (unsigned d = 0; d < k->ports.io.devices; d++) {
+        struct rte_eth_stats s = {0};
+
+        (void)rte_eth_stats_get(k->ports.deal.device[d].id, &s);
+        frames += s.imissed + s.ierrors + s.rx_nombuf;
+    }
+    return frames;
+}
+
 /* The fields that are numbers: as status has them, and as Prometheus reads them. */
 #define LEVELS(X)                                                                                            \
     X(view, f->view, "View of the primary that is fed")                                                      \
     X(kept_bursts, f->next - f->first, "Bursts that are kept now")                                           \
+    X(kept_most, f->config.inputs, "Inputs that can be kept")                                                \
     X(kept_packets, f->seq_next - f->seq_first, "Inputs that are kept now")                                  \
     X(keeper_view, f->word.view, "Of two keepers: the highest keeper view that it knows of")                 \
     X(since_s, (now - k->changed) / 1000000000, "For how long it has been active, or has waited")            \
@@ -293,6 +309,7 @@ static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
     X(early, c->early, "Outputs that came before their turn")                                                \
     X(late_view, c->late_view, "Messages of a node that is not the primary any more")                        \
     X(full, c->full, "Turns without room for a burst")                                                       \
+    X(rx_missed, missed(k), "Frames that its ports' drivers say they had no room for, or were broken")       \
     X(port_full, k->port_full, "Outputs without room for their port")                                        \
     X(no_port, k->no_port, "Released outputs of a port that the keeper does not have")                       \
     X(dropped, k->dropped, "Released outputs that waited for their port when the keeper's word was gone")    \
@@ -547,20 +564,22 @@ static void look_at_ports(struct keeper *k)
         k->front.faults += nd_interface_ask(self_of(k)->port[port], false, &now) && !now.carrier;
 }
 
-/* The nodes have another key, most likely, or another address. */
+/* The nodes have another key or file, most likely, or are not there. */
 static void tell_strangers(struct keeper *k, uint64_t now)
 {
     bool heard = false;
 
-    if (now - k->looked < STRANGERS_NS)
+    if (now - k->looked < STRANGERS_NS || now - k->changed < STRANGERS_NS)
         return;
     k->looked = now;
     for (unsigned n = 0; n < k->config->nodes; n++)
         heard |= hears(k, n, now);
-    if (!heard && k->strangers > k->told)
+    if (!heard && (k->strangers > k->told || !k->silence_told))
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_SEAL,
-                     "no node is heard; %lu datagrams came without a key that %s has, or from elsewhere",
+                     "no node is heard; %lu datagrams came from elsewhere, without a key of %s, or by a file "
+                     "that lists nodes or keepers otherwise",
                      k->strangers - k->told, k->config->link.key);
+    k->silence_told = !heard;
     k->told = k->strangers;
 }
 

@@ -12,11 +12,12 @@
 
 #include <string.h>
 
-#define LOOK_NS   50000000ull   /* between two looks at interfaces */
-#define COUNT_NS  250000000ull  /* between two looks at their counters */
-#define LATE_NS   500000000ull  /* between two turns: this thread was held up, and lanes may have been */
-#define HEARD_NS  1000000000ull /* a port without a heartbeat for so long, or detect_ms, is not heard */
-#define STANDS_NS 250000000ull  /* faults that have been the same for so long are said in the log */
+#define LOOK_NS    50000000ull    /* between two looks at interfaces */
+#define COUNT_NS   250000000ull   /* between two looks at their counters */
+#define LATE_NS    500000000ull   /* between two turns: this thread was held up, and lanes may have been */
+#define HEARD_NS   1000000000ull  /* a port without a heartbeat for so long, or detect_ms, is not heard */
+#define SILENCE_NS 10000000000ull /* without any keeper, until the log says so */
+#define STANDS_NS  250000000ull   /* faults that have been the same for so long are said in the log */
 
 /* Drivers whose frames come from nowhere, or from a file: no heartbeat passes between two nodes. */
 static bool leads_to_a_network(const char *devargs)
@@ -83,7 +84,8 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
     struct nd_interface_now kernel;
     bool asked;
 
-    if (watch->ports->fed) { /* the keeper has the ports */
+    health->fed = watch->ports->fed != NULL;
+    if (health->fed) { /* the keeper has the ports */
         health->carrier = nd_fed_hears(watch->ports, nd_now());
         return;
     }
@@ -179,15 +181,35 @@ static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
 }
 
-/* Where there are two keepers: which one is active, by whom this node is fed, and which ones are heard. */
-static void log_keepers(struct nd_port_watch *watch)
+/* No keeper has been heard for SILENCE_NS. What came meanwhile and was not taken says where to look. */
+static void log_silence(struct nd_port_watch *watch, const struct nd_fed_counts *fed, uint64_t now)
+{
+    const struct nd_node *k = watch->config->keeper;
+
+    if (fed->heard || !watch->silent)
+        watch->silent = now;
+    if (fed->heard)
+        watch->silence_told = false;
+    if (watch->silence_told || now - watch->silent < SILENCE_NS)
+        return;
+    watch->silence_told = true;
+    ft_log_event(FT_LEVEL_WARNING, FT_SAYS_PORT,
+                 "no keeper is heard (%s at %s:%u%s); %lu datagrams came from elsewhere, or without a key of "
+                 "%s",
+                 k->name, k->inputs_host, k->inputs_port, watch->config->keepers > 1 ? ", and another" : "",
+                 fed->strangers, watch->config->link.key);
+}
+
+/* Which keepers are heard; of two, which one is active, by whom this node is fed. */
+static void log_keepers(struct nd_port_watch *watch, uint64_t now)
 {
     const struct nd_config *c = watch->config;
     struct nd_fed_counts fed;
 
-    if (c->keepers < 2)
+    if (!c->keepers)
         return;
     nd_fed_counts(watch->ports, &fed);
+    log_silence(watch, &fed, now);
     if (fed.active >= 0 && fed.keeper_view != watch->keeper_view) {
         watch->keeper_view = fed.keeper_view;
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "keeper %s is active, keeper view %lu",
@@ -227,5 +249,5 @@ void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
     for (unsigned i = 0; i < h->ports; i++)
         atomic_store(&watch->told.fault[i], (uint8_t)h->port[i].fault);
     log_faults(watch, s->core.state, now);
-    log_keepers(watch);
+    log_keepers(watch, now);
 }

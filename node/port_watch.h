@@ -25,6 +25,8 @@ struct nd_port_watch {
     uint64_t changed;     /* ns: since when `faults` is what it is */
     uint64_t keeper_view; /* that the log has, where there are two keepers */
     unsigned keepers;     /* of them, heard, as bits: as the log has it */
+    uint64_t silent;      /* when a keeper was heard last, or the watch began, ns */
+    bool silence_told;    /* the log has that none is */
     char faults[ND_HEALTH_TEXT], logged[ND_HEALTH_TEXT]; /* in words, "": none; now, and as the log has it */
     struct {
         int index;                 /* of the interface, when the node began */

@@ -212,6 +212,9 @@ static inline unsigned nd_interfaces(const struct nd_config *config)
 {
     return config->chain.l3 ? config->chain.l3->ports : 2;
 }
+/* A digest of what tells frames of the chain's interfaces from one another, and does not change while a
+ * keeper runs: their order, and port, tags, side and MAC of each. */
+uint64_t nd_interfaces_digest(const struct nf_l3_config *l3);
 static inline const char *nd_interface_name(const struct nd_config *config, unsigned interface)
 {
     return config->chain.l3 ? config->chain.l3->port[interface].name : interface ? "outside" : "inside";

@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <xxhash.h>
 
 struct raw_keeper {
     struct nd_node place;
@@ -71,6 +72,28 @@ int nd_read_inputs_devices(struct nd_reading *r, const struct nd_yaml *list, str
                                  e->text);
     }
     return error;
+}
+
+uint64_t nd_interfaces_digest(const struct nf_l3_config *l3)
+{
+    struct {
+        char port[sizeof(l3->port->port)];
+        uint16_t outer, inner, tpid;
+        uint8_t pcp, side, mac[6];
+    } all[NF_PORTS_MAX] = {0};
+
+    for (unsigned i = 0; l3 && i < l3->ports; i++) {
+        const struct nf_interface *in = &l3->port[i];
+
+        memcpy(all[i].port, in->port, strlen(in->port));
+        all[i].outer = in->vlan.outer;
+        all[i].inner = in->vlan.inner;
+        all[i].tpid = in->vlan.tpid;
+        all[i].pcp = in->pcp_of_dscp;
+        all[i].side = in->side;
+        memcpy(all[i].mac, in->mac, sizeof(all[i].mac));
+    }
+    return XXH3_64bits(all, (l3 ? l3->ports : 0) * sizeof(all[0]));
 }
 
 int nd_config_keeper(const struct nd_config *config, const char *name)

@@ -77,10 +77,11 @@ int nd_datagrams_place(const struct sockaddr_in *at, unsigned count, const struc
 uint64_t nd_datagrams_file(const struct nd_config *config)
 {
     struct {
-        uint32_t ports, interfaces, frame_max, keepers;
+        uint64_t interfaces;
+        uint32_t ports, frame_max, keepers, reserved;
         char name[NF_PORTS_MAX][sizeof(config->port_name[0])];
-    } alike = {.ports = config->ports,
-               .interfaces = nd_interfaces(config),
+    } alike = {.interfaces = nd_interfaces_digest(config->chain.l3),
+               .ports = config->ports,
                .frame_max = config->chain.frame_max,
                .keepers = config->keepers};
 

@@ -169,10 +169,11 @@ static void refuse_file(struct nd_fed *k, unsigned keeper, uint64_t process)
     if (k->told_of[keeper] == process)
         return;
     k->told_of[keeper] = process;
-    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_PORT,
-                 "keeper %s has another file, expected the same ports in the same order, interfaces, "
-                 "chain.frame_max and number of keepers: nothing is taken from it",
-                 k->name[keeper]);
+    ft_log_event(
+        FT_LEVEL_ERROR, FT_SAYS_PORT,
+        "keeper %s has another file, expected the same ports in the same order, interfaces with the "
+        "same vlan, pcp, side and mac, chain.frame_max and number of keepers: nothing is taken from it",
+        k->name[keeper]);
 }
 
 static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)

@@ -43,7 +43,7 @@ static void describe(const struct nd_health *h, unsigned port, bool theirs, enum
     switch (fault) {
     case FT_PORT_NO_CARRIER:
         nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: %s", node, p->name,
-                       theirs ? "no carrier" : nd_health_no_carrier(p));
+                       theirs && !p->fed ? "no carrier" : nd_health_no_carrier(p));
         break;
     case FT_PORT_SMALL_MTU:
         nd_phrases_add(out, ND_HEALTH_TEXT, "node %s: port %s: MTU %u, expected %u as node %s has", node,
@@ -73,7 +73,9 @@ static bool is_between(enum ft_port_fault fault)
 
 const char *nd_health_no_carrier(const struct nd_port_health *p)
 {
-    return p->replaced ? "its interface was made anew, restart this node" : "no carrier";
+    return p->fed        ? "no keeper is heard"
+           : p->replaced ? "its interface was made anew, restart this node"
+                         : "no carrier";
 }
 
 bool nd_health_faults(const struct nd_health *h, char out[ND_HEALTH_TEXT])

@@ -23,6 +23,7 @@ struct nd_port_health {
     const char *name; /* as the file calls the interface; borrowed */
     bool judged;      /* its device leads to a network: the peer's heartbeats should come in by it */
     bool carrier;
+    bool fed;                  /* the keeper has the port: `carrier` is whether one is heard */
     bool replaced;             /* then without carrier: below the port is another interface than it opened */
     uint32_t mtu;              /* bytes; 0: not known */
     uint64_t heard;            /* ns: the peer's newest heartbeat of its port of this number; 0: none yet */

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper.sh"
 need_lab
-plan 12
+plan 17
 
 ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
 kill "$(ip netns pids "${LAB_PREFIX}k")"
@@ -29,6 +29,9 @@ differs() { # WHAT SED...: a keeper runs with the file as sed changes it
 differs "longer frames" -e 's/^  lanes:/  frame_max: 4096\n  lanes:/' -e '/^  k:/s/blocksz=65536,framesz=2048,framecnt=4096/blocksz=266240,framesz=4160,framecnt=2048/g'
 differs "two keepers" -e '/^  k:/{p;s/^  k:/  l:/;s/k-in/l-in/;s/k-out/l-out/;s/10.97.0.11/10.97.0.12/;s/k\.sock/l.sock/}'
 
+differs "another VLAN" -e 's/name: outside, /name: outside, vlan: 7, /'
+
+rm -f "$LAB_DIR/other.key"
 "$UNDERSTUDY" key "$LAB_DIR/other.key"
 sed 's/key: pair.key/key: other.key/' "$pair" >"$other"
 ip netns exec "${LAB_PREFIX}k" "$UNDERSTUDY" keeper -c "$other" -n k 2>>"$LAB_DIR/other.log" &
@@ -37,7 +40,9 @@ await_line() { # SECONDS TEXT FILE
     local end=$((SECONDS + $1))
     until grep -q "$2" "$3"; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done
 }
-ok "another key: the keeper says that what it hears is made without its own" await_line 25 "no node is heard; .* datagrams came without a key" "$LAB_DIR/other.log"
+ok "another key: the keeper says that what it hears is made without its own" await_line 25 "no node is heard; .* datagrams came from elsewhere, without a key" "$LAB_DIR/other.log"
+is "its status says so" "$("$UNDERSTUDY" keeper -c "$other" -n k status | head -n 1)" "keeper k: feeds nobody: no node is heard"
+ok "a node says that it hears no keeper" await_line 15 "no keeper is heard (k at 10.97.0.11:6081)" "$LAB_DIR/a.log"
 kill $stranger
 wait $stranger
 "$lab" start k
