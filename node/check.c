@@ -260,13 +260,18 @@ static int print_json(const struct nd_config *config, const char *file, const st
                       json_t *tried)
 {
     const struct nd_protect *protect = config ? &config->protect : NULL;
-    json_t *nfs = json_array(), *nodes = json_array(), *object;
+    json_t *nfs = json_array(), *nodes = json_array(), *spares = json_array(), *keepers = json_array(),
+           *object;
     int code;
 
     for (unsigned i = 0; config && i < config->chain.count; i++)
         json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
     for (unsigned i = 0; config && i < config->nodes; i++)
         json_array_append_new(nodes, json_string(config->node[i].name));
+    for (unsigned i = ND_PAIR; config && i < config->nodes; i++)
+        json_array_append_new(spares, json_string(config->node[i].name));
+    for (unsigned i = 0; config && i < config->keepers; i++)
+        json_array_append_new(keepers, json_string(config->keeper[i].name));
     if (config)
         object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
                            config->chain.name, "lanes", (int)config->chain.lanes, "mode", protect->mode,
@@ -275,10 +280,19 @@ static int print_json(const struct nd_config *config, const char *file, const st
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
                            "chain", "nfs", nfs, "nodes", nodes);
+    json_object_set_new(object, "spares", spares);
+    json_object_set_new(object, "keepers", keepers);
     json_object_set_new(object, "tried", tried);
     code = nd_print_json(object);
     json_decref(object);
     return code;
+}
+
+/* ", spares c, d"; nothing where there is none. */
+static void print_names(const char *what, const struct nd_node *node, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        printf("%s%s %s", i ? "," : what, i == 0 && count > 1 ? "s" : "", node[i].name);
 }
 
 static void print_text(const struct nd_config *config, const char *file)
@@ -291,8 +305,11 @@ static void print_text(const struct nd_config *config, const char *file)
         printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
     printf("), %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
            nd_mode_text(mode, p->mode, nd_modes[p->asked], p->decided_by));
-    if (config->nodes)
+    if (config->nodes) {
         printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
+        print_names(", spare", &config->node[ND_PAIR], config->nodes - ND_PAIR);
+        print_names(", behind keeper", config->keeper, config->keepers);
+    }
     printf("\n");
 }
 
