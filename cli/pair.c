@@ -698,6 +698,21 @@ static void print_not_whole(const struct nd_pair *pair, FILE *out)
         fprintf(out, "%s\n", other);
 }
 
+/* What a pair that is PROTECTED has lost beside a node: a way of two, a keeper. By the node that is judged.
+ */
+static void print_lost(const struct nd_pair *pair, FILE *out)
+{
+    const json_t *status = judged_status(pair), *name, *way,
+                 *ways = json_object_get(json_object_get(status, "link"), "ways");
+    bool connected = nd_is_true(json_object_get(status, "peer"), "connected");
+    size_t i;
+
+    json_array_foreach(ways, i, way) if (connected && !nd_is_true(way, "stands"))
+        fprintf(out, "way %s is lost\n", nd_text(way, "way", "?"));
+    json_array_foreach(json_object_get(json_object_get(status, "inputs"), "unheard"), i, name)
+        fprintf(out, "keeper %s is not heard\n", json_string_value(name));
+}
+
 /* A node is what it is, and the verdict another one: then what it rests on is said in place of the state. */
 static void print_subject(const struct nd_pair *pair, int node, FILE *out)
 {
@@ -778,6 +793,7 @@ void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out)
         if (stale_of(pair, i))
             fprintf(out, "node %s: %s\n", pair->config->node[i].name, stale_of(pair, i));
     print_not_whole(pair, out);
+    print_lost(pair, out);
     print_arbiter(pair, out);
     print_versions(pair, out);
 }

@@ -106,6 +106,7 @@ static void print_order(const struct nd_pair *pair, const char *command, const j
 static void print_plan(const char *node, const char *command, const json_t *plan)
 {
     const json_t *nf, *setting, *row, *waits = json_object_get(plan, "waits_ms");
+    const char *kept = nd_text(plan, "kept_in", NULL); /* the files of the chain that runs */
     size_t i, k;
 
     if (nd_is_true(plan, "same")) {
@@ -122,8 +123,9 @@ static void print_plan(const char *node, const char *command, const json_t *plan
             const char *before = nd_text(setting, "before", "another content"),
                        *after = nd_text(setting, "after", NULL);
 
-            printf("    %s: %s%s%s\n", nd_text(setting, "name", "?"), before, after ? ", then " : "",
-                   after ? after : "");
+            printf("    %s: %s%s%s%s%s\n", nd_text(setting, "name", "?"), before, after ? ", then " : "",
+                   after ? after : "", !after && kept ? "; compare, by diff -a: " : "",
+                   !after && kept ? kept : "");
         }
     }
     json_array_foreach(json_object_get(plan, "interfaces"), i, row)
@@ -134,7 +136,8 @@ static void print_plan(const char *node, const char *command, const json_t *plan
                before ? before : "", before && after ? ", then " : "", after ? after : "");
     }
     printf(
-        "packets would wait some %.0f to %.0f ms, longer on a busy machine; then the standby is resynced\n",
+        "packets would wait while the state moves, %.0f to %.0f ms on the test machine when it is idle, and "
+        "a multiple on one that is busy; then the standby is resynced\n",
         json_number_value(json_array_get(waits, 0)), json_number_value(json_array_get(waits, 1)));
 }
 
@@ -154,13 +157,17 @@ static void print_history(const json_t *answer)
     }
 }
 
-/* One line, of the node that was asked. */
+/* One line, of the node that was asked; and what its chain asks for in vain. */
 static void print_answer(const struct nd_pair *pair, const char *command, const json_t *answer)
 {
+    const json_t *line;
+    size_t i;
     const char *node = pair->config->node[pair->only].name,
                *other = nd_text(answer, "peer", pair->config->node[!pair->only].name);
     json_int_t view = nd_integer(answer, "view");
 
+    json_array_foreach(json_object_get(answer, "warnings"), i, line)
+        fprintf(stderr, "%s: warning: %s\n", command, json_string_value(line));
     if (strcmp(command, "verify") == 0)
         print_verdict(answer);
     else if (strcmp(command, "resync") == 0)

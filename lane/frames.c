@@ -130,6 +130,7 @@ static const uint8_t *peer_port(const struct nd_lane *lane, unsigned port)
                : NULL;
 }
 
+/* A node that has met no peer, as a spare, sends none: who is to believe one has its sender's hello. */
 void nd_lane_send_heartbeats(struct nd_lane *lane)
 {
     struct ft_datagram heartbeat = {.kind = FT_HEARTBEAT, .sent = lane->now};
@@ -141,6 +142,8 @@ void nd_lane_send_heartbeats(struct nd_lane *lane)
         !lane->protect->pair || lane->now < nd_lane_heartbeat_due(lane))
         return;
     lane->timers.heartbeat_sent = lane->now;
+    if (!FT_ORDER_GET(lane->shared, peer_incarnation))
+        return;
     heartbeat.view = atomic_load(lane->setup.view);
     heartbeat.version = (uint32_t)FT_ORDER_GET(lane->shared, peer_version);
     for (unsigned i = 0; told && i < NF_PORTS_MAX; i++)

@@ -11,6 +11,7 @@
 #include "node/config/peer.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
+#include "node/chain_warnings.h"
 #include "node/commands.h"
 #include "node/look.h"
 #include "node/plan.h"
@@ -46,6 +47,20 @@ static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *wh
     return nd_refused(x, "busy", "%s; the chain is as it was", text);
 }
 
+static void add_warning(void *lines, const char *line)
+{
+    json_array_append_new(lines, json_string(line));
+}
+
+/* What `check` says of that chain. */
+static json_t *warnings_of(const struct nd_config *config)
+{
+    json_t *lines = json_array();
+
+    nd_chain_warn(config, add_warning, lines);
+    return lines;
+}
+
 static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
 {
     const struct nd_confirm *c = &g->confirm;
@@ -56,7 +71,10 @@ static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
     if (c->until > now && x->command != ND_CMD_PUSH)
         snprintf(waits, sizeof(waits), "; it goes back in %" PRIu64 " s, unless `confirm` is said",
                  (uint64_t)((c->until - now) / (1000 * FT_MS)));
-    return nd_answered(x, json_pack("{s:b,s:s++}", "done", 1, "text", text, waits, ""));
+    return nd_answered(x, json_pack("{s:b,s:s++,s:o*}", "done", 1, "text", text, waits, "", "warnings",
+                                    x->command == ND_CMD_APPLY || x->command == ND_CMD_ROLLBACK
+                                        ? warnings_of(g->config)
+                                        : NULL));
 }
 
 static void wait_for(struct nd_changing *g, struct nd_work *w, enum nd_step step, uint32_t ms)
@@ -223,11 +241,27 @@ static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_
     return read_files(g, x, w, set);
 }
 
+/* Where this node keeps the files of the chain that runs; null: it does not. */
+static json_t *kept_in(const struct nd_changing *g, uint64_t chain)
+{
+    const struct nd_confirm *c = &g->confirm;
+    char path[ND_KEPT_PATH];
+    int at = nd_confirm_find(c, chain);
+
+    if (at < 0)
+        return json_null();
+    nd_kept_name(path, c->sets, c->kept[at].number);
+    return json_string(path);
+}
+
 /* What it would do; nothing of it stays. */
-static bool show_plan(struct nd_changing *g, struct nd_exchange *x, struct nd_change *c, bool same)
+static bool show_plan(struct nd_changing *g, struct nd_exchange *x, struct nd_change *c, uint64_t runs)
 {
     json_t *plan = nd_plan_json(&c->plan, g->counts, ft_region_used(g->region));
+    bool same = c->chain.hash == runs;
 
+    json_object_set_new(plan, "kept_in", kept_in(g, runs));
+    json_object_set_new(plan, "warnings", warnings_of(c->next));
     nd_change_free(c);
     if (g->read.staged)
         nd_change_order(g, ND_FILES_DROP);
@@ -283,7 +317,7 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
     if (error)
         return refused(g, x, "", fault.text);
     if (is_dry(x))
-        return show_plan(g, x, c, c->chain.hash == nd_change_hash(g, s));
+        return show_plan(g, x, c, nd_change_hash(g, s));
     if (c->chain.hash == nd_change_hash(g, s)) {
         nd_change_free(c);
         return stay(g, x);

@@ -11,6 +11,7 @@
 #include "node/arbiter/arbiter.h"
 #include "node/base/interface.h"
 #include "node/base/process.h"
+#include "node/chain_warnings.h"
 #include "node/config/setup.h"
 #include "node/control/server.h"
 #include "keeper/message.h"
@@ -260,13 +261,18 @@ static int print_json(const struct nd_config *config, const char *file, const st
                       json_t *tried)
 {
     const struct nd_protect *protect = config ? &config->protect : NULL;
-    json_t *nfs = json_array(), *nodes = json_array(), *object;
+    json_t *nfs = json_array(), *nodes = json_array(), *spares = json_array(), *keepers = json_array(),
+           *object;
     int code;
 
     for (unsigned i = 0; config && i < config->chain.count; i++)
         json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
     for (unsigned i = 0; config && i < config->nodes; i++)
         json_array_append_new(nodes, json_string(config->node[i].name));
+    for (unsigned i = ND_PAIR; config && i < config->nodes; i++)
+        json_array_append_new(spares, json_string(config->node[i].name));
+    for (unsigned i = 0; config && i < config->keepers; i++)
+        json_array_append_new(keepers, json_string(config->keeper[i].name));
     if (config)
         object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
                            config->chain.name, "lanes", (int)config->chain.lanes, "mode", protect->mode,
@@ -275,10 +281,19 @@ static int print_json(const struct nd_config *config, const char *file, const st
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
                            "chain", "nfs", nfs, "nodes", nodes);
+    json_object_set_new(object, "spares", spares);
+    json_object_set_new(object, "keepers", keepers);
     json_object_set_new(object, "tried", tried);
     code = nd_print_json(object);
     json_decref(object);
     return code;
+}
+
+/* ", spares c, d"; nothing where there is none. */
+static void print_names(const char *what, const struct nd_node *node, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        printf("%s%s %s", i ? "," : what, i == 0 && count > 1 ? "s" : "", node[i].name);
 }
 
 static void print_text(const struct nd_config *config, const char *file)
@@ -291,8 +306,11 @@ static void print_text(const struct nd_config *config, const char *file)
         printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
     printf("), %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
            nd_mode_text(mode, p->mode, nd_modes[p->asked], p->decided_by));
-    if (config->nodes)
+    if (config->nodes) {
         printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
+        print_names(", spare", &config->node[ND_PAIR], config->nodes - ND_PAIR);
+        print_names(", behind keeper", config->keeper, config->keepers);
+    }
     printf("\n");
 }
 
@@ -357,111 +375,9 @@ static void warn_of_addresses(const struct nd_config *config, const char *file)
     }
 }
 
-/* Hosts that are told of a router of IPv6 send to it: what no packet can pass is a silence to them. */
-static void warn_of_families(const struct nd_config *config, const char *file)
+static void warn_of_chain(void *file, const char *line)
 {
-    const struct nf_l3_config *l3 = config->chain.l3;
-    unsigned p = 0;
-
-    while (l3 && p < l3->ports && !l3->port[p].net[NF_IP6].bits)
-        p++;
-    if (!l3 || p == l3->ports)
-        return;
-    for (uint32_t i = 0; i < config->chain.count; i++) {
-        const struct nf_choice *choice = &config->chain.nfs[i];
-
-        if (choice->module->drops_ipv6 && choice->module->drops_ipv6(choice->config))
-            warn(file,
-                 "interface %s has an address of IPv6, and nf %u, %s, drops all of IPv6 as it is configured",
-                 l3->port[p].name, i + 1, choice->module->name);
-    }
-}
-
-/* The NF's setting of that name and kind; NULL: it has none. */
-static const void *find_setting(const struct nf_choice *choice, const char *name, enum nf_param_kind kind,
-                                const struct nf_param **param)
-{
-    for (*param = choice->module->params; *param && (*param)->name; (*param)++)
-        if ((*param)->kind == kind && strcmp((*param)->name, name) == 0)
-            return (const char *)choice->config + (*param)->offset;
-    return NULL;
-}
-
-/* An NF that passes what it does not translate may mean such hosts to pass. */
-static bool passes_the_rest(const struct nf_choice *choice)
-{
-    const struct nf_param *p;
-    const uint32_t *policy = find_setting(choice, "unsupported", NF_CHOICE, &p);
-
-    return policy && strcmp(p->choices[*policy], "pass") == 0;
-}
-
-/* Hosts on the inside of which the NF translates none: all that they send is dropped. */
-static void warn_of_hosts(const struct nf_choice *choice, unsigned nf, const char *what,
-                          const struct nf_net *net, const char *file)
-{
-    const struct nf_param *p;
-    const struct nf_prefixes *inside = find_setting(choice, "inside", NF_PREFIXES, &p);
-    uint32_t mask = nf_net_mask_ipv4(net), network = nf_addr_ipv4(&net->addr) & mask;
-    char text[INET_ADDRSTRLEN];
-
-    for (uint32_t i = 0; inside && i < inside->count; i++)
-        if (((network ^ inside->list[i].addr) & mask & inside->list[i].mask) == 0)
-            return;
-    if (inside && !passes_the_rest(choice) && inet_ntop(AF_INET, &network, text, sizeof(text)))
-        warn(file, "%s: nothing of %s/%u is in `inside` of nf %u, %s, which drops what its hosts send out",
-             what, text, nf_net_bits(net), nf, choice->module->name);
-}
-
-static void warn_of_inside(const struct nd_config *config, const char *file)
-{
-    const struct nf_l3_config *l3 = config->chain.l3;
-
-    for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
-        for (unsigned p = 0; p < l3->ports; p++)
-            if (l3->port[p].side == NF_INSIDE && l3->port[p].net[NF_IP4].bits)
-                warn_of_hosts(&config->chain.nfs[n], n + 1, l3->port[p].name, &l3->port[p].net[NF_IP4], file);
-        for (unsigned i = 0; i < l3->routes[NF_IP4]; i++)
-            if (l3->port[l3->route[NF_IP4][i].port].side == NF_INSIDE)
-                warn_of_hosts(&config->chain.nfs[n], n + 1, "route", &l3->route[NF_IP4][i].to, file);
-    }
-}
-
-/* The chain answers for it on the outside alone: hosts on the inside take it for a neighbour of theirs. */
-static void warn_of_outside(const struct nd_config *config, const char *file)
-{
-    const struct nf_l3_config *l3 = config->chain.l3;
-    const struct nf_param *p;
-    char text[NF_ADDR_TEXT];
-
-    for (uint32_t n = 0; l3 && n < config->chain.count; n++) {
-        const struct nf_choice *choice = &config->chain.nfs[n];
-        const struct nf_hosts *outside = find_setting(choice, "outside", NF_HOSTS, &p);
-
-        for (unsigned i = 0; outside && i < l3->ports * outside->count; i++) {
-            const struct nf_interface *port = &l3->port[i % l3->ports];
-            struct nf_addr addr = nf_addr_of_ipv4(outside->list[i / l3->ports]);
-
-            if (port->side == NF_INSIDE && port->net[NF_IP4].bits && nf_net_has(&port->net[NF_IP4], &addr))
-                warn(file, "nf %u, %s: outside %s is in the network of %s, an interface of the inside", n + 1,
-                     choice->module->name, nf_addr_text(&addr, text), port->name);
-        }
-    }
-}
-
-static void warn_of_flows(const struct nd_config *config, const char *file)
-{
-    const struct nf_param *p;
-
-    for (uint32_t i = 0; i < config->chain.count; i++) {
-        const struct nf_choice *choice = &config->chain.nfs[i];
-        const uint32_t *all = find_setting(choice, "max_flows", NF_U32, &p);
-        const uint32_t *host = find_setting(choice, "max_flows_per_host", NF_U32, &p);
-
-        if (all && host && *host > *all)
-            warn(file, "nf %u, %s: max_flows_per_host %u is above max_flows %u: no host is limited", i + 1,
-                 choice->module->name, *host, *all);
-    }
+    warn(file, "%s", line);
 }
 
 /* Half of the buffers stay for the ports (lane/lane.c). */
@@ -668,10 +584,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_export(config, file);
     warn_of_interfaces(config, file);
     warn_of_addresses(config, file);
-    warn_of_families(config, file);
-    warn_of_inside(config, file);
-    warn_of_outside(config, file);
-    warn_of_flows(config, file);
+    nd_chain_warn(config, warn_of_chain, (void *)(uintptr_t)file);
     warn_of_hold(config, file);
     warn_of_memory(config, file);
     warn_of_metrics(config, file);

@@ -30,6 +30,8 @@ static json_t *refuse(const struct nd_running *r, const struct nd_exchange *x, c
                          nd_commands[x->command].name);
     if (!link->key[0] && !link->certificate[0])
         return nd_refuse("invalid", "link.insecure: true: the peer is asked over a sealed link alone");
+    if (!s->core.peer.known && !nd_peer_node(r->config, r->self))
+        return nd_refuse("busy", "node %s has no peer", r->config->node[r->self].name);
     if (!s->core.peer.known)
         return nd_refuse("busy", "node %s is not connected", nd_peer_name(r->config, r->self));
     if (!nd_confirm_speaks(s))

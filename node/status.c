@@ -217,6 +217,17 @@ static const char *way_address(const struct nd_node *node, size_t way)
     return way ? node->second_host : node->host;
 }
 
+/* Their names. `heard`: a bit for each that is. */
+static json_t *unheard_keepers(const struct nd_config *config, unsigned heard)
+{
+    json_t *names = json_array();
+
+    for (unsigned i = 0; i < config->keepers; i++)
+        if (!(heard >> i & 1))
+            json_array_append_new(names, json_string(config->keeper[i].name));
+    return names;
+}
+
 /* Frames that broke their format; datagrams and connections that are not the peer's. */
 static json_t *turned_away(const struct rp_link_stats *link)
 {

@@ -48,9 +48,9 @@ static int cannot(struct ft_fault *fault, const char *what, const char *path)
                    "cannot %s %.200s: %s", what, path, strerror(errno));
 }
 
-static void name_set(char out[320], const char *dir, uint64_t number)
+void nd_kept_name(char out[ND_KEPT_PATH], const char *dir, uint64_t number)
 {
-    snprintf(out, 320, "%.256s/%0*" PRIu64, dir, DIGITS, number);
+    snprintf(out, ND_KEPT_PATH, "%.256s/%0*" PRIu64, dir, DIGITS, number);
 }
 
 /* ---- one file ----------------------------------------------------------------------------------- */
@@ -141,7 +141,7 @@ static unsigned find_sets(const char *dir, uint64_t out[], unsigned max, bool pr
         if (count < max) {
             out[count++] = number;
         } else if (prunes) {
-            name_set(path, dir, number);
+            nd_kept_name(path, dir, number);
             unlink(path);
         }
     }
@@ -162,7 +162,7 @@ static bool is_kept(const char *dir, const struct nd_note *note, const uint8_t *
     bool same = false;
 
     if (find_sets(dir, &newest, 1, false)) {
-        name_set(path, dir, newest);
+        nd_kept_name(path, dir, newest);
         same = read_set(path, &kept, &content, &size, &ignored) == 0 && kept.chain == note->chain &&
                size == len && memcmp(content, bytes, len) == 0;
     }
@@ -179,7 +179,7 @@ int nd_kept_add(const char *dir, const struct nd_note *note, const uint8_t *byte
 
     if (is_kept(dir, note, bytes, len))
         return 0;
-    name_set(path, dir, note->number);
+    nd_kept_name(path, dir, note->number);
     error = write_set(dir, path, note, bytes, len, fault);
     find_sets(dir, kept, ND_KEPT_SETS, true);
     return error;
@@ -193,7 +193,7 @@ unsigned nd_kept_list(const char *dir, struct nd_note out[ND_KEPT_SETS])
     char path[320];
 
     for (unsigned i = 0; i < n; i++) {
-        name_set(path, dir, numbers[i]);
+        nd_kept_name(path, dir, numbers[i]);
         count += read_set(path, &out[count], NULL, NULL, &ignored) == 0;
     }
     return count;
@@ -204,7 +204,7 @@ int nd_kept_read(const char *dir, uint64_t number, uint8_t **bytes, uint32_t *le
     struct nd_note note;
     char path[320];
 
-    name_set(path, dir, number);
+    nd_kept_name(path, dir, number);
     return read_set(path, &note, bytes, len, fault);
 }
 

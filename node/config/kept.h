@@ -16,6 +16,7 @@
 #define ND_KEPT_SETS 10u /* more than these are not kept: the oldest goes */
 #define ND_BY_MAX    40u /* bytes of a user's name, with its final NUL */
 #define ND_HOW_MAX   24u
+#define ND_KEPT_PATH 320u
 #define ND_HOW_DIFF  "diff" /* of a set that the peer only looks at: it says which files it would write */
 
 /* What goes with a set of files, on the disk and to the peer; its bytes are the same there. */
@@ -39,6 +40,9 @@ int nd_kept_add(const char *dir, const struct nd_note *note, const uint8_t *byte
 
 /* Their notes, the newest first; how many there are. */
 unsigned nd_kept_list(const char *dir, struct nd_note out[ND_KEPT_SETS]);
+
+/* The file of the set whose note has that number. */
+void nd_kept_name(char out[ND_KEPT_PATH], const char *dir, uint64_t number);
 
 /* The bytes of the set whose note has that number; the caller's to free. FT_ENOENT, FT_EMALFORMED, FT_ENOMEM.
  */

@@ -55,6 +55,8 @@ enum nd_finding {
     ND_FOUND_ERROR,  /* `number`: errno */
     ND_FOUND_DISBELIEVED,
     ND_FOUND_NO_SESSION,
+    ND_FOUND_DENIED,
+    ND_FINDINGS
 };
 
 /* What the feed carries: an event for hooks. */
@@ -323,6 +325,15 @@ static int start_vtysh(struct nd_check *check, const char *node, uint64_t now)
     return error;
 }
 
+/* The shell says of a daemon's socket that may not be opened what it says of one that is not there. */
+static bool is_denied(const struct nd_track *track)
+{
+    const char *path = track->kind == ND_TRACK_BGP ? "/run/frr/bgpd.vty" : "/run/frr/bfdd.vty";
+
+    return track->kind != ND_TRACK_SCRIPT && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0 &&
+           errno == EACCES;
+}
+
 /* Whether what the shell has written says that a session with the peer is up. */
 static bool is_session_up(const struct nd_check *check)
 {
@@ -372,7 +383,7 @@ static void turn_program(struct nd_check *check, const char *node, uint64_t now)
         if (WIFSIGNALED(status))
             note_finding(check, ND_FOUND_SIGNAL, WTERMSIG(status));
         else if (WEXITSTATUS(status))
-            note_finding(check, ND_FOUND_EXIT, WEXITSTATUS(status));
+            note_finding(check, is_denied(track) ? ND_FOUND_DENIED : ND_FOUND_EXIT, WEXITSTATUS(status));
         else if (check->output >= 0 && !is_session_up(check))
             note_finding(check, ND_FOUND_NO_SESSION, 0);
         else
@@ -821,12 +832,13 @@ bool nd_runner_failed(const struct nd_runner *runner, unsigned index, char why[N
         [ND_FOUND_ERROR] = "cannot be run: %s",
         [ND_FOUND_DISBELIEVED] = "not run: others may write to it, or own it or what leads to it",
         [ND_FOUND_NO_SESSION] = "no session that is up",
+        [ND_FOUND_DENIED] = "vtysh: permission denied",
     };
     const struct nd_check_told *told = &runner->page->check[index];
     uint32_t finding = atomic_load(&told->finding);
     int number = atomic_load(&told->number);
 
-    finding = finding <= ND_FOUND_NO_SESSION ? finding : ND_FOUND_GOOD;
+    finding = finding < ND_FINDINGS ? finding : ND_FOUND_GOOD;
     if (finding == ND_FOUND_ERROR)
         snprintf(why, ND_RUNNER_TEXT, words[finding], strerror(number));
     else

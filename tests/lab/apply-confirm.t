@@ -8,7 +8,7 @@
 need_lab
 planted=$BUILD/understudy-planted
 [ -x "$planted" ] || skip_all "understudy-planted is not built"
-plan 49
+plan 52
 
 mine=$LAB_DIR/pair.yaml theirs=$work/b/pair.yaml
 start() { # NODE [PLANT]
@@ -57,7 +57,12 @@ ok "the set of the start is kept on both" soon 5 eval '[ "$(newest a) $(newest b
 rule 99
 us apply --dry-run >"$work/out" 2>&1
 is "a dry run names the NF and what changes" "$? $(grep -A1 '^firewall .*changes .*state kept' "$work/out" | grep -c 'rules: another content') $(grep -c '^nat .*stays .*state kept' "$work/out")" "0 1 1"
-is "and how long packets wait" "$(grep -c 'packets would wait some [0-9]* to [0-9]* ms' "$work/out")" 1
+is "and where what runs is kept" "$(grep -ac "$first" "$(sed -n 's/.*another content; compare, by diff -a: //p' "$work/out")")" "$(grep -c "$first" "$work/rules.first")"
+is "and how long packets wait" "$(grep -c 'packets would wait while the state moves, [0-9]* to [0-9]* ms' "$work/out")" 1
+is "and no warning" "$(grep -c warning: "$work/out")" 0
+sed -i 's/inside: \[10.0.0.0\/8\]/inside: [10.0.0.0\/8], max_flows_per_host: 20001/' "$LAB_DIR/chain.yaml"
+is_like "a dry run warns as check does" "$(us apply --dry-run 2>&1 >/dev/null)" "apply: warning: nf 1, nat: max_flows_per_host 20001 is above max_flows 20000: no host is limited"
+sed -i 's/, max_flows_per_host: 20001//' "$LAB_DIR/chain.yaml"
 is "and changes nothing" "$(runs a) $(field a chain.changes) $(grep -c 99 "$work/b/firewall.rules")" "$first 0 0"
 sed -i 's/{ monitor: {/{ rate_limiter: { pps: 1000000, burst_packets: 1000000 } }, { monitor: {/' "$LAB_DIR/chain.yaml"
 is "an NF that would begin" "$(us apply --dry-run | grep -c '^rate_limiter .*begins .*state empty')" 1

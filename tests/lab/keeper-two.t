@@ -8,7 +8,7 @@
 . "$(dirname "$0")/keeper.sh"
 need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
-plan 25
+plan 26
 export LAB_KEEPER=two
 
 ok "the pair is PROTECTED behind two keepers" "$lab" up || exit 1
@@ -38,6 +38,7 @@ end
 ok "nothing twice or out of order, little lost" no_harm $ms
 diag "killed: the other one was active after $ms ms; $(lost) lost"
 ok "both switches know where the chain's addresses are now" learned $waiting
+ok "status says to people who is not heard" soon 5 eval 'us status | grep -qx "keeper $active is not heard"'
 "$lab" start $active
 ok "the dead one comes back, and waits" waits $active
 is "in the keeper view of the other one, which goes on" "$(keeper $active keeper_view) $(who)" "$((view + 1)) $waiting"

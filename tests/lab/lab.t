@@ -3,7 +3,7 @@
 # The lab makes what it says and removes exactly that, also after a crash half-way.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 18
+plan 23
 
 before=$(ip netns list | sort)
 was_there() { [ -d "$LAB_DIR" ] && echo yes || echo no; }
@@ -57,3 +57,19 @@ is "and says what the nodes said, and how to remove it" \
     "$(sed 's/;.*//' "$work/bad" | head -n 1) $(grep -c 'lanes is 99, expected a number from 1 to 16' "$work/bad") $(grep -c "down' removes" "$work/bad")" \
     "lab: both nodes have ended 2 1"
 ok "which it does" "$lab" down
+
+# A step that fails is not passed over: here one of the commands that make the network.
+mkdir -p "$work/bin"
+printf '#!/bin/sh\ncase "$*" in *"address add 203.0.113.100/24"*) exit 1 ;; esac\nexec %s "$@"\n' "$(command -v ip)" >"$work/bin/ip"
+chmod +x "$work/bin/ip"
+PATH="$work/bin:$PATH" "$lab" up --no-nodes >"$work/half" 2>&1
+is "up whose network cannot be made fails and names the step" "$? $(grep -c 'cannot be made: .*203.0.113.100' "$work/half")" "1 1"
+ok "what there is of it goes" "$lab" down
+
+export LAB_KEEPER=two LAB_WAYS=2 LAB_SPARES=c LAB_PROTECT="strict: true"
+"$lab" up --no-nodes
+"$lab" status >"$work/status"
+is "of a lab with keepers, two ways and a spare only those are missing that do not run" "$(sed -n 's/: missing//p' "$work/status" | xargs)" \
+    "keeper k keeper l node a node b node c"
+is_like "check names them" "$("$UNDERSTUDY" check -c "$pair" 2>/dev/null)" "*, nodes a, b, spare c, behind keepers k, l"
+is "for programs, too" "$("$UNDERSTUDY" check -o json -c "$pair" 2>/dev/null | jq -c '[.nodes, .spares, .keepers]')" '[["a","b","c"],["c"],["k","l"]]'

@@ -9,7 +9,7 @@ in_space() { ip netns exec "$LAB_PREFIX$1" "${@:2}"; }
 go_first() { :; }
 . "$root/tests/lab/frr.sh"
 [ ! -e /run/frr/bgpd.vty ] || skip_all "FRR runs here, and a node asks it"
-plan 16
+plan 18
 
 frr_end() {
     local pid
@@ -38,7 +38,6 @@ frr_conf 65001 10.99.0.1 10.99.0.2 >"$work/a.conf"
 frr_conf 65002 10.99.0.2 10.99.0.1 >"$work/b.conf"
 ok "FRR on a" frr_start a "$work/a.conf"
 ok "FRR on b" frr_start b "$work/b.conf"
-chmod o+rw "$LAB_DIR"/frr-a/*.vty # a lab's node is root without capabilities and groups, not a user of the group frrvty
 mkdir -p /run/frr && ln -s "$LAB_DIR/frr-a/bgpd.vty" "$LAB_DIR/frr-a/bfdd.vty" /run/frr/
 
 "$lab" start a
@@ -58,6 +57,10 @@ counts() { # NUMBER: in a's counter, within 10 s
         sleep 0.1
     done
 }
+# A lab's node is root without capabilities and groups, not a user of the group frrvty.
+ok "a node that may not ask FRR about BGP says so" finds 0 "vtysh: permission denied"
+ok "nor about BFD" finds 1 "vtysh: permission denied"
+chmod o+rw "$LAB_DIR"/frr-a/*.vty
 ok "the pair is PROTECTED" is_protected
 ok "the BGP session is Established" finds 0 well
 ok "the BFD session is up" finds 1 well

@@ -255,6 +255,22 @@ static void a_port_that_was_heard_is_sent_heartbeats_alone(void **state)
     assert_int_equal(sent_to[0] & 1, 1);
 }
 
+/* Nobody believes a spare's, and who hears them counts them as refused. */
+static void who_has_met_no_peer_sends_none(void **state)
+{
+    static const struct nd_protect protect = {.pair = true};
+    static _Atomic uint64_t view = 1;
+
+    (void)state;
+    lane.protect = &protect;
+    lane.setup.view = &view;
+    atomic_store(&shared.orders.peer_incarnation, 0);
+    assert_false(sends_at(100));
+    assert_int_equal(lane.timers.heartbeat_sent, 100 * MS); /* or the lane would never sleep */
+    atomic_store(&shared.orders.peer_incarnation, peer.incarnation);
+    assert_true(sends_at(110));
+}
+
 #define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -267,6 +283,7 @@ int main(void)
         LANE_TEST(of_many_at_once_few_are_looked_at),
         LANE_TEST(a_port_has_what_was_heard_by_it),
         LANE_TEST(a_port_that_was_heard_is_sent_heartbeats_alone),
+        LANE_TEST(who_has_met_no_peer_sends_none),
         LANE_TEST(while_it_is_calm_a_primary_answers_heartbeats),
         cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
     };

@@ -145,6 +145,10 @@ int nd_process_read(struct nd_process *p, pid_t pid, struct ft_fault *fault)
     if (error == 0)
         return FT_OK;
     nd_process_close(p);
+    if (error == EACCES || error == EPERM)
+        return ft_fail(fault, FT_EPERM,
+                       "process %d: %s, expected root or the node's user: a drill hurts that process",
+                       (int)pid, strerror(error));
     return ft_fail(fault, error == ENOENT || error == ESRCH || error == EINVAL ? FT_ENOENT : FT_EPERM,
                    "process %d: %s", (int)pid, strerror(error));
 }
