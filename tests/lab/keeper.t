@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper.sh"
 need_lab
-plan 21
+plan 22
 
 serves() { [ "$1" = k ] && ip netns pids "${LAB_PREFIX}k" || field "$1" pid; } # NODE
 reload() { # KEY…, a step of docs/operating.md: what one side says with a key that the other has no more comes again
@@ -48,6 +48,14 @@ scrape_is_status() {
     grep -q '^understudy_keeper_feeds 1' "$work/page"
 }
 ok "what Prometheus reads is what status says" scrape_is_status
+asked_for() { # by alerts and dashboard, of a keeper
+    local metric bad=0
+    for metric in $(cat "$root/examples/alerts.yml" "$root/examples/dashboard.json" | grep -oE 'understudy_keeper_[a-z_]+' | sort -u); do
+        grep -q "^$metric [0-9]" "$work/page" || { echo "$metric is no metric of a keeper"; bad=1; }
+    done
+    return $bad
+}
+ok "and has what alerts and dashboard ask for" asked_for
 
 view=$(field a view)
 begin

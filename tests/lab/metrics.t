@@ -47,7 +47,7 @@ fresh() {
     done
     kill $node
     wait $node
-    for metric in $(sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -oE 'understudy_[a-z_]+' | grep -vE '^understudy_(fleet|inputs)_' | sort -u); do
+    for metric in $(sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -oE 'understudy_[a-z_]+' | grep -vE '^understudy_(fleet|inputs|keeper)_' | sort -u); do
         grep -qE "^$metric(\{[^}]*\})? [0-9+]" "$work/fresh" || { echo "no value of $metric"; bad=1; }
     done
     "$lab" down
@@ -104,10 +104,10 @@ every_alert_is_tested() {
     return $bad
 }
 ok "each alert has a test and its runbook" every_alert_is_tested
-# Those of a fleet's agents: fleet-metrics.t.
+# Those of a fleet's agents: fleet-metrics.t; of input keepers: keeper.t.
 expressions() {
-    sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -v understudy_fleet_
-    jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json"
+    sed -n 's/^ *expr: //p' "$root/examples/alerts.yml" | grep -vE 'understudy_(fleet|keeper)_'
+    jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json" | grep -v understudy_keeper_
 }
 # The values that a selector's LABEL="VALUE" or LABEL=~"VALUE" stands for: alternatives with | and one level of ().
 values() { # VALUE

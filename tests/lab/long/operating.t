@@ -12,7 +12,7 @@ need_lab
 for tool in setpriv adduser python3; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
 page=$root/docs/operating.md
-elsewhere="apt scp watch journalctl diff promote re-pair etcd etcdctl make"
+elsewhere="apt keeper scp watch journalctl diff promote re-pair etcd etcdctl make"
 declare -A server=([alpha]=a [beta]=b)
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────

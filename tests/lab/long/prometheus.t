@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A real Prometheus, with the shipped alerts, scrapes a pair each second through a takeover and the loss of a standby: what
-# it keeps, which alerts fire and which do not, and that every query of the dashboard has an answer.
+# it keeps, which alerts fire and which do not, and that every query of the dashboard has an answer. There is no input keeper.
 . "$(dirname "$0")/../lib.sh"
 need_lab
 for tool in prometheus promtool; do
@@ -66,8 +66,8 @@ dashboard_answers() {
         expr=${expr//\$pair/lab} expr=${expr//\$__rate_interval/10s} expr=${expr//\$__range/5m}
         answer=$(query "$expr")
         [ "$(jq '.status == "success" and (.data.result | length) > 0' <<<"$answer")" = true ] || { echo "$expr: $answer"; bad=1; }
-    done < <(jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json")
+    done < <(jq -r '.panels[].targets[].expr' "$root/examples/dashboard.json" | grep -vE 'understudy_(keeper|inputs)_')
     return $bad
 }
 await_result 30 'count(understudy_verified_age_seconds < 1000) > bool 0' 1 >/dev/null # the new standby's first round
-ok "every query of the dashboard has an answer" dashboard_answers
+ok "every query of the dashboard has an answer, but those for input keepers" dashboard_answers
