@@ -185,6 +185,7 @@ static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnatio
     port->peer[keeper].serial = 0;
     if (feeds || port->keepers == 1)
         take_keeper(port, port->keepers == 1 ? incarnation : 0);
+    port->moved += port->keepers == 1; /* it may be on another server */
 }
 
 /* ---- of two keepers -------------------------------------------------------------------------- */

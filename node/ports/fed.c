@@ -329,17 +329,15 @@ static uint32_t receive_owns(void *ctx, unsigned lane, unsigned device, struct n
     return n;
 }
 
-/* The node's own: a heartbeat is for the other node; claims of addresses leave by the active keeper of two.
- * They are nobody's business behind the only one, whose ports stay where they are. */
+/* The node's own: a heartbeat is for the other node; claims of addresses leave by the keeper that feeds it:
+ * the switches may have learned them at the ports of a node, or of another keeper. */
 static void send_own(struct nd_fed *k, unsigned port, struct buffer *b)
 {
     const uint8_t *frame = frame_of(b);
     bool heartbeat = b->have >= ND_HEARTBEAT_HEAD && nf_get16(frame + 12) == htobe16(ND_HEARTBEAT_TYPE);
 
-    if (heartbeat || k->port.keepers > 1) {
-        kp_port_own(&k->port, (uint8_t)port, frame, b->have, !heartbeat);
-        nd_datagrams_flush(&k->socket);
-    }
+    kp_port_own(&k->port, (uint8_t)port, frame, b->have, !heartbeat);
+    nd_datagrams_flush(&k->socket);
     give_buffer(k, b);
 }
 
