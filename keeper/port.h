@@ -91,8 +91,7 @@ struct kp_port {
     uint64_t fed_view;  /* the keeper view that `active` is of */
     bool parted;        /* the last keeper gave back its word, and the next one has fed nothing yet */
     uint64_t parted_at; /* of outputs behind this number none had left by it */
-    uint64_t
-        moved; /* times that another keeper became the active one, or another process of the only one spoke */
+    uint64_t moved;     /* times that another keeper feeds it, or another process of the only one */
 
     uint64_t refused; /* datagrams of another keeper, or to another process; bursts that are not the next */
     uint64_t beyond;  /* inputs behind the window */

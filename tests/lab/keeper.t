@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper.sh"
 need_lab
-plan 22
+plan 23
 
 serves() { [ "$1" = k ] && ip netns pids "${LAB_PREFIX}k" || field "$1" pid; } # NODE
 reload() { # KEY…, a step of docs/operating.md: what one side says with a key that the other has no more comes again
@@ -70,3 +70,11 @@ is "it goes on where the primary is" "$(us keeper status -o json | jq -r '[.prim
 before=$(us keeper status -o json | jq .released)
 ok "datagrams pass again" "$lab" exec client ping -q -c 20 -i 0.05 -W 1 203.0.113.100
 diag "lost while it was away: $(way client server | cut -d' ' -f2) and $(way server client | cut -d' ' -f2); $before released"
+
+# It may have come back on another server: the switches are told, and do not wait for a host that asks.
+mac=$(ip netns exec "${LAB_PREFIX}client" ip -j neigh show dev eth0 | jq -r '[.[].lladdr // empty][0]')
+kill "$(ip netns pids "${LAB_PREFIX}k")"
+ip netns exec "${LAB_PREFIX}fabric" bridge fdb replace "$mac" dev client master dynamic
+"$lab" start k
+learned() { ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-in | grep -q "^$mac dev k-in "; }
+ok "a keeper that comes back is where the switches send the chain's packets" soon 5 learned
