@@ -7,7 +7,7 @@ export LAB_SPARES="c" LAB_WAYS=2 LAB_PROTECT="strict: true"
 . "$(dirname "$0")/ways.sh"
 need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
-plan 22
+plan 23
 export LAB_TIMING="heartbeat_ms: 2, detect_ms: 500"
 
 cut() { for n in a b c; do "$lab" exec $n nft add rule netdev ways "way$1" drop; done; }
@@ -25,6 +25,12 @@ for n in a b c; do "$lab" start $n; done
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "both ways stand" both_stand
 ok "the spare is no member" await 10 c member false
+asked=$(python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b"{\"cmd\": \"status\", \"peer\": true}\n")
+print(s.recv(4096).decode())' "$LAB_DIR/c.sock.look")
+is_like "and has no peer that could be asked" "$asked" "*node c has no peer*"
 ok "a has heard it" await 10 a visitor.node c
 before="$(refused a) $(refused b)"
 sleep 1

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* For tests of drills: a drill, a run of it, and a pair of which the first node, "a", can be asked. */
@@ -468,6 +469,26 @@ static void a_pair_that_is_not_protected_says_of_whom(void **state)
                         "pair.yaml: the pair is not PROTECTED within 100 ms: a SOLO (so it is), b no answer");
 }
 
+/* Of a process that is another user's. */
+static void who_may_not_look_at_a_process_is_told_who_may(void **state)
+{
+    struct ft_fault fault = {""};
+    struct nd_process p;
+    int error, status;
+    pid_t child = fork();
+
+    (void)state;
+    if (child == 0) {
+        if (geteuid() == 0 && setuid(65534) != 0)
+            _exit(2);
+        error = nd_process_read(&p, geteuid() == 65534 ? getppid() : 1, &fault);
+        _exit(error != FT_EPERM ||
+              !strstr(fault.text, "Permission denied, expected root or the node's user"));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -491,6 +512,7 @@ int main(void)
         cmocka_unit_test(a_difference_that_a_resync_removed_is_told),
         cmocka_unit_test(a_primary_elsewhere_is_known_by_its_standby),
         cmocka_unit_test(a_standby_elsewhere_can_be_killed_and_not_watched),
+        cmocka_unit_test(who_may_not_look_at_a_process_is_told_who_may),
         cmocka_unit_test(a_pair_that_is_not_protected_says_of_whom),
     };
 
