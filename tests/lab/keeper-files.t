@@ -34,7 +34,7 @@ differs "another VLAN" -e 's/name: outside, /name: outside, vlan: 7, /'
 rm -f "$LAB_DIR/other.key"
 "$UNDERSTUDY" key "$LAB_DIR/other.key"
 sed 's/key: pair.key/key: other.key/' "$pair" >"$other"
-ip netns exec "${LAB_PREFIX}k" "$UNDERSTUDY" keeper -c "$other" -n k 2>>"$LAB_DIR/other.log" &
+ip netns exec "${LAB_PREFIX}k" "$UNDERSTUDY" keeper -c "$other" -n k 2>"$LAB_DIR/other.log" &
 stranger=$!
 await_line() { # SECONDS TEXT FILE
     local end=$((SECONDS + $1))

@@ -103,6 +103,11 @@ ok "the pair is PROTECTED" is_protected
 end
 is "five deaths in all, one by kill -9, and the keeper has the nodes' numbers" "$(deaths) $(keeper "$begun")" "5 1 0 0 0"
 is "nothing was twice, out of order or altered" "$(exact)" "true 0 0 0 true 0 0 0"
+# What the client's kernel would send again, of a connection that nobody has any more, would kill once more when it is released, and
+# the file would be of that.
+"$lab" exec client nft add table inet gone
+"$lab" exec client nft add chain inet gone out "{ type filter hook output priority 0; }"
+"$lab" exec client nft add rule inet gone out tcp dport 80 drop
 us clear quarantine >/dev/null
 sleep 0.2
 is "what is lost was set aside" "$(lost)" "$(aside)" || explain
