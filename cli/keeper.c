@@ -4,7 +4,8 @@
 
 #include <stdio.h>
 
-static const char *does(const json_t *o)
+/* Who is fed by it. */
+static const char *work_of(const json_t *o)
 {
     const json_t *node;
     bool heard = false;
@@ -24,7 +25,7 @@ static void print_status(const json_t *o)
     json_t *value, *node;
     size_t i;
 
-    printf("keeper %s: %s\n", json_string_value(json_object_get(o, "keeper")), does(o));
+    printf("keeper %s: %s\n", json_string_value(json_object_get(o, "keeper")), work_of(o));
     json_array_foreach(json_object_get(o, "nodes"), i, node)
         printf("node %s: %s%s\n", json_string_value(json_object_get(node, "name")),
                json_is_true(json_object_get(node, "heard")) ? "heard" : "not heard",

@@ -257,22 +257,27 @@ static json_t *tried_json(const struct nd_node *node, const struct tries *tries)
     return json_pack("{s:s, s:o}", "node", node->name, "opened", all);
 }
 
+/* Their names, of those of a file from one number up to another. */
+static json_t *names_of(const struct nd_node *node, unsigned from, unsigned to)
+{
+    json_t *names = json_array();
+
+    for (unsigned i = from; i < to; i++)
+        json_array_append_new(names, json_string(node[i].name));
+    return names;
+}
+
 static int print_json(const struct nd_config *config, const char *file, const struct ft_fault *fault,
                       json_t *tried)
 {
     const struct nd_protect *protect = config ? &config->protect : NULL;
-    json_t *nfs = json_array(), *nodes = json_array(), *spares = json_array(), *keepers = json_array(),
-           *object;
+    const struct nd_node *node = config ? config->node : NULL, *keeper = config ? config->keeper : NULL;
+    const unsigned count = config ? config->nodes : 0, keepers = config ? config->keepers : 0;
+    json_t *nfs = json_array(), *nodes = names_of(node, 0, count), *object;
     int code;
 
     for (unsigned i = 0; config && i < config->chain.count; i++)
         json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
-    for (unsigned i = 0; config && i < config->nodes; i++)
-        json_array_append_new(nodes, json_string(config->node[i].name));
-    for (unsigned i = ND_PAIR; config && i < config->nodes; i++)
-        json_array_append_new(spares, json_string(config->node[i].name));
-    for (unsigned i = 0; config && i < config->keepers; i++)
-        json_array_append_new(keepers, json_string(config->keeper[i].name));
     if (config)
         object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
                            config->chain.name, "lanes", (int)config->chain.lanes, "mode", protect->mode,
@@ -281,8 +286,8 @@ static int print_json(const struct nd_config *config, const char *file, const st
     else
         object = json_pack("{s:s, s:b, s:s, s:n, s:o, s:o}", "file", file, "ok", 0, "error", fault->text,
                            "chain", "nfs", nfs, "nodes", nodes);
-    json_object_set_new(object, "spares", spares);
-    json_object_set_new(object, "keepers", keepers);
+    json_object_set_new(object, "spares", names_of(node, ND_PAIR, count));
+    json_object_set_new(object, "keepers", names_of(keeper, 0, keepers));
     json_object_set_new(object, "tried", tried);
     code = nd_print_json(object);
     json_decref(object);

@@ -264,7 +264,6 @@ static bool hears(const struct keeper *k, unsigned n, uint64_t now)
 
 static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
 {
-
     return json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard", hears(k, n, now),
                      "primary", (int)n == k->front.primary, "view", (json_int_t)k->front.node[n].view);
 }
@@ -569,7 +568,7 @@ static void tell_strangers(struct keeper *k, uint64_t now)
 {
     bool heard = false;
 
-    if (now - k->looked < STRANGERS_NS || now - k->changed < STRANGERS_NS)
+    if (now - k->looked < STRANGERS_NS)
         return;
     k->looked = now;
     for (unsigned n = 0; n < k->config->nodes; n++)
@@ -691,7 +690,7 @@ static int run(struct keeper *k)
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "keeping %u packets at most for %u nodes",
                      k->config->keeper_packets[k->place], k->config->nodes);
-    k->changed = nd_now();
+    k->changed = k->looked = nd_now();
     if (!error && k->guardian)
         nd_guardian_hold(k->guardian, 0);
     while (!error && !stopped)

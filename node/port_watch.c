@@ -181,7 +181,7 @@ static void log_faults(struct nd_port_watch *watch, enum ft_state state, uint64_
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_PORT, "data ports are whole again");
 }
 
-/* No keeper has been heard for SILENCE_NS. What came meanwhile and was not taken says where to look. */
+/* No keeper has been heard for SILENCE_NS. What has come and was not taken says where to look. */
 static void log_silence(struct nd_port_watch *watch, const struct nd_fed_counts *fed, uint64_t now)
 {
     const struct nd_node *k = watch->config->keeper;

@@ -94,7 +94,7 @@ static int read_set(const char *path, struct nd_note *note, uint8_t **bytes, uin
 static int write_set(const char *dir, const char *path, const struct nd_note *note, const uint8_t *bytes,
                      uint32_t len, struct ft_fault *fault)
 {
-    char beside[320];
+    char beside[ND_KEPT_PATH];
     FILE *f;
     bool whole;
     int fd;
@@ -132,7 +132,7 @@ static unsigned find_sets(const char *dir, uint64_t out[], unsigned max, bool pr
     struct dirent **names;
     int n = scandir(dir, &names, is_set, alphasort);
     unsigned count = 0;
-    char path[320];
+    char path[ND_KEPT_PATH];
 
     for (int i = n - 1; i >= 0; i--) {
         uint64_t number = strtoull(names[i]->d_name, NULL, 10);
@@ -158,7 +158,7 @@ static bool is_kept(const char *dir, const struct nd_note *note, const uint8_t *
     struct ft_fault ignored;
     uint8_t *content = NULL;
     uint32_t size = 0;
-    char path[320];
+    char path[ND_KEPT_PATH];
     bool same = false;
 
     if (find_sets(dir, &newest, 1, false)) {
@@ -174,7 +174,7 @@ int nd_kept_add(const char *dir, const struct nd_note *note, const uint8_t *byte
                 struct ft_fault *fault)
 {
     uint64_t kept[ND_KEPT_SETS];
-    char path[320];
+    char path[ND_KEPT_PATH];
     int error;
 
     if (is_kept(dir, note, bytes, len))
@@ -190,7 +190,7 @@ unsigned nd_kept_list(const char *dir, struct nd_note out[ND_KEPT_SETS])
     uint64_t numbers[ND_KEPT_SETS];
     unsigned n = find_sets(dir, numbers, ND_KEPT_SETS, false), count = 0;
     struct ft_fault ignored;
-    char path[320];
+    char path[ND_KEPT_PATH];
 
     for (unsigned i = 0; i < n; i++) {
         nd_kept_name(path, dir, numbers[i]);
@@ -202,7 +202,7 @@ unsigned nd_kept_list(const char *dir, struct nd_note out[ND_KEPT_SETS])
 int nd_kept_read(const char *dir, uint64_t number, uint8_t **bytes, uint32_t *len, struct ft_fault *fault)
 {
     struct nd_note note;
-    char path[320];
+    char path[ND_KEPT_PATH];
 
     nd_kept_name(path, dir, number);
     return read_set(path, &note, bytes, len, fault);
@@ -212,7 +212,7 @@ int nd_kept_read(const char *dir, uint64_t number, uint8_t **bytes, uint32_t *le
 
 int nd_kept_wait(const char *dir, const struct nd_note *note, uint64_t until, struct ft_fault *fault)
 {
-    char path[320];
+    char path[ND_KEPT_PATH];
 
     snprintf(path, sizeof(path), "%.256s/" WAITS, dir);
     if (!until || FT_PLANTED("wait-unwritten"))
@@ -225,7 +225,7 @@ bool nd_kept_waits(const char *dir, struct nd_note *note, uint64_t *until)
     struct ft_fault ignored;
     uint8_t *bytes = NULL;
     uint32_t len = 0;
-    char path[320];
+    char path[ND_KEPT_PATH];
     bool waits;
 
     snprintf(path, sizeof(path), "%.256s/" WAITS, dir);

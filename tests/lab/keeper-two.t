@@ -12,7 +12,7 @@ plan 26
 export LAB_KEEPER=two
 
 ok "the pair is PROTECTED behind two keepers" "$lab" up || exit 1
-# Which one is for who was heard within 100 ms of the primary's beginning (docs/keeper.md).
+# Which one it is depends on whom the primary heard within 100 ms of its beginning (docs/keeper.md).
 find_active || exit 1
 ok "the other one waits, and knows the primary" waits "$waiting"
 view=$(keeper "$waiting" keeper_view)
@@ -20,14 +20,6 @@ web_files "$work/web" 24000000
 web_serve "$work/web"
 WEB_RATE=1000000 web_fetch "$work/web" "$work/out" 1 1 &
 download=$!
-
-learned() { # KEEPER: both switches have the chain's MACs at its ports
-    local side mac
-    for side in in out; do
-        mac=$(ip netns exec "${LAB_PREFIX}$([ $side = in ] && echo client || echo server)" ip -j neigh show dev eth0 | jq -r '[.[].lladdr // empty][0]')
-        ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-$side | grep -q "^$mac dev $1-$side " || { echo "$mac: $(ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-$side | grep "^$mac")"; return 1; }
-    done
-}
 
 begin
 victim=$(keeper $active pid) since=$(date +%s%3N)

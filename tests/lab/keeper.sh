@@ -67,6 +67,14 @@ caught() { # BUG [at-once]
     [ "$(way client server) $(way server client)" != "true 0 0 0 0 true 0 0 0 0" ]
 }
 
+learned() { # KEEPER: both switches have the chain's MACs at its ports
+    local side mac
+    for side in in out; do
+        mac=$(ip netns exec "${LAB_PREFIX}$([ $side = in ] && echo client || echo server)" ip -j neigh show dev eth0 | jq -r '[.[].lladdr // empty][0]')
+        ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-$side | grep -q "^$mac dev $1-$side " || { echo "$mac: $(ip netns exec "${LAB_PREFIX}fabric" bridge fdb show br br-$side | grep "^$mac")"; return 1; }
+    done
+}
+
 # ── two keepers ──────────────────────────────────────────────────────────────────────────────────
 
 keeper() { us keeper status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # KEEPER PATH

@@ -10,17 +10,11 @@ command -v nft >/dev/null || skip_all "nftables is not installed"
 plan 23
 export LAB_TIMING="heartbeat_ms: 2, detect_ms: 500"
 
-cut() { for n in a b c; do "$lab" exec $n nft add rule netdev ways "way$1" drop; done; }
-mend() { for n in a b c; do "$lab" exec $n nft flush chain netdev ways "way$1"; done; }
 refused() { field "$1" 'lanes | map(.heartbeats_refused) | add'; }
 
 ok "a lab without nodes" "$lab" up --no-nodes || exit 1
-for n in a b c; do
-    "$lab" exec $n nft add table netdev ways
-    for way in 0 1; do
-        "$lab" exec $n nft add chain netdev ways way$way "{ type filter hook ingress device $n-${device[$way]} priority 0; }"
-    done
-done
+joined=(a b c)
+filters
 for n in a b c; do "$lab" start $n; done
 ok "the pair is PROTECTED" is_protected || exit 1
 ok "both ways stand" both_stand

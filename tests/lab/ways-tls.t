@@ -26,16 +26,9 @@ begin() { # NODE
     ip netns exec "${LAB_PREFIX}$1" setsid nohup "$UNDERSTUDY" run -c "$work/$1.yaml" -n "$1" </dev/null >>"$LAB_DIR/$1.log" 2>&1 9>&- &
     disown
 }
-cut() { for n in a b; do "$lab" exec $n nft add rule netdev ways "way$1" drop; done; }
-mend() { for n in a b; do "$lab" exec $n nft flush chain netdev ways "way$1"; done; }
 
 env LAB_WAYS=2 "$lab" up --no-nodes || exit 1
-for n in a b; do
-    "$lab" exec $n nft add table netdev ways
-    for way in 0 1; do
-        "$lab" exec $n nft add chain netdev ways way$way "{ type filter hook ingress device $n-${device[$way]} priority 0; }"
-    done
-done
+filters
 ok "certificates" certificates || exit 1
 begin a
 begin b

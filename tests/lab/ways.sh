@@ -5,6 +5,7 @@
 
 device=(repl repl2)
 second=b # the node that a has for its peer
+joined=(a b) # by both ways
 stands() { field "$1" "link.ways | map(.stands) | join(\" \")"; }
 both_stand() {
     local end=$((SECONDS + 10))
@@ -20,3 +21,25 @@ unchanged() {
 }
 # The way by which what a node says goes: 0 or 1.
 carrier() { field "$1" 'link.ways | map(.carries) | index(true)'; }
+
+# ── what becomes of a way, 0 or 1 ──
+filters() { # once, before any is cut
+    local n way
+    for n in "${joined[@]}"; do
+        "$lab" exec "$n" nft add table netdev ways
+        for way in 0 1; do
+            "$lab" exec "$n" nft add chain netdev ways way$way "{ type filter hook ingress device $n-${device[$way]} priority 0; }"
+        done
+    done
+}
+drops() { # NODE WAY MATCH…: of what comes to the node by that way
+    "$lab" exec "$1" nft add rule netdev ways "way$2" "${@:3}" drop
+}
+cut() { local n; for n in "${joined[@]}"; do drops "$n" "$1" || return; done; }
+mend() {
+    local n
+    for n in "${joined[@]}"; do
+        "$lab" exec "$n" nft flush chain netdev ways "way$1"
+        "$lab" exec "$n" ip link set "$n-${device[$1]}" mtu 1500 up
+    done
+}

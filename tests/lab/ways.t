@@ -17,22 +17,12 @@ echo listed.example >"$work/domains"
 losses() { field a "link.ways[$1].losses"; }
 
 # ── what becomes of a way, 0 or 1 ──
-drops() { # NODE WAY MATCH…: of what comes to the node by that way
-    "$lab" exec "$1" nft add rule netdev ways "way$2" "${@:3}" drop
-}
 nothing() { :; }
-cut() { drops a "$1" && drops b "$1"; }
 cut_to_a() { drops a "$1"; }
 cut_to_b() { drops b "$1"; }
 lose_tenth() { for n in a b; do drops $n "$1" numgen random mod 10 == 0; done; }
 unplug() { "$lab" exec a ip link set "a-${device[$1]}" down; }
 make_hole() { "$lab" exec b ip link set "b-${device[$1]}" mtu 1000; } # larger frames of a's are lost
-mend() {
-    for n in a b; do
-        "$lab" exec $n nft flush chain netdev ways "way$1"
-        "$lab" exec $n ip link set "$n-${device[$1]}" mtu 1500 up
-    done
-}
 
 silence() { jq .silence_ms "$work/probe.json"; }
 # A fault of the way that carries what a says; what came of it.
@@ -62,12 +52,7 @@ fault() { # WHAT-IS-SAID FUNCTION
 }
 
 ok "a lab without nodes" env LAB_WAYS=2 "$lab" up --no-nodes || exit 1
-for n in a b; do
-    "$lab" exec $n nft add table netdev ways
-    for way in 0 1; do
-        "$lab" exec $n nft add chain netdev ways way$way "{ type filter hook ingress device $n-${device[$way]} priority 0; }"
-    done
-done
+filters
 "$lab" start a && "$lab" start b
 ok "the pair is PROTECTED" is_protected
 ok "both ways stand" both_stand
