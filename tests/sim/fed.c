@@ -315,13 +315,17 @@ void sim_fed_took(unsigned k, uint8_t port, const uint8_t *frame, uint32_t len)
     ADD(&fed.now[k]->taken, in);
 }
 
+void sim_fed_words(void)
+{
+    for (unsigned k = 1; k < sim.plan.keepers && !is_excused(); k++)
+        if (sim_keeper_may_leave(k) && sim_keeper_may_leave(k - 1))
+            sim_fail("keeper: outputs may leave by keeper %u, and by keeper %u", k - 1, k);
+}
+
 void sim_fed_left(unsigned k, unsigned port, const uint8_t *frame, uint32_t len)
 {
     const struct left l = {.len = len, .port = (uint8_t)port, .at = sim.now, .frame = keep(frame, len)};
 
-    for (unsigned other = 0; other < sim.plan.keepers; other++)
-        if (other != k && sim_keeper_may_leave(other) && !is_excused())
-            sim_fail("keeper: outputs leave by keeper %u, and may by keeper %u", k, other);
     if (fed.now[k] != fed.latest && !is_excused())
         sim_fail("keeper: an output leaves by keeper %u, and another one feeds already", k);
     ADD(&fed.now[k]->left, l);

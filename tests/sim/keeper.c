@@ -347,6 +347,7 @@ void sim_keeper_tick(void)
 {
     for (unsigned i = 0; i < sim.plan.keepers; i++)
         tick(&keepers[i]);
+    sim_fed_words();
 }
 
 void sim_keeper_heals(void)

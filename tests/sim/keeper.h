@@ -35,6 +35,7 @@ void sim_ports_lose(unsigned k);    /* what waits there is lost */
 /* ---- fed.c ---- */
 void sim_fed_begin(void);
 void sim_fed_took(unsigned k, uint8_t port, const uint8_t *frame, uint32_t len);
+void sim_fed_words(void); /* of two keepers one at most has a word that runs */
 void sim_fed_left(unsigned k, unsigned port, const uint8_t *frame, uint32_t len);
 /* The front has taken this STATE as a primary's: its numbers begin anew, or it goes on with its own. */
 void sim_fed_begins(unsigned k, unsigned node, const struct kp_message *state, const struct kp_front *before);
