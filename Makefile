@@ -77,7 +77,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)
 # Lab tests of check-more, which CI runs beside check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
 MORE   := apply apply-kill chains delta dpi greedy hairpin hostile hung keeper-bugs keeper-device keeper-files keeper-poison lanes-diverge members-past members-tls memif nat64 on-crash push recorder-lanes rules server-loss stale
-LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-etcd fleet-metrics fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
+LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-metrics fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
 LABMORE := $(MORE:%=tests/lab/%.t)

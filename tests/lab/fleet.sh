@@ -10,7 +10,7 @@
 #
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
-# at port 9469. FLEET_TIMING: a pair's `timing`.
+# at port 9469. FLEET_TIMING: a pair's `timing`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
 
@@ -109,8 +109,8 @@ pair:
   chain:
     name: \$(shard)
     nfs:
-      - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: 4000 }
-      - monitor: { max_flows: 4000 }
+      - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: ${FLEET_FLOWS:-4000}${FLEET_FLOWS:+, max_flows_per_host: $FLEET_FLOWS} }
+      - monitor: { max_flows: ${FLEET_FLOWS:-4000} }
   protect: { mode: log }
 ${FLEET_TIMING:+  timing: $FLEET_TIMING}
   link: { key: \$(dir)/pair.key }

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Figures of a fleet, beside those of other work where there are any: half of the load to a new server and back (StatelessNF, Fig. 9); ten deaths of four
 # active servers with one for all standbys (DAL, Fig. 8); five deaths under downloads, of five servers with eight shards; and
-# what a node takes. FLEET_FIGURES: a directory for the picture. FLEET_PARTS: move, standby, eight, or some of them.
+# what a node takes; and how recovery grows with the flows of a shard. FLEET_FIGURES: a directory for the picture. FLEET_PARTS: move,
+# standby, eight, flows, or some of them.
 FLEET_SERVERS=5 FLEET_SHARDS=8 FLEET_HOLD_DOWN=86400 # nothing is moved but what is said here
 . "$(dirname "$0")/../lib.sh"
 need_lab
@@ -169,8 +170,57 @@ eight_shards() { # 16 nodes on the processors of one machine, so heartbeats are 
     unset FLEET_TIMING PROBE_US WEB_RATE
 }
 
-for part in ${FLEET_PARTS:-move standby eight}; do
+# ── a shard with few flows, and with many ────────────────────────────────────────────────────────
+
+make_flows() { # COUNT: datagrams, 100 ports to as many as that takes; the table has them when they have passed
+    in_space client python3 - "$1" <<'END'
+import socket, sys, time
+sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]
+for i, s in enumerate(sockets):
+    s.bind(("10.1.0.100", 30000 + i))
+for i in range(int(sys.argv[1])):
+    sockets[i % 100].sendto(b"flow", ("203.0.113.101", 10000 + i // 100))
+    if i % 10 == 9:
+        time.sleep(0.002)
+END
+}
+flows_of() { said '.shards[0].primary' | { read -r s && node_says n1 "$s" nfs.nat.mappings_created; }; }
+
+flows_grow() {
+    local count=0 more
+    FLEET_FLOWS=60000 FLEET_ON="s1, s2"
+    fleet_up 3 1 && ok "a shard with room for 60,000 flows" all_protected 90 || return
+    probe_begin n1
+    for more in 0 1000 9000 40000; do
+        count=$((count + more))
+        make_flows $more
+        sleep 2
+        diag "$(flows_of) mappings were made"
+        three() {
+            local i s
+            for i in 1 2 3; do
+                s=$(said '.shards[0].primary')
+                die_and_heal "$s" || return
+                server_returns "$s"
+                all_protected 30 || return
+                sleep 1
+            done
+        }
+        : >"$work/deaths"
+        ok "its server dies three times with $count flows" three
+        mv "$work/deaths" "$work/deaths-$count"
+    done
+    probe_end
+    for count in 0 1000 10000 50000; do
+        cp "$work/deaths-$count" "$work/deaths"
+        tell_deaths "$count flows"
+    done
+    unset FLEET_FLOWS FLEET_ON
+}
+
+for part in ${FLEET_PARTS:-move standby eight flows}; do
     case $part in
+    flows) flows_grow ;;
     move) half_moves ;;
     standby) one_for_all ;;
     eight) eight_shards ;;

@@ -1,0 +1,91 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Another file for a fleet that runs, as docs/fleet.md says it, with a connection through each shard: a chain that apply takes;
+# addresses of one shard, which apply refuses; a shard that is added, and one that is taken out.
+FLEET_SERVERS=2 FLEET_SHARDS=3 FLEET_HOLD_DOWN=86400 FLEET_ON="s1, s2"
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/fleet.sh"
+plan 20
+
+# The file on each server is another one, and the agents are restarted, one after the other.
+change() { # PERL: of each line of the file
+    perl -i -pe "$1" "$LAB_DIR"/fleet-s?.yaml
+    local s
+    for s in $servers; do
+        kill -TERM "${agent[$s]}"
+        wait "${agent[$s]}"
+        agent_start "$s"
+    done
+}
+both_have() { grep -q -- "$2" "$LAB_DIR/s1/$1-s1.yaml" && grep -q -- "$2" "$LAB_DIR/s2/$1-s2.yaml"; } # SHARD TEXT
+apply() { in_space "$1" timeout 60 "$UNDERSTUDY" apply -c "$LAB_DIR/$1/$2-$1.yaml" -n "$2-$1"; } # SERVER SHARD
+declare -A speaker
+speak() { # SHARD: a connection through it, which says something once a second
+    local k
+    k=$(number "$1")
+    ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "203.0.113.$((100 + k))" $((7000 + k)) 9>&- &
+    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "203.0.113.$((100 + k))" $((7000 + k)) "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
+    speaker[$1]=$!
+}
+ends_well() { # SHARD: its connection ends, and was never broken
+    kill -TERM "${speaker[$1]}"
+    wait "${speaker[$1]}"
+    grep -q intact "$work/steady-$1" || { cat "$work/steady-$1.err"; return 1; }
+}
+
+# The third shard has its network already.
+fleet_network || exit 1
+shards="n1 n2"
+fleet_files && etcd_start
+ok "etcd answers" etcd_answers || exit 1
+for s in $servers; do agent_start "$s"; done
+ok "two shards are PROTECTED" all_protected 40 || exit 1
+for n in $shards; do speak "$n"; done
+sleep 2
+
+# ── a chain that apply takes ─────────────────────────────────────────────────────────────────────
+
+change 's/monitor: \{ max_flows: 4000/monitor: { max_flows: 5000/'
+ok "agents write the nodes' files anew" soon 10 both_have n1 'max_flows": 5000'
+ok "no node was restarted by that" await_fleet 10 '[.shards[] | .view == 1 and .protected] | all' true
+ok "apply" apply s1 n1
+is_like "the chain has it" "$("$UNDERSTUDY" status -c "$LAB_DIR/s1/n1-s1.yaml" -n n1-s1)" '*monitor.flows * 5000 *'
+ok "it is PROTECTED, in the same view" await_fleet 20 '[.shards[] | .view == 1 and .protected] | all' true
+
+# ── what apply refuses ───────────────────────────────────────────────────────────────────────────
+
+ok "the first shard's connection is intact" ends_well n1
+change 's/"203.0.113.\$\(k\)/"203.0.113.5\$(k)/'
+ok "another address of the shards: agents write the files anew" soon 10 both_have n1 203.0.113.51
+is_like "apply refuses it, and says what it is" "$(apply s1 n1 2>&1)" '*outside*cannot be changed while the pair runs; the chain is as it was'
+for s in s2 s1; do kill -TERM "$(cat "$LAB_DIR/units/n1-$s.pid")"; done # systemctl restart understudy@n1-s2, then n1-s1
+ok "both nodes of the first shard are restarted, the standby first: PROTECTED" await_fleet 20 '.shards[0] | .view > 1 and .protected' true
+speak n1
+sleep 2
+
+# ── a shard is added, and taken out ──────────────────────────────────────────────────────────────
+
+perl -i -pe 's/^(\s+n2: .*)$/$1\n  n3: { port: 4703, with: { k: 3 }, on: [ s1, s2 ] }/' "$LAB_DIR"/fleet-s?.yaml
+change ''
+shards="n1 n2 n3"
+ok "a shard is added: it is PROTECTED" await_fleet 20 '.shards[2].protected' true
+speak n3
+sleep 2
+ok "its connection is intact" ends_well n3
+perl -i -ne 'print unless /^\s+n3:/' "$LAB_DIR"/fleet-s?.yaml
+change ''
+shards="n1 n2"
+ok "it is taken out of the file" await_fleet 10 '.shards | length' 2
+is "and goes on" "$(node_says n3 s1 state)" PROTECTED
+for s in s2 s1; do in_space $s env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" systemctl stop understudy@n3-$s; done
+in_etcd del understudy/lab/shards/n3 >"$work/deleted" && in_etcd del understudy/lab/arbiter/n3 >>"$work/deleted" && in_etcd del --prefix understudy/lab/agents/s1/n3 >>"$work/deleted" &&
+    in_etcd del --prefix understudy/lab/agents/s2/n3 >>"$work/deleted"
+rm -rf "$LAB_DIR"/s?/n3.told "$LAB_DIR"/s?/n3-s*
+gone() { ! pgrep -f "run -c $LAB_DIR/s[12]/n3-" >/dev/null; }
+ok "its nodes are stopped, its keys and files deleted: none comes back" soon 10 gone
+sleep 4
+ok "nor later" gone
+is "and nothing of it is in etcd" "$(in_etcd get --prefix understudy/lab --keys-only | grep -c n3)" 0
+ok "the first shard's connection is intact" ends_well n1
+ok "the second shard's, which nobody touched, is" ends_well n2
