@@ -143,8 +143,8 @@ static void hear_fleet(struct agent *a)
     }
 }
 
-/* Reads its copies that have changed. One that is gone, or cannot be read, tells nothing. Telling waits for a
- * disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
+/* Reads its copies that have changed. By one that is gone, or cannot be read, no order stands. Telling waits
+ * for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
 static void hear(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
@@ -169,8 +169,7 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
     a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
-        if (a->told[i].read)
-            fl_local_tell(a->local, i, &a->told[i].placement);
+        fl_local_tell(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
 }
 
 /* etcd answers, and its lease is held. */
