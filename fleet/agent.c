@@ -34,24 +34,34 @@
 
 #define LEASE_S    2u
 #define TURN_MS    200            /* between two turns at most */
-#define SETTLES_NS 1000000000ull  /* a stream that was begun anew brings what it missed within that */
+#define FOREIGN_NS 4000000000ull  /* by then leases of a backup are kept by agents that live, or over */
 #define PLAN_NS    1000000000ull  /* between two plans while nothing changes */
 #define LEADS_NS   1000000000ull  /* between two times that it asks to lead */
+#define CARRY_NS   2000000000ull  /* behind which a plan is carried no further: a newer one is made */
 #define REVIEW_NS  10000000000ull /* between two reviews of all copies */
+#define REPEAT_NS  10000000000ull /* between two lines of why the same keys are not heard */
 #define BATCH      60u            /* copies that are written at once */
+
+/* Keys are not heard, as people were told last; when, and why. */
+struct silence {
+    bool is;
+    uint64_t at;
+    char why[256];
+};
 
 struct agent {
     const struct fl_file *file;
     uint32_t self;
     struct fl_local *local;
     struct nd_notify notify;
-    struct nd_mirror *mirror; /* of its copies, with its own key */
-    struct nd_mirror *fleet;  /* of who leads; if it leads, of all keys */
-    bool whole;               /* of all keys */
-    struct nd_etcd *etcd;     /* the leader's writes */
-    char *said;               /* the server's key as it was said last; NULL: nothing yet */
-    uint64_t serial;          /* of its copies, that was told to `local` */
-    uint64_t reads;           /* of them, then: a store that lost its data counts revisions anew */
+    struct nd_mirror *mirror;  /* of its copies, with its own key */
+    struct nd_mirror *fleet;   /* of who leads; if it leads, of all keys */
+    bool whole;                /* of all keys */
+    struct silence silence[2]; /* of both mirrors */
+    struct nd_etcd *etcd;      /* the leader's writes */
+    char *said;                /* the server's key as it was said last; NULL: nothing yet */
+    uint64_t serial;           /* of its copies, that was told to `local` */
+    uint64_t reads;            /* of them, then: a store that lost its data counts revisions anew */
     struct {
         int64_t changed; /* the copy's revision; 0: there is none */
         bool read;       /* the placement is what the copy says */
@@ -71,6 +81,7 @@ struct agent {
     int64_t *copied;      /* of each shard: fl_copies_find */
     uint64_t reviewed;    /* ns, when all copies were last */
     bool balancing;
+    bool creates; /* what servers say can be believed where a shard is to be begun */
     struct fl_tally tally;
     struct nd_metrics *metrics; /* NULL: the file has none for this server */
 };
@@ -119,6 +130,19 @@ static void note_leases(struct agent *a, const struct nd_keys *keys, uint64_t no
     a->counts = true;
 }
 
+/* The leader does not see this server's key: it is on its way, or somebody has deleted it. It stands where
+ * this agent does not look, so it is said once more. */
+static void say_again(struct agent *a)
+{
+    char own[FL_NAME_MAX + 4];
+
+    snprintf(own, sizeof(own), "\"%s\":", a->file->server[a->self].name);
+    if (!strstr(a->gone_said, own))
+        return;
+    free(a->said);
+    a->said = NULL;
+}
+
 /* What the leader says of leases, whoever he is: whoever is the next has to know of it, and the key is gone
  * then. If it leads, the leases themselves. */
 static void hear_fleet(struct agent *a)
@@ -140,11 +164,12 @@ static void hear_fleet(struct agent *a)
     if (said) {
         free(a->gone_said);
         a->gone_said = said;
+        say_again(a);
     }
 }
 
-/* Reads its copies that have changed. One that is gone, or cannot be read, tells nothing. Telling waits for a
- * disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
+/* Reads its copies that have changed. By one that is gone, or cannot be read, no order stands. Telling waits
+ * for a disk, so it is not done under the mirror's lock. `s`: looked at before, so the keys are not older. */
 static void hear(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->mirror);
@@ -169,8 +194,7 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
     a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
     for (uint32_t i = 0; i < a->file->shards; i++)
-        if (a->told[i].read)
-            fl_local_tell(a->local, i, &a->told[i].placement);
+        fl_local_tell(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
 }
 
 /* etcd answers, and its lease is held. */
@@ -179,13 +203,33 @@ static bool is_answered(const struct nd_mirror_status *s, uint64_t now)
     return s->connected_since && s->lease && s->lease_until > now;
 }
 
-/* The keys are of now: it has not been away itself, and the stream was not begun anew in this moment. Until
- * it has brought what it missed, an order that was withdrawn still stands in the keys, and a server that is
- * back is gone. Nothing was missed by one that has never broken. */
+/* The keys are of now: they were read before the stream began, and it has not been away itself. */
 static bool is_of_now(const struct nd_mirror_status *s, uint64_t now)
 {
-    return s->connected_since && s->answered + ND_MIRROR_GAP_NS > now &&
-           (!s->failures || s->connected_since + SETTLES_NS <= now);
+    return s->connected_since && s->answered + ND_MIRROR_GAP_NS > now;
+}
+
+/* A store that was restored has, for as long as a lease, what servers said when its backup was taken. That
+ * does not tell of a shard that was created since, and neither does a key. */
+static bool may_create(const struct nd_mirror_status *fleet, uint64_t now)
+{
+    return fleet->connected_since && fleet->connected_since + FOREIGN_NS <= now;
+}
+
+/* Says why keys are not heard, and when they are again. */
+static void tell_silence(struct silence *told, const char *which, const struct nd_mirror_status *s)
+{
+    bool is = !s->connected_since && s->why[0];
+
+    if (is == told->is && (!is || strcmp(s->why, told->why) == 0 || nd_now() - told->at < REPEAT_NS))
+        return;
+    told->is = is;
+    told->at = nd_now();
+    snprintf(told->why, sizeof(told->why), "%s", s->why);
+    if (is)
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s are not heard: %s", which, s->why);
+    else
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "%s are heard again", which);
 }
 
 static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
@@ -232,8 +276,16 @@ static int mirror_fleet(struct agent *a, bool whole, struct ft_fault *fault)
     a->whole = whole;
     a->counts = false;
     a->heard = 0;
+    a->silence[1].is = false;
     memset(a->copied, 0, a->file->shards * sizeof(*a->copied));
     return nd_mirror_start(&a->fleet, &config, fault);
+}
+
+static void begin_to_lead(struct agent *a)
+{
+    a->balancing = false;
+    a->leads_since = clock_of(a);
+    a->tally.planned = nd_now(); /* the alert goes by its age: one may never come to plan */
 }
 
 /* Notes whether the agent leads, and asks to lead where nobody does. It may only while its lease is held.
@@ -244,16 +296,15 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
     struct nd_mirror_status fleet;
 
     nd_mirror_status(a->fleet, &fleet);
+    tell_silence(&a->silence[1], a->whole ? "the fleet's keys" : "the leader's keys", &fleet);
     if (may && !fleet.whole) /* it reads who leads just now */
         return 0;
     int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody);
 
     if (leads != a->leads)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, leads ? "leads the fleet" : "leads the fleet no more");
-    if (leads && !a->leads) {
-        a->balancing = false;
-        a->leads_since = clock_of(a);
-    }
+    if (leads && !a->leads)
+        begin_to_lead(a);
     if (!leads && a->leads)
         fl_tally_end(&a->tally, a->file->shards);
     a->leads = leads;
@@ -328,13 +379,14 @@ static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
 }
 
 /* Copies that are not as they are to be: of keys that others wrote, and of servers that hear of a shard no
- * more. `copies` is freed. False: etcd does not answer. */
+ * more. `copies` is freed. Where there are many, later plans find the rest. False: etcd does not answer. */
 static bool write_copies(struct agent *a, struct fl_copies *copies)
 {
+    uint64_t until = nd_now() + CARRY_NS;
     bool answers = true;
     size_t at = 0;
 
-    while (answers && at < copies->count) {
+    while (answers && at < copies->count && nd_now() < until) {
         struct nd_change change[BATCH];
         struct nd_compare unchanged[BATCH];
         size_t count = 0;
@@ -349,7 +401,7 @@ static bool write_copies(struct agent *a, struct fl_copies *copies)
                 (struct nd_compare){.key = copy->key, .of = ND_CHANGED, .revision = copy->revision};
         }
         answers = write_keys(a, "copies for agents", change, count, unchanged, count, &revision);
-        if (!revision) /* from the beginning */
+        if (!revision || (at < copies->count && nd_now() >= until)) /* from the beginning */
             memset(a->copied, 0, a->file->shards * sizeof(*a->copied));
     }
     fl_copies_free(copies);
@@ -412,6 +464,32 @@ static bool tell_gone(struct agent *a, const struct fl_picture *p)
     return answers;
 }
 
+/* What is to be written of one shard. False: etcd does not answer. */
+static bool carry_shard(struct agent *a, const struct fl_picture *p, const struct fl_plan *plan,
+                        uint32_t shard)
+{
+    const struct fl_step *step = &plan->step[shard];
+    struct fl_placement next;
+    char why[FL_WHY_MAX];
+    bool done;
+
+    if (!end_move(a, p, shard))
+        return false;
+    if ((step->kind == FL_CREATE && !a->creates) || !fl_picture_next(p, plan, shard, &next))
+        return true;
+    if (step->kind != FL_LEAVE)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[shard].name,
+                     fl_plan_explain(plan, &p->fleet, shard, why));
+    bool answers = write_shard(a, p, shard, &next, &done);
+
+    if (done)
+        fl_tally_written(&a->tally, step);
+    return answers;
+}
+
+/* Orders first, the most urgent of them first. Where thousands of keys are to be written, as after a power
+ * cut, the rest waits for the next plan: else the turn takes so long that the watchdog ends the agent, and
+ * orders are given by what was seen a minute ago. */
 static void carry_plan(struct agent *a, const struct fl_picture *p)
 {
     struct fl_plan *plan;
@@ -423,22 +501,14 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
     }
     a->balancing = plan->balancing;
     fl_tally_plan(&a->tally, p, plan, nd_now());
-    bool answers = true;
-    for (uint32_t i = 0; answers && i < a->file->shards; i++) {
-        struct fl_placement next;
-        char why[FL_WHY_MAX];
-        bool done;
+    uint64_t until = nd_now() + CARRY_NS;
+    bool goes_on = true;
 
-        answers = end_move(a, p, i);
-        if (!answers || !fl_picture_next(p, plan, i, &next))
-            continue;
-        if (plan->step[i].kind != FL_LEAVE)
-            ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: %s", a->file->shard[i].name,
-                         fl_plan_explain(plan, &p->fleet, i, why));
-        answers = write_shard(a, p, i, &next, &done);
-        if (done)
-            fl_tally_written(&a->tally, &plan->step[i]);
-    }
+    for (uint32_t i = 0; goes_on && i < plan->orders; i++)
+        goes_on = carry_shard(a, p, plan, plan->order[i]) && nd_now() < until;
+    for (uint32_t i = 0; goes_on && i < a->file->shards; i++)
+        if (plan->step[i].kind == FL_LEAVE)
+            goes_on = carry_shard(a, p, plan, i) && nd_now() < until;
     fl_plan_free(plan);
 }
 
@@ -458,6 +528,7 @@ static void plan(struct agent *a, const struct nd_mirror_status *s)
         return;
     a->planned = nd_now();
     a->planned_serial = serial;
+    a->creates = may_create(&fleet, a->planned);
     const struct nd_keys *keys = nd_mirror_lock(a->fleet);
     int error = fl_picture_make(&picture, a->file, keys, a->gone, now, &fault);
 
@@ -528,6 +599,7 @@ static int run(struct agent *a, struct ft_fault *fault)
         fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
         say(a);
         nd_mirror_status(a->mirror, &s);
+        tell_silence(&a->silence[0], "this server's keys", &s);
         hear_fleet(a);
         error = consider_leading(a, &s, fault);
         if (error)

@@ -27,8 +27,10 @@
 #define TOLD_MAX 4096u         /* bytes of a file that keeps what was last told of a shard */
 
 struct local_node {
-    bool told; /* there is a placement */
+    bool told;   /* there is a placement */
+    bool stands; /* and it is what the key says; else an order of it may have been withdrawn */
     struct fl_placement placement;
+    bool keeps;     /* nobody told of it, and its view file may be there, as was seen last */
     bool written;   /* its files are as the placement says */
     uint64_t tried; /* to write them, when last; 0: never */
     bool says;      /* what it said in this turn is in `said` */
@@ -50,7 +52,8 @@ struct fl_local {
     struct local_node *node; /* of each shard */
     struct fl_server_said said;
     uint64_t refused;  /* times that a node gave a reason not to carry out an order */
-    uint64_t measured; /* when nodes were last, all in one turn: a change is a write of the server's key */
+    uint64_t measured; /* when nodes were last, all in one turn: a change is a write of the server's key. View
+                          files are looked for then, since most shards of a large fleet have none here */
     int lock;          /* held as long as this agent lives: two would start and stop the same nodes */
 };
 
@@ -267,7 +270,8 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
 {
     struct local_node *n = &l->node[shard];
 
-    if (n->told && fl_placement_same(&n->placement, p))
+    n->stands = p != NULL;
+    if (!p || (n->told && fl_placement_same(&n->placement, p)))
         return;
     bool concerns = fl_placement_has(p, l->self) || n->told;
 
@@ -573,7 +577,7 @@ static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t n
                (!n->stopped || now - n->stopped > START_NS)) {
         n->stopped = now;
         run_systemctl(n, "stop", node);
-    } else if (fresh && wanted) {
+    } else if (fresh && wanted && n->stands) {
         restart(l, shard);
         carry_out(l, shard, now);
     }
@@ -581,21 +585,23 @@ static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t n
 
 void fl_local_turn(struct fl_local *l, bool fresh, uint64_t now)
 {
-    l->measured = measures_all(l, now) ? now : l->measured;
+    bool all = measures_all(l, now);
+
+    l->measured = all ? now : l->measured;
     l->said.nodes = l->said.kepts = 0;
     for (uint32_t i = 0; i < l->file->shards; i++) {
         struct local_node *n = &l->node[i];
-        bool keeps = !n->told && has_view_file(l, i); /* a node that nobody told of may be there as well */
 
+        n->keeps = !n->told && (all ? has_view_file(l, i) : n->keeps);
         if (n->told)
             turn_node(l, i, fresh, now);
-        else if (keeps)
+        else if (n->keeps) /* a node that nobody told of may be there as well */
             hear(l, i, now);
         else
             n->says = false;
         if (n->says)
             l->said.node[l->said.nodes++] = n->said;
-        else if (keeps || (n->told && has_view_file(l, i)))
+        else if (n->keeps || (n->told && has_view_file(l, i)))
             l->said.kept[l->said.kepts++] = i;
     }
 }

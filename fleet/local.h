@@ -23,9 +23,9 @@ struct fl_local;
 int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault);
 void fl_local_close(struct fl_local *local); /* stops no node */
 
-/* What the key of `shard` says. A key that is there no more is not told: it stops nothing. An order to
- * re-pair is carried out once a node of the shard is said to be there: no sooner is the standby given up that
- * there is. */
+/* What the key of `shard` says. NULL: there is none, or none that can be read: it stops no node, and no order
+ * that was told before is carried out. An order to re-pair is carried out once a node of the shard is said to
+ * be there: no sooner is the standby given up that there is. */
 void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
 
 /*

@@ -13,8 +13,8 @@ struct fl_tally {
     uint64_t given, failed; /* orders, since the agent began: that it gave as the leader, and that failed */
     uint64_t refused;       /* times that a node of this server gave a reason not to carry one out */
     uint64_t *since;        /* of each shard: when this leader first saw it unprotected, ns; 0: it is not */
-    uint64_t planned;       /* the last plan, ns; 0: it does not lead, or has not planned yet */
-    json_t *fleet;          /* what that plan was made by; NULL: as above */
+    uint64_t planned;       /* the last plan, or when it began to lead, ns; 0: it does not lead */
+    json_t *fleet;          /* what that plan was made by; NULL: there is none */
 };
 
 extern const struct nd_page fl_agent_page;

@@ -15,6 +15,7 @@
  * on `standby`. */
 struct fl_pair {
     uint32_t primary, standby;
+    uint32_t back; /* the number and 1 of the pair in which these two have it the other way round; 0: none */
     uint32_t next; /* of the same standby; FL_NONE */
     uint32_t shards;
     double extra[FL_MEASURES]; /* that `standby` has to carry if `primary` dies */
@@ -48,7 +49,7 @@ struct fl_room {
     struct fl_place *place;
     struct fl_pair *pair;
     uint32_t pairs, most_pairs;
-    uint32_t *slot;       /* of a hash of both servers: a pair's number and 1; 0: none */
+    uint32_t *slot;       /* of a hash of both servers: the number and 1 of their first pair; 0: none */
     uint32_t slots;       /* a power of two, above `most_pairs` */
     struct fl_rank *rank; /* the servers that take nodes, by `worst` */
     uint32_t ranked;

@@ -511,14 +511,18 @@ static void follow_step(const struct fl_picture *p, uint32_t shard, const struct
     }
 }
 
-/* A time that is to come was written by a leader with a wrong clock; what waits since then waits for ever. */
+/* A time that is to come was written by a leader with a wrong clock; what waits since then waits for ever. An
+ * order that stands is later than the one that failed before it, or it would have failed itself. */
 static void settle_times(uint64_t now, struct fl_placement *next)
 {
     uint64_t *times[] = {&next->moved, &next->alone, &next->order.since, &next->failed.when};
+    bool stands = next->order.kind != FL_LEAVE && next->failed.when < next->order.since;
 
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
         if (*times[i] > now)
             *times[i] = now;
+    if (stands && next->failed.when >= next->order.since)
+        next->failed.when = next->order.since - 1;
 }
 
 bool fl_picture_next(const struct fl_picture *picture, const struct fl_plan *plan, uint32_t shard,

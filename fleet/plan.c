@@ -756,7 +756,7 @@ static void view_pairs(struct fl_planner *planner)
     plan->both.a = plan->both.b = FL_NONE;
     for (uint32_t i = 0; i < room->pairs; i++) {
         const struct fl_pair *there = &room->pair[i];
-        const struct fl_pair *back = fl_room_pair(room, there->standby, there->primary);
+        const struct fl_pair *back = there->back ? &room->pair[there->back - 1] : NULL;
         uint32_t shards = there->shards + (back ? back->shards : 0);
         bool first = there->primary < there->standby;
         uint32_t a = first ? there->primary : there->standby, b = first ? there->standby : there->primary;
@@ -838,9 +838,9 @@ static size_t lay_out(struct fl_planner *planner, char *memory)
     PART(planner->list, shards > servers ? shards : servers);
     PART(planner->gone, servers);
     PART(room->place, servers);
-    PART(room->pair, room->most_pairs);
     PART(room->slot, slots);
     PART(room->rank, servers);
+    PART(room->pair, room->most_pairs); /* the last one: what is before it begins as zeros */
 #undef PART
     return at;
 }
@@ -885,11 +885,13 @@ int fl_plan_make(struct fl_plan **out, const struct fl_fleet *fleet, struct ft_f
     if (error)
         return error;
     size = lay_out(&planner, NULL);
-    memory = calloc(1, size);
+    memory = malloc(size);
     if (!memory)
         return ft_fail(fault, FT_ENOMEM, "no memory for the plan of %u shards: %zu bytes", fleet->shards,
                        size);
     lay_out(&planner, memory);
+    memset(memory, 0,
+           (size_t)((char *)planner.room.pair - memory)); /* pairs are half, and few of them made */
     planner.room.fleet = fleet;
 
     begin(&planner);

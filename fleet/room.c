@@ -17,14 +17,15 @@
 
 const double fl_no_load[FL_MEASURES];
 
-static uint32_t find_slot(const struct fl_room *room, uint32_t primary, uint32_t standby)
+/* Of two servers, whichever of them has the primaries: who asks for a pair often asks for both. */
+static uint32_t find_slot(const struct fl_room *room, uint32_t a, uint32_t b)
 {
-    uint64_t hash = (((uint64_t)primary << 32) | standby) * 0x9e3779b97f4a7c15ull;
+    uint64_t hash = ((uint64_t)(a < b ? a : b) << 32 | (a < b ? b : a)) * 0x9e3779b97f4a7c15ull;
     uint32_t at = (uint32_t)(hash >> 32) & (room->slots - 1);
 
     while (room->slot[at]) {
         const struct fl_pair *pair = &room->pair[room->slot[at] - 1];
-        if (pair->primary == primary && pair->standby == standby)
+        if ((pair->primary == a && pair->standby == b) || (pair->primary == b && pair->standby == a))
             break;
         at = (at + 1) & (room->slots - 1);
     }
@@ -35,21 +36,25 @@ const struct fl_pair *fl_room_pair(const struct fl_room *room, uint32_t primary,
 {
     uint32_t number = room->slot[find_slot(room, primary, standby)];
 
+    if (number && room->pair[number - 1].primary != primary)
+        number = room->pair[number - 1].back;
     return number ? &room->pair[number - 1] : NULL;
 }
 
 static uint32_t make_pair(struct fl_room *room, uint32_t primary, uint32_t standby)
 {
-    uint32_t at = find_slot(room, primary, standby);
+    uint32_t *slot = &room->slot[find_slot(room, primary, standby)], *number = slot;
 
-    if (!room->slot[at]) {
+    if (*slot && room->pair[*slot - 1].primary != primary)
+        number = &room->pair[*slot - 1].back;
+    if (!*number) {
         FT_CHECK(room->pairs < room->most_pairs, "%u pairs of servers", room->pairs);
-        room->pair[room->pairs] =
-            (struct fl_pair){.primary = primary, .standby = standby, .next = room->place[standby].pairs};
+        room->pair[room->pairs] = (struct fl_pair){
+            .primary = primary, .standby = standby, .back = *slot, .next = room->place[standby].pairs};
         room->place[standby].pairs = room->pairs;
-        room->slot[at] = ++room->pairs;
+        *number = ++room->pairs;
     }
-    return room->slot[at] - 1;
+    return *number - 1;
 }
 
 double fl_room_fraction(const struct fl_room *room, uint32_t server, int measure, double load)

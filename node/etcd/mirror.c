@@ -28,7 +28,6 @@ struct nd_mirror {
     struct ft_worker watcher; /* a thread, and what is its own */
     struct nd_etcd *watches;
     struct nd_watch watch;
-    bool whole; /* the keys are those of the revision before watch.next */
 
     _Atomic bool gone; /* the user's key is: said by the watcher to the keeper */
 
@@ -36,6 +35,7 @@ struct nd_mirror {
     struct nd_etcd *keeps;
     struct nd_lease lease; /* id 0: none */
     uint64_t put;          /* which value is the key's, under the lease; 0: none */
+    bool anew;             /* it is put again: the key may be gone, or be one that was put long ago */
 
     pthread_mutex_t keys_lock; /* of `keys`: users and the watcher. The keeper never waits for it */
     struct nd_keys keys;
@@ -108,6 +108,18 @@ static void apply(struct nd_mirror *m, struct nd_event *event)
         note_gone(m);
 }
 
+/* What was sent meanwhile lies in the connection, and comes in pieces: who takes some of it has keys of no
+ * moment. */
+static bool is_late(struct nd_mirror *m)
+{
+    bool late;
+
+    pthread_mutex_lock(&m->lock);
+    late = m->status.connected_since && nd_now() - m->status.answered > ND_MIRROR_GAP_NS;
+    pthread_mutex_unlock(&m->lock);
+    return late;
+}
+
 /* Of the watch. All of its events or none. */
 static int take(void *mirror, struct nd_event *events, size_t count, struct ft_fault *fault)
 {
@@ -117,6 +129,9 @@ static int take(void *mirror, struct nd_event *events, size_t count, struct ft_f
     size_t size = 0;
     int error;
 
+    if (is_late(m))
+        return ft_fail(fault, FT_EIO, "%s: not heard for %llu ms: all is read anew",
+                       nd_etcd_server(m->watches), ND_MIRROR_GAP_NS / 1000000);
     for (size_t i = 0; i < count; i++)
         size += strlen(events[i].entry->key) + events[i].entry->len;
     pthread_mutex_lock(&m->keys_lock);
@@ -128,9 +143,6 @@ static int take(void *mirror, struct nd_event *events, size_t count, struct ft_f
     pthread_mutex_lock(&m->lock);
     bool news = !error && (count || !s->connected_since);
 
-    /* What was sent meanwhile lies in the connection, and comes in pieces. */
-    if (s->connected_since && nd_now() - s->answered > ND_MIRROR_GAP_NS)
-        s->connected_since = nd_now();
     note_answer(m);
     if (!error && count)
         s->revision = revision;
@@ -171,23 +183,12 @@ static int read_all(struct nd_mirror *m, struct ft_fault *fault)
     if (gone)
         note_gone(m);
     m->watch.next = revision + 1;
-    m->whole = true;
     tell(m);
     return 0;
 }
 
-/* Finds a server that answers, and whether the store is still the one that was read. */
-static int look(struct nd_mirror *m, struct ft_fault *fault)
-{
-    int64_t revision;
-    int error = nd_store_look(m->watches, m->prefix, &revision, fault);
-
-    if (!error && revision < m->watch.next - 1)
-        return ft_fail(fault, FT_ENOENT, "%s: its revision is %ld, expected %ld or later",
-                       nd_etcd_server(m->watches), revision, m->watch.next - 1);
-    return error;
-}
-
+/* All is read before each watch. A store that was restored, or has lost what it wrote last, may have come to
+ * the revision that was read before: by its revision alone it cannot be told from the one that was read. */
 static void *run_watcher(void *mirror)
 {
     struct nd_mirror *m = mirror;
@@ -195,13 +196,12 @@ static void *run_watcher(void *mirror)
     ft_thread_begin("us-mirror");
     while (!ft_worker_ends(&m->watcher)) {
         struct ft_fault fault = {""};
-        int error = m->whole ? look(m, &fault) : read_all(m, &fault);
+        int error = read_all(m, &fault);
 
         if (!error)
             error = nd_store_watch(m->watches, &m->watch, &fault);
         if (error == FT_EBUSY)
             continue;
-        m->whole &= error == FT_EIO;
         note_silence(m, fault.text);
         ft_worker_wait(&m->watcher, nd_now() + RETRY_NS);
     }
@@ -254,7 +254,7 @@ static int grant(struct nd_mirror *m, struct ft_fault *fault)
     return 0;
 }
 
-/* Puts the value that was given last, if it is not the key's. */
+/* Puts the value that was given last, if it is not the key's, as far as is known. */
 static int put(struct nd_mirror *m, struct ft_fault *fault)
 {
     struct nd_entry *value = NULL;
@@ -263,16 +263,17 @@ static int put(struct nd_mirror *m, struct ft_fault *fault)
 
     pthread_mutex_lock(&m->lock);
     given = m->values;
-    if (given != m->put)
+    if (given != m->put || m->anew)
         value = nd_entry_make(m->key, m->value->value, m->value->len);
     pthread_mutex_unlock(&m->lock);
-    if (given == m->put)
+    if (given == m->put && !m->anew)
         return 0;
     if (!value)
         return ft_fail(fault, FT_ENOMEM, "no memory for a value of %s", m->key);
     error = nd_store_put(m->keeps, m->key, value->value, value->len, m->lease.id, fault);
     nd_entry_free(value);
     m->put = error ? m->put : given;
+    m->anew &= error != 0;
     return error;
 }
 
@@ -287,8 +288,7 @@ static int tend(struct nd_mirror *m, struct ft_fault *fault)
     pthread_mutex_unlock(&m->lock);
     if (!any)
         return 0;
-    if (gone)
-        m->put = 0;
+    m->anew |= gone;
     if (m->lease.id && (gone || nd_now() >= keep_at(&m->lease))) {
         error = nd_store_keep(m->keeps, &m->lease, fault);
         if (error == FT_ENOENT) {
@@ -315,6 +315,7 @@ static void *run_keeper(void *mirror)
 
         if (error == FT_EBUSY)
             continue;
+        m->anew |= error != 0; /* it may be another store that answers next: one restored from a backup */
         note_lease(m, error ? fault.text : "");
         ft_worker_wait(&m->keeper, error         ? nd_now() + RETRY_NS
                                    : m->lease.id ? keep_at(&m->lease)

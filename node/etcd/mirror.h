@@ -7,8 +7,9 @@
  * connections; its user looks at the keys under a lock.
  *
  * What is mirrored is one revision of the store, not older than a beat and a request (store.h) while the
- * mirror is connected; once it is silent the keys stay as they were. A revision is seen whole. Bounds are
- * those of keys.h and store.h: beyond them the mirror is silent and says why.
+ * mirror is connected; once it is silent the keys stay as they were, and before it is connected again all are
+ * read. A revision is seen whole. Bounds are those of keys.h and store.h: beyond them the mirror is silent
+ * and says why.
  */
 #ifndef NODE_ETCD_MIRROR_H
 #define NODE_ETCD_MIRROR_H
@@ -35,8 +36,8 @@ struct nd_mirror_config {
 /* Times are ns of the local monotonic clock. A copy. */
 struct nd_mirror_status {
     bool whole;                   /* the keys were read, once at least */
-    uint64_t connected_since;     /* a watch stands, and no answer of it was ND_MIRROR_GAP_NS behind the
-                                     one before; 0: the mirror is silent */
+    uint64_t connected_since;     /* a watch stands behind what was read for it, and no answer of it was
+                                     ND_MIRROR_GAP_NS behind the one before; 0: the mirror is silent */
     uint64_t silent_since;        /* when it was answered last, or was started; 0: it is connected */
     uint64_t answered;            /* when a server answered last; 0: never */
     int64_t revision;             /* the newest of the keys, or in which all were read */

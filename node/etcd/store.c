@@ -329,15 +329,6 @@ static int look_at(struct nd_etcd *e, const char *server, void *looking, struct 
     return error ? nd_etcd_blame(error, server, fault) : 0;
 }
 
-int nd_store_look(struct nd_etcd *e, const char *prefix, int64_t *revision, struct ft_fault *fault)
-{
-    struct looking l = {.prefix = prefix};
-    int error = nd_etcd_ask(e, look_at, &l, fault);
-
-    *revision = error ? 0 : l.revision;
-    return error;
-}
-
 struct reading {
     const char *prefix;
     struct nd_keys *keys;

@@ -30,10 +30,6 @@
 
 /* ---- keys ---- */
 
-/* Whether a server answers, and the store's revision there; it answers for the whole cluster, so a server
- * that is cut off from the others does not. `prefix`: what the user may read. */
-int nd_store_look(struct nd_etcd *e, const char *prefix, int64_t *revision, struct ft_fault *fault);
-
 /* All keys below `prefix`, which is not empty, in *keys, which is cleared first, and the revision of which
  * they are. FT_EFULL: more than a table has. After an error *keys is empty. */
 int nd_store_read(struct nd_etcd *e, const char *prefix, struct nd_keys *keys, int64_t *revision,
@@ -106,7 +102,8 @@ struct nd_watch {
  * ND_STORE_BEAT_NS that server is asked for the cluster's revision: one that hangs, or is cut off from the
  * others, is found by that, within a beat and a request. Never 0: what `take` returned; FT_ENOENT: revision
  * w->next was compacted, or the store has gone back behind it (restored from a backup); FT_EFULL: more than
- * ND_STORE_HELD at once; FT_EMALFORMED. After all of them but FT_EIO, read all again.
+ * ND_STORE_HELD at once; FT_EMALFORMED. After all of them read all again: a store that was restored may be
+ * at revision w->next, and be another one.
  */
 int nd_store_watch(struct nd_etcd *e, struct nd_watch *w, struct ft_fault *fault);
 

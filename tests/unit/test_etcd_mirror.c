@@ -82,9 +82,11 @@ static void put(const char *key, const char *value)
 
 static int64_t newest(void)
 {
+    struct nd_keys keys = {.at = NULL};
     int64_t revision;
 
-    DONE(nd_store_look(writer, P, &revision, &fault));
+    DONE(nd_store_read(writer, P, &keys, &revision, &fault));
+    nd_keys_clear(&keys);
     return revision;
 }
 
@@ -258,7 +260,7 @@ static void a_mirror_outlives_the_server(void **state)
     is_the_store();
     assert_true(now()->connected_since > answered);
     assert_string_equal(now()->why, "");
-    assert_int_equal(now()->reads, 1); /* the watch went on where it broke */
+    assert_int_equal(now()->reads, 2); /* who knows what server that is */
 }
 
 /* While the mirror does not hear it: the server answers elsewhere. */
@@ -307,6 +309,35 @@ static void a_mirror_outlives_a_store_that_has_gone_back(void **state)
     put(P "c", "3");
     is_the_store();
     assert_int_equal(now()->reads, 2);
+}
+
+/* And was written to since, by those who came back sooner: its revision tells nothing. */
+static void a_mirror_outlives_a_store_that_has_gone_back_and_on(void **state)
+{
+    uint16_t port = real.port;
+    int64_t revision;
+
+    (void)state;
+    put(P "a", "1");
+    put(P "a", "2");
+    begin_mirror(NULL);
+    is_the_store();
+    revision = now()->revision;
+    help_etcd_kill(&real);
+    UNTIL(now()->silent_since) help_sleep_ms(5);
+    help_etcd_forget(&real);
+    struct help_real_etcd elsewhere = real;
+
+    help_etcd_again(&elsewhere, help_free_port("127.0.0.1"));
+    for (int64_t i = 0; i < revision + 3; i++)
+        free(help_etcdctl(&elsewhere, "put " P "b %ld", i));
+    help_etcd_kill(&elsewhere);
+    help_etcd_again(&real, port);
+    UNTIL(now()->connected_since) help_sleep_ms(1);
+    assert_true(has(P "a", NULL));
+    is_the_store();
+    put(P "c", "3");
+    is_the_store();
 }
 
 /* What cannot be a key's value makes the mirror silent until it is gone. */
@@ -447,6 +478,30 @@ static void a_key_that_was_deleted_is_put_again(void **state)
     assert_int_equal(now()->leases, 1);
 }
 
+/* A backup has the lease, which lasts for as long as its user, and what was said when it was taken. */
+static void what_a_backup_says_is_put_again(void **state)
+{
+    uint16_t port = real.port;
+
+    (void)state;
+    begin_mirror(OWN);
+    say("now");
+    UNTIL(is_held()) help_sleep_ms(5);
+    is_the_store();
+    help_etcd_kill(&real);
+    UNTIL(now()->lease_why[0]) help_sleep_ms(5);
+    struct help_real_etcd elsewhere = real;
+
+    help_etcd_again(&elsewhere, help_free_port("127.0.0.1"));
+    free(help_etcdctl(&elsewhere, "put --lease=%lx " OWN " then", now()->lease));
+    help_etcd_kill(&elsewhere);
+    help_etcd_again(&real, port);
+    UNTIL(is_there("now")) help_sleep_ms(20);
+    UNTIL(is_held()) help_sleep_ms(5);
+    is_the_store();
+    assert_int_equal(now()->leases, 1);
+}
+
 /* It knows by its own clock, from before the last request, that others may not see the key any more. */
 static void a_lease_runs_out_while_the_server_is_silent(void **state)
 {
@@ -549,7 +604,7 @@ static void a_user_mirrors_by_tls(void **state)
     help_etcd_again(&real, real.port);
     free(help_etcdctl(&real, "--user root:root put " P "a 2"));
     UNTIL(has(P "a", "2")) help_sleep_ms(5);
-    assert_int_equal(now()->reads, 1);
+    assert_int_equal(now()->reads, 2);
     UNTIL(is_held()) help_sleep_ms(5);
     free(help_etcdctl(&real, "--user root:root role revoke-permission --prefix=true fleet " P));
     UNTIL(strstr(now()->why, "permission denied")) help_sleep_ms(20);
@@ -565,12 +620,14 @@ int main(void)
         REAL(a_mirror_outlives_the_server),
         REAL(a_mirror_outlives_a_compaction),
         REAL(a_mirror_outlives_a_store_that_has_gone_back),
+        REAL(a_mirror_outlives_a_store_that_has_gone_back_and_on),
         REAL(a_value_that_is_too_long_is_told),
         REAL(a_key_is_there_while_its_lease_is_kept),
         REAL(a_lease_is_kept_while_the_mirror_waits),
         REAL(another_server_is_asked),
         REAL(a_lease_that_was_lost_is_granted_again),
         REAL(a_key_that_was_deleted_is_put_again),
+        REAL(what_a_backup_says_is_put_again),
         REAL(a_lease_runs_out_while_the_server_is_silent),
         REAL(who_leaves_takes_the_key_along),
         cmocka_unit_test_teardown(nobody_answers, end),

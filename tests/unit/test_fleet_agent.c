@@ -4,6 +4,9 @@
  * carried out, by nothing older.
  */
 #include "fleet/agent.c"
+#include "tests/help/config.h"
+#include "tests/help/etcd.h"
+#include "tests/help/program.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,30 +15,26 @@
 
 #define S 1000000000ull
 
-static void keys_count_once_the_stream_has_settled(void **state)
+static void keys_count_while_the_stream_stands(void **state)
 {
     static const struct {
         uint64_t connected, answered, lease_until; /* 100 s is now */
         int64_t lease;
-        uint64_t failures;
         bool fresh;
         const char *what;
     } rows[] = {
-        {50 * S, 100 * S, 101 * S, 7, 1, true, "all is well"},
-        {50 * S, 97 * S + 1, 101 * S, 7, 1, true, "a beat that is late"},
-        {50 * S, 97 * S, 101 * S, 7, 1, false, "the agent was stopped"},
-        {0, 100 * S, 101 * S, 7, 1, false, "the stream is broken"},
-        {99 * S + 1, 100 * S, 101 * S, 7, 1, false, "the stream has just begun"},
-        {99 * S, 100 * S, 101 * S, 7, 1, true, "it has settled"},
-        {99 * S + 1, 100 * S, 101 * S, 7, 0, true, "it is the first one, begun behind what was read"},
-        {50 * S, 100 * S, 100 * S, 7, 1, false, "the lease is over"},
-        {50 * S, 100 * S, 101 * S, 0, 1, false, "its key is not there"},
+        {50 * S, 100 * S, 101 * S, 7, true, "all is well"},
+        {50 * S, 97 * S + 1, 101 * S, 7, true, "a beat that is late"},
+        {50 * S, 97 * S, 101 * S, 7, false, "the agent was stopped"},
+        {0, 100 * S, 101 * S, 7, false, "the stream is broken"},
+        {100 * S, 100 * S, 101 * S, 7, true, "the stream has just begun, behind what was read"},
+        {50 * S, 100 * S, 100 * S, 7, false, "the lease is over"},
+        {50 * S, 100 * S, 101 * S, 0, false, "its key is not there"},
     };
 
     (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct nd_mirror_status s = {.connected_since = rows[i].connected,
-                                           .failures = rows[i].failures,
                                            .answered = rows[i].answered,
                                            .lease = rows[i].lease,
                                            .lease_until = rows[i].lease_until};
@@ -54,10 +53,238 @@ static void an_agents_clock_is_that_of_its_beginning(void **state)
     assert_in_range(at, wall - 1, wall + 1);
 }
 
+/* As long as a lease that a backup had may last, and what it says is of when the backup was taken. */
+static void nothing_is_created_behind_a_stream_that_has_just_begun(void **state)
+{
+    struct nd_mirror_status s = {.connected_since = 50 * S};
+
+    (void)state;
+    assert_false(may_create(&s, 50 * S));
+    assert_false(may_create(&s, 54 * S - 1));
+    assert_true(may_create(&s, 54 * S));
+    s.connected_since = 0;
+    assert_false(may_create(&s, 54 * S));
+}
+
+/* Whether it ever plans is not known yet. */
+static void who_begins_to_lead_tells_the_age_of_a_plan(void **state)
+{
+    struct agent a = {.wall = nd_wall() - nd_now()};
+    uint64_t before = nd_now();
+
+    (void)state;
+    begin_to_lead(&a);
+    assert_in_range(a.tally.planned, before, nd_now());
+}
+
+static void why_keys_are_not_heard_is_told_once(void **state)
+{
+    struct nd_mirror_status s = {.connected_since = 0, .why = "no route"};
+    struct silence told = {.is = false};
+    uint64_t at;
+
+    (void)state;
+    tell_silence(&told, "keys", &s);
+    assert_true(told.is);
+    assert_string_equal(told.why, "no route");
+    at = told.at;
+    snprintf(s.why, sizeof(s.why), "the next server");
+    tell_silence(&told, "keys", &s);
+    assert_string_equal(told.why, "no route"); /* servers take turns: not each of them five times a second */
+    told.at = at -= REPEAT_NS;
+    tell_silence(&told, "keys", &s);
+    assert_string_equal(told.why, "the next server");
+    s = (struct nd_mirror_status){.connected_since = 1};
+    tell_silence(&told, "keys", &s);
+    assert_false(told.is);
+}
+
+/* ---- what is written, with a real etcd ---- */
+
+static struct help_real_etcd real;
+static struct agent leader;
+
+static void put(const char *name, const char *value)
+{
+    char key[FL_KEY_MAX];
+    struct ft_fault fault = {""};
+
+    fl_key(key, leader.file, name, "");
+    assert_int_equal(nd_store_put(leader.etcd, key, value, strlen(value), 0, &fault), 0);
+}
+
+/* All keys that there are; the caller clears them. */
+static struct nd_keys all_keys(void)
+{
+    struct nd_keys keys = {.at = NULL};
+    struct ft_fault fault = {""};
+    char prefix[FL_KEY_MAX];
+    int64_t revision;
+
+    assert_int_equal(
+        nd_store_read(leader.etcd, fl_key(prefix, leader.file, "", ""), &keys, &revision, &fault), 0);
+    return keys;
+}
+
+static struct fl_file *file;
+
+static int read_file(void **state)
+{
+    static const char text[] = "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
+                               "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+                               "shards: {east: {port: 1}, north: {port: 2}}\npair: {}\nnode: {}\n";
+    struct ft_fault fault = {""};
+
+    (void)state;
+    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+}
+
+static int free_file(void **state)
+{
+    fl_file_free(file);
+    return help_config_clean(state);
+}
+
+static int begin_leader(void **state)
+{
+    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+    struct ft_fault fault = {""};
+
+    (void)state;
+    help_etcd_begin(&real, false);
+    snprintf(file->state, sizeof(file->state), "%s", help_config_dir());
+    file->etcd = real.config;
+    leader = (struct agent){.file = file, .copied = calloc(2, sizeof(int64_t))};
+    assert_int_equal(fl_tally_make(&leader.tally, file->shards, &fault), 0);
+    assert_int_equal(nd_etcd_open(&leader.etcd, &real.config, &limits, NULL, NULL, &fault), 0);
+    put("leader", "a");
+    struct nd_keys keys = all_keys();
+
+    leader.leads = keys.at[0]->created;
+    nd_keys_clear(&keys);
+    return 0;
+}
+
+static int end_leader(void **state)
+{
+    (void)state;
+    nd_mirror_stop(leader.mirror, false);
+    nd_mirror_stop(leader.fleet, false);
+    fl_local_close(leader.local);
+    free(leader.said);
+    free(leader.gone_said);
+    nd_etcd_close(leader.etcd);
+    fl_tally_free(&leader.tally);
+    free(leader.copied);
+    help_etcd_end(&real);
+    return 0;
+}
+
+static void carry(void)
+{
+    struct nd_keys keys = all_keys();
+    struct fl_picture picture;
+    struct ft_fault fault = {""};
+    const uint64_t gone[] = {0, 900, 0};
+
+    assert_int_equal(fl_picture_make(&picture, leader.file, &keys, gone, 1000, &fault), 0);
+    carry_plan(&leader, &picture);
+    fl_picture_free(&picture);
+    nd_keys_clear(&keys);
+}
+
+/* The revision in which the shard's key was written; 0: there is none. */
+static int64_t written(const char *shard)
+{
+    struct nd_keys keys = all_keys();
+    const struct nd_entry *e = fl_key_find(&keys, leader.file, "shards/", shard);
+    int64_t revision = e ? e->changed : 0;
+
+    nd_keys_clear(&keys);
+    return revision;
+}
+
+#define SAYS(state, view) "{\"state\":\"" state "\",\"primary\":true,\"member\":true,\"view\":" view
+
+/* After a power cut there may be thousands of keys to follow, and one shard that is alone. */
+static void an_order_is_written_before_what_can_wait(void **state)
+{
+    (void)state;
+    put("shards/east", "{\"first\":[\"a\",\"c\"],\"members\":[\"a\",\"c\"],\"view\":7,\"moved\":1}");
+    put("shards/north", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":1}");
+    put("servers/a",
+        "{\"nodes\":{\"east\":" SAYS(
+            "PROTECTED", "8") ",\"members\":[\"east-a\",\"east-c\"]},"
+                              "\"north\":" SAYS("SOLO",
+                                                "7") ",\"members\":[\"north-a\",\"north-b\"]}},\"kept\":[]}");
+    put("servers/c", "{\"nodes\":{},\"kept\":[]}");
+    carry();
+    assert_int_equal(leader.tally.given, 1);
+    assert_true(written("north") < written("east"));
+}
+
+static void nothing_is_created_before_it_may_be(void **state)
+{
+    (void)state;
+    put("servers/a", "{\"nodes\":{},\"kept\":[]}");
+    put("servers/b", "{\"nodes\":{},\"kept\":[]}");
+    put("servers/c", "{\"nodes\":{},\"kept\":[]}");
+    carry();
+    assert_int_equal(written("east"), 0);
+    leader.creates = true;
+    carry();
+    assert_true(written("east") > 0);
+}
+
+static bool is_there(const char *name)
+{
+    struct nd_keys keys = all_keys();
+    bool is = fl_key_find(&keys, leader.file, name, "") != NULL;
+
+    nd_keys_clear(&keys);
+    return is;
+}
+
+/* A server without nodes would say nothing new, and be gone until its agent is started anew. */
+static void a_servers_key_that_was_deleted_is_said_again(void **state)
+{
+    const struct nd_mirror_config config = {.etcd = &real.config,
+                                            .prefix = "understudy/f/agents/a/",
+                                            .key = "understudy/f/servers/a",
+                                            .ttl_s = LEASE_S};
+    const struct nd_change deleted = {.key = config.key};
+    struct ft_fault fault = {""};
+    bool done;
+
+    (void)state;
+    assert_int_equal(fl_local_open(&leader.local, leader.file, 0, &fault), 0);
+    assert_int_equal(nd_mirror_start(&leader.mirror, &config, &fault), 0);
+    assert_int_equal(mirror_fleet(&leader, false, &fault), 0);
+    say(&leader);
+    UNTIL(is_there("servers/a")) help_sleep_ms(20);
+    assert_int_equal(nd_store_txn(leader.etcd, NULL, 0, &deleted, 1, &done, NULL, &fault), 0);
+    put("leader/gone", "{\"a\":1000}");
+    UNTIL(is_there("servers/a"))
+    {
+        hear_fleet(&leader);
+        say(&leader);
+        help_sleep_ms(20);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(keys_count_once_the_stream_has_settled),
-                                       cmocka_unit_test(an_agents_clock_is_that_of_its_beginning)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(keys_count_while_the_stream_stands),
+        cmocka_unit_test(nothing_is_created_behind_a_stream_that_has_just_begun),
+        cmocka_unit_test(who_begins_to_lead_tells_the_age_of_a_plan),
+        cmocka_unit_test(why_keys_are_not_heard_is_told_once),
+        cmocka_unit_test(an_agents_clock_is_that_of_its_beginning),
+        cmocka_unit_test_setup_teardown(an_order_is_written_before_what_can_wait, begin_leader, end_leader),
+        cmocka_unit_test_setup_teardown(nothing_is_created_before_it_may_be, begin_leader, end_leader),
+        cmocka_unit_test_setup_teardown(a_servers_key_that_was_deleted_is_said_again, begin_leader,
+                                        end_leader),
+    };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, read_file, free_file);
 }

@@ -237,8 +237,33 @@ static void an_order_of_the_file_waits_as_well(void **state)
     assert_true(local->node[0].told);
     turn(false);
     assert_string_equal(node.asked, "");
+    turn(true); /* it knows what etcd has now, and in that is no key of the shard */
+    assert_string_equal(node.asked, "");
+    fl_local_tell(local, 0, &p);
     turn(true);
     assert_non_null(strstr(node.asked, "\"drain\""));
+}
+
+/* Somebody deleted it, or garbled it; or etcd has lost its data, and the order was withdrawn before. */
+static void an_order_whose_key_is_gone_is_not_carried_out(void **state)
+{
+    struct fl_placement p = ordered(FL_HANDOVER, B);
+
+    (void)state;
+    say("PROTECTED", "primary", true, 7);
+    fl_local_tell(local, 0, &p);
+    fl_local_tell(local, 0, NULL);
+    turn(true);
+    assert_string_equal(node.asked, "");
+    say("READY", "standby", true, 7);
+    p = ordered(FL_RESTART, A);
+    fl_local_tell(local, 0, &p);
+    fl_local_tell(local, 0, NULL);
+    turn(true);
+    expect_units("");
+    snprintf(node.status, sizeof(node.status), "{}"); /* what is to run goes on to be started */
+    turn(true);
+    expect_units("start understudy@east-a\n");
 }
 
 /* A view of another life of the shard, or whatever else stands in the key. */
@@ -344,6 +369,7 @@ static void a_view_file_that_cannot_be_looked_for_may_be_there(void **state)
     turn(true);
     assert_int_equal(fl_local_said(local)->kepts, 0);
     assert_int_equal(symlink("east-a", path("east-a")), 0);
+    now += 5 * S; /* it is not looked for in each turn */
     turn(true);
     unlink(path("east-a"));
     assert_int_equal(fl_local_said(local)->kepts, 1);
@@ -356,6 +382,7 @@ int main(void)
         TEST(a_standby_is_not_given_up_before_the_other_one_is_there),
         TEST(who_does_not_know_what_is_told_now_starts_nodes_alone),
         TEST(an_order_of_the_file_waits_as_well),
+        TEST(an_order_whose_key_is_gone_is_not_carried_out),
         TEST(a_primary_is_not_ended_by_a_key),
         TEST(what_a_node_says_can_be_read_by_others),
         TEST(a_disk_that_is_full_keeps_no_node_from_being_started),

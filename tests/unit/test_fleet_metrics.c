@@ -184,12 +184,26 @@ static void test_orders(void **state)
     fl_tally_free(&t);
 }
 
+/* Its mirror may never come to an end, as by a key that cannot be read: the alert goes by the age. */
+static void test_who_leads_and_never_plans(void **state)
+{
+    struct fl_tally t = begin();
+
+    (void)state;
+    t.planned = 50 * S; /* it began to lead */
+    check(&t, 120 * S, "understudy_fleet_leads 1", true);
+    check(&t, 120 * S, "understudy_fleet_plan_age_seconds 70", true);
+    check(&t, 120 * S, "understudy_fleet_orders_under_way", false);
+    fl_tally_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_leader),
         cmocka_unit_test(test_unprotected),
         cmocka_unit_test(test_who_does_not_lead_says_nothing_of_the_fleet),
+        cmocka_unit_test(test_who_leads_and_never_plans),
         cmocka_unit_test(test_server),
         cmocka_unit_test(test_orders),
     };
