@@ -49,10 +49,8 @@ ok "the pair is PROTECTED again" is_protected
 
 # ---- a standby that is stopped owes a digest ---------------------------------------------------------------------------
 
-standby=b
-[ "$(field b role)" = standby ] || standby=a
-# Straight to the sockets: it must be asked while the pair is PROTECTED yet.
-python3 - "$LAB_DIR" "$standby" >"$work/pending.json" <<'END'
+# Straight to the sockets: it must be asked while the pair is PROTECTED yet, and of the node that is standby in that moment.
+python3 - "$LAB_DIR" >"$work/pending.json" <<'END'
 import json, os, signal, socket, sys
 
 def dial(node):
@@ -65,14 +63,15 @@ def ask(file, cmd):
     file.flush()
     return json.loads(file.readline())
 
-primary = dial("a" if sys.argv[2] == "b" else "b")
-pid = ask(dial(sys.argv[2]), "status")["pid"]
-os.kill(pid, signal.SIGSTOP)
+nodes = {name: dial(name) for name in "ab"}
+said = {name: ask(nodes[name], "status") for name in nodes}
+standby = "b" if said["b"]["role"] == "standby" else "a"
+os.kill(said[standby]["pid"], signal.SIGSTOP)
 try:
-    print(json.dumps(ask(primary, "verify")))
+    print(json.dumps(ask(nodes["a" if standby == "b" else "b"], "verify") | {"standby": standby}))
 finally:
-    os.kill(pid, signal.SIGCONT)
+    os.kill(said[standby]["pid"], signal.SIGCONT)
 END
 ok "who asks for it hears that the pair is not protected" grep -q '"text": "not protected' "$work/pending.json"
 diag "$(cat "$work/pending.json")"
-ok "the pair is PROTECTED then" await 20 "$standby" state READY
+ok "the pair is PROTECTED then" await 20 "$(jq -r .standby "$work/pending.json")" state READY
