@@ -20,18 +20,21 @@ change() { # PERL: of each line of the file
 }
 both_have() { grep -q -- "$2" "$LAB_DIR/s1/$1-s1.yaml" && grep -q -- "$2" "$LAB_DIR/s2/$1-s2.yaml"; } # SHARD TEXT
 apply() { in_space "$1" timeout 60 "$UNDERSTUDY" apply -c "$LAB_DIR/$1/$2-$1.yaml" -n "$2-$1"; } # SERVER SHARD
-declare -A speaker
+declare -A speaker server
 speak() { # SHARD: a connection through it, which says something once a second
-    local k
-    k=$(number "$1")
-    ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "203.0.113.$((100 + k))" $((7000 + k)) 9>&- &
-    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "203.0.113.$((100 + k))" $((7000 + k)) "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
+    local k at
+    k=$(number "$1") at=203.0.113.$((100 + $(number "$1")))
+    if [ -z "${server[$1]:-}" ]; then
+        ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "$at" $((7000 + k)) 9>&- &
+        server[$1]=$!
+    fi
+    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "$at" $((7000 + k)) "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
     speaker[$1]=$!
 }
-ends_well() { # SHARD: its connection ends, and was never broken
-    kill -TERM "${speaker[$1]}"
-    wait "${speaker[$1]}"
-    grep -q intact "$work/steady-$1" || { cat "$work/steady-$1.err"; return 1; }
+ends_intact() { # WHAT SHARD: its connection ends, and was never broken
+    kill -TERM "${speaker[$2]}"
+    wait "${speaker[$2]}"
+    is_like "$1" "$(cat "$work/steady-$2" "$work/steady-$2.err")" '*intact *'
 }
 
 # The third shard has its network already.
@@ -55,7 +58,7 @@ ok "it is PROTECTED, in the same view" await_fleet 20 '[.shards[] | .view == 1 a
 
 # ── what apply refuses ───────────────────────────────────────────────────────────────────────────
 
-ok "the first shard's connection is intact" ends_well n1
+ends_intact "the first shard's connection is intact" n1
 change 's/"203.0.113.\$\(k\)/"203.0.113.5\$(k)/'
 ok "another address of the shards: agents write the files anew" soon 10 both_have n1 203.0.113.51
 is_like "apply refuses it, and says what it is" "$(apply s1 n1 2>&1)" '*outside*cannot be changed while the pair runs; the chain is as it was'
@@ -72,7 +75,7 @@ shards="n1 n2 n3"
 ok "a shard is added: it is PROTECTED" await_fleet 20 '.shards[2].protected' true
 speak n3
 sleep 2
-ok "its connection is intact" ends_well n3
+ends_intact "its connection is intact" n3
 perl -i -ne 'print unless /^\s+n3:/' "$LAB_DIR"/fleet-s?.yaml
 change ''
 shards="n1 n2"
@@ -87,5 +90,5 @@ ok "its nodes are stopped, its keys and files deleted: none comes back" soon 10 
 sleep 4
 ok "nor later" gone
 is "and nothing of it is in etcd" "$(in_etcd get --prefix understudy/lab --keys-only | grep -c n3)" 0
-ok "the first shard's connection is intact" ends_well n1
-ok "the second shard's, which nobody touched, is" ends_well n2
+ends_intact "the first shard's connection is intact" n1
+ends_intact "the second shard's, which nobody touched, is" n2
