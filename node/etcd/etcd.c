@@ -296,10 +296,13 @@ static void make_login(const char *user, const char *password, char *out)
     memcpy(out + at, "}", 2);
 }
 
-static int read_password(const char *path, char out[PASS_MAX], struct ft_fault *fault)
+static int read_password(const struct nd_etcd_config *config, char out[PASS_MAX], struct ft_fault *fault)
 {
-    static const struct ft_trust trust = {.expected = "the password of etcd's user in one",
-                                          .secret = "a password"};
+    const struct ft_trust trust = {.expected = "the password of etcd's user in one",
+                                   .secret = "a password",
+                                   .also = {config->owner},
+                                   .also_count = 1};
+    const char *path = config->password_file;
     int fd = ft_trust_open(path, &trust, fault);
 
     if (fd < 0)
@@ -374,7 +377,7 @@ static int log_in(struct nd_etcd *e, const char *server, struct ft_fault *fault)
     static const char path[] = "/v3/auth/authenticate";
     char password[PASS_MAX], body[LOGIN_BODY_MAX], token[TOKEN_MAX];
     long status = 0;
-    int error = read_password(e->config->password_file, password, fault);
+    int error = read_password(e->config, password, fault);
 
     if (!error)
         error = use_token(e, "", fault);

@@ -384,6 +384,22 @@ static void what_etcd_says_of_a_login_is_said(void **state)
                         "expected 200");
 }
 
+/* As an agent of a fleet, which is root's, reads what belongs to the user of its nodes. */
+static void a_password_of_another_user_counts_if_that_one_is_said(void **state)
+{
+    (void)state;
+    have_user();
+    use_password(SECRET, sizeof(SECRET) - 1, 0600);
+    if (chown(config.etcd.password_file, 12345, (gid_t)-1) != 0) /* root alone may */
+        skip();
+    assert_int_equal(looks(), FT_EPERM);
+    assert_non_null(strstr(fault.text, ": owner 12345, mode 0600, expected owner root"));
+    assert_int_equal(server.logins, 0);
+    config.etcd.owner = 12345;
+    assert_int_equal(looks(), 0);
+    unlink(config.etcd.password_file);
+}
+
 static void a_password_that_is_none_is_not_sent(void **state)
 {
     static char long_one[300];
@@ -649,6 +665,7 @@ int main(void)
         WITH_SERVER(a_token_that_gets_no_answer_goes),
         WITH_SERVER(a_token_stays_when_a_request_is_given_up),
         WITH_SERVER(what_etcd_says_of_a_login_is_said),
+        WITH_SERVER(a_password_of_another_user_counts_if_that_one_is_said),
         WITH_SERVER(a_password_that_is_none_is_not_sent),
         WITH_SERVER(servers_are_asked_in_turn),
         WITH_SERVER(servers_of_another_cluster_are_not_believed),

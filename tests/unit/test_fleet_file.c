@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,7 @@ static void servers_and_shards_are_in_the_order_of_their_names(void **state)
     assert_int_equal(file->heals, 4);
     assert_int_equal(file->hold_down_s, 60);
     assert_string_equal(file->user, "");
+    assert_int_equal(file->etcd.owner, 0);
     assert_int_equal(file->servers, 3);
     assert_string_equal(file->server[0].name, "a-1");
     assert_string_equal(file->server[1].name, "s2");
@@ -603,6 +605,16 @@ static void a_name_that_the_shard_does_not_have_is_refused(void **state)
     expect_yaml(text, text);
 }
 
+static void the_nodes_user_may_own_what_the_agent_reads(void **state)
+{
+    struct fl_file *file = read_changed("edge\n", "edge\nuser: nobody\n");
+
+    (void)state;
+    assert_string_equal(file->user, "nobody");
+    assert_int_equal(file->etcd.owner, getpwnam("nobody")->pw_uid);
+    fl_file_free(file);
+}
+
 static void the_arbiter_is_not_replaced_in(void **state)
 {
     static const uint32_t on[] = {0, 1};
@@ -636,6 +648,7 @@ int main(void)
         cmocka_unit_test(names_stand_for_what_the_shard_has),
         cmocka_unit_test(what_a_shard_gives_is_put_in_as_text),
         cmocka_unit_test(a_name_that_the_shard_does_not_have_is_refused),
+        cmocka_unit_test(the_nodes_user_may_own_what_the_agent_reads),
         cmocka_unit_test(the_arbiter_is_not_replaced_in),
     };
 
