@@ -472,8 +472,9 @@ static void reap(struct local_node *n, const char *node)
         return;
     n->systemctl = 0;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl failed for understudy@%s, with %d", node,
-                     WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl failed for understudy@%s, with %d%s", node,
+                     WIFEXITED(status) ? WEXITSTATUS(status) : -1,
+                     WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": no systemctl is in PATH" : "");
 }
 
 /* The node says that it is no member, or is in a view before the key's. Of one that says nothing the key

@@ -224,7 +224,10 @@ const char *fl_plan_explain(const struct fl_plan *plan, const struct fl_fleet *f
         snprintf(why, FL_WHY_MAX, "restart its standby on %s: %s", name_server(fleet, step->to[0]), cause);
         break;
     case FL_WITHDRAW:
-        snprintf(why, FL_WHY_MAX, "withdraw the order to %s: %s", name_server(fleet, step->to[0]), cause);
+        snprintf(why, FL_WHY_MAX, "withdraw the order to %s: %s", name_server(fleet, step->to[0]),
+                 fleet->shard[shard].order.kind == FL_RESTART && step->cause == FL_NEEDLESS
+                     ? "its standby was started anew, or is not to be any more"
+                     : cause);
         break;
     default:
         explain_wait(plan, fleet, shard, why, FL_WHY_MAX);

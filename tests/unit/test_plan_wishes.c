@@ -200,6 +200,7 @@ static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
     make_plan();
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
     assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
+    expect(0, "withdraw the order to s1: its standby was started anew, or is not to be any more");
     expect(2, "restart its standby on s1: " ANEW("s1"));
     /* s1 is done: s2, where the primaries are. */
     fleet.shard[0].order.kind = FL_LEAVE;
