@@ -211,6 +211,7 @@ server_dies() { # SERVER
     pids=$(ip netns pids "$LAB_PREFIX$1")
     kill -STOP $pids
     wires "$1" down
+    disown "${agent[$1]}" 2>/dev/null # else the shell tells of its end, in the middle of what a demo says
     kill -KILL $pids
     unset "agent[$1]"
 }
