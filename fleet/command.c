@@ -9,6 +9,7 @@
 #include "node/base/clock.h"
 #include "node/etcd/store.h"
 
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -74,6 +75,9 @@ static int check(struct command *c)
             stderr,
             "understudy: the link's key %s is not here: each server needs it (understudy key makes one)\n",
             missing);
+    if (c->file->user[0] && !getpwnam(c->file->user))
+        fprintf(stderr, "understudy: user %s is not here: each server needs that user, whose nodes are\n",
+                c->file->user);
     return ND_DONE;
 }
 
@@ -200,8 +204,11 @@ static void print_servers(const struct command *c)
     }
 }
 
-static void print_shards(const struct command *c, bool all)
+/* Returns how many. */
+static uint32_t print_shards(const struct command *c, bool all)
 {
+    uint32_t printed = 0;
+
     for (uint32_t i = 0; i < c->file->shards; i++) {
         const struct fl_shard *s = &c->picture.shard[i];
         const struct fl_step *step = &c->plan->step[i];
@@ -218,7 +225,9 @@ static void print_shards(const struct command *c, bool all)
                    server_name(c, s->member[!first]));
         }
         printf("%s%s\n", *why ? "; " : "", why);
+        printed++;
     }
+    return printed;
 }
 
 static void print_head(const struct command *c)
@@ -260,7 +269,7 @@ static int status(struct command *c)
     } else {
         print_head(c);
         print_servers(c);
-        print_shards(c, true);
+        (void)print_shards(c, true);
     }
     return code ? code : judge(c);
 }
@@ -274,11 +283,13 @@ static int show_plan(struct command *c)
     if (c->options.json)
         return print_json(c);
     print_head(c);
-    print_shards(c, false);
+    if (!print_shards(c, false))
+        printf("nothing is to be done\n");
     if (c->plan->both.shards)
-        printf("if %s and %s die at once, %u shards are lost; %u pairs of servers have shards in common\n",
-               server_name(c, c->plan->both.a), server_name(c, c->plan->both.b), c->plan->both.shards,
-               c->plan->both.pairs);
+        printf(
+            "shards that are lost if %s and %s die at once: %u; pairs of servers with shards in common: %u\n",
+            server_name(c, c->plan->both.a), server_name(c, c->plan->both.b), c->plan->both.shards,
+            c->plan->both.pairs);
     return ND_DONE;
 }
 

@@ -636,11 +636,12 @@ static void fulfil_wishes(struct fl_planner *planner)
 
 /* ---- nodes that are started anew ---- */
 
-/* By their primaries' own word: of one that is silent, its standby will soon be alone. */
+/* By the words of both nodes: of a primary that is silent the standby will soon be alone, and where the
+ * standby has just been restarted what the primary said last is of before. */
 static bool all_protected(const struct fl_planner *planner)
 {
     for (uint32_t i = 0; i < planner->fleet->shards; i++)
-        if (planner->fleet->shard[i].known && !planner->look[i].quiet)
+        if (planner->fleet->shard[i].known && !(planner->look[i].quiet && planner->look[i].ready))
             return false;
     return true;
 }

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A fleet goes from one version of the program to another under downloads: it is installed, the agents are restarted one after the
-# other, and `fleet upgrade` starts all nodes anew. Each node is of the other version then, no takeover was without a plan, and no
-# download is broken.
+# other, and `fleet upgrade` starts all nodes anew, one shard after the other. Each node is of the other version then, no takeover was
+# without a plan, and no download is broken.
 FLEET_SERVERS=3 FLEET_SHARDS=3
 . "$(dirname "$0")/lib.sh"
 need_lab
@@ -11,7 +11,7 @@ need_lab
 next=$BUILD/understudy-next
 [ -x "$next" ] || skip_all "no $next: make build/understudy-next"
 export WEB_RATE=200000
-plan 13
+plan 14
 
 fleet_network && fleet_files || exit 1
 install_version() { cp "$1" "$LAB_DIR/understudy.new" && mv "$LAB_DIR/understudy.new" "$LAB_DIR/understudy"; } # FILE: as a package does
@@ -40,6 +40,8 @@ for s in $servers; do
     ok "another one is installed, and the agent of $s is restarted" await_fleet 10 "[.servers[] | select(.server == \"$s\")][0].lease" true
 done
 is "their nodes went on" "$(processes)" "$before"
+while sleep 0.05; do said .unprotected; done >"$work/unprotected" 2>/dev/null 9>&- &
+watching=$!
 ok "all nodes are to be started anew" fleet upgrade
 anew() {
     local end=$((SECONDS + 90)) p old
@@ -53,6 +55,8 @@ anew() {
 }
 ok "each was" anew
 ok "and all are PROTECTED" all_protected 30
+kill $watching
+is "of its shards one at most was without protection, at any time" "$(sort -n "$work/unprotected" | tail -n 1)" 1
 is "each is of the other version" "$(versions)" "6 $("$next" version | awk 'NR == 1 { print $2 }')"
 load_end
 is "all downloads are intact" "$(load_count intact) of 72, $(load_count broken) broken" "72 of 72, 0 broken"

@@ -197,10 +197,14 @@ static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
     expect(0, "restart its standby on s1 is under way (upgrade)");
     expect(2, "");
     fleet.shard[0].old[1] = false;
+    fleet.shard[0].says[1] = FL_SAYS_NOTHING; /* its primary has not said yet that it is alone */
     make_plan();
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
     assert_int_equal(plan->step[0].cause, FL_NEEDLESS);
     expect(0, "withdraw the order to s1: its standby was started anew, or is not to be any more");
+    expect(2, "");
+    fleet.shard[0].says[1] = FL_SAYS_READY;
+    make_plan();
     expect(2, "restart its standby on s1: " ANEW("s1"));
     /* s1 is done: s2, where the primaries are. */
     fleet.shard[0].order.kind = FL_LEAVE;
