@@ -58,7 +58,7 @@ takeovers() {
     local started
     started=$(date +%s.%N | awk -v up="$(uptime_s)" '{ printf "%.3f", $1 - up }')
     cat "$LAB_DIR"/units/*.log | sed -n 's/^\([^ ]*\) warning takeover .*: silence for .*/\1/p' | date -f - +%s.%3N |
-        awk -v started="$started" 'NR == FNR { at[NR] = $1 + started; next } { for (i in at) if ($1 >= at[i] && $1 < at[i] + 5) printf "%.0f\n", ($1 - at[i]) * 1000 }' "$work/deaths" -
+        awk -v started="$started" 'NR == FNR { at[NR] = $1 + started; next } { for (i in at) if ($1 >= at[i] && $1 < at[i] + 5 && !(i + 1 in at && $1 >= at[i + 1])) printf "%.0f\n", ($1 - at[i]) * 1000 }' "$work/deaths" -
 }
 tell_deaths() { # WHAT
     pauses >"$work/pauses"
@@ -195,7 +195,7 @@ flows_grow() {
         count=$((count + more))
         make_flows $more
         sleep 2
-        diag "$(flows_of) mappings were made"
+        diag "$(flows_of) mappings were made, and $((count - more)) before"
         three() {
             local i s
             for i in 1 2 3; do
