@@ -383,7 +383,7 @@ static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
 static bool write_copies(struct agent *a, struct fl_copies *copies)
 {
     uint64_t until = nd_now() + CARRY_NS;
-    bool answers = true;
+    bool answers = true, again = false;
     size_t at = 0;
 
     while (answers && at < copies->count && nd_now() < until) {
@@ -401,9 +401,10 @@ static bool write_copies(struct agent *a, struct fl_copies *copies)
                 (struct nd_compare){.key = copy->key, .of = ND_CHANGED, .revision = copy->revision};
         }
         answers = write_keys(a, "copies for agents", change, count, unchanged, count, &revision);
-        if (!revision || (at < copies->count && nd_now() >= until)) /* from the beginning */
-            memset(a->copied, 0, a->file->shards * sizeof(*a->copied));
+        again |= !revision;
     }
+    if (again || at < copies->count) /* the next plan looks at all */
+        memset(a->copied, 0, a->file->shards * sizeof(*a->copied));
     fl_copies_free(copies);
     return answers;
 }

@@ -11,7 +11,6 @@
 #include "node/config/schema.h"
 
 #include <arpa/inet.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -342,16 +341,6 @@ static int make_all_absolute(struct fl_file *f, const struct nd_yaml *root, stru
     return error;
 }
 
-/* Of whom the secrets of nodes are, as the password of etcd's user: agents, which are root's, read it too. 0:
- * nobody's but root's. */
-static uid_t find_user(const char *name)
-{
-    struct passwd user, *found = NULL;
-    char room[4096];
-
-    return name[0] && getpwnam_r(name, &user, room, sizeof(room), &found) == 0 && found ? found->pw_uid : 0;
-}
-
 static int read_fleet(struct fl_file *f, struct ft_fault *fault)
 {
     const struct nd_yaml *root;
@@ -379,7 +368,7 @@ static int read_fleet(struct fl_file *f, struct ft_fault *fault)
     f->node = raw.node;
     f->arbiter = raw.arbiter;
     f->etcd = arbiter.etcd;
-    f->etcd.owner = find_user(f->user);
+    snprintf(f->etcd.owner, sizeof(f->etcd.owner), "%s", f->user); /* agents, which are root's, read it too */
     error = make_all_absolute(f, root, fault);
     return error ? error : read_entries(f, &raw, fault);
 }

@@ -24,6 +24,10 @@ struct ft_trust {
     unsigned also_count;
 };
 
+/* Believes the files of the user of that name, too. "", or nobody of this machine: changes nothing; so it
+ * does where FT_TRUST_USERS are believed already. */
+void ft_trust_user(struct ft_trust *trust, const char *name);
+
 /*
  * Opens the file, for reading unless `unread`, close-on-exec, after a walk from / in which every directory,
  * symbolic link and the file were looked at: who is not believed can exchange none of them, so the path leads

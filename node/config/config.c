@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -532,15 +531,11 @@ static void believe_users(struct nd_reading *r)
 {
     const struct nd_yaml *nodes = nd_yaml_get(r->root, "nodes");
 
-    for (const struct nd_yaml *e = nodes ? nodes->first : NULL; e && r->trust->also_count < FT_TRUST_USERS;
-         e = e->next) {
+    for (const struct nd_yaml *e = nodes ? nodes->first : NULL; e; e = e->next) {
         const struct nd_yaml *name = nd_yaml_get(e, "user");
-        struct passwd user, *found = NULL;
-        char room[4096];
 
-        if (name && name->kind == ND_YAML_TEXT &&
-            getpwnam_r(name->text, &user, room, sizeof(room), &found) == 0 && found)
-            r->trust->also[r->trust->also_count++] = found->pw_uid;
+        if (name && name->kind == ND_YAML_TEXT)
+            ft_trust_user(r->trust, name->text);
     }
 }
 

@@ -298,12 +298,12 @@ static void make_login(const char *user, const char *password, char *out)
 
 static int read_password(const struct nd_etcd_config *config, char out[PASS_MAX], struct ft_fault *fault)
 {
-    const struct ft_trust trust = {.expected = "the password of etcd's user in one",
-                                   .secret = "a password",
-                                   .also = {config->owner},
-                                   .also_count = 1};
+    struct ft_trust trust = {.expected = "the password of etcd's user in one", .secret = "a password"};
     const char *path = config->password_file;
-    int fd = ft_trust_open(path, &trust, fault);
+    int fd;
+
+    ft_trust_user(&trust, config->owner);
+    fd = ft_trust_open(path, &trust, fault);
 
     if (fd < 0)
         return errno ? FT_EIO : fd;

@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 #define ND_ETCD_NAME_MAX 64u /* bytes of a user's name, with its NUL */
 #define ND_ETCD_URLS     5u
@@ -29,7 +28,7 @@ struct nd_etcd_config {
     char ca[192], cert[192], cert_key[192]; /* PEM files; "": the system's authorities, no certificate */
     char user[ND_ETCD_NAME_MAX];            /* "": none; with one every URL is https */
     char password_file[192];                /* read whenever the user logs in */
-    uid_t owner;                            /* who may own that file beside root and who runs this */
+    char owner[33]; /* who may own that file beside root and who runs this; "": nobody */
 };
 
 struct nd_etcd_limits {

@@ -23,7 +23,6 @@
 #include <jansson.h>
 #include <linux/rtnetlink.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -145,13 +144,10 @@ static _Noreturn void become_program(char *const args[], const char *node, int i
 static int judge_program(const char *path, const char *user, struct ft_fault *fault)
 {
     struct ft_trust trust = {.expected = "a program", .unread = true};
-    struct passwd of, *found = NULL;
     struct stat is;
-    char room[4096];
     int fd, error;
 
-    if (user[0] && getpwnam_r(user, &of, room, sizeof(room), &found) == 0 && found)
-        trust.also[trust.also_count++] = found->pw_uid;
+    ft_trust_user(&trust, user);
     fd = ft_trust_open(path, &trust, fault);
     if (fd < 0)
         return errno ? errno : FT_EPERM;

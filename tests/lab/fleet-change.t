@@ -9,28 +9,13 @@ need_lab
 plan 20
 
 # The file on each server is another one, and the agents are restarted, one after the other.
-change() { # PERL: of each line of the file
-    perl -i -pe "$1" "$LAB_DIR"/fleet-s?.yaml
+change() { # PERL, OPTIONS AND PROGRAM: of each line of the file
     local s
-    for s in $servers; do
-        kill -TERM "${agent[$s]}"
-        wait "${agent[$s]}"
-        agent_start "$s"
-    done
+    perl -i "$@" "$LAB_DIR"/fleet-s?.yaml
+    for s in $servers; do agent_restart "$s"; done
 }
 both_have() { grep -q -- "$2" "$LAB_DIR/s1/$1-s1.yaml" && grep -q -- "$2" "$LAB_DIR/s2/$1-s2.yaml"; } # SHARD TEXT
 apply() { in_space "$1" timeout 60 "$UNDERSTUDY" apply -c "$LAB_DIR/$1/$2-$1.yaml" -n "$2-$1"; } # SERVER SHARD
-declare -A speaker server
-speak() { # SHARD: a connection through it, which says something once a second
-    local k at
-    k=$(number "$1") at=203.0.113.$((100 + $(number "$1")))
-    if [ -z "${server[$1]:-}" ]; then
-        ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "$at" $((7000 + k)) 9>&- &
-        server[$1]=$!
-    fi
-    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "$at" $((7000 + k)) "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
-    speaker[$1]=$!
-}
 ends_intact() { # WHAT SHARD: its connection ends, and was never broken
     kill -TERM "${speaker[$2]}"
     wait "${speaker[$2]}"
@@ -49,7 +34,7 @@ sleep 2
 
 # ── a chain that apply takes ─────────────────────────────────────────────────────────────────────
 
-change 's/monitor: \{ max_flows: 4000/monitor: { max_flows: 5000/'
+change -pe 's/monitor: \{ max_flows: 4000/monitor: { max_flows: 5000/'
 ok "agents write the nodes' files anew" soon 10 both_have n1 'max_flows": 5000'
 ok "no node was restarted by that" await_fleet 10 '[.shards[] | .view == 1 and .protected] | all' true
 ok "apply" apply s1 n1
@@ -59,7 +44,7 @@ ok "it is PROTECTED, in the same view" await_fleet 20 '[.shards[] | .view == 1 a
 # ── what apply refuses ───────────────────────────────────────────────────────────────────────────
 
 ends_intact "the first shard's connection is intact" n1
-change 's/"203.0.113.\$\(k\)/"203.0.113.5\$(k)/'
+change -pe 's/"203.0.113.\$\(k\)/"203.0.113.5\$(k)/'
 ok "another address of the shards: agents write the files anew" soon 10 both_have n1 203.0.113.51
 is_like "apply refuses it, and says what it is" "$(apply s1 n1 2>&1)" '*outside*cannot be changed while the pair runs; the chain is as it was'
 for s in s2 s1; do kill -TERM "$(cat "$LAB_DIR/units/n1-$s.pid")"; done # systemctl restart understudy@n1-s2, then n1-s1
@@ -69,15 +54,13 @@ sleep 2
 
 # ── a shard is added, and taken out ──────────────────────────────────────────────────────────────
 
-perl -i -pe 's/^(\s+n2: .*)$/$1\n  n3: { port: 4703, with: { k: 3 }, on: [ s1, s2 ] }/' "$LAB_DIR"/fleet-s?.yaml
-change ''
+change -pe 's/^(\s+n2: .*)$/$1\n  n3: { port: 4703, with: { k: 3 }, on: [ s1, s2 ] }/'
 shards="n1 n2 n3"
 ok "a shard is added: it is PROTECTED" await_fleet 20 '.shards[2].protected' true
 speak n3
 sleep 2
 ends_intact "its connection is intact" n3
-perl -i -ne 'print unless /^\s+n3:/' "$LAB_DIR"/fleet-s?.yaml
-change ''
+change -ne 'print unless /^\s+n3:/'
 shards="n1 n2"
 ok "it is taken out of the file" await_fleet 10 '.shards | length' 2
 is "and goes on" "$(node_says n3 s1 state)" PROTECTED

@@ -15,13 +15,7 @@ for s in $servers; do agent_start "$s"; done
 ok "all shards are PROTECTED" all_protected 40 || exit 1
 
 # A connection through each shard, which says something once a second and must outlive all that follows.
-speakers=()
-for n in $shards; do
-    k=$(number "$n")
-    ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "203.0.113.$((100 + k))" $((7000 + k)) 9>&- &
-    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "203.0.113.$((100 + k))" $((7000 + k)) "$work/steady-$n" 1 2>"$work/steady-$n.err" 9>&- &
-    speakers+=($!)
-done
+for n in $shards; do speak "$n"; done
 
 # ── a node's process dies ────────────────────────────────────────────────────────────────────────
 
@@ -136,8 +130,8 @@ ok "they come back: all are PROTECTED" all_protected 60
 
 # ── power goes everywhere, and comes back, at etcd last ──────────────────────────────────────────
 
-kill -TERM "${speakers[@]}"
-for p in "${speakers[@]}"; do wait "$p"; done
+kill -TERM "${speaker[@]}"
+for p in "${speaker[@]}"; do wait "$p"; done
 diag "$(grep -h . "$work"/steady-*.err; grep -h intact "$work"/steady-*)"
 broken=$(for n in $(jq -r '.[]' <<<"$survive"); do grep -q intact "$work/steady-$n" || echo "$n"; done)
 is "all their connections are intact" "$broken" ""

@@ -34,9 +34,7 @@ is "six nodes run, of one version" "$(wc -w <<<"$before") $(wc -w <<<"$one")" "6
 
 install_version "$next"
 for s in $servers; do
-    kill -TERM "${agent[$s]}"
-    wait "${agent[$s]}"
-    agent_start "$s"
+    agent_restart "$s"
     ok "another one is installed, and the agent of $s is restarted" await_fleet 10 "[.servers[] | select(.server == \"$s\")][0].lease" true
 done
 is "their nodes went on" "$(processes)" "$before"

@@ -215,20 +215,33 @@ server_dies() { # SERVER
     kill -KILL $pids
     unset "agent[$1]"
 }
+agent_restart() { # SERVER
+    kill -TERM "${agent[$1]}"
+    wait "${agent[$1]}"
+    agent_start "$1"
+}
 # The file has these servers from now on: it is written anew on each, and the agents that run are started anew with it.
 fleet_list() { # SERVER…
     local s
     listed=$*
     for s in $servers; do fleet_file "$s" >"$LAB_DIR/fleet-$s.yaml"; done
-    for s in "${!agent[@]}"; do
-        kill -TERM "${agent[$s]}"
-        wait "${agent[$s]}"
-        agent_start "$s"
-    done
+    for s in "${!agent[@]}"; do agent_restart "$s"; done
 }
 server_returns() { # SERVER
     wires "$1" up
     agent_start "$1"
+}
+
+# A connection through the shard, which says something once a second; what it came to is in $work/steady-SHARD when it has ended.
+declare -A speaker listener
+speak() { # SHARD
+    local at=203.0.113.$((100 + $(number "$1"))) port=$((7000 + $(number "$1")))
+    if [ -z "${listener[$1]:-}" ]; then
+        ip netns exec "${LAB_PREFIX}server" python3 "$root/tests/lab/flow.py" serve "$at" "$port" 9>&- &
+        listener[$1]=$!
+    fi
+    ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "$at" "$port" "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
+    speaker[$1]=$!
 }
 
 fleet() { in_space w timeout 20 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }

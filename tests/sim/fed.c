@@ -326,6 +326,7 @@ void sim_fed_left(unsigned k, unsigned port, const uint8_t *frame, uint32_t len)
 {
     const struct left l = {.len = len, .port = (uint8_t)port, .at = sim.now, .frame = keep(frame, len)};
 
+    sim_fed_words();
     if (fed.now[k] != fed.latest && !is_excused())
         sim_fail("keeper: an output leaves by keeper %u, and another one feeds already", k);
     ADD(&fed.now[k]->left, l);
