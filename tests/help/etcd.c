@@ -115,6 +115,15 @@ void help_etcd_kill(struct help_real_etcd *e)
     e->pid = 0;
 }
 
+void help_etcd_stop(const struct help_real_etcd *e)
+{
+    int status;
+
+    kill(e->pid, SIGSTOP);
+    assert_int_equal(waitpid(e->pid, &status, WUNTRACED), e->pid);
+    assert_true(WIFSTOPPED(status));
+}
+
 static void remove_tree(const char *path)
 {
     char command[128];

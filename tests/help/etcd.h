@@ -23,6 +23,8 @@ struct help_real_etcd {
 void help_etcd_begin(struct help_real_etcd *e, bool secure);
 /* What it wrote stays. */
 void help_etcd_kill(struct help_real_etcd *e);
+/* Returns when all of its threads stand: until then it may answer still. SIGCONT lets it go on. */
+void help_etcd_stop(const struct help_real_etcd *e);
 /* Begins it again, on `port`, and waits until it answers. */
 void help_etcd_again(struct help_real_etcd *e, uint16_t port);
 /* What it wrote is gone, and it is the same cluster still. */

@@ -511,7 +511,7 @@ static void a_lease_runs_out_while_the_server_is_silent(void **state)
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
-    kill(real.pid, SIGSTOP);
+    help_etcd_stop(&real);
     began = nd_now();
     until = now()->lease_until;
     UNTIL(!is_held()) help_sleep_ms(5);
