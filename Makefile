@@ -74,9 +74,12 @@ CORE   := $(BUILD)/lib/libcore.a
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
-# Lab tests of check-more, which CI runs beside check, and those that check-long runs, with the audit in each run of a
+# Lab tests of check-more, which CI runs behind check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
-MORE   := apply apply-kill chains delta dpi greedy hairpin hostile hung keeper-bugs keeper-device keeper-files keeper-poison lanes-diverge members-past members-tls memif nat64 on-crash push recorder-lanes rules server-loss stale
+MORE   := afxdp apply apply-confirm apply-kill apply-routes chains conflict crash delta dpi fleet-drills greedy hairpin hostile \
+          hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge members-past members- \
+          strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes refused-version replay-inside rest \
+          rules server-loss stale try verdict ways
 LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-metrics fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
@@ -87,7 +90,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib keeper replicator lane node tools -name '*.c'))
 
-.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-sim-more check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
@@ -226,17 +229,28 @@ VERBOSE ?=
 KIND    ?=
 sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(KIND:%=-k %) $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
-# Always the same ones, beside every seed that ever failed. Fresh ones: make sim, check-long.
-check-sim: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
-	@BUILD=$(BUILD) prove --timer --failures --exec bash $(wildcard tests/sim/*.t)
-	@$(BUILD)/simulate -q -f 1 -n 4000 -l tests/sim/failed-seeds -j $(shell nproc)
-	@$(BUILD)/simulate -q -k arbiter -f 1 -n 2000 -j $(shell nproc)
-	@$(BUILD)/simulate -q -k crash -f 1 -n 1000 -j $(shell nproc)
-	@$(BUILD)/simulate -q -k told -f 1 -n 1000 -j $(shell nproc)
-	@$(BUILD)/simulate -q -k members -f 1 -n 1500 -j $(shell nproc)
-	@$(BUILD)/simulate -q -k ways -f 1 -n 1000 -j $(shell nproc)
-	@$(BUILD)/simulate -q -k keeper -f 1 -n 1000 -j $(shell nproc)
+# The same ones each time, beside every seed that ever failed: a quarter in check, the others in check-more. Fresh ones: make sim,
+# check-long. $(1) is the kind's option, $(2) the first, $(3) how many.
+fixed_seeds = $(BUILD)/simulate -q $(1) -f $(2) -n $(3) -j $(shell nproc)
+check-sim: $(BUILD)/simulate $(BUILD)/fleet-day
+	@BUILD=$(BUILD) prove --timer --failures --exec bash tests/sim/world.t
+	@$(call fixed_seeds,-l tests/sim/failed-seeds,1,1000)
+	@$(call fixed_seeds,-k arbiter,1,500)
+	@$(call fixed_seeds,-k crash,1,250)
+	@$(call fixed_seeds,-k told,1,250)
+	@$(call fixed_seeds,-k members,1,375)
+	@$(call fixed_seeds,-k ways,1,250)
+	@$(call fixed_seeds,-k keeper,1,250)
 	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
+check-sim-more: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
+	@BUILD=$(BUILD) prove --timer --failures --exec bash tests/sim/planted.t
+	@$(call fixed_seeds,,1001,3000)
+	@$(call fixed_seeds,-k arbiter,501,1500)
+	@$(call fixed_seeds,-k crash,251,750)
+	@$(call fixed_seeds,-k told,251,750)
+	@$(call fixed_seeds,-k members,376,1125)
+	@$(call fixed_seeds,-k ways,251,750)
+	@$(call fixed_seeds,-k keeper,251,750)
 	@$(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 PLAN := plan balance place room words
 # A day of a thousand servers, planned: build/fleet-day, with -s SEED (tests/fleet/day.c).
@@ -281,9 +295,9 @@ lint:
 	@scripts/lint
 
 check-unit: $(UNIT)
-	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j2 --timer --failures --exec scripts/tap $(UNIT)
+	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j4 --timer --failures --exec scripts/tap $(UNIT)
 
-check-lab: all $(BUILD)/understudy-planted $(BUILD)/understudy-next
+check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next)
 	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
 
 # Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
@@ -300,13 +314,14 @@ check: deps
 	+@$(MAKE) --no-print-directory -j2 $(UNIT)
 	@scripts/lint --fast
 	+@$(MAKE) --no-print-directory check-unit
-	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
+	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/fleet-day
 	+@$(MAKE) --no-print-directory check-sim
 	+@$(MAKE) --no-print-directory check-lab
 	@echo "$$((($$(date +%s) - $$(cat $(BUILD)/check-begun) + 59) / 60)) minutes" >$(BUILD)/check-took
 
 check-more: deps
-	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz
+	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz $(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/simulate-planted
+	+@$(MAKE) --no-print-directory check-sim-more
 	+@$(MAKE) --no-print-directory check-fuzz
 	+@$(MAKE) --no-print-directory model
 	+@$(MAKE) --no-print-directory check-lab LAB='$(LABMORE)'
