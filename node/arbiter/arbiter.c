@@ -303,6 +303,7 @@ struct nd_arbiter {
     _Atomic uint64_t reply; /* by the thread: serial of the question, times 4, and the answer */
     uint64_t won; /* the thread's: the view of this node's last question that it won, which it may not serve
                      in yet */
+    uint64_t looked; /* the thread's: the view that the arbiter kept at the last look that was told */
     struct ft_decision reply_kept; /* with it, before it */
     uint64_t reply_taken;          /* the replicator's */
 
@@ -459,8 +460,12 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
         pthread_mutex_lock(&a->lock);
         a->status.decided = nd_wall();
         pthread_mutex_unlock(&a->lock);
-        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_ARBITER, "the arbiter was asked for view %lu, era %lu: %s %s",
-                     asked->era.view, asked->era.number, a->name, says[answer]);
+        /* A node that meets nobody looks every two seconds for as long as it is alone. */
+        if (!asked->look || kept.era.view != a->looked)
+            ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_ARBITER,
+                         "the arbiter was asked for view %lu, era %lu: %s %s", asked->era.view,
+                         asked->era.number, a->name, says[answer]);
+        a->looked = asked->look ? kept.era.view : 0;
     }
     a->reply_kept = kept;
     atomic_store(&a->reply, serial << 2 | (uint64_t)answer);

@@ -604,6 +604,51 @@ static void an_answer_to_an_earlier_question_is_nobodys(void **state)
     nd_arbiter_stop(a);
 }
 
+static unsigned lines(FILE *told)
+{
+    unsigned n = 0;
+
+    rewind(told);
+    for (int c; (c = getc(told)) != EOF;)
+        n += c == '\n';
+    return n;
+}
+
+/* A node that is alone for a day asks 43,200 times who the members are. */
+static void the_same_answer_to_a_look_is_told_once(void **state)
+{
+    struct ft_question look = {.era = {3, 0}, .look = true};
+    enum ft_answer answer = FT_ANSWER_NONE;
+    struct ft_era era = {3, 50};
+    struct nd_arbiter *a;
+    FILE *told = tmpfile();
+    int err = dup(STDERR_FILENO);
+
+    (void)state;
+    assert_true(told && err >= 0);
+    dup2(fileno(told), STDERR_FILENO);
+    assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
+    ask_for(a, era);
+    assert_true(heard(a, 5000, &era, &answer));
+    unsigned before = lines(told);
+
+    for (unsigned i = 0; i < 3; i++) {
+        calls.ask(a, &look);
+        assert_true(heard(a, 5000, &era, &answer));
+    }
+    assert_int_equal(lines(told), before + 1);
+    for (era.number = 51; era.number < 54;) { /* each era is a decision */
+        ask_for(a, era);
+        assert_true(heard(a, 5000, &era, &answer));
+        assert_int_equal(lines(told), before + 1 + era.number - 50);
+        era.number++;
+    }
+    nd_arbiter_stop(a);
+    dup2(err, STDERR_FILENO);
+    close(err);
+    fclose(told);
+}
+
 static void silence_is_an_answer_and_the_thread_asks_on(void **state)
 {
     struct ft_era era = {3, 50};
@@ -672,6 +717,7 @@ int main(void)
         WITH_SERVER(servers_of_another_cluster_are_not_believed),
         WITH_SERVER(a_name_that_is_not_found_keeps_nobody),
         WITH_ARBITER(an_answer_to_an_earlier_question_is_nobodys),
+        WITH_ARBITER(the_same_answer_to_a_look_is_told_once),
         WITH_ARBITER(silence_is_an_answer_and_the_thread_asks_on),
         WITH_ARBITER(a_question_goes_before_what_is_under_way),
     };
