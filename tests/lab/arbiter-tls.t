@@ -5,28 +5,16 @@
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/arbiter.sh"
-command -v openssl >/dev/null || skip_all "openssl is not installed"
+. "$root/tests/lab/pki.sh"
 plan 30
 
 # ── certificates and passwords ───────────────────────────────────────────────────────────────────
 
-pki=$work/pki
 secret='a "quoted" pass\word, 47 Bytes'
-authority() { # NAME
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" -keyout "$pki/$1.key" \
-        -out "$pki/$1.pem"
-}
-certificate() { # NAME SUBJECT: of the authority "ours"
-    printf 'subjectAltName=IP:10.98.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >"$pki/ext"
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "$2" -keyout "$pki/$1.key" -out "$pki/$1.csr" &&
-        openssl x509 -req -in "$pki/$1.csr" -CA "$pki/ours.pem" -CAkey "$pki/ours.key" -CAcreateserial -days 2 \
-            -extfile "$pki/ext" -out "$pki/$1.pem"
-}
 certificates() {
-    mkdir -p "$pki" && authority ours && authority other && certificate etcd /CN=etcd && certificate node /O=pair &&
+    mkdir -p "$pki" && authority ours && authority other && certificate etcd /CN=etcd 10.98.0.1 && certificate node /O=pair &&
         certificate named /CN=pair
 }
-password() { (umask 077 && printf '%s\n' "$2" >"$pki/$1"); } # FILE TEXT
 ok "certificates" certificates
 password right "$secret"
 password wrong "wrong"

@@ -16,11 +16,6 @@ change() { # PERL, OPTIONS AND PROGRAM: of each line of the file
 }
 both_have() { grep -q -- "$2" "$LAB_DIR/s1/$1-s1.yaml" && grep -q -- "$2" "$LAB_DIR/s2/$1-s2.yaml"; } # SHARD TEXT
 apply() { in_space "$1" timeout 60 "$UNDERSTUDY" apply -c "$LAB_DIR/$1/$2-$1.yaml" -n "$2-$1"; } # SERVER SHARD
-ends_intact() { # WHAT SHARD: its connection ends, and was never broken
-    kill -TERM "${speaker[$2]}"
-    wait "${speaker[$2]}"
-    is_like "$1" "$(cat "$work/steady-$2" "$work/steady-$2.err")" '*intact *'
-}
 
 # The third shard has its network already.
 fleet_network || exit 1

@@ -11,7 +11,8 @@
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
 # at port 9469. FLEET_TIMING: a pair's `timing`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
-# FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SPACES: further namespaces, FLEET_WIRES:
+# FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
+# then FLEET_ARBITER has the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
@@ -96,7 +97,7 @@ fleet_file() { # SERVER: as it lies there; it differs by its directories alone, 
     local s n i=0
     cat <<END
 fleet: lab
-arbiter: { etcd: [ $(of_etcds http://10.97.0.%:2379) ] }
+arbiter: { etcd: [ $(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379") ]${FLEET_ARBITER:+, $FLEET_ARBITER} }
 state: $LAB_DIR/$1
 run: $LAB_DIR/run
 heals: 8
@@ -175,15 +176,17 @@ fleet_files() {
 # Nodes go first on their processors, where the kernel permits it: what leases depend on is not to wait behind all of them.
 go_first() { renice -n -10 -p "$1" >/dev/null 2>&1; } # PID
 etcd=() # process of each member
+etcd_args=()
 etcd_start() { # [MEMBER]: 0 is the first
-    local m=$((100 + ${1:-0})) at=10.97.0.$((100 + ${1:-0}))
-    ip netns exec "${LAB_PREFIX}w" etcd --name "w$m" --data-dir "$work/etcd-$m" --listen-client-urls "http://$at:2379" \
-        --advertise-client-urls "http://$at:2379" --listen-peer-urls "http://$at:2380" --initial-advertise-peer-urls "http://$at:2380" \
+    local m=$((100 + ${1:-0})) at=10.97.0.$((100 + ${1:-0})) url
+    url=${FLEET_SCHEME:-http}://$at:2379
+    ip netns exec "${LAB_PREFIX}w" etcd --name "w$m" --data-dir "$work/etcd-$m" "${etcd_args[@]}" --listen-client-urls "$url" \
+        --advertise-client-urls "$url" --listen-peer-urls "http://$at:2380" --initial-advertise-peer-urls "http://$at:2380" \
         --initial-cluster "$(of_etcds w%=http://10.97.0.%:2380)" >>"$work/etcd-$m.log" 2>&1 9>&- &
     etcd[m - 100]=$!
     go_first $! # it would be on servers of its own
 }
-in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints "$(of_etcds http://10.97.0.%:2379)" "$@"; }
+in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints "$(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379")" "$@"; }
 etcd_answers() {
     local end=$((SECONDS + 40))
     until in_etcd endpoint health >/dev/null 2>&1; do
@@ -232,7 +235,8 @@ server_returns() { # SERVER
     agent_start "$1"
 }
 
-# A connection through the shard, which says something once a second; what it came to is in $work/steady-SHARD when it has ended.
+# A connection through the shard, which says something once a second; what it came to is in $work/steady-SHARD when it has ended
+# (ends_intact).
 declare -A speaker listener
 speak() { # SHARD
     local at=203.0.113.$((100 + $(number "$1"))) port=$((7000 + $(number "$1")))
@@ -242,6 +246,12 @@ speak() { # SHARD
     fi
     ip netns exec "${LAB_PREFIX}client" python3 "$root/tests/lab/flow.py" ask "$at" "$port" "$work/steady-$1" 1 2>"$work/steady-$1.err" 9>&- &
     speaker[$1]=$!
+}
+
+ends_intact() { # WHAT SHARD: its connection ends, and was never broken
+    kill -TERM "${speaker[$2]}"
+    wait "${speaker[$2]}"
+    is_like "$1" "$(cat "$work/steady-$2" "$work/steady-$2.err")" '*intact *'
 }
 
 fleet() { in_space w timeout 20 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
