@@ -82,7 +82,7 @@ void crash_arrives(unsigned port);
 void crash_logs(void);   /* the lane makes records from now on */
 void crash_deltas(void); /* deltas, and nobody wants records */
 void crash_turns(unsigned n);
-/* Another process aborts this one in 400 ms: who ends a lane that hangs. */
+/* Another process aborts this one when it has run for 400 ms more: who ends a lane that hangs. */
 void crash_ends_later(void);
 /* An operator asks what crasher shows; a turn answers. */
 void crash_will_show(void);

@@ -18,7 +18,6 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define A   NFT_IP(10, 0, 0, 2)
 #define B   NFT_IP(198, 51, 100, 7)
@@ -363,22 +362,16 @@ static void classes_are_those_of_the_file(void)
 
 static void neighbours_are_on_ports_that_there_are(void)
 {
-    static const char file[] = "/tmp/test-content.yaml";
+    static const char text[] =
+        "    - monitor: { max_flows: 40 }\n"
+        "interfaces:\n"
+        "  - { name: inside, side: inside, address: 10.0.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
+        "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n"
+        "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n";
     struct nf_map *map;
-    FILE *f = fopen(file, "w");
     uint8_t *first;
 
-    assert_non_null(f);
-    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n    - monitor: { max_flows: 40 }\n"
-          "interfaces:\n"
-          "  - { name: inside, side: inside, address: 10.0.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
-          "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n"
-          "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n",
-          f);
-    assert_int_equal(fclose(f), 0);
-    memset(&h, 0, sizeof(h));
-    help_chain_open_file(&h, file, 3);
-    unlink(file);
+    help_chain_open(&h, text, NULL, 3);
     look_at_it();
     /* The lane's arena: its own state, L3's counters, its times, its neighbours. */
     first = h.region->base + (sizeof(struct nf_lane_state) + FT_LINE - 1) / FT_LINE * FT_LINE +

@@ -12,9 +12,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /*
  * For tests of nat64 by packet: one chain with it alone, packets of a client and of a server, and a tape of
@@ -692,23 +690,17 @@ static uint32_t told(const struct six *s, uint8_t *code)
  * somebody else's. Not of a reset, nor of an error; and 50 at once at most. */
 static void who_finds_no_mapping_is_told(void)
 {
-    static const char file[] = "/tmp/test-nat64-told.yaml";
+    static const char text[] = NAT64_NF
+        "interfaces:\n"
+        "  - { name: inside, side: inside, address6: \"2001:db8::1/64\", mac: \"02:00:00:00:00:01\" }\n"
+        "  - { name: outside, side: outside, address: 203.0.113.20/24, mac: \"02:00:00:00:00:11\" }\n"
+        "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.99 }\n";
     struct six back = nat64_from_server(17, 2000), s = nat64_from_client(17);
     struct nf_packet p = {.data = nat64_frame, .side = NF_INSIDE};
-    FILE *f = fopen(file, "w");
     uint8_t code = 0;
 
-    assert_non_null(f);
-    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n" NAT64_NF "interfaces:\n"
-          "  - { name: inside, side: inside, address6: \"2001:db8::1/64\", mac: \"02:00:00:00:00:01\" }\n"
-          "  - { name: outside, side: outside, address: 203.0.113.20/24, mac: \"02:00:00:00:00:11\" }\n"
-          "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.99 }\n",
-          f);
-    assert_int_equal(fclose(f), 0);
     help_chain_close(&nat64_h);
-    memset(&nat64_h, 0, sizeof(nat64_h));
-    help_chain_open_file(&nat64_h, file, 5);
-    unlink(file);
+    help_chain_open(&nat64_h, text, NULL, 5);
     nat64_h.now = 10 * HELP_SECOND;
     help_chain_arp_for(&nat64_h, NF_OUTSIDE, NFT_IP(203, 0, 113, 99),
                        NFT_IP(203, 0, 113, 20)); /* the router */

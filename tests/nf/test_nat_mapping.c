@@ -9,7 +9,6 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define OUTSIDE   NFT_IP(203, 0, 113, 1)
 #define HOST      NFT_IP(10, 1, 2, 3)
@@ -144,19 +143,14 @@ static void a_flood_leaves_room_for_hosts_inside(void)
 /* What is turned round leaves by the chain's routes, so it has some. */
 static void open_routed(const char *nfs)
 {
-    static const char file[] = "/tmp/test-nat-mapping.yaml";
-    FILE *f = fopen(file, "w");
+    char text[1024];
 
-    assert_non_null(f);
-    fprintf(f,
-            "chain:\n  name: test\n  lanes: 1\n  nfs:\n%sinterfaces:\n"
-            "  - { name: inside, side: inside, address: 10.0.0.1/8, mac: \"02:00:00:00:00:01\" }\n"
-            "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n",
-            nfs);
-    assert_int_equal(fclose(f), 0);
-    memset(&h, 0, sizeof(h));
-    help_chain_open_file(&h, file, 5);
-    unlink(file);
+    snprintf(text, sizeof(text),
+             "%sinterfaces:\n"
+             "  - { name: inside, side: inside, address: 10.0.0.1/8, mac: \"02:00:00:00:00:01\" }\n"
+             "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:11\" }\n",
+             nfs);
+    help_chain_open(&h, text, NULL, 5);
     help_chain_arp(&h, HOST);
     help_chain_arp(&h, SERVER);
 }

@@ -13,7 +13,6 @@
 #include <cmocka.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define OFFICE  NFT_IP(10, 1, 0, 5)
 #define GUEST   NFT_IP(10, 2, 0, 7)
@@ -70,26 +69,17 @@ static void is_heard(unsigned at, uint32_t addr, uint32_t target)
 
 static void open_router(const char *nfs)
 {
-    static const char path[] = "/tmp/test-nat-networks.yaml", rules[] = "/tmp/test-nat-networks.rules";
-    FILE *f = fopen(rules, "w");
+    char text[1024];
 
-    assert_non_null(f);
-    fputs("default allow out\ndefault deny in\n", f);
-    assert_int_equal(fclose(f), 0);
-    f = fopen(path, "w");
-    assert_non_null(f);
-    fprintf(f,
-            "chain:\n  name: test\n  lanes: 1\n  nfs:\n%s"
-            "interfaces:\n"
-            "  - { name: office, side: inside, address: 10.1.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
-            "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:02\" }\n"
-            "  - { name: guests, side: inside, address: 10.2.0.1/24, mac: \"02:00:00:00:00:03\" }\n"
-            "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n",
-            nfs);
-    assert_int_equal(fclose(f), 0);
-    memset(&h, 0, sizeof(h));
-    help_chain_open_file(&h, path, 5);
-    unlink(path), unlink(rules);
+    snprintf(text, sizeof(text),
+             "%s"
+             "interfaces:\n"
+             "  - { name: office, side: inside, address: 10.1.0.1/24, mac: \"02:00:00:00:00:01\" }\n"
+             "  - { name: outside, side: outside, address: 203.0.113.2/24, mac: \"02:00:00:00:00:02\" }\n"
+             "  - { name: guests, side: inside, address: 10.2.0.1/24, mac: \"02:00:00:00:00:03\" }\n"
+             "routes:\n  - { to: 0.0.0.0/0, via: 203.0.113.254 }\n",
+             nfs);
+    help_chain_open(&h, text, "default allow out\ndefault deny in\n", 5);
     is_heard(AT_OFFICE, OFFICE, NFT_IP(10, 1, 0, 1));
     is_heard(AT_GUESTS, GUEST, NFT_IP(10, 2, 0, 1));
     is_heard(AT_OUTSIDE, GATE, NFT_IP(203, 0, 113, 2));
@@ -148,7 +138,7 @@ static void alone_and_beside_others(void)
                                    "endpoint_independent }\n");
     networks_inside_see_each_other("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, unsupported: "
                                    "by_address }\n");
-    networks_inside_see_each_other("    - firewall: { rules: /tmp/test-nat-networks.rules }\n"
+    networks_inside_see_each_other("    - firewall: { rules: firewall.rules }\n"
                                    "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 }\n"
                                    "    - monitor: {}\n");
 }

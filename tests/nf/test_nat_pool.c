@@ -9,9 +9,7 @@
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define FIRST_ADDRESS  NFT_IP(203, 0, 113, 1)
 #define SECOND_ADDRESS NFT_IP(203, 0, 113, 9)
@@ -25,8 +23,8 @@
 #define INTERFACE(side, address, mac)                                                                        \
     "  - { name: " side ", side: " side ", address: " address ", mac: \"" mac "\" }\n"
 #define WITH_ROUTES                                                                                          \
-    "chain:\n  name: test\n  lanes: 1\n  nfs:\n" NAT(FORWARD) "interfaces:\n" INTERFACE(                     \
-        "inside", "10.0.0.1/8", "02:00:00:00:00:01")                                                         \
+    NAT(FORWARD)                                                                                             \
+    "interfaces:\n" INTERFACE("inside", "10.0.0.1/8", "02:00:00:00:00:01")                                   \
         INTERFACE("outside", "203.0.113.20/24", "02:00:00:00:00:11")
 
 static struct help_chain h;
@@ -261,17 +259,10 @@ static void bad_forwards_are_refused(void)
 /* What is turned round leaves by the chain's routes, so it has some. */
 static void open_hairpins(void)
 {
-    static const char file[] = "/tmp/test-nat-pool.yaml";
     uint32_t hosts[] = {first, second, SERVER};
-    FILE *f = fopen(file, "w");
 
-    assert_non_null(f);
-    fputs(WITH_ROUTES, f);
-    assert_int_equal(fclose(f), 0);
     help_chain_close(&h);
-    memset(&h, 0, sizeof(h));
-    help_chain_open_file(&h, file, 5);
-    unlink(file);
+    help_chain_open(&h, WITH_ROUTES, NULL, 5);
     for (unsigned i = 0; i < 3; i++)
         help_chain_arp(&h, hosts[i]);
 }

@@ -10,7 +10,6 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define NPT(in, out) "    - nptv6: { inside: \"" in "\", outside: \"" out "\" }\n"
 
@@ -68,25 +67,17 @@ static void ends_are(const uint8_t *ip, const char *from, const char *to)
  * has no route to but that outside, it goes mapped. No neighbour is known, so nothing of it leaves L3. */
 static void what_stays_inside_is_not_mapped(void)
 {
-    static const char path[] = "/tmp/test-nptv6.yaml";
-    FILE *f = fopen(path, "w");
+    static const char text[] = NPT(
+        "fd01:203:405::/48", "2001:db8:1::/48") "interfaces:\n"
+                                                "  - { name: office, side: inside, address6: "
+                                                "\"fd01:203:405:1::1/64\", mac: \"02:02:02:02:02:02\" }\n"
+                                                "  - { name: outside, side: outside, address6: "
+                                                "\"2001:db8:8::1/64\", mac: \"02:00:00:00:00:02\" }\n"
+                                                "  - { name: guests, side: inside, address6: "
+                                                "\"fd01:203:405:2::1/64\", mac: \"02:00:00:00:00:03\" }\n"
+                                                "routes:\n  - { to: \"::/0\", via: \"2001:db8:8::fe\" }\n";
 
-    assert_non_null(f);
-    fputs("chain:\n  name: test\n  lanes: 1\n  nfs:\n" NPT(
-              "fd01:203:405::/48",
-              "2001:db8:1::/48") "interfaces:\n"
-                                 "  - { name: office, side: inside, address6: \"fd01:203:405:1::1/64\", mac: "
-                                 "\"02:02:02:02:02:02\" }\n"
-                                 "  - { name: outside, side: outside, address6: \"2001:db8:8::1/64\", mac: "
-                                 "\"02:00:00:00:00:02\" }\n"
-                                 "  - { name: guests, side: inside, address6: \"fd01:203:405:2::1/64\", mac: "
-                                 "\"02:00:00:00:00:03\" }\n"
-                                 "routes:\n  - { to: \"::/0\", via: \"2001:db8:8::fe\" }\n",
-          f);
-    assert_int_equal(fclose(f), 0);
-    memset(&h, 0, sizeof(h));
-    help_chain_open_file(&h, path, 5);
-    unlink(path);
+    help_chain_open(&h, text, NULL, 5);
     udp(NF_INSIDE, "fd01:203:405:1::1234", "fd01:203:405:2::7");
     ends_are(frame + 14, "fd01:203:405:1::1234", "fd01:203:405:2::7");
     assert_int_equal(help_chain_counter(&h, "nptv6", "passed"), 1);

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What an agent does on its server: which orders its node is given and when, which node is ended, what is
- * said of nodes. The node is a thread of this program that answers at its control socket; systemctl is a
- * script that notes what it is told.
+ * said of nodes. The node is this program, which answers in place of the client: at once, however busy the
+ * machine is. systemctl is a script that notes what it is told.
  */
+#define _GNU_SOURCE /* as fleet/local.c */
+#include "cli/client.h"
+
+static int ask_node(const char *socket, const json_t *request, int timeout_ms, json_t **answer,
+                    struct nd_listener *listener, struct ft_fault *fault);
+#define nd_ask ask_node
 #include "fleet/local.c"
 #include "tests/help/config.h"
 #include "tests/help/program.h"
 
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <cmocka.h>
 
 #define S 1000000000ull
@@ -22,9 +25,6 @@ enum { A, B, C };
 
 /* The node. `asked`: what it was told, but for questions. */
 static struct {
-    pthread_t thread;
-    int fd;
-    pthread_mutex_t lock;
     char status[512], asked[1024];
 } node;
 
@@ -32,37 +32,27 @@ static struct fl_file *file;
 static struct fl_local *local;
 static uint64_t now;
 
-static void answer(int fd)
-{
-    char request[1024], reply[600];
-    ssize_t n = recv(fd, request, sizeof(request) - 1, 0); /* a request is short: it comes as a whole */
-
-    request[n > 0 ? n : 0] = '\0';
-    pthread_mutex_lock(&node.lock);
-    bool asks = strstr(request, "\"status\"");
-    if (!asks)
-        snprintf(node.asked + strlen(node.asked), sizeof(node.asked) - strlen(node.asked), "%s", request);
-    snprintf(reply, sizeof(reply), "%s\n", asks ? node.status : "{}");
-    pthread_mutex_unlock(&node.lock);
-    send(fd, reply, strlen(reply), MSG_NOSIGNAL);
-    close(fd);
-}
-
-static void *run_node(void *nothing)
-{
-    int fd;
-
-    while ((fd = accept(node.fd, NULL, NULL)) >= 0)
-        answer(fd);
-    return nothing;
-}
-
 static const char *path(const char *name)
 {
     static char out[100];
 
     snprintf(out, sizeof(out), "%s/%s", help_config_dir(), name);
     return out;
+}
+
+static int ask_node(const char *socket, const json_t *request, int timeout_ms, json_t **answer,
+                    struct nd_listener *listener, struct ft_fault *fault)
+{
+    char *text = json_dumps(request, JSON_COMPACT);
+    bool asks = strstr(text, "\"status\"");
+
+    (void)timeout_ms, (void)listener, (void)fault;
+    assert_string_equal(socket, path("east-a.sock"));
+    if (!asks)
+        snprintf(node.asked + strlen(node.asked), sizeof(node.asked) - strlen(node.asked), "%s", text);
+    free(text);
+    *answer = json_loads(asks ? node.status : "{}", 0, NULL);
+    return *answer ? 0 : FT_EMALFORMED;
 }
 
 static void put(const char *name, const char *text, mode_t mode)
@@ -73,7 +63,6 @@ static void put(const char *name, const char *text, mode_t mode)
 
 static int open_all(void **state)
 {
-    struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct ft_fault fault = {""};
     char text[1024];
 
@@ -88,19 +77,11 @@ static int open_all(void **state)
     put("systemctl", text, 0755);
     setenv("PATH", help_config_dir(), 1);
     assert_int_equal(fl_file_read(&file, path("f.yaml"), &fault), 0);
-    pthread_mutex_init(&node.lock, NULL);
-    snprintf(at.sun_path, sizeof(at.sun_path), "%s", path("east-a.sock"));
-    node.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(node.fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(listen(node.fd, 8), 0);
-    return pthread_create(&node.thread, NULL, run_node, NULL);
+    return 0;
 }
 
 static int close_all(void **state)
 {
-    shutdown(node.fd, SHUT_RDWR);
-    pthread_join(node.thread, NULL);
-    close(node.fd);
     fl_file_free(file);
     rmdir(path("east-a"));
     return help_config_clean(state);
@@ -129,12 +110,10 @@ static int end(void **state)
 
 static void say(const char *state, const char *role, bool member, int view)
 {
-    pthread_mutex_lock(&node.lock);
     snprintf(node.status, sizeof(node.status),
              "{\"node\":\"east-a\",\"state\":\"%s\",\"role\":\"%s\",\"member\":%s,\"view\":%d,"
              "\"members\":[\"east-a\",\"east-b\"],\"incarnation\":5}",
              state, role, member ? "true" : "false", view);
-    pthread_mutex_unlock(&node.lock);
 }
 
 /* Turns go by until `systemctl` has ended, so that all of what was begun is seen. */
@@ -301,12 +280,10 @@ static void what_a_node_says_can_be_read_by_others(void **state)
     (void)state;
     fl_local_tell(local, 0, &protects);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        pthread_mutex_lock(&node.lock);
         snprintf(node.status, sizeof(node.status),
                  "{\"node\":\"east-a\",\"state\":\"SOLO\",\"role\":\"primary\",\"member\":true,\"view\":7,"
                  "\"members\":%s,\"incarnation\":-3}",
                  rows[i]);
-        pthread_mutex_unlock(&node.lock);
         turn(true);
         assert_int_equal(fl_local_said(local)->nodes, 1);
         json_t *o = fl_server_said_write(file, fl_local_said(local));

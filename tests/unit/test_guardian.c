@@ -149,7 +149,8 @@ static void assert_whole_notice(void)
     assert_false(notice_within(60));
 }
 
-/* Ended within 5 s, with status 0. A guardian whose node has ended is ours to wait for. */
+/* Ended within 5 s, with that status. A guardian whose node has ended, which is a while after its notice, is
+ * ours to wait for: first the node, then the guardian. */
 static void assert_ended(pid_t pid, int status)
 {
     int got = -1;
@@ -213,8 +214,8 @@ static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
     }
     printf("# death notice after %.2f ms, socket EOF after %.2f ms\n", notice, eof);
     assert_whole_notice();
-    assert_ended(node.guardian, 0);
     kill_node(&node);
+    assert_ended(node.guardian, 0);
 }
 
 static void stop_and_exit(struct nd_guardian *g, int fd)
@@ -297,8 +298,8 @@ static void signals_to_the_group_do_not_reach_the_guardian(void **state)
     assert_false(notice_within(50));
     kill(-node.pid, SIGKILL);
     assert_whole_notice();
-    assert_ended(node.guardian, 0);
     kill_node(&node);
+    assert_ended(node.guardian, 0);
 }
 
 static void end_first_lane(struct nd_guardian *g, int fd)
@@ -320,8 +321,8 @@ static void the_end_of_one_lane_is_not_the_nodes(void **state)
     assert_false(notice_within(100));
     kill(node.pid, SIGKILL);
     assert_whole_notice();
-    assert_ended(node.guardian, 0);
     kill_node(&node);
+    assert_ended(node.guardian, 0);
 }
 
 static void the_guardian_keeps_nothing_of_the_nodes(void **state)

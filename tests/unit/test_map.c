@@ -274,7 +274,7 @@ static void a_search_ends_though_all_were_passed(void **unused)
 }
 
 /* CPU time, ns, of looking for many keys that are not in the map. */
-static uint64_t time_of_misses(const struct nf_map *map)
+static uint64_t time_of_all_misses(const struct nf_map *map)
 {
     struct timespec from, to;
 
@@ -283,6 +283,20 @@ static uint64_t time_of_misses(const struct nf_map *map)
         assert_int_equal(nf_map_find(map, &key), NF_NONE);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
     return (uint64_t)(to.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)to.tv_nsec - (uint64_t)from.tv_nsec;
+}
+
+/* The shortest: whoever else has the machine only makes it longer, at one time or another, and long lookups
+ * are long each time. */
+static uint64_t time_of_misses(const struct nf_map *map)
+{
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < 5; i++) {
+        uint64_t ns = time_of_all_misses(map);
+
+        least = ns < least ? ns : least;
+    }
+    return least;
 }
 
 /* A map that was full and is empty again, and so a thousand times with other keys, looks no further than a

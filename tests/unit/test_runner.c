@@ -405,6 +405,8 @@ static void a_regular_file_in_the_place_of_a_fifo_is_not_written_to(void **state
     close(open(runner_path(path, "fifo"), O_CREAT | O_WRONLY, 0600));
     runner_start();
     runner_offer(1);
+    UNTIL(runner_counts(0).waiting == 1)
+    help_sleep_ms(5);
     help_sleep_ms(300);
     assert_int_equal(stat(path, &is), 0);
     assert_int_equal(is.st_size, 0);
