@@ -34,8 +34,11 @@ kill_node() { # ROLE [at-once]; which is started again
     [ "$(field a role)" = "$1" ] || { node=b other=a; }
     python3 -c 'import os, sys, time
 victim, other = int(sys.argv[1]), int(sys.argv[2])
+stands = lambda t: open(f"/proc/{other}/task/{t}/stat").read().rsplit(")", 1)[1].split()[0] == "T"
 if other:
     os.kill(other, 19)
+    while not all(stands(t) for t in os.listdir(f"/proc/{other}/task")): # they take it one after another
+        time.sleep(0.0005)
     time.sleep(0.005)
 os.kill(victim, 9)
 if other:
