@@ -34,7 +34,7 @@ ok "and nothing is said of it" sh -c "! grep -E 'xdp_|libxdp|libbpf' '$LAB_DIR/a
 ok "planned, too" drill planned
 # Buffers that the kernel does not know were lost one by one: a fifth of a flow's frames, until none came in any more.
 "$lab" exec server iperf3 -s -1 -D >/dev/null
-sleep 0.5
+listens server tcp 5201
 ok "a TCP flow of 5 s goes on to its end" \
     sh -c "'$lab' exec client timeout 20 iperf3 -c 203.0.113.100 -t 5 -J >'$work/flow' && jq -e '.intervals[-1].sum.bytes > 0' '$work/flow'"
 diag "$(jq -r '"\(.end.sum_received.bits_per_second / 1e6 | floor) Mbit/s, \(.end.sum_sent.retransmits) sent again"' "$work/flow")"
@@ -58,7 +58,7 @@ flow() { # DRIVER: megabits a second of one TCP flow over a PROTECTED pair
     "$lab" down 2>/dev/null
     LAB_DRIVER=$1 "$lab" up >/dev/null 2>&1 || return 1
     "$lab" exec server iperf3 -s -1 -D >/dev/null
-    sleep 0.5
+    listens server tcp 5201
     "$lab" exec client timeout 30 iperf3 -c 203.0.113.100 -t 8 -J | jq '.end.sum_received.bits_per_second / 1e6 | floor'
 }
 for ((round = 0; round < rounds; round++)); do

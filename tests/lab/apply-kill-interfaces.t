@@ -140,9 +140,9 @@ for moment in "${moments[@]}"; do
     cp "$work/$then.yaml" "$pair"
     rm -f "$work/killed"
     fetch
-    kill_at "$victim" "$pid" "$moment" &
+    lines=$(wc -l <"$LAB_DIR/$victim.log")
+    kill_at "$victim" "$pid" "$moment" "$lines" &
     killer=$!
-    sleep 0.5 # until it reads
     us apply >"$work/out" 2>&1
     wait $killer
     [ -e "$work/killed" ] || { ok "it says \"$moment\"" false; break; }

@@ -13,10 +13,10 @@ mend() { # NODE
     kill -0 "$(field "$1" pid)" 2>/dev/null || "$lab" start "$1"
     is_protected
 }
-kill_at() { # NODE PID "TEXT[, SECONDS]": as soon as its log says so, or later
+kill_at() { # NODE PID "TEXT[, SECONDS]" LINES: as soon as its log says so behind so many lines, or later
     local line delay=
     case $3 in *", "*) delay=${3##*, } ;; esac
     while read -r line; do
         case $line in *"${3%, *}"*) [ -z "$delay" ] || sleep "$delay"; kill -KILL "$2" && : >"$work/killed"; break ;; esac
-    done < <(exec timeout 20 tail -n 0 --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
+    done < <(exec timeout 20 tail -n +$(($4 + 1)) --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
 }

@@ -20,9 +20,8 @@ for moment in "${moments[@]}"; do
     lines=$(wc -l <"$LAB_DIR/$victim.log")
     echo "deny out tcp from any to any port $((n += 1))" | cat - "$LAB_DIR/firewall.rules" >"$work/rules" &&
         cp "$work/rules" "$LAB_DIR/firewall.rules"
-    kill_at "$victim" "$pid" "$moment" &
+    kill_at "$victim" "$pid" "$moment" "$lines" &
     killer=$!
-    sleep 0.3 # until it reads
     us apply >"$work/out" 2>&1
     wait $killer
     said=$(sed -n "$((lines + 1)),\$p" "$LAB_DIR/$victim.log" | grep ' chain ' | tail -n 1)

@@ -169,6 +169,7 @@ ok "the other router is still the way out" is_ttl 76
 ok "digests are equal" us verify
 ok "a handover" us drain
 ok "the host in the VLAN goes on" pings h100 203.0.113.100
+is_protected
 ok "and back" us drain
 cp "$chain" "$work/chain.guests"
 sed -i '/name: guests/d' "$chain"

@@ -45,7 +45,7 @@ class H(socketserver.BaseRequestHandler):
 socketserver.ThreadingTCPServer.allow_reuse_address = True
 socketserver.ThreadingTCPServer(("203.0.113.100", 7777), H).serve_forever()' &
 echo_server=$!
-sleep 1
+listens server tcp 7777
 idle one 8
 idle two 7
 fetch one.got

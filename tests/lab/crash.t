@@ -82,7 +82,9 @@ fi
 "$lab" start a
 ok "the pair is PROTECTED again" is_protected
 kill -KILL "$(field b pid)"
-sleep 1
+told() { us incidents -n b -o json | jq -e '.incidents | length > 0'; } # its reporter writes it behind the node's end
+soon 20 told >/dev/null
+await 10 a role primary
 is "after a kill -9 there is a report, and no quarantine" \
     "$(us incidents -n b -o json | jq -r '.incidents[].report.how') $(grep -c 'fingerprints are dropped' "$LAB_DIR/a.log")" "killed 0"
 ok "and the recording is executed to that moment" again --log "$work/rec/b" -o json

@@ -69,7 +69,7 @@ all_protected 20
 
 server=$(said '[.servers[] | select(.nodes > 0)][0].server')
 ok "another one is drained" fleet drain "$server"
-for s in $servers; do sleep 0.3; kill -KILL "${agent[$s]}"; agent_start "$s"; done
+for s in $servers; do sleep 0.3; agent_restart "$s" KILL; done
 ok "agents are killed meanwhile, one after the other: it is empty all the same" await_fleet 60 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
 ok "and all are PROTECTED" all_protected 20
 fleet undrain "$server"
@@ -95,6 +95,7 @@ touch "$LAB_DIR/units/n1-$away.stop"
 kill -KILL "$(cat "$LAB_DIR/units/n1-$away.pid")"
 ok "the primary dies: the shard is healed without that server" await_fleet 30 ".shards[0] | .protected and (.members | index(\"$away\") == null)" true
 kill -KILL $etcd
+wait $etcd 2>/dev/null
 etcd_start
 etcd_answers
 in_etcd put understudy/lab/other 1 >/dev/null

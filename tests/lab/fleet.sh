@@ -216,11 +216,12 @@ server_dies() { # SERVER
     wires "$1" down
     disown "${agent[$1]}" 2>/dev/null # else the shell tells of its end, in the middle of what a demo says
     kill -KILL $pids
+    while [ -n "$(ip netns pids "$LAB_PREFIX$1")" ]; do sleep 0.02; done # what comes there next finds its locks and sockets free
     unset "agent[$1]"
 }
-agent_restart() { # SERVER
-    kill -TERM "${agent[$1]}"
-    wait "${agent[$1]}"
+agent_restart() { # SERVER [SIGNAL]
+    kill "-${2:-TERM}" "${agent[$1]}"
+    wait "${agent[$1]}" 2>/dev/null
     agent_start "$1"
 }
 # The file has these servers from now on: it is written anew on each, and the agents that run are started anew with it.

@@ -111,6 +111,7 @@ ok "the pair is PROTECTED" "$lab" up || exit 1
 echo_server
 backwards_server
 trap 'kill $server $backwards_server 2>/dev/null; cleanup' EXIT
+listens server udp 7100 7200
 is "echoes of 3,000 bytes, each answered" "$(pings client 203.0.113.100)" 5
 echo_client &
 client=$!

@@ -32,12 +32,11 @@ end_drill() { # SIGNAL KIND CONDITION…
     wait $pid
     [ $? -lt 128 ] || { echo "$kind: ended by the signal"; return 1; }
 }
-is_stopped() { [ "$(process_state "$victim")" = T ]; }
+is_stopped() { for victim in "${nodes[@]}"; do [ "$(process_state "$victim")" != T ] || return 0; done; return 1; } # whichever is primary when it begins
 links_down() { for s in a b; do "$lab" exec $s ip -o link show "$s-in" | grep -q 'state DOWN' && return 0; done; return 1; }
 
 for signal in TERM HUP; do
-    victim=$(field b pid)
-    [ "$(field b role)" = primary ] || victim=$(field a pid)
+    nodes=("$(field a pid)" "$(field b pid)")
     ok "SIG$signal in the middle of hang" end_drill $signal hang is_stopped
     if is_stopped; then kill -CONT "$victim"; false; fi
     is "nobody is stopped, the pair is PROTECTED" "$? $(is_protected && echo yes)" "0 yes"
@@ -49,9 +48,9 @@ ok "the pair is PROTECTED again" is_protected
 
 # ---- a standby that is stopped owes a digest ---------------------------------------------------------------------------
 
-# Straight to the sockets: it must be asked while the pair is PROTECTED yet, and of the node that is standby in that moment.
+# Straight to the sockets: it is to be asked while the pair is PROTECTED yet, and of the node that is standby in that moment.
 python3 - "$LAB_DIR" >"$work/pending.json" <<'END'
-import json, os, signal, socket, sys
+import json, os, signal, socket, sys, time
 
 def dial(node):
     s = socket.socket(socket.AF_UNIX)
@@ -66,8 +65,14 @@ def ask(file, cmd):
 nodes = {name: dial(name) for name in "ab"}
 said = {name: ask(nodes[name], "status") for name in nodes}
 standby = "b" if said["b"]["role"] == "standby" else "a"
+
+def stands(pid): # each of its threads: they take the signal one after another, and until then one may answer
+    return all(open(f"/proc/{pid}/task/{t}/stat").read().rsplit(")", 1)[1].split()[0] == "T" for t in os.listdir(f"/proc/{pid}/task"))
+
 os.kill(said[standby]["pid"], signal.SIGSTOP)
 try:
+    while not stands(said[standby]["pid"]):
+        time.sleep(0.0005)
     print(json.dumps(ask(nodes["a" if standby == "b" else "b"], "verify") | {"standby": standby}))
 finally:
     os.kill(said[standby]["pid"], signal.SIGCONT)

@@ -11,7 +11,8 @@ tool=$root/tests/lab/hostile.py
 captures=${UNDERSTUDY_PCAPS:-$root/../shared/pcaps}
 here() { timeout 20 "$lab" exec "$1" python3 "$tool" "${@:2}"; } # NAMESPACE WHAT…
 refusals() { field a "link.turned_away | add // 0"; }
-as_before() { # what a stranger may not change
+as_before() { # what a stranger may not change; a machine that is busy by him may have it DEGRADED for a moment
+    is_protected 10
     [ "$(field a state) $(field a view) $(field a link.connects) $(field b state)" = "PROTECTED $view $connects READY" ] ||
         { echo "a $(field a state) ($(field a why)), view $(field a view) of $view, b $(field b state)"; return 1; }
 }

@@ -37,7 +37,8 @@ downloads() {
 }
 incidents() { us incidents -o json | jq -r ".incidents[] | $1"; }
 
-dies=a lives=b
+dies=a lives=b reported=0
+all_reported() { [ "$(us incidents -o json | jq '.incidents | length')" -ge $reported ]; } # a reporter writes it behind its node's end
 for word in SPINNER SLEEPER DOZER; do
     ok "$word: the pair is PROTECTED" is_protected || exit 1
     touch "$work/on"
@@ -48,11 +49,13 @@ for word in SPINNER SLEEPER DOZER; do
     sent=$!
     ok "$word: the standby takes over" await 60 $lives role primary
     sleep 3
+    reported=$((reported + 1))
+    soon 20 all_reported
     is "$word: one node was ended, and says of what" \
         "$(incidents "select(.node == \"$dies\") | [.report.how, .report.nf, .report.doing] | join(\" \")" | sort -u)" "hung poison packets"
-    ok "$word: both logs have its NF and packet" \
+    ok "$word: both logs have its NF and packet" soon 10 \
         grep -q "$lives: node $dies hung in NF poison, lane 0, burst [0-9]*, packet [0-9]*; frames" "$LAB_DIR/$lives.log"
-    ok "$word: it came again and was dropped" grep -q "come again, and are dropped" "$LAB_DIR/$lives.log"
+    ok "$word: it came again and was dropped" soon 10 grep -q "come again, and are dropped" "$LAB_DIR/$lives.log"
     rm "$work/on"
     wait $fetch $sent
     is "$word: all downloads intact" "$(sort -u "$work/rounds")" 40

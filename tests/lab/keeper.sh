@@ -34,8 +34,11 @@ kill_node() { # ROLE [at-once]; which is started again
     [ "$(field a role)" = "$1" ] || { node=b other=a; }
     python3 -c 'import os, sys, time
 victim, other = int(sys.argv[1]), int(sys.argv[2])
+stands = lambda t: open(f"/proc/{other}/task/{t}/stat").read().rsplit(")", 1)[1].split()[0] == "T"
 if other:
     os.kill(other, 19)
+    while not all(stands(t) for t in os.listdir(f"/proc/{other}/task")): # they take it one after another
+        time.sleep(0.0005)
     time.sleep(0.005)
 os.kill(victim, 9)
 if other:
@@ -82,11 +85,17 @@ other() { [ "$1" = k ] && echo l || echo k; }                            # KEEPE
 who() { local s; for s in k l; do [ "$(keeper $s active)" != true ] || printf '%s' $s; done; } # is active
 
 is_one_active() { active=$(who); [ ${#active} = 1 ]; }
+highest() { local s view most=0; for s in k l; do view=$(keeper $s keeper_view); [ "${view:-0}" -le $most ] || most=$view; done; echo $most; }
 # shellcheck disable=SC2034
-find_active() { # sets `active` and `waiting`
+find_active() { # sets `active` and `waiting`, and `before`, the keeper view
     soon 10 is_one_active || return 1
     waiting=$(other "$active")
+    before=$(highest)
 }
+# On a busy machine an active keeper may not run for 100 ms, and then the other one is active (docs/keeper.md): how often that was so since
+# find_active, behind the change that the test has made.
+stood() { local n=$(($(highest) - before - 1)); echo $((n > 0 ? n : 0)); }
+knows() { is_one_active && [ "$(keeper "$(other "$active")" primary)" != null ]; } # the one that waits, the primary
 
 is_active() { # KEEPER, and feeds
     local end=$((SECONDS + 10))
@@ -95,26 +104,36 @@ is_active() { # KEEPER, and feeds
         sleep 0.02
     done
 }
-waits() { # KEEPER, which the primary hears
+waits() { # KEEPER, which the primary hears; or it has the word in a still later keeper view
     local end=$((SECONDS + 10))
-    until [ "$(keeper "$1" active)" = false ] && [ "$(keeper "$1" primary)" != null ]; do
+    until { [ "$(keeper "$1" active)" = false ] || [ "$(stood)" -gt 0 ]; } && [ "$(keeper "$1" primary)" != null ]; do
         [ $SECONDS -lt $end ] || { echo "$1 does not wait: $(us keeper status -n "$1" -o json)"; return 1; }
         sleep 0.02
     done
 }
 
-# From when, of the clock in ms, until a keeper said that it is active.
-took() { # KEEPER SINCE
+# From when, of the clock in ms, until a keeper said that it is active: a thread of its own writes that line.
+said_active() { # KEEPER SINCE
     local at
     at=$(grep 'this keeper is active' "$LAB_DIR/$1.log" | tail -1 | cut -d' ' -f1)
-    echo $(($(date -d "$at" +%s%3N) - $2))
+    [ -n "$at" ] && at=$(date -d "$at" +%s%3N) && [ "$at" -ge "$2" ] && echo $((at - $2))
+}
+took() { # KEEPER SINCE
+    soon 10 said_active "$@" >/dev/null
+    said_active "$@"
 }
 
-# Nothing twice, reordered or altered, and no more lost than was sent in so many ms, and in what a keeper holds of 100 ms.
+# No more lost than was sent in so many ms, and in what a keeper holds of 100 ms; and in as long once more for a keeper that stood meanwhile.
+little_lost() { # MS
+    local n
+    n=$(stood)
+    [ -n "$1" ] && [ "$n" -le 1 ] && [ $(($(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2))) -le $((2 * rate * ($1 + 100 + 200 * n) / 1000)) ] ||
+        { echo "after $1 ms: $(way client server), $(way server client); $n times a keeper stood"; return 1; }
+}
+# Nor is anything twice, reordered or altered.
 no_harm() { # MS
-    local lost=$(($(way client server | cut -d' ' -f2) + $(way server client | cut -d' ' -f2)))
     [ "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" = "0 0 0 0 0 0" ] &&
-        [ "$(way client server | cut -d' ' -f1)" = true ] && [ $lost -le $((2 * rate * ($1 + 100) / 1000)) ] ||
+        [ "$(way client server | cut -d' ' -f1)" = true ] && little_lost "$1" ||
         { echo "after $1 ms: $(way client server), $(way server client)"; return 1; }
 }
 lost() { echo "$(way client server | cut -d' ' -f2) and $(way server client | cut -d' ' -f2)"; }

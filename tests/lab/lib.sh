@@ -81,6 +81,17 @@ soon() { # SECONDS COMMAND…
     done
 }
 
+# Waits until somebody has these ports in a namespace of the lab.
+listens() { # SPACE udp|tcp PORT…
+    local port end=$((SECONDS + 30))
+    for port in "${@:3}"; do
+        until [ -n "$("$lab" exec "$1" ss -Hln "--$2" "sport = :$port")" ]; do
+            [ $SECONDS -lt $end ] || { echo "nobody has port $port of $2 in $1"; return 1; }
+            sleep 0.05
+        done
+    done
+}
+
 is_protected() {
     local end=$((SECONDS + ${1:-30}))
     until us status >/dev/null 2>&1; do

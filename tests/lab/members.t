@@ -68,6 +68,8 @@ heard() {
     done
 }
 ok "a hears of a node that was removed and says that it is a member" heard
+ended() { [ -z "$(ip netns pids "${LAB_PREFIX}b")" ]; }
+soon 10 ended
 rm "$LAB_DIR/b/b.view"
 "$lab" start b
 ok "b is a spare" await 10 b member false

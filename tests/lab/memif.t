@@ -28,6 +28,7 @@ waits() { # SECONDS COMMAND…
     local end=$((SECONDS + $1))
     until "${@:2}"; do [ $SECONDS -lt $end ] || return 1; sleep 0.05; done
 }
+has_received() { [ "$(us status -o json | jq '[.lanes[].received] | add')" -ge "$(frames "$work/in.pcap" | grep -c '^[^[:space:]]')" ]; } # all that testpmd reads
 end() { kill -KILL $node 2>/dev/null; wait $node 2>/dev/null; rm -rf "$work"; }
 trap end EXIT
 
@@ -43,7 +44,8 @@ passes() {
     rm "$work/orders"
     waits 5 carrier '[true,true]' || return
     echo start >&9
-    sleep 1
+    waits 20 has_received
+    sleep 1 # what is under way to testpmd
     printf 'stop\nquit\n' >&9
     exec 9>&-
     wait $!

@@ -27,7 +27,7 @@ c.sendall(data)
 c.close()
 END
     local server=$!
-    sleep 0.5
+    listens server tcp 7200
     "$lab" exec client timeout 60 python3 - <<'END'
 import random, socket
 data = random.Random(5).randbytes(1 << 21)

@@ -70,7 +70,7 @@ data, who = s.recvfrom(4096)
 s.sendto(data[::-1][:1500], who)
 END
     local pid=$!
-    sleep 0.5
+    listens server udp 7300
     in_client python3 - "$there" <<'END'
 import socket, sys
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -95,7 +95,7 @@ data, who = s.recvfrom(4096)
 s.sendto(data * 7, who)
 END
     local pid=$!
-    sleep 0.5
+    listens server udp 7301
     in_client python3 - "$there" <<'END'
 import socket, sys
 s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)

@@ -72,9 +72,11 @@ is "the chain is changed, and who asks is told what is left to do" "$? $(grep -c
 is "it is there" "$(field a 'nfs.rate_limiter != null')" true
 said=$(wc -l <"$work/b.log")
 start_b
+differs() { sed -n "$((said + 1)),\$p" "$work/b.log" | grep -c 'the peer differs'; }
+soon 20 differs
 sleep 3
 is "the standby does not fit, and stays" "$(kill -0 "$b" 2>/dev/null && echo yes) $(field a state)" "yes SOLO"
-is "and says so once" "$(sed -n "$((said + 1)),\$p" "$work/b.log" | grep -c 'the peer differs')" 1
+is "and says so once" "$(differs)" 1
 ls -A --full-time "$work/b" >"$work/listed"
 is "what a push would write there" "$(us push --diff 2>&1)" "push: node a: node b would get chain.yaml"
 ok "it writes nothing" gets eval 'ls -A --full-time "$work/b" | cmp - "$work/listed"'

@@ -6,7 +6,7 @@
 need_lab
 plan 20
 
-ok "the pair is PROTECTED" env LAB_TIMING="solo_after_ms: 400" "$lab" up || exit 1
+ok "the pair is PROTECTED" env LAB_TIMING="solo_after_ms: 1500" "$lab" up || exit 1
 ok "the standby is killed" drill standby-kill
 is "no flow broken, nothing contradicted" "$(drilled '.runs[0] | .contradicted + .flows_broken')" 0
 is "the primary stayed the primary" "$(field a role)" primary
@@ -19,7 +19,8 @@ sleep 0.5
 kill -TERM "$(field b pid)"
 wait $prober
 is "the standby is stopped: the primary is SOLO" "$(field a state)" SOLO
-ok "and did not hold its outputs for solo_after_ms" jq -e '.silence_ms < 300' "$work/probe.json"
+# solo_after_ms is far above what a busy machine's silences are.
+ok "and did not hold its outputs for solo_after_ms" jq -e '.silence_ms < 1200' "$work/probe.json"
 diag "longest silence $(jq .silence_ms "$work/probe.json") ms"
 ok "down" "$lab" down
 

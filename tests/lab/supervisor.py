@@ -29,6 +29,11 @@ def hang(*_):
     if libc.ptrace(ATTACH, held, None, None) != 0:
         sys.exit("no thread is to be stopped: " + os.strerror(ctypes.get_errno()))
     os.waitpid(held, WALL)
+    try: # what was said before that
+        while True:
+            print(words.recv(4096, socket.MSG_DONTWAIT).decode(), file=log)
+    except (BlockingIOError, TimeoutError):
+        pass
     print("thread stopped", file=log)
 
 

@@ -62,15 +62,15 @@ export LAB_KEEPER=two
 ok "the pair is PROTECTED behind two keepers" "$lab" up
 worst=0 wrong= slowest=0
 die_in_turn() {
-    local i active victim since ms lost
+    local i active waiting before victim since ms lost
     for ((i = 0; i < deaths; i++)); do
-        active=$(who)
-        victim=$(keeper "$active" pid)
         begin
+        find_active || { wrong="$wrong death $i: not one is active;"; return; }
+        victim=$(keeper "$active" pid)
         since=$(date +%s%3N)
         kill -KILL "$victim"
-        is_active "$(other "$active")" || { wrong="$wrong death $i;"; return; }
-        ms=$(took "$(other "$active")" "$since")
+        is_active "$waiting" || { wrong="$wrong death $i;"; return; }
+        ms=$(took "$waiting" "$since")
         "$lab" start "$active"
         sleep 0.5
         end
