@@ -76,10 +76,10 @@ NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
 # Lab tests of check-more, which CI runs behind check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
-MORE   := afxdp apply apply-confirm apply-kill apply-routes chains conflict crash delta dpi fleet-drills greedy hairpin hostile \
-          hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge members-past members- \
-          strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes refused-version replay-inside rest \
-          rules server-loss stale try verdict ways
+MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash delta dpi fleet-drills greedy hairpin \
+          hostile hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge log members-past \
+          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes refused-version \
+          replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
 LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
