@@ -434,8 +434,8 @@ static bool answer_maintenance(struct nd_running *r, struct nd_exchange *x, stru
     rp_status(r->replicator, &s);
     if (!w->begun) {
         if (!find_order(r, x, &what))
-            return nd_refused(x, "invalid", "pin node: expected %s or %s", r->config->node[0].name,
-                              r->config->node[1].name);
+            return nd_refused(x, "invalid", "pin node: expected %s or %s", r->config->node[r->self].name,
+                              nd_peer_name(r->config, r->self));
         if (nd_standing_order(&r->standing, what))
             return nd_refused(x, "busy", "an order of the far future is known: restart both nodes");
         w->begun = true;

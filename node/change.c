@@ -22,8 +22,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define FORGOTTEN_MS 1000u
-#define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
+#define FORGOTTEN_MS  1000u
+#define KEEP_AGAIN_NS 5000000000ull /* behind a failure: then the disk is given again what is to be kept */
+#define KEPT_MS       60000u        /* that the peer keeps what it was asked for and that does not begin */
 
 void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *text)
 {
@@ -497,12 +498,16 @@ static void judge_set(struct nd_changing *g, const struct rp_status *s, struct n
         reply(g, error, &fault);
 }
 
+/* What a disk did not take it is given again later; that it does not is told once. */
 static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
 {
-    if (job->error && job->work == ND_FILES_KEEP)
-        nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
     if (job->error)
         return;
+    if (job->unkept && !g->keep_again)
+        nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
+    g->keep_again = job->unkept ? nd_now() + KEEP_AGAIN_NS : 0;
+    if (job->unkept)
+        g->is_kept = false;
     memcpy(g->confirm.kept, job->kept, sizeof(job->kept));
     g->confirm.count = job->kept_count;
 }
@@ -554,16 +559,19 @@ static void hear_peer(struct nd_changing *g, const struct rp_status *s)
     nd_files_give(g->files, &job);
 }
 
-/* What runs from the start on; and a later word on what waits, which the disk does not have yet. */
-static void keep_start(struct nd_changing *g, const struct rp_status *s)
+/* What runs from the start on, and what the disk did not take; and a later word on what waits, which the disk
+ * does not have yet. */
+static void keep_running(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_note note = {.how = "start"};
 
-    if (g->wished || g->change || nd_files_busy(g->files))
+    if (g->wished || g->change || nd_files_busy(g->files) || nd_now() < g->keep_again)
         return;
     if (!g->is_kept) {
         note.number = nd_confirm_number(&g->confirm, nd_wall());
         note.chain = nd_change_hash(g, s);
+        if (g->note.number && g->note.chain == note.chain) /* that by which it came to run */
+            note = g->note;
         g->is_kept = true;
         order_keep(g, ND_FILES_KEEP, &note);
     } else if (g->confirm.unwritten) {
@@ -593,7 +601,7 @@ static void turn_files(struct nd_changing *g, const struct rp_status *s)
     }
     give_wish(g);
     hear_peer(g, s);
-    keep_start(g, s);
+    keep_running(g, s);
     idle = !g->change && (g->step == ND_STEP_BEGIN || g->step == ND_STEP_STANDBY) &&
            (g->config->link.key[0] || g->config->link.certificate[0]);
     nd_confirm_tell(&g->confirm, g->replicator, s, idle);

@@ -74,7 +74,8 @@ struct nd_changing {
 
     struct nd_confirm confirm;
     struct nd_note note; /* of the change that is made ready or under way; number 0: none came with it */
-    bool is_kept;        /* what ran at the start is */
+    bool is_kept;        /* what runs is, or is about to be */
+    uint64_t keep_again; /* ns, monotonic: not before, since the disk did not take it; 0: it did */
 };
 
 /* The region may be exchanged by a lane at any time: its layout and what lies in it are not to be read. */

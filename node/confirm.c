@@ -24,6 +24,8 @@ void nd_confirm_open(struct nd_confirm *c, const char *state, const char *node, 
         c->order = (struct nd_note){.number = 0};
         return;
     }
+    if (!until) /* it was confirmed, or taken back */
+        return;
     /* By a clock that was set meanwhile it waits for no longer than it was to wait at first. */
     if (until > wall + c->order.confirm_ms * FT_MS)
         until = wall + c->order.confirm_ms * FT_MS;

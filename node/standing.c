@@ -147,7 +147,8 @@ const char *nd_standing_text(const struct nd_standing *st, char out[64])
     bool own = what == FT_MAINTENANCE_PIN_OWN;
 
     if (own || what == FT_MAINTENANCE_PIN_OTHER)
-        snprintf(out, 64, "pinned to %s", st->config->node[own ? st->self : !st->self].name);
+        snprintf(out, 64, "pinned to %.50s",
+                 own ? st->config->node[st->self].name : nd_peer_name(st->config, st->self));
     else
         snprintf(out, 64, "%s", what == FT_MAINTENANCE_HOLD ? "held" : "free");
     return out;

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "node/config/files.h"
+#include "ftcore/base/check.h"
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
@@ -385,10 +386,17 @@ static int stage_one(const struct nd_file *file, const struct places *at, struct
     return error ? error : sync_directory(path, fault);
 }
 
+/* The stage's own name: with a slash behind it a link would be followed. */
+static char *name_stage(const struct places *at, char out[sizeof(at->stage)])
+{
+    snprintf(out, sizeof(at->stage), "%.*s", (int)strlen(at->stage) - 1, at->stage);
+    return out;
+}
+
 /* All that is staged, a directory before and behind what is in it; NULL: nothing is, or no memory. */
 static FTS *open_stage(const struct places *at)
 {
-    char *const roots[] = {(char *)(uintptr_t)at->stage, NULL};
+    char name[sizeof(at->stage)], *const roots[] = {name_stage(at, name), NULL};
 
     return fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 }
@@ -469,22 +477,44 @@ static int install_all(const struct places *at, struct ft_fault *fault)
     return error;
 }
 
-int nd_files_finish(const char *pair, struct ft_fault *fault)
+static int finish(const struct places *at, struct ft_fault *fault)
 {
-    struct places at;
     struct stat is;
     int error;
 
+    if (lstat(at->decided, &is) != 0 || !S_ISREG(is.st_mode)) {
+        drop(at);
+        return 0;
+    }
+    error = install_all(at, fault);
+    if (error)
+        return error;
+    drop(at);
+    return 1;
+}
+
+/* A node that is started as root, and becomes another user later, comes here as root: names that this user
+ * has put there lead where he likes, so they are followed with his rights. */
+int nd_files_finish(const char *pair, struct ft_fault *fault)
+{
+    struct places at;
+    char name[sizeof(at.stage)];
+    struct stat is;
+    int result;
+
     find_places(&at, pair);
-    if (lstat(at.decided, &is) != 0 || !S_ISREG(is.st_mode)) {
+    if (lstat(name_stage(&at, name), &is) != 0 || !S_ISDIR(is.st_mode)) {
         drop(&at);
         return 0;
     }
-    error = install_all(&at, fault);
-    if (error)
-        return error;
-    drop(&at);
-    return 1;
+    if (geteuid() != 0 || is.st_uid == 0)
+        return finish(&at, fault);
+    if (setegid(is.st_gid) != 0 || seteuid(is.st_uid) != 0)
+        result = cannot(fault, name);
+    else
+        result = finish(&at, fault);
+    FT_CHECK(seteuid(0) == 0 && setegid(0) == 0, "%s: root's rights do not come back", name);
+    return result;
 }
 
 /* From here on the set takes its places, whatever happens in between. */
@@ -554,19 +584,18 @@ static int take(struct nd_files_job *job)
     return error;
 }
 
-/* The set that runs now, and what waits for a confirm. */
-static int keep(struct nd_files_job *job)
+/* The set that runs now, and what waits for a confirm: each though the other one has no room. */
+static void keep(struct nd_files_job *job)
 {
-    int error = 0;
+    int waits;
 
     if (!*job->sets)
-        return 0;
+        return;
+    waits = nd_kept_wait(job->sets, &job->waits, job->waits_until, &job->fault);
     if (job->bytes)
-        error = nd_kept_add(job->sets, &job->note, job->bytes, job->len, &job->fault);
-    if (!error)
-        error = nd_kept_wait(job->sets, &job->waits, job->waits_until, &job->fault);
+        job->unkept = nd_kept_add(job->sets, &job->note, job->bytes, job->len, &job->fault);
+    job->unkept = job->unkept ? job->unkept : waits;
     job->kept_count = nd_kept_list(job->sets, job->kept);
-    return error;
 }
 
 static int take_back(struct nd_files_job *job)
@@ -582,8 +611,11 @@ static int do_job(struct nd_files_job *job)
 
     if (job->work == ND_FILES_INSTALL)
         error = install(job->file, &job->fault);
-    if (job->work == ND_FILES_INSTALL || job->work == ND_FILES_KEEP)
-        return error ? error : keep(job);
+    if (job->work == ND_FILES_INSTALL || job->work == ND_FILES_KEEP) {
+        if (!error)
+            keep(job);
+        return error;
+    }
     error = nd_files_finish(job->file, &job->fault);
     if (error > 0)
         error = 0;

@@ -25,7 +25,8 @@ uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len);
 
 /*
  * Below the directory of `pair`: files that are decided to be installed take their places, and what was there
- * is kept as NAME.before, for which it returns 1; what was only staged goes: 0. FT_EPERM, FT_EIO, FT_EINVAL.
+ * is kept as NAME.before, for which it returns 1; what was only staged goes: 0. By root it is done as the
+ * user whose staged files they are, for all threads: before there are others. FT_EPERM, FT_EIO, FT_EINVAL.
  */
 int nd_files_finish(const char *pair, struct ft_fault *fault);
 
@@ -60,8 +61,11 @@ struct nd_files_job {
     struct nd_config *next;
     bool staged, same, travels;
     char differs[200]; /* TAKE: names of what is staged and is not the same here; cut where they are many */
-    struct nd_note kept[ND_KEPT_SETS]; /* INSTALL, KEEP: what is kept then */
+    /* INSTALL, KEEP: what is kept then; and whether it could not be written, which is no error of the job: of
+     * what was installed that is told. */
+    struct nd_note kept[ND_KEPT_SETS];
     unsigned kept_count;
+    int unkept;
 };
 
 struct nd_files_thread;

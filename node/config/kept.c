@@ -215,7 +215,7 @@ int nd_kept_wait(const char *dir, const struct nd_note *note, uint64_t until, st
     char path[ND_KEPT_PATH];
 
     snprintf(path, sizeof(path), "%.256s/" WAITS, dir);
-    if (!until || FT_PLANTED("wait-unwritten"))
+    if (!note->number || FT_PLANTED("wait-unwritten"))
         return unlink(path) == 0 || errno == ENOENT ? 0 : cannot(fault, "remove", path);
     return write_set(dir, path, note, (const uint8_t *)&until, sizeof(until), fault);
 }
@@ -226,12 +226,12 @@ bool nd_kept_waits(const char *dir, struct nd_note *note, uint64_t *until)
     uint8_t *bytes = NULL;
     uint32_t len = 0;
     char path[ND_KEPT_PATH];
-    bool waits;
+    bool there;
 
     snprintf(path, sizeof(path), "%.256s/" WAITS, dir);
-    waits = read_set(path, note, &bytes, &len, &ignored) == 0 && len == sizeof(*until);
-    if (waits)
+    there = read_set(path, note, &bytes, &len, &ignored) == 0 && len == sizeof(*until);
+    if (there)
         memcpy(until, bytes, sizeof(*until));
     free(bytes);
-    return waits;
+    return there;
 }

@@ -48,9 +48,10 @@ void nd_kept_name(char out[ND_KEPT_PATH], const char *dir, uint64_t number);
  */
 int nd_kept_read(const char *dir, uint64_t number, uint8_t **bytes, uint32_t *len, struct ft_fault *fault);
 
-/* What waits until that time of the wall clock, ns; 0: nothing does. */
+/* The last word on what waits, and until when of the wall clock, ns. 0: nothing does any more, and the word
+ * stays, for a peer that was away when it was said. A note without a number: there is no word. */
 int nd_kept_wait(const char *dir, const struct nd_note *note, uint64_t until, struct ft_fault *fault);
-/* False: nothing waits. *until: as above. */
+/* False: there is no word. *until: as above. */
 bool nd_kept_waits(const char *dir, struct nd_note *note, uint64_t *until);
 
 #endif

@@ -343,9 +343,15 @@ static bool is_session_up(const struct nd_check *check)
 
     if (json_unpack(said, "{s:{s:s}}", peer, "bgpState", &state) == 0)
         up = strcmp(state, "Established") == 0;
-    json_array_foreach(said, i,
-                       session) if (json_unpack(session, "{s:s, s:s}", "peer", &of, "status", &state) == 0 &&
-                                    strcmp(of, peer) == 0) up = up || strcmp(state, "up") == 0;
+    json_array_foreach(said, i, session)
+    {
+        const char *vrf = json_string_value(json_object_get(session, "vrf"));
+
+        /* bfdd tells of all VRFs. */
+        if ((!vrf || strcmp(vrf, "default") == 0) &&
+            json_unpack(session, "{s:s, s:s}", "peer", &of, "status", &state) == 0 && strcmp(of, peer) == 0)
+            up = up || strcmp(state, "up") == 0;
+    }
     json_decref(said);
     return up;
 }

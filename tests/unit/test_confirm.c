@@ -184,10 +184,34 @@ static void the_disk_has_what_waits(void **state)
     assert_true(nd_confirm_is_due(&c, 5 * S));
     nd_confirm_open(&c, dir, "a", 5 * S, 1000 * S); /* the clock was set back */
     assert_int_equal(c.until, 45 * S);
-    assert_int_equal(nd_kept_wait(sets, &waits, 0, &fault), 0);
+    assert_int_equal(nd_kept_wait(sets, &(struct nd_note){.number = 0}, 0, &fault), 0);
     nd_confirm_open(&c, dir, "a", 5 * S, 2010 * S);
     assert_int_equal(c.until, 0);
+    assert_int_equal(c.order.number, 0);
     assert_int_equal(c.count, 1);
+}
+
+/* It was confirmed while the other node was away, which has the time on its disk still, and both begin again.
+ */
+static void a_confirm_outlives_who_heard_it(void **state)
+{
+    struct nd_note waits = note_of(100, 40000), confirms = note_of(101, 0), told;
+    struct nd_confirm a, b;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(nd_kept_add(sets, &waits, (const uint8_t *)"abc", 3, &fault), 0);
+    assert_int_equal(nd_kept_wait(sets, &waits, 2040 * S, &fault), 0);
+    nd_confirm_open(&b, dir, "a", 5 * S, 9000 * S);
+    assert_true(nd_confirm_is_due(&b, 5 * S));
+    assert_int_equal(nd_kept_wait(sets, &confirms, 0, &fault), 0);
+    nd_confirm_open(&a, dir, "a", 7 * S, 9000 * S);
+    assert_false(nd_confirm_is_due(&a, 9000 * S));
+    told = nd_confirm_note(&b, 6 * S);
+    assert_false(nd_confirm_take(&a, &told, 7 * S)); /* an earlier word */
+    told = nd_confirm_note(&a, 7 * S);
+    assert_true(nd_confirm_take(&b, &told, 6 * S));
+    assert_false(nd_confirm_is_due(&b, 9000 * S));
 }
 
 static void a_note_comes_back_and_nothing_else_is_one(void **state)
@@ -275,6 +299,7 @@ int main(void)
         CASE(the_last_ten_sets_are_kept),
         CASE(what_is_no_set_is_refused),
         CASE(the_disk_has_what_waits),
+        CASE(a_confirm_outlives_who_heard_it),
         CASE(a_note_comes_back_and_nothing_else_is_one),
         CASE(the_peer_is_told_once_on_each_connection),
     };

@@ -664,6 +664,42 @@ static void test_unread_stage(void **state)
     assert_int_equal(seteuid(getuid()), 0);
 }
 
+/* A start is root's, and the directory another user's, who has put links there: they lead no further than he
+ * may go. */
+static void test_links_of_another_user(void **state)
+{
+    char pair[160], stage[160], staged[160], link_there[160], victim[160], command[400];
+    struct ft_fault fault = {""};
+
+    (void)state;
+    if (getuid() != 0)
+        skip();
+    in_second(pair, "pair.yaml");
+    in_second(stage, ".understudy-push");
+    in_second(link_there, "evil");
+    snprintf(victim, sizeof(victim), "%s/mine", help_files_dir[0]);
+    assert_int_equal(mkdir(victim, 0755), 0);
+    help_files_write(help_files_dir[0], "mine/kept", "root's");
+    assert_int_equal(symlink(victim, stage), 0);
+    snprintf(command, sizeof(command), "chown -hR 65534 %s", help_files_dir[1]);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(nd_files_finish(pair, &fault), 0);
+    assert_string_equal(help_files_text(help_files_dir[0], "mine/kept"), "root's");
+    assert_int_equal(geteuid(), 0);
+
+    unlink(stage);
+    assert_int_equal(symlink(victim, link_there), 0);
+    in_second(staged, ".understudy-push/evil");
+    assert_true(mkdir(stage, 0755) == 0 && mkdir(staged, 0755) == 0);
+    help_files_write(help_files_dir[1], ".understudy-push/evil/kept", "another's");
+    help_files_write(help_files_dir[1], ".understudy-push/.decided", "");
+    assert_int_equal(system(command), 0);
+    assert_int_equal(nd_files_finish(pair, &fault), FT_EPERM);
+    assert_string_equal(help_files_text(help_files_dir[0], "mine/kept"), "root's");
+    assert_int_equal(geteuid(), 0);
+    assert_int_equal(getegid(), getgid());
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -678,6 +714,7 @@ int main(void)
         HELP_FILES_CASE(test_there_and_back),
         HELP_FILES_CASE(test_given_up),
         HELP_FILES_CASE(test_modules_in_directories),
+        HELP_FILES_CASE(test_links_of_another_user),
         HELP_FILES_CASE(test_nothing_else_is_written),
         HELP_FILES_CASE(test_another_mount),
         HELP_FILES_CASE(test_new_directory),
