@@ -115,7 +115,7 @@ static void forget(struct kp_front *front, uint64_t burst)
 
 /* Numbers are as the primary says; what was kept is lost. Nodes may have bursts of the numbers before, which
  * they drop when they hear of another incarnation. */
-static void begin(struct kp_front *front, const struct kp_message *m)
+static void begin(struct kp_front *front, const struct kp_message *m, uint64_t now)
 {
     if (front->begun) {
         front->config.incarnation += KP_PLACES;
@@ -127,6 +127,8 @@ static void begin(struct kp_front *front, const struct kp_message *m)
     front->first = front->next = m->burst + 1;
     front->seq_first = front->seq_next = m->seq;
     front->time_before = front->time_last = m->time;
+    /* Modulo 2^64: so far it was counted by another server's clock, perhaps. */
+    front->offset = m->burst ? m->time - now : 0;
     front->outputs.left = m->begins;
     front->begun = true;
 }
@@ -167,7 +169,7 @@ static void follow(struct kp_front *front, const struct kp_message *m, uint64_t 
 {
     front->follows = true;
     if (!goes_on(front, m))
-        begin(front, m);
+        begin(front, m, now);
     else if (front->unsure)
         kp_outputs_skip(&front->outputs, m->begins);
     front->executed = m->burst;

@@ -100,9 +100,9 @@ struct kp_front {
     /* Bursts first … next - 1 are kept; inputs seq_first … seq_next - 1, then those of the burst that is not
      * cut yet. */
     uint64_t first, next, seq_first, seq_next;
-    uint32_t open;        /* inputs of the burst that is not cut yet */
-    uint64_t time_before; /* of burst first - 1 */
-    uint64_t time_last, offset;
+    uint32_t open;              /* inputs of the burst that is not cut yet */
+    uint64_t time_before;       /* of burst first - 1 */
+    uint64_t time_last, offset; /* chain time is monotonic time plus this: it goes on from where it stood */
     struct kp_burst {
         uint64_t time, seq;
         uint32_t count;

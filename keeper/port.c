@@ -182,7 +182,7 @@ static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnatio
     bool feeds = port->keeper == port->peer[keeper].incarnation && port->active == keeper;
 
     port->peer[keeper].incarnation = incarnation;
-    port->peer[keeper].serial = 0;
+    port->peer[keeper].serial = port->peer[keeper].asked = 0;
     if (feeds || port->keepers == 1)
         take_keeper(port, port->keepers == 1 ? incarnation : 0);
     port->moved += port->keepers == 1; /* it may be on another server */
@@ -297,6 +297,12 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
     }
     if (m->kind == KP_OWN)
         return KP_OWNS;
+    if (m->kind == KP_ASK && m->serial <= peer->asked) {
+        port->refused++;
+        return KP_DONE;
+    }
+    if (m->kind == KP_ASK)
+        peer->asked = m->serial;
     peer->answer = true;
     if (m->view != port->view || port->view == 0 || !is_feeder(port, keeper, m, now))
         return KP_DONE;

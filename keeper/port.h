@@ -61,7 +61,8 @@ struct kp_port {
         uint64_t incarnation; /* 0: not heard yet */
         uint64_t serial;      /* the highest of its messages to this process */
         uint64_t heard;       /* when that came, ns; what a stranger sends again is no sign of life */
-        bool answer;          /* it has spoken */
+        uint64_t asked; /* serial of its last question: that one again, or an earlier one, is nobody's */
+        bool answer;    /* it has spoken */
     } peer[KP_KEEPERS];
     unsigned active; /* the keeper that feeds it */
     uint64_t keeper; /* its incarnation; 0: none yet, or none that has said that it is active */

@@ -153,7 +153,7 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
         return 0;
     now = own_time(g, now);
     *a = (struct kp_asker){.process = ask->seq,
-                           .holds = ask->burst,
+                           .holds = ask->flags & KP_RETURNS ? 0 : ask->burst,
                            .view = ask->before,
                            .asked = ask->time,
                            .heard = now,

@@ -160,6 +160,7 @@ static enum received receive(struct nd_lane *lane, struct burst *burst)
         /* What the keeper has while this lane drains is its successor's. */
         if (nd_lane_draining(lane) || !nd_lane_receive_burst(lane, &burst->time))
             return NOTHING;
+        lane->time_offset = burst->time - lane->now; /* the keeper's clock is not this machine's */
         burst->command = take_command(lane, &burst->asked);
     } else {
         if (lane->burst.n == 0)

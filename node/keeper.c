@@ -37,16 +37,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define IN_TURN      ND_DATAGRAMS_BATCH /* datagrams of a system call */
-#define TURNS        8u                 /* of them in a turn of the loop */
-#define PENDING      512u
-#define SOCKET_ROOM  (8 << 20)
-#define EMPTY_NS     2000000u  /* without a burst until one without inputs lets timers run */
-#define SERVE_NS     20000000u /* between two looks at the control socket */
-#define SLEEP_NS     500000    /* with nothing to do; less than what is due by itself */
-#define HEARD_NS     1000000000ull
-#define STRANGERS_NS 10000000000ull /* between two looks at them */
-#define TAKEN_MS     2000           /* for what a killed process holds */
+#define IN_TURN        ND_DATAGRAMS_BATCH /* datagrams of a system call */
+#define TURNS          8u                 /* of them in a turn of the loop */
+#define PENDING        512u
+#define SOCKET_ROOM    (8 << 20)
+#define EMPTY_NS       2000000u  /* without a burst until one without inputs lets timers run */
+#define SERVE_NS       20000000u /* between two looks at the control socket */
+#define SLEEP_NS       500000    /* with nothing to do; less than what is due by itself */
+#define DROPPED_BURSTS 64u       /* of a port, in a turn, by who waits */
+#define HEARD_NS       1000000000ull
+#define STRANGERS_NS   10000000000ull /* between two looks at them */
+#define TAKEN_MS       2000           /* for what a killed process holds */
 
 _Static_assert(ND_NODES <= KP_NODES, "of a file, and of a keeper");
 
@@ -210,13 +211,14 @@ static void drop_inputs(const struct keeper *k)
 
     for (unsigned d = 0; d < io->devices; d++) {
         struct nd_frame in[KP_BURST];
-        uint32_t n;
+        uint32_t n = KP_BURST;
 
-        do {
+        /* More than that are there for the next turn: a flood must not keep it from asking for the word. */
+        for (unsigned i = 0; i < DROPPED_BURSTS && n == KP_BURST; i++) {
             n = io->receive(io->ctx, 0, d, in, KP_BURST);
             for (uint32_t f = 0; f < n; f++)
                 io->drop(io->ctx, in[f].owner);
-        } while (n == KP_BURST);
+        }
     }
 }
 

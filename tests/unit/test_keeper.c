@@ -888,7 +888,8 @@ static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(vo
     unsigned drops = 0;
     struct kp_port port = {
         .ctx = &drops, .ports = 2, .send = note_sent, .bytes = bytes_of, .drop = drop_nothing};
-    struct kp_message ask = {.kind = KP_ASK, .flags = KP_AGAIN, .from = KEEPER, .to = 10, .view = 1};
+    struct kp_message ask = {
+        .kind = KP_ASK, .flags = KP_AGAIN, .from = KEEPER, .to = 10, .serial = 1, .view = 1};
     struct kp_progress at = {.burst = 4, .seq = 9, .outputs = 6};
 
     (void)unused;
@@ -901,7 +902,7 @@ static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(vo
             &port, &(struct kp_output){.number = n, .burst = 4, .owner = frame, .len = 60, .have = 60}));
     kp_port_begin(&port, 2, &at, 0);
     assert_int_equal(drops, 0);
-    ask.view = 2;
+    ask.view = ask.serial = 2;
     ask.number = 5;
     kp_port_take(&port, 0, &ask, NULL, 0);
     assert_true(drops == 1 && sents == 3 && numbers[2] == 206);

@@ -93,6 +93,40 @@ static void a_message_that_comes_again_is_no_sign_of_life(void **unused)
     kp_port_close(&port);
 }
 
+/* Of two keepers the active one dies; who has its last question sends that again and again. */
+static void a_question_that_comes_again_keeps_no_word(void **unused)
+{
+    struct kp_port port = {
+        .ports = PORTS, .keepers = 2, .send = say_nothing, .bytes = bytes_of, .drop = drop_nothing};
+    struct kp_message of[2];
+    unsigned active;
+
+    (void)unused;
+    assert_int_equal(kp_port_open(&port, 10), 0);
+    kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
+    port.open = true;
+    for (unsigned k = 0; k < 2; k++)
+        of[k] = (struct kp_message){
+            .kind = KP_ASK, .from = 7 + k, .to = 10, .view = 1, .seq = 7 + k, .flags = KP_WANTS};
+    for (uint64_t ms = 5; ms <= 200; ms += 5)
+        for (unsigned k = 0; k < 2; k++) {
+            of[k].serial++;
+            of[k].time = ms * MS;
+            of[k].flags = KP_WANTS | (port.giver.holder == (int)k ? KP_RUNS : 0);
+            kp_port_take(&port, k, &of[k], NULL, ms * MS);
+        }
+    assert_true(port.giver.holder >= 0);
+    active = (unsigned)port.giver.holder;
+    for (uint64_t ms = 205; ms <= 1000; ms += 5) {
+        of[!active].serial++;
+        of[!active].time = ms * MS;
+        kp_port_take(&port, active, &of[active], NULL, ms * MS);
+        kp_port_take(&port, !active, &of[!active], NULL, ms * MS);
+    }
+    assert_int_equal(port.giver.holder, !active);
+    kp_port_close(&port);
+}
+
 /* Recorded of one keeper and sent from the other one's address, or recorded to one node and sent to another.
  */
 static void a_datagram_is_known_by_who_says_it_to_whom(void **unused)
@@ -116,6 +150,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_frame_of_a_port_that_the_chain_lacks_is_refused),
         cmocka_unit_test(a_message_that_comes_again_is_no_sign_of_life),
+        cmocka_unit_test(a_question_that_comes_again_keeps_no_word),
         cmocka_unit_test(a_datagram_is_known_by_who_says_it_to_whom),
     };
 

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Chain time behind a keeper: by the clock of one whose server began at another time than the last one's. */
+#include "keeper/front.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define MS 1000000u
+
+static uint64_t stamps[8]; /* of inputs that were sent, by burst: their chain time */
+
+static void note_stamp(void *ctx, unsigned node, const struct kp_message *m)
+{
+    (void)ctx, (void)node;
+    if (m->kind == KP_INPUT)
+        stamps[m->burst % 8] = m->time;
+}
+
+static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
+{
+    (void)ctx, (void)port, (void)frame, (void)len;
+    return true;
+}
+
+/* A keeper whose clock says `own` is told by the primary that its last burst is `burst`, of that time; then
+ * it cuts one a millisecond. */
+static void cut_behind(uint64_t burst, uint64_t time, uint64_t own)
+{
+    const struct kp_front_config config = {.inputs = 2048,
+                                           .bursts = 1024,
+                                           .frame_max = 200,
+                                           .nodes = 2,
+                                           .incarnation = 77,
+                                           .send = note_stamp,
+                                           .leave = leave_nowhere};
+    struct kp_message state = {.kind = KP_STATE,
+                               .from = 10,
+                               .to = 77,
+                               .serial = 1,
+                               .view = 1,
+                               .flags = KP_MAY,
+                               .burst = burst,
+                               .seq = 1,
+                               .time = time,
+                               .missing = burst + 1};
+    static const uint8_t frame[60];
+    struct kp_front front;
+
+    assert_int_equal(kp_front_open(&front, &config), 0);
+    kp_front_take(&front, 0, &state, own);
+    for (unsigned ms = 1; ms <= 3; ms++) {
+        kp_front_add(&front, 0, frame, sizeof(frame));
+        kp_front_cut(&front, own + ms * MS);
+        kp_front_turn(&front, own + ms * MS);
+    }
+    kp_front_close(&front);
+}
+
+static void it_goes_on_from_where_it_stood(void **unused)
+{
+    static const uint64_t stood[] = {MS, 90ull * 86400 * 1000 * MS};
+
+    (void)unused;
+    for (unsigned i = 0; i < 2; i++) {
+        cut_behind(70, stood[i], 3600ull * 1000 * MS);
+        for (unsigned ms = 1; ms <= 3; ms++)
+            assert_int_equal(stamps[(70 + ms) % 8], stood[i] + ms * MS);
+    }
+}
+
+static void it_begins_by_the_keepers_clock(void **unused)
+{
+    (void)unused;
+    cut_behind(0, 0, 500 * MS);
+    assert_int_equal(stamps[1], 501 * MS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_goes_on_from_where_it_stood),
+        cmocka_unit_test(it_begins_by_the_keepers_clock),
+    };
+
+    return cmocka_run_group_tests_name("keeper time", tests, NULL, NULL);
+}
