@@ -8,7 +8,7 @@
 need_lab
 planted=$BUILD/understudy-planted
 [ -x "$planted" ] || skip_all "understudy-planted is not built"
-plan 52
+plan 58
 
 mine=$LAB_DIR/pair.yaml theirs=$work/b/pair.yaml
 start() { # NODE [PLANT]
@@ -136,3 +136,16 @@ dies b
 start b
 ok "PROTECTED" is_protected
 ok "one that listens knows that the chain stays" soon 5 is_field b chain.confirm_s null
+
+# Confirmed while the other one is away, whose disk says that it waits; then both begin again.
+rule 95
+ok "another one" us apply --confirm 60
+dies b
+is "confirmed" "$(us confirm 2>&1)" "confirm: node a: the chain stays; node b hears of it when they meet"
+dies a
+start a
+start b
+ok "both begin again: PROTECTED" is_protected
+ok "who was told knows it still: nothing waits" soon 5 is_field a chain.confirm_s null
+ok "nor on the one that was away" soon 5 is_field b chain.confirm_s null
+is "the chain stays" "$(runs a)" deny
