@@ -95,7 +95,7 @@ struct rp_receiver {
 struct rp_pushing {
     _Atomic int stage; /* enum rp_push_stage */
     uint64_t chain;
-    uint64_t connects; /* of the link, when they were sent */
+    uint64_t connects; /* of the link, when they were sent; 0: they were not */
     uint32_t len;
     uint8_t *bytes;
     struct rp_push_answer answer;

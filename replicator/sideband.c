@@ -244,15 +244,17 @@ void rp_take_files(struct rp_replicator *rp, const struct ft_message *m)
     atomic_store_explicit(&p->stage, COME, memory_order_release);
 }
 
-/* An answer that came too late for whoever waited for it is none to the files of another chain. */
+/* An answer that came too late for whoever waited for it is none to the files of another chain. It may come
+ * while the peer joins, before it is known here again, or before the files were sent once more. */
 void rp_take_answer(struct rp_replicator *rp, const struct ft_message *m)
 {
     struct rp_pushing *p = &rp->push;
+    bool sent = pass_on(p, SENT, BUSY);
 
-    if (!may_talk(rp) || !pass_on(p, SENT, BUSY))
+    if (!sent && !pass_on(p, WANTED, BUSY))
         return;
-    if (m->number2 != p->chain) {
-        pass_on(p, BUSY, SENT);
+    if (m->number2 != p->chain || !p->connects) {
+        pass_on(p, BUSY, sent ? SENT : WANTED);
         return;
     }
     p->answer.taken = m->number == 0;
@@ -273,6 +275,7 @@ bool rp_push(struct rp_replicator *rp, uint64_t chain, const void *bytes, uint32
     p->bytes = malloc(len + 1u);
     p->len = len;
     p->chain = chain;
+    p->connects = 0;
     if (p->bytes)
         memcpy(p->bytes, bytes, len);
     pass_on(p, BUSY, p->bytes ? WANTED : IDLE);
