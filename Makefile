@@ -229,28 +229,18 @@ VERBOSE ?=
 KIND    ?=
 sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(KIND:%=-k %) $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
-# The same ones each time, beside every seed that ever failed: a quarter in check, the others in check-more. Fresh ones: make sim,
-# check-long. $(1) is the kind's option, $(2) the first, $(3) how many.
-fixed_seeds = $(BUILD)/simulate -q $(1) -f $(2) -n $(3) -j $(shell nproc)
+# The same ones each time, beside every seed that ever failed: the first quarter of each kind in check, the rest in check-more.
+# Fresh ones: make sim, check-long.
+FIXED_SEEDS := arbiter:2000 crash:1000 told:1000 members:1500 ways:1000 keeper:1000
 check-sim: $(BUILD)/simulate $(BUILD)/fleet-day
 	@BUILD=$(BUILD) prove --timer --failures --exec bash tests/sim/world.t
-	@$(call fixed_seeds,-l tests/sim/failed-seeds,1,1000)
-	@$(call fixed_seeds,-k arbiter,1,500)
-	@$(call fixed_seeds,-k crash,1,250)
-	@$(call fixed_seeds,-k told,1,250)
-	@$(call fixed_seeds,-k members,1,375)
-	@$(call fixed_seeds,-k ways,1,250)
-	@$(call fixed_seeds,-k keeper,1,250)
+	@$(BUILD)/simulate -q -f 1 -n 1000 -l tests/sim/failed-seeds -j $(shell nproc)
+	@for s in $(FIXED_SEEDS); do $(BUILD)/simulate -q -k $${s%:*} -f 1 -n $$(($${s#*:} / 4)) -j $(shell nproc) || exit; done
 	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
 check-sim-more: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
 	@BUILD=$(BUILD) prove --timer --failures --exec bash tests/sim/planted.t
-	@$(call fixed_seeds,,1001,3000)
-	@$(call fixed_seeds,-k arbiter,501,1500)
-	@$(call fixed_seeds,-k crash,251,750)
-	@$(call fixed_seeds,-k told,251,750)
-	@$(call fixed_seeds,-k members,376,1125)
-	@$(call fixed_seeds,-k ways,251,750)
-	@$(call fixed_seeds,-k keeper,251,750)
+	@$(BUILD)/simulate -q -f 1001 -n 3000 -j $(shell nproc)
+	@for s in $(FIXED_SEEDS); do $(BUILD)/simulate -q -k $${s%:*} -f $$(($${s#*:} / 4 + 1)) -n $$(($${s#*:} * 3 / 4)) -j $(shell nproc) || exit; done
 	@$(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 PLAN := plan balance place room words
 # A day of a thousand servers, planned: build/fleet-day, with -s SEED (tests/fleet/day.c).
