@@ -6,13 +6,15 @@
  * throws away what comes in by its ports, and a guardian beside each tells the primary when it has died.
  *
  * Outputs that may leave wait here for their port, PENDING for each; what finds no room comes again. Frames
- * wait in the ports when no input can be kept.
+ * wait in the ports when no input can be kept. A thread of its own reads a new key: the disk may stand.
  */
 #define _GNU_SOURCE /* recvmmsg, ppoll */
 #include "keeper/front.h"
 #include "cli/options.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
+#include "ftcore/base/worker.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/interface.h"
@@ -62,6 +64,9 @@ struct keeper {
     struct nd_metrics *metrics;
     struct nd_notify notify;
     struct nd_datagrams socket;
+    struct ft_worker reader; /* of keys, once it `reads` */
+    bool reads;
+    struct kp_keys *_Atomic renewed; /* that it has read: this thread's from when it takes them; NULL: none */
     struct sockaddr_in node[KP_NODES];
     size_t room[KP_NODES];          /* of a datagram that inputs share */
     unsigned device;                /* that is received from next */
@@ -457,6 +462,37 @@ static int start_guardian(struct keeper *k, struct ft_fault *fault)
                : nd_guardian_start(&k->guardian, 1, self_of(k)->inputs_host, NULL, NULL, NULL, fault);
 }
 
+static void free_keys(struct kp_keys *keys)
+{
+    if (keys)
+        explicit_bzero(keys, sizeof(*keys));
+    free(keys);
+}
+
+/* The reader's thread. What cannot be read leaves the keys as they were. */
+static void *read_keys(void *arg)
+{
+    struct keeper *k = arg;
+
+    ft_disk_thread_begin("us-keys", k->config->link.key);
+    for (;;) {
+        struct ft_fault fault = {""};
+        struct kp_keys *keys;
+
+        ft_worker_wait(&k->reader, UINT64_MAX);
+        if (ft_worker_ends(&k->reader))
+            return NULL;
+        keys = malloc(sizeof(*keys));
+        if (keys && nd_datagrams_keys(keys, k->config, &fault) == 0) {
+            free_keys(atomic_exchange(&k->renewed, keys));
+            continue;
+        }
+        free_keys(keys);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; the keys stay as they were",
+                     keys ? fault.text : "no memory for keys");
+    }
+}
+
 static int open_keeper(struct keeper *k, struct ft_fault *fault)
 {
     const struct nd_node *self = self_of(k);
@@ -473,11 +509,18 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
         (error = open_patiently(k, open_socket, fault)) || (error = open_patiently(k, open_metrics, fault)))
         return error;
     write_notice(k);
-    return nd_event_writer_start(&writer, fault);
+    if ((error = nd_event_writer_start(&writer, fault)) == 0 &&
+        (error = ft_worker_start(&k->reader, read_keys, k, "keys that are read again", fault)) == 0)
+        k->reads = true;
+    return error;
 }
 
 static void close_keeper(struct keeper *k)
 {
+    if (k->reads && ft_worker_end(&k->reader, nd_now() + FT_WORKER_DISK_NS)) {
+        free_keys(atomic_exchange(&k->renewed, NULL));
+        k->reads = false;
+    }
     nd_guardian_stop(k->guardian);
     nd_datagrams_close(&k->socket);
     if (k->ports.io.ports)
@@ -584,20 +627,18 @@ static void tell_strangers(struct keeper *k, uint64_t now)
     k->told = k->strangers;
 }
 
-/* What cannot be read leaves the keys as they were. */
-static void read_keys_again(struct keeper *k)
+/* Keys that have been read again. */
+static void take_keys(struct keeper *k)
 {
-    struct ft_fault fault = {""};
-    struct kp_keys keys;
+    struct kp_keys *keys = atomic_exchange(&k->renewed, NULL);
 
-    if (nd_datagrams_keys(&keys, k->config, &fault) == 0) {
-        k->socket.keys = keys;
-        write_notice(k);
-    }
-    explicit_bzero(&keys, sizeof(keys));
-    ft_log_event(fault.text[0] ? FT_LEVEL_ERROR : FT_LEVEL_NOTICE, FT_SAYS_SEAL,
-                 fault.text[0] ? "%s; the keys stay as they were" : "datagrams are known by %s as it is now",
-                 fault.text[0] ? fault.text : k->config->link.key);
+    if (!keys)
+        return;
+    k->socket.keys = *keys;
+    free_keys(keys);
+    write_notice(k);
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL, "datagrams are known by %s as it is now",
+                 k->config->link.key);
 }
 
 static void turn(struct keeper *k)
@@ -627,8 +668,9 @@ static void turn(struct keeper *k)
         }
         if (reload) {
             reload = 0;
-            read_keys_again(k);
+            ft_worker_wake(&k->reader);
         }
+        take_keys(k);
         if (k->config->keepers > 1)
             look_at_ports(k);
         tell_strangers(k, now);
@@ -728,6 +770,7 @@ int nd_cmd_keeper(int argc, char **argv)
     if (code)
         return code;
     code = options.argc ? nd_keeper_status(self_of(&keeper)->control, options.json) : run(&keeper);
-    nd_config_free(keeper.config);
+    if (!keeper.reads) /* else it is in a disk yet, and has the file's name */
+        nd_config_free(keeper.config);
     return code;
 }

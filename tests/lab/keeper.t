@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper.sh"
 need_lab
-plan 23
+plan 24
 
 serves() { [ "$1" = k ] && ip netns pids "${LAB_PREFIX}k" || field "$1" pid; } # NODE
 read_it() { cat "$LAB_DIR"/[kab].log | grep -c 'pair.key as it is now$'; }
@@ -16,6 +16,30 @@ reload() { # KEY…, a step of docs/operating.md: what one side says with a key 
     printf '%s\n' "$@" >"$LAB_DIR/pair.key"
     for n in k a b; do kill -HUP "$(serves $n)" || return; done
     soon 10 all_read_it
+}
+
+# The keeper's key lies on a file system whose server answers nothing.
+disk_stands() {
+    local pid=$(serves k) stands before after
+    nsenter -t "$pid" -m python3 -c 'import ctypes, os, sys, time
+server, libc = os.open("/dev/fuse", os.O_RDWR), ctypes.CDLL(None, use_errno=True)
+options = f"fd={server},rootmode=100600,user_id=0,group_id=0".encode()
+if libc.mount(b"stands", sys.argv[1].encode(), b"fuse.stands", 0, options):
+    sys.exit(os.strerror(ctypes.get_errno()))
+print("mounted", flush=True)
+time.sleep(60)' "$LAB_DIR/pair.key" >"$work/stands" 2>&1 &
+    stands=$!
+    soon 10 grep -q mounted "$work/stands" || return
+    kill -HUP "$pid"
+    soon 10 eval 'grep -q "^257 " /proc/'$pid'/task/*/syscall' # someone of it opens a file
+    before=$(us keeper status -o json | jq .released)
+    sleep 0.5
+    after=$(us keeper status -o json | jq .released)
+    kill $stands # and the file system has no server any more
+    wait $stands 2>/dev/null
+    nsenter -t "$pid" -m umount -l "$LAB_DIR/pair.key"
+    soon 10 grep -q 'pair.key.*the keys stay as they were' "$LAB_DIR/k.log" || return
+    [ "$after" -gt $((before + 500)) ] || { echo "$before outputs had left, then $after"; return 1; }
 }
 
 ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
@@ -35,6 +59,11 @@ sleep 0.3 # what was under way
 before=$(strangers)
 sleep 0.3
 is "and nobody is a stranger with it" "$(strangers)" "$before"
+if is_root && [ -e /dev/fuse ]; then
+    ok "a disk that does not answer while the key is read delays nobody" disk_stands
+else
+    skip "a disk that does not answer while the key is read delays nobody" "needs the machine's root and FUSE"
+fi
 end
 is "from inside: enough sent; lost, twice, reordered, altered" "$(way client server)" "true 0 0 0 0"
 is "from outside: the same" "$(way server client)" "true 0 0 0 0"
