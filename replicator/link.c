@@ -45,6 +45,7 @@
 #ifndef NOTICES_MAX    /* the simulation has fewer in some seeds */
 #define NOTICES_MAX 64 /* datagrams per call */
 #endif
+#define REOPEN_NS 1000000000u
 
 /* ---- what was read ------------------------------------------------------------------------------ */
 
@@ -319,6 +320,62 @@ int rp_link_aim(struct rp_link *link, const char *name)
     return 0;
 }
 
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* Sockets of one of this node's addresses. */
+static int open_place(struct rp_link *link, struct rp_place *p, struct ft_fault *fault)
+{
+    rp_device(&p->local, p->device);
+    if ((p->datagrams = rp_datagrams(&p->local, p->device, fault)) < 0)
+        return p->datagrams;
+    if ((link->listens || link->others > 0) && (p->listener = rp_listen(&p->local, p->device, fault)) < 0)
+        return p->listener;
+    return 0;
+}
+
+static void close_place(struct rp_place *p)
+{
+    close_one(&p->listener);
+    close_one(&p->datagrams);
+}
+
+/* Of two ways one is enough: an address that this host does not have yet is looked for again. */
+static int open_places(struct rp_link *link, struct ft_fault *fault)
+{
+    unsigned open = 0;
+    int rc = 0;
+
+    for (unsigned i = 0; i < link->places; i++) {
+        int error = open_place(link, &link->place[i], fault);
+
+        if (error && error != FT_ENOENT)
+            return error;
+        if (error)
+            close_place(&link->place[i]);
+        rc = error ? error : rc;
+        open += error == 0;
+    }
+    return open ? 0 : rc;
+}
+
+/* Its cable was out when this node began, perhaps, and the system gives it an address only now. */
+static void reopen_places(struct rp_link *link, uint64_t now)
+{
+    struct ft_fault fault;
+
+    if (now - link->reopened < REOPEN_NS)
+        return;
+    link->reopened = now;
+    for (unsigned i = 0; i < link->places; i++)
+        if (link->place[i].datagrams < 0 && open_place(link, &link->place[i], &fault))
+            close_place(&link->place[i]);
+}
+
 /* The listener is looked at first: an accept makes a socket before it finds that nobody is there. Who has
  * slept knows of it already. Not so of the datagrams: a crash notice that came since is to be read with the
  * end of the connection that comes behind it. */
@@ -378,6 +435,7 @@ static void mend_ways(struct rp_link *link, uint64_t now)
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns)
 {
     link->now = now_ns;
+    reopen_places(link, now_ns);
     poll_listeners(link, now_ns);
     if (link->stream)
         rp_trunk_time(link->stream, now_ns);
@@ -638,21 +696,12 @@ const struct rp_link_stats *rp_link_stats(const struct rp_link *link)
 
 /* ---- opened and closed -------------------------------------------------------------------------- */
 
-static void close_one(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 void rp_link_close(struct rp_link *link)
 {
     if (!link)
         return;
-    for (unsigned i = 0; i < RP_WAYS; i++) {
-        close_one(&link->place[i].listener);
-        close_one(&link->place[i].datagrams);
-    }
+    for (unsigned i = 0; i < RP_WAYS; i++)
+        close_place(&link->place[i]);
     rp_trunk_close(link->stream, true);
     rp_stream_close(link->next.stream, false);
     rp_visitor_end(&link->visitor);
@@ -662,17 +711,6 @@ void rp_link_close(struct rp_link *link)
     free(link->in.bulk);
     free(link->out.bytes);
     free(link);
-}
-
-/* Sockets of one of this node's addresses. */
-static int open_place(struct rp_link *link, struct rp_place *p, struct ft_fault *fault)
-{
-    rp_device(&p->local, p->device);
-    if ((p->datagrams = rp_datagrams(&p->local, p->device, fault)) < 0)
-        return p->datagrams;
-    if ((link->listens || link->others > 0) && (p->listener = rp_listen(&p->local, p->device, fault)) < 0)
-        return p->listener;
-    return 0;
 }
 
 static int find_addresses(struct rp_link *link, const struct rp_link_config *config, struct ft_fault *fault)
@@ -701,10 +739,7 @@ static int open_sockets(struct rp_link *link, const struct rp_link_config *confi
     for (unsigned i = 0; i < config->nodes; i++)
         if ((rc = rp_link_add(link, &config->node[i], fault)))
             return rc;
-    for (unsigned i = 0; i < link->places; i++)
-        if ((rc = open_place(link, &link->place[i], fault)))
-            return rc;
-    return 0;
+    return open_places(link, fault);
 }
 
 int rp_link_open(struct rp_link **out, const struct rp_link_config *config, struct ft_fault *fault)

@@ -64,7 +64,7 @@ struct rp_other {
 struct rp_place {
     struct sockaddr_in local, peer; /* peer: its sin_port 0: whichever of `other` comes */
     char device[IF_NAMESIZE];       /* that the sockets are bound to; "": none */
-    int listener, datagrams;        /* listener -1: we connect */
+    int listener, datagrams;        /* listener -1: we connect; datagrams -1: this host lacks the address */
     bool listener_ready;            /* it may have something */
     uint64_t accepted;              /* when one was accepted last, ns */
     struct rp_attempt attempt;      /* to connect */
@@ -102,6 +102,7 @@ struct rp_link {
     bool datagrams_ready;      /* the datagram sockets may have something */
     uint64_t looked;           /* when the listeners were looked at last, ns */
     bool is_looked_at;         /* the listeners, by rp_link_rest, since then */
+    uint64_t reopened;         /* when an address that was not there was looked for last, ns */
     struct ft_fault fault;
     struct rp_input in;
     struct rp_output out;

@@ -185,14 +185,17 @@ static int make_shared(struct shared **out, struct ft_fault *fault)
 }
 
 /* A datagram socket at the address the peer believes. */
-static int make_socket(const char *local_host, struct ft_fault *fault)
+/* `later`: the host may be given the address later on. */
+static int make_socket(const char *local_host, bool later, struct ft_fault *fault)
 {
+    int on = later;
     struct sockaddr_in local = {.sin_family = AF_INET};
 
     if (inet_pton(AF_INET, local_host, &local.sin_addr) != 1)
         return ft_fail(fault, FT_EINVAL, "guardian at %s, expected a numeric IPv4 address", local_host);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&local, sizeof(local)) == 0)
+    if (fd >= 0 && setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &on, sizeof(on)) == 0 &&
+        bind(fd, (struct sockaddr *)&local, sizeof(local)) == 0)
         return fd;
     int why = errno;
     if (fd >= 0)
@@ -265,9 +268,9 @@ static int make_sockets(struct nd_guardian *g, const char *local_host, const cha
                         struct ft_fault *fault)
 {
     g->datagrams[1] = -1;
-    if ((g->datagrams[0] = make_socket(local_host, fault)) < 0)
+    if ((g->datagrams[0] = make_socket(local_host, second_host != NULL, fault)) < 0)
         return g->datagrams[0];
-    if (!second_host || (g->datagrams[1] = make_socket(second_host, fault)) >= 0)
+    if (!second_host || (g->datagrams[1] = make_socket(second_host, true, fault)) >= 0)
         return 0;
     close(g->datagrams[0]);
     return g->datagrams[1];

@@ -20,9 +20,10 @@ struct nd_guardian;
 
 #define ND_GUARDIAN_WAYS 2u /* by which notices go: one, or both at once */
 
-/* Before threads, sockets and DPDK; aimed at nobody yet. Hosts are numeric IPv4, second_host NULL: there is
- * one way. The notice is made here: the guardian has no key. `self` NULL: it is made by nd_guardian_notice.
- * What the handler of a fatal signal leaves in `page` for the peer goes with it; NULL: nobody leaves any. */
+/* Before threads, sockets and DPDK; aimed at nobody yet. Hosts are numeric IPv4. second_host NULL: there is
+ * one way, whose address this host has; of two it may have one later. The notice is made here: the guardian
+ * has no key. `self` NULL: it is made by nd_guardian_notice. What the handler of a fatal signal leaves in
+ * `page` for the peer goes with it; NULL: nobody leaves any. */
 int nd_guardian_start(struct nd_guardian **out, unsigned lanes, const char *local_host,
                       const char *second_host, const struct ft_datagram_key *self,
                       const struct nd_crash_page *page, struct ft_fault *fault);

@@ -8,7 +8,7 @@
 . "$(dirname "$0")/ways.sh"
 need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
-plan 45
+plan 52
 # dns_guard reads what packets carry, so they are recorded whole, and a large packet makes a large frame between the nodes.
 export LAB_TIMING="heartbeat_ms: 2, detect_ms: 500"
 export LAB_NFS="dns_guard: { list: $work/domains } }, { nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, max_flows: 2000 } }, { monitor: { max_flows: 2000 }"
@@ -105,3 +105,19 @@ sleep 0.3
 ok "the primary is killed while one way is cut" drill kill
 is "its death is told by the other way" "$(drilled '.runs[0].reason')" "the death notice"
 for s in "${silences[@]}"; do diag "longest silence, $s ms"; done
+
+mend 0
+mend 1
+address() { ip -n "${LAB_PREFIX}b" "$@" dev "b-${device[$way]}"; }
+for way in 0 1; do
+    ok "both ways stand" both_stand
+    has=$(address -o -4 addr show | awk '{ print $4 }') pid=$(field b pid)
+    kill "$pid"
+    while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done
+    address addr del "$has"
+    "$lab" start b
+    ok "a node that lacks the address of way $((way + 1)) when it begins is PROTECTED by the other" is_protected
+    is "which alone stands" "$(field b 'link.ways | map(select(.stands)) | length')" 1
+    address addr add "$has"
+done
+ok "it is given the address: both stand" both_stand
