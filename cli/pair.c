@@ -103,12 +103,12 @@ static void put_pair_first(struct nd_pair *pair)
     }
     latest = json_object_get(member, "members");
     for (unsigned k = 0; latest && k < ND_PAIR; k++) {
-        int node = nd_config_node(pair->config, json_string_value(json_array_get(latest, k)));
+        const char *name = json_string_value(json_array_get(latest, k));
+        const char *other = json_string_value(json_array_get(latest, !k));
+        int node = name ? nd_config_node(pair->config, name) : -1;
 
         if (node >= (int)ND_PAIR) /* in the place of the one that is no member any more */
-            exchange_nodes(
-                pair, (unsigned)node,
-                strcmp(pair->config->node[0].name, json_string_value(json_array_get(latest, !k))) == 0);
+            exchange_nodes(pair, (unsigned)node, other && strcmp(pair->config->node[0].name, other) == 0);
     }
 }
 
@@ -836,8 +836,11 @@ static bool is_member(const json_t *status, const char *node)
     const json_t *members = json_object_get(status, "members");
     bool any = false;
 
-    for (size_t i = 0; i < json_array_size(members); i++)
-        any |= strcmp(json_string_value(json_array_get(members, i)), node) == 0;
+    for (size_t i = 0; i < json_array_size(members); i++) {
+        const char *name = json_string_value(json_array_get(members, i));
+
+        any |= name && strcmp(name, node) == 0;
+    }
     return any;
 }
 

@@ -470,6 +470,10 @@ static void judge_set(struct nd_changing *g, const struct rp_status *s, struct n
         chain = 0; /* cannot be: it stays until it is answered */
     if (!error && ft_core_primary(&s->core))
         error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
+    else if (!error && s->core.kept && !is_diff(&g->note) && chain != nd_change_hash(g, s))
+        error = ft_fail(&fault, FT_EBUSY,
+                        "it keeps a state of the chain before, to be promoted with it or restarted without "
+                        "it: then push");
     if (!error) {
         error = nd_change_make(g, job->next, false, &c, &fault);
         job->next = NULL;
@@ -501,8 +505,6 @@ static void judge_set(struct nd_changing *g, const struct rp_status *s, struct n
 /* What a disk did not take it is given again later; that it does not is told once. */
 static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
 {
-    if (job->error)
-        return;
     if (job->unkept && !g->keep_again)
         nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
     g->keep_again = job->unkept ? nd_now() + KEEP_AGAIN_NS : 0;

@@ -64,8 +64,9 @@ static bool ask(struct nd_running *r, struct nd_exchange *x)
     return false;
 }
 
-static json_t *wrap(const struct rp_status *s, uint64_t asked, const char *text, size_t len)
+static json_t *wrap(const struct rp_status *s, uint64_t asked, char *text, size_t len)
 {
+    nd_answer_printable(text, len);
     json_t *answer = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
 
     if (!json_is_object(answer)) {

@@ -22,7 +22,7 @@
 #include <xxhash.h>
 
 #define STEP_NS    20000u        /* between two looks at lanes that are to quiesce */
-#define QUIESCE_NS 2000000000ull /* a lane that does not reach a burst boundary within this is broken */
+#define QUIESCE_NS 2000000000ull /* for a burst that a lane is in */
 #define SHOW_NS    1000000ull    /* between two copies for the status */
 #define REREAD_NS  50000u        /* before a copy that was torn is read again */
 
@@ -84,9 +84,9 @@ static bool has_order(struct rp_replicator *rp, enum ft_order kind)
     return true;
 }
 
-/* Lanes come by a burst boundary within microseconds, an order wakes those that sleep. False: the node
- * ends, and lanes may not have stopped. */
-static bool stop_lanes(struct rp_replicator *rp)
+/* Lanes come by a burst boundary within microseconds, an order wakes those that sleep. One that does not
+ * within `limit` ns is broken. False: the node ends, and lanes may not have stopped. */
+static bool stop_lanes(struct rp_replicator *rp, uint64_t limit)
 {
     uint64_t waited = 0;
 
@@ -94,7 +94,7 @@ static bool stop_lanes(struct rp_replicator *rp)
     while (!has_order(rp, FT_LANE_WAIT) && !atomic_load(&rp->stop)) {
         rp_sleep(STEP_NS);
         waited += STEP_NS;
-        FT_CHECK(waited < QUIESCE_NS, "a lane has not reached a burst boundary for seconds");
+        FT_CHECK(waited < limit, "a lane has not reached a burst boundary for seconds");
     }
     return has_order(rp, FT_LANE_WAIT);
 }
@@ -119,7 +119,7 @@ static void stop_sending(struct rp_replicator *rp)
 
 static void clear_state(struct rp_replicator *rp)
 {
-    if (!stop_lanes(rp))
+    if (!stop_lanes(rp, QUIESCE_NS))
         return;
     stop_sending(rp);
     ft_snapshot_end(rp->config.region);
@@ -346,10 +346,12 @@ void rp_chain_follow(struct rp_replicator *rp)
     rp_snapshot_fit(rp);
 }
 
-/* The core has had the lanes stopped: they stop once more, and make the other chain on their way. */
+/* The core has had the lanes stopped: they stop once more, and make the other chain on their way. What does
+ * not come to an end there is ended as an NF that hangs (docs/guarantees.md), and has more time than a burst.
+ */
 bool rp_chain_become(struct rp_replicator *rp, uint64_t hash)
 {
-    if (!rp->config.become || !rp->config.become(rp->config.judge, hash) || !stop_lanes(rp))
+    if (!rp->config.become || !rp->config.become(rp->config.judge, hash) || !stop_lanes(rp, UINT64_MAX))
         return false;
     rp_chain_follow(rp);
     return rp->core.config.chain == hash;

@@ -609,13 +609,13 @@ static int do_job(struct nd_files_job *job)
 {
     int error = 0;
 
+    /* The chain runs, wherever its files are. */
+    if (job->work == ND_FILES_INSTALL || job->work == ND_FILES_KEEP)
+        keep(job);
     if (job->work == ND_FILES_INSTALL)
-        error = install(job->file, &job->fault);
-    if (job->work == ND_FILES_INSTALL || job->work == ND_FILES_KEEP) {
-        if (!error)
-            keep(job);
-        return error;
-    }
+        return install(job->file, &job->fault);
+    if (job->work == ND_FILES_KEEP)
+        return 0;
     error = nd_files_finish(job->file, &job->fault);
     if (error > 0)
         error = 0;

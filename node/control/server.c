@@ -206,6 +206,19 @@ char *nd_answer_text(json_t *answer, size_t *len)
         nd_refuse("too large", "an answer of %zu bytes, expected less than %u", *len, ND_ANSWER_MAX), len);
 }
 
+void nd_answer_printable(char *json, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n) {
+        char next = i + 1 < len ? json[i + 1] : '\0';
+
+        n = json[i] != '\\' ? 1 : next == 'u' ? 6 : 2;
+        if (n > len - i)
+            n = len - i;
+        if (n == 1 ? (uint8_t)json[i] >= 0x7f : next != '"' && next != '\\' && next != '/')
+            memset(json + i, '?', n);
+    }
+}
+
 /* The answer becomes text. False: there is no answer, or no memory. */
 static bool begin_writing(struct connection *c, json_t *answer, uint64_t now)
 {

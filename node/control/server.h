@@ -75,6 +75,9 @@ json_t *nd_refuse(const char *code, const char *fmt, ...) __attribute__((format(
 /* Takes `answer`. Its text on one line, without a line end, for the caller to free; of one that is too large
  * it says so. NULL: there is no answer, or no memory. */
 char *nd_answer_text(json_t *answer, size_t *len);
+/* Of a text of JSON: what a terminal would obey, and all that is not ASCII, becomes '?'. Who has taken a node
+ * over says what he likes, and people of the other node read it. */
+void nd_answer_printable(char *json, size_t len);
 
 /* A request that is answered in steps. */
 struct nd_exchange {

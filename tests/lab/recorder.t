@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 64
+plan 67
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -17,7 +17,8 @@ sleep 1
 ok "digests equal while it records" us verify
 wait
 "$lab" exec server bash -c 'for i in 1 2 3 4 5; do echo x >/dev/udp/203.0.113.1/9; sleep 0.02; done' # nobody's
-ok "once more, behind the last download" us verify
+ok "one more download" "$lab" exec client curl -q -sf -o "$work/one" http://203.0.113.100/1
+ok "once more, behind the last one" us verify
 kill -KILL "$(field a pid)"
 ok "b is primary" await 10 b state SOLO
 
@@ -50,14 +51,18 @@ inputs=$(json .inputs) first=$(($(json .seq) - $(json .inputs) + 1))
 is "each input is in the capture" "$(tshark -r "$work/all.pcap" 2>/dev/null | wc -l)" "$inputs"
 ok "at the time at which it came" within < <(tshark -r "$work/all.pcap" -T fields -e frame.time_epoch 2>/dev/null)
 # Questions to it: a flow of which tshark says how many packets came from inside, and how many left to there; and what was dropped.
-read -r client port < <(tshark -r "$work/all.pcap" -Y "ip.src == 10.0.0.0/8 && tcp.dstport" -T fields -e ip.src -e tcp.srcport 2>/dev/null | sort | uniq -c | sort -rn | awk 'NR == 3 { print $2, $3 }')
+read -r client port < <(tshark -r "$work/all.pcap" -Y "ip.src == 10.0.0.0/8 && tcp.flags.syn == 1 && tcp.flags.ack == 0" -T fields -e ip.src -e tcp.srcport 2>/dev/null | tail -n 1)
 ok "each packet of a flow" replay "$log" --flow "$client:$port" -w "$work/left.pcap" -o json
 both=$(($(tshark -r "$work/all.pcap" -Y "ip.src == $client && tcp.srcport == $port" 2>/dev/null | wc -l) + $(tshark -r "$work/left.pcap" -Y "ip.dst == $client && tcp.dstport == $port" 2>/dev/null | wc -l)))
 is "both ways, as tshark counts them: $both" "$(json '.told | length')" "$both"
 is "in order" "$(json '[.told[].seq] | . == sort and length > 3')" true
 ok "with rows of nat" replay "$log" --flow "$client:$port" --show nat -o json
 is "one came with the first packet, and is its own" \
-    "$(json "[.told[0].changes[] | select(startswith(\"+ \") and contains(\"$client:$port\"))] | length")" 1
+    "$(json "[([.told[].changes | values][0])[] | select(startswith(\"+ \") and contains(\"$client:$port\"))] | length")" 1
+later=$(json '.told[2].seq') last=$(json '.told[-1].seq')
+ok "from a later moment on" replay "$log" --flow "$client:$port" --show nat --at "0:$later" --until "0:$last" -o json
+is "a row that was there before changes, and is not told to have come" \
+    "$(json "[([.told[].changes | values][0])[] | select(contains(\"$client:$port \")) | .[:1]] | sort | join(\" \")")" "+ -"
 ok "what was dropped" replay "$log" --drops -o json
 is "is all of it, and who dropped what nobody had asked for is named" \
     "$(json '[(.told | length) == .dropped, ([.told[] | select(.input | test("udp .* > 203.0.113.1:9$")) | .verdict] | unique | join(" ")), ([.told[] | select(.input | endswith(":9"))] | length)] | join(" ")')" \

@@ -526,6 +526,7 @@ static int run_to_begin(struct nd_log *log, struct ft_fault *fault)
     for (unsigned l = 0; l < log->lanes; l++)
         log->index.lane[l].upto = whole[l];
     log->begun = true;
+    nd_log_note_rows(log);
     if (!error && log->options->diff)
         error = nd_log_state(log, &log->before, fault);
     return error;
@@ -568,6 +569,8 @@ static int execute_files(struct nd_log *log, int *code, struct ft_fault *fault)
 {
     int error = apply_snapshot(log, fault);
 
+    if (!error)
+        nd_log_note_rows(log);
     for (unsigned i = 0; !error && !*code && i < log->files.count && !log->stopped && !log->diverged; i++)
         error = run_file(log, i, code, fault);
     return error;

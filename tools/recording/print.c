@@ -496,6 +496,14 @@ static json_t *rows_of_flow(const struct nd_log_lane *l)
     return texts;
 }
 
+void nd_log_note_rows(struct nd_log *log)
+{
+    for (unsigned i = 0; log->options->flow.count && log->options->show && i < log->lanes; i++) {
+        json_decref(log->of_lane[i].told.rows);
+        log->of_lane[i].told.rows = rows_of_flow(&log->of_lane[i]);
+    }
+}
+
 json_t *nd_log_changes(struct nd_log_lane *l)
 {
     json_t *before = l->told.rows, *now = rows_of_flow(l), *changes = json_array(), *value;

@@ -233,6 +233,8 @@ struct nd_log {
     unsigned crash_packet;      /* and the packet of that burst, from 1; 0: not known */
 };
 
+/* Rows that are there by a snapshot, or from before the moments that are told, are no packet's. */
+void nd_log_note_rows(struct nd_log *log);
 /* The rows of NF --show of the lane that name an address of --flow; what changed of them since the last call,
  * a new array, NULL: nothing, or no memory. By the lane's thread, between two bursts. */
 json_t *nd_log_changes(struct nd_log_lane *l);
