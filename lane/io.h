@@ -64,7 +64,7 @@ struct nd_io {
     /* The input keeper: the frame that came in with `seq`, whole, into `frame` (frame_max bytes), its length
      * and port. So records need not hold it (FT_REC_BY_SEQ). Beside `rest`; NULL: it is not to be had. */
     bool (*input)(void *ctx, unsigned lane, uint64_t seq, uint8_t *frame, uint32_t *len, uint8_t *port);
-    uint32_t frame_max; /* with `input`: no frame is longer */
+    uint32_t frame_max; /* with `input` or `tell`: no frame is longer */
     /* An input keeper that must be told, by a live lane in each turn, how far it is. Outputs that `send` took
      * and that are not known to have left: they do not count as released. NULL: what `send` took has left. */
     uint32_t (*tell)(void *ctx, unsigned lane, struct nd_progress *progress);

@@ -59,6 +59,19 @@ static int make_chain(struct nd_lane *lane, struct ft_fault *fault)
     return error;
 }
 
+/* Behind an input keeper nothing is forgotten: each output that the primary has made, and that has not left,
+ * is in a buffer of its. */
+static uint64_t replayed_bytes(const struct nd_lane *lane)
+{
+    const struct nd_io *io = lane->io;
+    uint32_t bytes = lane->whole_capture ? io->frame_max : ND_LANE_HEADERS;
+    uint64_t most = io->buffers * (uint64_t)(sizeof(struct lg_output) + bytes);
+
+    if (lane->setup.replayed_bytes)
+        return lane->setup.replayed_bytes;
+    return io->tell && most > REPLAYED_BYTES ? most : REPLAYED_BYTES;
+}
+
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
 {
     /* Half the buffers stay for the ports, or a full hold would starve reception for good. */
@@ -79,11 +92,13 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
                                     .hold = &lane->hold,
                                     .carry = nd_lane_carry,
                                     .arg = lane};
-    if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0 ||
-        lg_replayed_init(&lane->replayed,
-                         lane->setup.replayed_bytes ? lane->setup.replayed_bytes : REPLAYED_BYTES) != 0)
+    if (ft_hold_init(&lane->hold, hold) != 0 || nd_waiting_make(&lane->waiting, lane->io->buffers) != 0)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
-    return make_chain(lane, fault);
+    int error = make_chain(lane, fault);
+
+    if (!error && lg_replayed_init(&lane->replayed, replayed_bytes(lane)) != 0)
+        error = ft_fail(fault, FT_ENOMEM, "lane %u: no memory for replayed outputs", lane->index);
+    return error;
 }
 
 void nd_lane_free(struct nd_lane *lane)

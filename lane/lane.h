@@ -68,6 +68,8 @@ struct nd_remedy {
     char text[64];           /* as nf_chain_command takes it */
 };
 
+#define ND_LANE_HEADERS 192u /* bytes of a frame that capture takes at most where no NF reads payload */
+
 /* What a lane is given beside its config and its region, before nd_lane_make; nothing of it changes later. */
 struct nd_lane_setup {
     struct nd_question *question;     /* the main thread's, one for all lanes */
@@ -78,7 +80,7 @@ struct nd_lane_setup {
     uint32_t heartbeat_ms;            /* between two heartbeats on the data ports */
     struct lg_recorder *recorder;     /* the flight recorder; NULL: there is none */
     uint64_t seed;                    /* of a state that is made anew */
-    uint64_t replayed_bytes;          /* room for replayed outputs; 0: REPLAYED_BYTES */
+    uint64_t replayed_bytes;          /* room for replayed outputs; 0: enough */
     uint32_t chunk_bytes;             /* of lines in a chunk of an incremental checkpoint; 0: CHUNK_BYTES */
     uint64_t round_ns;                /* in which all slices are compared once; 0: verify_every_s */
     struct ft_datagram_key self;      /* this process, to the peer that hears its heartbeats */

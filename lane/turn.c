@@ -33,7 +33,6 @@
 #define IPV6_TYPE   0x86dd
 #define DRAIN_QUIET 3000000ull /* ns without a frame until the ports count as empty */
 #define TX_BURST    32u
-#define HEADERS     192u     /* bytes of a frame that capture takes at most where no NF reads payload */
 #define STEER_NS    1000000u /* between two announcements while steering */
 #define STANDS_S    3        /* seconds that the planted bug lane-stands sleeps */
 
@@ -506,7 +505,7 @@ uint32_t nd_lane_carry(void *arg, const struct ft_held *held, const uint8_t **fr
 /* The same of so many outputs with so many bytes, at the most, without a look at any. */
 static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint64_t bytes)
 {
-    uint64_t headers = (uint64_t)outputs * HEADERS;
+    uint64_t headers = (uint64_t)outputs * ND_LANE_HEADERS;
 
     if (lane->protect->tail == ND_TAIL_SUPPRESS)
         return 0;
@@ -732,8 +731,8 @@ static void *make_whole_packet(struct nd_lane *lane, const struct lg_output *out
 /*
  * What was stable and perhaps not released (docs/guarantees.md, G4). It passes the gate as all else does, and
  * the first of it leaves before the last is made: that may be milliseconds later. Behind an input keeper,
- * which loses nothing, what finds no room waits for it, and so does the next burst; elsewhere it is
- * suppressed.
+ * which loses nothing, what finds no room or no buffer waits for it, and so does the next burst; elsewhere it
+ * is suppressed.
  */
 void nd_lane_emit_tail(struct nd_lane *lane)
 {
@@ -743,7 +742,7 @@ void nd_lane_emit_tail(struct nd_lane *lane)
         return;
     FT_COUNTER_ADD(lane->shared, tail_suppressed, lane->replayed.forgotten);
     lane->replayed.forgotten = 0;
-    while ((output = lg_replayed_take(&lane->replayed))) {
+    while ((output = lg_replayed_oldest(&lane->replayed))) {
         struct ft_held held = {.burst = output->burst,
                                .number = output->number,
                                .seq = output->seq,
@@ -752,6 +751,9 @@ void nd_lane_emit_tail(struct nd_lane *lane)
 
         if (lane->protect->tail == ND_TAIL_EMIT && ft_hold_room(&lane->hold))
             held.packet = make_whole_packet(lane, output);
+        if (!held.packet && lane->io->tell && output->len <= lane->io->frame_max)
+            break;
+        (void)lg_replayed_take(&lane->replayed);
         if (!held.packet) {
             FT_COUNTER_ADD(lane->shared, tail_suppressed, 1);
             continue;

@@ -8,7 +8,7 @@
 #define NEXT  8u    /* outputs */
 #define AHEAD 2048u /* bytes; the ring's second mapping makes any of them readable */
 
-static const struct lg_output *oldest_output(struct lg_replayed *replayed)
+const struct lg_output *lg_replayed_oldest(struct lg_replayed *replayed)
 {
     uint64_t there;
 
@@ -47,7 +47,7 @@ void lg_replayed_put(struct lg_replayed *replayed, const struct lg_output *outpu
     FT_CHECK(size <= replayed->ring.capacity, "an output of %u bytes cannot be kept at all", output->have);
     ft_ring_consume(&replayed->ring); /* what was taken last is done with */
     while (!(out = ft_ring_reserve(&replayed->ring, size))) {
-        const struct lg_output *gone = oldest_output(replayed);
+        const struct lg_output *gone = lg_replayed_oldest(replayed);
 
         replayed->forgotten_to = gone->number;
         replayed->forgotten++;
@@ -79,7 +79,7 @@ void lg_replayed_released(struct lg_replayed *replayed, uint64_t released)
     const struct lg_output *output;
     uint64_t left = replayed->forgotten_to > released ? replayed->forgotten_to - released : 0;
 
-    while ((output = oldest_output(replayed)) && output->number <= released) {
+    while ((output = lg_replayed_oldest(replayed)) && output->number <= released) {
         __builtin_prefetch((const uint8_t *)output + NEXT * output->size); /* most are of one size */
         pass_oldest(replayed, output);
     }
@@ -95,7 +95,7 @@ const struct lg_output *lg_replayed_take(struct lg_replayed *replayed)
 
     /* The one given last time is freed now: its bytes stayed readable until this call. */
     ft_ring_consume(&replayed->ring);
-    output = oldest_output(replayed);
+    output = lg_replayed_oldest(replayed);
     if (output)
         pass_oldest(replayed, output);
     return output;

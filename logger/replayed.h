@@ -39,7 +39,10 @@ void lg_replayed_put(struct lg_replayed *replayed, const struct lg_output *outpu
 void lg_replayed_missed(struct lg_replayed *replayed, uint64_t count, uint64_t to);
 /* Forgets outputs up to number `released`. */
 void lg_replayed_released(struct lg_replayed *replayed, uint64_t released);
-/* Takes the oldest out; NULL when there is none. Valid until the next call. The frame is at output + 1. */
+/* The oldest; NULL: there is none. Valid until the next call but one of lg_replayed_take. The frame is at
+ * output + 1. */
+const struct lg_output *lg_replayed_oldest(struct lg_replayed *replayed);
+/* Takes it out, the same, which is valid until the next call. */
 const struct lg_output *lg_replayed_take(struct lg_replayed *replayed);
 
 #endif

@@ -494,6 +494,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     io->burst = read_burst;
     io->rest = make_rest;
     io->tell = tell_progress;
+    io->frame_max = k->frame_max;
     return 0;
 }
 

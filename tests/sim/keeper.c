@@ -468,6 +468,7 @@ void sim_keeper_feeds(struct sim_node *n)
     n->io.burst = fed_burst;
     n->io.rest = fed_rest;
     n->io.tell = fed_tell;
+    n->io.frame_max = ports->io.frame_max;
 }
 
 void sim_keeper_gone(struct sim_node *n)

@@ -634,12 +634,15 @@ static void waiting_for_more_packets_is_not_useful(void **state)
 #define TAIL 300u
 
 static unsigned made, made_first; /* packets that the lane made of outputs; when the first left */
+static unsigned buffers;          /* that there are for them */
 
 static void *make_counted(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
-    struct lane_frame *f = lane_take_frame();
+    struct lane_frame *f = made < buffers ? lane_take_frame() : NULL;
 
     (void)ctx, (void)lane;
+    if (!f)
+        return NULL;
     assert_true(len >= 4 && made < TAIL);
     memcpy(&f->number, frame, 4);
     made++;
@@ -664,6 +667,7 @@ static int setup_tail(void **state)
     io.send = send_counted;
     lane_open(&io);
     made = made_first = 0;
+    buffers = TAIL;
     atomic_store(&w->shared->orders.lease_until, 0);
     for (uint32_t i = 0; i < TAIL; i++) {
         uint8_t frame[64] = {0};
@@ -735,6 +739,27 @@ static void behind_a_keeper_a_tail_waits_for_room(void **state)
     io->tell = NULL;
 }
 
+/* Inputs have the buffers, and give them back when others have left. */
+static void behind_a_keeper_a_tail_waits_for_buffers(void **state)
+{
+    struct nd_io *io = (struct nd_io *)(uintptr_t)w->lane.io;
+
+    (void)state;
+    io->tell = tell_any;
+    io->frame_max = 64;
+    atomic_store(&w->shared->orders.stable, FT_ALL);
+    atomic_store(&w->shared->orders.lease_until, FT_ALL);
+    for (buffers = 0; buffers < TAIL; buffers += 50) {
+        nd_lane_emit_tail(&w->lane);
+        all_left(buffers);
+        assert_int_equal(w->lane.replayed.count, TAIL - buffers);
+    }
+    nd_lane_emit_tail(&w->lane);
+    all_left(TAIL);
+    assert_int_equal(atomic_load(&w->shared->count.tail_suppressed), 0);
+    io->tell = NULL;
+}
+
 /* What it had released of the state that it had when it was primary before says nothing of this one's. */
 static void a_lane_that_takes_over_has_not_released_its_tail(void **state)
 {
@@ -780,6 +805,7 @@ int main(void)
         TAILS(the_first_leaves_before_the_last_is_made),
         TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
         TAILS(behind_a_keeper_a_tail_waits_for_room),
+        TAILS(behind_a_keeper_a_tail_waits_for_buffers),
         TAILS(a_lane_that_takes_over_has_not_released_its_tail),
     };
 
