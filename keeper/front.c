@@ -423,6 +423,10 @@ bool kp_front_take(struct kp_front *front, unsigned node, const struct kp_messag
         return false;
     if (m->from > peer->incarnation)
         *peer = (struct kp_node){.incarnation = m->from}; /* asked by its name at once */
+    if (m->kind == KP_OWN && m->serial <= peer->own)
+        return false;
+    if (m->kind == KP_OWN)
+        peer->own = m->serial;
     peer->heard = now;
     if (m->kind == KP_STATE && m->serial > peer->serial) {
         peer->serial = m->serial;

@@ -77,6 +77,7 @@ struct kp_front {
     struct kp_front_config config;
     struct kp_node {
         uint64_t incarnation, serial; /* of its last message that counted */
+        uint64_t own;                 /* serial of the last frame of its own: that one again is nobody's */
         uint64_t heard, asked;        /* when, ns; 0: never */
         uint64_t view;                /* as primary; 0: it is not */
     } node[KP_NODES];

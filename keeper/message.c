@@ -169,6 +169,9 @@ static int check_message(const struct kp_message *m)
         return FT_EMALFORMED;
     if (m->kind == KP_STATE && m->before > m->burst)
         return FT_EMALFORMED;
+    if ((m->kind == KP_ASK && (m->burst > FT_VIEW_MAX || m->before > FT_VIEW_MAX)) ||
+        (m->kind == KP_WORD && m->before > FT_VIEW_MAX)) /* keeper views */
+        return FT_EMALFORMED;
     return frame && m->have < m->len && m->kind != KP_OUTPUT ? FT_EMALFORMED : 0;
 }
 

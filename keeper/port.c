@@ -86,6 +86,7 @@ void kp_port_begin(struct kp_port *port, uint64_t view, const struct kp_progress
     port->progress = *progress;
     port->given = progress->burst;
     port->seq = progress->seq;
+    port->time = progress->time;
     port->missing = progress->burst + 1;
     port->said = 0;
     for (unsigned k = 0; k < port->keepers; k++)
@@ -182,7 +183,7 @@ static void take_peer(struct kp_port *port, unsigned keeper, uint64_t incarnatio
     bool feeds = port->keeper == port->peer[keeper].incarnation && port->active == keeper;
 
     port->peer[keeper].incarnation = incarnation;
-    port->peer[keeper].serial = port->peer[keeper].asked = 0;
+    port->peer[keeper].serial = port->peer[keeper].asked = port->peer[keeper].own = 0;
     if (feeds || port->keepers == 1)
         take_keeper(port, port->keepers == 1 ? incarnation : 0);
     port->moved += port->keepers == 1; /* it may be on another server */
@@ -224,11 +225,15 @@ static void take_question(struct kp_port *port, unsigned keeper, const struct kp
         confirm(port, m->number);
         port->parted = true;
         port->parted_at = m->number;
+        port->parted_to = 0;
     }
     say_words(port, kp_giver_take(&port->giver, keeper, m, now));
     follow_giver(port);
-    if (port->keeper || keeper != port->active || m->burst != port->fed_view || m->flags & KP_RETURNS)
+    if (port->keeper || keeper != port->active || !port->fed_view || m->burst != port->fed_view ||
+        m->flags & KP_RETURNS)
         return;
+    port->parted &= !port->parted_to || port->parted_to == m->from;
+    port->parted_to = m->from;
     take_keeper(port, m->from);
     port->moved++;
 }
@@ -277,6 +282,8 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
         port->self = m->to + KP_PLACES;
     if (m->from < peer->incarnation || m->lane != 0) {
         port->refused++;
+        /* Of a process that began by a clock that was put back, perhaps: by the answer it learns so. */
+        peer->answer |= m->kind == KP_ASK;
         return KP_DONE;
     }
     if (m->to != port->self) {
@@ -295,11 +302,13 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
         port->refused++; /* of a keeper that has another file */
         return KP_DONE;
     }
-    if (m->kind == KP_OWN)
-        return KP_OWNS;
-    if (m->kind == KP_ASK && m->serial <= peer->asked) {
+    if ((m->kind == KP_OWN && m->serial <= peer->own) || (m->kind == KP_ASK && m->serial <= peer->asked)) {
         port->refused++;
         return KP_DONE;
+    }
+    if (m->kind == KP_OWN) {
+        peer->own = m->serial;
+        return KP_OWNS;
     }
     if (m->kind == KP_ASK)
         peer->asked = m->serial;
@@ -325,7 +334,8 @@ const struct kp_slot *kp_port_give(struct kp_port *port)
 
     if (!port->view || port->missing <= port->given + 1)
         return NULL;
-    if (slot->seq != port->seq) { /* it would be executed under other numbers than the keeper's */
+    /* It would be executed under other numbers than the keeper's, or at a time that is over. */
+    if (slot->seq != port->seq || slot->time < port->time || slot->time > UINT64_MAX / 2) {
         empty_slot(port, slot);
         port->missing = port->given + 1;
         port->refused++;
@@ -334,6 +344,7 @@ const struct kp_slot *kp_port_give(struct kp_port *port)
     slot->number = 0; /* its frames are the lane's now */
     port->given++;
     port->seq += slot->count;
+    port->time = slot->time;
     find_missing(port);
     return slot;
 }

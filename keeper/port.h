@@ -62,6 +62,7 @@ struct kp_port {
         uint64_t serial;      /* the highest of its messages to this process */
         uint64_t heard;       /* when that came, ns; what a stranger sends again is no sign of life */
         uint64_t asked; /* serial of its last question: that one again, or an earlier one, is nobody's */
+        uint64_t own;   /* the same of what it passes on */
         bool answer;    /* it has spoken */
     } peer[KP_KEEPERS];
     unsigned active; /* the keeper that feeds it */
@@ -69,6 +70,7 @@ struct kp_port {
     struct kp_progress progress;
 
     uint64_t given, seq; /* last burst given to the lane; the sequence number behind it */
+    uint64_t time;       /* of that burst, chain time */
     struct kp_slot {
         uint64_t number, time, seq; /* number 0: empty */
         uint32_t count, there;
@@ -92,6 +94,7 @@ struct kp_port {
     uint64_t fed_view;  /* the keeper view that `active` is of */
     bool parted;        /* the last keeper gave back its word, and the next one has fed nothing yet */
     uint64_t parted_at; /* of outputs behind this number none had left by it */
+    uint64_t parted_to; /* incarnation of the next one, which may begin there; 0: none yet */
     uint64_t moved;     /* times that another keeper feeds it, or another process of the only one */
 
     uint64_t refused; /* datagrams of another keeper, or to another process; bursts that are not the next */

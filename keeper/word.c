@@ -164,8 +164,14 @@ unsigned kp_giver_take(struct kp_giver *g, unsigned k, const struct kp_message *
         g->view = ask->burst;
     if (ask->before > g->view)
         g->view = ask->before;
-    if (holds && (ended || (ask->flags & KP_RETURNS && ask->burst == g->view)))
-        return pass_on(g, now) | (g->over && a->wants ? (give(g, k, now), 1u << k) : 0);
+    if (holds && (ended || (ask->flags & KP_RETURNS && ask->burst == g->view))) {
+        unsigned told = pass_on(g, now);
+
+        if (!g->over || !a->wants)
+            return told;
+        give(g, k, now);
+        return 1u << k;
+    }
     if (ask->flags & KP_RETURNS)
         return 0;
     if (g->holder < 0)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The node's end of an input keeper by itself: what it does with what nobody should say to it. */
+/* The two ends of an input keeper, each by itself: what it does with what nobody should say to it. */
 #include "keeper/port.h"
 
 #include <setjmp.h>
@@ -63,6 +63,7 @@ static void a_frame_of_a_port_that_the_chain_lacks_is_refused(void **unused)
     assert_int_equal(port.refused, 2 * (256 - PORTS));
     assert_null(kp_port_give(&port));
     m.port = PORTS - 1;
+    m.serial = 1;
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
     m.kind = KP_INPUT;
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_KEPT);
@@ -127,6 +128,171 @@ static void a_question_that_comes_again_keeps_no_word(void **unused)
     kp_port_close(&port);
 }
 
+/* A stranger sends what he has heard again: a claim would leave at his rate, and a heartbeat be passed on. */
+static void a_frame_of_ones_own_that_comes_again_is_nobodys(void **unused)
+{
+    static uint8_t frame[64];
+    struct kp_message m = {
+        .kind = KP_OWN, .from = 7, .to = 10, .serial = 5, .len = 64, .have = 64, .frame = frame};
+    struct kp_front_config config = {
+        .inputs = 64, .bursts = 2, .frame_max = 64, .nodes = 2, .incarnation = 10};
+    static struct kp_front front;
+    struct kp_port port;
+
+    (void)unused;
+    open_port(&port);
+    assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
+    assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
+    m.serial = 4;
+    assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
+    m.from = 8; /* of its next process */
+    assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
+    kp_port_close(&port);
+
+    assert_int_equal(kp_front_open(&front, &config), 0);
+    assert_true(kp_front_take(&front, 0, &m, MS));
+    assert_false(kp_front_take(&front, 0, &m, MS));
+    m.serial = 5;
+    assert_true(kp_front_take(&front, 0, &m, MS));
+    kp_front_close(&front);
+}
+
+/* The lane aborts where chain time goes back, and a standby refuses a time that no record may have. */
+static void a_burst_at_a_time_that_is_over_is_not_given(void **unused)
+{
+    struct kp_port port;
+    struct kp_message m = {.kind = KP_INPUT, .from = 7, .to = 10, .view = 1, .burst = 1, .seq = 1};
+    const uint64_t times[] = {0, 999, UINT64_MAX / 2 + 1, UINT64_MAX, 1000, 1000, 1001, 1000};
+    const bool given[] = {false, false, false, false, true, true, true, false};
+
+    (void)unused;
+    open_port(&port);
+    kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1, .time = 1000}, 0);
+    for (unsigned i = 0; i < sizeof(given); i++) {
+        m.time = times[i];
+        m.serial++;
+        kp_port_take(&port, 0, &m, NULL, MS);
+        assert_int_equal(kp_port_give(&port) != NULL, given[i]);
+        m.burst += given[i];
+    }
+    assert_int_equal(port.refused, 5);
+    kp_port_close(&port);
+}
+
+static struct kp_message said;
+
+static void note_said(void *ctx, unsigned keeper, const struct kp_message *m)
+{
+    (void)ctx, (void)keeper;
+    said = *m;
+}
+
+/* Its clock was put back: by the answer to the process before it takes a later incarnation. */
+static void a_keeper_of_an_earlier_incarnation_is_answered(void **unused)
+{
+    struct kp_port port;
+    struct kp_message m = {.kind = KP_ASK, .from = 32, .view = 1, .to = 10, .serial = 1};
+
+    (void)unused;
+    open_port(&port);
+    port.send = note_said;
+    kp_port_take(&port, 0, &m, NULL, MS);
+    kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+    said = (struct kp_message){.kind = 0};
+    kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+    assert_int_equal(said.kind, 0); /* nobody has asked */
+    m.from = 16;
+    m.to = 0;
+    kp_port_take(&port, 0, &m, NULL, MS);
+    kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+    assert_int_equal(said.kind, KP_STATE);
+    assert_int_equal(said.to, 32);
+    kp_port_close(&port);
+}
+
+/* ---- of two keepers ------------------------------------------------------------------------------ */
+
+static struct kp_message question(unsigned k, uint64_t ms, uint64_t burst, uint8_t flags)
+{
+    return (struct kp_message){.kind = KP_ASK,
+                               .from = 7 + k,
+                               .to = 10,
+                               .view = 1,
+                               .serial = ms,
+                               .seq = 7 + k,
+                               .time = ms * MS,
+                               .burst = burst,
+                               .flags = flags};
+}
+
+static void open_two(struct kp_port *port)
+{
+    *port = (struct kp_port){
+        .ports = PORTS, .keepers = 2, .send = note_said, .bytes = bytes_of, .drop = drop_nothing};
+    assert_int_equal(kp_port_open(port, 10), 0);
+    kp_port_begin(port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
+    port->open = true;
+}
+
+static void ask(struct kp_port *port, unsigned k, uint64_t ms, uint64_t burst, uint8_t flags)
+{
+    struct kp_message m = question(k, ms, burst, flags);
+
+    kp_port_take(port, k, &m, NULL, ms * MS);
+}
+
+/* Nobody has the word yet, and 0 is nobody's view. */
+static void who_waits_is_not_taken_for_the_active_one(void **unused)
+{
+    struct kp_port port;
+
+    (void)unused;
+    open_two(&port);
+    ask(&port, port.active, 1, 0, KP_WANTS);
+    assert_true(port.giver.holder < 0);
+    assert_int_equal(port.keeper, 0);
+    assert_int_equal(port.moved, 0);
+    kp_port_close(&port);
+}
+
+/* What had not left by the first one may have left by the second, when the first is asked again. */
+static void the_number_of_who_left_is_for_the_next_one_alone(void **unused)
+{
+    static uint8_t frame[64];
+    struct kp_output out = {.owner = frame, .len = 64, .have = 64};
+    struct kp_port port;
+    uint64_t ms = 0, first, view;
+    struct kp_message m;
+
+    (void)unused;
+    open_two(&port);
+    while (!port.keeper && ++ms < 500)
+        for (unsigned k = 0; k < 2; k++)
+            ask(&port, k, ms, port.giver.holder == (int)k ? port.giver.view : 0,
+                KP_WANTS | (port.giver.holder == (int)k ? KP_RUNS : 0));
+    assert_true(port.keeper != 0);
+    for (out.number = 1; out.number <= 9; out.number++)
+        assert_true(kp_port_hand(&port, &out));
+    first = port.active;
+    view = port.fed_view;
+    m = question(port.active, ++ms, view, KP_RETURNS); /* four have left by it, and no other will */
+    m.number = 4;
+    kp_port_take(&port, port.active, &m, NULL, ms * MS);
+    assert_true(port.parted);
+    for (unsigned i = 0; i < 2; i++) { /* the other one, and once its word is over the first again */
+        unsigned k = i == 0 ? !first : first;
+
+        for (unsigned n = 0; n < 500 && !(port.keeper == 7 + k && port.active == k); n++)
+            ask(&port, k, ++ms, port.giver.holder == (int)k ? port.giver.view : 0,
+                KP_WANTS | (port.giver.holder == (int)k ? KP_RUNS : 0));
+        assert_int_equal(port.keeper, 7 + k);
+        kp_port_tell(&port, &(struct kp_progress){.seq = 1});
+        assert_int_equal(said.kind, KP_STATE);
+        assert_int_equal(said.begins, i == 0 ? 4 : 9);
+    }
+    kp_port_close(&port);
+}
+
 /* Recorded of one keeper and sent from the other one's address, or recorded to one node and sent to another.
  */
 static void a_datagram_is_known_by_who_says_it_to_whom(void **unused)
@@ -151,6 +317,11 @@ int main(void)
         cmocka_unit_test(a_frame_of_a_port_that_the_chain_lacks_is_refused),
         cmocka_unit_test(a_message_that_comes_again_is_no_sign_of_life),
         cmocka_unit_test(a_question_that_comes_again_keeps_no_word),
+        cmocka_unit_test(a_frame_of_ones_own_that_comes_again_is_nobodys),
+        cmocka_unit_test(a_burst_at_a_time_that_is_over_is_not_given),
+        cmocka_unit_test(a_keeper_of_an_earlier_incarnation_is_answered),
+        cmocka_unit_test(who_waits_is_not_taken_for_the_active_one),
+        cmocka_unit_test(the_number_of_who_left_is_for_the_next_one_alone),
         cmocka_unit_test(a_datagram_is_known_by_who_says_it_to_whom),
     };
 
