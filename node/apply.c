@@ -291,7 +291,8 @@ static bool stay(struct nd_changing *g, struct nd_exchange *x)
     nd_confirm_take(&g->confirm, &g->note, nd_now());
     if (g->read.staged)
         nd_change_order(g, ND_FILES_INSTALL);
-    return done(g, x, "that chain runs, and its files are in their places");
+    return done(g, x,
+                "that chain runs, and its files are in their places here: push gives them to the other node");
 }
 
 static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,

@@ -471,9 +471,10 @@ static void judge_set(struct nd_changing *g, const struct rp_status *s, struct n
     if (!error && ft_core_primary(&s->core))
         error = ft_fail(&fault, FT_EBUSY, "it is primary, and gives its own files");
     else if (!error && s->core.kept && !is_diff(&g->note) && chain != nd_change_hash(g, s))
-        error = ft_fail(&fault, FT_EBUSY,
-                        "it keeps a state of the chain before, to be promoted with it or restarted without "
-                        "it: then push");
+        error =
+            ft_fail(&fault, FT_EBUSY,
+                    "it keeps the state of the chain before, in case that the primary is lost: restart it, "
+                    "then push");
     if (!error) {
         error = nd_change_make(g, job->next, false, &c, &fault);
         job->next = NULL;
