@@ -18,12 +18,14 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t state)
                : nf_tcp_is_closed(state) ? NF_TIMEOUT_TCP_CLOSED
                                          : NF_TIMEOUT_TCP_TRANSITORY;
     case NF_PROTO_UDP:
-        return state ? NF_TIMEOUT_UDP : NF_TIMEOUT_UDP_UNANSWERED;
+        return state == NF_ASSURED    ? NF_TIMEOUT_UDP
+               : state == NF_ANSWERED ? NF_TIMEOUT_UDP_ANSWERED
+                                      : NF_TIMEOUT_UDP_UNANSWERED;
     case NF_PROTO_ICMP:
     case NF_PROTO_ICMPV6:
         return NF_TIMEOUT_ICMP;
     default:
-        return NF_TIMEOUT_OTHER;
+        return state == NF_ASSURED ? NF_TIMEOUT_OTHER : NF_TIMEOUT_OTHER_OPENING;
     }
 }
 

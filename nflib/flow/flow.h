@@ -19,8 +19,11 @@ enum nf_timeout {
     NF_TIMEOUT_ICMP,
     NF_TIMEOUT_OTHER,
     NF_TIMEOUT_COUNT,
-    /* Of UDP, no answer was seen: by UDP's timeout, NF_UDP_UNANSWERED at most. No setting of its own. */
+    /* Without settings of their own, by those of UDP and of others: of UDP, not answered, NF_UDP_UNANSWERED
+     * at most; answered and not yet assured; of other protocols, not yet assured. */
     NF_TIMEOUT_UDP_UNANSWERED = NF_TIMEOUT_COUNT,
+    NF_TIMEOUT_UDP_ANSWERED,
+    NF_TIMEOUT_OTHER_OPENING,
     NF_TIMEOUT_CLASSES
 };
 #define NF_UDP_UNANSWERED 30u     /* seconds */
@@ -28,13 +31,28 @@ enum nf_timeout {
 /* By class, as an operator sets them. */
 extern const char *const nf_timeout_names[];
 
-/* Class of a flow; `state` is TCP's, or of UDP 1 once an answer was seen, and looked at for those alone. */
+/* State of a flow that is neither TCP nor ICMP. Assured: who began it has sent again after an answer, so that
+ * both ends want it. */
+enum nf_assurance { NF_UNANSWERED, NF_ANSWERED, NF_ASSURED };
+/* True: one more packet, `reply` or not, takes such a flow from `state` to the next one. */
+static inline bool nf_assures(uint8_t state, uint8_t reply)
+{
+    return (state ^ reply) == 1;
+}
+
+/* Class of a flow; `state` is TCP's, or enum nf_assurance; of ICMP it is 0. */
 uint8_t nf_timeout_class(uint8_t proto, uint8_t state);
-/* Of flows that carry no data, or not yet: a new flow may take their place in a full table. */
+/* The class whose setting is its timeout. */
+static inline uint8_t nf_timeout_setting(uint8_t class)
+{
+    return class < NF_TIMEOUT_COUNT            ? class
+           : class == NF_TIMEOUT_OTHER_OPENING ? NF_TIMEOUT_OTHER
+                                               : NF_TIMEOUT_UDP;
+}
+/* Of flows that one end alone may have made up: a new flow may take their place in a full table. */
 static inline bool nf_timeout_is_transitory(uint8_t class)
 {
-    return class == NF_TIMEOUT_TCP_TRANSITORY || class == NF_TIMEOUT_TCP_CLOSED ||
-           class == NF_TIMEOUT_UDP_UNANSWERED;
+    return class != NF_TIMEOUT_TCP_ESTABLISHED && class != NF_TIMEOUT_UDP && class != NF_TIMEOUT_OTHER;
 }
 
 /*

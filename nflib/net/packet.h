@@ -201,6 +201,11 @@ static inline bool nf_icmpv6_is_echo(uint8_t icmp_type)
 {
     return icmp_type == NF_ICMPV6_ECHO_REPLY || icmp_type == NF_ICMPV6_ECHO_REQUEST;
 }
+/* ICMP of either family. */
+static inline bool nf_proto_is_of_icmp(uint8_t proto)
+{
+    return proto == NF_PROTO_ICMP || proto == NF_PROTO_ICMPV6;
+}
 /* Ports proper, not an identifier. */
 static inline bool nf_proto_is_ported(uint8_t proto)
 {

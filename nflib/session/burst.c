@@ -178,8 +178,7 @@ static bool confirm_session(struct nf_sessions_lane *lane, struct nf_packet *con
     if (!other)
         nf_session_enter(nf, t, record << 1 | 1, &key);
     nf_wheel_set(nf, t->wheel, record, now + (s->members ? nf_session_timeout(t, s) : 0));
-    if (nf_session_is_transitory(s))
-        nf_session_add_transitory(nf, t, record);
+    nf_session_put_in_order(nf, t, record);
     if (nf_session_is_listed(s))
         nf_session_host_list(nf, t, record);
     if (ft_unlikely(nf->env->log != NULL))
@@ -196,10 +195,8 @@ static void begin_again(struct nf_sessions_lane *lane, const struct nf_packet *p
     struct nf_session *s = ft_edit_in_line(nf->region, p->session, sizeof(*s));
     uint8_t turned = p->flow & NF_FLOW_REPLY ? NF_SESSION_TURNED : 0;
 
-    if (nf_session_is_transitory(s)) { /* no more one of the oldest */
-        nf_session_remove_transitory(nf, t, nf_session_number(t, s));
-        nf_session_add_transitory(nf, t, nf_session_number(t, s));
-    }
+    nf_session_take_from_order(nf, t, nf_session_number(t, s)); /* no more one of the oldest */
+    nf_session_put_in_order(nf, t, nf_session_number(t, s));
     if (nf_session_is_listed(s)) {
         nf_session_host_unlist(nf, t, nf_session_number(t, s));
         nf_session_host_list(nf, t, nf_session_number(t, s));

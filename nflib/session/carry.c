@@ -76,14 +76,15 @@ static bool carry_session(struct carrying *c, uint32_t number, uint64_t now)
     return true;
 }
 
-/* In the order in which they became so. */
-static void carry_transitory(const struct carrying *c)
+/* As they were. */
+static void carry_orders(const struct carrying *c)
 {
     const struct nf_sessions *old = c->how->old;
 
-    for (uint32_t at = old->oldest; at; at = nf_session_link(old, at - 1)->younger)
-        if (c->places[at - 1])
-            nf_session_add_transitory(c->nf, c->t, c->places[at - 1] - 1);
+    for (uint32_t order = 0; order < NF_SESSION_ORDERS; order++)
+        for (uint32_t at = old->order[order].oldest; at; at = nf_session_link(old, at - 1)->younger)
+            if (c->places[at - 1])
+                nf_session_put_in_order(c->nf, c->t, c->places[at - 1] - 1);
 }
 
 /* In the order of arrival: in a smaller table the oldest give way. What is not carried is later fragments of
@@ -134,7 +135,7 @@ static int carry_all(struct carrying *c, uint64_t now, struct ft_fault *fault)
         if (!carry_session(c, number, now))
             return ft_fail(fault, FT_EFULL, "sessions: there are %u in lane %u, expected at most %u",
                            old->count, c->nf->lane, c->t->capacity);
-    carry_transitory(c);
+    carry_orders(c);
     carry_fragments(c, now);
     return check_room(c, fault);
 }

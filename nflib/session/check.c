@@ -20,7 +20,7 @@ struct found {
     uint32_t *passed; /* [buckets] */
     uint32_t keys;    /* that records have */
     uint32_t in_use[FT_NFS_MAX];
-    uint32_t transitory;
+    uint32_t in_order[NF_SESSION_ORDERS + 1];
 };
 
 static int check_counts(struct nf_check *c, const struct nf_sessions *t)
@@ -102,6 +102,11 @@ static bool are_a_pair(const struct nf_sessions *t, const struct nf_session *s)
     return four->proto == NF_PROTO_ICMP ? six->proto == NF_PROTO_ICMPV6 : six->proto == four->proto;
 }
 
+static uint8_t states_of(uint8_t proto)
+{
+    return proto == NF_PROTO_TCP ? NF_TCP_STATES : nf_proto_is_of_icmp(proto) ? 1 : NF_ASSURED + 1;
+}
+
 static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_t record, struct found *found)
 {
     const struct nf_session *s = nf_session_at(t, record);
@@ -110,12 +115,12 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
     if (s->seen > c->time)
         return nf_check_failed(c, "session %u was seen at %lu, expected %lu, the chain's time, at most",
                                record, s->seen, c->time);
-    if (nf_session_tcp(s) >= NF_TCP_STATES ||
+    if (nf_session_tcp(s) >= states_of(s->key[0].proto) ||
         nf_session_class(s) != nf_timeout_class(s->key[0].proto, nf_session_tcp(s)) ||
         flags & ~NF_SESSION_FLAGS || flags & NF_SESSION_NEW || !are_a_pair(t, s))
         return nf_check_failed(
-            c, "session %u has protocols %u and %u, TCP state %u, timeout %u, flags %u, which none has",
-            record, s->key[0].proto, s->key[1].proto, nf_session_tcp(s), nf_session_class(s), flags);
+            c, "session %u has protocols %u and %u, state %u, timeout %u, flags %u, which none has", record,
+            s->key[0].proto, s->key[1].proto, nf_session_tcp(s), nf_session_class(s), flags);
     if (s->key[0].zero || s->key[1].zero || (s->key[0].ipv6 != s->key[1].ipv6 && !t->family) ||
         !has_addresses(t, record, 0) || !has_addresses(t, record, 1))
         return nf_check_failed(c, "session %u has a key that is not of its family or its addresses", record);
@@ -131,7 +136,7 @@ static int check_record(struct nf_check *c, const struct nf_sessions *t, uint32_
     if (!nf_wheel_has(t->wheel, record))
         return nf_check_failed(c, "session %u has no timer", record);
     found->keys += flags & NF_SESSION_ONE_KEY ? 1 : 2;
-    found->transitory += nf_session_is_transitory(s);
+    found->in_order[nf_session_order(s)]++;
     return 0;
 }
 
@@ -162,26 +167,42 @@ static const char *link_text(char out[12], uint32_t link)
     return link ? out : "none";
 }
 
-/* All that are transitory, once each, in a list that is the same in both directions. */
-static int check_transitory(struct nf_check *c, const struct nf_sessions *t, const struct found *found)
+static const char *const order_names[NF_SESSION_ORDERS] = {"transitory", "assured"};
+
+/* All that are of an order, once each, in a list that is the same in both directions. */
+static int check_order(struct nf_check *c, const struct nf_sessions *t, uint32_t order, uint32_t count)
 {
-    uint32_t before = 0, at = t->oldest;
+    uint32_t before = 0, at = t->order[order].oldest;
     char a[12], b[12];
 
-    for (uint32_t left = found->transitory; left; left--) {
+    for (uint32_t left = count; left; left--) {
         nf_check_step(c);
-        if (!at || !nf_session_is_used(t, at - 1) || !nf_session_is_transitory(nf_session_at(t, at - 1)) ||
+        if (!at || !nf_session_is_used(t, at - 1) || nf_session_order(nf_session_at(t, at - 1)) != order ||
             nf_session_link(t, at - 1)->older != before)
-            return nf_check_failed(c, "session %s comes behind %s, expected a transitory one that does",
-                                   link_text(a, at), link_text(b, before));
+            return nf_check_failed(c, "session %s comes behind %s, expected a %s one that does",
+                                   link_text(a, at), link_text(b, before), order_names[order]);
         before = at;
         at = nf_session_link(t, at - 1)->younger;
     }
-    if (at || t->youngest != before)
-        return nf_check_failed(c,
-                               "session %s is the youngest transitory one, expected %s, with none behind it",
-                               link_text(a, t->youngest), link_text(b, before));
+    if (at || t->order[order].youngest != before)
+        return nf_check_failed(c, "session %s is the youngest %s one, expected %s, with none behind it",
+                               link_text(a, t->order[order].youngest), order_names[order],
+                               link_text(b, before));
     return 0;
+}
+
+static int check_orders(struct nf_check *c, const struct nf_sessions *t, const struct found *found)
+{
+    int error = 0;
+
+    for (uint32_t order = 0; order < NF_SESSION_ORDERS && !error; order++)
+        error = check_order(c, t, order, found->in_order[order]);
+    if (!error && t->hand &&
+        (!nf_session_is_used(t, t->hand - 1) ||
+         nf_session_order(nf_session_at(t, t->hand - 1)) != NF_SESSION_ASSURED))
+        return nf_check_failed(c, "session %u is the next to be looked at, expected an assured one",
+                               t->hand - 1);
+    return error;
 }
 
 /* The reference at place i of bucket b lies where its key leads to, and no other of the same key before it.
@@ -254,7 +275,7 @@ int nf_sessions_check(struct nf_check *c, const void *object)
     if (!found.seen || !found.passed)
         return FT_ENOMEM;
     if ((error = check_counts(c, t)) || (error = check_free(c, t)) || (error = check_records(c, t, &found)) ||
-        (error = check_transitory(c, t, &found)) || (error = check_index(c, t, &found)))
+        (error = check_orders(c, t, &found)) || (error = check_index(c, t, &found)))
         return error;
     error = nf_fragments_check(c, t);
     return error ? error : nf_session_hosts_check(c, t);

@@ -2,9 +2,10 @@
 /*
  * Which session gives way to a new one in a full table, or at the limit of its host.
  *
- * Transitory sessions, connections of TCP that are being opened or are over and UDP without an answer, lie in
- * a list in the order in which they became so: the oldest goes first. table.c says where the links of that
- * list lie.
+ * Transitory sessions, connections of TCP that are being opened or are over, ICMP, and what else is not
+ * assured, lie in a list in the order in which they became so: the oldest goes first. Those that are assured
+ * lie in another one: where no transitory one goes, some are looked at in turn, from a hand on, and of those
+ * the one goes that has been idle longest. table.c says where the links of both lists lie.
  *
  * Hosts: who began how many of the table's sessions, by the source of a session's first packet; and networks,
  * the /64s of hosts of IPv6, since one machine has as many addresses there as it likes: no network has more
@@ -184,47 +185,72 @@ void nf_session_host_unlist(const struct nf *nf, const struct nf_sessions *t, ui
     put_in_rank(nf, t, slot, host->listed + 1);
 }
 
-/* ---- transitory sessions ------------------------------------------------------------------------- */
+/* ---- in order ------------------------------------------------------------------------------------ */
 
-void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+void nf_session_put_in_order(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
 {
-    *NF_EDIT(nf, nf_session_link(t, record)) = (struct nf_session_link){.older = t->youngest};
-    if (t->youngest)
-        NF_EDIT(nf, nf_session_link(t, t->youngest - 1))->younger = record + 1;
+    uint32_t order = nf_session_order(nf_session_at(t, record));
+    struct nf_session_order *ends;
+
+    if (order == NF_SESSION_ORDERS)
+        return;
+    ends = NF_EDIT(nf, &t->order[order]);
+    *NF_EDIT(nf, nf_session_link(t, record)) = (struct nf_session_link){.older = ends->youngest};
+    if (ends->youngest)
+        NF_EDIT(nf, nf_session_link(t, ends->youngest - 1))->younger = record + 1;
     else
-        *NF_EDIT(nf, &t->oldest) = record + 1;
-    *NF_EDIT(nf, &t->youngest) = record + 1;
+        ends->oldest = record + 1;
+    ends->youngest = record + 1;
 }
 
-void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+static void take_from(const struct nf *nf, const struct nf_sessions *t, uint32_t order, uint32_t record)
 {
     struct nf_session_link link = *nf_session_link(t, record);
+    struct nf_session_order *ends = NF_EDIT(nf, &t->order[order]);
 
     if (link.older)
         NF_EDIT(nf, nf_session_link(t, link.older - 1))->younger = link.younger;
     else
-        *NF_EDIT(nf, &t->oldest) = link.younger;
+        ends->oldest = link.younger;
     if (link.younger)
         NF_EDIT(nf, nf_session_link(t, link.younger - 1))->older = link.older;
     else
-        *NF_EDIT(nf, &t->youngest) = link.older;
+        ends->youngest = link.older;
+    if (t->hand == record + 1)
+        *NF_EDIT(nf, &t->hand) = link.younger;
 }
 
-/* From one transitory class to another it keeps its place. */
+void nf_session_take_from_order(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    uint32_t order = nf_session_order(nf_session_at(t, record));
+
+    if (order != NF_SESSION_ORDERS)
+        take_from(nf, t, order, record);
+}
+
+void nf_session_pass_on(const struct nf *nf, const struct nf_sessions *t, uint32_t record)
+{
+    if (nf_session_order(nf_session_at(t, record)) == NF_SESSION_ASSURED)
+        *NF_EDIT(nf, &t->hand) = nf_session_link(t, record)->younger;
+}
+
+/* From one class to another of the same order it keeps its place. */
 void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct nf_session *s, uint8_t class,
                         uint64_t now)
 {
     uint32_t record = nf_session_number(t, s);
-    bool was = nf_session_is_transitory(s), was_listed = nf_session_is_listed(s);
+    uint32_t was = nf_session_order(s);
+    bool was_listed = nf_session_is_listed(s);
 
     s->key[0].own[1] = class;
     if (nf_session_flags(s) & NF_SESSION_NEW)
         return;
     nf_wheel_set(nf, t->wheel, record, now + nf_session_timeout(t, s));
-    if (was && !nf_session_is_transitory(s))
-        nf_session_remove_transitory(nf, t, record);
-    else if (!was && nf_session_is_transitory(s))
-        nf_session_add_transitory(nf, t, record);
+    if (was != nf_session_order(s)) {
+        if (was != NF_SESSION_ORDERS)
+            take_from(nf, t, was, record);
+        nf_session_put_in_order(nf, t, record);
+    }
     if (was_listed && !nf_session_is_listed(s))
         nf_session_host_unlist(nf, t, record);
     else if (!was_listed && nf_session_is_listed(s))
@@ -398,11 +424,32 @@ static uint32_t of_greedy(const struct nf *nf, const struct choice *choice)
     return found;
 }
 
-/* The oldest: of a greedy host's, or else of all that are transitory. */
+/* Of NF_SESSION_IN_TURN that may go, the one that has been idle longest. */
+static uint32_t of_assured(const struct nf *nf, const struct choice *choice)
+{
+    const struct nf_sessions *t = nf->env->sessions->table;
+    uint32_t oldest = t->order[NF_SESSION_ASSURED].oldest, first = t->hand ? t->hand : oldest, at = first;
+    uint32_t found = NF_NONE, left = NF_SESSION_IN_TURN;
+
+    for (uint32_t looks = 0; at && left && looks < choice->looks; looks++) {
+        if (chosen(nf, nf_session_at(t, at - 1), choice) == NF_FREES) {
+            if (found == NF_NONE || nf_session_at(t, at - 1)->seen < nf_session_at(t, found)->seen)
+                found = at - 1;
+            left--;
+        }
+        at = nf_session_link(t, at - 1)->younger;
+        at = at ? at : oldest;
+        if (at == first)
+            break;
+    }
+    return found;
+}
+
+/* The oldest: of a greedy host's, or else of all that are transitory; or else an assured one. */
 static uint32_t of_all(const struct nf *nf, const struct choice *choice)
 {
     const struct nf_sessions *t = nf->env->sessions->table;
-    uint32_t greedys = of_greedy(nf, choice), at = t->oldest;
+    uint32_t greedys = of_greedy(nf, choice), at = t->order[NF_SESSION_TRANSITORY].oldest;
 
     if (greedys != NF_NONE)
         return greedys;
@@ -411,7 +458,7 @@ static uint32_t of_all(const struct nf *nf, const struct choice *choice)
             return at - 1;
         at = nf_session_link(t, at - 1)->younger;
     }
-    return NF_NONE;
+    return of_assured(nf, choice);
 }
 
 /* Of the host that sent `p`, or of its network, whichever has as many as it may. */

@@ -126,9 +126,10 @@ uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session
 {
     uint32_t longest = 0, class = nf_session_class(s);
     bool unanswered = class == NF_TIMEOUT_UDP_UNANSWERED;
+    uint32_t setting = nf_timeout_setting((uint8_t) class);
 
     for (uint32_t left = s->members; left; left &= left - 1) {
-        uint32_t seconds = t->timeouts[__builtin_ctz(left)][unanswered ? NF_TIMEOUT_UDP : class];
+        uint32_t seconds = t->timeouts[__builtin_ctz(left)][setting];
 
         longest = seconds > longest ? seconds : longest;
     }

@@ -56,15 +56,16 @@ void nf_session_disbelieve(const struct nf *nf, const struct nf_packet *p)
         nf_session_reclass(&lane->nfs[0], lane->burst.table, s, class, lane->now);
 }
 
-/* The first answer to a session of UDP: it is transitory no more. */
-static __attribute__((noinline)) void note_answer(struct nf_sessions_lane *lane, struct nf_session *s,
-                                                  uint64_t now)
+/* A packet that nf_assures. */
+static __attribute__((noinline)) void assure(struct nf_sessions_lane *lane, struct nf_session *s,
+                                             uint64_t now)
 {
-    s->key[0].own[0] = 1;
-    nf_session_reclass(&lane->nfs[0], lane->burst.table, s, NF_TIMEOUT_UDP, now);
+    s->key[0].own[0]++;
+    nf_session_reclass(&lane->nfs[0], lane->burst.table, s,
+                       nf_timeout_class(s->key[0].proto, s->key[0].own[0]), now);
 }
 
-/* One more packet of a session: its time, and TCP's state or that of UDP. */
+/* One more packet of a session: its time, and TCP's state or how far it is assured. */
 static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, const struct nf_session *found,
                           uint64_t now)
 {
@@ -73,8 +74,9 @@ static void touch_session(struct nf_sessions_lane *lane, struct nf_packet *p, co
     s->seen = now;
     if (p->proto == NF_PROTO_TCP && (p->flags & (NF_P_L4 | NF_P_LATER)) == NF_P_L4)
         follow_tcp(lane, p, s, now);
-    else if (p->proto == NF_PROTO_UDP && p->flow & NF_FLOW_REPLY && !s->key[0].own[0])
-        note_answer(lane, s, now);
+    else if (!nf_proto_is_of_icmp(p->proto) && p->proto != NF_PROTO_TCP &&
+             nf_assures(s->key[0].own[0], p->flow & NF_FLOW_REPLY))
+        assure(lane, s, now);
 }
 
 static void look_at_key(struct nf_sessions_lane *lane, struct nf_packet *p, uint64_t now)
@@ -266,8 +268,8 @@ static inline void look_at_guess(struct nf_sessions_lane *lane, struct nf_packet
     s->seen = now;
     if (p->proto == NF_PROTO_UDP) {
         p->flow = flow | NF_FLOW_SETTLED;
-        if (ft_unlikely((look->ref & 1) > s->key[0].own[0]))
-            note_answer(lane, s, now);
+        if (ft_unlikely(nf_assures(s->key[0].own[0], look->ref & 1)))
+            assure(lane, s, now);
         return;
     }
     if (p->proto == NF_PROTO_TCP && nf_tcp_stays(s->key[0].own[0], p->tcp_flags)) {

@@ -82,6 +82,12 @@ bool nf_session_room(const struct nf *nf, const struct nf_packet *p)
     return ft_likely(has_room(nf, p)) || find_room(nf, p, NULL, DISPLACE_LEFT + NF_BURST_MAX) != NF_NONE;
 }
 
+static void displace_session(const struct nf *nf, uint32_t record, uint64_t now)
+{
+    nf_session_pass_on(&nf_sessions_lane(nf)->nfs[0], nf->env->sessions->table, record);
+    nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
+}
+
 static bool make_room(const struct nf *nf, const struct nf_packet *p, uint64_t now)
 {
     uint32_t record;
@@ -90,7 +96,7 @@ static bool make_room(const struct nf *nf, const struct nf_packet *p, uint64_t n
         return true;
     record = find_room(nf, p, NULL, DISPLACE_LEFT);
     if (record != NF_NONE)
-        nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
+        displace_session(nf, record, now);
     return record != NF_NONE;
 }
 
@@ -107,7 +113,7 @@ bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const s
     if (of_host || !(lane->vain >> need->kind & 1))
         record = find_room(nf, p, need, DISPLACE_LEFT + NF_BURST_MAX);
     if (record != NF_NONE)
-        nf_session_finish(nf, record, NF_SESSION_DISPLACED, now);
+        displace_session(nf, record, now);
     else if (!of_host)
         lane->vain |= 1u << need->kind;
     return record != NF_NONE;
@@ -202,8 +208,7 @@ void nf_session_finish(const struct nf *nf, uint32_t record, enum nf_session_why
         (*NF_EDIT(own, &t->in_use[member->index]))--;
     }
     NF_WATCH(changed, t, &s->key[0]);
-    if (nf_session_is_transitory(s))
-        nf_session_remove_transitory(own, t, record);
+    nf_session_take_from_order(own, t, record);
     if (nf_session_is_listed(s))
         nf_session_host_unlist(own, t, record);
     nf_session_host_end(own, t, record);

@@ -52,8 +52,8 @@ _Static_assert(sizeof(struct nf_session) == 48, "a line has room for slots");
 
 /*
  * In the bytes own[] of a record's keys lies what the chain knows of the session. key[0].own[0]: the state of
- * TCP (enum nf_tcp_state), or of UDP 1 once an answer was seen. key[0].own[1]: the class of its timeout (enum
- * nf_timeout). key[1].own[0]: these flags. key[1].own[1]: 0.
+ * TCP (enum nf_tcp_state), or of other protocols but ICMP enum nf_assurance. key[0].own[1]: the class of its
+ * timeout (enum nf_timeout). key[1].own[0]: these flags. key[1].own[1]: 0.
  */
 enum nf_session_flags {
     NF_SESSION_NEW = 1 << 0, /* no packet of it has passed the chain yet: it has no second key, no timer */
@@ -157,11 +157,12 @@ static inline const void *nf_session_slot(const struct nf *nf, const struct nf_s
  * dropped.
  *
  * Where the NF has max_flows, or the table is full, another session ends, without a packet in this burst: the
- * one that has been transitory longest (of TCP, being opened or over; of UDP, not answered). Where an NF of
- * the chain limits flows of a host, and one has more than a sixteenth of the table that are no open
- * connections of TCP, it is the oldest of those; and the same of the packet's own host where that has as many
- * as this NF lets it have. Its NFs hear of it in here (NF_SESSION_DISPLACED), and may enter sections: join
- * outside of any, and enter 32 at most since nf_session_room.
+ * one that has been transitory longest (of TCP, being opened or over; ICMP; of others, not assured), or else
+ * of 16 in turn that are no TCP the one that has been idle longest. Where an NF of the chain limits flows of
+ * a host, and one has more than a sixteenth of the table that are no open connections of TCP, it is the
+ * oldest of those; and the same of the packet's own host where that has as many as this NF lets it have. Its
+ * NFs hear of it in here (NF_SESSION_DISPLACED), and may enter sections: join outside of any, and enter 32 at
+ * most since nf_session_room.
  *
  * Where the packet would begin its session and its host has as many as it may (nf_session_host_full), the
  * packet is dropped in here, as module->host_full or as no NF's, whatever the NF does with what finds no

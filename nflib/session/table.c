@@ -8,7 +8,7 @@
  *     used[]                      one bit a record, for walking them in order
  *     records                     whole lines each: struct nf_session, then the slots. A free one holds the
  *                                 number of the next free one + 1
- *     struct nf_session_link[]    8 bytes each: transitory ones in order
+ *     struct nf_session_link[]    8 bytes each: those that may give way, in order
  *     struct nf_session_addresses[]    one line each, where an NF wants IPv6: the addresses of each key
  *     uint32_t[]                  the host that began each, where an NF limits flows of a host (hosts.c)
  *
@@ -87,8 +87,8 @@ static uint64_t shape_table(struct nf_sessions *t, const struct nf_sessions_want
     t->buckets = (uint32_t)((2ull * t->capacity + PLACES_FILLED - 1) / PLACES_FILLED);
     t->used_at = sizeof(*t) + (uint64_t)t->buckets * sizeof(struct nf_session_bucket);
     t->records_at = t->used_at + round_up_to_line(((uint64_t)t->capacity + 63) / 64 * 8);
-    t->transitory_at = t->records_at + (uint64_t)t->capacity * t->stride;
-    end = t->transitory_at + round_up_to_line((uint64_t)t->capacity * sizeof(struct nf_session_link));
+    t->links_at = t->records_at + (uint64_t)t->capacity * t->stride;
+    end = t->links_at + round_up_to_line((uint64_t)t->capacity * sizeof(struct nf_session_link));
     t->addresses_at = wants->ipv6 ? end : 0;
     for (uint32_t i = 1; i <= wants->nfs; i++) {
         t->max_flows[i] = wants->flows[i].max_flows;

@@ -19,6 +19,7 @@
 #define NF_SESSION_VICTIMS                                                                                   \
     (NF_BURST_MAX + 1u) /* looked at, since a burst's packets keep that many less one from being displaced   \
                          */
+#define NF_SESSION_IN_TURN 16u /* assured ones of which the one that has been idle longest gives way */
 #define NF_SESSION_GREEDY_PART                                                                               \
     16u /* a host with more than this part of the table, or of what is short, makes room first */
 
@@ -63,6 +64,13 @@ static inline uint32_t nf_session_rank(uint32_t listed)
     return listed ? 32u - (uint32_t)__builtin_clz(listed) : 0;
 }
 
+/* Sessions that may give way, in the order in which they became so: those that are transitory, and those
+ * of other protocols than TCP that are assured. Records + 1; 0: there are none. */
+enum nf_session_orders { NF_SESSION_TRANSITORY, NF_SESSION_ASSURED, NF_SESSION_ORDERS };
+struct nf_session_order {
+    uint32_t oldest, youngest;
+};
+
 /* Begins the table, in the lane's arena. Constant but for what is live. */
 struct nf_sessions {
     struct nf_wheel *wheel;       /* records by number, then fragments */
@@ -70,7 +78,7 @@ struct nf_sessions {
     struct nf_lists *by_arrival;  /* slots of fragments, in `arrived` */
     uint64_t used_at, records_at; /* bytes from here */
     uint64_t addresses_at;        /* the same; 0: the chain looks up no IPv6 */
-    uint64_t transitory_at;       /* the same */
+    uint64_t links_at;            /* the same */
     uint64_t host_of_at;          /* the same; 0: no NF limits flows of a host */
     struct nf_map *hosts;         /* addresses to struct nf_session_host; NULL: the same */
     struct nf_map *networks;      /* 8 bytes to struct nf_session_network; NULL: that, or no IPv6 */
@@ -88,10 +96,11 @@ struct nf_sessions {
     _Alignas(FT_LINE) uint64_t seed;
     uint32_t timeouts[FT_NFS_MAX][NF_TIMEOUT_COUNT]; /* seconds; 0: the NF has no such flows */
     _Alignas(FT_LINE) uint32_t count;
-    uint32_t touched;            /* records from here on were never used */
-    uint32_t free;               /* record last freed + 1; 0: none */
-    uint32_t serial;             /* of the session begun last */
-    uint32_t oldest, youngest;   /* records of transitory sessions, + 1; 0: there are none */
+    uint32_t touched; /* records from here on were never used */
+    uint32_t free;    /* record last freed + 1; 0: none */
+    uint32_t serial;  /* of the session begun last */
+    struct nf_session_order order[NF_SESSION_ORDERS];
+    uint32_t hand; /* record of the assured session that is the first to be looked at, + 1; 0: the oldest */
     uint64_t conflicts;          /* packets dropped since the second key of their session was another's */
     uint32_t in_use[FT_NFS_MAX]; /* sessions that each NF is in */
     struct nf_session_walk walks[FT_NFS_MAX];
@@ -107,8 +116,8 @@ struct nf_session_addresses {
 };
 _Static_assert(sizeof(struct nf_session_addresses) == FT_LINE, "a record's addresses are one line");
 
-/* Records + 1 of the sessions that became transitory before and after one; 0: none. Of one that is not, no
- * matter. */
+/* Records + 1 of the sessions that come before and after one in its order; 0: none. Of one that is in no
+ * order, no matter. */
 struct nf_session_link {
     uint32_t older, younger;
 };
@@ -190,7 +199,7 @@ static inline const struct nf_session_addresses *nf_session_addresses(const stru
 }
 static inline const struct nf_session_link *nf_session_link(const struct nf_sessions *t, uint32_t record)
 {
-    return (const struct nf_session_link *)(const void *)((const uint8_t *)t + t->transitory_at) + record;
+    return (const struct nf_session_link *)(const void *)((const uint8_t *)t + t->links_at) + record;
 }
 /* Its slot in t->hosts. */
 static inline const uint32_t *nf_session_host_of(const struct nf_sessions *t, uint32_t record)
@@ -238,17 +247,24 @@ uint64_t nf_session_timeout(const struct nf_sessions *t, const struct nf_session
 /* The first used record from `record` on; NF_NONE at the end. */
 uint32_t nf_session_next(const struct nf_sessions *t, uint32_t record);
 
-/* hosts.c: transitory sessions in the order in which they became so. They have begun, and are of a class that
- * is transitory. */
-static inline bool nf_session_is_transitory(const struct nf_session *s)
+/* hosts.c: sessions in the order in which they became what they are. Which order; NF_SESSION_ORDERS: none, it
+ * has not begun yet, or is an open connection of TCP. */
+static inline uint32_t nf_session_order(const struct nf_session *s)
 {
-    return nf_timeout_is_transitory(nf_session_class(s)) && !(nf_session_flags(s) & NF_SESSION_NEW);
+    uint8_t class = nf_session_class(s);
+
+    return class == NF_TIMEOUT_TCP_ESTABLISHED || nf_session_flags(s) & NF_SESSION_NEW ? NF_SESSION_ORDERS
+           : nf_timeout_is_transitory(class)                                           ? NF_SESSION_TRANSITORY
+                                                                                       : NF_SESSION_ASSURED;
 }
-void nf_session_add_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+/* The session of a record comes last in its order, if it is in one, and is taken from the one it is in. */
+void nf_session_put_in_order(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+void nf_session_take_from_order(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
+/* It gives way: assured ones behind it are the next to be looked at. */
+void nf_session_pass_on(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 /* Its class has changed, to `class`: it has the timer that goes with it. */
 void nf_session_reclass(const struct nf *nf, const struct nf_sessions *t, struct nf_session *s, uint8_t class,
                         uint64_t now);
-void nf_session_remove_transitory(const struct nf *nf, const struct nf_sessions *t, uint32_t record);
 /* The session that may give way to one of the NF's that `p` begins: the table, or the NF, or its host has as
  * many as it may. `need`: one that frees that; NULL: any. NF_NONE: there is none among those looked at. */
 uint32_t nf_session_displaceable(const struct nf *nf, const struct nf_packet *p,

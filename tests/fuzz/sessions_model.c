@@ -55,12 +55,26 @@ static struct sm_session *find(const struct sm_key *key, bool *reply)
     return NULL;
 }
 
-/* Of a session that has begun, when TCP's state may have changed. */
+/* The first that was assured after the moment; NULL: none. */
+static struct sm_session *assured_after(uint64_t moment)
+{
+    struct sm_session *next = NULL;
+
+    for (struct sm_session *s = sm.list; s < sm.list + SM_FLOWS; s++)
+        if (s->live && s->assured > moment && (!next || s->assured < next->assured))
+            next = s;
+    return next;
+}
+
+/* Of a session that has begun, when its state may have changed. */
 static void follow(struct sm_session *s)
 {
-    bool is = nf_timeout_is_transitory(nf_timeout_class(s->key[0].proto, s->tcp)) && !s->fresh;
+    uint8_t proto = s->key[0].proto;
+    bool open = proto == NF_PROTO_TCP && nf_tcp_is_open(s->tcp),
+         assured = proto == NF_PROTO_UDP && s->tcp == 2;
 
-    s->transitory = !is ? 0 : s->transitory ? s->transitory : ++sm.moments;
+    s->transitory = s->fresh || open || assured ? 0 : s->transitory ? s->transitory : ++sm.moments;
+    s->assured = s->fresh || !assured ? 0 : s->assured ? s->assured : ++sm.moments;
 }
 
 static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
@@ -68,8 +82,8 @@ static void take_in(struct sm_packet *p, struct sm_session *s, bool reply)
     p->session = s;
     p->reply = reply;
     s->seen = sm.now;
-    if (p->real->proto == NF_PROTO_UDP && reply)
-        s->tcp = 1; /* an answer was seen */
+    if (p->real->proto == NF_PROTO_UDP)
+        s->tcp = s->tcp == 0 && reply ? 1 : s->tcp == 1 && !reply ? 2 : s->tcp;
     else if (p->real->proto != NF_PROTO_TCP)
         return;
     else if (nf_tcp_is_over(s->tcp) && nf_tcp_is_request(p->real->tcp_flags))
@@ -126,9 +140,34 @@ static void end(struct sm_session *s, enum nf_session_why why)
     sm.fresh -= s->fresh;
     s->live = s->fresh = false;
     s->transitory = 0;
+    if (sm.hand == s)
+        sm.hand = assured_after(s->assured);
+    s->assured = 0;
 }
 
-/* In a full table the one goes that has been transitory longest, and has no packet in this burst. */
+/* Of 16 in turn the one that has been idle longest; NULL: all have a packet in this burst. */
+static struct sm_session *idle_longest(bool own, unsigned nf)
+{
+    struct sm_session *first = sm.hand ? sm.hand : assured_after(0), *s = first, *found = NULL;
+    unsigned left = 16;
+
+    for (unsigned looks = 0; s && left && looks < 33; looks++) {
+        if (s->seen != sm.now && (!own || s->members >> nf & 1)) {
+            found = !found || s->seen < found->seen ? s : found;
+            left--;
+        }
+        s = assured_after(s->assured);
+        s = s ? s : assured_after(0);
+        if (s == first)
+            break;
+    }
+    if (found)
+        sm.hand = assured_after(found->assured);
+    return found;
+}
+
+/* In a full table the one goes that has been transitory longest, and has no packet in this burst; or else one
+ * that is assured. */
 static bool make_room(const struct sm_session *joined, unsigned nf)
 {
     bool own = sm.in_use[nf] == (nf == 1 ? SM_FLOWS : SM_FEW);
@@ -140,6 +179,8 @@ static bool make_room(const struct sm_session *joined, unsigned nf)
         if (s->live && s->transitory && s->seen != sm.now && (!own || s->members >> nf & 1) &&
             (!oldest || s->transitory < oldest->transitory))
             oldest = s;
+    if (!oldest)
+        oldest = idle_longest(own, nf);
     if (oldest)
         end(oldest, NF_SESSION_DISPLACED);
     return oldest;
@@ -244,7 +285,7 @@ void sm_expire(void)
         uint8_t class = nf_timeout_class(s->key[0].proto, s->tcp);
         uint64_t longest = 0;
 
-        class = class == NF_TIMEOUT_UDP_UNANSWERED ? NF_TIMEOUT_UDP : class; /* below 30 s here */
+        class = class >= NF_TIMEOUT_COUNT ? NF_TIMEOUT_UDP : class; /* below 30 s here */
 
         if (!s->live)
             continue;

@@ -44,8 +44,9 @@ struct sm_session {
     struct sm_key key[2];
     uint32_t members, serial; /* members: bit of each NF's number */
     uint64_t seen;
-    uint64_t transitory; /* number of the moment at which it became so; 0: it is not */
-    uint8_t tcp;
+    uint64_t transitory;              /* number of the moment at which it became so; 0: it is not */
+    uint64_t assured;                 /* the same */
+    uint8_t tcp;                      /* of UDP 1: answered, 2: and its beginner has sent again */
     uint16_t number;                  /* that NF 1 translates to; 0: it does not */
     uint32_t packets[SM_NFS + 1];     /* that an NF in it saw */
     const struct sm_packet *beginner; /* the packet that began it, in this burst */
@@ -58,6 +59,7 @@ struct sm {
     uint32_t timeouts[SM_NFS + 1][NF_TIMEOUT_COUNT]; /* seconds */
     uint32_t in_use[SM_NFS + 1], live, fresh;
     uint64_t moments;
+    struct sm_session *hand;                     /* NULL: the one assured first */
     uint64_t ended[SM_NFS + 1][NF_SESSION_WHYS]; /* by enum nf_session_why */
 };
 extern struct sm sm;

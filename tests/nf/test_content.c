@@ -73,8 +73,13 @@ static void sessions_are_what_packets_make_of_them(const char *name)
     DAMAGED(&t->count, t->count - 1, "sessions are used, expected");
     DAMAGED(&t->touched, UINT32_MAX, "records were used");
     DAMAGED(&t->free, 1, "the list of free records does not end");
-    DAMAGED(&t->oldest, 0, "session none comes behind none, expected a transitory one");
-    DAMAGED(&t->youngest, UINT32_MAX, "is the youngest transitory one, expected");
+    DAMAGED(&t->order[NF_SESSION_TRANSITORY].oldest, 0,
+            "session none comes behind none, expected a transitory one");
+    DAMAGED(&t->order[NF_SESSION_TRANSITORY].youngest, UINT32_MAX,
+            "is the youngest transitory one, expected");
+    DAMAGED(&t->order[NF_SESSION_ASSURED].oldest, 1, "is the youngest assured one, expected");
+    DAMAGED(&t->hand, 1, "session 0 is the next to be looked at, expected an assured one");
+    DAMAGED(&t->hand, UINT32_MAX, "is the next to be looked at, expected an assured one");
     DAMAGED(&link->younger, 1, "transitory one");
     DAMAGED(&link->older, UINT32_MAX, "expected a transitory one that does");
     DAMAGED(&t->in_use[1], t->in_use[1] + 1, "NF 1 is in");

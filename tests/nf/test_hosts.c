@@ -242,6 +242,67 @@ static void networks_are_those_of_their_sessions(void)
     DAMAGED(&key[7], 9, "");
 }
 
+/* A datagram, or half of a ping, of a client outside and the site's service, or an answer. */
+static bool send_four(bool back, uint8_t proto, uint32_t client, uint16_t port, uint8_t tcp)
+{
+    uint32_t site = NFT_IP(203, 0, 113, 9);
+    struct nft_spec s = {.src = back ? site : client,
+                         .dst = back ? client : site,
+                         .sport = back && proto != 1 ? 53 : port,
+                         .dport = back ? port : 53,
+                         .proto = proto,
+                         .tcp = tcp,
+                         .type = back ? 0 : 8,
+                         .payload = 9};
+
+    h.now += 1000;
+    return help_chain_spec(&h, back ? NF_INSIDE : NF_OUTSIDE, &s, NULL);
+}
+
+/* The question, and its answer. */
+static void ask(uint8_t proto, uint32_t client, uint16_t port)
+{
+    assert_true(send_four(false, proto, client, port, NFT_SYN));
+    assert_true(send_four(true, proto, client, port, NFT_SYN | NFT_ACK));
+}
+
+/* From outside, forged sources ask what the site's rules let in, ten for each that there is room for, and are
+ * answered each. What honest ends keep up stays, and they begin what they like. */
+static void forged_questions_keep_nobody_out(uint8_t proto)
+{
+    help_chain_open(&h, "    - firewall: { rules: firewall.rules, max_flows: 400 }\n",
+                    "allow in icmp type 8\n"
+                    "allow in udp to any port 53\n"
+                    "allow in tcp to any port 53\n"
+                    "default deny in\n",
+                    5);
+    for (uint32_t i = 0; i < 100; i++) {
+        ask(i % 2 ? 17 : 6, NFT_IP(198, 18, 0, i), 1000);
+        assert_true(send_four(false, i % 2 ? 17 : 6, NFT_IP(198, 18, 0, i), 1000, NFT_ACK));
+    }
+    for (uint32_t i = 0; i < 4000; i++) {
+        ask(proto, NFT_IP(198, 51, 0, 0) + i, (uint16_t)(5000 + i));
+        if (i % 40 == 0)
+            ask(6, NFT_IP(198, 19, 0, i / 40), 1000);
+    }
+    assert_int_equal(help_chain_counter(&h, "firewall", "table_full"), 0);
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), 4200);
+    for (uint32_t i = 0; i < 100; i++) /* from inside: where the flow has gone, another one begins */
+        assert_true(send_four(true, i % 2 ? 17 : 6, NFT_IP(198, 18, 0, i), 1000, NFT_ACK));
+    assert_int_equal(help_chain_counter(&h, "firewall", "connections_created"), 4200);
+    help_chain_is_sound(&h);
+}
+
+static void forged_pings_keep_nobody_out(void)
+{
+    forged_questions_keep_nobody_out(1);
+}
+
+static void forged_queries_keep_nobody_out(void)
+{
+    forged_questions_keep_nobody_out(17);
+}
+
 /* A note that a lane has not finished is not read. */
 static void a_torn_note_is_no_note(void)
 {
@@ -268,6 +329,8 @@ int main(void)
         HELP_CASE(a_torn_note_is_no_note),
         HELP_CASE(a_network_leaves_an_eighth),
         HELP_CASE(networks_are_those_of_their_sessions),
+        HELP_CASE(forged_pings_keep_nobody_out),
+        HELP_CASE(forged_queries_keep_nobody_out),
         HELP_CASE(a_full_network_makes_room_of_its_own),
     };
 

@@ -124,11 +124,11 @@ static bool may_go(const struct flow *f, uint8_t proto, const char *outside)
 }
 
 /* The flow, NULL: none, is what gives a port of the address: of the client that has most, if that is more
- * than a sixteenth of the ports, or else one that is transitory. */
+ * than a sixteenth of the ports, or else one that is transitory, or else any. */
 static bool is_by_the_rule(const struct flow *gone, uint8_t proto, const char *outside)
 {
     unsigned listed[CLIENTS] = {0}, most = 0;
-    bool transitory = false;
+    bool transitory = false, may = false;
 
     for (unsigned i = 0; i < FLOWS; i++)
         listed[i % CLIENTS] += is_listed(&m.flow[i]);
@@ -138,15 +138,16 @@ static bool is_by_the_rule(const struct flow *gone, uint8_t proto, const char *o
         if (!may_go(f, proto, outside))
             continue;
         most = listed[i % CLIENTS] > most ? listed[i % CLIENTS] : most;
-        transitory |= proto == 6 || (proto == 17 && f->phase == 0);
+        may = true;
+        transitory |= proto != 17 || f->phase < 2;
     }
     if (!gone)
-        return most <= m.ports / 16 && !transitory;
+        return !may;
     if (!may_go(gone, proto, outside))
         return false;
     /* Of many clients that have as much but for a power of two it may be any. */
     return most > m.ports / 16 ? listed[(gone - m.flow) % CLIENTS] > most / 2
-                               : proto == 6 || (proto == 17 && gone->phase == 0);
+                               : !transitory || proto != 17 || gone->phase < 2;
 }
 
 /* Who had the port until now that another one has got. */
@@ -228,7 +229,7 @@ static void step_out(struct flow *f)
         f->port = seen.sport;
         f->outside = *outside;
         m.created++;
-    } else if (f->proto == 6 && f->phase == 1) {
+    } else if (f->phase == 1) {
         f->phase = 2;
     }
     f->seen = m.h.now;

@@ -90,11 +90,12 @@ static bool is_listed(const struct flow *f)
 }
 
 /* The flow, NULL: none, is what gives a port of the address: of the host that has most, if that is more than
- * a sixteenth of the ports, or else one that is transitory. No packet of it is of this moment. */
+ * a sixteenth of the ports, or else one that is transitory, or else any. No packet of it is of this moment.
+ */
 static bool is_by_the_rule(const struct model *m, const struct flow *gone, uint8_t proto, unsigned place)
 {
     unsigned listed[HOSTS] = {0}, most = 0;
-    bool transitory = false;
+    bool transitory = false, may = false;
 
     for (unsigned i = 0; i < FLOWS; i++)
         listed[i % HOSTS] += is_listed(&m->flow[i]);
@@ -104,15 +105,16 @@ static bool is_by_the_rule(const struct model *m, const struct flow *gone, uint8
         if (!is_listed(f) || f->proto != proto || f->place != place || f->seen == m->h.now)
             continue;
         most = listed[i % HOSTS] > most ? listed[i % HOSTS] : most;
-        transitory |= proto == 6 || (proto == 17 && f->phase == 0);
+        may = true;
+        transitory |= proto != 17 || f->phase < 2;
     }
     if (!gone)
-        return most <= m->ports / 16 && !transitory;
+        return !may;
     if (!is_listed(gone) || gone->proto != proto || gone->place != place || gone->seen == m->h.now)
         return false;
     /* Of many hosts that have as much but for a power of two it may be any. */
     return most > m->ports / 16 ? listed[(gone - m->flow) % HOSTS] > most / 2
-                                : proto == 6 || (proto == 17 && gone->phase == 0);
+                                : !transitory || proto != 17 || gone->phase < 2;
 }
 
 static void displace(struct model *m, struct flow *gone, const struct flow *f, unsigned place)
