@@ -258,15 +258,36 @@ static enum nat_counter reason_of(const struct nf *nf, const struct nf_packet *p
     return nat_has_port(nf, in.proto, in.saddr, in.sport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING;
 }
 
+/* From inside, about a flow that is not the NAT's, or about none (`about` is NULL): it would leave with the
+ * address of a host of `inside`, unless that is the flow's own end, which an NF behind this one translates.
+ */
+static bool error_would_leak(const struct nf *nf, const struct nf_packet *p, const struct nf_session *about)
+{
+    const struct nat_config *config = nf->config;
+    uint32_t behind = nf->env->sessions->before[nf->index][NF_OUTSIDE][1];
+    struct nf_inner in;
+
+    if (!nat_would_leak(config, p))
+        return false;
+    nf_packet_inner(p, &in);
+    return !about || !(about->members & behind) || in.daddr != p->saddr;
+}
+
 static void nat_error(const struct nf *nf, struct nf_packet *p)
 {
     bool reply, inside = p->side == NF_INSIDE;
-    const struct nf_session *s = nf_session_quoted(nf, p, &reply);
+    const struct nf_session *about = nf_session_quoted(nf, p, &reply);
+    const struct nf_session *s = about && nf_session_has(nf, about) ? about : NULL;
     struct nat_forward f;
     struct nat_ends ends;
 
-    if (s && !nf_session_has(nf, s))
-        s = NULL;
+    if (!s && inside && !error_would_leak(nf, p, about)) { /* as that flow's packets, or as others' do */
+        if (about)
+            nf_count(nf, NAT_NOT_OURS, 1);
+        else
+            nf_drop_or_pass(nf, p, nat_policy(nf->config), NAT_NOT_INSIDE);
+        return;
+    }
     if (s && nat_hairpin_of(nf, s, &f)) {
         translate_error_hairpin(nf, p, s, &f, reply);
     } else if (s && inside && reply == nat_is_forwarded(s)) {
@@ -699,7 +720,7 @@ static const struct nf_param nat_params[] = {
 
 static const struct nf_module nat_module = {
     .name = "nat",
-    .version = 2,
+    .version = 3,
     .summary = "source NAT of TCP, UDP and ICMP to an address, or a few",
     .reads = NF_READS_FLOW,
     .params = nat_params,

@@ -76,6 +76,89 @@ static void errors_of_two_hosts_to_one_remote_pass(void)
     assert_int_equal(help_chain_counter(&h, "nat", "conflict"), 0);
 }
 
+#define VIP     NFT_IP(203, 0, 113, 10)
+#define BACKEND NFT_IP(172, 16, 0, 11)
+#define BALANCED(policy, backend)                                                                            \
+    "    - nat: { outside: 203.0.113.1, inside: [10.0.0.0/8], unsupported: " policy " }\n"                   \
+    "    - firewall: { rules: firewall.rules }\n" MONITOR                                                    \
+    "    - load_balancer: { vip: 203.0.113.10, port: 80, backends: \"" backend "\" }\n"
+
+/* A client's connection to the service, which `backend` has. */
+static void open_service(const char *nfs, uint32_t backend)
+{
+    struct nft_spec syn = {.src = REMOTE, .dst = VIP, .sport = 5000, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    struct nft_seen seen;
+
+    help_chain_open(&h, nfs, "allow in tcp to any port 80\ndefault allow out\ndefault deny in\n", 1);
+    h.now = HELP_SECOND;
+    assert_true(help_chain_spec(&h, NF_OUTSIDE, &syn, &seen));
+    assert_int_equal(seen.dst, backend);
+}
+
+/* "Fragmentation needed", MTU 1400, from inside, about what the client sent to a backend's port. */
+static bool needs_fragments(uint32_t from, uint32_t backend, uint16_t port, uint32_t source,
+                            uint32_t quoted_to)
+{
+    struct nft_spec quoted = {.src = REMOTE, .dst = backend, .sport = 5000, .dport = port, .proto = 6};
+    uint8_t inner[NFT_FRAME_MAX], frame[NFT_FRAME_MAX];
+    struct nft_spec error = {
+        .src = from, .dst = REMOTE, .proto = 1, .type = 3, .code = 4, .inner = inner + 14, .inner_len = 40};
+    struct nft_seen seen;
+    uint32_t len;
+
+    nft_frame(&quoted, inner);
+    len = nft_frame(&error, frame);
+    help_put16(frame + 14 + 20 + 6, 1400);
+    help_put16(frame + 14 + 20 + 2, 0);
+    help_put16(frame + 14 + 20 + 2, help_checksum(0, frame + 14 + 20, 8 + 40));
+    if (help_chain_send(&h, NF_INSIDE, frame, len).drop)
+        return false;
+    assert_null(nft_checksums(frame, len));
+    assert_true(nft_see(frame, len, &seen));
+    assert_int_equal(seen.src, source);
+    assert_int_equal(seen.dst, REMOTE);
+    assert_int_equal(help_get16(frame + seen.l4 + 6), 1400);
+    assert_int_equal(help_get32(frame + seen.l4 + 8 + 12), REMOTE);
+    assert_int_equal(help_get32(frame + seen.l4 + 8 + 16), quoted_to);
+    assert_int_equal(help_get16(frame + seen.l4 + 8 + 20), 5000);
+    assert_int_equal(help_get16(frame + seen.l4 + 8 + 22), port);
+    return true;
+}
+
+/* What a backend, or a router before it, says of the client's packets is the load balancer's to translate. */
+static void a_backends_error_reaches_the_client(void)
+{
+    open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
+    assert_true(needs_fragments(BACKEND, BACKEND, 80, VIP, VIP));
+    assert_true(needs_fragments(NFT_IP(172, 16, 0, 1), BACKEND, 80, NFT_IP(172, 16, 0, 1), VIP));
+    assert_int_equal(help_chain_counter(&h, "nat", "not_ours"), 1 + 2);
+    assert_int_equal(help_chain_counter(&h, "load_balancer", "icmp_errors_translated"), 2);
+}
+
+/* Backends may have addresses of `inside`. No other address of it leaves. */
+static void an_error_does_not_show_an_inside_address(void)
+{
+    open_service(BALANCED("pass", "10.0.0.5"), NFT_IP(10, 0, 0, 5));
+    assert_true(needs_fragments(NFT_IP(10, 0, 0, 5), NFT_IP(10, 0, 0, 5), 80, VIP, VIP));
+    assert_false(needs_fragments(NFT_IP(10, 0, 0, 254), NFT_IP(10, 0, 0, 5), 80, 0, 0));
+    assert_false(needs_fragments(NFT_IP(10, 0, 0, 5), NFT_IP(10, 0, 0, 5), 81, 0, 0)); /* no such flow */
+    assert_int_equal(help_chain_counter(&h, "nat", "no_mapping"), 2);
+}
+
+/* About no flow, and from nobody of `inside`: as any packet of his. */
+static void an_error_about_nothing_known_goes_as_the_file_says(void)
+{
+    open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
+    needs_fragments(BACKEND, BACKEND, 81, BACKEND, BACKEND);
+    assert_int_equal(help_chain_counter(&h, "nat", "not_inside"), 1);
+    assert_int_equal(help_chain_counter(&h, "nat", "no_mapping"), 0);
+    help_chain_close(&h);
+    open_service(BALANCED("drop", "172.16.0.11"), BACKEND);
+    assert_false(needs_fragments(BACKEND, BACKEND, 81, 0, 0));
+    assert_int_equal(help_chain_counter(&h, "nat", "not_inside"), 1);
+    assert_true(needs_fragments(BACKEND, BACKEND, 80, VIP, VIP));
+}
+
 /* In one burst: the limiter drops the first fragment and lets the small one behind it pass. */
 static void a_later_fragment_does_not_speak_for_its_flow(void)
 {
@@ -370,6 +453,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HELP_CASE(errors_of_two_hosts_to_one_remote_pass),
+        HELP_CASE(a_backends_error_reaches_the_client),
+        HELP_CASE(an_error_does_not_show_an_inside_address),
+        HELP_CASE(an_error_about_nothing_known_goes_as_the_file_says),
         HELP_CASE(a_later_fragment_does_not_speak_for_its_flow),
         HELP_CASE(a_request_that_another_dropped_is_judged_when_it_comes_again),
         HELP_CASE(fragments_of_a_flow_without_the_nat_pass_as_they_are),
