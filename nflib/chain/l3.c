@@ -119,9 +119,9 @@ unsigned nf_l3_interface_of(const struct nf_l3_config *config, unsigned device, 
 #define ERROR_EVERY  (10 * NF_MS)  /* 100 ICMP errors a second */
 #define ERRORS_AHEAD (500 * NF_MS) /* at most 50 ICMP errors at once */
 
-static bool may_send(struct nf_l3 *l3, uint8_t port, uint64_t now)
+static bool may_send(struct nf_l3 *l3, enum nf_l3_allowance from, uint8_t port, uint64_t now)
 {
-    const uint64_t *until = &l3->times->errors_paid[port];
+    const uint64_t *until = &l3->times->errors_paid[from][port];
     uint64_t paid = (*until > now ? *until : now) + ERROR_EVERY;
     if (paid > now + ERRORS_AHEAD) {
         nf_count(l3->nf, NF_L3_ICMP_LIMITED, 1);
@@ -134,8 +134,8 @@ static bool may_send(struct nf_l3 *l3, uint8_t port, uint64_t now)
 /*
  * An ICMP error about `p` to its sender, with a type and code of its family, out of the port it came in on.
  * `mtu` is said where the packet is too big, else 0. None is sent where RFC 1122 or RFC 4443 forbids it, to
- * an own address, from a port without one, or beyond that port's allowance in the lane, which errors of all
- * kinds share: 100 a second, at most 50 at once.
+ * an own address, from a port without one, or beyond that port's allowance in the lane: 100 a second, at most
+ * 50 at once, and as many that say an MTU.
  */
 static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type, uint8_t code, uint16_t mtu,
                        uint64_t now)
@@ -147,7 +147,8 @@ static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type
     uint32_t len;
 
     if (!net->bits || is_own(l3, &to, ipv6, ANY_PORT) ||
-        !(ipv6 ? nf_icmpv6_may_complain(p) : nf_icmp_may_complain(p)) || !may_send(l3, p->in_port, now))
+        !(ipv6 ? nf_icmpv6_may_complain(p) : nf_icmp_may_complain(p)) ||
+        !may_send(l3, mtu ? NF_L3_MTUS : NF_L3_ERRORS, p->in_port, now))
         return;
     len = ipv6 ? nf_icmpv6_error(p, type, code, mtu, net->addr.byte, frame)
                : nf_icmp_error(p, type, code, mtu, nf_addr_ipv4(&net->addr), frame);
@@ -527,8 +528,8 @@ void nf_l3_carry(struct nf_l3 *to, const struct nf_l3 *from, int64_t moved)
     memcpy(to->nf->counters, nf_was_at(&w, from->nf->counters), NF_L3_COUNTERS * sizeof(uint64_t));
     times->failing = before->failing;
     for (unsigned i = 0; i < from->config->ports; i++)
-        if (port[i] != NF_PORTS_MAX)
-            times->errors_paid[port[i]] = before->errors_paid[i];
+        for (unsigned from = 0; from < NF_L3_ALLOWANCES && port[i] != NF_PORTS_MAX; from++)
+            times->errors_paid[from][port[i]] = before->errors_paid[from][i];
     for (unsigned k = 0; k < NF_L3_CLAIMED_KINDS; k++)
         carry_claim(to, &before->claimed[k], (enum nf_claimed)k, port);
     for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {

@@ -36,10 +36,15 @@ struct nf_l3_defence {
     uint64_t due;  /* when it is to be announced once more */
 };
 
+/* What an interface's ICMP errors are allowed from: those that say an MTU have theirs, since a sender that
+ * does not hear of it gets nothing through. */
+enum nf_l3_allowance { NF_L3_ERRORS, NF_L3_MTUS, NF_L3_ALLOWANCES };
+
 /* In the lane's arena. Chain times. */
 struct nf_l3_times {
-    uint64_t errors_paid[NF_PORTS_MAX]; /* by interface: up to which the errors that it sent are paid for */
-    uint64_t failing;                   /* until which some neighbour is unreachable, perhaps */
+    /* By interface: up to which the errors that it sent are paid for. */
+    uint64_t errors_paid[NF_L3_ALLOWANCES][NF_PORTS_MAX];
+    uint64_t failing; /* until which some neighbour is unreachable, perhaps */
     struct nf_claim_words claimed[NF_L3_CLAIMED_KINDS];
     struct nf_l3_defence defence[NF_FAMILIES][NF_L3_OWN_MAX]; /* as own[] */
 };

@@ -587,6 +587,30 @@ static void errors_are_limited(void **state)
     l3_end();
 }
 
+/* Traces, or a loop, do not keep senders from hearing of the MTU; nor is there more than 100 a second of it.
+ */
+static void an_mtu_is_told_beside_other_errors(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_run(10, NULL);
+    for (unsigned i = 0; i < 60; i++) {
+        struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 1);
+        l3_run(10, &p);
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        struct nf_packet p = big("198.51.100.7", 9000, 1500, true);
+        l3_run(10, &p);
+        assert_int_equal(l3_made_count, i < 50);
+        if (l3_made_count) /* fragmentation needed */
+            assert_memory_equal(l3_made[0].frame + 34, "\3\4", 2);
+    }
+    l3_assert_counted(NF_L3_ICMP_SENT, 100);
+    l3_assert_counted(NF_L3_ICMP_LIMITED, 20);
+    l3_end();
+}
+
 /* A flood from outside that is told of leaves errors for hosts inside, and the reverse. */
 static void each_interface_has_its_own_errors(void **state)
 {
@@ -631,6 +655,7 @@ int main(void)
         cmocka_unit_test(what_an_nf_sends_where_it_is_too_big_is_dropped),
         cmocka_unit_test(what_the_port_cut_off_is_too_big),
         cmocka_unit_test(errors_are_limited),
+        cmocka_unit_test(an_mtu_is_told_beside_other_errors),
         cmocka_unit_test(each_interface_has_its_own_errors),
     };
 
