@@ -9,6 +9,10 @@
  * count in the rates alone. A client of IPv6 is a prefix, as many bits of it as `ipv6` says. What has no
  * client passes.
  *
+ * A full table: of a few clients without connections the one whose rates are full, or will be soonest, makes
+ * room for a new one: what is known of it is worth least. So sources that are seen once keep nobody out, and
+ * who is over his limit stays known.
+ *
  * State: clients, shared by all lanes, in shards by address: what is left of their rates and how many
  * connections they have. Of this instance: the connections whose packets come to this lane, and a wheel, for
  * connections first, then for the clients that this lane saw first.
@@ -20,6 +24,7 @@
 #define RL_ROWS       256u  /* of a show, in a call */
 #define RL_FEW        1024u /* clients up to which one shard is enough, and the limit exact */
 #define RL_SHARDS     64u
+#define RL_LOOKS      16u         /* slots of a full shard that are looked at for one that makes room */
 #define RL_FRAME_BITS (9216u * 8) /* the largest frame: a lesser burst would never let it pass */
 
 struct rl_config {
@@ -59,6 +64,7 @@ struct rl {
     X(RL_PASSED, "passed")                                                                                   \
     X(RL_CLIENTS_NEW, "clients_new")                                                                         \
     X(RL_CLIENTS_EXPIRED, "clients_expired")                                                                 \
+    X(RL_CLIENTS_DISPLACED, "clients_displaced") /* a new one has its place in a full table */               \
     X(RL_CONNECTIONS_NEW, "connections_new")                                                                 \
     X(RL_CONNECTIONS_EXPIRED, "connections_expired")                                                         \
     X(RL_CONNECTIONS_DISPLACED, "connections_displaced") /* a new one has its place in a full table */       \
@@ -181,11 +187,51 @@ static void rl_key(const struct rl_config *config, const struct nf_addr *source,
     }
 }
 
+/* Until when the bucket is full again; 0: it is, or has no rate. */
+static uint64_t rl_full_in(struct nf_bucket bucket, const struct nf_rate *rate, uint64_t now)
+{
+    uint64_t level = rate->rate ? nf_bucket_fill(&bucket, rate, now) : rate->burst;
+    uint64_t missing = level < rate->burst ? rate->burst - level : 0;
+
+    return missing < UINT64_MAX / NF_SECOND ? missing * NF_SECOND / (rate->rate ? rate->rate : 1)
+                                            : UINT64_MAX - 1;
+}
+
+/* False: all that are looked at have connections. From a drawn slot on, since there is no order of clients.
+ */
+static bool rl_make_room(const struct nf *nf, struct nf_map *part, uint64_t now)
+{
+    const struct rl *rl = nf->state;
+    uint32_t capacity = nf_map_capacity(part), slot = (uint32_t)(nf_random(nf) % capacity), found = NF_NONE;
+    uint64_t soonest = UINT64_MAX;
+
+    for (unsigned i = 0; i < RL_LOOKS && soonest; i++, slot = slot + 1 < capacity ? slot + 1 : 0) {
+        const struct rl_client *client = nf_map_value(part, slot);
+        uint64_t packets, bits;
+
+        if (!nf_map_has(part, slot) || client->connections)
+            continue;
+        packets = rl_full_in(client->packets, &rl->packets, now);
+        bits = rl_full_in(client->bits, &rl->bits, now);
+        if ((packets > bits ? packets : bits) < soonest) {
+            soonest = packets > bits ? packets : bits;
+            found = slot;
+        }
+    }
+    if (found == NF_NONE)
+        return false;
+    nf_map_remove(nf, part, found); /* the timer of the lane that has added it finds another one, or none */
+    nf_count(nf, RL_CLIENTS_DISPLACED, 1);
+    return true;
+}
+
 static uint32_t rl_client_add(const struct nf *nf, struct nf_map *part, uint32_t shard, const void *key,
                               uint64_t now)
 {
     const struct rl *rl = nf->state;
     uint32_t slot = nf_map_add(nf, part, key);
+    if (slot == NF_NONE && rl_make_room(nf, part, now))
+        slot = nf_map_add(nf, part, key);
     if (slot == NF_NONE)
         return NF_NONE;
     struct rl_client *client = nf_edit(nf, nf_map_value(part, slot), sizeof(*client));
@@ -477,7 +523,7 @@ static const struct nf_param rl_params[] = {
 
 static const struct nf_module rl_module = {
     .name = "rate_limiter",
-    .version = 1,
+    .version = 2,
     .summary = "packets, bits and connections of each client, over all lanes",
     .reads = NF_READS_FLOW,
     .params = rl_params,

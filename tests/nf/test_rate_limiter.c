@@ -136,6 +136,46 @@ static void a_full_table_takes_nobody_new(void)
     assert_true(udp(THIRD, 3, 100));
 }
 
+/* Of two clients the one goes that has used least of its rate, however many are new. */
+static void who_has_used_most_stays_known(void)
+{
+    open_limiter(LIMIT("pps: 10, burst_packets: 5, max_clients: 2"));
+    for (unsigned i = 0; i < 5; i++)
+        assert_true(udp(CLIENT, 9, 100));
+    assert_false(udp(CLIENT, 9, 100));
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_true(udp(THIRD + i, 9, 100));
+    assert_false(udp(CLIENT, 9, 100));
+    assert_int_equal(counter("clients_displaced"), 999);
+    assert_int_equal(counter("clients_full"), 0);
+    wait_ms(1000); /* both are full again, and worth nothing */
+    for (uint32_t i = 0; i < 1000; i++)
+        assert_true(udp(THIRD + 1000 + i, 9, 100));
+    assert_int_equal(counter("clients_full"), 0);
+    help_chain_is_sound(&h);
+    wait_ms(61000);
+    assert_int_equal(counter("clients_new"), 2001);
+    assert_int_equal(counter("clients_expired"), 2);
+}
+
+/* The same of bits, in a table of many parts, of which each fills by itself. */
+static void a_flood_of_new_clients_keeps_nobody_out(void)
+{
+    unsigned over = 0;
+
+    open_limiter(LIMIT("bps: 8000, burst_bits: 73728, max_clients: 2000"));
+    for (uint32_t host = 0; host < 100; host++)
+        for (unsigned i = 0; i < 9; i++)
+            assert_true(udp(CLIENT + 256 * host, 9, 1024));
+    for (uint32_t i = 0; i < 20000; i++)
+        assert_true(udp(NFT_IP(192, 18, 0, 0) + i, 9, 100));
+    assert_int_equal(counter("clients_full"), 0);
+    for (uint32_t host = 0; host < 100; host++)
+        over += !udp(CLIENT + 256 * host, 9, 1024);
+    assert_int_equal(over, 100);
+    help_chain_is_sound(&h);
+}
+
 static void packets_without_ports_take_of_their_clients_rate(void)
 {
     uint8_t arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4}, frame[NFT_FRAME_MAX];
@@ -252,6 +292,8 @@ int main(void)
         HELP_CASE(bits_are_limited),
         HELP_CASE(connections_are_limited),
         HELP_CASE(a_full_table_takes_nobody_new),
+        HELP_CASE(who_has_used_most_stays_known),
+        HELP_CASE(a_flood_of_new_clients_keeps_nobody_out),
         HELP_CASE(packets_without_ports_take_of_their_clients_rate),
         HELP_CASE(commands_change_limits),
         HELP_CASE(flows_are_looked_up_where_connections_count),
