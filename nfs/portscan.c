@@ -10,7 +10,8 @@
  * floating point.
  *
  * A full table: a host with a single outcome makes room for another, and so does its contact. So forged
- * sources, of which each is seen once, displace each other and nobody else.
+ * sources, of which each is seen once, displace each other and nobody else. Where none of those that are
+ * looked at has a single one, the host makes room that is likeliest to be no scanner. A scanner stays.
  *
  * State, of this instance alone, since all packets of a host come to one lane: hosts, and contacts (a host
  * and a destination), each with a timer.
@@ -197,22 +198,55 @@ static void forget_contact(const struct nf *nf, uint32_t slot)
     nf_map_remove(nf, ps->contacts, slot);
 }
 
-/* Slots have their turn one after the other. */
-static void make_room(const struct nf *nf, const struct nf_map *map, uint32_t *hand,
-                      bool (*makes_room)(const struct ps *ps, uint32_t slot),
-                      void (*forget)(const struct nf *nf, uint32_t slot))
+/* Slots have their turn one after the other, from a hand on. */
+static uint32_t slot_behind(const struct nf_map *map, uint32_t slot)
 {
-    uint32_t slot = *hand;
+    return slot + 1 < nf_map_capacity(map) ? slot + 1 : 0;
+}
+
+static void make_room_of_contacts(const struct nf *nf)
+{
+    struct ps *ps = nf->state;
+    uint32_t slot = ps->contacts_hand;
 
     for (unsigned i = 0; i < LOOK; i++) {
-        slot = slot + 1 < nf_map_capacity(map) ? slot + 1 : 0;
-        if (nf_map_has(map, slot) && makes_room(nf->state, slot)) {
-            forget(nf, slot);
+        slot = slot_behind(ps->contacts, slot);
+        if (nf_map_has(ps->contacts, slot) && contact_makes_room(ps, slot)) {
+            forget_contact(nf, slot);
             nf_count(nf, PS_DISPLACED, 1);
             break;
         }
     }
-    *NF_EDIT_WORD(nf, hand) = slot;
+    *NF_EDIT_WORD(nf, &ps->contacts_hand) = slot;
+}
+
+/* Of two hosts: the one that is likelier not to scan, or has been silent for longer. */
+static bool goes_before(const struct ps_host *a, const struct ps_host *b)
+{
+    return a->walk != b->walk ? a->walk < b->walk : a->seen < b->seen;
+}
+
+static void make_room_of_hosts(const struct nf *nf)
+{
+    struct ps *ps = nf->state;
+    uint32_t slot = ps->hosts_hand, found = NF_NONE;
+
+    for (unsigned i = 0; i < LOOK; i++) {
+        slot = slot_behind(ps->hosts, slot);
+        if (!nf_map_has(ps->hosts, slot) || ps_host_at(ps, slot)->scanner)
+            continue;
+        if (host_makes_room(ps, slot)) {
+            found = slot;
+            break;
+        }
+        if (found == NF_NONE || goes_before(ps_host_at(ps, slot), ps_host_at(ps, found)))
+            found = slot;
+    }
+    *NF_EDIT_WORD(nf, &ps->hosts_hand) = slot;
+    if (found == NF_NONE)
+        return;
+    forget_host(nf, found);
+    nf_count(nf, PS_DISPLACED, 1);
 }
 
 /* ---- hosts ---- */
@@ -223,7 +257,7 @@ static uint32_t host_of(const struct nf *nf, const uint8_t address[16])
     uint32_t slot = nf_map_find(ps->hosts, address);
 
     if (slot == NF_NONE && (slot = nf_map_add(nf, ps->hosts, address)) == NF_NONE) {
-        make_room(nf, ps->hosts, &ps->hosts_hand, host_makes_room, forget_host);
+        make_room_of_hosts(nf);
         slot = nf_map_add(nf, ps->hosts, address);
     }
     if (slot == NF_NONE)
@@ -289,7 +323,7 @@ static void begin_contact(const struct nf *nf, const struct ps_pair *pair, const
     }
     slot = nf_map_add(nf, ps->contacts, pair);
     if (slot == NF_NONE) {
-        make_room(nf, ps->contacts, &ps->contacts_hand, contact_makes_room, forget_contact);
+        make_room_of_contacts(nf);
         slot = nf_map_add(nf, ps->contacts, pair);
     }
     if (slot == NF_NONE) {
@@ -325,13 +359,20 @@ static bool is_scanner(const struct ps *ps, const struct nf_packet *p)
     return slot != NF_NONE && ps_host_at(ps, slot)->scanner;
 }
 
+/* Of a flow that the other side began, as far as the chain keeps flows: whoever forges a host's source could
+ * else have the answers dropped that others want from it. */
+static bool is_wanted(const struct nf_packet *p)
+{
+    return p->session && p->flow & NF_FLOW_REPLY;
+}
+
 /* From the watched side. */
 static void look_at_host(const struct nf *nf, struct nf_packet *p, bool tcp, uint64_t now)
 {
     const struct ps *ps = nf->state;
 
     if (ps->scanners && is_scanner(ps, p)) {
-        if (ps->action == PS_DROP)
+        if (ps->action == PS_DROP && !is_wanted(p))
             nf_drop(nf, p, PS_DROPPED);
     } else if (ps_hides_flags(p)) {
         nf_drop(nf, p, PS_HIDDEN);
@@ -576,7 +617,7 @@ static const struct nf_param ps_params[] = {
 
 static const struct nf_module ps_module = {
     .name = "portscan",
-    .version = 1,
+    .version = 2,
     .summary = "finds hosts that scan by how their first connections end",
     .reads = NF_READS_HEADERS,
     .scope = ps_scope,
