@@ -109,14 +109,29 @@ static uint64_t lb_weight(const struct nf_map *part, uint32_t number, const stru
     return lb_mix(nf_map_hash(part, nf_map_key(part, number)) ^ lb_mix(client + 0x9e3779b97f4a7c15u));
 }
 
+/* The side on which the backend's answers come in: by the chain's routes, perhaps that of the client. */
+static uint8_t lb_answers_side(const struct nf *nf, const struct nf_packet *p, const struct lb_end *end)
+{
+    uint8_t header[40] = {0};
+    struct nf_packet to = {.data = header, .flags = p->flags, .side = p->side};
+
+    if (p->flags & NF_P_IPV6_READ)
+        memcpy(header + 24, end->addr.byte, 16);
+    else
+        to.daddr = nf_addr_ipv4(&end->addr);
+    return nf_out_side(nf, &to);
+}
+
 /* No session of this lane may have the backend's answers already. */
 static bool lb_is_free(const struct nf *nf, const struct nf_packet *p, const struct nf_map *part,
                        uint32_t number)
 {
     bool ipv6 = p->flags & NF_P_IPV6_READ;
     const struct lb_end *end = lb_end_at(part, number);
-    struct nf_tuple answer = {
-        .sport = end->port ? end->port : p->dport, .dport = p->sport, .proto = p->proto, .side = !p->side};
+    struct nf_tuple answer = {.sport = end->port ? end->port : p->dport,
+                              .dport = p->sport,
+                              .proto = p->proto,
+                              .side = lb_answers_side(nf, p, end) & 1};
     struct nf_addresses addresses;
 
     if (ipv6) {
@@ -888,7 +903,7 @@ static const struct nf_param lb_params[] = {
 
 static const struct nf_module lb_module = {
     .name = "load_balancer",
-    .version = 2,
+    .version = 3,
     .summary = "one service address, several backends",
     .reads = NF_READS_FLOW,
     .params = lb_params,

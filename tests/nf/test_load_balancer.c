@@ -62,6 +62,44 @@ static bool answer(uint32_t client, uint16_t port, unsigned backend, uint8_t fla
     return s.src == VIP && s.sport == 80;
 }
 
+/* A client on the backends' network, by way of the chain. */
+static bool ask_inside(uint32_t dst, uint16_t port, struct nft_seen *seen)
+{
+    struct nft_spec spec = {
+        .src = NFT_IP(10, 1, 0, 9), .dst = dst, .sport = port, .dport = 80, .proto = 6, .tcp = NFT_SYN};
+    uint8_t frame[NFT_FRAME_MAX];
+    uint32_t len = nft_frame(&spec, frame);
+    bool passed;
+
+    memcpy(frame, "\2\0\0\0\0\1", 6);
+    passed = !help_chain_send(&h, NF_INSIDE, frame, len).drop;
+    nft_see(frame, len, seen);
+    return passed;
+}
+
+/* It has a connection to a backend itself, from the port from which it asks the service: another backend is
+ * free. */
+static void a_client_beside_the_backends_gets_one_that_is_free(void)
+{
+    struct nft_seen s;
+
+    open_balancer("    - monitor: {}\n" BALANCE(
+        ", backends: \"10.1.0.1 10.1.0.2\"") "interfaces:\n"
+                                             "  - { name: inside, side: inside, address: 10.1.0.254/24, mac: "
+                                             "\"02:00:00:00:00:01\" }\n"
+                                             "  - { name: outside, side: outside, address: 203.0.113.2/24, "
+                                             "mac: \"02:00:00:00:00:02\" }\n");
+    for (unsigned i = 1; i <= 9; i++)
+        help_chain_arp_for(&h, NF_INSIDE, B(i), B(254));
+    assert_true(ask_inside(B(1), 1000, &s));
+    assert_int_equal(s.dst, B(1));
+    assert_true(ask_inside(VIP, 1000, &s));
+    assert_int_equal(s.dst, B(2));
+    assert_true(ask_inside(VIP, 1001, &s));
+    assert_int_equal(s.dst, B(1));
+    assert_int_equal(counter("conflict"), 0);
+}
+
 static void a_flow_stays_with_its_backend_there_and_back(void)
 {
     struct nft_spec other = {.src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = NFT_SYN};
@@ -421,6 +459,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
+        HELP_CASE(a_client_beside_the_backends_gets_one_that_is_free),
         HELP_CASE(least_gives_flows_to_the_least_busy),
         HELP_CASE(consistent_keeps_clients_with_their_backend),
         HELP_CASE(random_gives_flows_to_all),
