@@ -315,6 +315,8 @@ void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr,
     if (slot == NF_NONE)
         return;
     const struct nf_neighbour *entry = neighbour_at(table, slot);
+    if (entry->flags & NF_NEIGHBOUR_FIXED) /* the file has it on another link */
+        return;
     if (entry->port != port) { /* it moved to another link */
         struct nf_neighbour *edit = NF_EDIT(table->nf, entry);
         edit->port = port;

@@ -396,10 +396,35 @@ static void hosts_in_use_give_way_in_their_order(void **state)
     end_wide();
 }
 
+/* A more specific network of another interface has the address: the file's line stays as it is. */
+static void a_fixed_neighbour_stays_where_the_file_has_it(void **state)
+{
+    struct ft_fault fault = {""};
+    struct nf_packet p;
+
+    (void)state;
+    l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
+                                                              .side = NF_INSIDE,
+                                                              .mac = {2, 0, 0, 0, 0, 3},
+                                                              .net = {l3_net("10.0.0.6/30")},
+                                                              .mtu = 1500};
+    l3_config.fixed_count = 1;
+    l3_config.fixed[0] = (struct nf_fixed){.addr = l3_addr("10.0.0.5"), .mac = {0x52, 0x54, 0, 0, 0, 0x11}};
+    l3_begin();
+    p = l3_udp(1, "198.51.100.7", "10.0.0.5", 9);
+    l3_run(1, &p);
+    l3_assert_dropped(&p, NF_L3_NO_NEIGHBOUR);
+    if (nf_chain_check(l3_chain, NULL, NULL, &fault))
+        fail_msg("%s", fault.text);
+    l3_end();
+    l3_configure();
+}
+
 int main(void)
 {
     l3_configure();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_fixed_neighbour_stays_where_the_file_has_it),
         cmocka_unit_test(next_hops_are_asked_for_at_the_start),
         cmocka_unit_test(requests_for_own_addresses_are_answered),
         cmocka_unit_test(unknown_neighbours_are_asked_for_once_a_second),
