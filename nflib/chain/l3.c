@@ -157,13 +157,13 @@ static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type
 }
 
 /* The burst's packets as they come in are kept for tell_unreachable, where one may be needed: what an
- * NF translates its sender would not know. */
+ * NF translates its sender would not know. Those that are set aside have places too. */
 static void keep_packets(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     l3->packets = packets[0];
-    l3->kepts = now < l3->times->failing ? n : 0;
-    for (uint32_t i = 0; i < l3->kepts; i++) {
-        struct nf_l3_kept *kept = &l3->kept[i];
+    l3->kepts = n && now < l3->times->failing ? (uint32_t)(packets[n - 1] - packets[0]) + 1 : 0;
+    for (uint32_t i = 0; i < n && l3->kepts; i++) {
+        struct nf_l3_kept *kept = &l3->kept[packets[i] - packets[0]];
         uint32_t have = packets[i]->have < NF_L3_KEPT ? packets[i]->have : NF_L3_KEPT;
         kept->packet = *packets[i];
         kept->packet.data = kept->bytes;

@@ -64,7 +64,7 @@ struct nf_l3 {
     uint16_t least_mtu[2]; /* of the ports of a side */
     uint16_t growth;       /* bytes by which packets from outside grow in the chain */
     /* Of this burst, while neighbours are failing; no state. */
-    const struct nf_packet *packets; /* as they are now, [kepts] in their order */
+    const struct nf_packet *packets; /* as they are now: kept[i] is of packets[i] */
     uint32_t kepts;
     struct nf_l3_kept kept[NF_BURST_MAX];
 };

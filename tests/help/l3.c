@@ -147,7 +147,12 @@ uint32_t l3_made_count;
 
 void l3_run(double at, struct nf_packet *p)
 {
-    nf_chain_run(l3_chain, ++burst, (uint64_t)(at * 1000) * NF_MS, p, p ? 1 : 0);
+    l3_run_all(at, p, p ? 1 : 0);
+}
+
+void l3_run_all(double at, struct nf_packet packets[], uint32_t n)
+{
+    nf_chain_run(l3_chain, ++burst, (uint64_t)(at * 1000) * NF_MS, packets, n);
     ft_audit_check(l3_region, 0);
     l3_made_count = nf_chain_emitted(l3_chain, &l3_made);
 }

@@ -46,6 +46,7 @@ extern const struct nf_emitted *l3_made;
 
 extern uint32_t l3_made_count;
 void l3_run(double at, struct nf_packet *p);
+void l3_run_all(double at, struct nf_packet packets[], uint32_t n); /* as one burst */
 
 /* Fail the test when it is otherwise. */
 void l3_assert_counted(enum nf_l3_counter counter, uint64_t n);

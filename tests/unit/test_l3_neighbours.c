@@ -396,6 +396,56 @@ static void hosts_in_use_give_way_in_their_order(void **state)
     end_wide();
 }
 
+/* The errors that the last burst made quote what went to `addr`, from these ports, in this order. */
+static void assert_told_of(const char *addr, const uint8_t ports[], unsigned n)
+{
+    unsigned told = 0;
+
+    for (uint32_t i = 0; i < l3_made_count; i++) {
+        const uint8_t *frame = l3_made[i].frame;
+
+        if (frame[13] != 0) /* ARP */
+            continue;
+        assert_int_equal(frame[23], 1);
+        assert_int_equal(frame[34], 3);
+        assert_int_equal(nf_get32(frame + 30), ip4("198.51.100.7"));
+        assert_int_equal(nf_get32(frame + 58), ip4(addr));
+        assert_true(told < n);
+        assert_int_equal(frame[63], ports[told++]);
+    }
+    assert_int_equal(told, n);
+}
+
+/* The NF translates 203.0.113.9 to 10.0.0.5, who does not answer: senders are told of what they sent, also
+ * where a packet between others is set aside. */
+static void who_is_told_knows_the_packet(void **state)
+{
+    static uint8_t frames[3][1600];
+    struct nf_packet p[3];
+
+    (void)state;
+    l3_begin();
+    l3_run(0, NULL);
+    p[0] = l3_arp(1, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1");
+    l3_run(0.1, p);
+    l3_translating = true;
+    for (unsigned at = 1; at < 6; at++) {
+        p[0] = l3_udp(1, "198.51.100.7", "203.0.113.9", 64);
+        l3_run(at, p);
+        l3_assert_dropped(p, NF_L3_NO_NEIGHBOUR);
+    }
+    assert_told_of("203.0.113.9", (const uint8_t[]){0x34}, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        p[i] = l3_udp(1, "198.51.100.7", "203.0.113.9", 64);
+        p[i].data = memcpy(frames[i], l3_frame, sizeof(l3_frame));
+        frames[i][35] = (uint8_t)(i + 1);
+    }
+    nf_chain_set_aside(l3_chain, 1u << 1);
+    l3_run_all(6, p, 3);
+    assert_told_of("203.0.113.9", (const uint8_t[]){1, 3}, 2);
+    l3_end();
+}
+
 /* A more specific network of another interface has the address: the file's line stays as it is. */
 static void a_fixed_neighbour_stays_where_the_file_has_it(void **state)
 {
@@ -424,6 +474,7 @@ int main(void)
 {
     l3_configure();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(who_is_told_knows_the_packet),
         cmocka_unit_test(a_fixed_neighbour_stays_where_the_file_has_it),
         cmocka_unit_test(next_hops_are_asked_for_at_the_start),
         cmocka_unit_test(requests_for_own_addresses_are_answered),
