@@ -172,16 +172,16 @@ static void keep_packets(struct nf_l3 *l3, struct nf_packet *const packets[], ui
     }
 }
 
-/* An error about a packet of the burst, or one that was made, whose next hop is unreachable, as it came in.
- */
-static void tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now)
+/* An error about a packet of the burst, or one that was made, whose next hop is unreachable, or that has no
+ * route, as it came in. */
+static void tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, bool route, uint64_t now)
 {
     bool ours = l3->kepts && p >= l3->packets && p < l3->packets + l3->kepts;
     const struct nf_packet *was = ours ? &l3->kept[p - l3->packets].packet : p;
     if (was->flags & NF_P_IPV6)
-        send_error(l3, was, NF_ICMPV6_UNREACHABLE, ADDRESS_UNREACHABLE, 0, now);
+        send_error(l3, was, NF_ICMPV6_UNREACHABLE, route ? ADDRESS_UNREACHABLE : 0, 0, now);
     else
-        send_error(l3, was, NF_ICMP_UNREACHABLE, NF_ICMP_HOST_UNREACHABLE, 0, now);
+        send_error(l3, was, NF_ICMP_UNREACHABLE, route ? NF_ICMP_HOST_UNREACHABLE : 0, 0, now);
 }
 
 /* The port that the packet's route leads to; ANY_PORT: none, or an own address, or back where it came
@@ -845,7 +845,8 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
         p->data[ttl_at(p, ipv6)] <= 1) { /* translated on its way in: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
-        send_error(l3, p, ipv6 ? NF_ICMPV6_UNREACHABLE : NF_ICMP_UNREACHABLE, 0, 0, now);
+        tell_unreachable(l3, p, false, now);
+        nf_neighbours_keep_packets(&l3->family[ipv6].neighbours, now); /* of those behind this one */
         nf_drop(l3->nf, p, NF_L3_NO_ROUTE);
     } else if (is_many(to, ipv6) ||
                (!ipv6 && route->on_link && nf_net_is_edge(&l3->config->port[route->port].net[NF_IP4], to))) {
@@ -854,7 +855,7 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!find_hop(l3, hop, route->on_link ? to : &route->via, route->port, ipv6, now)) {
         if (nf_neighbours_is_unreachable(&l3->family[ipv6].neighbours, &hop->addr, hop->port, now))
-            tell_unreachable(l3, p, now);
+            tell_unreachable(l3, p, true, now);
         nf_drop(l3->nf, p, NF_L3_NO_NEIGHBOUR);
     } else {
         memcpy(p->data, hop->entry->mac, 6);

@@ -149,7 +149,8 @@ void nf_l3_carry(struct nf_l3 *to, const struct nf_l3 *from, int64_t moved);
  */
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);
 /*
- * Route, TTL, MAC addresses, out_port; ICMP net unreachable when there is no route. A packet whose next hop
+ * Route, TTL, MAC addresses, out_port; ICMP net unreachable when there is no route. It and others are about
+ * the packet as it came in, but for the first after a while without any. A packet whose next hop
  * is unknown is dropped and counted, and the hop asked for, at most once a second each; once it has not
  * answered for 3 s, the packet's sender is told (host, or address unreachable). What still is
  * addressed to an own address after the chain is local: echo requests are turned round, all else dropped.

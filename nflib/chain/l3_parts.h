@@ -44,7 +44,7 @@ enum nf_l3_allowance { NF_L3_ERRORS, NF_L3_MTUS, NF_L3_ALLOWANCES };
 struct nf_l3_times {
     /* By interface: up to which the errors that it sent are paid for. */
     uint64_t errors_paid[NF_L3_ALLOWANCES][NF_PORTS_MAX];
-    uint64_t failing; /* until which some neighbour is unreachable, perhaps */
+    uint64_t failing; /* until which something is unreachable, perhaps */
     struct nf_claim_words claimed[NF_L3_CLAIMED_KINDS];
     struct nf_l3_defence defence[NF_FAMILIES][NF_L3_OWN_MAX]; /* as own[] */
 };

@@ -224,7 +224,7 @@ bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const struc
            has_failed(neighbour_at(table, slot), now);
 }
 
-static void note_failing(const struct nf_neighbours *table, uint64_t now)
+void nf_neighbours_keep_packets(const struct nf_neighbours *table, uint64_t now)
 {
     if (*table->failing < now + GIVE_UP_AFTER - ASK_EVERY)
         *NF_EDIT(table->nf, table->failing) = now + GIVE_UP_AFTER;
@@ -325,7 +325,7 @@ void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr,
         relist(table, slot, false);
     }
     if (has_failed(entry, now))
-        note_failing(table, now);
+        nf_neighbours_keep_packets(table, now);
     if (!(entry->flags & NF_NEIGHBOUR_ASKED) || now - entry->asked >= ASK_EVERY)
         send_request(table, slot, now);
     nf_wake(table->nf, now + ASK_EVERY);
@@ -474,7 +474,7 @@ void nf_neighbours_timers(struct nf_neighbours *table, uint64_t now)
             continue;
         const struct nf_neighbour *entry = neighbour_at(table, s);
         if (has_failed(entry, now))
-            note_failing(table, now);
+            nf_neighbours_keep_packets(table, now);
         if (ask_at(entry) <= now && asks < ASKS_A_ROUND && send_request(table, s, now))
             asks++;
         if (probe_at(entry) <= now && asks < ASKS_A_ROUND && contest(table, s, now))

@@ -67,8 +67,7 @@ struct nf_neighbours {
     const struct nf_neighbour_order *order;
     bool ipv6;
     const struct nf_claim_words *claimed; /* in the region: the last other MAC that was said */
-    const uint64_t
-        *failing; /* in the region: some neighbour is unreachable, perhaps, until that chain time */
+    const uint64_t *failing; /* in the region: something is unreachable, perhaps, until that chain time */
 };
 
 uint64_t nf_neighbours_bytes(bool ipv6);
@@ -96,6 +95,8 @@ void nf_neighbours_want(struct nf_neighbours *table, const struct nf_addr *addr,
 /* It has been asked for, and has not answered: what is for it cannot be delivered. */
 bool nf_neighbours_is_unreachable(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,
                                   uint64_t now);
+/* For a while senders are to be told of packets as they came in: the chain keeps them. */
+void nf_neighbours_keep_packets(const struct nf_neighbours *table, uint64_t now);
 bool nf_neighbours_is_hop(const struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port);
 /* A station said, to the chain or as a next hop, that it has `addr`. `add`: also when nobody asked for it. */
 void nf_neighbours_learn(struct nf_neighbours *table, const struct nf_addr *addr, uint8_t port,

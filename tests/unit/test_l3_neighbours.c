@@ -446,6 +446,31 @@ static void who_is_told_knows_the_packet(void **state)
     l3_end();
 }
 
+/* The same where 10.0.0.5 has no route. Until the first one nothing is kept. */
+static void who_has_no_route_is_told_of_what_he_sent(void **state)
+{
+    struct nf_packet p;
+
+    (void)state;
+    l3_config.port[0].net[NF_IP4] = l3_net("10.9.0.1/24");
+    l3_config.routes[NF_IP4] = 1;
+    l3_config.route[NF_IP4][0].to = l3_net("198.51.100.0/24");
+    l3_begin();
+    l3_run(0, NULL);
+    p = l3_arp(1, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1");
+    l3_run(0.1, &p);
+    l3_translating = true;
+    for (unsigned i = 0; i < 3; i++) {
+        p = l3_udp(1, "198.51.100.7", "203.0.113.9", 64);
+        l3_run(1, &p);
+        l3_assert_dropped(&p, NF_L3_NO_ROUTE);
+        assert_told_of(i ? "203.0.113.9" : "10.0.0.5", (const uint8_t[]){0x34}, 1);
+        assert_int_equal(l3_made[0].frame[35], 0); /* net unreachable */
+    }
+    l3_end();
+    l3_configure();
+}
+
 /* A more specific network of another interface has the address: the file's line stays as it is. */
 static void a_fixed_neighbour_stays_where_the_file_has_it(void **state)
 {
@@ -475,6 +500,7 @@ int main(void)
     l3_configure();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_is_told_knows_the_packet),
+        cmocka_unit_test(who_has_no_route_is_told_of_what_he_sent),
         cmocka_unit_test(a_fixed_neighbour_stays_where_the_file_has_it),
         cmocka_unit_test(next_hops_are_asked_for_at_the_start),
         cmocka_unit_test(requests_for_own_addresses_are_answered),
