@@ -212,9 +212,9 @@ struct nf_session_need {
                                    const void *arg);
     const void *arg;
 };
-/* Between nf_session_room, which said there is, and the join: another session ends, by the rule of a full
- * table, where a host is greedy that has more than a sixteenth of the limit, so that one is free. False: none
- * does. The join finds room as before. */
+/* Between nf_session_room, which said there is, and the join, or right behind it: another session ends, by
+ * the rule of a full table, where a host is greedy that has more than a sixteenth of the limit, so that one
+ * is free. False: none does. The join finds room as before. */
 bool nf_session_displace(const struct nf *nf, const struct nf_packet *p, const struct nf_session_need *need,
                          uint64_t now);
 /* The NF has nothing more to do with the flow; the others in it go on. session_end is not called for it. */

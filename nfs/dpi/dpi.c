@@ -108,7 +108,8 @@ int __wrap_gettimeofday(struct timeval *at, void *zone)
 
 /* ---- the end of the process --------------------------------------------------------------------- */
 
-/* nDPI ends the process where it has no memory left, which the node's crash report is to name. */
+/* nDPI 4.2 calls it in its self-test and in a tool alone, not where it has no memory left; if a packet got
+ * there, the node's crash report is to name it. */
 _Noreturn void __wrap_exit(int status);
 _Noreturn void __wrap_exit(int status)
 {
@@ -350,6 +351,32 @@ static bool blocks(const struct nf *nf)
     return *((const struct dpi_config *)nf->config)->block != 0;
 }
 
+/* It is looked into, and both ends have not spoken yet: nothing that is blocked has gone by. */
+static enum nf_session_frees frees(const struct nf *nf, const struct nf_session *s, const void *arg)
+{
+    uint8_t class = nf_session_class(s);
+
+    (void)arg;
+    return slot_of(nf, s)->stage == DPI_LOOKING && nf_timeout_is_transitory(class) &&
+                   class != NF_TIMEOUT_UDP_ANSWERED
+               ? NF_FREES
+               : NF_FREES_NONE;
+}
+
+/* NULL: the heap is full. Where that would have the flow dropped, another one gives way, as in a full table.
+ */
+static struct ndpi_flow_struct *make_inside(const struct nf *nf, const struct nf_packet *p, uint64_t now)
+{
+    const struct dpi_config *config = nf->config;
+    const struct nf_session_need need = {
+        .kind = 0, .limit = (config->heap_mb << 20) / sizeof(struct ndpi_flow_struct), .frees = frees};
+    struct ndpi_flow_struct *inside = nf_heap_calloc(1, sizeof(*inside));
+
+    if (!inside && blocks(nf) && nf_session_displace(nf, p, &need, now))
+        inside = nf_heap_calloc(1, sizeof(*inside));
+    return inside;
+}
+
 static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct nf_session *s = nf_session_join(nf, p, now);
@@ -363,7 +390,7 @@ static const struct nf_session *join(const struct nf *nf, struct nf_packet *p, u
     }
     nf_count(nf, DPI_FLOWS, 1);
     flow = NF_SESSION_EDIT(nf, s, struct dpi_flow);
-    flow->inside = nf_heap_calloc(1, sizeof(*flow->inside)); /* NULL: the heap is full */
+    flow->inside = make_inside(nf, p, now);
     if (!flow->inside) {
         decide(nf, s, DPI_UNSEEN);
         nf_count(nf, DPI_HEAP_FULL, !blocks(nf));
@@ -584,7 +611,7 @@ static const struct nf_param dpi_params[] = {
 
 static const struct nf_module dpi_module = {
     .name = "dpi",
-    .version = 2,
+    .version = 3,
     .summary = "says what protocol a flow is (nDPI), and drops some",
     .reads = NF_READS_PAYLOAD,
     .params = dpi_params,

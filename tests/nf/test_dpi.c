@@ -130,6 +130,31 @@ static void who_fills_a_table_gets_nothing_past(void **state)
     }
 }
 
+/* SYNs that nobody answers, of as many sources as there are, do not keep others from being looked into, nor
+ * from passing; what is blocked is dropped meanwhile. */
+static void a_flood_of_syns_keeps_nobody_out(void **state)
+{
+    struct nft *t = open_chain("heap_mb: 1, block: BitTorrent");
+    struct nft_spec syn = {.dst = NFT_IP(192, 0, 2, 1), .dport = 80, .proto = 6, .tcp = NFT_SYN};
+
+    (void)state;
+    for (unsigned i = 0; i < 1500; i++) {
+        syn.src = NFT_IP(10, 1, 0, 0) + i;
+        syn.sport = (uint16_t)(1000 + i);
+        NFT_TRUE(t, nft_send(t, NF_INSIDE, &syn, NULL));
+        nft_wait(t, 0.001);
+        if (i % 500 == 0)
+            nft_kill(t);
+    }
+    NFT_EQUAL(t, nft_counter(t, "dpi", "heap_full"), 0);
+    NFT_TRUE(t, SAYS(t, true, 2222, "SSH-2.0-OpenSSH_9.2\r\n"));
+    NFT_TRUE(t, SAYS(t, false, 2222, "SSH-2.0-OpenSSH_9.0\r\n"));
+    NFT_SHOWS(t, "dpi", "\"protocol\":\"SSH\"");
+    NFT_TRUE(t, !SAYS(t, false, 7000, handshake));
+    NFT_EQUAL(t, nft_counter(t, "dpi", "blocked"), 1);
+    assert_int_equal(nft_close(t), 0);
+}
+
 /* One host has as many answered flows as it can: those of others are looked into, and pass. */
 static void one_host_does_not_fill_the_table(void **state)
 {
@@ -158,6 +183,7 @@ int main(void)
         cmocka_unit_test(a_cache_is_known_behind_kills),
         cmocka_unit_test(a_full_heap_is_counted),
         cmocka_unit_test(who_fills_a_table_gets_nothing_past),
+        cmocka_unit_test(a_flood_of_syns_keeps_nobody_out),
         cmocka_unit_test(one_host_does_not_fill_the_table),
     };
 
