@@ -528,8 +528,8 @@ void nf_l3_carry(struct nf_l3 *to, const struct nf_l3 *from, int64_t moved)
     memcpy(to->nf->counters, nf_was_at(&w, from->nf->counters), NF_L3_COUNTERS * sizeof(uint64_t));
     times->failing = before->failing;
     for (unsigned i = 0; i < from->config->ports; i++)
-        for (unsigned from = 0; from < NF_L3_ALLOWANCES && port[i] != NF_PORTS_MAX; from++)
-            times->errors_paid[from][port[i]] = before->errors_paid[from][i];
+        for (unsigned a = 0; a < NF_L3_ALLOWANCES && port[i] != NF_PORTS_MAX; a++)
+            times->errors_paid[a][port[i]] = before->errors_paid[a][i];
     for (unsigned k = 0; k < NF_L3_CLAIMED_KINDS; k++)
         carry_claim(to, &before->claimed[k], (enum nf_claimed)k, port);
     for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++) {

@@ -84,11 +84,13 @@ static void a_client_beside_the_backends_gets_one_that_is_free(void)
     struct nft_seen s;
 
     open_balancer("    - monitor: {}\n" BALANCE(
-        ", backends: \"10.1.0.1 10.1.0.2\"") "interfaces:\n"
-                                             "  - { name: inside, side: inside, address: 10.1.0.254/24, mac: "
-                                             "\"02:00:00:00:00:01\" }\n"
-                                             "  - { name: outside, side: outside, address: 203.0.113.2/24, "
-                                             "mac: \"02:00:00:00:00:02\" }\n");
+        ", clients: inside, backends: \"10.1.0.1 10.1.0.2\"") "interfaces:\n"
+                                                              "  - { name: inside, side: inside, address: "
+                                                              "10.1.0.254/24, mac: "
+                                                              "\"02:00:00:00:00:01\" }\n"
+                                                              "  - { name: outside, side: outside, address: "
+                                                              "203.0.113.2/24, "
+                                                              "mac: \"02:00:00:00:00:02\" }\n");
     for (unsigned i = 1; i <= 9; i++)
         help_chain_arp_for(&h, NF_INSIDE, B(i), B(254));
     assert_true(ask_inside(B(1), 1000, &s));
