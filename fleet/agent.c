@@ -26,6 +26,7 @@
 #include "node/etcd/store.h"
 #include "node/metrics/metrics.h"
 
+#include <math.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@
 #define CARRY_NS   2000000000ull  /* behind which a plan is carried no further: a newer one is made */
 #define REVIEW_NS  10000000000ull /* between two reviews of all copies */
 #define REPEAT_NS  10000000000ull /* between two lines of why the same keys are not heard */
+#define LOADS_NS   60000000000ull /* between two words that differ in loads alone, and by little */
 #define BATCH      60u            /* copies that are written at once */
 
 /* Keys are not heard, as people were told last; when, and why. */
@@ -47,6 +49,14 @@ struct silence {
     bool is;
     uint64_t at;
     char why[256];
+};
+
+/* What the server's key is to hold, and holds. */
+struct word {
+    char *text;         /* NULL: nothing yet */
+    char *bare;         /* the same without the loads */
+    struct fl_load sum; /* of all nodes */
+    uint64_t at;        /* when it was said */
 };
 
 struct agent {
@@ -59,9 +69,9 @@ struct agent {
     bool whole;                /* of all keys */
     struct silence silence[2]; /* of both mirrors */
     struct nd_etcd *etcd;      /* the leader's writes */
-    char *said;                /* the server's key as it was said last; NULL: nothing yet */
-    uint64_t serial;           /* of its copies, that was told to `local` */
-    uint64_t reads;            /* of them, then: a store that lost its data counts revisions anew */
+    struct word said;
+    uint64_t serial; /* of its copies, that was told to `local` */
+    uint64_t reads;  /* of them, then: a store that lost its data counts revisions anew */
     struct {
         int64_t changed; /* the copy's revision; 0: there is none */
         bool read;       /* the placement is what the copy says */
@@ -94,22 +104,67 @@ static uint64_t clock_of(const struct agent *a)
 
 /* ---- what it says and is told ------------------------------------------------------------------- */
 
+static void free_word(struct word *w)
+{
+    free(w->text);
+    free(w->bare);
+    *w = (struct word){.text = NULL};
+}
+
+/* Loads have two significant digits. False: no memory. */
+static bool make_word(struct word *out, const struct fl_file *file, const struct fl_server_said *said)
+{
+    json_t *o = fl_server_said_write(file, said), *node;
+    const char *name;
+
+    *out = (struct word){.text =
+                             o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(2)) : NULL,
+                         .at = nd_now()};
+    json_object_foreach(json_object_get(o, "nodes"), name, node)
+    {
+        if (json_object_get(node, "load"))
+            json_object_set_new(node, "load", json_true());
+    }
+    out->bare = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    json_decref(o);
+    for (uint32_t i = 0; i < said->nodes; i++)
+        for (int k = 0; k < FL_NODES && said->node[i].measured; k++)
+            out->sum.of[k] += said->node[i].load.of[k];
+    if (out->text && out->bare)
+        return true;
+    free_word(out);
+    return false;
+}
+
+/* etcd keeps each word that was written until it is compacted, and loads are never the same twice: a word
+ * that is new in loads alone is said if their sum has changed by more than a tenth, else once a minute. */
+static bool is_news(const struct word *last, const struct word *next)
+{
+    bool news = !last->text || strcmp(last->bare, next->bare) != 0;
+
+    if (!news && strcmp(last->text, next->text) == 0)
+        return false;
+    for (int k = 0; k < FL_NODES && !news; k++)
+        news = fabs(next->sum.of[k] - last->sum.of[k]) > last->sum.of[k] / 10;
+    return news || next->at - last->at >= LOADS_NS;
+}
+
 static void say(struct agent *a)
 {
-    json_t *o = fl_server_said_write(a->file, fl_local_said(a->local));
-    char *text = o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    struct word next;
     struct ft_fault fault = {""};
 
-    json_decref(o);
-    if (!text || (a->said && strcmp(a->said, text) == 0) ||
-        nd_mirror_say(a->mirror, text, strlen(text), &fault) != 0) { /* which is tried again */
-        if (fault.text[0])
-            ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "the server's key: %s", fault.text);
-        free(text);
-        return;
+    if (!make_word(&next, a->file, fl_local_said(a->local)))
+        return; /* which is tried again, as below */
+    if (is_news(&a->said, &next) && nd_mirror_say(a->mirror, next.text, strlen(next.text), &fault) == 0) {
+        struct word last = a->said;
+
+        a->said = next;
+        next = last;
+    } else if (fault.text[0]) {
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "the server's key: %s", fault.text);
     }
-    free(a->said);
-    a->said = text;
+    free_word(&next);
 }
 
 /* Notes when leases went. */
@@ -139,8 +194,7 @@ static void say_again(struct agent *a)
     snprintf(own, sizeof(own), "\"%s\":", a->file->server[a->self].name);
     if (!strstr(a->gone_said, own))
         return;
-    free(a->said);
-    a->said = NULL;
+    free_word(&a->said);
 }
 
 /* What the leader says of leases, whoever he is: whoever is the next has to know of it, and the key is gone
@@ -676,7 +730,7 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
     nd_etcd_close(a.etcd);
     fl_tally_free(&a.tally);
     fl_local_close(a.local);
-    free(a.said);
+    free_word(&a.said);
     free(a.gone_said);
     free(a.copied);
     free(a.gone);

@@ -30,6 +30,7 @@
 #define RACK        20u
 #define LEASE       2u /* its TTL */
 #define TAKEOVER    1u
+#define LOADS_S     60u   /* between two times that a server says its loads, where little changes */
 #define RESTART     3u    /* of a node that crashed */
 #define AWAY        3600u /* a server that died, at most */
 #define DRAINED     3600u
@@ -802,7 +803,7 @@ static void plan_day(void)
 
 static void end_second(void)
 {
-    uint32_t reports = world.all_servers / 5; /* loads, each server's every 5 s */
+    uint32_t reports = world.all_servers / LOADS_S;
 
     count.server_writes += count.server_writes_now;
     count.shard_writes += count.shard_writes_now;
@@ -906,12 +907,12 @@ static void report(void)
     printf("etcd: servers' keys %.1f writes/s of which %u are loads, %lu/s at most; shards' keys %.2f "
            "writes/s, %lu/s at "
            "most\n",
-           (double)count.server_writes / seconds + world.all_servers / 5.0, world.all_servers / 5,
-           (unsigned long)count.most_server_writes, (double)count.shard_writes / seconds,
-           (unsigned long)count.most_shard_writes);
+           (double)count.server_writes / seconds + (double)world.all_servers / LOADS_S,
+           world.all_servers / LOADS_S, (unsigned long)count.most_server_writes,
+           (double)count.shard_writes / seconds, (unsigned long)count.most_shard_writes);
     printf("watch events: %.1f/s at the leader; %.3f/s at another agent, %.1f/s at all of them\n",
            (double)(count.server_writes + count.shard_writes + count.copies) / seconds +
-               world.all_servers / 5.0,
+               (double)world.all_servers / LOADS_S,
            (double)count.copies / seconds / world.all_servers, (double)count.copies / seconds);
     printf("worst pair: %u shards; %u of %u pairs have any\n", world.plan->both.shards,
            world.plan->both.pairs, world.all_servers * (world.all_servers - 1) / 2);

@@ -176,11 +176,12 @@ fleet_files() {
 # Nodes go first on their processors, where the kernel permits it: what leases depend on is not to wait behind all of them.
 go_first() { renice -n -10 -p "$1" >/dev/null 2>&1; } # PID
 etcd=() # process of each member
+etcd_keeps=(--auto-compaction-mode=periodic --auto-compaction-retention=10m --quota-backend-bytes=8589934592) # as docs/fleet.md has it
 etcd_args=()
 etcd_start() { # [MEMBER]: 0 is the first
     local m=$((100 + ${1:-0})) at=10.97.0.$((100 + ${1:-0})) url
     url=${FLEET_SCHEME:-http}://$at:2379
-    ip netns exec "${LAB_PREFIX}w" etcd --name "w$m" --data-dir "$work/etcd-$m" "${etcd_args[@]}" --listen-client-urls "$url" \
+    ip netns exec "${LAB_PREFIX}w" etcd --name "w$m" --data-dir "$work/etcd-$m" "${etcd_keeps[@]}" "${etcd_args[@]}" --listen-client-urls "$url" \
         --advertise-client-urls "$url" --listen-peer-urls "http://$at:2380" --initial-advertise-peer-urls "http://$at:2380" \
         --initial-cluster "$(of_etcds w%=http://10.97.0.%:2380)" >>"$work/etcd-$m.log" 2>&1 9>&- &
     etcd[m - 100]=$!

@@ -99,6 +99,55 @@ static void why_keys_are_not_heard_is_told_once(void **state)
     assert_false(told.is);
 }
 
+static struct fl_file *file;
+
+static void says(struct word *out, const char *state, double cores, double packets)
+{
+    struct fl_node_said node[] = {{.shard = 0, .view = 7, .measured = true, .load = {{cores, packets, 26}}},
+                                  {.shard = 1, .view = 7, .measured = true, .load = {{0.5, 1000, 26}}}};
+    const struct fl_server_said said = {.node = node, .nodes = 2};
+
+    snprintf(node[0].state, sizeof(node[0].state), "%s", state);
+    snprintf(node[1].state, sizeof(node[1].state), "READY");
+    assert_true(make_word(out, file, &said));
+}
+
+/* A word that is written is kept by etcd until it is compacted, and loads are never the same twice. */
+static void loads_that_change_a_little_are_said_once_a_minute(void **state)
+{
+    static const struct {
+        const char *what, *state;
+        double cores, packets;
+        uint64_t after_s;
+        bool said;
+    } rows[] = {
+        {"the same", "PROTECTED", 0.123456, 12345, 1000, false},
+        {"the same in two digits", "PROTECTED", 0.1235, 12300, 1000, false},
+        {"a tenth less of all", "PROTECTED", 0.07, 12345, 5, false},
+        {"the same later", "PROTECTED", 0.07, 12345, 59, false},
+        {"a minute is over", "PROTECTED", 0.07, 12345, 60, true},
+        {"much for that node, and little for the server", "PROTECTED", 0.16, 12345, 5, false},
+        {"a fifth more of the server's cores", "PROTECTED", 0.25, 12345, 0, true},
+        {"a fifth less of its packets", "PROTECTED", 0.123456, 9500, 0, true},
+        {"a state", "SOLO", 0.123456, 12345, 0, true},
+    };
+    struct word last = {.text = NULL}, next;
+
+    (void)state;
+    says(&last, "PROTECTED", 0.123456, 12345);
+    assert_non_null(strstr(last.text, "\"load\":[0.12,1.2e4,26.0]"));
+    assert_true(is_news(&(struct word){.text = NULL}, &last)); /* the first one */
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        says(&next, rows[i].state, rows[i].cores, rows[i].packets);
+        last.at = 100 * S;
+        next.at = (100 + rows[i].after_s) * S;
+        if (is_news(&last, &next) != rows[i].said)
+            fail_msg("%s: expected %d", rows[i].what, rows[i].said);
+        free_word(&next);
+    }
+    free_word(&last);
+}
+
 /* ---- what is written, with a real etcd ---- */
 
 static struct help_real_etcd real;
@@ -125,8 +174,6 @@ static struct nd_keys all_keys(void)
         nd_store_read(leader.etcd, fl_key(prefix, leader.file, "", ""), &keys, &revision, &fault), 0);
     return keys;
 }
-
-static struct fl_file *file;
 
 static int read_file(void **state)
 {
@@ -171,7 +218,7 @@ static int end_leader(void **state)
     nd_mirror_stop(leader.mirror, false);
     nd_mirror_stop(leader.fleet, false);
     fl_local_close(leader.local);
-    free(leader.said);
+    free_word(&leader.said);
     free(leader.gone_said);
     nd_etcd_close(leader.etcd);
     fl_tally_free(&leader.tally);
@@ -280,6 +327,7 @@ int main(void)
         cmocka_unit_test(who_begins_to_lead_tells_the_age_of_a_plan),
         cmocka_unit_test(why_keys_are_not_heard_is_told_once),
         cmocka_unit_test(an_agents_clock_is_that_of_its_beginning),
+        cmocka_unit_test(loads_that_change_a_little_are_said_once_a_minute),
         cmocka_unit_test_setup_teardown(an_order_is_written_before_what_can_wait, begin_leader, end_leader),
         cmocka_unit_test_setup_teardown(nothing_is_created_before_it_may_be, begin_leader, end_leader),
         cmocka_unit_test_setup_teardown(a_servers_key_that_was_deleted_is_said_again, begin_leader,
