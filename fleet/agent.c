@@ -42,9 +42,11 @@
 #define REVIEW_NS  10000000000ull /* between two reviews of all copies */
 #define REPEAT_NS  10000000000ull /* between two lines of why the same keys are not heard */
 #define LOADS_NS   60000000000ull /* between two words that differ in loads alone, and by little */
-#define BATCH      60u            /* copies that are written at once */
+#define UNSAID_NS  2000000000ull  /* behind which a word that is not written is an etcd that does not answer \
+                                   */
+#define BATCH 60u                 /* copies that are written at once */
 
-/* Keys are not heard, as people were told last; when, and why. */
+/* Keys are not heard, or the word not written, as people were told last; when, and why. */
 struct silence {
     bool is;
     uint64_t at;
@@ -68,6 +70,7 @@ struct agent {
     struct nd_mirror *fleet;   /* of who leads; if it leads, of all keys */
     bool whole;                /* of all keys */
     struct silence silence[2]; /* of both mirrors */
+    struct silence unsaid;     /* of its own key */
     struct nd_etcd *etcd;      /* the leader's writes */
     struct word said;
     uint64_t serial; /* of its copies, that was told to `local` */
@@ -251,10 +254,16 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
         fl_local_tell(a->local, i, a->told[i].read ? &a->told[i].placement : NULL);
 }
 
-/* etcd answers, and its lease is held. */
+/* What its key says has not been true for a while: etcd does not take the word that is. */
+static bool is_unsaid(const struct nd_mirror_status *s, uint64_t now)
+{
+    return s->unsaid_since && s->unsaid_since + UNSAID_NS <= now;
+}
+
+/* etcd answers, its lease is held, and its word is taken. */
 static bool is_answered(const struct nd_mirror_status *s, uint64_t now)
 {
-    return s->connected_since && s->lease && s->lease_until > now;
+    return s->connected_since && s->lease && s->lease_until > now && !is_unsaid(s, now);
 }
 
 /* The keys are of now: they were read before the stream began, and it has not been away itself. */
@@ -270,20 +279,36 @@ static bool may_create(const struct nd_mirror_status *fleet, uint64_t now)
     return fleet->connected_since && fleet->connected_since + FOREIGN_NS <= now;
 }
 
-/* Says why keys are not heard, and when they are again. */
-static void tell_silence(struct silence *told, const char *which, const struct nd_mirror_status *s)
+/* Says what ails and why, "" where nothing does, and when it is over. */
+static void tell_ailment(struct silence *told, const char *ails, const char *over, const char *why)
 {
-    bool is = !s->connected_since && s->why[0];
+    bool is = why[0];
 
-    if (is == told->is && (!is || strcmp(s->why, told->why) == 0 || nd_now() - told->at < REPEAT_NS))
+    if (is == told->is && (!is || strcmp(why, told->why) == 0 || nd_now() - told->at < REPEAT_NS))
         return;
     told->is = is;
     told->at = nd_now();
-    snprintf(told->why, sizeof(told->why), "%s", s->why);
+    snprintf(told->why, sizeof(told->why), "%s", why);
     if (is)
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s are not heard: %s", which, s->why);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", ails, why);
     else
-        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "%s are heard again", which);
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "%s", over);
+}
+
+static const char *why_silent(const struct nd_mirror_status *s)
+{
+    return s->connected_since ? "" : s->why;
+}
+
+/* Of its own mirror. Where keys are not heard either, that says it all. */
+static void tell_own(struct agent *a, const struct nd_mirror_status *s)
+{
+    bool unsaid = s->connected_since && is_unsaid(s, nd_now());
+
+    tell_ailment(&a->silence[0], "this server's keys are not heard", "this server's keys are heard again",
+                 why_silent(s));
+    tell_ailment(&a->unsaid, "this server's word is not written", "this server's word is written again",
+                 unsaid ? s->lease_why : "");
 }
 
 static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
@@ -350,7 +375,10 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
     struct nd_mirror_status fleet;
 
     nd_mirror_status(a->fleet, &fleet);
-    tell_silence(&a->silence[1], a->whole ? "the fleet's keys" : "the leader's keys", &fleet);
+    tell_ailment(&a->silence[1],
+                 a->whole ? "the fleet's keys are not heard" : "the leader's keys are not heard",
+                 a->whole ? "the fleet's keys are heard again" : "the leader's keys are heard again",
+                 why_silent(&fleet));
     if (may && !fleet.whole) /* it reads who leads just now */
         return 0;
     int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody);
@@ -654,7 +682,7 @@ static int run(struct agent *a, struct ft_fault *fault)
         fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
         say(a);
         nd_mirror_status(a->mirror, &s);
-        tell_silence(&a->silence[0], "this server's keys", &s);
+        tell_own(a, &s);
         hear_fleet(a);
         error = consider_leading(a, &s, fault);
         if (error)

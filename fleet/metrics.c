@@ -14,7 +14,7 @@ static const struct nd_metric rows[] = {
     {.path = "etcd_answers",
      "understudy_fleet_etcd_answers",
      G,
-     "1: etcd answers this agent, and its lease is held"},
+     "1: etcd answers this agent, its lease is held, and its word is taken"},
     {.path = "leads",
      "understudy_fleet_leads",
      G,

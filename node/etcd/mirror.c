@@ -36,6 +36,7 @@ struct nd_mirror {
     struct nd_lease lease; /* id 0: none */
     uint64_t put;          /* which value is the key's, under the lease; 0: none */
     bool anew;             /* it is put again: the key may be gone, or be one that was put long ago */
+    uint64_t unput;        /* since when puts fail, though the lease was kept; 0: they do not */
 
     pthread_mutex_t keys_lock; /* of `keys`: users and the watcher. The keeper never waits for it */
     struct nd_keys keys;
@@ -228,7 +229,8 @@ static void note_lease(struct nd_mirror *m, const char *why)
     news = s->lease != lease;
     s->lease = lease;
     s->lease_until = m->lease.id ? m->lease.until : 0;
-    s->said = m->put && m->put == m->values;
+    if (m->values && !m->put && !s->unsaid_since)
+        s->unsaid_since = nd_now();
     snprintf(s->lease_why, sizeof(s->lease_why), "%s", why);
     pthread_mutex_unlock(&m->lock);
     if (news)
@@ -254,11 +256,28 @@ static int grant(struct nd_mirror *m, struct ft_fault *fault)
     return 0;
 }
 
+/* A put of the value with that number was begun at that time. */
+static void note_put(struct nd_mirror *m, uint64_t given, uint64_t began, bool done)
+{
+    struct nd_mirror_status *s = &m->status;
+
+    pthread_mutex_lock(&m->lock);
+    if (done)
+        s->unsaid_since = m->values == given ? 0 : began;
+    else if (!s->unsaid_since)
+        s->unsaid_since = began;
+    pthread_mutex_unlock(&m->lock);
+    if (done)
+        m->unput = 0;
+    else if (!m->unput)
+        m->unput = nd_now();
+}
+
 /* Puts the value that was given last, if it is not the key's, as far as is known. */
 static int put(struct nd_mirror *m, struct ft_fault *fault)
 {
     struct nd_entry *value = NULL;
-    uint64_t given;
+    uint64_t given, began = nd_now();
     int error;
 
     pthread_mutex_lock(&m->lock);
@@ -272,8 +291,35 @@ static int put(struct nd_mirror *m, struct ft_fault *fault)
         return ft_fail(fault, FT_ENOMEM, "no memory for a value of %s", m->key);
     error = nd_store_put(m->keeps, m->key, value->value, value->len, m->lease.id, fault);
     nd_entry_free(value);
+    if (error != FT_EBUSY)
+        note_put(m, given, began, !error);
     m->put = error ? m->put : given;
     m->anew &= error != 0;
+    return error;
+}
+
+/* The key has had a value of before for as long as the lease lasts. */
+static bool is_stale(const struct nd_mirror *m)
+{
+    return m->unput && nd_now() - m->unput > (uint64_t)m->ttl_s * SECOND_NS;
+}
+
+static void lose_lease(struct nd_mirror *m, const char *why)
+{
+    m->lease.id = 0;
+    m->put = 0;
+    note_lease(m, why);
+}
+
+static int keep(struct nd_mirror *m, struct ft_fault *fault)
+{
+    int error = nd_store_keep(m->keeps, &m->lease, fault);
+
+    if (error == FT_ENOENT) {
+        lose_lease(m, "the lease was lost");
+        return 0;
+    }
+    m->unput = error ? 0 : m->unput; /* nobody answers, which says nothing of the value */
     return error;
 }
 
@@ -289,14 +335,11 @@ static int tend(struct nd_mirror *m, struct ft_fault *fault)
     if (!any)
         return 0;
     m->anew |= gone;
-    if (m->lease.id && (gone || nd_now() >= keep_at(&m->lease))) {
-        error = nd_store_keep(m->keeps, &m->lease, fault);
-        if (error == FT_ENOENT) {
-            m->lease.id = 0;
-            m->put = 0;
-            note_lease(m, "the lease was lost");
-            error = 0;
-        }
+    if (m->lease.id && is_stale(m)) {
+        if (nd_now() >= m->lease.until)
+            lose_lease(m, "the value is refused");
+    } else if (m->lease.id && (gone || nd_now() >= keep_at(&m->lease))) {
+        error = keep(m, fault);
     }
     if (!error && !m->lease.id)
         error = grant(m, fault);
@@ -317,7 +360,7 @@ static void *run_keeper(void *mirror)
             continue;
         m->anew |= error != 0; /* it may be another store that answers next: one restored from a backup */
         note_lease(m, error ? fault.text : "");
-        ft_worker_wait(&m->keeper, error         ? nd_now() + RETRY_NS
+        ft_worker_wait(&m->keeper, error         ? nd_now() + (is_stale(m) ? SECOND_NS : RETRY_NS)
                                    : m->lease.id ? keep_at(&m->lease)
                                                  : UINT64_MAX);
     }
@@ -343,7 +386,8 @@ int nd_mirror_say(struct nd_mirror *m, const void *value, size_t len, struct ft_
     old = m->value;
     m->value = entry;
     m->values++;
-    m->status.said = false;
+    if (!m->status.unsaid_since)
+        m->status.unsaid_since = nd_now();
     pthread_mutex_unlock(&m->lock);
     nd_entry_free(old);
     ft_worker_wake(&m->keeper);

@@ -8,8 +8,9 @@
  *
  * What is mirrored is one revision of the store, not older than a beat and a request (store.h) while the
  * mirror is connected; once it is silent the keys stay as they were, and before it is connected again all are
- * read. A revision is seen whole. Bounds are those of keys.h and store.h: beyond them the mirror is silent
- * and says why.
+ * read. A revision is seen whole. A value that etcd refuses for longer than the lease's time ends the lease:
+ * the one that stands is not true any more. Bounds are those of keys.h and store.h: beyond them the mirror is
+ * silent and says why.
  */
 #ifndef NODE_ETCD_MIRROR_H
 #define NODE_ETCD_MIRROR_H
@@ -45,11 +46,11 @@ struct nd_mirror_status {
     char server[ND_ETCD_URL_MAX]; /* that answered last */
     char why[256];                /* the mirror is silent; "" */
 
-    int64_t lease;        /* under which the user's key was put; 0: it is not there */
-    uint64_t lease_until; /* the lease lasts until then at least; it may be past. 0: there is none */
-    bool said;            /* the value that was given last is the key's */
-    uint64_t leases;      /* that were granted: more than one says that one was lost */
-    char lease_why[256];  /* the lease's thread was not answered the last time; "" */
+    int64_t lease;         /* under which the user's key was put; 0: it is not there */
+    uint64_t lease_until;  /* the lease lasts until then at least; it may be past. 0: there is none */
+    uint64_t unsaid_since; /* for how long a value that was given waits to be the key's; 0: none waits */
+    uint64_t leases;       /* that were granted: more than one says that one was lost */
+    char lease_why[256];   /* the lease's thread was not answered the last time; "" */
 };
 
 /* Copies prefix and key. FT_ENOMEM; FT_EINVAL: one of them has more bytes than a key. */

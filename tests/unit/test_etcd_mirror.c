@@ -399,7 +399,7 @@ static void a_key_is_there_while_its_lease_is_kept(void **state)
     nd_mirror_unlock(mirror);
     say("two");
     say("three");
-    UNTIL(now()->said) help_sleep_ms(5);
+    UNTIL(!now()->unsaid_since) help_sleep_ms(5);
     assert_true(is_there("three"));
     for (unsigned i = 0; i < 600; i++) { /* three times as long as it lasts */
         if (!is_held())
@@ -481,6 +481,45 @@ static void a_key_that_was_deleted_is_put_again(void **state)
     ctl("del " OWN);
     UNTIL(is_there("one")) help_sleep_ms(20);
     assert_int_equal(now()->leases, 1);
+}
+
+/* As etcd does by itself when its quota is full. */
+static int fill(struct nd_etcd *e, const char *server, void *arg, struct ft_fault *why)
+{
+    struct nd_etcd_reply reply;
+
+    (void)arg;
+    return nd_etcd_post(e, server, "/v3/maintenance/alarm", "{\"action\":\"ACTIVATE\",\"alarm\":\"NOSPACE\"}",
+                        &reply, why);
+}
+
+/* A store that is full keeps leases and takes no value: what stands at the key is of before, and people and
+ * programs would go by it for as long as the lease is kept. */
+static void a_key_whose_value_is_refused_goes(void **state)
+{
+    (void)state;
+    begin_mirror(OWN);
+    say("one");
+    UNTIL(is_held() && !now()->unsaid_since) help_sleep_ms(5);
+    DONE(nd_etcd_ask(writer, fill, NULL, &fault));
+    help_sleep_ms(3000);
+    assert_true(is_held()); /* there is nothing new */
+    assert_int_equal(now()->unsaid_since, 0);
+    uint64_t began = nd_now();
+
+    say("two");
+    UNTIL(now()->lease_why[0]) help_sleep_ms(5);
+    assert_non_null(strstr(status.lease_why, "space"));
+    assert_in_range(status.unsaid_since, began, nd_now());
+    assert_true(is_there("one"));
+    UNTIL(is_there("")) help_sleep_ms(20);
+    assert_in_range(nd_now() - began, 2 * S, 8 * S);
+    assert_false(is_held());
+    assert_true(now()->connected_since);
+    ctl("alarm disarm");
+    UNTIL(is_there("two")) help_sleep_ms(20);
+    UNTIL(is_held()) help_sleep_ms(5);
+    assert_int_equal(now()->unsaid_since, 0);
 }
 
 /* A backup has the lease, which lasts for as long as its user, and what was said when it was taken. */
@@ -632,6 +671,7 @@ int main(void)
         REAL(another_server_is_asked),
         REAL(a_lease_that_was_lost_is_granted_again),
         REAL(a_key_that_was_deleted_is_put_again),
+        REAL(a_key_whose_value_is_refused_goes),
         REAL(what_a_backup_says_is_put_again),
         REAL(a_lease_runs_out_while_the_server_is_silent),
         REAL(who_leaves_takes_the_key_along),

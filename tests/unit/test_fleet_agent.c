@@ -20,16 +20,19 @@ static void keys_count_while_the_stream_stands(void **state)
     static const struct {
         uint64_t connected, answered, lease_until; /* 100 s is now */
         int64_t lease;
+        uint64_t unsaid;
         bool fresh;
         const char *what;
     } rows[] = {
-        {50 * S, 100 * S, 101 * S, 7, true, "all is well"},
-        {50 * S, 97 * S + 1, 101 * S, 7, true, "a beat that is late"},
-        {50 * S, 97 * S, 101 * S, 7, false, "the agent was stopped"},
-        {0, 100 * S, 101 * S, 7, false, "the stream is broken"},
-        {100 * S, 100 * S, 101 * S, 7, true, "the stream has just begun, behind what was read"},
-        {50 * S, 100 * S, 100 * S, 7, false, "the lease is over"},
-        {50 * S, 100 * S, 101 * S, 0, false, "its key is not there"},
+        {50 * S, 100 * S, 101 * S, 7, 0, true, "all is well"},
+        {50 * S, 97 * S + 1, 101 * S, 7, 0, true, "a beat that is late"},
+        {50 * S, 97 * S, 101 * S, 7, 0, false, "the agent was stopped"},
+        {0, 100 * S, 101 * S, 7, 0, false, "the stream is broken"},
+        {100 * S, 100 * S, 101 * S, 7, 0, true, "the stream has just begun, behind what was read"},
+        {50 * S, 100 * S, 100 * S, 7, 0, false, "the lease is over"},
+        {50 * S, 100 * S, 101 * S, 0, 0, false, "its key is not there"},
+        {50 * S, 100 * S, 101 * S, 7, 98 * S + 1, true, "a word is on its way"},
+        {50 * S, 100 * S, 101 * S, 7, 98 * S, false, "its word is not taken"},
     };
 
     (void)state;
@@ -37,7 +40,8 @@ static void keys_count_while_the_stream_stands(void **state)
         const struct nd_mirror_status s = {.connected_since = rows[i].connected,
                                            .answered = rows[i].answered,
                                            .lease = rows[i].lease,
-                                           .lease_until = rows[i].lease_until};
+                                           .lease_until = rows[i].lease_until,
+                                           .unsaid_since = rows[i].unsaid};
 
         if (is_fresh(&s, 100 * S) != rows[i].fresh)
             fail_msg("%s: expected %d", rows[i].what, rows[i].fresh);
@@ -80,23 +84,30 @@ static void who_begins_to_lead_tells_the_age_of_a_plan(void **state)
 static void why_keys_are_not_heard_is_told_once(void **state)
 {
     struct nd_mirror_status s = {.connected_since = 0, .why = "no route"};
-    struct silence told = {.is = false};
+    struct agent a = {.leads = 0};
+    struct silence *told = &a.silence[0];
     uint64_t at;
 
     (void)state;
-    tell_silence(&told, "keys", &s);
-    assert_true(told.is);
-    assert_string_equal(told.why, "no route");
-    at = told.at;
+    tell_own(&a, &s);
+    assert_true(told->is);
+    assert_string_equal(told->why, "no route");
+    at = told->at;
     snprintf(s.why, sizeof(s.why), "the next server");
-    tell_silence(&told, "keys", &s);
-    assert_string_equal(told.why, "no route"); /* servers take turns: not each of them five times a second */
-    told.at = at -= REPEAT_NS;
-    tell_silence(&told, "keys", &s);
-    assert_string_equal(told.why, "the next server");
-    s = (struct nd_mirror_status){.connected_since = 1};
-    tell_silence(&told, "keys", &s);
-    assert_false(told.is);
+    tell_own(&a, &s);
+    assert_string_equal(told->why, "no route"); /* servers take turns: not each of them five times a second */
+    told->at = at -= REPEAT_NS;
+    tell_own(&a, &s);
+    assert_string_equal(told->why, "the next server");
+    assert_false(a.unsaid.is);
+    s = (struct nd_mirror_status){.connected_since = 1, .unsaid_since = 1, .lease_why = "full"};
+    tell_own(&a, &s);
+    assert_false(told->is);
+    assert_true(a.unsaid.is);
+    assert_string_equal(a.unsaid.why, "full");
+    s.unsaid_since = nd_now();
+    tell_own(&a, &s);
+    assert_false(a.unsaid.is);
 }
 
 static struct fl_file *file;
