@@ -42,9 +42,8 @@
 #define REVIEW_NS  10000000000ull /* between two reviews of all copies */
 #define REPEAT_NS  10000000000ull /* between two lines of why the same keys are not heard */
 #define LOADS_NS   60000000000ull /* between two words that differ in loads alone, and by little */
-#define UNSAID_NS  2000000000ull  /* behind which a word that is not written is an etcd that does not answer \
-                                   */
-#define BATCH 60u                 /* copies that are written at once */
+#define UNSAID_NS  2000000000ull  /* behind which etcd does not answer whose word it does not take */
+#define BATCH      60u            /* copies that are written at once */
 
 /* Keys are not heard, or the word not written, as people were told last; when, and why. */
 struct silence {

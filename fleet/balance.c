@@ -126,8 +126,9 @@ static void relieve(struct fl_planner *planner, uint32_t server)
     for (uint32_t i = planner->first[server]; i < planner->first[server + 1] && !place->leaving; i++) {
         uint32_t number = planner->node[i];
         struct handed handed;
-        if (planner->look[number].primary != server || !may_order(planner, number) ||
-            is_held_down(planner, number) || planner->fleet->shard[number].pin == server)
+        if (planner->look[number].primary != server || planner->look[number].unfit ||
+            !may_order(planner, number) || is_held_down(planner, number) ||
+            planner->fleet->shard[number].pin == server)
             continue;
         handed = weigh_handover(planner, number);
         if (handed.primary.worst >= best || handed.standby.worst > limit)
@@ -217,7 +218,7 @@ static uint32_t choose_handover(const struct fl_planner *planner, uint32_t serve
         const struct fl_look *look = &planner->look[number];
         struct handed handed;
         double fuller;
-        if (look->primary != server || !may_order(planner, number) ||
+        if (look->primary != server || look->unfit || !may_order(planner, number) ||
             planner->fleet->shard[number].pin == server)
             continue;
         handed = weigh_handover(planner, number);

@@ -76,6 +76,8 @@ static json_t *write_node(const struct fl_node_said *n)
 
     if (n->incarnation)
         json_object_set_new(o, "incarnation", json_integer((json_int_t)n->incarnation));
+    if (n->counter)
+        json_object_set_new(o, "counter", json_integer(n->counter));
     if (n->members[0][0])
         json_object_set_new(o, "members", json_pack("[s,s]", n->members[0], n->members[1]));
     if (n->measured)
@@ -127,12 +129,14 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
 {
     const char *state = json_string_value(json_object_get(o, "state"));
     const json_t *members = json_object_get(o, "members");
+    uint64_t counter;
 
     if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", INT64_MAX, &out->view) ||
         !read_number(o, "incarnation", INT64_MAX, &out->incarnation) ||
-        (members && json_array_size(members) != 2))
+        !read_number(o, "counter", UINT32_MAX, &counter) || (members && json_array_size(members) != 2))
         return false;
     strcpy(out->state, state);
+    out->counter = (uint32_t)counter;
     out->primary = json_is_true(json_object_get(o, "primary"));
     out->member = json_is_true(json_object_get(o, "member"));
     for (unsigned i = 0; members && i < 2; i++) {

@@ -18,6 +18,7 @@ struct fl_node_said {
     bool primary, member;
     uint64_t view;
     uint64_t incarnation;         /* which process it is, as status has it; 0: not known */
+    uint32_t counter;             /* its demotion counter: what it tracks fails where it is not 0 */
     char members[2][FL_NAME_MAX]; /* nodes; "": it does not know */
     bool measured;
     struct fl_load load; /* cores, packets a second, MB; over some seconds */

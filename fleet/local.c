@@ -420,6 +420,8 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
               same_text(status, "node", fl_node_name(name, l->file, shard, l->self));
     if (n->says) {
         json_int_t incarnation = json_integer_value(json_object_get(status, "incarnation"));
+        json_int_t counter =
+            json_integer_value(json_object_get(json_object_get(status, "authority"), "counter"));
 
         n->said.shard = shard;
         strcpy(n->said.state, state);
@@ -427,6 +429,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
         n->said.member = json_is_true(json_object_get(status, "member"));
         n->said.view = (uint64_t)view;
         n->said.incarnation = incarnation > 0 ? (uint64_t)incarnation : 0;
+        n->said.counter = counter > 0 && counter <= UINT32_MAX ? (uint32_t)counter : 0;
         hear_members(n, json_object_get(status, "members"));
         measure(n, status, measures_all(l, now), now);
     } else {

@@ -117,6 +117,7 @@ struct fl_look {
     bool lone;                 /* its primary is alone for good: it is to be healed */
     bool quiet;                /* protected, and its primary's agent can carry out orders */
     bool ready;                /* its standby says that it could take over */
+    bool unfit;                /* its standby's demotion counter is higher than its primary's */
     bool resyncs;
     bool ails;     /* it is alone, its standby's server lives, and it is not being given the state */
     bool given_up; /* and that for so long that its standby is dead for it */

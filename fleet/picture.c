@@ -261,6 +261,7 @@ static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_s
         if (!n || n->view != out->view)
             continue;
         out->says[k] = says_of(n);
+        out->counter[k] = n->counter;
         if (n->primary)
             out->primary = k;
     }

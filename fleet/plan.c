@@ -188,6 +188,7 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     }
     step->unprotected = primary != FL_SAYS_PROTECTED;
     look->ready = standby == FL_SAYS_READY;
+    look->unfit = shard->counter[!at] > shard->counter[at];
     look->quiet = primary == FL_SAYS_PROTECTED && !fl_says_serves(standby);
     if (fl_says_serves(standby) || primary == FL_SAYS_DEGRADED)
         wait_for(step, FL_UNSETTLED, FL_NONE);
@@ -348,7 +349,8 @@ static bool is_wanted(const struct fl_planner *planner, uint32_t number)
         return false;
     if (shard->order.kind == FL_RESTART)
         return to == look->standby && look->old[1];
-    if (shard->order.kind == FL_HANDOVER ? to != look->standby : to == look->primary || to == look->standby)
+    if (shard->order.kind == FL_HANDOVER ? to != look->standby || look->unfit
+                                         : to == look->primary || to == look->standby)
         return false;
     switch (shard->order.cause) {
     case FL_HEAL: /* a server that is back has its node given the state again */
@@ -568,6 +570,8 @@ static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause
         wait_for(step, FL_AGENT_GONE, look->standby);
     else if (!look->ready)
         wait_for(step, FL_UNSETTLED, look->standby);
+    else if (look->unfit)
+        wait_for(step, FL_UNFIT, look->standby);
     else if (look->back_off)
         wait_for(step, FL_BACK_OFF, planner->fleet->shard[number].failed.to);
     else if (!carries(planner, look))

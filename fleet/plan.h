@@ -31,7 +31,8 @@
  *    moved.
  * 5. A drained server gets nothing and is emptied. A pin says where a shard's primary is to be; one to a
  *    server that is dead, drained or full waits, and the shard is treated as if it had none. A
- *    move is a pin that whoever reads the plan takes away once the primary is there.
+ *    move is a pin that whoever reads the plan takes away once the primary is there. No shard is handed over
+ *    to a standby whose demotion counter is higher than the primary's: that node would hand it back.
  * 6. Servers are compared by how full they are: the largest fraction of any of their capacities. Balancing
  *    begins when one is more than twice `gain` above the mean, and ends when none is more than `gain` above
  *    it. Each order is the one after which the fuller of both servers is least full; handing over is
@@ -136,6 +137,7 @@ enum fl_wait {
     FL_NODE_SILENT,   /* the primary is alone; the other node is silent, and its server lives */
     FL_UNSETTLED,     /* the primary does not yet say that it is alone */
     FL_AGENT_GONE,    /* its primary runs, and there is no agent there to carry an order out */
+    FL_UNFIT,         /* what its standby's node tracks fails: it would hand the role back */
     FL_NO_ROOM,       /* no server has room for its standby */
     FL_LIMIT,         /* as many as may be are under way in the fleet, or are created by this plan */
     FL_BUSY,          /* the servers that could are resyncing another shard */
@@ -172,6 +174,7 @@ struct fl_shard {
     uint64_t view;      /* the latest that its nodes or its key tell of */
     uint32_t member[2]; /* of that view: places in the array of servers, two different ones */
     enum fl_says says[2];
+    uint32_t counter[2];    /* its node's demotion counter */
     bool old[2];            /* its node is to be started anew */
     uint32_t primary;       /* 0 or 1: which member last said that it is the primary; FL_NONE: nobody knows */
     uint32_t pin;           /* the server that people want its primary on; FL_NONE */

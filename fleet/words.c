@@ -29,6 +29,7 @@ static const char *const waits[] = {
     [FL_NODE_SILENT] = "node-silent",
     [FL_UNSETTLED] = "unsettled",
     [FL_AGENT_GONE] = "agent-gone",
+    [FL_UNFIT] = "unfit",
     [FL_NO_ROOM] = "no-room",
     [FL_LIMIT] = "limit",
     [FL_BUSY] = "busy",
@@ -165,6 +166,9 @@ static void explain_wait(const struct fl_plan *plan, const struct fl_fleet *flee
         break;
     case FL_AGENT_GONE:
         snprintf(why, size, "no agent speaks for %s: nothing is ordered until one does", about);
+        break;
+    case FL_UNFIT:
+        snprintf(why, size, "not handed over to %s: what its node there tracks fails", about);
         break;
     case FL_NO_ROOM:
         snprintf(why, size, "no server has room for its standby");

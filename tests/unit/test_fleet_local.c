@@ -282,7 +282,7 @@ static void what_a_node_says_can_be_read_by_others(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         snprintf(node.status, sizeof(node.status),
                  "{\"node\":\"east-a\",\"state\":\"SOLO\",\"role\":\"primary\",\"member\":true,\"view\":7,"
-                 "\"members\":%s,\"incarnation\":-3}",
+                 "\"members\":%s,\"incarnation\":-3,\"authority\":{\"counter\":1010}}",
                  rows[i]);
         turn(true);
         assert_int_equal(fl_local_said(local)->nodes, 1);
@@ -292,7 +292,7 @@ static void what_a_node_says_can_be_read_by_others(void **state)
         if (fl_server_said_read(&read, file, text, strlen(text), &fault) != 0)
             fail_msg("%s: %s", text, fault.text);
         assert_string_equal(read.node[0].members[0], "");
-        assert_true(read.node[0].primary && read.node[0].incarnation == 0);
+        assert_true(read.node[0].primary && read.node[0].incarnation == 0 && read.node[0].counter == 1010);
         fl_server_said_free(&read);
         free(text);
         json_decref(o);

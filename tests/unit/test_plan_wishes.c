@@ -124,6 +124,57 @@ static void a_pin_says_where_the_primary_is(void **state)
     expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
 }
 
+/* Its node would hand the role back, and be handed it again, for ever. */
+static void nothing_is_handed_over_to_a_node_that_would_hand_it_back(void **state)
+{
+    static const char unfit[] = "not handed over to s1: what its node there tracks fails";
+
+    (void)state;
+    begin(4, 1, 4);
+    help_fleet_set(&fleet, 0, 0, 1);
+    fleet.shard[0].pin = 1;
+    fleet.shard[0].counter[1] = 10;
+    expect_plan(0, unfit);
+    assert_int_equal(plan->step[0].wait, FL_UNFIT);
+    fleet.shard[0].counter[0] = 10; /* by both nodes' word there is no difference */
+    expect_plan(0, "hand over to s1: its primary is pinned to s1");
+    order(0, FL_HANDOVER, FL_PIN, 1);
+    expect_plan(0, "hand over to s1 is under way (pin)");
+    fleet.shard[0].counter[1] = 1000;
+    expect_plan(0, "withdraw the order to s1: it is not needed any more, or cannot be done");
+    help_fleet_apply(&fleet, plan);
+    expect_plan(0, unfit);
+    fleet.shard[0].pin = 2; /* elsewhere by another standby */
+    expect_plan(0, "re-pair with s2: its primary is pinned to s2");
+    fleet.shard[0].pin = FL_NONE;
+    expect_plan(0, "");
+    fleet.server[0].drained = true;
+    expect_plan(0, unfit);
+    fleet.server[0].drained = false;
+    fleet.shard[0].old[0] = true;
+    expect_plan(0, unfit);
+    fleet.shard[0].old[0] = false;
+    fleet.server[1].drained = true; /* the standby may go */
+    expect_plan(0, "re-pair with s2: s1 is drained");
+}
+
+/* A server that is twice as full as the other one hands over what it can. */
+static void balance_goes_by_fit_standbys(void **state)
+{
+    (void)state;
+    begin(2, 2, 2);
+    help_fleet_set(&fleet, 0, 0, 1);
+    help_fleet_set(&fleet, 1, 0, 1);
+    help_fleet_load(&fleet, 0, 4, 0.5);
+    help_fleet_load(&fleet, 1, 3, 0.5);
+    limit_processor(100);
+    make_plan();
+    expect(1, "hand over to s1: s0 is fuller than the mean by more than 10 %");
+    fleet.shard[1].counter[1] = 10;
+    make_plan();
+    assert_int_equal(plan->orders, 0);
+}
+
 static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
 {
     (void)state;
@@ -255,6 +306,8 @@ int main(void)
                                   help_plan_forget),
         cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, help_plan_forget),
         cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, help_plan_forget),
+        cmocka_unit_test_teardown(nothing_is_handed_over_to_a_node_that_would_hand_it_back, help_plan_forget),
+        cmocka_unit_test_teardown(balance_goes_by_fit_standbys, help_plan_forget),
         cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, help_plan_forget),
         cmocka_unit_test_teardown(old_nodes_are_started_anew_one_server_after_the_other, help_plan_forget),
         cmocka_unit_test_teardown(all_are_started_anew_and_never_both_of_a_shard, help_plan_forget),
