@@ -206,6 +206,7 @@ static void read_told(struct fl_local *l, uint32_t shard)
     if (!read_whole(path_of(path, l, l->file->shard[shard].name, ".told"), text, sizeof(text)))
         return;
     n->told = fl_placement_read(&n->placement, l->file, text, strlen(text), &fault) == 0;
+    n->started = n->told && fl_placement_has(&n->placement, l->self); /* by the agent before, it may be */
     if (!n->told)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", path, fault.text);
 }
@@ -488,6 +489,24 @@ static bool is_superfluous(const struct local_node *n)
     return n->says && !n->said.primary && (!n->said.member || n->said.view < n->placement.view);
 }
 
+static bool has_view_file(const struct fl_local *l, uint32_t shard)
+{
+    char node[FL_NAME_MAX], path[FL_PATH_MAX];
+
+    fl_node_name(node, l->file, shard, l->self);
+    snprintf(path, sizeof(path), "%s/%s/%s.view", l->file->state, node, node);
+    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR); /* who knows */
+}
+
+/* It was started, says nothing, and was never in a view: it has no state, and would be started by its unit
+ * again and again. It is stopped once for each time that it was started. */
+static bool never_came(const struct fl_local *l, uint32_t shard)
+{
+    const struct local_node *n = &l->node[shard];
+
+    return !n->says && n->started > n->stopped && !has_view_file(l, shard);
+}
+
 /* ---- orders ------------------------------------------------------------------------------------- */
 
 static json_t *make_repair(const struct fl_local *l, uint32_t shard, const struct fl_placement *p)
@@ -551,15 +570,6 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 
 /* ---- a turn ------------------------------------------------------------------------------------- */
 
-static bool has_view_file(const struct fl_local *l, uint32_t shard)
-{
-    char node[FL_NAME_MAX], path[FL_PATH_MAX];
-
-    fl_node_name(node, l->file, shard, l->self);
-    snprintf(path, sizeof(path), "%s/%s/%s.view", l->file->state, node, node);
-    return access(path, F_OK) == 0 || (errno != ENOENT && errno != ENOTDIR); /* who knows */
-}
-
 static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
@@ -577,8 +587,9 @@ static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t n
     if (wanted && n->written && !n->says && (!n->started || now - n->started > START_NS)) {
         n->started = now;
         run_systemctl(n, "start", node);
-    } else if (fresh && !wanted && n->told && is_superfluous(n) &&
-               (!n->stopped || now - n->stopped > START_NS)) {
+    } else if (fresh && !wanted && n->told &&
+               ((is_superfluous(n) && (!n->stopped || now - n->stopped > START_NS)) ||
+                never_came(l, shard))) {
         n->stopped = now;
         run_systemctl(n, "stop", node);
     } else if (fresh && wanted && n->stands) {

@@ -9,7 +9,8 @@
  * repeated.
  *
  * A node is stopped that its shard's key does not name any more and that is no member of its shard's view, or
- * of one that is earlier than the key's: the nodes' own word goes before the key.
+ * of one that is earlier than the key's: the nodes' own word goes before the key. So is one that was started,
+ * says nothing, and has no view file.
  */
 #ifndef FLEET_LOCAL_H
 #define FLEET_LOCAL_H

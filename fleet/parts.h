@@ -32,7 +32,8 @@ struct fl_place {
     uint32_t into, out; /* resyncs, and re-pairs that will cause them */
     uint32_t leaving;   /* standbys that are on their way elsewhere */
     bool takes;         /* nodes: its lease is held, and it is not drained */
-    bool ails;          /* a standby that is to be there is silent, or is not given the state in time */
+    bool ails;          /* a standby that is to be there is silent, or is not given the state in time; or an
+                           order to it failed, and its shard waits for that */
     double full;        /* the largest fraction of any capacity */
     double worst;       /* the same if the server dies that is worst; never less than `full` */
 };

@@ -181,6 +181,8 @@ static void look_at(struct fl_planner *planner, uint32_t number)
         for (uint32_t i = 1; i < shard->failed.count && wait && wait < settings->back_off_most; i++)
             wait = wait > settings->back_off_most / 2 ? settings->back_off_most : wait * 2;
         look->back_off = fl_since(planner, shard->failed.when) < wait;
+        if (look->back_off && shard->failed.to != FL_NONE)
+            planner->room.place[shard->failed.to].ails = true;
     }
     if (!fl_says_serves(primary)) {
         look_unserved(planner, shard, look, step);
@@ -309,11 +311,16 @@ bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_searc
     else if (planner->room.place[look->primary].out >= settings->resyncs)
         wait_for(step, FL_BUSY, look->primary);
     else {
-        /* Where the last one failed only if nowhere else. */
+        /* Where the last one failed, or another shard's node does not come up, only if nowhere else. */
+        bool sound = search->sound;
+
         search->not_on[1] = of->failed.count && search->only == FL_NONE ? of->failed.to : FL_NONE;
+        search->sound |= search->only == FL_NONE;
         found = fl_place_find(&planner->room, search);
-        if (found.server == FL_NONE && found.busy == FL_NONE && search->not_on[1] != FL_NONE) {
+        if (found.server == FL_NONE && found.busy == FL_NONE &&
+            (search->not_on[1] != FL_NONE || search->sound != sound)) {
             search->not_on[1] = FL_NONE;
+            search->sound = sound;
             found = fl_place_find(&planner->room, search);
         }
         /* Who is alone is healed before anybody is kept within capacity for the next death, and does not wait

@@ -24,7 +24,8 @@
  *    needs, and lets as many resync at once. The price is that more pairs of servers have a shard to lose.
  * 3. What heals comes before what balances: no shard is moved for balance, room or zones while another one
  *    can be healed, is being healed, or resyncs. None goes to a server where a standby is silent, or is not
- *    given the state within `patience`.
+ *    given the state within `patience`, or to which an order failed, for as long as that shard's back-off;
+ * what heals goes there last.
  * 4. A server has room for a node when, with it, it is within each of its capacities, whichever one other
  *    server dies; for a shard that is alone, where no such server can take it now, as long as none dies; for
  *    an order that may wait, when `gain` of each is left then. Where one is not within them, its standbys are

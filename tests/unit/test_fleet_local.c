@@ -269,6 +269,44 @@ static void a_primary_is_not_ended_by_a_key(void **state)
     expect_units("stop understudy@east-a\nstop understudy@east-a\n");
 }
 
+/* A wrong interface, another program: its unit starts it again and again, and nobody wants it any more. */
+static void a_node_that_never_came_up_is_stopped_once(void **state)
+{
+    const struct fl_placement asked = ordered(FL_REPAIR, A);
+    struct fl_placement p = asked;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    snprintf(node.status, sizeof(node.status), "{}");
+    p.member[0] = C;
+    p.member[1] = B;
+    fl_local_tell(local, 0, &p);
+    turn(true);
+    expect_units("start understudy@east-a\n");
+    p.order.kind = FL_LEAVE;
+    fl_local_tell(local, 0, &p);
+    turn(false); /* it may be wanted again */
+    expect_units("start understudy@east-a\n");
+    put("east-a/east-a.view", "1\n", 0644); /* it has been in a view, and may be the only one that was */
+    turn(true);
+    expect_units("start understudy@east-a\n");
+    unlink(path("east-a/east-a.view"));
+    for (int i = 0; i < 8; i++)
+        turn(true);
+    expect_units("start understudy@east-a\nstop understudy@east-a\n");
+    /* The agent was started anew in between. */
+    unlink(path("units"));
+    p.order = asked.order;
+    fl_local_tell(local, 0, &p);
+    fl_local_close(local);
+    assert_int_equal(fl_local_open(&local, file, A, &fault), 0);
+    p.order.kind = FL_LEAVE;
+    fl_local_tell(local, 0, &p);
+    turn(true);
+    turn(true);
+    expect_units("stop understudy@east-a\n");
+}
+
 /* One node's word that cannot be read would make all of the server's silent. */
 static void what_a_node_says_can_be_read_by_others(void **state)
 {
@@ -361,6 +399,7 @@ int main(void)
         TEST(an_order_of_the_file_waits_as_well),
         TEST(an_order_whose_key_is_gone_is_not_carried_out),
         TEST(a_primary_is_not_ended_by_a_key),
+        TEST(a_node_that_never_came_up_is_stopped_once),
         TEST(what_a_node_says_can_be_read_by_others),
         TEST(a_disk_that_is_full_keeps_no_node_from_being_started),
         TEST(what_lies_in_the_way_of_a_file_is_not_written_to),

@@ -225,6 +225,7 @@ static void a_server_where_a_standby_does_not_come_up_gets_none_for_balance(void
         assert_int_equal(there != 0, i == 0);
         /* Who has nobody else goes there all the same. */
         help_fleet_kill(&fleet, 1);
+        fleet.server[0].drained = fleet.server[2].drained = true;
         make_plan();
         for (uint32_t k = 0; k < plan->orders; k++)
             heals += plan->step[plan->order[k]].to[0] == 3;
@@ -523,6 +524,25 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
     assert_int_equal(plan->step[0].kind, FL_WITHDRAW);
 }
 
+/* It is the emptiest, since nothing comes up there, and each shard would wait two minutes for it. */
+static void a_server_on_which_an_order_failed_is_the_last_choice(void **state)
+{
+    (void)state;
+    begin(4, 2, 4);
+    help_fleet_set(&fleet, 0, 1, 0);
+    help_fleet_set(&fleet, 1, 0, 2);
+    fleet.shard[0].failed.count = 1;
+    fleet.shard[0].failed.to = 3;
+    fleet.shard[0].failed.when = fleet.fleet.now - 9;
+    help_fleet_kill(&fleet, 2);
+    expect_plan(1, "re-pair with s1: s2 is dead, the other member is alone");
+    fleet.server[1].drained = true;
+    expect_plan(1, "re-pair with s3: s2 is dead, the other member is alone");
+    fleet.server[1].drained = false;
+    fleet.shard[0].failed.when--;
+    expect_plan(1, "re-pair with s3: s2 is dead, the other member is alone");
+}
+
 static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
 {
     static const struct {
@@ -815,6 +835,7 @@ int main(void)
         cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, help_plan_forget),
         cmocka_unit_test_teardown(who_is_alone_does_not_wait_for_the_server_with_most_room, help_plan_forget),
         cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, help_plan_forget),
+        cmocka_unit_test_teardown(a_server_on_which_an_order_failed_is_the_last_choice, help_plan_forget),
         cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, help_plan_forget),
         cmocka_unit_test_teardown(both_members_in_one_zone_are_parted_once_there_is_room, help_plan_forget),
         cmocka_unit_test_teardown(a_server_that_another_death_would_overfill_gives_a_standby_away,
