@@ -255,23 +255,24 @@ static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fau
     return error;
 }
 
-static int refuse_keys(const struct nd_yaml *map, const char *what, const char *const *keys,
+static int refuse_keys(const struct nd_yaml *map, const char *what, const char *const *keys, const char *why,
                        struct ft_fault *fault)
 {
     for (; *keys; keys++) {
         const struct nd_yaml *at = nd_yaml_get(map, *keys);
 
         if (at)
-            return nd_yaml_fail(fault, at, "%s has %s, expected none: the fleet writes it", what, *keys);
+            return nd_yaml_fail(fault, at, "%s has %s, expected none: %s", what, *keys, why);
     }
     return 0;
 }
 
 static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct ft_fault *fault)
 {
-    static const char *const of_pair[] = {"arbiter", "nodes", NULL}, *const of_node[] = {
-                                                                         "role", "replication", "control",
-                                                                         "state", NULL};
+    static const char *const of_pair[] = {"arbiter", "nodes", NULL},
+                             *const of_node[] = {"role", "replication", "control", "state", NULL},
+                             *const of_pins[] = {"prefer", "failback", NULL},
+                             written[] = "the fleet writes it";
     int error = 0;
 
     f->server = nd_arena_alloc(f->arena, (raw->servers->count + FL_UNLISTED_MAX) * sizeof(*f->server));
@@ -287,8 +288,10 @@ static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct f
     if (!error && f->servers < 2)
         error = nd_yaml_fail(fault, raw->servers, "%u servers, expected two or more", f->servers);
     if (!error)
-        error = refuse_keys(raw->pair, "pair", of_pair, fault);
-    return error ? error : refuse_keys(raw->node, "node", of_node, fault);
+        error = refuse_keys(raw->pair, "pair", of_pair, written, fault);
+    if (!error)
+        error = refuse_keys(raw->pair, "pair", of_pins, "`fleet pin` says where a primary is to be", fault);
+    return error ? error : refuse_keys(raw->node, "node", of_node, written, fault);
 }
 
 /* A pair file lies elsewhere than the fleet's, so what it names must not depend on where that is. `at`: what
