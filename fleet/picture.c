@@ -219,21 +219,6 @@ static bool members_of(const struct fl_picture *p, const struct fl_node_said *n,
     return out[0] != FL_NONE && out[1] != FL_NONE && out[0] != out[1];
 }
 
-/* The latest view that a member of it tells of, into the shard. */
-static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
-{
-    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
-        uint32_t member[2];
-
-        if (!n->member || !n->view || !members_of(p, n, member) ||
-            (member[0] != n->server && member[1] != n->server) || (out->known && n->view <= out->view))
-            continue;
-        out->known = true;
-        out->view = n->view;
-        memcpy(out->member, member, sizeof(member));
-    }
-}
-
 static const char *const says_names[] = {
     [FL_SAYS_NOTHING] = "silent",    [FL_SAYS_JOINING] = "JOINING", [FL_SAYS_SYNCING] = "SYNCING",
     [FL_SAYS_READY] = "READY",       [FL_SAYS_SOLO] = "SOLO",       [FL_SAYS_PROTECTED] = "PROTECTED",
@@ -250,6 +235,36 @@ static enum fl_says says_of(const struct fl_node_said *n)
         if (strcmp(says_names[says], n->state) == 0)
             return says;
     return FL_SAYS_NOTHING;
+}
+
+/* Does a member of the view that the shard's key has say that it is its primary? */
+static bool is_served(const struct fl_picture *p, uint32_t shard, const struct fl_shard *key)
+{
+    for (const struct fl_node_said *n = p->node[shard]; n && key->known; n = n->next)
+        if (n->member && n->view == key->view &&
+            (n->server == key->member[0] || n->server == key->member[1]) && fl_says_serves(says_of(n)))
+            return true;
+    return false;
+}
+
+/* The latest view that a member of it tells of, into the shard. While the key's view is served, a later one
+ * counts only by a node that serves in it, or could: a disk that comes back may have a view of another life
+ * of the shard, of which nobody lives. */
+static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
+{
+    bool served = is_served(p, shard, out);
+
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
+        uint32_t member[2];
+
+        if (!n->member || !n->view || !members_of(p, n, member) ||
+            (member[0] != n->server && member[1] != n->server) || (out->known && n->view <= out->view) ||
+            (served && !fl_says_serves(says_of(n)) && says_of(n) != FL_SAYS_READY))
+            continue;
+        out->known = true;
+        out->view = n->view;
+        memcpy(out->member, member, sizeof(member));
+    }
 }
 
 static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)

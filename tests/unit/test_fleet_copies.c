@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Which copies of the shards' keys the leader writes for agents: an agent reads no other key of a shard. Keys
- * are written here as text, as they stand in etcd; the copies that are to be written are said beside.
+ * are written here as text, as they stand in etcd; the copies that are to be written are said beside. And
+ * which view the leader goes by where two lives of a shard are told of.
  */
 #include "fleet/picture.h"
 #include "tests/help/config.h"
@@ -127,6 +128,39 @@ static void what_is_there_is_left(void **state)
     assert_string_equal(find(true), "b/east=view\":7,\"@5 ");
 }
 
+/* A disk that comes back, after people began the shard anew without it. */
+static void a_view_of_another_life_is_not_followed_while_the_shard_is_served(void **state)
+{
+    static const char form[] = "{\"nodes\":{\"east\":{\"state\":\"%s\",\"primary\":false,\"member\":true,"
+                               "\"view\":%u,\"members\":[\"east-%c\",\"east-%c\"]}},\"kept\":[]}";
+    static const struct {
+        const char *served, *later;
+        uint64_t view;
+    } rows[] = {
+        {"PROTECTED", "JOINING", 7}, {"SOLO", "FENCED", 7},      {"DEGRADED", "SYNCING", 7},
+        {"SOLO", "READY", 300},      {"PROTECTED", "SOLO", 300}, {"SOLO", "DEGRADED", 300},
+        {"JOINING", "JOINING", 300}, {"READY", "JOINING", 300},
+    };
+
+    (void)state;
+    put("shards/east", EAST("a", "b", "7", ""), 3);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char value[256];
+        struct fl_picture picture;
+        struct ft_fault fault = {""};
+
+        snprintf(value, sizeof(value), form, rows[i].served, 7, 'a', 'b');
+        put("servers/a", value, 1);
+        snprintf(value, sizeof(value), form, rows[i].later, 300, 'c', 'd');
+        put("servers/c", value, 1);
+        assert_int_equal(fl_picture_make(&picture, file, &keys, NULL, 5000, &fault), 0);
+        if (picture.shard[0].view != rows[i].view)
+            fail_msg("%s and %s: view %lu", rows[i].served, rows[i].later, picture.shard[0].view);
+        assert_int_equal(picture.shard[0].member[0], rows[i].view == 7 ? 0 : 2);
+        fl_picture_free(&picture);
+    }
+}
+
 /* It has to stop its node, and may be away until it can: so it is told until it has none. */
 static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
 {
@@ -192,6 +226,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(members_are_told),
                                        TEST(what_is_there_is_left),
+                                       TEST(a_view_of_another_life_is_not_followed_while_the_shard_is_served),
                                        TEST(who_was_a_member_is_told_until_its_node_is_gone),
                                        TEST(a_copy_goes_only_once_it_says_that_no_node_is_to_run),
                                        TEST(who_tells_of_a_node_is_told),
