@@ -651,7 +651,8 @@ static int copy_shard(struct fl_copies *out, const struct fl_picture *p, const s
     return error;
 }
 
-/* One that is there, of a server that is told the shard's key no more. */
+/* One that is there, of a server that is told the shard's key no more. While a node of the shard is on it,
+ * copy_shard sees to it. */
 static int review_copy(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
                        const struct nd_entry *copy, const char *name, struct ft_fault *fault)
 {
@@ -664,15 +665,14 @@ static int review_copy(struct fl_copies *out, const struct fl_picture *p, const 
         return 0;
     snprintf(server, sizeof(server), "%.*s", (int)(end - name), name);
     at = fl_file_member(p->file, server);
-    if (at == FL_NONE || fl_placement_has(&p->placement[shard], at))
+    if (at == FL_NONE || fl_placement_has(&p->placement[shard], at) || node_of(p, at, shard))
         return 0;
     const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->shard[shard].name);
 
     /* What it was told last has to be that it is to run no node. */
     if (e && strcmp(e->value, copy->value) != 0)
         return add_copy(out, copy->key, copy, e->value, fault);
-    return e && p->server[at].lease && !node_of(p, at, shard) ? add_copy(out, copy->key, copy, NULL, fault)
-                                                              : 0;
+    return e && p->server[at].lease ? add_copy(out, copy->key, copy, NULL, fault) : 0;
 }
 
 int fl_copies_find(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,

@@ -128,6 +128,20 @@ static void what_is_there_is_left(void **state)
     assert_string_equal(find(true), "b/east=view\":7,\"@5 ");
 }
 
+/* Two changes of one key are no transaction, and without one nothing is ordered. */
+static void a_stray_is_told_once(void **state)
+{
+    (void)state;
+    put("shards/east", EAST("a", "c", "8", ""), 9);
+    put("agents/a/east", EAST("a", "c", "8", ""), 9);
+    put("agents/c/east", EAST("a", "c", "8", ""), 9);
+    put("agents/b/east", EAST("a", "b", "7", ""), 5);
+    put_server("b", "east");
+    assert_string_equal(find(true), "b/east=view\":8,\"@5 ");
+    assert_string_equal(find(false), ""); /* it is on its way */
+    assert_string_equal(find(true), "b/east=view\":8,\"@5 ");
+}
+
 /* A disk that comes back, after people began the shard anew without it. */
 static void a_view_of_another_life_is_not_followed_while_the_shard_is_served(void **state)
 {
@@ -227,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {TEST(members_are_told),
                                        TEST(what_is_there_is_left),
                                        TEST(a_view_of_another_life_is_not_followed_while_the_shard_is_served),
+                                       TEST(a_stray_is_told_once),
                                        TEST(who_was_a_member_is_told_until_its_node_is_gone),
                                        TEST(a_copy_goes_only_once_it_says_that_no_node_is_to_run),
                                        TEST(who_tells_of_a_node_is_told),
