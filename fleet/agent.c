@@ -34,11 +34,12 @@
 #include <unistd.h>
 
 #define LEASE_S    2u
-#define TURN_MS    200            /* between two turns at most */
-#define FOREIGN_NS 4000000000ull  /* by then leases of a backup are kept by agents that live, or over */
-#define PLAN_NS    1000000000ull  /* between two plans while nothing changes */
-#define LEADS_NS   1000000000ull  /* between two times that it asks to lead */
-#define CARRY_NS   2000000000ull  /* behind which a plan is carried no further: a newer one is made */
+#define TURN_NS    200000000ull  /* between two turns of its nodes, unless a key that concerns them changed */
+#define REST_NS    50000000ull   /* behind a plan at least, and twice the processor time that it took */
+#define FOREIGN_NS 4000000000ull /* by then leases of a backup are kept by agents that live, or over */
+#define PLAN_NS    1000000000ull /* between two plans while nothing changes */
+#define LEADS_NS   1000000000ull /* between two times that it asks to lead */
+#define CARRY_NS   2000000000ull /* behind which a plan is carried no further: a newer one is made */
 #define REVIEW_NS  10000000000ull /* between two reviews of all copies */
 #define REPEAT_NS  10000000000ull /* between two lines of why the same keys are not heard */
 #define LOADS_NS   60000000000ull /* between two words that differ in loads alone, and by little */
@@ -83,6 +84,8 @@ struct agent {
     int64_t lease;           /* its own; 0: none */
     uint64_t asked, planned; /* ns, when last */
     uint64_t planned_serial;
+    uint64_t rests;       /* ns: the next plan is not sooner */
+    uint64_t turned;      /* ns: the end of the last turn of its nodes */
     uint64_t wall;        /* ns: at the zero of the monotonic clock, when the agent began */
     uint64_t leads_since; /* s, by its clock */
     char *gone_said;      /* in the key `leader/gone`, last; NULL: nothing yet */
@@ -594,10 +597,26 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
     fl_plan_free(plan);
 }
 
+/* Of this thread, ns. */
+static uint64_t spent(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
+}
+
+/* When the next plan may be, after one that ended now and took that much processor time: whatever there is to
+ * hear, a leader has two thirds of a processor for something else. */
+static uint64_t rest_until(uint64_t now, uint64_t took)
+{
+    return now + (2 * took > REST_NS ? 2 * took : REST_NS);
+}
+
 /* `s`: of its own mirror. */
 static void plan(struct agent *a, const struct nd_mirror_status *s)
 {
-    uint64_t serial = nd_mirror_serial(a->fleet), now = clock_of(a);
+    uint64_t serial = nd_mirror_serial(a->fleet), now = clock_of(a), began = spent();
     bool all = nd_now() - a->reviewed > REVIEW_NS;
     struct nd_mirror_status fleet;
     struct fl_picture picture;
@@ -606,7 +625,7 @@ static void plan(struct agent *a, const struct nd_mirror_status *s)
 
     nd_mirror_status(a->fleet, &fleet);
     if (!a->leads || !a->counts || !is_fresh(s, nd_now()) || !is_of_now(&fleet, nd_now()) ||
-        (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
+        nd_now() < a->rests || (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
         return;
     a->planned = nd_now();
     a->planned_serial = serial;
@@ -630,6 +649,7 @@ static void plan(struct agent *a, const struct nd_mirror_status *s)
     if (write_copies(a, &copies) && tell_gone(a, &picture) && end_upgrades(a, &picture))
         carry_plan(a, &picture);
     fl_picture_free(&picture);
+    a->rests = rest_until(nd_now(), spent() - began);
 }
 
 /* ---- the agent ---------------------------------------------------------------------------------- */
@@ -660,6 +680,33 @@ static void tell_supervisor(struct agent *a, const struct nd_mirror_status *s)
     nd_notify_watchdog(&a->notify, now, &now, 1);
 }
 
+static bool is_turn_due(const struct agent *a, uint64_t now)
+{
+    return now - a->turned >= TURN_NS;
+}
+
+/* Until when there is nothing to do, unless keys change: ms from now. */
+static int pause_ms(const struct agent *a, uint64_t now)
+{
+    uint64_t until = a->turned + TURN_NS;
+
+    if (a->leads && nd_mirror_serial(a->fleet) != a->planned_serial && a->rests > now && a->rests < until)
+        until = a->rests;
+    return until > now ? (int)((until - now) / 1000000) + 1 : 0;
+}
+
+/* Its nodes are asked, and told what there is for them to do. */
+static void turn_nodes(struct agent *a)
+{
+    struct nd_mirror_status s;
+
+    nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
+    hear(a, &s);
+    fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
+    say(a);
+    a->turned = nd_now();
+}
+
 static int run(struct agent *a, struct ft_fault *fault)
 {
     int error = 0;
@@ -671,15 +718,13 @@ static int run(struct agent *a, struct ft_fault *fault)
         uint64_t serial;
         bool again = false;
 
-        if (poll(changed, 2, TURN_MS) > 0)
+        if (poll(changed, 2, pause_ms(a, nd_now())) > 0)
             for (int i = 0; i < 2; i++)
                 again |= changed[i].revents && read(changed[i].fd, &serial, sizeof(serial)) < 0;
         if (again)
             continue;
-        nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
-        hear(a, &s);
-        fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
-        say(a);
+        if (changed[0].revents || is_turn_due(a, nd_now()))
+            turn_nodes(a);
         nd_mirror_status(a->mirror, &s);
         tell_own(a, &s);
         hear_fleet(a);

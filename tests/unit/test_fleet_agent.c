@@ -110,6 +110,21 @@ static void why_keys_are_not_heard_is_told_once(void **state)
     assert_false(a.unsaid.is);
 }
 
+/* A leader hears hundreds of events a second, and each would be a plan and a question to each of its nodes.
+ */
+static void a_leader_rests_behind_a_plan_and_a_turn(void **state)
+{
+    struct agent a = {.turned = 100 * S};
+
+    (void)state;
+    assert_int_equal(rest_until(100 * S, 1000), 100 * S + S / 20);
+    assert_int_equal(rest_until(100 * S, S / 10), 100 * S + S / 5);
+    assert_false(is_turn_due(&a, 100 * S + S / 10));
+    assert_int_equal(pause_ms(&a, 100 * S + S / 10), 101);
+    assert_true(is_turn_due(&a, 100 * S + S / 5));
+    assert_int_equal(pause_ms(&a, 100 * S + S / 5), 0);
+}
+
 static struct fl_file *file;
 
 static void says(struct word *out, const char *state, double cores, double packets)
@@ -339,6 +354,7 @@ int main(void)
         cmocka_unit_test(why_keys_are_not_heard_is_told_once),
         cmocka_unit_test(an_agents_clock_is_that_of_its_beginning),
         cmocka_unit_test(loads_that_change_a_little_are_said_once_a_minute),
+        cmocka_unit_test(a_leader_rests_behind_a_plan_and_a_turn),
         cmocka_unit_test_setup_teardown(an_order_is_written_before_what_can_wait, begin_leader, end_leader),
         cmocka_unit_test_setup_teardown(nothing_is_created_before_it_may_be, begin_leader, end_leader),
         cmocka_unit_test_setup_teardown(a_servers_key_that_was_deleted_is_said_again, begin_leader,
