@@ -313,9 +313,21 @@ static void tell_own(struct agent *a, const struct nd_mirror_status *s)
                  unsaid ? s->lease_why : "");
 }
 
+/* Until when its lease is held and its keys are of now, by what is known; 0: they are not. */
+static uint64_t fresh_until(const struct nd_mirror_status *s)
+{
+    const uint64_t ends[] = {s->lease_until, s->answered + ND_MIRROR_GAP_NS,
+                             s->unsaid_since ? s->unsaid_since + UNSAID_NS : UINT64_MAX};
+    uint64_t until = UINT64_MAX;
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        until = ends[i] < until ? ends[i] : until;
+    return s->connected_since && s->lease ? until : 0;
+}
+
 static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
 {
-    return is_answered(s, now) && is_of_now(s, now);
+    return now < fresh_until(s);
 }
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
@@ -702,7 +714,7 @@ static void turn_nodes(struct agent *a)
 
     nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
     hear(a, &s);
-    fl_local_turn(a->local, is_fresh(&s, nd_now()), nd_now());
+    fl_local_turn(a->local, fresh_until(&s), nd_now());
     say(a);
     a->turned = nd_now();
 }

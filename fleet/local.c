@@ -6,6 +6,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/members.h"
+#include "node/base/clock.h"
 #include "node/config/config.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #define ORDER_NS 500000000ull  /* between two times that a primary is told an order */
 #define LOAD_NS  5000000000ull /* over which load is measured */
 #define TOLD_MAX 4096u         /* bytes of a file that keeps what was last told of a shard */
+#define WAITS    3u            /* in a turn for nodes that are silent, behind which others are passed over */
 
 struct local_node {
     bool told;   /* there is a placement */
@@ -34,6 +36,7 @@ struct local_node {
     bool written;   /* its files are as the placement says */
     uint64_t tried; /* to write them, when last; 0: never */
     bool says;      /* what it said in this turn is in `said` */
+    bool silent;    /* it did not answer in time when it was asked last */
     bool logged;    /* what systemctl was told last, since it began or ceased to say something */
     struct fl_node_said said;
     pid_t systemctl;                    /* that is under way for it; 0: none */
@@ -51,6 +54,9 @@ struct fl_local {
     uint32_t self;
     struct local_node *node; /* of each shard */
     struct fl_server_said said;
+    uint64_t fresh;    /* until then what it was told holds */
+    unsigned waited;   /* in this turn, for answers that did not come */
+    uint32_t first;    /* shard that is asked first: it was passed over, or 0 */
     uint64_t refused;  /* times that a node gave a reason not to carry out an order */
     uint64_t measured; /* when nodes were last, all in one turn: a change is a write of the server's key. View
                           files are looked for then, since most shards of a large fleet have none here */
@@ -286,17 +292,26 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
 
 /* ---- asking ------------------------------------------------------------------------------------- */
 
-static json_t *ask(const struct fl_local *l, uint32_t shard, json_t *request)
+static json_t *ask(struct fl_local *l, uint32_t shard, json_t *request)
 {
     char socket[FL_PATH_MAX];
     struct ft_fault fault = {""};
     json_t *answer = NULL;
+    int error = request ? nd_ask(fl_node_socket(socket, l->file, shard, l->self), request, FL_ASK_MS, &answer,
+                                 NULL, &fault)
+                        : FT_ENOMEM;
 
-    if (request && nd_ask(fl_node_socket(socket, l->file, shard, l->self), request, FL_ASK_MS, &answer, NULL,
-                          &fault) != 0)
-        answer = NULL;
     json_decref(request);
-    return answer;
+    l->node[shard].silent = error == FT_EIO;
+    l->waited += error == FT_EIO;
+    return error ? NULL : answer;
+}
+
+/* A turn is not as long as all silent nodes together: behind three of them those that were silent before are
+ * not asked, and are the first in the next turn. */
+static bool is_passed_over(const struct fl_local *l, uint32_t shard)
+{
+    return l->waited >= WAITS && l->node[shard].silent;
 }
 
 static double sum_useful(const json_t *status, double *packets)
@@ -412,7 +427,8 @@ static bool measures_all(const struct fl_local *l, uint64_t now)
 static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
-    json_t *status = ask(l, shard, json_pack("{s:s}", "cmd", "status"));
+    bool passed = is_passed_over(l, shard);
+    json_t *status = passed ? NULL : ask(l, shard, json_pack("{s:s}", "cmd", "status"));
     const char *state = json_string_value(json_object_get(status, "state"));
     json_int_t view = json_integer_value(json_object_get(status, "view"));
     char name[FL_NAME_MAX];
@@ -570,7 +586,13 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 
 /* ---- a turn ------------------------------------------------------------------------------------- */
 
-static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t now)
+/* A turn may take longer than that holds. */
+static bool is_fresh(const struct fl_local *l)
+{
+    return nd_now() < l->fresh;
+}
+
+static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
     char node[FL_NAME_MAX];
@@ -587,33 +609,44 @@ static void turn_node(struct fl_local *l, uint32_t shard, bool fresh, uint64_t n
     if (wanted && n->written && !n->says && (!n->started || now - n->started > START_NS)) {
         n->started = now;
         run_systemctl(n, "start", node);
-    } else if (fresh && !wanted && n->told &&
+    } else if (is_fresh(l) && !wanted && n->told &&
                ((is_superfluous(n) && (!n->stopped || now - n->stopped > START_NS)) ||
                 never_came(l, shard))) {
         n->stopped = now;
         run_systemctl(n, "stop", node);
-    } else if (fresh && wanted && n->stands) {
+    } else if (is_fresh(l) && wanted && n->stands) {
         restart(l, shard);
         carry_out(l, shard, now);
     }
 }
 
-void fl_local_turn(struct fl_local *l, bool fresh, uint64_t now)
+void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
 {
     bool all = measures_all(l, now);
+    uint32_t shards = l->file->shards, passed = shards;
 
     l->measured = all ? now : l->measured;
     l->said.nodes = l->said.kepts = 0;
-    for (uint32_t i = 0; i < l->file->shards; i++) {
+    l->fresh = fresh;
+    l->waited = 0;
+    for (uint32_t k = 0; k < shards; k++) {
+        uint32_t i = (l->first + k) % shards;
         struct local_node *n = &l->node[i];
 
         n->keeps = !n->told && (all ? has_view_file(l, i) : n->keeps);
+        if (passed == shards && (n->told || n->keeps) && is_passed_over(l, i))
+            passed = i;
         if (n->told)
-            turn_node(l, i, fresh, now);
+            turn_node(l, i, now);
         else if (n->keeps) /* a node that nobody told of may be there as well */
             hear(l, i, now);
         else
             n->says = false;
+    }
+    l->first = passed == shards ? 0 : passed;
+    for (uint32_t i = 0; i < shards; i++) {
+        const struct local_node *n = &l->node[i];
+
         if (n->says)
             l->said.node[l->said.nodes++] = n->said;
         else if (n->keeps || (n->told && has_view_file(l, i)))

@@ -31,11 +31,13 @@ void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_place
 
 /*
  * One turn: asks the nodes, starts and stops them, carries orders out. Waits for nobody but for a node's
- * answer to a question, FL_ASK_MS at most each. `fresh`: it was told what the keys say now; else nodes are
- * started and nothing more, since an order may have been withdrawn. `now`: monotonic, ns.
+ * answer to a question, FL_ASK_MS at most each; behind three that did not come, nodes that did not answer
+ * when they were asked last wait for the next turn. Until `fresh` what it was told is what the keys say; from
+ * then on nodes are started and nothing more, since an order may have been withdrawn. Times are monotonic,
+ * ns.
  */
 #define FL_ASK_MS 300
-void fl_local_turn(struct fl_local *local, bool fresh, uint64_t now);
+void fl_local_turn(struct fl_local *local, uint64_t fresh, uint64_t now);
 
 /* What it knows then; borrowed until the next turn. */
 const struct fl_server_said *fl_local_said(const struct fl_local *local);

@@ -26,7 +26,14 @@ enum { A, B, C };
 /* The node. `asked`: what it was told, but for questions. */
 static struct {
     char status[512], asked[1024];
+    unsigned takes_ms; /* to answer */
 } node;
+
+/* Six nodes, of shards a to f: which were asked; if they are, they hang. */
+static struct {
+    bool are, hang;
+    char asked[100];
+} six;
 
 static struct fl_file *file;
 static struct fl_local *local;
@@ -47,6 +54,13 @@ static int ask_node(const char *socket, const json_t *request, int timeout_ms, j
     bool asks = strstr(text, "\"status\"");
 
     (void)timeout_ms, (void)listener, (void)fault;
+    if (six.are) {
+        strncat(six.asked, strrchr(socket, '/') + 1, 1);
+        free(text);
+        *answer = NULL;
+        return six.hang ? FT_EIO : FT_ENOENT;
+    }
+    help_sleep_ms(node.takes_ms);
     assert_string_equal(socket, path("east-a.sock"));
     if (!asks)
         snprintf(node.asked + strlen(node.asked), sizeof(node.asked) - strlen(node.asked), "%s", text);
@@ -119,7 +133,7 @@ static void say(const char *state, const char *role, bool member, int view)
 /* Turns go by until `systemctl` has ended, so that all of what was begun is seen. */
 static void turn(bool fresh)
 {
-    fl_local_turn(local, fresh, now += S);
+    fl_local_turn(local, fresh ? UINT64_MAX : 0, now += S);
     UNTIL(!local->node[0].systemctl)
     reap(&local->node[0], "east-a");
 }
@@ -390,6 +404,66 @@ static void a_view_file_that_cannot_be_looked_for_may_be_there(void **state)
     assert_int_equal(fl_local_said(local)->kepts, 1);
 }
 
+/* Between what was told and the order other nodes took their time. */
+static void a_turn_that_takes_long_carries_nothing_out_at_its_end(void **state)
+{
+    struct fl_placement p = ordered(FL_HANDOVER, B);
+
+    (void)state;
+    say("PROTECTED", "primary", true, 7);
+    fl_local_tell(local, 0, &p);
+    node.takes_ms = 30;
+    fl_local_turn(local, nd_now() + S / 100, now += S);
+    assert_string_equal(node.asked, "");
+    node.takes_ms = 0;
+    fl_local_turn(local, nd_now() + 100 * S, now += S);
+    assert_non_null(strstr(node.asked, "\"drain\""));
+}
+
+static const char *asked_in_a_turn(struct fl_local *l)
+{
+    six.asked[0] = '\0';
+    fl_local_turn(l, 0, now += S / 5);
+    return six.asked;
+}
+
+/* Each silent one is 300 ms in which the others hear no order. */
+static void a_turn_waits_for_three_silent_nodes(void **state)
+{
+    struct ft_fault fault = {""};
+    struct fl_file *of_six;
+    struct fl_local *l;
+    char text[1024];
+
+    (void)state;
+    snprintf(text, sizeof(text),
+             "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\nstate: %s\nrun: %s\n"
+             "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+             "shards: {a: {port: 1}, b: {port: 2}, c: {port: 3}, d: {port: 4}, e: {port: 5}, f: {port: 6}}\n"
+             "pair: {}\nnode: {}\n",
+             help_config_dir(), help_config_dir());
+    put("six.yaml", text, 0644);
+    assert_int_equal(fl_file_read(&of_six, path("six.yaml"), &fault), 0);
+    assert_int_equal(fl_local_open(&l, of_six, A, &fault), 0);
+    for (int i = 0; i < 6; i++) {
+        l->node[i].told = true; /* of one elsewhere: nothing is started */
+        l->node[i].placement = protects;
+        l->node[i].placement.member[0] = C;
+    }
+    six.are = six.hang = true;
+    now = 100 * S;
+    assert_string_equal(asked_in_a_turn(l), "abcdef"); /* nobody knew */
+    assert_string_equal(asked_in_a_turn(l), "abc");
+    assert_string_equal(asked_in_a_turn(l), "def");
+    assert_string_equal(asked_in_a_turn(l), "abc");
+    six.hang = false;
+    assert_string_equal(asked_in_a_turn(l), "defabc");
+    assert_string_equal(asked_in_a_turn(l), "abcdef");
+    six.are = false;
+    fl_local_close(l);
+    fl_file_free(of_six);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -404,6 +478,8 @@ int main(void)
         TEST(a_disk_that_is_full_keeps_no_node_from_being_started),
         TEST(what_lies_in_the_way_of_a_file_is_not_written_to),
         TEST(a_view_file_that_cannot_be_looked_for_may_be_there),
+        TEST(a_turn_that_takes_long_carries_nothing_out_at_its_end),
+        cmocka_unit_test(a_turn_waits_for_three_silent_nodes),
     };
 
     return cmocka_run_group_tests(tests, open_all, close_all);
