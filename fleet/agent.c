@@ -362,7 +362,8 @@ static int mirror_fleet(struct agent *a, bool whole, struct ft_fault *fault)
 {
     char prefix[FL_KEY_MAX];
     const struct nd_mirror_config config = {.etcd = &a->file->etcd,
-                                            .prefix = fl_key(prefix, a->file, whole ? "" : "leader", "")};
+                                            .prefix = fl_key(prefix, a->file, whole ? "" : "leader", ""),
+                                            .name = a->file->server[a->self].name};
 
     nd_mirror_stop(a->fleet, false);
     a->fleet = NULL;
@@ -769,6 +770,7 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
     const struct nd_mirror_config mirror = {
         .etcd = &a->file->etcd,
         .prefix = fl_key(prefix, a->file, "agents/", copies),
+        .name = a->file->server[a->self].name,
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
     int error = check_host(&a->file->server[a->self], fault);
@@ -789,6 +791,8 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
         error = nd_metrics_open(&a->metrics, own->metrics_host, own->metrics_port, fault);
     if (!error)
         error = nd_etcd_open(&a->etcd, &a->file->etcd, &limits, NULL, NULL, fault);
+    if (!error)
+        nd_etcd_begin_at(a->etcd, mirror.name);
     if (!error)
         error = nd_mirror_start(&a->mirror, &mirror, fault);
     return error ? error : mirror_fleet(a, false, fault);

@@ -519,6 +519,7 @@ int nd_arbiter_start(struct nd_arbiter **out, struct rp_arbiter *calls,
         free(a);
         return error;
     }
+    nd_etcd_begin_at(a->etcd, name);
     a->name = name;
     a->key = config->key;
     pthread_mutex_init(&a->lock, NULL);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <xxhash.h>
 
 #define LOGIN_BODY_MAX 1536u /* bytes of a login's request, with its NUL */
 #define PASS_MAX       256u  /* bytes of a password, with its NUL */
@@ -592,6 +593,11 @@ uint64_t nd_etcd_cluster(const struct nd_etcd *e)
 void nd_etcd_expect(struct nd_etcd *e, uint64_t cluster)
 {
     atomic_store(e->cluster, cluster);
+}
+
+void nd_etcd_begin_at(struct nd_etcd *e, const char *name)
+{
+    e->server = (unsigned)(XXH3_64bits(name, strlen(name)) % e->config->urls);
 }
 
 void nd_etcd_join(struct nd_etcd *e, struct nd_etcd *with)

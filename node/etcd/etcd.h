@@ -52,6 +52,9 @@ void nd_etcd_wake(struct nd_etcd *e);
 /* The cluster whose answers count; 0: it is not known yet, and the first answer's will be it. */
 uint64_t nd_etcd_cluster(const struct nd_etcd *e);
 void nd_etcd_expect(struct nd_etcd *e, uint64_t cluster);
+/* Before the first request: the server that is asked first is one by a hash of `name`, so that of many
+ * handles each server has its part; else it is the first. */
+void nd_etcd_begin_at(struct nd_etcd *e, const char *name);
 /* Before the first request: both handles believe the same cluster. `with` is closed after `e`. */
 void nd_etcd_join(struct nd_etcd *e, struct nd_etcd *with);
 

@@ -456,13 +456,18 @@ static int open_handles(struct nd_mirror *m, const struct nd_mirror_config *conf
     uint64_t third_ms = (uint64_t)config->ttl_s * 1000 / 3;
     int error = nd_etcd_open(&m->watches, config->etcd, &limits, watcher_ends, m, fault);
 
+    if (!error && config->name)
+        nd_etcd_begin_at(m->watches, config->name);
     if (error || !config->key)
         return error;
     limits.request_ms = third_ms < REQUEST_MS ? (long)third_ms : (long)REQUEST_MS;
     error = nd_etcd_open(&m->keeps, config->etcd, &limits, keeper_ends, m, fault);
-    if (!error)
-        nd_etcd_join(m->keeps, m->watches);
-    return error;
+    if (error)
+        return error;
+    if (config->name)
+        nd_etcd_begin_at(m->keeps, config->name);
+    nd_etcd_join(m->keeps, m->watches);
+    return 0;
 }
 
 int nd_mirror_start(struct nd_mirror **out, const struct nd_mirror_config *config, struct ft_fault *fault)

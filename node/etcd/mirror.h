@@ -30,6 +30,7 @@ struct nd_mirror;
 struct nd_mirror_config {
     const struct nd_etcd_config *etcd; /* borrowed until the mirror is stopped */
     const char *prefix;                /* as "understudy/fleet/"; not empty */
+    const char *name;                  /* by which etcd's servers are shared out; NULL: the first one */
     const char *key;                   /* the user's own; NULL: none, and there is no lease */
     uint32_t ttl_s;                    /* of the lease, from 1 s on; etcd may make it longer */
 };

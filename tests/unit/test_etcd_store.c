@@ -286,6 +286,32 @@ static void a_transaction_is_sent_once(void **state)
     assert_true(done);
 }
 
+/* Else of 40,000 nodes and their agents all ask the first server as long as it lives. */
+static void servers_are_shared_out_by_names(void **state)
+{
+    struct nd_etcd_config three = {.urls = 3};
+    unsigned count[3] = {0};
+    struct nd_etcd *e;
+    char name[16], was;
+
+    (void)state;
+    for (unsigned i = 0; i < 3; i++)
+        snprintf(three.url[i], sizeof(three.url[i]), "%u", i);
+    DONE(nd_etcd_open(&e, &three, &limits, NULL, NULL, &fault));
+    assert_string_equal(nd_etcd_server(e), "0");
+    for (unsigned i = 0; i < 300; i++) {
+        snprintf(name, sizeof(name), "n%u-s1", i);
+        nd_etcd_begin_at(e, name);
+        was = nd_etcd_server(e)[0];
+        count[was - '0']++;
+        nd_etcd_begin_at(e, name);
+        assert_int_equal(nd_etcd_server(e)[0], was);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(count[i], 70, 130);
+    nd_etcd_close(e);
+}
+
 /* ---- leases ---- */
 
 static size_t count_keys(void)
@@ -548,6 +574,7 @@ int main(void)
         REAL(a_transaction_that_compares_loses_when_the_key_changed),
         REAL(a_transaction_is_made_whole_or_not_at_all),
         REAL(a_transaction_is_sent_once),
+        cmocka_unit_test(servers_are_shared_out_by_names),
         REAL(a_lease_lasts_while_it_is_kept),
         REAL(a_lease_counts_from_before_the_request),
         REAL(a_lease_that_is_revoked_takes_its_keys_along),
