@@ -516,8 +516,8 @@ static bool end_move(struct agent *a, const struct fl_picture *p, uint32_t shard
     bool answers = !fl_picture_moved(p, shard) || write_key(a, "the end of a move", &gone, &unchanged, &done);
 
     if (done)
-        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: its move is over",
-                     a->file->shard[shard].name);
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: its move %s", a->file->shard[shard].name,
+                     p->shard[shard].moves ? "is over" : "names no server of this file: it is taken away");
     return answers;
 }
 

@@ -322,19 +322,26 @@ static int refuse_name(const char *what, const char *name)
     return ND_USAGE;
 }
 
+/* What is wished of one that was taken out of the file can be taken away. Looks into etcd; *code: its answer.
+ */
+static bool is_wished(struct command *c, const char *kind, const char *name, int *code)
+{
+    char place[64];
+
+    *code = look(c);
+    snprintf(place, sizeof(place), "wishes/%s/", kind);
+    return !*code && ft_is_name(name, FL_NAME_MAX) && fl_key_find(&c->keys, c->file, place, name);
+}
+
 static int act(struct command *c, const char *verb)
 {
     const char *name = c->argv[0], *kind = strncmp(verb, "un", 2) == 0 ? verb + 2 : verb;
     bool shard = strcmp(kind, "drain") != 0;
 
     if ((shard ? fl_file_shard(c->file, name) : fl_file_server(c->file, name)) == FL_NONE) {
-        char place[64];
-        int code = kind == verb ? ND_DONE : look(c);
+        int code = ND_DONE;
 
-        /* What is wished of one that was taken out of the file can be taken away. */
-        snprintf(place, sizeof(place), "wishes/%s/", kind);
-        if (code || kind == verb || !ft_is_name(name, FL_NAME_MAX) ||
-            !fl_key_find(&c->keys, c->file, place, name))
+        if (kind == verb || !is_wished(c, kind, name, &code))
             return code ? code : refuse_name(shard ? "shard" : "server", name);
     }
     if (c->argc > 1 && fl_file_server(c->file, c->argv[1]) == FL_NONE)
@@ -424,8 +431,11 @@ static int upgrade(struct command *c, bool ends)
     uint32_t server = c->options.server ? fl_file_server(c->file, c->options.server) : FL_NONE;
     int code = ND_DONE, silent = ND_DONE;
 
-    if (server == FL_NONE && c->options.server)
-        return refuse_name("server", c->options.server);
+    if (server == FL_NONE && c->options.server) {
+        if (!ends || !is_wished(c, "upgrade", c->options.server, &code))
+            return code ? code : refuse_name("server", c->options.server);
+        return wish(c, "upgrade", c->options.server, NULL, NULL);
+    }
     if (!ends)
         code = look(c);
     for (uint32_t i = 0; i < c->file->servers && code == ND_DONE; i++) {

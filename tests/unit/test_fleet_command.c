@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The exit code of `fleet status`, which scripts wait for: 0 says that nothing is to be done, nothing is
- * under way, nothing waits, and somebody would see to it.
+ * under way, nothing waits, and somebody would see to it. And what of a wish for a server that is no more in
+ * the file can still be said, with a real etcd.
  */
 #include "fleet/command.c"
 #include "tests/help/config.h"
+#include "tests/help/etcd.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -151,12 +153,46 @@ static void what_is_not_protected_is_two(void **state)
     expect(2);
 }
 
+static int say(const char *verb, const char *option, const char *name)
+{
+    char file[100];
+    const char *words[] = {"fleet", verb, "-c", file, option ? option : name, name};
+
+    snprintf(file, sizeof(file), "%s/real.yaml", help_config_dir());
+    return fl_cmd_fleet(option ? 6 : 5, (char **)words);
+}
+
+static void a_wish_for_a_server_that_is_no_more_can_be_taken_back_once(void **state)
+{
+    struct help_real_etcd real;
+
+    (void)state;
+    help_etcd_begin(&real, false);
+    char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
+
+    help_config_file("real.yaml", of_it, strlen(of_it));
+    free(help_etcdctl(&real, "put understudy/f/wishes/upgrade/old {}"));
+    free(help_etcdctl(&real, "put understudy/f/wishes/drain/old 1"));
+    assert_int_equal(say("upgrade", "-n", "old"), ND_USAGE);
+    assert_int_equal(say("unupgrade", "-n", "old"), ND_DONE);
+    assert_int_equal(say("unupgrade", "-n", "old"), ND_USAGE);
+    assert_int_equal(say("undrain", NULL, "old"), ND_DONE);
+    assert_int_equal(say("undrain", NULL, "old"), ND_USAGE);
+    char *left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/");
+
+    assert_string_equal(left, "");
+    free(left);
+    free(of_it);
+    help_etcd_end(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(zero_says_that_all_is_as_it_should_be),
         cmocka_unit_test(what_is_to_be_done_is_one),
         cmocka_unit_test(what_is_not_protected_is_two),
+        cmocka_unit_test(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once),
     };
 
     return cmocka_run_group_tests(tests, make_file, free_file);
