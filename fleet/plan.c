@@ -311,16 +311,19 @@ bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_searc
     else if (planner->room.place[look->primary].out >= settings->resyncs)
         wait_for(step, FL_BUSY, look->primary);
     else {
-        /* Where the last one failed, or another shard's node does not come up, only if nowhere else. */
+        /* Where the last one failed only if nowhere else; where another shard's node does not come up, if no
+         * other server can take it now. */
         bool sound = search->sound;
 
         search->not_on[1] = of->failed.count && search->only == FL_NONE ? of->failed.to : FL_NONE;
         search->sound |= search->only == FL_NONE;
         found = fl_place_find(&planner->room, search);
-        if (found.server == FL_NONE && found.busy == FL_NONE &&
-            (search->not_on[1] != FL_NONE || search->sound != sound)) {
-            search->not_on[1] = FL_NONE;
+        if (found.server == FL_NONE && search->sound != sound) {
             search->sound = sound;
+            found = fl_place_find(&planner->room, search);
+        }
+        if (found.server == FL_NONE && found.busy == FL_NONE && search->not_on[1] != FL_NONE) {
+            search->not_on[1] = FL_NONE;
             found = fl_place_find(&planner->room, search);
         }
         /* Who is alone is healed before anybody is kept within capacity for the next death, and does not wait
