@@ -725,9 +725,6 @@ static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e
     return json_sprintf(ipv6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
 }
 
-static const char *const dropped_by_sessions[] = {
-    [NF_SESSIONS_CONFLICT] = "conflict", [NF_SESSIONS_HOST_FULL] = "host_full"};
-
 static json_t *step_object(const struct nf_traced *t, unsigned i)
 {
     bool sessions = t->step[i].nf == NF_TRACE_SESSIONS;
@@ -742,7 +739,7 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
                      "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
                      drop == 0                    ? NULL
                      : module && module->counters ? module->counters[drop - 1]
-                     : sessions                   ? dropped_by_sessions[drop]
+                     : sessions                   ? nf_sessions_drop_text(drop)
                                                   : "dropped");
 }
 

@@ -121,7 +121,7 @@ void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t n
             continue;
         uint8_t place = behind && p->drop_nf ? p->drop_nf : nf;
 
-        if (place && p->drop && !p->drop_nf) /* sessions drop also in an NF's join */
+        if (p->drop && p->drop_nf == NF_DROP_SESSIONS) /* also in an NF's join */
             place = NF_TRACE_SESSIONS;
         to->step[to->steps].nf = place;
         to->step[to->steps].module = place == NF_TRACE_SESSIONS ? NULL : nfs[place].module;

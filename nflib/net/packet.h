@@ -141,7 +141,8 @@ enum nf_bad {
     NF_BAD_COUNT
 };
 
-#define NF_SET_ASIDE UINT8_MAX /* in place of a reason: no NF gets the packet */
+#define NF_SET_ASIDE     UINT8_MAX /* in place of a reason: no NF gets the packet */
+#define NF_DROP_SESSIONS UINT8_MAX /* in place of an NF: what sessions drop, for a reason of theirs */
 
 struct nf_packet {
     uint8_t *data;    /* the frame, from the Ethernet header; moved where an NF changes its family */
@@ -151,7 +152,7 @@ struct nf_packet {
     uint8_t out_port; /* set by the chain's L3 or an NF; default the other port */
     uint8_t side;     /* enum nf_side of the port it came in on */
     uint8_t drop;     /* set with nf_drop: reason counter of the NF + 1; 0 passes; or NF_SET_ASIDE */
-    uint8_t drop_nf;  /* index of the NF that dropped it */
+    uint8_t drop_nf;  /* index of the NF that dropped it, or NF_DROP_SESSIONS */
     uint8_t proto;    /* of IPv4, or of IPv6 with NF_P_IPV6_READ; 0: neither */
     uint8_t bad;      /* enum nf_bad */
     uint8_t tcp_flags;

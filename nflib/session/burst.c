@@ -93,7 +93,7 @@ static void refuse_packet(struct nf_sessions_lane *lane, struct nf_packet *p)
 {
     (*NF_EDIT(&lane->nfs[0], &lane->burst.table->conflicts))++;
     p->drop = NF_SESSIONS_CONFLICT;
-    p->drop_nf = 0;
+    p->drop_nf = NF_DROP_SESSIONS;
     for (uint32_t left = p->session->members; left; left &= left - 1) {
         const struct nf *nf = &lane->nfs[__builtin_ctz(left)];
 

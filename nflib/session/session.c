@@ -127,7 +127,7 @@ static void refuse_host(const struct nf *nf, struct nf_packet *p)
         return;
     }
     p->drop = NF_SESSIONS_HOST_FULL;
-    p->drop_nf = 0;
+    p->drop_nf = NF_DROP_SESSIONS;
 }
 
 const struct nf_session *nf_session_join(const struct nf *nf, struct nf_packet *p, uint64_t now)

@@ -82,8 +82,12 @@ static inline bool nf_session_of_errors(const struct nf_session *s)
     return (proto == NF_PROTO_ICMP || proto == NF_PROTO_ICMPV6) && s->key[0].sport != s->key[0].dport;
 }
 
-/* p->drop of what sessions drop and no NF counts; p->drop_nf is 0. */
+/* p->drop of what sessions drop and no NF counts; p->drop_nf is NF_DROP_SESSIONS. */
 enum nf_sessions_drop { NF_SESSIONS_CONFLICT = 1, NF_SESSIONS_HOST_FULL };
+static inline const char *nf_sessions_drop_text(unsigned drop)
+{
+    return drop == NF_SESSIONS_CONFLICT ? "conflict" : drop == NF_SESSIONS_HOST_FULL ? "host_full" : NULL;
+}
 
 /* ---- a packet's session ------------------------------------------------------------------------ */
 

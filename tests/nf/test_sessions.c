@@ -35,7 +35,7 @@ static struct {
     bool began; /* the second NF has joined a flow that had no session */
     bool later; /* the packet is a later fragment, and its first one has passed */
     bool asked; /* the first NF got the packet: from outside it is the last one */
-    bool found, reply, full, dropped;
+    bool found, reply, full, dropped, by_sessions;
     uint64_t packets; /* in the slot, this one included */
     uint64_t ended[NF_SESSION_WHYS], fulls, laters;
     uint64_t number;
@@ -363,6 +363,7 @@ static void run(uint8_t side, const struct nft_spec *s, bool ipv6)
     w.asked = w.began = false;
     nf_chain_run(chain, ++bursts, time_now, &p, 1);
     w.dropped = p.drop;
+    w.by_sessions = p.drop && p.drop_nf == NF_DROP_SESSIONS;
 }
 
 /* A datagram's other fragment: its flow's packet, even where it does not say which that is. With another
@@ -434,6 +435,7 @@ static void run_one(void)
         assert_int_equal(w.packets, 1);
         if (t->conflicts > conflicts || w.refuse) { /* dropped at birth: nothing is left */
             assert_true(w.dropped);
+            assert_int_equal(w.by_sessions, t->conflicts > conflicts);
             assert_int_equal(w.ended[NF_SESSION_REFUSED], refused + 1);
         } else {
             *f = (struct flow){.live = true,

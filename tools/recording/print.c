@@ -274,10 +274,13 @@ static void format_flow(const struct nf_packet *p, const struct nd_log_ends *end
 /* "dropped by firewall: denied", or the port it left by. */
 static void format_verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
 {
-    const struct nf *nf = nf_at(log, p->drop_nf);
+    const struct nf *nf = p->drop_nf == NF_DROP_SESSIONS ? NULL : nf_at(log, p->drop_nf);
+    const char *by_sessions = nf_sessions_drop_text(p->drop);
 
     if (p->drop == NF_SET_ASIDE)
         snprintf(out, 96, "set aside");
+    else if (p->drop && !nf)
+        snprintf(out, 96, "dropped by sessions: %s", by_sessions ? by_sessions : "?");
     else if (p->drop)
         snprintf(out, 96, "dropped by %s: %s", nf && nf->module ? nf->module->name : "?",
                  nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?");

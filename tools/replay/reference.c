@@ -191,11 +191,15 @@ static bool record_used_up(struct run *r, uint64_t burst)
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
 }
 
-/* By the counter that is the reason, of the NF that has it. */
+/* By the counter that is the reason, of the NF that has it; in place 0, where L3 has none here, what sessions
+ * drop. */
 static void count_drop(const struct nf_packet *p)
 {
+    unsigned place = p->drop_nf == NF_DROP_SESSIONS ? 0 : p->drop_nf;
+
     all.answer->chain.dropped++;
-    all.answer->chain.nf[p->drop_nf].dropped[p->drop - 1u]++;
+    if (place || p->drop_nf)
+        all.answer->chain.nf[place].dropped[p->drop - 1u]++;
 }
 
 static void sum_counters(const struct nf_chain *chain)
