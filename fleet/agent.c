@@ -262,10 +262,19 @@ static bool is_unsaid(const struct nd_mirror_status *s, uint64_t now)
     return s->unsaid_since && s->unsaid_since + UNSAID_NS <= now;
 }
 
-/* etcd answers, its lease is held, and its word is taken. */
+/* Until when etcd answers, its lease is held, and its word is taken, by what is known; 0: that is not so. */
+static uint64_t answered_until(const struct nd_mirror_status *s)
+{
+    uint64_t unsaid = s->unsaid_since ? s->unsaid_since + UNSAID_NS : UINT64_MAX;
+
+    if (!s->connected_since || !s->lease)
+        return 0;
+    return s->lease_until < unsaid ? s->lease_until : unsaid;
+}
+
 static bool is_answered(const struct nd_mirror_status *s, uint64_t now)
 {
-    return s->connected_since && s->lease && s->lease_until > now && !is_unsaid(s, now);
+    return now < answered_until(s);
 }
 
 /* The keys are of now: they were read before the stream began, and it has not been away itself. */
@@ -316,13 +325,9 @@ static void tell_own(struct agent *a, const struct nd_mirror_status *s)
 /* Until when its lease is held and its keys are of now, by what is known; 0: they are not. */
 static uint64_t fresh_until(const struct nd_mirror_status *s)
 {
-    const uint64_t ends[] = {s->lease_until, s->answered + ND_MIRROR_GAP_NS,
-                             s->unsaid_since ? s->unsaid_since + UNSAID_NS : UINT64_MAX};
-    uint64_t until = UINT64_MAX;
+    uint64_t answered = answered_until(s), of_now = s->answered + ND_MIRROR_GAP_NS;
 
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-        until = ends[i] < until ? ends[i] : until;
-    return s->connected_since && s->lease ? until : 0;
+    return answered < of_now ? answered : of_now;
 }
 
 static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)

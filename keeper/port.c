@@ -276,6 +276,7 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
                            uint64_t now)
 {
     struct kp_peer *peer = &port->peer[keeper];
+    uint64_t *last = m->kind == KP_OWN ? &peer->own : m->kind == KP_ASK ? &peer->asked : NULL;
     bool kept = false;
 
     if (m->to > port->self) /* this process began by a clock that was put back */
@@ -302,16 +303,14 @@ enum kp_taken kp_port_take(struct kp_port *port, unsigned keeper, const struct k
         port->refused++; /* of a keeper that has another file */
         return KP_DONE;
     }
-    if ((m->kind == KP_OWN && m->serial <= peer->own) || (m->kind == KP_ASK && m->serial <= peer->asked)) {
+    if (last && m->serial <= *last) {
         port->refused++;
         return KP_DONE;
     }
-    if (m->kind == KP_OWN) {
-        peer->own = m->serial;
+    if (last)
+        *last = m->serial;
+    if (m->kind == KP_OWN)
         return KP_OWNS;
-    }
-    if (m->kind == KP_ASK)
-        peer->asked = m->serial;
     peer->answer = true;
     if (m->view != port->view || port->view == 0 || !is_feeder(port, keeper, m, now))
         return KP_DONE;

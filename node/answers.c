@@ -727,7 +727,7 @@ static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e
 
 static json_t *step_object(const struct nf_traced *t, unsigned i)
 {
-    bool sessions = t->step[i].nf == NF_TRACE_SESSIONS;
+    bool sessions = t->step[i].nf == NF_DROP_SESSIONS;
     const struct nf_module *module = t->step[i].module;
     const struct nf_trace_ends *e = &t->step[i].ends;
     unsigned drop = t->step[i].drop;

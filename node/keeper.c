@@ -66,7 +66,6 @@ struct keeper {
     struct nd_datagrams socket;
     struct ft_worker reader; /* of keys, once it `reads` */
     bool reads;
-    struct kp_keys *_Atomic renewed; /* that it has read: this thread's from when it takes them; NULL: none */
     struct sockaddr_in node[KP_NODES];
     size_t room[KP_NODES];          /* of a datagram that inputs share */
     unsigned device;                /* that is received from next */
@@ -462,13 +461,6 @@ static int start_guardian(struct keeper *k, struct ft_fault *fault)
                : nd_guardian_start(&k->guardian, 1, self_of(k)->inputs_host, NULL, NULL, NULL, fault);
 }
 
-static void free_keys(struct kp_keys *keys)
-{
-    if (keys)
-        explicit_bzero(keys, sizeof(*keys));
-    free(keys);
-}
-
 /* The reader's thread. What cannot be read leaves the keys as they were. */
 static void *read_keys(void *arg)
 {
@@ -477,19 +469,12 @@ static void *read_keys(void *arg)
     ft_disk_thread_begin("us-keys", k->config->link.key);
     for (;;) {
         struct ft_fault fault = {""};
-        struct kp_keys *keys;
 
         ft_worker_wait(&k->reader, UINT64_MAX);
         if (ft_worker_ends(&k->reader))
             return NULL;
-        keys = malloc(sizeof(*keys));
-        if (keys && nd_datagrams_keys(keys, k->config, &fault) == 0) {
-            free_keys(atomic_exchange(&k->renewed, keys));
-            continue;
-        }
-        free_keys(keys);
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; the keys stay as they were",
-                     keys ? fault.text : "no memory for keys");
+        if (nd_datagrams_renew(&k->socket, k->config, &fault) != 0)
+            ft_log_event(FT_LEVEL_ERROR, FT_SAYS_SEAL, "%s; the keys stay as they were", fault.text);
     }
 }
 
@@ -517,10 +502,7 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
 
 static void close_keeper(struct keeper *k)
 {
-    if (k->reads && ft_worker_end(&k->reader, nd_now() + FT_WORKER_DISK_NS)) {
-        free_keys(atomic_exchange(&k->renewed, NULL));
-        k->reads = false;
-    }
+    k->reads = k->reads && !ft_worker_end(&k->reader, nd_now() + FT_WORKER_DISK_NS);
     nd_guardian_stop(k->guardian);
     nd_datagrams_close(&k->socket);
     if (k->ports.io.ports)
@@ -630,12 +612,9 @@ static void tell_strangers(struct keeper *k, uint64_t now)
 /* Keys that have been read again. */
 static void take_keys(struct keeper *k)
 {
-    struct kp_keys *keys = atomic_exchange(&k->renewed, NULL);
-
-    if (!keys)
+    if (!nd_datagrams_is_renewed(&k->socket))
         return;
-    k->socket.keys = *keys;
-    free_keys(keys);
+    nd_datagrams_take_renewed(&k->socket);
     write_notice(k);
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_SEAL, "datagrams are known by %s as it is now",
                  k->config->link.key);

@@ -360,7 +360,7 @@ static uint32_t run_side(struct nf_chain *chain, uint8_t side)
         nf_mark(chain->mark, NF_DOING_SESSIONS, 0);
     if (looked && nf_sessions_confirm(&chain->sessions, all, n, now)) {
         if (ft_unlikely(chain->tracing.trace != NULL))
-            nf_tracing_step(&chain->tracing, chain->nfs, NF_TRACE_SESSIONS, side);
+            nf_tracing_step(&chain->tracing, chain->nfs, NF_DROP_SESSIONS, side);
         left = keep_passing(list, left);
     }
     return left;

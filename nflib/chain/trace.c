@@ -110,7 +110,7 @@ void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uin
 
 void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t nf, uint8_t side)
 {
-    bool behind = nf == NF_TRACE_SESSIONS;
+    bool behind = nf == NF_DROP_SESSIONS;
 
     for (uint32_t i = 0; i < tracing->count; i++) {
         struct nf_packet *p = tracing->of[i].packet;
@@ -119,12 +119,11 @@ void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t n
 
         if (tracing->of[i].over || !passes_it || (behind && !p->drop) || to->steps == NF_TRACE_STEPS)
             continue;
-        uint8_t place = behind && p->drop_nf ? p->drop_nf : nf;
+        /* Sessions drop also in an NF's join, and behind them in the name of an NF. */
+        uint8_t place = p->drop && (behind || p->drop_nf == NF_DROP_SESSIONS) ? p->drop_nf : nf;
 
-        if (p->drop && p->drop_nf == NF_DROP_SESSIONS) /* also in an NF's join */
-            place = NF_TRACE_SESSIONS;
         to->step[to->steps].nf = place;
-        to->step[to->steps].module = place == NF_TRACE_SESSIONS ? NULL : nfs[place].module;
+        to->step[to->steps].module = place == NF_DROP_SESSIONS ? NULL : nfs[place].module;
         to->step[to->steps].drop = p->drop;
         to->step[to->steps++].ends = ends_of(p);
         tracing->of[i].over = p->drop;

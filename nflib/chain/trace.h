@@ -43,7 +43,7 @@ struct nf_traced {
     struct {
         const struct nf_module
             *module;  /* of the NF; NULL: it counts nothing. The chain may have been changed since */
-        uint8_t nf;   /* place in the chain, 0: L3; or NF_TRACE_SESSIONS */
+        uint8_t nf;   /* place in the chain, 0: L3; or NF_DROP_SESSIONS */
         uint8_t drop; /* its reason counter + 1; 0: passed. Nothing follows a drop */
         struct nf_trace_ends ends;
     } step[NF_TRACE_STEPS];
@@ -106,10 +106,10 @@ bool nf_tracing_join(struct nf_tracing *tracing, struct nf_trace *trace, unsigne
 /* Claims places for the packets of the burst, which are parsed; `seq` is the first one's number. */
 void nf_tracing_claim(struct nf_tracing *tracing, struct nf_packet *packets, uint32_t n, uint64_t burst,
                       uint64_t seq);
-#define NF_TRACING_SIDES  0xffu /* in place of a side: both */
-#define NF_TRACE_SESSIONS 0xffu /* in place of an NF: what is decided about sessions behind the NFs */
-/* Of the chain's `nfs`, [0] L3, `nf` has had the packets that passed so far, of a side or NF_TRACING_SIDES.
- * Of NF_TRACE_SESSIONS only a drop is told, as the NF's that counts it, if one does. */
+#define NF_TRACING_SIDES 0xffu /* in place of a side: both */
+/* Of the chain's `nfs`, [0] L3, `nf`, or NF_DROP_SESSIONS behind them, has had the packets that passed so
+ * far, of a side or NF_TRACING_SIDES. Of NF_DROP_SESSIONS only a drop is told, as the NF's that counts it, if
+ * one does. */
 void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t nf, uint8_t side);
 void nf_tracing_leave(struct nf_tracing *tracing);
 

@@ -7,6 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -137,6 +138,13 @@ int nd_datagrams_descriptor(const struct nd_datagrams *s)
     return s->by.ctx ? s->by.descriptor : s->fd;
 }
 
+static void free_keys(struct kp_keys *keys)
+{
+    if (keys)
+        explicit_bzero(keys, sizeof(*keys));
+    free(keys);
+}
+
 void nd_datagrams_close(struct nd_datagrams *s)
 {
     if (s->fd >= 0)
@@ -145,7 +153,27 @@ void nd_datagrams_close(struct nd_datagrams *s)
     if (s->by.ctx)
         s->by.close(s->by.ctx);
     s->by.ctx = NULL;
+    free_keys(atomic_exchange(&s->renewed, NULL));
     explicit_bzero(&s->keys, sizeof(s->keys));
+}
+
+int nd_datagrams_renew(struct nd_datagrams *s, const struct nd_config *config, struct ft_fault *fault)
+{
+    struct kp_keys *keys = malloc(sizeof(*keys));
+    int error =
+        keys ? nd_datagrams_keys(keys, config, fault) : ft_fail(fault, FT_ENOMEM, "no memory for keys");
+
+    free_keys(error ? keys : atomic_exchange(&s->renewed, keys));
+    return error;
+}
+
+__attribute__((cold)) void nd_datagrams_take_renewed(struct nd_datagrams *s)
+{
+    struct kp_keys *keys = atomic_exchange(&s->renewed, NULL);
+
+    if (keys)
+        s->keys = *keys;
+    free_keys(keys);
 }
 
 void nd_datagrams_add(struct nd_datagrams *s, const struct sockaddr_in *to, size_t room,

@@ -2,7 +2,7 @@
 /*
  * One end's socket between keepers and nodes (keeper/message.h), or the devices in its place: whose datagrams
  * are known by which keys, and those that wait to be sent, in which messages share as many bytes as fit.
- * Owned by the process of that end, used by its packet thread alone.
+ * Owned by the process of that end, used by its packet thread alone, but for nd_datagrams_renew.
  */
 #ifndef NODE_PORTS_DATAGRAMS_H
 #define NODE_PORTS_DATAGRAMS_H
@@ -11,6 +11,8 @@
 #include "node/config/config.h"
 
 #include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -44,6 +46,7 @@ struct nd_datagrams {
     int fd;               /* the kernel's; -1: there is none */
     struct nd_carrier by; /* in its place */
     struct kp_keys keys;
+    _Atomic(struct kp_keys *) renewed; /* that were read again, for the packet thread; NULL: none */
     unsigned outs;
     const struct sockaddr_in *to[ND_DATAGRAMS_BATCH]; /* NULL: whom it is connected to */
     struct iovec out[ND_DATAGRAMS_BATCH];
@@ -56,6 +59,14 @@ struct nd_datagrams {
 int nd_datagrams_open(struct nd_datagrams *s, const char *kind, const struct nd_node *self, int room,
                       struct ft_fault *fault);
 void nd_datagrams_close(struct nd_datagrams *s);
+/* By another thread: reads the keys again. As nd_datagrams_keys; FT_ENOMEM. */
+int nd_datagrams_renew(struct nd_datagrams *s, const struct nd_config *config, struct ft_fault *fault);
+/* They have been, and are to be taken: then they are the keys. */
+static inline bool nd_datagrams_is_renewed(const struct nd_datagrams *s)
+{
+    return atomic_load_explicit(&s->renewed, memory_order_relaxed) != NULL;
+}
+void nd_datagrams_take_renewed(struct nd_datagrams *s);
 /* As recvmmsg and MSG_DONTWAIT, each with one buffer: how many came; negative: none. */
 int nd_datagrams_receive(struct nd_datagrams *s, struct mmsghdr *in, unsigned max);
 /* Readable while something has come; -1: it has none, and is looked at. */

@@ -65,7 +65,6 @@ struct nd_fed {
 
     _Atomic uint64_t heard[KP_KEEPERS], strangers, refused, crowded;
     _Atomic uint64_t active, keeper_view; /* active: a keeper's place and one */
-    _Atomic(struct kp_keys *) renewed;    /* what the lane takes */
 };
 
 /* ---- buffers --------------------------------------------------------------------------------- */
@@ -216,22 +215,6 @@ static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
     atomic_store_explicit(&k->heard[keeper], k->port.peer[keeper].heard, memory_order_relaxed);
 }
 
-static void free_keys(struct kp_keys *keys)
-{
-    if (keys)
-        explicit_bzero(keys, sizeof(*keys));
-    free(keys);
-}
-
-static __attribute__((noinline, cold)) void take_renewed(struct nd_fed *k)
-{
-    struct kp_keys *keys = atomic_exchange(&k->renewed, NULL);
-
-    if (keys)
-        k->socket.keys = *keys;
-    free_keys(keys);
-}
-
 /* Who feeds the lane, for other threads. */
 static void tell_active(struct nd_fed *k)
 {
@@ -254,8 +237,8 @@ static bool read_socket(struct nd_fed *k)
     bool any = false;
     int n = (int)IN_TURN;
 
-    if (ft_unlikely(atomic_load_explicit(&k->renewed, memory_order_relaxed) != NULL))
-        take_renewed(k);
+    if (ft_unlikely(nd_datagrams_is_renewed(&k->socket)))
+        nd_datagrams_take_renewed(&k->socket);
     for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
         n = nd_datagrams_receive(&k->socket, k->in, IN_TURN);
         uint64_t now = n > 0 ? nd_now() : 0;
@@ -504,7 +487,6 @@ void nd_fed_close(struct nd_ports *ports)
 
     ports->fed = NULL;
     kp_port_close(&k->port);
-    free_keys(atomic_exchange(&k->renewed, NULL));
     nd_datagrams_close(&k->socket);
     if (k->pool != MAP_FAILED)
         munmap(k->pool, k->pool_bytes);
@@ -537,12 +519,7 @@ bool nd_fed_hears(const struct nd_ports *ports, uint64_t now)
 
 int nd_fed_renew(struct nd_ports *ports, const struct nd_config *config, struct ft_fault *fault)
 {
-    struct kp_keys *keys = malloc(sizeof(*keys));
-    int error =
-        keys ? nd_datagrams_keys(keys, config, fault) : ft_fail(fault, FT_ENOMEM, "no memory for keys");
-
-    free_keys(error ? keys : atomic_exchange(&ports->fed->renewed, keys));
-    return error;
+    return nd_datagrams_renew(&ports->fed->socket, config, fault);
 }
 
 void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out)

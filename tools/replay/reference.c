@@ -195,11 +195,9 @@ static bool record_used_up(struct run *r, uint64_t burst)
  * drop. */
 static void count_drop(const struct nf_packet *p)
 {
-    unsigned place = p->drop_nf == NF_DROP_SESSIONS ? 0 : p->drop_nf;
-
     all.answer->chain.dropped++;
-    if (place || p->drop_nf)
-        all.answer->chain.nf[place].dropped[p->drop - 1u]++;
+    if (p->drop_nf)
+        all.answer->chain.nf[p->drop_nf == NF_DROP_SESSIONS ? 0 : p->drop_nf].dropped[p->drop - 1u]++;
 }
 
 static void sum_counters(const struct nf_chain *chain)
