@@ -3,9 +3,10 @@
 #   make          build build/understudy, the NF library and its headers (installs nothing)
 #   make help     these lines
 #   make deps     install the Debian packages needed, skipping what is there
-#   make check    deps, build, lint, unit tests, NF tests, the simulation, lab tests (TAP, through prove)
+#   make check    deps, build, lint, unit tests, NF tests, the simulation, lab tests
 #   make check-unit, check-sim, check-lab   parts of it
-#   make check-more, check-long   further lab tests, fuzzing, models; and what takes hours (docs/CONTRIBUTING.md)
+#   make check-more   what CI runs: check, further lab tests and seeds, planted bugs, fuzzing, models, clang-tidy
+#   make check-long   check-more, and what takes hours (docs/CONTRIBUTING.md)
 #   make lint, make format   what a machine can see of style; clang-format of all files
 #   make fuzz     libFuzzer on everything that reads bytes from outside, T=60 seconds for each target (tests/fuzz/fuzz.mk)
 #   make model    the protocol's models, searched by spin (part of check-more)
@@ -69,20 +70,20 @@ NODEOBJ := $(NODE:%.c=$(BUILD)/obj/%.o)
 NFLIB  := $(BUILD)/lib/libunderstudy-nf.a
 NFTESTLIB := $(BUILD)/lib/libunderstudy-nftest.so
 HEADERS := $(wildcard nflib/*.h nflib/*/*.h) nftest/nftest.h nftest/frames.h ftcore/base/check.h ftcore/base/error.h ftcore/region/heap.h ftcore/region/lines.h ftcore/region/region.h ftcore/record/format.h ftcore/record/record.h ftcore/order/section.h
-CORE   := $(BUILD)/lib/libcore.a
+CORE   := $(BUILD)/lib/libcore.so
 
 UNIT   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c tests/nf/test_*.c))
 NFTEST := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard nftest/*.c))
 HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)) $(NFTEST)
-# Lab tests of check-more, which CI runs behind check, and those that check-long runs, with the audit in each run of a
+# Lab tests of check-more, which CI runs beside those of check, and those that check-long runs, with the audit in each run of a
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
 MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash delta dpi fleet-drills greedy hairpin \
           hostile hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge log members-past \
-          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes refused-version \
+          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes \
           replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
 LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
-          load-balancer-ipv6 matrix metrics nfs privilege reasons recorder replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
+          load-balancer-ipv6 matrix metrics nfs privilege reasons recorder refused-version replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
 LABMORE := $(MORE:%=tests/lab/%.t)
 LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
@@ -90,7 +91,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 # Built a second time with bugs to be found, of which the environment chooses one.
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib keeper replicator lane node tools -name '*.c'))
 
-.PHONY: all help deps lint results sim sim-coverage check check-sim check-sim-more check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
+.PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
 all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
@@ -143,19 +144,17 @@ $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,t
 $(BUILD)/numbered: $(BUILD)/obj/tests/lab/numbered.o
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^
 
-# Everything but the ports: what the tests link, and what an NF outside the tree is built against.
+# Everything but the ports: what the tests link.
 $(CORE): $(OBJ)
 	@mkdir -p $(@D)
-	@rm -f $@
-	$(Q)ar qcs $@ $^
-	$(PLAIN)
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared -pthread -o $@ $^ $(LDLIBS)
 $(NFLIB): $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/%,$(OBJ))
 	@mkdir -p $(@D)
 	@rm -f $@
 	$(Q)ar qcs $@ $^
 	$(PLAIN)
 # What tests of NFs outside the tree link: the harness, all that a module may call, and the NFs of the tree.
-$(NFTESTLIB): $(NFTEST) $(filter $(BUILD)/obj/ftcore/% $(BUILD)/obj/nflib/% $(BUILD)/obj/nfs/%,$(OBJ)) $(CORE)
+$(NFTESTLIB): $(NFTEST) $(OBJ)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -shared $(LDFLAGS) -pthread -o $@ $^ $(LDLIBS)
 # Nothing of a module is known outside of it: NF_MODULE registers its NF while it is loaded.
@@ -177,13 +176,11 @@ $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(ARCH) -c -o $@ $<
 
-# Whole archive, so that NFs register themselves in tests as they do in the program. A test that includes a file of the product
-# for what is static in it has all objects but that file's.
+# A test that includes a file of the product for what is static in it has all objects but that file's, and no library.
 $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) $(if $(INCLUDED),-fno-lto) -pthread -rdynamic -o $@ $(filter %.o,$^) \
-	    $(if $(INCLUDED),$(filter-out $(INCLUDED),$(OBJ)),-Wl$(COMMA)--whole-archive $(CORE) -Wl$(COMMA)--no-whole-archive) \
-	    $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
+	    $(if $(INCLUDED),$(filter-out $(INCLUDED),$(OBJ)),$(CORE) -Wl$(COMMA)-rpath$(COMMA)'$$ORIGIN/../../lib') $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 COMMA := ,
 $(foreach t,$(shell grep -lE '^#include "[a-z_/]+\.c"' tests/unit/*.c tests/nf/*.c),$(eval $(t:tests/%.c=$(BUILD)/tests/%): \
     INCLUDED := $(shell sed -n 's|^#include "\([a-z_/]*\)\.c"|$(BUILD)/obj/\1.o|p' $t)))
@@ -203,17 +200,19 @@ SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announ
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed \
     rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read
 SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC)) node/ports/datagrams.c node/ports/fed.c
-SIM_SOCKETS := replicator/link.o replicator/meeting.o replicator/stream.o
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c tests/help/arbiter.c)
-SIM_SEAM   = -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u
-$(filter $(BUILD)/sim/ftcore/% $(BUILD)/sim/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim/%)): SIM_SEAM += -DSIM_MEMORY
-$(BUILD)/sim/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
-$(SIM_SOCKETS:%=$(BUILD)/sim/%): SIM_SEAM += -DSIM_SOCKETS
-$(BUILD)/sim/replicator/view.o: SIM_SEAM += -DSIM_FILES
-$(BUILD)/sim/replicator/view_writer.o $(BUILD)/sim/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
+# Bugs to be found are compiled in (ftcore/base/plant.h); a run has none but what its environment names.
+SIM_SEAM   = -DUNDERSTUDY_PLANT -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u
+# The objects of these files in both builds of the simulation, of which make sim-coverage has one of its own.
+simulated  = $(foreach d,sim sim-coverage,$(patsubst %.c,$(BUILD)/$d/%.o,$(1)))
+$(call simulated,$(filter ftcore/% replicator/%,$(SIM_PRODUCT))): SIM_SEAM += -DSIM_MEMORY
+$(call simulated,ftcore/region/region.c): SIM_SEAM += -DSIM_REGION
+$(call simulated,replicator/link.c replicator/meeting.c replicator/stream.c): SIM_SEAM += -DSIM_SOCKETS
+$(call simulated,replicator/view.c): SIM_SEAM += -DSIM_FILES
+$(call simulated,replicator/view_writer.c ftcore/base/worker.c): SIM_SEAM += -DSIM_THREAD
 # A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.
-SIM_FED    = $(foreach d,sim sim-planted sim-coverage,$(BUILD)/$d/node/ports/datagrams.o $(BUILD)/$d/node/ports/fed.o)
+SIM_FED    = $(call simulated,node/ports/datagrams.c node/ports/fed.c)
 $(SIM_FED): SIM_SEAM += -DSIM_DATAGRAMS
 $(SIM_FED) $(BUILD)/sim/tests/sim/keeper.o $(BUILD)/sim/tests/sim/datagrams.o: CFLAGS += $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API
 $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
@@ -222,6 +221,7 @@ $(SIM_OBJ): $(BUILD)/sim/%.o: %.c
 $(SIM_TESTS): $(BUILD)/sim/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -include tests/next.h -DRP_CLOCKS=1024u $(ARCH) -c -o $@ $<
+
 # make sim SEEDS=N: N fresh seeds on all cores. make sim SEED=S VERBOSE=1: that one, with its transcript. KIND=K: of that kind.
 SEEDS   ?= 1000
 SEED    ?=
@@ -229,36 +229,11 @@ VERBOSE ?=
 KIND    ?=
 sim: $(BUILD)/simulate
 	@$(BUILD)/simulate $(KIND:%=-k %) $(if $(SEED),-s $(SEED) $(if $(VERBOSE),-v),-r -n $(SEEDS) -j $(shell nproc))
-# The same ones each time, beside every seed that ever failed: the first quarter of each kind in check, the rest in check-more.
-# Fresh ones: make sim, check-long.
-FIXED_SEEDS := arbiter:2000 crash:1000 told:1000 members:1500 ways:1000 keeper:1000
-check-sim: $(BUILD)/simulate $(BUILD)/fleet-day
-	@BUILD=$(BUILD) prove --timer --failures --exec bash tests/sim/world.t
-	@$(BUILD)/simulate -q -f 1 -n 1000 -l tests/sim/failed-seeds -j $(shell nproc)
-	@for s in $(FIXED_SEEDS); do $(BUILD)/simulate -q -k $${s%:*} -f 1 -n $$(($${s#*:} / 4)) -j $(shell nproc) || exit; done
-	@$(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
-check-sim-more: $(BUILD)/simulate $(BUILD)/simulate-planted $(BUILD)/fleet-day
-	@BUILD=$(BUILD) prove --timer --failures --exec bash tests/sim/planted.t
-	@$(BUILD)/simulate -q -f 1001 -n 3000 -j $(shell nproc)
-	@for s in $(FIXED_SEEDS); do $(BUILD)/simulate -q -k $${s%:*} -f $$(($${s#*:} / 4 + 1)) -n $$(($${s#*:} * 3 / 4)) -j $(shell nproc) || exit; done
-	@$(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
 PLAN := plan balance place room words
 # A day of a thousand servers, planned: build/fleet-day, with -s SEED (tests/fleet/day.c).
 $(BUILD)/fleet-day: $(patsubst %.c,$(BUILD)/obj/%.o,tests/fleet/day.c $(PLAN:%=fleet/%.c) ftcore/base/error.c ftcore/base/event_log.c)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ -lm
 $(BUILD)/simulate: $(SIM_OBJ) $(SIM_TESTS)
-	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
-
-# The same with bugs to be found, of which the environment chooses one (ftcore/base/plant.h).
-$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%): $(BUILD)/sim-planted/%.o: %.c
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) -DUNDERSTUDY_PLANT $(ARCH) -c -o $@ $<
-$(filter $(BUILD)/sim-planted/ftcore/% $(BUILD)/sim-planted/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%)): SIM_SEAM += -DSIM_MEMORY
-$(BUILD)/sim-planted/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
-$(SIM_SOCKETS:%=$(BUILD)/sim-planted/%): SIM_SEAM += -DSIM_SOCKETS
-$(BUILD)/sim-planted/replicator/view.o: SIM_SEAM += -DSIM_FILES
-$(BUILD)/sim-planted/replicator/view_writer.o $(BUILD)/sim-planted/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
-$(BUILD)/simulate-planted: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-planted/%) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 
 # What of ftcore/ and replicator/ the simulation reaches.
@@ -267,11 +242,6 @@ COVERAGE_KIND  ?= 1000
 $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%): $(BUILD)/sim-coverage/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SIM_SEAM) -O0 $(if $(filter ftcore/% replicator/%,$<),--coverage) $(ARCH) -c -o $@ $<
-$(filter $(BUILD)/sim-coverage/ftcore/% $(BUILD)/sim-coverage/replicator/%,$(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%)): SIM_SEAM += -DSIM_MEMORY
-$(BUILD)/sim-coverage/ftcore/region/region.o: SIM_SEAM += -DSIM_REGION
-$(SIM_SOCKETS:%=$(BUILD)/sim-coverage/%): SIM_SEAM += -DSIM_SOCKETS
-$(BUILD)/sim-coverage/replicator/view.o: SIM_SEAM += -DSIM_FILES
-$(BUILD)/sim-coverage/replicator/view_writer.o $(BUILD)/sim-coverage/ftcore/base/worker.o: SIM_SEAM += -DSIM_THREAD
 $(BUILD)/simulate-coverage: $(SIM_OBJ:$(BUILD)/sim/%=$(BUILD)/sim-coverage/%) $(SIM_TESTS)
 	$(Q)$(CC) $(SANFLAGS) --coverage -Wl,-u,__gcov_dump -pthread -rdynamic -o $@ $^ $(SIM_WRAPS:%=-Wl,--wrap=%) $(LDLIBS)
 sim-coverage: $(BUILD)/simulate-coverage
@@ -284,12 +254,6 @@ sim-coverage: $(BUILD)/simulate-coverage
 lint:
 	@scripts/lint
 
-check-unit: $(UNIT)
-	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j4 --timer --failures --exec scripts/tap $(UNIT)
-
-check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next)
-	@if [ -n "$(LAB)" ]; then UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LAB); fi
-
 # Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
 results: all
 	scripts/results
@@ -297,31 +261,95 @@ results: all
 model:
 	@prove --timer --failures --exec bash tests/model/model.t
 
+include tests/fuzz/fuzz.mk
+
+# ── The check: parts of one graph ────────────────────────────────────────────────────────────────
+#
+# Each part begins as soon as what it runs is built. scripts/part says how it ended, and what failed.
+# Lab tests run LABS at a time beside compiling and computing, which give way to them (nice). A lab test whose first comment begins
+# with "Alone:" runs by itself, behind all else.
+
+LABS  ?= 3
+PART  := BUILD=$(BUILD) scripts/part
+BESIDE := nice -n 10
+LABENV := UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD)
+alone  = $(shell grep -l '^\# Alone:' $(1) /dev/null)
+queue  = $(filter-out $(call alone,$(1)),$(1))
+.PHONY: part-lint part-tidy part-unit part-scenarios part-planted part-day part-day-dense part-failed-seeds part-fuzz part-corpus part-model part-lab part-lab-all part-alone part-alone-all
+
+part-lint:
+	@$(PART) lint $(BESIDE) scripts/lint --fast
+part-tidy:
+	@$(PART) tidy $(BESIDE) scripts/lint --tidy
+part-unit: $(UNIT)
+	@$(PART) unit env CMOCKA_MESSAGE_OUTPUT=TAP $(BESIDE) prove -j4 --timer --failures --exec scripts/tap $(UNIT)
+part-scenarios: $(BUILD)/simulate
+	@$(PART) scenarios $(BESIDE) prove --timer --failures --exec bash tests/sim/world.t
+part-planted: $(BUILD)/simulate
+	@$(PART) planted $(BESIDE) prove --timer --failures --exec bash tests/sim/planted.t
+part-day: $(BUILD)/fleet-day
+	@$(PART) day $(BESIDE) $(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
+part-day-dense: $(BUILD)/fleet-day
+	@$(PART) day-dense $(BESIDE) $(BUILD)/fleet-day -s 3 -n 100 -k 2000 -t 28800 -d 200
+part-corpus: $(FUZZ_BUILD)/replay
+	@$(PART) corpus $(BESIDE) prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
+part-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
+	@$(PART) fuzz env FUZZ="$(FUZZ_QUICK)" RUNS=$(FUZZ_RUNS) BUILD=$(FUZZ_BUILD) $(BESIDE) scripts/fuzz
+part-model:
+	@$(PART) model $(BESIDE) prove --timer --failures --exec bash tests/model/model.t
+
+# The same seeds each time. A kind has as many as it has been worth: what they cost in all is some four minutes of a processor.
+# check runs the first quarter of each, CI all. Fresh ones: make sim, check-long.
+FIXED_SEEDS := pair:2400 arbiter:1000 crash:600 told:600 members:1200 ways:500 keeper:1000
+part-failed-seeds: $(BUILD)/simulate
+	@$(PART) failed-seeds $(BESIDE) $(BUILD)/simulate -q -n 0 -l tests/sim/failed-seeds
+define seeds
+.PHONY: part-seeds-$(1) part-seeds-$(1)-more
+part-seeds-$(1): $(BUILD)/simulate
+	@$$(PART) seeds-$(1) $$(BESIDE) $(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f 1 -n $$$$(($(2) / 4))
+part-seeds-$(1)-more: $(BUILD)/simulate
+	@$$(PART) seeds-$(1)-more $$(BESIDE) $(BUILD)/simulate -q $(if $(filter pair,$(1)),,-k $(1)) -f $$$$(($(2) / 4 + 1)) -n $$$$(($(2) * 3 / 4))
+endef
+colon := :
+$(foreach s,$(FIXED_SEEDS),$(eval $(call seeds,$(firstword $(subst $(colon), ,$s)),$(lastword $(subst $(colon), ,$s)))))
+SEED_PARTS := $(foreach s,$(FIXED_SEEDS),part-seeds-$(firstword $(subst $(colon), ,$s)))
+
+part-lab: all
+	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --exec bash $(call queue,$(LAB))
+part-lab-all: all $(BUILD)/understudy-planted
+	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --exec bash $(call queue,$(LAB) $(LABMORE))
+
+# In the order in which they begin: what takes longest first.
+PARTS      := part-lab part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
+CI_PARTS   := part-lab-all part-lint part-unit part-planted part-scenarios part-failed-seeds $(SEED_PARTS) $(SEED_PARTS:%=%-more) part-day part-day-dense \
+              part-corpus part-fuzz part-model part-tidy
+part-alone: $(PARTS) ; $(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB)))
+part-alone-all: $(CI_PARTS) ; $(if $(call alone,$(LAB) $(LABMORE)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB) $(LABMORE)))
+
 check: deps
-	@mkdir -p $(BUILD) && date +%s >$(BUILD)/check-begun
-	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests; last time here: $$(cat $(BUILD)/check-took 2>/dev/null || echo never run to its end)"
-	+@$(MAKE) --no-print-directory -j2 all
-	+@$(MAKE) --no-print-directory -j2 $(UNIT)
-	@scripts/lint --fast
-	+@$(MAKE) --no-print-directory check-unit
-	+@$(MAKE) --no-print-directory -j2 $(BUILD)/simulate $(BUILD)/fleet-day
-	+@$(MAKE) --no-print-directory check-sim
-	+@$(MAKE) --no-print-directory check-lab
-	@echo "$$((($$(date +%s) - $$(cat $(BUILD)/check-begun) + 59) / 60)) minutes" >$(BUILD)/check-took
+	@$(PART) begin
+	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests"
+	+@$(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' part-alone; $(PART) end $$?
 
+# What CI runs: check, the other lab tests and seeds, planted bugs, fuzzing, models, clang-tidy.
 check-more: deps
-	+@$(MAKE) --no-print-directory -j2 build-fuzz/replay build-fuzz/fuzz $(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/simulate-planted
-	+@$(MAKE) --no-print-directory check-sim-more
-	+@$(MAKE) --no-print-directory check-fuzz
-	+@$(MAKE) --no-print-directory model
-	+@$(MAKE) --no-print-directory check-lab LAB='$(LABMORE)'
+	@$(PART) begin
+	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
+	+@$(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)' part-alone-all; $(PART) end $$?
 
-check-long: check check-more
+# Parts of it, for whoever changes something.
+check-unit: $(UNIT)
+	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j4 --timer --failures --exec scripts/tap $(UNIT)
+check-sim: part-scenarios part-failed-seeds $(SEED_PARTS) part-day
+check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next)
+	@$(LABENV) prove --timer --failures --exec bash $(LAB)
+
+check-long: check-more $(BUILD)/understudy-next
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
-	@if [ -n "$(LABLONG)" ]; then AUDIT_ALL=1 UNDERSTUDY=$(BUILD)/understudy BUILD=$(BUILD) prove --timer --failures --exec bash $(LABLONG); fi
+	@AUDIT_ALL=1 $(LABENV) prove --timer --failures --exec bash $(LABLONG)
 
 demo: deps
 	+@$(MAKE) --no-print-directory -j2 all
@@ -346,9 +374,8 @@ format:
 clean:
 	rm -rf build build-san build-fuzz
 
-include tests/fuzz/fuzz.mk
 include packaging/install.mk
 
--include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-planted/%.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
+-include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
 -include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c tests/fleet/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))

@@ -31,6 +31,8 @@ static inline int ft_planted(const char *name)
         plant = getenv("UNDERSTUDY_PLANT");
         asked = 1;
     }
+    if (!plant)
+        return 0;
 
     size_t len = strlen(name);
 

@@ -46,10 +46,10 @@ for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" 
     first=1 # of the seeds; another one where the bug shows itself seldom
     [ "${bug%@*}" = "$bug" ] || first=${bug#*@}
     bug=${bug%@*}
-    said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate-planted" -q -x "${kind[@]}" -f "$first" -n 5000 -j "$JOBS")
+    said=$(UNDERSTUDY_PLANT=$bug "$BUILD/simulate" -q -x "${kind[@]}" -f "$first" -n 5000 -j "$JOBS")
     if ! { [ $? -eq 1 ] && found=$(grep -m1 '^seed .* failed' <<<"$said"); }; then
         echo "not ok $number - $bug: not found in 5000 seeds from $first on"
-    elif seed=${found#seed } && ! UNDERSTUDY_PLANT=none "$BUILD/simulate-planted" -q "${kind[@]}" -f "${seed%% *}" -n 1 >/dev/null; then
+    elif seed=${found#seed } && ! UNDERSTUDY_PLANT=none "$BUILD/simulate" -q "${kind[@]}" -f "${seed%% *}" -n 1 >/dev/null; then
         echo "not ok $number - $bug: without it fails as well: $found"
     else
         echo "ok $number - $bug: $found"
@@ -57,7 +57,7 @@ for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" 
 done
 passes() { # KIND...: its seeds without any bug
     number=$((number + 1))
-    said=$(UNDERSTUDY_PLANT=none "$BUILD/simulate-planted" -q "$@" -f 1 -n 200 -j "$JOBS") || printf 'not '
+    said=$(UNDERSTUDY_PLANT=none "$BUILD/simulate" -q "$@" -f 1 -n 200 -j "$JOBS") || printf 'not '
     echo "ok $number - without any of them${*:+, $*}: $(tail -1 <<<"$said")"
 }
 passes
@@ -68,7 +68,7 @@ passes -k keeper
 # Those that need a chain of accidents have scenarios of their own: BUG SCENARIO WHAT-IS-SAID.
 in_scenario() {
     number=$((number + 1))
-    if said=$(UNDERSTUDY_PLANT=$1 "$BUILD/simulate-planted" "tests/sim/scenarios/$2.sim") || ! grep -q "$3" <<<"$said"; then
+    if said=$(UNDERSTUDY_PLANT=$1 "$BUILD/simulate" "tests/sim/scenarios/$2.sim") || ! grep -q "$3" <<<"$said"; then
         echo "not ok $number - $1, in the scenario $2"
     else
         echo "ok $number - $1, in the scenario $2: $(tail -1 <<<"$said" | cut -d: -f2-)"
@@ -77,7 +77,7 @@ in_scenario() {
 in_scenario stale-clock sleeps-in-mid-turn ': G2: '
 in_scenario one-era arbiter-second-era "was not told 'b (READY, view 2) is now SOLO"
 
-said=$(UNDERSTUDY_PLANT=early-release "$BUILD/simulate-planted" -s 1)
+said=$(UNDERSTUDY_PLANT=early-release "$BUILD/simulate" -s 1)
 failed=$?
 says() { # what is told of a seed that fails: WHAT, HOW OFTEN, HOW OFTEN IT WAS TOLD
     number=$((number + 1))
