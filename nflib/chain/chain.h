@@ -242,7 +242,7 @@ enum nf_reads nf_chain_reads(const struct nf_chain_config *config);
 
 /* Raised as the version of an NF is (nflib/module/module.h), by a change of what belongs to no NF: sessions,
  * L3, neighbours, timers, state types. */
-#define NF_LIBRARY_VERSION 4u
+#define NF_LIBRARY_VERSION 5u
 
 /*
  * What makes two nodes' chains the same, one line per item ("nf 2: firewall max_flows=100000"), for the

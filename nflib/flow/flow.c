@@ -14,9 +14,9 @@ uint8_t nf_timeout_class(uint8_t proto, uint8_t state)
 {
     switch (proto) {
     case NF_PROTO_TCP:
-        return nf_tcp_is_open(state)     ? NF_TIMEOUT_TCP_ESTABLISHED
-               : nf_tcp_is_closed(state) ? NF_TIMEOUT_TCP_CLOSED
-                                         : NF_TIMEOUT_TCP_TRANSITORY;
+        return nf_tcp_is_open(state)       ? NF_TIMEOUT_TCP_ESTABLISHED
+               : state == NF_TCP_TIME_WAIT ? NF_TIMEOUT_TCP_CLOSED
+                                           : NF_TIMEOUT_TCP_TRANSITORY;
     case NF_PROTO_UDP:
         return state == NF_ASSURED    ? NF_TIMEOUT_UDP
                : state == NF_ANSWERED ? NF_TIMEOUT_UDP_ANSWERED

@@ -13,8 +13,8 @@
 
 enum nf_timeout {
     NF_TIMEOUT_TCP_ESTABLISHED,
-    NF_TIMEOUT_TCP_TRANSITORY, /* being opened, or finished by both sides and not yet acknowledged */
-    NF_TIMEOUT_TCP_CLOSED,     /* finished by both sides and acknowledged, or reset */
+    NF_TIMEOUT_TCP_TRANSITORY, /* being opened, finished by both sides and not yet acknowledged, or reset */
+    NF_TIMEOUT_TCP_CLOSED,     /* finished by both sides and acknowledged */
     NF_TIMEOUT_UDP,
     NF_TIMEOUT_ICMP,
     NF_TIMEOUT_OTHER,

@@ -13,7 +13,7 @@ bool nf_tcp_is_impossible(uint8_t flags)
 uint8_t nf_tcp_first(uint8_t flags)
 {
     if (flags & NF_TCP_RST)
-        return NF_TCP_CLOSED;
+        return NF_TCP_RESET;
     if (flags & NF_TCP_SYN)
         return flags & NF_TCP_ACK ? NF_TCP_SYN_RECV : NF_TCP_SYN_SENT;
     return flags & NF_TCP_FIN ? NF_TCP_FIN_WAIT : NF_TCP_ESTABLISHED;
@@ -32,10 +32,32 @@ static uint8_t next_opening(uint8_t state, uint8_t flags, bool reply)
     return state;
 }
 
+/* A packet after a reset, which is no reset and no request. */
+static uint8_t next_reset(uint8_t state, uint8_t flags, bool reply)
+{
+    if (reply != (state == NF_TCP_RESET_BACK) || !(flags & NF_TCP_ACK))
+        return state;
+    return flags & NF_TCP_FIN && reply ? NF_TCP_CLOSE_WAIT : nf_tcp_first(flags);
+}
+
+static uint8_t reset(uint8_t state, bool reply)
+{
+    switch (state) {
+    case NF_TCP_SYN_SENT:
+        return NF_TCP_CLOSED;
+    case NF_TCP_LAST_ACK:
+    case NF_TCP_TIME_WAIT:
+    case NF_TCP_CLOSED:
+        return state;
+    default:
+        return reply ? NF_TCP_RESET_BACK : NF_TCP_RESET;
+    }
+}
+
 uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
 {
     if (flags & NF_TCP_RST)
-        return NF_TCP_CLOSED;
+        return reset(state, reply);
     if (nf_tcp_is_over(state) && !reply && nf_tcp_is_request(flags))
         return NF_TCP_SYN_SENT;
     switch (state) {
@@ -52,6 +74,11 @@ uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
         return !reply && (flags & NF_TCP_FIN) ? NF_TCP_LAST_ACK : state;
     case NF_TCP_LAST_ACK:
         return !(flags & (NF_TCP_FIN | NF_TCP_SYN)) && (flags & NF_TCP_ACK) ? NF_TCP_TIME_WAIT : state;
+    case NF_TCP_CLOSED:
+        return reply && (flags & NF_TCP_SYN) && (flags & NF_TCP_ACK) ? NF_TCP_SYN_RECV : state;
+    case NF_TCP_RESET:
+    case NF_TCP_RESET_BACK:
+        return next_reset(state, flags, reply);
     default:
         return state;
     }
@@ -60,8 +87,8 @@ uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
 const char *nf_tcp_state_name(uint8_t state)
 {
     static const char *const names[NF_TCP_STATES] = {
-        "none",       "syn-sent", "syn-recv",  "established", "fin-wait",
-        "close-wait", "last-ack", "time-wait", "closed",
+        "none",     "syn-sent",  "syn-recv", "established", "fin-wait", "close-wait",
+        "last-ack", "time-wait", "closed",   "reset",       "reset",
     };
     return state < NF_TCP_STATES ? names[state] : names[NF_TCP_NONE];
 }

@@ -28,25 +28,22 @@ enum nf_tcp_state {
     NF_TCP_CLOSE_WAIT,  /* the other side's FIN alone: half closed */
     NF_TCP_LAST_ACK,    /* both FINs */
     NF_TCP_TIME_WAIT,   /* both FINs and an ACK after them */
-    NF_TCP_CLOSED,      /* reset */
+    NF_TCP_CLOSED,      /* reset before both SYNs were seen */
+    NF_TCP_RESET,       /* reset later, the last time by the originator */
+    NF_TCP_RESET_BACK,  /* the same by the other side */
     NF_TCP_STATES
 };
 
 /* State after a connection's first packet seen; a SYN or, in the middle of a connection, anything else. */
 uint8_t nf_tcp_first(uint8_t flags);
-/* State after one more packet; `reply`: it came from the side that is not the originator. */
+/* State after one more packet; `reply`: it came from the side that is not the originator. An end that sends
+ * on after a reset of its own did not send that reset: the connection is open as before. */
 uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply);
 
 /* Both sides have finished or one has reset: a SYN begins a new connection (RFC 7857, 2.2). */
 static inline bool nf_tcp_is_over(uint8_t state)
 {
-    return state == NF_TCP_LAST_ACK || state == NF_TCP_TIME_WAIT || state == NF_TCP_CLOSED;
-}
-/* Both sides have finished and one has acknowledged it, or one has reset: nothing is to come but what is sent
- * once more. */
-static inline bool nf_tcp_is_closed(uint8_t state)
-{
-    return state == NF_TCP_TIME_WAIT || state == NF_TCP_CLOSED;
+    return state >= NF_TCP_LAST_ACK;
 }
 /* Open to data in at least one direction: the long timeout holds (RFC 5382, REQ-5). */
 static inline bool nf_tcp_is_open(uint8_t state)
@@ -62,8 +59,11 @@ static inline bool nf_tcp_is_request(uint8_t flags)
  */
 static inline bool nf_tcp_stays(uint8_t state, uint8_t flags)
 {
+    const uint32_t moves =
+        1u << NF_TCP_SYN_RECV | 1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK;
+
     return (flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK)) == NF_TCP_ACK &&
-           state != NF_TCP_SYN_RECV && state != NF_TCP_LAST_ACK;
+           !(moves >> (state & 31) & 1);
 }
 /* Flags that no TCP sends: none at all, or two of SYN, FIN and RST together. */
 bool nf_tcp_is_impossible(uint8_t flags);

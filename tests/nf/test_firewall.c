@@ -179,7 +179,7 @@ static void connections_go_through_their_states(void)
     assert_true(web(2, NFT_FIN | NFT_ACK));
     assert_string_equal(state_of("203.0.113.1:2"), "fin-wait");
     assert_true(back(2, NFT_RST));
-    assert_string_equal(state_of("203.0.113.1:2"), "closed");
+    assert_string_equal(state_of("203.0.113.1:2"), "reset");
     assert_true(web(2, NFT_SYN)); /* the same ports again */
     assert_string_equal(state_of("203.0.113.1:2"), "syn-sent");
     assert_true(web(3, NFT_SYN));

@@ -128,11 +128,11 @@ static void a_tcp_mapping_waits_for_the_last_ack(void)
     ends_in(100);
 }
 
-static void a_reset_ends_a_tcp_mapping(void)
+static void a_reset_tcp_mapping_ends_after_four_minutes(void)
 {
     uint16_t port = open_tcp(1);
     assert_true(in_tcp(port, NFT_RST | NFT_ACK));
-    ends_in(100);
+    ends_in(2400);
     assert_false(out_tcp(1, NFT_RST, NULL)); /* nothing to reset: no mapping for it */
     assert_int_equal(live(), 0);
     assert_true(out_tcp(1, NFT_ACK, NULL)); /* picked up in the middle */
@@ -466,7 +466,7 @@ int main(void)
         HELP_CASE(a_tcp_mapping_lives_as_long_as_its_state_says),
         HELP_CASE(a_tcp_mapping_ends_after_both_fins),
         HELP_CASE(a_tcp_mapping_waits_for_the_last_ack),
-        HELP_CASE(a_reset_ends_a_tcp_mapping),
+        HELP_CASE(a_reset_tcp_mapping_ends_after_four_minutes),
         HELP_CASE(exhausted_ports_drop_and_are_counted),
         HELP_CASE(a_full_table_takes_no_new_mapping),
         HELP_CASE(commands_change_timeouts_and_clear_mappings),

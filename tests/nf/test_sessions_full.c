@@ -165,7 +165,7 @@ static uint8_t draw_packet(uint32_t port, uint8_t *side, bool *again)
     *again = false;
     if (model[port].class && what == 0) {
         *side = (uint8_t)below(2);
-        become(port, CLOSED);
+        become(port, model[port].class == CLOSED ? CLOSED : TRANSITORY);
         model[port].step = STEPS;
         return NF_TCP_RST;
     }

@@ -179,8 +179,8 @@ static void a_reset_that_knows_no_number_is_not_believed(void)
     assert_int_equal(syn_sessions(), 1);
     assert_true(syn_send(false, 1000, NFT_RST, SERVER_ISN + 1, 0, 0));
     assert_int_equal(syn_seq(), cookie + 1);
-    help_chain_has(&syn_chain, "syn_proxy", "\"tcp\":\"closed\"");
-    help_chain_wait_tenths(&syn_chain, 120);
+    help_chain_has(&syn_chain, "syn_proxy", "\"tcp\":\"reset\"");
+    help_chain_wait_tenths(&syn_chain, 2400);
     assert_int_equal(syn_sessions(), 0);
 }
 

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Resets, which sessions cannot verify, since sequence numbers are not kept (RFC 7857, 2.2): a flow that was
+ * reset stays for four minutes, and is open again when the end that sent the reset sends on.
+ */
+#include "nflib/net/tcp.h"
+#include "tests/help/chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define OUTSIDE NFT_IP(203, 0, 113, 1)
+#define HOST    NFT_IP(10, 1, 2, 3)
+#define REMOTE  NFT_IP(198, 51, 100, 7)
+#define NAT     "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, preserve_ports: true, max_flows: 64 }\n"
+
+static struct help_chain h;
+
+static bool from_inside(uint16_t port, uint8_t flags)
+{
+    struct nft_spec spec = {.src = HOST, .dst = REMOTE, .sport = port, .dport = 80, .proto = 6, .tcp = flags};
+    struct nft_seen seen;
+
+    return help_chain_spec(&h, NF_INSIDE, &spec, &seen) && seen.sport == port;
+}
+
+static bool from_outside(uint16_t port, uint8_t flags)
+{
+    struct nft_spec spec = {
+        .src = REMOTE, .dst = OUTSIDE, .sport = 80, .dport = port, .proto = 6, .tcp = flags};
+
+    return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
+}
+
+static void open_connection(uint16_t port)
+{
+    assert_true(from_inside(port, NFT_SYN));
+    assert_true(from_outside(port, NFT_SYN | NFT_ACK));
+    assert_true(from_inside(port, NFT_ACK));
+}
+
+static uint64_t expired(void)
+{
+    return help_chain_counter(&h, "nat", "mappings_expired");
+}
+
+/* Both ends ignored the reset: what they send keeps the mapping, as if there had been none. */
+static void a_forged_reset_ends_nothing(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_outside(5000, NFT_RST));
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    assert_true(from_outside(5000, NFT_ACK));
+    help_chain_wait_tenths(&h, 200);
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    assert_true(from_outside(5000, NFT_ACK));
+    help_chain_has(&h, "nat", "\"established\"");
+    help_chain_wait_tenths(&h, 74000);
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    assert_int_equal(expired(), 0);
+}
+
+/* The same from inside, and while the connection is being opened. */
+static void a_forged_reset_of_either_end_ends_nothing(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_inside(5000, NFT_RST | NFT_ACK));
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    help_chain_has(&h, "nat", "\"established\"");
+    assert_true(from_inside(5001, NFT_SYN));
+    assert_true(from_outside(5001, NFT_RST | NFT_ACK));
+    help_chain_has(&h, "nat", "\"closed\"");
+    assert_true(from_outside(5001, NFT_SYN | NFT_ACK));
+    assert_true(from_inside(5001, NFT_ACK));
+    help_chain_wait_tenths(&h, 74000);
+    assert_true(from_inside(5000, NFT_ACK) && from_inside(5001, NFT_ACK));
+    assert_int_equal(expired(), 0);
+}
+
+/* What was on its way to the end that has reset does not open the connection again. */
+static void a_reset_connection_stays_four_minutes(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_inside(5000, NFT_RST));
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    help_chain_has(&h, "nat", "\"reset\"");
+    help_chain_wait_tenths(&h, 2390);
+    assert_int_equal(expired(), 0);
+    help_chain_wait_tenths(&h, 20);
+    assert_int_equal(expired(), 1);
+    assert_false(from_outside(5000, NFT_ACK));
+}
+
+/* Three forged ones in a row, with a SYN between, do not make it shorter. */
+static void a_forged_connection_in_between_does_not_help(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    from_outside(5000, NFT_RST);
+    from_outside(5000, NFT_SYN);
+    from_outside(5000, NFT_RST);
+    help_chain_wait_tenths(&h, 2390);
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    assert_int_equal(expired(), 0);
+}
+
+/* Resets of a connection that both ends have finished, as hosts send that close with data unread. */
+static void a_finished_connection_goes_as_before(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_inside(5000, NFT_FIN | NFT_ACK));
+    assert_true(from_outside(5000, NFT_FIN | NFT_ACK));
+    assert_true(from_inside(5000, NFT_ACK));
+    assert_true(from_inside(5000, NFT_RST));
+    help_chain_wait_tenths(&h, 101);
+    assert_int_equal(expired(), 1);
+}
+
+/* Open connections stay, and of reset ones the first goes first. */
+static void reset_ones_give_way_in_a_full_table(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    for (uint16_t port = 5000; port < 5064; port++)
+        open_connection(port);
+    assert_false(from_inside(6000, NFT_SYN));
+    assert_true(from_outside(5010, NFT_RST));
+    assert_true(from_outside(5009, NFT_RST));
+    assert_true(from_outside(5008, NFT_RST));
+    assert_true(from_outside(5010, NFT_ACK)); /* that one was forged */
+    help_chain_wait_tenths(&h, 1);
+    assert_true(from_inside(6000, NFT_SYN) && from_inside(6001, NFT_SYN));
+    assert_false(from_outside(5009, NFT_ACK));
+    assert_false(from_outside(5008, NFT_ACK));
+    for (uint16_t port = 5010; port < 5064; port++)
+        assert_true(from_outside(port, NFT_ACK));
+    assert_int_equal(help_chain_counter(&h, "nat", "mappings_displaced"), 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HELP_CASE(a_forged_reset_ends_nothing),
+        HELP_CASE(a_forged_reset_of_either_end_ends_nothing),
+        HELP_CASE(a_reset_connection_stays_four_minutes),
+        HELP_CASE(a_forged_connection_in_between_does_not_help),
+        HELP_CASE(a_finished_connection_goes_as_before),
+        HELP_CASE(reset_ones_give_way_in_a_full_table),
+    };
+
+    return cmocka_run_group_tests_name("forged_reset", tests, NULL, NULL);
+}
