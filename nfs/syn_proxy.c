@@ -395,8 +395,8 @@ static void answer_syn(const struct nf *nf, struct nf_packet *p, uint64_t now)
 {
     const struct sp_config *config = nf->config;
     struct sp_syn syn = syn_of(p, nf_packet_seq(p));
-    struct sp_segment answer = {
-        .ack = syn.isn + 1, .mss = (uint16_t)config->mss, .flags = NF_TCP_SYN | NF_TCP_ACK};
+    uint32_t mss = config->mss - (p->flags & NF_P_IPV6_READ ? HEADER6 - HEADER : 0);
+    struct sp_segment answer = {.ack = syn.isn + 1, .mss = (uint16_t)mss, .flags = NF_TCP_SYN | NF_TCP_ACK};
     uint8_t frame[SP_FRAME_MAX];
 
     if (!nf_packet_may_answer(p)) {
@@ -763,8 +763,8 @@ static const struct nf_param sp_params[] = {
              "destinations whose clients have to prove themselves", .marks = NF_PARAM_LIVE),
     NF_NUMBER(struct sp_config, ports, NF_RANGE, 1, 65535, NULL, "ports of those", .marks = NF_PARAM_LIVE),
     NF_ONE_OF(struct sp_config, clients, side_names, "outside", "the side on which clients are"),
-    NF_NUMBER(struct sp_config, mss, NF_U32, 64, 9176, "1460", "that clients are told",
-              .marks = NF_PARAM_LIVE),
+    NF_NUMBER(struct sp_config, mss, NF_U32, 64, 9176, "1460",
+              "that clients of IPv4 are told; those of IPv6 20 less", .marks = NF_PARAM_LIVE),
     NF_MAX_FLOWS_PARAM(struct sp_config, flows, "connections at most"),
     NF_MAX_FRAGMENTS_PARAM(struct sp_config, flows),
     NF_TIMEOUT_PARAM(struct sp_config, flows, "tcp_established", NF_TIMEOUT_TCP_ESTABLISHED, "7440"),
@@ -775,7 +775,7 @@ static const struct nf_param sp_params[] = {
 
 static const struct nf_module sp_module = {
     .name = "syn_proxy",
-    .version = 1,
+    .version = 2,
     .summary = "answers SYNs with cookies, connects clients that acknowledge one",
     .reads = NF_READS_HEADERS,
     .params = sp_params,
