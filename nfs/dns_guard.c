@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * dns_guard: queries for listed domains, and what is below them, do not reach a resolver. It looks at the
- * name of a query's question, UDP to port 53, IPv4 and IPv6. It has no state but its counters: the list is
- * the configuration's. An example of an NF that reads payload.
+ * name of a query's question, UDP to port 53, IPv4 and IPv6, and answers with what a resolver has to say of
+ * EDNS (RFC 6891), cookies (RFC 7873) and negative caching (RFC 2308). Its state are its counters and the key
+ * of the cookies that it makes: the list is the configuration's. An example of an NF that reads payload.
  */
 #include "nflib/nf.h"
 
@@ -11,12 +12,37 @@
 #include <string.h>
 
 #define HEADER     12u /* of a message (RFC 1035, 4.1.1) */
-#define NXDOMAIN   3u
-#define ANSWER_MAX (14u + 8 + 40 + 8 + HEADER + DG_NAME_MAX + 4)
+#define RECORD     10u /* of a resource record, without its name and data: type, class, TTL, length of data */
+#define SOA_LEN    50u
+#define OPT_LEN    (1u + RECORD)
+#define COOKIE_MAX 40u
+#define MESSAGE_MAX                                                                                          \
+    512u /* every client takes as much, so that no answer depends on what a query says of that */
+#define ANSWER_MAX (14u + 8 + 40 + 8 + MESSAGE_MAX)
+
+/* The codes of answers; BADVERS is one of OPT (RFC 6891, 9). */
+#define FORMERR  1u
+#define NXDOMAIN 3u
+#define BADVERS  16u
+
+/* Types of records that mean something in a query. */
+#define SIG  24u
+#define OPT  41u
+#define TSIG 250u
+
+#define COOKIE 10u /* an option of OPT */
 
 #define DG_NAME_MAX  255u /* RFC 1035, 2.3.4; with the lengths and the 0 */
 #define DG_LABEL_MAX 63u
 #define DG_LIST_MAX  1000000u
+
+_Static_assert(HEADER + DG_NAME_MAX + 4 + SOA_LEN + OPT_LEN + 4 + COOKIE_MAX <= MESSAGE_MAX,
+               "the longest one");
+
+/* The state of an instance. */
+struct dg_state {
+    uint64_t key[2]; /* of the cookies that are made */
+};
 
 struct dg_name {
     const uint8_t *wire;
@@ -41,7 +67,7 @@ struct dg_config {
 #define DG_COUNTERS(X)                                                                                       \
     X(DG_QUERIES, "queries")     /* with a question, of clients; those below among them */                   \
     X(DG_LISTED, "listed")       /* dropped: for a name of the list, or below one */                         \
-    X(DG_ANSWERED, "answered")   /* of those, that there is no such name */                                  \
+    X(DG_ANSWERED, "answered")   /* of those: no such name, or what is wrong with their EDNS */              \
     X(DG_MALFORMED, "malformed") /* dropped: no question, or more than one, can be read */
 enum dg_counter { DG_COUNTERS(NF_COUNTER) };
 static const char *const dg_counters[] = {DG_COUNTERS(NF_COUNTER_NAME) NULL};
@@ -58,16 +84,17 @@ static int compare(const void *a, const void *b)
     return x->len != y->len ? (x->len < y->len ? -1 : 1) : memcmp(x->wire, y->wire, x->len);
 }
 
-/* True: this name, of `len` bytes and in lower case, is listed, or is below one that is. */
-static bool dg_names_has(const struct dg_names *names, const uint8_t *name, uint32_t len)
+/* Where in this name, of `len` bytes and in lower case, a listed one begins, which it is or is below; `len`:
+ * nowhere. */
+static uint32_t dg_names_find(const struct dg_names *names, const uint8_t *name, uint32_t len)
 {
     for (uint32_t at = 0; at < len && name[at]; at += 1u + name[at]) {
         struct dg_name wanted = {name + at, len - at};
 
         if (names->count && bsearch(&wanted, names->list, names->count, sizeof(wanted), compare))
-            return true;
+            return at;
     }
-    return false;
+    return len;
 }
 
 /* A domain of n letters into out[n + 2]; its length there, 0: it is none. */
@@ -182,13 +209,13 @@ static uint32_t read_name(const uint8_t *at, uint32_t n, uint8_t name[DG_NAME_MA
     return 0;
 }
 
-/* Addresses and ports of a UDP packet without options, swapped; its lengths and checksums. UDP of IPv4 may be
- * without one. */
+/* Addresses and ports of a UDP packet without options, swapped; its lengths and checksums. */
 static void turn_round(uint8_t *frame, uint32_t len, const struct nf_packet *p)
 {
     uint8_t *ip = frame + p->l3, *udp = frame + p->l4;
     bool ipv6 = p->flags & NF_P_IPV6;
     uint32_t half = ipv6 ? 16 : 4, from = ipv6 ? 8 : 12;
+    uint16_t sum;
 
     nf_packet_macs_back(p, frame);
     memcpy(ip + from, p->data + p->l3 + from + half, half);
@@ -199,31 +226,173 @@ static void turn_round(uint8_t *frame, uint32_t len, const struct nf_packet *p)
     nf_put16(udp + 6, 0);
     ip[ipv6 ? 7 : 8] = 64;
     nf_put16(ip + (ipv6 ? 4 : 2), htons((uint16_t)(len - (ipv6 ? p->l4 : p->l3))));
-    if (ipv6) {
-        uint16_t sum = nf_ipv6_checksum(ip + 8, NF_PROTO_UDP, udp, len - p->l4);
+    sum = ipv6 ? nf_ipv6_checksum(ip + 8, NF_PROTO_UDP, udp, len - p->l4)
+               : nf_ipv4_checksum(ip + 12, NF_PROTO_UDP, udp, len - p->l4);
+    nf_put16(udp + 6, sum ? sum : 0xffff);
+    if (ipv6)
+        return;
+    nf_put16(ip + 10, 0);
+    nf_put16(ip + 10, nf_checksum(ip, 20));
+}
 
-        nf_put16(udp + 6, sum ? sum : 0xffff);
-    } else {
-        nf_put16(ip + 10, 0);
-        nf_put16(ip + 10, nf_checksum(ip, 20));
+/* What a query says behind its question. */
+struct dg_edns {
+    bool broken;           /* a record breaks the format, or there is more than one OPT */
+    bool authenticated;    /* by TSIG or SIG(0) */
+    const uint8_t *opt;    /* behind the name of its OPT; NULL: it has none */
+    const uint8_t *cookie; /* of that; NULL: none */
+    uint32_t cookie_len;
+};
+
+/* Behind the name at `at`; 0: it breaks the format. */
+static uint32_t skip_name(const uint8_t *dns, uint32_t at, uint32_t n)
+{
+    while (at < n) {
+        uint32_t label = dns[at];
+
+        if (label >= 0xc0)
+            return at + 2 <= n ? at + 2 : 0;
+        if (label > DG_LABEL_MAX)
+            return 0;
+        at += 1 + label;
+        if (!label)
+            return at;
+    }
+    return 0;
+}
+
+/* The client's part of a cookie has 8 bytes, the server's 8 to 32 (RFC 7873, 4). */
+static void read_options(struct dg_edns *edns, const uint8_t *at, uint32_t n)
+{
+    while (n) {
+        uint32_t len = n < 4 ? n : ntohs(nf_get16(at + 2));
+
+        if (n < 4 || len > n - 4) {
+            edns->broken = true;
+            return;
+        }
+        if (ntohs(nf_get16(at)) == COOKIE && !edns->cookie) {
+            edns->cookie = at + 4;
+            edns->cookie_len = len;
+            edns->broken = len < 8 || (len > 8 && len < 16) || len > COOKIE_MAX;
+        }
+        at += 4 + len;
+        n -= 4 + len;
     }
 }
 
-/* The query with its question alone becomes the answer that there is no such name. */
-static void answer(const struct nf *nf, const struct nf_packet *p, uint32_t question)
+/* Of a message of n bytes, whose question ends at `at`. */
+static struct dg_edns read_records(const uint8_t *dns, uint32_t at, uint32_t n)
+{
+    uint32_t others = (uint32_t)ntohs(nf_get16(dns + 6)) + ntohs(nf_get16(dns + 8));
+    uint32_t records = others + ntohs(nf_get16(dns + 10));
+    struct dg_edns edns = {.broken = false};
+
+    for (uint32_t i = 0; i < records && !edns.broken; i++) {
+        bool root = at < n && dns[at] == 0;
+        uint32_t type, len;
+
+        at = skip_name(dns, at, n);
+        if (!at || n - at < RECORD) {
+            edns.broken = true;
+            break;
+        }
+        type = ntohs(nf_get16(dns + at));
+        len = ntohs(nf_get16(dns + at + 8));
+        edns.broken = len > n - at - RECORD || (type == OPT && (edns.opt || !root || i < others));
+        edns.authenticated |= type == TSIG || type == SIG;
+        if (type == OPT && !edns.opt) {
+            edns.opt = dns + at;
+            if (!edns.broken)
+                read_options(&edns, dns + at + RECORD, len);
+        }
+        at += RECORD + len;
+    }
+    return edns;
+}
+
+/* The SOA of the listed domain, which the question's name has at `zone`, so that the answer is kept for five
+ * minutes (RFC 2308, 5). */
+static void write_soa(uint8_t *at, uint32_t zone, const uint8_t *class)
+{
+    static const uint8_t soa[SOA_LEN] = "\0\0\0\6\0\0\0\0\1\x2c\0\x26\0\0\6nobody\7invalid\0"
+                                        "\0\0\0\1\0\0\x0e\x10\0\0\4\xb0\0\x09\x3a\x80\0\0\1\x2c";
+    uint16_t pointer = htons((uint16_t)(0xc000 | zone));
+
+    memcpy(at, soa, SOA_LEN);
+    nf_put16(at, pointer); /* its owner and the name of its server */
+    nf_put16(at + 12, pointer);
+    memcpy(at + 4, class, 2);
+}
+
+/* The client's cookie comes back with the server's that it came with, or one that is made: nobody looks at
+ * that here, and the server gives another one in its place. */
+static uint32_t write_cookie(const struct nf *nf, const struct nf_packet *p, const struct dg_edns *edns,
+                             uint8_t *at)
+{
+    const struct dg_state *state = nf->state;
+    uint32_t len = edns->cookie_len > 8 ? edns->cookie_len : 16;
+    bool ipv6 = p->flags & NF_P_IPV6;
+    uint8_t client[16 + 8];
+    uint64_t made;
+
+    nf_put16(at, htons(COOKIE));
+    nf_put16(at + 2, htons((uint16_t)len));
+    memcpy(at + 4, edns->cookie, edns->cookie_len);
+    if (edns->cookie_len == 8) {
+        memcpy(client, edns->cookie, 8);
+        memcpy(client + 8, p->data + p->l3 + (ipv6 ? 8 : 12), ipv6 ? 16 : 4);
+        made = nf_siphash(state->key, client, ipv6 ? 24 : 12);
+        memcpy(at + 12, &made, sizeof(made));
+    }
+    return 4 + len;
+}
+
+/* OPT of version 0: the upper bits of the code, how long the messages are that are taken (RFC 9715), and of
+ * the query's flags DO (RFC 3225). */
+static uint32_t write_opt(const struct nf *nf, const struct nf_packet *p, const struct dg_edns *edns,
+                          uint32_t code, uint8_t *at)
+{
+    uint32_t options = 0;
+
+    memset(at, 0, OPT_LEN);
+    nf_put16(at + 1, htons(OPT));
+    nf_put16(at + 3, htons(1232));
+    at[5] = (uint8_t)(code >> 4);
+    at[7] = edns->opt[6] & 0x80;
+    if (code == NXDOMAIN && edns->cookie)
+        options = write_cookie(nf, p, edns, at + OPT_LEN);
+    nf_put16(at + 9, htons((uint16_t)options));
+    return OPT_LEN + options;
+}
+
+/* A query of n bytes, with its question alone, becomes the answer that there is no such name. `zone`: where
+ * in the message the listed name begins. */
+static void answer(const struct nf *nf, const struct nf_packet *p, uint32_t n, uint32_t question,
+                   uint32_t zone)
 {
     uint8_t frame[ANSWER_MAX], *dns = frame + p->payload;
-    uint32_t len = p->payload + HEADER + question;
+    uint32_t end = HEADER + question, code;
+    struct dg_edns edns = read_records(p->data + p->payload, end, n);
 
     if (p->l4 != p->l3 + (p->flags & NF_P_IPV6 ? 40 : 20) || p->flags & NF_P_FRAGMENT ||
-        len > sizeof(frame) || !nf_packet_may_answer(p))
+        p->payload + MESSAGE_MAX > sizeof(frame) || edns.authenticated || !nf_packet_may_answer(p))
         return;
-    memcpy(frame, p->data, len);
-    dns[2] = (uint8_t)(0x80 | (dns[2] & 0x79)); /* a response; opcode and "recursion desired" as asked */
-    dns[3] = 0x80 | NXDOMAIN;                   /* recursion is available */
-    memset(dns + 6, 0, 6);                      /* nothing behind the question */
-    turn_round(frame, len, p);
-    if (nf_emit(nf, p->in_port, frame, len) == FT_OK)
+    code = edns.broken ? FORMERR : edns.opt && edns.opt[5] ? BADVERS : NXDOMAIN;
+    memcpy(frame, p->data, p->payload + end);
+    dns[2] = 0x80 | (dns[2] & 0x01);                          /* a response; "recursion desired" as asked */
+    dns[3] = (uint8_t)(0x80 | (dns[3] & 0x10) | (code & 15)); /* recursion is available; CD as asked */
+    memset(dns + 6, 0, 6);
+    dns[9] = code == NXDOMAIN;
+    dns[11] = edns.opt != NULL;
+    if (code == NXDOMAIN) {
+        write_soa(dns + end, zone, dns + end - 2);
+        end += SOA_LEN;
+    }
+    if (edns.opt)
+        end += write_opt(nf, p, &edns, code, dns + end);
+    turn_round(frame, p->payload + end, p);
+    if (nf_emit(nf, p->in_port, frame, p->payload + end) == FT_OK)
         nf_count(nf, DG_ANSWERED, 1);
 }
 
@@ -233,10 +402,10 @@ static void look_at(const struct nf *nf, struct nf_packet *p)
     const struct dg_config *config = nf->config;
     const uint8_t *dns = p->data + p->payload;
     uint32_t end = p->l4 + p->l4_len < p->have ? p->l4 + p->l4_len : p->have;
-    uint32_t n = end > p->payload ? end - p->payload : 0, questions, len;
+    uint32_t n = end > p->payload ? end - p->payload : 0, questions, len, listed;
     uint8_t name[DG_NAME_MAX];
 
-    if (n >= HEADER && dns[2] & 0x80) /* a response: no query */
+    if (n >= HEADER && dns[2] & 0xf8) /* a response, or of another opcode: no query */
         return;
     questions = n >= HEADER ? ntohs(nf_get16(dns + 4)) : 2;
     if (!questions)
@@ -245,9 +414,9 @@ static void look_at(const struct nf *nf, struct nf_packet *p)
     len = questions == 1 ? read_name(dns + HEADER, n - HEADER, name) : 0;
     if (!len || HEADER + len + 4 > n) { /* a type and a class follow */
         nf_drop(nf, p, DG_MALFORMED);
-    } else if (dg_names_has(&config->names, name, len)) {
+    } else if ((listed = dg_names_find(&config->names, name, len)) < len) {
         if (config->action == ACTION_NXDOMAIN)
-            answer(nf, p, len + 4);
+            answer(nf, p, n, len + 4, HEADER + listed);
         nf_drop(nf, p, DG_LISTED);
     }
 }
@@ -278,6 +447,15 @@ static void dg_process(struct nf *nf, struct nf_packet *const packets[], uint32_
     }
 }
 
+static bool dg_make(struct nf *nf)
+{
+    struct dg_state *state = nf->state;
+
+    state->key[0] = nf_random(nf);
+    state->key[1] = nf_random(nf);
+    return true;
+}
+
 static int dg_check(void *c, struct ft_fault *fault)
 {
     struct dg_config *config = c;
@@ -301,14 +479,16 @@ static const struct nf_param dg_params[] = {
 
 static const struct nf_module dg_module = {
     .name = "dns_guard",
-    .version = 1,
+    .version = 2,
     .summary = "keeps queries for listed domains from resolvers",
     .reads = NF_READS_PAYLOAD,
     .params = dg_params,
     .config_size = sizeof(struct dg_config),
+    .state_size = sizeof(struct dg_state),
     .counters = dg_counters,
     .check = dg_check,
     .release = dg_release,
+    .make = dg_make,
     .process = dg_process,
 };
 NF_MODULE(dg_module)

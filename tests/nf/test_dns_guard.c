@@ -107,26 +107,291 @@ static void what_is_inside_of_a_label_parts_nothing(void)
     assert_true(payload(NF_INSIDE, length, sizeof(length) - 1));
 }
 
+/* The answer to a message, whose name is listed; its bytes of DNS. NULL: there is none. */
+static const uint8_t *answer_to(const uint8_t *dns, uint32_t n, uint32_t *len)
+{
+    const struct nf_emitted *made;
+
+    assert_false(payload(NF_INSIDE, dns, n));
+    if (!nf_chain_emitted(h.chain, &made))
+        return NULL;
+    assert_int_equal(made->port, NF_INSIDE);
+    assert_null(nft_checksums(made->frame, made->len));
+    *len = made->len - 42;
+    return made->frame + 42;
+}
+
+/* Behind the question: the SOA of the domain, which the name of the question ends with, from its byte `zone`
+ * of the message on (RFC 2308, 3 and 5). */
+static void is_soa(const uint8_t *at, uint16_t zone)
+{
+    static const uint8_t soa[] = "\xc0\0\0\6\0\1\0\0\1\x2c\0\x26\xc0\0\6nobody\7invalid\0"
+                                 "\0\0\0\1\0\0\x0e\x10\0\0\4\xb0\0\x09\x3a\x80\0\0\1\x2c";
+    uint8_t wanted[sizeof(soa) - 1];
+
+    memcpy(wanted, soa, sizeof(wanted));
+    wanted[0] = wanted[12] = (uint8_t)(0xc0 | zone >> 8);
+    wanted[1] = wanted[13] = (uint8_t)zone;
+    assert_memory_equal(at, wanted, sizeof(wanted));
+}
+#define SOA_LEN 50u
+
 static void a_listed_name_is_answered_that_there_is_none(void)
 {
-    static const uint8_t head[12] = {0x12, 0x34, 0x81, 0x83, 0, 1};
-    const struct nf_emitted *made;
+    static const uint8_t head[12] = {0x12, 0x34, 0x81, 0x83, 0, 1, 0, 0, 0, 1, 0, 0};
     struct nft_seen seen;
+    const struct nf_emitted *made;
+    const uint8_t *answer;
     uint8_t dns[512];
-    uint32_t n = put_query(dns, "Www.Evil.com");
+    uint32_t n = put_query(dns, "Www.Evil.com") - 11, len; /* without its OPT record */
 
     help_chain_open(&h, GUARD(), LIST, 3);
-    assert_false(payload(NF_INSIDE, dns, n));
+    dns[11] = 0;
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
     assert_int_equal(counter("answered"), 1);
-    assert_int_equal(nf_chain_emitted(h.chain, &made), 1);
-    assert_int_equal(made->port, NF_INSIDE);
-    assert_int_equal(made->len, 42 + n - 11); /* without the OPT record */
-    assert_null(nft_checksums(made->frame, made->len));
+    assert_int_equal(len, n + SOA_LEN);
+    assert_memory_equal(answer, head, 12);
+    assert_memory_equal(answer + 12, dns + 12, n - 12);
+    is_soa(answer + n, 12 + 4);
+    nf_chain_emitted(h.chain, &made);
     assert_true(nft_see(made->frame, made->len, &seen));
     assert_true(seen.src == R && seen.dst == A && seen.sport == 53 && seen.dport == 4000);
-    assert_memory_equal(made->frame + 42, head, 12);
-    assert_memory_equal(made->frame + 54, dns + 12, n - 12 - 11);
     assert_memory_equal(made->frame, frame + 6, 6);
+}
+
+/* ---- EDNS ---- */
+
+static uint32_t put_record(uint8_t *at, uint8_t name, uint16_t type, uint16_t class, uint32_t ttl,
+                           const void *data, uint16_t n)
+{
+    uint8_t head[11] = {name,
+                        (uint8_t)(type >> 8),
+                        (uint8_t)type,
+                        (uint8_t)(class >> 8),
+                        (uint8_t) class,
+                        (uint8_t)(ttl >> 24),
+                        (uint8_t)(ttl >> 16),
+                        (uint8_t)(ttl >> 8),
+                        (uint8_t)ttl,
+                        (uint8_t)(n >> 8),
+                        (uint8_t)n};
+
+    memcpy(at, head, sizeof(head));
+    memcpy(at + sizeof(head), data, n);
+    return sizeof(head) + n;
+}
+#define OPT 41u
+#define DO  0x8000u
+
+/* A query for evil.com, RD and CD set, with no record yet. */
+static uint32_t begin_query(uint8_t *dns)
+{
+    uint32_t n = put_query(dns, "evil.com") - 11;
+
+    dns[3] = 0x10;
+    dns[11] = 0;
+    return n;
+}
+
+/* RFC 6891, 6.1.1, RFC 4035, 3.2.1 and 3.2.2: OPT is answered by OPT, DO and CD are copied; AD is not. */
+static void edns_is_answered(void)
+{
+    static const uint8_t opt[11] = {0, 0, OPT, 0x04, 0xd0};
+    const uint8_t *answer;
+    uint8_t dns[512];
+    uint32_t n = begin_query(dns), question = n, len;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    dns[11] = 1;
+    dns[3] |= 0x20; /* AD */
+    n += put_record(dns + n, 0, OPT, 4096, 0, "", 0);
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_int_equal(len, question + SOA_LEN + 11);
+    assert_int_equal(answer[3], 0x80 | 0x10 | 3);
+    assert_int_equal(answer[9], 1);
+    assert_int_equal(answer[11], 1);
+    assert_memory_equal(answer + len - 11, opt, 11);
+    dns[question + 7] = 0x80; /* DO */
+    answer = answer_to(dns, n, &len);
+    assert_int_equal(answer[len - 4], 0x80);
+    assert_memory_equal(answer + len - 11, opt, 7);
+}
+
+/* RFC 6891, 6.1.3: extended RCODE 16, and the version that is spoken. */
+static void another_version_is_refused(void)
+{
+    const uint8_t *answer;
+    uint8_t dns[512];
+    uint32_t n = begin_query(dns), question = n, len;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    dns[11] = 1;
+    n += put_record(dns + n, 0, OPT, 512, 1u << 16, "", 0);
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_int_equal(len, question + 11);
+    assert_int_equal(answer[3] & 15, 0);
+    assert_int_equal(answer[question + 5], 1); /* with the header's 0: 16 */
+    assert_int_equal(answer[question + 6], 0);
+    assert_int_equal(counter("answered"), 1);
+}
+
+/* RFC 7873, 5.2 and 5.3: the client's cookie comes back with a server's: the one that came with it, or one
+ * that is made, the same for the same client and another for another. */
+static void cookies_come_back(void)
+{
+    static const uint8_t known[28] = {0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+    const uint8_t *answer;
+    uint8_t dns[512], first[12 + 8];
+    uint32_t n = begin_query(dns), question = n, len;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    dns[11] = 1;
+    n += put_record(dns + n, 0, OPT, 1232, 0, "\0\3\0\0\0\12\0\10abcdefgh", 16); /* NSID in front */
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_int_equal(len, question + SOA_LEN + 11 + 20);
+    assert_memory_equal(answer + len - 22, "\0\24\0\12\0\20abcdefgh", 14);
+    memcpy(first, answer + len - 20, 20);
+    answer = answer_to(dns, n, &len);
+    assert_memory_equal(answer + len - 20, first, 20);
+    dns[n - 1]++;
+    answer = answer_to(dns, n, &len);
+    assert_memory_not_equal(answer + len - 8, first + 12, 8);
+    n = question + put_record(dns + question, 0, OPT, 1232, 0, known, sizeof(known));
+    answer = answer_to(dns, n, &len);
+    assert_int_equal(len, question + SOA_LEN + 11 + sizeof(known));
+    assert_memory_equal(answer + len - sizeof(known), known, sizeof(known));
+}
+
+/* RFC 6891, 6.1.1 and 7, RFC 7873, 5.2.2: the query is answered that it breaks the format. */
+static void broken_edns_is_a_format_error(void)
+{
+    static const struct {
+        const char *options;
+        uint16_t n;
+        uint8_t name, more; /* of its owner; bytes that the message says it has, and has not */
+    } bad[] = {
+        {"\0\12\0\7abcdefg", 11, 0, 0}, /* a client's cookie has 8 bytes */
+        {"\0\12\0\11abcdefghi", 13, 0, 0},
+        {"\0\12\0\17abcdefghijklmno", 19, 0, 0},
+        {"\0\12\0\51abcdefghijklmnopqrstuvwxyzabcdefghijklmno", 45, 0, 0},
+        {"\0\3\0\1", 4, 0, 0}, /* an option beyond the end */
+        {"\0\3\0", 3, 0, 0},   /* half an option */
+        {"", 0, 0, 1},         /* data beyond the end */
+    };
+    const uint8_t *answer;
+    uint8_t dns[512];
+    uint32_t question = begin_query(dns), n, len;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        dns[11] = 1;
+        n = question + put_record(dns + question, bad[i].name, OPT, 1232, DO, bad[i].options, bad[i].n);
+        dns[question + 10] = (uint8_t)(dns[question + 10] + bad[i].more);
+        answer = answer_to(dns, n, &len);
+        assert_non_null(answer);
+        assert_int_equal(len, question + 11);
+        assert_int_equal(answer[3] & 15, 1);
+        assert_int_equal(answer[question + 5], 0);
+        assert_int_equal(answer[question + 7], 0x80);
+    }
+    dns[11] = 2; /* two of them */
+    n = question + put_record(dns + question, 0, OPT, 1232, 0, "", 0);
+    n += put_record(dns + n, 0, OPT, 1232, 0, "", 0);
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_true(len == question + 11 && (answer[3] & 15) == 1);
+    dns[11] = 0;
+    dns[9] = 1; /* in another section */
+    n = question + put_record(dns + question, 0, OPT, 1232, 0, "", 0);
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_int_equal(answer[3] & 15, 1);
+    dns[9] = 0;
+    dns[11] = 1; /* a record that is not there at all */
+    answer = answer_to(dns, question, &len);
+    assert_non_null(answer);
+    assert_true(len == question && (answer[3] & 15) == 1);
+}
+
+/* OPT need not be the last record, nor the first. */
+static void other_records_do_not_hide_it(void)
+{
+    const uint8_t *answer;
+    uint8_t dns[512];
+    uint32_t n = begin_query(dns), question = n, len;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    dns[11] = 3;
+    memcpy(dns + n, "\3abc\xc0\x0c\0\20\0\1\0\0\0\0\0\2xy", 18); /* abc.evil.com. TXT */
+    n += 18;
+    n += put_record(dns + n, 0, OPT, 1232, DO, "", 0);
+    n += put_record(dns + n, 0, 16, 1, 0, "z", 1);
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_int_equal(len, question + SOA_LEN + 11);
+    assert_int_equal(answer[3] & 15, 3);
+    assert_int_equal(answer[len - 4], 0x80);
+}
+
+/* A client that has signed its query discards what is not signed (RFC 8945, 5.3; RFC 2931, 3.2). */
+static void a_signed_query_is_dropped_without_an_answer(void)
+{
+    static const uint16_t types[] = {250, 24}; /* TSIG, SIG(0) */
+    uint8_t dns[512];
+    uint32_t question = begin_query(dns), n, len;
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    for (unsigned i = 0; i < 2; i++) {
+        dns[11] = 2;
+        n = question + put_record(dns + question, 0, OPT, 1232, 0, "", 0);
+        n += put_record(dns + n, 0, types[i], 255, 0, "key", 3);
+        assert_null(answer_to(dns, n, &len));
+    }
+    assert_int_equal(counter("listed"), 2);
+    assert_int_equal(counter("answered"), 0);
+}
+
+/* NOTIFY, UPDATE and all other opcodes ask for no name. */
+static void only_queries_are_looked_at(void)
+{
+    uint8_t dns[512];
+    uint32_t n = begin_query(dns);
+
+    help_chain_open(&h, GUARD(), LIST, 3);
+    for (unsigned opcode = 1; opcode < 16; opcode++) {
+        dns[2] = (uint8_t)(opcode << 3);
+        assert_true(payload(NF_INSIDE, dns, n));
+    }
+    assert_int_equal(counter("queries"), 0);
+}
+
+/* The longest name, and the longest cookie: no longer than any client takes (RFC 1035, 4.2.1). */
+static void the_longest_answer_has_512_bytes_at_most(void)
+{
+    static const uint8_t cookie[44] = {0, 10, 0, 40};
+    const uint8_t *answer;
+    uint8_t dns[600];
+    uint32_t n, len;
+
+    help_chain_open(&h, GUARD(), "a\n", 3);
+    begin_query(dns);
+    memset(dns + 12, 'a', 254);
+    for (unsigned i = 0; i < 4; i++)
+        dns[12 + i * 64] = 63;
+    dns[12 + 3 * 64] = 59;
+    dns[12 + 252] = 1;
+    memcpy(dns + 12 + 254, "\0\0\1\0\1", 5);
+    dns[11] = 1;
+    n = 12 + 259;
+    n += put_record(dns + n, 0, OPT, 1232, DO, cookie, sizeof(cookie));
+    answer = answer_to(dns, n, &len);
+    assert_non_null(answer);
+    assert_int_equal(len, 12 + 259 + SOA_LEN + 11 + 44);
+    is_soa(answer + 12 + 259, 12 + 252);
 }
 
 static void a_listed_name_is_answered_over_ipv6(void)
@@ -144,7 +409,7 @@ static void a_listed_name_is_answered_over_ipv6(void)
     packet[57] = 53;
     assert_int_not_equal(help_chain_send(&h, NF_INSIDE, packet, 62 + n).drop, 0);
     assert_int_equal(nf_chain_emitted(h.chain, &made), 1);
-    assert_int_equal(made->len, 62 + n - 11);
+    assert_int_equal(made->len, 62 + n + SOA_LEN);
     assert_int_equal(made->frame[37], 2);
     assert_int_equal(made->frame[53], 1);
     assert_int_equal(made->frame[55], 53);
@@ -335,6 +600,14 @@ int main(void)
         HELP_CASE(what_is_inside_of_a_label_parts_nothing),
         HELP_CASE(a_listed_name_is_answered_that_there_is_none),
         HELP_CASE(a_listed_name_is_answered_over_ipv6),
+        HELP_CASE(edns_is_answered),
+        HELP_CASE(another_version_is_refused),
+        HELP_CASE(cookies_come_back),
+        HELP_CASE(broken_edns_is_a_format_error),
+        HELP_CASE(other_records_do_not_hide_it),
+        HELP_CASE(a_signed_query_is_dropped_without_an_answer),
+        HELP_CASE(only_queries_are_looked_at),
+        HELP_CASE(the_longest_answer_has_512_bytes_at_most),
         HELP_CASE(what_cannot_be_read_is_dropped),
         HELP_CASE(the_longest_name_is_read),
         HELP_CASE(other_packets_pass),
