@@ -156,32 +156,53 @@ static void send_error(struct nf_l3 *l3, const struct nf_packet *p, uint8_t type
         nf_count(l3->nf, NF_L3_ICMP_SENT, 1);
 }
 
-/* The burst's packets as they come in are kept for tell_unreachable, where one may be needed: what an
- * NF translates its sender would not know. Those that are set aside have places too. */
+/* As it came in, for an error about it: what an NF translates its sender would not know. */
+static void keep_packet(struct nf_l3 *l3, const struct nf_packet *p)
+{
+    uint32_t place = (uint32_t)(p - l3->packets); /* those that are set aside have places too */
+    struct nf_l3_kept *kept = &l3->kept[place];
+    uint32_t have = p->have < NF_L3_KEPT ? p->have : NF_L3_KEPT;
+
+    kept->packet = *p;
+    kept->packet.data = kept->bytes;
+    kept->packet.have = have;
+    memcpy(kept->bytes, p->data, have);
+    l3->keeps |= 1u << place;
+}
+
+/* NULL: it was not kept. */
+static const struct nf_packet *find_kept(const struct nf_l3 *l3, const struct nf_packet *p)
+{
+    bool ours =
+        l3->keeps && p >= l3->packets && p < l3->packets + NF_BURST_MAX && l3->keeps >> (p - l3->packets) & 1;
+
+    return ours ? &l3->kept[p - l3->packets].packet : NULL;
+}
+
+/* Of the burst all are kept where one may be unreachable. */
 static void keep_packets(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     l3->packets = packets[0];
-    l3->kepts = n && now < l3->times->failing ? (uint32_t)(packets[n - 1] - packets[0]) + 1 : 0;
-    for (uint32_t i = 0; i < n && l3->kepts; i++) {
-        struct nf_l3_kept *kept = &l3->kept[packets[i] - packets[0]];
-        uint32_t have = packets[i]->have < NF_L3_KEPT ? packets[i]->have : NF_L3_KEPT;
-        kept->packet = *packets[i];
-        kept->packet.data = kept->bytes;
-        kept->packet.have = have;
-        memcpy(kept->bytes, packets[i]->data, have);
-    }
+    l3->keeps = 0;
+    for (uint32_t i = 0; i < n && now < l3->times->failing; i++)
+        keep_packet(l3, packets[i]);
 }
 
 /* An error about a packet of the burst, or one that was made, whose next hop is unreachable, or that has no
  * route, as it came in. */
 static void tell_unreachable(struct nf_l3 *l3, const struct nf_packet *p, bool route, uint64_t now)
 {
-    bool ours = l3->kepts && p >= l3->packets && p < l3->packets + l3->kepts;
-    const struct nf_packet *was = ours ? &l3->kept[p - l3->packets].packet : p;
+    const struct nf_packet *kept = find_kept(l3, p), *was = kept ? kept : p;
     if (was->flags & NF_P_IPV6)
         send_error(l3, was, NF_ICMPV6_UNREACHABLE, route ? ADDRESS_UNREACHABLE : 0, 0, now);
     else
         send_error(l3, was, NF_ICMP_UNREACHABLE, route ? NF_ICMP_HOST_UNREACHABLE : 0, 0, now);
+}
+
+static void tell_expired(struct nf_l3 *l3, const struct nf_packet *p, uint64_t now)
+{
+    if (p)
+        send_error(l3, p, p->flags & NF_P_IPV6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
 }
 
 /* The port that the packet's route leads to; ANY_PORT: none, or an own address, or back where it came
@@ -197,10 +218,11 @@ static uint8_t port_beyond(const struct nf_l3 *l3, const struct nf_packet *p)
 }
 
 /*
- * Drops an IP packet that is larger than the MTU of the port it will leave by, as a router does (RFC 1191,
- * RFC 8201): its sender is told the MTU, if the packet must not be fragmented. The chain fragments nothing.
- * What an NF is about to translate, as its route leads nowhere else, can leave by any port of the other side.
- * False: it is not larger.
+ * Drops an IP packet that is larger than the MTU of the port it will leave by, and tells its sender the MTU
+ * (RFC 1191, RFC 8201), also where the packet might be fragmented: the chain fragments nothing, since a
+ * standby has the headers alone, and hosts cut such packets themselves once they know the MTU. What an NF is
+ * about to translate, as its route leads nowhere else, can leave by any port of the other side. False: it is
+ * not larger.
  */
 static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
 {
@@ -218,7 +240,7 @@ static bool drop_too_big(struct nf_l3 *l3, struct nf_packet *p, uint64_t now)
         return false;
     if (p->flags & NF_P_IPV6)
         send_error(l3, p, NF_ICMPV6_TOO_BIG, 0, mtu, now);
-    else if (ntohs(nf_get16(p->data + p->l3 + 6)) & 0x4000)
+    else
         send_error(l3, p, NF_ICMP_UNREACHABLE, NF_ICMP_TOO_BIG, mtu, now);
     nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     return true;
@@ -716,6 +738,20 @@ static inline __attribute__((always_inline)) uint32_t ttl_at(const struct nf_pac
     return p->l3 + (ipv6 ? 7u : 8u);
 }
 
+/* A packet that may not go further: where it is for an own address, it has come to its end, or an NF will
+ * translate it, and forward_packet tells its sender. */
+static __attribute__((noinline)) void receive_last(struct nf_l3 *l3, struct nf_packet *p,
+                                                   const struct nf_addr *to, bool ipv6, uint64_t now)
+{
+    if (is_own(l3, to, ipv6, ANY_PORT)) {
+        keep_packet(l3, p);
+        drop_too_big(l3, p, now);
+    } else {
+        tell_expired(l3, p, now);
+        nf_drop(l3->nf, p, NF_L3_TTL);
+    }
+}
+
 /* A whole packet of the family, for this station or, by its MAC, for many. */
 static inline __attribute__((always_inline)) void receive_ip(struct nf_l3 *l3, struct nf_packet *p, bool ipv6,
                                                              uint64_t now)
@@ -730,9 +766,8 @@ static inline __attribute__((always_inline)) void receive_ip(struct nf_l3 *l3, s
         p->flags |= NF_P_LOCAL; /* nf_l3_out answers it: until the burst is captured no frame is changed */
     } else if (is_of_link(&ends, ipv6)) {
         nf_drop(l3->nf, p, NF_L3_MARTIAN);
-    } else if (p->data[ttl_at(p, ipv6)] <= 1 && !is_own(l3, &ends.to, ipv6, ANY_PORT)) {
-        send_error(l3, p, ipv6 ? NF_ICMPV6_TIME_EXCEEDED : NF_ICMP_TIME_EXCEEDED, 0, 0, now);
-        nf_drop(l3->nf, p, NF_L3_TTL);
+    } else if (ft_unlikely(p->data[ttl_at(p, ipv6)] <= 1)) {
+        receive_last(l3, p, &ends.to, ipv6, now);
     } else {
         drop_too_big(l3, p, now);
     }
@@ -841,8 +876,8 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
     struct nf_l3_route link = {.port = p->in_port, .on_link = true};
     const struct nf_l3_route *route = ipv6 && nf_ipv6_link_local(to->byte) ? &link : find_route(l3, to, ipv6);
 
-    if (!local &&
-        p->data[ttl_at(p, ipv6)] <= 1) { /* translated on its way in: its sender would not know it */
+    if (!local && p->data[ttl_at(p, ipv6)] <= 1) {
+        tell_expired(l3, find_kept(l3, p), now);
         nf_drop(l3->nf, p, NF_L3_TTL);
     } else if (!route) {
         tell_unreachable(l3, p, false, now);
@@ -851,7 +886,8 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
     } else if (is_many(to, ipv6) ||
                (!ipv6 && route->on_link && nf_net_is_edge(&l3->config->port[route->port].net[NF_IP4], to))) {
         nf_drop(l3->nf, p, NF_L3_BROADCAST);
-    } else if (ip_length(p) > l3->config->port[route->port].mtu) { /* for the same reason not told */
+    } else if (ip_length(p) >
+               l3->config->port[route->port].mtu) { /* sent there by an NF: its sender would not know it */
         nf_drop(l3->nf, p, NF_L3_TOO_BIG);
     } else if (!find_hop(l3, hop, route->on_link ? to : &route->via, route->port, ipv6, now)) {
         if (nf_neighbours_is_unreachable(&l3->family[ipv6].neighbours, &hop->addr, hop->port, now))

@@ -144,7 +144,7 @@ void nf_l3_carry(struct nf_l3 *to, const struct nf_l3 *from, int64_t moved);
  * nf_l3_out turns an echo request round in place. No frame is changed here. A packet that is not for us and
  * whose TTL runs out ends here too: the ICMP time exceeded must quote it as its sender knows it. For the same
  * reason one that is larger than the MTU of the port it will leave by does, with ICMP fragmentation needed
- * (RFC 1191) when it must not be fragmented; also one of which the port gave but the beginning. IPv6 the
+ * (RFC 1191); also one of which the port gave but the beginning. IPv6 the
  * same, with packet too big (RFC 8201).
  */
 void nf_l3_in(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now);

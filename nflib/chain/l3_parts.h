@@ -63,9 +63,9 @@ struct nf_l3 {
     struct nf_l3_family family[NF_FAMILIES];
     uint16_t least_mtu[2]; /* of the ports of a side */
     uint16_t growth;       /* bytes by which packets from outside grow in the chain */
-    /* Of this burst, while neighbours are failing; no state. */
+    /* Of this burst; no state. */
     const struct nf_packet *packets; /* as they are now: kept[i] is of packets[i] */
-    uint32_t kepts;
+    uint32_t keeps;                  /* bit i: kept[i] is there */
     struct nf_l3_kept kept[NF_BURST_MAX];
 };
 

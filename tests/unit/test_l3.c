@@ -365,7 +365,47 @@ static void a_ttl_that_ends_is_told_to_the_sender(void **state)
     l3_end();
 }
 
-static void no_error_answers_errors_fragments_or_translated_packets(void **state)
+/* RFC 1812, 5.3.1, of a packet that is translated on its way in: the quote is what its sender knows. */
+static void a_ttl_that_ends_behind_a_translation_is_told_to_the_sender(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_know_both(0);
+    l3_translating = true;
+    struct nf_packet two[2], p = l3_udp(1, "198.51.100.7", "203.0.113.9", 1);
+    static uint8_t first[64];
+    uint8_t sent[42];
+    memcpy(sent, l3_frame, 42);
+    memcpy(first, l3_frame, 64);
+    two[0] = p;
+    two[0].data = first;
+    two[1] = l3_udp(1, "198.51.100.7", "203.0.113.9", 2);
+    l3_run_all(0.5, two, 2);
+    l3_assert_dropped(&two[0], NF_L3_TTL);
+    assert_int_equal(two[1].drop, 0);
+    assert_int_equal(l3_processed, 2);
+    assert_int_equal(l3_made_count, 1);
+    assert_int_equal(l3_made[0].port, 1);
+    assert_int_equal(l3_made[0].len, 14 + 20 + 8 + 28);
+    const uint8_t *f = l3_made[0].frame;
+    static const uint8_t ends[8] = {203, 0, 113, 1, 198, 51, 100, 7};
+    assert_memory_equal(f + 26, ends, 8);
+    l3_assert_valid(f);
+    assert_int_equal(f[34], 11);
+    assert_int_equal(f[35], 0);
+    assert_memory_equal(f + 42, sent + 14, 28);
+    p = l3_udp(1, "198.51.100.7", "203.0.113.9", 0); /* no host sends that; it is told the same */
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_TTL);
+    assert_int_equal(l3_made_count, 1);
+    p = l3_udp(1, "198.51.100.7", "203.0.113.1", 1); /* it has come to its end */
+    l3_run(0.5, &p);
+    l3_assert_dropped(&p, NF_L3_LOCAL);
+    assert_int_equal(l3_made_count, 0);
+    l3_end();
+}
+
+static void no_error_answers_errors_or_fragments(void **state)
 {
     (void)state;
     l3_begin();
@@ -384,11 +424,6 @@ static void no_error_answers_errors_fragments_or_translated_packets(void **state
     l3_assert_dropped(&p, NF_L3_TTL);
     assert_int_equal(l3_made_count, 0);
     p = l3_udp(0, "10.0.0.1", "198.51.100.7", 1); /* it says it is from us */
-    l3_run(0.5, &p);
-    l3_assert_dropped(&p, NF_L3_TTL);
-    assert_int_equal(l3_made_count, 0);
-    l3_translating = true; /* translated on its way in: its sender does not know what would be quoted */
-    p = l3_udp(1, "198.51.100.7", "203.0.113.9", 1);
     l3_run(0.5, &p);
     l3_assert_dropped(&p, NF_L3_TTL);
     assert_int_equal(l3_made_count, 0);
@@ -463,7 +498,7 @@ static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
     p = big("198.51.100.7", 1401, 1401, false); /* it may be fragmented, and here it is not */
     l3_run(1, &p);
     l3_assert_dropped(&p, NF_L3_TOO_BIG);
-    assert_int_equal(l3_made_count, 0);
+    assert_told(1400);
     l3_end();
     l3_configure();
 }
@@ -548,7 +583,7 @@ static void what_the_port_cut_off_is_too_big(void **state)
     p = big("198.51.100.7", 9000, 1500, false);
     l3_run(1, &p);
     l3_assert_dropped(&p, NF_L3_TOO_BIG);
-    assert_int_equal(l3_made_count, 0);
+    assert_told(1500);
     p = big("198.51.100.7", 1500, 1400, true);
     l3_run(1, &p);
     l3_assert_dropped(&p, NF_L3_MALFORMED);
@@ -648,7 +683,8 @@ int main(void)
         cmocka_unit_test(an_echo_from_inside_is_answered_without_the_nfs),
         cmocka_unit_test(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone),
         cmocka_unit_test(a_ttl_that_ends_is_told_to_the_sender),
-        cmocka_unit_test(no_error_answers_errors_fragments_or_translated_packets),
+        cmocka_unit_test(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender),
+        cmocka_unit_test(no_error_answers_errors_or_fragments),
         cmocka_unit_test(a_packet_without_a_route_is_told_to_the_sender),
         cmocka_unit_test(what_is_larger_than_the_mtu_is_told_to_the_sender),
         cmocka_unit_test(the_mtu_is_that_of_the_packets_own_way),
