@@ -106,6 +106,14 @@ static bool quoted_has_ends(const struct nf_packet *p, const struct nf_inner *in
                                           : true;
 }
 
+/* An error goes to the source of the packet that it quotes (RFC 792; RFC 4443, 3.1). To anybody else it is
+ * about no flow: whoever knows the ends of one could reach every host with it. */
+static bool goes_to_sender(const struct nf_packet *p, const struct nf_inner *quoted)
+{
+    return quoted->addresses ? memcmp(nf_packet_ipv6_addresses(p) + 16, quoted->addresses, 16) == 0
+                             : p->daddr == quoted->saddr;
+}
+
 /* The one that an ICMP error quotes has left on the side that the error comes from: looked up is an answer to
  * it. */
 static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet *p,
@@ -118,7 +126,7 @@ static void look_at_quoted(struct nf_sessions_lane *lane, const struct nf_packet
     uint32_t which;
 
     nf_packet_inner(p, &in);
-    if (!quoted_has_ends(p, &in))
+    if (!quoted_has_ends(p, &in) || !goes_to_sender(p, &in))
         return;
     key = (struct nf_tuple){.saddr = in.daddr,
                             .daddr = in.saddr,

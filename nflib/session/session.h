@@ -229,8 +229,9 @@ void nf_session_end(const struct nf *nf, const struct nf_session *s, uint64_t no
 /* Of a later fragment: the first one of its datagram has passed the NFs; if both are in this burst, those
  * before this NF. */
 bool nf_session_later(const struct nf *nf, const struct nf_packet *p);
-/* An ICMP error: the session of the packet that it quotes, NULL: none. *reply: answers to the quoted packet
- * would go against the session's first packet. Not to be asked of a packet that an NF has made. */
+/* An ICMP error: the session of the packet that it quotes, NULL: none, or the error does not go to that
+ * packet's source, so it is not about it. *reply: answers to the quoted packet would go against the session's
+ * first packet. Not to be asked of a packet that an NF has made. */
 const struct nf_session *nf_session_quoted(const struct nf *nf, const struct nf_packet *p, bool *reply);
 
 /*

@@ -255,7 +255,7 @@ static enum nat_counter reason_of(const struct nf *nf, const struct nf_packet *p
     if (p->side == NF_INSIDE)
         return NAT_NO_MAPPING;
     nf_packet_inner(p, &in);
-    return nat_has_port(nf, in.proto, in.saddr, in.sport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING;
+    return nat_has_port(nf, in.proto, p->daddr, in.sport) ? NAT_WRONG_REMOTE : NAT_NO_MAPPING;
 }
 
 /* From inside, about a flow that is not the NAT's, or about none (`about` is NULL): it would leave with the

@@ -194,7 +194,7 @@ static void nat64_error(const struct nf *nf, struct nf_packet *p)
         s = NULL;
     if (!s)
         why = inside || !nf_proto_has_ports(in.proto) ? NAT64_NO_MAPPING
-                                                      : nat64_reason(nf, in.proto, in.saddr, in.sport);
+                                                      : nat64_reason(nf, in.proto, p->daddr, in.sport);
     else if (!nat64_error_has_form(p))
         why = NAT64_UNSUPPORTED;
     if (why != NAT64_ERRORS) {

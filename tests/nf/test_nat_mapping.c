@@ -209,6 +209,11 @@ static void errors_in_hairpins_are_translated(void)
     /* The server, about the question. */
     error.inner_len = help_quoted(inner, OUTSIDE, s.sport, SERVER, 53);
     error.src = SERVER;
+    error.dst = REMOTE; /* not who sent what it quotes */
+    len = nft_frame(&error, frame);
+    memcpy(frame, chain_mac[NF_INSIDE], 6);
+    assert_true(help_chain_send(&h, NF_INSIDE, frame, len).drop);
+    error.dst = OUTSIDE;
     len = nft_frame(&error, frame);
     memcpy(frame, chain_mac[NF_INSIDE], 6);
     assert_false(help_chain_send(&h, NF_INSIDE, frame, len).drop);

@@ -219,11 +219,14 @@ static void fragments_and_errors_have_the_address(void)
     memcpy(inner, frame + 14, sizeof(inner));
     assert_true(help_chain_spec(&h, NF_OUTSIDE, &error, &s));
     assert_int_equal(s.dst, second);
-    quoted.src = error.dst = FIRST_ADDRESS; /* that port is not mapped there */
+    error.dst = FIRST_ADDRESS; /* that port is not mapped there, whatever it quotes */
+    assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
+    assert_int_equal(counter("no_mapping"), 1);
+    quoted.src = FIRST_ADDRESS;
     nft_frame(&quoted, frame);
     memcpy(inner, frame + 14, sizeof(inner));
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
-    assert_int_equal(counter("no_mapping"), 1);
+    assert_int_equal(counter("no_mapping"), 2);
 }
 
 /* An entry of `forward` names the address, or has the first one. */

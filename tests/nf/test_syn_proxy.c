@@ -285,21 +285,25 @@ static void an_error_quotes_the_servers_number(void)
     assert_true(syn_send(false, 1000, NFT_ACK, SERVER_ISN + 1, ISN + 1, 1000));
     memcpy(quoted, syn_frame + 14, sizeof(quoted));
     assert_int_equal(syn_seq(), cookie + 1);
-    if (syn_ipv6) { /* a packet that is too big, in place of 36 bytes of data */
-        len = syn_make(true, 1000, 0, 0, 0, 36);
-        memcpy(syn_frame + 54, "\2\0\0\0\0\0\5", 8);
-        memcpy(syn_frame + 62, quoted, 48);
-        syn_frame[20] = 58;
-        help_segment_seal(syn_frame);
-    } else {
-        len = nft_frame(&error, syn_frame);
+    for (int other = 1; other >= 0; other--) { /* first to another host: about nothing that is known */
+        if (syn_ipv6) {                        /* a packet that is too big, in place of 36 bytes of data */
+            len = syn_make(true, 1000, 0, 0, 0, 36);
+            memcpy(syn_frame + 54, "\2\0\0\0\0\0\5", 8);
+            memcpy(syn_frame + 62, quoted, 48);
+            syn_frame[20] = 58;
+            syn_frame[53] ^= (uint8_t)other;
+            help_segment_seal(syn_frame);
+        } else {
+            error.dst = S ^ (uint32_t)other;
+            len = nft_frame(&error, syn_frame);
+        }
+        assert_true(syn_send_frame(true, len));
+        if (syn_ipv6)
+            assert_true(help_segment_is_right(syn_frame, len));
+        else
+            assert_null(nft_checksums(syn_frame, len));
+        assert_int_equal(help_get32(syn_frame + at + 4), other ? cookie + 1 : SERVER_ISN + 1);
     }
-    assert_true(syn_send_frame(true, len));
-    if (syn_ipv6)
-        assert_true(help_segment_is_right(syn_frame, len));
-    else
-        assert_null(nft_checksums(syn_frame, len));
-    assert_int_equal(help_get32(syn_frame + at + 4), SERVER_ISN + 1);
 }
 
 static void a_full_table_takes_no_new_connection(void)

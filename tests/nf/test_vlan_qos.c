@@ -231,6 +231,9 @@ static void errors_and_fragments_are_of_the_flow(void)
     memcpy(quoted, frame + 14, sizeof(quoted));
     error.inner = quoted;
     assert_int_equal(sent(NF_INSIDE, make(&error, 0)), 0xb8);
+    error.dst = PHONE + 1; /* not who sent what it quotes */
+    assert_int_equal(sent(NF_INSIDE, make(&error, 0)), 0);
+    error.dst = PHONE;
     help_put16(quoted + 22, 5); /* of no flow that is known */
     error.inner = quoted;
     assert_int_equal(sent(NF_INSIDE, make(&error, 0)), 0);
