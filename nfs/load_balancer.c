@@ -528,26 +528,37 @@ static struct nf_addr lb_address(const struct nf *nf, const struct lb_flow *flow
     return ipv6 ? lb->addr[flow->number] : nf_addr_of_ipv4(flow->addr);
 }
 
-/* By address alone: later fragments and errors have no ports of their own. */
+/* By address alone. */
 static bool lb_is_to_service(const struct lb_config *config, const struct nf_packet *p, bool ipv6)
 {
     struct nf_addr to = nf_packet_to(p, ipv6);
     return nf_addr_same(&config->service[ipv6], &to);
 }
 
+static bool lb_has_proto(const struct lb_config *config, uint8_t proto)
+{
+    return (proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
+           (proto == NF_PROTO_UDP && config->proto != LB_TCP);
+}
+static bool lb_has_port(const struct lb_config *config, uint16_t port)
+{
+    return !config->port || ntohs(port) == config->port;
+}
+
 static bool lb_is_service(const struct lb_config *config, const struct nf_packet *p, bool ipv6)
 {
-    bool proto = (p->proto == NF_PROTO_TCP && config->proto != LB_UDP) ||
-                 (p->proto == NF_PROTO_UDP && config->proto != LB_TCP);
-
-    return proto && (!config->port || ntohs(p->dport) == config->port) &&
+    return lb_has_proto(config, p->proto) && lb_has_port(config, p->dport) &&
            (config->any[ipv6] || lb_is_to_service(config, p, ipv6));
 }
 
-/* From a client to the one service address, as far as its address says. */
-static bool lb_is_asked(const struct lb_config *config, const struct nf_packet *p, bool ipv6)
+/* From a client to the one service address, of which other NFs may have other protocols and ports: `proto`
+ * says whose a packet is that has no ports of its own. */
+static bool lb_is_asked(const struct lb_config *config, const struct nf_packet *p, uint8_t proto)
 {
-    return nf_sides_has(config->clients, p) && !config->any[ipv6] && lb_is_to_service(config, p, ipv6);
+    bool ipv6 = p->flags & NF_P_IPV6;
+
+    return lb_has_proto(config, proto) && nf_sides_has(config->clients, p) && !config->any[ipv6] &&
+           lb_is_to_service(config, p, ipv6);
 }
 
 /* What most packets count, added up over a burst. */
@@ -650,10 +661,11 @@ static void lb_flow_packet(const struct nf *nf, struct nf_packet *p, uint64_t no
 static void lb_later(const struct nf *nf, struct nf_packet *p, struct lb_sums *sums)
 {
     const struct nf_session *s = nf_session_mine(nf, p);
+    bool passed = nf_session_later(nf, p); /* its first one has, and so do the others */
 
-    if (s && nf_session_later(nf, p))
+    if (s && passed)
         lb_known(nf, p, s, sums);
-    else if (lb_is_asked(nf->config, p, p->flags & NF_P_IPV6))
+    else if (!passed && lb_is_asked(nf->config, p, p->proto))
         nf_drop(nf, p, LB_FRAGMENT_UNKNOWN);
     else
         sums->other++;
@@ -688,6 +700,15 @@ static void lb_translate_error(const struct nf *nf, struct nf_packet *p, const s
     }
 }
 
+/* What an error quotes is of the service, by its protocol and port. */
+static bool lb_is_quoted(const struct lb_config *config, const struct nf_packet *p)
+{
+    struct nf_inner in;
+
+    nf_packet_inner(p, &in);
+    return lb_is_asked(config, p, in.proto) && lb_has_port(config, in.sport);
+}
+
 static void lb_error(const struct nf *nf, struct nf_packet *p, struct lb_sums *sums)
 {
     bool reply;
@@ -696,7 +717,7 @@ static void lb_error(const struct nf *nf, struct nf_packet *p, struct lb_sums *s
     if (s && nf_session_has(nf, s)) {
         lb_translate_error(nf, p, s, reply);
         nf_count(nf, LB_ERRORS, 1);
-    } else if (lb_is_asked(nf->config, p, p->flags & NF_P_IPV6)) {
+    } else if (!s && lb_is_quoted(nf->config, p)) { /* else of a flow that is known, and not balanced */
         nf_drop(nf, p, LB_NO_FLOW);
     } else {
         sums->other++;
@@ -903,7 +924,7 @@ static const struct nf_param lb_params[] = {
 
 static const struct nf_module lb_module = {
     .name = "load_balancer",
-    .version = 3,
+    .version = 4,
     .summary = "one service address, several backends",
     .reads = NF_READS_FLOW,
     .params = lb_params,

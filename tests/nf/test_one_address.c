@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One address outside for several NFs: a NAT's hosts and a service, each at ports of its own. Whose a packet
+ * is says its flow, protocol and port, never the address alone: also of ICMP errors, by what they quote
+ * (RFC 1191, RFC 5508 REQ-4), and of later fragments.
+ */
+#include "tests/help/chain.h"
+
+#include <stdarg.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <string.h>
+
+#define SITE          "203.0.113.1"
+#define HOST          "10.0.0.5"
+#define SERVER        "198.51.100.9"
+#define ROUTER        "198.51.100.1"
+#define BACKEND       "10.0.1.1"
+#define NAT(more)     "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, preserve_ports: true" more " }\n"
+#define NAT64         "    - nat64: { outside: 203.0.113.1, preserve_ports: true }\n"
+#define BALANCE(more) "    - load_balancer: { vip: 203.0.113.1, backends: \"10.0.1.1:80\"" more " }\n"
+#define WALL          "    - firewall: { rules: firewall.rules, ipv6: true }\n"
+#define RULES         "default allow out\nallow in tcp to any port 80,8080\ndefault deny in\n"
+
+static struct help_chain h;
+static uint8_t frame[SIX_MAX + 64];
+static struct six_seen seen, quoted;
+
+static uint64_t counter(const char *nf, const char *name)
+{
+    return help_chain_counter(&h, nf, name);
+}
+
+static bool pass(uint8_t side, const struct six *s)
+{
+    return help_chain_six(&h, side, s, &seen);
+}
+
+static struct six packet(uint8_t proto, const char *from, uint16_t sport, const char *to, uint16_t dport)
+{
+    return (struct six){.from = from,
+                        .to = to,
+                        .proto = proto,
+                        .sport = sport,
+                        .dport = dport,
+                        .tcp = NFT_ACK,
+                        .type = 8,
+                        .payload = 40};
+}
+
+/* To the source of what it quotes. */
+static bool error(uint8_t side, const char *from, uint8_t type, uint8_t code, const struct six *about)
+{
+    static uint8_t inner[SIX_MAX];
+    struct six e = {.from = from, .to = about->from, .proto = 1, .type = type, .code = code, .rest = 1300};
+    struct nf_packet p;
+
+    six_frame(about, inner);
+    e.inner = inner + 14;
+    e.inner_len = 28;
+    p = help_chain_send(&h, side, frame, six_frame(&e, frame));
+    if (p.drop)
+        return false;
+    assert_true(six_see(p.data, p.len, &seen));
+    assert_null(seen.wrong);
+    assert_true(six_see_quoted(p.data, &seen, &quoted));
+    return true;
+}
+
+/* "Fragmentation needed" and "time exceeded" of a router outside, about what left, for `host`. */
+static void errors_of_a_router_reach(const struct six *left, const char *host, uint16_t port)
+{
+    static const uint8_t say[][2] = {{3, 4}, {11, 0}, {3, 3}};
+
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(error(NF_OUTSIDE, ROUTER, say[i][0], say[i][1], left));
+        assert_string_equal(seen.from, seen.ipv6 ? "64:ff9b::c633:6401" : ROUTER);
+        assert_string_equal(seen.to, host);
+        assert_string_equal(quoted.from, host);
+        assert_int_equal(quoted.sport, port);
+    }
+}
+
+static void a_flow_of_the_nat_hears_of_errors(uint8_t proto)
+{
+    struct six out = packet(proto, HOST, 5000, SERVER, 443), left = packet(proto, SITE, 5000, SERVER, 443);
+
+    out.tcp = NFT_SYN;
+    assert_true(pass(NF_INSIDE, &out));
+    assert_string_equal(seen.from, SITE);
+    assert_int_equal(seen.sport, 5000);
+    errors_of_a_router_reach(&left, HOST, 5000);
+}
+
+/* An answer in two pieces. */
+static void a_flow_of_the_nat_has_fragments(void)
+{
+    struct six out = packet(17, HOST, 5001, SERVER, 53), back = packet(17, SERVER, 53, SITE, 5001);
+
+    assert_true(pass(NF_INSIDE, &out));
+    back.id = 77;
+    back.fragment = 0x2000;
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_string_equal(seen.to, HOST);
+    back.fragment = 6;
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_string_equal(seen.to, HOST);
+}
+
+static void the_service_hears_of_errors(uint16_t port)
+{
+    struct six ask = packet(6, "198.51.100.77", 4000, SITE, port);
+    struct six answer = packet(6, SITE, port, "198.51.100.77", 4000);
+    struct six came = packet(6, "198.51.100.77", 4000, BACKEND, 80);
+    uint64_t told = counter("load_balancer", "icmp_errors_translated");
+
+    ask.tcp = NFT_SYN;
+    assert_true(pass(NF_OUTSIDE, &ask));
+    assert_string_equal(seen.to, BACKEND);
+    errors_of_a_router_reach(&answer, BACKEND, 80);
+    assert_true(error(NF_INSIDE, BACKEND, 3, 3, &came));
+    assert_string_equal(seen.from, SITE);
+    assert_string_equal(quoted.to, SITE);
+    assert_int_equal(quoted.dport, port);
+    assert_int_equal(counter("load_balancer", "icmp_errors_translated") - told, 4);
+}
+
+static void a_nat_and_a_service(const char *nfs, uint16_t port)
+{
+    help_chain_open(&h, nfs, RULES, 1);
+    a_flow_of_the_nat_hears_of_errors(6);
+    a_flow_of_the_nat_hears_of_errors(17);
+    a_flow_of_the_nat_hears_of_errors(1);
+    a_flow_of_the_nat_has_fragments();
+    the_service_hears_of_errors(port);
+    a_flow_of_the_nat_hears_of_errors(6);
+    assert_int_equal(counter("load_balancer", "no_flow"), 0);
+    assert_int_equal(counter("load_balancer", "fragment_unknown"), 0);
+    help_chain_close(&h);
+}
+
+static void flows_of_both_hear_of_errors(void)
+{
+    a_nat_and_a_service(NAT() BALANCE(", port: 8080"), 8080);
+    a_nat_and_a_service(NAT() BALANCE(", port: 8080, proto: both"), 8080);
+    a_nat_and_a_service(NAT() WALL BALANCE(", port: 8080, proto: both"), 8080);
+    a_nat_and_a_service(NAT() BALANCE(", proto: both"), 80); /* any port */
+}
+
+/* Who drops it is who has the protocol and the port. */
+static void about_nothing_known_who_has_the_port_drops_it(void)
+{
+    struct six service = packet(6, SITE, 8080, SERVER, 443), other = packet(6, SITE, 5000, SERVER, 443);
+    struct six datagram = packet(17, SITE, 8080, SERVER, 443), echo = packet(1, SITE, 8080, SERVER, 0);
+    struct six later = packet(6, SERVER, 0, SITE, 0);
+
+    help_chain_open(&h, NAT() BALANCE(", port: 8080"), NULL, 1);
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &service));
+    assert_int_equal(counter("load_balancer", "no_flow"), 1);
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &other));
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &datagram));
+    assert_false(error(NF_OUTSIDE, ROUTER, 3, 4, &echo));
+    assert_int_equal(counter("load_balancer", "no_flow"), 1);
+    assert_int_equal(counter("nat", "no_mapping"), 3);
+    later.fragment = 6;
+    assert_false(pass(NF_OUTSIDE, &later));
+    assert_int_equal(counter("load_balancer", "fragment_unknown"), 1);
+    later.proto = 17;
+    assert_false(pass(NF_OUTSIDE, &later));
+    later.proto = 1;
+    assert_false(pass(NF_OUTSIDE, &later));
+    assert_int_equal(counter("load_balancer", "fragment_unknown"), 1);
+    assert_int_equal(counter("nat", "fragment_unknown"), 2);
+}
+
+/* A host that is reached by a port of `forward`, beside the service's port. */
+static void a_forwarded_port_hears_of_errors(void)
+{
+    struct six ask = packet(6, SERVER, 4000, SITE, 443), answer = packet(6, SITE, 443, SERVER, 4000);
+
+    help_chain_open(&h, NAT(", forward: \"tcp/443=10.0.0.5:8443\"") BALANCE(", port: 8080"), NULL, 1);
+    ask.tcp = NFT_SYN;
+    assert_true(pass(NF_OUTSIDE, &ask));
+    assert_string_equal(seen.to, HOST);
+    errors_of_a_router_reach(&answer, HOST, 8443);
+    the_service_hears_of_errors(8080);
+}
+
+static void nat64_and_a_service(void)
+{
+    static const uint8_t protos[] = {6, 17, 58};
+    struct six back = packet(17, SERVER, 443, SITE, 5001);
+
+    help_chain_open(&h, NAT64 BALANCE(", port: 8080, proto: both"), NULL, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        struct six out = packet(protos[i], "2001:db8::c", (uint16_t)(5000 + i), "64:ff9b::c633:6409", 443);
+        struct six left = packet(i == 2 ? 1 : protos[i], SITE, (uint16_t)(5000 + i), SERVER, 443);
+
+        out.ipv6 = true;
+        out.tcp = NFT_SYN;
+        out.type = 128;
+        assert_true(pass(NF_INSIDE, &out));
+        assert_string_equal(seen.from, SITE);
+        errors_of_a_router_reach(&left, "2001:db8::c", (uint16_t)(5000 + i));
+    }
+    back.id = 78;
+    back.fragment = 0x2000;
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_string_equal(seen.to, "2001:db8::c");
+    back.fragment = 6;
+    assert_true(pass(NF_OUTSIDE, &back));
+    assert_string_equal(seen.to, "2001:db8::c");
+    the_service_hears_of_errors(8080);
+}
+
+/* What it protects stands at the address, too: it takes neither errors nor fragments of the NAT's flows. */
+static void a_nat_and_a_syn_proxy(void)
+{
+    struct six answer = packet(6, SERVER, 443, SITE, 5000), later = answer;
+
+    help_chain_open(&h, NAT() "    - syn_proxy: { servers: [203.0.113.1/32], ports: 80-8080 }\n", NULL, 1);
+    a_flow_of_the_nat_hears_of_errors(6);
+    answer.tcp = NFT_SYN | NFT_ACK;
+    assert_true(pass(NF_OUTSIDE, &answer));
+    assert_string_equal(seen.to, HOST);
+    later.id = 79;
+    later.fragment = 0x2000;
+    assert_true(pass(NF_OUTSIDE, &later));
+    assert_string_equal(seen.to, HOST);
+    later.fragment = 6;
+    assert_true(pass(NF_OUTSIDE, &later));
+    assert_string_equal(seen.to, HOST);
+    a_flow_of_the_nat_hears_of_errors(17);
+    a_flow_of_the_nat_has_fragments();
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        HELP_CASE(flows_of_both_hear_of_errors),
+        HELP_CASE(about_nothing_known_who_has_the_port_drops_it),
+        HELP_CASE(a_forwarded_port_hears_of_errors),
+        HELP_CASE(nat64_and_a_service),
+        HELP_CASE(a_nat_and_a_syn_proxy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
