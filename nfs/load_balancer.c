@@ -899,6 +899,21 @@ static enum nf_scope lb_scope(const void *config)
     }
 }
 
+static bool lb_take_ports(const void *config, unsigned i, struct nf_ports *out)
+{
+    const struct lb_config *c = config;
+
+    if (i || c->any[NF_IP4] || c->clients == NF_SIDES_INSIDE)
+        return false;
+    *out = (struct nf_ports){.addr = c->vip,
+                             .first = (uint16_t)c->port,
+                             .last = c->port ? (uint16_t)c->port : 65535,
+                             .protos = (c->proto != LB_UDP ? NF_PORTS_TCP : 0) |
+                                       (c->proto != LB_TCP ? NF_PORTS_UDP : 0),
+                             .begins = true};
+    return true;
+}
+
 /* ---- the module -------------------------------------------------------------------------------- */
 
 static const char *const lb_policies[] = {"least_connections", "consistent", "random", NULL};
@@ -953,5 +968,6 @@ static const struct nf_module lb_module = {
     .displaced = LB_DISPLACED + 1,
     .settings = "backends, backend.ADDRESS[:PORT]",
     .carry = lb_carry,
+    .ports = lb_take_ports,
 };
 NF_MODULE(lb_module)

@@ -157,6 +157,17 @@ enum nf_session_why {
  * checksum, also where the sender made none, but for fragments. */
 enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4, NF_SEQUENCE = 8, NF_FAMILY = 16 };
 
+/* Ports of an address outside at which an NF takes packets. */
+enum nf_ports_protos { NF_PORTS_TCP = 1, NF_PORTS_UDP = 2 };
+struct nf_ports {
+    uint32_t addr;        /* network order */
+    uint16_t first, last; /* host order */
+    uint8_t protos;       /* enum nf_ports_protos, one or both */
+    bool begins;          /* what begins outside at them is this NF's */
+    bool given; /* it gives them to flows that begin inside, and drops what comes to the address for no flow
+                 * of its own */
+};
+
 struct nf_module {
     const char *name;    /* as in the configuration */
     const char *summary; /* one line for operators */
@@ -281,6 +292,9 @@ struct nf_module {
     const char *libraries;
     /* For `check`: as it is configured it drops all packets of IPv6 but neighbours' messages. NULL: never. */
     bool (*drops_ipv6)(const void *config);
+    /* Its ports number `i` outside; false: there are no more. Ports that two NFs of a chain take are refused
+     * when the file is read. NULL: it takes none. */
+    bool (*ports)(const void *config, unsigned i, struct nf_ports *out);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */
@@ -295,7 +309,7 @@ struct nf_module {
  * that was built for another number is not loaded, since the function that registers it has the number in its
  * name. docs/writing-an-nf.md has what each number changed, and how a module is mended.
  */
-#define NF_API                 7
+#define NF_API                 8
 #define NF_API_NAME(name, api) name##api
 #define NF_API_OF(name, api)   NF_API_NAME(name, api)
 #define nf_module_register     NF_API_OF(nf_module_register_, NF_API)

@@ -689,6 +689,28 @@ static int nat_check(void *config, struct ft_fault *fault)
     return nat_forwards_read(c, fault);
 }
 
+static bool nat_take_ports(const void *config, unsigned i, struct nf_ports *out)
+{
+    const struct nat_config *c = config;
+    const struct nat_forward *f = c->list + i - c->outside.count;
+    bool pool = i < c->outside.count;
+
+    if (i >= c->outside.count + c->forwards)
+        return false;
+    *out = pool ? (struct nf_ports){.addr = c->outside.list[i],
+                                    .first = (uint16_t)c->ports.first,
+                                    .last = (uint16_t)c->ports.last,
+                                    .protos = NF_PORTS_TCP | NF_PORTS_UDP,
+                                    .begins = c->filtering != 0,
+                                    .given = true}
+                : (struct nf_ports){.addr = f->outside,
+                                    .first = ntohs(f->port),
+                                    .last = ntohs(f->port),
+                                    .protos = f->proto == NF_PROTO_TCP ? NF_PORTS_TCP : NF_PORTS_UDP,
+                                    .begins = true};
+    return true;
+}
+
 static const struct nf_param nat_params[] = {
     NF_PARAM(struct nat_config, inside, NF_PREFIXES, "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16",
              "sources that are translated"),
@@ -747,5 +769,6 @@ static const struct nf_module nat_module = {
     .session_end = nat_session_end,
     .expired = NAT_EXPIRED + 1,
     .displaced = NAT_DISPLACED + 1,
+    .ports = nat_take_ports,
 };
 NF_MODULE(nat_module)

@@ -474,6 +474,20 @@ static bool nat64_joins_ipv6(const void *config)
     return true;
 }
 
+static bool nat64_take_ports(const void *config, unsigned i, struct nf_ports *out)
+{
+    const struct nat64_config *c = config;
+
+    if (i >= c->outside.count)
+        return false;
+    *out = (struct nf_ports){.addr = c->outside.list[i],
+                             .first = (uint16_t)c->ports.first,
+                             .last = (uint16_t)c->ports.last,
+                             .protos = NF_PORTS_TCP | NF_PORTS_UDP,
+                             .given = true};
+    return true;
+}
+
 static const struct nf_param nat64_params[] = {
     NF_PARAM_AT(struct nat64_config, "prefix", prefix_text, NF_STRING, "64:ff9b::/96",
                 "of addresses of IPv6 that stand for those of IPv4"),
@@ -523,5 +537,6 @@ static const struct nf_module nat64_module = {
     .session_end = nat64_session_end,
     .expired = NAT64_EXPIRED + 1,
     .displaced = NAT64_DISPLACED + 1,
+    .ports = nat64_take_ports,
 };
 NF_MODULE(nat64_module)

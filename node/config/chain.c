@@ -323,6 +323,56 @@ static int check_reset(const struct nd_reading *r)
     return 0;
 }
 
+/* ---- ports outside that two NFs take ------------------------------------------------------------- */
+
+/* NF `i` takes `a`, and one before it `b`. */
+static int compare_ports(const struct nd_reading *r, unsigned i, const struct nf_ports *a, const char *other,
+                         const struct nf_ports *b)
+{
+    const char *name = r->config->chain.nfs[i].module->name;
+    unsigned lanes = r->config->chain.lanes, first = a->first > b->first ? a->first : b->first;
+    unsigned last = a->last < b->last ? a->last : b->last, protos = a->protos & b->protos;
+    struct nf_addr addr = nf_addr_of_ipv4(a->addr);
+    char text[NF_ADDR_TEXT];
+
+    if (a->addr != b->addr)
+        return 0;
+    nf_addr_text(&addr, text);
+    if (a->given && b->given)
+        return nd_yaml_fail(
+            r->fault, r->nf_at[i],
+            "%s: %s is an outside address of %s, and each drops what is the other's; expected "
+            "another address",
+            name, text, other);
+    if (!protos || first > last)
+        return 0;
+    if (a->begins && b->begins)
+        return nd_yaml_fail(r->fault, r->nf_at[i],
+                            "%s: %s of %s port %u is taken by %s, expected another port or another address",
+                            name, protos & NF_PORTS_TCP ? "TCP" : "UDP", text, first, other);
+    if (lanes > 1 && (a->given || b->given))
+        return nd_yaml_fail(r->fault, r->nf_at[i],
+                            "%s and %s: %s of %s port %u is one that the NAT gives out, by which packets are "
+                            "dealt to lanes; expected `ports` without it, or 1 lane, not %u",
+                            name, other, protos & NF_PORTS_TCP ? "TCP" : "UDP", text, first, lanes);
+    return 0;
+}
+
+/* Who begins a flow there could be asking for either. */
+static int check_ports(const struct nd_reading *r)
+{
+    const struct nf_choice *nfs = r->config->chain.nfs;
+    struct nf_ports a, b;
+    int error = 0;
+
+    for (unsigned i = 0; i < r->config->chain.count; i++)
+        for (unsigned j = 0; j < i && nfs[i].module->ports; j++)
+            for (unsigned k = 0; nfs[j].module->ports && nfs[i].module->ports(nfs[i].config, k, &a); k++)
+                for (unsigned l = 0; !error && nfs[j].module->ports(nfs[j].config, l, &b); l++)
+                    error = compare_ports(r, i, &a, nfs[j].module->name, &b);
+    return error;
+}
+
 int nd_read_chain(struct nd_reading *r)
 {
     struct nf_chain_config *chain = &r->config->chain;
@@ -356,6 +406,8 @@ int nd_read_chain(struct nd_reading *r)
         error = read_nf(r, e);
     if (!error)
         error = check_reset(r);
+    if (!error)
+        error = check_ports(r);
     if (!error && nf_chain_scope(chain, chain->lanes, &scope, &why))
         error = nd_yaml_fail(r->fault, raw.nfs, "chain nfs: %s", why.text);
     return error;

@@ -5,11 +5,15 @@
  * (RFC 1191, RFC 5508 REQ-4), and of later fragments.
  */
 #include "tests/help/chain.h"
+#include "node/config/config.h"
 
 #include <stdarg.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define SITE          "203.0.113.1"
 #define HOST          "10.0.0.5"
@@ -234,6 +238,64 @@ static void a_nat_and_a_syn_proxy(void)
     a_flow_of_the_nat_has_fragments();
 }
 
+/* What begins outside there could be either's. */
+static void what_two_would_take_is_refused(void)
+{
+    static const char *const allowed[] = {
+        NAT(", forward: \"udp/443=10.0.0.5:53, tcp/80=10.0.0.5:80\"") BALANCE(", port: 443"),
+        NAT(", forward: \"tcp/203.0.113.1:80=10.0.0.5:80\"") "    - load_balancer: { vip: 203.0.113.2, port: "
+                                                             "80 }\n",
+        NAT(", forward: \"tcp/80=10.0.0.5:80\"") "    - load_balancer: { vip: 0.0.0.0, port: 80 }\n",
+        NAT(", forward: \"tcp/80=10.0.0.5:80\"") "    - load_balancer: { vip: 203.0.113.1, port: 80, "
+                                                 "clients: inside }\n",
+        NAT() "    - nat64: { outside: 203.0.113.2 }\n",
+    };
+
+    help_chain_refuses(NAT(", forward: \"udp/53=10.0.0.5:53, tcp/443=10.0.0.5:80\"") BALANCE(", port: 443"),
+                       "load_balancer: TCP of 203.0.113.1 port 443 is taken by nat, expected another port or "
+                       "another address");
+    help_chain_refuses(BALANCE(", proto: udp") NAT(", forward: \"udp/53=10.0.0.5:53\""),
+                       "nat: UDP of 203.0.113.1 port 53 is taken by load_balancer");
+    help_chain_refuses(NAT(", mapping: endpoint_independent, filtering: endpoint_independent")
+                           BALANCE(", port: 8080"),
+                       "load_balancer: TCP of 203.0.113.1 port 8080 is taken by nat");
+    help_chain_refuses(NAT() NAT64,
+                       "nat64: 203.0.113.1 is an outside address of nat, and each drops what is the other's");
+    for (unsigned i = 0; i < sizeof(allowed) / sizeof(allowed[0]); i++)
+        assert_string_equal(help_chain_refusal(allowed[i], NULL), "");
+}
+
+/* Of a port that the NAT gives out, it says the lane. */
+static void lanes_want_the_service_s_port_for_itself(void)
+{
+    static const char *const more[] = {"ports: 1024-65535", "ports: 8081-65535"};
+
+    for (unsigned i = 0; i < 2; i++)
+        for (unsigned lanes = 1; lanes <= 2; lanes++) {
+            char path[] = "/tmp/one-address-XXXXXX";
+            struct nd_config *config = NULL;
+            struct ft_fault fault = {""};
+            FILE *f = fdopen(mkstemp(path), "w");
+            bool refused = lanes == 2 && i == 0;
+
+            assert_non_null(f);
+            fprintf(
+                f,
+                "chain:\n  name: t\n  lanes: %u\n  nfs:\n    - nat: { outside: 203.0.113.1, %s }\n" BALANCE(
+                    ", port: 8080"),
+                lanes, more[i]);
+            assert_int_equal(fclose(f), 0);
+            assert_int_equal(nd_config_read(&config, path, 0, &fault) != FT_OK, refused);
+            unlink(path);
+            if (refused)
+                assert_non_null(strstr(fault.text,
+                                       "load_balancer and nat: TCP of 203.0.113.1 port 8080 is one "
+                                       "that the NAT gives out"));
+            else
+                nd_config_free(config);
+        }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -242,6 +304,8 @@ int main(void)
         HELP_CASE(a_forwarded_port_hears_of_errors),
         HELP_CASE(nat64_and_a_service),
         HELP_CASE(a_nat_and_a_syn_proxy),
+        HELP_CASE(what_two_would_take_is_refused),
+        HELP_CASE(lanes_want_the_service_s_port_for_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
