@@ -337,24 +337,31 @@ static bool is_fresh(const struct nd_mirror_status *s, uint64_t now)
 
 /* ---- who leads ---------------------------------------------------------------------------------- */
 
-/* The create revision of the leader key, if it is this agent's; 0: another one leads, or nobody. */
-static int64_t own_leader_key(struct agent *a, int64_t lease, bool *somebody)
+/* The create revision of the leader key, if it is this agent's; 0: another one leads, or nobody. *ghost: its
+ * last change, if it has no lease, so that nobody leads, and nobody could; else 0. */
+static int64_t own_leader_key(struct agent *a, int64_t lease, bool *somebody, int64_t *ghost)
 {
     const struct nd_keys *keys = nd_mirror_lock(a->fleet);
     const struct nd_entry *e = fl_key_find(keys, a->file, "leader", "");
     int64_t created = e && lease && e->lease == lease ? e->created : 0;
 
-    *somebody = e != NULL;
+    *ghost = e && !e->lease ? e->changed : 0;
+    *somebody = e && e->lease;
     nd_mirror_unlock(a->fleet);
     return created;
 }
 
-static void ask_to_lead(struct agent *a, int64_t lease)
+/* A ghost is deleted, and not written over: the key of each leader has a create revision of its own. */
+static void ask_to_lead(struct agent *a, int64_t lease, int64_t ghost)
 {
     const char *name = a->file->server[a->self].name;
     char key[FL_KEY_MAX];
-    struct nd_compare nobody = {.key = fl_key(key, a->file, "leader", ""), .of = ND_CREATED};
-    struct nd_change me = {.key = key, .value = name, .len = strlen(name), .lease = lease};
+    struct nd_compare nobody = {
+        .key = fl_key(key, a->file, "leader", ""), .of = ghost ? ND_CHANGED : ND_CREATED, .revision = ghost};
+    struct nd_change me = {.key = key,
+                           .value = ghost ? NULL : name,
+                           .len = ghost ? 0 : strlen(name),
+                           .lease = ghost ? 0 : lease};
     struct ft_fault fault = {""};
     bool done;
 
@@ -392,6 +399,7 @@ static void begin_to_lead(struct agent *a)
 static int consider_leading(struct agent *a, const struct nd_mirror_status *s, struct ft_fault *fault)
 {
     bool somebody, may = is_answered(s, nd_now());
+    int64_t ghost;
     struct nd_mirror_status fleet;
 
     nd_mirror_status(a->fleet, &fleet);
@@ -401,7 +409,7 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
                  why_silent(&fleet));
     if (may && !fleet.whole) /* it reads who leads just now */
         return 0;
-    int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody);
+    int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody, &ghost);
 
     if (leads != a->leads)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, leads ? "leads the fleet" : "leads the fleet no more");
@@ -412,7 +420,7 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
     a->leads = leads;
     a->lease = s->lease;
     if (may && !somebody && nd_now() - a->asked > LEADS_NS)
-        ask_to_lead(a, s->lease);
+        ask_to_lead(a, s->lease, ghost);
     return (leads != 0) == a->whole ? 0 : mirror_fleet(a, leads != 0, fault);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "fleet/entry.h"
 #include "ftcore/record/members.h"
+#include "ftcore/record/message.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,7 +132,7 @@ static bool read_node(const json_t *o, struct fl_node_said *out)
     const json_t *members = json_object_get(o, "members");
     uint64_t counter;
 
-    if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", INT64_MAX, &out->view) ||
+    if (!state || strlen(state) >= sizeof(out->state) || !read_number(o, "view", FT_VIEW_MAX, &out->view) ||
         !read_number(o, "incarnation", INT64_MAX, &out->incarnation) ||
         !read_number(o, "counter", UINT32_MAX, &counter) || (members && json_array_size(members) != 2))
         return false;
@@ -299,8 +300,8 @@ static int read_placement(struct fl_placement *out, const struct fl_file *file, 
 {
     const json_t *order = json_object_get(o, "order");
 
-    if (!read_number(o, "view", INT64_MAX, &out->view) || !read_number(o, "moved", INT64_MAX, &out->moved) ||
-        !read_number(o, "alone", INT64_MAX, &out->alone))
+    if (!read_number(o, "view", FT_VIEW_MAX, &out->view) ||
+        !read_number(o, "moved", INT64_MAX, &out->moved) || !read_number(o, "alone", INT64_MAX, &out->alone))
         return ft_fail(fault, FT_EMALFORMED, "its view, moved or alone is no number, expected one from 0 on");
     if (!read_servers(file, o, out))
         return ft_fail(fault, FT_EMALFORMED, "its first and members are not two servers each");

@@ -23,7 +23,8 @@ struct fl_node_said {
     bool measured;
     struct fl_load load; /* cores, packets a second, MB; over some seconds */
     uint32_t server;     /* of a picture: where the node is; and the next one of its shard, NULL: none */
-    const struct fl_node_said *next;
+    struct fl_node_said *next;
+    bool believed; /* what it says of a view that is later than the key's */
 };
 
 /* What the agent of a server says of its nodes, which are in no order. */

@@ -6,6 +6,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/members.h"
+#include "ftcore/record/message.h"
 #include "node/base/clock.h"
 #include "node/config/config.h"
 
@@ -433,7 +434,7 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
     json_int_t view = json_integer_value(json_object_get(status, "view"));
     char name[FL_NAME_MAX];
 
-    n->says = state && view >= 0 && strlen(state) < sizeof(n->said.state) &&
+    n->says = state && view >= 0 && (uint64_t)view <= FT_VIEW_MAX && strlen(state) < sizeof(n->said.state) &&
               same_text(status, "node", fl_node_name(name, l->file, shard, l->self));
     if (n->says) {
         json_int_t incarnation = json_integer_value(json_object_get(status, "incarnation"));

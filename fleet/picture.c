@@ -2,6 +2,7 @@
 /* Keys to a picture, and a plan to keys. See picture.h. */
 #include "fleet/picture.h"
 #include "ftcore/record/members.h"
+#include "node/arbiter/arbiter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,12 @@ const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_f
     char key[FL_KEY_MAX];
 
     return nd_keys_find(keys, fl_key(key, file, kind, name));
+}
+
+bool fl_leads(const struct fl_file *file, const struct nd_entry *leader)
+{
+    return leader && leader->lease && strlen(leader->value) == leader->len &&
+           fl_file_server(file, leader->value) != FL_NONE;
 }
 
 /* ---- servers ------------------------------------------------------------------------------------ */
@@ -211,11 +218,25 @@ static const struct fl_node_said *node_of(const struct fl_picture *p, uint32_t s
     return n;
 }
 
+/* The server of a member that a node tells of, if it is known (note_servers); else FL_NONE. */
+static uint32_t member_of(const struct fl_picture *p, const struct fl_node_said *n, unsigned which)
+{
+    size_t shard = strlen(p->file->shard[n->shard].name);
+    const char *node = n->members[which];
+
+    if (strncmp(node, p->file->shard[n->shard].name, shard) != 0 || node[shard] != '-')
+        return FL_NONE;
+    for (uint32_t i = p->file->servers; i < p->fleet.servers; i++)
+        if (strcmp(p->server[i].name, node + shard + 1) == 0)
+            return i;
+    return fl_file_server(p->file, node + shard + 1);
+}
+
 /* The servers of the members that a node tells of. False: it tells of none. */
 static bool members_of(const struct fl_picture *p, const struct fl_node_said *n, uint32_t out[2])
 {
     for (unsigned i = 0; i < 2; i++)
-        out[i] = n->members[i][0] ? fl_node_server(p->file, n->shard, n->members[i]) : FL_NONE;
+        out[i] = member_of(p, n, i);
     return out[0] != FL_NONE && out[1] != FL_NONE && out[0] != out[1];
 }
 
@@ -237,34 +258,156 @@ static enum fl_says says_of(const struct fl_node_said *n)
     return FL_SAYS_NOTHING;
 }
 
-/* Does a member of the view that the shard's key has say that it is its primary? */
-static bool is_served(const struct fl_picture *p, uint32_t shard, const struct fl_shard *key)
+/* ---- whose word counts: no server is believed about another one's node ---- */
+
+/* A member's word of the view that it is in. */
+static bool tells(const struct fl_picture *p, const struct fl_node_said *n, uint32_t member[2])
 {
-    for (const struct fl_node_said *n = p->node[shard]; n && key->known; n = n->next)
-        if (n->member && n->view == key->view &&
-            (n->server == key->member[0] || n->server == key->member[1]) && fl_says_serves(says_of(n)))
-            return true;
-    return false;
+    return n->member && n->view && members_of(p, n, member) &&
+           (member[0] == n->server || member[1] == n->server);
 }
 
-/* The latest view that a member of it tells of, into the shard. While the key's view is served, a later one
- * counts only by a node that serves in it, or could: a disk that comes back may have a view of another life
- * of the shard, of which nobody lives. */
-static void find_view(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
+/* Its state is of now: it serves, or could. One that joins has it from its disk, which may be of another life
+ * of the shard. */
+static bool is_live(const struct fl_node_said *n)
 {
-    bool served = is_served(p, shard, out);
+    return fl_says_serves(says_of(n)) || says_of(n) == FL_SAYS_READY;
+}
+
+static bool is_of(const uint32_t member[2], uint32_t server)
+{
+    return member[0] == server || member[1] == server;
+}
+
+/* Believed are the members of the key's view, and whom a believed one names in a later view. */
+static void believe_members(const struct fl_picture *p, uint32_t shard, const struct fl_shard *key)
+{
+    bool again = true;
+
+    for (struct fl_node_said *n = p->node[shard]; n; n = n->next)
+        n->believed = is_of(key->member, n->server);
+    while (again) {
+        again = false;
+        for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
+            uint32_t member[2];
+
+            if (!n->believed || n->view <= key->view || !tells(p, n, member))
+                continue;
+            for (struct fl_node_said *other = p->node[shard]; other; other = other->next) {
+                again |= !other->believed && is_of(member, other->server);
+                other->believed |= is_of(member, other->server);
+            }
+        }
+    }
+}
+
+/* Is a member of the key's view live in it, or in a later one? `serves`: does one serve in the key's? */
+static bool is_confirmed(const struct fl_picture *p, uint32_t shard, const struct fl_shard *key, bool *serves)
+{
+    bool confirmed = false;
+
+    *serves = false;
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
+        if (!n->member || n->view < key->view || !is_of(key->member, n->server) || !is_live(n))
+            continue;
+        confirmed = true;
+        *serves |= n->view == key->view && fl_says_serves(says_of(n));
+    }
+    return confirmed;
+}
+
+static void take_view(struct fl_shard *out, uint64_t view, const uint32_t member[2])
+{
+    out->known = true;
+    out->view = view;
+    memcpy(out->member, member, sizeof(out->member));
+}
+
+/* The arbiter's key of the shard, which its nodes write, names the members that the node does, and no later
+ * view. */
+static bool has_arbiters_word(const struct fl_node_said *n, const struct ft_decision *kept)
+{
+    return kept->members.name[0][0] && kept->era.view <= n->view &&
+           ft_members_have(&kept->members, n->members[0]) && ft_members_have(&kept->members, n->members[1]);
+}
+
+/* A second word for what a node tells: of the other member, which names it as well, in whichever view; or the
+ * arbiter's. *live: one of both nodes is. */
+static bool is_seconded(const struct fl_picture *p, uint32_t shard, const struct fl_node_said *n,
+                        const uint32_t member[2], const struct ft_decision *kept, bool *live)
+{
+    const struct fl_node_said *other = node_of(p, member[member[0] == n->server], shard);
+    uint32_t names[2];
+    bool mutual = other && tells(p, other, names) && is_of(names, n->server);
+
+    *live = is_live(n) || (mutual && is_live(other));
+    return mutual || has_arbiters_word(n, kept);
+}
+
+/* Of nodes whose word has a second one: the latest view in which one is live; without a key, else the latest
+ * of all. False: there is none. */
+static bool find_seconded(const struct fl_picture *p, uint32_t shard, const struct ft_decision *kept,
+                          struct fl_shard *out)
+{
+    bool any = false, lives = out->known;
+    struct fl_shard best = *out;
 
     for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
         uint32_t member[2];
+        bool live;
 
-        if (!n->member || !n->view || !members_of(p, n, member) ||
-            (member[0] != n->server && member[1] != n->server) || (out->known && n->view <= out->view) ||
-            (served && !fl_says_serves(says_of(n)) && says_of(n) != FL_SAYS_READY))
+        if (!tells(p, n, member) || !is_seconded(p, shard, n, member, kept, &live) || live < lives ||
+            (any && live == lives && n->view <= best.view))
             continue;
-        out->known = true;
-        out->view = n->view;
-        memcpy(out->member, member, sizeof(member));
+        any = true;
+        lives = live;
+        take_view(&best, n->view, member);
     }
+    *out = best;
+    return any;
+}
+
+/* Where there is no key and no second word: what a live node says, if no other live one tells of the shard;
+ * or the only one that does. */
+static void find_only(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
+{
+    const struct fl_node_said *only[2] = {NULL, NULL}; /* of all, of those that are live */
+    uint32_t member[2], count[2] = {0, 0};
+
+    for (const struct fl_node_said *n = p->node[shard]; n; n = n->next)
+        for (int live = 0; live <= is_live(n) && tells(p, n, member); live++) {
+            only[live] = n;
+            count[live]++;
+        }
+    const struct fl_node_said *n = count[1] ? only[1] : only[0];
+
+    if (count[count[1] != 0] == 1 && tells(p, n, member))
+        take_view(out, n->view, member);
+}
+
+/*
+ * Into the shard, the view that counts. A later one than the key's, of those who are believed: while the
+ * key's is served, only by a node that is live. Where no member of the key's view is live in it, what two
+ * servers say of each other goes before the key, be it earlier; and so it does where there is no key.
+ */
+static void find_view(const struct fl_picture *p, uint32_t shard, const struct ft_decision *kept,
+                      struct fl_shard *out)
+{
+    bool serves = false;
+    bool confirmed = out->known && is_confirmed(p, shard, out, &serves);
+    uint64_t had = out->view;
+
+    if (out->known) {
+        believe_members(p, shard, out);
+        for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
+            uint32_t member[2];
+
+            if (n->believed && n->view > out->view && tells(p, n, member) && (!serves || is_live(n)))
+                take_view(out, n->view, member);
+        }
+    }
+    if (!confirmed && out->view == had && !find_seconded(p, shard, kept, out) && !out->known)
+        find_only(p, shard, out);
 }
 
 static void hear_members(const struct fl_picture *p, uint32_t shard, struct fl_shard *out)
@@ -352,12 +495,16 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
 }
 
 /* The shard's nodes go before its key: view, members, and whether an order is over. */
-static void hear_shard(struct fl_picture *p, uint32_t i)
+static void hear_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
+    const struct nd_entry *arbiter = fl_key_find(keys, p->file, "arbiter/", p->file->shard[i].name);
+    struct ft_decision kept = {.any = false};
     const struct fl_placement *had = &p->placement[i];
     struct fl_shard *s = &p->shard[i];
 
-    find_view(p, i, s);
+    if (arbiter && !nd_arbiter_read(arbiter->value, &kept))
+        kept = (struct ft_decision){.any = false};
+    find_view(p, i, &kept, s);
     if (!s->known)
         return;
     hear_members(p, i, s);
@@ -381,6 +528,23 @@ bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
         old = p->shard[i].known && (p->shard[i].member[0] == server || p->shard[i].member[1] == server) &&
               !node_of(p, server, i);
     return !old;
+}
+
+/* Servers that the file does not have, which a node names. There is room for a few: whoever is no member of
+ * the shard by its key names only those that speak for themselves. */
+static void note_servers(const struct fl_picture *p, const struct nd_keys *keys, uint32_t server,
+                         const struct fl_node_said *n)
+{
+    size_t shard = strlen(p->file->shard[n->shard].name) + 1;
+    const struct fl_shard *s = &p->shard[n->shard];
+
+    for (unsigned i = 0; i < 2 && n->member; i++) {
+        const char *node = n->members[i];
+
+        if ((s->known && is_of(s->member, server)) ||
+            (strlen(node) > shard && fl_key_find(keys, p->file, "servers/", node + shard)))
+            (void)fl_node_server(p->file, n->shard, node);
+    }
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------- */
@@ -431,11 +595,8 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
             fl_picture_free(out);
             return error;
         }
-        for (uint32_t k = 0; k < out->said[i].nodes; k++) {
-            uint32_t member[2];
-
-            members_of(out, &out->said[i].node[k], member);
-        }
+        for (uint32_t k = 0; k < out->said[i].nodes; k++)
+            note_servers(out, keys, i, &out->said[i].node[k]);
     }
     out->fleet.servers = fl_file_all(file);
     out->fleet.now = now;
@@ -443,12 +604,9 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         hear_gone(out, keys);
     list_nodes(out);
     for (uint32_t i = 0; i < file->shards; i++)
-        hear_shard(out, i);
-    const struct nd_entry *leader = fl_key_find(keys, file, "leader", "");
-
-    /* It is printed, so it is a name or nobody's. */
-    if (leader && leader->len < sizeof(out->leader) && ft_is_name(leader->value, sizeof(out->leader)))
-        memcpy(out->leader, leader->value, leader->len);
+        hear_shard(out, keys, i);
+    if (fl_leads(file, fl_key_find(keys, file, "leader", "")))
+        snprintf(out->leader, sizeof(out->leader), "%s", fl_key_find(keys, file, "leader", "")->value);
     out->fleet = (struct fl_fleet){.server = out->server,
                                    .servers = out->fleet.servers,
                                    .shard = out->shard,

@@ -3,9 +3,13 @@
  * The picture of a fleet that the planner plans by, made of the fleet's keys; and what the leader writes of
  * its plan. Both are pure: the leader, and `understudy fleet` on any server, make the same of the same keys.
  *
- * Where a shard's key and its nodes differ, the nodes are right: members and view are those of the latest
- * view that a member of it tells of, and an order of an earlier view is over. Servers that members name and
- * the file does not have any more come behind those of the file.
+ * Where a shard's key and its nodes differ, the nodes are right; but no server is believed about another
+ * one's node. Members and view are those of the latest view that a member of the key's view tells of, or whom
+ * such a member names. Where no member of the key's view serves in it, or could, and where there is no key,
+ * they are what two servers say that name each other, or one that names whom the shard's arbiter names;
+ * beside a key one of both serves, or could; without a key the only one that tells of the shard is believed
+ * as well. An order of another view is over. Servers that members name and the file does not have any more
+ * come behind those of the file.
  */
 #ifndef FLEET_PICTURE_H
 #define FLEET_PICTURE_H
@@ -18,11 +22,11 @@ struct fl_picture {
     struct fl_fleet fleet; /* of the arrays below, in the file's order, which is by name */
     struct fl_server *server;
     struct fl_shard *shard;
-    struct fl_server_said *said;      /* of each server */
-    const struct fl_node_said **node; /* of each shard: its nodes, by their servers; NULL: none */
-    struct fl_placement *placement;   /* of each shard: as its key has it; all zero: it has none */
-    int64_t *revision;                /* of that key's last change; 0: there is none */
-    int64_t *move;                    /* of a person's wish to move it: likewise */
+    struct fl_server_said *said;    /* of each server */
+    struct fl_node_said **node;     /* of each shard: its nodes, by their servers; NULL: none */
+    struct fl_placement *placement; /* of each shard: as its key has it; all zero: it has none */
+    int64_t *revision;              /* of that key's last change; 0: there is none */
+    int64_t *move;                  /* of a person's wish to move it: likewise */
     struct {
         json_t *nodes;        /* those that are old: a shard's name, and the incarnation; NULL: none is */
         int64_t revision;     /* of the wish that says so */
@@ -38,6 +42,9 @@ const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char 
 /* What stands at that key, borrowed from `keys`; NULL: nothing does. */
 const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_file *file, const char *kind,
                                    const char *name);
+/* Does that key say who leads? It is of a server of the file, and has a lease: else nobody leads. NULL: there
+ * is none. */
+bool fl_leads(const struct fl_file *file, const struct nd_entry *leader);
 /* The key of a copy: agents/SERVER/SHARD. Returns `out`. */
 const char *fl_copy_key(char out[FL_KEY_MAX], const struct fl_file *file, uint32_t server, uint32_t shard);
 /* A state as the status of a node has it; "silent" of FL_SAYS_NOTHING. */

@@ -92,7 +92,7 @@ static bool read_members(const char *at, struct ft_members *out)
     return at && read_name(at, '\0', out->name[1]) && ft_members_fit(out);
 }
 
-static bool read_value(const char *text, struct ft_decision *out)
+bool nd_arbiter_read(const char *text, struct ft_decision *out)
 {
     static const char head[] = "understudy ";
     const char *at = strncmp(text, head, sizeof(head) - 1) == 0 ? text + sizeof(head) - 1 : NULL, *end;
@@ -152,7 +152,7 @@ static int read_kept(const json_t *kv, const char *key, struct kept *out, struct
         return ft_fail(fault, FT_EMALFORMED, "its answer has another key, expected %s", key);
     if (!nd_etcd_number(json_object_get(kv, "mod_revision"), &out->revision))
         return ft_fail(fault, FT_EMALFORMED, "its answer has no mod_revision that is a number");
-    if (!value || !decode(value, text, sizeof(text)) || !read_value(text, &out->decision))
+    if (!value || !decode(value, text, sizeof(text)) || !nd_arbiter_read(text, &out->decision))
         return ft_fail(fault, FT_EMALFORMED,
                        "the value of %s is no pair's, expected \"understudy VIEW NUMBER WINNER\"", key);
     return 0;

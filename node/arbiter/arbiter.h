@@ -27,6 +27,9 @@ struct nd_arbiter_config {
 
 struct nd_arbiter;
 
+/* What stands at a pair's key, as text. False: it is no decision. */
+bool nd_arbiter_read(const char *text, struct ft_decision *out);
+
 /* What people are told; a copy. */
 struct nd_arbiter_status {
     bool answers;      /* the last time that it was asked, or looked at */

@@ -95,12 +95,12 @@ static void members_are_behind_the_winner(void **unused)
     (void)unused;
     write_value(&put, text);
     assert_string_equal(text, "understudy 3 0 a 00000000000000010000000000000002 a c");
-    assert_true(read_value(text, &got));
+    assert_true(nd_arbiter_read(text, &got));
     assert_int_equal(ft_era_compare(&got.era, &put.era), 0);
     assert_string_equal(got.winner, "a");
     assert_memory_equal(&got.members, &put.members, sizeof(put.members));
     for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-        assert_false(read_value(wrong[i], &got));
+        assert_false(nd_arbiter_read(wrong[i], &got));
 }
 
 static void a_value_survives_its_way(void **unused)

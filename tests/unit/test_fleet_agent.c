@@ -345,6 +345,26 @@ static void a_servers_key_that_was_deleted_is_said_again(void **state)
     }
 }
 
+/* Nobody keeps it, and with it there nobody could lead. */
+static void a_leader_key_without_a_lease_is_deleted(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(mirror_fleet(&leader, false, &fault), 0);
+    UNTIL(!is_there("leader"))
+    {
+        bool somebody;
+        int64_t ghost;
+
+        assert_int_equal(own_leader_key(&leader, 0, &somebody, &ghost), 0);
+        assert_false(somebody);
+        if (ghost)
+            ask_to_lead(&leader, 0, ghost);
+        help_sleep_ms(20);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +379,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_is_created_before_it_may_be, begin_leader, end_leader),
         cmocka_unit_test_setup_teardown(a_servers_key_that_was_deleted_is_said_again, begin_leader,
                                         end_leader),
+        cmocka_unit_test_setup_teardown(a_leader_key_without_a_lease_is_deleted, begin_leader, end_leader),
     };
 
     return cmocka_run_group_tests(tests, read_file, free_file);

@@ -48,6 +48,7 @@ static void put(const char *key, const char *value)
 
     assert_non_null(e);
     e->changed = 1;
+    e->lease = strcmp(key, "leader") == 0 ? 9 : 0;
     assert_int_equal(nd_keys_reserve(&c.keys, 1, 1000, &fault), 0);
     nd_keys_put(&c.keys, e);
 }
@@ -97,6 +98,8 @@ static void zero_says_that_all_is_as_it_should_be(void **state)
     expect(0);
     /* Nobody would see to what comes. */
     drop("leader");
+    expect(1);
+    put("leader", "ghost");
     expect(1);
     all_is_well();
     put("servers/c", "spoilt");

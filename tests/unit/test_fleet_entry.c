@@ -5,6 +5,7 @@
  * one is seen by the sanitizers.
  */
 #include "fleet/entry.h"
+#include "ftcore/record/message.h"
 #include "node/etcd/keys.h"
 #include "tests/help/config.h"
 
@@ -105,17 +106,17 @@ static void a_shard_is_read_as_it_is_written(void **state)
     (void)state;
     expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"b\",\"a\"],\"view\":0,\"moved\":0}");
     p.member[0] = C;
-    p.view = INT64_MAX;
+    p.view = FT_VIEW_MAX;
     p.moved = 1700000000;
     p.order.kind = FL_REPAIR;
     p.order.cause = FL_HEAL;
     p.order.to = B;
     p.order.since = 1700000001;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":9223372036854775807,"
+    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":4611686018427387904,"
                      "\"moved\":1700000000,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"b\","
                      "\"since\":1700000001}}");
     p.order.there = true;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":9223372036854775807,"
+    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":4611686018427387904,"
                      "\"moved\":1700000000,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"b\","
                      "\"since\":1700000001,\"there\":true}}");
     p.order.there = false;
@@ -407,7 +408,7 @@ static void a_server_is_read_as_it_is_written(void **state)
                                          .state = "PROTECTED",
                                          .primary = true,
                                          .member = true,
-                                         .view = INT64_MAX,
+                                         .view = FT_VIEW_MAX,
                                          .members = {"west-a", "west-b"},
                                          .measured = true,
                                          .load = {{0.25, 1e6, 512, 0}}};
@@ -423,7 +424,7 @@ static void a_server_is_read_as_it_is_written(void **state)
         "\"east\":{\"counter\":1010,\"incarnation\":77,\"member\":false,\"primary\":false,\"state\":"
         "\"JOINING\",\"view\":0},"
         "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
-        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":9223372036854775807}}}");
+        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":4611686018427387904}}}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
@@ -438,7 +439,7 @@ static void a_server_is_read_as_it_is_written(void **state)
     assert_true(east->counter == 1010 && !west->counter);
     assert_string_equal(west->state, "PROTECTED");
     assert_true(west->primary && west->member && west->measured);
-    assert_true(west->view == INT64_MAX);
+    assert_true(west->view == FT_VIEW_MAX);
     assert_string_equal(west->members[0], "west-a");
     assert_string_equal(west->members[1], "west-b");
     assert_true(west->load.of[FL_PROCESSOR] == 0.25 && west->load.of[FL_PACKETS] == 1e6 &&
@@ -495,7 +496,7 @@ static void as_many_nodes_as_a_server_may_run_fit_into_its_key(void **state)
         *n = (struct fl_node_said){
             .shard = said.nodes,
             .state = "a state of 15 b",
-            .view = INT64_MAX,
+            .view = FT_VIEW_MAX,
             .incarnation = INT64_MAX,
             .counter = UINT32_MAX,
             .measured = true,
