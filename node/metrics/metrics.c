@@ -5,7 +5,9 @@
  * them alone.
  *
  * A connection is closed behind its answer. Whoever comes when all PLACES are taken takes the place of the
- * connection that has been there for the longest. So idle connections keep nobody out.
+ * connection that has been there for the longest. So idle connections keep nobody out. All that were there
+ * when the main thread was asked have the one answer. So many that ask at once cost no more of its turns, nor
+ * of the time of who comes behind them, than a few.
  */
 #define _GNU_SOURCE
 #include "node/metrics/metrics.h"
@@ -27,7 +29,7 @@
 
 /* ---- who waits for it ---------------------------------------------------------------------------- */
 
-#define PLACES     12u
+#define PLACES     24u
 #define MORE       12u   /* beside them: the library takes at most 10 connections in a round */
 #define MEMORY     8192u /* bytes for a connection's request */
 #define IDLE_S     5u
@@ -49,8 +51,13 @@ struct nd_metrics {
     sem_t answered;
     char *page; /* READY */
     size_t size;
-    int place[PLACES]; /* sockets, 0: free; the thread's */
-    unsigned next;     /* the place of the oldest */
+    struct place {
+        int fd; /* 0: free */
+        uint64_t since;
+    } place[PLACES];           /* the thread's, and so is what follows */
+    unsigned next;             /* the place of the oldest */
+    uint64_t asked;            /* the main thread, when last; ns */
+    struct MHD_Response *last; /* what came of it; NULL: it gave no page */
 };
 
 bool nd_metrics_asked(const struct nd_metrics *m)
@@ -85,7 +92,8 @@ static char *take_page(struct nd_metrics *m, size_t *size)
     return page;
 }
 
-/* NULL: the main thread gave none in time. Its page may come yet, for whom nobody waits any more. */
+/* NULL: the main thread gave none in time, or has no memory for one. Its page may come yet, for whom nobody
+ * waits any more. */
 static char *wait_for_page(struct nd_metrics *m, size_t *size)
 {
     enum stage stage = FREE;
@@ -107,30 +115,49 @@ static char *wait_for_page(struct nd_metrics *m, size_t *size)
 
 /* ---- HTTP -------------------------------------------------------------------------------------- */
 
-/* Takes over `body`, which is not NULL. */
-static enum MHD_Result respond(struct MHD_Connection *c, unsigned code, const char *type, char *body,
-                               size_t size, enum MHD_ResponseMemoryMode mode)
+/* NULL: no memory. Takes over a `body` that is to be freed, then as well. */
+static struct MHD_Response *make_response(const char *type, char *body, size_t size,
+                                          enum MHD_ResponseMemoryMode mode)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(size, body, mode);
-    enum MHD_Result done;
 
     if (!response) {
         if (mode == MHD_RESPMEM_MUST_FREE)
             free(body);
-        return MHD_NO;
+        return NULL;
     }
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type);
     MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
-    if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
-        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
-    done = MHD_queue_response(c, code, response);
-    MHD_destroy_response(response);
-    return done;
+    return response;
 }
 
 static enum MHD_Result refuse(struct MHD_Connection *c, unsigned code, char *why)
 {
-    return respond(c, code, TEXT, why, strlen(why), MHD_RESPMEM_PERSISTENT);
+    struct MHD_Response *response = make_response(TEXT, why, strlen(why), MHD_RESPMEM_PERSISTENT);
+
+    if (!response)
+        return MHD_NO;
+    if (code == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    enum MHD_Result done = MHD_queue_response(c, code, response);
+
+    MHD_destroy_response(response);
+    return done;
+}
+
+/* What the connection is answered that has been there since then. */
+static void find_page(struct nd_metrics *m, uint64_t since)
+{
+    size_t size;
+    char *page;
+
+    if (since <= m->asked)
+        return;
+    if (m->last)
+        MHD_destroy_response(m->last);
+    m->asked = nd_now();
+    page = wait_for_page(m, &size);
+    m->last = page ? make_response(EXPOSITION, page, size, MHD_RESPMEM_MUST_FREE) : NULL;
 }
 
 static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const char *url,
@@ -140,8 +167,8 @@ static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const
     static char no_method[] = "expected GET\n", no_path[] = "expected /metrics\n",
                 no_page[] = "the main thread does not answer\n";
     struct nd_metrics *m = arg;
-    size_t size;
-    char *page;
+    const union MHD_ConnectionInfo *of = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    const struct place *place = of->socket_context;
 
     (void)version, (void)upload, (void)upload_size, (void)seen;
     ft_thread_begin("us-metrics"); /* the library's thread, with each request anew */
@@ -149,9 +176,11 @@ static enum MHD_Result answer_request(void *arg, struct MHD_Connection *c, const
         return refuse(c, MHD_HTTP_METHOD_NOT_ALLOWED, no_method);
     if (strcmp(url, "/metrics") != 0)
         return refuse(c, MHD_HTTP_NOT_FOUND, no_path);
-    page = wait_for_page(m, &size);
-    return page ? respond(c, MHD_HTTP_OK, EXPOSITION, page, size, MHD_RESPMEM_MUST_FREE)
-                : refuse(c, MHD_HTTP_SERVICE_UNAVAILABLE, no_page);
+    if (place->fd != MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd)
+        return MHD_NO; /* it has lost its place */
+    find_page(m, place->since);
+    return m->last ? MHD_queue_response(c, MHD_HTTP_OK, m->last)
+                   : refuse(c, MHD_HTTP_SERVICE_UNAVAILABLE, no_page);
 }
 
 /* Who loses its place is shut down, and the library closes it. */
@@ -159,17 +188,18 @@ static void give_place(void *arg, struct MHD_Connection *c, void **of,
                        enum MHD_ConnectionNotificationCode what)
 {
     struct nd_metrics *m = arg;
-    int *place = *of;
+    int fd = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    struct place *place = *of;
 
     if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-        if (place && *place == MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd)
-            *place = 0;
+        if (place && place->fd == fd)
+            place->fd = 0;
         return;
     }
     place = &m->place[m->next++ % PLACES];
-    if (*place)
-        shutdown(*place, SHUT_RDWR);
-    *place = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    if (place->fd)
+        shutdown(place->fd, SHUT_RDWR);
+    *place = (struct place){fd, nd_now()};
     *of = place;
 }
 
@@ -232,6 +262,8 @@ void nd_metrics_close(struct nd_metrics *m)
     atomic_store(&m->closing, true);
     sem_post(&m->answered);
     MHD_stop_daemon(m->daemon);
+    if (m->last)
+        MHD_destroy_response(m->last);
     sem_destroy(&m->answered);
     free(m->page);
     free(m);

@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +268,56 @@ static void test_late_main_thread(void **state)
     nd_metrics_close(m);
 }
 
+/* More than there are places for ask, and read nothing; the main thread looks five times a second, as an
+ * agent's does. Who comes behind them has a page within a scrape's time. */
+static void *scrape(void *answered)
+{
+    int fd = client();
+
+    expect(fd, "200 OK", "page\n");
+    atomic_store((_Atomic bool *)answered, true);
+    return NULL;
+}
+
+static void test_many_that_do_not_read(void **state)
+{
+    static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    struct nd_metrics *m = open_metrics();
+    _Atomic bool answered = false;
+    int fds[120], small = 2048;
+    pthread_t scraper;
+    uint64_t began;
+
+    (void)state;
+    inet_pton(AF_INET, HOST, &at.sin_addr);
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+        fds[i] = socket(AF_INET, SOCK_STREAM, 0);
+        setsockopt(fds[i], SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+        assert_int_equal(connect(fds[i], (struct sockaddr *)&at, sizeof(at)), 0);
+        assert_int_equal(write(fds[i], request, sizeof(request) - 1), sizeof(request) - 1);
+    }
+    began = nd_now();
+    assert_int_equal(pthread_create(&scraper, NULL, scrape, &answered), 0);
+    while (!atomic_load(&answered)) {
+        size_t size = 1 << 20;
+        char *page = calloc(1, size);
+
+        if (nd_now() - began > 10000000000ull)
+            fail_msg("no page for 10 s");
+        usleep(200000);
+        memcpy(page, "page\n", 5);
+        if (nd_metrics_asked(m))
+            hand_over(m, page, size);
+        else
+            free(page);
+    }
+    pthread_join(scraper, NULL);
+    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+        close(fds[i]);
+    nd_metrics_close(m);
+}
+
 static void test_no_memory_for_page(void **state)
 {
     struct nd_metrics *m = open_metrics();
@@ -320,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_pages),
         cmocka_unit_test(test_late_main_thread),
         cmocka_unit_test(test_no_memory_for_page),
+        cmocka_unit_test(test_many_that_do_not_read),
         cmocka_unit_test(test_end_while_somebody_waits),
         cmocka_unit_test(test_address),
     };
