@@ -5,7 +5,7 @@
 # page and the completion, each key of a file in its page. The unit is hardened. What a supervisor hears of a node.
 . "$(dirname "$0")/lib.sh"
 [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null || skip_all "needs root, to hide the checkout and to stop a lane"
-plan 37
+plan 39
 
 need_work
 place=$(mktemp -d) || exit 1
@@ -105,8 +105,14 @@ if command -v systemd-analyze >/dev/null; then
     is "and verify finds nothing" "$(systemd-analyze verify --man=no "$place/understudy@.service" 2>&1 | grep understudy@)" ""
     sed "s|/usr/bin/understudy|$program|" "${unit/@/-keeper@}" >"$place/understudy-keeper@.service"
     is "nor in a keeper's, which runs a keeper" "$(systemd-analyze verify --man=no "$place/understudy-keeper@.service" 2>&1 | grep keeper@) $(grep -c '^ExecStart=.* keeper -c ${PAIR} -n %i$' "$place/understudy-keeper@.service") $(grep -c '^ExecStop' "$place/understudy-keeper@.service")" " 1 0"
+    agent=$dest/usr/lib/systemd/system/understudy-fleet.service
+    ok "of a fleet's agent: 3 at most" systemd-analyze security --offline=true --threshold=30 --no-pager "$agent"
+    sed "s|/usr/bin/understudy|$program|" "$agent" >"$place/understudy-fleet.service"
+    is "and verify finds nothing" "$(systemd-analyze verify --man=no "$place/understudy-fleet.service" 2>&1 | grep understudy-fleet)" ""
 else
     skip "systemd-analyze security: 2.5 at most" "no systemd"
+    skip "of a fleet's agent: 3 at most" "no systemd"
+    skip "and verify finds nothing" "no systemd"
     skip "and verify finds nothing" "no systemd"
     skip "nor in a keeper's, which runs a keeper" "no systemd"
 fi
