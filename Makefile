@@ -81,7 +81,7 @@ MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums con
           hostile hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge log members-past \
           members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes \
           replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
-LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
+LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder refused-version replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
 LABMORE := $(MORE:%=tests/lab/%.t)

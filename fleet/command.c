@@ -6,6 +6,7 @@
 #include "fleet/check.h"
 #include "fleet/fleet.h"
 #include "fleet/picture.h"
+#include "fleet/rights.h"
 #include "node/base/clock.h"
 #include "node/etcd/store.h"
 
@@ -34,7 +35,7 @@ static const struct nd_option rows[] = {
 
 const struct nd_syntax fl_fleet_syntax = {
     "fleet", rows,
-    "check|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD|move SHARD "
+    "check|rights|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD|move SHARD "
     "SERVER|unmove SHARD|upgrade|unupgrade",
     1, 3};
 
@@ -68,6 +69,7 @@ static int check(struct command *c)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
+    (void)fl_rights_judge(c->file, stderr);
     printf("fleet %s: %u servers, %u shards, each with pair files that can be read, and nothing in common\n",
            c->file->name, c->file->servers, c->file->shards);
     if (missing[0])
@@ -81,13 +83,26 @@ static int check(struct command *c)
     return ND_DONE;
 }
 
+static int print_rights(struct command *c)
+{
+    struct ft_fault fault = {""};
+    int error = fl_rights_print(c->file, stdout, &fault);
+
+    if (!error)
+        return ND_DONE;
+    fprintf(stderr, "understudy: %s\n", fault.text);
+    return nd_exit_of_file(error);
+}
+
 /* ---- what stands in etcd ------------------------------------------------------------------------ */
 
 static int open_etcd(struct command *c, struct ft_fault *fault)
 {
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 2000};
 
-    return nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, fault);
+    int error = fl_file_speak_as(c->file, FL_OPERATOR, fault);
+
+    return error ? error : nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, fault);
 }
 
 static int look(struct command *c)
@@ -469,7 +484,10 @@ static int run_agent(struct command *c)
     if (server == FL_NONE)
         return c->options.server ? refuse_name("server", c->options.server)
                                  : nd_usage("fleet", "agent without a server, expected -n NAME");
-    int error = fl_agent_run(c->file, server, &fault);
+    int error = fl_file_speak_as(c->file, c->options.server, &fault);
+
+    if (!error)
+        error = fl_agent_run(c->file, server, &fault);
 
     return error ? fail(error, &fault) : ND_DONE;
 }
@@ -482,6 +500,7 @@ static int run_verb(struct command *c, const char *verb)
         int (*run)(struct command *c); /* NULL: it is a wish */
         char option;                   /* that it takes beside -c: n, o, v of --view; 0: none */
     } verbs[] = {{"check", 0, check, 0},
+                 {"rights", 0, print_rights, 0},
                  {"agent", 0, run_agent, 'n'},
                  {"status", 0, status, 'o'},
                  {"plan", 0, show_plan, 'o'},

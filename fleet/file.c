@@ -20,7 +20,7 @@
 
 struct raw_fleet {
     char name[FL_NAME_MAX], state[128], run[64], user[33];
-    const struct nd_yaml *arbiter, *servers, *shards, *pair, *node;
+    const struct nd_yaml *arbiter, *shard_etcd, *servers, *shards, *pair, *node;
     uint32_t heals, hold_down_s;
 };
 
@@ -28,6 +28,8 @@ struct raw_fleet {
 static const struct nf_param fleet_keys[] = {
     {"fleet", ND_KIND(ND_NAME), AT(name), 0, FL_NAME_MAX, NULL, NULL, "its name", false},
     {"arbiter", ND_KIND(ND_MAP), AT(arbiter), 0, 0, NULL, NULL, "etcd, as in a pair file", false},
+    {"shard_etcd", ND_KIND(ND_MAP), AT(shard_etcd), 0, 0, "", NULL, "what nodes have in place of arbiter's",
+     false},
     {"servers", ND_KIND(ND_MAP), AT(servers), 0, 0, NULL, NULL, "by name", false},
     {"shards", ND_KIND(ND_MAP), AT(shards), 0, 0, NULL, NULL, "by name", false},
     {"pair", ND_KIND(ND_MAP), AT(pair), 0, 0, NULL, NULL, "a pair file without arbiter and nodes", false},
@@ -294,6 +296,58 @@ static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct f
     return error ? error : refuse_keys(raw->node, "node", of_node, written, fault);
 }
 
+static const char each_server[] = "$(server)"; /* in the arbiter's user and password_file: who speaks */
+
+/* Nodes are no agents: where each of these has a user of his own, nodes have theirs. */
+static int read_shard_etcd(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
+{
+    static const char *const keys[] = {"user", "password_file", "cert", "cert_key"};
+
+    f->shard_etcd = at && at->count ? at : NULL;
+    for (const struct nd_yaml *e = f->shard_etcd ? at->first : NULL; e; e = e->next) {
+        bool known = false;
+
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+            known |= strcmp(e->key, keys[i]) == 0;
+        if (!known || e->kind != ND_YAML_TEXT)
+            return nd_yaml_fail(fault, e,
+                                "shard_etcd with %.40s, expected texts user, password_file, cert, cert_key",
+                                e->key);
+    }
+    bool user = f->shard_etcd && nd_yaml_get(at, "user"),
+         password = f->shard_etcd && nd_yaml_get(at, "password_file");
+
+    if (user != password)
+        return nd_yaml_fail(fault, at, "shard_etcd has one of user and password_file, expected both or none");
+    if (!user && (strstr(f->etcd.user, each_server) || strstr(f->etcd.password_file, each_server)))
+        return nd_yaml_fail(fault, nd_yaml_get(f->arbiter, "user"),
+                            "arbiter has a user for each server, expected one for nodes in shard_etcd");
+    return 0;
+}
+
+/* In `text` of `size` bytes. */
+static int put_speaker(char *text, size_t size, const char *name, struct ft_fault *fault)
+{
+    for (char *at; (at = strstr(text, each_server));) {
+        size_t len = strlen(name), rest = strlen(at + sizeof(each_server) - 1);
+
+        if ((size_t)(at - text) + len + rest >= size)
+            return ft_fail(fault, FT_EINVAL, "%s with %s is longer than %zu characters", text, name,
+                           size - 1);
+        memmove(at + len, at + sizeof(each_server) - 1, rest + 1);
+        memcpy(at, name, len);
+    }
+    return 0;
+}
+
+int fl_file_speak_as(struct fl_file *f, const char *name, struct ft_fault *fault)
+{
+    int error = put_speaker(f->etcd.user, sizeof(f->etcd.user), name, fault);
+
+    f->self = fl_file_server(f, name);
+    return error ? error : put_speaker(f->etcd.password_file, sizeof(f->etcd.password_file), name, fault);
+}
+
 /* A pair file lies elsewhere than the fleet's, so what it names must not depend on where that is. `at`: what
  * a refusal is about. */
 static int make_absolute(const struct fl_file *f, const struct nd_yaml *at, const char *from, char *path,
@@ -372,7 +426,10 @@ static int read_fleet(struct fl_file *f, struct ft_fault *fault)
     f->arbiter = raw.arbiter;
     f->etcd = arbiter.etcd;
     snprintf(f->etcd.owner, sizeof(f->etcd.owner), "%s", f->user); /* agents, which are root's, read it too */
+    f->self = FL_NONE;
     error = make_all_absolute(f, root, fault);
+    if (!error)
+        error = read_shard_etcd(f, raw.shard_etcd, fault);
     return error ? error : read_entries(f, &raw, fault);
 }
 
@@ -437,6 +494,7 @@ const char *fl_node_socket(char out[FL_PATH_MAX], const struct fl_file *file, ui
 struct pen {
     const struct fl_file *file;
     uint32_t shard, server; /* server FL_NONE: not in the section of a node */
+    uint32_t reader;        /* outside of it, the server whose node reads the file; FL_NONE: nobody knows */
     bool as_is;             /* $(NAME) stands for itself, as where the fleet's own reader has read the text */
     FILE *out;
     struct ft_fault *fault;
@@ -447,17 +505,18 @@ static const char *value_of(const struct pen *pen, const char *name, char room[F
 {
     const struct fl_shard_entry *shard = &pen->file->shard[pen->shard];
     const struct nd_yaml *given = shard->with ? nd_yaml_get(shard->with, name) : NULL;
+    uint32_t server = pen->server != FL_NONE ? pen->server : pen->reader;
 
     if (strcmp(name, "shard") == 0)
         return shard->name;
     if (strcmp(name, "dir") == 0)
         return pen->file->dir;
     if (pen->server != FL_NONE && strcmp(name, "server") == 0)
-        return pen->file->server[pen->server].name;
+        return pen->file->server[server].name;
     if (pen->server != FL_NONE && strcmp(name, "host") == 0)
-        return pen->file->server[pen->server].host;
-    if (pen->server != FL_NONE && strcmp(name, "node") == 0)
-        return fl_node_name(room, pen->file, pen->shard, pen->server);
+        return pen->file->server[server].host;
+    if (server != FL_NONE && strcmp(name, "node") == 0)
+        return fl_node_name(room, pen->file, pen->shard, server);
     return given ? given->text : NULL;
 }
 
@@ -628,6 +687,8 @@ static int write_arbiter(struct pen *pen)
     for (const struct nd_yaml *e = f->arbiter->first; e && !error; e = e->next) {
         const char *path = NULL;
 
+        if (f->shard_etcd && nd_yaml_get(f->shard_etcd, e->key))
+            continue;
         for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
             if (strcmp(e->key, paths[i].key) == 0)
                 path = paths[i].path;
@@ -638,6 +699,10 @@ static int write_arbiter(struct pen *pen)
             error = write_value(pen, e);
     }
     pen->as_is = false;
+    for (const struct nd_yaml *e = f->shard_etcd ? f->shard_etcd->first : NULL; e && !error; e = e->next) {
+        fprintf(pen->out, ", %s: ", e->key);
+        error = write_value(pen, e);
+    }
     fputs("}\n", pen->out);
     return error;
 }
@@ -669,7 +734,11 @@ static int write_pair(struct pen *pen, const uint32_t server[], unsigned count)
 int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t server[], unsigned count,
                    char **text, struct ft_fault *fault)
 {
-    struct pen pen = {.file = file, .shard = shard, .server = FL_NONE, .fault = fault};
+    struct pen pen = {.file = file,
+                      .shard = shard,
+                      .server = FL_NONE,
+                      .reader = file->self != FL_NONE ? file->self : server[0],
+                      .fault = fault};
     size_t size = 0;
     int error;
 
@@ -685,5 +754,29 @@ int fl_file_render(const struct fl_file *file, uint32_t shard, const uint32_t se
         free(*text);
         *text = NULL;
     }
+    return error;
+}
+
+/* ---- users of etcd ------------------------------------------------------------------------------- */
+
+int fl_file_user(const struct fl_file *file, uint32_t shard, const char *server, char out[ND_ETCD_NAME_MAX],
+                 struct ft_fault *fault)
+{
+    const struct nd_yaml *user = file->shard_etcd ? nd_yaml_get(file->shard_etcd, "user") : NULL;
+    struct pen pen = {.file = file, .shard = shard, .server = FL_NONE, .reader = FL_NONE, .fault = fault};
+    char whole[TEXT_MAX];
+    int error = 0;
+
+    snprintf(out, ND_ETCD_NAME_MAX, "%s", file->etcd.user);
+    if (shard == FL_NONE)
+        return put_speaker(out, ND_ETCD_NAME_MAX, server, fault);
+    if (!user)
+        return 0;
+    error = replace(&pen, user, user->text, whole);
+    if (!error && strlen(whole) >= ND_ETCD_NAME_MAX)
+        error = nd_yaml_fail(fault, user, "a user of %zu characters, expected fewer than %u", strlen(whole),
+                             ND_ETCD_NAME_MAX);
+    if (!error)
+        strcpy(out, whole);
     return error;
 }

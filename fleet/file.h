@@ -7,6 +7,7 @@
  * The pair file of a shard is the file's `pair`, with `arbiter` and `nodes` of the fleet's own added. In its
  * texts $(NAME) stands for what the shard's `with` gives NAME, and for what every shard has: $(shard),
  * $(dir), the directory of the fleet's file, and in the section of a node $(server), $(node) and $(host).
+ * Elsewhere $(server) and $(node) are those of the agent that makes the pair file.
  */
 #ifndef FLEET_FILE_H
 #define FLEET_FILE_H
@@ -56,7 +57,9 @@ struct fl_file {
     uint32_t heals;       /* re-pairs, and the resyncs that follow, at once in the fleet */
     uint32_t hold_down_s; /* since a shard's last change, before an order for balance */
     const struct nd_yaml *pair, *node, *arbiter; /* sections, as they stand */
-    const char *dir;                             /* of the file, from the root: what $(dir) stands for */
+    const struct nd_yaml *shard_etcd; /* what nodes have in place of the arbiter's keys; NULL: nothing */
+    uint32_t self;                    /* the server whose agent has read it; FL_NONE: somebody else has */
+    const char *dir;                  /* of the file, from the root: what $(dir) stands for */
     struct nd_arena *arena;
 };
 
@@ -64,6 +67,15 @@ struct fl_file {
  * FT_EPERM, FT_EMALFORMED, FT_EIO, FT_ENOMEM. */
 int fl_file_read(struct fl_file **out, const char *path, struct ft_fault *fault);
 void fl_file_free(struct fl_file *file); /* NULL is fine */
+
+/* Who asks etcd: $(server) in the arbiter's user and password_file is `name`, of a server, or of nobody's.
+ * FT_EINVAL: that is too long. */
+int fl_file_speak_as(struct fl_file *file, const char *name, struct ft_fault *fault);
+#define FL_OPERATOR "operator" /* who gives commands */
+/* The user of etcd that nodes of `shard` have; or, FL_NONE, that the agent of `server`, or FL_OPERATOR, has;
+ * "": none. FT_EINVAL, FT_EMALFORMED: there is no such name. */
+int fl_file_user(const struct fl_file *file, uint32_t shard, const char *server, char out[ND_ETCD_NAME_MAX],
+                 struct ft_fault *fault);
 
 /* By name: its index; FL_NONE: there is none. */
 uint32_t fl_file_server(const struct fl_file *file, const char *name);

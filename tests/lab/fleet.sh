@@ -12,7 +12,7 @@
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
 # at port 9469. FLEET_TIMING: a pair's `timing`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
-# then FLEET_ARBITER has the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
+# then FLEET_ARBITER and FLEET_SHARD_ETCD have the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
 
 for tool in etcd etcdctl bridge; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
@@ -98,6 +98,7 @@ fleet_file() { # SERVER: as it lies there; it differs by its directories alone, 
     cat <<END
 fleet: lab
 arbiter: { etcd: [ $(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379") ]${FLEET_ARBITER:+, $FLEET_ARBITER} }
+${FLEET_SHARD_ETCD:+shard_etcd: { $FLEET_SHARD_ETCD \}}
 state: $LAB_DIR/$1
 run: $LAB_DIR/run
 heals: 8

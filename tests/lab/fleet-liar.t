@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# A server of a fleet that says of a shard what is not so, in its own key: that its node is the shard's primary, in a view that is
+# later than any. No node is stopped or started, no key moves, status goes on to tell the truth, also where the shard has lost its
+# standby meanwhile; and once the lie is over all is as before. And a leader key that nobody keeps.
+FLEET_SERVERS=3 FLEET_SHARDS=1 FLEET_HOLD_DOWN=86400 FLEET_ON="s1, s2"
+. "$(dirname "$0")/lib.sh"
+need_lab
+. "$root/tests/lab/fleet.sh"
+plan 15
+
+fleet_network && fleet_files || exit 1
+etcd_start
+ok "etcd answers" etcd_answers || exit 1
+for s in $servers; do agent_start "$s"; done
+ok "the shard is PROTECTED" all_protected 40 || exit 1
+status_is() { fleet status >"$work/status" 2>&1; [ $? = "$1" ] || { cat "$work/status"; return 1; }; } # CODE
+ok "nothing more is to be done" soon 30 status_is 0
+speak n1
+key() { in_etcd get --print-value-only understudy/lab/shards/n1 | jq -c '[.members, .view]'; }
+nodes() { local s; for s in s1 s2; do node_says n1 "$s" pid; done; }
+units() { cat "$work"/agent-s?.log | grep -c "systemctl \(stop\|restart\)"; }
+before=$(nodes) held=$(key) stops=$(units)
+
+# ── s3 lies ──────────────────────────────────────────────────────────────────────────────────────
+
+kill -TERM "${agent[s3]}"
+wait "${agent[s3]}" 2>/dev/null
+lie() { # VIEW MEMBER STATE
+    in_etcd put understudy/lab/servers/s3 "{\"kept\":[],\"nodes\":{\"n1\":{\"state\":\"$3\",\"primary\":true,\"member\":true,\"view\":$1,\"members\":[\"n1-s3\",\"n1-$2\"]}}}" >/dev/null
+}
+ok "s3 says that its node is the primary" lie 4611686018427387904 s2 SOLO
+sleep 4
+is "the shard's key is as it was" "$(key)" "$held"
+is "status tells of the true one" "$(said '.shards[0] | [.primary, .state, .protected] | @csv')" '"s1","PROTECTED",true'
+ok "and with the other member, as PROTECTED" lie 1000 s1 PROTECTED
+sleep 3
+is "the shard's key is as it was" "$(key)" "$held"
+is "no node has ended, and none has begun" "$(nodes)" "$before"
+is "no agent has stopped a node" "$(units)" "$stops"
+in_etcd del understudy/lab/servers/s3 >/dev/null
+agent_start s3
+ok "the lie is over: nothing is to be done" soon 30 status_is 0
+is "no node has ended, and none has begun" "$(nodes)" "$before"
+
+# ── nobody leads ─────────────────────────────────────────────────────────────────────────────────
+
+led() { [ -n "$(said '.leader // empty')" ]; }
+ok "a leader key without a lease, in place of the leader's" in_etcd put understudy/lab/leader s1
+ok "another leads within seconds" soon 15 led
+ends_intact "the connection through the shard is intact" n1
