@@ -121,6 +121,24 @@ static int look(struct command *c)
     return error ? fail(error, &fault) : ND_DONE;
 }
 
+/* Nobody says anything of the shard, and a server of it has no agent that could: it may be protected. */
+static bool is_unknown(const struct command *c, uint32_t i)
+{
+    const struct fl_shard *s = &c->picture.shard[i];
+
+    return s->known && s->says[0] == FL_SAYS_NOTHING && s->says[1] == FL_SAYS_NOTHING &&
+           (!c->picture.server[s->member[0]].lease || !c->picture.server[s->member[1]].lease);
+}
+
+static uint32_t count_unknown(const struct command *c)
+{
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < c->file->shards; i++)
+        count += is_unknown(c, i);
+    return count;
+}
+
 /* Of a shard, for people: what its primary says, else what anybody says. */
 static const char *state_of(const struct fl_shard *s)
 {
@@ -152,10 +170,10 @@ static json_t *shard_json(const struct command *c, uint32_t i)
     const struct fl_shard *s = &c->picture.shard[i];
     const struct fl_step *step = &c->plan->step[i];
     char why[FL_WHY_MAX];
-    json_t *o =
-        json_pack("{s:s, s:s, s:I, s:b, s:s, s:s}", "shard", s->name, "state", state_of(s), "view",
-                  (json_int_t)s->view, "protected", !step->unprotected, "waits", fl_wait_name(step->wait),
-                  "why", fl_plan_explain(c->plan, &c->picture.fleet, i, why));
+    json_t *o = json_pack(
+        "{s:s, s:s, s:I, s:o, s:s, s:s}", "shard", s->name, "state", state_of(s), "view", (json_int_t)s->view,
+        "protected", is_unknown(c, i) ? json_null() : json_boolean(!step->unprotected), "waits",
+        fl_wait_name(step->wait), "why", fl_plan_explain(c->plan, &c->picture.fleet, i, why));
 
     if (s->known) {
         uint32_t first = s->primary == FL_NONE ? 0 : s->primary;
@@ -188,11 +206,11 @@ static int print_json(const struct command *c)
         both = json_pack("{s:[s,s], s:i, s:i}", "servers", server_name(c, c->plan->both.a),
                          server_name(c, c->plan->both.b), "shards", (int)c->plan->both.shards, "pairs",
                          (int)c->plan->both.pairs);
-    o = json_pack("{s:s, s:s?, s:i, s:b, s:i, s:i, s:i, s:o, s:o, s:o?}", "fleet", c->file->name, "leader",
-                  c->picture.leader[0] ? c->picture.leader : NULL, "unprotected", (int)c->plan->unprotected,
-                  "stopped", c->plan->stopped, "gone", (int)c->plan->gone, "were", (int)c->plan->were,
-                  "unreadable", (int)c->picture.unreadable, "servers", servers, "shards", shards, "both",
-                  both);
+    o = json_pack("{s:s, s:s?, s:i, s:i, s:b, s:i, s:i, s:i, s:o, s:o, s:o?}", "fleet", c->file->name,
+                  "leader", c->picture.leader[0] ? c->picture.leader : NULL, "unprotected",
+                  (int)(c->plan->unprotected - count_unknown(c)), "unknown", (int)count_unknown(c), "stopped",
+                  c->plan->stopped, "gone", (int)c->plan->gone, "were", (int)c->plan->were, "unreadable",
+                  (int)c->picture.unreadable, "servers", servers, "shards", shards, "both", both);
     int failed = json_dumpf(o, stdout, JSON_COMPACT);
 
     json_decref(o);
@@ -247,9 +265,13 @@ static uint32_t print_shards(const struct command *c, bool all)
 
 static void print_head(const struct command *c)
 {
-    printf("fleet %s: %u shards, %u of them not protected; %s%s\n", c->file->name, c->file->shards,
-           c->plan->unprotected, c->picture.leader[0] ? "led by " : "nobody leads",
-           c->picture.leader[0] ? c->picture.leader : "");
+    uint32_t unknown = count_unknown(c);
+
+    printf("fleet %s: %u shards, %u of them not protected", c->file->name, c->file->shards,
+           c->plan->unprotected - unknown);
+    if (unknown)
+        printf(", %u not known", unknown);
+    printf("; %s%s\n", c->picture.leader[0] ? "led by " : "nobody leads", c->picture.leader);
     if (c->plan->stopped)
         printf("%u of %u leases went at once: nothing is ordered until a person looks (drain what is gone)\n",
                c->plan->gone, c->plan->were);

@@ -60,6 +60,8 @@ static void drop(const char *key)
     nd_keys_remove(&c.keys, fl_key(whole, c.file, key, ""));
 }
 
+static uint32_t unknown; /* shards, as expect() saw last */
+
 static void expect(int code)
 {
     struct ft_fault fault = {""};
@@ -67,6 +69,8 @@ static void expect(int code)
     assert_int_equal(fl_picture_make(&c.picture, c.file, &c.keys, NULL, 5000, &fault), 0);
     assert_int_equal(fl_plan_make(&c.plan, &c.picture.fleet, &fault), 0);
     int is = judge(&c);
+
+    unknown = count_unknown(&c);
 
     fl_plan_free(c.plan);
     fl_picture_free(&c.picture);
@@ -147,8 +151,17 @@ static void what_is_not_protected_is_two(void **state)
     expect(2);
     drop("servers/b");
     expect(2);
+    assert_int_equal(unknown, 0);
+    /* Without an agent nobody knows how it is; where both say that they have no node it is known. */
     drop("servers/a");
     expect(2);
+    assert_int_equal(unknown, 1);
+    put("servers/b", EMPTY);
+    expect(2);
+    assert_int_equal(unknown, 1);
+    put("servers/a", EMPTY);
+    expect(2);
+    assert_int_equal(unknown, 0);
     all_is_well();
     drop("shards/east");
     put("servers/a", EMPTY);
