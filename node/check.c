@@ -23,15 +23,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <grp.h>
-#include <pwd.h>
 #include <rte_version.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TRIES_MAX 12u
@@ -97,8 +97,8 @@ static int try_directory(const char *path, bool *there, struct ft_fault *fault)
     return 0;
 }
 
-/* False: the node runs. */
-static bool try_control(const struct nd_node *self, struct tries *out)
+/* False: the node runs. `opens`: here and below, what is judged is opened, too. */
+static bool try_control(const struct nd_node *self, bool opens, struct tries *out)
 {
     const char *slash = strrchr(self->control, '/');
     struct nd_server *server = NULL;
@@ -110,16 +110,18 @@ static bool try_control(const struct nd_node *self, struct tries *out)
         snprintf(dir, sizeof(dir), "%.*s", slash == self->control ? 1 : (int)(slash - self->control),
                  self->control);
     error = try_directory(dir, &there, next_fault(out));
-    if (!error && there)
+    if (!error)
+        error = nd_server_judge(self->control, self->operators, next_fault(out));
+    if (!error && there && opens)
         error = nd_server_open(&server, self->control, self->operators, next_fault(out));
     nd_server_close(server);
     note(out, "control socket", error, "%s", self->control);
     return error != FT_EBUSY;
 }
 
-static int bind_one(int type, const char *host, uint16_t port, struct ft_fault *fault)
+static int bind_one(int type, const char *host, uint16_t port, bool opens, struct ft_fault *fault)
 {
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(opens ? port : 0)};
     int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0), on = 1, why;
 
     inet_pton(AF_INET, host, &at.sin_addr);
@@ -141,30 +143,28 @@ static int bind_one(int type, const char *host, uint16_t port, struct ft_fault *
                    "%s:%u: %s: %s", host, port, type == SOCK_STREAM ? "TCP" : "UDP", strerror(why));
 }
 
-static void try_addresses(const struct nd_config *config, const struct nd_node *self, struct tries *out)
+/* By both protocols that the link uses, or by one. */
+static void try_address(const char *what, bool tcp, bool udp, const char *host, uint16_t port, bool opens,
+                        struct tries *out)
 {
-    int error;
+    int error = tcp ? bind_one(SOCK_STREAM, host, port, opens, next_fault(out)) : 0;
 
-    if (config->protect.pair && self->tcp_port) {
-        error = bind_one(SOCK_STREAM, self->host, self->tcp_port, next_fault(out));
-        if (!error)
-            error = bind_one(SOCK_DGRAM, self->host, self->tcp_port, next_fault(out));
-        note(out, "replication", error, "%s:%u", self->host, self->tcp_port);
-    }
-    if (config->protect.pair && self->second_port) {
-        error = bind_one(SOCK_STREAM, self->second_host, self->second_port, next_fault(out));
-        if (!error)
-            error = bind_one(SOCK_DGRAM, self->second_host, self->second_port, next_fault(out));
-        note(out, "replication", error, "%s:%u", self->second_host, self->second_port);
-    }
-    if (nd_config_is_keeper(config, self)) {
-        error = bind_one(SOCK_DGRAM, self->inputs_host, self->inputs_port, next_fault(out));
-        note(out, "inputs", error, "%s:%u", self->inputs_host, self->inputs_port);
-    }
-    if (self->metrics_port) {
-        error = bind_one(SOCK_STREAM, self->metrics_host, self->metrics_port, next_fault(out));
-        note(out, "metrics", error, "%s:%u", self->metrics_host, self->metrics_port);
-    }
+    if (!error && udp)
+        error = bind_one(SOCK_DGRAM, host, port, opens, next_fault(out));
+    note(out, what, error, "%s:%u", host, port);
+}
+
+static void try_addresses(const struct nd_config *config, const struct nd_node *self, bool opens,
+                          struct tries *out)
+{
+    if (config->protect.pair && self->tcp_port)
+        try_address("replication", true, true, self->host, self->tcp_port, opens, out);
+    if (config->protect.pair && self->second_port)
+        try_address("replication", true, true, self->second_host, self->second_port, opens, out);
+    if (self->inputs_port && !self->inputs_devices && (!opens || nd_config_is_keeper(config, self)))
+        try_address("inputs", false, true, self->inputs_host, self->inputs_port, opens, out);
+    if (self->metrics_port)
+        try_address("metrics", true, false, self->metrics_host, self->metrics_port, opens, out);
 }
 
 static bool has_arbiter(const struct nd_config *config)
@@ -172,13 +172,15 @@ static bool has_arbiter(const struct nd_config *config)
     return config->arbiter.etcd.urls && config->protect.pair;
 }
 
-static void try_ports(const struct nd_config *config, const struct nd_node *self, struct tries *out)
+static void try_ports(const struct nd_config *config, const struct nd_node *self, bool opens,
+                      struct tries *out)
 {
     static struct nd_ports ports; /* its drivers' threads may look at it until the process ends */
-    int error = nd_ports_open(&ports, config, self, next_fault(out));
+    int error = opens ? nd_ports_open(&ports, config, self, next_fault(out))
+                      : nd_ports_judge(config, self, next_fault(out));
 
     note(out, "ports", error, "%u", ports.io.devices);
-    if (!error)
+    if (!error && opens)
         nd_ports_close(&ports);
 }
 
@@ -208,9 +210,11 @@ static int try_seal(const struct nd_config *config, const struct nd_node *self, 
  * As `run` opens it, and as the user that it becomes: what seals the link, the directories, the control
  * sockets, the addresses, the arbiter, the ports. Each is tried, whatever the others gave; but where the
  * control socket says that the node runs, nothing else is. In a process that does no more than this: it has
- * given up its user and most capabilities, and DPDK can be started once.
+ * given up its user and most capabilities, and DPDK can be started once. Without `opens` nothing is opened,
+ * and what is judged is judged by the functions that `run` calls before it opens.
  */
-static void try_node(const struct nd_config *config, const struct nd_node *self, struct tries *out)
+static void try_node(const struct nd_config *config, const struct nd_node *self, bool opens,
+                     struct tries *out)
 {
     const struct nd_privilege privilege = nd_ports_privilege(self);
     bool there;
@@ -223,7 +227,7 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
         note(out, "user", error, "%s", self->user);
         return;
     }
-    if (!try_control(self, out))
+    if (!try_control(self, opens, out))
         return;
     if (config->link.key[0] || config->link.certificate[0]) {
         error = nd_config_find_link_files(config, next_fault(out));
@@ -233,11 +237,11 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
     }
     if (!nd_config_is_keeper(config, self))
         note(out, "state", try_directory(self->state, &there, next_fault(out)), "%s", self->state);
-    try_addresses(config, self, out);
-    if (has_arbiter(config) && !nd_config_is_keeper(config, self))
+    try_addresses(config, self, opens, out);
+    if (opens && has_arbiter(config) && !nd_config_is_keeper(config, self))
         note(out, "arbiter", nd_arbiter_look(&config->arbiter, next_fault(out)), "%s",
              config->arbiter.etcd.url[0]);
-    try_ports(config, self, out);
+    try_ports(config, self, opens, out);
 }
 
 /* ---- check -------------------------------------------------------------------------------------- */
@@ -279,7 +283,8 @@ static int print_json(const struct nd_config *config, const char *file, const st
     for (unsigned i = 0; config && i < config->chain.count; i++)
         json_array_append_new(nfs, json_string(config->chain.nfs[i].module->name));
     if (config)
-        object = json_pack("{s:s, s:b, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok", 1, "chain",
+        object = json_pack("{s:s, s:b, s:s*, s:s, s:i, s:s, s:s, s:s?, s:o, s:o}", "file", file, "ok",
+                           fault->text[0] == '\0', "error", fault->text[0] ? fault->text : NULL, "chain",
                            config->chain.name, "lanes", (int)config->chain.lanes, "mode", protect->mode,
                            "mode_asked", nd_modes[protect->asked], "mode_decided_by",
                            *protect->decided_by ? protect->decided_by : NULL, "nfs", nfs, "nodes", nodes);
@@ -301,7 +306,7 @@ static void print_names(const char *what, const struct nd_node *node, unsigned c
         printf("%s%s %s", i ? "," : what, i == 0 && count > 1 ? "s" : "", node[i].name);
 }
 
-static void print_text(const struct nd_config *config, const char *file)
+static void print_text(const struct nd_config *config, const char *file, bool elsewhere)
 {
     const struct nd_protect *p = &config->protect;
     char mode[ND_MODE_TEXT];
@@ -315,6 +320,8 @@ static void print_text(const struct nd_config *config, const char *file)
         printf(", nodes %s, %s", config->node[0].name, config->node[1].name);
         print_names(", spare", &config->node[ND_PAIR], config->nodes - ND_PAIR);
         print_names(", behind keeper", config->keeper, config->keepers);
+        if (elsewhere)
+            printf("; none is of this server, so no start was judged (-n NAME judges that one's)");
     }
     printf("\n");
 }
@@ -337,7 +344,6 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
 {
     const struct nf_l3_config *l3 = config->chain.l3;
     struct nd_interface_faults faults;
-    struct nd_interface_now now;
 
     for (unsigned n = 0; n < config->nodes; n++)
         for (unsigned p = 0; p < config->ports; p++) {
@@ -349,8 +355,6 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
                               &faults);
             for (unsigned i = 0; i < faults.count; i++)
                 warn(file, "node %s: %s", node->name, faults.line[i]);
-            if (nd_interface_ask(node->port[p], false, &now) && !now.mtu)
-                warn(file, "node %s: this server has no such interface: %s", node->name, node->port[p]);
         }
 }
 
@@ -399,33 +403,6 @@ static void warn_of_hold(const struct nd_config *config, const char *file)
                  "node %s: hold_packets %u: %u mbufs have room for %u in each lane, expected mbufs of %u or "
                  "more",
                  node->name, asked, node->mbufs, fit, 2 * whole * config->chain.lanes);
-    }
-}
-
-#define BUFFER_BYTES 350u /* of a packet buffer, beside its frame */
-
-static void warn_of_memory(const struct nd_config *config, const char *file)
-{
-    for (unsigned n = 0; n < config->nodes; n++) {
-        const struct nd_node *node = &config->node[n];
-        uint64_t takes = ((uint64_t)node->mbufs * (config->chain.frame_max + BUFFER_BYTES)) >> 20;
-
-        if (takes > node->memory_mb)
-            warn(file, "node %s: %u mbufs of frame_max %u take %lu MB, expected memory_mb above it: %u",
-                 node->name, node->mbufs, config->chain.frame_max, takes, node->memory_mb);
-    }
-}
-
-/* Of the nodes that are this server's. */
-static void warn_of_metrics(const struct nd_config *config, const char *file)
-{
-    for (unsigned n = 0; n < config->nodes; n++) {
-        const struct nd_node *node = &config->node[n];
-
-        if (node->metrics_port && nd_address_here(node->host) && strcmp(node->metrics_host, "0.0.0.0") != 0 &&
-            !nd_address_here(node->metrics_host))
-            warn(file, "node %s: metrics %s:%u: this server has no such address", node->name,
-                 node->metrics_host, node->metrics_port);
     }
 }
 
@@ -495,38 +472,14 @@ static void warn_of_wire(const struct nd_config *config, const char *file)
                    "node that had it until they hear each station again");
 }
 
-/* A start refuses it. Who owns the file is left to that, since it is not known here as whom the node runs. */
-static void warn_of_key(const char *path, const char *file)
-{
-    struct stat s;
-
-    if (path[0] && lstat(path, &s) == 0 && S_ISREG(s.st_mode) && s.st_mode & 077)
-        warn(file, "%s: mode %04o: nobody else may read a key, run: chmod 600 %s", path, s.st_mode & 07777,
-             path);
-}
-
-/* Of the nodes of this server: programs that are not there, and the link's files, without which they refuse
- * to start. Who checks the file may be somebody who may not read a key. */
-static void warn_of_files(const struct nd_config *config, const char *file)
+/* Of the nodes of this server: programs that are not there. */
+static void warn_of_programs(const struct nd_config *config, const char *file)
 {
     struct ft_fault fault = {""};
-    bool here = false;
 
-    for (unsigned n = 0; n < config->nodes; n++) {
-        if (!nd_address_here(config->node[n].host))
-            continue;
-        here = true;
-        if (config->node[n].user[0] && !getpwnam(config->node[n].user))
-            warn(file, "node %s does not start: this server has no user '%s'", config->node[n].name,
-                 config->node[n].user);
-        if (config->node[n].operators[0] && !getgrnam(config->node[n].operators))
-            warn(file, "node %s does not start: this server has no group '%s'", config->node[n].name,
-                 config->node[n].operators);
-        if (nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
+    for (unsigned n = 0; n < config->nodes; n++)
+        if (nd_address_here(config->node[n].host) && nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
             warn(file, "node %s: %s", config->node[n].name, fault.text);
-    }
-    if (here && nd_config_find_link_files(config, &fault) == FT_EINVAL)
-        warn(file, "no node starts here: %s", fault.text);
 }
 
 /* Which node, or keeper, is to be tried; or NULL and an exit code in *code. */
@@ -548,7 +501,15 @@ static const struct nd_node *choose_node(const struct nd_config *config, const s
     return node < 0 ? NULL : &config->node[node];
 }
 
-/* What `run` would end with: the first that failed. */
+/* What `run` would end with. */
+static int exit_of(int error)
+{
+    return error == FT_EPERM                                            ? ND_NO_PERMISSION
+           : error == FT_EBUSY || error == FT_ENOENT || error == FT_EIO ? ND_NO_ANSWER
+                                                                        : ND_DATA;
+}
+
+/* That of the first that failed. */
 static int say_tries(const struct nd_config *config, const struct nd_node *node, const struct tries *tries,
                      const struct nd_options *o)
 {
@@ -567,9 +528,7 @@ static int say_tries(const struct nd_config *config, const struct nd_node *node,
         else
             fprintf(stderr, "%s: try: %s %s: %s: %s\n", o->file, kind, node->name, t->what, t->fault.text);
         if (!code)
-            code = error == FT_EPERM                                            ? ND_NO_PERMISSION
-                   : error == FT_EBUSY || error == FT_ENOENT || error == FT_EIO ? ND_NO_ANSWER
-                                                                                : ND_DATA;
+            code = exit_of(error);
     }
     if (!code && !o->json) {
         printf("%s: try: %s %s: opened", o->file, kind, node->name);
@@ -577,6 +536,82 @@ static int say_tries(const struct nd_config *config, const struct nd_node *node,
             printf("%s %s %s", i ? "," : "", tries->of[i].what, tries->of[i].which);
         printf("\n");
     }
+    return code;
+}
+
+/*
+ * Whether the node, or keeper, would start here: in a process of its own, which becomes what the node
+ * becomes. A line for each thing that speaks against it; the exit code of the first. What is not permitted is
+ * a warning where another user than root asks, for the node may be another one's.
+ */
+static int judge_start(const struct nd_config *config, const struct nd_node *node, struct tries *tries,
+                       const char *file, struct ft_fault *first)
+{
+    int code = ND_DONE, status = 0;
+    bool warned = false;
+    pid_t pid;
+
+    tries->count = 0;
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        try_node(config, node, false, tries);
+        _exit(0);
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
+        fprintf(stderr, "%s: node %s: its start could not be judged\n", file, node->name);
+        return ND_SOFTWARE;
+    }
+    for (unsigned i = 0; i < tries->count; i++) {
+        const struct try *t = &tries->of[i];
+        const char *kind = nd_config_is_keeper(config, node) ? "keeper" : "node", *why = t->fault.text;
+        bool passes = t->error == FT_EPERM && geteuid() != 0, named = strncmp(why, "node ", 5) == 0;
+
+        if (!t->error || (passes && warned))
+            continue;
+        warned |= passes;
+        why += named ? strcspn(why, ":") + 2 : 0; /* DPDK's part names the node itself */
+        fprintf(stderr, "%s: %s%s %s does not start%s: %s%s%s\n", file, passes ? "warning: " : "", kind,
+                node->name, passes ? " as this user" : "", named ? "" : t->what, named ? "" : ": ", why);
+        if (!passes && !code) {
+            code = exit_of(t->error);
+            *first = t->fault;
+        }
+    }
+    return code;
+}
+
+static bool is_here(const struct nd_config *config, const struct nd_node *node)
+{
+    return nd_address_here(nd_config_is_keeper(config, node) ? node->inputs_host : node->host);
+}
+
+/* The nodes and keepers of this server, or the one that `node` says. Of a pair without protection the primary
+ * alone starts. The exit code of what is refused first, and its line; *none: there is none of them. */
+static int judge_starts(const struct nd_config *config, const struct nd_node *only, const char *file,
+                        struct ft_fault *first, bool *none)
+{
+    struct tries *tries =
+        mmap(NULL, sizeof(*tries), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct ft_fault why;
+    int code = ND_DONE, one;
+
+    *none = true;
+    if (tries == MAP_FAILED)
+        return ND_SOFTWARE;
+    for (unsigned i = 0; i < config->nodes + config->keepers; i++) {
+        const struct nd_node *node =
+            i < config->nodes ? &config->node[i] : &config->keeper[i - config->nodes];
+
+        if (only ? node != only : !is_here(config, node))
+            continue;
+        *none = false;
+        if (i < config->nodes && !config->protect.pair && node->role != ND_ROLE_PRIMARY)
+            continue;
+        one = judge_start(config, node, tries, file, code ? &why : first);
+        code = code ? code : one;
+    }
+    munmap(tries, sizeof(*tries));
     return code;
 }
 
@@ -591,11 +626,7 @@ static void warn_of_all(const struct nd_config *config, const char *file)
     warn_of_addresses(config, file);
     nd_chain_warn(config, warn_of_chain, (void *)(uintptr_t)file);
     warn_of_hold(config, file);
-    warn_of_memory(config, file);
-    warn_of_metrics(config, file);
-    warn_of_files(config, file);
-    warn_of_key(config->link.key, file);
-    warn_of_key(config->link.private_key, file);
+    warn_of_programs(config, file);
     /* A node asks from its own place, and as its own user. */
     if (has_arbiter(config) && nd_arbiter_look(&config->arbiter, &fault))
         warn(file, "from here the arbiter does not answer: %s", fault.text);
@@ -619,7 +650,8 @@ int nd_cmd_check(int argc, char **argv)
     static struct tries tries;
     int error = nd_options_read(&options, argc, argv);
     const struct nd_node *node = NULL;
-    int code = ND_DONE, tried = ND_DONE;
+    int code = ND_DONE, starts = ND_DONE;
+    bool none = false;
 
     if (error)
         return error;
@@ -637,20 +669,21 @@ int nd_cmd_check(int argc, char **argv)
         warn(options.file, "detect_ms below 20 takes ordinary scheduling delays for failures");
     if (!error)
         warn_of_all(config, options.file);
-    if (!error && !options.json)
-        print_text(config, options.file);
-    if (!error && (options.tries || options.node)) {
-        node = choose_node(config, &options, &tried);
-        fflush(NULL);
-        if (node && options.tries) {
-            try_node(config, node, &tries);
-            tried = say_tries(config, node, &tries, &options);
-        }
+    if (!error && (options.tries || options.node))
+        node = choose_node(config, &options, &starts);
+    if (!error && config->nodes && !options.tries && !starts)
+        starts = judge_starts(config, node, options.file, &fault, &none);
+    if (!error && !options.json && !(starts && !options.tries))
+        print_text(config, options.file, none);
+    fflush(NULL);
+    if (node && options.tries) {
+        try_node(config, node, true, &tries);
+        starts = say_tries(config, node, &tries, &options);
     }
     if (options.json)
-        code = print_json(config, options.file, &fault, tried_json(node, &tries));
-    if (tried)
-        code = tried;
+        code = print_json(config, options.file, &fault, tried_json(options.tries ? node : NULL, &tries));
+    if (starts)
+        code = starts;
     nd_config_free(config);
     return error ? nd_exit_of_file(error) : code;
 }

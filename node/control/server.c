@@ -24,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -383,27 +384,60 @@ static void close_listener(struct listener *l)
     unlink(l->address.sun_path);
 }
 
+static int fail_group(const char *path, const char *group, int why, struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_EPERM,
+                   "control socket %s: cannot be given to group %.40s (%s), expected a "
+                   "group of this node's user",
+                   path, group, strerror(why));
+}
+
 /* Who may connect there is a group, of which this process has to be a member, or root. */
 static int give_to(struct listener *l, const char *group, struct ft_fault *fault)
 {
     const struct group *of = getgrnam(group);
 
+    return of && chown(l->address.sun_path, (uid_t)-1, of->gr_gid) == 0
+               ? 0
+               : fail_group(l->address.sun_path, group, errno, fault);
+}
+
+/* Of a file that has no name and is gone at once, since the kernel alone knows what this process may do. */
+static int judge_group(const char *path, const char *group, struct ft_fault *fault)
+{
+    const struct group *of = getgrnam(group);
+    int fd, why;
+
     if (!of)
         return ft_fail(fault, FT_EINVAL, "operators %.40s: no such group on this system", group);
-    if (chown(l->address.sun_path, (uid_t)-1, of->gr_gid) != 0)
-        return ft_fail(fault, FT_EPERM,
-                       "control socket %s: cannot be given to group %.40s (%s), expected a "
-                       "group of this node's user",
-                       l->address.sun_path, group, strerror(errno));
-    return 0;
+    fd = memfd_create("operators", MFD_CLOEXEC);
+    if (fd < 0)
+        return ft_fail(fault, FT_EIO, "control socket %s: %s", path, strerror(errno));
+    why = fchown(fd, (uid_t)-1, of->gr_gid) == 0 ? 0 : errno;
+    close(fd);
+    return why ? fail_group(path, group, why, fault) : 0;
+}
+
+int nd_server_judge(const char *path, const char *operators, struct ft_fault *fault)
+{
+    char out[ND_SOCKET_PATH];
+
+    for (int role = 0; role < ND_ROLES; role++)
+        if (!nd_socket_path(out, path, (enum nd_may)role) && (role != ND_OPERATES || *operators))
+            return ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
+                           ND_SOCKET_PATH - (*operators ? sizeof(".operate") : sizeof(".look")));
+    return *operators ? judge_group(path, operators, fault) : 0;
 }
 
 int nd_server_open(struct nd_server **out, const char *path, const char *operators, struct ft_fault *fault)
 {
-    struct nd_server *s = calloc(1, sizeof(*s));
-    int error = 0;
+    int error = nd_server_judge(path, operators, fault);
+    struct nd_server *s;
 
     *out = NULL;
+    if (error)
+        return error;
+    s = calloc(1, sizeof(*s));
     if (!s)
         return ft_fail(fault, FT_ENOMEM, "no memory for the control socket");
     for (int role = 0; role < ND_ROLES; role++) {
@@ -415,12 +449,10 @@ int nd_server_open(struct nd_server **out, const char *path, const char *operato
         l->address.sun_family = AF_UNIX;
         for (int i = 0; i < ND_PLACES; i++)
             l->places[i].fd = -1;
-        if (!nd_socket_path(l->address.sun_path, path, l->role) && (l->role != ND_OPERATES || *operators))
-            error = ft_fail(fault, FT_EINVAL, "control socket %s: a path of more than %zu bytes", path,
-                            ND_SOCKET_PATH - (*operators ? sizeof(".operate") : sizeof(".look")));
+        (void)nd_socket_path(l->address.sun_path, path,
+                             l->role); /* of one that is not opened it is too long */
     }
-    if (!error)
-        error = open_listener(&s->listeners[ND_ACTS], 0660, fault);
+    error = open_listener(&s->listeners[ND_ACTS], 0660, fault);
     if (!error && *operators) {
         error = open_listener(&s->listeners[ND_OPERATES], 0600, fault);
         if (!error)

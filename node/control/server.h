@@ -98,6 +98,9 @@ struct nd_server;
  * FT_EBUSY: a node already listens there. FT_EINVAL: no such group. A socket file that nobody listens on is
  * replaced. */
 int nd_server_open(struct nd_server **out, const char *path, const char *operators, struct ft_fault *fault);
+/* What nd_server_open refuses before it opens anything: FT_EINVAL, FT_EPERM (this process may not give the
+ * socket to the group). */
+int nd_server_judge(const char *path, const char *operators, struct ft_fault *fault);
 void nd_server_close(struct nd_server *server); /* removes the socket files */
 
 /* Waits at most timeout_ms and 20 ms for clients, less while a request is at work. Takes in who has come, and

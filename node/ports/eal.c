@@ -265,6 +265,11 @@ struct nd_privilege nd_ports_privilege(const struct nd_node *node)
     return needed;
 }
 
+uint64_t nd_eal_memory(const struct nd_node *node)
+{
+    return node->hugepages || has_option(node, "-m") ? 0 : (uint64_t)node->memory_mb << 20;
+}
+
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
 {
     static char memory[16], prefix[224], cores[1024];

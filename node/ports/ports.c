@@ -528,14 +528,45 @@ static struct rte_mempool *make_dense_pool(unsigned n, uint16_t room, bool whole
     return pool;
 }
 
+/* Bytes of a buffer, for a frame and DPDK. */
+static uint32_t room_of(const struct nd_config *config)
+{
+    uint32_t frame_max = config->chain.frame_max;
+
+    return frame_max + (frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
+}
+
+static int fail_memory(const struct nd_node *node, struct ft_fault *fault)
+{
+    return ft_fail(fault, FT_ENOMEM,
+                   "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
+                   node->name, node->mbufs, node->memory_mb);
+}
+
+int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
+{
+    uint64_t memory = nd_eal_memory(node);
+    struct nd_interface_now now;
+
+    if (node->inputs_port && !nd_config_is_keeper(config, node)) /* a keeper has the ports */
+        return 0;
+    if (memory && memory < (uint64_t)node->mbufs * (sizeof(struct rte_mbuf) + room_of(config)))
+        return fail_memory(node, fault);
+    for (unsigned i = 0; i < config->ports; i++)
+        if (nd_interface_ask(node->port[i], false, &now) && !now.mtu)
+            return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: No such device",
+                           node->name, config->port_name[i], node->port[i]);
+    return 0;
+}
+
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
                   struct ft_fault *fault)
 {
     const struct nd_privilege needed = nd_ports_privilege(node);
-    int error = nd_eal_open(config, node, fault);
+    int error = nd_ports_judge(config, node, fault);
     struct nd_carrier by = {.ctx = NULL};
     unsigned pieces = 0;
-    uint32_t room;
+    uint32_t room = room_of(config);
 
     *ports = (struct nd_ports){.frame_max = config->chain.frame_max,
                                .xdp = needed.xdp,
@@ -548,10 +579,11 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const 
                                       .data = mbuf_data,
                                       .drop = drop_mbuf}};
     if (!error)
+        error = nd_eal_open(config, node, fault);
+    if (!error)
         error = nf_chain_scope(&config->chain, config->chain.lanes, &ports->deal.scope, fault);
     if (error)
         return error;
-    room = ports->frame_max + (ports->frame_max > NF_FRAME_ROOM ? SPARE : 0) + RTE_PKTMBUF_HEADROOM;
     rte_log_set_global_level(RTE_LOG_WARNING);
     if (node->inputs_port && !nd_config_is_keeper(config, node)) {
         number_ports(ports, config, node);
@@ -572,9 +604,7 @@ int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const 
                         "lower mbufs, or have more hugepages free",
                         node->name, node->mbufs, pieces);
     else if (!ports->pool)
-        error = ft_fail(fault, FT_ENOMEM,
-                        "node %s: no memory for %u packet buffers in %u MB; lower mbufs or raise memory_mb",
-                        node->name, node->mbufs, node->memory_mb);
+        error = fail_memory(node, fault);
     else
         error = open_devices(ports, config, node, fault);
     if (error)

@@ -64,6 +64,10 @@ struct nd_ports {
 /* What a node needs of the system to open its ports, as its user. */
 struct nd_privilege nd_ports_privilege(const struct nd_node *node);
 
+/* What nd_ports_open refuses before it starts DPDK: more buffers than memory, an interface that this machine
+ * does not have. FT_ENOMEM, FT_EINVAL. */
+int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
+
 /* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,
@@ -84,6 +88,8 @@ void nd_ports_warn(const struct nd_config *config, unsigned node);
 
 /* ---- eal.c ---- */
 
+/* The memory that DPDK may take, bytes; 0: it is not known before DPDK starts, as with huge pages. */
+uint64_t nd_eal_memory(const struct nd_node *node);
 /* Starts DPDK with the node's arguments. As nd_ports_open. */
 int nd_eal_open(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
 

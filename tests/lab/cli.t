@@ -224,7 +224,6 @@ sed -i 's/outside: 198.51.100.2/outside: 10.0.0.77/' "$dir/hints.yaml"
 t "check warns of an outside address in a network of the inside" 0 "hints.yaml: ok" \
     "hints.yaml: warning: nf 1, nat: outside 10.0.0.77 is in the network of in, an interface of the inside$" check -c "$dir/hints.yaml"
 sed 's/role: primary,/role: primary, user: nosuchuser,/' "$dir/pair.yaml" >"$dir/user.yaml"
-t "and of a user that this server does not have" 0 "user.yaml: ok" "user.yaml: warning: node a does not start: this server has no user 'nosuchuser'$" check -c "$dir/user.yaml"
 sed 's/out: net_null1/out: net_null0/' "$dir/pair.yaml" >"$dir/twice.yaml"
 t "check a device that two ports have" 65 "" "twice.yaml:[0-9]*: node a ports out is net_null0, as in, expected a device or interface of its own$" check -c "$dir/twice.yaml"
 t "run the standby without protection" 65 "" "^understudy: node b: protect mode is off, expected node a" run -c "$dir/off.yaml" -n b
@@ -237,15 +236,45 @@ sed -i 's/replication: "203.0.113.250:7001"/replication: "127.0.0.1:7001"/' "$di
 sed 's/insecure: true/key: none.key/' "$dir/pair.yaml" >"$dir/key.yaml"
 sed 's/insecure: true/tls: {cert: a.pem, key: a.key, ca: ca.pem}/' "$dir/pair.yaml" >"$dir/tls.yaml"
 gone='No such file or directory, expected'
-t "check warns of a key that this server does not have" 0 "key.yaml: ok" \
-    "key.yaml: warning: no node starts here: $dir/key.yaml:5: link key: $dir/none.key: $gone" check -c "$dir/key.yaml"
 sed 's/127.0.0.1:/192.0.2.1:/' "$dir/key.yaml" >"$dir/elsewhere.yaml"
-t "and knows no other server's files" 0 "elsewhere.yaml: ok" "" check -c "$dir/elsewhere.yaml"
-sed 's/insecure: true/key: open.key/; s/net_null1/"net_af_packet1,iface=nonesuch"/' "$dir/pair.yaml" >"$dir/warn.yaml"
-"$understudy" key "$dir/open.key" && chmod 644 "$dir/open.key"
-t "check warns of an interface that this server does not have" 0 "warn.yaml: ok" \
-    "warning: node a: this server has no such interface: net_af_packet1,iface=nonesuch$" check -c "$dir/warn.yaml"
-t "and of a key that others may read" 0 "warn.yaml: ok" "open.key: mode 0644: nobody else may read a key, run: chmod 600 " check -c "$dir/warn.yaml"
+t "a file of other servers alone is judged alone" 0 "elsewhere.yaml: ok: .*, nodes a, b; none is of this server, so no start was judged \(-n NAME judges that one's\)$" "" check -c "$dir/elsewhere.yaml"
+sed 's/insecure: true/key: open.key/; s/127.0.0.1:7002/192.0.2.1:7002/' "$dir/pair.yaml" >"$dir/start.yaml"
+"$understudy" key "$dir/open.key"
+t "a node that would start" 0 "start.yaml: ok: .*, nodes a, b$" "" check -c "$dir/start.yaml"
+# What the start on this server refuses check refuses: with the same words, and the same exit code.
+starts() { # NAME CODE WHY SED
+    sed "$4" "$dir/start.yaml" >"$dir/refused.yaml"
+    t "check refuses $1" "$2" "" "^$dir/refused.yaml: node a does not start: $3$" check -c "$dir/refused.yaml"
+    t "as run does" "$2" "" "$(sed -E 's/^(link|state|metrics|control socket): //' <<<"$3")|Cannot assign requested address" run -c "$dir/refused.yaml" -n a
+}
+starts "a key that is not there" 65 "link: $dir/refused.yaml:5: link key: $dir/none.key: $gone the pair's key \(understudy key FILE makes one\)" s/open.key/none.key/
+echo garbage >"$dir/garbage.key" && chmod 600 "$dir/garbage.key"
+starts "a key that is none" 65 "link: $dir/garbage.key:1: expected 64 hexadecimal digits, on at most 2 lines" s/open.key/garbage.key/
+cp "$dir/open.key" "$dir/read.key" && chmod 644 "$dir/read.key"
+starts "a key that others may read" 77 "link: $dir/read.key: mode 0644, expected 0600: nobody else may read a key" s/open.key/read.key/
+starts "an interface that this server does not have" 65 "port out: 'net_af_packet1,iface=nonesuch' cannot be opened: No such device" 's/net_null1/"net_af_packet1,iface=nonesuch"/'
+starts "more buffers than memory" 65 "no memory for 300000 packet buffers in 512 MB; lower mbufs or raise memory_mb" 's/role: primary/&, mbufs: 300000/'
+starts "metrics at an address of another server" 69 "metrics: 203.0.113.9:9470: expected an address of this host" 's/role: primary/&, metrics: "203.0.113.9:9470"/'
+starts "operators of no group" 65 "control socket: operators nosuchgroup: no such group on this system" 's/role: primary/&, operators: nosuchgroup/'
+starts "a state's directory that is a file" 65 "state: $dir/open.key: a file, expected a directory" "s|role: primary|&, state: $dir/open.key|"
+if [ "$(id -u)" = 0 ] && getent passwd nobody >/dev/null && getent group daemon >/dev/null && mkdir "$dir/his" && chown nobody "$dir/his" && chmod 711 "$dir"; then
+    cp "$dir/open.key" "$dir/his/key" && chown nobody "$dir/his/key"
+    his="s|open.key|his/key|; s|control: a.sock|control: his/a.sock, state: his, user: nobody, operators: daemon|"
+    starts "operators of a group that is not the node's user's" 77 \
+        "control socket: control socket .*: cannot be given to group daemon \(Operation not permitted\), expected a group of this node's user" "$his"
+fi
+starts "a user that this server does not have" 65 ".*nosuchuser.*" 's/role: primary/&, user: nosuchuser/'
+t "check -n of a node that is not of this server" 69 "" "start.yaml: node b does not start: replication: 192.0.2.1:7002: expected an address of this host$" check -c "$dir/start.yaml" -n b
+sed '/^nodes:/,$d' "$dir/start.yaml" >"$dir/kept.yaml"
+cat >>"$dir/kept.yaml" <<END
+nodes:
+  a: { role: primary, inputs: "203.0.113.1:6081", replication: "203.0.113.1:7001", control: a.sock }
+  b: { role: standby, inputs: "203.0.113.2:6081", replication: "203.0.113.2:7002", control: b.sock }
+keepers:
+  k: { inputs: "127.0.0.1:6081", ports: { in: net_null0, out: "net_af_packet1,iface=nonesuch" }, control: k.sock }
+END
+t "check refuses ports of a keeper that this server does not have" 65 "" "kept.yaml: keeper k does not start: port out: 'net_af_packet1,iface=nonesuch' cannot be opened: No such device$" check -c "$dir/kept.yaml"
+t "as the keeper does" 65 "" "port out: 'net_af_packet1,iface=nonesuch' cannot be opened: No such device" keeper -c "$dir/kept.yaml"
 t "run without the pair's key" 65 "" \
     "^understudy: $dir/key.yaml:5: link key: $dir/none.key: $gone the pair's key \(understudy key FILE makes one\)$" run -c "$dir/key.yaml" -n a
 ln -s pair.yaml "$dir/none.key"

@@ -37,8 +37,8 @@ is "an address of the chain that the kernel has is told" "$(warnings | sed 's/.*
 in_a ip address flush dev lo to 10.0.0.1
 sed 's/iface=a-in/iface=nonesuch/' "$pair" >"$LAB_DIR/none.yaml"
 is "and an interface that this node's server does not have" \
-    "$(in_a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/none.yaml" 2>&1 >/dev/null | sed 's/.*warning: //; s/: net_af_packet.*//')" \
-    "node a: this server has no such interface"
+    "$(in_a timeout 60 "$UNDERSTUDY" check -c "$LAB_DIR/none.yaml" 2>&1 >/dev/null | sed 's/.*yaml: //; s/net_af_packet.*'\''/DEVICE/')" \
+    "node a does not start: port inside: 'DEVICE cannot be opened: No such device"
 in_a ip link set a-out mtu 1300
 is "so is an MTU below that of the chain's interface" "$(warnings | sed 's/.*node a: //')" \
     "a-out: MTU 1300: packets of up to 1500 bytes are let pass and dropped here, run: ip link set a-out mtu 1500"
