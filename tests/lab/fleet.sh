@@ -10,7 +10,7 @@
 #
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
-# at port 9469. FLEET_TIMING: a pair's `timing`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
+# at port 9469. FLEET_TIMING: a pair's `timing`, FLEET_PROTECT: more of its `protect`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
 # then FLEET_ARBITER and FLEET_SHARD_ETCD have the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
@@ -113,7 +113,7 @@ pair:
     nfs:
       - nat: { inside: [10.0.0.0/8], outside: "203.0.113.\$(k)", max_flows: ${FLEET_FLOWS:-4000}${FLEET_FLOWS:+, max_flows_per_host: $FLEET_FLOWS} }
       - monitor: { max_flows: ${FLEET_FLOWS:-4000} }
-  protect: { mode: log }
+  protect: { mode: log${FLEET_PROTECT:+, $FLEET_PROTECT} }
 ${FLEET_TIMING:+  timing: $FLEET_TIMING}
   link: { key: \$(dir)/pair.key }
   interfaces:
@@ -190,9 +190,10 @@ etcd_start() { # [MEMBER]: 0 is the first
 }
 in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints "$(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379")" "$@"; }
 etcd_answers() {
-    local end=$((SECONDS + 40))
+    local looks=400
     until in_etcd endpoint health >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { tail -n 5 "$work"/etcd-*.log; return 1; }
+        looks=$((looks - 1))
+        [ $looks -gt 0 ] || { tail -n 5 "$work"/etcd-*.log; return 1; }
         sleep 0.1
     done
 }
@@ -262,10 +263,13 @@ said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
 node_says() { # SHARD SERVER PATH
     "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | jq -r ".$3"
 }
+# SECONDS of a machine that does nothing else: ten looks each, which last longer on a busy one.
 await_fleet() { # SECONDS FILTER VALUE
-    local end=$((SECONDS + $1))
-    until [ "$(said "$2")" = "$3" ]; do
-        [ $SECONDS -lt $end ] || { fleet status; return 1; }
+    local looks=$(($1 * 10)) is
+    until is=$(said "$2"); [ "$is" = "$3" ]; do
+        looks=$((looks - 1))
+        [ $looks -gt 0 ] || { fleet status; return 1; }
+        [ -z "${at_look:-}" ] || $at_look "$is"
         sleep 0.1
     done
 }
