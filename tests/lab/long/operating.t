@@ -4,7 +4,7 @@
 # network and files of their own, on which `make install` has put the program. What a block's info string says:
 #   sh run alpha|beta|both [protected]   run there, as root by bash -e; with `protected` once the pair is
 #   sh elsewhere                         not run here: the page may say so of the commands in `elsewhere` below alone
-#   yaml                                 a piece of a pair file, at which docs.t looks
+#   yaml                                 a piece of a pair file, at which docs.t looks; `yaml part`: not whole
 #   printed                              what the block before it prints: a number stands for any, … for anything
 # What a heading's runbook is for is done to the pair before it (`before`). Clients have flows through the pair meanwhile.
 . "$(dirname "$0")/../lib.sh"
@@ -12,7 +12,7 @@ need_lab
 for tool in setpriv adduser python3; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
 page=$root/docs/operating.md
-elsewhere="apt keeper scp watch journalctl diff promote re-pair etcd etcdctl make"
+elsewhere="apt clear keeper scp watch journalctl diff promote re-pair etcd etcdctl make"
 declare -A server=([alpha]=a [beta]=b)
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────
@@ -22,7 +22,7 @@ read_page() {
     mkdir -p "$work/blocks" && awk -v to="$work/blocks/" '
         /^ *```/ && !inside {
             inside = 1; info = $0; match(info, /^ */); indent = RLENGTH; sub(/^ *```/, "", info)
-            if (info == "yaml") file = "/dev/null"
+            if (info ~ /^yaml( part)?$/) file = "/dev/null"
             else file = info == "printed" ? sprintf("%s%03d.printed", to, n) : sprintf("%s%03d", to, ++n)
             if (info != "printed") print NR "\n" heading "\n" info > file
             else printf "" > file
@@ -63,13 +63,12 @@ mounts='mount --make-rprivate / && mount -t tmpfs none "$0/tmp" && mkdir "$0"/tm
     over /etc "$0/tmp/etc" /etc && over /var/lib "$0/tmp/lib" /var/lib && over /var/log "$0/tmp/log" /var/log &&
     over "$0/../stand:$0/../dest/usr:/usr" "$0/tmp/usr" /usr && mount -t tmpfs none /run && touch "$0/ready" && exec sleep 1000'
 server_up() { # NAME
-    local ns=$LAB_PREFIX${server[$1]} dir=$work/$1 end=$((SECONDS + 10))
+    local ns=$LAB_PREFIX${server[$1]} dir=$work/$1 left=$(polls 10)
     mkdir -p "$dir/tmp" && rm -f "$dir/ready"
     ip netns exec "$ns" unshare -m bash -c "$mounts" "$dir" >"$dir/up" 2>&1 9>&- &
     echo $! >"$dir/pid"
     until [ -e "$dir/ready" ]; do
-        [ $SECONDS -lt $end ] && kill -0 "$(cat "$dir/pid")" 2>/dev/null || { cat "$dir/up"; return 1; }
-        sleep 0.05
+        poll && kill -0 "$(cat "$dir/pid")" 2>/dev/null || { cat "$dir/up"; return 1; }
     done
 }
 on() { # SERVER COMMAND…
@@ -80,18 +79,16 @@ lose() { # SERVER: its node dies, and nobody starts it
 }
 pair_of() { on "$1" understudy status -c /etc/understudy/pair.yaml -n "$1" -o json 2>/dev/null | jq -r ".$2"; }
 field_is() { # SERVER FIELD VALUE
-    local end=$((SECONDS + 60))
+    local left=$(polls 60)
     until [ "$(pair_of "$1" "$2")" = "$3" ]; do
-        [ $SECONDS -lt $end ] || { echo "$1 is $(pair_of "$1" state): $(pair_of "$1" why)"; return 1; }
-        sleep 0.1
+        poll || { echo "$1 is $(pair_of "$1" state): $(pair_of "$1" why)"; return 1; }
     done
 }
 state_is() { field_is "$1" state "$2"; }
 protected() {
-    local end=$((SECONDS + 90))
+    local left=$(polls 90)
     until [ "$(pair_of alpha state) $(pair_of beta state)" = "PROTECTED READY" ] || [ "$(pair_of alpha state) $(pair_of beta state)" = "READY PROTECTED" ]; do
-        [ $SECONDS -lt $end ] || { on alpha understudy status -c /etc/understudy/pair.yaml; on beta understudy status -c /etc/understudy/pair.yaml; return 1; }
-        sleep 0.1
+        poll || { on alpha understudy status -c /etc/understudy/pair.yaml; on beta understudy status -c /etc/understudy/pair.yaml; return 1; }
     done
 }
 primary_is() { # SERVER
@@ -230,7 +227,7 @@ for block in "$work"/blocks/[0-9][0-9][0-9]; do
         out=$(before "$heading" 2>&1) || failed="before the heading $heading: $out"
     done < <(awk -v from="${at:-0}" -v to="$(line_of "$block")" '$1 > from && $1 < to { sub(/^[0-9]+ /, ""); print }' "$work/headings")
     at=$(line_of "$block")
-    [ "$(info_of "$block")" != "sh elsewhere" ] || continue
+    [[ $(info_of "$block") = "sh run "* ]] || continue
     read -r _ _ names _ < <(info_of "$block")
     ok "$(heading_of "$block"): on $names: $(commands_of "$block" | head -n 1)" run_block "$block" || break
     ran=$((ran + 1))
