@@ -14,15 +14,15 @@ cat >"$work/slow.yaml" <<END
 chain: { name: slow, nfs: [ nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 } ] }
 protect: { mode: off }
 nodes:
-  one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4741", control: one.sock, mbufs: 2048, memory_mb: 128 }
-  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4742", control: two.sock }
+  one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4761", control: one.sock, mbufs: 2048, memory_mb: 128 }
+  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4762", control: two.sock }
 END
 slow() { UNDERSTUDY_PLANT=slow-make "$BUILD/understudy-planted" run -c "$work/slow.yaml" -n one 2>"$work/slow.log" 9>&- & }
 of_slow() { "$UNDERSTUDY" status -c "$work/slow.yaml" -n one -o json 2>/dev/null | jq -c "$1"; }
 slow_is() { # JQ VALUE: within 20 s
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until [ "$(of_slow "$1")" = "$2" ]; do
-        [ $SECONDS -lt $end ] || { of_slow .; cat "$work/slow.log"; return 1; }
+        poll || { of_slow .; cat "$work/slow.log"; return 1; }
     done
 }
 slow
@@ -81,7 +81,7 @@ END
 ready() { until "$lab" exec client bash -c 'exec 3<>/dev/tcp/203.0.113.100/7100' 2>/dev/null; do sleep 0.1; done; }
 ok "the server answers" timeout 10 bash -c "$(declare -f ready); lab='$lab'; ready"
 client &
-part_done() { local end=$((SECONDS + 60)); until [ -e "$work/done$1" ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.05; done; }
+part_done() { local left=$(polls 60); until [ -e "$work/done$1" ]; do poll || return 1; done; }
 ok "all of it was sent" part_done 1
 is "every short connection got through, and those that stay" "$(sed -n 1p "$work/echoed")" "1500 20"
 
@@ -98,7 +98,7 @@ ok "show has the counters: flows were displaced" test "$displaced" -ge 1000
 is "and none found no room" "$(awk '$1 == "table_full" { print $2 }' "$work/shown")" 0
 ok "status has it too" sh -c "'$UNDERSTUDY' status -c '$pair' | grep -qE '^nat.flows +[0-9]+ +200 +[0-9]+ %$'"
 ok "metrics have it" sh -c "'$lab' exec a curl -s --max-time 10 http://$at/metrics | grep -qx 'understudy_table_limit{table=\"nat.flows\",lane=\"0\"} 200'"
-again() { local end=$((SECONDS + 30)); until [ "$(lines 'has room again: ')" = 1 ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+again() { local left=$(polls 30); until [ "$(lines 'has room again: ')" = 1 ]; do poll || return 1; done; }
 ok "closed connections go after seconds: the log says that there is room again" again
 
 # ── and after a takeover ─────────────────────────────────────────────────────────────────────────

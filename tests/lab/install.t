@@ -161,8 +161,8 @@ cat >"$place/pair.yaml" <<END
 chain: { name: alone, modules: [ limiter.so ], nfs: [ limiter: { packets: 5, window: 60 } ] }
 protect: { mode: off }
 nodes:
-  one: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4711", control: one.sock, mbufs: 2048, memory_mb: 128 }
-  two: { role: standby, ports: { inside: net_null2, outside: net_null3 }, replication: "127.0.0.1:4712", control: two.sock }
+  one: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4757", control: one.sock, mbufs: 2048, memory_mb: 128 }
+  two: { role: standby, ports: { inside: net_null2, outside: net_null3 }, replication: "127.0.0.1:4758", control: two.sock }
 END
 cp "$root/tests/lab/supervisor.py" "$place"
 says="$place/says"

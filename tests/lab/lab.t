@@ -3,9 +3,10 @@
 # The lab makes what it says and removes exactly that, also after a crash half-way.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 23
+plan 24
 
-before=$(ip netns list | sort)
+spaces() { ip netns list | grep "^$LAB_PREFIX" | sort; }
+before=$(spaces)
 was_there() { [ -d "$LAB_DIR" ] && echo yes || echo no; }
 dir_before=$(was_there)
 
@@ -30,7 +31,7 @@ ok "and says how to remove the first" grep -q "down" "$work/again"
 
 "$lab" exec b sleep 1000 &
 ok "down with a process inside" "$lab" down
-is "nothing is left of it" "$(ip netns list | sort) $(was_there)" "$before $dir_before"
+is "nothing is left of it" "$(spaces) $(was_there)" "$before $dir_before"
 
 # A crash: killed half-way through up.
 "$lab" up --no-nodes &
@@ -42,7 +43,7 @@ done
 kill -KILL $up 2>/dev/null
 wait $up 2>/dev/null
 ok "down after a crash" "$lab" down
-is "nothing is left after that either" "$(ip netns list | sort) $(was_there)" "$before $dir_before"
+is "nothing is left after that either" "$(spaces) $(was_there)" "$before $dir_before"
 ok "down again is no error" "$lab" down
 
 # What docs/writing-an-nf.md tells an author to run: a chain without a NAT, and the server answers.
@@ -73,3 +74,6 @@ is "of a lab with keepers, two ways and a spare only those are missing that do n
     "keeper k keeper l node a node b node c"
 is_like "check names them" "$("$UNDERSTUDY" check -c "$pair" 2>/dev/null)" "*, nodes a, b, spare c, behind keepers k, l"
 is "for programs, too" "$("$UNDERSTUDY" check -o json -c "$pair" 2>/dev/null | jq -c '[.nodes, .spares, .keepers]')" '[["a","b","c"],["c"],["k","l"]]'
+
+# Tests run at the same time, and some of them in the machine's own network.
+is "no two tests have a port of 127.0.0.1 in common" "$(grep -oE '127\.0\.0\.1:47[0-9]{2}' "$root"/tests/lab/*.t | sort -u | cut -d: -f2- | sort | uniq -d)" ""

@@ -11,11 +11,11 @@ made=$dir/made.pcap
 python3 tests/lab/mkpcap.py "$made" 200 20
 mkfifo "$dir/pipe"
 
-# NAME CODE PATTERN COMMAND…: within 20 s, one line on stderr.
+# NAME CODE PATTERN COMMAND…: soon, one line on stderr.
 refused() {
     local name=$1 code=$2 pattern=$3 got
     shift 3
-    timeout 20 "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    timeout 100 "$@" >"$dir/out" 2>"$dir/err" </dev/null
     got=$?
     [ "$got" = "$code" ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qE -- "$pattern" "$dir/err"
     ok "$name" $? "exit $got, expected $code and $pattern"
@@ -30,17 +30,17 @@ node_refused() { # NAME CODE PATTERN SED-SCRIPT [COMMAND…]
 chain: { name: monitor, nfs: [ monitor ] }
 link: { insecure: true }
 nodes:
-  one: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4705", control: node/one.sock }
+  limited: { role: primary, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4705", control: node/one.sock }
   two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4706", control: node/two.sock }
 END
     sed -i "$script" "$dir/node.yaml"
     before=$(runtime)
-    refused "$name" "$code" "$pattern" "$@" "$understudy" run -c "$dir/node.yaml" -n one
+    refused "$name" "$code" "$pattern" "$@" "$understudy" run -c "$dir/node.yaml" -n limited
     [ -z "$(ls -A "$dir/node")" ] && [ "$(runtime)" = "$before" ]
     ok "$name: nothing is left" $? "$(ls -lA "$dir/node"; runtime)"
     rm -rf "$dir/node"
 }
-runtime() { find /run/dpdk /tmp/dpdk "$dir/run" -name 'us_one' 2>/dev/null | sort; }
+runtime() { find /run/dpdk /tmp/dpdk "$dir/run" -name 'us_limited' 2>/dev/null | sort; }
 # What to put before a command that shall have a low limit.
 files() { echo "prlimit --nofile=$1:$1"; }
 addresses() { echo "prlimit --as=$(($1 << 10))"; }
@@ -55,7 +55,7 @@ refused "a pipe to write to" 65 "pipe: not a regular file, expected a file to wr
 refused "a device to write to" 65 "null: not a regular file, expected a file to write to" "${replay[@]}" -w /dev/null "$made"
 refused "a directory to write to" 65 "not a regular file, expected a file to write to" "${replay[@]}" -w "$dir" "$made"
 mkfifo "$dir/out.pcap.part"
-timeout 20 "${replay[@]}" -w "$dir/out.pcap" "$made" >/dev/null 2>"$dir/err" && [ -f "$dir/out.pcap" ]
+timeout 100 "${replay[@]}" -w "$dir/out.pcap" "$made" >/dev/null 2>"$dir/err" && [ -f "$dir/out.pcap" ]
 ok "a pipe where the output is put together is no reader" $?
 refused "a pipe for a recording" 65 "pipe:offset 0: no file, expected a recording" "${replay[@]}" --log "$dir/pipe"
 mkdir "$dir/rec"

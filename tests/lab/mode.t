@@ -89,8 +89,8 @@ chain: { file: frail.yaml }
 timing: { start_alone_ms: 1 }
 link: { insecure: true }
 nodes:
-  one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4721", control: one.sock, mbufs: 2048, memory_mb: 128, realtime: false }
-  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4722", control: two.sock }
+  one: { role: primary, ports: { inside: "net_null0,no-rx=1", outside: "net_null1,no-rx=1" }, replication: "127.0.0.1:4759", control: one.sock, mbufs: 2048, memory_mb: 128, realtime: false }
+  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4760", control: two.sock }
 END
 "$understudy" run -c "$dir/pair.yaml" -n one 2>"$dir/log" &
 node=$!

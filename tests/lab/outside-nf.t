@@ -92,14 +92,14 @@ nodes:
     ports:
       inside: "net_pcap0,rx_pcap=in.pcap,infinite_rx=1,tx_pcap=inside.pcap"
       outside: "net_pcap1,rx_pcap=none.pcap,tx_pcap=outside.pcap"
-    replication: 127.0.0.1:4701
+    replication: 127.0.0.1:4751
     control: one.sock
     mbufs: 2048
     memory_mb: 128
   two:
     role: standby
     ports: { inside: net_null0, outside: net_null1 }
-    replication: 127.0.0.1:4702
+    replication: 127.0.0.1:4752
     control: two.sock
 END
 pair=$work/pair.yaml
@@ -107,10 +107,9 @@ pair=$work/pair.yaml
 node=$!
 rows() { us show limiter -o json 2>/dev/null | jq -r "$1"; }
 seen() { # JQ-EXPRESSION VALUE: waits for it
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until [ "$(rows "$1")" = "$2" ]; do
-        [ $SECONDS -lt $end ] || { echo "$1 is $(rows "$1"), expected $2"; cat "$work/log"; return 1; }
-        sleep 0.05
+        poll || { echo "$1 is $(rows "$1"), expected $2"; cat "$work/log"; return 1; }
     done
 }
 ok "the node runs it, and each source gets its five" seen '[.rows[] | select(.source) | .packets] | join(" ")' "5 5"

@@ -17,13 +17,13 @@ cat >"$work/pair.yaml" <<END
 chain: { name: busy, lanes: 4, nfs: [ monitor, { firewall: { rules: firewall.rules } }, forward ] }
 protect: { mode: off }
 nodes:
-  one: { role: primary, ports: { inside: "net_pcap0,rx_pcap=in.pcap,infinite_rx=1,tx_pcap=inside.pcap", outside: "net_pcap1,rx_pcap=none.pcap,tx_pcap=outside.pcap" }, replication: "127.0.0.1:4701", control: one.sock, mbufs: 4096, memory_mb: 128 }
-  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4702", control: two.sock }
+  one: { role: primary, ports: { inside: "net_pcap0,rx_pcap=in.pcap,infinite_rx=1,tx_pcap=inside.pcap", outside: "net_pcap1,rx_pcap=none.pcap,tx_pcap=outside.pcap" }, replication: "127.0.0.1:4753", control: one.sock, mbufs: 4096, memory_mb: 128 }
+  two: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: "127.0.0.1:4754", control: two.sock }
 END
 pair=$work/pair.yaml
 (cd "$work" && exec "$UNDERSTUDY" run -c pair.yaml -n one 2>log) & # a device is at most 127 bytes: short paths
 node=$!
-waits() { local end=$((SECONDS + 20)); until "$@"; do [ $SECONDS -lt $end ] || { echo "$*:"; shown; cat "$work/log"; return 1; }; sleep 0.1; done; }
+waits() { local left=$(polls 20); until "$@"; do poll || { echo "$*:"; shown; cat "$work/log"; return 1; }; done; }
 shown() { screen capture-pane -p -t top; }
 up() { us status -n one 2>/dev/null | grep -q SOLO; }
 waits up
