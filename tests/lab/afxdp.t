@@ -36,7 +36,7 @@ ok "planned, too" drill planned
 "$lab" exec server iperf3 -s -1 -D >/dev/null
 listens server tcp 5201
 ok "a TCP flow of 5 s goes on to its end" \
-    sh -c "'$lab' exec client timeout 20 iperf3 -c 203.0.113.100 -t 5 -J >'$work/flow' && jq -e '.intervals[-1].sum.bytes > 0' '$work/flow'"
+    sh -c "'$lab' exec client timeout 60 iperf3 -c 203.0.113.100 -t 5 -J >'$work/flow' && jq -e '.intervals[-1].sum.bytes > 0' '$work/flow'"
 diag "$(jq -r '"\(.end.sum_received.bits_per_second / 1e6 | floor) Mbit/s, \(.end.sum_sent.retransmits) sent again"' "$work/flow")"
 primary=$(us status -o json | jq -r '[.. | objects | select(.role? == "primary") | .node] | first')
 ok "less than a twentieth of its frames is missed" \
@@ -46,7 +46,7 @@ sleep 1
 ok "a node that ends in order says nothing of it either" sh -c "! grep -E 'xdp_|libxdp|libbpf' '$LAB_DIR/a.log'"
 ok "what it left can be taken off" "$lab" exec a ip link set a-in xdp off
 sed 's/iface=a-in/iface=nonesuch/' "$pair" >"$LAB_DIR/none.yaml"
-"$lab" exec a timeout 20 "$UNDERSTUDY" run -c "$LAB_DIR/none.yaml" -n a >"$work/none" 2>&1
+"$lab" exec a timeout 60 "$UNDERSTUDY" run -c "$LAB_DIR/none.yaml" -n a >"$work/none" 2>&1
 ok "an interface that is not there is refused with the driver's reason" \
     grep -q "port inside: 'net_af_xdp0,iface=nonesuch' cannot be opened: .*nonesuch" "$work/none"
 diag "$(tail -n 1 "$work/none")"

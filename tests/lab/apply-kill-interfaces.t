@@ -27,7 +27,7 @@ export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-6
            { firewall: { rules: firewall.rules, ipv6: true, max_flows: 2000 } },
            { monitor: { max_flows: 2000, ipv6: true }"
 
-at() { ip netns exec "$LAB_PREFIX$1" timeout 20 "${@:2}"; } # HOST COMMAND…
+at() { ip netns exec "$LAB_PREFIX$1" timeout 60 "${@:2}"; } # HOST COMMAND…
 end_hosts() { [ ! -e "/run/netns/${LAB_PREFIX}router" ] || ip netns del "${LAB_PREFIX}router"; }
 download=
 release() {

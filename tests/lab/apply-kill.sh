@@ -18,5 +18,5 @@ kill_at() { # NODE PID "TEXT[, SECONDS]" LINES: as soon as its log says so behin
     case $3 in *", "*) delay=${3##*, } ;; esac
     while read -r line; do
         case $line in *"${3%, *}"*) [ -z "$delay" ] || sleep "$delay"; kill -KILL "$2" && : >"$work/killed"; break ;; esac
-    done < <(exec timeout 20 tail -n +$(($4 + 1)) --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
+    done < <(exec timeout 60 tail -n +$(($4 + 1)) --pid="$2" -F "$LAB_DIR/$1.log" 2>/dev/null)
 }

@@ -11,7 +11,7 @@ command -v python3 >/dev/null || skip_all "python3 is not installed"
 plan 45
 
 mine=$LAB_DIR/pair.yaml theirs=$work/b/pair.yaml chain=$LAB_DIR/chain.yaml
-at() { ip netns exec "$LAB_PREFIX$1" timeout 20 "${@:2}"; } # HOST COMMAND…
+at() { ip netns exec "$LAB_PREFIX$1" timeout 60 "${@:2}"; } # HOST COMMAND…
 pings() { at "$1" ping -n -q -c 3 -i 0.2 -W 2 "$2"; } # HOST ADDRESS
 ttl() { at client ping -n -c 1 -W 1 192.0.2.10 | grep -o 'ttl=[0-9]*'; }
 refusal() { ! us "${@:2}" >"$work/refusal" 2>&1 && grep -q -- "$1" "$work/refusal" || { cat "$work/refusal"; return 1; }; }

@@ -29,10 +29,9 @@ etcd_up() {
 }
 in_etcd() { ip netns exec "$space" env ETCDCTL_API=3 etcdctl --endpoints $scheme://10.98.0.1:2379 "$@"; }
 etcd_answers() {
-    local end=$((SECONDS + 40))
+    local left=$(polls 40)
     until in_etcd endpoint health >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { tail -n 5 "$work/etcd.log"; return 1; }
-        sleep 0.2
+        poll || { tail -n 5 "$work/etcd.log"; return 1; }
     done
 }
 way() { # NODE up|down
@@ -65,27 +64,24 @@ heal() {
 }
 releases() { [ "$(field "$1" state)" = SOLO ] || [ "$(field "$1" state)" = PROTECTED ]; }
 quiet() { # NODES: none of them releases anything for four seconds
-    local end=$((SECONDS + 4)) n
-    while [ $SECONDS -lt $end ]; do
+    local left=$(polls 4) n
+    while poll; do
         for n in "$@"; do
             if releases $n; then echo "$n: $(field $n state), $(field $n why)"; return 1; fi
         done
-        sleep 0.05
     done
 }
 one_of_two() { # for three seconds
-    local end=$((SECONDS + 3))
-    while [ $SECONDS -lt $end ]; do
+    local left=$(polls 3)
+    while poll; do
         if releases a && releases b; then echo "both release"; return 1; fi
-        sleep 0.05
     done
     releases a || releases b || { echo "a: $(field a why); b: $(field b why)"; return 1; }
 }
 neither() {
-    local end=$((SECONDS + 3))
-    while [ $SECONDS -lt $end ]; do
+    local left=$(polls 3)
+    while poll; do
         if releases a || releases b; then echo "a: $(field a why); b: $(field b why)"; return 1; fi
-        sleep 0.1
     done
 }
 answers() { ip netns exec "${LAB_PREFIX}client" ping -c 5 -i 0.2 -W 2 203.0.113.100 >/dev/null; }

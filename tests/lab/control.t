@@ -12,9 +12,9 @@ need_work
 # A node that runs without a peer has exit code 2.
 answers() { us status -n one >/dev/null 2>&1; [ $? = 2 ]; }
 await_rows() { # the lane shows its state again
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until us show -n one stand >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || return 1
+        poll || return 1
     done
 }
 

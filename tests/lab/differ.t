@@ -27,10 +27,9 @@ nodes:
 END
 }
 logged() { # FILE TEXT: waits for it
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until grep -qF "$2" "$work/$1"; do
-        [ $SECONDS -lt $end ] || { cat "$work/$1"; return 1; }
-        sleep 0.05
+        poll || { cat "$work/$1"; return 1; }
     done
 }
 run() { exec timeout 60 "$UNDERSTUDY" run -c "$work/$1" -n "$2" 2>"$work/$2.log"; }

@@ -90,19 +90,17 @@ is_steered() { # SHARD
     esac
 }
 steered() { # [SECONDS] all are, by the servers of their primaries and nobody else
-    local end=$((SECONDS + ${1:-20})) n wrong
+    local left=$(polls "${1:-20}") n wrong
     while :; do
         wrong=$(for n in $shards; do is_steered "$n"; done)
         [ -n "$wrong" ] || return 0
-        [ $SECONDS -lt $end ] || { echo "$wrong"; return 1; }
-        sleep 0.1
+        poll || { echo "$wrong"; return 1; }
     done
 }
 awaits() { # SECONDS WANTED COMMAND…
-    local end=$((SECONDS + $1))
+    local left=$(polls "$1")
     until [ "$("${@:3}")" = "$2" ]; do
-        [ $SECONDS -lt $end ] || { echo "$("${@:3}"), expected $2"; return 1; }
-        sleep 0.05
+        poll || { echo "$("${@:3}"), expected $2"; return 1; }
     done
 }
 # TIME SERVER ADDRESS MED of each announcement that the router has heard, in seconds since 1970.
@@ -199,7 +197,7 @@ at=$(primary n1)
 kill -KILL "$(cat "$LAB_DIR/frr-$at/bgpd.pid")"
 ok "bgpd dies: its server announces nothing" awaits 10 "" route n1
 frr_daemon "$at" bgpd
-again() { local end=$((SECONDS + 10)); until in_space "$at" vtysh --vty_socket "$LAB_DIR/frr-$at" --config_dir "$LAB_DIR/frr-$at" -b -d bgpd >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+again() { local left=$(polls 10); until in_space "$at" vtysh --vty_socket "$LAB_DIR/frr-$at" --config_dir "$LAB_DIR/frr-$at" -b -d bgpd >/dev/null 2>&1; do poll || return 1; done; }
 ok "it is started again" again
 ok "and announces what the kernel has, though no node says a word" steered 20
 before=$(heard | wc -l)

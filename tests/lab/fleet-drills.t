@@ -31,7 +31,7 @@ server=$(said '[.servers[] | select(.primaries > 0)][0].server')
 ok "a server is drained" fleet drain "$server"
 ok "it is empty" await_fleet 40 "[.servers[] | select(.server == \"$server\")][0].nodes" 0
 ok "and all are PROTECTED" all_protected 20
-gone() { local end=$((SECONDS + 10)); while pgrep -f "run -c $LAB_DIR/$server/" >/dev/null; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done; }
+gone() { local left=$(polls 10); while pgrep -f "run -c $LAB_DIR/$server/" >/dev/null; do poll || return 1; done; }
 ok "no node runs there" gone
 ok "it is to be used again" fleet undrain "$server"
 
@@ -43,11 +43,11 @@ ok "its primary is there" await_fleet 40 '.shards[0].primary' "$to"
 ok "and all are PROTECTED" all_protected 20
 before=$(for f in "$LAB_DIR"/units/*.pid; do p=$(cat "$f"); kill -0 "$p" 2>/dev/null && echo "$p"; done)
 ok "all nodes are to be started anew" fleet upgrade
-anew() { local end=$((SECONDS + 90)) p old; while :; do old=; for p in $before; do kill -0 "$p" 2>/dev/null && old+=" $p"; done; [ -n "$old" ] || return 0; [ $SECONDS -lt $end ] || { echo "still there:$old"; fleet status; return 1; }; sleep 0.5; done; }
+anew() { local left=$(polls 90) p old; while :; do old=; for p in $before; do kill -0 "$p" 2>/dev/null && old+=" $p"; done; [ -n "$old" ] || return 0; poll || { echo "still there:$old"; fleet status; return 1; }; done; }
 ok "each was" anew
 ok "and all are PROTECTED" all_protected 30
-is "an agent of a server that is another machine is refused" "$(timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'expected the host of server s1')" 1
-is "a second agent of a server is refused" "$(in_space s1 timeout 5 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
+is "an agent of a server that is another machine is refused" "$(timeout 60 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'expected the host of server s1')" 1
+is "a second agent of a server is refused" "$(in_space s1 timeout 60 "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-s1.yaml" -n s1 2>&1 | grep -c 'another agent of this server runs')" 1
 
 # ── a server where no node comes up ──────────────────────────────────────────────────────────────
 
@@ -81,7 +81,7 @@ fleet undrain "$server"
 to=$(said '.shards[0] as $n | [.servers[].server | select(. as $s | $n.members | index($s) | not)][0]')
 away=$(said '.shards[0].primary')
 key() { in_etcd get --print-value-only understudy/lab/shards/n1 | jq -r "$1"; }
-await_key() { local end=$((SECONDS + 15)); until [ "$(key "$1")" = "$2" ]; do [ $SECONDS -lt $end ] || { key .; return 1; }; sleep 0.1; done; }
+await_key() { local left=$(polls 15); until [ "$(key "$1")" = "$2" ]; do poll || { key .; return 1; }; done; }
 rename n1-in gone
 fleet move n1 "$to"
 ok "a shard is to be moved" await_key .order.to "$to"
@@ -102,12 +102,12 @@ in_etcd put understudy/lab/other 1 >/dev/null
 in_etcd compact "$(in_etcd endpoint status -w json | jq '.[0].Status.header.revision')" >/dev/null
 all_protected 20
 in_space "$away" env UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$away" UNDERSTUDY="$UNDERSTUDY" "$LAB_DIR/bin/systemctl" start "understudy@n1-$away"
-runs() { local end=$((SECONDS + 10)); until [ -n "$(node_says n1 "$away" state)" ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+runs() { local left=$(polls 10); until [ -n "$(node_says n1 "$away" state)" ]; do poll || return 1; done; }
 ok "the node there comes up again" runs
 is_there=$(said '.shards[0] | "\(.members | sort) \(.view)"')
 kill -CONT "${agent[$away]}"
 ok "the agent goes on" await_fleet 15 "[.servers[] | select(.server == \"$away\")][0].lease" true
-stopped() { local end=$((SECONDS + 20)); while [ -n "$(node_says n1 "$away" state)" ]; do [ $SECONDS -lt $end ] || return 1; sleep 0.2; done; }
+stopped() { local left=$(polls 20); while [ -n "$(node_says n1 "$away" state)" ]; do poll || return 1; done; }
 ok "it stops its node, which is a member no more" stopped
 sleep 2
 is "and nothing else has come of what it knew" "$(said '.shards[0] | "\(.members | sort) \(.view)"')" "$is_there"
@@ -142,8 +142,8 @@ for s in $servers; do server_dies "$s"; done
 for s in $servers; do server_returns "$s"; done
 states() { local n s; for n in $shards; do for s in $servers; do node_says "$n" "$s" state; done; done | sort | uniq -c | xargs; }
 wait_all() { # both nodes of each shard wait, and go on waiting
-    local end=$((SECONDS + 20)) wanted="$((2 * $(wc -w <<<"$shards"))) JOINING"
-    until [ "$(states)" = "$wanted" ]; do [ $SECONDS -lt $end ] || { states; return 1; }; sleep 0.2; done
+    local left=$(polls 20) wanted="$((2 * $(wc -w <<<"$shards"))) JOINING"
+    until [ "$(states)" = "$wanted" ]; do poll || { states; return 1; }; done
     sleep 3
     [ "$(states)" = "$wanted" ] || { states; return 1; }
 }
@@ -158,7 +158,7 @@ is "where they were" "$(said '[.shards[] | .members | sort] | tostring')" "$wher
 views=$(said '[.shards[] | .view] | tostring')
 in_etcd del --prefix understudy/lab/shards/ >/dev/null
 keys() { in_etcd get --prefix understudy/lab/shards/ --keys-only | grep -c shards; }
-written() { local end=$((SECONDS + 20)); until [ "$(keys)" = "$(wc -w <<<"$shards")" ]; do [ $SECONDS -lt $end ] || { keys; return 1; }; sleep 0.2; done; }
+written() { local left=$(polls 20); until [ "$(keys)" = "$(wc -w <<<"$shards")" ]; do poll || { keys; return 1; }; done; }
 ok "the shards' keys are deleted: they are written anew" written
 is "as the nodes say, and nothing was begun anew" "$(said '[.shards[] | .view] | tostring')" "$views"
 is "all are as they were" "$(said '[.shards[] | .members | sort] | tostring')" "$where"

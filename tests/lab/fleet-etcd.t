@@ -14,10 +14,9 @@ ok "etcd answers" etcd_answers || exit 1
 for s in $servers; do agent_start "$s"; done
 ok "all shards are PROTECTED" all_protected 40 || exit 1
 status_ends() { # SECONDS CODE: `fleet status` ends with it
-    local end=$((SECONDS + $1)) code
+    local left=$(polls "$1") code
     until fleet status >"$work/status" 2>&1; code=$?; [ $code = "$2" ]; do
-        [ $SECONDS -lt $end ] || { echo "$code"; cat "$work/status"; return 1; }
-        sleep 0.2
+        poll || { echo "$code"; cat "$work/status"; return 1; }
     done
 }
 ok "and nothing more is to be done" status_ends 30 0
@@ -43,10 +42,9 @@ nodes() {
     done
 }
 as_before() { # SECONDS: within them nodes are as they were
-    local end=$((SECONDS + $1))
+    local left=$(polls "$1")
     until [ "$(nodes)" = "$before" ]; do
-        [ $SECONDS -lt $end ] || { diff <(echo "$before") <(nodes); return 1; }
-        sleep 0.2
+        poll || { diff <(echo "$before") <(nodes); return 1; }
     done
 }
 passes() { # who asks does so still, and since $since no answer stayed away for 3 s

@@ -42,13 +42,12 @@ while sleep 0.05; do said .unprotected; done >"$work/unprotected" 2>/dev/null 9>
 watching=$!
 ok "all nodes are to be started anew" fleet upgrade
 anew() {
-    local end=$((SECONDS + 90)) p old
+    local left=$(polls 90) p old
     while :; do
         old=
         for p in $before; do ! kill -0 "$p" 2>/dev/null || old+=" $p"; done
         [ -n "$old" ] || return 0
-        [ $SECONDS -lt $end ] || { echo "still there:$old"; fleet status; return 1; }
-        sleep 0.5
+        poll || { echo "still there:$old"; fleet status; return 1; }
     done
 }
 ok "each was" anew

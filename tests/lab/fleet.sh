@@ -258,7 +258,7 @@ ends_intact() { # WHAT SHARD: its connection ends, and was never broken
     is_like "$1" "$(cat "$work/steady-$2" "$work/steady-$2.err")" '*intact *'
 }
 
-fleet() { in_space w timeout 20 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
+fleet() { in_space w timeout 60 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
 said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
 node_says() { # SHARD SERVER PATH
     "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | jq -r ".$3"

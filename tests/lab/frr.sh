@@ -8,11 +8,11 @@ frr=/usr/lib/frr
 for tool in zebra bgpd bfdd; do [ -x $frr/$tool ] || skip_all "frr is not installed"; done
 
 frr_start() { # SPACE CONFIGURATION
-    local dir=$LAB_DIR/frr-$1 what end=$((SECONDS + 20))
+    local dir=$LAB_DIR/frr-$1 what left=$(polls 20)
     mkdir -p "$dir" && cp "$2" "$dir/frr.conf" && : >"$dir/vtysh.conf" && chown -R frr:frr "$dir" || return 1
     for what in zebra bgpd bfdd; do frr_daemon "$1" $what; done
     for what in zebra bgpd bfdd; do
-        until in_space "$1" vtysh --vty_socket "$dir" -d $what -c 'show version' >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return 1; sleep 0.1; done
+        until in_space "$1" vtysh --vty_socket "$dir" -d $what -c 'show version' >/dev/null 2>&1; do poll || return 1; done
     done
     in_space "$1" vtysh --vty_socket "$dir" --config_dir "$dir" -b
 }

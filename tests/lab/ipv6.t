@@ -4,7 +4,7 @@
 # through kills. IPv4 goes on beside it, translated.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 24
+plan 25
 
 here=2001:db8:1 there=2001:db8:2
 mkdir -p "$work"
@@ -29,8 +29,8 @@ host() { # SPACE NETWORK
         ip -n "$LAB_PREFIX$1" address add "$2::100/64" dev eth0 nodad &&
         ip -n "$LAB_PREFIX$1" -6 route add default via "$2::1"
 }
-in_client() { "$lab" exec client timeout 20 "$@"; }
-in_server() { "$lab" exec server timeout 20 "$@"; }
+in_client() { "$lab" exec client timeout 60 "$@"; }
+in_server() { "$lab" exec server timeout 60 "$@"; }
 pings() { in_client ping -6 -n -c "${2:-3}" -i 0.2 -W 2 "$1"; }
 mac_of() { ip -n "${LAB_PREFIX}client" -6 neigh show "$1" | sed -n 's/.* lladdr \([0-9a-f:]*\).*/\1/p'; }
 neighbours() { us show l3 -o json | jq -r '[.. | .addr? // empty] | unique | map(select(contains(":"))) | join(" ")'; }
@@ -48,8 +48,9 @@ m = [int(x, 16) for x in sys.argv[1].split(":")]
 e = [m[0] ^ 2, *m[1:3], 0xff, 0xfe, *m[3:]]
 print("fe80::" + ":".join("%x" % (e[i] << 8 | e[i + 1]) for i in range(0, 8, 2)))' "$mac")
 ok "and its link-local one, which is made of its MAC" pings "$local6%eth0"
-ok "a host finds the address taken" bash -c "ip -n ${LAB_PREFIX}client address add $here::1/64 dev eth0 && sleep 2.5 &&
-    ip -n ${LAB_PREFIX}client -6 address show dev eth0 dadfailed | grep -q $here::1/64"
+ok "a host gets the address" bash -c "ip -n ${LAB_PREFIX}client address add $here::1/64 dev eth0"
+taken() { ip -n "${LAB_PREFIX}client" -6 address show dev eth0 dadfailed | grep -q $here::1/64; }
+ok "and finds it taken" soon 10 taken
 ip -n "${LAB_PREFIX}client" address del $here::1/64 dev eth0
 ok "the other side is reached" pings $there::100
 is "a packet that runs out is told by the chain" \

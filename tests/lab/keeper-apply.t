@@ -13,7 +13,7 @@ release() { end_hosts; cleanup; }
 trap release EXIT
 end_hosts # of a test that was killed
 
-at() { ip netns exec "$LAB_PREFIX$1" timeout 20 "${@:2}"; } # HOST COMMAND…
+at() { ip netns exec "$LAB_PREFIX$1" timeout 60 "${@:2}"; } # HOST COMMAND…
 is_ttl() { # TTL of what 192.0.2.10 answers: by the server, or by the other router
     local got
     got=$(at client ping -n -c 1 -W 1 192.0.2.10 | grep -o 'ttl=[0-9]*')

@@ -20,7 +20,7 @@ differs() { # WHAT SED...: a keeper runs with the file as sed changes it
     pid=$!
     ok "$what: each node says that the file is another one" soon 20 eval "[ \$(said) -ge $((before + 2)) ]"
     sleep 1
-    timeout 10 "$UNDERSTUDY" keeper -c "$other" -n k status >/dev/null
+    timeout 60 "$UNDERSTUDY" keeper -c "$other" -n k status >/dev/null
     is "once, and nobody is fed" "$? $(($(said) - before))" "2 2"
     kill $pid
     wait $pid

@@ -98,17 +98,15 @@ stood() { local n=$(($(highest) - before - 1)); echo $((n > 0 ? n : 0)); }
 knows() { is_one_active && [ "$(keeper "$(other "$active")" primary)" != null ]; } # the one that waits, the primary
 
 is_active() { # KEEPER, and feeds
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until [ "$(keeper "$1" feeds)" = true ]; do
-        [ $SECONDS -lt $end ] || { echo "$1 does not feed: $(us keeper status -n "$1" -o json)"; return 1; }
-        sleep 0.02
+        poll || { echo "$1 does not feed: $(us keeper status -n "$1" -o json)"; return 1; }
     done
 }
 waits() { # KEEPER, which the primary hears; or it has the word in a still later keeper view
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until { [ "$(keeper "$1" active)" = false ] || [ "$(stood)" -gt 0 ]; } && [ "$(keeper "$1" primary)" != null ]; do
-        [ $SECONDS -lt $end ] || { echo "$1 does not wait: $(us keeper status -n "$1" -o json)"; return 1; }
-        sleep 0.02
+        poll || { echo "$1 does not wait: $(us keeper status -n "$1" -o json)"; return 1; }
     done
 }
 

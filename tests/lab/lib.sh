@@ -66,40 +66,41 @@ is_like() { # DESCRIPTION TEXT PATTERN
 us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
 field() { us status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # NODE PATH
 
+# A wait of N seconds is over when the machine has run us for so long: polls are counted, 20 to a second, so that a machine that stands
+# still for a second costs one of them. `local left=$(polls N)` before a loop and `poll || …` in it, which sleeps, or fails with none left.
+polls() { echo $((20 * $1)); }
+poll() { [ $((left--)) -gt 0 ] && sleep 0.05; }
+
 # Waits up to SECONDS for a node's field to have a value.
 await() { # SECONDS NODE PATH VALUE
-    local end=$((SECONDS + $1))
+    local left=$(polls "$1")
     until [ "$(field "$2" "$3")" = "$4" ]; do
-        [ $SECONDS -lt $end ] || { echo "$2 .$3 is $(field "$2" "$3") after $1 s"; return 1; }
-        sleep 0.05
+        poll || { echo "$2 .$3 is $(field "$2" "$3") after $1 s"; return 1; }
     done
 }
 
 # Waits up to SECONDS for a command to succeed; else prints what it said last.
 soon() { # SECONDS COMMAND…
-    local end=$((SECONDS + $1))
+    local left=$(polls "$1")
     until "${@:2}" >"$work/soon" 2>&1; do
-        [ $SECONDS -lt $end ] || { cat "$work/soon"; return 1; }
-        sleep 0.1
+        poll || { cat "$work/soon"; return 1; }
     done
 }
 
 # Waits until somebody has these ports in a namespace of the lab.
 listens() { # SPACE udp|tcp PORT…
-    local port end=$((SECONDS + 30))
+    local port left=$(polls 30)
     for port in "${@:3}"; do
         until [ -n "$("$lab" exec "$1" ss -Hln "--$2" "sport = :$port")" ]; do
-            [ $SECONDS -lt $end ] || { echo "nobody has port $port of $2 in $1"; return 1; }
-            sleep 0.05
+            poll || { echo "nobody has port $port of $2 in $1"; return 1; }
         done
     done
 }
 
 is_protected() {
-    local end=$((SECONDS + ${1:-30}))
+    local left=$(polls "${1:-30}")
     until us status >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || { us status; return 1; }
-        sleep 0.1
+        poll || { us status; return 1; }
     done
 }
 

@@ -62,11 +62,11 @@ ok "and once more" come_back
 ok "etcd cut off from both: neither begins" quiet a b
 kill -CONT $both
 for n in a b; do way $n up; done
-releasing() { local end=$((SECONDS + 10)); until releases c || releases d; do [ $SECONDS -lt $end ] || return 1; sleep 0.05; done; }
+releasing() { local left=$(polls 10); until releases c || releases d; do poll || return 1; done; }
 ok "one of c and d goes on" releasing
 ok "a learns that it is no member" await 20 a member false
 ok "b learns that it is no member" await 20 b member false
-paired() { local end=$((SECONDS + 30)); until [ "$(field c state) $(field d state)" = "PROTECTED READY" ] || [ "$(field d state) $(field c state)" = "PROTECTED READY" ]; do [ $SECONDS -lt $end ] || { echo "$(field c why); $(field d why)"; return 1; }; sleep 0.1; done; }
+paired() { local left=$(polls 30); until [ "$(field c state) $(field d state)" = "PROTECTED READY" ] || [ "$(field d state) $(field c state)" = "PROTECTED READY" ]; do poll || { echo "$(field c why); $(field d why)"; return 1; }; done; }
 ok "c and d are a pair" paired
 is "of one view" "$(field c view)" "$(field d view)"
 kill -TERM $prober

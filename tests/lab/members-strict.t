@@ -47,10 +47,9 @@ is "nothing has changed" "$(field a state) $(field a 'members | tostring')" 'DEG
 ok "a person says that it is lost" us re-pair c --lost b
 ok "the pair is PROTECTED" is_protected
 quiet() { # b is no primary; a strict one that is alone holds, and is one all the same
-    local end=$((SECONDS + 3))
-    while [ $SECONDS -lt $end ]; do
+    local left=$(polls 3)
+    while poll; do
         if [ "$(field b role)" = primary ]; then echo "b: $(field b why)"; return 1; fi
-        sleep 0.05
     done
 }
 kill -CONT "$sleeper"
@@ -77,7 +76,7 @@ kill -KILL $gone
 rm "$LAB_DIR/b/b.view"
 "$lab" start b
 told() { [[ $(field c why) == *"b comes without a view file"* ]]; }
-heard() { local end=$((SECONDS + 20)); until told; do [ $SECONDS -lt $end ] || { field c why; return 1; }; sleep 0.1; done; }
+heard() { local left=$(polls 20); until told; do poll || { field c why; return 1; }; done; }
 ok "a new machine in its place proves nothing" heard
 is_like "a re-pair with it as if nothing had happened waits for nothing" "$(refused b -n c)" "*say so with --lost"
 is_like "who is lost is the standby" "$(refused b --lost c -n c)" "*expected the name of another node*"

@@ -40,7 +40,7 @@ ok "the pair is PROTECTED" is_protected || exit 1
 refused() {
     local began=$SECONDS
     us re-pair "$@" 2>&1 >/dev/null | tail -n 1
-    [ $((SECONDS - began)) -le 10 ] || echo "after $((SECONDS - began)) s"
+    [ $((SECONDS - began)) -le 25 ] || echo "after $((SECONDS - began)) s"
 }
 
 # ── a spare takes the standby's place ────────────────────────────────────────────────────────────

@@ -25,8 +25,8 @@ begin() {
 }
 carrier() { [ "$(us status -o json 2>/dev/null | jq -c '[.ports[].up]')" = "$1" ]; }
 waits() { # SECONDS COMMAND…
-    local end=$((SECONDS + $1))
-    until "${@:2}"; do [ $SECONDS -lt $end ] || return 1; sleep 0.05; done
+    local left=$(polls "$1")
+    until "${@:2}"; do poll || return 1; done
 }
 has_received() { [ "$(us status -o json | jq '[.lanes[].received] | add')" -ge "$(frames "$work/in.pcap" | grep -c '^[^[:space:]]')" ]; } # all that testpmd reads
 end() { kill -KILL $node 2>/dev/null; wait $node 2>/dev/null; rm -rf "$work"; }

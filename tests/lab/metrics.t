@@ -24,11 +24,10 @@ value() { awk -v metric="$2" '$1 == metric { print $2 }' "$work/$1"; } # NODE ME
 
 # A node that is not protected has other labels. Its page is kept for what the alerts ask of it.
 alone() {
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     LAB_PROTECT="mode: off" "$lab" up --no-nodes && "$lab" start a || return
     until scrape a >"$work/off" && grep -q '^understudy_role{role="primary"} 1' "$work/off"; do
-        [ $SECONDS -lt $end ] || { echo "no page of a primary after 20 s"; return 1; }
-        sleep 0.05
+        poll || { echo "no page of a primary after 20 s"; return 1; }
     done
     "$lab" down
 }
@@ -37,13 +36,12 @@ ok "a node without protection says so" alone
 # A node that has just begun, without its peer, of a file with all that alerts ask for: each metric of theirs is there, with a
 # value, before anything has happened. (So is each counter at 0: an increase is seen from the first one on.)
 fresh() {
-    local metric bad=0 end=$((SECONDS + 20)) node
+    local metric bad=0 left=$(polls 20) node
     LAB_ARBITER="etcd: [ http://127.0.0.1:1 ]" LAB_RECORD="dir: $work/fresh-rec, file_mb: 4, files: 4" "$lab" up --no-nodes || return
     ip netns exec "${LAB_PREFIX}a" "$UNDERSTUDY" run -c "$pair" -n a </dev/null >"$work/fresh.log" 2>&1 &
     node=$!
     until scrape a >"$work/fresh"; do
-        [ $SECONDS -lt $end ] || { tail -n 3 "$work/fresh.log"; return 1; }
-        sleep 0.02
+        poll || { tail -n 3 "$work/fresh.log"; return 1; }
     done
     kill $node
     wait $node
@@ -166,10 +164,9 @@ ok "the node is unharmed" unharmed
 in_a bash -c 'for i in {1..200}; do exec {fd}<>/dev/tcp/'"${at/://}"' || exit; done; echo held; sleep 15' >"$work/idle" 2>&1 &
 disown
 held() {
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until grep -qx held "$work/idle"; do
-        [ $SECONDS -lt $end ] || { echo "not connected after 10 s: $(cat "$work/idle")"; return 1; }
-        sleep 0.05
+        poll || { echo "not connected after 10 s: $(cat "$work/idle")"; return 1; }
     done
 }
 ok "200 idle connections are there" held

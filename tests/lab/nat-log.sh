@@ -56,8 +56,7 @@ def read(c):
 while True: threading.Thread(target=read, args=(s.accept()[0],), daemon=True).start()'; }
 capture() { # SPACE DEV FILE FILTER
     start ip netns exec "$1" tcpdump -U -B 16384 -n -i "$2" -w "$work/$3" "$4"
-    local end=$((SECONDS + 5))
-    until [ -s "$work/$3" ] || [ $SECONDS -ge $end ]; do sleep 0.05; done
+    soon 10 test -s "$work/$3"
 }
 
 # The primary dies, and comes back as the standby.
@@ -70,11 +69,10 @@ kills() { local i; for ((i = 0; i < $1; i++)); do kill_primary || return 1; done
 
 waiting() { us show flow_log -n "$1" -o json 2>/dev/null | jq '[.. | .waiting? // empty] | add'; } # NODE
 all_exported() { # what the primary's log has
-    local end=$((SECONDS + 20)) node=a
+    local left=$(polls 20) node=a
     [ "$(field a role)" = primary ] || node=b
     until [ "$(waiting $node)" = 0 ]; do
-        [ $SECONDS -lt $end ] || { us show flow_log -n $node; return 1; }
-        sleep 0.1
+        poll || { us show flow_log -n $node; return 1; }
     done
 }
 

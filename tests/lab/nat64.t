@@ -23,8 +23,8 @@ export LAB_NFS="monitor: { max_flows: 2000, ipv6: true } },
            { nat64: { outside: 203.0.113.64, max_flows: 2000 } },
            { firewall: { rules: firewall.rules, max_flows: 2000 }"
 
-in_client() { "$lab" exec client timeout 20 "$@"; }
-in_server() { "$lab" exec server timeout 20 "$@"; }
+in_client() { "$lab" exec client timeout 60 "$@"; }
+in_server() { "$lab" exec server timeout 60 "$@"; }
 mapped() { python3 -c 'import ipaddress, sys; print(ipaddress.ip_address(int(ipaddress.ip_address("64:ff9b::")) + int(ipaddress.ip_address(sys.argv[1]))))' "$1"; }
 pings() { in_client ping -6 -n -c 3 -i 0.2 -W 2 "$@"; }
 counted() { us show nat64 >/dev/null; us status -o json | jq "[.. | .\"$1\"? // empty] | add"; }
@@ -62,7 +62,7 @@ is "a port where nobody listens refuses" "$(unreachable "$there")" 7
 
 # A datagram of 2,000 bytes there and back, in fragments both ways.
 fragments() {
-    "$lab" exec server timeout 15 python3 - <<'END' &
+    "$lab" exec server timeout 60 python3 - <<'END' &
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("203.0.113.100", 7300))
@@ -86,7 +86,7 @@ is "a datagram in fragments there and back" "$(fragments)" True
 ip -n "${LAB_PREFIX}server" route del 203.0.113.64
 # A sender that makes no sum of UDP, as IPv4 allows.
 no_sum() {
-    "$lab" exec server timeout 15 python3 - <<'END' &
+    "$lab" exec server timeout 60 python3 - <<'END' &
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(socket.SOL_SOCKET, 11, 1)

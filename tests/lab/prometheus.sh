@@ -7,10 +7,9 @@ api=http://127.0.0.1:9490/api/v1
 query() { asks curl -s --max-time 10 --data-urlencode "query=$1" "$api/query"; }
 result() { query "$1" | jq -r '[.data.result[] | .value[1]] | join(" ")'; }
 await_result() { # SECONDS QUERY VALUE
-    local end=$((SECONDS + $1))
+    local left=$(polls "$1")
     until [ "$(result "$2")" = "$3" ]; do
-        [ $SECONDS -lt $end ] || { echo "$2 is '$(result "$2")' after $1 s"; return 1; }
-        sleep 0.2
+        poll || { echo "$2 is '$(result "$2")' after $1 s"; return 1; }
     done
 }
 fires() { await_result "$1" "count(ALERTS{alertname=\"$2\",alertstate=\"firing\"})" "$3"; } # SECONDS ALERT COUNT

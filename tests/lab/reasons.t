@@ -14,10 +14,9 @@ told() { log_of "$1" | jq -s "[.[] | select(.event == \"$2\")] | length"; } # NO
 
 # Waits for a line of a file: seen before the test goes on, not at its end.
 sees() { # FILE PATTERN
-    local end=$((SECONDS + 5))
+    local left=$(polls 5)
     until grep -qE "$2" "$1"; do
-        [ $SECONDS -lt $end ] || { echo "no '$2' in:"; cat "$1"; return 1; }
-        sleep 0.02
+        poll || { echo "no '$2' in:"; cat "$1"; return 1; }
     done
 }
 # In the place of a background shell: it ends by itself should this test be killed, and keeps none of the descriptors that the

@@ -9,10 +9,9 @@ plan 15
 cut() { ip -n "${LAB_PREFIX}a" link set a-repl down; }
 mend() { ip -n "${LAB_PREFIX}a" link set a-repl up; }
 promoted() { # once its connection to the peer is given up
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until us promote -n b; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.2
+        poll || return 1
     done
 }
 flows() { us show -n "$1" nat -o json | grep -c '10\.0\.0\.100'; }

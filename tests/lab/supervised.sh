@@ -3,19 +3,17 @@
 # What supervisor.py has heard; sourced. $says is its file.
 
 heard() { # WORDS (a pattern of a whole line): waits for them
-    local end=$((SECONDS + 30))
+    local left=$(polls 30)
     until grep -qxE -- "$1" "$says"; do
-        [ $SECONDS -lt $end ] || { echo "no $1 after 30 s:"; tail -n 15 "$says"; return 1; }
-        sleep 0.05
+        poll || { echo "no $1 after 30 s:"; tail -n 15 "$says"; return 1; }
     done
 }
 fed() { grep -cx WATCHDOG=1 "$says"; }
 feeds() { # N: waits for so many more
-    local end=$((SECONDS + 30)) from
+    local left=$(polls 30) from
     from=$(fed)
     until [ "$(fed)" -ge $((from + $1)) ]; do
-        [ $SECONDS -lt $end ] || { echo "$(($(fed) - from)) of $1 after 30 s:"; tail -n 15 "$says"; return 1; }
-        sleep 0.05
+        poll || { echo "$(($(fed) - from)) of $1 after 30 s:"; tail -n 15 "$says"; return 1; }
     done
 }
 # One that was on its way when the thread stopped may still be read.

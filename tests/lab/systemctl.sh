@@ -19,7 +19,7 @@ strict='mount --make-rprivate / && mount --bind /etc /etc && mount -o remount,bi
     done
     exec "$@"'
 start() { # NODE
-    local caps end=$((SECONDS + 30))
+    local caps left=$(polls 30)
     ! runs "$1" || return 0
     caps=$(of_unit AmbientCapabilities | tr 'A-Z' 'a-z' | sed 's/cap_/+/g; s/ /,/g')
     install -d "$here"
@@ -33,19 +33,17 @@ start() { # NODE
         </dev/null >/dev/null 2>>"/var/log/$1.log" 9>&- &
     until grep -qx READY=1 "$here/$1"; do
         ! grep -q '^ended' "$here/$1" || { echo "understudy@$1 failed" >&2; return 1; }
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
+        poll || return 1
     done
 }
 stop() { # NODE
-    local pid end=$((SECONDS + 30))
+    local pid left=$(polls 30)
     runs "$1" || return 0
     pid=$(node_pid "$1")
     $(of_node ExecStop "$1") >/dev/null 2>&1
     kill -TERM "$pid"
     while kill -0 "$pid" 2>/dev/null; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.05
+        poll || return 1
     done
 }
 reload() { # NODE

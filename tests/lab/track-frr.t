@@ -43,18 +43,16 @@ mkdir -p /run/frr && ln -s "$LAB_DIR/frr-a/bgpd.vty" "$LAB_DIR/frr-a/bfdd.vty" /
 "$lab" start a
 "$lab" start b
 finds() { # INDEX TEXT: what a's last look found, within 20 s
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until [ "$(field a "track[$1].found")" = "$2" ]; do
-        [ $SECONDS -lt $end ] || { field a track; return 1; }
-        sleep 0.1
+        poll || { field a track; return 1; }
     done
 }
 leads() { await 10 "$1" role primary && await 10 "$1" state PROTECTED; }
 counts() { # NUMBER: in a's counter, within 10 s
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until us status 2>&1 | grep -qF " $1 (a"; do
-        [ $SECONDS -lt $end ] || { us status; return 1; }
-        sleep 0.1
+        poll || { us status; return 1; }
     done
 }
 # A lab's node is root without capabilities and groups, not a user of the group frrvty.
@@ -77,10 +75,9 @@ ok "the BFD session goes too" finds 1 "no session that is up"
 frr_daemon b bgpd
 frr_daemon b bfdd
 again() { # DAEMON
-    local end=$((SECONDS + 15))
+    local left=$(polls 15)
     until in_space b vtysh --vty_socket "$LAB_DIR/frr-b" --config_dir "$LAB_DIR/frr-b" -b -d "$1" >/dev/null 2>&1; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.2
+        poll || return 1
     done
 }
 again bgpd

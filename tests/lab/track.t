@@ -57,17 +57,15 @@ leads() { # NODE: within 10 s, and the pair is whole in the end
     await 10 "$1" role primary && await 10 "$1" state PROTECTED
 }
 remains() { # NODE: for 2 s
-    local end=$((SECONDS + 2))
-    while [ $SECONDS -lt $end ]; do
+    local left=$(polls 2)
+    while poll; do
         [ "$(field "$1" role)" = primary ] || { us status; return 1; }
-        sleep 0.1
     done
 }
 says() { # LINE: status has it within 5 s
-    local end=$((SECONDS + 5))
+    local left=$(polls 5)
     until us status 2>&1 | grep -qF -- "$1"; do
-        [ $SECONDS -lt $end ] || { us status; return 1; }
-        sleep 0.05
+        poll || { us status; return 1; }
     done
 }
 moves() { field "$1" takeovers.count; }

@@ -53,7 +53,7 @@ refused() { # DESCRIPTION PATTERN COMMAND...
     local what=$1 pattern=$2 code
     shift 2
     rm -f "$dir/mark"
-    timeout 20 "$understudy" "$@" </dev/null >"$dir/out" 2>&1
+    timeout 60 "$understudy" "$@" </dev/null >"$dir/out" 2>&1
     code=$?
     [ "$code" -ge 64 ] && [ "$code" -lt 100 ] && [ ! -e "$dir/mark" ] && says_one_line "$pattern"
     ok "$what" $? "exit $code, mark: $(ls "$dir/mark" 2>/dev/null), $(head -c 600 "$dir/out")"
@@ -182,10 +182,10 @@ node=$!
 for _ in {1..100}; do "$understudy" status -c "$own/runs.yaml" 2>&1 | grep -q SOLO && break; sleep 0.1; done
 chmod 666 "$own/fw.rules"
 line=${line/rules.yaml/runs.yaml}
-timeout 20 "$understudy" apply -c "$own/runs.yaml" >"$dir/out" 2>&1
+timeout 60 "$understudy" apply -c "$own/runs.yaml" >"$dir/out" 2>&1
 [ $? != 0 ] && grep -qE -- "$line.*; the chain is as it was" "$dir/out"
 ok "by a node that is to apply them" $? "$(cat "$dir/out")"
-timeout 20 "$understudy" status -c "$own/runs.yaml" >"$dir/out" 2>&1
+timeout 60 "$understudy" status -c "$own/runs.yaml" >"$dir/out" 2>&1
 grep -q SOLO "$dir/out" && grep -qE -- "$line.*the running nodes are asked all the same" "$dir/out"
 ok "which goes on, and says its status" $? "$(cat "$dir/out")"
 kill $node && wait $node
@@ -240,7 +240,7 @@ echo secret >"$dir/secret"
 mkdir -p "$dir/state"
 pair "$own/node.yaml" m.so
 rm -f "$dir/mark"
-SECRET=1 LD_BIND_NOW=1 TZ=UTC timeout 20 "$understudy" run -c "$own/node.yaml" -n nobody 9<"$dir/secret" </dev/null >"$dir/out" 2>&1
+SECRET=1 LD_BIND_NOW=1 TZ=UTC timeout 60 "$understudy" run -c "$own/node.yaml" -n nobody 9<"$dir/secret" </dev/null >"$dir/out" 2>&1
 grep -q '^has TZ=UTC' "$dir/mark"
 ok "a node's environment has what it reads" $? "$(cat "$dir/out" "$dir/mark")"
 ! grep -qE '^has (SECRET|LD_BIND_NOW|TMPDIR)=' "$dir/mark"

@@ -29,7 +29,7 @@ ok "the node of this server is meant, and it says what it opened" grep -q \
 is "nothing of it is left" "$(left | diff "$work/before" -)" ""
 try "$pair" -o json
 is "as JSON" "$(jq -r '"\(.ok) \(.tried.node) \([.tried.opened[].ok] | all) \(.tried.opened | length)"' "$work/out")" "true a true 7"
-"$lab" exec a timeout 20 "$UNDERSTUDY" check -c "$pair" -o json >"$work/out"
+"$lab" exec a timeout 60 "$UNDERSTUDY" check -c "$pair" -o json >"$work/out"
 is "without the option nothing is tried" "$(jq -r .tried "$work/out")" null
 
 if is_root && python3 -c 'import socket; socket.socket(44, socket.SOCK_RAW)' 2>/dev/null; then

@@ -25,9 +25,9 @@ drill_from() { # SERVER KIND
     local pair=$LAB_DIR/pair-$1.yaml
     drill "$2" --no-probe
 }
-# Exit code of a drill that is to be over within 5 s.
+# Exit code of a drill that is to be over before it would have waited for 30 s.
 refused() { # SERVER KIND
-    timeout 5 "$UNDERSTUDY" drill -c "$LAB_DIR/pair-$1.yaml" "$2" --no-probe >"$work/out" 2>"$work/err"
+    timeout 25 "$UNDERSTUDY" drill -c "$LAB_DIR/pair-$1.yaml" "$2" --no-probe >"$work/out" 2>"$work/err"
     echo $?
 }
 
@@ -57,7 +57,7 @@ is "the primary stayed the primary" "$(field b role)" primary
 
 kill -KILL "$(field a pid)"
 ok "without its standby it is SOLO" await 5 b state SOLO
-timeout -k 3 3 "$UNDERSTUDY" drill -c "$pair" kill --no-probe >"$work/out" 2>"$work/err"
+timeout -k 3 10 "$UNDERSTUDY" drill -c "$pair" kill --no-probe >"$work/out" 2>"$work/err"
 is "a drill waits, and can be ended meanwhile" $? 124
 is "and tells at once for what" \
     "$(sed 's/(.*)/(why)/; q' "$work/err")" "understudy: waiting up to 30 s for PROTECTED: a no answer, b SOLO (why)"

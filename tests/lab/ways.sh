@@ -8,10 +8,9 @@ second=b # the node that a has for its peer
 joined=(a b) # by both ways
 stands() { field "$1" "link.ways | map(.stands) | join(\" \")"; }
 both_stand() {
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until [ "$(stands a) $(stands $second)" = "true true true true" ]; do
-        [ $SECONDS -lt $end ] || { echo "a: $(stands a), $second: $(stands $second)"; return 1; }
-        sleep 0.05
+        poll || { echo "a: $(stands a), $second: $(stands $second)"; return 1; }
     done
 }
 # What must not change: state, view, resyncs, degradations, connections of the link.

@@ -44,7 +44,7 @@ fault() { # WHAT-IS-SAID FUNCTION
         nothing) ;; # a busy machine may have the other way carry
         make_hole)  # small frames go: that way stands again and again, and such a machine may have it carry once more
             ok "that way was lost" test "$(losses "$way")" -gt "$lost" ;;
-        *) is "the other way carries" "$(carrier a)" $((1 - way)) ;;
+        *) ok "the other way carries" soon 10 eval "[ \"\$(carrier a)\" = $((1 - way)) ]" ;;
     esac
     silences+=("$1: $(silence)")
     mend "$way"
@@ -70,10 +70,9 @@ fault "large frames are lost" make_hole
 losses=$(field a '| [.link.ways[].losses] | add')
 ok "losses are counted" test "$losses" -ge 6
 told() { # TEXT
-    local end=$((SECONDS + 10))
+    local left=$(polls 10)
     until grep -q "the way from 10.99.0.1 to b $1" "$LAB_DIR/a.log"; do
-        [ $SECONDS -lt $end ] || return 1
-        sleep 0.1
+        poll || return 1
     done
 }
 cut 0

@@ -110,10 +110,9 @@ kill_by() { # PORT OR COMMAND, NODE
 }
 
 is_reported() { # NODE BEFORE: one more than before
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until [ "$(incidents "$1" ".incidents | length")" -gt "$2" ] 2>/dev/null; do
-        [ $SECONDS -lt $end ] || { echo "no report of $1"; return 1; }
-        sleep 0.1
+        poll || { echo "no report of $1"; return 1; }
     done
 }
 

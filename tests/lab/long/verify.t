@@ -20,10 +20,9 @@ END
 }
 # A round has ended since the standby got its state.
 rounds() {
-    local end=$((SECONDS + 20))
+    local left=$(polls 20)
     until [ "$(field a verified.age_s)" != null ] && [ "$(field b verified.age_s)" != null ]; do
-        [ $SECONDS -lt $end ] || { field a verified; field b verified; return 1; }
-        sleep 0.1
+        poll || { field a verified; field b verified; return 1; }
     done
 }
 
