@@ -54,7 +54,7 @@ http {
 END
     "$lab" exec server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log" \
         </dev/null >>"$dir/nginx/out.log" 2>&1 &
-    for ((i = 0; i < 50; i++)); do
+    for ((i = 0; i < 300; i++)); do
         [ -z "$("$lab" exec server ss -Hltn 'sport = :80')" ] || return 0
         sleep 0.1
     done

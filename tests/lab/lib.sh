@@ -10,6 +10,7 @@ case $BUILD in /*) ;; *) BUILD=$root/$BUILD ;; esac
 export UNDERSTUDY=${UNDERSTUDY:-$BUILD/understudy}
 case $UNDERSTUDY in /*) ;; *) UNDERSTUDY=$root/$UNDERSTUDY ;; esac
 test_name=$(basename "$0" .t)
+case $0 in */long/* | long/*) test_name=long-$test_name ;; esac # some are called as one of those that are not
 export LAB_PREFIX=ut-$test_name- LAB_DIR=$BUILD/lab-$test_name
 lab=$root/scripts/lab
 probe=$BUILD/probe

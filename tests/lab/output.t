@@ -3,7 +3,7 @@
 # What a running pair says to people: plain lines and tables whose columns stand under their names.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 19
+plan 18
 
 # Every column of the lines of a table is as wide as its header says: words begin or end where the header's do.
 aligned() { # FILE FROM-PATTERN: the table that begins with that header, up to an empty line
@@ -62,10 +62,3 @@ ok "PROTECTED again" is_protected
 before=$(field a resync.done)
 ok "resync" like "$(said resync)" '^resync: node a sends node b the whole state again$'
 ok "it was resynced" await 20 a resync.done $((before + 1))
-
-# As on the standby's server: the other socket is not there, and the node is asked over the link.
-is_protected
-sed "s#control: .*/a.sock#control: $work/none.sock#" "$pair" >"$LAB_DIR/elsewhere.yaml"
-"$UNDERSTUDY" status -c "$LAB_DIR/elsewhere.yaml" >"$work/status" 2>&1
-is "a primary elsewhere is asked" "$? $(head -n 1 "$work/status")" "0 PROTECTED  chain lab, node a is PROTECTED, mode log"
-rm -f "$LAB_DIR/elsewhere.yaml"

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Alone: its nodes ask for FRR where this machine has it, /run/frr.
 # A node that tracks a BGP peer and a BFD peer of FRR on its server: the role moves when the session goes, and the counter says
 # why. FRR on both servers, with sessions to each other; only node a tracks.
 . "$(dirname "$0")/lib.sh"
