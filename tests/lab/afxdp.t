@@ -41,8 +41,10 @@ diag "$(jq -r '"\(.end.sum_received.bits_per_second / 1e6 | floor) Mbit/s, \(.en
 primary=$(us status -o json | jq -r '[.. | objects | select(.role? == "primary") | .node] | first')
 ok "less than a twentieth of its frames is missed" \
     jq -e '([.ports[].rx_missed] | add) < .lanes[0].received / 20' <(us status -n "$primary" -o json)
-kill "$(field a pid)"
-sleep 1
+pid=$(field a pid)
+kill "$pid"
+gone() { ! kill -0 "$pid" 2>/dev/null; }
+soon 20 gone
 ok "a node that ends in order says nothing of it either" sh -c "! grep -E 'xdp_|libxdp|libbpf' '$LAB_DIR/a.log'"
 ok "what it left can be taken off" "$lab" exec a ip link set a-in xdp off
 sed 's/iface=a-in/iface=nonesuch/' "$pair" >"$LAB_DIR/none.yaml"

@@ -133,7 +133,7 @@ ok "it comes" us apply
 ok "a host that cannot be asked is known as before" pings client 203.0.113.100
 at client sysctl -qw net.ipv4.conf.all.arp_ignore=0
 at client ip neigh del 10.0.0.1 dev eth0
-ok "it is announced to hosts that have not asked" soon 3 eval 'at server ip neigh show 203.0.113.77 | grep -q lladdr'
+ok "it is announced to hosts that have not asked" soon 10 eval 'at server ip neigh show 203.0.113.77 | grep -q lladdr'
 at server ip neigh flush all
 at server ping -n -q -c 1 -W 1 203.0.113.77 >/dev/null
 ok "and answered for" eval 'at server ip neigh show 203.0.113.77 | grep -q lladdr'

@@ -69,6 +69,8 @@ edit 's/{ rate_limiter: {[^}]*} }, //'
 datagram() { "$lab" exec client bash -c 'echo x >/dev/udp/203.0.113.100/9997'; }
 timeout 30 "$UNDERSTUDY" trace -c "$pair" -o json --packets 2 --seconds 25 udp port 9997 >"$work/traced" &
 tracing=$!
+asked() { [ -n "$("$lab" exec a ss -Hx src "$LAB_DIR/a.sock")" ]; } # the trace has its connection to the node
+soon 10 asked
 sleep 0.5
 datagram
 ok "it is taken out" us apply

@@ -2,7 +2,9 @@
 # shellcheck shell=bash
 #
 # What lab tests share; sourced. Each test has a lab of its own, named after itself, and removes it however it ends.
-# TAP on stdout, as prove reads it.
+# TAP on stdout, as prove reads it. What a test judges is a fact: a counter, an order in a log, bytes, a state that is waited for. How long
+# something took is told by diag, since other work on the machine decides it. Any two tests run at the same time, but for those whose
+# first line of comment begins with "Alone:" and says why.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 BUILD=${BUILD:-build}

@@ -35,8 +35,8 @@ is "nothing was lost" "$(us show flow_log -n a -o json | jq '[.. | .lost? // emp
 sleep 1
 end_all
 ok "nfcapd's files can be read" kept_by_nfcapd udp
-ok "what nfcapd kept is what left, each once" python3 "$judge" judge "$work/left.pcap" 203.0.113.1 $((kills * 20)) "$work/udp.kept"
-diag "$(python3 "$judge" judge "$work/left.pcap" 203.0.113.1 $((kills * 20)) "$work/udp.kept" | tail -1)"
+ok "what nfcapd kept is what left, each once" python3 "$judge" judge "$work/left.pcap" 203.0.113.1 $((kills * 100)) "$work/udp.kept"
+diag "$(python3 "$judge" judge "$work/left.pcap" 203.0.113.1 $((kills * 100)) "$work/udp.kept" | tail -1)"
 is "flows of monitor are there with both directions" "$(nfdump -q -R "$work/udp" -o raw 2>/dev/null |
     grep -c '^  in packets   = *[1-9]')" "$(nfdump -q -R "$work/udp" -o raw 2>/dev/null | grep -c '^  Elements .*: 1 2 4')"
 "$lab" down
@@ -63,5 +63,5 @@ ok "all is exported" all_exported
 sleep 1
 end_all
 kept_by_tshark tcp.pcap
-ok "what came by TCP is what left, each once, by its numbers" python3 "$judge" judge "$work/tcp-left.pcap" 203.0.113.1 50 "$work/tcp.pcap.kept"
-diag "$(python3 "$judge" judge "$work/tcp-left.pcap" 203.0.113.1 50 "$work/tcp.pcap.kept" | tail -1)"
+ok "what came by TCP is what left, each once, by its numbers" python3 "$judge" judge "$work/tcp-left.pcap" 203.0.113.1 500 "$work/tcp.pcap.kept"
+diag "$(python3 "$judge" judge "$work/tcp-left.pcap" 203.0.113.1 500 "$work/tcp.pcap.kept" | tail -1)"

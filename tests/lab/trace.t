@@ -11,12 +11,14 @@ plan 36
 trace() { timeout 30 "$UNDERSTUDY" trace -c "$pair" "$@"; }
 traced() { jq -r "$1" "$work/traced"; }
 
+asked() { [ -n "$("$lab" exec a ss -Hx src "$LAB_DIR/a.sock")" ]; } # the trace has its connection to the node
 # Runs a command in a namespace while a trace with the given options is on.
 during() { # SPACE COMMAND -- OPTIONS
     local space=$1 command=$2
     shift 3
     trace -o json "$@" >"$work/traced" &
     local tracing=$!
+    soon 10 asked
     sleep 0.5
     "$lab" exec "$space" bash -c "$command" >/dev/null 2>&1
     wait $tracing
@@ -52,8 +54,8 @@ is "a datagram that nobody asked for is dropped, and nothing follows" \
     "dropped 1 203.0.113.1:40404"
 before=$(dropped "$reason")
 "$lab" exec server bash -c "$udp"
-sleep 0.3
-is "for the reason that is counted" "$(($(dropped "$reason") - before))" 1
+counted() { [ $(($(dropped "$reason") - before)) = 1 ]; }
+ok "for the reason that is counted" soon 10 counted
 during client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain is answered by it" "$(traced '.packets[0] | .outcome + " " + .out')" "answered inside"
 
