@@ -23,7 +23,7 @@ ok "check has nothing to say of them" sh -c "! '$lab' exec a '$UNDERSTUDY' check
 web_files "$work" 100000 1000000
 ok "a web server behind the chain" web_serve "$work"
 web_fetch "$work" "$work/out" 40 8 &
-sleep 0.3
+under_way
 ok "kill" drill kill
 wait
 is "told by the guardian" "$(drilled '.runs[0].reason')" "the death notice"

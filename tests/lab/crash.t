@@ -30,7 +30,7 @@ for i in range(int(sys.argv[1])):
 }
 
 web_fetch "$work" "$work/out" 120 30 &
-sleep 0.7
+under_way
 ok "a packet of death a thousand times" send_deadly 1000 0.003
 is "status, JSON: the successor drops such frames" "$(field b quarantine.nf)" crasher
 ok "status" grep -q "; drops frames that a node crashed on in NF crasher for [0-9]* s more, [0-9]* so far" <<<"$(us status 2>&1)"

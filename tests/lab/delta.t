@@ -12,8 +12,9 @@ policy() { # WORD PROTECT LANES
     export LAB_PROTECT=$2 LAB_LANES=$3
     ok "$1: the pair is PROTECTED" "$lab" up || exit 1
     web_serve "$work" || { diag "no web server"; exit 1; }
+    rm -f "$work/ended"
     web_fetch "$work" "$work/out" 40 10 &
-    sleep 0.7
+    under_way
     ok "$1: killed twice" drill kill --repeat 2
     wait $!
     is "$1: all downloads intact" "$(web_count "$work" intact)" 40

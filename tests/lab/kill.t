@@ -11,7 +11,7 @@ ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
 ok "a web server behind the chain" web_serve "$work"
 web_fetch "$work" "$work/out" 120 30 &
-sleep 0.7
+under_way
 ok "three kills in a row" drill kill --repeat 3
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 120

@@ -24,8 +24,9 @@ web_fetch "$work" "$work/first" 40 10
 is "downloads through all lanes are intact" "$(web_count "$work" intact)" 40
 ok "all lanes of the primary took part" moved
 ok "the lanes' digests are equal" equal
+rm "$work/ended"
 web_fetch "$work" "$work/out" 120 30 &
-sleep 0.7
+under_way
 ok "two kills in a row" drill kill --repeat 2
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 120

@@ -90,6 +90,9 @@ soon() { # SECONDS COMMAND…
     done
 }
 
+# Waits until the first of the downloads that web_fetch has begun has ended: the others go on.
+under_way() { soon 30 test -s "$work/ended"; }
+
 # Waits until somebody has these ports in a namespace of the lab.
 listens() { # SPACE udp|tcp PORT…
     local port left=$(polls 30)

@@ -14,12 +14,11 @@ trap 'kill $busy 2>/dev/null; cleanup' EXIT
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000
 ok "a web server behind the chain" web_serve "$work"
-begun() { [ "$(web_ended "$work")" -gt 0 ]; }
 for kind in kill hang planned standby-kill; do
     rm -f "$work/ended"
     web_fetch "$work" "$work/out" 60 15 &
     fetch=$!
-    soon 30 begun
+    under_way
     ok "$kind, with downloads under way" drill $kind
     wait $fetch
     is "$kind: all downloads intact" "$(web_count "$work" intact)" 60
