@@ -624,7 +624,7 @@ static const struct nf_param ips_params[] = {
 
 static const struct nf_module ips_module = {
     .name = "ips",
-    .version = 2,
+    .version = 3,
     .summary = "looks for signatures in reassembled streams, by rules in a subset of Snort's",
     .reads = NF_READS_PAYLOAD,
     .params = ips_params,

@@ -274,13 +274,14 @@ static bool has_ends(const struct ips_rules *rules, const struct ips_rule *rule,
            has_host(rules, &rule->host[1], &ends->addr[!from]);
 }
 
-/* As people know it: an answer is what goes to who began the connection. */
+/* As people know it: an answer is what goes to who began the connection. A connection is open once both of
+ * its ends have been heard, however it was picked up. */
 static bool has_flow(const struct ips_look *look, const struct ips_rule *rule, bool reply)
 {
     const struct nf_session *s = look->session;
     bool turned = nf_session_flags(s) & NF_SESSION_TURNED;
-    bool open = rule->proto == NF_PROTO_TCP ? nf_session_tcp(s) >= NF_TCP_ESTABLISHED
-                                            : look->flow->flags & IPS_FLOW_ANSWERED;
+    bool open = look->flow->flags & IPS_FLOW_ANSWERED &&
+                (rule->proto != NF_PROTO_TCP || nf_session_tcp(s) >= NF_TCP_ESTABLISHED);
 
     if (rule->flow & IPS_ESTABLISHED && !open)
         return false;

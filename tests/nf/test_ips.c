@@ -163,6 +163,30 @@ static void directions_and_states_of_flows(void)
     help_chain_has(&help_ips, "ips", "\"rule\":\"4\",\"line\":4,\"action\":\"alert\",\"hits\":3");
 }
 
+/* Snort's and Suricata's `established`: both ends have been heard. */
+static void a_connection_of_which_one_end_is_heard_is_not_established(void)
+{
+    static const uint8_t first[] = {NFT_ACK, NFT_PSH | NFT_ACK, NFT_SYN, NFT_SYN | NFT_ACK,
+                                    NFT_FIN | NFT_ACK};
+
+    for (unsigned i = 0; i < 5; i++)
+        for (unsigned side = 0; side < 2; side++) {
+            uint8_t this = side ? NF_OUTSIDE : NF_INSIDE, other = side ? NF_INSIDE : NF_OUTSIDE;
+
+            help_ips_open(IPS(), "alert tcp any any <> any any (content:\"x\"; flow:established; sid:1;)\n"
+                                 "alert tcp any any <> any any (content:\"x\"; sid:2;)\n");
+            help_ips_tcp(this, first[i], 100, 501, first[i] & NFT_PSH ? "x" : "");
+            for (uint32_t n = 0; n < 3 && first[i] != (NFT_FIN | NFT_ACK); n++)
+                assert_true(help_ips_tcp(this, NFT_ACK, 101 + n, 501, "x"));
+            assert_int_equal(help_ips_counter("matches"), i == 1 ? 4 : i == 4 ? 0 : 3);
+            assert_true(help_ips_tcp(other, NFT_ACK, 501, 101, "x"));
+            if (first[i] != NFT_SYN) /* which the other end has not answered by one */
+                assert_int_equal(help_ips_counter("matches"), i == 1 ? 6 : i == 4 ? 2 : 5);
+            help_chain_close(&help_ips);
+        }
+    help_ips_open(IPS(), DROP);
+}
+
 static void thresholds_decide_who_is_told_and_what_is_dropped(void)
 {
 #define OF(type) "content:\"" type "\"; threshold:type " type ", track by_src, count 2, seconds 10; "
@@ -734,6 +758,7 @@ int main(void)
         HELP_CASE(a_stream_that_is_picked_up_begins_where_its_receiver_says),
         HELP_CASE(a_connection_begins_anew_when_the_last_one_is_over_for_both),
         HELP_CASE(directions_and_states_of_flows),
+        HELP_CASE(a_connection_of_which_one_end_is_heard_is_not_established),
         HELP_CASE(thresholds_decide_who_is_told_and_what_is_dropped),
         HELP_CASE(what_cannot_be_looked_into_is_dropped),
         HELP_CASE(an_operator_changes_what_a_rule_does),
