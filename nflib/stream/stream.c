@@ -440,6 +440,17 @@ static bool is_in_front(const struct nf_stream *s, const struct nf_stream_segmen
            (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) != (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED);
 }
 
+/* A keepalive may repeat the SYN's number with a byte that means nothing (RFC 9293, 3.8.4). Its receiver has
+ * acknowledged the SYN, so it does not read that byte: the segment begins behind it. */
+static void skip_syn(const struct nf_stream *s, struct nf_stream_segment *g)
+{
+    if (!g->len || s->flags & (NF_STREAM_MIDDLE | NF_STREAM_FAR) || !(s->flags & NF_STREAM_ANSWERED))
+        return;
+    g->bytes++;
+    g->seq++;
+    g->len--;
+}
+
 /* Nothing of it is new. */
 static enum nf_stream_taken take_old(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
@@ -475,12 +486,14 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
     int32_t ahead, end;
     uint32_t count;
 
+    if (ft_unlikely(g->seq == s->start - 1))
+        skip_syn(s, g);
     if (is_in_front(s, g) && !begin_in_front(t, g))
         return NF_STREAM_OUTSIDE; /* nobody has looked at that */
     ahead = (int32_t)(g->seq - s->next);
     end = (int32_t)(g->seq + g->len - s->next);
-    if (s->flags & NF_STREAM_FIN && end >= 0)
-        return NF_STREAM_OUTSIDE; /* in the end's own place, or behind it */
+    if (s->flags & NF_STREAM_FIN && end >= 0 && (end || g->fin || s->acked != s->next))
+        return NF_STREAM_OUTSIDE; /* in the place of an end that its receiver may not have, or behind it */
     if (end < 0 || (end == 0 && !g->fin))
         return take_old(t, g);
     if (ahead > 0 && ((uint32_t)end > NF_STREAM_AHEAD ||

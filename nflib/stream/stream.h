@@ -19,11 +19,13 @@
  *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a
- * beginning that was seen is outside. Data without an ACK or with one of what was never sent, and flags that
- * cannot be, are not taken, as the receiver does not. A stream that was picked up in the middle begins at the
- * first segment or, if one in front of it comes before an ACK, at that one; who acknowledges what lies behind
- * a hole has it begin there. A reset ends what its receiver surely ends; where it may not believe it, the
- * stream goes on, and a SYN-ACK to a SYN that came since begins both directions anew.
+ * beginning that was seen is outside, but for the number of a SYN that was acknowledged: a keepalive repeats
+ * it with a byte that means nothing (RFC 9293, 3.8.4), which is not read. Data without an ACK or with one of
+ * what was never sent, and flags that cannot be, are not taken, as the receiver does not. A stream that was
+ * picked up in the middle begins at the first segment or, if one in front of it comes before an ACK, at that
+ * one; who acknowledges what lies behind a hole has it begin there. A reset ends what its receiver surely
+ * ends; where it may not believe it, the stream goes on, and a SYN-ACK to a SYN that came since begins both
+ * directions anew.
  *
  * Written by the NF's lane; pool and streams lie in the region.
  */

@@ -83,6 +83,139 @@ static void an_ack_of_what_was_never_sent_brings_nothing(void)
     assert_true(help_ips_client(101, "innocent"));
 }
 
+/* ---- keepalives and probes ------------------------------------------------------------------------ */
+
+static bool server(uint32_t seq, const char *payload)
+{
+    return help_ips_tcp(NF_OUTSIDE, NFT_ACK, seq, 101, payload);
+}
+
+/* RFC 9293, 3.8.4: a keepalive has the number in front of what is sent next, and may have a byte that means
+ * nothing. That of an end that has sent nothing is the SYN's. */
+static void a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(help_ips_client(100, "a"));
+        assert_true(server(500, i ? "x" : "")); /* with the byte and without */
+    }
+    assert_true(help_ips_client(101, "ttack"));
+    assert_int_equal(help_ips_counter("matches"), 0);
+    assert_true(help_ips_client(100, "b")); /* bytes are on their way */
+    assert_true(ack(106));
+    assert_true(help_ips_client(105, "?")); /* an end that has sent something */
+    assert_true(help_ips_client(100, "b"));
+    assert_false(help_ips_client(106, "attack"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+    assert_int_equal(help_ips_counter("out_of_window") + help_ips_counter("overlap_differs"), 0);
+}
+
+static void what_follows_the_number_of_the_syn_is_judged(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(100, "xinno"));
+    assert_false(help_ips_client(101, "INNO")); /* it has passed, and is not acknowledged */
+    assert_false(help_ips_client(100, "xINNO"));
+    assert_int_equal(help_ips_counter("overlap_differs"), 2);
+    assert_false(help_ips_client(99, "xx")); /* farther in front than any keepalive */
+    assert_false(help_ips_client(99, "xxinno"));
+    assert_int_equal(help_ips_counter("out_of_window"), 2);
+    assert_true(help_ips_client(105, "cent"));
+    assert_true(ack(101));
+    help_chain_close(&help_ips);
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_false(help_ips_client(100, "xattack"));
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+/* A receiver that has not acknowledged the SYN may await a byte with its number, in a connection that it has
+ * had before. */
+static void before_the_syn_is_acknowledged_no_byte_passes_in_its_place(void)
+{
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, ""));
+    assert_false(help_ips_client(100, "a"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 100, "")); /* of another connection */
+    assert_false(help_ips_client(100, "a"));
+    assert_int_equal(help_ips_counter("out_of_window"), 2);
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, 101, ""));
+    assert_false(server(500, "x")); /* the same the other way */
+    assert_true(help_ips_client(100, "a"));
+    assert_true(server(500, "x"));
+    assert_int_equal(help_ips_counter("out_of_window"), 3);
+}
+
+/* The SYN had data, of which the receiver has taken all or nothing (RFC 7413). */
+static void keepalives_and_retransmissions_of_data_in_a_syn(void)
+{
+    for (unsigned taken = 0; taken < 2; taken++) {
+        help_ips_open(IPS(), DROP);
+        assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, "hello"));
+        assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, "hello")); /* once more */
+        assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, ""));      /* and without it */
+        assert_false(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, "HELLO"));
+        assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, taken ? 106 : 101, ""));
+        assert_true(help_ips_client(100, "x"));
+        assert_int_equal(help_ips_client(105, "?"), taken);
+        assert_true(help_ips_client(101, "hello"));
+        assert_true(help_ips_client(106, "att"));
+        assert_false(help_ips_client(109, "ack"));
+        help_chain_close(&help_ips);
+    }
+    help_ips_open(IPS(), DROP);
+}
+
+static void a_keepalive_behind_an_end_has_its_number(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    assert_true(help_ips_client(101, "bye"));
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 104, 501, ""));
+    assert_false(help_ips_client(104, "x")); /* the receiver may not have the end */
+    assert_true(ack(104));
+    assert_false(help_ips_client(104, "x"));
+    assert_true(ack(105));
+    assert_true(help_ips_client(104, "x"));
+    assert_true(help_ips_client(103, "?"));
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 104, 501, "")); /* the end once more */
+    assert_false(help_ips_client(104, "xy"));                              /* one byte behind it */
+    assert_false(help_ips_tcp(NF_INSIDE, NFT_FIN | NFT_ACK, 104, 501, "x"));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 500, 105, "x")); /* the other end has sent nothing yet */
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, 105, "answer"));
+    assert_int_equal(help_ips_counter("out_of_window"), 4);
+}
+
+/* A probe of a window that is closed has the next byte, again and again, and then more behind it. */
+static void probes_of_a_closed_window_are_read_once(void)
+{
+    help_ips_open(IPS(), DROP);
+    help_ips_begin();
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(help_ips_client(101, "a"));
+    assert_false(help_ips_client(101, "b"));
+    assert_true(help_ips_client(100, "?")); /* one that has the number in front of it */
+    assert_true(ack(101));
+    assert_false(help_ips_client(101, "attack"));
+    assert_int_equal(help_ips_counter("overlap_differs"), 1);
+    assert_int_equal(help_ips_counter("matches"), 1);
+}
+
+/* The number of the SYN is the last one before 0; 4 GiB later it is one of a byte. */
+static void the_number_of_the_syn_goes_round(void)
+{
+    help_ips_open(IPS(), DROP);
+    assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, UINT32_MAX, 0, ""));
+    assert_true(help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, 0, ""));
+    assert_true(help_ips_client(0, ""));
+    assert_true(help_ips_client(UINT32_MAX, "a"));
+    assert_true(help_ips_client(0, "ttack"));
+    assert_true(help_ips_client(UINT32_MAX, "a"));
+    assert_int_equal(help_ips_counter("matches"), 0);
+}
+
 /* ---- resets --------------------------------------------------------------------------------------- */
 
 static void after_a_reset_its_sender_is_silent(void)
@@ -551,6 +684,13 @@ int main(void)
         HELP_CASE(small_segments_and_those_in_a_syn_are_copied_as_well),
         HELP_CASE(the_place_of_an_end_is_an_end),
         HELP_CASE(an_ack_of_what_was_never_sent_brings_nothing),
+        HELP_CASE(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read),
+        HELP_CASE(what_follows_the_number_of_the_syn_is_judged),
+        HELP_CASE(before_the_syn_is_acknowledged_no_byte_passes_in_its_place),
+        HELP_CASE(keepalives_and_retransmissions_of_data_in_a_syn),
+        HELP_CASE(a_keepalive_behind_an_end_has_its_number),
+        HELP_CASE(probes_of_a_closed_window_are_read_once),
+        HELP_CASE(the_number_of_the_syn_goes_round),
         HELP_CASE(after_a_reset_its_sender_is_silent),
         HELP_CASE(a_reset_that_is_none_ends_nothing),
         HELP_CASE(a_reset_comes_to_its_receiver),
