@@ -3,8 +3,8 @@
  * Takes packets of TCP into streams, or refuses them; see stream.h. Owns the streams' numbers and flags, and
  * the pool's pieces: bytes are handed over, copied until they are acknowledged, kept behind holes. A piece is
  * looked up by its place, so what a segment costs depends on its length alone, not on what is kept. An
- * acknowledgement of a stream that was picked up in its middle may look NF_STREAM_FARTHEST over for what is
- * kept.
+ * acknowledgement of a stream that was picked up in its middle may look over all places where it may have
+ * something kept.
  */
 #include "nflib/stream/stream.h"
 #include "nflib/net/tcp.h"
@@ -14,12 +14,10 @@
 #define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
 
 /* A stream that was picked up in its middle may begin in front of that, so far in all. */
-#define NF_STREAM_FRONT (4 * NF_STREAM_AHEAD)
+#define NF_STREAM_FRONT (616u * NF_STREAM_PIECE)
 #define NF_STREAM_PACES ((NF_STREAM_FRONT + UINT8_MAX - 1) / UINT8_MAX)
-/* Behind `next` nothing is kept farther than this: it is walked over piece by piece. */
-#define NF_STREAM_FARTHEST (NF_STREAM_FRONT + NF_STREAM_AHEAD)
-#define NF_STREAM_HOLES    64u /* that an acknowledgement passes over at most; more wait for the next one */
-#define NF_STREAM_WORDS    ((NF_STREAM_PIECE + 63) / 64)
+#define NF_STREAM_HOLES 64u /* that an acknowledgement passes over at most; more wait for the next one */
+#define NF_STREAM_WORDS ((NF_STREAM_PIECE + 63) / 64)
 
 /*
  * A piece is a place in the sequence numbers, of NF_STREAM_PIECE bytes from a multiple of that on, with those
@@ -39,11 +37,12 @@ struct nf_stream_place {
 _Static_assert(sizeof(struct nf_stream_place) + sizeof(struct nf_stream_piece) == 512,
                "a piece is whole lines, with its key");
 
-/* Constant. */
 struct nf_streams {
-    struct nf_map *pieces;  /* struct nf_stream_place -> struct nf_stream_piece */
-    struct nf_lists *names; /* of the streams that have pieces */
-    uint32_t flow_pieces, loose;
+    struct nf_map *pieces;            /* struct nf_stream_place -> struct nf_stream_piece */
+    struct nf_lists *names;           /* of the streams that have pieces */
+    uint32_t flow_pieces, loose;      /* all up to here constant */
+    _Alignas(FT_LINE) uint64_t burst; /* the last one in which a hole was filled */
+    uint64_t filled;                  /* bytes behind holes that have become readable in it */
 };
 
 /* A call of nf_stream_take, of one direction. */
@@ -201,13 +200,27 @@ void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct n
         release_one(nf, streams, &pair[i]);
 }
 
-/* So many pieces more may be taken: no direction has more than are free. Half of all are for directions that
- * have been answered: who sends in other people's names takes no more than the other half. */
-static bool has_room(const struct nf_stream_taking *t, uint32_t count)
+/* Bytes that a direction may have on its way. */
+static uint32_t flow_bytes(const struct nf_streams *streams)
+{
+    return streams->flow_pieces * NF_STREAM_PIECE;
+}
+
+/* From what is acknowledged on, nothing is kept and nothing has been read farther than this. A stream that
+ * was picked up may have begun in front of that, and a segment without a copy is as long as one can be. */
+static uint32_t farthest(const struct nf_streams *streams)
+{
+    return flow_bytes(streams) + NF_STREAM_FRONT + UINT16_MAX + 1u;
+}
+
+/* So many pieces more may be taken: no direction has more than are free. Half of all are for what is in order
+ * and of directions that have been answered: neither holes that are never filled nor who sends in other
+ * people's names take more than the other half. */
+static bool has_room(const struct nf_stream_taking *t, uint32_t count, bool behind)
 {
     uint32_t all = nf_map_capacity(t->streams->pieces), left = all - nf_map_count(t->streams->pieces);
 
-    if (!(t->stream->flags & NF_STREAM_ANSWERED))
+    if (behind || !(t->stream->flags & NF_STREAM_ANSWERED))
         left = left > all / 2 ? left - all / 2 : 0;
     return !count ||
            (t->stream->pieces + count <= t->streams->flow_pieces && t->stream->pieces + count <= left);
@@ -326,11 +339,26 @@ static void read_fin(struct nf_stream *s)
     s->next++;
 }
 
+/* The burst has not made so much readable that further holes have to wait. */
+static bool may_fill(const struct nf_stream_taking *t)
+{
+    return t->streams->burst != t->nf->env->runs || t->streams->filled < flow_bytes(t->streams);
+}
+
+static void note_filled(const struct nf_stream_taking *t, uint32_t bytes)
+{
+    uint64_t *burst = nf_edit(t->nf, &t->streams->burst, 2 * sizeof(*burst));
+
+    burst[1] = (burst[0] == t->nf->env->runs ? burst[1] : 0) + bytes;
+    burst[0] = t->nf->env->runs;
+}
+
 /* What is kept, as far as it goes on without a hole. */
 static void read_kept(const struct nf_stream_taking *t)
 {
     struct nf_stream *s = t->stream;
     const struct nf_stream_piece *piece;
+    uint32_t from = s->next;
 
     while (!(s->flags & NF_STREAM_FIN) && (piece = find_piece(t, s->next))) {
         uint32_t at = s->next % NF_STREAM_PIECE, left = left_in_piece(s->next);
@@ -341,8 +369,10 @@ static void read_kept(const struct nf_stream_taking *t)
         else if (piece->fin == at + 1)
             read_fin(s);
         else
-            return;
+            break;
     }
+    if (ft_unlikely(s->next != from))
+        note_filled(t, s->next - from);
 }
 
 /* Reads a segment that begins at `next`, and what it makes readable. `copy`: there is room for copies. */
@@ -388,9 +418,9 @@ static bool keep_pieces(const struct nf_stream_taking *t, const struct nf_stream
 /* The first byte or end that is kept from `next` on and in front of `end`. False: there is none. */
 static bool find_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32_t *seq)
 {
-    uint32_t n = end - t->stream->next, left;
+    uint32_t n = end - t->stream->next, left, most = farthest(t->streams);
 
-    n = n < NF_STREAM_FARTHEST ? n : NF_STREAM_FARTHEST;
+    n = n < most ? n : most;
     for (uint32_t at = 0; at < n && t->stream->pieces; at += left) {
         uint32_t from = (t->stream->next + at) % NF_STREAM_PIECE;
         const struct nf_stream_piece *piece = find_piece(t, t->stream->next + at);
@@ -425,8 +455,7 @@ static bool begin_in_front(const struct nf_stream_taking *t, const struct nf_str
 
     if ((s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED | NF_STREAM_FIN | NF_STREAM_FAR)) !=
             NF_STREAM_MIDDLE ||
-        s->next - g->seq > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE ||
-        s->front + paces > UINT8_MAX)
+        s->next - g->seq > flow_bytes(t->streams) || s->front + paces > UINT8_MAX)
         return false;
     s->front = (uint8_t)(s->front + paces);
     s->start = s->next = s->acked = g->seq; /* what are copies now is kept then */
@@ -451,6 +480,15 @@ static void skip_syn(const struct nf_stream *s, struct nf_stream_segment *g)
     g->len--;
 }
 
+/* A byte, or the stream's end, is kept there. */
+static bool is_kept(const struct nf_stream_taking *t, uint32_t seq)
+{
+    const struct nf_stream_piece *piece = find_piece(t, seq);
+    uint32_t at = seq % NF_STREAM_PIECE;
+
+    return piece && (has_byte(piece, at) || piece->fin == at + 1);
+}
+
 /* Nothing of it is new. */
 static enum nf_stream_taken take_old(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
@@ -468,10 +506,11 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
 {
     const struct nf_stream *s = t->stream;
     uint32_t under_way = s->next - s->acked;
-    bool room = has_room(t, count);
+    bool room = has_room(t, count, false);
 
-    if (under_way &&
-        (!room || under_way + (uint64_t)g->len > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
+    if (under_way && (!room || under_way + g->len > flow_bytes(t->streams)))
+        return NF_STREAM_FULL;
+    if (ft_unlikely(!may_fill(t)) && is_kept(t, g->seq + g->len))
         return NF_STREAM_FULL;
     if (!room && (s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED)) == NF_STREAM_MIDDLE)
         return NF_STREAM_FULL; /* it could not be read again */
@@ -496,8 +535,7 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
         return NF_STREAM_OUTSIDE; /* in the place of an end that its receiver may not have, or behind it */
     if (end < 0 || (end == 0 && !g->fin))
         return take_old(t, g);
-    if (ahead > 0 && ((uint32_t)end > NF_STREAM_AHEAD ||
-                      (uint64_t)end > (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE))
+    if (ahead > 0 && g->seq + g->len - s->acked > flow_bytes(t->streams))
         return NF_STREAM_OUTSIDE;
     if (ahead < 0) {
         old = compare_copies(t, g);
@@ -512,7 +550,7 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
         return NF_STREAM_DIFFERS;
     if (ahead <= 0)
         return take_next(t, g, count);
-    return !has_room(t, count) ? NF_STREAM_FULL : keep_pieces(t, g) ? NF_STREAM_KEPT : NF_STREAM_OLD;
+    return !has_room(t, count, true) ? NF_STREAM_FULL : keep_pieces(t, g) ? NF_STREAM_KEPT : NF_STREAM_OLD;
 }
 
 /* ---- beginnings ----------------------------------------------------------------------------------- */
@@ -596,7 +634,7 @@ static void pass_holes(const struct nf_stream_taking *t, uint32_t ack)
 {
     uint32_t seq;
 
-    for (uint32_t i = 0; i < NF_STREAM_HOLES && !(t->stream->flags & NF_STREAM_FIN) &&
+    for (uint32_t i = 0; i < NF_STREAM_HOLES && !(t->stream->flags & NF_STREAM_FIN) && may_fill(t) &&
                          (int32_t)(ack - t->stream->next) > 0 && find_first_kept(t, ack, &seq);
          i++)
         begin_at(t, seq);
@@ -622,8 +660,7 @@ static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *b
         begin_at(t, ack);
     }
     if (!is_sent(s, ack))
-        return s->flags & NF_STREAM_MIDDLE ||
-               ack - s->next <= (uint64_t)t->streams->flow_pieces * NF_STREAM_PIECE;
+        return s->flags & NF_STREAM_MIDDLE || ack - s->next <= flow_bytes(t->streams);
     note_answer(s, by, p);
     if ((int32_t)(ack - s->acked) > 0)
         drop_copies(t, ack);
@@ -714,7 +751,7 @@ void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool 
 
 uint64_t nf_streams_bytes(const struct nf_streams_config *config)
 {
-    return FT_LINE + nf_lists_bytes(config->pieces, 0) +
+    return sizeof(struct nf_streams) + nf_lists_bytes(config->pieces, 0) +
            nf_map_bytes(config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
 }
 
@@ -729,7 +766,7 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
     streams->names = nf_lists_make(nf, config->pieces, 0);
     streams->flow_pieces = config->flow_pieces;
     streams->loose = config->loose;
-    NF_CONSTANT(nf, streams);
+    nf_constant(nf, streams, offsetof(struct nf_streams, burst));
     if (!streams->pieces || !streams->names)
         return NULL;
     nf_table_add_map(nf, "stream_pieces", streams->pieces);
@@ -744,13 +781,6 @@ struct found {
     uint32_t pieces;
 };
 
-/* Bytes that a direction has under way at most: what has copies, a segment that has none, and what it has
- * made readable. */
-static uint64_t most_under_way(const struct nf_streams *streams)
-{
-    return (uint64_t)streams->flow_pieces * NF_STREAM_PIECE + 2 * NF_STREAM_AHEAD;
-}
-
 static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
                         struct found *found, const struct nf_stream *s)
 {
@@ -762,9 +792,9 @@ static int check_stream(struct nf_check *c, const struct nf_streams *streams, ui
         return nf_check_failed(c,
                                "a stream has %u pieces, %d names and flags %u, expected those that one has",
                                s->pieces, names, s->flags);
-    if (s->pieces > streams->flow_pieces || s->next - s->acked > most_under_way(streams))
-        return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %lu at most",
-                               s->pieces, s->acked, s->next, streams->flow_pieces, most_under_way(streams));
+    if (s->pieces > streams->flow_pieces || s->next - s->acked > farthest(streams))
+        return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %u at most",
+                               s->pieces, s->acked, s->next, streams->flow_pieces, farthest(streams));
     if (names)
         found[nf_list_first(&s->name)].s = s;
     return names;
@@ -783,10 +813,10 @@ static int check_piece(const struct nf *nf, struct nf_check *c, const struct nf_
         return nf_check_failed(c, "piece %u is of stream %u, lane %u, expected one that has pieces", slot,
                                name, place->name & 15);
     first = s->acked - s->acked % NF_STREAM_PIECE;
-    if (seq - first > s->next - first + (uint64_t)NF_STREAM_FARTHEST || piece->fin > NF_STREAM_PIECE ||
+    if (seq - first > farthest(streams) || piece->fin > NF_STREAM_PIECE ||
         piece->has[NF_STREAM_WORDS - 1] >> NF_STREAM_PIECE % 64)
-        return nf_check_failed(c, "piece %u lies at %u, expected %u to %u behind %u", slot, seq, first,
-                               NF_STREAM_FARTHEST, s->next);
+        return nf_check_failed(c, "piece %u lies at %u, expected %u to %u behind that", slot, seq, first,
+                               farthest(streams));
     found[name].pieces++;
     return 0;
 }

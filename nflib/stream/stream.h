@@ -17,6 +17,12 @@
  * again, as if it had been lost. Where the pool is full and nothing is on its way, the next bytes of a
  * stream pass without a copy; until they are acknowledged they are not taken once more, whatever they are.
  *
+ * One bound holds for what a direction has on its way, in order and behind holes: `flow_pieces` from what its
+ * receiver has acknowledged. What lies behind holes takes half of the pool at most, of all streams together,
+ * so that holes which are never filled leave streams that are in order the other half. Once a burst has made
+ * `flow_pieces` readable that lay behind holes, it fills no more of them: who comes too late is not taken, so
+ * that a burst has an end.
+ *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a
  * beginning that was seen is outside, but for the number of a SYN that was acknowledged: a keepalive repeats
@@ -37,9 +43,6 @@
 /* Bytes of a piece, of which the pool has a number: those from a multiple of it on in the sequence numbers,
  * whatever segments they come in. */
 #define NF_STREAM_PIECE 440u
-
-/* Bytes behind a hole that may be kept: who fills it has all of them read at once. */
-#define NF_STREAM_AHEAD (154u * NF_STREAM_PIECE)
 
 enum nf_stream_flags {
     NF_STREAM_KNOWN = 1 << 0,    /* `next` means something */
@@ -86,7 +89,7 @@ enum nf_stream_taken {
     NF_STREAM_OLD,     /* all of it had been handed over before, or is kept */
     NF_STREAM_DIFFERS, /* not taken: contradicts what has passed and is not acknowledged */
     NF_STREAM_UNSEEN,  /* not taken: the same perhaps, but there is no copy to compare it with */
-    NF_STREAM_FULL,    /* not taken: no room to keep it, or a copy of it */
+    NF_STREAM_FULL, /* not taken: no room to keep it, or a copy of it; or its burst has filled enough holes */
     NF_STREAM_OUTSIDE, /* not taken: farther ahead than could be kept, not between the stream's ends, or of
                         * one that is doubted and not answered */
     NF_STREAM_UNKNOWN, /* not taken: its beginning was not seen, and `loose` is false */
@@ -101,10 +104,10 @@ struct nf_streams_config {
     bool loose;           /* streams whose beginning was not seen are taken from there on */
 };
 #define NF_STREAMS_PARAMS(type, field)                                                                       \
-    NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "32768",                                        \
+    NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "65536",                                        \
                 "pieces of 440 bytes that are kept until they are acknowledged at most, of a lane",          \
                 .min = 1, .max = 4u << 20),                                                                  \
-        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "2048",                                  \
+        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "4096",                                  \
                     "the same, of a direction of a connection", .min = 1, .max = 32768),                     \
         NF_PARAM_AT(type, "loose", field.loose, NF_BOOL, "true",                                             \
                     "streams whose beginning was not seen are looked at from there on")

@@ -321,6 +321,11 @@ static void read_bytes(void *arg, const struct nf_stream_bytes *bytes)
 {
     struct ips_look *look = arg;
 
+    look->bytes += bytes->len;
+    if (ft_unlikely(look->bytes > IPS_STEPS_BYTES)) {
+        look->bytes = bytes->len;
+        look->steps = 0;
+    }
     if (bytes->at == 0) /* of another stream was what came before */
         renew_direction(look->nf, look->flow, bytes->reply);
     if (!look->verdict)

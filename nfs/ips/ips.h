@@ -7,6 +7,7 @@
 #include "nfs/ips/rules.h"
 
 #define IPS_STEPS_MAX     65536u /* of a packet: a note, a host or a range that is looked at is one */
+#define IPS_STEPS_BYTES   65536u /* what fills a hole has as many steps again for each so many bytes of TCP */
 #define IPS_NOTES_FLOW    64u    /* notes of a direction at most */
 #define IPS_PATTERNS_FLOW 8u     /* patterns among them that are looked for at a time */
 
@@ -122,6 +123,7 @@ struct ips_look {
     uint8_t verdict;       /* enum ips_action: 0, or IPS_DROP, IPS_REJECT */
     uint8_t full;          /* enum ips_counter: the verdict is for want of room, or of time; 0: it is not */
     uint32_t steps;        /* of looking for rules; at IPS_STEPS_MAX it ends */
+    uint32_t bytes;        /* of TCP that have been read since `steps` was 0 */
     bool gave_up;          /* at that */
     uint32_t patterns;     /* that are looked for in the direction that is looked through */
     struct ips_note *pattern[IPS_PATTERNS_FLOW]; /* to write to */
