@@ -427,7 +427,10 @@ bool kp_front_take(struct kp_front *front, unsigned node, const struct kp_messag
         return false;
     if (m->kind == KP_OWN)
         peer->own = m->serial;
-    peer->heard = now;
+    if (m->serial > peer->newest) {
+        peer->newest = m->serial;
+        peer->heard = now;
+    }
     if (m->kind == KP_STATE && m->serial > peer->serial) {
         peer->serial = m->serial;
         take_state(front, node, m, now);

@@ -76,7 +76,8 @@ struct kp_front_counts {
 struct kp_front {
     struct kp_front_config config;
     struct kp_node {
-        uint64_t incarnation, serial; /* of its last message that counted */
+        uint64_t incarnation, serial; /* of its last state */
+        uint64_t newest;              /* the highest of its messages: that one again is no sign of life */
         uint64_t own;                 /* serial of the last frame of its own: that one again is nobody's */
         uint64_t heard, asked;        /* when, ns; 0: never */
         uint64_t view;                /* as primary; 0: it is not */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Chain time behind a keeper: by the clock of one whose server began at another time than the last one's. */
+/* Times of a keeper: chain time goes on by the clock of one whose server began at another time than the last
+ * one's; and when a node was heard. */
 #include "keeper/front.h"
 
 #include <setjmp.h>
@@ -80,11 +81,46 @@ static void it_begins_by_the_keepers_clock(void **unused)
     assert_int_equal(stamps[1], 501 * MS);
 }
 
+/* Who records what a node says, and sends it again when the node is dead, does not bring it back. */
+static void what_is_sent_again_is_no_sign_of_life(void **unused)
+{
+    static const uint8_t kinds[] = {KP_STATE, KP_OUTPUT, KP_WORD, KP_OWN};
+    const struct kp_front_config config = {.inputs = 2048,
+                                           .bursts = 1024,
+                                           .frame_max = 200,
+                                           .nodes = 2,
+                                           .incarnation = 77,
+                                           .send = note_stamp,
+                                           .leave = leave_nowhere};
+    struct kp_message said = {.from = 10, .to = 77, .serial = 5};
+    struct kp_front front;
+
+    (void)unused;
+    assert_int_equal(kp_front_open(&front, &config), 0);
+    for (unsigned i = 0; i < sizeof(kinds); i++) {
+        said.kind = kinds[i];
+        said.serial++;
+        kp_front_take(&front, 1, &said, (i + 1) * MS);
+        assert_int_equal(front.node[1].heard, (i + 1) * MS); /* whatever it says is one */
+    }
+    for (unsigned i = 0; i < sizeof(kinds); i++)
+        for (said.serial = 6; said.serial < 10; said.serial++) {
+            said.kind = kinds[i];
+            kp_front_take(&front, 1, &said, 5000ull * MS);
+            assert_int_equal(front.node[1].heard, sizeof(kinds) * MS);
+        }
+    said.serial = 10;
+    kp_front_take(&front, 1, &said, 6000ull * MS);
+    assert_int_equal(front.node[1].heard, 6000ull * MS);
+    kp_front_close(&front);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_goes_on_from_where_it_stood),
         cmocka_unit_test(it_begins_by_the_keepers_clock),
+        cmocka_unit_test(what_is_sent_again_is_no_sign_of_life),
     };
 
     return cmocka_run_group_tests_name("keeper time", tests, NULL, NULL);
