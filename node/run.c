@@ -138,10 +138,12 @@ static int make_directory(const char *path, size_t len, struct ft_fault *fault)
         if (path[i] != '/' && i != len)
             continue;
         snprintf(prefix, sizeof(prefix), "%.*s", (int)i, path);
-        if (mkdir(prefix, 0777) != 0 && errno != EEXIST)
+        bool there = stat(prefix, &is) == 0; /* first: on a disk that is frozen mkdir waits, there or not */
+
+        if (!there && mkdir(prefix, 0777) != 0 && errno != EEXIST)
             return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", prefix,
                            strerror(errno));
-        if (stat(prefix, &is) == 0 && !S_ISDIR(is.st_mode))
+        if ((there || stat(prefix, &is) == 0) && !S_ISDIR(is.st_mode))
             return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", prefix);
     }
     return 0;

@@ -543,7 +543,7 @@ static void standby_reports(struct rp_replicator *rp)
     rp->diverged_reported = diverged;
 }
 
-static void report_stored(struct rp_replicator *rp)
+void rp_report_stored(struct rp_replicator *rp)
 {
     struct ft_event event = {.kind = FT_EV_STORED, .now = rp->now};
 
@@ -568,7 +568,7 @@ static void hear_arbiter(struct rp_replicator *rp)
 
 void rp_reports(struct rp_replicator *rp)
 {
-    report_stored(rp);
+    rp_report_stored(rp);
     report_port_heartbeats(rp);
     hear_arbiter(rp);
     if (ft_core_primary(&rp->core))

@@ -224,6 +224,7 @@ void rp_tell_aim(struct rp_replicator *rp, const char *name);
  * acknowledge. And all else that they reached. */
 bool rp_progress(struct rp_replicator *rp);
 void rp_reports(struct rp_replicator *rp);
+void rp_report_stored(struct rp_replicator *rp);
 void rp_update_status(struct rp_replicator *rp); /* when the last copy is older than a millisecond */
 /* The core's idea of the chain is that of the lanes. And a snapshot of another chain has begun: true when
  * that is the lanes' now. */

@@ -46,14 +46,20 @@
 
 /* ---- opened and closed -------------------------------------------------------------------------- */
 
-/* Reads the view, and writes it: now, while a mistake can still be told, and while the node may wait for a
- * disk. */
+/*
+ * Reads the view, which is written again by a thread: a start waits for no disk, as a takeover does not. A
+ * file that was renamed and not synced by a process that died may be lost with the machine, so the view
+ * counts as stored from when it has been synced.
+ */
 static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault *fault)
 {
     struct ft_core_config *core = &rp->config.core;
     struct rp_view view;
+    uint64_t stored;
     int error = rp_view_load(path, &view, fault);
 
+    if (error)
+        return error;
     if (!view.members.name[0][0] && core->spare)
         view.number = 0; /* another pair's: it says nothing of a shard that this node may join */
     core->keeps_views = true;
@@ -62,13 +68,12 @@ static int open_view(struct rp_replicator *rp, const char *path, struct ft_fault
         core->members = view.members;
         core->spare = !ft_members_have(&view.members, core->name);
     }
-    if (!error && view.number > FT_VIEW_MAX - VIEWS_LEFT)
+    if (view.number > FT_VIEW_MAX - VIEWS_LEFT)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
                      "%s: view %lu of %llu at most: stop both nodes and remove both view files", path,
                      view.number, FT_VIEW_MAX);
-    if (!error)
-        error = rp_view_store(path, &view, fault);
-    return error ? error : rp_view_writer_open(&rp->writer, path, &view, fault);
+    stored = view.number && rp_view_sync(path) == 0 ? view.number : 0;
+    return rp_view_writer_open(&rp->writer, path, &view, stored, fault);
 }
 
 int rp_open(struct rp_replicator **out, const struct rp_config *config, struct ft_fault *fault)
@@ -109,6 +114,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
     rp->steered_reported = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
+    rp_report_stored(rp);
     rp_update_status(rp);
     *out = rp;
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The view file: the last view this node has taken part in. Read when the replicator opens, written by
- * view_writer.c, and once when the replicator opens. */
+ * view_writer.c. */
 #include "replicator/view.h"
 #include "ftcore/record/message.h"
 
@@ -128,6 +128,17 @@ static int sync_directory(const char *path, struct ft_fault *fault)
     fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || fsync(fd) != 0)
         error = fail_by_errno(path, fault);
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+int rp_view_sync(const char *path)
+{
+    struct ft_fault fault;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+
+    error = fd < 0 || fsync(fd) != 0 ? FT_EIO : sync_directory(path, &fault);
     if (fd >= 0)
         close(fd);
     return error;

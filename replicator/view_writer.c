@@ -19,14 +19,17 @@
 #include "ftcore/base/worker.h"
 #include "replicator/parts.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#define RETRY_NS 1000000000ull
-#define LOOK_NS  50000000ull /* between two looks whether the node ends */
-#define PATH_CAP 300u
+#define RETRY_NS     1000000000ull
+#define LOOK_NS      50000000ull /* between two looks whether the node ends */
+#define PATH_CAP     300u
+#define NOTHING_DONE UINT64_MAX /* odd: no serial number of `wanted` between two writes */
 
 struct rp_view_writer {
     char path[PATH_CAP];
@@ -34,7 +37,7 @@ struct rp_view_writer {
     struct rp_view view;           /* the newest, under `wanted` */
     _Atomic uint64_t wanted, done; /* serial numbers */
     _Atomic uint64_t stored;       /* the number of the view that is on the disk */
-    _Atomic uint64_t since;        /* when the disk was last up to date until, ns; with wanted != done */
+    _Atomic uint64_t since;        /* since when the disk has not taken the newest, ns; with wanted != done */
 };
 
 static void wait_before_retry(const struct rp_view_writer *w)
@@ -82,17 +85,40 @@ static void *write_views(void *writer)
     }
 }
 
-int rp_view_writer_open(struct rp_view_writer **out, const char *path, const struct rp_view *view,
-                        struct ft_fault *fault)
+/* A mistake of who installed the node, which no disk mends. What the disk refuses is tried again. */
+static int check_permission(const char *path, struct ft_fault *fault)
 {
-    struct rp_view_writer *w = calloc(1, sizeof(*w));
+    char directory[PATH_CAP];
+
+    if (snprintf(directory, sizeof(directory), "%s", path) >= (int)sizeof(directory) - 4)
+        return ft_fail(fault, FT_EINVAL, "%.100s…: the path is too long", path);
+    char *slash = strrchr(directory, '/');
+
+    if (slash)
+        slash[slash == directory] = '\0';
+    if (access(slash ? directory : ".", W_OK | X_OK) == 0 || errno != EACCES)
+        return 0;
+    return ft_fail(fault, FT_EPERM, "%.200s: %s, expected a directory in which this node may write %.80s",
+                   slash ? directory : ".", strerror(errno), slash ? path + (slash - directory) + 1 : path);
+}
+
+int rp_view_writer_open(struct rp_view_writer **out, const char *path, const struct rp_view *view,
+                        uint64_t stored, struct ft_fault *fault)
+{
+    struct rp_view_writer *w;
+    int error = check_permission(path, fault);
 
     *out = NULL;
+    if (error)
+        return error;
+    w = calloc(1, sizeof(*w));
     if (!w)
         return ft_fail(fault, FT_ENOMEM, "no memory for the writer of the view file");
     snprintf(w->path, sizeof(w->path), "%s", path);
     w->view = *view;
-    atomic_init(&w->stored, view->number);
+    atomic_init(&w->stored, stored);
+    atomic_init(&w->done, NOTHING_DONE);
+    atomic_init(&w->since, rp_monotonic());
     if (ft_worker_start(&w->worker, write_views, w, "the writer of the view file", fault)) {
         free(w);
         return FT_ENOMEM;

@@ -746,7 +746,7 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
     snprintf(rec->node, sizeof(rec->node), "%s", config->node);
     if (config->identity_len)
         memcpy(rec->identity, config->identity, config->identity_len);
-    if (access(rec->directory, W_OK | X_OK) != 0)
+    if (access(rec->directory, W_OK | X_OK) != 0 && errno != EROFS) /* a disk may take writes again */
         return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO,
                        "%.160s: %s, expected a directory for recordings", config->directory, strerror(errno));
     count_files(rec, &lowest, &rec->base);

@@ -32,7 +32,7 @@ export LAB_PROTECT="mode: log, verify_every_s: 3"
 "$lab" up --no-nodes || exit 1
 { disk a && disk b && freeze a; } 2>"$work/mount.err" || skip_all "no loop mounts or no fsfreeze here: $(tail -n 1 "$work/mount.err")"
 thaw
-plan 23
+plan 39
 
 echo precious >"$work/victim"
 ln -s "$work/victim" "$LAB_DIR/a/a.view.new"
@@ -80,3 +80,38 @@ ok "after the thaw what differed is on the disk" await 5 b diverged.file "$LAB_D
 kill -TERM $prober
 wait $prober
 is "no flow broken, nothing contradicted" "$(jq '.flows_broken + .contradicted' "$work/probe.json")" 0
+
+# A disk that takes nothing keeps no node from starting, either. a is primary's peer: b is primary here.
+starts() { # HOW: a starts on such a disk, is the standby, and says what its disk has not taken
+    "$lab" start a
+    ok "$1: a starts, and the pair is PROTECTED" is_protected
+    ok "$1: it says that its disk has not taken its view" test "$(field a view_unwritten_ms)" -gt 0
+    is "$1: and what its file has is believed" "$(field a view_on_disk)" "$(cut -d' ' -f3 "$LAB_DIR/a/a.view")"
+}
+ok "the pair is PROTECTED again" sh -c "'$lab' start a" && ok "before a start on such a disk" is_protected
+freeze a
+kill -KILL "$(field a pid)"
+starts frozen
+thaw
+ok "after the thaw it has" await 5 a view_unwritten_ms 0
+kill -KILL "$(field a pid)"
+await 5 b state SOLO
+mount -o remount,ro "$LAB_DIR/a"
+starts read-only
+ok "its log says so" grep -q 'Read-only file system; tried again each second' "$LAB_DIR/a.log"
+kill -KILL "$(field b pid)"
+ok "it takes over" await 5 a role primary
+nsenter -t "$(field a pid)" -m mount -o remount,rw "$LAB_DIR/a" # ip netns exec has given it mounts of its own
+mount -o remount,rw "$LAB_DIR/a"
+ok "and when its disk takes writes the view is on it" await 5 a view_unwritten_ms 0
+"$lab" start b
+is_protected
+us drain
+await 5 b role primary
+is_protected
+kill -KILL "$(field a pid)"
+dd if=/dev/zero of="$LAB_DIR/a/fill" bs=64k 2>/dev/null
+while dd if=/dev/zero of="$LAB_DIR/a/fill.$((++n))" bs=1k count=1 2>/dev/null; do [ "$n" -lt 2000 ] || break; done
+starts full
+rm -f "$LAB_DIR"/a/fill*
+ok "and when there is room the view is on it" await 5 a view_unwritten_ms 0

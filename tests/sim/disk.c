@@ -2,7 +2,8 @@
 /*
  * The nodes' disks, which have one file each: the view file. It outlives the process, and what is on the disk
  * outlives the machine. A disk takes its time, is frozen for a while, and refuses; only the thread that
- * writes views waits for it, and that thread is a task of the node like its lanes.
+ * writes views waits for it, and that thread is a task of the node like its lanes. A node that starts reads
+ * its file whatever the disk does, and what a frozen disk does not have cannot be synced then.
  */
 #include "tests/sim/sim.h"
 
@@ -190,9 +191,13 @@ int sim_fsync(int fd)
 {
     struct sim_node *n = owner();
 
+    bool whole = fd == FD_VIEW || strcmp(n->view_disk, n->view_file) == 0;
+
     take_time(n);
-    if (file_trouble())
+    if (file_trouble() || (sim.opening && sim.now < n->frozen_until && !whole)) {
+        errno = EIO;
         return -1;
+    }
     if (fd == FD_DIRECTORY) {
         memcpy(n->view_disk, n->view_file, sizeof(n->view_disk));
         n->has_view_disk = n->has_view_file;

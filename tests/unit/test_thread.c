@@ -92,7 +92,7 @@ static void the_writers_begin_so(void **state)
     assert_true(nd_event_writer_stop());
 
     snprintf(path, sizeof(path), "%s/a.view", help_config_dir());
-    assert_int_equal(rp_view_writer_open(&views, path, &(struct rp_view){.number = 0}, &fault), 0);
+    assert_int_equal(rp_view_writer_open(&views, path, &(struct rp_view){.number = 0}, 0, &fault), 0);
     expect_begin("us-views");
     rp_view_writer_close(views);
 

@@ -41,7 +41,7 @@ static int store(const char *path, uint64_t number, struct ft_fault *fault)
 
 static int open_writer(struct rp_view_writer **out, const char *path, uint64_t number, struct ft_fault *fault)
 {
-    return rp_view_writer_open(out, path, &(struct rp_view){.number = number}, fault);
+    return rp_view_writer_open(out, path, &(struct rp_view){.number = number}, number, fault);
 }
 
 static void give(struct rp_view_writer *writer, uint64_t number, uint64_t now)
@@ -286,6 +286,7 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
     chmod(view_directory, 0755);
     pid_t pid = fork();
     if (pid == 0) {
+        struct rp_view_writer *w;
         uint64_t view;
 
         if (getuid() == 0 && setuid(65534) != 0)
@@ -294,6 +295,11 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
             _exit(1);
         if (getuid() == 65534 && store(view_path, 6, &fault) != FT_EPERM)
             _exit(2);
+        /* Nor does a node start: it is a mistake of who installed it, and no disk's. */
+        if (getuid() == 65534 &&
+            (open_writer(&w, view_path, 5, &fault) != FT_EPERM ||
+             !strstr(fault.text, "expected a directory in which this node may write a.view")))
+            _exit(4);
         _exit(0);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -337,6 +343,12 @@ static void wait_until_stored(const struct rp_view_writer *w, uint64_t view)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
+static void wait_until_written(const struct rp_view_writer *w)
+{
+    while (rp_view_writer_behind(w, UINT64_MAX))
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+}
+
 static void the_writer_writes_what_it_is_given(void **state)
 {
     struct ft_fault fault = {""};
@@ -347,12 +359,12 @@ static void the_writer_writes_what_it_is_given(void **state)
     assert_int_equal(store(view_path, 3, &fault), 0);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     assert_int_equal(rp_view_writer_stored(w), 3);
-    assert_int_equal(rp_view_writer_behind(w, 1000), 0);
+    wait_until_written(w);
     give(w, 4, 1000);
-    wait_until_stored(w, 4);
+    wait_until_written(w);
+    assert_int_equal(rp_view_writer_stored(w), 4);
     assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 4);
-    assert_int_equal(rp_view_writer_behind(w, 9000), 0);
     for (uint64_t v = 5; v <= 500; v++) /* the latest wins */
         give(w, v, 10000);
     rp_view_writer_close(w); /* which waits for it */
@@ -369,6 +381,7 @@ static struct rp_view_writer *writer_without_a_directory(char away[128])
     snprintf(away, 128, "%s.away", view_directory);
     assert_int_equal(store(view_path, 3, &fault), 0);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
+    wait_until_written(w);
     assert_int_equal(rename(view_directory, away), 0);
     return w;
 }
@@ -393,6 +406,40 @@ static void the_writer_tries_again(void **state)
     assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 5);
     rp_view_writer_close(w);
+}
+
+/* A start waits for no disk: the view that was read is written as soon as the disk takes it, and until then
+ * the node says for how long it has not. */
+static void a_disk_that_refuses_at_the_start_stops_nobody(void **state)
+{
+    struct ft_fault fault = {""};
+    struct rp_view_writer *w;
+    char away[128];
+    uint64_t view;
+
+    (void)state;
+    snprintf(away, 128, "%s.away", view_directory);
+    assert_int_equal(store(view_path, 3, &fault), 0);
+    assert_int_equal(rename(view_directory, away), 0);
+    assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
+    nanosleep(&(struct timespec){0, 20000000}, NULL);
+    assert_int_equal(rp_view_writer_stored(w), 3);
+    assert_true(rp_view_writer_behind(w, UINT64_MAX) > 0);
+    assert_int_equal(rename(away, view_directory), 0);
+    wait_until_written(w);
+    assert_int_equal(load(view_path, &view, &fault), 0);
+    assert_int_equal(view, 3);
+    rp_view_writer_close(w);
+}
+
+static void a_file_is_synced_or_is_not_certain(void **state)
+{
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(rp_view_sync(view_path), FT_EIO);
+    assert_int_equal(store(view_path, 3, &fault), 0);
+    assert_int_equal(rp_view_sync(view_path), 0);
 }
 
 static void the_end_waits_for_no_disk_that_refuses(void **state)
@@ -518,6 +565,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_reader_never_sees_a_torn_file, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(the_writer_writes_what_it_is_given, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(the_writer_tries_again, view_setup, view_teardown),
+        cmocka_unit_test_setup_teardown(a_disk_that_refuses_at_the_start_stops_nobody, view_setup,
+                                        view_teardown),
+        cmocka_unit_test_setup_teardown(a_file_is_synced_or_is_not_certain, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(the_end_waits_for_no_disk_that_refuses, view_setup, view_teardown),
         cmocka_unit_test_setup_teardown(the_writer_holds_no_socket, view_setup, view_teardown),
     };
