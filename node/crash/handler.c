@@ -6,6 +6,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
 #include "node/base/clock.h"
+#include "node/base/given.h"
 #include "node/crash/fingerprint.h"
 #include "node/crash/quarantine.h"
 #include "nflib/session/session.h"
@@ -732,7 +733,8 @@ struct hang_look {
     uint64_t burst, turn; /* the call is the same one while all four are */
     uint64_t used;        /* processor time of its thread, ns */
     bool waits;           /* for another lane */
-    bool sleeps;          /* it waits for something that is no processor */
+    bool sleeps;          /* it waits for something that is neither a processor nor the kernel's own work */
+    uint64_t given;       /* to this process since the call was first seen asleep, ns (node/base/given.h) */
 };
 
 /* What is known of a lane from look to look; all zero at first. */
@@ -776,10 +778,12 @@ static bool judge_hang(struct hang *hang, const struct hang_look *look)
     }
     hang->last = *look;
     hang->looks++; /* this one, too */
-    return (hang->looks > LOOKS && look->used - hang->from >= most->used) || hang->slept >= most->slept;
+    return (hang->looks > LOOKS && look->used - hang->from >= most->used) ||
+           (hang->slept >= most->slept && look->given >= (most->slept - 1) * HANG_LOOK_MS * 1000000ull);
 }
 
-/* The state of a thread of this process, a letter, is behind its name, which may have anything in it. */
+/* The state of a thread of this process, a letter, is behind its name, which may have anything in it. One
+ * that sleeps in the kernel's own work (D) waits for memory or a disk. */
 static bool thread_sleeps(int thread)
 {
     char path[64], text[256];
@@ -795,7 +799,7 @@ static bool thread_sleeps(int thread)
     close(fd);
     text[len > 0 ? len : 0] = '\0';
     end = strrchr(text, ')');
-    return end && end[1] == ' ' && (end[2] == 'S' || end[2] == 'D');
+    return end && end[1] == ' ' && end[2] == 'S';
 }
 
 static bool waits_for_lane(const struct ft_published *published)
@@ -805,7 +809,7 @@ static bool waits_for_lane(const struct ft_published *published)
 
 /* False: the lane has not begun. A thread that has ended in the midst of a call stands there for good. */
 static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const struct hang *hang,
-                    struct hang_look *look)
+                    struct nd_given *given, struct hang_look *look)
 {
     const struct nf_mark *mark = &watch->page->lane[lane].mark;
     int thread = atomic_load(&watch->page->lane[lane].thread);
@@ -823,7 +827,13 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
                                              : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
                                .waits = waits_for_lane(&watch->published[lane])};
     /* The file is asked only of a call that stands. */
-    look->sleeps = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last) && thread_sleeps(thread);
+    bool stands = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last);
+
+    look->sleeps = stands && thread_sleeps(thread);
+    if (!stands)
+        given->ns = given->at = 0;
+    else if (look->sleeps || given->at)
+        look->given = nd_given_look(given, &(pid_t){getpid()}, 1);
     return true;
 }
 
@@ -841,11 +851,12 @@ static _Noreturn void end_hanging(int lane)
 void nd_hang_run(const struct nd_hang_watch *watch)
 {
     struct hang hang[FT_LANES_MAX] = {0};
+    struct nd_given given[FT_LANES_MAX] = {0};
     struct hang_look look;
 
     while (!atomic_load(&watch->stop)) {
         for (unsigned l = 0; l < watch->lanes; l++)
-            if (look_at(watch, l, &hang[l], &look) && judge_hang(&hang[l], &look))
+            if (look_at(watch, l, &hang[l], &given[l], &look) && judge_hang(&hang[l], &look))
                 end_hanging((int)l);
         nanosleep(&(struct timespec){0, HANG_LOOK_MS * 1000000l}, NULL);
     }

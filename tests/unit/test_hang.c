@@ -22,6 +22,7 @@ static unsigned found_at(struct hang *hang, struct hang_look look, uint64_t each
         if (judge_hang(hang, &look))
             return i;
         look.used += each;
+        look.given += look.sleeps ? 100 * MS : 0;
     }
     return 0;
 }
@@ -71,6 +72,32 @@ static void three_seconds_of_sleep(void **state)
     assert_int_equal(found_at(&hang, asleep, 0), 31);
     hang = (struct hang){0};
     assert_int_equal(found_at(&hang, asleep, MS / 10), 31); /* also one that wakes for a moment in between */
+}
+
+/* A lane that waits for memory which somebody holds who gets no processor. */
+static void sleep_does_not_count_while_others_have_the_processors(void **state)
+{
+    struct hang_look asleep = call;
+    struct hang hang = {0};
+
+    (void)state;
+    asleep.sleeps = true;
+    for (unsigned i = 0; i < 1000; i++) {
+        assert_false(judge_hang(&hang, &asleep));
+        asleep.given += 2 * MS;
+    }
+    asleep.given = 2900 * MS;
+    assert_true(judge_hang(&hang, &asleep));
+}
+
+static void time_is_given_where_nobody_waits_for_a_processor(void **state)
+{
+    (void)state;
+    assert_int_equal(nd_given_of(1000 * MS, 0, 0), 1000 * MS);         /* all sleep */
+    assert_int_equal(nd_given_of(1000 * MS, 2000 * MS, 0), 1000 * MS); /* two run */
+    assert_int_equal(nd_given_of(1000 * MS, 25 * MS, 975 * MS), 25 * MS);
+    assert_int_equal(nd_given_of(1000 * MS, 5 * MS, 800 * MS), 200 * MS);     /* one that polls */
+    assert_int_equal(nd_given_of(1000 * MS, 2000 * MS, 6000 * MS), 250 * MS); /* eight on two */
 }
 
 static void a_command_may_take_ten(void **state)
@@ -128,6 +155,8 @@ int main(void)
         cmocka_unit_test(a_machine_that_is_busy_only_delays_it),
         cmocka_unit_test(one_that_stood_is_looked_at_four_times),
         cmocka_unit_test(three_seconds_of_sleep),
+        cmocka_unit_test(sleep_does_not_count_while_others_have_the_processors),
+        cmocka_unit_test(time_is_given_where_nobody_waits_for_a_processor),
         cmocka_unit_test(a_command_may_take_ten),
         cmocka_unit_test(another_call_begins_anew),
         cmocka_unit_test(who_waits_for_another_lane_does_not_hang),

@@ -13,6 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "node/base/clock.h"
+#include "node/base/given.h"
 #include "node/base/process.h"
 #include "lane/lane.h"
 #include "tools/bench/bench.h"
@@ -30,7 +31,7 @@
 #include <unistd.h>
 
 #define SECOND       1e9
-#define PATIENCE     30000000000ull /* ns of waiting after which something is broken */
+#define PATIENCE     30000000000ull /* ns given, of waiting, after which something is broken */
 #define PEERS        10u            /* times as long for Redis, which answers command by command */
 #define PAUSE        200000l
 #define QUIET_NS     20000000ull /* a lane at rest has had no packet for so long */
@@ -74,17 +75,20 @@ static int check_nodes(struct nd_bench_nodes *r, struct ft_fault *fault)
     return 0;
 }
 
-/* Until `when`, checking nodes. FT_EIO: a node ended, or half a minute was over. */
+/* Until `when`, checking nodes. FT_EIO: a node ended, or has come to nothing in half a minute that it was
+ * given. */
 static int wait_until(struct nd_bench_nodes *r, bool (*when)(struct nd_bench_nodes *r), const char *what,
                       struct ft_fault *fault)
 {
-    uint64_t began = nd_now(), patience = r->plan->peer ? PATIENCE * PEERS : PATIENCE;
+    const pid_t pids[] = {getpid(), r->pid[0], r->pid[1]};
+    uint64_t patience = r->plan->peer ? PATIENCE * PEERS : PATIENCE;
+    struct nd_given given = {0};
     int error = 0;
 
     while (!error && !when(r)) {
         pause_for(PAUSE / SECOND);
         error = check_nodes(r, fault);
-        if (!error && nd_now() - began > patience)
+        if (!error && nd_given_look(&given, pids, 3) > patience)
             error = ft_fail(fault, FT_EIO, "%s: no progress; node a is %s: %.100s", what,
                             ft_state_name((enum ft_state)atomic_load(&r->slot[0]->status.state)),
                             r->slot[0]->status.why);

@@ -57,6 +57,12 @@ static double ms_between(uint64_t from, uint64_t to)
     return from == 0 || to == 0 ? -1 : ((double)to - (double)from) / 1e6;
 }
 
+/* By which the drill judges that something took too long: ns that this process was given. */
+static uint64_t waited(struct nd_drill *d)
+{
+    return nd_given_now(&d->given, (pid_t[]){getpid()}, 1);
+}
+
 static __attribute__((format(printf, 2, 3))) void say(struct nd_drill *d, const char *fmt, ...)
 {
     va_list args;
@@ -187,7 +193,7 @@ static bool look_at_pair(struct nd_drill *d, struct nd_sight *s, int *error)
  * FT_ENOENT: no node answers, FT_EPERM, FT_EMALFORMED, FT_EIO. */
 static int settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault)
 {
-    uint64_t end = nd_now() + d->wait_ms * ND_MS;
+    uint64_t end = waited(d) + d->wait_ms * ND_MS;
     int error = FT_OK;
     do {
         /* A node whose socket is not on this server is known by its peer's word. One that has a socket and is
@@ -196,7 +202,7 @@ static int settle(struct nd_drill *d, struct nd_sight *s, struct ft_fault *fault
             (d->config->drill_permit || (s->place[0] != ND_SILENT && s->place[1] != ND_SILENT)))
             return FT_OK;
         nd_sleep(20 * ND_MS);
-    } while (nd_now() < end && (d->hurt || !nd_interrupted()));
+    } while (waited(d) < end && (d->hurt || !nd_interrupted()));
     if (!d->hurt && nd_interrupted())
         return ft_fail(fault, FT_EIO, "%s: ended before the pair was PROTECTED", d->config->file);
     if (error == FT_EPERM)
@@ -231,11 +237,11 @@ static int check_reach(const struct nd_drill *d, const struct nd_sight *s, struc
 static void await_measured(struct nd_drill *d, const struct nd_sight *s)
 {
     uint32_t listens = d->config->timing.listen_ms;
-    uint64_t end = nd_now() + (listens + MEASURED_MS) * ND_MS;
+    uint64_t end = waited(d) + (listens + MEASURED_MS) * ND_MS;
     bool measured = !listens || (d->kind != ND_DRILL_SERVER_LOSS && d->kind != ND_DRILL_HANG);
     if (!measured)
         say(d, "waiting until %s has listened for %u ms", d->config->node[s->standby].name, listens);
-    while (!measured && nd_now() < end && !nd_interrupted()) {
+    while (!measured && waited(d) < end && !nd_interrupted()) {
         json_t *answer = ask_node(d, s->standby, "status", ASK_MS, NULL, NULL);
         measured = json_is_true(json_object_get(json_object_get(answer, "detection"), "measured"));
         json_decref(answer);
@@ -313,12 +319,12 @@ static bool see_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run 
 /* Until the first packet of the takeover has left, or for a while. Returns when that was, 0: none has. */
 static uint64_t await_release(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = nd_now() + RELEASE_MS * ND_MS, released = 0;
+    uint64_t end = waited(d) + RELEASE_MS * ND_MS, released = 0;
     bool failed = r->failure[0] != 0;
     do {
         see_takeover(d, node, r, &released);
         nd_sleep(ND_MS);
-    } while (released == 0 && (failed || r->failure[0] == 0) && nd_now() < end);
+    } while (released == 0 && (failed || r->failure[0] == 0) && waited(d) < end);
     if (released == 0 && d->prober != NULL)
         fail_in_time(d, r, "took over but released nothing", RELEASE_MS);
     return released;
@@ -328,9 +334,9 @@ static uint64_t await_release(struct nd_drill *d, unsigned node, struct nd_drill
  * when that was, 0: never. */
 static uint64_t await_takeover(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = r->at_ns + TAKEOVER_MS * ND_MS, released = 0;
+    uint64_t end = waited(d) + TAKEOVER_MS * ND_MS, released = 0;
     bool primary = false;
-    while (!primary && nd_now() < end) {
+    while (!primary && waited(d) < end) {
         primary = see_takeover(d, node, r, &released);
         if (!primary)
             nd_sleep(ND_MS);
@@ -350,7 +356,7 @@ static uint64_t await_takeover(struct nd_drill *d, unsigned node, struct nd_dril
 static uint64_t await_alone(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
     const char *wanted = d->config->protect.strict ? "DEGRADED" : "SOLO";
-    uint64_t end = r->at_ns + (d->config->timing.solo_after_ms + LONE_MS) * ND_MS, when = 0;
+    uint64_t end = waited(d) + (d->config->timing.solo_after_ms + LONE_MS) * ND_MS, when = 0;
     char state[32] = "";
     do {
         json_t *answer = ask_node(d, node, "status", ASK_MS, NULL, NULL);
@@ -359,7 +365,7 @@ static uint64_t await_alone(struct nd_drill *d, unsigned node, struct nd_drill_r
         if (when == 0 && strcmp(state, wanted) == 0)
             when = nd_now();
         nd_sleep(ND_MS);
-    } while (nd_now() < end && !(when != 0 && !d->config->protect.strict));
+    } while (waited(d) < end && !(when != 0 && !d->config->protect.strict));
     if (strcmp(state, wanted) != 0)
         fail_run(r, "%s is %s without its standby, %s expected", r->survivor, state, wanted);
     r->detect_ms = ms_between(r->at_ns, when);
@@ -369,8 +375,8 @@ static uint64_t await_alone(struct nd_drill *d, unsigned node, struct nd_drill_r
 /* The woken node has to find itself fenced by a view after the one it was stopped in. */
 static void await_fenced(struct nd_drill *d, unsigned node, struct nd_drill_run *r)
 {
-    uint64_t end = nd_now() + TAKEOVER_MS * ND_MS;
-    while (!r->was_fenced && nd_now() < end) {
+    uint64_t end = waited(d) + TAKEOVER_MS * ND_MS;
+    while (!r->was_fenced && waited(d) < end) {
         json_t *answer = ask_node(d, node, "status", ASK_MS, NULL, NULL);
         /* It may have been fenced before: in this run, by a later view. */
         r->was_fenced = number_of(json_object_get(answer, "fenced"), "view") > r->view_before;
@@ -464,13 +470,13 @@ static void fail_uncompared(struct nd_drill_run *r, const char *why)
  * digests; anything but equal fails the run. */
 static void compare_states(struct nd_drill *d, unsigned primary, struct nd_drill_run *r)
 {
-    uint64_t end = nd_now() + d->wait_ms * ND_MS;
+    uint64_t end = waited(d) + d->wait_ms * ND_MS;
     struct counts before, after = {.of = {0}};
     count_differences(d, &before);
     bool first = ask_verify(d, primary, r), compared = first;
     if (!compared)
         say(d, "%s; asked again", r->not_compared);
-    while (!compared && nd_now() < end) {
+    while (!compared && waited(d) < end) {
         nd_sleep(AGAIN_MS * ND_MS);
         compared = ask_verify(d, primary, r);
     }

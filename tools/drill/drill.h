@@ -8,6 +8,7 @@
 #ifndef TOOLS_DRILL_DRILL_H
 #define TOOLS_DRILL_DRILL_H
 
+#include "node/base/given.h"
 #include "node/config/config.h"
 #include "cli/pair.h"
 #include "tools/drill/probe.h"
@@ -72,6 +73,7 @@ struct nd_drill {
     uint32_t wait_ms;         /* for the pair to be PROTECTED, before and after */
     struct nd_prober *prober; /* NULL: none */
     uint64_t began;
+    struct nd_given given;
     bool hurt;                      /* a run is under way: it is not interrupted */
     uint64_t quiet_since;           /* no drill since */
     double baseline_ms, baseline_s; /* the prober's longest silence outside of all runs, in so many seconds */

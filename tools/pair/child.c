@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See child.h. */
 #include "tools/pair/child.h"
+#include "node/base/given.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,6 +50,39 @@ bool nd_interrupted(void)
 void nd_sleep(uint64_t ns)
 {
     nanosleep(&(struct timespec){(time_t)(ns / 1000000000u), (long)(ns % 1000000000u)}, NULL);
+}
+
+/* The handler's, but for the first two. */
+static struct {
+    _Atomic unsigned seconds;
+    _Atomic bool renewed;
+    struct nd_given given;
+    uint64_t from; /* of it */
+} patience;
+
+static void on_alarm(int number)
+{
+    uint64_t given = nd_given_look(&patience.given, (pid_t[]){getpid()}, 1);
+    unsigned seconds = atomic_load(&patience.seconds);
+
+    if (atomic_exchange(&patience.renewed, false))
+        patience.from = given;
+    if (!seconds || given - patience.from <= seconds * 1000000000ull)
+        return;
+    signal(number, SIG_DFL);
+    kill(getpid(), number);
+}
+
+void nd_patience(unsigned seconds)
+{
+    const struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+    const struct itimerval each = {.it_interval.tv_sec = 1, .it_value.tv_sec = 1};
+
+    atomic_store(&patience.renewed, true);
+    if (atomic_exchange(&patience.seconds, seconds) || !seconds)
+        return;
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &each, NULL);
 }
 
 uint64_t nd_cpu_time(clockid_t clock)

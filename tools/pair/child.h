@@ -42,6 +42,10 @@ int nd_child_run(int (*work)(void *arg, void *result, struct ft_fault *fault), v
  */
 int nd_free_port(const char *host, uint16_t *port);
 
+/* From now on this process ends by SIGALRM once it has been given so many seconds (node/base/given.h) since
+ * the last call, by any thread. 0: never. */
+void nd_patience(unsigned seconds);
+
 /* From now on SIGINT, SIGTERM and SIGHUP only make nd_interrupted() true, but for one that the caller of the
  * program has had ignored. */
 void nd_catch_ends(void);

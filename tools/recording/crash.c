@@ -13,7 +13,7 @@
 #include "node/base/text.h"
 #include "node/crash/report.h"
 #include "tools/recording/recording.h"
-#include "node/base/clock.h"
+#include "node/base/given.h"
 #include "cli/options.h"
 #include "cli/pair.h"
 #include "node/crash/handler.h"
@@ -30,7 +30,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define HANGS_NS    2000000000ull /* a burst that has not ended after so long hangs */
+#define HANGS_NS    2000000000ull /* a burst that has not ended when it was given so long hangs */
 #define DEATH_BYTES 640u
 
 /* How a process died: as a report tells it, or as its handler of fatal signals told here. */
@@ -267,12 +267,12 @@ static bool is_traced(pid_t child)
     return tracer != 0;
 }
 
-/* The burst in question, or any of a fresh state, has made no progress for HANGS_NS. `since`: when it last
- * moved. */
-static bool stands(const struct again *a, uint64_t before[2], uint64_t *since)
+/* The burst in question, or any of a fresh state, has made no progress for HANGS_NS. `time`: what it was
+ * given; `since`: when it last moved. */
+static bool stands(const struct again *a, uint64_t time, uint64_t before[2], uint64_t *since)
 {
     const struct nf_mark *mark = &a->log.page->lane[a->fresh ? 0 : a->log.crash_lane].mark;
-    uint64_t now[2] = {atomic_load(&mark->burst), atomic_load(&mark->nf)}, time = nd_now();
+    uint64_t now[2] = {atomic_load(&mark->burst), atomic_load(&mark->nf)};
     bool at = atomic_load(&mark->doing) != NF_DOING_NOTHING && (a->fresh || now[0] == a->report.burst);
 
     if (!at || memcmp(now, before, sizeof(now)) != 0)
@@ -284,12 +284,13 @@ static bool stands(const struct again *a, uint64_t before[2], uint64_t *since)
 /* Its status; *traced: a debugger had it. */
 static int wait_child(struct again *a, pid_t child, bool *traced)
 {
-    uint64_t before[2] = {0}, since = nd_now();
+    uint64_t before[2] = {0}, since = 0;
+    struct nd_given given = {0};
     int status = 0;
 
     while (waitpid(child, &status, WNOHANG) == 0) {
         *traced |= is_traced(child);
-        if (*traced || !stands(a, before, &since)) {
+        if (*traced || !stands(a, nd_given_look(&given, &child, 1), before, &since)) {
             nd_sleep(10000000);
             continue;
         }

@@ -4,6 +4,7 @@
 #include "tools/redis/wire.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
+#include "node/base/given.h"
 #include "tools/pair/child.h"
 
 #include <errno.h>
@@ -285,10 +286,10 @@ static bool port_answers(uint16_t port)
 
 static int wait_ready(struct nd_redis_server *server, struct ft_fault *fault)
 {
-    uint64_t until = nd_now() + READY_NS;
+    struct nd_given given = {0};
     int status;
 
-    while (nd_now() < until) {
+    while (nd_given_look(&given, (pid_t[]){getpid(), server->pid}, 2) < READY_NS) {
         if (waitpid(server->pid, &status, WNOHANG) == server->pid) {
             bool exited = WIFEXITED(status);
 

@@ -296,7 +296,7 @@ static int deal_all(void *unused, void *result, struct ft_fault *fault)
     (void)result;
     for (uint64_t burst = 1; burst <= d.replay->tape.burst_count && !error; burst++) {
         if (burst % WATCH_EACH == 1)
-            alarm(PATIENCE_S);
+            nd_patience(PATIENCE_S);
         deal_and_run(burst);
     }
     return error;

@@ -172,7 +172,7 @@ bool nd_sums_differ(const struct nd_sums *s, bool replayed, unsigned lane, uint6
 
 /* ---- nodes ----------------------------------------------------------------------------------- */
 
-#define REST_NS      120000000000ull /* for the digest of all lanes, on a busy machine */
+#define REST_NS      120000000000ull /* given, for the digest of all lanes */
 #define RESYNC_MBPS  4000u
 #define IDLE_SHORT   500u /* turns without work */
 #define SLEEP_SHORT  50000u
@@ -392,10 +392,15 @@ static int check_nodes(struct nd_replay *r, struct ft_fault *fault)
 }
 
 /* Its lanes stop, in order; its digest. Its process stays, so that its state can be looked at. */
+static uint64_t given(struct nd_replay *r)
+{
+    return nd_given_look(&r->given, (pid_t[]){getpid(), r->node[0].pid, r->node[1].pid}, 3);
+}
+
 static uint64_t rest_node(struct nd_replay *r, unsigned n, bool *rested)
 {
     struct nd_slot *slot = r->node[n].slot;
-    uint64_t began = nd_now();
+    uint64_t began = given(r);
     pid_t ended = 0;
     int status;
 
@@ -403,7 +408,7 @@ static uint64_t rest_node(struct nd_replay *r, unsigned n, bool *rested)
     if (!r->node[n].pid)
         return 0;
     atomic_store(&slot->status.wish, ND_MEMBER_REST);
-    while (!(*rested = atomic_load(&slot->status.rested)) && nd_now() - began < REST_NS &&
+    while (!(*rested = atomic_load(&slot->status.rested)) && given(r) - began < REST_NS &&
            (ended = waitpid(r->node[n].pid, &status, WNOHANG)) == 0)
         nd_sleep(100000);
     if (ended) /* its number may be another's by now */
@@ -426,14 +431,16 @@ void nd_nodes_close(struct nd_replay *r)
 
 /* ---- the course ------------------------------------------------------------------------------ */
 
-/* ns without any progress: something is broken. A busy machine takes a minute to make two nodes of four
- * lanes, so it is more than that. A planted bug may stop all progress. */
+/* ns without any progress, of those that the processes were given: something is broken. A planted bug may
+ * stop all progress. */
 #ifdef UNDERSTUDY_PLANT
 #define PATIENCE 10000000000ull
 #else
 #define PATIENCE 300000000000ull
 #endif
-#define ONE_CALL   60000000000ull /* nothing that an NF does with a burst takes a thousandth of it */
+#define ONE_CALL                                                                                             \
+    60000000000ull /* ns given: nothing that an NF does with a burst takes a thousandth of it                \
+                    */
 #define PAUSE_NS   100000u
 #define LAST_DOUBT 2000000u /* ns: most that a kill comes after its packet */
 #define CHECK_EACH 64u      /* rounds between two looks at the processes */
@@ -478,9 +485,9 @@ struct call {
 };
 
 /* FT_EDIVERGED: a node does not come out of one. */
-static int check_calls(const struct nd_replay *r, struct call last[ND_PAIR], struct ft_fault *fault)
+static int check_calls(struct nd_replay *r, struct call last[ND_PAIR], struct ft_fault *fault)
 {
-    uint64_t now = nd_now();
+    uint64_t now = given(r);
 
     for (unsigned n = 0; n < ND_PAIR; n++) {
         const struct nd_member_status *status = &r->node[n].slot->status;
@@ -502,12 +509,12 @@ static int wait_until(struct nd_replay *r, bool (*when)(struct nd_replay *r), co
                       struct ft_fault *fault)
 {
     struct call calls[ND_PAIR] = {{.burst = 0}};
-    uint64_t moved = nd_now(), most = 0;
+    uint64_t moved = given(r), most = 0;
     unsigned round = 0;
     int error = 0;
 
     while (!error && !when(r)) {
-        uint64_t now = nd_now(), taken = count_taken(r);
+        uint64_t now = given(r), taken = count_taken(r);
 
         if (drain_outputs(r) == 0)
             nd_sleep(PAUSE_NS);

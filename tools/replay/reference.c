@@ -271,7 +271,7 @@ static void *run_lane(void *arg)
 
     for (uint64_t burst = 1; burst <= r->keeper->known; burst++) {
         if (burst % WATCH_EACH == 0)
-            alarm(PATIENCE_S);
+            nd_patience(PATIENCE_S);
         atomic_store_explicit(&all.answer->died, burst, memory_order_relaxed); /* if it is the last one */
         if (run_or_leave(r, burst))
             continue;
@@ -349,14 +349,14 @@ static int run_all(struct ft_fault *fault)
 {
     unsigned lanes = all.config->chain.lanes;
 
-    alarm(PATIENCE_S);
+    nd_patience(PATIENCE_S);
     for (unsigned l = 1; l < lanes; l++)
         if (pthread_create(&all.run[l].thread, NULL, run_lane, &all.run[l]) != 0)
             return ft_fail(fault, FT_ENOMEM, "no thread for lane %u of the reference", l);
     run_lane(&all.run[0]);
     for (unsigned l = 1; l < lanes; l++)
         pthread_join(all.run[l].thread, NULL);
-    alarm(0);
+    nd_patience(0);
     for (unsigned l = 0; l < lanes; l++)
         sum_counters(all.run[l].chain);
     all.answer->digest = ft_region_digest(all.region);

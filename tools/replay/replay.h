@@ -8,6 +8,7 @@
 #define TOOLS_REPLAY_REPLAY_H
 
 #include "tools/pair/member.h"
+#include "node/base/given.h"
 #include "ftcore/region/audit.h"
 #include "tools/replay/keeper.h"
 #include "tools/recording/recording.h"
@@ -132,6 +133,7 @@ struct nd_replay {
     struct nd_loopback place;
     struct nd_sums sums;
     uint64_t random;
+    struct nd_given given; /* of this process and both nodes: what moves too slowly is judged by it */
 
     uint64_t failovers, log_bytes, delta_bytes, divergences;
     uint64_t deltas;             /* made, of all nodes */
