@@ -518,6 +518,8 @@ static void print_damping(const json_t *status, FILE *out)
             "; a primary that was alive was taken over from: the shortest silence that counts is %u times "
             "as long for %.0f min more",
             1u << doubled, nd_number(d, "left_s") / 60);
+    if (nd_number(d, "back_off_s") > 0)
+        fprintf(out, "; its standby is taken back in %.0f s", nd_number(d, "back_off_s"));
 }
 
 static void print_quarantine(const struct nd_pair *pair, unsigned i, FILE *out)

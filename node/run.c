@@ -45,6 +45,9 @@
 #define SERVE_MS 20
 #define WAYS_NS  1000000000ull /* between two looks at the ways to the peer */
 #define STANDS_S 3             /* planted */
+/* A standby that is lost again and again: as a fleet waits behind orders that fail (fleet/plan.c). */
+#define BACK_OFF_LEAST_MS 10000
+#define BACK_OFF_MOST_MS  600000
 
 _Static_assert(FT_EVENT_VALUE >= FT_REASON_MAX, "programs get a reason whole, as people do");
 
@@ -371,6 +374,8 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     if (error)
         return error;
     nd_setup_replicator(&config, c, &c->timing, identity);
+    config.core.back_off_least_ms = BACK_OFF_LEAST_MS;
+    config.core.back_off_most_ms = BACK_OFF_MOST_MS;
     snprintf(r->view_file, sizeof(r->view_file), "%s/%s.view", self->state, self->name);
     snprintf(r->differences.file, sizeof(r->differences.file), "%s/%s.diverged", self->state, self->name);
     error = rp_open(&r->replicator, &config, fault);

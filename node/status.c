@@ -47,6 +47,19 @@ static json_t *seconds(uint64_t ns)
     return json_real((double)ns / 1e9);
 }
 
+struct back_off {
+    unsigned count;
+    uint64_t left; /* ns */
+};
+
+static struct back_off back_off(const struct ft_core *core)
+{
+    struct back_off b;
+
+    b.count = ft_core_back_off(core, &b.left);
+    return b;
+}
+
 static uint64_t span(uint64_t from, uint64_t to)
 {
     return to > from ? to - from : 0;

@@ -159,6 +159,9 @@ struct ft_core_config {
     uint32_t listen_ms;
     uint32_t detect_most_ms; /* below promote_within_ms; less than detect_ms counts as detect_ms */
     uint32_t resync_deadline_ms;
+    /* From the second time on that a standby was lost, or its resync failed, it is taken back after the
+     * least, doubling up to the most (protocol/primary.c); 0: at once. Not with strict. */
+    uint32_t back_off_least_ms, back_off_most_ms;
     uint32_t start_alone_ms;      /* 0: never */
     uint32_t drain_ms;            /* a planned handover that takes longer is aborted */
     bool arbiter;                 /* where nodes decide by elapsed time, it is asked first. Not with strict */
@@ -414,7 +417,13 @@ struct ft_core {
 
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
-    uint64_t begun; /* `sent` of SNAPSHOT_BEGIN: who echoes it has forgotten what it held */
+    struct {
+        unsigned count;    /* losses and failed resyncs of this standby in a row */
+        uint64_t at;       /* of the last one; 0: none */
+        uint64_t taken_at; /* when it was last taken back since; 0: not yet */
+        uint64_t until;    /* it is not taken back before */
+    } back_off;            /* primary */
+    uint64_t begun;        /* `sent` of SNAPSHOT_BEGIN: who echoes it has forgotten what it held */
     uint64_t resyncs, resyncs_failed;
     char resync_outcome[FT_REASON_MAX];
 
@@ -527,6 +536,8 @@ bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *
  * least, since it is not measured, or not for long enough yet. */
 uint64_t ft_core_detects(const struct ft_core *core);
 bool ft_core_listened(const struct ft_core *core);
+/* Primary: losses and failed resyncs of its standby in a row, and in *left the ns until it is taken back. */
+unsigned ft_core_back_off(const struct ft_core *core, uint64_t *left);
 /* So often its lower bound is doubled, because of takeovers from a primary that was alive. */
 unsigned ft_core_doubled(const struct ft_core *core);
 

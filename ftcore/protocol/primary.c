@@ -14,6 +14,13 @@
  * again: a resync that fails there leaves the primary holding, and only the next snapshot, or solo_after_ms
  * of silence, lets it go on alone.
  *
+ * A standby that stalls again and again costs clients each time, and so does a resync that fails at its end.
+ * So from the second such time on it is taken back later: after a back-off that doubles, and that is
+ * forgotten once it has been READY for as long as the longest one. Meanwhile the primary is SOLO. A resync
+ * that fails behind HOLDING is followed by another at once all the same, until the standby has answered it:
+ * then it holds no rights, and the rest waits. A strict primary does not wait, since nothing leaves it
+ * without a standby. Nor does anybody wait for a standby that has died for certain: that keeps no output.
+ *
  * At a handover the standby draws the frames to itself, we work off what still lies in our ports, then say
  * HANDOVER: from there on the standby may be primary whenever it has replayed. A peer lost after HANDOVER may
  * have been primary and released before it died, and not even the end of its connection proves that its last
@@ -82,7 +89,46 @@ static void guard_gate(struct ft_core *core, struct ft_actions *actions)
 
 /* ---- resync ------------------------------------------------------------------------------------- */
 
-static void end_resync(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+/* Once for all that comes of one event. */
+static void back_off(struct ft_core *core)
+{
+    uint64_t wait = ft_ms(core->config.back_off_least_ms), most = ft_ms(core->config.back_off_most_ms);
+    bool quiet = core->back_off.taken_at && core->now - core->back_off.taken_at >= most;
+
+    if (!wait || core->config.strict || core->back_off.at == core->now)
+        return;
+    core->back_off.count = quiet ? 1 : core->back_off.count + 1;
+    core->back_off.at = core->now;
+    core->back_off.taken_at = 0;
+    for (unsigned i = 2; i < core->back_off.count && wait < most; i++)
+        wait *= 2;
+    if (core->back_off.count > 1)
+        core->back_off.until = core->now + (wait < most ? wait : most);
+}
+
+unsigned ft_core_back_off(const struct ft_core *core, uint64_t *left)
+{
+    uint64_t taken = core->back_off.taken_at, most = ft_ms(core->config.back_off_most_ms);
+    bool over = !ft_core_primary(core) || (taken && core->now - taken >= most);
+
+    *left = !over && core->back_off.until > core->now ? core->back_off.until - core->now : 0;
+    return over ? 0 : core->back_off.count;
+}
+
+/* What is told behind why it is alone. */
+static const char *taken_back(const struct ft_core *core, char text[48])
+{
+    uint64_t left;
+    unsigned count = ft_core_back_off(core, &left);
+
+    text[0] = '\0';
+    if (left)
+        snprintf(text, 48, ", %u times in a row; taken back in %lu s", count,
+                 (left + ft_ms(999)) / ft_ms(1000));
+    return text;
+}
+
+static void stop_resync(struct ft_core *core, struct ft_actions *actions, const char *outcome)
 {
     if (core->resync == FT_RESYNC_NONE)
         return;
@@ -93,10 +139,19 @@ static void end_resync(struct ft_core *core, struct ft_actions *actions, const c
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
 }
 
+/* It has failed. */
+static void end_resync(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+{
+    if (core->resync != FT_RESYNC_NONE)
+        back_off(core);
+    stop_resync(core, actions, outcome);
+}
+
 void ft_resync_consider(struct ft_core *core, struct ft_actions *actions)
 {
     if (core->resync || (core->guarded && !core->cut_off) || core->hand || core->abandoning ||
-        core->repair.step || !core->peer.known || core->now < core->resync_again)
+        core->repair.step || !core->peer.known || core->now < core->resync_again ||
+        (!core->guarded && core->now < core->back_off.until))
         return;
     if (core->peer.state != FT_JOINING && core->peer.state != FT_SYNCING && core->peer.state != FT_READY)
         return;
@@ -128,10 +183,10 @@ void ft_resync_asked(struct ft_core *core, const char *why, struct ft_actions *a
     if (!core->peer.known || core->hand || core->abandoning)
         return;
     if (core->resync)
-        end_resync(core, actions, "another was asked for");
+        stop_resync(core, actions, "another was asked for");
     else if (core->guarded)
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
-    core->resync_again = 0;
+    core->resync_again = core->back_off.until = 0;
     if (core->guarded && holding_announced)
         cut_off(core, actions, why);
     else if (core->guarded)
@@ -175,6 +230,7 @@ static void consider_ready(struct ft_core *core)
     core->resync = FT_RESYNC_NONE;
     core->resyncs++;
     core->loss.open = false;
+    core->back_off.taken_at = core->now;
     snprintf(core->resync_outcome, sizeof(core->resync_outcome), "done in %llu ms",
              (core->now - core->resync_began) / FT_MS);
 }
@@ -220,7 +276,10 @@ static void give_up(struct ft_core *core, struct ft_actions *actions, const char
         core->resync_again = core->now;
         cut_off(core, actions, outcome);
     } else if (core->guarded) {
-        ft_primary_alone(core, actions, "the resync failed");
+        char why[FT_REASON_MAX], later[48];
+
+        snprintf(why, sizeof(why), "the resync failed%s", taken_back(core, later));
+        ft_primary_alone(core, actions, why);
     }
 }
 
@@ -378,6 +437,8 @@ void ft_handover_reclaim(struct ft_core *core, struct ft_actions *actions)
  */
 static const char *note_loss(struct ft_core *core, const char *why, bool certain)
 {
+    char later[48];
+
     if (core->loss.open && !certain)
         return core->loss.why;
     if (!core->loss.open) {
@@ -386,8 +447,11 @@ static const char *note_loss(struct ft_core *core, const char *why, bool certain
         core->loss.view = core->view;
         core->loss.count++;
         core->event = FT_SAYS_STANDBY_LOST;
+        if (!certain)
+            back_off(core);
     }
-    snprintf(core->loss.why, sizeof(core->loss.why), "standby %s lost: %.80s", ft_peer_name(core), why);
+    snprintf(core->loss.why, sizeof(core->loss.why), "standby %s lost: %.80s%s", ft_peer_name(core), why,
+             taken_back(core, later));
     return core->loss.why;
 }
 
@@ -412,10 +476,14 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
         else if (core->guarded && !core->resync)
             ft_act(actions, FT_ACT_NO_SNAPSHOT);
     }
-    if (core->guarded || (core->state == FT_DEGRADED && !core->config.strict))
-        ft_primary_alone(core, actions,
-                         lost ? note_loss(core, "it is not ready any more", false)
-                              : "the standby is not ready");
+    if (core->guarded || (core->state == FT_DEGRADED && !core->config.strict)) {
+        char why[FT_REASON_MAX], later[48];
+
+        snprintf(why, sizeof(why), "the standby is not ready%s", taken_back(core, later));
+        ft_primary_alone(core, actions, lost ? note_loss(core, "it is not ready any more", false) : why);
+        if (core->now < core->back_off.until)
+            stop_resync(core, actions, "the standby has given up what it held, and is taken back later");
+    }
 }
 
 /* The lease, if any, runs out by itself. */
@@ -625,7 +693,7 @@ static void ask_for_view(struct ft_core *core, struct ft_actions *actions)
     const struct ft_question question = {
         .era = {core->view + 1, 0}, .members = repaired(core), .new_shard = !ft_has_shard(&core->members)};
 
-    end_resync(core, actions, "another standby was asked for");
+    stop_resync(core, actions, "another standby was asked for");
     if (!core->config.arbiter) {
         ft_repair_granted(core, actions);
         return;
@@ -653,6 +721,7 @@ static void begin_view(struct ft_core *core, struct ft_actions *actions)
     core->abandoning = false;
     ft_forget_peer(core);
     core->resync_again = 0;
+    memset(&core->back_off, 0, sizeof(core->back_off));
     core->planned = true;
     ft_write_view(actions, FT_ACT_VIEW, core->view, &core->members);
     ft_aim(core, core->repair.name, actions);

@@ -214,6 +214,10 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
     nd_setup_replicator(&config, sim.config, t, identity);
     /* Shorter than solo_after_ms, and in some seeds longer. */
     config.core.drain_ms = t->detect_ms * (sim.seed % 4 == 2 ? 12 : 3);
+    if (!sim.script && sim.seed % 3 == 0) {
+        config.core.back_off_least_ms = 8;
+        config.core.back_off_most_ms = 64;
+    }
     config.pending_bytes = sim.plan.pending_bytes;
     if (sim.plan.bold && sim_chance(&sim.width, 300)) /* it will not keep to its credit */
         config.pending_bytes <<= 6;

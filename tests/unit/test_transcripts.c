@@ -64,6 +64,8 @@ static bool set_one(struct world_node *n, const char *key, const char *value)
         {"solo_after_ms", &n->config.solo_after_ms},
         {"promote_within_ms", &n->config.promote_within_ms},
         {"start_alone_ms", &n->config.start_alone_ms},
+        {"back_off_least_ms", &n->config.back_off_least_ms},
+        {"back_off_most_ms", &n->config.back_off_most_ms},
     };
 
     for (unsigned k = 0; k < sizeof(times) / sizeof(times[0]); k++)
