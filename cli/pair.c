@@ -565,6 +565,9 @@ static void print_node(const struct nd_pair *pair, unsigned i, FILE *out)
     print_damping(s, out);
     print_quarantine(pair, i, out);
     print_bypassed(s, out);
+    if (nd_is_true(json_object_get(s, "export"), "loses"))
+        fprintf(out, "; events of the log of flows are lost, %" JSON_INTEGER_FORMAT " so far",
+                nd_integer(json_object_get(s, "export"), "lost"));
     if (nd_text(s, "asked_through", NULL))
         fprintf(out, "; said through node %s, %.0f ms ago", nd_text(s, "asked_through", ""),
                 nd_number(s, "age_ms"));

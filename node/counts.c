@@ -7,6 +7,7 @@
  */
 #include "node/counts.h"
 #include "ftcore/base/event_log.h"
+#include "nflib/flow/log.h"
 #include "nflib/session/session.h"
 #include "node/base/clock.h"
 
@@ -18,6 +19,7 @@
 #define CONTEST_NS 2000000000ull  /* what is said of a neighbour has been decided on by then */
 #define QUIET_NS   30000000000ull /* between two lines of neighbours */
 #define HOSTS_NS   1000000000ull  /* between two lines of hosts at their limit */
+#define LOST_NS    5000000000ull  /* a loss of events is over when there is room and was none for so long */
 #define NEARLY     80u            /* percent at which the log tells of a table */
 #define ROOM       70u            /* below which it tells that there is room again */
 
@@ -386,6 +388,56 @@ json_t *nd_timeouts_status(const struct nd_counts *c, const char *nf)
     return all;
 }
 
+/* ---- events of the log of flows ------------------------------------------------------------------ */
+
+static uint64_t count_lost_events(const struct nd_counts *c)
+{
+    for (unsigned i = 1; i <= c->config->chain.count; i++)
+        if (c->counted[i] && strcmp(c->counted[i]->name, "flow_log") == 0)
+            return load_counter(c, i, NF_LOG_LOST);
+    return 0;
+}
+
+static bool is_log_full(const struct nd_counts *c)
+{
+    for (unsigned i = 0; i < c->table_count; i++)
+        if (strcmp(c->tables[i].name, "flow_log.events") == 0 &&
+            nf_table_entries(&c->tables[i].table) >= c->tables[i].table.limit)
+            return true;
+    return false;
+}
+
+/* When a loss begins and when it has ended, which `show` and numbers alone do not tell. A standby's counts
+ * are its peer's, and those of a chain that was changed begin anew. */
+static void tell_lost_events(struct nd_counts *c, const struct rp_status *s)
+{
+    struct nd_log_said *said = &c->log_said;
+    uint64_t now = nd_now(), lost = count_lost_events(c);
+    bool begins = !said->loses && lost > said->lost;
+
+    if (!ft_core_primary(&s->core) || lost < said->lost) {
+        *said = (struct nd_log_said){.lost = lost};
+        return;
+    }
+    if (begins) {
+        said->loses = true;
+        said->before = said->lost;
+        ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_EXPORT,
+                      (const struct ft_log_field[]){{.name = "lost", .number = lost - said->before}, {0}},
+                      "the log of flows is full: events are lost from now on, %lu so far",
+                      lost - said->before);
+    }
+    if (lost > said->lost)
+        said->at = now;
+    said->lost = lost;
+    if (!said->loses || now - said->at < LOST_NS || is_log_full(c))
+        return;
+    said->loses = false;
+    ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_EXPORT,
+                  (const struct ft_log_field[]){{.name = "lost", .number = lost - said->before}, {0}},
+                  "the log of flows has room again: %lu events were lost", lost - said->before);
+}
+
 /* ---- the whole --------------------------------------------------------------------------------- */
 
 int nd_counts_find(struct nd_counts *c, struct ft_fault *fault)
@@ -401,8 +453,10 @@ void nd_counts_turn(struct nd_counts *c, const struct rp_status *s)
     if (c->paused)
         return;
     tell_tables(c, s);
-    if (is_state_there(c))
+    if (is_state_there(c)) {
         tell_hosts(c, s);
+        tell_lost_events(c, s);
+    }
     tell_neighbours(c, s);
     tell_conflicts(c, s);
 }

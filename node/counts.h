@@ -43,6 +43,13 @@ struct nd_hosts_said {
     uint64_t hosts, last;
 };
 
+/* And of events that found no room in the log of flows. */
+struct nd_log_said {
+    uint64_t lost, before; /* so many by the last look, and before this loss began */
+    uint64_t at;           /* when the last one was, ns */
+    bool loses;
+};
+
 struct nd_counts {
     const struct nd_config *config;
     const struct nd_lane *lanes;
@@ -56,6 +63,7 @@ struct nd_counts {
     struct nd_neighbours_said neighbours_said;
     struct nd_conflicts_said conflicts_said;
     struct nd_hosts_said hosts_said;
+    struct nd_log_said log_said;
 };
 
 /* Before lanes begin, with the first three members set, and when they have changed their chain: where its
