@@ -121,8 +121,11 @@ static int check_protection(const struct nd_config *own, const struct nd_config 
     const struct nd_protect *a = &own->protect, *b = &next->protect;
 
     if (own->record.dir[0])
-        return ft_fail(fault, FT_EINVAL,
-                       "record: the chain of a node that records cannot be changed while it runs");
+        return ft_fail(
+            fault, FT_EINVAL,
+            "record: the chain of a node that records cannot be changed while it runs: take `record` "
+            "out of both nodes' files and restart the standby, drain, restart the other one, and "
+            "apply again");
     if (a->deltas != b->deltas || a->records != b->records || a->stores != b->stores)
         return ft_fail(fault, FT_EINVAL, "protect mode: %s, then %s: cannot be changed while the pair runs",
                        a->mode, b->mode);
