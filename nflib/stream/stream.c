@@ -342,7 +342,7 @@ static void read_fin(struct nf_stream *s)
 /* The burst has not made so much readable that further holes have to wait. */
 static bool may_fill(const struct nf_stream_taking *t)
 {
-    return t->streams->burst != t->nf->env->runs || t->streams->filled < flow_bytes(t->streams);
+    return t->streams->burst != t->nf->env->runs || t->streams->filled < flow_bytes(t->streams) / 2;
 }
 
 static void note_filled(const struct nf_stream_taking *t, uint32_t bytes)

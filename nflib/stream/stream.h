@@ -20,8 +20,8 @@
  * One bound holds for what a direction has on its way, in order and behind holes: `flow_pieces` from what its
  * receiver has acknowledged. What lies behind holes takes half of the pool at most, of all streams together,
  * so that holes which are never filled leave streams that are in order the other half. Once a burst has made
- * `flow_pieces` readable that lay behind holes, it fills no more of them: who comes too late is not taken, so
- * that a burst has an end.
+ * half of `flow_pieces` readable that lay behind holes, it fills no more of them: who comes too late is not
+ * taken, so that a burst has an end.
  *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a
@@ -107,7 +107,7 @@ struct nf_streams_config {
     NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "65536",                                        \
                 "pieces of 440 bytes that are kept until they are acknowledged at most, of a lane",          \
                 .min = 1, .max = 4u << 20),                                                                  \
-        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "4096",                                  \
+        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "8192",                                  \
                     "the same, of a direction of a connection", .min = 1, .max = 32768),                     \
         NF_PARAM_AT(type, "loose", field.loose, NF_BOOL, "true",                                             \
                     "streams whose beginning was not seen are looked at from there on")
