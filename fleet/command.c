@@ -13,10 +13,12 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 struct fleet_options {
     const char *file, *server;
     uint64_t view; /* 0: not given */
+    uint64_t wait; /* s; 0: does not */
     bool json;
 };
 
@@ -28,6 +30,8 @@ static const struct nd_option rows[] = {
      .help = "agent: the server that it runs on; upgrade: that one alone"},
     {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
      .help = "move: only while the shard is in view N"},
+    {"wait", 0, ND_OPTION_U64, AT(wait), .min = 1, .max = 86400, .value = "SECONDS",
+     .help = "drain, pin, move, upgrade: until it is done, for so long at most"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
@@ -105,13 +109,24 @@ static int open_etcd(struct command *c, struct ft_fault *fault)
     return error ? error : nd_etcd_open(&c->etcd, &c->file->etcd, &limits, NULL, NULL, fault);
 }
 
+static void forget(struct command *c)
+{
+    fl_plan_free(c->plan);
+    c->plan = NULL;
+    if (c->picture.file)
+        fl_picture_free(&c->picture);
+    nd_keys_clear(&c->keys);
+}
+
+/* What was seen before is forgotten. */
 static int look(struct command *c)
 {
     char prefix[FL_KEY_MAX];
     struct ft_fault fault = {""};
     int64_t revision;
-    int error = open_etcd(c, &fault);
+    int error = c->etcd ? 0 : open_etcd(c, &fault);
 
+    forget(c);
     if (!error)
         error = nd_store_read(c->etcd, fl_key(prefix, c->file, "", ""), &c->keys, &revision, &fault);
     if (!error)
@@ -496,6 +511,69 @@ static int end_upgrade(struct command *c)
     return upgrade(c, true);
 }
 
+/* ---- what comes of a wish ----------------------------------------------------------------------- */
+
+/* `kind`: the wish's. As far as is seen. */
+static bool is_done(const struct command *c, const char *kind)
+{
+    if (strcmp(kind, "drain") == 0)
+        return !c->plan->view[fl_file_server(c->file, c->argv[0])].nodes;
+    if (strcmp(kind, "upgrade") == 0) {
+        bool done = true;
+
+        for (uint32_t i = 0; i < c->file->servers; i++)
+            done &= !c->picture.upgrade[i].revision ||
+                    (c->options.server && i != fl_file_server(c->file, c->options.server));
+        return done;
+    }
+    const struct fl_shard *s = &c->picture.shard[fl_file_shard(c->file, c->argv[0])];
+
+    return s->primary != FL_NONE && s->member[s->primary] == fl_file_server(c->file, c->argv[1]) &&
+           s->says[s->primary] == FL_SAYS_PROTECTED;
+}
+
+/* In one line what was wished. */
+static void tell_wish(const struct command *c, const char *kind, bool ends)
+{
+    const char *name = c->argc ? c->argv[0] : c->options.server, *is = ends ? "not " : "",
+               *more = ends ? " any more" : "";
+
+    if (strcmp(kind, "drain") == 0)
+        fprintf(stderr, "understudy: server %s is %sto be emptied%s\n", name, is, more);
+    else if (strcmp(kind, "upgrade") == 0)
+        fprintf(stderr, "understudy: the nodes of %s%s are %sto be started anew%s\n",
+                name ? "server " : "all servers", name ? name : "", is, more);
+    else if (ends)
+        fprintf(stderr, "understudy: shard %s has no %s any more\n", name, kind);
+    else
+        fprintf(stderr, "understudy: the primary of shard %s is to be on %s\n", name, c->argv[1]);
+}
+
+/* Says the wish, and waits for it where that is asked. Returns the exit code, ND_NOT_EQUAL: not done in time.
+ */
+static int follow_wish(struct command *c, const char *verb)
+{
+    bool ends = strncmp(verb, "un", 2) == 0;
+    const char *kind = ends ? verb + 2 : verb;
+    uint64_t until = nd_now() + c->options.wait * 1000000000ull;
+    int code = ND_DONE;
+
+    tell_wish(c, kind, ends);
+    for (bool done = !c->options.wait; !done && code == ND_DONE;) {
+        code = look(c);
+        done = code == ND_DONE && is_done(c, kind);
+        if (done || code != ND_DONE)
+            break;
+        if (nd_now() >= until) {
+            fprintf(stderr, "understudy: not done in %lu s: fleet status says what is waited for\n",
+                    c->options.wait);
+            code = ND_NOT_EQUAL;
+        }
+        usleep(200000);
+    }
+    return code;
+}
+
 /* ---- the command -------------------------------------------------------------------------------- */
 
 static int run_agent(struct command *c)
@@ -520,27 +598,29 @@ static int run_verb(struct command *c, const char *verb)
         const char *verb;
         int arguments;
         int (*run)(struct command *c); /* NULL: it is a wish */
-        char option;                   /* that it takes beside -c: n, o, v of --view; 0: none */
-    } verbs[] = {{"check", 0, check, 0},
-                 {"rights", 0, print_rights, 0},
-                 {"agent", 0, run_agent, 'n'},
-                 {"status", 0, status, 'o'},
-                 {"plan", 0, show_plan, 'o'},
-                 {"drain", 1, NULL, 0},
-                 {"undrain", 1, NULL, 0},
-                 {"pin", 2, NULL, 0},
-                 {"unpin", 1, NULL, 0},
-                 {"move", 2, move, 'v'},
-                 {"unmove", 1, NULL, 0},
-                 {"upgrade", 0, begin_upgrade, 'n'},
-                 {"unupgrade", 0, end_upgrade, 'n'}};
+        const char *options;           /* that it takes beside -c: n, o, v of --view, w of --wait */
+        bool wishes;
+    } verbs[] = {{"check", 0, check, "", false},
+                 {"rights", 0, print_rights, "", false},
+                 {"agent", 0, run_agent, "n", false},
+                 {"status", 0, status, "o", false},
+                 {"plan", 0, show_plan, "o", false},
+                 {"drain", 1, NULL, "w", true},
+                 {"undrain", 1, NULL, "", true},
+                 {"pin", 2, NULL, "w", true},
+                 {"unpin", 1, NULL, "", true},
+                 {"move", 2, move, "vw", true},
+                 {"unmove", 1, NULL, "", true},
+                 {"upgrade", 0, begin_upgrade, "nw", true},
+                 {"unupgrade", 0, end_upgrade, "n", true}};
     const struct {
         bool given;
         char option;
         const char *name, *where;
     } given[] = {{c->options.server, 'n', "-n", "agent, upgrade or unupgrade"},
                  {c->options.json, 'o', "-o json", "status or plan"},
-                 {c->options.view, 'v', "--view", "move"}};
+                 {c->options.view, 'v', "--view", "move"},
+                 {c->options.wait, 'w', "--wait", "drain, pin, move or upgrade"}};
 
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)
@@ -548,10 +628,12 @@ static int run_verb(struct command *c, const char *verb)
         if (c->argc != verbs[i].arguments)
             return nd_usage("fleet", "%s with %d arguments, expected %d", verb, c->argc, verbs[i].arguments);
         for (size_t k = 0; k < sizeof(given) / sizeof(given[0]); k++)
-            if (given[k].given && given[k].option != verbs[i].option)
+            if (given[k].given && !strchr(verbs[i].options, given[k].option))
                 return nd_usage("fleet", "%s with %s, expected it with %s", given[k].name, verb,
                                 given[k].where);
-        return verbs[i].run ? verbs[i].run(c) : act(c, verb);
+        int code = verbs[i].run ? verbs[i].run(c) : act(c, verb);
+
+        return verbs[i].wishes && code == ND_DONE ? follow_wish(c, verb) : code;
     }
     return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);
 }
@@ -573,10 +655,7 @@ int fl_cmd_fleet(int argc, char **argv)
     c.argc = rest.argc - 1;
     c.argv = rest.argv + 1;
     code = run_verb(&c, rest.argv[0]);
-    fl_plan_free(c.plan);
-    if (c.picture.file)
-        fl_picture_free(&c.picture);
-    nd_keys_clear(&c.keys);
+    forget(&c);
     nd_etcd_close(c.etcd);
     fl_file_free(c.file);
     return code;

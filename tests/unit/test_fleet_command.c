@@ -202,6 +202,42 @@ static void a_wish_for_a_server_that_is_no_more_can_be_taken_back_once(void **st
     help_etcd_end(&real);
 }
 
+/* A wish is told in one line, and waited for as long as is asked. */
+static void a_wish_is_waited_for(void **state)
+{
+    static const struct {
+        const char *verb, *of, *to, *wait;
+        int code;
+    } wishes[] = {
+        {"pin", "east", "a", "5", ND_DONE},      {"pin", "east", "b", "1", ND_NOT_EQUAL},
+        {"move", "east", "a", "5", ND_DONE},     {"drain", "c", NULL, "5", ND_DONE},
+        {"drain", "a", NULL, "1", ND_NOT_EQUAL}, {"undrain", "a", NULL, "1", ND_USAGE},
+    };
+    struct help_real_etcd real;
+    char file_name[100];
+
+    (void)state;
+    help_etcd_begin(&real, false);
+    char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
+
+    help_config_file("real.yaml", of_it, strlen(of_it));
+    snprintf(file_name, sizeof(file_name), "%s/real.yaml", help_config_dir());
+    free(help_etcdctl(&real, "put understudy/f/servers/a '%s'", NODE("PROTECTED", "true", "true")));
+    free(help_etcdctl(&real, "put understudy/f/servers/b '%s'", NODE("READY", "false", "true")));
+    free(help_etcdctl(&real, "put understudy/f/servers/c '%s'", EMPTY));
+    free(help_etcdctl(&real, "put understudy/f/shards/east '{%s}'", EAST));
+    for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
+        const char *words[] = {"fleet",        wishes[i].verb, "-c",         file_name, "--wait",
+                               wishes[i].wait, wishes[i].of,   wishes[i].to, NULL};
+        int code = fl_cmd_fleet(wishes[i].to ? 8 : 7, (char **)words);
+
+        if (code != wishes[i].code)
+            fail_msg("%s %s: %d, expected %d", wishes[i].verb, wishes[i].of, code, wishes[i].code);
+    }
+    free(of_it);
+    help_etcd_end(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +245,7 @@ int main(void)
         cmocka_unit_test(what_is_to_be_done_is_one),
         cmocka_unit_test(what_is_not_protected_is_two),
         cmocka_unit_test(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once),
+        cmocka_unit_test(a_wish_is_waited_for),
     };
 
     return cmocka_run_group_tests(tests, make_file, free_file);
