@@ -316,6 +316,20 @@ static bool is_confirmed(const struct fl_picture *p, uint32_t shard, const struc
     return confirmed;
 }
 
+/* The other member of the key's view is live in it, and the arbiter, where it has decided for the shard,
+ * knows of no view as late as the node's: it is early by some seconds, or a lie. */
+static bool is_contested(const struct fl_picture *p, uint32_t shard, const struct fl_node_said *n,
+                         const struct fl_placement *key, const struct ft_decision *kept)
+{
+    if (!kept->members.name[0][0] || ft_decided_view(kept) >= n->view)
+        return false;
+    for (const struct fl_node_said *other = p->node[shard]; other; other = other->next)
+        if (other != n && other->member && other->view == key->view && is_of(key->member, other->server) &&
+            is_live(other))
+            return true;
+    return false;
+}
+
 static void take_view(struct fl_shard *out, uint64_t view, const uint32_t member[2])
 {
     out->known = true;
@@ -387,8 +401,9 @@ static void find_only(const struct fl_picture *p, uint32_t shard, struct fl_shar
 
 /*
  * Into the shard, the view that counts. A later one than the key's, of those who are believed: while the
- * key's is served, only by a node that is live. Where no member of the key's view is live in it, what two
- * servers say of each other goes before the key, be it earlier; and so it does where there is no key.
+ * key's is served, only by a node that is live; while the other member is live in the key's, only as the
+ * arbiter has it. Where no member of the key's view is live in it, what two servers say of each other goes
+ * before the key, be it earlier; and so it does where there is no key.
  */
 static void find_view(const struct fl_picture *p, uint32_t shard, const struct ft_decision *kept,
                       struct fl_shard *out)
@@ -402,7 +417,8 @@ static void find_view(const struct fl_picture *p, uint32_t shard, const struct f
         for (const struct fl_node_said *n = p->node[shard]; n; n = n->next) {
             uint32_t member[2];
 
-            if (n->believed && n->view > out->view && tells(p, n, member) && (!serves || is_live(n)))
+            if (n->believed && n->view > out->view && tells(p, n, member) && (!serves || is_live(n)) &&
+                !is_contested(p, shard, n, &p->placement[shard], kept))
                 take_view(out, n->view, member);
         }
     }

@@ -5,7 +5,8 @@
  *
  * Where a shard's key and its nodes differ, the nodes are right; but no server is believed about another
  * one's node. Members and view are those of the latest view that a member of the key's view tells of, or whom
- * such a member names. Where no member of the key's view serves in it, or could, and where there is no key,
+ * such a member names; while the other member is live in the key's view, only once the arbiter has decided
+ * for as late a one. Where no member of the key's view serves in it, or could, and where there is no key,
  * they are what two servers say that name each other, or one that names whom the shard's arbiter names;
  * beside a key one of both serves, or could; without a key the only one that tells of the shard is believed
  * as well. An order of another view is over. Servers that members name and the file does not have any more

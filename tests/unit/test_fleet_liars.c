@@ -277,6 +277,42 @@ static const struct truth truths[] = {
      {0, {0, 0}},
      7,
      {A, B}},
+    {"a standby that lies beside its primary",
+     true,
+     {A, B},
+     7,
+     ALL,
+     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"SOLO", 99, {B, F}}},
+     {7, {A, B}},
+     7,
+     {A, B}},
+    {"a primary that lies beside its standby",
+     true,
+     {A, B},
+     7,
+     ALL,
+     {[A] = {"PROTECTED", 99, {A, F}}, [B] = {"READY", 7, {A, B}}},
+     {7, {A, B}},
+     7,
+     {A, B}},
+    {"a takeover beside a primary whose agent is late",
+     true,
+     {A, B},
+     7,
+     ALL,
+     {[A] = {"DEGRADED", 7, {A, B}}, [B] = {"SOLO", 8, {A, B}}},
+     {8, {A, B}},
+     8,
+     {A, B}},
+    {"a re-pair of which the arbiter does not know yet",
+     true,
+     {A, B},
+     7,
+     ALL,
+     {[A] = {"SOLO", 8, {A, C}}, [B] = {"JOINING", 7, {A, B}}, [C] = {"SYNCING", 8, {A, C}}},
+     {7, {A, B}},
+     8,
+     {A, C}},
     {"two disks of another life come back",
      true,
      {A, B},
@@ -441,7 +477,31 @@ static void no_lie_of_another_server_moves_anything(void **state)
     }
 }
 
-/* A member may say what it likes of its own shard. Once it says the truth again, all is as before. */
+/* Nor does a member's, while the other one is live and the arbiter has decided for no later view. */
+static void no_lie_of_a_member_moves_a_shard_that_lives(void **state)
+{
+    (void)state;
+    for (uint64_t began = 1; began < 2000; began++) {
+        struct truth t = truths[0];
+
+        seed = began;
+        t.arbiter.view = 7;
+        t.arbiter.members[0] = A;
+        t.arbiter.members[1] = B;
+        put_truth(&t);
+        uint32_t liar = draw(2);
+
+        lie(liar);
+        struct outcome is = look();
+
+        if (is.next.view != 7 || is.next.member[0] != A || is.next.member[1] != B)
+            fail_msg("seed %lu, %s lies: view %lu, members %u and %u", began, names[liar], is.next.view,
+                     is.next.member[0], is.next.member[1]);
+    }
+}
+
+/* Without the arbiter's word it may say what it likes of its own shard. Once it says the truth again, all is
+ * as before. */
 static void what_a_member_says_is_forgotten_when_it_is_over(void **state)
 {
     (void)state;
@@ -527,6 +587,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(whose_word_counts),
         cmocka_unit_test(no_lie_of_another_server_moves_anything),
+        cmocka_unit_test(no_lie_of_a_member_moves_a_shard_that_lives),
         cmocka_unit_test(what_a_member_says_is_forgotten_when_it_is_over),
         cmocka_unit_test(names_of_nobody_take_no_room),
         cmocka_unit_test(a_view_above_the_limit_is_no_view),
