@@ -138,7 +138,8 @@ static void write_verdict(FILE *out, const json_t *packet)
     const char *outcome = text_of(packet, "outcome");
 
     if (strcmp(outcome, "dropped") == 0)
-        fprintf(out, "verdict: dropped by %s, %s", text_of(last, "nf"), text_of(last, "drop"));
+        fprintf(out, "verdict: dropped by %s, %s%s%s", text_of(last, "nf"), text_of(last, "drop"),
+                nd_text(last, "why", NULL) ? " by " : "", nd_text(last, "why", ""));
     else
         fprintf(out, "verdict: %s, out by %s", outcome, text_of(packet, "out"));
     fprintf(out, " (lane %d, burst %" JSON_INTEGER_FORMAT ", input %" JSON_INTEGER_FORMAT ")",
@@ -252,7 +253,8 @@ static void print_step(const json_t *step, const json_t *before)
     const char *drop = nd_text(step, "drop", NULL);
 
     if (drop)
-        printf("    %-14s drops it: %s\n", text_of(step, "nf"), drop);
+        printf("    %-14s drops it: %s%s%s\n", text_of(step, "nf"), drop,
+               nd_text(step, "why", NULL) ? " by " : "", nd_text(step, "why", ""));
     else if (has_ends(step) && !same_ends(step, before))
         printf("    %-14s %s > %s\n", text_of(step, "nf"), text_of(step, "source"),
                text_of(step, "destination"));

@@ -719,6 +719,25 @@ static const struct nf_param fw_params[] = {
     {0},
 };
 
+/* Which rule denied it; a default that the file does not have stands on no line. */
+static bool fw_why(const struct nf *nf, const struct nf_packet *p, char *out, size_t size)
+{
+    const struct fw_config *config = nf->config;
+    const struct fw *fw = nf->state;
+    uint32_t at = match_rules(&config->read, fw->rules, p);
+    if (p->drop != FW_DENIED + 1)
+        return false;
+    if (at < fw->count)
+        snprintf(out, size, "%s:%u, rule %u", config->rules.path, fw->rules[at].line, at + 1);
+    else if (fw->rules[at].line)
+        snprintf(out, size, "%s:%u, default %s", config->rules.path, fw->rules[at].line,
+                 at == fw->count ? "in" : "out");
+    else
+        snprintf(out, size, "no rule of %s allows it, and there is no default %s", config->rules.path,
+                 at == fw->count ? "in" : "out");
+    return true;
+}
+
 static bool fw_drops_ipv6(const void *config)
 {
     const struct fw_config *fw = config;
@@ -752,5 +771,6 @@ static const struct nf_module fw_module = {
     .settings = "rule.N, default.in, default.out",
     .carry = fw_carry,
     .drops_ipv6 = fw_drops_ipv6,
+    .why = fw_why,
 };
 NF_MODULE(fw_module)

@@ -732,7 +732,7 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
     const struct nf_trace_ends *e = &t->step[i].ends;
     unsigned drop = t->step[i].drop;
 
-    return json_pack("{s:s, s:o, s:o, s:s?}", "nf",
+    return json_pack("{s:s, s:o, s:o, s:s?, s:s*}", "nf",
                      sessions ? "sessions"
                      : module ? module->name
                               : "l3",
@@ -740,7 +740,8 @@ static json_t *step_object(const struct nf_traced *t, unsigned i)
                      drop == 0                    ? NULL
                      : module && module->counters ? module->counters[drop - 1]
                      : sessions                   ? nf_sessions_drop_text(drop)
-                                                  : "dropped");
+                                                  : "dropped",
+                     "why", drop && t->why[0] ? t->why : NULL);
 }
 
 static const char *port_name(const struct nd_running *r, unsigned port)

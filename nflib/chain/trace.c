@@ -125,6 +125,9 @@ void nf_tracing_step(struct nf_tracing *tracing, const struct nf *nfs, uint8_t n
         to->step[to->steps].nf = place;
         to->step[to->steps].module = place == NF_DROP_SESSIONS ? NULL : nfs[place].module;
         to->step[to->steps].drop = p->drop;
+        if (p->drop && place != NF_DROP_SESSIONS && nfs[place].module && nfs[place].module->why &&
+            !nfs[place].module->why(&nfs[place], p, to->why, sizeof(to->why)))
+            to->why[0] = '\0';
         to->step[to->steps++].ends = ends_of(p);
         tracing->of[i].over = p->drop;
     }

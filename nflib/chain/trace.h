@@ -18,6 +18,7 @@
 
 #define NF_TRACE_MAX   100u             /* packets of a trace */
 #define NF_TRACE_FRAME 1536u            /* bytes that are kept of a frame, at most */
+#define NF_TRACE_WHY   128u             /* bytes of text */
 #define NF_TRACE_STEPS (FT_NFS_MAX + 2) /* L3, the NFs, what is decided behind them, L3 */
 
 /* Addresses and ports at a place of the chain, network order: `ipv6` has source and destination of IPv6, with
@@ -38,7 +39,8 @@ struct nf_traced {
     uint32_t len;        /* bytes of the frame as it came in */
     uint8_t lane, in_port, out_port, side, proto;
     uint8_t steps;
-    bool local; /* the chain answered it: it passed no NF */
+    bool local;             /* the chain answered it: it passed no NF */
+    char why[NF_TRACE_WHY]; /* of the drop, as its NF explains it; "": it does not */
     struct nf_trace_ends ends;
     struct {
         const struct nf_module

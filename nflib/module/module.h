@@ -295,6 +295,11 @@ struct nf_module {
     /* Its ports number `i` outside; false: there are no more. Ports that two NFs of a chain take are refused
      * when the file is read. NULL: it takes none. */
     bool (*ports)(const void *config, unsigned i, struct nf_ports *out);
+
+    /* For `trace` and `replay --drops`, of a packet that the NF has just dropped: what its counter does not
+     * say, as people read it ("edge.rules:12"). On the lane; it reads only. False: there is nothing to add.
+     * NULL: there never is. */
+    bool (*why)(const struct nf *nf, const struct nf_packet *p, char *out, size_t size);
 };
 
 /* Registers `module` before main, or when the shared object is loaded. */

@@ -66,7 +66,7 @@ is "a row that was there before changes, and is not told to have come" \
 ok "what was dropped" replay "$log" --drops -o json
 is "is all of it, and who dropped what nobody had asked for is named" \
     "$(json '[(.told | length) == .dropped, ([.told[] | select(.input | test("udp .* > 203.0.113.1:9$")) | .verdict] | unique | join(" ")), ([.told[] | select(.input | endswith(":9"))] | length)] | join(" ")')" \
-    "true dropped by firewall: denied 5"
+    "true dropped by firewall: denied by $LAB_DIR/firewall.rules:$(grep -n '^default deny in' "$LAB_DIR/firewall.rules" | cut -d: -f1), default in 5"
 at=$((first + inputs / 3)) until=$((first + inputs / 2))
 instant=$(tshark -r "$work/all.pcap" -Y "frame.number == $((inputs / 2))" -T fields -e frame.time_epoch 2>/dev/null)
 ok "two moments" replay "$log" --at "0:$at" --until "0:$until" --diff --show firewall --inputs "$work/some.pcap" -o json

@@ -6,7 +6,7 @@
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
 command -v tshark >/dev/null && command -v tcpdump >/dev/null || skip_all "tshark or tcpdump is not installed"
-plan 36
+plan 37
 
 trace() { timeout 30 "$UNDERSTUDY" trace -c "$pair" "$@"; }
 traced() { jq -r "$1" "$work/traced"; }
@@ -52,6 +52,8 @@ reason=$(traced '.packets[0].steps[-1].drop')
 is "a datagram that nobody asked for is dropped, and nothing follows" \
     "$(traced '.packets[0] | .outcome + " " + ([.steps[] | select(.drop)] | length | tostring) + " " + .destination')" \
     "dropped 1 203.0.113.1:40404"
+is "and which line of the rules denied it" "$(traced '.packets[0].steps[-1] | .nf + " " + .drop + " " + .why')" \
+    "firewall denied $LAB_DIR/firewall.rules:$(grep -n '^default deny in' "$LAB_DIR/firewall.rules" | cut -d: -f1), default in"
 before=$(dropped "$reason")
 "$lab" exec server bash -c "$udp"
 counted() { [ $(($(dropped "$reason") - before)) = 1 ]; }

@@ -317,6 +317,17 @@ static bool tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
     return told->more == 0;
 }
 
+/* As the NF that dropped it does. */
+static void explain_drop(const struct nd_log_lane *l, const struct nf_packet *p, char out[NF_TRACE_WHY])
+{
+    const struct nf *nf = p->drop && p->drop != NF_SET_ASIDE && p->drop_nf != NF_DROP_SESSIONS
+                              ? nf_chain_any(l->lane->chain, p->drop_nf)
+                              : NULL;
+
+    if (!nf || !nf->module || !nf->module->why || !nf->module->why(nf, p, out, NF_TRACE_WHY))
+        out[0] = '\0';
+}
+
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
 {
     const struct ft_record *r = l->record;
@@ -330,6 +341,7 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
         in[i].out = *p;
         note_ends(p, &in[i].left);
         in[i].out.data = NULL;
+        explain_drop(l, p, in[i].why);
         if (p->drop || p->out_port >= l->log->io.ports)
             l->dropped++;
         else

@@ -271,21 +271,25 @@ static void format_flow(const struct nf_packet *p, const struct nd_log_ends *end
         snprintf(out, FLOW_TEXT, "%s %s > %s", proto, from, to);
 }
 
-/* "dropped by firewall: denied", or the port it left by. */
-static void format_verdict(const struct nd_log *log, const struct nf_packet *p, char out[96])
+#define VERDICT_TEXT (96 + NF_TRACE_WHY)
+
+/* "dropped by firewall: denied by edge.rules:12, rule 3", or the port it left by. */
+static void format_verdict(const struct nd_log *log, const struct nd_log_input *in, char out[VERDICT_TEXT])
 {
+    const struct nf_packet *p = &in->out;
     const struct nf *nf = p->drop_nf == NF_DROP_SESSIONS ? NULL : nf_at(log, p->drop_nf);
     const char *by_sessions = nf_sessions_drop_text(p->drop);
 
     if (p->drop == NF_SET_ASIDE)
-        snprintf(out, 96, "set aside");
+        snprintf(out, VERDICT_TEXT, "set aside");
     else if (p->drop && !nf)
-        snprintf(out, 96, "dropped by sessions: %s", by_sessions ? by_sessions : "?");
+        snprintf(out, VERDICT_TEXT, "dropped by sessions: %s", by_sessions ? by_sessions : "?");
     else if (p->drop)
-        snprintf(out, 96, "dropped by %s: %s", nf && nf->module ? nf->module->name : "?",
-                 nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?");
+        snprintf(out, VERDICT_TEXT, "dropped by %s: %s%s%s", nf && nf->module ? nf->module->name : "?",
+                 nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?",
+                 in->why[0] ? " by " : "", in->why);
     else
-        snprintf(out, 96, "%s", port_name(log, p->out_port));
+        snprintf(out, VERDICT_TEXT, "%s", port_name(log, p->out_port));
 }
 
 /* ---- of several lanes -------------------------------------------------------------------------- */
@@ -344,12 +348,12 @@ static unsigned last_inputs(const struct nd_log *log, const struct nd_log_input 
 static void print_input(const struct nd_log *log, const struct nd_log_input *p, json_t *list, FILE *out)
 {
     const char *port = port_name(log, p->in.in_port);
-    char in[FLOW_TEXT], gone[FLOW_TEXT], what[96], when[ND_WALL_TEXT];
+    char in[FLOW_TEXT], gone[FLOW_TEXT], what[VERDICT_TEXT], when[ND_WALL_TEXT];
     json_t *change;
     size_t i;
 
     format_flow(&p->in, &p->came, in);
-    format_verdict(log, &p->out, what);
+    format_verdict(log, p, what);
     gone[0] = '\0';
     if (!p->out.drop)
         format_flow(&p->out, &p->left, gone);
@@ -357,7 +361,7 @@ static void print_input(const struct nd_log *log, const struct nd_log_input *p, 
         fprintf(out, "  %2u:", p->lane);
     if (p->wall)
         nd_wall_text(when, p->wall);
-    fprintf(out, "  %10lu  %lu.%09lu  %s%s%s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
+    fprintf(out, "  input %10lu  %lu.%09lu s  %s%s%s  %s  %u bytes  ->  %s%s%s\n", p->seq, p->time / SECOND,
             p->time % SECOND, p->wall ? when : "", p->wall ? "  " : "", port, in, p->in.len, what,
             gone[0] ? "  " : "", gone);
     json_array_foreach(p->changes, i, change) fprintf(out, "        %s\n", json_string_value(change));
@@ -388,7 +392,7 @@ static json_t *print_told(const struct nd_log *log, FILE *out)
     if (!log->options->drops && !log->options->flow.count)
         return json_null();
     list = json_array();
-    fprintf(out, "%s%s: sequence number, time, port, flow  ->  verdict, flow\n",
+    fprintf(out, "%s%s: input, seconds of the chain, wall clock, port, flow, bytes  ->  verdict, flow\n",
             log->options->drops ? "dropped" : "packets", log->options->flow.count ? " of the flow" : "");
     for (;; count++) {
         const struct nd_log_input *first = NULL;
@@ -407,7 +411,7 @@ static json_t *print_told(const struct nd_log *log, FILE *out)
     }
     for (unsigned l = 0; l < log->lanes; l++)
         more += log->of_lane[l].told.more;
-    fprintf(out, more ? "  %lu, and %lu more that had no room\n" : "  %lu\n", count, more);
+    fprintf(out, more ? "  %lu packets, and %lu more that had no room\n" : "  %lu packets\n", count, more);
     return list;
 }
 

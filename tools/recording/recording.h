@@ -20,6 +20,7 @@
 #include "logger/recorder/recording.h"
 #include "node/crash/page.h"
 #include "lane/lane.h"
+#include "nflib/chain/trace.h"
 #include "tools/pair/member.h"
 
 #include <jansson.h>
@@ -166,6 +167,7 @@ struct nd_log_input {
     unsigned lane;
     uint64_t seq, time, wall; /* ns; wall 0: not known */
     struct nf_packet in, out; /* data NULL */
+    char why[NF_TRACE_WHY];   /* of a drop, as its NF explains it; "": it does not */
     struct nd_log_ends {      /* of an IP packet */
         struct nf_addr from, to;
     } came, left;
