@@ -101,6 +101,39 @@ static void print_order(const struct nd_pair *pair, const char *command, const j
         printf("; node %s knows it, and tells node %s when they meet\n", asked, other);
 }
 
+static void print_lines(const char *mark, const json_t *lines)
+{
+    const json_t *line;
+    size_t i;
+
+    json_array_foreach(lines, i, line) printf("        %s %s\n", mark, json_string_value(line));
+}
+
+/* Of a setting that is a file: the lines that go and come, or the sizes of what is no text. A node of a
+ * release before this one has neither. */
+static void print_file(const json_t *setting, const char *kept)
+{
+    const json_t *goes = json_object_get(setting, "goes"), *comes = json_object_get(setting, "comes");
+    json_int_t more = nd_integer(setting, "more"), before = nd_integer(setting, "bytes_before"),
+               after = nd_integer(setting, "bytes_after");
+
+    if (!goes && !comes) {
+        printf("binary or large, %" JSON_INTEGER_FORMAT " bytes, then %" JSON_INTEGER_FORMAT "%s%s\n", before,
+               after, kept ? "; what runs is kept in " : "", kept ? kept : "");
+        return;
+    }
+    if (!json_array_size(goes) && !json_array_size(comes)) {
+        printf("the same lines in another order, or another end\n");
+        return;
+    }
+    printf("these lines go (-) and come (+)\n");
+    print_lines("-", goes);
+    print_lines("+", comes);
+    if (more)
+        printf("        and %" JSON_INTEGER_FORMAT " more%s%s\n", more, kept ? "; what runs is kept in " : "",
+               kept ? kept : "");
+}
+
 /* What a dry run has found: a line for each NF, for each thing about interfaces and routes that would be
  * another one, and one for the packets. */
 static void print_plan(const char *node, const char *command, const json_t *plan)
@@ -120,12 +153,13 @@ static void print_plan(const char *node, const char *command, const json_t *plan
                nd_text(nf, "state", "?"));
         json_array_foreach(json_object_get(nf, "settings"), k, setting)
         {
-            const char *before = nd_text(setting, "before", "another content"),
-                       *after = nd_text(setting, "after", NULL);
+            const char *before = nd_text(setting, "before", NULL), *after = nd_text(setting, "after", NULL);
 
-            printf("    %s: %s%s%s%s%s\n", nd_text(setting, "name", "?"), before, after ? ", then " : "",
-                   after ? after : "", !after && kept ? "; compare, by diff -a: " : "",
-                   !after && kept ? kept : "");
+            printf("    %s: ", nd_text(setting, "name", "?"));
+            if (before && after)
+                printf("%s, then %s\n", before, after);
+            else
+                print_file(setting, kept);
         }
     }
     json_array_foreach(json_object_get(plan, "interfaces"), i, row)
