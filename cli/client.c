@@ -6,9 +6,12 @@
 #include "node/control/server.h"
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -37,10 +40,24 @@ static int limit_wait(struct asking *a)
     return 0;
 }
 
+/* Who may is who owns the socket, and its group. */
+static int fail_permission(struct asking *a)
+{
+    struct stat is;
+    const struct passwd *user = stat(a->path, &is) == 0 ? getpwuid(is.st_uid) : NULL;
+    const struct group *group = user ? getgrgid(is.st_gid) : NULL;
+
+    if (!group)
+        return ft_fail(a->fault, FT_EPERM, "%s: no permission to talk to the node", a->path);
+    return ft_fail(a->fault, FT_EPERM,
+                   "%s: no permission to talk to the node, expected user %s or a member of group %s", a->path,
+                   user->pw_name, group->gr_name);
+}
+
 static int fail_refused(struct asking *a, int error)
 {
     if (error == EACCES || error == EPERM)
-        return ft_fail(a->fault, FT_EPERM, "%s: no permission to talk to the node", a->path);
+        return fail_permission(a);
     if (error == ENOENT || error == ECONNREFUSED || error == ENOTDIR)
         return ft_fail(a->fault, FT_ENOENT, "%s: no node listens (%s)", a->path, strerror(error));
     return ft_fail(a->fault, FT_EIO, "%s: cannot connect (%s)", a->path, strerror(error));

@@ -6,8 +6,12 @@
 #include "cli/pair.h"
 #include "node/base/interface.h"
 #include "node/config/module_file.h"
+#include "node/control/server.h"
 
+#include <grp.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 const char *nd_text(const json_t *object, const char *key, const char *otherwise)
 {
@@ -233,12 +237,25 @@ int nd_pair_choose(const struct nd_config *config, const struct nd_options *o, c
     return o->node ? nd_config_node(config, o->node) : local_node(config);
 }
 
+/* A standby that answers knows whose the role is, where no socket of that node is here. NULL: none does. */
+static const char *name_elsewhere(const struct nd_pair *pair)
+{
+    for (unsigned i = 0; i < ND_PAIR; i++) {
+        const json_t *peer = json_object_get(pair->status[i], "peer");
+        const char *name = nd_text(peer, "node", NULL);
+
+        if (name && strcmp(nd_text(pair->status[i], "role", ""), "standby") == 0 &&
+            nd_is_true(peer, "connected") && !pair->status[!i])
+            return name;
+    }
+    return NULL;
+}
+
 /* Nobody is in the wanted role: because somebody did not answer, or because none is. A node that waits for
  * its peer may be promoted, but no command picks it by itself: another one may have the newer state. */
 static int report_nobody(const struct nd_pair *pair, const char *role)
 {
     int silent = pair->error[0] ? 0 : pair->error[1] ? 1 : -1;
-
     for (unsigned i = 0; i < ND_PAIR && strcmp(role, "standby") == 0; i++) {
         const char *state = nd_text(pair->status[i], "state", ""), *name = pair->config->node[i].name;
 
@@ -274,11 +291,34 @@ static int refusal_exit(const char *code)
     return ND_NOT_EQUAL; /* busy and the like: it could not be done now */
 }
 
+/* The group of a socket; "root": it is not to be seen. Of the calling thread until the next call. */
+static const char *group_of(const char *path)
+{
+    struct stat is;
+    const struct group *group = stat(path, &is) == 0 ? getgrgid(is.st_gid) : NULL;
+
+    return group ? group->gr_name : "root";
+}
+
+/* Behind a refusal, on the same line: who may. */
+static void print_who_may(const char *control, const char *command)
+{
+    char path[ND_SOCKET_PATH];
+
+    fprintf(stderr, ", expected root or a member of group %s", group_of(control));
+    for (int i = 0; i < ND_COMMANDS; i++)
+        if (nd_commands[i].role == ND_OPERATES && strcmp(nd_commands[i].name, command) == 0 &&
+            nd_socket_path(path, control, ND_OPERATES) && access(path, F_OK) == 0)
+            fprintf(stderr, " or %s", group_of(path));
+}
+
 int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int timeout_ms, json_t **answer)
 {
     struct ft_fault fault = {""};
     const json_t *refusal;
+    const char *elsewhere;
     int node = pair->only, error;
+    char command[32];
 
     *answer = NULL;
     if (node < 0) {
@@ -292,6 +332,7 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
         return report_nobody(pair, role);
     }
     pair->only = node; /* further pages come from the same node */
+    snprintf(command, sizeof(command), "%s", nd_text(request, "cmd", ""));
     error = nd_pair_ask(pair, (unsigned)node, request, timeout_ms, answer, &fault);
     json_decref(request);
     if (error) {
@@ -301,9 +342,15 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
     refusal = json_object_get(*answer, "error");
     if (!refusal)
         return 0;
-    fprintf(stderr, "understudy: node %s: %s\n", pair->config->node[node].name,
+    fprintf(stderr, "understudy: node %s: %s", pair->config->node[node].name,
             nd_text(refusal, "text", nd_text(refusal, "code", "refused")));
     error = refusal_exit(nd_text(refusal, "code", ""));
+    elsewhere = strcmp(role, "primary") == 0 ? name_elsewhere(pair) : NULL;
+    if (error == ND_NO_PERMISSION)
+        print_who_may(pair->config->node[node].control, command);
+    else if (elsewhere)
+        fprintf(stderr, "; node %s is primary, on the other server: say it there", elsewhere);
+    fputc('\n', stderr);
     json_decref(*answer);
     *answer = NULL;
     return error;

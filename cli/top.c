@@ -238,6 +238,15 @@ static void print_nfs(const struct answers *seen, unsigned node, unsigned room, 
     }
     if (left)
         fprintf(out, "(%u more NFs)\n", left);
+    /* What is no NF, as L3, gets no packets of its own: it has counters, of its drops among them. */
+    json_object_foreach(json_object_get(seen->now[node], "nfs"), nf, of)
+    {
+        if (json_object_get(nfs, nf))
+            continue;
+        fprintf(out, "%-16s  %9s  %9s", nf, "-", "-");
+        print_counters(seen, node, nf, out);
+        fputc('\n', out);
+    }
 }
 
 /* ---- frames ------------------------------------------------------------------------------------ */
@@ -277,7 +286,7 @@ static char *make_frame(const struct nd_pair *pair, const struct answers *seen, 
     fputc('\n', out);
     print_nodes(pair, seen, out);
     fflush(out);
-    used = count_lines(text) + 4; /* with the heads and blanks of both tables */
+    used = count_lines(text) + 5; /* with the heads and blanks of both tables, and the line of L3 */
     room = rows > used + 2 ? rows - used : 2;
     if (lanes + nfs > room) { /* NFs are few; what they leave is the lanes' */
         nfs = nfs > room / 2 ? room / 2 : nfs;

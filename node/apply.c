@@ -217,7 +217,7 @@ static void make_note(struct nd_changing *g, const struct nd_exchange *x, const 
     else if (x->client.pid)
         snprintf(g->note.how, sizeof(g->note.how), "rollback %u", (unsigned)set);
     else
-        snprintf(g->note.how, sizeof(g->note.how), "not confirmed");
+        snprintf(g->note.how, sizeof(g->note.how), "went back");
 }
 
 static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,

@@ -325,12 +325,12 @@ if [ "$(id -u)" = 0 ]; then
     t "a stranger looks at an NF" 0 'packets' "" show -c "$dir/alone.yaml" -n a monitor
     t "and at the counters of all" 0 '^monitor +flows_created +0$' "" show -c "$dir/alone.yaml" -n a counters
     for command in promote drain failback resync verify; do
-        t "a stranger may not $command" 77 "" "node a: $command acts: this socket only answers questions, $dir/a.sock acts" $command -c "$dir/alone.yaml" -n a
+        t "a stranger may not $command" 77 "" "node a: $command acts: this socket only answers questions, $dir/a.sock acts, expected root or a member of group $(stat -c %G "$dir/a.sock")$" $command -c "$dir/alone.yaml" -n a
     done
     t "a stranger may not set" 77 "" 'node a: set acts: ' set -c "$dir/alone.yaml" -n a monitor timeout=9
     t "a stranger may not clear" 77 "" 'node a: clear acts: ' clear -c "$dir/alone.yaml" -n a monitor
     chmod o-w "$dir/a.sock.look"
-    t "without the socket that looks he is told which one he may not open" 77 "" "node a: $dir/a.sock: no permission to talk to the node" status -c "$dir/alone.yaml" -n a
+    t "without the socket that looks he is told which one he may not open" 77 "" "node a: $dir/a.sock: no permission to talk to the node, expected user root or a member of group $(stat -c %G "$dir/a.sock")" status -c "$dir/alone.yaml" -n a
     as=()
 fi
 kill -TERM $node

@@ -4,7 +4,7 @@
 # ends it and leaves the terminal as it was. No root: a node without protection that reads a capture again and again.
 . "$(dirname "$0")/lib.sh"
 command -v tmux >/dev/null || skip_all "tmux is not installed"
-plan 10
+plan 11
 
 need_work
 screen() { tmux -L "ut-$test_name" "$@"; }
@@ -58,7 +58,7 @@ with socket.socket(socket.AF_UNIX) as here:
             client.recv(4096)
             n = int(time.monotonic() * 1e6)
             client.sendall(json.dumps({"node": "one", "role": "primary", "state": "SOLO", "view": 1, "pid": 1, "lanes": [],
-                "nfs": {"steady": {"seen": n // 4}}, "passing": {"steady": {"packets": [n // 2, n // 2], "dropped": [0, n // 100]}}}).encode() + b"\n")
+                "nfs": {"steady": {"seen": n // 4}, "l3": {"l3_no_neighbour": n // 50}}, "passing": {"steady": {"packets": [n // 2, n // 2], "dropped": [0, n // 100]}}}).encode() + b"\n")
 END
 (cd "$work" && exec python3 counts.py one.sock) & node=$!
 near() { # by half or double: the clock is read here and there
@@ -67,6 +67,11 @@ near() { # by half or double: the clock is read here and there
         $1 == "steady" { found = about($2, 1000) && about($3, 10) && $4 == "seen" && about($5, 250) } END { exit !found }'
 }
 ok "rates of packets, drops and counters are those that were made" waits near
+lower() {
+    shown | awk 'function k(t) { return t ~ /k$/ ? t + 0 : t / 1000 }
+        $1 == "l3" { found = $2 == "-" && $3 == "-" && $4 == "l3_no_neighbour" && k($5) > 10 && k($5) < 40 } END { exit !found }'
+}
+ok "and those of what L3 drops, in a line of its own" waits lower
 screen send-keys -t top q
 ended() { [ "$(shown | grep -v '^$' | tail -n 2 | xargs)" = "ended with 0 icanon" ]; }
 ok "q ends it, and the terminal is as it was" waits ended
