@@ -7,7 +7,8 @@ understudy=${UNDERSTUDY:-build/understudy}
 dir=$(mktemp -d) || exit 1
 node=
 finish() {
-    [ -z "$node" ] || kill -KILL "$node"
+    # shellcheck disable=SC2086 # processes
+    [ -z "$node" ] || kill -KILL $node
     rm -rf "$dir"
 }
 trap finish EXIT
@@ -335,6 +336,31 @@ if [ "$(id -u)" = 0 ]; then
 fi
 kill -TERM $node
 wait $node
+node=
+
+# A pair, asked on its standby's server: the primary's socket is not here. And a file of rules that is changed.
+mkdir "$dir/both"
+echo 'chain: { name: two, nfs: [ firewall: { rules: fw.rules } ] }' >"$dir/both/chain.yaml"
+printf 'allow out tcp from any to any port %s\n' 1 2 3 >"$dir/both/fw.rules"
+sed 's/^chain: .*/chain: { file: chain.yaml }/; s/net_null\([01]\)/"net_null\1,no-rx=1"/g; s/control: [ab].sock/&, mbufs: 2048, memory_mb: 128/' "$pair" >"$dir/both/pair.yaml"
+sed 's/control: a.sock/control: none.sock/; s/127.0.0.1:7001/203.0.113.7:7001/' "$dir/both/pair.yaml" >"$dir/both/of-b.yaml"
+for n in a b; do "$understudy" run -c "$dir/both/pair.yaml" -n $n 2>"$dir/both/$n.log" & node+=" $!"; done
+for ((i = 0; i < 600; i++)); do
+    ! "$understudy" status -c "$dir/both/pair.yaml" >/dev/null 2>&1 || break
+    sleep 0.05
+done
+for command in apply resync "set firewall rule.1=deny"; do
+    # shellcheck disable=SC2086 # words
+    t "$command, where the primary is on the other server" 1 "" "^understudy: node b: .*; node a is primary, on the other server: say it there$" $command -c "$dir/both/of-b.yaml"
+done
+sed -i '2s/2/22/; 3d' "$dir/both/fw.rules"
+t "a dry run tells lines of a file" 0 "^        - 2: allow out tcp from any to any port 2$" "" apply --dry-run -c "$dir/both/pair.yaml"
+is_told() { number=$((number + 1)); if [ "$2" = "$3" ]; then echo "ok $number - $1"; else echo "not ok $number - $1"; sed 's/^/# /' <<<"$2"; fi; }
+is_told "those that go and come, as diff has them" "$(sed -n 's/^        \([-+]\) [0-9]*: /\1/p' "$dir/out")" \
+    "$(printf -- '%sallow out tcp from any to any port %s\n' - 2 - 3 + 22)"
+# shellcheck disable=SC2086 # processes
+kill -TERM $node
+wait
 node=
 
 "$understudy" --help >/dev/full 2>"$dir/err"
