@@ -52,8 +52,8 @@ reason=$(traced '.packets[0].steps[-1].drop')
 is "a datagram that nobody asked for is dropped, and nothing follows" \
     "$(traced '.packets[0] | .outcome + " " + ([.steps[] | select(.drop)] | length | tostring) + " " + .destination')" \
     "dropped 1 203.0.113.1:40404"
-is "and which line of the rules denied it" "$(traced '.packets[0].steps[-1] | .nf + " " + .drop + " " + .why')" \
-    "firewall denied $LAB_DIR/firewall.rules:$(grep -n '^default deny in' "$LAB_DIR/firewall.rules" | cut -d: -f1), default in"
+place="$LAB_DIR/firewall.rules:$(grep -n '^default deny in' "$LAB_DIR/firewall.rules" | cut -d: -f1), default in"
+is "and which line of the rules denied it" "$(traced '.packets[0].steps[-1] | .nf + " " + .drop + " " + .why')" "firewall denied $place"
 before=$(dropped "$reason")
 "$lab" exec server bash -c "$udp"
 counted() { [ $(($(dropped "$reason") - before)) = 1 ]; }
@@ -103,7 +103,7 @@ l3; monitor; firewall; nat 203.0.113.100 > 10.0.0.100; l3; verdict: passed, out 
 
 written server "$udp" -- --packets 1 udp and dst port 40404
 is "a packet that was dropped is there once, with NF and reason" "$(rows -e udp.dstport -e frame.comment | sed 's/ (lane.*//')" \
-    "40404|l3; monitor; verdict: dropped by firewall, $reason"
+    "40404|l3; monitor; verdict: dropped by firewall, $reason by $place"
 written client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain and the answer" "$(rows -e frame.interface_name -e ip.src -e ip.dst -e frame.comment | sed 's/ (lane.*//')" \
     "inside|10.0.0.100|10.0.0.1|l3; l3 10.0.0.1 > 10.0.0.100; verdict: answered, out by inside
