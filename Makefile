@@ -184,8 +184,7 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 COMMA := ,
 $(foreach t,$(shell grep -lE '^#include "[a-z_/]+\.c"' tests/unit/*.c tests/nf/*.c),$(eval $(t:tests/%.c=$(BUILD)/tests/%): \
     INCLUDED := $(shell sed -n 's|^#include "\([a-z_/]*\)\.c"|$(BUILD)/obj/\1.o|p' $t)))
-# The worlds that one of them runs in alone.
-$(BUILD)/tests/unit/test_core_faults: $(BUILD)/obj/tests/unit/pair.o
+# The world that it runs in alone.
 $(BUILD)/tests/unit/test_transcripts: $(BUILD)/obj/tests/unit/world.o
 # Their module, and the library that it is compared with.
 $(BUILD)/tests/nf/test_dpi_captures: LDLIBS += -lndpi

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * When a heartbeat on a data port came, as a lane reports it: a lane that had no processor for a while finds
- * in the port's queue what came meanwhile. And what the core makes of one that was read late.
+ * in the port's queue what came meanwhile.
  */
 #include "node/base/clock.h"
 #include "lane/lane.h"
 #include "lane/frames.h"
-#include "tests/help/core.h"
+#include "ftcore/protocol/core.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -160,24 +160,6 @@ static void of_many_at_once_few_are_looked_at(void **state)
     assert_true(atomic_load(&shared.report.heartbeat_sent) < 500 * MS + 8);
 }
 
-/* It was read after 45 ms of silence, and came 5 ms after the last word. */
-static void what_is_read_late_puts_silence_off_by_when_it_came(void **state)
-{
-    static struct tale b;
-    struct ft_event heartbeat = {.kind = FT_EV_PORT_HEARTBEAT, .view = 1};
-
-    (void)state;
-    reach_ready(&b, false);
-    heartbeat.came = b.now + 5 * MS;
-    waits(&b, 45);
-    event_happens(&b, &heartbeat);
-    waits(&b, 9);
-    is(&b, FT_READY);
-    waits(&b, 2);
-    is(&b, FT_SOLO);
-    because(&b, "silence");
-}
-
 /* What a lane notes of a port: the newest word of the peer's, of the right port and of another apart. */
 static void a_port_has_what_was_heard_by_it(void **state)
 {
@@ -291,7 +273,6 @@ int main(void)
         LANE_TEST(a_port_that_was_heard_is_sent_heartbeats_alone),
         LANE_TEST(who_has_met_no_peer_sends_none),
         LANE_TEST(while_it_is_calm_a_primary_answers_heartbeats),
-        cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
     };
 
     return cmocka_run_group_tests_name("heartbeats", tests, NULL, NULL);

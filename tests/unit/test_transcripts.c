@@ -66,6 +66,9 @@ static bool set_one(struct world_node *n, const char *key, const char *value)
         {"start_alone_ms", &n->config.start_alone_ms},
         {"back_off_least_ms", &n->config.back_off_least_ms},
         {"back_off_most_ms", &n->config.back_off_most_ms},
+        {"listen_ms", &n->config.listen_ms},
+        {"detect_most_ms", &n->config.detect_most_ms},
+        {"degrade_ms", &n->config.degrade_ms},
     };
 
     for (unsigned k = 0; k < sizeof(times) / sizeof(times[0]); k++)
@@ -81,6 +84,8 @@ static bool set_one(struct world_node *n, const char *key, const char *value)
         n->config.warm = strcmp(value, "warm") == 0;
     else if (strcmp(key, "role") == 0)
         n->config.role = strcmp(value, "standby") == 0;
+    else if (strcmp(key, "disk") == 0)
+        n->config.keeps_views = strcmp(value, "slow") == 0;
     else if (strcmp(key, "view") == 0)
         n->view_file = number;
     else if (strcmp(key, "lanes") == 0)
@@ -206,7 +211,7 @@ static bool withhold(struct world *w, const struct command *c, unsigned i)
             w->node[i].withheld[d] = is(c, 0, "hold");
             return true;
         }
-    return wrong(w, c, "a node and one of cut, snapshot, held, drained, steered, log, replay");
+    return wrong(w, c, "a node and one of cut, snapshot, held, drained, steered, log, replay, disk");
 }
 
 static bool tell_core(struct world *w, const struct command *c, unsigned i)
@@ -245,6 +250,18 @@ static bool happens_to(struct world *w, const struct command *c, unsigned i)
         world_connect(w, i);
     } else if (is(c, 0, "status")) {
         world_print_status(w, i);
+    } else if (is(c, 0, "counts")) {
+        world_print_counts(w, i);
+    } else if (is(c, 0, "answer")) { /* of the arbiter, to whatever question */
+        event.kind = FT_EV_ANSWER;
+        event.era = (struct ft_era){strtoull(word(c, 2), NULL, 10), strtoull(word(c, 3), NULL, 10)};
+        event.answer = is(c, 4, "won") ? FT_ANSWER_WON : FT_ANSWER_LOST;
+        event.decision = &w->decision;
+        world_step(w, i, &event);
+    } else if (is(c, 0, "heartbeat")) { /* on a data port of i's, from whoever */
+        event.kind = FT_EV_PORT_HEARTBEAT;
+        event.view = strtoull(word(c, 2), NULL, 10);
+        world_step(w, i, &event);
     } else if (is(c, 0, "notice")) { /* the guardian of i's peer has seen it die */
         event.kind = FT_EV_DEATH_NOTICE;
         event.incarnation = w->node[!i].config.incarnation;

@@ -49,7 +49,7 @@ static bool runs(const struct world *w, unsigned i)
 const char *const world_duty_name[WORLD_DUTIES] = {
     [WORLD_CUT] = "cut",         [WORLD_SNAPSHOT] = "snapshot", [WORLD_HELD] = "held",
     [WORLD_DRAINED] = "drained", [WORLD_STEERED] = "steered",   [WORLD_LOG] = "log",
-    [WORLD_REPLAY] = "replay",
+    [WORLD_REPLAY] = "replay",   [WORLD_DISK] = "disk",
 };
 
 static const char *const message_name[FT_MSG_TYPES] = {
@@ -210,7 +210,8 @@ static void print_action(struct world *w, unsigned i, const struct ft_action *a)
     case FT_ACT_AIM:
         break; /* there are two */
     case FT_ACT_STORE:
-        break; /* its files are written at once */
+        world_note(w, i, "waits until view %lu is on the disk", a->view);
+        break;
     case FT_ACT_STATE:
         world_note(w, i, "%s, view %lu: %s", ft_state_name((enum ft_state)a->send.state), a->view,
                    a->send.text);
@@ -230,6 +231,19 @@ void world_print_status(struct world *w, unsigned i)
     else
         world_note(w, i, "status: %s, view %lu, stored %lu, replayed %lu: %s", ft_state_name(n->core.state),
                    n->core.view, n->stored, n->replayed, n->core.why);
+}
+
+/* What it has counted since its process began, as `status` of the program tells it. */
+void world_print_counts(struct world *w, unsigned i)
+{
+    const struct ft_core *core = &w->node[i].core;
+
+    world_note(w, i,
+               "counts: resyncs %lu, of which failed %lu (%s), false alarms %lu, SOLO %lu, fenced %lu, false "
+               "takeovers %lu, losses %lu",
+               (uint64_t)core->resyncs, (uint64_t)core->resyncs_failed, core->resync_outcome,
+               (uint64_t)core->false_alarms, (uint64_t)core->solos, (uint64_t)core->fenced.count,
+               (uint64_t)core->silence.false_takeovers, (uint64_t)core->loss.count);
 }
 
 /* ---- connections --------------------------------------------------------------------------------- */
@@ -314,7 +328,8 @@ static void clear_lane(struct world_node *n)
     n->order = FT_LANE_WAIT;
     n->serving = n->logging = false;
     n->wanted = n->executed = n->logged = n->released = n->stored = n->replayed = 0;
-    memset(n->due, 0, sizeof(n->due));
+    for (unsigned d = 0; d < WORLD_DUTIES; d++)
+        n->due[d] = d == WORLD_DISK ? n->due[d] : 0;
 }
 
 void world_start(struct world *w, unsigned i)
@@ -346,6 +361,7 @@ void world_kill(struct world *w, unsigned i, bool reset, bool machine)
 
     world_note(w, i, machine ? "its machine loses power" : "its process is killed");
     n->alive = false;
+    n->due[WORLD_DISK] = 0;
     n->gone = machine;
     if (!machine && n->connected)
         post_lost(w, !i, reset ? FT_LOST_RESET : FT_LOST_EOF);
@@ -410,7 +426,10 @@ static void carry_out(struct world *w, unsigned i, const struct ft_action *a)
         n->due[WORLD_CUT] = n->due[WORLD_SNAPSHOT] = 0;
         break;
     case FT_ACT_VIEW:
-        n->view_file = a->view;
+    case FT_ACT_STORE:
+        n->view_wanted = a->view;
+        n->view_file = n->config.keeps_views ? n->view_file : a->view;
+        n->due[WORLD_DISK] = n->config.keeps_views ? w->now + FT_MS : 0;
         break;
     case FT_ACT_CLEAR:
         clear_lane(n);
@@ -476,6 +495,11 @@ static void do_duties(struct world *w, unsigned i)
         step(w, i, FT_EV_DRAINED);
     if (is_due(w, i, WORLD_STEERED))
         step(w, i, FT_EV_STEERED);
+    if (is_due(w, i, WORLD_DISK)) {
+        struct ft_event stored = {.kind = FT_EV_STORED, .view = n->view_file = n->view_wanted};
+
+        world_step(w, i, &stored);
+    }
 }
 
 static void send_log(struct world *w, unsigned i)

@@ -26,6 +26,7 @@ enum world_duty {
     WORLD_STEERED,  /* frames are drawn to this node */
     WORLD_LOG,      /* the log is sent */
     WORLD_REPLAY,   /* what is stored is replayed */
+    WORLD_DISK,     /* with `set disk slow`: a view is in the view file */
     WORLD_DUTIES
 };
 
@@ -49,7 +50,8 @@ struct world_node {
     bool gone; /* its machine lost power: its peer's connection stands until something is sent to it anew */
     uint64_t asleep_until;
     uint64_t clock;     /* ns, of this node's clock when the world's is 0 */
-    uint64_t view_file; /* view that a restart reads */
+    uint64_t view_file; /* view that a restart reads; view_wanted: that the disk has yet to write */
+    uint64_t view_wanted;
     uint64_t last_sent; /* `sent` of its newest message */
 
     uint64_t due[WORLD_DUTIES]; /* ns, 0: not asked for */
@@ -101,6 +103,7 @@ void world_run(struct world *w, uint64_t ms);
 
 void world_note(struct world *w, unsigned i, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void world_print_status(struct world *w, unsigned i);
+void world_print_counts(struct world *w, unsigned i);
 const char *world_message_name(unsigned type);
 extern const char *const world_duty_name[WORLD_DUTIES];
 
