@@ -297,8 +297,8 @@ static bool obey_line(struct world *w, const struct command *c)
         world_start(w, 1);
         world_run(w, 20);
         w->muted = false;
-        world_print_status(w, 0);
-        world_print_status(w, 1);
+        if (w->node[0].core.state != FT_PROTECTED || w->node[1].core.state != FT_READY)
+            return wrong(w, c, "a pair that becomes PROTECTED in 20 ms");
     } else if (is(c, 0, "set")) {
         return set(w, c);
     } else if (is(c, 0, "cut") || is(c, 0, "heal")) {
