@@ -17,7 +17,7 @@ passes() {
 # One answer has it all: the thread goes on after 3 s.
 says_stale() {
     us status >"$work/status"
-    code=$?
+    echo $? >"$work/code"
     grep -q '^STALE' "$work/status"
 }
 stands() { # PLANT THREAD LINK: what the first line says of the link
@@ -25,7 +25,7 @@ stands() { # PLANT THREAD LINK: what the first line says of the link
     is "no thread is stale" "$(field a stale) $(field b stale)" "null null"
     kill -USR1 "$(field a pid)"
     ok "$1: status says STALE" soon 10 says_stale
-    is "with an exit code of its own" $code 1
+    is "with an exit code of its own" "$(cat "$work/code")" 1
     is "as its verdict" "$(head -n 1 "$work/status")" "STALE  chain lab, node a is primary, a thread of node a is stuck, mode log$3"
     ok "and by name" grep -qxE "node a: no turn of $2 for [0-9]+ ms" "$work/status"
     ok "the pair is PROTECTED again" is_protected
