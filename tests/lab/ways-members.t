@@ -8,7 +8,7 @@ export LAB_SPARES="c" LAB_WAYS=2 LAB_PROTECT="strict: true"
 need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
 plan 23
-export LAB_TIMING="heartbeat_ms: 2, detect_ms: 500"
+export LAB_TIMING="heartbeat_ms: 2, detect_ms: 2000"
 
 refused() { field "$1" 'lanes | map(.heartbeats_refused) | add'; }
 

@@ -8,7 +8,7 @@ need_lab
 command -v nft >/dev/null || skip_all "nftables is not installed"
 command -v openssl >/dev/null || skip_all "openssl is not installed"
 plan 12
-export LAB_TIMING="heartbeat_ms: 2, detect_ms: 500"
+export LAB_TIMING="heartbeat_ms: 2, detect_ms: 2000"
 
 make() { openssl "$@" 2>>"$work/openssl.log"; }
 certificates() {
