@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
+# Alone: with the times of a file without any, silence of a quarter of a second is a failure, also where other tests are its cause.
 # The primary is stopped, its links go, then the processes: no closing packet gets out, only silence tells. With the times
 # that a file without any has: the standby measures how long a silence is a failure.
 . "$(dirname "$0")/lib.sh"
