@@ -6,7 +6,7 @@
 need_lab
 plan 24
 
-ok "the pair is PROTECTED" env LAB_TIMING="solo_after_ms: 1500" "$lab" up || exit 1
+ok "the pair is PROTECTED" "$lab" up || exit 1
 ok "the standby is killed" drill standby-kill
 is "no flow broken, nothing contradicted" "$(drilled '.runs[0] | .contradicted + .flows_broken')" 0
 is "the primary stayed the primary" "$(field a role)" primary
@@ -18,10 +18,10 @@ is_like "because it was told, and not because nobody answered for solo_after_ms"
 diag "$(field a why)"
 ok "down" "$lab" down
 
-export LAB_PROTECT="mode: log, strict: true" LAB_TIMING="solo_after_ms: 400"
+export LAB_PROTECT="mode: log, strict: true" LAB_TIMING="detect_ms: 500, promote_within_ms: 800, solo_after_ms: 900"
 ok "a strict pair is PROTECTED" "$lab" up || exit 1
-probes() { # of a second: how many are answered
-    "$probe" run 203.0.113.100 7007 --seconds 1 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json >"$work/probe.json"
+probes() { # of 2 s, longer than solo_after_ms: how many are answered
+    "$probe" run 203.0.113.100 7007 --seconds 2 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" -o json >"$work/probe.json"
     jq -r 'if .sent == 0 then "none sent" elif .received == 0 then "none" else "some" end' "$work/probe.json"
 }
 for victim in b a; do # the standby, then the primary
