@@ -36,7 +36,7 @@ disk_stands() {
     kill -HUP "$pid"
     soon 10 eval 'grep -q "^257 " /proc/'$pid'/task/*/syscall' # someone of it opens a file
     before=$(us keeper status -o json | jq .released)
-    soon 20 goes_on $((before + 500))
+    soon 5 goes_on $((before + 500))
     code=$?
     kill $server # and the file system has no server any more
     wait $server 2>/dev/null
