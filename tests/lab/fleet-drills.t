@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What may happen to a fleet, with a real etcd and real nodes, while a connection passes through each shard: servers are drained,
 # die one after the other, agents are killed in the middle of moves, power goes everywhere, and the shards' keys are lost.
-FLEET_SERVERS=4 FLEET_SHARDS=3
+FLEET_SERVERS=4 FLEET_SHARDS=3 FLEET_TIMING="{ detect_ms: 500 }"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
