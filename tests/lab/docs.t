@@ -11,7 +11,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 32
+plan 31
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 # This machine may have an address of the examples, and is none of their servers.
@@ -403,17 +403,6 @@ check_targets() { # of the first column of the table of targets
     all_named '`' '`' "$work/targets" 25 < <(targets)
 }
 ok "every fuzzing target is in the page on testing" check_targets
-
-check_counts() { # what the page on testing counts
-    local bad=0 bugs
-    has() { grep -qE "$1" "$testing" || { echo "testing.md does not say: $1"; bad=1; }; }
-    bugs=$(sed -n '/^bugs=(/,/^)/p' "$root/tests/sim/planted.t" | sed '1d; s/#.*//' | grep -oE '[a-z-]+' | wc -l)
-    has "\<$bugs planted bugs"
-    has "\<$(find "$root/tests/sim/scenarios" -name '*.sim' | wc -l) scenarios"
-    has "\<$(find "$root/tests/transcripts" -name '*.txt' | wc -l) transcripts"
-    return $bad
-}
-ok "planted bugs, scenarios and transcripts are as many as it says" check_counts
 
 # One name for one thing: names that the glossary's terms have replaced.
 old_names() {
