@@ -325,16 +325,18 @@ CI_PARTS   := part-lab-all part-lint part-unit part-planted part-scenarios part-
 part-alone: $(PARTS) ; $(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB)))
 part-alone-all: $(CI_PARTS) ; $(if $(call alone,$(LAB) $(LABMORE)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB) $(LABMORE)))
 
+# What lab tests need is built first, since they take longest; from then on all goes on beside them.
 check: deps
 	@$(PART) begin
 	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests"
-	+@$(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' part-alone; $(PART) end $$?
+	+@$(MAKE) --no-print-directory -j3 all && $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' part-alone; $(PART) end $$?
 
 # What CI runs: check, the other lab tests and seeds, planted bugs, fuzzing, models, clang-tidy.
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
-	+@$(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)' part-alone-all; $(PART) end $$?
+	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted && \
+	    $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)' part-alone-all; $(PART) end $$?
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)

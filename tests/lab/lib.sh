@@ -93,6 +93,14 @@ soon() { # SECONDS COMMAND…
 # Waits until the first of the downloads that web_fetch has begun has ended: the others go on.
 under_way() { soon 30 test -s "$work/ended"; }
 
+# That node a has begun a trace, whose process has PID for its parent: it has a connection and sleeps, so it has asked and waits,
+# and the node has answered somebody who came later.
+is_tracing() { # PID
+    local at
+    at=$(pgrep -P "$1") && [ "$(sed 's/.*) //; s/ .*//' "/proc/$at/stat" 2>/dev/null)" = S ] &&
+        [ -n "$("$lab" exec a ss -Hx src "$LAB_DIR/a.sock")" ] && [ -n "$(field a role)" ]
+}
+
 # Waits until somebody has these ports in a namespace of the lab.
 listens() { # SPACE udp|tcp PORT…
     local port left=$(polls 30)

@@ -11,15 +11,13 @@ plan 37
 trace() { timeout 30 "$UNDERSTUDY" trace -c "$pair" "$@"; }
 traced() { jq -r "$1" "$work/traced"; }
 
-asked() { [ -n "$("$lab" exec a ss -Hx src "$LAB_DIR/a.sock")" ]; } # the trace has its connection to the node
 # Runs a command in a namespace while a trace with the given options is on.
 during() { # SPACE COMMAND -- OPTIONS
     local space=$1 command=$2
     shift 3
     trace -o json "$@" >"$work/traced" &
     local tracing=$!
-    soon 10 asked
-    sleep 0.5
+    soon 10 is_tracing $tracing
     "$lab" exec "$space" bash -c "$command" >/dev/null 2>&1
     wait $tracing
 }

@@ -34,15 +34,17 @@ END
 gcc -shared -fPIC -o "$dir/m.so" "$dir/m.c" || exit 1
 
 # A pair whose chain stands in this file, with a module at this path.
+# A node that is somebody else has state and socket where he may write.
 pair() { # FILE MODULE [USER]
+    local at=$dir${3:+/run}
     cat >"$1" <<END
 $(chain_with "$2")
 protect: { mode: off }
 interfaces: [ { name: in, side: inside, address: 10.0.0.1/24 }, { name: out, side: outside, address: 203.0.113.1/24 } ]
 link: { insecure: true }
 nodes:
-  a: { role: primary, replication: 127.0.0.1:17911, ports: { in: net_null0, out: net_null1 }, control: $dir/a.sock, state: $dir/state${3:+, user: $3} }
-  b: { role: standby, replication: 127.0.0.2:17912, ports: { in: net_null0, out: net_null1 }, control: $dir/b.sock, state: $dir/state }
+  a: { role: primary, replication: 127.0.0.1:17911, ports: { in: net_null0, out: net_null1 }, control: $at/a.sock, state: $at/state${3:+, user: $3} }
+  b: { role: standby, replication: 127.0.0.2:17912, ports: { in: net_null0, out: net_null1 }, control: $at/b.sock, state: $at/state }
 END
 }
 chain_with() { echo "chain: { name: m, modules: [ $1 ], nfs: [ monitor: { max_flows: 1024 } ] }"; }
@@ -137,6 +139,8 @@ sed '1s|.*|chain: { file: sub/chain.yaml }|' "$own/pair.yaml" >"$own/refers.yaml
 accepted "a chain file of its own" "$own/refers.yaml"
 chown -R 65534 "$own/sub"
 refused "of another user's" "/own/sub: owner 65534, mode 0755.*leads to" check -c "$own/refers.yaml"
+chmod 755 "$dir"
+install -d -o 65534 "$dir/run"
 pair "$own/user.yaml" m.so nobody
 sed -i '1s|.*|chain: { file: sub/chain.yaml }|' "$own/user.yaml"
 accepted "of the user whom the pair file gives its nodes" "$own/user.yaml"
@@ -156,8 +160,8 @@ ok "but is for the user itself" $? "$(cat "$dir/out")"
 # ---- files of rules -------------------------------------------------------------------------------------------------------
 
 # A pair whose chain reads these rules.
-rules_pair() { # FILE RULES
-    pair "$1" m.so
+rules_pair() { # FILE RULES [USER]
+    pair "$1" m.so "${@:3}"
     sed -i "1s|.*|chain: { name: m, nfs: [ firewall: { rules: $2, max_flows: 1024 } ] }|" "$1"
 }
 echo "default allow" >"$own/fw.rules"
@@ -173,7 +177,7 @@ done
 chmod 644 "$own/fw.rules"
 chown 65534 "$own/fw.rules"
 refused "rules of another user's" "own/fw.rules: owner 65534, mode 0644" check -c "$own/rules.yaml"
-sed -i "s|state: $dir/state,|state: $dir/state, user: nobody,|; s|state: $dir/state }|state: $dir/state, user: nobody }|" "$own/rules.yaml"
+rules_pair "$own/rules.yaml" fw.rules nobody
 ok "of the user whom the pair file gives its nodes" "$("$understudy" check -c "$own/rules.yaml" >"$dir/out" 2>&1; echo $?)" "$(cat "$dir/out")"
 chown 0 "$own/fw.rules"
 rules_pair "$own/runs.yaml" fw.rules
