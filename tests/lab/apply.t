@@ -113,7 +113,7 @@ def say(cmd):
 applying, refused = say("apply"), False
 while not select.select([applying], [], [], 0)[0]:
     refused |= "apply is under way" in say("hold").makefile().readline()
-print(json.loads(applying.makefile().readline()).get("ok"), refused)
+print(json.loads(applying.makefile().readline()).get("done"), refused)
 END
 us unpin >/dev/null
 is "a rule is added by the successor, and who acts meanwhile is refused at once" "$(cat "$work/held")" "True True"
