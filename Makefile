@@ -253,10 +253,10 @@ sim-coverage: $(BUILD)/simulate-coverage
 lint:
 	@scripts/lint
 
-# Both models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
 results: all
 	scripts/results
 
+# The models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
 model:
 	@prove --timer --failures --exec bash tests/model/model.t
 
@@ -285,7 +285,7 @@ part-unit: $(UNIT)
 part-scenarios: $(BUILD)/simulate
 	@$(PART) scenarios $(BESIDE) prove --timer --failures --exec bash tests/sim/world.t
 part-planted: $(BUILD)/simulate
-	@$(PART) planted $(BESIDE) prove --timer --failures --exec bash tests/sim/planted.t
+	@$(PART) planted $(BESIDE) prove -v --timer --failures --exec bash tests/sim/planted.t
 part-day: $(BUILD)/fleet-day
 	@$(PART) day $(BESIDE) $(BUILD)/fleet-day -s 1 -n 200 -k 4000 -t 28800
 part-day-dense: $(BUILD)/fleet-day
@@ -322,21 +322,24 @@ part-lab-all: all $(BUILD)/understudy-planted
 PARTS      := part-lab part-lint part-unit part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 CI_PARTS   := part-lab-all part-lint part-unit part-planted part-scenarios part-failed-seeds $(SEED_PARTS) $(SEED_PARTS:%=%-more) part-day part-day-dense \
               part-corpus part-fuzz part-model part-tidy
-part-alone: $(PARTS) ; $(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB)))
-part-alone-all: $(CI_PARTS) ; $(if $(call alone,$(LAB) $(LABMORE)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB) $(LABMORE)))
+part-alone:
+	$(if $(call alone,$(LAB)),@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB)))
+part-alone-all:
+	@$(PART) alone env $(LABENV) prove --timer --failures --exec bash $(call alone,$(LAB) $(LABMORE))
 
 # What lab tests need is built first, since they take longest; from then on all goes on beside them.
+MAKEPARTS = $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)'
 check: deps
 	@$(PART) begin
 	@echo "check: the build, lint, $(words $(UNIT)) programs of unit and NF tests, the simulation, $(words $(LAB)) lab tests"
-	+@$(MAKE) --no-print-directory -j3 all && $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' part-alone; $(PART) end $$?
+	+@$(MAKE) --no-print-directory -j3 all && { $(MAKEPARTS) $(PARTS); made=$$?; $(MAKEPARTS) part-alone && [ $$made = 0 ]; }; $(PART) end $$?
 
 # What CI runs: check, the other lab tests and seeds, planted bugs, fuzzing, models, clang-tidy.
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
 	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted && \
-	    $(MAKE) --no-print-directory -k -j3 CC='$(BESIDE) $(CC)' FUZZ_CC='$(BESIDE) $(FUZZ_CC)' part-alone-all; $(PART) end $$?
+	    { $(MAKEPARTS) $(CI_PARTS); made=$$?; $(MAKEPARTS) part-alone-all && [ $$made = 0 ]; }; $(PART) end $$?
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
