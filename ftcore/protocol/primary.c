@@ -14,12 +14,13 @@
  * again: a resync that fails there leaves the primary holding, and only the next snapshot, or solo_after_ms
  * of silence, lets it go on alone.
  *
- * A standby that stalls again and again costs clients each time, and so does a resync that fails at its end.
- * So from the second such time on it is taken back later: after a back-off that doubles, and that is
- * forgotten once it has been READY for as long as the longest one. Meanwhile the primary is SOLO. A resync
- * that fails behind HOLDING is followed by another at once all the same, until the standby has answered it:
- * then it holds no rights, and the rest waits. A strict primary does not wait, since nothing leaves it
- * without a standby. Nor does anybody wait for a standby that has died for certain: that keeps no output.
+ * A standby that is lost without having died for certain costs clients each time, and so does a resync that
+ * fails once outputs are held for it (FT_RESYNC_SWITCH). From the second such time in a row on the standby is
+ * taken back later: after a back-off that doubles, and that is forgotten once it has been READY for as long
+ * as the longest one, or the reign ends. Meanwhile the primary is SOLO. A resync that fails behind HOLDING is
+ * followed by another at once all the same, until the standby has answered it: then it holds no rights, and
+ * the rest waits. A strict primary does not wait, since nothing leaves it without a standby. A certain death,
+ * a resync that fails earlier and a standby that a re-pair gives up do not count.
  *
  * At a handover the standby draws the frames to itself, we work off what still lies in our ports, then say
  * HANDOVER: from there on the standby may be primary whenever it has replayed. A peer lost after HANDOVER may
@@ -89,13 +90,14 @@ static void guard_gate(struct ft_core *core, struct ft_actions *actions)
 
 /* ---- resync ------------------------------------------------------------------------------------- */
 
-/* Once for all that comes of one event. */
+/* Once for all that comes of one event. A standby that is given up for another one has not failed. */
 static void back_off(struct ft_core *core)
 {
     uint64_t wait = ft_ms(core->config.back_off_least_ms), most = ft_ms(core->config.back_off_most_ms);
     bool quiet = core->back_off.taken_at && core->now - core->back_off.taken_at >= most;
 
-    if (!wait || core->config.strict || core->back_off.at == core->now)
+    if (!wait || core->config.strict || core->back_off.at == core->now ||
+        core->repair.step == FT_REPAIR_RELEASE)
         return;
     core->back_off.count = quiet ? 1 : core->back_off.count + 1;
     core->back_off.at = core->now;
@@ -139,10 +141,10 @@ static void stop_resync(struct ft_core *core, struct ft_actions *actions, const 
     ft_act(actions, FT_ACT_NO_SNAPSHOT);
 }
 
-/* It has failed. */
-static void end_resync(struct ft_core *core, struct ft_actions *actions, const char *outcome)
+/* It has failed. `certain`: the standby has died for certain. */
+static void end_resync(struct ft_core *core, bool certain, struct ft_actions *actions, const char *outcome)
 {
-    if (core->resync != FT_RESYNC_NONE)
+    if (core->resync >= FT_RESYNC_SWITCH && !certain)
         back_off(core);
     stop_resync(core, actions, outcome);
 }
@@ -271,7 +273,7 @@ static void give_up(struct ft_core *core, struct ft_actions *actions, const char
 {
     bool holding_announced = core->resync == FT_RESYNC_HOLD || core->cut_off;
 
-    end_resync(core, actions, outcome);
+    end_resync(core, false, actions, outcome);
     if (core->guarded && holding_announced) {
         core->resync_again = core->now;
         cut_off(core, actions, outcome);
@@ -472,7 +474,7 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
         abort_handover(core, actions, "the standby is no longer ready");
     if (m->state == FT_JOINING) {
         if (core->resync >= FT_RESYNC_SWITCH || (early && m->echo > core->begun))
-            end_resync(core, actions, "the standby gave up");
+            end_resync(core, false, actions, "the standby gave up");
         else if (core->guarded && !core->resync)
             ft_act(actions, FT_ACT_NO_SNAPSHOT);
     }
@@ -517,7 +519,7 @@ void ft_primary_lost(struct ft_core *core, const char *why, bool certain, struct
     if (core->hand)
         abort_handover(core, actions, why);
     if (core->resync)
-        end_resync(core, actions, why);
+        end_resync(core, certain, actions, why);
     else if (core->guarded)
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     /* SOLO, there is none to lose: why it is SOLO stays what it was. */
@@ -543,7 +545,7 @@ static void say_abandon(struct ft_core *core, const char *text, uint64_t since, 
     if (core->hand)
         abort_handover(core, actions, text);
     if (core->resync)
-        end_resync(core, actions, text);
+        end_resync(core, false, actions, text);
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     core->degradations++;
@@ -665,7 +667,7 @@ void ft_repair_asked(struct ft_core *core, const char *name, const char *lost, s
         char gone[64];
 
         if (core->resync)
-            end_resync(core, actions, "the standby is lost");
+            end_resync(core, true, actions, "the standby is lost");
         else
             ft_act(actions, FT_ACT_NO_SNAPSHOT);
         snprintf(gone, sizeof(gone), "a person says that standby %s is lost", ft_other_member(core));
@@ -789,7 +791,7 @@ void ft_primary_gives_up(struct ft_core *core, const char *text, uint64_t since,
     if (lost)
         ft_primary_lost(core, text, false, actions);
     else
-        end_resync(core, actions, text);
+        end_resync(core, false, actions, text);
     ft_act(actions, FT_ACT_CLOSE);
 }
 
@@ -916,7 +918,7 @@ static void check_silence(struct ft_core *core, struct ft_actions *actions)
     if (core->hand)
         abort_handover(core, actions, "the standby fell silent");
     if (core->resync)
-        end_resync(core, actions, "the standby fell silent");
+        end_resync(core, false, actions, "the standby fell silent");
     else
         ft_act(actions, FT_ACT_NO_SNAPSHOT);
     snprintf(why, sizeof(why), "no answer for %u ms", core->config.solo_after_ms);
