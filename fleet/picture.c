@@ -316,12 +316,23 @@ static bool is_confirmed(const struct fl_picture *p, uint32_t shard, const struc
     return confirmed;
 }
 
+/* By the arbiter the node's view may have begun: it keeps it, or an era of the view before, which this node
+ * has won. Who else has won that era goes on in its view. */
+static bool may_have_begun(const struct fl_picture *p, uint32_t shard, const struct fl_node_said *n,
+                           const struct ft_decision *kept)
+{
+    char name[FL_NAME_MAX];
+    bool won = strcmp(kept->winner, fl_node_name(name, p->file, shard, n->server)) == 0;
+
+    return n->view <= (won ? ft_decided_view(kept) : kept->era.view);
+}
+
 /* The other member of the key's view is live in it, and the arbiter, where it has decided for the shard,
  * knows of no view as late as the node's: it is early by some seconds, or a lie. */
 static bool is_contested(const struct fl_picture *p, uint32_t shard, const struct fl_node_said *n,
                          const struct fl_placement *key, const struct ft_decision *kept)
 {
-    if (!kept->members.name[0][0] || ft_decided_view(kept) >= n->view)
+    if (!kept->members.name[0][0] || may_have_begun(p, shard, n, kept))
         return false;
     for (const struct fl_node_said *other = p->node[shard]; other; other = other->next)
         if (other != n && other->member && other->view == key->view && is_of(key->member, other->server) &&
@@ -546,19 +557,16 @@ bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
     return !old;
 }
 
-/* Servers that the file does not have, which a node names. There is room for a few: whoever is no member of
- * the shard by its key names only those that speak for themselves. */
-static void note_servers(const struct fl_picture *p, const struct nd_keys *keys, uint32_t server,
-                         const struct fl_node_said *n)
+/* Servers that the file does not have, which a node names: those that have a key of their own. There is room
+ * for a few, and whom shards' keys name is there already; so no node takes it with names of nobody. */
+static void note_servers(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_node_said *n)
 {
     size_t shard = strlen(p->file->shard[n->shard].name) + 1;
-    const struct fl_shard *s = &p->shard[n->shard];
 
     for (unsigned i = 0; i < 2 && n->member; i++) {
         const char *node = n->members[i];
 
-        if ((s->known && is_of(s->member, server)) ||
-            (strlen(node) > shard && fl_key_find(keys, p->file, "servers/", node + shard)))
+        if (strlen(node) > shard && fl_key_find(keys, p->file, "servers/", node + shard))
             (void)fl_node_server(p->file, n->shard, node);
     }
 }
@@ -612,7 +620,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
             return error;
         }
         for (uint32_t k = 0; k < out->said[i].nodes; k++)
-            note_servers(out, keys, i, &out->said[i].node[k]);
+            note_servers(out, keys, &out->said[i].node[k]);
     }
     out->fleet.servers = fl_file_all(file);
     out->fleet.now = now;
