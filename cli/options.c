@@ -52,6 +52,14 @@ int nd_exit_of_file(int error)
     return error == FT_ENOENT || error == FT_EIO ? ND_DATA : nd_exit_of(error);
 }
 
+int nd_exit_of_start(int error)
+{
+    return error == FT_EPERM                         ? ND_NO_PERMISSION
+           : error == FT_EBUSY || error == FT_ENOENT ? ND_NO_ANSWER
+           : error == FT_EIO                         ? ND_SOFTWARE
+                                                     : ND_DATA;
+}
+
 static const char *option_label(const struct nd_option *o, char out[64])
 {
     if (o->letter)

@@ -113,6 +113,10 @@ int nd_usage(const char *command, const char *fmt, ...) __attribute__((format(pr
 int nd_exit_of(int error);
 /* The same for a file that could not be read: nd_config_read. */
 int nd_exit_of_file(int error);
+/* That of a node or keeper that cannot start, and of who judges whether it could: 69 for an address that
+ * somebody else has, or that this host does not have, yet or still; 70 where the system fails; no memory is
+ * 65, for the file asks for more than this machine has. */
+int nd_exit_of_start(int error);
 
 /* Whether a command may write its results to `path`, so that a slip of the hand costs no file of other use:
  * nothing is there, or no regular file, or one that is empty or begins with one of `heads` (each of `len`

@@ -70,8 +70,9 @@ static struct ft_fault *next_fault(struct tries *out)
 }
 
 /* That a node could write there: to the directory, or to the nearest above it that is there. The refusal has
- * its whole path, whatever the file calls it. */
-static int try_directory(const char *path, bool *there, struct ft_fault *fault)
+ * its whole path, whatever the file calls it. `state`: what the disk refuses, be it read-only, keeps no node
+ * from its start where the directory is there: check_permission, view_writer.c. */
+static int try_directory(const char *path, bool state, bool *there, struct ft_fault *fault)
 {
     char at[256], whole[PATH_MAX];
     struct stat is;
@@ -92,7 +93,7 @@ static int try_directory(const char *path, bool *there, struct ft_fault *fault)
         snprintf(whole, sizeof(whole), "%s", at);
     if (!S_ISDIR(is.st_mode))
         return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", whole);
-    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0)
+    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0 && (!state || !*there || errno == EACCES))
         return ft_fail(fault, FT_EPERM, "%s: %s", whole, strerror(errno));
     return 0;
 }
@@ -109,7 +110,7 @@ static bool try_control(const struct nd_node *self, bool opens, struct tries *ou
     if (slash)
         snprintf(dir, sizeof(dir), "%.*s", slash == self->control ? 1 : (int)(slash - self->control),
                  self->control);
-    error = try_directory(dir, &there, next_fault(out));
+    error = try_directory(dir, false, &there, next_fault(out));
     if (!error)
         error = nd_server_judge(self->control, self->operators, next_fault(out));
     if (!error && there && opens)
@@ -236,11 +237,13 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
     if (!nd_config_is_keeper(config, self))
-        note(out, "state", try_directory(self->state, &there, next_fault(out)), "%s", self->state);
+        note(out, "state", try_directory(self->state, true, &there, next_fault(out)), "%s", self->state);
     try_addresses(config, self, opens, out);
-    if (opens && has_arbiter(config) && !nd_config_is_keeper(config, self))
-        note(out, "arbiter", nd_arbiter_look(&config->arbiter, next_fault(out)), "%s",
-             config->arbiter.etcd.url[0]);
+    if (opens && has_arbiter(config) && !nd_config_is_keeper(config, self)) {
+        error = nd_arbiter_look(&config->arbiter, next_fault(out));
+        /* That it does not answer is no fault of this node's, but of who is not there. */
+        note(out, "arbiter", error == FT_EIO ? FT_ENOENT : error, "%s", config->arbiter.etcd.url[0]);
+    }
     try_ports(config, self, opens, out);
 }
 
@@ -501,14 +504,6 @@ static const struct nd_node *choose_node(const struct nd_config *config, const s
     return node < 0 ? NULL : &config->node[node];
 }
 
-/* What `run` would end with. */
-static int exit_of(int error)
-{
-    return error == FT_EPERM                                            ? ND_NO_PERMISSION
-           : error == FT_EBUSY || error == FT_ENOENT || error == FT_EIO ? ND_NO_ANSWER
-                                                                        : ND_DATA;
-}
-
 /* That of the first that failed. */
 static int say_tries(const struct nd_config *config, const struct nd_node *node, const struct tries *tries,
                      const struct nd_options *o)
@@ -528,7 +523,7 @@ static int say_tries(const struct nd_config *config, const struct nd_node *node,
         else
             fprintf(stderr, "%s: try: %s %s: %s: %s\n", o->file, kind, node->name, t->what, t->fault.text);
         if (!code)
-            code = exit_of(error);
+            code = nd_exit_of_start(error);
     }
     if (!code && !o->json) {
         printf("%s: try: %s %s: opened", o->file, kind, node->name);
@@ -537,6 +532,19 @@ static int say_tries(const struct nd_config *config, const struct nd_node *node,
         printf("\n");
     }
     return code;
+}
+
+/* The system refuses what it takes to judge. */
+__attribute__((format(printf, 3, 4))) static int not_judged(const char *file, struct ft_fault *first,
+                                                            const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(first->text, sizeof(first->text), format, args);
+    va_end(args);
+    fprintf(stderr, "%s: %s\n", file, first->text);
+    return ND_SOFTWARE;
 }
 
 /*
@@ -558,10 +566,8 @@ static int judge_start(const struct nd_config *config, const struct nd_node *nod
         try_node(config, node, false, tries);
         _exit(0);
     }
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || status) {
-        fprintf(stderr, "%s: node %s: its start could not be judged\n", file, node->name);
-        return ND_SOFTWARE;
-    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+        return not_judged(file, first, "node %s: its start could not be judged", node->name);
     for (unsigned i = 0; i < tries->count; i++) {
         const struct try *t = &tries->of[i];
         const char *kind = nd_config_is_keeper(config, node) ? "keeper" : "node", *why = t->fault.text;
@@ -574,7 +580,7 @@ static int judge_start(const struct nd_config *config, const struct nd_node *nod
         fprintf(stderr, "%s: %s%s %s does not start%s: %s%s%s\n", file, passes ? "warning: " : "", kind,
                 node->name, passes ? " as this user" : "", named ? "" : t->what, named ? "" : ": ", why);
         if (!passes && !code) {
-            code = exit_of(t->error);
+            code = nd_exit_of_start(t->error);
             *first = t->fault;
         }
     }
@@ -598,7 +604,7 @@ static int judge_starts(const struct nd_config *config, const struct nd_node *on
 
     *none = true;
     if (tries == MAP_FAILED)
-        return ND_SOFTWARE;
+        return not_judged(file, first, "no memory to judge the start of nodes");
     for (unsigned i = 0; i < config->nodes + config->keepers; i++) {
         const struct nd_node *node =
             i < config->nodes ? &config->node[i] : &config->keeper[i - config->nodes];

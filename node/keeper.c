@@ -727,7 +727,7 @@ static int run(struct keeper *k)
     nd_notify_close(&k->notify);
     close_keeper(k);
     (void)nd_event_writer_stop();
-    return error ? nd_exit_of(error) : ND_DONE;
+    return error ? nd_exit_of_start(error) : ND_DONE;
 }
 
 int nd_cmd_keeper(int argc, char **argv)

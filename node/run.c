@@ -784,16 +784,6 @@ static int keep_going(struct nd_running *r)
     return code;
 }
 
-/* An address that somebody else has, or that this host does not have: yet, or still. No memory: the file
- * asks for more than this machine has. */
-static int exit_of(int error)
-{
-    return error == FT_EPERM                         ? ND_NO_PERMISSION
-           : error == FT_EBUSY || error == FT_ENOENT ? ND_NO_ANSWER
-           : error == FT_EIO                         ? ND_SOFTWARE
-                                                     : ND_DATA;
-}
-
 /* Before anything is opened or made: what the process may do, and how much of it. */
 static int limit_process(const struct nd_node *self, struct ft_fault *fault)
 {
@@ -866,7 +856,7 @@ int nd_cmd_run(int argc, char **argv)
         error = open_node(r, &fault);
     if (error)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
-    code = error ? exit_of(error) : keep_going(r);
+    code = error ? nd_exit_of_start(error) : keep_going(r);
     close_node(r);
     if (nd_event_writer_stop())
         nd_runner_stop(r->standing.runner);

@@ -264,6 +264,16 @@ if [ "$(id -u)" = 0 ] && getent passwd nobody >/dev/null && getent group daemon 
     starts "operators of a group that is not the node's user's" 77 \
         "control socket: control socket .*: cannot be given to group daemon \(Operation not permitted\), expected a group of this node's user" "$his"
 fi
+if [ "$(id -u)" = 0 ] && mkdir "$dir/ro" && unshare -m mount -t tmpfs -o ro none "$dir/ro" 2>/dev/null; then
+    as=(unshare -m sh -c "mount -t tmpfs -o ro none '$dir/ro' && exec \"\$0\" \"\$@\"")
+    sed "s|role: primary|&, state: $dir/ro|" "$dir/start.yaml" >"$dir/disk.yaml"
+    t "a state's directory on a read-only disk is refused by nobody" 0 "disk.yaml: ok" "" check -c "$dir/disk.yaml"
+    sed "s|role: primary|&, state: $dir/ro/none|" "$dir/start.yaml" >"$dir/disk.yaml"
+    t "but one that is not there" 77 "" "disk.yaml: node a does not start: state: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
+    sed "s|control: a.sock|control: $dir/ro/a.sock|" "$dir/start.yaml" >"$dir/disk.yaml"
+    t "and a control socket there" 77 "" "disk.yaml: node a does not start: control socket: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
+    as=()
+fi
 starts "a user that this server does not have" 65 ".*nosuchuser.*" 's/role: primary/&, user: nosuchuser/'
 t "check -n of a node that is not of this server" 69 "" "start.yaml: node b does not start: replication: 192.0.2.1:7002: expected an address of this host$" check -c "$dir/start.yaml" -n b
 sed '/^nodes:/,$d' "$dir/start.yaml" >"$dir/kept.yaml"

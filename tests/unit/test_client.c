@@ -288,6 +288,12 @@ static void each_error_has_its_exit_code(void **state)
     assert_int_equal(nd_exit_of_file(FT_ENOENT), 65);
     assert_int_equal(nd_exit_of_file(FT_EMALFORMED), 65);
     assert_int_equal(nd_exit_of_file(FT_EPERM), 77);
+    assert_int_equal(nd_exit_of_start(FT_EPERM), 77);
+    assert_int_equal(nd_exit_of_start(FT_EBUSY), 69);
+    assert_int_equal(nd_exit_of_start(FT_ENOENT), 69);
+    assert_int_equal(nd_exit_of_start(FT_EIO), 70);
+    assert_int_equal(nd_exit_of_start(FT_ENOMEM), 65);
+    assert_int_equal(nd_exit_of_start(FT_EINVAL), 65);
 }
 
 int main(void)

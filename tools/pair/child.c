@@ -62,9 +62,11 @@ static struct {
 
 static void on_alarm(int number)
 {
+    int before = errno; /* whom it interrupts may have it yet to read */
     uint64_t given = nd_given_look(&patience.given, (pid_t[]){getpid()}, 1);
     unsigned seconds = atomic_load(&patience.seconds);
 
+    errno = before;
     if (atomic_exchange(&patience.renewed, false))
         patience.from = given;
     if (!seconds || given - patience.from <= seconds * 1000000000ull)
