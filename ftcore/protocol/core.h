@@ -418,7 +418,7 @@ struct ft_core {
     enum ft_resync resync;
     uint64_t resync_began, switch_began, resync_again; /* again: not before this time */
     struct {
-        unsigned count;    /* losses and failed resyncs of this standby in a row */
+        unsigned count;    /* of this standby in a row that count: primary.c */
         uint64_t at;       /* of the last one; 0: none */
         uint64_t taken_at; /* when it was last taken back since; 0: not yet */
         uint64_t until;    /* it is not taken back before */

@@ -221,9 +221,12 @@ static bool tell_core(struct world *w, const struct command *c, unsigned i)
     event.request = is(c, 2, "promote")    ? FT_REQUEST_PROMOTE
                     : is(c, 2, "handover") ? FT_REQUEST_HANDOVER
                     : is(c, 2, "resync")   ? FT_REQUEST_RESYNC
+                    : is(c, 2, "re-pair")  ? FT_REQUEST_REPAIR
                                            : 0;
     if (!event.request)
-        return wrong(w, c, "promote, handover or resync");
+        return wrong(w, c, "promote, handover, resync or re-pair");
+    if (event.request == FT_REQUEST_REPAIR)
+        event.text = word(c, 3);
     world_note(w, i, "an operator asks for: %s", word(c, 2));
     world_step(w, i, &event);
     return true;
