@@ -48,14 +48,16 @@ void ft_report(struct ft_core *core, struct ft_actions *actions, const char *tex
 
 void ft_become(struct ft_core *core, struct ft_actions *actions, enum ft_state state, const char *fmt, ...)
 {
+    char why[sizeof(core->why)] = "";
     va_list ap;
 
     if (core->state != state)
         core->since = core->now;
     core->state = state;
     va_start(ap, fmt);
-    vsnprintf(core->why, sizeof(core->why), fmt, ap);
+    vsnprintf(why, sizeof(why), fmt, ap); /* what it was may be part of what it is */
     va_end(ap);
+    memcpy(core->why, why, sizeof(core->why));
     ft_report(core, actions, core->why);
 }
 
