@@ -2,9 +2,9 @@
 /*
  * Takes packets of TCP into streams, or refuses them; see stream.h. Owns the streams' numbers and flags, and
  * the pool's pieces: bytes are handed over, copied until they are acknowledged, kept behind holes. A piece is
- * looked up by its place, so what a segment costs depends on its length alone, not on what is kept. An
- * acknowledgement of a stream that was picked up in its middle may look over all places where it may have
- * something kept.
+ * looked up by its place, so what a segment costs depends on its length alone, not on what is kept. The
+ * pieces of a stream are linked as well, so that no walk is longer than what is kept, however far ahead that
+ * lies.
  */
 #include "nflib/stream/stream.h"
 #include "nflib/net/tcp.h"
@@ -26,8 +26,9 @@
  */
 struct nf_stream_piece {
     uint64_t has[NF_STREAM_WORDS]; /* a bit for each byte */
-    uint16_t fin;                  /* the stream ends in place of byte fin - 1; 0: not here */
-    uint16_t zero[3];
+    uint64_t fin : 16;             /* the stream ends in place of byte fin - 1; 0: not here */
+    uint64_t next : 24;            /* the stream's next older piece: its slot + 1; 0: none */
+    uint64_t before : 24;          /* the next newer one */
     uint8_t bytes[NF_STREAM_PIECE];
 };
 struct nf_stream_place {
@@ -39,10 +40,11 @@ _Static_assert(sizeof(struct nf_stream_place) + sizeof(struct nf_stream_piece) =
 
 struct nf_streams {
     struct nf_map *pieces;            /* struct nf_stream_place -> struct nf_stream_piece */
-    struct nf_lists *names;           /* of the streams that have pieces */
+    struct nf_lists *names;           /* of the streams that have pieces: slot + 1 of its newest one */
     uint32_t flow_pieces, loose;      /* all up to here constant */
     _Alignas(FT_LINE) uint64_t burst; /* the last one in which a hole was filled */
     uint64_t filled;                  /* bytes behind holes that have become readable in it */
+    uint64_t looked;                  /* pieces that its acknowledgements have looked at for the first one */
 };
 
 /* A call of nf_stream_take, of one direction. */
@@ -99,17 +101,20 @@ static uint32_t count_bytes(const struct nf_stream_piece *piece, uint32_t at, ui
     return count < n ? count : n;
 }
 
-/* Something, be it the stream's end, is there at `at` or behind it. */
-static bool has_from(const struct nf_stream_piece *piece, uint32_t at)
+/* The first byte or end that is there at `at` or behind it; NF_STREAM_PIECE: none. */
+static uint32_t first_from(const struct nf_stream_piece *piece, uint32_t at)
 {
+    uint32_t end = piece->fin > at ? piece->fin - 1u : NF_STREAM_PIECE, first;
     uint64_t mask = ~0ull << at % 64;
 
     for (uint32_t i = at / 64; i < NF_STREAM_WORDS; i++) {
-        if (piece->has[i] & mask)
-            return true;
+        if (piece->has[i] & mask) {
+            first = i * 64 + (uint32_t)__builtin_ctzll(piece->has[i] & mask);
+            return first < end ? first : end;
+        }
         mask = ~0ull;
     }
-    return piece->fin > at;
+    return end;
 }
 
 /* Of the n bytes from `at` on another one is there, or the stream ends in place of one. */
@@ -152,6 +157,42 @@ static const struct nf_stream_piece *find_piece(const struct nf_stream_taking *t
     return slot == NF_NONE ? NULL : nf_map_value(t->streams->pieces, slot);
 }
 
+static struct nf_stream_piece *edit_head(const struct nf *nf, const struct nf_stream_piece *piece)
+{
+    return nf_edit(nf, piece, offsetof(struct nf_stream_piece, bytes));
+}
+
+/* Slot + 1 of the stream's newest piece; it has some. */
+static const uint32_t *newest(const struct nf_streams *streams, const struct nf_stream *s)
+{
+    return nf_lists_value(streams->names, nf_list_first(&s->name));
+}
+
+static void link_piece(const struct nf *nf, struct nf_streams *streams, const struct nf_stream *s,
+                       uint32_t slot)
+{
+    uint32_t *first = NF_EDIT(nf, newest(streams, s));
+
+    if (*first) {
+        edit_head(nf, nf_map_value(streams->pieces, slot))->next = *first & 0xffffff;
+        edit_head(nf, nf_map_value(streams->pieces, *first - 1))->before = (slot + 1) & 0xffffff;
+    }
+    *first = slot + 1;
+}
+
+static void unlink_piece(const struct nf *nf, struct nf_streams *streams, const struct nf_stream *s,
+                         uint32_t slot)
+{
+    const struct nf_stream_piece *piece = nf_map_value(streams->pieces, slot);
+
+    if (piece->next)
+        edit_head(nf, nf_map_value(streams->pieces, piece->next - 1u))->before = piece->before;
+    if (piece->before)
+        edit_head(nf, nf_map_value(streams->pieces, piece->before - 1u))->next = piece->next;
+    else
+        *NF_EDIT(nf, newest(streams, s)) = piece->next;
+}
+
 /* That one, or a new one, for which there is room. A stream with pieces has a name. */
 static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t, uint32_t seq)
 {
@@ -169,6 +210,7 @@ static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t
     place = place_of(t->nf, s, seq);
     slot = nf_map_add(t->nf, t->streams->pieces, &place);
     FT_CHECK(slot != NF_NONE, "no piece is left of %u", nf_map_capacity(t->streams->pieces));
+    link_piece(t->nf, t->streams, s, slot);
     return nf_map_value(t->streams->pieces, slot);
 }
 
@@ -176,6 +218,7 @@ static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct n
 {
     uint32_t name = nf_list_first(&s->name);
 
+    unlink_piece(nf, streams, s, slot);
     nf_map_remove(nf, streams->pieces, slot);
     if (--s->pieces)
         return;
@@ -185,12 +228,8 @@ static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct n
 
 static void release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
-    for (uint32_t at = s->acked; s->pieces; at += left_in_piece(at)) {
-        uint32_t slot = find_slot(nf, streams, s, at);
-
-        if (slot != NF_NONE)
-            drop_piece(nf, streams, s, slot);
-    }
+    while (s->pieces)
+        drop_piece(nf, streams, s, *newest(streams, s) - 1);
     memset(s, 0, sizeof(*s));
 }
 
@@ -265,7 +304,7 @@ static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_s
         n = left < g->len - done ? left : g->len - done;
         if (count_bytes(piece, at, n) == n)
             continue;
-        head = nf_edit(t->nf, piece, offsetof(struct nf_stream_piece, bytes));
+        head = edit_head(t->nf, piece);
         mark_bytes(head->has, at, n);
         memcpy(nf_edit(t->nf, piece->bytes + at, n), g->bytes + done, n);
         new = true;
@@ -275,20 +314,37 @@ static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_s
 
 /* ---- copies --------------------------------------------------------------------------------------- */
 
+/* Gives the piece back if nothing is there from `ack` on. */
+static void drop_copy(const struct nf_stream_taking *t, uint32_t slot, uint32_t ack)
+{
+    const struct nf_stream_place *place = nf_map_key(t->streams->pieces, slot);
+    uint32_t at = place->piece * NF_STREAM_PIECE, from = ack - at;
+
+    if ((int32_t)from >= 0 && (from >= left_in_piece(at) ||
+                               first_from(nf_map_value(t->streams->pieces, slot), from) == NF_STREAM_PIECE))
+        drop_piece(t->nf, t->streams, t->stream, slot);
+}
+
 /* The receiver has acknowledged all in front of `ack`, which is none in front of what it had before: pieces
- * with nothing behind that are given back. */
+ * with nothing behind that are given back. Looks at the places in between or, if the stream has fewer, at its
+ * pieces. */
 static void drop_copies(const struct nf_stream_taking *t, uint32_t ack)
 {
     struct nf_stream *s = t->stream;
-    uint32_t at = s->acked - s->acked % NF_STREAM_PIECE, left;
+    uint32_t at = s->acked - s->acked % NF_STREAM_PIECE, slot;
 
-    for (; s->pieces && (int32_t)(at - ack) <= 0; at += left) {
-        uint32_t slot = find_slot(t->nf, t->streams, s, at);
+    if ((ack - at) / NF_STREAM_PIECE > s->pieces) {
+        for (uint32_t next = s->pieces ? *newest(t->streams, s) : 0; next;) {
+            const struct nf_stream_piece *piece = nf_map_value(t->streams->pieces, next - 1);
 
-        left = left_in_piece(at);
-        if (slot != NF_NONE &&
-            (ack - at >= left || !has_from(nf_map_value(t->streams->pieces, slot), ack - at)))
-            drop_piece(t->nf, t->streams, s, slot);
+            slot = next - 1;
+            next = piece->next;
+            drop_copy(t, slot, ack);
+        }
+    } else {
+        for (; s->pieces && (int32_t)(at - ack) <= 0; at += left_in_piece(at))
+            if ((slot = find_slot(t->nf, t->streams, s, at)) != NF_NONE)
+                drop_copy(t, slot, ack);
     }
     s->acked = ack;
 }
@@ -345,12 +401,20 @@ static bool may_fill(const struct nf_stream_taking *t)
     return t->streams->burst != t->nf->env->runs || t->streams->filled < flow_bytes(t->streams) / 2;
 }
 
-static void note_filled(const struct nf_stream_taking *t, uint32_t bytes)
+/* Nor have its acknowledgements looked at so many pieces. */
+static bool may_look(const struct nf_stream_taking *t)
 {
-    uint64_t *burst = nf_edit(t->nf, &t->streams->burst, 2 * sizeof(*burst));
+    return t->streams->burst != t->nf->env->runs || t->streams->looked < t->streams->flow_pieces;
+}
 
-    burst[1] = (burst[0] == t->nf->env->runs ? burst[1] : 0) + bytes;
+static void note_work(const struct nf_stream_taking *t, uint32_t filled, uint32_t looked)
+{
+    uint64_t *burst = nf_edit(t->nf, &t->streams->burst, 3 * sizeof(*burst));
+    bool new = burst[0] != t->nf->env->runs;
+
     burst[0] = t->nf->env->runs;
+    burst[1] = (new ? 0 : burst[1]) + filled;
+    burst[2] = (new ? 0 : burst[2]) + looked;
 }
 
 /* What is kept, as far as it goes on without a hole. */
@@ -372,7 +436,7 @@ static void read_kept(const struct nf_stream_taking *t)
             break;
     }
     if (ft_unlikely(s->next != from))
-        note_filled(t, s->next - from);
+        note_work(t, s->next - from, 0);
 }
 
 /* Reads a segment that begins at `next`, and what it makes readable. `copy`: there is room for copies. */
@@ -411,30 +475,31 @@ static bool keep_pieces(const struct nf_stream_taking *t, const struct nf_stream
     piece = make_piece(t, end);
     if (piece->fin)
         return new;
-    *NF_EDIT(t->nf, &piece->fin) = (uint16_t)(end % NF_STREAM_PIECE + 1);
+    edit_head(t->nf, piece)->fin = (uint16_t)(end % NF_STREAM_PIECE + 1);
     return true;
 }
 
 /* The first byte or end that is kept from `next` on and in front of `end`. False: there is none. */
 static bool find_first_kept(const struct nf_stream_taking *t, uint32_t end, uint32_t *seq)
 {
-    uint32_t n = end - t->stream->next, left, most = farthest(t->streams);
+    const struct nf_stream *s = t->stream;
+    const struct nf_stream_piece *piece;
+    uint32_t n = end - s->next, best = n;
 
-    n = n < most ? n : most;
-    for (uint32_t at = 0; at < n && t->stream->pieces; at += left) {
-        uint32_t from = (t->stream->next + at) % NF_STREAM_PIECE;
-        const struct nf_stream_piece *piece = find_piece(t, t->stream->next + at);
+    if (!s->pieces)
+        return false;
+    note_work(t, 0, s->pieces);
+    for (uint32_t link = *newest(t->streams, s); link; link = piece->next) {
+        const struct nf_stream_place *place = nf_map_key(t->streams->pieces, link - 1);
+        uint32_t at = place->piece * NF_STREAM_PIECE - s->next, from = (int32_t)at < 0 ? -at : 0, first;
 
-        left = left_in_piece(t->stream->next + at);
-        if (!piece || !has_from(piece, from))
-            continue;
-        for (uint32_t i = 0; i < left && at + i < n; i++)
-            if (has_byte(piece, from + i) || piece->fin == from + i + 1) {
-                *seq = t->stream->next + at + i;
-                return true;
-            }
+        piece = nf_map_value(t->streams->pieces, link - 1);
+        first = from < NF_STREAM_PIECE ? first_from(piece, from) : NF_STREAM_PIECE;
+        if (first < NF_STREAM_PIECE && at + first < best)
+            best = at + first;
     }
-    return false;
+    *seq = s->next + best;
+    return best < n;
 }
 
 #define TCP_END            0u /* options */
@@ -635,7 +700,7 @@ static void pass_holes(const struct nf_stream_taking *t, uint32_t ack)
     uint32_t seq;
 
     for (uint32_t i = 0; i < NF_STREAM_HOLES && !(t->stream->flags & NF_STREAM_FIN) && may_fill(t) &&
-                         (int32_t)(ack - t->stream->next) > 0 && find_first_kept(t, ack, &seq);
+                         may_look(t) && (int32_t)(ack - t->stream->next) > 0 && find_first_kept(t, ack, &seq);
          i++)
         begin_at(t, seq);
 }
@@ -751,7 +816,7 @@ void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool 
 
 uint64_t nf_streams_bytes(const struct nf_streams_config *config)
 {
-    return sizeof(struct nf_streams) + nf_lists_bytes(config->pieces, 0) +
+    return sizeof(struct nf_streams) + nf_lists_bytes(config->pieces, sizeof(uint32_t)) +
            nf_map_bytes(config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
 }
 
@@ -763,7 +828,7 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
         return NULL;
     streams->pieces =
         nf_map_make(nf, config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
-    streams->names = nf_lists_make(nf, config->pieces, 0);
+    streams->names = nf_lists_make(nf, config->pieces, sizeof(uint32_t));
     streams->flow_pieces = config->flow_pieces;
     streams->loose = config->loose;
     nf_constant(nf, streams, offsetof(struct nf_streams, burst));
@@ -781,10 +846,35 @@ struct found {
     uint32_t pieces;
 };
 
-static int check_stream(struct nf_check *c, const struct nf_streams *streams, uint64_t *seen,
-                        struct found *found, const struct nf_stream *s)
+/* It has so many pieces, linked both ways, and all of its name: so none comes twice. */
+static int check_links(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
+                       const struct nf_stream *s)
 {
-    int names = nf_list_check(c, streams->names, &s->name, 1, seen);
+    uint32_t link = *newest(streams, s), before = 0;
+
+    for (uint32_t left = s->pieces; left; left--) {
+        const struct nf_stream_piece *piece;
+        const struct nf_stream_place *place;
+
+        nf_check_step(c);
+        if (!link || link > nf_map_capacity(streams->pieces) || !nf_map_has(streams->pieces, link - 1))
+            return nf_check_failed(c, "a stream's piece %u is no piece, expected %u more", link, left);
+        piece = nf_map_value(streams->pieces, link - 1);
+        place = nf_map_key(streams->pieces, link - 1);
+        if (piece->before != before || place->name != (s->name.first << 4 | nf->lane))
+            return nf_check_failed(c, "piece %u is of stream %u behind %u, expected stream %u behind %u",
+                                   link - 1, place->name >> 4, (unsigned)piece->before, s->name.first,
+                                   before);
+        before = link;
+        link = piece->next;
+    }
+    return link ? nf_check_failed(c, "a stream of %u pieces leads to another one, %u", s->pieces, link) : 0;
+}
+
+static int check_stream(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
+                        uint64_t *seen, struct found *found, const struct nf_stream *s)
+{
+    int names = nf_list_check(c, streams->names, &s->name, 1, seen), error;
 
     if (names < 0)
         return names;
@@ -795,9 +885,11 @@ static int check_stream(struct nf_check *c, const struct nf_streams *streams, ui
     if (s->pieces > streams->flow_pieces || s->next - s->acked > farthest(streams))
         return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %u at most",
                                s->pieces, s->acked, s->next, streams->flow_pieces, farthest(streams));
-    if (names)
-        found[nf_list_first(&s->name)].s = s;
-    return names;
+    if (!names)
+        return 0;
+    found[nf_list_first(&s->name)].s = s;
+    error = check_links(nf, c, streams, s);
+    return error ? error : names;
 }
 
 /* It belongs to a stream, and lies where that one can have some. */
@@ -834,7 +926,7 @@ int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_st
         const struct nf_stream *pair = (const void *)((const uint8_t *)nf_session_slot(nf, s) + at);
 
         for (unsigned i = 0; i < 2; i++) {
-            int more = check_stream(c, streams, seen, found, &pair[i]);
+            int more = check_stream(nf, c, streams, seen, found, &pair[i]);
 
             if (more < 0)
                 return more;

@@ -17,11 +17,12 @@
  * again, as if it had been lost. Where the pool is full and nothing is on its way, the next bytes of a
  * stream pass without a copy; until they are acknowledged they are not taken once more, whatever they are.
  *
- * One bound holds for what a direction has on its way, in order and behind holes: `flow_pieces` from what its
- * receiver has acknowledged. What lies behind holes takes half of the pool at most, of all streams together,
- * so that holes which are never filled leave streams that are in order the other half. Once a burst has made
- * half of `flow_pieces` readable that lay behind holes, it fills no more of them: who comes too late is not
- * taken, so that a burst has an end.
+ * What a direction has on its way, in order and behind holes, lies within `flow_pieces` of what its receiver
+ * has acknowledged. What lies behind holes takes half of the pool at most, of all streams together, so that
+ * streams that are in order have the other half, whatever holes are never filled. A burst fills holes until
+ * half of `flow_pieces` have become readable: a further packet that would fill one is not taken, as if it had
+ * been lost, so that a burst has an end. A walk over what a stream keeps takes a step for each of its pieces
+ * at most, wherever they lie.
  *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a
@@ -107,7 +108,7 @@ struct nf_streams_config {
     NF_PARAM_AT(type, "stream_pieces", field.pieces, NF_U32, "65536",                                        \
                 "pieces of 440 bytes that are kept until they are acknowledged at most, of a lane",          \
                 .min = 1, .max = 4u << 20),                                                                  \
-        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "8192",                                  \
+        NF_PARAM_AT(type, "flow_pieces", field.flow_pieces, NF_U32, "4096",                                  \
                     "the same, of a direction of a connection", .min = 1, .max = 32768),                     \
         NF_PARAM_AT(type, "loose", field.loose, NF_BOOL, "true",                                             \
                     "streams whose beginning was not seen are looked at from there on")

@@ -205,6 +205,49 @@ static void a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may
     assert_true(passed[0] && passed[1]);
 }
 
+/* Pieces far from each other, of streams that were picked up: read where the receiver says that they begin.
+ */
+static void what_lies_far_ahead_is_found_in_any_order(void)
+{
+    static const uint32_t orders[][3] = {{2, 1, 0}, {0, 1, 2}, {1, 2, 0}, {2, 0, 1}};
+    static const uint32_t at[] = {439, 700 * SEGMENT, MIB};
+
+    memset(data, '.', sizeof(data));
+    help_ips_open(IPS(), "alert tcp any any -> any 80 (content:\"attack\"; sid:7;)\n");
+    for (uint32_t i = 0; i < 3; i++)
+        memcpy(data + at[i], "attack", 6);
+    for (uint8_t i = 0; i < 4; i++) {
+        uint8_t host = 3 + i;
+
+        assert_true(send_part(host, 0, 1)); /* no SYN was seen */
+        for (unsigned k = 0; k < 3; k++)
+            assert_true(send_part(host, at[orders[i][k]], 6));
+        assert_int_equal(help_ips_counter("matches"), 3 * i);
+        assert_true(send_flags(false, host, NFT_ACK, 501, 101 + at[0]));
+        assert_int_equal(help_ips_counter("matches"), 3 * i);
+        assert_true(send_flags(false, host, NFT_ACK, 501, 101 + at[0] + 3)); /* a piece goes on behind it */
+        assert_int_equal(help_ips_counter("matches"), 3 * i + 1);
+        assert_true(send_flags(false, host, NFT_ACK, 501, 101 + at[2]));
+        assert_int_equal(help_ips_counter("matches"), 3 * i + 2);
+        assert_true(send_flags(false, host, NFT_ACK, 501, 101 + at[2] + 6));
+        assert_int_equal(help_ips_counter("matches"), 3 * i + 3);
+    }
+}
+
+/* A stream that is over gives all of its pieces back, wherever they lie. */
+static void pieces_far_apart_are_all_given_back(void)
+{
+    memset(data, '.', sizeof(data));
+    help_ips_open("    - ips: { rules: firewall.rules, max_flows: 100, stream_pieces: 16 }\n", DROP);
+    for (unsigned i = 0; i < 20; i++) {
+        open_connection(1);
+        for (uint32_t k = 1; k < 5; k++)
+            assert_true(send_part(1, (k * 3 % 5) * 250000, 1)); /* four pieces of the eight behind holes */
+        assert_int_equal(help_chain_command(&help_ips, "clear ips"), FT_OK);
+        assert_int_equal(help_ips_counter("segments_full"), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -213,6 +256,8 @@ int main(void)
         HELP_CASE(a_direction_has_no_more_on_its_way_than_flow_pieces),
         HELP_CASE(what_fills_a_hole_may_cost_as_much_as_its_bytes_did_in_order),
         HELP_CASE(holes_that_are_never_filled_leave_what_is_in_order_its_copies),
+        HELP_CASE(what_lies_far_ahead_is_found_in_any_order),
+        HELP_CASE(pieces_far_apart_are_all_given_back),
         HELP_CASE(a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may_have),
     };
 
