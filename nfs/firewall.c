@@ -421,8 +421,9 @@ static bool fw_judge(const struct nf *nf, struct nf_packet *p)
     return false;
 }
 
-/* No connection knows it. */
-static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
+/* `s`: a connection that is over, on whose ports it asks for another one; NULL: no connection knows it. The
+ * rules judge before that one is left, so that a packet which they deny changes nothing. */
+static void fw_new(const struct nf *nf, struct nf_packet *p, const struct nf_session *s, uint64_t now)
 {
     const struct fw_config *config = nf->config;
     bool begins = p->proto == NF_PROTO_TCP      ? nf_tcp_is_request(p->tcp_flags)
@@ -435,9 +436,11 @@ static void fw_new(const struct nf *nf, struct nf_packet *p, uint64_t now)
     }
     if (!fw_judge(nf, p))
         return;
+    if (s)
+        nf_session_leave(nf, s, now);
     /* A reset ends what we do not know; there is nothing to keep. */
     if (p->proto != NF_PROTO_TCP || !(p->tcp_flags & NF_TCP_RST)) {
-        const struct nf_session *s = nf_session_join(nf, p, now);
+        s = nf_session_join(nf, p, now);
         if (!s) {
             nf_drop(nf, p, nf_session_host_full(nf, p) ? FW_HOST_FULL : FW_TABLE_FULL);
             return;
@@ -457,13 +460,9 @@ static bool fw_keyed(const struct nf *nf, struct nf_packet *p, uint64_t now)
         return false;
     }
     const struct nf_session *s = nf_session_mine(nf, p);
-    if (s && p->flow & NF_FLOW_AGAIN) {
-        /* The ports are used again, perhaps from the other side: judged anew, like any first packet. */
-        nf_session_leave(nf, s, now);
-        s = NULL;
-    }
-    if (!s) {
-        fw_new(nf, p, now);
+    /* The ports are used again, perhaps from the other side: judged anew, like any first packet. */
+    if (!s || p->flow & NF_FLOW_AGAIN) {
+        fw_new(nf, p, s, now);
         return false;
     }
     fw_count_packet(nf, p, s);
@@ -724,9 +723,10 @@ static bool fw_why(const struct nf *nf, const struct nf_packet *p, char *out, si
 {
     const struct fw_config *config = nf->config;
     const struct fw *fw = nf->state;
-    uint32_t at = match_rules(&config->read, fw->rules, p);
+    uint32_t at;
     if (p->drop != FW_DENIED + 1)
         return false;
+    at = match_rules(&config->read, fw->rules, p);
     if (at < fw->count)
         snprintf(out, size, "%s:%u, rule %u", config->rules.path, fw->rules[at].line, at + 1);
     else if (fw->rules[at].line)

@@ -19,11 +19,22 @@ uint8_t nf_tcp_first(uint8_t flags)
     return flags & NF_TCP_FIN ? NF_TCP_FIN_WAIT : NF_TCP_ESTABLISHED;
 }
 
-/* Connections being opened. A SYN from both sides is a simultaneous open: the first ACK completes it. */
+/* A SYN of the originator has come, perhaps a reset after it, and nothing else. */
+static uint8_t next_asked(uint8_t state, uint8_t flags, bool reply)
+{
+    if (!reply || !(flags & (NF_TCP_SYN | NF_TCP_ACK)))
+        return state;
+    if (flags & NF_TCP_SYN)
+        return state == NF_TCP_SYN_SENT || flags & NF_TCP_ACK ? NF_TCP_SYN_RECV : state;
+    return flags & NF_TCP_FIN ? NF_TCP_CLOSE_WAIT : NF_TCP_ESTABLISHED;
+}
+
+/* Connections being opened. A SYN from both sides is a simultaneous open: the first ACK completes it. Where
+ * the other side sends an ACK without a SYN, it has a connection that is open: the SYN was forged or late. */
 static uint8_t next_opening(uint8_t state, uint8_t flags, bool reply)
 {
     if (state == NF_TCP_SYN_SENT)
-        return reply && (flags & NF_TCP_SYN) ? NF_TCP_SYN_RECV : state;
+        return next_asked(state, flags, reply);
     if (flags & NF_TCP_FIN)
         return reply ? NF_TCP_CLOSE_WAIT : NF_TCP_FIN_WAIT;
     /* A pick-up at the SYN+ACK has the responder as originator: the ACK then comes from the other side. */
@@ -75,7 +86,7 @@ uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
     case NF_TCP_LAST_ACK:
         return !(flags & (NF_TCP_FIN | NF_TCP_SYN)) && (flags & NF_TCP_ACK) ? NF_TCP_TIME_WAIT : state;
     case NF_TCP_CLOSED:
-        return reply && (flags & NF_TCP_SYN) && (flags & NF_TCP_ACK) ? NF_TCP_SYN_RECV : state;
+        return next_asked(state, flags, reply);
     case NF_TCP_RESET:
     case NF_TCP_RESET_BACK:
         return next_reset(state, flags, reply);

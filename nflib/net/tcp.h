@@ -59,8 +59,8 @@ static inline bool nf_tcp_is_request(uint8_t flags)
  */
 static inline bool nf_tcp_stays(uint8_t state, uint8_t flags)
 {
-    const uint32_t moves =
-        1u << NF_TCP_SYN_RECV | 1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK;
+    const uint32_t moves = 1u << NF_TCP_SYN_SENT | 1u << NF_TCP_CLOSED | 1u << NF_TCP_SYN_RECV |
+                           1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK;
 
     return (flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK)) == NF_TCP_ACK &&
            !(moves >> (state & 31) & 1);

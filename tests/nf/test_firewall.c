@@ -197,7 +197,9 @@ static void a_reused_connection_is_judged_anew(void)
     assert_true(web(1, NFT_RST));
     assert_false(back(1, NFT_SYN));
     assert_int_equal(counter("denied"), 1);
-    assert_string_equal(state_of("203.0.113.1:1"), "absent");
+    assert_string_equal(state_of("203.0.113.1:1"), "reset"); /* what is denied changes nothing */
+    assert_false(back(1, NFT_SYN));
+    assert_int_equal(counter("denied"), 2);
 }
 
 static void impossible_flags_are_dropped(void)

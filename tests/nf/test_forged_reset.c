@@ -143,6 +143,42 @@ static void reset_ones_give_way_in_a_full_table(void)
     assert_int_equal(help_chain_counter(&h, "nat", "mappings_displaced"), 2);
 }
 
+/* As before, but the forged SYN is the last one: the host's next ACK opens the connection as it was. */
+static void a_forged_reset_and_syn_end_nothing(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_outside(5000, NFT_RST));
+    from_outside(5000, NFT_SYN);
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    help_chain_has(&h, "nat", "\"established\"");
+    assert_true(from_outside(5000, NFT_ACK));
+    from_outside(5000, NFT_RST);
+    from_outside(5000, NFT_SYN);
+    from_outside(5000, NFT_RST);
+    assert_true(from_inside(5000, NFT_ACK));
+    help_chain_has(&h, "nat", "\"established\"");
+    help_chain_wait_tenths(&h, 74000);
+    assert_true(from_inside(5000, NFT_ACK));
+    assert_int_equal(expired(), 0);
+}
+
+/* The firewall judges the SYN before it leaves the connection that is there. */
+static void a_syn_that_is_denied_ends_nothing(void)
+{
+    static const char chain[] =
+        NAT "    - firewall: { rules: firewall.rules, max_flows: 64, loose: false }\n";
+
+    help_chain_open(&h, chain, "default deny in\ndefault allow out\n", 3);
+    open_connection(5000);
+    assert_true(from_outside(5000, NFT_RST));
+    assert_false(from_outside(5000, NFT_SYN));
+    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
+    assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +186,8 @@ int main(void)
         HELP_CASE(a_forged_reset_of_either_end_ends_nothing),
         HELP_CASE(a_reset_connection_stays_four_minutes),
         HELP_CASE(a_forged_connection_in_between_does_not_help),
+        HELP_CASE(a_forged_reset_and_syn_end_nothing),
+        HELP_CASE(a_syn_that_is_denied_ends_nothing),
         HELP_CASE(a_finished_connection_goes_as_before),
         HELP_CASE(reset_ones_give_way_in_a_full_table),
     };
