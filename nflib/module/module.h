@@ -157,7 +157,13 @@ enum nf_session_why {
  * checksum, also where the sender made none, but for fragments. */
 enum nf_translates { NF_SOURCE = 1, NF_DESTINATION = 2, NF_INSIDE_END = 4, NF_SEQUENCE = 8, NF_FAMILY = 16 };
 
-/* Ports of an address outside at which an NF takes packets. */
+/*
+ * Ports of an address outside at which an NF takes packets. With both `begins` and `given` they are given to
+ * flows that begin inside, and flows that begin outside may come to them as well. Refused are, at one
+ * address: two NFs that give; one port at which what begins outside is two NFs'; with several lanes, a port
+ * that one NF gives and another one takes; and an NF that gives behind one that only takes what begins
+ * outside, since packets from outside would reach it first.
+ */
 enum nf_ports_protos { NF_PORTS_TCP = 1, NF_PORTS_UDP = 2 };
 struct nf_ports {
     uint32_t addr;        /* network order */

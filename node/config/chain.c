@@ -344,6 +344,12 @@ static int compare_ports(const struct nd_reading *r, unsigned i, const struct nf
             "%s: %s is an outside address of %s, and each drops what is the other's; expected "
             "another address",
             name, text, other);
+    if (a->given && b->begins)
+        return nd_yaml_fail(
+            r->fault, r->nf_at[i],
+            "%s: %s is an outside address of it, and it drops what is for %s, which stands before "
+            "it; expected %s behind it in the list, or another address",
+            name, text, other, other);
     if (!protos || first > last)
         return 0;
     if (a->begins && b->begins)
@@ -353,7 +359,7 @@ static int compare_ports(const struct nd_reading *r, unsigned i, const struct nf
     if (lanes > 1 && (a->given || b->given))
         return nd_yaml_fail(r->fault, r->nf_at[i],
                             "%s and %s: %s of %s port %u is one that the NAT gives out, by which packets are "
-                            "dealt to lanes; expected `ports` without it, or 1 lane, not %u",
+                            "dealt to lanes; expected a port of its own, or 1 lane, not %u",
                             name, other, protos & NF_PORTS_TCP ? "TCP" : "UDP", text, first, lanes);
     return 0;
 }

@@ -254,8 +254,12 @@ static void what_two_would_take_is_refused(void)
     help_chain_refuses(NAT(", forward: \"udp/53=10.0.0.5:53, tcp/443=10.0.0.5:80\"") BALANCE(", port: 443"),
                        "load_balancer: TCP of 203.0.113.1 port 443 is taken by nat, expected another port or "
                        "another address");
-    help_chain_refuses(BALANCE(", proto: udp") NAT(", forward: \"udp/53=10.0.0.5:53\""),
-                       "nat: UDP of 203.0.113.1 port 53 is taken by load_balancer");
+    help_chain_refuses(
+        BALANCE(", proto: udp") NAT(", forward: \"udp/53=10.0.0.5:53\""),
+        "nat: 203.0.113.1 is an outside address of it, and it drops what is for load_balancer");
+    help_chain_refuses(BALANCE(", port: 443") NAT(),
+                       "which stands before it; expected load_balancer behind it in the list, or another "
+                       "address");
     help_chain_refuses(NAT(", mapping: endpoint_independent, filtering: endpoint_independent")
                            BALANCE(", port: 8080"),
                        "load_balancer: TCP of 203.0.113.1 port 8080 is taken by nat");
