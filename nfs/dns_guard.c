@@ -2,8 +2,9 @@
 /*
  * dns_guard: queries for listed domains, and what is below them, do not reach a resolver. It looks at the
  * name of a query's question, UDP to port 53, IPv4 and IPv6, and answers with what a resolver has to say of
- * EDNS (RFC 6891), cookies (RFC 7873) and negative caching (RFC 2308). Its state are its counters and the key
- * of the cookies that it makes: the list is the configuration's. An example of an NF that reads payload.
+ * EDNS (RFC 6891), cookies (RFC 7873) and negative caching (RFC 2308). Its state is its counters and the key
+ * of the cookies that it makes; the list is part of the configuration. An example of an NF that reads
+ * payload.
  */
 #include "nflib/nf.h"
 

@@ -10,6 +10,7 @@
  * its state, how many connections it has. Of this instance: its slots in the chain's sessions.
  */
 #include "nfs/load_balancer.h"
+#include "nflib/net/icmp.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -551,14 +552,19 @@ static bool lb_is_service(const struct lb_config *config, const struct nf_packet
            (config->any[ipv6] || lb_is_to_service(config, p, ipv6));
 }
 
-/* From a client to the one service address, of which other NFs may have other protocols and ports: `proto`
- * says whose a packet is that has no ports of its own. */
-static bool lb_is_asked(const struct lb_config *config, const struct nf_packet *p, uint8_t proto)
+/* From a client to the one service address. */
+static bool lb_is_for_service(const struct lb_config *config, const struct nf_packet *p)
 {
     bool ipv6 = p->flags & NF_P_IPV6;
 
-    return lb_has_proto(config, proto) && nf_sides_has(config->clients, p) && !config->any[ipv6] &&
-           lb_is_to_service(config, p, ipv6);
+    return nf_sides_has(config->clients, p) && !config->any[ipv6] && lb_is_to_service(config, p, ipv6);
+}
+
+/* Other NFs may have other protocols and ports of that address: `proto` says whose a packet is that has no
+ * ports of its own. */
+static bool lb_is_asked(const struct lb_config *config, const struct nf_packet *p, uint8_t proto)
+{
+    return lb_has_proto(config, proto) && lb_is_for_service(config, p);
 }
 
 /* What most packets count, added up over a burst. */
@@ -724,6 +730,15 @@ static void lb_error(const struct nf *nf, struct nf_packet *p, struct lb_sums *s
     }
 }
 
+/* An error of IPv4 whose quote is too short or damaged to be read (no NF_P_ICMP_ERROR). */
+static bool lb_is_unread(const struct nf_packet *p)
+{
+    uint8_t type = p->icmp_type;
+
+    return p->proto == NF_PROTO_ICMP && p->flags & NF_P_L4 &&
+           (type == NF_ICMP_UNREACHABLE || type == NF_ICMP_TIME_EXCEEDED || type == 12);
+}
+
 static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struct lb_sums *sums)
 {
     const struct lb_config *config = nf->config;
@@ -738,6 +753,8 @@ static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struc
         lb_error(nf, p, sums);
     else if (p->flags & NF_P_L4 && nf_proto_is_ported(p->proto))
         lb_flow_packet(nf, p, now, sums);
+    else if (lb_is_unread(p) && lb_is_for_service(config, p))
+        nf_drop(nf, p, LB_NO_FLOW);
     else
         sums->other++;
 }

@@ -74,12 +74,18 @@ struct nf_flows_config {
 };
 
 /* Idle seconds of a closed TCP flow: four retransmissions of a last FIN with an RTO of 1 s fall into them. */
-#define NF_TCP_CLOSED_SECONDS "10"
-/* Of an NF that has one timeout for all classes: closed flows go as soon as elsewhere. */
+#define NF_TCP_CLOSED_SECONDS     "10"
+#define NF_TCP_TRANSITORY_SECONDS 240u
+/* Of an NF that has one timeout for all classes: flows that are closed, reset or being opened go as soon as
+ * elsewhere. */
 static inline void nf_timeouts_fill(uint32_t timeouts[NF_TIMEOUT_COUNT], uint32_t seconds)
 {
     for (unsigned class = 0; class < NF_TIMEOUT_COUNT; class ++)
-        timeouts[class] = class == NF_TIMEOUT_TCP_CLOSED && seconds > 10 ? 10 : seconds;
+        timeouts[class] = seconds;
+    if (seconds > 10)
+        timeouts[NF_TIMEOUT_TCP_CLOSED] = 10;
+    if (seconds > NF_TCP_TRANSITORY_SECONDS)
+        timeouts[NF_TIMEOUT_TCP_TRANSITORY] = NF_TCP_TRANSITORY_SECONDS;
 }
 /* Rows of the NF's table of parameters; `field`: the struct nf_flows_config in the config struct `type`. */
 #define NF_MAX_FLOWS_PARAM(type, field, text)                                                                \

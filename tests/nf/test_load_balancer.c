@@ -366,6 +366,12 @@ static void icmp_errors_are_translated_both_ways(void)
     len = nft_frame(&about, error);
     assert_true(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
     assert_int_equal(counter("no_flow"), 1);
+    about.inner_len = 8; /* nor does it say what it is about */
+    len = nft_frame(&about, error);
+    assert_true(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
+    about.dst = NFT_IP(198, 51, 100, 200); /* nobody's here */
+    len = nft_frame(&about, error);
+    assert_false(help_chain_send(&h, NF_OUTSIDE, error, len).drop);
 }
 
 /* Any address is the service: answers get back the one that was asked for. */

@@ -116,6 +116,21 @@ static void a_full_table_takes_no_new_flow_until_idle_ones_end(void)
     assert_int_equal(counter("flows_expired"), 4);
 }
 
+/* A long timeout is for connections that are open: what was reset goes after four minutes, as elsewhere. */
+static void a_reset_connection_goes_after_four_minutes(void)
+{
+    struct nft_spec spec = {.src = A, .dst = B, .sport = 5, .dport = 80, .proto = 6, .tcp = NFT_ACK};
+
+    open_monitor(MONITOR("max_flows: 4, timeout: 604800"));
+    help_chain_spec(&h, NF_INSIDE, &spec, NULL);
+    spec.tcp = NFT_RST;
+    help_chain_spec(&h, NF_INSIDE, &spec, NULL);
+    help_chain_wait_tenths(&h, 2399);
+    assert_int_equal(counter("flows_expired"), 0);
+    help_chain_wait_tenths(&h, 2);
+    assert_int_equal(counter("flows_expired"), 1);
+}
+
 static void commands_change_the_timeout_and_clear_flows(void)
 {
     open_monitor(MONITOR("max_flows: 4"));
@@ -247,6 +262,7 @@ int main(void)
         HELP_CASE(both_directions_are_one_flow),
         HELP_CASE(packets_are_counted_by_class),
         HELP_CASE(a_full_table_takes_no_new_flow_until_idle_ones_end),
+        HELP_CASE(a_reset_connection_goes_after_four_minutes),
         HELP_CASE(commands_change_the_timeout_and_clear_flows),
         HELP_CASE(counters_are_cleared_and_nothing_else),
         HELP_CASE(counts_over_captures_are_those_of_tshark),
