@@ -184,6 +184,8 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 COMMA := ,
 $(foreach t,$(shell grep -lE '^#include "[a-z_/]+\.c"' tests/unit/*.c tests/nf/*.c),$(eval $(t:tests/%.c=$(BUILD)/tests/%): \
     INCLUDED := $(shell sed -n 's|^#include "\([a-z_/]*\)\.c"|$(BUILD)/obj/\1.o|p' $t)))
+# This one asks which object of the process a module is in.
+$(BUILD)/tests/unit/test_incidents: INCLUDED := none
 # The world that it runs in alone.
 $(BUILD)/tests/unit/test_transcripts: $(BUILD)/obj/tests/unit/world.o
 # Their module, and the library that it is compared with.

@@ -20,10 +20,12 @@
 #include "replicator/parts.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define RETRY_NS     1000000000ull
@@ -46,6 +48,17 @@ static void wait_before_retry(const struct rp_view_writer *w)
         rp_sleep(LOOK_NS);
 }
 
+/* A thread that the disk keeps takes no signal, by which all threads drop their capabilities when a node has
+ * started. This one begins before that, needs none, and has already become the node's user. A failure is
+ * found by who drops those of all threads. */
+static void drop_capabilities(void)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    const struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+    syscall(SYS_capset, &head, none);
+}
+
 static void *write_views(void *writer)
 {
     struct rp_view_writer *w = writer;
@@ -53,6 +66,7 @@ static void *write_views(void *writer)
     uint64_t failures = 0;
 
     ft_disk_thread_begin("us-views", w->path);
+    drop_capabilities();
     for (;;) {
         bool ends = ft_worker_ends(&w->worker); /* before `wanted`: one attempt at the end */
         struct rp_view view;
