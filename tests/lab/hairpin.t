@@ -21,7 +21,7 @@ servers="$servers $!"
 # shellcheck disable=SC2086
 trap 'kill $servers 2>/dev/null; cleanup' EXIT
 from() { # HOST RATE URL: the whole file
-    "$lab" exec client curl -s --interface "$1" --max-time 60 --limit-rate "$2" -o "$work/got.$1" "$3" && cmp -s "$work/got.$1" "$work/www/file"
+    "$lab" exec client curl -s --interface "$1" --max-time 60 --limit-rate "$2" -o "$work/got.$BASHPID" "$3" && cmp -s "$work/got.$BASHPID" "$work/www/file"
 }
 fetch() { from 10.0.0.100 "$1" http://203.0.113.3/file; }
 until "$lab" exec client curl -s -o /dev/null http://10.0.0.100:8080/; do sleep 0.1; done
