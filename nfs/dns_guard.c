@@ -316,8 +316,12 @@ static struct dg_edns read_records(const uint8_t *dns, uint32_t at, uint32_t n)
  * minutes (RFC 2308, 5). */
 static void write_soa(uint8_t *at, uint32_t zone, const uint8_t *class)
 {
-    static const uint8_t soa[SOA_LEN] = "\0\0\0\6\0\0\0\0\1\x2c\0\x26\0\0\6nobody\7invalid\0"
-                                        "\0\0\0\1\0\0\x0e\x10\0\0\4\xb0\0\x09\x3a\x80\0\0\1\x2c";
+    static const uint8_t soa[SOA_LEN] = {0,    0,   0,   6,    0,    0,   0,    0,    1,   0x2c, 0,
+                                         38,   0,   0, /* SOA, for 300 s, 38 bytes */
+                                         6,    'n', 'o', 'b',  'o',  'd', 'y',  7,    'i', 'n',  'v',
+                                         'a',  'l', 'i', 'd',  0, /* whom to write to */
+                                         0,    0,   0,   1,    0,    0,   0x0e, 0x10, 0,   0,    4,
+                                         0xb0, 0,   9,   0x3a, 0x80, 0,   0,    1,    0x2c}; /* its numbers */
     uint16_t pointer = htons((uint16_t)(0xc000 | zone));
 
     memcpy(at, soa, SOA_LEN);
