@@ -791,8 +791,8 @@ static int run_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault 
         return error;
     if (d->prober != NULL)
         nd_sleep(BASELINE_MS * ND_MS);
-    error =
-        settle(d, &s, fault); /* once more: a busy machine may have kept a node from answering meanwhile */
+    /* Once more: a busy machine may have kept a node from answering meanwhile. */
+    error = settle(d, &s, fault);
     if (error < 0)
         return error;
     unsigned victim = kind == ND_DRILL_STANDBY_KILL ? s.standby : s.primary;
