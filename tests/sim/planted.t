@@ -26,7 +26,7 @@ told=(told-neighbour told-reused told-ended told-other-key told-first-key told-f
 # Members that change: a standby that is released by elapsed time, a view that begins without the arbiter, two empty nodes
 # that ask nobody, what a node without a view says, acknowledgements before the members are on the disk, a joiner's view;
 # and of strict pairs a silent standby in whose place another one comes though nobody says that it is lost.
-members=(released-by-time repair-unasked empty-unasked@21000 blank-believed acks-unstored joiner-view lost-unsaid)
+members=(released-by-time repair-unasked empty-unasked@21000 blank-believed acks-unstored@52400 joiner-view lost-unsaid)
 # Two ways between the nodes: the other one goes on one byte too late, or the last byte is taken twice, or the loss of one is
 # taken for the loss of the peer.
 ways=(way-late way-repeats way-is-death)
