@@ -7,7 +7,7 @@ export LAB_SPARES="c"
 need_lab
 . "$root/tests/lab/arbiter.sh"
 command -v openssl >/dev/null || skip_all "openssl is not installed"
-plan 22
+plan 24
 
 # ── certificates, and a file for each node ───────────────────────────────────────────────────────
 
@@ -58,6 +58,7 @@ kill -TERM "$(field c pid)"
 begin c c
 ok "with a certificate of its own it is" is_protected
 begin b b
+ok "b waits" await 10 b state JOINING
 is "the pair are a and c" "$(field a 'members | tostring') $(field a link.sealed)" '["a","c"] certificate'
 ok "b takes c's place" us re-pair b
 ok "the pair is PROTECTED" is_protected
@@ -74,7 +75,8 @@ is "the pair is as it was" "$(field a 'members | tostring') $(field a state)" '[
 is_like "status says so" "$(us status)" "*node c, which is no member, said hello*it differs: *max_flows*"
 kill -TERM "$(field c pid)"
 begin c c
-ok "with the primary's chain it is the standby" us re-pair c
+ok "it begins with the primary's chain" await 10 c state JOINING
+ok "with it it is the standby" us re-pair c
 
 # ── an arbiter that keeps a later view ───────────────────────────────────────────────────────────
 
