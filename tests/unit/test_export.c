@@ -10,6 +10,7 @@
 #include "node/export/encode.h"
 #include "node/export/exporter.h"
 #include "tests/help/chain.h"
+#include "tests/help/program.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -597,7 +598,8 @@ static void a_connection_that_breaks_is_made_again(void **state)
     assert_int_equal(count_events(peer, &last), 1000);
     assert_int_equal(last, 0xabcd000100000000 + 999);
     close(peer);
-    nanosleep(&(struct timespec){0, 100000000}, NULL);
+    UNTIL((nd_exporter_counts(exporter, &counts), !counts.open))
+    help_sleep_ms(2);
     give(0, 1000, 1500);
     peer = accept(fd, NULL, NULL);
     await_tail(0, 1500);

@@ -220,7 +220,7 @@ static int free_file(void **state)
 
 static int begin_leader(void **state)
 {
-    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 20000};
     struct ft_fault fault = {""};
 
     (void)state;

@@ -325,7 +325,8 @@ static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
     twin_start(a, NULL);
     disk_ms = 0;
     make_protected();
-    /* The file and its directory, once for certain: what was not begun is overwritten by the view that begins. */
+    /* The file and its directory, once for certain: what was not begun is overwritten by the view that
+     * begins. */
     assert_true(nd_now() - began > 2 * SLOW_MS * 1000000ull);
     twin_end(a);
 }
