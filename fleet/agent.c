@@ -17,6 +17,7 @@
 #include "fleet/local.h"
 #include "fleet/metrics.h"
 #include "fleet/picture.h"
+#include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
 #include "node/base/event_writer.h"
@@ -249,6 +250,12 @@ static void hear(struct agent *a, const struct nd_mirror_status *s)
             a->told[i].read =
                 fl_placement_read(&a->told[i].placement, a->file, e->value, e->len, &fault) == 0;
         a->told[i].changed = e ? e->changed : 0;
+    }
+    for (uint32_t i = a->file->shards; i < fl_file_all_shards(a->file); i++) {
+        char key[FL_KEY_MAX];
+        const struct nd_entry *e = nd_keys_find(keys, fl_copy_key(key, a->file, a->self, i));
+
+        fl_local_remove(a->local, i, e && strcmp(e->value, FL_STRAY_ENDS) == 0);
     }
     a->reads = s->reads;
     nd_mirror_unlock(a->mirror);
@@ -659,7 +666,8 @@ static void plan(struct agent *a, const struct nd_mirror_status *s)
     const struct nd_keys *keys = nd_mirror_lock(a->fleet);
     int error = fl_picture_make(&picture, a->file, keys, a->gone, now, &fault);
 
-    if (!error && fl_copies_find(&copies, &picture, keys, a->copied, all, &fault) != 0) {
+    if (!error && (fl_copies_find(&copies, &picture, keys, a->copied, all, &fault) != 0 ||
+                   fl_stray_follow(&copies, &picture, keys, all, &fault) != 0)) {
         fl_copies_free(&copies);
         fl_picture_free(&picture);
         error = FT_ENOMEM;

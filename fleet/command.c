@@ -7,6 +7,7 @@
 #include "fleet/fleet.h"
 #include "fleet/picture.h"
 #include "fleet/rights.h"
+#include "fleet/stray.h"
 #include "node/base/clock.h"
 #include "node/etcd/store.h"
 
@@ -31,7 +32,7 @@ static const struct nd_option rows[] = {
     {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
      .help = "move: only while the shard is in view N"},
     {"wait", 0, ND_OPTION_U64, AT(wait), .min = 1, .max = 86400, .value = "SECONDS",
-     .help = "drain, pin, move, upgrade: until it is done, for so long at most"},
+     .help = "drain, pin, move, remove, upgrade: until it is done, for so long at most"},
     ND_OPTION_JSON_ROW(AT(json)),
     {.name = NULL},
 };
@@ -40,7 +41,7 @@ static const struct nd_option rows[] = {
 const struct nd_syntax fl_fleet_syntax = {
     "fleet", rows,
     "check|rights|agent|status|plan|drain SERVER|undrain SERVER|pin SHARD SERVER|unpin SHARD|move SHARD "
-    "SERVER|unmove SHARD|upgrade|unupgrade",
+    "SERVER|unmove SHARD|remove SHARD|unremove SHARD|upgrade|unupgrade",
     1, 3};
 
 struct command {
@@ -81,6 +82,11 @@ static int check(struct command *c)
             stderr,
             "understudy: the link's key %s is not here: each server needs it (understudy key makes one)\n",
             missing);
+    fl_stray_find(c->file);
+    for (uint32_t i = c->file->shards; i < fl_file_all_shards(c->file); i++)
+        fprintf(stderr,
+                "understudy: shard %s is not in this file, and was run here: fleet remove %s ends it\n",
+                c->file->shard[i].name, c->file->shard[i].name);
     if (c->file->user[0] && !getpwnam(c->file->user))
         fprintf(stderr, "understudy: user %s is not here: each server needs that user, whose nodes are\n",
                 c->file->user);
@@ -209,6 +215,61 @@ static json_t *shard_json(const struct command *c, uint32_t i)
     return o;
 }
 
+/* Of shards that the file does not have any more: the next one from *i on of which there is something;
+ * FL_NONE.
+ */
+static uint32_t next_stray(const struct command *c, uint32_t *i)
+{
+    while (*i < fl_file_all_shards(c->file))
+        if (fl_stray_is(&c->picture, &c->keys, (*i)++))
+            return *i - 1;
+    return FL_NONE;
+}
+
+static bool is_to_end(const struct command *c, uint32_t stray)
+{
+    return fl_key_find(&c->keys, c->file, "wishes/remove/", c->file->shard[stray].name) != NULL;
+}
+
+static json_t *strays_json(const struct command *c)
+{
+    json_t *strays = json_array();
+
+    for (uint32_t at = c->file->shards, i; (i = next_stray(c, &at)) != FL_NONE;) {
+        json_t *on = json_object();
+
+        for (uint32_t k = 0; k < c->picture.fleet.servers; k++) {
+            const char *state = fl_stray_on(&c->picture, i, k);
+
+            if (state)
+                json_object_set_new(on, c->picture.server[k].name,
+                                    state[0] ? json_string(state) : json_null());
+        }
+        json_array_append_new(strays, json_pack("{s:s, s:o, s:b}", "shard", c->file->shard[i].name, "on", on,
+                                                "removing", is_to_end(c, i)));
+    }
+    return strays;
+}
+
+static void print_strays(const struct command *c)
+{
+    for (uint32_t at = c->file->shards, i; (i = next_stray(c, &at)) != FL_NONE;) {
+        const char *between = " ";
+
+        printf("%-16s not in the file:", c->file->shard[i].name);
+        for (uint32_t k = 0; k < c->picture.fleet.servers; k++) {
+            const char *state = fl_stray_on(&c->picture, i, k);
+
+            if (!state)
+                continue;
+            printf("%s%s on %s", between, state[0] ? state : "its files", c->picture.server[k].name);
+            between = ", ";
+        }
+        printf("%s; %s\n", *between == ' ' ? " its keys" : "",
+               is_to_end(c, i) ? "it is being removed" : "fleet remove ends it");
+    }
+}
+
 static int print_json(const struct command *c)
 {
     json_t *servers = json_array(), *shards = json_array(), *both = NULL, *o;
@@ -221,11 +282,12 @@ static int print_json(const struct command *c)
         both = json_pack("{s:[s,s], s:i, s:i}", "servers", server_name(c, c->plan->both.a),
                          server_name(c, c->plan->both.b), "shards", (int)c->plan->both.shards, "pairs",
                          (int)c->plan->both.pairs);
-    o = json_pack("{s:s, s:s?, s:i, s:i, s:b, s:i, s:i, s:i, s:o, s:o, s:o?}", "fleet", c->file->name,
+    o = json_pack("{s:s, s:s?, s:i, s:i, s:b, s:i, s:i, s:i, s:o, s:o, s:o, s:o?}", "fleet", c->file->name,
                   "leader", c->picture.leader[0] ? c->picture.leader : NULL, "unprotected",
                   (int)(c->plan->unprotected - count_unknown(c)), "unknown", (int)count_unknown(c), "stopped",
                   c->plan->stopped, "gone", (int)c->plan->gone, "were", (int)c->plan->were, "unreadable",
-                  (int)c->picture.unreadable, "servers", servers, "shards", shards, "both", both);
+                  (int)c->picture.unreadable, "servers", servers, "shards", shards, "strays", strays_json(c),
+                  "both", both);
     int failed = json_dumpf(o, stdout, JSON_COMPACT);
 
     json_decref(o);
@@ -305,6 +367,9 @@ static int judge(const struct command *c)
         rests &= !plan->step[i].pin_waits;
     for (uint32_t i = 0; i < c->file->servers; i++)
         rests &= !c->picture.upgrade[i].revision;
+    uint32_t at = c->file->shards;
+
+    rests &= next_stray(c, &at) == FL_NONE;
     if (plan->unprotected || plan->stopped)
         return ND_UNPROTECTED;
     return rests ? ND_DONE : ND_NOT_EQUAL;
@@ -322,6 +387,7 @@ static int status(struct command *c)
         print_head(c);
         print_servers(c);
         (void)print_shards(c, true);
+        print_strays(c);
     }
     return code ? code : judge(c);
 }
@@ -457,6 +523,28 @@ static int move(struct command *c)
     return *why ? ND_NOT_EQUAL : code;
 }
 
+/* Of a shard that the file has, agents would start the nodes again. */
+static int remove_shard(struct command *c)
+{
+    const char *name = c->argv[0];
+
+    if (fl_file_shard(c->file, name) != FL_NONE) {
+        fprintf(stderr,
+                "understudy: shard %s is in this file, expected one that is in no server's any more\n", name);
+        return ND_USAGE;
+    }
+    int code = look(c);
+    uint32_t shard = code ? FL_NONE : fl_file_stray(c->file, name);
+
+    if (code)
+        return code;
+    if (shard == FL_NONE || (!fl_stray_is(&c->picture, &c->keys, shard) && !is_to_end(c, shard))) {
+        fprintf(stderr, "understudy: nothing is known of a shard \"%.40s\"\n", name);
+        return ND_USAGE;
+    }
+    return wish(c, "remove", name, "1", NULL);
+}
+
 /* A wish that stands is left as it is: it names the nodes that there were when it was written. */
 static int upgrade_one(struct command *c, uint32_t server, bool ends)
 {
@@ -526,6 +614,8 @@ static bool is_done(const struct command *c, const char *kind)
                     (c->options.server && i != fl_file_server(c->file, c->options.server));
         return done;
     }
+    if (strcmp(kind, "remove") == 0)
+        return !fl_key_find(&c->keys, c->file, "wishes/remove/", c->argv[0]);
     const struct fl_shard *s = &c->picture.shard[fl_file_shard(c->file, c->argv[0])];
 
     return s->primary != FL_NONE && s->member[s->primary] == fl_file_server(c->file, c->argv[1]) &&
@@ -543,6 +633,8 @@ static void tell_wish(const struct command *c, const char *kind, bool ends)
     else if (strcmp(kind, "upgrade") == 0)
         fprintf(stderr, "understudy: the nodes of %s%s are %sto be started anew%s\n",
                 name ? "server " : "all servers", name ? name : "", is, more);
+    else if (strcmp(kind, "remove") == 0)
+        fprintf(stderr, "understudy: shard %s is %sto be removed%s\n", name, is, more);
     else if (ends)
         fprintf(stderr, "understudy: shard %s has no %s any more\n", name, kind);
     else
@@ -570,6 +662,13 @@ static int follow_wish(struct command *c, const char *verb)
             code = ND_NOT_EQUAL;
         }
         usleep(200000);
+    }
+    if (c->options.wait && code == ND_DONE && strcmp(kind, "remove") == 0 &&
+        fl_stray_is(&c->picture, &c->keys, fl_file_stray(c->file, c->argv[0]))) {
+        fprintf(stderr,
+                "understudy: the leader has taken that away, expected a file without shard %s there\n",
+                c->argv[0]);
+        code = ND_NOT_EQUAL;
     }
     return code;
 }
@@ -611,6 +710,8 @@ static int run_verb(struct command *c, const char *verb)
                  {"unpin", 1, NULL, "", true},
                  {"move", 2, move, "vw", true},
                  {"unmove", 1, NULL, "", true},
+                 {"remove", 1, remove_shard, "w", true},
+                 {"unremove", 1, NULL, "", true},
                  {"upgrade", 0, begin_upgrade, "nw", true},
                  {"unupgrade", 0, end_upgrade, "n", true}};
     const struct {
@@ -620,7 +721,7 @@ static int run_verb(struct command *c, const char *verb)
     } given[] = {{c->options.server, 'n', "-n", "agent, upgrade or unupgrade"},
                  {c->options.json, 'o', "-o json", "status or plan"},
                  {c->options.view, 'v', "--view", "move"},
-                 {c->options.wait, 'w', "--wait", "drain, pin, move or upgrade"}};
+                 {c->options.wait, 'w', "--wait", "drain, pin, move, remove or upgrade"}};
 
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (strcmp(verbs[i].verb, verb) != 0)

@@ -55,8 +55,9 @@ static json_t *load_object(const char *text, size_t len, const char *what, struc
 int fl_server_said_make(struct fl_server_said *out, uint32_t room, struct ft_fault *fault)
 {
     *out = (struct fl_server_said){.node = calloc(room + 1, sizeof(*out->node)),
-                                   .kept = calloc(room + 1, sizeof(*out->kept))};
-    if (out->node && out->kept)
+                                   .kept = calloc(room + 1, sizeof(*out->kept)),
+                                   .stray = calloc(room + 1, sizeof(*out->stray))};
+    if (out->node && out->kept && out->stray)
         return 0;
     fl_server_said_free(out);
     ft_fail(fault, FT_ENOMEM, "no memory for what a server says");
@@ -67,6 +68,7 @@ void fl_server_said_free(struct fl_server_said *said)
 {
     free(said->node);
     free(said->kept);
+    free(said->stray);
     *said = (struct fl_server_said){.node = NULL};
 }
 
@@ -159,6 +161,21 @@ static bool keeps(const struct fl_server_said *said, uint32_t shard)
     return false;
 }
 
+/* What is said of a shard that the file does not have. `state`: NULL: it is kept. */
+static void note_stray(struct fl_server_said *out, const struct fl_file *file, const char *name,
+                       const char *state)
+{
+    uint32_t shard = fl_file_stray(file, name);
+    struct fl_stray_said *s = &out->stray[out->strays];
+
+    if (shard == FL_NONE)
+        return;
+    s->shard = shard;
+    if (state && strlen(state) < sizeof(s->state))
+        strcpy(s->state, state);
+    out->strays++;
+}
+
 int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, const char *text, size_t len,
                         struct ft_fault *fault)
 {
@@ -181,8 +198,10 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
     {
         uint32_t shard = fl_file_shard(file, name);
 
-        if (shard == FL_NONE)
+        if (shard == FL_NONE) {
+            note_stray(out, file, name, json_string_value(json_object_get(node, "state")));
             continue;
+        }
         out->node[out->nodes].shard = shard;
         if (!read_node(node, &out->node[out->nodes]) && !error)
             error = ft_fail(fault, FT_EMALFORMED, "what a server says of shard %s is no node's", name);
@@ -192,7 +211,9 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
     {
         uint32_t shard = json_is_string(node) ? fl_file_shard(file, json_string_value(node)) : FL_NONE;
 
-        if (shard != FL_NONE && !keeps(out, shard))
+        if (shard == FL_NONE && json_is_string(node))
+            note_stray(out, file, json_string_value(node), NULL);
+        else if (shard != FL_NONE && !keeps(out, shard))
             out->kept[out->kepts++] = shard;
     }
     json_decref(o);

@@ -33,6 +33,11 @@ struct fl_server_said {
     uint32_t nodes;
     uint32_t *kept; /* allocated: shards that it has a view file of, and no node that says anything */
     uint32_t kepts;
+    struct fl_stray_said {
+        uint32_t shard; /* as of fl_file_stray */
+        char state[16]; /* of its node, as status has it; "": none says anything, but there are files of it */
+    } * stray;          /* allocated, where it was read: of shards that the file does not have any more */
+    uint32_t strays;
 };
 
 /* Empty, with room for `room` nodes and as many kept views; for fl_server_said_free. FT_ENOMEM. */
@@ -41,8 +46,8 @@ void fl_server_said_free(struct fl_server_said *said);
 
 /* A new reference; NULL: no memory. */
 json_t *fl_server_said_write(const struct fl_file *file, const struct fl_server_said *said);
-/* Shards that the file does not have are left out. FT_EMALFORMED: it is nothing that an agent wrote;
- * FT_ENOMEM. Then nothing is allocated. */
+/* Shards that the file does not have are strays, for as many as there is room. FT_EMALFORMED: it is nothing
+ * that an agent wrote; FT_ENOMEM. Then nothing is allocated. */
 int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, const char *text, size_t len,
                         struct ft_fault *fault);
 

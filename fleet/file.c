@@ -128,13 +128,40 @@ uint32_t fl_file_shard(const struct fl_file *file, const char *name)
     return s ? (uint32_t)(s - file->shard) : FL_NONE;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------ */
-
 /* A node is called SHARD-SERVER. A shard's name has no `-`, so no two nodes have one name. */
 static bool is_shard_name(const char *text)
 {
     return ft_is_name(text, FL_NAME_MAX) && !strchr(text, '-');
 }
+
+uint32_t fl_file_all_shards(const struct fl_file *file)
+{
+    uint32_t all = file->shards;
+
+    while (all < file->shards + FL_UNLISTED_MAX && file->shard[all].name[0])
+        all++;
+    return all;
+}
+
+uint32_t fl_file_stray(const struct fl_file *file, const char *name)
+{
+    uint32_t listed = fl_file_shard(file, name), at = file->shards;
+
+    if (listed != FL_NONE || !is_shard_name(name))
+        return listed;
+    for (uint32_t i = 0; i < file->servers; i++)
+        if (strlen(name) + 1 + strlen(file->server[i].name) >= FL_NAME_MAX)
+            return FL_NONE;
+    while (at < file->shards + FL_UNLISTED_MAX && file->shard[at].name[0] &&
+           strcmp(file->shard[at].name, name) != 0)
+        at++;
+    if (at == file->shards + FL_UNLISTED_MAX)
+        return FL_NONE;
+    snprintf(file->shard[at].name, sizeof(file->shard[at].name), "%s", name);
+    return at;
+}
+
+/* ---- reading ------------------------------------------------------------------------------------ */
 
 static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
 {
@@ -278,7 +305,7 @@ static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct f
     int error = 0;
 
     f->server = nd_arena_alloc(f->arena, (raw->servers->count + FL_UNLISTED_MAX) * sizeof(*f->server));
-    f->shard = nd_arena_alloc(f->arena, (raw->shards->count + 1) * sizeof(*f->shard));
+    f->shard = nd_arena_alloc(f->arena, (raw->shards->count + FL_UNLISTED_MAX) * sizeof(*f->shard));
     if (!f->server || !f->shard)
         return nd_no_memory(fault);
     for (const struct nd_yaml *e = raw->servers->first; e && !error; e = e->next)

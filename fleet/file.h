@@ -23,7 +23,7 @@
 #define FL_NAME_MAX 32u /* bytes of a name, with its NUL; of a node, which is SHARD-SERVER, as well */
 
 #define FL_NODES_MAX    200u /* of a server: what so many say fits into its key (ND_VALUE_MAX) */
-#define FL_UNLISTED_MAX 64u  /* servers that keys name, and the file does not */
+#define FL_UNLISTED_MAX 64u  /* servers that keys name, and the file does not; and shards */
 
 struct fl_server_entry {
     char name[FL_NAME_MAX], zone[FL_NAME_MAX]; /* zone "": the server is a zone of its own */
@@ -52,7 +52,7 @@ struct fl_file {
     struct nd_etcd_config etcd;     /* where the fleet's keys are, and the shards' arbiter */
     struct fl_server_entry *server; /* by name, and so are the shards. Behind them: fl_file_member */
     uint32_t servers;
-    struct fl_shard_entry *shard;
+    struct fl_shard_entry *shard; /* behind them: fl_file_stray */
     uint32_t shards;
     uint32_t heals;       /* re-pairs, and the resyncs that follow, at once in the fleet */
     uint32_t hold_down_s; /* since a shard's last change, before an order for balance */
@@ -85,6 +85,12 @@ uint32_t fl_file_shard(const struct fl_file *file, const char *name);
  * from file->servers on, the same as long as the file is read. Only the name is known of such a server.
  * FL_NONE: it is no name, or the one after FL_UNLISTED_MAX others. By one thread at a time. */
 uint32_t fl_file_member(const struct fl_file *file, const char *name);
+/* Of a shard that runs and that the file does not have any more: its place from file->shards on, the same as
+ * long as the file is read, or, if it has it, that of fl_file_shard. Only the name is known. FL_NONE: nodes
+ * cannot be called so, or the one after FL_UNLISTED_MAX others. By one thread at a time. */
+uint32_t fl_file_stray(const struct fl_file *file, const char *name);
+/* How many shards are known, with those. */
+uint32_t fl_file_all_shards(const struct fl_file *file);
 /* How many servers are known: those of the file, and those that fl_file_member has noted behind them. */
 uint32_t fl_file_all(const struct fl_file *file);
 

@@ -2,6 +2,7 @@
 /* The nodes of one server. See local.h. */
 #define _GNU_SOURCE /* close_range */
 #include "fleet/local.h"
+#include "fleet/stray.h"
 #include "cli/client.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
@@ -34,10 +35,12 @@ struct local_node {
     bool stands; /* and it is what the key says; else an order of it may have been withdrawn */
     struct fl_placement placement;
     bool keeps;     /* nobody told of it, and its view file may be there, as was seen last */
+    bool removes;   /* of a stray: nothing of it is to be left */
     bool written;   /* its files are as the placement says */
     uint64_t tried; /* to write them, when last; 0: never */
     bool says;      /* what it said in this turn is in `said` */
     bool silent;    /* it did not answer in time when it was asked last */
+    bool listens;   /* somebody is at its socket, as far as is known */
     bool logged;    /* what systemctl was told last, since it began or ceased to say something */
     struct fl_node_said said;
     pid_t systemctl;                    /* that is under way for it; 0: none */
@@ -53,7 +56,7 @@ struct local_node {
 struct fl_local {
     const struct fl_file *file;
     uint32_t self;
-    struct local_node *node; /* of each shard */
+    struct local_node *node; /* of each shard, and of strays */
     struct fl_server_said said;
     uint64_t fresh;    /* until then what it was told holds */
     unsigned waited;   /* in this turn, for answers that did not come */
@@ -243,9 +246,9 @@ int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t se
     *out = NULL;
     if (l) {
         l->lock = -1;
-        l->node = calloc(file->shards + 1, sizeof(*l->node));
+        l->node = calloc(file->shards + FL_UNLISTED_MAX, sizeof(*l->node));
     }
-    if (!l || !l->node || fl_server_said_make(&l->said, file->shards, fault) != 0) {
+    if (!l || !l->node || fl_server_said_make(&l->said, file->shards + FL_UNLISTED_MAX, fault) != 0) {
         fl_local_close(l);
         return ft_fail(fault, FT_ENOMEM, "no memory for the nodes of this server");
     }
@@ -257,7 +260,8 @@ int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t se
         fl_local_close(l);
         return error;
     }
-    for (uint32_t i = 0; i < file->shards; i++)
+    fl_stray_find(file);
+    for (uint32_t i = 0; i < fl_file_all_shards(file); i++)
         read_told(l, i);
     *out = l;
     return 0;
@@ -291,6 +295,11 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
         keep_told(l, shard);
 }
 
+void fl_local_remove(struct fl_local *l, uint32_t shard, bool removes)
+{
+    l->node[shard].removes = removes;
+}
+
 /* ---- asking ------------------------------------------------------------------------------------- */
 
 static json_t *ask(struct fl_local *l, uint32_t shard, json_t *request)
@@ -304,6 +313,7 @@ static json_t *ask(struct fl_local *l, uint32_t shard, json_t *request)
 
     json_decref(request);
     l->node[shard].silent = error == FT_EIO;
+    l->node[shard].listens = error != FT_ENOENT;
     l->waited += error == FT_EIO;
     return error ? NULL : answer;
 }
@@ -621,10 +631,45 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     }
 }
 
+static void end_stray(struct fl_local *l, uint32_t shard)
+{
+    struct local_node *n = &l->node[shard];
+    struct ft_fault fault = {""};
+
+    if (fl_stray_end(l->file, shard, l->self, &fault) == 0) {
+        n->told = n->keeps = n->removes = false;
+    } else if (strncmp(fault.text, n->refused, sizeof(n->refused) - 1) != 0) {
+        snprintf(n->refused, sizeof(n->refused), "%s", fault.text);
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s is not removed: %s",
+                     l->file->shard[shard].name, fault.text);
+    }
+}
+
+/* A node of a shard that the file does not have goes on, until it is to be removed. It is not there any more
+ * once nobody listens at its socket, a while behind its stop. */
+static void turn_stray(struct fl_local *l, uint32_t shard, uint64_t now)
+{
+    struct local_node *n = &l->node[shard];
+    char node[FL_NAME_MAX];
+
+    fl_node_name(node, l->file, shard, l->self);
+    reap(n, node);
+    hear(l, shard, now);
+    if (!n->removes || !is_fresh(l))
+        return;
+    if (!n->stopped || (n->listens && now - n->stopped > START_NS)) {
+        n->stopped = now;
+        run_systemctl(n, "stop", node);
+    } else if (!n->listens && now - n->stopped > START_NS) {
+        n->stopped = now; /* where it fails it is tried again, a while later */
+        end_stray(l, shard);
+    }
+}
+
 void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
 {
     bool all = measures_all(l, now);
-    uint32_t shards = l->file->shards, passed = shards;
+    uint32_t shards = fl_file_all_shards(l->file), passed = shards;
 
     l->measured = all ? now : l->measured;
     l->said.nodes = l->said.kepts = 0;
@@ -637,7 +682,9 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
         n->keeps = !n->told && (all ? has_view_file(l, i) : n->keeps);
         if (passed == shards && (n->told || n->keeps) && is_passed_over(l, i))
             passed = i;
-        if (n->told)
+        if (i >= l->file->shards && (n->told || n->keeps || n->removes))
+            turn_stray(l, i, now);
+        else if (n->told)
             turn_node(l, i, now);
         else if (n->keeps) /* a node that nobody told of may be there as well */
             hear(l, i, now);
@@ -650,7 +697,7 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
 
         if (n->says)
             l->said.node[l->said.nodes++] = n->said;
-        else if (n->keeps || (n->told && has_view_file(l, i)))
+        else if (n->keeps || (n->told && (i >= l->file->shards || has_view_file(l, i))))
             l->said.kept[l->said.kepts++] = i;
     }
 }

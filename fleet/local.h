@@ -29,6 +29,10 @@ void fl_local_close(struct fl_local *local); /* stops no node */
  * be there: no sooner is the standby given up that there is. */
 void fl_local_tell(struct fl_local *local, uint32_t shard, const struct fl_placement *placement);
 
+/* Nothing of a shard that the file does not have (fl_file_stray) is to be left here: its node is stopped, its
+ * key of the arbiter deleted, as the node's user, and then its files. `removes`: false: no more of it. */
+void fl_local_remove(struct fl_local *local, uint32_t shard, bool removes);
+
 /*
  * One turn: asks the nodes, starts and stops them, carries orders out. Waits for nobody but for a node's
  * answer to a question, FL_ASK_MS at most each; behind three that did not come, nodes that did not answer

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys to a picture, and a plan to keys. See picture.h. */
 #include "fleet/picture.h"
+#include "fleet/stray.h"
 #include "ftcore/record/members.h"
 #include "node/arbiter/arbiter.h"
 
@@ -609,6 +610,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
+    fl_stray_hear(file, keys);
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
     /* Shards' keys and nodes tell of servers that the file does not have, which are behind the others. */
@@ -778,8 +780,8 @@ static bool has_stray(const struct fl_picture *p, uint32_t shard)
     return false;
 }
 
-static int add_copy(struct fl_copies *copies, const char *key, const struct nd_entry *had, const char *value,
-                    struct ft_fault *fault)
+int fl_copies_add(struct fl_copies *copies, const char *key, const struct nd_entry *had, const char *value,
+                  struct ft_fault *fault)
 {
     size_t cap = copies->cap ? 2 * copies->cap : 64;
     struct fl_copy *at =
@@ -828,7 +830,7 @@ static int copy_shard(struct fl_copies *out, const struct fl_picture *p, const s
         const struct nd_entry *had = nd_keys_find(keys, fl_copy_key(key, p->file, to[i], shard));
 
         if (!had || strcmp(had->value, e->value) != 0)
-            error = add_copy(out, key, had, e->value, fault);
+            error = fl_copies_add(out, key, had, e->value, fault);
     }
     return error;
 }
@@ -853,8 +855,8 @@ static int review_copy(struct fl_copies *out, const struct fl_picture *p, const 
 
     /* What it was told last has to be that it is to run no node. */
     if (e && strcmp(e->value, copy->value) != 0)
-        return add_copy(out, copy->key, copy, e->value, fault);
-    return e && p->server[at].lease ? add_copy(out, copy->key, copy, NULL, fault) : 0;
+        return fl_copies_add(out, copy->key, copy, e->value, fault);
+    return e && p->server[at].lease ? fl_copies_add(out, copy->key, copy, NULL, fault) : 0;
 }
 
 int fl_copies_find(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,

@@ -99,6 +99,9 @@ struct fl_copies {
 int fl_copies_find(struct fl_copies *out, const struct fl_picture *picture, const struct nd_keys *keys,
                    int64_t copied[], bool all, struct ft_fault *fault);
 void fl_copies_free(struct fl_copies *copies);
+/* One more. `had`: what stands there; NULL: nothing. `value`: NULL: it is to go. FT_ENOMEM. */
+int fl_copies_add(struct fl_copies *copies, const char *key, const struct nd_entry *had, const char *value,
+                  struct ft_fault *fault);
 
 /* The move of the shard is over: its primary is there, or it names no server. Its key is to go then. */
 bool fl_picture_moved(const struct fl_picture *picture, uint32_t shard);

@@ -6,7 +6,7 @@ FLEET_SERVERS=2 FLEET_SHARDS=3 FLEET_HOLD_DOWN=86400 FLEET_ON="s1, s2"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 20
+plan 26
 
 # The file on each server is another one, and the agents are restarted, one after the other.
 change() { # PERL, OPTIONS AND PROGRAM: of each line of the file
@@ -53,20 +53,22 @@ change -pe 's/^(\s+n2: .*)$/$1\n  n3: { port: 4703, with: { k: 3 }, on: [ s1, s2
 shards="n1 n2 n3"
 ok "a shard is added: it is PROTECTED" await_fleet 20 '.shards[2].protected' true
 speak n3
-sleep 2
+speaks() { in_space client ss -Htn state established "( dport = :$((7000 + $(number "$1"))) )" | grep -q .; } # SHARD
+ok "a connection goes through it" soon 20 speaks n3
 ends_intact "its connection is intact" n3
 change -ne 'print unless /^\s+n3:/'
 shards="n1 n2"
 ok "it is taken out of the file" await_fleet 10 '.shards | length' 2
 is "and goes on" "$(node_says n3 s1 state)" PROTECTED
-for s in s2 s1; do in_space $s env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" systemctl stop understudy@n3-$s; done
-in_etcd del understudy/lab/shards/n3 >"$work/deleted" && in_etcd del understudy/lab/arbiter/n3 >>"$work/deleted" && in_etcd del --prefix understudy/lab/agents/s1/n3 >>"$work/deleted" &&
-    in_etcd del --prefix understudy/lab/agents/s2/n3 >>"$work/deleted"
-rm -rf "$LAB_DIR"/s?/n3.told "$LAB_DIR"/s?/n3-s*
+ok "status says so" await_fleet 10 '.strays | tostring' '[{"shard":"n3","on":{"s1":"PROTECTED","s2":"READY"},"removing":false}]'
+is_like "so does check" "$(fleet check 2>&1)" '*shard n3 is not in this file, and was run here*'
+is_like "what the file has is not removed" "$(fleet remove n2 2>&1)" '*shard n2 is in this file*'
+is "it is removed" "$(fleet remove n3 --wait 50 2>&1)" "understudy: shard n3 is to be removed"
 gone() { ! pgrep -f "run -c $LAB_DIR/s[12]/n3-" >/dev/null; }
-ok "its nodes are stopped, its keys and files deleted: none comes back" soon 10 gone
+ok "its nodes are stopped" soon 10 gone
 sleep 4
-ok "nor later" gone
+ok "none comes back" gone
+is "nothing of it is on the disks" "$(find "$LAB_DIR"/s? -name '*n3*' | wc -l)" 0
 is "and nothing of it is in etcd" "$(in_etcd get --prefix understudy/lab --keys-only | grep -c n3)" 0
 ends_intact "the first shard's connection is intact" n1
 ends_intact "the second shard's, which nobody touched, is" n2

@@ -238,6 +238,41 @@ static void a_wish_is_waited_for(void **state)
     help_etcd_end(&real);
 }
 
+/* Nobody leads here, so it is not done; and what nobody knows of cannot be. */
+static void a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed(void **state)
+{
+    struct help_real_etcd real;
+
+    (void)state;
+    all_is_well();
+    put("servers/c", "{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}");
+    expect(1);
+    all_is_well();
+    put("servers/c", "{\"nodes\":{},\"kept\":[\"west\"]}");
+    expect(1);
+    help_etcd_begin(&real, false);
+    char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
+
+    help_config_file("real.yaml", of_it, strlen(of_it));
+    free(help_etcdctl(
+        &real, "put understudy/f/servers/a '{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}'"));
+    assert_int_equal(say("remove", NULL, "east"), ND_USAGE); /* agents would start it again */
+    assert_int_equal(say("remove", NULL, "south"), ND_USAGE);
+    assert_int_equal(say("remove", NULL, "we-st"), ND_USAGE);
+    assert_int_equal(say("unremove", NULL, "west"), ND_USAGE);
+    assert_int_equal(say("remove", NULL, "west"), ND_DONE);
+    char *left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/wishes/");
+
+    assert_non_null(strstr(left, "understudy/f/wishes/remove/west"));
+    free(left);
+    assert_int_equal(say("unremove", NULL, "west"), ND_DONE);
+    left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/wishes/");
+    assert_string_equal(left, "");
+    free(left);
+    free(of_it);
+    help_etcd_end(&real);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +281,7 @@ int main(void)
         cmocka_unit_test(what_is_not_protected_is_two),
         cmocka_unit_test(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once),
         cmocka_unit_test(a_wish_is_waited_for),
+        cmocka_unit_test(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed),
     };
 
     return cmocka_run_group_tests(tests, make_file, free_file);

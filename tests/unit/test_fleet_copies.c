@@ -4,7 +4,7 @@
  * are written here as text, as they stand in etcd; the copies that are to be written are said beside. And
  * which view the leader goes by where two lives of a shard are told of.
  */
-#include "fleet/picture.h"
+#include "fleet/stray.h"
 #include "tests/help/config.h"
 
 #include <setjmp.h>
@@ -236,6 +236,69 @@ static void of_what_is_not_known_nothing_is_written(void **state)
 
 #define TEST(test) cmocka_unit_test_teardown(test, forget)
 
+/* What the leader writes of strays: "KEY=VALUE " and "-KEY ". */
+static const char *follow(bool all)
+{
+    struct fl_picture picture;
+    struct fl_copies copies = {.at = NULL};
+    struct ft_fault fault = {""};
+
+    assert_int_equal(fl_picture_make(&picture, file, &keys, NULL, 5000, &fault), 0);
+    assert_int_equal(fl_stray_follow(&copies, &picture, &keys, all, &fault), 0);
+    found[0] = '\0';
+    for (size_t i = 0; i < copies.count; i++) {
+        size_t at = strlen(found);
+        const struct fl_copy *copy = &copies.at[i];
+
+        snprintf(found + at, sizeof(found) - at, "%s%s%s%s ", copy->value ? "" : "-",
+                 copy->key + sizeof("understudy/f/") - 1, copy->value ? "=" : "",
+                 copy->value ? copy->value : "");
+    }
+    fl_copies_free(&copies);
+    fl_picture_free(&picture);
+    return found;
+}
+
+static void a_shard_out_of_the_file_is_ended_by_a_person_alone(void **state)
+{
+    (void)state;
+    put_server("a", "west");
+    put_server("b", "");
+    put_server("c", "");
+    put("shards/west", EAST("a", "b", "7", ""), 3);
+    put("agents/a/west", EAST("a", "b", "7", ""), 3);
+    put("wishes/pin/west", "a", 3);
+    put("wishes/pin/north", "a", 3);
+    assert_string_equal(follow(true), "");
+    put("wishes/remove/west", "1", 4);
+    assert_string_equal(follow(false), "agents/a/west={\"remove\":true} agents/b/west={\"remove\":true} ");
+    put("agents/a/west", FL_STRAY_ENDS, 5);
+    put("agents/b/west", FL_STRAY_ENDS, 5);
+    assert_string_equal(follow(true), "");
+    /* One of both is gone: its node may run. */
+    put_server("a", "");
+    nd_keys_remove(&keys, "understudy/f/servers/b");
+    assert_string_equal(follow(true), "");
+    put_server("b", "");
+    assert_string_equal(follow(true),
+                        "-agents/a/west -agents/b/west -shards/west -wishes/pin/west -wishes/remove/west ");
+    /* What cannot be read may tell of it. */
+    put("servers/c", "spoilt", 6);
+    assert_string_equal(follow(true), "");
+    put_server("c", "");
+    nd_keys_remove(&keys, "understudy/f/wishes/remove/west");
+    assert_string_equal(follow(true), "-agents/a/west -agents/b/west ");
+}
+
+static void a_shard_of_the_file_is_not_removed(void **state)
+{
+    (void)state;
+    put_server("a", "east");
+    put("shards/east", EAST("a", "b", "7", ""), 3);
+    put("wishes/remove/east", "1", 4);
+    assert_string_equal(follow(true), "-wishes/remove/east ");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {TEST(members_are_told),
@@ -245,7 +308,9 @@ int main(void)
                                        TEST(who_was_a_member_is_told_until_its_node_is_gone),
                                        TEST(a_copy_goes_only_once_it_says_that_no_node_is_to_run),
                                        TEST(who_tells_of_a_node_is_told),
-                                       TEST(of_what_is_not_known_nothing_is_written)};
+                                       TEST(of_what_is_not_known_nothing_is_written),
+                                       TEST(a_shard_out_of_the_file_is_ended_by_a_person_alone),
+                                       TEST(a_shard_of_the_file_is_not_removed)};
 
     return cmocka_run_group_tests_name("fleet_copies", tests, make_file, free_file);
 }

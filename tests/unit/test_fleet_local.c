@@ -35,6 +35,8 @@ static struct {
     char asked[100];
 } six;
 
+static bool west_runs; /* a node of a shard that the file does not have */
+
 static struct fl_file *file;
 static struct fl_local *local;
 static uint64_t now;
@@ -59,6 +61,12 @@ static int ask_node(const char *socket, const json_t *request, int timeout_ms, j
         free(text);
         *answer = NULL;
         return six.hang ? FT_EIO : FT_ENOENT;
+    }
+    if (strcmp(socket, path("west-a.sock")) == 0) {
+        free(text);
+        *answer = west_runs ? json_pack("{s:s, s:s, s:i}", "node", "west-a", "state", "PROTECTED", "view", 3)
+                            : NULL;
+        return west_runs ? 0 : FT_ENOENT;
     }
     help_sleep_ms(node.takes_ms);
     assert_string_equal(socket, path("east-a.sock"));
@@ -443,6 +451,7 @@ static void a_turn_waits_for_three_silent_nodes(void **state)
              "pair: {}\nnode: {}\n",
              help_config_dir(), help_config_dir());
     put("six.yaml", text, 0644);
+    unlink(path("east.told"));
     assert_int_equal(fl_file_read(&of_six, path("six.yaml"), &fault), 0);
     assert_int_equal(fl_local_open(&l, of_six, A, &fault), 0);
     for (int i = 0; i < 6; i++) {
@@ -464,6 +473,64 @@ static void a_turn_waits_for_three_silent_nodes(void **state)
     fl_file_free(of_six);
 }
 
+static bool is_said_of_west(struct fl_local *l, const char *expected)
+{
+    json_t *o = fl_server_said_write(l->file, fl_local_said(l));
+    char *said = json_dumps(o, JSON_COMPACT);
+    bool is = strstr(said, expected) != NULL;
+
+    free(said);
+    json_decref(o);
+    return is;
+}
+
+/* A line that was lost from the file ends no shard; a person does. Its files go once nobody listens there. */
+static void a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to(void **state)
+{
+    static const char *const left[] = {"west.told", "west-a.yaml", "west-a.env", "west-a/west-a.view",
+                                       "west-a/west-a.sets/12"};
+    struct ft_fault fault = {""};
+    struct fl_local *l;
+
+    (void)state;
+    unlink(path("units"));
+    mkdir(path("west-a"), 0700);
+    mkdir(path("west-a/west-a.sets"), 0700);
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        put(left[i], "{}", 0600);
+    put("not-a-shard.told", "{}", 0600);
+    assert_int_equal(fl_local_open(&l, file, A, &fault), 0);
+    assert_int_equal(fl_file_all_shards(file), 2);
+    assert_string_equal(file->shard[1].name, "west");
+    west_runs = true;
+    now = 100 * S;
+    for (int i = 0; i < 10; i++)
+        fl_local_turn(l, UINT64_MAX, now += S);
+    assert_true(is_said_of_west(l, "\"west\":{\"state\":\"PROTECTED\""));
+    expect_units("");
+    fl_local_remove(l, 1, true);
+    fl_local_turn(l, 0, now += S); /* it may be over: the wish was taken back */
+    expect_units("");
+    for (int i = 0; i < 10; i++) {
+        fl_local_turn(l, UINT64_MAX, now += S);
+        UNTIL(!l->node[1].systemctl)
+        reap(&l->node[1], "west-a");
+    }
+    assert_true(is_said_of_west(l, "\"west\":{\"state\":\"PROTECTED\""));
+    expect_units("stop understudy@west-a\nstop understudy@west-a\nstop understudy@west-a\n");
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        assert_int_equal(access(path(left[i]), F_OK), 0);
+    west_runs = false;
+    for (int i = 0; i < 10; i++)
+        fl_local_turn(l, UINT64_MAX, now += S);
+    assert_true(is_said_of_west(l, "{\"nodes\":{},\"kept\":[]}"));
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        assert_int_not_equal(access(path(left[i]), F_OK), 0);
+    assert_int_not_equal(access(path("west-a"), F_OK), 0);
+    fl_local_close(l);
+    unlink(path("not-a-shard.told"));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -480,6 +547,7 @@ int main(void)
         TEST(a_view_file_that_cannot_be_looked_for_may_be_there),
         TEST(a_turn_that_takes_long_carries_nothing_out_at_its_end),
         cmocka_unit_test(a_turn_waits_for_three_silent_nodes),
+        cmocka_unit_test(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to),
     };
 
     return cmocka_run_group_tests(tests, open_all, close_all);

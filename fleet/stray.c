@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shards that the file does not have any more. See stray.h. */
+#include "fleet/stray.h"
+#include "ftcore/base/event_log.h"
+#include "node/config/config.h"
+#include "node/etcd/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TOLD ".told"
+
+/* ---- which there are ---------------------------------------------------------------------------- */
+
+void fl_stray_find(const struct fl_file *file)
+{
+    DIR *dir = opendir(file->state);
+    const struct dirent *e;
+
+    while (dir && (e = readdir(dir))) {
+        size_t len = strlen(e->d_name);
+        char name[FL_NAME_MAX];
+
+        if (len < sizeof(TOLD) || len - sizeof(TOLD) + 1 >= sizeof(name) ||
+            strcmp(e->d_name + len - sizeof(TOLD) + 1, TOLD) != 0)
+            continue;
+        snprintf(name, sizeof(name), "%.*s", (int)(len - sizeof(TOLD) + 1), e->d_name);
+        (void)fl_file_stray(file, name);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* The key's name below understudy/FLEET/KIND, from *at on; NULL: there is no more. */
+static const char *next_of(const struct fl_file *file, const struct nd_keys *keys, const char *kind,
+                           size_t *at)
+{
+    char prefix[FL_KEY_MAX];
+    size_t len = strlen(fl_key(prefix, file, kind, ""));
+
+    if (*at == 0)
+        *at = nd_keys_from(keys, prefix);
+    if (*at >= keys->count || strncmp(keys->at[*at]->key, prefix, len) != 0)
+        return NULL;
+    return keys->at[(*at)++]->key + len;
+}
+
+void fl_stray_hear(const struct fl_file *file, const struct nd_keys *keys)
+{
+    static const char *const kinds[] = {"wishes/remove/", "shards/"};
+    const char *name;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        for (size_t at = 0; (name = next_of(file, keys, kinds[i], &at));)
+            (void)fl_file_stray(file, name);
+}
+
+const char *fl_stray_on(const struct fl_picture *p, uint32_t shard, uint32_t server)
+{
+    const struct fl_server_said *said = &p->said[server];
+
+    for (uint32_t i = 0; i < said->strays; i++)
+        if (said->stray[i].shard == shard)
+            return said->stray[i].state;
+    return NULL;
+}
+
+bool fl_stray_is(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
+{
+    bool is = fl_key_find(keys, p->file, "shards/", p->file->shard[shard].name) != NULL;
+
+    for (uint32_t i = 0; i < p->fleet.servers && !is; i++)
+        is = fl_stray_on(p, shard, i) != NULL;
+    return is;
+}
+
+/* ---- the end of one, on its server -------------------------------------------------------------- */
+
+/* The node's user may write that key, and the agent's may not: so it is asked as the node would. */
+static int delete_decision(const struct fl_file *file, const char *pair, struct ft_fault *fault)
+{
+    static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
+    struct nd_arena *arena = nd_arena_new();
+    const struct nd_yaml *root = NULL, *at;
+    struct nd_arbiter_config arbiter;
+    struct nd_etcd *etcd = NULL;
+    struct nf_file text;
+    bool done;
+    int error =
+        arena ? nd_yaml_read(&root, &text, arena, pair, &nd_trust_pair, NULL, fault) : nd_no_memory(fault);
+
+    at = error ? NULL : nd_yaml_get(root, "arbiter");
+    if (at)
+        error = nd_config_read_arbiter(&arbiter, arena, at, "arbiter", fault);
+    if (at && !error) {
+        const struct nd_change gone = {.key = arbiter.key};
+
+        snprintf(arbiter.etcd.owner, sizeof(arbiter.etcd.owner), "%s", file->user);
+        error = nd_etcd_open(&etcd, &arbiter.etcd, &limits, NULL, NULL, fault);
+        if (!error)
+            error = nd_store_txn(etcd, NULL, 0, &gone, 1, &done, NULL, fault);
+        nd_etcd_close(etcd);
+    }
+    nd_arena_free(arena);
+    return error == FT_ENOENT ? 0 : error; /* without its pair file there is nothing to go by */
+}
+
+/* All that is below it, and `depth` directories deep. It is the node's user's: nothing there is followed.
+ * False: errno says why. */
+static bool remove_directory(int at, const char *path, int depth)
+{
+    int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *e;
+
+    if (!dir) {
+        if (fd >= 0)
+            close(fd);
+        return errno == ENOENT;
+    }
+    while ((e = readdir(dir)))
+        if (unlinkat(fd, e->d_name, 0) != 0 && errno == EISDIR && depth > 0 && e->d_name[0] != '.')
+            (void)remove_directory(fd, e->d_name, depth - 1); /* what stays keeps the directory */
+    closedir(dir);
+    return unlinkat(at, path, AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
+int fl_stray_end(const struct fl_file *file, uint32_t shard, uint32_t server, struct ft_fault *fault)
+{
+    static const char *const suffixes[] = {".yaml", ".env"};
+    char node[FL_NAME_MAX], path[FL_PATH_MAX];
+    int error;
+
+    fl_node_name(node, file, shard, server);
+    snprintf(path, sizeof(path), "%s/%s.yaml", file->state, node);
+    error = delete_decision(file, path, fault);
+    if (error)
+        return error;
+    snprintf(path, sizeof(path), "%s/%s", file->state, node);
+    if (!remove_directory(AT_FDCWD, path, 3))
+        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s%s", file->state, node, suffixes[i]);
+        if (unlink(path) != 0 && errno != ENOENT)
+            return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    }
+    snprintf(path, sizeof(path), "%s/%s" TOLD, file->state, file->shard[shard].name);
+    if (unlink(path) != 0 && errno != ENOENT)
+        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "nothing of node %s is left here", node);
+    return 0;
+}
+
+/* ---- the end of one, by the leader -------------------------------------------------------------- */
+
+static const struct nd_entry *copy_of(const struct fl_picture *p, const struct nd_keys *keys, uint32_t server,
+                                      uint32_t shard)
+{
+    char key[FL_KEY_MAX];
+
+    return nd_keys_find(keys, fl_copy_key(key, p->file, server, shard));
+}
+
+/* Is the agent of that server to be told? *key: what the shard's key says, if it can be read. */
+static bool concerns(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_placement *key,
+                     uint32_t shard, uint32_t server)
+{
+    return fl_stray_on(p, shard, server) || (key && fl_placement_has(key, server)) ||
+           copy_of(p, keys, server, shard);
+}
+
+/* No server tells of it, and none that might is silent. */
+static bool is_over(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_placement *key,
+                    uint32_t shard)
+{
+    bool over = !p->unreadable;
+
+    for (uint32_t i = 0; i < p->fleet.servers && over; i++)
+        over = !fl_stray_on(p, shard, i) &&
+               (p->server[i].lease || p->server[i].unlisted || !concerns(p, keys, key, shard, i));
+    return over;
+}
+
+/* Its keys go, the wish behind all others: what is not done by then is done anew. */
+static int end_keys(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
+                    uint32_t shard, struct ft_fault *fault)
+{
+    static const char *const kinds[] = {"shards/", "wishes/pin/", "wishes/move/", "wishes/remove/"};
+    const char *name = p->file->shard[shard].name;
+    int error = 0;
+
+    for (uint32_t i = 0; i < p->fleet.servers && !error; i++) {
+        const struct nd_entry *copy = copy_of(p, keys, i, shard);
+
+        if (copy)
+            error = fl_copies_add(out, copy->key, copy, NULL, fault);
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]) && !error; i++) {
+        const struct nd_entry *e = fl_key_find(keys, p->file, kinds[i], name);
+
+        if (e)
+            error = fl_copies_add(out, e->key, e, NULL, fault);
+    }
+    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %s: no server has anything of it, its keys go", name);
+    return error;
+}
+
+static int follow_wish(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys,
+                       uint32_t shard, struct ft_fault *fault)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "shards/", p->file->shard[shard].name);
+    struct fl_placement placement;
+    struct ft_fault why = {""};
+    const struct fl_placement *key =
+        e && fl_placement_read(&placement, p->file, e->value, e->len, &why) == 0 ? &placement : NULL;
+    int error = 0;
+
+    if (is_over(p, keys, key, shard))
+        return end_keys(out, p, keys, shard, fault);
+    for (uint32_t i = 0; i < p->fleet.servers && !error; i++) {
+        const struct nd_entry *copy = copy_of(p, keys, i, shard);
+        char at[FL_KEY_MAX];
+
+        if (concerns(p, keys, key, shard, i) && !(copy && strcmp(copy->value, FL_STRAY_ENDS) == 0))
+            error = fl_copies_add(out, fl_copy_key(at, p->file, i, shard), copy, FL_STRAY_ENDS, fault);
+    }
+    return error;
+}
+
+int fl_stray_follow(struct fl_copies *out, const struct fl_picture *p, const struct nd_keys *keys, bool all,
+                    struct ft_fault *fault)
+{
+    const char *name;
+    int error = 0;
+
+    for (size_t at = 0; !error && (name = next_of(p->file, keys, "wishes/remove/", &at));) {
+        const struct nd_entry *wish = keys->at[at - 1];
+        uint32_t shard = fl_file_stray(p->file, name);
+
+        if (shard != FL_NONE && shard >= p->file->shards) {
+            error = follow_wish(out, p, keys, shard, fault);
+            continue;
+        }
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "shard %.31s: its removal is taken away: %s", name,
+                     shard == FL_NONE ? "it is no shard's name" : "it is in this file");
+        error = fl_copies_add(out, wish->key, wish, NULL, fault);
+    }
+    for (size_t at = 0; all && !error && (name = next_of(p->file, keys, "agents/", &at));) {
+        const struct nd_entry *copy = keys->at[at - 1];
+        const char *shard = strchr(name, '/');
+
+        if (shard && fl_file_shard(p->file, shard + 1) == FL_NONE &&
+            strcmp(copy->value, FL_STRAY_ENDS) == 0 &&
+            !fl_key_find(keys, p->file, "wishes/remove/", shard + 1))
+            error = fl_copies_add(out, copy->key, copy, NULL, fault);
+    }
+    return error;
+}

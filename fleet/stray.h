@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shards that run, or of which something is left, and that the fleet's file does not have any more: strays.
+ * Nothing ends them by itself, since a line that was lost from a file would end a shard that carries traffic:
+ * a person does, by the wish wishes/remove/SHARD. The leader tells the agents by their copies of the shard's
+ * key; each stops its node and removes what it has here (local.h). Once no server tells of the shard the
+ * leader deletes its keys, and the wish at last. No state of its own.
+ */
+#ifndef FLEET_STRAY_H
+#define FLEET_STRAY_H
+
+#include "fleet/picture.h"
+
+#define FL_STRAY_ENDS "{\"remove\":true}" /* the copy that says so */
+
+/* Has the file know those of which this server was told once (fl_file_stray). */
+void fl_stray_find(const struct fl_file *file);
+/* And those that keys tell of: the shards' own, and wishes. */
+void fl_stray_hear(const struct fl_file *file, const struct nd_keys *keys);
+
+/* Of what is left here of a stray whose node has ended: the arbiter's key, deleted by what the node's pair
+ * file says of it, then the files. 0, or why it is to be tried again. */
+int fl_stray_end(const struct fl_file *file, uint32_t shard, uint32_t server, struct ft_fault *fault);
+
+/* What the leader is to write, behind what is in *copies: what agents are told of strays that are to end;
+ * and of one that has, its keys, which go. A wish for a shard that the file has is taken away. `all`: agents
+ * that were told so, and are not to any more, are looked for as well. FT_ENOMEM. */
+int fl_stray_follow(struct fl_copies *copies, const struct fl_picture *picture, const struct nd_keys *keys,
+                    bool all, struct ft_fault *fault);
+
+/* Does `server` tell of it? Its node's state, or "" of files alone; NULL: it does not. */
+const char *fl_stray_on(const struct fl_picture *picture, uint32_t shard, uint32_t server);
+/* Is there anything of it, a server that tells of it or its key? */
+bool fl_stray_is(const struct fl_picture *picture, const struct nd_keys *keys, uint32_t shard);
+
+#endif
