@@ -92,7 +92,7 @@ LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))
 PLANTED := $(shell grep -lE 'FT_PLANTED|def UNDERSTUDY_PLANT' $$(find ftcore nflib keeper replicator lane node tools -name '*.c'))
 
 .PHONY: all help deps lint results sim sim-coverage check check-sim check-more check-long check-unit check-lab model demo fleet-demo soak day clean format
-all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
+all: $(BUILD)/understudy $(BUILD)/probe $(BUILD)/numbered $(BUILD)/json-field $(NFLIB) $(NFTESTLIB) $(MODULEFILES) $(HEADERS:%=$(BUILD)/include/%)
 
 help:
 	@sed -n 's/^#   \(make\|SAN\|V=\)/\1/p' Makefile
@@ -141,6 +141,8 @@ $(foreach kind,obj next planted,$(BUILD)/$(kind)/tools/pair/report.o): tools/pai
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,tools/pair/child.c node/base/given.c ftcore/base/error.c ftcore/base/event_log.c)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -o $@ $^ $(shell pkg-config --libs jansson)
 
+$(BUILD)/json-field: $(BUILD)/obj/tests/lab/json_field.o
+	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^ $(shell pkg-config --libs jansson)
 $(BUILD)/numbered: $(BUILD)/obj/tests/lab/numbered.o
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -o $@ $^
 

@@ -261,7 +261,7 @@ ends_intact() { # WHAT SHARD: its connection ends, and was never broken
 fleet() { in_space w timeout 60 "$UNDERSTUDY" fleet "$1" -c "$LAB_DIR/fleet-s1.yaml" "${@:2}"; }
 said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
 node_says() { # SHARD SERVER PATH
-    "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | jq -r ".$3"
+    "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | of_json "$3"
 }
 # SECONDS of a machine that does nothing else: ten looks each, which last longer on a busy one.
 await_fleet() { # SECONDS FILTER VALUE

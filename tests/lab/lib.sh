@@ -67,7 +67,9 @@ is_like() { # DESCRIPTION TEXT PATTERN
 }
 
 us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
-field() { us status -n "$1" -o json 2>/dev/null | jq -r ".$2"; } # NODE PATH
+# A field of JSON: jq's path, or what jq makes of one.
+of_json() { if [[ $1 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/json-field" "$1"; else jq -r ".$1"; fi; }
+field() { us status -n "$1" -o json 2>/dev/null | of_json "$2"; } # NODE PATH
 
 # A wait of N seconds is over when the machine has run us for so long: polls are counted, 20 to a second, so that a machine that stands
 # still for a second costs one of them. `local left=$(polls N)` before a loop and `poll || …` in it, which sleeps, or fails with none left.
