@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One field of the JSON text on stdin, as `jq -r .PATH` prints it: json-field link.ways[0].state. Labs ask for a field twenty
- * times a second, and jq takes five times as long to start as the command that answers. */
+/* One field of the JSON text on stdin, as `jq -r .PATH` prints it: json-field link.ways[0].state. Labs ask
+ * for a field twenty times a second, and jq takes five times as long to start as the command that answers. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
