@@ -146,7 +146,7 @@ for moment in "${moments[@]}"; do
     us apply >"$work/out" 2>&1
     wait $killer
     [ -e "$work/killed" ] || { ok "it says \"$moment\"" false; break; }
-    soon 3 [ "$(field "$other" role)" = primary ]
+    await 3 "$other" role primary >/dev/null
     found=${set_of[$(field "$other" chain.hash)]:-neither}
     went=$(field "$other" role)
     diag "at \"$moment\", $now to $then: $other is $went, $(field "$other" state), with the $found set"

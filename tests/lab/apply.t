@@ -28,9 +28,10 @@ PY
 # LINE: what was written comes back.
 echoed() {
     echo "$1" >&8
-    for _ in $(seq 100); do [ "$(tail -n 1 "$work/one.out")" = "$1" ] && return 0; sleep 0.05; done
-    cat "$work/one.out"
-    return 1
+    local left=$(polls 10)
+    until [ "$(tail -n 1 "$work/one.out")" = "$1" ]; do
+        poll || { cat "$work/one.out"; return 1; }
+    done
 }
 fetch() { "$lab" exec client curl -q -sS --limit-rate "${2:-4M}" -o "$work/$1" http://203.0.113.100/0 2>"$work/$1.err" & }
 

@@ -14,24 +14,20 @@ begin() { # DEMO [VARIABLE=VALUE…]: in the background, with a terminal's signa
     pid=$!
 }
 until_said() { # PATTERN
-    local looks=600
+    local left=$(polls 60)
     until grep -q "$1" "$said"; do
-        looks=$((looks - 1))
-        [ $looks -gt 0 ] && kill -0 $pid 2>/dev/null || { cat "$said"; return 1; }
-        sleep 0.1
+        kill -0 $pid 2>/dev/null && poll || { cat "$said"; return 1; }
     done
 }
-left() { # what there is of it, beside its report: namespaces, processes, directories
+remains() { # what there is of it, beside its report: namespaces, processes, directories
     ip netns list | grep "^$LAB_PREFIX"
     pgrep -fa -- "$files" | grep -v pgrep
     ls -d "$files"/{lab,files,nginx,running,out}* 2>/dev/null
 }
 nothing_left() {
-    local looks=300
-    while [ -n "$(left)" ]; do
-        looks=$((looks - 1))
-        [ $looks -gt 0 ] || { left; cat "$said"; return 1; }
-        sleep 0.1
+    local left=$(polls 30)
+    while [ -n "$(remains)" ]; do
+        poll || { remains; cat "$said"; return 1; }
     done
 }
 ends() { # WHAT CODE
@@ -76,7 +72,7 @@ until_said 'agent on s1'
 read -r shell _ guard _ <"$files/running"
 kill -KILL "$shell" "$guard"
 wait $pid 2>/dev/null
-ok "where its guard is killed as well it is all there" test -n "$(left)"
+ok "where its guard is killed as well it is all there" test -n "$(remains)"
 begin fleet-demo DEMO_WAIT=0
 ends "the next start removes it; it fails, and says of which condition" 1
 is_like "by shard" "$(grep FAILED "$said")" "*FAILED: for 0 s of a free machine: n1 is *"

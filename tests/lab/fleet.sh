@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# A fleet in the lab; sourced behind lib.sh. Servers s1, s2 …, each a network namespace with an agent and the nodes that it
+# A fleet in the lab; sourced behind lib.sh, or scripts/wait.sh. Servers s1, s2 …, each a network namespace with an agent and the nodes that it
 # starts, shards n1, n2 …, and a real etcd:
 #
 #   client 10.K.0.100 ──[ br-in ]── n1-in, n2-in …  s1 …  n1-out, n2-out … ──[ br-out ]── server 203.0.113.100
@@ -189,14 +189,7 @@ etcd_start() { # [MEMBER]: 0 is the first
     go_first $! # it would be on servers of its own
 }
 in_etcd() { in_space w env ETCDCTL_API=3 etcdctl --endpoints "$(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379")" "$@"; }
-etcd_answers() {
-    local looks=400
-    until in_etcd endpoint health >/dev/null 2>&1; do
-        looks=$((looks - 1))
-        [ $looks -gt 0 ] || { tail -n 5 "$work"/etcd-*.log; return 1; }
-        sleep 0.1
-    done
-}
+etcd_answers() { soon 40 in_etcd endpoint health || { tail -n 5 "$work"/etcd-*.log; return 1; }; }
 # A function in the background has the number of a shell, and what is killed here are programs.
 declare -A agent
 agent_start() { # SERVER [a program that starts it, with its arguments]
@@ -263,14 +256,11 @@ said() { fleet status -o json 2>/dev/null | jq -r "$1"; }
 node_says() { # SHARD SERVER PATH
     "$UNDERSTUDY" status -c "$LAB_DIR/$2/$1-$2.yaml" -n "$1-$2" -o json 2>/dev/null | of_json "$3"
 }
-# SECONDS of a machine that does nothing else: ten looks each, which last longer on a busy one.
 await_fleet() { # SECONDS FILTER VALUE
-    local looks=$(($1 * 10)) is
+    local left=$(polls "$1") is
     until is=$(said "$2"); [ "$is" = "$3" ]; do
-        looks=$((looks - 1))
-        [ $looks -gt 0 ] || { fleet status; return 1; }
+        poll || { fleet status; return 1; }
         [ -z "${at_look:-}" ] || $at_look "$is"
-        sleep 0.1
     done
 }
 all_protected() { await_fleet "${1:-30}" '[.shards[] | select(.state == "PROTECTED" and .protected)] | length' "$(wc -w <<<"$shards")"; }

@@ -78,8 +78,7 @@ for part in (1, 2):
         time.sleep(0.05)
 END
 }
-ready() { until "$lab" exec client bash -c 'exec 3<>/dev/tcp/203.0.113.100/7100' 2>/dev/null; do sleep 0.1; done; }
-ok "the server answers" timeout 10 bash -c "$(declare -f ready); lab='$lab'; ready"
+ok "the server answers" soon 10 "$lab" exec client bash -c 'exec 3<>/dev/tcp/203.0.113.100/7100'
 client &
 part_done() { local left=$(polls 60); until [ -e "$work/done$1" ]; do poll || return 1; done; }
 ok "all of it was sent" part_done 1

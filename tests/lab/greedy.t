@@ -16,7 +16,7 @@ head -c 20000 /dev/urandom >"$work/www/file"
 servers=$!
 # shellcheck disable=SC2086
 trap 'kill $servers 2>/dev/null; cleanup' EXIT
-until "$lab" exec server curl -s -o /dev/null http://203.0.113.100:8080/; do sleep 0.1; done
+listens server tcp 8080
 fetch() { "$lab" exec client curl -s --interface 10.0.0.100 --max-time 30 -o "$work/got" http://203.0.113.100:8080/file && cmp -s "$work/got" "$work/www/file"; }
 fetches() { # N: how many of so many came whole
     local whole=0 i

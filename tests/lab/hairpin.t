@@ -24,8 +24,8 @@ from() { # HOST RATE URL: the whole file
     "$lab" exec client curl -s --interface "$1" --max-time 60 --limit-rate "$2" -o "$work/got.$BASHPID" "$3" && cmp -s "$work/got.$BASHPID" "$work/www/file"
 }
 fetch() { from 10.0.0.100 "$1" http://203.0.113.3/file; }
-until "$lab" exec client curl -s -o /dev/null http://10.0.0.100:8080/; do sleep 0.1; done
-until "$lab" exec server curl -s -o /dev/null http://203.0.113.100:8080/; do sleep 0.1; done
+listens client tcp 8080
+listens server tcp 8080
 # Whom a server saw ask for what.
 saw() { sed -n "s|^\([0-9.]*\) .*GET /file$2 .*|\1|p" "$work/seen.$1" | sort -u | xargs; }
 

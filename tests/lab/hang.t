@@ -17,15 +17,18 @@ is "the roles have changed" "$(field a role) $(field b role)" "standby primary"
 
 process_state() { sed 's/.*) //; s/ .*//' "/proc/$1/stat" 2>/dev/null; }
 
-# Ends a drill once a condition holds; the victim may not stay hurt.
+# Ends a drill once a condition holds; the victim may not stay hurt. A drill that was over before anybody looked is begun again.
 end_drill() { # SIGNAL KIND CONDITION…
-    local signal=$1 kind=$2 tries=0 pid
+    local signal=$1 kind=$2 tries=0 pid=
     shift 2
-    "$UNDERSTUDY" drill "$kind" -c "$pair" --no-probe -o json >"$work/ended.json" 2>"$work/ended.err" &
-    pid=$!
     until "$@"; do
         tries=$((tries + 1))
-        [ $tries -lt 1000 ] || { echo "$kind: nothing was hurt"; kill -KILL $pid; return 1; }
+        [ $tries -lt 2000 ] || { echo "$kind: nothing was hurt"; kill -KILL $pid; return 1; }
+        if [ -z "$pid" ] || ! kill -0 $pid 2>/dev/null; then
+            [ -z "$pid" ] || is_protected
+            "$UNDERSTUDY" drill "$kind" -c "$pair" --no-probe -o json >"$work/ended.json" 2>"$work/ended.err" &
+            pid=$!
+        fi
         sleep 0.005
     done
     kill "-$signal" $pid

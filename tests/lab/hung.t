@@ -84,8 +84,7 @@ wait $applied
 told_of_make() { # its reporter writes it behind the node's end
     incidents "select(.node == \"$primary\") | select(.report.nf == \"stuck\") | [.report.how, .report.doing] | join(\" \")" | grep -qx "hung make"
 }
-for ((i = 0; i < 40; i++)); do told_of_make && break || sleep 0.5; done
-ok "which says so" told_of_make
+ok "which says so" soon 20 told_of_make
 cp "$work/pair.first" "$pair"
 "$lab" start $primary
 ok "with the chain as it was the pair is PROTECTED" is_protected

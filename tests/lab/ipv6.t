@@ -80,7 +80,7 @@ web_files "$work" 10 4000 300000 2000000 8000000 3000000
 export WEB_HOST="[$there::100]"
 ok "a web server over IPv6 behind the chain" web_serve "$work"
 web_fetch "$work" "$work/out" 100 20 &
-sleep 0.7
+under_way
 ok "two kills in a row" drill kill --repeat 2
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 100

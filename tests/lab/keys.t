@@ -11,15 +11,12 @@ key=$LAB_DIR/pair.key
 log_of() { echo "$LAB_DIR/$1.log"; }
 says() { grep -c -- "$2" "$(log_of "$1")"; } # NODE TEXT: how often
 reload() { # NODE TEXT: until its log says TEXT once more
-    local before tries
+    local before left=$(polls 10)
     before=$(says "$1" "$2")
     kill -HUP "$(field "$1" pid)"
-    for ((tries = 0; tries < 200; tries++)); do
-        [ "$(says "$1" "$2")" = "$before" ] || return 0
-        sleep 0.05
+    while [ "$(says "$1" "$2")" = "$before" ]; do
+        poll || { tail -n 3 "$(log_of "$1")"; return 1; }
     done
-    tail -n 3 "$(log_of "$1")"
-    return 1
 }
 reads_it() { reload "$1" "new connections are sealed by $key as it is now"; }
 as_before() {

@@ -25,6 +25,8 @@ tests=0 bad=0
 
 # shellcheck source=scripts/web.sh
 . "$root/scripts/web.sh"
+# shellcheck source=scripts/wait.sh
+. "$root/scripts/wait.sh"
 
 plan() { echo "1..$1"; }
 diag() { sed 's/^/# /' <<<"$*"; }
@@ -71,24 +73,11 @@ us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
 of_json() { if [[ $1 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/json-field" "$1"; else jq -r ".$1"; fi; }
 field() { us status -n "$1" -o json 2>/dev/null | of_json "$2"; } # NODE PATH
 
-# A wait of N seconds is over when the machine has run us for so long: polls are counted, 20 to a second, so that a machine that stands
-# still for a second costs one of them. `local left=$(polls N)` before a loop and `poll || …` in it, which sleeps, or fails with none left.
-polls() { echo $((20 * $1)); }
-poll() { [ $((left--)) -gt 0 ] && sleep 0.05; }
-
 # Waits up to SECONDS for a node's field to have a value.
 await() { # SECONDS NODE PATH VALUE
     local left=$(polls "$1")
     until [ "$(field "$2" "$3")" = "$4" ]; do
         poll || { echo "$2 .$3 is $(field "$2" "$3") after $1 s"; return 1; }
-    done
-}
-
-# Waits up to SECONDS for a command to succeed; else prints what it said last.
-soon() { # SECONDS COMMAND…
-    local left=$(polls "$1")
-    until "${@:2}" >"$work/soon" 2>&1; do
-        poll || { cat "$work/soon"; return 1; }
     done
 }
 

@@ -45,11 +45,12 @@ passes() {
     waits 5 carrier '[true,true]' || return
     echo start >&9
     waits 20 has_received
-    sleep 1 # what is under way to testpmd
+    waits 10 has_written
     printf 'stop\nquit\n' >&9
     exec 9>&-
     wait $!
 }
+has_written() { [ "$(frames "$work/out.pcap" | wc -l)" = "$(frames "$work/in.pcap" | wc -l)" ]; }
 frames() { tcpdump -r "$1" -ttnne -XX ip 2>/dev/null | sed 's/^[0-9.]* //'; }
 
 python3 - "$work/in.pcap" <<'END'

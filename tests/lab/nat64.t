@@ -119,7 +119,7 @@ ok "a web server of IPv4" web_serve "$work"
 export WEB_HOST="[$there]"
 web_fetch "$work" "$work/out" 100 20 &
 fetch=$!
-sleep 0.7
+under_way
 ok "the primary is killed, and the nodes' states are equal" killed
 ok "and once more" killed
 wait $fetch

@@ -13,7 +13,7 @@ start_b() {
 }
 stop_b() { kill "$b" 2>/dev/null; wait "$b" 2>/dev/null; }
 # What was decided on is done by a thread of the standby's, soon.
-gets() { for _ in $(seq 100); do "$@" 2>"$work/gets" && return; sleep 0.05; done; cat "$work/gets"; return 1; }
+gets() { soon 10 "$@"; }
 taken() { [ "$(grep -c "checked, and taken" "$work/b.log")" -ge "$1" ]; }
 rule() { echo "deny out tcp from any to any port $1" | cat - "$work/rules.first" >"$LAB_DIR/firewall.rules"; }
 # The pair file without its rules' line, so that a difference of nodes' own settings shows.

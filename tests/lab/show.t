@@ -61,14 +61,14 @@ sleep 1
 ok "ages of flows grow with the clock" awk -v a="$first" -v b="$(ages)" 'BEGIN {
     split(a, x); split(b, y); d = y[1] - x[1]; exit !(x[1] >= 0 && x[2] < 60 && d >= 1 && d < 600) }'
 
+rests() { grep -q nanosleep "/proc/$watcher/wchan"; } # it has looked, and will look again in a second
 "$UNDERSTUDY" show -c "$pair" -E monitor -s 10.0.0.1 >"$work/events" 2>"$work/errors" &
 watcher=$!
-sleep 2.5
+soon 10 rests
 us clear monitor >/dev/null
 gone() { [ "$(sed 's/^[^ ]* *//' "$work/events" | cut -d' ' -f-4 | sort)" = "[DESTROY] proto=udp from=10.0.0.1:1001 to=192.0.2.1:53
 [DESTROY] proto=udp from=10.0.0.1:1001 to=192.0.2.2:53" ]; }
-soon() { local left=$(polls 10); until "$@"; do poll || { cat "$work/events" "$work/errors"; return 1; }; done; }
-ok "events: the flows of that client that go, and no others" soon gone
+ok "events: the flows of that client that go, and no others" soon 10 gone
 kill -INT $watcher
 wait $watcher
 is "and it ends well" $? 0
@@ -99,14 +99,14 @@ ok "counters are cleared" us clear counters
 is "on both: their states are equal" "$(us verify | cut -d' ' -f1)" EQUAL
 "$UNDERSTUDY" show -c "$pair" -E monitor >"$work/events" 2>"$work/errors" &
 watcher=$!
-sleep 2.5
+soon 10 rests
 kill -KILL $one
 wait $one 2>/dev/null
 waits_for() { local left=$(polls 10); until [ "$(field two state)" = SOLO ]; do poll || { us status; cat "$work/log2"; return 1; }; done; }
 ok "the standby has taken over" waits_for
 us clear monitor >/dev/null
 all_gone() { [ "$(grep -c '\[DESTROY\]' "$work/events")" = 6 ]; }
-ok "events go on from it: it had the six flows of the one before" soon all_gone
+ok "events go on from it: it had the six flows of the one before" soon 10 all_gone
 is "and nothing else has come or gone" "$(grep -vc '\[DESTROY\]' "$work/events")" 0
 kill -INT $watcher
 wait $watcher

@@ -70,7 +70,7 @@ one, two = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
 one.bind(("10.99.0.1", 4700)); two.bind(("0.0.0.0", 9470)); two.listen()
 print("held", flush=True); time.sleep(50)' >"$work/held" &
 holder=$!
-for ((i = 0; i < 100; i++)); do grep -q held "$work/held" && break; sleep 0.1; done
+soon 10 grep -q held "$work/held"
 try "$pair"
 is "addresses that somebody has" "$code $(lines)" "69 2"
 ok "the link's" told "node a: replication: 10.99.0.1:4700: UDP: Address already in use"
