@@ -43,11 +43,13 @@ static uint8_t next_opening(uint8_t state, uint8_t flags, bool reply)
     return state;
 }
 
-/* A packet after a reset, which is no reset and no request. */
+/* A packet after a reset, which is no reset and no request: an ACK takes back the reset of its own end. */
 static uint8_t next_reset(uint8_t state, uint8_t flags, bool reply)
 {
-    if (reply != (state == NF_TCP_RESET_BACK) || !(flags & NF_TCP_ACK))
+    if (!(flags & NF_TCP_ACK) || state == (reply ? NF_TCP_RESET : NF_TCP_RESET_BACK))
         return state;
+    if (state == NF_TCP_RESET_BOTH)
+        return reply ? NF_TCP_RESET : NF_TCP_RESET_BACK;
     return flags & NF_TCP_FIN && reply ? NF_TCP_CLOSE_WAIT : nf_tcp_first(flags);
 }
 
@@ -59,6 +61,12 @@ static uint8_t reset(uint8_t state, bool reply)
     case NF_TCP_LAST_ACK:
     case NF_TCP_TIME_WAIT:
     case NF_TCP_CLOSED:
+        return state;
+    case NF_TCP_RESET:
+        return reply ? NF_TCP_RESET_BOTH : state;
+    case NF_TCP_RESET_BACK:
+        return reply ? state : NF_TCP_RESET_BOTH;
+    case NF_TCP_RESET_BOTH:
         return state;
     default:
         return reply ? NF_TCP_RESET_BACK : NF_TCP_RESET;
@@ -89,6 +97,7 @@ uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply)
         return next_asked(state, flags, reply);
     case NF_TCP_RESET:
     case NF_TCP_RESET_BACK:
+    case NF_TCP_RESET_BOTH:
         return next_reset(state, flags, reply);
     default:
         return state;
@@ -99,7 +108,7 @@ const char *nf_tcp_state_name(uint8_t state)
 {
     static const char *const names[NF_TCP_STATES] = {
         "none",     "syn-sent",  "syn-recv", "established", "fin-wait", "close-wait",
-        "last-ack", "time-wait", "closed",   "reset",       "reset",
+        "last-ack", "time-wait", "closed",   "reset",       "reset",    "reset",
     };
     return state < NF_TCP_STATES ? names[state] : names[NF_TCP_NONE];
 }

@@ -29,15 +29,17 @@ enum nf_tcp_state {
     NF_TCP_LAST_ACK,    /* both FINs */
     NF_TCP_TIME_WAIT,   /* both FINs and an ACK after them */
     NF_TCP_CLOSED,      /* reset before both SYNs were seen */
-    NF_TCP_RESET,       /* reset later, the last time by the originator */
-    NF_TCP_RESET_BACK,  /* the same by the other side */
+    NF_TCP_RESET,       /* reset later, by the originator */
+    NF_TCP_RESET_BACK,  /* by the other side */
+    NF_TCP_RESET_BOTH,  /* by each of them */
     NF_TCP_STATES
 };
 
 /* State after a connection's first packet seen; a SYN or, in the middle of a connection, anything else. */
 uint8_t nf_tcp_first(uint8_t flags);
 /* State after one more packet; `reply`: it came from the side that is not the originator. An end that sends
- * on after a reset of its own did not send that reset: the connection is open as before. */
+ * on after a reset of its own did not send that reset: once that is so of each reset, the connection is open
+ * as before. */
 uint8_t nf_tcp_next(uint8_t state, uint8_t flags, bool reply);
 
 /* Both sides have finished or one has reset: a SYN begins a new connection (RFC 7857, 2.2). */
@@ -60,7 +62,8 @@ static inline bool nf_tcp_is_request(uint8_t flags)
 static inline bool nf_tcp_stays(uint8_t state, uint8_t flags)
 {
     const uint32_t moves = 1u << NF_TCP_SYN_SENT | 1u << NF_TCP_CLOSED | 1u << NF_TCP_SYN_RECV |
-                           1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK;
+                           1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK |
+                           1u << NF_TCP_RESET_BOTH;
 
     return (flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK)) == NF_TCP_ACK &&
            !(moves >> (state & 31) & 1);

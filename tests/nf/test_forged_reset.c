@@ -97,6 +97,41 @@ static void a_reset_connection_stays_four_minutes(void)
     assert_false(from_outside(5000, NFT_ACK));
 }
 
+/* The host has reset, so nothing is left to open: a forged reset of the peer, who still sends, does not help.
+ */
+static void a_reset_is_not_taken_back_by_the_other_end(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    open_connection(5000);
+    assert_true(from_inside(5000, NFT_RST));
+    assert_true(from_outside(5000, NFT_RST));
+    assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
+    help_chain_has(&h, "nat", "\"reset\"");
+    assert_true(from_outside(5000, NFT_RST));
+    assert_true(from_outside(5000, NFT_FIN | NFT_ACK));
+    assert_true(from_outside(5000, NFT_ACK));
+    help_chain_has(&h, "nat", "\"reset\"");
+    help_chain_wait_tenths(&h, 2410);
+    assert_int_equal(expired(), 1);
+}
+
+/* Both were forged: it is open once each end has sent on, in whichever order. */
+static void two_forged_resets_end_nothing(void)
+{
+    help_chain_open(&h, NAT, NULL, 3);
+    for (uint16_t port = 5000; port < 5002; port++) {
+        open_connection(port);
+        assert_true(from_inside(port, NFT_RST));
+        assert_true(from_outside(port, NFT_RST));
+        assert_true(port == 5000 ? from_inside(port, NFT_ACK) : from_outside(port, NFT_ACK));
+        help_chain_has(&h, "nat", "\"reset\"");
+        assert_true(port == 5000 ? from_outside(port, NFT_ACK) : from_inside(port, NFT_ACK));
+    }
+    help_chain_wait_tenths(&h, 74000);
+    assert_true(from_inside(5000, NFT_ACK) && from_inside(5001, NFT_ACK));
+    assert_int_equal(expired(), 0);
+}
+
 /* Three forged ones in a row, with a SYN between, do not make it shorter. */
 static void a_forged_connection_in_between_does_not_help(void)
 {
@@ -185,6 +220,8 @@ int main(void)
         HELP_CASE(a_forged_reset_ends_nothing),
         HELP_CASE(a_forged_reset_of_either_end_ends_nothing),
         HELP_CASE(a_reset_connection_stays_four_minutes),
+        HELP_CASE(a_reset_is_not_taken_back_by_the_other_end),
+        HELP_CASE(two_forged_resets_end_nothing),
         HELP_CASE(a_forged_connection_in_between_does_not_help),
         HELP_CASE(a_forged_reset_and_syn_end_nothing),
         HELP_CASE(a_syn_that_is_denied_ends_nothing),
