@@ -42,7 +42,7 @@ V ?=
 Q  = $(if $(V),,@echo '  $@' && )
 CC      := gcc
 VERSION := 0.3.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap hiredis openssl libseccomp libmicrohttpd libcurl libdw libfixbuf
+LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap openssl libseccomp libmicrohttpd libcurl libdw libfixbuf
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
@@ -79,7 +79,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
 MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash delta demos dpi fleet-drills greedy hairpin \
           hostile hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge log machine members-past \
-          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes \
+          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes redis \
           replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
 LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
@@ -106,7 +106,7 @@ $(BUILD)/understudy: $(NODEOBJ) $(filter-out $(MODULEOBJ),$(OBJ)) | $(MODULEFILE
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) $(LDFLAGS) -pthread -rdynamic -o $@.new $^ $(LDLIBS) $(DPDK_LIBS) && mv $@.new $@
 
 # The same with bugs to be found, of which the environment chooses one: what the replay tool's oracle is worth.
-$(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) \
+$(BUILD)/understudy-planted: $(PLANTED:%.c=$(BUILD)/planted/%.o) $(BUILD)/planted/tests/sim/planted_lane.o \
     $(filter-out $(PLANTED:%.c=$(BUILD)/obj/%.o) $(MODULEOBJ),$(NODEOBJ) $(OBJ)) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(if $(LTO),-fno-lto) -pthread -rdynamic -o $@ $^ $(LDLIBS) $(DPDK_LIBS)
 $(BUILD)/planted/%.o: %.c
@@ -136,6 +136,21 @@ $(foreach kind,obj next planted,$(BUILD)/$(kind)/node/export/encode.o): CFLAGS +
 
 # The page of reports is in the program.
 $(foreach kind,obj next planted,$(BUILD)/$(kind)/tools/pair/report.o): tools/pair/report.html
+
+# What measures: lanes in one thread; the bench beside chains whose state is in Redis, of which the files of nflib that report
+# are compiled with tests/bench/watch.h in front of them.
+BENCHOBJ := $(filter-out $(MODULEOBJ),$(OBJ))
+REPORTS  := $(shell grep -lw NF_WATCH nflib/*/*.c)
+WATCHED  := $(patsubst %.c,$(BUILD)/watched/%.o,$(filter-out nflib/state/map.c nflib/session/table.c,$(REPORTS)) \
+    $(addprefix tests/bench/,watched_map.c watched_sessions.c redis.c wire.c))
+$(WATCHED): CFLAGS += $(LTO)
+$(BUILD)/watched/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -D_GNU_SOURCE= -include tests/bench/watch.h $(ARCH) -c -o $@ $<
+$(BUILD)/bench-lane: $(BUILD)/obj/tests/bench/lane.o $(BENCHOBJ) | $(MODULEFILES)
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS)
+$(BUILD)/bench-redis: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,redis_bench access) $(WATCHED) $(filter-out $(REPORTS:%.c=$(BUILD)/obj/%.o),$(BENCHOBJ)) | $(MODULEFILES)
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) -lhiredis
 
 # The lab's prober; numbered datagrams.
 $(BUILD)/probe: $(BUILD)/obj/tests/lab/probe.o $(patsubst %.c,$(BUILD)/obj/%.o,tools/pair/child.c node/base/given.c ftcore/base/error.c ftcore/base/event_log.c)
@@ -186,6 +201,11 @@ $(BUILD)/tests/%: $(BUILD)/obj/tests/%.o $(HELP) $(CORE)
 COMMA := ,
 $(foreach t,$(shell grep -lE '^#include "[a-z_/]+\.c"' tests/unit/*.c tests/nf/*.c),$(eval $(t:tests/%.c=$(BUILD)/tests/%): \
     INCLUDED := $(shell sed -n 's|^#include "\([a-z_/]*\)\.c"|$(BUILD)/obj/\1.o|p' $t)))
+# These have their state in Redis: what reports is linked as it does.
+REDIS_TESTS := $(BUILD)/tests/unit/test_redis $(BUILD)/tests/nf/test_redis
+$(REDIS_TESTS): $(filter-out %/redis.o,$(WATCHED))
+$(REDIS_TESTS): INCLUDED := $(REPORTS:%.c=$(BUILD)/obj/%.o)
+$(REDIS_TESTS): LDLIBS += -lhiredis
 # This one asks which object of the process a module is in.
 $(BUILD)/tests/unit/test_incidents: INCLUDED := none
 # The world that it runs in alone.
@@ -214,6 +234,7 @@ $(call simulated,ftcore/region/region.c): SIM_SEAM += -DSIM_REGION
 $(call simulated,replicator/link.c replicator/meeting.c replicator/stream.c): SIM_SEAM += -DSIM_SOCKETS
 $(call simulated,replicator/view.c): SIM_SEAM += -DSIM_FILES
 $(call simulated,replicator/view_writer.c ftcore/base/worker.c): SIM_SEAM += -DSIM_THREAD
+$(BUILD)/sim/tests/sim/planted_lane.o: CFLAGS += -DUNDERSTUDY_PLANT
 # A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.
 SIM_FED    = $(call simulated,node/ports/datagrams.c node/ports/fed.c)
 $(SIM_FED): SIM_SEAM += -DSIM_DATAGRAMS
@@ -257,7 +278,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 lint:
 	@scripts/lint
 
-results: all
+results: all $(BUILD)/bench-lane $(BUILD)/bench-redis
 	scripts/results
 
 # The models, every variant within bounds, and the mistakes that they must find: tests/model/model.t says which.
@@ -319,7 +340,7 @@ SEED_PARTS := $(foreach s,$(FIXED_SEEDS),part-seeds-$(firstword $(subst $(colon)
 
 part-lab: all
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --exec bash $(call queue,$(LAB))
-part-lab-all: all $(BUILD)/understudy-planted
+part-lab-all: all $(BUILD)/understudy-planted $(BUILD)/bench-redis
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --exec bash $(call queue,$(LAB) $(LABMORE))
 
 # In the order in which they begin: what takes longest first.
@@ -342,17 +363,17 @@ check: deps
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
-	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted && \
+	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted $(BUILD)/bench-redis && \
 	    { $(MAKEPARTS) $(CI_PARTS); made=$$?; $(MAKEPARTS) part-alone-all && [ $$made = 0 ]; }; $(PART) end $$?
 
 # Parts of it, for whoever changes something.
 check-unit: $(UNIT)
 	@CMOCKA_MESSAGE_OUTPUT=TAP prove -j4 --timer --failures --exec scripts/tap $(UNIT)
 check-sim: part-scenarios part-failed-seeds $(SEED_PARTS) part-day
-check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next)
+check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis)
 	@$(LABENV) prove --timer --failures --exec bash $(LAB)
 
-check-long: check-more $(BUILD)/understudy-next
+check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
@@ -386,4 +407,4 @@ include packaging/install.mk
 
 -include $(SIM_OBJ:.o=.d) $(SIM_OBJ:$(BUILD)/sim/%.o=$(BUILD)/sim-coverage/%.d) $(SIM_TESTS:.o=.d)
 -include $(OBJ:.o=.d) $(NFTEST:.o=.d) $(NODEOBJ:.o=.d) $(NEXTOBJ:.o=.d) $(BUILD)/next/tests/unit/test_format.d $(PLANTED:%.c=$(BUILD)/planted/%.d)
--include $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c tests/fleet/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))
+-include $(WATCHED:.o=.d) $(patsubst tests/%.c,$(BUILD)/obj/tests/%.d,$(wildcard tests/bench/*.c tests/help/*.c tests/unit/*.c tests/nf/*.c tests/lab/*.c tests/fleet/*.c)) $(patsubst %.c,$(BUILD)/obj/%.d,$(wildcard nfs/dpi/*.c))

@@ -62,7 +62,7 @@ static inline bool nd_lane_is_dense(const struct nd_lane *lane)
 /* Claims the lane's question, so that the asker cannot take it back any more. False: it just did. */
 bool nd_lane_claim_question(const struct nd_lane *lane, enum nd_ask_kind kind);
 
-/* ---- planted.c: in a build that plants bugs ------------------------------------------------------- */
+/* ---- tests/sim/planted_lane.c: in the simulation, which plants bugs ------------------------------- */
 
 #ifdef UNDERSTUDY_PLANT
 /* What the record has of packet `p`, the burst's `i`, where it should have `identity`. */

@@ -322,8 +322,8 @@ int nf_chain_make(struct nf_chain **out, const struct nf_chain_config *config, s
         return ft_fail(fault, FT_EINVAL, "chain %s: region is made for another chain", config->name);
     enum nf_scope scope;
     int error = nf_chain_scope(config, config->lanes, &scope, fault);
-    if (error == FT_OK && nf_watch)
-        error = nf_watch->making(config, fault);
+    if (error == FT_OK)
+        NF_WATCH(making, config, &error, fault);
     if (error < 0)
         return error;
     struct nf_chain *chain =

@@ -5,7 +5,6 @@
  * owns what is known of the packets.
  */
 #include "nflib/session/index.h"
-#include "nflib/state/watch.h"
 
 #include <string.h>
 

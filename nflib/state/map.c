@@ -22,6 +22,7 @@
 #include "nflib/module/module.h"
 #include "nflib/state/key.h"
 #include "nflib/state/watch.h"
+#include "nflib/state/state.h"
 
 #include <immintrin.h>
 #include <stdatomic.h>
@@ -279,9 +280,6 @@ static void note_lane(const struct nf *nf, const struct nf_map *map, const void 
 
 /* ---- the map ------------------------------------------------------------------------------------- */
 
-/* The process's one watcher of state types. Written before a chain is made, read by lanes. */
-const struct nf_watch *nf_watch;
-
 #define SLOTS_FILLED 4u /* of a bucket at capacity, on average: then one bucket in fifty is passed over */
 
 /* Bit 2i: tag i equals `tag`. */
@@ -381,24 +379,10 @@ static __attribute__((noinline)) uint32_t find_on(const struct nf_map *map, cons
     return NF_NONE;
 }
 
-/* Out of line, so that without a watcher a lookup is two instructions longer. */
-static __attribute__((noinline)) uint32_t find_and_report(const struct nf_map *map, const void *key,
-                                                          uint64_t hash)
-{
-    uint32_t slot = find_on(map, key, hash);
-
-    NF_WATCH(found, map, key, slot);
-    return slot;
-}
-
 /* Nearly always a flow's key is where its tag is found first, or nothing was passed on. */
 uint32_t nf_map_find(const struct nf_map *map, const void *key)
 {
     uint64_t hash = nf_map_hash(map, key);
-
-    if (ft_unlikely(nf_watch != NULL))
-        return find_and_report(map, key, hash);
-
     const struct bucket *bucket = bucket_at(map, nf_key_bucket(hash, map->buckets));
     uint32_t hits = match_tags(bucket, nf_key_tag(hash));
 
@@ -538,57 +522,6 @@ uint32_t nf_map_next(const struct nf_map *map, uint32_t slot)
     }
     return NF_NONE;
 }
-
-/* ---- for who watches ---- */
-
-static uint32_t key_size_of(const void *map)
-{
-    return ((const struct nf_map *)map)->key_size;
-}
-static uint32_t value_size_of(const void *map)
-{
-    return ((const struct nf_map *)map)->value_size;
-}
-static const void *key_of(const void *map, uint32_t slot)
-{
-    return nf_map_key(map, slot);
-}
-static const void *value_of(const void *map, uint32_t slot)
-{
-    return nf_map_value(map, slot);
-}
-static uint32_t peek(const void *map, const void *key)
-{
-    return find_on(map, key, nf_map_hash(map, key));
-}
-static uint32_t next_of(const void *map, uint32_t slot)
-{
-    return nf_map_next(map, slot);
-}
-
-/* The slot whose value holds `p`: keys do not change. */
-static uint32_t slot_of(const void *object, const void *p)
-{
-    const struct nf_map *map = object;
-    uint64_t offset = (uintptr_t)p - (uintptr_t)map, slot;
-
-    if (offset < map->entries_at)
-        return NF_NONE;
-    slot = (offset - map->entries_at) / map->stride;
-    if ((offset - map->entries_at) % map->stride < map->value_at || !is_used(map, (uint32_t)slot))
-        return NF_NONE;
-    return (uint32_t)slot;
-}
-
-const struct nf_watch_table nf_map_as_table = {
-    .key_size = key_size_of,
-    .value_size = value_size_of,
-    .key = key_of,
-    .value = value_of,
-    .slot_of = slot_of,
-    .peek = peek,
-    .next = next_of,
-};
 
 struct nf_table nf_table_of_map(const char *name, const struct nf_map *map)
 {

@@ -24,6 +24,7 @@
  */
 #include "nflib/module/content.h"
 #include "nflib/state/watch.h"
+#include "nflib/state/state.h"
 
 #define LEVEL_BITS 8u
 #define LEVELS     8u

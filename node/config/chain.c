@@ -401,8 +401,7 @@ int nd_read_chain(struct nd_reading *r)
     chain->shared_size = (uint64_t)raw.shared_mb << 20;
     if (raw.state && (raw.state->kind != ND_YAML_TEXT || strcmp(raw.state->text, "local") != 0))
         return nd_yaml_fail(r->fault, raw.state,
-                            "chain state is %.40s, expected local: only bench keeps it in Redis, with "
-                            "--compare redis-sync",
+                            "chain state is %.40s, expected local: no node keeps it in Redis",
                             raw.state->kind == ND_YAML_TEXT ? raw.state->text : "no text");
     if (!raw.nfs->count)
         return nd_yaml_fail(r->fault, raw.nfs, "chain nfs is an empty list, expected at least one NF");

@@ -7,10 +7,10 @@
 #include <cmocka.h>
 
 #include "tests/help/program.h"
-#include "tools/redis/redis.h"
 
 #include <arpa/inet.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -88,15 +88,4 @@ uint16_t help_free_port(const char *host)
         close(fd);
     }
     return ntohs(at.sin_port);
-}
-
-struct nd_redis *help_redis_open(struct nd_redis_options options)
-{
-    struct ft_fault fault = {""};
-    char settings[ND_REDIS_SETTINGS];
-    struct nd_redis *redis;
-
-    if (nd_redis_open(&redis, &options, settings, &fault) < 0)
-        fail_msg("%s", fault.text);
-    return redis;
 }

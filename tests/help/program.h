@@ -29,8 +29,4 @@ static inline uint32_t help_below(uint64_t *sequence, uint32_t n)
     return (uint32_t)(ft_draw(sequence) % n);
 }
 
-/* State in Redis, with a real redis-server of its own. */
-struct nd_redis_options;
-struct nd_redis *help_redis_open(struct nd_redis_options options); /* fails the test */
-
 #endif

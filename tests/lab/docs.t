@@ -303,7 +303,7 @@ check_state_types() {
     local name made says bad=0
     [ "$(modules | wc -l)" -ge 10 ] || { echo "too few NFs are found"; bad=1; }
     while read -r name; do
-        grep -rqw --include='*.[ch]' "$name" "$root"/{nfs,examples,node,tools} "$root"/nflib/{session,stream,chain,module} ||
+        grep -rqw --include='*.[ch]' "$name" "$root"/{nfs,examples,node,tools,tests/bench} "$root"/nflib/{session,stream,chain,module} ||
             [ "$(grep -rlw "$name" "$root"/nflib/{state,shared}/*.c | wc -l)" -ge 2 ] || { echo "nobody calls $name"; bad=1; }
     done < <(cat "$root/nflib/state/state.h" "$root/nflib/shared/shared.h" | grep -oE '\<nf_[a-z_]+\(' | tr -d '(' | sort -u)
     while read -r name made; do

@@ -153,7 +153,7 @@ service() { "${hidden[@]}" bash -c 'cp -a /etc/ld.so.cache /etc/passwd "$0" && m
 mkdir -p "$place/etc"
 is "without -c the service's file is read" "$(service "$place/chain.yaml" "$program" check 2>&1 | cut -d: -f1,2)" "/etc/understudy/pair.yaml: ok"
 ok "replay with a kill" away "$program" replay -c "$dest/usr/share/understudy/chains/edge.yaml" --kill primary@1000 "$place/in.pcap"
-ok "bench finds its chain" away "$program" bench --compare log --count 1000
+ok "bench finds its chain" away "$program" bench --compare log --flows 64 --pairs 1 --seconds 0.05 --no-latency
 
 # ── a node and its supervisor ────────────────────────────────────────────────────────────────────
 

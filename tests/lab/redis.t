@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# State in Redis is the bench's alone: a node refuses a file that asks for it, and the bench says how its Redis is set, has
-# the chain's state in it, and ends when that does. No root.
+# State in Redis is a comparison's alone: a node refuses a file that asks for it; tests/bench/redis_bench.c says how its Redis
+# is set, has the chain's state in it, and ends when that does. No root.
 . "$(dirname "$0")/lib.sh"
 for tool in redis-server redis-cli; do
     command -v $tool >/dev/null || skip_all "$tool is not installed"
@@ -29,7 +29,7 @@ nodes:
     control: two.sock
 END
 }
-bench() { exec "$UNDERSTUDY" bench -c "$file" --compare redis-sync --flows 4 --pairs 1 --no-latency -o json --seconds "$@"; }
+bench() { exec "$BUILD/bench-redis" bench -c "$file" --compare redis-sync --flows 4 --pairs 1 --no-latency -o json --seconds "$@"; }
 within() { # SECONDS COMMAND…: waits until it succeeds
     local left=$(polls "$1")
     until "${@:2}"; do
@@ -40,7 +40,7 @@ within() { # SECONDS COMMAND…: waits until it succeeds
 # ---- a node ------------------------------------------------------------------------------------------------------------
 
 write_file "state: redis," "batch: 8"
-why="$file:1: chain state is redis, expected local: only bench keeps it in Redis, with --compare redis-sync"
+why="$file:1: chain state is redis, expected local: no node keeps it in Redis"
 is "check refuses it" "$("$UNDERSTUDY" check -c "$file" 2>&1)-$?" "$why-65"
 is "run" "$(timeout 60 "$UNDERSTUDY" run -c "$file" -n one 2>&1)-$?" "understudy: $why-65"
 is "and replay" "$("$UNDERSTUDY" replay -c "$file" "$work/none.pcap" 2>&1)-$?" "$why-65"
@@ -55,7 +55,7 @@ ok "a file that only has the section is a node's as well" "$UNDERSTUDY" check -c
 is "the bench reads the section" "$?-$(jq -r '.runs[0] | .mpps > 0 and (.settings |
     test("^sync, cache off, batch 8 across bursts, counters by INCRBY; Redis .*--save \"\" --appendonly no"))' "$work/json")" 0-true
 write_file "" "batch: 4097"
-is "and refuses what is wrong in it" "$( (bench 0.1) 2>&1)-$?" "$file:3: redis batch is 4097, expected a number from 1 to 4096-65"
+is "and refuses what is wrong in it" "$( (bench 0.1) 2>&1)-$?" "understudy bench: $file:3: redis batch is 4097, expected a number from 1 to 4096 (see understudy --help)-64"
 
 write_file "" "batch: 8"
 (bench 100) >"$work/json" 2>"$work/err" &

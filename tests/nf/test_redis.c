@@ -12,9 +12,9 @@
 #include "nflib/session/table.h"
 #include "nfs/load_balancer.h"
 #include "nfs/nat/nat_sessions.h"
-#include "tools/redis/redis.c"
+#include "tests/bench/redis.c"
 #include "tests/help/chain.h"
-#include "tests/help/program.h"
+#include "tests/help/redis.h"
 
 #include <hiredis/hiredis.h>
 #include <stdio.h>

@@ -21,7 +21,7 @@ arbitrated=(takeover-unasked solo-unasked right-again)
 # An NF that dies of its state: a standby that does nothing about it, a change that is not recorded, a state that comes
 # back and was not checked.
 of_state=(no-remedy remedy-unrecorded unchecked-return)
-# Packets recorded by their sessions, or made again by them (lane/planted.c).
+# Packets recorded by their sessions, or made again by them (planted_lane.c).
 told=(told-neighbour told-reused told-ended told-other-key told-first-key told-fragment told-tagged told-marked)
 # Members that change: a standby that is released by elapsed time, a view that begins without the arbiter, two empty nodes
 # that ask nobody, what a node without a view says, acknowledgements before the members are on the disk, a joiner's view;

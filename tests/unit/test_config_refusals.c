@@ -51,11 +51,9 @@ static void keys_are_refused_by_position(void **state)
          "t.yaml:2: unknown key \"file_kb\" in record, expected \"file_mb\"?"},
         {CHAIN "redis: 1\n", "t.yaml:2: redis is 1, expected a map of settings"},
         {"chain: {name: x, state: [], nfs: [bare]}\n",
-         "t.yaml:1: chain state is no text, expected local: only bench keeps it in Redis, with --compare "
-         "redis-sync"},
+         "t.yaml:1: chain state is no text, expected local: no node keeps it in Redis"},
         {"chain:\n  name: x\n  state: redis\n  lanes: 2\n  nfs: [bare]\nprotect: { mode: off }\n",
-         "t.yaml:3: chain state is redis, expected local: only bench keeps it in Redis, with --compare "
-         "redis-sync"},
+         "t.yaml:3: chain state is redis, expected local: no node keeps it in Redis"},
         {"chain: {name: x, state: local, nfs: [bare]}\nredis: {batch: 4097}\n", ""},
         {CHAIN "drill:\n  zzzzzz: 1\n",
          "t.yaml:3: unknown key \"zzzzzz\" in drill, expected one of permit, probe"},

@@ -9,10 +9,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "tools/redis/redis.c"
-#include "tools/bench/access.c"
+#include "tests/bench/redis.c"
+#include "tests/bench/access.c"
 #include "tests/help/chain.h"
-#include "tests/help/program.h"
+#include "tests/help/redis.h"
 #include "tests/help/config.h"
 #include "node/config/config.h"
 

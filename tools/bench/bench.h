@@ -4,8 +4,7 @@
  * does. Options and pairs of runs (tools/bench/cmd_bench.c), what is compared and how it is set
  * (tools/bench/setup.c), one run of nodes, and two servers one after the other (tools/bench/run.c), what
  * stands in for one of those (tools/bench/servers.c), the traffic and ports (tools/bench/io.c), what the runs
- * came to (tools/bench/figures.c), the machine, and lanes in one thread (tools/bench/alone.c), accesses to
- * state (tools/bench/access.c).
+ * came to (tools/bench/figures.c), the machine (tools/bench/floor.c).
  */
 #ifndef TOOLS_BENCH_BENCH_H
 #define TOOLS_BENCH_BENCH_H
@@ -16,7 +15,6 @@
 #define ND_BENCH_KINDS 16u   /* protections in one comparison, at most */
 #define ND_BENCH_PAIRS 99u   /* pairs of runs for each, at most */
 #define ND_BENCH_LOADS 4u    /* of latency: 25, 50, 75, 90 % of saturation */
-#define ND_BENCH_BATCH 2048u /* commands in one write to Redis at most */
 #define ND_BENCH_KILLS 1000u /* takeovers that are timed, at most */
 #define ND_BENCH_LAG   600u  /* seconds for which the lag is watched, at most */
 
@@ -28,14 +26,26 @@ extern const unsigned nd_bench_loads[ND_BENCH_LOADS]; /* percent */
 enum nd_bench_beside { ND_BESIDE_NOBODY, ND_BESIDE_SPINS, ND_BESIDE_COPIES };
 
 struct nd_bench_protection {
-    char name[24];                    /* "log:warm" */
-    struct nd_protect protect;        /* the file's, changed as the name says */
-    bool unreduced;                   /* the access log is not reduced: every access is in the record */
-    enum nd_bench_beside beside;      /* one node, nobody takes over */
-    bool peer;                        /* state in Redis, as `redis` says: one node, nobody takes over */
-    struct nd_redis_options redis;    /* with `peer` */
-    char settings[ND_REDIS_SETTINGS]; /* for people; of a peer, as it was set when it ran */
+    char name[24];               /* "log:warm" */
+    struct nd_protect protect;   /* the file's, changed as the name says */
+    bool unreduced;              /* the access log is not reduced: every access is in the record */
+    enum nd_bench_beside beside; /* one node, nobody takes over */
+    const void *peer;            /* state elsewhere as well, as nd_bench_peer says: one node, nobody takes
+                                    over; NULL: none */
+    char settings[ND_BENCH_SETTINGS]; /* for people; of a peer, as it was set when it ran */
 };
+
+/* Who keeps the chain's state elsewhere as well, to compare: a program of the tests brings it. */
+struct nd_bench_peer {
+    /* What it is, if `name` is one of its; FT_ENOENT: it is not. */
+    int (*named)(struct nd_bench_protection *out, const char *name, const struct nd_config *config,
+                 struct ft_fault *fault);
+    /* In the node's process, before its chain is made; and when its ports are there. */
+    int (*open)(const void *peer, char settings[ND_BENCH_SETTINGS], struct ft_fault *fault);
+    void (*take_ports)(struct nd_io *io);
+    const char *(*lost)(void); /* NULL, or why it is of no use any more */
+};
+extern const struct nd_bench_peer *nd_bench_peer; /* NULL: there is none */
 
 /*
  * The file's settings, changed as the name says: "log", "delta:warm", "redis-sync-cache:64" …. FT_EINVAL with
@@ -73,12 +83,9 @@ struct nd_bench_options {
     unsigned takeover_load; /* percent of saturation at which primaries are killed, 1 … 100 */
     unsigned lag;           /* seconds, 0 … ND_BENCH_LAG; 0: the lag is not watched */
     bool json, no_latency;
-    bool realtime;       /* priorities as a node has them whose file says so */
-    bool insecure;       /* the link of the pair is not sealed */
-    bool two_servers;    /* each server has both cores, one after the other */
-    bool access, pieces; /* --access, --pieces: in place of a comparison */
-    const char *piece;   /* --piece, with --count; NULL: as --compare says */
-    uint64_t count;      /* --count: packets of a run without threads; 0: none */
+    bool realtime;    /* priorities as a node has them whose file says so */
+    bool insecure;    /* the link of the pair is not sealed */
+    bool two_servers; /* each server has both cores, one after the other */
 };
 
 /* ---- tools/bench/run.c ---- */
@@ -123,7 +130,7 @@ struct nd_bench_result {
     double replayed_ms;    /* kill to the end of the successor's replay */
     bool realtime;         /* the primary's replicator got its priority */
     struct nd_bench_latency latency[ND_BENCH_LOADS];
-    char settings[ND_REDIS_SETTINGS]; /* of a peer: how it said it was set; "": no peer */
+    char settings[ND_BENCH_SETTINGS]; /* of a peer: how it said it was set; "": no peer */
 };
 
 /* The lag at saturation, at one moment. Bursts and, in log segments, records are the same number. */
@@ -153,7 +160,7 @@ struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
     enum nd_bench_beside beside;            /* who has the second core */
-    const struct nd_redis_options *peer;    /* where the state is as well; NULL: in the region alone */
+    const void *peer;                       /* where the state is as well; NULL: in the region alone */
     const struct nd_bench_options *options; /* seconds, takeover_load, realtime, seed */
     bool saturate;                          /* measure saturation */
     double saturation; /* Mpps that the latency's loads are of, and kills where it is not measured; 0: no
@@ -237,7 +244,7 @@ struct nd_bench_row {
 int nd_bench_servers_run(struct nd_bench_row *row, unsigned i, const struct nd_bench_plan *plan,
                          struct ft_fault *fault);
 
-/* ---- tools/bench/alone.c: the machine's own part of a message's time ---- */
+/* ---- tools/bench/floor.c: the machine's own part of a message's time ---- */
 
 /* 0: there is one core, or it could not be measured. */
 struct nd_bench_floor {
@@ -270,14 +277,5 @@ int nd_bench_check_save(const struct nd_bench *b);
 /* Prints {"machine": …} with `list` (a reference that is taken) under `key`, beside what `all` (the same, or
  * NULL) has. 0 or ND_SOFTWARE. */
 int nd_bench_print_list(json_t *all, const char *key, json_t *list);
-
-/* ---- tools/bench/alone.c, tools/bench/access.c: in place of a comparison. They return exit codes ---- */
-
-/* The lane alone, in this thread, for an instruction counter: prints the number of packets. */
-int nd_bench_count(struct nd_bench *b);
-/* What each piece of protection costs a lane, without threads. */
-int nd_bench_pieces(struct nd_bench *b);
-/* Times of one access to state, here and in Redis. */
-int nd_bench_access(const struct nd_bench_options *o);
 
 #endif

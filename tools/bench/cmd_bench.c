@@ -52,13 +52,6 @@ static const struct nd_option rows[] = {
     {"lag", 0, ND_OPTION_U32, AT(lag), 0, ND_BENCH_LAG, "0", .value = "S",
      .help = "seconds for which the standby's lag is sampled"},
     {"no-latency", 0, ND_OPTION_FLAG, AT(no_latency), .help = "leave out the runs that measure latency"},
-    {"access", 0, ND_OPTION_FLAG, AT(access), .help = "only time accesses to state, here and in Redis"},
-    {"pieces", 0, ND_OPTION_FLAG, AT(pieces),
-     .help = "only measure what each piece of protection costs a lane"},
-    {"count", 0, ND_OPTION_U64, AT(count), 1, 1000000000, .value = "N",
-     .help = "only run N packets in one thread, for an instruction counter"},
-    {"piece", 0, ND_OPTION_TEXT, AT(piece), .value = "NAME",
-     .help = "with --count: this piece of protection"},
     {"save", 0, ND_OPTION_TEXT, AT(save), .value = "FILE", .help = "write the tables to this file too"},
     {"report", 0, ND_OPTION_TEXT, AT(report), .value = "FILE",
      .help = "write a page with drawings and the tables to this file, HTML"},
@@ -78,12 +71,6 @@ static int read_options(struct nd_bench_options *o, int argc, char **argv)
     error = nd_syntax_read(&nd_bench_syntax, o, argc, argv, &rest);
     if (error)
         return error;
-    if (o->piece && !o->count)
-        return nd_usage("bench", "--piece without --count, expected both");
-    if (o->access + o->pieces + (o->count > 0) > 1)
-        return nd_usage("bench", "more than one of --access, --pieces and --count, expected one");
-    if (o->report && (o->access || o->pieces || o->count))
-        return nd_usage("bench", "--report with --access, --pieces or --count, expected a comparison");
     if (o->two_servers && (o->takeovers || o->lag))
         return nd_usage("bench",
                         "--two-servers with --takeovers or --lag, expected it without: nobody takes over");
@@ -111,10 +98,8 @@ static int read_list(struct nd_bench *b)
         error = nd_bench_protection(&row->protection, name, b->config, &fault);
         if (error && !row->protection.name[0])
             return nd_usage("bench", "%s", fault.text);
-        if (b->options.count && row->protection.peer)
-            return nd_usage("bench", "--count with --compare %.40s, expected no Redis", name);
         if (!error && row->protection.peer && b->load.lanes.count > 1)
-            error = ft_fail(&fault, FT_EINVAL, "state in Redis is of one lane, there are %u",
+            error = ft_fail(&fault, FT_EINVAL, "state elsewhere is of one lane, there are %u",
                             b->load.lanes.count);
         if (!error && b->options.two_servers && !nd_bench_is_off(&row->protection) &&
             (!row->protection.protect.pair || row->protection.protect.stores ||
@@ -130,7 +115,6 @@ static int read_list(struct nd_bench *b)
 static int read_inputs(struct nd_bench *b)
 {
     const struct nd_bench_options *o = &b->options;
-    struct nd_redis_options redis; /* read again where it is compared */
     struct ft_fault fault = {""};
     char installed[1024];
     const char *usual = nd_installed(ND_CHAINS, CHAIN_DEFAULT, installed, sizeof(installed))
@@ -139,13 +123,11 @@ static int read_inputs(struct nd_bench *b)
     int error = nd_config_read(&b->config, o->config ? o->config : usual, 0, &fault);
 
     if (!error)
-        error = nd_redis_read(&redis, b->config, &fault);
-    if (!error)
         error = nd_load_make(&b->load, o->capture, &o->wish, &b->config->chain, &fault);
     if (!error && o->two_servers && (o->lanes ? o->lanes : b->config->chain.lanes) > 1)
         error = ft_fail(&fault, FT_EINVAL, "--two-servers with %u lanes, expected one: there are two cores",
                         o->lanes ? o->lanes : b->config->chain.lanes);
-    if (!error && !o->count && !o->pieces) /* these deal it out themselves */
+    if (!error)
         error =
             nd_load_deal(&b->load, &b->config->chain, o->lanes ? o->lanes : b->config->chain.lanes, &fault);
     if (error)
@@ -239,7 +221,7 @@ static int run_pairs(const struct nd_bench *b, struct nd_bench_row *row, struct 
     nd_bench_adapt(&with, b->config, &row->protection, b->load.lanes.count);
     plan.config = &with;
     plan.beside = row->protection.beside;
-    plan.peer = row->protection.peer ? &row->protection.redis : NULL;
+    plan.peer = row->protection.peer;
     for (unsigned i = 0; i < b->options.pairs && !error; i++) {
         plan.kill = i > 0; /* the first one compares states */
         error = nd_bench_run(&row->off[i], &without, fault);
@@ -304,17 +286,11 @@ int nd_cmd_bench(int argc, char **argv)
         code = nd_report_open(&b.report, "bench", b.options.report);
     if (code)
         return code;
-    if (b.options.access)
-        return nd_bench_access(&b.options);
     b.rows = calloc(ND_BENCH_KINDS, sizeof(*b.rows));
     code = b.rows ? read_inputs(&b) : ND_SOFTWARE;
     if (!code)
         code = read_list(&b);
-    if (!code && b.options.count)
-        code = nd_bench_count(&b);
-    else if (!code && b.options.pieces)
-        code = nd_bench_pieces(&b);
-    else if (!code && !(code = run_all(&b)))
+    if (!code && !(code = run_all(&b)))
         code = nd_bench_tell(&b);
     nd_report_drop(&b.report);
     nd_load_free(&b.load);

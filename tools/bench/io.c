@@ -693,29 +693,15 @@ static int open_lane(struct nd_bench_io *io, unsigned index, uint32_t size)
     return 0;
 }
 
-static uint32_t receive_beside_redis(void *ctx, unsigned index, unsigned number, struct nd_frame frames[],
-                                     uint32_t max)
-{
-    nd_redis_asked(((struct nd_bench_io *)ctx)->redis);
-    return receive_frames(ctx, index, number, frames, max);
-}
-
-static uint32_t transmit_answered(void *ctx, unsigned index, unsigned port, const struct ft_held held[],
-                                  uint32_t n)
-{
-    n = nd_redis_may_leave(((struct nd_bench_io *)ctx)->redis, held, n);
-    return n ? transmit_frames(ctx, index, port, held, n) : 0;
-}
-
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
-                     struct nd_redis *redis, struct ft_fault *fault)
+                     struct ft_fault *fault)
 {
     uint32_t frame = load->longest > NF_EMIT_SLOT ? load->longest : NF_EMIT_SLOT,
              size =
                  ((uint32_t)sizeof(struct buffer) + frame + ND_LOAD_LINE - 1) / ND_LOAD_LINE * ND_LOAD_LINE;
     int error = 0;
 
-    *io = (struct nd_bench_io){.slot = slot, .load = load, .redis = redis};
+    *io = (struct nd_bench_io){.slot = slot, .load = load};
     /* An odd number of lines, so that frames' first lines do not all fall into the same sets of a cache. */
     size += size / ND_LOAD_LINE % 2 ? 0 : ND_LOAD_LINE;
     io->pool = mmap(NULL, (size_t)size * BUFFERS * load->lanes.count, PROT_READ | PROT_WRITE,
@@ -731,8 +717,8 @@ int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const s
                             .devices = ND_LOAD_SIDES,
                             .side = {NF_INSIDE, NF_OUTSIDE},
                             .buffers = BUFFERS,
-                            .receive = redis ? receive_beside_redis : receive_frames,
-                            .send = redis ? transmit_answered : transmit_frames,
+                            .receive = receive_frames,
+                            .send = transmit_frames,
                             .make = make_buffer,
                             .data = frame_of,
                             .drop = drop_buffer};

@@ -24,7 +24,6 @@
 #include "lane/io.h"
 #include "tools/pair/member.h"
 #include "tools/pair/tape.h"
-#include "tools/redis/redis.h"
 
 /* ---- the load ---- */
 
@@ -85,6 +84,8 @@ int nd_load_deal(struct nd_load *load, const struct nf_chain_config *chain, unsi
 
 /* ---- the slot ---- */
 
+#define ND_BENCH_SETTINGS 480u /* bytes of text */
+
 #define ND_RATE_FULL UINT64_MAX /* there is always a packet */
 
 /* A histogram of times in ns, exact to 1.6 %: 64 buckets for each power of two. The lane counts, others read
@@ -129,7 +130,7 @@ struct nd_bench_slot {
     _Atomic uint64_t credit_waits;             /* times the sender waited for the standby's credit */
     _Atomic uint64_t lag;                      /* packets recorded and not yet known to be replayed */
     _Atomic uint64_t region_bytes, resident_bytes;
-    char settings[ND_REDIS_SETTINGS]; /* of a peer, before the state says that it began */
+    char settings[ND_BENCH_SETTINGS]; /* of a peer, before the state says that it began */
 
     struct ft_lane_shared shared[FT_LANES_MAX];
 };
@@ -155,16 +156,14 @@ struct nd_bench_io {
     struct nd_io io; /* what the lanes see of it */
     struct nd_bench_slot *slot;
     const struct nd_load *load;
-    struct nd_redis *redis; /* outputs wait for its answers; NULL: the state is in the region alone */
     uint8_t *pool;
     uint32_t busy; /* ports where anything arrives, of all lanes */
     struct nd_bench_lane lane[FT_LANES_MAX];
 };
 
-/* For as many lanes as the load was dealt out to. With `redis`, which may be NULL, outputs wait until it has
- * answered. FT_ENOMEM. */
+/* For as many lanes as the load was dealt out to. FT_ENOMEM. */
 int nd_bench_io_open(struct nd_bench_io *io, struct nd_bench_slot *slot, const struct nd_load *load,
-                     struct nd_redis *redis, struct ft_fault *fault);
+                     struct ft_fault *fault);
 
 /* All flows of the load have been opened. */
 bool nd_bench_has_opened(const struct nd_bench_slot *slot, const struct nd_load *load);

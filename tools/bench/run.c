@@ -32,7 +32,7 @@
 
 #define SECOND       1e9
 #define PATIENCE     30000000000ull /* ns given, of waiting, after which something is broken */
-#define PEERS        10u            /* times as long for Redis, which answers command by command */
+#define PEERS        10u            /* times as long for a peer that answers command by command */
 #define PAUSE        200000l
 #define QUIET_NS     20000000ull /* a lane at rest has had no packet for so long */
 #define ROUNDS       4u          /* and has gone round so often since, finding nothing at its ports */
@@ -228,12 +228,13 @@ static void *run_replicator(void *arg)
 static int open_member(struct running *r, struct ft_fault *fault)
 {
     const struct nd_bench_options *o = r->all->plan->options;
-    struct nd_redis *redis = NULL;
-    /* Before the chain is made. The server is this process's, and ends with it. */
-    int error = r->all->plan->peer ? nd_redis_open(&redis, r->all->plan->peer, r->slot->settings, fault) : 0;
+    const void *peer = r->all->plan->peer;
+    int error = peer ? nd_bench_peer->open(peer, r->slot->settings, fault) : 0;
 
     if (!error)
-        error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, redis, fault);
+        error = nd_bench_io_open(&r->io, r->slot, r->all->plan->load, fault);
+    if (!error && peer)
+        nd_bench_peer->take_ports(&r->io.io);
     r->how = (struct nd_member_config){.config = r->config,
                                        .io = &r->io.io,
                                        .shared = r->slot->shared,
@@ -310,8 +311,8 @@ static int show_turn(void *arg, struct ft_fault *fault)
     struct nd_bench_slot *slot = r->slot;
 
     nd_sleep(SHOW_NS);
-    if (r->io.redis && nd_redis_lost(r->io.redis))
-        return ft_fail(fault, FT_EIO, "%.200s", nd_redis_lost(r->io.redis));
+    if (r->all->plan->peer && nd_bench_peer->lost())
+        return ft_fail(fault, FT_EIO, "%.200s", nd_bench_peer->lost());
     if (atomic_load(&slot->status.rested))
         return 0;
     show_figures(r);

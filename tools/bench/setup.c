@@ -20,9 +20,6 @@ static const struct kind {
     bool unreduced;
     enum nd_bench_beside beside;
     const char *settings; /* NULL: what the mode is decided to */
-    bool peer;            /* state in Redis, as the following says */
-    enum nd_redis_mode redis_mode;
-    bool cache, rewrites; /* rewrites: counters are read, changed, written */
 } kinds[] = {
     {"off", ND_MODE_OFF, ND_STANDBY_HOT, .settings = "no replication; the chain on its region, untracked"},
     {"off-spin", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_SPINS,
@@ -39,14 +36,10 @@ static const struct kind {
      .settings =
          "as FTMB: every access to a shared object logged, nothing reduced; a checkpoint each 200 ms, replay "
          "after a failure only"},
-    {"redis-sync", .peer = true, .redis_mode = ND_REDIS_SYNC},
-    {"redis-async", .peer = true, .redis_mode = ND_REDIS_ASYNC},
-    {"redis-sync-cache", .peer = true, .redis_mode = ND_REDIS_SYNC, .cache = true},
-    {"redis-async-cache", .peer = true, .redis_mode = ND_REDIS_ASYNC, .cache = true},
-    {"redis-sync-rmw", .peer = true, .redis_mode = ND_REDIS_SYNC, .rewrites = true},
-    {"redis-async-rmw", .peer = true, .redis_mode = ND_REDIS_ASYNC, .rewrites = true},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+const struct nd_bench_peer *nd_bench_peer;
 
 /* The file's settings, with another mode and standby. FT_EINVAL with a line: a log that cannot be replayed
  * (see nd_config_decide). */
@@ -72,29 +65,6 @@ static void describe_protection(struct nd_bench_protection *p, const struct kind
     snprintf(p->settings, sizeof(p->settings), "%.300s%s%s",
              k->settings ? k->settings : nd_mode_text(mode, d->mode, nd_modes[d->asked], d->decided_by), cut,
              checkpoint);
-}
-
-/* The file's batch and offload, where the name says nothing else; its server is not asked, each run has one
- * of its own. */
-static int set_peer(struct nd_bench_protection *out, const struct kind *k, const char *name,
-                    const char *after, const struct nd_config *config, struct ft_fault *fault)
-{
-    int error = nd_redis_read(&out->redis, config, fault);
-    uint64_t batch = out->redis.batch < ND_BENCH_BATCH ? out->redis.batch : ND_BENCH_BATCH;
-
-    if (error)
-        return error;
-    if (after && (!nd_options_number(after, &batch) || batch < 1 || batch > ND_BENCH_BATCH))
-        return ft_fail(fault, FT_EINVAL, "--compare %.40s, expected a batch from 1 to %u", name,
-                       ND_BENCH_BATCH);
-    out->peer = true;
-    out->redis.mode = k->redis_mode;
-    out->redis.cache = k->cache;
-    out->redis.offload &= !k->rewrites;
-    out->redis.across = true;
-    out->redis.batch = (uint32_t)batch;
-    snprintf(out->name, sizeof(out->name), "%s:%lu", k->name, batch);
-    return set_protect(&out->protect, config, ND_MODE_OFF, ND_STANDBY_HOT, fault);
 }
 
 static int set_node(struct nd_bench_protection *out, const struct kind *k, const char *name,
@@ -129,12 +99,16 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
     *out = (struct nd_bench_protection){.name = ""};
     for (size_t i = 0; i < KINDS; i++)
         if (strlen(kinds[i].name) == length && strncmp(kinds[i].name, name, length) == 0)
-            return kinds[i].peer ? set_peer(out, &kinds[i], name, after, config, fault)
-                                 : set_node(out, &kinds[i], name, after, config, fault);
+            return set_node(out, &kinds[i], name, after, config, fault);
+    if (nd_bench_peer) {
+        int error = nd_bench_peer->named(out, name, config, fault);
+
+        if (error != FT_ENOENT)
+            return error;
+    }
     return ft_fail(fault, FT_EINVAL,
                    "--compare %.40s, expected off, off-spin, off-copy, log, delta, auto, checkpoint or ftmb, "
-                   "with :hot or :warm, or "
-                   "redis-sync, redis-async, with -cache or -rmw, with :BATCH",
+                   "with :hot or :warm",
                    name);
 }
 

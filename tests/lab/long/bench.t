@@ -8,10 +8,12 @@ set -u
 chains
 
 bench() { timeout 300 "$understudy" bench -o json "$@" >"$dir/json" 2>"$dir/err"; }
+lane() { timeout 300 "${BUILD:-build}/bench-lane" "$1" -o json "${@:2}" >"$dir/json" 2>"$dir/err"; }
+beside_redis() { timeout 300 "${BUILD:-build}/bench-redis" "$1" -o json "${@:2}" >"$dir/json" 2>"$dir/err"; }
 refused() { # DESCRIPTION EXPECTED ARGUMENTS...: usage, one line
     local what=$1 expected=$2 code
     shift 2
-    "$understudy" bench "$@" >"$dir/json" 2>"$dir/err"
+    ${program:-"$understudy" bench} "$@" >"$dir/json" 2>"$dir/err"
     code=$?
     [ "$code" = 64 ] && [ "$(wc -l <"$dir/err")" = 1 ] && grep -qF -- "$expected" "$dir/err" && [ ! -s "$dir/json" ]
     ok "refused: $what" $? "exit $code"
@@ -65,7 +67,7 @@ ok "the chain passes all of its traffic" $?
 # ---- state in Redis ----------------------------------------------------------------------------------------------------
 
 for protection in redis-sync:1 redis-async:2048 redis-sync-cache:64 redis-async-cache:32 redis-sync-rmw:64; do
-    bench -c nfs/chains/balanced.yaml --compare "$protection" --flows 200 --pairs 1 --seconds 0.05 --no-latency
+    beside_redis bench -c nfs/chains/balanced.yaml --compare "$protection" --flows 200 --pairs 1 --seconds 0.05 --no-latency
     ok "$protection runs, without a gap in its outputs" $? "$(tail -3 "$dir/err")"
     mode=${protection#redis-} batch=${protection#*:}
     mode=${mode%%[-:]*}
@@ -93,32 +95,32 @@ ok "for people: a table, the same in the file" $?
 # ---- counting, for an instruction counter ------------------------------------------------------------------------------
 
 for protection in off log; do
-    n=$("$understudy" bench -c nfs/chains/balanced.yaml --flows 1000 --compare "$protection" --count 5000 2>"$dir/err") &&
+    n=$("${BUILD:-build}/bench-lane" count -c nfs/chains/balanced.yaml --flows 1000 --compare "$protection" --count 5000 2>"$dir/err") &&
         [ "$n" -ge 5000 ] && [ "$n" -lt 5064 ]
-    ok "--count, $protection: its packets, to the burst" $? "got $n"
+    ok "count, $protection: its packets, to the burst" $? "got $n"
 done
 
 for chain in forward balanced; do # the second one's packets are recorded by their sessions
     for piece in off hold seq inputs encode keeper marks two-lanes two-hold dependencies; do
-        n=$("$understudy" bench -c "nfs/chains/$chain.yaml" --flows 64 --count 2000 --piece "$piece" 2>"$dir/err") &&
+        n=$("${BUILD:-build}/bench-lane" count -c "nfs/chains/$chain.yaml" --flows 64 --count 2000 --piece "$piece" 2>"$dir/err") &&
             [ "$n" -ge 2000 ] && [ "$n" -lt 2128 ]
-        ok "--count, $chain, piece $piece: its packets, to the turn" $? "got $n"
+        ok "count, $chain, piece $piece: its packets, to the turn" $? "got $n"
     done
 done
 
 # ---- pieces of protection, access to state -----------------------------------------------------------------------------
 
 # Two lanes in turn fight over one number: each burst has one dependency, on the other lane. One lane has nobody to fight with.
-bench -c nfs/chains/forward.yaml --pieces --flows 64 --pairs 1 --seconds 0.05 &&
+lane pieces -c nfs/chains/forward.yaml --flows 64 --pairs 1 --seconds 0.05 &&
     [ "$(fact '[.pieces[] | select(.piece == "dependencies") | .dependencies_per_record] == [1]')" = true ] &&
     [ "$(fact '[.pieces[] | select(.piece != "dependencies") | .dependencies_per_record] | add == 0')" = true ] &&
     [ "$(fact '[.pieces[] | .ns > 0] | all and length == 10')" = true ]
 ok "pieces: a dependency a record where lanes share, none elsewhere" $? "$(cat "$dir/json")"
 # The monitor shares nothing.
-bench -c "$dir/chain/monitor.yaml" --pieces --flows 64 --pairs 1 --seconds 0.05 &&
+lane pieces -c "$dir/chain/monitor.yaml" --flows 64 --pairs 1 --seconds 0.05 &&
     [ "$(fact '[.pieces[].dependencies_per_record] | add == 0')" = true ]
 ok "pieces: no dependency where lanes share nothing" $? "$(cat "$dir/json")"
-bench --access --flows 1000 --seconds 0.05 &&
+beside_redis access --flows 1000 --seconds 0.05 &&
     [ "$(fact '[.access[] | .p50_ns > 0 and .p50_ns <= .p99_ns] | all and length == 13')" = true ] &&
     [ "$(fact '[.access[] | {key: "\(.state) \(.access)", value: .p50_ns}] | from_entries |
         .["redis, sync read"] > .["map read"] and .["redis, sync write"] > .["redis, async write"]')" = true ]
@@ -131,7 +133,7 @@ for protection in log auto:warm; do
         [ "$(fact '[.runs[] | .lanes == 2 and .mpps > 0] | all')" = true ]
     ok "two lanes, $protection" $? "$(cat "$dir/json")"
 done
-bench -c nfs/chains/forward.yaml --compare log,redis-sync --flows 64 --lanes 2 --pairs 1 --seconds 0.05 --no-latency &&
+beside_redis bench -c nfs/chains/forward.yaml --compare log,redis-sync --flows 64 --lanes 2 --pairs 1 --seconds 0.05 --no-latency &&
     [ "$(fact '(.runs[0].mpps > 0) and (.runs[1].refused | contains("one lane"))')" = true ]
 ok "Redis in two lanes is refused, the others run" $? "$(cat "$dir/json")"
 bench -c nfs/chains/forward.yaml --compare log --flows 64 --pairs 2 --seconds 0.05 --no-latency --takeovers 3 --lag 2
@@ -201,9 +203,16 @@ refused "an option twice" "option --pairs twice, expected once" -c x --pairs 1 -
 refused "an unknown protection" "expected off, log, delta" -c nfs/chains/forward.yaml --compare off,raid
 refused "a standby that there is not" "expected :hot or :warm" -c nfs/chains/forward.yaml --compare log:cold
 refused "a frame no Ethernet has" "from 64 to 1500" -c nfs/chains/forward.yaml --frame 63
+refused "Redis, which the tests' own program compares with" "expected off, log, delta" --compare redis-sync
+program="${BUILD:-build}/bench-redis bench"
 refused "a batch of none" "from 1 to 2048" --compare redis-sync:0
 refused "a standby of Redis" "from 1 to 2048" --compare redis-sync:hot
-refused "counting with Redis" "expected no Redis" --compare redis-sync --count 100
+program="${BUILD:-build}/bench-redis access"
+refused "access to what does not fit" "from 2 to 1048576" --flows 2000000
+program="${BUILD:-build}/bench-lane count"
+refused "counting with Redis" "expected off, log, delta" -c nfs/chains/forward.yaml --compare redis-sync
+refused "an unknown piece" "expected off, hold, seq" -c nfs/chains/forward.yaml --piece luck
+program=
 refused "no flows" "from 2 to" --flows 0
 refused "an argument" "expected none" IN.pcap
 refused "no lanes" "from 1 to 16" --lanes 0
@@ -212,10 +221,6 @@ refused "takeovers below none" "from 0 to 1000" --takeovers -1
 refused "a takeover beyond saturation" "from 1 to 100" --takeover-load 101
 refused "a takeover where there is one server" "nobody takes over" --two-servers --takeovers 1
 refused "a lag of an hour" "from 0 to 600" --lag 3600
-refused "two things at once" "expected one" --access --pieces
-refused "a piece alone" "expected both" --piece off
-refused "an unknown piece" "expected off, hold, seq" -c nfs/chains/forward.yaml --count 10 --piece luck
-refused "access to what does not fit" "1048576 at most" --access --flows 2000000
 data_refused() { # DESCRIPTION EXPECTED ARGUMENTS...: bad data, one line
     local what=$1 expected=$2 code
     shift 2

@@ -61,7 +61,7 @@ is "no node was started" "$(find /proc/[0-9]*/root -maxdepth 0 -lname "$debian" 
 is "/etc/understudy is for root and the nodes" "$(in_debian stat -c '%U:%G %a' /etc/understudy)" "root:understudy 2750"
 in_debian sh -c 'umask 027; echo >/etc/understudy/copied'
 is "and what root puts there can be read by them" "$(in_debian stat -c '%U:%G %a' /etc/understudy/copied)" "root:understudy 640"
-ok "its bench runs" in_debian understudy bench --compare log --count 1000
+ok "its bench runs" in_debian understudy bench --compare log --flows 64 --pairs 1 --seconds 0.05 --no-latency
 
 # ── a pair, as the unit starts it ────────────────────────────────────────────────────────────────
 

@@ -10,14 +10,14 @@
  * Keys: "NF.NUMBER:" and the map's key; the same alone for a pool or a word; "NF.raw:" and the number of the
  * line in the NF's arena, "raw:" in the shared one, as four bytes.
  */
-#include "tools/redis/redis.h"
+#include "tests/bench/redis.h"
 #include "ftcore/base/check.h"
 #include "nflib/chain/chain.h"
 #include "nflib/state/state.h"
-#include "nflib/state/watch.h"
 #include "node/config/config.h"
 #include "node/config/schema.h"
-#include "tools/redis/wire.h"
+#include "tests/bench/watch.h"
+#include "tests/bench/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -527,11 +527,11 @@ static struct object *add_object(struct nd_redis *r, enum nf_watch_kind kind, co
 }
 
 /* The sessions of the lane. */
-static void enter_table(const void *start, uint64_t bytes, const struct nf_watch_table *as)
+static void enter_table(const void *start, uint64_t bytes)
 {
     struct object *object = add_object(watching, NF_WATCH_MAP, start, bytes);
 
-    object->as = as;
+    object->as = &nf_sessions_as_table;
     object->prefix_len = (uint32_t)snprintf(object->prefix, sizeof(object->prefix), "0.0:");
 }
 
@@ -563,18 +563,18 @@ static void forget_chain(void)
     clear_touched(&r->touched);
 }
 
-static int begin_chain(const struct nf_chain_config *config, struct ft_fault *fault)
+static void begin_chain(const struct nf_chain_config *config, int *error, struct ft_fault *fault)
 {
-    for (unsigned i = 0; i < config->count; i++)
+    for (unsigned i = 0; i < config->count && !*error; i++)
         if (config->nfs[i].module->heap)
-            return ft_fail(fault, FT_EINVAL,
-                           "chain %s: %s has a heap, of which a state backend hears nothing", config->name,
-                           config->nfs[i].module->name);
-    if (config->lanes > 1)
-        return ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
-                       config->lanes);
-    forget_chain();
-    return FT_OK;
+            *error =
+                ft_fail(fault, FT_EINVAL, "chain %s: %s has a heap, of which a state backend hears nothing",
+                        config->name, config->nfs[i].module->name);
+    if (!*error && config->lanes > 1)
+        *error = ft_fail(fault, FT_EINVAL, "chain %s: %u lanes, a state backend serves one", config->name,
+                         config->lanes);
+    if (!*error)
+        forget_chain();
 }
 
 static void load_object(struct nd_redis *r, const struct object *object)

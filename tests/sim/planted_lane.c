@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What may go wrong where a lane records packets by their sessions (capture_sessions in lane/turn.c), as
- * planted bugs (ftcore/base/plant.h). In every build that plants none this file is empty,
- * and the calls, which lane/parts.h has, leave no code.
+ * planted bugs (ftcore/base/plant.h). In the product the calls, which lane/parts.h has, leave no code.
  *
  *   told-neighbour  what was looked up for the packet before it is taken for the packet's own
  *   told-reused     a flow goes on to be identified by the number that its session had first, though
@@ -16,11 +15,8 @@
  */
 #include "lane/parts.h"
 #include "ftcore/base/plant.h"
-#include "nflib/session/index.h"
-
-#ifdef UNDERSTUDY_PLANT
-
 #include "nflib/chain/chain.h"
+#include "nflib/session/index.h"
 
 #include <stddef.h>
 
@@ -83,5 +79,3 @@ void nd_planted_marks(const struct nd_lane *lane)
         if (in->flags & FT_IN_SESSION)
             bytes[offsetof(struct nf_session_input, tos)] = p->data[p->l3 + 1];
 }
-
-#endif

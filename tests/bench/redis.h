@@ -4,7 +4,7 @@
  * same NFs, with each read and write of their state sent to a Redis server, over TCP.
  *
  * The NFs go on working on the region. What they do to it the library tells who watches it
- * (nflib/state/watch.h), which is this; and that sends commands:
+ * (tests/bench/watch.h), which is this; and that sends commands:
  *
  *   a lookup in a map         GET of the entry, found or not, before the NF goes on
  *   an edit of an entry       SET of the whole value at the burst's end; a GET before it, unless the burst
@@ -40,8 +40,8 @@
  * With batch 1 each command is a packet and a wait of its own. Every answer is compared with what the region
  * has; another one, an error, silence or a lost connection end it: nd_redis_lost says why.
  */
-#ifndef TOOLS_REDIS_REDIS_H
-#define TOOLS_REDIS_REDIS_H
+#ifndef TESTS_BENCH_REDIS_H
+#define TESTS_BENCH_REDIS_H
 
 #include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"
@@ -87,7 +87,7 @@ void nd_redis_asked(struct nd_redis *redis);
 struct nd_config;
 int nd_redis_read(struct nd_redis_options *out, const struct nd_config *config, struct ft_fault *fault);
 
-/* ---- redis/wire.c: a server of our own ---------------------------------------------------------- */
+/* ---- tests/bench/wire.c: a server of our own ---------------------------------------------------------- */
 
 struct nd_redis_server {
     pid_t pid;

@@ -4,10 +4,10 @@
  * their answers are compared, in order, with what is expected. Written and read by one thread; anybody may
  * ask whether it is lost. hiredis connects and parses the answers, without making objects of them.
  */
-#ifndef TOOLS_REDIS_WIRE_H
-#define TOOLS_REDIS_WIRE_H
+#ifndef TESTS_BENCH_WIRE_H
+#define TESTS_BENCH_WIRE_H
 
-#include "tools/redis/redis.h"
+#include "tests/bench/redis.h"
 
 #include <stdatomic.h>
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bench --access: how long one access to state takes, in the region and in Redis. Owns what it measures on: a
- * chain of one NF that does nothing, with two maps and a number; a connection and a server.
+ * bench-redis access: how long one access to state takes, in the region and in Redis. Owns what it measures
+ * on: a chain of one NF that does nothing, with two maps and a number; a connection and a server.
  */
+#include "tests/bench/access.h"
 #include "tools/bench/bench.h"
 #include "cli/options.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
 #include "node/base/clock.h"
-#include "tools/redis/wire.h"
+#include "tests/bench/wire.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -310,8 +311,7 @@ static int measure_accesses(struct access_times *out, uint32_t entries, uint32_t
 
 /* ---- the command ------------------------------------------------------------------------------- */
 
-#define SAMPLES     2000u      /* of each kind of access, a second of --seconds */
-#define ENTRIES_MAX (1u << 20) /* flows */
+#define SAMPLES 2000u /* of each kind of access, a second of --seconds */
 
 #define OF(field) offsetof(struct times, field)
 
@@ -321,18 +321,38 @@ static const struct nd_column columns[] = {
     ND_REAL("p99", "p99_ns", OF(p99), 10, 1),    {.title = NULL},
 };
 
-int nd_bench_access(const struct nd_bench_options *o)
+struct options {
+    uint64_t entries;
+    double seconds;
+    bool json;
+};
+
+static const struct nd_option rows[] = {
+    {"flows", 0, ND_OPTION_U64, offsetof(struct options, entries), 2, 1u << 20, "100000", .value = "N",
+     .help = "entries"},
+    {"seconds", 0, ND_OPTION_REAL, offsetof(struct options, seconds), 0.05, 600, "1", .value = "S",
+     .help = "of each measurement"},
+    ND_OPTION_JSON_ROW(offsetof(struct options, json)),
+    {.name = NULL},
+};
+
+static const struct nd_syntax syntax = {"access", rows, "", 0, 0};
+
+int nd_bench_access(int argc, char **argv)
 {
     static struct access_times a;
-    const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 14};
+    struct options o = {0};
+    struct nd_sheet sheet = {.wide = 14};
+    struct nd_arguments rest;
     struct ft_fault fault = {""};
     json_t *list;
+    int code = nd_syntax_read(&syntax, &o, argc, argv, &rest);
 
-    if (o->wish.flows > ENTRIES_MAX)
-        return nd_usage("bench", "--access with --flows %lu, expected %u at most", o->wish.flows,
-                        ENTRIES_MAX);
-    if (measure_accesses(&a, (uint32_t)o->wish.flows, (uint32_t)(SAMPLES * o->seconds) + 1, &fault) != 0) {
-        fprintf(stderr, "understudy bench: %s\n", fault.text);
+    if (code)
+        return code;
+    sheet.out = o.json ? stderr : stdout;
+    if (measure_accesses(&a, (uint32_t)o.entries, (uint32_t)(SAMPLES * o.seconds) + 1, &fault) != 0) {
+        fprintf(stderr, "bench-redis: %s\n", fault.text);
         return ND_SOFTWARE;
     }
     nd_sheet_begin(&sheet, columns, "state");
@@ -342,13 +362,12 @@ int nd_bench_access(const struct nd_bench_options *o)
             "times in ns, %lu entries; keys of 16 bytes, values of 24, in random order; local and async: of "
             "the mean of 64, async in one batch; shared:\nof two lanes, section and lock included; what is "
             "cached is read here, and written as without a cache\n%s\n",
-            o->wish.flows, a.settings);
-    if (!o->json)
+            o.entries, a.settings);
+    if (!o.json)
         return ND_DONE;
     list = json_array();
     for (unsigned i = 0; i < a.count; i++)
         json_array_append_new(list, nd_columns_object(columns, &a.times[i]));
     return nd_bench_print_list(
-        json_pack("{s:I, s:s}", "entries", (json_int_t)o->wish.flows, "settings", a.settings), "access",
-        list);
+        json_pack("{s:I, s:s}", "entries", (json_int_t)o.entries, "settings", a.settings), "access", list);
 }

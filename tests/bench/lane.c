@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the bench measures without nodes.
- *
- * The machine: what it takes for a message between two threads on its cores: there and back over TCP on the
- * loopback, as the link goes, by threads that spin and by threads that block; and a cache line from core to
- * core. Added latency cannot be below the first of these.
- *
- * Lanes without threads and without a replicator: receive, capture, chain, hold, release, in the caller's
- * thread, with as much of protection switched on as is asked for. All of it is the node's own code. Time
- * moves by a microsecond a turn, the loop itself moves the stable watermark, and the log ring is emptied
+ * bench-lane: lanes without threads and without a replicator: receive, capture, chain, hold, release, in the
+ * caller's thread, with as much of protection switched on as is asked for. All of it is the node's own code.
+ * Time moves by a microsecond a turn, the loop itself moves the stable watermark, and the log ring is emptied
  * without being read, but for what encodes.
  *
- * --count: nothing varies from run to run, for an instruction counter (scripts/instructions). --pieces: what
- * each piece of protection costs a lane: processor time a packet, with one piece more switched on. Each
- * measurement is a process of its own (a process has one region); rounds of all pieces follow each other, and
- * differences are taken within a round, so slow changes of the machine cancel.
+ * bench-lane count: prints the number of packets; nothing varies from run to run, for an instruction counter
+ * (scripts/instructions). bench-lane pieces: what each piece of protection costs a lane: processor time a
+ * packet, with one piece more switched on. Each measurement is a process of its own (a process has one
+ * region); rounds of all pieces follow each other, and differences are taken within a round, so slow changes
+ * of the machine cancel.
  */
 #define _GNU_SOURCE
 #include "tools/bench/bench.h"
@@ -23,167 +18,8 @@
 #include "lane/lane.h"
 #include "tools/pair/child.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-/* ==== the machine ====================================================================================== */
-
-#define ROUNDS  2000u
-#define LINES   100000u
-#define MESSAGE 64u /* bytes, each way */
-
-struct line {
-    _Alignas(64) _Atomic unsigned there;
-    _Alignas(64) _Atomic unsigned back;
-};
-
-/* The other thread: its core, and by what it answers. */
-struct echo {
-    cpu_set_t core;
-    int fd, flags;
-    struct line line;
-};
-
-/* One message; `flags` MSG_DONTWAIT: by spinning. False: the connection has ended. */
-static bool receive_message(int fd, int flags)
-{
-    uint8_t bytes[MESSAGE];
-    ssize_t n;
-
-    do /* so few bytes come together */
-        n = recv(fd, bytes, sizeof(bytes), flags);
-    while (n < 0 && (errno == EAGAIN || errno == EINTR));
-    return n == (ssize_t)sizeof(bytes);
-}
-
-static bool send_message(int fd)
-{
-    static const uint8_t bytes[MESSAGE];
-
-    return send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL) == (ssize_t)sizeof(bytes);
-}
-
-static void *echo_messages(void *arg)
-{
-    const struct echo *e = arg;
-
-    sched_setaffinity(0, sizeof(e->core), &e->core);
-    while (receive_message(e->fd, e->flags) && send_message(e->fd))
-        ;
-    shutdown(e->fd, SHUT_RDWR); /* who waits for an answer waits in vain */
-    return NULL;
-}
-
-static void *echo_lines(void *arg)
-{
-    struct echo *e = arg;
-
-    sched_setaffinity(0, sizeof(e->core), &e->core);
-    for (unsigned i = 1; i <= LINES; i++) {
-        while (atomic_load_explicit(&e->line.there, memory_order_acquire) != i)
-            ;
-        atomic_store_explicit(&e->line.back, i, memory_order_release);
-    }
-    return NULL;
-}
-
-/* Two ends of a connection on the loopback. False: there is none to be had. */
-static bool connect_ends(int end[2])
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-
-    end[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    end[1] = -1;
-    if (bind(listener, (struct sockaddr *)&at, len) == 0 && listen(listener, 1) == 0 &&
-        getsockname(listener, (struct sockaddr *)&at, &len) == 0 &&
-        connect(end[0], (struct sockaddr *)&at, len) == 0)
-        end[1] = accept(listener, NULL, NULL);
-    close(listener);
-    for (unsigned i = 0; i < 2; i++)
-        setsockopt(end[i], IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    return end[1] >= 0;
-}
-
-/* Median of the rounds, us; 0: none ended. */
-static double time_rounds(struct echo *other, int fd, int flags)
-{
-    double us[ROUNDS];
-    unsigned rounds = 0;
-    pthread_t thread;
-
-    other->flags = flags;
-    if (pthread_create(&thread, NULL, echo_messages, other) != 0)
-        return 0;
-    while (rounds < ROUNDS) {
-        uint64_t began = nd_now();
-
-        if (!send_message(fd) || !receive_message(fd, flags))
-            break;
-        us[rounds++] = (double)(nd_now() - began) / 1e3;
-    }
-    shutdown(fd, SHUT_RDWR);
-    pthread_join(thread, NULL);
-    return rounds ? nd_quantile(us, rounds, 0.5) : 0;
-}
-
-static double time_connection(struct echo *other, int flags)
-{
-    double us = 0;
-    int end[2];
-
-    if (connect_ends(end)) {
-        other->fd = end[1];
-        us = time_rounds(other, end[0], flags);
-        close(end[1]);
-    }
-    close(end[0]);
-    return us;
-}
-
-/* Mean of the rounds, one way, ns. */
-static double time_line(struct echo *other)
-{
-    uint64_t began;
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, echo_lines, other) != 0)
-        return 0;
-    began = nd_now();
-    for (unsigned i = 1; i <= LINES; i++) {
-        atomic_store_explicit(&other->line.there, i, memory_order_release);
-        while (atomic_load_explicit(&other->line.back, memory_order_acquire) != i)
-            ;
-    }
-    pthread_join(thread, NULL);
-    return (double)(nd_now() - began) / LINES / 2;
-}
-
-void nd_bench_floor(struct nd_bench_floor *out)
-{
-    struct echo other = {.fd = -1};
-    cpu_set_t before, lanes;
-    int rest;
-
-    *out = (struct nd_bench_floor){0};
-    if (nd_bench_cores(1, &lanes, &rest) == 0 || sched_getaffinity(0, sizeof(before), &before) != 0)
-        return; /* all threads of a run share one core, and nothing spins there */
-    CPU_SET((unsigned)rest, &other.core);
-    sched_setaffinity(0, sizeof(lanes), &lanes);
-    out->spinning_us = time_connection(&other, MSG_DONTWAIT);
-    out->blocking_us = time_connection(&other, 0);
-    out->line_ns = time_line(&other);
-    sched_setaffinity(0, sizeof(before), &before);
-}
-
-/* ==== lanes alone ====================================================================================== */
 
 #define BEHIND    8u /* bursts between the last executed and the last stable one */
 #define TURN_NS   1000u
@@ -220,6 +56,11 @@ static const struct piece {
      .holds = true, .logs = true, .lanes = 2},
 };
 #define PIECES (sizeof(pieces) / sizeof(pieces[0]))
+
+struct traffic {
+    struct nd_config *config;
+    struct nd_load load;
+};
 
 /* A process can have one. */
 static struct alone {
@@ -338,7 +179,7 @@ __attribute__((noinline)) uint64_t nd_bench_counted(struct alone *a, uint64_t pa
 static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, struct ft_fault *fault)
 {
     struct ft_lane_shared *shared = a->slot->shared;
-    int error = nd_bench_io_open(&a->io, a->slot, load, NULL, fault);
+    int error = nd_bench_io_open(&a->io, a->slot, load, fault);
 
     if (a->piece->by_seq) {
         a->io.io.input = no_input;
@@ -362,7 +203,7 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
     a->lanes = (struct nd_lanes){
         .config = &a->config, .io = &a->io.io, .shared = shared, .setup.seed = seed, .doing = FT_LANE_LIVE};
     if (!error)
-        error = nd_lanes_open(&a->lanes, "understudy bench", false, fault);
+        error = nd_lanes_open(&a->lanes, "bench-lane", false, fault);
     if (!error && a->piece->logs) /* as a snapshot does: the stream begins, with the log */
         nd_stream_begin(&a->lanes.group);
     atomic_store(&a->slot->rate, ND_RATE_FULL);
@@ -370,11 +211,11 @@ static int make_lanes(struct alone *a, struct nd_load *load, uint64_t seed, stru
 }
 
 /* `load` is dealt out to the piece's lanes; all flows are open when this returns. */
-static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_fault *fault)
+static int open_alone(struct traffic *t, const struct piece *piece, struct ft_fault *fault)
 {
     struct nd_bench_protection protection;
     struct alone *a = &alone;
-    int error = nd_load_deal(&b->load, &b->config->chain, piece->lanes, fault);
+    int error = nd_load_deal(&t->load, &t->config->chain, piece->lanes, fault);
 
     a->piece = piece;
     a->slot = nd_shared_memory(sizeof(*a->slot));
@@ -387,61 +228,66 @@ static int open_alone(struct nd_bench *b, const struct piece *piece, struct ft_f
                               !piece->logs   ? "off"
                               : piece->marks ? "log:warm"
                                              : "log",
-                              b->config, NULL);
-    nd_bench_adapt(&a->config, b->config, &protection, piece->lanes);
+                              t->config, NULL);
+    nd_bench_adapt(&a->config, t->config, &protection, piece->lanes);
     a->config.protect.checkpoint_ms = UINT32_MAX; /* no checkpoint is due by time */
     a->config.protect.pending_mb = UINT32_MAX;    /* no checkpoint is due because the log has grown */
-    error = make_lanes(a, &b->load, b->options.wish.seed, fault);
-    while (!error && !nd_bench_has_opened(a->slot, &b->load))
+    error = make_lanes(a, &t->load, t->load.wish.seed, fault);
+    while (!error && !nd_bench_has_opened(a->slot, &t->load))
         turn_lanes(a, 0);
     a->dependencies = a->records = 0;
     return error;
 }
 
-/* ---- --count ----------------------------------------------------------------------------------- */
+/* ---- the command ------------------------------------------------------------------------------- */
+
+struct options {
+    const char *config, *compare, *piece; /* piece NULL: as `compare` says */
+    struct nd_load_wish wish;
+    uint64_t count; /* packets */
+    unsigned rounds;
+    double seconds;
+    bool json;
+};
 
 /* What --compare names, in words of pieces. NULL: none. */
-static const struct piece *piece_of(const struct nd_config *config, const struct nd_bench_options *o,
+static const struct piece *piece_of(const struct nd_config *config, const char *compare,
                                     struct ft_fault *fault)
 {
     struct nd_bench_protection protection;
     const struct nd_protect *p = &protection.protect;
 
-    if (nd_bench_protection(&protection, o->compare, config, fault) != 0)
+    if (nd_bench_protection(&protection, compare, config, fault) != 0)
         return NULL;
     if (nd_bench_is_off(&protection))
         return find_piece("off");
     if (p->records && !protection.unreduced)
         return find_piece(p->stores ? "marks" : "inputs");
-    ft_fail(fault, FT_EINVAL, "--count of %.40s, expected off, log or log:warm", o->compare);
+    ft_fail(fault, FT_EINVAL, "--compare %.40s, expected off, log or log:warm", compare);
     return NULL;
 }
 
-int nd_bench_count(struct nd_bench *b)
+static int count_packets(struct traffic *t, const struct options *o)
 {
-    const struct nd_bench_options *o = &b->options;
     struct ft_fault fault = {""};
-    const struct piece *piece = o->piece ? find_piece(o->piece) : piece_of(b->config, o, &fault);
+    const struct piece *piece = o->piece ? find_piece(o->piece) : piece_of(t->config, o->compare, &fault);
     int error;
 
     if (!piece && o->piece)
-        return nd_usage(
-            "bench",
-            "--piece %.40s, expected off, hold, seq, inputs, encode, keeper, marks, two-lanes, two-hold "
-            "or dependencies",
-            o->piece);
+        return nd_usage("count",
+                        "--piece %.40s, expected off, hold, seq, inputs, encode, keeper, marks, two-lanes, "
+                        "two-hold or dependencies",
+                        o->piece);
     if (!piece)
-        return nd_usage("bench", "%s", fault.text);
-    error = open_alone(b, piece, &fault);
+        return nd_usage("count", "%s", fault.text);
+    error = open_alone(t, piece, &fault);
     if (error) {
-        fprintf(stderr, "understudy bench: %s\n", fault.text);
+        fprintf(stderr, "bench-lane: %s\n", fault.text);
         return error == FT_EINVAL ? ND_USAGE : ND_SOFTWARE;
     }
     printf("%lu\n", nd_bench_counted(&alone, o->count));
     return ND_DONE;
 }
-
-/* ---- --pieces ---------------------------------------------------------------------------------- */
 
 struct measured {
     double ns; /* of processor time, a packet */
@@ -450,8 +296,9 @@ struct measured {
 
 /* A measurement, for the process that makes it. */
 struct measurement {
-    struct nd_bench *bench;
+    struct traffic *traffic;
     const struct piece *piece;
+    double seconds;
 };
 
 /* In a process of its own. */
@@ -465,7 +312,7 @@ static int measure_piece(void *arg, void *result, struct ft_fault *fault)
 
     if (nd_bench_cores(1, &cores, &rest))
         sched_setaffinity(0, sizeof(cores), &cores);
-    error = open_alone(m->bench, m->piece, fault);
+    error = open_alone(m->traffic, m->piece, fault);
     if (error)
         return error;
     nd_bench_counted(&alone, CHUNK);
@@ -473,7 +320,7 @@ static int measure_piece(void *arg, void *result, struct ft_fault *fault)
     do {
         packets += nd_bench_counted(&alone, CHUNK);
         used = nd_cpu_time(CLOCK_THREAD_CPUTIME_ID) - from;
-    } while ((double)used < m->bench->options.seconds * 1e9);
+    } while ((double)used < m->seconds * 1e9);
     to->ns = (double)used / (double)packets;
     to->dependencies = alone.records ? (double)alone.dependencies / (double)alone.records : 0;
     return 0;
@@ -507,31 +354,30 @@ static struct summary sum_up(struct measured m[][PIECES], unsigned rounds, const
                             .dependencies = m[0][at].dependencies};
 }
 
-int nd_bench_pieces(struct nd_bench *b)
+static int measure_pieces(struct traffic *t, const struct options *o)
 {
     static struct measured m[ND_BENCH_PAIRS][PIECES];
-    const struct nd_bench_options *o = &b->options;
     const struct nd_sheet sheet = {.out = o->json ? stderr : stdout, .wide = 12};
     json_t *list;
     struct ft_fault fault = {""};
     int error = 0;
 
-    for (unsigned i = 0; i < o->pairs * PIECES && !error; i++) {
+    for (unsigned i = 0; i < o->rounds * PIECES && !error; i++) {
         const struct piece *piece = &pieces[i % PIECES];
-        struct measurement one = {b, piece};
+        struct measurement one = {t, piece, o->seconds};
 
         error = nd_child_run(measure_piece, &one, &m[i / PIECES][i % PIECES], sizeof(m[0][0]), piece->name,
                              &fault);
     }
     if (error) {
-        fprintf(stderr, "understudy bench: %s\n", fault.text);
+        fprintf(stderr, "bench-lane: %s\n", fault.text);
         return ND_SOFTWARE;
     }
     list = json_array();
     nd_sheet_begin(&sheet, columns, "piece");
     for (const struct piece *p = pieces; p < pieces + PIECES; p++) {
-        struct summary s = sum_up(m, o->pairs, p);
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", p->name, "chain", b->config->chain.name,
+        struct summary s = sum_up(m, o->rounds, p);
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s?}", "piece", p->name, "chain", t->config->chain.name,
                                 "what", p->what, "over", p->over);
 
         fprintf(sheet.out, "%-12s", p->name);
@@ -545,4 +391,51 @@ int nd_bench_pieces(struct nd_bench *b)
     fprintf(sheet.out,
             "processor time of a lane without threads, medians of rounds; added: to the piece it is over\n");
     return o->json ? nd_bench_print_list(NULL, "pieces", list) : ND_DONE;
+}
+
+#define AT(field) offsetof(struct options, field)
+
+static const struct nd_option rows[] = {
+    ND_OPTION_FILE_ROW(AT(config), "-c FILE"),
+    {"flows", 0, ND_OPTION_U64, AT(wish.flows), 2, 16u << 20, "100000", .value = "N", .help = "how many"},
+    {"frame", 0, ND_OPTION_U32, AT(wish.frame), 64, 1500, "64", .value = "N", .help = "bytes of a frame"},
+    {"seed", 0, ND_OPTION_U64, AT(wish.seed), .preset = "1", .value = "N", .help = "of the traffic"},
+    {"compare", 0, ND_OPTION_TEXT, AT(compare), .preset = "log", .value = "NAME",
+     .help = "count: with this protection: off, log or log:warm"},
+    {"piece", 0, ND_OPTION_TEXT, AT(piece), .value = "NAME", .help = "count: with this piece of protection"},
+    {"count", 0, ND_OPTION_U64, AT(count), 1, 1000000000, "100000", .value = "N", .help = "count: packets"},
+    {"pairs", 0, ND_OPTION_U32, AT(rounds), 1, ND_BENCH_PAIRS, "5", .value = "N", .help = "pieces: rounds"},
+    {"seconds", 0, ND_OPTION_REAL, AT(seconds), 0.05, 600, "1", .value = "S",
+     .help = "pieces: of each measurement"},
+    ND_OPTION_JSON_ROW(AT(json)),
+    {.name = NULL},
+};
+
+int main(int argc, char **argv)
+{
+    static struct traffic t;
+    bool count = argc > 1 && strcmp(argv[1], "count") == 0,
+         whole = argc > 1 && strcmp(argv[1], "pieces") == 0;
+    const struct nd_syntax syntax = {count ? "count" : "pieces", rows, "", 0, 0};
+    struct options o = {.config = NULL};
+    struct nd_arguments rest;
+    struct ft_fault fault = {""};
+    int code, error;
+
+    if (!count && !whole)
+        return nd_usage(NULL, "bench-lane: expected count or pieces, and its options");
+    code = nd_syntax_read(&syntax, &o, argc - 1, argv + 1, &rest);
+    if (code)
+        return code;
+    error = nd_config_read(&t.config, o.config, 0, &fault);
+    if (!error)
+        error = nd_load_make(&t.load, NULL, &o.wish, &t.config->chain, &fault);
+    if (error) {
+        fprintf(stderr, "%s\n", fault.text);
+        return nd_exit_of_file(error);
+    }
+    code = count ? count_packets(&t, &o) : measure_pieces(&t, &o);
+    nd_load_free(&t.load);
+    nd_config_free(t.config);
+    return code;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A connection to Redis, and a server of our own: it keeps nothing on disk and listens on the loopback alone;
  * everything else is as Debian ships it. See redis/wire.h. */
-#include "tools/redis/wire.h"
+#include "tests/bench/wire.h"
 #include "ftcore/base/check.h"
 #include "node/base/clock.h"
 #include "node/base/given.h"
