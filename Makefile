@@ -83,7 +83,7 @@ MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums con
           replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
 LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
-          load-balancer-ipv6 matrix metrics nfs privilege reasons recorder refused-version replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
+          load-balancer-ipv6 matrix metrics nfs privilege reasons recorder redis refused-version replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
 LABMORE := $(MORE:%=tests/lab/%.t)
 LABLONG := tests/lab/dpi.t $(LONGER:%=tests/lab/%.t) $(wildcard tests/lab/long/*.t)
 LAB    := $(filter-out $(LABMORE) $(LABLONG),$(wildcard tests/lab/*.t))

@@ -57,26 +57,17 @@ heal() {
     ip -n "${LAB_PREFIX}a" link set a-repl up
     for p in a-in b-in a-out b-out; do ip netns exec "${LAB_PREFIX}fabric" bridge link set dev $p isolated off; done
 }
-releases() { [ "$(field "$1" state)" = SOLO ] || [ "$(field "$1" state)" = PROTECTED ]; }
-quiet() { # NODES: none of them releases anything for four seconds
-    local left=$(polls 4) n
-    while poll; do
-        for n in "$@"; do
-            if releases $n; then echo "$n: $(field $n state), $(field $n why)"; return 1; fi
-        done
+releases() { case $(field "$1" state) in SOLO | PROTECTED) ;; *) return 1 ;; esac; }
+holds() { # SECONDS COMMAND…: it is so at each look, of which a second has five
+    local looks=$(($1 * 5)) n
+    while [ $((looks--)) -gt 0 ]; do
+        "${@:2}" || { for n in a b ${LAB_SPARES:-}; do echo "$n: $(field $n state), $(field $n why)"; done; return 1; }
+        sleep 0.2
     done
 }
-one_of_two() { # for three seconds
-    local left=$(polls 3)
-    while poll; do
-        if releases a && releases b; then echo "both release"; return 1; fi
-    done
-    releases a || releases b || { echo "a: $(field a why); b: $(field b why)"; return 1; }
-}
-neither() {
-    local left=$(polls 3)
-    while poll; do
-        if releases a || releases b; then echo "a: $(field a why); b: $(field b why)"; return 1; fi
-    done
-}
+none_releases() { local n; for n in "$@"; do ! releases "$n" || return 1; done; }
+not_both() { ! releases a || ! releases b; }
+quiet() { holds 4 none_releases "$@"; } # NODES
+one_of_two() { holds 3 not_both && { releases a || releases b || { echo "a: $(field a why); b: $(field b why)"; return 1; }; }; }
+neither() { holds 3 none_releases a b; }
 answers() { ip netns exec "${LAB_PREFIX}client" ping -c 5 -i 0.2 -W 2 203.0.113.100 >/dev/null; }

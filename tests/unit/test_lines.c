@@ -1,21 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sets of lines, against an array of bytes that nobody can get wrong; and an adder against a taker. */
+/* Sets of lines, against an array of bytes that nobody can get wrong; and an adder against a taker,
+ * in every order of their steps. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ftcore/base/error.h"
-#include "ftcore/region/lines.h"
+#include <stdatomic.h>
+
+static void at_a_step(void);
+#undef atomic_load
+#undef atomic_load_explicit
+#undef atomic_fetch_or
+#undef atomic_fetch_and
+#undef atomic_fetch_and_explicit
+#define atomic_load(at)                            (at_a_step(), __atomic_load_n(at, __ATOMIC_SEQ_CST))
+#define atomic_load_explicit(at, order)            (at_a_step(), __atomic_load_n(at, order))
+#define atomic_fetch_or(at, bits)                  (at_a_step(), __atomic_fetch_or(at, bits, __ATOMIC_SEQ_CST))
+#define atomic_fetch_and(at, bits)                 (at_a_step(), __atomic_fetch_and(at, bits, __ATOMIC_SEQ_CST))
+#define atomic_fetch_and_explicit(at, bits, order) (at_a_step(), __atomic_fetch_and(at, bits, order))
+
+#include "ftcore/region/lines.c"
 #include "tests/help/program.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <ucontext.h>
 
 #define LINES 20011u /* a few summary words, and a last word that is not full */
 
@@ -265,48 +279,81 @@ static void nothing_added_is_lost(void **unused)
     ft_lines_free(&shared);
 }
 
-#define PAIRS 300000u
+/* ---- every order of two at work ---- */
 
-static _Atomic uint32_t put, got;
-static _Atomic bool lost;
+#define STEPS 32u /* more than an adder and a taker have in all */
 
-/* The second line comes while the first is taken out of the same word. Then both must be found. */
-static void *add_pairs(void *unused)
+static ucontext_t scheduler, worker[2];
+static char stack[2][64 * 1024];
+static bool over[2], turns[STEPS],
+    free_to[STEPS]; /* who goes on at each step; whether the other one might have */
+static unsigned steps, taken;
+static int at_work = -1;
+
+/* Before each atomic operation of who is at work the other one may go on. */
+static void at_a_step(void)
 {
-    (void)unused;
-    for (unsigned i = 1; i <= PAIRS && !atomic_load(&lost); i++) {
-        ft_lines_add(&shared, 0, 1);
-        for (volatile unsigned delay = i % 256; delay > 0; delay--)
-            ;
-        ft_lines_add(&shared, 63, 1);
-        atomic_store(&put, 2 * i);
-        for (unsigned spins = 1; atomic_load(&got) < 2 * i && !atomic_load(&lost); spins++)
-            if (spins % 1000 == 0)
-                sched_yield();
+    if (at_work >= 0)
+        swapcontext(&worker[at_work], &scheduler);
+}
+
+static void add_the_other(void)
+{
+    ft_lines_add(&shared, 63, 1);
+    over[0] = true;
+}
+
+static void take_one(void)
+{
+    taken += (unsigned)ft_lines_take(&shared, 0, 64, 1).count;
+    over[1] = true;
+}
+
+/* An adder of line 63 and a taker, while line 0 is there. What is left is found. */
+static void run_in_this_order(void)
+{
+    void (*const work[])(void) = {add_the_other, take_one};
+
+    assert_int_equal(ft_lines_init(&shared, 64), 0);
+    ft_lines_add(&shared, 0, 1);
+    taken = steps = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        getcontext(&worker[i]);
+        worker[i].uc_stack = (stack_t){.ss_sp = stack[i], .ss_size = sizeof(stack[i])};
+        worker[i].uc_link = &scheduler;
+        over[i] = false;
+        makecontext(&worker[i], work[i], 0);
     }
-    return NULL;
+    while (!over[0] || !over[1]) {
+        assert_true(steps < STEPS);
+        free_to[steps] = !over[0] && !over[1];
+        if (!free_to[steps])
+            turns[steps] = over[0];
+        at_work = turns[steps++];
+        swapcontext(&scheduler, &worker[at_work]);
+        at_work = -1;
+    }
+    taken += (unsigned)ft_lines_take(&shared, 0, 64, 1).count;
+    taken += (unsigned)ft_lines_take(&shared, 0, 64, 1).count;
+    assert_int_equal(taken, 2);
+    ft_lines_free(&shared);
 }
 
 static void a_word_emptied_and_filled_at_once_is_found(void **unused)
 {
-    pthread_t thread;
+    unsigned orders = 0;
 
     (void)unused;
-    assert_int_equal(ft_lines_init(&shared, 4096), 0); /* the summary lies in another cache line */
-    assert_int_equal(pthread_create(&thread, NULL, add_pairs, NULL), 0);
-    for (unsigned looks = 1; atomic_load(&got) < 2 * PAIRS && !atomic_load(&lost); looks++) {
-        uint32_t there = atomic_load(&put);
-        uint64_t count = ft_lines_take(&shared, 0, 64, 1).count;
-
-        atomic_fetch_add(&got, (uint32_t)count);
-        if (count == 0 && atomic_load(&got) < there)
-            atomic_store(&lost, true);
-        if (looks % 1000 == 0)
-            sched_yield();
-    }
-    pthread_join(thread, NULL);
-    assert_false(atomic_load(&lost));
-    ft_lines_free(&shared);
+    memset(turns, 0, sizeof(turns));
+    do {
+        run_in_this_order();
+        orders++;
+        while (steps && (turns[steps - 1] || !free_to[steps - 1]))
+            turns[--steps] = false;
+        if (steps)
+            turns[steps - 1] = true;
+    } while (steps);
+    assert_true(orders > 50);
 }
 
 int main(void)
