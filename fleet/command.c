@@ -601,11 +601,18 @@ static int end_upgrade(struct command *c)
 
 /* ---- what comes of a wish ----------------------------------------------------------------------- */
 
+/* No shard has a member there, and its own agent says that no node is left: a key says so before the node has
+ * ended. */
+static bool is_empty(const struct command *c, uint32_t server)
+{
+    return c->picture.server[server].lease && !c->plan->view[server].nodes && !c->picture.said[server].nodes;
+}
+
 /* `kind`: the wish's. As far as is seen. */
 static bool is_done(const struct command *c, const char *kind)
 {
     if (strcmp(kind, "drain") == 0)
-        return !c->plan->view[fl_file_server(c->file, c->argv[0])].nodes;
+        return is_empty(c, fl_file_server(c->file, c->argv[0]));
     if (strcmp(kind, "upgrade") == 0) {
         bool done = true;
 

@@ -2,6 +2,7 @@
 /* The roles of a fleet's users in etcd, and what is wider than they are. See rights.h. */
 #include "fleet/rights.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct right {
@@ -46,36 +47,75 @@ static void print_user(const struct fl_file *file, FILE *out, const char *user, 
     fprintf(out, "etcdctl user grant-role %s %s\n", user, user);
 }
 
+/* A user of etcd, and whose he is. */
+struct owned {
+    char user[ND_ETCD_NAME_MAX];
+    uint32_t shard;  /* FL_NONE: of `who` */
+    const char *who; /* a server, or FL_OPERATOR */
+};
+
+static int by_user(const void *a, const void *b)
+{
+    return strcmp(((const struct owned *)a)->user, ((const struct owned *)b)->user);
+}
+
+/* Those of all shards, then of all servers, then the operator's. */
+static int list_users(const struct fl_file *file, struct owned *out, struct ft_fault *fault)
+{
+    int error = 0;
+
+    for (uint32_t i = 0; i < file->shards && !error; i++, out++) {
+        *out = (struct owned){.shard = i};
+        error = fl_file_user(file, i, NULL, out->user, fault);
+    }
+    for (uint32_t i = 0; i <= file->servers && !error; i++, out++) {
+        *out =
+            (struct owned){.shard = FL_NONE, .who = i < file->servers ? file->server[i].name : FL_OPERATOR};
+        error = fl_file_user(file, FL_NONE, out->who, out->user, fault);
+    }
+    return error;
+}
+
+static int refuse_shared(const struct fl_file *file, const struct owned *a, const struct owned *b,
+                         struct ft_fault *fault)
+{
+    const struct owned *shard = a->shard != FL_NONE ? a : b, *other = shard == a ? b : a;
+
+    if (shard->shard == FL_NONE)
+        return ft_fail(fault, FT_EMALFORMED, "%s: %s and %s have one user, %s, expected two", file->path,
+                       a->who, b->who, a->user);
+    if (other->shard == FL_NONE)
+        return ft_fail(fault, FT_EMALFORMED, "%s: shard %s and %s have one user, %s, expected two",
+                       file->path, file->shard[shard->shard].name, other->who, a->user);
+    return ft_fail(fault, FT_EMALFORMED,
+                   "%s: shards %s and %s have one user, %s, expected $(shard) in shard_etcd", file->path,
+                   file->shard[a->shard].name, file->shard[b->shard].name, a->user);
+}
+
 /* One user of two would have the rights of both. */
 static int check_users(const struct fl_file *file, struct ft_fault *fault)
 {
-    char users[3][ND_ETCD_NAME_MAX];
-    int error = fl_file_user(file, FL_NONE, FL_OPERATOR, users[0], fault);
+    size_t count = (size_t)file->shards + file->servers + 1;
+    struct owned *all;
+    int error;
 
-    if (!error && (fl_file_server(file, FL_OPERATOR) != FL_NONE || !strstr(file->etcd.user, "$(server)")))
+    if (fl_file_server(file, FL_OPERATOR) != FL_NONE || !strstr(file->etcd.user, "$(server)"))
         return ft_fail(fault, FT_EMALFORMED,
                        "%s: arbiter has user \"%s\", expected one with $(server), and no server %s",
                        file->path, file->etcd.user, FL_OPERATOR);
-    for (uint32_t i = 0; i < file->shards && !error; i++) {
-        error = fl_file_user(file, i, NULL, users[1], fault);
-        for (uint32_t k = 0; k < i && !error; k++) {
-            error = fl_file_user(file, k, NULL, users[2], fault);
-            if (!error && strcmp(users[1], users[2]) == 0)
-                error = ft_fail(fault, FT_EMALFORMED,
-                                "%s: shards %s and %s have one user, %s, expected $(shard) in shard_etcd",
-                                file->path, file->shard[k].name, file->shard[i].name, users[1]);
-        }
-        for (uint32_t k = 0; k <= file->servers && !error; k++) {
-            const char *who = k < file->servers ? file->server[k].name : FL_OPERATOR;
-
-            error = fl_file_user(file, FL_NONE, who, users[2], fault);
-            if (!error && strcmp(users[1], users[2]) == 0)
-                error = ft_fail(fault, FT_EMALFORMED, "%s: shard %s and %s have one user, %s, expected two",
-                                file->path, file->shard[i].name, who, users[1]);
-        }
-        error = error ? error : check_user(users[1], fault);
-    }
-    return error ? error : check_user(users[0], fault);
+    all = calloc(count, sizeof(*all));
+    if (!all)
+        return nd_no_memory(fault);
+    error = list_users(file, all, fault);
+    if (!error)
+        qsort(all, count, sizeof(*all), by_user);
+    for (size_t i = 1; i < count && !error; i++)
+        if (strcmp(all[i - 1].user, all[i].user) == 0)
+            error = refuse_shared(file, &all[i - 1], &all[i], fault);
+    for (size_t i = 0; i < count && !error; i++)
+        error = check_user(all[i].user, fault);
+    free(all);
+    return error;
 }
 
 int fl_rights_print(const struct fl_file *file, FILE *out, struct ft_fault *fault)

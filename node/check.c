@@ -83,7 +83,7 @@ static int try_directory(const char *path, bool state, bool *there, struct ft_fa
         char *slash = strrchr(at, '/');
 
         if (errno != ENOENT && errno != ENOTDIR)
-            return ft_fail(fault, errno == EACCES ? FT_EPERM : FT_EIO, "%s: %s", at, strerror(errno));
+            return ft_fail(fault, ft_error_of_path(errno), "%s: %s", at, strerror(errno));
         if (slash)
             slash[slash == at] = '\0';
         else
@@ -94,7 +94,7 @@ static int try_directory(const char *path, bool state, bool *there, struct ft_fa
     if (!S_ISDIR(is.st_mode))
         return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", whole);
     if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0 && (!state || !*there || errno == EACCES))
-        return ft_fail(fault, FT_EPERM, "%s: %s", whole, strerror(errno));
+        return ft_fail(fault, ft_error_of_path(errno), "%s: %s", whole, strerror(errno));
     return 0;
 }
 

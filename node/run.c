@@ -144,8 +144,7 @@ static int make_directory(const char *path, size_t len, struct ft_fault *fault)
         bool there = stat(prefix, &is) == 0; /* first: on a disk that is frozen mkdir waits, there or not */
 
         if (!there && mkdir(prefix, 0777) != 0 && errno != EEXIST)
-            return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", prefix,
-                           strerror(errno));
+            return ft_fail(fault, ft_error_of_path(errno), "%s: %s", prefix, strerror(errno));
         if ((there || stat(prefix, &is) == 0) && !S_ISDIR(is.st_mode))
             return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", prefix);
     }

@@ -4,6 +4,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -29,6 +30,11 @@ const char *ft_error_name(int error)
     unsigned index = error <= 0 ? (unsigned)-error : ~0u;
 
     return index < sizeof(names) / sizeof(names[0]) ? names[index] : "unknown";
+}
+
+int ft_error_of_path(int number)
+{
+    return number == EACCES || number == EPERM ? FT_EPERM : FT_EIO;
 }
 
 int ft_fail(struct ft_fault *fault, int error, const char *fmt, ...)

@@ -32,6 +32,9 @@ struct ft_fault {
 /* The error's name without prefix, lower case: "full", "malformed" … "unknown" for anything else. */
 const char *ft_error_name(int error);
 
+/* Of a path that the system refuses by this errno: FT_EPERM, or, if it is not about who asks, FT_EIO. */
+int ft_error_of_path(int number);
+
 /* Fills `fault` (which may be NULL) and returns `error`, so that callers can `return ft_fail(...)`. */
 int ft_fail(struct ft_fault *fault, int error, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 

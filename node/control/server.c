@@ -363,8 +363,8 @@ static int open_listener(struct listener *l, mode_t mode, struct ft_fault *fault
     umask(old);
     if (bound == 0 && listen(l->fd, BACKLOG) == 0)
         return 0;
-    error = ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "control socket %s: %s",
-                    l->address.sun_path, strerror(errno));
+    error = ft_fail(fault, ft_error_of_path(errno), "control socket %s: %s", l->address.sun_path,
+                    strerror(errno));
     if (bound == 0)
         unlink(l->address.sun_path);
     if (l->fd >= 0)

@@ -6,8 +6,8 @@
  *
  * A connection is closed behind its answer. Whoever comes when all PLACES are taken takes the place of the
  * connection that has been there for the longest. So idle connections keep nobody out. All that were there
- * when the main thread was asked have the one answer. So many that ask at once cost no more of its turns, nor
- * of the time of who comes behind them, than a few.
+ * when the main thread was asked have the one answer, for a second. So many that ask at once cost no more of
+ * its turns, nor of the time of who comes behind them, than a few.
  */
 #define _GNU_SOURCE
 #include "node/metrics/metrics.h"
@@ -34,6 +34,7 @@
 #define MEMORY     8192u /* bytes for a connection's request */
 #define IDLE_S     5u
 #define PAGE_MS    1000u
+#define FRESH_NS   1000000000ull /* so old is a page at most */
 #define BACKLOG    128
 #define TEXT       "text/plain; charset=utf-8"
 #define EXPOSITION "text/plain; version=0.0.4; charset=utf-8"
@@ -56,7 +57,7 @@ struct nd_metrics {
         uint64_t since;
     } place[PLACES];           /* the thread's, and so is what follows */
     unsigned next;             /* the place of the oldest */
-    uint64_t asked;            /* the main thread, when last; ns */
+    uint64_t asked, came;      /* the main thread, when last; ns */
     struct MHD_Response *last; /* what came of it; NULL: it gave no page */
 };
 
@@ -145,18 +146,19 @@ static enum MHD_Result refuse(struct MHD_Connection *c, unsigned code, char *why
     return done;
 }
 
-/* What the connection is answered that has been there since then. */
+/* What the connection is answered that has been there since then: it may have asked long behind that. */
 static void find_page(struct nd_metrics *m, uint64_t since)
 {
     size_t size;
     char *page;
 
-    if (since <= m->asked)
+    if (since <= m->asked && nd_now() - m->came < FRESH_NS)
         return;
     if (m->last)
         MHD_destroy_response(m->last);
     m->asked = nd_now();
     page = wait_for_page(m, &size);
+    m->came = nd_now();
     m->last = page ? make_response(EXPOSITION, page, size, MHD_RESPMEM_MUST_FREE) : NULL;
 }
 

@@ -269,9 +269,11 @@ if [ "$(id -u)" = 0 ] && mkdir "$dir/ro" && unshare -m mount -t tmpfs -o ro none
     sed "s|role: primary|&, state: $dir/ro|" "$dir/start.yaml" >"$dir/disk.yaml"
     t "a state's directory on a read-only disk is refused by nobody" 0 "disk.yaml: ok" "" check -c "$dir/disk.yaml"
     sed "s|role: primary|&, state: $dir/ro/none|" "$dir/start.yaml" >"$dir/disk.yaml"
-    t "but one that is not there" 77 "" "disk.yaml: node a does not start: state: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
+    t "but one that is not there" 70 "" "disk.yaml: node a does not start: state: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
+    t "as run does" 70 "" "$dir/ro/none: Read-only file system$" run -c "$dir/disk.yaml" -n a
     sed "s|control: a.sock|control: $dir/ro/a.sock|" "$dir/start.yaml" >"$dir/disk.yaml"
-    t "and a control socket there" 77 "" "disk.yaml: node a does not start: control socket: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
+    t "and a control socket there" 70 "" "disk.yaml: node a does not start: control socket: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
+    t "as run does" 70 "" "$dir/ro/a.sock: Read-only file system$" run -c "$dir/disk.yaml" -n a
     as=()
 fi
 starts "a user that this server does not have" 65 ".*nosuchuser.*" 's/role: primary/&, user: nosuchuser/'

@@ -18,7 +18,8 @@
 
 static const char text[] = "fleet: f\n"
                            "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
-                           "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+                           "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3},\n"
+                           "  d: {host: 192.0.2.4}, e: {host: 192.0.2.5}}\n"
                            "shards: {east: {port: 1}}\n"
                            "pair: {}\n"
                            "node: {}\n";
@@ -212,6 +213,8 @@ static void a_wish_is_waited_for(void **state)
         {"pin", "east", "a", "5", ND_DONE},      {"pin", "east", "b", "1", ND_NOT_EQUAL},
         {"move", "east", "a", "5", ND_DONE},     {"drain", "c", NULL, "5", ND_DONE},
         {"drain", "a", NULL, "1", ND_NOT_EQUAL}, {"undrain", "a", NULL, "1", ND_USAGE},
+        {"drain", "d", NULL, "1", ND_NOT_EQUAL}, /* its node is no member any more, and runs */
+        {"drain", "e", NULL, "1", ND_NOT_EQUAL}, /* nobody speaks for it */
     };
     struct help_real_etcd real;
     char file_name[100];
@@ -225,6 +228,7 @@ static void a_wish_is_waited_for(void **state)
     free(help_etcdctl(&real, "put understudy/f/servers/a '%s'", NODE("PROTECTED", "true", "true")));
     free(help_etcdctl(&real, "put understudy/f/servers/b '%s'", NODE("READY", "false", "true")));
     free(help_etcdctl(&real, "put understudy/f/servers/c '%s'", EMPTY));
+    free(help_etcdctl(&real, "put understudy/f/servers/d '%s'", NODE("JOINING", "false", "false")));
     free(help_etcdctl(&real, "put understudy/f/shards/east '{%s}'", EAST));
     for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
         const char *words[] = {"fleet",        wishes[i].verb, "-c",         file_name, "--wait",

@@ -188,15 +188,28 @@ static void test_each_metric_once(void **state)
 #define HOST "127.0.0.91" /* nobody else's */
 #define PORT 9470
 
-static int client(void)
+static void ask(int fd)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+}
+
+static int connected(void)
+{
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
 
     inet_pton(AF_INET, HOST, &at.sin_addr);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
-    assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+    return fd;
+}
+
+static int client(void)
+{
+    int fd = connected();
+
+    ask(fd);
     return fd;
 }
 
@@ -250,6 +263,25 @@ static void test_pages(void **state)
         expect(fd, "200 OK", page);
     }
     assert_false(nd_metrics_asked(m));
+    nd_metrics_close(m);
+}
+
+/* One page is for all that are there, and who asks a second later gets none that is as old. */
+static void test_who_asks_late(void **state)
+{
+    struct nd_metrics *m = open_metrics();
+    int early = connected(), fd;
+
+    (void)state;
+    while (!m->place[0].fd) /* it has its place, from before the first page */
+        sched_yield();
+    fd = client();
+    answer(m, "first\n");
+    expect(fd, "200 OK", "first\n");
+    usleep(FRESH_NS / 1000 + 1000);
+    ask(early);
+    answer(m, "second\n");
+    expect(early, "200 OK", "second\n");
     nd_metrics_close(m);
 }
 
@@ -369,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_takeovers),
         cmocka_unit_test(test_each_metric_once),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_who_asks_late),
         cmocka_unit_test(test_late_main_thread),
         cmocka_unit_test(test_no_memory_for_page),
         cmocka_unit_test(test_many_that_do_not_read),
