@@ -232,7 +232,7 @@ simulated  = $(foreach d,sim sim-coverage,$(patsubst %.c,$(BUILD)/$d/%.o,$(1)))
 $(call simulated,$(filter ftcore/% replicator/%,$(SIM_PRODUCT))): SIM_SEAM += -DSIM_MEMORY
 $(call simulated,ftcore/region/region.c): SIM_SEAM += -DSIM_REGION
 $(call simulated,replicator/link.c replicator/meeting.c replicator/stream.c): SIM_SEAM += -DSIM_SOCKETS
-$(call simulated,replicator/view.c): SIM_SEAM += -DSIM_FILES
+$(call simulated,replicator/view.c ftcore/base/durable.c): SIM_SEAM += -DSIM_FILES
 $(call simulated,replicator/view_writer.c ftcore/base/worker.c): SIM_SEAM += -DSIM_THREAD
 $(BUILD)/sim/tests/sim/planted_lane.o: CFLAGS += -DUNDERSTUDY_PLANT
 # A node's end of an input keeper comes with the structs of its ports, so with DPDK's headers.

@@ -5,6 +5,7 @@
 #include "fleet/stray.h"
 #include "cli/client.h"
 #include "ftcore/base/check.h"
+#include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/members.h"
 #include "ftcore/record/message.h"
@@ -79,21 +80,12 @@ static const char *path_of(char out[FL_PATH_MAX], const struct fl_local *l, cons
 /* Whole or not at all. False: with a line in the log. */
 static bool write_whole(const char *path, const char *text)
 {
-    char fresh[FL_PATH_MAX + 8];
-    int fd;
+    struct ft_fault fault;
+    int error = ft_durable_write(path, 0644, text, strlen(text), &fault);
 
-    snprintf(fresh, sizeof(fresh), "%s.new", path);
-    unlink(fresh); /* whatever lies there is not followed: a node's user may write there */
-    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-    size_t len = strlen(text);
-    bool done = fd >= 0 && write(fd, text, len) == (ssize_t)len && fsync(fd) == 0;
-
-    if (fd >= 0)
-        done &= close(fd) == 0;
-    if (done && rename(fresh, path) == 0)
-        return true;
-    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: %s", path, strerror(errno));
-    return false;
+    if (error)
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s", fault.text);
+    return !error;
 }
 
 /* Of a file of at most `cap` - 1 bytes, as text. False: there is none, or it is longer. */

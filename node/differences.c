@@ -9,15 +9,13 @@
 #define _GNU_SOURCE /* close_range */
 #include "node/differences.h"
 #include "ftcore/base/disk_thread.h"
+#include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define LINE_TEXT (2 * FT_LINE + 32)
 
@@ -57,27 +55,15 @@ struct difference {
 /* Replaced as a whole. */
 static int write_file(const struct difference *d, struct ft_fault *fault)
 {
-    char fresh[sizeof(d->file) + 8];
-    int fd;
-    FILE *out;
+    struct ft_durable file;
+    int error = ft_durable_begin(&file, d->file, NULL, 0600, fault);
 
-    snprintf(fresh, sizeof(fresh), "%s.new", d->file);
-    unlink(fresh);
-    fd = open(fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    out = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!out) {
-        if (fd >= 0)
-            close(fd);
-        return ft_fail(fault, FT_EIO, "%s: %s", fresh, strerror(errno));
-    }
-    fprintf(out, "slice %lu, %s, burst %lu, digest of the primary %016lx\n", d->kept.number, d->whose,
+    if (error)
+        return error;
+    fprintf(file.out, "slice %lu, %s, burst %lu, digest of the primary %016lx\n", d->kept.number, d->whose,
             d->kept.burst, d->kept.digest);
-    write_lines(out, &d->kept, &d->slice);
-    if (ferror(out) | fclose(out) || rename(fresh, d->file) != 0) {
-        unlink(fresh);
-        return ft_fail(fault, FT_EIO, "%s: cannot be written: %s", fresh, strerror(errno));
-    }
-    return 0;
+    write_lines(file.out, &d->kept, &d->slice);
+    return ft_durable_end(&file, true, fault);
 }
 
 static void *save_difference(void *difference)

@@ -2,6 +2,7 @@
 /* The view file: the last view this node has taken part in. Read when the replicator opens, written by
  * view_writer.c. */
 #include "replicator/view.h"
+#include "ftcore/base/durable.h"
 #include "ftcore/record/message.h"
 
 #include <errno.h>
@@ -14,12 +15,6 @@
 #define LINE     "understudy view %lu\n"
 #define SHARD    "shard %s of %s and %s\n"
 #define TEXT_MAX 192u
-
-static int fail_by_errno(const char *path, struct ft_fault *fault)
-{
-    return ft_fail(fault, errno == EACCES || errno == EPERM ? FT_EPERM : FT_EIO, "%s: %s", path,
-                   strerror(errno));
-}
 
 static int write_text(char out[TEXT_MAX], const struct rp_view *v)
 {
@@ -68,14 +63,14 @@ int rp_view_load(const char *path, struct rp_view *view, struct ft_fault *fault)
     if (fd < 0 && errno == ENOENT)
         return 0;
     if (fd < 0)
-        return fail_by_errno(path, fault);
+        return ft_durable_fail(path, fault);
     n = read(fd, text, sizeof(text) - 1);
     int why = errno;
 
     close(fd);
     errno = why;
     if (n < 0)
-        return fail_by_errno(path, fault);
+        return ft_durable_fail(path, fault);
     if (n == 0)
         return ft_fail(
             fault, FT_EMALFORMED,
@@ -92,53 +87,12 @@ int rp_view_load(const char *path, struct rp_view *view, struct ft_fault *fault)
                    path, 1u + first, first ? "shard 32 HEX DIGITS of NODE and NODE" : "understudy view N");
 }
 
-/* A new file, of this node alone: what was left at its name goes, and a link that is put there is not
- * followed. */
-static int write_new(const char *path, const struct rp_view *view, struct ft_fault *fault)
-{
-    char text[TEXT_MAX];
-    int n = write_text(text, view), fd;
-    bool whole;
-
-    unlink(path);
-    fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
-    if (fd < 0)
-        return fail_by_errno(path, fault);
-    errno = ENOSPC; /* of a write that takes a part */
-    whole = write(fd, text, (size_t)n) == n && fsync(fd) == 0;
-    int why = errno;
-
-    if (close(fd) == 0 && whole)
-        return 0;
-    errno = whole ? errno : why;
-    return fail_by_errno(path, fault);
-}
-
-/* The directory's entry is on the disk, too. */
-static int sync_directory(const char *path, struct ft_fault *fault)
-{
-    char directory[300];
-    int fd, error = 0;
-
-    snprintf(directory, sizeof(directory), "%s", path);
-    char *slash = strrchr(directory, '/');
-
-    if (slash)
-        slash[slash == directory] = '\0';
-    fd = open(slash ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        error = fail_by_errno(path, fault);
-    if (fd >= 0)
-        close(fd);
-    return error;
-}
-
 int rp_view_sync(const char *path)
 {
     struct ft_fault fault;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
 
-    error = fd < 0 || fsync(fd) != 0 ? FT_EIO : sync_directory(path, &fault);
+    error = fd < 0 || fsync(fd) != 0 ? FT_EIO : ft_durable_sync(path, &fault);
     if (fd >= 0)
         close(fd);
     return error;
@@ -146,17 +100,8 @@ int rp_view_sync(const char *path)
 
 int rp_view_store(const char *path, const struct rp_view *view, struct ft_fault *fault)
 {
-    char temporary[300];
-    int error;
+    char text[TEXT_MAX];
+    int n = write_text(text, view);
 
-    if (snprintf(temporary, sizeof(temporary), "%s.new", path) >= (int)sizeof(temporary))
-        return ft_fail(fault, FT_EINVAL, "%.100s…: the path is too long", path);
-    error = write_new(temporary, view, fault);
-    if (!error && rename(temporary, path) != 0)
-        error = fail_by_errno(path, fault);
-    if (error) {
-        unlink(temporary);
-        return error;
-    }
-    return sync_directory(path, fault);
+    return ft_durable_write(path, 0640, text, (size_t)n, fault);
 }

@@ -15,6 +15,7 @@
 #include "node/config/files.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/disk_thread.h"
+#include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
 #include "ftcore/base/worker.h"
@@ -295,46 +296,6 @@ static int make_parents(char *path, size_t from, struct ft_fault *fault)
     return 0;
 }
 
-/* A disk that is full takes a part, and says so only of the next one. */
-static bool write_whole(int fd, const uint8_t *bytes, size_t len)
-{
-    for (size_t at = 0; at < len;) {
-        ssize_t n = write(fd, bytes + at, len - at);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        at += n > 0 ? (size_t)n : 0;
-    }
-    return true;
-}
-
-static int write_file(const char *path, const void *bytes, size_t len, mode_t mode, struct ft_fault *fault)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
-    bool whole = fd >= 0 && write_whole(fd, bytes, len) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
-    int error = whole ? 0 : cannot(fault, path);
-
-    if (fd >= 0 && close(fd) != 0 && !error)
-        error = cannot(fault, path);
-    return error;
-}
-
-/* The directory that `path` lies in, or is: its names are on the disk. */
-static int sync_directory(const char *path, struct ft_fault *fault)
-{
-    char dir[768];
-    const char *slash = strrchr(path, '/');
-    int fd, error = 0;
-
-    snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path) + 1 : 2, slash ? path : "./");
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) != 0)
-        error = cannot(fault, dir);
-    if (fd >= 0)
-        close(fd);
-    return error;
-}
-
 /* Between two mounts nothing is renamed, though both may be of one file system: a unit's writable paths. */
 static bool is_one_mount(const char *dir, const char *stage)
 {
@@ -382,8 +343,10 @@ static int stage_one(const struct nd_file *file, const struct places *at, struct
     if (!error)
         error = check_place(there, at->stage, &mode, fault);
     if (!error)
-        error = write_file(path, file->bytes, file->len, mode, fault);
-    return error ? error : sync_directory(path, fault);
+        error = ft_durable_new(path, 0600, file->bytes, file->len, fault);
+    if (!error && chmod(path, mode) != 0)
+        error = cannot(fault, path);
+    return error ? error : ft_durable_sync(path, fault);
 }
 
 /* The stage's own name: with a slash behind it a link would be followed. */
@@ -452,7 +415,7 @@ static int install_one(const struct places *at, const char *path, struct ft_faul
     if (lstat(to, &there) == 0 &&
         ((unlink(before) != 0 && errno != ENOENT) || (link(to, before) != 0 && rename(to, before) != 0)))
         return cannot(fault, before);
-    return rename(path, to) != 0 ? cannot(fault, to) : sync_directory(to, fault);
+    return ft_durable_rename(path, to, fault);
 }
 
 static int install_all(const struct places *at, struct ft_fault *fault)
@@ -524,9 +487,9 @@ static int install(const char *pair, struct ft_fault *fault)
     int error;
 
     find_places(&at, pair);
-    error = write_file(at.decided, "", 0, 0600, fault);
+    error = ft_durable_new(at.decided, 0600, "", 0, fault);
     if (!error)
-        error = sync_directory(at.decided, fault);
+        error = ft_durable_sync(at.decided, fault);
     if (!error)
         error = nd_files_finish(pair, fault);
     return error < 0 ? error : 0;

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "node/config/kept.h"
+#include "ftcore/base/durable.h"
 #include "ftcore/base/plant.h"
 
 #include <dirent.h>
@@ -95,28 +96,21 @@ static int write_set(const char *dir, const char *path, const struct nd_note *no
                      uint32_t len, struct ft_fault *fault)
 {
     char beside[ND_KEPT_PATH];
-    FILE *f;
-    bool whole;
-    int fd;
+    struct ft_durable file;
+    int error;
 
     if (mkdir(dir, 0750) != 0 && errno != EEXIST)
         return cannot(fault, "make", dir);
     snprintf(beside, sizeof(beside), "%.256s/new", dir);
     unlink(beside);
-    fd = open(beside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-    f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f)
-        return cannot(fault, "write", beside);
-    whole = fwrite(head, sizeof(head), 1, f) == 1 && fwrite(note, sizeof(*note), 1, f) == 1 &&
-            (len == 0 || fwrite(bytes, len, 1, f) == 1) && fflush(f) == 0 && fsync(fd) == 0;
-    if (fclose(f) != 0 || !whole || rename(beside, path) != 0)
-        return cannot(fault, "write", path);
-    fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    return 0;
+    error = ft_durable_begin(&file, path, beside, 0640, fault);
+    if (error)
+        return error;
+    return ft_durable_end(&file,
+                          fwrite(head, sizeof(head), 1, file.out) == 1 &&
+                              fwrite(note, sizeof(*note), 1, file.out) == 1 &&
+                              (len == 0 || fwrite(bytes, len, 1, file.out) == 1),
+                          fault);
 }
 
 /* ---- all of them -------------------------------------------------------------------------------- */

@@ -2,6 +2,7 @@
 /* What is told of a node's end, who tells it, and the reports that there are; see report.h. */
 #define _GNU_SOURCE
 #include "node/crash/report.h"
+#include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/protocol/core.h"
 #include "logger/recorder/recorder.h"
@@ -728,18 +729,16 @@ static void save_quarantine(const struct nd_crash_case *c)
 {
     const struct nd_node *node = &c->config->node[c->self];
     const struct nd_quarantine *q = &c->page->quarantine;
-    char path[ND_CRASH_PATH], fresh[ND_CRASH_PATH + 8];
+    char path[ND_CRASH_PATH];
+    struct ft_durable file;
     bool whole;
-    FILE *out;
 
     if (!atomic_load(&q->claimed))
         return;
     snprintf(path, sizeof(path), "%s/%s.quarantine.pcapng", node->state, node->name);
-    snprintf(fresh, sizeof(fresh), "%s.new", path);
-    unlink(fresh);
-    if (!(out = make_file(AT_FDCWD, fresh)))
+    if (ft_durable_begin(&file, path, NULL, 0666, NULL) != 0)
         return;
-    whole = begin_file(out, c);
+    whole = begin_file(file.out, c);
     for (uint32_t i = 0; i < ND_QUARANTINE_KEPT && whole; i++) {
         const struct nd_crash_frame *f = &q->frame[i];
         char comment[COMMENT];
@@ -749,11 +748,10 @@ static void save_quarantine(const struct nd_crash_case *c)
             snprintf(comment + n, sizeof(comment) - (size_t)n, ", input %lu", f->seq);
         whole = !atomic_load_explicit(&q->whole[i], memory_order_acquire) || f->port >= ports_of(c) ||
                 f->have > ND_CRASH_BYTES ||
-                nd_pcapng_packet(out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes, f->have,
-                                                                 f->wire, comment});
+                nd_pcapng_packet(file.out, &(struct nd_pcapng_packet){f->port, false, f->time, f->bytes,
+                                                                      f->have, f->wire, comment});
     }
-    if (!end_file(out, whole) || rename(fresh, path) != 0)
-        unlink(fresh);
+    (void)ft_durable_end(&file, whole, NULL);
 }
 
 /* ---- the directory ---- */

@@ -155,8 +155,10 @@ ssize_t sim_write(int fd, const void *from, size_t size)
     struct sim_node *n = owner();
 
     FT_CHECK(fd == FD_NEW && size < sizeof(n->view_new), "writes another file");
-    if (file_trouble()) /* the disk is full */
-        return (ssize_t)size / 2;
+    if (file_trouble()) {
+        errno = ENOSPC;
+        return -1;
+    }
     memcpy(n->view_new, from, size);
     n->view_new[size] = '\0';
     return (ssize_t)size;

@@ -131,7 +131,7 @@ static inline long sim_syscall(long number, ...) /* its capabilities */
 #define syscall sim_syscall
 #endif
 
-#ifdef SIM_FILES /* replicator/view.c: a file for each node, which outlives it */
+#ifdef SIM_FILES /* replicator/view.c, ftcore/base/durable.c: a file for each node, which outlives it */
 int sim_open(const char *path, int flags, ...);
 ssize_t sim_read(int fd, void *to, size_t size);
 ssize_t sim_write(int fd, const void *from, size_t size);

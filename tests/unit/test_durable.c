@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Files that are there whole or not at all: what is left by a writer that fails, and what lies in the way. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/base/durable.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char place[] = "/tmp/test-durable.XXXXXX", file[64], fresh[64], victim[64];
+
+static int begin_place(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(place));
+    snprintf(file, sizeof(file), "%s/file", place);
+    snprintf(fresh, sizeof(fresh), "%s/file.new", place);
+    snprintf(victim, sizeof(victim), "%s/victim", place);
+    return 0;
+}
+
+static int end_place(void **state)
+{
+    (void)state;
+    unlink(file);
+    unlink(victim);
+    return rmdir(place); /* fails when something else was left */
+}
+
+static void assert_holds(const char *path, const char *expected)
+{
+    char text[64] = "";
+    FILE *f = fopen(path, "r");
+
+    assert_non_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    fclose(f);
+    assert_string_equal(text, expected);
+}
+
+static void a_writer_that_fails_leaves_the_old_file(void **state)
+{
+    struct ft_durable d;
+    struct ft_fault fault = {""};
+
+    (void)state;
+    assert_int_equal(ft_durable_write(file, 0640, "old", 3, &fault), 0);
+    assert_int_equal(ft_durable_begin(&d, file, NULL, 0640, &fault), 0);
+    fputs("half of the n", d.out);
+    assert_true(ft_durable_end(&d, false, &fault) < 0);
+    assert_null(d.out);
+    assert_holds(file, "old");
+    assert_int_not_equal(access(fresh, F_OK), 0);
+    assert_int_equal(ft_durable_begin(&d, file, NULL, 0640, &fault), 0);
+    fputs("new", d.out);
+    assert_holds(file, "old"); /* until it is whole */
+    assert_int_equal(ft_durable_end(&d, true, &fault), 0);
+    assert_holds(file, "new");
+}
+
+static void a_link_in_the_way_is_not_followed(void **state)
+{
+    struct ft_durable d;
+    struct ft_fault fault = {""};
+    struct stat is;
+
+    (void)state;
+    assert_int_equal(ft_durable_write(victim, 0600, "precious", 8, &fault), 0);
+    assert_int_equal(symlink(victim, fresh), 0);
+    assert_int_equal(ft_durable_begin(&d, file, NULL, 0600, &fault), 0);
+    fputs("mine", d.out);
+    assert_int_equal(ft_durable_end(&d, true, &fault), 0);
+    assert_holds(victim, "precious");
+    assert_int_equal(lstat(file, &is), 0);
+    assert_true(S_ISREG(is.st_mode));
+    assert_int_equal(symlink(victim, fresh), 0);
+    assert_int_equal(ft_durable_new(fresh, 0600, "mine", 4, &fault), FT_EIO); /* a name that is taken */
+    assert_non_null(strstr(fault.text, fresh));
+    assert_int_equal(unlink(fresh), 0);
+    assert_holds(victim, "precious");
+}
+
+static void a_full_disk_is_an_error(void **state)
+{
+    struct ft_fault fault = {""};
+    struct ft_durable d;
+    char text[65536];
+
+    (void)state;
+    d = (struct ft_durable){.out = fopen("/dev/full", "w"), .path = file, .beside = "/nowhere/at/all"};
+    assert_non_null(d.out);
+    memset(text, 'x', sizeof(text));
+    fwrite(text, sizeof(text), 1, d.out);
+    assert_int_equal(ft_durable_end(&d, true, &fault), FT_EIO);
+    assert_non_null(strstr(fault.text, "No space left on device"));
+    assert_int_equal(ft_durable_write("/nowhere/at/all", 0600, "x", 1, &fault), FT_EIO);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_writer_that_fails_leaves_the_old_file),
+        cmocka_unit_test(a_link_in_the_way_is_not_followed),
+        cmocka_unit_test(a_full_disk_is_an_error),
+    };
+    return cmocka_run_group_tests_name("durable", tests, begin_place, end_place);
+}
