@@ -10,7 +10,6 @@
  * its state, how many connections it has. Of this instance: its slots in the chain's sessions.
  */
 #include "nfs/load_balancer.h"
-#include "nflib/net/icmp.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -730,13 +729,14 @@ static void lb_error(const struct nf *nf, struct nf_packet *p, struct lb_sums *s
     }
 }
 
-/* An error of IPv4 whose quote is too short or damaged to be read (no NF_P_ICMP_ERROR). */
-static bool lb_is_unread(const struct nf_packet *p)
+/* An error to the service's address that does not say whose packet it is about, unless it is about one of a
+ * protocol that the service does not have. */
+static bool lb_is_unread(const struct lb_config *config, const struct nf_packet *p)
 {
-    uint8_t type = p->icmp_type;
+    uint8_t proto;
 
-    return p->proto == NF_PROTO_ICMP && p->flags & NF_P_L4 &&
-           (type == NF_ICMP_UNREACHABLE || type == NF_ICMP_TIME_EXCEEDED || type == 12);
+    return nf_packet_is_unread_error(p, &proto) && (!proto || lb_has_proto(config, proto)) &&
+           lb_is_for_service(config, p);
 }
 
 static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struct lb_sums *sums)
@@ -753,7 +753,7 @@ static void lb_one(const struct nf *nf, struct nf_packet *p, uint64_t now, struc
         lb_error(nf, p, sums);
     else if (p->flags & NF_P_L4 && nf_proto_is_ported(p->proto))
         lb_flow_packet(nf, p, now, sums);
-    else if (lb_is_unread(p) && lb_is_for_service(config, p))
+    else if (lb_is_unread(config, p))
         nf_drop(nf, p, LB_NO_FLOW);
     else
         sums->other++;

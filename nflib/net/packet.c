@@ -405,6 +405,28 @@ static void parse_icmpv6(struct nf_packet *p)
         p->flags |= NF_P_ICMP_ERROR;
 }
 
+bool nf_packet_is_unread_error(const struct nf_packet *p, uint8_t *proto)
+{
+    const uint8_t *quoted = p->data + p->l4 + 8;
+
+    *proto = 0;
+    if ((p->flags & (NF_P_L4 | NF_P_ICMP_ERROR)) != NF_P_L4)
+        return false;
+    if (p->flags & NF_P_IPV4) {
+        if (p->proto != IPPROTO_ICMP || !is_icmp_error(p->icmp_type))
+            return false;
+        if (p->l4 + 8u + 20 <= l4_end(p) && quoted[0] >> 4 == 4)
+            *proto = quoted[9];
+        return true;
+    }
+    if (p->proto != IPPROTO_ICMPV6 || p->icmp_type >= ERRORS_END)
+        return false;
+    quoted_l4(p, proto);
+    if (nf_ipv6_is_extension(*proto))
+        *proto = 0;
+    return true;
+}
+
 /* Behind l3, of a frame whose ethertype says IPv6. */
 static void parse_ipv6(struct nf_packet *p)
 {

@@ -257,6 +257,10 @@ void nf_packet_parse_unsummed(struct nf_packet *p);
 /* Valid with NF_P_ICMP_ERROR. */
 void nf_packet_inner(const struct nf_packet *p, struct nf_inner *inner);
 
+/* An ICMP error that does not say whose packet it quotes: the quote is cut short, a later fragment, or behind
+ * headers that are not read. *proto: of what is quoted, 0 where not even that is there. */
+bool nf_packet_is_unread_error(const struct nf_packet *p, uint8_t *proto);
+
 uint32_t nf_packet_header_bytes_any(const struct nf_packet *p); /* the same, of any packet */
 /*
  * How many bytes of the frame a chain of header-only NFs can look at: all headers up to and including L4's

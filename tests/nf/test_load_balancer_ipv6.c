@@ -244,17 +244,45 @@ static void errors_quote_extension_headers(void)
         memset(icmp, 0, 8);
         icmp[0] = 2;
         help_put16(icmp + 2, help_l4_checksum(ip, 58, icmp, size));
-        assert_int_equal(send_it(NF_OUTSIDE, 40 + size), true);
-        assert_int_equal(help_l4_checksum(ip, 58, icmp, size), 0);
-        assert_int_equal(inner[8], wedged[i].read ? 0xfd : 0x20);
-        assert_int_equal(ip[24], wedged[i].read ? 0xfd : 0x20);
+        assert_int_equal(send_it(NF_OUTSIDE, 40 + size), wedged[i].read);
         if (!wedged[i].read)
             continue;
+        assert_int_equal(help_l4_checksum(ip, 58, icmp, size), 0);
+        assert_int_equal(inner[8], 0xfd);
+        assert_int_equal(ip[24], 0xfd);
         assert_int_equal(inner[23], at);
         assert_int_equal(help_get16(inner + 40 + n), at == 3 ? 8080 : 80);
         assert_int_equal(help_l4_checksum(inner, 6, inner + 40 + n, size - 8 - 40 - n), 0);
     }
     assert_int_equal(counter("icmp_errors_translated"), 4);
+    assert_int_equal(counter("no_flow"), 2);
+}
+
+/* An error to the service that does not say whose packet it quotes is of nobody; one about a protocol that is
+ * not the service's is another's. */
+static void errors_that_quote_too_little_are_dropped(void)
+{
+    static const struct {
+        uint8_t type, proto;
+        uint32_t quoted;
+        const char *to;
+        bool passes;
+    } say[] = {{2, 6, 0, VIP, false},   {1, 6, 39, VIP, false},   {3, 17, 47, VIP, false},
+               {1, 60, 44, VIP, false}, {1, 6, 47, ROUTER, true}, {2, 50, 60, VIP, true},
+               {1, 58, 44, VIP, false}, {128, 6, 40, VIP, true}};
+    uint8_t *ip = frame + 14, *icmp = ip + 40;
+
+    assert_true(sends(NF_OUTSIDE, 6, CLIENT, 4000, VIP, 80, NFT_SYN));
+    for (unsigned i = 0; i < sizeof(say) / sizeof(say[0]); i++) {
+        put_packet(icmp + 8, 6, VIP, 80, CLIENT, 4000, NFT_ACK);
+        icmp[8 + 6] = say[i].proto;
+        help_ipv6_header(ip, 58, ROUTER, say[i].to, 8 + say[i].quoted);
+        memset(icmp, 0, 8);
+        icmp[0] = say[i].type;
+        help_put16(icmp + 2, help_l4_checksum(ip, 58, icmp, 8 + say[i].quoted));
+        assert_int_equal(send_it(NF_OUTSIDE, 48 + say[i].quoted), say[i].passes);
+    }
+    assert_int_equal(counter("no_flow"), 5);
 }
 
 /* Of a datagram in two fragments: the first one has the ports. */
@@ -353,6 +381,7 @@ int main(void)
         HELP_CASE(errors_go_with_their_flow),
         HELP_CASE(behind_extension_headers_is_the_same_flow),
         HELP_CASE(errors_quote_extension_headers),
+        HELP_CASE(errors_that_quote_too_little_are_dropped),
         HELP_CASE(fragments_go_with_their_first),
         HELP_CASE(both_services_have_their_own_backends),
         HELP_CASE(an_operator_changes_backends),
