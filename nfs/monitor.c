@@ -132,25 +132,25 @@ static void mon_process(struct nf *nf, struct nf_packet *const packets[], uint32
     nf_count_all(nf, sums, MON_COUNTERS);
 }
 
-/* For the log of flows. */
+/* For the log of flows: the ends that the first packet came to the chain with, whatever is translated in
+ * front of this NF, so that it names the host. */
 static void mon_tell(const struct nf *nf, const struct nf_session *s, bool over, enum nf_session_why why,
                      uint64_t now)
 {
     const struct mon_flow *flow = nf_session_slot(nf, s);
     struct nf_log_event event = {
         .kind = NF_LOG_FLOW, .why = (uint8_t)why, .time = s->seen, .first = flow->first};
+    const struct nf_tuple ends = s->key[0];
     struct nf_addresses addresses;
-    struct nf_tuple ends;
 
     if (!over)
         return;
-    nf_session_view(nf, s, &ends);
-    event.proto = nf_session_proto(nf, s);
+    event.proto = ends.proto;
     event.sport = ends.sport;
-    event.dport = event.proto == NF_PROTO_ICMP || event.proto == NF_PROTO_ICMPV6 ? 0 : ends.dport;
-    event.ipv6 = nf_session_sees_ipv6(nf, s);
+    event.dport = nf_proto_is_of_icmp(ends.proto) ? 0 : ends.dport;
+    event.ipv6 = ends.ipv6;
     if (event.ipv6) {
-        nf_session_view_ipv6(nf, s, &addresses);
+        nf_session_key_ipv6(nf, s, 0, &addresses);
         memcpy(event.source, addresses.source, sizeof(event.source));
         memcpy(event.destination, addresses.destination, sizeof(event.destination));
     } else {

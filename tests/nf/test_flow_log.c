@@ -207,6 +207,43 @@ static void a_flow_is_told_with_what_was_counted(void)
     assert_int_equal(e->time, 2 * HELP_SECOND);
 }
 
+/* Behind a NAT the monitor sees the site's address alone: the line has the host, as its packet came. */
+static void a_flow_behind_a_nat_is_told_with_its_host(void)
+{
+    static const char *const nfs[] = {
+        NAT "    - monitor: { max_flows: 9, timeout: 3 }\n" LOG,
+        "    - nat64: { outside: 203.0.113.1, udp: 600 }\n    - monitor: { max_flows: 9, timeout: 3 }\n" LOG};
+    const struct six out = {.ipv6 = true,
+                            .from = "2001:db8::c",
+                            .to = "64:ff9b::c633:6407",
+                            .proto = 17,
+                            .sport = 4000,
+                            .dport = 53};
+    const struct nf_log_event *e;
+    struct six_seen seen;
+
+    for (unsigned six = 0; six < 2; six++) {
+        help_chain_open(&h, nfs[six], NULL, 1);
+        assert_true(six ? help_chain_six(&h, NF_INSIDE, &out, &seen)
+                        : udp(NF_INSIDE, HOST, 4000, REMOTE, 53, NULL));
+        assert_int_equal(help_chain_command(&h, "clear monitor"), FT_OK);
+        e = event(the_log()->made - 1);
+        while (e->kind != NF_LOG_FLOW)
+            e--;
+        assert_int_equal(e->ipv6, six);
+        if (six) {
+            is_text(e->source, out.from);
+            is_text(e->destination, out.to);
+        } else {
+            assert_int_equal(addr(e->source), HOST);
+            assert_int_equal(addr(e->destination), REMOTE);
+        }
+        assert_int_equal(ntohs(e->sport), 4000);
+        assert_int_equal(ntohs(e->dport), 53);
+        help_chain_close(&h);
+    }
+}
+
 /* What an operator's command ends is of the burst that the command is in, not of the one before: that may be
  * stable already. */
 static void a_command_is_of_its_own_burst(void)
@@ -393,6 +430,7 @@ int main(void)
         HELP_CASE(between_families_both_are_told),
         HELP_CASE(what_a_firewall_refuses_is_not_told),
         HELP_CASE(a_flow_is_told_with_what_was_counted),
+        HELP_CASE(a_flow_behind_a_nat_is_told_with_its_host),
         HELP_CASE(a_command_is_of_its_own_burst),
         HELP_CASE(a_full_log_loses_and_numbers_tell),
         HELP_CASE(nobody_exports_what_was_never_made),
