@@ -9,7 +9,7 @@ plan 28
 ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
     -o "$work/crasher.so" tests/help/crasher.c
 export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
-export LAB_PROTECT="mode: log, quarantine_s: 20"
+export LAB_PROTECT="mode: log, quarantine_s: 10"
 export LAB_RECORD="dir: $work/rec, file_mb: 4, files: 8"
 ok "a lab without nodes" "$lab" up --no-nodes || exit 1
 sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/crasher.so ]#" "$pair"
@@ -42,7 +42,7 @@ is "by the word of the guardian" "$(field b takeover.reason)" "the death notice"
 said='crashed in NF crasher, lane 0, burst [0-9]*, packet [0-9]*: SIGSEGV'
 ok "the node that died says what it was" grep -q "a: $said; see $LAB_DIR/a/a.crash-" "$LAB_DIR/a.log"
 ok "its successor says the same" \
-    grep -q "b: node a $said; frames of [0-9]* fingerprints are dropped for 20 s" "$LAB_DIR/b.log"
+    grep -q "b: node a $said; frames of [0-9]* fingerprints are dropped for 10 s" "$LAB_DIR/b.log"
 ok "and that they come again" grep -q "frames that a node crashed on in NF crasher come again, and are dropped" "$LAB_DIR/b.log"
 quarantined=$(field b 'lanes[0].quarantined')
 ok "those that came after the takeover were dropped: $quarantined" test "$quarantined" -gt 0

@@ -22,9 +22,9 @@ web_files "$work" 10 4000 300000 3000000
 export WEB_PORTS="80 8080 50051"
 ok "a web server behind the chain" web_serve "$work"
 
-# One connection, on which the kernel sends the request again as often as it likes in 8 seconds.
+# One connection, on which the kernel sends the request again as often as it likes in 5 seconds.
 deadly_request() { # WORD
-    "$lab" exec client curl -q --silent --max-time 8 -H "X-Word: $1" http://203.0.113.100/0 >/dev/null
+    "$lab" exec client curl -q --silent --max-time 5 -H "X-Word: $1" http://203.0.113.100/0 >/dev/null
 }
 # Rounds of downloads for as long as the file "$work/on" is there; a line for each round.
 downloads() {
@@ -40,7 +40,7 @@ died() { [ "$(deaths)" = "$1" ]; } # a reporter tells of it behind the node's en
 
 # ---- a packet that is known ----
 downloads_begin
-ok "the request is not answered" bash -c '! "$@"' - "$lab" exec client curl -q --silent --max-time 8 -H "X-Word: KILL-KNOWN" http://203.0.113.100/0
+ok "the request is not answered" bash -c '! "$@"' - "$lab" exec client curl -q --silent --max-time 5 -H "X-Word: KILL-KNOWN" http://203.0.113.100/0
 is "the successor serves" "$(field b role)" primary
 ok "one death" soon 20 died 1
 dropped=$(field b quarantine.dropped)
@@ -49,7 +49,7 @@ deadly_request KILL-KNOWN
 is "another connection with the same request: one death" "$(deaths)" 1
 downloads_end
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
-is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --silent --max-time 8 -o /dev/null -w '%{http_code}' http://203.0.113.100/0)" 200
+is "nothing else was dropped: answers come" "$("$lab" exec client curl -q --silent --max-time 5 -o /dev/null -w '%{http_code}' http://203.0.113.100/0)" 200
 
 # Whoever asks twice, each time from another port, and so of the NAT's: above and below that of the service.
 kills_once() { # LABEL NODE COMMAND…, by the client: NODE is dead, and the other one dies of it
@@ -62,7 +62,7 @@ kills_once() { # LABEL NODE COMMAND…, by the client: NODE is dead, and the oth
     ok "$label: one death" soon 20 died $((before + 1))
     is "$label: the successor serves" "$(field "$node" role)" primary
 }
-thrice() { echo "for i in 1 2 3; do curl -q --silent --max-time 4 -o /dev/null $*; done"; }
+thrice() { echo "for i in 1 2 3; do curl -q --silent --max-time 2 -o /dev/null $*; done"; }
 kills_once "a request to a port above the client's" a bash -c "$(thrice -H "'X-Word: KILL-KNOWN'" http://203.0.113.100:50051/0)"
 kills_once "an answer from a port above the NAT's" b bash -c "$(thrice http://203.0.113.100:8080/answer)"
 # Two connections at once, a header and a body on each: Linux sends both again in one segment.
@@ -73,7 +73,7 @@ for end in ends:
     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     end.sendall(b"POST /0 HTTP/1.1\r\nHost: two\r\nX-Filler: " + b"f" * 80 + b"\r\nContent-Length: 200\r\n\r\n")
     end.sendall(b"KILL-KNOWN" + b"two" * 60 + b"0123456789")
-time.sleep(6)'
+time.sleep(3)'
 # Equal records, so that each segment kills: what is behind the first one does not pass either. Twice, each other
 # bytes. The connection is reset at its end, or the client's kernel would go on with it for minutes.
 for other in "b z" "a y"; do
@@ -83,7 +83,7 @@ end = socket.create_connection(("203.0.113.100", 80))
 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 end.sendall(b"POST /0 HTTP/1.1\r\nHost: one\r\nContent-Length: 9000\r\n\r\n" +
             (sys.argv[1].encode() * 600 + b"KILL-KNOWN") * 12)
-time.sleep(4)
+time.sleep(2)
 end.close()' "${other#* }"
 done
 # A question without an answer, which goes to the next server.
@@ -92,7 +92,7 @@ import socket, time
 end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for server in ("203.0.113.100", "203.0.113.101") * 2:
     end.sendto(b"KILL-KNOWN, the same question", (server, 53))
-    time.sleep(2)'
+    time.sleep(1)'
 
 # ---- a packet that is not known ----
 "$lab" start a
