@@ -28,13 +28,7 @@ policy() { # WORD PROTECT LANES
     export LAB_PROTECT=$2 LAB_LANES=$3
     ok "$1: the pair is PROTECTED" "$lab" up || exit 1
     web_serve "$work" || { diag "no web server"; exit 1; }
-    web_fetch "$work" "$work/out" 30 10 &
-    sleep 0.7
-    ok "$1: killed twice" drill kill --repeat 2
-    wait $!
-    is "$1: all downloads intact" "$(web_count "$work" intact)" 30
-    is "$1: digests equal after each" "$(drilled '[.runs[].digests_equal] | all')" true
-    ok "$1: the pair is PROTECTED again" is_protected
+    strike "$1" 30 10 kill --repeat 2
     ok "$1: both states are the same" us verify
     us show dpi -o json >"$work/shown" 2>/dev/null
     ok "$1: flows of HTTP are known" grep -q '"protocol": *"HTTP"' "$work/shown"

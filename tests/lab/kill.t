@@ -3,26 +3,19 @@
 # Primaries killed one after the other with downloads under way: every byte arrives. The third kill is of a node that
 # was started again: its guardian speaks as the first one's did. One that is back at once, empty, becomes the standby of the
 # one that holds the state. Planned handovers, there and back, alone and beside a download: no packet lost, no flow broken.
+# The standby is killed, or stopped, of which the primary is told: it goes on alone.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 34
+plan 39
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
 ok "a web server behind the chain" web_serve "$work"
-web_fetch "$work" "$work/out" 120 30 &
-under_way
-ok "three kills in a row" drill kill --repeat 3
-wait
-is "all downloads intact" "$(web_count "$work" intact)" 120
+strike "three kills in a row" 120 30 kill --repeat 3
 is "another node each time" "$(drilled '[.runs[].victim] | join(" ")')" "a b a"
 is "by the word of the guardian each time" "$(drilled '[.runs[].reason] | unique | join(", ")')" "the death notice"
-is "digests equal after each" "$(drilled '[.runs[].digests_equal] | all')" true
-is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
 is "no takeover that nobody asked for" "$(drilled '[.runs[].false_takeovers] | add')" 0
-diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")'), baseline $(drilled .baseline_gap_ms) ms"
 # Zero on the time axis of a drill's report is the kill: the kernel, asked beside it, saw the victim end behind it.
-ok "the pair is PROTECTED again" is_protected
 python3 -c 'import sys, time
 exiting = 4 # of the flags in /proc/PID/stat: its memory goes for a while longer
 try:
@@ -100,3 +93,15 @@ touch "$work/over"
 wait $fetch
 is "the download, under way until then, is intact" "$? $(cat "$work/got")" "0 $(awk '$1 == 0 { print $2 }' "$work/sums")"
 diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"
+
+# ── the standby ──────────────────────────────────────────────────────────────────────────────────
+
+ok "the standby is killed" drill standby-kill
+is "no flow broken, nothing contradicted" "$(drilled '.runs[0] | .contradicted + .flows_broken')" 0
+is "the primary stayed the primary" "$(field b role)" primary
+diag "longest silence $(drilled '.runs[0].outage_ms') ms"
+ok "the pair is PROTECTED again" is_protected
+kill -TERM "$(field a pid)"
+ok "the standby is stopped: the primary is SOLO" await 20 b state SOLO
+is_like "because it was told, and not because nobody answered for solo_after_ms" "$(field b why)" "standby a lost: *"
+diag "$(field b why)"

@@ -173,3 +173,19 @@ drill() { # KIND [OPTION…]
     return $code
 }
 drilled() { jq -r "$1" "$work/drill.json"; }
+
+# A drill in the middle of downloads: four tests.
+strike() { # WHAT DOWNLOADS AT-A-TIME KIND [OPTION…]
+    local fetching
+    rm -f "$work/ended"
+    web_fetch "$work" "$work/out" "$2" "$3" &
+    fetching=$!
+    under_way
+    ok "$1: drill ${*:4}" drill "${@:4}"
+    wait $fetching
+    is "$1: all downloads intact" "$(web_count "$work" intact)" "$2"
+    is "$1: digests equal, nothing contradicted, no flow broken, each time" \
+        "$(drilled '[.runs[] | [.digests_equal, .contradicted, .flows_broken]] | unique | tojson')" '[[true,0,0]]'
+    ok "$1: the pair is PROTECTED again" is_protected
+    diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")'), baseline $(drilled .baseline_gap_ms) ms"
+}

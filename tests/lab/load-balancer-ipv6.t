@@ -40,7 +40,7 @@ is "from its own address" "$(in_client curl -gsS -o /dev/null -w '%{remote_ip}' 
 is "what nobody serves there is not translated" "$(in_client curl -gsS -m 3 -o /dev/null "http://[$vip]:81/0" 2>/dev/null; echo $?)" 7
 
 web_fetch "$work" "$work/out.d" 100 20 &
-sleep 0.7
+under_way
 ok "two kills in a row, in the middle of downloads" drill kill --repeat 2
 wait
 is "all downloads intact" "$(web_count "$work" intact)" 100

@@ -14,16 +14,4 @@ trap 'kill $busy 2>/dev/null; cleanup' EXIT
 ok "the pair is PROTECTED" "$lab" up || exit 1
 web_files "$work" 10 4000 300000 2000000 8000000
 ok "a web server behind the chain" web_serve "$work"
-for kind in kill hang planned standby-kill; do
-    rm -f "$work/ended"
-    web_fetch "$work" "$work/out" 60 15 &
-    fetch=$!
-    under_way
-    ok "$kind, with downloads under way" drill $kind
-    wait $fetch
-    is "$kind: all downloads intact" "$(web_count "$work" intact)" 60
-    is "$kind: digests equal, nothing contradicted, no flow broken" \
-        "$(drilled '.runs[0] | "\(.digests_equal) \(.contradicted) \(.flows_broken)"')" "true 0 0"
-    ok "$kind: the pair is PROTECTED again" is_protected
-    diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"
-done
+for kind in kill hang planned standby-kill; do strike $kind 60 15 $kind; done
