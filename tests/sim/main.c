@@ -24,12 +24,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define JOBS_MAX     64u
 #define LISTED       4096u
-#define WATCHDOG     120u /* s for one seed: it does not end */
+#define WATCHDOG     120 /* s of a processor for one seed: it does not end */
 #define PRINTED_FULL 3u   /* failures whose transcript is printed */
 
 static struct options {
@@ -137,7 +138,7 @@ static void on_death(int number)
         atomic_fetch_add(&shared->passed, 1);
         _exit(1);
     }
-    tell_failure(sim.seed, number == SIGALRM ? "it does not end" : strsignal(number));
+    tell_failure(sim.seed, number == SIGPROF ? "it does not end" : strsignal(number));
     fflush(stdout);
     _exit(1);
 }
@@ -149,7 +150,7 @@ static bool run(uint64_t seed, bool aloud)
 
     if (noise >= 0 && lseek(noise, 0, SEEK_CUR) > 0 && (ftruncate(noise, 0) || lseek(noise, 0, SEEK_SET)))
         return false;
-    alarm(WATCHDOG);
+    setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = WATCHDOG}, NULL);
     sim_plan_make(&plan, seed, options.kind);
     sim_story_begin(aloud);
     sim_begin(seed, &plan);
@@ -179,7 +180,7 @@ static _Noreturn void work(void)
     signal(SIGSEGV, on_death);
     signal(SIGBUS, on_death);
     signal(SIGFPE, on_death);
-    signal(SIGALRM, on_death);
+    signal(SIGPROF, on_death);
     for (uint64_t i; (i = atomic_fetch_add(&shared->next, 1)) < options.count + listed_count;) {
         if (run(seed_at(i), false))
             atomic_fetch_add(&shared->passed, 1);
