@@ -34,7 +34,10 @@ bool fl_leads(const struct fl_file *file, const struct nd_entry *leader)
 static void note_unreadable(struct fl_picture *p, const struct nd_entry *e, const struct ft_fault *fault)
 {
     p->unreadable++;
-    snprintf(p->why, sizeof(p->why), "%.100s: %.140s", e->key, fault->text);
+    if (e->cut)
+        snprintf(p->why, sizeof(p->why), "%.100s: a value of more than %u bytes", e->key, ND_VALUE_MAX);
+    else
+        snprintf(p->why, sizeof(p->why), "%.100s: %.140s", e->key, fault->text);
 }
 
 /* The number of a zone is the place of the first server in it; a server without one is a zone of its own. */

@@ -20,6 +20,7 @@
 struct nd_entry {
     int64_t created, changed; /* revisions, from 1 on */
     int64_t lease;            /* 0: none */
+    bool cut;                 /* its value was longer than ND_VALUE_MAX, and is empty here */
     size_t len;               /* of the value */
     const char *key, *value;  /* of this very entry; a NUL is behind the value */
 };

@@ -150,19 +150,26 @@ static int read_key(const json_t *kv, const char *prefix, char *out, struct ft_f
     return 0;
 }
 
+/* One value that is too long, of whoever may write one key, keeps nobody from the others. */
 static int make_entry(const char *key, const json_t *value, struct nd_entry **out, struct ft_fault *fault)
 {
     const char *text = value ? json_string_value(value) : "";
     size_t len = json_string_length(value);
-    char told[TOLD], *bytes = text && len < ND_ETCD_CODED(ND_VALUE_MAX) ? malloc(len + 1) : NULL;
-    ssize_t n = bytes ? nd_etcd_decode(text, len, bytes) : -1;
+    bool cut = text && len >= ND_ETCD_CODED(ND_VALUE_MAX);
+    char told[TOLD], *bytes = text && !cut ? malloc(len + 1) : NULL;
+    ssize_t n = bytes ? nd_etcd_decode(text, len, bytes) : cut ? 0 : -1;
 
-    *out = n >= 0 && n <= (ssize_t)ND_VALUE_MAX ? nd_entry_make(key, bytes, (size_t)n) : NULL;
+    if (n > (ssize_t)ND_VALUE_MAX) {
+        cut = true;
+        n = 0;
+    }
+    *out = n >= 0 ? nd_entry_make(key, bytes, (size_t)n) : NULL;
     free(bytes);
-    if (*out)
-        return 0;
-    return ft_fail(fault, FT_EMALFORMED, "the value of %s is none of at most %u bytes in base64",
-                   nd_printable(key, told, sizeof(told)), ND_VALUE_MAX);
+    if (!*out)
+        return ft_fail(fault, FT_EMALFORMED, "the value of %s is not in base64",
+                       nd_printable(key, told, sizeof(told)));
+    (*out)->cut = cut;
+    return 0;
 }
 
 /* A key as it is in revision `revision`; `deleted`: its deletion. The caller frees *out. */

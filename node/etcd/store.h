@@ -6,7 +6,8 @@
  *
  * Bounds: of keys and values as in keys.h; ND_STORE_PAGE keys an answer; ND_STORE_HELD bytes of a watch that
  * are not taken yet; ND_STORE_TXN compares and as many changes in a transaction. A key that is longer, has a
- * NUL or is not below the prefix, or a longer value, is no answer: FT_EMALFORMED, and the fault says which.
+ * NUL or is not below the prefix is no answer: FT_EMALFORMED, and the fault says which. A longer value is
+ * left out, and its entry says so.
  *
  * Errors, beside those that a function names: FT_EBUSY: given up; FT_EIO: no server answered, or all refused;
  * FT_EMALFORMED: what one said cannot be read; FT_ENOMEM; of the password's file those of nd_etcd_post.
