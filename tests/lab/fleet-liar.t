@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # A server of a fleet that says of a shard what is not so, in its own key: that its node is the shard's primary, in a view that is
 # later than any. No node is stopped or started, no key moves, status goes on to tell the truth, also where the shard has lost its
-# standby meanwhile; and once the lie is over all is as before. And a leader key that nobody keeps.
+# standby meanwhile; and once the lie is over all is as before. Values that are too long, and a leader key that nobody keeps.
 FLEET_SERVERS=3 FLEET_SHARDS=1 FLEET_HOLD_DOWN=86400 FLEET_ON="s1, s2"
 . "$(dirname "$0")/lib.sh"
 need_lab
