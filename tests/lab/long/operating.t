@@ -12,7 +12,7 @@ need_lab
 for tool in setpriv adduser python3; do command -v $tool >/dev/null || skip_all "$tool is not installed"; done
 
 page=$root/docs/operating.md
-elsewhere="apt clear keeper scp watch journalctl diff promote re-pair etcd etcdctl make"
+elsewhere="apt clear keeper scp watch journalctl diff promote re-pair etcd etcdctl make incidents replay nfcapd nfdump"
 declare -A server=([alpha]=a [beta]=b)
 
 # ── the page ─────────────────────────────────────────────────────────────────────────────────────
@@ -47,11 +47,11 @@ check_markers() {
     done
     return $bad
 }
-# The command of a line: its first word, or the subcommand of understudy.
+# The command of a line: its first word, or the subcommand of understudy. A line that begins with a blank goes on with the one before.
 check_elsewhere() {
     local block
     for block in "$work"/blocks/[0-9][0-9][0-9]; do
-        [ "$(info_of "$block")" != "sh elsewhere" ] || commands_of "$block" | sed 's/^understudy //' | cut -d' ' -f1
+        [ "$(info_of "$block")" != "sh elsewhere" ] || commands_of "$block" | sed '/^ /d; s/^understudy //' | cut -d' ' -f1
     done | sort -u >"$work/elsewhere"
     diff <(tr ' ' '\n' <<<"$elsewhere" | sort) "$work/elsewhere"
 }
