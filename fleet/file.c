@@ -18,20 +18,14 @@
 
 /* ---- the file's keys ---------------------------------------------------------------------------- */
 
-struct raw_fleet {
-    char name[FL_NAME_MAX], state[128], run[64], user[33];
-    const struct nd_yaml *arbiter, *shard_etcd, *servers, *shards, *pair, *node;
-    uint32_t heals, hold_down_s;
-};
-
-#define AT(member) offsetof(struct raw_fleet, member)
+#define AT(member) offsetof(struct fl_file, member)
 static const struct nf_param fleet_keys[] = {
     {"fleet", ND_KIND(ND_NAME), AT(name), 0, FL_NAME_MAX, NULL, NULL, "its name", false},
     {"arbiter", ND_KIND(ND_MAP), AT(arbiter), 0, 0, NULL, NULL, "etcd, as in a pair file", false},
     {"shard_etcd", ND_KIND(ND_MAP), AT(shard_etcd), 0, 0, "", NULL, "what nodes have in place of arbiter's",
      false},
-    {"servers", ND_KIND(ND_MAP), AT(servers), 0, 0, NULL, NULL, "by name", false},
-    {"shards", ND_KIND(ND_MAP), AT(shards), 0, 0, NULL, NULL, "by name", false},
+    {"servers", ND_KIND(ND_MAP), ND_UNKEPT, 0, 0, NULL, NULL, "by name", false},
+    {"shards", ND_KIND(ND_MAP), ND_UNKEPT, 0, 0, NULL, NULL, "by name", false},
     {"pair", ND_KIND(ND_MAP), AT(pair), 0, 0, NULL, NULL, "a pair file without arbiter and nodes", false},
     {"node", ND_KIND(ND_MAP), AT(node), 0, 0, NULL, NULL, "of a pair file, without role and replication",
      false},
@@ -47,36 +41,32 @@ static const struct nf_param fleet_keys[] = {
 };
 #undef AT
 
+ND_PORT_BEHIND(struct fl_server_entry, metrics_host, metrics_port);
 struct raw_server {
-    char zone[FL_NAME_MAX];
-    struct in_addr host;
-    uint32_t nodes;
+    struct fl_server_entry entry;
     uint32_t cores, mpps, memory_mb;
-    struct nd_endpoint metrics;
 };
 
 #define AT(member) offsetof(struct raw_server, member)
 static const struct nf_param server_keys[] = {
-    {"zone", ND_KIND(ND_NAME), AT(zone), 0, FL_NAME_MAX, "", NULL, "what fails together", false},
-    {"host", NF_IPV4, AT(host), 0, 0, NULL, NULL, "address for replication", false},
-    {"nodes", NF_U32, AT(nodes), 1, FL_NODES_MAX, "64", NULL, "that it runs at most", false},
+    {"zone", ND_KIND(ND_NAME), AT(entry.zone), 0, FL_NAME_MAX, "", NULL, "what fails together", false},
+    {"host", ND_KIND(ND_HOST), AT(entry.host), 0, sizeof(((struct fl_server_entry *)0)->host), NULL, NULL,
+     "address for replication", false},
+    {"nodes", NF_U32, AT(entry.nodes), 1, FL_NODES_MAX, "64", NULL, "that it runs at most", false},
     {"cores", NF_U32, AT(cores), 0, 4096, "0", NULL, "that its nodes may take", false},
     {"mpps", NF_U32, AT(mpps), 0, 100000, "0", NULL, "that its nodes may take", false},
     {"memory_mb", NF_U32, AT(memory_mb), 0, 1u << 30, "0", NULL, "that its nodes may take", false},
-    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads its agent there", false},
+    {"metrics", ND_KIND(ND_HOST_PORT), AT(entry.metrics_host), 0,
+     sizeof(((struct fl_server_entry *)0)->metrics_host), "", NULL, "Prometheus reads its agent there",
+     false},
     {0},
 };
 #undef AT
 
-struct raw_shard {
-    uint32_t port;
-    const struct nd_yaml *on, *with;
-};
-
-#define AT(member) offsetof(struct raw_shard, member)
+#define AT(member) offsetof(struct fl_shard_entry, member)
 static const struct nf_param shard_keys[] = {
-    {"port", NF_U32, AT(port), 1, 65535, NULL, NULL, "of replication, on each server", false},
-    {"on", ND_KIND(ND_LIST), AT(on), 0, 2, "", NULL, "servers of its first view, primary first", false},
+    {"port", ND_KIND(ND_PORT), AT(port), 1, 65535, NULL, NULL, "of replication, on each server", false},
+    {"on", ND_KIND(ND_LIST), ND_UNKEPT, 0, 2, "", NULL, "servers of its first view, primary first", false},
     {"with", ND_KIND(ND_MAP), AT(with), 0, 0, "", NULL, "what $(NAME) stands for", false},
     {0},
 };
@@ -166,8 +156,8 @@ uint32_t fl_file_stray(const struct fl_file *file, const char *name)
 static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
 {
     struct fl_server_entry *s = &f->server[f->servers];
-    struct raw_server raw = {.zone = ""};
-    uint32_t first;
+    struct raw_server raw = {.cores = 0};
+    unsigned first;
     char what[64];
     int error;
 
@@ -178,20 +168,16 @@ static int read_server(struct fl_file *f, const struct nd_yaml *at, struct ft_fa
     error = nd_schema_read(f->arena, at, what, server_keys, &raw, fault);
     if (error)
         return error;
+    *s = raw.entry;
     snprintf(s->name, sizeof(s->name), "%s", at->key);
-    snprintf(s->zone, sizeof(s->zone), "%s", raw.zone);
-    inet_ntop(AF_INET, &raw.host, s->host, sizeof(s->host));
-    first = ntohl(raw.host.s_addr) >> 24;
+    first = ntohl(inet_addr(s->host)) >> 24;
     if (!first || first >= 224)
         return nd_yaml_fail(fault, nd_yaml_get(at, "host"),
                             "%s host is %s, expected its address, to which nodes of others connect", what,
                             s->host);
-    s->nodes = raw.nodes;
     s->cores = raw.cores;
     s->mpps = raw.mpps;
     s->memory_mb = raw.memory_mb;
-    s->metrics_port = raw.metrics.port;
-    inet_ntop(AF_INET, &raw.metrics.addr, s->metrics_host, sizeof(s->metrics_host));
     for (uint32_t i = 0; i < f->servers; i++)
         if (strcmp(f->server[i].host, s->host) == 0)
             return nd_yaml_fail(fault, at, "servers %s and %s have one host, expected two", f->server[i].name,
@@ -257,25 +243,22 @@ static int check_with(const struct nd_yaml *with, const char *what, struct ft_fa
 static int read_shard(struct fl_file *f, const struct nd_yaml *at, struct ft_fault *fault)
 {
     struct fl_shard_entry *s = &f->shard[f->shards];
-    struct raw_shard raw = {.on = NULL};
     char what[64];
     int error;
 
     if (!is_shard_name(at->key))
         return nd_yaml_fail(fault, at, "shard \"%.40s\", expected at most 31 letters, digits and _", at->key);
     snprintf(what, sizeof(what), "shard %s", at->key);
-    error = nd_schema_read(f->arena, at, what, shard_keys, &raw, fault);
+    error = nd_schema_read(f->arena, at, what, shard_keys, s, fault);
     if (error)
         return error;
     snprintf(s->name, sizeof(s->name), "%s", at->key);
-    s->port = (uint16_t)raw.port;
-    s->with = raw.with;
     s->at = at;
-    error = check_with(raw.with, what, fault);
+    error = check_with(s->with, what, fault);
     if (!error)
         error = check_node_names(f, at, s->name, fault);
     if (!error)
-        error = read_on(f, raw.on, s, fault);
+        error = read_on(f, nd_yaml_get(at, "on"), s, fault);
     for (uint32_t i = 0; i < f->shards && !error; i++)
         if (f->shard[i].port == s->port)
             error = nd_yaml_fail(fault, at, "shards %s and %s have one port, expected two", f->shard[i].name,
@@ -296,31 +279,32 @@ static int refuse_keys(const struct nd_yaml *map, const char *what, const char *
     return 0;
 }
 
-static int read_entries(struct fl_file *f, const struct raw_fleet *raw, struct ft_fault *fault)
+static int read_entries(struct fl_file *f, const struct nd_yaml *root, struct ft_fault *fault)
 {
+    const struct nd_yaml *servers = nd_yaml_get(root, "servers"), *shards = nd_yaml_get(root, "shards");
     static const char *const of_pair[] = {"arbiter", "nodes", NULL},
                              *const of_node[] = {"role", "replication", "control", "state", NULL},
                              *const of_pins[] = {"prefer", "failback", NULL},
                              written[] = "the fleet writes it";
     int error = 0;
 
-    f->server = nd_arena_alloc(f->arena, (raw->servers->count + FL_UNLISTED_MAX) * sizeof(*f->server));
-    f->shard = nd_arena_alloc(f->arena, (raw->shards->count + FL_UNLISTED_MAX) * sizeof(*f->shard));
+    f->server = nd_arena_alloc(f->arena, (servers->count + FL_UNLISTED_MAX) * sizeof(*f->server));
+    f->shard = nd_arena_alloc(f->arena, (shards->count + FL_UNLISTED_MAX) * sizeof(*f->shard));
     if (!f->server || !f->shard)
         return nd_no_memory(fault);
-    for (const struct nd_yaml *e = raw->servers->first; e && !error; e = e->next)
+    for (const struct nd_yaml *e = servers->first; e && !error; e = e->next)
         error = read_server(f, e, fault);
     qsort(f->server, f->servers, sizeof(*f->server), by_name);
-    for (const struct nd_yaml *e = raw->shards->first; e && !error; e = e->next)
+    for (const struct nd_yaml *e = shards->first; e && !error; e = e->next)
         error = read_shard(f, e, fault);
     qsort(f->shard, f->shards, sizeof(*f->shard), by_name);
     if (!error && f->servers < 2)
-        error = nd_yaml_fail(fault, raw->servers, "%u servers, expected two or more", f->servers);
+        error = nd_yaml_fail(fault, servers, "%u servers, expected two or more", f->servers);
     if (!error)
-        error = refuse_keys(raw->pair, "pair", of_pair, written, fault);
+        error = refuse_keys(f->pair, "pair", of_pair, written, fault);
     if (!error)
-        error = refuse_keys(raw->pair, "pair", of_pins, "`fleet pin` says where a primary is to be", fault);
-    return error ? error : refuse_keys(raw->node, "node", of_node, written, fault);
+        error = refuse_keys(f->pair, "pair", of_pins, "`fleet pin` says where a primary is to be", fault);
+    return error ? error : refuse_keys(f->node, "node", of_node, written, fault);
 }
 
 static const char each_server[] = "$(server)"; /* in the arbiter's user and password_file: who speaks */
@@ -428,36 +412,26 @@ static int make_all_absolute(struct fl_file *f, const struct nd_yaml *root, stru
 static int read_fleet(struct fl_file *f, struct ft_fault *fault)
 {
     const struct nd_yaml *root;
-    struct raw_fleet raw = {.name = ""};
     struct nd_arbiter_config arbiter;
     struct nf_file text;
     int error = nd_yaml_read(&root, &text, f->arena, f->path, &nd_trust_pair, NULL, fault);
 
     if (!error)
-        error = nd_schema_read(f->arena, root, NULL, fleet_keys, &raw, fault);
+        error = nd_schema_read(f->arena, root, NULL, fleet_keys, f, fault);
     if (!error)
-        error = nd_config_read_arbiter(&arbiter, f->arena, raw.arbiter, "arbiter", fault);
+        error = nd_config_read_arbiter(&arbiter, f->arena, f->arbiter, "arbiter", fault);
     if (!error && arbiter.key[0])
-        error = nd_yaml_fail(fault, nd_yaml_get(raw.arbiter, "key"),
+        error = nd_yaml_fail(fault, nd_yaml_get(f->arbiter, "key"),
                              "arbiter has a key, expected none: each shard gets its own");
     if (error)
         return error;
-    snprintf(f->name, sizeof(f->name), "%s", raw.name);
-    snprintf(f->state, sizeof(f->state), "%s", raw.state);
-    snprintf(f->run, sizeof(f->run), "%s", raw.run);
-    snprintf(f->user, sizeof(f->user), "%s", raw.user);
-    f->heals = raw.heals;
-    f->hold_down_s = raw.hold_down_s;
-    f->pair = raw.pair;
-    f->node = raw.node;
-    f->arbiter = raw.arbiter;
     f->etcd = arbiter.etcd;
     snprintf(f->etcd.owner, sizeof(f->etcd.owner), "%s", f->user); /* agents, which are root's, read it too */
     f->self = FL_NONE;
     error = make_all_absolute(f, root, fault);
     if (!error)
-        error = read_shard_etcd(f, raw.shard_etcd, fault);
-    return error ? error : read_entries(f, &raw, fault);
+        error = read_shard_etcd(f, f->shard_etcd, fault);
+    return error ? error : read_entries(f, root, fault);
 }
 
 int fl_file_read(struct fl_file **out, const char *path, struct ft_fault *fault)

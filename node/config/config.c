@@ -373,23 +373,16 @@ int nd_config_find_link_files(const struct nd_config *config, struct ft_fault *f
 
 /* ---- arbiter --------------------------------------------------------------------------------- */
 
-struct raw_arbiter {
-    const struct nd_yaml *etcd;
-    struct nd_arbiter_config config;
-};
-
-#define AT(member) offsetof(struct raw_arbiter, member)
+#define AT(member) offsetof(struct nd_arbiter_config, member)
 static const struct nf_param arbiter_keys[] = {
-    {"etcd", ND_KIND(ND_LIST), AT(etcd), 0, ND_ETCD_URLS, NULL, NULL, "URLs of its servers", false},
-    {"key", ND_KIND(ND_TEXT), AT(config.key), 0, ND_ARBITER_KEY_MAX, "", NULL, "the pair's own, in etcd",
+    {"etcd", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_ETCD_URLS, NULL, NULL, "URLs of its servers", false},
+    {"key", ND_KIND(ND_TEXT), AT(key), 0, ND_ARBITER_KEY_MAX, "", NULL, "the pair's own, in etcd", false},
+    {"ca", ND_KIND(ND_PLACE), AT(etcd.ca), 0, 192, "", NULL, "that signed the servers' certificates", false},
+    {"cert", ND_KIND(ND_PLACE), AT(etcd.cert), 0, 192, "", NULL, "of this node, to show them", false},
+    {"cert_key", ND_KIND(ND_PLACE), AT(etcd.cert_key), 0, 192, "", NULL, "of the certificate", false},
+    {"user", ND_KIND(ND_TEXT), AT(etcd.user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
+    {"password_file", ND_KIND(ND_PLACE), AT(etcd.password_file), 0, 192, "", NULL, "has the user's password",
      false},
-    {"ca", ND_KIND(ND_PLACE), AT(config.etcd.ca), 0, 192, "", NULL, "that signed the servers' certificates",
-     false},
-    {"cert", ND_KIND(ND_PLACE), AT(config.etcd.cert), 0, 192, "", NULL, "of this node, to show them", false},
-    {"cert_key", ND_KIND(ND_PLACE), AT(config.etcd.cert_key), 0, 192, "", NULL, "of the certificate", false},
-    {"user", ND_KIND(ND_TEXT), AT(config.etcd.user), 0, ND_ETCD_NAME_MAX, "", NULL, "of etcd", false},
-    {"password_file", ND_KIND(ND_PLACE), AT(config.etcd.password_file), 0, 192, "", NULL,
-     "has the user's password", false},
     {0},
 };
 #undef AT
@@ -431,15 +424,16 @@ static int read_url(struct nd_arena *arena, const struct nd_yaml *at, const char
 int nd_config_read_arbiter(struct nd_arbiter_config *out, struct nd_arena *arena, const struct nd_yaml *at,
                            const char *what, struct ft_fault *fault)
 {
-    struct raw_arbiter raw = {.etcd = NULL};
-    int error = nd_schema_read(arena, at, what, arbiter_keys, &raw, fault);
+    const struct nd_yaml *etcd = nd_yaml_get(at, "etcd");
+    int error;
 
+    memset(out, 0, sizeof(*out));
+    error = nd_schema_read(arena, at, what, arbiter_keys, out, fault);
     if (error)
         return error;
-    if (!raw.etcd->count)
-        return nd_yaml_fail(fault, raw.etcd, "%s etcd is empty, expected 1 to %u URLs", what, ND_ETCD_URLS);
-    *out = raw.config;
-    for (const struct nd_yaml *e = raw.etcd->first; e && !error; e = e->next)
+    if (!etcd->count)
+        return nd_yaml_fail(fault, etcd, "%s etcd is empty, expected 1 to %u URLs", what, ND_ETCD_URLS);
+    for (const struct nd_yaml *e = etcd->first; e && !error; e = e->next)
         error = read_url(arena, e, what, &out->etcd, fault);
     if (!error && !out->etcd.cert[0] != !out->etcd.cert_key[0])
         error = nd_yaml_fail(fault, at, "%s has one of cert and cert_key, expected both or none", what);

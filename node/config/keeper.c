@@ -10,21 +10,20 @@
 
 struct raw_keeper {
     struct nd_node place;
-    const struct nd_yaml *ports, *eal, *inputs_devices;
-    struct nd_endpoint inputs, metrics;
     uint32_t packets;
 };
 
 #define AT(member) offsetof(struct raw_keeper, member)
 static const struct nf_param keeper_keys[] = {
-    {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, NULL, NULL, "its address to the nodes", false},
-    {"inputs_devices", ND_KIND(ND_LIST), AT(inputs_devices), 0, ND_INPUTS_DEVICES, "", NULL,
-     "that carry them", false},
-    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, NULL, NULL, "DPDK device by port", false},
+    {"inputs", ND_KIND(ND_HOST_PORT), AT(place.inputs_host), 0, ND_HOST_MAX, NULL, NULL,
+     "its address to the nodes", false},
+    {"inputs_devices", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_INPUTS_DEVICES, "", NULL, "that carry them", false},
+    {"ports", ND_KIND(ND_MAP), ND_UNKEPT, 0, 0, NULL, NULL, "DPDK device by port", false},
     {"control", ND_KIND(ND_PLACE), AT(place.control), 0, 103, NULL, NULL, "path of a unix socket", false},
-    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "where Prometheus reads it", false},
+    {"metrics", ND_KIND(ND_HOST_PORT), AT(place.metrics_host), 0, ND_HOST_MAX, "", NULL,
+     "where Prometheus reads it", false},
     {"packets", NF_U32, AT(packets), 1024, 1048576, "16384", NULL, "that it keeps at most", false},
-    {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
+    {"eal", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
     {"mbufs", NF_U32, AT(place.mbufs), 1024, 1048576, "8192", NULL, "packet buffers", false},
     {"memory_mb", NF_U32, AT(place.memory_mb), 64, 1048576, "256", NULL, "of DPDK", false},
     {"hugepages", NF_BOOL, AT(place.hugepages), 0, 0, "false", NULL, "use them", false},
@@ -109,7 +108,8 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
     static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
     uint32_t number = r->config->keepers, *packets = &r->config->keeper_packets[number];
     struct nd_node *keeper = &r->config->keeper[number];
-    struct raw_keeper raw = {.ports = NULL};
+    const struct nd_yaml *eal = nd_yaml_get(at, "eal");
+    struct raw_keeper raw = {.packets = 0};
     char what[48];
     int error;
 
@@ -123,18 +123,14 @@ static int read_place(struct nd_reading *r, const struct nd_yaml *at)
         return error;
     *keeper = raw.place;
     snprintf(keeper->name, sizeof(keeper->name), "%s", at->key);
-    keeper->inputs_port = raw.inputs.port;
-    inet_ntop(AF_INET, &raw.inputs.addr, keeper->inputs_host, sizeof(keeper->inputs_host));
-    keeper->metrics_port = raw.metrics.port;
-    inet_ntop(AF_INET, &raw.metrics.addr, keeper->metrics_host, sizeof(keeper->metrics_host));
     for (*packets = 1024; *packets < raw.packets;)
         *packets *= 2;
     r->config->keepers++;
-    for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
+    for (const struct nd_yaml *e = eal ? eal->first : NULL; e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, keeper->eal[keeper->eals++], r->fault);
     if (!error)
-        error = nd_read_inputs_devices(r, raw.inputs_devices, keeper);
-    return error ? error : nd_read_ports(r, "keeper", keeper, raw.ports);
+        error = nd_read_inputs_devices(r, nd_yaml_get(at, "inputs_devices"), keeper);
+    return error ? error : nd_read_ports(r, "keeper", keeper, nd_yaml_get(at, "ports"));
 }
 
 /* One that a datagram can be from: not 0.0.0.0, and none of a group. */

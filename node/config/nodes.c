@@ -22,54 +22,40 @@ const char *const nd_export_kinds[] = {"tcp", "udp", "file", NULL};
 
 _Static_assert(FT_EVENT_NAMES_END < 64, "an event is a bit");
 
-struct raw_track {
-    struct nd_track track;
-    char interface[IFNAMSIZ], script[ND_PATH_MAX];
-    struct nf_addr bgp, bfd;
-};
-
-#define AT(member) offsetof(struct raw_track, member)
+/* What it is, is one of the first six, which read_track reads once more. */
+#define AT(member) offsetof(struct nd_track, member)
 static const struct nf_param track_keys[] = {
-    {"interface", ND_KIND(ND_TEXT), AT(interface), 0, IFNAMSIZ, "", NULL, "has carrier", false},
-    {"gateway", NF_IPV4, AT(track.gateway), 0, 0, "", NULL, "answers ARP on a data port", false},
-    {"route", ND_KIND(ND_NETWORK), AT(track.route), 0, 0, "", NULL, "is in the kernel's table", false},
-    {"script", ND_KIND(ND_TEXT), AT(script), 0, ND_PATH_MAX, "", NULL, "ends with 0 in time", false},
-    {"bgp", ND_KIND(ND_ADDRESS), AT(bgp), 0, 0, "", NULL, "is a peer of FRR's bgpd, Established", false},
-    {"bfd", ND_KIND(ND_ADDRESS), AT(bfd), 0, 0, "", NULL, "is a peer of FRR's bfdd, up", false},
-    {"weight", NF_U32, AT(track.weight), 1, 100, "10", NULL, "in the demotion counter", false},
-    {"rise", NF_U32, AT(track.rise), 1, 100, "3", NULL, "good results until it is well", false},
-    {"fall", NF_U32, AT(track.fall), 1, 100, "3", NULL, "bad results until it fails", false},
-    {"every_ms", NF_U32, AT(track.every_ms), 100, 60000, "1000", NULL, "between two looks", false},
+    {"interface", ND_KIND(ND_TEXT), AT(what), 0, IFNAMSIZ, "", NULL, "has carrier", false},
+    {"gateway", NF_IPV4, AT(gateway), 0, 0, "", NULL, "answers ARP on a data port", false},
+    {"route", ND_KIND(ND_NETWORK), AT(route), 0, 0, "", NULL, "is in the kernel's table", false},
+    {"script", ND_KIND(ND_TEXT), AT(what), 0, ND_PATH_MAX, "", NULL, "ends with 0 in time", false},
+    {"bgp", ND_KIND(ND_ADDRESS), ND_UNKEPT, 0, 0, "", NULL, "is a peer of FRR's bgpd, Established", false},
+    {"bfd", ND_KIND(ND_ADDRESS), ND_UNKEPT, 0, 0, "", NULL, "is a peer of FRR's bfdd, up", false},
+    {"weight", NF_U32, AT(weight), 1, 100, "10", NULL, "in the demotion counter", false},
+    {"rise", NF_U32, AT(rise), 1, 100, "3", NULL, "good results until it is well", false},
+    {"fall", NF_U32, AT(fall), 1, 100, "3", NULL, "bad results until it fails", false},
+    {"every_ms", NF_U32, AT(every_ms), 100, 60000, "1000", NULL, "between two looks", false},
     {0},
 };
 #undef AT
 
-struct raw_hook {
-    struct nd_hook hook;
-    char path[3][ND_PATH_MAX]; /* by enum nd_hook_kind */
-    const struct nd_yaml *events;
-};
-
-#define AT(member) offsetof(struct raw_hook, member)
+/* The same: read_hook makes a place of the path. */
+#define AT(member) offsetof(struct nd_hook, member)
 static const struct nf_param hook_keys[] = {
-    {"command", ND_KIND(ND_TEXT), AT(path[ND_HOOK_COMMAND]), 0, ND_PATH_MAX, "", NULL, "run", false},
-    {"fifo", ND_KIND(ND_TEXT), AT(path[ND_HOOK_FIFO]), 0, ND_PATH_MAX, "", NULL, "written to", false},
-    {"socket", ND_KIND(ND_TEXT), AT(path[ND_HOOK_SOCKET]), 0, ND_PATH_MAX, "", NULL, "sent to", false},
-    {"events", ND_KIND(ND_LIST), AT(events), 0, FT_EVENT_NAMES_END, "", NULL, "all unless named", false},
+    {"command", ND_KIND(ND_TEXT), AT(path), 0, ND_PATH_MAX, "", NULL, "run", false},
+    {"fifo", ND_KIND(ND_TEXT), AT(path), 0, ND_PATH_MAX, "", NULL, "written to", false},
+    {"socket", ND_KIND(ND_TEXT), AT(path), 0, ND_PATH_MAX, "", NULL, "sent to", false},
+    {"events", ND_KIND(ND_LIST), ND_UNKEPT, 0, FT_EVENT_NAMES_END, "", NULL, "all unless named", false},
     {0},
 };
 #undef AT
 
-struct raw_export {
-    struct nd_export_to file;
-    struct nd_endpoint to[ND_EXPORT_FILE]; /* by enum nd_export_kind */
-};
-
-#define AT(member) offsetof(struct raw_export, member)
+ND_PORT_BEHIND(struct nd_export_to, host, port);
+#define AT(member) offsetof(struct nd_export_to, member)
 static const struct nf_param export_keys[] = {
-    {"tcp", ND_KIND(ND_ENDPOINT), AT(to[ND_EXPORT_TCP]), 0, 0, "", NULL, "a collector of IPFIX", false},
-    {"udp", ND_KIND(ND_ENDPOINT), AT(to[ND_EXPORT_UDP]), 0, 0, "", NULL, "the same", false},
-    {"file", ND_KIND(ND_PLACE), AT(file.path), 0, ND_PATH_MAX, "", NULL, "of JSON lines", false},
+    {"tcp", ND_KIND(ND_HOST_PORT), AT(host), 0, ND_HOST_MAX, "", NULL, "a collector of IPFIX", false},
+    {"udp", ND_KIND(ND_HOST_PORT), AT(host), 0, ND_HOST_MAX, "", NULL, "the same", false},
+    {"file", ND_KIND(ND_PLACE), AT(path), 0, ND_PATH_MAX, "", NULL, "of JSON lines", false},
     {0},
 };
 #undef AT
@@ -127,21 +113,21 @@ static int find_port(struct nd_reading *r, const struct nd_yaml *at, const char 
 static int read_track(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_track *out)
 {
     static const struct nf_param script = {.kind = ND_KIND(ND_PLACE), .max = ND_PATH_MAX};
-    struct raw_track raw = {.interface = ""};
-    int error = nd_schema_read(r->arena, at, what, track_keys, &raw, r->fault);
+    int error = nd_schema_read(r->arena, at, what, track_keys, out, r->fault);
     const struct nd_yaml *key;
+    struct nf_addr addr;
 
     if (error)
         return error;
-    key = find_kind(r, at, what, nd_track_kinds, "interface, gateway, route, script, bgp and bfd",
-                    &raw.track.kind);
+    key =
+        find_kind(r, at, what, nd_track_kinds, "interface, gateway, route, script, bgp and bfd", &out->kind);
     if (!key)
         return FT_EMALFORMED;
-    *out = raw.track;
     if (out->kind == ND_TRACK_SCRIPT)
         return nd_schema_value(r->arena, key, what, &script, out->what, r->fault);
     if (out->kind == ND_TRACK_BGP || out->kind == ND_TRACK_BFD) { /* as FRR writes it */
-        nf_addr_text(out->kind == ND_TRACK_BGP ? &raw.bgp : &raw.bfd, out->what);
+        FT_CHECK(nf_addr_parse(key->text, &addr), "%s: an address that was one", what);
+        nf_addr_text(&addr, out->what);
         return 0;
     }
     snprintf(out->what, sizeof(out->what), "%s", key->text);
@@ -170,21 +156,19 @@ static int read_event(struct nd_reading *r, const struct nd_yaml *at, const char
 static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char *what, struct nd_hook *out)
 {
     struct nf_param place = {.kind = ND_KIND(ND_PLACE), .max = sizeof(out->path)};
-    struct raw_hook raw = {.events = NULL};
-    int error = nd_schema_read(r->arena, at, what, hook_keys, &raw, r->fault);
-    const struct nd_yaml *key;
+    int error = nd_schema_read(r->arena, at, what, hook_keys, out, r->fault);
+    const struct nd_yaml *key, *events = nd_yaml_get(at, "events");
 
     if (error)
         return error;
-    key = find_kind(r, at, what, nd_hook_kinds, "command, fifo and socket", &raw.hook.kind);
+    key = find_kind(r, at, what, nd_hook_kinds, "command, fifo and socket", &out->kind);
     if (!key)
         return FT_EMALFORMED;
-    *out = raw.hook;
     if (out->kind == ND_HOOK_SOCKET)
         place.max = sizeof(((struct sockaddr_un *)NULL)->sun_path);
     error = nd_schema_value(r->arena, key, what, &place, out->path, r->fault);
-    out->events = raw.events ? 0 : UINT64_MAX;
-    for (const struct nd_yaml *e = raw.events ? raw.events->first : NULL; e && !error; e = e->next)
+    out->events = events ? 0 : UINT64_MAX;
+    for (const struct nd_yaml *e = events ? events->first : NULL; e && !error; e = e->next)
         error = read_event(r, e, what, &out->events);
     return error;
 }
@@ -194,25 +178,18 @@ static int read_hook(struct nd_reading *r, const struct nd_yaml *at, const char 
 static int read_export(struct nd_reading *r, const struct nd_yaml *at, const char *node,
                        struct nd_export_to *out)
 {
-    struct raw_export raw = {.file = {.kind = 0}};
-    const struct nd_endpoint *to;
     char what[64];
     int error;
 
     if (!at)
         return 0;
     snprintf(what, sizeof(what), "node %s export", node);
-    error = nd_schema_read(r->arena, at, what, export_keys, &raw, r->fault);
+    error = nd_schema_read(r->arena, at, what, export_keys, out, r->fault);
     if (error)
         return error;
-    if (!find_kind(r, at, what, nd_export_kinds, "tcp, udp and file", &raw.file.kind))
+    if (!find_kind(r, at, what, nd_export_kinds, "tcp, udp and file", &out->kind))
         return FT_EMALFORMED;
-    *out = raw.file;
-    if (++out->kind == ND_EXPORT_FILE)
-        return 0;
-    to = &raw.to[out->kind];
-    out->port = to->port;
-    inet_ntop(AF_INET, &to->addr, out->host, sizeof(out->host));
+    out->kind++;
     return 0;
 }
 
@@ -221,57 +198,51 @@ static int read_export(struct nd_reading *r, const struct nd_yaml *at, const cha
 static const char *const roles[] = {"primary", "standby", "spare", NULL};
 static const char *const realtimes[] = {"false", "true", "auto", NULL};
 
-struct raw_node {
-    struct nd_node node;
-    const struct nd_yaml *ports, *eal, *inputs_devices, *track, *hooks, *export, *replication;
-    struct nd_endpoint metrics, inputs;
-};
-
-#define AT(member) offsetof(struct raw_node, member)
+ND_PORT_BEHIND(struct nd_node, host, tcp_port);
+ND_PORT_BEHIND(struct nd_node, second_host, second_port);
+ND_PORT_BEHIND(struct nd_node, inputs_host, inputs_port);
+ND_PORT_BEHIND(struct nd_node, metrics_host, metrics_port);
+#define AT(member) offsetof(struct nd_node, member)
 static const struct nf_param node_keys[] = {
-    {"role", NF_CHOICE, AT(node.role), 0, 0, NULL, roles, "at the very first start", false},
-    {"ports", ND_KIND(ND_MAP), AT(ports), 0, 0, "", NULL, "DPDK device by port", false},
-    {"inputs", ND_KIND(ND_ENDPOINT), AT(inputs), 0, 0, "", NULL, "in place of ports: to the keeper", false},
-    {"inputs_devices", ND_KIND(ND_LIST), AT(inputs_devices), 0, ND_INPUTS_DEVICES, "", NULL,
-     "that carry them", false},
-    {"replication", ND_KIND(ND_ANY), AT(replication), 0, 0, NULL, NULL, "address of the link, or two", false},
-    {"control", ND_KIND(ND_PLACE), AT(node.control), 0, 103, NULL, NULL, "path of a unix socket", false},
-    {"metrics", ND_KIND(ND_ENDPOINT), AT(metrics), 0, 0, "", NULL, "Prometheus reads there", false},
-    {"state", ND_KIND(ND_PLACE), AT(node.state), 0, 192, "", NULL, "directory of the view file", false},
-    {"eal", ND_KIND(ND_LIST), AT(eal), 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
-    {"mbufs", NF_U32, AT(node.mbufs), 1024, 1048576, "16384", NULL, "packet buffers", false},
-    {"memory_mb", NF_U32, AT(node.memory_mb), 64, 1048576, "512", NULL, "of DPDK", false},
-    {"hugepages", NF_BOOL, AT(node.hugepages), 0, 0, "false", NULL, "use them", false},
-    {"realtime", NF_CHOICE, AT(node.realtime), 0, 0, "auto", realtimes, "before other work", false},
-    {"user", ND_KIND(ND_TEXT), AT(node.user), 0, 33, "", NULL, "that the node becomes", false},
-    {"operators", ND_KIND(ND_TEXT), AT(node.operators), 0, 33, "", NULL, "a group that operates", false},
-    {"core", NF_BOOL, AT(node.core), 0, 0, "false", NULL, "a core file when it crashes", false},
-    {"track", ND_KIND(ND_LIST), AT(track), 0, ND_TRACKED_MAX, "", NULL, "what it needs to serve", false},
-    {"hooks", ND_KIND(ND_LIST), AT(hooks), 0, ND_HOOKS_MAX, "", NULL, "who is told events", false},
-    {"export", ND_KIND(ND_MAP), AT(export), 0, 0, "", NULL, "where its log of flows goes", false},
+    {"role", NF_CHOICE, AT(role), 0, 0, NULL, roles, "at the very first start", false},
+    {"ports", ND_KIND(ND_MAP), ND_UNKEPT, 0, 0, "", NULL, "DPDK device by port", false},
+    {"inputs", ND_KIND(ND_HOST_PORT), AT(inputs_host), 0, ND_HOST_MAX, "", NULL,
+     "in place of ports: to the keeper", false},
+    {"inputs_devices", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_INPUTS_DEVICES, "", NULL, "that carry them", false},
+    {"replication", ND_KIND(ND_ANY), ND_UNKEPT, 0, 0, NULL, NULL, "address of the link, or two", false},
+    {"control", ND_KIND(ND_PLACE), AT(control), 0, 103, NULL, NULL, "path of a unix socket", false},
+    {"metrics", ND_KIND(ND_HOST_PORT), AT(metrics_host), 0, ND_HOST_MAX, "", NULL, "Prometheus reads there",
+     false},
+    {"state", ND_KIND(ND_PLACE), AT(state), 0, 192, "", NULL, "directory of the view file", false},
+    {"eal", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_EAL_MAX, "", NULL, "further EAL arguments", false},
+    {"mbufs", NF_U32, AT(mbufs), 1024, 1048576, "16384", NULL, "packet buffers", false},
+    {"memory_mb", NF_U32, AT(memory_mb), 64, 1048576, "512", NULL, "of DPDK", false},
+    {"hugepages", NF_BOOL, AT(hugepages), 0, 0, "false", NULL, "use them", false},
+    {"realtime", NF_CHOICE, AT(realtime), 0, 0, "auto", realtimes, "before other work", false},
+    {"user", ND_KIND(ND_TEXT), AT(user), 0, 33, "", NULL, "that the node becomes", false},
+    {"operators", ND_KIND(ND_TEXT), AT(operators), 0, 33, "", NULL, "a group that operates", false},
+    {"core", NF_BOOL, AT(core), 0, 0, "false", NULL, "a core file when it crashes", false},
+    {"track", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_TRACKED_MAX, "", NULL, "what it needs to serve", false},
+    {"hooks", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_HOOKS_MAX, "", NULL, "who is told events", false},
+    {"export", ND_KIND(ND_MAP), ND_UNKEPT, 0, 0, "", NULL, "where its log of flows goes", false},
     {0},
 };
 #undef AT
 
-struct raw_drill {
-    bool permit;
-    const struct nd_yaml *probe;
-    struct nd_probe of_probe;
-    uint32_t address, port;
-};
-
-#define AT(member) offsetof(struct raw_drill, member)
 static const struct nf_param drill_keys[] = {
-    {"permit", NF_BOOL, AT(permit), 0, 0, "false", NULL, "a peer may ask for kills", false},
-    {"probe", ND_KIND(ND_MAP), AT(probe), 0, 0, "", NULL, "echo across the chain", false},
+    {"permit", NF_BOOL, offsetof(struct nd_config, drill_permit), 0, 0, "false", NULL,
+     "a peer may ask for kills", false},
+    {"probe", ND_KIND(ND_MAP), ND_UNKEPT, 0, 0, "", NULL, "echo across the chain", false},
     {0},
 };
 
+#define AT(member) offsetof(struct nd_probe, member)
 static const struct nf_param probe_keys[] = {
-    {"from", ND_KIND(ND_NAME), AT(of_probe.from), 0, 64, "", NULL, "namespace of the client", false},
-    {"to", ND_KIND(ND_NAME), AT(of_probe.to), 0, 64, "", NULL, "namespace of the server", false},
-    {"address", NF_IPV4, AT(address), 0, 0, NULL, NULL, "of the server", false},
-    {"port", NF_U32, AT(port), 1, 65535, NULL, NULL, "of the server", false},
+    {"from", ND_KIND(ND_NAME), AT(from), 0, 64, "", NULL, "namespace of the client", false},
+    {"to", ND_KIND(ND_NAME), AT(to), 0, 64, "", NULL, "namespace of the server", false},
+    {"address", ND_KIND(ND_HOST), AT(address), 0, sizeof(((struct nd_probe *)0)->address), NULL, NULL,
+     "of the server", false},
+    {"port", ND_KIND(ND_PORT), AT(port), 1, 65535, NULL, NULL, "of the server", false},
     {0},
 };
 #undef AT
@@ -344,9 +315,8 @@ static void choose_state(struct nd_node *node)
 /* The address of the link, or a list of two. */
 static int read_replication(struct nd_reading *r, const struct nd_yaml *at, struct nd_node *node)
 {
-    static const struct nf_param endpoint = {.kind = ND_KIND(ND_ENDPOINT)};
+    static const struct nf_param way = {.kind = ND_KIND(ND_HOST_PORT), .max = ND_HOST_MAX};
     bool two = at->kind == ND_YAML_LIST;
-    struct nd_endpoint way[2] = {{0}};
     char what[64];
     int error = 0;
 
@@ -355,17 +325,13 @@ static int read_replication(struct nd_reading *r, const struct nd_yaml *at, stru
         return nd_yaml_fail(r->fault, at, "%s has %u addresses, expected A.B.C.D:PORT or a list of two", what,
                             at->count);
     for (const struct nd_yaml *e = two ? at->first : at; e && !error; e = two ? e->next : NULL)
-        error = nd_schema_value(r->arena, e, what, &endpoint, &way[two && e != at->first], r->fault);
-    node->tcp_port = way[0].port;
-    inet_ntop(AF_INET, &way[0].addr, node->host, sizeof(node->host));
-    node->second_port = way[1].port;
-    if (two)
-        inet_ntop(AF_INET, &way[1].addr, node->second_host, sizeof(node->second_host));
+        error = nd_schema_value(r->arena, e, what, &way,
+                                two && e != at->first ? node->second_host : node->host, r->fault);
     return error;
 }
 
 /* What a node is and where it is reached, into the next of the nodes. */
-static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_node *raw)
+static int read_self(struct nd_reading *r, const struct nd_yaml *at)
 {
     struct nd_node *node = &r->config->node[r->config->nodes];
     char what[48];
@@ -375,39 +341,42 @@ static int read_self(struct nd_reading *r, const struct nd_yaml *at, struct raw_
         return nd_yaml_fail(r->fault, at, "node name \"%.40s\", expected at most 31 letters, digits, - and _",
                             at->key);
     snprintf(what, sizeof(what), "node %s", at->key);
-    error = nd_schema_read(r->arena, at, what, node_keys, raw, r->fault);
+    memset(node, 0, sizeof(*node));
+    error = nd_schema_read(r->arena, at, what, node_keys, node, r->fault);
     if (error)
         return error;
-    *node = raw->node;
     snprintf(node->name, sizeof(node->name), "%s", at->key);
-    if ((error = read_replication(r, raw->replication, node)))
+    if ((error = read_replication(r, nd_yaml_get(at, "replication"), node)))
         return error;
-    node->metrics_port = raw->metrics.port;
-    inet_ntop(AF_INET, &raw->metrics.addr, node->metrics_host, sizeof(node->metrics_host));
-    node->inputs_port = raw->inputs.port;
-    inet_ntop(AF_INET, &raw->inputs.addr, node->inputs_host, sizeof(node->inputs_host));
     if (!node->state[0])
         choose_state(node);
     return 0;
+}
+
+/* The first entry of a list in `map`; NULL: there is none. */
+static const struct nd_yaml *first_of(const struct nd_yaml *map, const char *key)
+{
+    const struct nd_yaml *list = nd_yaml_get(map, key);
+
+    return list ? list->first : NULL;
 }
 
 static int read_node(struct nd_reading *r, const struct nd_yaml *at)
 {
     static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(r->config->node->eal[0])};
     struct nd_node *node = &r->config->node[r->config->nodes];
-    struct raw_node raw = {.ports = NULL};
-    int error = read_self(r, at, &raw);
+    const struct nd_yaml *ports = nd_yaml_get(at, "ports"), *devices = nd_yaml_get(at, "inputs_devices");
+    int error = read_self(r, at);
     char what[64];
 
-    if (!error && !raw.ports != (r->at.keepers != NULL))
-        error =
-            nd_yaml_fail(r->fault, raw.ports ? raw.ports : at,
-                         raw.ports ? "node %s has ports, expected inputs: A.B.C.D:PORT, since the keeper has "
+    if (!error && !ports != (r->at.keepers != NULL))
+        error = nd_yaml_fail(r->fault, ports ? ports : at,
+                             ports ? "node %s has ports, expected inputs: A.B.C.D:PORT, since the keeper has "
                                      "the ports"
                                    : "node %s: no ports, expected ports: { … }",
-                         node->name);
-    if (!error && raw.ports)
-        error = nd_read_ports(r, "node", node, raw.ports);
+                             node->name);
+    if (!error && ports)
+        error = nd_read_ports(r, "node", node, ports);
     for (unsigned i = 0; r->at.keepers && i < r->config->ports; i++)
         snprintf(node->port[i], sizeof(node->port[i]), "keeper");
     if (!error && (node->inputs_port != 0) != (r->at.keepers != NULL))
@@ -417,21 +386,21 @@ static int read_node(struct nd_reading *r, const struct nd_yaml *at)
                                            : "node %s: no inputs, expected inputs: A.B.C.D:PORT, where it "
                                              "meets the keeper",
                          node->name);
-    for (const struct nd_yaml *e = raw.eal ? raw.eal->first : NULL; e && !error; e = e->next)
+    for (const struct nd_yaml *e = first_of(at, "eal"); e && !error; e = e->next)
         error = nd_schema_value(r->arena, e, "eal entry", &text, node->eal[node->eals++], r->fault);
     if (!error)
-        error = nd_read_inputs_devices(r, raw.inputs_devices, node);
+        error = nd_read_inputs_devices(r, devices, node);
     if (!error && node->inputs_devices && !node->inputs_port)
-        error = nd_yaml_fail(r->fault, raw.inputs_devices,
-                             "node %s has inputs_devices, expected inputs and keepers", node->name);
+        error = nd_yaml_fail(r->fault, devices, "node %s has inputs_devices, expected inputs and keepers",
+                             node->name);
     snprintf(what, sizeof(what), "node %s track", node->name);
-    for (const struct nd_yaml *e = raw.track ? raw.track->first : NULL; e && !error; e = e->next)
+    for (const struct nd_yaml *e = first_of(at, "track"); e && !error; e = e->next)
         error = read_track(r, e, what, &node->track[node->tracks++]);
     snprintf(what, sizeof(what), "node %s hooks", node->name);
-    for (const struct nd_yaml *e = raw.hooks ? raw.hooks->first : NULL; e && !error; e = e->next)
+    for (const struct nd_yaml *e = first_of(at, "hooks"); e && !error; e = e->next)
         error = read_hook(r, e, what, &node->hook[node->hooks++]);
     if (!error)
-        error = read_export(r, raw.export, node->name, &node->export);
+        error = read_export(r, nd_yaml_get(at, "export"), node->name, &node->export);
     r->config->nodes += !error;
     return error;
 }
@@ -460,9 +429,7 @@ int nd_read_sockets(struct nd_reading *r)
         return FT_EINVAL;
     r->config->nodes = 0;
     for (const struct nd_yaml *at = nodes->first; at && !error; at = at->next) {
-        struct raw_node raw = {.ports = NULL};
-
-        error = read_self(r, at, &raw);
+        error = read_self(r, at);
         r->config->nodes += !error;
     }
     if (!error)
@@ -586,18 +553,12 @@ static int check_nodes(struct nd_reading *r)
 
 static int read_drill(struct nd_reading *r)
 {
-    struct nd_probe *probe = &r->config->probe;
-    struct raw_drill raw = {.permit = false};
-    int error = nd_schema_read(r->arena, r->at.drill, "drill", drill_keys, &raw, r->fault);
+    const struct nd_yaml *probe = nd_yaml_get(r->at.drill, "probe");
+    int error = nd_schema_read(r->arena, r->at.drill, "drill", drill_keys, r->config, r->fault);
 
-    r->config->drill_permit = raw.permit;
-    if (error || !raw.probe)
+    if (error || !probe)
         return error;
-    error = nd_schema_read(r->arena, raw.probe, "drill probe", probe_keys, &raw, r->fault);
-    *probe = raw.of_probe;
-    inet_ntop(AF_INET, &raw.address, probe->address, sizeof(probe->address));
-    probe->port = (uint16_t)raw.port;
-    return error;
+    return nd_schema_read(r->arena, probe, "drill probe", probe_keys, &r->config->probe, r->fault);
 }
 
 int nd_read_nodes(struct nd_reading *r)

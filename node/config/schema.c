@@ -124,15 +124,22 @@ static bool parse_mac(const char *text, uint8_t mac[6])
     return whole && memcmp(mac, none, 6) != 0 && !(mac[0] & 1);
 }
 
-static bool parse_endpoint(const char *text, struct nd_endpoint *endpoint)
+static bool read_host(const char *text, char *out, size_t cap)
+{
+    uint32_t addr;
+
+    return parse_ipv4(text, &addr) && inet_ntop(AF_INET, &addr, out, (socklen_t)cap);
+}
+
+static bool read_host_port(const char *text, char *out, size_t cap)
 {
     char head[32];
     uint64_t port;
 
     if (!split_at_mark(text, ':', head, sizeof(head), &port) || !port || port > 65535)
         return false;
-    endpoint->port = (uint16_t)port;
-    return parse_ipv4(head, &endpoint->addr);
+    *(uint16_t *)(void *)(out + cap) = (uint16_t)port;
+    return read_host(head, out, cap);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */
@@ -237,7 +244,9 @@ static const char *describe_expected(const struct nf_param *p, char *buf, size_t
         [ND_ADDRESS] = "an address A.B.C.D or of IPv6",
         [ND_HOP] = "an address A.B.C.D or of IPv6, a link-local one with its interface, fe80::1%%outside",
         [ND_MAC] = "a unicast MAC address like 02:00:00:00:00:01",
-        [ND_ENDPOINT] = "A.B.C.D:PORT",
+        [ND_HOST] = "an address A.B.C.D",
+        [ND_HOST_PORT] = "A.B.C.D:PORT",
+        [ND_PORT] = "a number from %lu to %lu",
         [ND_MAP] = "a map of settings",
     };
     int kind = (int)p->kind;
@@ -284,6 +293,8 @@ static bool read_number(const char *text, const struct nf_param *p, void *out)
         return false;
     if (p->kind == NF_U64)
         *(uint64_t *)out = value;
+    else if (p->kind == ND_KIND(ND_PORT))
+        *(uint16_t *)out = (uint16_t)value;
     else
         *(uint32_t *)out = (uint32_t)value;
     return true;
@@ -331,6 +342,7 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
     case NF_U32:
     case NF_U64:
     case NF_SECONDS:
+    case ND_PORT:
         return !v->quoted && read_number(v->text, p, out);
     case NF_BOOL:
         *(bool *)out = strcmp(v->text, "true") == 0;
@@ -355,8 +367,10 @@ static bool read_plain(const struct nd_yaml *v, const struct nf_param *p, void *
         return parse_hop(v->text, out);
     case ND_MAC:
         return parse_mac(v->text, out);
-    case ND_ENDPOINT:
-        return parse_endpoint(v->text, out);
+    case ND_HOST:
+        return read_host(v->text, out, p->max);
+    case ND_HOST_PORT:
+        return read_host_port(v->text, out, p->max);
     }
     return false;
 }
@@ -535,6 +549,10 @@ int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char
                    const struct nf_param *table, void *out, struct ft_fault *fault)
 {
     const char *whole = what ? what : "the file";
+    union {
+        const struct nd_yaml *at;
+        struct nf_addr addr;
+    } unkept;
     int error;
 
     if (map->kind != ND_YAML_MAP)
@@ -542,7 +560,7 @@ int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char
     error = check_keys(map, whole, table, fault);
     for (const struct nf_param *p = table; p->name && !error; p++) {
         const struct nd_yaml *value = nd_yaml_get(map, p->name);
-        void *to = (char *)out + p->offset;
+        void *to = p->offset == ND_UNKEPT ? (void *)&unkept : (char *)out + p->offset;
         char name[80];
 
         snprintf(name, sizeof(name), "%.48s%s%.30s", what ? what : "", what ? " " : "", p->name);

@@ -22,7 +22,9 @@ enum nd_kind {
     ND_ADDRESS,    /* struct nf_addr, of either family */
     ND_HOP,        /* struct nd_hop: the same, a link-local one with %INTERFACE */
     ND_MAC,        /* uint8_t[6], unicast; absent: zeros */
-    ND_ENDPOINT,   /* struct nd_endpoint: A.B.C.D:PORT */
+    ND_HOST,       /* char[max]: A.B.C.D, as text */
+    ND_HOST_PORT,  /* the same, and its uint16_t behind: A.B.C.D:PORT; see ND_PORT_BEHIND */
+    ND_PORT,       /* uint16_t, min … max */
     ND_ANY,        /* const struct nd_yaml *, for the caller to read; absent: NULL */
     ND_MAP,        /* the same, but must be a map */
     ND_PATH,       /* const char *: of a readable file, which is not read here */
@@ -36,10 +38,11 @@ struct nd_hop {
     char interface[32]; /* "": the address says it */
 };
 
-struct nd_endpoint {
-    uint32_t addr; /* network order */
-    uint16_t port;
-};
+/* Where a row's value goes that the caller reads himself, of the map: it is checked, and not kept. */
+#define ND_UNKEPT SIZE_MAX
+#define ND_PORT_BEHIND(type, host, port)                                                                     \
+    _Static_assert(offsetof(type, port) == offsetof(type, host) + sizeof(((type *)0)->host),                 \
+                   "as rows write it")
 
 /* Reads `map` into `out`, which must be zeroed; texts go to `arena`. `what` names the section in messages,
  * NULL for the file as a whole. FT_EMALFORMED with position, or FT_ENOMEM; then `out` holds nothing to be

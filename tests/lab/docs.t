@@ -128,16 +128,16 @@ import re, sys
 header, tables, command, page = (open(name).read() for name in sys.argv[1:])
 known = dict(re.findall(r"#define (\w+) +(\d+)u", header))
 rows = {name: (range, preset) for name, range, preset in re.findall(r"^\| `([\w.]+)` \| ([^|]*) \| ([^|]*) \|", page, re.M)}
-keys, bad = set(), []
+keys, bad, numbers = set(), [], ("NF_U32", "ND_KIND(ND_PORT)")
 for table, before in ("fleet", ""), ("server", "servers.NAME."), ("shard", "shards.NAME."):
     body = re.search(rf"{table}_keys\[\] = {{(.*?)\n}};", tables, re.S)[1]
-    for name, kind, least, most, preset in re.findall(r'{"(\w+)", ([\w()]+), AT\(\w+\), ([^,]+), ([^,]+),\s+(NULL|"[^"]*"),', body):
+    for name, kind, least, most, preset in re.findall(r'{"(\w+)", ([\w()]+), (?:AT\([\w.]+\)|ND_UNKEPT), ([^,]+),\s+([^,]+),\s+(NULL|"[^"]*"),', body):
         if name in ("servers", "shards"):  # whose keys have their own rows
             continue
         keys.add(before + name)
         range, said = rows.get(before + name, ("no row", "no row"))
-        most = known.get(most) or eval(most.replace("u", "")) if kind == "NF_U32" else ""
-        if kind == "NF_U32" and range != f"{least} … {most}":
+        most = known.get(most) or eval(most.replace("u", "")) if kind in numbers else ""
+        if kind in numbers and range != f"{least} … {most}":
             bad.append(f"{before}{name}: {range}, expected {least} … {most}")
         if preset != '""' and said != ("required" if preset == "NULL" else preset.strip('"')):
             bad.append(f"{before}{name}: default {said}, expected {preset}")
