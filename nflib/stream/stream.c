@@ -6,46 +6,14 @@
  * pieces of a stream are linked as well, so that no walk is longer than what is kept, however far ahead that
  * lies.
  */
-#include "nflib/stream/stream.h"
+#include "nflib/stream/pool.h"
 #include "nflib/net/tcp.h"
 
 #include <string.h>
 
 #define NF_STREAM_WINDOW (1u << 30) /* of TCP (RFC 7323, 2.2) */
 
-/* A stream that was picked up in its middle may begin in front of that, so far in all. */
-#define NF_STREAM_FRONT (616u * NF_STREAM_PIECE)
-#define NF_STREAM_PACES ((NF_STREAM_FRONT + UINT8_MAX - 1) / UINT8_MAX)
 #define NF_STREAM_HOLES 64u /* that an acknowledgement passes over at most; more wait for the next one */
-#define NF_STREAM_WORDS ((NF_STREAM_PIECE + 63) / 64)
-
-/*
- * A piece is a place in the sequence numbers, of NF_STREAM_PIECE bytes from a multiple of that on, with those
- * that have come, however they were cut. In front of the stream's `next` they are copies of what has been
- * read, from there on they lie behind a hole.
- */
-struct nf_stream_piece {
-    uint64_t has[NF_STREAM_WORDS]; /* a bit for each byte */
-    uint64_t fin : 16;             /* the stream ends in place of byte fin - 1; 0: not here */
-    uint64_t next : 24;            /* the stream's next older piece: its slot + 1; 0: none */
-    uint64_t before : 24;          /* the next newer one */
-    uint8_t bytes[NF_STREAM_PIECE];
-};
-struct nf_stream_place {
-    uint32_t name;  /* of the stream, and its lane */
-    uint32_t piece; /* sequence number / NF_STREAM_PIECE */
-};
-_Static_assert(sizeof(struct nf_stream_place) + sizeof(struct nf_stream_piece) == 512,
-               "a piece is whole lines, with its key");
-
-struct nf_streams {
-    struct nf_map *pieces;            /* struct nf_stream_place -> struct nf_stream_piece */
-    struct nf_lists *names;           /* of the streams that have pieces: slot + 1 of its newest one */
-    uint32_t flow_pieces, loose;      /* all up to here constant */
-    _Alignas(FT_LINE) uint64_t burst; /* the last one in which a hole was filled */
-    uint64_t filled;                  /* bytes behind holes that have become readable in it */
-    uint64_t looked;                  /* pieces that its acknowledgements have looked at for the first one */
-};
 
 /* A call of nf_stream_take, of one direction. */
 struct nf_stream_taking {
@@ -53,6 +21,7 @@ struct nf_stream_taking {
     struct nf_streams *streams;
     struct nf_stream *stream;
     const struct nf_stream_reader *reader;
+    const struct nf_packet *p; /* from the stream's sender, where pieces are made */
     bool reply;
 };
 /* A segment of it, as far as it is new. */
@@ -162,16 +131,40 @@ static struct nf_stream_piece *edit_head(const struct nf *nf, const struct nf_st
     return nf_edit(nf, piece, offsetof(struct nf_stream_piece, bytes));
 }
 
-/* Slot + 1 of the stream's newest piece; it has some. */
-static const uint32_t *newest(const struct nf_streams *streams, const struct nf_stream *s)
+/* Who sends the stream: an address of IPv4, or the first 64 bits of one of IPv6, of which one host has all.
+ */
+static uint32_t sender_of(const struct nf_stream_taking *t)
 {
-    return nf_lists_value(streams->names, nf_list_first(&s->name));
+    const struct nf_stream *s = t->stream;
+    uint64_t who = t->p->flags & NF_P_IPV6_READ ? nf_get64(nf_packet_ipv6_addresses(t->p)) : t->p->saddr;
+
+    if (s->pieces && nf_stream_name_of(t->streams, s)->sender)
+        return nf_stream_name_of(t->streams, s)->sender - 1;
+    return (uint32_t)(nf_map_hash(t->streams->pieces, &who) % NF_STREAM_SENDERS);
+}
+
+static void hold_piece(const struct nf_stream_taking *t, const struct nf_stream_piece *piece)
+{
+    const struct nf_stream_name *name = nf_stream_name_of(t->streams, t->stream);
+    uint32_t sender = sender_of(t);
+
+    if (!name->sender)
+        NF_EDIT(t->nf, name)->sender = sender + 1;
+    ++*NF_EDIT(t->nf, &t->streams->held[sender]);
+    edit_head(t->nf, piece)->held = 1;
+}
+
+static void let_piece_go(const struct nf *nf, const struct nf_streams *streams, const struct nf_stream *s,
+                         const struct nf_stream_piece *piece)
+{
+    --*NF_EDIT(nf, &streams->held[nf_stream_name_of(streams, s)->sender - 1]);
+    edit_head(nf, piece)->held = 0;
 }
 
 static void link_piece(const struct nf *nf, struct nf_streams *streams, const struct nf_stream *s,
                        uint32_t slot)
 {
-    uint32_t *first = NF_EDIT(nf, newest(streams, s));
+    uint32_t *first = NF_EDIT(nf, nf_stream_newest(streams, s));
 
     if (*first) {
         edit_head(nf, nf_map_value(streams->pieces, slot))->next = *first & 0xffffff;
@@ -190,11 +183,11 @@ static void unlink_piece(const struct nf *nf, struct nf_streams *streams, const 
     if (piece->before)
         edit_head(nf, nf_map_value(streams->pieces, piece->before - 1u))->next = piece->next;
     else
-        *NF_EDIT(nf, newest(streams, s)) = piece->next;
+        *NF_EDIT(nf, nf_stream_newest(streams, s)) = piece->next;
 }
 
 /* That one, or a new one, for which there is room. A stream with pieces has a name. */
-static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t, uint32_t seq)
+static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t, uint32_t seq, bool held)
 {
     const struct nf_stream_piece *piece = find_piece(t, seq);
     struct nf_stream *s = t->stream;
@@ -211,17 +204,26 @@ static const struct nf_stream_piece *make_piece(const struct nf_stream_taking *t
     slot = nf_map_add(t->nf, t->streams->pieces, &place);
     FT_CHECK(slot != NF_NONE, "no piece is left of %u", nf_map_capacity(t->streams->pieces));
     link_piece(t->nf, t->streams, s, slot);
-    return nf_map_value(t->streams->pieces, slot);
+    piece = nf_map_value(t->streams->pieces, slot);
+    if (held)
+        hold_piece(t, piece);
+    return piece;
 }
 
 static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s, uint32_t slot)
 {
     uint32_t name = nf_list_first(&s->name);
 
+    const struct nf_stream_piece *piece = nf_map_value(streams->pieces, slot);
+
+    if (piece->held)
+        let_piece_go(nf, streams, s, piece);
     unlink_piece(nf, streams, s, slot);
     nf_map_remove(nf, streams->pieces, slot);
     if (--s->pieces)
         return;
+    if (nf_stream_name_of(streams, s)->sender)
+        NF_EDIT(nf, nf_stream_name_of(streams, s))->sender = 0;
     nf_list_remove(nf, streams->names, &s->name, name);
     nf_lists_give(nf, streams->names, name);
 }
@@ -229,7 +231,7 @@ static void drop_piece(const struct nf *nf, struct nf_streams *streams, struct n
 static void release_one(const struct nf *nf, struct nf_streams *streams, struct nf_stream *s)
 {
     while (s->pieces)
-        drop_piece(nf, streams, s, *newest(streams, s) - 1);
+        drop_piece(nf, streams, s, *nf_stream_newest(streams, s) - 1);
     memset(s, 0, sizeof(*s));
 }
 
@@ -239,30 +241,29 @@ void nf_stream_release(const struct nf *nf, struct nf_streams *streams, struct n
         release_one(nf, streams, &pair[i]);
 }
 
-/* Bytes that a direction may have on its way. */
-static uint32_t flow_bytes(const struct nf_streams *streams)
+/* Behind a hole, or of a direction that has not been answered: it counts against its sender. */
+static bool is_held(const struct nf_stream_taking *t, bool behind)
 {
-    return streams->flow_pieces * NF_STREAM_PIECE;
-}
-
-/* From what is acknowledged on, nothing is kept and nothing has been read farther than this. A stream that
- * was picked up may have begun in front of that, and a segment without a copy is as long as one can be. */
-static uint32_t farthest(const struct nf_streams *streams)
-{
-    return flow_bytes(streams) + NF_STREAM_FRONT + UINT16_MAX + 1u;
+    return behind || !(t->stream->flags & NF_STREAM_ANSWERED);
 }
 
 /* So many pieces more may be taken: no direction has more than are free. Half of all are for what is in order
  * and of directions that have been answered: neither holes that are never filled nor who sends in other
- * people's names take more than the other half. */
+ * people's names take more than the other half, of which no sender holds more than are free. */
 static bool has_room(const struct nf_stream_taking *t, uint32_t count, bool behind)
 {
     uint32_t all = nf_map_capacity(t->streams->pieces), left = all - nf_map_count(t->streams->pieces);
+    uint32_t has = t->stream->pieces;
 
-    if (behind || !(t->stream->flags & NF_STREAM_ANSWERED))
+    if (!count)
+        return true;
+    if (has + count > t->streams->flow_pieces)
+        return false;
+    if (is_held(t, behind)) {
         left = left > all / 2 ? left - all / 2 : 0;
-    return !count ||
-           (t->stream->pieces + count <= t->streams->flow_pieces && t->stream->pieces + count <= left);
+        has = t->streams->held[sender_of(t)];
+    }
+    return has + count <= left;
 }
 
 /* How many pieces a segment needs beside those that are there; UINT32_MAX: one has other bytes, or has some
@@ -291,14 +292,14 @@ static uint32_t count_missing(const struct nf_stream_taking *t, const struct nf_
 }
 
 /* Into pieces, for which there is room; what is there already is the same. True: something is new. */
-static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
+static bool put_bytes(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool held)
 {
     bool new = false;
     uint32_t n;
 
     for (uint32_t done = 0; done < g->len; done += n) {
         uint32_t seq = g->seq + done, at = seq % NF_STREAM_PIECE, left = left_in_piece(seq);
-        const struct nf_stream_piece *piece = make_piece(t, seq);
+        const struct nf_stream_piece *piece = make_piece(t, seq, held);
         struct nf_stream_piece *head;
 
         n = left < g->len - done ? left : g->len - done;
@@ -334,7 +335,7 @@ static void drop_copies(const struct nf_stream_taking *t, uint32_t ack)
     uint32_t at = s->acked - s->acked % NF_STREAM_PIECE, slot;
 
     if ((ack - at) / NF_STREAM_PIECE > s->pieces) {
-        for (uint32_t next = s->pieces ? *newest(t->streams, s) : 0; next;) {
+        for (uint32_t next = s->pieces ? *nf_stream_newest(t->streams, s) : 0; next;) {
             const struct nf_stream_piece *piece = nf_map_value(t->streams->pieces, next - 1);
 
             slot = next - 1;
@@ -398,7 +399,8 @@ static void read_fin(struct nf_stream *s)
 /* The burst has not made so much readable that further holes have to wait. */
 static bool may_fill(const struct nf_stream_taking *t)
 {
-    return t->streams->burst != t->nf->env->runs || t->streams->filled < flow_bytes(t->streams) / 2;
+    return t->streams->burst != t->nf->env->runs ||
+           t->streams->filled < nf_streams_flow_bytes(t->streams) / 2;
 }
 
 /* Nor have its acknowledgements looked at so many pieces. */
@@ -428,6 +430,8 @@ static void read_kept(const struct nf_stream_taking *t)
         uint32_t at = s->next % NF_STREAM_PIECE, left = left_in_piece(s->next);
         uint32_t n = count_bytes(piece, at, left);
 
+        if (n == left && piece->held && s->flags & NF_STREAM_ANSWERED)
+            let_piece_go(t->nf, t->streams, s, piece);
         if (n)
             read_bytes(t, piece->bytes + at, n);
         else if (piece->fin == at + 1)
@@ -443,7 +447,7 @@ static void read_kept(const struct nf_stream_taking *t)
 static void read_segment(const struct nf_stream_taking *t, const struct nf_stream_segment *g, bool copy)
 {
     if (copy)
-        put_bytes(t, g);
+        put_bytes(t, g, is_held(t, false));
     read_bytes(t, g->bytes, g->len);
     if (g->fin)
         read_fin(t->stream);
@@ -467,15 +471,15 @@ static void begin_at(const struct nf_stream_taking *t, uint32_t seq)
 static bool keep_pieces(const struct nf_stream_taking *t, const struct nf_stream_segment *g)
 {
     uint32_t end = g->seq + g->len;
-    bool new = put_bytes(t, g);
+    bool new = put_bytes(t, g, true);
     const struct nf_stream_piece *piece;
 
     if (!g->fin)
         return new;
-    piece = make_piece(t, end);
+    piece = make_piece(t, end, true);
     if (piece->fin)
         return new;
-    edit_head(t->nf, piece)->fin = (uint16_t)(end % NF_STREAM_PIECE + 1);
+    edit_head(t->nf, piece)->fin = (end % NF_STREAM_PIECE + 1) & 0x7fff;
     return true;
 }
 
@@ -489,7 +493,7 @@ static bool find_first_kept(const struct nf_stream_taking *t, uint32_t end, uint
     if (!s->pieces)
         return false;
     note_work(t, 0, s->pieces);
-    for (uint32_t link = *newest(t->streams, s); link; link = piece->next) {
+    for (uint32_t link = *nf_stream_newest(t->streams, s); link; link = piece->next) {
         const struct nf_stream_place *place = nf_map_key(t->streams->pieces, link - 1);
         uint32_t at = place->piece * NF_STREAM_PIECE - s->next, from = (int32_t)at < 0 ? -at : 0, first;
 
@@ -520,7 +524,7 @@ static bool begin_in_front(const struct nf_stream_taking *t, const struct nf_str
 
     if ((s->flags & (NF_STREAM_MIDDLE | NF_STREAM_ANSWERED | NF_STREAM_FIN | NF_STREAM_FAR)) !=
             NF_STREAM_MIDDLE ||
-        s->next - g->seq > flow_bytes(t->streams) || s->front + paces > UINT8_MAX)
+        s->next - g->seq > nf_streams_flow_bytes(t->streams) || s->front + paces > UINT8_MAX)
         return false;
     s->front = (uint8_t)(s->front + paces);
     s->start = s->next = s->acked = g->seq; /* what are copies now is kept then */
@@ -573,7 +577,7 @@ static enum nf_stream_taken take_next(const struct nf_stream_taking *t, const st
     uint32_t under_way = s->next - s->acked;
     bool room = has_room(t, count, false);
 
-    if (under_way && (!room || under_way + g->len > flow_bytes(t->streams)))
+    if (under_way && (!room || under_way + g->len > nf_streams_flow_bytes(t->streams)))
         return NF_STREAM_FULL;
     if (ft_unlikely(!may_fill(t)) && is_kept(t, g->seq + g->len))
         return NF_STREAM_FULL;
@@ -600,7 +604,7 @@ static enum nf_stream_taken take_segment(const struct nf_stream_taking *t, struc
         return NF_STREAM_OUTSIDE; /* in the place of an end that its receiver may not have, or behind it */
     if (end < 0 || (end == 0 && !g->fin))
         return take_old(t, g);
-    if (ahead > 0 && g->seq + g->len - s->acked > flow_bytes(t->streams))
+    if (ahead > 0 && g->seq + g->len - s->acked > nf_streams_flow_bytes(t->streams))
         return NF_STREAM_OUTSIDE;
     if (ahead < 0) {
         old = compare_copies(t, g);
@@ -725,7 +729,7 @@ static bool take_ack(const struct nf_stream_taking *t, const struct nf_stream *b
         begin_at(t, ack);
     }
     if (!is_sent(s, ack))
-        return s->flags & NF_STREAM_MIDDLE || ack - s->next <= flow_bytes(t->streams);
+        return s->flags & NF_STREAM_MIDDLE || ack - s->next <= nf_streams_flow_bytes(t->streams);
     note_answer(s, by, p);
     if ((int32_t)(ack - s->acked) > 0)
         drop_copies(t, ack);
@@ -771,7 +775,8 @@ enum nf_stream_taken nf_stream_take(const struct nf *nf, struct nf_streams *stre
                                     const struct nf_stream_reader *reader)
 {
     struct nf_stream *s = &pair[reply];
-    struct nf_stream_taking t = {.nf = nf, .streams = streams, .stream = s, .reader = reader, .reply = reply};
+    struct nf_stream_taking t = {
+        .nf = nf, .streams = streams, .stream = s, .reader = reader, .p = p, .reply = reply};
     struct nf_stream_taking back = t;
     struct nf_stream_segment g = {.seq = nf_packet_seq(p)};
     bool syn = p->tcp_flags & NF_TCP_SYN, believed;
@@ -816,7 +821,8 @@ void nf_stream_follow(struct nf_stream pair[2], const struct nf_packet *p, bool 
 
 uint64_t nf_streams_bytes(const struct nf_streams_config *config)
 {
-    return sizeof(struct nf_streams) + nf_lists_bytes(config->pieces, sizeof(uint32_t)) +
+    return sizeof(struct nf_streams) + nf_lists_bytes(config->pieces, sizeof(struct nf_stream_name)) +
+           NF_STREAM_SENDERS * sizeof(uint32_t) + FT_LINE +
            nf_map_bytes(config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
 }
 
@@ -828,126 +834,15 @@ struct nf_streams *nf_streams_make(struct nf *nf, const struct nf_streams_config
         return NULL;
     streams->pieces =
         nf_map_make(nf, config->pieces, sizeof(struct nf_stream_place), sizeof(struct nf_stream_piece));
-    streams->names = nf_lists_make(nf, config->pieces, sizeof(uint32_t));
+    streams->names = nf_lists_make(nf, config->pieces, sizeof(struct nf_stream_name));
+    streams->held = ft_arena_alloc(nf->arena, NF_STREAM_SENDERS * sizeof(uint32_t));
     streams->flow_pieces = config->flow_pieces;
     streams->loose = config->loose;
     nf_constant(nf, streams, offsetof(struct nf_streams, burst));
-    if (!streams->pieces || !streams->names)
+    if (!streams->pieces || !streams->names || !streams->held)
         return NULL;
     nf_table_add_map(nf, "stream_pieces", streams->pieces);
     return streams;
-}
-
-/* ---- a pool that came from a peer ----------------------------------------------------------------- */
-
-/* What the check finds out of a stream that has pieces, by its name. */
-struct found {
-    const struct nf_stream *s;
-    uint32_t pieces;
-};
-
-/* It has so many pieces, linked both ways, and all of its name: so none comes twice. */
-static int check_links(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
-                       const struct nf_stream *s)
-{
-    uint32_t link = *newest(streams, s), before = 0;
-
-    for (uint32_t left = s->pieces; left; left--) {
-        const struct nf_stream_piece *piece;
-        const struct nf_stream_place *place;
-
-        nf_check_step(c);
-        if (!link || link > nf_map_capacity(streams->pieces) || !nf_map_has(streams->pieces, link - 1))
-            return nf_check_failed(c, "a stream's piece %u is no piece, expected %u more", link, left);
-        piece = nf_map_value(streams->pieces, link - 1);
-        place = nf_map_key(streams->pieces, link - 1);
-        if (piece->before != before || place->name != (s->name.first << 4 | nf->lane))
-            return nf_check_failed(c, "piece %u is of stream %u behind %u, expected stream %u behind %u",
-                                   link - 1, place->name >> 4, (unsigned)piece->before, s->name.first,
-                                   before);
-        before = link;
-        link = piece->next;
-    }
-    return link ? nf_check_failed(c, "a stream of %u pieces leads to another one, %u", s->pieces, link) : 0;
-}
-
-static int check_stream(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
-                        uint64_t *seen, struct found *found, const struct nf_stream *s)
-{
-    int names = nf_list_check(c, streams->names, &s->name, 1, seen), error;
-
-    if (names < 0)
-        return names;
-    if ((s->pieces && !(s->flags & NF_STREAM_KNOWN)) || names != (s->pieces != 0))
-        return nf_check_failed(c,
-                               "a stream has %u pieces, %d names and flags %u, expected those that one has",
-                               s->pieces, names, s->flags);
-    if (s->pieces > streams->flow_pieces || s->next - s->acked > farthest(streams))
-        return nf_check_failed(c, "a stream has %u pieces, %u to %u under way, expected %u and %u at most",
-                               s->pieces, s->acked, s->next, streams->flow_pieces, farthest(streams));
-    if (!names)
-        return 0;
-    found[nf_list_first(&s->name)].s = s;
-    error = check_links(nf, c, streams, s);
-    return error ? error : names;
-}
-
-/* It belongs to a stream, and lies where that one can have some. */
-static int check_piece(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams,
-                       struct found *found, uint32_t slot)
-{
-    const struct nf_stream_place *place = nf_map_key(streams->pieces, slot);
-    const struct nf_stream_piece *piece = nf_map_value(streams->pieces, slot);
-    uint32_t name = (place->name >> 4) - 1, seq = place->piece * NF_STREAM_PIECE, first;
-    const struct nf_stream *s = name < nf_map_capacity(streams->pieces) ? found[name].s : NULL;
-
-    if (!s || (place->name & 15) != nf->lane || place->piece > UINT32_MAX / NF_STREAM_PIECE)
-        return nf_check_failed(c, "piece %u is of stream %u, lane %u, expected one that has pieces", slot,
-                               name, place->name & 15);
-    first = s->acked - s->acked % NF_STREAM_PIECE;
-    if (seq - first > farthest(streams) || piece->fin > NF_STREAM_PIECE ||
-        piece->has[NF_STREAM_WORDS - 1] >> NF_STREAM_PIECE % 64)
-        return nf_check_failed(c, "piece %u lies at %u, expected %u to %u behind that", slot, seq, first,
-                               farthest(streams));
-    found[name].pieces++;
-    return 0;
-}
-
-int nf_streams_check(const struct nf *nf, struct nf_check *c, const struct nf_streams *streams, uint32_t at)
-{
-    uint64_t *seen = nf_lists_seen(c, 0, streams->names);
-    struct found *found = nf_check_memory(c, 1, nf_map_capacity(streams->pieces) * sizeof(*found));
-    const struct nf_session *s;
-    uint32_t names = 0;
-
-    if (!seen || !found)
-        return FT_ENOMEM;
-    for (uint32_t n = 0; (s = nf_sessions_next(nf, &n)) != NULL; n++) {
-        const struct nf_stream *pair = (const void *)((const uint8_t *)nf_session_slot(nf, s) + at);
-
-        for (unsigned i = 0; i < 2; i++) {
-            int more = check_stream(nf, c, streams, seen, found, &pair[i]);
-
-            if (more < 0)
-                return more;
-            names += (uint32_t)more;
-        }
-    }
-    if (names != nf_lists_count(streams->names))
-        return nf_check_failed(c, "%u streams have pieces, expected %u, the count", names,
-                               nf_lists_count(streams->names));
-    for (uint32_t slot = 0; (slot = nf_map_next(streams->pieces, slot)) != NF_NONE; slot++) {
-        int error = check_piece(nf, c, streams, found, slot);
-
-        nf_check_step(c);
-        if (error)
-            return error;
-    }
-    for (uint32_t i = 0; i < nf_map_capacity(streams->pieces); i++)
-        if (found[i].s && found[i].pieces != found[i].s->pieces)
-            return nf_check_failed(c, "stream %u has %u pieces, expected %u", i, found[i].pieces,
-                                   found[i].s->pieces);
-    return 0;
 }
 
 void nf_stream_renew(const struct nf *nf, struct nf_streams *streams, struct nf_stream pair[2])

@@ -19,10 +19,11 @@
  *
  * What a direction has on its way, in order and behind holes, lies within `flow_pieces` of what its receiver
  * has acknowledged. What lies behind holes takes half of the pool at most, of all streams together, so that
- * streams that are in order have the other half, whatever holes are never filled. A burst fills holes until
- * half of `flow_pieces` have become readable: a further packet that would fill one is not taken, as if it had
- * been lost, so that a burst has an end. A walk over what a stream keeps takes a step for each of its pieces
- * at most, wherever they lie.
+ * streams that are in order have the other half, whatever holes are never filled; and no sender, an address
+ * of IPv4 or the first 64 bits of one of IPv6, holds more of that half than is free of it. A burst fills
+ * holes until half of `flow_pieces` have become readable: a further packet that would fill one is not taken,
+ * as if it had been lost, so that a burst has an end. A walk over what a stream keeps takes a step for each
+ * of its pieces at most, wherever they lie.
  *
  * A stream begins with its SYN. While its receiver has not acknowledged that one, another SYN begins it anew,
  * and what follows is not taken before the receiver has answered with a SYN-ACK. What lies in front of a

@@ -556,8 +556,9 @@ static void bytes_that_are_sent_one_by_one_take_no_more_room(void)
 static bool send_greedy(uint32_t host, uint8_t side, uint8_t flags, uint32_t seq, uint32_t ack,
                         const char *text)
 {
-    const struct help_segment s = {.from = side == NF_INSIDE ? 1 : 2,
-                                   .to = side == NF_INSIDE ? 2 : 1,
+    const uint8_t who = (uint8_t)(3 + host % 200);
+    const struct help_segment s = {.from = side == NF_INSIDE ? who : 2,
+                                   .to = side == NF_INSIDE ? 2 : who,
                                    .sport = (uint16_t)(side == NF_INSIDE ? 5000 + host : 80),
                                    .dport = (uint16_t)(side == NF_INSIDE ? 80 : 5000 + host),
                                    .proto = 6,
@@ -570,7 +571,8 @@ static bool send_greedy(uint32_t host, uint8_t side, uint8_t flags, uint32_t seq
     return help_ips_send(side, &s);
 }
 
-/* They have their connections answered, and each takes all pieces that it gets, in turn with the others. */
+/* 200 hosts have their connections answered, and each takes all pieces that it gets, in turn with the others.
+ */
 static void greedy_connections_leave_others_their_pieces(void)
 {
     uint32_t taken = 0;

@@ -167,6 +167,47 @@ static void holes_that_are_never_filled_leave_what_is_in_order_its_copies(void)
     assert_int_equal(help_ips_counter("overlap_unknown"), 0);
 }
 
+/* One host's connections, however many, hold no more than is left for others; one host of IPv6 has all of its
+ * network's addresses, of which help_segment's are. */
+static void holes_of_one_host_leave_others_theirs(void)
+{
+    memset(data, '.', sizeof(data));
+    for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
+        uint64_t kept;
+
+        help_ips_open("    - ips: { rules: firewall.rules, max_flows: 100, stream_pieces: 2048 }\n", DROP);
+        for (uint16_t port = 5000; port < 5030; port++)
+            for (uint32_t i = 0; i < 200; i++) {
+                struct help_segment s = segment_of(ipv6 ? (uint8_t)(3 + port % 2) : 3, i * SEGMENT, SEGMENT);
+
+                s.ipv6 = ipv6;
+                s.sport = port;
+                if (i == 0) {
+                    s.flags = NFT_SYN;
+                    s.seq = 100;
+                    s.ack = s.len = 0;
+                }
+                (void)help_ips_send(NF_INSIDE, &s);
+                if (i == 0) {
+                    struct help_segment answer = s;
+
+                    answer.from = s.to, answer.to = s.from, answer.sport = 80, answer.dport = port;
+                    answer.flags = NFT_SYN | NFT_ACK, answer.seq = 500, answer.ack = 101;
+                    assert_true(help_ips_send(NF_OUTSIDE, &answer));
+                }
+            }
+        kept = help_ips_counter("segments_kept");
+        assert_in_range(kept, 512 * 440 / SEGMENT - 6, 512 * 440 / SEGMENT); /* half of the half */
+        open_connection(1);
+        assert_int_equal(send_all_but_the_first(1, 70 * SEGMENT), 0);
+        assert_true(send_part(1, 0, SEGMENT));
+        assert_true(send_flags(false, 1, NFT_ACK, 501, 101 + 70 * SEGMENT));
+        assert_int_equal(send_all_but_the_first(9, 70 * SEGMENT), 0); /* as before: all has been let go */
+        help_chain_is_sound(&help_ips);
+        help_chain_close(&help_ips);
+    }
+}
+
 /* Segments of several connections in one burst, each of which fills a hole. True: it passed. */
 static void send_burst(const struct help_segment s[], bool passed[], uint32_t n)
 {
@@ -256,6 +297,7 @@ int main(void)
         HELP_CASE(a_direction_has_no_more_on_its_way_than_flow_pieces),
         HELP_CASE(what_fills_a_hole_may_cost_as_much_as_its_bytes_did_in_order),
         HELP_CASE(holes_that_are_never_filled_leave_what_is_in_order_its_copies),
+        HELP_CASE(holes_of_one_host_leave_others_theirs),
         HELP_CASE(what_lies_far_ahead_is_found_in_any_order),
         HELP_CASE(pieces_far_apart_are_all_given_back),
         HELP_CASE(a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may_have),
