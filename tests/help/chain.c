@@ -3,12 +3,7 @@
 #include "nflib/chain/change.h"
 #include "node/config/config.h"
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pcap/pcap.h>
 #include <stdio.h>

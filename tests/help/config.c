@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See config.h. */
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -90,7 +85,6 @@ int help_config_clean(void **state)
     DIR *dir = opendir(help_config_dir());
     char path[512];
 
-    (void)state;
     assert_non_null(dir);
     for (struct dirent *entry = readdir(dir); entry; entry = readdir(dir)) {
         snprintf(path, sizeof(path), "%s/%s", help_config_dir(), entry->d_name);

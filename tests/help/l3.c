@@ -6,12 +6,7 @@
 #include "nflib/chain/change.h"
 #include "nflib/net/icmp.h"
 #include "tests/help/l3.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -6,12 +6,7 @@
 #include "node/base/clock.h"
 #include "tests/help/config.h"
 #include "tests/help/frame.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -127,14 +122,12 @@ void lane_open(const struct nd_io *io)
 
 int lane_setup(void **state)
 {
-    (void)state;
     lane_open(&lane_ports);
     return 0;
 }
 
 int lane_teardown(void **state)
 {
-    (void)state;
     nd_lane_free(&w->lane);
     ft_lane_free(w->shared);
     ft_region_close(w->region);
@@ -179,7 +172,6 @@ int crash_begin(void **state)
     static const struct ft_region_config how = {.name = "test"}; /* as large as a node makes it */
     struct nd_crash_page *page = share(sizeof(*page));
 
-    (void)state;
     memset(w, 0, sizeof(*w));
     crash_world = (struct crash_world){.page = page};
     w->config =

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Two links on the loopback, and plain sockets in place of one. See link.h. */
 #define _GNU_SOURCE
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "tests/help/link.h"
 
 #include <arpa/inet.h>
@@ -59,7 +54,6 @@ void link_open_b(void)
 
 int link_setup(void **state)
 {
-    (void)state;
     link_port_a = help_free_port(A);
     link_port_b = help_free_port(B);
     link_a = link_b = NULL;
@@ -68,7 +62,6 @@ int link_setup(void **state)
 
 int link_teardown(void **state)
 {
-    (void)state;
     rp_link_close(link_a);
     rp_link_close(link_b);
     return 0;

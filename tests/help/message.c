@@ -2,13 +2,7 @@
 /* For tests: builds messages, seeded or by hand. Owns the buffers. */
 #include "tests/help/message.h"
 #include "tests/help/record.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 

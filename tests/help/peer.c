@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A peer of a real replicator, on a plain socket. See peer.h. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "tests/help/message.h"
 #include "tests/help/peer.h"
 #include "tests/help/record.h"
@@ -24,7 +19,6 @@ struct peer peer;
 
 int peer_setup(void **state)
 {
-    (void)state;
     memset(peer_twin, 0, sizeof(peer_twin));
     peer = (struct peer){.listener = -1, .fd = -1};
     twin_world(peer_twin);
@@ -42,7 +36,6 @@ void peer_hang_up(void)
 
 int peer_teardown(void **state)
 {
-    (void)state;
     peer_hang_up();
     if (peer.listener >= 0)
         close(peer.listener);

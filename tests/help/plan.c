@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A small fleet, and what is said of its shards. See plan.h. */
 #include "tests/help/plan.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 struct help_fleet fleet;
 struct fl_plan *plan;
 
 int help_plan_forget(void **state)
 {
-    (void)state;
     fl_plan_free(plan);
     plan = NULL;
     help_fleet_free(&fleet);

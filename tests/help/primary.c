@@ -3,14 +3,10 @@
 #include "tests/help/message.h"
 #include "tests/help/primary.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -287,14 +283,12 @@ void primary_open(struct primary_options options)
 
 int primary_setup(void **state)
 {
-    (void)state;
     primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
     return 0;
 }
 
 int primary_teardown(void **state)
 {
-    (void)state;
     primary_close();
     return 0;
 }

@@ -3,11 +3,7 @@
 #include "tests/help/race.h"
 
 #include "ftcore/region/audit.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <sched.h>

@@ -3,14 +3,9 @@
 #include "ftcore/base/draw.h"
 #include "ftcore/record/message.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "tests/help/test.h"
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #include <msgpack.h>
 #include <xxhash.h>

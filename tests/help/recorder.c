@@ -3,12 +3,7 @@
 #define _GNU_SOURCE /* nftw */
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <ftw.h>
 #include <stdio.h>
@@ -106,7 +101,6 @@ struct lg_position recorder_now;
 
 int recorder_setup(void **state)
 {
-    (void)state;
     rig_make(1, RECORDER_WORDS, 65536);
     recorder_words = ft_arena_alloc(ft_region_arena(rig.region, 0, 1), RECORDER_WORDS * 8);
     assert_non_null(recorder_words);
@@ -117,7 +111,6 @@ int recorder_setup(void **state)
 
 int recorder_teardown(void **state)
 {
-    (void)state;
     free(recorder_model);
     return rig_remove();
 }
@@ -168,7 +161,6 @@ struct lg_position lanes_at[LANES];
 
 int lanes_setup(void **state)
 {
-    (void)state;
     rig_make(LANES, LANES_WORDS, 1u << 20);
     for (unsigned l = 0; l <= LANES; l++) {
         lanes_words[l] = ft_arena_alloc(
@@ -183,7 +175,6 @@ int lanes_setup(void **state)
 
 int lanes_teardown(void **state)
 {
-    (void)state;
     return rig_remove();
 }
 

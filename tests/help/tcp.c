@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients and servers of TCP; see tcp.h. */
 #include "tests/help/tcp.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <string.h>
 
 /* ---- ips ----------------------------------------------------------------------------------------- */
@@ -84,7 +81,6 @@ void syn_open(const char *nfs)
 
 void syn_over_ipv6(void **state)
 {
-    (void)state;
     syn_ipv6 = true;
 }
 

@@ -7,12 +7,7 @@
 #include "node/base/clock.h"
 #include "node/config/setup.h"
 #include "tests/help/twin.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -562,7 +557,6 @@ static struct twin *const a = &twin_pair[0], *const b = &twin_pair[1];
 
 int twin_pair_setup(void **state)
 {
-    (void)state;
     memset(twin_pair, 0, sizeof(twin_pair));
     twin_truth = calloc(1, sizeof(*twin_truth));
     assert_non_null(twin_truth);
@@ -573,7 +567,6 @@ int twin_pair_setup(void **state)
 
 int twin_pair_teardown(void **state)
 {
-    (void)state;
     twin_world_end(twin_pair);
     free(twin_truth);
     return 0;

@@ -3,12 +3,7 @@
 #ifndef TESTS_NF_DPI_CHAIN_H
 #define TESTS_NF_DPI_CHAIN_H
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "nftest/nftest.h"
 
 #include <stdio.h>

@@ -7,12 +7,7 @@
 #include "nflib/session/table.h"
 #include "node/config/config.h"
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -504,7 +499,6 @@ static void answer_flows(unsigned to)
 
 static void test_flows_of_both_lanes_go_on(void **state)
 {
-    (void)state;
     open_lanes(LANES_NAT MONITOR);
     send_flows(0, LANES_FLOWS / 2);
     change_lanes(LANES_NAT LIMITER MONITOR);

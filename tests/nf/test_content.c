@@ -12,10 +12,7 @@
 #include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

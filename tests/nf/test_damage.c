@@ -13,12 +13,7 @@
 #include "nftest/frames.h"
 #include "node/config/config.h"
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -436,44 +431,37 @@ static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, 
 
 static void a_site_refuses_damage_or_runs_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(EDGE, 1, 1200);
 }
 
 static void a_site_with_a_service_refuses_damage_or_runs_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(BALANCED, 1, 1200);
 }
 
 static void a_port_for_each_end_refuses_damage_or_runs_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 800);
     chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 1, 800);
 }
 
 static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(BALANCED, 2, 1000);
 }
 
 static void a_campus_refuses_damage_or_runs_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 1200);
 }
 
 static void lanes_that_share_all_refuse_damage_or_run_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(RACE, 2, 800);
 }
 
 static void what_looks_into_payload_refuses_damage_or_runs_on_it(void **state)
 {
-    (void)state;
     chain_refuses_damage_or_runs_on_it(INSPECT, 2, 800);
 }
 

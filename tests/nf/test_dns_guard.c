@@ -5,10 +5,7 @@
  * dns.flags.response 0, reassembly off.
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -2,10 +2,7 @@
 /* The firewall and IPv6: rules of either family, connections, errors about them, neighbour discovery,
  * fragments. Frames are written here, header by header. */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -5,12 +5,7 @@
  * replay fills the same log without an exporter.
  */
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -5,10 +5,7 @@
  */
 #include "nflib/net/tcp.h"
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <string.h>
 
 #define OUTSIDE NFT_IP(203, 0, 113, 1)

@@ -6,10 +6,7 @@
 #include "nflib/session/table.h"
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>

@@ -4,12 +4,7 @@
  * looked into when the hole is filled, and how much of that one burst does has an end.
  */
 #include "tests/help/tcp.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -6,12 +6,7 @@
  * else does.
  */
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <ctype.h>
 #include <regex.h>

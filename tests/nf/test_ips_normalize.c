@@ -4,12 +4,7 @@
  * that end nothing; urgent data. tests/lab/ips-evasion.t has a Linux receiver that says which tricks work.
  */
 #include "tests/help/tcp.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,10 +2,7 @@
 /* The load balancer: who gets a flow, that it stays and comes back as it went, and an operator's changes. */
 #include "node/config/config.h"
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

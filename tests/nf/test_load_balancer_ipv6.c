@@ -2,10 +2,7 @@
 /* The load balancer and IPv6: a flow stays with its backend there and back, every checksum is right, errors
  * and fragments go with their flow, both services beside each other, an operator's changes. */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>

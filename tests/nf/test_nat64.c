@@ -5,12 +5,7 @@
  */
 #include "node/config/config.h"
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 

@@ -10,9 +10,7 @@
 #include "node/config/config.h"
 
 #include <arpa/inet.h>
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

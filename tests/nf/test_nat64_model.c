@@ -6,10 +6,7 @@
  * expects it of all others.
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -6,10 +6,7 @@
  */
 #include "nflib/session/table.h"
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 
 #define GREEDY 200u

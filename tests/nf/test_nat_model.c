@@ -6,10 +6,7 @@
  * expects it of all others.
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -284,13 +281,11 @@ static void is_as_the_model(const char *outside, unsigned places)
 
 static void with_one_address(void **state)
 {
-    (void)state;
     is_as_the_model("203.0.113.1", 1);
 }
 
 static void with_three_addresses(void **state)
 {
-    (void)state;
     is_as_the_model("[203.0.113.1, 203.0.113.2, 203.0.113.3]", 3);
 }
 

@@ -7,10 +7,7 @@
  *     10.2.0.0/24 ── [2, inside]
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -5,10 +5,7 @@
  */
 #include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <string.h>
 
 #define FIRST_ADDRESS  NFT_IP(203, 0, 113, 1)

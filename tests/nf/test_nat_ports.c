@@ -6,10 +6,7 @@
  * seeds.
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 
 #define FIRST   1024u

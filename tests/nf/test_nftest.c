@@ -4,11 +4,7 @@
  * them is told, with its NF.
  */
 #include "nftest/nftest.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,7 +215,6 @@ static void a_sound_nf_passes_with_a_kill_at_each_frame(void **state)
     struct nft *t = open_chain("sound");
     struct nft_seen seen;
 
-    (void)state;
     for (unsigned i = 0; i < 10; i++) {
         assert_true(nft_send(t, NF_INSIDE, &frame, &seen));
         assert_int_equal(seen.dport, 2);
@@ -239,7 +234,6 @@ static void timers_come_when_they_are_due(void **state)
 {
     struct nft *t = open_chain("timed");
 
-    (void)state;
     nft_send(t, NF_INSIDE, &frame, NULL);
     nft_wait(t, 2.5);
     assert_true(NFT_SHOWS(t, "tried", "\"woken\":2,"));
@@ -260,7 +254,6 @@ static void a_connection_is_played(void **state)
     struct nft_tcp c;
     struct nft *t;
 
-    (void)state;
     assert_true(fd >= 0);
     dprintf(fd, "drop tcp any any -> any any (content:\"wicked\"; sid:1;)\n");
     close(fd);
@@ -295,7 +288,6 @@ static void text_is_the_payload(void **state)
     struct nft_spec spec = frame;
     uint32_t len;
 
-    (void)state;
     spec.text = "hello";
     len = nft_frame(&spec, bytes);
     assert_int_equal(len, 60); /* filled up */
@@ -311,7 +303,6 @@ static void lanes_are_dealt_to(void **state)
     uint64_t passed = 0;
     struct nft *t;
 
-    (void)state;
     assert_true(fd >= 0);
     dprintf(fd, "chain: { name: test, nfs: [ { rate_limiter: { clients: inside, pps: 1, burst_packets: 10, "
                 "timeout: 5 } }, "
@@ -355,7 +346,6 @@ static void each_breach_is_told(void **state)
         {"wrong_sum", "burst 1: the packet leaves with a wrong checksum: UDP", false},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(breaches) / sizeof(breaches[0]); i++) {
         struct nft *t = open_chain(breaches[i].how);
         const char *last;
@@ -419,7 +409,6 @@ static void what_is_read_and_not_declared_is_named(void **state)
 {
     char told[512], expected[512];
 
-    (void)state;
     try_reader(0, false, told);
     assert_string_equal(told, "");
     for (unsigned f = 0; f < FIELDS; f++) {
@@ -448,7 +437,6 @@ static void states_that_differ_are_told_once(void **state)
 {
     struct nft *t = open_chain("drawn");
 
-    (void)state;
     for (unsigned i = 0; i < 20; i++)
         assert_true(nft_send(t, NF_INSIDE, &frame, NULL));
     nft_wait(t, 1);
@@ -462,7 +450,6 @@ static void timers_that_make_asked_for_come_in_the_first_wait(void **state)
 {
     struct nft *t = open_chain("early");
 
-    (void)state;
     nft_wait(t, 3.5);
     assert_true(NFT_SHOWS(t, "tried", "\"woken\":3,"));
     assert_int_equal(nft_close(t), 0);
@@ -476,7 +463,6 @@ static void a_frame_that_is_too_long_is_told(void **state)
     struct nft_seen seen;
     const char *last;
 
-    (void)state;
     spec.payload = NFT_FRAME_MAX - 42; /* Ethernet, IPv4, UDP */
     assert_true(nft_send(t, NF_INSIDE, &spec, &seen));
     assert_int_equal(nft_failures(t, NULL), 0);
@@ -510,7 +496,6 @@ static void checksums_of_malformed_frames_are_not_looked_for(void **state)
     uint8_t bytes[NFT_FRAME_MAX], *alone;
     uint32_t len = nft_frame(&frame, bytes);
 
-    (void)state;
     alone = malloc(len);
     assert_non_null(alone);
     memcpy(alone, bytes, len);
@@ -537,7 +522,6 @@ static void a_frame_that_came_in_wrong_is_not_laid_to_the_nf(void **state)
     uint8_t bytes[NFT_FRAME_MAX];
     uint32_t len = nft_frame(&frame, bytes);
 
-    (void)state;
     bytes[14 + 20 + 6] ^= 1;
     assert_string_equal(nft_checksums(bytes, len), "UDP");
     assert_true(nft_raw(t, NF_INSIDE, bytes, len));
@@ -550,7 +534,6 @@ static void what_is_expected_and_not_there_is_told(void **state)
     struct nft *t = open_chain("sound");
     const char *last;
 
-    (void)state;
     assert_false(NFT_EQUAL(t, nft_counter(t, "tried", "seen"), 1));
     nft_failures(t, &last);
     assert_non_null(strstr(last, "test_nftest.c:"));

@@ -3,10 +3,7 @@
  * what cannot be mapped. */
 #include "tests/help/chain.h"
 #include "node/config/config.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>

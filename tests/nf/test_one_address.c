@@ -6,10 +6,7 @@
  */
 #include "tests/help/chain.h"
 #include "node/config/config.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

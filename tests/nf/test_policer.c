@@ -5,10 +5,7 @@
  * changes, a change of the file. Facts of captures are tshark's (ip.dsfield.dscp).
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

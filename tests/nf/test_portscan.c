@@ -4,12 +4,7 @@
 #include "nflib/nf.h"
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>

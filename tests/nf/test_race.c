@@ -6,10 +6,7 @@
 #include "node/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/race.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,19 +82,16 @@ static void race(const char *file, const char *name, unsigned lanes, bool audit,
 
 static void forward_replays_from_the_record(void **state)
 {
-    (void)state;
     race("nfs/chains/forward.yaml", "mixed.pcap", 4, false, 3);
     race("nfs/chains/forward.yaml", "mixed.pcap", 2, true, 1);
 }
 static void the_race_chain_replays_from_the_record(void **state)
 {
-    (void)state;
     race("nfs/chains/race.yaml", "gnutella.pcap", 4, false, 3);
     race("nfs/chains/race.yaml", "mixed.pcap", 3, true, 1);
 }
 static void the_balanced_chain_replays_from_the_record(void **state)
 {
-    (void)state;
     race("nfs/chains/balanced.yaml", "synscan.pcap", 4, false, 2);
     race("nfs/chains/balanced.yaml", "mixed.pcap", 2, true, 1);
 }
@@ -159,7 +153,6 @@ static double nat_dependencies(const struct nf_chain_config *chain, uint32_t in,
 static void lanes_of_a_nat_meet_seldom(void **state)
 {
     struct help_chain h;
-    (void)state;
     struct nf_chain_config chain = open_nat(&h);
     double flows = nat_dependencies(&chain, 10, 2000), flood = nat_dependencies(&chain, 1, 400);
     printf(
@@ -184,7 +177,6 @@ static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
     struct nft_seen s;
     unsigned owner = 99;
 
-    (void)state;
     r.config = open_nat(&h);
     r.config.lanes = HELP_LANES;
     help_race_open(&r);
@@ -228,7 +220,6 @@ static void lanes_of_a_nat_replay_from_the_record(void **state)
         .packets = 32, .bursts = 60, .step = HELP_SECOND / 5, .fill = fill_flows, .ctx = &in};
     struct help_chain h;
 
-    (void)state;
     r.config = open_nat(&h);
     r.config.lanes = HELP_LANES;
     help_race_open(&r);

@@ -2,10 +2,7 @@
 /* The rate limiter: what is let in at a rate, connections at once, full tables, what ages, an operator's
  * changes, and captures that come out the same each time. */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <string.h>
 
 #define CLIENT      NFT_IP(198, 51, 100, 7)

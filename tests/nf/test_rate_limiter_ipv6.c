@@ -2,10 +2,7 @@
 /* The rate limiter and IPv6: a client is a prefix; clients of IPv4 beside them; connections; what is shown.
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -3,12 +3,7 @@
  * Every NF with its state in a real redis-server: the same outputs and the same region as without, in every
  * mode; and what Redis holds at the end, read by another connection, is what the region holds.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "nflib/session/table.h"
 #include "nfs/load_balancer.h"
 #include "nfs/nat/nat_sessions.h"

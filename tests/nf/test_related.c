@@ -5,10 +5,7 @@
  * either family, both ways.
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <string.h>
 
 #define RULES                                                                                                \

@@ -6,11 +6,7 @@
  */
 #include "nflib/chain/change.h"
 #include "tests/help/chain.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdlib.h>

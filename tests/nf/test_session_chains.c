@@ -3,10 +3,7 @@
 #include "nflib/session/table.h"
 #include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

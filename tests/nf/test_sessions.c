@@ -10,10 +10,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/session/table.h"
 #include "nftest/frames.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
@@ -464,7 +461,6 @@ static void sessions_are_what_a_plain_model_says(void **state)
     struct ft_fault fault = {""};
     uint32_t live = 0;
 
-    (void)state;
     if (nf_chain_region(&region, &config, &how, &fault) ||
         nf_chain_make(&chain, &config, region, 0, 7, &fault))
         fail_msg("%s", fault.text);

@@ -10,10 +10,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/session/table.h"
 #include "nftest/frames.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -272,7 +269,6 @@ static void the_oldest_transitory_one_goes(void **state)
 {
     uint64_t digest = run_all();
 
-    (void)state;
     assert_int_equal(run_all(), digest);
 }
 

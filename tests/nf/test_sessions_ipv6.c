@@ -6,10 +6,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/session/index.h"
 #include "nftest/frames.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -152,7 +149,6 @@ static void a_connection_is_followed_both_ways(void **state)
 {
     const struct nf_session *s;
 
-    (void)state;
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     s = found;
@@ -188,7 +184,6 @@ static void first_packets_that_cross_are_of_one_flow(void **state)
     uint8_t frame[2][FRAME];
     struct nf_packet p[2];
 
-    (void)state;
     for (unsigned other = 0; other < 2; other++) {
         open_chain(&both);
         nf_sessions_lane(nf_chain_nf(chain, 1))->out_side = back_where_it_came_from;
@@ -211,7 +206,6 @@ static void an_echo_with_identifier_0_is_no_error(void **state)
 {
     const struct nf_session *echo;
 
-    (void)state;
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_ICMPV6, 0, 0, 128);
     echo = found;
@@ -230,7 +224,6 @@ static void operators_read_its_addresses(void **state)
     struct nf_show *out = nf_show_begin(text, sizeof(text));
     uint64_t cursor = 0;
 
-    (void)state;
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     assert_false(show(nf_chain_nf(chain, 1), out, &cursor));
@@ -247,7 +240,6 @@ static void a_key_is_its_addresses_and_not_their_hash(void **state)
     uint32_t which;
     uint64_t hash;
 
-    (void)state;
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     t = nf_chain_nf(chain, 1)->env->sessions->table;
@@ -274,7 +266,6 @@ static void a_peer_sends_addresses_that_their_keys_are_of(void **state)
     struct nf_session_addresses *addresses;
     struct ft_fault fault = {""};
 
-    (void)state;
     open_chain(&both);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     assert_int_equal(nf_chain_check(chain, NULL, NULL, &fault), 0);
@@ -292,7 +283,6 @@ static void a_peer_sends_addresses_that_their_keys_are_of(void **state)
 
 static void nobody_asks_for_it(void **state)
 {
-    (void)state;
     open_chain(&ipv4);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
     assert_null(found);
@@ -316,7 +306,6 @@ static void what_is_not_looked_up_is_of_no_datagram(void **state)
     struct nft_spec spec = {.src = 1, .dst = 2, .proto = NF_PROTO_UDP, .fragment = NFT_MORE, .payload = 8};
     struct nf_packet p[2] = {{.data = frame[0]}, {.data = frame[1]}};
 
-    (void)state;
     open_chain(&asks);
     for (unsigned i = 0; i < 2; i++, spec.fragment = 2)
         p[i].len = p[i].have = nft_frame(&spec, frame[i]);
@@ -344,7 +333,6 @@ static void and_quotes_no_session(void **state)
                              .inner_len = 28};
     uint32_t len, error_len;
 
-    (void)state;
     open_chain(&asks);
     len = nft_frame(&udp, frame);
     error_len = nft_frame(&about, error);

@@ -4,12 +4,7 @@
 #include "nflib/nf.h"
 #include "tests/help/frame.h"
 #include "tests/help/tcp.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 

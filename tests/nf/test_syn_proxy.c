@@ -4,10 +4,7 @@
 #include "nflib/session/index.h"
 #include "tests/help/tcp.h"
 #include "tests/help/nf.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

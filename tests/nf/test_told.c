@@ -9,13 +9,7 @@
 
 #include "nflib/session/index.h"
 #include "node/config/config.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>

@@ -7,10 +7,7 @@
 #include "nflib/session/index.h"
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -313,7 +310,6 @@ static void families_are_hosts_of_their_own(void)
 
 static void go_over_ipv6(void **state)
 {
-    (void)state;
     over_ipv6 = true;
 }
 

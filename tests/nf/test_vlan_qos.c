@@ -5,10 +5,7 @@
  * captures are tshark's (vlan.id, vlan.priority, ip.dsfield.dscp, tcp.stream).
  */
 #include "tests/help/chain.h"
-
-#include <stdarg.h>
-#include <setjmp.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 

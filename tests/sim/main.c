@@ -31,7 +31,7 @@
 #define JOBS_MAX     64u
 #define LISTED       4096u
 #define WATCHDOG     120 /* s of a processor for one seed: it does not end */
-#define PRINTED_FULL 3u   /* failures whose transcript is printed */
+#define PRINTED_FULL 3u  /* failures whose transcript is printed */
 
 static struct options {
     uint64_t first, count, seed;

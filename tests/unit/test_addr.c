@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Addresses of either family, and networks: what is read of a text, and what is said of it. */
 #include "nflib/net/addr.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 
@@ -35,7 +29,6 @@ static void an_address_is_read_and_written(void **state)
         "0.0.0.0", "10.1.2.3", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::9", "::ffff:0:0:1"};
     char text[NF_ADDR_TEXT];
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct nf_addr addr = addr_of(texts[i]);
 
@@ -62,7 +55,6 @@ static void what_is_none_is_refused(void **state)
     struct nf_addr addr;
     struct nf_net net;
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
         assert_false(nf_addr_parse(texts[i], &addr));
     for (unsigned i = 0; i < sizeof(nets) / sizeof(nets[0]); i++)
@@ -86,7 +78,6 @@ static void a_network_is_of_the_family_of_its_text(void **state)
                 {"2001:db8:8000::/32", true, true, 32},
                 {"::ffff:0:0/96", true, false, 96}};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(nets) / sizeof(nets[0]); i++) {
         struct nf_net net = net_of(nets[i].text);
 
@@ -114,7 +105,6 @@ static bool is_edge(const char *net, const char *addr)
 
 static void a_network_has_its_addresses_alone(void **state)
 {
-    (void)state;
     assert_true(has("10.1.2.1/24", "10.1.2.255") && !has("10.1.2.0/24", "10.1.3.0"));
     assert_true(has("0.0.0.0/0", "203.0.113.1") && !has("0.0.0.0/0", "2001:db8::1"));
     assert_true(has("2001:db8::/33", "2001:db8:7fff::1") && !has("2001:db8::/33", "2001:db8:8000::1"));
@@ -132,7 +122,6 @@ static void hosts_have_addresses_that_a_link_carries(void **state)
     static const char *const others[] = {"0.0.0.1",         "127.0.0.1", "224.0.0.1", "240.0.0.1",
                                          "255.255.255.255", "::",        "::1",       "ff02::1"};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         struct nf_addr addr = addr_of(hosts[i]);
         assert_true(nf_addr_is_host(&addr));

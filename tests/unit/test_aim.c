@@ -3,12 +3,7 @@
  * A replicator says who its peer is and where it is reached: at its start, and when an operator names another
  * place for it. Whoever sends to the peer by a way of its own, as the guardian does, has it from there.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "node/base/clock.h"
 #include "replicator/replicator.h"
 #include "tests/help/program.h"
@@ -66,7 +61,6 @@ static void whoever_asks_is_told_where_the_peer_is_reached(void **state)
     struct rp_replicator *rp = NULL;
     struct ft_fault why = {""};
 
-    (void)state;
     snprintf(view_file, sizeof(view_file), "/tmp/aim-%d.view", getpid());
     if (ft_region_open(&config.region, &rc, &why) || ft_lane_init(&lane, 4 * FT_RECORD_MAX, 4096) ||
         rp_open(&rp, &config, &why))

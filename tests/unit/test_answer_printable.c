@@ -4,12 +4,9 @@
 #include "node/control/server.h"
 
 #include <jansson.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
-#include <cmocka.h>
 
 /* Through the reader of JSON, as the command line gets it. */
 static void becomes(const char *json, const char *key, const char *value)
@@ -27,7 +24,6 @@ static void becomes(const char *json, const char *key, const char *value)
 
 static void printable_texts_stay(void **state)
 {
-    (void)state;
     becomes("{\"why\": \"first start\"}", "why", "first start");
     becomes("{\"why\": \"a \\\"name\\\" \\\\ and \\/\"}", "why", "a \"name\" \\ and /");
     becomes("{\n  \"why\": \"two\"\n}\n", "why", "two");
@@ -35,7 +31,6 @@ static void printable_texts_stay(void **state)
 
 static void what_a_terminal_obeys_does_not(void **state)
 {
-    (void)state;
     becomes("{\"why\": \"\\u001b[2J\"}", "why", "??????[2J");
     becomes("{\"why\": \"a\\nb\\r\\t\\b\\f\"}", "why", "a??b????????");
     becomes("{\"why\": \"\x7f\xc2\x9b\x31m\"}", "why", "???1m");
@@ -47,7 +42,6 @@ static void nothing_behind_the_end_is_touched(void **state)
 {
     char text[] = "\"\\u00beyond";
 
-    (void)state;
     nd_answer_printable(text, 5);
     assert_string_equal(text, "\"????beyond");
 }

@@ -2,12 +2,7 @@
 /* Audit: a write that went past ft_edit ends the process with a name and a place; everything else goes on. */
 #include "ftcore/region/audit.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -74,7 +69,6 @@ static void edited_bytes_pass_the_audit(void **unused)
 {
     struct ft_region *region = help_audit_open(2);
 
-    (void)unused;
     for (unsigned burst = 1; burst <= 300; burst++) {
         unsigned lane = burst % 2;
 
@@ -110,7 +104,6 @@ static void an_unmarked_write_is_named(void **unused)
 {
     struct ft_region *region = help_audit_open(2);
 
-    (void)unused;
     assert_dies(write_unmarked, region,
                 "lane 0 passes\n"
                 "understudy: audit: NF 'nat' (lane 1) changed offset 0x1085 of its arena without an edit\n");
@@ -133,7 +126,6 @@ static void a_mark_lasts_one_burst(void **unused)
 {
     struct ft_region *region = help_audit_open(1);
 
-    (void)unused;
     assert_dies(
         write_a_burst_later, region,
         "marked passes\n"
@@ -145,7 +137,6 @@ static void writes_during_a_suspension_pass(void **unused)
 {
     struct ft_region *region = help_audit_open(1);
 
-    (void)unused;
     ft_audit_suspend(region);
     ft_audit_suspend(region);
     *help_audit_nat(region, 0, 1) = 1;
@@ -177,7 +168,6 @@ static void writes_after_a_suspension_are_named(void **unused)
 {
     struct ft_region *region = help_audit_open(1);
 
-    (void)unused;
     assert_dies(write_after_suspension, region, "audit: NF 'nat' (lane 0) changed offset 0x2 of its arena");
     ft_region_close(region);
 }
@@ -240,7 +230,6 @@ static void other_faults_are_passed_on(void **unused)
 {
     struct ft_region *region;
 
-    (void)unused;
     assert_dies_by(SIGSEGV, default_then_elsewhere, NULL, NULL);
     assert_dies_by(SIGSEGV, default_then_between_arenas, NULL, NULL);
     assert_dies(handler_then_elsewhere, NULL, "the earlier handler");
@@ -270,7 +259,6 @@ static void touch_place(void *arg)
 
 static void whoever_touches_a_forbidden_place_is_told(void **unused)
 {
-    (void)unused;
     assert_dies(touch_place, (void *)(uintptr_t)0, "place 0 of them");
     assert_dies(touch_place, (void *)(uintptr_t)(PLACES - 1), "place 63 of them");
 }
@@ -280,7 +268,6 @@ static void closing_gives_the_handler_back(void **unused)
     struct sigaction old = {.sa_handler = earlier_handler}, now;
     struct sigaction saved;
 
-    (void)unused;
     sigaction(SIGSEGV, &old, &saved);
     ft_region_close(help_audit_open(1));
     sigaction(SIGSEGV, NULL, &now);
@@ -339,7 +326,6 @@ static void what_lanes_share_changes_in_a_stay_alone(void **unused)
 {
     struct ft_region *region = help_audit_open(1);
 
-    (void)unused;
     assert_dies(
         write_shared_unmarked, region,
         "written\nunderstudy: audit: lane 0 changed offset 0x0 of the shared arena without an edit\n");
@@ -372,7 +358,6 @@ static void a_mark_in_the_shared_arena_lasts_its_stay(void **unused)
     struct ft_region *region = help_audit_open(2);
     uint8_t *p;
 
-    (void)unused;
     ft_audit_enter(region, 0);
     p = ft_edit(region, help_audit_shared(region, 4096), 64);
     for (unsigned i = 0; i < 10; i++) {
@@ -407,7 +392,6 @@ static void lanes_check_at_the_same_time(void **unused)
     struct ft_region *region = help_audit_open(2);
     pthread_t thread;
 
-    (void)unused;
     assert_int_equal(pthread_create(&thread, NULL, busy_lane, region), 0);
     for (unsigned burst = 0; burst < 3000; burst++) {
         help_audit_set(region, help_audit_nat(region, 0, burst % 100 * 100), 200, (int)burst);

@@ -4,14 +4,8 @@
 #include "node/track/rules.h"
 
 #include "ftcore/base/draw.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <string.h>
-
-#include <cmocka.h>
 
 #define S         1000000000ull
 #define MS        1000000ull
@@ -61,7 +55,6 @@ static void the_higher_counter_hands_over_and_the_lower_one_stays(void **state)
 {
     struct nd_authority a = demoted();
 
-    (void)state;
     stays(well, NULL);
     moves(a, ND_MOVE_COUNTER);
     a.other = 9;
@@ -77,7 +70,6 @@ static void a_difference_has_to_stand_for_a_moment(void **state)
 {
     struct nd_authority a = demoted();
 
-    (void)state;
     a.higher_since = NOW - ND_SETTLE_NS + 1;
     stays(a, "the counters have differed for a moment only");
     a.higher_since = NOW - ND_SETTLE_NS;
@@ -92,7 +84,6 @@ static void only_to_a_standby_that_is_ready_whole_and_has_said_its_counter(void 
 {
     struct nd_authority a = demoted();
 
-    (void)state;
     a.serves = false;
     stays(a, "the standby is not READY");
     a = demoted(), a.whole = false;
@@ -105,7 +96,6 @@ static void the_first_move_is_at_once_and_the_next_not_within_hold_down(void **s
 {
     struct nd_authority a = demoted();
 
-    (void)state;
     a.moved = NOW - HOLD_DOWN + 1;
     stays(a, "the role has moved within hold_down_s");
     a.moved = NOW - HOLD_DOWN;
@@ -120,7 +110,6 @@ static void a_hold_and_a_pin_to_this_node_keep_the_role(void **state)
 {
     struct nd_authority a = demoted();
 
-    (void)state;
     a.held = true;
     stays(a, "an operator holds the role where it is");
     a = demoted(), a.pinned = ND_WANTED_OWN;
@@ -137,7 +126,6 @@ static void a_pin_to_the_other_node_moves_the_role_unless_its_counter_is_higher(
 {
     struct nd_authority a = well;
 
-    (void)state;
     a.pinned = ND_WANTED_OTHER;
     moves(a, ND_MOVE_PIN);
     a.moved = NOW - 1;
@@ -152,7 +140,6 @@ static void the_preferred_node_gets_the_role_back_only_as_failback_says(void **s
 {
     struct nd_authority a = well;
 
-    (void)state;
     a.preferred = ND_WANTED_OTHER;
     stays(a, "the other node is preferred: understudy failback");
     a.returns = true, a.return_after_ns = 60 * S, a.equal_since = NOW - 60 * S + 1;
@@ -258,7 +245,6 @@ static void at_random_no_rule_is_ever_broken(void **state)
 {
     unsigned moved = 0;
 
-    (void)state;
     for (seed = 1; seed < 40; seed++) {
         uint64_t next = 0, first = seed;
 
@@ -282,7 +268,6 @@ static void a_thing_fails_after_fall_results_and_is_well_after_rise(void **state
 {
     struct nd_tracked t = {.rise = 2, .fall = 3};
 
-    (void)state;
     assert_false(nd_tracked_note(&t, false));
     assert_false(nd_tracked_note(&t, false));
     assert_false(nd_tracked_note(&t, true)); /* a good one ends the row */

@@ -4,12 +4,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -212,7 +207,6 @@ static void probe_run(uint64_t burst, uint64_t now, struct nf_packet packets[], 
 
 static void nfs_run_in_order_from_inside_and_in_reverse_from_outside(void **state)
 {
-    (void)state;
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
     uint32_t n = probe_burst("aXbYc", p);
@@ -242,7 +236,6 @@ static void nfs_run_in_order_from_inside_and_in_reverse_from_outside(void **stat
 
 static void packets_that_nfs_make_go_out_with_the_burst(void **state)
 {
-    (void)state;
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
     const struct nf_emitted *made;
@@ -282,7 +275,6 @@ static void inputs_have_numbers_for_all_nfs(void **state)
     struct nf_packet p[NF_BURST_MAX];
     uint32_t n;
 
-    (void)state;
     probe_begin();
     probe_run(1, 5, p, probe_burst(first, p));
     assert_string_equal(probe_trace(), "1:abc 2:abc 3:abc 3:XY 2:XY 1:XY ");
@@ -308,7 +300,6 @@ static void inputs_have_numbers_for_all_nfs(void **state)
 
 static void timers_run_once_when_they_are_due(void **state)
 {
-    (void)state;
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
     assert_int_equal(nf_chain_wake(probe_chain), UINT64_MAX);
@@ -341,7 +332,6 @@ static int run_command(const char *text, uint64_t burst, struct ft_fault *fault)
 
 static void commands_reach_the_nf_they_name(void **state)
 {
-    (void)state;
     probe_begin();
     struct ft_fault fault = {""};
     const struct nf_emitted *made;
@@ -415,7 +405,6 @@ static void random_numbers_are_those_of_the_published_generator(void **state)
     static const uint64_t known[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
     uint64_t key[2], seed = PROBE_SEED ^ 0xd1342543de82ef95ull;
 
-    (void)state;
     /* The authors' vector for the bytes 0 to 7. */
     assert_true(published(known, 0x0706050403020100u) == 0x93f5f5799a932462u);
     probe_begin();
@@ -444,7 +433,6 @@ static uint64_t digest_of_run(uint64_t seed)
 
 static void the_same_seed_and_inputs_give_the_same_bytes(void **state)
 {
-    (void)state;
     probe_begin();
     uint64_t first = digest_of_run(4711);
     assert_true(first == digest_of_run(4711));
@@ -454,7 +442,6 @@ static void the_same_seed_and_inputs_give_the_same_bytes(void **state)
 
 static void lanes_have_states_and_random_numbers_of_their_own(void **state)
 {
-    (void)state;
     probe_begin();
     probe_end();
     struct nf_chain_config config = probe_chain_config;
@@ -482,7 +469,6 @@ static void burst_back(void *now)
 
 static void bursts_and_times_that_do_not_go_on_abort(void **state)
 {
-    (void)state;
     probe_begin();
     uint64_t now = 100;
     probe_run(1, now, NULL, 0);
@@ -499,7 +485,6 @@ NF_MODULE(probe_a)
 
 static void nfs_are_found_by_name_and_number(void **state)
 {
-    (void)state;
     probe_begin();
     assert_ptr_equal(nf_chain_find(probe_chain, "b_probe"), nf_chain_nf(probe_chain, 2));
     assert_null(nf_chain_find(probe_chain, "l3"));
@@ -520,7 +505,6 @@ static void nfs_are_found_by_name_and_number(void **state)
 
 static void an_nf_that_cannot_be_made_is_named(void **state)
 {
-    (void)state;
     probe_begin();
     struct ft_fault fault = {""};
     nf_chain_free(probe_chain);
@@ -537,7 +521,6 @@ static void an_nf_that_cannot_be_made_is_named(void **state)
 
 static void prefixes_hold_their_addresses(void **state)
 {
-    (void)state;
     struct nf_prefixes set = {
         .count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}}; /* 10/8, 192.168.0.1 */
     assert_true(nf_prefixes_has(&set, 0x0403020a));
@@ -549,7 +532,6 @@ static void prefixes_hold_their_addresses(void **state)
 
 static void identity_covers_parameters_and_contents_of_files(void **state)
 {
-    (void)state;
     char a[2000], b[2000];
     const char path[] = "some/where.rules";
     struct probe_config mine = {
@@ -581,7 +563,6 @@ static void a_newer_parameter_is_named_where_it_is_set(void **state)
     struct nf_chain_config one = {.name = "one", .lanes = 1, .count = 1, .nfs = {{&newer, &fresh}}};
     char text[2000];
 
-    (void)state;
     nf_chain_identity(&one, text, sizeof(text));
     assert_non_null(strstr(text, "nf 1: newer version=0 arena=0\n"));
     fresh = true;
@@ -593,7 +574,6 @@ static void a_newer_parameter_is_named_where_it_is_set(void **state)
 
 static void rows_are_json(void **state)
 {
-    (void)state;
     char out[400];
     struct nf_show *show = nf_show_begin(out, sizeof(out));
     nf_row(show);
@@ -614,7 +594,6 @@ static void rows_are_json(void **state)
 /* Whatever the room, the text is whole rows; and it tells that it is full before it loses one. */
 static void rows_stay_whole_in_little_room(void **state)
 {
-    (void)state;
     for (uint32_t cap = 4; cap < 300; cap++) {
         char out[301];
         memset(out, '#', sizeof(out));

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A checkpoint that is copied beside edits holds every marked line as it was when it was pending, once, and
  * marks begin anew. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/checkpoint.h"
 #include "tests/help/record.h"
 
@@ -85,7 +80,6 @@ static void pending_lines_are_those_of_the_cut(void **state)
     struct ft_lines edited[2];
     uint64_t lines = region->size / FT_LINE;
 
-    (void)state;
     draw_seed = 4711;
     for (unsigned i = 0; i < 2; i++)
         assert_int_equal(ft_lines_init(&edited[i], lines), 0);
@@ -132,7 +126,6 @@ static void what_is_saved_first_counts(void **state)
     uint8_t bytes[FT_LINE], cut[FT_LINE], *line = region->base + ft_region_arena(region, 1, 1)->offset;
     struct ft_line_range run = {(uint64_t)(line - region->base) / FT_LINE, 1};
 
-    (void)state;
     assert_int_equal(ft_checkpoint_prepare(region), 0);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     memset(ft_edit(region, line, FT_LINE), 1, FT_LINE);

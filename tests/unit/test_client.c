@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question, one answer, a deadline: against a node that behaves, and against several that do not. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "cli/client.h"
 #include "cli/options.h"
 #include "node/base/clock.h"
@@ -105,7 +100,6 @@ static void an_answer_may_come_in_pieces(void **state)
     struct ft_fault fault = {""};
     json_t *answer;
 
-    (void)state;
     if (ask(&node, 2000, &answer, &fault))
         fail_msg("%s", fault.text);
     assert_string_equal(node.heard, "{\"cmd\":\"status\"}");
@@ -120,7 +114,6 @@ static void a_large_answer_is_read_whole(void **state)
     struct ft_fault fault = {""};
     json_t *answer;
 
-    (void)state;
     assert_int_equal(ask(&node, 5000, &answer, &fault), 0);
     json_decref(answer);
     node.padding = 65u << 20;
@@ -140,7 +133,6 @@ static void broken_answers_are_refused(void **state)
         {"{} {}\n", FT_EMALFORMED, "no JSON object"}, {"", FT_EIO, "hung up before the end"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *const pieces[] = {cases[i].piece, NULL};
         struct node node = {.pieces = pieces};
@@ -160,7 +152,6 @@ static void silence_ends_at_the_deadline(void **state)
     uint64_t before = nd_now();
     json_t *answer;
 
-    (void)state;
     assert_int_equal(ask(&node, 100, &answer, &fault), FT_EIO);
     assert_true(nd_now() - before >= 99000000);
     assert_non_null(strstr(fault.text, "no answer in time"));
@@ -172,7 +163,6 @@ static void where_no_node_listens_the_path_is_named(void **state)
     struct ft_fault fault = {""};
     char path[200];
 
-    (void)state;
     assert_int_equal(nd_ask("/nonexistent/x", request, 100, &answer, NULL, &fault), FT_ENOENT);
     assert_string_equal(fault.text, "/nonexistent/x: no node listens (No such file or directory)");
     memset(path, 'x', sizeof(path) - 1);
@@ -186,7 +176,6 @@ static void options_in_any_order(void **state)
     char *argv[] = {"clear", "nat", "-o", "json", "--config", "f.yaml", "-nb", NULL};
     struct nd_options options;
 
-    (void)state;
     assert_int_equal(nd_options_read(&options, 7, argv), 0);
     assert_string_equal(options.file, "f.yaml");
     assert_string_equal(options.node, "b");
@@ -222,7 +211,6 @@ static void a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_all
     struct nd_arguments rest;
     struct values v = {.flag = false};
 
-    (void)state;
     assert_int_equal(nd_syntax_read(&syntax, &v, 1, none, &rest), 0);
     assert_true(!v.flag && v.small == 5 && v.real > 0.99 && v.choice == -1 && rest.given == 0);
     assert_int_equal(nd_syntax_read(&syntax, &v, 6, good, &rest), 0);
@@ -251,7 +239,6 @@ static void a_letter_among_others_is_named(void **state)
                  {"-x", "unknown option -x "}};
     const struct nd_syntax syntax = {"test", rows, "", 0, 0};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *argv[] = {"test", (char *)(uintptr_t)cases[i].given, NULL};
         int err = dup(STDERR_FILENO), code;
@@ -276,7 +263,6 @@ static void a_letter_among_others_is_named(void **state)
 
 static void each_error_has_its_exit_code(void **state)
 {
-    (void)state;
     assert_int_equal(nd_exit_of(FT_ENOENT), 69);
     assert_int_equal(nd_exit_of(FT_EIO), 69);
     assert_int_equal(nd_exit_of(FT_EPERM), 77);

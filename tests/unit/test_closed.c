@@ -2,13 +2,7 @@
 /* The closed set: what is inside, what is refused, and where deltas cut. */
 #include "tests/help/record.h"
 #include "ftcore/order/closed.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define PENDING 8
 
@@ -37,7 +31,6 @@ static void closed_computes(struct ft_closed *set, bool moved, uint64_t first, u
 /* Two bursts that need each other are inside together or not at all. */
 static void two_bursts_that_need_each_other_are_inside_together(void **state)
 {
-    (void)state;
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
     closed_computes(set, false, 0, 0);
@@ -52,7 +45,6 @@ static void two_bursts_that_need_each_other_are_inside_together(void **state)
 /* A dependency on an access two bursts ahead of what is held. */
 static void a_dependency_may_be_on_a_burst_two_ahead(void **state)
 {
-    (void)state;
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
     assert_int_equal(closed_add(set, 0, 1, 1, 1, 1, 25), 0);
@@ -68,7 +60,6 @@ static void a_dependency_may_be_on_a_burst_two_ahead(void **state)
 
 static void a_full_lane_has_room_again_when_what_is_inside_leaves(void **state)
 {
-    (void)state;
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
     for (uint64_t b = 1; b <= PENDING; b++)
@@ -86,7 +77,6 @@ static void a_full_lane_has_room_again_when_what_is_inside_leaves(void **state)
 
 static void bursts_and_accesses_out_of_order_are_refused(void **state)
 {
-    (void)state;
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
@@ -137,7 +127,6 @@ static void an_incremental_checkpoint_ends_where_it_began(void **state)
     struct ft_closed *set = ft_closed_new(2, PENDING);
     uint64_t at[2];
 
-    (void)state;
     ft_closed_reset(set, burst, access);
     assert_int_equal(closed_add(set, 0, 11, 101, 1, -1, 0), 0);
     assert_false(incremental_fits(set, 1, 10, 10, 100, 0, false)); /* it begins behind all that is held */
@@ -169,7 +158,6 @@ static void deltas_out_of_order_are_refused(void **state)
     struct ft_closed *set = ft_closed_new(2, PENDING);
     uint64_t at[2];
 
-    (void)state;
     ft_closed_reset(set, burst, access);
     assert_int_equal(ft_closed_cut(set, at), 0);
     assert_int_equal(at[1], 20);
@@ -227,7 +215,6 @@ static void deltas_out_of_order_are_refused(void **state)
 
 static void impossible_lanes_are_refused(void **state)
 {
-    (void)state;
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
     assert_int_equal(closed_add(set, 2, 1, 1, 1, -1, 0), FT_EMALFORMED);
@@ -243,7 +230,6 @@ static void impossible_lanes_are_refused(void **state)
 /* A long tail that waits for one access, cut in the middle again and again. */
 static void a_long_tail_may_be_cut_again_and_again(void **state)
 {
-    (void)state;
     struct ft_closed *set = ft_closed_new(2, 50000);
 
     for (uint64_t b = 1; b <= 50000; b++)

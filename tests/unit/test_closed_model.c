@@ -6,12 +6,7 @@
  */
 #include "ftcore/order/closed.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -376,19 +371,16 @@ static void play_many(void (*draw_history)(void), uint64_t runs)
 
 static void arbitrary_histories_agree_with_the_model(void **state)
 {
-    (void)state;
     play_many(model_draw_arbitrary, 4000);
 }
 
 static void histories_that_ran_agree_with_the_model(void **state)
 {
-    (void)state;
     play_many(model_draw_run, 4000);
 }
 
 static void streams_of_segments_agree_with_the_model(void **state)
 {
-    (void)state;
     play_many(model_draw_segments, 12000);
 }
 

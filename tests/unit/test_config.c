@@ -2,12 +2,7 @@
 /* A file that is right is read with all its values and defaults; see test_config_refusals.c for the others.
  */
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -31,7 +26,6 @@ static void the_samples_chain_and_protection_are_read(void **state)
     struct nd_config *c = read_sample();
     const struct help_probe *probe = c->chain.nfs[0].config;
 
-    (void)state;
     assert_string_equal(c->file, SAMPLE);
     assert_string_equal(c->chain.name, "edge");
     assert_int_equal(c->chain.lanes, 1);
@@ -64,7 +58,6 @@ static void the_samples_network_is_read(void **state)
     const struct nf_l3_config *l3 = c->chain.l3;
     const uint8_t given[6] = {2, 0, 0, 0, 0, 7};
 
-    (void)state;
     assert_int_equal(l3->ports, 2);
     assert_string_equal(l3->port[0].name, "in");
     assert_int_equal(l3->port[0].side, NF_INSIDE);
@@ -95,7 +88,6 @@ static void the_samples_nodes_are_read(void **state)
 {
     struct nd_config *c = read_sample();
 
-    (void)state;
     assert_int_equal(c->nodes, 2);
     assert_int_equal(nd_config_node(c, "a"), 0);
     assert_int_equal(nd_config_node(c, "b"), 1);
@@ -126,7 +118,6 @@ static void a_chain_file_has_defaults(void **state)
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe: ]}\n", 0);
     const struct help_probe *probe = c->chain.nfs[0].config;
 
-    (void)state;
     assert_int_equal(c->nodes, 0);
     assert_null(c->chain.l3);
     assert_int_equal(c->chain.lanes, 1);
@@ -173,7 +164,6 @@ static void auto_is_decided_by_the_chain(void **state)
         {"frail", "mode: off", ND_MODE_OFF, ND_MODE_OFF, "", "mode off"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[160], said[ND_MODE_TEXT];
         struct nd_protect *p;
@@ -200,7 +190,6 @@ static void another_mode_is_decided_anew(void **state)
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [bare, frail]}\n", 0);
     struct ft_fault fault = {""};
 
-    (void)state;
     c->protect.asked = ND_MODE_LOG;
     assert_int_equal(nd_config_decide(&c->protect, &c->chain, &fault), FT_EINVAL);
     assert_string_equal(fault.text, "NF \"frail\" cannot be replayed, expected delta or auto");
@@ -235,7 +224,6 @@ static void times_follow_from_detect(void **state)
         {"timing: {detect_ms: 100, lease_ms: 99}\n", 5, 99, 100, 200, 400, 0, 99, 100},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char text[160];
         struct nd_config *c;
@@ -265,7 +253,6 @@ static void virtual_mac_is_the_chains(void **state)
     char one[256], two[256];
     struct nd_config *a, *b, *c;
 
-    (void)state;
     snprintf(one, sizeof(one), text, "one");
     snprintf(two, sizeof(two), text, "two");
     a = help_config_of(one, 0);
@@ -289,7 +276,6 @@ static void own_address_that_is_the_interfaces_counts_once(void **state)
                                          "- {name: o, side: outside, address: 10.0.1.1/24}\n",
                                          0);
 
-    (void)state;
     assert_int_equal(c->chain.l3->port[0].extras[NF_IP4], 0);
     assert_int_equal(c->chain.l3->port[1].extras[NF_IP4], 0);
     nd_config_free(c);
@@ -302,7 +288,6 @@ static void a_chain_may_come_from_another_file(void **state)
     struct nd_config *c;
     char rules[300];
 
-    (void)state;
     help_config_file("here.rules", "x", 1);
     help_config_file("other.yaml", other, strlen(other));
     snprintf(rules, sizeof(rules), "%s/here.rules", help_config_dir());
@@ -337,7 +322,6 @@ static void interfaces_may_come_from_the_chains_file(void **state)
     static const char other[] = "chain: {name: other, nfs: [bare]}\n" NETWORK;
     struct nd_config *c;
 
-    (void)state;
     help_config_file("other.yaml", other, strlen(other));
     c = help_config_of(
         "chain: {file: other.yaml}\n" NODES(TWO REST, "dmz: net_null5, wan: net_null4, lan: net_null3"),
@@ -406,7 +390,6 @@ static void interfaces_stand_in_one_of_both_files(void **state)
          "t.yaml:10: unknown key \"dmz\" in node a ports, expected one of lan, wan"},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char other[2048], pair[2048];
 
@@ -423,7 +406,6 @@ static void release_follows_check(void **state)
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe]}\n", 0);
     static const char bad[] = "chain: {name: x, nfs: [probe, strict]}\n";
 
-    (void)state;
     assert_int_equal(help_probe_live, 1);
     nd_config_free(c);
     assert_int_equal(help_probe_live, 0);
@@ -458,7 +440,6 @@ static void addresses_routes_and_next_hops_are_read(void **state)
 {
     struct nd_config *c;
 
-    (void)state;
     c = help_config_of(text, 0);
     const struct nf_l3_config *l3 = c->chain.l3;
 
@@ -540,7 +521,6 @@ static const struct {
 
 static void mistakes_are_refused_by_their_line(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
         char *changed = help_config_replace(text, mistakes[i].find, mistakes[i].replace);
 
@@ -586,7 +566,6 @@ static void interfaces_have_their_port_and_tags(void **state)
     };
     struct nd_config *c = read_config();
 
-    (void)state;
     assert_int_equal(c->chain.l3->ports, 6);
     assert_int_equal(c->ports, 2);
     for (unsigned i = 0; i < 6; i++) {
@@ -607,7 +586,6 @@ static void those_of_one_port_have_one_mac(void **state)
     const uint8_t given[6] = {2, 0, 0, 0, 0, 7};
     struct nd_config *c = read_config();
 
-    (void)state;
     assert_memory_equal(c->chain.l3->port[2].mac, c->chain.l3->port[0].mac, 6);
     assert_memory_equal(c->chain.l3->port[3].mac, c->chain.l3->port[0].mac, 6);
     assert_memory_not_equal(c->chain.l3->port[1].mac, c->chain.l3->port[0].mac, 6);
@@ -625,7 +603,6 @@ static void tags_are_part_of_what_two_nodes_compare(void **state)
     static char one[8192], two[8192];
     struct nd_config *c = NULL, *d = NULL;
 
-    (void)state;
     for (unsigned i = 0; i < 2; i++) {
         char *changed = help_config_replace(vlan_text, "vlan: 100", others[i]);
 
@@ -682,7 +659,6 @@ static const struct {
 
 static void mistakes_of_vlans_are_refused_by_their_line(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < sizeof(vlan_mistakes) / sizeof(vlan_mistakes[0]); i++) {
         char *changed = help_config_replace(vlan_text, vlan_mistakes[i].find, vlan_mistakes[i].replace);
 

@@ -5,12 +5,7 @@
  */
 #include "ftcore/base/event_log.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -75,7 +70,6 @@ static void keys_are_refused_by_position(void **state)
         {"? [a]\n: 1\n", "t.yaml:1: a list or map as a key, expected a name"},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -131,7 +125,6 @@ static void values_are_refused_by_position(void **state)
         {NF("number: 13"), "t.yaml:4: probe: number is 13, expected a lucky one"},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -166,7 +159,6 @@ static void fixed_neighbours_are_refused_by_line(void **state)
          "t.yaml:7: neighbour 2001:db8::5 again, expected each once"},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -194,7 +186,6 @@ static void times_out_of_order_are_refused(void **state)
         {CHAIN "timing:\n  detect_ms: 3\n", ""},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -213,7 +204,6 @@ static void a_log_of_what_cannot_be_replayed_is_refused(void **state)
         {FRAIL, ""},
     };
 
-    (void)state;
     help_config_file("other.yaml", other, strlen(other));
     REFUSE_ALL(cases);
 }
@@ -228,7 +218,6 @@ static void what_is_not_supported_is_refused(void **state)
         {CHAIN "protect: {tail: suppress, mode: off}\n", ""},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -281,7 +270,6 @@ static void mistakes_in_a_pair_s_networks_are_refused(void **state)
          "t.yaml:24: next hop is 10.0.0.255, no host's, expected a neighbour in the network of in"},
     };
 
-    (void)state;
     refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
@@ -327,7 +315,6 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
          "t.yaml:12: unknown key \"intrefaces\" in the file, expected \"interfaces\"?"},
     };
 
-    (void)state;
     refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
     assert_string_equal(help_config_refusal_of(CHAIN, true),
                         "t.yaml:1: no nodes in this file, expected a pair file with nodes");
@@ -398,7 +385,6 @@ static void mistakes_about_a_keeper_are_refused(void **state)
          "t.yaml:11: keeper k packets is 1000, expected a number from 1024 to 1048576"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char *text = help_config_replace(sample, cases[i].find, cases[i].replace);
 
@@ -436,7 +422,6 @@ static void addresses_a_nat_cannot_have_are_refused(void **state)
         {NAT("outside: 203.0.113.1, inside: [0.0.0.0/0]"), ""},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -463,7 +448,6 @@ static void a_mistake_in_a_file_referred_to_is_named_there(void **state)
     static const char rules[] = "chain: {name: x, nfs: [probe: {number: 14, rules: the.rules}]}\n";
     char text[300];
 
-    (void)state;
     help_config_file("other.yaml", other, strlen(other));
     help_config_file("circle.yaml", circle, strlen(circle));
     help_config_file("rules.yaml", rules, strlen(rules));
@@ -493,7 +477,6 @@ static void what_is_not_yaml_is_refused(void **state)
     const char *dir = help_config_dir();
     char *large = malloc((1u << 20) + 1);
 
-    (void)state;
     REFUSE_ALL(cases);
     assert_non_null(large);
     memset(large, '#', (1u << 20) + 1);
@@ -514,7 +497,6 @@ static void a_chain_that_is_too_long_to_compare_is_refused(void **state)
     static char text[9000];
     int n = snprintf(text, sizeof(text), "chain: {name: x, nfs: [probe: {text: ");
 
-    (void)state;
     memset(text + n, 'x', 7000);
     snprintf(text + n + 7000, sizeof(text) - (size_t)n - 7000, "}]}\n");
     assert_string_equal(help_config_refusal_of(text, false), "");
@@ -537,7 +519,6 @@ static void what_is_no_regular_file_is_refused(void **state)
     };
     char path[300];
 
-    (void)state;
     snprintf(path, sizeof(path), "%s/pipe", help_config_dir());
     assert_int_equal(mkfifo(path, 0600), 0);
     alarm(10);
@@ -554,7 +535,6 @@ static void rules_that_others_may_write_to_are_refused(void **state)
     char path[300];
     const char *refusal;
 
-    (void)state;
     snprintf(path, sizeof(path), "%s", help_config_file("open.rules", "x", 1));
     assert_int_equal(chmod(path, 0646), 0);
     refusal = help_config_refusal_of(text, false);
@@ -568,7 +548,6 @@ static void too_many_entries_are_refused(void **state)
     size_t size = 5000 * 3 + 16, used = 0;
     char *text = malloc(size);
 
-    (void)state;
     assert_non_null(text);
     used += (size_t)snprintf(text, size, "a: [");
     for (int i = 0; i < 5000; i++)
@@ -600,7 +579,6 @@ static void each_mutant_is_read_or_refused_by_position(void **state)
     size_t len = strlen(sample);
     unsigned lines = 0, refused = 0;
 
-    (void)state;
     text = malloc(len);
     assert_non_null(text);
     for (size_t i = 0; i < len; i++)
@@ -630,7 +608,6 @@ static void two_ways_are_two_addresses_of_each_node(void **state)
     struct nd_config *c = help_config_of(
         WAYS("key: k", "'10.0.0.1:1', '10.1.0.1:2'", "'10.0.0.2:3', '10.1.0.2:4'"), ND_CONFIG_NODES);
 
-    (void)state;
     assert_string_equal(c->node[0].host, "10.0.0.1");
     assert_string_equal(c->node[0].second_host, "10.1.0.1");
     assert_string_equal(c->node[1].second_host, "10.1.0.2");
@@ -674,7 +651,6 @@ static void everything_that_may_be_said_is_read(void **state)
     const struct nd_etcd_config *a = &c->arbiter.etcd;
     char beside[256];
 
-    (void)state;
     assert_int_equal(a->urls, 2);
     assert_string_equal(a->url[0], "https://one.example:2379");
     assert_string_equal(a->url[1], "https://[2001:db8::1]:2379"); /* paths are ours */
@@ -694,7 +670,6 @@ static void what_is_not_said_has_its_default(void **state)
 {
     struct nd_config *c = help_config_of(ARBITER("etcd: [ http://10.0.0.1:2379 ]"), ND_CONFIG_NODES);
 
-    (void)state;
     assert_string_equal(c->arbiter.key, "understudy/x/a-b"); /* whatever the order in the file */
     assert_string_equal(c->arbiter.etcd.ca, "");
     assert_string_equal(c->arbiter.etcd.cert, "");
@@ -744,7 +719,6 @@ static void what_is_wrong_is_refused_by_position(void **state)
          "characters"},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -778,7 +752,6 @@ static void settings_that_do_not_fit_are_refused(void **state)
         {ARBITER(URL ", ca: ''"), "t.yaml:7: arbiter ca is \"\", expected text of 1 to 191 characters"},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 
@@ -788,7 +761,6 @@ static void a_path_that_is_too_long_is_refused(void **state)
     static const char *const keys[] = {"ca", "cert", "cert_key", "password_file"};
     char text[2048], expected[128];
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
         const char *with = i == 1 ? ", cert_key: k" : i == 2 ? ", cert: c" : i == 3 ? ", user: u" : "";
 
@@ -825,7 +797,6 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
     struct nd_config *c;
     const struct nd_node *a;
 
-    (void)state;
     c = help_config_of(text, ND_CONFIG_NODES);
     a = &c->node[1];
     assert_int_equal(a->tracks, 6);
@@ -867,7 +838,6 @@ static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
     static const char text[] = FILE_OF("mbufs: 2048", "");
     struct nd_config *c;
 
-    (void)state;
     c = help_config_of(text, ND_CONFIG_NODES);
     assert_int_equal(c->authority.prefer, -1);
     assert_int_equal(c->authority.failback, ND_FAILBACK_NEVER);
@@ -915,7 +885,6 @@ static void what_is_wrong_with_tracks_is_refused_by_position(void **state)
          "t.yaml:8: hold_down_s is 0, expected a number from 1 to 3600"},
     };
 
-    (void)state;
     REFUSE_ALL(cases);
 }
 

@@ -18,10 +18,7 @@ static void forget(struct rp_replicator *rp);
 #define rp_push_answered hear_answer
 #define rp_push_forget   forget
 #include "node/confirm.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,7 +52,6 @@ static void forget(struct rp_replicator *rp)
 
 static int set_up(void **state)
 {
-    (void)state;
     snprintf(dir, sizeof(dir), "/tmp/test-confirm-XXXXXX");
     assert_non_null(mkdtemp(dir));
     snprintf(sets, sizeof(sets), "%s/a.sets", dir);
@@ -68,7 +64,6 @@ static int tear_down(void **state)
 {
     char command[128];
 
-    (void)state;
     snprintf(command, sizeof(command), "rm -r '%s'", dir);
     return system(command);
 }
@@ -84,7 +79,6 @@ static void the_latest_note_holds(void **state)
     struct nd_confirm c = {.count = 0};
     struct nd_note waits = note_of(100, 60000), early = note_of(99, 0), confirms = note_of(101, 0);
 
-    (void)state;
     assert_true(nd_confirm_take(&c, &waits, 10 * S));
     assert_false(nd_confirm_take(&c, &early, 11 * S)); /* an old word ends nothing */
     assert_false(nd_confirm_take(&c, &waits, 50 * S)); /* and the same one begins nothing anew */
@@ -103,7 +97,6 @@ static void a_successor_carries_the_deadline_on(void **state)
     struct nd_confirm a = {.count = 0}, b = {.count = 0};
     struct nd_note first = note_of(100, 60000), told;
 
-    (void)state;
     nd_confirm_take(&a, &first, 1000 * S);
     told = nd_confirm_note(&a, 1025 * S);
     assert_int_equal(told.confirm_ms, 35000);
@@ -124,7 +117,6 @@ static void the_last_ten_sets_are_kept(void **state)
     uint8_t *bytes, content[3] = {0, 0, 0};
     uint32_t len;
 
-    (void)state;
     assert_int_equal(nd_kept_list(sets, list), 0);
     for (unsigned i = 1; i <= 13; i++) {
         struct nd_note note = note_of(1000 + i, 0);
@@ -156,7 +148,6 @@ static void what_is_no_set_is_refused(void **state)
     uint32_t len;
     char path[160];
 
-    (void)state;
     assert_int_equal(nd_kept_add(sets, &note, (const uint8_t *)"abc", 3, &fault), 0);
     snprintf(path, sizeof(path), "%s/00000000000000001000", sets);
     assert_int_equal(truncate(path, 40), 0);
@@ -171,7 +162,6 @@ static void the_disk_has_what_waits(void **state)
     struct ft_fault fault = {""};
     struct nd_confirm c;
 
-    (void)state;
     nd_confirm_open(&c, dir, "a", 5 * S, 2000 * S);
     assert_int_equal(c.until, 0);
     assert_int_equal(nd_kept_add(sets, &waits, (const uint8_t *)"abc", 3, &fault), 0);
@@ -199,7 +189,6 @@ static void a_confirm_outlives_who_heard_it(void **state)
     struct nd_confirm a, b;
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(nd_kept_add(sets, &waits, (const uint8_t *)"abc", 3, &fault), 0);
     assert_int_equal(nd_kept_wait(sets, &waits, 2040 * S, &fault), 0);
     nd_confirm_open(&b, dir, "a", 5 * S, 9000 * S);
@@ -222,7 +211,6 @@ static void a_note_comes_back_and_nothing_else_is_one(void **state)
     const uint8_t *at;
     uint8_t *bytes = nd_note_pack(&note, (const uint8_t *)"\0set", 4, &len);
 
-    (void)state;
     at = bytes, rest = len;
     assert_int_equal(nd_note_unpack(&at, &rest, &got, &fault), 0);
     assert_memory_equal(&got, &note, sizeof(note));
@@ -257,7 +245,6 @@ static void the_peer_is_told_once_on_each_connection(void **state)
     struct ft_fault fault;
     const uint8_t *at = pushed;
 
-    (void)state;
     s.core.peer.known = true;
     snprintf(s.core.peer.program, sizeof(s.core.peer.program), "%s", UNDERSTUDY_VERSION);
     nd_confirm_tell(&c, NULL, &s, true);

@@ -7,12 +7,7 @@
 #include "ftcore/region/audit.h"
 #include "nflib/module/heap.h"
 #include "tests/help/nf.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -75,7 +70,6 @@ static unsigned taken(uint32_t *b)
 
 static void the_shape_of_a_map_is_the_one_that_this_node_made(void **unused)
 {
-    (void)unused;
     open_map();
     DAMAGED(&map->used_at, UINT64_MAX - 4096, "constant at line ");
     DAMAGED(&map->entries_at, map->entries_at + FT_REGION_MAX, "constant");
@@ -92,7 +86,6 @@ static void counts_of_a_map_agree(void **unused)
 {
     uint64_t *used;
 
-    (void)unused;
     open_map();
     used = (uint64_t *)(void *)((uint8_t *)map + map->used_at);
     DAMAGED(&map->count, 41, "map at line ");
@@ -112,7 +105,6 @@ static void the_list_of_free_slots_ends(void **unused)
 {
     uint32_t last;
 
-    (void)unused;
     open_map();
     last = map->free - 1; /* the last one freed: key 57, slot 57 */
     assert_int_equal(last, 57);
@@ -132,7 +124,6 @@ static void every_entry_has_its_one_place(void **unused)
     uint32_t b = 0, far, other;
     unsigned i;
 
-    (void)unused;
     open_map();
     i = taken(&b);
     far = b + 1;
@@ -153,7 +144,6 @@ static void no_key_is_there_twice(void **unused)
     uint32_t b = 0, slot, key;
     unsigned i;
 
-    (void)unused;
     open_map();
     i = taken(&b);
     slot = map->bucket[b].slot[i];
@@ -188,7 +178,6 @@ static void an_entry_lies_not_far_from_home(void **unused)
     uint32_t from = 0, to;
     unsigned i;
 
-    (void)unused;
     help_nf_open(&h, nf_map_bytes(2000, 4, 4), 5);
     content_of(&h);
     made = nf_map_make(h.nf, 2000, 4, 4);
@@ -215,7 +204,6 @@ static void maps_of_every_age_pass(void **unused)
 {
     static const uint32_t capacities[] = {1, 3, 64, 100, 1000};
 
-    (void)unused;
     for (unsigned n = 0; n < sizeof(capacities) / sizeof(capacities[0]); n++) {
         uint32_t capacity = capacities[n], full = 0;
         uint64_t sequence = n + 1;
@@ -244,7 +232,6 @@ static void numbers_of_a_lane_are_ones_that_a_lane_can_have(void **unused)
     struct nf_lane_state *state;
     struct ft_fault fault;
 
-    (void)unused;
     open_map();
     state = (struct nf_lane_state *)(uintptr_t)nf_chain_state(h.chain);
     ft_audit_suspend(h.region);
@@ -269,7 +256,6 @@ static void a_long_check_is_interrupted_again_and_again(void **unused)
     struct ft_fault fault = {""};
     unsigned pulses = 0;
 
-    (void)unused;
     help_nf_open(&h, nf_wheel_bytes(200000), 5);
     nf_wheel_make(h.nf, 200000, 1000);
     assert_int_equal(nf_chain_check(h.chain, count, &pulses, &fault), 0);
@@ -284,7 +270,6 @@ static void a_delta_keeps_the_constants(void **unused)
     struct ft_fault fault = {""};
     uint64_t at;
 
-    (void)unused;
     open_map();
     at = (uint64_t)((uint8_t *)map - h.region->base);
     memcpy(lines, map, sizeof(lines));
@@ -321,7 +306,6 @@ static void a_heap_is_checked(void **unused)
     struct ft_heap *heap;
     void *p[30];
 
-    (void)unused;
     help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
     content_of(&h);
     h.nf->module = &with_heap;
@@ -351,7 +335,6 @@ static void pages_beyond_those_in_use_are_nobodys(void **unused)
     uint32_t next;
     void *p[4];
 
-    (void)unused;
     help_nf_open(&h, ft_heap_bytes(64u << 10), 5);
     content_of(&h);
     h.nf->module = &with_heap;
@@ -443,7 +426,6 @@ static void rings_of_a_wheel_end(void **unused)
 {
     struct node *zero, *one, *head;
 
-    (void)unused;
     set_four();
     zero = &wheel->node[FIRST];
     one = &wheel->node[FIRST + 1];
@@ -469,7 +451,6 @@ static void timers_lie_where_their_tick_belongs(void **unused)
 {
     struct node *zero, *two;
 
-    (void)unused;
     set_four();
     zero = &wheel->node[FIRST];
     two = &wheel->node[FIRST + 2];
@@ -493,7 +474,6 @@ static void a_wheel_that_is_half_spread_passes(void **unused)
 {
     unsigned half = 0;
 
-    (void)unused;
     open_wheel(5000);
     for (uint32_t n = 0; n < 4000; n++)
         nf_wheel_set(h.nf, timers, n, (70000 + n % 200) * 1000ull);
@@ -521,7 +501,6 @@ static void wheels_of_every_age_pass(void **unused)
 {
     uint64_t sequence = 3, now = 0;
 
-    (void)unused;
     open_wheel(300);
     for (unsigned i = 0; i < 20000; i++) {
         uint32_t number = help_below(&sequence, 300);

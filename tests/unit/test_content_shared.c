@@ -7,13 +7,8 @@
 #include "ftcore/region/audit.h"
 #include "nflib/shared/shared.h"
 #include "tests/help/nf.h"
+#include "tests/help/test.h"
 
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <stdio.h>
 
 #define LANES   2u
@@ -135,7 +130,6 @@ static void heads_are_unlocked_and_name_an_access_that_was(void **state)
 {
     struct head *word = (struct head *)(void *)lane[0].word, *pool;
 
-    (void)state;
     open_used();
     word = (struct head *)(void *)lane[0].word;
     pool = *(struct head **)(void *)lane[0].pool;
@@ -155,7 +149,6 @@ static void shards_are_where_this_node_has_made_them(void **state)
     struct head *shard;
     uint64_t *part;
 
-    (void)state;
     open_used();
     shards = (uint32_t *)(void *)lane[0].map;
     shard = (struct head *)(void *)((uint8_t *)lane[0].map + FT_LINE);
@@ -208,7 +201,6 @@ static void the_shared_part_of_a_pool_has_each_number_once(void **state)
     struct core *core;
     uint32_t of_one, free, seventh;
 
-    (void)state;
     open_used();
     core = ((struct part *)(void *)lane[0].pool)->core;
     assert_int_equal(core->count, NUMBERS);
@@ -245,7 +237,6 @@ static void a_lanes_part_of_a_pool_has_its_own_numbers(void **state)
     uint32_t taken = 0, cached, others;
     struct part *part;
 
-    (void)state;
     open_used();
     part = (struct part *)(void *)lane[1].pool;
     assert_int_equal(part->cached, 5);
@@ -282,7 +273,6 @@ static void a_merged_count_is_published_as_it_is(void **state)
 {
     uint64_t *merged, *line;
 
-    (void)state;
     open_used();
     merged = (uint64_t *)(void *)lane[1].merged; /* count, published, burst, others, lines, next */
     line = (uint64_t *)(uintptr_t)merged[4] + 8; /* of lane 1: sequence, count, access */
@@ -346,7 +336,6 @@ static void give_all(unsigned l)
 
 static void shared_state_of_every_age_passes(void **state)
 {
-    (void)state;
     open_lanes();
     sequence = 4;
     for (unsigned i = 0; i < 6000; i++) {

@@ -7,12 +7,7 @@
  */
 #include "ftcore/protocol/core.h"
 #include "tests/help/message.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,11 +2,7 @@
 /* What the log says of counts: that events of the log of flows are lost, once when that begins and once when
  * it has ended. */
 #include "node/counts.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 static const struct nf_module flow_log = {.name = "flow_log"};
 static uint64_t counters[NF_LOG_LOST + 1];
@@ -25,7 +21,6 @@ static void a_loss_has_a_beginning_and_an_end(void **state)
     struct nd_counts c = {
         .config = &config, .counted[1] = &flow_log, .counters[0][1] = counters, .table_count = 0};
 
-    (void)state;
     look(&c, FT_READY, 900); /* its primary's */
     assert_false(c.log_said.loses);
     look(&c, FT_SOLO, 900);

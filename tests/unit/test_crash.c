@@ -8,11 +8,7 @@
 #include "tests/help/lane.h"
 #include "tests/help/config.h"
 #include "node/crash/fingerprint.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <dirent.h>
 #include <pthread.h>
@@ -217,19 +213,16 @@ static void check_death(const struct stream *s)
 
 static void each_death_is_told_by_nf_and_packet(void **state)
 {
-    (void)state;
     check_death(&logged);
 }
 
 static void without_a_log_the_frames_are_those_that_nfs_left(void **state)
 {
-    (void)state;
     check_death(&unlogged);
 }
 
 static void by_deltas_frames_are_as_they_came_in(void **state)
 {
-    (void)state;
     check_death(&by_deltas);
     check_death(&by_deltas_whole);
 }
@@ -256,7 +249,6 @@ static void a_command_that_kills_is_told(void **state)
                     {"clear crasher", "clear", SIGSEGV},
                     {"set crasher die=show", "show", SIGFPE}};
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         char path[ND_CRASH_PATH], line[ND_CRASH_LINE];
         json_t *report;
@@ -291,7 +283,6 @@ static void a_kill_leaves_a_short_report_and_no_notice(void **state)
     char path[ND_CRASH_PATH];
     json_t *report;
 
-    (void)state;
     crash_begin(NULL);
     crash_logs();
     assert_true(WTERMSIG(crash_run(be_killed)) == SIGKILL);
@@ -326,7 +317,6 @@ static void die_together(void)
 
 static void two_threads_that_fault_end_the_process_once(void **state)
 {
-    (void)state;
     crash_begin(NULL);
     assert_true(WTERMSIG(crash_run(die_together)) == SIGSEGV);
     assert_true(atomic_load(&crash_world.page->told.whole));
@@ -350,7 +340,6 @@ static void the_newest_directories_are_kept(void **state)
 {
     char path[ND_CRASH_PATH];
 
-    (void)state;
     crash_begin(NULL);
     for (unsigned i = 0; i < ND_CRASH_KEPT + 3; i++) {
         nanosleep(&(struct timespec){0, 2000000}, NULL);
@@ -408,7 +397,6 @@ static void what_its_session_tells_is_known_again(void **state)
     json_t *report;
     FILE *in;
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++) {
         chosen = deadly[i];
         crash_begin(NULL);
@@ -448,7 +436,6 @@ static void a_lane_that_ends_the_process_has_crashed(void **state)
 {
     int how;
 
-    (void)state;
     crash_begin(NULL);
     how = crash_run(leave);
     assert_true(WIFSIGNALED(how));

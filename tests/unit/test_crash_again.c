@@ -8,11 +8,7 @@
 #include "tests/help/config.h"
 #include "tools/recording/recording.h"
 #include "tests/help/lane.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -129,7 +125,6 @@ static void each_death_is_died_again(void **state)
 {
     char path[ND_CRASH_PATH];
 
-    (void)state;
     for (chosen = 0; chosen < DEATHS; chosen++) {
         let_die(die_of_a_packet, path);
         if (crash_again(path) != 0) {
@@ -154,7 +149,6 @@ static void commands_too(void **state)
                              *const doing[] = {"set", "clear", "show"};
     char path[ND_CRASH_PATH];
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         command = texts[i];
         let_die(die_of_a_command, path);
@@ -171,7 +165,6 @@ static void the_log_tells_of_the_end(void **state)
     const struct nd_log_options o = {.config = pair, .paths = {dir}, .json = true};
     const json_t *end, *begun;
 
-    (void)state;
     chosen = 0;
     let_die(die_of_a_packet, path);
     snprintf(dir, sizeof(dir), "%s/a", records);
@@ -205,7 +198,6 @@ static void another_death_is_not_this_one(void **state)
 {
     char path[ND_CRASH_PATH];
 
-    (void)state;
     chosen = 0;
     let_die(die_of_a_packet, path);
     change_report(path, "signal", json_string("SIGFPE"));
@@ -226,7 +218,6 @@ static void without_a_recording_the_state_is_a_fresh_one(void **state)
 {
     char path[ND_CRASH_PATH], line[400];
 
-    (void)state;
     chosen = 0;
     let_die(die_of_a_packet, path);
     snprintf(line, sizeof(line), "rm -rf %s", records);

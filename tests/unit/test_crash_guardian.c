@@ -9,11 +9,7 @@
 #include "node/crash/guardian.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -76,7 +72,6 @@ static void the_peer_hears_of_what_before_it_hears_that(void **state)
     struct ft_datagram death;
     uint8_t bytes[FT_CRASH_BYTES];
 
-    (void)state;
     killed = false;
     crash_begin(NULL);
     crash_logs();
@@ -99,7 +94,6 @@ static void of_one_that_is_killed_it_hears_the_death_alone(void **state)
     struct ft_datagram death;
     uint8_t bytes[FT_CRASH_BYTES];
 
-    (void)state;
     killed = true;
     crash_begin(NULL);
     crash_logs();
@@ -171,7 +165,6 @@ static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
 {
     char dir[300], line[400];
 
-    (void)state;
     crash_begin(NULL);
     snprintf(dir, sizeof(dir), "%s/state", help_config_dir());
     snprintf(line, sizeof(line), "rm -rf %s/*", dir);
@@ -195,7 +188,6 @@ static void the_own_directory_and_those_elsewhere_stay(void **state)
     char line[2000];
     int missing = 1;
 
-    (void)state;
     crash_begin(NULL);
     snprintf(line, sizeof(line),
              "cd %s && rm -rf state/* && mkdir other && echo mine >other/report.json &&"
@@ -276,7 +268,6 @@ static void the_recording_says_how_its_node_ended(void **state)
     char line[400];
     struct lg_recording r;
 
-    (void)state;
     crash_begin(NULL);
     snprintf(lane_world.config->record.dir, sizeof(lane_world.config->record.dir), "%s/state/rec",
              help_config_dir());

@@ -4,14 +4,8 @@
  * not one is refused, byte by byte and value by value.
  */
 #include "ftcore/record/crash_notice.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <string.h>
-
-#include <cmocka.h>
 
 static const struct ft_datagram_key key = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}};
 static const struct ft_crash_notice notice = {
@@ -45,7 +39,6 @@ static void its_bytes_are_for_ever(void **state)
     uint8_t out[FT_CRASH_BYTES];
     struct ft_crash_notice back;
 
-    (void)state;
     assert_int_equal(ft_crash_notice_encode(&notice, &key, out), sizeof(golden));
     assert_memory_equal(out, golden, sizeof(golden));
     assert_int_equal(ft_crash_notice_decode(golden, sizeof(golden), &key, &back), 0);
@@ -57,7 +50,6 @@ static void another_length_or_byte_is_refused(void **state)
     uint8_t bytes[sizeof(golden) + 16] = {0};
     struct ft_crash_notice back;
 
-    (void)state;
     memcpy(bytes, golden, sizeof(golden));
     for (size_t len = 0; len <= sizeof(bytes); len++)
         assert_int_equal(ft_crash_notice_decode(bytes, len, &key, &back),
@@ -141,7 +133,6 @@ static void bytes_behind_a_name(struct ft_crash_notice *n)
 
 static void a_peer_that_lies_is_refused(void **state)
 {
-    (void)state;
     assert_int_equal(decode_changed(no_lane), 0);
     assert_int_equal(decode_changed(no_signal), FT_EMALFORMED);
     assert_int_equal(decode_changed(high_signal), FT_EMALFORMED);
@@ -161,7 +152,6 @@ static void who_does_not_know_it_takes_it_for_no_datagram(void **state)
 {
     struct ft_datagram other;
 
-    (void)state;
     assert_int_equal(ft_datagram_decode(golden, sizeof(golden), &key, &other), FT_EMALFORMED);
 }
 
@@ -177,7 +167,6 @@ static void one_that_lives_says_what_it_drops(void **state)
     struct ft_crash_notice wrong[] = {lives, lives, lives, lives, lives, lives}, nothing = lives, back;
     uint8_t out[FT_CRASH_BYTES];
 
-    (void)state;
     assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&lives, &key, out), &key, &back), 0);
     assert_memory_equal(&back, &lives, sizeof(back));
     wrong[0].lane = 0;

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which packet the registers of a thread that dies name: of one that is at the second of three packets. */
 #include "node/crash/handler.c"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -47,7 +42,6 @@ static uint32_t find(uint64_t one, uint64_t two, uint64_t three)
 
 static void a_packet_or_what_is_in_it_is_found(void **state)
 {
-    (void)state;
     assert_int_equal(find(1, 2, address(&packets[1])), 2);
     assert_int_equal(find(1, address(&packets[1].saddr), 3), 2);
     assert_int_equal(find(address(frame[1]) + 14, 2, 3), 2);
@@ -57,14 +51,12 @@ static void a_packet_or_what_is_in_it_is_found(void **state)
 /* The source address of the one before is still in a register: an NF looked it up in a map. */
 static void what_is_left_of_one_before_names_no_packet(void **state)
 {
-    (void)state;
     assert_int_equal(find(address(&packets[0].saddr), address(&packets[1]), 0), 2);
     assert_int_equal(find(address(frame[0]), 0, address(&packets[1])), 2);
 }
 
 static void its_place_in_the_list_decides(void **state)
 {
-    (void)state;
     assert_int_equal(find(address(&packets[0]), address(&packets[1]), 0), 3);
     assert_int_equal(find(address(&packets[0]), address(&packets[1]), address(&list[1])), 2);
     assert_int_equal(find(address(frame[0]), address(frame[1]), address(&list[1])), 2);

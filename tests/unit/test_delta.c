@@ -5,12 +5,7 @@
  */
 #include "tests/help/record.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -92,7 +87,6 @@ static void what_is_encoded_comes_back(void **state)
     struct ft_fault fault;
     uint64_t held = 0, runs = 0;
 
-    (void)state;
     for (draw_seed = 1; draw_seed < 6000; draw_seed++) {
         uint64_t seed = draw_seed;
 
@@ -113,7 +107,6 @@ static void outputs_that_the_standby_can_make_itself_cost_little(void **state)
 {
     long with, without = 0;
 
-    (void)state;
     for (unsigned n = 0; n <= 800; n += 800) {
         chunk_begin(0, 1000, 5000000, 5001000);
         chunk->released = 90000000;
@@ -132,7 +125,6 @@ static void each_truncated_or_damaged_chunk_is_refused(void **state)
     struct ft_fault fault;
     long len;
 
-    (void)state;
     chunk_sample();
     len = encode();
     for (long i = 0; i < len; i++)
@@ -156,7 +148,6 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
     FILE *file;
     long len;
 
-    (void)state;
     chunk_sample();
     len = encode();
     if (getenv("DELTA_GOLDEN_WRITE")) {
@@ -180,7 +171,6 @@ static void the_version_before_has_its_bytes(void **state)
     FILE *file = fopen("tests/golden/delta-v3.bin", "rb");
     long len;
 
-    (void)state;
     assert_non_null(file);
     chunk_sample();
     len = ft_chunk_encode(chunk, 3, true, wire, sizeof(wire));
@@ -239,7 +229,6 @@ static void runs_that_fall(void *arg)
 
 static void what_must_not_be_written_aborts(void **state)
 {
-    (void)state;
     assert_dies_by(SIGABRT, record_with_the_flag, NULL, NULL);
     assert_dies_by(SIGABRT, chunk_without_the_flag, NULL, NULL);
     assert_dies_by(SIGABRT, chunk_that_goes_back, NULL, NULL);
@@ -305,7 +294,6 @@ static void put_run(uint64_t line, uint32_t count, uint32_t flags)
 
 static void impossible_heads_are_refused_by_name(void **state)
 {
-    (void)state;
     plain_head();
     forge_good();
     assert_int_equal(chunk_back->burst, 19);
@@ -343,7 +331,6 @@ static void impossible_heads_are_refused_by_name(void **state)
 
 static void impossible_lines_are_refused_by_name(void **state)
 {
-    (void)state;
     plain_head();
     put_run(10, 2, 0);
     put_run(12, 1, 1);
@@ -398,7 +385,6 @@ static void an_output_is_read_as_it_was_written(void **state)
 {
     const struct ft_chunk_output *o;
 
-    (void)state;
     one_output_with_bytes();
     o = (const void *)ft_chunk_held(chunk_back);
     assert_int_equal(o->number, 51);
@@ -412,7 +398,6 @@ static void an_output_is_read_as_it_was_written(void **state)
 
 static void an_output_is_refused_by_the_number_that_is_wrong(void **state)
 {
-    (void)state;
     one_output_with_bytes();
     forge.body_len--;
     forge_refused(FT_EMALFORMED, "2 bytes left in the body, expected 3");
@@ -444,7 +429,6 @@ static void an_output_is_refused_by_the_number_that_is_wrong(void **state)
 
 static void outputs_whose_numbers_go_back_are_refused(void **state)
 {
-    (void)state;
     /* A number wraps around to one that was there. */
     one_output(40);
     FORGE_PUT(HEAD(60, 3), 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 1);
@@ -464,7 +448,6 @@ static void outputs_whose_numbers_go_back_are_refused(void **state)
 
 static void outputs_of_impossible_lengths_are_refused(void **state)
 {
-    (void)state;
     one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
     FORGE_PUT(0xb3, 0xfe, 0x08, 0, 1);
     forge_refused(FT_EMALFORMED, "output 0 is 9217 bytes, expected 14 to 9216");

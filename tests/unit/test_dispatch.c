@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which lane a packet goes to: of a flow the same for both directions and for all its fragments, no lane left
  * out; by an address whichever way; and which chains have no answer. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "nflib/chain/chain.h"
 
 #include <arpa/inet.h>
@@ -74,7 +69,6 @@ static void both_directions_of_a_flow_go_to_one_lane(void **state)
 {
     unsigned seen[5] = {0};
 
-    (void)state;
     for (uint16_t port = 1000; port < 2000; port++) {
         unsigned lane = lane_of(0x0a000001, port, 0xc6336401, 443, false, 5);
 
@@ -109,7 +103,6 @@ static uint32_t toeplitz(const uint8_t *in, unsigned len)
 
 static void network_cards_compute_the_same_lane(void **state)
 {
-    (void)state;
     for (uint32_t i = 1; i < 5000; i++) {
         uint32_t from = i * 2654435761u, to = i * 40503u * 65537u;
         uint16_t sport = (uint16_t)(i * 7919), dport = (uint16_t)(i * 104729);
@@ -125,7 +118,6 @@ static void network_cards_compute_the_same_lane(void **state)
 
 static void fragments_go_by_addresses(void **state)
 {
-    (void)state;
     for (uint16_t port = 1000; port < 1100; port++)
         assert_int_equal(lane_of(0x0a000001, port, 0xc6336401, 443, true, 16),
                          lane_of(0xc6336401, 7, 0x0a000001, 9, true, 16));
@@ -135,7 +127,6 @@ static void an_address_has_one_lane_whichever_way_its_packets_go(void **state)
 {
     unsigned seen[16] = {0};
 
-    (void)state;
     for (uint32_t i = 0; i < 1600; i++) {
         struct ends out = {0x0a000000 + i, 0xc6336401 + i * 7919, (uint16_t)i, (uint16_t)(i * 31),
                            i % 3 == 0};
@@ -187,7 +178,6 @@ static void ipv6_has_lanes_of_its_own_hash(void **state)
 {
     unsigned seen[4] = {0};
 
-    (void)state;
     for (uint32_t i = 1; i <= 1000; i++) {
         unsigned lane = lane_of_ipv6(NF_OF_FLOW, NF_INSIDE, i, 443, 4);
 
@@ -203,7 +193,6 @@ static void ipv6_has_lanes_of_its_own_hash(void **state)
 /* A router's "time exceeded" about a UDP packet. */
 static void an_icmp_error_goes_to_the_flow_that_it_is_about(void **state)
 {
-    (void)state;
     for (uint16_t port = 1000; port < 1100; port++) {
         uint8_t frame[70] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
         struct ends flow = {0x0a000001, 0xc6336401 + port * 77u, port, 443, false},
@@ -228,7 +217,6 @@ static void an_icmp_error_goes_to_the_flow_that_it_is_about(void **state)
 /* The same of IPv6. */
 static void an_icmpv6_error_goes_to_the_flow_that_it_is_about(void **state)
 {
-    (void)state;
     for (uint32_t i = 1; i < 100; i++) {
         uint8_t frame[110] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 56, 58, 64};
         struct nf_packet p = {.data = frame, .len = 110, .have = 110, .side = NF_OUTSIDE};
@@ -251,7 +239,6 @@ static void what_has_no_addresses_is_lane_0s(void **state)
     uint8_t frame[LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 6};
     struct nf_packet p = {.data = frame, .len = LEN, .have = LEN};
 
-    (void)state;
     nf_packet_parse(&p);
     assert_int_equal(nf_lane_of(&p, NF_OF_FLOW, 16), 0);
     assert_int_equal(nf_lane_of(&p, NF_OF_INSIDE, 16), 0);
@@ -273,7 +260,6 @@ static void nfs_that_cannot_agree_are_refused(void **state)
         .nfs = {{.module = &first, .config = &one}, {.module = &plain}, {.module = &second, .config = &two}}};
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(nf_chain_scope(&chain, 4, &scope, &fault), 0);
     assert_int_equal(scope, NF_OF_INSIDE);
     one = NF_OF_FLOW;

@@ -2,12 +2,7 @@
 /* What a drill makes of what a woken node says: against nodes that tell of a release too late, or tell
  * nothing. */
 #include "tools/drill/drill.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -81,7 +76,6 @@ static int drill_node_start(void **state)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
 
-    (void)state;
     snprintf(drill_node.path, sizeof(drill_node.path), "/tmp/drill.%d", (int)getpid());
     snprintf(at.sun_path, sizeof(at.sun_path), "%s", drill_node.path);
     unlink(drill_node.path);
@@ -97,7 +91,6 @@ static int drill_node_start(void **state)
 
 static int drill_node_stop(void **state)
 {
-    (void)state;
     shutdown(drill_node.fd, SHUT_RDWR);
     pthread_join(serving, NULL);
     close(drill_node.fd);
@@ -126,7 +119,6 @@ static void judge(const char *line)
 
 static void a_release_before_the_takeover_is_allowed(void **state)
 {
-    (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":4960010000,\"dropped\":7}}"
           "\n");
     assert_string_equal(drill_run.failure, "");
@@ -138,7 +130,6 @@ static void a_release_before_the_takeover_is_allowed(void **state)
 
 static void a_release_after_the_takeover_fails_the_run(void **state)
 {
-    (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":5002500000,\"last_sent_ns\":5002510000,\"dropped\":0}}"
           "\n");
     assert_true(drill_run.released_after);
@@ -148,7 +139,6 @@ static void a_release_after_the_takeover_fails_the_run(void **state)
 /* Checked before it was stopped, the send returned when it was woken: allowed, and told. */
 static void one_burst_in_flight_is_allowed_and_told(void **state)
 {
-    (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":5500000000,\"dropped\":0}}"
           "\n");
     assert_string_equal(drill_run.failure, "");
@@ -158,7 +148,6 @@ static void one_burst_in_flight_is_allowed_and_told(void **state)
 
 static void a_node_that_released_nothing_is_no_failure(void **state)
 {
-    (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"last_sent_ns\":0,\"dropped\":0}}\n");
     assert_string_equal(drill_run.failure, "");
     assert_true(drill_run.fenced_before_ms < 0);
@@ -166,7 +155,6 @@ static void a_node_that_released_nothing_is_no_failure(void **state)
 
 static void a_status_without_a_number_fails_the_run(void **state)
 {
-    (void)state;
     judge("{\"fenced\":{\"view\":4,\"last_sent_ns\":0,\"dropped\":0}}\n");
     assert_string_equal(drill_run.failure, "a node's status has no number \"last_release_ns\"");
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"dropped\":0}}\n");
@@ -179,7 +167,6 @@ static void a_status_without_a_number_fails_the_run(void **state)
 
 static void a_takeover_without_its_fields_fails_the_run(void **state)
 {
-    (void)state;
     drill_begin("{\"fenced\":{\"view\":4,\"last_release_ns\":1,\"last_sent_ns\":1,\"dropped\":0}}\n");
     drill_run.decided_ns = 0;
     judge_fenced(&drill_under_test, 0, &drill_run);
@@ -189,7 +176,6 @@ static void a_takeover_without_its_fields_fails_the_run(void **state)
 /* A fencing of an earlier run is not this one's. */
 static void a_fencing_of_an_earlier_run_does_not_count(void **state)
 {
-    (void)state;
     drill_begin("{\"fenced\":{\"count\":1,\"view\":4}}\n");
     await_fenced(&drill_under_test, 0, &drill_run);
     assert_true(drill_run.was_fenced);
@@ -203,7 +189,6 @@ static void a_fencing_of_an_earlier_run_does_not_count(void **state)
 
 static void the_fields_of_a_takeover_are_read(void **state)
 {
-    (void)state;
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
                          "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1,"
                          "\"tail_suppressed\":2"));
@@ -226,7 +211,6 @@ static void a_strict_successor_is_waited_for_by_its_role(void **state)
 {
     uint64_t now = nd_now();
 
-    (void)state;
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":1,\"decided_ns\":2,\"replay_done_ns\":3,"
                          "\"first_release_ns\":0,\"tail_emitted\":0,\"tail_suppressed\":0"));
     drill_run.at_ns = now;
@@ -240,7 +224,6 @@ static void a_strict_successor_is_waited_for_by_its_role(void **state)
 /* The victim of such a run was hurt so long ago that nothing is waited for. */
 static void a_takeover_that_does_not_come_says_what_both_nodes_say(void **state)
 {
-    (void)state;
     drill_begin("{\"role\":\"standby\",\"state\":\"SYNCING\",\"why\":\"a resync is under way\",\"pid\":1,"
                 "\"guardian_pid\":2,\"held_packets\":7,\"view\":3}\n");
     drill_run.at_ns = 1;
@@ -258,7 +241,6 @@ static void what_nodes_say_is_text_in_the_report(void **state)
     char path[64], page[65536];
     FILE *f;
 
-    (void)state;
     snprintf(path, sizeof(path), "/tmp/drill.%d.html", (int)getpid());
     drill_begin("");
     snprintf(drill_config.file, sizeof(drill_config.file), "%s", HOSTILE);
@@ -287,7 +269,6 @@ static void a_status_that_is_not_whole_is_malformed(void **state)
     struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    (void)state;
     drill_begin(
         "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0}\n");
     drill_config.drill_permit = true;
@@ -328,7 +309,6 @@ static void equal_digests_are_equal(void **state)
 {
     static const char *const says[] = {EQUAL, NULL};
 
-    (void)state;
     compare(says);
     assert_int_equal(drill_run.digests, ND_DIGESTS_EQUAL);
     assert_string_equal(drill_run.failure, "");
@@ -339,7 +319,6 @@ static void digests_that_differ_are_both_told(void **state)
 {
     static const char *const says[] = {DIFFERENT, NULL};
 
-    (void)state;
     compare(says);
     assert_int_equal(drill_run.digests, ND_DIGESTS_DIFFERENT);
     assert_string_equal(drill_run.failure, "the digests of the two regions differ: a 01, b 02");
@@ -352,7 +331,6 @@ static void a_refusal_is_no_difference(void **state)
     static const char *const says[] = {BUSY("not protected any more: the pair resyncs"), BUSY("no"), EQUAL,
                                        NULL};
 
-    (void)state;
     compare(says);
     assert_int_equal(drill_run.digests, ND_DIGESTS_EQUAL);
     assert_string_equal(drill_run.failure, "");
@@ -365,7 +343,6 @@ static void what_is_refused_to_the_end_was_not_compared(void **state)
     static const char *const says[] = {BUSY("not protected (SOLO)"), NULL};
     uint64_t began = nd_now();
 
-    (void)state;
     compare_within(400, says, NULL);
     assert_int_equal(drill_run.digests, ND_DIGESTS_NOT_COMPARED);
     assert_string_equal(drill_run.not_compared, "verify: not protected (SOLO)");
@@ -376,7 +353,6 @@ static void what_is_refused_to_the_end_was_not_compared(void **state)
 
 static void a_node_that_cannot_be_asked_compares_nothing(void **state)
 {
-    (void)state;
     drill_begin("{}\n");
     drill_under_test.wait_ms = 100;
     compare_states(&drill_under_test, 1, &drill_run);
@@ -391,7 +367,6 @@ static void a_difference_that_a_resync_removed_is_told(void **state)
     static const char *const says[] = {BUSY("not protected any more: it diverged"), BUSY("resync"), EQUAL,
                                        NULL};
 
-    (void)state;
     compare_within(30000, says, "{\"diverged\":{\"count\":1,\"last\":\"nat, lane 0\"}}\n");
     assert_int_equal(drill_run.digests, ND_DIGESTS_DIFFERENT);
     assert_string_equal(drill_run.failure, "the states differed before a resync: nat, lane 0");
@@ -423,7 +398,6 @@ static void a_primary_elsewhere_is_known_by_its_standby(void **state)
     struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    (void)state;
     assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &fault), FT_OK);
     assert_int_equal(sight.primary, 1);
     assert_int_equal(sight.standby, 0);
@@ -444,7 +418,6 @@ static void a_standby_elsewhere_can_be_killed_and_not_watched(void **state)
     struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    (void)state;
     assert_int_equal(ready(primary, ND_DRILL_STANDBY_KILL, &sight, &fault), FT_OK);
     assert_int_equal(ready(primary, ND_DRILL_KILL, &sight, &fault), FT_ENOENT);
     assert_non_null(strstr(fault.text, "has to reach node b, which is to go on: "));
@@ -462,7 +435,6 @@ static void a_pair_that_is_not_protected_says_of_whom(void **state)
     struct ft_fault fault = {""};
     struct nd_sight sight;
 
-    (void)state;
     assert_int_equal(ready(NODE("primary", "SOLO", "{}"), ND_DRILL_KILL, &sight, &fault), FT_EIO);
     assert_string_equal(fault.text,
                         "pair.yaml: the pair is not PROTECTED within 100 ms: a SOLO (so it is), b no answer");
@@ -476,7 +448,6 @@ static void who_may_not_look_at_a_process_is_told_who_may(void **state)
     int error, status;
     pid_t child = fork();
 
-    (void)state;
     if (child == 0) {
         if (geteuid() == 0 && setuid(65534) != 0)
             _exit(2);

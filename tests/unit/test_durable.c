@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that are there whole or not at all: what is left by a writer that fails, and what lies in the way. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/base/durable.h"
 
 #include <stdlib.h>
@@ -17,7 +12,6 @@ static char place[] = "/tmp/test-durable.XXXXXX", file[64], fresh[64], victim[64
 
 static int begin_place(void **state)
 {
-    (void)state;
     assert_non_null(mkdtemp(place));
     snprintf(file, sizeof(file), "%s/file", place);
     snprintf(fresh, sizeof(fresh), "%s/file.new", place);
@@ -27,7 +21,6 @@ static int begin_place(void **state)
 
 static int end_place(void **state)
 {
-    (void)state;
     unlink(file);
     unlink(victim);
     return rmdir(place); /* fails when something else was left */
@@ -49,7 +42,6 @@ static void a_writer_that_fails_leaves_the_old_file(void **state)
     struct ft_durable d;
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(ft_durable_write(file, 0640, "old", 3, &fault), 0);
     assert_int_equal(ft_durable_begin(&d, file, NULL, 0640, &fault), 0);
     fputs("half of the n", d.out);
@@ -70,7 +62,6 @@ static void a_link_in_the_way_is_not_followed(void **state)
     struct ft_fault fault = {""};
     struct stat is;
 
-    (void)state;
     assert_int_equal(ft_durable_write(victim, 0600, "precious", 8, &fault), 0);
     assert_int_equal(symlink(victim, fresh), 0);
     assert_int_equal(ft_durable_begin(&d, file, NULL, 0600, &fault), 0);
@@ -92,7 +83,6 @@ static void a_full_disk_is_an_error(void **state)
     struct ft_durable d;
     char text[65536];
 
-    (void)state;
     d = (struct ft_durable){.out = fopen("/dev/full", "w"), .path = file, .beside = "/nowhere/at/all"};
     assert_non_null(d.out);
     memset(text, 'x', sizeof(text));

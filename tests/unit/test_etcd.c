@@ -8,12 +8,7 @@
 #include "node/arbiter/arbiter.c"
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -218,7 +213,6 @@ static void use_password(const char *text, size_t len, mode_t mode)
 
 static int begin(void **state)
 {
-    (void)state;
     help_etcd_open(&server);
     config = (struct nd_arbiter_config){.etcd = {.urls = 1}, .key = "understudy/a-b"};
     snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "%s", server.url);
@@ -228,7 +222,6 @@ static int begin(void **state)
 
 static int tear_down(void **state)
 {
-    (void)state;
     nd_etcd_close(etcd);
     help_etcd_close(&server);
     return 0;
@@ -264,7 +257,6 @@ static const char *said(void)
 
 static void an_era_has_one_winner(void **state)
 {
-    (void)state;
     assert_int_equal(looks(), 0);
     assert_false(kept.any);
     assert_int_equal(decides(3, 50, "b"), 0);
@@ -281,7 +273,6 @@ static void an_era_has_one_winner(void **state)
 
 static void who_is_overtaken_looks_again(void **state)
 {
-    (void)state;
     assert_int_equal(decides(3, 49, "a"), 0);
     server.others = 2;
     assert_int_equal(decides(3, 50, "b"), 0);
@@ -294,7 +285,6 @@ static void who_is_overtaken_looks_again(void **state)
 
 static void a_user_logs_in_once(void **state)
 {
-    (void)state;
     have_user();
     assert_int_equal(decides(3, 50, "b"), 0);
     assert_int_equal(looks(), 0);
@@ -304,7 +294,6 @@ static void a_user_logs_in_once(void **state)
 
 static void a_token_that_has_expired_is_renewed(void **state)
 {
-    (void)state;
     have_user();
     assert_int_equal(looks(), 0);
     server.token += 7;
@@ -315,7 +304,6 @@ static void a_token_that_has_expired_is_renewed(void **state)
 
 static void a_new_token_that_is_refused_is_not_renewed(void **state)
 {
-    (void)state;
     have_user();
     assert_int_equal(looks(), 0);
     server.refuses = true;
@@ -339,7 +327,6 @@ static bool stops_in_midst(void *arg)
 
 static void a_token_stays_when_a_request_is_given_up(void **state)
 {
-    (void)state;
     have_user();
     nd_etcd_close(etcd);
     asked = 1000;
@@ -356,7 +343,6 @@ static void a_token_stays_when_a_request_is_given_up(void **state)
 /* Of a token that etcd cannot judge it does not answer at all. */
 static void a_token_that_gets_no_answer_goes(void **state)
 {
-    (void)state;
     have_user();
     assert_int_equal(looks(), 0);
     server.delay_ms = 1300;
@@ -368,7 +354,6 @@ static void a_token_that_gets_no_answer_goes(void **state)
 
 static void what_etcd_says_of_a_login_is_said(void **state)
 {
-    (void)state;
     have_user();
     use_password("wrong", 5, 0400);
     assert_int_equal(looks(), FT_EIO);
@@ -388,7 +373,6 @@ static void what_etcd_says_of_a_login_is_said(void **state)
 /* As an agent of a fleet, which is root's, reads what belongs to the user of its nodes. */
 static void a_password_of_another_user_counts_if_that_one_is_said(void **state)
 {
-    (void)state;
     have_user();
     use_password(SECRET, sizeof(SECRET) - 1, 0600);
     if (chown(config.etcd.password_file, getpwnam("daemon")->pw_uid, (gid_t)-1) != 0) /* root alone may */
@@ -421,7 +405,6 @@ static void a_password_that_is_none_is_not_sent(void **state)
         {long_one, 256, 0600, ": no password, expected one line of 1 to 254 bytes"},
     };
 
-    (void)state;
     memset(long_one, 'x', sizeof(long_one));
     have_user();
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -445,7 +428,6 @@ static void servers_are_asked_in_turn(void **state)
 {
     struct help_etcd second;
 
-    (void)state;
     help_etcd_open(&second);
     config.etcd.urls = 2;
     snprintf(config.etcd.url[1], sizeof(config.etcd.url[1]), "%s", second.url);
@@ -466,7 +448,6 @@ static void servers_of_another_cluster_are_not_believed(void **state)
     struct help_etcd second;
     char expected[200];
 
-    (void)state;
     help_etcd_open(&second);
     second.cluster = 2;
     config.etcd.urls = 2;
@@ -518,7 +499,6 @@ static void let_resolve(void)
 
 static void a_name_that_is_not_found_keeps_nobody(void **state)
 {
-    (void)state;
     resolves = resolved = false;
     config.etcd.urls = 2;
     snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://slow.test:2379");
@@ -535,7 +515,6 @@ static void a_name_that_is_not_found_keeps_nobody(void **state)
 
 static int set_up_arbiter(void **state)
 {
-    (void)state;
     help_etcd_open(&server);
     config = (struct nd_arbiter_config){.etcd = {.urls = 1}, .key = "understudy/a-b"};
     snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "%s", server.url);
@@ -544,7 +523,6 @@ static int set_up_arbiter(void **state)
 
 static int tear_down_arbiter(void **state)
 {
-    (void)state;
     help_etcd_close(&server);
     return 0;
 }
@@ -577,7 +555,6 @@ static void an_answer_to_an_earlier_question_is_nobodys(void **state)
     enum ft_answer answer = FT_ANSWER_NONE;
     struct nd_arbiter *a;
 
-    (void)state;
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
     ask_for(a, first);
     assert_true(heard(a, 5000, &era, &answer));
@@ -624,7 +601,6 @@ static void the_same_answer_to_a_look_is_told_once(void **state)
     FILE *told = tmpfile();
     int err = dup(STDERR_FILENO);
 
-    (void)state;
     assert_true(told && err >= 0);
     dup2(fileno(told), STDERR_FILENO);
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
@@ -656,7 +632,6 @@ static void silence_is_an_answer_and_the_thread_asks_on(void **state)
     struct nd_arbiter_status status;
     struct nd_arbiter *a;
 
-    (void)state;
     snprintf(config.etcd.url[0], sizeof(config.etcd.url[0]), "http://127.0.0.1:1");
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
     ask_for(a, era);
@@ -678,7 +653,6 @@ static void a_question_goes_before_what_is_under_way(void **state)
     struct nd_arbiter *a;
     char byte;
 
-    (void)state;
     assert_int_equal(nd_arbiter_start(&a, &calls, &config, "a", &fault), 0);
     of[0] = accept(fd, NULL, NULL);
     assert_int_equal(recv(of[0], &byte, 1, 0), 1); /* a look is under way */

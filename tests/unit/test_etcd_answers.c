@@ -6,12 +6,7 @@
  */
 #include "node/etcd/etcd.c"
 #include "node/etcd/store.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +29,6 @@ static void bytes_are_what_they_were(void **state)
     unsigned char bytes[300], back[400];
     char text[ND_ETCD_CODED(sizeof(bytes))];
 
-    (void)state;
     for (size_t i = 0; i < sizeof(bytes); i++)
         bytes[i] = (unsigned char)(i * 37);
     for (size_t len = 0; len <= sizeof(bytes); len++) {
@@ -52,7 +46,6 @@ static void what_is_no_base64_is_refused(void **state)
                                       "YQ\xc3\xa9", "YQ==YQ",   "\nYQ=",  "YQ .", "Y\tQ="};
     unsigned char out[64];
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         if (nd_etcd_decode(bad[i], strlen(bad[i]), out) != -1)
             fail_msg("taken for base64: %s", bad[i]);
@@ -64,7 +57,6 @@ static void a_login_is_json(void **unused)
 {
     char out[LOGIN_BODY_MAX], name[ND_ETCD_NAME_MAX], password[PASS_MAX];
 
-    (void)unused;
     make_login("pair", "a \"b\\c", out);
     assert_string_equal(out, "{\"name\":\"pair\",\"password\":\"a \\\"b\\\\c\"}");
     memset(name, '"', sizeof(name) - 1);
@@ -88,7 +80,6 @@ static void a_token_is_read(void **unused)
     };
     char token[TOKEN_MAX], text[TOKEN_MAX + 200], longest[TOKEN_MAX + 1];
 
-    (void)unused;
     /* As a server of version 3.4 answered. */
     snprintf(text, sizeof(text), "{" HEADER ",\"token\":\"uGHBudmJRgEPEJYu.12\"}");
     assert_int_equal(read_token(text, strlen(text), token, &fault), 0);
@@ -120,7 +111,6 @@ static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
     };
     char words[ND_ETCD_WORDS_MAX], text[1000];
 
-    (void)unused;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         nd_etcd_refusal(rows[i].text, strlen(rows[i].text), words);
         assert_string_equal(words, rows[i].words);
@@ -151,7 +141,6 @@ static int page(const char *text, int64_t at)
 
 static void a_page_is_read(void **state)
 {
-    (void)state;
     assert_int_equal(page("{" HEADER ",\"kvs\":[" A "," B "],\"more\":true,\"count\":\"3\"}", 0), 0);
     assert_int_equal(revision, 9);
     assert_true(more);
@@ -218,7 +207,6 @@ static void what_is_no_page_is_refused(void **state)
         "{" HEADER ",\"kvs\":[{\"key\":\"" A64 "\",\"create_revision\":\"4\",\"mod_revision\":\"10\"}]}",
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fault.text[0] = '\0';
         if (page(bad[i], 0) != FT_EMALFORMED || !fault.text[0])
@@ -233,7 +221,6 @@ static void a_page_has_its_limit(void **state)
     static char text[200 * (ND_STORE_PAGE + 1)];
     size_t at = 0;
 
-    (void)state;
     for (unsigned n = ND_STORE_PAGE; n <= ND_STORE_PAGE + 1; n++) {
         at = (size_t)snprintf(text, sizeof(text), "{" HEADER ",\"kvs\":[");
         for (unsigned i = 0; i < n; i++) {
@@ -255,7 +242,6 @@ static void a_table_has_its_limit(void **state)
 {
     struct nd_keys full = {.count = ND_KEYS_MAX - 1, .size = 10};
 
-    (void)state;
     assert_int_equal(nd_keys_reserve(&full, 2, 10, &fault), FT_EFULL);
     assert_int_equal(nd_keys_reserve(&full, 1, ND_KEYS_SIZE, &fault), FT_EFULL);
     assert_null(full.at);
@@ -281,7 +267,6 @@ static int txn(const char *text)
 
 static void a_transaction_is_done_only_if_etcd_says_so(void **state)
 {
-    (void)state;
     assert_int_equal(txn("{" HEADER ",\"succeeded\":true,\"responses\":[{}]}"), 0);
     assert_true(done);
     assert_int_equal(txn("{" HEADER "}"), 0);
@@ -322,7 +307,6 @@ static void a_lease_is_read(void **state)
         "{\"result\":{" HEADER ",\"ID\":\"7\",\"TTL\":\"2\"}}",
     };
 
-    (void)state;
     assert_int_equal(lease_of("{" HEADER ",\"ID\":\"7587848390264577546\",\"TTL\":\"2\"}", false), 0);
     assert_int_equal(lease.id, 7587848390264577546);
     assert_int_equal(lease.ttl_s, 2);
@@ -370,7 +354,6 @@ static int line(const char *text, size_t len)
 
 static int begin_watch(void **state)
 {
-    (void)state;
     watched = (struct nd_watch){.prefix = P, .take = see};
     watching = (struct watching){.server = config.url[0], .watch = &watched};
     return nd_etcd_open(&watching.e, &config, &limits, NULL, NULL, &fault);
@@ -378,7 +361,6 @@ static int begin_watch(void **state)
 
 static int end_watch(void **state)
 {
-    (void)state;
     nd_etcd_close(watching.e);
     return 0;
 }
@@ -403,7 +385,6 @@ static void lines_of_a_watch_are_read(void **state)
          "-/f/a=@6 /f/a=one@7 /f/b=two@7 -/f/a=@9 ", 10, false},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(line(rows[i].text, strlen(rows[i].text)), 0);
         assert_string_equal(seen, rows[i].seen);
@@ -430,7 +411,6 @@ static void what_ends_a_watch_is_said(void **state)
          FT_EIO, "http://h:1: of cluster 2, expected 1: all URLs of all nodes name one cluster"},
     };
 
-    (void)state;
     nd_etcd_expect(watching.e, 1);
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         assert_int_equal(line(rows[i].text, strlen(rows[i].text)), rows[i].error);
@@ -468,7 +448,6 @@ static void what_is_no_line_of_a_watch_is_refused(void **state)
         EVENTS(PUT(A) "," GONE("8", "L2cvYQ==")), /* elsewhere */
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (line(bad[i], strlen(bad[i])) != FT_EMALFORMED || seen[0] || watched.next != 5)
             fail_msg("taken for a line: %s (%s)", bad[i], seen);
@@ -483,7 +462,6 @@ static void damage_crashes_nothing(void **state)
                       good_page[] = "{" HEADER ",\"kvs\":[" A "," B "],\"more\":true,\"count\":\"3\"}";
     char bent[sizeof(good) + sizeof(good_page)];
 
-    (void)state;
     for (size_t len = 0; len + 1 < sizeof(good); len++)
         assert_int_equal(line(good, len), FT_EMALFORMED);
     for (size_t at = 0; at + 1 < sizeof(good); at++)
@@ -521,7 +499,6 @@ static void lines_are_taken_whole(void **state)
     int stops = 0;
     const struct nd_etcd_stream s = {.take = take_one, .arg = &stops};
 
-    (void)state;
     for (size_t piece = 1; piece < sizeof(text); piece++) {
         size_t looked = 0;
 
@@ -565,7 +542,6 @@ static void requests_are_what_etcd_takes(void **state)
     static const struct nd_compare compares[] = {{"/f/a", ND_CREATED, 0}, {"/f/b", ND_CHANGED, 7}};
     static const struct nd_change changes[] = {{"/f/a", "one", 3, 12}, {"/f/b", NULL, 0, 0}};
 
-    (void)state;
     is_text(make_page(P, NULL, 0), "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
     is_text(make_page(P, "/f/a", 9),
             "{\"key\":\"L2YvYQA=\",\"range_end\":\"L2Yw\",\"limit\":\"128\",\"revision\":\"9\"}");

@@ -7,11 +7,7 @@
 #include "node/etcd/store.h"
 #include "tests/help/etcd.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -42,7 +38,6 @@ static struct ft_fault fault;
 
 static int begin(void **state)
 {
-    (void)state;
     fault.text[0] = '\0';
     help_etcd_begin(&real, false);
     return nd_etcd_open(&writer, &real.config, &limits, NULL, NULL, &fault);
@@ -50,7 +45,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     nd_mirror_stop(mirror, false);
     nd_etcd_close(writer);
     help_etcd_end(&real);
@@ -166,7 +160,6 @@ static void a_mirror_is_the_store_after_thousands_of_changes(void **state)
     uint64_t chance = 7;
     unsigned changes = 0;
 
-    (void)state;
     for (; changes < 200;)
         changes += change_some(&chance);
     begin_mirror(NULL);
@@ -190,7 +183,6 @@ static void a_mirror_has_twenty_thousand_keys(void **state)
     bool done;
     uint64_t began;
 
-    (void)state;
     begin_mirror(NULL);
     for (unsigned i = 0; i < 20000;) {
         unsigned n = 0;
@@ -221,7 +213,6 @@ static void what_changes_is_told(void **state)
 {
     uint64_t serial, count, told = 0;
 
-    (void)state;
     begin_mirror(NULL);
     UNTIL(told >= 2 && told == nd_mirror_serial(mirror)) /* that all was read, and that its watch stands */
     {
@@ -246,7 +237,6 @@ static void a_mirror_outlives_the_server(void **state)
 {
     uint64_t serial, answered;
 
-    (void)state;
     put(P "a", "1");
     begin_mirror(NULL);
     is_the_store();
@@ -274,7 +264,6 @@ static void a_mirror_outlives_a_compaction(void **state)
     uint16_t port = real.port;
     int64_t revision;
 
-    (void)state;
     put(P "gone", "1");
     begin_mirror(NULL);
     is_the_store();
@@ -299,7 +288,6 @@ static void a_mirror_outlives_a_compaction(void **state)
 /* As after a restore from a backup that knows less. */
 static void a_mirror_outlives_a_store_that_has_gone_back(void **state)
 {
-    (void)state;
     put(P "a", "1");
     put(P "a", "2");
     put(P "b", "2");
@@ -322,7 +310,6 @@ static void a_mirror_outlives_a_store_that_has_gone_back_and_on(void **state)
     uint16_t port = real.port;
     int64_t revision;
 
-    (void)state;
     put(P "a", "1");
     put(P "a", "2");
     begin_mirror(NULL);
@@ -348,7 +335,6 @@ static void a_mirror_outlives_a_store_that_has_gone_back_and_on(void **state)
 /* The others are heard, of the stream and where it begins. */
 static void a_value_that_is_too_long_is_empty(void **state)
 {
-    (void)state;
     ctl("put " P "long \"$(head -c 65537 /dev/zero | tr '\\0' x)\" >/dev/null");
     put(P "a", "1");
     begin_mirror(NULL);
@@ -388,7 +374,6 @@ static void a_key_is_there_while_its_lease_is_kept(void **state)
 {
     int64_t lease;
 
-    (void)state;
     begin_mirror(OWN);
     help_sleep_ms(300);
     assert_false(is_held()); /* nothing was said */
@@ -417,7 +402,6 @@ static void a_key_is_there_while_its_lease_is_kept(void **state)
 /* Whoever looks at the keys may take longer than the lease lasts. */
 static void a_lease_is_kept_while_the_mirror_waits(void **state)
 {
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
@@ -439,7 +423,6 @@ static void another_server_is_asked(void **state)
     const struct nd_mirror_config config = {.etcd = &two, .prefix = P, .key = OWN, .ttl_s = 4};
     int fd = help_etcd_listen(two.url[0]); /* takes connections, and never answers */
 
-    (void)state;
     two.urls = 2;
     snprintf(two.url[1], sizeof(two.url[1]), "%s", real.config.url[0]);
     DONE(nd_mirror_start(&mirror, &config, &fault));
@@ -461,7 +444,6 @@ static void a_lease_that_was_lost_is_granted_again(void **state)
 {
     int64_t lease;
 
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
@@ -475,7 +457,6 @@ static void a_lease_that_was_lost_is_granted_again(void **state)
 
 static void a_key_that_was_deleted_is_put_again(void **state)
 {
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
@@ -499,7 +480,6 @@ static int fill(struct nd_etcd *e, const char *server, void *arg, struct ft_faul
  * programs would go by it for as long as the lease is kept. */
 static void a_key_whose_value_is_refused_goes(void **state)
 {
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held() && !now()->unsaid_since) help_sleep_ms(5);
@@ -529,7 +509,6 @@ static void what_a_backup_says_is_put_again(void **state)
 {
     uint16_t port = real.port;
 
-    (void)state;
     begin_mirror(OWN);
     say("now");
     UNTIL(is_held()) help_sleep_ms(5);
@@ -553,7 +532,6 @@ static void a_lease_runs_out_while_the_server_is_silent(void **state)
 {
     uint64_t began, until;
 
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
@@ -574,7 +552,6 @@ static void a_lease_runs_out_while_the_server_is_silent(void **state)
 
 static void who_leaves_takes_the_key_along(void **state)
 {
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
@@ -597,7 +574,6 @@ static void nobody_answers(void **state)
     const struct nd_mirror_config config = {.etcd = &none, .prefix = P, .key = OWN, .ttl_s = 2};
     uint64_t began = nd_now();
 
-    (void)state;
     DONE(nd_mirror_start(&mirror, &config, &fault));
     say("one");
     UNTIL(now()->failures > 1 && now()->lease_why[0]) help_sleep_ms(5);
@@ -615,7 +591,6 @@ static int begin_secure(void **state)
 {
     FILE *out;
 
-    (void)state;
     help_etcd_begin(&real, true);
     ctl("user add root:root");
     ctl("user grant-role root root");
@@ -637,7 +612,6 @@ static int begin_secure(void **state)
 /* Tokens last for two seconds here, and none outlives the server. */
 static void a_user_mirrors_by_tls(void **state)
 {
-    (void)state;
     begin_mirror(OWN);
     say("one");
     UNTIL(is_held() && has(OWN, "one")) help_sleep_ms(5);

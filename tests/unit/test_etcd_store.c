@@ -6,11 +6,7 @@
 #include "node/etcd/store.h"
 #include "tests/help/etcd.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -33,7 +29,6 @@ static int64_t revision;
 
 static int begin(void **state)
 {
-    (void)state;
     fault.text[0] = '\0';
     etcd = NULL;
     help_etcd_begin(&real, false);
@@ -42,7 +37,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     nd_etcd_close(etcd);
     nd_keys_clear(&keys);
     help_etcd_end(&real);
@@ -85,7 +79,6 @@ static void what_was_put_is_read(void **state)
 {
     const struct nd_entry *b;
 
-    (void)state;
     read_all();
     assert_int_equal(keys.count, 0);
     ctl("put " P "b one");
@@ -109,7 +102,6 @@ static void any_bytes_may_be_a_value_and_the_longest_too(void **state)
 {
     static char longest[ND_VALUE_MAX + 1], key[ND_KEY_MAX];
 
-    (void)state;
     for (size_t i = 0; i < sizeof(longest); i++)
         longest[i] = (char)(i * 7 + i / 256);
     memset(key, 'k', sizeof(key) - 1);
@@ -137,7 +129,6 @@ static void a_page_of_the_longest_values_is_read(void **state)
     static char longest[ND_VALUE_MAX];
     char key[64];
 
-    (void)state;
     for (unsigned i = 0; i < ND_STORE_PAGE + 1; i++) {
         snprintf(key, sizeof(key), P "%03u", i);
         DONE(nd_store_put(etcd, key, longest, sizeof(longest), 0, &fault));
@@ -150,7 +141,6 @@ static void a_page_of_the_longest_values_is_read(void **state)
 /* Whoever may write one key alone keeps nobody from the others by it. */
 static void a_value_that_is_too_long_is_left_out(void **state)
 {
-    (void)state;
     put(P "a", "1");
     ctl("put " P "long \"$(head -c 65537 /dev/zero | tr '\\0' x)\" >/dev/null");
     ctl("put " P "longer \"$(head -c 120000 /dev/zero | tr '\\0' x)\" >/dev/null");
@@ -165,7 +155,6 @@ static void a_value_that_is_too_long_is_left_out(void **state)
 
 static void a_key_that_is_too_long_is_no_answer(void **state)
 {
-    (void)state;
     put(P "a", "1");
     ctl("put " P "\"$(head -c 239 /dev/zero | tr '\\0' x)\" 1");
     assert_int_equal(nd_store_read(etcd, P, &keys, &revision, &fault), FT_EMALFORMED);
@@ -196,7 +185,6 @@ static void twenty_thousand_keys_are_read(void **state)
     char name[64];
     uint64_t began;
 
-    (void)state;
     fill(20000);
     began = nd_now();
     read_all();
@@ -225,7 +213,6 @@ static void a_transaction_that_compares_loses_when_the_key_changed(void **state)
 {
     int64_t created, changed;
 
-    (void)state;
     assert_true(txn(P "k", ND_CREATED, 0, "one"));
     created = changed = revision;
     assert_false(txn(P "k", ND_CREATED, 0, "two"));
@@ -250,7 +237,6 @@ static void a_transaction_is_made_whole_or_not_at_all(void **state)
         {P "a", "1", 1, 0}, {P "c", NULL, 0, 0}, {P "d", "4", 1, 0}, {P "d", "5", 1, 0}};
     bool done = true;
 
-    (void)state;
     put(P "b", "2");
     put(P "c", "3");
     DONE(nd_store_txn(etcd, compares, 2, changes, 3, &done, NULL, &fault));
@@ -272,7 +258,6 @@ static void a_transaction_is_sent_once(void **state)
     struct pollfd second = {.events = POLLIN};
     bool done = true;
 
-    (void)state;
     two.urls = 2;
     second.fd = help_etcd_listen(two.url[1]);
     nd_etcd_close(etcd);
@@ -303,7 +288,6 @@ static void servers_are_shared_out_by_names(void **state)
     struct nd_etcd *e;
     char name[16], was;
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++)
         snprintf(three.url[i], sizeof(three.url[i]), "%u", i);
     DONE(nd_etcd_open(&e, &three, &limits, NULL, NULL, &fault));
@@ -334,7 +318,6 @@ static void a_lease_lasts_while_it_is_kept(void **state)
     struct nd_lease lease, kept;
     uint64_t before = nd_now();
 
-    (void)state;
     DONE(nd_store_grant(etcd, 3, &lease, &fault));
     assert_int_equal(lease.ttl_s, 3);
     assert_in_range(lease.until, before + 3000000000ull, nd_now() + 3000000000ull);
@@ -394,7 +377,6 @@ static void a_lease_counts_from_before_the_request(void **state)
     pthread_t thread;
     uint64_t began;
 
-    (void)state;
     DONE(nd_store_grant(etcd, 600, &lease, &fault));
     help_etcd_stop(&real);
     stopped.unread = unread_bytes();
@@ -409,7 +391,6 @@ static void a_lease_that_is_revoked_takes_its_keys_along(void **state)
 {
     struct nd_lease lease;
 
-    (void)state;
     DONE(nd_store_grant(etcd, 600, &lease, &fault));
     DONE(nd_store_put(etcd, P "a", "1", 1, lease.id, &fault));
     put(P "b", "2");
@@ -487,7 +468,6 @@ static void a_watch_sees_puts_and_deletes_in_order(void **state)
     char expected[SEEN_MAX];
     int64_t r;
 
-    (void)state;
     put(P "a", "1");
     read_all();
     r = revision;
@@ -514,7 +494,6 @@ static void a_watch_goes_on_where_it_broke(void **state)
     char expected[SEEN_MAX];
     int64_t r;
 
-    (void)state;
     read_all();
     r = revision;
     begin_watch(r + 1);
@@ -538,7 +517,6 @@ static void a_watch_of_what_was_compacted_says_so(void **state)
 {
     char compact[64], expected[300];
 
-    (void)state;
     put(P "a", "1");
     put(P "a", "2");
     put(P "a", "3");
@@ -555,7 +533,6 @@ static void a_watch_of_what_was_compacted_says_so(void **state)
 
 static void a_server_that_hangs_is_found_by_a_watch(void **state)
 {
-    (void)state;
     begin_watch_within(1, &hasty);
     UNTIL(seen.beats > 1) help_sleep_ms(10);
     uint64_t began = nd_now();
@@ -569,7 +546,6 @@ static void a_server_that_hangs_is_found_by_a_watch(void **state)
 /* Of a store that was restored from a backup, of the same cluster. */
 static void a_store_that_has_gone_back_is_found_by_a_watch(void **state)
 {
-    (void)state;
     begin_watch(1000);
     end_watch(FT_ENOENT);
     assert_non_null(strstr(seen.fault.text, ", expected 999 or later"));

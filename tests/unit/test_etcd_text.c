@@ -5,12 +5,7 @@
  * of another key, too large, or nobody's.
  */
 #include "node/arbiter/arbiter.c"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,7 +29,6 @@ static void what_stands_at_the_key_is_read(void **unused)
     struct kept kept;
     struct ft_fault fault;
 
-    (void)unused;
     assert_int_equal(reads("{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}", &kept, &fault), 0);
     assert_int_equal(kept.revision, 7);
     assert_true(kept.decision.any);
@@ -48,7 +42,6 @@ static void a_key_that_is_not_there_is_no_decision(void **unused)
     struct kept kept;
     struct ft_fault fault;
 
-    (void)unused;
     assert_int_equal(reads("{" HEADER "}", &kept, &fault), 0);
     assert_int_equal(kept.revision, 0);
     assert_false(kept.decision.any);
@@ -60,7 +53,6 @@ static void requests_are_what_etcd_takes(void **unused)
     const struct ft_decision wanted = {.any = true, .era = {3, 4711}, .winner = "b"};
     char out[BODY_MAX];
 
-    (void)unused;
     make_range(KEY, out);
     assert_string_equal(out, "{\"key\":\"" KEY64 "\"}");
     make_put(KEY, &kept, &wanted, out);
@@ -92,7 +84,6 @@ static void members_are_behind_the_winner(void **unused)
     struct ft_decision got;
     char text[VALUE_MAX];
 
-    (void)unused;
     write_value(&put, text);
     assert_string_equal(text, "understudy 3 0 a 00000000000000010000000000000002 a c");
     assert_true(nd_arbiter_read(text, &got));
@@ -109,7 +100,6 @@ static void a_value_survives_its_way(void **unused)
     char body[BODY_MAX], reply[BODY_MAX * 2];
     struct ft_fault fault;
 
-    (void)unused;
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         struct ft_decision wanted = {.any = true, .era = {i * 1000003, UINT64_MAX >> (i + 4)}};
         struct kept kept = {.revision = 0};
@@ -171,7 +161,6 @@ static void what_is_no_answer_is_refused(void **unused)
     struct kept kept;
     struct ft_fault fault;
 
-    (void)unused;
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         fault.text[0] = '\0';
         if (reads(bad[i], &kept, &fault) != FT_EMALFORMED || !fault.text[0])
@@ -195,7 +184,6 @@ static void a_put_is_done_only_if_etcd_says_so(void **unused)
         {"{\"error\":\"etcdserver: request timed out\",\"code\":14}", FT_EMALFORMED, false},
     };
 
-    (void)unused;
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct ft_fault fault;
         bool done = true;
@@ -214,7 +202,6 @@ static void a_damaged_answer_crashes_nothing(void **unused)
     struct ft_fault fault;
     char bent[sizeof(good)];
 
-    (void)unused;
     for (size_t len = 0; len + 1 < sizeof(good); len++)
         assert_int_equal(read_range(good, len, KEY, &kept, &fault), FT_EMALFORMED);
     for (size_t at = 0; at + 1 < sizeof(good); at++)
@@ -264,7 +251,6 @@ static void the_rule(void **unused)
     const struct ft_decision won = {.any = true, .era = {3, 50}, .winner = "b"},
                              looked = {.any = true, .era = {3, 0}};
 
-    (void)unused;
     assert_false(ft_decides_anew(&won, &(struct ft_question){.era = {4, 0}, .empty = true}));
     assert_true(ft_decides_anew(&won, &(struct ft_question){.era = {5, 0}, .empty = true}));
     assert_true(ft_decides_anew(&won, &(struct ft_question){.era = {4, 0}}));

@@ -4,12 +4,7 @@
 #include "ftcore/base/event_log.h"
 #include "node/base/event_writer.c"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -41,7 +36,6 @@ static const struct ft_event_writer counting = {.wall = wall, .wake = wake, .flu
 
 static int attach(void **state)
 {
-    (void)state;
     ft_event_log_attach(&counting);
     atomic_store(&woken, 0);
     atomic_store(&flushed, 0);
@@ -50,7 +44,6 @@ static int attach(void **state)
 
 static int detach(void **state)
 {
-    (void)state;
     while (ft_event_log_first())
         ft_event_log_release(true);
     ft_event_log_attach(NULL);
@@ -68,7 +61,6 @@ static void take(const char *expected)
 
 static void lines_come_out_as_they_went_in(void **state)
 {
-    (void)state;
     assert_null(ft_event_log_first());
     ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "%s %d", "one", 1);
     ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "two");
@@ -85,7 +77,6 @@ static void a_line_has_its_level_its_event_its_fields_and_the_time(void **state)
     const struct ft_log_field fields[] = {{"port", .text = "in\nside"}, {"view", .number = 7}, {0}};
     const struct ft_event_line *line;
 
-    (void)state;
     ft_log_fields(FT_LEVEL_WARNING, FT_SAYS_PORT, fields, "a\nb\x1b[2J\x7f");
     line = ft_event_log_first();
     assert_non_null(line);
@@ -110,7 +101,6 @@ static void of_more_fields_than_fit_the_first_are_kept(void **state)
     struct ft_log_field fields[FT_EVENT_FIELDS + 2] = {{0}};
     char names[FT_EVENT_FIELDS + 1][4];
 
-    (void)state;
     for (unsigned i = 0; i <= FT_EVENT_FIELDS; i++) {
         snprintf(names[i], sizeof(names[i]), "f%u", i);
         fields[i] = (struct ft_log_field){names[i], .number = i};
@@ -126,7 +116,6 @@ static void a_line_that_finds_the_queue_full_is_dropped_and_counted(void **state
     char expected[32];
     uint64_t before = ft_event_log_lost();
 
-    (void)state;
     for (unsigned round = 0; round < 3; round++) {
         for (unsigned i = 0; i < FT_EVENT_LINES + 7; i++)
             ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "line %u", i);
@@ -146,7 +135,6 @@ static void the_line_that_is_being_written_keeps_its_place(void **state)
     const struct ft_event_line *line;
     uint64_t before = ft_event_log_lost();
 
-    (void)state;
     for (unsigned i = 0; i < FT_EVENT_LINES; i++)
         ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "line %u", i);
     line = ft_event_log_first();
@@ -163,7 +151,6 @@ static void a_line_that_cannot_be_written_counts_as_lost(void **state)
 {
     uint64_t before = ft_event_log_lost();
 
-    (void)state;
     ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "into nothing");
     ft_event_log_release(false);
     assert_int_equal(ft_event_log_lost() - before, 1);
@@ -174,7 +161,6 @@ static void a_line_that_is_too_long_is_cut(void **state)
 {
     char text[2 * FT_EVENT_LINE], expected[FT_EVENT_LINE];
 
-    (void)state;
     memset(text, 'x', sizeof(text));
     for (size_t len = FT_EVENT_LINE - 4; len < FT_EVENT_LINE + 2; len++) {
         size_t whole = len < FT_EVENT_LINE - 1 ? len : FT_EVENT_LINE - 1; /* room for a NUL */
@@ -191,7 +177,6 @@ static void without_a_writer_a_line_goes_to_stderr_at_once(void **state)
     char said[64] = "";
     int ends[2], saved = dup(STDERR_FILENO);
 
-    (void)state;
     assert_int_equal(pipe(ends), 0);
     ft_event_log_attach(NULL);
     dup2(ends[1], STDERR_FILENO);
@@ -229,7 +214,6 @@ static void break_an_invariant(void *arg)
 
 static void an_abort_flushes_its_line_first(void **state)
 {
-    (void)state;
     assert_dies(break_an_invariant, NULL, "broken invariant: 1 + 1 == 3: 42\n");
     assert_dies(break_an_invariant, NULL, "flushed error abort: ");
 }
@@ -255,7 +239,6 @@ static void of_lines_that_race_each_is_whole_or_counted(void **state)
     uint64_t before = ft_event_log_lost();
     bool last = false;
 
-    (void)state;
     atomic_store(&ended, 0);
     for (uintptr_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_lines, (void *)i), 0);
@@ -323,7 +306,6 @@ static void a_wall_clock_time_is_written_by_rfc_3339(void **state)
 {
     char text[ND_WALL_TEXT];
 
-    (void)state;
     assert_string_equal(nd_wall_text(text, WALL), "2026-11-23T07:48:25.123Z");
     assert_string_equal(nd_wall_text(text, 0), "1970-01-01T00:00:00.000Z");
     assert_string_equal(nd_wall_text(text, 951782400000000000u), "2000-02-29T00:00:00.000Z");
@@ -332,7 +314,6 @@ static void a_wall_clock_time_is_written_by_rfc_3339(void **state)
 
 static void levels_have_the_numbers_of_syslog_and_names(void **state)
 {
-    (void)state;
     assert_int_equal(FT_LEVEL_ERROR, 3);
     assert_int_equal(FT_LEVEL_INFO, 6);
     assert_string_equal(ft_level_name(FT_LEVEL_ERROR), "error");
@@ -348,7 +329,6 @@ static void a_line_of_text_has_time_level_event_node_and_message(void **state)
     json_t *o = through_text(&line, "b", 17);
     size_t len = make_text_line(text, &line, "b", 0);
 
-    (void)state;
     assert_int_equal(len, strlen(text));
     assert_string_equal(text, "2026-11-23T07:48:25.123Z warning takeover     b: SOLO, view 2: silence\n");
     make_text_line(text, &line, "b", 17);
@@ -365,7 +345,6 @@ static void a_line_as_json_has_the_same_and_its_fields(void **state)
     json_t *o = through_text(&line, "b", 3);
     const json_t *f = json_object_get(o, "fields");
 
-    (void)state;
     assert_int_equal(json_object_size(o), 6);
     assert_string_equal(text_at(o, "time"), "2026-11-23T07:48:25.123Z");
     assert_string_equal(text_at(o, "level"), "warning");
@@ -388,7 +367,6 @@ static void hostile_text_breaks_no_line(void **state)
 {
     char text[ND_EVENT_TEXT], datagram[JOURNAL_MAX];
 
-    (void)state;
     for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
         const struct ft_log_field fields[] = {{"reason", .text = hostile[i]}, {0}};
         const struct ft_event_line line = fill(fields, "%s", hostile[i]);
@@ -413,7 +391,6 @@ static void what_is_utf_8_stays_as_it_is(void **state)
     const struct ft_event_line line = fill(NULL, "caf\xc3\xa9");
     json_t *o = through_text(&line, "b", 0);
 
-    (void)state;
     assert_string_equal(text_at(o, "message"), "caf\xc3\xa9");
     json_decref(o);
 }
@@ -423,7 +400,6 @@ static void the_longest_line_fits_everywhere(void **state)
     char longest[2 * FT_EVENT_LINE], text[ND_EVENT_TEXT], datagram[JOURNAL_MAX];
     struct ft_log_field fields[FT_EVENT_FIELDS + 1] = {{0}};
 
-    (void)state;
     memset(longest, 'x', sizeof(longest) - 1);
     longest[sizeof(longest) - 1] = '\0';
     for (unsigned i = 0; i < FT_EVENT_FIELDS; i++)
@@ -446,7 +422,6 @@ static void the_journal_gets_priority_and_fields(void **state)
     char datagram[JOURNAL_MAX];
     size_t len = make_journal_line(datagram, &line, "b", 3);
 
-    (void)state;
     datagram[len] = '\0';
     assert_string_equal(datagram, "PRIORITY=4\nSYSLOG_IDENTIFIER=understudy\n"
                                   "MESSAGE=SOLO: a=b (3 more times)\nUNDERSTUDY_EVENT=takeover\n"
@@ -463,7 +438,6 @@ static struct repeats repeats;
 
 static int forget(void **state)
 {
-    (void)state;
     memset(&repeats, 0, sizeof(repeats));
     return 0;
 }
@@ -490,7 +464,6 @@ static uint64_t due(uint64_t now, const char *text)
 
 static void a_line_comes_once_and_then_once_a_minute_with_the_count(void **state)
 {
-    (void)state;
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
     assert_int_equal(next_due(&repeats), UINT64_MAX); /* nobody has to wake up */
     for (unsigned i = 1; i <= 17; i++)
@@ -509,7 +482,6 @@ static void a_notice_is_always_news(void **state)
     struct ft_event_line line = {.time = START, .level = FT_LEVEL_NOTICE, .event = FT_SAYS_SEAL};
     uint64_t missed;
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         assert_null(find_before(&repeats, &line, &missed));
         assert_true(take_repeat(&repeats, &line, START + i * SECOND));
@@ -519,7 +491,6 @@ static void a_notice_is_always_news(void **state)
 
 static void after_a_minute_of_silence_it_is_news_again(void **state)
 {
-    (void)state;
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
     assert_true(take_lines("refused", FT_SAYS_STATE, START + 60 * SECOND));
     assert_false(take_lines("refused", FT_SAYS_STATE, START + 61 * SECOND));
@@ -527,7 +498,6 @@ static void after_a_minute_of_silence_it_is_news_again(void **state)
 
 static void lines_of_other_events_are_not_the_same(void **state)
 {
-    (void)state;
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
     assert_true(take_lines("refused", FT_SAYS_SEAL, START));
     assert_false(take_lines("refused", FT_SAYS_STATE, START));
@@ -536,7 +506,6 @@ static void lines_of_other_events_are_not_the_same(void **state)
 
 static void what_holds_again_after_another_line_is_written(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         assert_true(take_lines("not protected", FT_SAYS_PORT, START + i));
         assert_true(take_lines("whole again", FT_SAYS_PORT, START + i));
@@ -556,7 +525,6 @@ static void what_was_counted_is_told_before_another_line_of_the_event(void **sta
     const struct ft_event_line *line;
     uint64_t missed = 0;
 
-    (void)state;
     assert_true(take_lines("no carrier", FT_SAYS_PORT, START));
     assert_null(find_before(&repeats, &other, &missed)); /* nothing was counted */
     assert_false(take_lines("no carrier", FT_SAYS_PORT, START + 1));
@@ -575,7 +543,6 @@ static void what_was_counted_is_told_before_another_line_of_the_event(void **sta
 
 static void counted_lines_are_told_in_the_order_of_their_times(void **state)
 {
-    (void)state;
     assert_true(take_lines("state", FT_SAYS_STATE, START));
     assert_true(take_lines("port", FT_SAYS_PORT, START));
     assert_true(take_lines("seal", FT_SAYS_SEAL, START));
@@ -605,7 +572,6 @@ static void a_reader_gets_each_line_once_and_a_slow_one_a_count_of_what_is_gone(
     static struct nd_recent_line out[ND_RECENT];
     uint64_t next = 0, lost = 0;
 
-    (void)state;
     assert_int_equal(nd_recent_read(&next, &lost, out, ND_RECENT), 0);
     add(0, 3);
     assert_int_equal(nd_recent_read(&next, &lost, out, 2), 2);

@@ -8,13 +8,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/event_writer.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <fcntl.h>
 #include <jansson.h>
@@ -140,7 +134,6 @@ static void write_until_the_end(void)
 
 static void what_is_queued_at_the_end_is_written(void **state)
 {
-    (void)state;
     in_child(write_until_the_end);
 }
 
@@ -163,7 +156,6 @@ static void write_while_running(void)
 
 static void a_line_is_written_when_it_comes(void **state)
 {
-    (void)state;
     in_child(write_while_running);
 }
 
@@ -193,7 +185,6 @@ static void write_json(void)
 
 static void with_json_each_line_is_an_object_and_repeated_ones_are_counted(void **state)
 {
-    (void)state;
     in_child(write_json);
 }
 
@@ -238,7 +229,6 @@ static void write_to_the_journal(void)
 
 static void a_stderr_that_is_the_journals_gets_priorities_and_fields(void **state)
 {
-    (void)state;
     in_child(write_to_the_journal);
 }
 
@@ -275,7 +265,6 @@ static void log_into_a_full_pipe(void)
 
 static void a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room(void **state)
 {
-    (void)state;
     in_child(log_into_a_full_pipe);
 }
 
@@ -292,7 +281,6 @@ static void end_before_a_full_pipe(void)
 
 static void a_full_pipe_does_not_keep_a_process_from_ending(void **state)
 {
-    (void)state;
     in_child(end_before_a_full_pipe);
 }
 
@@ -308,7 +296,6 @@ static void abort_before_a_full_pipe(void *arg)
 
 static void a_full_pipe_does_not_keep_a_broken_process_from_aborting(void **state)
 {
-    (void)state;
     assert_dies(abort_before_a_full_pipe, NULL, NULL);
 }
 
@@ -321,7 +308,6 @@ static void abort_with_a_reader(void *arg)
 
 static void an_abort_is_written_when_it_can_be(void **state)
 {
-    (void)state;
     assert_dies(abort_with_a_reader, NULL, "broken invariant: false: number 17\n");
 }
 
@@ -341,7 +327,6 @@ static void log_to_nobody(void)
 
 static void lines_for_which_there_is_no_reader_any_more_are_counted(void **state)
 {
-    (void)state;
     in_child(log_to_nobody);
 }
 
@@ -367,7 +352,6 @@ static void log_without_blocking(void)
 
 static void a_stderr_that_does_not_block_loses_nothing(void **state)
 {
-    (void)state;
     in_child(log_without_blocking);
 }
 

@@ -13,11 +13,7 @@
 #include "tests/help/program.h"
 
 #include <jansson.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -224,7 +220,6 @@ static void a_message_says_what_the_events_do(void **state)
     uint8_t message[1400];
     size_t len;
 
-    (void)state;
     for (unsigned i = 0; i < 6; i++)
         events[i] = &all[i];
     assert_int_equal(nd_ipfix_open(&x, message, sizeof(message), &fault), 0);
@@ -266,7 +261,6 @@ static void what_has_no_room_waits_for_the_next_message(void **state)
     uint8_t message[1400];
     size_t len;
 
-    (void)state;
     for (unsigned i = 0; i < 100; i++)
         events[i] = &e;
     assert_int_equal(nd_ipfix_open(&x, message, sizeof(message), &fault), 0);
@@ -314,7 +308,6 @@ static void lines_say_what_the_events_do(void **state)
     char out[4096], *at = out;
     size_t len;
 
-    (void)state;
     assert_int_equal(nd_json_encode(events, 3, out, 1200, &len), 2); /* whole lines */
     assert_int_equal(nd_json_encode(events, 3, out, sizeof(out), &len), 3);
     for (unsigned i = 0; i < 3; i++) {
@@ -379,7 +372,6 @@ static void take(uint64_t upto)
 
 static void only_stable_events_leave(void **state)
 {
-    (void)state;
     open_lane();
     flows(0, 10); /* bursts 1 to 10 */
     nd_lane_export(&lane);
@@ -398,7 +390,6 @@ static void only_stable_events_leave(void **state)
 
 static void a_full_queue_loses_nothing(void **state)
 {
-    (void)state;
     open_lane();
     atomic_store(&shared[0].orders.stable, FT_ALL);
     flows(0, ND_EXPORT_EVENTS + 50);
@@ -425,7 +416,6 @@ static void a_successor_goes_on_from_what_is_known(void **state)
 {
     uint64_t number;
 
-    (void)state;
     open_lane_of_ten();
     number = queue.event[6].number;
     atomic_store(&queue.tail, 8);     /* and nobody has heard of these two */
@@ -442,7 +432,6 @@ static void a_successor_goes_on_from_what_is_known(void **state)
 
 static void what_a_fenced_node_has_left_it_gives_up(void **state)
 {
-    (void)state;
     open_lane_of_ten();
     nd_lane_export_end(&lane);
     assert_int_equal(queue.floor, 10);
@@ -461,7 +450,6 @@ static void what_a_fenced_node_has_left_it_gives_up(void **state)
 
 static void while_a_role_is_handed_over_nothing_is_added(void **state)
 {
-    (void)state;
     open_lane();
     atomic_store(&shared[0].orders.stable, FT_ALL);
     flows(0, 5);
@@ -537,7 +525,6 @@ static void without_its_lease_a_lane_sends_nothing(void **state)
     struct nd_export_to to;
     int fd = listen_at(SOCK_DGRAM, &to);
 
-    (void)state;
     export_to(&to);
     atomic_store(&shared[1].orders.lease_until, FT_ALL);
     give(0, 0, 10);
@@ -589,7 +576,6 @@ static void a_connection_that_breaks_is_made_again(void **state)
     struct nd_export_counts counts;
     uint64_t last = 0;
 
-    (void)state;
     export_to(&to);
     atomic_store(&shared[0].orders.lease_until, FT_ALL);
     give(0, 0, 1000);
@@ -633,7 +619,6 @@ static void a_file_keeps_lines_whole_and_may_be_moved(void **state)
     int others[8]; /* descriptors of the process, which are none of the exporter's */
     FILE *f;
 
-    (void)state;
     for (unsigned i = 0; i < 8; i++)
         others[i] = dup(STDERR_FILENO);
     assert_non_null(mkdtemp(dir));

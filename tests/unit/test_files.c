@@ -2,12 +2,7 @@
 /* A chain's files on their way: what is read, what a peer may name, and what travels. */
 #define _GNU_SOURCE /* dladdr, unshare */
 #include "node/config/files.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <dlfcn.h>
 #include <sched.h>
@@ -72,7 +67,6 @@ static int help_files_set_up(void **state)
     char path[160];
     struct ft_fault fault;
 
-    (void)state;
     alarm(30); /* nothing waits for what a peer names */
     assert_int_equal(nd_files_thread_open(&thread, &fault), 0);
     for (int i = 0; i < 2; i++) {
@@ -91,7 +85,6 @@ static int help_files_tear_down(void **state)
 {
     char command[160];
 
-    (void)state;
     nd_files_thread_close(thread);
     for (int i = 0; i < 2; i++) {
         snprintf(command, sizeof(command), "rm -r '%s'", help_files_dir[i]);
@@ -182,7 +175,6 @@ static void test_without_a_permit(void **state)
 {
     struct nd_files_job job;
 
-    (void)state;
     help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
     assert_int_equal(help_files_take(false, &job), 0);
     assert_true(job.next && !job.staged && !job.same && !*job.differs);
@@ -200,7 +192,6 @@ static void test_chain_in_the_pair_file(void **state)
     uint32_t len;
     uint8_t *bytes, set[512] = {0};
 
-    (void)state;
     snprintf(text, sizeof(text), "%s%s", HELP_FILES_CHAIN, strchr(HELP_FILES_PAIR, '\n') + 1);
     help_files_write(help_files_dir[0], "pair.yaml", text);
     bytes = help_files_pack(0, &len);
@@ -246,7 +237,6 @@ static void test_modules(void **state)
     struct ft_fault fault = {""};
     struct nd_files files;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         uint32_t len = 1;
 
@@ -266,7 +256,6 @@ static void test_file_changed_behind_it(void **state)
     struct nd_files files;
     char before[2048], after[2048];
 
-    (void)state;
     nf_chain_identity(&config->chain, before, sizeof(before));
     help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
     help_files_write(help_files_dir[0], "chain.yaml", "another one");
@@ -287,7 +276,6 @@ static void test_what_the_chain_does_not_name(void **state)
     uint8_t bytes[1024] = {0};
     uint32_t len = 1;
 
-    (void)state;
     help_files_add(bytes, &len, "chain.yaml", HELP_FILES_CHAIN);
     help_files_add(bytes, &len, "pair.yaml", HELP_FILES_PAIR "hold_down_s: 7\n");
     assert_non_null(strstr(help_files_why_not(bytes, len), "pair.yaml: it is this node's pair file"));
@@ -307,7 +295,6 @@ static void test_paths(void **state)
                                       "a//b",        "a/",       "a b",    "a\n", "~",       "a/../../b",
                                       "..",          "x/..yaml", "$x",     "\xff"};
 
-    (void)state;
     assert_int_equal(unpack_path("chain.yaml"), 0);
     assert_int_equal(unpack_path("sub/fw-1_2.rules"), 0);
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -323,7 +310,6 @@ static void test_damage(void **state)
     uint32_t len, taken = 0;
     uint8_t *bytes, *copy;
 
-    (void)state;
     bytes = help_files_pack(0, &len);
     for (uint32_t n = 0; n < len; n++) {
         copy = malloc(n ? n : 1); /* so that a sanitizer sees its end */
@@ -353,7 +339,6 @@ static void test_what_does_not_travel(void **state)
     char chain[256], large[160];
     FILE *f;
 
-    (void)state;
     snprintf(chain, sizeof(chain), "chain: { name: x, nfs: [ { firewall: { rules: %s/sub/fw.rules } } ] }\n",
              help_files_dir[1]);
     help_files_write(help_files_dir[0], "chain.yaml", chain);
@@ -380,7 +365,6 @@ static void test_there_and_back(void **state)
 {
     struct nd_files_job job;
 
-    (void)state;
     assert_int_equal(help_files_take(true, &job), 0);
     assert_true(job.same && !job.staged);
     nd_files_job_end(&job);
@@ -403,7 +387,6 @@ static void test_given_up(void **state)
 {
     struct nd_files_job job;
 
-    (void)state;
     help_files_write(help_files_dir[0], "sub/fw.rules", "default deny\n");
     assert_int_equal(help_files_take(true, &job), 0);
     nd_files_job_end(&job);
@@ -420,7 +403,6 @@ static void test_modules_in_directories(void **state)
     struct nd_files_job job;
     Dl_info any;
 
-    (void)state;
     assert_true(
         dladdr((void *)(uintptr_t)cmocka_set_message_output, &any)); /* a shared object, for a module */
     snprintf(pair, sizeof(pair), "chain: { file: site/chain.yaml }\n%s", strchr(HELP_FILES_PAIR, '\n') + 1);
@@ -451,7 +433,6 @@ static void test_nothing_else_is_written(void **state)
     struct nd_files_job job;
     struct ft_fault fault;
 
-    (void)state;
     snprintf(text, sizeof(text), "chain: { file: site/chain.yaml }\n%s", strchr(HELP_FILES_PAIR, '\n') + 1);
     snprintf(pair, sizeof(pair), "%s/pair.yaml", help_files_dir[1]);
     for (int i = 0; i < 2; i++) {
@@ -496,7 +477,6 @@ static void test_another_mount(void **state)
     char sub[160], pair[160];
     struct nd_files files;
 
-    (void)state;
     snprintf(sub, sizeof(sub), "%s/sub", help_files_dir[1]);
     snprintf(pair, sizeof(pair), "%s/pair.yaml", help_files_dir[1]);
     if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
@@ -520,7 +500,6 @@ static void test_new_directory(void **state)
     char path[160];
     struct nd_files_job job;
 
-    (void)state;
     snprintf(path, sizeof(path), "mkdir -p %s/new/er", help_files_dir[0]);
     assert_int_equal(system(path), 0);
     help_files_write(help_files_dir[0], "new/er/fw.rules", "default deny\n");
@@ -546,7 +525,6 @@ static void test_pipes(void **state)
     char path[160];
     uint32_t len = 1;
 
-    (void)state;
     snprintf(path, sizeof(path), "%s/pipe", help_files_dir[1]);
     assert_int_equal(mkfifo(path, 0600), 0);
     help_files_add(bytes, &len, "chain.yaml", HELP_FILES_CHAIN);
@@ -570,7 +548,6 @@ static void test_no_room(void **state)
     char text[16384];
     int n = 0;
 
-    (void)state;
     while (n < 8000)
         n += snprintf(text + n, sizeof(text) - (size_t)n, "# as long a line as it takes\n");
     help_files_write(help_files_dir[0], "sub/fw.rules", text);
@@ -600,7 +577,6 @@ static void test_killed(void **state)
     struct nd_files_job job;
     struct ft_fault fault;
 
-    (void)state;
     in_second(pair, "pair.yaml");
     in_second(staged, ".understudy-push/sub/fw.rules");
     in_second(there, "sub/fw.rules");
@@ -640,7 +616,6 @@ static void test_unread_stage(void **state)
     struct nd_files_job job;
     struct ft_fault fault = {""};
 
-    (void)state;
     in_second(pair, "pair.yaml");
     in_second(staged, ".understudy-push/sub");
     in_second(mark, ".understudy-push/.decided");
@@ -671,7 +646,6 @@ static void test_links_of_another_user(void **state)
     char pair[160], stage[160], staged[160], link_there[160], victim[160], command[400];
     struct ft_fault fault = {""};
 
-    (void)state;
     if (getuid() != 0)
         skip();
     in_second(pair, "pair.yaml");

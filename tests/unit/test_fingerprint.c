@@ -6,11 +6,7 @@
  */
 #include "node/crash/fingerprint.h"
 #include "tests/help/frame.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +80,6 @@ static struct how with_noise(struct how h)
 
 static int fill(void **state)
 {
-    (void)state;
     srand(7);
     for (size_t i = 0; i < sizeof(stream); i++)
         stream[i] = (uint8_t)rand();
@@ -97,7 +92,6 @@ static void a_segment_is_known_however_it_is_cut(void **state)
     struct segment killed = segment(usual, 1000, 500);
     struct how later = with_noise(usual);
 
-    (void)state;
     assert_true(again(killed, segment(later, 1000, 500)));
     assert_true(again(killed, segment(later, 1000, 1400)));
     assert_true(again(killed, segment(later, 1000, 1)));
@@ -121,7 +115,6 @@ static void what_is_sent_behind_it_waits_for_it(void **state)
     struct segment killed = segment(usual, 1000, 500);
     struct how later = with_noise(usual), elsewhere = usual;
 
-    (void)state;
     assert_true(behind(killed, segment(later, 1500, 500)));
     assert_true(behind(killed, segment(later, 9000, 1)));
     assert_false(behind(killed, segment(later, 500, 500)));
@@ -136,7 +129,6 @@ static void another_connection_is_not(void **state)
     struct segment killed = segment(usual, 1000, 500);
     struct how other = with_noise(usual);
 
-    (void)state;
     other.from = 10;
     assert_false(again(killed, segment(other, 1000, 500)));
     other = with_noise(usual);
@@ -155,7 +147,6 @@ static void the_same_words_on_a_new_connection_are(void **state)
     struct segment killed = segment(usual, 1000, 500);
     struct how anew = with_noise(usual);
 
-    (void)state;
     anew.sport = 40002;
     anew.first = 7654321;
     assert_true(again(killed, segment(anew, 1000, 500)));
@@ -177,7 +168,6 @@ static void the_same_answer_on_a_new_connection_is(void **state)
     struct how answer = {1, 9, 80, 40000, 0xfffffe00, ACK, 0, 0}, anew = with_noise(answer);
     struct segment killed = segment(answer, 1000, 500);
 
-    (void)state;
     anew.dport = 1999;
     anew.first = 7654321;
     assert_true(again(killed, segment(anew, 1000, 500)));
@@ -190,7 +180,6 @@ static void a_connection_is_begun_again(void **state)
 {
     struct how opens = usual, anew = with_noise(usual), other;
 
-    (void)state;
     opens.flags = anew.flags = SYN;
     anew.sport = 40002;
     anew.first = 7654321;
@@ -213,7 +202,6 @@ static void a_connection_is_accepted_again(void **state)
 {
     struct how accepts = {1, 9, 8080, 40000, 0xfffffe00, SYN | ACK, 0, 0}, anew = with_noise(accepts);
 
-    (void)state;
     anew.dport = 1999;
     anew.first = 7654321;
     assert_true(again(segment(accepts, 0, 0), segment(anew, 0, 0)));
@@ -228,7 +216,6 @@ static void an_acknowledgement(void **state)
     struct how receives = usual, later;
     struct segment killed;
 
-    (void)state;
     receives.ack = 9000;
     killed = segment(receives, 1000, 0);
     later = with_noise(receives);
@@ -268,7 +255,6 @@ static void an_odd_segment_without_payload(void **state)
     struct how h = usual, later = with_noise(usual);
     struct segment killed = empty(h, 1000, unknown);
 
-    (void)state;
     later.sport = 40002;
     later.first = 7654321;
     assert_true(again(killed, empty(later, 1000, unknown)));
@@ -299,7 +285,6 @@ static void a_reset(void **state)
     static const uint8_t unknown[] = {253, 6, 1, 2, 3, 4, 1, 1};
     struct how h = usual, later = with_noise(usual);
 
-    (void)state;
     later.sport = 40002;
     h.flags = later.flags = RST;
     assert_true(again(segment(h, 0, 0), segment(later, 9, 0)));
@@ -321,7 +306,6 @@ static void what_every_connection_has(void **state)
     static const uint8_t usual_flags[] = {ACK, ACK | 8, ACK | FIN, ACK | 0x40, ACK | 0x80};
     struct how h = usual, later = with_noise(usual);
 
-    (void)state;
     later.sport = 40002;
     for (unsigned i = 0; i < sizeof(usual_flags); i++) {
         h.flags = later.flags = usual_flags[i];
@@ -344,7 +328,6 @@ static void headers_alone(void **state)
     struct segment said = segment((anew.sport = 40002, anew), 1000, 500);
     struct ft_fingerprint known = nd_fingerprint(killed.bytes, HEAD, killed.len), f;
 
-    (void)state;
     f = nd_fingerprint(same.bytes, HEAD, same.len);
     assert_true(nd_fingerprint_is_again(&known, &f));
     f = nd_fingerprint(other.bytes, HEAD, other.len);
@@ -359,7 +342,6 @@ static void a_beginning_is_enough(void **state)
     struct segment s = segment(usual, 1000, 1400);
     struct ft_fingerprint whole = of(&s), begun = nd_fingerprint(s.bytes, FT_FINGERPRINT_BYTES, s.len);
 
-    (void)state;
     assert_memory_equal(&whole, &begun, sizeof(whole));
 }
 
@@ -384,7 +366,6 @@ static void a_datagram(void **state)
 {
     struct segment killed = datagram(UDP, 1000, 53, 0, 300), next = killed, other = killed;
 
-    (void)state;
     next.bytes[ETHER + 19] ^= 1; /* the next server is asked the same */
     help_seal_ipv4(next.bytes + ETHER, 308);
     assert_true(again(killed, next));
@@ -409,7 +390,6 @@ static void headers_of_a_datagram_alone(void **state)
     struct ft_fingerprint known = nd_fingerprint(killed.bytes, ETHER + 28, killed.len),
                           f = nd_fingerprint(anew.bytes, ETHER + 28, anew.len);
 
-    (void)state;
     assert_true(nd_fingerprint_is_again(&known, &f));
     f = nd_fingerprint(other.bytes, ETHER + 28, other.len);
     assert_false(nd_fingerprint_is_again(&known, &f));
@@ -424,7 +404,6 @@ static void an_echo(void **state)
 {
     struct segment killed = datagram(ICMP, 8 << 8, 0, 0, 56);
 
-    (void)state;
     assert_true(again(killed, datagram(ICMP, 8 << 8, 0, 90, 56)));
     assert_false(again(killed, datagram(ICMP, 8 << 8, 0, 0, 57)));
     assert_false(again(killed, datagram(ICMP, 13 << 8, 0, 0, 56)));
@@ -438,7 +417,6 @@ static void an_error(void **state)
                                segment((struct how){9, 2, 40000, 80, 0, ACK, 0, 0}, 1000, 60)},
                    error[3];
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         memcpy(stream + 4000 + i * 200, quoted[i].bytes + ETHER, 120); /* behind 8 bytes of ICMP */
         error[i] = datagram(ICMP, 3 << 8 | 3, 0, 4000 + i * 200, 120);
@@ -455,7 +433,6 @@ static void a_request_in_a_syn(void **state)
 {
     struct how opens = usual, anew = with_noise(usual);
 
-    (void)state;
     opens.flags = SYN;
     anew.sport = 40002;
     assert_true(again(segment(opens, 1000, 500), segment(anew, 1000, 500)));
@@ -470,7 +447,6 @@ static void a_fragment_over_ipv6(void **state)
 {
     struct segment s[3] = {{.len = ETHER + 48 + 200}, {.len = ETHER + 48 + 200}, {.len = ETHER + 48 + 200}};
 
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         uint8_t *ip = s[i].bytes + ETHER;
 
@@ -509,7 +485,6 @@ static struct segment segment_ipv6(uint8_t from, uint32_t seq, uint32_t n, unsig
 
 static void a_segment_over_ipv6(void **state)
 {
-    (void)state;
     assert_true(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(9, 149, 50, 1)));
     assert_false(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(9, 150, 50, 1)));
     assert_false(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(8, 100, 50, 1)));
@@ -521,7 +496,6 @@ static void another_frame(void **state)
     uint8_t frame[1000] = {0};
     struct ft_fingerprint first, other;
 
-    (void)state;
     frame[12] = 0x88, frame[13] = 0xb5;
     first = nd_fingerprint(frame, sizeof(frame), sizeof(frame));
     for (unsigned i = 0; i < sizeof(frame); i++) {

@@ -7,11 +7,7 @@
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define S 1000000000ull
 
@@ -35,7 +31,6 @@ static void keys_count_while_the_stream_stands(void **state)
         {50 * S, 100 * S, 101 * S, 7, 98 * S, false, "its word is not taken"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const struct nd_mirror_status s = {.connected_since = rows[i].connected,
                                            .answered = rows[i].answered,
@@ -53,7 +48,6 @@ static void an_agents_clock_is_that_of_its_beginning(void **state)
     struct agent a = {.wall = nd_wall() - nd_now()};
     uint64_t wall = nd_wall() / S, at = clock_of(&a);
 
-    (void)state;
     assert_in_range(at, wall - 1, wall + 1);
 }
 
@@ -62,7 +56,6 @@ static void nothing_is_created_behind_a_stream_that_has_just_begun(void **state)
 {
     struct nd_mirror_status s = {.connected_since = 50 * S};
 
-    (void)state;
     assert_false(may_create(&s, 50 * S));
     assert_false(may_create(&s, 54 * S - 1));
     assert_true(may_create(&s, 54 * S));
@@ -76,7 +69,6 @@ static void who_begins_to_lead_tells_the_age_of_a_plan(void **state)
     struct agent a = {.wall = nd_wall() - nd_now()};
     uint64_t before = nd_now();
 
-    (void)state;
     begin_to_lead(&a);
     assert_in_range(a.tally.planned, before, nd_now());
 }
@@ -88,7 +80,6 @@ static void why_keys_are_not_heard_is_told_once(void **state)
     struct silence *told = &a.silence[0];
     uint64_t at;
 
-    (void)state;
     tell_own(&a, &s);
     assert_true(told->is);
     assert_string_equal(told->why, "no route");
@@ -116,7 +107,6 @@ static void a_leader_rests_behind_a_plan_and_a_turn(void **state)
 {
     struct agent a = {.turned = 100 * S};
 
-    (void)state;
     assert_int_equal(rest_until(100 * S, 1000), 100 * S + S / 20);
     assert_int_equal(rest_until(100 * S, S / 10), 100 * S + S / 5);
     assert_false(is_turn_due(&a, 100 * S + S / 10));
@@ -159,7 +149,6 @@ static void loads_that_change_a_little_are_said_once_a_minute(void **state)
     };
     struct word last = {.text = NULL}, next;
 
-    (void)state;
     says(&last, "PROTECTED", 0.123456, 12345);
     assert_non_null(strstr(last.text, "\"load\":[0.12,1.2e4,26.0]"));
     assert_true(is_news(&(struct word){.text = NULL}, &last)); /* the first one */
@@ -208,7 +197,6 @@ static int read_file(void **state)
                                "shards: {east: {port: 1}, north: {port: 2}}\npair: {}\nnode: {}\n";
     struct ft_fault fault = {""};
 
-    (void)state;
     return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
 }
 
@@ -223,7 +211,6 @@ static int begin_leader(void **state)
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 20000};
     struct ft_fault fault = {""};
 
-    (void)state;
     help_etcd_begin(&real, false);
     snprintf(file->state, sizeof(file->state), "%s", help_config_dir());
     file->etcd = real.config;
@@ -240,7 +227,6 @@ static int begin_leader(void **state)
 
 static int end_leader(void **state)
 {
-    (void)state;
     nd_mirror_stop(leader.mirror, false);
     nd_mirror_stop(leader.fleet, false);
     fl_local_close(leader.local);
@@ -282,7 +268,6 @@ static int64_t written(const char *shard)
 /* After a power cut there may be thousands of keys to follow, and one shard that is alone. */
 static void an_order_is_written_before_what_can_wait(void **state)
 {
-    (void)state;
     put("shards/east", "{\"first\":[\"a\",\"c\"],\"members\":[\"a\",\"c\"],\"view\":7,\"moved\":1}");
     put("shards/north", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":1}");
     put("servers/a",
@@ -298,7 +283,6 @@ static void an_order_is_written_before_what_can_wait(void **state)
 
 static void nothing_is_created_before_it_may_be(void **state)
 {
-    (void)state;
     put("servers/a", "{\"nodes\":{},\"kept\":[]}");
     put("servers/b", "{\"nodes\":{},\"kept\":[]}");
     put("servers/c", "{\"nodes\":{},\"kept\":[]}");
@@ -329,7 +313,6 @@ static void a_servers_key_that_was_deleted_is_said_again(void **state)
     struct ft_fault fault = {""};
     bool done;
 
-    (void)state;
     assert_int_equal(fl_local_open(&leader.local, leader.file, 0, &fault), 0);
     assert_int_equal(nd_mirror_start(&leader.mirror, &config, &fault), 0);
     assert_int_equal(mirror_fleet(&leader, false, &fault), 0);
@@ -350,7 +333,6 @@ static void a_leader_key_without_a_lease_is_deleted(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(mirror_fleet(&leader, false, &fault), 0);
     UNTIL(!is_there("leader"))
     {

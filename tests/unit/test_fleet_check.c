@@ -5,12 +5,7 @@
  */
 #include "fleet/check.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,7 +62,6 @@ static const char *refusal_of(const char *find, const char *replace)
 
 static void a_fleet_in_which_all_differs_is_whole(void **state)
 {
-    (void)state;
     assert_string_equal(refusal_of(NULL, NULL), "");
     /* An address may stand twice in one shard: it is answered for once. */
     assert_string_equal(refusal_of("own: 203.0.113.11", "own: 203.0.113.1"), "");
@@ -78,7 +72,6 @@ static void a_key_that_is_not_there_is_named(void **state)
     char key[FL_PATH_MAX];
     const char *made = help_config_file("fleet.key", "k", 1);
 
-    (void)state;
     snprintf(key, sizeof(key), "%s", made);
     assert_string_equal(refusal_of(NULL, NULL), "");
     assert_string_equal(missing, "");
@@ -109,7 +102,6 @@ static void what_two_shards_have_in_common_is_refused(void **state)
          "two"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         assert_string_equal(refusal_of(rows[i].find, rows[i].replace), rows[i].expected);
 }
@@ -117,7 +109,6 @@ static void what_two_shards_have_in_common_is_refused(void **state)
 /* Told as of the file that the agent would write. The last server's node alone is wrong in the second one. */
 static void a_node_that_cannot_be_read_on_one_server_is_refused(void **state)
 {
-    (void)state;
     assert_string_equal(refusal_of("metrics: $(host):$(metrics)", "metrics: $(host):x"),
                         "f.yaml: the pair file of shard north: /st/north-a.yaml:7: node north-a metrics is "
                         "\"192.0.2.1:x\", expected A.B.C.D:PORT");

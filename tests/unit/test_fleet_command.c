@@ -7,12 +7,7 @@
 #include "fleet/command.c"
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdlib.h>
 
@@ -30,7 +25,6 @@ static int make_file(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     return fl_file_read(&c.file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
 }
 
@@ -96,7 +90,6 @@ static void all_is_well(void)
 
 static void zero_says_that_all_is_as_it_should_be(void **state)
 {
-    (void)state;
     all_is_well();
     expect(0);
     put("wishes/pin/east", "a");
@@ -113,7 +106,6 @@ static void zero_says_that_all_is_as_it_should_be(void **state)
 
 static void what_is_to_be_done_is_one(void **state)
 {
-    (void)state;
     all_is_well();
     put("wishes/drain/b", "1");
     expect(1);
@@ -145,7 +137,6 @@ static void what_is_to_be_done_is_one(void **state)
 
 static void what_is_not_protected_is_two(void **state)
 {
-    (void)state;
     all_is_well();
     put("servers/a", NODE("SOLO", "true", "true"));
     put("servers/b", EMPTY);
@@ -183,7 +174,6 @@ static void a_wish_for_a_server_that_is_no_more_can_be_taken_back_once(void **st
 {
     struct help_real_etcd real;
 
-    (void)state;
     help_etcd_begin(&real, false);
     char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
 
@@ -219,7 +209,6 @@ static void a_wish_is_waited_for(void **state)
     struct help_real_etcd real;
     char file_name[100];
 
-    (void)state;
     help_etcd_begin(&real, false);
     char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
 
@@ -247,7 +236,6 @@ static void a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed(void *
 {
     struct help_real_etcd real;
 
-    (void)state;
     all_is_well();
     put("servers/c", "{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}");
     expect(1);

@@ -6,12 +6,7 @@
  */
 #include "fleet/stray.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +29,6 @@ static int make_file(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
 }
 
@@ -46,7 +40,6 @@ static int free_file(void **state)
 
 static int forget(void **state)
 {
-    (void)state;
     nd_keys_clear(&keys);
     memset(copied, 0, sizeof(copied));
     return 0;
@@ -109,7 +102,6 @@ static const char *find(bool all)
 
 static void members_are_told(void **state)
 {
-    (void)state;
     assert_string_equal(find(true), "");
     put("shards/east", EAST("a", "b", "7", ""), 3);
     assert_string_equal(find(true), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 ");
@@ -121,7 +113,6 @@ static void members_are_told(void **state)
 /* One that began to lead does not know of them; what is there is not written again. */
 static void what_is_there_is_left(void **state)
 {
-    (void)state;
     put("shards/east", EAST("a", "b", "7", ""), 3);
     put("agents/a/east", EAST("a", "b", "7", ""), 4);
     put("agents/b/east", EAST("a", "b", "6", ""), 5);
@@ -131,7 +122,6 @@ static void what_is_there_is_left(void **state)
 /* Two changes of one key are no transaction, and without one nothing is ordered. */
 static void a_stray_is_told_once(void **state)
 {
-    (void)state;
     put("shards/east", EAST("a", "c", "8", ""), 9);
     put("agents/a/east", EAST("a", "c", "8", ""), 9);
     put("agents/c/east", EAST("a", "c", "8", ""), 9);
@@ -156,7 +146,6 @@ static void a_view_of_another_life_is_not_followed_while_the_shard_is_served(voi
         {"JOINING", "JOINING", 300}, {"READY", "JOINING", 300},
     };
 
-    (void)state;
     put("shards/east", EAST("a", "b", "7", ""), 3);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char value[256];
@@ -178,7 +167,6 @@ static void a_view_of_another_life_is_not_followed_while_the_shard_is_served(voi
 /* It has to stop its node, and may be away until it can: so it is told until it has none. */
 static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
 {
-    (void)state;
     put("shards/east", EAST("a", "c", "8", ""), 9);
     put("agents/a/east", EAST("a", "c", "8", ""), 9);
     put("agents/c/east", EAST("a", "c", "8", ""), 9);
@@ -197,7 +185,6 @@ static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
 /* An order that was withdrawn before its node was there: who was not told so would start it for ever. */
 static void a_copy_goes_only_once_it_says_that_no_node_is_to_run(void **state)
 {
-    (void)state;
     put("shards/east", EAST("a", "b", "7", ""), 9);
     put("agents/a/east", EAST("a", "b", "7", ""), 9);
     put("agents/b/east", EAST("a", "b", "7", ""), 9);
@@ -215,7 +202,6 @@ static void a_copy_goes_only_once_it_says_that_no_node_is_to_run(void **state)
 /* A server that the agents' files differ about, or that was told by nobody: it has a node, so it hears. */
 static void who_tells_of_a_node_is_told(void **state)
 {
-    (void)state;
     put_server("d", "east");
     put("shards/east", EAST("a", "b", "7", ""), 3);
     assert_string_equal(find(false), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 d/east=view\":7,\"@0 ");
@@ -224,7 +210,6 @@ static void who_tells_of_a_node_is_told(void **state)
 /* A shard that was taken out of the file, one whose key is lost, and what no leader wrote. */
 static void of_what_is_not_known_nothing_is_written(void **state)
 {
-    (void)state;
     put_server("b", "");
     put("agents/b/west", "{}", 5);
     put("agents/b/north", "{}", 5);
@@ -261,7 +246,6 @@ static const char *follow(bool all)
 
 static void a_shard_out_of_the_file_is_ended_by_a_person_alone(void **state)
 {
-    (void)state;
     put_server("a", "west");
     put_server("b", "");
     put_server("c", "");
@@ -292,7 +276,6 @@ static void a_shard_out_of_the_file_is_ended_by_a_person_alone(void **state)
 
 static void a_shard_of_the_file_is_not_removed(void **state)
 {
-    (void)state;
     put_server("a", "east");
     put("shards/east", EAST("a", "b", "7", ""), 3);
     put("wishes/remove/east", "1", 4);

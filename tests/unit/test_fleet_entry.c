@@ -8,12 +8,7 @@
 #include "ftcore/record/message.h"
 #include "node/etcd/keys.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -35,7 +30,6 @@ static int make_file(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
 }
 
@@ -103,7 +97,6 @@ static void a_shard_is_read_as_it_is_written(void **state)
 {
     struct fl_placement p = {.first = {B, A}, .member = {B, A}, .failed.to = FL_NONE};
 
-    (void)state;
     expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"b\",\"a\"],\"view\":0,\"moved\":0}");
     p.member[0] = C;
     p.view = FT_VIEW_MAX;
@@ -155,7 +148,6 @@ static void two_shards_are_the_same_or_not(void **state)
                                    .failed = {2, B, 6}};
     struct fl_placement q;
 
-    (void)state;
 #define DIFFERS(member_, value)                                                                              \
     do {                                                                                                     \
         q = p;                                                                                               \
@@ -195,7 +187,6 @@ static void a_server_runs_what_a_shard_says(void **state)
 {
     struct fl_placement p = {.first = {A, B}, .member = {B, C}, .order = {FL_HANDOVER, FL_DRAIN, A, 0}};
 
-    (void)state;
     assert_false(fl_placement_has(&p, A));
     assert_true(fl_placement_has(&p, B));
     assert_true(fl_placement_has(&p, C));
@@ -271,7 +262,6 @@ static void what_is_no_shards_key_is_refused(void **state)
         {"{" MEMBERS "\"failed\":{\"count\":1,\"when\":\"now\"}}", FAILED},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fl_placement p;
         struct ft_fault fault = {""};
@@ -297,7 +287,6 @@ static void a_key_that_was_cut_is_refused(void **state)
     struct fl_placement p;
     struct ft_fault fault = {""};
 
-    (void)state;
     for (size_t len = 0; len < sizeof(whole) - 1; len++)
         assert_int_equal(read_shard(&p, whole, len, &fault), FT_EMALFORMED);
     assert_int_equal(read_shard(&p, whole, sizeof(whole) - 1, &fault), 0);
@@ -318,7 +307,6 @@ static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_ther
     struct fl_placement p;
     uint32_t all = fl_file_all(file);
 
-    (void)state;
     read_well(&p, "{\"first\":[\"gone\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7}");
     assert_int_equal(p.first[0], C);
     assert_int_equal(p.first[1], B);
@@ -341,7 +329,6 @@ static void a_member_on_a_server_that_the_file_has_no_more_is_one(void **state)
     char value[128];
     uint32_t all = fl_file_all(file);
 
-    (void)state;
     read_well(&p, "{\"first\":[\"a\",\"lost\"],\"members\":[\"lost\",\"b\"],\"view\":7}");
     assert_int_equal(p.member[0], all);
     assert_int_equal(p.member[1], B);
@@ -372,7 +359,6 @@ static void what_later_versions_add_is_left_out(void **state)
 {
     struct fl_placement p;
 
-    (void)state;
     read_well(&p, "{" MEMBERS
                   "\"view\":7,\"colour\":\"red\",\"order\":{\"kind\":\"hand over\",\"cause\":\"mood\","
                   "\"to\":\"b\",\"since\":1,\"how\":[1]}}");
@@ -402,7 +388,6 @@ static void a_server_is_read_as_it_is_written(void **state)
     struct fl_server_said said, again;
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(fl_server_said_make(&said, file->shards, &fault), 0);
     said.node[0] = (struct fl_node_said){.shard = C,
                                          .state = "PROTECTED",
@@ -460,7 +445,6 @@ static void a_load_that_is_no_number_is_not_written(void **state)
     struct fl_server_said said, again;
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(fl_server_said_make(&said, file->shards, &fault), 0);
     said.node[said.nodes++] =
         (struct fl_node_said){.shard = A, .state = "SOLO", .measured = true, .load = {{NAN, 1, 1, 0}}};
@@ -487,7 +471,6 @@ static void as_many_nodes_as_a_server_may_run_fit_into_its_key(void **state)
     struct fl_server_said said;
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(fl_server_said_make(&said, FL_NODES_MAX, &fault), 0);
     for (; said.nodes < FL_NODES_MAX; said.nodes++) {
         struct fl_node_said *n = &said.node[said.nodes];
@@ -551,7 +534,6 @@ static void what_is_no_servers_key_is_refused(void **state)
         {"{\"nodes\":{\"west\":{\"state\":\"SOLO\"},\"east\":{}},\"kept\":[\"north\"]}", NO_NODE},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fl_server_said said;
         struct ft_fault fault = {""};
@@ -590,7 +572,6 @@ static void what_is_no_load_was_not_measured(void **state)
     };
     struct fl_server_said said;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         read_server_well(&said, rows[i]);
         assert_int_equal(said.nodes, 1);
@@ -607,7 +588,6 @@ static void shards_that_the_file_has_no_more_are_left_out(void **state)
 {
     struct fl_server_said said;
 
-    (void)state;
     read_server_well(&said, "{\"nodes\":{\"old\":{\"state\":7},\"west\":{\"state\":\"SOLO\"}},"
                             "\"kept\":[\"older\",\"east\",7,null]}");
     assert_int_equal(said.nodes, 1);
@@ -622,7 +602,6 @@ static void a_shard_that_is_named_often_leaves_room_for_others(void **state)
 {
     struct fl_server_said said;
 
-    (void)state;
     read_server_well(&said,
                      "{\"nodes\":{},\"kept\":[\"east\",\"east\",\"east\",\"east\",\"west\",\"west\"]}");
     assert_int_equal(said.kepts, 2);

@@ -6,12 +6,7 @@
  */
 #include "fleet/file.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,7 +131,6 @@ static void sections_are_refused_by_position(void **state)
         {"node:\n  ports: ", "node: 7\n# ", "f.yaml:15: node is 7, expected a map of settings"},
     };
 
-    (void)state;
     REFUSE(all);
 }
 
@@ -163,7 +157,6 @@ static void servers_are_refused_by_position(void **state)
         {"cores: 8", "core: 8", "f.yaml:6: unknown key \"core\" in server s3, expected \"cores\"?"},
     };
 
-    (void)state;
     REFUSE(all);
     assert_string_equal(refusal_of("fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
                                    "servers: {a: {host: 192.0.2.1}}\nshards: {}\npair: {}\nnode: {}\n"),
@@ -209,7 +202,6 @@ static void shards_are_refused_by_position(void **state)
         {"  north: ", "  n12345678901234567890123456: ", ""},
     };
 
-    (void)state;
     REFUSE(all);
 }
 
@@ -218,7 +210,6 @@ static void a_file_that_is_not_there_is_refused(void **state)
     struct ft_fault fault = {""};
     struct fl_file *file;
 
-    (void)state;
     assert_int_equal(fl_file_read(&file, "/nowhere/fleet.yaml", &fault), FT_ENOENT);
     assert_null(file);
     assert_string_equal(
@@ -234,7 +225,6 @@ static void servers_and_shards_are_in_the_order_of_their_names(void **state)
 {
     struct fl_file *file = read_text(base);
 
-    (void)state;
     assert_string_equal(file->name, "edge");
     assert_int_equal(file->heals, 4);
     assert_int_equal(file->hold_down_s, 60);
@@ -269,7 +259,6 @@ static void a_node_is_called_by_shard_and_server(void **state)
     struct fl_file *file = read_text(base);
     char name[FL_NAME_MAX], path[FL_PATH_MAX];
 
-    (void)state;
     assert_string_equal(fl_node_name(name, file, 0, 0), "north-a-1");
     assert_string_equal(fl_node_socket(path, file, 0, 0), "/rn/north-a-1.sock");
     assert_int_equal(fl_node_server(file, 0, "north-a-1"), 0);
@@ -291,7 +280,6 @@ static void the_longest_name_of_a_node_is_one(void **state)
     struct fl_file *file = read_changed("  north: ", "  n12345678901234567890123456: ");
     char name[FL_NAME_MAX];
 
-    (void)state;
     assert_string_equal(fl_node_name(name, file, 0, 0), "n12345678901234567890123456-a-1");
     assert_int_equal(fl_node_server(file, 0, name), 0);
     fl_file_free(file);
@@ -305,7 +293,6 @@ static void paths_do_not_depend_on_where_it_is_read(void **state)
     char expected[256], was[512], *text, *pair;
     const uint32_t on[] = {0, 1};
 
-    (void)state;
     text = help_config_replace(base, "{etcd:", "{ca: tls/ca.pem, etcd:");
     help_config_file("f.yaml", text, strlen(text));
     assert_non_null(getcwd(was, sizeof(was)));
@@ -346,7 +333,6 @@ static void a_node_reads_who_is_in_the_pair(void **state)
     struct ft_fault fault = {""};
     char path[512], *text;
 
-    (void)state;
     chmod(help_config_file("fleet.key", key, sizeof(key) - 1), 0600);
     file = read_text(base);
     text = render(file, 0, on, 3);
@@ -489,7 +475,6 @@ static void values_come_back_as_they_were(void **state)
         {"\"\\x80\"", "'\xc2\x80'"},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         expect_yaml(rows[i].value, rows[i].expected);
 }
@@ -500,7 +485,6 @@ static void keys_of_sections_come_back_as_they_were(void **state)
     struct fl_file *file = read_changed("  link: {key: $(dir)/fleet.key}", "  \"link: {key: x} #\": $(in)");
     char *text = render(file, 0, on, 2);
 
-    (void)state;
     assert_string_equal(by_libyaml(text, "link: {key: x} #", NULL), "x0");
     free(text);
     fl_file_free(file);
@@ -512,7 +496,6 @@ static void names_of_paths_come_back_as_they_were(void **state)
     struct fl_file *file = read_changed("run: /rn", "run: '/r\"n\\$(shard)'");
     char *text = render(file, 0, on, 2);
 
-    (void)state;
     assert_non_null(
         strstr(by_libyaml(text, "nodes", "north-s2"), "control: '/r\"n\\$(shard)/north-s2.sock'"));
     free(text);
@@ -525,7 +508,6 @@ static void names_stand_for_what_the_shard_has(void **state)
 {
     char expected[300];
 
-    (void)state;
     expect_yaml("$(in)", "x0");
     expect_yaml("[a$(in)b$(out), $(shard)$(shard), '$(in)']", "[ax0bx1, northnorth, 'x0']");
     expect_yaml("{$(in): {a: [$(out)]}}", "{x0: {a: [x1]}}");
@@ -551,7 +533,6 @@ static void expect_given(const char *given, const char *value, const char *expec
 
 static void what_a_shard_gives_is_put_in_as_text(void **state)
 {
-    (void)state;
     /* Whether it is a number is said where it is used. */
     expect_given("{in: \"7\"", "$(in)", "7");
     expect_given("{in: 7", "\"$(in)\"", "'7'");
@@ -583,7 +564,6 @@ static void a_name_that_the_shard_does_not_have_is_refused(void **state)
 {
     static char text[5000];
 
-    (void)state;
     refuse_render("[bare]", "[$(inn)]",
                   "f.yaml:13: $(inn) is nothing that shard north has, expected a key of its with");
     refuse_render("[bare]", "[\"$()\"]",
@@ -612,7 +592,6 @@ static void the_nodes_user_may_own_what_the_agent_reads(void **state)
 {
     struct fl_file *file = read_changed("edge\n", "edge\nuser: nobody\n");
 
-    (void)state;
     assert_string_equal(file->user, "nobody");
     assert_string_equal(file->etcd.owner, "nobody");
     fl_file_free(file);
@@ -625,7 +604,6 @@ static void the_arbiter_is_not_replaced_in(void **state)
         read_changed("{etcd: [\"http:", "{user: u$(in), password_file: /p, etcd: [\"https:");
     char *text = render(file, 0, on, 2);
 
-    (void)state;
     assert_string_equal(by_libyaml(text, "arbiter", NULL),
                         "{key: 'understudy/edge/arbiter/north', user: 'u$(in)', password_file: '/p', "
                         "etcd: ['https://192.0.2.9:2379']}");

@@ -8,12 +8,7 @@
 #include "fleet/picture.h"
 #include "ftcore/record/message.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +34,6 @@ static int make_file(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
 }
 
@@ -430,7 +424,6 @@ static struct outcome look(void)
 
 static void whose_word_counts(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof(truths) / sizeof(truths[0]); i++) {
         const struct truth *t = &truths[i];
 
@@ -483,7 +476,6 @@ static void lie(uint32_t liar)
 
 static void no_lie_of_another_server_moves_anything(void **state)
 {
-    (void)state;
     for (uint64_t began = 1; began < 20000; began++) {
         seed = began;
         const struct truth *t = &truths[draw(sizeof(truths) / sizeof(truths[0]))];
@@ -509,7 +501,6 @@ static void no_lie_of_another_server_moves_anything(void **state)
 /* Nor does a member's, while the other one is live and the arbiter has decided for no later view. */
 static void no_lie_of_a_member_moves_a_shard_that_lives(void **state)
 {
-    (void)state;
     for (uint64_t began = 1; began < 2000; began++) {
         struct truth t = truths[0];
 
@@ -533,7 +524,6 @@ static void no_lie_of_a_member_moves_a_shard_that_lives(void **state)
  * as before. */
 static void what_a_member_says_is_forgotten_when_it_is_over(void **state)
 {
-    (void)state;
     for (uint64_t began = 1; began < 2000; began++) {
         seed = began;
         struct truth t = truths[0];
@@ -559,7 +549,6 @@ static void what_a_member_says_is_forgotten_when_it_is_over(void **state)
  * is read afterwards. */
 static void names_of_nobody_take_no_room(void **state)
 {
-    (void)state;
     for (int i = 0; i < 200; i++) {
         uint32_t liar = i % 4 < 2 ? F : A;
         char key[64], value[300];
@@ -588,7 +577,6 @@ static void names_of_nobody_take_no_room(void **state)
 /* A view above a pair's own limit is nothing that a node is in. */
 static void a_view_above_the_limit_is_no_view(void **state)
 {
-    (void)state;
     put_truth(&truths[0]);
     put_server(A, &(struct word){"SOLO", FT_VIEW_MAX + 1, {A, C}});
     assert_int_equal(look().next.view, 7);
@@ -609,7 +597,6 @@ static void who_leads_is_a_server_with_a_lease(void **state)
     } rows[] = {{"b", 9, "b"},   {"b", 0, ""}, {"ghost", 9, ""}, {"\033[2J", 9, ""}, {"a b", 9, ""},
                 {"\xff", 9, ""}, {"", 9, ""},  {"-a", 9, ""},    {"bb", 9, ""}};
 
-    (void)state;
     put_truth(&truths[0]);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct fl_picture p;

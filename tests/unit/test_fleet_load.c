@@ -4,12 +4,7 @@
  * process is this one, so that its processor time is known.
  */
 #include "fleet/local.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define S 1000000000ull
 
@@ -39,7 +34,6 @@ static void an_agent_that_is_new_knows_a_node_by_all_its_life(void **state)
 {
     struct local_node n = {.told = true};
 
-    (void)state;
     burn();
     hear_turns(&n, 0.001, 100, 50, 7 * S);
     assert_true(n.said.measured);
@@ -52,7 +46,6 @@ static void a_node_that_is_new_is_measured_after_five_seconds(void **state)
 {
     struct local_node n = {.told = true};
 
-    (void)state;
     hear_turns(&n, 0.001, 4, 50, 7 * S);
     assert_false(n.said.measured);
     hear_turns(&n, 0.002, 8, 500, 11 * S);
@@ -66,7 +59,6 @@ static void a_load_is_of_the_last_five_seconds(void **state)
 {
     struct local_node n = {.told = true};
 
-    (void)state;
     hear_turns(&n, 0.001, 100, 1000, 7 * S);
     hear_turns(&n, 0.001, 105, 1050, 12 * S);
     assert_float_equal(n.said.load.of[FL_PACKETS], 20, 1e-9);
@@ -85,7 +77,6 @@ static void all_nodes_are_measured_in_one_turn(void **state)
     double was[8] = {0};
     int changes = 0;
 
-    (void)state;
     all_in_one_turn = true;
     for (int i = 0; i < 500; i++) { /* turns of 0.2 s; 100 s */
         uint64_t now = 7 * S + (uint64_t)i * S / 5;
@@ -113,7 +104,6 @@ static void a_load_is_no_more_than_the_processor_time(void **state)
     struct local_node n = {.told = true};
     struct timespec spent;
 
-    (void)state;
     hear_turns(&n, 1000, 2000, 50, 7 * S);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
     assert_true(n.said.measured);

@@ -13,12 +13,7 @@ static int ask_node(const char *socket, const json_t *request, int timeout_ms, j
 #include "fleet/local.c"
 #include "tests/help/config.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define S 1000000000ull
 enum { A, B, C };
@@ -88,7 +83,6 @@ static int open_all(void **state)
     struct ft_fault fault = {""};
     char text[1024];
 
-    (void)state;
     snprintf(text, sizeof(text),
              "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\nstate: %s\nrun: %s\n"
              "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
@@ -113,7 +107,6 @@ static int begin(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     now = 100 * S;
     node.asked[0] = '\0';
     unlink(path("units"));
@@ -123,7 +116,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     UNTIL(!local->node[0].systemctl)
     reap(&local->node[0], "east-a");
     fl_local_close(local);
@@ -171,7 +163,6 @@ static void a_standby_is_not_given_up_before_the_other_one_is_there(void **state
 {
     struct fl_placement p = ordered(FL_REPAIR, C);
 
-    (void)state;
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     for (int i = 0; i < 5; i++)
@@ -190,7 +181,6 @@ static void who_does_not_know_what_is_told_now_starts_nodes_alone(void **state)
 {
     struct fl_placement p = ordered(FL_REPAIR, C);
 
-    (void)state;
     say("PROTECTED", "primary", true, 7);
     p.order.there = true;
     fl_local_tell(local, 0, &p);
@@ -228,7 +218,6 @@ static void an_order_of_the_file_waits_as_well(void **state)
 {
     const struct fl_placement p = ordered(FL_HANDOVER, B);
 
-    (void)state;
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     fl_local_close(local);
@@ -250,7 +239,6 @@ static void an_order_whose_key_is_gone_is_not_carried_out(void **state)
 {
     struct fl_placement p = ordered(FL_HANDOVER, B);
 
-    (void)state;
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     fl_local_tell(local, 0, NULL);
@@ -272,7 +260,6 @@ static void a_primary_is_not_ended_by_a_key(void **state)
 {
     struct fl_placement p = protects;
 
-    (void)state;
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     turn(true);
@@ -298,7 +285,6 @@ static void a_node_that_never_came_up_is_stopped_once(void **state)
     struct fl_placement p = asked;
     struct ft_fault fault = {""};
 
-    (void)state;
     snprintf(node.status, sizeof(node.status), "{}");
     p.member[0] = C;
     p.member[1] = B;
@@ -337,7 +323,6 @@ static void what_a_node_says_can_be_read_by_others(void **state)
     struct fl_server_said read;
     struct ft_fault fault = {""};
 
-    (void)state;
     fl_local_tell(local, 0, &protects);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         snprintf(node.status, sizeof(node.status),
@@ -364,7 +349,6 @@ static void a_disk_that_is_full_keeps_no_node_from_being_started(void **state)
 {
     struct fl_placement p = protects;
 
-    (void)state;
     snprintf(node.status, sizeof(node.status), "{}");
     fl_local_tell(local, 0, &p);
     turn(true);
@@ -386,7 +370,6 @@ static void what_lies_in_the_way_of_a_file_is_not_written_to(void **state)
     struct fl_placement p = protects;
     char is[64];
 
-    (void)state;
     put("victim", "whole", 0644);
     unlink(path("east.told.new"));
     assert_int_equal(symlink("victim", path("east.told.new")), 0);
@@ -400,7 +383,6 @@ static void what_lies_in_the_way_of_a_file_is_not_written_to(void **state)
 /* Is there a view file, or not? Who cannot tell says so, and nothing is begun beside it. */
 static void a_view_file_that_cannot_be_looked_for_may_be_there(void **state)
 {
-    (void)state;
     snprintf(node.status, sizeof(node.status), "{}");
     rmdir(path("east-a"));
     turn(true);
@@ -417,7 +399,6 @@ static void a_turn_that_takes_long_carries_nothing_out_at_its_end(void **state)
 {
     struct fl_placement p = ordered(FL_HANDOVER, B);
 
-    (void)state;
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     node.takes_ms = 30;
@@ -443,7 +424,6 @@ static void a_turn_waits_for_three_silent_nodes(void **state)
     struct fl_local *l;
     char text[1024];
 
-    (void)state;
     snprintf(text, sizeof(text),
              "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\nstate: %s\nrun: %s\n"
              "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
@@ -492,7 +472,6 @@ static void a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to(void 
     struct ft_fault fault = {""};
     struct fl_local *l;
 
-    (void)state;
     unlink(path("units"));
     mkdir(path("west-a"), 0700);
     mkdir(path("west-a/west-a.sets"), 0700);

@@ -4,12 +4,7 @@
  * page are held against what the picture says, and against docs/reference.md where it says what is left out.
  */
 #include "fleet/metrics.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +93,6 @@ static void test_leader(void **state)
                                         "understudy_fleet_plan_age_seconds 4"};
     struct fl_tally t = begin();
 
-    (void)state;
     fl_tally_plan(&t, &picture, &plan, 50 * S);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
         check(&t, 54 * S, lines[i], true);
@@ -110,7 +104,6 @@ static void test_unprotected(void **state)
 {
     struct fl_tally t = begin();
 
-    (void)state;
     fl_tally_plan(&t, &picture, &plan, 50 * S);
     check(&t, 50 * S, "understudy_fleet_unprotected_seconds 0", true);
     fl_tally_plan(&t, &picture, &plan, 60 * S);
@@ -137,7 +130,6 @@ static void test_who_does_not_lead_says_nothing_of_the_fleet(void **state)
 {
     struct fl_tally t = begin();
 
-    (void)state;
     check(&t, 5 * S, "understudy_fleet_leads 0", true);
     check(&t, 5 * S, "understudy_fleet_shards{", false);
     fl_tally_plan(&t, &picture, &plan, 50 * S);
@@ -153,7 +145,6 @@ static void test_server(void **state)
 {
     struct fl_tally t = begin();
 
-    (void)state;
     check(&t, 5 * S, "understudy_fleet_etcd_answers 1", true);
     check(&t, 5 * S, "understudy_fleet_capacity_used_ratio{measure=\"nodes\"} 0.5", true);
     check(&t, 5 * S, "understudy_fleet_capacity_used_ratio{measure=\"cores\"} 0.25", true);
@@ -173,7 +164,6 @@ static void test_orders(void **state)
                                            {.kind = FL_LEAVE}};
     struct fl_tally t = begin();
 
-    (void)state;
     check(&t, S, "understudy_fleet_orders_total{outcome=\"failed\"} 0", true);
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
         fl_tally_written(&t, &steps[i]);
@@ -189,7 +179,6 @@ static void test_who_leads_and_never_plans(void **state)
 {
     struct fl_tally t = begin();
 
-    (void)state;
     t.planned = 50 * S; /* it began to lead */
     check(&t, 120 * S, "understudy_fleet_leads 1", true);
     check(&t, 120 * S, "understudy_fleet_plan_age_seconds 70", true);

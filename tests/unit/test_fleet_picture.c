@@ -6,12 +6,7 @@
  */
 #include "fleet/picture.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +37,6 @@ static int make_file(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
 }
 
@@ -54,7 +48,6 @@ static int free_file(void **state)
 
 static int forget(void **state)
 {
-    (void)state;
     nd_keys_clear(&keys);
     if (picture.file)
         fl_picture_free(&picture);
@@ -126,7 +119,6 @@ static void a_server_is_as_the_file_and_the_keys_say(void **state)
 {
     static const uint64_t gone[] = {11, 12, 13, 14};
 
-    (void)state;
     put_server("b", "", "");
     put("wishes/drain/c", "1", 2);
     put_leased("leader", "b", 3, 9);
@@ -162,7 +154,6 @@ static void what_the_leader_says_of_leases_is_known_to_all(void **state)
     struct ft_fault fault = {""};
     char *said;
 
-    (void)state;
     put_server("d", "", "");
     put("leader/gone", "{\"a\":94,\"b\":95,\"c\":-1,\"d\":96,\"x\":97}", 3);
     paint();
@@ -199,7 +190,6 @@ static void who_leads_next_knows_of_leases_by_the_leader(void **state)
     static const char *const last = "{\"a\":94,\"c\":0,\"d\":96,\"x\":97}";
     uint64_t gone[SERVERS] = {[B] = 7};
 
-    (void)state;
     put_server("d", "", "");
     fl_gone_read(file, &keys, last, 99, gone);
     assert_int_equal(gone[A], 94);
@@ -215,7 +205,6 @@ static void who_leads_next_knows_of_leases_by_the_leader(void **state)
 
 static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
 {
-    (void)state;
     paint();
     assert_string_equal(picture.leader, "");
     for (uint32_t i = 0; i < SERVERS; i++)
@@ -232,7 +221,6 @@ static void a_key_without_nodes_is_believed(void **state)
 {
     const struct fl_shard *s;
 
-    (void)state;
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7,\"moved\":100,"
         "\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"d\",\"since\":90},"
@@ -269,7 +257,6 @@ static void nodes_of_the_view_are_heard(void **state)
         {"FENCED", FL_SAYS_FENCED},   {"protected", FL_SAYS_NOTHING},   {"", FL_SAYS_NOTHING}};
     const struct fl_shard *s = NULL;
 
-    (void)state;
     put("shards/east", EAST_AB, 42);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char node[512];
@@ -301,7 +288,6 @@ static void a_later_view_of_nodes_goes_before_the_key_and_ends_an_order(void **s
 {
     const struct fl_shard *s;
 
-    (void)state;
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
         "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90}}",
@@ -323,7 +309,6 @@ static void a_later_view_of_nodes_goes_before_the_key_and_ends_an_order(void **s
 
 static void a_node_of_another_view_says_nothing(void **state)
 {
-    (void)state;
     put("shards/east", EAST_AB, 42);
     /* b lives on in an earlier view, in which it was the primary's standby; a is dead. */
     put_server("b", NODE("east", "READY", "true", "true", "6", "b", "a"), "");
@@ -352,7 +337,6 @@ static void whose_word_does_not_count(void **state)
         "\"members\":[\"north-a\",\"north-c\"]}",
     };
 
-    (void)state;
     put("shards/east", EAST_AB, 42);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         put_server("a", rows[i], "");
@@ -365,7 +349,6 @@ static void whose_word_does_not_count(void **state)
 
 static void a_shard_without_key_and_nodes_is_new(void **state)
 {
-    (void)state;
     put_all_servers();
     put("wishes/pin/east", "c", 2);
     paint();
@@ -376,7 +359,6 @@ static void a_shard_without_key_and_nodes_is_new(void **state)
 
 static void a_shard_without_key_that_has_nodes_is_known(void **state)
 {
-    (void)state;
     put_all_servers();
     put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
     paint();
@@ -415,7 +397,6 @@ static void what_keeps_a_shard_from_being_created(void **state)
 {
     static const char found[] = "not created: c may have a node of that shard, or a view that it kept";
 
-    (void)state;
     put_all_servers();
     put_server("c", "", "\"east\"");
     expect_kept_from(found);
@@ -463,7 +444,6 @@ static void a_server_that_the_file_has_no_more_is_emptied(void **state)
 {
     struct fl_plan *plan;
 
-    (void)state;
     put_all_servers();
     put("shards/east", "{\"first\":[\"a\",\"old\"],\"members\":[\"a\",\"old\"],\"view\":7,\"moved\":100}",
         42);
@@ -497,7 +477,6 @@ static void a_pin_that_names_no_server_is_none(void **state)
 {
     static const char *const rows[] = {"", "e", "a\n", "a1234567890123456789012345678901234567890"};
 
-    (void)state;
     put("shards/east", EAST_AB, 42);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         put("wishes/pin/east", rows[i], 2);
@@ -510,7 +489,6 @@ static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void 
 {
     const struct fl_shard *s;
 
-    (void)state;
     put_all_servers();
     put("shards/east", EAST_AB, 42);
     put("wishes/pin/east", "c", 2);
@@ -545,7 +523,6 @@ static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void 
 
 static void nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them(void **state)
 {
-    (void)state;
     put_all_servers();
     put("shards/east", EAST_AB, 42);
     put_server("a", PROCESS("east", "98"), "");
@@ -621,7 +598,6 @@ static const char *written(struct fl_step step)
 /* A restart is of the process that runs when it is ordered. */
 static void a_restart_names_the_process(void **state)
 {
-    (void)state;
     put_all_servers();
     put("shards/east", EAST_AB, 42);
     put_server("b", PROCESS("east", "99"), "");
@@ -639,7 +615,6 @@ static void a_new_shard_is_written(void **state)
     struct fl_placement next;
     char why[FL_WHY_MAX];
 
-    (void)state;
     put_all_servers();
     assert_string_equal(written(create),
                         "{\"first\":[\"c\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":0,\"moved\":5000}");
@@ -668,7 +643,6 @@ static void a_lost_key_is_written_as_its_nodes_say(void **state)
     static const char expected[] =
         "{\"first\":[\"c\",\"d\"],\"members\":[\"c\",\"d\"],\"view\":9,\"moved\":5000}";
 
-    (void)state;
     put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
     assert_string_equal(written(leave), expected);
     /* The same where somebody has spoilt it. */
@@ -679,7 +653,6 @@ static void a_lost_key_is_written_as_its_nodes_say(void **state)
 
 static void a_first_view_that_has_begun_is_written(void **state)
 {
-    (void)state;
     put("shards/east", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":0,\"moved\":0}", 42);
     assert_string_equal(written(leave), "");
     put_server("a", NODE("east", "PROTECTED", "true", "true", "1", "a", "b"), "");
@@ -693,7 +666,6 @@ static void orders_are_written_and_withdrawn(void **state)
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
         "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90}}";
 
-    (void)state;
     put("shards/east", EAST_AB, 42);
     assert_string_equal(written((struct fl_step){.kind = FL_REPAIR, .cause = FL_ZONE, .to = {D, FL_NONE}}),
                         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
@@ -714,7 +686,6 @@ static void orders_are_written_and_withdrawn(void **state)
 
 static void a_later_view_ends_an_order_and_what_failed_before(void **state)
 {
-    (void)state;
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
         "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90},"
@@ -737,7 +708,6 @@ static void a_primary_that_is_alone_is_noted_once(void **state)
     static const char alone[] =
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,\"alone\":200}";
 
-    (void)state;
     put("shards/east", alone, 42);
     paint();
     assert_int_equal(picture.shard[EAST].alone, 200);
@@ -755,7 +725,6 @@ static void a_primary_that_is_alone_is_noted_once(void **state)
 
 static void failures_are_counted_no_further_than_there_are_numbers(void **state)
 {
-    (void)state;
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
         "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90},"
@@ -770,7 +739,6 @@ static void failures_are_counted_no_further_than_there_are_numbers(void **state)
 /* An order that stands is not taken for one that has failed. */
 static void a_time_that_is_to_come_is_now(void **state)
 {
-    (void)state;
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":5001,"
         "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":9223372036854775807},"
@@ -940,7 +908,6 @@ static void step_model(const struct model *m, char *expected, size_t cap)
 
 static void every_step_writes_what_the_model_does(void **state)
 {
-    (void)state;
     for (seed = 1; seed < 20000;) {
         uint64_t began = seed;
         struct model m = draw_model();

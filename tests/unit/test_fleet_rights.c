@@ -8,12 +8,7 @@
 #include "node/etcd/store.h"
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,7 +108,6 @@ static void each_user_may_what_is_his(void **state)
     struct help_real_etcd real;
     struct fl_file *file;
 
-    (void)state;
     help_etcd_begin(&real, true);
     file = read_text(text);
     run_script(&real, file);
@@ -135,7 +129,6 @@ static void each_one_speaks_as_himself(void **state)
     struct ft_fault fault = {""};
     char expected[512], *pair;
 
-    (void)state;
     assert_int_equal(fl_file_speak_as(file, "b", &fault), 0);
     assert_string_equal(file->etcd.user, "f-b");
     snprintf(expected, sizeof(expected), "%s/f-b.password", help_config_dir());
@@ -174,7 +167,6 @@ static void expect_refused(const char *what, const char *with, const char *why)
 
 static void what_is_no_user_for_each_is_refused(void **state)
 {
-    (void)state;
     expect_refused("user: f-$(server)", "user: f", "expected one with $(server)");
     expect_refused("user: f-$(shard)", "user: f", "expected $(shard) in shard_etcd");
     expect_refused("user: f-$(shard)", "user: f-operator", "expected ");
@@ -202,7 +194,6 @@ static unsigned lines_of(const char *what, const char *with)
 
 static void what_is_too_wide_is_told(void **state)
 {
-    (void)state;
     assert_int_equal(lines_of("", ""), 0);
     assert_int_equal(lines_of("$(node).key", "fleet.key"), 1);
     assert_int_equal(lines_of("user: f-$(server)", "user: f"), 1);

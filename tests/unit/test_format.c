@@ -3,14 +3,10 @@
  * Versions of the formats, in the program of the next one (tests/next.h): it reads and writes both, and what
  * it writes in version 4 are the golden files of version 4.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <string.h>
 
-#include <cmocka.h>
 #include <msgpack.h>
 #include <xxhash.h>
 
@@ -44,7 +40,6 @@ static void the_next_program_speaks_the_version_before(void **unused)
     size_t len = golden("messages-v4.bin"), at = 0;
     unsigned messages = 0;
 
-    (void)unused;
     for (long used; at < len; at += (size_t)used, messages++) {
         used = ft_message_decode(wire + at, len - at, 0, &m, bulk, &why);
         if (used <= 0)
@@ -109,7 +104,6 @@ static void every_message_in_every_version(void **unused)
     unsigned count[2];
     uint64_t first;
 
-    (void)unused;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++)
         for (unsigned version = 4; version <= 5; version++) {
             bool none = type == FT_MSG_HELLO || type == FT_MSG_REFUSE;
@@ -183,7 +177,6 @@ static void a_field_is_in_its_versions_only(void **unused)
 {
     struct ft_message m;
 
-    (void)unused;
     begin(7, 5, FT_MSG_HEARTBEAT);
     put(4711);
     assert_true(judge(&m, NULL) > 0);
@@ -231,7 +224,6 @@ static void a_hello_of_any_program_is_read(void **unused)
 {
     struct ft_message m;
 
-    (void)unused;
     hello(4, 3, 0); /* older */
     assert_true(judge(&m, NULL) > 0);
     assert_int_equal(m.newest * 10 + m.oldest, 43);
@@ -265,7 +257,6 @@ static void a_hello_of_any_program_is_read(void **unused)
 
 static void a_version_is_agreed_on(void **unused)
 {
-    (void)unused;
     assert_int_equal(ft_format_common(4, 3, 4, 3), 4);
     assert_int_equal(ft_format_common(4, 3, 3, 2), 3);
     assert_int_equal(ft_format_common(3, 2, 4, 3), 3);
@@ -280,7 +271,6 @@ static void a_record_has_the_numbers_of_its_version(void **unused)
     struct ft_fault why = {""};
     uint64_t first;
 
-    (void)unused;
     for (unsigned version = 4; version <= 5; version++) {
         long len = ft_record_encode(&r, version, true, wire, sizeof(wire));
 
@@ -307,7 +297,6 @@ static void datagrams_have_their_version(void **unused)
     const struct ft_datagram_key key = {1, {2, 3}};
     struct ft_datagram d = {.kind = FT_HEARTBEAT, .view = 5, .next = 77}, back;
 
-    (void)unused;
     for (unsigned version = 4; version <= 5; version++) {
         size_t len = version == 4 ? 64 : 72;
 

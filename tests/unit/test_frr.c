@@ -3,12 +3,7 @@
  */
 #define _GNU_SOURCE /* as node/track/runner.c */
 #include "node/track/runner.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define SESSION(vrf, peer, status)                                                                           \
     "{\"multihop\":false,\"peer\":\"" peer "\",\"interface\":\"eth0\"," vrf                                  \
@@ -35,7 +30,6 @@ static bool is_up(enum nd_track_kind kind, const char *peer, const char *said)
 
 static void bfd(void **state)
 {
-    (void)state;
     assert_true(is_up(ND_TRACK_BFD, "192.0.2.1", "[" SESSION("", "192.0.2.1", "up") "]"));
     assert_true(is_up(ND_TRACK_BFD, "192.0.2.1", "[" SESSION(OF("default"), "192.0.2.1", "up") "]"));
     assert_false(is_up(ND_TRACK_BFD, "192.0.2.1", "[" SESSION("", "192.0.2.1", "down") "]"));
@@ -47,7 +41,6 @@ static void bfd(void **state)
 /* bfdd tells of those of all VRFs, when it is asked for none. */
 static void a_session_of_another_vrf_is_another_one(void **state)
 {
-    (void)state;
     assert_false(is_up(ND_TRACK_BFD, "192.0.2.1",
                        "[" SESSION("", "192.0.2.1", "down") "," SESSION(OF("red"), "192.0.2.1", "up") "]"));
     assert_true(is_up(ND_TRACK_BFD, "192.0.2.1",
@@ -56,7 +49,6 @@ static void a_session_of_another_vrf_is_another_one(void **state)
 
 static void bgp(void **state)
 {
-    (void)state;
     assert_true(is_up(ND_TRACK_BGP, "192.0.2.1", "{\"192.0.2.1\":{\"bgpState\":\"Established\"}}"));
     assert_false(is_up(ND_TRACK_BGP, "192.0.2.1", "{\"192.0.2.1\":{\"bgpState\":\"Active\"}}"));
     assert_false(is_up(ND_TRACK_BGP, "192.0.2.1", "{\"bgpNoSuchNeighbor\":true}"));

@@ -4,13 +4,8 @@
 #include "lane/frames.h"
 
 #include <arpa/inet.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <string.h>
-
-#include <cmocka.h>
 
 static const uint8_t own[6] = {2, 0, 0, 0, 0, 0x0a};
 
@@ -26,7 +21,6 @@ static void a_question_changes_nobodys_table(void **state)
         1,    2,    0,    0,    0,    0,    0x0a, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0, 192, 0, 2, 9};
     uint8_t frame[ND_ARP_LEN];
 
-    (void)state;
     nd_gateway_write(frame, own, inet_addr("192.0.2.9"));
     assert_memory_equal(frame, expected, ND_ARP_LEN);
 }
@@ -39,7 +33,6 @@ static void only_the_answer_to_it_is_taken(void **state)
     uint8_t frame[ND_ARP_LEN];
     uint32_t address = 0;
 
-    (void)state;
     assert_true(nd_gateway_read(answer, ND_ARP_LEN, own, &address));
     assert_int_equal(address, inet_addr("192.0.2.9"));
     assert_false(nd_gateway_read(answer, ND_ARP_LEN - 1, own, &address));

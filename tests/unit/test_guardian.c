@@ -10,13 +10,10 @@
 
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -174,7 +171,6 @@ static int setup(void **state)
     struct sockaddr_in at = {.sin_family = AF_INET};
     socklen_t len = sizeof(here);
 
-    (void)state;
     inet_pton(AF_INET, PEER, &at.sin_addr);
     listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     datagrams = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -187,7 +183,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     close(listener);
     close(datagrams);
     return 0;
@@ -199,7 +194,6 @@ static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
     struct node node = start(&plan);
     double notice = 0, eof = 0;
 
-    (void)state;
     assert_false(notice_within(50));
     uint64_t killed = nd_now();
     kill(node.pid, SIGKILL);
@@ -232,7 +226,6 @@ static void an_orderly_end_is_silent(void **state)
 {
     struct plan plan = {.hold = LANES, .then = stop_and_exit};
 
-    (void)state;
     for (unsigned i = 0; i < 20; i++) {
         struct node node = start(&plan);
         assert_ended(node.pid, 0);
@@ -252,7 +245,6 @@ static void assert_no_death_notice(const struct plan *plan)
 
 static void no_death_notice_before_all_lanes_held(void **state)
 {
-    (void)state;
     assert_no_death_notice(&(struct plan){.hold = LANES - 1});
 }
 
@@ -278,7 +270,6 @@ static void a_dead_guardian_is_noticed(void **state)
     struct plan plan = {.hold = LANES - 1, .then = lose_the_guardian};
     struct node node = start(&plan);
 
-    (void)state;
     assert_ended(node.pid, 0);
     close(node.fd);
     assert_false(notice_within(50));
@@ -289,7 +280,6 @@ static void signals_to_the_group_do_not_reach_the_guardian(void **state)
     struct plan plan = {.hold = LANES, .own_group = true};
     struct node node = start(&plan);
 
-    (void)state;
     kill(node.guardian, SIGINT);
     kill(node.guardian, SIGTERM);
     kill(node.guardian, SIGHUP);
@@ -316,7 +306,6 @@ static void the_end_of_one_lane_is_not_the_nodes(void **state)
     struct plan plan = {.hold = LANES, .then = end_first_lane};
     struct node node = start(&plan);
 
-    (void)state;
     send(node.fd, "x", 1, MSG_NOSIGNAL);
     assert_false(notice_within(100));
     kill(node.pid, SIGKILL);
@@ -332,7 +321,6 @@ static void the_guardian_keeps_nothing_of_the_nodes(void **state)
     char path[64], name[32] = "";
     unsigned open_fds = 0;
 
-    (void)state;
     snprintf(path, sizeof(path), "/proc/%d/comm", node.guardian);
     FILE *f = fopen(path, "r");
     assert_non_null(f);
@@ -367,7 +355,6 @@ static void addresses_are_checked(void **state)
     struct nd_guardian *g;
     struct ft_fault why;
 
-    (void)state;
     assert_int_equal(nd_guardian_start(&g, 1, "localhost", NULL, &dead, NULL, &why), FT_EINVAL);
     assert_string_equal(why.text, "guardian at localhost, expected a numeric IPv4 address");
     assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", NULL, &dead, NULL, &why), FT_ENOENT);

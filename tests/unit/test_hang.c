@@ -4,11 +4,7 @@
  * where it is a machine that stands, or another lane that it waits for.
  */
 #include "node/crash/handler.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define MS 1000000ull
 
@@ -31,7 +27,6 @@ static void half_a_second_on_a_processor(void **state)
 {
     struct hang hang = {0};
 
-    (void)state;
     assert_int_equal(found_at(&hang, call, 100 * MS), 6);
 }
 
@@ -40,7 +35,6 @@ static void a_machine_that_is_busy_only_delays_it(void **state)
 {
     struct hang hang = {0};
 
-    (void)state;
     assert_int_equal(found_at(&hang, call, 2 * MS), 251);
     hang = (struct hang){0};
     assert_int_equal(found_at(&hang, call, 0), 0); /* it could run, and never does */
@@ -52,7 +46,6 @@ static void one_that_stood_is_looked_at_four_times(void **state)
     struct hang hang = {0};
     struct hang_look look = call;
 
-    (void)state;
     assert_int_equal(found_at(&hang, look, 600 * MS), 5);
     hang = (struct hang){0};
     assert_false(judge_hang(&hang, &look));
@@ -67,7 +60,6 @@ static void three_seconds_of_sleep(void **state)
     struct hang_look asleep = call;
     struct hang hang = {0};
 
-    (void)state;
     asleep.sleeps = true;
     assert_int_equal(found_at(&hang, asleep, 0), 31);
     hang = (struct hang){0};
@@ -80,7 +72,6 @@ static void sleep_does_not_count_while_others_have_the_processors(void **state)
     struct hang_look asleep = call;
     struct hang hang = {0};
 
-    (void)state;
     asleep.sleeps = true;
     for (unsigned i = 0; i < 1000; i++) {
         assert_false(judge_hang(&hang, &asleep));
@@ -92,7 +83,6 @@ static void sleep_does_not_count_while_others_have_the_processors(void **state)
 
 static void time_is_given_where_nobody_waits_for_a_processor(void **state)
 {
-    (void)state;
     assert_int_equal(nd_given_of(1000 * MS, 0, 0), 1000 * MS);         /* all sleep */
     assert_int_equal(nd_given_of(1000 * MS, 2000 * MS, 0), 1000 * MS); /* two run */
     assert_int_equal(nd_given_of(1000 * MS, 25 * MS, 975 * MS), 25 * MS);
@@ -104,7 +94,6 @@ static void a_command_may_take_ten(void **state)
 {
     struct hang_look look = call;
 
-    (void)state;
     for (unsigned doing = 0; doing < NF_DOINGS; doing++) {
         bool command = doing == NF_DOING_SHOW || doing == NF_DOING_SET || doing == NF_DOING_CLEAR ||
                        doing == NF_DOING_MAKE || doing == NF_DOING_CHECK;
@@ -117,7 +106,6 @@ static void a_command_may_take_ten(void **state)
 
 static void another_call_begins_anew(void **state)
 {
-    (void)state;
     for (unsigned what = 0; what < 4; what++) {
         struct hang hang = {0};
         struct hang_look look = call;
@@ -139,7 +127,6 @@ static void who_waits_for_another_lane_does_not_hang(void **state)
     struct hang_look look = call;
     struct hang hang = {0};
 
-    (void)state;
     look.waits = true;
     assert_int_equal(found_at(&hang, look, 100 * MS), 0);
     look.sleeps = true;

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* When data ports are whole, and whose fault it is when they are not. Facts from docs/operating.md. */
 #include "node/track/rules.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define NOW    10000u
 #define WITHIN 1000u
@@ -52,7 +46,6 @@ static const char *standby(bool primary)
 
 static void ports_that_hear_the_peer_are_whole(void **state)
 {
-    (void)state;
     well();
     assert_string_equal(faults(), "");
     h.port[1].heard = AGO(WITHIN - 1);
@@ -64,7 +57,6 @@ static void ports_that_hear_the_peer_are_whole(void **state)
 
 static void each_fault_of_ones_own_is_named(void **state)
 {
-    (void)state;
     well();
     h.port[0].carrier = false;
     assert_string_equal(faults(), "node a: port in: no carrier");
@@ -85,7 +77,6 @@ static void each_fault_of_ones_own_is_named(void **state)
 
 static void a_peer_that_was_never_heard_is_not_heard_at_once(void **state)
 {
-    (void)state;
     well();
     h.port[0].heard = 0;
     assert_string_equal(faults(), "node a: port in: does not hear node b");
@@ -95,7 +86,6 @@ static void a_peer_that_was_never_heard_is_not_heard_at_once(void **state)
 
 static void whoever_was_held_up_waits_again_for_a_heartbeat(void **state)
 {
-    (void)state;
     well();
     h.port[0].heard = AGO(5000);
     nd_health_judge(&h, NOW, WITHIN, AGO(WITHIN - 1));
@@ -106,7 +96,6 @@ static void whoever_was_held_up_waits_again_for_a_heartbeat(void **state)
 
 static void what_the_peer_says_of_its_ports_counts(void **state)
 {
-    (void)state;
     well();
     h.port[0].theirs = FT_PORT_NO_CARRIER;
     h.port[0].heard = 0; /* follows from it, and is not said */
@@ -124,7 +113,6 @@ static void what_the_peer_says_of_its_ports_counts(void **state)
 
 static void a_device_that_leads_nowhere_is_not_judged(void **state)
 {
-    (void)state;
     well();
     h.port[0] = (struct nd_port_health){.name = "in"};
     assert_string_equal(faults(), "");
@@ -133,7 +121,6 @@ static void a_device_that_leads_nowhere_is_not_judged(void **state)
 /* A handover is refused for the standby's faults, and not for those of the primary, which it would mend. */
 static void a_fault_of_the_primary_is_none_of_the_standby(void **state)
 {
-    (void)state;
     for (int primary = 0; primary < 2; primary++) {
         well();
         h.port[0].carrier = false; /* this node's */
@@ -161,7 +148,6 @@ static void a_fault_of_the_primary_is_none_of_the_standby(void **state)
 /* A primary without any port that works says nothing by its ports, and its standby hears nothing. */
 static void a_standby_may_take_over_from_a_primary_that_says_nothing(void **state)
 {
-    (void)state;
     well();
     h.told = false;
     h.port[0].heard = h.port[1].heard = 0;
@@ -176,7 +162,6 @@ static void a_standby_may_take_over_from_a_primary_that_says_nothing(void **stat
  */
 static void a_deaf_port_of_the_primary_is_none_of_the_standby(void **state)
 {
-    (void)state;
     well();
     h.port[1].heard = 0;
     h.port[1].theirs = FT_PORT_UNHEARD;

@@ -2,12 +2,7 @@
 /* A heap against a plain model of it: blocks keep what was written to them, the same calls give the same
  * addresses, what it knows of itself is right and damage to that is found; what a library writes there
  * without edits is found page by page, and is in snapshots and checkpoints as it was at their cut. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/region/heap.h"
 #include "ftcore/region/pages.h"
@@ -86,7 +81,6 @@ static void heap_and_model_agree(void **state)
     static struct block blocks[BLOCKS];
     uint64_t refused = 0, in_use = 0;
 
-    (void)state;
     draw_seed = 11;
     for (unsigned i = 0; i < 300000; i++) {
         struct block *b = &blocks[draw_below(BLOCKS)];
@@ -128,7 +122,6 @@ static void damage_is_found(void **state)
     unsigned found = 0, tried = 0;
     uint8_t *before;
 
-    (void)state;
     draw_seed = 5;
     for (unsigned i = 0; i < 60; i++) {
         void *p = ft_heap_alloc(heap, draw_size());
@@ -171,7 +164,6 @@ static void writes_are_found(void **state)
     uint64_t lines = region->size / FT_LINE;
     uint8_t *p = ft_heap_alloc(heap, 100 * FT_HEAP_PAGE);
 
-    (void)state;
     memset(p, 1, 100 * FT_HEAP_PAGE);
     if (!ft_pages_begin(region)) { /* a kernel that does not tell */
         ft_region_close(region);
@@ -205,7 +197,6 @@ static void else_all_counts(void **state)
     struct ft_heap *heap = heap_of(region, 1);
     uint8_t *p = ft_heap_alloc(heap, 10 * FT_HEAP_PAGE);
 
-    (void)state;
     ft_pages_mark(region, 1);
     assert_true(is_dirty(region, heap) && is_dirty(region, p) && is_dirty(region, p + 10 * FT_HEAP_PAGE - 1));
     assert_false(is_dirty(region, p + 10 * FT_HEAP_PAGE));
@@ -225,7 +216,6 @@ static void a_snapshot_is_of_its_cut(void **state)
     uint8_t *p = ft_heap_alloc(heap, 50 * FT_HEAP_PAGE), *cut = malloc(region->size);
     uint64_t zero;
 
-    (void)state;
     scribble(p, 50 * FT_HEAP_PAGE);
     memcpy(cut, region->base, region->size);
     assert_int_equal(ft_snapshot_begin(region), 0);
@@ -269,7 +259,6 @@ static void the_memory_of_a_snapshot_is_there_before_its_cut(void **state)
     struct ft_heap *heap = heap_of(region, 1);
     uint8_t *spare;
 
-    (void)state;
     for (unsigned turn = 0; turn < 4; turn++) {
         memset(ft_heap_alloc(heap, BYTES), 8, BYTES);
         ft_snapshot_prepare(region);
@@ -296,7 +285,6 @@ static void a_checkpoint_is_of_its_cut(void **state)
     uint8_t *p = ft_heap_alloc(heap_of(region, 1), n), *copy = malloc(region->size),
             *cut = malloc(region->size);
 
-    (void)state;
     memcpy(copy, region->base, region->size);
     assert_int_equal(ft_checkpoint_prepare(region), 0);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);

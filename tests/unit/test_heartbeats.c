@@ -7,11 +7,7 @@
 #include "lane/lane.h"
 #include "lane/frames.h"
 #include "ftcore/protocol/core.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -82,7 +78,6 @@ static uint64_t came_after(uint64_t away)
 
 static int setup(void **state)
 {
-    (void)state;
     waiting = 0;
     memset(&lane.timers, 0, sizeof(lane.timers)); /* it looks at few in 10 ms */
     assert_int_equal(ft_lane_init(&shared, 1 << 16, 1 << 16), 0);
@@ -94,7 +89,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     ft_lane_free(&shared);
     return 0;
 }
@@ -112,7 +106,6 @@ static void what_waited_for_a_lane_came_when_its_sender_says(void **state)
 {
     uint64_t first = first_came(70 * MS);
 
-    (void)state;
     waits_in_the_queue(510 * MS);
     waits_in_the_queue(520 * MS);
     assert_int_equal(came_at(first + 70 * MS, 65 * MS), first + 20 * MS);
@@ -120,7 +113,6 @@ static void what_waited_for_a_lane_came_when_its_sender_says(void **state)
 
 static void not_before_the_turn_before(void **state)
 {
-    (void)state;
     first_came(70 * MS);
     waits_in_the_queue(510 * MS); /* 10 ms later, it says, and the queue was empty 20 ms ago */
     uint64_t came = came_after(20 * MS);
@@ -129,7 +121,6 @@ static void not_before_the_turn_before(void **state)
 
 static void and_not_after_it_was_read(void **state)
 {
-    (void)state;
     first_came(70 * MS);
     waits_in_the_queue(900 * MS);
     uint64_t came = came_after(65 * MS);
@@ -144,7 +135,6 @@ static void the_last_of_many_that_waited_is_heard(void **state)
 {
     uint64_t first = first_came(90 * MS);
 
-    (void)state;
     for (uint64_t k = 1; k <= 8; k++)
         waits_in_the_queue((500 + 10 * k) * MS);
     assert_int_equal(came_at(first + 90 * MS, 85 * MS), first + 80 * MS);
@@ -152,7 +142,6 @@ static void the_last_of_many_that_waited_is_heard(void **state)
 
 static void of_many_at_once_few_are_looked_at(void **state)
 {
-    (void)state;
     first_came(70 * MS);
     for (uint64_t k = 1; k <= 8; k++)
         waits_in_the_queue(500 * MS + k);
@@ -167,7 +156,6 @@ static void a_port_has_what_was_heard_by_it(void **state)
     const struct nd_port_heard *right = &lane.heard[0][0], *crossed = &lane.heard[0][1];
     uint64_t before;
 
-    (void)state;
     memset(lane.heard, 0, sizeof(lane.heard));
     nd_heartbeat_write(frames[waiting++], NULL, (const uint8_t[6]){6, 0, 0, 0, 0, 9}, &peer, &heartbeat);
     came_after(0);
@@ -201,7 +189,6 @@ static void while_it_is_calm_a_primary_answers_heartbeats(void **state)
     static const struct nd_protect protect = {.pair = true};
     static _Atomic uint64_t view = 1;
 
-    (void)state;
     lane.protect = &protect;
     lane.setup.view = &view;
     lane.doing = FT_LANE_LIVE;
@@ -230,7 +217,6 @@ static void a_port_that_was_heard_is_sent_heartbeats_alone(void **state)
     const uint8_t peers[6] = {6, 0, 0, 0, 0, 9};
     uint64_t heard = atomic_load(&lane.heard[0][0].came) / MS;
 
-    (void)state;
     lane.protect = &protect;
     lane.setup.view = &view;
     assert_true(sends_at(heard + 100));
@@ -249,7 +235,6 @@ static void who_has_met_no_peer_sends_none(void **state)
     static const struct nd_protect protect = {.pair = true};
     static _Atomic uint64_t view = 1;
 
-    (void)state;
     lane.protect = &protect;
     lane.setup.view = &view;
     atomic_store(&shared.orders.peer_incarnation, 0);

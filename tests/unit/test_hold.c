@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Held outputs: nothing leaves before its burst is stable, and everything leaves in order. */
-#include <stdarg.h>
+#include "tests/help/test.h"
 #include <stdbool.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"
@@ -33,7 +29,6 @@ static void capacity_is_rounded_up(void **unused)
 {
     struct ft_hold hold;
 
-    (void)unused;
     assert_int_equal(ft_hold_init(&hold, 5), 0);
     assert_int_equal(ft_hold_room(&hold), 8);
     assert_int_equal(ft_hold_count(&hold), 0);
@@ -50,7 +45,6 @@ static void nothing_leaves_before_it_is_stable(void **unused)
     struct ft_hold hold;
     struct ft_held out[8];
 
-    (void)unused;
     assert_int_equal(ft_hold_init(&hold, 8), 0);
     ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[0]});
     ft_hold_put(&hold, &(struct ft_held){.burst = 7, .port = 0, .packet = &packets[1], .seq = 700});
@@ -75,7 +69,6 @@ static void the_rest_stays_in_order(void **unused)
     struct ft_hold hold;
     struct ft_held out[8];
 
-    (void)unused;
     assert_int_equal(ft_hold_init(&hold, 8), 0);
     for (unsigned i = 0; i < 6; i++)
         ft_hold_put(&hold, &(struct ft_held){.burst = 1, .port = i < 4 ? 3 : 2, .packet = &packets[i]});
@@ -122,7 +115,6 @@ static void packets_come_out_in_order_at_all_fillings(void **unused)
     struct ft_held out[5];
     uint64_t in = 0, released = 0;
 
-    (void)unused;
     assert_int_equal(ft_hold_init(&hold, 16), 0);
     for (unsigned round = 0; round < 10000; round++) {
         uint64_t stable = in / 3 - (in > 6 ? 2 : 0); /* output i is of burst i / 3 */
@@ -171,7 +163,6 @@ static void misuse_is_a_broken_invariant(void **unused)
 {
     struct ft_hold hold;
 
-    (void)unused;
     assert_int_equal(ft_hold_init(&hold, 2), 0);
     ft_hold_put(&hold, &(struct ft_held){.burst = 5, .port = 0, .packet = packets});
     assert_dies(put_one, &hold, "an output of burst 4 after one of burst 5");
@@ -188,7 +179,6 @@ static void misuse_is_a_broken_invariant(void **unused)
 
 static void fits_what_there_is(void **unused)
 {
-    (void)unused;
     assert_int_equal(ft_hold_fit(128, 512), 128);
     assert_int_equal(ft_hold_fit(129, 512), 256);
     assert_int_equal(ft_hold_fit(16384, 16384), 16384);

@@ -4,12 +4,7 @@
 #include "nflib/nf.h"
 #include "tests/help/nf.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -123,7 +118,6 @@ static void a_directory_that_may_not_be_read_is_told(void **state)
 {
     char said[HELP_SAID];
 
-    (void)state;
     make_pair();
     assert_int_equal(run(false, said), ND_DONE); /* nothing is there */
     assert_string_equal(said, "");
@@ -142,7 +136,6 @@ static void what_a_report_has_reaches_no_terminal_as_it_is(void **state)
 {
     char said[HELP_SAID];
 
-    (void)state;
     make_pair();
     write_report(
         "{\"time\": \"\\u001b]2;t\\u0007now\", \"nf\": \"\\u009b31mnat\", \"signal\": \"SIG\\r\\n\"}");
@@ -160,7 +153,6 @@ static void a_report_that_is_no_file_holds_nobody(void **state)
 {
     char said[HELP_SAID];
 
-    (void)state;
     make_pair();
     mkdir(in_crash(""), 0755);
     assert_int_equal(mkfifo(in_crash("report.json"), 0644), 0);
@@ -231,7 +223,6 @@ static void the_scope_is_that_of_the_configuration(void **state)
                  {"chain", "\nlanes: by chain\n", "\"scope\":\"chain\""}};
     const char *const alone[] = {"nfs", "scoped", NULL}, *const other[] = {"nfs", "plain", NULL};
 
-    (void)state;
     unsetenv(ND_FILE_VARIABLE);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const char *chain_file = chain_of(cases[i].whose);
@@ -253,7 +244,6 @@ static void people_are_told_what_the_object_has(void **state)
     const char *const text[] = {"nfs", "scoped", NULL}, *const other[] = {"nfs", "plain", NULL};
     const char *const json[] = {"nfs", "-o", "json", "plain", NULL};
 
-    (void)state;
     unsetenv(ND_FILE_VARIABLE);
     says(text, "  whose              choice, flow, inside, outside, chain; default flow\n"
                "                       what it belongs to\n"

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is asked of a kernel interface, of the loopback's: its figures only when they are wanted. */
 #include "node/base/interface.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <net/if.h>
@@ -31,7 +25,6 @@ static void figures_are_read_when_they_are_wanted(void **state)
 {
     struct nd_interface_now now;
 
-    (void)state;
     send_one();
     assert_true(nd_interface_ask(LOOPBACK, true, &now));
     assert_true(now.sent > 0);
@@ -46,7 +39,6 @@ static void what_is_no_interface_is_not_asked(void **state)
 {
     struct nd_interface_now now;
 
-    (void)state;
     assert_false(nd_interface_ask("net_null0", true, &now));
     assert_true(nd_interface_ask("net_af_packet0,iface=nonesuch", true, &now));
     assert_int_equal(now.index, 0);
@@ -57,7 +49,6 @@ static void addresses_of_this_machine_are_known_by_interface(void **state)
 {
     char name[IFNAMSIZ] = "";
 
-    (void)state;
     assert_true(nd_address_held(AF_INET, &(uint32_t){htonl(INADDR_LOOPBACK)}, name));
     assert_string_equal(name, "lo");
     assert_true(nd_address_here("127.0.0.1"));

@@ -5,12 +5,8 @@
  * back, one at a time: every output of the model leaves once, in order, with the model's bytes. Bugs that are
  * planted in the keeper's end are each found.
  */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/help/test.h"
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 #define UNDERSTUDY_PLANT
 #include "keeper/front.c"
@@ -504,7 +500,6 @@ static const char *run_world(uint64_t seed, unsigned loss, unsigned steps)
 
 static void everything_leaves_once_and_in_order(void **unused)
 {
-    (void)unused;
     for (uint64_t seed = 1; seed <= 30; seed++) {
         const char *wrong = run_world(seed, seed % 3 == 0 ? 0 : seed % 3 == 1 ? 20 : 150, 1500);
 
@@ -519,7 +514,6 @@ static void a_keeper_that_comes_back_lets_nothing_leave_twice(void **unused)
 {
     uint64_t left = 0, kills = 0;
 
-    (void)unused;
     for (uint64_t seed = 100; seed < 110; seed++) {
         struct world *w = make_world(seed, 20);
 
@@ -576,7 +570,6 @@ static void messages_share_a_datagram(void **unused)
     size_t len = 0, room = 1600;
     unsigned n = 0, out = 1;
 
-    (void)unused;
     kp_keys_add(&keys, key, sizeof(key));
     for (; n < 20; n++) {
         memset(frames[n], (int)n + 1, sizeof(frames[n]));
@@ -649,7 +642,6 @@ static void a_burst_of_other_numbers_is_not_given(void **unused)
     const struct kp_slot *slot;
     char frame[2];
 
-    (void)unused;
     assert_int_equal(kp_port_open(&port, 9), 0);
     kp_port_begin(&port, 3, &at, 0);
     assert_int_equal(kp_port_take(&port, 0, &m, &frame[0], 0), KP_KEPT); /* it begins at 41 */
@@ -734,7 +726,6 @@ static void a_node_that_is_fed_is_asked_as_well(void **unused)
 {
     struct kp_front front;
 
-    (void)unused;
     open_alone(&front);
     says_primary(&front, 0, 10, 1, 0, MS);
     for (unsigned i = 0; i < 300; i++)
@@ -762,7 +753,6 @@ static void a_lower_view_is_believed_after_a_long_silence(void **unused)
     struct kp_front front;
     uint64_t now = MS;
 
-    (void)unused;
     open_alone(&front);
     says_primary(&front, 1, 10, 2, 0, now);
     hears_view_1(&front, &now, 990 * MS);
@@ -783,7 +773,6 @@ static void its_own_sleep_is_nobodys_silence(void **unused)
 {
     struct kp_front front;
 
-    (void)unused;
     open_alone(&front);
     says_primary(&front, 1, 10, 2, 0, MS);
     kp_front_turn(&front, 2 * MS);
@@ -798,7 +787,6 @@ static void the_next_process_begins_the_same_view_anew(void **unused)
 {
     struct kp_front front;
 
-    (void)unused;
     open_alone(&front);
     says_primary(&front, 1, 10, 2, 40, MS);
     assert_int_equal(front.next, 41);
@@ -839,7 +827,6 @@ static void numbers_that_begin_anew_are_not_mixed_with_those_before(void **unuse
     struct kp_front front;
     const struct kp_slot *slot;
 
-    (void)unused;
     open_alone(&front);
     front.config.send = say_to_reached;
     assert_int_equal(kp_port_open(&port, 10), 0);
@@ -892,7 +879,6 @@ static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(vo
         .kind = KP_ASK, .flags = KP_AGAIN, .from = KEEPER, .to = 10, .serial = 1, .view = 1};
     struct kp_progress at = {.burst = 4, .seq = 9, .outputs = 6};
 
-    (void)unused;
     sents = 0;
     assert_int_equal(kp_port_open(&port, 10), 0);
     kp_port_begin(&port, 1, &at, 0);
@@ -945,7 +931,6 @@ static bool what_may_have_left_is_skipped(void)
 
 static void what_may_have_left_by_another_keeper_leaves_by_none(void **unused)
 {
-    (void)unused;
     assert_true(what_may_have_left_is_skipped());
 }
 
@@ -971,7 +956,6 @@ static bool is_caught(const char *bug)
 
 static void planted_bugs_are_found(void **unused)
 {
-    (void)unused;
     assert_false(is_caught("nothing"));
     assert_true(is_caught("confirms-too-early"));
     assert_true(is_caught("feeds-too-few"));

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The two ends of an input keeper, each by itself: what it does with what nobody should say to it. */
 #include "keeper/port.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "tests/help/test.h"
 #include <stdlib.h>
-
-#include <cmocka.h>
 
 #define PORTS 2u
 #define MS    1000000u
@@ -51,7 +46,6 @@ static void a_frame_of_a_port_that_the_chain_lacks_is_refused(void **unused)
                            .have = 64,
                            .frame = frame};
 
-    (void)unused;
     open_port(&port);
     for (unsigned number = PORTS; number < 256; number++) {
         m.port = (uint8_t)number;
@@ -77,7 +71,6 @@ static void a_message_that_comes_again_is_no_sign_of_life(void **unused)
     struct kp_port port;
     struct kp_message m = {.kind = KP_ASK, .from = 7, .to = 10, .view = 1};
 
-    (void)unused;
     open_port(&port);
     for (m.serial = 1; m.serial <= 3; m.serial++)
         kp_port_take(&port, 0, &m, NULL, m.serial * MS);
@@ -102,7 +95,6 @@ static void a_question_that_comes_again_keeps_no_word(void **unused)
     struct kp_message of[2];
     unsigned active;
 
-    (void)unused;
     assert_int_equal(kp_port_open(&port, 10), 0);
     kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1}, 0);
     port.open = true;
@@ -139,7 +131,6 @@ static void a_frame_of_ones_own_that_comes_again_is_nobodys(void **unused)
     static struct kp_front front;
     struct kp_port port;
 
-    (void)unused;
     open_port(&port);
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_OWNS);
     assert_int_equal(kp_port_take(&port, 0, &m, frame, MS), KP_DONE);
@@ -165,7 +156,6 @@ static void a_burst_at_a_time_that_is_over_is_not_given(void **unused)
     const uint64_t times[] = {0, 999, UINT64_MAX / 2 + 1, UINT64_MAX, 1000, 1000, 1001, 1000};
     const bool given[] = {false, false, false, false, true, true, true, false};
 
-    (void)unused;
     open_port(&port);
     kp_port_begin(&port, 1, &(struct kp_progress){.burst = 0, .seq = 1, .time = 1000}, 0);
     for (unsigned i = 0; i < sizeof(given); i++) {
@@ -193,7 +183,6 @@ static void a_keeper_of_an_earlier_incarnation_is_answered(void **unused)
     struct kp_port port;
     struct kp_message m = {.kind = KP_ASK, .from = 32, .view = 1, .to = 10, .serial = 1};
 
-    (void)unused;
     open_port(&port);
     port.send = note_said;
     kp_port_take(&port, 0, &m, NULL, MS);
@@ -246,7 +235,6 @@ static void who_waits_is_not_taken_for_the_active_one(void **unused)
 {
     struct kp_port port;
 
-    (void)unused;
     open_two(&port);
     ask(&port, port.active, 1, 0, KP_WANTS);
     assert_true(port.giver.holder < 0);
@@ -264,7 +252,6 @@ static void the_number_of_who_left_is_for_the_next_one_alone(void **unused)
     uint64_t ms = 0, first, view;
     struct kp_message m;
 
-    (void)unused;
     open_two(&port);
     while (!port.keeper && ++ms < 500)
         for (unsigned k = 0; k < 2; k++)
@@ -300,7 +287,6 @@ static void a_datagram_is_known_by_who_says_it_to_whom(void **unused)
     const uint64_t wall = 1764000000123456789u;
     struct kp_message m = {.from = kp_incarnation(wall, KP_NODES + 1), .to = kp_incarnation(wall + 999, 3)};
 
-    (void)unused;
     assert_true(kp_is_between(&m, KP_NODES + 1, 3));
     assert_false(kp_is_between(&m, KP_NODES, 3));
     assert_false(kp_is_between(&m, KP_NODES + 1, 2));

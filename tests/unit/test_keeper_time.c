@@ -2,14 +2,8 @@
 /* Times of a keeper: chain time goes on by the clock of one whose server began at another time than the last
  * one's; and when a node was heard. */
 #include "keeper/front.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/help/test.h"
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #define MS 1000000u
 
@@ -66,7 +60,6 @@ static void it_goes_on_from_where_it_stood(void **unused)
 {
     static const uint64_t stood[] = {MS, 90ull * 86400 * 1000 * MS};
 
-    (void)unused;
     for (unsigned i = 0; i < 2; i++) {
         cut_behind(70, stood[i], 3600ull * 1000 * MS);
         for (unsigned ms = 1; ms <= 3; ms++)
@@ -76,7 +69,6 @@ static void it_goes_on_from_where_it_stood(void **unused)
 
 static void it_begins_by_the_keepers_clock(void **unused)
 {
-    (void)unused;
     cut_behind(0, 0, 500 * MS);
     assert_int_equal(stamps[1], 501 * MS);
 }
@@ -95,7 +87,6 @@ static void what_is_sent_again_is_no_sign_of_life(void **unused)
     struct kp_message said = {.from = 10, .to = 77, .serial = 5};
     struct kp_front front;
 
-    (void)unused;
     assert_int_equal(kp_front_open(&front, &config), 0);
     for (unsigned i = 0; i < sizeof(kinds); i++) {
         said.kind = kinds[i];

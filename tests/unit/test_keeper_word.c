@@ -5,12 +5,8 @@
  * clocks are apart and run up to 5 % fast or slow; primaries that are replaced while they stand, and wake
  * later. At no moment do two words run, and when all is quiet one does. Bugs that are planted are found.
  */
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/help/test.h"
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 
 #define UNDERSTUDY_PLANT
 #include "keeper/word.c"
@@ -309,7 +305,6 @@ static const char *run_world(uint64_t seed, unsigned steps)
 
 static void never_two_and_at_last_one(void **unused)
 {
-    (void)unused;
     for (uint64_t seed = 1; seed <= 2000; seed++) {
         const char *wrong = run_world(seed, 3000);
 
@@ -359,7 +354,6 @@ static bool runs(unsigned k, uint64_t now)
 /* The first of the file, when both are there; the second, when the first one has been silent for long. */
 static void the_first_one_begins(void **unused)
 {
-    (void)unused;
     begin_alone(0);
     asks(1, 0, 5 * MS);
     assert_false(runs(1, 5 * MS));
@@ -378,7 +372,6 @@ static void the_first_one_begins(void **unused)
 /* A silent one: its word has run out when the other gets it. One that ends: at once. */
 static void a_silent_keepers_word_runs_out_first(void **unused)
 {
-    (void)unused;
     begin_alone(0);
     asks(1, 0, MS);
     asks(0, 0, 2 * MS);
@@ -403,7 +396,6 @@ static void the_one_with_more_carriers_is_active(void **unused)
 {
     struct kp_message m = {.kind = KP_ASK};
 
-    (void)unused;
     begin_alone(0);
     asks(1, 0, MS);
     asks(0, 0, MS);
@@ -422,7 +414,6 @@ static void the_one_with_more_carriers_is_active(void **unused)
 /* A successor that hears its question: the same keeper goes on, in the same keeper view, at once. */
 static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
 {
-    (void)unused;
     begin_alone(0);
     asks(1, 0, MS);
     asks(0, 0, MS);
@@ -447,7 +438,6 @@ static void an_answer_to_the_process_before_is_no_word(void **unused)
     struct kp_word next = {.process = 8};
     struct kp_message ask = {.kind = KP_ASK}, answer = {.flags = KP_YOURS, .before = 2, .time = 10 * MS};
 
-    (void)unused;
     kp_word_ask(&next, &ask, true, 0, 50 * MS);
     assert_int_equal(kp_word_take(&next, &answer, 51 * MS), KP_SAME);
     assert_false(kp_word_runs(&next, 51 * MS));
@@ -520,7 +510,6 @@ static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
 {
     struct kp_front *front = open_worded();
 
-    (void)unused;
     assert_true(kp_front_is_active(front) && !front->begun);
     hears_state(front, 81 * MS);
     assert_false(front->begun || front->follows || kp_front_has_room(front));
@@ -539,7 +528,6 @@ static void what_it_has_leaves_before_the_word_is_given_back(void **unused)
     struct kp_front *front = open_worded();
     uint8_t frame[64] = {0};
 
-    (void)unused;
     hears_state(front, 3 * MS);
     fed = returned = 0;
     kp_front_add(front, 0, frame, sizeof(frame));
@@ -581,7 +569,6 @@ static bool is_caught(const char *bug)
 
 static void planted_bugs_are_found(void **unused)
 {
-    (void)unused;
     assert_false(is_caught("nothing"));
     assert_true(is_caught("word-early"));
     assert_true(is_caught("word-endless"));

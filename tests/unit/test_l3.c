@@ -7,12 +7,7 @@
 #include "nflib/chain/chain.h"
 #include "tests/help/l3.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -20,7 +15,6 @@
 
 static void a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
@@ -46,7 +40,6 @@ static void a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less(void **stat
 /* 172.16.9.1 lies in 172.16/16, 172.16.9/24 and 0/0. */
 static void the_longest_prefix_wins(void **state)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     struct nf_packet p = l3_arp(0, 2, inner_mac, (const uint8_t[]){2, 2, 2, 2, 2, 3}, "10.0.0.3", "10.0.0.1");
@@ -65,7 +58,6 @@ static void the_longest_prefix_wins(void **state)
 
 static void frames_that_are_not_for_the_chain_are_dropped_by_reason(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     struct nf_packet p = l3_udp(0, "10.0.0.5", "198.51.100.7", 64);
@@ -165,7 +157,6 @@ static struct nf_packet anything(void)
 /* With only the captured bytes of every packet: the same state, the same verdicts, the same bytes made. */
 static void captured_bytes_replay_to_the_same_state_and_outputs(void **state)
 {
-    (void)state;
     uint64_t digest[2], sums[2] = {0}, outs[2];
     for (unsigned pass = 0; pass < 2; pass++) {
         l3_begin();
@@ -201,7 +192,6 @@ static void captured_bytes_replay_to_the_same_state_and_outputs(void **state)
 
 static void each_own_address_is_announced(void **state)
 {
-    (void)state;
     static const char *const own[] = {"10.0.0.1", "203.0.113.1", "203.0.113.9"};
     uint8_t out[NF_ANNOUNCEMENT_MAX], port;
     for (unsigned i = 0; i < 3; i++) {
@@ -221,7 +211,6 @@ static void each_own_address_is_announced(void **state)
 /* Pages of rows: the counters once, every neighbour once. */
 static void show_gives_each_row_once_in_pages(void **state)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     for (unsigned i = 0; i < 100; i++) {
@@ -251,7 +240,6 @@ static void show_gives_each_row_once_in_pages(void **state)
 
 static void impossible_configurations_are_refused_by_name(void **state)
 {
-    (void)state;
     struct ft_fault fault = {""};
     l3_begin();
     nf_chain_free(l3_chain);
@@ -271,7 +259,6 @@ static void impossible_configurations_are_refused_by_name(void **state)
 
 static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_translating = true;
@@ -304,7 +291,6 @@ static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
 /* The outside address is also the translator's: only what it leaves alone is for us. */
 static void an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     struct nf_packet p = l3_echo(1, "198.51.100.7", "203.0.113.9", 1);
@@ -337,7 +323,6 @@ static void an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone(void **
 
 static void a_ttl_that_ends_is_told_to_the_sender(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_translating = true;
@@ -368,7 +353,6 @@ static void a_ttl_that_ends_is_told_to_the_sender(void **state)
 /* RFC 1812, 5.3.1, of a packet that is translated on its way in: the quote is what its sender knows. */
 static void a_ttl_that_ends_behind_a_translation_is_told_to_the_sender(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_translating = true;
@@ -407,7 +391,6 @@ static void a_ttl_that_ends_behind_a_translation_is_told_to_the_sender(void **st
 
 static void no_error_answers_errors_or_fragments(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     uint8_t error[36] = {3, 1, 0, 0, 0, 0, 0, 0, 0x45};
@@ -433,7 +416,6 @@ static void no_error_answers_errors_or_fragments(void **state)
 
 static void a_packet_without_a_route_is_told_to_the_sender(void **state)
 {
-    (void)state;
     l3_config.routes[NF_IP4] = l3_config.next_hops[NF_IP4] = 0;
     l3_begin();
     l3_know_both(0);
@@ -482,7 +464,6 @@ static void assert_told(uint16_t mtu)
 
 static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
 {
-    (void)state;
     l3_config.port[1].mtu = 1400;
     l3_begin();
     l3_know_both(0);
@@ -507,7 +488,6 @@ static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
  * translated may leave by any of the other side. */
 static void the_mtu_is_that_of_the_packets_own_way(void **state)
 {
-    (void)state;
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
                                                               .side = NF_INSIDE,
                                                               .mac = {2, 0, 0, 0, 0, 3},
@@ -538,7 +518,6 @@ static void the_mtu_is_that_of_the_packets_own_way(void **state)
 /* Nothing larger than a port's MTU leaves by it, wherever an NF has sent it. */
 static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
 {
-    (void)state;
     l3_config.port[0].mtu = 1300;
     l3_config.route[NF_IP4][l3_config.routes[NF_IP4]++] =
         (struct nf_route){.to = l3_net("203.0.113.9/32"), .via = l3_addr("10.0.0.5"), .port = 2};
@@ -567,7 +546,6 @@ static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
 /* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
 static void what_the_port_cut_off_is_too_big(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_run(1, NULL); /* asks for the silent hops */
@@ -603,7 +581,6 @@ static void what_the_port_cut_off_is_too_big(void **state)
 /* 50 in a row, then one each 10 ms. */
 static void errors_are_limited(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_run(10, NULL); /* asks for the silent hops */
@@ -626,7 +603,6 @@ static void errors_are_limited(void **state)
  */
 static void an_mtu_is_told_beside_other_errors(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_run(10, NULL);
@@ -649,7 +625,6 @@ static void an_mtu_is_told_beside_other_errors(void **state)
 /* A flood from outside that is told of leaves errors for hosts inside, and the reverse. */
 static void each_interface_has_its_own_errors(void **state)
 {
-    (void)state;
     for (uint8_t flooded = 0; flooded < 2; flooded++) {
         l3_begin();
         l3_know_both(0);

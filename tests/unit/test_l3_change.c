@@ -3,12 +3,7 @@
  * of what has gone does not, and numbers of interfaces are those of the new file. */
 #include "tests/help/l3.h"
 #include "nflib/chain/change.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -83,7 +78,6 @@ static void a_neighbour_stays_known_when_an_address_comes(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     begin();
     l3_begin();
     l3_run(0, NULL);
@@ -111,7 +105,6 @@ static void what_is_behind_an_interface_that_goes_is_forgotten(void **state)
     uint8_t mac;
     struct nf_packet p;
 
-    (void)state;
     begin_with_guests();
     assert_int_equal(leaves_by(0.4, 2, "10.9.0.5", &mac), 1);
     assert_int_equal(mac, guest_mac[5]);
@@ -140,7 +133,6 @@ static void a_link_that_is_another_one_begins_with_nothing(void **state)
 {
     uint8_t mac;
 
-    (void)state;
     for (unsigned what = 0; what < 4; what++) {
         begin_with_guests();
         add_guests(&next);
@@ -166,7 +158,6 @@ static void a_route_leads_to_another_router(void **state)
     struct nf_packet p;
     uint8_t mac;
 
-    (void)state;
     begin();
     l3_begin();
     l3_run(0, NULL);
@@ -195,7 +186,6 @@ static void the_file_has_the_last_word_on_a_fixed_neighbour(void **state)
 {
     uint8_t mac;
 
-    (void)state;
     begin();
     l3_begin();
     l3_know_both(0.1);
@@ -219,7 +209,6 @@ static void a_contest_and_limits_go_on(void **state)
     struct nf_claim claim;
     struct nf_packet p;
 
-    (void)state;
     begin_with_guests();
     p = l3_arp(0, 1, everybody, rival, "10.0.0.5", "10.0.0.1");
     l3_run(1, &p);
@@ -255,7 +244,6 @@ static void a_full_table_is_carried_in_its_order(void **state)
     struct nf_packet p;
     uint8_t mac;
 
-    (void)state;
     begin();
     l3_config.port[0].net[NF_IP4] = l3_net("10.0.0.1/16");
     next = l3_config;
@@ -285,7 +273,6 @@ static void ipv6_comes_and_goes(void **state)
     struct nf_l3_config with, without;
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     snprintf(l3_config.port[0].port, sizeof(l3_config.port[0].port), "in");
     snprintf(l3_config.port[1].port, sizeof(l3_config.port[1].port), "out");
@@ -316,7 +303,6 @@ static void a_wire_is_no_chain_with_addresses(void **state)
     struct nf_chain_config wire;
     struct ft_fault fault = {""};
 
-    (void)state;
     begin();
     wire = l3_chain_config;
     wire.l3 = NULL;
@@ -338,7 +324,6 @@ static void tell(void *arg, const char *what, const char *how)
 
 static void all_is_told_in_words(void **state)
 {
-    (void)state;
     begin();
     add_guests(&l3_config);
     l3_config.port[1].pcp_of_dscp = true;

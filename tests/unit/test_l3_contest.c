@@ -6,12 +6,7 @@
  */
 #include "nflib/chain/chain.h"
 #include "tests/help/l3.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -78,7 +73,6 @@ static void a_known_neighbour_that_answers_stays(void **state)
     static const uint8_t probe[42] = {0x52, 0x54, 0, 0, 0, 5, 2, 0,  0, 0, 0, 1, 8, 6, 0, 1, 8, 0,  6, 4, 0,
                                       1,    2,    0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 5};
 
-    (void)state;
     for (unsigned i = 0; i < SAYINGS; i++) {
         const struct saying *s = &sayings[i];
         const uint8_t *known = s->port ? gate_mac : host_mac;
@@ -106,7 +100,6 @@ static void a_known_neighbour_that_answers_stays(void **state)
 
 static void one_that_is_silent_has_moved_after_three_requests(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < SAYINGS; i++) {
         const struct saying *s = &sayings[i];
         const uint8_t *known = s->port ? gate_mac : host_mac;
@@ -131,7 +124,6 @@ static void a_neighbour_is_asked_so_once_a_second_at_most(void **state)
 {
     unsigned probes = 0;
 
-    (void)state;
     l3_begin();
     l3_know_both(0);
     for (unsigned i = 0; i < 1000; i++) {
@@ -159,7 +151,6 @@ static void one_of_the_file_is_never_asked_or_changed(void **state)
 {
     static const uint8_t fixed[6] = {2, 7, 7, 7, 7, 7};
 
-    (void)state;
     l3_configure();
     l3_config.fixed_count = 2;
     l3_config.fixed[1].port = 1;
@@ -202,7 +193,6 @@ static void an_advertisement_moves_no_neighbour_that_answers(void **state)
 {
     uint8_t gate[16];
 
-    (void)state;
     for (unsigned answers = 0; answers < 2; answers++) {
         l3_begin_ipv6();
         l3_know_gate6();
@@ -233,7 +223,6 @@ static void an_advertisement_moves_no_neighbour_that_answers(void **state)
 
 static void a_solicitation_moves_no_host_that_answers(void **state)
 {
-    (void)state;
     l3_begin_ipv6();
     l3_know_host6();
     struct nf_packet p = l3_hex(0, HOST_ASKS);
@@ -360,7 +349,6 @@ static void last_claim_is(const char *addr, uint8_t port)
 
 static void an_own_address_is_announced_at_once(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     claims(1, 0, 1, thief, "10.0.0.1", "10.0.0.1");
@@ -378,7 +366,6 @@ static void an_own_address_is_announced_at_once(void **state)
 
 static void what_came_too_soon_is_answered_when_the_second_is_over(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     claims(1, 0, 1, thief, "10.0.0.1", "10.0.0.1");
@@ -403,7 +390,6 @@ static void what_came_too_soon_is_answered_when_the_second_is_over(void **state)
  * the same LAN. */
 static void the_chains_own_mac_is_no_conflict(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     claims(1, 0, 1, inner_mac, "10.0.0.1", "10.0.0.1");
@@ -418,7 +404,6 @@ static void the_chains_own_mac_is_no_conflict(void **state)
 
 static void nor_is_that_of_another_interface_in_ipv6(void **state)
 {
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     says_ipv6(1, 1, inner_mac, "2001:db8:1::1");
@@ -431,7 +416,6 @@ static void nor_is_that_of_another_interface_in_ipv6(void **state)
 
 static void addresses_of_ipv6_are_announced_the_same(void **state)
 {
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     claims_ipv6(1, 0, "2001:db8:1::1");
@@ -452,7 +436,6 @@ static void addresses_of_ipv6_are_announced_the_same(void **state)
 /* A flood costs the link one frame a second for each address. */
 static void a_flood_is_answered_once_a_second(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     for (unsigned i = 0; i < 1000; i++)

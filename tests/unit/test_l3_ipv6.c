@@ -2,12 +2,7 @@
 /* The chain's IPv6: own addresses, errors, what is not forwarded. */
 #include "nflib/net/icmp.h"
 #include "tests/help/l3.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <string.h>
@@ -39,7 +34,6 @@ static void an_echo_is_answered(void **state)
     uint32_t n = l3_bytes(REPLY, wanted);
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_host6();
     p = l3_hex(0, ECHO);
@@ -61,7 +55,6 @@ static void all_own_addresses_are_announced(void **state)
     uint8_t wanted[200], out[NF_ANNOUNCEMENT_MAX], port;
     uint32_t n = l3_bytes(ADVERTISED, wanted), len, said = 0, arp = 0, nd = 0;
 
-    (void)state;
     l3_begin_ipv6();
     for (unsigned i = 0; (len = nf_l3_announce(&l3_config, i, out, &port)) != 0; i++) {
         arp += len == 42;
@@ -80,7 +73,6 @@ static void its_sender_is_told_that_it_ran_out(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     l3_know_host6();
@@ -97,7 +89,6 @@ static void what_is_too_big_is_told_the_mtu(void **state)
     uint8_t mtu[4] = {0, 0, 5, 0xdc};
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     l3_know_host6();
@@ -125,7 +116,6 @@ static void nobody_is_told_of_what_has_no_sender(void **state)
     static const char *const to[] = {"fe80::9", "::1", "ff0e::1"};
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     for (unsigned i = 0; i < sizeof(from) / sizeof(from[0]); i++) {
@@ -157,7 +147,6 @@ static void neighbour_discovery_is_not_forwarded(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     for (uint8_t type = 133; type <= 137; type++) {
@@ -178,7 +167,6 @@ static void no_error_about_an_error(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_host6();
     p = l3_hex(0, ECHO);
@@ -196,7 +184,6 @@ static void a_link_without_it_takes_none(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_configure();
     l3_begin();
     p = l3_hex(0, UDP);
@@ -263,7 +250,6 @@ static void who_does_not_answer_is_unreachable(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin();
     l3_know_both(0);
     sent(1, 1, "198.51.100.7", "10.0.0.77");
@@ -295,7 +281,6 @@ static void who_does_not_answer_is_unreachable(void **state)
 /* Nobody asks for it any more: it is forgotten, and begins anew. */
 static void it_is_forgotten_when_nobody_wants_it(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     sent(1, 1, "198.51.100.7", "10.0.0.77");
@@ -309,7 +294,6 @@ static void it_is_forgotten_when_nobody_wants_it(void **state)
 /* The sender hears of the packet that it sent, not of what the chain made of it. */
 static void who_is_translated_is_told_too(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     l3_translating = true;
@@ -327,7 +311,6 @@ static void a_dead_next_hop_makes_all_behind_it_unreachable(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin();
     p = l3_arp(0, 1, everybody, host_mac, "10.0.0.5", "10.0.0.1");
     l3_run(1, &p);
@@ -346,7 +329,6 @@ static void of_ipv6_the_same(void **state)
     const uint8_t *f;
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6(); /* asks for the gateway at 0 s, which is no chain time */
     l3_know_host6();
     for (unsigned at = 1; at <= 3; at++) {

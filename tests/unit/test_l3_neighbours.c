@@ -3,13 +3,7 @@
 #include "tests/help/l3.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/region/audit.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +12,6 @@
 
 static void next_hops_are_asked_for_at_the_start(void **state)
 {
-    (void)state;
     l3_begin();
     static const uint8_t gate_request[42] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0,   2, 8,   6,
                                              0,   1,   8,   0,   6,   4,   0, 1, 2, 0, 0,   0, 0,   2,
@@ -45,7 +38,6 @@ static void next_hops_are_asked_for_at_the_start(void **state)
 
 static void requests_for_own_addresses_are_answered(void **state)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     static const uint8_t reply[42] = {0x52, 0x54, 0,   0, 0,    0xfe, 2, 0, 0, 0,    0,   2, 8,   6,
@@ -84,7 +76,6 @@ static void requests_for_own_addresses_are_answered(void **state)
 
 static void unknown_neighbours_are_asked_for_once_a_second(void **state)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     for (unsigned i = 0; i < 9; i++) {
@@ -122,7 +113,6 @@ static unsigned asked_until(double until, uint8_t port, uint8_t last)
 /* 203.0.113.254 is a next hop, 10.0.0.5 is not. */
 static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop(void **state)
 {
-    (void)state;
     static const uint8_t other[6] = {2, 2, 2, 2, 2, 2};
     struct nf_packet p;
     l3_begin();
@@ -159,7 +149,6 @@ static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_
 /* Nobody asked for 10.0.0.78, and what it says is not for us. */
 static void senders_nobody_asked_for_are_not_learned(void **state)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     static const struct {
@@ -202,7 +191,6 @@ static bool known(const char *addr)
 
 static void neighbours_are_asked_again_and_forgotten_at_their_age(void **state)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     l3_know_both(0.5);
@@ -222,7 +210,6 @@ static void neighbours_are_asked_again_and_forgotten_at_their_age(void **state)
 
 static void neighbours_in_use_are_kept(void **state)
 {
-    (void)state;
     l3_begin();
     l3_know_both(0);
     unsigned asked = 0;
@@ -312,7 +299,6 @@ static void is_sound(void)
  * than of as many as the table has in a second. */
 static void a_scan_leaves_room_for_hosts(void **state)
 {
-    (void)state;
     begin_wide();
     assert_true(send_to(10, "10.0.0.5"));
     for (unsigned i = 0; i < 20000; i++)
@@ -334,7 +320,6 @@ static void a_scan_leaves_room_for_hosts(void **state)
 /* One host asks in the names of 5,000 that are not there, again and again. */
 static void made_up_questions_leave_room_for_hosts(void **state)
 {
-    (void)state;
     begin_wide();
     assert_true(send_to(10, "10.0.0.5"));
     for (unsigned i = 0; i < 5000; i++)
@@ -353,7 +338,6 @@ static void made_up_questions_leave_room_for_hosts(void **state)
 /* And pings the chain in each of them: an answer of the chain's own keeps nobody in the table. */
 static void made_up_names_that_ping_the_chain_leave_hosts_in_use(void **state)
 {
-    (void)state;
     begin_wide();
     assert_true(send_to(10, "10.0.0.5"));
     for (unsigned i = 0; i < 5000; i++) {
@@ -374,7 +358,6 @@ static void made_up_names_that_ping_the_chain_leave_hosts_in_use(void **state)
  * that has had none for longest, and is asked for again. */
 static void hosts_in_use_give_way_in_their_order(void **state)
 {
-    (void)state;
     begin_wide();
     for (unsigned i = 0; i < 3073; i++) {
         ask_as(20, address_of(i), (uint8_t)i);
@@ -423,7 +406,6 @@ static void who_is_told_knows_the_packet(void **state)
     static uint8_t frames[3][1600];
     struct nf_packet p[3];
 
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     p[0] = l3_arp(1, 2, outer_mac, gate_mac, "203.0.113.254", "203.0.113.1");
@@ -451,7 +433,6 @@ static void who_has_no_route_is_told_of_what_he_sent(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_config.port[0].net[NF_IP4] = l3_net("10.9.0.1/24");
     l3_config.routes[NF_IP4] = 1;
     l3_config.route[NF_IP4][0].to = l3_net("198.51.100.0/24");
@@ -477,7 +458,6 @@ static void a_fixed_neighbour_stays_where_the_file_has_it(void **state)
     struct ft_fault fault = {""};
     struct nf_packet p;
 
-    (void)state;
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
                                                               .side = NF_INSIDE,
                                                               .mac = {2, 0, 0, 0, 0, 3},

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Neighbour discovery by the chain: who is asked, answered, known, and who is not believed. */
 #include "tests/help/l3.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -29,7 +23,6 @@ static void next_hops_are_asked_for(void **state)
     uint8_t wanted[200], to[16];
     uint32_t n = l3_bytes(ASKS_GATE, wanted), gates = 0;
 
-    (void)state;
     l3_begin_ipv6();
     assert_int_equal(l3_made_count, 2);
     for (uint32_t i = 0; i < 2; i++)
@@ -50,7 +43,6 @@ static void a_packet_leaves_by_the_next_hop_that_answered(void **state)
     uint8_t before[200];
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     p = l3_hex(0, UDP);
     l3_run(0.05, &p);
@@ -73,7 +65,6 @@ static void who_asks_is_answered_and_known(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     p = l3_hex(0, HOST_ASKS);
@@ -99,7 +90,6 @@ static void an_address_that_is_taken_is_said_to_be(void **state)
 {
     struct nf_packet p;
 
-    (void)state;
     l3_begin_ipv6();
     p = l3_hex(0, PROBE);
     l3_run(0.5, &p);
@@ -126,7 +116,6 @@ static void what_is_not_of_this_link_or_broken_is_ignored(void **state)
         {14 + 8, 0xff, true, "source to many"},
     };
 
-    (void)state;
     l3_begin_ipv6();
     for (unsigned i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         struct nf_packet p = l3_hex(0, HOST_ASKS);
@@ -163,7 +152,6 @@ static void one_link_local_address_is_another_host_on_each_link(void **state)
 {
     uint8_t one[16];
 
-    (void)state;
     l3_begin_ipv6();
     l3_addr6(one, "fe80::1");
     for (uint8_t port = 0; port < 2; port++) {
@@ -192,7 +180,6 @@ static void one_link_local_address_is_another_host_on_each_link(void **state)
 /* RFC 4861, 7.2.5. */
 static void another_mac_is_believed_where_it_overrides(void **state)
 {
-    (void)state;
     l3_begin_ipv6();
     l3_know_gate6();
     for (unsigned overrides = 0; overrides < 2; overrides++) {
@@ -233,7 +220,6 @@ static void know_host(double at)
 
 static void a_scan_leaves_room_for_hosts(void **state)
 {
-    (void)state;
     l3_begin_ipv6();
     l3_run(10, NULL);
     for (unsigned i = 0; i < 5000; i++)
@@ -255,7 +241,6 @@ static void made_up_questions_leave_room_for_hosts(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     l3_begin_ipv6();
     l3_run(10, NULL);
     for (unsigned i = 0; i < 5000; i++) {

@@ -4,12 +4,7 @@
  * the test, which also gives the time.
  */
 #include "tests/help/primary.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define REMEMBERED 65536u /* bursts whose place among the packets the sender remembers */
 
@@ -41,7 +36,6 @@ static uint64_t lag_after(uint64_t us, uint64_t stored, uint64_t replayed)
 
 static void what_is_left_takes_what_packets_took_of_late(void **state)
 {
-    (void)state;
     send_up_to(1010);
     assert_int_equal(lag_after(0, 1010, 11), 0); /* how fast it is nobody knows yet */
     assert_int_equal(lag_after(1000, 1010, 111), 0);
@@ -53,7 +47,6 @@ static void what_is_left_takes_what_packets_took_of_late(void **state)
 
 static void a_window_with_nothing_to_replay_counts_only_when_it_was_quicker(void **state)
 {
-    (void)state;
     send_up_to(3010);
     lag_after(0, 1000, 11);
     lag_after(1000, 1000, 111);
@@ -73,7 +66,6 @@ static void a_window_with_nothing_to_replay_counts_only_when_it_was_quicker(void
  * up always tells of something left. */
 static void a_standby_that_keeps_up_is_not_measured(void **state)
 {
-    (void)state;
     send_up_to(3010);
     for (uint64_t burst = 11; burst < 1011; burst++)
         assert_int_equal(lag_after(50, burst + 1, burst), 0);
@@ -82,7 +74,6 @@ static void a_standby_that_keeps_up_is_not_measured(void **state)
 
 static void a_window_without_progress_stays_open(void **state)
 {
-    (void)state;
     send_up_to(1010);
     lag_after(0, 1010, 11);
     lag_after(1000, 1010, 12);
@@ -94,7 +85,6 @@ static void a_window_without_progress_stays_open(void **state)
 
 static void what_is_on_its_way_does_not_count(void **state)
 {
-    (void)state;
     send_up_to(1010);
     lag_after(0, 411, 11);
     lag_after(1000, 411, 111);
@@ -105,7 +95,6 @@ static void what_is_on_its_way_does_not_count(void **state)
 
 static void what_a_snapshot_holds_does_not_count(void **state)
 {
-    (void)state;
     assert_int_equal(lag_after(10, 10, 3), 0);
     send_up_to(20);
     assert_int_equal(lag_after(1000, 20, 10), 0);
@@ -114,7 +103,6 @@ static void what_a_snapshot_holds_does_not_count(void **state)
 
 static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
 {
-    (void)state;
     send_up_to(1010);
     lag_after(0, 1010, 11);
     lag_after(1000, 1010, 111);
@@ -136,7 +124,6 @@ static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
 /* A standby that is further behind than the sender remembers is so far at least. */
 static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
 {
-    (void)state;
     for (uint64_t burst = PRIMARY_CUT + 1000; burst <= 30 + REMEMBERED; burst += 1000) {
         send_up_to(burst);
         standby_acks(burst, 12, primary.bytes); /* credit */
@@ -155,7 +142,6 @@ static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
 
 static int setup_requests(void **state)
 {
-    (void)state;
     primary_open((struct primary_options){.compress = RP_COMPRESS_NEVER});
     primary_protect();
     return 0;
@@ -164,7 +150,6 @@ static int setup_requests(void **state)
 /* `apply` has asked for a resync when tracking asks for a handover, which can wait. */
 static void a_resync_is_not_lost_for_a_handover(void **state)
 {
-    (void)state;
     assert_int_equal(primary_status().core.state, FT_PROTECTED);
     rp_request(primary.replicator, FT_REQUEST_RESYNC);
     rp_request(primary.replicator, FT_REQUEST_HANDOVER);
@@ -175,7 +160,6 @@ static void a_resync_is_not_lost_for_a_handover(void **state)
 
 static void each_alone_is_done(void **state)
 {
-    (void)state;
     rp_request(primary.replicator, FT_REQUEST_HANDOVER);
     primary_turn();
     assert_int_equal(primary_status().core.state, FT_PROTECTED);

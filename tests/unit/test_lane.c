@@ -14,12 +14,7 @@
 #include "node/base/clock.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -85,7 +80,6 @@ static int setup(void **state)
 
 static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
 {
-    (void)state;
     data_arrives(400);
     heartbeat_arrives(9);
     turns(100);
@@ -99,7 +93,6 @@ static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
 {
     uint64_t held;
 
-    (void)state;
     data_arrives(280);
     turns(100);
     held = executed();
@@ -124,7 +117,6 @@ static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
 {
     uint64_t held;
 
-    (void)state;
     data_arrives(600);
     heartbeat_arrives(4);
     turns(100);
@@ -162,7 +154,6 @@ static uint64_t turn_at(uint64_t us)
 
 static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
 {
-    (void)state;
     gathering(10);
     data_arrives(3);
     assert_int_equal(turn_at(0), 0);
@@ -179,7 +170,6 @@ static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
 
 static void a_full_burst_never_waits(void **state)
 {
-    (void)state;
     gathering(1000);
     data_arrives(20);
     assert_int_equal(turn_at(0), 0);
@@ -202,7 +192,6 @@ static uint64_t rings(void)
 /* For what it logs, and not for packets that wait for more. */
 static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
 {
-    (void)state;
     gathering(1000);
     w->shared->bell = eventfd(0, EFD_NONBLOCK);
     data_arrives(32);
@@ -225,7 +214,6 @@ static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
 
 static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **state)
 {
-    (void)state;
     gathering(1000);
     atomic_store(&w->shared->orders.logging, false);
     data_arrives(1);
@@ -241,7 +229,6 @@ static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **stat
 
 static void heartbeats_and_address_resolution_do_not_wait(void **state)
 {
-    (void)state;
     gathering(1000);
     data_arrives(1);
     assert_int_equal(turn_at(0), 0);
@@ -261,7 +248,6 @@ static bool is_drained(void)
 
 static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
 {
-    (void)state;
     gathering(1000);
     turn_at(0);
     nd_lane_follow(&w->lane, ft_order_make(FT_LANE_DRAIN, 1));
@@ -282,7 +268,6 @@ static void a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes(v
 {
     uint64_t executed;
 
-    (void)state;
     gathering(0);
     data_arrives(1);
     turn_at(0);
@@ -299,7 +284,6 @@ static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(voi
 {
     uint64_t budget = w->config->protect.recovery_budget_ms * 1000000ull;
 
-    (void)state;
     gathering(0);
     atomic_store(&w->shared->orders.lease_until, FT_ALL - 1); /* a standby is there, so not SOLO */
     data_arrives(1);
@@ -320,7 +304,6 @@ static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(voi
 
 static void a_fenced_lane_drops_what_it_gathered(void **state)
 {
-    (void)state;
     gathering(1000);
     data_arrives(7);
     assert_int_equal(turn_at(0), 0);
@@ -391,7 +374,6 @@ static int setup_turns(void **state)
 {
     static struct nd_io io;
 
-    (void)state;
     io = lane_ports;
     io.receive = receive_step;
     io.waits = true;
@@ -441,7 +423,6 @@ static void each_time_is_counted_as_its_kind(void **state)
 {
     struct ft_turns turns = {.at = 0};
 
-    (void)state;
     ft_turns_spent(&turns, FT_SPENT_USEFUL, 500); /* nobody knows since when */
     ft_turns_spent(&turns, FT_SPENT_USEFUL, 507);
     ft_turns_spent(&turns, FT_SPENT_EMPTY, 520);
@@ -458,7 +439,6 @@ static void a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none(void **st
 {
     struct ft_turns turns = {.at = 1};
 
-    (void)state;
     ft_turns_spent(&turns, FT_SPENT_EMPTY, 1000001);
     assert_int_equal(turns.longs, 0);
     ft_turns_spent(&turns, FT_SPENT_USEFUL, 2000002);
@@ -470,7 +450,6 @@ static void a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none(void **st
 
 static void a_lane_tells_turns_with_packets_from_those_without(void **state)
 {
-    (void)state;
     comes(3 * US, 1);
     comes(5 * US, 0);
     comes(7 * US, 2);
@@ -487,7 +466,6 @@ static void a_lane_tells_turns_with_packets_from_those_without(void **state)
 
 static void sleep_is_no_turn(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < STEPS - 1; i++)
         comes(2 * US, 0);
     comes(4 * US, 1);
@@ -503,7 +481,6 @@ static void sleep_is_no_turn(void **state)
 /* The second packet came soon after the first, so there may be a third; behind one alone nobody waits. */
 static void it_stays_awake_behind_packets_that_come_densely(void **state)
 {
-    (void)state;
     comes(2 * US, 1);
     comes(2 * US, 1);
     for (unsigned i = 0; i < 40; i++)
@@ -514,7 +491,6 @@ static void it_stays_awake_behind_packets_that_come_densely(void **state)
 
 static void packets_far_apart_leave_it_asleep(void **state)
 {
-    (void)state;
     comes(2 * US, 1);
     comes(2 * US, 0);
     comes(2 * US, 1);
@@ -528,7 +504,6 @@ static void packets_far_apart_leave_it_asleep(void **state)
 /* Whoever opens the gate is to wake it. */
 static void with_outputs_held_it_says_that_it_sleeps(void **state)
 {
-    (void)state;
     atomic_store(&w->shared->orders.stable, 0);
     atomic_store(&w->shared->orders.lease_until, 0);
     comes(2 * US, 1);
@@ -543,7 +518,6 @@ static void with_outputs_held_it_says_that_it_sleeps(void **state)
 /* The gate was opened before the lane said that it sleeps, and the lease has ended: nobody wakes it. */
 static void what_may_leave_but_for_the_lease_is_tried_again_soon(void **state)
 {
-    (void)state;
     atomic_store(&w->shared->orders.lease_until, 1);
     comes(2 * US, 1);
     comes(2 * US, 0);
@@ -554,7 +528,6 @@ static void what_may_leave_but_for_the_lease_is_tried_again_soon(void **state)
 /* What nobody wakes it for is not to wait for heartbeats that are far apart. */
 static void a_lane_at_rest_looks_every_5_ms(void **state)
 {
-    (void)state;
     w->lane.setup.heartbeat_ms = 1000;
     atomic_store(&w->shared->orders.calm, true);
     for (unsigned i = 0; i < STEPS; i++)
@@ -573,7 +546,6 @@ static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
     struct lane_frame *owner[12];
     unsigned frees;
 
-    (void)state;
     for (unsigned i = 0; i < 12; i++)
         owner[i] = lane_take_frame();
     frees = w->frees;
@@ -615,7 +587,6 @@ static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
 /* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
 static void waiting_for_more_packets_is_not_useful(void **state)
 {
-    (void)state;
     w->group.stream.kind = ND_STREAM_RECORDS;
     atomic_store(&w->shared->orders.logging, true);
     comes(1 * US, 1);
@@ -661,7 +632,6 @@ static int setup_tail(void **state)
 {
     static struct nd_io io;
 
-    (void)state;
     io = lane_ports;
     io.make = make_counted;
     io.send = send_counted;
@@ -682,7 +652,6 @@ static int setup_tail(void **state)
 
 static void the_first_leaves_before_the_last_is_made(void **state)
 {
-    (void)state;
     atomic_store(&w->shared->orders.stable, FT_ALL);
     atomic_store(&w->shared->orders.lease_until, FT_ALL);
     nd_lane_emit_tail(&w->lane);
@@ -695,7 +664,6 @@ static void the_first_leaves_before_the_last_is_made(void **state)
 /* A strict successor, or one that took over by plan and is not on its disk. */
 static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed(void **state)
 {
-    (void)state;
     nd_lane_emit_tail(&w->lane);
     assert_int_equal(w->lefts, 0);
     assert_int_equal(ft_hold_count(&w->lane.hold), LANE_BUFFERS / 2);
@@ -721,7 +689,6 @@ static void behind_a_keeper_a_tail_waits_for_room(void **state)
 {
     struct nd_io *io = (struct nd_io *)(uintptr_t)w->lane.io;
 
-    (void)state;
     io->tell = tell_nothing;
     nd_lane_emit_tail(&w->lane);
     nd_lane_emit_tail(&w->lane); /* a turn later */
@@ -744,7 +711,6 @@ static void behind_a_keeper_a_tail_waits_for_buffers(void **state)
 {
     struct nd_io *io = (struct nd_io *)(uintptr_t)w->lane.io;
 
-    (void)state;
     io->tell = tell_any;
     io->frame_max = 64;
     atomic_store(&w->shared->orders.stable, FT_ALL);
@@ -763,7 +729,6 @@ static void behind_a_keeper_a_tail_waits_for_buffers(void **state)
 /* What it had released of the state that it had when it was primary before says nothing of this one's. */
 static void a_lane_that_takes_over_has_not_released_its_tail(void **state)
 {
-    (void)state;
     atomic_store(&w->shared->report.released, 5000);
     atomic_store(&w->shared->orders.order, ft_order_make(FT_LANE_LIVE, 2));
     w->lane.doing = FT_LANE_REPLAY;

@@ -4,11 +4,7 @@
 #include "lane/lane.h"
 #include "node/base/clock.h"
 #include "node/config/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -30,7 +26,6 @@ static struct {
 
 static int setup(void **state)
 {
-    (void)state;
     memset(&w, 0, sizeof(w));
     nd_group_init(&w.group, w.lane, LANES);
     w.group.stream.kind = ND_STREAM_RECORDS;
@@ -71,7 +66,6 @@ static void who_came_for_a_digest_leaves_when_logging_ends(void **state)
     pthread_t thread;
     void *all;
 
-    (void)state;
     atomic_store(&w.shared[0].orders.digest, 1);
     atomic_store(&w.shared[1].orders.digest, 1);
     assert_true(nd_lane_digest_due(&w.lane[0]));
@@ -93,7 +87,6 @@ static void who_came_for_a_cut_waits(void **state)
 {
     pthread_t thread;
 
-    (void)state;
     atomic_store(&w.shared[0].orders.cut, 1);
     atomic_store(&w.shared[0].orders.logging, false);
     assert_int_equal(pthread_create(&thread, NULL, come, &w.lane[0]), 0);
@@ -105,7 +98,6 @@ static void who_came_for_a_cut_waits(void **state)
 
 static void *sleep_long(void *unused)
 {
-    (void)unused;
     nd_lane_sleep(&w.shared[0], 60 * 1000000000ull, NULL, 0);
     return NULL;
 }
@@ -116,7 +108,6 @@ static void an_order_wakes_a_lane_that_sleeps(void **state)
     uint64_t seen = ft_order_make(FT_LANE_REPLAY, 1), began = nd_now();
     pthread_t sleeper;
 
-    (void)state;
     ft_lane_wake(&w.shared[0]); /* without an alarm nothing happens */
     w.shared[0].alarm = eventfd(0, EFD_NONBLOCK);
     for (unsigned i = 0; i < 200; i++) {
@@ -139,7 +130,6 @@ static void a_port_wakes_a_lane_that_sleeps(void **state)
     int port[2];
     char byte;
 
-    (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, port), 0);
     assert_true(nd_lane_sleep(&w.shared[0], 2000000, port, 1));
     assert_true(nd_now() - began >= 2000000);
@@ -157,7 +147,6 @@ static void what_a_lane_logs_wakes_a_replicator_that_rests(void **state)
 {
     struct pollfd bell = {eventfd(0, EFD_NONBLOCK), POLLIN, 0};
 
-    (void)state;
     ft_lane_ring(&w.shared[0]); /* without one nothing happens */
     w.shared[0].bell = bell.fd;
     assert_int_equal(poll(&bell, 1, 0), 0);

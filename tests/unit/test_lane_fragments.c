@@ -6,11 +6,7 @@
  */
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -103,7 +99,6 @@ static int setup(void **state)
 
 static void later_fragments_follow_their_first_one(void **state)
 {
-    (void)state;
     fragment(1, 16);
     fragment(1, 8 | NFT_MORE);
     at(0);
@@ -123,7 +118,6 @@ static void later_fragments_follow_their_first_one(void **state)
 
 static void all_in_one_burst(void **state)
 {
-    (void)state;
     fragment(1, 16);
     fragment(1, 8 | NFT_MORE);
     fragment(1, NFT_MORE);
@@ -133,7 +127,6 @@ static void all_in_one_burst(void **state)
 
 static void fragments_in_order_wait_for_nothing(void **state)
 {
-    (void)state;
     for (uint16_t id = 0; id < 4; id++)
         fragment(id, NFT_MORE);
     for (uint16_t id = 0; id < 4; id++)
@@ -144,7 +137,6 @@ static void fragments_in_order_wait_for_nothing(void **state)
 
 static void of_ipv6_too(void **state)
 {
-    (void)state;
     fragment_ipv6(1, 1, false, false);
     fragment_ipv6(2, 1, false, true);
     fragment_ipv6(1, 0, true, false);
@@ -159,7 +151,6 @@ static void with_a_vlan_tag_too(void **state)
 {
     struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .tags = 1, .payload = 64, .fragment = 8};
 
-    (void)state;
     arrive(&s);
     at(0);
     LEFT();
@@ -177,7 +168,6 @@ static void only_what_may_be_one_is_parsed(void **state)
     uint8_t data[NFT_FRAME_MAX];
     struct nd_frame f = {.data = data};
 
-    (void)state;
     for (s.tags = 0; s.tags <= 2; s.tags++) {
         uint8_t *type = data + 12 + 4 * s.tags;
 
@@ -204,7 +194,6 @@ static void only_those_of_the_datagram_go(void **state)
 {
     struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .ip_id = 3, .payload = 64, .fragment = 8}, other;
 
-    (void)state;
     arrive(&s);
     s.fragment = NFT_MORE;
     other = s, other.ip_id = 4, arrive(&other);
@@ -220,7 +209,6 @@ static void only_those_of_the_datagram_go(void **state)
 
 static void after_100_ms_they_go_on_alone(void **state)
 {
-    (void)state;
     fragment(1, 8);
     at(0);
     fragment(2, 8);
@@ -242,7 +230,6 @@ static void after_100_ms_they_go_on_alone(void **state)
 
 static void when_64_wait_the_oldest_goes_on_alone(void **state)
 {
-    (void)state;
     for (uint16_t id = 0; id < 64; id++)
         fragment(id, 8);
     at(0);
@@ -269,7 +256,6 @@ static void when_64_wait_the_oldest_goes_on_alone(void **state)
 /* More than a burst has room for. */
 static void a_first_one_sets_64_free(void **state)
 {
-    (void)state;
     for (uint16_t i = 0; i < 64; i++)
         fragment(1, (uint16_t)(8 + i));
     at(0);
@@ -284,7 +270,6 @@ static void a_first_one_sets_64_free(void **state)
 
 static void a_lane_that_drains_keeps_none(void **state)
 {
-    (void)state;
     fragment(1, 8);
     at(0);
     LEFT();
@@ -300,7 +285,6 @@ static void a_lane_that_drains_keeps_none(void **state)
 
 static void a_fenced_lane_gives_buffers_back(void **state)
 {
-    (void)state;
     for (uint16_t id = 0; id < 10; id++)
         fragment(id, 8);
     at(0);
@@ -316,7 +300,6 @@ static void without_a_lease_they_wait_in_order_too(void **state)
 {
     unsigned held;
 
-    (void)state;
     atomic_store(&w->shared->orders.stable, 0);
     for (uint16_t id = 0; id < 280; id++)
         whole(id);

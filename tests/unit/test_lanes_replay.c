@@ -7,12 +7,7 @@
 #include "lane/lane.h"
 #include "tests/help/config.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -243,7 +238,6 @@ static int setup(void **state)
     static const struct ft_region_config how = {.name = "test", .shared_size = FT_ARENA_MIN};
     struct ft_fault fault = {""};
 
-    (void)state;
     memset(&w, 0, sizeof(w));
     w.config = help_config_of(text, 0);
     if (nf_chain_region(&w.region, &w.config->chain, &how, &fault))
@@ -258,7 +252,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     end();
     free_lanes();
     ft_region_close(w.region);
@@ -300,7 +293,6 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
 {
     uint64_t closed[LANES];
 
-    (void)state;
     receive((unsigned[]){3, BURSTS}, closed);
     assert_int_equal(closed[0], 3);
     assert_int_equal(closed[1], 3);
@@ -320,7 +312,6 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
 {
     uint64_t closed[LANES];
 
-    (void)state;
     receive((unsigned[]){3, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();
@@ -335,7 +326,6 @@ static void a_log_that_is_whole_is_replayed_whole(void **state)
 {
     uint64_t closed[LANES];
 
-    (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     atomic_store(&w.shared[0].orders.peer_released, 32 * BURSTS);
     order(FT_LANE_REPLAY, 1);
@@ -362,7 +352,6 @@ static void a_deadlock_is_a_divergence(void **state)
 {
     uint64_t closed[LANES], in_cycle;
 
-    (void)state;
     in_cycle = w.log[1].record[4]->access;
     first_dependency(0, 3)->access = in_cycle;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
@@ -386,7 +375,6 @@ static void a_state_that_is_given_up_is_not_replayed(void **state)
 {
     uint64_t closed[LANES];
 
-    (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     atomic_store(&w.shared[0].orders.closed_to, 0);
     order(FT_LANE_REPLAY, 1);
@@ -413,7 +401,6 @@ static void who_waits_for_a_lane_that_ends_ends_as_well(void **state)
 {
     uint64_t closed[LANES];
 
-    (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();
@@ -429,7 +416,6 @@ static void a_wait_that_ends_is_no_divergence(void **state)
 {
     uint64_t closed[LANES];
 
-    (void)state;
     receive((unsigned[]){BURSTS, BURSTS}, closed);
     order(FT_LANE_REPLAY, 1);
     start_beside_one_that_sleeps();

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sets of lines, against an array of bytes that nobody can get wrong; and an adder against a taker,
  * in every order of their steps. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdatomic.h>
 
@@ -115,7 +111,6 @@ static void behaves_like_an_array(void **unused)
     static uint8_t model[LINES];
     struct ft_lines set;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&set, LINES), 0);
     for (unsigned i = 0; i < 60000; i++) {
         step(&set, model);
@@ -133,7 +128,6 @@ static void runs_of_lines_cross_words_of_the_bitmap(void **unused)
 {
     struct ft_lines set;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&set, 1000), 0);
     same_run(ft_lines_find(&set, 0, 1000, UINT64_MAX), (struct ft_line_range){0});
     ft_lines_add(&set, 60, 200);
@@ -154,7 +148,6 @@ static void a_claimed_line_is_claimed_once(void **unused)
 {
     struct ft_lines set;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&set, 64), 0);
     ft_lines_add(&set, 63, 1);
     assert_true(ft_lines_claim(&set, 63));
@@ -181,7 +174,6 @@ static void what_is_not_used_is_not_there(void **unused)
     uint64_t lines = 1ull << 30, before = resident_pages();
     struct ft_lines set;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&set, lines), 0);
     ft_lines_add(&set, lines - 1, 1);
     same_run(ft_lines_find(&set, 0, lines, 2), (struct ft_line_range){lines - 1, 1});
@@ -196,7 +188,6 @@ static void too_many_lines_are_refused(void **unused)
 {
     struct ft_lines set;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&set, 1ull << 60), FT_ENOMEM);
     assert_int_equal(ft_lines_init(&set, UINT64_MAX), FT_ENOMEM);
     ft_lines_free(&set);
@@ -216,7 +207,6 @@ static void out_of_range_is_a_broken_invariant(void **unused)
 {
     struct ft_lines set;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&set, 100), 0);
     assert_dies(add_beyond, &set, "adding 2 lines at 99 to a set of 100");
     assert_dies(find_beyond, &set, "lines 0 to 101 of a set of 100");
@@ -235,7 +225,6 @@ static void *adder(void *unused)
 {
     uint64_t at = 12345;
 
-    (void)unused;
     for (unsigned i = 0; i < ROUNDS; i++) {
         at = at * 6364136223846793005u + 1442695040888963407u;
         /* Sparse, so that words keep falling empty and filling again. */
@@ -262,7 +251,6 @@ static void nothing_added_is_lost(void **unused)
     pthread_t thread;
     bool last;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&shared, SHARED), 0);
     assert_int_equal(pthread_create(&thread, NULL, adder, NULL), 0);
     do {
@@ -343,7 +331,6 @@ static void a_word_emptied_and_filled_at_once_is_found(void **unused)
 {
     unsigned orders = 0;
 
-    (void)unused;
     memset(turns, 0, sizeof(turns));
     do {
         run_in_this_order();

@@ -3,12 +3,7 @@
  * again. */
 #define _GNU_SOURCE
 #include "tests/help/link.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -35,7 +30,6 @@ static void hellos_are_exchanged(void **state)
 {
     struct ft_message m = {.type = FT_MSG_HELLO, .state = FT_JOINING, .incarnation = 11, .lanes = 2}, got;
 
-    (void)state;
     link_connect_both();
     m.newest = FT_FORMAT_NEWEST, m.oldest = FT_FORMAT_OLDEST;
     m.lease_ms = 1, m.detect_ms = 2, m.promote_within_ms = 3, m.solo_after_ms = 4;
@@ -106,7 +100,6 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
     struct ft_message m = link_heartbeat(1), bulk = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = pattern};
     uint64_t total = 300, stalls = 0;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(pattern); i++)
         pattern[i] = (uint8_t)(i * i >> 5 ^ i);
     link_connect_both();
@@ -147,7 +140,6 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
 
 static void one_poll_reads_a_bounded_amount(void **state)
 {
-    (void)state;
     link_connect_both();
     struct flow f = {link_a, link_b, 0, 0};
     /* The kernel's window opens as it sees us read. */
@@ -166,7 +158,6 @@ static void one_poll_reads_a_bounded_amount(void **state)
 
 static void end_of_file_comes_after_the_last_frame(void **state)
 {
-    (void)state;
     link_connect_both();
     link_send_heartbeat(link_a, 1);
     link_send_heartbeat(link_a, 2);
@@ -193,7 +184,6 @@ static void addresses_that_cannot_be_had_are_named(void **state)
     struct rp_link *l = (struct rp_link *)&c;
     char expected[100];
 
-    (void)state;
     link_open_a();
     assert_int_equal(rp_link_open(&l, &c, &link_why), FT_EBUSY);
     assert_null(l);
@@ -218,7 +208,6 @@ static void addresses_that_cannot_be_had_are_named(void **state)
 
 static void a_broken_connection_is_made_again(void **state)
 {
-    (void)state;
     link_connect_both();
     rp_link_close(link_a); /* with our side closing first, the port stays in TIME_WAIT */
     link_a = NULL;
@@ -237,7 +226,6 @@ static void a_broken_connection_is_made_again(void **state)
 
 static void waiting_ends_when_something_comes(void **state)
 {
-    (void)state;
     link_connect_both();
     uint64_t began = nd_now();
     rp_link_wait(link_b, 10000000);
@@ -257,7 +245,6 @@ static void waiting_ends_when_something_comes(void **state)
 
 static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
 {
-    (void)state;
     link_connect_both();
     link_send_heartbeat(link_a, 1);
     UNTIL((link_poll_one(link_a), rp_link_room(link_a) && rp_link_stats(link_a)->bytes_out));
@@ -277,7 +264,6 @@ static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
 
 static void no_socket_is_inherited_by_a_child(void **state)
 {
-    (void)state;
     link_connect_both();
     for (int fd = 3; fd < 64; fd++) {
         struct sockaddr_in at;
@@ -383,7 +369,6 @@ static int listen_as_a(void)
 /* Retried after 20 ms, twice as long each time: at 0, 20, 60 … 1260 ms, then each second. */
 static void attempts_that_fail_get_rarer(void **state)
 {
-    (void)state;
     int listener = listen_as_a();
 
     open_side(&link_b, false, true);
@@ -396,7 +381,6 @@ static void attempts_that_fail_get_rarer(void **state)
 /* Its seal is not wanted here, so each is a connection before it is closed. */
 static void connections_that_end_at_once_get_rarer(void **state)
 {
-    (void)state;
     int listener = listen_as_a();
 
     open_side(&link_b, false, false);
@@ -408,7 +392,6 @@ static void connections_that_end_at_once_get_rarer(void **state)
 
 static void a_peer_that_is_back_is_found_within_a_second(void **state)
 {
-    (void)state;
     open_side(&link_b, false, true);
     for (unsigned i = 0; i < 5000; i++)
         pass_ms(); /* refused each time */
@@ -424,7 +407,6 @@ static void a_peer_that_is_back_is_found_within_a_second(void **state)
 
 static void a_connection_that_stood_is_made_again_at_once(void **state)
 {
-    (void)state;
     open_side(&link_a, true, true);
     open_side(&link_b, false, true);
     for (unsigned round = 1; round <= 3; round++) {
@@ -461,7 +443,6 @@ static int begin(void **state)
 /* A peer that stops in the middle of its handshake, or dies there, has the key all the same. */
 static void who_stops_in_his_handshake_is_not_called_a_stranger(void **state)
 {
-    (void)state;
     open_side(&link_a, true, true);
     open_side(&link_b, false, true);
     pass_ms(); /* connects, and says the first word of its handshake */

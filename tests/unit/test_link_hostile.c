@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One link, and a plain socket that sends it what must not be, or is not whom it says (link.h). */
 #define _GNU_SOURCE
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "tests/help/link.h"
 
 #include <errno.h>
@@ -72,7 +67,6 @@ static void part_of_a_frame_is_not_a_message(void **state)
 {
     struct ft_message m;
 
-    (void)state;
     int listener = plain_listen();
     link_open_b();
     int fd = plain_accept(listener);
@@ -92,7 +86,6 @@ static void part_of_a_frame_is_not_a_message(void **state)
 
 static void reset_is_told_from_end_of_file(void **state)
 {
-    (void)state;
     int listener = plain_listen();
     link_open_b();
     int fd = plain_accept(listener);
@@ -127,7 +120,6 @@ static void malformed_bytes_are_named_and_counted(void **state)
     struct ft_message m;
     uint32_t sum = (uint32_t)XXH3_64bits(other + 8, 7);
 
-    (void)state;
     memcpy(other + 4, &sum, 4);
     link_open_a();
     int fd = plain_connect(B);
@@ -174,7 +166,6 @@ static void random_bytes_are_no_frames_and_end_nothing_but_their_connection(void
     uint64_t x = 12345;
     struct ft_message m;
 
-    (void)state;
     link_open_a();
     for (unsigned round = 0; round < 200; round++) {
         uint8_t noise[300];
@@ -197,7 +188,6 @@ static void random_bytes_are_no_frames_and_end_nothing_but_their_connection(void
 
 static void a_connection_from_another_host_is_refused(void **state)
 {
-    (void)state;
     link_open_a();
     int fd = plain_connect("127.0.0.3");
     UNTIL(plain_closed(fd) || (link_poll_one(link_a), false));
@@ -219,7 +209,6 @@ static void a_connection_from_another_host_is_refused(void **state)
 
 static void the_newest_connection_wins_once_it_has_answered(void **state)
 {
-    (void)state;
     link_open_a();
     int first = plain_connect(B);
     plain_heartbeat(first, 1);
@@ -275,7 +264,6 @@ static void who_says_no_hello_ends_no_connection(void **state)
 {
     static const uint8_t noise[20000] = {0x10, 0, 0, 0, 1};
 
-    (void)state;
     link_open_a();
     int first = plain_connect(B);
     plain_heartbeat(first, 1);
@@ -322,7 +310,6 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
     uint8_t bytes[FT_CRASH_BYTES];
     size_t len;
 
-    (void)state;
     link_open_a();
     int peer = socket(AF_INET, SOCK_DGRAM, 0), other = socket(AF_INET, SOCK_DGRAM, 0);
     assert_int_equal(bind(peer, (struct sockaddr *)&from, sizeof(from)), 0);
@@ -370,7 +357,6 @@ static void of_several_notices_the_latest_is_heard(void **state)
     const struct ft_datagram_key alive = {0xabcdef, {1, 2}};
     struct ft_crash_notice crash = {.signal = 0};
 
-    (void)state;
     link_open_a();
     int peer = socket(AF_INET, SOCK_DGRAM, 0);
     assert_int_equal(bind(peer, (struct sockaddr *)&from, sizeof(from)), 0);
@@ -394,7 +380,6 @@ static void who_says_much_before_he_has_proved_himself_is_refused(void **state)
     uint8_t hello[9 + 4000] = {22, 3, 1, 15, 164, 1, 0, 15, 160}; /* the beginning of one of 4,000 bytes */
     struct rp_link_config c = link_config(true);
 
-    (void)state;
     c.seal.keys = &key;
     link_open(&link_a, &c);
     int fd = plain_connect(B);
@@ -415,7 +400,6 @@ static void the_port_that_the_link_connects_from_is_nobody_elses(void **state)
     socklen_t len = sizeof(from);
     int on = 1, other = socket(AF_INET, SOCK_STREAM, 0);
 
-    (void)state;
     int listener = plain_listen();
     link_open_b();
     int fd = plain_accept(listener);

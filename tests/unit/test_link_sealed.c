@@ -8,12 +8,7 @@
 #include <openssl/x509v3.h>
 
 #include "tests/help/link.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -155,7 +150,6 @@ static bool both_up(void)
 
 static void who_has_the_key_is_heard(void **state)
 {
-    (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
     link_send_heartbeat(link_a, 7);
@@ -166,7 +160,6 @@ static void who_has_the_key_is_heard(void **state)
 
 static void another_key_is_refused(void **state)
 {
-    (void)state;
     open_sealed(&one, &other);
     UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 3 || (poll_both(), false));
     assert_true(rp_link_stats(link_b)->refused[-FT_EPERM] >= 2);
@@ -176,7 +169,6 @@ static void another_key_is_refused(void **state)
 
 static void either_of_two_keys_is_accepted(void **state)
 {
-    (void)state;
     open_sealed(&both, &one);
     UNTIL(both_up() || (poll_both(), false));
     rp_link_close(link_a);
@@ -196,7 +188,6 @@ static void seal_anew(struct rp_link *link, const struct rp_keys *keys)
 
 static void keys_change_while_a_connection_stands(void **state)
 {
-    (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
     seal_anew(link_a, &both);
@@ -225,7 +216,6 @@ static void keys_change_while_a_connection_stands(void **state)
 /* A stranger who has come under the old key, and a handshake under way. */
 static void who_has_not_proved_himself_begins_again_under_the_new_key(void **state)
 {
-    (void)state;
     open_sealed(&one, &one);
     int fd = plain_connect(B);
 
@@ -243,7 +233,6 @@ static void who_has_not_proved_himself_begins_again_under_the_new_key(void **sta
 
 static void who_speaks_without_a_seal_is_refused(void **state)
 {
-    (void)state;
     open_side(&link_a, true, link_port_b, &one);
     int fd = plain_connect(B);
 
@@ -259,7 +248,6 @@ static void strangers_do_not_keep_the_peer_out(void **state)
 {
     int fd[3 * 16];
 
-    (void)state;
     open_side(&link_a, true, link_port_b, &one);
     open_side(&link_b, false, link_port_a, &one);
     for (unsigned i = 0; i < 48; i++) {
@@ -301,7 +289,6 @@ static void certificates_of_both_names_seal_the_link(void **state)
     static const char *const wrong[] = {"gamma", "outsider"}; /* another name; another authority's */
     char dir[] = "/tmp/certificates-XXXXXX";
 
-    (void)state;
     assert_non_null(mkdtemp(dir));
     for (size_t i = 0; i < sizeof(made) / sizeof(made[0]); i++)
         certificate_make(dir, made[i][0], made[i][1]);
@@ -396,7 +383,6 @@ static void a_byte_changed_on_the_way_is_refused(void **state)
 {
     struct relay r;
 
-    (void)state;
     connect_through(&r);
     link_send_heartbeat(link_b, 1);
     relay_more(&r);
@@ -416,7 +402,6 @@ static void an_end_that_the_peer_did_not_say_is_no_death(void **state)
 {
     struct relay r;
 
-    (void)state;
     connect_through(&r);
     close(r.to_a);
     r.to_a = dup(r.to_b);
@@ -433,7 +418,6 @@ static void an_end_that_the_peer_did_not_say_is_no_death(void **state)
 
 static void an_end_that_the_peer_said_is_one(void **state)
 {
-    (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
     link_send_heartbeat(link_b, 5);
@@ -447,7 +431,6 @@ static void an_end_that_the_peer_said_is_one(void **state)
  * failed. */
 static void an_end_that_the_peer_said_is_one_behind_a_failed_write(void **state)
 {
-    (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
     link_send_heartbeat(link_a, 1);
@@ -470,7 +453,6 @@ static void a_connection_ends_the_attempt_beside_it(void **state)
     int listener = socket(AF_INET, SOCK_STREAM, 0), visited;
     uint64_t began;
 
-    (void)state;
     assert_int_equal(bind(listener, (struct sockaddr *)&at, sizeof(at)), 0);
     assert_int_equal(listen(listener, 4), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&at, &len), 0);
@@ -496,7 +478,6 @@ static void megabytes_pass_whole_and_in_order(void **state)
     static uint8_t bulk[600000];
     uint64_t sent = 0, came = 0;
 
-    (void)state;
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
     for (size_t i = 0; i < sizeof(bulk); i++)

@@ -7,13 +7,7 @@
 #include "nflib/state/state.h"
 #include "tests/help/nf.h"
 #include "tests/help/program.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -173,7 +167,6 @@ static void lists_agree_with_the_model(void **unused)
 {
     uint64_t seed = help_model_seed();
 
-    (void)unused;
     churn(ENTRIES_MAX, 12, HELP_MODEL_STEPS / 2, seed);
     churn(20, 0, HELP_MODEL_STEPS / 4, seed + 1);
     churn(1, 3, HELP_MODEL_STEPS / 8, seed + 2);
@@ -185,7 +178,6 @@ static void a_list_orders_numbers_by_use(void **unused)
 {
     uint32_t entry = 0;
 
-    (void)unused;
     open_lists(10, 0, 1);
     for (uint32_t i = 0; i < 10; i++)
         nf_list_insert(h.nf, lists, &head[0], i, NF_NONE);
@@ -234,7 +226,6 @@ static void open_damaged(void)
 
 static void entries_that_came_from_a_peer_are_looked_at(void **unused)
 {
-    (void)unused;
     open_damaged();
     DAMAGED(&whole->capacity, 1000, "constant at line ");
     DAMAGED(&whole->stride, 1u << 30, "constant at line ");
@@ -280,7 +271,6 @@ static void lists_that_came_from_a_peer_are_looked_at(void **unused)
 {
     struct ft_fault fault = {""};
 
-    (void)unused;
     open_damaged();
     ft_audit_suspend(h.region);
     assert_int_equal(check_heads(&fault, 7), 3);
@@ -306,7 +296,6 @@ static void a_list_of_own_numbers_is_looked_at(void **unused)
     struct ft_fault fault = {""};
     struct nf_check c;
 
-    (void)unused;
     open_lists(20, 8, 1);
     c = (struct nf_check){.nf = h.nf, .fault = &fault, .kind = "lists"};
     nf_list_insert(h.nf, lists, &head[0], 19, NF_NONE);
@@ -364,7 +353,6 @@ static void misuse_aborts(void **unused)
 {
     uint64_t used;
 
-    (void)unused;
     open_damaged();
     assert_dies(insert_twice, NULL, "entry 2 of 20 is in a list, or free");
     assert_dies(insert_free, NULL, "entry 8 of 20 is in a list, or free");

@@ -5,13 +5,7 @@
 #include "tests/help/recorder.h"
 #include "tests/help/record.h"
 #include "tools/recording/recording.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -144,7 +138,6 @@ static void one_goes_on_in_the_other_where_that_begins(void **state)
     struct ft_fault fault = {""};
     struct nd_index index;
 
-    (void)state;
     record(0, 0, 30, 60, 500);
     record(1, 45, 0, 90, 500);
     assert_string_equal(chosen(NULL, NULL), "a1 a2 b1");
@@ -174,7 +167,6 @@ static void one_goes_on_in_the_other_where_that_begins(void **state)
 
 static void other_bursts_of_the_same_numbers_are_another_history(void **state)
 {
-    (void)state;
     record(0, 0, 0, 60, 500);
     record(1, 45, 0, 90, 501);
     assert_string_equal(chosen(NULL, NULL), "b1");
@@ -191,7 +183,6 @@ static void what_nobody_recorded_is_told(void **state)
     json_t *told, *row;
     size_t i;
 
-    (void)state;
     record(0, 0, 30, 60, 500);
     record(1, 30, 0, 60, 500);
     record(0, 90, 0, 120, 500);
@@ -214,7 +205,6 @@ static void what_nobody_recorded_is_told(void **state)
 /* Its snapshot was given up: nothing begins there, but another node's recording leads to it. */
 static void a_snapshot_that_is_not_whole_is_led_to(void **state)
 {
-    (void)state;
     record(0, 0, 0, 30, 500);
     snprintf(rig.directory, sizeof(rig.directory), "%.60s/b", base);
     rig_open("b", IDENTITY, 1u << 30, 10);
@@ -235,7 +225,6 @@ static void the_file_that_a_node_ended_in_is_led_to(void **state)
     struct ft_fault fault = {""};
     uint64_t a, b;
 
-    (void)state;
     record(0, 0, 30, 60, 500);
     record(1, 45, 0, 90, 500);
     chosen(NULL, "0:5");
@@ -285,7 +274,6 @@ static void assert_passed_over(unsigned n, unsigned serial)
 
 static void a_damaged_file_that_the_way_does_not_need_is_passed_over(void **state)
 {
-    (void)state;
     record(0, 0, 30, 60, 500);
     assert_string_equal(chosen(NULL, NULL), "a1 a2");
     assert_string_equal(said, "");
@@ -304,7 +292,6 @@ static void a_damaged_end_is_passed_over_for_a_moment_only(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     record(0, 0, 30, 60, 500);
     damage(0, 2);
     assert_int_equal(choose(base, NULL, NULL, &fault), FT_ECHECKSUM);
@@ -322,7 +309,6 @@ static void what_is_named_and_cannot_be_read_is_refused(void **state)
     struct ft_fault fault = {""};
     char name[128];
 
-    (void)state;
     record(0, 0, 30, 60, 500);
     damage(0, 1);
     snprintf(name, sizeof(name), "%s/00000001.rec", of_node[0]);

@@ -6,13 +6,7 @@
 #include "tests/help/record.h"
 #include "ftcore/base/error.h"
 #include "logger/capture.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +36,6 @@ static struct burst *model;
 
 static int setup(void **state)
 {
-    (void)state;
     model = calloc(1, sizeof(*model));
     assert_non_null(model);
     assert_int_equal(ft_lane_init(&lane, 1u << 20, 4096), 0);
@@ -54,7 +47,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     ft_lane_free(&lane);
     free(model);
     return 0;
@@ -199,7 +191,6 @@ static void captured_is_what_was_given(void **state)
 {
     uint64_t seq = 1;
 
-    (void)state;
     for (uint64_t burst = 1; burst <= 400; burst++) {
         struct ft_fault fault = {""};
         const struct ft_record *r;
@@ -225,7 +216,6 @@ static void the_largest_burst_fits(void **state)
     const struct ft_record *r;
     struct ft_fault fault;
 
-    (void)state;
     fill(value, sizeof(value));
     lg_capture_begin(&capture, 3, 1, 1, 7, FT_BURST_MAX);
     for (unsigned i = 0; i < FT_BURST_MAX; i++)
@@ -246,7 +236,6 @@ static void the_largest_burst_fits(void **state)
 
 static void nothing_is_seen_before_the_end(void **state)
 {
-    (void)state;
     lg_capture_begin(&capture, 0, 1, 1, 7, 1);
     assert_null(next_record());
     input("fourteen bytes", 14, 14, 0, false);
@@ -262,7 +251,6 @@ static void a_full_ring_loses_nothing(void **state)
     uint64_t written = 0, read = 0, seq = 1, read_clock = 1;
     unsigned fulls = 0;
 
-    (void)state;
     assert_non_null(sent);
     while (fulls < 20) {
         while (lg_capture_room(&lane)) {

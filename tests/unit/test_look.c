@@ -12,11 +12,7 @@ static const struct rp_link_stats *stats_of(const struct rp_link *link);
 #define rp_link_stats(link) stats_of(link)
 
 #include "replicator/look.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 /* Two nodes; what one sends the other gets at once. */
 static struct rp_replicator node[2];
@@ -45,7 +41,6 @@ static const struct rp_link_stats *stats_of(const struct rp_link *link)
 
 static int set_up(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 2; i++) {
         free(node[i].look.bytes);
         free(node[i].looked.bytes);
@@ -92,7 +87,6 @@ static void a_long_answer_comes_whole_and_slowly(void **state)
     size_t size;
     uint64_t now = 1000;
 
-    (void)state;
     assert_false(rp_look(&node[0], 8, "more", 4)); /* one at a time */
     assert_null(rp_looked(&node[1], &size));
     for (unsigned i = 0; i < 24; i++, now += 1000000) {
@@ -131,7 +125,6 @@ static void pieces_that_do_not_fit_are_none(void **state)
     char *got;
     size_t size;
 
-    (void)state;
     piece(7, 10, 0, 10); /* nobody has asked */
     assert_true(rp_look(&node[0], 7, "what", 4));
     turn(0, 1);
@@ -161,7 +154,6 @@ static void who_is_gone_gets_no_answer(void **state)
     size_t size;
     char *got;
 
-    (void)state;
     turn(1, 1000);
     counts.connects = 2;
     turn(1, 2000000);

@@ -2,12 +2,7 @@
 /* map against a model of it, its entries, and what aborts. */
 #include "tests/help/nf.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 #include <time.h>
@@ -47,7 +42,6 @@ static void map_agrees_with_the_model(void **unused)
 {
     uint64_t seed = help_model_seed();
 
-    (void)unused;
     map_model_churn(1000, 13, 40, 2500, HELP_MODEL_STEPS / 2, seed);
     map_model_churn(100, 37, 100, 150, HELP_MODEL_STEPS / 4, seed + 1); /* entries of more than a line */
     map_model_churn(100, 4, 0, 250, HELP_MODEL_STEPS / 8, seed + 2);    /* a set */
@@ -59,7 +53,6 @@ static void every_size_of_key_and_value_agrees_with_the_model(void **unused)
     static const uint32_t keys[] = {1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17, 24, 32, 37, 40, 64};
     static const uint32_t values[] = {0, 1, 2, 4, 8, 12, 24, 48, 100, 128};
 
-    (void)unused;
     for (uint32_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         for (uint32_t j = i % 2; j < sizeof(values) / sizeof(values[0]); j += 2)
             map_model_churn(20, keys[i], values[j], 40, 600, 100 * i + j);
@@ -68,7 +61,6 @@ static void every_size_of_key_and_value_agrees_with_the_model(void **unused)
 /* Whatever the capacity, that many entries go in and not one more, at every load. */
 static void exactly_capacity_entries_go_in(void **unused)
 {
-    (void)unused;
     for (uint32_t capacity = 1; capacity <= 40; capacity++) {
         struct help_nf h;
         struct nf_map *map;
@@ -93,7 +85,6 @@ static void exactly_capacity_entries_go_in(void **unused)
 
 static void the_same_seed_gives_the_same_content(void **unused)
 {
-    (void)unused;
     assert_true(map_model_churn(300, 12, 20, 600, 10000, 7) == map_model_churn(300, 12, 20, 600, 10000, 7));
     assert_true(map_model_churn(300, 12, 20, 600, 10000, 7) != map_model_churn(300, 12, 20, 600, 10000, 8));
 }
@@ -101,7 +92,6 @@ static void the_same_seed_gives_the_same_content(void **unused)
 /* Values are aligned for what is in them, and entries of up to a line lie in one. */
 static void entries_lie_well(void **unused)
 {
-    (void)unused;
     for (uint32_t key = 1; key <= 40; key++)
         for (uint32_t value = 0; value <= 64; value++) {
             struct help_nf h;
@@ -129,7 +119,6 @@ static void make_needs_the_bytes_it_says(void **unused)
 {
     struct help_nf h;
 
-    (void)unused;
     help_nf_open(&h, 1 << 20, 1);
     assert_null(nf_map_make(h.nf, 1000000, 8, 8));
     uint64_t used = h.nf->arena->used;
@@ -160,7 +149,6 @@ static void misuse_aborts(void **unused)
 {
     struct help_nf h;
 
-    (void)unused;
     help_nf_open(&h, 1 << 16, 1);
     assert_dies(add_twice, &h, "the key is in the map already");
     assert_dies(remove_free, &h, "slot 0 of 10 is not used");
@@ -194,7 +182,6 @@ static void collide(uint64_t mask, uint32_t capacity, uint32_t keys)
 
 static void colliding_keys_agree_with_the_model(void **unused)
 {
-    (void)unused;
     collide(0xffffull << 48, 12, 20);  /* one tag in two buckets: all can have been passed at once */
     collide(0xffull << 24, 600, 800);  /* the first of 256 parts of a table: long overflows */
     collide(0xffffull << 48, 60, 100); /* one tag in ten buckets */
@@ -227,7 +214,6 @@ static void every_byte_of_a_key_counts(void **unused)
 {
     static const uint32_t sizes[] = {4, 5, 8, 12, 13, 16, 17, 24, 37, 40};
 
-    (void)unused;
     for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
         for (uint32_t at = 0; at <= sizes[i] - 4; at++)
             differ_at(sizes[i], at);
@@ -257,7 +243,6 @@ static void a_search_ends_though_all_were_passed(void **unused)
     struct nf_map *map;
     uint64_t next = 0;
 
-    (void)unused;
     help_nf_open(&h, nf_map_bytes(12, 8, 8), 1);
     map = nf_map_make(h.nf, 12, 8, 8);
     add_at_home(&h, map, 0, 9, &next);
@@ -307,7 +292,6 @@ static void lookups_do_not_grow_slow_with_time(void **unused)
     struct nf_map *map;
     uint64_t fresh, key = 0;
 
-    (void)unused;
     help_nf_open(&h, nf_map_bytes(600, 8, 8), 1);
     map = nf_map_make(h.nf, 600, 8, 8);
     fresh = time_of_misses(map);
@@ -326,7 +310,6 @@ static void the_hash_is_seeded(void **unused)
 {
     uint64_t hash[2], key = 42;
 
-    (void)unused;
     for (uint32_t i = 0; i < 2; i++) {
         struct help_nf h;
 

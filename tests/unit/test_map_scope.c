@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* With the audit on: an NF whose own maps have one key in two lanes is told by name, once; and nobody else.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
@@ -144,7 +139,6 @@ static const char *said(bool audit, unsigned again)
 
 static void a_key_in_two_lanes_is_told_once(void **state)
 {
-    (void)state;
     of_addresses = false;
     assert_string_equal(said(true, 1), SAID "by its scope its state is of a flow\n");
     of_addresses = true;
@@ -153,7 +147,6 @@ static void a_key_in_two_lanes_is_told_once(void **state)
 
 static void other_keys_are_not(void **state)
 {
-    (void)state;
     assert_string_equal(said(true, 0), "");
     assert_string_equal(said(false, 1), ""); /* without an audit nobody looks */
     made = true;                             /* by each lane, before there are packets */

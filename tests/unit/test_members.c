@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What may be the name of a node, who may be the members of a view, and how a shard is written. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/record/members.h"
 
 #define LONGEST  "abcdefghijklmnopqrstuvwxyz01234" /* 31 */
@@ -16,7 +11,6 @@ static void a_name_has_letters_digits_and_two_signs(void **state)
     static const char *const good[] = {"a", "Z9", "_", "edge-1_b", "9-", LONGEST};
     static const char *const bad[] = {"", "-", "-a", "a.b", "a b", "a\n", "a/b", "\xc3\xa4", TOO_LONG};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++)
         assert_true(ft_is_name(good[i], FT_NAME_MAX));
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -32,7 +26,6 @@ static void members_are_two_in_their_order(void **state)
                                             {{0, 0}, {"a", ""}},  {{0, 0}, {"", "b"}},
                                             {{0, 0}, {"-", "b"}}, {{0, 0}, {"a", "b c"}}};
 
-    (void)state;
     assert_true(ft_members_fit(&good));
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(ft_members_fit(&bad[i]));
@@ -53,7 +46,6 @@ static void a_shard_is_32_hex_digits(void **state)
     char text[FT_SHARD_TEXT];
     struct ft_members got;
 
-    (void)state;
     assert_string_equal(ft_shard_text(text, &m), "0123456789abcdef00000000000000ff");
     assert_true(ft_shard_read(&got, text));
     assert_true(ft_same_shard(&got, &m));

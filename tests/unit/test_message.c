@@ -9,12 +9,7 @@
 #include "ftcore/record/delta.h"
 #include "tests/help/message.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <msgpack.h>
 #include <stdio.h>
@@ -56,7 +51,6 @@ static void what_is_encoded_comes_back(void **state)
 {
     unsigned shorter = 0;
 
-    (void)state;
     for (unsigned run = 1; run < 3000; run++) {
         struct ft_compressor compressor = {0}; /* a new one tries */
 
@@ -82,7 +76,6 @@ static void largest_vectors_fit_the_bound(void **state)
 {
     struct ft_message m = {.type = FT_MSG_ACK, .state = FT_READY, .view = INT64_MAX, .sent = UINT64_MAX};
 
-    (void)state;
     m.echo = UINT64_MAX;
     memset(m.burst, 0xff, sizeof(m.burst));
     memset(m.replayed, 0xff, sizeof(m.replayed));
@@ -92,7 +85,6 @@ static void largest_vectors_fit_the_bound(void **state)
 
 static void states_have_names(void **state)
 {
-    (void)state;
     assert_string_equal(ft_state_name(FT_JOINING), "JOINING");
     assert_string_equal(ft_state_name(FT_SYNCING), "SYNCING");
     assert_string_equal(ft_state_name(FT_PROTECTED), "PROTECTED");
@@ -105,7 +97,6 @@ static void control_characters_are_cleaned(void **state)
 {
     struct ft_message m = {.type = FT_MSG_REFUSE, .state = FT_READY}, got;
 
-    (void)state;
     memset(m.text, 'x', sizeof(m.text)); /* and not ended: cut */
     memcpy(m.text, "a\n\x1b\x7f\xc3\xa9", 6);
     long len = ft_message_encode(&m, 1, NULL, true, message_frame, sizeof(message_frame));
@@ -116,7 +107,6 @@ static void control_characters_are_cleaned(void **state)
 
 static void too_little_room_is_full(void **state)
 {
-    (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         struct ft_compressor compressor = {0};
 
@@ -238,7 +228,6 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
     struct ft_message m;
     size_t at = 0;
 
-    (void)state;
     FILE *f = fopen(GOLDEN, "rb");
     assert_non_null(f);
     size_t len = fread(want, 1, sizeof(want), f);
@@ -265,7 +254,6 @@ static void the_version_before_has_its_bytes(void **state)
     FILE *f = fopen("tests/golden/messages-v3.bin", "rb");
     size_t len;
 
-    (void)state;
     assert_non_null(f);
     len = fread(want, 1, sizeof(want), f);
     fclose(f);
@@ -296,7 +284,6 @@ static void runs_come_back(void **state)
     struct ft_line_run got;
     uint32_t len = 0, at = 0;
 
-    (void)state;
     draw_seed = 3;
     message_fill(lines, sizeof(lines), false);
     assert_true(ft_line_run_append(out, &len, sizeof(out), &a));
@@ -335,7 +322,6 @@ static void impossible_runs_are_refused(void **state)
     struct ft_line_run run;
     uint32_t at = 0;
 
-    (void)state;
     assert_int_equal(one_run(0, 2, 0, 128, 2), 1);
     assert_int_equal(one_run(0, 2, 0, 127, 2), FT_EMALFORMED);
     assert_int_equal(one_run(1, 2, 0, 128, 2), FT_EMALFORMED);
@@ -362,7 +348,6 @@ static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
     struct ft_datagram heartbeat = {3, FT_HEARTBEAT, 42, 7, 1, 1500, {0, FT_PORT_UNHEARD}}, got;
     uint8_t out[FT_DATAGRAM_BYTES + 1] = {0};
 
-    (void)state;
     ft_datagram_encode(&heartbeat, &key, out);
     assert_memory_equal(out, expected, FT_DATAGRAM_BYTES);
     assert_int_equal(ft_datagram_decode(out, FT_DATAGRAM_BYTES, &key, &got), 0);
@@ -419,7 +404,6 @@ static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **sta
     const uint8_t *noise = message_content, *plain = message_content + 2000;
     struct ft_compressor compressor = {0};
 
-    (void)state;
     draw_seed = 7;
     message_fill(message_content, 2000, false);
     memset(message_content + 2000, 'a', 2000);
@@ -443,7 +427,6 @@ static void small_bulks_do_not_keep_a_large_one_from_being_compressed(void **sta
 {
     struct ft_compressor compressor = {0};
 
-    (void)state;
     draw_seed = 7;
     message_fill(message_content, 100, false);
     memset(message_content + 100, 'a', 7900);
@@ -486,7 +469,6 @@ static void a_large_bulk_has_several_blocks(void **state)
     size_t len = two_blocks(blocks);
     uint32_t wrong = 300;
 
-    (void)state;
     message_begin(8, 3, FT_MSG_SNAPSHOT, 5);
     message_put(65636), message_put_bytes(blocks, len);
     message_accepted(1, &m);
@@ -532,7 +514,6 @@ static void impossible_bulks_are_refused_by_name(void **state)
 {
     struct ft_message m;
 
-    (void)state;
     message_begin(8, FT_FORMAT_NEWEST, FT_MSG_LOG, 5);
     message_put(100), message_put_bytes(lz4_block, LZ4_LEN);
     message_accepted(1, &m);
@@ -571,7 +552,6 @@ static void a_bulk_may_lie_in_its_frame_already(void **state)
 {
     static uint8_t frame[4096];
 
-    (void)state;
     message_fill(message_content, 2000, false);
     for (unsigned shift = 0; shift < 62; shift++) {
         struct ft_message m = {.type = FT_MSG_LOG, .state = FT_READY, .view = 1ull << shift};

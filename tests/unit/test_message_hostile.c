@@ -3,12 +3,7 @@
 #include "ftcore/record/message.h"
 #include "tests/help/message.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <msgpack.h>
 #include <stdlib.h>
@@ -20,7 +15,6 @@ static void impossible_heads_are_refused_by_name(void **state)
     struct ft_message m;
     struct ft_fault why;
 
-    (void)state;
     message_begin(6, 3, FT_MSG_HEARTBEAT, 3);
     message_accepted(2, &m);
     assert_int_equal(m.view, 7);
@@ -68,7 +62,6 @@ static void impossible_containers_are_refused_by_name(void **state)
         "\xa0", "\x90"};
     struct ft_message m;
 
-    (void)state;
     for (size_t i = 0; i < sizeof(bytes) / sizeof(bytes[0]); i++) {
         msgpack_sbuffer_clear(&message_by_hand);
         message_put_raw(bytes[i], strlen(bytes[i]));
@@ -91,7 +84,6 @@ static void impossible_vectors_are_refused_by_name(void **state)
 {
     struct ft_message m;
 
-    (void)state;
     for (unsigned n = 0; n < 20; n++) {
         message_begin(7, 3, FT_MSG_HOLDING, 5);
         put_vector(n);
@@ -167,7 +159,6 @@ static void impossible_hellos_are_refused_by_name(void **state)
     static char identity[FT_IDENTITY_MAX + 1];
     struct ft_message m;
 
-    (void)state;
     begin_hello(0, 0, "ab", 2, "nat\n", 4);
     message_accepted(0, &m);
     assert_string_equal(m.name, "ab");
@@ -200,7 +191,6 @@ static void impossible_texts_are_refused_by_name(void **state)
     char long_text[FT_REASON_MAX];
     struct ft_message m;
 
-    (void)state;
     memset(long_text, 't', sizeof(long_text));
     message_begin(7, 0, FT_MSG_REFUSE, 5);
     message_put_text(long_text, FT_REASON_MAX - 1);
@@ -240,7 +230,6 @@ static void a_truncated_frame_is_never_a_message(void **state)
 {
     struct ft_compressor compressor = {0};
 
-    (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         draw_seed = type + 100;
         struct ft_message m = message_draw(type, 5, 800);
@@ -262,7 +251,6 @@ static void each_flipped_bit_is_refused(void **state)
     struct ft_compressor compressor = {0};
     unsigned checksum = 0;
 
-    (void)state;
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         draw_seed = type + 200;
         struct ft_message m = message_draw(type, 5, 300), got;
@@ -287,7 +275,6 @@ static void only_a_frame_with_a_checksum_is_checked(void **state)
                       got;
     long len = ft_message_encode(&m, 5, NULL, true, message_frame, sizeof(message_frame));
 
-    (void)state;
     assert_int_equal(ft_message_encode(&m, 5, NULL, false, without, sizeof(without)), len);
     assert_memory_not_equal(message_frame + 4, "\0\0\0\0", 4);
     assert_memory_equal(without + 4, "\0\0\0\0", 4);
@@ -304,7 +291,6 @@ static void noise_is_survived(void **state)
 {
     struct ft_message m;
 
-    (void)state;
     for (unsigned run = 1; run < 20000; run++) {
         draw_seed = run;
         uint32_t len = (uint32_t)(1 + draw() % 200);

@@ -2,12 +2,7 @@
 /* The page of metrics, of statuses that are written here: what is on it, in what unit, and what is left out.
  */
 #include "node/metrics/metrics.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -56,7 +51,6 @@ static void has_not(const char *status, const char *line)
 
 static void test_units(void **state)
 {
-    (void)state;
     has("{\"view\": 9007199254740993}", "understudy_view 9007199254740993");
     has("{\"view_unwritten_ms\": 1500}", "understudy_view_unwritten_seconds 1.5");
     has("{\"peer\": {\"silent_ms\": 0.25, \"connected\": true}}", "understudy_peer_silence_seconds 0.00025");
@@ -67,7 +61,6 @@ static void test_units(void **state)
 /* Who waits for a counter to grow must see it at 0 before. An age that there is not is no 0. */
 static void test_what_is_not_there(void **state)
 {
-    (void)state;
     has("{\"diverged\": null}", "understudy_divergences_total 0");
     has("{\"diverged\": {\"count\": 2}}", "understudy_divergences_total 2");
     has_not("{\"verified\": {\"age_s\": null}}", "understudy_verified_age_seconds 0");
@@ -84,7 +77,6 @@ static void test_tables(void **state)
         "\"limit\": 20},"
         " {\"entries\": 7, \"limit\": 20}]}, \"nat.tcp_ports\": {\"entries\": 11, \"limit\": 64512}}}";
 
-    (void)state;
     has(status, "understudy_table_entries{table=\"nat.flows\",lane=\"0\"} 5");
     has(status, "understudy_table_entries{table=\"nat.flows\",lane=\"1\"} 7");
     has(status, "understudy_table_limit{table=\"nat.flows\",lane=\"1\"} 20");
@@ -97,7 +89,6 @@ static void test_choices(void **state)
 {
     static const char status[] = "{\"state\": \"READY\"}";
 
-    (void)state;
     has(status, "understudy_state{state=\"READY\"} 1");
     has(status, "understudy_state{state=\"PROTECTED\"} 0");
     has("{\"peer\": {\"state\": \"UNKNOWN\"}}", "understudy_peer_state{state=\"READY\"} 0");
@@ -109,7 +100,6 @@ static void test_lanes(void **state)
         "{\"lanes\": [{\"lane\": 0, \"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"
         "{\"lane\": 1, \"held\": 3, \"turn_ms\": 2}]}";
 
-    (void)state;
     has(status, "understudy_held_packets{lane=\"0\"} 1");
     has(status, "understudy_held_packets{lane=\"1\"} 3");
     has(status, "understudy_lane_waits_total{lane=\"0\",reason=\"ring_full\"} 5");
@@ -123,7 +113,6 @@ static void test_ports(void **state)
                                  "\"mtu\": 1500, \"tx_lost\": 4},"
                                  "{\"port\": \"out\", \"whole\": false, \"peer_heard\": false}]}";
 
-    (void)state;
     has(status, "understudy_port_whole{port=\"in\"} 1");
     has(status, "understudy_port_whole{port=\"out\"} 0");
     has(status, "understudy_port_mtu_bytes{port=\"in\"} 1500");
@@ -135,7 +124,6 @@ static void test_ports(void **state)
 /* The names of NFs and of their counters are their authors'. */
 static void test_names_of_others(void **state)
 {
-    (void)state;
     has("{\"nfs\": {\"nat\": {\"table_full\": 7}}}",
         "understudy_nf_events_total{nf=\"nat\",counter=\"table_full\"} 7");
     has("{\"nfs\": {\"a\\\"\\\\\": {\"x\\ny\": 1}}}",
@@ -150,7 +138,6 @@ static void test_takeovers(void **state)
     static const char status[] =
         "{\"takeovers\": {\"count\": 3, \"sum_s\": 2.006, \"buckets\": [0,0,0,2,0,0,0,0,0,0]}}";
 
-    (void)state;
     has(status, "understudy_takeover_seconds_bucket{le=\"0.0025\"} 0");
     has(status, "understudy_takeover_seconds_bucket{le=\"0.005\"} 2");
     has(status, "understudy_takeover_seconds_bucket{le=\"1\"} 2");
@@ -165,7 +152,6 @@ static void test_each_metric_once(void **state)
 {
     char *page = page_of("{\"lanes\": [{}]}"), *rest = page, *line, seen[1 << 16] = "";
 
-    (void)state;
     while ((line = strsep(&rest, "\n"))) {
         char name[128];
 
@@ -252,7 +238,6 @@ static void test_pages(void **state)
 {
     struct nd_metrics *m = open_metrics();
 
-    (void)state;
     assert_false(nd_metrics_asked(m));
     for (int i = 0; i < 3; i++) {
         char page[32];
@@ -291,7 +276,6 @@ static void test_late_main_thread(void **state)
     struct nd_metrics *m = open_metrics();
     int fd = client();
 
-    (void)state;
     expect(fd, "503", "main thread");
     answer(m, "late\n");
     fd = client();
@@ -321,7 +305,6 @@ static void test_many_that_do_not_read(void **state)
     pthread_t scraper;
     uint64_t began;
 
-    (void)state;
     inet_pton(AF_INET, HOST, &at.sin_addr);
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         fds[i] = socket(AF_INET, SOCK_STREAM, 0);
@@ -355,7 +338,6 @@ static void test_no_memory_for_page(void **state)
     struct nd_metrics *m = open_metrics();
     int fd = client();
 
-    (void)state;
     await_asked(m);
     hand_over(m, NULL, 0);
     expect(fd, "503", "main thread");
@@ -367,7 +349,6 @@ static void test_end_while_somebody_waits(void **state)
     struct nd_metrics *m = open_metrics();
     int fd = client();
 
-    (void)state;
     await_asked(m);
     nd_metrics_close(m);
     close(fd);
@@ -378,7 +359,6 @@ static void test_address(void **state)
     struct nd_metrics *m = open_metrics(), *second;
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(nd_metrics_open(&second, HOST, PORT, &fault), FT_EBUSY);
     assert_string_equal(fault.text, "metrics " HOST ":9470: Address already in use");
     assert_null(second);

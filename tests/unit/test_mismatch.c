@@ -3,12 +3,7 @@
  */
 #include "ftcore/protocol/core.h"
 #include "tests/help/message.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,7 +85,6 @@ static void refuses(const char *text)
 
 static void a_peer_that_differs_is_refused_by_name(void **unused)
 {
-    (void)unused;
     static const char other[] = "chain edge\nnat 203.0.113.2\n";
 
     begin();
@@ -149,7 +143,6 @@ static void differ(const char *name, const char *mine, const char *peer, const c
 /* A setting is found wherever it stands in its line, and both nodes read the same text. */
 static void the_refusal_shows_what_differs(void **unused)
 {
-    (void)unused;
     differ("a", NAT "max_flows=20000 udp=300\n", "b", NAT "max_flows=30000 udp=300\n",
            "nf 1: nat max_flows: a 20000, b 30000");
     differ("a", "nf 1: nat\nnf 2: monitor timeout=3\n", "b", "nf 1: nat\nnf 2: firewall udp=3\n",
@@ -181,7 +174,6 @@ static void the_refusal_fits(void **unused)
 {
     char mine[600], other[600], text[FT_REASON_MAX];
 
-    (void)unused;
     snprintf(mine, sizeof(mine), "nf 3: load_balancer tcp_established=%0200u vip=1\n", 1u);
     snprintf(other, sizeof(other), "nf 3: load_balancer tcp_established=%0200u vip=1\n", 2u);
     for (int names = 0; names < 2; names++) {
@@ -219,7 +211,6 @@ static void both_speak_the_newest_that_both_know(void **unused)
 {
     struct ft_message m = {.type = FT_MSG_HEARTBEAT, .version = 5, .state = FT_JOINING, .sent = 1ull << 50};
 
-    (void)unused;
     speaks(5, 4, "0.5.0");
     assert_int_equal(said(FT_MSG_HEARTBEAT)->version, 5);
     speaks(4, 3, "0.4.0");
@@ -237,7 +228,6 @@ static void both_speak_the_newest_that_both_know(void **unused)
 
 static void without_a_format_that_both_know_they_say_which_program_is_behind(void **unused)
 {
-    (void)unused;
     speaks(3, 2, "0.3.0");
     because("formats: left (understudy 0.5.0) speaks 4 to 5, right (understudy 0.3.0) 2 to 3; upgrade right, "
             "one release after the other");
@@ -255,7 +245,6 @@ static void a_shard_with_a_name_needs_a_format_that_can_say_it(void **unused)
 {
     struct ft_message hello = {0};
 
-    (void)unused;
     begin();
     ours.newest = 4, ours.oldest = 3;
     ours.members = (struct ft_members){{7, 8}, {"left", "right"}};

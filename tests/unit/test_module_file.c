@@ -5,13 +5,7 @@
  */
 #include "node/config/module_file.c"
 #include "tests/help/elf.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,7 +82,6 @@ static void what_a_module_keeps_is_refused_by_name(void **state)
         {"nf.c", "process", ".text", OK, SHF_ALLOC | SHF_EXECINSTR, STT_FUNC},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         make_variable(cases[i].file, cases[i].name, cases[i].type, cases[i].section, cases[i].flags);
         says(cases[i].name, *cases[i].told ? FT_EMALFORMED : 0, cases[i].told);
@@ -112,7 +105,6 @@ static void of_a_stripped_module_sections_tell(void **state)
         {".data", SHT_PROGBITS, DATA, 16, 8, true},     {".tbss", SHT_NOBITS, DATA | SHF_TLS, 4, 4, true},
         {".got.plt", SHT_PROGBITS, DATA, 64, 8, false}, {".rodata", SHT_PROGBITS, SHF_ALLOC, 64, 8, false}};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         help_elf_begin(&elf);
         help_elf_section(&elf, cases[i].name, cases[i].type, cases[i].flags, NULL, cases[i].size,
@@ -150,7 +142,6 @@ static void what_a_module_takes_is_told_by_name(void **state)
                                          "__chk",  "reader",      "__rand"};
     char text[80];
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
         make_import(refused[i]);
         snprintf(text, sizeof(text), "module m.so takes \"%s\", expected ", refused[i]);
@@ -173,7 +164,6 @@ static void a_library_that_it_needs_is_told(void **state)
 {
     static const char *const libraries[] = {"libc.so.6", "libluck.so"};
 
-    (void)state;
     help_elf_begin(&elf);
     help_elf_needs(&elf, libraries, 2);
     help_elf_end(&elf);
@@ -190,7 +180,6 @@ static void a_file_that_cannot_be_read_is_refused(void **state)
     Elf64_Ehdr *head = (Elf64_Ehdr *)(void *)elf.bytes;
     Elf64_Shdr *symbols;
 
-    (void)state;
 #define SPOILED(field, value)                                                                                \
     do {                                                                                                     \
         make_variable("nf.c", "seen", STT_OBJECT, ".bss", DATA);                                             \
@@ -222,7 +211,6 @@ static void a_name_that_is_none_is_empty(void **state)
 {
     Elf64_Shdr *names;
 
-    (void)state;
     make_variable("nf.c", "seen", STT_OBJECT, ".bss", DATA);
     names = (Elf64_Shdr *)(void *)(elf.bytes + ((Elf64_Ehdr *)(void *)elf.bytes)->e_shoff) + 3;
     names->sh_size = 2; /* of the symbols: nothing ends there */
@@ -234,7 +222,6 @@ static void a_symbol_of_no_section_is_no_variable(void **state)
 {
     Elf64_Shdr *sections;
 
-    (void)state;
     make_variable("nf.c", "seen", STT_OBJECT, ".bss", DATA);
     sections = (Elf64_Shdr *)(void *)(elf.bytes + ((Elf64_Ehdr *)(void *)elf.bytes)->e_shoff);
     sections[0].sh_flags = DATA;
@@ -258,7 +245,6 @@ static void a_file_that_is_cut_short_is_known(void **state)
     int fd = mkstemp(name);
     size_t size;
 
-    (void)state;
     assert_non_null(self);
     size = fread(whole, 1, sizeof(whole), self);
     fclose(self);

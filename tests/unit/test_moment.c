@@ -3,13 +3,7 @@
 #define _GNU_SOURCE
 #include "tests/help/recorder.h"
 #include "tools/recording/files.c"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define S 1000000000ull
 #define W (1800000000ull * S) /* the wall clock at chain time 0 */
@@ -40,7 +34,6 @@ static void a_clock_that_is_set_back_shifts_nothing_before(void **state)
     struct lg_clock clock[8];
     struct lg_recording r;
 
-    (void)state;
     fill(&r, clock, -(int64_t)back);
     assert_int_equal(nd_moment_wall(&r, 9 * S), W + 9 * S + late);
     assert_int_equal(nd_moment_wall(&r, 10 * S + 5), W + 10 * S + 5 + late);
@@ -59,7 +52,6 @@ static void a_clock_that_is_set_forward_has_said_nothing_between(void **state)
     struct lg_clock clock[8];
     struct lg_recording r;
 
-    (void)state;
     fill(&r, clock, (int64_t)on);
     assert_int_equal(nd_moment_wall(&r, 11 * S), W + 11 * S + late);
     assert_int_equal(nd_moment_wall(&r, 16 * S), W + 16 * S + late + on);
@@ -74,7 +66,6 @@ static void an_unknown_clock_is_never_before(void **state)
     struct lg_recording r = {.head.lanes = 1};
     struct lg_clock clock[8];
 
-    (void)state;
     r.end[0].time = 18 * S;
     assert_int_equal(nd_moment_wall(&r, 12 * S), 0);
     assert_false(nd_moment_is_before(&m, &r, r.end));
@@ -97,7 +88,6 @@ static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
     struct lg_clock clock[8];
     struct lg_recording r;
 
-    (void)state;
     fill(&r, clock, 0);
     r.head.wall = 7;
     assert_int_equal(begin_of(&r), W + 9 * S + late);
@@ -120,7 +110,6 @@ static void years_that_no_number_holds_are_refused(void **state)
 {
     struct nd_moment m;
 
-    (void)state;
     assert_true(nd_moment_read(&m, "2026-11-22T07:48:25.123Z"));
     assert_int_equal(m.time, 1795333705123000000ull);
     assert_true(nd_moment_read(&m, "2499-12-31T23:59:59Z"));
@@ -134,7 +123,6 @@ static void all_clocks_of_a_file_are_read(void **state)
 {
     struct lg_recording r;
 
-    (void)state;
     recorder_open(1u << 30, 2);
     for (unsigned i = 0; i < 5; i++) {
         recorder_now.time += 2 * S;

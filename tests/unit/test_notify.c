@@ -2,12 +2,7 @@
 /* What a supervisor hears by systemd's protocol: its words as sd_notify(3) has them, on a socket of the
  * test's own. */
 #include "node/base/notify.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -46,7 +41,6 @@ static void test_nobody_asked(void **state)
 {
     struct nd_notify n;
 
-    (void)state;
     unsetenv("NOTIFY_SOCKET");
     nd_notify_open(&n);
     assert_int_equal(n.fd, -1);
@@ -61,7 +55,6 @@ static void test_status_is_told_once(void **state)
     struct nd_notify n;
     int fd = listen_as_supervisor(name);
 
-    (void)state;
     nd_notify_open(&n);
     assert_null(getenv("NOTIFY_SOCKET"));
     nd_notify_status(&n, "SOLO, view 1: alone");
@@ -82,7 +75,6 @@ static void test_watchdog_needs_every_thread(void **state)
     struct nd_notify n;
     int fd = listen_as_supervisor(name);
 
-    (void)state;
     setenv("WATCHDOG_USEC", "3000000", 1);
     nd_notify_open(&n);
     nd_notify_watchdog(&n, 10 * SECOND, turn, 3);
@@ -111,7 +103,6 @@ static void test_watchdog_of_another_process(void **state)
     struct nd_notify n;
     int fd = listen_as_supervisor(name);
 
-    (void)state;
     setenv("WATCHDOG_USEC", "3000000", 1);
     setenv("WATCHDOG_PID", "1", 1);
     nd_notify_open(&n);
@@ -131,7 +122,6 @@ static void test_supervisor_takes_nothing(void **state)
     int fd = listen_as_supervisor(name);
     bool told = false;
 
-    (void)state;
     alarm(60); /* a call that waits ends the test */
     nd_notify_open(&n);
     for (unsigned i = 0; i < 5000; i++) {

@@ -7,12 +7,7 @@
 #include "nflib/net/tcp.h"
 #include "tests/help/chain.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <pcap/pcap.h>
@@ -241,7 +236,6 @@ static void mend(uint8_t *frame, uint32_t n, uint32_t l3)
 
 static void damaged_frames_parse_the_same_in_whole_and_captured(void **state)
 {
-    (void)state;
     unsigned bad[NF_BAD_COUNT] = {0}, errors = 0, l4s = 0;
     for (unsigned round = 0; round < 60000; round++) {
         uint8_t frame[700], whole[400];
@@ -287,7 +281,6 @@ static uint32_t build_ipv6(uint8_t *frame, unsigned tags, uint8_t next, uint32_t
 
 static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
 {
-    (void)state;
     uint8_t frame[200];
     uint32_t l4 = build_ipv6(frame, 2, TCP, 32);
     help_put16(frame + l4, 1000);
@@ -324,7 +317,6 @@ static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
 static void damaged_ipv6_is_never_called_bad(void **state)
 {
     static const uint8_t nexts[] = {TCP, UDP, 58, 44, 0};
-    (void)state;
     unsigned read = 0, l4s = 0, later = 0;
     for (unsigned round = 0; round < 30000; round++) {
         uint8_t frame[200];
@@ -348,7 +340,6 @@ static void damaged_ipv6_is_never_called_bad(void **state)
 /* 60 bytes on the wire, 28 in the packet: the padding is nobody's. */
 static void padding_is_not_payload(void **state)
 {
-    (void)state;
     uint8_t frame[60] = {0};
     packet_ethernet(frame, 0, 0x0800);
     uint8_t *ip = frame + 14;
@@ -371,7 +362,6 @@ static void padding_is_not_payload(void **state)
  * without one of these carries would take a header for right whose checksum is wrong by 0x100. */
 static void header_sums_carry_at_every_place(void **state)
 {
-    (void)state;
     unsigned right = 0, wrong = 0;
     for (unsigned round = 0; round < 300000; round++) {
         uint8_t frame[60] = {0}, *ip = frame + 14;
@@ -469,7 +459,6 @@ static bool read_capture(const char *file, struct facts *found)
 
 static void counts_over_captures_are_those_of_tshark(void **state)
 {
-    (void)state;
     help_captures_or_skip();
     for (size_t i = 0; i < sizeof(captures) / sizeof(captures[0]); i++) {
         const struct facts *want = &captures[i];
@@ -500,7 +489,6 @@ static void assert_sum(const uint8_t *at, uint16_t want, const char *what)
 
 static void checksums_are_the_published_ones(void **state)
 {
-    (void)state;
     /* RFC 1071, section 3: the sum of these is ddf2 */
     static const uint8_t rfc1071[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
     assert_int_equal(ntohs(nf_checksum(rfc1071, 8)), 0xffff ^ 0xddf2);
@@ -514,7 +502,6 @@ static void checksums_are_the_published_ones(void **state)
 
 static void checksums_are_right_of_any_bytes(void **state)
 {
-    (void)state;
     uint8_t bytes[97];
     for (unsigned round = 0; round < 2000; round++) {
         uint32_t n = packet_below(sizeof(bytes) + 1);
@@ -573,7 +560,6 @@ static void change(struct nf_packet *p, bool extreme)
 
 static void rewriting_keeps_checksums_right(void **state)
 {
-    (void)state;
     for (unsigned round = 0; round < 20000; round++) {
         uint8_t frame[400];
         uint8_t proto = packet_any_proto();
@@ -605,7 +591,6 @@ static void rewriting_keeps_checksums_right(void **state)
  */
 static void udp_never_loses_its_checksum(void **state)
 {
-    (void)state;
     uint8_t frame[300];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800), l4_len = packet_build(frame + l3, UDP, 10), zeros = 0;
     uint8_t *sum = frame + l3 + packet_ip_header(frame + l3) + 6;
@@ -627,7 +612,6 @@ static void udp_never_loses_its_checksum(void **state)
 /* A datagram in two fragments: the checksum in the first covers both, and only addresses and ports change. */
 static void rewriting_the_first_fragment_keeps_the_checksum_of_both(void **state)
 {
-    (void)state;
     for (unsigned round = 0; round < 5000; round++) {
         uint8_t first[400], second[400];
         uint8_t proto = round % 2 ? TCP : UDP;
@@ -662,7 +646,6 @@ static void rewriting_the_first_fragment_keeps_the_checksum_of_both(void **state
 /* The header says TCP, but its 20 bytes are not there: only the IPv4 header may change. */
 static void without_an_l4_header_only_the_ipv4_header_changes(void **state)
 {
-    (void)state;
     uint8_t frame[200], before[200];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800);
     packet_build(frame + l3, TCP, 20);
@@ -685,7 +668,6 @@ static void without_an_l4_header_only_the_ipv4_header_changes(void **state)
  */
 static void rewriting_reaches_into_icmp_errors(void **state)
 {
-    (void)state;
     static const uint8_t errors[] = {3, 4, 5, 11, 12};
     unsigned tcp_sums = 0, tcp_without = 0;
     for (unsigned round = 0; round < 20000; round++) {
@@ -731,7 +713,6 @@ static void rewriting_reaches_into_icmp_errors(void **state)
 /* Seven bytes of inner L4 in the packet; the eighth in the frame is padding. */
 static void an_error_that_quotes_too_little_is_left_alone(void **state)
 {
-    (void)state;
     uint8_t whole[400], frame[300];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800);
     packet_build(whole, TCP, 0);
@@ -751,7 +732,6 @@ static void an_error_that_quotes_too_little_is_left_alone(void **state)
 
 static void what_stays_is_followed_to_the_same_state(void **state)
 {
-    (void)state;
     for (unsigned flags = 0; flags < 256; flags++)
         for (uint8_t was = 0; was < NF_TCP_STATES; was++) {
             if (!nf_tcp_stays(was, (uint8_t)flags))
@@ -765,7 +745,6 @@ static void what_stays_is_followed_to_the_same_state(void **state)
 
 static void data_stays_and_what_opens_or_ends_does_not(void **state)
 {
-    (void)state;
     assert_true(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_PSH));
     assert_false(nf_tcp_stays(NF_TCP_SYN_RECV, NF_TCP_ACK));
     assert_false(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_RST));

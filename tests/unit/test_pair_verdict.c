@@ -2,13 +2,7 @@
 /* What status makes of the nodes' own words: exit code, verdict, and the lines below it. Facts from
  * docs/reference.md. */
 #include "cli/pair.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -63,7 +57,6 @@ static const char *print(const struct nd_pair *pair)
 
 static void a_thread_that_stands_makes_protected_stale_and_is_named(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         bool stale = cases[i].stale_a || cases[i].stale_b;
         const char *line = cases[i].stale_a ? "\nnode a: " STUCK "\n" : "\nnode b: " STUCK "\n";
@@ -90,7 +83,6 @@ static void ports_that_carry_no_traffic_leave_a_pair_unprotected(void **state)
     static const char here[] = "node a: port in: does not hear node b",
                       there[] = "node b: port in: no carrier";
 
-    (void)state;
     for (int faults = 0; faults < 4; faults++) {
         struct nd_pair pair = {.config = &config,
                                .only = -1,
@@ -126,7 +118,6 @@ static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **st
         {"DEGRADED", 1, 1, "NOT PROTECTED  chain c, node b is READY and its primary DEGRADED, "},
         {"PROTECTED", 0, 2, "NOT PROTECTED  chain c, node b is READY and does not reach its primary, "}};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
         struct nd_pair pair = {.config = &config,
                                .only = 1,
@@ -146,7 +137,6 @@ static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **st
 /* A firewall that is bypassed protects nobody, however well the pair does. */
 static void an_nf_that_is_bypassed_is_said_first(void **state)
 {
-    (void)state;
     for (int who = 0; who < 4; who++) {
         struct nd_pair pair = {.config = &config,
                                .only = -1,
@@ -174,7 +164,6 @@ static void what_is_worst_is_said_first(void **state)
                            .status = {node("primary", "PROTECTED", STUCK, "READY", "key"),
                                       node("standby", "READY", NULL, "PROTECTED", "key")}};
 
-    (void)state;
     json_object_set_new(pair.status[0], "not_whole", json_string("port inside: does not hear node b"));
     assert_int_equal(
         strncmp(print(&pair), "STALE  chain c, node a is primary, a thread of node a is stuck, ", 63), 0);
@@ -191,7 +180,6 @@ static void an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is(v
                            .status = {node("primary", "PROTECTED", NULL, "READY", "key"),
                                       node("standby", "READY", NULL, "PROTECTED", "key")}};
 
-    (void)state;
     json_object_set_new(pair.status[0], "arbiter",
                         json_pack("{s:b,s:s,s:b}", "answers", 0, "last_failure", "refused", "later", 0));
     json_object_set_new(pair.status[1], "arbiter",
@@ -217,7 +205,6 @@ static void a_peer_that_was_refused_is_told_of_beside_the_reason(void **state)
     struct nd_pair pair = {
         .config = &config, .only = 0, .status = {node("primary", "SOLO", NULL, "UNKNOWN", "key")}};
 
-    (void)state;
     json_object_set_new(pair.status[0], "why", json_string("standby b lost: the peer closed the connection"));
     json_object_set_new(json_object_get(pair.status[0], "peer"), "differs",
                         json_string("nf 1: nat udp: a 1, b 2"));
@@ -229,7 +216,6 @@ static void a_peer_that_was_refused_is_told_of_beside_the_reason(void **state)
 
 static void a_link_that_nothing_seals_is_in_every_verdict(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nd_pair pair = {.config = &config,
                                .only = cases[i].only,

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* An NF that declares that it reads headers and touches payload all the same ends the audited process with
  * its name, the byte and the packet's clock; one that keeps its word, or has declared payload, goes on. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/audit.h"
 #include "nflib/chain/chain.h"
 #include "nftest/frames.h"
@@ -131,7 +126,6 @@ static void dies(const struct nf_module *first, const struct nf_module *second,
 
 static void payload_that_is_touched_is_named(void **unused)
 {
-    (void)unused;
     dies(&header_nf, NULL, read_first,
          "audit: NF 'header_nf' (lane 0) touched byte 78 of the frame of seq 3, which has 78 bytes of "
          "headers; "
@@ -144,7 +138,6 @@ static void payload_that_is_touched_is_named(void **unused)
 /* Beside one that reads payload, where frames are captured whole, the word holds all the same. */
 static void each_nf_declares_for_itself(void **unused)
 {
-    (void)unused;
     dies(&payload_nf, &header_nf, read_last, "audit: NF 'header_nf' (lane 0) touched byte 941");
     dies(&header_nf, &payload_nf, read_last, "audit: NF 'header_nf' (lane 0) touched byte 941");
 }
@@ -154,7 +147,6 @@ static void who_keeps_the_word_goes_on(void **unused)
 {
     static struct world w, plain;
 
-    (void)unused;
     touch = read_headers;
     for (unsigned audit = 0; audit < 2; audit++) {
         struct world *now = audit ? &w : &plain;
@@ -175,7 +167,6 @@ static void who_declares_payload_reads_it(void **unused)
 {
     static struct world w;
 
-    (void)unused;
     touch = read_last;
     open_world(&w, &payload_nf, NULL, true);
     run(&w, 1);

@@ -6,12 +6,7 @@
 #define _GNU_SOURCE
 #include "cli/trace.c"
 #include "tools/pair/tape.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pcap/dlt.h>
 #include <stdlib.h>
@@ -105,7 +100,6 @@ static void assert_text(const uint8_t *options, uint16_t code, const char *text)
 /* "foob" with all its paddings: base64's test vectors (RFC 4648). */
 static void blocks_are_whole(void **state)
 {
-    (void)state;
     static const struct {
         const char *in;
         uint32_t bytes, have;
@@ -147,7 +141,6 @@ static void blocks_are_whole(void **state)
 
 static void what_is_no_trace_is_refused(void **state)
 {
-    (void)state;
 #define GOOD "{\"bytes\": 3, \"base64\": \"Zm9v\"}"
     static const char *const rows[] = {
         "{}",
@@ -176,7 +169,6 @@ static void what_is_no_trace_is_refused(void **state)
 /* 64 KiB and one byte: no frame is so large. */
 static void a_frame_has_an_end(void **state)
 {
-    (void)state;
     static char text[100000], long_one[87384 + 1];
     size_t size = 0;
 
@@ -196,7 +188,6 @@ static void a_frame_has_an_end(void **state)
 /* Steps without end: the comment is cut, the file whole. */
 static void a_comment_has_an_end(void **state)
 {
-    (void)state;
     static char text[200000];
     size_t size = 0, at = 0, len;
     uint8_t *file;
@@ -230,7 +221,6 @@ static void a_sent_packet_is_told_from_a_received_one(void **state)
 {
     uint8_t received[21];
 
-    (void)state;
     assert_true(cooked_sent(DLT_LINUX_SLL, sll, sizeof(sll)));
     assert_true(cooked_sent(DLT_LINUX_SLL2, sll2, sizeof(sll2)));
     for (uint8_t type = 0; type < 4; type++) { /* to us, to all, to some, to others */
@@ -250,7 +240,6 @@ static void the_header_that_is_put_in_place_has_the_sender(void **state)
     static const uint8_t ethernet[COOKED_HEAD] = {2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0};
     uint8_t head[COOKED_HEAD];
 
-    (void)state;
     assert_int_equal(cooked_head(DLT_LINUX_SLL, sll, sizeof(sll), head), 16);
     assert_memory_equal(head, ethernet, sizeof(head));
     assert_int_equal(cooked_head(DLT_LINUX_SLL2, sll2, sizeof(sll2), head), 20);

@@ -5,11 +5,7 @@
  */
 #include "fleet/plan.h"
 #include "tests/help/plan.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <math.h>
 #include <string.h>
@@ -21,7 +17,6 @@
 
 static void a_shard_is_created_in_two_zones(void **state)
 {
-    (void)state;
     begin(4, 1, 2);
     expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
     begin(4, 1, 1);
@@ -37,7 +32,6 @@ static void a_shard_is_created_in_two_zones(void **state)
 
 static void a_plan_creates_so_many_shards_and_no_more(void **state)
 {
-    (void)state;
     begin(4, 502, 2);
     make_plan();
     assert_int_equal(plan->orders, 500);
@@ -50,7 +44,6 @@ static void a_plan_creates_so_many_shards_and_no_more(void **state)
 
 static void nothing_is_created_that_may_be_somewhere(void **state)
 {
-    (void)state;
     begin(4, 1, 2);
     fleet.server[3].lease = false;
     expect_plan(0, "not created while s3 is absent: it may have a state of that shard");
@@ -93,7 +86,6 @@ static void a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alon
         {FL_SAYS_NOTHING, FL_SAYS_READY, true, SETTLING},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         begin(4, 1, 2);
         help_fleet_set(&fleet, 0, 0, 1);
@@ -110,7 +102,6 @@ static void a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alon
 
 static void an_agent_that_is_gone_carries_nothing_out(void **state)
 {
-    (void)state;
     begin(4, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
     fleet.server[0].lease = false; /* its node serves on */
@@ -130,7 +121,6 @@ static void an_agent_that_is_gone_carries_nothing_out(void **state)
 
 static void a_shard_that_is_silent_stops_no_other(void **state)
 {
-    (void)state;
     begin(9, 2, 3);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_set(&fleet, 1, 0, 2);
@@ -156,7 +146,6 @@ static void more_than_a_third_at_once_and_it_stops(void **state)
         {30, 10, 0, false}, {30, 11, 0, true},
     };
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         begin(rows[i].servers, 1, rows[i].servers);
         help_fleet_set(&fleet, 0, rows[i].servers - 1, 0);
@@ -186,7 +175,6 @@ static void more_than_a_third_at_once_and_it_stops(void **state)
 
 static void who_has_waited_longest_is_healed_first(void **state)
 {
-    (void)state;
     begin(20, 4, 20);
     fleet.fleet.settings.heals = 3;
     for (uint32_t i = 0; i < 4; i++) {
@@ -208,7 +196,6 @@ static void a_server_where_a_standby_does_not_come_up_gets_none_for_balance(void
 {
     static const enum fl_says rows[] = {FL_SAYS_READY, FL_SAYS_NOTHING, FL_SAYS_JOINING, FL_SAYS_FENCED};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint32_t there = 0, heals = 0;
 
@@ -246,7 +233,6 @@ static void a_standby_that_does_not_come_up_is_given_up(void **state)
                 {FL_SAYS_JOINING, 0, false, false},  {FL_SAYS_SYNCING, 500, false, false},
                 {FL_SAYS_NOTHING, 500, true, false}};
 
-    (void)state;
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         begin(3, 1, 3);
         help_fleet_set(&fleet, 0, 0, 1);
@@ -274,7 +260,6 @@ static void a_standby_that_does_not_come_up_is_given_up(void **state)
 /* Who led before had another clock: its times count from when this leader began. */
 static void times_of_another_leader_count_from_when_this_one_began(void **state)
 {
-    (void)state;
     begin(3, 1, 3);
     help_fleet_set(&fleet, 0, 0, 1);
     fleet.shard[0].says[0] = FL_SAYS_SOLO;
@@ -303,7 +288,6 @@ static void times_of_another_leader_count_from_when_this_one_began(void **state)
 
 static void a_zone_counts_only_where_it_has_room(void **state)
 {
-    (void)state;
     begin(4, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_kill(&fleet, 1);
@@ -318,7 +302,6 @@ static void a_zone_counts_only_where_it_has_room(void **state)
 
 static void two_servers_heal_nothing(void **state)
 {
-    (void)state;
     begin(2, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_kill(&fleet, 1);
@@ -331,7 +314,6 @@ static void two_servers_heal_nothing(void **state)
 /* s2 has a core free now. Were s3 to die, it would serve n1 and n2, and have none. */
 static void room_is_what_is_left_when_any_other_server_dies(void **state)
 {
-    (void)state;
     begin(4, 3, 4);
     limit_processor(10);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -364,7 +346,6 @@ static void room_is_what_is_left_when_any_other_server_dies(void **state)
 
 static void of_servers_with_room_the_least_full_one_is_taken(void **state)
 {
-    (void)state;
     begin(5, 4, 5);
     limit_processor(10);
     limit_nodes(100);
@@ -385,7 +366,6 @@ static void of_servers_with_room_the_least_full_one_is_taken(void **state)
 
 static void what_is_not_measured_counts_as_a_node(void **state)
 {
-    (void)state;
     begin(4, 3, 4);
     limit_processor(10);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -411,7 +391,6 @@ static void what_is_not_measured_counts_as_a_node(void **state)
 
 static void of_equals_the_one_with_fewest_shards_in_common(void **state)
 {
-    (void)state;
     begin(4, 4, 1);
     help_fleet_set(&fleet, 0, 0, 3);
     help_fleet_set(&fleet, 1, 1, 0);
@@ -425,7 +404,6 @@ static void of_equals_the_one_with_fewest_shards_in_common(void **state)
 
 static void a_server_resyncs_one_shard_at_a_time(void **state)
 {
-    (void)state;
     begin(6, 3, 6);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_set(&fleet, 1, 0, 1);
@@ -457,7 +435,6 @@ static void a_server_resyncs_one_shard_at_a_time(void **state)
  * capacity if s5 died. */
 static void who_is_alone_does_not_wait_for_the_server_with_most_room(void **state)
 {
-    (void)state;
     begin(6, 4, 6);
     limit_processor(10);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -481,7 +458,6 @@ static void who_is_alone_does_not_wait_for_the_server_with_most_room(void **stat
 
 static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
 {
-    (void)state;
     begin(6, 1, 6);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_kill(&fleet, 1);
@@ -527,7 +503,6 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
 /* It is the emptiest, since nothing comes up there, and each shard would wait two minutes for it. */
 static void a_server_on_which_an_order_failed_is_the_last_choice(void **state)
 {
-    (void)state;
     begin(4, 2, 4);
     help_fleet_set(&fleet, 0, 1, 0);
     help_fleet_set(&fleet, 1, 0, 2);
@@ -550,7 +525,6 @@ static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
         uint64_t wait;
     } rows[] = {{1, 10}, {2, 20}, {3, 40}, {6, 320}, {7, 600}, {8, 600}, {4000000000, 600}};
 
-    (void)state;
     begin(6, 1, 6);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_kill(&fleet, 1);
@@ -583,7 +557,6 @@ static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
 
 static void both_members_in_one_zone_are_parted_once_there_is_room(void **state)
 {
-    (void)state;
     begin(4, 2, 2);
     help_fleet_set(&fleet, 0, 0, 2);
     help_fleet_set(&fleet, 1, 1, 0);
@@ -604,7 +577,6 @@ static void both_members_in_one_zone_are_parted_once_there_is_room(void **state)
 
 static void a_server_that_another_death_would_overfill_gives_a_standby_away(void **state)
 {
-    (void)state;
     begin(4, 3, 4);
     limit_processor(10);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -636,7 +608,6 @@ static void make_ring(void)
 
 static void balance_hands_over_the_shard_that_evens_most(void **state)
 {
-    (void)state;
     make_ring();
     make_plan();
     assert_int_equal(plan->orders, 0);
@@ -669,7 +640,6 @@ static void balance_hands_over_the_shard_that_evens_most(void **state)
 
 static void balance_waits_for_healing_and_for_the_hold_down(void **state)
 {
-    (void)state;
     begin(4, 4, 4);
     limit_processor(10);
     for (uint32_t i = 0; i < 4; i++) {
@@ -703,7 +673,6 @@ static void a_new_server_gets_its_share_of_nodes(void **state)
 {
     uint32_t moves = 0;
 
-    (void)state;
     begin(4, 30, 4);
     for (uint32_t i = 0; i < 30; i++)
         help_fleet_set(&fleet, i, i % 3, (i + 1 + i / 15) % 3);
@@ -726,7 +695,6 @@ static void a_new_server_gets_its_share_of_nodes(void **state)
 
 static void the_worst_pair_of_servers_is_told(void **state)
 {
-    (void)state;
     begin(4, 4, 4);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_set(&fleet, 1, 3, 2);
@@ -754,7 +722,6 @@ static void refuse(const char *expected)
 
 static void what_names_no_server_is_refused(void **state)
 {
-    (void)state;
     begin(2, 1, 1);
     help_fleet_set(&fleet, 0, 0, 0);
     refuse("shard n0: its members are not two servers");
@@ -784,7 +751,6 @@ static void what_names_no_server_is_refused(void **state)
 
 static void an_empty_fleet_has_a_plan(void **state)
 {
-    (void)state;
     begin(1, 1, 1);
     expect_plan(0, FULL);
     fleet.fleet.shards = 0;
@@ -797,7 +763,6 @@ static void an_empty_fleet_has_a_plan(void **state)
 
 static void words_are_read_as_they_are_written(void **state)
 {
-    (void)state;
     assert_string_equal(fl_kind_name(FL_REPAIR), "re-pair");
     assert_string_equal(fl_kind_name(FL_HANDOVER), "hand over");
     for (int i = 0; i <= FL_WITHDRAW; i++)

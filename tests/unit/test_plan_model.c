@@ -8,11 +8,7 @@
 #include "fleet/plan.h"
 #include "ftcore/base/draw.h"
 #include "tests/help/fleet.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -487,7 +483,6 @@ static void fleets_by_chance_are_healed_emptied_and_at_rest(void **state)
     const char *seeds = getenv("PLAN_SEEDS"), *first = getenv("PLAN_SEED");
     uint64_t from = first ? strtoull(first, NULL, 10) : 1;
 
-    (void)state;
     for (seed = from; seed < from + (first ? 1 : seeds ? strtoull(seeds, NULL, 10) : 400); seed++)
         run_one();
     /* A fleet may be so near to where a move is worth it that a change of all loads makes one of it: no rule

@@ -4,11 +4,7 @@
  * anew. Servers are s0, s1 and so on, in zones as each test says; shards n0, n1 and so on.
  */
 #include "tests/help/plan.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define FULL "no server has room for its standby"
 
@@ -16,7 +12,6 @@
 
 static void a_drained_server_is_emptied(void **state)
 {
-    (void)state;
     begin(4, 2, 2);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_set(&fleet, 1, 1, 0);
@@ -52,7 +47,6 @@ static void a_drained_server_is_emptied(void **state)
 
 static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void **state)
 {
-    (void)state;
     begin(4, 2, 4);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_set(&fleet, 1, 2, 3);
@@ -71,7 +65,6 @@ static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void 
 
 static void a_drained_server_waits_where_nobody_has_room(void **state)
 {
-    (void)state;
     begin(2, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
     fleet.server[0].drained = true;
@@ -91,7 +84,6 @@ static void a_drained_server_waits_where_nobody_has_room(void **state)
 
 static void a_pin_says_where_the_primary_is(void **state)
 {
-    (void)state;
     begin(5, 1, 5);
     help_fleet_set(&fleet, 0, 0, 1);
     fleet.shard[0].pin = 1;
@@ -129,7 +121,6 @@ static void nothing_is_handed_over_to_a_node_that_would_hand_it_back(void **stat
 {
     static const char unfit[] = "not handed over to s1: what its node there tracks fails";
 
-    (void)state;
     begin(4, 1, 4);
     help_fleet_set(&fleet, 0, 0, 1);
     fleet.shard[0].pin = 1;
@@ -161,7 +152,6 @@ static void nothing_is_handed_over_to_a_node_that_would_hand_it_back(void **stat
 /* A server that is twice as full as the other one hands over what it can. */
 static void balance_goes_by_fit_standbys(void **state)
 {
-    (void)state;
     begin(2, 2, 2);
     help_fleet_set(&fleet, 0, 0, 1);
     help_fleet_set(&fleet, 1, 0, 1);
@@ -177,7 +167,6 @@ static void balance_goes_by_fit_standbys(void **state)
 
 static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
 {
-    (void)state;
     begin(5, 1, 5);
     help_fleet_set(&fleet, 0, 0, 1);
     fleet.shard[0].pin = 4;
@@ -218,7 +207,6 @@ static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
 
 static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
 {
-    (void)state;
     begin(4, 3, 4);
     help_fleet_set(&fleet, 0, 1, 2);
     help_fleet_set(&fleet, 1, 2, 1);
@@ -272,7 +260,6 @@ static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
 
 static void all_are_started_anew_and_never_both_of_a_shard(void **state)
 {
-    (void)state;
     begin(4, 6, 2);
     for (uint32_t i = 0; i < 6; i++) {
         help_fleet_set(&fleet, i, i % 4, (i + 1) % 4);

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A shared pool in one lane, against a plain array that knows which numbers are free and when each was given
  * back; and how evenly it draws. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <string.h>
-#include <cmocka.h>
 
 #include "nflib/shared/shared.h"
 #include "tests/help/program.h"
@@ -96,7 +92,6 @@ static void pool_agrees_with_the_model(void **unused)
 {
     uint64_t seed = help_model_seed();
 
-    (void)unused;
     churn_pool(1, HELP_MODEL_STEPS / 8, false, seed);
     churn_pool(2, HELP_MODEL_STEPS / 8, false, seed + 1);
     churn_pool(5, HELP_MODEL_STEPS / 4, false, seed + 2);
@@ -107,7 +102,6 @@ static void pool_agrees_with_the_model(void **unused)
 
 static void the_same_seed_gives_the_same_content(void **unused)
 {
-    (void)unused;
     assert_true(churn_pool(50, 3000, false, 7) == churn_pool(50, 3000, false, 7));
 }
 
@@ -121,7 +115,6 @@ static void any_number_is_as_likely_as_another(void **unused)
     double chi = 0, want = (double)DRAWS / PARTS;
     struct help_nf h;
 
-    (void)unused;
     help_nf_open_fast(&h, nf_shared_pool_lane_bytes(COUNT), 11);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, COUNT));
     assert_non_null(pool);
@@ -159,7 +152,6 @@ static void misuse_aborts(void **unused)
 {
     struct help_nf h;
 
-    (void)unused;
     help_nf_open(&h, 1 << 16, 1);
     assert_dies(give_twice, &h, "gives back number 2, which it has not");
     assert_dies(give_beyond, &h, "gives back number 4, which it has not");
@@ -170,7 +162,6 @@ static void make_needs_the_bytes_it_says(void **unused)
 {
     struct help_nf h;
 
-    (void)unused;
     help_nf_open(&h, 1 << 20, 1);
     for (uint32_t count = 1; count < 100000; count = 3 * count + 1) {
         const struct ft_arena *shared = ft_region_shared(h.region);

@@ -7,15 +7,10 @@
 #define _GNU_SOURCE
 #include "node/base/process.h"
 #include "node/crash/guardian.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -125,7 +120,6 @@ static void drop_with_threads(void)
 
 static void after_the_drop_no_thread_has_a_capability(void **state)
 {
-    (void)state;
     if (geteuid() != 0)
         skip();
     in_a_process(drop_with_threads);
@@ -162,7 +156,6 @@ static void refuse_calls(void)
 
 static void no_thread_may_start_a_program_or_trace_one(void **state)
 {
-    (void)state;
     in_a_process(refuse_calls);
 }
 
@@ -187,7 +180,6 @@ static void become_nobody(void)
 
 static void a_node_becomes_its_user_and_cannot_return(void **state)
 {
-    (void)state;
     if (geteuid() != 0)
         skip();
     in_a_process(become_nobody);
@@ -205,7 +197,6 @@ static void stay_root(void)
 
 static void root_keeps_only_what_opening_needs(void **state)
 {
-    (void)state;
     if (geteuid() != 0)
         skip();
     in_a_process(stay_root);
@@ -233,7 +224,6 @@ static void permit_a_core(void)
 
 static void there_is_a_core_only_where_it_is_permitted(void **state)
 {
-    (void)state;
     in_a_process(close_up);
     in_a_process(permit_a_core);
 }
@@ -250,7 +240,6 @@ static void be_refused(void)
 
 static void another_user_is_refused_by_name(void **state)
 {
-    (void)state;
     in_a_process(be_refused);
 }
 
@@ -269,7 +258,6 @@ static void start_a_guardian(void)
 
 static void a_guardian_has_no_capability_and_a_filter_of_system_calls(void **state)
 {
-    (void)state;
     in_a_process(start_a_guardian);
 }
 

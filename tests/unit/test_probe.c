@@ -4,12 +4,7 @@
  * network namespace of the test's own.
  */
 #define _GNU_SOURCE
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "tests/help/program.h"
 #include "tools/drill/probe.c"
 
@@ -120,7 +115,6 @@ static void the_prober_counts_what_the_server_did(void **unused)
     struct nd_prober *p;
     struct ft_fault fault;
     struct nd_probe_figures f;
-    (void)unused;
     pid_t server = start_server();
     uint64_t begin = nd_now(); /* number 100 leaves 100 ms later at the soonest */
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
@@ -171,7 +165,6 @@ static void the_prober_keeps_flows_busy(void **unused)
     struct nd_prober *p;
     struct ft_fault fault;
     struct nd_probe_figures f;
-    (void)unused;
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     do
         help_sleep_ms(50);
@@ -194,7 +187,6 @@ static void the_prober_says_why_it_cannot_begin(void **unused)
     struct nd_probe_options o = good;
     struct nd_prober *p;
     struct ft_fault fault;
-    (void)unused;
     o.from = "no-such-space";
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_EIO);
     assert_non_null(strstr(fault.text, "no-such-space"));

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lists of processors, as the kernel writes them. */
 #include "node/base/process.c"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <string.h>
-#include <cmocka.h>
 
 static bool set[PROCESSORS_MAX];
 
@@ -28,7 +23,6 @@ static unsigned count(void)
 
 static void lists_of_the_kernel(void **unused)
 {
-    (void)unused;
     assert_true(parse("\n"));
     assert_int_equal(count(), 0);
     assert_true(parse(""));
@@ -42,7 +36,6 @@ static void lists_of_the_kernel(void **unused)
 
 static void processors_beyond_the_set_are_left_out(void **unused)
 {
-    (void)unused;
     assert_true(parse("1020-5000\n"));
     assert_int_equal(count(), 4);
     assert_true(parse("99999999999999999999\n"));
@@ -53,7 +46,6 @@ static void what_is_no_list(void **unused)
 {
     static const char *const wrong[] = {"x", "1-", "-1", "5-2", "1 2", ",", "1,,2", "1-2-3", " 1"};
 
-    (void)unused;
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_false(parse(wrong[i]));
 }

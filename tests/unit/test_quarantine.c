@@ -8,11 +8,7 @@
 #include "tests/help/frame.h"
 #include "node/base/clock.h"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,7 +63,6 @@ static void begin(void)
 
 static void only_the_frame_that_killed_is_dropped(void **state)
 {
-    (void)state;
     begin();
     assert_true(begin_quarantine(q, &notice, nd_now(), SECONDS, MOST));
     crash_arrives(CRASH_HARM);
@@ -89,7 +84,6 @@ static void it_lasts_as_long_as_the_frame_comes(void **state)
 {
     uint64_t first;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
     first = atomic_load(&q->until);
@@ -118,7 +112,6 @@ static void what_is_dropped_is_not_captured(void **state)
 {
     const struct ft_record *r;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
@@ -171,7 +164,6 @@ static void what_a_keeper_has_numbered_keeps_its_number(void **state)
 {
     const struct ft_record *r;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
@@ -199,7 +191,6 @@ static void what_a_keeper_has_numbered_keeps_its_number(void **state)
 
 static void without_one_the_frame_kills_again(void **state)
 {
-    (void)state;
     begin();
     assert_false(begin_quarantine(q, &notice, nd_now(), 0, MOST));
     assert_true(WIFSIGNALED(crash_run(die)));
@@ -244,7 +235,6 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     assert_true(WIFSIGNALED(crash_run(die_of_another)));
@@ -263,7 +253,6 @@ static void the_same_frame_takes_one_place(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     q->fingerprint[1] = (struct ft_fingerprint){.content = 77};
@@ -316,7 +305,6 @@ static void on_another_connection_it_is_known_in_other_segments_too(void **state
 {
     struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 1};
 
-    (void)state;
     crash_begin(NULL);
     q = &crash_world.page->quarantine;
     say(3000, 134, 379);
@@ -350,7 +338,6 @@ static void with_what_killed_alone_goes_the_same_of_other_connections(void **sta
     struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 4},
                            second = {.signal = 11, .fingerprints = 1};
 
-    (void)state;
     crash_begin(NULL);
     q = &crash_world.page->quarantine;
     for (unsigned i = 0; i < 4; i++) {
@@ -402,7 +389,6 @@ static void with_the_last_one_the_others_are_suspects(void **state)
 {
     struct ft_crash_notice first;
 
-    (void)state;
     crash_begin(NULL);
     streams();
     notice_of(die_of_the_last, &first);
@@ -424,7 +410,6 @@ static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
 {
     struct ft_crash_notice first;
 
-    (void)state;
     crash_begin(NULL);
     streams();
     notice_of(die_of_a_datagram_that_came_twice, &first);
@@ -449,7 +434,6 @@ static void a_second_crash_in_another_nf_adds_to_it(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     strcpy(q->nf, "monitor"); /* the first one was there */
@@ -474,7 +458,6 @@ static void a_crash_that_names_no_frame_leaves_it(void **state)
 {
     struct ft_crash_notice second = {.signal = 11, .lane = FT_CRASH_NO_LANE};
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     assert_false(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
@@ -514,7 +497,6 @@ static void after_so_many_it_is_a_suspect(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
@@ -542,7 +524,6 @@ static void after_so_many_it_is_a_suspect(void **state)
  * and what came behind it follows. */
 static void suspects_pass_one_by_one(void **state)
 {
-    (void)state;
     begin();
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_HARM);
@@ -583,7 +564,6 @@ static void no_suspect_passes_once_the_standby_is_lost(void **state)
 {
     static const uint64_t shut[] = {0, 1, FT_ALL}; /* lease: shut, over, SOLO's */
 
-    (void)state;
     begin();
     crash_arrives(CRASH_HARM);
     crash_turns(1);
@@ -611,7 +591,6 @@ static void a_suspect_that_kills_is_named(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     crash_arrives(CRASH_HARM);
     crash_turns(1);
@@ -651,7 +630,6 @@ static void one_suspect_of_a_keepers_burst_passes(void **state)
 {
     struct ft_crash_notice first, second;
 
-    (void)state;
     crash_begin(NULL);
     streams();
     q = &crash_world.page->quarantine;
@@ -680,7 +658,6 @@ static void what_is_known_to_kill_comes_before_suspects(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     notice_of(die_of_nobody_knows_which, &second);
@@ -703,7 +680,6 @@ static void it_outlives_a_crash_in_timers(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     assert_true(WIFSIGNALED(crash_run(die_in_timers)));
@@ -723,7 +699,6 @@ static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
 {
     struct ft_crash_notice second;
 
-    (void)state;
     begin();
     assert_int_not_equal(notice.packet, 0);
     assert_false(is_remedied(&notice));
@@ -750,7 +725,6 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
     struct ft_crash_notice second;
     uint64_t until;
 
-    (void)state;
     begin();
     begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
     notice_of(die_of_nobody_knows_which, &second);
@@ -781,7 +755,6 @@ static void a_state_that_is_made_anew_needs_no_remedy(void **state)
 {
     static struct nd_remedy remedy = {.text = "set crasher bypass=on"};
 
-    (void)state;
     crash_begin(NULL);
     lane_world.lane.setup.remedy = &remedy;
     atomic_store(&remedy.serial, 1);

@@ -6,11 +6,7 @@
  */
 #include "node/crash/quarantine.c"
 #include "tests/help/config.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -31,7 +27,6 @@ static int begin(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     help_config_file("empty.rules", "default allow\n", 14);
     config = help_config_pair(
         "chain: { name: test, nfs: [ { rate_limiter: { pps: 1000, max_clients: 64, max_flows: 64, on_crash: "
@@ -52,7 +47,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     nd_crash_close(all.crash);
     nd_config_free(config);
     return 0;
@@ -89,7 +83,6 @@ static uint32_t kept_from(void)
 
 static void a_first_death_sets_frames_aside(void **state)
 {
-    (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     assert_string_equal(remedy(), "");
     assert_int_equal(kept_from(), 4);
@@ -98,7 +91,6 @@ static void a_first_death_sets_frames_aside(void **state)
 
 static void a_second_one_without_its_packet_has_the_nf_bypassed(void **state)
 {
-    (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
     assert_string_equal(remedy(), "set monitor bypass=on");
     assert_int_equal(atomic_load(&all.remedy.serial), 1);
@@ -108,7 +100,6 @@ static void a_second_one_without_its_packet_has_the_nf_bypassed(void **state)
 /* Who sends ever new packets that kill does not have the pair die for ever. */
 static void a_second_one_of_a_packet_that_is_known(void **state)
 {
-    (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 2, ""));
     assert_string_equal(remedy(), "");
     hear(death("monitor", NF_DOING_PACKETS, 2, "monitor"));
@@ -123,7 +114,6 @@ static void suspects_stay_where_a_packet_is_known(void **state)
 {
     struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
 
-    (void)state;
     hear(death("rate_limiter", NF_DOING_PACKETS, 0, ""));
     assert_int_equal(nd_quarantine_held(&all.crash->page->quarantine), 4);
     second.fingerprint[0].content = 200;
@@ -137,7 +127,6 @@ static void suspects_stay_where_a_packet_is_known(void **state)
 
 static void a_second_one_in_another_nf(void **state)
 {
-    (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     hear(death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"));
     assert_string_equal(remedy(), "");
@@ -151,7 +140,6 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
     const _Atomic uint32_t *asked = nd_quarantine_suspects(q).count;
     struct ft_core s = {.state = FT_SOLO};
 
-    (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     assert_int_equal(atomic_load(asked), 4);
     hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
@@ -177,7 +165,6 @@ static void what_killed_with_a_state_that_is_gone_is_a_suspect(void **state)
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_crash_notice alone = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
 
-    (void)state;
     hear(death("rate_limiter", NF_DOING_PACKETS, 2, ""));
     assert_int_equal(atomic_load(&q->suspects), 0);
     hear(death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter"));
@@ -195,7 +182,6 @@ static void suspects_of_another_nf_are_not_let_go(void **state)
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_crash_notice second = death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"), third;
 
-    (void)state;
     hear(death("rate_limiter", NF_DOING_PACKETS, 0, ""));
     for (uint32_t i = 0; i < 4; i++) {
         second.fingerprint[4 + i] = second.fingerprint[i];
@@ -234,7 +220,6 @@ static void a_quarantine_goes_over_with_the_role(void **state)
     struct ft_core s = {.state = FT_SOLO};
     uint64_t until;
 
-    (void)state;
     all.tell = tell;
     tells = 0;
     hear(death("monitor", NF_DOING_PACKETS, 2, ""));
@@ -279,7 +264,6 @@ static void all_that_was_suspected_is_cleared(void **state)
     struct ft_core s = {.state = FT_PROTECTED};
     struct ft_crash_notice next = {.signal = SIGSEGV};
 
-    (void)state;
     all.tell = tell;
     tells = 0;
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
@@ -317,7 +301,6 @@ static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
     struct ft_core s = {.state = FT_SOLO};
     struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 0, "monitor");
 
-    (void)state;
     hear(death("monitor", NF_DOING_PACKETS, 2, ""));
     nd_quarantine_turn(&all, &s);
     assert_int_equal(nd_quarantine_held(q), 1);
@@ -347,7 +330,6 @@ static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
 
 static void a_death_in_timers(void **state)
 {
-    (void)state;
     hear(death("rate_limiter", NF_DOING_TIMERS, 0, ""));
     assert_string_equal(remedy(), "reset rate_limiter");
     hear(death("monitor", NF_DOING_TIMERS, 0, ""));
@@ -358,7 +340,6 @@ static void a_death_in_timers(void **state)
 
 static void the_file_says_stop(void **state)
 {
-    (void)state;
     hear(death("firewall", NF_DOING_TIMERS, 0, ""));
     hear(death("firewall", NF_DOING_PACKETS, 0, "firewall"));
     assert_string_equal(remedy(), "");
@@ -370,7 +351,6 @@ static void what_a_standby_died_of(void **state)
     struct ft_crash_notice timers = death("monitor", NF_DOING_TIMERS, 0, ""),
                            second = death("monitor", NF_DOING_PACKETS, 0, "monitor");
 
-    (void)state;
     nd_quarantine_hear(&all, &timers, true);
     nd_quarantine_hear(&all, &second, true);
     assert_string_equal(remedy(), "");

@@ -6,13 +6,7 @@
 #define _GNU_SOURCE
 #include "tests/help/record.h"
 #include "ftcore/region/region.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +91,6 @@ static void same_after_decode(long len)
 
 static void what_is_encoded_comes_back(void **state)
 {
-    (void)state;
     for (uint64_t run = 1; run <= 3000; run++) {
         draw_seed = run << 32;
         random_record();
@@ -109,7 +102,6 @@ static void what_is_encoded_comes_back(void **state)
 /* An input that is like the one before costs its byte again; a byte that ends another input says nothing. */
 static void an_input_like_the_one_before_comes_back(void **state)
 {
-    (void)state;
     record_begin(1, 0, 9);
     record_add_input(64, 64, 0, FT_IN_OUTSIDE);
     record_add_input(64, 64, 0, FT_IN_OUTSIDE);
@@ -126,7 +118,6 @@ static void an_input_like_the_one_before_comes_back(void **state)
 
 static void the_largest_record_and_numbers_fit(void **state)
 {
-    (void)state;
     static uint8_t value[FT_DETERMINANTS_MAX - 4];
 
     record_begin(FT_LANES_MAX - 1, FT_REC_DIGEST, UINT64_MAX);
@@ -148,7 +139,6 @@ static void the_largest_record_and_numbers_fit(void **state)
 
 static void the_smallest_record_is_its_head(void **state)
 {
-    (void)state;
     record_begin(0, 0, 1);
     record_finish();
     assert_int_equal(rec->size, sizeof(struct ft_record));
@@ -158,7 +148,6 @@ static void the_smallest_record_is_its_head(void **state)
 /* Records in a row are found one after the other. */
 static void records_in_a_row_are_found_one_after_the_other(void **state)
 {
-    (void)state;
     record_sample();
     long one = encode();
     memcpy(wire + one, wire, (size_t)one);
@@ -168,7 +157,6 @@ static void records_in_a_row_are_found_one_after_the_other(void **state)
 
 static void too_little_room_is_full(void **state)
 {
-    (void)state;
     record_sample();
     long len = encode();
     uint8_t *out = malloc((size_t)len);
@@ -212,7 +200,6 @@ static long bytes_of_headers(unsigned inputs)
 
 static void an_input_like_the_one_before_costs_a_byte(void **state)
 {
-    (void)state;
     assert_int_equal(bytes_of_inputs(32, 0) - bytes_of_inputs(16, 0), 16 * (64 + 1));
     assert_int_equal(bytes_of_inputs(1, 1) - bytes_of_inputs(1, 0), 3);
     assert_int_equal(bytes_of_headers(28) - bytes_of_headers(14), 14);
@@ -220,7 +207,6 @@ static void an_input_like_the_one_before_costs_a_byte(void **state)
 
 static void the_bytes_are_those_of_the_golden_file(void **state)
 {
-    (void)state;
     static uint8_t golden[4096];
 
     record_sample();
@@ -247,7 +233,6 @@ static void the_version_before_has_its_bytes(void **state)
     FILE *file = fopen("tests/golden/record-v3.bin", "rb");
     long len;
 
-    (void)state;
     assert_non_null(file);
     record_sample();
     len = ft_record_encode(rec, 3, true, wire, sizeof(wire));
@@ -276,7 +261,6 @@ static void an_input_told_by_its_session_takes_eight_bytes(void **state)
     static const uint8_t told[] = "\x11\0\0\0\x28\0\x10\0";
     long len;
 
-    (void)state;
     record_begin(1, 0, 9);
     for (unsigned i = 0; i < 3; i++)
         record_add_input(64, FT_SESSION_BYTES, 0, FT_IN_OUTSIDE);
@@ -297,7 +281,6 @@ static void an_input_that_is_set_aside_has_none(void **state)
     static const uint8_t inputs[] = {0x64, 0x65, 0, 0, FT_IN_ASIDE | FT_IN_OUTSIDE, 0x65, 0x40, 0, 1};
     long len;
 
-    (void)state;
     record_begin(1, 0, 9);
     record_add_input(64, 64, 0, FT_IN_OUTSIDE);
     record_add_input(64, 0, 0, FT_IN_OUTSIDE | FT_IN_ASIDE);
@@ -320,7 +303,6 @@ static void put64(uint8_t *p, uint64_t v)
  */
 static void any_msgpack_reader_reads_the_golden_record(void **state)
 {
-    (void)state;
     /* clang-format off */
     static const uint64_t numbers[] = {FT_FORMAT_NEWEST, 3, 6, 1000, 32000, 1700000000123456789ull, 31990, 500,
                                        20, 0x0123456789abcdefull, 0, 4, 64 + 64 + 54 + 54, 3, 4 + 7 + 4};
@@ -349,7 +331,6 @@ static void any_msgpack_reader_reads_the_golden_record(void **state)
 
 static void a_truncated_record_is_refused(void **state)
 {
-    (void)state;
     struct ft_fault fault;
 
     record_sample();
@@ -361,7 +342,6 @@ static void a_truncated_record_is_refused(void **state)
 
 static void each_flipped_bit_is_refused(void **state)
 {
-    (void)state;
     struct ft_fault fault;
 
     record_sample();
@@ -377,7 +357,6 @@ static void each_flipped_bit_is_refused(void **state)
 /* Bytes at random places of good records, the checksum made to fit: only the rules stand in the way. */
 static void forged_bytes_are_survived(void **state)
 {
-    (void)state;
     struct ft_fault fault;
     unsigned bad = 0;
 
@@ -398,7 +377,6 @@ static void forged_bytes_are_survived(void **state)
 
 static void noise_is_survived(void **state)
 {
-    (void)state;
     static uint8_t noise[300];
     struct ft_fault fault;
 
@@ -428,7 +406,6 @@ static double measure(bool decoding, long len, unsigned rounds)
 
 static void sizes_and_times_are_printed_on_request(void **state)
 {
-    (void)state;
     if (!getenv("RECORD_MEASURE"))
         return;
     for (unsigned inputs = 1; inputs <= 32; inputs *= 2) {

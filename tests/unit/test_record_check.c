@@ -2,13 +2,7 @@
 /* The log record in memory: what is impossible there is refused by name. */
 #include "tests/help/record.h"
 #include "ftcore/region/region.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +20,6 @@ static void check_refuses(size_t size, const char *text)
 
 static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
 {
-    (void)state;
     record_sample();
     const uint32_t size = rec->size;
 
@@ -62,7 +55,6 @@ static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
 
 static void impossible_inputs_are_refused_by_name(void **state)
 {
-    (void)state;
     record_sample();
     struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
     const uint32_t size = rec->size;
@@ -79,7 +71,6 @@ static void impossible_inputs_are_refused_by_name(void **state)
 
 static void impossible_dependencies_are_refused_by_name(void **state)
 {
-    (void)state;
     record_sample();
     struct ft_dependency *dependency =
         (struct ft_dependency *)((uint8_t *)rec + ft_record_dependencies_at(rec));
@@ -102,7 +93,6 @@ static void impossible_dependencies_are_refused_by_name(void **state)
 
 static void impossible_determinants_are_refused_by_name(void **state)
 {
-    (void)state;
     record_sample();
     uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
     const uint32_t size = rec->size;
@@ -120,7 +110,6 @@ static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **sta
     struct ft_record numbers;
     struct ft_fault fault = {""};
 
-    (void)state;
     record_sample();
     long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_int_equal(ft_record_peek(wire, sizeof(wire), &numbers, &fault), len);
@@ -141,7 +130,6 @@ static void a_record_on_the_link_has_no_checksum(void **state)
     struct ft_opened opened;
     struct ft_fault fault = {""};
 
-    (void)state;
     record_sample();
     long len = ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
     assert_int_equal(ft_record_encode(rec, FT_FORMAT_NEWEST, false, bare, sizeof(bare)), len);

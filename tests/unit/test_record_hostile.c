@@ -4,12 +4,7 @@
 #include "ftcore/record/record.h"
 #include "ftcore/region/region.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,7 +49,6 @@ static void good(void)
 
 static void impossible_heads_are_refused_by_name(void **state)
 {
-    (void)state;
     plain_head();
     good();
     forge_number_refused(VERSION, 2, FT_EVERSION, "offset 3: version is 2, expected 3 to 4");
@@ -114,7 +108,6 @@ static void impossible_heads_are_refused_by_name(void **state)
 
 static void impossible_inputs_are_refused_by_name(void **state)
 {
-    (void)state;
     static uint8_t frame[64];
 
     plain_head();
@@ -179,7 +172,6 @@ static void impossible_inputs_are_refused_by_name(void **state)
 
 static void impossible_dependencies_are_refused_by_name(void **state)
 {
-    (void)state;
     plain_head();
     head[DEPENDENCIES] = 2;
     FORGE_PUT(0x03, 0, 0x13, 0x09); /* own 100 then 102, lane 3, access 100 then 95 */
@@ -212,7 +204,6 @@ static void impossible_dependencies_are_refused_by_name(void **state)
 
 static void impossible_determinants_are_refused_by_name(void **state)
 {
-    (void)state;
     plain_head();
     head[DETERMINANTS] = 9;
     FORGE_PUT(1, 0, 0, 0, 'x', 0, 0, 0, 0);
@@ -231,7 +222,6 @@ static void impossible_determinants_are_refused_by_name(void **state)
 
 static void what_is_no_such_array_is_refused_by_name(void **state)
 {
-    (void)state;
     static const struct {
         const char *bytes;
         size_t len;
@@ -318,7 +308,6 @@ static void test_numbers_of_a_record_come_back(void **state)
     struct ft_record filled, *entry = &filled, *decoded = (struct ft_record *)memory;
     struct ft_fault fault = {""};
 
-    (void)state;
     memset(entry, 0, sizeof(*entry));
     FT_RECORD_NUMBERS(FILL)
     entry->flags = FT_REC_DIGESTS;
@@ -339,7 +328,6 @@ static void test_numbers_of_a_chunk_come_back(void **state)
     struct ft_chunk filled, *entry = &filled, *decoded = (struct ft_chunk *)memory;
     struct ft_fault fault = {""};
 
-    (void)state;
     memset(entry, 0, sizeof(*entry));
     entry->kind = FT_ENTRY_CHUNK;
     FT_CHUNK_NUMBERS(FILL)
@@ -386,7 +374,6 @@ static void test_the_page_lists_them(void **state)
 {
     const char *const record[] = {FT_RECORD_NUMBERS(NAME)}, *const of_chunk[] = {FT_CHUNK_NUMBERS(NAME)};
 
-    (void)state;
     page_lists("The log record", record, sizeof(record) / sizeof(record[0]));
     page_lists("A chunk of a delta", of_chunk, sizeof(of_chunk) / sizeof(of_chunk[0]));
 }

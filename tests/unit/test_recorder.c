@@ -7,12 +7,7 @@
 #include "ftcore/record/delta.h"
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -117,7 +112,6 @@ static void what_is_recorded_is_read(void **state)
     struct lg_frame f;
     uint64_t at = 0, next = 21;
 
-    (void)state;
     recorder_open(1u << 30, 2);
     for (int i = 0; i < 20; i++) { /* before the snapshot: known to no file */
         recorder_now.burst++;
@@ -162,7 +156,6 @@ static void files_are_bounded_and_go_on(void **state)
     unsigned lowest, n;
     struct stat s;
 
-    (void)state;
     recorder_open(200000, 4);
     recorder_turn(7, 0);
     for (int i = 0; i < 8000; i++) {
@@ -205,7 +198,6 @@ static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
     unsigned lowest, n, based = 0;
     uint64_t last = 0;
 
-    (void)state;
     atomic_store(&disk_us, 20000);
     recorder_open(1u << 30, 3);
     recorder_turn(7, 0);
@@ -251,7 +243,6 @@ static void a_disk_that_refuses_is_tried_again(void **state)
     char away[80];
     unsigned lowest;
 
-    (void)state;
     snprintf(away, sizeof(away), "%s-away", rig.directory);
     recorder_open(1u << 30, 2);
     assert_int_equal(rename(rig.directory, away), 0);
@@ -319,7 +310,6 @@ static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
     struct lg_frame f;
     uint64_t at = 0, dependency[64], dependencies = 0, seen;
 
-    (void)state;
     small_file();
     assert_int_equal(open_bytes(size, &r, &fault), 0);
     while (lg_recording_next(&r, &at, &f)) {
@@ -358,7 +348,6 @@ static void every_bit_that_is_turned_over_is_found(void **state)
     struct lg_recording r;
     struct ft_fault fault;
 
-    (void)state;
     small_file();
     for (size_t bit = 0; bit < size * 8; bit++) {
         bytes[bit / 8] ^= (uint8_t)(1u << bit % 8);
@@ -425,7 +414,6 @@ static void frames_out_of_place_are_refused(void **state)
     };
     struct ft_fault fault;
 
-    (void)state;
     small_file();
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         int error = open_in_order(cases[i].order, &fault);
@@ -441,7 +429,6 @@ static void foreign_files_are_refused_by_name(void **state)
     struct lg_recording r;
     struct ft_fault fault;
 
-    (void)state;
     small_file();
     bytes[8] = 2;
     assert_int_equal(open_bytes(size, &r, &fault), FT_EVERSION);
@@ -570,7 +557,6 @@ static void what_was_handed_over_is_there_when_the_process_dies(void **state)
 {
     unsigned counted = 0;
 
-    (void)state;
     for (unsigned i = 0; i < ROUNDS; i++)
         counted += run_round(1 + draw_below(i % 2 ? 40 : 2000), i % 3 ? 60 : 1500, 0);
     assert_true(counted > ROUNDS / 2);
@@ -580,7 +566,6 @@ static void wherever_it_is_killed(void **state)
 {
     unsigned counted = 0;
 
-    (void)state;
     for (unsigned i = 0; i < ROUNDS; i++)
         counted += run_round(0, i % 3 ? 100 : 1500, 2000 + (unsigned)draw_below(60000));
     assert_true(counted > ROUNDS / 2);
@@ -592,7 +577,6 @@ static void a_full_queue_is_written(void **state)
     pid_t child;
     int status;
 
-    (void)state;
     recorder_setup(NULL);
     rig_share();
     memset(said, 0, sizeof(*said));
@@ -640,7 +624,6 @@ static void a_torn_frame_is_made_again(void **state)
 {
     static const uint8_t rest[100] = {1, 2, 3};
 
-    (void)state;
     for (unsigned round = 0; round < 20; round++) {
         pid_t child;
         int status, fd;

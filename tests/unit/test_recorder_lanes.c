@@ -9,12 +9,7 @@
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
 #include "tools/recording/recording.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +74,6 @@ static void a_snapshot_is_one_moment_of_all_lanes(void **state)
 {
     struct lg_recording r[2];
 
-    (void)state;
     lanes_open(1u << 30);
     lanes_burst(1, 10); /* before any snapshot: known to no file */
     lanes_begin(1);
@@ -135,7 +129,6 @@ static void records_stay_in_their_file(void **state)
     struct lg_recording r;
     uint64_t all = 0;
 
-    (void)state;
     lanes_open(20000);
     lanes_begin(1);
     for (unsigned i = 0; i < 6000; i++) {
@@ -177,7 +170,6 @@ static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
     struct lg_recorder_counts counts = {0};
     struct lg_recording r;
 
-    (void)state;
     lanes_open(1u << 30);
     lanes_begin(1);
     lanes_turns();
@@ -211,7 +203,6 @@ static void a_resync_goes_first(void **state)
 {
     struct lg_recorder_counts counts;
 
-    (void)state;
     lanes_open(1u << 30);
     lanes_begin(1);
     lg_recorder_turn(rig.recorder, 1);
@@ -275,7 +266,6 @@ static void what_waits_for_nothing_recorded_is_left_out(void **state)
     struct lg_recording r;
     struct nd_index index;
 
-    (void)state;
     record_fight();
     rig_read(&r, 1);
     assert_int_equal(r.records, 8);
@@ -304,7 +294,6 @@ static void an_input_has_its_past_and_no_more(void **state)
     struct lg_recording r;
     struct nd_index index;
 
-    (void)state;
     record_fight();
     rig_read(&r, 1);
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -325,7 +314,6 @@ static void digests_are_compared_by_all_or_none(void **state)
     struct lg_recording r;
     struct nd_index index;
 
-    (void)state;
     lanes_open(1u << 30);
     lanes_begin(1);
     lanes_turns();
@@ -359,7 +347,6 @@ static void a_torn_file_is_read_to_its_last_whole_record(void **state)
     size_t size, least = 0;
     FILE *f;
 
-    (void)state;
     record_fight();
     f = fopen(rig_file(1), "rb");
     size = fread(bytes, 1, sizeof(bytes), f);

@@ -5,13 +5,7 @@
  */
 #include "tests/help/record.h"
 #include "tests/help/recorder.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -72,7 +66,6 @@ static void a_burst_that_had_begun_is_told_apart(void **state)
                               .nf = "nat"};
     uint64_t ended = 3;
 
-    (void)state;
     record_three(&at);
     make_begun(6, at.seq, at.time + 1000);
     lg_recorder_begun(rig.recorder, rec); /* not the next one: left out */
@@ -109,7 +102,6 @@ static void a_record_of_a_burst_that_did_not_end_counts_as_begun(void **state)
     struct lg_position at;
     uint64_t ended;
 
-    (void)state;
     record_three(&at);
     ended = at.burst - 1;
     lg_recorder_end(rig.recorder, &end, &ended, "was killed");
@@ -136,7 +128,6 @@ static void an_orderly_stop_says_so(void **state)
 {
     struct lg_recording r;
 
-    (void)state;
     record_and_stop();
     rig_read(&r, 1);
     assert_true(r.ended);
@@ -186,7 +177,6 @@ static void an_end_that_nobody_writes_is_refused(void **state)
     struct ending e;
     struct ft_fault fault;
 
-    (void)state;
     record_and_stop();
     assert_int_equal(open_with(&right, whole, LG_NODE_END, &fault), 0);
 #define REFUSED(change, len)                                                                                 \

@@ -3,12 +3,7 @@
  * Redis as a state backend, against a real redis-server: how many commands a mode sends and when it waits,
  * when outputs may leave, and what ends it, with one line.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "tests/bench/redis.c"
 #include "tests/bench/access.c"
 #include "tests/help/chain.h"
@@ -81,7 +76,6 @@ static void check_monitor(struct nd_redis_options o, uint64_t reads, uint64_t wr
 
 static void a_burst_has_its_commands_in_batches(void **state)
 {
-    (void)state;
     /* Each command alone, and waited for. */
     check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 1}, 8, 9, 17, 17);
     check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 1, .cache = true}, 0, 9, 9, 9);
@@ -116,7 +110,6 @@ static void check_forward(bool offload, bool cache, uint64_t reads, uint64_t wri
 
 static void an_offloaded_addition_is_one_command(void **state)
 {
-    (void)state;
     check_forward(true, false, 0, 10);
     check_forward(true, true, 0, 10);
     check_forward(false, false, 10, 10);
@@ -139,7 +132,6 @@ static void outputs_wait_for_answers(void **state)
         {{.mode = ND_REDIS_ASYNC, .batch = 2048, .across = true}, {0, 0, 0}},
         {{.mode = ND_REDIS_ASYNC, .batch = 2048, .across = true, .cache = true}, {1, 2, 3}},
     };
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nd_redis *redis = help_redis_open(cases[i].o);
         struct help_chain h;
@@ -159,7 +151,6 @@ static void outputs_wait_for_answers(void **state)
 /* Somebody else writes to the database: the next read of it ends it. */
 static void another_value_is_seen(void **state)
 {
-    (void)state;
     for (uint32_t batch = 1; batch <= 64; batch += 63) {
         struct nd_redis *redis = help_redis_open(
             (struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = batch, .offload = true});
@@ -202,7 +193,6 @@ static void check_entry(const char *command, const char *expected)
 
 static void a_changed_entry_is_seen(void **state)
 {
-    (void)state;
     check_entry("DEL %b", "expected what the region has, got no such key");
     check_entry("SETRANGE %b 47 x", "expected what the region has, got other bytes");
     check_entry("APPEND %b x", "expected what the region has, got other bytes");
@@ -216,7 +206,6 @@ static void a_dead_server_confirms_nothing(void **state)
         {.mode = ND_REDIS_SYNC, .batch = 1, .cache = true},
         {.mode = ND_REDIS_ASYNC, .batch = 1, .cache = true},
     };
-    (void)state;
     for (unsigned i = 0; i < 3; i++) {
         struct nd_redis *redis = help_redis_open(tried[i]);
         struct help_chain h;
@@ -241,7 +230,6 @@ static void impossible_options_and_a_second_backend_are_refused(void **state)
     struct ft_fault fault = {""};
     struct nd_redis *redis, *second;
     char set[ND_REDIS_SETTINGS];
-    (void)state;
     assert_int_equal(nd_redis_open(&redis, &o, set, &fault), FT_EINVAL);
     o.batch = ND_REDIS_BATCH_MAX + 1;
     assert_int_equal(nd_redis_open(&redis, &o, set, &fault), FT_EINVAL);
@@ -258,7 +246,6 @@ static void a_connection_to_nobody_is_refused(void **state)
     struct nd_redis_server gone;
     struct ft_fault fault = {""};
     struct nd_wire wire;
-    (void)state;
     assert_int_equal(nd_redis_server_start(&gone, &fault), 0);
     nd_redis_server_stop(&gone);
     assert_int_equal(nd_wire_open(&wire, gone.port, &fault), FT_ENOENT);
@@ -274,7 +261,6 @@ static void a_server_of_its_own_ends_with_the_connection(void **state)
     struct nd_redis *redis;
     char set[ND_REDIS_SETTINGS];
     int pids[2], pid = 0;
-    (void)state;
     assert_int_equal(nd_redis_open(&redis, &o, set, &fault), 0);
     uint16_t port = redis->server.port;
     assert_true(port > 0);
@@ -310,7 +296,6 @@ static void remote_access_takes_longer_than_local(void **state)
 {
     struct access_times a = {.count = 0};
     struct ft_fault fault = {""};
-    (void)state;
     if (measure_accesses(&a, 5000, 200, &fault) < 0)
         fail_msg("%s", fault.text);
     assert_int_equal(a.count, ACCESSES);
@@ -340,7 +325,6 @@ static struct nd_redis_options read_section(const char *text)
 static void a_file_may_say_how_it_is_set(void **state)
 {
     struct nd_redis_options o = read_section("chain: {name: x, nfs: [monitor]}\n");
-    (void)state;
     assert_int_equal(o.mode, ND_REDIS_SYNC);
     assert_false(o.cache);
     assert_true(o.offload);
@@ -364,7 +348,6 @@ static void a_section_is_refused_by_position(void **state)
         {"redis: { address: 10.1.2.3:6379 }\n",
          "t.yaml:2: unknown key \"address\" in redis, expected one of mode, cache, batch, offload"},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nd_redis_options options;
         struct nd_config *config;

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The region: where arenas lie, what is refused, what the digest covers, hiding and wiping. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/region.h"
 #include "tests/help/program.h"
 
@@ -34,7 +29,6 @@ static void arenas_have_their_places(void **unused)
     const uint64_t offsets[] = {0, 256 << 10, 768 << 10, 1024 << 10, 1536 << 10};
     const uint64_t sizes[] = {64 << 10, 303104, 64 << 10, 303104, 64 << 10}; /* 303104 = 74 pages */
 
-    (void)unused;
     assert_int_equal((uintptr_t)region->base, 0x200000000000);
     for (unsigned i = 0; i < 5; i++) {
         struct ft_arena *arena = i < 4 ? ft_region_arena(region, i / 2, i % 2) : ft_region_shared(region);
@@ -56,7 +50,6 @@ static void the_shared_arena_has_a_default_size(void **unused)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
 
-    (void)unused;
     assert_int_equal(ft_region_shared(region)->size, 64 << 20);
     ft_region_close(region);
 }
@@ -67,7 +60,6 @@ static void allocation_is_in_lines_until_full(void **unused)
     struct ft_arena *arena = ft_region_arena(region, 0, 1);
     uint8_t *first = ft_arena_alloc(arena, 1), *second = ft_arena_alloc(arena, 65);
 
-    (void)unused;
     assert_ptr_equal(first, region->base + (256 << 10));
     assert_ptr_equal(second, first + 64);
     assert_int_equal(arena->used, 192);
@@ -100,7 +92,6 @@ static void the_impossible_is_refused_by_name(void **unused)
     uint64_t sizes[FT_NFS_MAX] = {0};
     struct ft_region_config config = {.lanes = 0, .nfs = 1, .arena_size = sizes};
 
-    (void)unused;
     refused(&config, FT_EINVAL, "0 lanes, expected 1 to 16");
     config.lanes = 17;
     refused(&config, FT_EINVAL, "17 lanes, expected 1 to 16");
@@ -125,7 +116,6 @@ static void a_taken_address_is_refused_by_name(void **unused)
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     struct ft_region *region;
 
-    (void)unused;
     assert_ptr_equal(there, (void *)(uintptr_t)(FT_REGION_BASE + (1 << 20)));
     refused(&config, FT_EBUSY, "address 0x200000000000 are not free");
     munmap(there, 4096);
@@ -143,7 +133,6 @@ static void large_regions_are_sparse(void **unused)
     uint64_t pages = region->size >> 12, used = 0;
     uint8_t *in = malloc(pages);
 
-    (void)unused;
     assert_non_null(p);
     assert_non_null(in);
     assert_true(region->size > 16ull << 30);
@@ -167,7 +156,6 @@ static void huge_pages_are_had_or_not(void **unused)
     struct ft_region *region;
     uint8_t *p;
 
-    (void)unused;
     assert_int_equal(ft_region_open(&region, &config, NULL), 0);
     p = ft_arena_alloc(ft_region_shared(region), 64);
     p[63] = 1;
@@ -194,7 +182,6 @@ static void the_digest_covers_what_is_used(void **unused)
     struct ft_region *region = with_state(100000, 9);
     uint64_t all = ft_region_digest(region);
 
-    (void)unused;
     region->base[ft_region_shared(region)->offset + 64] = 1; /* behind what is used */
     assert_int_equal(ft_region_digest(region), all);
     ft_region_close(region);
@@ -226,7 +213,6 @@ static void wiping_leaves_nothing(void **unused)
     struct ft_region *region = with_state(100000, 1), *fresh;
     uint64_t digest;
 
-    (void)unused;
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     ft_edit(region, region->base, 64);
     assert_int_equal(ft_snapshot_begin(region), 0);
@@ -250,7 +236,6 @@ static void edits_mark_their_lines(void **unused)
     uint8_t *p = ft_arena_alloc(ft_region_arena(region, 0, 1), 1000);
     uint64_t first = (256 << 10) / 64;
 
-    (void)unused;
     assert_ptr_equal(ft_edit(region, p, 1), p);
     assert_int_equal(ft_lines_count(&region->dirty, 0, region->size / FT_LINE), 0); /* nobody needs marks */
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
@@ -280,7 +265,6 @@ static void a_marked_line_is_still_copied(void **unused)
     struct ft_region *region = open_region(1, 0, 0, 0);
     uint64_t *p = ft_arena_alloc(ft_region_arena(region, 0, 1), 1000), line = (256 << 10) / 64;
 
-    (void)unused;
     assert_ptr_equal(ft_edit_in_line(region, p, 8), p);
     assert_int_equal(ft_lines_count(&region->dirty, 0, region->size / FT_LINE), 0);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
@@ -309,7 +293,6 @@ static void an_edit_said_to_lie_in_one_line_does(void **unused)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
 
-    (void)unused;
     ft_arena_alloc(ft_region_arena(region, 0, 1), 1000);
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     assert_dies(edit_two_lines, region, "said to lie in one line");
@@ -327,7 +310,6 @@ static void an_edit_outside_is_a_broken_invariant(void **unused)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
 
-    (void)unused;
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     assert_dies(edit_outside, region, "outside the region");
     ft_region_close(region);

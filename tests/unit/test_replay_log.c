@@ -8,13 +8,7 @@
 #include "tests/help/config.h"
 #include "tests/help/recorder.h"
 #include "tools/recording/recording.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -144,7 +138,6 @@ static void what_a_node_recorded_is_executed(void **state)
 {
     char said[1024];
 
-    (void)state;
     record(false);
     assert_int_equal(execute(NULL, said), ND_DONE);
 }
@@ -154,7 +147,6 @@ static void a_snapshot_with_another_constant_is_refused_by_name(void **state)
 {
     char said[1024];
 
-    (void)state;
     record(true);
     assert_int_equal(execute(NULL, said), ND_DATA);
     assert_non_null(strstr(said, "snapshot: "));
@@ -165,7 +157,6 @@ static void rows_that_are_no_json_are_told_and_fail(void **state)
 {
     char said[1024];
 
-    (void)state;
     record(false);
     assert_int_equal(execute("garbled", said), ND_DATA);
     assert_non_null(strstr(said, "NF 'garbled' shows what is no JSON in lane 0"));

@@ -2,14 +2,8 @@
 /* Replayed outputs against a model that stores them in a queue of its own. */
 #include "tests/help/record.h"
 #include "logger/replayed.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
+#include "tests/help/test.h"
 #include <stdbool.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 
 #include <stdlib.h>
 
@@ -77,7 +71,6 @@ static void replayed_outputs_agree_with_the_model(void **state)
     struct lg_replayed replayed;
     uint64_t number = 0, overflows = 0;
 
-    (void)state;
     queue = calloc(4096, sizeof(*queue));
     first = queued = queued_bytes = 0;
     assert_int_equal(lg_replayed_init(&replayed, REPLAYED_RING), 0);
@@ -131,7 +124,6 @@ static void forgotten_outputs_are_counted(void **state)
     static const uint8_t frame[984];
     struct lg_replayed replayed;
 
-    (void)state;
     assert_int_equal(lg_replayed_init(&replayed, 4096), 0);
     for (uint64_t n = 1; n <= 10; n++)
         put_whole(&replayed, n, frame, sizeof(frame)); /* 1024 bytes each: four fit */
@@ -156,7 +148,6 @@ static void an_output_that_was_taken_leaves_its_room(void **state)
     static const uint8_t frame[4000];
     struct lg_replayed replayed;
 
-    (void)state;
     assert_int_equal(lg_replayed_init(&replayed, 4096), 0);
     put_whole(&replayed, 1, frame, sizeof(frame));
     assert_int_equal(lg_replayed_take(&replayed)->number, 1);

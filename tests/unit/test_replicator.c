@@ -4,12 +4,7 @@
  * both hold at the end is compared with a model that knows no replication.
  */
 #include "tests/help/twin.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,7 +24,6 @@ static void a_first_snapshot_and_the_log_make_both_the_same(void **state)
 {
     struct rp_status s;
 
-    (void)state;
     twin_target(a, 3000);
     twin_pair_start(NULL);
     twin_pair_equal(100, 3000);
@@ -50,7 +44,6 @@ static void edits_beside_a_snapshot_are_not_in_it(void **state)
 {
     const struct twin_options slow = {.resync_mbps = 1, .start_alone_ms = 1};
 
-    (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
     twin_start(a, &slow);
@@ -68,7 +61,6 @@ static void a_standby_that_was_killed_comes_back_and_is_brought_up_to_date(void 
 {
     uint64_t left;
 
-    (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
     twin_pair_start(NULL);
@@ -89,7 +81,6 @@ static void the_standby_of_a_killed_primary_goes_on_from_all_that_left(void **st
 {
     uint64_t from, out;
 
-    (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
     twin_pair_start(NULL);
@@ -117,7 +108,6 @@ static void a_standby_that_does_not_replay_stops_its_primary_by_credit(void **st
 {
     uint64_t stuck, before, stored;
 
-    (void)state;
     twin_pair_start(NULL);
     twin_stall(b);
     twin_target(a, 4000);
@@ -153,7 +143,6 @@ static void a_standby_that_does_not_replay_stops_its_primary_by_credit(void **st
 
 static void resyncs_under_load_lose_nothing(void **state)
 {
-    (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
     twin_pair_start(NULL);
@@ -172,7 +161,6 @@ static void a_planned_handover_loses_nothing(void **state)
 {
     uint64_t from;
 
-    (void)state;
     twin_target(a, 1000);
     twin_pair_start(NULL);
     twin_await_executed(b, 1000);
@@ -194,7 +182,6 @@ static void a_word_written_past_an_edit_shows_in_the_digest(void **state)
 {
     uint64_t region_a, region_b, state_a;
 
-    (void)state;
     twin_target(a, 1000);
     twin_pair_start(NULL);
     twin_await_executed(b, 1000);
@@ -323,7 +310,6 @@ static void without_it_nothing_is_compared(void **state)
 {
     static const struct twin_options never = {.verify_s = 0};
 
-    (void)state;
     start(&never);
     twin_await_executed(b, 3000);
     assert_int_equal(slices(b, true) + slices(b, false), 0);

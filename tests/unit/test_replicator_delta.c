@@ -4,13 +4,10 @@
  * standby (tests/help/twin.h). What both hold at the end is compared with a model that knows no replication.
  */
 #include "tests/help/twin.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
+#include "tests/help/test.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #define FOREVER   UINT64_MAX
 #define THROTTLED 300 /* us between bursts */
@@ -98,7 +95,6 @@ static void a_stream_of_deltas_makes_both_the_same(void **state)
 {
     struct rp_status s;
 
-    (void)state;
     twin_target(a, 3000);
     twin_pair_start(&deltas);
     twin_pair_equal(100, 3000);
@@ -128,7 +124,6 @@ static void deltas_of_no_burst_go_and_take_no_credit_for_good(void **state)
     const struct twin_options two = {.every = 10, .lanes = 2, .suppress = true};
     uint64_t before;
 
-    (void)state;
     twin_pair_start(&two);
     for (uint64_t to = 300; to <= 600; to += 300) {
         before = applied(1);
@@ -152,7 +147,6 @@ static void a_warm_standby_replays_only_what_no_checkpoint_covers(void **state)
     const struct twin_options warm = {.warm = true, .checkpoint = 200};
     uint64_t from, seq;
 
-    (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
     twin_pair_start(&warm);
@@ -182,7 +176,6 @@ static void a_warm_standby_without_a_checkpoint_replays_all_when_it_takes_over(v
     const struct twin_options warm = {.warm = true};
     const uint64_t few = 75; /* no more than may be left uncovered */
 
-    (void)state;
     twin_pair_start(&warm);
     twin_target(a, few);
     TWIN_UNTIL(a, twin_status(a).core.peer_closed[0] >= few);
@@ -236,7 +229,6 @@ static void a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before(void
 {
     uint64_t cut;
 
-    (void)state;
     cut = half_a_delta();
     twin_kill(a);
     assert_int_equal(took_over(), cut);
@@ -254,7 +246,6 @@ static void half_a_delta_is_lost_with_the_standby(void **state)
 {
     uint64_t cut;
 
-    (void)state;
     cut = half_a_delta();
     twin_kill(b);
     atomic_store(&b->box->stall, false);
@@ -271,7 +262,6 @@ static void a_new_snapshot_makes_half_a_delta_void(void **state)
 {
     uint64_t cut;
 
-    (void)state;
     cut = half_a_delta();
     resync_stalled();
     twin_target(a, cut + 600);
@@ -282,7 +272,6 @@ static void a_new_snapshot_makes_half_a_delta_void(void **state)
 /* Chunks that credit kept in the ring are of the stream before the snapshot, by their place. */
 static void chunks_left_in_the_ring_do_not_follow_a_new_snapshot(void **state)
 {
-    (void)state;
     twin_pair_start(&deltas);
     twin_stall(b);
     twin_target(a, FOREVER);
@@ -296,7 +285,6 @@ static void chunks_left_in_the_ring_do_not_follow_a_new_snapshot(void **state)
 
 static void resyncs_between_deltas_lose_nothing(void **state)
 {
-    (void)state;
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
     twin_pair_start(&deltas);
@@ -313,7 +301,6 @@ static void a_delta_that_is_too_large_begins_a_snapshot(void **state)
     const struct twin_options rare = {.every = 4000, .suppress = true};
     struct rp_status s;
 
-    (void)state;
     twin_pair_start(&rare);
     twin_target(a, 1500); /* nearly all of the table, and no cut before they are done */
     TWIN_UNTIL(a, twin_status(a).overruns == 1 && twin_status(a).core.resyncs == 2);
@@ -331,7 +318,6 @@ static void a_delta_that_is_too_large_begins_a_snapshot(void **state)
 
 static void a_handover_between_deltas_loses_nothing(void **state)
 {
-    (void)state;
     twin_target(a, 1000);
     twin_pair_start(&deltas);
     twin_await_executed(b, 1000);
@@ -347,7 +333,6 @@ static void a_handover_between_deltas_loses_nothing(void **state)
 /* Nodes that differ in what a standby is refuse each other by name. */
 static void a_warm_and_a_hot_node_refuse_each_other(void **state)
 {
-    (void)state;
     twin_start(a, &(struct twin_options){.warm = true});
     twin_start(b, NULL);
     TWIN_UNTIL(a, strstr(twin_status(a).core.why, "standby: "));

@@ -4,12 +4,7 @@
  * next connection. */
 #include "tests/help/record.h"
 #include "tests/help/peer.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -65,7 +60,6 @@ static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
 {
     uint64_t before;
 
-    (void)state;
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
@@ -96,7 +90,6 @@ static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
 /* A log segment, which a warm standby acknowledges and leaves alone; then its checkpoint. */
 static void a_checkpoint_takes_the_place_of_records_that_were_acknowledged(void **state)
 {
-    (void)state;
     peer_start_standby(true);
     peer_synchronise(true);
     peer_add_record(0, 1);
@@ -118,7 +111,6 @@ static void a_checkpoint_takes_the_place_of_records_that_were_acknowledged(void 
 
 static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
-    (void)state;
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
@@ -209,7 +201,6 @@ static void bend_outputs(void)
 
 static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
 {
-    (void)state;
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
@@ -250,7 +241,6 @@ static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
 
 static void lines_and_outputs_out_of_place_are_refused(void **state)
 {
-    (void)state;
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
@@ -300,7 +290,6 @@ static void more_chunks_than_credit_allows_are_refused(void **state)
 {
     uint32_t number = 0;
 
-    (void)state;
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
@@ -365,7 +354,6 @@ static void say_lane(size_t at, uint64_t value)
 
 static void a_snapshot_whose_content_lies_is_refused_and_the_next_is_taken(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(false);
     say_lane(offsetof(struct nf_lane_state, time), UINT64_MAX);
@@ -409,7 +397,6 @@ static void say_delta(bool zero)
 
 static void a_delta_changes_no_constant(void **state)
 {
-    (void)state;
     peer.deltas = true;
     peer_start_standby(false);
     peer_synchronise(true);
@@ -422,7 +409,6 @@ static void a_delta_changes_no_constant(void **state)
 
 static void a_pair_that_is_protected_by_the_log_takes_no_delta(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     say_delta(true);

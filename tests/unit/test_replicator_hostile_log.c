@@ -4,12 +4,7 @@
  * connection. */
 #include "tests/help/peer.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <poll.h>
 #include <string.h>
@@ -20,7 +15,6 @@ static struct twin *const b = &peer_twin[1];
 
 static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(false);
     peer_add_run(PEER_TABLE, 8, false); /* good, and must not be taken all the same */
@@ -61,7 +55,6 @@ static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **st
 
 static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     peer_add_record(0, 1);
@@ -100,7 +93,6 @@ static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
 
 static void a_dependency_on_a_lane_that_is_not_there_is_refused(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     record_begin(0, 0, 1);
@@ -122,7 +114,6 @@ static void more_records_than_credit_allows_are_refused(void **state)
 {
     uint64_t burst = 1, most = TWIN_PENDING + 2 * FT_RECORD_MAX;
 
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     twin_stall(b);
@@ -155,7 +146,6 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
     struct ft_message m;
     uint64_t before;
 
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     before = peer_region();
@@ -189,7 +179,6 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
  */
 static void records_of_a_primary_that_just_dropped_its_state_are_taken_over(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     twin_stall(b);
@@ -215,7 +204,6 @@ static void a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone(void **
 {
     struct ft_message m;
 
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     peer_add_record(0, 1);
@@ -239,7 +227,6 @@ static void what_a_head_claims_is_bounded(void **state)
 {
     struct ft_message m;
 
-    (void)state;
     peer_start_standby(false);
     peer_synchronise(true);
     m = peer_head(FT_MSG_HEARTBEAT);
@@ -268,7 +255,6 @@ static void what_a_head_claims_is_bounded(void **state)
 
 static void a_message_before_the_hello_ends_the_connection(void **state)
 {
-    (void)state;
     peer_start_standby(false);
     peer.state = FT_SOLO;
     peer_connect();
@@ -319,7 +305,6 @@ static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
 {
     uint64_t began = nd_now();
 
-    (void)state;
     peer.node = a;
     disk_ms = SLOW_MS;
     twin_start(a, NULL);
@@ -338,7 +323,6 @@ static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void
     struct pollfd p;
     uint64_t began;
 
-    (void)state;
     peer.node = a;
     atomic_store(&a->box->target, 0);
     twin_start(a, NULL);
@@ -372,7 +356,6 @@ static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **s
 {
     uint64_t began;
 
-    (void)state;
     peer.node = a;
     twin_start(a, NULL);
     make_protected();
@@ -392,7 +375,6 @@ static void an_old_hello_said_again_changes_nothing(void **state)
     struct ft_message heartbeat;
     int true_one;
 
-    (void)state;
     peer.node = a;
     twin_start(a, NULL);
     make_protected();

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A real standby whose primary is the test (tests/help/peer.h), and dies: of what it died is heard before the
  * takeover, or behind it where the first datagram was lost. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/record/crash_notice.h"
 #include "tests/help/peer.h"
 
@@ -59,7 +54,6 @@ static void say_death(void)
 
 static void a_crash_notice_is_heard_before_the_takeover(void **state)
 {
-    (void)state;
     make_ready();
     for (unsigned i = 0; i < 7; i++) {
         say_crash();
@@ -73,7 +67,6 @@ static void a_crash_notice_is_heard_before_the_takeover(void **state)
 /* The first of several is lost, and the death notice behind it is not. */
 static void a_crash_notice_is_heard_behind_the_takeover(void **state)
 {
-    (void)state;
     make_ready();
     say_death();
     TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
@@ -105,7 +98,6 @@ static void say_alive(uint32_t number)
  * recorded, says nothing. */
 static void an_older_notice_of_who_lives_is_not_heard(void **state)
 {
-    (void)state;
     make_ready();
     say_alive(1);
     TWIN_UNTIL(b, atomic_load(&b->box->by_node.heard_of_primary) == 1);

@@ -5,12 +5,7 @@
 #include "cli/options.h"
 #include "tools/pair/report.h"
 #include "tools/replay/course.c"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <glob.h>
 #include <jansson.h>
@@ -24,7 +19,6 @@ static char place[64], path[96], other[96], bytes[65536];
 
 static int make_place(void **state)
 {
-    (void)state;
     snprintf(place, sizeof(place), "/tmp/page.XXXXXX");
     if (!mkdtemp(place))
         return -1;
@@ -35,7 +29,6 @@ static int make_place(void **state)
 
 static int clear_place(void **state)
 {
-    (void)state;
     unlink(path);
     unlink(other);
     return rmdir(place); /* fails when a temporary file was left */
@@ -104,7 +97,6 @@ static void whatever_is_text_stays_text(void **state)
     const char *at;
     unsigned scripts = 0;
 
-    (void)state;
     nd_sheet_fact(&sheet, HOSTILE, "%s", HOSTILE);
     nd_sheet_fact(&sheet, "bytes", "%s", "\xff\xfe of no text");
     nd_sheet_begin(&sheet, columns, HOSTILE);
@@ -138,7 +130,6 @@ static void nothing_is_loaded_and_nothing_becomes_markup(void **state)
                                        "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(",
                                        "import",    "fetch(",         "XMLHttp"};
 
-    (void)state;
     assert_int_equal(write_report("a"), 0);
     assert_non_null(
         strstr(read_page(), "content=\"default-src 'none'; style-src 'unsafe-inline'; script-src"));
@@ -152,7 +143,6 @@ static void it_is_there_whole_or_not_at_all(void **state)
     struct stat st;
     mode_t mask = umask(027);
 
-    (void)state;
     assert_int_equal(nd_report_open(&report, "bench", path), 0);
     assert_int_equal(access(path, F_OK), -1);
     nd_report_drop(&report);
@@ -171,7 +161,6 @@ static void a_report_replaces_a_report_and_nothing_else(void **state)
 {
     struct nd_report report;
 
-    (void)state;
     assert_int_equal(write_report("one"), 0);
     assert_int_equal(write_report("two"), 0);
     assert_non_null(strstr(read_page(), "{\"title\":\"two\"}"));
@@ -195,7 +184,6 @@ static void a_report_that_cannot_be_written_leaves_nothing(void **state)
     struct nd_report report;
     FILE *full = fopen("/dev/full", "w"), *out;
 
-    (void)state;
     assert_non_null(full);
     assert_int_equal(nd_report_open(&report, "bench", path), 0);
     out = report.out;
@@ -242,7 +230,6 @@ static void conflicts_of_sessions_are_counted_by_their_drops(void **state)
     json_t *object, *nfs;
     int counted, dropped;
 
-    (void)state;
     run.options = &options;
     run.config = &config;
     run.reference.chain.nf[0].dropped[0] = 5;
@@ -277,7 +264,6 @@ static void a_burst_takes_as_much_as_its_chain_has_nfs(void **state)
     struct ft_fault fault;
     struct nd_sums sums;
 
-    (void)state;
     assert_int_equal(open_sums(&sums, bursts, 1, 2, &fault), 0);
     before = resident();
     for (uint64_t b = 0; b < bursts; b++)
@@ -295,7 +281,6 @@ static void what_takes_most_of_the_memory_is_refused_with_what_helps(void **stat
     struct nd_sums sums;
     char text[64];
 
-    (void)state;
     snprintf(text, sizeof(text), "of %lu bursts", memory / 4 * 3 / each);
     assert_int_equal(open_sums(&sums, memory / 4 * 3 / each, 1, 2, &fault), FT_ENOMEM);
     assert_non_null(strstr(fault.text, text));
@@ -310,7 +295,6 @@ static void the_first_nf_that_differs_is_told(void **state)
     struct nd_sums sums;
     uint16_t nf;
 
-    (void)state;
     assert_int_equal(open_sums(&sums, 8, 2, 2, &fault), 0);
     assert_false(nd_sums_differ(&sums, false, 1, 7, noted, &nf)); /* nobody has */
     note_sums(&sums, false, 1, 7, noted);

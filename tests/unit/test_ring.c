@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The ring: its boundaries, and a writer against a reader over contents that both can compute. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/base/error.h"
 #include "ftcore/queue/ring.h"
 #include "tests/help/program.h"
@@ -35,7 +30,6 @@ static void a_rings_capacity_is_rounded_up(void **unused)
 {
     struct ft_ring ring;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 1), 0);
     assert_int_equal(ring.capacity, 4096);
     ft_ring_free(&ring);
@@ -51,7 +45,6 @@ static void a_full_ring_takes_nothing_and_an_empty_one_has_nothing(void **unused
 {
     struct ft_ring ring;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 4096), 0);
     assert_int_equal(there(&ring), 0);
     assert_int_equal(ft_ring_room(&ring), 4096);
@@ -75,7 +68,6 @@ static void sizes_are_rounded_to_8(void **unused)
 {
     struct ft_ring ring;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 4096), 0);
     assert_non_null(ft_ring_reserve(&ring, 100));
     assert_int_equal(there(&ring), 0); /* reserved, not published */
@@ -97,7 +89,6 @@ static void a_record_is_never_split(void **unused)
     const uint8_t *p;
     uint64_t size;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 4096), 0);
     put(&ring, 4000, 1);
     ft_ring_peek(&ring, &size);
@@ -120,7 +111,6 @@ static void read_bytes_stay_until_consumed(void **unused)
     const uint8_t *first, *second;
     uint64_t size;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 4096), 0);
     put(&ring, 2048, 1);
     first = ft_ring_peek(&ring, &size);
@@ -158,7 +148,6 @@ static void misuse_is_a_broken_invariant(void **unused)
 {
     struct ft_ring ring;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 4096), 0);
     put(&ring, 16, 1);
     there(&ring);
@@ -223,7 +212,6 @@ static void all_arrives_whole_and_in_order(void **unused)
     struct ft_ring ring;
     pthread_t thread;
 
-    (void)unused;
     assert_int_equal(ft_ring_init(&ring, 8192), 0);
     assert_int_equal(pthread_create(&thread, NULL, writer, &ring), 0);
     while (number < RECORDS) {

@@ -5,12 +5,7 @@
 #include "ftcore/base/event_log.h"
 #include "node/track/runner.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +42,6 @@ static char *runner_path(char out[ND_PATH_MAX], const char *name)
 
 static int runner_begin(void **state)
 {
-    (void)state;
     strcpy(runner_dir, "/tmp/test_runner.XXXXXX");
     memset(&runner_node, 0, sizeof(runner_node));
     strcpy(runner_node.name, "alpha");
@@ -58,7 +52,6 @@ static int runner_end(void **state)
 {
     char command[96];
 
-    (void)state;
     nd_runner_stop(runner);
     runner = NULL;
     snprintf(command, sizeof(command), "rm -rf %s", runner_dir);
@@ -131,7 +124,6 @@ static void a_script_is_judged_by_its_exit_and_by_its_time(void **state)
     char flag[ND_PATH_MAX], text[256];
     int fd;
 
-    (void)state;
     snprintf(text, sizeof(text), "test -e %s", runner_path(flag, "flag"));
     script(0, text);
     script(1, "exec sleep 100");
@@ -157,7 +149,6 @@ static void a_script_that_others_may_write_to_is_not_run(void **state)
     struct nd_runner *none;
     struct ft_fault fault;
 
-    (void)state;
     snprintf(text, sizeof(text), "echo >>%s", runner_path(ran, "ran"));
     script(0, text);
     runner_start();
@@ -180,7 +171,6 @@ static void no_script_runs_twice_at_once_though_it_is_late_each_time(void **stat
     char text[1000], lock[ND_PATH_MAX], ran[ND_PATH_MAX], twice[ND_PATH_MAX];
     struct stat is = {.st_size = 0};
 
-    (void)state;
     snprintf(text, sizeof(text), "exec 9>%s\nflock -n 9 || echo >>%s\nprintf r >>%s\nexec sleep 100",
              runner_path(lock, "lock"), runner_path(twice, "twice"), runner_path(ran, "ran"));
     script(0, text);
@@ -195,7 +185,6 @@ static void what_a_script_has_started_ends_with_it(void **state)
     char text[1000], pid[ND_PATH_MAX], line[64];
     FILE *f;
 
-    (void)state;
     runner_path(pid, "pid");
     snprintf(text, sizeof(text), "sleep 100 & echo $! >%s.new; mv %s.new %s; exit 0", pid, pid, pid);
     script(0, text);
@@ -217,7 +206,6 @@ static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
     int held = open("/dev/null", O_RDONLY), low = dup2(held, 5); /* not closed on exec, as libraries do */
     FILE *f;
 
-    (void)state;
     runner_path(log, "log");
     snprintf(text, sizeof(text),
              "ls /proc/$$/fd >%s.fd; " /* in a pipeline the shell may have its ends still */
@@ -247,7 +235,6 @@ static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
 
 static void a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost(void **state)
 {
-    (void)state;
     runner_node.hook[0] =
         (struct nd_hook){.kind = ND_HOOK_FIFO, .path = "/nowhere/fifo", .events = UINT64_MAX};
     runner_node.hooks = 1;
@@ -263,7 +250,6 @@ static void a_runner_that_stands_holds_up_nothing(void **state)
 {
     uint64_t began;
 
-    (void)state;
     runner_node.hook[0] =
         (struct nd_hook){.kind = ND_HOOK_FIFO, .path = "/nowhere/fifo", .events = UINT64_MAX};
     runner_node.hooks = 1;
@@ -298,7 +284,6 @@ static void a_command_gets_each_event_on_its_input_in_order(void **state)
     char text[ND_PATH_MAX + 16], log[ND_PATH_MAX], line[64], expected[64];
     FILE *f;
 
-    (void)state;
     hook(ND_HOOK_COMMAND, "command");
     runner_node.hook[0].events = 1ull << FT_SAYS_STATE;
     snprintf(text, sizeof(text), "cat >>%s", runner_path(log, "log"));
@@ -382,7 +367,6 @@ static void a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told(void **s
     unsigned n;
     int fd;
 
-    (void)state;
     hook(ND_HOOK_FIFO, "fifo");
     assert_int_equal(mkfifo(runner_path(path, "fifo"), 0600), 0);
     runner_start();
@@ -400,7 +384,6 @@ static void a_regular_file_in_the_place_of_a_fifo_is_not_written_to(void **state
     char path[ND_PATH_MAX];
     struct stat is;
 
-    (void)state;
     hook(ND_HOOK_FIFO, "fifo");
     close(open(runner_path(path, "fifo"), O_CREAT | O_WRONLY, 0600));
     runner_start();
@@ -431,7 +414,6 @@ static void a_datagram_socket_that_nobody_reads_and_then_somebody_does(void **st
     unsigned n;
     int fd;
 
-    (void)state;
     hook(ND_HOOK_SOCKET, "socket");
     fd = listen_at(runner_path(path, "socket"), SOCK_DGRAM);
     runner_start();
@@ -460,7 +442,6 @@ static void a_stream_socket_whose_reader_stops_and_goes_on(void **state)
     char path[ND_PATH_MAX];
     int listener, fd = -1;
 
-    (void)state;
     hook(ND_HOOK_SOCKET, "socket");
     listener = listen_at(runner_path(path, "socket"), SOCK_STREAM);
     runner_start();
@@ -480,7 +461,6 @@ static void a_stream_socket_whose_reader_stops_and_goes_on(void **state)
 
 static void a_command_that_hangs_is_killed_and_its_event_is_lost(void **state)
 {
-    (void)state;
     hook(ND_HOOK_COMMAND, "command");
     runner_script("command", "read line; case $line in *1*) exec sleep 1000;; esac");
     runner_start();
@@ -493,7 +473,6 @@ static void a_command_that_hangs_is_killed_and_its_event_is_lost(void **state)
 
 static void a_command_that_others_may_write_to_is_not_run(void **state)
 {
-    (void)state;
     hook(ND_HOOK_COMMAND, "command");
     runner_script("command", "exit 0");
     runner_start();

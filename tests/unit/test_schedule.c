@@ -5,11 +5,7 @@
  */
 #include "tests/help/primary.h"
 #include "tests/help/record.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <sys/socket.h>
 #include <time.h>
@@ -31,7 +27,6 @@ static void open_with(enum rp_compress compress)
 
 static int setup(void **state)
 {
-    (void)state;
     open_with(RP_COMPRESS_AUTO);
     return 0;
 }
@@ -100,7 +95,6 @@ static bool offer(uint64_t ns)
 
 static void it_compresses_as_it_is_told(void **state)
 {
-    (void)state;
     primary_close();
     open_with(RP_COMPRESS_ALWAYS);
     assert_true(compressed_at(primary.now));
@@ -116,7 +110,6 @@ static void it_compresses_as_it_is_told(void **state)
 
 static void what_drains_is_not_compressed(void **state)
 {
-    (void)state;
     for (unsigned i = 1; i <= 200; i++) {
         offer(0);
         UNTIL(primary.messages == i)
@@ -138,7 +131,6 @@ static void what_drains_is_not_compressed(void **state)
 /* Then its processor is the limit, or ours, and never the link. */
 static void for_a_peer_that_does_not_read_nothing_is_compressed(void **state)
 {
-    (void)state;
     UNTIL(!offer(4 * MS))
     { /* until there is no room anywhere */
     }
@@ -190,7 +182,6 @@ static void for_a_slow_link_it_compresses_for_a_while(void **state)
 {
     uint64_t found = stall_by_the_link();
 
-    (void)state;
     assert_int_equal(primary_status().compressed, 1);
     recover();
     assert_stands_for(found, S);
@@ -230,7 +221,6 @@ static void one_has_left_and_one_waits(void)
 
 static void a_small_message_waits_for_two_hundred_microseconds(void **state)
 {
-    (void)state;
     one_has_left_and_one_waits();
     assert_false(leaves_after(189000));
     assert_true(leaves_after(2000));
@@ -240,7 +230,6 @@ static void a_small_message_waits_until_the_peer_has_received_the_last(void **st
 {
     unsigned before;
 
-    (void)state;
     primary_protect();
     before = primary.messages;
     put_small();
@@ -259,7 +248,6 @@ static void a_small_message_waits_until_the_peer_has_received_the_last(void **st
 
 static void a_message_of_full_size_does_not_wait(void **state)
 {
-    (void)state;
     primary_protect();
     put_small();
     assert_true(leaves());
@@ -273,7 +261,6 @@ static void a_message_of_full_size_does_not_wait(void **state)
 
 static void nothing_waits_while_outputs_wait_for_the_standby_to_be_ready(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 5; i++) {
         put_small();
         assert_true(leaves_after(1000));
@@ -282,7 +269,6 @@ static void nothing_waits_while_outputs_wait_for_the_standby_to_be_ready(void **
 
 static void nothing_waits_in_a_handover(void **state)
 {
-    (void)state;
     one_has_left_and_one_waits();
     rp_request(primary.replicator, FT_REQUEST_HANDOVER);
     assert_true(leaves_after(10000));

@@ -6,12 +6,8 @@
  */
 #define _GNU_SOURCE /* ppoll */
 #include "tests/help/primary.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "tests/help/test.h"
 #include <string.h>
-#include <cmocka.h>
 
 #include <poll.h>
 #include <sched.h>
@@ -89,7 +85,6 @@ int sched_getscheduler(pid_t pid)
 
 static int teardown(void **state)
 {
-    (void)state;
     w.runs = false;
     primary_close();
     return 0;
@@ -113,7 +108,6 @@ static void run(int policy, uint64_t every, unsigned records, uint64_t ns)
 
 static void it_stays_awake_while_entries_come_densely(void **state)
 {
-    (void)state;
     run(SCHED_OTHER, 150 * US, 100, 100 * 150 * US);
     assert_in_range(w.waited, 1, 10); /* before the second, which told how dense they are */
     assert_true(w.gave_way > 98 * 150 * US / TURN);
@@ -121,7 +115,6 @@ static void it_stays_awake_while_entries_come_densely(void **state)
 
 static void it_sleeps_two_hundred_microseconds_after_the_last(void **state)
 {
-    (void)state;
     run(SCHED_OTHER, 100 * US, 11, 50 * 1000 * US);
     assert_in_range(w.gave_way, (9 * 100 + 200) * US / TURN, (10 * 100 + 250) * US / TURN);
     assert_true(w.waited > 10);
@@ -129,7 +122,6 @@ static void it_sleeps_two_hundred_microseconds_after_the_last(void **state)
 
 static void sparse_entries_leave_it_asleep(void **state)
 {
-    (void)state;
     run(SCHED_OTHER, 300 * US, 100, 100 * 300 * US + 1000 * US);
     assert_in_range(w.gave_way, 100, 210); /* after turns with work alone */
     assert_true(w.waited > 100);
@@ -138,7 +130,6 @@ static void sparse_entries_leave_it_asleep(void **state)
 /* Nobody else would run on its processor. */
 static void with_real_time_priority_it_sleeps_after_each_turn_with_work(void **state)
 {
-    (void)state;
     run(SCHED_FIFO, 100 * US, 100, 100 * 100 * US + 1000 * US);
     assert_int_equal(w.gave_way, 0);
     assert_in_range(w.rested, 100, 110);
@@ -151,7 +142,6 @@ static void what_passes_between_turns_is_no_turn(void **state)
 {
     struct rp_status s;
 
-    (void)state;
     run(SCHED_OTHER, 150 * US, 100, 100 * 150 * US);
     rp_status(primary.replicator, &s);
     assert_int_equal(s.turns.ns[FT_SPENT_USEFUL] + s.turns.ns[FT_SPENT_EMPTY] + s.turns.longest, 0);

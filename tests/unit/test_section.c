@@ -6,11 +6,7 @@
  */
 #include "ftcore/order/section.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -145,7 +141,6 @@ static void replay_gives_each_object_its_history(void **state)
     struct burst *bursts[LANES];
     uint64_t switches = 0, dependencies = 0;
 
-    (void)state;
     for (unsigned l = 0; l < LANES; l++)
         bursts[l] = calloc(BURSTS, sizeof(struct burst));
     for (unsigned round = 1; round <= 5; round++) {
@@ -187,7 +182,6 @@ static void one_lane_notes_nothing(void **state)
     struct ft_shared *o = ft_arena_alloc(ft_region_shared(region), sizeof(*o));
     static struct ft_sections a, b;
 
-    (void)state;
     ft_sections_init(&a, region, published, 0, LANES);
     ft_sections_init(&b, region, published, 2, LANES);
     ft_sections_begin(&a, 1);
@@ -225,7 +219,6 @@ static void enter_twice(void *arg)
 
 static void sections_do_not_nest(void **state)
 {
-    (void)state;
     assert_dies(enter_twice, NULL, "do not nest");
 }
 
@@ -268,7 +261,6 @@ static void a_wait_is_aborted(void **state)
     _Atomic uint64_t off = 0;
     pthread_t thread;
 
-    (void)state;
     w.object = ft_arena_alloc(ft_region_shared(region), sizeof(*w.object));
     ft_sections_init(&w.sections, region, published, 0, LANES);
     w.sections.off = &off;

@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A value that one thread writes all the time: every copy of it is one that was written, and none is older
  * than the copy before. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/base/seqlock.h"
 
 #include <pthread.h>
@@ -37,7 +32,6 @@ static void copies_are_whole_and_in_order(void **state)
     uint64_t copy[WORDS], torn = 0, older = 0, last = 0, different = 0, odd = 0;
     pthread_t writer;
 
-    (void)state;
     assert_int_equal(pthread_create(&writer, NULL, write_values, NULL), 0);
     while (different < VALUES) {
         uint64_t at;

@@ -7,12 +7,7 @@
 #include "cli/client.h"
 #include "tests/help/record.h"
 #include "tests/help/server.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -54,7 +49,6 @@ static int server_setup(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     snprintf(server_path, sizeof(server_path), "/tmp/server.%d", (int)getpid());
     if (nd_server_open(&server, server_path, "", &fault))
         fail_msg("%s", fault.text);
@@ -66,7 +60,6 @@ static int server_teardown(void **state)
 {
     char look[80];
 
-    (void)state;
     atomic_store(&stop, true);
     pthread_join(thread, NULL);
     nd_server_close(server);
@@ -115,7 +108,6 @@ static void a_request_may_come_byte_by_byte(void **state)
     static const char text[] = ASK "\"n\":[1,\"two\"]}\n";
     int fd = server_dial();
 
-    (void)state;
     for (const char *c = text; *c; c++)
         assert_true(server_say(fd, c, 1));
     server_hears(fd, "{\"n\":[1,\"two\"]}");
@@ -127,7 +119,6 @@ static void many_requests_may_come_in_one_write(void **state)
     char text[8000] = "", expected[32];
     int fd = server_dial();
 
-    (void)state;
     for (int i = 0; i < 200; i++)
         sprintf(text + strlen(text), ASK "\"n\":%d}\n", i);
     strcat(text, ASK "\"n\":"); /* and the beginning of another */
@@ -167,7 +158,6 @@ static void what_is_no_request_is_refused_or_ends_the_connection(void **state)
     unsigned before = atomic_load(&server_answers);
     int fd = server_dial();
 
-    (void)state;
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
         assert_true(server_say(fd, lines[i], strlen(lines[i])) && server_say(fd, "\n", 1));
         server_hears(
@@ -194,7 +184,6 @@ static void a_request_may_be_as_deep_as_it_is_long(void **state)
     size_t head = strlen(text), deep = 2000;
     int fd = server_dial();
 
-    (void)state;
     memset(text + head, '[', deep);
     memset(text + head + deep, ']', deep);
     strcpy(text + head + 2 * deep, "}\n");
@@ -214,7 +203,6 @@ static void a_request_may_be_as_long_as_allowed_and_no_longer(void **state)
     size_t head = strlen(ASK);
     int fd = server_dial();
 
-    (void)state;
     memset(text, 'x', REQUEST + 1);
     memcpy(text, ASK "\"n\":\"", head + 5);
     memcpy(text + REQUEST - 3, "\"}\n", 3);
@@ -232,7 +220,6 @@ static void a_request_without_an_answer_ends_the_connection(void **state)
 {
     int fd = server_dial();
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"none\":1}\n"));
     server_has_closed(fd);
     server_still_serves();
@@ -281,7 +268,6 @@ static void each_mutated_line_is_answered_by_one_object(void **state)
     char text[512], line[4096];
     int fd = server_dial();
 
-    (void)state;
     draw_seed = 20;
     for (unsigned i = 0; i < 5000; i++) {
         const char *seed = seeds[draw_below(4)];
@@ -320,7 +306,6 @@ static void a_slow_reader_gets_all_of_its_answer(void **state)
     size_t have = 0;
     int fd = server_dial();
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"big\":1}\n"));
     while (have < BIG + 11) {
         ssize_t n = recv(fd, all + have, BIG + 64 - have < 65536 ? BIG + 64 - have : 65536, 0);
@@ -339,7 +324,6 @@ static void one_who_never_reads_loses_the_connection(void **state)
 {
     int fd = server_dial();
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"big\":1}\n"));
     server_still_serves();
     close(fd);
@@ -347,7 +331,6 @@ static void one_who_never_reads_loses_the_connection(void **state)
 
 static void one_who_vanishes_while_answered_harms_nobody(void **state)
 {
-    (void)state;
     for (int i = 0; i < 20; i++) {
         int fd = server_dial();
         char byte;
@@ -366,7 +349,6 @@ static void twenty_at_once_are_all_served(void **state)
     int fd[20];
     char text[48];
 
-    (void)state;
     for (int i = 0; i < 20; i++) {
         fd[i] = server_dial();
         snprintf(text, sizeof(text), ASK "\"n\":%d}\n", i);
@@ -386,7 +368,6 @@ static void silent_clients_do_not_keep_the_server_awake(void **state)
     struct timespec half_second = {0, 500000000};
     unsigned before;
 
-    (void)state;
     assert_true(server_ask(half, ASK));
     server_still_serves();
     before = atomic_load(&server_turns);
@@ -436,7 +417,6 @@ static void one_who_may_not_act_is_answered_by_the_socket_that_looks(void **stat
 {
     char look[80];
 
-    (void)state;
     if (geteuid() != 0)
         skip();
     assert_int_equal(stranger_hears("status"), 'n');
@@ -453,7 +433,6 @@ static void a_path_that_is_taken_or_not_ours_is_refused(void **state)
     char other[96], longest[300];
     int fd;
 
-    (void)state;
     assert_int_equal(nd_server_open(&second, server_path, "", &fault), FT_EBUSY);
     assert_non_null(strstr(fault.text, server_path));
     server_still_serves();
@@ -478,7 +457,6 @@ static void a_socket_left_by_the_dead_is_replaced(void **state)
     char other[96];
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
-    (void)state;
     snprintf(other, sizeof(other), "%s.dead", server_path);
     snprintf(at.sun_path, sizeof(at.sun_path), "%s", other);
     unlink(other);

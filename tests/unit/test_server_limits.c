@@ -3,12 +3,7 @@
 #define _GNU_SOURCE
 #include "node/control/server.c"
 #include "tests/help/server.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -42,7 +37,6 @@ static int places_setup(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     snprintf(server_path, sizeof(server_path), "/tmp/places.%d", (int)getpid());
     snprintf(places_look, sizeof(places_look), "%s.look", server_path);
     places_now = 1000000 * MS;
@@ -55,7 +49,6 @@ static int places_setup(void **state)
 
 static int places_teardown(void **state)
 {
-    (void)state;
     nd_server_close(places_server);
     return 0;
 }
@@ -138,7 +131,6 @@ static void a_request_has_its_time_as_a_whole_though_bytes_trickle(void **state)
 {
     int fd = places_node_user();
 
-    (void)state;
     places_turn();
     for (int i = 0; i < 49; i++) {
         places_now += LIMIT / 50;
@@ -157,7 +149,6 @@ static void the_time_begins_anew_with_each_answer(void **state)
 {
     int fd = places_node_user();
 
-    (void)state;
     for (int i = 0; i < 3; i++) {
         assert_true(server_ask(fd, ASK));
         places_turn();
@@ -179,7 +170,6 @@ static void an_answer_is_taken_in_its_time_or_never(void **state)
     int fd = places_node_user();
     ssize_t n;
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"big\":1}\n"));
     places_turn();
     for (int i = 0; i < 50; i++) {
@@ -203,7 +193,6 @@ static void the_time_begins_anew_when_the_answer_has_been_taken(void **state)
     size_t taken = 0;
     ssize_t n;
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"big\":1}\n"));
     places_turn();
     places_now += LIMIT - MS;
@@ -223,7 +212,6 @@ static void an_answer_that_is_too_large_is_refused(void **state)
 {
     int fd = places_node_user();
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"huge\":1}\n"));
     places_turn();
     server_hears(
@@ -238,7 +226,6 @@ static void a_request_at_work_may_take_longer(void **state)
 {
     int fd = places_node_user();
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"waits\":1,\"n\":3}\n"));
     places_turn();
     places_now += 3 * LIMIT;
@@ -259,7 +246,6 @@ static void the_socket_that_looks_refuses_each_command_that_acts(void **state)
     int look = places_dial(places_look, geteuid() == 0), act = places_node_user();
     unsigned acts = 0;
 
-    (void)state;
     assert_true(look >= 0);
     for (int i = 0; i < ND_COMMANDS; i++) {
         const struct nd_command_row *row = &nd_commands[i];
@@ -298,7 +284,6 @@ static void anybody_may_look_and_owner_and_group_may_act(void **state)
     struct stat mode;
     int fd;
 
-    (void)state;
     assert_int_equal(stat(server_path, &mode), 0);
     assert_int_equal(mode.st_mode & 0777, 0660);
     assert_int_equal(stat(places_look, &mode), 0);
@@ -317,7 +302,6 @@ static void who_looks_is_served_every_20_ms(void **state)
 {
     int fd[ND_PLACES], act = places_node_user();
 
-    (void)state;
     for (int i = 0; i < ND_PLACES; i++) {
         fd[i] = places_dial(places_look, false);
         for (int k = 0; k < 50; k++)
@@ -342,7 +326,6 @@ static void each_socket_has_places_of_its_own(void **state)
 {
     int fd[ND_PLACES], act;
 
-    (void)state;
     act = places_node_user();
     places_served(act);
     for (int i = 0; i < ND_PLACES; i++) {
@@ -366,7 +349,6 @@ static void others_are_served_while_one_does_not_read_and_one_waits(void **state
 {
     int reader = places_node_user(), waiting = places_node_user(), other = places_node_user();
 
-    (void)state;
     assert_true(server_ask(reader, ASK "\"big\":1}\n"));
     assert_true(server_ask(waiting, ASK "\"later\":1,\"n\":2}\n"));
     places_turn();
@@ -385,7 +367,6 @@ static void each_gets_one_answer_in_a_turn(void **state)
     static const char ask[] = ASK "\"n\":1}\n";
     int many = places_node_user(), one = places_node_user();
 
-    (void)state;
     for (int i = 0; i < 100; i++)
         assert_true(server_ask(many, ask));
     assert_true(server_ask(one, ask));
@@ -400,7 +381,6 @@ static void forty_slow_strangers_keep_nobody_out(void **state)
 {
     int fd[MANY], other, owner;
 
-    (void)state;
     places_let_strangers_in();
     for (int i = 0; i < MANY; i++) {
         fd[i] = places_stranger();
@@ -424,7 +404,6 @@ static void forty_of_the_owner_keep_nobody_of_the_owner_out(void **state)
 {
     int fd[MANY], last;
 
-    (void)state;
     for (int i = 0; i < MANY; i++) {
         fd[i] = places_node_user();
         places_turn();
@@ -440,7 +419,6 @@ static void strangers_that_do_not_read_give_way_to_the_owner_alone(void **state)
 {
     int fd[ND_PLACES], late, owner;
 
-    (void)state;
     places_let_strangers_in();
     for (int i = 0; i < ND_PLACES; i++) {
         fd[i] = places_stranger();
@@ -471,7 +449,6 @@ static void strangers_do_not_take_the_owners_place(void **state)
 {
     int owner = places_node_user(), fd[MANY];
 
-    (void)state;
     places_let_strangers_in();
     places_served(owner);
     for (int i = 0; i < MANY; i++) {
@@ -490,7 +467,6 @@ static void what_has_begun_is_ended_whoever_comes_or_goes(void **state)
     int begun, gone, waiting, fd[MANY];
     unsigned steps;
 
-    (void)state;
     places_let_strangers_in();
     begun = places_stranger();
     gone = places_stranger();
@@ -522,7 +498,6 @@ static void one_who_goes_before_its_turn_frees_its_place(void **state)
     int fd = places_node_user();
     unsigned steps;
 
-    (void)state;
     assert_true(server_ask(fd, ASK "\"waits\":1}\n"));
     places_turn();
     close(fd);

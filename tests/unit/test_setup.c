@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a file says reaches rings, replicator, core and region; both nodes of a pair compute the same from it.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "node/config/setup.h"
 #include "tests/help/config.h"
 
@@ -30,7 +25,6 @@ static void room_for_records_is_the_files_or_the_standbys(void **state)
                  {"protect: { standby: warm, pending_mb: 64 }\n", 64},
                  {"protect: { standby: hot, pending_mb: 256 }\n", 256}};
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nd_config *c = read_pair(cases[i].protect, "");
 
@@ -48,7 +42,6 @@ static void core_has_the_files_rules_and_times(void **state)
     static char identity[FT_IDENTITY_MAX];
     struct rp_config rp = {.core = {.name = "b", .role = 1, .incarnation = 77}};
 
-    (void)state;
     nd_setup_replicator(&rp, c, &c->timing, identity);
     assert_int_equal(rp.core.lanes, 2);
     assert_true(rp.core.strict);
@@ -78,7 +71,6 @@ static void off_and_hot_are_not_protect_and_warm(void **state)
     static char identity[FT_IDENTITY_MAX];
     struct rp_config rp = {.protect = true, .core = {.warm = true, .strict = true}};
 
-    (void)state;
     nd_setup_replicator(&rp, c, &c->timing, identity);
     assert_false(rp.protect);
     assert_false(rp.core.warm);
@@ -96,7 +88,6 @@ static void identity_is_chain_and_credit(void **state)
     struct rp_config rp = {0};
     uint32_t len;
 
-    (void)state;
     nd_setup_replicator(&rp, one, &one->timing, a);
     len = rp.core.identity_len;
     assert_ptr_equal(rp.core.identity, a);
@@ -119,7 +110,6 @@ static void replay_ring_has_room_above_the_credit(void **state)
     struct ft_fault fault = {""};
     uint64_t credit = 1 << 20, taken = 0, step = 64 << 10;
 
-    (void)state;
     assert_int_equal(nd_setup_rings(&lane, 4096, credit, false, &fault), 0);
     for (; ft_ring_reserve(&lane.replay, step); taken += step)
         ft_ring_publish(&lane.replay, step);
@@ -139,7 +129,6 @@ static void rings_are_as_large_as_the_file_says(void **state)
     struct rp_config rp = {0};
     struct nd_config *c = read_pair("", "");
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         c->protect.pending_mb = sizes[i];
         nd_setup_replicator(&rp, c, &c->timing, identity);
@@ -161,7 +150,6 @@ static void regions_of_a_chain_are_alike(void **state)
     struct ft_arena was;
     uint64_t size;
 
-    (void)state;
     assert_int_equal(nf_chain_region(&region, &c->chain, &here, NULL), 0);
     assert_int_equal(region->lanes, 2);
     assert_int_equal(region->nfs, 2);

@@ -4,11 +4,7 @@
 #include "nflib/module/env.h"
 #include "tests/help/program.h"
 #include "tests/help/nf.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -33,7 +29,6 @@ static void open_nf(void)
 
 static void word_is_a_number(void **state)
 {
-    (void)state;
     open_nf();
     struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
 
@@ -94,7 +89,6 @@ static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *seque
 
 static void map_is_a_map(void **state)
 {
-    (void)state;
     open_nf();
     struct nf_shared_map *one = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1));
     struct nf_shared_map *many =
@@ -129,7 +123,6 @@ static void map_counts_by_key(void **state)
     uint64_t model[KEYS] = {0}, sequence = 17, got;
     uint32_t there = 0, full = 0;
 
-    (void)state;
     open_nf();
     struct nf_shared_map *map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1));
 
@@ -212,7 +205,6 @@ static uint32_t left_of_timed(void)
 
 static void a_wheel_over_a_shared_map(void **state)
 {
-    (void)state;
     open_nf();
     timed = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 2 * ENTRIES, 4, sizeof(struct value), 16));
     wheel = HELP_NF_MAKE(&h, nf_shared_map_wheel_make(h.nf, timed, SECOND / 10));
@@ -251,7 +243,6 @@ static void pool_gives_each_once_and_lets_the_last_rest(void **state)
 {
     bool out[1000] = {false};
 
-    (void)state;
     open_nf();
     struct nf_shared_pool *pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 1000));
 
@@ -292,7 +283,6 @@ static void bucket_lets_in_its_rate(void **state)
     struct nf_bucket b;
     uint64_t sequence = 5, now = 0, taken = 0;
 
-    (void)state;
     nf_bucket_full(&b, &rate, 0);
     assert_true(take_tokens(&b, &rate, 1000, 0));
     assert_false(take_tokens(&b, &rate, 1, 0));
@@ -320,7 +310,6 @@ static void bucket_arithmetic_is_wide(void **state)
     const struct nf_rate rate = {.rate = 400000000000ull, .burst = 1ull << 40};
     struct nf_bucket b;
 
-    (void)state;
     nf_bucket_full(&b, &rate, 0);
     assert_true(take_tokens(&b, &rate, 1ull << 40, 0));
     assert_int_equal(nf_bucket_fill(&b, &rate, SECOND), 400000000000ull);
@@ -331,7 +320,6 @@ static void merged_alone_is_a_count(void **state)
 {
     const void *block;
 
-    (void)state;
     open_nf();
     struct nf_merged *merged = HELP_NF_MAKE(&h, nf_merged_make(h.nf));
 
@@ -355,7 +343,6 @@ static void values_come_back_as_noted(void **state)
     uint64_t a = 11;
     uint16_t b = 22;
 
-    (void)state;
     open_nf();
     v = nf_chain_determinants(h.chain);
     nf_determinants_begin(v, false);
@@ -402,13 +389,11 @@ static void give_a_stranger(void *arg)
 
 static void pool_refuses_what_it_did_not_give(void **state)
 {
-    (void)state;
     assert_dies(give_a_stranger, NULL, "gives back number 0, which it has not");
 }
 
 static void sections_left_are_counted(void **state)
 {
-    (void)state;
     open_nf();
     struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
     struct nf one_of_two = *h.nf;

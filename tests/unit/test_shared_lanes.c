@@ -6,11 +6,7 @@
  */
 #include "nflib/shared/shared.h"
 #include "tests/help/race.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -216,22 +212,18 @@ static void race(unsigned lanes, unsigned rounds, bool audit, uint32_t bursts)
 
 static void two_lanes_replay_to_the_same_state(void **state)
 {
-    (void)state;
     race(2, 34, false, 40);
 }
 static void three_lanes_replay_to_the_same_state(void **state)
 {
-    (void)state;
     race(3, 30, false, 40);
 }
 static void four_lanes_replay_to_the_same_state(void **state)
 {
-    (void)state;
     race(4, 30, false, 40);
 }
 static void lanes_replay_to_the_same_state_under_audit(void **state)
 {
-    (void)state;
     race(3, 6, true, 30);
 }
 
@@ -250,7 +242,6 @@ static double pool_dependencies(uint32_t take_in, uint32_t keep, uint32_t bursts
 
 static void lanes_meet_seldom_at_a_pool(void **state)
 {
-    (void)state;
     double flows = pool_dependencies(10, 100, 2000), growth = pool_dependencies(10, 0, 2000),
            flood = pool_dependencies(1, 0, 480);
 
@@ -269,7 +260,6 @@ static void an_empty_pool_is_left_alone(void **state)
     struct help_race r = race_of(2, &config, 1, 0);
     uint32_t had[640], n = 0, tries = 0;
 
-    (void)state;
     help_race_open(&r);
     struct nf *one = nf_chain_nf(r.chains[0], 1), *two = nf_chain_nf(r.chains[1], 1);
     struct nf_shared_pool *ones = ((struct toy *)one->state)->pool, *twos = ((struct toy *)two->state)->pool;
@@ -299,7 +289,6 @@ static void another_sum_is_seen(void **state)
     struct help_race r = race_of(2, &config, 40, 12);
     unsigned seen = 0, planted = 0;
 
-    (void)state;
     help_race_open(&r);
     uint64_t live = help_race_live(&r, 1);
     for (uint32_t b = 0; b < r.bursts; b++) {
@@ -327,7 +316,6 @@ static void a_read_depends_on_the_burst_read(void **state)
     const void *block;
     uint64_t sum;
 
-    (void)state;
     help_race_open(&r);
     struct nf *writer = nf_chain_nf(r.chains[2], 1), *reader = nf_chain_nf(r.chains[0], 1);
     struct ft_sections *order = nf_chain_sections(r.chains[0]);

@@ -7,11 +7,7 @@
 #include "nflib/shared/shared.h"
 #include "tests/help/nf.h"
 #include "tests/help/race.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -258,7 +254,6 @@ static void lanes_agree_with_the_model(void **unused)
 {
     uint64_t seed = help_model_seed();
 
-    (void)unused;
     lanes_agree(LANES, HELP_MODEL_STEPS / 2, false, seed);
     lanes_agree(3, HELP_MODEL_STEPS / 4, false, seed + 1);
     lanes_agree(2, HELP_MODEL_STEPS / 8, false, seed + 2);
@@ -267,7 +262,6 @@ static void lanes_agree_with_the_model(void **unused)
 
 static void lanes_agree_under_audit(void **unused)
 {
-    (void)unused;
     lanes_agree(LANES, 20000, true, help_model_seed());
 }
 
@@ -291,7 +285,6 @@ static void buckets_agree_with_the_model(void **unused)
     unsigned __int128 level = 100 * BILLION;
     struct nf_bucket bucket;
 
-    (void)unused;
     nf_bucket_full(&bucket, &rate, now);
     for (uint32_t i = 0; i < HELP_MODEL_STEPS; i++) {
         uint64_t passed = help_below(&sequence, 3) ? ft_draw(&sequence) % (1ull << i % 40) : 0, taken;

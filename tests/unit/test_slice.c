@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Slices: which bytes of a region they are, their order, whose they are, and what their digests tell apart.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/slice.h"
 
 #include <string.h>
@@ -37,7 +32,6 @@ static void nothing_used_is_no_slice(void **unused)
     struct ft_region *region = open_region();
     struct ft_slice slice;
 
-    (void)unused;
     assert_int_equal(ft_slice_count(region, FT_SLICES_ALL), 0);
     assert_int_equal(ft_slice_from(region, 0, FT_SLICES_ALL), FT_SLICE_NONE);
     assert_false(ft_slice_find(region, 0, &slice));
@@ -53,7 +47,6 @@ static void slices_are_the_used_bytes_and_no_others(void **unused)
     struct ft_slice slice;
     uint64_t number = 0, used = 0;
 
-    (void)unused;
     use(ft_region_arena(region, 0, 0), 64);
     use(ft_region_arena(region, 0, 1), 139264); /* two slices and 8192 */
     use(ft_region_arena(region, 1, 1), 1);      /* a line */
@@ -79,7 +72,6 @@ static void each_slice_is_of_one_lane_or_shared(void **unused)
 {
     struct ft_region *region = open_region();
 
-    (void)unused;
     for (unsigned l = 0; l < 2; l++)
         for (unsigned nf = 0; nf < 2; nf++)
             use(ft_region_arena(region, l, nf), 64);
@@ -99,7 +91,6 @@ static void the_digest_has_every_byte_and_the_seed(void **unused)
     static uint8_t bytes[FT_SLICE];
     uint64_t before = ft_slice_digest(bytes, sizeof(bytes), 7);
 
-    (void)unused;
     assert_int_equal(ft_slice_digest(bytes, sizeof(bytes), 7), before);
     assert_int_not_equal(ft_slice_digest(bytes, sizeof(bytes), 8), before);
     assert_int_not_equal(ft_slice_digest(bytes, sizeof(bytes) - 64, 7), before);
@@ -116,7 +107,6 @@ static void a_slice_says_whose_it_is(void **unused)
     char text[FT_SLICE_TEXT];
     struct ft_slice slice;
 
-    (void)unused;
     use(ft_region_arena(region, 1, 1), 70000);
     use(ft_region_shared(region), 64);
     assert_true(ft_slice_find(region, 17, &slice));

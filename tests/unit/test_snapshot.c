@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A resync's snapshot is the region as it was at the cut, whatever the lanes change while it is copied. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "ftcore/region/region.h"
 #include "tests/help/program.h"
 
@@ -100,7 +95,6 @@ static void the_snapshot_is_the_cut(void **unused)
     uint64_t state = 7, fresh = 0, copied = 0, zero;
     struct ft_lines had;
 
-    (void)unused;
     assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
     assert_int_equal(ft_snapshot_begin(region), 0);
     assert_int_equal(ft_snapshot_begin(region), FT_EBUSY);
@@ -137,7 +131,6 @@ static void copying_keeps_to_its_lane_and_limit(void **unused)
     struct ft_region *region = open_region();
     uint64_t private = (PRIVATE + 63) / 64, zero;
 
-    (void)unused;
     memset(at(&region->arenas[3], 64 * 10), 0, 64 * 20);
     assert_int_equal(ft_snapshot_copy(region, 0, 10, &zero), 0); /* nothing pending */
     assert_int_equal(ft_snapshot_begin(region), 0);
@@ -158,7 +151,6 @@ static void an_abandoned_resync_leaves_nothing(void **unused)
     struct ft_region *region = open_region();
     struct ft_arena *arena = ft_region_shared(region);
 
-    (void)unused;
     ft_snapshot_end(region); /* none runs */
     assert_int_equal(ft_snapshot_begin(region), 0);
     memset(ft_edit(region, at(arena, 0), 64), 1, 64);
@@ -185,7 +177,6 @@ static void an_edit_of_what_nobody_has_does_not_hang(void **unused)
 {
     struct ft_region *region = open_region();
 
-    (void)unused;
     assert_int_equal(ft_snapshot_begin(region), 0);
     assert_dies(edit_unused, region, "which is not handed out");
     ft_snapshot_end(region);
@@ -233,13 +224,11 @@ static void waits_for_the_claimed_line(void *(*needy)(void *))
 
 static void an_edit_waits_for_anothers_copy(void **unused)
 {
-    (void)unused;
     waits_for_the_claimed_line(edit_first_line);
 }
 
 static void the_end_waits_for_a_lanes_copy(void **unused)
 {
-    (void)unused;
     waits_for_the_claimed_line(end_resync);
 }
 
@@ -306,7 +295,6 @@ static void the_snapshot_is_the_cut_under_load(void **unused)
     uint8_t *expected = malloc(region->size);
     struct lane lanes[2];
 
-    (void)unused;
     for (unsigned round = 0; round < 60; round++) {
         uint8_t *cut = snapshot(region);
         uint64_t fresh = 0, left;
@@ -337,7 +325,6 @@ static void a_resync_ends_under_load(void **unused)
     struct ft_region *region = open_region();
     struct lane lanes[2];
 
-    (void)unused;
     for (unsigned round = 0; round < 200; round++) {
         assert_int_equal(ft_snapshot_begin(region), 0);
         start_lanes(lanes, region);

@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes of state types are those of the formulas in docs/writing-an-nf.md. */
 #include "nflib/shared/shared.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 static uint64_t part(uint64_t n, uint64_t of)
 {
@@ -40,7 +34,6 @@ static void own_types_are_as_large_as_the_page_says(void **unused)
 {
     static const uint32_t sizes[] = {1, 3, 4, 5, 63, 64, 511, 512, 513, 1000, 65536, 1000003};
 
-    (void)unused;
     for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         uint32_t n = sizes[i];
 
@@ -57,7 +50,6 @@ static void own_types_are_as_large_as_the_page_says(void **unused)
 
 static void shared_types_are_as_large_as_the_page_says(void **unused)
 {
-    (void)unused;
     assert_int_equal(nf_shared_word_bytes(), 128);
     assert_int_equal(nf_merged_bytes(), 1024);
     assert_int_equal(nf_merged_lane_bytes(), 64);

@@ -2,13 +2,7 @@
 /* A peer with another key is told of in the log, and not only counted. */
 #include "ftcore/base/event_log.h"
 #include "node/base/text.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <stdio.h>
 
@@ -42,7 +36,6 @@ static void strangers_are_told_of_when_there_are_more(void **state)
 {
     static const struct ft_event_writer writer = {.wall = no_time, .wake = nothing, .flush = nothing};
 
-    (void)state;
     ft_event_log_attach(&writer);
     assert_string_equal(said(0, "one key?"), "");
     assert_string_equal(said(2, "one key?"), "connections did not prove that they are beta's: one key?");

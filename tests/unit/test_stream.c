@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A sealed stream by itself, over a pair of sockets: what a read says when nothing, or more, has come. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "replicator/stream.h"
 
 #include <errno.h>
@@ -21,7 +16,6 @@ static int setup(void **state)
     struct ft_fault why;
     int fds[2];
 
-    (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
     assert_int_equal(rp_seal_open(&seal, &(struct rp_seal_config){.keys = &key}, &why), 0);
     here = rp_stream_open(seal, fds[0], false, "", false);
@@ -35,7 +29,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     rp_stream_close(here, false);
     rp_stream_close(there, false);
     rp_seal_close(seal);
@@ -65,7 +58,6 @@ static void must_be_empty(struct rp_stream *s)
 /* OpenSSL has read it with the handshake's end, and the socket shows nothing. */
 static void what_came_behind_the_handshake_is_read(void **state)
 {
-    (void)state;
     assert_int_equal(rp_stream_write(here, "first", 5), 5);
     assert_int_equal(rp_stream_handshake(there), 1);
     assert_true(rp_stream_pending(there));
@@ -75,7 +67,6 @@ static void what_came_behind_the_handshake_is_read(void **state)
 
 static void nothing_is_no_end_and_what_comes_later_is_read(void **state)
 {
-    (void)state;
     assert_int_equal(rp_stream_handshake(there), 1);
     must_be_empty(there);
     assert_int_equal(rp_stream_write(here, "one", 3), 3);

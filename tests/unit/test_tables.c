@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What state types and chains tell of their tables: what is counted is what is in them, and the limit is
  * where they are full. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <string.h>
-#include <cmocka.h>
 
 #include "nflib/module/env.h"
 #include "tests/help/program.h"
@@ -33,7 +29,6 @@ static void a_map_tells_its_entries(void **state)
     const struct nf_table *table;
     uint32_t key = 7;
 
-    (void)state;
     help_nf_open(&h, ARENA, 1);
     map = nf_map_make(h.nf, 3, sizeof(key), 8);
     nf_table_add_map(h.nf, "sources", map);
@@ -57,7 +52,6 @@ static void a_shared_map_tells_those_of_all_parts(void **state)
     const struct nf_table *table;
     uint32_t capacity = 0;
 
-    (void)state;
     help_nf_open(&h, ARENA, 1);
     map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8));
     nf_table_add_shared_map(h.nf, "clients", map);
@@ -83,7 +77,6 @@ static void a_pool_tells_what_is_taken(void **state)
     struct nf_shared_pool *pool;
     const struct nf_table *table;
 
-    (void)state;
     help_nf_open(&h, ARENA, 1);
     pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 5));
     nf_table_add(h.nf, nf_table_of_pool("ports", pool));
@@ -104,7 +97,6 @@ static void what_lies_in_the_region_is_not_followed(void **state)
     struct nf_shared_map *map;
     const struct nf_table *table;
 
-    (void)state;
     help_nf_open(&h, ARENA, 1);
     map = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, sizeof(uint32_t), 8, 8));
     nf_table_add_shared_map(h.nf, "clients", map);
@@ -130,7 +122,6 @@ static void too_many(void *arg)
 
 static void more_than_there_is_room_for_are_refused(void **state)
 {
-    (void)state;
     assert_dies(too_many, NULL, "more than 128 tables");
 }
 

@@ -14,11 +14,7 @@
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
 #include "tests/help/program.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <arpa/inet.h>
 #include <pthread.h>
@@ -58,7 +54,6 @@ static void expect_begin(const char *expected)
 
 static int listen_for_begins(void **state)
 {
-    (void)state;
     sem_init(&begun, 0, 0);
     ft_thread_begins = note_begin;
     return 0;
@@ -66,7 +61,6 @@ static int listen_for_begins(void **state)
 
 static int listen_no_more(void **state)
 {
-    (void)state;
     ft_thread_begins = NULL;
     sem_destroy(&begun);
     return 0;
@@ -86,7 +80,6 @@ static void the_writers_begin_so(void **state)
     struct ft_fault fault;
     char path[300];
 
-    (void)state;
     assert_int_equal(nd_event_writer_start(&events, &fault), 0);
     expect_begin("us-events");
     assert_true(nd_event_writer_stop());
@@ -116,7 +109,6 @@ static void the_arbiter_begins_so(void **state)
     struct rp_arbiter calls;
     struct ft_fault fault;
 
-    (void)state;
     assert_int_equal(nd_arbiter_start(&arbiter, &calls, &config, "a", &fault), 0);
     expect_begin("us-arbiter");
     nd_arbiter_stop(arbiter);
@@ -140,7 +132,6 @@ static void a_mirror_of_etcd_begins_so(void **state)
     struct nd_mirror *mirror;
     struct ft_fault fault;
 
-    (void)state;
     ft_thread_begins = note_which;
     assert_int_equal(nd_mirror_start(&mirror, &config, &fault), 0);
     UNTIL(mirrors && keeps) help_sleep_ms(1);
@@ -156,7 +147,6 @@ static void who_serves_metrics_begins_so(void **state)
     struct nd_metrics *metrics;
     struct ft_fault fault;
 
-    (void)state;
     assert_int_equal(nd_metrics_open(&metrics, HOST, PORT, &fault), 0);
     inet_pton(AF_INET, HOST, &at.sin_addr);
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof(at)), 0);
@@ -198,7 +188,6 @@ static void an_overflow_in_any_thread_is_told(void **state)
     char path[ND_CRASH_PATH];
     json_t *report;
 
-    (void)state;
     crash_begin(NULL);
     crash_logs();
     assert_true(WTERMSIG(crash_run(die_in_another_thread)) == SIGSEGV);
@@ -249,7 +238,6 @@ static void the_stack_of_a_thread_goes_with_it(void **state)
 {
     int how;
 
-    (void)state;
     crash_begin(NULL);
     how = crash_run(begin_many_threads);
     assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);

@@ -5,13 +5,7 @@
  */
 #include "nflib/chain/trace.h"
 #include "nflib/nf.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -112,7 +106,6 @@ static void check_packet(uint32_t place, uint32_t divisor)
 
 static void lanes_fill_what_the_asker_reads(void **state)
 {
-    (void)state;
     pthread_t thread[LANES];
     uint64_t seen = 0, lanes = 0;
 

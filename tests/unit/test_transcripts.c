@@ -7,12 +7,7 @@
  */
 #include "tests/help/message.h"
 #include "tests/unit/world.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <glob.h>
 #include <stdlib.h>

@@ -2,13 +2,7 @@
 /* What the verdicts of several lanes say on one digest of the whole region. */
 #include "ftcore/queue/lane.h"
 #include "replicator/replicator.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #define LANES 3u
 
@@ -24,7 +18,6 @@ static void equal_is_what_all_lanes_say(void **state)
 {
     struct rp_verdicts v = {.last = {{40, 5, 5}, {6, 5, 5}, {19, 5, 5}}}; /* lane 1: on the digest before */
 
-    (void)state;
     assert_false(find(&v));
     v.last[1].burst = 7;
     assert_true(find(&v));
@@ -36,7 +29,6 @@ static void different_is_what_one_lane_says(void **state)
 {
     struct rp_verdicts v = {.last = {{39, 5, 5}, {7, 5, 6}, {0, 0, 0}}};
 
-    (void)state;
     assert_true(find(&v));
     assert_true(found.expected == 5 && found.got == 6 && found.burst == 7);
 }
@@ -45,7 +37,6 @@ static void a_difference_of_another_digest_is_none(void **state)
 {
     struct rp_verdicts v = {.last = {{40, 5, 5}, {6, 5, 6}, {19, 5, 5}}};
 
-    (void)state;
     assert_false(find(&v));
 }
 
@@ -54,7 +45,6 @@ static void a_lane_that_has_taken_no_digest_is_waited_for(void **state)
     static const uint64_t none[LANES] = {FT_ALL, 7, 19};
     struct rp_verdicts v = {.last = {{0, 0, 0}, {7, 5, 5}, {19, 5, 5}}};
 
-    (void)state;
     assert_false(rp_verdict_find(&v, LANES, none, &found));
 }
 
@@ -63,7 +53,6 @@ static void lanes_that_contradict_each_other_are_not_equal(void **state)
 {
     struct rp_verdicts v = {.last = {{40, 5, 5}, {7, 5, 5}, {19, 6, 6}}};
 
-    (void)state;
     assert_true(find(&v));
     assert_true(found.expected == 5 && found.got == 6);
 }

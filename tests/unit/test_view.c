@@ -2,12 +2,7 @@
 /* The view file: what is read back, what is refused by name, what is left behind when writing fails. */
 #define _GNU_SOURCE /* nftw */
 #include "replicator/view.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <dirent.h>
 #include <ftw.h>
@@ -53,7 +48,6 @@ static char view_directory[64], view_path[128];
 
 static int view_setup(void **state)
 {
-    (void)state;
     snprintf(view_directory, sizeof(view_directory), "/tmp/view.XXXXXX");
     assert_non_null(mkdtemp(view_directory));
     snprintf(view_path, sizeof(view_path), "%s/a.view", view_directory);
@@ -68,7 +62,6 @@ static int forget(const char *name, const struct stat *s, int kind, struct FTW *
 
 static int view_teardown(void **state)
 {
-    (void)state;
     return nftw(view_directory, forget, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -86,7 +79,6 @@ static void a_missing_file_is_view_zero(void **state)
     struct ft_fault fault = {""};
     uint64_t view = 7;
 
-    (void)state;
     assert_int_equal(load(view_path, &view, &fault), 0);
     assert_int_equal(view, 0);
     assert_int_not_equal(access(view_path, F_OK), 0); /* looking does not make one */
@@ -99,7 +91,6 @@ static void what_is_stored_is_loaded(void **state)
     uint64_t view;
     char text[64] = "";
 
-    (void)state;
     for (size_t i = 0; i < sizeof(views) / sizeof(views[0]); i++) {
         assert_int_equal(store(view_path, views[i], &fault), 0);
         assert_int_equal(load(view_path, &view, &fault), 0);
@@ -136,7 +127,6 @@ static void damage_is_refused(void **state)
     };
     char large[5000];
 
-    (void)state;
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         struct ft_fault fault = {""};
         uint64_t view = 7;
@@ -164,7 +154,6 @@ static void empty_is_refused_and_says_what_to_do(void **state)
     struct ft_fault fault = {""};
     uint64_t view = 7;
 
-    (void)state;
     put("", 0);
     assert_int_equal(load(view_path, &view, &fault), FT_EMALFORMED);
     assert_int_equal(view, 0);
@@ -179,7 +168,6 @@ static void a_path_without_a_directory_is_stored(void **state)
     char here[512];
     uint64_t view;
 
-    (void)state;
     assert_non_null(getcwd(here, sizeof(here)));
     assert_int_equal(chdir(view_directory), 0);
     assert_int_equal(store("a.view", 5, &fault), 0);
@@ -196,7 +184,6 @@ static void a_link_at_the_new_file_is_not_followed(void **state)
     struct stat s;
     uint64_t view;
 
-    (void)state;
     snprintf(new, sizeof(new), "%s.new", view_path);
     snprintf(victim, sizeof(victim), "%s/victim", view_directory);
     FILE *f = fopen(victim, "w");
@@ -222,7 +209,6 @@ static void what_was_left_of_a_new_file_is_replaced(void **state)
     struct ft_fault fault = {""};
     char new[200], text[64];
 
-    (void)state;
     snprintf(new, sizeof(new), "%s.new", view_path);
     FILE *f = fopen(new, "w+");
     assert_non_null(f);
@@ -239,7 +225,6 @@ static void what_is_no_file_is_refused(void **state)
     uint64_t view = 7;
     char new[200];
 
-    (void)state;
     assert_int_equal(mkdir(view_path, 0755), 0);
     assert_true(load(view_path, &view, &fault) < 0);
     assert_int_equal(store(view_path, 1, &fault), FT_EIO);
@@ -259,7 +244,6 @@ static void what_cannot_be_written_is_an_error(void **state)
     char deep[200], longest[400];
     uint64_t view;
 
-    (void)state;
     assert_int_equal(store(view_path, 5, &fault), 0);
     snprintf(deep, sizeof(deep), "%s/none/a.view", view_directory);
     assert_int_equal(store(deep, 6, &fault), FT_EIO);
@@ -280,7 +264,6 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
     struct ft_fault fault = {""};
     int status;
 
-    (void)state;
     assert_int_equal(store(view_path, 5, &fault), 0);
     chmod(view_path, 0600);
     chmod(view_directory, 0755);
@@ -314,7 +297,6 @@ static void a_reader_never_sees_a_torn_file(void **state)
     uint64_t view, last = 0;
     int status;
 
-    (void)state;
     assert_int_equal(store(view_path, 1, &fault), 0);
     pid_t pid = fork();
     if (pid == 0) {
@@ -355,7 +337,6 @@ static void the_writer_writes_what_it_is_given(void **state)
     struct rp_view_writer *w;
     uint64_t view;
 
-    (void)state;
     assert_int_equal(store(view_path, 3, &fault), 0);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
     assert_int_equal(rp_view_writer_stored(w), 3);
@@ -394,7 +375,6 @@ static void the_writer_tries_again(void **state)
     char away[128];
     uint64_t view;
 
-    (void)state;
     w = writer_without_a_directory(away);
     give(w, 4, 1000);
     give(w, 5, 3000);
@@ -417,7 +397,6 @@ static void a_disk_that_refuses_at_the_start_stops_nobody(void **state)
     char away[128];
     uint64_t view;
 
-    (void)state;
     snprintf(away, 128, "%s.away", view_directory);
     assert_int_equal(store(view_path, 3, &fault), 0);
     assert_int_equal(rename(view_directory, away), 0);
@@ -436,7 +415,6 @@ static void a_file_is_synced_or_is_not_certain(void **state)
 {
     struct ft_fault fault = {""};
 
-    (void)state;
     assert_int_equal(rp_view_sync(view_path), FT_EIO);
     assert_int_equal(store(view_path, 3, &fault), 0);
     assert_int_equal(rp_view_sync(view_path), 0);
@@ -449,7 +427,6 @@ static void the_end_waits_for_no_disk_that_refuses(void **state)
     char away[128];
     uint64_t view;
 
-    (void)state;
     w = writer_without_a_directory(away);
     give(w, 4, 1000);
     rp_view_writer_close(w);
@@ -490,7 +467,6 @@ static void the_writer_holds_no_socket(void **state)
     char fds[300];
     int pair[2];
 
-    (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     assert_int_equal(store(view_path, 3, &fault), 0);
     assert_int_equal(open_writer(&w, view_path, 3, &fault), 0);
@@ -528,7 +504,6 @@ static void a_view_has_its_members(void **state)
     struct rp_view got;
     char text[128] = "";
 
-    (void)state;
     assert_int_equal(rp_view_store(view_path, &put, &fault), 0);
     FILE *f = fopen(view_path, "r");
 

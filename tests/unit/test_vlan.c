@@ -2,13 +2,7 @@
 /* VLAN tags: read, taken off and put on; and whose frames they say that those are. */
 #include "nflib/chain/l3.h"
 #include "nflib/chain/chain.h"
-
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <string.h>
 
@@ -67,7 +61,6 @@ static void tags_are_read_whatever_their_priority(void **state)
         {{0x88a8, 1, 0x8100, 2, 0x8100, 3}, 3, 1, 2, 8}, /* the third stays */
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct tagged f = with_tags(cases[i].words, cases[i].tags);
         struct nf_vlan v;
@@ -85,7 +78,6 @@ static void a_frame_that_ends_in_its_tags_has_none(void **state)
     const uint16_t words[] = {0x88a8, 200, 0x8100, 7};
     struct tagged f = with_tags(words, 2);
 
-    (void)state;
     for (uint32_t len = 0; len < 22; len++) {
         uint8_t end[22]; /* of its own, so that a read behind it is seen */
         struct nf_vlan v;
@@ -108,7 +100,6 @@ static void what_is_put_on_is_taken_off_again(void **state)
         {{200, 7, NF_TPID_8021Q}, {0x8100, 200, 0x8100, 7}},
     };
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         uint8_t room[8 + 14 + PAYLOAD], plain[14 + PAYLOAD], *at;
         uint32_t bytes = nf_vlan_bytes(&cases[i].vlan);
@@ -130,7 +121,6 @@ static void a_priority_is_the_first_bits_of_the_dscp(void **state)
     struct tagged f = with_tags(words, 2);
     uint8_t plain[14 + PAYLOAD];
 
-    (void)state;
     write_plain(plain);
     plain[15] = 0xbb; /* ef */
     assert_int_equal(nf_vlan_pcp_of_dscp(plain, sizeof(plain)), 5);
@@ -171,7 +161,6 @@ static void a_frame_is_of_the_interface_with_its_port_and_tags(void **state)
 {
     uint32_t bytes;
 
-    (void)state;
     assert_true(nf_l3_is_trunk(&shared, 0) && !nf_l3_is_trunk(&shared, 1) && nf_l3_is_trunk(&shared, 2));
     assert_int_equal(place(0, 0, 0, &bytes), 0);
     assert_int_equal(bytes, 0);
@@ -189,7 +178,6 @@ static void other_tags_are_of_no_interface(void **state)
 {
     uint32_t bytes;
 
-    (void)state;
     assert_int_equal(place(0, 101, 0, &bytes), NF_PORTS_MAX);
     assert_int_equal(place(0, 4095, 0, &bytes), NF_PORTS_MAX);
     assert_int_equal(place(0, 100, 7, &bytes), NF_PORTS_MAX);
@@ -203,7 +191,6 @@ static void other_tags_are_of_no_interface(void **state)
  */
 static void a_port_has_to_take_the_largest_frames_of_all_on_it(void **state)
 {
-    (void)state;
     assert_int_equal(nf_l3_device_mtu(&shared, 0), 1504); /* 1496 and two tags; 1502 and one */
     assert_int_equal(nf_l3_device_mtu(&shared, 1), 1400);
     assert_int_equal(nf_l3_device_mtu(&shared, 2), 1504);

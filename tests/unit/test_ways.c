@@ -4,12 +4,7 @@
  * stop, to end, or to swallow what is large. What one side says the other one hears once and in order,
  * whatever becomes of one way; and who has no second way, or no key, has what he had before there were two.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
+#include "tests/help/test.h"
 #include "tests/help/link.h"
 
 #include <errno.h>
@@ -301,7 +296,6 @@ static bool sleeps(struct rp_link *link, uint64_t ns)
 
 static void one_way_is_cut_and_comes_back_and_the_other_is_cut(void **state)
 {
-    (void)state;
     begin_talk();
     for (unsigned round = 0; round < 4; round++) {
         unsigned way = carrier(link_a);
@@ -323,7 +317,6 @@ static void one_way_is_cut_and_comes_back_and_the_other_is_cut(void **state)
 
 static void a_way_that_ends_is_made_again(void **state)
 {
-    (void)state;
     begin_talk();
     for (unsigned round = 0; round < 10; round++) {
         end_way(round % 2);
@@ -338,7 +331,6 @@ static void a_way_that_ends_is_made_again(void **state)
 /* What is large is lost on the way that carries: the other one goes on. */
 static void large_segments_are_swallowed(void **state)
 {
-    (void)state;
     begin_talk();
     unsigned way = carrier(link_a);
 
@@ -352,7 +344,6 @@ static void large_segments_are_swallowed(void **state)
 /* A way that carries nothing shows that it does not pass what is large, before it is needed. */
 static void an_idle_way_is_tried_with_large_segments(void **state)
 {
-    (void)state;
     begin_talk();
     unsigned way = carrier(link_b), idle = !way;
 
@@ -365,7 +356,6 @@ static void an_idle_way_is_tried_with_large_segments(void **state)
  * other way. Until then only what can be written wakes who writes. */
 static void a_carrier_that_takes_nothing_is_found_when_all_is_full(void **state)
 {
-    (void)state;
     begin_talk();
     unsigned way = carrier(link_a);
 
@@ -384,7 +374,6 @@ static void a_carrier_that_takes_nothing_is_found_when_all_is_full(void **state)
  * meanwhile comes by the late one. */
 static void a_late_way_carries_again(void **state)
 {
-    (void)state;
     begin_talk();
     talk_to_the_end();
     unsigned late = carrier(link_a);
@@ -401,7 +390,6 @@ static void a_late_way_carries_again(void **state)
 
 static void both_stop_for_a_while(void **state)
 {
-    (void)state;
     begin_talk();
     relay[0].what = relay[1].what = STOPS;
     talk(60, 1000);
@@ -412,7 +400,6 @@ static void both_stop_for_a_while(void **state)
 
 static void both_ways_end(void **state)
 {
-    (void)state;
     begin_talk();
     end_way(0);
     end_way(1);
@@ -445,19 +432,16 @@ static void close_when_one_is_cut(unsigned turns)
 
 static void who_closes_says_so_by_the_way_that_is_left(void **state)
 {
-    (void)state;
     close_when_one_is_cut(40);
 }
 
 static void who_closes_says_so_by_both_ways(void **state)
 {
-    (void)state;
     close_when_one_is_cut(0);
 }
 
 static void a_peer_that_begins_anew_takes_over(void **state)
 {
-    (void)state;
     begin_talk();
     rp_link_close(link_b);
     struct rp_link_config b = config_of(false, &one);
@@ -475,7 +459,6 @@ static void a_peer_that_begins_anew_takes_over(void **state)
  * its session there. */
 static void a_session_that_nobody_knows_ends(void **state)
 {
-    (void)state;
     begin_talk();
     relay[0].what = STOPS;
     talk(40, 100);
@@ -496,7 +479,6 @@ static void a_session_begins_once(void **state)
     struct ft_message m = {.sent = 0};
     int rc = 0;
 
-    (void)state;
     relay[1].what = HOLDS;
     open_both();
     UNTIL((rp_link_up(link_a) && rp_link_up(link_b)) || (turn(), false));
@@ -521,7 +503,6 @@ static void a_session_begins_once(void **state)
 
 static void who_has_one_way_is_met_as_ever(void **state)
 {
-    (void)state;
     for (unsigned which = 0; which < 2; which++) {
         struct rp_link_config a = config_of(true, &one), b = config_of(false, &one);
 
@@ -550,7 +531,6 @@ static void who_has_another_key_gets_nothing_on_either(void **state)
 {
     struct rp_link_config a = config_of(true, &one), b = config_of(false, &other);
 
-    (void)state;
     link_open(&link_a, &a);
     link_open(&link_b, &b);
     UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 4 || (turn(), false));

@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wheel: against a plain array of ticks, sorted when timers come due. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
+#include "tests/help/test.h"
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 
 #include "tests/help/program.h"
 #include "tests/help/nf.h"
@@ -197,7 +193,6 @@ static void wheel_agrees_with_the_model(void **unused)
 {
     uint64_t seed = help_model_seed();
 
-    (void)unused;
     churn(100, 1000000, 0, HELP_MODEL_STEPS / 4, seed);
     churn(100, 10000000, 1700000000000000000ull, HELP_MODEL_STEPS / 4, seed + 1); /* time of day, 10 ms */
     churn(60, 1, 123456789, HELP_MODEL_STEPS / 4, seed + 2);
@@ -207,7 +202,6 @@ static void wheel_agrees_with_the_model(void **unused)
 
 static void the_same_seed_gives_the_same_content(void **unused)
 {
-    (void)unused;
     assert_true(churn(50, 1000, 5000, 5000, 7) == churn(50, 1000, 5000, 5000, 7));
     assert_true(churn(50, 1000, 5000, 5000, 7) != churn(50, 1000, 5000, 5000, 8));
 }
@@ -220,7 +214,6 @@ static void a_full_slot_is_emptied_over_several_calls(void **unused)
     uint64_t sequence = 11, now = 1000, start = 1ull << 24;
     uint32_t calls = 0, left = COUNT_MAX - 500;
 
-    (void)unused;
     help_nf_open(&h, nf_wheel_bytes(COUNT_MAX), 1);
     wheel = nf_wheel_make(h.nf, COUNT_MAX, 1);
     begin(COUNT_MAX, 1);
@@ -284,7 +277,6 @@ static void half_spread(bool call_between)
 
 static void timers_of_a_slot_half_emptied_can_be_cancelled(void **unused)
 {
-    (void)unused;
     half_spread(false);
     half_spread(true);
 }
@@ -294,7 +286,6 @@ static void rounding_and_ends_of_time(void **unused)
     struct help_nf h;
     struct nf_wheel *wheel, *fine;
 
-    (void)unused;
     help_nf_open(&h, nf_wheel_bytes(10) * 2, 1);
     wheel = nf_wheel_make(h.nf, 10, 1000);
     fine = nf_wheel_make(h.nf, 10, 1);
@@ -348,7 +339,6 @@ static void the_earliest_of_several_wheels_wakes(void **unused)
     struct help_nf h;
     uint64_t sequence = 3, now = 1000000, burst = 0;
 
-    (void)unused;
     help_nf_open(&h, nf_wheel_bytes(100) * 2, 1);
     pair[0] = nf_wheel_make(h.nf, 100, 1000);
     pair[1] = nf_wheel_make(h.nf, 100, 1500);
@@ -385,7 +375,6 @@ static void misuse_aborts(void **unused)
     struct help_nf h;
     uint64_t used;
 
-    (void)unused;
     help_nf_open(&h, 1 << 18, 1);
     assert_dies(set_beyond, &h, "timer 4 of 4");
     used = h.nf->arena->used;

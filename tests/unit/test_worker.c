@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The worker: what was given before its end is done, a wait has a bound, and one that stands is given up. */
 #include "ftcore/base/worker.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -46,7 +42,6 @@ static void jobs_given_before_the_end_are_done(void **state)
 {
     struct user u = {.given = 0};
 
-    (void)state;
     for (int i = 0; i < 100; i++) {
         u.given = u.done = 0;
         assert_int_equal(ft_worker_start(&u.worker, count_jobs, &u, "a test", NULL), 0);
@@ -72,7 +67,6 @@ static void a_wait_ends_by_itself(void **state)
     struct user u = {.given = 0};
     uint64_t began = now();
 
-    (void)state;
     assert_int_equal(ft_worker_start(&u.worker, wait_a_while, &u, "a test", NULL), 0);
     while (!u.woke)
         usleep(1000);
@@ -95,7 +89,6 @@ static void one_that_stands_is_given_up(void **state)
     uint64_t began;
     int ends[2];
 
-    (void)state;
     assert_int_equal(pipe(ends), 0);
     u.disk = ends[0];
     assert_int_equal(ft_worker_start(&u.worker, stand_in_a_disk, &u, "a test", NULL), 0);
