@@ -12,7 +12,6 @@
  * shard's key, so that one who leads no more, or has seen less, writes nothing. While etcd does not answer,
  * nodes are started as was last told, and nothing else is done.
  */
-#include "cli/pair.h"
 #include "fleet/fleet.h"
 #include "fleet/local.h"
 #include "fleet/metrics.h"
@@ -20,6 +19,7 @@
 #include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
 #include "node/base/clock.h"
+#include "node/base/daemon.h"
 #include "node/base/event_writer.h"
 #include "node/base/interface.h"
 #include "node/base/notify.h"
@@ -29,6 +29,7 @@
 
 #include <math.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -745,7 +746,7 @@ static int run(struct agent *a, struct ft_fault *fault)
 {
     int error = 0;
 
-    while (!nd_stopped && !error) {
+    while (!atomic_load(&nd_daemon_ends) && !error) {
         struct pollfd changed[] = {{.fd = nd_mirror_fd(a->mirror), .events = POLLIN},
                                    {.fd = nd_mirror_fd(a->fleet), .events = POLLIN}};
         struct nd_mirror_status s;
@@ -808,7 +809,7 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
         error = fl_tally_make(&a->tally, a->file->shards, fault);
     const struct fl_server_entry *own = &a->file->server[a->self];
 
-    if (!error && own->metrics_port)
+    if (!error)
         error = nd_metrics_open(&a->metrics, own->metrics_host, own->metrics_port, fault);
     if (!error)
         error = nd_etcd_open(&a->etcd, &a->file->etcd, &limits, NULL, NULL, fault);
@@ -828,7 +829,7 @@ int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *f
     if (error)
         return error;
     nd_notify_open(&a.notify);
-    nd_catch_signals();
+    nd_daemon_begin(false);
     error = open_agent(&a, fault);
     if (!error)
         error = run(&a, fault);

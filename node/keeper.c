@@ -16,6 +16,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/worker.h"
 #include "node/base/clock.h"
+#include "node/base/daemon.h"
 #include "node/base/event_writer.h"
 #include "node/base/interface.h"
 #include "node/base/notify.h"
@@ -30,7 +31,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <rte_eal.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,6 @@
 #define DROPPED_BURSTS 64u       /* of a port, in a turn, by who waits */
 #define HEARD_NS       1000000000ull
 #define STRANGERS_NS   10000000000ull /* between two looks at them */
-#define TAKEN_MS       2000           /* for what a killed process holds */
 
 _Static_assert(ND_NODES <= KP_NODES, "of a file, and of a keeper");
 
@@ -89,16 +89,6 @@ struct keeper {
         uint32_t count;
     } pending[NF_PORTS_MAX];
 };
-
-static volatile sig_atomic_t stopped, reload;
-
-static void note(int number)
-{
-    if (number == SIGHUP)
-        reload = 1;
-    else
-        stopped = 1;
-}
 
 static const struct nd_node *self_of(const struct keeper *k)
 {
@@ -373,8 +363,9 @@ static size_t room_to(const struct keeper *k, unsigned n)
 
 /* ---- the process ----------------------------------------------------------------------------- */
 
-static int open_socket(struct keeper *k, struct ft_fault *fault)
+static int open_socket(void *arg, struct ft_fault *fault)
 {
+    struct keeper *k = arg;
     int error = 0;
 
     if (self_of(k)->inputs_devices && !k->socket.by.ctx)
@@ -416,30 +407,18 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
     return error ? ft_fail(fault, FT_ENOMEM, "no memory to keep %u packets", config.inputs) : 0;
 }
 
-static int open_server(struct keeper *k, struct ft_fault *fault)
+static int open_server(void *arg, struct ft_fault *fault)
 {
+    struct keeper *k = arg;
     return nd_server_open(&k->server, self_of(k)->control, "", fault);
 }
 
-static int open_metrics(struct keeper *k, struct ft_fault *fault)
+static int open_metrics(void *arg, struct ft_fault *fault)
 {
+    struct keeper *k = arg;
     const struct nd_node *self = self_of(k);
 
-    return self->metrics_port ? nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault)
-                              : 0;
-}
-
-/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
-static int open_patiently(struct keeper *k, int (*open)(struct keeper *, struct ft_fault *),
-                          struct ft_fault *fault)
-{
-    int error = open(k, fault);
-
-    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !stopped; i++) {
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-        error = open(k, fault);
-    }
-    return error;
+    return nd_metrics_open(&k->metrics, self->metrics_host, self->metrics_port, fault);
 }
 
 /* What the guardian says when this process has died. */
@@ -489,9 +468,9 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
     if (error || (error = start_guardian(k, fault)) || (error = nd_privilege_limit(&privilege, fault)) ||
         (error = nd_config_find_link_files(k->config, fault)) ||
         (error = nd_datagrams_keys(&k->socket.keys, k->config, fault)) ||
-        (error = open_patiently(k, open_server, fault)) || (error = open_front(k, fault)) ||
+        (error = nd_daemon_open(open_server, k, fault)) || (error = open_front(k, fault)) ||
         (error = nd_ports_open(&k->ports, k->config, self, fault)) ||
-        (error = open_patiently(k, open_socket, fault)) || (error = open_patiently(k, open_metrics, fault)))
+        (error = nd_daemon_open(open_socket, k, fault)) || (error = nd_daemon_open(open_metrics, k, fault)))
         return error;
     write_notice(k);
     if ((error = nd_event_writer_start(&writer, fault)) == 0 &&
@@ -645,10 +624,8 @@ static void turn(struct keeper *k)
             nd_metrics_answer(k->metrics, &page, o);
             json_decref(o);
         }
-        if (reload) {
-            reload = 0;
+        if (atomic_exchange(&nd_daemon_reads, false))
             ft_worker_wake(&k->reader);
-        }
         take_keys(k);
         if (k->config->keepers > 1)
             look_at_ports(k);
@@ -693,14 +670,10 @@ static int read_file(struct nd_config **config, unsigned *place, const struct nd
 
 static int run(struct keeper *k)
 {
-    const struct sigaction end = {.sa_handler = note};
     struct ft_fault fault = {""};
     int error;
 
-    sigaction(SIGTERM, &end, NULL);
-    sigaction(SIGINT, &end, NULL);
-    sigaction(SIGHUP, &end, NULL);
-    signal(SIGPIPE, SIG_IGN);
+    nd_daemon_begin(true);
     nd_notify_open(&k->notify);
     error = open_keeper(k, &fault);
     if (!error)
@@ -716,7 +689,7 @@ static int run(struct keeper *k)
     k->changed = k->looked = nd_now();
     if (!error && k->guardian)
         nd_guardian_hold(k->guardian, 0);
-    while (!error && !stopped)
+    while (!error && !atomic_load(&nd_daemon_ends))
         turn(k);
     k->front.unfit = true; /* of two keepers the other one is to go on with all that this one has */
     kp_front_move(&k->front, nd_now());

@@ -15,6 +15,7 @@
 #include "ftcore/base/trust.h"
 #include "nflib/chain/chain.h"
 #include "node/base/clock.h"
+#include "node/base/daemon.h"
 #include "node/base/event_writer.h"
 #include "node/base/process.h"
 #include "node/base/text.h"
@@ -41,7 +42,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TAKEN_MS 2000 /* that a killed node may hold what this one needs */
 #define SERVE_MS 20
 #define WAYS_NS  1000000000ull /* between two looks at the ways to the peer */
 #define STANDS_S 3             /* planted */
@@ -338,8 +338,9 @@ static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
-static int open_replicator(struct nd_running *r, struct ft_fault *fault)
+static int open_replicator(void *arg, struct ft_fault *fault)
 {
+    struct nd_running *r = arg;
     static char identity[FT_IDENTITY_MAX];
     const struct nd_config *c = r->config;
     const struct nd_node *self = &c->node[r->self];
@@ -390,37 +391,25 @@ static int open_replicator(struct nd_running *r, struct ft_fault *fault)
     return 0;
 }
 
-static int open_server(struct nd_running *r, struct ft_fault *fault)
+static int open_server(void *arg, struct ft_fault *fault)
 {
+    struct nd_running *r = arg;
     const struct nd_node *self = &r->config->node[r->self];
 
     return nd_server_open(&r->server, self->control, self->operators, fault);
 }
 
-static int open_metrics(struct nd_running *r, struct ft_fault *fault)
+static int open_metrics(void *arg, struct ft_fault *fault)
 {
+    struct nd_running *r = arg;
     const struct nd_node *self = &r->config->node[r->self];
 
-    return self->metrics_port ? nd_metrics_open(&r->metrics, self->metrics_host, self->metrics_port, fault)
-                              : 0;
-}
-
-/* A killed process holds its sockets until its memory is gone; its successor may be back before that. */
-static int open_patiently(struct nd_running *r, int (*open)(struct nd_running *, struct ft_fault *),
-                          struct ft_fault *fault)
-{
-    int error = open(r, fault);
-
-    for (int i = 0; error == FT_EBUSY && i < TAKEN_MS / 10 && !atomic_load(&r->stop); i++) {
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-        error = open(r, fault);
-    }
-    return error;
+    return nd_metrics_open(&r->metrics, self->metrics_host, self->metrics_port, fault);
 }
 
 /*
  * Everything that can fail fails here, before the first packet, with one line, in the order in which a
- * mistake is cheapest to find. `config` and `self` are set; waits a bounded while, until `stop`, for what a
+ * mistake is cheapest to find. `config` and `self` are set; waits a bounded while, for what a
  * killed process still holds. On failure close it all the same.
  */
 static int open_node(struct nd_running *r, struct ft_fault *fault)
@@ -446,7 +435,7 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
     if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     nd_crash_catch(r->crash->page, r->shared, r->config->chain.lanes, &r->datagram_key);
-    if ((error = open_patiently(r, open_server, fault)) ||
+    if ((error = nd_daemon_open(open_server, r, fault)) ||
         (error = nd_runner_start(&r->standing.runner, self, fault)))
         return error;
     if (r->config->protect.pair &&
@@ -460,9 +449,9 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
         (error = nd_ports_open(&r->ports, r->config, self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_exporter(r, fault)) ||
         (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
-        (error = open_arbiter(r, fault)) || (error = open_patiently(r, open_metrics, fault)))
+        (error = open_arbiter(r, fault)) || (error = nd_daemon_open(open_metrics, r, fault)))
         return error;
-    return open_patiently(r, open_replicator, fault);
+    return nd_daemon_open(open_replicator, r, fault);
 }
 
 /* What stands of it, in order; the configuration too. Its threads have ended. */
@@ -491,32 +480,7 @@ static void close_node(struct nd_running *r)
 
 /* ---- the threads -------------------------------------------------------------------------------- */
 
-static struct nd_running the_node; /* static for the signal handler alone */
-
-static void stop_signal(int number)
-{
-    (void)number;
-    atomic_store(&the_node.stop, true);
-}
-
-static void reload_signal(int number)
-{
-    (void)number;
-    atomic_store(&the_node.reload, true);
-}
-
-static void set_signals(void)
-{
-    static const int ends[] = {SIGTERM, SIGINT}, ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2};
-    const struct sigaction stop = {.sa_handler = stop_signal},
-                           reload = {.sa_handler = reload_signal, .sa_flags = SA_RESTART};
-
-    for (unsigned i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-        sigaction(ends[i], &stop, NULL);
-    for (unsigned i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
-        signal(ignored[i], SIG_IGN);
-    sigaction(SIGHUP, &reload, NULL);
-}
+static struct nd_running the_node;
 
 /* A thread's priority needs a capability, its work none: it begins when nobody has any. */
 static void wait_for_go(struct nd_running *r)
@@ -717,7 +681,8 @@ static int start_threads(struct nd_running *r, struct threads *t)
                      t->begun ? "the watch of lanes that hang" : "the replicator");
         return ND_SOFTWARE;
     }
-    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + t->begun && !atomic_load(&r->stop))
+    while (atomic_load(&r->begun) < (unsigned)r->config->chain.lanes + t->begun &&
+           !atomic_load(&nd_daemon_ends))
         nanosleep(&(struct timespec){0, 100000}, NULL);
     /* A status would take seconds otherwise. This thread sleeps unless asked. */
     if (is_urgent(r))
@@ -739,11 +704,11 @@ static int keep_going(struct nd_running *r)
         rp_stop(r->replicator);
     }
     atomic_store(&r->go, true);
-    while (!code && !atomic_load(&r->stop)) {
+    while (!code && !atomic_load(&nd_daemon_ends)) {
         if (FT_PLANTED_AT_SIGNAL("main-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         nd_server_serve(r->server, SERVE_MS, nd_answer, r);
-        if (atomic_exchange(&r->reload, false))
+        if (atomic_exchange(&nd_daemon_reads, false))
             reload_files(r);
         obey_drill(r);
         rp_status(r->replicator, &s);
@@ -824,7 +789,7 @@ int nd_cmd_run(int argc, char **argv)
     }
     if ((code = nd_options_read(&options, argc, argv)) != 0)
         return code;
-    set_signals();
+    nd_daemon_begin(true);
     nd_notify_open(&r->notify);
     finish_files(options.file);
     error = nd_config_read(&r->config, options.file, ND_CONFIG_NODES, &fault);

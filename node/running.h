@@ -83,8 +83,6 @@ struct nd_running {
     uint64_t strangers_said; /* on the link, as the log has last told of them */
     char view_file[256];
     _Atomic uint64_t view;
-    _Atomic bool stop;       /* somebody wants the node to end */
-    _Atomic bool reload;     /* somebody wants files to be read again */
     _Atomic unsigned begun;  /* threads that have what they need of the system, and wait for `go` */
     _Atomic bool go;         /* no thread has a capability any more: they may look at packets and the peer */
     _Atomic bool lanes_stop; /* it ends now: lanes work until then, whatever keeps this thread busy */

@@ -231,10 +231,13 @@ static int open_listener(int *out, const char *host, uint16_t port, struct ft_fa
 
 int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, struct ft_fault *fault)
 {
-    struct nd_metrics *m = calloc(1, sizeof(*m));
+    struct nd_metrics *m;
     int fd = -1, error;
 
     *out = NULL;
+    if (!port)
+        return 0;
+    m = calloc(1, sizeof(*m));
     if (!m)
         return ft_fail(fault, FT_ENOMEM, "no memory for metrics");
     error = open_listener(&fd, host, port, fault);

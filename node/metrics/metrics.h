@@ -16,8 +16,9 @@
 
 struct nd_metrics;
 
-/* Listens at host (numeric IPv4) and port, and starts the thread. FT_EBUSY: the port is taken. FT_ENOENT: not
- * an address of this host. FT_EPERM, FT_EIO, FT_ENOMEM. After an error nothing is left open. */
+/* Listens at host (numeric IPv4) and port, 0: nowhere, and starts the thread. FT_EBUSY: the port is taken.
+ * FT_ENOENT: not an address of this host. FT_EPERM, FT_EIO, FT_ENOMEM. After an error nothing is left open.
+ */
 int nd_metrics_open(struct nd_metrics **out, const char *host, uint16_t port, struct ft_fault *fault);
 /* Ends the thread and all connections; waits for neither clients nor the main thread. NULL is permitted. */
 void nd_metrics_close(struct nd_metrics *m);
