@@ -92,11 +92,6 @@ static bool is_counted(const struct nf_param *p)
     return p->kind == NF_U32 || p->kind == NF_U64 || p->kind == NF_SECONDS || p->kind == NF_RANGE;
 }
 
-static uint64_t top_of(const struct nf_param *p)
-{
-    return p->max ? p->max : p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
-}
-
 static json_t *param_object(const struct nf_param *p)
 {
     json_t *o = json_pack("{s:s,s:s,s:s?,s:b,s:b,s:s}", "name", p->name, "type", type_of(p), "default",
@@ -104,7 +99,7 @@ static json_t *param_object(const struct nf_param *p)
                           "help", p->help ? p->help : "");
 
     if (is_counted(p)) {
-        uint64_t top = top_of(p);
+        uint64_t top = p->max ? p->max : p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
 
         json_object_set_new(o, "min", json_integer((json_int_t)p->min));
         json_object_set_new(o, "max", json_integer(top < INT64_MAX ? (json_int_t)top : INT64_MAX));
@@ -130,13 +125,6 @@ static json_t *names_of(const char *const *names)
     return list;
 }
 
-static json_t *state_object(const struct nf_module *m)
-{
-    return json_pack("{s:I,s:b,s:b,s:I,s:b}", "root_bytes", (json_int_t)m->state_size, "lane",
-                     m->arena != NULL, "shared", m->shared != NULL, "session_bytes",
-                     (json_int_t)m->session_size, "timers", m->timers != NULL);
-}
-
 /* What its packets are dealt to lanes by; NULL: its configuration says that, and there is none. */
 static const char *scope_of(const struct nf_module *m, const struct nd_config *config)
 {
@@ -146,11 +134,6 @@ static const char *scope_of(const struct nf_module *m, const struct nd_config *c
         if (config->chain.nfs[i].module == m)
             return scopes[m->scope(config->chain.nfs[i].config)];
     return m->scope ? NULL : scopes[NF_OF_FLOW];
-}
-
-static const char *reads_of(const struct nf_module *m)
-{
-    return m->reads == NF_READS_PAYLOAD ? "payload" : m->reads == NF_READS_FLOW ? "flow" : "headers";
 }
 
 static json_t *module_object(const struct nf_module *m, const struct nd_config *config)
@@ -165,12 +148,18 @@ static json_t *module_object(const struct nf_module *m, const struct nd_config *
             translates[n++] = ends[i];
     for (const struct nf_param *p = m->params; p && p->name; p++)
         json_array_append_new(params, param_object(p));
-    return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:s?,s:o,s:b,s:b,s:b,s:o,s:o,s:o}", "name", m->name,
-                     "summary", m->summary ? m->summary : "", "version", m->version, "module", origin_of(m),
-                     "reads", reads_of(m), "replayable", !m->unreplayable, "ipv6", m->ipv6 != NULL, "scope",
-                     scope_of(m, config), "translates", names_of(translates), "show", m->show != NULL, "set",
-                     m->set != NULL, "clear", m->clear != NULL, "state", state_object(m), "parameters",
-                     params, "counters", names_of(m->counters));
+    return json_pack("{s:s,s:s,s:i,s:s?,s:s,s:b,s:b,s:s?,s:o,s:b,s:b,s:b,s:{s:I,s:b,s:b,s:I,s:b},s:o,s:o}",
+                     "name", m->name, "summary", m->summary ? m->summary : "", "version", m->version,
+                     "module", origin_of(m), "reads",
+                     m->reads == NF_READS_PAYLOAD ? "payload"
+                     : m->reads == NF_READS_FLOW  ? "flow"
+                                                  : "headers",
+                     "replayable", !m->unreplayable, "ipv6", m->ipv6 != NULL, "scope", scope_of(m, config),
+                     "translates", names_of(translates), "show", m->show != NULL, "set", m->set != NULL,
+                     "clear", m->clear != NULL, "state", "root_bytes", (json_int_t)m->state_size, "lane",
+                     m->arena != NULL, "shared", m->shared != NULL, "session_bytes",
+                     (json_int_t)m->session_size, "timers", m->timers != NULL, "parameters", params,
+                     "counters", names_of(m->counters));
 }
 
 /* ---- the same for people: all of it is read from the object -------------------------------------- */

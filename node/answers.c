@@ -749,13 +749,6 @@ static const char *port_name(const struct nd_running *r, unsigned port)
     return nd_interface_name(r->config, port);
 }
 
-static const char *outcome_of(const struct nf_traced *t)
-{
-    if (t->steps && t->step[t->steps - 1].drop)
-        return "dropped";
-    return t->local ? "answered" : "passed";
-}
-
 /* {"bytes": N, "base64": "…"}, NULL: there is no frame. */
 static json_t *frame_object(const struct nf_traced_frame *f)
 {
@@ -778,8 +771,11 @@ static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t 
                   (json_int_t)t->time + clock, "lane", t->lane, "burst", (json_int_t)t->burst, "input",
                   (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
                   (int)t->proto, "source", end_text(t, &t->ends, true), "destination",
-                  end_text(t, &t->ends, false), "steps", steps, "outcome", outcome_of(t), "out",
-                  port_name(r, t->out_port));
+                  end_text(t, &t->ends, false), "steps", steps, "outcome",
+                  t->steps && t->step[t->steps - 1].drop ? "dropped"
+                  : t->local                             ? "answered"
+                                                         : "passed",
+                  "out", port_name(r, t->out_port));
     if (r->answers.trace.snap) {
         json_object_set_new(o, "frame_in", frame_object(&r->answers.trace.in[i]));
         json_object_set_new(o, "frame_out", frame_object(&r->answers.trace.out[i]));
@@ -930,11 +926,6 @@ static bool (*const steps[ND_COMMANDS])(struct nd_running *, struct nd_exchange 
     [ND_CMD_HISTORY] = answer_history,
 };
 
-static bool takes_long(enum nd_command command)
-{
-    return command == ND_CMD_APPLY || command == ND_CMD_ROLLBACK || command == ND_CMD_PUSH;
-}
-
 static bool step_answer(struct nd_running *r, struct nd_exchange *x)
 {
     struct nd_work *repairing = &r->answers.work[ND_REPAIRING];
@@ -947,7 +938,9 @@ static bool step_answer(struct nd_running *r, struct nd_exchange *x)
 
     if (x->command == ND_CMD_STATUS || x->command == ND_CMD_WATCH || x->command == ND_CMD_HISTORY)
         return steps[x->command](r, x, NULL); /* at once, whatever else is at work */
-    if (w->of && takes_long(w->of->command) && w->of != x)
+    if (w->of && w->of != x &&
+        (w->of->command == ND_CMD_APPLY || w->of->command == ND_CMD_ROLLBACK ||
+         w->of->command == ND_CMD_PUSH))
         return nd_refused(x, "busy", "apply is under way"); /* it may take most of a minute */
     if (w->of && w->of != x)
         return x->command == ND_CMD_TRACE && nd_refused(x, "busy", "a trace is under way");

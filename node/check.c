@@ -587,11 +587,6 @@ static int judge_start(const struct nd_config *config, const struct nd_node *nod
     return code;
 }
 
-static bool is_here(const struct nd_config *config, const struct nd_node *node)
-{
-    return nd_address_here(nd_config_is_keeper(config, node) ? node->inputs_host : node->host);
-}
-
 /* The nodes and keepers of this server, or the one that `node` says. Of a pair without protection the primary
  * alone starts. The exit code of what is refused first, and its line; *none: there is none of them. */
 static int judge_starts(const struct nd_config *config, const struct nd_node *only, const char *file,
@@ -609,7 +604,7 @@ static int judge_starts(const struct nd_config *config, const struct nd_node *on
         const struct nd_node *node =
             i < config->nodes ? &config->node[i] : &config->keeper[i - config->nodes];
 
-        if (only ? node != only : !is_here(config, node))
+        if (only ? node != only : !nd_address_here(i < config->nodes ? node->host : node->inputs_host))
             continue;
         *none = false;
         if (i < config->nodes && !config->protect.pair && node->role != ND_ROLE_PRIMARY)

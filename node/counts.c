@@ -329,13 +329,6 @@ static void tell_tables(struct nd_counts *c, const struct rp_status *s)
 
 /* ---- what status says of tables ----------------------------------------------------------------- */
 
-/* Where there is no state yet, nothing is in any table. */
-static json_t *fill_of(const struct nd_table *t, bool there)
-{
-    return json_pack("{s:I,s:I}", "entries", there ? (json_int_t)nf_table_entries(&t->table) : 0, "limit",
-                     (json_int_t)t->table.limit);
-}
-
 static void add_to(json_t *sum, const char *name, const json_t *part)
 {
     json_int_t value = json_integer_value(json_object_get(part, name));
@@ -351,7 +344,9 @@ json_t *nd_tables_status(const struct nd_counts *c, const char *nf)
     for (unsigned i = 0; i < c->table_count && !c->paused; i++) {
         const struct nd_table *t = &c->tables[i];
         const struct nf_module *module = c->counted[t->table.nf];
-        json_t *sum = json_object_get(all, t->name), *part = fill_of(t, there);
+        json_t *sum = json_object_get(all, t->name),
+               *part = json_pack("{s:I,s:I}", "entries", there ? (json_int_t)nf_table_entries(&t->table) : 0,
+                                 "limit", (json_int_t)t->table.limit);
 
         if (nf && !(module && strcmp(module->name, nf) == 0)) {
             json_decref(part);

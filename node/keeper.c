@@ -258,12 +258,6 @@ static bool hears(const struct keeper *k, unsigned n, uint64_t now)
     return node->heard && now < node->heard + HEARD_NS;
 }
 
-static json_t *node_status(const struct keeper *k, unsigned n, uint64_t now)
-{
-    return json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard", hears(k, n, now),
-                     "primary", (int)n == k->front.primary, "view", (json_int_t)k->front.node[n].view);
-}
-
 /* As far as the drivers count that. */
 static uint64_t missed(const struct keeper *k)
 {
@@ -318,7 +312,10 @@ static json_t *status(const struct keeper *k)
     uint64_t now = nd_now();
 
     for (unsigned n = 0; n < k->config->nodes; n++)
-        json_array_append_new(nodes, node_status(k, n, now));
+        json_array_append_new(nodes,
+                              json_pack("{s:s, s:b, s:b, s:I}", "name", k->config->node[n].name, "heard",
+                                        hears(k, n, now), "primary", (int)n == k->front.primary, "view",
+                                        (json_int_t)k->front.node[n].view));
     json_t *o = json_pack("{s:s, s:i, s:b, s:o, s:b, s:o}", "keeper", self_of(k)->name, "pid", (int)getpid(),
                           "active", kp_front_is_active(f), "primary",
                           f->primary < 0 ? json_null() : json_string(k->config->node[f->primary].name),

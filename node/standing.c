@@ -217,12 +217,6 @@ static bool is_deaf(const struct nd_standing *st, unsigned port, const struct rp
     return fails && answers;
 }
 
-static void find_deaf_ports(struct nd_standing *st, const struct rp_status *s)
-{
-    for (unsigned i = 0; i < st->health->ports; i++)
-        st->health->port[i].deaf = is_deaf(st, i, s);
-}
-
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
 /* A node of the file that is neither this one nor its peer is no member, and nobody can hand over to it. */
@@ -248,12 +242,6 @@ static void note_times(struct nd_standing *st, const struct rp_status *s, uint64
         st->equal_since = now;
 }
 
-/* Carrier is seen at once, so a data port's weight stands for itself. */
-static uint64_t settle_time(const struct nd_standing *st, uint32_t other)
-{
-    return ND_SETTLE_NS + (st->counter >= other + ND_PORT_WEIGHT ? 0 : st->looks_ns);
-}
-
 static void consider_handover(struct nd_standing *st, const struct rp_status *s)
 {
     const struct nd_authority_settings *file = &st->config->authority;
@@ -267,7 +255,9 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
         .other = s->peer_standing.counter,
         .moved = s->core.takeover.view ? s->core.takeover.decided : 0,
         .tried = st->tried,
-        .settle_ns = settle_time(st, s->peer_standing.counter),
+        /* Carrier is seen at once, so a data port's weight stands for itself. */
+        .settle_ns =
+            ND_SETTLE_NS + (st->counter >= s->peer_standing.counter + ND_PORT_WEIGHT ? 0 : st->looks_ns),
         .hold_down_ns = file->hold_down_s * 1000 * FT_MS,
         .held = st->maintenance == FT_MAINTENANCE_HOLD,
         .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_WANTED_OWN
@@ -392,7 +382,8 @@ void nd_standing_turn(struct nd_standing *st, const struct rp_status *s)
     if (s->peer_told && s->peer_standing.cluster && !ft_core_primary(&s->core))
         nd_arbiter_expect(st->arbiter, s->peer_standing.cluster);
     tell_peer(st);
-    find_deaf_ports(st, s);
+    for (unsigned i = 0; i < st->health->ports; i++)
+        st->health->port[i].deaf = is_deaf(st, i, s);
     consider_handover(st, s);
     tell_detection(&st->detection, s);
 }

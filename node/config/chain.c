@@ -552,13 +552,6 @@ static bool may_be_own(const struct nf_addr *addr)
     return nf_addr_is_host(addr) && !nf_ipv6_link_local(addr->byte);
 }
 
-/* fe80::/64 and the modified EUI-64 of the MAC (RFC 4291, appendix A). */
-static struct nf_addr derive_link_local(const uint8_t mac[6])
-{
-    return (struct nf_addr){
-        .byte = {0xfe, 0x80, [8] = mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]}};
-}
-
 /* Locally administered, of both nodes, the same after each start: a hash of the chain's name, the index. */
 static void derive_mac(const char *chain, unsigned index, uint8_t mac[6])
 {
@@ -685,7 +678,10 @@ static int read_interface(struct nd_reading *r, const struct nd_yaml *at)
     if (memcmp(port->mac, none, 6) == 0)
         choose_mac(r->config->chain.name, l3, port);
     if (port->net[NF_IP6].bits)
-        port->local = derive_link_local(port->mac);
+        port->local =
+            (struct nf_addr){/* fe80::/64 and the modified EUI-64 of the MAC (RFC 4291, appendix A) */
+                             .byte = {0xfe, 0x80, [8] = port->mac[0] ^ 2, port->mac[1], port->mac[2], 0xff,
+                                      0xfe, port->mac[3], port->mac[4], port->mac[5]}};
     error = check_interface(r, at, port);
     for (const struct nd_yaml *e = raw.extra ? raw.extra->first : NULL; e && !error; e = e->next) {
         struct nf_addr addr;

@@ -191,14 +191,6 @@ static int read_protect(struct nd_reading *r)
     return error ? error : read_section(r, r->at.push, "push", push, r->config);
 }
 
-/* Where silences are measured the lease is short, since they may not be shorter; but two heartbeats long. */
-static uint32_t lease_of(const struct nd_timing *t, uint32_t part)
-{
-    uint32_t lease = 2 * t->heartbeat_ms > LEASE_MS ? 2 * t->heartbeat_ms : LEASE_MS;
-
-    return t->listen_ms && lease < part ? lease : part;
-}
-
 /* Where silences are measured the right lasts longer: it has room for what the machine's stalls ask for, and
  * as much again as detect_ms for the standby's own. */
 static void set_rights(struct nd_timing *t)
@@ -227,8 +219,11 @@ static int read_timing(struct nd_reading *r)
     }
     uint32_t part = t->detect_ms > 3 ? t->detect_ms * 6 / 10 : 2;
 
+    /* Where silences are measured they may not be shorter, so the lease is; but it has two heartbeats. */
+    uint32_t least = 2 * t->heartbeat_ms > LEASE_MS ? 2 * t->heartbeat_ms : LEASE_MS;
+
     if (!t->lease_ms)
-        t->lease_ms = lease_of(t, part);
+        t->lease_ms = t->listen_ms && least < part ? least : part;
     t->degrade_ms = t->listen_ms && part > t->lease_ms ? part : t->lease_ms;
     if (!t->heartbeat_ms) {
         t->heartbeat_ms = t->listen_ms         ? HEARTBEAT_MS

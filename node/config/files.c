@@ -158,12 +158,6 @@ uint8_t *nd_files_pack(const struct nd_files *files, uint32_t *len)
     return out;
 }
 
-/* The loader takes nothing that does not begin so. */
-static bool is_module(const struct nd_file *file)
-{
-    return file->len >= sizeof(elf_head) && memcmp(file->bytes, elf_head, sizeof(elf_head)) == 0;
-}
-
 /* The bytes are those of the buffer. FT_EMALFORMED: paths that lead elsewhere, a set that is cut short, or a
  * file that the loader would take for a module, whatever its name is. */
 static int unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, struct ft_fault *fault)
@@ -194,7 +188,8 @@ static int unpack(struct nd_files *files, const uint8_t *bytes, uint32_t len, st
                            files->count + 1);
         file->bytes = at + lengths[0];
         file->len = lengths[1];
-        if (is_module(file))
+        /* The loader takes nothing that does not begin so. */
+        if (file->len >= sizeof(elf_head) && memcmp(file->bytes, elf_head, sizeof(elf_head)) == 0)
             return ft_fail(fault, FT_EMALFORMED, "files: %s is a module or a program, expected text",
                            file->path);
         at += lengths[0] + lengths[1];
@@ -398,12 +393,6 @@ static int stage_files(const struct nd_files *files, const char *pair, struct ft
 
 /* ---- to their places --------------------------------------------------------------------------- */
 
-/* It may hold files that were decided on. */
-static bool is_unread(const FTSENT *e)
-{
-    return e->fts_info == FTS_ERR || e->fts_info == FTS_DNR || e->fts_info == FTS_NS;
-}
-
 static int install_one(const struct places *at, const char *path, struct ft_fault *fault)
 {
     char to[768], before[776];
@@ -430,7 +419,8 @@ static int install_all(const struct places *at, struct ft_fault *fault)
             error = errno ? cannot_read(fault, at->stage, errno) : 0;
             break;
         }
-        if (is_unread(e))
+        /* It may hold files that were decided on. */
+        if (e->fts_info == FTS_ERR || e->fts_info == FTS_DNR || e->fts_info == FTS_NS)
             error = cannot_read(fault, e->fts_path, e->fts_errno);
         else if (e->fts_info == FTS_F && strcmp(e->fts_path, at->decided) != 0)
             error = install_one(at, e->fts_path, fault);
@@ -561,13 +551,6 @@ static void keep(struct nd_files_job *job)
     job->kept_count = nd_kept_list(job->sets, job->kept);
 }
 
-static int take_back(struct nd_files_job *job)
-{
-    int error = nd_kept_read(job->sets, job->number, &job->bytes, &job->len, &job->fault);
-
-    return error ? error : take(job);
-}
-
 static int do_job(struct nd_files_job *job)
 {
     int error = 0;
@@ -584,10 +567,10 @@ static int do_job(struct nd_files_job *job)
         error = 0;
     if (!error && job->work == ND_FILES_READ)
         error = nd_config_read(&job->next, job->file, ND_CONFIG_NODES, &job->fault);
-    else if (!error && job->work == ND_FILES_TAKE)
-        error = take(job);
     else if (!error && job->work == ND_FILES_BACK)
-        error = take_back(job);
+        error = nd_kept_read(job->sets, job->number, &job->bytes, &job->len, &job->fault);
+    if (!error && (job->work == ND_FILES_TAKE || job->work == ND_FILES_BACK))
+        error = take(job);
     return error;
 }
 

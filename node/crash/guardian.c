@@ -102,11 +102,6 @@ static bool all_hold(int pair, unsigned lanes)
     return true;
 }
 
-static uint64_t pack_address(const struct sockaddr_in *at)
-{
-    return (uint64_t)at->sin_addr.s_addr << 16 | at->sin_port;
-}
-
 /* To the peer, if there is one, by each way. */
 static void send_to_peer(const struct nd_guardian *g, const int datagrams[ND_GUARDIAN_WAYS],
                          const void *bytes, size_t len, int flags)
@@ -245,7 +240,7 @@ int nd_guardian_aim(struct nd_guardian *g, unsigned way, const char *peer_host, 
 
     if (peer_host && inet_pton(AF_INET, peer_host, &peer.sin_addr) != 1)
         return ft_fail(fault, FT_EINVAL, "guardian to %s, expected a numeric IPv4 address", peer_host);
-    atomic_store(&g->shared->peer[way], peer_host ? pack_address(&peer) : 0);
+    atomic_store(&g->shared->peer[way], peer_host ? (uint64_t)peer.sin_addr.s_addr << 16 | peer.sin_port : 0);
     return 0;
 }
 

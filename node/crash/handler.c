@@ -802,11 +802,6 @@ static bool thread_sleeps(int thread)
     return end && end[1] == ' ' && end[2] == 'S';
 }
 
-static bool waits_for_lane(const struct ft_published *published)
-{
-    return ft_wait_is_on(published) || atomic_load(&published->locked_out);
-}
-
 /* False: the lane has not begun. A thread that has ended in the midst of a call stands there for good. */
 static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const struct hang *hang,
                     struct nd_given *given, struct hang_look *look)
@@ -819,13 +814,13 @@ static bool look_at(const struct nd_hang_watch *watch, unsigned lane, const stru
         return false;
     bool ended = clock_gettime(atomic_load(&watch->page->lane[lane].clock), &used) != 0;
 
-    *look = (struct hang_look){.doing = atomic_load(&mark->doing),
-                               .nf = atomic_load(&mark->nf),
-                               .burst = atomic_load(&mark->burst),
-                               .turn = atomic_load(&watch->shared[lane].count.turn_ns),
-                               .used = ended ? UINT64_MAX
-                                             : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
-                               .waits = waits_for_lane(&watch->published[lane])};
+    *look = (struct hang_look){
+        .doing = atomic_load(&mark->doing),
+        .nf = atomic_load(&mark->nf),
+        .burst = atomic_load(&mark->burst),
+        .turn = atomic_load(&watch->shared[lane].count.turn_ns),
+        .used = ended ? UINT64_MAX : (uint64_t)used.tv_sec * 1000000000ull + (uint64_t)used.tv_nsec,
+        .waits = ft_wait_is_on(&watch->published[lane]) || atomic_load(&watch->published[lane].locked_out)};
     /* The file is asked only of a call that stands. */
     bool stands = look->doing != NF_DOING_NOTHING && same_call(look, &hang->last);
 

@@ -108,21 +108,16 @@ static void send_by_kernel(struct nd_datagrams *s)
     }
 }
 
-static void send_by_carrier(struct nd_datagrams *s)
-{
-    for (unsigned i = 0; i < s->outs; i++)
-        s->by.send(s->by.ctx, s->to[i], s->said[i], s->out[i].iov_len);
-    s->by.flush(s->by.ctx);
-}
-
 void nd_datagrams_flush(struct nd_datagrams *s)
 {
     if (s->outs == 0)
         return;
     for (unsigned i = 0; i < s->outs; i++)
         kp_sign(s->said[i], s->out[i].iov_len, &s->keys);
+    for (unsigned i = 0; s->by.ctx && i < s->outs; i++)
+        s->by.send(s->by.ctx, s->to[i], s->said[i], s->out[i].iov_len);
     if (s->by.ctx)
-        send_by_carrier(s);
+        s->by.flush(s->by.ctx);
     else
         send_by_kernel(s);
     s->outs = 0;

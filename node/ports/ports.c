@@ -72,11 +72,6 @@ static const struct nf_vlan *tags_of(const struct nd_deal *deal, unsigned port)
                                                                      : NULL;
 }
 
-static uint8_t pcp_of(const struct nd_deal *deal, unsigned port, const uint8_t *frame, uint32_t len)
-{
-    return deal->chain->l3->port[port].pcp_of_dscp ? nf_vlan_pcp_of_dscp(frame, len) : 0;
-}
-
 /* A port's tags. Buffers have RTE_PKTMBUF_HEADROOM bytes in front of what came in, or of what was made. */
 static void put_tags_on(const struct nd_deal *deal, unsigned port, struct rte_mbuf *const out[], uint32_t n)
 {
@@ -84,7 +79,9 @@ static void put_tags_on(const struct nd_deal *deal, unsigned port, struct rte_mb
 
     for (uint32_t i = 0; tags && i < n; i++) {
         uint8_t *frame = rte_pktmbuf_mtod(out[i], uint8_t *);
-        uint8_t pcp = pcp_of(deal, port, frame, rte_pktmbuf_data_len(out[i]));
+        uint8_t pcp = deal->chain->l3->port[port].pcp_of_dscp
+                          ? nf_vlan_pcp_of_dscp(frame, rte_pktmbuf_data_len(out[i]))
+                          : 0;
 
         FT_CHECK(rte_pktmbuf_prepend(out[i], (uint16_t)nf_vlan_bytes(tags)), "no room for tags");
         nf_vlan_set_pcp(nf_vlan_push(frame, tags), pcp);

@@ -194,12 +194,6 @@ static void write_node(const struct nd_sheet *s, const struct nd_config *config,
                   n->realtime ? ", real-time" : "");
 }
 
-/* How the link is sealed; of the key not even where it lies. */
-static const char *sealed_by(const struct nd_link *link)
-{
-    return link->key[0] ? "a key" : link->certificate[0] ? "certificates" : "nothing (insecure)";
-}
-
 static void write_pair(const struct nd_sheet *s, const struct nd_drill *d)
 {
     const struct nd_config *c = d->config;
@@ -218,7 +212,10 @@ static void write_pair(const struct nd_sheet *s, const struct nd_drill *d)
     nd_sheet_fact(s, "times",
                   "heartbeat %u ms, lease %u ms, detect %u ms, promote within %u ms, solo after %u ms",
                   t->heartbeat_ms, t->lease_ms, t->detect_ms, t->promote_within_ms, t->solo_after_ms);
-    nd_sheet_fact(s, "link", "sealed by %s", sealed_by(&c->link));
+    nd_sheet_fact(s, "link", "sealed by %s", /* of the key not even where it lies */
+                  c->link.key[0]           ? "a key"
+                  : c->link.certificate[0] ? "certificates"
+                                           : "nothing (insecure)");
     for (unsigned i = 0; i < c->nodes; i++)
         write_node(s, c, i);
     if (d->prober != NULL)

@@ -63,13 +63,6 @@ static const uint8_t *map_region(pid_t pid, int region_fd, uint64_t size)
     return base == MAP_FAILED ? NULL : base;
 }
 
-/* NFs first, in the order of the chain, then what lanes share, then what is the lanes' own and follows from
- * those. */
-static unsigned rank(const struct ft_arena *arena)
-{
-    return arena->nf ? arena->nf : FT_NFS_MAX + 1u;
-}
-
 /* Of the node in process `pid`, which has its region open as `region_fd`, against the region of the
  * chains[lanes]. */
 static void compare_regions(struct nd_differences *out, const struct ft_region *region,
@@ -85,7 +78,9 @@ static void compare_regions(struct nd_differences *out, const struct ft_region *
                 &out->list[out->count < ND_DIFFERENCES ? out->count : ND_DIFFERENCES - 1];
             struct nd_difference other = {.lines = 0};
 
-            if (rank(arena) != at ||
+            /* NFs first, in the order of the chain, then what lanes share, then what is the lanes' own and
+             * follows. */
+            if ((arena->nf ? arena->nf : FT_NFS_MAX + 1u) != at ||
                 !compare_arena(&other, arena, is + arena->offset, region->base + arena->offset))
                 continue;
             snprintf(other.place, sizeof(other.place), "offset 0x%lx of its arena", other.offset);
