@@ -422,11 +422,6 @@ void nd_mirror_status(struct nd_mirror *m, struct nd_mirror_status *out)
     pthread_mutex_unlock(&m->lock);
 }
 
-uint64_t nd_mirror_cluster(const struct nd_mirror *m)
-{
-    return nd_etcd_cluster(m->watches);
-}
-
 /* ---- begin and end ----------------------------------------------------------------------------- */
 
 /* Its threads have ended. */

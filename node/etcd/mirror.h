@@ -76,7 +76,5 @@ const struct nd_keys *nd_mirror_lock(struct nd_mirror *m);
 void nd_mirror_unlock(struct nd_mirror *m);
 
 void nd_mirror_status(struct nd_mirror *m, struct nd_mirror_status *out);
-/* For nd_etcd_expect of other handles; 0: nobody has answered yet. */
-uint64_t nd_mirror_cluster(const struct nd_mirror *m);
 
 #endif
