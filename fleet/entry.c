@@ -7,7 +7,6 @@
 #include "ftcore/record/members.h"
 #include "ftcore/record/message.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -28,11 +28,9 @@
 #include "node/ports/ports.h"
 #include "node/ports/udp.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <rte_eal.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>

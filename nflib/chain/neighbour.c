@@ -7,7 +7,6 @@
 #include "nflib/chain/neighbour.h"
 #include "nflib/net/icmp.h"
 
-#include <arpa/inet.h>
 #include <string.h>
 
 #define ASK_EVERY     (1 * NF_SECOND)

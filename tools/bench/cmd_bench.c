@@ -8,7 +8,6 @@
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
