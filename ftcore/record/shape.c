@@ -3,7 +3,6 @@
  * message.c. */
 #include "ftcore/record/shape.h"
 
-
 #define AT(member)   offsetof(struct ft_message, member)
 #define WIDE(member) sizeof(((struct ft_message *)0)->member)
 #define FIELD(name_, kind_, member, lo, hi)                                                                  \
