@@ -525,16 +525,24 @@ static void paint_shard(struct fl_picture *p, const struct nd_keys *keys, uint32
     memcpy(s->member, had->member, sizeof(s->member));
 }
 
+/* What the arbiter keeps of the shard; `any` false where that is nothing that can be read. */
+static struct ft_decision hear_arbiter(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard)
+{
+    const struct nd_entry *e = fl_key_find(keys, p->file, "arbiter/", p->file->shard[shard].name);
+    struct ft_decision kept = {.any = false};
+
+    if (e && !nd_arbiter_read(e->value, &kept))
+        kept = (struct ft_decision){.any = false};
+    return kept;
+}
+
 /* The shard's nodes go before its key: view, members, and whether an order is over. */
 static void hear_shard(struct fl_picture *p, const struct nd_keys *keys, uint32_t i)
 {
-    const struct nd_entry *arbiter = fl_key_find(keys, p->file, "arbiter/", p->file->shard[i].name);
-    struct ft_decision kept = {.any = false};
+    const struct ft_decision kept = hear_arbiter(p, keys, i);
     const struct fl_placement *had = &p->placement[i];
     struct fl_shard *s = &p->shard[i];
 
-    if (arbiter && !nd_arbiter_read(arbiter->value, &kept))
-        kept = (struct ft_decision){.any = false};
     find_view(p, i, &kept, s);
     if (!s->known)
         return;
@@ -561,8 +569,9 @@ bool fl_picture_upgraded(const struct fl_picture *p, uint32_t server)
     return !old;
 }
 
-/* Servers that the file does not have, which a node names: those that have a key of their own. There is room
- * for a few, and whom shards' keys name is there already; so no node takes it with names of nobody. */
+/* Servers that the file does not have, which a node names: those that have a key of their own, or that the
+ * shard's arbiter names as well, since one may have died behind a re-pair that no key tells of yet. There is
+ * room for a few, and whom shards' keys name is there already; so no node takes it with names of nobody. */
 static void note_servers(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_node_said *n)
 {
     size_t shard = strlen(p->file->shard[n->shard].name) + 1;
@@ -570,7 +579,11 @@ static void note_servers(const struct fl_picture *p, const struct nd_keys *keys,
     for (unsigned i = 0; i < 2 && n->member; i++) {
         const char *node = n->members[i];
 
-        if (strlen(node) > shard && fl_key_find(keys, p->file, "servers/", node + shard))
+        if (strlen(node) <= shard || fl_file_server(p->file, node + shard) != FL_NONE)
+            continue;
+        const struct ft_decision kept = hear_arbiter(p, keys, n->shard);
+
+        if (fl_key_find(keys, p->file, "servers/", node + shard) || ft_members_have(&kept.members, node))
             (void)fl_node_server(p->file, n->shard, node);
     }
 }

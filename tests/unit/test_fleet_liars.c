@@ -586,6 +586,28 @@ static void a_view_above_the_limit_is_no_view(void **state)
     assert_int_equal(look().next.view, 7);
 }
 
+/* The primary has taken one on a server that this leader's file does not have, which died before any key told
+ * of it. Its own word is one, the arbiter's the second: else the shard would be silent for this leader. */
+static void a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed(void **state)
+{
+    static const char word[] =
+        "{\"nodes\":{\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":8,"
+        "\"members\":[\"east-a\",\"east-gone\"]}},\"kept\":[]}";
+
+    uint32_t had = fl_file_all(file);
+
+    (void)state;
+    put_truth(&truths[0]);
+    put_server(B, &(struct word){0});
+    put("servers/a", word);
+    assert_int_equal(look().next.view, 7);
+    put("arbiter/east", "understudy 8 0 - c9905f501f52166753acf68448078f97 east-a east-gone");
+    struct outcome is = look();
+
+    assert_int_equal(is.next.view, 8);
+    assert_int_equal(is.servers, had + 1);
+}
+
 /* It is printed on terminals, and stands in JSON. Who is no server of the file cannot lead, and nobody keeps
  * a key without a lease. */
 static void who_leads_is_a_server_with_a_lease(void **state)
@@ -619,6 +641,7 @@ int main(void)
         cmocka_unit_test(names_of_nobody_take_no_room),
         cmocka_unit_test(a_view_above_the_limit_is_no_view),
         cmocka_unit_test(who_leads_is_a_server_with_a_lease),
+        cmocka_unit_test(a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed),
     };
 
     return cmocka_run_group_tests_name("fleet liars", tests, make_file, free_file);
