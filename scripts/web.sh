@@ -9,6 +9,7 @@
 #   web_fetch DIR OUT COUNT AT_A_TIME
 #                                  COUNT downloads; a line for each in DIR/ended, and once it is checked in
 #                                  DIR/results: "intact|broken INDEX HTTP CURL"
+#   DIR/over                       made by the caller: no more of them are under way
 #   web_ended DIR                  how many have ended so far
 #   web_count DIR [WORD]           how many are checked so far, or those with that word
 #
@@ -72,14 +73,18 @@ web_list() { # DIR OUT COUNT
     done
 }
 
+# It gives way to what is downloaded, and to nobody once DIR/over is there: beside work of others it would take for ever.
 web_check() { # DIR: reads "done INDEX.FILE HTTP CURL ERROR" lines; what is broken is told on stderr
-    local dir=$1 mark path http code error name want got
+    local dir=$1 mark path http code error name want got gives=10
+    local -A sums
+    while read -r name want; do sums[$name]=$want; done <"$dir/sums"
     while read -r mark path http code error; do
         [ "$mark" = "done" ] || continue
         name=${path##*/}
-        want=$(awk -v f="${name#*.}" '$1 == f { print $2 }' "$dir/sums")
+        want=${sums[${name#*.}]:-none}
         got=
-        [ ! -e "$path" ] || got=$(nice -n 10 sha256sum <"$path")
+        [ ! -e "$dir/over" ] || gives=0
+        [ ! -e "$path" ] || got=$(nice -n $gives sha256sum <"$path")
         if [ "$code" = 0 ] && [ "$http" = 200 ] && [ "${got%% *}" = "$want" ]; then
             echo "intact ${name%.*} $http $code" >>"$dir/results"
         else
@@ -93,6 +98,7 @@ web_check() { # DIR: reads "done INDEX.FILE HTTP CURL ERROR" lines; what is brok
 web_fetch() {
     local dir=$1 out=$2
     mkdir -p "$out"
+    rm -f "$dir/over"
     : >"$dir/results"
     : >"$dir/ended"
     web_list "$dir" "$out" "$3" >"$dir/curl.conf"
