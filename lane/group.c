@@ -139,6 +139,7 @@ static void take_interfaces(struct nd_group *group, const struct nf_l3_config *f
 /* Chains are made by the configuration that they are run with, which is the node's from here on. */
 static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty)
 {
+    struct lg_recorder *recorder = group->lane[0].setup.recorder;
     struct nf_chain *next[FT_LANES_MAX] = {NULL};
     struct nf_chain_switch s = {.change = &c->plan,
                                 .region = group->lane[0].region,
@@ -152,6 +153,8 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
     for (unsigned l = 0; l < group->lanes; l++)
         c->was[l] = group->lane[l].chain;
     c->exchange(c);
+    if (recorder)
+        lg_recorder_halt(recorder);
     error = nf_chain_switch(&s, &c->fault);
     if (error) {
         c->exchange(c);
@@ -159,6 +162,8 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
     }
     for (unsigned l = 0; l < group->lanes; l++)
         nd_lane_take_chain(&group->lane[l], next[l]);
+    if (recorder)
+        lg_recorder_take_chain(recorder, c->recorded, c->recorded_len);
     take_interfaces(group, c->plan.from->l3, c->plan.to->l3, empty);
     c->old = s.old;
     return 0;

@@ -96,7 +96,9 @@ struct nd_change {
     struct ft_region_config how;
     uint64_t seed;
     char identity[FT_IDENTITY_MAX];
-    struct ft_chain_name chain; /* what it is called */
+    struct ft_chain_name chain;     /* what it is called */
+    char recorded[FT_IDENTITY_MAX]; /* and in a recording */
+    uint32_t recorded_len;
     /* When it is DONE: what was before, for the main thread to free. */
     struct ft_region *old;
     struct nf_chain *was[FT_LANES_MAX];

@@ -120,12 +120,6 @@ static int check_protection(const struct nd_config *own, const struct nd_config 
 {
     const struct nd_protect *a = &own->protect, *b = &next->protect;
 
-    if (own->record.dir[0])
-        return ft_fail(
-            fault, FT_EINVAL,
-            "record: the chain of a node that records cannot be changed while it runs: take `record` "
-            "out of both nodes' files and restart the standby, drain, restart the other one, and "
-            "apply again");
     if (a->deltas != b->deltas || a->records != b->records || a->stores != b->stores)
         return ft_fail(fault, FT_EINVAL, "protect mode: %s, then %s: cannot be changed while the pair runs",
                        a->mode, b->mode);
@@ -283,6 +277,7 @@ int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, st
     c->next->protect.pending_mb = g->config->protect.pending_mb;
     c->next->arbiter = g->config->arbiter;
     nd_setup_replicator(&named, c->next, &g->config->timing, c->identity);
+    c->recorded_len = nf_chain_identity(&c->next->chain, c->recorded, sizeof(c->recorded));
     c->chain = (struct ft_chain_name){c->identity, named.core.identity_len, named.core.chain};
     *out = c;
     return 0;

@@ -43,10 +43,12 @@ struct lg_entry {
     uint64_t end;  /* by the writer: where the frame that it made of it ends in the file; 0: none yet */
 };
 
-/* The first entry of a file (LG_QUEUE_BEGIN), in the queue of lane 0; a position for each lane follows. */
+/* The first entry of a file (LG_QUEUE_BEGIN), in the queue of lane 0; a position for each lane follows, then
+ * the identity of the chain, which may be another one by the time that the file is written. */
 struct lg_begin {
     struct lg_entry entry;
-    uint64_t view, used; /* bytes of the region in use */
+    uint64_t view, size, used; /* bytes of the region; of those in use */
+    uint64_t identity;         /* bytes */
 };
 
 struct lg_feed {
@@ -57,8 +59,8 @@ struct lg_feed {
 
 struct lg_recorder {
     struct lg_recorder_config config; /* its pointers are the node's own */
-    char directory[256], identity[FT_IDENTITY_MAX], node[LG_NODE_MAX];
-    uint64_t region_size;
+    char directory[256], node[LG_NODE_MAX];
+    char identity[FT_IDENTITY_MAX]; /* of the next file; written when all lanes are quiesced */
     unsigned lanes;
     struct lg_feed feed[FT_LANES_MAX];
 
@@ -282,11 +284,11 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     uint32_t more = (rec->lanes - 1) * (uint32_t)sizeof(*at);
     struct lg_file_header h = {.serial = rec->base + b->entry.file,
                                .view = b->view,
-                               .region_size = rec->region_size,
+                               .region_size = b->size,
                                .region_used = b->used,
                                .at = at[0],
                                .lanes = rec->lanes,
-                               .identity = rec->config.identity_len};
+                               .identity = (uint32_t)b->identity};
     uint32_t version[2] = {FT_FORMAT_NEWEST, 0};
     uint8_t *content;
 
@@ -300,7 +302,7 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     content = frame_room(rec);
     memcpy(content, &h, sizeof(h));
     memcpy(content + sizeof(h), at + 1, more);
-    memcpy(content + sizeof(h) + more, rec->identity, h.identity);
+    memcpy(content + sizeof(h) + more, at + rec->lanes, h.identity);
     put_frame(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
 }
 
@@ -586,10 +588,14 @@ void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], u
     }
     rec->owing = true;
     rec->file++;
-    b = reserve_entry(rec, 0, LG_QUEUE_BEGIN, sizeof(*b) + rec->lanes * sizeof(at[0]));
+    b = reserve_entry(rec, 0, LG_QUEUE_BEGIN,
+                      sizeof(*b) + rec->lanes * sizeof(at[0]) + rec->config.identity_len);
     b->view = view;
+    b->size = rec->config.region->size;
     b->used = ft_region_used(rec->config.region);
+    b->identity = rec->config.identity_len;
     memcpy(b + 1, at, rec->lanes * sizeof(at[0]));
+    memcpy((struct lg_position *)(b + 1) + rec->lanes, rec->identity, rec->config.identity_len);
     ft_ring_publish(&rec->feed[0].queue, b->entry.size);
     for (unsigned l = 0; l < rec->lanes; l++)
         atomic_store_explicit(&rec->feed[l].copied, false, memory_order_relaxed);
@@ -696,6 +702,20 @@ void lg_recorder_yield(struct lg_recorder *rec)
     end_snapshot(rec);
 }
 
+void lg_recorder_halt(struct lg_recorder *rec)
+{
+    for (unsigned l = 0; l < rec->lanes; l++)
+        lg_recorder_stop(rec, l);
+    end_snapshot(rec);
+}
+
+void lg_recorder_take_chain(struct lg_recorder *rec, const char *identity, uint32_t len)
+{
+    FT_CHECK(len <= FT_IDENTITY_MAX && phase_of(rec) == LG_PHASE_IDLE, "an identity of %u bytes", len);
+    memcpy(rec->identity, identity, len);
+    rec->config.identity_len = len;
+}
+
 bool lg_recorder_owes(const struct lg_recorder *rec)
 {
     return rec->owing;
@@ -741,7 +761,6 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
                  rec->lanes == config->region->lanes,
              "a recorder of %u files", config->files);
     rec->config = *config;
-    rec->region_size = config->region->size;
     snprintf(rec->directory, sizeof(rec->directory), "%s", config->directory);
     snprintf(rec->node, sizeof(rec->node), "%s", config->node);
     if (config->identity_len)

@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 67
+plan 72
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -163,3 +163,16 @@ cp "$LAB_DIR/firewall.rules" "$work/"
 timeout 60 "$UNDERSTUDY" replay -c "$work/other.yaml" --log "$log" >"$work/out.txt" 2>"$work/err.txt"
 is "another chain is refused by name" "$? $(grep -cE 'rec:offset 16: chain with .*20000.*, expected .*20001' "$work/err.txt")" "65 1"
 refused 64 'the log has sequence numbers' "$log" --until "0:$((to + 1000000))"
+
+# ── another chain while it records ───────────────────────────────────────────────────────────────
+
+cp "$pair" "$work/before.yaml"
+before=$(find "$log" -name '*.rec' | sort | tail -n 1)
+sed -i 's/max_flows: 20000/max_flows: 20002/' "$pair"
+ok "another chain is applied to a node that records" us apply
+ok "a download goes through it" "$lab" exec client curl -q -sf -o "$work/one" http://203.0.113.100/2
+executed() { replay "$log" -o json && [ "$(json .equal)" = true ] && [ "$(json .inputs)" -gt 100 ]; }
+ok "what is recorded since is executed to the same state" soon 20 executed
+timeout 60 "$UNDERSTUDY" replay -c "$work/before.yaml" --log "$before" -o json >"$work/out.txt" 2>"$work/err.txt"
+is "and what was recorded before, by the file of then" "$? $(json .equal)" "0 true"
+is "without a gap" "$(field b recorder.gaps) $(field b recorder.failures)" "0 0"

@@ -149,6 +149,45 @@ static void what_is_recorded_is_read(void **state)
     free(out);
 }
 
+/* The chain is another one: what was recorded ends whole, and another recording begins, of that one. */
+static void a_change_of_the_chain_begins_another_recording(void **state)
+{
+    static const char other[] = "nf 1: monitor max_flows=20, longer than before\n";
+    struct lg_recording r[2];
+
+    (void)state;
+    recorder_open(1u << 30, 4);
+    recorder_turn(7, 0);
+    for (int i = 0; i < 500; i++)
+        recorder_burst(100, 0);
+    lg_recorder_halt(rig.recorder);
+    lg_recorder_take_chain(rig.recorder, other, sizeof(other) - 1);
+    for (int i = 0; i < 500; i++)
+        recorder_burst(100, SECOND);
+    while (lg_recorder_owes(rig.recorder)) { /* its snapshot goes on while half of the queue is free */
+        recorder_turn(7, SECOND);
+        usleep(100);
+    }
+    until_written(999); /* the first of the others is before the snapshot */
+    lg_recorder_stop(rig.recorder, 0);
+    rig_close();
+    for (unsigned i = 0; i < 2; i++) {
+        const char *identity = i ? other : RECORDER_IDENTITY;
+
+        rig_read(&r[i], i + 1);
+        assert_true(r[i].snapshot_whole && r[i].ended);
+        assert_int_equal(r[i].head.identity, strlen(identity));
+        assert_memory_equal(r[i].identity, identity, strlen(identity));
+        snapshot_is_right(&r[i]);
+    }
+    assert_int_equal(r[0].end[0].burst, 500);
+    assert_int_equal(r[1].head.at.burst, 501);
+    assert_int_equal(r[1].end[0].burst, 1000);
+    assert_false(lg_recording_follows(&r[0], &r[1]));
+    for (unsigned i = 0; i < 2; i++)
+        lg_recording_close(&r[i]);
+}
+
 static void files_are_bounded_and_go_on(void **state)
 {
     struct lg_recorder_counts counts;
@@ -656,6 +695,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_is_recorded_is_read, recorder_setup, recorder_teardown),
+        cmocka_unit_test_setup_teardown(a_change_of_the_chain_begins_another_recording, recorder_setup,
+                                        recorder_teardown),
         cmocka_unit_test_setup_teardown(files_are_bounded_and_go_on, recorder_setup, recorder_teardown),
         cmocka_unit_test_setup_teardown(a_slow_disk_costs_a_gap_and_a_new_snapshot, recorder_setup,
                                         recorder_teardown),
