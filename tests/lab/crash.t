@@ -3,18 +3,12 @@
 # A packet of death, sent a thousand times to a pair under downloads: one takeover, no download broken, and both nodes
 # say what it was. The NF is tests/help/crasher.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/dying.sh"
 need_lab
-plan 28
+plan 27
 
-ok "an NF that dies of a packet" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/crasher.so" tests/help/crasher.c
-export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { crasher: {} }, { monitor: { max_flows: 20000 }"
-export LAB_PROTECT="mode: log, quarantine_s: 10"
 export LAB_RECORD="dir: $work/rec, file_mb: 4, files: 8"
-ok "a lab without nodes" "$lab" up --no-nodes || exit 1
-sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/crasher.so ]#" "$pair"
-"$lab" start a && "$lab" start b
-ok "the pair is PROTECTED" is_protected || exit 1
+dying_pair "crasher: {}" 10 tests/help/crasher.c
 web_files "$work" 10 4000 300000 2000000 8000000 3000000
 ok "a web server behind the chain" web_serve "$work"
 

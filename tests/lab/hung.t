@@ -5,18 +5,11 @@
 # longer than an NF may take is not taken for one that hangs. An NF that `apply` adds and that is never made ends its node, too.
 # The NFs are tests/lab/poison.c and stuck.c.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/dying.sh"
 need_lab
 plan 28
 
-ok "an NF that hangs of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/poison.so" tests/lab/poison.c
-ok "and one that is never made" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/stuck.so" tests/lab/stuck.c
-export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {} }, { monitor: { max_flows: 20000 }"
-export LAB_PROTECT="mode: log, quarantine_s: 20"
-ok "a lab without nodes" "$lab" up --no-nodes || exit 1
-sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so, $work/stuck.so ]#" "$pair"
-"$lab" start a && "$lab" start b
+dying_pair "poison: {}" 20 tests/lab/poison.c tests/lab/stuck.c
 web_files "$work" 10 4000 300000 3000000
 ok "a web server behind the chain" web_serve "$work"
 
@@ -29,22 +22,13 @@ while os.path.exists(sys.argv[2]):
     s.sendto(sys.argv[1].encode(), ("203.0.113.100", 6660))
     time.sleep(0.5)' "$1" "$work/on"
 }
-downloads() {
-    while [ -e "$work/on" ]; do
-        web_fetch "$work" "$work/out" 40 20
-        web_count "$work" intact
-    done >"$work/rounds"
-}
 incidents() { us incidents -o json | jq -r ".incidents[] | $1"; }
 
 dies=a lives=b reported=0
 all_reported() { [ "$(us incidents -o json | jq '.incidents | length')" -ge $reported ]; } # a reporter writes it behind its node's end
 for word in SPINNER SLEEPER DOZER; do
     ok "$word: the pair is PROTECTED" is_protected || exit 1
-    touch "$work/on"
-    downloads &
-    fetch=$!
-    sleep 0.7
+    downloads_begin
     send_word $word &
     sent=$!
     ok "$word: the standby takes over" await 60 $lives role primary

@@ -4,30 +4,15 @@
 # `on_crash: bypass` the NF is bypassed from the takeover on, and downloads go on; an operator has it take part again,
 # and it dies once more. With `on_crash: reset` the NF's state begins anew instead; and both with two lanes, of which one dies. The NF is tests/lab/poison.c.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/dying.sh"
 need_lab
-plan 39
+plan 38
 
-ok "an NF that dies in its timers" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/poison.so" tests/lab/poison.c
-export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: { on_crash: bypass } }, { monitor: { max_flows: 20000 }"
-export LAB_PROTECT="mode: log, quarantine_s: 60"
-ok "a lab without nodes" "$lab" up --no-nodes || exit 1
-sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
-"$lab" start a && "$lab" start b
-ok "the pair is PROTECTED" is_protected || exit 1
+dying_pair "poison: { on_crash: bypass }" 60 tests/lab/poison.c
 web_files "$work" 10 4000 300000 3000000
 ok "a web server behind the chain" web_serve "$work"
 
-downloads() {
-    while [ -e "$work/on" ]; do
-        web_fetch "$work" "$work/out" 40 20
-        web_count "$work" intact
-    done >"$work/rounds"
-}
-touch "$work/on"
-downloads &
-fetch=$!
-sleep 0.7
+downloads_begin
 
 send_word() { # of one flow, so to one lane
     "$lab" exec client python3 -c '
@@ -65,8 +50,7 @@ for i in 1 2 3 4 5 6 7 8 9 10; do
 done
 is "ten deaths, all in timers" "$(us incidents -o json | jq -r '[.incidents[] | .report.doing + " " + .report.nf] | unique | join(", ")')" "timers poison"
 is "no more of them" "$(us incidents -o json | jq '.incidents | length')" 10
-rm "$work/on"
-wait $fetch
+downloads_end
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
 ok "status says so first" grep -q "^BYPASSED  " <<<"$(us status)"
 ok "and what is bypassed" grep -q "; NF poison is bypassed" <<<"$(us status)"
@@ -87,10 +71,7 @@ ends
 sed -i "s/on_crash: bypass/on_crash: reset/" "$pair"
 "$lab" start a && "$lab" start b
 ok "with on_crash: reset the pair is PROTECTED" is_protected || exit 1
-touch "$work/on"
-downloads &
-fetch=$!
-sleep 0.7
+downloads_begin
 dies=a lives=b
 [ "$(field a role)" = primary ] || { dies=b lives=a; }
 for i in 1 2; do
@@ -102,8 +83,7 @@ for i in 1 2; do
     other=$dies dies=$lives lives=$other
 done
 is "packets pass through it" "$(field "$dies" 'bypassed | length')" 0
-rm "$work/on"
-wait $fetch
+downloads_end
 is "all downloads intact" "$(sort -u "$work/rounds")" 40
 
 # Two lanes: the one that gets the bomb dies, and both bypass the NF, or reset it.
@@ -118,10 +98,7 @@ for how in bypass reset; do
     says="set poison bypass=on"
     [ $how = bypass ] || says="reset poison"
     before=$(grep -c "lane [01]: $says: done, since on_crash says so" "$LAB_DIR/$lives.log")
-    touch "$work/on"
-    downloads &
-    fetch=$!
-    sleep 0.7
+    downloads_begin
     send_bomb
     ok "the other node goes on" await 20 $lives role primary
     done_by() { [ $(($(grep -c "lane [01]: $says: done, since on_crash says so" "$LAB_DIR/$lives.log") - before)) "$@" ]; } # so many
@@ -130,7 +107,6 @@ for how in bypass reset; do
     if [ $how = bypass ]; then is_bypassed; else is_protected; fi
     ok "the states are equal" us verify
     ok "both lanes did it, once" done_by = 2
-    rm "$work/on"
-    wait $fetch
+    downloads_end
     is "all downloads intact" "$(sort -u "$work/rounds")" 40
 done

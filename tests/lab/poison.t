@@ -6,17 +6,11 @@
 # Then a death of which nobody knows the packet: what is suspected is dropped until the pair is PROTECTED again, passes
 # alone, and the one that kills is known. The NF is tests/lab/poison.c, as a module of its own.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/dying.sh"
 need_lab
-plan 36
+plan 35
 
-ok "an NF that dies of a word" gcc -std=gnu11 -O2 -g -Wall -Wextra -Werror -fPIC -I"$BUILD/include" -shared \
-    -o "$work/poison.so" tests/lab/poison.c
-export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { poison: {} }, { monitor: { max_flows: 20000 }"
-export LAB_PROTECT="mode: log, quarantine_s: 60"
-ok "a lab without nodes" "$lab" up --no-nodes || exit 1
-sed -i "s#^  name: lab#  name: lab\n  modules: [ $work/poison.so ]#" "$pair"
-"$lab" start a && "$lab" start b
-ok "the pair is PROTECTED" is_protected || exit 1
+dying_pair "poison: {}" 60 tests/lab/poison.c
 web_files "$work" 10 4000 300000 3000000
 { head -c 3000 /dev/zero; printf KILL-KNOWN; head -c 3000 /dev/zero; } >"$work/files/answer"
 export WEB_PORTS="80 8080 50051"
@@ -26,15 +20,6 @@ ok "a web server behind the chain" web_serve "$work"
 deadly_request() { # WORD
     "$lab" exec client curl -q --silent --max-time 5 -H "X-Word: $1" http://203.0.113.100/0 >/dev/null
 }
-# Rounds of downloads for as long as the file "$work/on" is there; a line for each round.
-downloads() {
-    while [ -e "$work/on" ]; do
-        web_fetch "$work" "$work/out" 40 20
-        web_count "$work" intact
-    done >"$work/rounds"
-}
-downloads_begin() { touch "$work/on"; downloads & fetch=$!; sleep 0.7; }
-downloads_end() { rm "$work/on"; wait $fetch; }
 deaths() { us incidents -o json | jq -r '.incidents | length'; }
 died() { [ "$(deaths)" = "$1" ]; } # a reporter tells of it behind the node's end
 
