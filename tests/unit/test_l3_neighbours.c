@@ -178,6 +178,18 @@ static void senders_nobody_asked_for_are_not_learned(void **state)
     l3_end();
 }
 
+/* Who asks for an address of the chain gets his first packet, though nobody has asked for him. */
+static void who_has_just_asked_is_known(void **state)
+{
+    (void)state;
+    l3_begin();
+    l3_run(0, NULL);
+    struct nf_packet p = l3_arp(0, 1, everybody, host_mac, "10.0.0.78", "10.0.0.1");
+    l3_run(0.1, &p);
+    assert_int_equal(l3_mac_of(0.1, 1, "10.0.0.78"), host_mac[5]);
+    l3_end();
+}
+
 static bool known(const char *addr)
 {
     char text[8000], want[80];
@@ -486,6 +498,7 @@ int main(void)
         cmocka_unit_test(requests_for_own_addresses_are_answered),
         cmocka_unit_test(unknown_neighbours_are_asked_for_once_a_second),
         cmocka_unit_test(senders_nobody_asked_for_are_not_learned),
+        cmocka_unit_test(who_has_just_asked_is_known),
         cmocka_unit_test(a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop),
         cmocka_unit_test(neighbours_are_asked_again_and_forgotten_at_their_age),
         cmocka_unit_test(neighbours_in_use_are_kept),
