@@ -73,25 +73,34 @@ web_list() { # DIR OUT COUNT
     done
 }
 
-# It gives way to what is downloaded, and to nobody once DIR/over is there: beside work of others it would take for ever.
+# Sixteen downloads at a time, by one process: a process for each would take for ever beside work of others. It gives way to what is
+# downloaded, and to nobody once DIR/over is there.
 web_check() { # DIR: reads "done INDEX.FILE HTTP CURL ERROR" lines; what is broken is told on stderr
-    local dir=$1 mark path http code error name want got gives=10
-    local -A sums
+    local dir=$1 mark path http code error name want line sum gives=10
+    local -A sums got
+    local -a lines paths
     while read -r name want; do sums[$name]=$want; done <"$dir/sums"
-    while read -r mark path http code error; do
-        [ "$mark" = "done" ] || continue
-        name=${path##*/}
-        want=${sums[${name#*.}]:-none}
-        got=
+    while mapfile -t -n 16 lines && [ ${#lines[@]} -gt 0 ]; do
+        paths=() got=()
+        for line in "${lines[@]}"; do
+            read -r mark path _ <<<"$line"
+            [ "$mark" != "done" ] || [ ! -e "$path" ] || paths+=("$path")
+        done
         [ ! -e "$dir/over" ] || gives=0
-        [ ! -e "$path" ] || got=$(nice -n $gives sha256sum <"$path")
-        if [ "$code" = 0 ] && [ "$http" = 200 ] && [ "${got%% *}" = "$want" ]; then
-            echo "intact ${name%.*} $http $code" >>"$dir/results"
-        else
-            echo "broken ${name%.*} $http $code" >>"$dir/results"
-            echo "# $(date +%T.%N) download ${name%.*}: HTTP $http, curl $code $error" >&2
-        fi
-        rm -f -- "$path"
+        [ ${#paths[@]} = 0 ] || while read -r sum path; do got[$path]=$sum; done < <(nice -n $gives sha256sum -- "${paths[@]}")
+        for line in "${lines[@]}"; do
+            read -r mark path http code error <<<"$line"
+            [ "$mark" = "done" ] || continue
+            name=${path##*/}
+            want=${sums[${name#*.}]:-none}
+            if [ "$code" = 0 ] && [ "$http" = 200 ] && [ "${got[$path]:-}" = "$want" ]; then
+                echo "intact ${name%.*} $http $code" >>"$dir/results"
+            else
+                echo "broken ${name%.*} $http $code" >>"$dir/results"
+                echo "# $(date +%T.%N) download ${name%.*}: HTTP $http, curl $code $error" >&2
+            fi
+        done
+        rm -f -- "${paths[@]}"
     done
 }
 
