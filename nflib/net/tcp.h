@@ -57,16 +57,16 @@ static inline bool nf_tcp_is_request(uint8_t flags)
 {
     return (flags & (NF_TCP_SYN | NF_TCP_ACK | NF_TCP_RST | NF_TCP_FIN)) == NF_TCP_SYN;
 }
-/* An ACK without SYN, FIN and RST, as most packets are, in a state that it leaves as it is, from either side.
- */
-static inline bool nf_tcp_stays(uint8_t state, uint8_t flags)
+/* An ACK without SYN, FIN and RST, as most packets are, in a state that it leaves as it is. `reply`: it came
+ * from the side that is not the originator, whose ACK alone opens what the originator has asked for. */
+static inline bool nf_tcp_stays(uint8_t state, uint8_t flags, bool reply)
 {
-    const uint32_t moves = 1u << NF_TCP_SYN_SENT | 1u << NF_TCP_CLOSED | 1u << NF_TCP_SYN_RECV |
-                           1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET | 1u << NF_TCP_RESET_BACK |
-                           1u << NF_TCP_RESET_BOTH;
+    const uint32_t moves = 1u << NF_TCP_SYN_RECV | 1u << NF_TCP_LAST_ACK | 1u << NF_TCP_RESET |
+                           1u << NF_TCP_RESET_BACK | 1u << NF_TCP_RESET_BOTH;
+    const uint32_t asked = 1u << NF_TCP_SYN_SENT | 1u << NF_TCP_CLOSED;
 
     return (flags & (NF_TCP_FIN | NF_TCP_SYN | NF_TCP_RST | NF_TCP_ACK)) == NF_TCP_ACK &&
-           !(moves >> (state & 31) & 1);
+           !((reply ? moves | asked : moves) >> (state & 31) & 1);
 }
 /* Flags that no TCP sends: none at all, or two of SYN, FIN and RST together. */
 bool nf_tcp_is_impossible(uint8_t flags);

@@ -13,12 +13,17 @@
 
 /* ---- one packet --------------------------------------------------------------------------------- */
 
+/* From the side that is not the connection's originator; `reply`: it has the session's second key. */
+static inline bool comes_back(const struct nf_session *s, bool reply)
+{
+    return reply ^ ((s->key[1].own[0] & NF_SESSION_TURNED) != 0);
+}
+
 /* What a packet of TCP does to its session's state. Flags that no TCP sends change nothing. */
 static void follow_tcp(struct nf_sessions_lane *lane, struct nf_packet *p, struct nf_session *s, uint64_t now)
 {
     struct nf_session_look *look = &lane->look[p - lane->packets];
     uint8_t was = s->key[0].own[0], class;
-    bool reply = p->flow & NF_FLOW_REPLY;
 
     look->tcp_changed = false;
     if (nf_tcp_is_over(was) && nf_tcp_is_request(p->tcp_flags)) {
@@ -26,9 +31,8 @@ static void follow_tcp(struct nf_sessions_lane *lane, struct nf_packet *p, struc
         lane->noted = true;
         return;
     }
-    reply ^= (s->key[1].own[0] & NF_SESSION_TURNED) != 0;
     if (ft_likely(!nf_tcp_is_impossible(p->tcp_flags)))
-        s->key[0].own[0] = nf_tcp_next(was, p->tcp_flags, reply);
+        s->key[0].own[0] = nf_tcp_next(was, p->tcp_flags, comes_back(s, p->flow & NF_FLOW_REPLY));
     look->tcp_was = was;
     look->tcp_changed = s->key[0].own[0] != was;
     class = nf_timeout_class(NF_PROTO_TCP, s->key[0].own[0]);
@@ -280,7 +284,8 @@ static inline void look_at_guess(struct nf_sessions_lane *lane, struct nf_packet
             assure(lane, s, now);
         return;
     }
-    if (p->proto == NF_PROTO_TCP && nf_tcp_stays(s->key[0].own[0], p->tcp_flags)) {
+    if (p->proto == NF_PROTO_TCP &&
+        nf_tcp_stays(s->key[0].own[0], p->tcp_flags, comes_back(s, look->ref & 1))) {
         p->flow = flow | NF_FLOW_SETTLED;
         return;
     }

@@ -732,24 +732,28 @@ static void an_error_that_quotes_too_little_is_left_alone(void **state)
 
 static void what_stays_is_followed_to_the_same_state(void **state)
 {
-    for (unsigned flags = 0; flags < 256; flags++)
+    for (unsigned way = 0; way < 2 * 256; way++)
         for (uint8_t was = 0; was < NF_TCP_STATES; was++) {
-            if (!nf_tcp_stays(was, (uint8_t)flags))
+            uint8_t flags = (uint8_t)way;
+            bool reply = way & 256;
+
+            if (!nf_tcp_stays(was, flags, reply))
                 continue;
-            assert_false(nf_tcp_is_request((uint8_t)flags));
-            assert_false(nf_tcp_is_impossible((uint8_t)flags));
-            assert_int_equal(nf_tcp_next(was, (uint8_t)flags, false), was);
-            assert_int_equal(nf_tcp_next(was, (uint8_t)flags, true), was);
+            assert_false(nf_tcp_is_request(flags));
+            assert_false(nf_tcp_is_impossible(flags));
+            assert_int_equal(nf_tcp_next(was, flags, reply), was);
         }
 }
 
 static void data_stays_and_what_opens_or_ends_does_not(void **state)
 {
-    assert_true(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_PSH));
-    assert_false(nf_tcp_stays(NF_TCP_SYN_RECV, NF_TCP_ACK));
-    assert_false(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_RST));
-    assert_false(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_FIN));
-    assert_false(nf_tcp_stays(NF_TCP_CLOSED, NF_TCP_SYN));
+    assert_true(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_PSH, true));
+    assert_false(nf_tcp_stays(NF_TCP_SYN_RECV, NF_TCP_ACK, false));
+    assert_false(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_RST, true));
+    assert_false(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_FIN, true));
+    assert_false(nf_tcp_stays(NF_TCP_CLOSED, NF_TCP_SYN, true));
+    assert_true(nf_tcp_stays(NF_TCP_SYN_SENT, NF_TCP_ACK, false));
+    assert_false(nf_tcp_stays(NF_TCP_SYN_SENT, NF_TCP_ACK, true));
 }
 
 int main(void)
