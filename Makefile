@@ -79,7 +79,7 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
 MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash demos dpi fleet-drills greedy hairpin \
           hostile hung install ipv6 keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge log machine members-past \
-          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison policies push recorder-lanes redis \
+          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison policies push recorder-lanes \
           replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
 LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
@@ -340,7 +340,7 @@ SEED_PARTS := $(foreach s,$(FIXED_SEEDS),part-seeds-$(firstword $(subst $(colon)
 
 part-lab: all
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --exec bash $(call queue,$(LAB))
-part-lab-all: all $(BUILD)/understudy-planted $(BUILD)/bench-redis
+part-lab-all: all $(BUILD)/understudy-planted
 	@$(PART) lab env $(LABENV) prove -j$(LABS) --timer --failures --exec bash $(call queue,$(LAB) $(LABMORE))
 
 # In the order in which they begin: what takes longest first.
@@ -363,7 +363,7 @@ check: deps
 check-more: deps
 	@$(PART) begin
 	@echo "check-more: check, $(words $(LABMORE)) further lab tests, planted bugs, more seeds, fuzzing, models, clang-tidy"
-	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted $(BUILD)/bench-redis && \
+	+@$(MAKE) --no-print-directory -j3 all $(BUILD)/understudy-planted && \
 	    { $(MAKEPARTS) $(CI_PARTS); made=$$?; $(MAKEPARTS) part-alone-all && [ $$made = 0 ]; }; $(PART) end $$?
 
 # Parts of it, for whoever changes something.
@@ -373,7 +373,7 @@ check-sim: part-scenarios part-failed-seeds $(SEED_PARTS) part-day
 check-lab: all $(if $(filter $(LABMORE) $(LABLONG),$(LAB)),$(BUILD)/understudy-planted $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis)
 	@$(LABENV) prove --timer --failures --exec bash $(LAB)
 
-check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane
+check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/bench-redis
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)

@@ -148,15 +148,17 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
                                 .seed = c->seed,
                                 .empty = empty,
                                 .next = next};
+    bool recorded;
     int error;
 
     for (unsigned l = 0; l < group->lanes; l++)
         c->was[l] = group->lane[l].chain;
     c->exchange(c);
-    if (recorder)
-        lg_recorder_halt(recorder);
+    recorded = recorder && lg_recorder_halt(recorder);
     error = nf_chain_switch(&s, &c->fault);
     if (error) {
+        if (recorded) /* of this chain, until the next snapshot */
+            lg_recorder_missed(recorder);
         c->exchange(c);
         return error;
     }

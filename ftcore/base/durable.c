@@ -107,6 +107,8 @@ int ft_durable_end(struct ft_durable *d, bool whole, struct ft_fault *fault)
 
     if (!d->out)
         return 0;
+    if ((!whole || ferror(d->out)) && errno == 0)
+        errno = EIO; /* why is forgotten by now */
     whole &= !ferror(d->out) && fflush(d->out) == 0 && fsync(fileno(d->out)) == 0;
     if (!whole)
         error = ft_durable_fail(d->path, fault);

@@ -702,11 +702,19 @@ void lg_recorder_yield(struct lg_recorder *rec)
     end_snapshot(rec);
 }
 
-void lg_recorder_halt(struct lg_recorder *rec)
+bool lg_recorder_halt(struct lg_recorder *rec)
 {
+    bool recorded = phase_of(rec) != LG_PHASE_IDLE;
+
     for (unsigned l = 0; l < rec->lanes; l++)
         lg_recorder_stop(rec, l);
     end_snapshot(rec);
+    return recorded;
+}
+
+void lg_recorder_missed(struct lg_recorder *rec)
+{
+    atomic_fetch_add_explicit(&rec->gaps, 1, memory_order_relaxed);
 }
 
 void lg_recorder_take_chain(struct lg_recorder *rec, const char *identity, uint32_t len)

@@ -91,8 +91,10 @@ void lg_recorder_stop(struct lg_recorder *recorder, unsigned lane);
 /* All lanes are quiesced, or lane 0 is: gives back pending lines, if it has them. */
 void lg_recorder_yield(struct lg_recorder *recorder);
 /* All lanes are quiesced: the chain, and with it the region's content, is to be another one. What is recorded
- * ends here. */
-void lg_recorder_halt(struct lg_recorder *recorder);
+ * ends here. False: nothing was. */
+bool lg_recorder_halt(struct lg_recorder *recorder);
+/* Behind that: the chain stays, and counts as a gap until the next snapshot. */
+void lg_recorder_missed(struct lg_recorder *recorder);
 /* Behind that: it is, and what is recorded from now on is of the chain with this identity, copied. */
 void lg_recorder_take_chain(struct lg_recorder *recorder, const char *identity, uint32_t len);
 /* Lane 0: the lines pending at present are the recorder's. */

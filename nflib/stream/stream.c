@@ -257,7 +257,7 @@ static bool has_room(const struct nf_stream_taking *t, uint32_t count, bool behi
 
     if (!count)
         return true;
-    if (has + count > t->streams->flow_pieces)
+    if (has + count > t->streams->flow_pieces || has + count > left)
         return false;
     if (is_held(t, behind)) {
         left = left > all / 2 ? left - all / 2 : 0;

@@ -75,5 +75,5 @@ wait $pid 2>/dev/null
 ok "where its guard is killed as well it is all there" test -n "$(remains)"
 begin fleet-demo DEMO_WAIT=0
 ends "the next start removes it; it fails, and says of which condition" 1
-is_like "by shard" "$(grep FAILED "$said")" "*FAILED: for 0 s of a free machine: n1 is *"
+is_like "by shard" "$(grep FAILED "$said")" "*FAILED: for 0 s: n1 is *"
 ok "and leaves nothing but logs" nothing_left

@@ -138,7 +138,7 @@ static void on_death(int number)
         atomic_fetch_add(&shared->passed, 1);
         _exit(1);
     }
-    tell_failure(sim.seed, number == SIGPROF ? "it does not end" : strsignal(number));
+    tell_failure(sim.seed, number == SIGPROF || number == SIGALRM ? "it does not end" : strsignal(number));
     fflush(stdout);
     _exit(1);
 }
@@ -151,6 +151,7 @@ static bool run(uint64_t seed, bool aloud)
     if (noise >= 0 && lseek(noise, 0, SEEK_CUR) > 0 && (ftruncate(noise, 0) || lseek(noise, 0, SEEK_SET)))
         return false;
     setitimer(ITIMER_PROF, &(struct itimerval){.it_value.tv_sec = WATCHDOG}, NULL);
+    alarm(10 * WATCHDOG); /* one that waits for ever takes no processor */
     sim_plan_make(&plan, seed, options.kind);
     sim_story_begin(aloud);
     sim_begin(seed, &plan);
@@ -181,6 +182,7 @@ static _Noreturn void work(void)
     signal(SIGBUS, on_death);
     signal(SIGFPE, on_death);
     signal(SIGPROF, on_death);
+    signal(SIGALRM, on_death);
     for (uint64_t i; (i = atomic_fetch_add(&shared->next, 1)) < options.count + listed_count;) {
         if (run(seed_at(i), false))
             atomic_fetch_add(&shared->passed, 1);

@@ -160,7 +160,7 @@ static void a_change_of_the_chain_begins_another_recording(void **state)
     recorder_turn(7, 0);
     for (int i = 0; i < 500; i++)
         recorder_burst(100, 0);
-    lg_recorder_halt(rig.recorder);
+    assert_true(lg_recorder_halt(rig.recorder));
     lg_recorder_take_chain(rig.recorder, other, sizeof(other) - 1);
     for (int i = 0; i < 500; i++)
         recorder_burst(100, SECOND);
