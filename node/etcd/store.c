@@ -13,7 +13,8 @@
 #include <string.h>
 
 #define CODED_KEY (ND_ETCD_CODED(ND_KEY_MAX)) /* a key with its NUL, where a page begins behind it */
-#define TOLD      80u                         /* bytes of a key in a fault, with the NUL */
+#define KEY_LEN   (ND_KEY_MAX - 1)
+#define TOLD      80u /* bytes of a key in a fault, with the NUL */
 
 _Static_assert(ND_STORE_PAGE *(ND_ETCD_CODED(ND_VALUE_MAX) + CODED_KEY + 256u) + 1024u < ND_STORE_REPLY,
                "a page of the longest values fits an answer");
@@ -68,12 +69,26 @@ static json_t *coded_end(const char *prefix)
     return coded_bytes(end, len);
 }
 
-/* The keys behind `last`; NULL: all of them, of whatever revision is the newest. */
+/* The first key behind `last`. Behind one of the greatest length are keys that begin with it, which are too
+ * long, and are passed over. */
+static json_t *coded_next(const char *last)
+{
+    size_t len = strlen(last);
+    char key[ND_KEY_MAX];
+
+    if (len < KEY_LEN)
+        return coded_bytes(last, len + 1);
+    memcpy(key, last, len + 1);
+    while ((unsigned char)key[len - 1] == 0xff) /* the prefix has others */
+        key[--len] = '\0';
+    return coded_end(key);
+}
+
+/* The keys behind `last`; "": all of them, of whatever revision is the newest. */
 static json_t *make_page(const char *prefix, const char *last, int64_t revision)
 {
-    json_t *o =
-        json_pack("{s:o, s:o, s:o}", "key", last ? coded_bytes(last, strlen(last) + 1) : coded(prefix),
-                  "range_end", coded_end(prefix), "limit", number(ND_STORE_PAGE));
+    json_t *o = json_pack("{s:o, s:o, s:o}", "key", *last ? coded_next(last) : coded(prefix), "range_end",
+                          coded_end(prefix), "limit", number(ND_STORE_PAGE));
 
     return with_number(o, "revision", revision);
 }
@@ -130,18 +145,19 @@ static int malformed(struct ft_fault *fault, const char *what)
     return ft_fail(fault, FT_EMALFORMED, "its answer has %s", what);
 }
 
-/* out: ND_KEY_MAX bytes. */
-static int read_key(const json_t *kv, const char *prefix, char *out, struct ft_fault *fault)
+/* out: ND_KEY_MAX bytes; of a key that is too long its first ones. */
+static int read_key(const json_t *kv, const char *prefix, char *out, bool *too_long, struct ft_fault *fault)
 {
     const json_t *o = json_object_get(kv, "key");
     const char *text = json_string_value(o);
     size_t len = json_string_length(o);
     char bytes[CODED_KEY], told[TOLD];
-    ssize_t n = text && len < sizeof(bytes) ? nd_etcd_decode(text, len, bytes) : -1;
+    ssize_t n = text ? nd_etcd_decode(text, len < sizeof(bytes) ? len : sizeof(bytes) - 1, bytes) : -1;
 
-    if (n < 1 || n >= (ssize_t)ND_KEY_MAX || memchr(bytes, '\0', (size_t)n))
-        return ft_fail(fault, FT_EMALFORMED,
-                       "its answer has a key that is no text of 1 to %u bytes in base64", ND_KEY_MAX - 1);
+    *too_long = n > (ssize_t)KEY_LEN;
+    n = *too_long ? (ssize_t)KEY_LEN : n;
+    if (n < 1 || memchr(bytes, '\0', (size_t)n))
+        return ft_fail(fault, FT_EMALFORMED, "its answer has a key that is no text in base64");
     memcpy(out, bytes, (size_t)n);
     out[n] = '\0';
     if (strncmp(out, prefix, strlen(prefix)) != 0)
@@ -172,14 +188,15 @@ static int make_entry(const char *key, const json_t *value, struct nd_entry **ou
     return 0;
 }
 
-/* A key as it is in revision `revision`; `deleted`: its deletion. The caller frees *out. */
+/* A key as it is in revision `revision`; `deleted`: its deletion. The caller frees *out. *too_long: whoever
+ * may write below one key keeps nobody from the others by it, so it is passed over. */
 static int read_entry(const json_t *kv, const char *prefix, int64_t revision, bool deleted,
-                      struct nd_entry **out, struct ft_fault *fault)
+                      struct nd_entry **out, bool *too_long, struct ft_fault *fault)
 {
     const json_t *lease = json_object_get(kv, "lease");
     struct nd_entry as = {.created = 0};
     char key[ND_KEY_MAX];
-    int error = read_key(kv, prefix, key, fault);
+    int error = read_key(kv, prefix, key, too_long, fault);
 
     *out = NULL;
     if (error)
@@ -208,14 +225,10 @@ static int read_revision(const json_t *answer, int64_t *out, struct ft_fault *fa
     return 0;
 }
 
-static const char *last_of(const struct nd_keys *keys)
-{
-    return keys->count ? keys->at[keys->count - 1]->key : NULL;
-}
-
-/* Adds a page to *keys, whose keys are before it. *revision 0: this is the first page, and sets it. */
-static int read_page(const json_t *answer, const char *prefix, struct nd_keys *keys, int64_t *revision,
-                     bool *more, struct ft_fault *fault)
+/* Adds a page to *keys, whose keys are before it. `last`: ND_KEY_MAX bytes, the last key's of the page
+ * before. *revision 0: this is the first page, and sets it. */
+static int read_page(const json_t *answer, const char *prefix, struct nd_keys *keys, char *last,
+                     int64_t *revision, bool *more, struct ft_fault *fault)
 {
     const json_t *kvs = json_object_get(answer, "kvs"), *goes_on = json_object_get(answer, "more");
     size_t count = json_array_size(kvs);
@@ -232,17 +245,21 @@ static int read_page(const json_t *answer, const char *prefix, struct nd_keys *k
         return malformed(fault, "\"more\" that is not true or false, or true without a key");
     for (size_t i = 0; i < count; i++) {
         struct nd_entry *entry;
+        bool too_long;
 
-        error = read_entry(json_array_get(kvs, i), prefix, *revision, false, &entry, fault);
-        if (!error && last_of(keys) && strcmp(last_of(keys), entry->key) >= 0)
+        error = read_entry(json_array_get(kvs, i), prefix, *revision, false, &entry, &too_long, fault);
+        if (!error && (too_long ? strcmp(last, entry->key) > 0 : strcmp(last, entry->key) >= 0))
             error = malformed(fault, "keys that are not in their order");
         if (!error)
+            strcpy(last, entry->key);
+        if (!error && !too_long)
             error = nd_keys_reserve(keys, 1, strlen(entry->key) + entry->len, fault);
-        if (error) {
+        if (error || too_long)
             nd_entry_free(entry);
+        else
+            nd_keys_put(keys, entry);
+        if (error)
             return error;
-        }
-        nd_keys_put(keys, entry);
     }
     return 0;
 }
@@ -345,17 +362,18 @@ struct reading {
 static int read_at(struct nd_etcd *e, const char *server, void *reading, struct ft_fault *fault)
 {
     struct reading *r = reading;
+    char last[ND_KEY_MAX] = "";
     bool more = true;
 
     nd_keys_clear(r->keys);
     r->revision = 0;
     while (more) {
-        json_t *answer, *body = make_page(r->prefix, last_of(r->keys), r->revision);
+        json_t *answer, *body = make_page(r->prefix, last, r->revision);
         int error = exchange(e, server, "/v3/kv/range", body, false, &answer, fault);
 
         if (error)
             return error;
-        error = read_page(answer, r->prefix, r->keys, &r->revision, &more, fault);
+        error = read_page(answer, r->prefix, r->keys, last, &r->revision, &more, fault);
         json_decref(answer);
         if (error)
             return nd_etcd_blame(error, server, fault);
@@ -563,7 +581,7 @@ static void free_events(struct events *events)
 
 /* One event; `first`: the revision before which there is none. */
 static int read_event(const json_t *o, const char *prefix, int64_t first, int64_t revision,
-                      struct nd_event *out, struct ft_fault *fault)
+                      struct nd_event *out, bool *too_long, struct ft_fault *fault)
 {
     const json_t *type = json_object_get(o, "type");
     const char *name = type ? json_string_value(type) : "PUT";
@@ -572,7 +590,8 @@ static int read_event(const json_t *o, const char *prefix, int64_t first, int64_
     if (!name || (strcmp(name, "PUT") != 0 && strcmp(name, "DELETE") != 0))
         return malformed(fault, "an event that is not PUT or DELETE");
     out->deleted = name[0] == 'D';
-    error = read_entry(json_object_get(o, "kv"), prefix, revision, out->deleted, &out->entry, fault);
+    error =
+        read_entry(json_object_get(o, "kv"), prefix, revision, out->deleted, &out->entry, too_long, fault);
     if (error || out->entry->changed >= first)
         return error;
     nd_entry_free(out->entry);
@@ -597,11 +616,18 @@ static int read_events(const json_t *answer, const char *prefix, int64_t next, s
     if (!out->at)
         return ft_fail(fault, FT_ENOMEM, "no memory for %zu events", count);
     out->last = next;
-    for (; !error && out->count < count; out->count += !error) {
+    for (size_t i = 0; !error && i < count; i++) {
         struct nd_event *event = &out->at[out->count];
+        bool too_long;
 
-        error = read_event(json_array_get(events, out->count), prefix, out->last, revision, event, fault);
-        out->last = error ? out->last : event->entry->changed;
+        error = read_event(json_array_get(events, i), prefix, out->last, revision, event, &too_long, fault);
+        if (error)
+            continue;
+        out->last = event->entry->changed;
+        if (too_long)
+            nd_entry_free(event->entry);
+        else
+            out->count++;
     }
     if (error) {
         free_events(out);

@@ -125,6 +125,7 @@ static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
 static struct nd_keys keys;
 static int64_t revision;
 static bool more;
+static char last[ND_KEY_MAX]; /* of the page before */
 
 static int page(const char *text, int64_t at)
 {
@@ -132,9 +133,10 @@ static int page(const char *text, int64_t at)
     int error;
 
     revision = at;
+    last[0] = at ? last[0] : '\0';
     error = nd_etcd_load(&o, text, strlen(text), false, &fault);
     if (!error)
-        error = read_page(o, P, &keys, &revision, &more, &fault);
+        error = read_page(o, P, &keys, last, &revision, &more, &fault);
     json_decref(o);
     return error;
 }
@@ -213,6 +215,37 @@ static void what_is_no_page_is_refused(void **state)
             fail_msg("taken for a page: %s", bad[i]);
         nd_keys_clear(&keys);
     }
+}
+
+/* It may be the last of its page, and the first of the next, whose first 255 bytes are the same. */
+static void a_key_that_is_too_long_is_passed_over(void **state)
+{
+    char bytes[300], coded_name[ND_ETCD_CODED(sizeof(bytes))], text[1000], next[ND_KEY_MAX];
+    static const size_t lens[] = {255, 256, 300};
+
+    memset(bytes, 'f', sizeof(bytes));
+    memcpy(bytes, P, strlen(P));
+    for (size_t i = 0; i < 3; i++) {
+        nd_etcd_encode(bytes, lens[i], coded_name);
+        snprintf(text, sizeof(text), "{" HEADER ",\"kvs\":[" KV("%s", "") "],\"more\":true}", coded_name);
+        assert_int_equal(page(text, i ? 9 : 0), 0);
+        assert_int_equal(keys.count, 1);
+    }
+    assert_int_equal(strlen(keys.at[0]->key), 255);
+    memcpy(next, bytes, 255);
+    next[254] = 'g';
+    nd_etcd_encode(next, 255, coded_name);
+    json_t *o = make_page(P, last, 9);
+
+    assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
+    json_decref(o);
+    memset(last + 200, 0xff, 55);
+    next[199] = 'g';
+    nd_etcd_encode(next, 200, coded_name);
+    o = make_page(P, last, 9);
+    assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
+    json_decref(o);
+    nd_keys_clear(&keys);
 }
 
 /* One more than was asked for. */
@@ -542,7 +575,7 @@ static void requests_are_what_etcd_takes(void **state)
     static const struct nd_compare compares[] = {{"/f/a", ND_CREATED, 0}, {"/f/b", ND_CHANGED, 7}};
     static const struct nd_change changes[] = {{"/f/a", "one", 3, 12}, {"/f/b", NULL, 0, 0}};
 
-    is_text(make_page(P, NULL, 0), "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
+    is_text(make_page(P, "", 0), "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
     is_text(make_page(P, "/f/a", 9),
             "{\"key\":\"L2YvYQA=\",\"range_end\":\"L2Yw\",\"limit\":\"128\",\"revision\":\"9\"}");
     is_text(make_txn(compares, 2, changes, 2),
@@ -567,6 +600,7 @@ int main(void)
         cmocka_unit_test(a_refusal_is_said_as_far_as_it_is_text),
         cmocka_unit_test(a_page_is_read),
         cmocka_unit_test(what_is_no_page_is_refused),
+        cmocka_unit_test(a_key_that_is_too_long_is_passed_over),
         cmocka_unit_test(a_page_has_its_limit),
         cmocka_unit_test(a_table_has_its_limit),
         cmocka_unit_test(a_transaction_is_done_only_if_etcd_says_so),
