@@ -601,11 +601,14 @@ static int end_upgrade(struct command *c)
 
 /* ---- what comes of a wish ----------------------------------------------------------------------- */
 
-/* No shard has a member there, and its own agent says that no node is left: a key says so before the node has
- * ended. */
+/* No shard has a member there, and its own agent says that no node is left, nor one of a shard that the file
+ * does not have: a key says so before the node has ended. */
 static bool is_empty(const struct command *c, uint32_t server)
 {
-    return c->picture.server[server].lease && !c->plan->view[server].nodes && !c->picture.said[server].nodes;
+    const struct fl_server_said *said = &c->picture.said[server];
+
+    return c->picture.server[server].lease && !c->plan->view[server].nodes && !said->unreadable &&
+           !said->nodes && !said->strays;
 }
 
 /* `kind`: the wish's. As far as is seen. */

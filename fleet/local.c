@@ -36,6 +36,8 @@ struct local_node {
     struct fl_placement placement;
     bool keeps;     /* nobody told of it, and its view file may be there, as was seen last */
     bool removes;   /* of a stray: nothing of it is to be left */
+    bool removed;   /* and nothing is, as long as it is told so */
+    bool stops;     /* systemctl took its stop, which it was told last */
     bool written;   /* its files are as the placement says */
     uint64_t tried; /* to write them, when last; 0: never */
     bool says;      /* what it said in this turn is in `said` */
@@ -61,6 +63,7 @@ struct fl_local {
     uint64_t fresh;    /* until then what it was told holds */
     unsigned waited;   /* in this turn, for answers that did not come */
     uint32_t first;    /* shard that is asked first: it was passed over, or 0 */
+    uint32_t ends;     /* stray whose node is gone, and whose files go in this turn; FL_NONE: none */
     uint64_t refused;  /* times that a node gave a reason not to carry out an order */
     uint64_t measured; /* when nodes were last, all in one turn: a change is a write of the server's key. View
                           files are looked for then, since most shards of a large fleet have none here */
@@ -288,7 +291,10 @@ void fl_local_tell(struct fl_local *l, uint32_t shard, const struct fl_placement
 
 void fl_local_remove(struct fl_local *l, uint32_t shard, bool removes)
 {
-    l->node[shard].removes = removes;
+    struct local_node *n = &l->node[shard];
+
+    n->removed &= removes;
+    n->removes = removes && !n->removed;
 }
 
 /* ---- asking ------------------------------------------------------------------------------------- */
@@ -468,6 +474,7 @@ static void run_systemctl(struct local_node *n, const char *verb, const char *no
     if (n->systemctl)
         return;
     snprintf(unit, sizeof(unit), "understudy@%s", node);
+    n->stops = false;
     n->systemctl = fork();
     if (n->systemctl == 0) {
         int nothing = open("/dev/null", O_RDWR);
@@ -493,7 +500,8 @@ static void reap(struct local_node *n, const char *node)
     if (!n->systemctl || waitpid(n->systemctl, &status, WNOHANG) != n->systemctl)
         return;
     n->systemctl = 0;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+    n->stops = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!n->stops)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl failed for understudy@%s, with %d%s", node,
                      WIFEXITED(status) ? WEXITSTATUS(status) : -1,
                      WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": no systemctl is in PATH" : "");
@@ -622,13 +630,16 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     }
 }
 
-static void end_stray(struct fl_local *l, uint32_t shard)
+static void end_stray(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
     struct ft_fault fault = {""};
 
+    n->stopped = now; /* where it fails it is tried again, a while later */
+
     if (fl_stray_end(l->file, shard, l->self, &fault) == 0) {
         n->told = n->keeps = n->removes = false;
+        n->removed = true;
     } else if (strncmp(fault.text, n->refused, sizeof(n->refused) - 1) != 0) {
         snprintf(n->refused, sizeof(n->refused), "%s", fault.text);
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s is not removed: %s",
@@ -637,7 +648,8 @@ static void end_stray(struct fl_local *l, uint32_t shard)
 }
 
 /* A node of a shard that the file does not have goes on, until it is to be removed. It is not there any more
- * once nobody listens at its socket, a while behind its stop. */
+ * once nobody listens at its socket, a while behind its stop. Of those one is ended in a turn: the one that
+ * was tried longest ago. */
 static void turn_stray(struct fl_local *l, uint32_t shard, uint64_t now)
 {
     struct local_node *n = &l->node[shard];
@@ -648,12 +660,13 @@ static void turn_stray(struct fl_local *l, uint32_t shard, uint64_t now)
     hear(l, shard, now);
     if (!n->removes || !is_fresh(l))
         return;
-    if (!n->stopped || (n->listens && now - n->stopped > START_NS)) {
+    if (n->stopped && now - n->stopped <= START_NS)
+        return;
+    if (!n->stopped || n->listens || !n->stops) {
         n->stopped = now;
         run_systemctl(n, "stop", node);
-    } else if (!n->listens && now - n->stopped > START_NS) {
-        n->stopped = now; /* where it fails it is tried again, a while later */
-        end_stray(l, shard);
+    } else if (l->ends == FL_NONE || n->stopped < l->node[l->ends].stopped) {
+        l->ends = shard;
     }
 }
 
@@ -666,6 +679,7 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
     l->said.nodes = l->said.kepts = 0;
     l->fresh = fresh;
     l->waited = 0;
+    l->ends = FL_NONE;
     for (uint32_t k = 0; k < shards; k++) {
         uint32_t i = (l->first + k) % shards;
         struct local_node *n = &l->node[i];
@@ -683,6 +697,8 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
             n->says = false;
     }
     l->first = passed == shards ? 0 : passed;
+    if (l->ends != FL_NONE && is_fresh(l))
+        end_stray(l, l->ends, now);
     for (uint32_t i = 0; i < shards; i++) {
         const struct local_node *n = &l->node[i];
 

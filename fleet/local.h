@@ -36,9 +36,10 @@ void fl_local_remove(struct fl_local *local, uint32_t shard, bool removes);
 /*
  * One turn: asks the nodes, starts and stops them, carries orders out. Waits for nobody but for a node's
  * answer to a question, FL_ASK_MS at most each; behind three that did not come, nodes that did not answer
- * when they were asked last wait for the next turn. Until `fresh` what it was told is what the keys say; from
- * then on nodes are started and nothing more, since an order may have been withdrawn. Times are monotonic,
- * ns.
+ * when they were asked last wait for the next turn; and at its end, where a stray is removed, for etcd, which
+ * is to delete its key, FL_STRAY_END_MS at most (stray.h): it does so for one of them. Until `fresh` what it
+ * was told is what the keys say; from then on nodes are started and nothing more, since an order may have
+ * been withdrawn. Times are monotonic, ns.
  */
 #define FL_ASK_MS 300
 void fl_local_turn(struct fl_local *local, uint64_t fresh, uint64_t now);

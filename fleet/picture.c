@@ -56,6 +56,7 @@ static int fear_all(struct fl_server_said *said, uint32_t shards, struct ft_faul
 
     for (uint32_t i = 0; i < shards && !error; i++)
         said->kept[said->kepts++] = i;
+    said->unreadable = true;
     return error;
 }
 

@@ -2,6 +2,7 @@
 /* Shards that the file does not have any more. See stray.h. */
 #include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
+#include "node/base/clock.h"
 #include "node/config/config.h"
 #include "node/etcd/store.h"
 
@@ -80,13 +81,23 @@ bool fl_stray_is(const struct fl_picture *p, const struct nd_keys *keys, uint32_
 
 /* ---- the end of one, on its server -------------------------------------------------------------- */
 
+/* The agent's watchdog waits for it; it is asked for once a second. */
+#define END_NS ((FL_STRAY_END_MS - 1000) * 1000000ull)
+
+static bool is_late(void *until)
+{
+    return nd_now() > *(const uint64_t *)until;
+}
+
 /* The node's user may write that key, and the agent's may not: so it is asked as the node would. */
-static int delete_decision(const struct fl_file *file, const char *pair, struct ft_fault *fault)
+static int delete_decision(const struct fl_file *file, uint32_t server, const char *pair,
+                           struct ft_fault *fault)
 {
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
     struct nd_arena *arena = nd_arena_new();
     const struct nd_yaml *root = NULL, *at;
     struct nd_arbiter_config arbiter;
+    uint64_t until = nd_now() + END_NS;
     struct nd_etcd *etcd = NULL;
     struct nf_file text;
     bool done;
@@ -100,9 +111,11 @@ static int delete_decision(const struct fl_file *file, const char *pair, struct 
         const struct nd_change gone = {.key = arbiter.key};
 
         snprintf(arbiter.etcd.owner, sizeof(arbiter.etcd.owner), "%s", file->user);
-        error = nd_etcd_open(&etcd, &arbiter.etcd, &limits, NULL, NULL, fault);
-        if (!error)
+        error = nd_etcd_open(&etcd, &arbiter.etcd, &limits, is_late, &until, fault);
+        if (!error) {
+            nd_etcd_begin_at(etcd, file->server[server].name);
             error = nd_store_txn(etcd, NULL, 0, &gone, 1, &done, NULL, fault);
+        }
         nd_etcd_close(etcd);
     }
     nd_arena_free(arena);
@@ -123,7 +136,8 @@ static bool remove_directory(int at, const char *path, int depth)
         return errno == ENOENT;
     }
     while ((e = readdir(dir)))
-        if (unlinkat(fd, e->d_name, 0) != 0 && errno == EISDIR && depth > 0 && e->d_name[0] != '.')
+        if (unlinkat(fd, e->d_name, 0) != 0 && errno == EISDIR && depth > 0 && strcmp(e->d_name, ".") != 0 &&
+            strcmp(e->d_name, "..") != 0)
             (void)remove_directory(fd, e->d_name, depth - 1); /* what stays keeps the directory */
     closedir(dir);
     return unlinkat(at, path, AT_REMOVEDIR) == 0 || errno == ENOENT;
@@ -137,7 +151,7 @@ int fl_stray_end(const struct fl_file *file, uint32_t shard, uint32_t server, st
 
     fl_node_name(node, file, shard, server);
     snprintf(path, sizeof(path), "%s/%s.yaml", file->state, node);
-    error = delete_decision(file, path, fault);
+    error = delete_decision(file, server, path, fault);
     if (error)
         return error;
     snprintf(path, sizeof(path), "%s/%s", file->state, node);
@@ -173,15 +187,23 @@ static bool concerns(const struct fl_picture *p, const struct nd_keys *keys, con
            copy_of(p, keys, server, shard);
 }
 
-/* No server tells of it, and none that might is silent. */
+static bool is_told(const struct fl_picture *p, const struct nd_keys *keys, uint32_t shard, uint32_t server)
+{
+    const struct nd_entry *copy = copy_of(p, keys, server, shard);
+
+    return copy && strcmp(copy->value, FL_STRAY_ENDS) == 0;
+}
+
+/* No server tells of it, and each that might was told that it ends, and says something. */
 static bool is_over(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_placement *key,
                     uint32_t shard)
 {
-    bool over = !p->unreadable;
+    bool over = true;
 
     for (uint32_t i = 0; i < p->fleet.servers && over; i++)
         over = !fl_stray_on(p, shard, i) &&
-               (p->server[i].lease || p->server[i].unlisted || !concerns(p, keys, key, shard, i));
+               (p->server[i].unlisted || !concerns(p, keys, key, shard, i) ||
+                (p->server[i].lease && !p->said[i].unreadable && is_told(p, keys, shard, i)));
     return over;
 }
 
@@ -225,7 +247,7 @@ static int follow_wish(struct fl_copies *out, const struct fl_picture *p, const 
         const struct nd_entry *copy = copy_of(p, keys, i, shard);
         char at[FL_KEY_MAX];
 
-        if (concerns(p, keys, key, shard, i) && !(copy && strcmp(copy->value, FL_STRAY_ENDS) == 0))
+        if (concerns(p, keys, key, shard, i) && !is_told(p, keys, shard, i))
             error = fl_copies_add(out, fl_copy_key(at, p->file, i, shard), copy, FL_STRAY_ENDS, fault);
     }
     return error;

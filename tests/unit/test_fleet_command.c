@@ -199,12 +199,19 @@ static void a_wish_is_waited_for(void **state)
     static const struct {
         const char *verb, *of, *to, *wait;
         int code;
+        const char *c; /* what that server says then; NULL: what it has said */
     } wishes[] = {
-        {"pin", "east", "a", "5", ND_DONE},      {"pin", "east", "b", "1", ND_NOT_EQUAL},
-        {"move", "east", "a", "5", ND_DONE},     {"drain", "c", NULL, "5", ND_DONE},
-        {"drain", "a", NULL, "1", ND_NOT_EQUAL}, {"undrain", "a", NULL, "1", ND_USAGE},
-        {"drain", "d", NULL, "1", ND_NOT_EQUAL}, /* its node is no member any more, and runs */
-        {"drain", "e", NULL, "1", ND_NOT_EQUAL}, /* nobody speaks for it */
+        {"pin", "east", "a", "5", ND_DONE, NULL},
+        {"pin", "east", "b", "1", ND_NOT_EQUAL, NULL},
+        {"move", "east", "a", "5", ND_DONE, NULL},
+        {"drain", "c", NULL, "5", ND_DONE, NULL},
+        {"drain", "a", NULL, "1", ND_NOT_EQUAL, NULL},
+        {"undrain", "a", NULL, "1", ND_USAGE, NULL},
+        {"drain", "d", NULL, "1", ND_NOT_EQUAL, NULL}, /* its node is no member any more, and runs */
+        {"drain", "e", NULL, "1", ND_NOT_EQUAL, NULL}, /* nobody speaks for it */
+        /* A node of a shard that the file does not have runs; then who knows. */
+        {"drain", "c", NULL, "1", ND_NOT_EQUAL, "{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}"},
+        {"drain", "c", NULL, "1", ND_NOT_EQUAL, "spoilt"},
     };
     struct help_real_etcd real;
     char file_name[100];
@@ -222,6 +229,9 @@ static void a_wish_is_waited_for(void **state)
     for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
         const char *words[] = {"fleet",        wishes[i].verb, "-c",         file_name, "--wait",
                                wishes[i].wait, wishes[i].of,   wishes[i].to, NULL};
+
+        if (wishes[i].c)
+            free(help_etcdctl(&real, "put understudy/f/servers/c '%s'", wishes[i].c));
         int code = fl_cmd_fleet(wishes[i].to ? 8 : 7, (char **)words);
 
         if (code != wishes[i].code)

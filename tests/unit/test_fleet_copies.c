@@ -266,10 +266,18 @@ static void a_shard_out_of_the_file_is_ended_by_a_person_alone(void **state)
     put_server("b", "");
     assert_string_equal(follow(true),
                         "-agents/a/west -agents/b/west -shards/west -wishes/pin/west -wishes/remove/west ");
-    /* What cannot be read may tell of it. */
-    put("servers/c", "spoilt", 6);
+    /* What cannot be read may tell of it, where it may have it. */
+    put("servers/b", "spoilt", 6);
     assert_string_equal(follow(true), "");
-    put_server("c", "");
+    put_server("b", "");
+    put("servers/c", "spoilt", 6);
+    put("shards/east", "spoilt", 6);
+    assert_string_equal(follow(true),
+                        "-agents/a/west -agents/b/west -shards/west -wishes/pin/west -wishes/remove/west ");
+    /* Who was not told does not know what it is asked for. */
+    put("agents/b/west", EAST("a", "b", "7", ""), 5);
+    assert_string_equal(follow(true), "agents/b/west={\"remove\":true} ");
+    put("agents/b/west", FL_STRAY_ENDS, 5);
     nd_keys_remove(&keys, "understudy/f/wishes/remove/west");
     assert_string_equal(follow(true), "-agents/a/west -agents/b/west ");
 }

@@ -467,14 +467,16 @@ static bool is_said_of_west(struct fl_local *l, const char *expected)
 /* A line that was lost from the file ends no shard; a person does. Its files go once nobody listens there. */
 static void a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to(void **state)
 {
-    static const char *const left[] = {"west.told", "west-a.yaml", "west-a.env", "west-a/west-a.view",
-                                       "west-a/west-a.sets/12"};
+    static const char *const left[] = {
+        "west.told",          "west-a.yaml",           "west-a.env",
+        "west-a/west-a.view", "west-a/west-a.sets/12", "west-a/.west-a.crash-9.new/report"};
     struct ft_fault fault = {""};
     struct fl_local *l;
 
     unlink(path("units"));
     mkdir(path("west-a"), 0700);
     mkdir(path("west-a/west-a.sets"), 0700);
+    mkdir(path("west-a/.west-a.crash-9.new"), 0700);
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         put(left[i], "{}", 0600);
     put("not-a-shard.told", "{}", 0600);
@@ -500,9 +502,27 @@ static void a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to(void 
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         assert_int_equal(access(path(left[i]), F_OK), 0);
     west_runs = false;
-    for (int i = 0; i < 10; i++)
+    put("systemctl", "#!/bin/sh\nexit 1\n", 0755);
+    l->node[1].stops = false;
+    for (int i = 0; i < 10; i++) {
         fl_local_turn(l, UINT64_MAX, now += S);
+        UNTIL(!l->node[1].systemctl)
+        reap(&l->node[1], "west-a");
+    }
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
+        assert_int_equal(access(path(left[i]), F_OK), 0);
+    put("systemctl", "#!/bin/sh\nexit 0\n", 0755);
+    for (int i = 0; i < 10; i++) {
+        fl_local_turn(l, UINT64_MAX, now += S);
+        UNTIL(!l->node[1].systemctl)
+        reap(&l->node[1], "west-a");
+    }
     assert_true(is_said_of_west(l, "{\"nodes\":{},\"kept\":[]}"));
+    fl_local_remove(l, 1, true); /* the leader has not deleted the copy yet */
+    assert_false(l->node[1].removes);
+    fl_local_remove(l, 1, false);
+    fl_local_remove(l, 1, true);
+    assert_true(l->node[1].removes);
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         assert_int_not_equal(access(path(left[i]), F_OK), 0);
     assert_int_not_equal(access(path("west-a"), F_OK), 0);
