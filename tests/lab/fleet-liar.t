@@ -7,7 +7,7 @@ FLEET_SERVERS=3 FLEET_SHARDS=1 FLEET_HOLD_DOWN=86400 FLEET_ON="s1, s2"
 . "$(dirname "$0")/lib.sh"
 need_lab
 . "$root/tests/lab/fleet.sh"
-plan 18
+plan 19
 
 fleet_network && fleet_files || exit 1
 etcd_start
@@ -39,13 +39,18 @@ is "the shard's key is as it was" "$(key)" "$held"
 too_long() { head -c 70000 /dev/zero | tr '\0' x | in_etcd put "understudy/lab/$1" >/dev/null; } # KEY
 ok "a word of s3 that is too long, and a decision of the shard's" too_long servers/s3
 too_long arbiter/n1
+in_etcd put "understudy/lab/wishes/$(printf '%0300d' 1)" 1 >/dev/null # passed over
 is_cut() { fleet status | tee "$work/status" | grep -q 'servers/s3: a value of more than 65536 bytes' && [ "$(said '.shards[0].state')" = PROTECTED ]; }
 ok "status says which, and tells of the others" soon 10 is_cut
-is "the leader goes on hearing the fleet" "$(cat "$work"/agent-s?.log | grep -c 'keys are not heard')" 0
+in_etcd put understudy/lab/wishes/remove/n1 1 >/dev/null
+withdrawn() { [ -z "$(in_etcd get --keys-only understudy/lab/wishes/remove/n1)" ]; }
+ok "the leader takes away a removal of a shard that the file has" soon 15 withdrawn
+is "it goes on hearing the fleet" "$(cat "$work"/agent-s?.log | grep -c 'keys are not heard')" 0
 is "no node has ended, and none has begun" "$(nodes)" "$before"
 is "no agent has stopped a node" "$(units)" "$stops"
 in_etcd del understudy/lab/servers/s3 >/dev/null
 in_etcd del understudy/lab/arbiter/n1 >/dev/null
+in_etcd del "understudy/lab/wishes/$(printf '%0300d' 1)" >/dev/null
 agent_start s3
 ok "the lie is over: nothing is to be done" soon 30 status_is 0
 is "no node has ended, and none has begun" "$(nodes)" "$before"
