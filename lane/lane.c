@@ -96,6 +96,8 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
         return ft_fail(fault, FT_ENOMEM, "lane %u: no memory for %u held packets", lane->index, hold);
     int error = make_chain(lane, fault);
 
+    if (!error && lane->setup.wire)
+        error = nd_link_make(&lane->link, lane->setup.wire, fault);
     if (!error && lg_replayed_init(&lane->replayed, replayed_bytes(lane)) != 0)
         error = ft_fail(fault, FT_ENOMEM, "lane %u: no memory for replayed outputs", lane->index);
     return error;
@@ -108,6 +110,7 @@ void nd_lane_free(struct nd_lane *lane)
     nd_waiting_free(&lane->waiting);
     nd_verification_free(lane);
     lg_replayed_free(&lane->replayed);
+    nd_link_free(lane->link);
     free(lane->burst.frames);
 }
 
@@ -187,7 +190,7 @@ static void begin_replay(struct nd_lane *lane)
  * take over was taken back, or the state is given up: then others in the midst of a burst wait no longer. */
 static bool replay_closed_set(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDER_GET(lane->shared, closed_to);
+    uint64_t upto = nd_lane_replays_to(lane);
 
     while (nd_lane_behind(lane, upto) && nd_lane_replay(lane, upto)) {
         bool given_up =
@@ -222,7 +225,7 @@ static void discard_entries(struct ft_ring *ring)
  * the node is to end, or the order was taken back. */
 static bool take_over(struct nd_lane *lane)
 {
-    uint64_t upto = FT_ORDER_GET(lane->shared, closed_to);
+    uint64_t upto = nd_lane_replays_to(lane);
 
     if (!replay_closed_set(lane) || nd_lane_is_to_end(lane) || nd_lane_is_taken_back(lane))
         return false;
@@ -230,6 +233,7 @@ static bool take_over(struct nd_lane *lane)
              nf_chain_state(lane->chain)->burst, upto);
     discard_entries(&lane->shared->replay); /* outside the closed set: nothing of it was released */
     discard_entries(&lane->shared->checkpoint);
+    discard_entries(&lane->shared->direct);
     if (FT_PLANTED("reuse-seq")) {
         const uint64_t *seq = &nf_chain_state(lane->chain)->seq;
 
@@ -269,6 +273,8 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_export_begin(lane);
     }
     lane->doing = FT_LANE_LIVE;
+    if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT)
+        nd_link_forget(lane);
     if (before == FT_LANE_REPLAY || before == FT_LANE_WAIT) {
         nd_lane_announce(lane, true);
         nd_lane_emit_tail(lane);
@@ -311,6 +317,8 @@ void nd_lane_follow(struct nd_lane *lane, uint64_t order)
     nd_lane_leave_stop_point(lane);
     lane->seen.order = order;
     lane->doing = ft_order_kind(order);
+    if (lane->doing == FT_LANE_WAIT || lane->doing == FT_LANE_FENCED || lane->doing == FT_LANE_REPLAY)
+        nd_link_forget(lane);
     lane->timers.steer_at = 0;
     switch (lane->doing) {
     case FT_LANE_WAIT:
@@ -366,7 +374,8 @@ void nd_lane_end(struct nd_lane *lane)
  * due next. */
 static bool can_be_woken(const struct nd_lane *lane)
 {
-    if (lane->group->lanes > 1 || !lane->io->receive)
+    if (lane->group->lanes > 1 || !lane->io->receive || nd_link_is_busy(lane) ||
+        (nd_link_carries(lane) && ft_hold_count(&lane->hold) > 0))
         return false;
     return lane->doing == FT_LANE_REPLAY || (lane->doing == FT_LANE_LIVE && lane->io->waits &&
                                              lane->turn.takes && !lane->turn.deaf && nd_stream_is_told(lane));
@@ -394,6 +403,10 @@ static uint64_t sleep_ns(const struct nd_lane *lane)
 {
     bool warm = lane->doing == FT_LANE_REPLAY && lane->protect->stores;
 
+    if (nd_link_is_busy(lane)) /* nobody wakes it for what comes by its port */
+        return 0;
+    if (lane->doing == FT_LANE_REPLAY && nd_link_was_busy(lane))
+        return SLEEP_FIRST;
     if (nd_lane_is_dense(lane) || !can_be_woken(lane))
         return warm ? SLEEP_LAST : look_ns(lane);
     if (!FT_ORDER_GET(lane->shared, calm))
@@ -414,7 +427,7 @@ static void sleep_until_woken(struct nd_lane *lane, uint64_t ns)
     if (replays ? !lane->protect->stores : ft_hold_count(&lane->hold) > 0) {
         FT_REPORT_SET(shared, sleeps, true);
         atomic_thread_fence(memory_order_seq_cst);
-        more = replays ? nd_lane_behind(lane, FT_ORDER_GET(shared, closed_to))
+        more = replays ? nd_lane_behind(lane, nd_lane_replays_to(lane))
                        : ft_hold_ready(&lane->hold, FT_ORDER_GET(shared, stable), 1, &held) > 0;
     }
     if (more && lane->turn.idle < HELD_TURNS) /* or a port, or the lease, keeps what may leave */

@@ -24,6 +24,7 @@
 #include "lane/frames.h"
 #include "lane/group.h"
 #include "lane/io.h"
+#include "lane/link.h"
 #include "lane/settings.h"
 #include "nflib/session/table.h"
 
@@ -87,6 +88,7 @@ struct nd_lane_setup {
     const _Atomic uint64_t *view;     /* the node's; heartbeats and recordings carry it */
     const struct nd_ports_told *told; /* NULL: its heartbeats say nothing of its ports */
     struct nd_gateways *gateways;     /* that the node tracks; NULL: none */
+    const struct nd_link_port *wire;  /* its port to the peer's lane; NULL: none */
     const _Atomic bool *stop;         /* ends nd_lane_run */
 };
 
@@ -151,9 +153,10 @@ struct nd_lane {
     struct lg_capture capture;
     struct lg_delta delta;
     struct lg_replayed replayed;
-    bool by_seq;        /* records hold sequence numbers instead of inputs: the input keeper has those */
-    bool whole_capture; /* records hold whole packets: some NF reads payload, or capture: full */
-    bool by_session;    /* records tell packets by their sessions where they can: no NF reads more of them */
+    struct nd_link *link; /* NULL: it has no port to the peer's lane */
+    bool by_seq;          /* records hold sequence numbers instead of inputs: the input keeper has those */
+    bool whole_capture;   /* records hold whole packets: some NF reads payload, or capture: full */
+    bool by_session; /* records tell packets by their sessions where they can: no NF reads more of them */
 
     uint32_t
         remedied; /* serial number of the last remedy that it has applied, or that came before its state */

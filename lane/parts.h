@@ -170,6 +170,13 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
                       uint64_t got);
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
+/* Bursts up to here are to be replayed: what the replicator allows, and what came by the lane's port. */
+static inline uint64_t nd_lane_replays_to(const struct nd_lane *lane)
+{
+    uint64_t closed = FT_ORDER_GET(lane->shared, closed_to), stored = nd_link_stored(lane);
+
+    return closed > stored ? closed : stored;
+}
 /* Another order is to be followed. */
 void nd_lane_leave_stop_point(struct nd_lane *lane);
 

@@ -172,7 +172,9 @@ static void keep_replayed(struct nd_lane *lane, const struct ft_record *r, uint6
 {
     const struct nf_emitted *made;
 
-    if (nf_chain_state(lane->chain)->outputs <= FT_ORDER_GET(lane->shared, peer_released))
+    uint64_t outputs = nf_chain_state(lane->chain)->outputs;
+
+    if (outputs <= FT_ORDER_GET(lane->shared, peer_released) || outputs <= nd_link_released(lane))
         return;
     uint32_t count = nf_chain_emitted(lane->chain, &made);
     struct lg_output out = {.burst = r->burst};
@@ -678,6 +680,27 @@ static const struct ft_record *next_of_checkpoint(struct nd_lane *lane, uint64_t
     return ft_chunk_of(r)->cut == lane->apply.cut + 1 && is_ripe(lane, r, upto) ? r : NULL;
 }
 
+/* With a port of the lane's own: the next record, which either has brought. What both have is the same, and
+ * what is behind this lane is dropped. */
+static const struct ft_record *next_of_two(struct nd_lane *lane, uint64_t upto, struct ft_ring **ring)
+{
+    struct ft_ring *rings[] = {&lane->shared->direct, &lane->shared->replay};
+    uint64_t burst = nf_chain_state(lane->chain)->burst, there;
+
+    for (unsigned i = 0; i < 2; i++) {
+        const struct ft_record *r;
+
+        while ((r = ft_ring_peek(rings[i], &there)) && r->burst <= burst) {
+            ft_ring_advance(rings[i], r->size);
+            ft_ring_consume(rings[i]);
+        }
+        *ring = rings[i];
+        if (r && r->burst == burst + 1)
+            return is_ripe(lane, r, upto) ? r : NULL;
+    }
+    return NULL;
+}
+
 /* The checkpoint ring is read twice: after the first time, chunks of two cuts may have come, the later one's
  * into the other ring. */
 static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, struct ft_ring **ring)
@@ -685,6 +708,8 @@ static const struct ft_record *next_entry(struct nd_lane *lane, uint64_t upto, s
     const struct ft_record *r = next_of_checkpoint(lane, upto), *earlier;
     uint64_t there;
 
+    if (lane->link)
+        return next_of_two(lane, upto, ring);
     *ring = &lane->shared->checkpoint;
     if (r)
         return r;
@@ -746,6 +771,8 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         ft_ring_consume(ring);
         if (lane->apply.begun)
             yield_to_replicator(lane);
+        if (lane->link && lane->doing == FT_LANE_REPLAY && nd_link_look(lane))
+            upto = nd_lane_replays_to(lane);
     }
     if (n > 0)
         yield_to_replicator(lane);

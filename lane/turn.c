@@ -59,9 +59,10 @@ static bool standby_lags(const struct nd_lane *lane, const struct nd_needs *need
 {
     const struct nd_protect *p = lane->protect;
 
-    return FT_ORDER_GET(lane->shared, lag_ns) > p->recovery_budget_ms * 1000000ull && !p->stores &&
-           needs->stream == ND_STREAM_RECORDS && (!lane->io->burst || lane->io->tell) &&
-           FT_ORDER_GET(lane->shared, lease_until) != FT_ALL;
+    uint64_t lag = nd_link_carries(lane) ? nd_link_lag(lane) : FT_ORDER_GET(lane->shared, lag_ns);
+
+    return lag > p->recovery_budget_ms * 1000000ull && !p->stores && needs->stream == ND_STREAM_RECORDS &&
+           (!lane->io->burst || lane->io->tell) && FT_ORDER_GET(lane->shared, lease_until) != FT_ALL;
 }
 
 /* Room for whatever a burst may make; without it the ports' own queues have to wait. */
@@ -628,7 +629,10 @@ static uint64_t release_to(const struct nd_lane *lane)
 {
     if (FT_PLANTED("early-release"))
         return FT_ALL;
-    return FT_ORDER_GET(lane->shared, stable);
+    uint64_t stable = FT_ORDER_GET(lane->shared, stable), by_port = nd_link_stable(lane);
+
+    /* What the port says counts where the gate is guarded, as the lease says as well. */
+    return stable && by_port > stable ? by_port : stable;
 }
 
 /* True if more of what it was given is known to have left. */
@@ -808,7 +812,8 @@ static void ring_bell(struct nd_lane *lane)
     if (head != lane->turn.log_head && !nd_lane_is_dense(lane))
         atomic_thread_fence(memory_order_seq_cst);
     rests = FT_ORDER_GET(lane->shared, rests);
-    if (ft_unlikely(rests != 0) && rests != lane->seen.rests && head != lane->turn.log_head) {
+    if (ft_unlikely(rests != 0) && rests != lane->seen.rests && head != lane->turn.log_head &&
+        !nd_link_carries(lane)) {
         lane->seen.rests = rests;
         ft_lane_ring(lane->shared);
     }
@@ -832,7 +837,8 @@ bool nd_lane_live(struct nd_lane *lane)
         worked = may_receive ? pass_burst(lane, &needs) : nd_lane_receive_to_wait(lane);
     }
     lane->turn.takes = may_receive;
-    beside = release(lane);
+    beside = lane->link && nd_link_turn(lane);
+    beside |= release(lane);
     if (nd_lane_draining(lane))
         consider_drained(lane, may_receive);
     if (ft_unlikely(nd_lane_has_snapshot(lane)))
@@ -876,8 +882,9 @@ static bool steer(struct nd_lane *lane)
 
 static bool turn_replay(struct nd_lane *lane)
 {
-    bool worked = nd_lane_replay(lane, FT_ORDER_GET(lane->shared, closed_to));
+    bool worked = lane->link && nd_link_look(lane);
 
+    worked |= nd_lane_replay(lane, nd_lane_replays_to(lane));
     worked |= nd_lane_recorder_turn(lane);
     if (!steer(lane))
         worked |= nd_lane_listen(lane);

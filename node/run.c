@@ -247,6 +247,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.view = &r->view,
                                  .setup.told = &r->port_watch.told,
                                  .setup.gateways = r->standing.gateways.count ? &r->standing.gateways : NULL,
+                                 .setup.wire = r->wire.is_open ? &r->wire.wire : NULL,
                                  .setup.stop = &r->lanes_stop,
                                  .export.queue = nd_exporter_queue(r->exporter, l)};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
@@ -338,6 +339,29 @@ static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
+/* The lane's port to the peer's lane, where this pair can use one; the link does without. */
+static int open_wire(struct nd_running *r, struct ft_fault *fault)
+{
+    const struct nd_config *c = r->config;
+    const struct nd_protect *p = &c->protect;
+    const struct nd_node *self = &c->node[r->self];
+    const char *why = !p->records || p->stores ? "the standby is not hot, with a log"
+                      : c->chain.lanes > 1     ? "there are several lanes"
+                      : c->link.insecure       ? "the link is insecure"
+                      : !r->ports.pool         ? "the node has no ports"
+                                               : NULL;
+
+    if (!self->link_port[0] || !p->pair)
+        return 0;
+    if (why) {
+        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "link_port is not used: %s", why);
+        return 0;
+    }
+    int error = nd_setup_direct(&r->shared[0], (uint64_t)p->pending_mb << 20, fault);
+
+    return error ? error : nd_link_port_open(&r->wire, self, r->ports.pool, fault);
+}
+
 static int open_replicator(void *arg, struct ft_fault *fault)
 {
     struct nd_running *r = arg;
@@ -364,6 +388,7 @@ static int open_replicator(void *arg, struct ft_fault *fault)
         .chain = nd_group_chain,
         .become = nd_group_become,
         .judge = &r->group,
+        .port = r->wire.is_open,
     };
 
     if (getrandom(config.core.new_shard, sizeof(config.core.new_shard), 0) != sizeof(config.core.new_shard))
@@ -448,8 +473,9 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
     if ((error = nf_chain_region(&r->region, &r->config->chain, &how, fault)) ||
         (error = nd_ports_open(&r->ports, r->config, self, fault)) || (error = start_log(r, fault)) ||
         (error = open_recorder(r, fault)) || (error = open_exporter(r, fault)) ||
-        (error = make_lanes(r, fault)) || (error = nd_files_thread_open(&r->changing.files, fault)) ||
-        (error = open_arbiter(r, fault)) || (error = nd_daemon_open(open_metrics, r, fault)))
+        (error = open_wire(r, fault)) || (error = make_lanes(r, fault)) ||
+        (error = nd_files_thread_open(&r->changing.files, fault)) || (error = open_arbiter(r, fault)) ||
+        (error = nd_daemon_open(open_metrics, r, fault)))
         return error;
     return nd_daemon_open(open_replicator, r, fault);
 }
@@ -462,6 +488,7 @@ static void close_node(struct nd_running *r)
     rp_close(r->replicator);
     nd_arbiter_stop(r->arbiter);
     nd_server_close(r->server);
+    nd_link_port_close(&r->wire);
     if (r->ports.io.ports)
         nd_ports_close(&r->ports);
     lg_recorder_close(r->recorder);
@@ -722,6 +749,7 @@ static int keep_going(struct nd_running *r)
             ft_snapshot_prepare(r->region);
         }
         nd_port_watch_turn(&r->port_watch, &s);
+        nd_link_port_watch(&r->wire, nd_now());
         tell_of_strangers(r, &s);
         tell_of_ways(r, &s);
         nd_standing_turn(&r->standing, &s);

@@ -19,6 +19,7 @@
 #include "node/metrics/metrics.h"
 #include "node/port_watch.h"
 #include "node/ports/ports.h"
+#include "node/ports/wire.h"
 #include "node/crash/quarantine.h"
 #include "node/crash/guardian.h"
 #include "node/standing.h"
@@ -54,6 +55,7 @@ struct nd_running {
     struct ft_datagram_key datagram_key; /* random: this process, to its peer */
     struct ft_region *region;
     struct nd_ports ports;
+    struct nd_wire_port wire;      /* of the link, its lane's; not open: none */
     struct nd_crash *crash;        /* what outlives this process */
     struct ft_lane_shared *shared; /* [lanes], in it */
     struct nd_lane *lanes;

@@ -102,6 +102,7 @@ static bool stop_lanes(struct rp_replicator *rp, uint64_t limit)
 /* All lanes are to make a snapshot's cut. */
 static void ask_for_cut(struct rp_replicator *rp)
 {
+    rp_port_off(rp);
     rp->snapshot.cutting = true;
     rp->snapshot.reading = false;
     rp->snapshot.cut++;
@@ -112,6 +113,7 @@ static void ask_for_cut(struct rp_replicator *rp)
 
 static void stop_sending(struct rp_replicator *rp)
 {
+    rp_port_off(rp);
     rp_snapshot_forget(rp);
     rp->sender.on = false;
     RP_ORDER_ALL(rp, logging, false);
@@ -119,6 +121,7 @@ static void stop_sending(struct rp_replicator *rp)
 
 static void clear_state(struct rp_replicator *rp)
 {
+    rp_port_off(rp);
     if (!stop_lanes(rp, QUIESCE_NS))
         return;
     stop_sending(rp);
@@ -135,6 +138,9 @@ static void clear_state(struct rp_replicator *rp)
         ft_ring_reset(&lane->replay);
         ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
+        ft_ring_reset(&lane->direct);
+        FT_REPORT_SET(lane, port_stored, 0);
+        FT_REPORT_SET(lane, port_access, 0);
         FT_REPORT_SET(lane, diverged, false);
         FT_REPORT_SET(lane, round_ns, 0);
         FT_ORDER_SET(lane, steer, false);
@@ -368,10 +374,11 @@ static void reached_by_lanes(struct rp_replicator *rp, struct ft_event *event)
         uint64_t closed = atomic_load_explicit(primary ? &lane->report.recorded : &lane->report.executed,
                                                memory_order_acquire);
 
-        event->closed[l] = primary ? closed : rp->receiver.closed_to[l];
+        event->closed[l] = primary ? closed : rp_stored(rp, l);
         event->replayed[l] = closed;
         event->taken[l] = atomic_load_explicit(&lane->replay.tail, memory_order_acquire) +
-                          atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire);
+                          atomic_load_explicit(&lane->checkpoint.tail, memory_order_acquire) +
+                          rp->receiver.had[l];
     }
 }
 
@@ -381,7 +388,7 @@ static void reached_by_lanes(struct rp_replicator *rp, struct ft_event *event)
  */
 void rp_step(struct rp_replicator *rp, struct ft_event *event)
 {
-    if (rp->stored && !ft_core_primary(&rp->core)) {
+    if ((rp->stored || rp->config.port) && !ft_core_primary(&rp->core)) {
         reached_by_lanes(rp, event);
         event->reached = true;
     }

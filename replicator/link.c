@@ -181,6 +181,11 @@ void rp_link_drop(struct rp_link *link)
     clear_connection(link);
 }
 
+bool rp_link_secret(const struct rp_link *link, uint8_t secret[RP_SECRET_BYTES])
+{
+    return link->stream && rp_trunk_secret(link->stream, secret);
+}
+
 bool rp_link_up(const struct rp_link *link)
 {
     return link->stream != NULL;

@@ -87,6 +87,8 @@ struct rp_receiver {
     struct ft_closed *closed;
     uint64_t closed_to[FT_LANES_MAX]; /* closed set, last computed */
     struct rp_delta delta[FT_LANES_MAX];
+    uint64_t last[FT_LANES_MAX];     /* burst of the last record that was kept */
+    uint64_t had[FT_LANES_MAX];      /* bytes of records that had come by the lane's port already */
     uint64_t released[FT_LANES_MAX]; /* outputs that the peer has released, as the last record says */
     struct ft_chunk *scratch;        /* a chunk as it is decoded, before it is put into its lane's ring */
 };
@@ -110,6 +112,22 @@ struct rp_looking {
     uint8_t *bytes;
 };
 
+/* A lane's port to the peer's lane (port.c). Times are local monotonic ns. */
+struct rp_port {
+    uint64_t serial, carries;    /* the last ones given */
+    bool on;                     /* the lane was given words by which the port counts */
+    uint64_t key[4], view, peer; /* them */
+    uint64_t connects;           /* connections of the link made by when the key was asked for */
+    bool has_key;
+    uint64_t carry;         /* primary: the serial number by which the port carries; 0: it does not */
+    uint64_t heard, alive;  /* primary: the last word by it; since when they came without a gap; 0: none */
+    uint64_t began;         /* to carry */
+    uint64_t stable, moved; /* primary: how far the standby was last, and since when */
+    uint64_t again;         /* primary: it carries nothing before */
+};
+
+#define RP_PORT_REST 1000000u /* ns between two looks at a lane whose port carries the stream */
+
 struct rp_replicator {
     struct rp_config config;
     unsigned lanes;
@@ -121,6 +139,7 @@ struct rp_replicator {
     struct rp_snapshot snapshot;
     struct rp_receiver receiver;
     struct rp_schedule schedule;
+    struct rp_port port;
     struct ft_turns turns;
     bool calm; /* as lanes were told last */
     int bell;  /* eventfd by which lanes wake it (ftcore/queue/wake.c); -1: none */
@@ -255,6 +274,24 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
 int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struct ft_fault *fault);
 /* The snapshot is whole: 0 when lanes may run on it. */
 int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
+
+/* ---- port.c: whether a lane's port counts, and whether it carries the stream ---- */
+
+void rp_port_turn(struct rp_replicator *rp);
+void rp_port_off(struct rp_replicator *rp); /* what came by it belongs to a stream that ends */
+/* Standby: the last burst that is stored, with all before it, whoever brought it. */
+static inline uint64_t rp_stored(const struct rp_replicator *rp, unsigned lane)
+{
+    uint64_t closed = rp->receiver.closed_to[lane], stored = 0;
+
+    if (rp->config.port)
+        stored = FT_REPORT_GET(&rp->config.lanes[lane], port_stored);
+    return stored > closed ? stored : closed;
+}
+
+/* ---- replicator.c ---- */
+
+bool rp_is_dense(const struct rp_replicator *rp); /* packets come so densely that nobody is woken for them */
 
 /* ---- sideband.c: what the nodes tell each other beside the protocol ---- */
 

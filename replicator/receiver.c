@@ -79,6 +79,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     memcpy(rp->receiver.closed_to, burst, sizeof(rp->receiver.closed_to));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     memset(rp->receiver.released, 0, sizeof(rp->receiver.released));
+    memset(rp->receiver.had, 0, sizeof(rp->receiver.had));
+    memcpy(rp->receiver.last, burst, sizeof(rp->receiver.last));
     rp->snapshot.taken = 0;
     for (unsigned l = 0; l < rp->lanes; l++) {
         FT_ORDER_SET(rp_lane(rp, l), covered_at, 0);
@@ -89,6 +91,27 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     for (unsigned l = 0; rp->config.published && l < rp->lanes; l++)
         atomic_store_explicit(&rp->config.published[l].access, begin ? begin->access[l] : 0,
                               memory_order_release);
+}
+
+/* What the lane has taken by its port counts as held here as well: the set goes on behind it. True: the
+ * record is among that, so it was stored, or replayed, before it came again by the connection. */
+static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n)
+{
+    struct ft_lane_shared *lane = rp_lane(rp, n->lane);
+    uint64_t stored, access;
+
+    if (!rp->config.port)
+        return false;
+    do {
+        stored = FT_REPORT_GET(lane, port_stored);
+        access = FT_REPORT_GET(lane, port_access);
+    } while (stored != FT_REPORT_GET(lane, port_stored));
+    if (stored <= rp->receiver.last[n->lane])
+        return false;
+    if (n->burst <= stored)
+        return true;
+    ft_closed_reset(rp->receiver.closed, &stored, &access);
+    return false;
 }
 
 /* Room for an entry in a lane's ring; nobody sees what is written there before it is published. */
@@ -115,6 +138,10 @@ static long take_record(struct rp_replicator *rp, const uint8_t *in, uint32_t le
     if (rp->receiver.delta[n->lane].open && !(rp->receiver.delta[n->lane].head.flags & FT_CHUNK_INCREMENTAL))
         return ft_fail(fault, FT_EORDER, "log: burst %lu of lane %u between the chunks of a delta", n->burst,
                        n->lane);
+    if (has_come_by_port(rp, n)) {
+        rp->receiver.had[n->lane] += n->size;
+        return used;
+    }
     /* Where the next record's head will be read, while this one's body is copied. */
     for (unsigned line = 0; line < 3; line++)
         __builtin_prefetch(in + used + 64ul * line);
@@ -132,6 +159,7 @@ static long take_record(struct rp_replicator *rp, const uint8_t *in, uint32_t le
                        ft_error_name(error));
     ft_ring_publish(ring, r->size);
     rp->receiver.released[n->lane] = n->released;
+    rp->receiver.last[n->lane] = n->burst;
     rp->shown.records_stored++;
     rp->schedule.packets += n->inputs;
     return used;

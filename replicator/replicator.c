@@ -536,6 +536,7 @@ bool rp_turn(struct rp_replicator *rp, uint64_t now)
             rp_step(rp, &whole);
         rp_link_flush(rp->link);
     }
+    rp_port_turn(rp);
     rp_update_status(rp);
     return busy;
 }
@@ -545,7 +546,7 @@ static bool has_entries(const struct rp_replicator *rp)
 {
     uint64_t there;
 
-    for (unsigned l = 0; l < rp->lanes; l++)
+    for (unsigned l = 0; l < rp->lanes && !rp->port.carry; l++)
         if (ft_ring_peek(&rp->config.lanes[l].log, &there))
             return true;
     return false;
@@ -628,7 +629,7 @@ static uint64_t wait_limit_ns(const struct rp_replicator *rp)
 /* The last packets came less than AWAKE_NS apart, and it saw the last one no longer ago. By packets, as a
  * lane reckons: how far apart its own looks are says how busy its processor is, and not how densely packets
  * come. */
-static bool is_dense(const struct rp_replicator *rp)
+bool rp_is_dense(const struct rp_replicator *rp)
 {
     return rp->schedule.gap < AWAKE_NS && rp->now - rp->schedule.moved < AWAKE_NS;
 }
@@ -636,10 +637,12 @@ static bool is_dense(const struct rp_replicator *rp)
 /* Whatever comes, others have the processor between two turns (the head of this file). */
 static void wait_for_work(struct rp_replicator *rp, bool busy)
 {
-    bool calm = is_calm(rp), dense = is_dense(rp);
+    bool calm = is_calm(rp), dense = rp_is_dense(rp);
 
     tell_lanes(rp, calm);
-    if (calm && !dense && !rp->unread && !has_entries(rp))
+    if (rp->port.carry && !rp->unread)
+        rp_link_rest(rp->link, RP_PORT_REST, -1, true);
+    else if (calm && !dense && !rp->unread && !has_entries(rp))
         rest(rp);
     else if (busy && !rp->schedule.yields)
         rp_sleep(PAUSE_NS);

@@ -365,7 +365,7 @@ bool rp_sender_turn(struct rp_replicator *rp)
     rp->sender.more = false;
     /* A lane may have made the cut by now, and be at its new stream: what is behind the cut is not ours to
      * drop before all of them have. */
-    if (rp->snapshot.cutting || (rp->sender.on && room < SEND_LEAST))
+    if (rp->snapshot.cutting || rp->port.carry || (rp->sender.on && room < SEND_LEAST))
         return false;
     /* The second half of what came together is not held: records behind a chunk of a checkpoint. */
     if (rp->sender.on && !left && is_held(rp, unsent_bytes(rp)))

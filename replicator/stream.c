@@ -434,6 +434,15 @@ bool rp_stream_sealed(const struct rp_stream *stream)
     return stream->tls != NULL;
 }
 
+bool rp_stream_secret(const struct rp_stream *stream, uint8_t secret[RP_SECRET_BYTES])
+{
+    static const char label[] = "EXPORTER-understudy-lane";
+
+    return stream->tls && stream->open &&
+           SSL_export_keying_material(stream->tls, secret, RP_SECRET_BYTES, label, sizeof(label) - 1, NULL, 0,
+                                      0) == 1;
+}
+
 /* Before each call of OpenSSL, whose earlier errors would be taken for its own. To clear none costs as much
  * as a system call. */
 static void forget_errors(void)

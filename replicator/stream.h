@@ -48,6 +48,10 @@ int rp_stream_fd(const struct rp_stream *stream);
 #define RP_STREAM_ENDED   (-2)
 int rp_stream_handshake(struct rp_stream *stream);
 bool rp_stream_sealed(const struct rp_stream *stream);
+/* A secret that both ends of this connection share, and nobody else (RFC 8446, 7.5). False: it is not sealed,
+ * or not proven yet. */
+#define RP_SECRET_BYTES 32u
+bool rp_stream_secret(const struct rp_stream *stream, uint8_t secret[RP_SECRET_BYTES]);
 /*
  * As recv and send: the bytes moved, 0 at the end, or -1 with errno (EAGAIN; EPROTO for what the key does not
  * fit). *more: there may be more without waiting.

@@ -69,6 +69,8 @@ struct rp_trunk {
     int error;                    /* of the way that was lost last, errno; 0: it ended */
     char why[96];
     struct rp_ways_stats *stats;
+    bool has_secret;
+    uint8_t secret[RP_SECRET_BYTES]; /* of the connection that it began with */
 };
 
 /* ---- heads --------------------------------------------------------------------------------------- */
@@ -171,6 +173,7 @@ struct rp_trunk *rp_trunk_plain(struct rp_stream *stream, unsigned way, struct r
         return NULL;
     }
     *t = (struct rp_trunk){.plain = way, .now = now, .way[0].stream = stream, .stats = stats};
+    t->has_secret = rp_stream_secret(stream, t->secret);
     note_standing(t, way, true);
     carry_by(t, 0);
     return t;
@@ -237,6 +240,8 @@ void rp_trunk_attach(struct rp_trunk *t, struct rp_stream *stream, unsigned way)
 {
     struct way *w = &t->way[way];
 
+    if (!t->has_secret)
+        t->has_secret = rp_stream_secret(stream, t->secret);
     if (w->stream)
         lose_way(t, way, ECONNRESET);
     *w = (struct way){.stream = stream, .out = w->out, .next = t->acked};
@@ -244,6 +249,12 @@ void rp_trunk_attach(struct rp_trunk *t, struct rp_stream *stream, unsigned way)
     note_standing(t, way, true);
     if (!t->way[t->carries].stream || !t->way[!way].stream)
         carry_by(t, way);
+}
+
+bool rp_trunk_secret(const struct rp_trunk *t, uint8_t secret[RP_SECRET_BYTES])
+{
+    memcpy(secret, t->secret, RP_SECRET_BYTES);
+    return t->has_secret;
 }
 
 static bool flush_way(struct rp_trunk *t, unsigned i);

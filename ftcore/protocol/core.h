@@ -536,6 +536,8 @@ bool ft_core_ends_snapshot(const struct ft_core *core, const struct ft_message *
  * least, since it is not measured, or not for long enough yet. */
 uint64_t ft_core_detects(const struct ft_core *core);
 bool ft_core_listened(const struct ft_core *core);
+/* A standby whose view is not on its disk acknowledges nothing. */
+bool ft_core_acknowledges(const struct ft_core *core);
 /* Primary: losses and failed resyncs of its standby in a row, and in *left the ns until it is taken back. */
 unsigned ft_core_back_off(const struct ft_core *core, uint64_t *left);
 /* So often its lower bound is doubled, because of takeovers from a primary that was alive. */

@@ -239,9 +239,14 @@ void ft_silence_ends(struct ft_core *core, uint64_t at)
  * Without a view of these members on its disk a node may come back as one that has never served, and so one
  * that may be promoted must not. Before that it acknowledges nothing, and its primary goes on alone.
  */
+bool ft_core_acknowledges(const struct ft_core *core)
+{
+    return ft_is_stored(core, FT_PLANTED("acks-unstored") ? 0 : core->first_view);
+}
+
 static void send_ack(struct ft_core *core, struct ft_actions *actions)
 {
-    bool counts = ft_is_stored(core, FT_PLANTED("acks-unstored") ? 0 : core->first_view);
+    bool counts = ft_core_acknowledges(core);
     struct ft_message *m = ft_say(core, actions, counts ? FT_MSG_ACK : FT_MSG_HEARTBEAT);
 
     if (!counts)

@@ -92,6 +92,15 @@ struct ft_lane_orders {
     /* Standby: announce again and again, and leave frames unread. Goes on when it is ordered to go live,
      * since a lane that has not seen the order yet would drop them; live lanes do not look at it. */
     _Atomic bool steer;
+    /* The lane's port to the peer's lane (lane/link.h): its words belong together while `port` is the same.
+     */
+    _Atomic uint64_t port; /* serial number; 0: nothing by it counts. Written after the next five */
+    _Atomic uint64_t
+        port_key[4]; /* two keys: of the node that listens for the link, of the one that connects */
+    _Atomic uint64_t port_view, port_own, port_peer; /* of frames: the view, both nodes' incarnations */
+    _Atomic uint64_t port_connects;                  /* 1: this node is the one that connects */
+    _Atomic uint64_t carry; /* primary: serial number: the port carries the stream; 0: the connection does */
+    _Atomic uint64_t carry_from; /* from here on, bytes ever published in `log`; before `carry` */
 };
 
 /*
@@ -128,6 +137,13 @@ struct ft_lane_report {
     _Atomic uint64_t stop_point;   /* standby, lane 0: serial number of a stop point asked for; 0: none */
     _Atomic bool steered;          /* standby: `steer` is done */
 
+    _Atomic uint64_t port_heard;  /* when something new of the peer's came by the lane's port, ns; 0: never */
+    _Atomic uint64_t port_stored; /* standby: last burst that came by it, with all before it; 0: none */
+    _Atomic uint64_t port_access; /* standby: the last access that it brought; before port_stored */
+    _Atomic uint64_t port_stable; /* primary: last burst that the standby said by it to have stored */
+    _Atomic uint64_t port_stable_at; /* primary: bytes of `log` known to be stored; before port_stable */
+    _Atomic uint64_t carry_seen;     /* primary: the `carry` that port_stable and port_stable_at are of */
+
     _Atomic uint64_t heartbeat_ns; /* when the peer's last heartbeat came, ns; written after the next three */
     _Atomic uint64_t heartbeat_view; /* the view that it names */
     _Atomic uint64_t heartbeat_sent; /* when it was sent, by the peer's monotonic clock, ns */
@@ -146,9 +162,12 @@ struct ft_lane_counters {
     _Atomic uint64_t quarantined;             /* frames dropped that the peer had crashed on */
     _Atomic uint64_t lease_held;              /* times a stable output had to wait for the lease */
     _Atomic uint64_t bursts, empty_bursts;
-    _Atomic uint64_t turn_ns;        /* monotonic; when the last turn began; 0: there was none */
-    _Atomic uint64_t cuts;           /* live: deltas begun */
-    _Atomic uint64_t deltas_applied; /* standby */
+    _Atomic uint64_t port_sent, port_bytes; /* frames by the link's port, and their bytes */
+    _Atomic uint64_t port_refused;          /* frames there that are nobody's, or contradict themselves */
+    _Atomic uint64_t port_again;            /* times that records were sent again */
+    _Atomic uint64_t turn_ns;               /* monotonic; when the last turn began; 0: there was none */
+    _Atomic uint64_t cuts;                  /* live: deltas begun */
+    _Atomic uint64_t deltas_applied;        /* standby */
     _Atomic uint64_t slices_equal, slices_different;   /* standby: that were compared */
     _Atomic uint64_t divergences;                      /* times replay did not reproduce the recording */
     _Atomic uint64_t replay_done_ns, first_release_ns; /* monotonic; of the last takeover */
@@ -163,6 +182,7 @@ struct ft_lane_shared {
     struct ft_ring log;        /* lane → replicator: struct ft_record and struct ft_chunk */
     struct ft_ring replay;     /* replicator → lane: the same, without the chunks that go to `checkpoint` */
     struct ft_ring checkpoint; /* replicator → lane: chunks of incremental checkpoints; hot: capacity 0 */
+    struct ft_ring direct;     /* lane alone: records that came by its port; without one: capacity 0 */
 
     /* Eventfds, which the replicator opens before lanes begin; -1: none. */
     int bell;  /* by which lanes wake the replicator: one for all of them */
@@ -195,6 +215,7 @@ static inline void ft_lane_free(struct ft_lane_shared *lane)
     ft_ring_free(&lane->log);
     ft_ring_free(&lane->replay);
     ft_ring_free(&lane->checkpoint);
+    ft_ring_free(&lane->direct);
 }
 
 /* Rings of the given capacities, bytes. FT_ENOMEM. */

@@ -110,6 +110,7 @@ struct nd_node {
     uint16_t tcp_port;
     char second_host[ND_HOST_MAX]; /* the same of the second way between the nodes */
     uint16_t second_port;          /* 0: there is one way */
+    char link_port[256];           /* of DPDK, as `port`: by which its lane speaks to the peer's; "": none */
     char inputs_host[ND_HOST_MAX]; /* numeric IPv4: where a node meets its keeper, a keeper its nodes */
     uint16_t inputs_port;          /* of UDP; 0: there is no keeper, the node has ports */
     char inputs_device[ND_INPUTS_DEVICES][256]; /* of DPDK, which carry it in place of the kernel */

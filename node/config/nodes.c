@@ -210,6 +210,7 @@ static const struct nf_param node_keys[] = {
      "in place of ports: to the keeper", false},
     {"inputs_devices", ND_KIND(ND_LIST), ND_UNKEPT, 0, ND_INPUTS_DEVICES, "", NULL, "that carry them", false},
     {"replication", ND_KIND(ND_ANY), ND_UNKEPT, 0, 0, NULL, NULL, "address of the link, or two", false},
+    {"link_port", ND_KIND(ND_TEXT), AT(link_port), 0, 256, "", NULL, "DPDK device: lane to lane", false},
     {"control", ND_KIND(ND_PLACE), AT(control), 0, 103, NULL, NULL, "path of a unix socket", false},
     {"metrics", ND_KIND(ND_HOST_PORT), AT(metrics_host), 0, ND_HOST_MAX, "", NULL, "Prometheus reads there",
      false},

@@ -28,6 +28,13 @@ int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pen
                    pending_bytes >> 20);
 }
 
+int nd_setup_direct(struct ft_lane_shared *lane, uint64_t pending_bytes, struct ft_fault *fault)
+{
+    return ft_ring_init(&lane->direct, pending_bytes) == 0
+               ? 0
+               : ft_fail(fault, FT_ENOMEM, "no memory for a ring of %lu MB", pending_bytes >> 20);
+}
+
 void nd_setup_replicator(struct rp_config *out, const struct nd_config *config,
                          const struct nd_timing *timing, char identity[FT_IDENTITY_MAX])
 {

@@ -15,6 +15,8 @@
  * does not count as sent yet. `stores`: checkpoints may come, and need a ring as large. FT_ENOMEM. */
 int nd_setup_rings(struct ft_lane_shared *lane, uint64_t log_bytes, uint64_t pending_bytes, bool stores,
                    struct ft_fault *fault);
+/* And for what comes by the lane's port to its peer's. */
+int nd_setup_direct(struct ft_lane_shared *lane, uint64_t pending_bytes, struct ft_fault *fault);
 
 /* Writes what the file says into `out`: rules and times of the core, the identity, the credit, the speed of a
  * resync. The rest stays as it is, for it is of one node: name, role, incarnation, link, memory, calls.

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE /* memfd_create, fopencookie */
 #include "ftcore/base/event_log.h"
 #include "node/ports/ports.h"
+#include "node/ports/wire.h"
 
 #include <errno.h>
 #include <linux/if_packet.h>
@@ -25,6 +26,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -243,7 +245,7 @@ static bool is_pci(const char *devargs)
 
 static bool uses_memif(const struct nd_node *node)
 {
-    bool any = false;
+    bool any = strncmp(node->link_port, MEMIF, sizeof(MEMIF) - 1) == 0;
 
     for (unsigned i = 0; i < NF_PORTS_MAX; i++)
         any |= strncmp(node->port[i], MEMIF, sizeof(MEMIF) - 1) == 0;
@@ -254,7 +256,8 @@ static bool uses_memif(const struct nd_node *node)
 
 struct nd_privilege nd_ports_privilege(const struct nd_node *node)
 {
-    struct nd_privilege needed = {.user = node->user, .core = node->core};
+    struct nd_privilege needed = {
+        .user = node->user, .core = node->core, .physical = is_pci(node->link_port)};
 
     for (unsigned i = 0; i < NF_PORTS_MAX; i++) {
         needed.physical |= is_pci(node->port[i]);
@@ -477,6 +480,78 @@ int nd_device_open(struct nd_ports *ports, struct nd_device *device, const struc
         return 0;
     return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
                    "node %s: port %s: '%s' cannot be opened: %s", node->name, port, opening.devargs,
+                   why[0] ? why : strerror(-error));
+}
+
+/* ---- the link's port --------------------------------------------------------------------------- */
+
+/* The socket that a memif server left which was killed is in the way of the next one. */
+static void remove_left_socket(const char *devargs)
+{
+    const char *at = strstr(devargs, "socket=/");
+    char path[108];
+    struct stat s;
+
+    if (!at || !strstr(devargs, "role=server"))
+        return;
+    at += strlen("socket=");
+    snprintf(path, sizeof(path), "%.*s", (int)strcspn(at, ","), at);
+    if (lstat(path, &s) == 0 && S_ISSOCK(s.st_mode))
+        unlink(path);
+}
+
+struct wire_opening {
+    const char *devargs;
+    struct nd_wire_port *port;
+};
+
+/* One queue each way; group frames are taken. */
+static int open_wire(void *arg)
+{
+    struct wire_opening *o = arg;
+    struct rte_eth_dev_info info;
+    struct rte_eth_conf conf = {0};
+    struct rte_ether_addr mac;
+    uint16_t id, rx = RX_RING, tx = TX_RING, mtu = RTE_ETHER_MTU;
+    int error;
+
+    remove_left_socket(o->devargs);
+    error = attach_device(o->devargs, &id);
+    if (error || (error = rte_eth_dev_info_get(id, &info)) ||
+        (error = rte_eth_dev_configure(id, 1, 1, &conf)) ||
+        (error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx)) ||
+        (error = rte_eth_rx_queue_setup(id, 0, rx, SOCKET_ID_ANY, NULL, o->port->pool)) ||
+        (error = rte_eth_tx_queue_setup(id, 0, tx, SOCKET_ID_ANY, NULL)))
+        return error;
+    o->port->connects = strcmp(info.driver_name, "net_memif") == 0 && !strstr(o->devargs, "role=server");
+    error = rte_eth_dev_start(id);
+    if (error && !o->port->connects)
+        return error;
+    if (error) /* its other end has not come yet */
+        atomic_store(&o->port->user, ND_WIRE_MAIN);
+    rte_eth_promiscuous_enable(id);
+    (void)rte_eth_dev_get_mtu(id, &mtu);
+    if (rte_eth_macaddr_get(id, &mac) == 0)
+        memcpy(o->port->wire.mac, mac.addr_bytes, sizeof(o->port->wire.mac));
+    o->port->wire.longest = (uint32_t)mtu + RTE_ETHER_HDR_LEN;
+    o->port->id = id;
+    o->port->is_open = true;
+    return 0;
+}
+
+int nd_link_port_open(struct nd_wire_port *port, const struct nd_node *node, struct rte_mempool *pool,
+                      struct ft_fault *fault)
+{
+    struct wire_opening opening = {node->link_port, port};
+    char why[160];
+    int error;
+
+    nd_link_port_begin(port, pool);
+    error = capture(open_wire, &opening, why, sizeof(why));
+    if (!error)
+        return 0;
+    return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
+                   "node %s: link_port '%s' cannot be opened: %s", node->name, node->link_port,
                    why[0] ? why : strerror(-error));
 }
 

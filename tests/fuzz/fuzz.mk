@@ -47,7 +47,7 @@ fuzz: deps
 fuzz-seeds: $(FUZZ_BUILD)/replay
 	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
 	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
-FUZZ_QUICK := core datagram delta heartbeat ips_rules keeper keeper_node message module packet qos_files receiver record recording rules segments snapshot view
+FUZZ_QUICK := core datagram delta heartbeat ips_rules keeper keeper_node lanelink message module packet qos_files receiver record recording rules segments snapshot view
 FUZZ_RUNS  := 20000
 check-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay

@@ -254,6 +254,12 @@ WRAP(bool, rp_stream_two_ways, const struct rp_stream *stream)
     return sim.plan.sealed ? of(stream)->two_ways : __real_rp_stream_two_ways(stream);
 }
 
+/* No lane of the world has a port that would need one. */
+WRAP(bool, rp_stream_secret, const struct rp_stream *stream, uint8_t secret[RP_SECRET_BYTES])
+{
+    return !sim.plan.sealed && __real_rp_stream_secret(stream, secret);
+}
+
 WRAP(bool, rp_stream_sealed, const struct rp_stream *stream)
 {
     return sim.plan.sealed || __real_rp_stream_sealed(stream);

@@ -29,6 +29,7 @@ struct nd_bench_protection {
     char name[24];               /* "log:warm" */
     struct nd_protect protect;   /* the file's, changed as the name says */
     bool unreduced;              /* the access log is not reduced: every access is in the record */
+    bool port;                   /* lanes speak to each other by memory that they share */
     enum nd_bench_beside beside; /* one node, nobody takes over */
     const void *peer;            /* state elsewhere as well, as nd_bench_peer says: one node, nobody takes
                                     over; NULL: none */
@@ -62,6 +63,9 @@ static inline bool nd_bench_is_off(const struct nd_bench_protection *p)
 /* A copy of `config` that protects so, in so many lanes. Everything it points to stays the other's. */
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
                     const struct nd_bench_protection *protection, unsigned lanes);
+
+/* The rings of a node's lane get their memory. */
+void nd_bench_populate(struct ft_lane_shared *shared, bool standby);
 
 /* The times the bench gives its nodes: a loaded machine must raise no false alarm, and a death is told by the
  * guardian. */
@@ -160,6 +164,7 @@ struct nd_bench_plan {
     const struct nd_config *config; /* adapted */
     const struct nd_load *load;
     enum nd_bench_beside beside;            /* who has the second core */
+    bool port;                              /* lanes speak to each other by memory that they share */
     const void *peer;                       /* where the state is as well; NULL: in the region alone */
     const struct nd_bench_options *options; /* seconds, takeover_load, realtime, seed */
     bool saturate;                          /* measure saturation */

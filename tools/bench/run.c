@@ -176,6 +176,7 @@ static struct running {
     struct nd_member_config how;
     struct nd_member member;
     struct nd_bench_io io;
+    struct nd_bench_wire wire;
     pthread_t replicator;
     clockid_t lane_clock[FT_LANES_MAX], replicator_clock;
     unsigned shown;
@@ -207,7 +208,7 @@ static void show_figures(struct running *r)
     atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
     slot->turns = s.turns;
-    atomic_store(&slot->link_bytes, s.link.bytes_out);
+    atomic_store(&slot->link_bytes, s.link.bytes_out + atomic_load(&slot->shared[0].count.port_bytes));
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
     atomic_store(&slot->lag, s.lag_packets);
@@ -247,14 +248,12 @@ static int open_member(struct running *r, struct ft_fault *fault)
                                        .guardian = r->config->protect.pair,
                                        .realtime = o->realtime,
                                        .status = &r->slot->status};
+    if (r->all->plan->port)
+        r->how.wire = nd_bench_plug(&r->wire, &r->all->slot[0]->cable, r->number);
     if (!error)
         error = nd_member_open(&r->member, &r->how, fault);
-    /* A run is over before the rings have come round once; after that they cost no page faults. */
-    for (unsigned l = 0; l < r->config->chain.lanes && !error; l++) {
-        ft_ring_populate(r->number ? &r->slot->shared[l].replay : &r->slot->shared[l].log);
-        if (r->number && r->slot->shared[l].checkpoint.capacity)
-            ft_ring_populate(&r->slot->shared[l].checkpoint);
-    }
+    for (unsigned l = 0; l < r->config->chain.lanes && !error; l++)
+        nd_bench_populate(&r->slot->shared[l], r->number == 1);
     return error;
 }
 

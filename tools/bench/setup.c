@@ -17,7 +17,7 @@ static const struct kind {
     enum nd_mode mode;
     int standby; /* enum nd_standby, or ANY */
     uint32_t commit_interval_us, checkpoint_ms;
-    bool unreduced;
+    bool unreduced, port;
     enum nd_bench_beside beside;
     const char *settings; /* NULL: what the mode is decided to */
 } kinds[] = {
@@ -27,6 +27,8 @@ static const struct kind {
     {"off-copy", ND_MODE_OFF, ND_STANDBY_HOT, .beside = ND_BESIDE_COPIES,
      .settings = "as off, beside a thread on the second core that copies 32 MB of memory all the time"},
     {"log", ND_MODE_LOG, ANY, .settings = "every burst recorded"},
+    {"log-port", ND_MODE_LOG, ND_STANDBY_HOT, .port = true,
+     .settings = "every burst recorded, and sent by the lanes through memory that they share"},
     {"delta", ND_MODE_DELTA, ANY, .settings = "changed lines at every cut"},
     {"auto", ND_MODE_AUTO, ANY, .settings = NULL},
     {"checkpoint", ND_MODE_DELTA, ND_STANDBY_HOT, .commit_interval_us = 1000,
@@ -78,6 +80,7 @@ static int set_node(struct nd_bench_protection *out, const struct kind *k, const
         return ft_fail(fault, FT_EINVAL, "--compare %.40s, %s has no such standby", name, k->name);
     standby = k->standby != ANY ? k->standby : standby;
     out->unreduced = k->unreduced;
+    out->port = k->port;
     out->beside = k->beside;
     snprintf(out->name, sizeof(out->name), "%s%s%s", k->name, k->standby != ANY ? "" : ":",
              k->standby != ANY ? "" : nd_standbys[standby]);
@@ -106,10 +109,11 @@ int nd_bench_protection(struct nd_bench_protection *out, const char *name, const
         if (error != FT_ENOENT)
             return error;
     }
-    return ft_fail(fault, FT_EINVAL,
-                   "--compare %.40s, expected off, off-spin, off-copy, log, delta, auto, checkpoint or ftmb, "
-                   "with :hot or :warm",
-                   name);
+    return ft_fail(
+        fault, FT_EINVAL,
+        "--compare %.40s, expected off, off-spin, off-copy, log, log-port, delta, auto, checkpoint or ftmb, "
+        "with :hot or :warm",
+        name);
 }
 
 void nd_bench_adapt(struct nd_config *out, const struct nd_config *config,
@@ -151,4 +155,14 @@ unsigned nd_bench_cores(unsigned lanes, cpu_set_t *of_lanes, int *rest)
         }
     }
     return *rest >= 0 ? taken : 0;
+}
+
+/* A run is over before the rings have come round once; after that they cost no page faults. */
+void nd_bench_populate(struct ft_lane_shared *shared, bool standby)
+{
+    ft_ring_populate(standby ? &shared->replay : &shared->log);
+    if (standby && shared->checkpoint.capacity)
+        ft_ring_populate(&shared->checkpoint);
+    if (standby && shared->direct.capacity)
+        ft_ring_populate(&shared->direct);
 }

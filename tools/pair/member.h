@@ -68,8 +68,9 @@ struct nd_member_config {
     const struct nd_io *io;
     struct ft_lane_shared *shared; /* [lanes], zeroed; memory that the tool reads */
     const struct nd_loopback *place;
-    unsigned number;         /* 0: "a", which listens and begins as primary; 1: "b", the standby */
-    const char *region_name; /* of the memory */
+    unsigned number;                 /* 0: "a", which listens and begins as primary; 1: "b", the standby */
+    const struct nd_link_port *wire; /* its lane's port to the other's; NULL: none */
+    const char *region_name;         /* of the memory */
     struct nd_timing timing;
     uint64_t seed;
     struct ft_datagram_key datagram_key; /* unique in the run */

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A lane's port to the peer's lane: whether it counts, and whether it carries the lane's stream in place of
+ * the connection. The lanes seal, send and store (lane/link.c); the core stays the one that knows rights, and
+ * everything but records goes by the connection.
+ *
+ * It counts between a PROTECTED primary and its READY standby, in one view, for two processes, with a key of
+ * the connection that stands (RFC 8446, 7.5): another connection is another key. A standby whose view is not
+ * on its disk acknowledges nothing, here as there.
+ *
+ * Which way carries the stream is the primary's to say, and the standby need not know: it takes the record
+ * that follows what it has, whoever brings it. What both bring is the same record of the same stream. The
+ * connection stops at a place of the log, and the port goes on from there; the log is freed behind what the
+ * standby said to have stored. When that has not moved for detect_ms the connection goes on from there.
+ *
+ * While packets come less than densely, or not at all, the connection carries: both lanes can sleep then.
+ */
+#include "replicator/parts.h"
+
+#include <string.h>
+
+#define ALIVE_BEATS 5u             /* heartbeats without a gap before it carries */
+#define GAP_BEATS   3u             /* heartbeats without a word that are a gap */
+#define QUIET_NS    200000000u     /* without packets */
+#define AGAIN_NS    (1000 * FT_MS) /* behind one that fell silent */
+
+static struct ft_lane_shared *lane_of(struct rp_replicator *rp)
+{
+    return rp_lane(rp, 0);
+}
+
+static void end_carrying(struct rp_replicator *rp)
+{
+    rp->port.carry = 0;
+    rp->shown.port_carries = false;
+    FT_ORDER_SET(lane_of(rp), carry, 0);
+}
+
+void rp_port_off(struct rp_replicator *rp)
+{
+    if (!rp->config.port || !rp->port.on)
+        return;
+    end_carrying(rp);
+    rp->port.on = false;
+    rp->port.alive = 0;
+    FT_ORDER_SET(lane_of(rp), port, 0);
+}
+
+/* The key of the connection that stands, asked for once. */
+static bool find_key(struct rp_replicator *rp, uint64_t key[4])
+{
+    struct rp_port *p = &rp->port;
+    uint64_t connects = rp_link_stats(rp->link)->connects;
+
+    if (connects != p->connects) {
+        rp_port_off(rp);
+        p->has_key = rp_link_secret(rp->link, (uint8_t *)p->key);
+        p->connects = connects;
+    }
+    memcpy(key, p->key, sizeof(p->key));
+    return p->has_key && rp_link_up(rp->link);
+}
+
+/* Between which two it counts now. */
+static bool counts(const struct rp_replicator *rp)
+{
+    const struct ft_core *core = &rp->core;
+
+    if (!core->peer.known || core->hand || core->resync)
+        return false;
+    if (ft_core_primary(core))
+        return core->state == FT_PROTECTED && rp->sender.on && !rp->snapshot.cutting &&
+               core->peer.state == FT_READY;
+    return core->state == FT_READY && ft_core_acknowledges(core);
+}
+
+static void begin(struct rp_replicator *rp, const uint64_t key[4])
+{
+    struct rp_port *p = &rp->port;
+    struct ft_lane_shared *lane = lane_of(rp);
+
+    for (unsigned i = 0; i < 4; i++)
+        FT_ORDER_SET(lane, port_key[i], key[i]);
+    FT_ORDER_SET(lane, port_view, rp->core.view);
+    FT_ORDER_SET(lane, port_own, rp->core.config.incarnation);
+    FT_ORDER_SET(lane, port_peer, rp->core.peer.incarnation);
+    FT_ORDER_SET(lane, port_connects, !rp->config.link.listens);
+    p->view = rp->core.view;
+    p->peer = rp->core.peer.incarnation;
+    p->on = true;
+    p->alive = 0;
+    p->heard = FT_REPORT_GET(lane, port_heard);
+    FT_ORDER_SET(lane, port, ++p->serial);
+}
+
+/* ---- primary: which way carries -------------------------------------------------------------------- */
+
+/* Words come by the port, and have come for a while. */
+static bool is_alive(struct rp_replicator *rp)
+{
+    struct rp_port *p = &rp->port;
+    uint64_t heard = FT_REPORT_GET(lane_of(rp), port_heard), beat = rp->core.config.heartbeat_ms * FT_MS;
+
+    if (heard != p->heard && !p->alive)
+        p->alive = rp->now;
+    p->heard = heard;
+    if (p->alive && rp->now > heard && rp->now - heard > GAP_BEATS * beat)
+        p->alive = 0;
+    return p->alive && rp->now - p->alive >= ALIVE_BEATS * beat;
+}
+
+/* What the standby has stored of what the port carries leaves the log, as what was sent does. */
+static void free_stored(struct rp_replicator *rp)
+{
+    struct ft_lane_shared *lane = lane_of(rp);
+    struct rp_sender *s = &rp->sender;
+    const struct ft_record *r;
+    uint64_t upto, there;
+
+    if (FT_REPORT_GET(lane, carry_seen) != rp->port.carry) /* first: what it says is of an earlier time */
+        return;
+    upto = FT_REPORT_GET(lane, port_stable_at);
+    while (lane->log.read < upto && (r = ft_ring_peek(&lane->log, &there))) {
+        s->burst[0] = r->burst;
+        s->seq[0] = r->seq + r->inputs;
+        s->seq_of[0][r->burst % RP_SEQ_MEMORY] = s->seq[0];
+        rp->schedule.packets += r->inputs;
+        rp->shown.records_sent++;
+        ft_ring_advance(&lane->log, r->size);
+    }
+    ft_ring_consume(&lane->log);
+}
+
+static void begin_carrying(struct rp_replicator *rp)
+{
+    struct rp_port *p = &rp->port;
+
+    p->carry = ++p->carries;
+    p->stable = 0;
+    p->moved = p->began = rp->now;
+    FT_ORDER_SET(lane_of(rp), carry_from, lane_of(rp)->log.read);
+    FT_ORDER_SET(lane_of(rp), carry, p->carry);
+    rp->shown.port_switches++;
+    rp->shown.port_carries = true;
+}
+
+static void carry_on(struct rp_replicator *rp)
+{
+    struct rp_port *p = &rp->port;
+    struct ft_lane_shared *lane = lane_of(rp);
+    bool seen = FT_REPORT_GET(lane, carry_seen) == p->carry;
+    uint64_t stable = seen ? FT_REPORT_GET(lane, port_stable) : 0, recorded = FT_REPORT_GET(lane, recorded);
+
+    free_stored(rp);
+    if (stable != p->stable || (seen && stable >= recorded)) {
+        p->stable = stable;
+        p->moved = rp->now;
+    }
+    if (rp->now - p->moved >= rp->core.config.detect_ms * FT_MS && lane->log.read != lane->log.head) {
+        p->again = rp->now + AGAIN_NS;
+        p->alive = 0;
+        rp->shown.port_losses++;
+        end_carrying(rp);
+    } else if (lane->log.read == lane->log.head && rp->now - rp->schedule.moved >= QUIET_NS &&
+               rp->now - p->began >= QUIET_NS) {
+        end_carrying(rp);
+    }
+}
+
+void rp_port_turn(struct rp_replicator *rp)
+{
+    struct rp_port *p = &rp->port;
+    uint64_t key[4];
+
+    if (!rp->config.port || !rp->link)
+        return;
+    if (!find_key(rp, key) || !counts(rp)) {
+        rp_port_off(rp);
+        return;
+    }
+    if (p->on && (p->view != rp->core.view || p->peer != rp->core.peer.incarnation))
+        rp_port_off(rp);
+    if (!p->on)
+        begin(rp, key);
+    if (!ft_core_primary(&rp->core))
+        return;
+    bool alive = is_alive(rp);
+
+    if (p->carry)
+        carry_on(rp);
+    else if (alive && rp->now >= p->again && rp_is_dense(rp))
+        begin_carrying(rp);
+}

@@ -1,0 +1,45 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Lanes that speak to each other by a port of the link, of memif. While packets come densely the port carries the records.
+# Downloads are intact when a primary is killed, and when the next one's standby is.
+. "$(dirname "$0")/lib.sh"
+need_lab
+plan 11
+
+carries() { [ "$(field "$1" link.port)" = carries ]; }
+is_open() { [ "$(field "$1" link.port)" = open ]; }
+# Packets come densely, one way, until it is ended.
+dense() {
+    "$lab" exec client python3 -c 'import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+n = 0
+while True:
+    s.sendto(b"x" * 20, ("203.0.113.100", 9000 + n % 50))
+    n += 1
+    if n % 32 == 0:
+        time.sleep(0.001)' &
+    denser=$!
+}
+
+web_files "$work" 10 4000 300000 2000000 3000000
+export LAB_PORT=memif
+ok "memif: the pair is PROTECTED" "$lab" up || exit 1
+ok "a web server behind the chain" web_serve "$work"
+dense
+ok "the port carries the records" soon 30 carries a
+web_fetch "$work" "$work/out" 40 20 &
+fetching=$!
+under_way
+ok "a kill" drill kill
+is "digests equal" "$(drilled '[.runs[].digests_equal] | all')" true
+is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
+diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"
+ok "the port carries again, the other way" soon 30 carries b
+kill -KILL "$(field a pid)"
+ok "without a standby it does not" soon 30 is_open b
+"$lab" start a
+ok "with one it does" soon 30 carries b
+wait $fetching
+is "all downloads intact" "$(web_count "$work" intact)" 40
+is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true
+kill $denser

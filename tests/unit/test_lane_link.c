@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two lanes' ends of the link's port, sealed, over a way in memory that loses, doubles, reorders, cuts and
+ * spoils frames: what is stored is what was logged, to the byte and in order; what the primary takes as
+ * stable is stored; nothing of the log is freed before. And frames that are nobody's, by the million.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "ftcore/queue/lanelink.h"
+#include "lane/lane.h"
+#include "tests/help/program.h"
+#include "tests/help/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST 1514u
+#define WAY     64u
+#define RECORDS 1500u
+
+static struct nd_lane lane[2]; /* 0: the primary's */
+static struct nd_group group;
+static struct ft_lane_shared *shared;
+
+struct frame {
+    uint32_t bytes;
+    uint8_t data[FT_LINK_MOST];
+};
+
+static struct end {
+    struct nd_link_port wire;
+    struct frame out, in, way[WAY]; /* way: to the other end */
+    unsigned count;
+} end[2];
+
+static unsigned trouble; /* percent of frames */
+
+static uint8_t *place(void *ctx)
+{
+    return ((struct end *)ctx)->out.data;
+}
+
+static void spoil(struct frame *f)
+{
+    switch (draw_below(3)) {
+    case 0:
+        f->data[draw_below(f->bytes)] ^= (uint8_t)(1u << draw_below(8));
+        break;
+    case 1:
+        f->bytes = (uint32_t)draw_below(f->bytes);
+        break;
+    default:
+        f->data[f->bytes] = 0;
+        f->bytes++;
+    }
+}
+
+static void send_frame(void *ctx, uint32_t bytes)
+{
+    struct end *e = ctx;
+
+    assert_in_range(bytes, FT_LINK_OVERHEAD, LONGEST);
+    e->out.bytes = bytes;
+    for (unsigned copies = draw_below(100) < trouble ? 2 : 1; copies-- > 0 && e->count < WAY;) {
+        if (draw_below(100) < trouble)
+            continue;
+        e->way[e->count] = e->out;
+        if (draw_below(100) < trouble / 2)
+            spoil(&e->way[e->count]);
+        e->count++;
+    }
+}
+
+static const uint8_t *receive(void *ctx, uint32_t *bytes)
+{
+    struct end *e = ctx, *other = e == end ? end + 1 : end;
+    unsigned i = draw_below(100) < trouble ? (unsigned)draw_below(other->count + 1) : 0;
+
+    if (i >= other->count)
+        return NULL;
+    e->in = other->way[i];
+    other->count--;
+    memmove(&other->way[i], &other->way[i + 1], (other->count - i) * sizeof(other->way[0]));
+    *bytes = e->in.bytes;
+    return e->in.data;
+}
+
+/* Both ends are told the same words. */
+static void tell(uint64_t serial, uint64_t key, uint64_t view)
+{
+    for (unsigned n = 0; n < 2; n++) {
+        for (unsigned i = 0; i < 4; i++)
+            FT_ORDER_SET(&shared[n], port_key[i], key * 77 + i);
+        FT_ORDER_SET(&shared[n], port_view, view);
+        FT_ORDER_SET(&shared[n], port_own, 100 + n);
+        FT_ORDER_SET(&shared[n], port_peer, 101 - n);
+        FT_ORDER_SET(&shared[n], port_connects, n);
+        FT_ORDER_SET(&shared[n], peer_version, FT_FORMAT_NEWEST);
+        FT_ORDER_SET(&shared[n], port, serial);
+    }
+}
+
+static int setup(void **state)
+{
+    struct ft_fault fault;
+
+    (void)state;
+    shared = aligned_alloc(64, 2 * sizeof(*shared));
+    for (unsigned n = 0; n < 2; n++) {
+        assert_int_equal(ft_lane_init(&shared[n], 4u << 20, 4096), 0);
+        assert_int_equal(ft_ring_init(&shared[n].direct, 4u << 20), 0);
+        end[n] = (struct end){
+            .wire = {
+                .ctx = &end[n], .longest = LONGEST, .place = place, .send = send_frame, .receive = receive}};
+        lane[n] = (struct nd_lane){
+            .group = &group, .shared = &shared[n], .seen.order = 1, .now = 1, .setup.heartbeat_ms = 20};
+        assert_int_equal(nd_link_make(&lane[n].link, &end[n].wire, &fault), 0);
+    }
+    lane[0].doing = FT_LANE_LIVE;
+    lane[1].doing = FT_LANE_REPLAY;
+    group.lanes = 1;
+    draw_seed = 1;
+    trouble = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (unsigned n = 0; n < 2; n++) {
+        nd_link_free(lane[n].link);
+        ft_lane_free(&shared[n]);
+    }
+    free(shared);
+    return 0;
+}
+
+/* Of any size; some need several frames. */
+static void log_record(uint64_t burst)
+{
+    unsigned inputs = (unsigned)draw_below(FT_BURST_MAX + 1);
+    void *to;
+
+    record_begin(0, 0, burst);
+    for (unsigned i = 0; i < inputs; i++) {
+        uint32_t wire = 60 + (uint32_t)draw_below(burst % 50 ? 100 : 1400);
+
+        record_add_input(wire, (uint16_t)draw_below(wire + 1), 0, 0);
+    }
+    record_add_bytes();
+    record_finish();
+    rec->seq = burst * 32;
+    rec->time = burst;
+    to = ft_ring_reserve(&shared[0].log, rec->size);
+    assert_non_null(to);
+    memcpy(to, rec, rec->size);
+    ft_ring_publish(&shared[0].log, rec->size);
+    FT_REPORT_SET(&shared[0], recorded, burst);
+}
+
+static uint64_t stored(void)
+{
+    return FT_REPORT_GET(&shared[1], port_stored);
+}
+
+/* A turn of each, and what the replicator does with the log. */
+static void turn(void)
+{
+    lane[0].now += draw_below(30000);
+    lane[1].now += draw_below(30000);
+    nd_link_turn(&lane[0]);
+    nd_link_look(&lane[1]);
+    assert_in_range(nd_link_stable(&lane[0]), 0, stored());
+    assert_in_range(FT_REPORT_GET(&shared[0], port_stable), 0, stored());
+}
+
+static void what_is_stored_is_what_was_logged(void **unused)
+{
+    static uint8_t copy[RECORDS + 1][64];
+    uint64_t logged = 0, next = 1, there;
+
+    (void)unused;
+    for (trouble = 0; trouble <= 40; trouble += 20) {
+        teardown(NULL);
+        unsigned level = trouble;
+
+        setup(NULL);
+        trouble = level;
+        logged = 0;
+        next = 1;
+        log_record(++logged); /* before the port carries */
+        memcpy(copy[1], rec, 64);
+        tell(1, 5, 3);
+        FT_ORDER_SET(&shared[0], carry_from, 0);
+        FT_ORDER_SET(&shared[0], carry, 1);
+        for (unsigned turns = 0; next <= RECORDS; turns++) {
+            const struct ft_record *r;
+
+            assert_true(turns < 4000000);
+            if (logged < RECORDS && ft_ring_room(&shared[0].log) > FT_RECORD_MAX && draw_below(3)) {
+                log_record(++logged);
+                memcpy(copy[logged], rec, 64);
+            }
+            turn();
+            while ((r = ft_ring_peek(&shared[1].direct, &there))) {
+                assert_int_equal(r->burst, next);
+                assert_memory_equal(r, copy[next], sizeof(*r) < 64 ? sizeof(*r) : 64);
+                next++;
+                ft_ring_advance(&shared[1].direct, r->size);
+                ft_ring_consume(&shared[1].direct);
+            }
+            while (shared[0].log.read < FT_REPORT_GET(&shared[0], port_stable_at)) {
+                r = ft_ring_peek(&shared[0].log, &there);
+                assert_in_range(r->burst, 1, stored());
+                ft_ring_advance(&shared[0].log, r->size);
+            }
+            ft_ring_consume(&shared[0].log);
+        }
+        for (unsigned i = 0; i < 200000 && nd_link_stable(&lane[0]) < RECORDS; i++)
+            turn();
+        assert_int_equal(nd_link_stable(&lane[0]), RECORDS);
+        if (trouble)
+            assert_true(atomic_load(&shared[1].count.port_refused) > 0 &&
+                        atomic_load(&shared[0].count.port_again) > 0);
+    }
+}
+
+/* Brings one genuine frame of records, which the standby has not seen, into `f`. */
+static void make_genuine(struct frame *f, uint64_t burst)
+{
+    do {
+        end[0].count = 0;
+        log_record(burst);
+        lane[0].now += 10000;
+        nd_link_turn(&lane[0]);
+        lane[0].now += 10000;
+        nd_link_turn(&lane[0]);
+        burst++;
+    } while (end[0].count == 0);
+    *f = end[0].way[0];
+    end[0].count = 0;
+}
+
+static void comes(const struct frame *f)
+{
+    end[0].way[0] = *f;
+    end[0].count = 1;
+    lane[1].now += 1000;
+    nd_link_look(&lane[1]);
+    end[1].count = 0;
+}
+
+static void frames_of_nobody_change_nothing(void **unused)
+{
+    static struct frame genuine, f;
+    uint64_t refused = 0;
+
+    (void)unused;
+    tell(1, 5, 3);
+    FT_ORDER_SET(&shared[0], carry, 1);
+    nd_link_look(&lane[1]);
+    make_genuine(&genuine, 1);
+    for (unsigned i = 0; i < 1000000; i++) {
+        f.bytes = genuine.bytes;
+        memcpy(f.data, genuine.data, genuine.bytes);
+        switch (i % 4) {
+        case 0: /* any byte behind the addresses */
+            f.data[14 + draw_below(f.bytes - 14)] ^= (uint8_t)(1 + draw_below(255));
+            break;
+        case 1:
+            f.bytes -= 1 + (uint32_t)draw_below(f.bytes - FT_LINK_ETHERNET);
+            break;
+        case 2: /* made up, but for the head */
+            for (unsigned b = FT_LINK_ETHERNET + FT_LINK_HEAD; b < f.bytes; b += 8) {
+                uint64_t any = draw();
+
+                memcpy(f.data + b, &any, f.bytes - b < 8 ? f.bytes - b : 8);
+            }
+            break;
+        default: /* another number with what was sealed for this one */
+            f.data[FT_LINK_ETHERNET + 24] ^= (uint8_t)(1 + draw_below(255));
+        }
+        comes(&f);
+        refused++;
+        assert_int_equal(stored(), 0);
+    }
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), refused);
+    comes(&genuine);
+    assert_int_not_equal(stored(), 0);
+}
+
+static void a_frame_counts_once_and_in_its_view_for_its_key_and_process(void **unused)
+{
+    static struct frame first, old;
+    uint64_t before;
+
+    (void)unused;
+    tell(1, 5, 3);
+    FT_ORDER_SET(&shared[0], carry, 1);
+    nd_link_look(&lane[1]);
+    make_genuine(&first, 1);
+    comes(&first);
+    before = stored();
+    assert_int_not_equal(before, 0);
+    comes(&first); /* once more */
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), 1);
+
+    make_genuine(&old, before + 1);
+    tell(2, 5, 4); /* the same connection, the next view */
+    comes(&old);
+    assert_int_equal(stored(), before);
+    tell(3, 6, 3); /* another connection */
+    comes(&old);
+    assert_int_equal(stored(), before);
+    tell(4, 5, 3);
+    FT_ORDER_SET(&shared[1], port, 0);
+    FT_ORDER_SET(&shared[1], port_peer, 99); /* another process */
+    FT_ORDER_SET(&shared[1], port, 5);
+    comes(&old);
+    assert_int_equal(stored(), before);
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), 4);
+    FT_ORDER_SET(&shared[1], port, 0);
+    comes(&old);
+    assert_int_equal(stored(), before);
+}
+
+/* The same key once more, after a pause: its numbers go on. */
+static void no_number_is_used_twice_under_a_key(void **unused)
+{
+    struct ft_link_head head;
+    uint64_t last = 0;
+
+    (void)unused;
+    for (uint64_t serial = 1; serial <= 20; serial++) {
+        tell(serial, 5, 3 + serial % 2);
+        lane[0].now += 100000000;
+        end[0].count = 0;
+        nd_link_turn(&lane[0]);
+        assert_int_not_equal(end[0].count, 0);
+        assert_true(ft_link_get_head(end[0].way[0].data, end[0].way[0].bytes, &head));
+        assert_true(head.number > last);
+        last = head.number;
+    }
+}
+
+/* A record that the connection brings meanwhile is not taken from the port, and what follows it is. */
+static void what_follows_is_taken_whoever_brought_what_is_before(void **unused)
+{
+    static struct frame first, second;
+
+    (void)unused;
+    tell(1, 5, 3);
+    FT_ORDER_SET(&shared[0], carry, 1);
+    nd_link_look(&lane[1]);
+    make_genuine(&first, 1);
+    uint64_t next = FT_REPORT_GET(&shared[0], recorded);
+
+    make_genuine(&second, next + 1);
+    comes(&second); /* `first` is lost */
+    assert_int_equal(stored(), 0);
+    FT_ORDER_SET(&shared[1], closed_to, next); /* the connection has brought it */
+    lane[0].now += 1000000;
+    make_genuine(&second, FT_REPORT_GET(&shared[0], recorded) + 1);
+    comes(&second);
+    assert_true(stored() == 0 || stored() > next);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(what_is_stored_is_what_was_logged, setup, teardown),
+        cmocka_unit_test_setup_teardown(frames_of_nobody_change_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_frame_counts_once_and_in_its_view_for_its_key_and_process, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(no_number_is_used_twice_under_a_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_follows_is_taken_whoever_brought_what_is_before, setup,
+                                        teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
