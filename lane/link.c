@@ -30,20 +30,27 @@
 #define LAG_SAY    100u       /* us of lag that are told again without being asked */
 #define LAG_OLD_NS 50000000u  /* what was said so long ago says nothing: the port may be dead */
 #define SAY_NS     100000u    /* no more often than this */
-#define KEYS       4u         /* words of 64 bits: two keys of 128 bits */
+#define SECRET     4u         /* words of 64 bits */
+#define EPOCH      22u        /* bits of the numbers that have one key: fewer frames than AES-GCM permits */
 
 /* To all lanes at the other end: nobody need know an address. Locally administered, a group's. */
 static const uint8_t everybody[6] = {0x03, 'u', 's', 'l', 'n', 'k'};
 
+/* A key of one direction, and the numbers that it is for: those of the same number >> EPOCH. */
+struct sealing {
+    _Alignas(64) struct gcm_key_data key;
+    uint64_t epoch;
+};
+
 struct nd_link {
     const struct nd_link_port *wire;
     IMB_MGR *crypto;
-    struct gcm_key_data to_seal, to_open;
+    struct sealing to_seal, to_open, to_try; /* to_try: by the number of a frame that nobody has proven yet */
     struct gcm_context_data context;
 
     /* As the replicator said it last. */
     uint64_t generation; /* 0: the port does not count */
-    uint64_t key[KEYS];
+    uint64_t secret[SECRET];
     struct ft_link_head own, peer; /* number: not used */
     uint64_t carry;                /* serial number; 0: the connection carries the stream */
 
@@ -61,7 +68,7 @@ struct nd_link {
     uint8_t *piece;          /* an encoded record that fits no frame; standby: one that comes in pieces */
 
     /* Standby. */
-    uint64_t stored, released, access;
+    uint64_t stored, released;
     uint64_t mark, mark_ns; /* when `direct` had been filled up to there */
     uint64_t lag_us, said;  /* told last, and when */
     uint8_t *opened;        /* body and payload of a frame */
@@ -118,15 +125,37 @@ static void forget_stream(struct nd_link *link)
     link->receiver.missing = false;
 }
 
-static void take_keys(struct nd_link *link, const uint64_t key[KEYS])
+/* HKDF-Expand with SHA-256 (RFC 5869, 2.3): its one block has both directions' keys, that of 0 first. */
+static void derive_key(struct nd_link *link, struct sealing *to, uint8_t direction, uint64_t epoch)
 {
-    uint8_t direction = link->own.direction; /* 0 seals by the first one */
+    static const char label[] = "understudy lane";
+    uint8_t block[128] = {0}, hash[32], *at = block + 64;
 
-    if (memcmp(link->key, key, sizeof(link->key)) == 0)
+    memcpy(block, link->secret, sizeof(link->secret));
+    for (unsigned i = 0; i < 64; i++)
+        block[i] ^= 0x36; /* HMAC's inner hash */
+    memcpy(at, label, sizeof(label) - 1);
+    at += sizeof(label) - 1;
+    for (unsigned i = 0; i < 8; i++)
+        *at++ = (uint8_t)(epoch >> 8 * i);
+    *at++ = 1;
+    IMB_SHA256(link->crypto, block, (uint64_t)(at - block), hash);
+    for (unsigned i = 0; i < 64; i++)
+        block[i] ^= 0x36 ^ 0x5c; /* the outer one */
+    memcpy(block + 64, hash, sizeof(hash));
+    IMB_SHA256(link->crypto, block, 64 + sizeof(hash), hash);
+    IMB_AES128_GCM_PRE(link->crypto, hash + 16 * direction, &to->key);
+    to->epoch = epoch;
+}
+
+static void take_secret(struct nd_link *link, const uint64_t secret[SECRET])
+{
+    if (memcmp(link->secret, secret, sizeof(link->secret)) == 0)
         return; /* its numbers go on */
-    memcpy(link->key, key, sizeof(link->key));
-    IMB_AES128_GCM_PRE(link->crypto, &key[direction ? 2 : 0], &link->to_seal);
-    IMB_AES128_GCM_PRE(link->crypto, &key[direction ? 0 : 2], &link->to_open);
+    memcpy(link->secret, secret, sizeof(link->secret));
+    derive_key(link, &link->to_seal, link->own.direction, 0);
+    derive_key(link, &link->to_open, link->peer.direction, 0);
+    link->to_try = link->to_open;
     link->sender = (struct ft_link_sender){.number = 0};
     link->receiver = (struct ft_link_receiver){.number = 0};
 }
@@ -136,7 +165,7 @@ static void follow_port(struct nd_lane *lane)
 {
     struct nd_link *link = lane->link;
     struct ft_lane_shared *shared = lane->shared;
-    uint64_t generation = FT_ORDER_GET(shared, port), key[KEYS];
+    uint64_t generation = FT_ORDER_GET(shared, port), secret[SECRET];
     struct ft_link_head own = {.lane = (uint16_t)lane->index}, peer = own;
 
     if (ft_likely(generation == link->generation))
@@ -145,8 +174,8 @@ static void follow_port(struct nd_lane *lane)
     forget_stream(link);
     if (generation == 0)
         return;
-    for (unsigned i = 0; i < KEYS; i++)
-        key[i] = FT_ORDER_GET(shared, port_key[i]);
+    for (unsigned i = 0; i < SECRET; i++)
+        secret[i] = FT_ORDER_GET(shared, port_secret[i]);
     own.view = peer.view = FT_ORDER_GET(shared, port_view);
     own.incarnation = FT_ORDER_GET(shared, port_own);
     peer.incarnation = FT_ORDER_GET(shared, port_peer);
@@ -156,7 +185,7 @@ static void follow_port(struct nd_lane *lane)
         return; /* other words are on their way */
     link->own = own;
     link->peer = peer;
-    take_keys(link, key);
+    take_secret(link, secret);
     link->generation = generation;
     link->probe_at = 0;
 }
@@ -169,7 +198,7 @@ void nd_link_forget(struct nd_lane *lane)
         return;
     link->generation = 0;
     forget_stream(link);
-    link->stored = link->released = link->access = 0;
+    link->stored = link->released = 0;
     link->mark = link->mark_ns = 0;
 }
 
@@ -186,6 +215,8 @@ static bool send_frame(struct nd_lane *lane, struct ft_link_body *body, uint32_t
     if (!to)
         return false;
     head.number = ++link->sender.number;
+    if (ft_unlikely(head.number >> EPOCH != link->to_seal.epoch))
+        derive_key(link, &link->to_seal, head.direction, head.number >> EPOCH);
     body->heard = link->receiver.number;
     ft_link_put_body(link->frame, body);
     ft_link_nonce(nonce, &head);
@@ -195,8 +226,8 @@ static bool send_frame(struct nd_lane *lane, struct ft_link_body *body, uint32_t
     to[13] = FT_LINK_TYPE & 0xff;
     to += FT_LINK_ETHERNET;
     ft_link_put_head(to, &head);
-    IMB_AES128_GCM_ENC(link->crypto, &link->to_seal, &link->context, to + FT_LINK_HEAD, link->frame, sealed,
-                       nonce, to, FT_LINK_HEAD, to + FT_LINK_HEAD + sealed, FT_LINK_TAG);
+    IMB_AES128_GCM_ENC(link->crypto, &link->to_seal.key, &link->context, to + FT_LINK_HEAD, link->frame,
+                       sealed, nonce, to, FT_LINK_HEAD, to + FT_LINK_HEAD + sealed, FT_LINK_TAG);
     link->wire->send(link->wire->ctx, FT_LINK_OVERHEAD + payload);
     FT_COUNTER_ADD(lane->shared, port_sent, 1);
     FT_COUNTER_ADD(lane->shared, port_bytes, FT_LINK_OVERHEAD + payload);
@@ -223,10 +254,12 @@ static bool is_counted(const struct nd_link *link, const uint8_t *frame, uint32_
     return !ft_link_get_head(frame, len, &head) || head.incarnation != link->own.incarnation;
 }
 
-/* What is in the frame. False: it is not the peer's, not new, or contradicts itself. */
-static bool open_frame(struct nd_link *link, const uint8_t *frame, uint32_t len, struct ft_link_body *body,
-                       uint32_t *payload)
+/* What is in the frame. False: it is not the peer's, not new, or contradicts itself. A frame whose tag does
+ * not fit has cost as much as a genuine one, and ends the look: who floods the port gets one a look. */
+static bool open_frame(struct nd_link *link, const uint8_t *frame, uint32_t len, unsigned *looks,
+                       struct ft_link_body *body, uint32_t *payload)
 {
+    struct sealing *by = &link->to_open;
     uint8_t nonce[FT_LINK_NONCE], tag[FT_LINK_TAG];
     struct ft_link_head head;
     uint32_t sealed;
@@ -235,13 +268,22 @@ static bool open_frame(struct nd_link *link, const uint8_t *frame, uint32_t len,
         head.lane != link->peer.lane || head.incarnation != link->peer.incarnation ||
         head.view != link->peer.view || !ft_link_is_new(&link->receiver, head.number))
         return false;
+    if (ft_unlikely(head.number >> EPOCH != by->epoch)) {
+        by = &link->to_try;
+        if (head.number >> EPOCH != by->epoch)
+            derive_key(link, by, head.direction, head.number >> EPOCH);
+    }
     sealed = len - FT_LINK_ETHERNET - FT_LINK_HEAD - FT_LINK_TAG;
     frame += FT_LINK_ETHERNET;
     ft_link_nonce(nonce, &head);
-    IMB_AES128_GCM_DEC(link->crypto, &link->to_open, &link->context, link->opened, frame + FT_LINK_HEAD,
-                       sealed, nonce, frame, FT_LINK_HEAD, tag, FT_LINK_TAG);
-    if (!same_tag(tag, frame + FT_LINK_HEAD + sealed))
+    IMB_AES128_GCM_DEC(link->crypto, &by->key, &link->context, link->opened, frame + FT_LINK_HEAD, sealed,
+                       nonce, frame, FT_LINK_HEAD, tag, FT_LINK_TAG);
+    if (!same_tag(tag, frame + FT_LINK_HEAD + sealed)) {
+        *looks = 0;
         return false;
+    }
+    if (by == &link->to_try)
+        link->to_open = *by;
     link->receiver.number = head.number;
     *payload = sealed - FT_LINK_BODY;
     return ft_link_get_body(link->opened, *payload, body);
@@ -256,7 +298,7 @@ static bool receive_frame(struct nd_lane *lane, unsigned *looks, struct ft_link_
 
     while (*looks && (frame = link->wire->receive(link->wire->ctx, &len))) {
         --*looks;
-        if (open_frame(link, frame, len, body, payload))
+        if (open_frame(link, frame, len, looks, body, payload))
             return true;
         if (is_counted(link, frame, len))
             FT_COUNTER_ADD(lane->shared, port_refused, 1);
@@ -297,7 +339,7 @@ static void follow_carry(struct nd_lane *lane)
     link->known = burst;
     link->known_at = link->stable_at = from;
     link->lag_ns = 0;
-    FT_REPORT_SET(lane->shared, port_stable, 0);
+    FT_REPORT_SET(lane->shared, port_stable, burst - 1);
     FT_REPORT_SET(lane->shared, port_stable_at, from);
     FT_REPORT_SET(lane->shared, carry_seen, carry);
 }
@@ -506,7 +548,6 @@ static uint32_t store_record(struct nd_lane *lane, const uint8_t *in, uint32_t l
         return 0;
     }
     ft_ring_publish(ring, room->size);
-    link->access = room->accesses ? room->access + room->accesses - 1 : link->access;
     link->released = room->released;
     link->stored = room->burst;
     return (uint32_t)used;
@@ -586,7 +627,6 @@ bool nd_link_look(struct nd_lane *lane)
             store_payload(lane, &body, payload);
     }
     if (link->stored != before) { /* before it is said */
-        FT_REPORT_SET(lane->shared, port_access, link->access);
         FT_REPORT_SET(lane->shared, port_stored, link->stored);
         link->came = lane->now;
     }

@@ -771,7 +771,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         ft_ring_consume(ring);
         if (lane->apply.begun)
             yield_to_replicator(lane);
-        if (lane->link && lane->doing == FT_LANE_REPLAY && nd_link_look(lane))
+        if (lane->doing == FT_LANE_REPLAY && nd_link_is_busy(lane) && nd_link_look(lane))
             upto = nd_lane_replays_to(lane);
     }
     if (n > 0)

@@ -140,7 +140,6 @@ static void clear_state(struct rp_replicator *rp)
         ft_ring_reset(&lane->log);
         ft_ring_reset(&lane->direct);
         FT_REPORT_SET(lane, port_stored, 0);
-        FT_REPORT_SET(lane, port_access, 0);
         FT_REPORT_SET(lane, diverged, false);
         FT_REPORT_SET(lane, round_ns, 0);
         FT_ORDER_SET(lane, steer, false);

@@ -181,7 +181,7 @@ void rp_link_drop(struct rp_link *link)
     clear_connection(link);
 }
 
-bool rp_link_secret(const struct rp_link *link, uint8_t secret[RP_SECRET_BYTES])
+bool rp_link_secret(const struct rp_link *link, struct rp_secret *secret)
 {
     return link->stream && rp_trunk_secret(link->stream, secret);
 }

@@ -102,7 +102,7 @@ void rp_link_reseal(struct rp_link *link, struct rp_seal *seal);
 bool rp_link_poll(struct rp_link *link, uint64_t now_ns);
 bool rp_link_up(const struct rp_link *link);
 /* A secret of the connection that stands, the same at both ends; false: none stands, or it is not sealed. */
-bool rp_link_secret(const struct rp_link *link, uint8_t secret[RP_SECRET_BYTES]);
+bool rp_link_secret(const struct rp_link *link, struct rp_secret *secret);
 /*
  * From now on the peer is the node of this name, which is one of `node` or of those added; "": whichever
  * comes. A connection that stands is the caller's to end. FT_ENOENT: it is not known here, and the peer stays

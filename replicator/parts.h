@@ -114,11 +114,12 @@ struct rp_looking {
 
 /* A lane's port to the peer's lane (port.c). Times are local monotonic ns. */
 struct rp_port {
-    uint64_t serial, carries;    /* the last ones given */
-    bool on;                     /* the lane was given words by which the port counts */
-    uint64_t key[4], view, peer; /* them */
-    uint64_t connects;           /* connections of the link made by when the key was asked for */
-    bool has_key;
+    uint64_t serial, carries; /* the last ones given */
+    bool on;                  /* the lane was given words by which the port counts */
+    uint64_t view, peer;      /* of them */
+    struct rp_secret secret;
+    uint64_t connects; /* connections of the link made by when the secret was asked for */
+    bool has_secret;
     uint64_t carry;         /* primary: the serial number by which the port carries; 0: it does not */
     uint64_t heard, alive;  /* primary: the last word by it; since when they came without a gap; 0: none */
     uint64_t began;         /* to carry */

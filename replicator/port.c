@@ -46,19 +46,18 @@ void rp_port_off(struct rp_replicator *rp)
     FT_ORDER_SET(lane_of(rp), port, 0);
 }
 
-/* The key of the connection that stands, asked for once. */
-static bool find_key(struct rp_replicator *rp, uint64_t key[4])
+/* The secret of the connection that stands, asked for once. */
+static bool find_secret(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
     uint64_t connects = rp_link_stats(rp->link)->connects;
 
     if (connects != p->connects) {
         rp_port_off(rp);
-        p->has_key = rp_link_secret(rp->link, (uint8_t *)p->key);
+        p->has_secret = rp_link_secret(rp->link, &p->secret);
         p->connects = connects;
     }
-    memcpy(key, p->key, sizeof(p->key));
-    return p->has_key && rp_link_up(rp->link);
+    return p->has_secret && rp_link_up(rp->link);
 }
 
 /* Between which two it counts now. */
@@ -66,7 +65,7 @@ static bool counts(const struct rp_replicator *rp)
 {
     const struct ft_core *core = &rp->core;
 
-    if (!core->peer.known || core->hand || core->resync)
+    if (!core->peer.known || core->hand || core->resync || core->arbiter.asking)
         return false;
     if (ft_core_primary(core))
         return core->state == FT_PROTECTED && rp->sender.on && !rp->snapshot.cutting &&
@@ -74,17 +73,19 @@ static bool counts(const struct rp_replicator *rp)
     return core->state == FT_READY && ft_core_acknowledges(core);
 }
 
-static void begin(struct rp_replicator *rp, const uint64_t key[4])
+static void begin(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
     struct ft_lane_shared *lane = lane_of(rp);
+    uint64_t secret[4];
 
+    memcpy(secret, p->secret.bytes, sizeof(secret));
     for (unsigned i = 0; i < 4; i++)
-        FT_ORDER_SET(lane, port_key[i], key[i]);
+        FT_ORDER_SET(lane, port_secret[i], secret[i]);
     FT_ORDER_SET(lane, port_view, rp->core.view);
     FT_ORDER_SET(lane, port_own, rp->core.config.incarnation);
     FT_ORDER_SET(lane, port_peer, rp->core.peer.incarnation);
-    FT_ORDER_SET(lane, port_connects, !rp->config.link.listens);
+    FT_ORDER_SET(lane, port_connects, !p->secret.accepted);
     p->view = rp->core.view;
     p->peer = rp->core.peer.incarnation;
     p->on = true;
@@ -170,24 +171,24 @@ static void carry_on(struct rp_replicator *rp)
 void rp_port_turn(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
-    uint64_t key[4];
 
     if (!rp->config.port || !rp->link)
         return;
-    if (!find_key(rp, key) || !counts(rp)) {
+    if (!find_secret(rp) || !counts(rp)) {
         rp_port_off(rp);
         return;
     }
     if (p->on && (p->view != rp->core.view || p->peer != rp->core.peer.incarnation))
         rp_port_off(rp);
     if (!p->on)
-        begin(rp, key);
+        begin(rp);
     if (!ft_core_primary(&rp->core))
         return;
     bool alive = is_alive(rp);
 
     if (p->carry)
         carry_on(rp);
-    else if (alive && rp->now >= p->again && rp_is_dense(rp))
+    else if (alive && rp->now >= p->again && rp_is_dense(rp) &&
+             lane_of(rp)->log.read >= rp->sender.start[0]) /* what is before is of another stream */
         begin_carrying(rp);
 }

@@ -93,19 +93,14 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
                               memory_order_release);
 }
 
-/* What the lane has taken by its port counts as held here as well: the set goes on behind it. True: the
- * record is among that, so it was stored, or replayed, before it came again by the connection. */
+/* What the lane has taken by its port counts as held here as well: the set goes on behind it, and before the
+ * first access that this record has, or would have. True: the record is among that, so it was stored, or
+ * replayed, before it came again by the connection. */
 static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n)
 {
     struct ft_lane_shared *lane = rp_lane(rp, n->lane);
-    uint64_t stored, access;
+    uint64_t stored = rp->config.port ? FT_REPORT_GET(lane, port_stored) : 0, access = n->access - 1;
 
-    if (!rp->config.port)
-        return false;
-    do {
-        stored = FT_REPORT_GET(lane, port_stored);
-        access = FT_REPORT_GET(lane, port_access);
-    } while (stored != FT_REPORT_GET(lane, port_stored));
     if (stored <= rp->receiver.last[n->lane])
         return false;
     if (n->burst <= stored)

@@ -284,6 +284,14 @@ static uint64_t last_stored(const struct rp_replicator *rp, unsigned l)
     return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
 }
 
+/* By a port that carries it can be ahead of what is noted as sent. */
+static uint64_t last_replayed(const struct rp_replicator *rp, unsigned l)
+{
+    uint64_t burst = rp->core.peer_replayed[l];
+
+    return burst < rp->sender.burst[l] ? burst : rp->sender.burst[l];
+}
+
 static void measure_replay(struct rp_replicator *rp, struct rp_replay_rate *d, uint64_t seq,
                            uint64_t stored_seq)
 {
@@ -307,7 +315,7 @@ static void measure_replay(struct rp_replicator *rp, struct rp_replay_rate *d, u
 
 static uint64_t lag_ns(struct rp_replicator *rp, unsigned l)
 {
-    uint64_t last = last_stored(rp, l), replayed = rp->core.peer_replayed[l], from, to;
+    uint64_t last = last_stored(rp, l), replayed = last_replayed(rp, l), from, to;
 
     if (replayed <= rp->sender.from[l]) /* nothing of what was sent, yet */
         return 0;
@@ -334,7 +342,7 @@ uint64_t rp_lag_packets(const struct rp_replicator *rp)
     uint64_t lag = 0;
 
     for (unsigned l = 0; rp->sender.on && l < rp->lanes; l++) {
-        uint64_t replayed = seq_after(rp, l, rp->core.peer_replayed[l]);
+        uint64_t replayed = seq_after(rp, l, last_replayed(rp, l));
 
         if (replayed && rp->sender.seq[l] > replayed)
             lag += rp->sender.seq[l] - replayed;

@@ -434,13 +434,15 @@ bool rp_stream_sealed(const struct rp_stream *stream)
     return stream->tls != NULL;
 }
 
-bool rp_stream_secret(const struct rp_stream *stream, uint8_t secret[RP_SECRET_BYTES])
+bool rp_stream_secret(const struct rp_stream *stream, struct rp_secret *secret)
 {
     static const char label[] = "EXPORTER-understudy-lane";
 
-    return stream->tls && stream->open &&
-           SSL_export_keying_material(stream->tls, secret, RP_SECRET_BYTES, label, sizeof(label) - 1, NULL, 0,
-                                      0) == 1;
+    if (!stream->tls || !stream->open)
+        return false;
+    secret->accepted = SSL_is_server(stream->tls);
+    return SSL_export_keying_material(stream->tls, secret->bytes, RP_SECRET_BYTES, label, sizeof(label) - 1,
+                                      NULL, 0, 0) == 1;
 }
 
 /* Before each call of OpenSSL, whose earlier errors would be taken for its own. To clear none costs as much

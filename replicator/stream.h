@@ -51,7 +51,11 @@ bool rp_stream_sealed(const struct rp_stream *stream);
 /* A secret that both ends of this connection share, and nobody else (RFC 8446, 7.5). False: it is not sealed,
  * or not proven yet. */
 #define RP_SECRET_BYTES 32u
-bool rp_stream_secret(const struct rp_stream *stream, uint8_t secret[RP_SECRET_BYTES]);
+struct rp_secret {
+    uint8_t bytes[RP_SECRET_BYTES];
+    bool accepted; /* this end accepted the connection; the other end says that it did not */
+};
+bool rp_stream_secret(const struct rp_stream *stream, struct rp_secret *secret);
 /*
  * As recv and send: the bytes moved, 0 at the end, or -1 with errno (EAGAIN; EPROTO for what the key does not
  * fit). *more: there may be more without waiting.

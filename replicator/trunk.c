@@ -70,7 +70,7 @@ struct rp_trunk {
     char why[96];
     struct rp_ways_stats *stats;
     bool has_secret;
-    uint8_t secret[RP_SECRET_BYTES]; /* of the connection that it began with */
+    struct rp_secret secret; /* of the connection that it began with */
 };
 
 /* ---- heads --------------------------------------------------------------------------------------- */
@@ -173,7 +173,7 @@ struct rp_trunk *rp_trunk_plain(struct rp_stream *stream, unsigned way, struct r
         return NULL;
     }
     *t = (struct rp_trunk){.plain = way, .now = now, .way[0].stream = stream, .stats = stats};
-    t->has_secret = rp_stream_secret(stream, t->secret);
+    t->has_secret = rp_stream_secret(stream, &t->secret);
     note_standing(t, way, true);
     carry_by(t, 0);
     return t;
@@ -241,7 +241,7 @@ void rp_trunk_attach(struct rp_trunk *t, struct rp_stream *stream, unsigned way)
     struct way *w = &t->way[way];
 
     if (!t->has_secret)
-        t->has_secret = rp_stream_secret(stream, t->secret);
+        t->has_secret = rp_stream_secret(stream, &t->secret);
     if (w->stream)
         lose_way(t, way, ECONNRESET);
     *w = (struct way){.stream = stream, .out = w->out, .next = t->acked};
@@ -251,9 +251,9 @@ void rp_trunk_attach(struct rp_trunk *t, struct rp_stream *stream, unsigned way)
         carry_by(t, way);
 }
 
-bool rp_trunk_secret(const struct rp_trunk *t, uint8_t secret[RP_SECRET_BYTES])
+bool rp_trunk_secret(const struct rp_trunk *t, struct rp_secret *secret)
 {
-    memcpy(secret, t->secret, RP_SECRET_BYTES);
+    *secret = t->secret;
     return t->has_secret;
 }
 

@@ -82,7 +82,7 @@ void rp_trunk_time(struct rp_trunk *t, uint64_t now);
  * has ended. */
 bool rp_trunk_sealed(const struct rp_trunk *t);
 /* As rp_stream_secret, of the connection that it began with. */
-bool rp_trunk_secret(const struct rp_trunk *t, uint8_t secret[RP_SECRET_BYTES]);
+bool rp_trunk_secret(const struct rp_trunk *t, struct rp_secret *secret);
 ssize_t rp_trunk_read(struct rp_trunk *t, void *to, size_t size, bool *more);
 ssize_t rp_trunk_write(struct rp_trunk *t, const void *from, size_t size);
 /* Of two ways this is what writes to the sockets, and probes that are due leave as well. */

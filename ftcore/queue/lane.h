@@ -94,9 +94,8 @@ struct ft_lane_orders {
     _Atomic bool steer;
     /* The lane's port to the peer's lane (lane/link.h): its words belong together while `port` is the same.
      */
-    _Atomic uint64_t port; /* serial number; 0: nothing by it counts. Written after the next five */
-    _Atomic uint64_t
-        port_key[4]; /* two keys: of the node that listens for the link, of the one that connects */
+    _Atomic uint64_t port;           /* serial number; 0: nothing by it counts. Written after the next five */
+    _Atomic uint64_t port_secret[4]; /* of the connection, from which keys are derived */
     _Atomic uint64_t port_view, port_own, port_peer; /* of frames: the view, both nodes' incarnations */
     _Atomic uint64_t port_connects;                  /* 1: this node is the one that connects */
     _Atomic uint64_t carry; /* primary: serial number: the port carries the stream; 0: the connection does */
@@ -139,7 +138,6 @@ struct ft_lane_report {
 
     _Atomic uint64_t port_heard;  /* when something new of the peer's came by the lane's port, ns; 0: never */
     _Atomic uint64_t port_stored; /* standby: last burst that came by it, with all before it; 0: none */
-    _Atomic uint64_t port_access; /* standby: the last access that it brought; before port_stored */
     _Atomic uint64_t port_stable; /* primary: last burst that the standby said by it to have stored */
     _Atomic uint64_t port_stable_at; /* primary: bytes of `log` known to be stored; before port_stable */
     _Atomic uint64_t carry_seen;     /* primary: the `carry` that port_stable and port_stable_at are of */

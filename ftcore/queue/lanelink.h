@@ -7,9 +7,9 @@
  *     Ethernet, FT_LINK_TYPE | head | sealed: body, payload | tag
  *
  * A frame is sealed by AES-128-GCM with the head as associated data; the nonce is direction, lane and number.
- * Numbers begin at 1 with a key and only rise, so none is used twice under it, and one that is not above all
- * that were opened is nobody's: what is sent again is sent in a new frame. A frame of another version,
- * direction, lane, view or process is nobody's either.
+ * Numbers begin at 1 with a connection and only rise, through its keys, so none is used twice under one, and
+ * one that is not above all that were opened is nobody's: what is sent again is sent in a new frame. A frame
+ * of another version, direction, lane, view or process is nobody's either.
  *
  * The sender's window is the lane's log ring: a record is read from there, however often it is sent. The
  * receiver takes records in their order alone. What it says back is up to which burst it has stored, the
@@ -39,7 +39,7 @@
 #define FT_LINK_WINDOW   1024u /* records under way, at most */
 
 struct ft_link_head {
-    uint8_t direction; /* 0: from the node that listens for the link's connection */
+    uint8_t direction; /* 0: from the node that accepted the link's connection */
     uint16_t lane;
     uint64_t view, incarnation; /* of its sender */
     uint64_t number;
@@ -68,7 +68,7 @@ bool ft_link_get_body(const uint8_t *from, size_t payload, struct ft_link_body *
 /* ---- the side that sends records ------------------------------------------------------------------ */
 
 struct ft_link_sender {
-    uint64_t number; /* of the last frame sent under the key */
+    uint64_t number; /* of the last frame sent */
     uint64_t stable; /* the peer has said that it has stored up to here; 0: nothing in this stream */
     uint64_t stored; /* what need not be sent: that, or what began before */
     uint64_t next;   /* burst to be sent next; 0: nothing is to be sent */
@@ -101,7 +101,7 @@ bool ft_link_late(struct ft_link_sender *s, uint64_t now);
 /* ---- the side that stores them -------------------------------------------------------------------- */
 
 struct ft_link_receiver {
-    uint64_t number;    /* the newest opened under the key */
+    uint64_t number;    /* the newest opened */
     uint64_t part;      /* burst of which pieces have come; 0: none */
     uint32_t have, all; /* bytes of it, from the first on */
     bool missing;       /* since what was said last */

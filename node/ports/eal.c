@@ -513,6 +513,7 @@ static int open_wire(void *arg)
     struct rte_eth_conf conf = {0};
     struct rte_ether_addr mac;
     uint16_t id, rx = RX_RING, tx = TX_RING, mtu = RTE_ETHER_MTU;
+    uint32_t room;
     int error;
 
     remove_left_socket(o->devargs);
@@ -533,7 +534,10 @@ static int open_wire(void *arg)
     (void)rte_eth_dev_get_mtu(id, &mtu);
     if (rte_eth_macaddr_get(id, &mac) == 0)
         memcpy(o->port->wire.mac, mac.addr_bytes, sizeof(o->port->wire.mac));
+    room = rte_pktmbuf_data_room_size(o->port->pool) - RTE_PKTMBUF_HEADROOM; /* a frame is one buffer */
     o->port->wire.longest = (uint32_t)mtu + RTE_ETHER_HDR_LEN;
+    if (o->port->wire.longest > room)
+        o->port->wire.longest = room;
     o->port->id = id;
     o->port->is_open = true;
     return 0;

@@ -276,5 +276,6 @@ void peer_start_standby(bool warm)
     peer.node = &peer_twin[1];
     peer.view = PEER_VIEW;
     peer_listen_as(0);
-    twin_start(&peer_twin[1], &(struct twin_options){.warm = warm, .every = peer.deltas ? 4 : 0});
+    twin_start(&peer_twin[1],
+               &(struct twin_options){.warm = warm, .every = peer.deltas ? 4 : 0, .port = peer.port});
 }

@@ -20,6 +20,7 @@
 struct peer {
     struct twin *node; /* the real one */
     bool warm;         /* both are */
+    bool port;         /* the node's lane has a port to its peer's; set before it is started */
     bool deltas;       /* the pair's stream consists of them; set before the node is started */
     int listener, fd;  /* -1: none */
     uint8_t *in, *bulk;

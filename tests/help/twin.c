@@ -353,11 +353,32 @@ static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool pri
     atomic_fetch_add(primary ? &node.box->by_node.heard_of_standby : &node.box->by_node.heard_of_primary, 1);
 }
 
+static uint8_t *no_place(void *ctx)
+{
+    (void)ctx;
+    return NULL;
+}
+
+static void send_nothing(void *ctx, uint32_t bytes)
+{
+    (void)ctx, (void)bytes;
+}
+
+static const uint8_t *receive_nothing(void *ctx, uint32_t *bytes)
+{
+    (void)ctx, (void)bytes;
+    return NULL;
+}
+
+static const struct nd_link_port silent_port = {
+    .longest = 1514, .place = no_place, .send = send_nothing, .receive = receive_nothing};
+
 static _Noreturn void twin_node(const struct twin *twin, const struct twin_options *options)
 {
     struct nd_member_config config = {.config = &node.config,
                                       .io = twin_io(twin->box, &node.member),
                                       .shared = twin->box->by_node.lane,
+                                      .wire = options && options->port ? &silent_port : NULL,
                                       .place = &twin_place,
                                       .number = twin->self,
                                       .region_name = "twin",

@@ -61,6 +61,7 @@ struct twin_options {
     bool warm, suppress; /* suppress: of the tail, so deltas carry no outputs */
     uint32_t checkpoint; /* warm: bursts from checkpoint to checkpoint; 0: a minute's */
     uint32_t verify_s;   /* verify_every_s */
+    bool port;           /* the lane has a port to the peer's, by which nothing ever comes */
 };
 
 struct twin {

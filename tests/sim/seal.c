@@ -255,7 +255,7 @@ WRAP(bool, rp_stream_two_ways, const struct rp_stream *stream)
 }
 
 /* No lane of the world has a port that would need one. */
-WRAP(bool, rp_stream_secret, const struct rp_stream *stream, uint8_t secret[RP_SECRET_BYTES])
+WRAP(bool, rp_stream_secret, const struct rp_stream *stream, struct rp_secret *secret)
 {
     return !sim.plan.sealed && __real_rp_stream_secret(stream, secret);
 }

@@ -15,6 +15,8 @@
 #include "tests/help/program.h"
 #include "tests/help/record.h"
 
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +96,7 @@ static void tell(uint64_t serial, uint64_t key, uint64_t view)
 {
     for (unsigned n = 0; n < 2; n++) {
         for (unsigned i = 0; i < 4; i++)
-            FT_ORDER_SET(&shared[n], port_key[i], key * 77 + i);
+            FT_ORDER_SET(&shared[n], port_secret[i], key * 77 + i);
         FT_ORDER_SET(&shared[n], port_view, view);
         FT_ORDER_SET(&shared[n], port_own, 100 + n);
         FT_ORDER_SET(&shared[n], port_peer, 101 - n);
@@ -257,6 +259,7 @@ static void comes(const struct frame *f)
 static void frames_of_nobody_change_nothing(void **unused)
 {
     static struct frame genuine, f;
+    struct ft_link_head head;
     uint64_t refused = 0;
 
     (void)unused;
@@ -285,7 +288,7 @@ static void frames_of_nobody_change_nothing(void **unused)
             f.data[FT_LINK_ETHERNET + 24] ^= (uint8_t)(1 + draw_below(255));
         }
         comes(&f);
-        refused++;
+        refused += !ft_link_get_head(f.data, f.bytes, &head) || head.incarnation != 101; /* an echo */
         assert_int_equal(stored(), 0);
     }
     assert_int_equal(atomic_load(&shared[1].count.port_refused), refused);
@@ -347,6 +350,80 @@ static void no_number_is_used_twice_under_a_key(void **unused)
     }
 }
 
+/* The next key is for numbers from 1 << 22 on, and is what HKDF-Expand makes of the secret: OpenSSL opens
+ * what the lane has sealed. The other end follows, though it has heard nothing before. */
+static void each_key_is_for_four_million_numbers(void **unused)
+{
+    static const uint8_t info[23] = {"understudy lane\x01"}; /* epoch 1, 8 bytes */
+    static struct frame f;
+    struct ft_link_head head;
+    uint64_t secret[4];
+    uint8_t key[32], nonce[FT_LINK_NONCE], opened[FT_LINK_MOST];
+    size_t size = sizeof(key);
+    EVP_PKEY_CTX *kdf = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    EVP_CIPHER_CTX *gcm = EVP_CIPHER_CTX_new();
+    int n;
+
+    (void)unused;
+    tell(1, 5, 3);
+    nd_link_look(&lane[1]);
+    trouble = 100; /* none comes */
+    for (unsigned i = 0; i < 1u << 22; i++) {
+        lane[0].now += 20000000;
+        nd_link_turn(&lane[0]);
+    }
+    trouble = 0;
+    FT_ORDER_SET(&shared[0], carry, 1);
+    make_genuine(&f, 1);
+    assert_true(ft_link_get_head(f.data, f.bytes, &head));
+    assert_int_equal(head.number >> 22, 1);
+
+    for (unsigned i = 0; i < 4; i++)
+        secret[i] = FT_ORDER_GET(&shared[0], port_secret[i]);
+    assert_true(
+        EVP_PKEY_derive_init(kdf) > 0 && EVP_PKEY_CTX_hkdf_mode(kdf, EVP_PKEY_HKDEF_MODE_EXPAND_ONLY) > 0 &&
+        EVP_PKEY_CTX_set_hkdf_md(kdf, EVP_sha256()) > 0 &&
+        EVP_PKEY_CTX_set1_hkdf_key(kdf, (uint8_t *)secret, sizeof(secret)) > 0 &&
+        EVP_PKEY_CTX_add1_hkdf_info(kdf, info, sizeof(info)) > 0 && EVP_PKEY_derive(kdf, key, &size) > 0);
+    ft_link_nonce(nonce, &head);
+    uint8_t *body = f.data + FT_LINK_ETHERNET + FT_LINK_HEAD;
+    int sealed = (int)(f.bytes - FT_LINK_ETHERNET - FT_LINK_HEAD - FT_LINK_TAG);
+
+    assert_true(EVP_DecryptInit_ex(gcm, EVP_aes_128_gcm(), NULL, key, nonce) == 1 &&
+                EVP_DecryptUpdate(gcm, NULL, &n, f.data + FT_LINK_ETHERNET, FT_LINK_HEAD) == 1 &&
+                EVP_DecryptUpdate(gcm, opened, &n, body, sealed) == 1 &&
+                EVP_CIPHER_CTX_ctrl(gcm, EVP_CTRL_GCM_SET_TAG, FT_LINK_TAG, body + sealed) == 1 &&
+                EVP_DecryptFinal_ex(gcm, opened, &n) == 1);
+    EVP_PKEY_CTX_free(kdf);
+    EVP_CIPHER_CTX_free(gcm);
+    f.data[FT_LINK_ETHERNET + 30] ^= 1; /* a far number */
+    comes(&f);
+    f.data[FT_LINK_ETHERNET + 30] ^= 1;
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), 1);
+    comes(&f);
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), 1);
+    comes(&f); /* once more */
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), 2);
+}
+
+/* Who sends what nobody has sealed gets one frame of a look. */
+static void a_forged_frame_ends_the_look(void **unused)
+{
+    static struct frame f;
+
+    (void)unused;
+    tell(1, 5, 3);
+    FT_ORDER_SET(&shared[0], carry, 1);
+    nd_link_look(&lane[1]);
+    make_genuine(&f, 1);
+    f.data[f.bytes - 1] ^= 1;
+    for (end[0].count = 0; end[0].count < 5; end[0].count++)
+        end[0].way[end[0].count] = f;
+    nd_link_look(&lane[1]);
+    assert_int_equal(end[0].count, 4);
+    assert_int_equal(atomic_load(&shared[1].count.port_refused), 1);
+}
+
 /* A record that the connection brings meanwhile is not taken from the port, and what follows it is. */
 static void what_follows_is_taken_whoever_brought_what_is_before(void **unused)
 {
@@ -377,6 +454,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_frame_counts_once_and_in_its_view_for_its_key_and_process, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(no_number_is_used_twice_under_a_key, setup, teardown),
+        cmocka_unit_test_setup_teardown(each_key_is_for_four_million_numbers, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_forged_frame_ends_the_look, setup, teardown),
         cmocka_unit_test_setup_teardown(what_follows_is_taken_whoever_brought_what_is_before, setup,
                                         teardown),
     };
