@@ -591,8 +591,27 @@ void nd_devices_close(struct nd_ports *ports)
  * The flag is about fragments on ports of the af_packet driver. The driver joins its sockets to a fanout
  * group that asks the kernel to put IPv4 fragments together, and has no argument that would leave it out. A
  * datagram that is put together is larger than a frame: a chain could not send it on.
+ *
+ * The driver makes the group's number of its process and its interface, so two nodes in one network namespace
+ * can come upon the same one. The kernel refuses the second interface; the numbers behind are tried then.
  */
-#define TYPE_SHIFT 16 /* of a fanout's mode and flags, above its group's number */
+#define TYPE_SHIFT   16 /* of a fanout's mode and flags, above its group's number */
+#define GROUPS_TRIED 16
+
+static int join_group(int fd, unsigned fanout)
+{
+    const unsigned mode = fanout >> TYPE_SHIFT << TYPE_SHIFT;
+    int error = -1;
+
+    for (unsigned i = 0; i < GROUPS_TRIED && error; i++) {
+        unsigned group = mode | (uint16_t)(fanout + i);
+
+        error = (int)syscall(SYS_setsockopt, fd, SOL_PACKET, PACKET_FANOUT, &group, sizeof(group));
+        if (error && errno != EINVAL)
+            break;
+    }
+    return error;
+}
 
 int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
 {
@@ -604,8 +623,7 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t size)
     }
     if (level == SOL_PACKET && option == PACKET_FANOUT && size == sizeof(fanout)) {
         memcpy(&fanout, value, sizeof(fanout));
-        fanout &= ~((unsigned)PACKET_FANOUT_FLAG_DEFRAG << TYPE_SHIFT);
-        value = &fanout;
+        return join_group(fd, fanout & ~((unsigned)PACKET_FANOUT_FLAG_DEFRAG << TYPE_SHIFT));
     }
     return (int)syscall(SYS_setsockopt, fd, level, option, value, size);
 }
