@@ -80,7 +80,7 @@ node_refused "an option that EAL does not know" 65 "DPDK does not start" 's/cont
 node_refused "a port that is not there" 65 "port inside" 's/net_null0/net_no0/'
 node_refused "a user that is not there" 65 "user no-such-user: not known here" 's/control/user: no-such-user, control/'
 node_refused "12 open files" 77 "at most 12 open files are permitted, expected 190" '' $(files 12)
-for n in 40000 100000 400000 800000; do
+for n in 70000 100000 400000 800000; do
     node_refused "$n KiB of addresses" 65 "" '' $(addresses $n)
 done
 # A user that nobody has: main thread, guardian, reporter, and a thread of DPDK's; it panics when it gets no other.
