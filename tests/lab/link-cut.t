@@ -3,24 +3,12 @@
 # Lanes that speak to each other by a port of the link, of af_packet on the interface that the link's TCP has. Frames that are
 # nobody's change nothing; a port that is cut off hands the stream back to the connection, and carries again when it is whole.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/link-port.sh"
 need_lab
 plan 10
 
-carries() { [ "$(field "$1" link.port)" = carries ]; }
 refuses() { [ "$(field b "lanes[0].port_refused")" -ge "$1" ]; }
 losses() { [ "$(field "$1" link.port_losses)" -gt "$2" ]; }
-# Packets come densely, one way, until it is ended.
-dense() {
-    "$lab" exec client python3 -c 'import socket, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-n = 0
-while True:
-    s.sendto(b"x" * 20, ("203.0.113.100", 9000 + n % 50))
-    n += 1
-    if n % 32 == 0:
-        time.sleep(0.001)' &
-    denser=$!
-}
 
 # A copy of all that the port brought to b is sent again to it, with a bit changed and as it was.
 replays() {

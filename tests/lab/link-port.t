@@ -3,23 +3,11 @@
 # Lanes that speak to each other by a port of the link, of memif. While packets come densely the port carries the records.
 # Downloads are intact when a primary is killed, and when the next one's standby is.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/link-port.sh"
 need_lab
 plan 11
 
-carries() { [ "$(field "$1" link.port)" = carries ]; }
 is_open() { [ "$(field "$1" link.port)" = open ]; }
-# Packets come densely, one way, until it is ended.
-dense() {
-    "$lab" exec client python3 -c 'import socket, time
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-n = 0
-while True:
-    s.sendto(b"x" * 20, ("203.0.113.100", 9000 + n % 50))
-    n += 1
-    if n % 32 == 0:
-        time.sleep(0.001)' &
-    denser=$!
-}
 
 web_files "$work" 10 4000 300000 2000000 3000000
 export LAB_PORT=memif
