@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the docs say is what the program has. Configuration: every number of docs/pair-file.md's tables at both ends of its
 # range and one beyond, every default that is a number, each parameter of each NF, the example pair. Names: fields of
-# status, subcommands, words of lane and replicator, directories, messages, files, links; and one name for one thing. No
+# status, subcommands, messages, files, links; and one name for one thing. No
 # root, no network.
 . "$(dirname "$0")/lib.sh"
 
@@ -11,7 +11,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 31
+plan 29
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 # This machine may have an address of the examples, and is none of their servers.
@@ -176,16 +176,6 @@ all_named() { # BEFORE AFTER DOC LEAST < names
     [ "$count" -ge "$4" ] || { echo "only $count names are found"; bad=1; }
     return $bad
 }
-lane_words() {
-    sed -n '/^struct ft_lane_\(orders\|report\) {/,/^};/s/^ *_Atomic [a-z0-9_]* \([a-z_]*\);.*/\1/p' "$root/ftcore/queue/lane.h"
-}
-check_lane_words() { all_named '| `' '` |' "$root/docs/ARCHITECTURE.md" 40 < <(lane_words); }
-ok "every word of lane and replicator is in the architecture's tables" check_lane_words
-
-rooms() { sed -n 's/^\([a-z][a-z/]*\) *|.*/\1/p' "$root/scripts/rooms"; }
-check_rooms() { all_named '| `' '` |' "$root/docs/ARCHITECTURE.md" 25 < <(rooms); }
-ok "every directory of scripts/rooms is in the architecture's tree" check_rooms
-
 messages() { sed -n 's/^ *FT_MSG_\([A-Z_]*\)\( = [0-9]*\)\{0,1\},.*/\1/p' "$root/ftcore/record/message.h" | grep -vx TYPES; }
 in_table() { # DOC: words of the table rows' first column
     grep "^| [A-Z]" "$1" | cut -d'|' -f2 | tr -d ' ' | tr ',' '\n'
