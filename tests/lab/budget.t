@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A hot standby that replays far slower than its primary executes: recovery_budget_ms bounds what it has acknowledged and
-# not replayed. Two budgets, five hundred times apart, are held against each other. As TAP.
+# not replayed, and so the primary waits for it. How far behind it may be is judged by tests/unit/test_lane.c. As TAP.
 set -u
 # shellcheck source=tests/lab/replay.sh
 . "$(dirname "$0")/replay.sh"
@@ -22,7 +22,4 @@ END
 read -r small waits <<<"$(lag 2)"
 [ "${small:-0}" -gt 0 ] && [ "${waits:-0}" -gt 0 ]
 ok "with a budget of 2 ms the primary waits for it: at most ${small:-?} packets behind" $? "$(cat "$dir/err")"
-read -r large _ <<<"$(lag 1000)"
-[ "${large:-0}" -gt $((${small:-0} * 2)) ]
-ok "and is let further behind by a budget of 1 s: ${large:-?} packets" $? "$(cat "$dir/err")"
 echo "1..$tests"

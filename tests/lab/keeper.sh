@@ -4,29 +4,8 @@
 # A pair behind an input keeper, and numbered datagrams both ways through its NAT; sourced, behind lib.sh.
 export LAB_KEEPER=yes LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 20000 } }, { monitor: { max_flows: 20000 }"
 flows=20 rate=2000
-
-
-begin() { # traffic both ways
-    ip netns exec "${LAB_PREFIX}server" "$BUILD/numbered" serve 203.0.113.100 7000 $flows $rate "$work/server.json" &
-    server=$!
-    until ip netns exec "${LAB_PREFIX}server" ss -Huln sport = :7000 | grep -q .; do sleep 0.05; done
-    ip netns exec "${LAB_PREFIX}client" "$BUILD/numbered" ask 203.0.113.100 7000 $flows $rate "$work/client.json" &
-    client=$!
-    sleep 1
-}
-
-end() {
-    kill -USR1 $client $server
-    sleep 1.5
-    kill $client $server
-    wait $client $server 2>/dev/null
-}
-
-# Of one way: sent, and how many of them are lost, twice, reordered, altered.
-way() { # FROM TO
-    jq -rs '[(.[0].sent | add) > 2000, (.[0].sent | add) - ([.[1].got[][0]] | add), ([.[1].got[][1]] | add), ([.[1].got[][2]] | add), ([.[1].got[][3]] | add)] | join(" ")' \
-        "$work/$1.json" "$work/$2.json"
-}
+# shellcheck source=tests/lab/numbered.sh
+. "$root/tests/lab/numbered.sh"
 
 # A standby that stands for some milliseconds lacks what the primary has executed by then.
 kill_node() { # ROLE [at-once]; which is started again

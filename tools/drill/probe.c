@@ -182,14 +182,22 @@ static void send_scheduled(struct nd_prober *p)
     }
 }
 
+/* A busy machine may give us no processor for a second; what comes then is not lost here. Without the right, as much as there is. */
+static void make_room(int s)
+{
+    int room = 8 << 20;
+    if (setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) < 0)
+        setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+}
+
 static int send_probes(struct nd_prober *p, struct ft_fault *fault)
 {
     struct sockaddr_in to = target_address(p);
-    int room = 1 << 20, s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     pthread_t thread;
     if (s < 0 || connect(s, (struct sockaddr *)&to, sizeof to) < 0)
         return ft_fail(fault, FT_EIO, "%s: %s", p->address, strerror(errno));
-    setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    make_room(s);
     p->socket = s;
     if (pthread_create(&thread, NULL, receive_answers, p) != 0)
         return ft_fail(fault, FT_ENOMEM, "no thread");
@@ -319,10 +327,10 @@ static int send_all_flows(struct nd_prober *p, struct ft_fault *fault)
 /* What is left open when this fails goes with the process. */
 static int open_socket(int type, const struct sockaddr_in *at)
 {
-    int one = 1, room = 1 << 20, s = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+    int one = 1, s = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (type == SOCK_DGRAM)
-        setsockopt(s, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+        make_room(s);
     bool good =
         bind(s, (const struct sockaddr *)at, sizeof *at) == 0 && (type == SOCK_DGRAM || listen(s, 64) == 0);
     return good ? s : -1;

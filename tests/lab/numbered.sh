@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash disable=SC2154 # `work` and `BUILD` are of lib.sh
+#
+# Numbered datagrams both ways through a chain (numbered.c), and what became of each; sourced, behind lib.sh. Who sources it may set the flows,
+# how many datagrams each end sends a second, and how many it must have sent for the count to say something.
+flows=${flows:-20} rate=${rate:-2000} enough=${enough:-2000}
+
+begin() { # traffic both ways
+    ip netns exec "${LAB_PREFIX}server" "$BUILD/numbered" serve 203.0.113.100 7000 "$flows" "$rate" "$work/server.json" &
+    server=$!
+    until ip netns exec "${LAB_PREFIX}server" ss -Huln sport = :7000 | grep -q .; do sleep 0.05; done
+    ip netns exec "${LAB_PREFIX}client" "$BUILD/numbered" ask 203.0.113.100 7000 "$flows" "$rate" "$work/client.json" &
+    client=$!
+    sleep 1
+}
+
+end() {
+    kill -USR1 "$client" "$server"
+    sleep 1.5
+    kill "$client" "$server"
+    wait "$client" "$server" 2>/dev/null
+}
+
+# Of one way: sent, and how many of them are lost, twice, reordered, altered.
+way() { # FROM TO
+    jq -rs --argjson enough "$enough" '[(.[0].sent | add) > $enough, (.[0].sent | add) - ([.[1].got[][0]] | add), ([.[1].got[][1]] | add), ([.[1].got[][2]] | add), ([.[1].got[][3]] | add)] | join(" ")' \
+        "$work/$1.json" "$work/$2.json"
+}
