@@ -182,7 +182,8 @@ static void send_scheduled(struct nd_prober *p)
     }
 }
 
-/* A busy machine may give us no processor for a second; what comes then is not lost here. Without the right, as much as there is. */
+/* A busy machine may give us no processor for a second; what comes then is not lost here. Without the right,
+ * as much as there is. */
 static void make_room(int s)
 {
     int room = 8 << 20;
