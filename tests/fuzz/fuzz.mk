@@ -48,7 +48,7 @@ fuzz-seeds: $(FUZZ_BUILD)/replay
 	@for target in $$($(FUZZ_BUILD)/replay --list | cut -d' ' -f1); do rm -f tests/fuzz/corpus/$$target/seed-*; done
 	@$(FUZZ_BUILD)/replay --seeds tests/fuzz/corpus
 FUZZ_QUICK := core datagram delta heartbeat ips_rules keeper keeper_node lanelink message module packet qos_files receiver record recording rules segments snapshot view
-FUZZ_RUNS  := 20000
+FUZZ_RUNS  := 8000
 check-fuzz: $(FUZZ_BUILD)/replay $(FUZZ_BUILD)/fuzz
 	@prove --timer --failures --exec '' $(FUZZ_BUILD)/replay
 	@FUZZ="$(FUZZ_QUICK)" RUNS=$(FUZZ_RUNS) BUILD=$(FUZZ_BUILD) scripts/fuzz
