@@ -419,7 +419,7 @@ const struct nd_syntax nd_common_syntaxes[] = {
     {"check", check, "", 0, 0},
     {"key", none, "FILE", 1, 1},
     {"version", json, "", 0, 0},
-    {"help", none, "[SUBCOMMAND]", 0, 1},
+    {"help", none, "[SUBCOMMAND|TOPIC]", 0, 1},
     {"status", pair, "", 0, 0},
     {"watch", watch, "", 0, 0},
     {"incidents", pair, "", 0, 0},

@@ -109,11 +109,38 @@ static int print_help(void)
     }
     printf("\n  -c FILE   chain or pair file (default " ND_FILE_VARIABLE ", else " ND_PAIR_FILE ")\n"
            "  -n NAME   the node to ask           -o json   one JSON object on stdout\n"
-           "  --help    behind a subcommand, or help before it: its options\n\n"
+           "  --help    behind a subcommand, or help before it: its options\n"
+           "  help fields, counters, events, messages, report: what names and lines mean, of status, NFs,\n"
+           "            the log, states, replay\n\n"
            "exit codes: 0 done, equal, protected; 1 not equal, failed, degraded; 2 not protected; 64 wrong "
            "usage;\n"
            "65 bad configuration or data; 69 no answer; 70 our own fault; 77 no permission\n");
     return ND_DONE;
+}
+
+static const struct words {
+    const char *topic, *of, *names, *text;
+} words[] = {
+#define FIELDS(names, text)       {"fields", NULL, names, text},
+#define COUNTERS(nf, names, text) {"counters", nf, names, text},
+#define EVENTS(names, text)       {"events", NULL, names, text},
+#define MESSAGES(line, text)      {"messages", NULL, line, text},
+#define REPORT(line, text)        {"report", NULL, line, text},
+#include "tools/words.def"
+};
+
+/* What the names of a topic mean. False: there is no such topic. */
+static bool print_words(const char *topic)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(topic, words[i].topic) == 0) {
+            found = true;
+            printf("%s%s%s\n    %s\n", words[i].of ? words[i].of : "", words[i].of ? ": " : "",
+                   words[i].names, words[i].text);
+        }
+    return found;
 }
 
 static int print_help_of(const struct command *c)
@@ -131,6 +158,8 @@ static int help(int argc, char **argv)
 
     if (error || options.argc == 0)
         return error ? error : print_help();
+    if (print_words(options.argv[0]))
+        return ND_DONE;
     of = find_command(options.argv[0]);
     return of ? print_help_of(of) : refuse_command(options.argv[0]);
 }

@@ -11,7 +11,7 @@ reference=$root/docs/reference.md
 mkdir -p "$work" || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
-plan 29
+plan 30
 
 takes() { "$UNDERSTUDY" check -c "$1" >"$work/out" 2>"$work/err"; }
 # This machine may have an address of the examples, and is none of their servers.
@@ -157,14 +157,18 @@ END
 }
 ok "the fleet's keys and verbs are those of its page" check_fleet
 
-# The fields of status, each by its whole name in a first column. What `turns` of a lane has is told where the replicator's is.
+# What the program says of a topic, by the names: a line of them, and a text below, indented.
+words() { "$UNDERSTUDY" help "$1" | sed '/^ /d'; }
+names_of() { words "$1" | tr ',' '\n' | tr -d ' '; }
+
+# The fields of status, each by its whole name in a second column. What `turns` of a lane has is told where the replicator's is.
 status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def" | grep -v '^lanes\.turns\.'; }
-status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|' | cut -d'|' -f2 | grep -oE '`[^`]+`' | tr -d '`[]'; }
+status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|' | cut -d'|' -f3 | grep -oE '`[^`]+`' | tr -d '`[]'; }
 check_status() {
     [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in node/metrics/fields.def"; return 1; }
-    diff <(status_fields | sort) <(status_rows | sort)
+    diff <(status_fields | sort) <(status_rows | sort) && diff <(status_fields | sort) <(names_of fields | sort)
 }
-ok "the fields of status are those of the doc" check_status
+ok "the fields of status are those of the doc, and of help" check_status
 
 # Lists of names, one a line, each of which a doc must have between the given two texts.
 all_named() { # BEFORE AFTER DOC LEAST < names
@@ -191,11 +195,11 @@ ok "every type of message is in the formats' table" check_messages
 events() { sed -n 's/^    X([A-Z_]*, "\([a-z_]*\)").*/\1/p' "$root/ftcore/base/event_log.h"; }
 check_events() { # of the first columns of the tables before the messages
     sed -n '/^### Events/,/^### watch/p' "$reference" | grep '^|' | cut -d'|' -f2 >"$work/events"
-    all_named '`' '`' "$work/events" 15 < <(events)
+    all_named '`' '`' "$work/events" 15 < <(events) && diff <(events | sort) <(names_of events | sort)
 }
-ok "every event of the log is in the reference" check_events
+ok "every event of the log is in the reference, and in help" check_events
 
-# NF COUNTER of each counter of the tree's NFs and of L3, and of each that the reference has a row for.
+# NF COUNTER of each counter of the tree's NFs and of L3, and of each that the reference has: drops and others.
 counters() {
     local nf list
     while read -r nf list; do
@@ -223,13 +227,25 @@ policer POL_COUNTERS"
 counter_rows() {
     sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | awk -F'|' '
         $2 ~ /`/ { gsub(/[ `]/, "", $2); nf = $2 }
-        { n = split($3, words, ","); for (i = 1; i <= n; i++) if (words[i] ~ /`/) { gsub(/[ `]/, "", words[i]); print nf, words[i] } }'
+        { n = split($3 "," $4, words, ","); for (i = 1; i <= n; i++) if (words[i] ~ /`/) { gsub(/[ `]/, "", words[i]); print nf, words[i] } }'
 }
 check_counters() {
     [ "$(counters | wc -l)" -ge 95 ] || { echo "only $(counters | wc -l) counters are found"; return 1; }
-    diff <(counters | sort) <(counter_rows | sort)
+    diff <(counters | sort) <(counter_rows | sort) && diff <(counters | sort) <(words counters | awk -F': ' '
+        $1 != "every NF" { n = split($2, names, ", "); for (i = 1; i <= n; i++) print $1, names[i] }' | sort)
 }
-ok "the counters of NFs are those of the reference" check_counters
+ok "the counters of NFs are those of the reference, and of help" check_counters
+
+# A text that begins with "drop" is of the column of drops. Those whose parameter decides stand there, too.
+drops() { sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | awk -F'|' '$2 ~ /`/ {
+    gsub(/[ `]/, "", $2); gsub(/`/, "", $3); n = split($3, names, ","); for (i = 1; i <= n; i++) { gsub(/ /, "", names[i]); print $2, names[i] } }'; }
+check_drops() {
+    drops >"$work/drops"
+    all_named "" "" "$work/drops" 50 < <("$UNDERSTUDY" help counters | awk -F': ' '
+        /^[a-z]/ { nf = $1; names = $2; next }
+        /^    drop:/ && nf != "every NF" { n = split(names, each, ", "); for (i = 1; i <= n; i++) print nf, each[i] }')
+}
+ok "each reason to drop is in the column of drops" check_drops
 
 # A runbook for each alert, under its name.
 check_runbooks() {
@@ -314,7 +330,8 @@ nf_merged nf_merged_make"
 }
 ok "state types are used, and by the NFs that the pages name" check_state_types
 
-# Each NF has a section of its own, whose table has the parameters that the program tells, and an example that `check` takes.
+# Each NF has a section of its own, whose table has the parameters that the program tells, those of flows in a table of all
+# NFs, and an example that `check` takes.
 check_parameters() {
     local nf
     for nf in $(modules); do
@@ -325,15 +342,19 @@ import json, re, sys
 
 text, objects, bad = open(sys.argv[1]).read(), open(sys.argv[2]).read(), 0
 rest = objects.lstrip()
+table = lambda part: [[cell.strip() for cell in line.split("|")[1:-1]] for line in part.split("\n") if line.startswith("| `")]
+shared = {row[0].split("`")[1]: row for row in table(re.search(r"^### Parameters of flows\n(.*?)^###", text, re.M | re.S)[1])}
 while rest:
     nf, end = json.JSONDecoder().raw_decode(rest)
     rest = rest[end:].lstrip()
     section = re.search(rf"^### {nf['name']}\n(.*?)^##", text, re.M | re.S)
     rows = {}
-    for line in section[1].split("\n") if section else []:
-        row = [cell.strip().strip("`") for cell in line.split("|")[1:-1]]
-        if len(row) == 4 and row[0] not in ("parameter", "---"):
-            rows[row[0]] = row[1:3]
+    found = re.search(r"^\| parameter \|(.*?)\n\n", section[1], re.M | re.S) if section else None
+    for row in table(found[1]) if found else []:
+        rows[row[0].strip("`")] = row[1:3]
+    for name, row in shared.items():
+        if nf["name"] in row[3].split(", "):
+            rows[name] = row[1:3]
     program = {}
     for p in nf["parameters"]:
         known = ", ".join(p["choices"]) if "choices" in p else f"{p['min']} … {p['max']}" if "min" in p else \
@@ -449,6 +470,9 @@ check_anchors() {
             anchors "${to:-$doc}" 2>/dev/null | grep -qxF -- "$at" || { echo "$(basename "$doc"): no heading for $link"; bad=1; }
         done < <(grep -oE '\]\([^)]*#[^)]+\)' "$doc" | sed 's/^](//; s/)$//' | grep -vE '^[a-z]+:')
     done
+    while read -r link; do # in what help prints
+        anchors "$root/${link%%#*}" 2>/dev/null | grep -qxF -- "${link#*#}" || { echo "words.def: no heading for $link"; bad=1; }
+    done < <(grep -oE 'docs/[a-z-]+\.md#[a-z0-9_-]+' "$root/tools/words.def")
     return $bad
 }
 ok "every heading that a link names is there" check_anchors
@@ -475,12 +499,12 @@ check_reader() {
         contents "$root/docs/$page" | grep -F -- "$words" | grep -qF "(#$at)" || { echo "$page: the contents do not lead from \"$words\" to $at"; bad=1; }
         section "$root/docs/$page" "$at" | grep -qF -- "$answer" || { echo "$page: $at does not say $answer"; bad=1; }
     done <<'END'
-pair-file.md|nat](#nat) (how many flows|nat|`max_flows` | 1 … 16777216 | 100000 | mappings at most
+pair-file.md|NFs](#nfs): [flows, limits of a host|parameters-of-flows|`max_flows` | 1 … 16777216 | 100000 | nat
 reference.md|what is held|lanes|What the primary *holds*
 reference.md|a rule of the firewall|live-changes|`rule.N`
 pair-file.md|the port of `metrics`|nodes|address and port where [Prometheus]
 reference.md|Exit codes|exit-codes|No command ends with any other code
-pair-file.md|rate_limiter](#rate_limiter) (of a client)|rate_limiter|bits a second of a client
+pair-file.md|rate_limiter](#rate_limiter) (of a client)|rate_limiter|`pps` and `bps` are packets and bits a second of a client
 END
     return $bad
 }
