@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/keeper.sh"
 need_lab
-plan 18
+plan 17
 
 end_hosts() { [ ! -e "/run/netns/${LAB_PREFIX}router" ] || ip netns del "${LAB_PREFIX}router"; }
 release() { end_hosts; cleanup; }
@@ -56,8 +56,7 @@ ok "both nodes have it" is_other
 ok "the primary is killed" kill_node primary
 ok "the successor has the route, too" is_ttl 76
 end
-is "from inside: enough sent; lost, twice, reordered, altered" "$(way client server)" "true 0 0 0 0"
-is "from outside: the same" "$(way server client)" "true 0 0 0 0"
+ok "enough was sent, and each arrives once, whole and in order" each_once
 
 cp "$pair" "$work/before.yaml"
 had=$(hashes)

@@ -11,6 +11,7 @@ flows=20 rate=2000
 kill_node() { # ROLE [at-once]; which is started again
     local node=a other=b
     [ "$(field a role)" = "$1" ] || { node=b other=a; }
+    missed >/dev/null
     python3 -c 'import os, sys, time
 victim, other = int(sys.argv[1]), int(sys.argv[2])
 stands = lambda t: open(f"/proc/{other}/task/{t}/stat").read().rsplit(")", 1)[1].split()[0] == "T"

@@ -46,6 +46,7 @@ few_attempts() { # some ten in three seconds, not a hundred
 }
 
 ok "the pair is PROTECTED" "$lab" up || exit 1
+missed_from_now
 "$probe" run 203.0.113.100 7007 --seconds 100 --flows 8 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
     -o json >"$work/probe.json" &
 prober=$!

@@ -6,6 +6,7 @@
 flows=${flows:-20} rate=${rate:-2000} enough=${enough:-2000}
 
 begin() { # traffic both ways
+    missed_from_now
     ip netns exec "${LAB_PREFIX}server" "$BUILD/numbered" serve 203.0.113.100 7000 "$flows" "$rate" "$work/server.json" &
     server=$!
     until ip netns exec "${LAB_PREFIX}server" ss -Huln sport = :7000 | grep -q .; do sleep 0.05; done
@@ -25,4 +26,17 @@ end() {
 way() { # FROM TO
     jq -rs --argjson enough "$enough" '[(.[0].sent | add) > $enough, (.[0].sent | add) - ([.[1].got[][0]] | add), ([.[1].got[][1]] | add), ([.[1].got[][2]] | add), ([.[1].got[][3]] | add)] | join(" ")' \
         "$work/$1.json" "$work/$2.json"
+}
+
+# Both ways: enough was sent, nothing came twice, reordered or altered, and none is lost but what the kernel had no room for.
+each_once() { # [LOST | any]: so many of other traffic are lost; or loss is not judged
+    local more=${1:-0} there back
+    there=$(way client server) back=$(way server client)
+    # shellcheck disable=SC2086 # words
+    set -- $there $back
+    if [ "$1 $3 $4 $5 $6 $8 $9 ${10}" = "true 0 0 0 true 0 0 0" ]; then
+        [ "$more" = any ] || none_lost $((more + $2 + $7)) && return
+    fi
+    echo "enough, lost, twice, reordered, altered: $there, and back: $back"
+    return 1
 }

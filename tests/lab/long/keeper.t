@@ -8,7 +8,7 @@
 . "$(dirname "$0")/../keeper.sh"
 need_lab
 kills=${KEEPER_KILLS:-100} deaths=${KEEPER_DEATHS:-20}
-plan 13
+plan 12
 
 rate=${KEEPER_RATE:-6000}
 ok "the pair is PROTECTED behind its keeper" "$lab" up || exit 1
@@ -21,8 +21,7 @@ kill_all() {
 begin
 ok "$kills kills" kill_all
 end
-is "from inside: enough sent; lost, twice, reordered, altered" "$(way client server)" "true 0 0 0 0"
-is "from outside: the same" "$(way server client)" "true 0 0 0 0"
+ok "enough was sent, and each arrives once, whole and in order" each_once
 primaries=$(((kills + 2) / 3 + kills / 6))
 is "the state was never lost" "$(us keeper status -o json | jq -r '[.begun, .lost, .lost_inputs, .incomplete] | join(" ")')" "1 0 0 0"
 ok "and another primary each time" test "$(us keeper status -o json | jq .takeovers)" -ge $primaries
