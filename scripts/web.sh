@@ -14,7 +14,8 @@
 #   web_count DIR [WORD]           how many are checked so far, or those with that word
 #
 # WEB_HOST is the server's address, 203.0.113.100 unless said; [2001:db8::1] of IPv6. WEB_PORTS are its ports, 80
-# unless said. WEB_RATE: bytes a second for each download, not limited unless said.
+# unless said. WEB_RATE: bytes a second for each download, not limited unless said. A file named lasting is not limited,
+# and who downloads it may stop reading for minutes.
 # Needs $root, $lab (scripts/lab) and $probe. OUT holds what is not checked yet: better in memory than on a disk.
 
 web_files() {
@@ -50,7 +51,7 @@ http {
     uwsgi_temp_path $dir/nginx/uwsgi;
     scgi_temp_path $dir/nginx/scgi;
     ${WEB_RATE:+limit_rate $WEB_RATE;}
-    server { ${ports}root $dir/files; }
+    server { ${ports}root $dir/files; location = /lasting { limit_rate 0; send_timeout 900; } }
 }
 END
     "$lab" exec server nginx -p "$dir/nginx" -c "$dir/nginx/nginx.conf" -e "$dir/nginx/error.log" \
