@@ -110,8 +110,8 @@ static int print_help(void)
     printf("\n  -c FILE   chain or pair file (default " ND_FILE_VARIABLE ", else " ND_PAIR_FILE ")\n"
            "  -n NAME   the node to ask           -o json   one JSON object on stdout\n"
            "  --help    behind a subcommand, or help before it: its options\n"
-           "  help fields, counters, events, messages, report: what names and lines mean, of status, NFs,\n"
-           "            the log, states, replay\n\n"
+           "  help fields|counters|events|messages|report|columns|crash   what names and lines mean, of status,\n"
+           "            NFs, the log, states, replay, drills, and what a node died of\n\n"
            "exit codes: 0 done, equal, protected; 1 not equal, failed, degraded; 2 not protected; 64 wrong "
            "usage;\n"
            "65 bad configuration or data; 69 no answer; 70 our own fault; 77 no permission\n");
@@ -126,6 +126,8 @@ static const struct words {
 #define EVENTS(names, text)       {"events", NULL, names, text},
 #define MESSAGES(line, text)      {"messages", NULL, line, text},
 #define REPORT(line, text)        {"report", NULL, line, text},
+#define COLUMNS(names, text)      {"columns", NULL, names, text},
+#define CRASH(keys, text)         {"crash", NULL, keys, text},
 #include "tools/words.def"
 };
 

@@ -163,7 +163,10 @@ names_of() { words "$1" | tr ',' '\n' | tr -d ' '; }
 
 # The fields of status, each by its whole name in a second column. What `turns` of a lane has is told where the replicator's is.
 status_fields() { sed -nE 's/^FIELD\("([a-z_.]+)", .*/\1/p' "$root/node/metrics/fields.def" | grep -v '^lanes\.turns\.'; }
-status_rows() { sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|' | cut -d'|' -f3 | grep -oE '`[^`]+`' | tr -d '`[]'; }
+status_rows() { # a.{b,c} is a.b and a.c
+    sed -n '/^### Fields of status/,/^### Tables/p' "$reference" | grep '^|' | cut -d'|' -f3 | grep -oE '`[^`]+`' | tr -d '`[]' | awk -F'[{}]' '
+        NF < 2 { print; next } { n = split($2, last, ","); for (i = 1; i <= n; i++) print $1 last[i] }'
+}
 check_status() {
     [ "$(status_fields | wc -l)" -ge 200 ] || { echo "too few fields are found in node/metrics/fields.def"; return 1; }
     diff <(status_fields | sort) <(status_rows | sort) && diff <(status_fields | sort) <(names_of fields | sort)
@@ -330,7 +333,7 @@ nf_merged nf_merged_make"
 }
 ok "state types are used, and by the NFs that the pages name" check_state_types
 
-# Each NF has a section of its own, whose table has the parameters that the program tells, those of flows in a table of all
+# Each NF has a section of its own, which has the parameters that the program tells, those of flows in a table of all
 # NFs, and an example that `check` takes.
 check_parameters() {
     local nf
@@ -349,9 +352,9 @@ while rest:
     rest = rest[end:].lstrip()
     section = re.search(rf"^### {nf['name']}\n(.*?)^##", text, re.M | re.S)
     rows = {}
-    found = re.search(r"^\| parameter \|(.*?)\n\n", section[1], re.M | re.S) if section else None
-    for row in table(found[1]) if found else []:
-        rows[row[0].strip("`")] = row[1:3]
+    found = re.search(r"^Parameters: (.*)$", section[1], re.M) if section else None
+    for name, known, preset in re.findall(r"`(\w+)` \(([^;]*); (.*?)\)(?=, `|\.$)", found[1] if found else ""):
+        rows[name] = [known, preset]
     for name, row in shared.items():
         if nf["name"] in row[3].split(", "):
             rows[name] = row[1:3]
@@ -373,7 +376,8 @@ check_examples() {
     local nf file bad=0
     mkdir -p "$work/nfs" && cp "$root"/nfs/chains/* "$work/nfs" && rm -f "$work"/nfs/*.yaml || return 1
     awk -v dir="$work/nfs" '/^## /{ on = $0 == "## NFs" } /^```/{ if (name) close(name); name = on && /yaml/ ? dir "/" ++n ".yaml" : ""; next }
-        name { print > name }' "$doc"
+        name && /^- / && !headed[name]++ { print "chain:\n  name: site\n  nfs:" > name }
+        name { print (headed[name] ? "    " : "") $0 > name }' "$doc"
     for nf in $(modules); do
         grep -qE "^    - $nf:" "$work"/nfs/*.yaml || { echo "$nf has no example"; bad=1; }
     done
