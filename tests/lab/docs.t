@@ -202,6 +202,9 @@ check_events() { # of the first columns of the tables before the messages
 }
 ok "every event of the log is in the reference, and in help" check_events
 
+# A_{B,C} is A_B and A_C.
+braces() { perl -pe '1 while s/`(\w+)\{(\w+),([^}]*)\}`/`$1$2`, `$1\{$3\}`/; s/`(\w+)\{(\w+)\}`/`$1$2`/g'; }
+
 # NF COUNTER of each counter of the tree's NFs and of L3, and of each that the reference has: drops and others.
 counters() {
     local nf list
@@ -228,7 +231,7 @@ policer POL_COUNTERS"
     sed -n 's/.*fwd_counters\[\] = {\(.*\), NULL};/\1/p' "$root/nfs/forward.c" | tr ',' '\n' | tr -d ' "' | sed 's/^/forward /'
 }
 counter_rows() {
-    sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | awk -F'|' '
+    sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | braces | awk -F'|' '
         $2 ~ /`/ { gsub(/[ `]/, "", $2); nf = $2 }
         { n = split($3 "," $4, words, ","); for (i = 1; i <= n; i++) if (words[i] ~ /`/) { gsub(/[ `]/, "", words[i]); print nf, words[i] } }'
 }
@@ -240,7 +243,7 @@ check_counters() {
 ok "the counters of NFs are those of the reference, and of help" check_counters
 
 # A text that begins with "drop" is of the column of drops. Those whose parameter decides stand there, too.
-drops() { sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | awk -F'|' '$2 ~ /`/ {
+drops() { sed -n '/^### Counters of NFs/,/^### Heartbeats/p' "$reference" | grep '^|' | braces | awk -F'|' '$2 ~ /`/ {
     gsub(/[ `]/, "", $2); gsub(/`/, "", $3); n = split($3, names, ","); for (i = 1; i <= n; i++) { gsub(/ /, "", names[i]); print $2, names[i] } }'; }
 check_drops() {
     drops >"$work/drops"

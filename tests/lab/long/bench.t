@@ -253,7 +253,7 @@ ok "refused: no such file, one line" $?
 export RESULTS_JSON=$dir/kept RESULTS_OUT=$dir/results RESULTS_SECONDS=0.05 RESULTS_PAIRS=1
 mkdir -p "$RESULTS_JSON"
 UNDERSTUDY=$understudy scripts/results access chain-time >"$dir/out" 2>"$dir/err" && grep -q '^about .* minutes' "$dir/out" &&
-    grep -q '^| redis, sync | read |' "$RESULTS_OUT/README.md" && [ -s "$RESULTS_OUT/access.svg" ] &&
+    grep -q '^| redis, sync | ' "$RESULTS_OUT/README.md" && [ -s "$RESULTS_OUT/access.svg" ] &&
     ! grep -q 'Time of one access.*not asked' "$RESULTS_OUT/README.md"
 ok "results: an experiment, its table and its plot, and how long it will take" $? "$(cat "$dir/out")"
 UNDERSTUDY=/bin/false scripts/results chain-time >"$dir/out" 2>"$dir/err"
@@ -280,15 +280,15 @@ told=0
 while read -r row; do
     grep -qF "$row" <<<"$aims" || told=1
 done <<'END'
-warm, everything on two cores | at most 10 ns | 5 ns | 12 ns | missed |
-hot, two servers | at most 10 ns | 5 ns | 2 ns | reached, far |
-primary 15, standby 12 | at least 11 Mpps | 14.88 Mpps | 12 Mpps | reached |
-table included | at most 256 B | 192 B | 185 B | reached, far |
-against Redis sync (batch 1) of the same run | at least 100× | - | 200× | reached |
-against Redis async, its best batch | at least 10× | - | 8× | missed |
-none below one lane's | - | 3, 3.5, 2 Mpps | missed |
-| at least 60 % | - | 50 % | missed |
-| takeover at half of saturation, median of - | at most 0.7 ms | - | - | not measured |
+warm, everything on two cores | at most 10 ns, far 5 ns | 12 ns | missed |
+hot, two servers | at most 10 ns, far 5 ns | 2 ns | reached, far |
+primary 15, standby 12 | at least 11 Mpps, far 14.88 Mpps | 12 Mpps | reached |
+table included | at most 256 B, far 192 B | 185 B | reached, far |
+against Redis sync (batch 1) of the same run | at least 100× | 200× | reached |
+against Redis async, its best batch | at least 10× | 8× | missed |
+none below one lane's | 3, 3.5, 2 Mpps | missed |
+| at least 60 % | 50 % | missed |
+| takeover at half of saturation, median of - | at most 0.7 ms | - | not measured |
 END
 ok "results: aims beside what was measured, reached or missed" $told "$aims"
 
