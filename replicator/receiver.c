@@ -105,7 +105,7 @@ static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n
         return false;
     if (n->burst <= stored)
         return true;
-    ft_closed_reset(rp->receiver.closed, &stored, &access);
+    ft_closed_advance(rp->receiver.closed, n->lane, stored, access);
     return false;
 }
 

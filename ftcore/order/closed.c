@@ -82,6 +82,15 @@ void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64
     }
 }
 
+void ft_closed_advance(struct ft_closed *set, unsigned lane, uint64_t burst, uint64_t access)
+{
+    struct lane *l = &set->lane[lane];
+
+    l->inside.burst = burst;
+    l->inside.access = access;
+    l->first = l->count = 0;
+}
+
 /* Slot of the lane's n-th held item, from 0. */
 static uint32_t slot_of(const struct ft_closed *set, const struct lane *lane, uint32_t n)
 {

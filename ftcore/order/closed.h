@@ -22,6 +22,10 @@ void ft_closed_free(struct ft_closed *set);
 /* Start over: per lane, burst and access number up to which everything is inside already. */
 void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64_t access[]);
 
+/* The lane's bursts up to this one are inside, whoever brought them, and its accesses up to that one. Its
+ * deltas stay what they are: what no delta tells is still to be replayed. */
+void ft_closed_advance(struct ft_closed *set, unsigned lane, uint64_t burst, uint64_t access);
+
 /* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for a dependency that names an
  * impossible lane. */
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record);

@@ -99,6 +99,27 @@ static void bursts_and_accesses_out_of_order_are_refused(void **state)
     ft_closed_free(set);
 }
 
+/* What a lane's port brings is inside, and no delta tells it: it is still to be replayed. */
+static void what_another_way_brings_is_inside_and_in_no_delta(void **state)
+{
+    static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+    uint64_t told[2];
+
+    ft_closed_reset(set, burst, access);
+    assert_int_equal(closed_add(set, 0, 11, 101, 1, 1, 201), 0); /* held, not inside */
+    ft_closed_advance(set, 0, 15, 104);
+    closed_computes(set, false, 15, 20);
+    assert_int_equal(ft_closed_cut(set, told), 0);
+    assert_int_equal(told[0], 10);
+    assert_int_equal(told[1], 20);
+    assert_int_equal(closed_add(set, 0, 16, 104, 1, -1, 0), FT_EORDER);
+    assert_int_equal(closed_add(set, 0, 15, 105, 1, -1, 0), FT_EORDER);
+    assert_int_equal(closed_add(set, 0, 16, 105, 1, -1, 0), 0);
+    closed_computes(set, true, 16, 20);
+    ft_closed_free(set);
+}
+
 static int closed_add_delta(struct ft_closed *set, uint16_t lane, uint64_t cut, uint64_t from, uint64_t burst,
                             uint64_t access)
 {
@@ -248,6 +269,7 @@ int main(void)
         cmocka_unit_test(a_dependency_may_be_on_a_burst_two_ahead),
         cmocka_unit_test(a_full_lane_has_room_again_when_what_is_inside_leaves),
         cmocka_unit_test(bursts_and_accesses_out_of_order_are_refused),
+        cmocka_unit_test(what_another_way_brings_is_inside_and_in_no_delta),
         cmocka_unit_test(a_long_tail_may_be_cut_again_and_again),
         cmocka_unit_test(impossible_lanes_are_refused),
         cmocka_unit_test(deltas_out_of_order_are_refused),
