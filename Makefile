@@ -221,12 +221,13 @@ SIM_WRAPS := nd_lane_sleep ft_lane_wake ft_lane_ring nd_lane_wait nd_lane_announ
     ft_region_wipe ft_section_enter_ordered ft_section_leave_ordered ft_section_depend ft_section_mark rp_sender_turn rp_receiver_take \
     rp_receiver_reset rp_snapshot_take rp_snapshot_turn rp_link_send rp_view_store rp_view_writer_give ft_ring_init ft_ring_free ft_message_encode \
     ft_record_encode ft_chunk_encode ft_line_run_append ft_audit_forbid rp_stream_open rp_stream_two_ways rp_stream_fd rp_stream_handshake rp_stream_sealed rp_stream_secret \
-    rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read
+    rp_stream_read rp_stream_write rp_stream_flush rp_stream_peer_closed rp_stream_pending rp_stream_why rp_stream_close rp_keys_read \
+    nd_link_turn nd_link_look ft_link_put_body ft_link_get_body
 SIM_PRODUCT := $(filter-out replicator/socket.c node/control/% node/metrics/% node/export/% node/arbiter/% fleet/% node/etcd/% cli/% tools/%,$(SRC)) node/ports/datagrams.c node/ports/fed.c
 SIM_OBJ   := $(SIM_PRODUCT:%.c=$(BUILD)/sim/%.o)
 SIM_TESTS := $(patsubst %.c,$(BUILD)/sim/%.o,$(wildcard tests/sim/*.c) nftest/frames.c tests/help/record_check.c)
 # Bugs to be found are compiled in (ftcore/base/plant.h); a run has none but what its environment names.
-SIM_SEAM   = -DUNDERSTUDY_PLANT -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u
+SIM_SEAM   = -DUNDERSTUDY_PLANT -include tests/next.h -include tests/sim/seam.h -DRP_CLOCKS=1024u -DRP_HOLD_NS=20000000ull -DKP_UNANSWERED=30u -DRP_PORT_QUIET_NS=15000000u -DRP_PORT_AGAIN_NS=20000000u -DND_LINK_EPOCH=8u
 # The objects of these files in both builds of the simulation, of which make sim-coverage has one of its own.
 simulated  = $(foreach d,sim sim-coverage,$(patsubst %.c,$(BUILD)/$d/%.o,$(1)))
 $(call simulated,$(filter ftcore/% replicator/%,$(SIM_PRODUCT))): SIM_SEAM += -DSIM_MEMORY
@@ -272,7 +273,7 @@ sim-coverage: $(BUILD)/simulate-coverage
 	@find $(BUILD)/sim-coverage -name '*.gcda' -delete
 	@$(BUILD)/simulate-coverage -q tests/sim/scenarios/*.sim > /dev/null
 	@$(BUILD)/simulate-coverage -q -f 1 -n $(COVERAGE_SEEDS) -j $(shell nproc)
-	@for kind in liar troubled alone narrow stray; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n $(COVERAGE_KIND) -j $(shell nproc) || exit 1; done
+	@for kind in liar troubled alone narrow stray port; do $(BUILD)/simulate-coverage -q -k $$kind -f 1 -n $(COVERAGE_KIND) -j $(shell nproc) || exit 1; done
 	@tests/sim/coverage $(BUILD)/sim-coverage
 
 lint:
@@ -324,7 +325,7 @@ part-model:
 
 # The same seeds each time. A kind has as many as it has been worth: what they cost in all is some four minutes of a processor.
 # check runs the first quarter of each, CI all. Fresh ones: make sim, check-long.
-FIXED_SEEDS := pair:2400 arbiter:1000 crash:600 told:600 members:1200 ways:500 keeper:1000
+FIXED_SEEDS := pair:2400 arbiter:1000 crash:600 told:600 members:1200 ways:500 keeper:1000 port:250
 part-failed-seeds: $(BUILD)/simulate
 	@$(PART) failed-seeds $(BESIDE) $(BUILD)/simulate -q -n 0 -l tests/sim/failed-seeds
 define seeds
@@ -377,6 +378,7 @@ check-long: check-more $(BUILD)/understudy-next $(BUILD)/bench-lane $(BUILD)/ben
 	@$(BUILD)/simulate -q -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k members -r -n 20000 -j $(shell nproc)
 	@$(BUILD)/simulate -q -k keeper -r -n 20000 -j $(shell nproc)
+	@$(BUILD)/simulate -q -k port -r -n 20000 -j $(shell nproc)
 	@MODEL_LONG=1 prove --timer --failures --exec bash tests/model/model.t
 	@AUDIT_ALL=1 $(LABENV) prove --timer --failures --exec bash $(LABLONG)
 

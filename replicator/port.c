@@ -15,14 +15,17 @@
  *
  * While packets come less than densely, or not at all, the connection carries: both lanes can sleep then.
  */
+#include "ftcore/base/plant.h"
 #include "replicator/parts.h"
 
 #include <string.h>
 
-#define ALIVE_BEATS 5u             /* heartbeats without a gap before it carries */
-#define GAP_BEATS   3u             /* heartbeats without a word that are a gap */
-#define QUIET_NS    200000000u     /* without packets */
-#define AGAIN_NS    (1000 * FT_MS) /* behind one that fell silent */
+#define ALIVE_BEATS 5u                  /* heartbeats without a gap before it carries */
+#define GAP_BEATS   3u                  /* heartbeats without a word that are a gap */
+#ifndef RP_PORT_QUIET_NS                /* the simulation's runs are shorter */
+#define RP_PORT_QUIET_NS 200000000u     /* without packets */
+#define RP_PORT_AGAIN_NS (1000 * FT_MS) /* behind one that fell silent */
+#endif
 
 static struct ft_lane_shared *lane_of(struct rp_replicator *rp)
 {
@@ -120,7 +123,7 @@ static void free_stored(struct rp_replicator *rp)
 
     if (FT_REPORT_GET(lane, carry_seen) != rp->port.carry) /* first: what it says is of an earlier time */
         return;
-    upto = FT_REPORT_GET(lane, port_stable_at);
+    upto = FT_PLANTED("port-frees-sent") ? lane->log.head : FT_REPORT_GET(lane, port_stable_at);
     while (lane->log.read < upto && (r = ft_ring_peek(&lane->log, &there))) {
         s->burst[0] = r->burst;
         s->seq[0] = r->seq + r->inputs;
@@ -158,12 +161,12 @@ static void carry_on(struct rp_replicator *rp)
         p->moved = rp->now;
     }
     if (rp->now - p->moved >= rp->core.config.detect_ms * FT_MS && lane->log.read != lane->log.head) {
-        p->again = rp->now + AGAIN_NS;
+        p->again = rp->now + RP_PORT_AGAIN_NS;
         p->alive = 0;
         rp->shown.port_losses++;
         end_carrying(rp);
-    } else if (lane->log.read == lane->log.head && rp->now - rp->schedule.moved >= QUIET_NS &&
-               rp->now - p->began >= QUIET_NS) {
+    } else if (lane->log.read == lane->log.head && rp->now - rp->schedule.moved >= RP_PORT_QUIET_NS &&
+               rp->now - p->began >= RP_PORT_QUIET_NS) {
         end_carrying(rp);
     }
 }

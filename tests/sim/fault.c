@@ -424,6 +424,8 @@ void sim_faults_tick(void)
     }
     if (sim.plan.ways && !sim.faults_over && !sim.script)
         sim_ways_tick();
+    if (sim.plan.port && !sim.faults_over && !sim.script)
+        sim_cable_tick();
     if (sim.faults_over || sim.plan.fault_rate == 0)
         return;
     sim_disk_tick();
@@ -457,6 +459,7 @@ void sim_faults_end(void)
     memset(sim.way, 0, sizeof(sim.way));
     sim_arbiter_end();
     sim_keeper_heals();
+    sim_cable_heals();
     for (unsigned i = 0; i < sim.nodes; i++) {
         struct sim_node *n = &sim.node[i];
 

@@ -210,15 +210,21 @@ void sim_saw_holding(struct sim_node *n, const struct ft_message *m)
         memcpy(n->history->hold, n->history->alone, sizeof(n->history->hold));
 }
 
+void sim_saw_stored(struct sim_node *n, unsigned lane, uint64_t said, uint64_t held)
+{
+    if (!n->follows)
+        return;
+    if (said > held)
+        sim_fail("G1: %s acknowledges burst %lu of lane %u and holds %lu", n->name, said, lane, held);
+    if (said > n->follows->stored[lane])
+        n->follows->stored[lane] = said;
+}
+
 void sim_saw_ack(struct sim_node *n, const struct ft_message *ack)
 {
-    for (unsigned l = 0; n->follows && l < sim.plan.lanes; l++) {
-        if (ack->burst[l] > n->replicator->receiver.closed_to[l])
-            sim_fail("G1: %s acknowledges burst %lu of lane %u and holds %lu", n->name, ack->burst[l], l,
-                     n->replicator->receiver.closed_to[l]);
-        if (ack->burst[l] > n->follows->stored[l])
-            n->follows->stored[l] = ack->burst[l];
-    }
+    for (unsigned l = 0; l < sim.plan.lanes; l++)
+        sim_saw_stored(n, l, ack->burst[l],
+                       sim.plan.port ? sim_holds(n, l) : n->replicator->receiver.closed_to[l]);
 }
 
 /* Nobody has any state: an epoch begins. */

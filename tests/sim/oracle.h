@@ -59,6 +59,8 @@ void sim_saw_snapshot(struct sim_node *node, const struct ft_message *begin);
 void sim_saw_gift(struct sim_node *node, const struct ft_message *begin); /* a snapshot is said to begin */
 void sim_saw_holding(struct sim_node *node, const struct ft_message *holding);
 void sim_saw_ack(struct sim_node *node, const struct ft_message *ack);
+/* By its lane's port it says that it has stored up to `said`, and holds up to `held`. */
+void sim_saw_stored(struct sim_node *node, unsigned lane, uint64_t said, uint64_t held);
 void sim_saw_fresh(struct sim_node *node);
 void sim_saw_record(struct sim_node *node, unsigned lane, const struct ft_record *record);
 void sim_saw_lease_check(struct sim_node *node, unsigned lane); /* outputs go to a port next */

@@ -2,6 +2,8 @@
 /* What a seed is made of: its plan, drawn from its number, and the configuration that both nodes read. */
 #include "tests/sim/sim.h"
 
+#include "ftcore/queue/lanelink.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -129,6 +131,30 @@ static void keep_inputs(struct sim_plan *p, uint64_t seed)
     p->faults_end /= 3;
 }
 
+/* Each lane has a port to its peer's, on top of what else there is. Packets come so densely that it carries,
+ * or less. */
+static void give_port(struct sim_plan *p, uint64_t seed)
+{
+    struct sim_random r = {seed * 0xe7037ed1a0b428dbull + 13};
+
+    p->port = p->sealed = true;
+    p->lanes = 1;
+    p->mode = ND_MODE_LOG;
+    p->standby = ND_STANDBY_HOT;
+    p->alone = p->stray = p->liar = p->bold = false;
+    p->members = sim_chance(&r, 150);
+    p->ways = sim_chance(&r, 250);
+    if (p->members || sim_chance(&r, 100))
+        arbitrate(p);
+    p->port_at_one = sim_chance(&r, 40);
+    p->port_trouble = sim_chance(&r, 200) ? 0 : (unsigned)sim_draw(&r, sim_chance(&r, 200) ? 300 : 40);
+    p->port_longest = sim_chance(&r, 300) ? FT_LINK_LEAST : sim_chance(&r, 700) ? 1514 : FT_LINK_MOST;
+    p->tick = 20 * SIM_US + sim_draw(&r, 60 * SIM_US);
+    p->gap = (10 + sim_draw(&r, sim_chance(&r, 200) ? 300 : 60)) * SIM_US;
+    p->flows = 16 + (unsigned)sim_draw(&r, 16);
+    /*p->faults_end /= 2;*/
+}
+
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
 {
     struct sim_random r = {seed * 0x2545f4914f6cdd1dull + 1}, more = {seed * 0x9e3779b97f4a7c15ull + 7};
@@ -208,6 +234,8 @@ void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)
         give_two_ways(p, seed);
     if (kind && strcmp(kind, "keeper") == 0)
         keep_inputs(p, seed);
+    if (kind && strcmp(kind, "port") == 0)
+        give_port(p, seed);
 }
 
 void sim_configure(void)

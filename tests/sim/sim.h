@@ -16,6 +16,7 @@
  *   stream.c, notice.c  of net.c: bytes of a connection, death notices
  *   arbiter.c who decides, in seeds of that kind
  *   ways.c    trouble with one of two ways between the nodes
+ *   cable.c   a port of the lane's own, in seeds of that kind
  *   keeper.c, datagrams.c, fed.c  an input keeper, its network, what it took and what left (keeper.h)
  *   crash.c   an NF that dies of its state, and what on_crash says of that
  *   liar.c    a peer that lies; liar_form.c, liar_delta.c, liar_raw.c: how (liar.h)
@@ -229,22 +230,26 @@ struct sim_plan { /* of a seed; or of a scenario */
     bool narrow;     /* buffers of kilobytes, sockets that take a chunk, other strangers */
     bool arbitrated; /* there is an arbiter, and partitions last */
     uint32_t crash;  /* enum nf_on_crash of the NF that dies of its state, in seeds of that kind */
-    const char *crasher;  /* that NF; NULL: none does */
-    bool in_packets;      /* it dies while it has packets, and with a standby behind it; else in its timers */
-    bool sealed;          /* the link is sealed (seal.c), and somebody on the way ends connections */
-    bool members;         /* four nodes, an arbiter, and people who take one for another */
-    bool disks;           /* and machines are lost with their disks */
-    bool ways;            /* two ways between the nodes, and trouble with them (ways.c) */
-    bool steady;          /* with one of them at a time, and nothing else */
-    bool one_way;         /* b's file knows of one way alone */
-    bool told;            /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
-    bool keeper;          /* there is an input keeper in front of the nodes */
-    bool poison;          /* and some packets kill, also when they are fed again */
-    unsigned keepers;     /* 1 or 2 of them */
-    bool floods;          /* switches send all to both; else to the one that spoke last */
-    bool keeper_dies;     /* now and then, and with it the primary */
-    unsigned loss;        /* per mille of its datagrams, and as many are doubled */
-    uint32_t socket_room; /* datagrams that are under way to a socket at most */
+    const char *crasher; /* that NF; NULL: none does */
+    bool in_packets;     /* it dies while it has packets, and with a standby behind it; else in its timers */
+    bool sealed;         /* the link is sealed (seal.c), and somebody on the way ends connections */
+    bool members;        /* four nodes, an arbiter, and people who take one for another */
+    bool disks;          /* and machines are lost with their disks */
+    bool ways;           /* two ways between the nodes, and trouble with them (ways.c) */
+    bool steady;         /* with one of them at a time, and nothing else */
+    bool one_way;        /* b's file knows of one way alone */
+    bool port;           /* each lane has a port to its peer's (cable.c) */
+    bool port_at_one;    /* but b has none */
+    unsigned port_trouble; /* per mille of frames that are lost, doubled, late */
+    uint32_t port_longest; /* bytes of a frame */
+    bool told;             /* sessions tell the packets, and hosts send what they may not tell (ports.c) */
+    bool keeper;           /* there is an input keeper in front of the nodes */
+    bool poison;           /* and some packets kill, also when they are fed again */
+    unsigned keepers;      /* 1 or 2 of them */
+    bool floods;           /* switches send all to both; else to the one that spoke last */
+    bool keeper_dies;      /* now and then, and with it the primary */
+    unsigned loss;         /* per mille of its datagrams, and as many are doubled */
+    uint32_t socket_room;  /* datagrams that are under way to a socket at most */
     uint32_t keeper_inputs, keeper_bursts; /* that it keeps */
     uint32_t mbufs;                        /* of a node, for what the keeper sends */
 };
@@ -273,7 +278,7 @@ struct sim_world {
     struct sim_random lies, trouble;
     struct sim_random width; /* of narrow and stray seeds alone */
     struct sim_random chain; /* of accidents that follow each other */
-    struct sim_random disk, asks, crash, members, ways, keeper;
+    struct sim_random disk, asks, crash, members, ways, keeper, cable;
     uint64_t stray_at;   /* when the chain does what no NF may */
     const char *strayed; /* the chain has done that, and how the process must end; NULL: not yet */
     unsigned strayed_lane;
@@ -313,7 +318,7 @@ struct sim_world {
     struct sim_counts {
         uint64_t released, bursts, takeovers, protections, kills, restarts, splits, handovers, resyncs,
             epochs, duplicates, never, lost, dependencies, told, steps[SIM_STEPS], caught[SIM_STEPS], replies,
-            divergences, forgotten, decisions, refused;
+            divergences, forgotten, decisions, refused, by_port;
     } count;
     uint64_t hash; /* of everything that was told */
     char failed[512];
@@ -333,8 +338,8 @@ void sim_mix(uint64_t value); /* into the hash */
 /* ---- memory of one seed (world.c) ---- */
 void *sim_alloc(size_t size); /* zeroed only when fresh; gone with the next seed */
 /* ---- plan.c ---- */
-/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members, ways,
- * keeper: what the seed is made to be. */
+/* `kind`: NULL, or liar, alone, troubled, narrow, sealed, stray, arbiter, crash, told, members, ways, keeper,
+ * port: what the seed is made to be. */
 void sim_plan_make(struct sim_plan *plan, uint64_t seed, const char *kind);
 int sim_configs(const char *directory, struct ft_fault *fault); /* reads the chains; once */
 extern const char *const sim_chain_name[];
@@ -448,6 +453,13 @@ void sim_ways_tick(void);
 uint64_t sim_way_delay(unsigned way, size_t bytes); /* of bytes that are sent there now, beside the usual */
 bool sim_way_stands(unsigned way);                  /* at both nodes of the pair */
 void sim_way_cut(unsigned way, unsigned towards, uint64_t until); /* towards: a bit for each node */
+
+/* ---- cable.c ---- */
+void sim_cable_begin(void);
+void sim_cable_tick(void);
+void sim_cable_heals(void);
+const struct nd_link_port *sim_cable_of(const struct sim_node *node); /* of a node that begins; NULL: none */
+uint64_t sim_holds(struct sim_node *node, unsigned lane); /* standby: bursts up to here, none left out */
 
 /* ---- keeper.c, fed.c ---- */
 void sim_keeper_begin(void);

@@ -74,7 +74,9 @@ void sim_begin(uint64_t seed, const struct sim_plan *plan)
     sim.asks.at = seed * 29 ^ 0x5555555555555555ull;
     sim.ways.at = seed * 41 ^ 0x2468246824682468ull;
     sim.keeper.at = seed * 43 ^ 0x1357135713571357ull;
+    sim.cable.at = seed * 47 ^ 0x3141592653589793ull;
     sim_ways_begin();
+    sim_cable_begin();
     sim_arbiter_begin();
     sim.owner = SIM_NOBODY;
     sim.left_last = &sim.left;
