@@ -2,7 +2,7 @@
 /* One question to a control socket, with a deadline over all of it; see client.h. */
 #define _GNU_SOURCE
 #include "cli/client.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/control/server.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ struct asking {
 /* The next call on the socket waits until the deadline at most. */
 static int limit_wait(struct asking *a)
 {
-    int64_t left = (int64_t)(a->deadline - nd_now()) / 1000;
+    int64_t left = (int64_t)(a->deadline - ft_now()) / 1000;
     const struct timeval time = {.tv_sec = left / 1000000, .tv_usec = left % 1000000};
 
     if (left <= 0)
@@ -198,7 +198,7 @@ int nd_ask(const char *path, const json_t *request, int timeout_ms, json_t **ans
            struct nd_listener *listener, struct ft_fault *fault)
 {
     struct asking a = {
-        .path = path, .fd = -1, .deadline = nd_now() + (uint64_t)timeout_ms * 1000000, .fault = fault};
+        .path = path, .fd = -1, .deadline = ft_now() + (uint64_t)timeout_ms * 1000000, .fault = fault};
     int error;
 
     *answer = NULL;

@@ -5,7 +5,7 @@
  * comes and goes within a second is not seen. Rows are filtered here, and printed as tables for people.
  */
 #include "cli/pair.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
@@ -519,7 +519,7 @@ static void print_event(const struct showing *s, const char *event, json_t *row)
 {
     char time[ND_WALL_TEXT];
 
-    nd_wall_text(time, nd_wall());
+    nd_wall_text(time, ft_wall());
     if (s->options.common.json) {
         json_t *o = json_pack("{s:s,s:s,s:O}", "time", time, "event", event, "row", row);
 

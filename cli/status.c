@@ -6,7 +6,7 @@
  * pin, hold and unpin, an operator's order to one node, which tells the other.
  */
 #include "cli/pair.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/text.h"
 #include "node/crash/report.h"
@@ -364,7 +364,7 @@ static void print_gap(const struct nd_pair *pair, unsigned i, json_int_t lost)
 
     snprintf(message, sizeof(message),
              "%" JSON_INTEGER_FORMAT " lines before the next one were not read in time", lost);
-    event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:{s:I}}", "time", nd_wall_text(time, nd_wall()), "level",
+    event = json_pack("{s:s,s:s,s:s,s:s,s:s,s:{s:I}}", "time", nd_wall_text(time, ft_wall()), "level",
                       ft_level_name(FT_LEVEL_WARNING), "event", ft_event_name(FT_SAYS_LOG), "node",
                       pair->config->node[i].name, "message", message, "fields", "lost", lost);
     print_event(pair, event);

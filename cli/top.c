@@ -4,7 +4,7 @@
  * answers of one process over the time between them. The frame fits the terminal as it is now: lines are cut,
  * and as many lanes and NFs are shown as fit. Without a terminal it is one frame.
  */
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "cli/pair.h"
 
 #include <poll.h>
@@ -43,7 +43,7 @@ static void take_status(struct nd_pair *pair, struct answers *seen)
         seen->before[i] = seen->now[i];
         seen->before_at[i] = seen->at[i];
         seen->now[i] = json_incref(pair->status[i]);
-        seen->at[i] = nd_now();
+        seen->at[i] = ft_now();
         /* Another process counts from 0. */
         if (!json_equal(json_object_get(seen->before[i], "pid"), json_object_get(seen->now[i], "pid"))) {
             json_decref(seen->before[i]);
@@ -331,7 +331,7 @@ static void draw(const struct nd_pair *pair, const struct answers *seen)
 static bool quit_pressed(uint64_t until)
 {
     struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     char key;
 
     if (resized || nd_stopped || now >= until)
@@ -356,13 +356,13 @@ static void watch_pair(struct nd_pair *pair, struct answers *seen)
     }
     printf("\033[?1049h\033[?25l");
     while (!quit) {
-        uint64_t until = nd_now() + EVERY_NS;
+        uint64_t until = ft_now() + EVERY_NS;
 
         take_status(pair, seen);
         do {
             resized = 0;
             draw(pair, seen);
-            while (!quit && !resized && !nd_stopped && nd_now() < until)
+            while (!quit && !resized && !nd_stopped && ft_now() < until)
                 quit = quit_pressed(until);
             quit |= nd_stopped;
         } while (!quit && resized);

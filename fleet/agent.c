@@ -18,7 +18,7 @@
 #include "fleet/picture.h"
 #include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/daemon.h"
 #include "node/base/event_writer.h"
 #include "node/base/interface.h"
@@ -106,7 +106,7 @@ struct agent {
 /* The agent's clock, s: that of the wall when it began, which nobody sets while it runs. */
 static uint64_t clock_of(const struct agent *a)
 {
-    return (a->wall + nd_now()) / 1000000000;
+    return (a->wall + ft_now()) / 1000000000;
 }
 
 /* ---- what it says and is told ------------------------------------------------------------------- */
@@ -126,7 +126,7 @@ static bool make_word(struct word *out, const struct fl_file *file, const struct
 
     *out = (struct word){.text =
                              o ? json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(2)) : NULL,
-                         .at = nd_now()};
+                         .at = ft_now()};
     json_object_foreach(json_object_get(o, "nodes"), name, node)
     {
         if (json_object_get(node, "load"))
@@ -303,10 +303,10 @@ static void tell_ailment(struct silence *told, const char *ails, const char *ove
 {
     bool is = why[0];
 
-    if (is == told->is && (!is || strcmp(why, told->why) == 0 || nd_now() - told->at < REPEAT_NS))
+    if (is == told->is && (!is || strcmp(why, told->why) == 0 || ft_now() - told->at < REPEAT_NS))
         return;
     told->is = is;
-    told->at = nd_now();
+    told->at = ft_now();
     snprintf(told->why, sizeof(told->why), "%s", why);
     if (is)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "%s: %s", ails, why);
@@ -322,7 +322,7 @@ static const char *why_silent(const struct nd_mirror_status *s)
 /* Of its own mirror. Where keys are not heard either, that says it all. */
 static void tell_own(struct agent *a, const struct nd_mirror_status *s)
 {
-    bool unsaid = s->connected_since && is_unsaid(s, nd_now());
+    bool unsaid = s->connected_since && is_unsaid(s, ft_now());
 
     tell_ailment(&a->silence[0], "this server's keys are not heard", "this server's keys are heard again",
                  why_silent(s));
@@ -373,7 +373,7 @@ static void ask_to_lead(struct agent *a, int64_t lease, int64_t ghost)
     struct ft_fault fault = {""};
     bool done;
 
-    a->asked = nd_now();
+    a->asked = ft_now();
     nd_store_txn(a->etcd, &nobody, 1, &me, 1, &done, NULL, &fault);
 }
 
@@ -399,14 +399,14 @@ static void begin_to_lead(struct agent *a)
 {
     a->balancing = false;
     a->leads_since = clock_of(a);
-    a->tally.planned = nd_now(); /* the alert goes by its age: one may never come to plan */
+    a->tally.planned = ft_now(); /* the alert goes by its age: one may never come to plan */
 }
 
 /* Notes whether the agent leads, and asks to lead where nobody does. It may only while its lease is held.
  * Errors are those of mirror_fleet. */
 static int consider_leading(struct agent *a, const struct nd_mirror_status *s, struct ft_fault *fault)
 {
-    bool somebody, may = is_answered(s, nd_now());
+    bool somebody, may = is_answered(s, ft_now());
     int64_t ghost;
     struct nd_mirror_status fleet;
 
@@ -427,7 +427,7 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
         fl_tally_end(&a->tally, a->file->shards);
     a->leads = leads;
     a->lease = s->lease;
-    if (may && !somebody && nd_now() - a->asked > LEADS_NS)
+    if (may && !somebody && ft_now() - a->asked > LEADS_NS)
         ask_to_lead(a, s->lease, ghost);
     return (leads != 0) == a->whole ? 0 : mirror_fleet(a, leads != 0, fault);
 }
@@ -500,11 +500,11 @@ static bool write_shard(struct agent *a, const struct fl_picture *p, uint32_t sh
  * more. `copies` is freed. Where there are many, later plans find the rest. False: etcd does not answer. */
 static bool write_copies(struct agent *a, struct fl_copies *copies)
 {
-    uint64_t until = nd_now() + CARRY_NS;
+    uint64_t until = ft_now() + CARRY_NS;
     bool answers = true, again = false;
     size_t at = 0;
 
-    while (answers && at < copies->count && nd_now() < until) {
+    while (answers && at < copies->count && ft_now() < until) {
         struct nd_change change[BATCH];
         struct nd_compare unchanged[BATCH];
         size_t count = 0;
@@ -619,15 +619,15 @@ static void carry_plan(struct agent *a, const struct fl_picture *p)
         return;
     }
     a->balancing = plan->balancing;
-    fl_tally_plan(&a->tally, p, plan, nd_now());
-    uint64_t until = nd_now() + CARRY_NS;
+    fl_tally_plan(&a->tally, p, plan, ft_now());
+    uint64_t until = ft_now() + CARRY_NS;
     bool goes_on = true;
 
     for (uint32_t i = 0; goes_on && i < plan->orders; i++)
-        goes_on = carry_shard(a, p, plan, plan->order[i]) && nd_now() < until;
+        goes_on = carry_shard(a, p, plan, plan->order[i]) && ft_now() < until;
     for (uint32_t i = 0; goes_on && i < a->file->shards; i++)
         if (plan->step[i].kind == FL_LEAVE)
-            goes_on = carry_shard(a, p, plan, i) && nd_now() < until;
+            goes_on = carry_shard(a, p, plan, i) && ft_now() < until;
     fl_plan_free(plan);
 }
 
@@ -651,17 +651,17 @@ static uint64_t rest_until(uint64_t now, uint64_t took)
 static void plan(struct agent *a, const struct nd_mirror_status *s)
 {
     uint64_t serial = nd_mirror_serial(a->fleet), now = clock_of(a), began = spent();
-    bool all = nd_now() - a->reviewed > REVIEW_NS;
+    bool all = ft_now() - a->reviewed > REVIEW_NS;
     struct nd_mirror_status fleet;
     struct fl_picture picture;
     struct fl_copies copies;
     struct ft_fault fault = {""};
 
     nd_mirror_status(a->fleet, &fleet);
-    if (!a->leads || !a->counts || !is_fresh(s, nd_now()) || !is_of_now(&fleet, nd_now()) ||
-        nd_now() < a->rests || (serial == a->planned_serial && nd_now() - a->planned < PLAN_NS))
+    if (!a->leads || !a->counts || !is_fresh(s, ft_now()) || !is_of_now(&fleet, ft_now()) ||
+        ft_now() < a->rests || (serial == a->planned_serial && ft_now() - a->planned < PLAN_NS))
         return;
-    a->planned = nd_now();
+    a->planned = ft_now();
     a->planned_serial = serial;
     a->creates = may_create(&fleet, a->planned);
     const struct nd_keys *keys = nd_mirror_lock(a->fleet);
@@ -678,13 +678,13 @@ static void plan(struct agent *a, const struct nd_mirror_status *s)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s", fault.text);
         return;
     }
-    a->reviewed = all ? nd_now() : a->reviewed;
+    a->reviewed = all ? ft_now() : a->reviewed;
     picture.fleet.balancing = a->balancing;
     picture.fleet.began = a->leads_since;
     if (write_copies(a, &copies) && tell_gone(a, &picture) && end_upgrades(a, &picture))
         carry_plan(a, &picture);
     fl_picture_free(&picture);
-    a->rests = rest_until(nd_now(), spent() - began);
+    a->rests = rest_until(ft_now(), spent() - began);
 }
 
 /* ---- the agent ---------------------------------------------------------------------------------- */
@@ -693,7 +693,7 @@ static void answer_metrics(struct agent *a, const struct nd_mirror_status *s)
 {
     if (!nd_metrics_asked(a->metrics))
         return;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     a->tally.refused = fl_local_refused(a->local);
     json_t *status = fl_tally_status(&a->tally, &a->file->server[a->self], fl_local_said(a->local),
@@ -707,7 +707,7 @@ static void answer_metrics(struct agent *a, const struct nd_mirror_status *s)
  * the unit's watchdog ends an agent that does not begin another turn. */
 static void tell_supervisor(struct agent *a, const struct nd_mirror_status *s)
 {
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     nd_notify_status(&a->notify, !is_answered(s, now) ? "etcd does not answer"
                                  : a->leads           ? "leads the fleet"
@@ -737,9 +737,9 @@ static void turn_nodes(struct agent *a)
 
     nd_mirror_status(a->mirror, &s); /* before the keys: these are not older */
     hear(a, &s);
-    fl_local_turn(a->local, fresh_until(&s), nd_now());
+    fl_local_turn(a->local, fresh_until(&s), ft_now());
     say(a);
-    a->turned = nd_now();
+    a->turned = ft_now();
 }
 
 static int run(struct agent *a, struct ft_fault *fault)
@@ -753,12 +753,12 @@ static int run(struct agent *a, struct ft_fault *fault)
         uint64_t serial;
         bool again = false;
 
-        if (poll(changed, 2, pause_ms(a, nd_now())) > 0)
+        if (poll(changed, 2, pause_ms(a, ft_now())) > 0)
             for (int i = 0; i < 2; i++)
                 again |= changed[i].revents && read(changed[i].fd, &serial, sizeof(serial)) < 0;
         if (again)
             continue;
-        if (changed[0].revents || is_turn_due(a, nd_now()))
+        if (changed[0].revents || is_turn_due(a, ft_now()))
             turn_nodes(a);
         nd_mirror_status(a->mirror, &s);
         tell_own(a, &s);
@@ -822,7 +822,7 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
 
 int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *fault)
 {
-    struct agent a = {.file = file, .self = server, .wall = nd_wall() - nd_now()};
+    struct agent a = {.file = file, .self = server, .wall = ft_wall() - ft_now()};
     const struct nd_event_writer_config log = {.node = file->server[server].name};
     int error = nd_event_writer_start(&log, fault);
 

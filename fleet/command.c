@@ -8,7 +8,7 @@
 #include "fleet/picture.h"
 #include "fleet/rights.h"
 #include "fleet/stray.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/etcd/store.h"
 
 #include <pwd.h>
@@ -136,7 +136,7 @@ static int look(struct command *c)
     if (!error)
         error = nd_store_read(c->etcd, fl_key(prefix, c->file, "", ""), &c->keys, &revision, &fault);
     if (!error)
-        error = fl_picture_make(&c->picture, c->file, &c->keys, NULL, nd_wall() / 1000000000, &fault);
+        error = fl_picture_make(&c->picture, c->file, &c->keys, NULL, ft_wall() / 1000000000, &fault);
     if (!error)
         error = fl_plan_make(&c->plan, &c->picture.fleet, &fault);
     return error ? fail(error, &fault) : ND_DONE;
@@ -657,7 +657,7 @@ static int follow_wish(struct command *c, const char *verb)
 {
     bool ends = strncmp(verb, "un", 2) == 0;
     const char *kind = ends ? verb + 2 : verb;
-    uint64_t until = nd_now() + c->options.wait * 1000000000ull;
+    uint64_t until = ft_now() + c->options.wait * 1000000000ull;
     int code = ND_DONE;
 
     tell_wish(c, kind, ends);
@@ -666,7 +666,7 @@ static int follow_wish(struct command *c, const char *verb)
         done = code == ND_DONE && is_done(c, kind);
         if (done || code != ND_DONE)
             break;
-        if (nd_now() >= until) {
+        if (ft_now() >= until) {
             fprintf(stderr, "understudy: not done in %lu s: fleet status says what is waited for\n",
                     c->options.wait);
             code = ND_NOT_EQUAL;

@@ -9,7 +9,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/members.h"
 #include "ftcore/record/message.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/config/config.h"
 
 #include <errno.h>
@@ -599,7 +599,7 @@ static void carry_out(struct fl_local *l, uint32_t shard, uint64_t now)
 /* A turn may take longer than that holds. */
 static bool is_fresh(const struct fl_local *l)
 {
-    return nd_now() < l->fresh;
+    return ft_now() < l->fresh;
 }
 
 static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)

@@ -2,7 +2,7 @@
 /* Shards that the file does not have any more. See stray.h. */
 #include "fleet/stray.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/config/config.h"
 #include "node/etcd/store.h"
 
@@ -86,7 +86,7 @@ bool fl_stray_is(const struct fl_picture *p, const struct nd_keys *keys, uint32_
 
 static bool is_late(void *until)
 {
-    return nd_now() > *(const uint64_t *)until;
+    return ft_now() > *(const uint64_t *)until;
 }
 
 /* The node's user may write that key, and the agent's may not: so it is asked as the node would. */
@@ -97,7 +97,7 @@ static int delete_decision(const struct fl_file *file, uint32_t server, const ch
     struct nd_arena *arena = nd_arena_new();
     const struct nd_yaml *root = NULL, *at;
     struct nd_arbiter_config arbiter;
-    uint64_t until = nd_now() + END_NS;
+    uint64_t until = ft_now() + END_NS;
     struct nd_etcd *etcd = NULL;
     struct nf_file text;
     bool done;

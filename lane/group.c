@@ -4,7 +4,7 @@
  * may write into their state.
  */
 #include "lane/parts.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "nflib/chain/chain.h"
 
 #include <string.h>
@@ -174,13 +174,13 @@ static int switch_chains(struct nd_group *group, struct nd_change *c, bool empty
 void nd_group_change(struct nd_group *group, enum nd_change_stage at)
 {
     struct nd_change *c = atomic_load_explicit(&group->change, memory_order_acquire);
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     int error;
 
     if (!c || !nd_change_pass(c, at, ND_CHANGE_WORKING))
         return;
     error = switch_chains(group, c, at == ND_CHANGE_WANTED);
-    c->took = nd_now() - began;
+    c->took = ft_now() - began;
     if (!error)
         atomic_store_explicit(&group->chain, &c->chain, memory_order_release);
     atomic_store_explicit(&c->stage, error ? ND_CHANGE_FAILED : ND_CHANGE_DONE, memory_order_release);

@@ -8,7 +8,7 @@
 #include "lane/parts.h"
 #include "nflib/net/packet.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <endian.h>
 #include <stdlib.h>
@@ -66,7 +66,7 @@ static void note_port(struct nd_lane *lane, unsigned port, uint64_t from, const 
     atomic_store(&heard->port, heartbeat->port);
     atomic_store(&heard->mtu, heartbeat->mtu);
     atomic_store(&heard->faults, faults);
-    atomic_store(&heard->came, nd_now());
+    atomic_store(&heard->came, ft_now());
 }
 
 /*
@@ -93,7 +93,7 @@ static void hear_heartbeat(struct nd_lane *lane, const struct nd_frame *f, unsig
         return;
     }
     note_port(lane, port, peer.incarnation, f->data + 6, &heartbeat);
-    came = nd_now();
+    came = ft_now();
     if (FT_REPORT_GET(lane->shared, heartbeat_from) == peer.incarnation) {
         if (FT_REPORT_GET(lane->shared, heartbeat_sent) >= heartbeat.sent)
             return;
@@ -145,7 +145,7 @@ static bool take_answer(struct nd_lane *lane, const struct nd_frame *f)
         struct nd_gateway *g = &lane->setup.gateways->of[i];
 
         if (g->port == port && g->address == address)
-            atomic_store_explicit(&g->answered, nd_now(), memory_order_release);
+            atomic_store_explicit(&g->answered, ft_now(), memory_order_release);
     }
     return true;
 }

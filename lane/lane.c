@@ -12,7 +12,7 @@
 #include "lane/parts.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/region/audit.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "nflib/chain/chain.h"
 
 #include <immintrin.h>
@@ -239,7 +239,7 @@ static bool take_over(struct nd_lane *lane)
 
         *(uint64_t *)ft_edit(lane->region, seq, sizeof(*seq)) -= 1;
     }
-    lane->now = nd_now();
+    lane->now = ft_now();
     lane->time_offset = nf_chain_state(lane->chain)->time - lane->now;
     FT_GAUGE_SET(lane->shared, replay_done_ns, lane->now);
     return true;
@@ -279,7 +279,7 @@ static bool go_live(struct nd_lane *lane, enum ft_order before)
         nd_lane_announce(lane, true);
         nd_lane_emit_tail(lane);
     }
-    lane->now = nd_now();
+    lane->now = ft_now();
     return true;
 }
 
@@ -457,7 +457,7 @@ void nd_lane_wait(struct nd_lane *lane, bool worked)
         _mm_pause();
         return;
     }
-    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, nd_now());
+    ft_turns_spent(&lane->shared->count.turns, FT_SPENT_EMPTY, ft_now());
     lane->turn.spent = FT_SPENT_ASLEEP;
     if (can_be_woken(lane)) {
         sleep_until_woken(lane, ns);

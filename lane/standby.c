@@ -31,7 +31,7 @@
  * still lack after DIGEST_NS is not compared: replay must not depend on somebody's asking.
  */
 #include "lane/parts.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/order/section.h"
@@ -758,7 +758,7 @@ bool nd_lane_replay(struct nd_lane *lane, uint64_t upto)
         return true;
     /* A delta is applied in one go: in the middle of it the region is at no cut. */
     for (; n == 0 || lane->apply.begun ||
-           (n < RECORDS_TURN && (lane->doing != FT_LANE_REPLAY || nd_now() - lane->now < TURN_NS));
+           (n < RECORDS_TURN && (lane->doing != FT_LANE_REPLAY || ft_now() - lane->now < TURN_NS));
          n++) {
         r = next_entry(lane, upto, &ring);
         if (stops_before(lane, r) || !r)

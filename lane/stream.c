@@ -42,7 +42,7 @@
 #include "ftcore/region/checkpoint.h"
 #include "ftcore/region/pages.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 /* Lines that one packet changes at most, as assumed: the entries of five NFs and their lists. */
 #define PACKET_LINES 8u
@@ -670,7 +670,7 @@ void nd_group_begin_recording(struct nd_group *group)
                                      .access = state->access,
                                      .outputs = state->outputs};
     }
-    lg_recorder_begin(first->setup.recorder, at, atomic_load(first->setup.view), nd_now());
+    lg_recorder_begin(first->setup.recorder, at, atomic_load(first->setup.view), ft_now());
 }
 
 /* After a divergence the state is that of no burst; while others may have stopped, it is theirs. In replay,

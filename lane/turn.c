@@ -22,7 +22,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/index.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <endian.h>
 #include <string.h>
@@ -595,7 +595,7 @@ static void note_release(struct nd_lane *lane, uint64_t at)
     struct ft_lane_shared *shared = lane->shared;
 
     if (atomic_load_explicit(&shared->count.first_release_ns, memory_order_relaxed) == 0)
-        FT_GAUGE_SET(shared, first_release_ns, nd_now());
+        FT_GAUGE_SET(shared, first_release_ns, ft_now());
     lane->turn.sent = true; /* the next turn's clock will say until when at the latest */
     FT_GAUGE_SET(shared, last_release_ns, at);
 }
@@ -668,7 +668,7 @@ static inline __attribute__((always_inline)) bool release(struct nd_lane *lane)
 
     while ((n = ft_hold_ready(&lane->hold, release_to(lane), TX_BURST, &held))) {
         uint64_t lease = FT_ORDER_GET(shared, lease_until);
-        uint64_t at = lease == FT_ALL ? lane->now : nd_now();
+        uint64_t at = lease == FT_ALL ? lane->now : ft_now();
 
         if (at >= lease) {
             FT_COUNTER_ADD(shared, lease_held, 1);
@@ -922,7 +922,7 @@ int nd_lane_run(void *arg)
         if (FT_PLANTED_AT_SIGNAL("lane-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
         lane->before = lane->now;
-        lane->now = nd_now();
+        lane->now = ft_now();
         FT_GAUGE_SET(lane->shared, turn_ns, lane->now);
         ft_turns_spent(&lane->shared->count.turns, lane->turn.spent, lane->now);
         if (lane->turn.sent) /* outputs of the turn before had left by now */

@@ -7,7 +7,7 @@
 #include "node/running.h"
 #include "node/commands.h"
 #include "node/config/peer.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 
 #include <arpa/inet.h>
@@ -49,14 +49,14 @@ static bool is_primary(struct nd_running *r, struct rp_status *s)
 
 static bool is_over(const struct nd_work *w)
 {
-    return nd_now() >= w->until;
+    return ft_now() >= w->until;
 }
 
 /* The first step is taken; the next ones wait for its effect. Not answered yet: false. */
 static bool begin_work(struct nd_work *w, unsigned ms)
 {
     w->begun = true;
-    w->since = nd_now();
+    w->since = ft_now();
     w->until = w->since + ms * FT_MS;
     return false;
 }
@@ -175,7 +175,7 @@ static bool answer_handover(struct nd_running *r, struct nd_exchange *x, struct 
     w->under_way |= !idle;
     if (idle && !primary)
         return nd_answered(x, make_done(r, &s));
-    if (!is_over(w) && !(idle && (w->under_way || nd_now() - w->since > REFUSED_MS * FT_MS)))
+    if (!is_over(w) && !(idle && (w->under_way || ft_now() - w->since > REFUSED_MS * FT_MS)))
         return false;
     return nd_refused(x, "busy", "the handover did not happen: %s",
                       s.core.hand_outcome[0] ? s.core.hand_outcome : s.core.why);
@@ -204,9 +204,9 @@ static bool answer_promote(struct nd_running *r, struct nd_exchange *x, struct n
         begin_work(w, HANDOVER_MS);
     else if (is_over(w))
         return nd_refused(x, "busy", "not promoted: %s", s.core.why);
-    else if (nd_now() - w->since < PROMOTE_MS * FT_MS)
+    else if (ft_now() - w->since < PROMOTE_MS * FT_MS)
         return false;
-    w->since = nd_now();
+    w->since = ft_now();
     rp_request(r->replicator, FT_REQUEST_PROMOTE);
     return false;
 }
@@ -311,7 +311,7 @@ static bool may_begin(struct nd_running *r, const struct rp_status *s, const str
         return true;
     if (said && v->differs[0])
         return snprintf(why, ND_HEALTH_TEXT, "it differs: %.150s", v->differs);
-    if (!said && nd_now() - w->since > HELLO_MS * FT_MS)
+    if (!said && ft_now() - w->since > HELLO_MS * FT_MS)
         return snprintf(why, ND_HEALTH_TEXT,
                         "it says no hello here: it does not run, is not reached, or has another key");
     return said;
@@ -328,7 +328,7 @@ static const char *why_not_ready(const struct nd_running *r, const struct rp_sta
         return s->core.differs;
     if (s->core.peer.known)
         return s->core.why;
-    if (unheard && nd_now() - w->since > HELLO_MS * FT_MS) {
+    if (unheard && ft_now() - w->since > HELLO_MS * FT_MS) {
         *final = true;
         return "it does not say that it has given up its state; if it is dead or its disk is new, say so "
                "with --lost";
@@ -439,10 +439,10 @@ static bool answer_maintenance(struct nd_running *r, struct nd_exchange *x, stru
         if (nd_standing_order(&r->standing, what))
             return nd_refused(x, "busy", "an order of the far future is known: restart both nodes");
         w->begun = true;
-        w->until = nd_now() + KNOWN_MS * FT_MS;
+        w->until = ft_now() + KNOWN_MS * FT_MS;
         return false;
     }
-    if (!nd_standing_known(&r->standing, &s) && s.core.peer.known && nd_now() < w->until)
+    if (!nd_standing_known(&r->standing, &s) && s.core.peer.known && ft_now() < w->until)
         return false;
     return nd_answered(x, json_pack("{s:b,s:s,s:b}", "done", 1, "role", nd_standing_text(&r->standing, text),
                                     "peer_knows", nd_standing_known(&r->standing, &s)));
@@ -465,7 +465,7 @@ static bool may_ask(struct nd_running *r, struct nd_exchange *x, struct nd_work 
 {
     const struct nd_question *q = &r->answers.question;
     bool is_free = atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     w->wants_lanes = true;
     if (!w->until)
@@ -486,7 +486,7 @@ static void ask_lane(struct nd_running *r, struct nd_work *w, unsigned lane, enu
     atomic_store_explicit(&q->asked, (int)kind, memory_order_release);
     w->asked = true;
     w->late = false;
-    w->until = nd_now() + LANE_MS * FT_MS;
+    w->until = ft_now() + LANE_MS * FT_MS;
 }
 
 /* A clear of one entry goes on past the lanes that have no such entry: it is done when one lane had it. */
@@ -500,7 +500,7 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
                          enum nd_ask_kind kind)
 {
     struct nd_question *q = &r->answers.question;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     int expected = (int)kind;
 
     if (atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE) {
@@ -530,7 +530,7 @@ static uint64_t chain_time(const struct nd_running *r, unsigned lane)
 
     if (ft_order_kind(FT_REPORT_GET(&r->shared[lane], done)) < FT_LANE_FRESH) /* that of its last burst */
         return __atomic_load_n(&nf_chain_state(l->chain)->time, __ATOMIC_RELAXED);
-    return nd_now() + __atomic_load_n(&l->time_offset, __ATOMIC_RELAXED);
+    return ft_now() + __atomic_load_n(&l->time_offset, __ATOMIC_RELAXED);
 }
 
 static json_t *make_page(struct nd_running *r, const char *nf)
@@ -787,7 +787,7 @@ static json_t *trace_object(const struct nd_running *r, uint32_t count)
 {
     json_t *packets = json_array(), *ports = json_array();
     /* What to add to a monotonic time; one for all, so that the order of times stays. */
-    json_int_t clock = (json_int_t)(nd_wall() - nd_now());
+    json_int_t clock = (json_int_t)(ft_wall() - ft_now());
 
     for (unsigned p = 0; p < r->ports.io.ports; p++)
         json_array_append_new(ports, json_string(port_name(r, p)));
@@ -846,14 +846,14 @@ static bool answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_
         if (refusal)
             return nd_answered(x, refusal);
         w->begun = true;
-        w->until = nd_now() + (uint64_t)(seconds * 1e9);
+        w->until = ft_now() + (uint64_t)(seconds * 1e9);
         return false;
     }
-    if (!nf_trace_whole(&r->answers.trace) && nd_now() < w->until && is_primary(r, &s))
+    if (!nf_trace_whole(&r->answers.trace) && ft_now() < w->until && is_primary(r, &s))
         return false;
     nf_trace_end(&r->answers.trace);
     if (!nf_trace_over(&r->answers.trace, &count))
-        return nd_now() > w->until + LANE_MS * FT_MS &&
+        return ft_now() > w->until + LANE_MS * FT_MS &&
                nd_refused(x, "busy", "a lane does not finish its burst");
     return nd_answered(x, trace_object(r, count));
 }

@@ -9,7 +9,7 @@
  */
 #include "node/change_parts.h"
 #include "node/config/peer.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/chain_warnings.h"
 #include "node/commands.h"
@@ -64,7 +64,7 @@ static json_t *warnings_of(const struct nd_config *config)
 static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
 {
     const struct nd_confirm *c = &g->confirm;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     char waits[80] = "";
 
     g->step = ND_STEP_BEGIN;
@@ -81,7 +81,7 @@ static void wait_for(struct nd_changing *g, struct nd_work *w, enum nd_step step
 {
     g->step = step;
     w->begun = true;
-    w->until = nd_now() + ms * FT_MS;
+    w->until = ft_now() + ms * FT_MS;
 }
 
 /* `note`: goes with them to a peer that understands it; NULL: none does. */
@@ -115,7 +115,7 @@ static int send_files(struct nd_changing *g, const struct nd_config *config, uin
 /* The standby's answers are late, as they are for moments on a busy machine: the chain waits for them. */
 static bool is_late(const struct nd_work *w, const struct rp_status *s)
 {
-    return s->core.peer.known && s->core.state == FT_DEGRADED && nd_now() <= w->until;
+    return s->core.peer.known && s->core.state == FT_DEGRADED && ft_now() <= w->until;
 }
 
 /* A job of before may be under way for a moment: the set that ran is being kept; and so may a note to the
@@ -123,11 +123,11 @@ static bool is_late(const struct nd_work *w, const struct rp_status *s)
 static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, uint64_t set)
 {
     if (w->until == 0)
-        w->until = nd_now() + LATE_MS * FT_MS;
-    if (g->confirm.telling && nd_now() <= w->until)
+        w->until = ft_now() + LATE_MS * FT_MS;
+    if (g->confirm.telling && ft_now() <= w->until)
         return false;
     if (!nd_change_read(g, set))
-        return nd_now() > w->until &&
+        return ft_now() > w->until &&
                nd_refused(x, "busy", "the disk has not done what it was asked for before");
     wait_for(g, w, ND_STEP_FILES, FILES_MS);
     return false;
@@ -139,7 +139,7 @@ static int take_read(struct nd_changing *g, const struct nd_work *w, bool state,
 {
     struct nd_config *next = g->read.next;
 
-    if (!g->was_read && nd_now() <= w->until)
+    if (!g->was_read && ft_now() <= w->until)
         return FT_EBUSY;
     if (!g->was_read)
         return ft_fail(fault, FT_EBUSY, "%s: the disk does not give the files", g->config->file);
@@ -208,7 +208,7 @@ static void make_note(struct nd_changing *g, const struct nd_exchange *x, const 
     json_int_t confirm = json_integer_value(json_object_get(x->request, "confirm")),
                set = json_integer_value(json_object_get(x->request, "set"));
 
-    g->note = (struct nd_note){.number = nd_confirm_number(&g->confirm, nd_wall()),
+    g->note = (struct nd_note){.number = nd_confirm_number(&g->confirm, ft_wall()),
                                .back = nd_change_hash(g, s),
                                .confirm_ms = (uint64_t)confirm * 1000};
     nd_client_name(&x->client, g->note.by);
@@ -227,7 +227,7 @@ static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_
     uint64_t set;
 
     if (w->until == 0)
-        w->until = nd_now() + LATE_MS * FT_MS;
+        w->until = ft_now() + LATE_MS * FT_MS;
     if (is_late(w, s))
         return false;
     refusal = refuse_state(s);
@@ -288,7 +288,7 @@ static bool stay(struct nd_changing *g, struct nd_exchange *x)
     if (x->command != ND_CMD_ROLLBACK)
         return done(g, x, "the chain file is the one that runs");
     g->note.confirm_ms = 0;
-    nd_confirm_take(&g->confirm, &g->note, nd_now());
+    nd_confirm_take(&g->confirm, &g->note, ft_now());
     if (g->read.staged)
         nd_change_order(g, ND_FILES_INSTALL);
     return done(g, x,
@@ -352,7 +352,7 @@ static bool at_peer(struct nd_changing *g, struct nd_exchange *x, struct nd_work
     if (is_late(w, s))
         return false;
     if (!rp_push_answered(g->replicator, &answer))
-        return nd_now() > w->until && refused(g, x, s->core.peer.name, "no answer about the chain's files");
+        return ft_now() > w->until && refused(g, x, s->core.peer.name, "no answer about the chain's files");
     if (!answer.taken)
         return refused(g, x, s->core.peer.name, answer.text);
     if (s->core.state != FT_PROTECTED)
@@ -384,7 +384,7 @@ static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
         fault = c->fault;
         return refused(g, x, "", fault.text);
     }
-    return nd_now() > w->until && refused(g, x, "", "the lanes did not come to a cut in time");
+    return ft_now() > w->until && refused(g, x, "", "the lanes did not come to a cut in time");
 }
 
 static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
@@ -396,7 +396,7 @@ static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_w
         snprintf(text, sizeof(text), "%s; PROTECTED again", g->told);
         return done(g, x, text);
     }
-    if (nd_now() <= w->until)
+    if (ft_now() <= w->until)
         return false;
     snprintf(text, sizeof(text), "%s; the standby is not READY yet", g->told);
     return done(g, x, text);
@@ -426,7 +426,7 @@ static bool apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *
 static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
                        const struct rp_status *s)
 {
-    struct nd_note asks = {.number = nd_confirm_number(&g->confirm, nd_wall()), .how = ND_HOW_DIFF};
+    struct nd_note asks = {.number = nd_confirm_number(&g->confirm, ft_wall()), .how = ND_HOW_DIFF};
     struct ft_fault fault = {""};
     struct nd_change *c = NULL;
     int error = take_read(g, w, false, &c, &fault);
@@ -470,7 +470,7 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w
                  *answer.text ? "would get " : "has the chain's files", answer.text);
         return done(g, x, text);
     }
-    if (nd_now() <= w->until)
+    if (ft_now() <= w->until)
         return false;
     rp_push_forget(g->replicator);
     return nd_refused(x, "busy", "node %s does not answer", peer);
@@ -481,7 +481,7 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, struct nd_work
                     const struct rp_status *s)
 {
     struct nd_note note = {
-        .number = nd_confirm_number(&g->confirm, nd_wall()), .chain = nd_change_hash(g, s), .how = "confirm"};
+        .number = nd_confirm_number(&g->confirm, ft_wall()), .chain = nd_change_hash(g, s), .how = "confirm"};
     bool told = nd_confirm_is_told(&g->confirm, s);
     char text[160];
 
@@ -491,14 +491,14 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, struct nd_work
         if (!g->confirm.until)
             return nd_refused(x, "busy", "no change waits for a confirm");
         nd_client_name(&x->client, note.by);
-        nd_confirm_take(&g->confirm, &note, nd_now());
+        nd_confirm_take(&g->confirm, &note, ft_now());
         snprintf(text, sizeof(text), "the chain is confirmed, by %s", note.by);
         nd_change_tell(g, FT_LEVEL_NOTICE, text);
         w->begun = true;
-        w->until = nd_now() + KNOWN_MS * FT_MS;
+        w->until = ft_now() + KNOWN_MS * FT_MS;
         return false;
     }
-    if (!told && s->core.peer.known && nd_now() <= w->until)
+    if (!told && s->core.peer.known && ft_now() <= w->until)
         return false;
     if (told)
         return done(g, x, "the chain stays; both nodes know it");
@@ -512,7 +512,7 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, struct nd_work
 json_t *nd_answer_history(const struct nd_changing *g)
 {
     const struct nd_confirm *c = &g->confirm;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     json_t *sets = json_array();
 
     for (unsigned i = 0; i < c->count; i++) {

@@ -12,7 +12,7 @@
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/session/table.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/interface.h"
 #include "node/config/setup.h"
 #include "lane/group.h"
@@ -76,8 +76,8 @@ static void order_job(struct nd_changing *g, enum nd_files_work wish, uint8_t *b
     g->wish.bytes = bytes;
     g->wish.len = len;
     g->wish.note = *note;
-    g->wish.waits = nd_confirm_note(c, nd_now());
-    g->wish.waits_until = c->until ? nd_wall() + g->wish.waits.confirm_ms * FT_MS : 0;
+    g->wish.waits = nd_confirm_note(c, ft_now());
+    g->wish.waits_until = c->until ? ft_wall() + g->wish.waits.confirm_ms * FT_MS : 0;
     g->wished = true;
     if (wish != ND_FILES_DROP)
         c->unwritten = false;
@@ -291,7 +291,7 @@ static void keep(struct nd_changing *g, struct nd_change *c)
     nd_config_free(c->next);
     c->next = NULL;
     c->past = g->past;
-    c->over = nd_now();
+    c->over = ft_now();
     g->past = c;
 }
 
@@ -349,10 +349,10 @@ static void end_note(struct nd_changing *g, uint64_t chain)
 {
     g->note.chain = chain;
     if (g->note.number)
-        nd_confirm_take(&g->confirm, &g->note, nd_now());
+        nd_confirm_take(&g->confirm, &g->note, ft_now());
     else
         g->note = (struct nd_note){
-            .number = nd_confirm_number(&g->confirm, nd_wall()), .chain = chain, .how = "push"};
+            .number = nd_confirm_number(&g->confirm, ft_wall()), .chain = chain, .how = "push"};
 }
 
 /* The lanes have the new chain. What they had is freed here, where nobody waits. */
@@ -363,7 +363,7 @@ static void finish(struct nd_changing *g, const struct rp_status *s)
     char text[FT_REASON_MAX];
 
     for (struct nd_change *p = g->past; p; p = p->past)
-        p->over = nd_now(); /* one of these was the last */
+        p->over = ft_now(); /* one of these was the last */
     for (unsigned l = 0; l < FT_LANES_MAX; l++) {
         nf_chain_free(c->was[l]);
         c->was[l] = NULL;
@@ -391,7 +391,7 @@ void nd_change_offer(struct nd_changing *g, struct nd_change *c)
     nd_crash_add_modules(g->crash->page, &c->next->chain);
     g->counts->paused = true;
     g->change = c;
-    g->until = nd_now() + KEPT_MS * FT_MS;
+    g->until = ft_now() + KEPT_MS * FT_MS;
     atomic_store_explicit(&g->group->change, c, memory_order_release);
 }
 
@@ -438,7 +438,7 @@ static int check_chain(const struct nd_files_job *job, const struct nd_change *c
 static void install_same(struct nd_changing *g, struct nd_files_job *job, uint64_t chain)
 {
     struct nd_note note = {
-        .number = nd_confirm_number(&g->confirm, nd_wall()), .chain = chain, .how = "push"};
+        .number = nd_confirm_number(&g->confirm, ft_wall()), .chain = chain, .how = "push"};
 
     order_job(g, ND_FILES_INSTALL, job->bytes, job->len, &note);
     job->bytes = NULL;
@@ -506,7 +506,7 @@ static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
 {
     if (job->unkept && !g->keep_again)
         nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
-    g->keep_again = job->unkept ? nd_now() + KEEP_AGAIN_NS : 0;
+    g->keep_again = job->unkept ? ft_now() + KEEP_AGAIN_NS : 0;
     if (job->unkept)
         g->is_kept = false;
     memcpy(g->confirm.kept, job->kept, sizeof(job->kept));
@@ -539,7 +539,7 @@ static void hear_peer(struct nd_changing *g, const struct rp_status *s)
         return;
     error = nd_note_unpack(&bytes, &job.len, &note, &fault);
     if (!error && note.number && !job.len) { /* a note alone */
-        nd_confirm_take(&g->confirm, &note, nd_now());
+        nd_confirm_take(&g->confirm, &note, ft_now());
         rp_push_reply(g->replicator, &(struct rp_push_answer){.taken = true});
         return;
     }
@@ -566,10 +566,10 @@ static void keep_running(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_note note = {.how = "start"};
 
-    if (g->wished || g->change || nd_files_busy(g->files) || nd_now() < g->keep_again)
+    if (g->wished || g->change || nd_files_busy(g->files) || ft_now() < g->keep_again)
         return;
     if (!g->is_kept) {
-        note.number = nd_confirm_number(&g->confirm, nd_wall());
+        note.number = nd_confirm_number(&g->confirm, ft_wall());
         note.chain = nd_change_hash(g, s);
         if (g->note.number && g->note.chain == note.chain) /* that by which it came to run */
             note = g->note;
@@ -619,7 +619,7 @@ void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
         /* On a primary the step of apply says why. */
         nd_change_tell(g, FT_LEVEL_WARNING, c->fault.text);
         nd_change_give_up(g);
-    } else if (c && nd_now() > g->until) {
+    } else if (c && ft_now() > g->until) {
         nd_change_give_up(g); /* nobody has begun it, or waits for it, any more */
     }
     free_past(g, s);

@@ -7,7 +7,7 @@
 #define _GNU_SOURCE /* fgetpwent */
 #include "node/commands.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/running.h"
 
 #include <pwd.h>
@@ -126,7 +126,7 @@ void nd_answer_due(struct nd_running *r, const struct rp_status *s)
 
     if (!x->request) {
         /* Behind another command it would wait, while that one confirms, or numbers the sets anew. */
-        if (!nd_confirm_is_due(c, nd_now()) || !ft_core_primary(&s->core) || r->answers.work[ND_ACTING].of)
+        if (!nd_confirm_is_due(c, ft_now()) || !ft_core_primary(&s->core) || r->answers.work[ND_ACTING].of)
             return;
         set = nd_confirm_find(c, c->order.back);
         *x = (struct nd_exchange){
@@ -135,7 +135,7 @@ void nd_answer_due(struct nd_running *r, const struct rp_status *s)
     }
     if (!x->request || !nd_answer(r, x))
         return;
-    c->again = nd_now() + AGAIN_NS;
+    c->again = ft_now() + AGAIN_NS;
     json_decref(x->answer);
     json_decref((json_t *)(uintptr_t)x->request);
     *x = (struct nd_exchange){.request = NULL};

@@ -2,7 +2,7 @@
 /* What both nodes know of the last change of the chain, and whether it waits for a confirm. See confirm.h. */
 #include "node/confirm.h"
 #include "ftcore/base/plant.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "replicator/replicator.h"
 
 #include <stdio.h>
@@ -87,7 +87,7 @@ bool nd_confirm_is_told(const struct nd_confirm *c, const struct rp_status *s)
 
 void nd_confirm_tell(struct nd_confirm *c, struct rp_replicator *rp, const struct rp_status *s, bool idle)
 {
-    struct nd_note note = nd_confirm_note(c, nd_now());
+    struct nd_note note = nd_confirm_note(c, ft_now());
     struct rp_push_answer answer;
     uint32_t len;
     uint8_t *bytes;
@@ -96,15 +96,15 @@ void nd_confirm_tell(struct nd_confirm *c, struct rp_replicator *rp, const struc
         c->told = answer.taken ? c->telling : 0;
         c->telling = 0;
     }
-    if (c->telling && (!s->core.peer.known || nd_now() > c->given_up)) {
+    if (c->telling && (!s->core.peer.known || ft_now() > c->given_up)) {
         rp_push_forget(rp);
         c->telling = 0;
     }
     if (c->telling || !idle || !c->order.number || !s->core.peer.known || !nd_confirm_speaks(s) ||
-        nd_confirm_is_told(c, s) || nd_now() < c->given_up)
+        nd_confirm_is_told(c, s) || ft_now() < c->given_up)
         return;
     bytes = nd_note_pack(&note, NULL, 0, &len);
-    c->given_up = nd_now() + TELL_NS;
+    c->given_up = ft_now() + TELL_NS;
     c->told = 0;
     c->told_to = s->link.connects;
     c->telling = bytes && rp_push(rp, note.number, bytes, len) ? note.number : 0;

@@ -9,7 +9,7 @@
 #include "ftcore/base/event_log.h"
 #include "nflib/flow/log.h"
 #include "nflib/session/session.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -95,7 +95,7 @@ static struct claim_text read_claim(const struct nd_counts *c, enum nf_claimed w
 static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_conflicts_said *said = &c->conflicts_said;
-    uint64_t now = nd_now(), frames;
+    uint64_t now = ft_now(), frames;
     struct claim_text claim;
 
     if (!c->config->chain.l3)
@@ -118,7 +118,7 @@ static void tell_conflicts(struct nd_counts *c, const struct rp_status *s)
 static void tell_neighbours(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_neighbours_said *said = &c->neighbours_said;
-    uint64_t now = nd_now(), contested, moved;
+    uint64_t now = ft_now(), contested, moved;
     struct claim_text claim;
 
     if (!c->config->chain.l3)
@@ -150,7 +150,7 @@ static void tell_hosts(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_hosts_said *said = &c->hosts_said;
     struct nf_host_full last = {0}, full;
-    uint64_t now = nd_now(), hosts = 0;
+    uint64_t now = ft_now(), hosts = 0;
     char addr[INET6_ADDRSTRLEN];
 
     for (unsigned l = 0; l < c->config->chain.lanes; l++) {
@@ -407,7 +407,7 @@ static bool is_log_full(const struct nd_counts *c)
 static void tell_lost_events(struct nd_counts *c, const struct rp_status *s)
 {
     struct nd_log_said *said = &c->log_said;
-    uint64_t now = nd_now(), lost = count_lost_events(c);
+    uint64_t now = ft_now(), lost = count_lost_events(c);
     bool begins = !said->loses && lost > said->lost;
 
     if (!ft_core_primary(&s->core) || lost < said->lost) {

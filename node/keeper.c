@@ -15,7 +15,7 @@
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/worker.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/daemon.h"
 #include "node/base/event_writer.h"
 #include "node/base/interface.h"
@@ -111,7 +111,7 @@ static bool read_socket(struct keeper *k)
         for (unsigned i = 0; i < IN_TURN; i++)
             k->in[i].msg_hdr.msg_namelen = sizeof(k->from[i]);
         n = nd_datagrams_receive(&k->socket, k->in, IN_TURN);
-        const uint64_t now = nd_now(); /* this process may have stood since the turn began */
+        const uint64_t now = ft_now(); /* this process may have stood since the turn began */
 
         for (int i = 0; i < n; i++) {
             int node = nd_datagrams_place(k->node, k->config->nodes, &k->from[i]);
@@ -142,7 +142,7 @@ static void send_pending(struct keeper *k, unsigned port)
     struct pending *p = &k->pending[port];
     uint32_t sent = 0, n = 1;
 
-    while (sent < p->count && n > 0 && (k->config->keepers == 1 || kp_front_may_leave(&k->front, nd_now()))) {
+    while (sent < p->count && n > 0 && (k->config->keepers == 1 || kp_front_may_leave(&k->front, ft_now()))) {
         uint32_t most = p->count - sent < KP_BURST ? p->count - sent : KP_BURST;
 
         n = k->ports.io.send(k->ports.io.ctx, 0, port, p->held + sent, most);
@@ -307,7 +307,7 @@ static json_t *status(const struct keeper *k)
     const struct kp_front *f = &k->front;
     const struct kp_front_counts *c = &f->count;
     json_t *nodes = json_array();
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     for (unsigned n = 0; n < k->config->nodes; n++)
         json_array_append_new(nodes,
@@ -390,7 +390,7 @@ static int open_front(struct keeper *k, struct ft_fault *fault)
                                            .nodes = k->config->nodes,
                                            .keepers = k->config->keepers,
                                            .file = nd_datagrams_file(k->config),
-                                           .incarnation = kp_incarnation(nd_wall(), KP_NODES + k->place),
+                                           .incarnation = kp_incarnation(ft_wall(), KP_NODES + k->place),
                                            .ctx = k,
                                            .send = send_message,
                                            .leave = leave};
@@ -476,7 +476,7 @@ static int open_keeper(struct keeper *k, struct ft_fault *fault)
 
 static void close_keeper(struct keeper *k)
 {
-    k->reads = k->reads && !ft_worker_end(&k->reader, nd_now() + FT_WORKER_DISK_NS);
+    k->reads = k->reads && !ft_worker_end(&k->reader, ft_now() + FT_WORKER_DISK_NS);
     nd_guardian_stop(k->guardian);
     nd_datagrams_close(&k->socket);
     if (k->ports.io.ports)
@@ -596,11 +596,11 @@ static void take_keys(struct keeper *k)
 
 static void turn(struct keeper *k)
 {
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     bool worked = take_inputs(k, now);
 
     worked |= read_socket(k);
-    now = nd_now();
+    now = ft_now();
     tell_active(k, now);
     k->front.waiting = send_all_pending(k);
     worked |= k->front.waiting > 0;
@@ -681,13 +681,13 @@ static int run(struct keeper *k)
     else
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_START, "keeping %u packets at most for %u nodes",
                      k->config->keeper_packets[k->place], k->config->nodes);
-    k->changed = k->looked = nd_now();
+    k->changed = k->looked = ft_now();
     if (!error && k->guardian)
         nd_guardian_hold(k->guardian, 0);
     while (!error && !atomic_load(&nd_daemon_ends))
         turn(k);
     k->front.unfit = true; /* of two keepers the other one is to go on with all that this one has */
-    kp_front_move(&k->front, nd_now());
+    kp_front_move(&k->front, ft_now());
     while (!error && k->front.leaves)
         turn(k);
     if (!error)

@@ -4,7 +4,7 @@
  * {"peer": NAME, "age_ms": N, "answer": …}, where the age is at most that.
  */
 #include "node/look.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/config/peer.h"
 #include "node/running.h"
 
@@ -59,7 +59,7 @@ static bool ask(struct nd_running *r, struct nd_exchange *x)
     if (!asked)
         return nd_refused(x, "too large", "no room for the question");
     l->of = x;
-    l->asked = nd_now();
+    l->asked = ft_now();
     x->begun = true; /* it goes on to its end, and then another's may be asked */
     return false;
 }
@@ -74,7 +74,7 @@ static json_t *wrap(const struct rp_status *s, uint64_t asked, char *text, size_
         return nd_refuse("malformed", "node %s answers with what is no JSON object", s->core.peer.name);
     }
     return json_pack("{s:s,s:I,s:o}", "peer", s->core.peer.name, "age_ms",
-                     (json_int_t)((nd_now() - asked) / FT_MS), "answer", answer);
+                     (json_int_t)((ft_now() - asked) / FT_MS), "answer", answer);
 }
 
 bool nd_look_answer(struct nd_running *r, struct nd_exchange *x)
@@ -96,7 +96,7 @@ bool nd_look_answer(struct nd_running *r, struct nd_exchange *x)
         free(text);
         return true;
     }
-    if (s.core.peer.known && nd_now() - l->asked < LOOK_MS * FT_MS)
+    if (s.core.peer.known && ft_now() - l->asked < LOOK_MS * FT_MS)
         return false;
     if (!rp_look_forget(r->replicator))
         return false;

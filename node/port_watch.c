@@ -6,7 +6,7 @@
 #include "node/port_watch.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/interface.h"
 #include "node/ports/fed.h"
 
@@ -86,7 +86,7 @@ static void look_at_port(struct nd_port_watch *watch, unsigned port, bool counts
 
     health->fed = watch->ports->fed != NULL;
     if (health->fed) { /* the keeper has the ports */
-        health->carrier = nd_fed_hears(watch->ports, nd_now());
+        health->carrier = nd_fed_hears(watch->ports, ft_now());
         return;
     }
     if (counts)
@@ -231,7 +231,7 @@ void nd_port_watch_turn(struct nd_port_watch *watch, const struct rp_status *s)
 {
     struct nd_health *h = &watch->health;
     char before[ND_HEALTH_TEXT];
-    uint64_t now = nd_now(), within = watch->config->timing.detect_ms * FT_MS;
+    uint64_t now = ft_now(), within = watch->config->timing.detect_ms * FT_MS;
 
     within = within > HEARD_NS ? within : HEARD_NS;
     if (now - watch->turn > LATE_NS)

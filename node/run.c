@@ -14,7 +14,7 @@
 #include "ftcore/base/thread.h"
 #include "ftcore/base/trust.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/daemon.h"
 #include "node/base/event_writer.h"
 #include "node/base/process.h"
@@ -456,7 +456,7 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
     r->standing.config = r->config;
     r->standing.self = r->self;
     nd_users_read();
-    nd_confirm_open(&r->changing.confirm, self->state, self->name, nd_now(), nd_wall());
+    nd_confirm_open(&r->changing.confirm, self->state, self->name, ft_now(), ft_wall());
     if (getrandom(&r->datagram_key, sizeof(r->datagram_key), 0) != sizeof(r->datagram_key))
         return ft_fail(fault, FT_EIO, "the system gives no random numbers");
     nd_crash_catch(r->crash->page, r->shared, r->config->chain.lanes, &r->datagram_key);
@@ -631,7 +631,7 @@ static void tell_of_strangers(struct nd_running *r, const struct rp_status *s)
 static void tell_of_ways(struct nd_running *r, const struct rp_status *s)
 {
     const struct nd_node *self = &r->config->node[r->self];
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     if (s->link_up && now - r->ways_looked < WAYS_NS)
         return;
@@ -678,7 +678,7 @@ static void tell_supervisor(struct nd_running *r, const struct rp_status *s)
     for (unsigned l = 0; l < lanes; l++)
         turn[l] = atomic_load(&r->shared[l].count.turn_ns);
     turn[lanes] = s->at;
-    nd_notify_watchdog(&r->notify, nd_now(), turn, lanes + 1);
+    nd_notify_watchdog(&r->notify, ft_now(), turn, lanes + 1);
 }
 
 /* Those beside the lanes; `begun` of them, in this order. */
@@ -749,7 +749,7 @@ static int keep_going(struct nd_running *r)
             ft_snapshot_prepare(r->region);
         }
         nd_port_watch_turn(&r->port_watch, &s);
-        nd_link_port_watch(&r->wire, nd_now());
+        nd_link_port_watch(&r->wire, ft_now());
         tell_of_strangers(r, &s);
         tell_of_ways(r, &s);
         nd_standing_turn(&r->standing, &s);

@@ -7,7 +7,7 @@
 #include "node/standing.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/text.h"
 
 #include <stdio.h>
@@ -170,7 +170,7 @@ static void keep_order(struct nd_standing *st, enum ft_maintenance what, uint64_
 
 int nd_standing_order(struct nd_standing *st, enum ft_maintenance what)
 {
-    uint64_t since = nd_wall(), last = st->maintained;
+    uint64_t since = ft_wall(), last = st->maintained;
 
     since = since > last ? since : last + 1;
     if (since > INT64_MAX)
@@ -247,7 +247,7 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
     const struct nd_authority_settings *file = &st->config->authority;
     char faults[ND_HEALTH_TEXT];
     struct nd_authority a = {
-        .now = nd_now(),
+        .now = ft_now(),
         .serves = s->core.state == FT_PROTECTED && s->core.hand == FT_HAND_NONE,
         .whole = !nd_health_standby(st->health, true, faults),
         .told = s->peer_told,

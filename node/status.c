@@ -6,7 +6,7 @@
 #include "node/running.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/ports/fed.h"
 
@@ -342,7 +342,7 @@ json_t *nd_answer_status(struct nd_running *r)
     struct nd_fed_counts fed;
     struct rp_status status, *s = &status;
     const struct ft_core *c = &status.core;
-    uint64_t now = nd_now(); /* before what it is compared with: no age is too large */
+    uint64_t now = ft_now(); /* before what it is compared with: no age is too large */
     uint64_t verified, diverged;
     json_t *o = json_object(), *at;
     char stale[STALE_TEXT], found[ND_RUNNER_TEXT];

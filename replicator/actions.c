@@ -193,10 +193,7 @@ void rp_status(struct rp_replicator *rp, struct rp_status *out)
 
 static void note_time(struct rp_past *past, enum ft_event_name event)
 {
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    uint64_t now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    uint64_t now = ft_wall();
 
     if (event == FT_SAYS_TAKEOVER)
         past->takeover = now;

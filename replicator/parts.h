@@ -3,6 +3,7 @@
 #ifndef REPLICATOR_PARTS_H
 #define REPLICATOR_PARTS_H
 
+#include "ftcore/base/clock.h"
 #include "ftcore/order/closed.h"
 #include "ftcore/record/delta.h"
 #include "replicator/replicator.h"
@@ -214,14 +215,6 @@ static inline void rp_wake_sleepers(struct rp_replicator *rp)
     for (unsigned l = 0; l < rp->lanes; l++)
         if (FT_REPORT_GET(rp_lane(rp, l), sleeps))
             ft_lane_wake(rp_lane(rp, l));
-}
-
-static inline uint64_t rp_monotonic(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
 }
 
 /* Who the peer is to datagrams; incarnation 0: nobody. */

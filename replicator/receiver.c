@@ -369,7 +369,7 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
 static void send_heartbeat(void *arg)
 {
     struct rp_replicator *rp = arg;
-    uint64_t now = rp_monotonic();
+    uint64_t now = ft_now();
     struct ft_message m;
 
     if (!rp->link || now - rp->snapshot.said < rp->config.core.heartbeat_ms * FT_MS)

@@ -110,7 +110,7 @@ int rp_open(struct rp_replicator **out, const struct rp_config *config, struct f
         rp_close(rp);
         return error;
     }
-    rp->now = rp_monotonic();
+    rp->now = ft_now();
     rp->steered_reported = true;
     ft_core_init(&rp->core, &rp->config.core, rp->now, &rp->actions);
     rp_carry_out(rp);
@@ -160,7 +160,7 @@ void rp_close(struct rp_replicator *rp)
  */
 static void read_clock(struct rp_replicator *rp)
 {
-    uint64_t now = rp_monotonic();
+    uint64_t now = ft_now();
 
     if (now > rp->now && !FT_PLANTED("stale-clock"))
         rp->now = now;
@@ -372,7 +372,7 @@ static bool take_messages(struct rp_replicator *rp, uint64_t *first)
 
     while (rp_link_next(rp->link, rp->core.peer.known ? rp->lanes : 0, &m, &fault) > 0) {
         take_message(rp, &m);
-        uint64_t now = rp_monotonic();
+        uint64_t now = ft_now();
 
         if (*first == 0)
             *first = now;
@@ -600,7 +600,7 @@ static bool answers_wait(struct rp_replicator *rp)
 static void rest(struct rp_replicator *rp)
 {
     bool primary = rp->core.state == FT_PROTECTED;
-    uint64_t due = ft_core_due(&rp->core), began = rp_monotonic(), ns = due > began ? due - began : PAUSE_NS;
+    uint64_t due = ft_core_due(&rp->core), began = ft_now(), ns = due > began ? due - began : PAUSE_NS;
 
     if (primary)
         RP_ORDER_ALL(rp, rests, ++rp->rests);
@@ -609,7 +609,7 @@ static void rest(struct rp_replicator *rp)
         rp_link_rest(rp->link, ns, primary ? rp->bell : -1, primary && answers_wait(rp));
     if (primary)
         RP_ORDER_ALL(rp, rests, 0);
-    if (!rp->schedule.yields && rp_monotonic() - began < PAUSE_NS)
+    if (!rp->schedule.yields && ft_now() - began < PAUSE_NS)
         rp_sleep(PAUSE_NS);
 }
 
@@ -662,12 +662,12 @@ void rp_run(struct rp_replicator *rp)
     while (!atomic_load_explicit(&rp->stop, memory_order_relaxed)) {
         if (FT_PLANTED_AT_SIGNAL("replicator-stands"))
             nanosleep(&(struct timespec){STANDS_S, 0}, NULL);
-        uint64_t now = rp_monotonic();
+        uint64_t now = ft_now();
 
         ft_turns_spent(&rp->turns, FT_SPENT_ASLEEP, now);
         bool busy = rp_turn(rp, now);
 
-        ft_turns_spent(&rp->turns, busy ? FT_SPENT_USEFUL : FT_SPENT_EMPTY, rp_monotonic());
+        ft_turns_spent(&rp->turns, busy ? FT_SPENT_USEFUL : FT_SPENT_EMPTY, ft_now());
 
         /* Heartbeats, timers and digests come and go without making us impatient; packets do. */
         if (rp->schedule.packets != seen) {

@@ -132,7 +132,7 @@ int rp_view_writer_open(struct rp_view_writer **out, const char *path, const str
     w->view = *view;
     atomic_init(&w->stored, stored);
     atomic_init(&w->done, NOTHING_DONE);
-    atomic_init(&w->since, rp_monotonic());
+    atomic_init(&w->since, ft_now());
     if (ft_worker_start(&w->worker, write_views, w, "the writer of the view file", fault)) {
         free(w);
         return FT_ENOMEM;
@@ -145,7 +145,7 @@ void rp_view_writer_close(struct rp_view_writer *w)
 {
     if (!w)
         return;
-    if (!ft_worker_end(&w->worker, rp_monotonic() + FT_WORKER_DISK_NS)) {
+    if (!ft_worker_end(&w->worker, ft_now() + FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_VIEW_FILE,
                      "%s: the disk keeps its writer: view %lu may be lost", w->path, w->view.number);
         return; /* what it may still look at stays */

@@ -12,6 +12,7 @@
  * frame tells what has to be done again.
  */
 #include "ftcore/base/check.h"
+#include "ftcore/base/clock.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/worker.h"
@@ -269,15 +270,6 @@ static void begin_file(struct lg_recorder *rec, uint32_t file)
 #define CLOCK_NS     1000000000ull /* of chain time, from one CLOCK frame to the next */
 #define ENTRIES_TURN 64u           /* of one lane, until the next one's turn */
 
-/* ns since 1970 */
-static uint64_t wall_clock(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (uint64_t)t.tv_sec * 1000000000ull + (uint64_t)t.tv_nsec;
-}
-
 static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
 {
     const struct lg_position *at = (const struct lg_position *)(b + 1);
@@ -292,7 +284,7 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     uint32_t version[2] = {FT_FORMAT_NEWEST, 0};
     uint8_t *content;
 
-    h.wall = wall_clock();
+    h.wall = ft_wall();
     rec->clock_due = 0;
     memcpy(h.node, rec->node, sizeof(h.node));
     memcpy(rec->out, LG_MAGIC, 8);
@@ -309,7 +301,7 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
 /* Behind a record, in the room that was had for both. */
 static void put_clock(struct lg_recorder *rec, uint64_t time)
 {
-    struct lg_clock clock = {.time = time, .wall = wall_clock()};
+    struct lg_clock clock = {.time = time, .wall = ft_wall()};
 
     memcpy(rec->out + rec->out_len + LG_FRAME_HEAD, &clock, sizeof(clock));
     put_frame(rec, LG_CLOCK, sizeof(clock));
@@ -788,7 +780,7 @@ int lg_recorder_open(struct lg_recorder *rec, const struct lg_recorder_config *c
 
 void lg_recorder_close(struct lg_recorder *rec)
 {
-    const struct lg_node_end stopped = {.wall = wall_clock(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
+    const struct lg_node_end stopped = {.wall = ft_wall(), .how = LG_STOPPED, .lane = FT_CRASH_NO_LANE};
     uint64_t ended[FT_LANES_MAX];
 
     if (!rec)

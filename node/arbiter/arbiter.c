@@ -9,7 +9,7 @@
 #include "ftcore/base/seqlock.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/worker.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/etcd/answer.h"
 
 #include <ctype.h>
@@ -427,7 +427,7 @@ static void note(struct nd_arbiter *a, const struct ft_decision *kept, uint64_t 
     if (!why) {
         s->later = later;
         s->kept = *kept;
-        s->answered = nd_now();
+        s->answered = ft_now();
         s->took = s->answered - began;
         snprintf(s->server, sizeof(s->server), "%s", nd_etcd_server(a->etcd));
     }
@@ -448,7 +448,7 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
     static const char *const says[] = {"", "goes on", "does not go on"};
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     int error = decide(a->etcd, a->key, asked, a->name, &kept, &fault);
     enum ft_answer answer = error ? FT_ANSWER_SILENT : ft_decided(&kept, asked, a->name);
 
@@ -458,7 +458,7 @@ static bool answer_question(struct nd_arbiter *a, uint64_t serial, const struct 
     note(a, &kept, began, error ? fault.text : NULL);
     if (!error) {
         pthread_mutex_lock(&a->lock);
-        a->status.decided = nd_wall();
+        a->status.decided = ft_wall();
         pthread_mutex_unlock(&a->lock);
         /* A node that meets nobody looks every two seconds for as long as it is alone. */
         if (!asked->look || kept.era.view != a->looked)
@@ -476,7 +476,7 @@ static void look(struct nd_arbiter *a)
 {
     struct ft_question served;
     bool serves = hear(&a->serves, &served);
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     struct ft_decision kept = {.any = false};
     struct ft_fault fault = {""};
     int error = decide(a->etcd, a->key, serves ? &served : NULL, "", &kept, &fault);
@@ -502,7 +502,7 @@ static void *run(void *arbiter)
         } else {
             look(a);
         }
-        ft_worker_wait(&a->worker, nd_now() + (again ? RETRY_NS : LOOK_NS));
+        ft_worker_wait(&a->worker, ft_now() + (again ? RETRY_NS : LOOK_NS));
     }
     return NULL;
 }

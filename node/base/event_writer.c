@@ -4,7 +4,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/worker.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -418,7 +418,7 @@ static bool say(enum ft_level level, const struct ft_log_field *fields, const ch
     va_list ap;
 
     va_start(ap, fmt);
-    ft_event_line_fill(&line, nd_wall(), level, FT_SAYS_LOG, fields, fmt, ap);
+    ft_event_line_fill(&line, ft_wall(), level, FT_SAYS_LOG, fields, fmt, ap);
     va_end(ap);
     return write_line(&line, 0);
 }
@@ -457,7 +457,7 @@ static void write_queued(void)
         before = find_before(&writer.repeats, line, &missed);
         if (before)
             write_repeated(before, missed);
-        ft_event_log_release(!take_repeat(&writer.repeats, line, nd_now()) || write_line(line, 0));
+        ft_event_log_release(!take_repeat(&writer.repeats, line, ft_now()) || write_line(line, 0));
     }
 }
 
@@ -470,7 +470,7 @@ static void *write_events(void *arg)
     do {
         last = ft_worker_ends(&writer.worker);
         write_queued();
-        report_repeats(nd_now() + (last ? REPEAT_NS : 0)); /* at the end all that was counted */
+        report_repeats(ft_now() + (last ? REPEAT_NS : 0)); /* at the end all that was counted */
         report_lost(&reported);
         if (!last)
             ft_worker_wait(&writer.worker, next_due(&writer.repeats));
@@ -500,7 +500,7 @@ static void flush_events(void)
 
 int nd_event_writer_start(const struct nd_event_writer_config *config, struct ft_fault *fault)
 {
-    static const struct ft_event_writer queue = {.wall = nd_wall, .wake = wake_writer, .flush = flush_events};
+    static const struct ft_event_writer queue = {.wall = ft_wall, .wake = wake_writer, .flush = flush_events};
     int error;
 
     snprintf(writer.node, sizeof(writer.node), "%s", config->node);
@@ -523,7 +523,7 @@ bool nd_event_writer_stop(void)
 {
     if (!writer.started)
         return true;
-    if (!ft_worker_end(&writer.worker, nd_now() + EVENT_END_NS))
+    if (!ft_worker_end(&writer.worker, ft_now() + EVENT_END_NS))
         return false; /* it stays in its write, and lines stay in the queue, until the process ends */
     ft_event_log_attach(NULL);
     if (writer.journal >= 0)

@@ -11,7 +11,7 @@
 
 #include "ftcore/base/error.h"
 #include "ftcore/base/event_log.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <jansson.h>
 #include <stdbool.h>

@@ -2,7 +2,7 @@
 /* See given.h. */
 #define _GNU_SOURCE /* getdents64 */
 #include "node/base/given.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -68,7 +68,7 @@ uint64_t nd_given_of(uint64_t ns, uint64_t cpu, uint64_t delay)
 
 uint64_t nd_given_look(struct nd_given *given, const pid_t pids[], unsigned n)
 {
-    uint64_t cpu = 0, delay = 0, now = nd_now(), ns = now - given->at;
+    uint64_t cpu = 0, delay = 0, now = ft_now(), ns = now - given->at;
 
     if (given->at && ns < STEP_NS)
         return given->ns;
@@ -90,5 +90,5 @@ uint64_t nd_given_now(struct nd_given *given, const pid_t pids[], unsigned n)
 {
     uint64_t ns = nd_given_look(given, pids, n);
 
-    return ns + (nd_now() - given->at);
+    return ns + (ft_now() - given->at);
 }

@@ -2,7 +2,7 @@
 /* Users, capabilities and priorities of the process, and where its files are; see process.h. */
 #define _GNU_SOURCE
 #include "node/base/process.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -205,13 +205,13 @@ static int signal_threads(void)
 int nd_privilege_drop(struct ft_fault *fault)
 {
     const struct sigaction drop = {.sa_handler = on_drop, .sa_flags = SA_RESTART};
-    uint64_t until = nd_now() + DROP_NS;
+    uint64_t until = ft_now() + DROP_NS;
     unsigned clean = 0;
 
     if (nd_privilege_drop_thread() != 0)
         return ft_fail(fault, FT_EIO, "capabilities: %s", strerror(errno));
     sigaction(SIGRTMIN, &drop, NULL);
-    while (clean < 2 && nd_now() < until) {
+    while (clean < 2 && ft_now() < until) {
         int found = signal_threads();
 
         if (found < 0)

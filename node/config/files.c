@@ -19,7 +19,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
 #include "ftcore/base/worker.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -626,7 +626,7 @@ void nd_files_thread_close(struct nd_files_thread *t)
 {
     if (!t)
         return;
-    if (!ft_worker_end(&t->worker, nd_now() + FT_WORKER_DISK_NS)) {
+    if (!ft_worker_end(&t->worker, ft_now() + FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "the disk keeps the thread of the chain's files");
         return; /* what it may still look at stays */
     }

@@ -14,7 +14,7 @@
  */
 #define _GNU_SOURCE
 #include "node/control/server.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -600,5 +600,5 @@ void nd_server_serve(struct nd_server *s, int timeout_ms, nd_answer_fn *answer, 
         }
     }
     ppoll(p, n, &(struct timespec){0, wait}, NULL);
-    take_turn(s, nd_now(), answer, arg);
+    take_turn(s, ft_now(), answer, arg);
 }

@@ -3,7 +3,7 @@
 #include "node/crash/crash.h"
 #include "logger/recorder/recorder.h"
 #include "nflib/module/module.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/config/setup.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ void nd_crash_save_quarantine(struct nd_crash *crash)
 
 void nd_crash_close(struct nd_crash *crash)
 {
-    uint64_t until = nd_now() + END_MS * 1000000ull;
+    uint64_t until = ft_now() + END_MS * 1000000ull;
 
     if (!crash)
         return;
@@ -148,7 +148,7 @@ void nd_crash_close(struct nd_crash *crash)
         atomic_store(&crash->page->stopped, true);
     if (crash->feed >= 0)
         close(crash->feed);
-    while (crash->pid > 0 && !crash->ended && nd_now() < until) {
+    while (crash->pid > 0 && !crash->ended && ft_now() < until) {
         crash->ended = waitpid(crash->pid, NULL, WNOHANG) != 0;
         if (!crash->ended)
             nanosleep(&(struct timespec){0, 1000000}, NULL);

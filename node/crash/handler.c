@@ -5,7 +5,7 @@
 #include "node/crash/handler.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/thread.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/given.h"
 #include "node/crash/fingerprint.h"
 #include "node/crash/quarantine.h"
@@ -546,7 +546,7 @@ static void tell(struct nd_crash_told *told, const siginfo_t *info, const uconte
     attempt(tell_packets, told, mark);
     if (mark)
         attempt(keep_frames, told, mark);
-    told->took = nd_now() - told->monotonic;
+    told->took = ft_now() - told->monotonic;
     atomic_store(&told->whole, true);
 }
 
@@ -640,8 +640,8 @@ static void on_fatal(int number, siginfo_t *info, void *context)
     told->number = number;
     told->code = info->si_code;
     told->sender = sent && info->si_pid != getpid() ? info->si_pid : 0;
-    told->wall = nd_wall();
-    told->monotonic = nd_now();
+    told->wall = ft_wall();
+    told->monotonic = ft_now();
     told->lane = self.lane - 1;
     if (!sent || (info->si_pid == getpid() && !atomic_load(&hangs)) || !ask_hanging(told, number))
         tell(told, info, context);

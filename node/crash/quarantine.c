@@ -7,7 +7,7 @@
 #include "ftcore/base/plant.h"
 #include "nflib/chain/chain.h"
 #include "nflib/chain/mark.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/crash/fingerprint.h"
 #include "node/crash/report.h"
 
@@ -218,7 +218,7 @@ static void keep_frame(struct nd_quarantine *q, const struct nd_suspect *s)
             return;
     while (!atomic_compare_exchange_weak(&q->claimed, &at, at + 1));
     f = &q->frame[at];
-    f->time = nd_wall();
+    f->time = ft_wall();
     f->lane = s->lane;
     f->burst = s->burst;
     f->seq = s->seq;
@@ -269,7 +269,7 @@ static enum nd_verdict look(void *of, const struct nd_suspect *s, bool may_judge
         return ND_JUDGES;
     learn(q, own);
     keep_frame(q, s);
-    atomic_store(&q->until, nd_now() + q->lasts); /* TCP sends again after ever longer times */
+    atomic_store(&q->until, ft_now() + q->lasts); /* TCP sends again after ever longer times */
     if (atomic_fetch_add(&q->dropped, 1) + 1 == atomic_load(&q->most)) /* it is doubted that they all kill */
         doubt(q, UINT64_MAX);
     return ND_DROPS;
@@ -319,7 +319,7 @@ static void take_quarantine(struct nd_peer_crashes *all, const struct ft_crash_n
 {
     const struct nd_protect *p = &all->config->protect;
     struct nd_quarantine *q = &all->crash->page->quarantine;
-    uint64_t now = nd_now(), most = p->quarantine_s * 1000ull,
+    uint64_t now = ft_now(), most = p->quarantine_s * 1000ull,
              left = notice->burst < most ? notice->burst : most;
     struct ft_crash_notice empty = {.fingerprints = 1}; /* which no frame has */
     bool on, known;
@@ -368,7 +368,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
     }
     harmless = apply_on_crash(all, notice);
     pthread_mutex_lock(&all->lock);
-    begun = begin_quarantine(q, notice, nd_now(), p->quarantine_s, p->quarantine_max);
+    begun = begin_quarantine(q, notice, ft_now(), p->quarantine_s, p->quarantine_max);
     /* Where a packet is known it was the cause, and so may be those that are suspected be. */
     freed = harmless && !notice->packet ? let_go_of(q, notice->nf, false) : 0;
     if (harmless) /* what killed with the NF's state may not kill now, so it is a suspect */
@@ -392,7 +392,7 @@ void nd_quarantine_hear(struct nd_peer_crashes *all, const struct ft_crash_notic
 static void tell_end(struct nd_peer_crashes *all, uint64_t dropped)
 {
     const struct nd_quarantine *q = &all->crash->page->quarantine;
-    bool cleared = atomic_load(&q->suspects) && nd_now() < atomic_load(&q->until);
+    bool cleared = atomic_load(&q->suspects) && ft_now() < atomic_load(&q->until);
 
     ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_QUARANTINE,
                  "the quarantine for NF %s has ended: %lu frames were dropped%s", all->nf, dropped,
@@ -407,11 +407,11 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
 
     pthread_mutex_lock(&all->lock);
     on = nd_quarantine_on(q);
-    if (on && nd_now() >= atomic_load(&q->until)) {
+    if (on && ft_now() >= atomic_load(&q->until)) {
         end_quarantine(q);
         on = false;
     }
-    if (on && nd_now() - q->began >= BESIDE_NS)
+    if (on && ft_now() - q->began >= BESIDE_NS)
         pass_beside(q);
     memcpy(all->nf, q->nf, sizeof(all->nf));
     pthread_mutex_unlock(&all->lock);
@@ -424,7 +424,7 @@ static void tell_peer(struct nd_peer_crashes *all, const struct nd_quarantine *q
 {
     struct ft_crash_notice notice = {.lane = FT_CRASH_NO_LANE};
     uint32_t held = nd_quarantine_held(q);
-    uint64_t now = nd_now(), until = atomic_load(&q->until);
+    uint64_t now = ft_now(), until = atomic_load(&q->until);
 
     if (!protected || !all->tell) {
         all->told = UINT32_MAX;

@@ -6,7 +6,7 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/protocol/core.h"
 #include "logger/recorder/recorder.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/pcapng_file.h"
 #include "node/base/process.h"
@@ -858,8 +858,8 @@ static void report_end(struct nd_crash_case *c)
     struct ft_fault fault;
     bool heard = nd_event_writer_start(&config, &fault) == 0;
 
-    c->now = nd_wall();
-    c->monotonic = nd_now();
+    c->now = ft_wall();
+    c->monotonic = ft_now();
     nd_crash_tell(c, path, &fault);
     if (heard)
         nd_event_writer_stop();

@@ -4,7 +4,7 @@
 #include "node/etcd/etcd.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/trust.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/etcd/answer.h"
 
 #include <curl/curl.h>
@@ -470,7 +470,7 @@ static int run_stream(struct nd_etcd *e, const char *server, const struct nd_etc
                       struct ft_fault *fault)
 {
     struct transfer *t = &e->stream;
-    uint64_t beat = nd_now() + s->beat_ns;
+    uint64_t beat = ft_now() + s->beat_ns;
     size_t looked = 0;
     int result = 0;
 
@@ -495,10 +495,10 @@ static int run_stream(struct nd_etcd *e, const char *server, const struct nd_etc
         if (t->done)
             return t->result == CURLE_OK ? ft_fail(fault, FT_EIO, "%s: it ended the stream", server)
                                          : failed(t, server, fault);
-        now = nd_now();
+        now = ft_now();
         if (now >= beat) {
             result = s->beat(s->arg, fault);
-            beat = nd_now() + s->beat_ns;
+            beat = ft_now() + s->beat_ns;
         } else {
             curl_multi_poll(e->multi, NULL, 0, (int)((beat - now) / 1000000u) + 1, NULL);
         }

@@ -5,7 +5,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/thread.h"
 #include "ftcore/base/worker.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/etcd/store.h"
 
 #include <stdio.h>
@@ -69,7 +69,7 @@ static void note_answer(struct nd_mirror *m)
 {
     struct nd_mirror_status *s = &m->status;
 
-    s->answered = nd_now();
+    s->answered = ft_now();
     snprintf(s->server, sizeof(s->server), "%s", nd_etcd_server(m->watches));
 }
 
@@ -116,7 +116,7 @@ static bool is_late(struct nd_mirror *m)
     bool late;
 
     pthread_mutex_lock(&m->lock);
-    late = m->status.connected_since && nd_now() - m->status.answered > ND_MIRROR_GAP_NS;
+    late = m->status.connected_since && ft_now() - m->status.answered > ND_MIRROR_GAP_NS;
     pthread_mutex_unlock(&m->lock);
     return late;
 }
@@ -204,7 +204,7 @@ static void *run_watcher(void *mirror)
         if (error == FT_EBUSY)
             continue;
         note_silence(m, fault.text);
-        ft_worker_wait(&m->watcher, nd_now() + RETRY_NS);
+        ft_worker_wait(&m->watcher, ft_now() + RETRY_NS);
     }
     return NULL;
 }
@@ -230,7 +230,7 @@ static void note_lease(struct nd_mirror *m, const char *why)
     s->lease = lease;
     s->lease_until = m->lease.id ? m->lease.until : 0;
     if (m->values && !m->put && !s->unsaid_since)
-        s->unsaid_since = nd_now();
+        s->unsaid_since = ft_now();
     snprintf(s->lease_why, sizeof(s->lease_why), "%s", why);
     pthread_mutex_unlock(&m->lock);
     if (news)
@@ -270,14 +270,14 @@ static void note_put(struct nd_mirror *m, uint64_t given, uint64_t began, bool d
     if (done)
         m->unput = 0;
     else if (!m->unput)
-        m->unput = nd_now();
+        m->unput = ft_now();
 }
 
 /* Puts the value that was given last, if it is not the key's, as far as is known. */
 static int put(struct nd_mirror *m, struct ft_fault *fault)
 {
     struct nd_entry *value = NULL;
-    uint64_t given, began = nd_now();
+    uint64_t given, began = ft_now();
     int error;
 
     pthread_mutex_lock(&m->lock);
@@ -301,7 +301,7 @@ static int put(struct nd_mirror *m, struct ft_fault *fault)
 /* The key has had a value of before for as long as the lease lasts. */
 static bool is_stale(const struct nd_mirror *m)
 {
-    return m->unput && nd_now() - m->unput > (uint64_t)m->ttl_s * SECOND_NS;
+    return m->unput && ft_now() - m->unput > (uint64_t)m->ttl_s * SECOND_NS;
 }
 
 static void lose_lease(struct nd_mirror *m, const char *why)
@@ -336,9 +336,9 @@ static int tend(struct nd_mirror *m, struct ft_fault *fault)
         return 0;
     m->anew |= gone;
     if (m->lease.id && is_stale(m)) {
-        if (nd_now() >= m->lease.until)
+        if (ft_now() >= m->lease.until)
             lose_lease(m, "the value is refused");
-    } else if (m->lease.id && (gone || nd_now() >= keep_at(&m->lease))) {
+    } else if (m->lease.id && (gone || ft_now() >= keep_at(&m->lease))) {
         error = keep(m, fault);
     }
     if (!error && !m->lease.id)
@@ -360,7 +360,7 @@ static void *run_keeper(void *mirror)
             continue;
         m->anew |= error != 0; /* it may be another store that answers next: one restored from a backup */
         note_lease(m, error ? fault.text : "");
-        ft_worker_wait(&m->keeper, error         ? nd_now() + (is_stale(m) ? SECOND_NS : RETRY_NS)
+        ft_worker_wait(&m->keeper, error         ? ft_now() + (is_stale(m) ? SECOND_NS : RETRY_NS)
                                    : m->lease.id ? keep_at(&m->lease)
                                                  : UINT64_MAX);
     }
@@ -387,7 +387,7 @@ int nd_mirror_say(struct nd_mirror *m, const void *value, size_t len, struct ft_
     m->value = entry;
     m->values++;
     if (!m->status.unsaid_since)
-        m->status.unsaid_since = nd_now();
+        m->status.unsaid_since = ft_now();
     pthread_mutex_unlock(&m->lock);
     nd_entry_free(old);
     ft_worker_wake(&m->keeper);
@@ -483,7 +483,7 @@ int nd_mirror_start(struct nd_mirror **out, const struct nd_mirror_config *confi
     snprintf(m->key, sizeof(m->key), "%s", key);
     m->ttl_s = config->ttl_s;
     m->watch = (struct nd_watch){.prefix = m->prefix, .take = take, .arg = m};
-    m->status.silent_since = nd_now();
+    m->status.silent_since = ft_now();
     pthread_mutex_init(&m->lock, NULL);
     pthread_mutex_init(&m->keys_lock, NULL);
     m->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -3,7 +3,7 @@
  * store.h. */
 #include "node/etcd/store.h"
 #include "ftcore/base/check.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/text.h"
 #include "node/etcd/answer.h"
 
@@ -481,7 +481,7 @@ int nd_store_txn(struct nd_etcd *e, const struct nd_compare *compares, size_t co
 static int ask_lease(struct nd_etcd *e, const char *server, const char *path, json_t *body, bool streamed,
                      struct nd_lease *out, struct ft_fault *fault)
 {
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     json_t *answer;
     int error = exchange(e, server, path, body, streamed, &answer, fault);
 

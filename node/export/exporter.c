@@ -6,7 +6,7 @@
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/worker.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/export/encode.h"
 
 #include <arpa/inet.h>
@@ -269,9 +269,9 @@ static bool export_lane(struct nd_exporter *x, unsigned lane, uint64_t now)
     uint32_t n = find_events(x, lane, events), done;
     size_t len;
 
-    if (!n || x->flights == FLIGHTS || nd_now() >= FT_ORDER_GET(&x->shared[lane], lease_until))
+    if (!n || x->flights == FLIGHTS || ft_now() >= FT_ORDER_GET(&x->shared[lane], lease_until))
         return false;
-    done = x->ipfix ? nd_ipfix_encode(x->ipfix, events, n, (uint32_t)(nd_wall() / 1000000000u), &len)
+    done = x->ipfix ? nd_ipfix_encode(x->ipfix, events, n, (uint32_t)(ft_wall() / 1000000000u), &len)
                     : nd_json_encode(events, n, (char *)x->message.bytes, sizeof(x->message.bytes), &len);
     if (!len) {
         close_place(x, EIO, now);
@@ -289,7 +289,7 @@ static bool export_lane(struct nd_exporter *x, unsigned lane, uint64_t now)
 /* What to add to monotonic time, for lanes. */
 static void tell_wall(struct nd_exporter *x)
 {
-    int64_t wall = (int64_t)(nd_wall() - nd_now());
+    int64_t wall = (int64_t)(ft_wall() - ft_now());
 
     for (unsigned l = 0; l < x->lanes; l++)
         atomic_store(&x->queue[l].wall, wall);
@@ -330,10 +330,10 @@ static void *run(void *arg)
     else
         ft_thread_begin("us-export");
     while (!ft_worker_ends(&x->worker)) {
-        wait = turn(x, nd_now()) ? SOON_NS : 2 * wait < LATE_NS ? 2 * wait : LATE_NS;
-        ft_worker_wait(&x->worker, nd_now() + wait);
+        wait = turn(x, ft_now()) ? SOON_NS : 2 * wait < LATE_NS ? 2 * wait : LATE_NS;
+        ft_worker_wait(&x->worker, ft_now() + wait);
     }
-    turn(x, nd_now()); /* what lanes gave before they ended */
+    turn(x, ft_now()); /* what lanes gave before they ended */
     if (x->fd >= 0)
         close(x->fd); /* here: a disk's thread has descriptors of its own */
     return NULL;
@@ -387,7 +387,7 @@ void nd_exporter_counts(const struct nd_exporter *x, struct nd_export_counts *ou
 
 void nd_exporter_stop(struct nd_exporter *x)
 {
-    if (!x || !ft_worker_end(&x->worker, nd_now() + FT_WORKER_DISK_NS))
+    if (!x || !ft_worker_end(&x->worker, ft_now() + FT_WORKER_DISK_NS))
         return;
     nd_ipfix_close(x->ipfix);
     free(x->queue);

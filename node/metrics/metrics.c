@@ -12,7 +12,7 @@
 #define _GNU_SOURCE
 #include "node/metrics/metrics.h"
 #include "ftcore/base/thread.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -151,13 +151,13 @@ static void find_page(struct nd_metrics *m, uint64_t since)
     size_t size;
     char *page;
 
-    if (since <= m->asked && nd_now() - m->came < FRESH_NS)
+    if (since <= m->asked && ft_now() - m->came < FRESH_NS)
         return;
     if (m->last)
         MHD_destroy_response(m->last);
-    m->asked = nd_now();
+    m->asked = ft_now();
     page = wait_for_page(m, &size);
-    m->came = nd_now();
+    m->came = ft_now();
     m->last = page ? make_response(EXPOSITION, page, size, MHD_RESPMEM_MUST_FREE) : NULL;
 }
 
@@ -200,7 +200,7 @@ static void give_place(void *arg, struct MHD_Connection *c, void **of,
     place = &m->place[m->next++ % PLACES];
     if (place->fd)
         shutdown(place->fd, SHUT_RDWR);
-    *place = (struct place){fd, nd_now()};
+    *place = (struct place){fd, ft_now()};
     *of = place;
 }
 

@@ -5,7 +5,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "keeper/port.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <arpa/inet.h>
 #include <endian.h>
@@ -241,7 +241,7 @@ static bool read_socket(struct nd_fed *k)
         nd_datagrams_take_renewed(&k->socket);
     for (unsigned turn = 0; turn < TURNS && n == (int)IN_TURN; turn++) {
         n = nd_datagrams_receive(&k->socket, k->in, IN_TURN);
-        uint64_t now = n > 0 ? nd_now() : 0;
+        uint64_t now = n > 0 ? ft_now() : 0;
 
         if (n > 0)
             look_at_lease(k, now);
@@ -329,7 +329,7 @@ static void begin_view(struct nd_fed *k, const struct kp_progress *progress)
     uint64_t view = FT_ORDER_GET(k->lane, live_view);
 
     if (k->port.view != view)
-        kp_port_begin(&k->port, view, progress, nd_now());
+        kp_port_begin(&k->port, view, progress, ft_now());
 }
 
 static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
@@ -372,7 +372,7 @@ static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
         read_socket(k);
     k->read = false;
     k->told = true;
-    look_at_lease(k, nd_now()); /* this process may have stood since */
+    look_at_lease(k, ft_now()); /* this process may have stood since */
     unconfirmed = kp_port_tell(&k->port, &progress);
     nd_datagrams_flush(&k->socket);
     p->moved = k->moved != k->port.moved;
@@ -462,7 +462,7 @@ int nd_fed_open(struct nd_ports *ports, const struct nd_config *config, const st
     if ((error = open_pool(k, fault)) || (error = nd_datagrams_keys(&k->socket.keys, config, fault)) ||
         (error = open_socket(k, config, node, fault)))
         return error;
-    if (kp_port_open(&k->port, kp_incarnation(nd_wall(), k->place)) != 0)
+    if (kp_port_open(&k->port, kp_incarnation(ft_wall(), k->place)) != 0)
         return ft_fail(fault, FT_ENOMEM, "no memory for what lies between keeper and node");
     io->ctx = k;
     io->buffers = node->mbufs;
@@ -529,7 +529,7 @@ void nd_fed_counts(const struct nd_ports *ports, struct nd_fed_counts *out)
         return;
     *out = (struct nd_fed_counts){
         .keepers = ports->fed->port.keepers,
-        .heard = heard_by(ports->fed, nd_now()),
+        .heard = heard_by(ports->fed, ft_now()),
         .active = (int)atomic_load_explicit(&ports->fed->active, memory_order_relaxed) - 1,
         .keeper_view = atomic_load_explicit(&ports->fed->keeper_view, memory_order_relaxed),
         .strangers = atomic_load_explicit(&ports->fed->strangers, memory_order_relaxed),

@@ -8,7 +8,7 @@
 #include "ftcore/base/check.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/record.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/interface.h"
 
 #include <rte_eal.h>
@@ -234,7 +234,7 @@ static void take_fragment(const struct polling *q, struct rte_mbuf *m, const str
     const struct nd_frame frame = {.data = p->data, .len = p->len, .port = p->in_port, .owner = m};
     struct nd_fragments_out out;
 
-    nd_fragments_take(q->fragments, &frame, p, nd_now(), &out);
+    nd_fragments_take(q->fragments, &frame, p, ft_now(), &out);
     count_without_first(q, out.without_first);
     for (uint32_t i = 0; i < out.n; i++) {
         if (out.frames[i].owner == m)
@@ -246,7 +246,7 @@ static void take_fragment(const struct polling *q, struct rte_mbuf *m, const str
 
 static void end_fragments(const struct polling *q)
 {
-    uint64_t now = may_wait(q) ? nd_now() : UINT64_MAX;
+    uint64_t now = may_wait(q) ? ft_now() : UINT64_MAX;
     struct nd_frame frame;
 
     while (nd_fragments_over(q->fragments, now, &frame)) {

@@ -4,7 +4,7 @@
 #include "node/ports/udp.h"
 #include "node/ports/ports.h"
 #include "ftcore/base/check.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <rte_arp.h>
 #include <rte_ether.h>
@@ -178,7 +178,7 @@ static void ask_peers(struct nd_udp *u)
 
     if (u->known == u->peers && ++u->looks % LOOKS)
         return;
-    now = nd_now();
+    now = ft_now();
     if (now - u->asked < (u->known == u->peers ? ASK_NS : ASK_SOON))
         return;
     u->asked = now;

@@ -13,7 +13,7 @@
 #include "node/base/interface.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
 #include "node/base/process.h"
 
@@ -448,7 +448,7 @@ static void push_loss(struct nd_hook_at *at, const char *node, uint64_t lost)
         snprintf(line, sizeof(line),
                  "{\"time\":\"%s\",\"level\":\"warning\",\"event\":\"hook\",\"node\":\"%s\",\"message\":"
                  "\"%lu events were lost before the next one\",\"fields\":{\"lost\":%lu}}\n",
-                 nd_wall_text(time, nd_wall()), node, lost, lost);
+                 nd_wall_text(time, ft_wall()), node, lost, lost);
 
     push_line(at, line, (size_t)len);
 }
@@ -681,7 +681,7 @@ static _Noreturn void run(struct running *r)
         struct pollfd feed = {.fd = r->feed, .events = POLLIN};
         int wait;
 
-        now = nd_now();
+        now = ft_now();
         atomic_store(&r->page->turn, now);
         if (!r->ends)
             take_events(r);
@@ -802,12 +802,12 @@ pid_t nd_runner_pid(struct nd_runner *runner)
 
 void nd_runner_stop(struct nd_runner *runner)
 {
-    uint64_t until = nd_now() + (RUNNER_END_MS + 100) * 1000000ull;
+    uint64_t until = ft_now() + (RUNNER_END_MS + 100) * 1000000ull;
 
     if (!runner)
         return;
     close(runner->feed);
-    while (nd_runner_pid(runner) && nd_now() < until)
+    while (nd_runner_pid(runner) && ft_now() < until)
         nanosleep(&(struct timespec){0, 2000000}, NULL);
     if (nd_runner_pid(runner))
         kill(runner->pid, SIGKILL); /* and no longer: it may hang in a disk, for which no signal is enough */

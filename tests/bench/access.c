@@ -9,7 +9,7 @@
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tests/bench/wire.h"
 
 #include <inttypes.h>
@@ -155,10 +155,10 @@ static inline __attribute__((always_inline)) void time_local(struct bench *b, co
 
     for (uint32_t i = 0; i < b->samples; i++) {
         draw_keys(b, keys, GROUP);
-        uint64_t from = nd_now();
+        uint64_t from = ft_now();
         for (uint32_t k = 0; k < GROUP; k++)
             b->unused += access_state(nf, access, &keys[k]);
-        b->taken[i] = (double)(nd_now() - from) / GROUP;
+        b->taken[i] = (double)(ft_now() - from) / GROUP;
     }
     add_times(b, where, how);
 }
@@ -248,11 +248,11 @@ static void time_remote(struct bench *b, struct nd_wire *w, uint32_t batch,
         struct key keys[GROUP];
 
         draw_keys(b, keys, batch);
-        uint64_t from = nd_now();
+        uint64_t from = ft_now();
         for (uint32_t k = 0; k < batch; k++)
             put(w, &keys[k]);
         write_and_await(w);
-        b->taken[i] = (double)(nd_now() - from) / batch;
+        b->taken[i] = (double)(ft_now() - from) / batch;
     }
     add_times(b, batch == 1 ? "redis, sync" : "redis, async", how);
 }

@@ -13,7 +13,7 @@
  */
 #define _GNU_SOURCE
 #include "tools/bench/bench.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "cli/options.h"
 #include "lane/lane.h"
 #include "tools/pair/child.h"

@@ -3,7 +3,7 @@
  * everything else is as Debian ships it. See redis/wire.h. */
 #include "tests/bench/wire.h"
 #include "ftcore/base/check.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/given.h"
 #include "tools/pair/child.h"
 

@@ -3,7 +3,7 @@
 #include "tests/help/lane.h"
 
 #include "ftcore/record/message.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tests/help/config.h"
 #include "tests/help/frame.h"
 #include "tests/help/test.h"
@@ -236,7 +236,7 @@ void crash_deltas(void)
 void crash_turns(unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        w->lane.now = nd_now();
+        w->lane.now = ft_now();
         FT_GAUGE_SET(w->shared, turn_ns, w->lane.now);
         nd_lane_live(&w->lane);
         nd_lane_answer(&w->lane);
@@ -313,8 +313,8 @@ json_t *crash_report(char path[ND_CRASH_PATH])
                                     .shared = w->shared,
                                     .recorder = crash_world.recorder,
                                     .config = w->config,
-                                    .now = nd_wall(),
-                                    .monotonic = nd_now(),
+                                    .now = ft_wall(),
+                                    .monotonic = ft_now(),
                                     .pid = 1};
     struct ft_fault fault = {""};
     char file[ND_CRASH_PATH + 16];
@@ -346,7 +346,7 @@ void crash_records(void)
     w->lane.setup.recorder = crash_world.recorder;
     w->lane.seen.order = 1; /* later than the last replay that was aborted */
     do {
-        w->lane.now = nd_now();
+        w->lane.now = ft_now();
         nd_lane_live(&w->lane);
     } while (!lg_recorder_listens(crash_world.recorder) || lg_recorder_owes(crash_world.recorder));
 }

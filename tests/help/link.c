@@ -71,7 +71,7 @@ bool link_poll_one(struct rp_link *l)
 {
     rp_link_wait(l, 1000000);
     rp_link_flush(l);
-    return rp_link_poll(l, nd_now());
+    return rp_link_poll(l, ft_now());
 }
 
 struct ft_message link_heartbeat(uint64_t sent)

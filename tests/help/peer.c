@@ -75,7 +75,7 @@ void peer_say_raw(const void *bytes, size_t len)
 
 struct ft_message peer_head(enum ft_message_type type)
 {
-    uint64_t t = nd_now();
+    uint64_t t = ft_now();
 
     peer.last_sent = t > peer.last_sent ? t : peer.last_sent + 1;
     return (struct ft_message){.type = type,

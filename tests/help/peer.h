@@ -8,7 +8,7 @@
 #define TESTS_HELP_PEER_H
 
 #include "ftcore/record/delta.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tests/help/twin.h"
 
 #define PEER_VIEW  5                                 /* of a primary that the test plays */

@@ -106,7 +106,7 @@ void standby_reads(void)
     struct ft_fault why = {""};
     int n;
 
-    rp_link_poll(far_end, nd_now());
+    rp_link_poll(far_end, ft_now());
     while ((n = rp_link_next(far_end, 1, &m, &why)) > 0)
         hear(&m);
     if (n < 0)
@@ -195,7 +195,7 @@ void primary_turn(void)
 {
     lane_turn();
     if (real_time)
-        primary.now = nd_now();
+        primary.now = ft_now();
     rp_turn(primary.replicator, primary.now);
 }
 
@@ -257,7 +257,7 @@ void primary_open(struct primary_options options)
     ft_arena_alloc(ft_region_arena(region, 0, 0), FT_LINE);
     assert_int_equal(ft_lane_init(&primary.lane, 4 * FT_RECORD_MAX, 4096), 0);
     configure(options);
-    primary.now = nd_now() + AHEAD;
+    primary.now = ft_now() + AHEAD;
 
     struct rp_link_config other = {.local_host = THERE,
                                    .peer_host = HERE,
@@ -267,7 +267,7 @@ void primary_open(struct primary_options options)
 
     if (rp_open(&primary.replicator, &config, &why) || rp_link_open(&far_end, &other, &why))
         fail_msg("%s", why.text);
-    UNTIL(rp_link_poll(far_end, nd_now()))
+    UNTIL(rp_link_poll(far_end, ft_now()))
     {
         primary_turn();
     }

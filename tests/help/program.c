@@ -55,7 +55,7 @@ void assert_dies(void (*act)(void *), void *arg, const char *text)
 
 void help_not_beyond(uint64_t end, const char *what)
 {
-    if (nd_now() > end)
+    if (ft_now() > end)
         fail_msg("never: %s", what);
 }
 

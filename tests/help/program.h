@@ -7,7 +7,7 @@
 #define TESTS_HELP_PROGRAM_H
 
 #include "ftcore/base/draw.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 /* Fails the test unless act(arg), run in a forked child, dies by SIGABRT having printed `text` on stderr. */
 void assert_dies(void (*act)(void *), void *arg, const char *text);
@@ -16,7 +16,7 @@ void assert_dies_by(int number, void (*act)(void *), void *arg, const char *text
 
 /* Until `cond`, which is looked at again behind each run of the statement that follows; after 30 s the test
  * has failed. */
-#define UNTIL(cond) for (uint64_t end_ = nd_now() + 30000000000ull; !(cond); help_not_beyond(end_, #cond))
+#define UNTIL(cond) for (uint64_t end_ = ft_now() + 30000000000ull; !(cond); help_not_beyond(end_, #cond))
 void help_not_beyond(uint64_t end, const char *what);
 void help_sleep_ms(unsigned ms);
 

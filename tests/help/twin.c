@@ -4,7 +4,7 @@
 #include "ftcore/base/draw.h"
 #include "ftcore/base/seqlock.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/config/setup.h"
 #include "tests/help/twin.h"
 #include "tests/help/test.h"
@@ -167,7 +167,7 @@ static bool next_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
                        uint64_t *time)
 {
     static struct twin_burst b;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     if (lane != 0)
         return false;
@@ -513,7 +513,7 @@ struct rp_status twin_status(struct twin *twin)
 {
     static struct rp_status s;
     const struct twin_report *r = &twin->box->by_node;
-    uint64_t asked = nd_now(), waited = 0, at;
+    uint64_t asked = ft_now(), waited = 0, at;
 
     while ((!ft_seqlock_copy(&r->shown, &at, &s, &r->status, sizeof(s)) || s.at <= asked) && twin->pid)
         twin_wait(twin, &waited, "a status made after it was asked for");

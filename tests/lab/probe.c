@@ -150,16 +150,16 @@ static int run(int argc, char **argv)
         fprintf(stderr, "probe: %s\n", fault.text);
         return 1;
     }
-    uint64_t begin = nd_now();
-    while (!ended && nd_now() - begin < (uint64_t)o.seconds * 1000000000u) {
+    uint64_t begin = ft_now();
+    while (!ended && ft_now() - begin < (uint64_t)o.seconds * 1000000000u) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
         if (asked) {
             asked = 0;
-            report(p, begin, nd_now(), json);
+            report(p, begin, ft_now(), json);
             fflush(stdout);
         }
     }
-    uint64_t end = nd_now() - 1000000u;
+    uint64_t end = ft_now() - 1000000u;
     stop_probe(p, 300);
     int exit_code = report(p, begin, end, json);
     nd_probe_free(p);

@@ -4,7 +4,7 @@
  * place for it. Whoever sends to the peer by a way of its own, as the guardian does, has it from there.
  */
 #include "tests/help/test.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "replicator/replicator.h"
 #include "tests/help/program.h"
 
@@ -71,14 +71,14 @@ static void whoever_asks_is_told_where_the_peer_is_reached(void **state)
     assert_int_equal(peer.port, 4700);
 
     assert_true(rp_repair(rp, &moved));
-    rp_turn(rp, nd_now());
+    rp_turn(rp, ft_now());
     assert_int_equal(times, 2);
     assert_string_equal(peer.name, "right");
     assert_string_equal(peer.host, "127.0.0.9");
     assert_int_equal(peer.port, 4711);
 
     assert_true(rp_repair(rp, &other)); /* which is not the peer */
-    rp_turn(rp, nd_now());
+    rp_turn(rp, ft_now());
     assert_int_equal(times, 2);
 
     rp_close(rp);

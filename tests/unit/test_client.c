@@ -3,7 +3,7 @@
 #include "tests/help/test.h"
 #include "cli/client.h"
 #include "cli/options.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -149,11 +149,11 @@ static void silence_ends_at_the_deadline(void **state)
 {
     struct node node = {.silent = true};
     struct ft_fault fault = {""};
-    uint64_t before = nd_now();
+    uint64_t before = ft_now();
     json_t *answer;
 
     assert_int_equal(ask(&node, 100, &answer, &fault), FT_EIO);
-    assert_true(nd_now() - before >= 99000000);
+    assert_true(ft_now() - before >= 99000000);
     assert_non_null(strstr(fault.text, "no answer in time"));
 }
 

@@ -249,7 +249,7 @@ static void the_peer_is_told_once_on_each_connection(void **state)
     snprintf(s.core.peer.program, sizeof(s.core.peer.program), "%s", UNDERSTUDY_VERSION);
     nd_confirm_tell(&c, NULL, &s, true);
     assert_int_equal(pushes, 0); /* there is nothing to tell */
-    nd_confirm_take(&c, &waits, nd_now());
+    nd_confirm_take(&c, &waits, ft_now());
     nd_confirm_tell(&c, NULL, &s, false);
     assert_int_equal(pushes, 0); /* files are on their way */
     nd_confirm_tell(&c, NULL, &s, true);

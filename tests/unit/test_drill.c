@@ -192,7 +192,7 @@ static void the_fields_of_a_takeover_are_read(void **state)
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
                          "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1,"
                          "\"tail_suppressed\":2"));
-    drill_run.at_ns = nd_now();
+    drill_run.at_ns = ft_now();
     drill_run.outage_ms = -1;
     assert_int_equal(await_takeover(&drill_under_test, 0, &drill_run), 5001000000);
     assert_string_equal(drill_run.failure, "");
@@ -201,7 +201,7 @@ static void the_fields_of_a_takeover_are_read(void **state)
     assert_float_equal(drill_run.first_packet_ms, 2, 0.001);
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
                          "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1"));
-    drill_run.at_ns = nd_now();
+    drill_run.at_ns = ft_now();
     await_takeover(&drill_under_test, 0, &drill_run);
     assert_string_equal(drill_run.failure, "a node's status has no number \"tail_suppressed\"");
 }
@@ -209,7 +209,7 @@ static void the_fields_of_a_takeover_are_read(void **state)
 /* A strict successor holds: its role is all that is waited for. */
 static void a_strict_successor_is_waited_for_by_its_role(void **state)
 {
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":1,\"decided_ns\":2,\"replay_done_ns\":3,"
                          "\"first_release_ns\":0,\"tail_emitted\":0,\"tail_suppressed\":0"));
@@ -341,14 +341,14 @@ static void a_refusal_is_no_difference(void **state)
 static void what_is_refused_to_the_end_was_not_compared(void **state)
 {
     static const char *const says[] = {BUSY("not protected (SOLO)"), NULL};
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
 
     compare_within(400, says, NULL);
     assert_int_equal(drill_run.digests, ND_DIGESTS_NOT_COMPARED);
     assert_string_equal(drill_run.not_compared, "verify: not protected (SOLO)");
     assert_string_equal(drill_run.failure, "the states were not compared: verify: not protected (SOLO)");
     assert_true(drill_node.asked > 1);
-    assert_true(nd_now() - began < 30000 * ND_MS);
+    assert_true(ft_now() - began < 30000 * ND_MS);
 }
 
 static void a_node_that_cannot_be_asked_compares_nothing(void **state)

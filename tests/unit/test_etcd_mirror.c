@@ -196,9 +196,9 @@ static void a_mirror_has_twenty_thousand_keys(void **state)
     is_the_store(); /* by the watch */
     assert_int_equal(now()->reads, 1);
     nd_mirror_stop(mirror, false);
-    began = nd_now();
+    began = ft_now();
     begin_mirror(NULL);
-    print_message("# 20,000 keys in %lu ms\n", (nd_now() - began) / 1000000);
+    print_message("# 20,000 keys in %lu ms\n", (ft_now() - began) / 1000000);
     is_the_store(); /* by reading */
 }
 
@@ -353,7 +353,7 @@ static void a_value_that_is_too_long_is_empty(void **state)
 
 static bool is_held(void)
 {
-    return now()->lease && status.lease_until > nd_now();
+    return now()->lease && status.lease_until > ft_now();
 }
 
 static bool is_there(const char *value)
@@ -391,7 +391,7 @@ static void a_key_is_there_while_its_lease_is_kept(void **state)
     for (unsigned i = 0; i < 300; i++) { /* half again as long as it lasts */
         if (!is_held())
             fail_msg("not held after %u0 ms: %s", i, status.lease_why);
-        assert_true(status.lease_until <= nd_now() + 2 * S);
+        assert_true(status.lease_until <= ft_now() + 2 * S);
         help_sleep_ms(10);
     }
     assert_true(is_there("three"));
@@ -487,15 +487,15 @@ static void a_key_whose_value_is_refused_goes(void **state)
     help_sleep_ms(2300);
     assert_true(is_held()); /* there is nothing new */
     assert_int_equal(now()->unsaid_since, 0);
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
 
     say("two");
     UNTIL(now()->lease_why[0]) help_sleep_ms(5);
     assert_non_null(strstr(status.lease_why, "space"));
-    assert_in_range(status.unsaid_since, began, nd_now());
+    assert_in_range(status.unsaid_since, began, ft_now());
     assert_true(is_there("one"));
     UNTIL(is_there("")) help_sleep_ms(20);
-    assert_true(nd_now() - began >= 2 * S);
+    assert_true(ft_now() - began >= 2 * S);
     assert_false(is_held());
     assert_true(now()->connected_since);
     ctl("alarm disarm");
@@ -536,7 +536,7 @@ static void a_lease_runs_out_while_the_server_is_silent(void **state)
     say("one");
     UNTIL(is_held()) help_sleep_ms(5);
     help_etcd_stop(&real);
-    began = nd_now();
+    began = ft_now();
     until = now()->lease_until;
     UNTIL(!is_held()) help_sleep_ms(5);
     assert_true(status.lease_until <= began + 2 * S); /* whenever this thread looks */
@@ -572,13 +572,13 @@ static void nobody_answers(void **state)
 {
     struct nd_etcd_config none = {.url = {"http://127.0.0.1:1", "http://127.0.0.1:2"}, .urls = 2};
     const struct nd_mirror_config config = {.etcd = &none, .prefix = P, .key = OWN, .ttl_s = 2};
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
 
     DONE(nd_mirror_start(&mirror, &config, &fault));
     say("one");
     UNTIL(now()->failures > 1 && now()->lease_why[0]) help_sleep_ms(5);
     assert_false(now()->whole);
-    assert_in_range(now()->silent_since, began, nd_now());
+    assert_in_range(now()->silent_since, began, ft_now());
     assert_false(is_held());
     assert_non_null(strstr(now()->why, "http://127.0.0.1:"));
     nd_mirror_stop(mirror, true);

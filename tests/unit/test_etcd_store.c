@@ -190,9 +190,9 @@ static void twenty_thousand_keys_are_read(void **state)
     uint64_t began;
 
     fill(20000);
-    began = nd_now();
+    began = ft_now();
     read_all();
-    print_message("# 20,000 keys in %lu ms\n", (nd_now() - began) / 1000000);
+    print_message("# 20,000 keys in %lu ms\n", (ft_now() - began) / 1000000);
     assert_int_equal(keys.count, 20000);
     for (unsigned i = 0; i < keys.count; i++) {
         snprintf(name, sizeof(name), P "shards/n%05u", i);
@@ -320,13 +320,13 @@ static size_t count_keys(void)
 static void a_lease_lasts_while_it_is_kept(void **state)
 {
     struct nd_lease lease, kept;
-    uint64_t before = nd_now();
+    uint64_t before = ft_now();
 
     DONE(nd_store_grant(etcd, 3, &lease, &fault));
     assert_int_equal(lease.ttl_s, 3);
-    assert_in_range(lease.until, before + 3000000000ull, nd_now() + 3000000000ull);
+    assert_in_range(lease.until, before + 3000000000ull, ft_now() + 3000000000ull);
     DONE(nd_store_put(etcd, P "servers/s1", "here", 4, lease.id, &fault));
-    while (nd_now() < before + 4000000000ull) {
+    while (ft_now() < before + 4000000000ull) {
         help_sleep_ms(250);
         kept = lease;
         DONE(nd_store_keep(etcd, &lease, &fault));
@@ -335,7 +335,7 @@ static void a_lease_lasts_while_it_is_kept(void **state)
     assert_int_equal(count_keys(), 1);
     assert_int_equal(keys.at[0]->lease, lease.id);
     UNTIL(count_keys() == 0) help_sleep_ms(20);
-    assert_true(nd_now() >= lease.until);
+    assert_true(ft_now() >= lease.until);
     assert_int_equal(nd_store_keep(etcd, &lease, &fault), FT_ENOENT);
 }
 
@@ -368,7 +368,7 @@ static void *go_on(void *arg)
 
     while (unread_bytes() <= s->unread)
         help_sleep_ms(10);
-    s->went_on = nd_now();
+    s->went_on = ft_now();
     kill(real.pid, SIGCONT);
     return NULL;
 }
@@ -385,7 +385,7 @@ static void a_lease_counts_from_before_the_request(void **state)
     help_etcd_stop(&real);
     stopped.unread = unread_bytes();
     assert_int_equal(pthread_create(&thread, NULL, go_on, &stopped), 0);
-    began = nd_now();
+    began = ft_now();
     DONE(nd_store_keep(etcd, &lease, &fault));
     pthread_join(thread, NULL);
     assert_in_range(lease.until - 600000000000ull, began, stopped.went_on);
@@ -540,11 +540,11 @@ static void a_server_that_hangs_is_found_by_a_watch(void **state)
 {
     begin_watch_within(1, &hasty);
     UNTIL(seen.beats > 1) help_sleep_ms(10);
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
 
     help_etcd_stop(&real);
     end_watch(FT_EIO);
-    print_message("# found after %lu ms\n", (nd_now() - began) / 1000000);
+    print_message("# found after %lu ms\n", (ft_now() - began) / 1000000);
     kill(real.pid, SIGCONT);
 }
 

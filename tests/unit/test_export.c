@@ -6,7 +6,7 @@
  */
 #include "lane/lane.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/export/encode.h"
 #include "node/export/exporter.h"
 #include "tests/help/chain.h"

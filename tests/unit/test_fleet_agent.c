@@ -45,8 +45,8 @@ static void keys_count_while_the_stream_stands(void **state)
 
 static void an_agents_clock_is_that_of_its_beginning(void **state)
 {
-    struct agent a = {.wall = nd_wall() - nd_now()};
-    uint64_t wall = nd_wall() / S, at = clock_of(&a);
+    struct agent a = {.wall = ft_wall() - ft_now()};
+    uint64_t wall = ft_wall() / S, at = clock_of(&a);
 
     assert_in_range(at, wall - 1, wall + 1);
 }
@@ -66,11 +66,11 @@ static void nothing_is_created_behind_a_stream_that_has_just_begun(void **state)
 /* Whether it ever plans is not known yet. */
 static void who_begins_to_lead_tells_the_age_of_a_plan(void **state)
 {
-    struct agent a = {.wall = nd_wall() - nd_now()};
-    uint64_t before = nd_now();
+    struct agent a = {.wall = ft_wall() - ft_now()};
+    uint64_t before = ft_now();
 
     begin_to_lead(&a);
-    assert_in_range(a.tally.planned, before, nd_now());
+    assert_in_range(a.tally.planned, before, ft_now());
 }
 
 static void why_keys_are_not_heard_is_told_once(void **state)
@@ -96,7 +96,7 @@ static void why_keys_are_not_heard_is_told_once(void **state)
     assert_false(told->is);
     assert_true(a.unsaid.is);
     assert_string_equal(a.unsaid.why, "full");
-    s.unsaid_since = nd_now();
+    s.unsaid_since = ft_now();
     tell_own(&a, &s);
     assert_false(a.unsaid.is);
 }

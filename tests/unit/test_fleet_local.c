@@ -402,10 +402,10 @@ static void a_turn_that_takes_long_carries_nothing_out_at_its_end(void **state)
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     node.takes_ms = 30;
-    fl_local_turn(local, nd_now() + S / 100, now += S);
+    fl_local_turn(local, ft_now() + S / 100, now += S);
     assert_string_equal(node.asked, "");
     node.takes_ms = 0;
-    fl_local_turn(local, nd_now() + 100 * S, now += S);
+    fl_local_turn(local, ft_now() + 100 * S, now += S);
     assert_non_null(strstr(node.asked, "\"drain\""));
 }
 

@@ -5,7 +5,7 @@
  * and (as subreaper) the one who sees the guardian end.
  */
 #define _GNU_SOURCE
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/crash/guardian.h"
 
 #include "ftcore/record/datagram.h"
@@ -195,16 +195,16 @@ static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
     double notice = 0, eof = 0;
 
     assert_false(notice_within(50));
-    uint64_t killed = nd_now();
+    uint64_t killed = ft_now();
     kill(node.pid, SIGKILL);
     while (!notice || !eof) {
         struct pollfd p[] = {{notice ? -1 : datagrams, POLLIN, 0}, {eof ? -1 : node.fd, POLLIN, 0}};
 
         assert_true(poll(p, 2, 10000) > 0);
         if (p[0].revents)
-            notice = (double)(nd_now() - killed) / 1e6;
+            notice = (double)(ft_now() - killed) / 1e6;
         if (p[1].revents)
-            eof = (double)(nd_now() - killed) / 1e6;
+            eof = (double)(ft_now() - killed) / 1e6;
     }
     printf("# death notice after %.2f ms, socket EOF after %.2f ms\n", notice, eof);
     assert_whole_notice();

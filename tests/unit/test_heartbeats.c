@@ -3,7 +3,7 @@
  * When a heartbeat on a data port came, as a lane reports it: a lane that had no processor for a while finds
  * in the port's queue what came meanwhile.
  */
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "lane/lane.h"
 #include "lane/frames.h"
 #include "ftcore/protocol/core.h"
@@ -73,7 +73,7 @@ static uint64_t came_at(uint64_t now, uint64_t away)
 
 static uint64_t came_after(uint64_t away)
 {
-    return came_at(nd_now(), away);
+    return came_at(ft_now(), away);
 }
 
 static int setup(void **state)
@@ -96,7 +96,7 @@ static int teardown(void **state)
 /* As if the first heartbeat had come so long ago. */
 static uint64_t first_came(uint64_t ago)
 {
-    uint64_t at = nd_now() - ago;
+    uint64_t at = ft_now() - ago;
 
     atomic_store(&shared.report.heartbeat_ns, at);
     return at;
@@ -124,10 +124,10 @@ static void and_not_after_it_was_read(void **state)
     first_came(70 * MS);
     waits_in_the_queue(900 * MS);
     uint64_t came = came_after(65 * MS);
-    assert_true(came >= lane.now && came <= nd_now());
+    assert_true(came >= lane.now && came <= ft_now());
     waits_in_the_queue(FT_ALL);
     came = came_after(0);
-    assert_true(came >= lane.now && came <= nd_now());
+    assert_true(came >= lane.now && came <= ft_now());
 }
 
 /* A link that breaks now finds a primary that has just been heard. */

@@ -11,7 +11,7 @@
  */
 #define _GNU_SOURCE /* ppoll */
 #include "lane/frames.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tests/help/config.h"
 #include "tests/help/lane.h"
 #include "tests/help/test.h"
@@ -66,7 +66,7 @@ static uint64_t executed(void)
 static void turns(unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        w->lane.now = nd_now();
+        w->lane.now = ft_now();
         nd_lane_live(&w->lane);
     }
 }

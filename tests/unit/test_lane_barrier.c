@@ -2,7 +2,7 @@
 /* The barrier to which live lanes come between bursts: who waits there, and for how long. Two lanes without a
  * chain, of which one, on a thread, comes. And how a lane and the replicator wake each other. */
 #include "lane/lane.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/config/config.h"
 #include "tests/help/test.h"
 
@@ -105,7 +105,7 @@ static void *sleep_long(void *unused)
 /* However the two meet: before it sleeps, or while it does. */
 static void an_order_wakes_a_lane_that_sleeps(void **state)
 {
-    uint64_t seen = ft_order_make(FT_LANE_REPLAY, 1), began = nd_now();
+    uint64_t seen = ft_order_make(FT_LANE_REPLAY, 1), began = ft_now();
     pthread_t sleeper;
 
     ft_lane_wake(&w.shared[0]); /* without an alarm nothing happens */
@@ -118,7 +118,7 @@ static void an_order_wakes_a_lane_that_sleeps(void **state)
         ft_lane_wake(&w.shared[0]);
         pthread_join(sleeper, NULL);
     }
-    assert_true(nd_now() - began < 60 * 1000000000ull);
+    assert_true(ft_now() - began < 60 * 1000000000ull);
     close(w.shared[0].alarm);
 }
 
@@ -126,19 +126,19 @@ static void an_order_wakes_a_lane_that_sleeps(void **state)
  * end each sleep at once: the lane is told that it may not sleep on it. */
 static void a_port_wakes_a_lane_that_sleeps(void **state)
 {
-    uint64_t began = nd_now(), minute = 60 * 1000000000ull;
+    uint64_t began = ft_now(), minute = 60 * 1000000000ull;
     int port[2];
     char byte;
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_DGRAM, 0, port), 0);
     assert_true(nd_lane_sleep(&w.shared[0], 2000000, port, 1));
-    assert_true(nd_now() - began >= 2000000);
+    assert_true(ft_now() - began >= 2000000);
     assert_int_equal(write(port[1], "x", 1), 1);
     assert_true(nd_lane_sleep(&w.shared[0], minute, port, 1));
     assert_int_equal(read(port[0], &byte, 1), 1);
     assert_int_equal(shutdown(port[0], SHUT_RDWR), 0);
     assert_false(nd_lane_sleep(&w.shared[0], minute, port, 1));
-    assert_true(nd_now() - began < minute);
+    assert_true(ft_now() - began < minute);
     close(port[0]);
     close(port[1]);
 }

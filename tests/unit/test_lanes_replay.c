@@ -152,7 +152,7 @@ static void live(void)
         for (unsigned l = 0; l < LANES; l++) {
             atomic_store(&w.shared[l].orders.logging, true);
             w.lane[l].doing = FT_LANE_LIVE;
-            w.lane[l].now = nd_now();
+            w.lane[l].now = ft_now();
             assert_true(nd_lane_live(&w.lane[l]));
             r = ft_ring_peek(&w.shared[l].log, &there);
             assert_non_null(r);
@@ -281,7 +281,7 @@ static void assert_took_over(uint64_t bursts)
     /* And they go on: the lane that had records dropped gives their numbers anew. */
     for (unsigned l = 0; l < LANES; l++) {
         atomic_store(&lane_io_feeds, true);
-        w.lane[l].now = nd_now();
+        w.lane[l].now = ft_now();
         assert_true(nd_lane_live(&w.lane[l]));
         assert_int_equal(nf_chain_state(w.lane[l].chain)->burst, bursts + 1);
     }

@@ -23,7 +23,7 @@ static void link_connect_both(void)
     link_open_b();
     UNTIL((fresh_a |= link_poll_one(link_a), fresh_b |= link_poll_one(link_b), fresh_a && fresh_b));
     assert_true(rp_link_up(link_a) && rp_link_up(link_b));
-    assert_false(rp_link_poll(link_a, nd_now()) || rp_link_poll(link_b, nd_now())); /* told once */
+    assert_false(rp_link_poll(link_a, ft_now()) || rp_link_poll(link_b, ft_now())); /* told once */
 }
 
 static void hellos_are_exchanged(void **state)
@@ -129,7 +129,7 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
                 continue;
             stalls += f->sent < total;
             rp_link_flush(f->from);
-            rp_link_poll(f->to, nd_now());
+            rp_link_poll(f->to, ft_now());
             flow_take(f);
         }
     }
@@ -150,7 +150,7 @@ static void one_poll_reads_a_bounded_amount(void **state)
             rp_link_flush(link_a);
         }
         uint64_t had = rp_link_stats(link_b)->bytes_in;
-        rp_link_poll(link_b, nd_now());
+        rp_link_poll(link_b, ft_now());
         assert_true(rp_link_stats(link_b)->bytes_in - had <= 1u << 20);
         flow_take(&f);
     }
@@ -216,9 +216,9 @@ static void a_broken_connection_is_made_again(void **state)
         assert_false(link_poll_one(link_b));
     link_open_a();
     bool fresh = false;
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     UNTIL((fresh |= link_poll_one(link_b), link_poll_one(link_a), fresh && rp_link_up(link_a)));
-    assert_true(nd_now() - began < LINK_LIMIT);
+    assert_true(ft_now() - began < LINK_LIMIT);
     link_send_heartbeat(link_b, 77);
     assert_int_equal(link_take(link_a).sent, 77);
     assert_int_equal(rp_link_stats(link_b)->connects, 2);
@@ -227,20 +227,20 @@ static void a_broken_connection_is_made_again(void **state)
 static void waiting_ends_when_something_comes(void **state)
 {
     link_connect_both();
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     rp_link_wait(link_b, 10000000);
-    assert_true(nd_now() - began >= 10000000);
+    assert_true(ft_now() - began >= 10000000);
     link_send_heartbeat(link_a, 1);
-    began = nd_now();
+    began = ft_now();
     rp_link_wait(link_b, LINK_LIMIT);
-    assert_true(nd_now() - began < LINK_LIMIT);
+    assert_true(ft_now() - began < LINK_LIMIT);
     assert_int_equal(link_take(link_b).sent, 1);
     rp_link_drop(link_a);
     rp_link_wait(link_b, LINK_LIMIT);
-    rp_link_poll(link_b, nd_now());
+    rp_link_poll(link_b, ft_now());
     rp_link_wait(link_b, LINK_LIMIT); /* there is an end to be told */
     assert_int_equal(rp_link_lost(link_b, NULL), RP_LOST_EOF);
-    assert_true(nd_now() - began < LINK_LIMIT);
+    assert_true(ft_now() - began < LINK_LIMIT);
 }
 
 static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
@@ -248,18 +248,18 @@ static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
     link_connect_both();
     link_send_heartbeat(link_a, 1);
     UNTIL((link_poll_one(link_a), rp_link_room(link_a) && rp_link_stats(link_a)->bytes_out));
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     rp_link_rest(link_b, 10000000, -1, true);
-    assert_true(nd_now() - began >= 10000000);
+    assert_true(ft_now() - began >= 10000000);
     assert_int_equal(link_take(link_b).sent, 1);
     link_send_heartbeat(link_a, 2); /* before its end: both are there */
     rp_link_flush(link_a);
     rp_link_drop(link_a);
-    began = nd_now();
+    began = ft_now();
     rp_link_rest(link_b, LINK_LIMIT, -1, true);
-    assert_true(nd_now() - began < LINK_LIMIT);
+    assert_true(ft_now() - began < LINK_LIMIT);
     assert_int_equal(link_take(link_b).sent, 2);
-    UNTIL((rp_link_poll(link_b, nd_now()), rp_link_lost(link_b, NULL) == RP_LOST_EOF));
+    UNTIL((rp_link_poll(link_b, ft_now()), rp_link_lost(link_b, NULL) == RP_LOST_EOF));
 }
 
 static void no_socket_is_inherited_by_a_child(void **state)

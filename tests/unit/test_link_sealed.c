@@ -222,8 +222,8 @@ static void who_has_not_proved_himself_begins_again_under_the_new_key(void **sta
     for (unsigned i = 0; i < 3; i++)
         link_poll_one(link_a);
     assert_false(plain_closed(fd));
-    rp_link_poll(link_b, nd_now()); /* connects, and says the first word of its handshake */
-    rp_link_poll(link_b, nd_now());
+    rp_link_poll(link_b, ft_now()); /* connects, and says the first word of its handshake */
+    rp_link_poll(link_b, ft_now());
     seal_anew(link_a, &other);
     seal_anew(link_b, &other);
     assert_true(plain_closed(fd));
@@ -466,9 +466,9 @@ static void a_connection_ends_the_attempt_beside_it(void **state)
     UNTIL(both_up() || (poll_both(), false));
     UNTIL(plain_closed(visited) || (poll_both(), false));
     close(visited);
-    began = nd_now();
+    began = ft_now();
     rp_link_wait(link_a, 20000000);
-    assert_true(nd_now() - began >= 20000000);
+    assert_true(ft_now() - began >= 20000000);
     close(listener);
 }
 

@@ -312,13 +312,13 @@ static void test_many_that_do_not_read(void **state)
         assert_int_equal(connect(fds[i], (struct sockaddr *)&at, sizeof(at)), 0);
         assert_int_equal(write(fds[i], request, sizeof(request) - 1), sizeof(request) - 1);
     }
-    began = nd_now();
+    began = ft_now();
     assert_int_equal(pthread_create(&scraper, NULL, scrape, &answered), 0);
     while (!atomic_load(&answered)) {
         size_t size = 1 << 20;
         char *page = calloc(1, size);
 
-        if (nd_now() - began > 10000000000ull)
+        if (ft_now() - began > 10000000000ull)
             fail_msg("no page for 10 s");
         usleep(200000);
         memcpy(page, "page\n", 5);

@@ -116,15 +116,15 @@ static void the_prober_counts_what_the_server_did(void **unused)
     struct ft_fault fault;
     struct nd_probe_figures f;
     pid_t server = start_server();
-    uint64_t begin = nd_now(); /* number 100 leaves 100 ms later at the soonest */
+    uint64_t begin = ft_now(); /* number 100 leaves 100 ms later at the soonest */
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     do /* what the server does it does by number, not by time: its silence is over with the answer to 251 */
         help_sleep_ms(50);
-    while (nd_probe_figures(p, 0, nd_now(), &f), f.sent < 500 || f.received < 300);
-    uint64_t end = nd_now();
+    while (nd_probe_figures(p, 0, ft_now(), &f), f.sent < 500 || f.received < 300);
+    uint64_t end = ft_now();
     stop_probe(p, 2000);
-    nd_probe_figures(p, 0, nd_now(), &f);
-    assert_true(f.sent <= (nd_now() - begin) / 1000000 + 2);
+    nd_probe_figures(p, 0, ft_now(), &f);
+    assert_true(f.sent <= (ft_now() - begin) / 1000000 + 2);
     assert_int_equal(f.lost, 10);
     assert_int_equal(f.received, f.sent - 10);
     assert_int_equal(f.duplicated, 2);
@@ -132,13 +132,13 @@ static void the_prober_counts_what_the_server_did(void **unused)
     assert_int_equal(f.reordered, 1);
     assert_int_equal(f.refused, 0);
     uint64_t losses[2] = {0, 0};
-    nd_probe_sends(p, 0, nd_now(), note_loss, losses);
+    nd_probe_sends(p, 0, ft_now(), note_loss, losses);
     assert_int_equal(losses[1], 10);
     memset(losses, 0, sizeof losses);
     nd_probe_sends(p, begin, begin + 90000000u, note_loss, losses); /* number 100 is not yet sent */
     assert_int_equal(losses[1], 0);
     uint64_t arrivals[3] = {0}, at;
-    nd_probe_arrivals(p, -1, 0, nd_now(), note_arrival, arrivals);
+    nd_probe_arrivals(p, -1, 0, ft_now(), note_arrival, arrivals);
     nd_probe_figures(p, 0, arrivals[0], &f);
     assert_int_equal(arrivals[1], f.received + f.duplicated);
     assert_int_equal(nd_probe_silence(p, -1, 0, arrivals[0], &at), arrivals[2]);
@@ -168,9 +168,9 @@ static void the_prober_keeps_flows_busy(void **unused)
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     do
         help_sleep_ms(50);
-    while (nd_probe_figures(p, 0, nd_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
+    while (nd_probe_figures(p, 0, ft_now(), &f), f.sent < 100 || f.flow_silence_ms == 0);
     stop_probe(p, 2000);
-    nd_probe_figures(p, 0, nd_now(), &f);
+    nd_probe_figures(p, 0, ft_now(), &f);
     assert_int_equal(f.received, f.sent);
     assert_int_equal(f.contradicted, 0);
     assert_int_equal(f.flows, 5);
@@ -201,9 +201,9 @@ static void the_prober_says_why_it_cannot_begin(void **unused)
     o.to = NULL; /* nobody listens: refused, not silently lost */
     assert_int_equal(nd_probe_start(&p, &o, &fault), FT_OK);
     struct nd_probe_figures f;
-    UNTIL((nd_probe_figures(p, 0, nd_now(), &f), f.refused > 0)) help_sleep_ms(5);
+    UNTIL((nd_probe_figures(p, 0, ft_now(), &f), f.refused > 0)) help_sleep_ms(5);
     stop_probe(p, 50);
-    nd_probe_figures(p, 0, nd_now(), &f);
+    nd_probe_figures(p, 0, ft_now(), &f);
     assert_int_equal(f.received, 0);
     assert_true(f.refused > 0);
     nd_probe_free(p);

@@ -6,7 +6,7 @@
 #include "node/crash/quarantine.c"
 #include "tests/help/lane.h"
 #include "tests/help/frame.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
@@ -64,7 +64,7 @@ static void begin(void)
 static void only_the_frame_that_killed_is_dropped(void **state)
 {
     begin();
-    assert_true(begin_quarantine(q, &notice, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &notice, ft_now(), SECONDS, MOST));
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT); /* made by the same calls, so it is the same frame */
     crash_arrives(CRASH_HARM);
@@ -85,7 +85,7 @@ static void it_lasts_as_long_as_the_frame_comes(void **state)
     uint64_t first;
 
     begin();
-    begin_quarantine(q, &notice, nd_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now() - (SECONDS - 1) * 1000000000ull, SECONDS, MOST);
     first = atomic_load(&q->until);
     crash_arrives(CRASH_HARM);
     crash_turns(1);
@@ -113,7 +113,7 @@ static void what_is_dropped_is_not_captured(void **state)
     const struct ft_record *r;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_turns(1);
@@ -165,7 +165,7 @@ static void what_a_keeper_has_numbered_keeps_its_number(void **state)
     const struct ft_record *r;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     crash_arrives(CRASH_HARM);
@@ -192,7 +192,7 @@ static void what_a_keeper_has_numbered_keeps_its_number(void **state)
 static void without_one_the_frame_kills_again(void **state)
 {
     begin();
-    assert_false(begin_quarantine(q, &notice, nd_now(), 0, MOST));
+    assert_false(begin_quarantine(q, &notice, ft_now(), 0, MOST));
     assert_true(WIFSIGNALED(crash_run(die)));
     crash_end(NULL);
 }
@@ -236,7 +236,7 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
     struct ft_crash_notice second;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     assert_true(WIFSIGNALED(crash_run(die_of_another)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
@@ -244,7 +244,7 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
     assert_int_equal(second.fingerprints, 2);
     assert_memory_equal(&second.fingerprint[1], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
     assert_string_equal(second.before, "crasher");
-    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     crash_end(NULL);
 }
 
@@ -254,7 +254,7 @@ static void the_same_frame_takes_one_place(void **state)
     struct ft_crash_notice second;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     q->fingerprint[1] = (struct ft_fingerprint){.content = 77};
     atomic_store(&q->count, 2);
     atomic_store(&q->asked, 0);
@@ -309,7 +309,7 @@ static void on_another_connection_it_is_known_in_other_segments_too(void **state
     q = &crash_world.page->quarantine;
     say(3000, 134, 379);
     first.fingerprint[0] = nd_fingerprint(segment.bytes, segment.len, segment.len);
-    assert_true(begin_quarantine(q, &first, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &first, ft_now(), SECONDS, MOST));
     assert_int_equal(look_at(3001, 0, 379), ND_PASSES); /* its first bytes are others */
     assert_int_equal(look_at(3002, 0, 134), ND_PASSES);
     assert_int_equal(look_at(3002, 134, 379), ND_DROPS);
@@ -345,7 +345,7 @@ static void with_what_killed_alone_goes_the_same_of_other_connections(void **sta
         first.fingerprint[i] = nd_fingerprint(segment.bytes, segment.len, segment.len);
         first.fingerprint[i].suspect = FT_SUSPECT;
     }
-    assert_true(begin_quarantine(q, &first, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &first, ft_now(), SECONDS, MOST));
     second.fingerprint[0] = first.fingerprint[0];
     second.fingerprint[0].suspect = FT_KILLED_ALONE;
     nd_quarantine_add(q, &second, ND_ADD_SAME);
@@ -397,7 +397,7 @@ static void with_the_last_one_the_others_are_suspects(void **state)
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(first.fingerprint[i].suspect, i == 0 ? FT_KILLED : FT_BESIDE);
     q = &crash_world.page->quarantine;
-    begin_quarantine(q, &first, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &first, ft_now(), SECONDS, MOST);
     assert_int_equal(nd_quarantine_held(q), 3);
     pass_beside(q);
     assert_int_equal(nd_quarantine_held(q), 1);
@@ -435,16 +435,16 @@ static void a_second_crash_in_another_nf_adds_to_it(void **state)
     struct ft_crash_notice second;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     strcpy(q->nf, "monitor"); /* the first one was there */
     notice_of(die_of_another, &second);
     assert_string_equal(second.before, "monitor");
-    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_int_equal(atomic_load(&q->count), 2);
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     strcpy(q->nf, "monitor");
     notice_of(die_of_nobody_knows_which, &second);
-    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
     crash_arrives(CRASH_HARM); /* one that is suspected */
     crash_arrives(CRASH_PORT); /* and the one that is known */
@@ -459,8 +459,8 @@ static void a_crash_that_names_no_frame_leaves_it(void **state)
     struct ft_crash_notice second = {.signal = 11, .lane = FT_CRASH_NO_LANE};
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
-    assert_false(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
+    assert_false(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_true(nd_quarantine_on(q));
     crash_end(NULL);
 }
@@ -473,7 +473,7 @@ static void suspect_all(unsigned frames)
         notice.fingerprint[i] = nd_fingerprint(lane_world.pool[i].data, CRASH_CAPTURE, CRASH_BYTES);
         notice.fingerprint[i].suspect = 1;
     }
-    assert_true(begin_quarantine(q, &notice, nd_now(), SECONDS, 100));
+    assert_true(begin_quarantine(q, &notice, ft_now(), SECONDS, 100));
     assert_int_equal(atomic_load(&q->suspects), (1u << frames) - 1);
 }
 
@@ -487,7 +487,7 @@ static void protected(uint64_t lease_until)
 static void meet_it_with_a_standby(void)
 {
     arrives_again(1);
-    protected(nd_now() + 1000000000ull);
+    protected(ft_now() + 1000000000ull);
     crash_turns(1);
 }
 
@@ -498,7 +498,7 @@ static void after_so_many_it_is_a_suspect(void **state)
     struct ft_crash_notice second;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_PORT);
     for (unsigned i = 0; i < 3 * MOST; i++)
@@ -511,8 +511,8 @@ static void after_so_many_it_is_a_suspect(void **state)
     assert_int_equal(second.fingerprint[0].suspect, FT_KILLED_ALONE);
     assert_string_equal(second.before, "");
 
-    begin_quarantine(q, &second, nd_now(), SECONDS, MOST);
-    protected(nd_now() + SECONDS * 1000000000ull);
+    begin_quarantine(q, &second, ft_now(), SECONDS, MOST);
+    protected(ft_now() + SECONDS * 1000000000ull);
     for (unsigned i = 0; i < 3 * MOST; i++)
         arrives_again(1);
     crash_turns(2);
@@ -536,7 +536,7 @@ static void suspects_pass_one_by_one(void **state)
     assert_int_equal(quarantined(), 2);
     assert_int_equal(seen(), 3);
 
-    protected(nd_now() + SECONDS * 1000000000ull);
+    protected(ft_now() + SECONDS * 1000000000ull);
     crash_arrives(CRASH_HARM + 1);
     arrives_again(0);
     arrives_again(1);
@@ -598,7 +598,7 @@ static void a_suspect_that_kills_is_named(void **state)
     crash_arrives(CRASH_HARM);
     lane_world.first = lane_world.last; /* they never came to this node */
     suspect_all(3);
-    protected(nd_now() + SECONDS * 1000000000ull);
+    protected(ft_now() + SECONDS * 1000000000ull);
     assert_true(WIFSIGNALED(crash_run(die_of_a_suspect)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
@@ -636,8 +636,8 @@ static void one_suspect_of_a_keepers_burst_passes(void **state)
     notice_of(die_of_two_that_are_fed, &first);
     assert_int_equal(first.fingerprints, 2);
     assert_int_equal(first.fingerprint[0].suspect, FT_SUSPECT);
-    begin_quarantine(q, &first, nd_now(), SECONDS, MOST);
-    protected(nd_now() + SECONDS * 1000000000ull);
+    begin_quarantine(q, &first, ft_now(), SECONDS, MOST);
+    protected(ft_now() + SECONDS * 1000000000ull);
     crash_arrives(CRASH_HARM);
     crash_arrives(CRASH_HARM + 1);
     crash_arrives(CRASH_PORT + 27);
@@ -659,7 +659,7 @@ static void what_is_known_to_kill_comes_before_suspects(void **state)
     struct ft_crash_notice second;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.packet, 0);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
@@ -681,7 +681,7 @@ static void it_outlives_a_crash_in_timers(void **state)
     struct ft_crash_notice second;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     assert_true(WIFSIGNALED(crash_run(die_in_timers)));
     assert_int_equal(
         ft_crash_notice_decode(crash_world.page->notice, crash_world.page->notice_len, &crash_key, &second),
@@ -689,7 +689,7 @@ static void it_outlives_a_crash_in_timers(void **state)
     assert_int_equal(second.doing, NF_DOING_TIMERS);
     assert_int_equal(second.fingerprints, 1);
     assert_memory_equal(&second.fingerprint[0], &notice.fingerprint[0], sizeof(notice.fingerprint[0]));
-    assert_true(begin_quarantine(q, &second, nd_now(), SECONDS, MOST));
+    assert_true(begin_quarantine(q, &second, ft_now(), SECONDS, MOST));
     assert_string_equal(q->nf, "crasher");
     crash_end(NULL);
 }
@@ -702,7 +702,7 @@ static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
     begin();
     assert_int_not_equal(notice.packet, 0);
     assert_false(is_remedied(&notice));
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     notice_of(die_of_another, &second); /* its packet is known */
     assert_int_not_equal(second.packet, 0);
     assert_true(is_remedied(&second));
@@ -726,10 +726,10 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
     uint64_t until;
 
     begin();
-    begin_quarantine(q, &notice, nd_now(), SECONDS, MOST);
+    begin_quarantine(q, &notice, ft_now(), SECONDS, MOST);
     notice_of(die_of_nobody_knows_which, &second);
     assert_int_equal(second.fingerprints, 1 + NF_BURST_MAX);
-    begin_quarantine(q, &second, nd_now() - 1000000000ull, SECONDS, MOST);
+    begin_quarantine(q, &second, ft_now() - 1000000000ull, SECONDS, MOST);
     assert_int_equal(let_go_of(q, "monitor", true), 0); /* they are of deaths in another NF */
     assert_int_equal(nd_quarantine_held(q), 1 + NF_BURST_MAX);
     assert_int_equal(let_go_of(q, "crasher", false), NF_BURST_MAX);

@@ -230,7 +230,7 @@ static void what_a_head_claims_is_bounded(void **state)
     peer_start_standby(false);
     peer_synchronise(true);
     m = peer_head(FT_MSG_HEARTBEAT);
-    m.echo = nd_now() + 3600000000000ull;
+    m.echo = ft_now() + 3600000000000ull;
     peer_say(m);
     PEER_UNTIL(peer.ended);
     TWIN_UNTIL(b, twin_state(b) == FT_JOINING && strstr(twin_status(b).core.why, "it echoes"));
@@ -303,7 +303,7 @@ int fsync(int fd)
  * goes on answering gets its snapshot all the same. */
 static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
 {
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
 
     peer.node = a;
     disk_ms = SLOW_MS;
@@ -312,7 +312,7 @@ static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
     make_protected();
     /* The file and its directory, once for certain: what was not begun is overwritten by the view that
      * begins. */
-    assert_true(nd_now() - began > 2 * SLOW_MS * 1000000ull);
+    assert_true(ft_now() - began > 2 * SLOW_MS * 1000000ull);
     twin_end(a);
 }
 
@@ -331,13 +331,13 @@ static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void
     twin_await_executed(a, 20);
     PEER_UNTIL(peer.seen[FT_MSG_LOG]);
     assert_int_equal(atomic_load(&a->box->by_node.outputs), 0); /* we have acknowledged none */
-    began = nd_now();
+    began = ft_now();
     peer_say_raw(garbage, sizeof(garbage));
     PEER_UNTIL(peer.seen[FT_MSG_ABANDON]);
     assert_non_null(strstr(peer.last[FT_MSG_ABANDON].text, "frame of"));
     TWIN_UNTIL(a, twin_status(a).refused == 1 && twin_state(a) == FT_DEGRADED);
     p = (struct pollfd){peer.fd, POLLIN, 0};
-    while (nd_now() - began < 1000000000 && !peer.ended) { /* solo_after_ms is 4 s */
+    while (ft_now() - began < 1000000000 && !peer.ended) { /* solo_after_ms is 4 s */
         poll(&p, 1, 5);
         peer_hear();
     }
@@ -361,10 +361,10 @@ static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **s
     make_protected();
     atomic_store(&a->box->target, 20);
     twin_await_executed(a, 20);
-    began = nd_now();
+    began = ft_now();
     peer_say_raw("\xff\xff\xff\xff", 4);
     PEER_UNTIL(peer.ended);
-    assert_true(nd_now() - began > 3000000000ull); /* promote_within_ms */
+    assert_true(ft_now() - began > 3000000000ull); /* promote_within_ms */
     TWIN_UNTIL(a, twin_state(a) == FT_SOLO && atomic_load(&a->box->by_node.outputs) > 0);
     twin_end(a);
 }

@@ -108,10 +108,10 @@ static void script(unsigned index, const char *text)
 /* Until the thing is found so: WAIT_S at most. */
 static void found(unsigned index, bool failed, const char *why)
 {
-    uint64_t until = nd_now() + WAIT_S * 1000000000ull;
+    uint64_t until = ft_now() + WAIT_S * 1000000000ull;
     char text[ND_RUNNER_TEXT];
 
-    while ((nd_runner_failed(runner, index, text) != failed || strcmp(text, why) != 0) && nd_now() < until)
+    while ((nd_runner_failed(runner, index, text) != failed || strcmp(text, why) != 0) && ft_now() < until)
         help_sleep_ms(5);
     assert_string_equal(text, why);
     assert_int_equal(nd_runner_failed(runner, index, text), failed);
@@ -255,15 +255,15 @@ static void a_runner_that_stands_holds_up_nothing(void **state)
     runner_node.hooks = 1;
     runner_start();
     kill(nd_runner_pid(runner), SIGSTOP);
-    began = nd_now();
+    began = ft_now();
     for (unsigned i = 0; i < 5000; i++)
         runner_offer(i);
-    assert_true(nd_now() - began < WAIT_S * 1000000000ull);
+    assert_true(ft_now() - began < WAIT_S * 1000000000ull);
     assert_true(runner_counts(0).lost > 0);
-    began = nd_now();
+    began = ft_now();
     nd_runner_stop(runner);
     runner = NULL;
-    assert_true(nd_now() - began < WAIT_S * 1000000000ull);
+    assert_true(ft_now() - began < WAIT_S * 1000000000ull);
 }
 
 /* Events to hooks: a command, a FIFO and sockets that take them, that take none, and that take them again.
@@ -309,12 +309,12 @@ static void a_command_gets_each_event_on_its_input_in_order(void **state)
 /* Offers what no queue holds while nobody reads: that takes no time, and the rest is counted. */
 static unsigned flood(unsigned index)
 {
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
     unsigned n = 0;
 
     for (; n < 2000; n++)
         runner_offer(n);
-    assert_true(nd_now() - began < WAIT_S * 1000000000ull); /* two thousand that waited would take minutes */
+    assert_true(ft_now() - began < WAIT_S * 1000000000ull); /* two thousand that waited would take minutes */
     UNTIL(runner_counts(index).lost > 0 && runner_counts(index).waiting + runner_counts(index).lost >= 2000)
     help_sleep_ms(5);
     assert_true(runner_counts(index).waiting <= 256);
@@ -327,9 +327,9 @@ static void read_rest(int fd, unsigned last)
     char bytes[1 << 16];
     size_t have = 0;
     unsigned next = 0, lost = 0;
-    uint64_t until = nd_now() + WAIT_S * 1000000000ull;
+    uint64_t until = ft_now() + WAIT_S * 1000000000ull;
 
-    while (next != last + 1 && nd_now() < until) {
+    while (next != last + 1 && ft_now() < until) {
         ssize_t n = read(fd, bytes + have, sizeof(bytes) - 1 - have);
         char *line = bytes, *newline;
 

@@ -286,10 +286,10 @@ static void forget(struct rp_link *link)
  * heartbeat. */
 static bool sleeps(struct rp_link *link, uint64_t ns)
 {
-    uint64_t began = nd_now();
+    uint64_t began = ft_now();
 
     rp_link_wait(link, 20000000);
-    return nd_now() - began >= ns;
+    return ft_now() - began >= ns;
 }
 
 /* ---- tests ---- */

@@ -6,7 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "tools/bench/bench.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "cli/options.h"
 
 #include <arpa/inet.h>
@@ -105,11 +105,11 @@ static double time_rounds(struct echo *other, int fd, int flags)
     if (pthread_create(&thread, NULL, echo_messages, other) != 0)
         return 0;
     while (rounds < ROUNDS) {
-        uint64_t began = nd_now();
+        uint64_t began = ft_now();
 
         if (!send_message(fd) || !receive_message(fd, flags))
             break;
-        us[rounds++] = (double)(nd_now() - began) / 1e3;
+        us[rounds++] = (double)(ft_now() - began) / 1e3;
     }
     shutdown(fd, SHUT_RDWR);
     pthread_join(thread, NULL);
@@ -138,14 +138,14 @@ static double time_line(struct echo *other)
 
     if (pthread_create(&thread, NULL, echo_lines, other) != 0)
         return 0;
-    began = nd_now();
+    began = ft_now();
     for (unsigned i = 1; i <= LINES; i++) {
         atomic_store_explicit(&other->line.there, i, memory_order_release);
         while (atomic_load_explicit(&other->line.back, memory_order_acquire) != i)
             ;
     }
     pthread_join(thread, NULL);
-    return (double)(nd_now() - began) / LINES / 2;
+    return (double)(ft_now() - began) / LINES / 2;
 }
 
 void nd_bench_floor(struct nd_bench_floor *out)

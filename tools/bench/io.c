@@ -19,7 +19,7 @@
 #include "nfs/nat/nat_sessions.h"
 #include "tools/pair/tape.h"
 #include "ftcore/base/check.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 
 #include <arpa/inet.h>
 #include <math.h>
@@ -402,7 +402,7 @@ static void set_rate(struct nd_bench_io *io, struct nd_bench_port *port, uint64_
 static uint32_t count_arrivals(struct nd_bench_io *io, struct nd_bench_port *port, uint64_t rate,
                                uint32_t max, uint64_t due[])
 {
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     uint32_t n = 0;
 
     if (port->rate != rate)
@@ -529,7 +529,7 @@ static uint32_t receive_frames(void *ctx, unsigned index, unsigned number, struc
         due = times;
     }
     if (ft_unlikely(io->load->wish.new_flows && port->next >= side->opening))
-        now = nd_now();
+        now = ft_now();
     for (; now && done < n && fill_fresh(io, index, number, lane->free[lane->frees - 1], now); done++) {
         struct buffer *b = take_buffer(lane);
 
@@ -621,7 +621,7 @@ static uint32_t transmit_frames(void *ctx, unsigned index, unsigned port, const 
         }
         number = held[i].number;
         if (b->due) {
-            now = now ? now : nd_now();
+            now = now ? now : ft_now();
             count_time(&counts->times, now - b->due);
         }
         if (ft_unlikely((number & (SAMPLE - 1)) == 0))

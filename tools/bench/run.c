@@ -12,7 +12,7 @@
  * Priorities are those of a node that runs, unless the bench was asked to do without.
  */
 #define _GNU_SOURCE
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "node/base/given.h"
 #include "node/base/process.h"
 #include "lane/lane.h"
@@ -119,7 +119,7 @@ static bool lane_is_quiet(struct nd_bench_nodes *r, unsigned l)
 {
     const struct ft_lane_shared *p = &r->slot[0]->shared[l];
     uint64_t unfed = atomic_load(&r->slot[0]->lane[l].unfed), empty = atomic_load(&p->count.empty_bursts),
-             executed = atomic_load(&p->report.executed) - empty, now = nd_now();
+             executed = atomic_load(&p->report.executed) - empty, now = ft_now();
     struct nd_bench_quiet *quiet = &r->quiet[l];
 
     if (quiet->executed != executed || atomic_load(&p->count.held) != 0)
@@ -212,7 +212,7 @@ static void show_figures(struct running *r)
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
     atomic_store(&slot->lag, s.lag_packets);
-    atomic_store(&slot->shown_at, nd_now());
+    atomic_store(&slot->shown_at, ft_now());
 }
 
 static void *run_replicator(void *arg)
@@ -244,7 +244,7 @@ static int open_member(struct running *r, struct ft_fault *fault)
                                        .region_name = "understudy bench",
                                        .timing = nd_bench_timing,
                                        .seed = o->wish.seed,
-                                       .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                       .datagram_key.incarnation = ft_now() ^ (uint64_t)r->number << 63,
                                        .guardian = r->config->protect.pair,
                                        .realtime = o->realtime,
                                        .status = &r->slot->status};
@@ -398,7 +398,7 @@ static int read_nodes(struct nd_bench_nodes *r, struct reading *x, struct ft_fau
 
     *x = (struct reading){.released = SUM(r, 0, lane, released),
                           .replayed = SUM(r, 1, shared, count.replayed_packets)};
-    r->at = x->at = nd_now();
+    r->at = x->at = ft_now();
     x->arrived = arrived_at(r);
     x->waits = waits_of(r);
     x->dropped = SUM(r, 0, shared, count.dropped);
@@ -594,7 +594,7 @@ static void sample_lag(struct nd_bench_nodes *r, struct nd_bench_sample *s)
 /* Goes on at saturation, and looks once a second. */
 static int watch_lag(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct ft_fault *fault)
 {
-    uint64_t began = nd_now(), at = began, released = SUM(r, 0, lane, released);
+    uint64_t began = ft_now(), at = began, released = SUM(r, 0, lane, released);
     struct nd_bench_sample before = {0};
     int error = 0;
 
@@ -603,11 +603,11 @@ static int watch_lag(struct nd_bench_nodes *r, struct nd_bench_lag *out, struct 
         struct nd_bench_sample *s = &out->sample[out->count], now = {0};
         uint64_t next = began + (out->count + 1) * (uint64_t)SECOND, left, then;
 
-        pause_for((double)excess_over(next, nd_now()) / SECOND);
+        pause_for((double)excess_over(next, ft_now()) / SECOND);
         error = check_nodes(r, fault);
         sample_lag(r, &now);
         left = SUM(r, 0, lane, released);
-        then = nd_now();
+        then = ft_now();
         *s = now;
         s->second = (double)(then - began) / SECOND;
         s->mpps = (double)(left - released) / (double)(then - at) * 1e3;
@@ -824,7 +824,7 @@ static int take_over(struct nd_bench_nodes *r, struct nd_bench_result *out, doub
         error = check_nodes(r, fault);
     if (error)
         return error;
-    at = nd_now();
+    at = ft_now();
     kill(r->pid[0], SIGKILL);
     move_dying_threads(r);
     nd_child_wait(r->pid[0]);
@@ -885,10 +885,10 @@ static int check_sink(struct nd_bench_nodes *r, struct ft_fault *fault)
 /* The peer writes the stream until there is enough of it. */
 static int write_tape(struct nd_bench_nodes *r, struct nd_bench_tape *tape, struct ft_fault *fault)
 {
-    uint64_t until = nd_now() + (uint64_t)(r->plan->options->seconds * 1e9);
+    uint64_t until = ft_now() + (uint64_t)(r->plan->options->seconds * 1e9);
     int error = 0;
 
-    while (!error && !atomic_load(&tape->closed) && nd_now() < until) {
+    while (!error && !atomic_load(&tape->closed) && ft_now() < until) {
         pause_for(TAPE_LOOK_S);
         error = check_nodes(r, fault);
     }

@@ -11,7 +11,7 @@
  */
 #define _GNU_SOURCE
 #include "ftcore/base/plant.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"
 
@@ -293,7 +293,7 @@ static int take_turn(struct nd_bench_half *h, bool *worked, struct ft_fault *fau
     struct ft_fault why = {""};
     int error;
 
-    h->now = nd_now();
+    h->now = ft_now();
     if (rp_link_poll(h->link, h->now)) {
         event.greeted = rp_link_greeted(h->link);
         half_step(h, &event);
@@ -324,7 +324,7 @@ static void show_figures(struct nd_bench_half *h)
     h->shown_at = h->now;
     atomic_store(&h->slot->cpu_replicator, nd_cpu_time(CLOCK_THREAD_CPUTIME_ID));
     atomic_store(&h->slot->link_bytes, rp_link_stats(h->link)->bytes_out);
-    atomic_store(&h->slot->shown_at, nd_now());
+    atomic_store(&h->slot->shown_at, ft_now());
 }
 
 static int run_half(void *arg, struct ft_fault *fault)
@@ -336,7 +336,7 @@ static int run_half(void *arg, struct ft_fault *fault)
                                    .place = &h->all->place,
                                    .number = h->number,
                                    .timing = nd_bench_timing,
-                                   .datagram_key.incarnation = nd_now() ^ (uint64_t)h->number << 63};
+                                   .datagram_key.incarnation = ft_now() ^ (uint64_t)h->number << 63};
     struct ft_actions begin;
     cpu_set_t cores, rest;
     int rest_core, error;
@@ -349,14 +349,14 @@ static int run_half(void *arg, struct ft_fault *fault)
     prctl(PR_SET_NAME, h->number ? "us-peer" : "us-feeder");
     nd_member_network(&h->config, &how, identity);
     error = rp_link_open(&h->link, &h->config.link, fault);
-    ft_core_init(&h->core, &h->config.core, nd_now(), &begin);
+    ft_core_init(&h->core, &h->config.core, ft_now(), &begin);
     for (uint32_t i = 0; i < begin.count && !error; i++)
         carry_out(h, &begin.list[i]);
     while (!error && atomic_load(&h->slot->status.wish) != ND_MEMBER_END) {
         bool worked = false;
 
         if (h->lost) {
-            h->now = nd_now();
+            h->now = ft_now();
             nd_sleep(SHOW_NS);
         } else {
             error = take_turn(h, &worked, fault);

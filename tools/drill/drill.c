@@ -7,7 +7,7 @@
  * It asks both control sockets, waits for what should come, and at the end asks the primary to compare both
  * states, which it can refuse: then nothing was compared, which is not the same as a difference.
  */
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tools/drill/drill.h"
 #include "tools/pair/child.h"
 #include "tools/drill/process.h"
@@ -68,7 +68,7 @@ static __attribute__((format(printf, 2, 3))) void say(struct nd_drill *d, const 
     va_list args;
     if (!d->options.verbose)
         return;
-    fprintf(stderr, "%8.3f s  ", (double)(nd_now() - d->began) / 1e9);
+    fprintf(stderr, "%8.3f s  ", (double)(ft_now() - d->began) / 1e9);
     va_start(args, fmt);
     vfprintf(stderr, fmt, args);
     va_end(args);
@@ -348,7 +348,7 @@ static uint64_t await_takeover(struct nd_drill *d, unsigned node, struct nd_dril
     /* A strict one holds until its peer is back. */
     if (released == 0 && !d->config->protect.strict)
         released = await_release(d, node, r);
-    return released ? released : nd_now();
+    return released ? released : ft_now();
 }
 
 /* The primary without its standby: until it goes SOLO, or long enough to see that a strict one stays
@@ -363,13 +363,13 @@ static uint64_t await_alone(struct nd_drill *d, unsigned node, struct nd_drill_r
         snprintf(state, sizeof state, "%s", nd_text(answer, "state", ""));
         json_decref(answer);
         if (when == 0 && strcmp(state, wanted) == 0)
-            when = nd_now();
+            when = ft_now();
         nd_sleep(ND_MS);
     } while (waited(d) < end && !(when != 0 && !d->config->protect.strict));
     if (strcmp(state, wanted) != 0)
         fail_run(r, "%s is %s without its standby, %s expected", r->survivor, state, wanted);
     r->detect_ms = ms_between(r->at_ns, when);
-    return when ? when : nd_now();
+    return when ? when : ft_now();
 }
 
 /* The woken node has to find itself fenced by a view after the one it was stopped in. */
@@ -526,7 +526,7 @@ static int ask_to_hurt(struct nd_drill *d, unsigned through, struct nd_drill_run
                        "%s is not to be reached from here: a peer can ask it to be killed only",
                        d->config->node[1 - through].name);
     json_t *answer = NULL, *request = json_pack("{s:s,s:s}", "cmd", "drill", "kind", "kill");
-    r->at_ns = nd_now();
+    r->at_ns = ft_now();
     r->asked = true;
     int error = nd_ask(d->config->node[through].control, request, ASK_MS, &answer, NULL, fault);
     json_decref(request);
@@ -608,7 +608,7 @@ static int hurt_victim(struct nd_drill *d, const struct victim *v, struct nd_dri
                        struct ft_fault *fault)
 {
     const struct nd_process *victim = &v->node;
-    r->at_ns = nd_now();
+    r->at_ns = ft_now();
     int error = d->kind == ND_DRILL_SERVER_LOSS
                     ? lose_server(victim, fault)
                     : nd_process_signal(victim, d->kind == ND_DRILL_HANG ? SIGSTOP : SIGKILL, fault);
@@ -629,7 +629,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
         bool there = answer != NULL && (pid_t)number_of(answer, "pid") != victim->pid;
         json_decref(answer);
         if (there) {
-            r->back_ms = ms_between(r->at_ns, nd_now());
+            r->back_ms = ms_between(r->at_ns, ft_now());
             return;
         }
         nd_sleep(20 * ND_MS);
@@ -638,7 +638,7 @@ static void bring_back(struct nd_drill *d, const struct nd_process *victim, unsi
     if (nd_process_start(victim, d->options.file, r->victim, false, &fault) < 0)
         fail_run(r, "%s", fault.text);
     else
-        r->back_ms = ms_between(r->at_ns, nd_now());
+        r->back_ms = ms_between(r->at_ns, ft_now());
 }
 
 static void wake_victim(struct nd_drill *d, const struct nd_process *victim, unsigned node,
@@ -647,7 +647,7 @@ static void wake_victim(struct nd_drill *d, const struct nd_process *victim, uns
     struct ft_fault fault;
     nd_sleep(ASLEEP_MS * ND_MS); /* long enough that it believes nothing happened */
     say(d, "%s is woken", r->victim);
-    r->back_ms = ms_between(r->at_ns, nd_now());
+    r->back_ms = ms_between(r->at_ns, ft_now());
     if (nd_process_signal(victim, SIGCONT, &fault) < 0)
         fail_run(r, "%s", fault.text);
     else
@@ -657,7 +657,7 @@ static void wake_victim(struct nd_drill *d, const struct nd_process *victim, uns
 static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_run *r, struct ft_fault *fault)
 {
     int error;
-    r->at_ns = nd_now();
+    r->at_ns = ft_now();
     json_t *answer = ask_node(d, primary, "drain", HANDOVER_MS, &error, fault);
     if (answer == NULL)
         return error;
@@ -675,7 +675,7 @@ static void await_answers(const struct nd_drill *d, uint64_t end)
 {
     struct nd_probe_figures f;
     for (int waited = 0; waited < ANSWERS_MS; waited += 20) {
-        nd_probe_figures(d->prober, end, nd_now(), &f);
+        nd_probe_figures(d->prober, end, ft_now(), &f);
         if (f.received > 0)
             break;
         nd_sleep(20 * ND_MS);
@@ -739,21 +739,21 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
         fail_run(r, "%s", fault.text);
         fail_uncompared(r, fault.text);
     } else {
-        r->protected_ms = ms_between(r->at_ns, nd_now());
+        r->protected_ms = ms_between(r->at_ns, ft_now());
         say(d, "PROTECTED again, %s is primary, view %lu", d->config->node[s.primary].name, s.view);
         uint64_t expected = r->view_before + (d->kind != ND_DRILL_STANDBY_KILL);
         r->false_takeovers = s.view > expected ? s.view - expected : 0;
         r->view_after = s.view;
         if (took && d->config->protect.strict && s.view == expected) {
             uint64_t released = await_release(d, 1 - victim, r);
-            over = released ? released : nd_now();
+            over = released ? released : ft_now();
         }
         if (r->was_fenced)
             judge_fenced(d, victim, r);
         compare_states(d, s.primary, r);
     }
-    ask_prober(d, r, over ? over : nd_now(), nd_now());
-    d->quiet_since = nd_now();
+    ask_prober(d, r, over ? over : ft_now(), ft_now());
+    d->quiet_since = ft_now();
 }
 
 static int hurt_by_kind(struct nd_drill *d, const struct nd_sight *s, unsigned victim, const struct victim *v,
@@ -816,7 +816,7 @@ static int run_once(struct nd_drill *d, struct nd_drill_run *r, struct ft_fault 
     r->held = s.held;
     error = here ? meet_victim(d, &s, victim, &met, fault) : FT_OK;
     if (error == FT_OK) {
-        add_baseline(d, nd_now());
+        add_baseline(d, ft_now());
         error = hurt_by_kind(d, &s, victim, &met, r, fault);
     }
     d->hurt = error == FT_OK;
@@ -840,7 +840,7 @@ static int open_drill(struct nd_drill *d, struct ft_fault *fault)
 {
     const struct nd_config *config = d->config;
     struct nd_sight s;
-    d->began = nd_now();
+    d->began = ft_now();
     int error = await_ready(d, &s, fault);
     if (error == FT_OK && !d->options.no_probe && config->probe.port != 0) {
         struct nd_probe_options p = {.from = config->probe.from,
@@ -853,7 +853,7 @@ static int open_drill(struct nd_drill *d, struct ft_fault *fault)
                                      .seconds = 3600};
         error = nd_probe_start(&d->prober, &p, fault);
     }
-    d->quiet_since = nd_now();
+    d->quiet_since = ft_now();
     return error;
 }
 

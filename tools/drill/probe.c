@@ -7,7 +7,7 @@
  */
 #define _GNU_SOURCE
 #include "tools/drill/probe.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tools/pair/child.h"
 
 #include <arpa/inet.h>
@@ -154,7 +154,7 @@ static void *receive_answers(void *arg)
     hurry();
     for (;;) {
         ssize_t n = recv(p->socket, d, sizeof d, 0);
-        uint64_t now = nd_now();
+        uint64_t now = ft_now();
         if (n >= 0)
             note_answer(p, d, n, now, &highest);
         else if (errno != EINTR)
@@ -166,11 +166,11 @@ static void *receive_answers(void *arg)
 static void send_scheduled(struct nd_prober *p)
 {
     struct nd_probe_table *t = p->table;
-    uint64_t interval = p->options.interval_us * 1000u, at = nd_now() + interval;
+    uint64_t interval = p->options.interval_us * 1000u, at = ft_now() + interval;
     struct datagram d;
     for (uint64_t i = 0; i < t->capacity && !atomic_load(&t->stop); i++, at += interval) {
         sleep_until(at);
-        uint64_t now = nd_now();
+        uint64_t now = ft_now();
         if (now - at > atomic_load(&t->late_ns))
             atomic_store(&t->late_ns, now - at);
         make_datagram(&d, t->run, i, now);
@@ -249,7 +249,7 @@ static void flow_receive(struct nd_prober *p, uint32_t i)
     struct flow *f = &flows[i];
     uint8_t bytes[4096];
     ssize_t n = recv(f->socket, bytes, sizeof bytes, MSG_DONTWAIT);
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -274,10 +274,10 @@ static void *run_flows(void *arg)
 {
     struct nd_prober *p = arg;
     struct pollfd polls[ND_PROBE_FLOWS_MAX];
-    uint64_t interval = p->options.flow_interval_us * 1000u, at = nd_now() + interval;
+    uint64_t interval = p->options.flow_interval_us * 1000u, at = ft_now() + interval;
     hurry();
     for (;;) {
-        uint64_t now = nd_now();
+        uint64_t now = ft_now();
         if (now >= at) {
             for (uint32_t i = 0; i < p->options.flows && !atomic_load(&p->table->stop); i++)
                 flow_send(p, i);
@@ -484,7 +484,7 @@ static int make_table(struct nd_prober *p, struct ft_fault *fault)
     p->table->arrivals_capacity = (uint32_t)(2 * slots);
     p->table->flow_capacity = (uint32_t)flow;
     if (getrandom(&p->table->run, sizeof p->table->run, 0) != sizeof p->table->run)
-        p->table->run = nd_now();
+        p->table->run = ft_now();
     return FT_OK;
 }
 
@@ -600,7 +600,7 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
 {
     const struct nd_probe_table *t = p->table;
     memset(out, 0, sizeof *out);
-    out->asked_ns = nd_now();
+    out->asked_ns = ft_now();
     uint64_t n = atomic_load(&t->next), begin;
     for (uint64_t i = 0; i < n; i++) {
         const struct nd_probe_slot *s = &p->slots[i];

@@ -13,7 +13,7 @@
 #include "tools/replay/replay.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
-#include "node/base/clock.h"
+#include "ftcore/base/clock.h"
 #include "tools/pair/child.h"
 
 #include <dlfcn.h>
@@ -223,7 +223,7 @@ static void show_figures(struct running *r, uint64_t now)
 static int replicate_turn(void *arg, struct ft_fault *fault)
 {
     struct running *r = arg;
-    uint64_t now = nd_now();
+    uint64_t now = ft_now();
 
     (void)fault;
     if (atomic_load(&r->slot->status.rested)) { /* its state is looked at, and changes no more */
@@ -304,7 +304,7 @@ static int run_node(void *arg, struct ft_fault *fault)
                                                      .resync_deadline_ms = 60000,
                                                      .resync_mbps = RESYNC_MBPS},
                                           .seed = all->options->seed,
-                                          .datagram_key.incarnation = nd_now() ^ (uint64_t)r->number << 63,
+                                          .datagram_key.incarnation = ft_now() ^ (uint64_t)r->number << 63,
                                           .status = &r->slot->status};
     r->random = r->config.seed ^ r->config.datagram_key.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
@@ -587,9 +587,9 @@ static bool has_answered(struct nd_replay *r)
 /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
 static void wait_seeded(struct nd_replay *r)
 {
-    uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = nd_now() + late;
+    uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = ft_now() + late;
 
-    while (nd_now() < until)
+    while (ft_now() < until)
         if (drain_outputs(r) == 0)
             nd_sleep(PAUSE_NS / 10);
 }
@@ -732,7 +732,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
     error = open_nodes(r, fault);
     if (!error)
         error = start_pair(r, fault);
-    r->began = nd_now();
+    r->began = ft_now();
     while (!error && r->next_kill < r->options->kill_count - r->kills_beyond) {
         error = feed_to_kill(r, fault);
         if (!error)
@@ -742,7 +742,7 @@ int nd_replay_run(struct nd_replay *r, struct ft_fault *fault)
         set_fits(r, false);
         error = feed_until(r, r->tape.burst_count, is_done, fault);
     }
-    r->ended = nd_now();
+    r->ended = ft_now();
     if (error == FT_EDIVERGED) {
         fprintf(stderr, "understudy replay: %s\n", fault->text);
         r->broken = true;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The clocks of the node, ns: the monotonic one, and the wall clock. No system call: the kernel maps it into
- * every process. */
-#ifndef NODE_BASE_CLOCK_H
-#define NODE_BASE_CLOCK_H
+/*
+ * The clocks, ns: the monotonic one, and the wall clock. No system call: the kernel maps them into every
+ * process. For what stands above ftcore: the core and NFs are told the time (scripts/lint).
+ */
+#ifndef FTCORE_BASE_CLOCK_H
+#define FTCORE_BASE_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
 
-static inline uint64_t nd_now(void)
+static inline uint64_t ft_now(void)
 {
     struct timespec t;
 
@@ -16,7 +18,7 @@ static inline uint64_t nd_now(void)
 }
 
 /* The wall clock, ns since 1970, for people. It may be set. */
-static inline uint64_t nd_wall(void)
+static inline uint64_t ft_wall(void)
 {
     struct timespec t;
 
