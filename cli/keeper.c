@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy keeper status: what a keeper says of itself, for people and for programs. */
-#include "cli/options.h"
+#include "node/config/choose.h"
+#include "node/control/client.h"
 
 #include <stdio.h>
 
@@ -34,19 +35,26 @@ static void print_status(const json_t *o)
         printf("%-14s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
 }
 
-int nd_keeper_status(const char *control, bool json)
+int nd_keeper_status(const struct nd_options *options)
 {
-    json_t *request = json_pack("{s:s}", "cmd", "status"), *o = NULL;
+    struct nd_config *config;
+    json_t *request, *o = NULL;
     struct ft_fault fault;
-    int error = nd_ask(control, request, 2000, &o, NULL, &fault), code;
+    unsigned place;
+    int code = nd_choose_keeper(&config, &place, options), error;
 
+    if (code)
+        return code;
+    request = json_pack("{s:s}", "cmd", "status");
+    error = nd_ask(config->keeper[place].control, request, 2000, &o, NULL, &fault);
     json_decref(request);
+    nd_config_free(config);
     if (error) {
         fprintf(stderr, "understudy keeper: %s\n", fault.text);
         return nd_exit_of(error);
     }
     code = json_is_null(json_object_get(o, "primary")) ? ND_UNPROTECTED : ND_DONE;
-    if (json)
+    if (options->json)
         json_dumpf(o, stdout, JSON_COMPACT), putchar('\n');
     else
         print_status(o);

@@ -5,14 +5,13 @@
  * the file that is given. And an NF to begin with.
  */
 #define _GNU_SOURCE
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "cli/pair.h"
 #include "nflib/module/module.h"
 #include "node/base/process.h"
 #include "node/config/module_file.h"
 #include "node/config/schema.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
@@ -37,31 +36,6 @@ static const struct nd_option rows[] = {
 const struct nd_syntax nd_nfs_syntax = {"nfs", rows, "[NAME]", 0, 1};
 
 /* ---- where they come from ---------------------------------------------------------------------- */
-
-static int is_module(const struct dirent *entry)
-{
-    size_t len = strlen(entry->d_name);
-
-    return len > 3 && strcmp(entry->d_name + len - 3, ".so") == 0;
-}
-
-void nd_nfs_load_installed(const char *command)
-{
-    struct dirent **entries;
-    char path[1024];
-    int n =
-        nd_installed(ND_MODULES, "", path, sizeof(path)) ? scandir(path, &entries, is_module, alphasort) : -1;
-
-    for (int i = 0; i < n; i++) {
-        struct ft_fault fault;
-
-        if (nd_installed(ND_MODULES, entries[i]->d_name, path, sizeof(path)) && nd_module_load(path, &fault))
-            fprintf(stderr, "understudy %s: %s\n", command, fault.text);
-        free(entries[i]);
-    }
-    if (n >= 0)
-        free(entries);
-}
 
 /* The shared object's path; NULL: the program has it. */
 static const char *origin_of(const struct nf_module *module)
@@ -299,7 +273,7 @@ int nd_cmd_nfs(int argc, char **argv)
         fprintf(stderr, "%s\n", fault.text);
         return nd_exit_of_file(error);
     }
-    nd_nfs_load_installed("nfs");
+    nd_modules_load_installed("nfs");
     if (rest.argc && !(module = nf_module_find(rest.argv[0])))
         return refuse_name(rest.argv[0]);
     o = module ? module_object(module, config) : all_modules(config);

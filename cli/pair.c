@@ -20,13 +20,6 @@ const char *nd_text(const json_t *object, const char *key, const char *otherwise
     return text ? text : otherwise;
 }
 
-int nd_print_json(const json_t *object)
-{
-    int failed = json_dumpf(object, stdout, JSON_COMPACT);
-
-    return failed || putchar('\n') == EOF ? ND_SOFTWARE : ND_DONE;
-}
-
 volatile sig_atomic_t nd_stopped;
 
 static void note_signal(int signal)
@@ -42,22 +35,6 @@ void nd_catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-}
-
-const char *nd_node_names(const struct nd_config *config, const char *name, char out[ND_CHOICE_TEXT])
-{
-    size_t at = 0;
-
-    out[0] = '\0';
-    for (unsigned i = 0; i < config->nodes; i++)
-        at += (size_t)snprintf(out + at, ND_CHOICE_TEXT - at, "%s%s",
-                               i == 0                   ? ""
-                               : i + 1 == config->nodes ? " or "
-                                                        : ", ",
-                               config->node[i].name);
-    if (name && nd_config_keeper(config, name) >= 0)
-        snprintf(out + at, ND_CHOICE_TEXT - at, ": %.31s is a keeper (see understudy keeper --help)", name);
-    return out;
 }
 
 /* What is known of them, too. */
@@ -203,40 +180,6 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role)
     return best;
 }
 
-/* The node whose replication address is this host's, where no other one's is; -1: none is, or more than one.
- */
-static int local_node(const struct nd_config *config)
-{
-    int found = -1;
-
-    for (unsigned i = 0; i < config->nodes; i++)
-        if (nd_address_here(config->node[i].host))
-            found = found == -1 ? (int)i : -2;
-    return found < 0 ? -1 : found;
-}
-
-int nd_pair_choose(const struct nd_config *config, const struct nd_options *o, const char *what,
-                   char out[ND_CHOICE_TEXT])
-{
-    char names[ND_CHOICE_TEXT];
-
-    if (o->node)
-        snprintf(out, ND_CHOICE_TEXT, "%.200s: no node '%.40s', expected %.600s", o->file, o->node,
-                 nd_node_names(config, o->node, names));
-    else if (config->nodes > ND_PAIR)
-        snprintf(out, ND_CHOICE_TEXT,
-                 "%.200s: %swhich node? Not just one of %.600s has an address of this host, expected -n NAME",
-                 o->file, what, nd_node_names(config, o->node, names));
-    else
-        snprintf(
-            out, ND_CHOICE_TEXT,
-            "%s: %swhich node? Not just one of %s (%s) and %s (%s) has an address of this host, expected "
-            "-n NAME",
-            o->file, what, config->node[0].name, config->node[0].host, config->node[1].name,
-            config->node[1].host);
-    return o->node ? nd_config_node(config, o->node) : local_node(config);
-}
-
 /* A standby that answers knows whose the role is, where no socket of that node is here. NULL: none does. */
 static const char *name_elsewhere(const struct nd_pair *pair)
 {
@@ -325,7 +268,7 @@ int nd_pair_request(struct nd_pair *pair, const char *role, json_t *request, int
         nd_pair_ask_status(pair);
         node = nd_pair_in_role(pair, role);
     }
-    if (node < 0 && (node = local_node(pair->config)) >= 0 && !pair->status[node])
+    if (node < 0 && (node = nd_local_node(pair->config)) >= 0 && !pair->status[node])
         node = -1;
     if (node < 0) {
         json_decref(request);

@@ -10,7 +10,8 @@
 #define CLI_PAIR_H
 
 #include "node/config/config.h"
-#include "cli/options.h"
+#include "node/config/choose.h"
+#include "node/control/client.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -47,16 +48,6 @@ int nd_pair_in_role(const struct nd_pair *pair, const char *role);
 /* The node that counts: that of -n, else the primary; -1: there is none. */
 int nd_pair_judged(const struct nd_pair *pair);
 
-/* The node of -n, else the one whose replication address is this host's, where the other one's is not; -1:
- * there is none, or neither is, or both, which `out` is the refusal for; `what`: what the node is wanted for,
- * "try: ". */
-#define ND_CHOICE_TEXT 1024u
-/* "a, b or c": the nodes of the file, where `name` is none of them; and what it is where it is a keeper's.
- * Returns `out`. */
-const char *nd_node_names(const struct nd_config *config, const char *name, char out[ND_CHOICE_TEXT]);
-int nd_pair_choose(const struct nd_config *config, const struct nd_options *options, const char *what,
-                   char out[ND_CHOICE_TEXT]);
-
 /*
  * Sends `request`, whose reference it takes over, to the node of -n, else to the one in `role`, else to the
  * one of this host, which may refuse. 0 and *answer (new), or an exit code with a line on stderr: nobody in
@@ -92,16 +83,9 @@ static inline bool nd_is_true(const json_t *object, const char *key)
     return json_is_true(json_object_get(object, key));
 }
 
-/* Loads the modules that are installed with the program. One that cannot be loaded is told by "understudy
- * COMMAND: ", and is no reason to say nothing of the others. */
-void nd_nfs_load_installed(const char *command);
-
 /* For commands that go on until they are ended: SIGINT and SIGTERM set it, and a reader that is gone is an
  * error of stdout. */
 extern volatile sig_atomic_t nd_stopped;
 void nd_catch_signals(void);
-
-/* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
-int nd_print_json(const json_t *object);
 
 #endif

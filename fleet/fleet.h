@@ -3,7 +3,7 @@
 #ifndef FLEET_FLEET_H
 #define FLEET_FLEET_H
 
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "fleet/file.h"
 
 /* Runs the agent of `server`, an index of the file's, until it is told to end (SIGTERM, SIGINT). Its nodes go

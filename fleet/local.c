@@ -3,7 +3,7 @@
 #define _GNU_SOURCE /* close_range */
 #include "fleet/local.h"
 #include "fleet/stray.h"
-#include "cli/client.h"
+#include "node/control/client.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"

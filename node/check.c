@@ -4,14 +4,14 @@
  * what a node would open and closes it again; version says what this program is; key makes the key of a pair.
  */
 #define _GNU_SOURCE /* faccessat's AT_EACCESS */
-#include "cli/options.h"
-#include "cli/pair.h"
 #include "ftcore/record/format.h"
 #include "nflib/chain/chain.h"
 #include "node/arbiter/arbiter.h"
 #include "node/base/interface.h"
 #include "node/base/process.h"
 #include "node/chain_warnings.h"
+#include "node/config/choose.h"
+#include "node/config/module_file.h"
 #include "node/config/setup.h"
 #include "node/control/server.h"
 #include "keeper/message.h"
@@ -491,7 +491,7 @@ static const struct nd_node *choose_node(const struct nd_config *config, const s
 {
     char text[ND_CHOICE_TEXT];
     int keeper = o->node ? nd_config_keeper(config, o->node) : -1;
-    int node = keeper >= 0 || !config->nodes ? -1 : nd_pair_choose(config, o, "try: ", text);
+    int node = keeper >= 0 || !config->nodes ? -1 : nd_choose_node(config, o, "try: ", text);
 
     if (keeper >= 0)
         return &config->keeper[keeper];
@@ -723,7 +723,7 @@ int nd_cmd_version(int argc, char **argv)
 
     if (error)
         return error;
-    nd_nfs_load_installed("version");
+    nd_modules_load_installed("version");
     if (options.json)
         return print_version();
     printf("understudy %s\nformats: %u to %u\nbuild: library %u, bursts of %u", UNDERSTUDY_VERSION,

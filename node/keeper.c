@@ -10,7 +10,6 @@
  */
 #define _GNU_SOURCE /* recvmmsg, ppoll */
 #include "keeper/front.h"
-#include "cli/options.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/event_log.h"
@@ -21,6 +20,7 @@
 #include "node/base/interface.h"
 #include "node/base/notify.h"
 #include "node/base/process.h"
+#include "node/config/choose.h"
 #include "node/control/server.h"
 #include "node/crash/guardian.h"
 #include "node/metrics/metrics.h"
@@ -635,34 +635,6 @@ static void turn(struct keeper *k)
         sleep_until(k);
 }
 
-/* 0, or an exit code with its line. */
-static int read_file(struct nd_config **config, unsigned *place, const struct nd_options *o)
-{
-    struct ft_fault fault;
-    int found;
-    int error = nd_config_read(config, o->file, ND_CONFIG_NODES | (o->argc ? ND_CONFIG_QUIET : 0), &fault);
-
-    if (error) {
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
-        return nd_exit_of_file(error);
-    }
-    found = o->node ? nd_config_keeper(*config, o->node) : (*config)->keepers == 1 ? 0 : -1;
-    *place = (unsigned)found;
-    if (found >= 0)
-        return 0;
-    if ((*config)->keepers && !o->node)
-        error = nd_usage("keeper", "%s has two keepers, expected -n %s or %s", o->file,
-                         (*config)->keeper[0].name, (*config)->keeper[1].name);
-    else if ((*config)->keepers)
-        error = nd_usage("keeper", "no keeper %.31s in %s, expected %s%s%s", o->node, o->file,
-                         (*config)->keeper[0].name, (*config)->keepers > 1 ? " or " : "",
-                         (*config)->keeper[1].name);
-    else
-        error = nd_usage("keeper", "%s has no keepers, expected keepers: { NAME: … }", o->file);
-    nd_config_free(*config);
-    return error;
-}
-
 static int run(struct keeper *k)
 {
     struct ft_fault fault = {""};
@@ -698,25 +670,20 @@ static int run(struct keeper *k)
     return error ? nd_exit_of_start(error) : ND_DONE;
 }
 
-int nd_cmd_keeper(int argc, char **argv)
+int nd_keeper_run(const struct nd_options *options)
 {
     static struct keeper keeper = {.socket.fd = -1, .primary = -1, .aimed = -1};
-    struct nd_options options;
     struct ft_fault fault;
-    int code = nd_options_read(&options, argc, argv);
+    int code;
 
-    if (code)
-        return code;
-    if (options.argc && strcmp(options.argv[0], "status") != 0)
-        return nd_usage("keeper", "\"%.40s\", expected status, or nothing", options.argv[0]);
-    if (!options.argc && nd_privilege_drop_inherited(&fault)) {
+    if (nd_privilege_drop_inherited(&fault)) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return ND_SOFTWARE;
     }
-    code = read_file(&keeper.config, &keeper.place, &options);
+    code = nd_choose_keeper(&keeper.config, &keeper.place, options);
     if (code)
         return code;
-    code = options.argc ? nd_keeper_status(self_of(&keeper)->control, options.json) : run(&keeper);
+    code = run(&keeper);
     if (!keeper.reads) /* else it is in a disk yet, and has the file's name */
         nd_config_free(keeper.config);
     return code;

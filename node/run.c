@@ -8,7 +8,6 @@
 #include "node/running.h"
 #include "node/commands.h"
 #include "node/config/peer.h"
-#include "cli/pair.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/base/thread.h"
@@ -19,6 +18,7 @@
 #include "node/base/event_writer.h"
 #include "node/base/process.h"
 #include "node/base/text.h"
+#include "node/config/choose.h"
 #include "node/config/setup.h"
 #include "node/config/yaml.h"
 #include "lane/group.h"
@@ -825,7 +825,7 @@ int nd_cmd_run(int argc, char **argv)
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", fault.text);
         return nd_exit_of_file(error);
     }
-    self = nd_pair_choose(r->config, &options, "", text);
+    self = nd_choose_node(r->config, &options, "", text);
     if (self < 0) {
         ft_log_event(FT_LEVEL_ERROR, FT_SAYS_START, "%s", text);
         code = ND_USAGE;

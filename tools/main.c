@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* understudy SUBCOMMAND: finds the subcommand and hands over. */
 #include "node/config/schema.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "fleet/fleet.h"
 
 #include <fcntl.h>
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 static int help(int argc, char **argv);
+static int keeper(int argc, char **argv);
 
 static const struct command {
     const char *name, *summary;
@@ -17,7 +18,7 @@ static const struct command {
     const struct nd_syntax *syntax; /* NULL: nd_common_syntax has it */
 } commands[] = {
     {"run", "run a node: of a file that has one of this host, that one", nd_cmd_run, NULL},
-    {"keeper", "keep the inputs of a pair in front of it; status: what it has done", nd_cmd_keeper, NULL},
+    {"keeper", "keep the inputs of a pair in front of it; status: what it has done", keeper, NULL},
     {"check", "validate a configuration, start nothing", nd_cmd_check, NULL},
     {"key", "make the key of a pair", nd_cmd_key, NULL},
     {"replay", "a capture through a pair, with kills, and the verdict; or what a recorder kept",
@@ -165,6 +166,19 @@ static int help(int argc, char **argv)
         return ND_DONE;
     of = find_command(options.argv[0]);
     return of ? print_help_of(of) : refuse_command(options.argv[0]);
+}
+
+/* A daemon, or a question to it. */
+static int keeper(int argc, char **argv)
+{
+    struct nd_options options;
+    int error = nd_options_read(&options, argc, argv);
+
+    if (error)
+        return error;
+    if (options.argc && strcmp(options.argv[0], "status") != 0)
+        return nd_usage("keeper", "\"%.40s\", expected status, or nothing", options.argv[0]);
+    return options.argc ? nd_keeper_status(&options) : nd_keeper_run(&options);
 }
 
 /* Output that could not be written is a failure too: a full disk must not look like success. */

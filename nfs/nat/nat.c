@@ -11,6 +11,7 @@
 #include "nflib/chain/chain.h"
 #include "nflib/net/icmp.h"
 #include "nfs/nat/nat_sessions.h"
+#include "nfs/nat/side.h"
 
 #include <string.h>
 
@@ -55,6 +56,20 @@ static void nat_flows(const void *config, struct nf_flows_config *flows)
     nat_ports_limit(&ports, flows);
     if (nat->unsupported == NAT_BY_ADDRESS)
         flows->timeouts[NF_TIMEOUT_OTHER] = flows->timeouts[NF_TIMEOUT_UDP];
+}
+
+uint8_t nat_side_of(const void *config, const struct nf_packet *p, bool by_networks)
+{
+    const struct nat_config *nat = config;
+
+    if (!(p->flags & NF_P_IPV4))
+        return NAT_NO_SIDE;
+    if (by_networks && nf_prefixes_has(&nat->inside, p->saddr))
+        return NF_INSIDE;
+    return (by_networks && nf_prefixes_has(&nat->inside, p->daddr)) ||
+                   nat_outside_has(&nat->outside, p->daddr)
+               ? NF_OUTSIDE
+               : NAT_NO_SIDE;
 }
 
 /* For the log of flows: the translation, as its first packet came and as it left. */

@@ -8,6 +8,7 @@
  */
 #include "nflib/net/icmp.h"
 #include "nfs/nat/nat64.h"
+#include "nfs/nat/side.h"
 
 static const char *const nat64_counters[] = {NAT64_COUNTERS(NF_COUNTER_NAME) NULL};
 static const char *const nat64_dependence[] = {"address_and_port_dependent", "endpoint_independent", NULL};
@@ -75,6 +76,15 @@ static void nat64_flows(const void *config, struct nf_flows_config *flows)
 
     *flows = ((const struct nat64_config *)config)->flows;
     nat_ports_limit(&ports, flows);
+}
+
+uint8_t nat64_side_of(const void *config, const struct nf_packet *p)
+{
+    const struct nat64_config *nat64 = config;
+
+    if (p->flags & NF_P_IPV6_READ && nat64_is_ours(nat64, nf_packet_ipv6_addresses(p) + 16))
+        return NF_INSIDE;
+    return p->flags & NF_P_IPV4 && nat_outside_has(&nat64->outside, p->daddr) ? NF_OUTSIDE : NAT_NO_SIDE;
 }
 
 static uint16_t nat64_next_id(const struct nf *nf)

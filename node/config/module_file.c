@@ -6,8 +6,11 @@
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/trust.h"
 #include "nflib/module/module.h"
+#include "node/base/process.h"
 #include "node/base/text.h"
+#include "node/config/options.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
@@ -15,6 +18,7 @@
 #include <link.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -560,4 +564,29 @@ int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault)
     error = judge(&o);
     close_elf(&file);
     return error;
+}
+
+static int is_module(const struct dirent *entry)
+{
+    size_t len = strlen(entry->d_name);
+
+    return len > 3 && strcmp(entry->d_name + len - 3, ".so") == 0;
+}
+
+void nd_modules_load_installed(const char *command)
+{
+    struct dirent **entries;
+    char path[1024];
+    int n =
+        nd_installed(ND_MODULES, "", path, sizeof(path)) ? scandir(path, &entries, is_module, alphasort) : -1;
+
+    for (int i = 0; i < n; i++) {
+        struct ft_fault fault;
+
+        if (nd_installed(ND_MODULES, entries[i]->d_name, path, sizeof(path)) && nd_module_load(path, &fault))
+            nd_complain(command, fault.text);
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
 }

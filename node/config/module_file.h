@@ -25,4 +25,8 @@ int nd_module_file_check(const char *path, bool quiet, struct ft_fault *fault);
  */
 int nd_module_load(const char *path, struct ft_fault *fault);
 
+/* Loads the modules that are installed with the program. One that cannot be loaded is told by "understudy
+ * COMMAND: ", and is no reason to say nothing of the others. */
+void nd_modules_load_installed(const char *command);
+
 #endif

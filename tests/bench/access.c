@@ -5,7 +5,7 @@
  */
 #include "tests/bench/access.h"
 #include "tools/bench/bench.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "ftcore/base/draw.h"
 #include "nflib/chain/chain.h"
 #include "nflib/shared/shared.h"

@@ -14,7 +14,7 @@
 #define _GNU_SOURCE
 #include "tools/bench/bench.h"
 #include "ftcore/base/clock.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "lane/lane.h"
 #include "tools/pair/child.h"
 

@@ -7,7 +7,7 @@
 #include "tests/bench/access.h"
 #include "tests/bench/redis.h"
 #include "node/config/config.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "tools/bench/bench.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question, one answer, a deadline: against a node that behaves, and against several that do not. */
 #include "tests/help/test.h"
-#include "cli/client.h"
-#include "cli/options.h"
+#include "node/control/client.h"
+#include "node/config/options.h"
 #include "ftcore/base/clock.h"
 
 #include <pthread.h>

@@ -5,7 +5,7 @@
  * machine is. systemctl is a script that notes what it is told.
  */
 #define _GNU_SOURCE /* as fleet/local.c */
-#include "cli/client.h"
+#include "node/control/client.h"
 
 static int ask_node(const char *socket, const json_t *request, int timeout_ms, json_t **answer,
                     struct nd_listener *listener, struct ft_fault *fault);

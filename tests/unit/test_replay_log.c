@@ -3,7 +3,7 @@
  */
 #include "nflib/nf.h"
 #include "node/config/config.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "tests/help/nf.h"
 #include "tests/help/config.h"
 #include "tests/help/recorder.h"

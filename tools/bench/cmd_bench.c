@@ -4,7 +4,7 @@
  * is a wire between two ports, as in the replay tool. Here are the options and the pairs of runs.
  */
 #include "node/base/process.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "tools/bench/bench.h"
 #include "tools/pair/child.h"
 

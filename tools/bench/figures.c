@@ -2,8 +2,7 @@
 /* What the runs of a protection came to: figures, which tables for people, JSON and the report walk by the
  * same columns. */
 #define _GNU_SOURCE
-#include "cli/options.h"
-#include "cli/pair.h"
+#include "node/config/options.h"
 #include "tools/bench/bench.h"
 
 #include <errno.h>

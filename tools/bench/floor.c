@@ -7,7 +7,7 @@
 #define _GNU_SOURCE
 #include "tools/bench/bench.h"
 #include "ftcore/base/clock.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

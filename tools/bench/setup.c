@@ -4,7 +4,7 @@
  * cores of its threads.
  */
 #define _GNU_SOURCE
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "tools/bench/bench.h"
 
 #include <stdio.h>

@@ -2,7 +2,7 @@
 /* See report.h. */
 #define _GNU_SOURCE
 #include "tools/pair/report.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -6,8 +6,7 @@
 #include "ftcore/record/record.h"
 #include "nflib/net/packet.h"
 #include "nflib/stream/stream.h"
-#include "nfs/nat/nat64.h"
-#include "nfs/nat/nat_sessions.h"
+#include "nfs/nat/side.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -141,7 +140,7 @@ static int cooked_head(int link, const uint8_t *data, uint32_t have, uint8_t hea
 
 /* ---- from which side a packet came --------------------------------------------------------------- */
 
-#define UNKNOWN 2
+#define UNKNOWN NAT_NO_SIDE
 
 /* Who began a flow. A tree holds one of each flow, by all that stands before `swapped`. */
 struct flow {
@@ -233,17 +232,18 @@ static bool is_inside(const struct nf_networks *inside, const struct nf_packet *
 }
 
 /* UNKNOWN: neither the networks nor a NAT tells. */
-static uint8_t side_of(const struct nf_packet *p, const struct nf_networks *inside,
-                       const struct nat_config *nat, const struct nat64_config *nat64)
+static uint8_t side_of(const struct nf_packet *p, const struct nf_networks *inside, const void *nat,
+                       const void *nat64)
 {
-    if (is_inside(inside, p, false))
+    uint8_t side = UNKNOWN;
+
+    if (inside && is_inside(inside, p, false))
         return NF_INSIDE;
-    if (is_inside(inside, p, true) ||
-        (nat && p->flags & NF_P_IPV4 && nat_outside_has(&nat->outside, p->daddr)))
+    if (inside && is_inside(inside, p, true))
         return NF_OUTSIDE;
-    if (nat64 && p->flags & NF_P_IPV6_READ && nat64_is_ours(nat64, nf_packet_ipv6_addresses(p) + 16))
-        return NF_INSIDE;
-    return nat64 && p->flags & NF_P_IPV4 && nat_outside_has(&nat64->outside, p->daddr) ? NF_OUTSIDE : UNKNOWN;
+    if (nat)
+        side = nat_side_of(nat, p, !inside);
+    return side == UNKNOWN && nat64 ? nat64_side_of(nat64, p) : side;
 }
 
 const void *nd_nf_config(const struct nf_chain_config *chain, const char *name)
@@ -277,9 +277,7 @@ static void count_wrong(struct nd_tape *tape, struct nf_packet *p)
 static int find_sides(struct nd_tape *tape, const struct nf_chain_config *chain,
                       const struct nf_networks *inside, struct ft_fault *fault)
 {
-    const struct nat_config *nat = nd_nf_config(chain, "nat");
-    const struct nat64_config *nat64 = nd_nf_config(chain, "nat64");
-    const struct nf_networks of_nat = {.ipv4 = nat ? nat->inside : (struct nf_prefixes){0}};
+    const void *nat = nd_nf_config(chain, "nat"), *nat64 = nd_nf_config(chain, "nat64");
     void *flows = NULL;
     int error = 0;
 
@@ -288,7 +286,7 @@ static int find_sides(struct nd_tape *tape, const struct nf_chain_config *chain,
         struct nf_packet p = {.data = tape->bytes + in->at, .len = in->wire, .have = in->have};
 
         count_wrong(tape, &p);
-        in->side = side_of(&p, inside ? inside : &of_nat, nat, nat64);
+        in->side = side_of(&p, inside, nat, nat64);
         struct flow flow = flow_of(&p), *began = find_flow(&flows, &flow);
 
         if (!began)

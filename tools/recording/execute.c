@@ -9,7 +9,7 @@
 #include "ftcore/record/delta.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/tape.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "node/crash/handler.h"
 
 #include <sched.h>

@@ -10,7 +10,7 @@
 #include "tools/recording/recording.h"
 #include "tools/pair/tape.h"
 #include "node/base/event_writer.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 
 #include <dirent.h>
 #include <stdio.h>

@@ -6,8 +6,7 @@
 #include "nflib/chain/chain.h"
 #include "tools/recording/recording.h"
 #include "node/base/event_writer.h"
-#include "cli/options.h"
-#include "cli/pair.h"
+#include "node/config/options.h"
 #include "node/crash/report.h"
 
 #include <arpa/inet.h>

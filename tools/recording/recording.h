@@ -16,7 +16,7 @@
 #ifndef TOOLS_RECORDING_RECORDING_H
 #define TOOLS_RECORDING_RECORDING_H
 
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "logger/recorder/recording.h"
 #include "node/crash/page.h"
 #include "lane/lane.h"

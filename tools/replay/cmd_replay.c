@@ -5,12 +5,11 @@
  * is a wire between two ports.
  */
 #include "node/config/schema.h"
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "tools/replay/replay.h"
 #include "node/base/process.h"
 #include "nflib/chain/chain.h"
 #include "tools/pair/child.h"
-#include "cli/pair.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,7 @@
  * the run when it is over; used by the tool's own process.
  */
 #include "nflib/chain/unread.h"
-#include "cli/options.h"
-#include "cli/pair.h"
+#include "node/config/options.h"
 #include "tools/replay/replay.h"
 
 #include <stdio.h>

@@ -1,27 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The asking side of the control socket: one JSON object a line, one JSON object back. Used by every
- * subcommand but run.
+ * subcommand but run and keeper, and by the agent of a fleet.
  */
-#ifndef CLI_CLIENT_H
-#define CLI_CLIENT_H
+#ifndef NODE_CONTROL_CLIENT_H
+#define NODE_CONTROL_CLIENT_H
 
 #include "ftcore/base/error.h"
 
 #include <jansson.h>
 #include <sys/types.h>
-
-/* Exit codes of all commands (docs/reference.md). */
-enum nd_exit {
-    ND_DONE = 0,
-    ND_NOT_EQUAL = 1, /* also: drill failed, degraded, syncing */
-    ND_UNPROTECTED = 2,
-    ND_USAGE = 64,
-    ND_DATA = 65,
-    ND_NO_ANSWER = 69,
-    ND_SOFTWARE = 70,
-    ND_NO_PERMISSION = 77,
-};
 
 /* Who made the socket that answered, by the kernel's word and at that time. */
 struct nd_listener {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One question to a control socket, with a deadline over all of it; see client.h. */
 #define _GNU_SOURCE
-#include "cli/client.h"
+#include "node/control/client.h"
 #include "ftcore/base/clock.h"
 #include "node/control/server.h"
 

@@ -4,7 +4,7 @@
  * options are among those that most have: configuration, node, JSON. What --help, the manual page and the
  * completion say is made from these tables.
  */
-#include "cli/options.h"
+#include "node/config/options.h"
 #include "ftcore/base/check.h"
 #include "node/config/schema.h"
 
@@ -337,6 +337,18 @@ void nd_syntax_print(const struct nd_syntax *s, const char *summary)
     printf("%s%s\n%s\n", *usage ? " " : "", usage, summary);
     for (const struct nd_option *o = s->options; o->name; o++)
         print_option(o);
+}
+
+void nd_complain(const char *command, const char *text)
+{
+    fprintf(stderr, "understudy %s: %s\n", command, text);
+}
+
+int nd_print_json(const json_t *object)
+{
+    int failed = json_dumpf(object, stdout, JSON_COMPACT);
+
+    return failed || putchar('\n') == EOF ? ND_SOFTWARE : ND_DONE;
 }
 
 bool nd_options_replaceable(const char *path, const char *const heads[], unsigned count, size_t len)

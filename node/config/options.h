@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The command lines of all subcommands. A table has a row for each option of a subcommand; parsing, refusals
- * and the usage text follow from it. Every refusal is one line on stderr.
+ * The command lines of all subcommands, and their exit codes. A table has a row for each option of a
+ * subcommand; parsing, refusals and the usage text follow from it. Every refusal is one line on stderr.
  */
-#ifndef CLI_OPTIONS_H
-#define CLI_OPTIONS_H
+#ifndef NODE_CONFIG_OPTIONS_H
+#define NODE_CONFIG_OPTIONS_H
 
-#include "cli/client.h"
-
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Exit codes of all commands (docs/reference.md). */
+enum nd_exit {
+    ND_DONE = 0,
+    ND_NOT_EQUAL = 1, /* also: drill failed, degraded, syncing */
+    ND_UNPROTECTED = 2,
+    ND_USAGE = 64,
+    ND_DATA = 65,
+    ND_NO_ANSWER = 69,
+    ND_SOFTWARE = 70,
+    ND_NO_PERMISSION = 77,
+};
 
 enum nd_option_kind {
     ND_OPTION_FLAG,   /* bool: whether the option is there; it takes no value */
@@ -118,6 +129,11 @@ int nd_exit_of_file(int error);
  * 65, for the file asks for more than this machine has. */
 int nd_exit_of_start(int error);
 
+/* "understudy COMMAND: TEXT" on stderr. */
+void nd_complain(const char *command, const char *text);
+/* One JSON object and a line end on stdout: 0 or ND_SOFTWARE. */
+int nd_print_json(const json_t *object);
+
 /* Whether a command may write its results to `path`, so that a slip of the hand costs no file of other use:
  * nothing is there, or no regular file, or one that is empty or begins with one of `heads` (each of `len`
  * bytes). */
@@ -132,9 +148,10 @@ extern const struct nd_syntax nd_drill_syntax, nd_replay_syntax, nd_bench_syntax
     nd_nfs_syntax, nd_show_syntax, nd_new_nf_syntax;
 
 int nd_cmd_run(int argc, char **argv);
-int nd_cmd_keeper(int argc, char **argv);
-/* Asks the keeper whose control socket that is, and prints its status. */
-int nd_keeper_status(const char *control, bool json);
+/* The keeper of the file, or that of -n, until it is told to end. */
+int nd_keeper_run(const struct nd_options *options);
+/* Asks it, and prints its status. */
+int nd_keeper_status(const struct nd_options *options);
 int nd_cmd_drill(int argc, char **argv);
 int nd_cmd_check(int argc, char **argv);
 int nd_cmd_key(int argc, char **argv);
