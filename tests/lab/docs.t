@@ -519,7 +519,7 @@ ok "a reader finds six things by the contents alone" check_reader
 
 # What is said of exit codes: each code that the program has, and no other.
 check_codes() {
-    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/cli/client.h" | sort -n) \
+    diff <(sed -n '/^enum nd_exit/,/^};/s/.* = \([0-9]*\),.*/\1/p' "$root/node/config/options.h" | sort -n) \
         <(sed -n '/^## Exit codes/,/^## The/p' "$reference" | sed -n 's/^| \([0-9]*\) |.*/\1/p' | sort -nu)
 }
 ok "every exit code is in the reference" check_codes
