@@ -321,6 +321,7 @@ static json_t *reach(json_t *o, const char **path, size_t i)
 #define PORT          watch->health.port[i]
 #define WAY           s->link.ways.way[i]
 #define AGAIN(path, ...)
+#define WORDS(paths, text)
 #define FIELD(path, value, ...)                                                                              \
     for (i = 0, key = path; (at = reach(o, &key, i)); i++, key = path)                                       \
         json_object_set_new(at, key, value);

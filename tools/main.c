@@ -123,13 +123,16 @@ static int print_help(void)
 static const struct words {
     const char *topic, *of, *names, *text;
 } words[] = {
-#define FIELDS(names, text)       {"fields", NULL, names, text},
+#define FIELD(...)
+#define AGAIN(...)
+#define WORDS(names, text)        {"fields", NULL, names, text},
 #define COUNTERS(nf, names, text) {"counters", nf, names, text},
 #define EVENTS(names, text)       {"events", NULL, names, text},
 #define MESSAGES(line, text)      {"messages", NULL, line, text},
 #define REPORT(line, text)        {"report", NULL, line, text},
 #define COLUMNS(names, text)      {"columns", NULL, names, text},
 #define CRASH(keys, text)         {"crash", NULL, keys, text},
+#include "node/metrics/fields.def"
 #include "tools/words.def"
 };
 

@@ -21,6 +21,7 @@
 
 #define FIELD(path, value, ...) AGAIN(path, __VA_ARGS__)
 #define AGAIN(at, ...)          {.path = (at), __VA_ARGS__},
+#define WORDS(paths, text)
 static const struct nd_metric fields[] = {
 #include "node/metrics/fields.def"
 };
