@@ -79,9 +79,9 @@ HELP   := $(patsubst tests/%.c,$(BUILD)/obj/tests/%.o,$(wildcard tests/help/*.c)
 # table (AUDIT_ALL in tests/lab/replay.sh): so dpi is in both. check runs the others.
 MORE   := afxdp apply apply-confirm apply-kill apply-routes chains checksums conflict crash demos dpi fleet-drills greedy hairpin \
           hostile hung install keeper-bugs keeper-device keeper-files keeper-poison keeper-two lanes-diverge link-port log machine members-past \
-          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison policies push recorder-lanes \
-          replay-inside replay-lanes rest right-ends rules server-loss show stale try verdict ways
-LONGER := apply-kill-interfaces arbiter arbiter-tls digests dpi-pair fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
+          members-strict members-tls memif nat-log nat64 on-crash outside-nf poison push recorder-lanes \
+          replay-inside replay-lanes rest right-ends rules server-loss show stale table-lanes try verdict ways
+LONGER := apply-kill-interfaces arbiter arbiter-tls digests fight fleet-balance fleet-bgp fleet-change fleet-etcd fleet-liar fleet-metrics fleet-tls fleet-upgrade fragments-lanes full heap inspect interfaces ips-evasion jumbo keeper-apply \
           keeper-poison-bugs keeper-trojan lanes-modes large-frames \
           load-balancer-ipv6 matrix metrics nfs privilege reasons recorder redis refused-version replay syn-proxy trace track track-frr upgrade vlan ways-members ways-tls
 LABMORE := $(MORE:%=tests/lab/%.t)

@@ -3,7 +3,8 @@
  * The prober as a program of its own, for the lab and the demo:
  *
  *   probe serve ADDRESS PORT
- *   probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--from SPACE] [--to SPACE] [-o json]
+ *   probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--flow-interval-us N]
+ *       [--from SPACE] [--to SPACE] [-o json]
  *   probe bytes SEED COUNT                COUNT bytes that follow from SEED, to stdout
  *
  * `run` ends after N seconds or on SIGTERM or SIGINT, and then tells what it saw; on SIGUSR1 it tells what it
@@ -33,12 +34,11 @@ static void on_ask(int signal_number)
 
 static int usage(void)
 {
-    fputs(
-        "usage: probe serve ADDRESS PORT\n"
-        "       probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--from SPACE] [--to SPACE] "
-        "[-o json]\n"
-        "       probe bytes SEED COUNT\n",
-        stderr);
+    fputs("usage: probe serve ADDRESS PORT\n"
+          "       probe run ADDRESS PORT --seconds N [--interval-us N] [--flows N] [--flow-interval-us N]\n"
+          "           [--from SPACE] [--to SPACE] [-o json]\n"
+          "       probe bytes SEED COUNT\n",
+          stderr);
     return 64;
 }
 
@@ -106,9 +106,13 @@ static int report(const struct nd_prober *p, uint64_t begin, uint64_t end, bool 
 
 static int run(int argc, char **argv)
 {
-    static const struct option longs[] = {{"seconds", 1, NULL, 's'}, {"interval-us", 1, NULL, 'i'},
-                                          {"flows", 1, NULL, 'n'},   {"from", 1, NULL, 'f'},
-                                          {"to", 1, NULL, 't'},      {"output", 1, NULL, 'o'},
+    static const struct option longs[] = {{"seconds", 1, NULL, 's'},
+                                          {"interval-us", 1, NULL, 'i'},
+                                          {"flow-interval-us", 1, NULL, 'm'},
+                                          {"flows", 1, NULL, 'n'},
+                                          {"from", 1, NULL, 'f'},
+                                          {"to", 1, NULL, 't'},
+                                          {"output", 1, NULL, 'o'},
                                           {NULL, 0, NULL, 0}};
     struct nd_probe_options o = {.address = argv[2],
                                  .port = (uint16_t)atoi(argv[3]),
@@ -125,6 +129,9 @@ static int run(int argc, char **argv)
             break;
         case 'i':
             o.interval_us = (uint32_t)atoi(optarg);
+            break;
+        case 'm':
+            o.flow_interval_us = (uint32_t)atoi(optarg);
             break;
         case 'n':
             o.flows = (uint32_t)atoi(optarg);

@@ -46,7 +46,7 @@ traffic_begins() {
     touch "$work/on"
     lasting & lasting=$!
     rounds 2>"$work/rounds.err" & rounding=$!
-    "$probe" run 203.0.113.100 7017 --seconds 900 --interval-us 5000 --flows 4 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
+    "$probe" run 203.0.113.100 7017 --seconds 900 --interval-us 20000 --flows 4 --flow-interval-us 20000 --from "${LAB_PREFIX}client" --to "${LAB_PREFIX}server" \
         -o json >"$work/probe.json" &
     prober=$!
     answers=0
@@ -62,7 +62,7 @@ ask_prober() {
 }
 told_more() { [ "$(wc -l <"$work/probe.json")" -gt "$1" ]; }
 seen() { tail -n 1 "$work/probe.json" | jq -r "$1"; }
-answered() { ask_prober && [ "$(seen .received)" -gt $((answers + 20)) ]; }
+answered() { ask_prober && [ "$(seen .received)" -gt $((answers + 5)) ]; }
 goes_on() { soon 30 answered; }
 
 whole() { # ROW: behind each
@@ -89,7 +89,7 @@ web_begins() { # behind what a configuration's hosts need
         lasting_sum=$(sha256sum <"$work/files/lasting" | cut -d' ' -f1)
     }
     [ ${#hosts[@]} = 1 ] || listen+=":80; listen ${hosts[1]}"
-    WEB_RATE=1000000 WEB_HOST=$listen ok "$configuration: a web server behind the chain" web_serve "$work" || exit 1
+    WEB_RATE=500000 WEB_HOST=$listen ok "$configuration: a web server behind the chain" web_serve "$work" || exit 1
     traffic_begins
 }
 
