@@ -42,7 +42,9 @@ V ?=
 Q  = $(if $(V),,@echo '  $@' && )
 CC      := gcc
 VERSION := 0.3.0
-LIBS    := liblz4 msgpack libxxhash yaml-0.1 jansson libpcap openssl libseccomp libmicrohttpd libcurl libdw libfixbuf
+# Debian 12 has it as msgpack, later ones as msgpack-c.
+MSGPACK := $(shell pkg-config --exists msgpack-c && echo msgpack-c || echo msgpack)
+LIBS    := liblz4 $(MSGPACK) libxxhash yaml-0.1 jansson libpcap openssl libseccomp libmicrohttpd libcurl libdw libfixbuf
 TESTLIB := cmocka
 
 WARN   := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla

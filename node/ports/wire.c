@@ -77,14 +77,14 @@ void nd_link_port_begin(struct nd_wire_port *port, struct rte_mempool *pool)
 
 void nd_link_port_watch(struct nd_wire_port *port, uint64_t now)
 {
-    struct rte_eth_link link = {.link_status = RTE_ETH_LINK_UP};
+    struct rte_eth_link link;
     int user = atomic_load_explicit(&port->user, memory_order_acquire);
 
     if (!port->is_open || !port->connects || now - port->looked < LOOK_NS)
         return;
     port->looked = now;
-    (void)rte_eth_link_get_nowait(port->id, &link);
-    if (user == ND_WIRE_LANE && link.link_status != RTE_ETH_LINK_UP) {
+    if (user == ND_WIRE_LANE && rte_eth_link_get_nowait(port->id, &link) == 0 &&
+        link.link_status != RTE_ETH_LINK_UP) {
         atomic_store_explicit(&port->user, ND_WIRE_ASKED, memory_order_release);
     } else if (user == ND_WIRE_MAIN) {
         (void)rte_eth_dev_stop(port->id);
