@@ -122,7 +122,7 @@ $(BUILD)/understudy-next: $(NEXTOBJ) $(filter-out $(MODULEOBJ),$(filter $(BUILD)
 $(NEXTOBJ): $(BUILD)/next/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(DPDK_CFLAGS) -DALLOW_EXPERIMENTAL_API -include tests/next.h -UUNDERSTUDY_VERSION -DUNDERSTUDY_VERSION='"0.next"' $(ARCH) -c -o $@ $<
-$(BUILD)/tests/unit/test_format: $(BUILD)/next/tests/unit/test_format.o $(patsubst %.c,$(BUILD)/next/%.o,$(wildcard ftcore/base/*.c ftcore/region/*.c ftcore/record/*.c))
+$(BUILD)/tests/unit/test_format: $(BUILD)/next/tests/unit/test_format.o $(BUILD)/obj/tests/help/test.o $(patsubst %.c,$(BUILD)/next/%.o,$(wildcard ftcore/base/*.c ftcore/region/*.c ftcore/record/*.c))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(SANFLAGS) -pthread -o $@ $^ $(LDLIBS) $(shell pkg-config --libs $(TESTLIB))
 $(BUILD)/next/tests/unit/test_format.o: tests/unit/test_format.c

@@ -418,22 +418,6 @@ void help_capture_free(struct help_capture *capture)
     free(capture->list);
 }
 
-int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_t n,
-                        void (*over_ipv6)(void **state))
-{
-    struct CMUnitTest *all = calloc(2 * n + 1, sizeof(*all));
-    int failed;
-
-    if (!all)
-        return 1;
-    memcpy(all, tests, n * sizeof(*all));
-    all[n] = (struct CMUnitTest){"over_ipv6", over_ipv6, NULL, NULL, NULL};
-    memcpy(&all[n + 1], tests, n * sizeof(*all));
-    failed = _cmocka_run_group_tests(group, all, 2 * n + 1, NULL, NULL);
-    free(all);
-    return failed;
-}
-
 /* ---- a capture again and again ------------------------------------------------------------------------ */
 
 static uint32_t header_bytes(const struct help_captured *c)

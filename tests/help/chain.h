@@ -37,21 +37,16 @@ void help_chain_again(struct help_chain *h);
 void help_chain_close(struct help_chain *h);
 
 /*
- * A cmocka test of `void f(void)`. What help_chain_before points to is called inside the test and may open
+ * A test without a state. What help_chain_before points to is called inside the test and may open
  * the chain: cmocka sets its handler of SIGSEGV before each test, and the audit's must come later. A chain
  * that is still open behind the test is closed.
  */
-#define HELP_CASE(f)                                                                                         \
-    {                                                                                                        \
-#f, help_chain_case, NULL, help_chain_case_end, (void *)(f)                                          \
-    }
+#define CHAIN_TEST(name)                                                                                     \
+    static void name(void);                                                                                  \
+    TEST_LIST(name##_is_listed, #name, help_chain_case, NULL, help_chain_case_end, (void *)(name))           \
+    static void name(void)
 
 extern void (*help_chain_before)(void); /* NULL: nothing */
-struct CMUnitTest;
-
-/* Runs `n` of them over IPv4, then all again behind `over_ipv6`, as one group. For main. */
-int help_chain_run_both(const char *group, const struct CMUnitTest *tests, size_t n,
-                        void (*over_ipv6)(void **state));
 
 void help_chain_case(void **test);
 int help_chain_case_end(void **test);

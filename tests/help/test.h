@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What every test program needs: cmocka, which wants these headers before its own. */
+/*
+ * What every test program needs: cmocka, which wants these headers before its own, and the list of its tests.
+ * A test is listed where it stands: `TEST(name) {…}`, and they run in the order of the file. A program that
+ * has no main() gets one that runs them.
+ */
 #ifndef TESTS_HELP_TEST_H
 #define TESTS_HELP_TEST_H
 
@@ -12,5 +16,33 @@
 
 /* cmocka gives each test a state, and few have use for it. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
+
+#define TEST(name) TEST_WITH(name, NULL, NULL)
+#define TEST_WITH(name, setup, teardown)                                                                     \
+    static void name(void **state);                                                                          \
+    TEST_LIST(name##_is_listed, #name, name, setup, teardown, NULL)                                          \
+    static void name(void **state)
+
+/* One function may be several tests, by what state each has. */
+#define TEST_LIST(listed, name, function, setup, teardown, state)                                            \
+    __attribute__((constructor)) static void listed(void)                                                    \
+    {                                                                                                        \
+        help_test(__LINE__, &(struct CMUnitTest){name, function, setup, teardown, state});                   \
+    }
+
+/* What stands before the first test and behind the last one. */
+#define TESTS_SHARE(setup, teardown)                                                                         \
+    __attribute__((constructor)) static void tests_share(void)                                               \
+    {                                                                                                        \
+        help_tests_share(setup, teardown);                                                                   \
+    }
+
+void help_test(unsigned line, const struct CMUnitTest *test);
+void help_tests_share(int (*setup)(void **state), int (*teardown)(void **state));
+
+/* For a main() that has more to do: runs them all, and gives how many failed. */
+int help_tests_run(void);
+/* The same, and all of them again behind the test `between`. */
+int help_tests_run_twice(const char *name, void (*between)(void **state));
 
 #endif

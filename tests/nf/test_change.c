@@ -120,7 +120,7 @@ static void open_chain(const char *nfs)
     begin_flows();
 }
 
-static void test_rule_added(void)
+CHAIN_TEST(test_rule_added)
 {
     struct nft_seen seen;
     struct flow fresh = {.host = NFT_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
@@ -139,7 +139,7 @@ static void test_rule_added(void)
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_created"), FLOWS + 1);
 }
 
-static void test_action_changed(void)
+CHAIN_TEST(test_action_changed)
 {
     struct flow fresh = {.host = NFT_IP(10, 1, 2, 99), .remote = REMOTE + 1, .port = 999, .proto = 17};
 
@@ -154,7 +154,7 @@ static void test_action_changed(void)
 }
 
 /* What an operator has set of a rule stays through a change of other lines, but not of its own. */
-static void test_live_rule_stays(void)
+CHAIN_TEST(test_live_rule_stays)
 {
     struct flow fresh = {.host = NFT_IP(10, 1, 2, 99), .remote = REMOTE, .port = 999, .proto = 17};
 
@@ -170,7 +170,7 @@ static void test_live_rule_stays(void)
     assert_true(send_out(&fresh, 0, NULL));
 }
 
-static void test_nf_added(void)
+CHAIN_TEST(test_nf_added)
 {
     open_chain(NAT WALL MONITOR);
     must_change(NAT WALL LIMITER MONITOR, NULL);
@@ -181,7 +181,7 @@ static void test_nf_added(void)
     flows_go_on(0, FLOWS);
 }
 
-static void test_nf_taken_out(void)
+CHAIN_TEST(test_nf_taken_out)
 {
     open_chain(NAT LIMITER WALL MONITOR);
     must_change(NAT WALL, NULL);
@@ -193,7 +193,7 @@ static void test_nf_taken_out(void)
 }
 
 /* Flows that stay have their timers: they end as they would have. */
-static void test_timers_go_on(void)
+CHAIN_TEST(test_timers_go_on)
 {
     open_chain(NAT WALL MONITOR);
     must_change("    - nat: { outside: 203.0.113.1, tcp_established: 60, udp: 30 }\n" WALL MONITOR, NULL);
@@ -205,7 +205,7 @@ static void test_timers_go_on(void)
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "nat")), 0);
 }
 
-static void test_backend_added(void)
+CHAIN_TEST(test_backend_added)
 {
     static const char one[] = "10.9.0.1", two[] = "10.9.0.1 10.9.0.2", other[] = "10.9.0.2";
     struct nft_spec s = {.src = NFT_IP(10, 1, 2, 3),
@@ -243,7 +243,7 @@ static void test_backend_added(void)
     help_chain_has(&h, "load_balancer", "\"backend\":\"10.9.0.1:0\",\"state\":\"gone\",\"connections\":0");
 }
 
-static void test_limits_changed(void)
+CHAIN_TEST(test_limits_changed)
 {
     open_chain(NAT LIMITER);
     must_change(NAT "    - rate_limiter: { clients: inside, pps: 1, burst_packets: 1 }\n", NULL);
@@ -252,7 +252,7 @@ static void test_limits_changed(void)
     assert_false(send_out(&flows[0], NFT_ACK, NULL));
 }
 
-static void test_refused(void)
+CHAIN_TEST(test_refused)
 {
     open_chain(NAT WALL MONITOR);
     refused("    - nat: { outside: 203.0.113.1, ports: 2000-60000 }\n" WALL MONITOR, NULL,
@@ -272,7 +272,7 @@ static void test_refused(void)
 }
 
 /* What differs stands at the end of a list whose text is longer than any line. */
-static void test_long_list(void)
+CHAIN_TEST(test_long_list)
 {
     char nfs[2][1024];
 
@@ -288,7 +288,7 @@ static void test_long_list(void)
 }
 
 /* In a full table the oldest that is being opened goes first, and the order is as it was. */
-static void test_order_of_transitory(void)
+CHAIN_TEST(test_order_of_transitory)
 {
     struct flow first = {.host = NFT_IP(10, 2, 0, 1), .remote = REMOTE, .port = 1, .proto = 6},
                 second = first, third = first;
@@ -315,7 +315,7 @@ static bool send_fragment(uint16_t id, bool later)
 }
 
 /* Of datagrams under way the newest find room in a smaller table, and the order is as it was. */
-static void test_order_of_fragments(void)
+CHAIN_TEST(test_order_of_fragments)
 {
     help_chain_open(&h, "    - firewall: { rules: firewall.rules, max_fragments: 8 }\n", RULES, 1);
     h.now = HELP_SECOND;
@@ -336,7 +336,7 @@ static void test_order_of_fragments(void)
 }
 
 /* How long packets wait: told, not judged. */
-static void test_many_flows(void)
+CHAIN_TEST(test_many_flows)
 {
     struct timespec from, to;
     struct nft_spec s = {.dst = REMOTE, .dport = 53, .proto = 17, .payload = 20};
@@ -497,7 +497,7 @@ static void answer_flows(unsigned to)
         }
 }
 
-static void test_flows_of_both_lanes_go_on(void **state)
+TEST(test_flows_of_both_lanes_go_on)
 {
     open_lanes(LANES_NAT MONITOR);
     send_flows(0, LANES_FLOWS / 2);
@@ -509,19 +509,4 @@ static void test_flows_of_both_lanes_go_on(void **state)
     send_flows(0, LANES_FLOWS);
     answer_flows(LANES_FLOWS);
     close_lanes();
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(test_rule_added),         HELP_CASE(test_action_changed),
-        HELP_CASE(test_nf_added),           HELP_CASE(test_nf_taken_out),
-        HELP_CASE(test_timers_go_on),       HELP_CASE(test_backend_added),
-        HELP_CASE(test_limits_changed),     HELP_CASE(test_refused),
-        HELP_CASE(test_long_list),          HELP_CASE(test_order_of_transitory),
-        HELP_CASE(test_order_of_fragments), HELP_CASE(test_many_flows),
-        HELP_CASE(test_live_rule_stays),    cmocka_unit_test(test_flows_of_both_lanes_go_on),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

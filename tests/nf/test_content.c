@@ -108,7 +108,7 @@ static void sessions_are_what_packets_make_of_them(const char *name)
     ft_audit_resume(h.region);
 }
 
-static void fragments_point_to_sessions(void)
+CHAIN_TEST(fragments_point_to_sessions)
 {
     struct nf_sessions *t;
     struct nf_noted *noted;
@@ -140,7 +140,7 @@ static void fragments_point_to_sessions(void)
 
 /* ---- hosts ---- */
 
-static void hosts_are_those_of_their_sessions(void)
+CHAIN_TEST(hosts_are_those_of_their_sessions)
 {
     struct nf_session_host *one, *two;
     struct nf_sessions *t;
@@ -179,7 +179,7 @@ static void hosts_are_those_of_their_sessions(void)
 
 /* ---- nat ---- */
 
-static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
+CHAIN_TEST(mappings_of_the_nat_and_its_ports_lead_to_each_other)
 {
     char taken[64], nobodys[64];
     uint32_t first, free;
@@ -218,7 +218,7 @@ static void mappings_of_the_nat_and_its_ports_lead_to_each_other(void)
 
 /* ---- firewall ---- */
 
-static void rules_of_the_firewall_are_those_of_its_file(void)
+CHAIN_TEST(rules_of_the_firewall_are_those_of_its_file)
 {
     struct fw {
         struct fw_rule *rules;
@@ -247,7 +247,7 @@ static void rules_of_the_firewall_are_those_of_its_file(void)
 
 /* ---- monitor ---- */
 
-static void flows_of_the_monitor_have_timers(void)
+CHAIN_TEST(flows_of_the_monitor_have_timers)
 {
     open_one("    - monitor: { max_flows: 40 }\n", NULL);
     send_from(NF_INSIDE, A, 1000, B, 80, 6);
@@ -258,7 +258,7 @@ static void flows_of_the_monitor_have_timers(void)
 
 /* ---- load balancer ---- */
 
-static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
+CHAIN_TEST(flows_of_the_balancer_and_its_backends_lead_to_each_other)
 {
     struct lb *lb;
     struct lb_flow *flow;
@@ -292,7 +292,7 @@ static void flows_of_the_balancer_and_its_backends_lead_to_each_other(void)
 
 /* ---- rate limiter, forward ---- */
 
-static void the_limiters_clients_are_where_it_made_them(void)
+CHAIN_TEST(the_limiters_clients_are_where_it_made_them)
 {
     struct rl {
         struct nf_shared_map *clients;
@@ -316,7 +316,7 @@ static void the_limiters_clients_are_where_it_made_them(void)
     help_chain_close(&h);
 }
 
-static void the_numbers_of_forward_are_where_it_made_them(void)
+CHAIN_TEST(the_numbers_of_forward_are_where_it_made_them)
 {
     void **fwd;
 
@@ -331,7 +331,7 @@ static void the_numbers_of_forward_are_where_it_made_them(void)
 
 /* ---- vlan_qos, policer ---- */
 
-static void classes_are_those_of_the_file(void)
+CHAIN_TEST(classes_are_those_of_the_file)
 {
     const uint32_t none = 9;
     struct nf_shared_map **policer;
@@ -362,7 +362,7 @@ static void classes_are_those_of_the_file(void)
 
 /* ---- the chain's neighbours ---- */
 
-static void neighbours_are_on_ports_that_there_are(void)
+CHAIN_TEST(neighbours_are_on_ports_that_there_are)
 {
     static const char text[] =
         "    - monitor: { max_flows: 40 }\n"
@@ -395,22 +395,4 @@ static void neighbours_are_on_ports_that_there_are(void)
     content_is_refused("193 neighbours never give way, expected at most 192");
     ft_audit_resume(h.region);
     help_chain_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(hosts_are_those_of_their_sessions),
-        HELP_CASE(mappings_of_the_nat_and_its_ports_lead_to_each_other),
-        HELP_CASE(rules_of_the_firewall_are_those_of_its_file),
-        HELP_CASE(flows_of_the_monitor_have_timers),
-        HELP_CASE(fragments_point_to_sessions),
-        HELP_CASE(flows_of_the_balancer_and_its_backends_lead_to_each_other),
-        HELP_CASE(the_limiters_clients_are_where_it_made_them),
-        HELP_CASE(the_numbers_of_forward_are_where_it_made_them),
-        HELP_CASE(classes_are_those_of_the_file),
-        HELP_CASE(neighbours_are_on_ports_that_there_are),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

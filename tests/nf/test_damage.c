@@ -429,53 +429,38 @@ static void chain_refuses_damage_or_runs_on_it(const char *nfs, unsigned lanes, 
     close_chain();
 }
 
-static void a_site_refuses_damage_or_runs_on_it(void **state)
+TEST(a_site_refuses_damage_or_runs_on_it)
 {
     chain_refuses_damage_or_runs_on_it(EDGE, 1, 1200);
 }
 
-static void a_site_with_a_service_refuses_damage_or_runs_on_it(void **state)
+TEST(a_site_with_a_service_refuses_damage_or_runs_on_it)
 {
     chain_refuses_damage_or_runs_on_it(BALANCED, 1, 1200);
 }
 
-static void a_port_for_each_end_refuses_damage_or_runs_on_it(void **state)
+TEST(a_port_for_each_end_refuses_damage_or_runs_on_it)
 {
     chain_refuses_damage_or_runs_on_it(MAPPED("by_address"), 1, 800);
     chain_refuses_damage_or_runs_on_it(MAPPED("pass"), 1, 800);
 }
 
-static void two_lanes_of_it_refuse_damage_or_run_on_it(void **state)
+TEST(two_lanes_of_it_refuse_damage_or_run_on_it)
 {
     chain_refuses_damage_or_runs_on_it(BALANCED, 2, 1000);
 }
 
-static void a_campus_refuses_damage_or_runs_on_it(void **state)
+TEST(a_campus_refuses_damage_or_runs_on_it)
 {
     chain_refuses_damage_or_runs_on_it(CAMPUS, 1, 1200);
 }
 
-static void lanes_that_share_all_refuse_damage_or_run_on_it(void **state)
+TEST(lanes_that_share_all_refuse_damage_or_run_on_it)
 {
     chain_refuses_damage_or_runs_on_it(RACE, 2, 800);
 }
 
-static void what_looks_into_payload_refuses_damage_or_runs_on_it(void **state)
+TEST(what_looks_into_payload_refuses_damage_or_runs_on_it)
 {
     chain_refuses_damage_or_runs_on_it(INSPECT, 2, 800);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_site_refuses_damage_or_runs_on_it),
-        cmocka_unit_test(a_site_with_a_service_refuses_damage_or_runs_on_it),
-        cmocka_unit_test(a_port_for_each_end_refuses_damage_or_runs_on_it),
-        cmocka_unit_test(two_lanes_of_it_refuse_damage_or_run_on_it),
-        cmocka_unit_test(a_campus_refuses_damage_or_runs_on_it),
-        cmocka_unit_test(lanes_that_share_all_refuse_damage_or_run_on_it),
-        cmocka_unit_test(what_looks_into_payload_refuses_damage_or_runs_on_it),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

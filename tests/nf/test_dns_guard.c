@@ -73,7 +73,7 @@ static bool query(const char *name)
     return payload(NF_INSIDE, dns, put_query(dns, name));
 }
 
-static void listed_domains_and_what_is_below_are_dropped(void)
+CHAIN_TEST(listed_domains_and_what_is_below_are_dropped)
 {
     help_chain_open(&h, GUARD(", action: drop"), LIST, 3);
     assert_false(query("bad.example"));
@@ -94,7 +94,7 @@ static void listed_domains_and_what_is_below_are_dropped(void)
 
 /* A label may have any byte in it, and is one label: "a.evil", and one that ends as if "evil" were another.
  */
-static void what_is_inside_of_a_label_parts_nothing(void)
+CHAIN_TEST(what_is_inside_of_a_label_parts_nothing)
 {
     static const uint8_t length[] = "\1\1\1\0\0\1\0\0\0\0\0\0\6a\4evil\3com\0\0\1\0\1";
     static const uint8_t dns[] = "\1\1\1\0\0\1\0\0\0\0\0\0\6a.evil\3com\0\0\1\0\1";
@@ -133,7 +133,7 @@ static void is_soa(const uint8_t *at, uint16_t zone)
 }
 #define SOA_LEN 50u
 
-static void a_listed_name_is_answered_that_there_is_none(void)
+CHAIN_TEST(a_listed_name_is_answered_that_there_is_none)
 {
     static const uint8_t head[12] = {0x12, 0x34, 0x81, 0x83, 0, 1, 0, 0, 0, 1, 0, 0};
     struct nft_seen seen;
@@ -192,7 +192,7 @@ static uint32_t begin_query(uint8_t *dns)
 }
 
 /* RFC 6891, 6.1.1, RFC 4035, 3.2.1 and 3.2.2: OPT is answered by OPT, DO and CD are copied; AD is not. */
-static void edns_is_answered(void)
+CHAIN_TEST(edns_is_answered)
 {
     static const uint8_t opt[11] = {0, 0, OPT, 0x04, 0xd0};
     const uint8_t *answer;
@@ -217,7 +217,7 @@ static void edns_is_answered(void)
 }
 
 /* RFC 6891, 6.1.3: extended RCODE 16, and the version that is spoken. */
-static void another_version_is_refused(void)
+CHAIN_TEST(another_version_is_refused)
 {
     const uint8_t *answer;
     uint8_t dns[512];
@@ -237,7 +237,7 @@ static void another_version_is_refused(void)
 
 /* RFC 7873, 5.2 and 5.3: the client's cookie comes back with a server's: the one that came with it, or one
  * that is made, the same for the same client and another for another. */
-static void cookies_come_back(void)
+CHAIN_TEST(cookies_come_back)
 {
     static const uint8_t known[28] = {0, 10, 0, 24, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
     const uint8_t *answer;
@@ -264,7 +264,7 @@ static void cookies_come_back(void)
 }
 
 /* RFC 6891, 6.1.1 and 7, RFC 7873, 5.2.2: the query is answered that it breaks the format. */
-static void broken_edns_is_a_format_error(void)
+CHAIN_TEST(broken_edns_is_a_format_error)
 {
     static const struct {
         const char *options;
@@ -315,7 +315,7 @@ static void broken_edns_is_a_format_error(void)
 }
 
 /* OPT need not be the last record, nor the first. */
-static void other_records_do_not_hide_it(void)
+CHAIN_TEST(other_records_do_not_hide_it)
 {
     const uint8_t *answer;
     uint8_t dns[512];
@@ -335,7 +335,7 @@ static void other_records_do_not_hide_it(void)
 }
 
 /* A client that has signed its query discards what is not signed (RFC 8945, 5.3; RFC 2931, 3.2). */
-static void a_signed_query_is_dropped_without_an_answer(void)
+CHAIN_TEST(a_signed_query_is_dropped_without_an_answer)
 {
     static const uint16_t types[] = {250, 24}; /* TSIG, SIG(0) */
     uint8_t dns[512];
@@ -353,7 +353,7 @@ static void a_signed_query_is_dropped_without_an_answer(void)
 }
 
 /* NOTIFY, UPDATE and all other opcodes ask for no name. */
-static void only_queries_are_looked_at(void)
+CHAIN_TEST(only_queries_are_looked_at)
 {
     uint8_t dns[512];
     uint32_t n = begin_query(dns);
@@ -367,7 +367,7 @@ static void only_queries_are_looked_at(void)
 }
 
 /* The longest name, and the longest cookie: no longer than any client takes (RFC 1035, 4.2.1). */
-static void the_longest_answer_has_512_bytes_at_most(void)
+CHAIN_TEST(the_longest_answer_has_512_bytes_at_most)
 {
     static const uint8_t cookie[44] = {0, 10, 0, 40};
     const uint8_t *answer;
@@ -391,7 +391,7 @@ static void the_longest_answer_has_512_bytes_at_most(void)
     is_soa(answer + 12 + 259, 12 + 252);
 }
 
-static void a_listed_name_is_answered_over_ipv6(void)
+CHAIN_TEST(a_listed_name_is_answered_over_ipv6)
 {
     uint8_t packet[512] = {[12] = 0x86, [13] = 0xdd, [14] = 0x60, [20] = 17, [21] = 9};
     const struct nf_emitted *made;
@@ -419,7 +419,7 @@ static void a_listed_name_is_answered_over_ipv6(void)
     assert_int_equal(sum, 0xffff);
 }
 
-static void what_cannot_be_read_is_dropped(void)
+CHAIN_TEST(what_cannot_be_read_is_dropped)
 {
     static const struct {
         const char *bytes;
@@ -448,7 +448,7 @@ static void what_cannot_be_read_is_dropped(void)
 }
 
 /* 255 bytes are a name, and 256 are none (RFC 1035, 2.3.4). */
-static void the_longest_name_is_read(void)
+CHAIN_TEST(the_longest_name_is_read)
 {
     uint8_t dns[512] = {1, 1, 1, 0, 0, 1};
 
@@ -466,7 +466,7 @@ static void the_longest_name_is_read(void)
     assert_int_equal(counter("malformed"), 1);
 }
 
-static void other_packets_pass(void)
+CHAIN_TEST(other_packets_pass)
 {
     struct nft_spec s = {.src = A, .dst = R, .sport = 4000, .dport = 5353, .proto = 17, .payload = 30};
     uint8_t dns[512];
@@ -498,7 +498,7 @@ static const struct fact facts[] = {
     {"mixed.pcap", "vendors.slashdot.org\nakamaiedge.net\n", 14, 4},
 };
 
-static void queries_of_captures_are_those_of_tshark(void)
+CHAIN_TEST(queries_of_captures_are_those_of_tshark)
 {
     help_captures_or_skip();
     for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
@@ -524,7 +524,7 @@ static void refused(const char *list, const char *expected)
     help_chain_refuses_rules(GUARD(), list, expected);
 }
 
-static void bad_lists_are_refused_by_line(void)
+CHAIN_TEST(bad_lists_are_refused_by_line)
 {
     char label[80] = "", name[300] = "";
 
@@ -542,7 +542,7 @@ static void bad_lists_are_refused_by_line(void)
 }
 
 /* Nobody says "no such name" from an address of many, or of none. */
-static void what_went_to_many_is_not_answered(void)
+CHAIN_TEST(what_went_to_many_is_not_answered)
 {
     static const uint32_t ends[] = {0xffffffffu, NFT_IP(224, 0, 0, 251), NFT_IP(127, 0, 0, 1), A};
     uint8_t dns[128];
@@ -561,7 +561,7 @@ static void what_went_to_many_is_not_answered(void)
 }
 
 /* A fragment header of a whole packet, and options for the destination behind it, in front of UDP. */
-static void a_port_behind_headers_that_are_not_read_may_be_a_resolvers(void)
+CHAIN_TEST(a_port_behind_headers_that_are_not_read_may_be_a_resolvers)
 {
     static const uint8_t headers[16] = {60, 0, 0, 0, 0, 0, 0, 7, 17, 0, 1, 4};
     uint8_t dns[128], *ip = frame + 14;
@@ -586,31 +586,4 @@ static void a_port_behind_headers_that_are_not_read_may_be_a_resolvers(void)
     assert_true(help_chain_send(&h, NF_INSIDE, frame, 14 + 64 + n).drop);
     assert_int_equal(counter("malformed"), 1);
     assert_false(help_chain_send(&h, NF_OUTSIDE, frame, 14 + 64 + n).drop); /* no client's */
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(what_went_to_many_is_not_answered),
-        HELP_CASE(a_port_behind_headers_that_are_not_read_may_be_a_resolvers),
-        HELP_CASE(listed_domains_and_what_is_below_are_dropped),
-        HELP_CASE(what_is_inside_of_a_label_parts_nothing),
-        HELP_CASE(a_listed_name_is_answered_that_there_is_none),
-        HELP_CASE(a_listed_name_is_answered_over_ipv6),
-        HELP_CASE(edns_is_answered),
-        HELP_CASE(another_version_is_refused),
-        HELP_CASE(cookies_come_back),
-        HELP_CASE(broken_edns_is_a_format_error),
-        HELP_CASE(other_records_do_not_hide_it),
-        HELP_CASE(a_signed_query_is_dropped_without_an_answer),
-        HELP_CASE(only_queries_are_looked_at),
-        HELP_CASE(the_longest_answer_has_512_bytes_at_most),
-        HELP_CASE(what_cannot_be_read_is_dropped),
-        HELP_CASE(the_longest_name_is_read),
-        HELP_CASE(other_packets_pass),
-        HELP_CASE(queries_of_captures_are_those_of_tshark),
-        HELP_CASE(bad_lists_are_refused_by_line),
-    };
-
-    return cmocka_run_group_tests_name("dns_guard", tests, NULL, NULL);
 }

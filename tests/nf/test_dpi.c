@@ -28,11 +28,10 @@ static bool send_text(struct nft *t, bool reply, uint16_t port, const char *text
 
 #define SAYS(t, reply, port, text) send_text(t, reply, port, text, sizeof(text) - 1)
 
-static void a_flow_is_known_behind_a_kill(void **state)
+TEST(a_flow_is_known_behind_a_kill)
 {
     struct nft *t = open_chain("heap_mb: 1");
 
-    (void)state;
     SAYS(t, true, 2222, "SSH-2.0-OpenSSH_9.2\r\n"); /* on another port than its own */
     NFT_SHOWS(t, "dpi", "\"stage\":\"looking\"");
     nft_kill(t);
@@ -48,11 +47,10 @@ static void a_flow_is_known_behind_a_kill(void **state)
 static const char handshake[] = "\x13"
                                 "BitTorrent protocol\0\0\0\0\0\0\0\0abcdefghijklmnopqrst01234567890123456789";
 
-static void flows_of_a_protocol_are_dropped(void **state)
+TEST(flows_of_a_protocol_are_dropped)
 {
     struct nft *t = open_chain("heap_mb: 1, block: \"Tor, BitTorrent\"");
 
-    (void)state;
     NFT_TRUE(t, SAYS(t, false, 80, "GET / HTTP/1.1\r\nHost: example.org\r\n\r\n"));
     NFT_TRUE(t, !SAYS(t, false, 7000, handshake));
     nft_kill(t);
@@ -64,11 +62,10 @@ static void flows_of_a_protocol_are_dropped(void **state)
 
 /* nDPI knows a flow by its end, of which it has seen another flow: its cache outlives two nodes, the second
  * of which has not seen that flow. */
-static void a_cache_is_known_behind_kills(void **state)
+TEST(a_cache_is_known_behind_kills)
 {
     struct nft *t = open_chain("heap_mb: 2, packets: 2");
 
-    (void)state;
     SAYS(t, false, 7000, handshake);
     nft_kill(t);
     nft_kill(t);
@@ -80,13 +77,12 @@ static void a_cache_is_known_behind_kills(void **state)
 }
 
 /* A heap that is full: flows are not looked into, and those that are go on. */
-static void a_full_heap_is_counted(void **state)
+TEST(a_full_heap_is_counted)
 {
     struct nft *t = open_chain("heap_mb: 1");
     struct nft_spec udp = {
         .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
 
-    (void)state;
     for (unsigned i = 0; i < 1500; i++) {
         udp.src = NFT_IP(10, 0, 0, 1 + i % 200);
         udp.sport = (uint16_t)(1000 + i);
@@ -103,13 +99,12 @@ static void a_full_heap_is_counted(void **state)
 }
 
 /* Where something is blocked, what finds no room does not pass: neither in the heap, nor in the table. */
-static void who_fills_a_table_gets_nothing_past(void **state)
+TEST(who_fills_a_table_gets_nothing_past)
 {
     static const char *const settings[] = {"heap_mb: 1, block: Tor", "heap_mb: 1, block: Tor", "heap_mb: 1"};
     struct nft_spec udp = {
         .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
 
-    (void)state;
     for (unsigned k = 0; k < 3; k++) {
         struct nft *t = open_chain_of(k ? 100 : 4096, settings[k]);
         unsigned flows = k ? 220 : 1500, passed = 0, full;
@@ -132,12 +127,11 @@ static void who_fills_a_table_gets_nothing_past(void **state)
 
 /* SYNs that nobody answers, of as many sources as there are, do not keep others from being looked into, nor
  * from passing; what is blocked is dropped meanwhile. */
-static void a_flood_of_syns_keeps_nobody_out(void **state)
+TEST(a_flood_of_syns_keeps_nobody_out)
 {
     struct nft *t = open_chain("heap_mb: 1, block: BitTorrent");
     struct nft_spec syn = {.dst = NFT_IP(192, 0, 2, 1), .dport = 80, .proto = 6, .tcp = NFT_SYN};
 
-    (void)state;
     for (unsigned i = 0; i < 1500; i++) {
         syn.src = NFT_IP(10, 1, 0, 0) + i;
         syn.sport = (uint16_t)(1000 + i);
@@ -156,12 +150,11 @@ static void a_flood_of_syns_keeps_nobody_out(void **state)
 }
 
 /* One host has as many answered flows as it can: those of others are looked into, and pass. */
-static void one_host_does_not_fill_the_table(void **state)
+TEST(one_host_does_not_fill_the_table)
 {
     struct nft *t = open_chain_of(400, "heap_mb: 4, block: Tor");
     struct nft_spec udp = {.dst = NFT_IP(192, 0, 2, 1), .dport = 9, .proto = 17, .payload = 30};
 
-    (void)state;
     for (unsigned i = 0; i < 450; i++) {
         struct nft_spec back = {.src = udp.dst, .sport = 9, .proto = 17, .payload = 30};
 
@@ -173,19 +166,4 @@ static void one_host_does_not_fill_the_table(void **state)
     }
     NFT_EQUAL(t, nft_counter(t, "dpi", "flows_full") + nft_counter(t, "dpi", "host_full"), 0);
     assert_int_equal(nft_close(t), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_flow_is_known_behind_a_kill),
-        cmocka_unit_test(flows_of_a_protocol_are_dropped),
-        cmocka_unit_test(a_cache_is_known_behind_kills),
-        cmocka_unit_test(a_full_heap_is_counted),
-        cmocka_unit_test(who_fills_a_table_gets_nothing_past),
-        cmocka_unit_test(a_flood_of_syns_keeps_nobody_out),
-        cmocka_unit_test(one_host_does_not_fill_the_table),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -224,14 +224,13 @@ static unsigned one_capture(const char *path, unsigned kill_every)
     return flows;
 }
 
-static void captures_are_classified_as_by_ndpi_alone(void **state)
+TEST(captures_are_classified_as_by_ndpi_alone)
 {
     const char *dir = getenv("UNDERSTUDY_PCAPS");
     DIR *list = opendir(dir ? dir : "../shared/pcaps");
     unsigned flows = 0;
     char path[512];
 
-    (void)state;
     if (!list)
         skip();
     for (struct dirent *e; (e = readdir(list));) {
@@ -249,7 +248,7 @@ static void captures_are_classified_as_by_ndpi_alone(void **state)
 
 /* Bytes behind the headers are damaged: nDPI is given what no capture has, and both nodes agree behind each
  * frame, as the harness sees to. */
-static void damaged_payload_harms_nobody(void **state)
+TEST(damaged_payload_harms_nobody)
 {
     static const char *const names[] = {"1kxun.pcap", "mixed.pcap", "http-methods.pcap"};
     const char *dir = getenv("UNDERSTUDY_PCAPS");
@@ -257,7 +256,6 @@ static void damaged_payload_harms_nobody(void **state)
     uint64_t seed = 77;
     unsigned sent = 0;
 
-    (void)state;
     for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char path[512], why[PCAP_ERRBUF_SIZE];
         struct pcap_pkthdr *head;
@@ -285,14 +283,4 @@ static void damaged_payload_harms_nobody(void **state)
     assert_int_equal(nft_close(t), 0);
     if (sent == 0)
         skip();
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(captures_are_classified_as_by_ndpi_alone),
-        cmocka_unit_test(damaged_payload_harms_nobody),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -310,19 +310,19 @@ static void over_captures(const char *nfs, const char *rules, const char *file)
     }
 }
 
-static void nat_replays_captures_to_the_same_state(void)
+CHAIN_TEST(nat_replays_captures_to_the_same_state)
 {
     over_captures(NAT, NULL, NULL);
 }
-static void firewall_replays_captures_to_the_same_state(void)
+CHAIN_TEST(firewall_replays_captures_to_the_same_state)
 {
     over_captures(WALL, "allow out\nallow in tcp to any port 80\ndefault deny in\n", NULL);
 }
-static void monitor_replays_captures_to_the_same_state(void)
+CHAIN_TEST(monitor_replays_captures_to_the_same_state)
 {
     over_captures(MONITOR, NULL, NULL);
 }
-static void the_edge_chain_replays_captures_to_the_same_state(void)
+CHAIN_TEST(the_edge_chain_replays_captures_to_the_same_state)
 {
     over_captures(NULL, NULL, "nfs/chains/edge.yaml");
 }
@@ -354,7 +354,7 @@ static void translate(const char *file, unsigned flows)
     help_capture_free(&capture);
 }
 
-static void captures_get_a_mapping_for_each_flow(void)
+CHAIN_TEST(captures_get_a_mapping_for_each_flow)
 {
     translate("http-methods.pcap", 49);
     translate("ftp-bruteforce.pcap", 30);
@@ -370,7 +370,7 @@ static void captures_get_a_mapping_for_each_flow(void)
 
 /* Without any capture: what the chain file says, and that firewall and monitor see the outside address alone.
  */
-static void firewall_and_monitor_see_the_outside_address_alone(void)
+CHAIN_TEST(firewall_and_monitor_see_the_outside_address_alone)
 {
     static char text[65536];
     uint32_t site = NFT_IP(203, 0, 113, 1), host = NFT_IP(192, 168, 7, 8), web = NFT_IP(192, 0, 2, 80);
@@ -398,17 +398,4 @@ static void firewall_and_monitor_see_the_outside_address_alone(void)
     help_chain_show(&h, "monitor", text, sizeof(text));
     assert_non_null(strstr(text, "\"from\":\"203.0.113.1:"));
     assert_null(strstr(text, "192.168."));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(nat_replays_captures_to_the_same_state),
-        HELP_CASE(firewall_replays_captures_to_the_same_state),
-        HELP_CASE(monitor_replays_captures_to_the_same_state),
-        HELP_CASE(the_edge_chain_replays_captures_to_the_same_state),
-        HELP_CASE(firewall_and_monitor_see_the_outside_address_alone),
-        HELP_CASE(captures_get_a_mapping_for_each_flow),
-    };
-    return cmocka_run_group_tests_name("edge", tests, NULL, NULL);
 }

@@ -71,7 +71,7 @@ static const char *state_of(const char *from)
     return found;
 }
 
-static void the_first_rule_that_fits_decides(void)
+CHAIN_TEST(the_first_rule_that_fits_decides)
 {
     assert_true(web(1, NFT_SYN));
     assert_true(pass(OUT, 6, SITE, 2, REMOTE, 8010, NFT_SYN));
@@ -109,7 +109,7 @@ static void refused(const char *text, const char *expected)
     help_chain_refuses_rules(WALL(""), text, expected);
 }
 
-static void bad_rules_are_refused_by_line(void)
+CHAIN_TEST(bad_rules_are_refused_by_line)
 {
     static char many[5000 * 6];
     refused("allow\npermit in\n", "firewall.rules:2: 'permit', expected allow or deny");
@@ -145,7 +145,7 @@ static void bad_rules_are_refused_by_line(void)
 }
 
 /* The states of a connection's life, as RFC 9293's figure 5 names them. */
-static void connections_go_through_their_states(void)
+CHAIN_TEST(connections_go_through_their_states)
 {
     static const char from[] = "203.0.113.1:1";
     assert_true(web(1, NFT_SYN));
@@ -187,7 +187,7 @@ static void connections_go_through_their_states(void)
 }
 
 /* A finished connection's ports give no licence to the other side. */
-static void a_reused_connection_is_judged_anew(void)
+CHAIN_TEST(a_reused_connection_is_judged_anew)
 {
     web(1, NFT_SYN), back(1, NFT_SYN | NFT_ACK), web(1, NFT_ACK);
     assert_true(back(1, NFT_ACK));
@@ -199,7 +199,7 @@ static void a_reused_connection_is_judged_anew(void)
     assert_int_equal(counter("denied"), 2);
 }
 
-static void impossible_flags_are_dropped(void)
+CHAIN_TEST(impossible_flags_are_dropped)
 {
     web(1, NFT_SYN);
     assert_false(back(1, NFT_SYN | NFT_FIN));
@@ -210,7 +210,7 @@ static void impossible_flags_are_dropped(void)
     assert_string_equal(state_of("203.0.113.1:1"), "syn-sent");
 }
 
-static void loose_takes_connections_in_their_middle(void)
+CHAIN_TEST(loose_takes_connections_in_their_middle)
 {
     assert_true(web(1, NFT_ACK));
     assert_string_equal(state_of("203.0.113.1:1"), "established");
@@ -230,7 +230,7 @@ static void loose_takes_connections_in_their_middle(void)
     assert_true(pass(OUT, 17, SITE, 5, REMOTE, 53, 0));
 }
 
-static void a_full_table_lets_nothing_new_in(void)
+CHAIN_TEST(a_full_table_lets_nothing_new_in)
 {
     help_chain_close(&h);
     help_chain_open(&h, WALL(", max_flows: 8, tcp_established: 300"), rules, 1);
@@ -249,7 +249,7 @@ static void a_full_table_lets_nothing_new_in(void)
 }
 
 /* One host has as many answered flows as it can: it has its part, and others theirs. */
-static void one_host_does_not_fill_the_table(void)
+CHAIN_TEST(one_host_does_not_fill_the_table)
 {
     help_chain_close(&h);
     help_chain_open(&h, WALL(", max_flows: 1000"), rules, 1);
@@ -266,7 +266,7 @@ static void one_host_does_not_fill_the_table(void)
 }
 
 /* Errors pass when they quote a connection's packet, whichever way it went. */
-static void errors_about_known_flows_pass(void)
+CHAIN_TEST(errors_about_known_flows_pass)
 {
     uint8_t inner[NFT_FRAME_MAX];
     struct nft_spec quoted = {.src = SITE, .dst = REMOTE, .sport = 7, .dport = 53, .proto = 17, .payload = 9};
@@ -291,7 +291,7 @@ static void errors_about_known_flows_pass(void)
     assert_false(help_chain_spec(&h, IN, &error, NULL));
 }
 
-static void fragments_go_with_their_first(void)
+CHAIN_TEST(fragments_go_with_their_first)
 {
     struct nft_spec first = {.src = SITE,
                              .dst = REMOTE,
@@ -323,7 +323,7 @@ static bool fragment(uint16_t id, bool later)
 }
 
 /* Of eight datagrams that have room, whatever becomes of earlier ones. */
-static void the_oldest_datagram_gives_way_to_a_new_one(void)
+CHAIN_TEST(the_oldest_datagram_gives_way_to_a_new_one)
 {
     help_chain_close(&h);
     help_chain_open(&h, WALL(", max_fragments: 8"), rules, 1);
@@ -353,7 +353,7 @@ static void the_oldest_datagram_gives_way_to_a_new_one(void)
     assert_false(fragment(7, true));
 }
 
-static void other_packets_are_judged_by_rules(void)
+CHAIN_TEST(other_packets_are_judged_by_rules)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     uint8_t frame[NFT_FRAME_MAX];
@@ -377,7 +377,7 @@ static void other_packets_are_judged_by_rules(void)
     assert_int_equal(counter("unsupported"), 1);
 }
 
-static void commands_change_rules_and_timeouts(void)
+CHAIN_TEST(commands_change_rules_and_timeouts)
 {
     assert_true(web(1, NFT_SYN));
     assert_int_equal(help_chain_command(&h, "set firewall rule.2=deny"), FT_OK);
@@ -410,22 +410,6 @@ static void open_wall(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(the_first_rule_that_fits_decides),
-        HELP_CASE(bad_rules_are_refused_by_line),
-        HELP_CASE(connections_go_through_their_states),
-        HELP_CASE(a_reused_connection_is_judged_anew),
-        HELP_CASE(impossible_flags_are_dropped),
-        HELP_CASE(loose_takes_connections_in_their_middle),
-        HELP_CASE(a_full_table_lets_nothing_new_in),
-        HELP_CASE(one_host_does_not_fill_the_table),
-        HELP_CASE(errors_about_known_flows_pass),
-        HELP_CASE(fragments_go_with_their_first),
-        HELP_CASE(the_oldest_datagram_gives_way_to_a_new_one),
-        HELP_CASE(other_packets_are_judged_by_rules),
-        HELP_CASE(commands_change_rules_and_timeouts),
-    };
-
     help_chain_before = open_wall;
-    return cmocka_run_group_tests_name("firewall", tests, NULL, NULL);
+    return help_tests_run();
 }

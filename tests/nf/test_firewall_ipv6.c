@@ -71,7 +71,7 @@ static bool too_big(uint8_t side, const char *router, const char *from, uint16_t
     return send_frame(side, 110);
 }
 
-static void rules_are_of_their_hosts_family_or_of_both(void)
+CHAIN_TEST(rules_are_of_their_hosts_family_or_of_both)
 {
     assert_true(tcp(OUT, SITE, 1, REMOTE, 443, NFT_SYN));
     assert_false(tcp(OUT, SITE, 2, REMOTE, 80, NFT_SYN));
@@ -108,7 +108,7 @@ static bool tcp_behind(uint8_t options)
     return send_frame(OUT, 74u + options);
 }
 
-static void headers_in_front_hide_nothing_from_the_rules(void)
+CHAIN_TEST(headers_in_front_hide_nothing_from_the_rules)
 {
     assert_false(tcp_behind(8));
     assert_false(tcp_behind(128));
@@ -117,7 +117,7 @@ static void headers_in_front_hide_nothing_from_the_rules(void)
     assert_int_equal(counter("malformed"), 1);
 }
 
-static void what_belongs_to_a_connection_passes(void)
+CHAIN_TEST(what_belongs_to_a_connection_passes)
 {
     assert_true(tcp(OUT, SITE, 1000, REMOTE, 443, NFT_SYN));
     assert_true(tcp(IN, REMOTE, 443, SITE, 1000, NFT_SYN | NFT_ACK));
@@ -133,7 +133,7 @@ static void what_belongs_to_a_connection_passes(void)
     assert_int_equal(counter("related"), 1);
 }
 
-static void neighbours_are_no_matter_of_rules(void)
+CHAIN_TEST(neighbours_are_no_matter_of_rules)
 {
     assert_true(icmpv6(IN, "fe80::1", "ff02::1:ff00:1", 135, 255));
     assert_true(icmpv6(IN, "fe80::1", "fe80::2", 136, 255));
@@ -142,7 +142,7 @@ static void neighbours_are_no_matter_of_rules(void)
     assert_false(icmpv6(IN, REMOTE, SITE, 138, 255));
 }
 
-static void a_later_fragment_follows_its_first(void)
+CHAIN_TEST(a_later_fragment_follows_its_first)
 {
     for (unsigned known = 0; known < 2; known++) {
         help_ipv6_header(frame + 14, 44, SITE, REMOTE, 8 + 24);
@@ -165,7 +165,7 @@ static void a_later_fragment_follows_its_first(void)
     assert_int_equal(counter("fragment_unknown"), 1);
 }
 
-static void what_ends_inside_a_header_is_malformed(void)
+CHAIN_TEST(what_ends_inside_a_header_is_malformed)
 {
     help_ipv6_header(frame + 14, 6, SITE, REMOTE, 10);
     assert_false(send_frame(OUT, 64));
@@ -179,7 +179,7 @@ static void refused(const char *text, const char *expected)
     help_chain_refuses_rules(WALL(""), text, expected);
 }
 
-static void bad_hosts_are_refused_by_line(void)
+CHAIN_TEST(bad_hosts_are_refused_by_line)
 {
     refused("allow from 2001:db8::1/64\n", "firewall.rules:1: '2001:db8::1/64', expected any, A.B.C.D");
     refused("allow from 2001:db8::/129\n", "'2001:db8::/129', expected any");
@@ -197,16 +197,6 @@ static void begin(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(rules_are_of_their_hosts_family_or_of_both),
-        HELP_CASE(what_belongs_to_a_connection_passes),
-        HELP_CASE(headers_in_front_hide_nothing_from_the_rules),
-        HELP_CASE(neighbours_are_no_matter_of_rules),
-        HELP_CASE(a_later_fragment_follows_its_first),
-        HELP_CASE(what_ends_inside_a_header_is_malformed),
-        HELP_CASE(bad_hosts_are_refused_by_line),
-    };
-
     help_chain_before = begin;
-    return cmocka_run_group_tests_name("firewall_ipv6", tests, NULL, NULL);
+    return help_tests_run();
 }

@@ -67,7 +67,7 @@ static void is_event(uint64_t position, enum nf_log_kind kind, const struct nft_
     assert_int_equal(ntohs(e->to_dport), after->dport);
 }
 
-static void a_mapping_begins_and_ends_once(void)
+CHAIN_TEST(a_mapping_begins_and_ends_once)
 {
     const struct nft_seen before = {.src = HOST, .sport = 4000, .dst = REMOTE, .dport = 53, .proto = 17};
     struct nft_seen after;
@@ -90,7 +90,7 @@ static void a_mapping_begins_and_ends_once(void)
     help_chain_is_sound(&h);
 }
 
-static void sessions_from_outside_and_hairpins_have_both_ends(void)
+CHAIN_TEST(sessions_from_outside_and_hairpins_have_both_ends)
 {
     struct nft_seen before = {.src = REMOTE, .sport = 4000, .dst = OUTSIDE, .dport = 53, .proto = 17}, after;
 
@@ -104,7 +104,7 @@ static void sessions_from_outside_and_hairpins_have_both_ends(void)
     assert_int_equal(the_log()->made, 2);
 }
 
-static void an_echo_has_its_identifier_as_the_source_port(void)
+CHAIN_TEST(an_echo_has_its_identifier_as_the_source_port)
 {
     const struct nft_spec echo = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8};
     struct nft_seen before = {.src = HOST, .sport = 77, .dst = REMOTE, .proto = 1}, after;
@@ -123,7 +123,7 @@ static void is_text(const void *at, const char *expected)
     assert_string_equal(text, expected);
 }
 
-static void between_families_both_are_told(void)
+CHAIN_TEST(between_families_both_are_told)
 {
     const struct six out = {.ipv6 = true,
                             .from = "2001:db8::c",
@@ -164,7 +164,7 @@ static void between_families_both_are_told(void)
     assert_int_equal(event(1)->kind + event(2)->kind, NF_LOG_END + NF_LOG_FLOW);
 }
 
-static void what_a_firewall_refuses_is_not_told(void)
+CHAIN_TEST(what_a_firewall_refuses_is_not_told)
 {
     help_chain_open(&h,
                     NAT LOG "    - firewall: { rules: firewall.rules }\n    - monitor: { max_flows: 9 }\n",
@@ -175,7 +175,7 @@ static void what_a_firewall_refuses_is_not_told(void)
     assert_int_equal(the_log()->made, 1);
 }
 
-static void a_flow_is_told_with_what_was_counted(void)
+CHAIN_TEST(a_flow_is_told_with_what_was_counted)
 {
     const struct nf_log_event *e;
 
@@ -203,7 +203,7 @@ static void a_flow_is_told_with_what_was_counted(void)
 }
 
 /* Behind a NAT the monitor sees the site's address alone: the line has the host, as its packet came. */
-static void a_flow_behind_a_nat_is_told_with_its_host(void)
+CHAIN_TEST(a_flow_behind_a_nat_is_told_with_its_host)
 {
     static const char *const nfs[] = {
         NAT "    - monitor: { max_flows: 9, timeout: 3 }\n" LOG,
@@ -241,7 +241,7 @@ static void a_flow_behind_a_nat_is_told_with_its_host(void)
 
 /* What an operator's command ends is of the burst that the command is in, not of the one before: that may be
  * stable already. */
-static void a_command_is_of_its_own_burst(void)
+CHAIN_TEST(a_command_is_of_its_own_burst)
 {
     help_chain_open(&h, NAT LOG, NULL, 1);
     assert_true(udp(NF_INSIDE, HOST, 4000, REMOTE, 53, NULL));
@@ -258,7 +258,7 @@ static void flows(unsigned from, unsigned to)
         assert_true(udp(NF_INSIDE, HOST, (uint16_t)(1000 + i), REMOTE, 53, NULL));
 }
 
-static void a_full_log_loses_and_numbers_tell(void)
+CHAIN_TEST(a_full_log_loses_and_numbers_tell)
 {
     char number[64];
 
@@ -279,7 +279,7 @@ static void a_full_log_loses_and_numbers_tell(void)
     help_chain_is_sound(&h);
 }
 
-static void nobody_exports_what_was_never_made(void)
+CHAIN_TEST(nobody_exports_what_was_never_made)
 {
     help_chain_open(&h, NAT LOG, NULL, 1);
     flows(0, 10);
@@ -325,7 +325,7 @@ static void run_bursts(uint8_t block[BURSTS][64], uint32_t len[BURSTS], bool rep
     }
 }
 
-static void replay_fills_the_same_log(void)
+CHAIN_TEST(replay_fills_the_same_log)
 {
     static uint8_t block[BURSTS][64];
     static uint32_t len[BURSTS];
@@ -344,7 +344,7 @@ static void replay_fills_the_same_log(void)
 }
 
 /* A command ends the session before the burst's determinants are known in replay. */
-static void a_command_that_ends_a_session_is_replayed(void)
+CHAIN_TEST(a_command_that_ends_a_session_is_replayed)
 {
     uint8_t block[2][64];
     uint32_t len[2];
@@ -396,7 +396,7 @@ static void a_command_that_ends_a_session_is_replayed(void)
     }
 }
 
-static void another_capacity_keeps_what_waits(void)
+CHAIN_TEST(another_capacity_keeps_what_waits)
 {
     struct ft_fault fault = {""};
     uint64_t lineage;
@@ -414,25 +414,4 @@ static void another_capacity_keeps_what_waits(void)
     assert_int_equal(help_change(&h, NAT LOG, NULL, &fault), FT_EFULL);
     assert_non_null(strstr(fault.text, "356 events wait"));
     help_chain_is_sound(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_mapping_begins_and_ends_once),
-        HELP_CASE(sessions_from_outside_and_hairpins_have_both_ends),
-        HELP_CASE(an_echo_has_its_identifier_as_the_source_port),
-        HELP_CASE(between_families_both_are_told),
-        HELP_CASE(what_a_firewall_refuses_is_not_told),
-        HELP_CASE(a_flow_is_told_with_what_was_counted),
-        HELP_CASE(a_flow_behind_a_nat_is_told_with_its_host),
-        HELP_CASE(a_command_is_of_its_own_burst),
-        HELP_CASE(a_full_log_loses_and_numbers_tell),
-        HELP_CASE(nobody_exports_what_was_never_made),
-        HELP_CASE(replay_fills_the_same_log),
-        HELP_CASE(a_command_that_ends_a_session_is_replayed),
-        HELP_CASE(another_capacity_keeps_what_waits),
-    };
-
-    return cmocka_run_group_tests_name("flow_log", tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ static uint64_t expired(void)
 }
 
 /* Both ends ignored the reset: what they send keeps the mapping, as if there had been none. */
-static void a_forged_reset_ends_nothing(void)
+CHAIN_TEST(a_forged_reset_ends_nothing)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -61,7 +61,7 @@ static void a_forged_reset_ends_nothing(void)
 }
 
 /* The same from inside, and while the connection is being opened. */
-static void a_forged_reset_of_either_end_ends_nothing(void)
+CHAIN_TEST(a_forged_reset_of_either_end_ends_nothing)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -79,7 +79,7 @@ static void a_forged_reset_of_either_end_ends_nothing(void)
 }
 
 /* What was on its way to the end that has reset does not open the connection again. */
-static void a_reset_connection_stays_four_minutes(void)
+CHAIN_TEST(a_reset_connection_stays_four_minutes)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -96,7 +96,7 @@ static void a_reset_connection_stays_four_minutes(void)
 
 /* The host has reset, so nothing is left to open: a forged reset of the peer, who still sends, does not help.
  */
-static void a_reset_is_not_taken_back_by_the_other_end(void)
+CHAIN_TEST(a_reset_is_not_taken_back_by_the_other_end)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -113,7 +113,7 @@ static void a_reset_is_not_taken_back_by_the_other_end(void)
 }
 
 /* Both were forged: it is open once each end has sent on, in whichever order. */
-static void two_forged_resets_end_nothing(void)
+CHAIN_TEST(two_forged_resets_end_nothing)
 {
     help_chain_open(&h, NAT, NULL, 3);
     for (uint16_t port = 5000; port < 5002; port++) {
@@ -130,7 +130,7 @@ static void two_forged_resets_end_nothing(void)
 }
 
 /* Three forged ones in a row, with a SYN between, do not make it shorter. */
-static void a_forged_connection_in_between_does_not_help(void)
+CHAIN_TEST(a_forged_connection_in_between_does_not_help)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -143,7 +143,7 @@ static void a_forged_connection_in_between_does_not_help(void)
 }
 
 /* Resets of a connection that both ends have finished, as hosts send that close with data unread. */
-static void a_finished_connection_goes_as_before(void)
+CHAIN_TEST(a_finished_connection_goes_as_before)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -156,7 +156,7 @@ static void a_finished_connection_goes_as_before(void)
 }
 
 /* Open connections stay, and of reset ones the first goes first. */
-static void reset_ones_give_way_in_a_full_table(void)
+CHAIN_TEST(reset_ones_give_way_in_a_full_table)
 {
     help_chain_open(&h, NAT, NULL, 3);
     for (uint16_t port = 5000; port < 5064; port++)
@@ -176,7 +176,7 @@ static void reset_ones_give_way_in_a_full_table(void)
 }
 
 /* As before, but the forged SYN is the last one: the host's next ACK opens the connection as it was. */
-static void a_forged_reset_and_syn_end_nothing(void)
+CHAIN_TEST(a_forged_reset_and_syn_end_nothing)
 {
     help_chain_open(&h, NAT, NULL, 3);
     open_connection(5000);
@@ -196,7 +196,7 @@ static void a_forged_reset_and_syn_end_nothing(void)
 }
 
 /* The firewall judges the SYN before it leaves the connection that is there. */
-static void a_syn_that_is_denied_ends_nothing(void)
+CHAIN_TEST(a_syn_that_is_denied_ends_nothing)
 {
     static const char chain[] =
         NAT "    - firewall: { rules: firewall.rules, max_flows: 64, loose: false }\n";
@@ -209,22 +209,4 @@ static void a_syn_that_is_denied_ends_nothing(void)
     assert_true(from_outside(5000, NFT_ACK | NFT_PSH));
     assert_true(from_inside(5000, NFT_ACK | NFT_PSH));
     assert_int_equal(help_chain_counter(&h, "firewall", "denied"), 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_forged_reset_ends_nothing),
-        HELP_CASE(a_forged_reset_of_either_end_ends_nothing),
-        HELP_CASE(a_reset_connection_stays_four_minutes),
-        HELP_CASE(a_reset_is_not_taken_back_by_the_other_end),
-        HELP_CASE(two_forged_resets_end_nothing),
-        HELP_CASE(a_forged_connection_in_between_does_not_help),
-        HELP_CASE(a_forged_reset_and_syn_end_nothing),
-        HELP_CASE(a_syn_that_is_denied_ends_nothing),
-        HELP_CASE(a_finished_connection_goes_as_before),
-        HELP_CASE(reset_ones_give_way_in_a_full_table),
-    };
-
-    return cmocka_run_group_tests_name("forged_reset", tests, NULL, NULL);
 }

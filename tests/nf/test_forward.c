@@ -6,7 +6,7 @@
 
 static struct help_chain h;
 
-static void packets_and_bytes_are_counted(void)
+CHAIN_TEST(packets_and_bytes_are_counted)
 {
     uint8_t frame[64] = {[12] = 0x88, [13] = 0x47}, before[64];
     struct nft_spec spec = {.src = NFT_IP(10, 0, 0, 1),
@@ -26,7 +26,7 @@ static void packets_and_bytes_are_counted(void)
                    "\"last_merged\":3}");
 }
 
-static void shared_and_merged_counts_can_be_switched_off(void)
+CHAIN_TEST(shared_and_merged_counts_can_be_switched_off)
 {
     struct nft_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - forward: { shared: false, merged: false }\n", NULL, 1);
@@ -36,7 +36,7 @@ static void shared_and_merged_counts_can_be_switched_off(void)
 
 /* The last merged number has its line to itself when nothing else is noted: audit sees a write that is not
  * marked. */
-static void a_forwarder_that_reads_sees_the_payload(void)
+CHAIN_TEST(a_forwarder_that_reads_sees_the_payload)
 {
     struct nft_spec spec = {.src = 1, .dst = 2, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - forward: { shared: false, read: true }\n", NULL, 1);
@@ -45,23 +45,11 @@ static void a_forwarder_that_reads_sees_the_payload(void)
     help_chain_has(&h, "forward", "\"shared\":0,\"merged\":3,\"last_shared\":0,\"last_merged\":3}");
 }
 
-static void captures_replay_to_the_same_state(void)
+CHAIN_TEST(captures_replay_to_the_same_state)
 {
     help_captures_or_skip();
     help_chain_open_file(&h, "nfs/chains/forward.yaml", 3);
     help_chain_same(&h, "mixed.pcap", false);
     help_chain_same(&h, "badpackets.pcap", false);
     help_chain_same(&h, "ip_fragmented_garbage.pcap", false);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(packets_and_bytes_are_counted),
-        HELP_CASE(shared_and_merged_counts_can_be_switched_off),
-        HELP_CASE(a_forwarder_that_reads_sees_the_payload),
-        HELP_CASE(captures_replay_to_the_same_state),
-    };
-
-    return cmocka_run_group_tests_name("forward", tests, NULL, NULL);
 }

@@ -73,7 +73,7 @@ static void no_more_begin(uint8_t side, const char *nf)
 }
 
 /* `nat` alone limits, and `monitor` alone joins. */
-static void of_ipv6_beside_nat(void)
+CHAIN_TEST(of_ipv6_beside_nat)
 {
     open_with(NAT MONITOR);
     fill_host(NF_INSIDE);
@@ -81,14 +81,14 @@ static void of_ipv6_beside_nat(void)
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_full"), 0);
 }
 
-static void of_ipv6_in_front_of_nat(void)
+CHAIN_TEST(of_ipv6_in_front_of_nat)
 {
     open_with(MONITOR NAT);
     fill_host(NF_INSIDE);
     no_more_begin(NF_INSIDE, "monitor");
 }
 
-static void of_ipv6_that_begins_outside(void)
+CHAIN_TEST(of_ipv6_that_begins_outside)
 {
     open_with(NAT MONITOR);
     fill_host(NF_OUTSIDE);
@@ -96,7 +96,7 @@ static void of_ipv6_that_begins_outside(void)
 }
 
 /* Half-open connections give way to new ones of their host, so that it has as many as it may. */
-static void its_own_give_way(void)
+CHAIN_TEST(its_own_give_way)
 {
     open_with(NAT MONITOR);
     for (uint16_t i = 0; i < 500; i++)
@@ -107,7 +107,7 @@ static void its_own_give_way(void)
 }
 
 /* The hosts outside that a load balancer is there for begin what they like. */
-static void not_of_hosts_that_are_served(void)
+CHAIN_TEST(not_of_hosts_that_are_served)
 {
     open_with(NAT MONITOR "    - load_balancer: { vip: 203.0.113.5, port: 80, backends: \"10.0.0.5:80\" }\n");
     for (uint16_t i = 0; i < 3 * LIMIT; i++)
@@ -120,7 +120,7 @@ static void not_of_hosts_that_are_served(void)
 }
 
 /* Nobody limits: nothing changes. */
-static void not_without_a_limit(void)
+CHAIN_TEST(not_without_a_limit)
 {
     open_with(MONITOR);
     for (uint16_t i = 0; i < 3 * LIMIT; i++)
@@ -145,7 +145,7 @@ static void last_full_is(uint64_t hosts, const char *addr, const char *nf)
 }
 
 /* For the log: a host is noted once, when it wants more than it may. */
-static void who_is_at_its_limit_is_noted(void)
+CHAIN_TEST(who_is_at_its_limit_is_noted)
 {
     struct nf_host_full full;
 
@@ -174,7 +174,7 @@ static void open_small(void)
 }
 
 /* One machine has as many addresses in its /64 as it likes. What it leaves is for all others. */
-static void a_network_leaves_an_eighth(void)
+CHAIN_TEST(a_network_leaves_an_eighth)
 {
     struct nf_host_full full;
     unsigned opened = 0;
@@ -196,7 +196,7 @@ static void a_network_leaves_an_eighth(void)
 }
 
 /* Flows that may give way do so for a new host of the network, and never for it those of others. */
-static void a_full_network_makes_room_of_its_own(void)
+CHAIN_TEST(a_full_network_makes_room_of_its_own)
 {
     unsigned begun = 0;
 
@@ -219,7 +219,7 @@ static void a_full_network_makes_room_of_its_own(void)
 }
 
 /* What a peer may not say of networks. */
-static void networks_are_those_of_their_sessions(void)
+CHAIN_TEST(networks_are_those_of_their_sessions)
 {
     struct nf_session_network *one;
     struct nf_sessions *t;
@@ -290,18 +290,18 @@ static void forged_questions_keep_nobody_out(uint8_t proto)
     help_chain_is_sound(&h);
 }
 
-static void forged_pings_keep_nobody_out(void)
+CHAIN_TEST(forged_pings_keep_nobody_out)
 {
     forged_questions_keep_nobody_out(1);
 }
 
-static void forged_queries_keep_nobody_out(void)
+CHAIN_TEST(forged_queries_keep_nobody_out)
 {
     forged_questions_keep_nobody_out(17);
 }
 
 /* A note that a lane has not finished is not read. */
-static void a_torn_note_is_no_note(void)
+CHAIN_TEST(a_torn_note_is_no_note)
 {
     uint64_t note[3] = {0}, value[2] = {5, 6}, read[2];
 
@@ -311,25 +311,4 @@ static void a_torn_note_is_no_note(void)
     assert_memory_equal(read, value, sizeof(value));
     note[0]++;
     assert_false(nf_note_read(note, read, 2));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(of_ipv6_beside_nat),
-        HELP_CASE(of_ipv6_in_front_of_nat),
-        HELP_CASE(of_ipv6_that_begins_outside),
-        HELP_CASE(its_own_give_way),
-        HELP_CASE(not_of_hosts_that_are_served),
-        HELP_CASE(not_without_a_limit),
-        HELP_CASE(who_is_at_its_limit_is_noted),
-        HELP_CASE(a_torn_note_is_no_note),
-        HELP_CASE(a_network_leaves_an_eighth),
-        HELP_CASE(networks_are_those_of_their_sessions),
-        HELP_CASE(forged_pings_keep_nobody_out),
-        HELP_CASE(forged_queries_keep_nobody_out),
-        HELP_CASE(a_full_network_makes_room_of_its_own),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static bool udp(uint8_t side, const char *payload)
     return help_ips_send(side, &s);
 }
 
-static void what_completes_a_match_is_dropped_and_what_follows(void)
+CHAIN_TEST(what_completes_a_match_is_dropped_and_what_follows)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -49,7 +49,7 @@ static void what_completes_a_match_is_dropped_and_what_follows(void)
     assert_true(help_ips_client(110, "picked up"));
 }
 
-static void a_packet_that_fills_a_hole_stands_for_what_is_behind_it(void)
+CHAIN_TEST(a_packet_that_fills_a_hole_stands_for_what_is_behind_it)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -60,7 +60,7 @@ static void a_packet_that_fills_a_hole_stands_for_what_is_behind_it(void)
     assert_int_equal(help_ips_counter("dropped"), 1);
 }
 
-static void who_contradicts_what_is_kept_is_dropped(void)
+CHAIN_TEST(who_contradicts_what_is_kept_is_dropped)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -77,7 +77,7 @@ static void who_contradicts_what_is_kept_is_dropped(void)
     assert_int_equal(help_ips_counter("overlap_differs"), 3);
 }
 
-static void room_is_bounded(void)
+CHAIN_TEST(room_is_bounded)
 {
     help_ips_open(IPS(", stream_pieces: 8, flow_pieces: 2"), DROP);
     help_ips_begin(); /* pieces begin at 0, 440, 880, 1320 */
@@ -100,7 +100,7 @@ static void room_is_bounded(void)
 }
 
 /* It was on its way when the chain began: both ends know more than the chain. */
-static void a_stream_that_is_picked_up_begins_where_its_receiver_says(void)
+CHAIN_TEST(a_stream_that_is_picked_up_begins_where_its_receiver_says)
 {
     help_ips_open(IPS(), ALERT);
     assert_true(help_ips_client(110, "att"));
@@ -120,7 +120,7 @@ static void a_stream_that_is_picked_up_begins_where_its_receiver_says(void)
     assert_int_equal(help_ips_counter("overlap_differs"), 1);
 }
 
-static void a_connection_begins_anew_when_the_last_one_is_over_for_both(void)
+CHAIN_TEST(a_connection_begins_anew_when_the_last_one_is_over_for_both)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -140,7 +140,7 @@ static void a_connection_begins_anew_when_the_last_one_is_over_for_both(void)
     assert_false(help_ips_tcp(NF_INSIDE, NFT_ACK, 9004, 701, "attack"));
 }
 
-static void directions_and_states_of_flows(void)
+CHAIN_TEST(directions_and_states_of_flows)
 {
     help_ips_open(IPS(),
                   "alert tcp any any -> any any (content:\"x\"; flow:to_server; sid:1;)\n"
@@ -159,7 +159,7 @@ static void directions_and_states_of_flows(void)
 }
 
 /* Snort's and Suricata's `established`: both ends have been heard. */
-static void a_connection_of_which_one_end_is_heard_is_not_established(void)
+CHAIN_TEST(a_connection_of_which_one_end_is_heard_is_not_established)
 {
     static const uint8_t first[] = {NFT_ACK, NFT_PSH | NFT_ACK, NFT_SYN, NFT_SYN | NFT_ACK,
                                     NFT_FIN | NFT_ACK};
@@ -182,7 +182,7 @@ static void a_connection_of_which_one_end_is_heard_is_not_established(void)
     help_ips_open(IPS(), DROP);
 }
 
-static void thresholds_decide_who_is_told_and_what_is_dropped(void)
+CHAIN_TEST(thresholds_decide_who_is_told_and_what_is_dropped)
 {
 #define OF(type) "content:\"" type "\"; threshold:type " type ", track by_src, count 2, seconds 10; "
     static const char *const names[] = {"limit", "threshold", "both"};
@@ -214,7 +214,7 @@ static void thresholds_decide_who_is_told_and_what_is_dropped(void)
     }
 }
 
-static void what_cannot_be_looked_into_is_dropped(void)
+CHAIN_TEST(what_cannot_be_looked_into_is_dropped)
 {
     uint8_t frame[NFT_FRAME_MAX];
     const struct nft_spec fragment = {.src = 1,
@@ -245,7 +245,7 @@ static void what_cannot_be_looked_into_is_dropped(void)
     assert_int_equal(help_ips_counter("fragments"), 1);
 }
 
-static void an_operator_changes_what_a_rule_does(void)
+CHAIN_TEST(an_operator_changes_what_a_rule_does)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -260,7 +260,7 @@ static void an_operator_changes_what_a_rule_does(void)
 }
 
 /* A stream under way: its hole is still there, and what the new rules look for begins behind the change. */
-static void other_rules_take_the_place_of_these_while_streams_go_on(void)
+CHAIN_TEST(other_rules_take_the_place_of_these_while_streams_go_on)
 {
     static const char other[] = "alert tcp any any -> any any (content:\"ack\"; sid:9;)\n"
                                 "drop tcp any any -> any 80 (content:\"never\"; sid:7;)\n"
@@ -313,7 +313,7 @@ static bool send_wrapped(const uint8_t *between, uint32_t n)
     return !help_chain_send(&help_ips, NF_INSIDE, out, len - 2 + n).drop;
 }
 
-static void what_cannot_be_read_is_counted_and_passes_or_not(void)
+CHAIN_TEST(what_cannot_be_read_is_counted_and_passes_or_not)
 {
     static const uint8_t two_tags[] = {0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 8, 0};
     static const uint8_t three_tags[] = {0x88, 0xa8, 0, 1, 0x81, 0, 0, 2, 0x81, 0, 0, 3, 8, 0};
@@ -341,7 +341,7 @@ static void what_cannot_be_read_is_counted_and_passes_or_not(void)
 
 /* ips: whom it tells of what it has rejected, and how, held against frames that are read by other code. */
 
-static void both_ends_of_what_is_rejected_are_told(void)
+CHAIN_TEST(both_ends_of_what_is_rejected_are_told)
 {
     const struct nf_emitted *made;
     struct nft_seen seen;
@@ -371,7 +371,7 @@ static void both_ends_of_what_is_rejected_are_told(void)
 }
 
 /* Where the chain translates, each end is told under the addresses by which it knows the other one. */
-static void ends_are_told_what_they_know_each_other_by(void)
+CHAIN_TEST(ends_are_told_what_they_know_each_other_by)
 {
     const struct nf_emitted *made;
     struct nft_seen seen;
@@ -403,7 +403,7 @@ static uint32_t sum_ipv6(const uint8_t *ip, uint32_t n)
     return sum;
 }
 
-static void ends_of_ipv6_are_told(void)
+CHAIN_TEST(ends_of_ipv6_are_told)
 {
     struct help_segment s = {
         .ipv6 = true, .from = 1, .to = 2, .sport = 7, .dport = 80, .proto = 6, .seq = 100};
@@ -456,7 +456,7 @@ static void open_patterns(const char *action, const char *pattern)
     help_ips_begin();
 }
 
-static void the_ninth_pattern_of_a_direction_is_not_let_pass(void)
+CHAIN_TEST(the_ninth_pattern_of_a_direction_is_not_let_pass)
 {
     open_patterns("drop", "/[abc]{8}z/R");
     assert_true(help_ips_client(101, "k0k1k2k3k4k5k6k7"));
@@ -478,7 +478,7 @@ static void the_ninth_pattern_of_a_direction_is_not_let_pass(void)
     assert_int_equal(help_ips_counter("matches"), 9);
 }
 
-static void a_pattern_that_cannot_go_on_leaves_its_room(void)
+CHAIN_TEST(a_pattern_that_cannot_go_on_leaves_its_room)
 {
     struct ft_fault fault = {""};
 
@@ -493,7 +493,7 @@ static void a_pattern_that_cannot_go_on_leaves_its_room(void)
 }
 
 /* Whoever fills the table keeps nothing from being looked for: it is dropped instead. */
-static void a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note(void)
+CHAIN_TEST(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note)
 {
     help_ips_open(IPS(", max_notes: 2"),
                   "drop tcp any any -> any any (content:\"one\"; content:\"two\"; content:\"six\"; sid:1;)\n"
@@ -519,7 +519,7 @@ static unsigned kept_from(uint32_t seq)
 
 /* Who sends in other people's names gets no answer, and shares half of the pieces with what is behind holes.
  */
-static void half_of_the_pieces_are_for_what_is_answered_and_in_order(void)
+CHAIN_TEST(half_of_the_pieces_are_for_what_is_answered_and_in_order)
 {
     help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
     assert_true(help_ips_client(101, "x"));
@@ -534,7 +534,7 @@ static void half_of_the_pieces_are_for_what_is_answered_and_in_order(void)
 }
 
 /* However it is cut, what lies behind a hole takes the pieces of its bytes. */
-static void bytes_that_are_sent_one_by_one_take_no_more_room(void)
+CHAIN_TEST(bytes_that_are_sent_one_by_one_take_no_more_room)
 {
     help_ips_open(IPS(", stream_pieces: 16"), "drop tcp any any -> any any (content:\"evil\"; sid:1;)\n");
     help_ips_begin();
@@ -568,7 +568,7 @@ static bool send_greedy(uint32_t host, uint8_t side, uint8_t flags, uint32_t seq
 
 /* 200 hosts have their connections answered, and each takes all pieces that it gets, in turn with the others.
  */
-static void greedy_connections_leave_others_their_pieces(void)
+CHAIN_TEST(greedy_connections_leave_others_their_pieces)
 {
     uint32_t taken = 0;
 
@@ -591,7 +591,7 @@ static void greedy_connections_leave_others_their_pieces(void)
 }
 
 /* One host inside has as many answered flows as it can: others still begin theirs. */
-static void one_host_does_not_fill_the_table(void)
+CHAIN_TEST(one_host_does_not_fill_the_table)
 {
     help_ips_open("    - ips: { rules: firewall.rules, max_flows: 400 }\n",
                   "drop udp any any -> any any (content:\"evil\"; sid:1;)\n");
@@ -614,7 +614,7 @@ static void one_host_does_not_fill_the_table(void)
 }
 
 /* Contents of one byte, each byte of a packet, many rules: as much as a packet may cost, and no more. */
-static void what_a_packet_may_cost_is_bounded(void)
+CHAIN_TEST(what_a_packet_may_cost_is_bounded)
 {
     static char rules[16384], text[1401];
     char *at = rules;
@@ -701,7 +701,7 @@ static const char *const wrong_lines[][2] = {
     {"alert tcp any any -> any any (content:\"a\"; sid:9;)", "sid 9 is another rule's"},
 };
 
-static void rules_that_are_wrong_are_refused_with_their_place(void)
+CHAIN_TEST(rules_that_are_wrong_are_refused_with_their_place)
 {
     for (unsigned i = 0; i < sizeof(wrong_lines) / sizeof(*wrong_lines); i++) {
         char text[512];
@@ -728,7 +728,7 @@ static const struct fact facts[] = {
     {"bot.pcap", "HTTP/1.1", "tcp", 2},
 };
 
-static void matches_in_captures_are_those_of_tshark(void)
+CHAIN_TEST(matches_in_captures_are_those_of_tshark)
 {
     help_captures_or_skip();
     for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
@@ -748,38 +748,4 @@ static void matches_in_captures_are_those_of_tshark(void)
         help_chain_close(&h);
         help_capture_free(&capture);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(what_completes_a_match_is_dropped_and_what_follows),
-        HELP_CASE(a_packet_that_fills_a_hole_stands_for_what_is_behind_it),
-        HELP_CASE(who_contradicts_what_is_kept_is_dropped),
-        HELP_CASE(room_is_bounded),
-        HELP_CASE(a_stream_that_is_picked_up_begins_where_its_receiver_says),
-        HELP_CASE(a_connection_begins_anew_when_the_last_one_is_over_for_both),
-        HELP_CASE(directions_and_states_of_flows),
-        HELP_CASE(a_connection_of_which_one_end_is_heard_is_not_established),
-        HELP_CASE(thresholds_decide_who_is_told_and_what_is_dropped),
-        HELP_CASE(what_cannot_be_looked_into_is_dropped),
-        HELP_CASE(an_operator_changes_what_a_rule_does),
-        HELP_CASE(other_rules_take_the_place_of_these_while_streams_go_on),
-        HELP_CASE(what_cannot_be_read_is_counted_and_passes_or_not),
-        HELP_CASE(both_ends_of_what_is_rejected_are_told),
-        HELP_CASE(ends_are_told_what_they_know_each_other_by),
-        HELP_CASE(ends_of_ipv6_are_told),
-        HELP_CASE(the_ninth_pattern_of_a_direction_is_not_let_pass),
-        HELP_CASE(a_pattern_that_cannot_go_on_leaves_its_room),
-        HELP_CASE(a_full_table_lets_nothing_pass_that_a_rule_would_have_to_note),
-        HELP_CASE(half_of_the_pieces_are_for_what_is_answered_and_in_order),
-        HELP_CASE(bytes_that_are_sent_one_by_one_take_no_more_room),
-        HELP_CASE(greedy_connections_leave_others_their_pieces),
-        HELP_CASE(one_host_does_not_fill_the_table),
-        HELP_CASE(what_a_packet_may_cost_is_bounded),
-        HELP_CASE(rules_that_are_wrong_are_refused_with_their_place),
-        HELP_CASE(matches_in_captures_are_those_of_tshark),
-    };
-
-    return cmocka_run_group_tests_name("ips", tests, NULL, NULL);
 }

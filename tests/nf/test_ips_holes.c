@@ -68,7 +68,7 @@ static uint32_t send_all_but_the_first(uint8_t from, uint32_t total)
     return dropped;
 }
 
-static void a_megabyte_behind_a_lost_segment_passes_and_is_looked_into(void)
+CHAIN_TEST(a_megabyte_behind_a_lost_segment_passes_and_is_looked_into)
 {
     static const uint32_t attacks[] = {0, SEGMENT - 3, 300 * SEGMENT - 2, MIB - 6};
 
@@ -95,7 +95,7 @@ static void a_megabyte_behind_a_lost_segment_passes_and_is_looked_into(void)
     }
 }
 
-static void each_of_many_losses_is_repaired_by_one_segment(void)
+CHAIN_TEST(each_of_many_losses_is_repaired_by_one_segment)
 {
     uint32_t dropped = 0;
 
@@ -112,7 +112,7 @@ static void each_of_many_losses_is_repaired_by_one_segment(void)
     assert_true(send_part(1, 700 * SEGMENT, SEGMENT));
 }
 
-static void a_direction_has_no_more_on_its_way_than_flow_pieces(void)
+CHAIN_TEST(a_direction_has_no_more_on_its_way_than_flow_pieces)
 {
     memset(data, '.', sizeof(data));
     help_ips_open(IPS(", flow_pieces: 100"), DROP);
@@ -129,7 +129,7 @@ static void a_direction_has_no_more_on_its_way_than_flow_pieces(void)
 }
 
 /* What is found once in 64 bytes is no reason to give up, however much becomes readable at once. */
-static void what_fills_a_hole_may_cost_as_much_as_its_bytes_did_in_order(void)
+CHAIN_TEST(what_fills_a_hole_may_cost_as_much_as_its_bytes_did_in_order)
 {
     memset(data, '.', sizeof(data));
     for (uint32_t at = 0; at + 64 <= MIB; at += 64)
@@ -145,7 +145,7 @@ static void what_fills_a_hole_may_cost_as_much_as_its_bytes_did_in_order(void)
 #define HOARDERS 40u
 
 /* Connections that never fill their holes leave those that are in order half of the pieces. */
-static void holes_that_are_never_filled_leave_what_is_in_order_its_copies(void)
+CHAIN_TEST(holes_that_are_never_filled_leave_what_is_in_order_its_copies)
 {
     memset(data, '.', sizeof(data));
     help_ips_open("    - ips: { rules: firewall.rules, max_flows: 100, stream_pieces: 2048 }\n", DROP);
@@ -164,7 +164,7 @@ static void holes_that_are_never_filled_leave_what_is_in_order_its_copies(void)
 
 /* One host's connections, however many, hold no more than is left for others; one host of IPv6 has all of its
  * network's addresses, of which help_segment's are. */
-static void holes_of_one_host_leave_others_theirs(void)
+CHAIN_TEST(holes_of_one_host_leave_others_theirs)
 {
     memset(data, '.', sizeof(data));
     for (unsigned ipv6 = 0; ipv6 < 2; ipv6++) {
@@ -219,7 +219,7 @@ static void send_burst(const struct help_segment s[], bool passed[], uint32_t n)
         passed[i] = !p[i].drop;
 }
 
-static void a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may_have(void)
+CHAIN_TEST(a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may_have)
 {
     struct help_segment s[6];
     bool passed[6];
@@ -243,7 +243,7 @@ static void a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may
 
 /* Pieces far from each other, of streams that were picked up: read where the receiver says that they begin.
  */
-static void what_lies_far_ahead_is_found_in_any_order(void)
+CHAIN_TEST(what_lies_far_ahead_is_found_in_any_order)
 {
     static const uint32_t orders[][3] = {{2, 1, 0}, {0, 1, 2}, {1, 2, 0}, {2, 0, 1}};
     static const uint32_t at[] = {439, 700 * SEGMENT, MIB};
@@ -271,7 +271,7 @@ static void what_lies_far_ahead_is_found_in_any_order(void)
 }
 
 /* A stream that is over gives all of its pieces back, wherever they lie. */
-static void pieces_far_apart_are_all_given_back(void)
+CHAIN_TEST(pieces_far_apart_are_all_given_back)
 {
     memset(data, '.', sizeof(data));
     help_ips_open("    - ips: { rules: firewall.rules, max_flows: 100, stream_pieces: 16 }\n", DROP);
@@ -282,21 +282,4 @@ static void pieces_far_apart_are_all_given_back(void)
         assert_int_equal(help_chain_command(&help_ips, "clear ips"), FT_OK);
         assert_int_equal(help_ips_counter("segments_full"), 0);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_megabyte_behind_a_lost_segment_passes_and_is_looked_into),
-        HELP_CASE(each_of_many_losses_is_repaired_by_one_segment),
-        HELP_CASE(a_direction_has_no_more_on_its_way_than_flow_pieces),
-        HELP_CASE(what_fills_a_hole_may_cost_as_much_as_its_bytes_did_in_order),
-        HELP_CASE(holes_that_are_never_filled_leave_what_is_in_order_its_copies),
-        HELP_CASE(holes_of_one_host_leave_others_theirs),
-        HELP_CASE(what_lies_far_ahead_is_found_in_any_order),
-        HELP_CASE(pieces_far_apart_are_all_given_back),
-        HELP_CASE(a_burst_fills_holes_until_it_has_read_half_of_what_one_direction_may_have),
-    };
-
-    return cmocka_run_group_tests_name("ips_holes", tests, NULL, NULL);
 }

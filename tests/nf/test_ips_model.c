@@ -302,7 +302,7 @@ static uint64_t shown_hits(const char *text, uint32_t sid)
     return strtoull(strstr(at, "\"hits\":") + 7, NULL, 10);
 }
 
-static void hits_are_those_of_the_model_however_a_stream_is_cut(void)
+CHAIN_TEST(hits_are_those_of_the_model_however_a_stream_is_cut)
 {
     static char text[8192], shown[1 << 16], stream[HELP_STREAM];
     uint64_t matches = 0, kept = 0;
@@ -404,7 +404,7 @@ static uint32_t send_two(struct copies *c, const char stream[2][HELP_STREAM], ui
     return contradicted;
 }
 
-static void what_passes_is_what_no_copy_contradicts(void)
+CHAIN_TEST(what_passes_is_what_no_copy_contradicts)
 {
     static char text[8192], shown[1 << 16], stream[2][HELP_STREAM], first[HELP_STREAM];
     uint32_t contradicted = 0, matches = 0;
@@ -444,14 +444,4 @@ static void what_passes_is_what_no_copy_contradicts(void)
         help_rules_free();
     }
     assert_true(contradicted > 1000 && matches > 1000);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(hits_are_those_of_the_model_however_a_stream_is_cut),
-        HELP_CASE(what_passes_is_what_no_copy_contradicts),
-    };
-
-    return cmocka_run_group_tests_name("ips_model", tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static bool ack(uint32_t number)
 }
 
 /* Whatever the reason for which the receiver has not taken the first copy. */
-static void what_is_not_acknowledged_is_sent_again_as_it_was(void)
+CHAIN_TEST(what_is_not_acknowledged_is_sent_again_as_it_was)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -36,7 +36,7 @@ static void what_is_not_acknowledged_is_sent_again_as_it_was(void)
 }
 
 /* A byte of a window that is closed, data in a SYN, a hole: all the same. */
-static void small_segments_and_those_in_a_syn_are_copied_as_well(void)
+CHAIN_TEST(small_segments_and_those_in_a_syn_are_copied_as_well)
 {
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, "atxxxx"));
@@ -53,7 +53,7 @@ static void small_segments_and_those_in_a_syn_are_copied_as_well(void)
     assert_false(help_ips_client(1998, "/"));
 }
 
-static void the_place_of_an_end_is_an_end(void)
+CHAIN_TEST(the_place_of_an_end_is_an_end)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -66,7 +66,7 @@ static void the_place_of_an_end_is_an_end(void)
     assert_int_equal(help_ips_counter("overlap_differs"), 1);
 }
 
-static void an_ack_of_what_was_never_sent_brings_nothing(void)
+CHAIN_TEST(an_ack_of_what_was_never_sent_brings_nothing)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -87,7 +87,7 @@ static bool server(uint32_t seq, const char *payload)
 
 /* RFC 9293, 3.8.4: a keepalive has the number in front of what is sent next, and may have a byte that means
  * nothing. That of an end that has sent nothing is the SYN's. */
-static void a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read(void)
+CHAIN_TEST(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -106,7 +106,7 @@ static void a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read(void)
     assert_int_equal(help_ips_counter("out_of_window") + help_ips_counter("overlap_differs"), 0);
 }
 
-static void what_follows_the_number_of_the_syn_is_judged(void)
+CHAIN_TEST(what_follows_the_number_of_the_syn_is_judged)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -128,7 +128,7 @@ static void what_follows_the_number_of_the_syn_is_judged(void)
 
 /* A receiver that has not acknowledged the SYN may await a byte with its number, in a connection that it has
  * had before. */
-static void before_the_syn_is_acknowledged_no_byte_passes_in_its_place(void)
+CHAIN_TEST(before_the_syn_is_acknowledged_no_byte_passes_in_its_place)
 {
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, 100, 0, ""));
@@ -144,7 +144,7 @@ static void before_the_syn_is_acknowledged_no_byte_passes_in_its_place(void)
 }
 
 /* The SYN had data, of which the receiver has taken all or nothing (RFC 7413). */
-static void keepalives_and_retransmissions_of_data_in_a_syn(void)
+CHAIN_TEST(keepalives_and_retransmissions_of_data_in_a_syn)
 {
     for (unsigned taken = 0; taken < 2; taken++) {
         help_ips_open(IPS(), DROP);
@@ -163,7 +163,7 @@ static void keepalives_and_retransmissions_of_data_in_a_syn(void)
     help_ips_open(IPS(), DROP);
 }
 
-static void a_keepalive_behind_an_end_has_its_number(void)
+CHAIN_TEST(a_keepalive_behind_an_end_has_its_number)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -184,7 +184,7 @@ static void a_keepalive_behind_an_end_has_its_number(void)
 }
 
 /* A probe of a window that is closed has the next byte, again and again, and then more behind it. */
-static void probes_of_a_closed_window_are_read_once(void)
+CHAIN_TEST(probes_of_a_closed_window_are_read_once)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -199,7 +199,7 @@ static void probes_of_a_closed_window_are_read_once(void)
 }
 
 /* The number of the SYN is the last one before 0; 4 GiB later it is one of a byte. */
-static void the_number_of_the_syn_goes_round(void)
+CHAIN_TEST(the_number_of_the_syn_goes_round)
 {
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_tcp(NF_INSIDE, NFT_SYN, UINT32_MAX, 0, ""));
@@ -213,7 +213,7 @@ static void the_number_of_the_syn_goes_round(void)
 
 /* ---- resets --------------------------------------------------------------------------------------- */
 
-static void after_a_reset_its_sender_is_silent(void)
+CHAIN_TEST(after_a_reset_its_sender_is_silent)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -226,7 +226,7 @@ static void after_a_reset_its_sender_is_silent(void)
 }
 
 /* A reset that its receiver does not believe, and a while after it the rest: nothing was forgotten. */
-static void a_reset_that_is_none_ends_nothing(void)
+CHAIN_TEST(a_reset_that_is_none_ends_nothing)
 {
     static const uint32_t numbers[] = {90000, 101, 105};
 
@@ -260,7 +260,7 @@ static void a_reset_that_is_none_ends_nothing(void)
 }
 
 /* A reset that dies on its way ends the connection for ips alone. */
-static void a_reset_comes_to_its_receiver(void)
+CHAIN_TEST(a_reset_comes_to_its_receiver)
 {
     uint8_t frame[NFT_FRAME_MAX];
 
@@ -288,7 +288,7 @@ static void a_reset_comes_to_its_receiver(void)
 }
 
 /* Where its receiver may not believe it, or never see it, the stream goes on. */
-static void a_reset_that_may_be_none_is_not_believed(void)
+CHAIN_TEST(a_reset_that_may_be_none_is_not_believed)
 {
     static const uint8_t signature[4] = {19, 18, 1, 1};
     uint8_t frame[NFT_FRAME_MAX];
@@ -335,7 +335,7 @@ static void a_reset_that_may_be_none_is_not_believed(void)
 
 /* Who answers a SYN in an open connection has forgotten that one, such as a receiver that was started anew or
  * believes any reset. */
-static void a_receiver_that_forgets_is_believed(void)
+CHAIN_TEST(a_receiver_that_forgets_is_believed)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -351,7 +351,7 @@ static void a_receiver_that_forgets_is_believed(void)
 
 /* ---- urgent data ---------------------------------------------------------------------------------- */
 
-static void urgent_data_is_made_ordinary(void)
+CHAIN_TEST(urgent_data_is_made_ordinary)
 {
     uint8_t frame[NFT_FRAME_MAX], *tcp = frame + 34;
     struct help_segment s = {.from = 1,
@@ -396,7 +396,7 @@ static bool answer(uint32_t ack)
     return help_ips_tcp(NF_OUTSIDE, NFT_SYN | NFT_ACK, 500, ack, "");
 }
 
-static void a_syn_that_nobody_answers_does_not_say_where_a_stream_begins(void)
+CHAIN_TEST(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins)
 {
     static const uint32_t first[] = {100 + (1u << 30), 100 - (1u << 30), 50, 101, 600};
 
@@ -419,7 +419,7 @@ static void a_syn_that_nobody_answers_does_not_say_where_a_stream_begins(void)
     assert_int_equal(help_ips_counter("matches"), 1);
 }
 
-static void bytes_in_front_of_a_beginning_are_dropped(void)
+CHAIN_TEST(bytes_in_front_of_a_beginning_are_dropped)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -431,7 +431,7 @@ static void bytes_in_front_of_a_beginning_are_dropped(void)
 }
 
 /* However often it begins in front of that: what it keeps lies where a peer expects it, and is found. */
-static void a_stream_that_was_picked_up_begins_so_far_in_front_in_all(void)
+CHAIN_TEST(a_stream_that_was_picked_up_begins_so_far_in_front_in_all)
 {
     uint32_t seq = 1u << 31, least;
     struct ft_fault fault = {""};
@@ -449,7 +449,7 @@ static void a_stream_that_was_picked_up_begins_so_far_in_front_in_all(void)
 }
 
 /* What is silent for as long as an end takes is not forgotten, where its receiver does not know of an end. */
-static void an_end_that_is_none_ends_nothing(void)
+CHAIN_TEST(an_end_that_is_none_ends_nothing)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -462,7 +462,7 @@ static void an_end_that_is_none_ends_nothing(void)
     assert_int_equal(help_ips_counter("midstream"), 0);
 }
 
-static void what_was_picked_up_in_the_middle_gives_way_to_a_syn(void)
+CHAIN_TEST(what_was_picked_up_in_the_middle_gives_way_to_a_syn)
 {
     help_ips_open(IPS(), DROP);
     assert_true(help_ips_client(101 + (1u << 30), "stray"));
@@ -483,7 +483,7 @@ static void what_was_picked_up_in_the_middle_gives_way_to_a_syn(void)
     assert_int_equal(help_ips_counter("matches"), 1);
 }
 
-static void a_segment_that_its_receiver_does_not_take_is_dropped(void)
+CHAIN_TEST(a_segment_that_its_receiver_does_not_take_is_dropped)
 {
     help_ips_open(IPS(), DROP);
     help_ips_begin();
@@ -497,7 +497,7 @@ static void a_segment_that_its_receiver_does_not_take_is_dropped(void)
 }
 
 /* As nothing reaches the other end, a blocked connection is over when each end has given it up. */
-static void a_blocked_connection_ends_and_another_one_begins(void)
+CHAIN_TEST(a_blocked_connection_ends_and_another_one_begins)
 {
     for (unsigned how = 0; how < 3; how++) {
         help_ips_open(IPS(), how == 2 ? REJECT : DROP);
@@ -522,7 +522,7 @@ static void a_blocked_connection_ends_and_another_one_begins(void)
 }
 
 /* Bytes behind a datagram's own length are no part of it, of its checksum neither. */
-static void a_datagram_that_is_shorter_than_its_packet_is_looked_into(void)
+CHAIN_TEST(a_datagram_that_is_shorter_than_its_packet_is_looked_into)
 {
     static const char text[] = "an attack, and 20 bytes of something or more";
     uint8_t frame[NFT_FRAME_MAX], *ip = frame + 14;
@@ -636,7 +636,7 @@ static void send_part(struct receiver *r, const char *stream, unsigned loss)
         help_ips_tcp(NF_OUTSIDE, NFT_ACK, 501, FIRST + r->next, "");
 }
 
-static void a_receiver_never_reads_what_a_rule_drops(void)
+CHAIN_TEST(a_receiver_never_reads_what_a_rule_drops)
 {
     static const char *const rooms[] = {IPS(), IPS(", flow_pieces: 6"), IPS(", stream_pieces: 3"),
                                         IPS(", loose: false")};
@@ -670,38 +670,4 @@ static void a_receiver_never_reads_what_a_rule_drops(void)
     print_message("# %u bytes read, %u whole, %u contradicted, %u blocked\n", read, whole, contradicted,
                   blocked);
     assert_true(read > 20000 && whole > 200 && contradicted > 500 && blocked > 100);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(what_is_not_acknowledged_is_sent_again_as_it_was),
-        HELP_CASE(small_segments_and_those_in_a_syn_are_copied_as_well),
-        HELP_CASE(the_place_of_an_end_is_an_end),
-        HELP_CASE(an_ack_of_what_was_never_sent_brings_nothing),
-        HELP_CASE(a_keepalive_with_the_number_of_the_syn_passes_and_is_not_read),
-        HELP_CASE(what_follows_the_number_of_the_syn_is_judged),
-        HELP_CASE(before_the_syn_is_acknowledged_no_byte_passes_in_its_place),
-        HELP_CASE(keepalives_and_retransmissions_of_data_in_a_syn),
-        HELP_CASE(a_keepalive_behind_an_end_has_its_number),
-        HELP_CASE(probes_of_a_closed_window_are_read_once),
-        HELP_CASE(the_number_of_the_syn_goes_round),
-        HELP_CASE(after_a_reset_its_sender_is_silent),
-        HELP_CASE(a_reset_that_is_none_ends_nothing),
-        HELP_CASE(a_reset_comes_to_its_receiver),
-        HELP_CASE(a_reset_that_may_be_none_is_not_believed),
-        HELP_CASE(a_receiver_that_forgets_is_believed),
-        HELP_CASE(urgent_data_is_made_ordinary),
-        HELP_CASE(a_syn_that_nobody_answers_does_not_say_where_a_stream_begins),
-        HELP_CASE(bytes_in_front_of_a_beginning_are_dropped),
-        HELP_CASE(what_was_picked_up_in_the_middle_gives_way_to_a_syn),
-        HELP_CASE(a_stream_that_was_picked_up_begins_so_far_in_front_in_all),
-        HELP_CASE(an_end_that_is_none_ends_nothing),
-        HELP_CASE(a_segment_that_its_receiver_does_not_take_is_dropped),
-        HELP_CASE(a_blocked_connection_ends_and_another_one_begins),
-        HELP_CASE(a_datagram_that_is_shorter_than_its_packet_is_looked_into),
-        HELP_CASE(a_receiver_never_reads_what_a_rule_drops),
-    };
-
-    return cmocka_run_group_tests_name("ips_normalize", tests, NULL, NULL);
 }

@@ -76,7 +76,7 @@ static bool ask_inside(uint32_t dst, uint16_t port, struct nft_seen *seen)
 
 /* It has a connection to a backend itself, from the port from which it asks the service: another backend is
  * free. */
-static void a_client_beside_the_backends_gets_one_that_is_free(void)
+CHAIN_TEST(a_client_beside_the_backends_gets_one_that_is_free)
 {
     struct nft_seen s;
 
@@ -99,7 +99,7 @@ static void a_client_beside_the_backends_gets_one_that_is_free(void)
     assert_int_equal(counter("conflict"), 0);
 }
 
-static void a_flow_stays_with_its_backend_there_and_back(void)
+CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
 {
     struct nft_spec other = {.src = CLIENT, .dst = VIP, .sport = 5, .dport = 81, .proto = 6, .tcp = NFT_SYN};
     struct nft_seen s;
@@ -129,7 +129,7 @@ static void a_flow_stays_with_its_backend_there_and_back(void)
         "\"state\":\"established\",\"packets\":5,");
 }
 
-static void least_gives_flows_to_the_least_busy(void)
+CHAIN_TEST(least_gives_flows_to_the_least_busy)
 {
     unsigned got[4] = {0};
     open_balancer(BALANCE(THREE ", tcp_transitory: 5"));
@@ -155,7 +155,7 @@ static void least_gives_flows_to_the_least_busy(void)
     assert_int_not_equal(ask(CLIENT, 200, NFT_SYN), 2);
 }
 
-static void consistent_keeps_clients_with_their_backend(void)
+CHAIN_TEST(consistent_keeps_clients_with_their_backend)
 {
     unsigned was[200], now[200], moved = 0, on_second = 0, got[4] = {0};
     open_balancer(BALANCE(THREE ", policy: consistent"));
@@ -177,7 +177,7 @@ static void consistent_keeps_clients_with_their_backend(void)
     assert_int_equal(moved, on_second); /* nobody else's */
 }
 
-static void random_gives_flows_to_all(void)
+CHAIN_TEST(random_gives_flows_to_all)
 {
     unsigned got[4] = {0};
     open_balancer(BALANCE(THREE ", policy: random"));
@@ -187,7 +187,7 @@ static void random_gives_flows_to_all(void)
     assert_int_equal(got[1] + got[2] + got[3], 300);
 }
 
-static void an_operator_changes_backends(void)
+CHAIN_TEST(an_operator_changes_backends)
 {
     static const char *const wrong[] = {
         "backends=10.1.0.1",     "backends=+10.1.0",  "backends=+10.1.0.1:0", "backends=+",
@@ -222,7 +222,7 @@ static void an_operator_changes_backends(void)
 }
 
 /* Places of backends that are gone are used again, those in use are not. */
-static void places_of_backends_that_are_gone_are_used_again(void)
+CHAIN_TEST(places_of_backends_that_are_gone_are_used_again)
 {
     char text[64];
     open_balancer(BALANCE(", backends: 10.1.0.1"));
@@ -241,7 +241,7 @@ static void places_of_backends_that_are_gone_are_used_again(void)
     assert_int_equal(ask(CLIENT, 1, NFT_ACK), 1);
 }
 
-static void a_full_table_takes_no_new_flow(void)
+CHAIN_TEST(a_full_table_takes_no_new_flow)
 {
     open_balancer(BALANCE(THREE ", max_flows: 2, tcp_transitory: 10"));
     assert_int_equal(ask(CLIENT, 1, NFT_SYN), 1);
@@ -256,7 +256,7 @@ static void a_full_table_takes_no_new_flow(void)
     assert_false(answer(CLIENT, 2, 2, NFT_ACK));
 }
 
-static void fragments_go_with_their_first(void)
+CHAIN_TEST(fragments_go_with_their_first)
 {
     struct nft_seen s;
     struct nft_spec first = {.src = CLIENT,
@@ -316,7 +316,7 @@ static uint32_t quote(const struct nft_spec *spec, uint8_t out[NFT_FRAME_MAX], s
     return s->end - s->l3;
 }
 
-static void icmp_errors_are_translated_both_ways(void)
+CHAIN_TEST(icmp_errors_are_translated_both_ways)
 {
     uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct nft_seen s, in;
@@ -372,7 +372,7 @@ static void icmp_errors_are_translated_both_ways(void)
 }
 
 /* Any address is the service: answers get back the one that was asked for. */
-static void without_an_address_answers_come_from_the_one_asked_for(void)
+CHAIN_TEST(without_an_address_answers_come_from_the_one_asked_for)
 {
     struct nft_spec spec = {.src = B(200), .sport = 7, .dport = 53, .proto = 17, .payload = 9};
     struct nft_seen s;
@@ -395,14 +395,14 @@ static void without_an_address_answers_come_from_the_one_asked_for(void)
     assert_int_equal(s.src, NFT_IP(8, 8, 8, 8));
 }
 
-static void impossible_backends_are_refused(void)
+CHAIN_TEST(impossible_backends_are_refused)
 {
     help_chain_refuses(BALANCE(", backends: \"10.1.0.1 10.1.0\""), "backend \"10.1.0\"");
     help_chain_refuses(BALANCE(", backends: \"10.1.0.1 10.1.0.1\""), "");
     help_chain_refuses(BALANCE(", backends: 10.1.0.1:99999"), "");
 }
 
-static void captures_replay_to_the_same_state(void)
+CHAIN_TEST(captures_replay_to_the_same_state)
 {
     help_captures_or_skip();
     static const char *const chains[] = {"nfs/chains/balanced.yaml", "nfs/chains/race.yaml"};
@@ -436,7 +436,7 @@ static unsigned lane_of(enum nf_scope scope, uint8_t side, uint32_t src, uint16_
 }
 
 /* Whichever backend it is that answers. */
-static void answers_come_to_the_lane_of_their_client(void)
+CHAIN_TEST(answers_come_to_the_lane_of_their_client)
 {
     struct ft_fault fault;
     enum nf_scope scope;
@@ -458,26 +458,4 @@ static void answers_come_to_the_lane_of_their_client(void)
     help_chain_open(&h, BALANCE(THREE ", clients: both"), NULL, 1);
     assert_true(nf_chain_scope(&h.config->chain, 2, &scope, &fault) < 0);
     assert_int_equal(nf_chain_scope(&h.config->chain, 1, &scope, &fault), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
-        HELP_CASE(a_client_beside_the_backends_gets_one_that_is_free),
-        HELP_CASE(least_gives_flows_to_the_least_busy),
-        HELP_CASE(consistent_keeps_clients_with_their_backend),
-        HELP_CASE(random_gives_flows_to_all),
-        HELP_CASE(an_operator_changes_backends),
-        HELP_CASE(places_of_backends_that_are_gone_are_used_again),
-        HELP_CASE(a_full_table_takes_no_new_flow),
-        HELP_CASE(fragments_go_with_their_first),
-        HELP_CASE(icmp_errors_are_translated_both_ways),
-        HELP_CASE(without_an_address_answers_come_from_the_one_asked_for),
-        HELP_CASE(impossible_backends_are_refused),
-        HELP_CASE(captures_replay_to_the_same_state),
-        HELP_CASE(answers_come_to_the_lane_of_their_client),
-    };
-
-    return cmocka_run_group_tests_name("load_balancer", tests, NULL, NULL);
 }

@@ -97,7 +97,7 @@ static const char *address_of(unsigned number)
 
 /* ---- tests ---- */
 
-static void a_flow_stays_with_its_backend_there_and_back(void)
+CHAIN_TEST(a_flow_stays_with_its_backend_there_and_back)
 {
     unsigned used = 0;
 
@@ -124,7 +124,7 @@ static void a_flow_stays_with_its_backend_there_and_back(void)
                    "\"client\":\"[2001:db8:99::7]:4000\",\"service\":\"[2001:db8::80]:80\"");
 }
 
-static void the_rest_passes_as_it_is(void)
+CHAIN_TEST(the_rest_passes_as_it_is)
 {
     assert_true(sends(NF_OUTSIDE, 17, CLIENT, 4000, "2001:db8::81", 80, 0));
     ends_are(frame + 14, CLIENT, 4000, "2001:db8::81", 80);
@@ -157,7 +157,7 @@ static bool error(uint8_t side, const char *from, const char *to, uint8_t proto,
     return true;
 }
 
-static void errors_go_with_their_flow(void)
+CHAIN_TEST(errors_go_with_their_flow)
 {
     unsigned at;
 
@@ -207,7 +207,7 @@ static uint32_t wedge_one(const struct wedged *w, uint8_t *ip, uint32_t len)
     return len + w->n;
 }
 
-static void behind_extension_headers_is_the_same_flow(void)
+CHAIN_TEST(behind_extension_headers_is_the_same_flow)
 {
     const uint8_t *ip = frame + 14;
     unsigned at;
@@ -226,7 +226,7 @@ static void behind_extension_headers_is_the_same_flow(void)
     assert_int_equal(counter("forwarded"), 5);
 }
 
-static void errors_quote_extension_headers(void)
+CHAIN_TEST(errors_quote_extension_headers)
 {
     uint8_t *ip = frame + 14, *icmp = ip + 40, *inner = icmp + 8;
     unsigned at;
@@ -257,7 +257,7 @@ static void errors_quote_extension_headers(void)
 
 /* An error to the service that does not say whose packet it quotes is of nobody; one about a protocol that is
  * not the service's is another's. */
-static void errors_that_quote_too_little_are_dropped(void)
+CHAIN_TEST(errors_that_quote_too_little_are_dropped)
 {
     static const struct {
         uint8_t type, proto;
@@ -297,7 +297,7 @@ static bool fragment(bool later, uint32_t id)
     return send_it(NF_OUTSIDE, later ? 51 : 64);
 }
 
-static void fragments_go_with_their_first(void)
+CHAIN_TEST(fragments_go_with_their_first)
 {
     uint8_t whole[128];
 
@@ -313,7 +313,7 @@ static void fragments_go_with_their_first(void)
                      0); /* together they are a datagram to the backend */
 }
 
-static void both_services_have_their_own_backends(void)
+CHAIN_TEST(both_services_have_their_own_backends)
 {
     struct nft_spec spec = {
         .src = NFT_IP(198, 51, 100, 7), .dst = NFT_IP(203, 0, 113, 10), .sport = 9, .dport = 80, .proto = 17};
@@ -333,7 +333,7 @@ static void both_services_have_their_own_backends(void)
     assert_int_equal(counter("flows_cut"), 4);
 }
 
-static void an_operator_changes_backends(void)
+CHAIN_TEST(an_operator_changes_backends)
 {
     assert_int_equal(help_chain_command(&h, "set load_balancer backends=-fd00::1"), 0);
     assert_int_equal(help_chain_command(&h, "set load_balancer backend.fd00::2=down"), 0);
@@ -354,7 +354,7 @@ static void an_operator_changes_backends(void)
     assert_true(help_chain_command(&h, "set load_balancer backends=+[fd00::9]") < 0);
 }
 
-static void bad_ones_are_refused(void)
+CHAIN_TEST(bad_ones_are_refused)
 {
     help_chain_refuses("    - load_balancer: { vip: 203.0.113.10, backends: \"fd00::1\" }\n",
                        "backend fd00::1 is of IPv6, expected vip6 beside it");
@@ -372,19 +372,6 @@ static void begin(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_flow_stays_with_its_backend_there_and_back),
-        HELP_CASE(the_rest_passes_as_it_is),
-        HELP_CASE(errors_go_with_their_flow),
-        HELP_CASE(behind_extension_headers_is_the_same_flow),
-        HELP_CASE(errors_quote_extension_headers),
-        HELP_CASE(errors_that_quote_too_little_are_dropped),
-        HELP_CASE(fragments_go_with_their_first),
-        HELP_CASE(both_services_have_their_own_backends),
-        HELP_CASE(an_operator_changes_backends),
-        HELP_CASE(bad_ones_are_refused),
-    };
-
     help_chain_before = begin;
-    return cmocka_run_group_tests_name("load_balancer_ipv6", tests, NULL, NULL);
+    return help_tests_run();
 }

@@ -41,7 +41,7 @@ static void udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, uint16
     assert_true(help_chain_spec(&h, side, &spec, NULL));
 }
 
-static void both_directions_are_one_flow(void)
+CHAIN_TEST(both_directions_are_one_flow)
 {
     open_monitor(MONITOR("max_flows: 10"));
     udp(NF_OUTSIDE, B, 53, A, 9, 100);
@@ -56,7 +56,7 @@ static void both_directions_are_one_flow(void)
     assert_int_equal(counter("flows_created"), 1);
 }
 
-static void packets_are_counted_by_class(void)
+CHAIN_TEST(packets_are_counted_by_class)
 {
     uint8_t ipv6[64] = {[12] = 0x86, [13] = 0xdd}, arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
     uint8_t other[64] = {[12] = 0x88, [13] = 0x47}, frame[NFT_FRAME_MAX];
@@ -92,7 +92,7 @@ static void packets_are_counted_by_class(void)
     assert_int_equal(shown_flows(), 4);
 }
 
-static void a_full_table_takes_no_new_flow_until_idle_ones_end(void)
+CHAIN_TEST(a_full_table_takes_no_new_flow_until_idle_ones_end)
 {
     open_monitor(MONITOR("max_flows: 4, timeout: 10"));
     for (uint16_t i = 0; i < 6; i++)
@@ -114,7 +114,7 @@ static void a_full_table_takes_no_new_flow_until_idle_ones_end(void)
 }
 
 /* A long timeout is for connections that are open: what was reset goes after four minutes, as elsewhere. */
-static void a_reset_connection_goes_after_four_minutes(void)
+CHAIN_TEST(a_reset_connection_goes_after_four_minutes)
 {
     struct nft_spec spec = {.src = A, .dst = B, .sport = 5, .dport = 80, .proto = 6, .tcp = NFT_ACK};
 
@@ -128,7 +128,7 @@ static void a_reset_connection_goes_after_four_minutes(void)
     assert_int_equal(counter("flows_expired"), 1);
 }
 
-static void commands_change_the_timeout_and_clear_flows(void)
+CHAIN_TEST(commands_change_the_timeout_and_clear_flows)
 {
     open_monitor(MONITOR("max_flows: 4"));
     udp(NF_INSIDE, A, 1, B, 53, 50);
@@ -197,7 +197,7 @@ static void run_capture(const struct help_capture *capture)
     }
 }
 
-static void counts_over_captures_are_those_of_tshark(void)
+CHAIN_TEST(counts_over_captures_are_those_of_tshark)
 {
     help_captures_or_skip();
     uint32_t cap = 8u << 20;
@@ -236,7 +236,7 @@ static void counts_over_captures_are_those_of_tshark(void)
 }
 
 /* Two NFs that count: one is cleared, then both; what is no counter stays. */
-static void counters_are_cleared_and_nothing_else(void)
+CHAIN_TEST(counters_are_cleared_and_nothing_else)
 {
     const struct nft_spec spec = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = 17, .payload = 100};
     help_chain_open(&h, "    - monitor\n    - forward\n", NULL, 1);
@@ -251,19 +251,4 @@ static void counters_are_cleared_and_nothing_else(void)
     assert_int_equal(help_chain_command(&h, "clear counters"), FT_OK);
     assert_int_equal(counter("packets"), 0);
     assert_int_equal(help_chain_counter(&h, "forward", "packets"), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(both_directions_are_one_flow),
-        HELP_CASE(packets_are_counted_by_class),
-        HELP_CASE(a_full_table_takes_no_new_flow_until_idle_ones_end),
-        HELP_CASE(a_reset_connection_goes_after_four_minutes),
-        HELP_CASE(commands_change_the_timeout_and_clear_flows),
-        HELP_CASE(counters_are_cleared_and_nothing_else),
-        HELP_CASE(counts_over_captures_are_those_of_tshark),
-    };
-
-    return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
 }

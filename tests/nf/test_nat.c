@@ -80,7 +80,7 @@ static void ends_in(uint64_t tenths)
 }
 
 /* RFC 5382 REQ-5: 4 minutes while opening, 2 h 4 min once open. */
-static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
+CHAIN_TEST(a_tcp_mapping_lives_as_long_as_its_state_says)
 {
     out_tcp(1, NFT_SYN, NULL);
     ends_in(2400);
@@ -94,7 +94,7 @@ static void a_tcp_mapping_lives_as_long_as_its_state_says(void)
 }
 
 /* One FIN leaves the long timeout, both bring the short one, at once; a new SYN brings the mapping back. */
-static void a_tcp_mapping_ends_after_both_fins(void)
+CHAIN_TEST(a_tcp_mapping_ends_after_both_fins)
 {
     uint16_t port = open_tcp(1), again;
     assert_true(out_tcp(1, NFT_FIN | NFT_ACK, NULL));
@@ -112,7 +112,7 @@ static void a_tcp_mapping_ends_after_both_fins(void)
 }
 
 /* The last ACK may come late: until then it is not over. */
-static void a_tcp_mapping_waits_for_the_last_ack(void)
+CHAIN_TEST(a_tcp_mapping_waits_for_the_last_ack)
 {
     uint16_t port = open_tcp(1);
     assert_true(out_tcp(1, NFT_FIN | NFT_ACK, NULL));
@@ -123,7 +123,7 @@ static void a_tcp_mapping_waits_for_the_last_ack(void)
     ends_in(100);
 }
 
-static void a_reset_tcp_mapping_ends_after_four_minutes(void)
+CHAIN_TEST(a_reset_tcp_mapping_ends_after_four_minutes)
 {
     uint16_t port = open_tcp(1);
     assert_true(in_tcp(port, NFT_RST | NFT_ACK));
@@ -135,7 +135,7 @@ static void a_reset_tcp_mapping_ends_after_four_minutes(void)
 }
 
 /* Ten ports: the eleventh flow is refused, those before go on, and a port comes back after its flow. */
-static void exhausted_ports_drop_and_are_counted(void)
+CHAIN_TEST(exhausted_ports_drop_and_are_counted)
 {
     uint16_t port[10];
     for (uint16_t i = 0; i < 10; i++) {
@@ -158,7 +158,7 @@ static void exhausted_ports_drop_and_are_counted(void)
     assert_int_equal(counter("mappings_displaced"), 1);
 }
 
-static void a_full_table_takes_no_new_mapping(void)
+CHAIN_TEST(a_full_table_takes_no_new_mapping)
 {
     for (uint16_t i = 0; i < 10; i++)
         assert_true(out_udp(100 + i, NULL));
@@ -173,7 +173,7 @@ static void a_full_table_takes_no_new_mapping(void)
         assert_true(out_tcp(200 + i, NFT_SYN, NULL));
 }
 
-static void commands_change_timeouts_and_clear_mappings(void)
+CHAIN_TEST(commands_change_timeouts_and_clear_mappings)
 {
     char text[16384], command[64];
     uint16_t port;
@@ -205,7 +205,7 @@ static void commands_change_timeouts_and_clear_mappings(void)
 
 /* Somebody outside has pinged the outside address with the identifier that the NAT has left for a ping to
  * him: his answers could not be told from those to that ping. The identifier is given back. */
-static void a_ping_whose_answers_would_be_anothers_is_a_conflict(void)
+CHAIN_TEST(a_ping_whose_answers_would_be_anothers_is_a_conflict)
 {
     struct nft_spec in = {.src = REMOTE, .dst = OUTSIDE, .sport = 1024, .proto = 1, .type = 8, .payload = 8};
     struct nft_spec out = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 8};
@@ -231,7 +231,7 @@ static void open_nat(void)
 /* What the NAT does to packets that are not plain: ICMP echo and errors, fragments, tags, options, strangers.
  */
 
-static void a_ping_is_translated_by_its_identifier(void)
+CHAIN_TEST(a_ping_is_translated_by_its_identifier)
 {
     struct nft_seen s;
     struct nft_spec ping = {.src = HOST, .dst = REMOTE, .sport = 77, .proto = 1, .type = 8, .payload = 56};
@@ -255,7 +255,7 @@ static void a_ping_is_translated_by_its_identifier(void)
 
 /* Host unreachable from a router on the way, quoting what left here: for the host it quotes its own packet.
  */
-static void an_error_from_outside_reaches_the_host_it_is_about(void)
+CHAIN_TEST(an_error_from_outside_reaches_the_host_it_is_about)
 {
     uint8_t sent[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct nft_seen s;
@@ -300,7 +300,7 @@ static void an_error_from_outside_reaches_the_host_it_is_about(void)
 }
 
 /* Errors that quote what never left, or came from another remote end, do not come in. */
-static void an_error_about_nothing_known_is_dropped(void)
+CHAIN_TEST(an_error_about_nothing_known_is_dropped)
 {
     uint8_t inner[NFT_FRAME_MAX];
     uint16_t port;
@@ -324,7 +324,7 @@ static void an_error_about_nothing_known_is_dropped(void)
 }
 
 /* Port unreachable from the host about a reply that came in: outside it must quote the outside address. */
-static void an_error_from_inside_is_translated_in_its_quote(void)
+CHAIN_TEST(an_error_from_inside_is_translated_in_its_quote)
 {
     uint8_t reply[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     uint16_t port;
@@ -358,7 +358,7 @@ static void an_error_from_inside_is_translated_in_its_quote(void)
     assert_int_equal(quoted.sport, 53);
 }
 
-static void fragments_go_with_their_first(void)
+CHAIN_TEST(fragments_go_with_their_first)
 {
     struct nft_seen s;
     struct nft_spec first = {.src = HOST,
@@ -402,7 +402,7 @@ static void fragments_go_with_their_first(void)
     assert_false(help_chain_spec(&h, NF_INSIDE, &later, &s));
 }
 
-static void packets_with_tags_and_options_are_translated_too(void)
+CHAIN_TEST(packets_with_tags_and_options_are_translated_too)
 {
     for (uint8_t tags = 0; tags <= 2; tags++)
         for (uint8_t options = 0; options <= 10; options += 5) {
@@ -423,7 +423,7 @@ static void packets_with_tags_and_options_are_translated_too(void)
     assert_int_equal(live(), 1);
 }
 
-static void other_packets_pass_or_are_dropped_by_reason(void)
+CHAIN_TEST(other_packets_pass_or_are_dropped_by_reason)
 {
     struct nft_seen s;
     struct nft_spec gre = {.src = HOST, .dst = REMOTE, .proto = 47, .payload = 40};
@@ -457,24 +457,6 @@ static void other_packets_pass_or_are_dropped_by_reason(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_tcp_mapping_lives_as_long_as_its_state_says),
-        HELP_CASE(a_tcp_mapping_ends_after_both_fins),
-        HELP_CASE(a_tcp_mapping_waits_for_the_last_ack),
-        HELP_CASE(a_reset_tcp_mapping_ends_after_four_minutes),
-        HELP_CASE(exhausted_ports_drop_and_are_counted),
-        HELP_CASE(a_full_table_takes_no_new_mapping),
-        HELP_CASE(commands_change_timeouts_and_clear_mappings),
-        HELP_CASE(a_ping_whose_answers_would_be_anothers_is_a_conflict),
-        HELP_CASE(a_ping_is_translated_by_its_identifier),
-        HELP_CASE(an_error_from_outside_reaches_the_host_it_is_about),
-        HELP_CASE(an_error_about_nothing_known_is_dropped),
-        HELP_CASE(an_error_from_inside_is_translated_in_its_quote),
-        HELP_CASE(fragments_go_with_their_first),
-        HELP_CASE(packets_with_tags_and_options_are_translated_too),
-        HELP_CASE(other_packets_pass_or_are_dropped_by_reason),
-    };
-
     help_chain_before = open_nat;
-    return cmocka_run_group_tests_name("nat", tests, NULL, NULL);
+    return help_tests_run();
 }

@@ -172,7 +172,7 @@ static void nat64_ends_are(const char *from, uint16_t sport, const char *to, uin
 
 /* ---- flows --------------------------------------------------------------------------------------- */
 
-static void tcp_goes_out_and_comes_back(void)
+CHAIN_TEST(tcp_goes_out_and_comes_back)
 {
     struct six s = nat64_from_client(6);
 
@@ -203,7 +203,7 @@ static void tcp_goes_out_and_comes_back(void)
     nat64_replays();
 }
 
-static void udp_of_any_size(void)
+CHAIN_TEST(udp_of_any_size)
 {
     struct six s = nat64_from_client(17);
 
@@ -223,7 +223,7 @@ static void udp_of_any_size(void)
     nat64_replays();
 }
 
-static void an_echo_has_another_identifier(void)
+CHAIN_TEST(an_echo_has_another_identifier)
 {
     struct six s = nat64_from_client(58), back = nat64_from_server(1, 2000);
 
@@ -248,7 +248,7 @@ static void an_echo_has_another_identifier(void)
 }
 
 /* The one packet of IPv4 whose sum nobody has made. */
-static void a_sum_is_made_where_there_is_none(void)
+CHAIN_TEST(a_sum_is_made_where_there_is_none)
 {
     struct six s = nat64_from_client(17), back = nat64_from_server(17, 2000);
 
@@ -265,7 +265,7 @@ static void a_sum_is_made_where_there_is_none(void)
     nat64_replays();
 }
 
-static void tags_and_options_are_no_hindrance(void)
+CHAIN_TEST(tags_and_options_are_no_hindrance)
 {
     for (uint8_t tags = 0; tags < 3; tags++)
         for (uint8_t options = 0; options < 11; options++) {
@@ -285,7 +285,7 @@ static void tags_and_options_are_no_hindrance(void)
 
 /* ---- what is not translated ---------------------------------------------------------------------- */
 
-static void what_is_not_ours_passes(void)
+CHAIN_TEST(what_is_not_ours_passes)
 {
     struct six s = nat64_from_client(6), back = nat64_from_server(6, 2000);
 
@@ -314,7 +314,7 @@ static void refused(uint8_t side, const struct six *s, const char *why)
         refused((side), &made, (why));                                                                       \
     } while (0)
 
-static void what_cannot_be_is_counted_by_name(void)
+CHAIN_TEST(what_cannot_be_is_counted_by_name)
 {
     struct six s = nat64_from_client(6), back = nat64_from_server(6, 2000);
 
@@ -357,7 +357,7 @@ static void what_cannot_be_is_counted_by_name(void)
     nat64_replays();
 }
 
-static void full_tables_are_counted(void)
+CHAIN_TEST(full_tables_are_counted)
 {
     struct six s = nat64_from_client(17);
 
@@ -388,7 +388,7 @@ static void full_tables_are_counted(void)
 
 /* ---- fragments ----------------------------------------------------------------------------------- */
 
-static void fragments_follow_their_first(void)
+CHAIN_TEST(fragments_follow_their_first)
 {
     struct six s = nat64_from_client(17), back = nat64_from_server(17, 2000);
 
@@ -430,7 +430,7 @@ static void fragments_follow_their_first(void)
 }
 
 /* RFC 7915, 5.1.1: the header goes, its identification stays, and it may be fragmented. */
-static void a_fragment_that_is_all_is_none(void)
+CHAIN_TEST(a_fragment_that_is_all_is_none)
 {
     struct six s = nat64_from_client(17);
 
@@ -514,7 +514,7 @@ static void open_all(void)
     }
 }
 
-static void errors_come_in(void)
+CHAIN_TEST(errors_come_in)
 {
     open_all();
     an_error_from_outside_is(3, 0, 0, 1, 0, 0);
@@ -575,7 +575,7 @@ static void an_error_from_inside_is(uint8_t type, uint8_t code, uint32_t rest, i
         }
 }
 
-static void errors_go_out(void)
+CHAIN_TEST(errors_go_out)
 {
     open_all();
     an_error_from_inside_is(1, 0, 0, 3, 1, 0);
@@ -597,7 +597,7 @@ static void errors_go_out(void)
 }
 
 /* About nothing that is known, or from the wrong side. */
-static void errors_of_nobody_are_dropped(void)
+CHAIN_TEST(errors_of_nobody_are_dropped)
 {
     struct six left = nat64_from_server(6, 2000);
 
@@ -615,7 +615,7 @@ static void errors_of_nobody_are_dropped(void)
 }
 
 /* Of any length: what is too long is cut to the headers that it quotes, with the sum that it then has. */
-static void long_errors_are_cut(void)
+CHAIN_TEST(long_errors_are_cut)
 {
     static const uint8_t protos[] = {6, 17, 1};
     struct six_seen inner;
@@ -683,7 +683,7 @@ static uint32_t told(const struct six *s, uint8_t *code)
 
 /* RFC 6146, 3.5.1; as Jool answers: no such host where there is no mapping, prohibited where there is one of
  * somebody else's. Not of a reset, nor of an error; and 50 at once at most. */
-static void who_finds_no_mapping_is_told(void)
+CHAIN_TEST(who_finds_no_mapping_is_told)
 {
     static const char text[] = NAT64_NF
         "interfaces:\n"
@@ -726,24 +726,6 @@ static void who_finds_no_mapping_is_told(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(tcp_goes_out_and_comes_back),
-        HELP_CASE(udp_of_any_size),
-        HELP_CASE(an_echo_has_another_identifier),
-        HELP_CASE(a_sum_is_made_where_there_is_none),
-        HELP_CASE(tags_and_options_are_no_hindrance),
-        HELP_CASE(what_is_not_ours_passes),
-        HELP_CASE(what_cannot_be_is_counted_by_name),
-        HELP_CASE(full_tables_are_counted),
-        HELP_CASE(fragments_follow_their_first),
-        HELP_CASE(a_fragment_that_is_all_is_none),
-        HELP_CASE(errors_come_in),
-        HELP_CASE(errors_go_out),
-        HELP_CASE(errors_of_nobody_are_dropped),
-        HELP_CASE(long_errors_are_cut),
-        HELP_CASE(who_finds_no_mapping_is_told),
-    };
-
     help_chain_before = nat64_begins;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return help_tests_run();
 }

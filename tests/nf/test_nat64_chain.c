@@ -143,7 +143,7 @@ static void all_of_it_passes(void)
     assert_int_equal(help_chain_counter(&h, "nat64", "mappings_created"), 3);
 }
 
-static void others_in_front_of_it(void)
+CHAIN_TEST(others_in_front_of_it)
 {
     help_chain_open(&h, WALL MONITOR NAT64, OUTWARDS, 1);
     all_of_it_passes();
@@ -153,7 +153,7 @@ static void others_in_front_of_it(void)
     assert_int_equal(help_chain_counter(&h, "firewall", "related"), 2);
 }
 
-static void others_behind_it(void)
+CHAIN_TEST(others_behind_it)
 {
     help_chain_open(&h, NAT64 WALL MONITOR, OUTWARDS, 1);
     all_of_it_passes();
@@ -164,7 +164,7 @@ static void others_behind_it(void)
     assert_int_equal(help_chain_counter(&h, "firewall", "related"), 2);
 }
 
-static void others_on_both_sides_of_it(void)
+CHAIN_TEST(others_on_both_sides_of_it)
 {
     help_chain_open(&h, MONITOR NAT64 WALL, OUTWARDS, 1);
     all_of_it_passes();
@@ -179,7 +179,7 @@ static void others_on_both_sides_of_it(void)
 
 /* What the firewall denies has no mapping, wherever it is. */
 /* A trace has the addresses of the family that the packet has at each place. */
-static void a_trace_follows_the_family(void)
+CHAIN_TEST(a_trace_follows_the_family)
 {
     static struct nf_trace trace;
     struct six s = from_client(17, 7), back = from_server(17, 2000);
@@ -208,7 +208,7 @@ static void a_trace_follows_the_family(void)
     assert_memory_equal(in->step[0].ends.ipv6 + 16, client, 16);
 }
 
-static void what_is_denied_leaves_nothing(void)
+CHAIN_TEST(what_is_denied_leaves_nothing)
 {
     static const char *const chains[] = {WALL NAT64, NAT64 WALL};
     struct six s = from_client(6, 5000);
@@ -222,7 +222,7 @@ static void what_is_denied_leaves_nothing(void)
     }
 }
 
-static void a_port_for_each_end(void)
+CHAIN_TEST(a_port_for_each_end)
 {
     struct six s = from_client(17, 5000);
     unsigned first = 0;
@@ -259,7 +259,7 @@ static void refused(const char *settings, const char *why)
     help_chain_refuses(nf, why);
 }
 
-static void settings_that_cannot_be(void)
+CHAIN_TEST(settings_that_cannot_be)
 {
     refused("ports: 1-2", "outside");
     refused("outside: 224.0.0.1", "outside: 224.0.0.1 is no host's address");
@@ -288,7 +288,7 @@ static void unsound(const char *why)
         help_chain_is_sound(&h);                                                                             \
     } while (0)
 
-static void states_that_nobody_made(void)
+CHAIN_TEST(states_that_nobody_made)
 {
     struct six s = from_client(6, 5000);
     struct nf_session *session;
@@ -316,16 +316,4 @@ static void states_that_nobody_made(void)
     DAMAGED(session->key[1].proto, 17, "has protocols 6 and 17");
     DAMAGED(session->key[1].saddr, 1, "tag");
     ft_audit_resume(h.region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(others_in_front_of_it),         HELP_CASE(others_behind_it),
-        HELP_CASE(others_on_both_sides_of_it),    HELP_CASE(a_trace_follows_the_family),
-        HELP_CASE(what_is_denied_leaves_nothing), HELP_CASE(a_port_for_each_end),
-        HELP_CASE(settings_that_cannot_be),       HELP_CASE(states_that_nobody_made),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -330,23 +330,16 @@ static void is_as_the_model(unsigned places, bool by_end)
                 m.wrong_remote > 100);
 }
 
-static void a_port_for_each_flow(void)
+CHAIN_TEST(a_port_for_each_flow)
 {
     is_as_the_model(1, false);
     help_chain_close(&m.h);
     is_as_the_model(2, false);
 }
 
-static void a_port_for_each_end(void)
+CHAIN_TEST(a_port_for_each_end)
 {
     is_as_the_model(1, true);
     help_chain_close(&m.h);
     is_as_the_model(2, true);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {HELP_CASE(a_port_for_each_flow), HELP_CASE(a_port_for_each_end)};
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

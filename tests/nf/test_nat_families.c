@@ -76,14 +76,14 @@ static void ipv6_passes(const char *nat)
     help_chain_close(&h);
 }
 
-static void ipv6_is_left_alone(void)
+CHAIN_TEST(ipv6_is_left_alone)
 {
     ipv6_passes(NAT(""));
     ipv6_passes(NAT(", unsupported: pass"));
     ipv6_passes(NAT(", unsupported: by_address"));
 }
 
-static void nothing_leaves_as_it_is_by_default(void)
+CHAIN_TEST(nothing_leaves_as_it_is_by_default)
 {
     help_chain_open(&h, NAT(""), NULL, 1);
     assert_false(passes_ipv4(NF_INSIDE, 47, "10.0.0.5", "198.51.100.7"));
@@ -93,7 +93,7 @@ static void nothing_leaves_as_it_is_by_default(void)
     assert_int_equal(counter("unsupported"), 5);
 }
 
-static void pass_lets_no_address_inside_out(void)
+CHAIN_TEST(pass_lets_no_address_inside_out)
 {
     help_chain_open(&h, NAT(", unsupported: pass"), NULL, 1);
     assert_false(passes_ipv4(NF_INSIDE, 47, "10.0.0.5", "198.51.100.7"));
@@ -140,7 +140,7 @@ static void answers_to_the_inside_address_are_dropped(const char *chain, uint8_t
     help_chain_close(&h);
 }
 
-static void answers_that_go_past_the_nat(void)
+CHAIN_TEST(answers_that_go_past_the_nat)
 {
     static const uint8_t protos[] = {6, 17, 1};
 
@@ -148,16 +148,4 @@ static void answers_that_go_past_the_nat(void)
         answers_to_the_inside_address_are_dropped(NAT(""), protos[i]);
         answers_to_the_inside_address_are_dropped(NAT("") "    - monitor: {}\n", protos[i]);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(ipv6_is_left_alone),
-        HELP_CASE(nothing_leaves_as_it_is_by_default),
-        HELP_CASE(pass_lets_no_address_inside_out),
-        HELP_CASE(answers_that_go_past_the_nat),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static bool from_inside(uint8_t proto, uint16_t sport, uint16_t dport, uint8_t f
     return help_chain_spec(&h, NF_INSIDE, &spec, seen);
 }
 
-static void both_ways_are_translated(void)
+CHAIN_TEST(both_ways_are_translated)
 {
     struct nft_seen s;
 
@@ -65,7 +65,7 @@ static void both_ways_are_translated(void)
                    "\"198.51.100.7:4000\"");
 }
 
-static void nothing_else_gets_in(void)
+CHAIN_TEST(nothing_else_gets_in)
 {
     assert_false(from_outside(6, 4000, 444, NFT_SYN, NULL));
     assert_false(from_outside(17, 4000, 443, 0, NULL)); /* that one is TCP's */
@@ -75,7 +75,7 @@ static void nothing_else_gets_in(void)
 }
 
 /* A host that is reached from outside goes out as any other. */
-static void what_it_begins_itself_has_a_port_of_the_pool(void)
+CHAIN_TEST(what_it_begins_itself_has_a_port_of_the_pool)
 {
     struct nft_seen s;
 
@@ -85,7 +85,7 @@ static void what_it_begins_itself_has_a_port_of_the_pool(void)
     assert_int_equal(counter("mappings_created"), 2);
 }
 
-static void errors_about_them_are_translated(void)
+CHAIN_TEST(errors_about_them_are_translated)
 {
     uint8_t inner[28];
     struct nft_spec error = {.proto = 1, .type = 3, .code = 4, .inner = inner};
@@ -113,7 +113,7 @@ static void errors_about_them_are_translated(void)
     assert_false(help_chain_spec(&h, NF_OUTSIDE, &error, NULL));
 }
 
-static void it_ends_as_others_do(void)
+CHAIN_TEST(it_ends_as_others_do)
 {
     assert_true(from_outside(6, 4000, 443, NFT_SYN, NULL));
     assert_int_equal(help_chain_command(&h, "clear nat tcp/443"), 0);
@@ -127,7 +127,7 @@ static void it_ends_as_others_do(void)
 }
 
 /* What a session begins with from inside, only its source is the NAT's: an NF behind it sees the service. */
-static void a_load_balancer_behind_it_sees_the_service(void)
+CHAIN_TEST(a_load_balancer_behind_it_sees_the_service)
 {
     struct nft_spec out = {
         .src = HOST, .dst = REMOTE, .sport = 5000, .dport = 80, .proto = 6, .tcp = NFT_SYN};
@@ -153,7 +153,7 @@ static void a_load_balancer_behind_it_sees_the_service(void)
     }
 }
 
-static void bad_ones_are_refused(void)
+CHAIN_TEST(bad_ones_are_refused)
 {
     help_chain_refuses(NAT("tcp/443"), "forward: tcp/443, expected tcp or udp/PORT=A.B.C.D:PORT");
     help_chain_refuses(NAT("icmp/1=10.0.0.1:1"), "expected tcp or udp/PORT");
@@ -176,16 +176,6 @@ static void begin(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(both_ways_are_translated),
-        HELP_CASE(nothing_else_gets_in),
-        HELP_CASE(what_it_begins_itself_has_a_port_of_the_pool),
-        HELP_CASE(errors_about_them_are_translated),
-        HELP_CASE(it_ends_as_others_do),
-        HELP_CASE(a_load_balancer_behind_it_sees_the_service),
-        HELP_CASE(bad_ones_are_refused),
-    };
-
     help_chain_before = begin;
-    return cmocka_run_group_tests_name("nat_forward", tests, NULL, NULL);
+    return help_tests_run();
 }

@@ -361,11 +361,11 @@ static void the_files_shorter_time_counts(const char *nf)
 }
 
 #define BOTH(test, ...)                                                                                      \
-    static void nat_##test(void)                                                                             \
+    CHAIN_TEST(nat_##test)                                                                                   \
     {                                                                                                        \
         __VA_ARGS__("nat");                                                                                  \
     }                                                                                                        \
-    static void nat64_##test(void)                                                                           \
+    CHAIN_TEST(nat64_##test)                                                                                 \
     {                                                                                                        \
         __VA_ARGS__("nat64");                                                                                \
     }
@@ -400,41 +400,3 @@ BOTH(open_connections, open_connections_stay)
 BOTH(single_packets, udp_without_an_answer_is_transitory)
 BOTH(assured_last, what_is_assured_goes_last)
 BOTH(shorter_time, the_files_shorter_time_counts)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(nat_flood_of_single_packets),
-        HELP_CASE(nat64_flood_of_single_packets),
-        HELP_CASE(nat_flood_with_answers),
-        HELP_CASE(nat64_flood_with_answers),
-        HELP_CASE(nat_flood_of_ports),
-        HELP_CASE(nat64_flood_of_ports),
-        HELP_CASE(nat_ports_for_each_flow),
-        HELP_CASE(nat64_ports_for_each_flow),
-        HELP_CASE(nat_ports_for_each_end),
-        HELP_CASE(nat64_ports_for_each_end),
-        HELP_CASE(nat_transitory_ports),
-        HELP_CASE(nat64_transitory_ports),
-        HELP_CASE(nat_others_ports),
-        HELP_CASE(nat64_others_ports),
-        HELP_CASE(nat_own_ports),
-        HELP_CASE(nat64_own_ports),
-        HELP_CASE(nat_none_of_its_own),
-        HELP_CASE(nat64_none_of_its_own),
-        HELP_CASE(nat_looked_for_once),
-        HELP_CASE(nat64_looked_for_once),
-        HELP_CASE(nat_full_table),
-        HELP_CASE(nat64_full_table),
-        HELP_CASE(nat_open_connections),
-        HELP_CASE(nat64_open_connections),
-        HELP_CASE(nat_single_packets),
-        HELP_CASE(nat64_single_packets),
-        HELP_CASE(nat_assured_last),
-        HELP_CASE(nat64_assured_last),
-        HELP_CASE(nat_shorter_time),
-        HELP_CASE(nat64_shorter_time),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

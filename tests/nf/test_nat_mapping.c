@@ -44,7 +44,7 @@ static bool sends(uint8_t side, uint8_t proto, uint32_t src, uint16_t sport, uin
 
 /* ---- a port for each end inside ---- */
 
-static void an_end_has_one_port_to_all_remotes(void)
+CHAIN_TEST(an_end_has_one_port_to_all_remotes)
 {
     struct nft_seen a, b, c;
 
@@ -61,7 +61,7 @@ static void an_end_has_one_port_to_all_remotes(void)
     assert_int_equal(counter("wrong_remote"), 1);
 }
 
-static void a_port_is_given_back_with_its_last_flow(void)
+CHAIN_TEST(a_port_is_given_back_with_its_last_flow)
 {
     struct nft_seen s;
 
@@ -79,7 +79,7 @@ static void a_port_is_given_back_with_its_last_flow(void)
     assert_int_equal(s.sport, 2000);
 }
 
-static void all_may_send_to_it_where_the_file_says_so(void)
+CHAIN_TEST(all_may_send_to_it_where_the_file_says_so)
 {
     struct nft_seen s;
     uint16_t port;
@@ -101,7 +101,7 @@ static void all_may_send_to_it_where_the_file_says_so(void)
 }
 
 /* The host's own flow is over; whom it let in is still there, and holds the port. */
-static void who_came_in_keeps_the_mapping(void)
+CHAIN_TEST(who_came_in_keeps_the_mapping)
 {
     struct nft_seen s;
     uint16_t port;
@@ -121,7 +121,7 @@ static void who_came_in_keeps_the_mapping(void)
 }
 
 /* Whoever sends from many ports fills half of the table. */
-static void a_flood_leaves_room_for_hosts_inside(void)
+CHAIN_TEST(a_flood_leaves_room_for_hosts_inside)
 {
     struct nft_seen s = {.sport = 0};
     uint16_t port;
@@ -158,7 +158,7 @@ static void open_hairpins(void)
     open_routed(NAT(FORWARD ", hairpin: true"));
 }
 
-static void hosts_inside_reach_a_forwarded_port(void)
+CHAIN_TEST(hosts_inside_reach_a_forwarded_port)
 {
     struct nft_seen s;
     uint16_t port = 0;
@@ -193,7 +193,7 @@ static bool quotes(const uint8_t *inner, uint32_t src, uint16_t sport, uint32_t 
            memcmp(inner + 20, ports, sizeof(ports)) == 0;
 }
 
-static void errors_in_hairpins_are_translated(void)
+CHAIN_TEST(errors_in_hairpins_are_translated)
 {
     uint8_t inner[28];
     struct nft_spec error = {.dst = OUTSIDE, .proto = 1, .type = 3, .code = 3, .inner = inner};
@@ -240,7 +240,7 @@ static void open_mapped(const char *nfs)
 
 /* RFC 4787, REQ-9: each is to the other what it is to hosts outside. The mapping lives as long as either
  * flow. */
-static void hosts_inside_reach_mapped_ports(void)
+CHAIN_TEST(hosts_inside_reach_mapped_ports)
 {
     struct nft_seen s;
 
@@ -279,7 +279,7 @@ static void hosts_inside_reach_mapped_ports(void)
 }
 
 /* In several lanes the one who asks had another port than the outside sees (RFC 4787, REQ-1, REQ-9a). */
-static void hairpins_to_mappings_take_one_lane(void)
+CHAIN_TEST(hairpins_to_mappings_take_one_lane)
 {
     static const char *const settings[] = {", hairpin: true", MAPPING, MAPPING ", hairpin: true"};
     struct ft_fault fault = {""};
@@ -299,7 +299,7 @@ static void hairpins_to_mappings_take_one_lane(void)
     help_chain_open(&h, NAT(MAPPING), NULL, 1);
 }
 
-static void a_hairpin_takes_the_word_and_a_mapping(void)
+CHAIN_TEST(a_hairpin_takes_the_word_and_a_mapping)
 {
     struct nft_seen s;
 
@@ -327,7 +327,7 @@ static void a_hairpin_takes_the_word_and_a_mapping(void)
 
 /* ---- no ports ---- */
 
-static void what_has_no_ports_goes_by_its_address(void)
+CHAIN_TEST(what_has_no_ports_goes_by_its_address)
 {
     static const uint8_t protos[] = {47, 50, 132, 4};
     struct nft_seen s;
@@ -352,7 +352,7 @@ static void what_has_no_ports_goes_by_its_address(void)
     assert_true(sends(NF_INSIDE, 47, SERVER, 0, REMOTE, 0, 0, NULL));
 }
 
-static void a_checksum_with_addresses_is_not_broken(void)
+CHAIN_TEST(a_checksum_with_addresses_is_not_broken)
 {
     static const uint8_t protos[] = {33, 51, 136};
 
@@ -364,30 +364,9 @@ static void a_checksum_with_addresses_is_not_broken(void)
 
 /* ---- the file ---- */
 
-static void bad_ones_are_refused(void)
+CHAIN_TEST(bad_ones_are_refused)
 {
     help_chain_refuses(NAT(FILTERING), "filtering is endpoint_independent, expected mapping to be so, too");
     help_chain_refuses(NAT(", mapping: cone"), "");
     help_chain_refuses(NAT(", unsupported: translate"), "");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(an_end_has_one_port_to_all_remotes),
-        HELP_CASE(a_port_is_given_back_with_its_last_flow),
-        HELP_CASE(all_may_send_to_it_where_the_file_says_so),
-        HELP_CASE(who_came_in_keeps_the_mapping),
-        HELP_CASE(a_flood_leaves_room_for_hosts_inside),
-        HELP_CASE(hosts_inside_reach_a_forwarded_port),
-        HELP_CASE(errors_in_hairpins_are_translated),
-        HELP_CASE(hosts_inside_reach_mapped_ports),
-        HELP_CASE(a_hairpin_takes_the_word_and_a_mapping),
-        HELP_CASE(hairpins_to_mappings_take_one_lane),
-        HELP_CASE(what_has_no_ports_goes_by_its_address),
-        HELP_CASE(a_checksum_with_addresses_is_not_broken),
-        HELP_CASE(bad_ones_are_refused),
-    };
-
-    return cmocka_run_group_tests_name("nat_mapping", tests, NULL, NULL);
 }

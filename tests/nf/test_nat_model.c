@@ -279,19 +279,12 @@ static void is_as_the_model(const char *outside, unsigned places)
     help_chain_close(&m.h);
 }
 
-static void with_one_address(void **state)
+TEST(with_one_address)
 {
     is_as_the_model("203.0.113.1", 1);
 }
 
-static void with_three_addresses(void **state)
+TEST(with_three_addresses)
 {
     is_as_the_model("[203.0.113.1, 203.0.113.2, 203.0.113.3]", 3);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(with_one_address),
-                                       cmocka_unit_test(with_three_addresses)};
-    return cmocka_run_group_tests_name("nat model", tests, NULL, NULL);
 }

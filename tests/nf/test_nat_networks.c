@@ -128,7 +128,7 @@ static void networks_inside_see_each_other(const char *nfs)
     help_chain_close(&h);
 }
 
-static void alone_and_beside_others(void)
+CHAIN_TEST(alone_and_beside_others)
 {
     networks_inside_see_each_other("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1 }\n");
     networks_inside_see_each_other("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, mapping: "
@@ -141,7 +141,7 @@ static void alone_and_beside_others(void)
 }
 
 /* An error about what went from one network to the other, and fragments. */
-static void errors_and_fragments_pass(void)
+CHAIN_TEST(errors_and_fragments_pass)
 {
     struct nft_spec asks = {
         .src = OFFICE, .dst = GUEST, .proto = 17, .sport = 4001, .dport = 9, .payload = 8};
@@ -177,7 +177,7 @@ static void errors_and_fragments_pass(void)
 }
 
 /* Everybody else sees the outside address, as before. */
-static void all_else_is_translated(void)
+CHAIN_TEST(all_else_is_translated)
 {
     struct nft_spec out = {
         .src = GUEST, .dst = REMOTE, .proto = 17, .sport = 4000, .dport = 53, .payload = 5};
@@ -195,15 +195,4 @@ static void all_else_is_translated(void)
     assert_int_equal(counter("mappings_created"), 2);
     assert_int_equal(counter("not_ours"), 0);
     help_chain_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(alone_and_beside_others),
-        HELP_CASE(errors_and_fragments_pass),
-        HELP_CASE(all_else_is_translated),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,7 +67,7 @@ static void open_with(const char *nat)
     help_chain_again(&h);
 }
 
-static void a_host_has_one_address_for_all_it_sends(void)
+CHAIN_TEST(a_host_has_one_address_for_all_it_sends)
 {
     struct nft_seen s;
 
@@ -83,7 +83,7 @@ static void a_host_has_one_address_for_all_it_sends(void)
 }
 
 /* The ports of one address are its hosts' alone: others are not given another address's. */
-static void ports_are_counted_by_address(void)
+CHAIN_TEST(ports_are_counted_by_address)
 {
     struct nft_seen one, other;
 
@@ -109,7 +109,7 @@ static void ports_are_counted_by_address(void)
 }
 
 /* Whoever deals packets to lanes finds the lane by address and port. */
-static void an_answer_s_lane_is_that_of_its_address(void)
+CHAIN_TEST(an_answer_s_lane_is_that_of_its_address)
 {
     uint8_t frame[NFT_FRAME_MAX];
     struct nft_spec spec = {.src = REMOTE, .dst = SECOND_ADDRESS, .sport = 53, .proto = 17};
@@ -130,7 +130,7 @@ static void an_answer_s_lane_is_that_of_its_address(void)
     assert_false(nf_chain_owner(h.chain, &p, &lane));
 }
 
-static void one_mapping_is_cleared_or_those_of_a_port(void)
+CHAIN_TEST(one_mapping_is_cleared_or_those_of_a_port)
 {
     open_with(NAT(", ports: 2000-2002"));
     for (unsigned i = 0; i < 3; i++) { /* all ports */
@@ -151,7 +151,7 @@ static void one_mapping_is_cleared_or_those_of_a_port(void)
 }
 
 /* What has no ports is one host's by outside address, remote and protocol. */
-static void hosts_of_two_addresses_reach_one_remote_without_ports(void)
+CHAIN_TEST(hosts_of_two_addresses_reach_one_remote_without_ports)
 {
     struct nft_seen s;
 
@@ -170,7 +170,7 @@ static void hosts_of_two_addresses_reach_one_remote_without_ports(void)
     assert_int_equal(counter("conflict"), 2);
 }
 
-static void an_end_has_a_port_of_its_host_s_address(void)
+CHAIN_TEST(an_end_has_a_port_of_its_host_s_address)
 {
     struct nft_seen a, b;
 
@@ -185,7 +185,7 @@ static void an_end_has_a_port_of_its_host_s_address(void)
     assert_true(b.src == SECOND_ADDRESS && b.sport == a.sport);
 }
 
-static void fragments_and_errors_have_the_address(void)
+CHAIN_TEST(fragments_and_errors_have_the_address)
 {
     uint8_t frame[NFT_FRAME_MAX], inner[28];
     struct nft_spec part = {.dst = REMOTE,
@@ -227,7 +227,7 @@ static void fragments_and_errors_have_the_address(void)
 }
 
 /* An entry of `forward` names the address, or has the first one. */
-static void forwarded_ports_are_an_address_s(void)
+CHAIN_TEST(forwarded_ports_are_an_address_s)
 {
     struct nft_seen s;
 
@@ -246,7 +246,7 @@ static void forwarded_ports_are_an_address_s(void)
     help_chain_has(&h, "nat", "\"outside\":\"203.0.113.9\",\"outside_port\":443");
 }
 
-static void bad_forwards_are_refused(void)
+CHAIN_TEST(bad_forwards_are_refused)
 {
     help_chain_refuses(NAT(", forward: \"tcp/203.0.113.2:443=10.0.0.5:1\""),
                        "tcp/203.0.113.2:443=10.0.0.5:1: its address is none of `outside`");
@@ -281,7 +281,7 @@ static void hairpin(uint32_t src, uint16_t sport, uint32_t dst, uint16_t dport, 
     assert_true(nft_see(frame, len, s));
 }
 
-static void hosts_of_both_addresses_reach_a_forwarded_port(void)
+CHAIN_TEST(hosts_of_both_addresses_reach_a_forwarded_port)
 {
     uint32_t outside[2] = {FIRST_ADDRESS, SECOND_ADDRESS}, hosts[2];
     struct nft_seen s;
@@ -301,7 +301,7 @@ static void hosts_of_both_addresses_reach_a_forwarded_port(void)
 }
 
 /* What a peer could write: a place that there is no address at. */
-static void a_state_with_another_place_is_refused(void)
+CHAIN_TEST(a_state_with_another_place_is_refused)
 {
     const struct nf *nf;
     struct nat_flow *flow;
@@ -323,23 +323,4 @@ static void a_state_with_another_place_is_refused(void)
         *flow = was;
         ft_audit_resume(h.region);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_host_has_one_address_for_all_it_sends),
-        HELP_CASE(ports_are_counted_by_address),
-        HELP_CASE(an_answer_s_lane_is_that_of_its_address),
-        HELP_CASE(one_mapping_is_cleared_or_those_of_a_port),
-        HELP_CASE(hosts_of_two_addresses_reach_one_remote_without_ports),
-        HELP_CASE(an_end_has_a_port_of_its_host_s_address),
-        HELP_CASE(fragments_and_errors_have_the_address),
-        HELP_CASE(forwarded_ports_are_an_address_s),
-        HELP_CASE(bad_forwards_are_refused),
-        HELP_CASE(hosts_of_both_addresses_reach_a_forwarded_port),
-        HELP_CASE(a_state_with_another_place_is_refused),
-    };
-
-    return cmocka_run_group_tests_name("nat_pool", tests, NULL, NULL);
 }

@@ -166,55 +166,43 @@ static void own_ports_are_kept(const char *nf)
     help_chain_close(&h);
 }
 
-static void nat_keeps_own_ports(void)
+CHAIN_TEST(nat_keeps_own_ports)
 {
     own_ports_are_kept("nat");
 }
-static void nat64_keeps_own_ports(void)
+CHAIN_TEST(nat64_keeps_own_ports)
 {
     own_ports_are_kept("nat64");
 }
-static void nat_of_one_host(void)
+CHAIN_TEST(nat_of_one_host)
 {
     ports_of("nat", 1);
 }
-static void nat_of_two_hosts(void)
+CHAIN_TEST(nat_of_two_hosts)
 {
     ports_of("nat", 2);
 }
-static void nat64_of_one_host(void)
+CHAIN_TEST(nat64_of_one_host)
 {
     ports_of("nat64", 1);
 }
-static void nat64_of_two_hosts(void)
+CHAIN_TEST(nat64_of_two_hosts)
 {
     ports_of("nat64", 2);
 }
-static void nat_has_all_ports(void)
+CHAIN_TEST(nat_has_all_ports)
 {
     the_last_free_one("nat");
 }
-static void nat64_has_all_ports(void)
+CHAIN_TEST(nat64_has_all_ports)
 {
     the_last_free_one("nat64");
 }
-static void nat_lets_ports_rest(void)
+CHAIN_TEST(nat_lets_ports_rest)
 {
     one_that_was_given_back_rests("nat");
 }
-static void nat64_lets_ports_rest(void)
+CHAIN_TEST(nat64_lets_ports_rest)
 {
     one_that_was_given_back_rests("nat64");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(nat_of_one_host),       HELP_CASE(nat_of_two_hosts),      HELP_CASE(nat64_of_one_host),
-        HELP_CASE(nat64_of_two_hosts),    HELP_CASE(nat_has_all_ports),     HELP_CASE(nat64_has_all_ports),
-        HELP_CASE(nat_lets_ports_rest),   HELP_CASE(nat64_lets_ports_rest), HELP_CASE(nat_keeps_own_ports),
-        HELP_CASE(nat64_keeps_own_ports),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -210,7 +210,7 @@ static struct nft *open_chain(const char *how)
     return open_nf("tried", config);
 }
 
-static void a_sound_nf_passes_with_a_kill_at_each_frame(void **state)
+TEST(a_sound_nf_passes_with_a_kill_at_each_frame)
 {
     struct nft *t = open_chain("sound");
     struct nft_seen seen;
@@ -230,7 +230,7 @@ static void a_sound_nf_passes_with_a_kill_at_each_frame(void **state)
 }
 
 /* Five seconds after the packet five timers have come, one after the other, whoever is primary then. */
-static void timers_come_when_they_are_due(void **state)
+TEST(timers_come_when_they_are_due)
 {
     struct nft *t = open_chain("timed");
 
@@ -245,7 +245,7 @@ static void timers_come_when_they_are_due(void **state)
 
 /* Both ends of a connection, through a NAT that gives it another address and port; what is said is looked
  * into. */
-static void a_connection_is_played(void **state)
+TEST(a_connection_is_played)
 {
     const struct nft_spec client = {
         .src = NFT_IP(10, 0, 0, 1), .dst = NFT_IP(192, 0, 2, 1), .sport = 4000, .dport = 80};
@@ -282,7 +282,7 @@ static void a_connection_is_played(void **state)
 }
 
 /* Text is the payload, in UDP as well. */
-static void text_is_the_payload(void **state)
+TEST(text_is_the_payload)
 {
     uint8_t bytes[NFT_FRAME_MAX];
     struct nft_spec spec = frame;
@@ -296,7 +296,7 @@ static void text_is_the_payload(void **state)
 }
 
 /* A rate over four lanes, whose clients are one lane's and another's: one number for all, through kills. */
-static void lanes_are_dealt_to(void **state)
+TEST(lanes_are_dealt_to)
 {
     char path[] = "/tmp/test-nftest-XXXXXX";
     int fd = mkstemp(path);
@@ -330,7 +330,7 @@ static void lanes_are_dealt_to(void **state)
     assert_int_equal(nft_close(t), 0);
 }
 
-static void each_breach_is_told(void **state)
+TEST(each_breach_is_told)
 {
     static const struct {
         const char *how, *told;
@@ -405,7 +405,7 @@ static void try_reader(unsigned bits, bool marks, char told[512])
 }
 
 /* Each one alone, and each with the next one; no other field is named. */
-static void what_is_read_and_not_declared_is_named(void **state)
+TEST(what_is_read_and_not_declared_is_named)
 {
     char told[512], expected[512];
 
@@ -433,7 +433,7 @@ static void what_is_read_and_not_declared_is_named(void **state)
 
 /* One line for states that differ, not one for each burst from then on; time goes on as the primary has it.
  */
-static void states_that_differ_are_told_once(void **state)
+TEST(states_that_differ_are_told_once)
 {
     struct nft *t = open_chain("drawn");
 
@@ -446,7 +446,7 @@ static void states_that_differ_are_told_once(void **state)
 }
 
 /* Chain time begins at one second; `make` has asked for the second one. */
-static void timers_that_make_asked_for_come_in_the_first_wait(void **state)
+TEST(timers_that_make_asked_for_come_in_the_first_wait)
 {
     struct nft *t = open_chain("early");
 
@@ -456,7 +456,7 @@ static void timers_that_make_asked_for_come_in_the_first_wait(void **state)
 }
 
 /* The frame that is just short enough passes; what is longer is a failure of the test that asks for it. */
-static void a_frame_that_is_too_long_is_told(void **state)
+TEST(a_frame_that_is_too_long_is_told)
 {
     struct nft *t = open_chain("sound");
     struct nft_spec spec = frame;
@@ -487,7 +487,7 @@ static void a_frame_that_is_too_long_is_told(void **state)
 }
 
 /* Lengths that no packet has are no reason to read behind the frame, which here ends where it ends. */
-static void checksums_of_malformed_frames_are_not_looked_for(void **state)
+TEST(checksums_of_malformed_frames_are_not_looked_for)
 {
     /* Of 4 bytes in all by its length, with a header of 20, which is right. */
     static const uint8_t quoted[28] = {0x45, 0, 0, 4, [9] = 17, [10] = 0xba, 0xea};
@@ -516,7 +516,7 @@ static void checksums_of_malformed_frames_are_not_looked_for(void **state)
 }
 
 /* What comes in with a wrong checksum may leave with one: that is no fault of the NF. */
-static void a_frame_that_came_in_wrong_is_not_laid_to_the_nf(void **state)
+TEST(a_frame_that_came_in_wrong_is_not_laid_to_the_nf)
 {
     struct nft *t = open_chain("sound");
     uint8_t bytes[NFT_FRAME_MAX];
@@ -529,7 +529,7 @@ static void a_frame_that_came_in_wrong_is_not_laid_to_the_nf(void **state)
 }
 
 /* What a test expects and does not get is a failure with its line. */
-static void what_is_expected_and_not_there_is_told(void **state)
+TEST(what_is_expected_and_not_there_is_told)
 {
     struct nft *t = open_chain("sound");
     const char *last;
@@ -542,25 +542,4 @@ static void what_is_expected_and_not_there_is_told(void **state)
     assert_int_equal(nft_failures(t, &last), 2);
     assert_string_equal(last, "no counter nothing of an NF tried in this chain");
     assert_int_equal(nft_close(t), 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_sound_nf_passes_with_a_kill_at_each_frame),
-        cmocka_unit_test(timers_come_when_they_are_due),
-        cmocka_unit_test(a_connection_is_played),
-        cmocka_unit_test(text_is_the_payload),
-        cmocka_unit_test(lanes_are_dealt_to),
-        cmocka_unit_test(each_breach_is_told),
-        cmocka_unit_test(what_is_read_and_not_declared_is_named),
-        cmocka_unit_test(states_that_differ_are_told_once),
-        cmocka_unit_test(what_is_expected_and_not_there_is_told),
-        cmocka_unit_test(timers_that_make_asked_for_come_in_the_first_wait),
-        cmocka_unit_test(a_frame_that_is_too_long_is_told),
-        cmocka_unit_test(checksums_of_malformed_frames_are_not_looked_for),
-        cmocka_unit_test(a_frame_that_came_in_wrong_is_not_laid_to_the_nf),
-    };
-
-    return cmocka_run_group_tests_name("nftest", tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ static void ends_are(const uint8_t *ip, const char *from, const char *to)
 
 /* Two networks of the prefix: what one sends to the other stays as it is, and to a third one, which the chain
  * has no route to but that outside, it goes mapped. No neighbour is known, so nothing of it leaves L3. */
-static void what_stays_inside_is_not_mapped(void)
+CHAIN_TEST(what_stays_inside_is_not_mapped)
 {
     static const char text[] = NPT(
         "fd01:203:405::/48", "2001:db8:1::/48") "interfaces:\n"
@@ -83,7 +83,7 @@ static void what_stays_inside_is_not_mapped(void)
     assert_int_equal(help_chain_counter(&h, "nptv6", "mapped"), 1);
 }
 
-static void the_rfcs_example(void)
+CHAIN_TEST(the_rfcs_example)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     assert_int_equal(udp(NF_INSIDE, "fd01:203:405:1::1234", "2001:db8:9::7").drop, 0);
@@ -96,7 +96,7 @@ static void the_rfcs_example(void)
 }
 
 /* By its rules it judges what nptv6 has left, and so it shows it. */
-static void a_firewall_behind_it_shows_what_it_sees(void)
+CHAIN_TEST(a_firewall_behind_it_shows_what_it_sees)
 {
     help_chain_open(&h,
                     NPT("fd01:203:405::/48", "2001:db8:1::/48") "    - firewall: { rules: firewall.rules, "
@@ -110,7 +110,7 @@ static void a_firewall_behind_it_shows_what_it_sees(void)
     help_chain_has(&h, "firewall", "\"to\":\"[2001:db8:1:d550::1234]:23130\"");
 }
 
-static void what_has_another_prefix_passes(void)
+CHAIN_TEST(what_has_another_prefix_passes)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     assert_int_equal(udp(NF_INSIDE, "fd01:203:406:1::1234", "2001:db8:9::7").drop, 0);
@@ -121,7 +121,7 @@ static void what_has_another_prefix_passes(void)
 }
 
 /* Seeded addresses of prefixes of any length: out and in again is what it was, and no two are one. */
-static void there_and_back_is_the_same(void)
+CHAIN_TEST(there_and_back_is_the_same)
 {
     static const char *const nfs[] = {NPT("fd00:abcd:12::/48", "2001:db8::/48"),
                                       NPT("fd00:abcd::/40", "2001:db8:ff00::/40"),
@@ -158,7 +158,7 @@ static void there_and_back_is_the_same(void)
     help_chain_open(&h, nfs[0], NULL, 5);
 }
 
-static void what_cannot_be_corrected_is_dropped(void)
+CHAIN_TEST(what_cannot_be_corrected_is_dropped)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     assert_int_not_equal(udp(NF_INSIDE, "fd01:203:405:ffff::1", "2001:db8:9::7").drop, 0);
@@ -178,7 +178,7 @@ static unsigned lane_of_frame(uint8_t side)
 }
 
 /* Where NFs with sessions are in the chain, both ways of a flow have to meet in one lane. */
-static void both_ways_go_to_one_lane(void)
+CHAIN_TEST(both_ways_go_to_one_lane)
 {
     unsigned lanes = 0;
 
@@ -201,7 +201,7 @@ static void both_ways_go_to_one_lane(void)
 }
 
 /* From a router outside, about what was sent from inside: it has to know its own packet again. */
-static void the_packet_in_an_error_is_mapped_as_well(void)
+CHAIN_TEST(the_packet_in_an_error_is_mapped_as_well)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     put_error("2001:db8:9::1", 2, 17, "2001:db8:1:d550::1234", "2001:db8:9::7");
@@ -212,7 +212,7 @@ static void the_packet_in_an_error_is_mapped_as_well(void)
 }
 
 /* Of a protocol without ports, and behind an extension header: the addresses are all that is needed. */
-static void whatever_an_error_quotes_is_mapped(void)
+CHAIN_TEST(whatever_an_error_quotes_is_mapped)
 {
     static const uint8_t protocols[] = {50, 60, 44, 132};
 
@@ -237,7 +237,7 @@ static void whatever_an_error_quotes_is_mapped(void)
 }
 
 /* Two hosts inside that know each other by their addresses outside. Without it the packet leaves as any. */
-static void hosts_inside_reach_each_other(void)
+CHAIN_TEST(hosts_inside_reach_each_other)
 {
     help_chain_open(&h,
                     "    - nptv6: { inside: \"fd01:203:405::/48\", outside: \"2001:db8:1::/48\", "
@@ -259,7 +259,7 @@ static void hosts_inside_reach_each_other(void)
     ends_are(frame + 14, "2001:db8:1:d550::1234", "2001:db8:1:d550::99");
 }
 
-static void bad_prefixes_are_refused(void)
+CHAIN_TEST(bad_prefixes_are_refused)
 {
     help_chain_open(&h, NPT("fd01:203:405::/48", "2001:db8:1::/48"), NULL, 5);
     help_chain_refuses(NPT("fd01:203:405::/48", "2001:db8:1::/40"),
@@ -269,18 +269,4 @@ static void bad_prefixes_are_refused(void)
     help_chain_refuses(NPT("fd01:203:405::/65", "2001:db8::/65"),
                        "expected a prefix of IPv6 of 8 to 64 bits");
     help_chain_refuses(NPT("10.0.0.0/8", "2001:db8::/48"), "inside is 10.0.0.0/8");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(what_stays_inside_is_not_mapped),    HELP_CASE(the_rfcs_example),
-        HELP_CASE(what_has_another_prefix_passes),     HELP_CASE(a_firewall_behind_it_shows_what_it_sees),
-        HELP_CASE(there_and_back_is_the_same),         HELP_CASE(what_cannot_be_corrected_is_dropped),
-        HELP_CASE(both_ways_go_to_one_lane),           HELP_CASE(the_packet_in_an_error_is_mapped_as_well),
-        HELP_CASE(whatever_an_error_quotes_is_mapped), HELP_CASE(hosts_inside_reach_each_other),
-        HELP_CASE(bad_prefixes_are_refused),
-    };
-
-    return cmocka_run_group_tests_name("nptv6", tests, NULL, NULL);
 }

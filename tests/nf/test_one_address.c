@@ -140,7 +140,7 @@ static void a_nat_and_a_service(const char *nfs, uint16_t port)
     help_chain_close(&h);
 }
 
-static void flows_of_both_hear_of_errors(void)
+CHAIN_TEST(flows_of_both_hear_of_errors)
 {
     a_nat_and_a_service(NAT() BALANCE(", port: 8080"), 8080);
     a_nat_and_a_service(NAT() BALANCE(", port: 8080, proto: both"), 8080);
@@ -149,7 +149,7 @@ static void flows_of_both_hear_of_errors(void)
 }
 
 /* Who drops it is who has the protocol and the port. */
-static void about_nothing_known_who_has_the_port_drops_it(void)
+CHAIN_TEST(about_nothing_known_who_has_the_port_drops_it)
 {
     struct six service = packet(6, SITE, 8080, SERVER, 443), other = packet(6, SITE, 5000, SERVER, 443);
     struct six datagram = packet(17, SITE, 8080, SERVER, 443), echo = packet(1, SITE, 8080, SERVER, 0);
@@ -175,7 +175,7 @@ static void about_nothing_known_who_has_the_port_drops_it(void)
 }
 
 /* A host that is reached by a port of `forward`, beside the service's port. */
-static void a_forwarded_port_hears_of_errors(void)
+CHAIN_TEST(a_forwarded_port_hears_of_errors)
 {
     struct six ask = packet(6, SERVER, 4000, SITE, 443), answer = packet(6, SITE, 443, SERVER, 4000);
 
@@ -187,7 +187,7 @@ static void a_forwarded_port_hears_of_errors(void)
     the_service_hears_of_errors(8080);
 }
 
-static void nat64_and_a_service(void)
+CHAIN_TEST(nat64_and_a_service)
 {
     static const uint8_t protos[] = {6, 17, 58};
     struct six back = packet(17, SERVER, 443, SITE, 5001);
@@ -215,7 +215,7 @@ static void nat64_and_a_service(void)
 }
 
 /* What it protects stands at the address, too: it takes neither errors nor fragments of the NAT's flows. */
-static void a_nat_and_a_syn_proxy(void)
+CHAIN_TEST(a_nat_and_a_syn_proxy)
 {
     struct six answer = packet(6, SERVER, 443, SITE, 5000), later = answer;
 
@@ -236,7 +236,7 @@ static void a_nat_and_a_syn_proxy(void)
 }
 
 /* What begins outside there could be either's. */
-static void what_two_would_take_is_refused(void)
+CHAIN_TEST(what_two_would_take_is_refused)
 {
     static const char *const allowed[] = {
         NAT(", forward: \"udp/443=10.0.0.5:53, tcp/80=10.0.0.5:80\"") BALANCE(", port: 443"),
@@ -267,7 +267,7 @@ static void what_two_would_take_is_refused(void)
 }
 
 /* Of a port that the NAT gives out, it says the lane. */
-static void lanes_want_the_service_s_port_for_itself(void)
+CHAIN_TEST(lanes_want_the_service_s_port_for_itself)
 {
     static const char *const more[] = {"ports: 1024-65535", "ports: 8081-65535"};
 
@@ -295,18 +295,4 @@ static void lanes_want_the_service_s_port_for_itself(void)
             else
                 nd_config_free(config);
         }
-}
-
-int main(void)
-{
-    static const struct CMUnitTest tests[] = {
-        HELP_CASE(flows_of_both_hear_of_errors),
-        HELP_CASE(about_nothing_known_who_has_the_port_drops_it),
-        HELP_CASE(a_forwarded_port_hears_of_errors),
-        HELP_CASE(nat64_and_a_service),
-        HELP_CASE(a_nat_and_a_syn_proxy),
-        HELP_CASE(what_two_would_take_is_refused),
-        HELP_CASE(lanes_want_the_service_s_port_for_itself),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

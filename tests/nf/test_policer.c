@@ -68,7 +68,7 @@ static unsigned send_ipv6(uint8_t side, uint32_t size, unsigned dscp)
     return (unsigned)((frame[14] & 15) << 2 | frame[15] >> 6);
 }
 
-static void packets_over_the_rate_are_dropped(void)
+CHAIN_TEST(packets_over_the_rate_are_dropped)
 {
     open_policer("class voice dscp ef rate 10 pps burst 3\n");
     for (unsigned i = 0; i < 3; i++)
@@ -90,7 +90,7 @@ static void packets_over_the_rate_are_dropped(void)
         "\"conformed\":4,\"exceeded\":3,\"violated\":0,\"dropped\":3}");
 }
 
-static void bits_are_those_of_frames(void)
+CHAIN_TEST(bits_are_those_of_frames)
 {
     open_policer("class bulk dscp cs1 rate 8000 bps burst 73728\n"); /* 9216 bytes, 1000 a second */
     for (unsigned i = 0; i < 9; i++)
@@ -101,7 +101,7 @@ static void bits_are_those_of_frames(void)
     assert_int_equal(send_ipv4(NF_INSIDE, 60, 8), 8); /* what is dropped takes nothing */
 }
 
-static void sides_and_the_first_line_that_has_the_dscp(void)
+CHAIN_TEST(sides_and_the_first_line_that_has_the_dscp)
 {
     open_policer("class in in dscp ef rate 1 pps burst 1\nclass out out dscp ef,0 rate 1 pps burst 2\n"
                  "class rest dscp any rate 1 pps burst 1 exceed dscp 1\n");
@@ -118,7 +118,7 @@ static void sides_and_the_first_line_that_has_the_dscp(void)
 }
 
 /* RFC 2698, color-blind. */
-static void two_rates_make_three_colors(void)
+CHAIN_TEST(two_rates_make_three_colors)
 {
     open_policer("class data dscp af11 rate 10 pps burst 2 peak 20 burst 4 exceed dscp af12 violate drop\n");
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), 10);
@@ -143,7 +143,7 @@ static void two_rates_make_three_colors(void)
     assert_int_equal(send_ipv4(NF_INSIDE, FRAME, 10), NONE);
 }
 
-static void what_has_no_dscp(void)
+CHAIN_TEST(what_has_no_dscp)
 {
     static const uint8_t arp[60] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4};
 
@@ -237,7 +237,7 @@ static unsigned model_send(uint8_t side, uint32_t size, unsigned dscp, uint64_t 
     return dscp;
 }
 
-static void it_does_what_the_second_implementation_does(void)
+CHAIN_TEST(it_does_what_the_second_implementation_does)
 {
     static const unsigned dscps[] = {46, 10, 0, 0, 10, 3, 63};
     uint64_t sequence = 9, seen[NONE + 1] = {0};
@@ -267,7 +267,7 @@ static void it_does_what_the_second_implementation_does(void)
 
 /* ---- operators ---- */
 
-static void commands_change_rates_and_fill_buckets(void)
+CHAIN_TEST(commands_change_rates_and_fill_buckets)
 {
     static const char *const wrong[] = {"set policer voice.rate=",
                                         "set policer voice.rate=0",
@@ -303,7 +303,7 @@ static void commands_change_rates_and_fill_buckets(void)
 }
 
 /* What is left in the bucket of a class, and what was counted of it, stay with its name and its unit. */
-static void the_file_changes_under_buckets(void)
+CHAIN_TEST(the_file_changes_under_buckets)
 {
     struct ft_fault fault = {""};
 
@@ -337,7 +337,7 @@ static void refused(const char *text, const char *expected)
     help_chain_refuses_rules(POLICER, text, expected);
 }
 
-static void bad_files_are_refused(void)
+CHAIN_TEST(bad_files_are_refused)
 {
     open_policer("class a dscp 1 rate 1 pps burst 2\n");
     refused("", "no class, expected at least one");
@@ -352,7 +352,7 @@ static void bad_files_are_refused(void)
             ":2: 'a', expected a name that no class before has");
 }
 
-static void captures_have_the_packets_that_tshark_counts(void)
+CHAIN_TEST(captures_have_the_packets_that_tshark_counts)
 {
     static const char fits[] = "class four dscp 4 rate 1000000 pps burst 1000000\n"
                                "class eight dscp cs1,cs6 rate 1000000 pps burst 1000000 exceed dscp 0\n";
@@ -371,22 +371,4 @@ static void captures_have_the_packets_that_tshark_counts(void)
     if (help_chain_same(&h, "gnutella.pcap", false))
         assert_true(counter("conformed") > 100 && counter("exceeded") > 100 && counter("violated") > 100);
     help_chain_same(&h, "badpackets.pcap", false);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(packets_over_the_rate_are_dropped),
-        HELP_CASE(bits_are_those_of_frames),
-        HELP_CASE(sides_and_the_first_line_that_has_the_dscp),
-        HELP_CASE(two_rates_make_three_colors),
-        HELP_CASE(what_has_no_dscp),
-        HELP_CASE(it_does_what_the_second_implementation_does),
-        HELP_CASE(commands_change_rates_and_fill_buckets),
-        HELP_CASE(the_file_changes_under_buckets),
-        HELP_CASE(bad_files_are_refused),
-        HELP_CASE(captures_have_the_packets_that_tshark_counts),
-    };
-
-    return cmocka_run_group_tests_name("policer", tests, NULL, NULL);
 }

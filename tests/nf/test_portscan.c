@@ -64,7 +64,7 @@ static void help_portscan_outcomes(uint64_t contacts, uint64_t successes, uint64
 }
 
 /* With the paper's parameters four failures more than successes are a scanner's. */
-static void four_failures_are_a_scanner(void)
+CHAIN_TEST(four_failures_are_a_scanner)
 {
     help_portscan_open(PORTSCAN("action: drop"));
     for (unsigned i = 0; i < 4; i++) {
@@ -84,7 +84,7 @@ static void four_failures_are_a_scanner(void)
     help_portscan_outcomes(5, 0, 4, 0);
 }
 
-static void a_connection_that_nobody_answers_fails_in_time(void)
+CHAIN_TEST(a_connection_that_nobody_answers_fails_in_time)
 {
     help_portscan_open(PORTSCAN("answer: 5"));
     for (unsigned i = 0; i < 4; i++)
@@ -99,7 +99,7 @@ static void a_connection_that_nobody_answers_fails_in_time(void)
     help_portscan_outcomes(4, 0, 0, 4);
 }
 
-static void only_the_first_connection_to_a_destination_counts(void)
+CHAIN_TEST(only_the_first_connection_to_a_destination_counts)
 {
     help_portscan_open(PORTSCAN(""));
     help_portscan_syn(S, D(0));
@@ -116,7 +116,7 @@ static void only_the_first_connection_to_a_destination_counts(void)
 }
 
 /* Neither to other ports, nor without SYN or RST, nor what the host says itself. */
-static void only_an_answer_to_the_connection_is_one(void)
+CHAIN_TEST(only_an_answer_to_the_connection_is_one)
 {
     help_portscan_open(PORTSCAN(""));
     help_portscan_syn(S, D(0));
@@ -131,7 +131,7 @@ static void only_an_answer_to_the_connection_is_one(void)
     help_portscan_outcomes(1, 1, 0, 0);
 }
 
-static void with_ports_each_of_them_is_a_destination(void)
+CHAIN_TEST(with_ports_each_of_them_is_a_destination)
 {
     help_portscan_open(PORTSCAN("destinations: ports"));
     for (uint16_t port = 1; port <= 4; port++) {
@@ -142,7 +142,7 @@ static void with_ports_each_of_them_is_a_destination(void)
     assert_int_equal(help_portscan_counter("scanners"), 1);
 }
 
-static void hosts_inside_are_watched_where_that_is_said(void)
+CHAIN_TEST(hosts_inside_are_watched_where_that_is_said)
 {
     help_portscan_open(PORTSCAN("watch: inside"));
     help_portscan_syn(S, D(0));
@@ -161,7 +161,7 @@ static void scan_of(uint32_t src, unsigned first)
     }
 }
 
-static void a_scanner_is_one_for_a_stated_time(void)
+CHAIN_TEST(a_scanner_is_one_for_a_stated_time)
 {
     help_portscan_open(PORTSCAN("action: drop, hold: 60"));
     scan_of(S, 0);
@@ -176,7 +176,7 @@ static void a_scanner_is_one_for_a_stated_time(void)
     assert_int_equal(help_portscan_counter("scanners"), 2);
 }
 
-static void what_is_remembered_is_forgotten_in_time(void)
+CHAIN_TEST(what_is_remembered_is_forgotten_in_time)
 {
     help_portscan_open(PORTSCAN("answer: 5, remember: 30"));
     help_portscan_syn(S, D(0));
@@ -192,7 +192,7 @@ static void what_is_remembered_is_forgotten_in_time(void)
     assert_int_equal(help_chain_show(&help_portscan, "portscan", text, sizeof(text)), 0);
 }
 
-static void full_tables_let_packets_pass_and_count_them(void)
+CHAIN_TEST(full_tables_let_packets_pass_and_count_them)
 {
     help_portscan_open(PORTSCAN("action: drop, max_hosts: 1, max_contacts: 4"));
     scan_of(S, 0);
@@ -220,7 +220,7 @@ static void outcomes(uint32_t host, unsigned failures, unsigned successes)
 
 /* Forged sources with two outcomes each do not keep a scan from being found. Who is likeliest not to scan
  * makes room first, and of those that are alike the one whose last outcome is longest ago. */
-static void a_table_full_of_forged_hosts_hides_no_scan(void)
+CHAIN_TEST(a_table_full_of_forged_hosts_hides_no_scan)
 {
     static char text[65536];
     static const unsigned gone[] = {5, 0, 1, 2};
@@ -244,7 +244,7 @@ static void a_table_full_of_forged_hosts_hides_no_scan(void)
 }
 
 /* Somebody forges four SYNs of a server outside: what hosts inside want from it still comes, and no more. */
-static void answers_of_a_scanner_pass(void)
+CHAIN_TEST(answers_of_a_scanner_pass)
 {
     help_portscan_open(PORTSCAN("action: drop") "    - monitor: {}\n");
     assert_true(help_portscan_syn(S, D(9)));
@@ -274,7 +274,7 @@ static void flood_with(uint32_t from, uint8_t flags)
 }
 
 /* Hosts that are known by more than one outcome keep it, and their destinations; nobody is overlooked. */
-static void a_flood_of_forged_sources_hides_no_scan(void)
+CHAIN_TEST(a_flood_of_forged_sources_hides_no_scan)
 {
     static const uint8_t answers[] = {0, NFT_RST, NFT_SYN};
 
@@ -306,7 +306,7 @@ static void a_flood_of_forged_sources_hides_no_scan(void)
     assert_int_equal(help_portscan_counter("scanners"), 1);
 }
 
-static void operators_change_the_action_and_release_hosts(void)
+CHAIN_TEST(operators_change_the_action_and_release_hosts)
 {
     help_portscan_open(PORTSCAN(""));
     scan_of(S, 0);
@@ -351,7 +351,7 @@ static bool tcp6(uint8_t side, bool back, uint8_t host, uint8_t flags)
     return !help_chain_send(&help_portscan, side, frame, help_segment_frame(&s, frame)).drop;
 }
 
-static void hosts_of_ipv6_are_watched_as_well(void)
+CHAIN_TEST(hosts_of_ipv6_are_watched_as_well)
 {
     help_portscan_open(PORTSCAN("action: drop"));
     for (uint8_t i = 1; i <= 4; i++) {
@@ -366,7 +366,7 @@ static void hosts_of_ipv6_are_watched_as_well(void)
 
 /* ---- a peer's state, bad settings ---- */
 
-static void damaged_state_is_refused(void)
+CHAIN_TEST(damaged_state_is_refused)
 {
     struct ps {
         struct nf_map *hosts, *contacts;
@@ -400,7 +400,7 @@ static void damaged_state_is_refused(void)
     content_is_refused("contact 0 and its timer are not both there");
 }
 
-static void settings_that_contradict_each_other_are_refused(void)
+CHAIN_TEST(settings_that_contradict_each_other_are_refused)
 {
     help_portscan_open(PORTSCAN(""));
     help_chain_refuses(PORTSCAN("theta0: 200"), "theta1 is 200, expected less than theta0, which is 200");
@@ -422,7 +422,7 @@ static bool changed(uint8_t side, const struct nft_spec *spec, uint32_t at, uint
     return !help_chain_send(&help_portscan, side, frame, n).drop;
 }
 
-static void an_answer_is_one_that_the_host_believes(void)
+CHAIN_TEST(an_answer_is_one_that_the_host_believes)
 {
     const struct nft_spec request = {
         .src = S, .dst = D(0), .sport = 4000, .dport = 80, .proto = 6, .tcp = NFT_SYN, .seq = 1000};
@@ -458,7 +458,7 @@ static void an_answer_is_one_that_the_host_believes(void)
 }
 
 /* A SYN that the host sends with another number is answered by that one. */
-static void a_syn_with_another_number_is_answered_by_that(void)
+CHAIN_TEST(a_syn_with_another_number_is_answered_by_that)
 {
     struct nft_spec s = {
         .src = S, .dst = D(0), .sport = 4000, .dport = 80, .proto = 6, .tcp = NFT_SYN, .seq = 70};
@@ -471,7 +471,7 @@ static void a_syn_with_another_number_is_answered_by_that(void)
     help_portscan_outcomes(1, 1, 0, 0);
 }
 
-static void what_hides_its_flags_is_dropped(void)
+CHAIN_TEST(what_hides_its_flags_is_dropped)
 {
     uint8_t frame[NFT_FRAME_MAX];
     struct help_segment v6 = {.ipv6 = true,
@@ -544,7 +544,7 @@ static void model_step(struct model *m, unsigned host, bool success)
     }
 }
 
-static void decisions_are_those_of_the_papers_formulas(void)
+CHAIN_TEST(decisions_are_those_of_the_papers_formulas)
 {
     static const unsigned sets[][4] = {
         {800, 200, 10, 990}, {801, 333, 7, 991}, {550, 450, 50, 930}, {998, 1, 2, 997}, {650, 470, 13, 890}};
@@ -607,7 +607,7 @@ static const struct fact facts[] = {
 };
 
 /* In its own time, a burst for a packet: what times out does so between the packets that it did between. */
-static void outcomes_over_captures_are_those_of_tshark(void)
+CHAIN_TEST(outcomes_over_captures_are_those_of_tshark)
 {
     help_captures_or_skip();
     for (unsigned i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
@@ -640,33 +640,4 @@ static void outcomes_over_captures_are_those_of_tshark(void)
         help_capture_free(&capture);
     }
     help_portscan_open(PORTSCAN(""));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(four_failures_are_a_scanner),
-        HELP_CASE(a_connection_that_nobody_answers_fails_in_time),
-        HELP_CASE(only_the_first_connection_to_a_destination_counts),
-        HELP_CASE(only_an_answer_to_the_connection_is_one),
-        HELP_CASE(with_ports_each_of_them_is_a_destination),
-        HELP_CASE(hosts_inside_are_watched_where_that_is_said),
-        HELP_CASE(a_scanner_is_one_for_a_stated_time),
-        HELP_CASE(what_is_remembered_is_forgotten_in_time),
-        HELP_CASE(full_tables_let_packets_pass_and_count_them),
-        HELP_CASE(a_table_full_of_forged_hosts_hides_no_scan),
-        HELP_CASE(answers_of_a_scanner_pass),
-        HELP_CASE(a_flood_of_forged_sources_hides_no_scan),
-        HELP_CASE(operators_change_the_action_and_release_hosts),
-        HELP_CASE(hosts_of_ipv6_are_watched_as_well),
-        HELP_CASE(damaged_state_is_refused),
-        HELP_CASE(settings_that_contradict_each_other_are_refused),
-        HELP_CASE(an_answer_is_one_that_the_host_believes),
-        HELP_CASE(a_syn_with_another_number_is_answered_by_that),
-        HELP_CASE(what_hides_its_flags_is_dropped),
-        HELP_CASE(decisions_are_those_of_the_papers_formulas),
-        HELP_CASE(outcomes_over_captures_are_those_of_tshark),
-    };
-
-    return cmocka_run_group_tests_name("portscan", tests, NULL, NULL);
 }

@@ -80,17 +80,17 @@ static void race(const char *file, const char *name, unsigned lanes, bool audit,
     help_capture_free(&d.capture);
 }
 
-static void forward_replays_from_the_record(void **state)
+TEST(forward_replays_from_the_record)
 {
     race("nfs/chains/forward.yaml", "mixed.pcap", 4, false, 3);
     race("nfs/chains/forward.yaml", "mixed.pcap", 2, true, 1);
 }
-static void the_race_chain_replays_from_the_record(void **state)
+TEST(the_race_chain_replays_from_the_record)
 {
     race("nfs/chains/race.yaml", "gnutella.pcap", 4, false, 3);
     race("nfs/chains/race.yaml", "mixed.pcap", 3, true, 1);
 }
-static void the_balanced_chain_replays_from_the_record(void **state)
+TEST(the_balanced_chain_replays_from_the_record)
 {
     race("nfs/chains/balanced.yaml", "synscan.pcap", 4, false, 2);
     race("nfs/chains/balanced.yaml", "mixed.pcap", 2, true, 1);
@@ -150,7 +150,7 @@ static double nat_dependencies(const struct nf_chain_config *chain, uint32_t in,
     return 1000.0 * (double)r.dependencies / (HELP_LANES * 32.0 * bursts);
 }
 
-static void lanes_of_a_nat_meet_seldom(void **state)
+TEST(lanes_of_a_nat_meet_seldom)
 {
     struct help_chain h;
     struct nf_chain_config chain = open_nat(&h);
@@ -169,7 +169,7 @@ static bool passes(struct help_race *r, unsigned lane, struct nf_packet *p)
 }
 
 /* The answer goes to the lane that the question was in, whichever lane is asked; an error about it too. */
-static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
+TEST(a_mapping_belongs_to_the_lane_that_made_it)
 {
     struct help_race r = {.bursts = 1, .packets = 1, .seed = 1, .step = 1};
     uint8_t out[NFT_FRAME_MAX], back[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
@@ -213,7 +213,7 @@ static void a_mapping_belongs_to_the_lane_that_made_it(void **state)
 }
 
 /* NAT in racing lanes: the ports each lane gets are in its mappings, so in the digest. */
-static void lanes_of_a_nat_replay_from_the_record(void **state)
+TEST(lanes_of_a_nat_replay_from_the_record)
 {
     uint32_t in = 1;
     struct help_race r = {
@@ -231,17 +231,4 @@ static void lanes_of_a_nat_replay_from_the_record(void **state)
     assert_true(r.dependencies > 0);
     help_race_close(&r);
     help_chain_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forward_replays_from_the_record),
-        cmocka_unit_test(the_race_chain_replays_from_the_record),
-        cmocka_unit_test(the_balanced_chain_replays_from_the_record),
-        cmocka_unit_test(lanes_of_a_nat_meet_seldom),
-        cmocka_unit_test(a_mapping_belongs_to_the_lane_that_made_it),
-        cmocka_unit_test(lanes_of_a_nat_replay_from_the_record),
-    };
-    return cmocka_run_group_tests_name("race", tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static bool tcp(uint8_t side, uint32_t client, uint16_t port, uint8_t flags)
     return help_chain_spec(&h, side, side == NF_OUTSIDE ? &in : &out, NULL);
 }
 
-static void packets_are_limited(void)
+CHAIN_TEST(packets_are_limited)
 {
     open_limiter(LIMIT("pps: 10, burst_packets: 5"));
     for (unsigned i = 0; i < 5; i++)
@@ -65,7 +65,7 @@ static void packets_are_limited(void)
     help_chain_has(&h, "rate_limiter", "{\"client\":\"198.51.100.7\",\"packets_left\":0,");
 }
 
-static void bits_are_limited(void)
+CHAIN_TEST(bits_are_limited)
 {
     open_limiter(LIMIT("bps: 8000, burst_bits: 73728")); /* 9216 bytes at once, 1000 a second */
     for (unsigned i = 0; i < 9; i++)
@@ -82,7 +82,7 @@ static void bits_are_limited(void)
     assert_int_equal(counter("over_packets"), 0);
 }
 
-static void connections_are_limited(void)
+CHAIN_TEST(connections_are_limited)
 {
     open_limiter(LIMIT("max_connections: 2, tcp_transitory: 10, tcp_established: 100"));
     assert_true(tcp(NF_OUTSIDE, CLIENT, 1, NFT_SYN));
@@ -111,7 +111,7 @@ static void connections_are_limited(void)
     assert_true(tcp(NF_OUTSIDE, CLIENT, 4, NFT_SYN));
 }
 
-static void a_full_table_takes_nobody_new(void)
+CHAIN_TEST(a_full_table_takes_nobody_new)
 {
     open_limiter(LIMIT("pps: 100, max_connections: 5, max_clients: 2, max_flows: 3, timeout: 10, udp: 30"));
     assert_true(udp(CLIENT, 1, 100));
@@ -134,7 +134,7 @@ static void a_full_table_takes_nobody_new(void)
 }
 
 /* Of two clients the one goes that has used least of its rate, however many are new. */
-static void who_has_used_most_stays_known(void)
+CHAIN_TEST(who_has_used_most_stays_known)
 {
     open_limiter(LIMIT("pps: 10, burst_packets: 5, max_clients: 2"));
     for (unsigned i = 0; i < 5; i++)
@@ -156,7 +156,7 @@ static void who_has_used_most_stays_known(void)
 }
 
 /* The same of bits, in a table of many parts, of which each fills by itself. */
-static void a_flood_of_new_clients_keeps_nobody_out(void)
+CHAIN_TEST(a_flood_of_new_clients_keeps_nobody_out)
 {
     unsigned over = 0;
 
@@ -173,7 +173,7 @@ static void a_flood_of_new_clients_keeps_nobody_out(void)
     help_chain_is_sound(&h);
 }
 
-static void packets_without_ports_take_of_their_clients_rate(void)
+CHAIN_TEST(packets_without_ports_take_of_their_clients_rate)
 {
     uint8_t arp[42] = {[12] = 8, [13] = 6, 0, 1, 8, 0, 6, 4}, frame[NFT_FRAME_MAX];
     struct nft_spec first = {
@@ -197,7 +197,7 @@ static void packets_without_ports_take_of_their_clients_rate(void)
     assert_int_equal(counter("malformed"), 1);
 }
 
-static void commands_change_limits(void)
+CHAIN_TEST(commands_change_limits)
 {
     static const char *const wrong[] = {"set rate_limiter pps=",
                                         "set rate_limiter pps=-1",
@@ -242,7 +242,7 @@ static bool is_looked_up(uint16_t port)
 }
 
 /* As long as connections are limited, and then until those that there are have ended. */
-static void flows_are_looked_up_where_connections_count(void)
+CHAIN_TEST(flows_are_looked_up_where_connections_count)
 {
     open_limiter(LIMIT("pps: 1000, udp: 2"));
     assert_false(is_looked_up(1));
@@ -260,13 +260,13 @@ static void flows_are_looked_up_where_connections_count(void)
     assert_true(is_looked_up(1));
 }
 
-static void impossible_limits_are_refused(void)
+CHAIN_TEST(impossible_limits_are_refused)
 {
     help_chain_refuses(LIMIT("burst_packets: 3"), "nothing is limited");
     help_chain_refuses(LIMIT("bps: 3, burst_bits: 3"), "");
 }
 
-static void captures_replay_to_the_same_state(void)
+CHAIN_TEST(captures_replay_to_the_same_state)
 {
     help_captures_or_skip();
     help_chain_open(&h,
@@ -280,23 +280,4 @@ static void captures_replay_to_the_same_state(void)
     help_chain_same(&h, "badpackets.pcap", false);
     help_chain_same(&h, "http-qinq.pcap", false);
     help_chain_same(&h, "synscan.pcap", false);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(packets_are_limited),
-        HELP_CASE(bits_are_limited),
-        HELP_CASE(connections_are_limited),
-        HELP_CASE(a_full_table_takes_nobody_new),
-        HELP_CASE(who_has_used_most_stays_known),
-        HELP_CASE(a_flood_of_new_clients_keeps_nobody_out),
-        HELP_CASE(packets_without_ports_take_of_their_clients_rate),
-        HELP_CASE(commands_change_limits),
-        HELP_CASE(flows_are_looked_up_where_connections_count),
-        HELP_CASE(impossible_limits_are_refused),
-        HELP_CASE(captures_replay_to_the_same_state),
-    };
-
-    return cmocka_run_group_tests_name("rate_limiter", tests, NULL, NULL);
 }

@@ -32,7 +32,7 @@ static bool ipv4(uint32_t from)
     return help_chain_spec(&h, NF_OUTSIDE, &spec, NULL);
 }
 
-static void hosts_of_a_prefix_are_one_client(void)
+CHAIN_TEST(hosts_of_a_prefix_are_one_client)
 {
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN));
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1::ffff:2", 1, SERVER, NFT_SYN));
@@ -45,7 +45,7 @@ static void hosts_of_a_prefix_are_one_client(void)
     help_chain_has(&h, "rate_limiter", "\"client\":\"2001:db8:1:1::/64\"");
 }
 
-static void clients_of_ipv4_are_addresses(void)
+CHAIN_TEST(clients_of_ipv4_are_addresses)
 {
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(ipv4(NFT_IP(198, 51, 100, 7)), i < 3);
@@ -53,7 +53,7 @@ static void clients_of_ipv4_are_addresses(void)
     help_chain_has(&h, "rate_limiter", "\"client\":\"198.51.100.7\"");
 }
 
-static void a_client_is_cleared_by_any_of_its_addresses(void)
+CHAIN_TEST(a_client_is_cleared_by_any_of_its_addresses)
 {
     for (unsigned i = 0; i < 4; i++)
         tcp(NF_OUTSIDE, "2001:db8:1::1", 1, SERVER, NFT_SYN);
@@ -62,7 +62,7 @@ static void a_client_is_cleared_by_any_of_its_addresses(void)
     assert_true(help_chain_command(&h, "clear rate_limiter 2001:db8::/32") < 0);
 }
 
-static void connections_count_for_their_prefix_until_they_end(void)
+CHAIN_TEST(connections_count_for_their_prefix_until_they_end)
 {
     help_chain_close(&h);
     help_chain_open(&h, "    - rate_limiter: { max_connections: 2, ipv6: 56, tcp_transitory: 1 }\n", NULL, 5);
@@ -75,7 +75,7 @@ static void connections_count_for_their_prefix_until_they_end(void)
     assert_true(tcp(NF_OUTSIDE, "2001:db8:1::1", 3, SERVER, NFT_SYN));
 }
 
-static void without_it_they_pass(void)
+CHAIN_TEST(without_it_they_pass)
 {
     help_chain_close(&h);
     help_chain_open(&h, LIMIT(""), NULL, 5);
@@ -91,14 +91,6 @@ static void begin(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(hosts_of_a_prefix_are_one_client),
-        HELP_CASE(clients_of_ipv4_are_addresses),
-        HELP_CASE(a_client_is_cleared_by_any_of_its_addresses),
-        HELP_CASE(connections_count_for_their_prefix_until_they_end),
-        HELP_CASE(without_it_they_pass),
-    };
-
     help_chain_before = begin;
-    return cmocka_run_group_tests_name("rate_limiter_ipv6", tests, NULL, NULL);
+    return help_tests_run();
 }

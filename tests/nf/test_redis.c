@@ -318,9 +318,8 @@ static void same_with_redis(unsigned chain)
 }
 
 #define TEST_CHAIN(name, index)                                                                              \
-    static void name(void **state)                                                                           \
+    TEST(name)                                                                                               \
     {                                                                                                        \
-        (void)state;                                                                                         \
         same_with_redis(index);                                                                              \
     }
 TEST_CHAIN(nat_in_redis_is_the_same, 0)
@@ -330,17 +329,3 @@ TEST_CHAIN(load_balancer_in_redis_is_the_same, 3)
 TEST_CHAIN(rate_limiter_in_redis_is_the_same, 4)
 TEST_CHAIN(forward_in_redis_is_the_same, 5)
 TEST_CHAIN(all_of_them_in_redis_are_the_same, 6)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nat_in_redis_is_the_same),
-        cmocka_unit_test(firewall_in_redis_is_the_same),
-        cmocka_unit_test(monitor_in_redis_is_the_same),
-        cmocka_unit_test(load_balancer_in_redis_is_the_same),
-        cmocka_unit_test(rate_limiter_in_redis_is_the_same),
-        cmocka_unit_test(forward_in_redis_is_the_same),
-        cmocka_unit_test(all_of_them_in_redis_are_the_same),
-    };
-    return cmocka_run_group_tests_name("redis", tests, NULL, NULL);
-}

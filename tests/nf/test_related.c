@@ -61,7 +61,7 @@ static const struct family families[] = {
     {true, "2001:db8:1::80", "2001:db8:1::99", "2001:db8:66::66", "2001:db8:2::1", {1, 2, 3, 4}, 4},
 };
 
-static void what_a_firewall_lets_pass_is_addressed_to_the_sender(void)
+CHAIN_TEST(what_a_firewall_lets_pass_is_addressed_to_the_sender)
 {
     for (unsigned i = 0; i < 2; i++) {
         const struct family *f = &families[i];
@@ -107,7 +107,7 @@ static void what_a_firewall_lets_pass_is_addressed_to_the_sender(void)
 }
 
 /* Rules judge it as any other packet. */
-static void a_rule_may_let_another_pass(void)
+CHAIN_TEST(a_rule_may_let_another_pass)
 {
     struct six asked = {
         .from = "10.0.0.80", .to = "198.51.100.66", .proto = 17, .sport = 9, .dport = 53, .payload = 30};
@@ -162,14 +162,14 @@ static void an_error_through_the_nat_is_addressed_to_the_sender(const char *nfs)
     help_chain_close(&h);
 }
 
-static void errors_through_a_nat_in_either_order(void)
+CHAIN_TEST(errors_through_a_nat_in_either_order)
 {
     an_error_through_the_nat_is_addressed_to_the_sender(NAT WALL);
     an_error_through_the_nat_is_addressed_to_the_sender(WALL NAT);
 }
 
 /* It passes as any packet that is none of the service's. */
-static void the_load_balancer_leaves_others_as_they_are(void)
+CHAIN_TEST(the_load_balancer_leaves_others_as_they_are)
 {
     struct six ask = {.from = "198.51.100.9",
                       .to = "203.0.113.10",
@@ -203,7 +203,7 @@ static void the_load_balancer_leaves_others_as_they_are(void)
     assert_string_equal(quoted.to, "203.0.113.10");
 }
 
-static void errors_through_nat64(void)
+CHAIN_TEST(errors_through_nat64)
 {
     struct six out = {.ipv6 = true,
                       .from = "2001:db8::c",
@@ -269,21 +269,8 @@ static void errors_through_nptv6(const char *nfs)
     help_chain_close(&h);
 }
 
-static void errors_through_nptv6_in_either_order(void)
+CHAIN_TEST(errors_through_nptv6_in_either_order)
 {
     errors_through_nptv6("    - nptv6: { inside: \"fd00:1:2::/48\", outside: \"2001:db8:1::/48\" }\n" WALL);
     errors_through_nptv6(WALL "    - nptv6: { inside: \"fd00:1:2::/48\", outside: \"2001:db8:1::/48\" }\n");
-}
-
-int main(void)
-{
-    static const struct CMUnitTest tests[] = {
-        HELP_CASE(what_a_firewall_lets_pass_is_addressed_to_the_sender),
-        HELP_CASE(a_rule_may_let_another_pass),
-        HELP_CASE(errors_through_a_nat_in_either_order),
-        HELP_CASE(the_load_balancer_leaves_others_as_they_are),
-        HELP_CASE(errors_through_nat64),
-        HELP_CASE(errors_through_nptv6_in_either_order),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,7 +41,7 @@ static uint32_t rows(const char *nf)
     return help_chain_show(&h, nf, text, sizeof(text));
 }
 
-static void a_nat_begins_anew(void)
+CHAIN_TEST(a_nat_begins_anew)
 {
     struct nft_seen seen;
 
@@ -86,7 +86,7 @@ static void become_as_kept(void)
 }
 
 /* The second node has other seeds; it gets the state of the first one, and then both begin anew. */
-static void two_nodes_begin_anew_with_the_same_state(void)
+CHAIN_TEST(two_nodes_begin_anew_with_the_same_state)
 {
     uint64_t digest[2];
 
@@ -109,7 +109,7 @@ static void two_nodes_begin_anew_with_the_same_state(void)
     assert_int_equal(digest[0], digest[1]);
 }
 
-static void without_it_nothing_is_kept(void)
+CHAIN_TEST(without_it_nothing_is_kept)
 {
     help_chain_open(&h, "    - monitor: { max_flows: 1000 }\n", NULL, 7);
     assert_true(help_chain_command(&h, "reset monitor") < 0);
@@ -117,7 +117,7 @@ static void without_it_nothing_is_kept(void)
     help_chain_close(&h);
 }
 
-static void an_nf_is_bypassed(void)
+CHAIN_TEST(an_nf_is_bypassed)
 {
     struct nft_seen seen;
 
@@ -165,7 +165,7 @@ static void damage_nf(const char *name)
     ft_audit_resume(h.region);
 }
 
-static void an_nf_whose_state_is_not_sound_stays_bypassed(void)
+CHAIN_TEST(an_nf_whose_state_is_not_sound_stays_bypassed)
 {
     struct nft_seen seen;
     struct ft_fault fault = {""};
@@ -195,7 +195,7 @@ static void an_nf_whose_state_is_not_sound_stays_bypassed(void)
 }
 
 /* With its bit set, what belongs to nobody's NF (0), or a NAT, would neither run nor be checked. */
-static void a_peer_may_say_that_those_are_bypassed_that_can_be(void)
+CHAIN_TEST(a_peer_may_say_that_those_are_bypassed_that_can_be)
 {
     struct nf_lane_state *state;
     struct ft_fault fault = {""};
@@ -215,7 +215,7 @@ static void a_peer_may_say_that_those_are_bypassed_that_can_be(void)
     help_chain_close(&h);
 }
 
-static void who_translates_is_not_passed_by(void)
+CHAIN_TEST(who_translates_is_not_passed_by)
 {
     help_chain_open(&h, RESETS, NULL, 7);
     assert_true(help_chain_command(&h, "set nat bypass=on") < 0);
@@ -223,18 +223,4 @@ static void who_translates_is_not_passed_by(void)
     help_chain_refuses("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535,"
                        " max_flows: 1000, on_crash: bypass }\n",
                        "expected stop or reset");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(a_nat_begins_anew),
-        HELP_CASE(two_nodes_begin_anew_with_the_same_state),
-        HELP_CASE(without_it_nothing_is_kept),
-        HELP_CASE(an_nf_is_bypassed),
-        HELP_CASE(an_nf_whose_state_is_not_sound_stays_bypassed),
-        HELP_CASE(a_peer_may_say_that_those_are_bypassed_that_can_be),
-        HELP_CASE(who_translates_is_not_passed_by),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

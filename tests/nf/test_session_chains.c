@@ -60,7 +60,7 @@ static bool complain(uint32_t host)
 }
 
 /* Both leave from the one outside address, to the same remote, without ports: nobody answers them. */
-static void errors_of_two_hosts_to_one_remote_pass(void)
+CHAIN_TEST(errors_of_two_hosts_to_one_remote_pass)
 {
     open_chain(NAT MONITOR);
     assert_true(send_udp(NF_INSIDE, HOST, 5000, REMOTE, 53));
@@ -123,7 +123,7 @@ static bool needs_fragments(uint32_t from, uint32_t backend, uint16_t port, uint
 }
 
 /* What a backend, or a router before it, says of the client's packets is the load balancer's to translate. */
-static void a_backends_error_reaches_the_client(void)
+CHAIN_TEST(a_backends_error_reaches_the_client)
 {
     open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
     assert_true(needs_fragments(BACKEND, BACKEND, 80, VIP, VIP));
@@ -133,7 +133,7 @@ static void a_backends_error_reaches_the_client(void)
 }
 
 /* Backends may have addresses of `inside`. No other address of it leaves. */
-static void an_error_does_not_show_an_inside_address(void)
+CHAIN_TEST(an_error_does_not_show_an_inside_address)
 {
     open_service(BALANCED("pass", "10.0.0.5"), NFT_IP(10, 0, 0, 5));
     assert_true(needs_fragments(NFT_IP(10, 0, 0, 5), NFT_IP(10, 0, 0, 5), 80, VIP, VIP));
@@ -143,7 +143,7 @@ static void an_error_does_not_show_an_inside_address(void)
 }
 
 /* About no flow, and from nobody of `inside`: as any packet of his. */
-static void an_error_about_nothing_known_goes_as_the_file_says(void)
+CHAIN_TEST(an_error_about_nothing_known_goes_as_the_file_says)
 {
     open_service(BALANCED("pass", "172.16.0.11"), BACKEND);
     needs_fragments(BACKEND, BACKEND, 81, BACKEND, BACKEND);
@@ -157,7 +157,7 @@ static void an_error_about_nothing_known_goes_as_the_file_says(void)
 }
 
 /* In one burst: the limiter drops the first fragment and lets the small one behind it pass. */
-static void a_later_fragment_does_not_speak_for_its_flow(void)
+CHAIN_TEST(a_later_fragment_does_not_speak_for_its_flow)
 {
     struct nft_spec spec = {
         .src = REMOTE, .dst = HOST, .sport = 9, .dport = 53, .proto = 17, .payload = 1472, .ip_id = 7};
@@ -186,7 +186,7 @@ static void a_later_fragment_does_not_speak_for_its_flow(void)
 
 /* The limiter, which comes first, drops the request that asks for the old ports again; its repetition is
  * asked for as well, and the firewall denies it. */
-static void a_request_that_another_dropped_is_judged_when_it_comes_again(void)
+CHAIN_TEST(a_request_that_another_dropped_is_judged_when_it_comes_again)
 {
     open_chain(WALL "    - rate_limiter: { clients: outside, pps: 1, burst_packets: 1 }\n");
     assert_true(send_tcp(NF_INSIDE, NFT_SYN));
@@ -212,7 +212,7 @@ static bool send_fragment(uint8_t side, uint32_t src, uint32_t dst, unsigned num
 
 /* Somebody outside speaks to an inside address itself, which the NAT lets pass; so does the answer, in parts.
  */
-static void fragments_of_a_flow_without_the_nat_pass_as_they_are(void)
+CHAIN_TEST(fragments_of_a_flow_without_the_nat_pass_as_they_are)
 {
     open_chain(NAT MONITOR);
     assert_true(send_udp(NF_OUTSIDE, REMOTE, 9, HOST, 53));
@@ -221,7 +221,7 @@ static void fragments_of_a_flow_without_the_nat_pass_as_they_are(void)
     assert_int_equal(help_chain_counter(&h, "nat", "fragment_unknown"), 0);
 }
 
-static void what_the_firewall_has_forgotten_has_no_later_fragments(void)
+CHAIN_TEST(what_the_firewall_has_forgotten_has_no_later_fragments)
 {
     open_chain(WALL MONITOR);
     assert_true(send_fragment(NF_INSIDE, HOST, REMOTE, 0));
@@ -232,7 +232,7 @@ static void what_the_firewall_has_forgotten_has_no_later_fragments(void)
 }
 
 /* The firewall wants the flow for 100 s, the monitor for 2. */
-static void a_flow_is_left_to_those_that_are_still_in_it(void)
+CHAIN_TEST(a_flow_is_left_to_those_that_are_still_in_it)
 {
     static char text[32768];
 
@@ -280,7 +280,7 @@ static void cross_packets(const char *nfs, uint32_t host, struct nf_packet packe
     assert_int_equal(nf_chain_state(h.chain)->outputs - outputs, !packets[0].drop + !packets[1].drop);
 }
 
-static void first_packets_that_cross_are_of_one_flow(void)
+CHAIN_TEST(first_packets_that_cross_are_of_one_flow)
 {
     struct nf_packet packets[2];
 
@@ -302,7 +302,7 @@ static void first_packets_that_cross_are_of_one_flow(void)
 }
 
 /* An echo's identifier may be 0, where errors have no ports. */
-static void an_echo_with_identifier_0_is_no_error(void)
+CHAIN_TEST(an_echo_with_identifier_0_is_no_error)
 {
     struct nft_spec echo = {.src = HOST, .dst = REMOTE, .proto = 1, .type = 8, .payload = 8};
 
@@ -331,7 +331,7 @@ static bool send_from(uint32_t host, uint16_t port)
     return send_udp(NF_INSIDE, host, port, REMOTE, 53);
 }
 
-static void the_limiter_sees_addresses_as_they_are_where_it_stands(void)
+CHAIN_TEST(the_limiter_sees_addresses_as_they_are_where_it_stands)
 {
     open_chain(LIMIT("pps: 1, burst_packets: 2") NAT);
     assert_true(send_from(HOST, 1) && send_from(HOST, 2) && send_from(SECOND, 1) && send_from(SECOND, 2));
@@ -357,7 +357,7 @@ static unsigned port_of_a_mapping(void)
 }
 
 /* Whichever comes first: the address that is given back is the one that was charged. */
-static void connections_that_end_with_their_mapping_are_given_back(void)
+CHAIN_TEST(connections_that_end_with_their_mapping_are_given_back)
 {
     char command[40];
     static const char *const chains[] = {LIMIT("max_connections: 2") NAT, NAT LIMIT("max_connections: 2")};
@@ -381,7 +381,7 @@ static void connections_that_end_with_their_mapping_are_given_back(void)
 }
 
 /* From outside the limiter comes first, and the firewall denies what it let in. */
-static void connections_that_another_refuses_do_not_count(void)
+CHAIN_TEST(connections_that_another_refuses_do_not_count)
 {
     open_chain(WALL "    - rate_limiter: { clients: outside, max_connections: 1 }\n");
     for (uint16_t port = 1; port < 5; port++)
@@ -392,7 +392,7 @@ static void connections_that_another_refuses_do_not_count(void)
 }
 
 /* A bounded number of sessions in a burst, the next one at once; what begins meanwhile stays. */
-static void an_operators_clear_of_many_flows_takes_several_bursts(void)
+CHAIN_TEST(an_operators_clear_of_many_flows_takes_several_bursts)
 {
     const uint32_t flows = 3000, part = NF_SESSION_ROUNDS * NF_SESSION_DUE;
     const struct nf *nat;
@@ -417,7 +417,7 @@ static void an_operators_clear_of_many_flows_takes_several_bursts(void)
 }
 
 /* The firewall keeps the flows, so that the new one's record lies behind all of them. */
-static void what_begins_after_a_clear_is_not_cleared(void)
+CHAIN_TEST(what_begins_after_a_clear_is_not_cleared)
 {
     open_chain(WALL MONITOR);
     for (uint32_t i = 0; i < 2500; i++)
@@ -431,7 +431,7 @@ static void what_begins_after_a_clear_is_not_cleared(void)
 }
 
 /* The same for a timeout; the clear that is under way goes on. */
-static void an_operators_timeout_reaches_flows_in_parts(void)
+CHAIN_TEST(an_operators_timeout_reaches_flows_in_parts)
 {
     open_chain(MONITOR);
     for (uint32_t i = 0; i < 2500; i++)
@@ -444,29 +444,4 @@ static void an_operators_timeout_reaches_flows_in_parts(void)
     assert_int_equal(nf_sessions_count(nf_chain_find(h.chain, "monitor")), 1);
     help_chain_wait_tenths(&h, 25);
     assert_int_equal(help_chain_counter(&h, "monitor", "flows_expired"), 1);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(errors_of_two_hosts_to_one_remote_pass),
-        HELP_CASE(a_backends_error_reaches_the_client),
-        HELP_CASE(an_error_does_not_show_an_inside_address),
-        HELP_CASE(an_error_about_nothing_known_goes_as_the_file_says),
-        HELP_CASE(a_later_fragment_does_not_speak_for_its_flow),
-        HELP_CASE(a_request_that_another_dropped_is_judged_when_it_comes_again),
-        HELP_CASE(fragments_of_a_flow_without_the_nat_pass_as_they_are),
-        HELP_CASE(what_the_firewall_has_forgotten_has_no_later_fragments),
-        HELP_CASE(a_flow_is_left_to_those_that_are_still_in_it),
-        HELP_CASE(first_packets_that_cross_are_of_one_flow),
-        HELP_CASE(an_echo_with_identifier_0_is_no_error),
-        HELP_CASE(the_limiter_sees_addresses_as_they_are_where_it_stands),
-        HELP_CASE(connections_that_end_with_their_mapping_are_given_back),
-        HELP_CASE(connections_that_another_refuses_do_not_count),
-        HELP_CASE(an_operators_clear_of_many_flows_takes_several_bursts),
-        HELP_CASE(what_begins_after_a_clear_is_not_cleared),
-        HELP_CASE(an_operators_timeout_reaches_flows_in_parts),
-    };
-
-    return cmocka_run_group_tests_name("session chains", tests, NULL, NULL);
 }

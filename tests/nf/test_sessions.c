@@ -452,7 +452,7 @@ static void run_one(void)
         run_later(side, &s, f);
 }
 
-static void sessions_are_what_a_plain_model_says(void **state)
+TEST(sessions_are_what_a_plain_model_says)
 {
     static struct nf_chain_config config = {
         .name = "test", .lanes = 1, .count = 2, .nfs = {{&first, NULL}, {&second, NULL}}};
@@ -484,13 +484,4 @@ static void sessions_are_what_a_plain_model_says(void **state)
     assert_true(nf_chain_nf(chain, 1)->env->sessions->table->conflicts > 1000);
     nf_chain_free(chain);
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sessions_are_what_a_plain_model_says),
-    };
-
-    return cmocka_run_group_tests_name("sessions", tests, NULL, NULL);
 }

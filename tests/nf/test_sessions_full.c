@@ -265,18 +265,9 @@ static uint64_t run_all(void)
     return digest;
 }
 
-static void the_oldest_transitory_one_goes(void **state)
+TEST(the_oldest_transitory_one_goes)
 {
     uint64_t digest = run_all();
 
     assert_int_equal(run_all(), digest);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_oldest_transitory_one_goes),
-    };
-
-    return cmocka_run_group_tests_name("sessions_full", tests, NULL, NULL);
 }

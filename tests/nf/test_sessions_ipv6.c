@@ -145,7 +145,7 @@ static void run(uint8_t side, uint8_t proto, uint16_t sport, uint16_t dport, uin
     run_burst(&p, 1);
 }
 
-static void a_connection_is_followed_both_ways(void **state)
+TEST(a_connection_is_followed_both_ways)
 {
     const struct nf_session *s;
 
@@ -179,7 +179,7 @@ static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *
 
 /* In opposite directions, in one burst on one side: the second is the answer to the first. Another address
  * makes it none. */
-static void first_packets_that_cross_are_of_one_flow(void **state)
+TEST(first_packets_that_cross_are_of_one_flow)
 {
     uint8_t frame[2][FRAME];
     struct nf_packet p[2];
@@ -202,7 +202,7 @@ static void first_packets_that_cross_are_of_one_flow(void **state)
 }
 
 /* What has no identifier is in another session than an echo whose identifier is 0. */
-static void an_echo_with_identifier_0_is_no_error(void **state)
+TEST(an_echo_with_identifier_0_is_no_error)
 {
     const struct nf_session *echo;
 
@@ -218,7 +218,7 @@ static void an_echo_with_identifier_0_is_no_error(void **state)
     close_chain();
 }
 
-static void operators_read_its_addresses(void **state)
+TEST(operators_read_its_addresses)
 {
     char text[256];
     struct nf_show *out = nf_show_begin(text, sizeof(text));
@@ -232,7 +232,7 @@ static void operators_read_its_addresses(void **state)
     close_chain();
 }
 
-static void a_key_is_its_addresses_and_not_their_hash(void **state)
+TEST(a_key_is_its_addresses_and_not_their_hash)
 {
     const struct nf_sessions *t;
     struct nf_addresses addresses;
@@ -261,7 +261,7 @@ static void refused(const char *expected)
         fail_msg("\"%s\", expected \"%s\"", fault.text, expected);
 }
 
-static void a_peer_sends_addresses_that_their_keys_are_of(void **state)
+TEST(a_peer_sends_addresses_that_their_keys_are_of)
 {
     struct nf_session_addresses *addresses;
     struct ft_fault fault = {""};
@@ -281,7 +281,7 @@ static void a_peer_sends_addresses_that_their_keys_are_of(void **state)
     close_chain();
 }
 
-static void nobody_asks_for_it(void **state)
+TEST(nobody_asks_for_it)
 {
     open_chain(&ipv4);
     run(NF_INSIDE, NF_PROTO_TCP, 1000, 443, NF_TCP_SYN);
@@ -300,7 +300,7 @@ static void run_frame(uint8_t side, uint8_t *frame, uint32_t len, uint64_t minut
 }
 
 /* Of a packet that is not looked up nothing is known, whatever was in its place in the burst before. */
-static void what_is_not_looked_up_is_of_no_datagram(void **state)
+TEST(what_is_not_looked_up_is_of_no_datagram)
 {
     uint8_t frame[2][NFT_FRAME_MAX];
     struct nft_spec spec = {.src = 1, .dst = 2, .proto = NF_PROTO_UDP, .fragment = NFT_MORE, .payload = 8};
@@ -321,7 +321,7 @@ static void what_is_not_looked_up_is_of_no_datagram(void **state)
     close_chain();
 }
 
-static void and_quotes_no_session(void **state)
+TEST(and_quotes_no_session)
 {
     uint8_t frame[NFT_FRAME_MAX], error[NFT_FRAME_MAX];
     struct nft_spec udp = {.src = 1, .dst = 2, .sport = 3, .dport = 4, .proto = NF_PROTO_UDP},
@@ -344,21 +344,4 @@ static void and_quotes_no_session(void **state)
     idle = false;
     assert_null(quoted);
     close_chain();
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_connection_is_followed_both_ways),
-        cmocka_unit_test(first_packets_that_cross_are_of_one_flow),
-        cmocka_unit_test(an_echo_with_identifier_0_is_no_error),
-        cmocka_unit_test(operators_read_its_addresses),
-        cmocka_unit_test(a_key_is_its_addresses_and_not_their_hash),
-        cmocka_unit_test(a_peer_sends_addresses_that_their_keys_are_of),
-        cmocka_unit_test(nobody_asks_for_it),
-        cmocka_unit_test(and_quotes_no_session),
-        cmocka_unit_test(what_is_not_looked_up_is_of_no_datagram),
-    };
-
-    return cmocka_run_group_tests_name("sessions_ipv6", tests, NULL, NULL);
 }

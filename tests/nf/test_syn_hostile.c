@@ -10,7 +10,7 @@
 
 #define WALL "    - firewall: { rules: firewall.rules, loose: false, ipv6: true }\n"
 
-static void what_is_damaged_is_not_answered(void)
+CHAIN_TEST(what_is_damaged_is_not_answered)
 {
     uint32_t cookie, len;
 
@@ -30,7 +30,7 @@ static void what_is_damaged_is_not_answered(void)
     syn_accept(1000, cookie, SERVER_ISN);
 }
 
-static void nobody_answers_to_what_is_no_host(void)
+CHAIN_TEST(nobody_answers_to_what_is_no_host)
 {
     static const uint8_t ipv4[][4] = {{127, 0, 0, 1},       {0, 0, 0, 0},   {224, 0, 0, 1},
                                       {255, 255, 255, 255}, {240, 0, 0, 1}, {10, 0, 0, 5}};
@@ -90,7 +90,7 @@ static bool send_part(uint8_t flags, uint32_t offset, uint32_t n, bool more)
 }
 
 /* Fragments that would be a SYN at the server. */
-static void a_header_in_pieces_reaches_no_server(void)
+CHAIN_TEST(a_header_in_pieces_reaches_no_server)
 {
     uint32_t cookie;
 
@@ -114,7 +114,7 @@ static void a_header_in_pieces_reaches_no_server(void)
 }
 
 /* Options for the destination in front of TCP: read as far as the node reads them, else it hides a port. */
-static void behind_extension_headers_is_a_port(void)
+CHAIN_TEST(behind_extension_headers_is_a_port)
 {
     static const uint8_t options[8] = {6, 0, 1, 4};
     uint32_t len, cookie;
@@ -152,7 +152,7 @@ static void behind_extension_headers_is_a_port(void)
 }
 
 /* A reset out of the window ends nothing: not at once, nor ten seconds later as what is closed. */
-static void a_reset_that_knows_no_number_is_not_believed(void)
+CHAIN_TEST(a_reset_that_knows_no_number_is_not_believed)
 {
     uint32_t cookie;
 
@@ -180,7 +180,7 @@ static void a_reset_that_knows_no_number_is_not_believed(void)
 }
 
 /* The same in one burst with what is of the connection. */
-static void a_burst_with_a_forged_reset(void)
+CHAIN_TEST(a_burst_with_a_forged_reset)
 {
     static uint8_t frames[3][NFT_FRAME_MAX];
     struct nf_packet packets[3];
@@ -206,7 +206,7 @@ static void a_burst_with_a_forged_reset(void)
 }
 
 /* While the server has not answered, a reset of either end is believed by its number alone. */
-static void an_opening_is_ended_by_its_ends(void)
+CHAIN_TEST(an_opening_is_ended_by_its_ends)
 {
     uint32_t cookie;
 
@@ -224,7 +224,7 @@ static void an_opening_is_ended_by_its_ends(void)
 }
 
 /* Both ends begin at once (RFC 9293, 3.5): the server's SYN waits, its SYN-ACK is the answer. */
-static void both_ends_begin(void)
+CHAIN_TEST(both_ends_begin)
 {
     uint32_t cookie;
 
@@ -239,7 +239,7 @@ static void both_ends_begin(void)
 
 /* The server has an older connection of these ends, which its client has lost: it says so, is reset with the
  * number that it expects, and asked again; each time the client is made to speak. */
-static void a_server_gives_up_an_older_connection(void)
+CHAIN_TEST(a_server_gives_up_an_older_connection)
 {
     uint32_t cookie;
 
@@ -265,7 +265,7 @@ static void a_server_gives_up_an_older_connection(void)
 
 /* The client has lost the connection, and begins one on the same ports: it proves itself again. A SYN that is
  * not its own leaves the connection as it is. */
-static void a_client_begins_anew(void)
+CHAIN_TEST(a_client_begins_anew)
 {
     uint32_t cookie, other;
 
@@ -289,7 +289,7 @@ static void a_client_begins_anew(void)
 /* syn_proxy's cookies: no state before one comes back, what is none, how long one is good, what it says. */
 
 /* The vector of SipHash's paper, appendix A. */
-static void the_hash_is_siphash(void)
+CHAIN_TEST(the_hash_is_siphash)
 {
     const uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
     uint8_t message[15];
@@ -300,7 +300,7 @@ static void the_hash_is_siphash(void)
     syn_open(PROXY());
 }
 
-static void a_flood_of_syns_makes_no_state(void)
+CHAIN_TEST(a_flood_of_syns_makes_no_state)
 {
     static uint64_t before;
 
@@ -317,7 +317,7 @@ static void a_flood_of_syns_makes_no_state(void)
     assert_int_equal(syn_sessions(), 1);
 }
 
-static void what_is_no_cookie_is_dropped(void)
+CHAIN_TEST(what_is_no_cookie_is_dropped)
 {
     uint32_t cookie;
 
@@ -334,7 +334,7 @@ static void what_is_no_cookie_is_dropped(void)
     syn_acknowledge(1000, cookie);
 }
 
-static void a_cookie_is_good_for_a_while(void)
+CHAIN_TEST(a_cookie_is_good_for_a_while)
 {
     uint32_t cookie;
 
@@ -356,7 +356,7 @@ static void a_cookie_is_good_for_a_while(void)
 }
 
 /* A syn_frame that no link has filled to 60 bytes has no room for the server's MSS. */
-static void a_short_frame_becomes_a_syn_without_an_option(void)
+CHAIN_TEST(a_short_frame_becomes_a_syn_without_an_option)
 {
     uint32_t cookie;
     struct nft_spec s = {.src = C, .dst = S, .sport = 1000, .dport = 80, .proto = 6, .tcp = NFT_ACK};
@@ -378,7 +378,7 @@ static void a_short_frame_becomes_a_syn_without_an_option(void)
 }
 
 /* The option of a SYN, behind others, and what is known of it from the cookie. */
-static void the_clients_mss_comes_back(void)
+CHAIN_TEST(the_clients_mss_comes_back)
 {
     static const struct {
         uint8_t option[8];
@@ -409,7 +409,7 @@ static void the_clients_mss_comes_back(void)
     syn_open(PROXY());
 }
 
-static void other_packets_pass(void)
+CHAIN_TEST(other_packets_pass)
 {
     struct nft_spec s = {.src = C, .dst = S, .sport = 1, .dport = 79, .proto = 6, .tcp = NFT_SYN};
 
@@ -426,26 +426,5 @@ static void other_packets_pass(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(what_is_damaged_is_not_answered),
-        HELP_CASE(nobody_answers_to_what_is_no_host),
-        HELP_CASE(a_header_in_pieces_reaches_no_server),
-        HELP_CASE(behind_extension_headers_is_a_port),
-        HELP_CASE(a_reset_that_knows_no_number_is_not_believed),
-        HELP_CASE(a_burst_with_a_forged_reset),
-        HELP_CASE(an_opening_is_ended_by_its_ends),
-        HELP_CASE(both_ends_begin),
-        HELP_CASE(a_server_gives_up_an_older_connection),
-        HELP_CASE(a_client_begins_anew),
-        HELP_CASE(the_hash_is_siphash),
-        HELP_CASE(a_flood_of_syns_makes_no_state),
-        HELP_CASE(what_is_no_cookie_is_dropped),
-        HELP_CASE(a_cookie_is_good_for_a_while),
-        HELP_CASE(a_short_frame_becomes_a_syn_without_an_option),
-        HELP_CASE(the_clients_mss_comes_back),
-        HELP_CASE(other_packets_pass),
-    };
-
-    return help_chain_run_both("syn_proxy and who forges", tests, sizeof(tests) / sizeof(tests[0]),
-                               syn_over_ipv6);
+    return help_tests_run_twice("over_ipv6", syn_over_ipv6);
 }

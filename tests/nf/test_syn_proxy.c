@@ -21,7 +21,7 @@ static void assert_shows(unsigned port, const char *state)
 }
 
 /* Data of both ends, acknowledged by the other, past the end of the numbers. */
-static void numbers_of_the_server_are_moved(void)
+CHAIN_TEST(numbers_of_the_server_are_moved)
 {
     uint32_t cookie, sent = 1, back = 1;
 
@@ -44,7 +44,7 @@ static void numbers_of_the_server_are_moved(void)
 }
 
 /* The client asks for its window, and the server's answer is lost: each asks the server once more. */
-static void the_server_is_asked_until_it_answers(void)
+CHAIN_TEST(the_server_is_asked_until_it_answers)
 {
     uint32_t cookie;
 
@@ -64,7 +64,7 @@ static void the_server_is_asked_until_it_answers(void)
     assert_int_equal(syn_counter("connected"), 1);
 }
 
-static void a_server_that_refuses_resets_the_client(void)
+CHAIN_TEST(a_server_that_refuses_resets_the_client)
 {
     uint32_t cookie;
 
@@ -78,7 +78,7 @@ static void a_server_that_refuses_resets_the_client(void)
     syn_accept(1000, cookie, 5);
 }
 
-static void ports_are_used_again(void)
+CHAIN_TEST(ports_are_used_again)
 {
     uint32_t cookie;
 
@@ -105,7 +105,7 @@ static void ports_are_used_again(void)
 
 /* The server's reset was lost on its way to the client, which sends its request once more: that is no new
  * connection, and the server resets it again. */
-static void a_request_that_comes_again_opens_nothing(void)
+CHAIN_TEST(a_request_that_comes_again_opens_nothing)
 {
     uint32_t cookie;
 
@@ -149,7 +149,7 @@ static uint32_t said_there(unsigned at)
 }
 
 /* A handshake is of whole packets. Of a connection that is open, fragments pass. */
-static void a_fragment_becomes_no_other_segment(void)
+CHAIN_TEST(a_fragment_becomes_no_other_segment)
 {
     const struct nf_emitted *list;
     uint32_t cookie;
@@ -184,7 +184,7 @@ static bool connect_directly(uint16_t port)
 }
 
 /* Connections to servers that were protected by no one go on where another NF knows them. */
-static void servers_come_to_those_that_are_protected(void)
+CHAIN_TEST(servers_come_to_those_that_are_protected)
 {
     struct ft_fault fault = {""};
 
@@ -210,7 +210,7 @@ static void servers_come_to_those_that_are_protected(void)
 }
 
 /* Servers of IPv6 where there were none: connections that are there go on. */
-static void servers_of_ipv6_come_later(void)
+CHAIN_TEST(servers_of_ipv6_come_later)
 {
     struct ft_fault fault = {""};
     uint32_t cookie;
@@ -229,7 +229,7 @@ static void servers_of_ipv6_come_later(void)
 }
 
 /* A session that only a packet of this very burst has begun says nothing of the packet's sender. */
-static void what_has_just_begun_is_known_to_nobody(void)
+CHAIN_TEST(what_has_just_begun_is_known_to_nobody)
 {
     syn_open(PROXY() "    - monitor: {}\n");
     for (unsigned i = 0; i < 3; i++)
@@ -237,7 +237,7 @@ static void what_has_just_begun_is_known_to_nobody(void)
     assert_int_equal(syn_counter("invalid"), 3);
 }
 
-static void a_chain_keeps_who_moves_its_numbers(void)
+CHAIN_TEST(a_chain_keeps_who_moves_its_numbers)
 {
     struct ft_fault fault = {""};
 
@@ -252,7 +252,7 @@ static void a_chain_keeps_who_moves_its_numbers(void)
     syn_connect(1000);
 }
 
-static void what_the_server_begins_is_left_alone(void)
+CHAIN_TEST(what_the_server_begins_is_left_alone)
 {
     syn_open(PROXY());
     assert_true(syn_send(false, 443, NFT_SYN, 7, 0, 0));
@@ -265,7 +265,7 @@ static void what_the_server_begins_is_left_alone(void)
 }
 
 /* From a client's side, about a segment of the server: it has to know its own number again. */
-static void an_error_quotes_the_servers_number(void)
+CHAIN_TEST(an_error_quotes_the_servers_number)
 {
     uint8_t quoted[48];
     struct nft_spec error = {.src = NFT_IP(192, 0, 2, 1),
@@ -303,7 +303,7 @@ static void an_error_quotes_the_servers_number(void)
     }
 }
 
-static void a_full_table_takes_no_new_connection(void)
+CHAIN_TEST(a_full_table_takes_no_new_connection)
 {
     uint32_t cookie;
 
@@ -322,7 +322,7 @@ static void a_full_table_takes_no_new_connection(void)
     assert_int_equal(syn_sessions(), 0);
 }
 
-static void damaged_state_is_refused(void)
+CHAIN_TEST(damaged_state_is_refused)
 {
     const struct nf *nf;
     struct sp_slot {
@@ -341,15 +341,5 @@ static void damaged_state_is_refused(void)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(numbers_of_the_server_are_moved),          HELP_CASE(the_server_is_asked_until_it_answers),
-        HELP_CASE(a_server_that_refuses_resets_the_client),  HELP_CASE(ports_are_used_again),
-        HELP_CASE(a_request_that_comes_again_opens_nothing), HELP_CASE(a_fragment_becomes_no_other_segment),
-        HELP_CASE(servers_come_to_those_that_are_protected), HELP_CASE(servers_of_ipv6_come_later),
-        HELP_CASE(what_has_just_begun_is_known_to_nobody),   HELP_CASE(a_chain_keeps_who_moves_its_numbers),
-        HELP_CASE(what_the_server_begins_is_left_alone),     HELP_CASE(an_error_quotes_the_servers_number),
-        HELP_CASE(a_full_table_takes_no_new_connection),     HELP_CASE(damaged_state_is_refused),
-    };
-
-    return help_chain_run_both("syn_proxy", tests, sizeof(tests) / sizeof(tests[0]), syn_over_ipv6);
+    return help_tests_run_twice("over_ipv6", syn_over_ipv6);
 }

@@ -308,7 +308,7 @@ static void both(const char *nfs, const char *rules, unsigned least_percent)
     help_chain_close(&h);
 }
 
-static void an_edge_is_the_same(void)
+CHAIN_TEST(an_edge_is_the_same)
 {
     both("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-1100, max_flows: 60 }\n"
          "    - firewall: { rules: firewall.rules, max_flows: 60 }\n"
@@ -316,7 +316,7 @@ static void an_edge_is_the_same(void)
          "allow out any\ndeny in any\n", 4);
 }
 
-static void a_balanced_site_is_the_same(void)
+CHAIN_TEST(a_balanced_site_is_the_same)
 {
     both("    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-1200, unsupported: pass, "
          "max_flows: 80 }\n"
@@ -326,7 +326,7 @@ static void a_balanced_site_is_the_same(void)
          NULL, 15);
 }
 
-static void rates_are_the_same(void)
+CHAIN_TEST(rates_are_the_same)
 {
     both("    - rate_limiter: { clients: both, pps: 4000, burst_packets: 600, max_connections: 60, "
          "max_clients: 64, "
@@ -414,7 +414,7 @@ static void cut_off(struct input *in)
     in->have = in->len = 50;
 }
 
-static void what_an_nf_could_see_is_recorded_whole(void)
+CHAIN_TEST(what_an_nf_could_see_is_recorded_whole)
 {
     struct nf_session_input told;
 
@@ -445,7 +445,7 @@ static bool follows(struct nf_session_input told, uint8_t side, uint32_t len)
     return nf_chain_restored(h.chain);
 }
 
-static void an_input_names_a_session_that_is_there(void)
+CHAIN_TEST(an_input_names_a_session_that_is_there)
 {
     struct nf_session_input told, bad;
 
@@ -469,17 +469,4 @@ static void an_input_names_a_session_that_is_there(void)
     assert_false(follows(told, NF_INSIDE, 14));
     help_chain_wait_tenths(&h, 10 * 3600 * 3); /* it is over */
     assert_false(follows(told, NF_INSIDE, base.len));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(an_edge_is_the_same),
-        HELP_CASE(a_balanced_site_is_the_same),
-        HELP_CASE(rates_are_the_same),
-        HELP_CASE(what_an_nf_could_see_is_recorded_whole),
-        HELP_CASE(an_input_names_a_session_that_is_there),
-    };
-
-    return cmocka_run_group_tests_name("told", tests, NULL, NULL);
 }

@@ -70,7 +70,7 @@ static void ask(uint16_t sport, const char *first, const char *second, const cha
 #define ZIP  "retr a b.ZIP\r\n"
 #define EXE  "RETR /tmp/x.exe\r\n"
 
-static void five_steps_in_order_are_a_trojan(void)
+CHAIN_TEST(five_steps_in_order_are_a_trojan)
 {
     open_one(TROJAN());
     begin(1000, 22);
@@ -89,7 +89,7 @@ static void five_steps_in_order_are_a_trojan(void)
     assert_int_equal(counter("files"), 3);
 }
 
-static void another_order_is_none(void)
+CHAIN_TEST(another_order_is_none)
 {
     static const char *const orders[][3] = {{ZIP, HTML, EXE},
                                             {HTML, EXE, ZIP},
@@ -124,7 +124,7 @@ static void another_order_is_none(void)
 
 /* The archive's and the program's commands come before the page's, which was lost on its way, and IRC as
  * well: by the sequence numbers the order is right. */
-static void what_closes_a_gap_was_sent_before(void)
+CHAIN_TEST(what_closes_a_gap_was_sent_before)
 {
     open_one(TROJAN());
     begin(1000, 22);
@@ -141,7 +141,7 @@ static void what_closes_a_gap_was_sent_before(void)
 }
 
 /* And where they had been sent in another order, it is not. */
-static void segments_out_of_order_do_not_make_one(void)
+CHAIN_TEST(segments_out_of_order_do_not_make_one)
 {
     open_one(TROJAN());
     begin(1000, 22);
@@ -156,7 +156,7 @@ static void segments_out_of_order_do_not_make_one(void)
 
 /* Seeded orders of a stream's segments, some twice, no more than three of them behind a gap: the model has
  * the stream as it was sent. */
-static void reordered_streams_are_as_they_were_sent(void)
+CHAIN_TEST(reordered_streams_are_as_they_were_sent)
 {
     static const char *const kinds[] = {HTML, ZIP, EXE, "NOOP\r\n", "LIST\r\n"};
     uint64_t draws = 9;
@@ -200,7 +200,7 @@ static void reordered_streams_are_as_they_were_sent(void)
     open_one(TROJAN());
 }
 
-static void a_gap_that_stays_is_given_up(void)
+CHAIN_TEST(a_gap_that_stays_is_given_up)
 {
     open_one(TROJAN());
     begin(1000, 22);
@@ -218,7 +218,7 @@ static void a_gap_that_stays_is_given_up(void)
     assert_int_equal(counter("files"), 2);
 }
 
-static void commands_share_a_segment(void)
+CHAIN_TEST(commands_share_a_segment)
 {
     open_one(TROJAN());
     begin(1000, 22);
@@ -229,7 +229,7 @@ static void commands_share_a_segment(void)
     assert_int_equal(counter("trojans"), 1);
 }
 
-static void hosts_are_forgotten_and_cleared(void)
+CHAIN_TEST(hosts_are_forgotten_and_cleared)
 {
     static char text[65536];
 
@@ -253,7 +253,7 @@ static void hosts_are_forgotten_and_cleared(void)
     assert_int_equal(help_chain_command(&h, "set trojan tcp_closed=5"), FT_OK);
 }
 
-static void a_full_table_of_flows_is_counted(void)
+CHAIN_TEST(a_full_table_of_flows_is_counted)
 {
     open_one(TROJAN("max_flows: 1, tcp_transitory: 5"));
     for (uint16_t port = 1000; port < 1040; port++) { /* in one burst or not, a new one displaces an old */
@@ -263,7 +263,7 @@ static void a_full_table_of_flows_is_counted(void)
     assert_int_equal(counter("files") + counter("flows_full"), 40);
 }
 
-static void damaged_state_is_refused(void)
+CHAIN_TEST(damaged_state_is_refused)
 {
     const struct nf *nf;
     struct tj_control {
@@ -288,7 +288,7 @@ static void damaged_state_is_refused(void)
 }
 
 /* Of two addresses each is a host, and IPv6 is not looked at unless asked for. */
-static void families_are_hosts_of_their_own(void)
+CHAIN_TEST(families_are_hosts_of_their_own)
 {
     bool was = over_ipv6;
 
@@ -315,19 +315,5 @@ static void go_over_ipv6(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(five_steps_in_order_are_a_trojan),
-        HELP_CASE(another_order_is_none),
-        HELP_CASE(what_closes_a_gap_was_sent_before),
-        HELP_CASE(segments_out_of_order_do_not_make_one),
-        HELP_CASE(reordered_streams_are_as_they_were_sent),
-        HELP_CASE(a_gap_that_stays_is_given_up),
-        HELP_CASE(commands_share_a_segment),
-        HELP_CASE(hosts_are_forgotten_and_cleared),
-        HELP_CASE(a_full_table_of_flows_is_counted),
-        HELP_CASE(families_are_hosts_of_their_own),
-        HELP_CASE(damaged_state_is_refused),
-    };
-
-    return help_chain_run_both("trojan", tests, sizeof(tests) / sizeof(tests[0]), go_over_ipv6);
+    return help_tests_run_twice("over_ipv6", go_over_ipv6);
 }

@@ -52,7 +52,7 @@ static void compare_hosts(const uint64_t seen[HOSTS])
     assert_true(!known || nf_chain_wake(h.chain) <= (first + 50) * TENTH);
 }
 
-static void the_host_with_the_oldest_event_makes_room(void)
+CHAIN_TEST(the_host_with_the_oldest_event_makes_room)
 {
     uint64_t seen[HOSTS] = {0}, sequence = 7, displaced = 0;
 
@@ -89,7 +89,7 @@ struct host {
     uint32_t step;
 };
 
-static void a_damaged_order_is_refused(void)
+CHAIN_TEST(a_damaged_order_is_refused)
 {
     struct hosts *tj;
     struct host *host[2];
@@ -112,14 +112,4 @@ static void a_damaged_order_is_refused(void)
     DAMAGED(&host[0]->step, 5, "host 0 has done 5 steps");
     DAMAGED(&host[0]->seen, host[1]->seen + 1, "host 1 had its last event at");
     DAMAGED(&host[1]->seen, h.now + 1, "host 1 had its last event at");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(the_host_with_the_oldest_event_makes_room),
-        HELP_CASE(a_damaged_order_is_refused),
-    };
-
-    return cmocka_run_group_tests_name("trojan_hosts", tests, NULL, NULL);
 }

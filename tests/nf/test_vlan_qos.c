@@ -71,7 +71,7 @@ static unsigned udp(uint8_t side, uint32_t src, uint16_t sport, uint32_t dst, ui
 
 /* ---- tests ---- */
 
-static void the_first_packet_says_the_class_of_the_flow(void)
+CHAIN_TEST(the_first_packet_says_the_class_of_the_flow)
 {
     open_qos(QOS, rules);
     assert_int_equal(udp(NF_INSIDE, HOST, 9, PHONE, 10, 0xb8 | 1), 0xb8 | 1); /* ECN's bits stay */
@@ -92,7 +92,7 @@ static void the_first_packet_says_the_class_of_the_flow(void)
     assert_int_equal(udp(NF_INSIDE, HOST, 8, PHONE, 10, 0xb0), 0xb8); /* DSCP 44 */
 }
 
-static void rules_name_sides_protocols_prefixes_and_ports(void)
+CHAIN_TEST(rules_name_sides_protocols_prefixes_and_ports)
 {
     struct nft_spec tcp = {.src = HOST, .dst = PHONE, .sport = 1, .dport = 873, .proto = 6, .tcp = NFT_SYN};
 
@@ -118,7 +118,7 @@ static void rules_name_sides_protocols_prefixes_and_ports(void)
     assert_int_equal(counter("flows_created"), 7);
 }
 
-static void tags_are_looked_at_and_marked(void)
+CHAIN_TEST(tags_are_looked_at_and_marked)
 {
     struct nft_spec spec = {
         .src = HOST, .dst = PHONE, .sport = 7, .dport = 7, .proto = 17, .tags = 2, .payload = 20};
@@ -151,7 +151,7 @@ static void tags_are_looked_at_and_marked(void)
     assert_int_equal(counter("marked_dscp"), 1);
 }
 
-static void what_is_no_ip_has_a_class_by_its_tag(void)
+CHAIN_TEST(what_is_no_ip_has_a_class_by_its_tag)
 {
     static const uint8_t arp[60] = {[12] = 0x81, [15] = 100, [16] = 8, [17] = 6, 0, 1, 8, 0, 6, 4};
     static const uint8_t other[60] = {[12] = 0x81, [15] = 100, [16] = 0x88, [17] = 0xb5};
@@ -189,7 +189,7 @@ static unsigned udp6(uint8_t side, const char *from, uint16_t sport, const char 
     return (unsigned)((frame[14] & 15) << 4 | frame[15] >> 4);
 }
 
-static void ipv6_is_as_ipv4(void)
+CHAIN_TEST(ipv6_is_as_ipv4)
 {
     open_qos(QOS, rules);
     assert_int_equal(udp6(NF_INSIDE, "2001:db8::1", 5, "2001:db8:5::9", 554, 0x03), 0x8b);
@@ -201,7 +201,7 @@ static void ipv6_is_as_ipv4(void)
 }
 
 /* In an error, and in a later fragment, no port can be read; both are of the flow. */
-static void errors_and_fragments_are_of_the_flow(void)
+CHAIN_TEST(errors_and_fragments_are_of_the_flow)
 {
     struct nft_spec first = {.src = PHONE,
                              .dst = HOST,
@@ -236,7 +236,7 @@ static void errors_and_fragments_are_of_the_flow(void)
     assert_int_equal(sent(NF_INSIDE, make(&error, 0)), 0);
 }
 
-static void a_full_table_takes_packets_one_by_one(void)
+CHAIN_TEST(a_full_table_takes_packets_one_by_one)
 {
     open_qos("    - vlan_qos: { rules: firewall.rules, max_flows: 2 }\n", rules);
     for (uint16_t i = 0; i < 4; i++)
@@ -247,7 +247,7 @@ static void a_full_table_takes_packets_one_by_one(void)
     assert_int_equal(udp(NF_INSIDE, HOST, 3, PHONE, 5060, 0), 0);
 }
 
-static void what_breaks_its_format_passes_as_it_is(void)
+CHAIN_TEST(what_breaks_its_format_passes_as_it_is)
 {
     struct nft_spec spec = {.src = PHONE, .dst = HOST, .sport = 5060, .dport = 1, .proto = 17, .payload = 20};
     uint32_t len;
@@ -261,7 +261,7 @@ static void what_breaks_its_format_passes_as_it_is(void)
 }
 
 /* A flow is judged anew by its next packet; counts go with the name of a class. */
-static void the_file_changes_under_flows(void)
+CHAIN_TEST(the_file_changes_under_flows)
 {
     static const char other[] =
         "class bulk dscp 8\nclass voice dscp cs5\nmatch voice udp from any port 5060\n";
@@ -289,7 +289,7 @@ static void refused(const char *text, const char *expected)
     help_chain_refuses_rules(QOS, text, expected);
 }
 
-static void bad_files_are_refused(void)
+CHAIN_TEST(bad_files_are_refused)
 {
     open_qos(QOS, rules);
     refused("class a\nclass a\n", "firewall.rules:2: 'a', expected a name that no class before has");
@@ -309,7 +309,7 @@ static void bad_files_are_refused(void)
 
 /* ---- captures ---- */
 
-static void captures_have_the_classes_that_tshark_finds(void)
+CHAIN_TEST(captures_have_the_classes_that_tshark_finds)
 {
     static const char by_tag[] = "class seen dscp cs2 pcp 6\nmatch seen vlan 77\nmatch seen vlan 0 pcp 5\n";
     static const char by_dscp[] = "class seen dscp cs2\nmatch seen dscp 4,8,48\n";
@@ -337,23 +337,4 @@ static void captures_have_the_classes_that_tshark_finds(void)
     help_chain_same(&h, "badpackets.pcap", false);
     help_chain_same(&h, "gnutella.pcap", false);
     help_chain_same(&h, "ip_fragmented_garbage.pcap", false);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_CASE(the_first_packet_says_the_class_of_the_flow),
-        HELP_CASE(rules_name_sides_protocols_prefixes_and_ports),
-        HELP_CASE(tags_are_looked_at_and_marked),
-        HELP_CASE(what_is_no_ip_has_a_class_by_its_tag),
-        HELP_CASE(ipv6_is_as_ipv4),
-        HELP_CASE(errors_and_fragments_are_of_the_flow),
-        HELP_CASE(a_full_table_takes_packets_one_by_one),
-        HELP_CASE(what_breaks_its_format_passes_as_it_is),
-        HELP_CASE(the_file_changes_under_flows),
-        HELP_CASE(bad_files_are_refused),
-        HELP_CASE(captures_have_the_classes_that_tshark_finds),
-    };
-
-    return cmocka_run_group_tests_name("vlan_qos", tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static struct nf_net net_of(const char *text)
     return net;
 }
 
-static void an_address_is_read_and_written(void **state)
+TEST(an_address_is_read_and_written)
 {
     static const char *const texts[] = {
         "0.0.0.0", "10.1.2.3", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::9", "::ffff:0:0:1"};
@@ -38,7 +38,7 @@ static void an_address_is_read_and_written(void **state)
     assert_int_equal(nf_addr_ipv4(&(struct nf_addr){.byte = {[12] = 10, 1, 2, 3}}), inet_addr("10.1.2.3"));
 }
 
-static void what_is_none_is_refused(void **state)
+TEST(what_is_none_is_refused)
 {
     static const char *const texts[] = {"",
                                         "10.1.2",
@@ -62,7 +62,7 @@ static void what_is_none_is_refused(void **state)
 }
 
 /* A rule may name the addresses of IPv6 that stand for those of IPv4: they stay of IPv6. */
-static void a_network_is_of_the_family_of_its_text(void **state)
+TEST(a_network_is_of_the_family_of_its_text)
 {
     static const struct {
         const char *text;
@@ -103,7 +103,7 @@ static bool is_edge(const char *net, const char *addr)
     return nf_net_is_edge(&n, &a);
 }
 
-static void a_network_has_its_addresses_alone(void **state)
+TEST(a_network_has_its_addresses_alone)
 {
     assert_true(has("10.1.2.1/24", "10.1.2.255") && !has("10.1.2.0/24", "10.1.3.0"));
     assert_true(has("0.0.0.0/0", "203.0.113.1") && !has("0.0.0.0/0", "2001:db8::1"));
@@ -116,7 +116,7 @@ static void a_network_has_its_addresses_alone(void **state)
     assert_int_equal(nf_net_mask_ipv4(&(struct nf_net){.bits = 96}), 0);
 }
 
-static void hosts_have_addresses_that_a_link_carries(void **state)
+TEST(hosts_have_addresses_that_a_link_carries)
 {
     static const char *const hosts[] = {"10.0.0.1", "223.1.1.1", "2001:db8::1", "fe80::1"};
     static const char *const others[] = {"0.0.0.1",         "127.0.0.1", "224.0.0.1", "240.0.0.1",
@@ -130,17 +130,4 @@ static void hosts_have_addresses_that_a_link_carries(void **state)
         struct nf_addr addr = addr_of(others[i]);
         assert_false(nf_addr_is_host(&addr));
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_address_is_read_and_written),
-        cmocka_unit_test(what_is_none_is_refused),
-        cmocka_unit_test(a_network_is_of_the_family_of_its_text),
-        cmocka_unit_test(a_network_has_its_addresses_alone),
-        cmocka_unit_test(hosts_have_addresses_that_a_link_carries),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,7 +22,7 @@ static void note(void *arg, const struct rp_node *node)
     times++;
 }
 
-static void whoever_asks_is_told_where_the_peer_is_reached(void **state)
+TEST(whoever_asks_is_told_where_the_peer_is_reached)
 {
     static const uint64_t size = 4096;
     static const struct ft_region_config rc = {
@@ -85,13 +85,4 @@ static void whoever_asks_is_told_where_the_peer_is_reached(void **state)
     ft_lane_free(&lane);
     ft_region_close(config.region);
     unlink(view_file);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whoever_asks_is_told_where_the_peer_is_reached),
-    };
-
-    return cmocka_run_group_tests_name("aim", tests, NULL, NULL);
 }

@@ -22,14 +22,14 @@ static void becomes(const char *json, const char *key, const char *value)
     json_decref(o);
 }
 
-static void printable_texts_stay(void **state)
+TEST(printable_texts_stay)
 {
     becomes("{\"why\": \"first start\"}", "why", "first start");
     becomes("{\"why\": \"a \\\"name\\\" \\\\ and \\/\"}", "why", "a \"name\" \\ and /");
     becomes("{\n  \"why\": \"two\"\n}\n", "why", "two");
 }
 
-static void what_a_terminal_obeys_does_not(void **state)
+TEST(what_a_terminal_obeys_does_not)
 {
     becomes("{\"why\": \"\\u001b[2J\"}", "why", "??????[2J");
     becomes("{\"why\": \"a\\nb\\r\\t\\b\\f\"}", "why", "a??b????????");
@@ -38,21 +38,10 @@ static void what_a_terminal_obeys_does_not(void **state)
     becomes("{\"why\": \"\\\\\\u001b\"}", "why", "\\??????"); /* behind a backslash that is one */
 }
 
-static void nothing_behind_the_end_is_touched(void **state)
+TEST(nothing_behind_the_end_is_touched)
 {
     char text[] = "\"\\u00beyond";
 
     nd_answer_printable(text, 5);
     assert_string_equal(text, "\"????beyond");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(printable_texts_stay),
-        cmocka_unit_test(what_a_terminal_obeys_does_not),
-        cmocka_unit_test(nothing_behind_the_end_is_touched),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

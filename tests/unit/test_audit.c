@@ -65,7 +65,7 @@ static void help_audit_set_shared(struct ft_region *region, unsigned lane, uint6
     ft_audit_leave(region, lane);
 }
 
-static void edited_bytes_pass_the_audit(void **unused)
+TEST(edited_bytes_pass_the_audit)
 {
     struct ft_region *region = help_audit_open(2);
 
@@ -100,7 +100,7 @@ static void write_unmarked(void *arg)
     ft_audit_check(region, 1);
 }
 
-static void an_unmarked_write_is_named(void **unused)
+TEST(an_unmarked_write_is_named)
 {
     struct ft_region *region = help_audit_open(2);
 
@@ -122,7 +122,7 @@ static void write_a_burst_later(void *arg)
     ft_audit_check(region, 0);
 }
 
-static void a_mark_lasts_one_burst(void **unused)
+TEST(a_mark_lasts_one_burst)
 {
     struct ft_region *region = help_audit_open(1);
 
@@ -133,7 +133,7 @@ static void a_mark_lasts_one_burst(void **unused)
     ft_region_close(region);
 }
 
-static void writes_during_a_suspension_pass(void **unused)
+TEST(writes_during_a_suspension_pass)
 {
     struct ft_region *region = help_audit_open(1);
 
@@ -164,7 +164,7 @@ static void write_after_suspension(void *arg)
     ft_audit_check(region, 0);
 }
 
-static void writes_after_a_suspension_are_named(void **unused)
+TEST(writes_after_a_suspension_are_named)
 {
     struct ft_region *region = help_audit_open(1);
 
@@ -226,7 +226,7 @@ static void handler_then_elsewhere(void *arg)
     write_elsewhere(arg);
 }
 
-static void other_faults_are_passed_on(void **unused)
+TEST(other_faults_are_passed_on)
 {
     struct ft_region *region;
 
@@ -257,13 +257,13 @@ static void touch_place(void *arg)
     places[(uintptr_t)arg * 4096] = 1;
 }
 
-static void whoever_touches_a_forbidden_place_is_told(void **unused)
+TEST(whoever_touches_a_forbidden_place_is_told)
 {
     assert_dies(touch_place, (void *)(uintptr_t)0, "place 0 of them");
     assert_dies(touch_place, (void *)(uintptr_t)(PLACES - 1), "place 63 of them");
 }
 
-static void closing_gives_the_handler_back(void **unused)
+TEST(closing_gives_the_handler_back)
 {
     struct sigaction old = {.sa_handler = earlier_handler}, now;
     struct sigaction saved;
@@ -322,7 +322,7 @@ static void write_others_arena(void *arg)
     ft_audit_check(region, 0);
 }
 
-static void what_lanes_share_changes_in_a_stay_alone(void **unused)
+TEST(what_lanes_share_changes_in_a_stay_alone)
 {
     struct ft_region *region = help_audit_open(1);
 
@@ -353,7 +353,7 @@ static void write_shared_after_a_stay(void *arg)
 }
 
 /* Another lane ends bursts and stays between a lane's edit and its write. */
-static void a_mark_in_the_shared_arena_lasts_its_stay(void **unused)
+TEST(a_mark_in_the_shared_arena_lasts_its_stay)
 {
     struct ft_region *region = help_audit_open(2);
     uint8_t *p;
@@ -387,7 +387,7 @@ static void *busy_lane(void *arg)
 }
 
 /* Two lanes, their lines side by side in the same pages of the shared arena. */
-static void lanes_check_at_the_same_time(void **unused)
+TEST(lanes_check_at_the_same_time)
 {
     struct ft_region *region = help_audit_open(2);
     pthread_t thread;
@@ -400,23 +400,4 @@ static void lanes_check_at_the_same_time(void **unused)
     }
     pthread_join(thread, NULL);
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(edited_bytes_pass_the_audit),
-        cmocka_unit_test(an_unmarked_write_is_named),
-        cmocka_unit_test(a_mark_lasts_one_burst),
-        cmocka_unit_test(writes_during_a_suspension_pass),
-        cmocka_unit_test(writes_after_a_suspension_are_named),
-        cmocka_unit_test(other_faults_are_passed_on),
-        cmocka_unit_test(whoever_touches_a_forbidden_place_is_told),
-        cmocka_unit_test(closing_gives_the_handler_back),
-        cmocka_unit_test(what_lanes_share_changes_in_a_stay_alone),
-        cmocka_unit_test(a_mark_in_the_shared_arena_lasts_its_stay),
-        cmocka_unit_test(lanes_check_at_the_same_time),
-    };
-
-    return cmocka_run_group_tests_name("audit", tests, NULL, NULL);
 }

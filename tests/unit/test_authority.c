@@ -51,7 +51,7 @@ static void stays(struct nd_authority a, const char *because)
         assert_null(why);
 }
 
-static void the_higher_counter_hands_over_and_the_lower_one_stays(void **state)
+TEST(the_higher_counter_hands_over_and_the_lower_one_stays)
 {
     struct nd_authority a = demoted();
 
@@ -66,7 +66,7 @@ static void the_higher_counter_hands_over_and_the_lower_one_stays(void **state)
     stays(a, NULL);
 }
 
-static void a_difference_has_to_stand_for_a_moment(void **state)
+TEST(a_difference_has_to_stand_for_a_moment)
 {
     struct nd_authority a = demoted();
 
@@ -80,7 +80,7 @@ static void a_difference_has_to_stand_for_a_moment(void **state)
     moves(a, ND_MOVE_COUNTER);
 }
 
-static void only_to_a_standby_that_is_ready_whole_and_has_said_its_counter(void **state)
+TEST(only_to_a_standby_that_is_ready_whole_and_has_said_its_counter)
 {
     struct nd_authority a = demoted();
 
@@ -92,7 +92,7 @@ static void only_to_a_standby_that_is_ready_whole_and_has_said_its_counter(void 
     stays(a, NULL);
 }
 
-static void the_first_move_is_at_once_and_the_next_not_within_hold_down(void **state)
+TEST(the_first_move_is_at_once_and_the_next_not_within_hold_down)
 {
     struct nd_authority a = demoted();
 
@@ -106,7 +106,7 @@ static void the_first_move_is_at_once_and_the_next_not_within_hold_down(void **s
     moves(a, ND_MOVE_COUNTER);
 }
 
-static void a_hold_and_a_pin_to_this_node_keep_the_role(void **state)
+TEST(a_hold_and_a_pin_to_this_node_keep_the_role)
 {
     struct nd_authority a = demoted();
 
@@ -122,7 +122,7 @@ static void a_hold_and_a_pin_to_this_node_keep_the_role(void **state)
     stays(a, NULL);
 }
 
-static void a_pin_to_the_other_node_moves_the_role_unless_its_counter_is_higher(void **state)
+TEST(a_pin_to_the_other_node_moves_the_role_unless_its_counter_is_higher)
 {
     struct nd_authority a = well;
 
@@ -136,7 +136,7 @@ static void a_pin_to_the_other_node_moves_the_role_unless_its_counter_is_higher(
     moves(a, ND_MOVE_COUNTER);
 }
 
-static void the_preferred_node_gets_the_role_back_only_as_failback_says(void **state)
+TEST(the_preferred_node_gets_the_role_back_only_as_failback_says)
 {
     struct nd_authority a = well;
 
@@ -241,7 +241,7 @@ static void live_a_step(unsigned *moved)
     (*moved)++;
 }
 
-static void at_random_no_rule_is_ever_broken(void **state)
+TEST(at_random_no_rule_is_ever_broken)
 {
     unsigned moved = 0;
 
@@ -264,7 +264,7 @@ static void at_random_no_rule_is_ever_broken(void **state)
 
 /* ---- a tracked thing ----------------------------------------------------------------------------- */
 
-static void a_thing_fails_after_fall_results_and_is_well_after_rise(void **state)
+TEST(a_thing_fails_after_fall_results_and_is_well_after_rise)
 {
     struct nd_tracked t = {.rise = 2, .fall = 3};
 
@@ -280,20 +280,4 @@ static void a_thing_fails_after_fall_results_and_is_well_after_rise(void **state
     assert_false(nd_tracked_note(&t, true));
     assert_true(nd_tracked_note(&t, true));
     assert_false(t.failed);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_higher_counter_hands_over_and_the_lower_one_stays),
-        cmocka_unit_test(a_difference_has_to_stand_for_a_moment),
-        cmocka_unit_test(only_to_a_standby_that_is_ready_whole_and_has_said_its_counter),
-        cmocka_unit_test(the_first_move_is_at_once_and_the_next_not_within_hold_down),
-        cmocka_unit_test(a_hold_and_a_pin_to_this_node_keep_the_role),
-        cmocka_unit_test(a_pin_to_the_other_node_moves_the_role_unless_its_counter_is_higher),
-        cmocka_unit_test(the_preferred_node_gets_the_role_back_only_as_failback_says),
-        cmocka_unit_test(at_random_no_rule_is_ever_broken),
-        cmocka_unit_test(a_thing_fails_after_fall_results_and_is_well_after_rise),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -205,7 +205,7 @@ static void probe_run(uint64_t burst, uint64_t now, struct nf_packet packets[], 
     ft_audit_check(probe_region, 0);
 }
 
-static void nfs_run_in_order_from_inside_and_in_reverse_from_outside(void **state)
+TEST(nfs_run_in_order_from_inside_and_in_reverse_from_outside)
 {
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
@@ -234,7 +234,7 @@ static void nfs_run_in_order_from_inside_and_in_reverse_from_outside(void **stat
     probe_end();
 }
 
-static void packets_that_nfs_make_go_out_with_the_burst(void **state)
+TEST(packets_that_nfs_make_go_out_with_the_burst)
 {
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
@@ -269,7 +269,7 @@ static void packets_that_nfs_make_go_out_with_the_burst(void **state)
 
 /* NFs get what came in outside behind what came in inside, and the numbers say which was first. What is set
  * aside has one, and no NF gets it. */
-static void inputs_have_numbers_for_all_nfs(void **state)
+TEST(inputs_have_numbers_for_all_nfs)
 {
     static const char first[] = "aXbYc";
     struct nf_packet p[NF_BURST_MAX];
@@ -298,7 +298,7 @@ static void inputs_have_numbers_for_all_nfs(void **state)
     probe_end();
 }
 
-static void timers_run_once_when_they_are_due(void **state)
+TEST(timers_run_once_when_they_are_due)
 {
     probe_begin();
     struct nf_packet p[NF_BURST_MAX];
@@ -330,7 +330,7 @@ static int run_command(const char *text, uint64_t burst, struct ft_fault *fault)
     return error;
 }
 
-static void commands_reach_the_nf_they_name(void **state)
+TEST(commands_reach_the_nf_they_name)
 {
     probe_begin();
     struct ft_fault fault = {""};
@@ -400,7 +400,7 @@ static uint64_t published(const uint64_t key[2], uint64_t message)
 }
 
 /* The NFs of a lane draw from one generator, whose key is the next numbers of ft_draw. */
-static void random_numbers_are_those_of_the_published_generator(void **state)
+TEST(random_numbers_are_those_of_the_published_generator)
 {
     static const uint64_t known[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
     uint64_t key[2], seed = PROBE_SEED ^ 0xd1342543de82ef95ull;
@@ -431,7 +431,7 @@ static uint64_t digest_of_run(uint64_t seed)
     return ft_region_digest(probe_region);
 }
 
-static void the_same_seed_and_inputs_give_the_same_bytes(void **state)
+TEST(the_same_seed_and_inputs_give_the_same_bytes)
 {
     probe_begin();
     uint64_t first = digest_of_run(4711);
@@ -440,7 +440,7 @@ static void the_same_seed_and_inputs_give_the_same_bytes(void **state)
     probe_end();
 }
 
-static void lanes_have_states_and_random_numbers_of_their_own(void **state)
+TEST(lanes_have_states_and_random_numbers_of_their_own)
 {
     probe_begin();
     probe_end();
@@ -467,7 +467,7 @@ static void burst_back(void *now)
     nf_chain_run(probe_chain, 2, *(uint64_t *)now - 1, NULL, 0);
 }
 
-static void bursts_and_times_that_do_not_go_on_abort(void **state)
+TEST(bursts_and_times_that_do_not_go_on_abort)
 {
     probe_begin();
     uint64_t now = 100;
@@ -483,7 +483,7 @@ NF_MODULE(probe_b)
 NF_MODULE(probe_c)
 NF_MODULE(probe_a)
 
-static void nfs_are_found_by_name_and_number(void **state)
+TEST(nfs_are_found_by_name_and_number)
 {
     probe_begin();
     assert_ptr_equal(nf_chain_find(probe_chain, "b_probe"), nf_chain_nf(probe_chain, 2));
@@ -503,7 +503,7 @@ static void nfs_are_found_by_name_and_number(void **state)
     probe_end();
 }
 
-static void an_nf_that_cannot_be_made_is_named(void **state)
+TEST(an_nf_that_cannot_be_made_is_named)
 {
     probe_begin();
     struct ft_fault fault = {""};
@@ -519,7 +519,7 @@ static void an_nf_that_cannot_be_made_is_named(void **state)
     probe_end();
 }
 
-static void prefixes_hold_their_addresses(void **state)
+TEST(prefixes_hold_their_addresses)
 {
     struct nf_prefixes set = {
         .count = 2, .list = {{0x0000000a, 0x000000ff}, {0x0100a8c0, 0xffffffff}}}; /* 10/8, 192.168.0.1 */
@@ -530,7 +530,7 @@ static void prefixes_hold_their_addresses(void **state)
     assert_false(nf_prefixes_has(&set, 0x0403020a));
 }
 
-static void identity_covers_parameters_and_contents_of_files(void **state)
+TEST(identity_covers_parameters_and_contents_of_files)
 {
     char a[2000], b[2000];
     const char path[] = "some/where.rules";
@@ -553,7 +553,7 @@ static void identity_covers_parameters_and_contents_of_files(void **state)
 }
 
 /* A release that adds a parameter pairs with the one before, as long as nobody uses it. */
-static void a_newer_parameter_is_named_where_it_is_set(void **state)
+TEST(a_newer_parameter_is_named_where_it_is_set)
 {
     static const struct nf_param params[] = {
         {"fresh", NF_BOOL, 0, 0, 0, "false", NULL, "newer than the release before", .marks = NF_PARAM_ADDED},
@@ -572,7 +572,7 @@ static void a_newer_parameter_is_named_where_it_is_set(void **state)
 
 /* What show is made of: rows as JSON, in whatever room there is. */
 
-static void rows_are_json(void **state)
+TEST(rows_are_json)
 {
     char out[400];
     struct nf_show *show = nf_show_begin(out, sizeof(out));
@@ -592,7 +592,7 @@ static void rows_are_json(void **state)
 }
 
 /* Whatever the room, the text is whole rows; and it tells that it is full before it loses one. */
-static void rows_stay_whole_in_little_room(void **state)
+TEST(rows_stay_whole_in_little_room)
 {
     for (uint32_t cap = 4; cap < 300; cap++) {
         char out[301];
@@ -608,28 +608,4 @@ static void rows_stay_whole_in_little_room(void **state)
         assert_int_equal(out[len - 1], ']');
         assert_int_equal((len - 1) % 9, len == 2 ? 1 : 0); /* {"n":10} and a comma or bracket */
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nfs_run_in_order_from_inside_and_in_reverse_from_outside),
-        cmocka_unit_test(packets_that_nfs_make_go_out_with_the_burst),
-        cmocka_unit_test(inputs_have_numbers_for_all_nfs),
-        cmocka_unit_test(timers_run_once_when_they_are_due),
-        cmocka_unit_test(commands_reach_the_nf_they_name),
-        cmocka_unit_test(random_numbers_are_those_of_the_published_generator),
-        cmocka_unit_test(the_same_seed_and_inputs_give_the_same_bytes),
-        cmocka_unit_test(lanes_have_states_and_random_numbers_of_their_own),
-        cmocka_unit_test(bursts_and_times_that_do_not_go_on_abort),
-        cmocka_unit_test(nfs_are_found_by_name_and_number),
-        cmocka_unit_test(an_nf_that_cannot_be_made_is_named),
-        cmocka_unit_test(prefixes_hold_their_addresses),
-        cmocka_unit_test(identity_covers_parameters_and_contents_of_files),
-        cmocka_unit_test(a_newer_parameter_is_named_where_it_is_set),
-        cmocka_unit_test(rows_are_json),
-        cmocka_unit_test(rows_stay_whole_in_little_room),
-    };
-
-    return cmocka_run_group_tests_name("chain", tests, NULL, NULL);
 }

@@ -74,7 +74,7 @@ static void a_checkpoint(struct ft_region *region, struct ft_lines *marked, stru
     ft_lines_free(&left);
 }
 
-static void pending_lines_are_those_of_the_cut(void **state)
+TEST(pending_lines_are_those_of_the_cut)
 {
     struct ft_region *region = open_region();
     struct ft_lines edited[2];
@@ -120,7 +120,7 @@ static void pending_lines_are_those_of_the_cut(void **state)
 }
 
 /* Whoever takes marks away while lines are pending makes edits save again, and spoils nothing. */
-static void what_is_saved_first_counts(void **state)
+TEST(what_is_saved_first_counts)
 {
     struct ft_region *region = open_region();
     uint8_t bytes[FT_LINE], cut[FT_LINE], *line = region->base + ft_region_arena(region, 1, 1)->offset;
@@ -139,12 +139,4 @@ static void what_is_saved_first_counts(void **state)
     ft_checkpoint_copy(region, &run, bytes);
     assert_memory_equal(bytes, cut, FT_LINE);
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pending_lines_are_those_of_the_cut),
-                                       cmocka_unit_test(what_is_saved_first_counts)};
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,7 +93,7 @@ static int ask(struct node *node, int timeout_ms, json_t **answer, struct ft_fau
     return error;
 }
 
-static void an_answer_may_come_in_pieces(void **state)
+TEST(an_answer_may_come_in_pieces)
 {
     static const char *const pieces[] = {"{\"state\":", "\"PROTECTED\"", "}\n", NULL};
     struct node node = {.pieces = pieces};
@@ -107,7 +107,7 @@ static void an_answer_may_come_in_pieces(void **state)
     json_decref(answer);
 }
 
-static void a_large_answer_is_read_whole(void **state)
+TEST(a_large_answer_is_read_whole)
 {
     static const char *const pieces[] = {"{}\n", NULL};
     struct node node = {.pieces = pieces, .padding = 5u << 20};
@@ -121,7 +121,7 @@ static void a_large_answer_is_read_whole(void **state)
     assert_non_null(strstr(fault.text, "more than 64 MiB"));
 }
 
-static void broken_answers_are_refused(void **state)
+TEST(broken_answers_are_refused)
 {
     static const struct {
         const char *piece;
@@ -145,7 +145,7 @@ static void broken_answers_are_refused(void **state)
     }
 }
 
-static void silence_ends_at_the_deadline(void **state)
+TEST(silence_ends_at_the_deadline)
 {
     struct node node = {.silent = true};
     struct ft_fault fault = {""};
@@ -157,7 +157,7 @@ static void silence_ends_at_the_deadline(void **state)
     assert_non_null(strstr(fault.text, "no answer in time"));
 }
 
-static void where_no_node_listens_the_path_is_named(void **state)
+TEST(where_no_node_listens_the_path_is_named)
 {
     json_t *request = json_object(), *answer;
     struct ft_fault fault = {""};
@@ -171,7 +171,7 @@ static void where_no_node_listens_the_path_is_named(void **state)
     json_decref(request);
 }
 
-static void options_in_any_order(void **state)
+TEST(options_in_any_order)
 {
     char *argv[] = {"clear", "nat", "-o", "json", "--config", "f.yaml", "-nb", NULL};
     struct nd_options options;
@@ -191,7 +191,7 @@ struct values {
     int choice;
 };
 
-static void a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_allow(void **state)
+TEST(a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_allow)
 {
     static const char *const choices[] = {"red", "green", NULL}, *const words[] = {"none", NULL};
     static const struct nd_option rows[] = {
@@ -223,7 +223,7 @@ static void a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_all
 }
 
 /* Of several letters in one argument the line has the one that there is none of, or that has no value. */
-static void a_letter_among_others_is_named(void **state)
+TEST(a_letter_among_others_is_named)
 {
     static const struct nd_option rows[] = {
         {"flag", 'f', ND_OPTION_FLAG, offsetof(struct values, flag), .help = ""},
@@ -261,7 +261,7 @@ static void a_letter_among_others_is_named(void **state)
     }
 }
 
-static void each_error_has_its_exit_code(void **state)
+TEST(each_error_has_its_exit_code)
 {
     assert_int_equal(nd_exit_of(FT_ENOENT), 69);
     assert_int_equal(nd_exit_of(FT_EIO), 69);
@@ -276,21 +276,4 @@ static void each_error_has_its_exit_code(void **state)
     assert_int_equal(nd_exit_of_start(FT_EIO), 70);
     assert_int_equal(nd_exit_of_start(FT_ENOMEM), 65);
     assert_int_equal(nd_exit_of_start(FT_EINVAL), 65);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_answer_may_come_in_pieces),
-        cmocka_unit_test(a_large_answer_is_read_whole),
-        cmocka_unit_test(broken_answers_are_refused),
-        cmocka_unit_test(silence_ends_at_the_deadline),
-        cmocka_unit_test(where_no_node_listens_the_path_is_named),
-        cmocka_unit_test(options_in_any_order),
-        cmocka_unit_test(a_table_of_options_sets_presets_and_refuses_what_its_rows_do_not_allow),
-        cmocka_unit_test(a_letter_among_others_is_named),
-        cmocka_unit_test(each_error_has_its_exit_code),
-    };
-
-    return cmocka_run_group_tests_name("client", tests, NULL, NULL);
 }

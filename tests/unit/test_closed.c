@@ -29,7 +29,7 @@ static void closed_computes(struct ft_closed *set, bool moved, uint64_t first, u
 }
 
 /* Two bursts that need each other are inside together or not at all. */
-static void two_bursts_that_need_each_other_are_inside_together(void **state)
+TEST(two_bursts_that_need_each_other_are_inside_together)
 {
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
@@ -43,7 +43,7 @@ static void two_bursts_that_need_each_other_are_inside_together(void **state)
 }
 
 /* A dependency on an access two bursts ahead of what is held. */
-static void a_dependency_may_be_on_a_burst_two_ahead(void **state)
+TEST(a_dependency_may_be_on_a_burst_two_ahead)
 {
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
@@ -58,7 +58,7 @@ static void a_dependency_may_be_on_a_burst_two_ahead(void **state)
     ft_closed_free(set);
 }
 
-static void a_full_lane_has_room_again_when_what_is_inside_leaves(void **state)
+TEST(a_full_lane_has_room_again_when_what_is_inside_leaves)
 {
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
@@ -75,7 +75,7 @@ static void a_full_lane_has_room_again_when_what_is_inside_leaves(void **state)
     ft_closed_free(set);
 }
 
-static void bursts_and_accesses_out_of_order_are_refused(void **state)
+TEST(bursts_and_accesses_out_of_order_are_refused)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
@@ -100,7 +100,7 @@ static void bursts_and_accesses_out_of_order_are_refused(void **state)
 }
 
 /* What a lane's port brings is inside, and no delta tells it: it is still to be replayed. */
-static void what_another_way_brings_is_inside_and_in_no_delta(void **state)
+TEST(what_another_way_brings_is_inside_and_in_no_delta)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
@@ -142,7 +142,7 @@ static bool incremental_fits(struct ft_closed *set, uint64_t cut, uint64_t from,
     return add_it ? ft_closed_add_delta(set, chunk) == 0 : ft_closed_fits(set, chunk) == 0;
 }
 
-static void an_incremental_checkpoint_ends_where_it_began(void **state)
+TEST(an_incremental_checkpoint_ends_where_it_began)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
@@ -173,7 +173,7 @@ static void an_incremental_checkpoint_ends_where_it_began(void **state)
     ft_closed_free(set);
 }
 
-static void deltas_out_of_order_are_refused(void **state)
+TEST(deltas_out_of_order_are_refused)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
     struct ft_closed *set = ft_closed_new(2, PENDING);
@@ -234,7 +234,7 @@ static void deltas_out_of_order_are_refused(void **state)
     ft_closed_free(set);
 }
 
-static void impossible_lanes_are_refused(void **state)
+TEST(impossible_lanes_are_refused)
 {
     struct ft_closed *set = ft_closed_new(2, PENDING);
 
@@ -249,7 +249,7 @@ static void impossible_lanes_are_refused(void **state)
 }
 
 /* A long tail that waits for one access, cut in the middle again and again. */
-static void a_long_tail_may_be_cut_again_and_again(void **state)
+TEST(a_long_tail_may_be_cut_again_and_again)
 {
     struct ft_closed *set = ft_closed_new(2, 50000);
 
@@ -260,21 +260,4 @@ static void a_long_tail_may_be_cut_again_and_again(void **state)
         closed_computes(set, true, b * 100, b);
     }
     ft_closed_free(set);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_bursts_that_need_each_other_are_inside_together),
-        cmocka_unit_test(a_dependency_may_be_on_a_burst_two_ahead),
-        cmocka_unit_test(a_full_lane_has_room_again_when_what_is_inside_leaves),
-        cmocka_unit_test(bursts_and_accesses_out_of_order_are_refused),
-        cmocka_unit_test(what_another_way_brings_is_inside_and_in_no_delta),
-        cmocka_unit_test(a_long_tail_may_be_cut_again_and_again),
-        cmocka_unit_test(impossible_lanes_are_refused),
-        cmocka_unit_test(deltas_out_of_order_are_refused),
-        cmocka_unit_test(an_incremental_checkpoint_ends_where_it_began),
-    };
-
-    return cmocka_run_group_tests_name("closed", tests, NULL, NULL);
 }

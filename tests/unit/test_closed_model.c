@@ -369,28 +369,17 @@ static void play_many(void (*draw_history)(void), uint64_t runs)
         ft_closed_free(set[l]);
 }
 
-static void arbitrary_histories_agree_with_the_model(void **state)
+TEST(arbitrary_histories_agree_with_the_model)
 {
     play_many(model_draw_arbitrary, 4000);
 }
 
-static void histories_that_ran_agree_with_the_model(void **state)
+TEST(histories_that_ran_agree_with_the_model)
 {
     play_many(model_draw_run, 4000);
 }
 
-static void streams_of_segments_agree_with_the_model(void **state)
+TEST(streams_of_segments_agree_with_the_model)
 {
     play_many(model_draw_segments, 12000);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arbitrary_histories_agree_with_the_model),
-        cmocka_unit_test(histories_that_ran_agree_with_the_model),
-        cmocka_unit_test(streams_of_segments_agree_with_the_model),
-    };
-
-    return cmocka_run_group_tests_name("closed_model", tests, NULL, NULL);
 }

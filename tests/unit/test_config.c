@@ -21,7 +21,7 @@ static struct nd_config *read_sample(void)
     return config;
 }
 
-static void the_samples_chain_and_protection_are_read(void **state)
+TEST(the_samples_chain_and_protection_are_read)
 {
     struct nd_config *c = read_sample();
     const struct help_probe *probe = c->chain.nfs[0].config;
@@ -52,7 +52,7 @@ static void the_samples_chain_and_protection_are_read(void **state)
     nd_config_free(c);
 }
 
-static void the_samples_network_is_read(void **state)
+TEST(the_samples_network_is_read)
 {
     struct nd_config *c = read_sample();
     const struct nf_l3_config *l3 = c->chain.l3;
@@ -84,7 +84,7 @@ static void the_samples_network_is_read(void **state)
     nd_config_free(c);
 }
 
-static void the_samples_nodes_are_read(void **state)
+TEST(the_samples_nodes_are_read)
 {
     struct nd_config *c = read_sample();
 
@@ -113,7 +113,7 @@ static void the_samples_nodes_are_read(void **state)
     nd_config_free(c);
 }
 
-static void a_chain_file_has_defaults(void **state)
+TEST(a_chain_file_has_defaults)
 {
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe: ]}\n", 0);
     const struct help_probe *probe = c->chain.nfs[0].config;
@@ -146,7 +146,7 @@ static void a_chain_file_has_defaults(void **state)
 }
 
 /* The log is for chains that can be replayed; the one NF that cannot decides, and is named. */
-static void auto_is_decided_by_the_chain(void **state)
+TEST(auto_is_decided_by_the_chain)
 {
     const struct {
         const char *nfs, *protect;
@@ -185,7 +185,7 @@ static void auto_is_decided_by_the_chain(void **state)
 }
 
 /* A tool that asks for another mode than the file has it decided anew. */
-static void another_mode_is_decided_anew(void **state)
+TEST(another_mode_is_decided_anew)
 {
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [bare, frail]}\n", 0);
     struct ft_fault fault = {""};
@@ -204,7 +204,7 @@ static void another_mode_is_decided_anew(void **state)
     nd_config_free(c);
 }
 
-static void times_follow_from_detect(void **state)
+TEST(times_follow_from_detect)
 {
     const struct {
         const char *timing;
@@ -245,7 +245,7 @@ static void times_follow_from_detect(void **state)
     }
 }
 
-static void virtual_mac_is_the_chains(void **state)
+TEST(virtual_mac_is_the_chains)
 {
     static const char text[] = "chain: {name: %s, nfs: [bare]}\ninterfaces:\n"
                                "- {name: i, side: inside, address: 10.0.0.1/24}\n"
@@ -269,7 +269,7 @@ static void virtual_mac_is_the_chains(void **state)
     nd_config_free(c);
 }
 
-static void own_address_that_is_the_interfaces_counts_once(void **state)
+TEST(own_address_that_is_the_interfaces_counts_once)
 {
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe: {outside: 10.0.1.1}]}\ninterfaces:\n"
                                          "- {name: i, side: inside, address: 10.0.0.1/24}\n"
@@ -281,7 +281,7 @@ static void own_address_that_is_the_interfaces_counts_once(void **state)
     nd_config_free(c);
 }
 
-static void a_chain_may_come_from_another_file(void **state)
+TEST(a_chain_may_come_from_another_file)
 {
     static const char other[] =
         "chain: {name: other, nfs: [probe: {rules: here.rules}]}\nprotect: {tail: suppress}\n";
@@ -317,7 +317,7 @@ static void a_chain_may_come_from_another_file(void **state)
     "neighbours: [{address: 10.0.0.8, mac: 02:00:00:00:00:08}]\n"
 
 /* Then nodes may have more ports than interfaces name; a chain file that is read by itself has no nodes. */
-static void interfaces_may_come_from_the_chains_file(void **state)
+TEST(interfaces_may_come_from_the_chains_file)
 {
     static const char other[] = "chain: {name: other, nfs: [bare]}\n" NETWORK;
     struct nd_config *c;
@@ -348,7 +348,7 @@ static void interfaces_may_come_from_the_chains_file(void **state)
     nd_config_free(c);
 }
 
-static void interfaces_stand_in_one_of_both_files(void **state)
+TEST(interfaces_stand_in_one_of_both_files)
 {
     static const struct {
         const char *other, *pair, *expected;
@@ -401,7 +401,7 @@ static void interfaces_stand_in_one_of_both_files(void **state)
 }
 
 /* What an NF's check made is released once, also when a later NF is refused. */
-static void release_follows_check(void **state)
+TEST(release_follows_check)
 {
     struct nd_config *c = help_config_of("chain: {name: x, nfs: [probe]}\n", 0);
     static const char bad[] = "chain: {name: x, nfs: [probe, strict]}\n";
@@ -436,7 +436,7 @@ static void is_addr(const struct nf_addr *addr, const char *expected)
     assert_string_equal(nf_addr_text(addr, got), expected);
 }
 
-static void addresses_routes_and_next_hops_are_read(void **state)
+TEST(addresses_routes_and_next_hops_are_read)
 {
     struct nd_config *c;
 
@@ -519,7 +519,7 @@ static const struct {
      "t.yaml:9: next hop is ff02::1, expected an address in the network of an interface"},
 };
 
-static void mistakes_are_refused_by_their_line(void **state)
+TEST(mistakes_are_refused_by_their_line)
 {
     for (unsigned i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
         char *changed = help_config_replace(text, mistakes[i].find, mistakes[i].replace);
@@ -553,7 +553,7 @@ static struct nd_config *read_config(void)
     return help_config_of(vlan_text, ND_CONFIG_NODES);
 }
 
-static void interfaces_have_their_port_and_tags(void **state)
+TEST(interfaces_have_their_port_and_tags)
 {
     static const struct {
         const char *port;
@@ -581,7 +581,7 @@ static void interfaces_have_their_port_and_tags(void **state)
     nd_config_free(c);
 }
 
-static void those_of_one_port_have_one_mac(void **state)
+TEST(those_of_one_port_have_one_mac)
 {
     const uint8_t given[6] = {2, 0, 0, 0, 0, 7};
     struct nd_config *c = read_config();
@@ -594,7 +594,7 @@ static void those_of_one_port_have_one_mac(void **state)
 }
 
 /* Nodes whose files say other tags are no pair; a file without tags says what it always said. */
-static void tags_are_part_of_what_two_nodes_compare(void **state)
+TEST(tags_are_part_of_what_two_nodes_compare)
 {
     static const char plain[] = "chain: {name: x, nfs: [bare]}\n"
                                 "interfaces: [{name: in, side: inside, address: 10.0.0.1/24, mac: "
@@ -657,7 +657,7 @@ static const struct {
      "t.yaml:9: interface e has the mac of d, expected another mac"},
 };
 
-static void mistakes_of_vlans_are_refused_by_their_line(void **state)
+TEST(mistakes_of_vlans_are_refused_by_their_line)
 {
     for (unsigned i = 0; i < sizeof(vlan_mistakes) / sizeof(vlan_mistakes[0]); i++) {
         char *changed = help_config_replace(vlan_text, vlan_mistakes[i].find, vlan_mistakes[i].replace);
@@ -667,29 +667,4 @@ static void mistakes_of_vlans_are_refused_by_their_line(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_samples_chain_and_protection_are_read),
-        cmocka_unit_test(the_samples_network_is_read),
-        cmocka_unit_test(the_samples_nodes_are_read),
-        cmocka_unit_test(a_chain_file_has_defaults),
-        cmocka_unit_test(auto_is_decided_by_the_chain),
-        cmocka_unit_test(another_mode_is_decided_anew),
-        cmocka_unit_test(times_follow_from_detect),
-        cmocka_unit_test(virtual_mac_is_the_chains),
-        cmocka_unit_test(own_address_that_is_the_interfaces_counts_once),
-        cmocka_unit_test(a_chain_may_come_from_another_file),
-        cmocka_unit_test(interfaces_may_come_from_the_chains_file),
-        cmocka_unit_test(interfaces_stand_in_one_of_both_files),
-        cmocka_unit_test(release_follows_check),
-        cmocka_unit_test(addresses_routes_and_next_hops_are_read),
-        cmocka_unit_test(mistakes_are_refused_by_their_line),
-        cmocka_unit_test(interfaces_have_their_port_and_tags),
-        cmocka_unit_test(those_of_one_port_have_one_mac),
-        cmocka_unit_test(tags_are_part_of_what_two_nodes_compare),
-        cmocka_unit_test(mistakes_of_vlans_are_refused_by_their_line),
-    };
-
-    return cmocka_run_group_tests_name("config", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -27,7 +27,7 @@ static char *slurp(const char *path)
     return text;
 }
 
-static void keys_are_refused_by_position(void **state)
+TEST(keys_are_refused_by_position)
 {
     static const struct refusal cases[] = {
         {"", "t.yaml:1: empty file, expected a configuration"},
@@ -73,7 +73,7 @@ static void keys_are_refused_by_position(void **state)
     REFUSE_ALL(cases);
 }
 
-static void values_are_refused_by_position(void **state)
+TEST(values_are_refused_by_position)
 {
 #define NF(settings) "chain:\n  name: x\n  nfs:\n  - probe:\n      " settings "\n"
     static const struct refusal cases[] = {
@@ -128,7 +128,7 @@ static void values_are_refused_by_position(void **state)
     REFUSE_ALL(cases);
 }
 
-static void fixed_neighbours_are_refused_by_line(void **state)
+TEST(fixed_neighbours_are_refused_by_line)
 {
 #define LINKS                                                                                                \
     "interfaces:\n- {name: in, side: inside, address: 10.0.0.1/24}\n"                                        \
@@ -162,7 +162,7 @@ static void fixed_neighbours_are_refused_by_line(void **state)
     REFUSE_ALL(cases);
 }
 
-static void times_out_of_order_are_refused(void **state)
+TEST(times_out_of_order_are_refused)
 {
     static const struct refusal cases[] = {
         {CHAIN "timing:\n  detect_ms: 2\n",
@@ -190,7 +190,7 @@ static void times_out_of_order_are_refused(void **state)
 }
 
 /* The log is asked for and one NF of the chain cannot be replayed, wherever the key stands. */
-static void a_log_of_what_cannot_be_replayed_is_refused(void **state)
+TEST(a_log_of_what_cannot_be_replayed_is_refused)
 {
 #define FRAIL  "chain: {name: x, nfs: [bare, frail]}\n"
 #define REASON "protect mode is log, NF \"frail\" cannot be replayed, expected delta or auto"
@@ -208,7 +208,7 @@ static void a_log_of_what_cannot_be_replayed_is_refused(void **state)
     REFUSE_ALL(cases);
 }
 
-static void what_is_not_supported_is_refused(void **state)
+TEST(what_is_not_supported_is_refused)
 {
     static const struct refusal cases[] = {
         {"chain:\n  name: x\n  nfs: [bare]\n  lanes: 2\n", ""},
@@ -240,7 +240,7 @@ static void refuse_changes(const struct change cases[], size_t count)
     free(sample);
 }
 
-static void mistakes_in_a_pair_s_networks_are_refused(void **state)
+TEST(mistakes_in_a_pair_s_networks_are_refused)
 {
     static const struct change cases[] = {
         {"side: inside", "side: left", "t.yaml:14: interface side is left, expected inside or outside"},
@@ -273,7 +273,7 @@ static void mistakes_in_a_pair_s_networks_are_refused(void **state)
     refuse_changes(cases, sizeof(cases) / sizeof(cases[0]));
 }
 
-static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
+TEST(mistakes_in_a_pair_s_nodes_are_refused)
 {
     static const struct change cases[] = {
         {"role: standby", "role: primary",
@@ -321,7 +321,7 @@ static void mistakes_in_a_pair_s_nodes_are_refused(void **state)
 }
 
 /* What a keeper cannot stand in front of, and what it and the nodes need of each other. */
-static void mistakes_about_a_keeper_are_refused(void **state)
+TEST(mistakes_about_a_keeper_are_refused)
 {
     static const char sample[] =
         "chain: { name: x, lanes: 1, nfs: [ monitor ] }\n"
@@ -393,7 +393,7 @@ static void mistakes_about_a_keeper_are_refused(void **state)
     }
 }
 
-static void addresses_a_nat_cannot_have_are_refused(void **state)
+TEST(addresses_a_nat_cannot_have_are_refused)
 {
 #define NAT(settings) "chain:\n  name: x\n  nfs:\n  - nat: {" settings "}\n"
 #define NO_HOST(addr)                                                                                        \
@@ -431,7 +431,7 @@ static void addresses_a_nat_cannot_have_are_refused(void **state)
  */
 
 /* A mistake in a file that is referred to is named there. */
-static void a_mistake_in_a_file_referred_to_is_named_there(void **state)
+TEST(a_mistake_in_a_file_referred_to_is_named_there)
 {
     static const struct refusal cases[] = {
         {"chain: {file: other.yaml}\n", "other.yaml:3: chain lanes is 0, expected a number from 1 to 16"},
@@ -457,7 +457,7 @@ static void a_mistake_in_a_file_referred_to_is_named_there(void **state)
     assert_non_null(strstr(help_config_refusal_of(text, false), "t.yaml:5: cannot load the module ("));
 }
 
-static void what_is_not_yaml_is_refused(void **state)
+TEST(what_is_not_yaml_is_refused)
 {
     static const struct refusal cases[] = {
         {"chain:\n\tname: x\n",
@@ -492,7 +492,7 @@ static void what_is_not_yaml_is_refused(void **state)
 }
 
 /* Nodes compare chains by their text, and what it has no room for would be no difference. */
-static void a_chain_that_is_too_long_to_compare_is_refused(void **state)
+TEST(a_chain_that_is_too_long_to_compare_is_refused)
 {
     static char text[9000];
     int n = snprintf(text, sizeof(text), "chain: {name: x, nfs: [probe: {text: ");
@@ -507,7 +507,7 @@ static void a_chain_that_is_too_long_to_compare_is_refused(void **state)
 }
 
 /* A pipe without a writer, wherever a file is named. */
-static void what_is_no_regular_file_is_refused(void **state)
+TEST(what_is_no_regular_file_is_refused)
 {
     static const struct refusal cases[] = {
         {"chain: {name: x, nfs: [probe: {rules: pipe}]}\n",
@@ -529,7 +529,7 @@ static void what_is_no_regular_file_is_refused(void **state)
 }
 
 /* What decides which packets pass is believed as the file that names it. */
-static void rules_that_others_may_write_to_are_refused(void **state)
+TEST(rules_that_others_may_write_to_are_refused)
 {
     static const char text[] = "chain: {name: x, nfs: [probe: {number: 14, rules: open.rules}]}\n";
     char path[300];
@@ -543,7 +543,7 @@ static void rules_that_others_may_write_to_are_refused(void **state)
     assert_non_null(strstr(refusal, ", mode 0646, expected owner root"));
 }
 
-static void too_many_entries_are_refused(void **state)
+TEST(too_many_entries_are_refused)
 {
     size_t size = 5000 * 3 + 16, used = 0;
     char *text = malloc(size);
@@ -573,7 +573,7 @@ static unsigned check_mutant(const char *text, size_t len, unsigned lines)
 }
 
 /* Every prefix of the sample, and the sample without any one of its bytes. */
-static void each_mutant_is_read_or_refused_by_position(void **state)
+TEST(each_mutant_is_read_or_refused_by_position)
 {
     char *sample = slurp(SAMPLE), *text;
     size_t len = strlen(sample);
@@ -603,7 +603,7 @@ static void each_mutant_is_read_or_refused_by_position(void **state)
     "  a: {role: primary, ports: {inside: i, outside: o}, replication: [" of_a "], control: a}\n"            \
     "  b: {role: standby, ports: {inside: i, outside: o}, replication: [" of_b "], control: b}\n"
 
-static void two_ways_are_two_addresses_of_each_node(void **state)
+TEST(two_ways_are_two_addresses_of_each_node)
 {
     struct nd_config *c = help_config_of(
         WAYS("key: k", "'10.0.0.1:1', '10.1.0.1:2'", "'10.0.0.2:3', '10.1.0.2:4'"), ND_CONFIG_NODES);
@@ -642,7 +642,7 @@ static void two_ways_are_two_addresses_of_each_node(void **state)
 #define T63           T31 "-" T31
 #define T127          T63 "-" T63
 
-static void everything_that_may_be_said_is_read(void **state)
+TEST(everything_that_may_be_said_is_read)
 {
     struct nd_config *c = help_config_of(
         ARBITER("etcd: [ https://one.example:2379, 'https://[2001:db8::1]:2379/' ], key: pairs/7, ca: ca.pem,"
@@ -666,7 +666,7 @@ static void everything_that_may_be_said_is_read(void **state)
     nd_config_free(c);
 }
 
-static void what_is_not_said_has_its_default(void **state)
+TEST(what_is_not_said_has_its_default)
 {
     struct nd_config *c = help_config_of(ARBITER("etcd: [ http://10.0.0.1:2379 ]"), ND_CONFIG_NODES);
 
@@ -683,7 +683,7 @@ static void what_is_not_said_has_its_default(void **state)
 
 #define URL "etcd: [ https://h:1 ]"
 
-static void what_is_wrong_is_refused_by_position(void **state)
+TEST(what_is_wrong_is_refused_by_position)
 {
     static const struct refusal cases[] = {
         {CHAIN "arbiter: {" URL "}\n", "t.yaml:2: arbiter in a file without nodes, expected a pair file"},
@@ -722,7 +722,7 @@ static void what_is_wrong_is_refused_by_position(void **state)
     REFUSE_ALL(cases);
 }
 
-static void settings_that_do_not_fit_are_refused(void **state)
+TEST(settings_that_do_not_fit_are_refused)
 {
     static const struct refusal cases[] = {
         {ARBITER(URL ", key: " T127 "-"),
@@ -756,7 +756,7 @@ static void settings_that_do_not_fit_are_refused(void **state)
 }
 
 /* Of a path that is too long with its directory before it, each is named. */
-static void a_path_that_is_too_long_is_refused(void **state)
+TEST(a_path_that_is_too_long_is_refused)
 {
     static const char *const keys[] = {"ca", "cert", "cert_key", "password_file"};
     char text[2048], expected[128];
@@ -786,7 +786,7 @@ static void a_path_that_is_too_long_is_refused(void **state)
     "  a: {role: primary, ports: {in: i, out: o}, replication: \"1.0.0.1:1\", control: a,\n"                 \
     "      " part "}\n" more
 
-static void everything_that_may_be_said_of_tracks_is_read(void **state)
+TEST(everything_that_may_be_said_of_tracks_is_read)
 {
     static const char text[] = FILE_OF(
         "track: [{interface: eth9, weight: 7}, {gateway: 192.0.2.9, rise: 4, fall: 5}, {route: 0.0.0.0/0}, "
@@ -833,7 +833,7 @@ static void everything_that_may_be_said_of_tracks_is_read(void **state)
     nd_config_free(c);
 }
 
-static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
+TEST(nothing_said_is_nobody_preferred_and_no_failback)
 {
     static const char text[] = FILE_OF("mbufs: 2048", "");
     struct nd_config *c;
@@ -846,7 +846,7 @@ static void nothing_said_is_nobody_preferred_and_no_failback(void **state)
     nd_config_free(c);
 }
 
-static void what_is_wrong_with_tracks_is_refused_by_position(void **state)
+TEST(what_is_wrong_with_tracks_is_refused_by_position)
 {
     static const struct refusal cases[] = {
         {FILE_OF("track: [{weight: 1}]", ""),
@@ -888,36 +888,4 @@ static void what_is_wrong_with_tracks_is_refused_by_position(void **state)
     REFUSE_ALL(cases);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_are_refused_by_position),
-        cmocka_unit_test(values_are_refused_by_position),
-        cmocka_unit_test(fixed_neighbours_are_refused_by_line),
-        cmocka_unit_test(times_out_of_order_are_refused),
-        cmocka_unit_test(a_log_of_what_cannot_be_replayed_is_refused),
-        cmocka_unit_test(what_is_not_supported_is_refused),
-        cmocka_unit_test(mistakes_in_a_pair_s_networks_are_refused),
-        cmocka_unit_test(mistakes_in_a_pair_s_nodes_are_refused),
-        cmocka_unit_test(mistakes_about_a_keeper_are_refused),
-        cmocka_unit_test(addresses_a_nat_cannot_have_are_refused),
-        cmocka_unit_test(a_mistake_in_a_file_referred_to_is_named_there),
-        cmocka_unit_test(what_is_not_yaml_is_refused),
-        cmocka_unit_test(a_chain_that_is_too_long_to_compare_is_refused),
-        cmocka_unit_test(what_is_no_regular_file_is_refused),
-        cmocka_unit_test(rules_that_others_may_write_to_are_refused),
-        cmocka_unit_test(too_many_entries_are_refused),
-        cmocka_unit_test(each_mutant_is_read_or_refused_by_position),
-        cmocka_unit_test(two_ways_are_two_addresses_of_each_node),
-        cmocka_unit_test(everything_that_may_be_said_is_read),
-        cmocka_unit_test(what_is_not_said_has_its_default),
-        cmocka_unit_test(what_is_wrong_is_refused_by_position),
-        cmocka_unit_test(settings_that_do_not_fit_are_refused),
-        cmocka_unit_test(a_path_that_is_too_long_is_refused),
-        cmocka_unit_test(everything_that_may_be_said_of_tracks_is_read),
-        cmocka_unit_test(nothing_said_is_nobody_preferred_and_no_failback),
-        cmocka_unit_test(what_is_wrong_with_tracks_is_refused_by_position),
-    };
-
-    return cmocka_run_group_tests_name("config_refusals", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -74,7 +74,7 @@ static struct nd_note note_of(uint64_t number, uint64_t confirm_ms)
         .number = number, .chain = 7, .back = 5, .confirm_ms = confirm_ms, .by = "root", .how = "apply"};
 }
 
-static void the_latest_note_holds(void **state)
+TEST_WITH(the_latest_note_holds, set_up, tear_down)
 {
     struct nd_confirm c = {.count = 0};
     struct nd_note waits = note_of(100, 60000), early = note_of(99, 0), confirms = note_of(101, 0);
@@ -92,7 +92,7 @@ static void the_latest_note_holds(void **state)
 }
 
 /* The other node's clocks say anything: what is left is what it is told. */
-static void a_successor_carries_the_deadline_on(void **state)
+TEST_WITH(a_successor_carries_the_deadline_on, set_up, tear_down)
 {
     struct nd_confirm a = {.count = 0}, b = {.count = 0};
     struct nd_note first = note_of(100, 60000), told;
@@ -110,7 +110,7 @@ static void a_successor_carries_the_deadline_on(void **state)
     assert_true(nd_confirm_is_due(&b, 50 * S));
 }
 
-static void the_last_ten_sets_are_kept(void **state)
+TEST_WITH(the_last_ten_sets_are_kept, set_up, tear_down)
 {
     struct nd_note list[ND_KEPT_SETS];
     struct ft_fault fault = {""};
@@ -140,7 +140,7 @@ static void the_last_ten_sets_are_kept(void **state)
     assert_int_equal(nd_kept_read(sets, 1003, &bytes, &len, &fault), FT_ENOENT); /* gone */
 }
 
-static void what_is_no_set_is_refused(void **state)
+TEST_WITH(what_is_no_set_is_refused, set_up, tear_down)
 {
     struct nd_note note = note_of(1000, 0), list[ND_KEPT_SETS];
     struct ft_fault fault = {""};
@@ -156,7 +156,7 @@ static void what_is_no_set_is_refused(void **state)
 }
 
 /* A node that begins again carries on what its disk says, for no longer than was left when it was written. */
-static void the_disk_has_what_waits(void **state)
+TEST_WITH(the_disk_has_what_waits, set_up, tear_down)
 {
     struct nd_note waits = note_of(100, 40000);
     struct ft_fault fault = {""};
@@ -183,7 +183,7 @@ static void the_disk_has_what_waits(void **state)
 
 /* It was confirmed while the other node was away, which has the time on its disk still, and both begin again.
  */
-static void a_confirm_outlives_who_heard_it(void **state)
+TEST_WITH(a_confirm_outlives_who_heard_it, set_up, tear_down)
 {
     struct nd_note waits = note_of(100, 40000), confirms = note_of(101, 0), told;
     struct nd_confirm a, b;
@@ -203,7 +203,7 @@ static void a_confirm_outlives_who_heard_it(void **state)
     assert_false(nd_confirm_is_due(&b, 9000 * S));
 }
 
-static void a_note_comes_back_and_nothing_else_is_one(void **state)
+TEST_WITH(a_note_comes_back_and_nothing_else_is_one, set_up, tear_down)
 {
     struct nd_note note = note_of(100, 60000), got;
     struct ft_fault fault = {""};
@@ -237,7 +237,7 @@ static void a_note_comes_back_and_nothing_else_is_one(void **state)
     free(bytes);
 }
 
-static void the_peer_is_told_once_on_each_connection(void **state)
+TEST_WITH(the_peer_is_told_once_on_each_connection, set_up, tear_down)
 {
     struct nd_note waits = note_of(100, 60000), got;
     struct nd_confirm c = {.count = 0};
@@ -274,22 +274,4 @@ static void the_peer_is_told_once_on_each_connection(void **state)
     c.given_up = 0;
     nd_confirm_tell(&c, NULL, &s, true);
     assert_int_equal(pushes, 2); /* it would take it for a malformed set */
-}
-
-#define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CASE(the_latest_note_holds),
-        CASE(a_successor_carries_the_deadline_on),
-        CASE(the_last_ten_sets_are_kept),
-        CASE(what_is_no_set_is_refused),
-        CASE(the_disk_has_what_waits),
-        CASE(a_confirm_outlives_who_heard_it),
-        CASE(a_note_comes_back_and_nothing_else_is_one),
-        CASE(the_peer_is_told_once_on_each_connection),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static unsigned taken(uint32_t *b)
     return 0;
 }
 
-static void the_shape_of_a_map_is_the_one_that_this_node_made(void **unused)
+TEST(the_shape_of_a_map_is_the_one_that_this_node_made)
 {
     open_map();
     DAMAGED(&map->used_at, UINT64_MAX - 4096, "constant at line ");
@@ -82,7 +82,7 @@ static void the_shape_of_a_map_is_the_one_that_this_node_made(void **unused)
     help_nf_close(&h);
 }
 
-static void counts_of_a_map_agree(void **unused)
+TEST(counts_of_a_map_agree)
 {
     uint64_t *used;
 
@@ -101,7 +101,7 @@ static void counts_of_a_map_agree(void **unused)
     help_nf_close(&h);
 }
 
-static void the_list_of_free_slots_ends(void **unused)
+TEST(the_list_of_free_slots_ends)
 {
     uint32_t last;
 
@@ -119,7 +119,7 @@ static void the_list_of_free_slots_ends(void **unused)
     help_nf_close(&h);
 }
 
-static void every_entry_has_its_one_place(void **unused)
+TEST(every_entry_has_its_one_place)
 {
     uint32_t b = 0, far, other;
     unsigned i;
@@ -139,7 +139,7 @@ static void every_entry_has_its_one_place(void **unused)
     help_nf_close(&h);
 }
 
-static void no_key_is_there_twice(void **unused)
+TEST(no_key_is_there_twice)
 {
     uint32_t b = 0, slot, key;
     unsigned i;
@@ -172,7 +172,7 @@ static void no_key_is_there_twice(void **unused)
     help_nf_close(&h);
 }
 
-static void an_entry_lies_not_far_from_home(void **unused)
+TEST(an_entry_lies_not_far_from_home)
 {
     struct nf_map *made;
     uint32_t from = 0, to;
@@ -200,7 +200,7 @@ static void an_entry_lies_not_far_from_home(void **unused)
 }
 
 /* Full and empty tables, and all between: the chain takes what it has made itself. */
-static void maps_of_every_age_pass(void **unused)
+TEST(maps_of_every_age_pass)
 {
     static const uint32_t capacities[] = {1, 3, 64, 100, 1000};
 
@@ -227,19 +227,19 @@ static void maps_of_every_age_pass(void **unused)
 
 /* ---- the lane's own ------------------------------------------------------------------------------ */
 
-static void numbers_of_a_lane_are_ones_that_a_lane_can_have(void **unused)
+TEST(numbers_of_a_lane_are_ones_that_a_lane_can_have)
 {
-    struct nf_lane_state *state;
+    struct nf_lane_state *lane;
     struct ft_fault fault;
 
     open_map();
-    state = (struct nf_lane_state *)(uintptr_t)nf_chain_state(h.chain);
+    lane = (struct nf_lane_state *)(uintptr_t)nf_chain_state(h.chain);
     ft_audit_suspend(h.region);
-    state->time = UINT64_MAX;
+    lane->time = UINT64_MAX;
     assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), FT_EMALFORMED);
     assert_non_null(strstr(fault.text, "state: lane 0 lane: seq 1, access 1, time 18446744073709551615"));
-    state->time = 0;
-    state->access = 0;
+    lane->time = 0;
+    lane->access = 0;
     assert_int_equal(nf_chain_check(h.chain, NULL, NULL, &fault), FT_EMALFORMED);
     ft_audit_resume(h.region);
     help_nf_close(&h);
@@ -251,7 +251,7 @@ static void count(void *pulses)
 }
 
 /* A heartbeat is due every few milliseconds; a step takes less than 100 ns. */
-static void a_long_check_is_interrupted_again_and_again(void **unused)
+TEST(a_long_check_is_interrupted_again_and_again)
 {
     struct ft_fault fault = {""};
     unsigned pulses = 0;
@@ -264,7 +264,7 @@ static void a_long_check_is_interrupted_again_and_again(void **unused)
 }
 
 /* What a delta may write: anything but another value of a constant. */
-static void a_delta_keeps_the_constants(void **unused)
+TEST(a_delta_keeps_the_constants)
 {
     uint8_t lines[3 * FT_LINE];
     struct ft_fault fault = {""};
@@ -301,7 +301,7 @@ static uint64_t heap_bytes(const void *config)
 
 static const struct nf_module with_heap = {.name = "with_heap", .heap = heap_bytes};
 
-static void a_heap_is_checked(void **unused)
+TEST(a_heap_is_checked)
 {
     struct ft_heap *heap;
     void *p[30];
@@ -328,7 +328,7 @@ static void a_heap_is_checked(void **unused)
 }
 
 /* What there would be of pages that nobody has had: all zeros. */
-static void pages_beyond_those_in_use_are_nobodys(void **unused)
+TEST(pages_beyond_those_in_use_are_nobodys)
 {
     struct ft_heap *heap;
     struct ft_heap_part known, all;
@@ -422,7 +422,7 @@ static void set_four(void)
     content_passes();
 }
 
-static void rings_of_a_wheel_end(void **unused)
+TEST(rings_of_a_wheel_end)
 {
     struct node *zero, *one, *head;
 
@@ -447,7 +447,7 @@ static void rings_of_a_wheel_end(void **unused)
     help_nf_close(&h);
 }
 
-static void timers_lie_where_their_tick_belongs(void **unused)
+TEST(timers_lie_where_their_tick_belongs)
 {
     struct node *zero, *two;
 
@@ -470,7 +470,7 @@ static void timers_lie_where_their_tick_belongs(void **unused)
 }
 
 /* A slot with more timers than one call moves is half spread; then some are cancelled, and others set. */
-static void a_wheel_that_is_half_spread_passes(void **unused)
+TEST(a_wheel_that_is_half_spread_passes)
 {
     unsigned half = 0;
 
@@ -497,7 +497,7 @@ static void a_wheel_that_is_half_spread_passes(void **unused)
     help_nf_close(&h);
 }
 
-static void wheels_of_every_age_pass(void **unused)
+TEST(wheels_of_every_age_pass)
 {
     uint64_t sequence = 3, now = 0;
 
@@ -516,28 +516,4 @@ static void wheels_of_every_age_pass(void **unused)
             content_passes();
     }
     help_nf_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_shape_of_a_map_is_the_one_that_this_node_made),
-        cmocka_unit_test(counts_of_a_map_agree),
-        cmocka_unit_test(the_list_of_free_slots_ends),
-        cmocka_unit_test(every_entry_has_its_one_place),
-        cmocka_unit_test(no_key_is_there_twice),
-        cmocka_unit_test(an_entry_lies_not_far_from_home),
-        cmocka_unit_test(maps_of_every_age_pass),
-        cmocka_unit_test(numbers_of_a_lane_are_ones_that_a_lane_can_have),
-        cmocka_unit_test(a_long_check_is_interrupted_again_and_again),
-        cmocka_unit_test(a_delta_keeps_the_constants),
-        cmocka_unit_test(a_heap_is_checked),
-        cmocka_unit_test(pages_beyond_those_in_use_are_nobodys),
-        cmocka_unit_test(rings_of_a_wheel_end),
-        cmocka_unit_test(timers_lie_where_their_tick_belongs),
-        cmocka_unit_test(a_wheel_that_is_half_spread_passes),
-        cmocka_unit_test(wheels_of_every_age_pass),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,7 @@ struct head {
     uint64_t access;
 };
 
-static void heads_are_unlocked_and_name_an_access_that_was(void **state)
+TEST(heads_are_unlocked_and_name_an_access_that_was)
 {
     struct head *word = (struct head *)(void *)lane[0].word, *pool;
 
@@ -143,7 +143,7 @@ static void heads_are_unlocked_and_name_an_access_that_was(void **state)
     close_lanes();
 }
 
-static void shards_are_where_this_node_has_made_them(void **state)
+TEST(shards_are_where_this_node_has_made_them)
 {
     uint32_t *shards;
     struct head *shard;
@@ -196,7 +196,7 @@ __attribute__((format(printf, 1, 0))) static const char *text(const char *format
     return text;
 }
 
-static void the_shared_part_of_a_pool_has_each_number_once(void **state)
+TEST(the_shared_part_of_a_pool_has_each_number_once)
 {
     struct core *core;
     uint32_t of_one, free, seventh;
@@ -232,7 +232,7 @@ static void the_shared_part_of_a_pool_has_each_number_once(void **state)
     close_lanes();
 }
 
-static void a_lanes_part_of_a_pool_has_its_own_numbers(void **state)
+TEST(a_lanes_part_of_a_pool_has_its_own_numbers)
 {
     uint32_t taken = 0, cached, others;
     struct part *part;
@@ -269,7 +269,7 @@ static void a_lanes_part_of_a_pool_has_its_own_numbers(void **state)
 
 /* ---- merged ---- */
 
-static void a_merged_count_is_published_as_it_is(void **state)
+TEST(a_merged_count_is_published_as_it_is)
 {
     uint64_t *merged, *line;
 
@@ -334,7 +334,7 @@ static void give_all(unsigned l)
             nf_shared_pool_give(lane[l].nf, lane[l].pool, number);
 }
 
-static void shared_state_of_every_age_passes(void **state)
+TEST(shared_state_of_every_age_passes)
 {
     open_lanes();
     sequence = 4;
@@ -343,18 +343,4 @@ static void shared_state_of_every_age_passes(void **state)
         content_passes();
     }
     close_lanes();
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads_are_unlocked_and_name_an_access_that_was),
-        cmocka_unit_test(shards_are_where_this_node_has_made_them),
-        cmocka_unit_test(the_shared_part_of_a_pool_has_each_number_once),
-        cmocka_unit_test(a_lanes_part_of_a_pool_has_its_own_numbers),
-        cmocka_unit_test(a_merged_count_is_published_as_it_is),
-        cmocka_unit_test(shared_state_of_every_age_passes),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TALE(name) static void name(void **unused __attribute__((unused)))
-#define IDENTITY   "chain edge\nnat 203.0.113.1\n"
+#define IDENTITY "chain edge\nnat 203.0.113.1\n"
 
 static struct {
     struct ft_core core;
@@ -253,7 +252,7 @@ static void reach_ready(bool strict)
 
 /* A hello goes ahead of what is read of the connection before; the peer decides by that hello, and so must
  * we. */
-TALE(who_was_heard_as_another_waits_to_be_heard)
+TEST(who_was_heard_as_another_waits_to_be_heard)
 {
     struct ft_event event = {.kind = FT_EV_CONNECTED};
     struct ft_message m;
@@ -276,7 +275,7 @@ TALE(who_was_heard_as_another_waits_to_be_heard)
 }
 
 /* It serves on for the reason that it had, and says besides whom it refuses, and why. */
-TALE(a_primary_says_in_what_its_standby_differs)
+TEST(a_primary_says_in_what_its_standby_differs)
 {
     reach_protected(false);
     loses(FT_LOST_EOF);
@@ -302,7 +301,7 @@ TALE(a_primary_says_in_what_its_standby_differs)
 
 /* What was replayed is told soon: a primary that waits for the standby to catch up has nothing to say that
  * could be answered. */
-TALE(what_was_replayed_is_told_soon)
+TEST(what_was_replayed_is_told_soon)
 {
     reach_ready(false);
     t.closed = 12;
@@ -327,7 +326,7 @@ TALE(what_was_replayed_is_told_soon)
 
 /* A chunk of a delta, or a burst that waits for one of another lane: the primary may wait to hear that it
  * came. */
-TALE(what_came_and_closed_nothing_is_answered_as_well)
+TEST(what_came_and_closed_nothing_is_answered_as_well)
 {
     reach_ready(false);
     hears(FT_MSG_LOG, FT_PROTECTED);
@@ -338,7 +337,7 @@ TALE(what_came_and_closed_nothing_is_answered_as_well)
     did_not(FT_ACT_SEND);
 }
 
-TALE(what_lanes_reached_counts_before_the_event_that_tells_of_it)
+TEST(what_lanes_reached_counts_before_the_event_that_tells_of_it)
 {
     struct ft_event event = {.kind = FT_EV_LOST, .how = FT_LOST_EOF, .reached = true, .closed = {12}};
 
@@ -349,7 +348,7 @@ TALE(what_lanes_reached_counts_before_the_event_that_tells_of_it)
 
 /* Its clock ran ahead, and nothing arrives. The standby may have its right still, and would take a connection
  * that is closed for our end. */
-TALE(a_primary_whose_clock_ran_ahead_tells_its_standby_before_it_closes)
+TEST(a_primary_whose_clock_ran_ahead_tells_its_standby_before_it_closes)
 {
     reach_protected(false);
     sleeps(900);
@@ -364,7 +363,7 @@ TALE(a_primary_whose_clock_ran_ahead_tells_its_standby_before_it_closes)
 }
 
 /* A partition held HANDOVER back until the right had ended; what came behind it brought the right again. */
-TALE(a_handover_that_came_late_is_taken)
+TEST(a_handover_that_came_late_is_taken)
 {
     reach_ready(false);
     uint64_t before = t.sent;
@@ -382,7 +381,7 @@ TALE(a_handover_that_came_late_is_taken)
 }
 
 /* What the ports still held was executed, and no turn of the lanes told of it. */
-TALE(who_goes_on_after_a_handover_has_what_was_drained)
+TEST(who_goes_on_after_a_handover_has_what_was_drained)
 {
     reach_protected(false);
     EVENT(.kind = FT_EV_REQUEST, .request = FT_REQUEST_HANDOVER);
@@ -394,7 +393,7 @@ TALE(who_goes_on_after_a_handover_has_what_was_drained)
 }
 
 /* It was read after 45 ms of silence, and came 5 ms after the last word. */
-TALE(what_is_read_late_puts_silence_off_by_when_it_came)
+TEST(what_is_read_late_puts_silence_off_by_when_it_came)
 {
     uint64_t came;
 
@@ -454,7 +453,7 @@ static void reach_solo(void)
     is(FT_SOLO);
 }
 
-TALE(two_empty_members_wait_for_the_arbiter)
+TEST(two_empty_members_wait_for_the_arbiter)
 {
     begin(0);
     connects();
@@ -481,7 +480,7 @@ static void begin_strict(void)
 }
 
 /* Their files have a view and no name: it is of no shard that the arbiter knows, however late it is. */
-TALE(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
+TEST(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
 {
     const struct ft_members nameless = {{0, 0}, {"left", "right"}},
                             kept_members = {{7, 8}, {"third", "with"}};
@@ -513,7 +512,7 @@ TALE(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept)
 }
 
 /* The shard was deleted and made again with other nodes, and these two are back with their old files. */
-TALE(the_arbiter_of_another_shard_lets_nobody_begin)
+TEST(the_arbiter_of_another_shard_lets_nobody_begin)
 {
     const struct ft_members made_again = {{9, 9}, {"third", "with"}};
 
@@ -535,7 +534,7 @@ TALE(the_arbiter_of_another_shard_lets_nobody_begin)
     }
 }
 
-TALE(another_shards_node_is_refused_before_its_view_is_believed)
+TEST(another_shards_node_is_refused_before_its_view_is_believed)
 {
     begin(1);
     t.hello.members.shard[1] = 9;
@@ -547,7 +546,7 @@ TALE(another_shards_node_is_refused_before_its_view_is_believed)
     assert_false(t.core.peer.known);
 }
 
-TALE(a_primary_gets_another_standby)
+TEST(a_primary_gets_another_standby)
 {
     reach_solo();
     take_in("third", NULL);
@@ -571,7 +570,7 @@ TALE(a_primary_gets_another_standby)
     assert_int_equal(t.core.peer.incarnation, 0); /* no notice of the old one's death counts */
 }
 
-TALE(a_view_that_the_arbiter_refuses_does_not_begin)
+TEST(a_view_that_the_arbiter_refuses_does_not_begin)
 {
     reach_solo();
     take_in("third", NULL);
@@ -582,7 +581,7 @@ TALE(a_view_that_the_arbiter_refuses_does_not_begin)
     assert_non_null(strstr(t.core.repair.outcome, "view 9"));
 }
 
-TALE(a_node_that_is_no_member_says_so)
+TEST(a_node_that_is_no_member_says_so)
 {
     begin(0);
     t.config.members = others;
@@ -595,7 +594,7 @@ TALE(a_node_that_is_no_member_says_so)
 }
 
 /* A word of view 9 counts by who says it: one of its members; and not an old hello of one. */
-TALE(who_hears_of_a_later_view_is_removed)
+TEST(who_hears_of_a_later_view_is_removed)
 {
     reach_solo();
     loses(FT_LOST_ERROR);
@@ -612,7 +611,7 @@ TALE(who_hears_of_a_later_view_is_removed)
 }
 
 /* A spare that waits is one thing, a node that was removed and has not learnt it another. */
-TALE(who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare)
+TEST(who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare)
 {
     struct ft_message hello = {.type = FT_MSG_HELLO, .state = FT_JOINING, .name = "third", .joins = 1};
 
@@ -633,7 +632,7 @@ TALE(who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare)
 }
 
 /* Neither its state nor its word to people changes by a node that is not its peer. */
-TALE(another_node_that_differs_keeps_it_from_nothing)
+TEST(another_node_that_differs_keeps_it_from_nothing)
 {
     begin(0);
     connects();
@@ -657,7 +656,7 @@ TALE(another_node_that_differs_keeps_it_from_nothing)
 }
 
 /* And a blank node believes no view but one that a primary offers that is alone. */
-TALE(a_blank_node_believes_an_offer_alone)
+TEST(a_blank_node_believes_an_offer_alone)
 {
     struct ft_message offer = {
         .type = FT_MSG_SNAPSHOT_BEGIN, .state = FT_DEGRADED, .view = 6, .members = ours};
@@ -705,7 +704,7 @@ static void repair_refused(const char *text)
 }
 
 /* It may have taken over, and have another standby of its own by now. */
-TALE(time_does_not_release_a_strict_standby)
+TEST(time_does_not_release_a_strict_standby)
 {
     begin_strict();
     take_in("third", NULL);
@@ -720,7 +719,7 @@ TALE(time_does_not_release_a_strict_standby)
     view_2_begins_with("third");
 }
 
-TALE(only_the_other_member_can_be_lost_and_not_while_it_answers)
+TEST(only_the_other_member_can_be_lost_and_not_while_it_answers)
 {
     begin_strict();
     take_in("third", "right");
@@ -738,7 +737,7 @@ TALE(only_the_other_member_can_be_lost_and_not_while_it_answers)
 }
 
 /* Its machine may have been lost with its disk after it took over: a person knows. */
-TALE(a_blank_standby_of_a_strict_pair_waits_for_a_person)
+TEST(a_blank_standby_of_a_strict_pair_waits_for_a_person)
 {
     begin_strict();
     loses(FT_LOST_ERROR);
@@ -758,7 +757,7 @@ TALE(a_blank_standby_of_a_strict_pair_waits_for_a_person)
     did(FT_ACT_CUT);
 }
 
-TALE(a_strict_primary_asks_its_standby_to_give_up)
+TEST(a_strict_primary_asks_its_standby_to_give_up)
 {
     begin_strict();
     take_in("third", NULL);
@@ -770,7 +769,7 @@ TALE(a_strict_primary_asks_its_standby_to_give_up)
 }
 
 /* One of two empty members may have been lost with its disk after it took over. */
-TALE(an_empty_strict_node_does_not_begin_beside_a_blank_one)
+TEST(an_empty_strict_node_does_not_begin_beside_a_blank_one)
 {
     tale_begin(0, 3, true);
     t.config.members = ours;
@@ -818,7 +817,7 @@ static void suspects_after(unsigned ms)
     because("silence");
 }
 
-TALE(three_times_the_longest_silence)
+TEST(three_times_the_longest_silence)
 {
     reach_listening();
     primary_speaks(1, 15);
@@ -836,7 +835,7 @@ static void both_speak(void)
     }
 }
 
-TALE(both_that_end_at_once_are_judged_by_the_measure)
+TEST(both_that_end_at_once_are_judged_by_the_measure)
 {
     reach_listening();
     both_speak();
@@ -846,7 +845,7 @@ TALE(both_that_end_at_once_are_judged_by_the_measure)
 }
 
 /* A standby that gets its processor every 8 ms takes over all the same. */
-TALE(gaps_delay_to_detect_ms_at_most)
+TEST(gaps_delay_to_detect_ms_at_most)
 {
     reach_listening();
     primary_speaks(200, 5);
@@ -866,7 +865,7 @@ static void reach_takeover(void)
     assert_int_equal(t.core.silence.false_takeovers, 0);
 }
 
-TALE(a_primary_that_speaks_again_soon_had_not_failed)
+TEST(a_primary_that_speaks_again_soon_had_not_failed)
 {
     reach_takeover();
     waits(9);
@@ -883,7 +882,7 @@ TALE(a_primary_that_speaks_again_soon_had_not_failed)
     assert_int_equal(t.core.silence.false_takeovers, 1);
 }
 
-TALE(one_that_speaks_again_late_had_failed)
+TEST(one_that_speaks_again_late_had_failed)
 {
     reach_takeover();
     waits(20);
@@ -892,7 +891,7 @@ TALE(one_that_speaks_again_late_had_failed)
     assert_int_equal(t.core.silence.longest, 5 * FT_MS);
 }
 
-TALE(a_word_that_was_read_late_makes_no_takeover_false)
+TEST(a_word_that_was_read_late_makes_no_takeover_false)
 {
     struct ft_event event = {.kind = FT_EV_PORT_HEARTBEAT, .view = 1};
 
@@ -903,7 +902,7 @@ TALE(a_word_that_was_read_late_makes_no_takeover_false)
     assert_int_equal(t.core.silence.false_takeovers, 0);
 }
 
-TALE(its_stalls_are_forgotten_after_ten_minutes)
+TEST(its_stalls_are_forgotten_after_ten_minutes)
 {
     reach_listening();
     t.core.config.detect_most_ms = 80;
@@ -914,7 +913,7 @@ TALE(its_stalls_are_forgotten_after_ten_minutes)
     assert_int_equal(ft_core_detects(&t.core), 40 * FT_MS);
 }
 
-TALE(a_false_takeover_doubles_what_silence_has_to_be)
+TEST(a_false_takeover_doubles_what_silence_has_to_be)
 {
     reach_listening();
     t.core.config.detect_most_ms = 80;
@@ -937,7 +936,7 @@ TALE(a_false_takeover_doubles_what_silence_has_to_be)
 }
 
 /* It had failed, whatever it says now. */
-TALE(a_primary_that_slept_for_long_was_taken_over_from_rightly)
+TEST(a_primary_that_slept_for_long_was_taken_over_from_rightly)
 {
     reach_protected(false);
     t.core.config.listen_ms = 1000;
@@ -948,47 +947,4 @@ TALE(a_primary_that_slept_for_long_was_taken_over_from_rightly)
     is(FT_JOINING);
     assert_int_equal(t.core.fenced.count, 1);
     assert_int_equal(ft_core_doubled(&t.core), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_was_heard_as_another_waits_to_be_heard),
-        cmocka_unit_test(a_primary_says_in_what_its_standby_differs),
-        cmocka_unit_test(what_was_replayed_is_told_soon),
-        cmocka_unit_test(what_came_and_closed_nothing_is_answered_as_well),
-        cmocka_unit_test(what_lanes_reached_counts_before_the_event_that_tells_of_it),
-        cmocka_unit_test(a_primary_whose_clock_ran_ahead_tells_its_standby_before_it_closes),
-        cmocka_unit_test(a_handover_that_came_late_is_taken),
-        cmocka_unit_test(who_goes_on_after_a_handover_has_what_was_drained),
-        cmocka_unit_test(what_is_read_late_puts_silence_off_by_when_it_came),
-        cmocka_unit_test(two_empty_members_wait_for_the_arbiter),
-        cmocka_unit_test(a_later_view_of_no_shard_is_none_of_the_one_that_is_kept),
-        cmocka_unit_test(the_arbiter_of_another_shard_lets_nobody_begin),
-        cmocka_unit_test(another_shards_node_is_refused_before_its_view_is_believed),
-        cmocka_unit_test(a_primary_gets_another_standby),
-        cmocka_unit_test(a_view_that_the_arbiter_refuses_does_not_begin),
-        cmocka_unit_test(a_node_that_is_no_member_says_so),
-        cmocka_unit_test(who_hears_of_a_later_view_is_removed),
-        cmocka_unit_test(who_was_removed_and_says_that_it_is_a_member_is_told_from_a_spare),
-        cmocka_unit_test(another_node_that_differs_keeps_it_from_nothing),
-        cmocka_unit_test(a_blank_node_believes_an_offer_alone),
-        cmocka_unit_test(time_does_not_release_a_strict_standby),
-        cmocka_unit_test(only_the_other_member_can_be_lost_and_not_while_it_answers),
-        cmocka_unit_test(a_blank_standby_of_a_strict_pair_waits_for_a_person),
-        cmocka_unit_test(a_strict_primary_asks_its_standby_to_give_up),
-        cmocka_unit_test(an_empty_strict_node_does_not_begin_beside_a_blank_one),
-        cmocka_unit_test(three_times_the_longest_silence),
-        cmocka_unit_test(both_that_end_at_once_are_judged_by_the_measure),
-        cmocka_unit_test(gaps_delay_to_detect_ms_at_most),
-        cmocka_unit_test(a_primary_that_speaks_again_soon_had_not_failed),
-        cmocka_unit_test(one_that_speaks_again_late_had_failed),
-        cmocka_unit_test(a_word_that_was_read_late_makes_no_takeover_false),
-        cmocka_unit_test(its_stalls_are_forgotten_after_ten_minutes),
-        cmocka_unit_test(a_false_takeover_doubles_what_silence_has_to_be),
-        cmocka_unit_test(a_primary_that_slept_for_long_was_taken_over_from_rightly),
-    };
-
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("core", tests, NULL, NULL);
 }

@@ -16,7 +16,7 @@ static void look(struct nd_counts *c, enum ft_state state, uint64_t lost)
     tell_lost_events(c, &s);
 }
 
-static void a_loss_has_a_beginning_and_an_end(void **state)
+TEST(a_loss_has_a_beginning_and_an_end)
 {
     struct nd_counts c = {
         .config = &config, .counted[1] = &flow_log, .counters[0][1] = counters, .table_count = 0};
@@ -40,11 +40,4 @@ static void a_loss_has_a_beginning_and_an_end(void **state)
     assert_false(c.log_said.loses);
     look(&c, FT_SOLO, 0); /* of a chain that was changed */
     assert_true(!c.log_said.loses && c.log_said.lost == 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_loss_has_a_beginning_and_an_end)};
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -211,17 +211,17 @@ static void check_death(const struct stream *s)
     }
 }
 
-static void each_death_is_told_by_nf_and_packet(void **state)
+TEST(each_death_is_told_by_nf_and_packet)
 {
     check_death(&logged);
 }
 
-static void without_a_log_the_frames_are_those_that_nfs_left(void **state)
+TEST(without_a_log_the_frames_are_those_that_nfs_left)
 {
     check_death(&unlogged);
 }
 
-static void by_deltas_frames_are_as_they_came_in(void **state)
+TEST(by_deltas_frames_are_as_they_came_in)
 {
     check_death(&by_deltas);
     check_death(&by_deltas_whole);
@@ -240,7 +240,7 @@ static void die_of_a_command(void)
     crash_turns(2);
 }
 
-static void a_command_that_kills_is_told(void **state)
+TEST(a_command_that_kills_is_told)
 {
     static const struct {
         const char *text, *doing;
@@ -278,7 +278,7 @@ static void be_killed(void)
     raise(SIGKILL);
 }
 
-static void a_kill_leaves_a_short_report_and_no_notice(void **state)
+TEST(a_kill_leaves_a_short_report_and_no_notice)
 {
     char path[ND_CRASH_PATH];
     json_t *report;
@@ -315,7 +315,7 @@ static void die_together(void)
     die_of_a_packet();
 }
 
-static void two_threads_that_fault_end_the_process_once(void **state)
+TEST(two_threads_that_fault_end_the_process_once)
 {
     crash_begin(NULL);
     assert_true(WTERMSIG(crash_run(die_together)) == SIGSEGV);
@@ -336,7 +336,7 @@ static unsigned directories(void)
     return count;
 }
 
-static void the_newest_directories_are_kept(void **state)
+TEST(the_newest_directories_are_kept)
 {
     char path[ND_CRASH_PATH];
 
@@ -386,7 +386,7 @@ static void die_of_a_known_flow(void)
 
 /* The fingerprint is that of the frame as it came, and as the other node will see it: nothing of it lies in
  * the log, and of one death the NF has put another address in. */
-static void what_its_session_tells_is_known_again(void **state)
+TEST(what_its_session_tells_is_known_again)
 {
     static const unsigned deadly[] = {0, 2, 4, REWRITES};
     static char file[1 << 18];
@@ -432,7 +432,7 @@ static void leave(void)
 }
 
 /* As a library does that an NF calls: without a word its successor would take the same packet in. */
-static void a_lane_that_ends_the_process_has_crashed(void **state)
+TEST(a_lane_that_ends_the_process_has_crashed)
 {
     int how;
 
@@ -444,18 +444,4 @@ static void a_lane_that_ends_the_process_has_crashed(void **state)
     crash_end(NULL);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_lane_that_ends_the_process_has_crashed),
-        cmocka_unit_test(each_death_is_told_by_nf_and_packet),
-        cmocka_unit_test(without_a_log_the_frames_are_those_that_nfs_left),
-        cmocka_unit_test(by_deltas_frames_are_as_they_came_in),
-        cmocka_unit_test(a_command_that_kills_is_told),
-        cmocka_unit_test(a_kill_leaves_a_short_report_and_no_notice),
-        cmocka_unit_test(two_threads_that_fault_end_the_process_once),
-        cmocka_unit_test(the_newest_directories_are_kept),
-        cmocka_unit_test(what_its_session_tells_is_known_again),
-    };
-    return cmocka_run_group_tests(tests, NULL, crash_clean);
-}
+TESTS_SHARE(NULL, crash_clean)

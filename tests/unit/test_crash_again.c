@@ -121,7 +121,7 @@ static const char *text_of(const char *part, const char *name)
     return text ? text : "";
 }
 
-static void each_death_is_died_again(void **state)
+TEST(each_death_is_died_again)
 {
     char path[ND_CRASH_PATH];
 
@@ -143,7 +143,7 @@ static void each_death_is_died_again(void **state)
     }
 }
 
-static void commands_too(void **state)
+TEST(commands_too)
 {
     static const char *const texts[] = {"set crasher die=set", "clear crasher", "set crasher die=show"},
                              *const doing[] = {"set", "clear", "show"};
@@ -159,7 +159,7 @@ static void commands_too(void **state)
 }
 
 /* The recording is executed to what ended, and tells of what did not. */
-static void the_log_tells_of_the_end(void **state)
+TEST(the_log_tells_of_the_end)
 {
     char path[ND_CRASH_PATH], dir[320];
     const struct nd_log_options o = {.config = pair, .paths = {dir}, .json = true};
@@ -194,7 +194,7 @@ static void change_report(const char *path, const char *name, json_t *value)
     json_decref(report);
 }
 
-static void another_death_is_not_this_one(void **state)
+TEST(another_death_is_not_this_one)
 {
     char path[ND_CRASH_PATH];
 
@@ -214,7 +214,7 @@ static void another_death_is_not_this_one(void **state)
     assert_int_equal(crash_again(path), 65);
 }
 
-static void without_a_recording_the_state_is_a_fresh_one(void **state)
+TEST(without_a_recording_the_state_is_a_fresh_one)
 {
     char path[ND_CRASH_PATH], line[400];
 
@@ -227,14 +227,4 @@ static void without_a_recording_the_state_is_a_fresh_one(void **state)
     assert_string_equal(text_of("here", "nf"), "crasher");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_death_is_died_again),
-        cmocka_unit_test(commands_too),
-        cmocka_unit_test(the_log_tells_of_the_end),
-        cmocka_unit_test(another_death_is_not_this_one),
-        cmocka_unit_test(without_a_recording_the_state_is_a_fresh_one),
-    };
-    return cmocka_run_group_tests(tests, NULL, crash_clean);
-}
+TESTS_SHARE(NULL, crash_clean)

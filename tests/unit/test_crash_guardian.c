@@ -66,7 +66,7 @@ static void listen_as_peer(void)
     port = ntohs(at.sin_port);
 }
 
-static void the_peer_hears_of_what_before_it_hears_that(void **state)
+TEST(the_peer_hears_of_what_before_it_hears_that)
 {
     struct ft_crash_notice crash;
     struct ft_datagram death;
@@ -89,7 +89,7 @@ static void the_peer_hears_of_what_before_it_hears_that(void **state)
     crash_end(NULL);
 }
 
-static void of_one_that_is_killed_it_hears_the_death_alone(void **state)
+TEST(of_one_that_is_killed_it_hears_the_death_alone)
 {
     struct ft_datagram death;
     uint8_t bytes[FT_CRASH_BYTES];
@@ -161,7 +161,7 @@ static bool wait_for_report(const char *state, unsigned expected, int ms)
     return false;
 }
 
-static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
+TEST(the_reporter_tells_of_every_end_but_an_orderly_one)
 {
     char dir[300], line[400];
 
@@ -182,7 +182,7 @@ static void the_reporter_tells_of_every_end_but_an_orderly_one(void **state)
 
 /* A clock that was set back: what is there is called newer than what is written now. And one of the names is
  * a link to somebody else's directory. */
-static void the_own_directory_and_those_elsewhere_stay(void **state)
+TEST(the_own_directory_and_those_elsewhere_stay)
 {
     const char *dir = help_config_dir();
     char line[2000];
@@ -256,7 +256,7 @@ static void read_end(struct lg_recording *r, unsigned serial)
     fail_msg("%s does not say how its node ended: %s", file, why.text);
 }
 
-static void the_recording_says_how_its_node_ended(void **state)
+TEST(the_recording_says_how_its_node_ended)
 {
     static const struct {
         void (*end)(struct nd_crash *crash);
@@ -288,14 +288,4 @@ static void the_recording_says_how_its_node_ended(void **state)
     crash_end(NULL);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_peer_hears_of_what_before_it_hears_that),
-        cmocka_unit_test(of_one_that_is_killed_it_hears_the_death_alone),
-        cmocka_unit_test(the_reporter_tells_of_every_end_but_an_orderly_one),
-        cmocka_unit_test(the_own_directory_and_those_elsewhere_stay),
-        cmocka_unit_test(the_recording_says_how_its_node_ended),
-    };
-    return cmocka_run_group_tests(tests, NULL, crash_clean);
-}
+TESTS_SHARE(NULL, crash_clean)

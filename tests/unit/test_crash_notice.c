@@ -34,7 +34,7 @@ static const uint8_t golden[] = {
     0xdc, 0x14, 0xc9, 0x01, 0x4a, 0xfe, 0x0d, 0xf8, 0x14, 0xf8, 0x24, 0x8f, 0x9f, 0x37, 0xd3, 0x71,
 };
 
-static void its_bytes_are_for_ever(void **state)
+TEST(its_bytes_are_for_ever)
 {
     uint8_t out[FT_CRASH_BYTES];
     struct ft_crash_notice back;
@@ -45,7 +45,7 @@ static void its_bytes_are_for_ever(void **state)
     assert_memory_equal(&back, &notice, sizeof(back));
 }
 
-static void another_length_or_byte_is_refused(void **state)
+TEST(another_length_or_byte_is_refused)
 {
     uint8_t bytes[sizeof(golden) + 16] = {0};
     struct ft_crash_notice back;
@@ -131,7 +131,7 @@ static void bytes_behind_a_name(struct ft_crash_notice *n)
     n->nf[20] = 'x';
 }
 
-static void a_peer_that_lies_is_refused(void **state)
+TEST(a_peer_that_lies_is_refused)
 {
     assert_int_equal(decode_changed(no_lane), 0);
     assert_int_equal(decode_changed(no_signal), FT_EMALFORMED);
@@ -148,7 +148,7 @@ static void a_peer_that_lies_is_refused(void **state)
 }
 
 /* A program that does not know it refuses it, and goes by the death notice. */
-static void who_does_not_know_it_takes_it_for_no_datagram(void **state)
+TEST(who_does_not_know_it_takes_it_for_no_datagram)
 {
     struct ft_datagram other;
 
@@ -156,7 +156,7 @@ static void who_does_not_know_it_takes_it_for_no_datagram(void **state)
 }
 
 /* Of a node that lives nothing is told but what it drops, and until when. */
-static void one_that_lives_says_what_it_drops(void **state)
+TEST(one_that_lives_says_what_it_drops)
 {
     static const struct ft_crash_notice lives = {.lane = FT_CRASH_NO_LANE,
                                                  .burst = 60000,
@@ -185,16 +185,4 @@ static void one_that_lives_says_what_it_drops(void **state)
     assert_int_equal(ft_crash_notice_decode(out, ft_crash_notice_encode(&nothing, &key, out), &key, &back),
                      0);
     assert_memory_equal(&back, &nothing, sizeof(back));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_that_lives_says_what_it_drops),
-        cmocka_unit_test(its_bytes_are_for_ever),
-        cmocka_unit_test(another_length_or_byte_is_refused),
-        cmocka_unit_test(a_peer_that_lies_is_refused),
-        cmocka_unit_test(who_does_not_know_it_takes_it_for_no_datagram),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-#define TEST(f) cmocka_unit_test(f)
-#define N       3u
+#define N 3u
 
 static uint8_t frame[N][64];
 static struct nf_packet packets[N];
@@ -40,7 +39,7 @@ static uint32_t find(uint64_t one, uint64_t two, uint64_t three)
     return told.found;
 }
 
-static void a_packet_or_what_is_in_it_is_found(void **state)
+TEST(a_packet_or_what_is_in_it_is_found)
 {
     assert_int_equal(find(1, 2, address(&packets[1])), 2);
     assert_int_equal(find(1, address(&packets[1].saddr), 3), 2);
@@ -49,28 +48,17 @@ static void a_packet_or_what_is_in_it_is_found(void **state)
 }
 
 /* The source address of the one before is still in a register: an NF looked it up in a map. */
-static void what_is_left_of_one_before_names_no_packet(void **state)
+TEST(what_is_left_of_one_before_names_no_packet)
 {
     assert_int_equal(find(address(&packets[0].saddr), address(&packets[1]), 0), 2);
     assert_int_equal(find(address(frame[0]), 0, address(&packets[1])), 2);
 }
 
-static void its_place_in_the_list_decides(void **state)
+TEST(its_place_in_the_list_decides)
 {
     assert_int_equal(find(address(&packets[0]), address(&packets[1]), 0), 3);
     assert_int_equal(find(address(&packets[0]), address(&packets[1]), address(&list[1])), 2);
     assert_int_equal(find(address(frame[0]), address(frame[1]), address(&list[1])), 2);
     assert_int_equal(find(0, 0, address(&list[1])), 2);
     assert_int_equal(find(address(&packets[0]), 0, address(&list[1])), 1); /* or else it says nothing */
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_packet_or_what_is_in_it_is_found),
-        TEST(what_is_left_of_one_before_names_no_packet),
-        TEST(its_place_in_the_list_decides),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,7 +82,7 @@ static long encode(void)
     return len;
 }
 
-static void what_is_encoded_comes_back(void **state)
+TEST(what_is_encoded_comes_back)
 {
     struct ft_fault fault;
     uint64_t held = 0, runs = 0;
@@ -103,7 +103,7 @@ static void what_is_encoded_comes_back(void **state)
     assert_true(held > 10000 && runs > 1000000);
 }
 
-static void outputs_that_the_standby_can_make_itself_cost_little(void **state)
+TEST(outputs_that_the_standby_can_make_itself_cost_little)
 {
     long with, without = 0;
 
@@ -120,7 +120,7 @@ static void outputs_that_the_standby_can_make_itself_cost_little(void **state)
     assert_in_range(with - without, 800, 800 * 4);
 }
 
-static void each_truncated_or_damaged_chunk_is_refused(void **state)
+TEST(each_truncated_or_damaged_chunk_is_refused)
 {
     struct ft_fault fault;
     long len;
@@ -142,7 +142,7 @@ static void each_truncated_or_damaged_chunk_is_refused(void **state)
         assert_int_equal(ft_chunk_decode(wire, (size_t)len, CHUNK_LINES, chunk_back, cap, &fault), FT_EFULL);
 }
 
-static void the_bytes_are_those_of_the_golden_file(void **state)
+TEST(the_bytes_are_those_of_the_golden_file)
 {
     static uint8_t golden[4096];
     FILE *file;
@@ -165,7 +165,7 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
 }
 
 /* A chunk is for a peer of release 0.2 what it was. */
-static void the_version_before_has_its_bytes(void **state)
+TEST(the_version_before_has_its_bytes)
 {
     static uint8_t golden[4096];
     FILE *file = fopen("tests/golden/delta-v3.bin", "rb");
@@ -227,7 +227,7 @@ static void runs_that_fall(void *arg)
     encode();
 }
 
-static void what_must_not_be_written_aborts(void **state)
+TEST(what_must_not_be_written_aborts)
 {
     assert_dies_by(SIGABRT, record_with_the_flag, NULL, NULL);
     assert_dies_by(SIGABRT, chunk_without_the_flag, NULL, NULL);
@@ -292,7 +292,7 @@ static void put_run(uint64_t line, uint32_t count, uint32_t flags)
     head[LINES] = forge.body_len;
 }
 
-static void impossible_heads_are_refused_by_name(void **state)
+TEST(impossible_heads_are_refused_by_name)
 {
     plain_head();
     forge_good();
@@ -329,7 +329,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     forge_good();
 }
 
-static void impossible_lines_are_refused_by_name(void **state)
+TEST(impossible_lines_are_refused_by_name)
 {
     plain_head();
     put_run(10, 2, 0);
@@ -381,7 +381,7 @@ static void one_output_with_bytes(void)
     forge_good();
 }
 
-static void an_output_is_read_as_it_was_written(void **state)
+TEST(an_output_is_read_as_it_was_written)
 {
     const struct ft_chunk_output *o;
 
@@ -396,7 +396,7 @@ static void an_output_is_read_as_it_was_written(void **state)
     assert_memory_equal(o + 1, "abc\0\0\0\0\0", 8);
 }
 
-static void an_output_is_refused_by_the_number_that_is_wrong(void **state)
+TEST(an_output_is_refused_by_the_number_that_is_wrong)
 {
     one_output_with_bytes();
     forge.body_len--;
@@ -427,7 +427,7 @@ static void an_output_is_refused_by_the_number_that_is_wrong(void **state)
     }
 }
 
-static void outputs_whose_numbers_go_back_are_refused(void **state)
+TEST(outputs_whose_numbers_go_back_are_refused)
 {
     /* A number wraps around to one that was there. */
     one_output(40);
@@ -446,7 +446,7 @@ static void outputs_whose_numbers_go_back_are_refused(void **state)
     forge_refused(FT_EMALFORMED, "output 1 is of burst 11, expected one after 11, at most 19");
 }
 
-static void outputs_of_impossible_lengths_are_refused(void **state)
+TEST(outputs_of_impossible_lengths_are_refused)
 {
     one_output(40); /* 9217 bytes: (9217 - 14) << 4 is 147248, b0 fe 08, and 3 */
     FORGE_PUT(0xb3, 0xfe, 0x08, 0, 1);
@@ -456,24 +456,4 @@ static void outputs_of_impossible_lengths_are_refused(void **state)
     one_output(40);
     FORGE_PUT(0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0, 1, 0, 0, 0);
     forge_refused(FT_EMALFORMED, "expected an output");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_encoded_comes_back),
-        cmocka_unit_test(outputs_that_the_standby_can_make_itself_cost_little),
-        cmocka_unit_test(each_truncated_or_damaged_chunk_is_refused),
-        cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
-        cmocka_unit_test(the_version_before_has_its_bytes),
-        cmocka_unit_test(what_must_not_be_written_aborts),
-        cmocka_unit_test(impossible_heads_are_refused_by_name),
-        cmocka_unit_test(impossible_lines_are_refused_by_name),
-        cmocka_unit_test(an_output_is_read_as_it_was_written),
-        cmocka_unit_test(an_output_is_refused_by_the_number_that_is_wrong),
-        cmocka_unit_test(outputs_whose_numbers_go_back_are_refused),
-        cmocka_unit_test(outputs_of_impossible_lengths_are_refused),
-    };
-
-    return cmocka_run_group_tests_name("delta", tests, NULL, NULL);
 }

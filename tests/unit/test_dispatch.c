@@ -65,7 +65,7 @@ static unsigned lane_of(uint32_t from, uint16_t from_port, uint32_t to, uint16_t
     return lane_in(NF_OF_FLOW, NF_INSIDE, &(struct ends){from, to, from_port, to_port, more}, lanes);
 }
 
-static void both_directions_of_a_flow_go_to_one_lane(void **state)
+TEST(both_directions_of_a_flow_go_to_one_lane)
 {
     unsigned seen[5] = {0};
 
@@ -101,7 +101,7 @@ static uint32_t toeplitz(const uint8_t *in, unsigned len)
     return hash;
 }
 
-static void network_cards_compute_the_same_lane(void **state)
+TEST(network_cards_compute_the_same_lane)
 {
     for (uint32_t i = 1; i < 5000; i++) {
         uint32_t from = i * 2654435761u, to = i * 40503u * 65537u;
@@ -116,14 +116,14 @@ static void network_cards_compute_the_same_lane(void **state)
     }
 }
 
-static void fragments_go_by_addresses(void **state)
+TEST(fragments_go_by_addresses)
 {
     for (uint16_t port = 1000; port < 1100; port++)
         assert_int_equal(lane_of(0x0a000001, port, 0xc6336401, 443, true, 16),
                          lane_of(0xc6336401, 7, 0x0a000001, 9, true, 16));
 }
 
-static void an_address_has_one_lane_whichever_way_its_packets_go(void **state)
+TEST(an_address_has_one_lane_whichever_way_its_packets_go)
 {
     unsigned seen[16] = {0};
 
@@ -174,7 +174,7 @@ static unsigned lane_of_ipv6(enum nf_scope scope, enum nf_side side, uint32_t fr
     return nf_lane_of(&p, scope, lanes);
 }
 
-static void ipv6_has_lanes_of_its_own_hash(void **state)
+TEST(ipv6_has_lanes_of_its_own_hash)
 {
     unsigned seen[4] = {0};
 
@@ -191,7 +191,7 @@ static void ipv6_has_lanes_of_its_own_hash(void **state)
 }
 
 /* A router's "time exceeded" about a UDP packet. */
-static void an_icmp_error_goes_to_the_flow_that_it_is_about(void **state)
+TEST(an_icmp_error_goes_to_the_flow_that_it_is_about)
 {
     for (uint16_t port = 1000; port < 1100; port++) {
         uint8_t frame[70] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0};
@@ -215,7 +215,7 @@ static void an_icmp_error_goes_to_the_flow_that_it_is_about(void **state)
 }
 
 /* The same of IPv6. */
-static void an_icmpv6_error_goes_to_the_flow_that_it_is_about(void **state)
+TEST(an_icmpv6_error_goes_to_the_flow_that_it_is_about)
 {
     for (uint32_t i = 1; i < 100; i++) {
         uint8_t frame[110] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 56, 58, 64};
@@ -234,7 +234,7 @@ static void an_icmpv6_error_goes_to_the_flow_that_it_is_about(void **state)
     }
 }
 
-static void what_has_no_addresses_is_lane_0s(void **state)
+TEST(what_has_no_addresses_is_lane_0s)
 {
     uint8_t frame[LEN] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 2, 8, 6};
     struct nf_packet p = {.data = frame, .len = LEN, .have = LEN};
@@ -249,7 +249,7 @@ static enum nf_scope as_configured(const void *config)
     return *(const enum nf_scope *)config;
 }
 
-static void nfs_that_cannot_agree_are_refused(void **state)
+TEST(nfs_that_cannot_agree_are_refused)
 {
     static const struct nf_module first = {.name = "first", .scope = as_configured},
                                   second = {.name = "second", .scope = as_configured},
@@ -275,21 +275,4 @@ static void nfs_that_cannot_agree_are_refused(void **state)
     assert_int_equal(nf_chain_scope(&chain, 2, &scope, &fault), FT_EINVAL);
     assert_string_equal(fault.text,
                         "second: its state is of every packet, as it is set here, expected 1 lane, not 2");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_directions_of_a_flow_go_to_one_lane),
-        cmocka_unit_test(network_cards_compute_the_same_lane),
-        cmocka_unit_test(fragments_go_by_addresses),
-        cmocka_unit_test(an_address_has_one_lane_whichever_way_its_packets_go),
-        cmocka_unit_test(ipv6_has_lanes_of_its_own_hash),
-        cmocka_unit_test(an_icmp_error_goes_to_the_flow_that_it_is_about),
-        cmocka_unit_test(an_icmpv6_error_goes_to_the_flow_that_it_is_about),
-        cmocka_unit_test(what_has_no_addresses_is_lane_0s),
-        cmocka_unit_test(nfs_that_cannot_agree_are_refused),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

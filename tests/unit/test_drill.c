@@ -117,7 +117,7 @@ static void judge(const char *line)
     judge_fenced(&drill_under_test, 0, &drill_run);
 }
 
-static void a_release_before_the_takeover_is_allowed(void **state)
+TEST(a_release_before_the_takeover_is_allowed)
 {
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":4960010000,\"dropped\":7}}"
           "\n");
@@ -128,7 +128,7 @@ static void a_release_before_the_takeover_is_allowed(void **state)
     assert_int_equal(drill_run.fenced_dropped, 7);
 }
 
-static void a_release_after_the_takeover_fails_the_run(void **state)
+TEST(a_release_after_the_takeover_fails_the_run)
 {
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":5002500000,\"last_sent_ns\":5002510000,\"dropped\":0}}"
           "\n");
@@ -137,7 +137,7 @@ static void a_release_after_the_takeover_fails_the_run(void **state)
 }
 
 /* Checked before it was stopped, the send returned when it was woken: allowed, and told. */
-static void one_burst_in_flight_is_allowed_and_told(void **state)
+TEST(one_burst_in_flight_is_allowed_and_told)
 {
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":4960000000,\"last_sent_ns\":5500000000,\"dropped\":0}}"
           "\n");
@@ -146,14 +146,14 @@ static void one_burst_in_flight_is_allowed_and_told(void **state)
     assert_true(drill_run.burst_in_flight);
 }
 
-static void a_node_that_released_nothing_is_no_failure(void **state)
+TEST(a_node_that_released_nothing_is_no_failure)
 {
     judge("{\"fenced\":{\"view\":4,\"last_release_ns\":0,\"last_sent_ns\":0,\"dropped\":0}}\n");
     assert_string_equal(drill_run.failure, "");
     assert_true(drill_run.fenced_before_ms < 0);
 }
 
-static void a_status_without_a_number_fails_the_run(void **state)
+TEST(a_status_without_a_number_fails_the_run)
 {
     judge("{\"fenced\":{\"view\":4,\"last_sent_ns\":0,\"dropped\":0}}\n");
     assert_string_equal(drill_run.failure, "a node's status has no number \"last_release_ns\"");
@@ -165,7 +165,7 @@ static void a_status_without_a_number_fails_the_run(void **state)
     assert_string_equal(drill_run.failure, "a does not answer after it was fenced");
 }
 
-static void a_takeover_without_its_fields_fails_the_run(void **state)
+TEST(a_takeover_without_its_fields_fails_the_run)
 {
     drill_begin("{\"fenced\":{\"view\":4,\"last_release_ns\":1,\"last_sent_ns\":1,\"dropped\":0}}\n");
     drill_run.decided_ns = 0;
@@ -174,7 +174,7 @@ static void a_takeover_without_its_fields_fails_the_run(void **state)
 }
 
 /* A fencing of an earlier run is not this one's. */
-static void a_fencing_of_an_earlier_run_does_not_count(void **state)
+TEST(a_fencing_of_an_earlier_run_does_not_count)
 {
     drill_begin("{\"fenced\":{\"count\":1,\"view\":4}}\n");
     await_fenced(&drill_under_test, 0, &drill_run);
@@ -187,7 +187,7 @@ static void a_fencing_of_an_earlier_run_does_not_count(void **state)
 
 #define TAKEOVER(fields) "{\"role\":\"primary\",\"view\":4,\"takeover\":{" fields "}}\n"
 
-static void the_fields_of_a_takeover_are_read(void **state)
+TEST(the_fields_of_a_takeover_are_read)
 {
     drill_begin(TAKEOVER("\"reason\":\"silence\",\"suspected_ns\":4999000000,\"decided_ns\":5000000000,"
                          "\"replay_done_ns\":5000500000,\"first_release_ns\":5001000000,\"tail_emitted\":1,"
@@ -207,7 +207,7 @@ static void the_fields_of_a_takeover_are_read(void **state)
 }
 
 /* A strict successor holds: its role is all that is waited for. */
-static void a_strict_successor_is_waited_for_by_its_role(void **state)
+TEST(a_strict_successor_is_waited_for_by_its_role)
 {
     uint64_t now = ft_now();
 
@@ -222,7 +222,7 @@ static void a_strict_successor_is_waited_for_by_its_role(void **state)
 }
 
 /* The victim of such a run was hurt so long ago that nothing is waited for. */
-static void a_takeover_that_does_not_come_says_what_both_nodes_say(void **state)
+TEST(a_takeover_that_does_not_come_says_what_both_nodes_say)
 {
     drill_begin("{\"role\":\"standby\",\"state\":\"SYNCING\",\"why\":\"a resync is under way\",\"pid\":1,"
                 "\"guardian_pid\":2,\"held_packets\":7,\"view\":3}\n");
@@ -236,7 +236,7 @@ static void a_takeover_that_does_not_come_says_what_both_nodes_say(void **state)
 #define HOSTILE "</p><script>alert(1)</script>"
 
 /* Names of nodes and paths cannot hold this, what a peer says can. */
-static void what_nodes_say_is_text_in_the_report(void **state)
+TEST(what_nodes_say_is_text_in_the_report)
 {
     char path[64], page[65536];
     FILE *f;
@@ -264,7 +264,7 @@ static void what_nodes_say_is_text_in_the_report(void **state)
     assert_non_null(strstr(page, "\"failure\":\"\\u003c/p>\\u003cscript>"));
 }
 
-static void a_status_that_is_not_whole_is_malformed(void **state)
+TEST(a_status_that_is_not_whole_is_malformed)
 {
     struct ft_fault fault = {""};
     struct nd_sight sight;
@@ -305,7 +305,7 @@ static void compare(const char *const *verdicts)
     compare_within(30000, verdicts, NULL);
 }
 
-static void equal_digests_are_equal(void **state)
+TEST(equal_digests_are_equal)
 {
     static const char *const says[] = {EQUAL, NULL};
 
@@ -315,7 +315,7 @@ static void equal_digests_are_equal(void **state)
     assert_string_equal(drill_run.digest[1], "01");
 }
 
-static void digests_that_differ_are_both_told(void **state)
+TEST(digests_that_differ_are_both_told)
 {
     static const char *const says[] = {DIFFERENT, NULL};
 
@@ -326,7 +326,7 @@ static void digests_that_differ_are_both_told(void **state)
 }
 
 /* Refused while the pair resyncs: asked again. */
-static void a_refusal_is_no_difference(void **state)
+TEST(a_refusal_is_no_difference)
 {
     static const char *const says[] = {BUSY("not protected any more: the pair resyncs"), BUSY("no"), EQUAL,
                                        NULL};
@@ -338,7 +338,7 @@ static void a_refusal_is_no_difference(void **state)
     assert_int_equal(drill_node.asked, 3);
 }
 
-static void what_is_refused_to_the_end_was_not_compared(void **state)
+TEST(what_is_refused_to_the_end_was_not_compared)
 {
     static const char *const says[] = {BUSY("not protected (SOLO)"), NULL};
     uint64_t began = ft_now();
@@ -351,7 +351,7 @@ static void what_is_refused_to_the_end_was_not_compared(void **state)
     assert_true(ft_now() - began < 30000 * ND_MS);
 }
 
-static void a_node_that_cannot_be_asked_compares_nothing(void **state)
+TEST(a_node_that_cannot_be_asked_compares_nothing)
 {
     drill_begin("{}\n");
     drill_under_test.wait_ms = 100;
@@ -362,7 +362,7 @@ static void a_node_that_cannot_be_asked_compares_nothing(void **state)
 }
 
 /* A difference ends the pair before verify is told of it, and the resync makes the states equal. */
-static void a_difference_that_a_resync_removed_is_told(void **state)
+TEST(a_difference_that_a_resync_removed_is_told)
 {
     static const char *const says[] = {BUSY("not protected any more: it diverged"), BUSY("resync"), EQUAL,
                                        NULL};
@@ -392,7 +392,7 @@ static int ready(const char *line, enum nd_drill_kind kind, struct nd_sight *sig
     return error;
 }
 
-static void a_primary_elsewhere_is_known_by_its_standby(void **state)
+TEST(a_primary_elsewhere_is_known_by_its_standby)
 {
     const char *standby = NODE("standby", "READY", "{\"connected\":true,\"state\":\"PROTECTED\"}");
     struct ft_fault fault = {""};
@@ -412,7 +412,7 @@ static void a_primary_elsewhere_is_known_by_its_standby(void **state)
     assert_int_equal(ready(standby, ND_DRILL_KILL, &sight, &fault), FT_EIO);
 }
 
-static void a_standby_elsewhere_can_be_killed_and_not_watched(void **state)
+TEST(a_standby_elsewhere_can_be_killed_and_not_watched)
 {
     const char *primary = NODE("primary", "PROTECTED", "{\"connected\":true,\"state\":\"READY\"}");
     struct ft_fault fault = {""};
@@ -430,7 +430,7 @@ static void a_standby_elsewhere_can_be_killed_and_not_watched(void **state)
     assert_non_null(strstr(fault.text, "drill: { permit: true }"));
 }
 
-static void a_pair_that_is_not_protected_says_of_whom(void **state)
+TEST(a_pair_that_is_not_protected_says_of_whom)
 {
     struct ft_fault fault = {""};
     struct nd_sight sight;
@@ -441,7 +441,7 @@ static void a_pair_that_is_not_protected_says_of_whom(void **state)
 }
 
 /* Of a process that is another user's. */
-static void who_may_not_look_at_a_process_is_told_who_may(void **state)
+TEST(who_may_not_look_at_a_process_is_told_who_may)
 {
     struct ft_fault fault = {""};
     struct nd_process p;
@@ -459,32 +459,4 @@ static void who_may_not_look_at_a_process_is_told_who_may(void **state)
     assert_int_equal(status, 0);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_release_before_the_takeover_is_allowed),
-        cmocka_unit_test(a_release_after_the_takeover_fails_the_run),
-        cmocka_unit_test(one_burst_in_flight_is_allowed_and_told),
-        cmocka_unit_test(a_node_that_released_nothing_is_no_failure),
-        cmocka_unit_test(a_status_without_a_number_fails_the_run),
-        cmocka_unit_test(a_takeover_without_its_fields_fails_the_run),
-        cmocka_unit_test(the_fields_of_a_takeover_are_read),
-        cmocka_unit_test(a_strict_successor_is_waited_for_by_its_role),
-        cmocka_unit_test(a_takeover_that_does_not_come_says_what_both_nodes_say),
-        cmocka_unit_test(what_nodes_say_is_text_in_the_report),
-        cmocka_unit_test(a_status_that_is_not_whole_is_malformed),
-        cmocka_unit_test(a_fencing_of_an_earlier_run_does_not_count),
-        cmocka_unit_test(equal_digests_are_equal),
-        cmocka_unit_test(digests_that_differ_are_both_told),
-        cmocka_unit_test(a_refusal_is_no_difference),
-        cmocka_unit_test(what_is_refused_to_the_end_was_not_compared),
-        cmocka_unit_test(a_node_that_cannot_be_asked_compares_nothing),
-        cmocka_unit_test(a_difference_that_a_resync_removed_is_told),
-        cmocka_unit_test(a_primary_elsewhere_is_known_by_its_standby),
-        cmocka_unit_test(a_standby_elsewhere_can_be_killed_and_not_watched),
-        cmocka_unit_test(who_may_not_look_at_a_process_is_told_who_may),
-        cmocka_unit_test(a_pair_that_is_not_protected_says_of_whom),
-    };
-
-    return cmocka_run_group_tests(tests, drill_node_start, drill_node_stop);
-}
+TESTS_SHARE(drill_node_start, drill_node_stop)

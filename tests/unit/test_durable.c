@@ -37,7 +37,7 @@ static void assert_holds(const char *path, const char *expected)
     assert_string_equal(text, expected);
 }
 
-static void a_writer_that_fails_leaves_the_old_file(void **state)
+TEST(a_writer_that_fails_leaves_the_old_file)
 {
     struct ft_durable d;
     struct ft_fault fault = {""};
@@ -56,7 +56,7 @@ static void a_writer_that_fails_leaves_the_old_file(void **state)
     assert_holds(file, "new");
 }
 
-static void a_link_in_the_way_is_not_followed(void **state)
+TEST(a_link_in_the_way_is_not_followed)
 {
     struct ft_durable d;
     struct ft_fault fault = {""};
@@ -77,7 +77,7 @@ static void a_link_in_the_way_is_not_followed(void **state)
     assert_holds(victim, "precious");
 }
 
-static void a_full_disk_is_an_error(void **state)
+TEST(a_full_disk_is_an_error)
 {
     struct ft_fault fault = {""};
     struct ft_durable d;
@@ -92,12 +92,4 @@ static void a_full_disk_is_an_error(void **state)
     assert_int_equal(ft_durable_write("/nowhere/at/all", 0600, "x", 1, &fault), FT_EIO);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_writer_that_fails_leaves_the_old_file),
-        cmocka_unit_test(a_link_in_the_way_is_not_followed),
-        cmocka_unit_test(a_full_disk_is_an_error),
-    };
-    return cmocka_run_group_tests_name("durable", tests, begin_place, end_place);
-}
+TESTS_SHARE(begin_place, end_place)

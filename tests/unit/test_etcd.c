@@ -255,7 +255,9 @@ static const char *said(void)
     return strncmp(fault.text, server.url, len) == 0 ? fault.text + len : fault.text;
 }
 
-static void an_era_has_one_winner(void **state)
+#define WITH_SERVER(test) TEST_WITH(test, begin, tear_down)
+
+WITH_SERVER(an_era_has_one_winner)
 {
     assert_int_equal(looks(), 0);
     assert_false(kept.any);
@@ -271,7 +273,7 @@ static void an_era_has_one_winner(void **state)
     assert_string_equal(kept.winner, "a");
 }
 
-static void who_is_overtaken_looks_again(void **state)
+WITH_SERVER(who_is_overtaken_looks_again)
 {
     assert_int_equal(decides(3, 49, "a"), 0);
     server.others = 2;
@@ -283,7 +285,7 @@ static void who_is_overtaken_looks_again(void **state)
     assert_string_equal(said(), ": understudy/a-b was changed by others 5 times while it was read");
 }
 
-static void a_user_logs_in_once(void **state)
+WITH_SERVER(a_user_logs_in_once)
 {
     have_user();
     assert_int_equal(decides(3, 50, "b"), 0);
@@ -292,7 +294,7 @@ static void a_user_logs_in_once(void **state)
     assert_int_equal(server.logins, 1);
 }
 
-static void a_token_that_has_expired_is_renewed(void **state)
+WITH_SERVER(a_token_that_has_expired_is_renewed)
 {
     have_user();
     assert_int_equal(looks(), 0);
@@ -302,7 +304,7 @@ static void a_token_that_has_expired_is_renewed(void **state)
     assert_string_equal(kept.winner, "b");
 }
 
-static void a_new_token_that_is_refused_is_not_renewed(void **state)
+WITH_SERVER(a_new_token_that_is_refused_is_not_renewed)
 {
     have_user();
     assert_int_equal(looks(), 0);
@@ -325,7 +327,7 @@ static bool stops_in_midst(void *arg)
     return ++asked == 2;
 }
 
-static void a_token_stays_when_a_request_is_given_up(void **state)
+WITH_SERVER(a_token_stays_when_a_request_is_given_up)
 {
     have_user();
     nd_etcd_close(etcd);
@@ -341,7 +343,7 @@ static void a_token_stays_when_a_request_is_given_up(void **state)
 }
 
 /* Of a token that etcd cannot judge it does not answer at all. */
-static void a_token_that_gets_no_answer_goes(void **state)
+WITH_SERVER(a_token_that_gets_no_answer_goes)
 {
     have_user();
     assert_int_equal(looks(), 0);
@@ -352,7 +354,7 @@ static void a_token_that_gets_no_answer_goes(void **state)
     assert_int_equal(server.logins, 2);
 }
 
-static void what_etcd_says_of_a_login_is_said(void **state)
+WITH_SERVER(what_etcd_says_of_a_login_is_said)
 {
     have_user();
     use_password("wrong", 5, 0400);
@@ -371,7 +373,7 @@ static void what_etcd_says_of_a_login_is_said(void **state)
 }
 
 /* As an agent of a fleet, which is root's, reads what belongs to the user of its nodes. */
-static void a_password_of_another_user_counts_if_that_one_is_said(void **state)
+WITH_SERVER(a_password_of_another_user_counts_if_that_one_is_said)
 {
     have_user();
     use_password(SECRET, sizeof(SECRET) - 1, 0600);
@@ -385,7 +387,7 @@ static void a_password_of_another_user_counts_if_that_one_is_said(void **state)
     unlink(config.etcd.password_file);
 }
 
-static void a_password_that_is_none_is_not_sent(void **state)
+WITH_SERVER(a_password_that_is_none_is_not_sent)
 {
     static char long_one[300];
     const struct {
@@ -424,7 +426,7 @@ static void a_password_that_is_none_is_not_sent(void **state)
     assert_int_equal(server.logins, 0);
 }
 
-static void servers_are_asked_in_turn(void **state)
+WITH_SERVER(servers_are_asked_in_turn)
 {
     struct help_etcd second;
 
@@ -443,7 +445,7 @@ static void servers_are_asked_in_turn(void **state)
 }
 
 /* Two servers that are no cluster would each let another node go on. */
-static void servers_of_another_cluster_are_not_believed(void **state)
+WITH_SERVER(servers_of_another_cluster_are_not_believed)
 {
     struct help_etcd second;
     char expected[200];
@@ -497,7 +499,7 @@ static void let_resolve(void)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-static void a_name_that_is_not_found_keeps_nobody(void **state)
+WITH_SERVER(a_name_that_is_not_found_keeps_nobody)
 {
     resolves = resolved = false;
     config.etcd.urls = 2;
@@ -508,8 +510,6 @@ static void a_name_that_is_not_found_keeps_nobody(void **state)
     assert_string_equal(nd_etcd_server(etcd), server.url);
     let_resolve();
 }
-
-#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, begin, tear_down)
 
 /* What the arbiter's thread makes of questions that come one after the other, and of an etcd that is late. */
 
@@ -549,7 +549,7 @@ static void await_puts(unsigned puts)
 }
 
 /* Each put takes 300 ms here: its question is another one, or none any more, when it is done. */
-static void an_answer_to_an_earlier_question_is_nobodys(void **state)
+TEST_WITH(an_answer_to_an_earlier_question_is_nobodys, set_up_arbiter, tear_down_arbiter)
 {
     struct ft_era first = {3, 50}, second = {3, 51}, era = {0, 0};
     enum ft_answer answer = FT_ANSWER_NONE;
@@ -592,7 +592,7 @@ static unsigned lines(FILE *told)
 }
 
 /* A node that is alone for a day asks 43,200 times who the members are. */
-static void the_same_answer_to_a_look_is_told_once(void **state)
+TEST_WITH(the_same_answer_to_a_look_is_told_once, set_up_arbiter, tear_down_arbiter)
 {
     struct ft_question look = {.era = {3, 0}, .look = true};
     enum ft_answer answer = FT_ANSWER_NONE;
@@ -625,7 +625,7 @@ static void the_same_answer_to_a_look_is_told_once(void **state)
     fclose(told);
 }
 
-static void silence_is_an_answer_and_the_thread_asks_on(void **state)
+TEST_WITH(silence_is_an_answer_and_the_thread_asks_on, set_up_arbiter, tear_down_arbiter)
 {
     struct ft_era era = {3, 50};
     enum ft_answer answer = FT_ANSWER_NONE;
@@ -645,7 +645,7 @@ static void silence_is_an_answer_and_the_thread_asks_on(void **state)
 
 /* The server takes requests and never answers; a request that its client waited for to the end would be
  * counted. */
-static void a_question_goes_before_what_is_under_way(void **state)
+TEST_WITH(a_question_goes_before_what_is_under_way, set_up_arbiter, tear_down_arbiter)
 {
     const struct ft_era era = {3, 50}, later = {3, 51};
     int fd = help_etcd_listen(config.etcd.url[0]), of[3];
@@ -672,29 +672,4 @@ static void a_question_goes_before_what_is_under_way(void **state)
     close(fd);
 }
 
-#define WITH_ARBITER(test) cmocka_unit_test_setup_teardown(test, set_up_arbiter, tear_down_arbiter)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_SERVER(an_era_has_one_winner),
-        WITH_SERVER(who_is_overtaken_looks_again),
-        WITH_SERVER(a_user_logs_in_once),
-        WITH_SERVER(a_token_that_has_expired_is_renewed),
-        WITH_SERVER(a_new_token_that_is_refused_is_not_renewed),
-        WITH_SERVER(a_token_that_gets_no_answer_goes),
-        WITH_SERVER(a_token_stays_when_a_request_is_given_up),
-        WITH_SERVER(what_etcd_says_of_a_login_is_said),
-        WITH_SERVER(a_password_of_another_user_counts_if_that_one_is_said),
-        WITH_SERVER(a_password_that_is_none_is_not_sent),
-        WITH_SERVER(servers_are_asked_in_turn),
-        WITH_SERVER(servers_of_another_cluster_are_not_believed),
-        WITH_SERVER(a_name_that_is_not_found_keeps_nobody),
-        WITH_ARBITER(an_answer_to_an_earlier_question_is_nobodys),
-        WITH_ARBITER(the_same_answer_to_a_look_is_told_once),
-        WITH_ARBITER(silence_is_an_answer_and_the_thread_asks_on),
-        WITH_ARBITER(a_question_goes_before_what_is_under_way),
-    };
-
-    return cmocka_run_group_tests_name("etcd", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -24,7 +24,7 @@ static struct ft_fault fault;
 
 /* ---- base64 ---- */
 
-static void bytes_are_what_they_were(void **state)
+TEST(bytes_are_what_they_were)
 {
     unsigned char bytes[300], back[400];
     char text[ND_ETCD_CODED(sizeof(bytes))];
@@ -39,7 +39,7 @@ static void bytes_are_what_they_were(void **state)
     }
 }
 
-static void what_is_no_base64_is_refused(void **state)
+TEST(what_is_no_base64_is_refused)
 {
     static const char *const bad[] = {"YQ",         "YQ=",      "YQ==\n", " YQ=", "=QQQ",
                                       "Y=QQ",       "YQ==YQ==", "====",   "Y===", "YQ-_",
@@ -53,7 +53,7 @@ static void what_is_no_base64_is_refused(void **state)
 
 /* ---- logins ---- */
 
-static void a_login_is_json(void **unused)
+TEST(a_login_is_json)
 {
     char out[LOGIN_BODY_MAX], name[ND_ETCD_NAME_MAX], password[PASS_MAX];
 
@@ -66,7 +66,7 @@ static void a_login_is_json(void **unused)
     assert_int_equal(strlen(out), strlen("{\"name\":\"\",\"password\":\"\"}") + 2 * (63 + 255));
 }
 
-static void a_token_is_read(void **unused)
+TEST(a_token_is_read)
 {
     static const char *const bad[] = {
         "{" HEADER "}",
@@ -96,7 +96,7 @@ static void a_token_is_read(void **unused)
     }
 }
 
-static void a_refusal_is_said_as_far_as_it_is_text(void **unused)
+TEST(a_refusal_is_said_as_far_as_it_is_text)
 {
     static const struct {
         const char *text, *words;
@@ -141,7 +141,7 @@ static int page(const char *text, int64_t at)
     return error;
 }
 
-static void a_page_is_read(void **state)
+TEST(a_page_is_read)
 {
     assert_int_equal(page("{" HEADER ",\"kvs\":[" A "," B "],\"more\":true,\"count\":\"3\"}", 0), 0);
     assert_int_equal(revision, 9);
@@ -164,7 +164,7 @@ static void a_page_is_read(void **state)
     assert_false(more);
 }
 
-static void what_is_no_page_is_refused(void **state)
+TEST(what_is_no_page_is_refused)
 {
     static const char *const bad[] = {
         "",
@@ -218,7 +218,7 @@ static void what_is_no_page_is_refused(void **state)
 }
 
 /* It may be the last of its page, and the first of the next, whose first 255 bytes are the same. */
-static void a_key_that_is_too_long_is_passed_over(void **state)
+TEST(a_key_that_is_too_long_is_passed_over)
 {
     char bytes[300], coded_name[ND_ETCD_CODED(sizeof(bytes))], text[1000], next[ND_KEY_MAX];
     static const size_t lens[] = {255, 256, 300};
@@ -249,7 +249,7 @@ static void a_key_that_is_too_long_is_passed_over(void **state)
 }
 
 /* One more than was asked for. */
-static void a_page_has_its_limit(void **state)
+TEST(a_page_has_its_limit)
 {
     static char text[200 * (ND_STORE_PAGE + 1)];
     size_t at = 0;
@@ -271,7 +271,7 @@ static void a_page_has_its_limit(void **state)
     }
 }
 
-static void a_table_has_its_limit(void **state)
+TEST(a_table_has_its_limit)
 {
     struct nd_keys full = {.count = ND_KEYS_MAX - 1, .size = 10};
 
@@ -298,7 +298,7 @@ static int txn(const char *text)
     return error;
 }
 
-static void a_transaction_is_done_only_if_etcd_says_so(void **state)
+TEST(a_transaction_is_done_only_if_etcd_says_so)
 {
     assert_int_equal(txn("{" HEADER ",\"succeeded\":true,\"responses\":[{}]}"), 0);
     assert_true(done);
@@ -325,7 +325,7 @@ static int lease_of(const char *text, bool streamed)
     return error;
 }
 
-static void a_lease_is_read(void **state)
+TEST(a_lease_is_read)
 {
     static const char *const bad[] = {
         "{" HEADER "}",
@@ -403,7 +403,7 @@ static int end_watch(void **state)
 #define PUT(kv)     "{\"kv\":" kv "}"
 #define EVENTS(...) LINE(",\"events\":[" __VA_ARGS__ "]")
 
-static void lines_of_a_watch_are_read(void **state)
+TEST_WITH(lines_of_a_watch_are_read, begin_watch, end_watch)
 {
     static const struct {
         const char *text, *seen;
@@ -426,7 +426,7 @@ static void lines_of_a_watch_are_read(void **state)
     }
 }
 
-static void what_ends_a_watch_is_said(void **state)
+TEST_WITH(what_ends_a_watch_is_said, begin_watch, end_watch)
 {
     static const struct {
         const char *text;
@@ -454,7 +454,7 @@ static void what_ends_a_watch_is_said(void **state)
 }
 
 /* Of a line with one bad event no event is taken. */
-static void what_is_no_line_of_a_watch_is_refused(void **state)
+TEST_WITH(what_is_no_line_of_a_watch_is_refused, begin_watch, end_watch)
 {
     static const char *const bad[] = {
         "x",
@@ -489,7 +489,7 @@ static void what_is_no_line_of_a_watch_is_refused(void **state)
 }
 
 /* Every end and every bit of good answers: nothing reads past them, and a line counts whole or not at all. */
-static void damage_crashes_nothing(void **state)
+TEST_WITH(damage_crashes_nothing, begin_watch, end_watch)
 {
     static const char good[] = EVENTS(GONE("6", A64) "," PUT(A) "," PUT(B)),
                       good_page[] = "{" HEADER ",\"kvs\":[" A "," B "],\"more\":true,\"count\":\"3\"}";
@@ -525,7 +525,7 @@ static int take_one(void *arg, const char *text, size_t len, struct ft_fault *wh
 }
 
 /* Whatever pieces they come in; empty ones are none. */
-static void lines_are_taken_whole(void **state)
+TEST(lines_are_taken_whole)
 {
     static const char text[] = "one\n\ntwo, long\nthree\nrest";
     struct transfer t = {.max = sizeof(text)};
@@ -570,7 +570,7 @@ static void is_text(json_t *o, const char *expected)
     json_decref(o);
 }
 
-static void requests_are_what_etcd_takes(void **state)
+TEST(requests_are_what_etcd_takes)
 {
     static const struct nd_compare compares[] = {{"/f/a", ND_CREATED, 0}, {"/f/b", ND_CHANGED, 7}};
     static const struct nd_change changes[] = {{"/f/a", "one", 3, 12}, {"/f/b", NULL, 0, 0}};
@@ -586,32 +586,4 @@ static void requests_are_what_etcd_takes(void **state)
             "{\"request_delete_range\":{\"key\":\"" B64 "\"}}]}");
     is_text(make_watch(P, 10),
             "{\"create_request\":{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"start_revision\":\"10\"}}");
-}
-
-#define WATCH(test) cmocka_unit_test_setup_teardown(test, begin_watch, end_watch)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bytes_are_what_they_were),
-        cmocka_unit_test(what_is_no_base64_is_refused),
-        cmocka_unit_test(a_login_is_json),
-        cmocka_unit_test(a_token_is_read),
-        cmocka_unit_test(a_refusal_is_said_as_far_as_it_is_text),
-        cmocka_unit_test(a_page_is_read),
-        cmocka_unit_test(what_is_no_page_is_refused),
-        cmocka_unit_test(a_key_that_is_too_long_is_passed_over),
-        cmocka_unit_test(a_page_has_its_limit),
-        cmocka_unit_test(a_table_has_its_limit),
-        cmocka_unit_test(a_transaction_is_done_only_if_etcd_says_so),
-        cmocka_unit_test(a_lease_is_read),
-        WATCH(lines_of_a_watch_are_read),
-        WATCH(what_ends_a_watch_is_said),
-        WATCH(what_is_no_line_of_a_watch_is_refused),
-        WATCH(damage_crashes_nothing),
-        cmocka_unit_test(lines_are_taken_whole),
-        cmocka_unit_test(requests_are_what_etcd_takes),
-    };
-
-    return cmocka_run_group_tests_name("etcd_answers", tests, NULL, NULL);
 }

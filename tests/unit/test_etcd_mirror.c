@@ -53,7 +53,7 @@ static int end(void **state)
     return 0;
 }
 
-#define REAL(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define REAL(test) TEST_WITH(test, begin, end)
 
 static const struct nd_mirror_status *now(void)
 {
@@ -155,7 +155,7 @@ static unsigned change_some(uint64_t *chance)
     return n;
 }
 
-static void a_mirror_is_the_store_after_thousands_of_changes(void **state)
+REAL(a_mirror_is_the_store_after_thousands_of_changes)
 {
     uint64_t chance = 7;
     unsigned changes = 0;
@@ -176,7 +176,7 @@ static void a_mirror_is_the_store_after_thousands_of_changes(void **state)
     assert_int_equal(now()->lease, 0);
 }
 
-static void a_mirror_has_twenty_thousand_keys(void **state)
+REAL(a_mirror_has_twenty_thousand_keys)
 {
     struct nd_change changes[50];
     char name[50][64];
@@ -209,7 +209,7 @@ static bool is_readable(void)
     return poll(&fd, 1, 0) == 1;
 }
 
-static void what_changes_is_told(void **state)
+REAL(what_changes_is_told)
 {
     uint64_t serial, count, told = 0;
 
@@ -233,7 +233,7 @@ static void what_changes_is_told(void **state)
     assert_int_equal(nd_mirror_serial(mirror), serial + 1);
 }
 
-static void a_mirror_outlives_the_server(void **state)
+REAL(a_mirror_outlives_the_server)
 {
     uint64_t serial, answered;
 
@@ -259,7 +259,7 @@ static void a_mirror_outlives_the_server(void **state)
 }
 
 /* While the mirror does not hear it: the server answers elsewhere. */
-static void a_mirror_outlives_a_compaction(void **state)
+REAL(a_mirror_outlives_a_compaction)
 {
     uint16_t port = real.port;
     int64_t revision;
@@ -286,7 +286,7 @@ static void a_mirror_outlives_a_compaction(void **state)
 }
 
 /* As after a restore from a backup that knows less. */
-static void a_mirror_outlives_a_store_that_has_gone_back(void **state)
+REAL(a_mirror_outlives_a_store_that_has_gone_back)
 {
     put(P "a", "1");
     put(P "a", "2");
@@ -305,7 +305,7 @@ static void a_mirror_outlives_a_store_that_has_gone_back(void **state)
 }
 
 /* And was written to since, by those who came back sooner: its revision tells nothing. */
-static void a_mirror_outlives_a_store_that_has_gone_back_and_on(void **state)
+REAL(a_mirror_outlives_a_store_that_has_gone_back_and_on)
 {
     uint16_t port = real.port;
     int64_t revision;
@@ -333,7 +333,7 @@ static void a_mirror_outlives_a_store_that_has_gone_back_and_on(void **state)
 }
 
 /* The others are heard, of the stream and where it begins. */
-static void a_value_that_is_too_long_is_empty(void **state)
+REAL(a_value_that_is_too_long_is_empty)
 {
     ctl("put " P "long \"$(head -c 65537 /dev/zero | tr '\\0' x)\" >/dev/null");
     put(P "a", "1");
@@ -370,7 +370,7 @@ static void say(const char *value)
     DONE(nd_mirror_say(mirror, value, strlen(value), &fault));
 }
 
-static void a_key_is_there_while_its_lease_is_kept(void **state)
+REAL(a_key_is_there_while_its_lease_is_kept)
 {
     int64_t lease;
 
@@ -400,7 +400,7 @@ static void a_key_is_there_while_its_lease_is_kept(void **state)
 }
 
 /* Whoever looks at the keys may take longer than the lease lasts. */
-static void a_lease_is_kept_while_the_mirror_waits(void **state)
+REAL(a_lease_is_kept_while_the_mirror_waits)
 {
     begin_mirror(OWN);
     say("one");
@@ -417,7 +417,7 @@ static void a_lease_is_kept_while_the_mirror_waits(void **state)
 }
 
 /* The first server hangs before anything was asked, or later: the other one is asked. */
-static void another_server_is_asked(void **state)
+REAL(another_server_is_asked)
 {
     struct nd_etcd_config two = real.config;
     const struct nd_mirror_config config = {.etcd = &two, .prefix = P, .key = OWN, .ttl_s = 4};
@@ -440,7 +440,7 @@ static void another_server_is_asked(void **state)
     close(fd);
 }
 
-static void a_lease_that_was_lost_is_granted_again(void **state)
+REAL(a_lease_that_was_lost_is_granted_again)
 {
     int64_t lease;
 
@@ -455,7 +455,7 @@ static void a_lease_that_was_lost_is_granted_again(void **state)
     is_the_store();
 }
 
-static void a_key_that_was_deleted_is_put_again(void **state)
+REAL(a_key_that_was_deleted_is_put_again)
 {
     begin_mirror(OWN);
     say("one");
@@ -478,7 +478,7 @@ static int fill(struct nd_etcd *e, const char *server, void *arg, struct ft_faul
 
 /* A store that is full keeps leases and takes no value: what stands at the key is of before, and people and
  * programs would go by it for as long as the lease is kept. */
-static void a_key_whose_value_is_refused_goes(void **state)
+REAL(a_key_whose_value_is_refused_goes)
 {
     begin_mirror(OWN);
     say("one");
@@ -505,7 +505,7 @@ static void a_key_whose_value_is_refused_goes(void **state)
 }
 
 /* A backup has the lease, which lasts for as long as its user, and what was said when it was taken. */
-static void what_a_backup_says_is_put_again(void **state)
+REAL(what_a_backup_says_is_put_again)
 {
     uint16_t port = real.port;
 
@@ -528,7 +528,7 @@ static void what_a_backup_says_is_put_again(void **state)
 }
 
 /* It knows by its own clock, from before the last request, that others may not see the key any more. */
-static void a_lease_runs_out_while_the_server_is_silent(void **state)
+REAL(a_lease_runs_out_while_the_server_is_silent)
 {
     uint64_t began, until;
 
@@ -550,7 +550,7 @@ static void a_lease_runs_out_while_the_server_is_silent(void **state)
     assert_string_equal(now()->lease_why, "");
 }
 
-static void who_leaves_takes_the_key_along(void **state)
+REAL(who_leaves_takes_the_key_along)
 {
     begin_mirror(OWN);
     say("one");
@@ -568,7 +568,7 @@ static void who_leaves_takes_the_key_along(void **state)
     assert_true(is_there(""));
 }
 
-static void nobody_answers(void **state)
+TEST_WITH(nobody_answers, NULL, end)
 {
     struct nd_etcd_config none = {.url = {"http://127.0.0.1:1", "http://127.0.0.1:2"}, .urls = 2};
     const struct nd_mirror_config config = {.etcd = &none, .prefix = P, .key = OWN, .ttl_s = 2};
@@ -610,7 +610,7 @@ static int begin_secure(void **state)
 }
 
 /* Tokens last for two seconds here, and none outlives the server. */
-static void a_user_mirrors_by_tls(void **state)
+TEST_WITH(a_user_mirrors_by_tls, begin_secure, end)
 {
     begin_mirror(OWN);
     say("one");
@@ -629,31 +629,4 @@ static void a_user_mirrors_by_tls(void **state)
     free(help_etcdctl(&real, "--user root:root role revoke-permission --prefix=true fleet " P));
     UNTIL(strstr(now()->why, "permission denied")) help_sleep_ms(20);
     assert_null(strstr(now()->why, "secret"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        REAL(a_mirror_is_the_store_after_thousands_of_changes),
-        REAL(a_mirror_has_twenty_thousand_keys),
-        REAL(what_changes_is_told),
-        REAL(a_mirror_outlives_the_server),
-        REAL(a_mirror_outlives_a_compaction),
-        REAL(a_mirror_outlives_a_store_that_has_gone_back),
-        REAL(a_mirror_outlives_a_store_that_has_gone_back_and_on),
-        REAL(a_value_that_is_too_long_is_empty),
-        REAL(a_key_is_there_while_its_lease_is_kept),
-        REAL(a_lease_is_kept_while_the_mirror_waits),
-        REAL(another_server_is_asked),
-        REAL(a_lease_that_was_lost_is_granted_again),
-        REAL(a_key_that_was_deleted_is_put_again),
-        REAL(a_key_whose_value_is_refused_goes),
-        REAL(what_a_backup_says_is_put_again),
-        REAL(a_lease_runs_out_while_the_server_is_silent),
-        REAL(who_leaves_takes_the_key_along),
-        cmocka_unit_test_teardown(nobody_answers, end),
-        cmocka_unit_test_setup_teardown(a_user_mirrors_by_tls, begin_secure, end),
-    };
-
-    return cmocka_run_group_tests_name("etcd_mirror", tests, NULL, NULL);
 }

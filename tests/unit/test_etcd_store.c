@@ -43,7 +43,7 @@ static int end(void **state)
     return 0;
 }
 
-#define REAL(test) cmocka_unit_test_setup_teardown(test, begin, end)
+#define REAL(test) TEST_WITH(test, begin, end)
 #define DONE(call)                                                                                           \
     do {                                                                                                     \
         if ((call) != 0)                                                                                     \
@@ -75,7 +75,7 @@ static void ctl(const char *arguments)
 
 /* ---- keys ---- */
 
-static void what_was_put_is_read(void **state)
+REAL(what_was_put_is_read)
 {
     const struct nd_entry *b;
 
@@ -98,7 +98,7 @@ static void what_was_put_is_read(void **state)
     ctl_says("get " P "b", P "b\ntwo\n");
 }
 
-static void any_bytes_may_be_a_value_and_the_longest_too(void **state)
+REAL(any_bytes_may_be_a_value_and_the_longest_too)
 {
     static char longest[ND_VALUE_MAX + 1], key[ND_KEY_MAX];
 
@@ -124,7 +124,7 @@ static void any_bytes_may_be_a_value_and_the_longest_too(void **state)
     assert_memory_equal(keys.at[9]->value, longest, ND_VALUE_MAX);
 }
 
-static void a_page_of_the_longest_values_is_read(void **state)
+REAL(a_page_of_the_longest_values_is_read)
 {
     static char longest[ND_VALUE_MAX];
     char key[64];
@@ -139,7 +139,7 @@ static void a_page_of_the_longest_values_is_read(void **state)
 }
 
 /* Whoever may write one key alone keeps nobody from the others by it. */
-static void a_value_that_is_too_long_is_left_out(void **state)
+REAL(a_value_that_is_too_long_is_left_out)
 {
     put(P "a", "1");
     ctl("put " P "long \"$(head -c 65537 /dev/zero | tr '\\0' x)\" >/dev/null");
@@ -154,7 +154,7 @@ static void a_value_that_is_too_long_is_left_out(void **state)
 }
 
 /* Pages of them as well, whose first 255 bytes are the same. */
-static void a_key_that_is_too_long_is_passed_over(void **state)
+REAL(a_key_that_is_too_long_is_passed_over)
 {
     put(P "a", "1");
     ctl("put " P "\"$(head -c 1000 /dev/zero | tr '\\0' f)\" 1 >/dev/null");
@@ -184,7 +184,7 @@ static void fill(unsigned count)
     }
 }
 
-static void twenty_thousand_keys_are_read(void **state)
+REAL(twenty_thousand_keys_are_read)
 {
     char name[64];
     uint64_t began;
@@ -213,7 +213,7 @@ static bool txn(const char *key, enum nd_compared of, int64_t of_revision, const
     return done;
 }
 
-static void a_transaction_that_compares_loses_when_the_key_changed(void **state)
+REAL(a_transaction_that_compares_loses_when_the_key_changed)
 {
     int64_t created, changed;
 
@@ -234,7 +234,7 @@ static void a_transaction_that_compares_loses_when_the_key_changed(void **state)
     assert_false(txn(P "k", ND_CREATED, created, "five"));
 }
 
-static void a_transaction_is_made_whole_or_not_at_all(void **state)
+REAL(a_transaction_is_made_whole_or_not_at_all)
 {
     const struct nd_compare compares[] = {{P "a", ND_CREATED, 0}, {P "b", ND_CREATED, 0}};
     const struct nd_change changes[] = {
@@ -255,7 +255,7 @@ static void a_transaction_is_made_whole_or_not_at_all(void **state)
 }
 
 /* The server that is asked first takes the transaction, and never answers: it may have been made. */
-static void a_transaction_is_sent_once(void **state)
+REAL(a_transaction_is_sent_once)
 {
     const struct nd_change change = {P "a", "1", 1, 0};
     struct nd_etcd_config two = real.config;
@@ -285,7 +285,7 @@ static void a_transaction_is_sent_once(void **state)
 }
 
 /* Else of 40,000 nodes and their agents all ask the first server as long as it lives. */
-static void servers_are_shared_out_by_names(void **state)
+TEST(servers_are_shared_out_by_names)
 {
     struct nd_etcd_config three = {.urls = 3};
     unsigned count[3] = {0};
@@ -317,7 +317,7 @@ static size_t count_keys(void)
     return keys.count;
 }
 
-static void a_lease_lasts_while_it_is_kept(void **state)
+REAL(a_lease_lasts_while_it_is_kept)
 {
     struct nd_lease lease, kept;
     uint64_t before = ft_now();
@@ -374,7 +374,7 @@ static void *go_on(void *arg)
 }
 
 /* The server may have heard a request at any moment before it answered. */
-static void a_lease_counts_from_before_the_request(void **state)
+REAL(a_lease_counts_from_before_the_request)
 {
     struct stopped stopped = {.went_on = 0};
     struct nd_lease lease;
@@ -391,7 +391,7 @@ static void a_lease_counts_from_before_the_request(void **state)
     assert_in_range(lease.until - 600000000000ull, began, stopped.went_on);
 }
 
-static void a_lease_that_is_revoked_takes_its_keys_along(void **state)
+REAL(a_lease_that_is_revoked_takes_its_keys_along)
 {
     struct nd_lease lease;
 
@@ -467,7 +467,7 @@ static void end_watch(int expected)
         fail_msg("%d, expected %d: %s", seen.result, expected, seen.fault.text);
 }
 
-static void a_watch_sees_puts_and_deletes_in_order(void **state)
+REAL(a_watch_sees_puts_and_deletes_in_order)
 {
     char expected[SEEN_MAX];
     int64_t r;
@@ -494,7 +494,7 @@ static void a_watch_sees_puts_and_deletes_in_order(void **state)
 }
 
 /* The event that it ended with is not taken, and comes again. */
-static void a_watch_goes_on_where_it_broke(void **state)
+REAL(a_watch_goes_on_where_it_broke)
 {
     char expected[SEEN_MAX];
     int64_t r;
@@ -518,7 +518,7 @@ static void a_watch_goes_on_where_it_broke(void **state)
     assert_string_equal(seen.text, expected);
 }
 
-static void a_watch_of_what_was_compacted_says_so(void **state)
+REAL(a_watch_of_what_was_compacted_says_so)
 {
     char compact[64], expected[300];
 
@@ -536,7 +536,7 @@ static void a_watch_of_what_was_compacted_says_so(void **state)
     assert_int_equal(seen.events, 0);
 }
 
-static void a_server_that_hangs_is_found_by_a_watch(void **state)
+REAL(a_server_that_hangs_is_found_by_a_watch)
 {
     begin_watch_within(1, &hasty);
     UNTIL(seen.beats > 1) help_sleep_ms(10);
@@ -549,35 +549,9 @@ static void a_server_that_hangs_is_found_by_a_watch(void **state)
 }
 
 /* Of a store that was restored from a backup, of the same cluster. */
-static void a_store_that_has_gone_back_is_found_by_a_watch(void **state)
+REAL(a_store_that_has_gone_back_is_found_by_a_watch)
 {
     begin_watch(1000);
     end_watch(FT_ENOENT);
     assert_non_null(strstr(seen.fault.text, ", expected 999 or later"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        REAL(what_was_put_is_read),
-        REAL(any_bytes_may_be_a_value_and_the_longest_too),
-        REAL(a_page_of_the_longest_values_is_read),
-        REAL(a_value_that_is_too_long_is_left_out),
-        REAL(a_key_that_is_too_long_is_passed_over),
-        REAL(twenty_thousand_keys_are_read),
-        REAL(a_transaction_that_compares_loses_when_the_key_changed),
-        REAL(a_transaction_is_made_whole_or_not_at_all),
-        REAL(a_transaction_is_sent_once),
-        cmocka_unit_test(servers_are_shared_out_by_names),
-        REAL(a_lease_lasts_while_it_is_kept),
-        REAL(a_lease_counts_from_before_the_request),
-        REAL(a_lease_that_is_revoked_takes_its_keys_along),
-        REAL(a_watch_sees_puts_and_deletes_in_order),
-        REAL(a_watch_goes_on_where_it_broke),
-        REAL(a_watch_of_what_was_compacted_says_so),
-        REAL(a_server_that_hangs_is_found_by_a_watch),
-        REAL(a_store_that_has_gone_back_is_found_by_a_watch),
-    };
-
-    return cmocka_run_group_tests_name("etcd_store", tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@ static int reads(const char *text, struct kept *kept, struct ft_fault *fault)
     return read_range(text, strlen(text), KEY, kept, fault);
 }
 
-static void what_stands_at_the_key_is_read(void **unused)
+TEST(what_stands_at_the_key_is_read)
 {
     struct kept kept;
     struct ft_fault fault;
@@ -37,7 +37,7 @@ static void what_stands_at_the_key_is_read(void **unused)
     assert_string_equal(kept.decision.winner, "b");
 }
 
-static void a_key_that_is_not_there_is_no_decision(void **unused)
+TEST(a_key_that_is_not_there_is_no_decision)
 {
     struct kept kept;
     struct ft_fault fault;
@@ -47,7 +47,7 @@ static void a_key_that_is_not_there_is_no_decision(void **unused)
     assert_false(kept.decision.any);
 }
 
-static void requests_are_what_etcd_takes(void **unused)
+TEST(requests_are_what_etcd_takes)
 {
     const struct kept kept = {.revision = 7};
     const struct ft_decision wanted = {.any = true, .era = {3, 4711}, .winner = "b"};
@@ -63,7 +63,7 @@ static void requests_are_what_etcd_takes(void **unused)
 }
 
 /* What is put is what is read, for every length of what base64 fills up, and for nobody. */
-static void members_are_behind_the_winner(void **unused)
+TEST(members_are_behind_the_winner)
 {
     static const char *const wrong[] = {
         "understudy 3 0 a 0000000000000001000000000000002 a c",
@@ -94,7 +94,7 @@ static void members_are_behind_the_winner(void **unused)
         assert_false(nd_arbiter_read(wrong[i], &got));
 }
 
-static void a_value_survives_its_way(void **unused)
+TEST(a_value_survives_its_way)
 {
     static const char *const names[] = {"", "a", "bc", "def", "a-b_c.", "0123456789012345678901234567890"};
     char body[BODY_MAX], reply[BODY_MAX * 2];
@@ -120,7 +120,7 @@ static void a_value_survives_its_way(void **unused)
     }
 }
 
-static void what_is_no_answer_is_refused(void **unused)
+TEST(what_is_no_answer_is_refused)
 {
     static const char *const bad[] = {
         "",
@@ -168,7 +168,7 @@ static void what_is_no_answer_is_refused(void **unused)
     }
 }
 
-static void a_put_is_done_only_if_etcd_says_so(void **unused)
+TEST(a_put_is_done_only_if_etcd_says_so)
 {
     static const struct {
         const char *text;
@@ -195,7 +195,7 @@ static void a_put_is_done_only_if_etcd_says_so(void **unused)
 
 /* Every end and every byte of a good answer: nothing reads past it, and no other decision comes of it unseen.
  */
-static void a_damaged_answer_crashes_nothing(void **unused)
+TEST(a_damaged_answer_crashes_nothing)
 {
     static const char good[] = "{" HEADER ",\"kvs\":[" KV "],\"count\":\"1\"}";
     struct kept kept;
@@ -212,7 +212,7 @@ static void a_damaged_answer_crashes_nothing(void **unused)
         }
 }
 
-static void the_rule(void **unused)
+TEST(the_rule)
 {
     const struct ft_question asked = {.era = {3, 50}};
     const struct {
@@ -275,22 +275,4 @@ static void the_rule(void **unused)
         if (!rows[i].anew)
             assert_int_equal(ft_decided(&rows[i].kept, &asked, "a"), rows[i].a);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_stands_at_the_key_is_read),
-        cmocka_unit_test(a_key_that_is_not_there_is_no_decision),
-        cmocka_unit_test(requests_are_what_etcd_takes),
-        cmocka_unit_test(a_value_survives_its_way),
-        cmocka_unit_test(members_are_behind_the_winner),
-        cmocka_unit_test(what_is_no_answer_is_refused),
-        cmocka_unit_test(a_put_is_done_only_if_etcd_says_so),
-        cmocka_unit_test(a_damaged_answer_crashes_nothing),
-        cmocka_unit_test(the_rule),
-    };
-
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("etcd_text", tests, NULL, NULL);
 }

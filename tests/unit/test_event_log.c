@@ -59,7 +59,7 @@ static void take(const char *expected)
     ft_event_log_release(true);
 }
 
-static void lines_come_out_as_they_went_in(void **state)
+TEST_WITH(lines_come_out_as_they_went_in, attach, detach)
 {
     assert_null(ft_event_log_first());
     ft_log_event(FT_LEVEL_INFO, FT_SAYS_STATE, "%s %d", "one", 1);
@@ -72,7 +72,7 @@ static void lines_come_out_as_they_went_in(void **state)
     assert_int_equal(ft_event_log_pending(), 0);
 }
 
-static void a_line_has_its_level_its_event_its_fields_and_the_time(void **state)
+TEST_WITH(a_line_has_its_level_its_event_its_fields_and_the_time, attach, detach)
 {
     const struct ft_log_field fields[] = {{"port", .text = "in\nside"}, {"view", .number = 7}, {0}};
     const struct ft_event_line *line;
@@ -96,7 +96,7 @@ static void a_line_has_its_level_its_event_its_fields_and_the_time(void **state)
     ft_event_log_release(true);
 }
 
-static void of_more_fields_than_fit_the_first_are_kept(void **state)
+TEST_WITH(of_more_fields_than_fit_the_first_are_kept, attach, detach)
 {
     struct ft_log_field fields[FT_EVENT_FIELDS + 2] = {{0}};
     char names[FT_EVENT_FIELDS + 1][4];
@@ -111,7 +111,7 @@ static void of_more_fields_than_fit_the_first_are_kept(void **state)
     ft_event_log_release(true);
 }
 
-static void a_line_that_finds_the_queue_full_is_dropped_and_counted(void **state)
+TEST_WITH(a_line_that_finds_the_queue_full_is_dropped_and_counted, attach, detach)
 {
     char expected[32];
     uint64_t before = ft_event_log_lost();
@@ -130,7 +130,7 @@ static void a_line_that_finds_the_queue_full_is_dropped_and_counted(void **state
     }
 }
 
-static void the_line_that_is_being_written_keeps_its_place(void **state)
+TEST_WITH(the_line_that_is_being_written_keeps_its_place, attach, detach)
 {
     const struct ft_event_line *line;
     uint64_t before = ft_event_log_lost();
@@ -147,7 +147,7 @@ static void the_line_that_is_being_written_keeps_its_place(void **state)
     take("line 1");
 }
 
-static void a_line_that_cannot_be_written_counts_as_lost(void **state)
+TEST_WITH(a_line_that_cannot_be_written_counts_as_lost, attach, detach)
 {
     uint64_t before = ft_event_log_lost();
 
@@ -157,7 +157,7 @@ static void a_line_that_cannot_be_written_counts_as_lost(void **state)
     assert_int_equal(ft_event_log_pending(), 0);
 }
 
-static void a_line_that_is_too_long_is_cut(void **state)
+TEST_WITH(a_line_that_is_too_long_is_cut, attach, detach)
 {
     char text[2 * FT_EVENT_LINE], expected[FT_EVENT_LINE];
 
@@ -172,7 +172,7 @@ static void a_line_that_is_too_long_is_cut(void **state)
     }
 }
 
-static void without_a_writer_a_line_goes_to_stderr_at_once(void **state)
+TEST_WITH(without_a_writer_a_line_goes_to_stderr_at_once, attach, detach)
 {
     char said[64] = "";
     int ends[2], saved = dup(STDERR_FILENO);
@@ -212,7 +212,7 @@ static void break_an_invariant(void *arg)
     FT_CHECK(1 + 1 == 3, "%d", 42);
 }
 
-static void an_abort_flushes_its_line_first(void **state)
+TEST_WITH(an_abort_flushes_its_line_first, attach, detach)
 {
     assert_dies(break_an_invariant, NULL, "broken invariant: 1 + 1 == 3: 42\n");
     assert_dies(break_an_invariant, NULL, "flushed error abort: ");
@@ -232,7 +232,7 @@ static void *add_lines(void *arg)
     return NULL;
 }
 
-static void of_lines_that_race_each_is_whole_or_counted(void **state)
+TEST_WITH(of_lines_that_race_each_is_whole_or_counted, attach, detach)
 {
     pthread_t threads[THREADS];
     unsigned next[THREADS] = {0}, taken = 0;
@@ -302,7 +302,7 @@ static json_t *through_text(const struct ft_event_line *line, const char *node, 
     return read;
 }
 
-static void a_wall_clock_time_is_written_by_rfc_3339(void **state)
+TEST(a_wall_clock_time_is_written_by_rfc_3339)
 {
     char text[ND_WALL_TEXT];
 
@@ -312,7 +312,7 @@ static void a_wall_clock_time_is_written_by_rfc_3339(void **state)
     assert_string_equal(nd_wall_text(text, 1709251199999999999u), "2024-02-29T23:59:59.999Z");
 }
 
-static void levels_have_the_numbers_of_syslog_and_names(void **state)
+TEST(levels_have_the_numbers_of_syslog_and_names)
 {
     assert_int_equal(FT_LEVEL_ERROR, 3);
     assert_int_equal(FT_LEVEL_INFO, 6);
@@ -322,7 +322,7 @@ static void levels_have_the_numbers_of_syslog_and_names(void **state)
     assert_string_equal(ft_level_name(FT_LEVEL_INFO), "info");
 }
 
-static void a_line_of_text_has_time_level_event_node_and_message(void **state)
+TEST(a_line_of_text_has_time_level_event_node_and_message)
 {
     const struct ft_event_line line = fill(NULL, "SOLO, view %u: silence", 2);
     char text[ND_EVENT_TEXT], again[ND_EVENT_TEXT];
@@ -338,7 +338,7 @@ static void a_line_of_text_has_time_level_event_node_and_message(void **state)
     json_decref(o);
 }
 
-static void a_line_as_json_has_the_same_and_its_fields(void **state)
+TEST(a_line_as_json_has_the_same_and_its_fields)
 {
     const struct ft_log_field fields[] = {{"state", .text = "SOLO"}, {"view", .number = 2}, {0}};
     const struct ft_event_line line = fill(fields, "SOLO");
@@ -363,7 +363,7 @@ static const char *const hostile[] = {
     "\",\"level\":\"info", "\\",  "}\n{\"time\":0}\r", "\xff\xfe", "\xc3", "caf\xc3\xa9",
     "\x01\x02\x1b[2J",     "%s%n"};
 
-static void hostile_text_breaks_no_line(void **state)
+TEST(hostile_text_breaks_no_line)
 {
     char text[ND_EVENT_TEXT], datagram[JOURNAL_MAX];
 
@@ -386,7 +386,7 @@ static void hostile_text_breaks_no_line(void **state)
     }
 }
 
-static void what_is_utf_8_stays_as_it_is(void **state)
+TEST(what_is_utf_8_stays_as_it_is)
 {
     const struct ft_event_line line = fill(NULL, "caf\xc3\xa9");
     json_t *o = through_text(&line, "b", 0);
@@ -395,7 +395,7 @@ static void what_is_utf_8_stays_as_it_is(void **state)
     json_decref(o);
 }
 
-static void the_longest_line_fits_everywhere(void **state)
+TEST(the_longest_line_fits_everywhere)
 {
     char longest[2 * FT_EVENT_LINE], text[ND_EVENT_TEXT], datagram[JOURNAL_MAX];
     struct ft_log_field fields[FT_EVENT_FIELDS + 1] = {{0}};
@@ -415,7 +415,7 @@ static void the_longest_line_fits_everywhere(void **state)
     assert_int_equal(datagram[len - 1], '\n');
 }
 
-static void the_journal_gets_priority_and_fields(void **state)
+TEST(the_journal_gets_priority_and_fields)
 {
     const struct ft_log_field fields[] = {{"state", .text = "SOLO"}, {"view", .number = 2}, {0}};
     const struct ft_event_line line = fill(fields, "SOLO: a=b");
@@ -462,7 +462,7 @@ static uint64_t due(uint64_t now, const char *text)
     return missed;
 }
 
-static void a_line_comes_once_and_then_once_a_minute_with_the_count(void **state)
+TEST_WITH(a_line_comes_once_and_then_once_a_minute_with_the_count, forget, NULL)
 {
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
     assert_int_equal(next_due(&repeats), UINT64_MAX); /* nobody has to wake up */
@@ -477,7 +477,7 @@ static void a_line_comes_once_and_then_once_a_minute_with_the_count(void **state
     assert_int_equal(due(START + 120 * SECOND, "refused"), 1);
 }
 
-static void a_notice_is_always_news(void **state)
+TEST_WITH(a_notice_is_always_news, forget, NULL)
 {
     struct ft_event_line line = {.time = START, .level = FT_LEVEL_NOTICE, .event = FT_SAYS_SEAL};
     uint64_t missed;
@@ -489,14 +489,14 @@ static void a_notice_is_always_news(void **state)
     assert_int_equal(next_due(&repeats), UINT64_MAX);
 }
 
-static void after_a_minute_of_silence_it_is_news_again(void **state)
+TEST_WITH(after_a_minute_of_silence_it_is_news_again, forget, NULL)
 {
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
     assert_true(take_lines("refused", FT_SAYS_STATE, START + 60 * SECOND));
     assert_false(take_lines("refused", FT_SAYS_STATE, START + 61 * SECOND));
 }
 
-static void lines_of_other_events_are_not_the_same(void **state)
+TEST_WITH(lines_of_other_events_are_not_the_same, forget, NULL)
 {
     assert_true(take_lines("refused", FT_SAYS_STATE, START));
     assert_true(take_lines("refused", FT_SAYS_SEAL, START));
@@ -504,7 +504,7 @@ static void lines_of_other_events_are_not_the_same(void **state)
     assert_false(take_lines("refused", FT_SAYS_SEAL, START));
 }
 
-static void what_holds_again_after_another_line_is_written(void **state)
+TEST_WITH(what_holds_again_after_another_line_is_written, forget, NULL)
 {
     for (unsigned i = 0; i < 3; i++) {
         assert_true(take_lines("not protected", FT_SAYS_PORT, START + i));
@@ -517,7 +517,7 @@ static void what_holds_again_after_another_line_is_written(void **state)
     }
 }
 
-static void what_was_counted_is_told_before_another_line_of_the_event(void **state)
+TEST_WITH(what_was_counted_is_told_before_another_line_of_the_event, forget, NULL)
 {
     struct ft_event_line same = {.event = FT_SAYS_PORT, .text = "no carrier"},
                          other = {.event = FT_SAYS_PORT, .text = "whole again"},
@@ -541,7 +541,7 @@ static void what_was_counted_is_told_before_another_line_of_the_event(void **sta
     assert_true(take_lines("whole again", FT_SAYS_PORT, START + 3));
 }
 
-static void counted_lines_are_told_in_the_order_of_their_times(void **state)
+TEST_WITH(counted_lines_are_told_in_the_order_of_their_times, forget, NULL)
 {
     assert_true(take_lines("state", FT_SAYS_STATE, START));
     assert_true(take_lines("port", FT_SAYS_PORT, START));
@@ -567,7 +567,7 @@ static void add(unsigned from, unsigned count)
     }
 }
 
-static void a_reader_gets_each_line_once_and_a_slow_one_a_count_of_what_is_gone(void **state)
+TEST(a_reader_gets_each_line_once_and_a_slow_one_a_count_of_what_is_gone)
 {
     static struct nd_recent_line out[ND_RECENT];
     uint64_t next = 0, lost = 0;
@@ -587,39 +587,4 @@ static void a_reader_gets_each_line_once_and_a_slow_one_a_count_of_what_is_gone(
     assert_string_equal(out[0].line.text, "line 10");
     assert_int_equal(next, ND_RECENT + 10);
     assert_int_equal(nd_recent_read(&next, &lost, out, ND_RECENT), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(lines_come_out_as_they_went_in, attach, detach),
-        cmocka_unit_test_setup_teardown(a_line_has_its_level_its_event_its_fields_and_the_time, attach,
-                                        detach),
-        cmocka_unit_test_setup_teardown(of_more_fields_than_fit_the_first_are_kept, attach, detach),
-        cmocka_unit_test_setup_teardown(a_line_that_finds_the_queue_full_is_dropped_and_counted, attach,
-                                        detach),
-        cmocka_unit_test_setup_teardown(the_line_that_is_being_written_keeps_its_place, attach, detach),
-        cmocka_unit_test_setup_teardown(a_line_that_cannot_be_written_counts_as_lost, attach, detach),
-        cmocka_unit_test_setup_teardown(a_line_that_is_too_long_is_cut, attach, detach),
-        cmocka_unit_test_setup_teardown(without_a_writer_a_line_goes_to_stderr_at_once, attach, detach),
-        cmocka_unit_test_setup_teardown(an_abort_flushes_its_line_first, attach, detach),
-        cmocka_unit_test_setup_teardown(of_lines_that_race_each_is_whole_or_counted, attach, detach),
-        cmocka_unit_test(a_wall_clock_time_is_written_by_rfc_3339),
-        cmocka_unit_test(levels_have_the_numbers_of_syslog_and_names),
-        cmocka_unit_test(a_line_of_text_has_time_level_event_node_and_message),
-        cmocka_unit_test(a_line_as_json_has_the_same_and_its_fields),
-        cmocka_unit_test(hostile_text_breaks_no_line),
-        cmocka_unit_test(what_is_utf_8_stays_as_it_is),
-        cmocka_unit_test(the_longest_line_fits_everywhere),
-        cmocka_unit_test(the_journal_gets_priority_and_fields),
-        cmocka_unit_test_setup(a_line_comes_once_and_then_once_a_minute_with_the_count, forget),
-        cmocka_unit_test_setup(a_notice_is_always_news, forget),
-        cmocka_unit_test_setup(after_a_minute_of_silence_it_is_news_again, forget),
-        cmocka_unit_test_setup(lines_of_other_events_are_not_the_same, forget),
-        cmocka_unit_test_setup(what_holds_again_after_another_line_is_written, forget),
-        cmocka_unit_test_setup(what_was_counted_is_told_before_another_line_of_the_event, forget),
-        cmocka_unit_test_setup(counted_lines_are_told_in_the_order_of_their_times, forget),
-        cmocka_unit_test(a_reader_gets_each_line_once_and_a_slow_one_a_count_of_what_is_gone),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

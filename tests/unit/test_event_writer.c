@@ -132,7 +132,7 @@ static void write_until_the_end(void)
     CHILD_CHECK(strcmp(line, "understudy: directly\n") == 0);
 }
 
-static void what_is_queued_at_the_end_is_written(void **state)
+TEST(what_is_queued_at_the_end_is_written)
 {
     in_child(write_until_the_end);
 }
@@ -154,7 +154,7 @@ static void write_while_running(void)
     nd_event_writer_stop();
 }
 
-static void a_line_is_written_when_it_comes(void **state)
+TEST(a_line_is_written_when_it_comes)
 {
     in_child(write_while_running);
 }
@@ -183,7 +183,7 @@ static void write_json(void)
     CHILD_CHECK(ft_event_log_lost() == 0);
 }
 
-static void with_json_each_line_is_an_object_and_repeated_ones_are_counted(void **state)
+TEST(with_json_each_line_is_an_object_and_repeated_ones_are_counted)
 {
     in_child(write_json);
 }
@@ -227,7 +227,7 @@ static void write_to_the_journal(void)
     CHILD_CHECK(!write_to_journal(false, datagram, sizeof(datagram)));
 }
 
-static void a_stderr_that_is_the_journals_gets_priorities_and_fields(void **state)
+TEST(a_stderr_that_is_the_journals_gets_priorities_and_fields)
 {
     in_child(write_to_the_journal);
 }
@@ -263,7 +263,7 @@ static void log_into_a_full_pipe(void)
     free(there);
 }
 
-static void a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room(void **state)
+TEST(a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room)
 {
     in_child(log_into_a_full_pipe);
 }
@@ -279,7 +279,7 @@ static void end_before_a_full_pipe(void)
     CHILD_CHECK(ft_event_log_pending() == 2);
 }
 
-static void a_full_pipe_does_not_keep_a_process_from_ending(void **state)
+TEST(a_full_pipe_does_not_keep_a_process_from_ending)
 {
     in_child(end_before_a_full_pipe);
 }
@@ -294,7 +294,7 @@ static void abort_before_a_full_pipe(void *arg)
     FT_CHECK(false, "nobody hears it");
 }
 
-static void a_full_pipe_does_not_keep_a_broken_process_from_aborting(void **state)
+TEST(a_full_pipe_does_not_keep_a_broken_process_from_aborting)
 {
     assert_dies(abort_before_a_full_pipe, NULL, NULL);
 }
@@ -306,7 +306,7 @@ static void abort_with_a_reader(void *arg)
     FT_CHECK(false, "number %d", 17);
 }
 
-static void an_abort_is_written_when_it_can_be(void **state)
+TEST(an_abort_is_written_when_it_can_be)
 {
     assert_dies(abort_with_a_reader, NULL, "broken invariant: false: number 17\n");
 }
@@ -325,7 +325,7 @@ static void log_to_nobody(void)
     CHILD_CHECK(ft_event_log_lost() == 10 && ft_event_log_pending() == 0);
 }
 
-static void lines_for_which_there_is_no_reader_any_more_are_counted(void **state)
+TEST(lines_for_which_there_is_no_reader_any_more_are_counted)
 {
     in_child(log_to_nobody);
 }
@@ -350,24 +350,7 @@ static void log_without_blocking(void)
     free(there);
 }
 
-static void a_stderr_that_does_not_block_loses_nothing(void **state)
+TEST(a_stderr_that_does_not_block_loses_nothing)
 {
     in_child(log_without_blocking);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_queued_at_the_end_is_written),
-        cmocka_unit_test(a_line_is_written_when_it_comes),
-        cmocka_unit_test(with_json_each_line_is_an_object_and_repeated_ones_are_counted),
-        cmocka_unit_test(a_stderr_that_is_the_journals_gets_priorities_and_fields),
-        cmocka_unit_test(a_full_pipe_stops_nobody_and_what_is_lost_is_told_when_there_is_room),
-        cmocka_unit_test(a_full_pipe_does_not_keep_a_process_from_ending),
-        cmocka_unit_test(a_full_pipe_does_not_keep_a_broken_process_from_aborting),
-        cmocka_unit_test(an_abort_is_written_when_it_can_be),
-        cmocka_unit_test(lines_for_which_there_is_no_reader_any_more_are_counted),
-        cmocka_unit_test(a_stderr_that_does_not_block_loses_nothing),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

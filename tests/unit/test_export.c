@@ -209,7 +209,7 @@ static void is_flow(unsigned r, bool ipv6)
     assert_int_equal(value(r, 0, 11), 53);
 }
 
-static void a_message_says_what_the_events_do(void **state)
+TEST(a_message_says_what_the_events_do)
 {
     const struct nf_log_event all[] = {make_event(NF_LOG_BEGIN, false, 1), make_event(NF_LOG_END, false, 2),
                                        make_event(NF_LOG_BEGIN, true, 3),  make_event(NF_LOG_END, true, 4),
@@ -251,7 +251,7 @@ static void a_message_says_what_the_events_do(void **state)
     nd_ipfix_close(x);
 }
 
-static void what_has_no_room_waits_for_the_next_message(void **state)
+TEST(what_has_no_room_waits_for_the_next_message)
 {
     struct nf_log_event e = make_event(NF_LOG_BEGIN, false, 1);
     const struct nf_log_event *events[100];
@@ -281,7 +281,7 @@ static void what_has_no_room_waits_for_the_next_message(void **state)
     nd_ipfix_close(x);
 }
 
-static void lines_say_what_the_events_do(void **state)
+TEST(lines_say_what_the_events_do)
 {
     const struct nf_log_event all[] = {make_event(NF_LOG_BEGIN, false, 1), make_event(NF_LOG_END, true, 2),
                                        make_event(NF_LOG_FLOW, false, 3)};
@@ -370,7 +370,7 @@ static void take(uint64_t upto)
     help_chain_wait_tenths(&h, 11); /* the log's timers tell it */
 }
 
-static void only_stable_events_leave(void **state)
+TEST(only_stable_events_leave)
 {
     open_lane();
     flows(0, 10); /* bursts 1 to 10 */
@@ -388,7 +388,7 @@ static void only_stable_events_leave(void **state)
     help_chain_close(&h);
 }
 
-static void a_full_queue_loses_nothing(void **state)
+TEST(a_full_queue_loses_nothing)
 {
     open_lane();
     atomic_store(&shared[0].orders.stable, FT_ALL);
@@ -412,7 +412,7 @@ static void open_lane_of_ten(void)
 }
 
 /* What the state says was exported is not given again; what it does not say is, with its number. */
-static void a_successor_goes_on_from_what_is_known(void **state)
+TEST(a_successor_goes_on_from_what_is_known)
 {
     uint64_t number;
 
@@ -430,7 +430,7 @@ static void a_successor_goes_on_from_what_is_known(void **state)
     help_chain_close(&h);
 }
 
-static void what_a_fenced_node_has_left_it_gives_up(void **state)
+TEST(what_a_fenced_node_has_left_it_gives_up)
 {
     open_lane_of_ten();
     nd_lane_export_end(&lane);
@@ -448,7 +448,7 @@ static void what_a_fenced_node_has_left_it_gives_up(void **state)
     help_chain_close(&h);
 }
 
-static void while_a_role_is_handed_over_nothing_is_added(void **state)
+TEST(while_a_role_is_handed_over_nothing_is_added)
 {
     open_lane();
     atomic_store(&shared[0].orders.stable, FT_ALL);
@@ -520,7 +520,7 @@ static void next_message(int fd)
     read_message(message, (size_t)n);
 }
 
-static void without_its_lease_a_lane_sends_nothing(void **state)
+TEST(without_its_lease_a_lane_sends_nothing)
 {
     struct nd_export_to to;
     int fd = listen_at(SOCK_DGRAM, &to);
@@ -569,7 +569,7 @@ static unsigned count_events(int fd, uint64_t *last)
     return events;
 }
 
-static void a_connection_that_breaks_is_made_again(void **state)
+TEST(a_connection_that_breaks_is_made_again)
 {
     struct nd_export_to to;
     int fd = listen_at(SOCK_STREAM, &to), peer;
@@ -612,7 +612,7 @@ static unsigned lines_of(const char *path)
     return n;
 }
 
-static void a_file_keeps_lines_whole_and_may_be_moved(void **state)
+TEST(a_file_keeps_lines_whole_and_may_be_moved)
 {
     struct nd_export_to to = {.kind = ND_EXPORT_FILE};
     char dir[] = "/tmp/us-export-XXXXXX", moved[128];
@@ -644,23 +644,4 @@ static void a_file_keeps_lines_whole_and_may_be_moved(void **state)
     unlink(to.path);
     unlink(moved);
     rmdir(dir);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_message_says_what_the_events_do),
-        cmocka_unit_test(what_has_no_room_waits_for_the_next_message),
-        cmocka_unit_test(lines_say_what_the_events_do),
-        cmocka_unit_test(only_stable_events_leave),
-        cmocka_unit_test(a_full_queue_loses_nothing),
-        cmocka_unit_test(a_successor_goes_on_from_what_is_known),
-        cmocka_unit_test(what_a_fenced_node_has_left_it_gives_up),
-        cmocka_unit_test(while_a_role_is_handed_over_nothing_is_added),
-        cmocka_unit_test(without_its_lease_a_lane_sends_nothing),
-        cmocka_unit_test(a_connection_that_breaks_is_made_again),
-        cmocka_unit_test(a_file_keeps_lines_whole_and_may_be_moved),
-    };
-
-    return cmocka_run_group_tests_name("export", tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@
     "  b: { role: standby, ports: { inside: net_null0, outside: net_null1 }, replication: 127.0.0.1:2, "     \
     "control: b }\n"
 
-#define HELP_FILES_CASE(name) cmocka_unit_test_setup_teardown(name, help_files_set_up, help_files_tear_down)
+#define HELP_FILES_CASE(name) TEST_WITH(name, help_files_set_up, help_files_tear_down)
 
 static char help_files_dir[2][64];
 static struct nd_files_thread *thread;
@@ -171,7 +171,7 @@ static void help_files_add(uint8_t *bytes, uint32_t *len, const char *path, cons
 }
 
 /* Then what it makes of its own files is the answer, and nothing is written. */
-static void test_without_a_permit(void **state)
+HELP_FILES_CASE(test_without_a_permit)
 {
     struct nd_files_job job;
 
@@ -183,7 +183,7 @@ static void test_without_a_permit(void **state)
 }
 
 /* Where the chain stands in the pair file none travels, in neither direction. */
-static void test_chain_in_the_pair_file(void **state)
+HELP_FILES_CASE(test_chain_in_the_pair_file)
 {
     char text[1024];
     struct nd_files_job job;
@@ -230,7 +230,7 @@ static int unpack_path(const char *path)
 }
 
 /* Nothing that would be loaded as a module, whatever it is called. */
-static void test_modules(void **state)
+HELP_FILES_CASE(test_modules)
 {
     static const char *const names[] = {"evil.so", "sub/fw.rules", "x"};
     uint8_t bytes[512] = {0};
@@ -249,7 +249,7 @@ static void test_modules(void **state)
 }
 
 /* What was read is what counts: rules, their hash and what travels are of the same bytes. */
-static void test_file_changed_behind_it(void **state)
+HELP_FILES_CASE(test_file_changed_behind_it)
 {
     struct nd_config *config = help_files_pair(0);
     struct ft_fault fault;
@@ -271,7 +271,7 @@ static void test_file_changed_behind_it(void **state)
 }
 
 /* The pair file, with hooks of the peer's, and a key: neither is the chain's. */
-static void test_what_the_chain_does_not_name(void **state)
+HELP_FILES_CASE(test_what_the_chain_does_not_name)
 {
     uint8_t bytes[1024] = {0};
     uint32_t len = 1;
@@ -289,7 +289,7 @@ static void test_what_the_chain_does_not_name(void **state)
     assert_null(help_files_text(help_files_dir[1], ".understudy-push/pair.key"));
 }
 
-static void test_paths(void **state)
+HELP_FILES_CASE(test_paths)
 {
     static const char *const bad[] = {"/etc/passwd", "../x",     "a/../x", "",    ".hidden", "a/.hidden",
                                       "a//b",        "a/",       "a b",    "a\n", "~",       "a/../../b",
@@ -303,7 +303,7 @@ static void test_paths(void **state)
 }
 
 /* Cut short anywhere, or with any byte another: it is taken or refused, and nothing is read beyond it. */
-static void test_damage(void **state)
+HELP_FILES_CASE(test_damage)
 {
     struct ft_fault fault = {""};
     struct nd_files files;
@@ -331,7 +331,7 @@ static void test_damage(void **state)
 }
 
 /* What lies elsewhere does not travel; nor does more than there is room for. */
-static void test_what_does_not_travel(void **state)
+HELP_FILES_CASE(test_what_does_not_travel)
 {
     struct nd_config *config;
     struct ft_fault fault = {""};
@@ -361,7 +361,7 @@ static void test_what_does_not_travel(void **state)
 
 /* A chain's files where they go: staged, installed, found again when the node was killed in between. */
 
-static void test_there_and_back(void **state)
+HELP_FILES_CASE(test_there_and_back)
 {
     struct nd_files_job job;
 
@@ -383,7 +383,7 @@ static void test_there_and_back(void **state)
     assert_null(help_files_text(help_files_dir[1], ".understudy-push/sub/fw.rules"));
 }
 
-static void test_given_up(void **state)
+HELP_FILES_CASE(test_given_up)
 {
     struct nd_files_job job;
 
@@ -397,7 +397,7 @@ static void test_given_up(void **state)
 }
 
 /* A module below the chain file, which lies below the pair file, is found where it is. */
-static void test_modules_in_directories(void **state)
+HELP_FILES_CASE(test_modules_in_directories)
 {
     char command[600], pair[1024];
     struct nd_files_job job;
@@ -427,7 +427,7 @@ static void test_modules_in_directories(void **state)
 
 /* The chain's directory alone may be written to, as by the unit: the files come, and a death in between is
  * survived. */
-static void test_nothing_else_is_written(void **state)
+HELP_FILES_CASE(test_nothing_else_is_written)
 {
     char command[400], pair[160], text[1024];
     struct nd_files_job job;
@@ -470,7 +470,7 @@ static void test_nothing_else_is_written(void **state)
 
 /* A directory that is a mount of its own, of the same file system: a rename to it would fail when it is too
  * late. */
-static void test_another_mount(void **state)
+HELP_FILES_CASE(test_another_mount)
 {
     struct ft_fault fault = {""};
     struct nd_config *config;
@@ -495,7 +495,7 @@ static void test_another_mount(void **state)
 #define ELSEWHERE "chain: { name: x, nfs: [ { firewall: { rules: new/er/fw.rules } }, monitor ] }\n"
 
 /* A directory that is not there is made before anything is changed; where it cannot be, nothing begins. */
-static void test_new_directory(void **state)
+HELP_FILES_CASE(test_new_directory)
 {
     char path[160];
     struct nd_files_job job;
@@ -519,7 +519,7 @@ static void test_new_directory(void **state)
 }
 
 /* Pipes without a writer, wherever the peer may name them. */
-static void test_pipes(void **state)
+HELP_FILES_CASE(test_pipes)
 {
     uint8_t bytes[1024] = {0};
     char path[160];
@@ -541,7 +541,7 @@ static void test_pipes(void **state)
 }
 
 /* A write that takes a part says why the rest is not there. */
-static void test_no_room(void **state)
+HELP_FILES_CASE(test_no_room)
 {
     struct rlimit small = {.rlim_cur = 4096, .rlim_max = RLIM_INFINITY}, was;
     struct nd_files_job job;
@@ -569,7 +569,7 @@ static void in_second(char out[160], const char *name)
 
 /* The node was killed when the set was decided on and so many steps were done: the next start does the rest.
  * Killed before that, it is nothing. */
-static void test_killed(void **state)
+HELP_FILES_CASE(test_killed)
 {
     static const char deny[] = "default deny\n", allow[] = "default allow\n",
                       other[] = HELP_FILES_CHAIN "# another\n";
@@ -610,7 +610,7 @@ static void test_killed(void **state)
 
 /* What is staged cannot all be read, once it is decided on: the mark stays, and the next start installs it.
  */
-static void test_unread_stage(void **state)
+HELP_FILES_CASE(test_unread_stage)
 {
     char staged[160], mark[160], pair[160], command[200];
     struct nd_files_job job;
@@ -641,7 +641,7 @@ static void test_unread_stage(void **state)
 
 /* A start is root's, and the directory another user's, who has put links there: they lead no further than he
  * may go. */
-static void test_links_of_another_user(void **state)
+HELP_FILES_CASE(test_links_of_another_user)
 {
     char pair[160], stage[160], staged[160], link_there[160], victim[160], command[400];
     struct ft_fault fault = {""};
@@ -672,31 +672,4 @@ static void test_links_of_another_user(void **state)
     assert_string_equal(help_files_text(help_files_dir[0], "mine/kept"), "root's");
     assert_int_equal(geteuid(), 0);
     assert_int_equal(getegid(), getgid());
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        HELP_FILES_CASE(test_without_a_permit),
-        HELP_FILES_CASE(test_chain_in_the_pair_file),
-        HELP_FILES_CASE(test_modules),
-        HELP_FILES_CASE(test_file_changed_behind_it),
-        HELP_FILES_CASE(test_what_the_chain_does_not_name),
-        HELP_FILES_CASE(test_paths),
-        HELP_FILES_CASE(test_damage),
-        HELP_FILES_CASE(test_what_does_not_travel),
-        HELP_FILES_CASE(test_there_and_back),
-        HELP_FILES_CASE(test_given_up),
-        HELP_FILES_CASE(test_modules_in_directories),
-        HELP_FILES_CASE(test_links_of_another_user),
-        HELP_FILES_CASE(test_nothing_else_is_written),
-        HELP_FILES_CASE(test_another_mount),
-        HELP_FILES_CASE(test_new_directory),
-        HELP_FILES_CASE(test_pipes),
-        HELP_FILES_CASE(test_no_room),
-        HELP_FILES_CASE(test_killed),
-        HELP_FILES_CASE(test_unread_stage),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

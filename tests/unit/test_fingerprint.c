@@ -87,7 +87,7 @@ static int fill(void **state)
 }
 
 /* The sequence numbers wrap in the middle of it. */
-static void a_segment_is_known_however_it_is_cut(void **state)
+TEST(a_segment_is_known_however_it_is_cut)
 {
     struct segment killed = segment(usual, 1000, 500);
     struct how later = with_noise(usual);
@@ -110,7 +110,7 @@ static bool behind(struct segment a, struct segment b)
     return nd_fingerprint_is_behind(&known, &other);
 }
 
-static void what_is_sent_behind_it_waits_for_it(void **state)
+TEST(what_is_sent_behind_it_waits_for_it)
 {
     struct segment killed = segment(usual, 1000, 500);
     struct how later = with_noise(usual), elsewhere = usual;
@@ -124,7 +124,7 @@ static void what_is_sent_behind_it_waits_for_it(void **state)
     assert_false(behind(killed, segment(elsewhere, 1500, 500)));
 }
 
-static void another_connection_is_not(void **state)
+TEST(another_connection_is_not)
 {
     struct segment killed = segment(usual, 1000, 500);
     struct how other = with_noise(usual);
@@ -141,7 +141,7 @@ static void another_connection_is_not(void **state)
 }
 
 /* A program connects once more, and says the same. */
-static void the_same_words_on_a_new_connection_are(void **state)
+TEST(the_same_words_on_a_new_connection_are)
 {
     static const uint16_t service[] = {80, 8080, 40001, 50051, 65535};
     struct segment killed = segment(usual, 1000, 500);
@@ -163,7 +163,7 @@ static void the_same_words_on_a_new_connection_are(void **state)
 }
 
 /* What a server answers goes to another port each time, and behind a NAT always does. */
-static void the_same_answer_on_a_new_connection_is(void **state)
+TEST(the_same_answer_on_a_new_connection_is)
 {
     struct how answer = {1, 9, 80, 40000, 0xfffffe00, ACK, 0, 0}, anew = with_noise(answer);
     struct segment killed = segment(answer, 1000, 500);
@@ -176,7 +176,7 @@ static void the_same_answer_on_a_new_connection_is(void **state)
     assert_true(again(segment(answer, 1000, 500), segment(anew, 1000, 500)));
 }
 
-static void a_connection_is_begun_again(void **state)
+TEST(a_connection_is_begun_again)
 {
     struct how opens = usual, anew = with_noise(usual), other;
 
@@ -198,7 +198,7 @@ static void a_connection_is_begun_again(void **state)
 }
 
 /* It goes to another port each time. */
-static void a_connection_is_accepted_again(void **state)
+TEST(a_connection_is_accepted_again)
 {
     struct how accepts = {1, 9, 8080, 40000, 0xfffffe00, SYN | ACK, 0, 0}, anew = with_noise(accepts);
 
@@ -211,7 +211,7 @@ static void a_connection_is_accepted_again(void **state)
 
 /* An acknowledgement takes no sequence number; others of its connection have another one, or acknowledge
  * more, as all of a host that only receives do. A keepalive is the same each time. */
-static void an_acknowledgement(void **state)
+TEST(an_acknowledgement)
 {
     struct how receives = usual, later;
     struct segment killed;
@@ -247,7 +247,7 @@ static struct segment empty(struct how h, uint32_t at, const uint8_t options[8])
 
 /* What no host sends in the course of a connection is the same again on any of the same host's to the same
  * service, whatever it acknowledges. */
-static void an_odd_segment_without_payload(void **state)
+TEST(an_odd_segment_without_payload)
 {
     static const uint8_t unknown[] = {253, 6, 1, 2, 3, 4, 1, 1}, other_bytes[] = {1, 253, 6, 9, 9, 9, 9, 1},
                          other[] = {254, 6, 1, 2, 3, 4, 1, 1}, broken[] = {253, 0, 1, 2, 3, 4, 1, 1},
@@ -280,7 +280,7 @@ static void an_odd_segment_without_payload(void **state)
 
 /* A host that dials many ports, or that was connected to, sends one after the other; nothing waits for one.
  */
-static void a_reset(void **state)
+TEST(a_reset)
 {
     static const uint8_t unknown[] = {253, 6, 1, 2, 3, 4, 1, 1};
     struct how h = usual, later = with_noise(usual);
@@ -299,7 +299,7 @@ static void a_reset(void **state)
 
 /* What every connection has: acknowledgements, also with what was lost in between and in the options of
  * multipath TCP, and its end. Others of the same host go on. */
-static void what_every_connection_has(void **state)
+TEST(what_every_connection_has)
 {
     static const uint8_t lost[] = {5, 10, 0, 0, 1, 0, 0, 0}, multipath[] = {30, 8, 0x20, 1, 1, 2, 3, 4},
                          nothing[] = {1, 1, 1, 1, 1, 1, 1, 1};
@@ -320,7 +320,7 @@ static void what_every_connection_has(void **state)
 }
 
 /* A chain that reads headers alone has nothing else of them: of a new connection it knows its SYN. */
-static void headers_alone(void **state)
+TEST(headers_alone)
 {
     struct segment killed = segment(usual, 1000, 500), same = segment(with_noise(usual), 1200, 500),
                    other = segment(with_noise(usual), 1500, 500);
@@ -337,7 +337,7 @@ static void headers_alone(void **state)
 }
 
 /* What the handler of a fatal signal has of a frame is its beginning, and what a lane has is all of it. */
-static void a_beginning_is_enough(void **state)
+TEST(a_beginning_is_enough)
 {
     struct segment s = segment(usual, 1000, 1400);
     struct ft_fingerprint whole = of(&s), begun = nd_fingerprint(s.bytes, FT_FINGERPRINT_BYTES, s.len);
@@ -362,7 +362,7 @@ static struct segment datagram(uint8_t proto, uint16_t sport, uint16_t dport, ui
     return s;
 }
 
-static void a_datagram(void **state)
+TEST(a_datagram)
 {
     struct segment killed = datagram(UDP, 1000, 53, 0, 300), next = killed, other = killed;
 
@@ -383,7 +383,7 @@ static void a_datagram(void **state)
     assert_false(again(killed, segment(usual, 0, 300)));
 }
 
-static void headers_of_a_datagram_alone(void **state)
+TEST(headers_of_a_datagram_alone)
 {
     struct segment killed = datagram(UDP, 1000, 5353, 0, 300), anew = datagram(UDP, 2000, 5353, 7, 300),
                    other = datagram(UDP, 1000, 5353, 0, 301);
@@ -400,7 +400,7 @@ static void headers_of_a_datagram_alone(void **state)
 }
 
 /* Each echo has another number and another time in it. */
-static void an_echo(void **state)
+TEST(an_echo)
 {
     struct segment killed = datagram(ICMP, 8 << 8, 0, 0, 56);
 
@@ -411,7 +411,7 @@ static void an_echo(void **state)
 
 /* A router, or a host with a closed port, answers a datagram that is sent again: what it quotes has another
  * identification, time to live and checksum, and of TCP other timestamps. */
-static void an_error(void **state)
+TEST(an_error)
 {
     struct segment quoted[] = {segment(usual, 1000, 60), segment(with_noise(usual), 1000, 60),
                                segment((struct how){9, 2, 40000, 80, 0, ACK, 0, 0}, 1000, 60)},
@@ -429,7 +429,7 @@ static void an_error(void **state)
 
 /* With Fast Open the request lies in the SYN; when that is not answered, Linux sends it behind another one.
  */
-static void a_request_in_a_syn(void **state)
+TEST(a_request_in_a_syn)
 {
     struct how opens = usual, anew = with_noise(usual);
 
@@ -443,7 +443,7 @@ static void a_request_in_a_syn(void **state)
 }
 
 /* A later fragment has no ports; each time that it is sent its datagram has another identification. */
-static void a_fragment_over_ipv6(void **state)
+TEST(a_fragment_over_ipv6)
 {
     struct segment s[3] = {{.len = ETHER + 48 + 200}, {.len = ETHER + 48 + 200}, {.len = ETHER + 48 + 200}};
 
@@ -483,7 +483,7 @@ static struct segment segment_ipv6(uint8_t from, uint32_t seq, uint32_t n, unsig
     return s;
 }
 
-static void a_segment_over_ipv6(void **state)
+TEST(a_segment_over_ipv6)
 {
     assert_true(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(9, 149, 50, 1)));
     assert_false(again(segment_ipv6(9, 100, 50, 0), segment_ipv6(9, 150, 50, 1)));
@@ -491,7 +491,7 @@ static void a_segment_over_ipv6(void **state)
 }
 
 /* A frame of a type that is not read: its first 128 bytes, without Ethernet's addresses. */
-static void another_frame(void **state)
+TEST(another_frame)
 {
     uint8_t frame[1000] = {0};
     struct ft_fingerprint first, other;
@@ -510,30 +510,4 @@ static void another_frame(void **state)
     assert_false(nd_fingerprint_is_again(&first, &other));
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_segment_is_known_however_it_is_cut),
-        cmocka_unit_test(what_is_sent_behind_it_waits_for_it),
-        cmocka_unit_test(another_connection_is_not),
-        cmocka_unit_test(the_same_words_on_a_new_connection_are),
-        cmocka_unit_test(the_same_answer_on_a_new_connection_is),
-        cmocka_unit_test(a_connection_is_begun_again),
-        cmocka_unit_test(a_connection_is_accepted_again),
-        cmocka_unit_test(an_acknowledgement),
-        cmocka_unit_test(an_odd_segment_without_payload),
-        cmocka_unit_test(a_reset),
-        cmocka_unit_test(what_every_connection_has),
-        cmocka_unit_test(headers_alone),
-        cmocka_unit_test(a_beginning_is_enough),
-        cmocka_unit_test(a_datagram),
-        cmocka_unit_test(headers_of_a_datagram_alone),
-        cmocka_unit_test(an_echo),
-        cmocka_unit_test(an_error),
-        cmocka_unit_test(a_request_in_a_syn),
-        cmocka_unit_test(a_fragment_over_ipv6),
-        cmocka_unit_test(a_segment_over_ipv6),
-        cmocka_unit_test(another_frame),
-    };
-    return cmocka_run_group_tests(tests, fill, NULL);
-}
+TESTS_SHARE(fill, NULL)

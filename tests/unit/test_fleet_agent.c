@@ -11,7 +11,7 @@
 
 #define S 1000000000ull
 
-static void keys_count_while_the_stream_stands(void **state)
+TEST(keys_count_while_the_stream_stands)
 {
     static const struct {
         uint64_t connected, answered, lease_until; /* 100 s is now */
@@ -43,7 +43,7 @@ static void keys_count_while_the_stream_stands(void **state)
     }
 }
 
-static void an_agents_clock_is_that_of_its_beginning(void **state)
+TEST(an_agents_clock_is_that_of_its_beginning)
 {
     struct agent a = {.wall = ft_wall() - ft_now()};
     uint64_t wall = ft_wall() / S, at = clock_of(&a);
@@ -52,7 +52,7 @@ static void an_agents_clock_is_that_of_its_beginning(void **state)
 }
 
 /* As long as a lease that a backup had may last, and what it says is of when the backup was taken. */
-static void nothing_is_created_behind_a_stream_that_has_just_begun(void **state)
+TEST(nothing_is_created_behind_a_stream_that_has_just_begun)
 {
     struct nd_mirror_status s = {.connected_since = 50 * S};
 
@@ -64,7 +64,7 @@ static void nothing_is_created_behind_a_stream_that_has_just_begun(void **state)
 }
 
 /* Whether it ever plans is not known yet. */
-static void who_begins_to_lead_tells_the_age_of_a_plan(void **state)
+TEST(who_begins_to_lead_tells_the_age_of_a_plan)
 {
     struct agent a = {.wall = ft_wall() - ft_now()};
     uint64_t before = ft_now();
@@ -73,7 +73,7 @@ static void who_begins_to_lead_tells_the_age_of_a_plan(void **state)
     assert_in_range(a.tally.planned, before, ft_now());
 }
 
-static void why_keys_are_not_heard_is_told_once(void **state)
+TEST(why_keys_are_not_heard_is_told_once)
 {
     struct nd_mirror_status s = {.connected_since = 0, .why = "no route"};
     struct agent a = {.leads = 0};
@@ -103,7 +103,7 @@ static void why_keys_are_not_heard_is_told_once(void **state)
 
 /* A leader hears hundreds of events a second, and each would be a plan and a question to each of its nodes.
  */
-static void a_leader_rests_behind_a_plan_and_a_turn(void **state)
+TEST(a_leader_rests_behind_a_plan_and_a_turn)
 {
     struct agent a = {.turned = 100 * S};
 
@@ -129,7 +129,7 @@ static void says(struct word *out, const char *state, double cores, double packe
 }
 
 /* A word that is written is kept by etcd until it is compacted, and loads are never the same twice. */
-static void loads_that_change_a_little_are_said_once_a_minute(void **state)
+TEST(loads_that_change_a_little_are_said_once_a_minute)
 {
     static const struct {
         const char *what, *state;
@@ -266,7 +266,7 @@ static int64_t written(const char *shard)
 #define SAYS(state, view) "{\"state\":\"" state "\",\"primary\":true,\"member\":true,\"view\":" view
 
 /* After a power cut there may be thousands of keys to follow, and one shard that is alone. */
-static void an_order_is_written_before_what_can_wait(void **state)
+TEST_WITH(an_order_is_written_before_what_can_wait, begin_leader, end_leader)
 {
     put("shards/east", "{\"first\":[\"a\",\"c\"],\"members\":[\"a\",\"c\"],\"view\":7,\"moved\":1}");
     put("shards/north", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":1}");
@@ -281,7 +281,7 @@ static void an_order_is_written_before_what_can_wait(void **state)
     assert_true(written("north") < written("east"));
 }
 
-static void nothing_is_created_before_it_may_be(void **state)
+TEST_WITH(nothing_is_created_before_it_may_be, begin_leader, end_leader)
 {
     put("servers/a", "{\"nodes\":{},\"kept\":[]}");
     put("servers/b", "{\"nodes\":{},\"kept\":[]}");
@@ -303,7 +303,7 @@ static bool is_there(const char *name)
 }
 
 /* A server without nodes would say nothing new, and be gone until its agent is started anew. */
-static void a_servers_key_that_was_deleted_is_said_again(void **state)
+TEST_WITH(a_servers_key_that_was_deleted_is_said_again, begin_leader, end_leader)
 {
     const struct nd_mirror_config config = {.etcd = &real.config,
                                             .prefix = "understudy/f/agents/a/",
@@ -329,7 +329,7 @@ static void a_servers_key_that_was_deleted_is_said_again(void **state)
 }
 
 /* Nobody keeps it, and with it there nobody could lead. */
-static void a_leader_key_without_a_lease_is_deleted(void **state)
+TEST_WITH(a_leader_key_without_a_lease_is_deleted, begin_leader, end_leader)
 {
     struct ft_fault fault = {""};
 
@@ -347,22 +347,4 @@ static void a_leader_key_without_a_lease_is_deleted(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keys_count_while_the_stream_stands),
-        cmocka_unit_test(nothing_is_created_behind_a_stream_that_has_just_begun),
-        cmocka_unit_test(who_begins_to_lead_tells_the_age_of_a_plan),
-        cmocka_unit_test(why_keys_are_not_heard_is_told_once),
-        cmocka_unit_test(an_agents_clock_is_that_of_its_beginning),
-        cmocka_unit_test(loads_that_change_a_little_are_said_once_a_minute),
-        cmocka_unit_test(a_leader_rests_behind_a_plan_and_a_turn),
-        cmocka_unit_test_setup_teardown(an_order_is_written_before_what_can_wait, begin_leader, end_leader),
-        cmocka_unit_test_setup_teardown(nothing_is_created_before_it_may_be, begin_leader, end_leader),
-        cmocka_unit_test_setup_teardown(a_servers_key_that_was_deleted_is_said_again, begin_leader,
-                                        end_leader),
-        cmocka_unit_test_setup_teardown(a_leader_key_without_a_lease_is_deleted, begin_leader, end_leader),
-    };
-
-    return cmocka_run_group_tests(tests, read_file, free_file);
-}
+TESTS_SHARE(read_file, free_file)

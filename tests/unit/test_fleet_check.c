@@ -60,14 +60,14 @@ static const char *refusal_of(const char *find, const char *replace)
     return strncmp(fault.text, dir, strlen(dir)) == 0 ? fault.text + strlen(dir) + 1 : fault.text;
 }
 
-static void a_fleet_in_which_all_differs_is_whole(void **state)
+TEST(a_fleet_in_which_all_differs_is_whole)
 {
     assert_string_equal(refusal_of(NULL, NULL), "");
     /* An address may stand twice in one shard: it is answered for once. */
     assert_string_equal(refusal_of("own: 203.0.113.11", "own: 203.0.113.1"), "");
 }
 
-static void a_key_that_is_not_there_is_named(void **state)
+TEST(a_key_that_is_not_there_is_named)
 {
     char key[FL_PATH_MAX];
     const char *made = help_config_file("fleet.key", "k", 1);
@@ -82,7 +82,7 @@ static void a_key_that_is_not_there_is_named(void **state)
 
 #define SHARED(what) "f.yaml:9: shards north and south have one " what ", expected two"
 
-static void what_two_shards_have_in_common_is_refused(void **state)
+TEST(what_two_shards_have_in_common_is_refused)
 {
     static const struct {
         const char *find, *replace, *expected;
@@ -107,7 +107,7 @@ static void what_two_shards_have_in_common_is_refused(void **state)
 }
 
 /* Told as of the file that the agent would write. The last server's node alone is wrong in the second one. */
-static void a_node_that_cannot_be_read_on_one_server_is_refused(void **state)
+TEST(a_node_that_cannot_be_read_on_one_server_is_refused)
 {
     assert_string_equal(refusal_of("metrics: $(host):$(metrics)", "metrics: $(host):x"),
                         "f.yaml: the pair file of shard north: /st/north-a.yaml:7: node north-a metrics is "
@@ -118,14 +118,4 @@ static void a_node_that_cannot_be_read_on_one_server_is_refused(void **state)
         "replication address, expected another port");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_fleet_in_which_all_differs_is_whole),
-        cmocka_unit_test(a_key_that_is_not_there_is_named),
-        cmocka_unit_test(what_two_shards_have_in_common_is_refused),
-        cmocka_unit_test(a_node_that_cannot_be_read_on_one_server_is_refused),
-    };
-
-    return cmocka_run_group_tests_name("fleet check", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -88,7 +88,7 @@ static void all_is_well(void)
     put("shards/east", "{" EAST "}");
 }
 
-static void zero_says_that_all_is_as_it_should_be(void **state)
+TEST(zero_says_that_all_is_as_it_should_be)
 {
     all_is_well();
     expect(0);
@@ -104,7 +104,7 @@ static void zero_says_that_all_is_as_it_should_be(void **state)
     expect(1);
 }
 
-static void what_is_to_be_done_is_one(void **state)
+TEST(what_is_to_be_done_is_one)
 {
     all_is_well();
     put("wishes/drain/b", "1");
@@ -135,7 +135,7 @@ static void what_is_to_be_done_is_one(void **state)
     expect(1);
 }
 
-static void what_is_not_protected_is_two(void **state)
+TEST(what_is_not_protected_is_two)
 {
     all_is_well();
     put("servers/a", NODE("SOLO", "true", "true"));
@@ -170,7 +170,7 @@ static int say(const char *verb, const char *option, const char *name)
     return fl_cmd_fleet(option ? 6 : 5, (char **)words);
 }
 
-static void a_wish_for_a_server_that_is_no_more_can_be_taken_back_once(void **state)
+TEST(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once)
 {
     struct help_real_etcd real;
 
@@ -194,7 +194,7 @@ static void a_wish_for_a_server_that_is_no_more_can_be_taken_back_once(void **st
 }
 
 /* A wish is told in one line, and waited for as long as is asked. */
-static void a_wish_is_waited_for(void **state)
+TEST(a_wish_is_waited_for)
 {
     static const struct {
         const char *verb, *of, *to, *wait;
@@ -242,7 +242,7 @@ static void a_wish_is_waited_for(void **state)
 }
 
 /* Nobody leads here, so it is not done; and what nobody knows of cannot be. */
-static void a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed(void **state)
+TEST(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed)
 {
     struct help_real_etcd real;
 
@@ -275,16 +275,4 @@ static void a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed(void *
     help_etcd_end(&real);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(zero_says_that_all_is_as_it_should_be),
-        cmocka_unit_test(what_is_to_be_done_is_one),
-        cmocka_unit_test(what_is_not_protected_is_two),
-        cmocka_unit_test(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once),
-        cmocka_unit_test(a_wish_is_waited_for),
-        cmocka_unit_test(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed),
-    };
-
-    return cmocka_run_group_tests(tests, make_file, free_file);
-}
+TESTS_SHARE(make_file, free_file)

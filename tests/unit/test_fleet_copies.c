@@ -100,7 +100,7 @@ static const char *find(bool all)
     "{\"first\":[\"a\",\"b\"],\"members\":[\"" a "\",\"" b "\"],\"view\":" view ",\"moved\":100" more "}"
 #define TO_C ",\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"c\",\"since\":90}"
 
-static void members_are_told(void **state)
+TEST_WITH(members_are_told, NULL, forget)
 {
     assert_string_equal(find(true), "");
     put("shards/east", EAST("a", "b", "7", ""), 3);
@@ -111,7 +111,7 @@ static void members_are_told(void **state)
 }
 
 /* One that began to lead does not know of them; what is there is not written again. */
-static void what_is_there_is_left(void **state)
+TEST_WITH(what_is_there_is_left, NULL, forget)
 {
     put("shards/east", EAST("a", "b", "7", ""), 3);
     put("agents/a/east", EAST("a", "b", "7", ""), 4);
@@ -120,7 +120,7 @@ static void what_is_there_is_left(void **state)
 }
 
 /* Two changes of one key are no transaction, and without one nothing is ordered. */
-static void a_stray_is_told_once(void **state)
+TEST_WITH(a_stray_is_told_once, NULL, forget)
 {
     put("shards/east", EAST("a", "c", "8", ""), 9);
     put("agents/a/east", EAST("a", "c", "8", ""), 9);
@@ -133,7 +133,7 @@ static void a_stray_is_told_once(void **state)
 }
 
 /* A disk that comes back, after people began the shard anew without it. */
-static void a_view_of_another_life_is_not_followed_while_the_shard_is_served(void **state)
+TEST_WITH(a_view_of_another_life_is_not_followed_while_the_shard_is_served, NULL, forget)
 {
     static const char form[] = "{\"nodes\":{\"east\":{\"state\":\"%s\",\"primary\":false,\"member\":true,"
                                "\"view\":%u,\"members\":[\"east-%c\",\"east-%c\"]}},\"kept\":[]}";
@@ -165,7 +165,7 @@ static void a_view_of_another_life_is_not_followed_while_the_shard_is_served(voi
 }
 
 /* It has to stop its node, and may be away until it can: so it is told until it has none. */
-static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
+TEST_WITH(who_was_a_member_is_told_until_its_node_is_gone, NULL, forget)
 {
     put("shards/east", EAST("a", "c", "8", ""), 9);
     put("agents/a/east", EAST("a", "c", "8", ""), 9);
@@ -183,7 +183,7 @@ static void who_was_a_member_is_told_until_its_node_is_gone(void **state)
 }
 
 /* An order that was withdrawn before its node was there: who was not told so would start it for ever. */
-static void a_copy_goes_only_once_it_says_that_no_node_is_to_run(void **state)
+TEST_WITH(a_copy_goes_only_once_it_says_that_no_node_is_to_run, NULL, forget)
 {
     put("shards/east", EAST("a", "b", "7", ""), 9);
     put("agents/a/east", EAST("a", "b", "7", ""), 9);
@@ -200,7 +200,7 @@ static void a_copy_goes_only_once_it_says_that_no_node_is_to_run(void **state)
 }
 
 /* A server that the agents' files differ about, or that was told by nobody: it has a node, so it hears. */
-static void who_tells_of_a_node_is_told(void **state)
+TEST_WITH(who_tells_of_a_node_is_told, NULL, forget)
 {
     put_server("d", "east");
     put("shards/east", EAST("a", "b", "7", ""), 3);
@@ -208,7 +208,7 @@ static void who_tells_of_a_node_is_told(void **state)
 }
 
 /* A shard that was taken out of the file, one whose key is lost, and what no leader wrote. */
-static void of_what_is_not_known_nothing_is_written(void **state)
+TEST_WITH(of_what_is_not_known_nothing_is_written, NULL, forget)
 {
     put_server("b", "");
     put("agents/b/west", "{}", 5);
@@ -218,8 +218,6 @@ static void of_what_is_not_known_nothing_is_written(void **state)
     put("agentsx", "{}", 5);
     assert_string_equal(find(true), "");
 }
-
-#define TEST(test) cmocka_unit_test_teardown(test, forget)
 
 /* What the leader writes of strays: "KEY=VALUE " and "-KEY ". */
 static const char *follow(bool all)
@@ -244,7 +242,7 @@ static const char *follow(bool all)
     return found;
 }
 
-static void a_shard_out_of_the_file_is_ended_by_a_person_alone(void **state)
+TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
 {
     put_server("a", "west");
     put_server("b", "");
@@ -282,7 +280,7 @@ static void a_shard_out_of_the_file_is_ended_by_a_person_alone(void **state)
     assert_string_equal(follow(true), "-agents/a/west -agents/b/west ");
 }
 
-static void a_shard_of_the_file_is_not_removed(void **state)
+TEST_WITH(a_shard_of_the_file_is_not_removed, NULL, forget)
 {
     put_server("a", "east");
     put("shards/east", EAST("a", "b", "7", ""), 3);
@@ -290,18 +288,4 @@ static void a_shard_of_the_file_is_not_removed(void **state)
     assert_string_equal(follow(true), "-wishes/remove/east ");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {TEST(members_are_told),
-                                       TEST(what_is_there_is_left),
-                                       TEST(a_view_of_another_life_is_not_followed_while_the_shard_is_served),
-                                       TEST(a_stray_is_told_once),
-                                       TEST(who_was_a_member_is_told_until_its_node_is_gone),
-                                       TEST(a_copy_goes_only_once_it_says_that_no_node_is_to_run),
-                                       TEST(who_tells_of_a_node_is_told),
-                                       TEST(of_what_is_not_known_nothing_is_written),
-                                       TEST(a_shard_out_of_the_file_is_ended_by_a_person_alone),
-                                       TEST(a_shard_of_the_file_is_not_removed)};
-
-    return cmocka_run_group_tests_name("fleet_copies", tests, make_file, free_file);
-}
+TESTS_SHARE(make_file, free_file)

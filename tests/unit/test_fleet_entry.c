@@ -93,7 +93,7 @@ static void expect_shard(const struct fl_placement *p, const char *expected)
     json_decref(o);
 }
 
-static void a_shard_is_read_as_it_is_written(void **state)
+TEST(a_shard_is_read_as_it_is_written)
 {
     struct fl_placement p = {.first = {B, A}, .member = {B, A}, .failed.to = FL_NONE};
 
@@ -138,7 +138,7 @@ static void a_shard_is_read_as_it_is_written(void **state)
                      "\"alone\":9,\"failed\":{\"count\":4294967295,\"when\":5,\"to\":\"c\"}}");
 }
 
-static void two_shards_are_the_same_or_not(void **state)
+TEST(two_shards_are_the_same_or_not)
 {
     const struct fl_placement p = {.first = {A, B},
                                    .member = {A, B},
@@ -183,7 +183,7 @@ static void two_shards_are_the_same_or_not(void **state)
     assert_true(fl_placement_same(&none, &q));
 }
 
-static void a_server_runs_what_a_shard_says(void **state)
+TEST(a_server_runs_what_a_shard_says)
 {
     struct fl_placement p = {.first = {A, B}, .member = {B, C}, .order = {FL_HANDOVER, FL_DRAIN, A, 0}};
 
@@ -200,7 +200,7 @@ static void a_server_runs_what_a_shard_says(void **state)
 #define ORDER   "its order is none, expected a kind that is known, to a server"
 #define FAILED  "its failed is none, expected a count and when"
 
-static void what_is_no_shards_key_is_refused(void **state)
+TEST(what_is_no_shards_key_is_refused)
 {
     static const struct {
         const char *value, *expected;
@@ -279,7 +279,7 @@ static void what_is_no_shards_key_is_refused(void **state)
 }
 
 /* Each beginning of a key, as when a write was cut. */
-static void a_key_that_was_cut_is_refused(void **state)
+TEST(a_key_that_was_cut_is_refused)
 {
     static const char whole[] =
         "{" MEMBERS
@@ -302,7 +302,7 @@ static void read_well(struct fl_placement *out, const char *value)
 }
 
 /* An operator empties a server and takes it out of the file: the shards that it once had are read. */
-static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_there(void **state)
+TEST(a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_there)
 {
     struct fl_placement p;
     uint32_t all = fl_file_all(file);
@@ -322,40 +322,7 @@ static void a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_ther
     assert_int_equal(fl_file_all(file), all);
 }
 
-/* It was taken out too early. Who is a member is known by name, and written as it was read. */
-static void a_member_on_a_server_that_the_file_has_no_more_is_one(void **state)
-{
-    struct fl_placement p;
-    char value[128];
-    uint32_t all = fl_file_all(file);
-
-    read_well(&p, "{\"first\":[\"a\",\"lost\"],\"members\":[\"lost\",\"b\"],\"view\":7}");
-    assert_int_equal(p.member[0], all);
-    assert_int_equal(p.member[1], B);
-    assert_int_equal(p.first[0], all);
-    assert_string_equal(file->server[p.member[0]].name, "lost");
-    json_t *o = fl_placement_write(file, &p);
-    char *members = json_dumps(json_object_get(o, "members"), JSON_COMPACT);
-
-    assert_string_equal(members, "[\"lost\",\"b\"]");
-    free(members);
-    json_decref(o);
-    /* The same one again, another one, and no more than there is room for. */
-    read_well(&p, "{\"first\":[\"a\",\"b\"],\"members\":[\"gone\",\"lost\"],\"view\":7}");
-    assert_int_equal(p.member[0], all + 1);
-    assert_int_equal(p.member[1], all);
-    assert_int_equal(fl_file_server(file, "lost"), FL_NONE);
-    for (uint32_t i = all + 2; i < file->servers + FL_UNLISTED_MAX; i++) {
-        snprintf(value, sizeof(value), "x%u", i);
-        assert_int_equal(fl_file_member(file, value), i);
-    }
-    assert_int_equal(fl_file_member(file, "one-more"), FL_NONE);
-    assert_int_equal(fl_file_member(file, value), file->servers + FL_UNLISTED_MAX - 1);
-    assert_int_equal(fl_file_member(file, "b"), B);
-    assert_int_equal(fl_file_all(file), file->servers + FL_UNLISTED_MAX);
-}
-
-static void what_later_versions_add_is_left_out(void **state)
+TEST(what_later_versions_add_is_left_out)
 {
     struct fl_placement p;
 
@@ -383,7 +350,7 @@ static int read_server(struct fl_server_said *out, const char *value, size_t len
     return error;
 }
 
-static void a_server_is_read_as_it_is_written(void **state)
+TEST(a_server_is_read_as_it_is_written)
 {
     struct fl_server_said said, again;
     struct ft_fault fault = {""};
@@ -440,7 +407,7 @@ static void a_server_is_read_as_it_is_written(void **state)
 }
 
 /* JSON has no number for it. */
-static void a_load_that_is_no_number_is_not_written(void **state)
+TEST(a_load_that_is_no_number_is_not_written)
 {
     struct fl_server_said said, again;
     struct ft_fault fault = {""};
@@ -464,7 +431,7 @@ static void a_load_that_is_no_number_is_not_written(void **state)
 }
 
 /* Whatever they are called, and whatever they say. */
-static void as_many_nodes_as_a_server_may_run_fit_into_its_key(void **state)
+TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
 {
     struct fl_shard_entry shard[FL_NODES_MAX] = {{.name = ""}};
     const struct fl_file most = {.shard = shard, .shards = FL_NODES_MAX};
@@ -500,7 +467,7 @@ static void as_many_nodes_as_a_server_may_run_fit_into_its_key(void **state)
 #define NO_NODE    "what a server says of shard east is no node's"
 #define NO_LISTS   "what a server says has no nodes, or no kept, expected both"
 
-static void what_is_no_servers_key_is_refused(void **state)
+TEST(what_is_no_servers_key_is_refused)
 {
     static const struct {
         const char *value, *expected;
@@ -556,7 +523,7 @@ static void read_server_well(struct fl_server_said *out, const char *value)
         fail_msg("%s: %s", value, fault.text);
 }
 
-static void what_is_no_load_was_not_measured(void **state)
+TEST(what_is_no_load_was_not_measured)
 {
     static const char *const rows[] = {
         NODE(""),
@@ -584,7 +551,7 @@ static void what_is_no_load_was_not_measured(void **state)
     fl_server_said_free(&said);
 }
 
-static void shards_that_the_file_has_no_more_are_left_out(void **state)
+TEST(shards_that_the_file_has_no_more_are_left_out)
 {
     struct fl_server_said said;
 
@@ -598,7 +565,7 @@ static void shards_that_the_file_has_no_more_are_left_out(void **state)
 }
 
 /* As many times as there is room, and one more that counts. */
-static void a_shard_that_is_named_often_leaves_room_for_others(void **state)
+TEST(a_shard_that_is_named_often_leaves_room_for_others)
 {
     struct fl_server_said said;
 
@@ -609,25 +576,38 @@ static void a_shard_that_is_named_often_leaves_room_for_others(void **state)
     fl_server_said_free(&said);
 }
 
-int main(void)
+/* It was taken out too early. Who is a member is known by name, and written as it was read. The last test: it
+ * fills the room of the file. */
+TEST(a_member_on_a_server_that_the_file_has_no_more_is_one)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_shard_is_read_as_it_is_written),
-        cmocka_unit_test(two_shards_are_the_same_or_not),
-        cmocka_unit_test(a_server_runs_what_a_shard_says),
-        cmocka_unit_test(what_is_no_shards_key_is_refused),
-        cmocka_unit_test(a_key_that_was_cut_is_refused),
-        cmocka_unit_test(a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_there),
-        cmocka_unit_test(what_later_versions_add_is_left_out),
-        cmocka_unit_test(a_server_is_read_as_it_is_written),
-        cmocka_unit_test(a_load_that_is_no_number_is_not_written),
-        cmocka_unit_test(as_many_nodes_as_a_server_may_run_fit_into_its_key),
-        cmocka_unit_test(what_is_no_servers_key_is_refused),
-        cmocka_unit_test(what_is_no_load_was_not_measured),
-        cmocka_unit_test(shards_that_the_file_has_no_more_are_left_out),
-        cmocka_unit_test(a_shard_that_is_named_often_leaves_room_for_others),
-        cmocka_unit_test(a_member_on_a_server_that_the_file_has_no_more_is_one), /* fills the file's room */
-    };
+    struct fl_placement p;
+    char value[128];
+    uint32_t all = fl_file_all(file);
 
-    return cmocka_run_group_tests_name("fleet entry", tests, make_file, free_file);
+    read_well(&p, "{\"first\":[\"a\",\"lost\"],\"members\":[\"lost\",\"b\"],\"view\":7}");
+    assert_int_equal(p.member[0], all);
+    assert_int_equal(p.member[1], B);
+    assert_int_equal(p.first[0], all);
+    assert_string_equal(file->server[p.member[0]].name, "lost");
+    json_t *o = fl_placement_write(file, &p);
+    char *members = json_dumps(json_object_get(o, "members"), JSON_COMPACT);
+
+    assert_string_equal(members, "[\"lost\",\"b\"]");
+    free(members);
+    json_decref(o);
+    /* The same one again, another one, and no more than there is room for. */
+    read_well(&p, "{\"first\":[\"a\",\"b\"],\"members\":[\"gone\",\"lost\"],\"view\":7}");
+    assert_int_equal(p.member[0], all + 1);
+    assert_int_equal(p.member[1], all);
+    assert_int_equal(fl_file_server(file, "lost"), FL_NONE);
+    for (uint32_t i = all + 2; i < file->servers + FL_UNLISTED_MAX; i++) {
+        snprintf(value, sizeof(value), "x%u", i);
+        assert_int_equal(fl_file_member(file, value), i);
+    }
+    assert_int_equal(fl_file_member(file, "one-more"), FL_NONE);
+    assert_int_equal(fl_file_member(file, value), file->servers + FL_UNLISTED_MAX - 1);
+    assert_int_equal(fl_file_member(file, "b"), B);
+    assert_int_equal(fl_file_all(file), file->servers + FL_UNLISTED_MAX);
 }
+
+TESTS_SHARE(make_file, free_file)

@@ -87,7 +87,7 @@ static void refuse_changes(const struct change *all, size_t count)
 
 #define REFUSE(all) refuse_changes(all, sizeof(all) / sizeof((all)[0]))
 
-static void sections_are_refused_by_position(void **state)
+TEST(sections_are_refused_by_position)
 {
     static const struct change all[] = {
         {"fleet: edge\n", "",
@@ -134,7 +134,7 @@ static void sections_are_refused_by_position(void **state)
     REFUSE(all);
 }
 
-static void servers_are_refused_by_position(void **state)
+TEST(servers_are_refused_by_position)
 {
     static const struct change all[] = {
         {"  s2: {host", "  s.2: {host",
@@ -163,7 +163,7 @@ static void servers_are_refused_by_position(void **state)
                         "f.yaml:3: 1 servers, expected two or more");
 }
 
-static void shards_are_refused_by_position(void **state)
+TEST(shards_are_refused_by_position)
 {
     static const struct change all[] = {
         {"  north: ", "  nor-th: ", "f.yaml:11: shard \"nor-th\", expected at most 31 letters, digits and _"},
@@ -205,7 +205,7 @@ static void shards_are_refused_by_position(void **state)
     REFUSE(all);
 }
 
-static void a_file_that_is_not_there_is_refused(void **state)
+TEST(a_file_that_is_not_there_is_refused)
 {
     struct ft_fault fault = {""};
     struct fl_file *file;
@@ -221,7 +221,7 @@ static void a_file_that_is_not_there_is_refused(void **state)
 
 /* ---- what is read ---- */
 
-static void servers_and_shards_are_in_the_order_of_their_names(void **state)
+TEST(servers_and_shards_are_in_the_order_of_their_names)
 {
     struct fl_file *file = read_text(base);
 
@@ -254,7 +254,7 @@ static void servers_and_shards_are_in_the_order_of_their_names(void **state)
     fl_file_free(file);
 }
 
-static void a_node_is_called_by_shard_and_server(void **state)
+TEST(a_node_is_called_by_shard_and_server)
 {
     struct fl_file *file = read_text(base);
     char name[FL_NAME_MAX], path[FL_PATH_MAX];
@@ -275,7 +275,7 @@ static void a_node_is_called_by_shard_and_server(void **state)
     fl_file_free(file);
 }
 
-static void the_longest_name_of_a_node_is_one(void **state)
+TEST(the_longest_name_of_a_node_is_one)
 {
     struct fl_file *file = read_changed("  north: ", "  n12345678901234567890123456: ");
     char name[FL_NAME_MAX];
@@ -286,7 +286,7 @@ static void the_longest_name_of_a_node_is_one(void **state)
 }
 
 /* Where the file lies goes for its paths, from wherever it is read. */
-static void paths_do_not_depend_on_where_it_is_read(void **state)
+TEST(paths_do_not_depend_on_where_it_is_read)
 {
     struct ft_fault fault = {""};
     struct fl_file *file;
@@ -324,7 +324,7 @@ static char *render(const struct fl_file *file, uint32_t shard, const uint32_t o
     return text;
 }
 
-static void a_node_reads_who_is_in_the_pair(void **state)
+TEST(a_node_reads_who_is_in_the_pair)
 {
     static const char key[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n";
     static const uint32_t on[] = {1, 2, 0};
@@ -438,7 +438,7 @@ static void expect_yaml(const char *value, const char *expected)
     fl_file_free(file);
 }
 
-static void values_come_back_as_they_were(void **state)
+TEST(values_come_back_as_they_were)
 {
     static const struct {
         const char *value, *expected;
@@ -479,7 +479,7 @@ static void values_come_back_as_they_were(void **state)
         expect_yaml(rows[i].value, rows[i].expected);
 }
 
-static void keys_of_sections_come_back_as_they_were(void **state)
+TEST(keys_of_sections_come_back_as_they_were)
 {
     static const uint32_t on[] = {0, 1};
     struct fl_file *file = read_changed("  link: {key: $(dir)/fleet.key}", "  \"link: {key: x} #\": $(in)");
@@ -490,7 +490,7 @@ static void keys_of_sections_come_back_as_they_were(void **state)
     fl_file_free(file);
 }
 
-static void names_of_paths_come_back_as_they_were(void **state)
+TEST(names_of_paths_come_back_as_they_were)
 {
     static const uint32_t on[] = {0, 1};
     struct fl_file *file = read_changed("run: /rn", "run: '/r\"n\\$(shard)'");
@@ -504,7 +504,7 @@ static void names_of_paths_come_back_as_they_were(void **state)
 
 /* ---- $(NAME) ---- */
 
-static void names_stand_for_what_the_shard_has(void **state)
+TEST(names_stand_for_what_the_shard_has)
 {
     char expected[300];
 
@@ -531,7 +531,7 @@ static void expect_given(const char *given, const char *value, const char *expec
     fl_file_free(file);
 }
 
-static void what_a_shard_gives_is_put_in_as_text(void **state)
+TEST(what_a_shard_gives_is_put_in_as_text)
 {
     /* Whether it is a number is said where it is used. */
     expect_given("{in: \"7\"", "$(in)", "7");
@@ -560,7 +560,7 @@ static void refuse_render(const char *find, const char *replace, const char *exp
     fl_file_free(file);
 }
 
-static void a_name_that_the_shard_does_not_have_is_refused(void **state)
+TEST(a_name_that_the_shard_does_not_have_is_refused)
 {
     static char text[5000];
 
@@ -588,7 +588,7 @@ static void a_name_that_the_shard_does_not_have_is_refused(void **state)
     expect_yaml(text, text);
 }
 
-static void the_nodes_user_may_own_what_the_agent_reads(void **state)
+TEST(the_nodes_user_may_own_what_the_agent_reads)
 {
     struct fl_file *file = read_changed("edge\n", "edge\nuser: nobody\n");
 
@@ -597,7 +597,7 @@ static void the_nodes_user_may_own_what_the_agent_reads(void **state)
     fl_file_free(file);
 }
 
-static void the_arbiter_is_not_replaced_in(void **state)
+TEST(the_arbiter_is_not_replaced_in)
 {
     static const uint32_t on[] = {0, 1};
     struct fl_file *file =
@@ -611,27 +611,4 @@ static void the_arbiter_is_not_replaced_in(void **state)
     fl_file_free(file);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sections_are_refused_by_position),
-        cmocka_unit_test(servers_are_refused_by_position),
-        cmocka_unit_test(shards_are_refused_by_position),
-        cmocka_unit_test(a_file_that_is_not_there_is_refused),
-        cmocka_unit_test(servers_and_shards_are_in_the_order_of_their_names),
-        cmocka_unit_test(a_node_is_called_by_shard_and_server),
-        cmocka_unit_test(the_longest_name_of_a_node_is_one),
-        cmocka_unit_test(paths_do_not_depend_on_where_it_is_read),
-        cmocka_unit_test(a_node_reads_who_is_in_the_pair),
-        cmocka_unit_test(values_come_back_as_they_were),
-        cmocka_unit_test(keys_of_sections_come_back_as_they_were),
-        cmocka_unit_test(names_of_paths_come_back_as_they_were),
-        cmocka_unit_test(names_stand_for_what_the_shard_has),
-        cmocka_unit_test(what_a_shard_gives_is_put_in_as_text),
-        cmocka_unit_test(a_name_that_the_shard_does_not_have_is_refused),
-        cmocka_unit_test(the_nodes_user_may_own_what_the_agent_reads),
-        cmocka_unit_test(the_arbiter_is_not_replaced_in),
-    };
-
-    return cmocka_run_group_tests_name("fleet file", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -422,7 +422,7 @@ static struct outcome look(void)
     return out;
 }
 
-static void whose_word_counts(void **state)
+TEST(whose_word_counts)
 {
     for (size_t i = 0; i < sizeof(truths) / sizeof(truths[0]); i++) {
         const struct truth *t = &truths[i];
@@ -474,7 +474,7 @@ static void lie(uint32_t liar)
     put_server(liar, &w);
 }
 
-static void no_lie_of_another_server_moves_anything(void **state)
+TEST(no_lie_of_another_server_moves_anything)
 {
     for (uint64_t began = 1; began < 20000; began++) {
         seed = began;
@@ -499,7 +499,7 @@ static void no_lie_of_another_server_moves_anything(void **state)
 }
 
 /* Nor does a member's, while the other one is live and the arbiter has decided for no later view. */
-static void no_lie_of_a_member_moves_a_shard_that_lives(void **state)
+TEST(no_lie_of_a_member_moves_a_shard_that_lives)
 {
     for (uint64_t began = 1; began < 2000; began++) {
         struct truth t = truths[0];
@@ -522,7 +522,7 @@ static void no_lie_of_a_member_moves_a_shard_that_lives(void **state)
 
 /* Without the arbiter's word it may say what it likes of its own shard. Once it says the truth again, all is
  * as before. */
-static void what_a_member_says_is_forgotten_when_it_is_over(void **state)
+TEST(what_a_member_says_is_forgotten_when_it_is_over)
 {
     for (uint64_t began = 1; began < 2000; began++) {
         seed = began;
@@ -547,7 +547,7 @@ static void what_a_member_says_is_forgotten_when_it_is_over(void **state)
 /* Names of servers that the file does not have are kept, and there is room for FL_UNLISTED_MAX: a member of
  * a shard takes none with names of nobody, nor does who is no member. So a key that names an unknown server
  * is read afterwards. */
-static void names_of_nobody_take_no_room(void **state)
+TEST(names_of_nobody_take_no_room)
 {
     for (int i = 0; i < 200; i++) {
         uint32_t liar = i % 4 < 2 ? F : A;
@@ -575,7 +575,7 @@ static void names_of_nobody_take_no_room(void **state)
 }
 
 /* A view above a pair's own limit is nothing that a node is in. */
-static void a_view_above_the_limit_is_no_view(void **state)
+TEST(a_view_above_the_limit_is_no_view)
 {
     put_truth(&truths[0]);
     put_server(A, &(struct word){"SOLO", FT_VIEW_MAX + 1, {A, C}});
@@ -588,7 +588,7 @@ static void a_view_above_the_limit_is_no_view(void **state)
 
 /* The primary has taken one on a server that this leader's file does not have, which died before any key told
  * of it. Its own word is one, the arbiter's the second: else the shard would be silent for this leader. */
-static void a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed(void **state)
+TEST(a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed)
 {
     static const char word[] =
         "{\"nodes\":{\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":8,"
@@ -596,7 +596,6 @@ static void a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed(void
 
     uint32_t had = fl_file_all(file);
 
-    (void)state;
     put_truth(&truths[0]);
     put_server(B, &(struct word){0});
     put("servers/a", word);
@@ -610,7 +609,7 @@ static void a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed(void
 
 /* It is printed on terminals, and stands in JSON. Who is no server of the file cannot lead, and nobody keeps
  * a key without a lease. */
-static void who_leads_is_a_server_with_a_lease(void **state)
+TEST(who_leads_is_a_server_with_a_lease)
 {
     static const struct {
         const char *leader;
@@ -631,18 +630,4 @@ static void who_leads_is_a_server_with_a_lease(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(whose_word_counts),
-        cmocka_unit_test(no_lie_of_another_server_moves_anything),
-        cmocka_unit_test(no_lie_of_a_member_moves_a_shard_that_lives),
-        cmocka_unit_test(what_a_member_says_is_forgotten_when_it_is_over),
-        cmocka_unit_test(names_of_nobody_take_no_room),
-        cmocka_unit_test(a_view_above_the_limit_is_no_view),
-        cmocka_unit_test(who_leads_is_a_server_with_a_lease),
-        cmocka_unit_test(a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed),
-    };
-
-    return cmocka_run_group_tests_name("fleet liars", tests, make_file, free_file);
-}
+TESTS_SHARE(make_file, free_file)

@@ -30,7 +30,7 @@ static void burn(void)
         ;
 }
 
-static void an_agent_that_is_new_knows_a_node_by_all_its_life(void **state)
+TEST(an_agent_that_is_new_knows_a_node_by_all_its_life)
 {
     struct local_node n = {.told = true};
 
@@ -42,7 +42,7 @@ static void an_agent_that_is_new_knows_a_node_by_all_its_life(void **state)
     assert_true(n.said.load.of[FL_MEMORY] > 0.5);
 }
 
-static void a_node_that_is_new_is_measured_after_five_seconds(void **state)
+TEST(a_node_that_is_new_is_measured_after_five_seconds)
 {
     struct local_node n = {.told = true};
 
@@ -55,7 +55,7 @@ static void a_node_that_is_new_is_measured_after_five_seconds(void **state)
     assert_float_equal(n.said.load.of[FL_PACKETS], 400, 1e-9);
 }
 
-static void a_load_is_of_the_last_five_seconds(void **state)
+TEST(a_load_is_of_the_last_five_seconds)
 {
     struct local_node n = {.told = true};
 
@@ -71,7 +71,7 @@ static void a_load_is_of_the_last_five_seconds(void **state)
 }
 
 /* Nodes that began at different times: each change is a write in etcd. */
-static void all_nodes_are_measured_in_one_turn(void **state)
+TEST(all_nodes_are_measured_in_one_turn)
 {
     struct local_node n[8] = {{.told = true}};
     double was[8] = {0};
@@ -99,7 +99,7 @@ static void all_nodes_are_measured_in_one_turn(void **state)
 }
 
 /* A thread that waits for its processor in a turn is not the busier for it. */
-static void a_load_is_no_more_than_the_processor_time(void **state)
+TEST(a_load_is_no_more_than_the_processor_time)
 {
     struct local_node n = {.told = true};
     struct timespec spent;
@@ -109,17 +109,4 @@ static void a_load_is_no_more_than_the_processor_time(void **state)
     assert_true(n.said.measured);
     assert_true(n.said.load.of[FL_PROCESSOR] > 0);
     assert_true(n.said.load.of[FL_PROCESSOR] <= ((double)spent.tv_sec + (double)spent.tv_nsec / 1e9) / 1500);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_agent_that_is_new_knows_a_node_by_all_its_life),
-        cmocka_unit_test(a_node_that_is_new_is_measured_after_five_seconds),
-        cmocka_unit_test(a_load_is_of_the_last_five_seconds),
-        cmocka_unit_test(all_nodes_are_measured_in_one_turn),
-        cmocka_unit_test(a_load_is_no_more_than_the_processor_time),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

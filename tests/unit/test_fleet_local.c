@@ -159,7 +159,7 @@ static struct fl_placement ordered(enum fl_kind kind, uint32_t to)
 }
 
 /* The standby is well, and C may never come: no disk, no interface, another program. */
-static void a_standby_is_not_given_up_before_the_other_one_is_there(void **state)
+TEST_WITH(a_standby_is_not_given_up_before_the_other_one_is_there, begin, end)
 {
     struct fl_placement p = ordered(FL_REPAIR, C);
 
@@ -177,7 +177,7 @@ static void a_standby_is_not_given_up_before_the_other_one_is_there(void **state
 }
 
 /* What it was told may be long over: the order was withdrawn, and the shard is as it was. */
-static void who_does_not_know_what_is_told_now_starts_nodes_alone(void **state)
+TEST_WITH(who_does_not_know_what_is_told_now_starts_nodes_alone, begin, end)
 {
     struct fl_placement p = ordered(FL_REPAIR, C);
 
@@ -214,7 +214,7 @@ static void who_does_not_know_what_is_told_now_starts_nodes_alone(void **state)
 }
 
 /* A file of an order that stood when the agent ended. */
-static void an_order_of_the_file_waits_as_well(void **state)
+TEST_WITH(an_order_of_the_file_waits_as_well, begin, end)
 {
     const struct fl_placement p = ordered(FL_HANDOVER, B);
 
@@ -235,7 +235,7 @@ static void an_order_of_the_file_waits_as_well(void **state)
 }
 
 /* Somebody deleted it, or garbled it; or etcd has lost its data, and the order was withdrawn before. */
-static void an_order_whose_key_is_gone_is_not_carried_out(void **state)
+TEST_WITH(an_order_whose_key_is_gone_is_not_carried_out, begin, end)
 {
     struct fl_placement p = ordered(FL_HANDOVER, B);
 
@@ -256,7 +256,7 @@ static void an_order_whose_key_is_gone_is_not_carried_out(void **state)
 }
 
 /* A view of another life of the shard, or whatever else stands in the key. */
-static void a_primary_is_not_ended_by_a_key(void **state)
+TEST_WITH(a_primary_is_not_ended_by_a_key, begin, end)
 {
     struct fl_placement p = protects;
 
@@ -279,7 +279,7 @@ static void a_primary_is_not_ended_by_a_key(void **state)
 }
 
 /* A wrong interface, another program: its unit starts it again and again, and nobody wants it any more. */
-static void a_node_that_never_came_up_is_stopped_once(void **state)
+TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
 {
     const struct fl_placement asked = ordered(FL_REPAIR, A);
     struct fl_placement p = asked;
@@ -316,7 +316,7 @@ static void a_node_that_never_came_up_is_stopped_once(void **state)
 }
 
 /* One node's word that cannot be read would make all of the server's silent. */
-static void what_a_node_says_can_be_read_by_others(void **state)
+TEST_WITH(what_a_node_says_can_be_read_by_others, begin, end)
 {
     static const char *const rows[] = {"[\"east-a\",\"\"]", "[\"east-a\"]", "[\"a b\",\"c\"]",
                                        "[\"east-a\",7]",    "\"east-a\"",   "[\"\\u0007\",\"x\"]"};
@@ -345,7 +345,7 @@ static void what_a_node_says_can_be_read_by_others(void **state)
 }
 
 /* Its files are there: that no more can be written keeps it from nothing. */
-static void a_disk_that_is_full_keeps_no_node_from_being_started(void **state)
+TEST_WITH(a_disk_that_is_full_keeps_no_node_from_being_started, begin, end)
 {
     struct fl_placement p = protects;
 
@@ -365,7 +365,7 @@ static void a_disk_that_is_full_keeps_no_node_from_being_started(void **state)
 }
 
 /* The directory may be the nodes' user's, and the agent is root. */
-static void what_lies_in_the_way_of_a_file_is_not_written_to(void **state)
+TEST_WITH(what_lies_in_the_way_of_a_file_is_not_written_to, begin, end)
 {
     struct fl_placement p = protects;
     char is[64];
@@ -381,7 +381,7 @@ static void what_lies_in_the_way_of_a_file_is_not_written_to(void **state)
 }
 
 /* Is there a view file, or not? Who cannot tell says so, and nothing is begun beside it. */
-static void a_view_file_that_cannot_be_looked_for_may_be_there(void **state)
+TEST_WITH(a_view_file_that_cannot_be_looked_for_may_be_there, begin, end)
 {
     snprintf(node.status, sizeof(node.status), "{}");
     rmdir(path("east-a"));
@@ -395,7 +395,7 @@ static void a_view_file_that_cannot_be_looked_for_may_be_there(void **state)
 }
 
 /* Between what was told and the order other nodes took their time. */
-static void a_turn_that_takes_long_carries_nothing_out_at_its_end(void **state)
+TEST_WITH(a_turn_that_takes_long_carries_nothing_out_at_its_end, begin, end)
 {
     struct fl_placement p = ordered(FL_HANDOVER, B);
 
@@ -417,7 +417,7 @@ static const char *asked_in_a_turn(struct fl_local *l)
 }
 
 /* Each silent one is 300 ms in which the others hear no order. */
-static void a_turn_waits_for_three_silent_nodes(void **state)
+TEST(a_turn_waits_for_three_silent_nodes)
 {
     struct ft_fault fault = {""};
     struct fl_file *of_six;
@@ -465,7 +465,7 @@ static bool is_said_of_west(struct fl_local *l, const char *expected)
 }
 
 /* A line that was lost from the file ends no shard; a person does. Its files go once nobody listens there. */
-static void a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to(void **state)
+TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
 {
     static const char *const left[] = {
         "west.told",          "west-a.yaml",           "west-a.env",
@@ -530,24 +530,4 @@ static void a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to(void 
     unlink(path("not-a-shard.told"));
 }
 
-int main(void)
-{
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
-    const struct CMUnitTest tests[] = {
-        TEST(a_standby_is_not_given_up_before_the_other_one_is_there),
-        TEST(who_does_not_know_what_is_told_now_starts_nodes_alone),
-        TEST(an_order_of_the_file_waits_as_well),
-        TEST(an_order_whose_key_is_gone_is_not_carried_out),
-        TEST(a_primary_is_not_ended_by_a_key),
-        TEST(a_node_that_never_came_up_is_stopped_once),
-        TEST(what_a_node_says_can_be_read_by_others),
-        TEST(a_disk_that_is_full_keeps_no_node_from_being_started),
-        TEST(what_lies_in_the_way_of_a_file_is_not_written_to),
-        TEST(a_view_file_that_cannot_be_looked_for_may_be_there),
-        TEST(a_turn_that_takes_long_carries_nothing_out_at_its_end),
-        cmocka_unit_test(a_turn_waits_for_three_silent_nodes),
-        cmocka_unit_test(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to),
-    };
-
-    return cmocka_run_group_tests(tests, open_all, close_all);
-}
+TESTS_SHARE(open_all, close_all)

@@ -76,7 +76,7 @@ static struct fl_tally begin(void)
     return t;
 }
 
-static void test_leader(void **state)
+TEST(test_leader)
 {
     static const char *const lines[] = {"understudy_fleet_leads 1",
                                         "understudy_fleet_stopped 1",
@@ -100,7 +100,7 @@ static void test_leader(void **state)
 }
 
 /* Since a leader saw it, and as long as it leads: who leads next begins anew. */
-static void test_unprotected(void **state)
+TEST(test_unprotected)
 {
     struct fl_tally t = begin();
 
@@ -126,7 +126,7 @@ static void test_unprotected(void **state)
     fl_tally_free(&t);
 }
 
-static void test_who_does_not_lead_says_nothing_of_the_fleet(void **state)
+TEST(test_who_does_not_lead_says_nothing_of_the_fleet)
 {
     struct fl_tally t = begin();
 
@@ -141,7 +141,7 @@ static void test_who_does_not_lead_says_nothing_of_the_fleet(void **state)
 }
 
 /* Of what the file limits; a load that was not measured is none. */
-static void test_server(void **state)
+TEST(test_server)
 {
     struct fl_tally t = begin();
 
@@ -153,7 +153,7 @@ static void test_server(void **state)
     fl_tally_free(&t);
 }
 
-static void test_orders(void **state)
+TEST(test_orders)
 {
     static const struct fl_step steps[] = {{.kind = FL_CREATE},
                                            {.kind = FL_REPAIR},
@@ -175,7 +175,7 @@ static void test_orders(void **state)
 }
 
 /* Its mirror may never come to an end, as by a key that cannot be read: the alert goes by the age. */
-static void test_who_leads_and_never_plans(void **state)
+TEST(test_who_leads_and_never_plans)
 {
     struct fl_tally t = begin();
 
@@ -184,18 +184,4 @@ static void test_who_leads_and_never_plans(void **state)
     check(&t, 120 * S, "understudy_fleet_plan_age_seconds 70", true);
     check(&t, 120 * S, "understudy_fleet_orders_under_way", false);
     fl_tally_free(&t);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_leader),
-        cmocka_unit_test(test_unprotected),
-        cmocka_unit_test(test_who_does_not_lead_says_nothing_of_the_fleet),
-        cmocka_unit_test(test_who_leads_and_never_plans),
-        cmocka_unit_test(test_server),
-        cmocka_unit_test(test_orders),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

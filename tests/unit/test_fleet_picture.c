@@ -115,7 +115,7 @@ static void put_all_servers(void)
 
 /* ---- servers ---- */
 
-static void a_server_is_as_the_file_and_the_keys_say(void **state)
+TEST_WITH(a_server_is_as_the_file_and_the_keys_say, NULL, forget)
 {
     static const uint64_t gone[] = {11, 12, 13, 14};
 
@@ -147,7 +147,7 @@ static void a_server_is_as_the_file_and_the_keys_say(void **state)
 }
 
 /* A plan of who does not lead stops where the leader's does. */
-static void what_the_leader_says_of_leases_is_known_to_all(void **state)
+TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
 {
     static const uint64_t gone[SERVERS] = {11, 12, 13, 14};
     struct fl_plan *plan;
@@ -185,7 +185,7 @@ static void what_the_leader_says_of_leases_is_known_to_all(void **state)
 
 /* Whoever leads next orders nothing that the leader before it did not; and a lease that went with that one's
  * is of the same moment. */
-static void who_leads_next_knows_of_leases_by_the_leader(void **state)
+TEST_WITH(who_leads_next_knows_of_leases_by_the_leader, NULL, forget)
 {
     static const char *const last = "{\"a\":94,\"c\":0,\"d\":96,\"x\":97}";
     uint64_t gone[SERVERS] = {[B] = 7};
@@ -203,7 +203,7 @@ static void who_leads_next_knows_of_leases_by_the_leader(void **state)
     assert_int_equal(gone[A], 0);
 }
 
-static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
+TEST_WITH(without_keys_there_is_a_fleet_in_which_nobody_leads, NULL, forget)
 {
     paint();
     assert_string_equal(picture.leader, "");
@@ -217,7 +217,7 @@ static void without_keys_there_is_a_fleet_in_which_nobody_leads(void **state)
 
 /* ---- shards ---- */
 
-static void a_key_without_nodes_is_believed(void **state)
+TEST_WITH(a_key_without_nodes_is_believed, NULL, forget)
 {
     const struct fl_shard *s;
 
@@ -246,7 +246,7 @@ static void a_key_without_nodes_is_believed(void **state)
     assert_int_equal(s->failed.to, A);
 }
 
-static void nodes_of_the_view_are_heard(void **state)
+TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
 {
     static const struct {
         const char *state;
@@ -284,7 +284,7 @@ static void nodes_of_the_view_are_heard(void **state)
     assert_int_equal(picture.shard[EAST].says[0], FL_SAYS_READY);
 }
 
-static void a_later_view_of_nodes_goes_before_the_key_and_ends_an_order(void **state)
+TEST_WITH(a_later_view_of_nodes_goes_before_the_key_and_ends_an_order, NULL, forget)
 {
     const struct fl_shard *s;
 
@@ -307,7 +307,7 @@ static void a_later_view_of_nodes_goes_before_the_key_and_ends_an_order(void **s
     assert_int_equal(s->moved, 100);
 }
 
-static void a_node_of_another_view_says_nothing(void **state)
+TEST_WITH(a_node_of_another_view_says_nothing, NULL, forget)
 {
     put("shards/east", EAST_AB, 42);
     /* b lives on in an earlier view, in which it was the primary's standby; a is dead. */
@@ -325,7 +325,7 @@ static void a_node_of_another_view_says_nothing(void **state)
 }
 
 /* Only a member of a view tells of it. */
-static void whose_word_does_not_count(void **state)
+TEST_WITH(whose_word_does_not_count, NULL, forget)
 {
     static const char *const rows[] = {
         NODE("east", "SOLO", "true", "false", "9", "a", "c"), /* is none, as it says itself */
@@ -347,7 +347,7 @@ static void whose_word_does_not_count(void **state)
     }
 }
 
-static void a_shard_without_key_and_nodes_is_new(void **state)
+TEST_WITH(a_shard_without_key_and_nodes_is_new, NULL, forget)
 {
     put_all_servers();
     put("wishes/pin/east", "c", 2);
@@ -357,7 +357,7 @@ static void a_shard_without_key_and_nodes_is_new(void **state)
     assert_int_equal(picture.shard[EAST].pin, C);
 }
 
-static void a_shard_without_key_that_has_nodes_is_known(void **state)
+TEST_WITH(a_shard_without_key_that_has_nodes_is_known, NULL, forget)
 {
     put_all_servers();
     put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
@@ -393,7 +393,7 @@ static void expect_kept_from(const char *why)
     fl_plan_free(plan);
 }
 
-static void what_keeps_a_shard_from_being_created(void **state)
+TEST_WITH(what_keeps_a_shard_from_being_created, NULL, forget)
 {
     static const char found[] = "not created: c may have a node of that shard, or a view that it kept";
 
@@ -440,7 +440,7 @@ static void expect_east(const char *why)
 }
 
 /* Taken out before it was empty: it is emptied while it answers, and dead by the rule of every server. */
-static void a_server_that_the_file_has_no_more_is_emptied(void **state)
+TEST_WITH(a_server_that_the_file_has_no_more_is_emptied, NULL, forget)
 {
     struct fl_plan *plan;
 
@@ -473,7 +473,7 @@ static void a_server_that_the_file_has_no_more_is_emptied(void **state)
     expect_east("re-pair with c: older is not in the fleet's file any more");
 }
 
-static void a_pin_that_names_no_server_is_none(void **state)
+TEST_WITH(a_pin_that_names_no_server_is_none, NULL, forget)
 {
     static const char *const rows[] = {"", "e", "a\n", "a1234567890123456789012345678901234567890"};
 
@@ -485,7 +485,7 @@ static void a_pin_that_names_no_server_is_none(void **state)
     }
 }
 
-static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void **state)
+TEST_WITH(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, NULL, forget)
 {
     const struct fl_shard *s;
 
@@ -521,7 +521,7 @@ static void a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there(void 
     "\"" shard "\":{\"state\":\"READY\",\"primary\":false,\"member\":true,\"view\":7,"                       \
     "\"incarnation\":" incarnation ",\"members\":[\"" shard "-a\",\"" shard "-b\"]}"
 
-static void nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them(void **state)
+TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL, forget)
 {
     put_all_servers();
     put("shards/east", EAST_AB, 42);
@@ -596,7 +596,7 @@ static const char *written(struct fl_step step)
 }
 
 /* A restart is of the process that runs when it is ordered. */
-static void a_restart_names_the_process(void **state)
+TEST_WITH(a_restart_names_the_process, NULL, forget)
 {
     put_all_servers();
     put("shards/east", EAST_AB, 42);
@@ -608,7 +608,7 @@ static void a_restart_names_the_process(void **state)
 
 static const struct fl_step leave;
 
-static void a_new_shard_is_written(void **state)
+TEST_WITH(a_new_shard_is_written, NULL, forget)
 {
     const struct fl_step create = {.kind = FL_CREATE, .cause = FL_NEW, .to = {C, A}};
     struct fl_plan *plan;
@@ -638,7 +638,7 @@ static void a_new_shard_is_written(void **state)
     fl_plan_free(plan);
 }
 
-static void a_lost_key_is_written_as_its_nodes_say(void **state)
+TEST_WITH(a_lost_key_is_written_as_its_nodes_say, NULL, forget)
 {
     static const char expected[] =
         "{\"first\":[\"c\",\"d\"],\"members\":[\"c\",\"d\"],\"view\":9,\"moved\":5000}";
@@ -651,7 +651,7 @@ static void a_lost_key_is_written_as_its_nodes_say(void **state)
     assert_int_equal(picture.revision[EAST], 42);
 }
 
-static void a_first_view_that_has_begun_is_written(void **state)
+TEST_WITH(a_first_view_that_has_begun_is_written, NULL, forget)
 {
     put("shards/east", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":0,\"moved\":0}", 42);
     assert_string_equal(written(leave), "");
@@ -660,7 +660,7 @@ static void a_first_view_that_has_begun_is_written(void **state)
                         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":1,\"moved\":5000}");
 }
 
-static void orders_are_written_and_withdrawn(void **state)
+TEST_WITH(orders_are_written_and_withdrawn, NULL, forget)
 {
     static const char order[] =
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
@@ -684,7 +684,7 @@ static void orders_are_written_and_withdrawn(void **state)
         "\"failed\":{\"count\":1,\"when\":5000,\"to\":\"c\"}}");
 }
 
-static void a_later_view_ends_an_order_and_what_failed_before(void **state)
+TEST_WITH(a_later_view_ends_an_order_and_what_failed_before, NULL, forget)
 {
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
@@ -703,7 +703,7 @@ static void a_later_view_ends_an_order_and_what_failed_before(void **state)
 }
 
 /* Since when its primary says that it is alone: for the plan, which heals one that is so for long. */
-static void a_primary_that_is_alone_is_noted_once(void **state)
+TEST_WITH(a_primary_that_is_alone_is_noted_once, NULL, forget)
 {
     static const char alone[] =
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,\"alone\":200}";
@@ -723,7 +723,7 @@ static void a_primary_that_is_alone_is_noted_once(void **state)
     assert_int_equal(picture.shard[EAST].alone, 0);
 }
 
-static void failures_are_counted_no_further_than_there_are_numbers(void **state)
+TEST_WITH(failures_are_counted_no_further_than_there_are_numbers, NULL, forget)
 {
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
@@ -737,7 +737,7 @@ static void failures_are_counted_no_further_than_there_are_numbers(void **state)
 }
 
 /* An order that stands is not taken for one that has failed. */
-static void a_time_that_is_to_come_is_now(void **state)
+TEST_WITH(a_time_that_is_to_come_is_now, NULL, forget)
 {
     put("shards/east",
         "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":5001,"
@@ -906,7 +906,7 @@ static void step_model(const struct model *m, char *expected, size_t cap)
     assert_string_equal(written(step), expected);
 }
 
-static void every_step_writes_what_the_model_does(void **state)
+TEST_WITH(every_step_writes_what_the_model_does, NULL, forget)
 {
     for (seed = 1; seed < 20000;) {
         uint64_t began = seed;
@@ -921,36 +921,4 @@ static void every_step_writes_what_the_model_does(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_server_is_as_the_file_and_the_keys_say, forget),
-        cmocka_unit_test_teardown(what_the_leader_says_of_leases_is_known_to_all, forget),
-        cmocka_unit_test_teardown(who_leads_next_knows_of_leases_by_the_leader, forget),
-        cmocka_unit_test_teardown(without_keys_there_is_a_fleet_in_which_nobody_leads, forget),
-        cmocka_unit_test_teardown(a_key_without_nodes_is_believed, forget),
-        cmocka_unit_test_teardown(nodes_of_the_view_are_heard, forget),
-        cmocka_unit_test_teardown(a_later_view_of_nodes_goes_before_the_key_and_ends_an_order, forget),
-        cmocka_unit_test_teardown(a_node_of_another_view_says_nothing, forget),
-        cmocka_unit_test_teardown(whose_word_does_not_count, forget),
-        cmocka_unit_test_teardown(a_shard_without_key_and_nodes_is_new, forget),
-        cmocka_unit_test_teardown(a_shard_without_key_that_has_nodes_is_known, forget),
-        cmocka_unit_test_teardown(what_keeps_a_shard_from_being_created, forget),
-        cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_is_emptied, forget),
-        cmocka_unit_test_teardown(a_pin_that_names_no_server_is_none, forget),
-        cmocka_unit_test_teardown(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, forget),
-        cmocka_unit_test_teardown(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, forget),
-        cmocka_unit_test_teardown(a_restart_names_the_process, forget),
-        cmocka_unit_test_teardown(a_new_shard_is_written, forget),
-        cmocka_unit_test_teardown(a_lost_key_is_written_as_its_nodes_say, forget),
-        cmocka_unit_test_teardown(a_first_view_that_has_begun_is_written, forget),
-        cmocka_unit_test_teardown(orders_are_written_and_withdrawn, forget),
-        cmocka_unit_test_teardown(a_later_view_ends_an_order_and_what_failed_before, forget),
-        cmocka_unit_test_teardown(a_primary_that_is_alone_is_noted_once, forget),
-        cmocka_unit_test_teardown(failures_are_counted_no_further_than_there_are_numbers, forget),
-        cmocka_unit_test_teardown(a_time_that_is_to_come_is_now, forget),
-        cmocka_unit_test_teardown(every_step_writes_what_the_model_does, forget),
-    };
-
-    return cmocka_run_group_tests_name("fleet picture", tests, make_file, free_file);
-}
+TESTS_SHARE(make_file, free_file)

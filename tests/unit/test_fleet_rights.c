@@ -68,7 +68,7 @@ static bool may(const struct help_real_etcd *real, const char *user, const char 
     return system(command) == 0; // NOLINT: the command is this file's
 }
 
-static void each_user_may_what_is_his(void **state)
+TEST(each_user_may_what_is_his)
 {
     static const struct {
         const char *user, *what;
@@ -122,7 +122,7 @@ static void each_user_may_what_is_his(void **state)
 }
 
 /* The agent and the commands speak as themselves, and nodes as their shards'. */
-static void each_one_speaks_as_himself(void **state)
+TEST(each_one_speaks_as_himself)
 {
     static const uint32_t on[] = {0, 1};
     struct fl_file *file = read_text(text);
@@ -165,7 +165,7 @@ static void expect_refused(const char *what, const char *with, const char *why)
     free(of_it);
 }
 
-static void what_is_no_user_for_each_is_refused(void **state)
+TEST(what_is_no_user_for_each_is_refused)
 {
     expect_refused("user: f-$(server)", "user: f", "expected one with $(server)");
     expect_refused("user: f-$(shard)", "user: f", "expected $(shard) in shard_etcd");
@@ -192,7 +192,7 @@ static unsigned lines_of(const char *what, const char *with)
     return lines;
 }
 
-static void what_is_too_wide_is_told(void **state)
+TEST(what_is_too_wide_is_told)
 {
     assert_int_equal(lines_of("", ""), 0);
     assert_int_equal(lines_of("$(node).key", "fleet.key"), 1);
@@ -206,14 +206,4 @@ static int clean(void **state)
     return help_config_clean(state);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(each_user_may_what_is_his),
-        cmocka_unit_test(each_one_speaks_as_himself),
-        cmocka_unit_test(what_is_no_user_for_each_is_refused),
-        cmocka_unit_test(what_is_too_wide_is_told),
-    };
-
-    return cmocka_run_group_tests_name("fleet rights", tests, NULL, clean);
-}
+TESTS_SHARE(NULL, clean)

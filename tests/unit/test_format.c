@@ -32,7 +32,7 @@ static size_t golden(const char *name)
     return len;
 }
 
-static void the_next_program_speaks_the_version_before(void **unused)
+TEST(the_next_program_speaks_the_version_before)
 {
     struct ft_compressor compressor = {0};
     struct ft_message m;
@@ -97,7 +97,7 @@ static struct ft_message message_of(unsigned type, unsigned version)
 }
 
 /* Of each type, in each version, and what is different: a field of HEARTBEAT and all of NEXT. */
-static void every_message_in_every_version(void **unused)
+TEST(every_message_in_every_version)
 {
     struct ft_message m, back;
     struct ft_fault why = {""};
@@ -173,7 +173,7 @@ static void refused(int error, const char *text)
         fail_msg("'%s', expected '%s'", why.text, text);
 }
 
-static void a_field_is_in_its_versions_only(void **unused)
+TEST(a_field_is_in_its_versions_only)
 {
     struct ft_message m;
 
@@ -220,7 +220,7 @@ static void hello(unsigned newest, unsigned oldest, unsigned more)
         put_text("what a later version says");
 }
 
-static void a_hello_of_any_program_is_read(void **unused)
+TEST(a_hello_of_any_program_is_read)
 {
     struct ft_message m;
 
@@ -255,7 +255,7 @@ static void a_hello_of_any_program_is_read(void **unused)
     assert_string_equal(m.text, "because");
 }
 
-static void a_version_is_agreed_on(void **unused)
+TEST(a_version_is_agreed_on)
 {
     assert_int_equal(ft_format_common(4, 3, 4, 3), 4);
     assert_int_equal(ft_format_common(4, 3, 3, 2), 3);
@@ -265,7 +265,7 @@ static void a_version_is_agreed_on(void **unused)
     assert_int_equal(ft_format_common(9, 3, 5, 5), 5);
 }
 
-static void a_record_has_the_numbers_of_its_version(void **unused)
+TEST(a_record_has_the_numbers_of_its_version)
 {
     struct ft_record r = {.size = sizeof(r), .burst = 1, .next = 1}, *back = (struct ft_record *)memory;
     struct ft_fault why = {""};
@@ -292,7 +292,7 @@ static void a_record_has_the_numbers_of_its_version(void **unused)
     assert_non_null(strstr(why.text, "next is 4712, expected 4711 to 4711"));
 }
 
-static void datagrams_have_their_version(void **unused)
+TEST(datagrams_have_their_version)
 {
     const struct ft_datagram_key key = {1, {2, 3}};
     struct ft_datagram d = {.kind = FT_HEARTBEAT, .view = 5, .next = 77}, back;
@@ -316,19 +316,4 @@ static void datagrams_have_their_version(void **unused)
     assert_int_equal(ft_datagram_encode(&d, &key, wire), 64);
     assert_int_equal(wire[8], 0);
     assert_int_equal(ft_datagram_decode(wire, 64, &key, &back), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_next_program_speaks_the_version_before),
-        cmocka_unit_test(every_message_in_every_version),
-        cmocka_unit_test(a_field_is_in_its_versions_only),
-        cmocka_unit_test(a_hello_of_any_program_is_read),
-        cmocka_unit_test(a_version_is_agreed_on),
-        cmocka_unit_test(a_record_has_the_numbers_of_its_version),
-        cmocka_unit_test(datagrams_have_their_version),
-    };
-
-    return cmocka_run_group_tests_name("format", tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static bool is_up(enum nd_track_kind kind, const char *peer, const char *said)
     return up;
 }
 
-static void bfd(void **state)
+TEST(bfd)
 {
     assert_true(is_up(ND_TRACK_BFD, "192.0.2.1", "[" SESSION("", "192.0.2.1", "up") "]"));
     assert_true(is_up(ND_TRACK_BFD, "192.0.2.1", "[" SESSION(OF("default"), "192.0.2.1", "up") "]"));
@@ -39,7 +39,7 @@ static void bfd(void **state)
 }
 
 /* bfdd tells of those of all VRFs, when it is asked for none. */
-static void a_session_of_another_vrf_is_another_one(void **state)
+TEST(a_session_of_another_vrf_is_another_one)
 {
     assert_false(is_up(ND_TRACK_BFD, "192.0.2.1",
                        "[" SESSION("", "192.0.2.1", "down") "," SESSION(OF("red"), "192.0.2.1", "up") "]"));
@@ -47,20 +47,9 @@ static void a_session_of_another_vrf_is_another_one(void **state)
                       "[" SESSION(OF("red"), "192.0.2.1", "down") "," SESSION("", "192.0.2.1", "up") "]"));
 }
 
-static void bgp(void **state)
+TEST(bgp)
 {
     assert_true(is_up(ND_TRACK_BGP, "192.0.2.1", "{\"192.0.2.1\":{\"bgpState\":\"Established\"}}"));
     assert_false(is_up(ND_TRACK_BGP, "192.0.2.1", "{\"192.0.2.1\":{\"bgpState\":\"Active\"}}"));
     assert_false(is_up(ND_TRACK_BGP, "192.0.2.1", "{\"bgpNoSuchNeighbor\":true}"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bfd),
-        cmocka_unit_test(a_session_of_another_vrf_is_another_one),
-        cmocka_unit_test(bgp),
-    };
-
-    return cmocka_run_group_tests_name("frr", tests, NULL, NULL);
 }

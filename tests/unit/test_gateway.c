@@ -14,7 +14,7 @@ static const uint8_t answer[ND_ARP_LEN] = {2,   0, 0, 0, 0, 0x0a, 2, 0, 0, 0,   
                                            0,   1, 8, 0, 6, 4,    0, 2, 2, 0,    0, 0,    0, 0x99,
                                            192, 0, 2, 9, 2, 0,    0, 0, 0, 0x0a, 0, 0,    0, 0};
 
-static void a_question_changes_nobodys_table(void **state)
+TEST(a_question_changes_nobodys_table)
 {
     static const uint8_t expected[ND_ARP_LEN] = {
         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2,    0, 0, 0, 0, 0x0a, 8, 6, 0, 1, 8, 0,   6, 4, 0,
@@ -25,7 +25,7 @@ static void a_question_changes_nobodys_table(void **state)
     assert_memory_equal(frame, expected, ND_ARP_LEN);
 }
 
-static void only_the_answer_to_it_is_taken(void **state)
+TEST(only_the_answer_to_it_is_taken)
 {
     /* Another station's MAC, as frame and as target; a request; another hardware; an answer to an address,
      * which the chain may have asked for itself. */
@@ -41,13 +41,4 @@ static void only_the_answer_to_it_is_taken(void **state)
         frame[other[i]] ^= 3;
         assert_false(nd_gateway_read(frame, ND_ARP_LEN, own, &address));
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_question_changes_nobodys_table),
-        cmocka_unit_test(only_the_answer_to_it_is_taken),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,7 +188,7 @@ static int teardown(void **state)
     return 0;
 }
 
-static void a_killed_node_is_spoken_for_before_its_socket_ends(void **state)
+TEST_WITH(a_killed_node_is_spoken_for_before_its_socket_ends, setup, teardown)
 {
     struct plan plan = {.hold = LANES, .memory = 1u << 30};
     struct node node = start(&plan);
@@ -222,7 +222,7 @@ static void stop_and_exit(struct nd_guardian *g, int fd)
     _exit(nd_guardian_look(g) || kill(pid, 0) == 0 ? 1 : 0);
 }
 
-static void an_orderly_end_is_silent(void **state)
+TEST_WITH(an_orderly_end_is_silent, setup, teardown)
 {
     struct plan plan = {.hold = LANES, .then = stop_and_exit};
 
@@ -243,7 +243,7 @@ static void assert_no_death_notice(const struct plan *plan)
     assert_false(notice_within(50));
 }
 
-static void no_death_notice_before_all_lanes_held(void **state)
+TEST_WITH(no_death_notice_before_all_lanes_held, setup, teardown)
 {
     assert_no_death_notice(&(struct plan){.hold = LANES - 1});
 }
@@ -265,7 +265,7 @@ static void lose_the_guardian(struct nd_guardian *g, int fd)
     _exit(0);
 }
 
-static void a_dead_guardian_is_noticed(void **state)
+TEST_WITH(a_dead_guardian_is_noticed, setup, teardown)
 {
     struct plan plan = {.hold = LANES - 1, .then = lose_the_guardian};
     struct node node = start(&plan);
@@ -275,7 +275,7 @@ static void a_dead_guardian_is_noticed(void **state)
     assert_false(notice_within(50));
 }
 
-static void signals_to_the_group_do_not_reach_the_guardian(void **state)
+TEST_WITH(signals_to_the_group_do_not_reach_the_guardian, setup, teardown)
 {
     struct plan plan = {.hold = LANES, .own_group = true};
     struct node node = start(&plan);
@@ -301,7 +301,7 @@ static void end_first_lane(struct nd_guardian *g, int fd)
     atomic_store(&first_may_end, true);
 }
 
-static void the_end_of_one_lane_is_not_the_nodes(void **state)
+TEST_WITH(the_end_of_one_lane_is_not_the_nodes, setup, teardown)
 {
     struct plan plan = {.hold = LANES, .then = end_first_lane};
     struct node node = start(&plan);
@@ -314,7 +314,7 @@ static void the_end_of_one_lane_is_not_the_nodes(void **state)
     assert_ended(node.guardian, 0);
 }
 
-static void the_guardian_keeps_nothing_of_the_nodes(void **state)
+TEST_WITH(the_guardian_keeps_nothing_of_the_nodes, setup, teardown)
 {
     struct plan plan = {.hold = LANES};
     struct node node = start(&plan);
@@ -350,7 +350,7 @@ static void the_guardian_keeps_nothing_of_the_nodes(void **state)
     assert_ended(node.guardian, 0);
 }
 
-static void addresses_are_checked(void **state)
+TEST_WITH(addresses_are_checked, setup, teardown)
 {
     struct nd_guardian *g;
     struct ft_fault why;
@@ -359,22 +359,4 @@ static void addresses_are_checked(void **state)
     assert_string_equal(why.text, "guardian at localhost, expected a numeric IPv4 address");
     assert_int_equal(nd_guardian_start(&g, 1, "192.0.2.1", NULL, &dead, NULL, &why), FT_ENOENT);
     assert_null(g);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(a_killed_node_is_spoken_for_before_its_socket_ends),
-        TEST(an_orderly_end_is_silent),
-        TEST(no_death_notice_before_all_lanes_held),
-        TEST(a_dead_guardian_is_noticed),
-        TEST(signals_to_the_group_do_not_reach_the_guardian),
-        TEST(the_end_of_one_lane_is_not_the_nodes),
-        TEST(the_guardian_keeps_nothing_of_the_nodes),
-        TEST(addresses_are_checked),
-    };
-
-    return cmocka_run_group_tests_name("guardian", tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static unsigned found_at(struct hang *hang, struct hang_look look, uint64_t each
     return 0;
 }
 
-static void half_a_second_on_a_processor(void **state)
+TEST(half_a_second_on_a_processor)
 {
     struct hang hang = {0};
 
@@ -31,7 +31,7 @@ static void half_a_second_on_a_processor(void **state)
 }
 
 /* Others have the processors: what counts is what it got. */
-static void a_machine_that_is_busy_only_delays_it(void **state)
+TEST(a_machine_that_is_busy_only_delays_it)
 {
     struct hang hang = {0};
 
@@ -41,7 +41,7 @@ static void a_machine_that_is_busy_only_delays_it(void **state)
 }
 
 /* Where a guest does not see what its host takes, the time of a processor that stood is the thread's. */
-static void one_that_stood_is_looked_at_four_times(void **state)
+TEST(one_that_stood_is_looked_at_four_times)
 {
     struct hang hang = {0};
     struct hang_look look = call;
@@ -55,7 +55,7 @@ static void one_that_stood_is_looked_at_four_times(void **state)
     assert_int_equal(found_at(&hang, look, MS), 501);
 }
 
-static void three_seconds_of_sleep(void **state)
+TEST(three_seconds_of_sleep)
 {
     struct hang_look asleep = call;
     struct hang hang = {0};
@@ -67,7 +67,7 @@ static void three_seconds_of_sleep(void **state)
 }
 
 /* A lane that waits for memory which somebody holds who gets no processor. */
-static void sleep_does_not_count_while_others_have_the_processors(void **state)
+TEST(sleep_does_not_count_while_others_have_the_processors)
 {
     struct hang_look asleep = call;
     struct hang hang = {0};
@@ -81,7 +81,7 @@ static void sleep_does_not_count_while_others_have_the_processors(void **state)
     assert_true(judge_hang(&hang, &asleep));
 }
 
-static void time_is_given_where_nobody_waits_for_a_processor(void **state)
+TEST(time_is_given_where_nobody_waits_for_a_processor)
 {
     assert_int_equal(nd_given_of(1000 * MS, 0, 0), 1000 * MS);         /* all sleep */
     assert_int_equal(nd_given_of(1000 * MS, 2000 * MS, 0), 1000 * MS); /* two run */
@@ -90,7 +90,7 @@ static void time_is_given_where_nobody_waits_for_a_processor(void **state)
     assert_int_equal(nd_given_of(1000 * MS, 2000 * MS, 6000 * MS), 250 * MS); /* eight on two */
 }
 
-static void a_command_may_take_ten(void **state)
+TEST(a_command_may_take_ten)
 {
     struct hang_look look = call;
 
@@ -104,7 +104,7 @@ static void a_command_may_take_ten(void **state)
     }
 }
 
-static void another_call_begins_anew(void **state)
+TEST(another_call_begins_anew)
 {
     for (unsigned what = 0; what < 4; what++) {
         struct hang hang = {0};
@@ -122,7 +122,7 @@ static void another_call_begins_anew(void **state)
     }
 }
 
-static void who_waits_for_another_lane_does_not_hang(void **state)
+TEST(who_waits_for_another_lane_does_not_hang)
 {
     struct hang_look look = call;
     struct hang hang = {0};
@@ -133,20 +133,4 @@ static void who_waits_for_another_lane_does_not_hang(void **state)
     assert_int_equal(found_at(&hang, look, 0), 0);
     look.waits = look.sleeps = false; /* it has what it waited for: from now on its time counts */
     assert_int_equal(found_at(&hang, look, 100 * MS), 6);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(half_a_second_on_a_processor),
-        cmocka_unit_test(a_machine_that_is_busy_only_delays_it),
-        cmocka_unit_test(one_that_stood_is_looked_at_four_times),
-        cmocka_unit_test(three_seconds_of_sleep),
-        cmocka_unit_test(sleep_does_not_count_while_others_have_the_processors),
-        cmocka_unit_test(time_is_given_where_nobody_waits_for_a_processor),
-        cmocka_unit_test(a_command_may_take_ten),
-        cmocka_unit_test(another_call_begins_anew),
-        cmocka_unit_test(who_waits_for_another_lane_does_not_hang),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

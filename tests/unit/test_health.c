@@ -44,7 +44,7 @@ static const char *standby(bool primary)
     return text;
 }
 
-static void ports_that_hear_the_peer_are_whole(void **state)
+TEST(ports_that_hear_the_peer_are_whole)
 {
     well();
     assert_string_equal(faults(), "");
@@ -55,7 +55,7 @@ static void ports_that_hear_the_peer_are_whole(void **state)
     assert_string_equal(faults(), "");
 }
 
-static void each_fault_of_ones_own_is_named(void **state)
+TEST(each_fault_of_ones_own_is_named)
 {
     well();
     h.port[0].carrier = false;
@@ -75,7 +75,7 @@ static void each_fault_of_ones_own_is_named(void **state)
     assert_string_equal(faults(), "node a: port in: hears port out of node b; node a: port out: no carrier");
 }
 
-static void a_peer_that_was_never_heard_is_not_heard_at_once(void **state)
+TEST(a_peer_that_was_never_heard_is_not_heard_at_once)
 {
     well();
     h.port[0].heard = 0;
@@ -84,7 +84,7 @@ static void a_peer_that_was_never_heard_is_not_heard_at_once(void **state)
     assert_string_equal(faults(), "");
 }
 
-static void whoever_was_held_up_waits_again_for_a_heartbeat(void **state)
+TEST(whoever_was_held_up_waits_again_for_a_heartbeat)
 {
     well();
     h.port[0].heard = AGO(5000);
@@ -94,7 +94,7 @@ static void whoever_was_held_up_waits_again_for_a_heartbeat(void **state)
     assert_true(nd_health_faults(&h, text));
 }
 
-static void what_the_peer_says_of_its_ports_counts(void **state)
+TEST(what_the_peer_says_of_its_ports_counts)
 {
     well();
     h.port[0].theirs = FT_PORT_NO_CARRIER;
@@ -111,7 +111,7 @@ static void what_the_peer_says_of_its_ports_counts(void **state)
     assert_string_equal(faults(), "node a: port out: does not hear node b");
 }
 
-static void a_device_that_leads_nowhere_is_not_judged(void **state)
+TEST(a_device_that_leads_nowhere_is_not_judged)
 {
     well();
     h.port[0] = (struct nd_port_health){.name = "in"};
@@ -119,7 +119,7 @@ static void a_device_that_leads_nowhere_is_not_judged(void **state)
 }
 
 /* A handover is refused for the standby's faults, and not for those of the primary, which it would mend. */
-static void a_fault_of_the_primary_is_none_of_the_standby(void **state)
+TEST(a_fault_of_the_primary_is_none_of_the_standby)
 {
     for (int primary = 0; primary < 2; primary++) {
         well();
@@ -146,7 +146,7 @@ static void a_fault_of_the_primary_is_none_of_the_standby(void **state)
 }
 
 /* A primary without any port that works says nothing by its ports, and its standby hears nothing. */
-static void a_standby_may_take_over_from_a_primary_that_says_nothing(void **state)
+TEST(a_standby_may_take_over_from_a_primary_that_says_nothing)
 {
     well();
     h.told = false;
@@ -160,7 +160,7 @@ static void a_standby_may_take_over_from_a_primary_that_says_nothing(void **stat
 
 /* Nothing passes between two ports, and a gateway that answers the standby alone has told whose fault it is.
  */
-static void a_deaf_port_of_the_primary_is_none_of_the_standby(void **state)
+TEST(a_deaf_port_of_the_primary_is_none_of_the_standby)
 {
     well();
     h.port[1].heard = 0;
@@ -180,21 +180,4 @@ static void a_deaf_port_of_the_primary_is_none_of_the_standby(void **state)
     assert_string_equal(standby(true), "node b: port out: no carrier");
     h.port[1].theirs = FT_PORT_CROSSED;
     assert_string_equal(standby(true), "node b: port out: hears another port of node a");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ports_that_hear_the_peer_are_whole),
-        cmocka_unit_test(each_fault_of_ones_own_is_named),
-        cmocka_unit_test(a_peer_that_was_never_heard_is_not_heard_at_once),
-        cmocka_unit_test(whoever_was_held_up_waits_again_for_a_heartbeat),
-        cmocka_unit_test(what_the_peer_says_of_its_ports_counts),
-        cmocka_unit_test(a_device_that_leads_nowhere_is_not_judged),
-        cmocka_unit_test(a_fault_of_the_primary_is_none_of_the_standby),
-        cmocka_unit_test(a_deaf_port_of_the_primary_is_none_of_the_standby),
-        cmocka_unit_test(a_standby_may_take_over_from_a_primary_that_says_nothing),
-    };
-
-    return cmocka_run_group_tests_name("health", tests, NULL, NULL);
 }

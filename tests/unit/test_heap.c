@@ -74,7 +74,7 @@ static bool take(struct ft_heap *heap, struct ft_heap *twin, struct block *b)
     return true;
 }
 
-static void heap_and_model_agree(void **state)
+TEST(heap_and_model_agree)
 {
     struct ft_region *region = open_region(BYTES);
     struct ft_heap *heap = heap_of(region, 0), *twin = heap_of(region, 1);
@@ -114,7 +114,7 @@ static void heap_and_model_agree(void **state)
 }
 
 /* A bit that is turned in what it knows of itself is found, or harms nothing: calls go on as before. */
-static void damage_is_found(void **state)
+TEST(damage_is_found)
 {
     struct ft_region *region = open_region(20 * FT_HEAP_PAGE);
     struct ft_heap *heap = heap_of(region, 0);
@@ -157,7 +157,7 @@ static bool is_dirty(const struct ft_region *region, const void *p)
     return ft_lines_has(&region->dirty, (uint64_t)((const uint8_t *)p - region->base) / FT_LINE);
 }
 
-static void writes_are_found(void **state)
+TEST(writes_are_found)
 {
     struct ft_region *region = open_region(BYTES);
     struct ft_heap *heap = heap_of(region, 0);
@@ -191,7 +191,7 @@ static void writes_are_found(void **state)
 }
 
 /* Without the kernel's help, or before it was asked: each page in use. */
-static void else_all_counts(void **state)
+TEST(else_all_counts)
 {
     struct ft_region *region = open_region(BYTES);
     struct ft_heap *heap = heap_of(region, 1);
@@ -209,7 +209,7 @@ static void scribble(uint8_t *p, uint64_t n)
         p[draw_below(n)] = (uint8_t)draw_below(256);
 }
 
-static void a_snapshot_is_of_its_cut(void **state)
+TEST(a_snapshot_is_of_its_cut)
 {
     struct ft_region *region = open_region(BYTES);
     struct ft_heap *heap = heap_of(region, 0);
@@ -253,7 +253,7 @@ static bool has_memory(const struct ft_region *region, const struct ft_heap *hea
     return true;
 }
 
-static void the_memory_of_a_snapshot_is_there_before_its_cut(void **state)
+TEST(the_memory_of_a_snapshot_is_there_before_its_cut)
 {
     struct ft_region *region = open_region(8 * BYTES);
     struct ft_heap *heap = heap_of(region, 1);
@@ -278,7 +278,7 @@ static void the_memory_of_a_snapshot_is_there_before_its_cut(void **state)
     ft_region_close(region);
 }
 
-static void a_checkpoint_is_of_its_cut(void **state)
+TEST(a_checkpoint_is_of_its_cut)
 {
     struct ft_region *region = open_region(BYTES);
     uint64_t n = 50 * FT_HEAP_PAGE, lines = region->size / FT_LINE;
@@ -309,16 +309,6 @@ static void a_checkpoint_is_of_its_cut(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heap_and_model_agree),
-        cmocka_unit_test(damage_is_found),
-        cmocka_unit_test(writes_are_found),
-        cmocka_unit_test(else_all_counts),
-        cmocka_unit_test(a_snapshot_is_of_its_cut),
-        cmocka_unit_test(the_memory_of_a_snapshot_is_there_before_its_cut),
-        cmocka_unit_test(a_checkpoint_is_of_its_cut),
-    };
-
     draw_seed = 1;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return help_tests_run();
 }

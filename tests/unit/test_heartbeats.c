@@ -102,7 +102,7 @@ static uint64_t first_came(uint64_t ago)
     return at;
 }
 
-static void what_waited_for_a_lane_came_when_its_sender_says(void **state)
+TEST_WITH(what_waited_for_a_lane_came_when_its_sender_says, setup, teardown)
 {
     uint64_t first = first_came(70 * MS);
 
@@ -111,7 +111,7 @@ static void what_waited_for_a_lane_came_when_its_sender_says(void **state)
     assert_int_equal(came_at(first + 70 * MS, 65 * MS), first + 20 * MS);
 }
 
-static void not_before_the_turn_before(void **state)
+TEST_WITH(not_before_the_turn_before, setup, teardown)
 {
     first_came(70 * MS);
     waits_in_the_queue(510 * MS); /* 10 ms later, it says, and the queue was empty 20 ms ago */
@@ -119,7 +119,7 @@ static void not_before_the_turn_before(void **state)
     assert_int_equal(came, lane.before);
 }
 
-static void and_not_after_it_was_read(void **state)
+TEST_WITH(and_not_after_it_was_read, setup, teardown)
 {
     first_came(70 * MS);
     waits_in_the_queue(900 * MS);
@@ -131,7 +131,7 @@ static void and_not_after_it_was_read(void **state)
 }
 
 /* A link that breaks now finds a primary that has just been heard. */
-static void the_last_of_many_that_waited_is_heard(void **state)
+TEST_WITH(the_last_of_many_that_waited_is_heard, setup, teardown)
 {
     uint64_t first = first_came(90 * MS);
 
@@ -140,7 +140,7 @@ static void the_last_of_many_that_waited_is_heard(void **state)
     assert_int_equal(came_at(first + 90 * MS, 85 * MS), first + 80 * MS);
 }
 
-static void of_many_at_once_few_are_looked_at(void **state)
+TEST_WITH(of_many_at_once_few_are_looked_at, setup, teardown)
 {
     first_came(70 * MS);
     for (uint64_t k = 1; k <= 8; k++)
@@ -150,7 +150,7 @@ static void of_many_at_once_few_are_looked_at(void **state)
 }
 
 /* What a lane notes of a port: the newest word of the peer's, of the right port and of another apart. */
-static void a_port_has_what_was_heard_by_it(void **state)
+TEST_WITH(a_port_has_what_was_heard_by_it, setup, teardown)
 {
     struct ft_datagram heartbeat = {0, FT_HEARTBEAT, 1, 600 * MS, 0, 1400, {0, FT_PORT_NO_CARRIER}};
     const struct nd_port_heard *right = &lane.heard[0][0], *crossed = &lane.heard[0][1];
@@ -184,7 +184,7 @@ static bool sends_at(uint64_t ms)
 
 /* Every 10 ms; while it is calm a primary answers the standby's, and says one of its own half a period later
  * when none comes. Two heartbeats of the standby's soon after each other get one answer. */
-static void while_it_is_calm_a_primary_answers_heartbeats(void **state)
+TEST_WITH(while_it_is_calm_a_primary_answers_heartbeats, setup, teardown)
 {
     static const struct nd_protect protect = {.pair = true};
     static _Atomic uint64_t view = 1;
@@ -210,7 +210,7 @@ static void while_it_is_calm_a_primary_answers_heartbeats(void **state)
 }
 
 /* In a network of many nodes none but the peer is woken by heartbeats, once its port is known. */
-static void a_port_that_was_heard_is_sent_heartbeats_alone(void **state)
+TEST_WITH(a_port_that_was_heard_is_sent_heartbeats_alone, setup, teardown)
 {
     static const struct nd_protect protect = {.pair = true};
     static _Atomic uint64_t view = 1;
@@ -230,7 +230,7 @@ static void a_port_that_was_heard_is_sent_heartbeats_alone(void **state)
 }
 
 /* Nobody believes a spare's, and who hears them counts them as refused. */
-static void who_has_met_no_peer_sends_none(void **state)
+TEST_WITH(who_has_met_no_peer_sends_none, setup, teardown)
 {
     static const struct nd_protect protect = {.pair = true};
     static _Atomic uint64_t view = 1;
@@ -242,23 +242,4 @@ static void who_has_met_no_peer_sends_none(void **state)
     assert_int_equal(lane.timers.heartbeat_sent, 100 * MS); /* or the lane would never sleep */
     atomic_store(&shared.orders.peer_incarnation, peer.incarnation);
     assert_true(sends_at(110));
-}
-
-#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        LANE_TEST(what_waited_for_a_lane_came_when_its_sender_says),
-        LANE_TEST(not_before_the_turn_before),
-        LANE_TEST(and_not_after_it_was_read),
-        LANE_TEST(the_last_of_many_that_waited_is_heard),
-        LANE_TEST(of_many_at_once_few_are_looked_at),
-        LANE_TEST(a_port_has_what_was_heard_by_it),
-        LANE_TEST(a_port_that_was_heard_is_sent_heartbeats_alone),
-        LANE_TEST(who_has_met_no_peer_sends_none),
-        LANE_TEST(while_it_is_calm_a_primary_answers_heartbeats),
-    };
-
-    return cmocka_run_group_tests_name("heartbeats", tests, NULL, NULL);
 }

@@ -25,7 +25,7 @@ static uint32_t peek(const struct ft_hold *hold, uint64_t stable, uint32_t max, 
     return count;
 }
 
-static void capacity_is_rounded_up(void **unused)
+TEST(capacity_is_rounded_up)
 {
     struct ft_hold hold;
 
@@ -40,7 +40,7 @@ static void capacity_is_rounded_up(void **unused)
     ft_hold_free(&hold);
 }
 
-static void nothing_leaves_before_it_is_stable(void **unused)
+TEST(nothing_leaves_before_it_is_stable)
 {
     struct ft_hold hold;
     struct ft_held out[8];
@@ -64,7 +64,7 @@ static void nothing_leaves_before_it_is_stable(void **unused)
 }
 
 /* A port that accepts fewer than offered: the rest stays, in order. */
-static void the_rest_stays_in_order(void **unused)
+TEST(the_rest_stays_in_order)
 {
     struct ft_hold hold;
     struct ft_held out[8];
@@ -109,7 +109,7 @@ static void put_some(struct ft_hold *hold, uint64_t number, unsigned count, bool
 }
 
 /* Many times around, at all fillings: packets come out as they went in, never from an unstable burst. */
-static void packets_come_out_in_order_at_all_fillings(void **unused)
+TEST(packets_come_out_in_order_at_all_fillings)
 {
     struct ft_hold hold;
     struct ft_held out[5];
@@ -159,7 +159,7 @@ static void expect_two(void *hold)
     ft_hold_expect(hold, 5, 2);
 }
 
-static void misuse_is_a_broken_invariant(void **unused)
+TEST(misuse_is_a_broken_invariant)
 {
     struct ft_hold hold;
 
@@ -177,7 +177,7 @@ static void misuse_is_a_broken_invariant(void **unused)
     ft_hold_free(&hold);
 }
 
-static void fits_what_there_is(void **unused)
+TEST(fits_what_there_is)
 {
     assert_int_equal(ft_hold_fit(128, 512), 128);
     assert_int_equal(ft_hold_fit(129, 512), 256);
@@ -188,18 +188,4 @@ static void fits_what_there_is(void **unused)
     assert_int_equal(ft_hold_fit(1048576, UINT32_MAX), 1048576);
     assert_int_equal(ft_hold_fit(1, 1), 1);
     assert_int_equal(ft_hold_fit(5, 0), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(capacity_is_rounded_up),
-        cmocka_unit_test(nothing_leaves_before_it_is_stable),
-        cmocka_unit_test(the_rest_stays_in_order),
-        cmocka_unit_test(packets_come_out_in_order_at_all_fillings),
-        cmocka_unit_test(misuse_is_a_broken_invariant),
-        cmocka_unit_test(fits_what_there_is),
-    };
-
-    return cmocka_run_group_tests_name("hold", tests, NULL, NULL);
 }

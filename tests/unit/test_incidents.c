@@ -114,7 +114,7 @@ static int run(bool nobody, char said[HELP_SAID])
     return help_command(nd_cmd_incidents, argv, nobody, said);
 }
 
-static void a_directory_that_may_not_be_read_is_told(void **state)
+TEST(a_directory_that_may_not_be_read_is_told)
 {
     char said[HELP_SAID];
 
@@ -132,7 +132,7 @@ static void a_directory_that_may_not_be_read_is_told(void **state)
 }
 
 /* A title and colours, also by the eight-bit controls of a terminal. */
-static void what_a_report_has_reaches_no_terminal_as_it_is(void **state)
+TEST(what_a_report_has_reaches_no_terminal_as_it_is)
 {
     char said[HELP_SAID];
 
@@ -149,7 +149,7 @@ static void what_a_report_has_reaches_no_terminal_as_it_is(void **state)
     assert_non_null(strstr(said, CRASH));
 }
 
-static void a_report_that_is_no_file_holds_nobody(void **state)
+TEST(a_report_that_is_no_file_holds_nobody)
 {
     char said[HELP_SAID];
 
@@ -213,7 +213,7 @@ static void says(const char *const argv[], const char *line)
         fail_msg("\"%s\", expected \"%s\" in it", said, line);
 }
 
-static void the_scope_is_that_of_the_configuration(void **state)
+TEST(the_scope_is_that_of_the_configuration)
 {
     static const struct {
         const char *whose, *line, *json;
@@ -239,7 +239,7 @@ static void the_scope_is_that_of_the_configuration(void **state)
 }
 
 /* All that people are told of an NF is in the object for programs. */
-static void people_are_told_what_the_object_has(void **state)
+TEST(people_are_told_what_the_object_has)
 {
     const char *const text[] = {"nfs", "scoped", NULL}, *const other[] = {"nfs", "plain", NULL};
     const char *const json[] = {"nfs", "-o", "json", "plain", NULL};
@@ -256,15 +256,4 @@ static void people_are_told_what_the_object_has(void **state)
     says(json, "\"translates\":[\"sources\",\"destinations\",\"sequence numbers\"]");
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_directory_that_may_not_be_read_is_told),
-        cmocka_unit_test(what_a_report_has_reaches_no_terminal_as_it_is),
-        cmocka_unit_test(a_report_that_is_no_file_holds_nobody),
-        cmocka_unit_test(the_scope_is_that_of_the_configuration),
-        cmocka_unit_test(people_are_told_what_the_object_has),
-    };
-
-    return cmocka_run_group_tests_name("incidents", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -21,7 +21,7 @@ static void send_one(void)
     close(fd);
 }
 
-static void figures_are_read_when_they_are_wanted(void **state)
+TEST(figures_are_read_when_they_are_wanted)
 {
     struct nd_interface_now now;
 
@@ -35,7 +35,7 @@ static void figures_are_read_when_they_are_wanted(void **state)
     assert_true(now.carrier && now.mtu > 0);
 }
 
-static void what_is_no_interface_is_not_asked(void **state)
+TEST(what_is_no_interface_is_not_asked)
 {
     struct nd_interface_now now;
 
@@ -45,7 +45,7 @@ static void what_is_no_interface_is_not_asked(void **state)
     assert_int_equal(now.mtu, 0); /* there is none any more */
 }
 
-static void addresses_of_this_machine_are_known_by_interface(void **state)
+TEST(addresses_of_this_machine_are_known_by_interface)
 {
     char name[IFNAMSIZ] = "";
 
@@ -54,15 +54,4 @@ static void addresses_of_this_machine_are_known_by_interface(void **state)
     assert_true(nd_address_here("127.0.0.1"));
     assert_false(nd_address_here("192.0.2.77"));
     assert_false(nd_address_here("no address"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(figures_are_read_when_they_are_wanted),
-        cmocka_unit_test(what_is_no_interface_is_not_asked),
-        cmocka_unit_test(addresses_of_this_machine_are_known_by_interface),
-    };
-
-    return cmocka_run_group_tests_name("interface", tests, NULL, NULL);
 }

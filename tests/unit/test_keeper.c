@@ -498,7 +498,11 @@ static const char *run_world(uint64_t seed, unsigned loss, unsigned steps)
     return text;
 }
 
-static void everything_leaves_once_and_in_order(void **unused)
+/* The first one: this process has not asked its environment yet. */
+static void planted_bugs_are_found(void **state);
+TEST_LIST(planted_bugs_first, "planted_bugs_are_found", planted_bugs_are_found, NULL, NULL, NULL)
+
+TEST(everything_leaves_once_and_in_order)
 {
     for (uint64_t seed = 1; seed <= 30; seed++) {
         const char *wrong = run_world(seed, seed % 3 == 0 ? 0 : seed % 3 == 1 ? 20 : 150, 1500);
@@ -510,7 +514,7 @@ static void everything_leaves_once_and_in_order(void **unused)
 
 /* Keepers die, too: outputs may be missing, none is twice or out of order, and each keeper goes on where the
  * primary is. */
-static void a_keeper_that_comes_back_lets_nothing_leave_twice(void **unused)
+TEST(a_keeper_that_comes_back_lets_nothing_leave_twice)
 {
     uint64_t left = 0, kills = 0;
 
@@ -550,7 +554,7 @@ static void count_drop(void *ctx, void *owner)
 
 /* Messages that share a datagram come out as they went in, as many as fit; no other kind, view or process is
  * among them. Cut short or altered, it is refused. */
-static void messages_share_a_datagram(void **unused)
+TEST(messages_share_a_datagram)
 {
     static uint8_t key[32] = {7}, datagram[KP_HEAD_BYTES + 2048], copy[sizeof(datagram)], frames[20][100];
     struct kp_keys keys = {.count = 0};
@@ -623,7 +627,7 @@ static void messages_share_a_datagram(void **unused)
 }
 
 /* A burst is given under the numbers that the lane goes on with, or not at all. */
-static void a_burst_of_other_numbers_is_not_given(void **unused)
+TEST(a_burst_of_other_numbers_is_not_given)
 {
     const struct kp_progress at = {.burst = 7, .seq = 40, .time = 1000};
     struct kp_message m = {.kind = KP_INPUT,
@@ -722,7 +726,7 @@ static void says_primary(struct kp_front *front, unsigned node, uint64_t process
 
 /* Bursts that nobody answers are sent again and again; a process that begins in the primary's place is
  * asked all the same, and does not speak before. */
-static void a_node_that_is_fed_is_asked_as_well(void **unused)
+TEST(a_node_that_is_fed_is_asked_as_well)
 {
     struct kp_front front;
 
@@ -748,7 +752,7 @@ static void hears_view_1(struct kp_front *front, uint64_t *now, uint64_t until)
 
 /* Nodes have forgotten view 2, or its machine is lost; not before the one of view 1 has the right to release.
  */
-static void a_lower_view_is_believed_after_a_long_silence(void **unused)
+TEST(a_lower_view_is_believed_after_a_long_silence)
 {
     struct kp_front front;
     uint64_t now = MS;
@@ -769,7 +773,7 @@ static void a_lower_view_is_believed_after_a_long_silence(void **unused)
 }
 
 /* A keeper that slept itself has asked nobody meanwhile. */
-static void its_own_sleep_is_nobodys_silence(void **unused)
+TEST(its_own_sleep_is_nobodys_silence)
 {
     struct kp_front front;
 
@@ -783,7 +787,7 @@ static void its_own_sleep_is_nobodys_silence(void **unused)
 }
 
 /* Both nodes were empty, and the view that one of them had not stored begins once more. */
-static void the_next_process_begins_the_same_view_anew(void **unused)
+TEST(the_next_process_begins_the_same_view_anew)
 {
     struct kp_front front;
 
@@ -818,7 +822,7 @@ static void cut_one(struct kp_front *front, uint64_t now)
 }
 
 /* A node that was primary before, and is again, has bursts of the numbers that are over. */
-static void numbers_that_begin_anew_are_not_mixed_with_those_before(void **unused)
+TEST(numbers_that_begin_anew_are_not_mixed_with_those_before)
 {
     const struct kp_progress at = {.burst = 0, .seq = 1};
     unsigned drops = 0;
@@ -869,7 +873,7 @@ static void drop_nothing(void *ctx, void *owner)
 }
 
 /* Another node becomes a member, or a handover is taken back: a view begins in the midst of a reign. */
-static void a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left(void **unused)
+TEST(a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left)
 {
     static uint8_t frame[FRAME];
     unsigned drops = 0;
@@ -929,7 +933,7 @@ static bool what_may_have_left_is_skipped(void)
     return skipped;
 }
 
-static void what_may_have_left_by_another_keeper_leaves_by_none(void **unused)
+TEST(what_may_have_left_by_another_keeper_leaves_by_none)
 {
     assert_true(what_may_have_left_is_skipped());
 }
@@ -954,31 +958,11 @@ static bool is_caught(const char *bug)
     return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void planted_bugs_are_found(void **unused)
+static void planted_bugs_are_found(void **state)
 {
     assert_false(is_caught("nothing"));
     assert_true(is_caught("confirms-too-early"));
     assert_true(is_caught("feeds-too-few"));
     assert_true(is_caught("forgets-index"));
     assert_true(is_caught("sure-for-nothing"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(planted_bugs_are_found), /* before this process has asked its environment */
-        cmocka_unit_test(everything_leaves_once_and_in_order),
-        cmocka_unit_test(a_keeper_that_comes_back_lets_nothing_leave_twice),
-        cmocka_unit_test(a_node_that_is_fed_is_asked_as_well),
-        cmocka_unit_test(a_lower_view_is_believed_after_a_long_silence),
-        cmocka_unit_test(its_own_sleep_is_nobodys_silence),
-        cmocka_unit_test(the_next_process_begins_the_same_view_anew),
-        cmocka_unit_test(numbers_that_begin_anew_are_not_mixed_with_those_before),
-        cmocka_unit_test(what_may_have_left_by_another_keeper_leaves_by_none),
-        cmocka_unit_test(a_lane_that_goes_on_in_another_view_sends_again_what_has_not_left),
-        cmocka_unit_test(a_burst_of_other_numbers_is_not_given),
-        cmocka_unit_test(messages_share_a_datagram),
-    };
-
-    return cmocka_run_group_tests_name("keeper", tests, NULL, NULL);
 }

@@ -31,7 +31,7 @@ static void open_port(struct kp_port *port)
 }
 
 /* The lane looks up what it knows of a port by the number that the keeper says. */
-static void a_frame_of_a_port_that_the_chain_lacks_is_refused(void **unused)
+TEST(a_frame_of_a_port_that_the_chain_lacks_is_refused)
 {
     static uint8_t frame[64];
     struct kp_port port;
@@ -66,7 +66,7 @@ static void a_frame_of_a_port_that_the_chain_lacks_is_refused(void **unused)
 }
 
 /* Who listens on the network and sends it again later does not make a dead keeper live. */
-static void a_message_that_comes_again_is_no_sign_of_life(void **unused)
+TEST(a_message_that_comes_again_is_no_sign_of_life)
 {
     struct kp_port port;
     struct kp_message m = {.kind = KP_ASK, .from = 7, .to = 10, .view = 1};
@@ -88,7 +88,7 @@ static void a_message_that_comes_again_is_no_sign_of_life(void **unused)
 }
 
 /* Of two keepers the active one dies; who has its last question sends that again and again. */
-static void a_question_that_comes_again_keeps_no_word(void **unused)
+TEST(a_question_that_comes_again_keeps_no_word)
 {
     struct kp_port port = {
         .ports = PORTS, .keepers = 2, .send = say_nothing, .bytes = bytes_of, .drop = drop_nothing};
@@ -121,7 +121,7 @@ static void a_question_that_comes_again_keeps_no_word(void **unused)
 }
 
 /* A stranger sends what he has heard again: a claim would leave at his rate, and a heartbeat be passed on. */
-static void a_frame_of_ones_own_that_comes_again_is_nobodys(void **unused)
+TEST(a_frame_of_ones_own_that_comes_again_is_nobodys)
 {
     static uint8_t frame[64];
     struct kp_message m = {
@@ -149,7 +149,7 @@ static void a_frame_of_ones_own_that_comes_again_is_nobodys(void **unused)
 }
 
 /* The lane aborts where chain time goes back, and a standby refuses a time that no record may have. */
-static void a_burst_at_a_time_that_is_over_is_not_given(void **unused)
+TEST(a_burst_at_a_time_that_is_over_is_not_given)
 {
     struct kp_port port;
     struct kp_message m = {.kind = KP_INPUT, .from = 7, .to = 10, .view = 1, .burst = 1, .seq = 1};
@@ -178,7 +178,7 @@ static void note_said(void *ctx, unsigned keeper, const struct kp_message *m)
 }
 
 /* Its clock was put back: by the answer to the process before it takes a later incarnation. */
-static void a_keeper_of_an_earlier_incarnation_is_answered(void **unused)
+TEST(a_keeper_of_an_earlier_incarnation_is_answered)
 {
     struct kp_port port;
     struct kp_message m = {.kind = KP_ASK, .from = 32, .view = 1, .to = 10, .serial = 1};
@@ -231,7 +231,7 @@ static void ask(struct kp_port *port, unsigned k, uint64_t ms, uint64_t burst, u
 }
 
 /* Nobody has the word yet, and 0 is nobody's view. */
-static void who_waits_is_not_taken_for_the_active_one(void **unused)
+TEST(who_waits_is_not_taken_for_the_active_one)
 {
     struct kp_port port;
 
@@ -244,7 +244,7 @@ static void who_waits_is_not_taken_for_the_active_one(void **unused)
 }
 
 /* What had not left by the first one may have left by the second, when the first is asked again. */
-static void the_number_of_who_left_is_for_the_next_one_alone(void **unused)
+TEST(the_number_of_who_left_is_for_the_next_one_alone)
 {
     static uint8_t frame[64];
     struct kp_output out = {.owner = frame, .len = 64, .have = 64};
@@ -282,7 +282,7 @@ static void the_number_of_who_left_is_for_the_next_one_alone(void **unused)
 
 /* Recorded of one keeper and sent from the other one's address, or recorded to one node and sent to another.
  */
-static void a_datagram_is_known_by_who_says_it_to_whom(void **unused)
+TEST(a_datagram_is_known_by_who_says_it_to_whom)
 {
     const uint64_t wall = 1764000000123456789u;
     struct kp_message m = {.from = kp_incarnation(wall, KP_NODES + 1), .to = kp_incarnation(wall + 999, 3)};
@@ -295,21 +295,4 @@ static void a_datagram_is_known_by_who_says_it_to_whom(void **unused)
     assert_true(kp_is_between(&m, KP_NODES + 1, 3)); /* of later incarnations as well */
     m.to = 0;
     assert_true(kp_is_between(&m, KP_NODES + 1, 2)); /* to whom is not known yet */
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_frame_of_a_port_that_the_chain_lacks_is_refused),
-        cmocka_unit_test(a_message_that_comes_again_is_no_sign_of_life),
-        cmocka_unit_test(a_question_that_comes_again_keeps_no_word),
-        cmocka_unit_test(a_frame_of_ones_own_that_comes_again_is_nobodys),
-        cmocka_unit_test(a_burst_at_a_time_that_is_over_is_not_given),
-        cmocka_unit_test(a_keeper_of_an_earlier_incarnation_is_answered),
-        cmocka_unit_test(who_waits_is_not_taken_for_the_active_one),
-        cmocka_unit_test(the_number_of_who_left_is_for_the_next_one_alone),
-        cmocka_unit_test(a_datagram_is_known_by_who_says_it_to_whom),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

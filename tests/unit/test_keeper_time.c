@@ -56,7 +56,7 @@ static void cut_behind(uint64_t burst, uint64_t time, uint64_t own)
     kp_front_close(&front);
 }
 
-static void it_goes_on_from_where_it_stood(void **unused)
+TEST(it_goes_on_from_where_it_stood)
 {
     static const uint64_t stood[] = {MS, 90ull * 86400 * 1000 * MS};
 
@@ -67,14 +67,14 @@ static void it_goes_on_from_where_it_stood(void **unused)
     }
 }
 
-static void it_begins_by_the_keepers_clock(void **unused)
+TEST(it_begins_by_the_keepers_clock)
 {
     cut_behind(0, 0, 500 * MS);
     assert_int_equal(stamps[1], 501 * MS);
 }
 
 /* Who records what a node says, and sends it again when the node is dead, does not bring it back. */
-static void what_is_sent_again_is_no_sign_of_life(void **unused)
+TEST(what_is_sent_again_is_no_sign_of_life)
 {
     static const uint8_t kinds[] = {KP_STATE, KP_OUTPUT, KP_WORD, KP_OWN};
     const struct kp_front_config config = {.inputs = 2048,
@@ -104,15 +104,4 @@ static void what_is_sent_again_is_no_sign_of_life(void **unused)
     kp_front_take(&front, 1, &said, 6000ull * MS);
     assert_int_equal(front.node[1].heard, 6000ull * MS);
     kp_front_close(&front);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(it_goes_on_from_where_it_stood),
-        cmocka_unit_test(it_begins_by_the_keepers_clock),
-        cmocka_unit_test(what_is_sent_again_is_no_sign_of_life),
-    };
-
-    return cmocka_run_group_tests_name("keeper time", tests, NULL, NULL);
 }

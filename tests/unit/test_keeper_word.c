@@ -303,7 +303,11 @@ static const char *run_world(uint64_t seed, unsigned steps)
     return text;
 }
 
-static void never_two_and_at_last_one(void **unused)
+/* The first one: this process has not asked its environment yet. */
+static void planted_bugs_are_found(void **state);
+TEST_LIST(planted_bugs_first, "planted_bugs_are_found", planted_bugs_are_found, NULL, NULL, NULL)
+
+TEST(never_two_and_at_last_one)
 {
     for (uint64_t seed = 1; seed <= 2000; seed++) {
         const char *wrong = run_world(seed, 3000);
@@ -352,7 +356,7 @@ static bool runs(unsigned k, uint64_t now)
 }
 
 /* The first of the file, when both are there; the second, when the first one has been silent for long. */
-static void the_first_one_begins(void **unused)
+TEST(the_first_one_begins)
 {
     begin_alone(0);
     asks(1, 0, 5 * MS);
@@ -370,7 +374,7 @@ static void the_first_one_begins(void **unused)
 }
 
 /* A silent one: its word has run out when the other gets it. One that ends: at once. */
-static void a_silent_keepers_word_runs_out_first(void **unused)
+TEST(a_silent_keepers_word_runs_out_first)
 {
     begin_alone(0);
     asks(1, 0, MS);
@@ -392,7 +396,7 @@ static void a_silent_keepers_word_runs_out_first(void **unused)
 }
 
 /* It has a port without carrier, and gives its word back when it is told to. */
-static void the_one_with_more_carriers_is_active(void **unused)
+TEST(the_one_with_more_carriers_is_active)
 {
     struct kp_message m = {.kind = KP_ASK};
 
@@ -412,7 +416,7 @@ static void the_one_with_more_carriers_is_active(void **unused)
 }
 
 /* A successor that hears its question: the same keeper goes on, in the same keeper view, at once. */
-static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
+TEST(a_word_that_runs_goes_on_over_a_takeover)
 {
     begin_alone(0);
     asks(1, 0, MS);
@@ -433,7 +437,7 @@ static void a_word_that_runs_goes_on_over_a_takeover(void **unused)
 }
 
 /* The process before asked, died, and the primary answers now, to the address that both have. */
-static void an_answer_to_the_process_before_is_no_word(void **unused)
+TEST(an_answer_to_the_process_before_is_no_word)
 {
     struct kp_word next = {.process = 8};
     struct kp_message ask = {.kind = KP_ASK}, answer = {.flags = KP_YOURS, .before = 2, .time = 10 * MS};
@@ -506,7 +510,7 @@ static struct kp_front *open_worded(void)
 
 /* It has slept since it got its word, and what the primary said then is of a time before another keeper's
  * reign. */
-static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
+TEST(a_keeper_whose_word_has_run_out_begins_nothing)
 {
     struct kp_front *front = open_worded();
 
@@ -523,7 +527,7 @@ static void a_keeper_whose_word_has_run_out_begins_nothing(void **unused)
 }
 
 /* Inputs that are not cut yet are fed before the word is given back, and what waits for its port leaves. */
-static void what_it_has_leaves_before_the_word_is_given_back(void **unused)
+TEST(what_it_has_leaves_before_the_word_is_given_back)
 {
     struct kp_front *front = open_worded();
     uint8_t frame[64] = {0};
@@ -567,27 +571,10 @@ static bool is_caught(const char *bug)
     return !(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-static void planted_bugs_are_found(void **unused)
+static void planted_bugs_are_found(void **state)
 {
     assert_false(is_caught("nothing"));
     assert_true(is_caught("word-early"));
     assert_true(is_caught("word-endless"));
     assert_true(is_caught("word-of-another"));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(planted_bugs_are_found), /* before this process has asked its environment */
-        cmocka_unit_test(never_two_and_at_last_one),
-        cmocka_unit_test(the_first_one_begins),
-        cmocka_unit_test(a_silent_keepers_word_runs_out_first),
-        cmocka_unit_test(the_one_with_more_carriers_is_active),
-        cmocka_unit_test(a_word_that_runs_goes_on_over_a_takeover),
-        cmocka_unit_test(an_answer_to_the_process_before_is_no_word),
-        cmocka_unit_test(a_keeper_whose_word_has_run_out_begins_nothing),
-        cmocka_unit_test(what_it_has_leaves_before_the_word_is_given_back),
-    };
-
-    return cmocka_run_group_tests_name("keeper word", tests, NULL, NULL);
 }

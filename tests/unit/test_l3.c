@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static void a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less(void **state)
+TEST(a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less)
 {
     l3_begin();
     l3_know_both(0);
@@ -38,7 +38,7 @@ static void a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less(void **stat
 }
 
 /* 172.16.9.1 lies in 172.16/16, 172.16.9/24 and 0/0. */
-static void the_longest_prefix_wins(void **state)
+TEST(the_longest_prefix_wins)
 {
     l3_begin();
     l3_run(0, NULL);
@@ -56,7 +56,7 @@ static void the_longest_prefix_wins(void **state)
     l3_end();
 }
 
-static void frames_that_are_not_for_the_chain_are_dropped_by_reason(void **state)
+TEST(frames_that_are_not_for_the_chain_are_dropped_by_reason)
 {
     l3_begin();
     l3_know_both(0);
@@ -155,7 +155,7 @@ static struct nf_packet anything(void)
 }
 
 /* With only the captured bytes of every packet: the same state, the same verdicts, the same bytes made. */
-static void captured_bytes_replay_to_the_same_state_and_outputs(void **state)
+TEST(captured_bytes_replay_to_the_same_state_and_outputs)
 {
     uint64_t digest[2], sums[2] = {0}, outs[2];
     for (unsigned pass = 0; pass < 2; pass++) {
@@ -190,7 +190,7 @@ static void captured_bytes_replay_to_the_same_state_and_outputs(void **state)
     assert_true(outs[0] == outs[1] && outs[0] > 500);
 }
 
-static void each_own_address_is_announced(void **state)
+TEST(each_own_address_is_announced)
 {
     static const char *const own[] = {"10.0.0.1", "203.0.113.1", "203.0.113.9"};
     uint8_t out[NF_ANNOUNCEMENT_MAX], port;
@@ -209,7 +209,7 @@ static void each_own_address_is_announced(void **state)
 }
 
 /* Pages of rows: the counters once, every neighbour once. */
-static void show_gives_each_row_once_in_pages(void **state)
+TEST(show_gives_each_row_once_in_pages)
 {
     l3_begin();
     l3_run(0, NULL);
@@ -238,7 +238,7 @@ static void show_gives_each_row_once_in_pages(void **state)
     l3_end();
 }
 
-static void impossible_configurations_are_refused_by_name(void **state)
+TEST(impossible_configurations_are_refused_by_name)
 {
     struct ft_fault fault = {""};
     l3_begin();
@@ -257,7 +257,7 @@ static void impossible_configurations_are_refused_by_name(void **state)
 
 /* ICMP that the chain speaks for its own addresses: echoes, errors, and their limit. */
 
-static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
+TEST(an_echo_from_inside_is_answered_without_the_nfs)
 {
     l3_begin();
     l3_know_both(0);
@@ -289,7 +289,7 @@ static void an_echo_from_inside_is_answered_without_the_nfs(void **state)
 }
 
 /* The outside address is also the translator's: only what it leaves alone is for us. */
-static void an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone(void **state)
+TEST(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone)
 {
     l3_begin();
     l3_know_both(0);
@@ -321,7 +321,7 @@ static void an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone(void **
     l3_end();
 }
 
-static void a_ttl_that_ends_is_told_to_the_sender(void **state)
+TEST(a_ttl_that_ends_is_told_to_the_sender)
 {
     l3_begin();
     l3_know_both(0);
@@ -351,7 +351,7 @@ static void a_ttl_that_ends_is_told_to_the_sender(void **state)
 }
 
 /* RFC 1812, 5.3.1, of a packet that is translated on its way in: the quote is what its sender knows. */
-static void a_ttl_that_ends_behind_a_translation_is_told_to_the_sender(void **state)
+TEST(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender)
 {
     l3_begin();
     l3_know_both(0);
@@ -389,7 +389,7 @@ static void a_ttl_that_ends_behind_a_translation_is_told_to_the_sender(void **st
     l3_end();
 }
 
-static void no_error_answers_errors_or_fragments(void **state)
+TEST(no_error_answers_errors_or_fragments)
 {
     l3_begin();
     l3_know_both(0);
@@ -414,7 +414,7 @@ static void no_error_answers_errors_or_fragments(void **state)
     l3_end();
 }
 
-static void a_packet_without_a_route_is_told_to_the_sender(void **state)
+TEST(a_packet_without_a_route_is_told_to_the_sender)
 {
     l3_config.routes[NF_IP4] = l3_config.next_hops[NF_IP4] = 0;
     l3_begin();
@@ -462,7 +462,7 @@ static void assert_told(uint16_t mtu)
     assert_memory_equal(f + 42, l3_frame + 14, 28);
 }
 
-static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
+TEST(what_is_larger_than_the_mtu_is_told_to_the_sender)
 {
     l3_config.port[1].mtu = 1400;
     l3_begin();
@@ -486,7 +486,7 @@ static void what_is_larger_than_the_mtu_is_told_to_the_sender(void **state)
 
 /* Port 2, inside, takes less than the others, and is no way for what goes out. A packet to an address that is
  * translated may leave by any of the other side. */
-static void the_mtu_is_that_of_the_packets_own_way(void **state)
+TEST(the_mtu_is_that_of_the_packets_own_way)
 {
     l3_config.port[l3_config.ports++] = (struct nf_interface){.name = "small",
                                                               .side = NF_INSIDE,
@@ -516,7 +516,7 @@ static void the_mtu_is_that_of_the_packets_own_way(void **state)
 }
 
 /* Nothing larger than a port's MTU leaves by it, wherever an NF has sent it. */
-static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
+TEST(what_an_nf_sends_where_it_is_too_big_is_dropped)
 {
     l3_config.port[0].mtu = 1300;
     l3_config.route[NF_IP4][l3_config.routes[NF_IP4]++] =
@@ -544,7 +544,7 @@ static void what_an_nf_sends_where_it_is_too_big_is_dropped(void **state)
 }
 
 /* A port's buffers end before the packet does. What lies about its length within the MTU is malformed. */
-static void what_the_port_cut_off_is_too_big(void **state)
+TEST(what_the_port_cut_off_is_too_big)
 {
     l3_begin();
     l3_know_both(0);
@@ -579,7 +579,7 @@ static void what_the_port_cut_off_is_too_big(void **state)
 }
 
 /* 50 in a row, then one each 10 ms. */
-static void errors_are_limited(void **state)
+TEST(errors_are_limited)
 {
     l3_begin();
     l3_know_both(0);
@@ -601,7 +601,7 @@ static void errors_are_limited(void **state)
 
 /* Traces, or a loop, do not keep senders from hearing of the MTU; nor is there more than 100 a second of it.
  */
-static void an_mtu_is_told_beside_other_errors(void **state)
+TEST(an_mtu_is_told_beside_other_errors)
 {
     l3_begin();
     l3_know_both(0);
@@ -623,7 +623,7 @@ static void an_mtu_is_told_beside_other_errors(void **state)
 }
 
 /* A flood from outside that is told of leaves errors for hosts inside, and the reverse. */
-static void each_interface_has_its_own_errors(void **state)
+TEST(each_interface_has_its_own_errors)
 {
     for (uint8_t flooded = 0; flooded < 2; flooded++) {
         l3_begin();
@@ -647,28 +647,5 @@ static void each_interface_has_its_own_errors(void **state)
 int main(void)
 {
     l3_configure();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less),
-        cmocka_unit_test(the_longest_prefix_wins),
-        cmocka_unit_test(frames_that_are_not_for_the_chain_are_dropped_by_reason),
-        cmocka_unit_test(captured_bytes_replay_to_the_same_state_and_outputs),
-        cmocka_unit_test(each_own_address_is_announced),
-        cmocka_unit_test(show_gives_each_row_once_in_pages),
-        cmocka_unit_test(impossible_configurations_are_refused_by_name),
-        cmocka_unit_test(an_echo_from_inside_is_answered_without_the_nfs),
-        cmocka_unit_test(an_echo_from_outside_is_answered_when_the_nfs_leave_it_alone),
-        cmocka_unit_test(a_ttl_that_ends_is_told_to_the_sender),
-        cmocka_unit_test(a_ttl_that_ends_behind_a_translation_is_told_to_the_sender),
-        cmocka_unit_test(no_error_answers_errors_or_fragments),
-        cmocka_unit_test(a_packet_without_a_route_is_told_to_the_sender),
-        cmocka_unit_test(what_is_larger_than_the_mtu_is_told_to_the_sender),
-        cmocka_unit_test(the_mtu_is_that_of_the_packets_own_way),
-        cmocka_unit_test(what_an_nf_sends_where_it_is_too_big_is_dropped),
-        cmocka_unit_test(what_the_port_cut_off_is_too_big),
-        cmocka_unit_test(errors_are_limited),
-        cmocka_unit_test(an_mtu_is_told_beside_other_errors),
-        cmocka_unit_test(each_interface_has_its_own_errors),
-    };
-
-    return cmocka_run_group_tests_name("l3", tests, NULL, NULL);
+    return help_tests_run();
 }

@@ -74,7 +74,7 @@ static int leaves_by(double at, uint8_t from, const char *to, uint8_t *mac)
     return p.drop ? -1 : p.out_port;
 }
 
-static void a_neighbour_stays_known_when_an_address_comes(void **state)
+TEST(a_neighbour_stays_known_when_an_address_comes)
 {
     struct nf_packet p;
 
@@ -100,7 +100,7 @@ static void a_neighbour_stays_known_when_an_address_comes(void **state)
     l3_end();
 }
 
-static void what_is_behind_an_interface_that_goes_is_forgotten(void **state)
+TEST(what_is_behind_an_interface_that_goes_is_forgotten)
 {
     uint8_t mac;
     struct nf_packet p;
@@ -129,7 +129,7 @@ static void what_is_behind_an_interface_that_goes_is_forgotten(void **state)
 
 /* On another VLAN, another port or the other side it is another link; with another network on the same link
  * its hosts are others. */
-static void a_link_that_is_another_one_begins_with_nothing(void **state)
+TEST(a_link_that_is_another_one_begins_with_nothing)
 {
     uint8_t mac;
 
@@ -152,7 +152,7 @@ static void a_link_that_is_another_one_begins_with_nothing(void **state)
 }
 
 /* A next hop is asked for at once, and what is a next hop no more stays known as any host. */
-static void a_route_leads_to_another_router(void **state)
+TEST(a_route_leads_to_another_router)
 {
     static const uint8_t other[6] = {0x52, 0x54, 0, 0, 0, 0x99};
     struct nf_packet p;
@@ -182,7 +182,7 @@ static void a_route_leads_to_another_router(void **state)
     l3_end();
 }
 
-static void the_file_has_the_last_word_on_a_fixed_neighbour(void **state)
+TEST(the_file_has_the_last_word_on_a_fixed_neighbour)
 {
     uint8_t mac;
 
@@ -202,7 +202,7 @@ static void the_file_has_the_last_word_on_a_fixed_neighbour(void **state)
 }
 
 /* The other MAC that somebody said takes its place after three requests, as if nothing had happened. */
-static void a_contest_and_limits_go_on(void **state)
+TEST(a_contest_and_limits_go_on)
 {
     static const uint8_t rival[6] = {0x52, 0x54, 0, 0, 0, 0x77};
     uint64_t sent, limited;
@@ -238,7 +238,7 @@ static void a_contest_and_limits_go_on(void **state)
 }
 
 /* A full table: the new chain has as many, and a newcomer takes the place of the one that came first. */
-static void a_full_table_is_carried_in_its_order(void **state)
+TEST(a_full_table_is_carried_in_its_order)
 {
     char addr[32];
     struct nf_packet p;
@@ -268,7 +268,7 @@ static void a_full_table_is_carried_in_its_order(void **state)
     l3_end();
 }
 
-static void ipv6_comes_and_goes(void **state)
+TEST(ipv6_comes_and_goes)
 {
     struct nf_l3_config with, without;
     struct nf_packet p;
@@ -297,7 +297,7 @@ static void ipv6_comes_and_goes(void **state)
     l3_end();
 }
 
-static void a_wire_is_no_chain_with_addresses(void **state)
+TEST(a_wire_is_no_chain_with_addresses)
 {
     struct nf_chain_change change;
     struct nf_chain_config wire;
@@ -322,7 +322,7 @@ static void tell(void *arg, const char *what, const char *how)
     snprintf(told + len, sizeof(told) - len, "%s: %s\n", what, how);
 }
 
-static void all_is_told_in_words(void **state)
+TEST(all_is_told_in_words)
 {
     begin();
     add_guests(&l3_config);
@@ -351,22 +351,4 @@ static void all_is_told_in_words(void **state)
                               "next hop 203.0.113.254: on out\n"
                               "route ::/0: via fe80::1 on in\n"
                               "neighbour 10.9.0.5: on guests at 02:03:04:05:06:07\n");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_neighbour_stays_known_when_an_address_comes),
-        cmocka_unit_test(what_is_behind_an_interface_that_goes_is_forgotten),
-        cmocka_unit_test(a_link_that_is_another_one_begins_with_nothing),
-        cmocka_unit_test(a_route_leads_to_another_router),
-        cmocka_unit_test(the_file_has_the_last_word_on_a_fixed_neighbour),
-        cmocka_unit_test(a_contest_and_limits_go_on),
-        cmocka_unit_test(a_full_table_is_carried_in_its_order),
-        cmocka_unit_test(ipv6_comes_and_goes),
-        cmocka_unit_test(a_wire_is_no_chain_with_addresses),
-        cmocka_unit_test(all_is_told_in_words),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static const struct saying {
 
 #define SAYINGS (sizeof(sayings) / sizeof(sayings[0]))
 
-static void a_known_neighbour_that_answers_stays(void **state)
+TEST(a_known_neighbour_that_answers_stays)
 {
     static const uint8_t probe[42] = {0x52, 0x54, 0, 0, 0, 5, 2, 0,  0, 0, 0, 1, 8, 6, 0, 1, 8, 0,  6, 4, 0,
                                       1,    2,    0, 0, 0, 0, 1, 10, 0, 0, 1, 0, 0, 0, 0, 0, 0, 10, 0, 0, 5};
@@ -98,7 +98,7 @@ static void a_known_neighbour_that_answers_stays(void **state)
     }
 }
 
-static void one_that_is_silent_has_moved_after_three_requests(void **state)
+TEST(one_that_is_silent_has_moved_after_three_requests)
 {
     for (unsigned i = 0; i < SAYINGS; i++) {
         const struct saying *s = &sayings[i];
@@ -120,7 +120,7 @@ static void one_that_is_silent_has_moved_after_three_requests(void **state)
 }
 
 /* Whoever says it a thousand times makes it be asked once a second, and the newest of others is the next. */
-static void a_neighbour_is_asked_so_once_a_second_at_most(void **state)
+TEST(a_neighbour_is_asked_so_once_a_second_at_most)
 {
     unsigned probes = 0;
 
@@ -147,7 +147,7 @@ static void a_neighbour_is_asked_so_once_a_second_at_most(void **state)
     l3_end();
 }
 
-static void one_of_the_file_is_never_asked_or_changed(void **state)
+TEST(one_of_the_file_is_never_asked_or_changed)
 {
     static const uint8_t fixed[6] = {2, 7, 7, 7, 7, 7};
 
@@ -189,7 +189,7 @@ static struct nf_packet short_answer(const uint8_t from[6])
     return p;
 }
 
-static void an_advertisement_moves_no_neighbour_that_answers(void **state)
+TEST(an_advertisement_moves_no_neighbour_that_answers)
 {
     uint8_t gate[16];
 
@@ -221,7 +221,7 @@ static void an_advertisement_moves_no_neighbour_that_answers(void **state)
     l3_configure();
 }
 
-static void a_solicitation_moves_no_host_that_answers(void **state)
+TEST(a_solicitation_moves_no_host_that_answers)
 {
     l3_begin_ipv6();
     l3_know_host6();
@@ -347,7 +347,7 @@ static void last_claim_is(const char *addr, uint8_t port)
     assert_int_equal(claim.port, port);
 }
 
-static void an_own_address_is_announced_at_once(void **state)
+TEST(an_own_address_is_announced_at_once)
 {
     l3_begin();
     l3_know_both(0);
@@ -364,7 +364,7 @@ static void an_own_address_is_announced_at_once(void **state)
     l3_end();
 }
 
-static void what_came_too_soon_is_answered_when_the_second_is_over(void **state)
+TEST(what_came_too_soon_is_answered_when_the_second_is_over)
 {
     l3_begin();
     l3_know_both(0);
@@ -388,7 +388,7 @@ static void what_came_too_soon_is_answered_when_the_second_is_over(void **state)
 
 /* The chain's own announcement, which comes back by a loop or from the other node, or to another interface on
  * the same LAN. */
-static void the_chains_own_mac_is_no_conflict(void **state)
+TEST(the_chains_own_mac_is_no_conflict)
 {
     l3_begin();
     l3_know_both(0);
@@ -402,7 +402,7 @@ static void the_chains_own_mac_is_no_conflict(void **state)
     l3_end();
 }
 
-static void nor_is_that_of_another_interface_in_ipv6(void **state)
+TEST(nor_is_that_of_another_interface_in_ipv6)
 {
     l3_begin_ipv6();
     l3_know_gate6();
@@ -414,7 +414,7 @@ static void nor_is_that_of_another_interface_in_ipv6(void **state)
     l3_end();
 }
 
-static void addresses_of_ipv6_are_announced_the_same(void **state)
+TEST(addresses_of_ipv6_are_announced_the_same)
 {
     l3_begin_ipv6();
     l3_know_gate6();
@@ -434,7 +434,7 @@ static void addresses_of_ipv6_are_announced_the_same(void **state)
 }
 
 /* A flood costs the link one frame a second for each address. */
-static void a_flood_is_answered_once_a_second(void **state)
+TEST(a_flood_is_answered_once_a_second)
 {
     l3_begin();
     l3_know_both(0);
@@ -447,20 +447,5 @@ static void a_flood_is_answered_once_a_second(void **state)
 int main(void)
 {
     l3_configure();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_known_neighbour_that_answers_stays),
-        cmocka_unit_test(one_that_is_silent_has_moved_after_three_requests),
-        cmocka_unit_test(a_neighbour_is_asked_so_once_a_second_at_most),
-        cmocka_unit_test(one_of_the_file_is_never_asked_or_changed),
-        cmocka_unit_test(an_advertisement_moves_no_neighbour_that_answers),
-        cmocka_unit_test(a_solicitation_moves_no_host_that_answers),
-        cmocka_unit_test(an_own_address_is_announced_at_once),
-        cmocka_unit_test(what_came_too_soon_is_answered_when_the_second_is_over),
-        cmocka_unit_test(the_chains_own_mac_is_no_conflict),
-        cmocka_unit_test(nor_is_that_of_another_interface_in_ipv6),
-        cmocka_unit_test(addresses_of_ipv6_are_announced_the_same),
-        cmocka_unit_test(a_flood_is_answered_once_a_second),
-    };
-
-    return cmocka_run_group_tests_name("l3_contest", tests, NULL, NULL);
+    return help_tests_run();
 }

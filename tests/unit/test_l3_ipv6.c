@@ -28,7 +28,7 @@
 
 /* ---- own addresses ------------------------------------------------------------------------------ */
 
-static void an_echo_is_answered(void **state)
+TEST(an_echo_is_answered)
 {
     uint8_t wanted[200];
     uint32_t n = l3_bytes(REPLY, wanted);
@@ -50,7 +50,7 @@ static void an_echo_is_answered(void **state)
     l3_end();
 }
 
-static void all_own_addresses_are_announced(void **state)
+TEST(all_own_addresses_are_announced)
 {
     uint8_t wanted[200], out[NF_ANNOUNCEMENT_MAX], port;
     uint32_t n = l3_bytes(ADVERTISED, wanted), len, said = 0, arp = 0, nd = 0;
@@ -69,7 +69,7 @@ static void all_own_addresses_are_announced(void **state)
 
 /* ---- errors ------------------------------------------------------------------------------------- */
 
-static void its_sender_is_told_that_it_ran_out(void **state)
+TEST(its_sender_is_told_that_it_ran_out)
 {
     struct nf_packet p;
 
@@ -84,7 +84,7 @@ static void its_sender_is_told_that_it_ran_out(void **state)
     l3_end();
 }
 
-static void what_is_too_big_is_told_the_mtu(void **state)
+TEST(what_is_too_big_is_told_the_mtu)
 {
     uint8_t mtu[4] = {0, 0, 5, 0xdc};
     struct nf_packet p;
@@ -110,7 +110,7 @@ static void what_is_too_big_is_told_the_mtu(void **state)
     l3_end();
 }
 
-static void nobody_is_told_of_what_has_no_sender(void **state)
+TEST(nobody_is_told_of_what_has_no_sender)
 {
     static const char *const from[] = {"::", "::1", "ff02::1", "fe80::5", "::ffff:10.0.0.5"};
     static const char *const to[] = {"fe80::9", "::1", "ff0e::1"};
@@ -143,7 +143,7 @@ static void nobody_is_told_of_what_has_no_sender(void **state)
 }
 
 /* Nobody behind a router believes it, and no NF is to judge it. */
-static void neighbour_discovery_is_not_forwarded(void **state)
+TEST(neighbour_discovery_is_not_forwarded)
 {
     struct nf_packet p;
 
@@ -163,7 +163,7 @@ static void neighbour_discovery_is_not_forwarded(void **state)
 }
 
 /* An error about an error would never end (RFC 4443, 2.4). */
-static void no_error_about_an_error(void **state)
+TEST(no_error_about_an_error)
 {
     struct nf_packet p;
 
@@ -180,7 +180,7 @@ static void no_error_about_an_error(void **state)
     l3_end();
 }
 
-static void a_link_without_it_takes_none(void **state)
+TEST(a_link_without_it_takes_none)
 {
     struct nf_packet p;
 
@@ -246,7 +246,7 @@ static struct nf_packet sent(double at, uint8_t port, const char *from, const ch
     return p;
 }
 
-static void who_does_not_answer_is_unreachable(void **state)
+TEST(who_does_not_answer_is_unreachable)
 {
     struct nf_packet p;
 
@@ -279,7 +279,7 @@ static void who_does_not_answer_is_unreachable(void **state)
 }
 
 /* Nobody asks for it any more: it is forgotten, and begins anew. */
-static void it_is_forgotten_when_nobody_wants_it(void **state)
+TEST(it_is_forgotten_when_nobody_wants_it)
 {
     l3_begin();
     l3_know_both(0);
@@ -292,7 +292,7 @@ static void it_is_forgotten_when_nobody_wants_it(void **state)
 }
 
 /* The sender hears of the packet that it sent, not of what the chain made of it. */
-static void who_is_translated_is_told_too(void **state)
+TEST(who_is_translated_is_told_too)
 {
     l3_begin();
     l3_know_both(0);
@@ -307,7 +307,7 @@ static void who_is_translated_is_told_too(void **state)
     l3_end();
 }
 
-static void a_dead_next_hop_makes_all_behind_it_unreachable(void **state)
+TEST(a_dead_next_hop_makes_all_behind_it_unreachable)
 {
     struct nf_packet p;
 
@@ -323,7 +323,7 @@ static void a_dead_next_hop_makes_all_behind_it_unreachable(void **state)
     l3_end();
 }
 
-static void of_ipv6_the_same(void **state)
+TEST(of_ipv6_the_same)
 {
     uint8_t from[32];
     const uint8_t *f;
@@ -361,21 +361,5 @@ static void of_ipv6_the_same(void **state)
 int main(void)
 {
     l3_configure();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_echo_is_answered),
-        cmocka_unit_test(all_own_addresses_are_announced),
-        cmocka_unit_test(its_sender_is_told_that_it_ran_out),
-        cmocka_unit_test(what_is_too_big_is_told_the_mtu),
-        cmocka_unit_test(nobody_is_told_of_what_has_no_sender),
-        cmocka_unit_test(neighbour_discovery_is_not_forwarded),
-        cmocka_unit_test(no_error_about_an_error),
-        cmocka_unit_test(a_link_without_it_takes_none),
-        cmocka_unit_test(who_does_not_answer_is_unreachable),
-        cmocka_unit_test(it_is_forgotten_when_nobody_wants_it),
-        cmocka_unit_test(who_is_translated_is_told_too),
-        cmocka_unit_test(a_dead_next_hop_makes_all_behind_it_unreachable),
-        cmocka_unit_test(of_ipv6_the_same),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return help_tests_run();
 }

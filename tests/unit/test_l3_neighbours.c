@@ -10,7 +10,7 @@
 
 #define S NF_SECOND
 
-static void next_hops_are_asked_for_at_the_start(void **state)
+TEST(next_hops_are_asked_for_at_the_start)
 {
     l3_begin();
     static const uint8_t gate_request[42] = {255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0,   2, 8,   6,
@@ -36,7 +36,7 @@ static void next_hops_are_asked_for_at_the_start(void **state)
     l3_end();
 }
 
-static void requests_for_own_addresses_are_answered(void **state)
+TEST(requests_for_own_addresses_are_answered)
 {
     l3_begin();
     l3_run(0, NULL);
@@ -74,7 +74,7 @@ static void requests_for_own_addresses_are_answered(void **state)
     l3_end();
 }
 
-static void unknown_neighbours_are_asked_for_once_a_second(void **state)
+TEST(unknown_neighbours_are_asked_for_once_a_second)
 {
     l3_begin();
     l3_run(0, NULL);
@@ -111,7 +111,7 @@ static unsigned asked_until(double until, uint8_t port, uint8_t last)
 }
 
 /* 203.0.113.254 is a next hop, 10.0.0.5 is not. */
-static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop(void **state)
+TEST(a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop)
 {
     static const uint8_t other[6] = {2, 2, 2, 2, 2, 2};
     struct nf_packet p;
@@ -147,7 +147,7 @@ static void a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_
 }
 
 /* Nobody asked for 10.0.0.78, and what it says is not for us. */
-static void senders_nobody_asked_for_are_not_learned(void **state)
+TEST(senders_nobody_asked_for_are_not_learned)
 {
     l3_begin();
     l3_run(0, NULL);
@@ -179,9 +179,8 @@ static void senders_nobody_asked_for_are_not_learned(void **state)
 }
 
 /* Who asks for an address of the chain gets his first packet, though nobody has asked for him. */
-static void who_has_just_asked_is_known(void **state)
+TEST(who_has_just_asked_is_known)
 {
-    (void)state;
     l3_begin();
     l3_run(0, NULL);
     struct nf_packet p = l3_arp(0, 1, everybody, host_mac, "10.0.0.78", "10.0.0.1");
@@ -201,7 +200,7 @@ static bool known(const char *addr)
     return strstr(text, want);
 }
 
-static void neighbours_are_asked_again_and_forgotten_at_their_age(void **state)
+TEST(neighbours_are_asked_again_and_forgotten_at_their_age)
 {
     l3_begin();
     l3_run(0, NULL);
@@ -220,7 +219,7 @@ static void neighbours_are_asked_again_and_forgotten_at_their_age(void **state)
     l3_end();
 }
 
-static void neighbours_in_use_are_kept(void **state)
+TEST(neighbours_in_use_are_kept)
 {
     l3_begin();
     l3_know_both(0);
@@ -309,7 +308,7 @@ static void is_sound(void)
 
 /* Somebody sends to every address. Who is there is found all the same, and the link hears of each no more
  * than of as many as the table has in a second. */
-static void a_scan_leaves_room_for_hosts(void **state)
+TEST(a_scan_leaves_room_for_hosts)
 {
     begin_wide();
     assert_true(send_to(10, "10.0.0.5"));
@@ -330,7 +329,7 @@ static void a_scan_leaves_room_for_hosts(void **state)
 }
 
 /* One host asks in the names of 5,000 that are not there, again and again. */
-static void made_up_questions_leave_room_for_hosts(void **state)
+TEST(made_up_questions_leave_room_for_hosts)
 {
     begin_wide();
     assert_true(send_to(10, "10.0.0.5"));
@@ -348,7 +347,7 @@ static void made_up_questions_leave_room_for_hosts(void **state)
 }
 
 /* And pings the chain in each of them: an answer of the chain's own keeps nobody in the table. */
-static void made_up_names_that_ping_the_chain_leave_hosts_in_use(void **state)
+TEST(made_up_names_that_ping_the_chain_leave_hosts_in_use)
 {
     begin_wide();
     assert_true(send_to(10, "10.0.0.5"));
@@ -368,7 +367,7 @@ static void made_up_names_that_ping_the_chain_leave_hosts_in_use(void **state)
 
 /* Also where packets were sent to all that are there: of more than three quarters of the table, the host goes
  * that has had none for longest, and is asked for again. */
-static void hosts_in_use_give_way_in_their_order(void **state)
+TEST(hosts_in_use_give_way_in_their_order)
 {
     begin_wide();
     for (unsigned i = 0; i < 3073; i++) {
@@ -413,7 +412,7 @@ static void assert_told_of(const char *addr, const uint8_t ports[], unsigned n)
 
 /* The NF translates 203.0.113.9 to 10.0.0.5, who does not answer: senders are told of what they sent, also
  * where a packet between others is set aside. */
-static void who_is_told_knows_the_packet(void **state)
+TEST(who_is_told_knows_the_packet)
 {
     static uint8_t frames[3][1600];
     struct nf_packet p[3];
@@ -441,7 +440,7 @@ static void who_is_told_knows_the_packet(void **state)
 }
 
 /* The same where 10.0.0.5 has no route. Until the first one nothing is kept. */
-static void who_has_no_route_is_told_of_what_he_sent(void **state)
+TEST(who_has_no_route_is_told_of_what_he_sent)
 {
     struct nf_packet p;
 
@@ -465,7 +464,7 @@ static void who_has_no_route_is_told_of_what_he_sent(void **state)
 }
 
 /* A more specific network of another interface has the address: the file's line stays as it is. */
-static void a_fixed_neighbour_stays_where_the_file_has_it(void **state)
+TEST(a_fixed_neighbour_stays_where_the_file_has_it)
 {
     struct ft_fault fault = {""};
     struct nf_packet p;
@@ -490,23 +489,5 @@ static void a_fixed_neighbour_stays_where_the_file_has_it(void **state)
 int main(void)
 {
     l3_configure();
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(who_is_told_knows_the_packet),
-        cmocka_unit_test(who_has_no_route_is_told_of_what_he_sent),
-        cmocka_unit_test(a_fixed_neighbour_stays_where_the_file_has_it),
-        cmocka_unit_test(next_hops_are_asked_for_at_the_start),
-        cmocka_unit_test(requests_for_own_addresses_are_answered),
-        cmocka_unit_test(unknown_neighbours_are_asked_for_once_a_second),
-        cmocka_unit_test(senders_nobody_asked_for_are_not_learned),
-        cmocka_unit_test(who_has_just_asked_is_known),
-        cmocka_unit_test(a_known_neighbour_changes_only_by_what_is_said_to_the_chain_or_by_a_next_hop),
-        cmocka_unit_test(neighbours_are_asked_again_and_forgotten_at_their_age),
-        cmocka_unit_test(neighbours_in_use_are_kept),
-        cmocka_unit_test(a_scan_leaves_room_for_hosts),
-        cmocka_unit_test(made_up_questions_leave_room_for_hosts),
-        cmocka_unit_test(made_up_names_that_ping_the_chain_leave_hosts_in_use),
-        cmocka_unit_test(hosts_in_use_give_way_in_their_order),
-    };
-
-    return cmocka_run_group_tests_name("l3_neighbours", tests, NULL, NULL);
+    return help_tests_run();
 }

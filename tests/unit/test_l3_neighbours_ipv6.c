@@ -18,7 +18,7 @@
     "33330000000102000000000186dd6000000000203aff20010db8000100000000000000000001ff020000000000000000000000" \
     "00000188007928a000000020010db80001000000000000000000010201020000000001"
 
-static void next_hops_are_asked_for(void **state)
+TEST(next_hops_are_asked_for)
 {
     uint8_t wanted[200], to[16];
     uint32_t n = l3_bytes(ASKS_GATE, wanted), gates = 0;
@@ -38,7 +38,7 @@ static void next_hops_are_asked_for(void **state)
     l3_end();
 }
 
-static void a_packet_leaves_by_the_next_hop_that_answered(void **state)
+TEST(a_packet_leaves_by_the_next_hop_that_answered)
 {
     uint8_t before[200];
     struct nf_packet p;
@@ -61,7 +61,7 @@ static void a_packet_leaves_by_the_next_hop_that_answered(void **state)
     l3_end();
 }
 
-static void who_asks_is_answered_and_known(void **state)
+TEST(who_asks_is_answered_and_known)
 {
     struct nf_packet p;
 
@@ -86,7 +86,7 @@ static void who_asks_is_answered_and_known(void **state)
     l3_end();
 }
 
-static void an_address_that_is_taken_is_said_to_be(void **state)
+TEST(an_address_that_is_taken_is_said_to_be)
 {
     struct nf_packet p;
 
@@ -100,7 +100,7 @@ static void an_address_that_is_taken_is_said_to_be(void **state)
 }
 
 /* RFC 4861, 7.1: none of these is answered, and nobody is known by them. */
-static void what_is_not_of_this_link_or_broken_is_ignored(void **state)
+TEST(what_is_not_of_this_link_or_broken_is_ignored)
 {
     static const struct {
         uint8_t at, value;
@@ -148,7 +148,7 @@ static void what_is_not_of_this_link_or_broken_is_ignored(void **state)
     l3_end();
 }
 
-static void one_link_local_address_is_another_host_on_each_link(void **state)
+TEST(one_link_local_address_is_another_host_on_each_link)
 {
     uint8_t one[16];
 
@@ -178,7 +178,7 @@ static void one_link_local_address_is_another_host_on_each_link(void **state)
 }
 
 /* RFC 4861, 7.2.5. */
-static void another_mac_is_believed_where_it_overrides(void **state)
+TEST(another_mac_is_believed_where_it_overrides)
 {
     l3_begin_ipv6();
     l3_know_gate6();
@@ -218,7 +218,7 @@ static void know_host(double at)
     l3_run(at, &p);
 }
 
-static void a_scan_leaves_room_for_hosts(void **state)
+TEST(a_scan_leaves_room_for_hosts)
 {
     l3_begin_ipv6();
     l3_run(10, NULL);
@@ -237,7 +237,7 @@ static void a_scan_leaves_room_for_hosts(void **state)
 }
 
 /* In the names of 5,000 that are not there. */
-static void made_up_questions_leave_room_for_hosts(void **state)
+TEST(made_up_questions_leave_room_for_hosts)
 {
     struct ft_fault fault = {""};
 
@@ -260,21 +260,4 @@ static void made_up_questions_leave_room_for_hosts(void **state)
     know_host(10.1);
     assert_true(send_to(10.2, 0, true));
     l3_end();
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(next_hops_are_asked_for),
-        cmocka_unit_test(a_packet_leaves_by_the_next_hop_that_answered),
-        cmocka_unit_test(who_asks_is_answered_and_known),
-        cmocka_unit_test(an_address_that_is_taken_is_said_to_be),
-        cmocka_unit_test(what_is_not_of_this_link_or_broken_is_ignored),
-        cmocka_unit_test(one_link_local_address_is_another_host_on_each_link),
-        cmocka_unit_test(another_mac_is_believed_where_it_overrides),
-        cmocka_unit_test(a_scan_leaves_room_for_hosts),
-        cmocka_unit_test(made_up_questions_leave_room_for_hosts),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,7 @@ static uint64_t lag_after(uint64_t us, uint64_t stored, uint64_t replayed)
     return atomic_load(&primary.lane.orders.lag_ns);
 }
 
-static void what_is_left_takes_what_packets_took_of_late(void **state)
+TEST_WITH(what_is_left_takes_what_packets_took_of_late, primary_setup, primary_teardown)
 {
     send_up_to(1010);
     assert_int_equal(lag_after(0, 1010, 11), 0); /* how fast it is nobody knows yet */
@@ -45,7 +45,7 @@ static void what_is_left_takes_what_packets_took_of_late(void **state)
     assert_int_equal(lag_after(100, 1010, 1010), 0);
 }
 
-static void a_window_with_nothing_to_replay_counts_only_when_it_was_quicker(void **state)
+TEST_WITH(a_window_with_nothing_to_replay_counts_only_when_it_was_quicker, primary_setup, primary_teardown)
 {
     send_up_to(3010);
     lag_after(0, 1000, 11);
@@ -64,7 +64,7 @@ static void a_window_with_nothing_to_replay_counts_only_when_it_was_quicker(void
 
 /* An acknowledgement is sent when something is stored, before it can be replayed: one of a standby that keeps
  * up always tells of something left. */
-static void a_standby_that_keeps_up_is_not_measured(void **state)
+TEST_WITH(a_standby_that_keeps_up_is_not_measured, primary_setup, primary_teardown)
 {
     send_up_to(3010);
     for (uint64_t burst = 11; burst < 1011; burst++)
@@ -72,7 +72,7 @@ static void a_standby_that_keeps_up_is_not_measured(void **state)
     assert_int_equal(lag_after(50, 3010, 1011), 0);
 }
 
-static void a_window_without_progress_stays_open(void **state)
+TEST_WITH(a_window_without_progress_stays_open, primary_setup, primary_teardown)
 {
     send_up_to(1010);
     lag_after(0, 1010, 11);
@@ -83,7 +83,7 @@ static void a_window_without_progress_stays_open(void **state)
     assert_int_equal(lag_after(0, 1010, 13), (1010 - 13) * 10 * 900000ull);
 }
 
-static void what_is_on_its_way_does_not_count(void **state)
+TEST_WITH(what_is_on_its_way_does_not_count, primary_setup, primary_teardown)
 {
     send_up_to(1010);
     lag_after(0, 411, 11);
@@ -93,7 +93,7 @@ static void what_is_on_its_way_does_not_count(void **state)
     assert_int_equal(lag_after(10, 421, 421), 0);
 }
 
-static void what_a_snapshot_holds_does_not_count(void **state)
+TEST_WITH(what_a_snapshot_holds_does_not_count, primary_setup, primary_teardown)
 {
     assert_int_equal(lag_after(10, 10, 3), 0);
     send_up_to(20);
@@ -101,7 +101,7 @@ static void what_a_snapshot_holds_does_not_count(void **state)
     assert_int_equal(lag_after(2000, 20, 10), 0); /* it stands, but what of the log it took nobody knows */
 }
 
-static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
+TEST_WITH(neither_a_warm_standby_lags_nor_one_that_is_gone, primary_setup, primary_teardown)
 {
     send_up_to(1010);
     lag_after(0, 1010, 11);
@@ -122,7 +122,7 @@ static void neither_a_warm_standby_lags_nor_one_that_is_gone(void **state)
 }
 
 /* A standby that is further behind than the sender remembers is so far at least. */
-static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
+TEST_WITH(the_lag_in_packets_never_shrinks_by_forgetting, primary_setup, primary_teardown)
 {
     for (uint64_t burst = PRIMARY_CUT + 1000; burst <= 30 + REMEMBERED; burst += 1000) {
         send_up_to(burst);
@@ -136,8 +136,6 @@ static void the_lag_in_packets_never_shrinks_by_forgetting(void **state)
     assert_int_equal(primary_status().lag_packets, 100);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, primary_setup, primary_teardown)
-
 /* What several threads ask of the replicator in one turn: none takes the place of another. */
 
 static int setup_requests(void **state)
@@ -148,7 +146,7 @@ static int setup_requests(void **state)
 }
 
 /* `apply` has asked for a resync when tracking asks for a handover, which can wait. */
-static void a_resync_is_not_lost_for_a_handover(void **state)
+TEST_WITH(a_resync_is_not_lost_for_a_handover, setup_requests, primary_teardown)
 {
     assert_int_equal(primary_status().core.state, FT_PROTECTED);
     rp_request(primary.replicator, FT_REQUEST_RESYNC);
@@ -158,29 +156,10 @@ static void a_resync_is_not_lost_for_a_handover(void **state)
     assert_int_equal(primary_status().core.hand, FT_HAND_NONE);
 }
 
-static void each_alone_is_done(void **state)
+TEST_WITH(each_alone_is_done, setup_requests, primary_teardown)
 {
     rp_request(primary.replicator, FT_REQUEST_HANDOVER);
     primary_turn();
     assert_int_equal(primary_status().core.state, FT_PROTECTED);
     assert_int_equal(primary_status().core.hand, FT_HAND_STEER);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(what_is_left_takes_what_packets_took_of_late),
-        TEST(a_window_with_nothing_to_replay_counts_only_when_it_was_quicker),
-        TEST(a_standby_that_keeps_up_is_not_measured),
-        TEST(a_window_without_progress_stays_open),
-        TEST(what_is_on_its_way_does_not_count),
-        TEST(what_a_snapshot_holds_does_not_count),
-        TEST(neither_a_warm_standby_lags_nor_one_that_is_gone),
-        TEST(the_lag_in_packets_never_shrinks_by_forgetting),
-        cmocka_unit_test_setup_teardown(a_resync_is_not_lost_for_a_handover, setup_requests,
-                                        primary_teardown),
-        cmocka_unit_test_setup_teardown(each_alone_is_done, setup_requests, primary_teardown),
-    };
-
-    return cmocka_run_group_tests_name("lag", tests, NULL, NULL);
 }

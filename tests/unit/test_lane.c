@@ -78,7 +78,9 @@ static int setup(void **state)
     return 0;
 }
 
-static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
+#define WAITING(name) TEST_WITH(name, setup, lane_teardown)
+
+WAITING(while_a_lane_may_release_frames_stay_with_the_port)
 {
     data_arrives(400);
     heartbeat_arrives(9);
@@ -89,7 +91,7 @@ static void while_a_lane_may_release_frames_stay_with_the_port(void **state)
     assert_int_equal(w->lefts, 0);
 }
 
-static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
+WAITING(without_a_lease_a_lane_hears_heartbeats_behind_frames)
 {
     uint64_t held;
 
@@ -113,7 +115,7 @@ static void without_a_lease_a_lane_hears_heartbeats_behind_frames(void **state)
     all_left(282);
 }
 
-static void a_lane_hears_heartbeats_when_no_more_frames_can_wait(void **state)
+WAITING(a_lane_hears_heartbeats_when_no_more_frames_can_wait)
 {
     uint64_t held;
 
@@ -152,7 +154,7 @@ static uint64_t turn_at(uint64_t us)
     return atomic_load(&w->shared->count.bursts) - before;
 }
 
-static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
+WAITING(a_logged_burst_waits_for_more_packets_since_its_first)
 {
     gathering(10);
     data_arrives(3);
@@ -168,7 +170,7 @@ static void a_logged_burst_waits_for_more_packets_since_its_first(void **state)
     assert_int_equal(turn_at(21), 1);
 }
 
-static void a_full_burst_never_waits(void **state)
+WAITING(a_full_burst_never_waits)
 {
     gathering(1000);
     data_arrives(20);
@@ -190,7 +192,7 @@ static uint64_t rings(void)
 }
 
 /* For what it logs, and not for packets that wait for more. */
-static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
+WAITING(a_lane_rings_once_for_each_rest_of_the_replicators)
 {
     gathering(1000);
     w->shared->bell = eventfd(0, EFD_NONBLOCK);
@@ -212,7 +214,7 @@ static void a_lane_rings_once_for_each_rest_of_the_replicators(void **state)
     w->shared->bell = -1;
 }
 
-static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **state)
+WAITING(nothing_waits_where_nothing_is_logged_or_none_is_to_wait)
 {
     gathering(1000);
     atomic_store(&w->shared->orders.logging, false);
@@ -227,7 +229,7 @@ static void nothing_waits_where_nothing_is_logged_or_none_is_to_wait(void **stat
     assert_int_equal(turn_at(2), 1);
 }
 
-static void heartbeats_and_address_resolution_do_not_wait(void **state)
+WAITING(heartbeats_and_address_resolution_do_not_wait)
 {
     gathering(1000);
     data_arrives(1);
@@ -246,7 +248,7 @@ static bool is_drained(void)
     return atomic_load(&w->shared->report.done) == ft_order_make(FT_LANE_DRAIN, 1);
 }
 
-static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
+WAITING(a_lane_is_drained_when_nothing_came_for_a_while)
 {
     gathering(1000);
     turn_at(0);
@@ -264,7 +266,7 @@ static void a_lane_is_drained_when_nothing_came_for_a_while(void **state)
 }
 
 /* The delta of its last burst may be missing still. */
-static void a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes(void **state)
+WAITING(a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes)
 {
     uint64_t executed;
 
@@ -280,7 +282,7 @@ static void a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes(v
     assert_int_equal(atomic_load(&w->shared->report.recorded), executed - 1);
 }
 
-static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(void **state)
+WAITING(a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget)
 {
     uint64_t budget = w->config->protect.recovery_budget_ms * 1000000ull;
 
@@ -302,7 +304,7 @@ static void a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget(voi
     assert_int_equal(turn_at(3), 1);
 }
 
-static void a_fenced_lane_drops_what_it_gathered(void **state)
+WAITING(a_fenced_lane_drops_what_it_gathered)
 {
     gathering(1000);
     data_arrives(7);
@@ -419,7 +421,7 @@ static uint64_t longs(void)
     return atomic_load(&w->shared->count.turns.longs);
 }
 
-static void each_time_is_counted_as_its_kind(void **state)
+TEST(each_time_is_counted_as_its_kind)
 {
     struct ft_turns turns = {.at = 0};
 
@@ -435,7 +437,7 @@ static void each_time_is_counted_as_its_kind(void **state)
     assert_int_equal(turns.longs, 0);
 }
 
-static void a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none(void **state)
+TEST(a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none)
 {
     struct ft_turns turns = {.at = 1};
 
@@ -448,7 +450,7 @@ static void a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none(void **st
     assert_int_equal(turns.longest, 1000001);
 }
 
-static void a_lane_tells_turns_with_packets_from_those_without(void **state)
+TEST_WITH(a_lane_tells_turns_with_packets_from_those_without, setup_turns, teardown_turns)
 {
     comes(3 * US, 1);
     comes(5 * US, 0);
@@ -464,7 +466,7 @@ static void a_lane_tells_turns_with_packets_from_those_without(void **state)
     assert_int_equal(longs(), 1);
 }
 
-static void sleep_is_no_turn(void **state)
+TEST_WITH(sleep_is_no_turn, setup_turns, teardown_turns)
 {
     for (unsigned i = 0; i < STEPS - 1; i++)
         comes(2 * US, 0);
@@ -479,7 +481,7 @@ static void sleep_is_no_turn(void **state)
 }
 
 /* The second packet came soon after the first, so there may be a third; behind one alone nobody waits. */
-static void it_stays_awake_behind_packets_that_come_densely(void **state)
+TEST_WITH(it_stays_awake_behind_packets_that_come_densely, setup_turns, teardown_turns)
 {
     comes(2 * US, 1);
     comes(2 * US, 1);
@@ -489,7 +491,7 @@ static void it_stays_awake_behind_packets_that_come_densely(void **state)
     assert_int_equal(played.sleeps, 0);
 }
 
-static void packets_far_apart_leave_it_asleep(void **state)
+TEST_WITH(packets_far_apart_leave_it_asleep, setup_turns, teardown_turns)
 {
     comes(2 * US, 1);
     comes(2 * US, 0);
@@ -502,7 +504,7 @@ static void packets_far_apart_leave_it_asleep(void **state)
 }
 
 /* Whoever opens the gate is to wake it. */
-static void with_outputs_held_it_says_that_it_sleeps(void **state)
+TEST_WITH(with_outputs_held_it_says_that_it_sleeps, setup_turns, teardown_turns)
 {
     atomic_store(&w->shared->orders.stable, 0);
     atomic_store(&w->shared->orders.lease_until, 0);
@@ -516,7 +518,7 @@ static void with_outputs_held_it_says_that_it_sleeps(void **state)
 }
 
 /* The gate was opened before the lane said that it sleeps, and the lease has ended: nobody wakes it. */
-static void what_may_leave_but_for_the_lease_is_tried_again_soon(void **state)
+TEST_WITH(what_may_leave_but_for_the_lease_is_tried_again_soon, setup_turns, teardown_turns)
 {
     atomic_store(&w->shared->orders.lease_until, 1);
     comes(2 * US, 1);
@@ -526,7 +528,7 @@ static void what_may_leave_but_for_the_lease_is_tried_again_soon(void **state)
 }
 
 /* What nobody wakes it for is not to wait for heartbeats that are far apart. */
-static void a_lane_at_rest_looks_every_5_ms(void **state)
+TEST_WITH(a_lane_at_rest_looks_every_5_ms, setup_turns, teardown_turns)
 {
     w->lane.setup.heartbeat_ms = 1000;
     atomic_store(&w->shared->orders.calm, true);
@@ -538,7 +540,7 @@ static void a_lane_at_rest_looks_every_5_ms(void **state)
 
 /* Three of each: on port 0, 1 and 0, which goes; port 1 is number 0 from then on. What was dropped is in the
  * pool again, and numbers of the hold are as if it had left. */
-static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
+TEST_WITH(what_waits_keeps_its_interface_or_goes_with_it, setup_turns, teardown_turns)
 {
     static const uint8_t to[NF_PORTS_MAX] = {
         NF_PORTS_MAX, 0, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX, NF_PORTS_MAX};
@@ -585,7 +587,7 @@ static void what_waits_keeps_its_interface_or_goes_with_it(void **state)
 }
 
 /* While it logs, a burst that is not full waits for more packets: 10 us, as the file has it by default. */
-static void waiting_for_more_packets_is_not_useful(void **state)
+TEST_WITH(waiting_for_more_packets_is_not_useful, setup_turns, teardown_turns)
 {
     w->group.stream.kind = ND_STREAM_RECORDS;
     atomic_store(&w->shared->orders.logging, true);
@@ -650,7 +652,7 @@ static int setup_tail(void **state)
     return 0;
 }
 
-static void the_first_leaves_before_the_last_is_made(void **state)
+TEST_WITH(the_first_leaves_before_the_last_is_made, setup_tail, lane_teardown)
 {
     atomic_store(&w->shared->orders.stable, FT_ALL);
     atomic_store(&w->shared->orders.lease_until, FT_ALL);
@@ -662,7 +664,7 @@ static void the_first_leaves_before_the_last_is_made(void **state)
 }
 
 /* A strict successor, or one that took over by plan and is not on its disk. */
-static void behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed(void **state)
+TEST_WITH(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed, setup_tail, lane_teardown)
 {
     nd_lane_emit_tail(&w->lane);
     assert_int_equal(w->lefts, 0);
@@ -685,7 +687,7 @@ static uint32_t tell_any(void *ctx, unsigned lane, struct nd_progress *progress)
 }
 
 /* Behind an input keeper nothing is suppressed: what finds no room waits, and no burst comes before it. */
-static void behind_a_keeper_a_tail_waits_for_room(void **state)
+TEST_WITH(behind_a_keeper_a_tail_waits_for_room, setup_tail, lane_teardown)
 {
     struct nd_io *io = (struct nd_io *)(uintptr_t)w->lane.io;
 
@@ -707,7 +709,7 @@ static void behind_a_keeper_a_tail_waits_for_room(void **state)
 }
 
 /* Inputs have the buffers, and give them back when others have left. */
-static void behind_a_keeper_a_tail_waits_for_buffers(void **state)
+TEST_WITH(behind_a_keeper_a_tail_waits_for_buffers, setup_tail, lane_teardown)
 {
     struct nd_io *io = (struct nd_io *)(uintptr_t)w->lane.io;
 
@@ -727,7 +729,7 @@ static void behind_a_keeper_a_tail_waits_for_buffers(void **state)
 }
 
 /* What it had released of the state that it had when it was primary before says nothing of this one's. */
-static void a_lane_that_takes_over_has_not_released_its_tail(void **state)
+TEST_WITH(a_lane_that_takes_over_has_not_released_its_tail, setup_tail, lane_teardown)
 {
     atomic_store(&w->shared->report.released, 5000);
     atomic_store(&w->shared->orders.order, ft_order_make(FT_LANE_LIVE, 2));
@@ -737,42 +739,4 @@ static void a_lane_that_takes_over_has_not_released_its_tail(void **state)
     assert_int_equal(atomic_load(&w->shared->report.released), 0);
 }
 
-#define WAITING(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)
-#define TURNS(name)   cmocka_unit_test_setup_teardown(name, setup_turns, teardown_turns)
-#define TAILS(name)   cmocka_unit_test_setup_teardown(name, setup_tail, lane_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WAITING(while_a_lane_may_release_frames_stay_with_the_port),
-        WAITING(without_a_lease_a_lane_hears_heartbeats_behind_frames),
-        WAITING(a_lane_hears_heartbeats_when_no_more_frames_can_wait),
-        WAITING(a_logged_burst_waits_for_more_packets_since_its_first),
-        WAITING(a_full_burst_never_waits),
-        WAITING(a_lane_rings_once_for_each_rest_of_the_replicators),
-        WAITING(nothing_waits_where_nothing_is_logged_or_none_is_to_wait),
-        WAITING(heartbeats_and_address_resolution_do_not_wait),
-        WAITING(a_lane_is_drained_when_nothing_came_for_a_while),
-        WAITING(a_handover_that_is_aborted_changes_nothing_of_what_the_stream_owes),
-        WAITING(a_lane_receives_nothing_while_the_standby_lags_beyond_the_budget),
-        WAITING(a_fenced_lane_drops_what_it_gathered),
-        cmocka_unit_test(each_time_is_counted_as_its_kind),
-        cmocka_unit_test(a_long_turn_is_longer_than_a_millisecond_and_sleep_is_none),
-        TURNS(a_lane_tells_turns_with_packets_from_those_without),
-        TURNS(sleep_is_no_turn),
-        TURNS(it_stays_awake_behind_packets_that_come_densely),
-        TURNS(packets_far_apart_leave_it_asleep),
-        TURNS(with_outputs_held_it_says_that_it_sleeps),
-        TURNS(what_may_leave_but_for_the_lease_is_tried_again_soon),
-        TURNS(a_lane_at_rest_looks_every_5_ms),
-        TURNS(waiting_for_more_packets_is_not_useful),
-        TURNS(what_waits_keeps_its_interface_or_goes_with_it),
-        TAILS(the_first_leaves_before_the_last_is_made),
-        TAILS(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed),
-        TAILS(behind_a_keeper_a_tail_waits_for_room),
-        TAILS(behind_a_keeper_a_tail_waits_for_buffers),
-        TAILS(a_lane_that_takes_over_has_not_released_its_tail),
-    };
-
-    return cmocka_run_group_tests_name("lane", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -61,7 +61,7 @@ static bool leaves_within(unsigned ms)
 }
 
 /* Somebody asks for a digest; lane 0 comes for it, and the standby dies before lane 1 has come. */
-static void who_came_for_a_digest_leaves_when_logging_ends(void **state)
+TEST_WITH(who_came_for_a_digest_leaves_when_logging_ends, setup, NULL)
 {
     pthread_t thread;
     void *all;
@@ -83,7 +83,7 @@ static void who_came_for_a_digest_leaves_when_logging_ends(void **state)
 }
 
 /* A snapshot's cut that both are ordered to make is waited for, whether anybody logs or not. */
-static void who_came_for_a_cut_waits(void **state)
+TEST_WITH(who_came_for_a_cut_waits, setup, NULL)
 {
     pthread_t thread;
 
@@ -103,7 +103,7 @@ static void *sleep_long(void *unused)
 }
 
 /* However the two meet: before it sleeps, or while it does. */
-static void an_order_wakes_a_lane_that_sleeps(void **state)
+TEST_WITH(an_order_wakes_a_lane_that_sleeps, setup, NULL)
 {
     uint64_t seen = ft_order_make(FT_LANE_REPLAY, 1), began = ft_now();
     pthread_t sleeper;
@@ -124,7 +124,7 @@ static void an_order_wakes_a_lane_that_sleeps(void **state)
 
 /* A port that can be read ends the sleep at once, and keeps none after it. One whose other end is gone would
  * end each sleep at once: the lane is told that it may not sleep on it. */
-static void a_port_wakes_a_lane_that_sleeps(void **state)
+TEST_WITH(a_port_wakes_a_lane_that_sleeps, setup, NULL)
 {
     uint64_t began = ft_now(), minute = 60 * 1000000000ull;
     int port[2];
@@ -143,7 +143,7 @@ static void a_port_wakes_a_lane_that_sleeps(void **state)
     close(port[1]);
 }
 
-static void what_a_lane_logs_wakes_a_replicator_that_rests(void **state)
+TEST_WITH(what_a_lane_logs_wakes_a_replicator_that_rests, setup, NULL)
 {
     struct pollfd bell = {eventfd(0, EFD_NONBLOCK), POLLIN, 0};
 
@@ -154,17 +154,4 @@ static void what_a_lane_logs_wakes_a_replicator_that_rests(void **state)
     ft_lane_ring(&w.shared[0]);
     assert_int_equal(poll(&bell, 1, LIMIT), 1);
     close(bell.fd);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(who_came_for_a_digest_leaves_when_logging_ends, setup),
-        cmocka_unit_test_setup(who_came_for_a_cut_waits, setup),
-        cmocka_unit_test_setup(an_order_wakes_a_lane_that_sleeps, setup),
-        cmocka_unit_test_setup(a_port_wakes_a_lane_that_sleeps, setup),
-        cmocka_unit_test_setup(what_a_lane_logs_wakes_a_replicator_that_rests, setup),
-    };
-
-    return cmocka_run_group_tests_name("lane_barrier", tests, NULL, NULL);
 }

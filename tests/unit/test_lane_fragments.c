@@ -97,7 +97,7 @@ static int setup(void **state)
 
 /* ---- the tests ----------------------------------------------------------------------------------- */
 
-static void later_fragments_follow_their_first_one(void **state)
+TEST_WITH(later_fragments_follow_their_first_one, setup, lane_teardown)
 {
     fragment(1, 16);
     fragment(1, 8 | NFT_MORE);
@@ -116,7 +116,7 @@ static void later_fragments_follow_their_first_one(void **state)
     assert_int_equal(w->frees, LANE_FRAMES);
 }
 
-static void all_in_one_burst(void **state)
+TEST_WITH(all_in_one_burst, setup, lane_teardown)
 {
     fragment(1, 16);
     fragment(1, 8 | NFT_MORE);
@@ -125,7 +125,7 @@ static void all_in_one_burst(void **state)
     LEFT(2, 0, 1);
 }
 
-static void fragments_in_order_wait_for_nothing(void **state)
+TEST_WITH(fragments_in_order_wait_for_nothing, setup, lane_teardown)
 {
     for (uint16_t id = 0; id < 4; id++)
         fragment(id, NFT_MORE);
@@ -135,7 +135,7 @@ static void fragments_in_order_wait_for_nothing(void **state)
     LEFT(0, 1, 2, 3, 4, 5, 6, 7);
 }
 
-static void of_ipv6_too(void **state)
+TEST_WITH(of_ipv6_too, setup, lane_teardown)
 {
     fragment_ipv6(1, 1, false, false);
     fragment_ipv6(2, 1, false, true);
@@ -147,7 +147,7 @@ static void of_ipv6_too(void **state)
     LEFT(2, 0, 3, 1);
 }
 
-static void with_a_vlan_tag_too(void **state)
+TEST_WITH(with_a_vlan_tag_too, setup, lane_teardown)
 {
     struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .tags = 1, .payload = 64, .fragment = 8};
 
@@ -161,7 +161,7 @@ static void with_a_vlan_tag_too(void **state)
 }
 
 /* What is looked at more closely: no whole packet, and no ARP, behind how many tags ever. */
-static void only_what_may_be_one_is_parsed(void **state)
+TEST(only_what_may_be_one_is_parsed)
 {
     static const uint16_t offsets[] = {0, NFT_MORE, 8};
     struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .payload = 64};
@@ -190,7 +190,7 @@ static void only_what_may_be_one_is_parsed(void **state)
 }
 
 /* Another identification, protocol or address is another datagram. */
-static void only_those_of_the_datagram_go(void **state)
+TEST_WITH(only_those_of_the_datagram_go, setup, lane_teardown)
 {
     struct nft_spec s = {.src = 1, .dst = 2, .proto = 17, .ip_id = 3, .payload = 64, .fragment = 8}, other;
 
@@ -207,7 +207,7 @@ static void only_those_of_the_datagram_go(void **state)
     LEFT(1, 2, 3, 4, 5, 0);
 }
 
-static void after_100_ms_they_go_on_alone(void **state)
+TEST_WITH(after_100_ms_they_go_on_alone, setup, lane_teardown)
 {
     fragment(1, 8);
     at(0);
@@ -228,7 +228,7 @@ static void after_100_ms_they_go_on_alone(void **state)
     LEFT(0, 2, 1, 3);
 }
 
-static void when_64_wait_the_oldest_goes_on_alone(void **state)
+TEST_WITH(when_64_wait_the_oldest_goes_on_alone, setup, lane_teardown)
 {
     for (uint16_t id = 0; id < 64; id++)
         fragment(id, 8);
@@ -254,7 +254,7 @@ static void when_64_wait_the_oldest_goes_on_alone(void **state)
 }
 
 /* More than a burst has room for. */
-static void a_first_one_sets_64_free(void **state)
+TEST_WITH(a_first_one_sets_64_free, setup, lane_teardown)
 {
     for (uint16_t i = 0; i < 64; i++)
         fragment(1, (uint16_t)(8 + i));
@@ -268,7 +268,7 @@ static void a_first_one_sets_64_free(void **state)
     assert_int_equal(alone(), 0);
 }
 
-static void a_lane_that_drains_keeps_none(void **state)
+TEST_WITH(a_lane_that_drains_keeps_none, setup, lane_teardown)
 {
     fragment(1, 8);
     at(0);
@@ -283,7 +283,7 @@ static void a_lane_that_drains_keeps_none(void **state)
     assert_true(atomic_load(&w->shared->report.done) == ft_order_make(FT_LANE_DRAIN, 1));
 }
 
-static void a_fenced_lane_gives_buffers_back(void **state)
+TEST_WITH(a_fenced_lane_gives_buffers_back, setup, lane_teardown)
 {
     for (uint16_t id = 0; id < 10; id++)
         fragment(id, 8);
@@ -296,7 +296,7 @@ static void a_fenced_lane_gives_buffers_back(void **state)
 }
 
 /* Its hold is full and its lease has ended: what comes waits, and fragments do behind their first one. */
-static void without_a_lease_they_wait_in_order_too(void **state)
+TEST_WITH(without_a_lease_they_wait_in_order_too, setup, lane_teardown)
 {
     unsigned held;
 
@@ -322,25 +322,4 @@ static void without_a_lease_they_wait_in_order_too(void **state)
     assert_int_equal(w->left[281], 280);
 }
 
-#define LANE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, lane_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        LANE_TEST(later_fragments_follow_their_first_one),
-        LANE_TEST(all_in_one_burst),
-        LANE_TEST(fragments_in_order_wait_for_nothing),
-        LANE_TEST(of_ipv6_too),
-        LANE_TEST(with_a_vlan_tag_too),
-        cmocka_unit_test(only_what_may_be_one_is_parsed),
-        LANE_TEST(only_those_of_the_datagram_go),
-        LANE_TEST(after_100_ms_they_go_on_alone),
-        LANE_TEST(when_64_wait_the_oldest_goes_on_alone),
-        LANE_TEST(a_first_one_sets_64_free),
-        LANE_TEST(a_lane_that_drains_keeps_none),
-        LANE_TEST(a_fenced_lane_gives_buffers_back),
-        LANE_TEST(without_a_lease_they_wait_in_order_too),
-    };
-
-    return cmocka_run_group_tests_name("lane_fragments", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -4,11 +4,7 @@
  * spoils frames: what is stored is what was logged, to the byte and in order; what the primary takes as
  * stable is stored; nothing of the log is freed before. And frames that are nobody's, by the million.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include "ftcore/queue/lanelink.h"
 #include "lane/lane.h"
@@ -110,7 +106,6 @@ static int setup(void **state)
 {
     struct ft_fault fault;
 
-    (void)state;
     shared = aligned_alloc(64, 2 * sizeof(*shared));
     for (unsigned n = 0; n < 2; n++) {
         assert_int_equal(ft_lane_init(&shared[n], 4u << 20, 4096), 0);
@@ -132,7 +127,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     for (unsigned n = 0; n < 2; n++) {
         nd_link_free(lane[n].link);
         ft_lane_free(&shared[n]);
@@ -180,12 +174,11 @@ static void turn(void)
     assert_in_range(FT_REPORT_GET(&shared[0], port_stable), 0, stored());
 }
 
-static void what_is_stored_is_what_was_logged(void **unused)
+TEST_WITH(what_is_stored_is_what_was_logged, setup, teardown)
 {
     static uint8_t copy[RECORDS + 1][64];
     uint64_t logged = 0, next = 1, there;
 
-    (void)unused;
     for (trouble = 0; trouble <= 40; trouble += 20) {
         teardown(NULL);
         unsigned level = trouble;
@@ -256,13 +249,12 @@ static void comes(const struct frame *f)
     end[1].count = 0;
 }
 
-static void frames_of_nobody_change_nothing(void **unused)
+TEST_WITH(frames_of_nobody_change_nothing, setup, teardown)
 {
     static struct frame genuine, f;
     struct ft_link_head head;
     uint64_t refused = 0;
 
-    (void)unused;
     tell(1, 5, 3);
     FT_ORDER_SET(&shared[0], carry, 1);
     nd_link_look(&lane[1]);
@@ -296,12 +288,11 @@ static void frames_of_nobody_change_nothing(void **unused)
     assert_int_not_equal(stored(), 0);
 }
 
-static void a_frame_counts_once_and_in_its_view_for_its_key_and_process(void **unused)
+TEST_WITH(a_frame_counts_once_and_in_its_view_for_its_key_and_process, setup, teardown)
 {
     static struct frame first, old;
     uint64_t before;
 
-    (void)unused;
     tell(1, 5, 3);
     FT_ORDER_SET(&shared[0], carry, 1);
     nd_link_look(&lane[1]);
@@ -332,12 +323,11 @@ static void a_frame_counts_once_and_in_its_view_for_its_key_and_process(void **u
 }
 
 /* The same key once more, after a pause: its numbers go on. */
-static void no_number_is_used_twice_under_a_key(void **unused)
+TEST_WITH(no_number_is_used_twice_under_a_key, setup, teardown)
 {
     struct ft_link_head head;
     uint64_t last = 0;
 
-    (void)unused;
     for (uint64_t serial = 1; serial <= 20; serial++) {
         tell(serial, 5, 3 + serial % 2);
         lane[0].now += 100000000;
@@ -352,7 +342,7 @@ static void no_number_is_used_twice_under_a_key(void **unused)
 
 /* The next key is for numbers from 1 << 22 on, and is what HKDF-Expand makes of the secret: OpenSSL opens
  * what the lane has sealed. The other end follows, though it has heard nothing before. */
-static void each_key_is_for_four_million_numbers(void **unused)
+TEST_WITH(each_key_is_for_four_million_numbers, setup, teardown)
 {
     static const uint8_t info[23] = {"understudy lane\x01"}; /* epoch 1, 8 bytes */
     static struct frame f;
@@ -364,7 +354,6 @@ static void each_key_is_for_four_million_numbers(void **unused)
     EVP_CIPHER_CTX *gcm = EVP_CIPHER_CTX_new();
     int n;
 
-    (void)unused;
     tell(1, 5, 3);
     nd_link_look(&lane[1]);
     trouble = 100; /* none comes */
@@ -407,11 +396,10 @@ static void each_key_is_for_four_million_numbers(void **unused)
 }
 
 /* Who sends what nobody has sealed gets one frame of a look. */
-static void a_forged_frame_ends_the_look(void **unused)
+TEST_WITH(a_forged_frame_ends_the_look, setup, teardown)
 {
     static struct frame f;
 
-    (void)unused;
     tell(1, 5, 3);
     FT_ORDER_SET(&shared[0], carry, 1);
     nd_link_look(&lane[1]);
@@ -425,11 +413,10 @@ static void a_forged_frame_ends_the_look(void **unused)
 }
 
 /* A record that the connection brings meanwhile is not taken from the port, and what follows it is. */
-static void what_follows_is_taken_whoever_brought_what_is_before(void **unused)
+TEST_WITH(what_follows_is_taken_whoever_brought_what_is_before, setup, teardown)
 {
     static struct frame first, second;
 
-    (void)unused;
     tell(1, 5, 3);
     FT_ORDER_SET(&shared[0], carry, 1);
     nd_link_look(&lane[1]);
@@ -444,21 +431,4 @@ static void what_follows_is_taken_whoever_brought_what_is_before(void **unused)
     make_genuine(&second, FT_REPORT_GET(&shared[0], recorded) + 1);
     comes(&second);
     assert_true(stored() == 0 || stored() > next);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_stored_is_what_was_logged, setup, teardown),
-        cmocka_unit_test_setup_teardown(frames_of_nobody_change_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_frame_counts_once_and_in_its_view_for_its_key_and_process, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(no_number_is_used_twice_under_a_key, setup, teardown),
-        cmocka_unit_test_setup_teardown(each_key_is_for_four_million_numbers, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_forged_frame_ends_the_look, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_follows_is_taken_whoever_brought_what_is_before, setup,
-                                        teardown),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,11 +4,7 @@
  * sender and receiver over a way that loses, doubles and reorders, beside a model that is a counter: the next
  * burst is the one that is stored, and nothing else is.
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
+#include "tests/help/test.h"
 
 #include "ftcore/queue/lanelink.h"
 #include "tests/help/program.h"
@@ -24,7 +20,7 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)(seed >> 33) % below;
 }
 
-static void a_head_and_a_body_have_these_bytes(void **unused)
+TEST(a_head_and_a_body_have_these_bytes)
 {
     static const uint8_t head[FT_LINK_HEAD] = {1,    1,    0x02, 0x01, 0, 0,    0,    0,    9,    0,    0,
                                                0,    0,    0,    0,    0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33,
@@ -43,7 +39,6 @@ static void a_head_and_a_body_have_these_bytes(void **unused)
     struct ft_link_head read;
     struct ft_link_body got;
 
-    (void)unused;
     ft_link_put_head(frame + FT_LINK_ETHERNET, &h);
     assert_memory_equal(frame + FT_LINK_ETHERNET, head, sizeof(head));
     ft_link_nonce(other, &h);
@@ -166,9 +161,8 @@ static void hear(struct pair *p)
     assert_true(p->sender.stable <= p->sender.stored && p->sender.stored < p->sender.next);
 }
 
-static void all_is_stored_in_order_whatever_the_way_does(void **unused)
+TEST(all_is_stored_in_order_whatever_the_way_does)
 {
-    (void)unused;
     for (seed = 1; seed <= 300; seed++) {
         uint64_t chosen = seed;
         struct pair p = {.loss = draw(60), .doubles = draw(40), .now = 1};
@@ -187,12 +181,11 @@ static void all_is_stored_in_order_whatever_the_way_does(void **unused)
     }
 }
 
-static void who_claims_what_was_never_sent_moves_nothing(void **unused)
+TEST(who_claims_what_was_never_sent_moves_nothing)
 {
     struct ft_link_sender s = {.number = 10}, before;
     const struct ft_link_body ahead = {.stored = 8, .heard = 9}, unsaid = {.stored = 5, .heard = 11};
 
-    (void)unused;
     ft_link_begin(&s, 4, 1);
     ft_link_sent(&s, 5, 1);
     before = s;
@@ -202,12 +195,11 @@ static void who_claims_what_was_never_sent_moves_nothing(void **unused)
     assert_int_equal(s.stable, 0); /* what was before the port carried was not said by it */
 }
 
-static void one_gap_is_gone_back_for_once(void **unused)
+TEST(one_gap_is_gone_back_for_once)
 {
     struct ft_link_sender s = {.number = 0};
     struct ft_link_body body = {.stored = 1, .missing = 1};
 
-    (void)unused;
     ft_link_begin(&s, 0, 1);
     for (uint64_t b = 1; b <= 6; b++, s.number++)
         ft_link_sent(&s, b, 1);
@@ -230,12 +222,11 @@ static void one_gap_is_gone_back_for_once(void **unused)
     assert_int_equal(s.next, 2);
 }
 
-static void pieces_make_a_record_in_order_alone(void **unused)
+TEST(pieces_make_a_record_in_order_alone)
 {
     struct ft_link_receiver r = {.number = 0};
     struct ft_link_body b = {.burst = 3, .whole = 100};
 
-    (void)unused;
     assert_int_equal(ft_link_take_piece(&r, &b, 40, 1), FT_LINK_GAP); /* burst 2 is missing */
     assert_true(r.missing);
     assert_int_equal(ft_link_take_piece(&r, &b, 40, 2), FT_LINK_TAKE);
@@ -251,17 +242,4 @@ static void pieces_make_a_record_in_order_alone(void **unused)
     assert_int_equal(ft_link_take_piece(&r, &b, 40, 2), FT_LINK_TAKE);
     assert_int_equal(r.have, r.all);
     assert_int_equal(ft_link_take_piece(&r, &b, 40, 3), FT_LINK_HAD);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_head_and_a_body_have_these_bytes),
-        cmocka_unit_test(all_is_stored_in_order_whatever_the_way_does),
-        cmocka_unit_test(who_claims_what_was_never_sent_moves_nothing),
-        cmocka_unit_test(one_gap_is_gone_back_for_once),
-        cmocka_unit_test(pieces_make_a_record_in_order_alone),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

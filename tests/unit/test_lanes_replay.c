@@ -289,7 +289,7 @@ static void assert_took_over(uint64_t bursts)
 }
 
 /* Lane 1 holds bursts that wait for lane 0's burst 4, which died with the primary. */
-static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **state)
+TEST_WITH(what_waits_for_an_access_that_did_not_survive_is_dropped, setup, teardown)
 {
     uint64_t closed[LANES];
 
@@ -308,7 +308,7 @@ static void what_waits_for_an_access_that_did_not_survive_is_dropped(void **stat
 
 /* The same, while lane 1 waits in the middle of a burst for lane 0, which sleeps through the order to replay.
  */
-static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **state)
+TEST_WITH(a_lane_that_waits_at_the_takeover_gets_what_it_waits_for, setup, teardown)
 {
     uint64_t closed[LANES];
 
@@ -322,7 +322,7 @@ static void a_lane_that_waits_at_the_takeover_gets_what_it_waits_for(void **stat
 }
 
 /* The whole log, for comparison. Of lane 0 a later record has said that all was released: it has no tail. */
-static void a_log_that_is_whole_is_replayed_whole(void **state)
+TEST_WITH(a_log_that_is_whole_is_replayed_whole, setup, teardown)
 {
     uint64_t closed[LANES];
 
@@ -348,7 +348,7 @@ static struct ft_dependency *first_dependency(unsigned lane, unsigned burst)
 }
 
 /* Lane 0's burst 3 is to wait for lane 1's burst 5, which waits for it. */
-static void a_deadlock_is_a_divergence(void **state)
+TEST_WITH(a_deadlock_is_a_divergence, setup, teardown)
 {
     uint64_t closed[LANES], in_cycle;
 
@@ -371,7 +371,7 @@ static void a_deadlock_is_a_divergence(void **state)
 
 /* The state is given up while lane 1 waits in the midst of a burst for lane 0, which has not come to it.
  * Neither replays what is left, which may be much. */
-static void a_state_that_is_given_up_is_not_replayed(void **state)
+TEST_WITH(a_state_that_is_given_up_is_not_replayed, setup, teardown)
 {
     uint64_t closed[LANES];
 
@@ -397,7 +397,7 @@ static void a_state_that_is_given_up_is_not_replayed(void **state)
 }
 
 /* The node is to end: lane 0 has not replayed what lane 1 waits for, and never will. */
-static void who_waits_for_a_lane_that_ends_ends_as_well(void **state)
+TEST_WITH(who_waits_for_a_lane_that_ends_ends_as_well, setup, teardown)
 {
     uint64_t closed[LANES];
 
@@ -412,7 +412,7 @@ static void who_waits_for_a_lane_that_ends_ends_as_well(void **state)
 }
 
 /* Three that wait make no cycle when the one they lead to goes on. */
-static void a_wait_that_ends_is_no_divergence(void **state)
+TEST_WITH(a_wait_that_ends_is_no_divergence, setup, teardown)
 {
     uint64_t closed[LANES];
 
@@ -429,19 +429,4 @@ static void a_wait_that_ends_is_no_divergence(void **state)
     assert_int_equal(ft_region_digest(w.region), w.digest[BURSTS]);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_log_that_is_whole_is_replayed_whole, setup, teardown),
-        cmocka_unit_test_setup_teardown(what_waits_for_an_access_that_did_not_survive_is_dropped, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_lane_that_waits_at_the_takeover_gets_what_it_waits_for, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(a_deadlock_is_a_divergence, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_state_that_is_given_up_is_not_replayed, setup, teardown),
-        cmocka_unit_test_setup_teardown(who_waits_for_a_lane_that_ends_ends_as_well, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_wait_that_ends_is_no_divergence, setup, teardown),
-    };
-
-    return cmocka_run_group_tests_name("lanes_replay", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -29,14 +29,14 @@ static void at_a_step(void);
 
 #define LINES 20011u /* a few summary words, and a last word that is not full */
 
-static uint64_t state = 0x9e3779b97f4a7c15u;
+static uint64_t drawn = 0x9e3779b97f4a7c15u;
 
 static uint64_t draw(uint64_t below)
 {
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state % below;
+    drawn ^= drawn << 13;
+    drawn ^= drawn >> 7;
+    drawn ^= drawn << 17;
+    return drawn % below;
 }
 
 static struct ft_line_range find_in(const uint8_t *model, uint64_t from, uint64_t to, uint64_t max)
@@ -106,7 +106,7 @@ static void step(struct ft_lines *set, uint8_t *model)
     }
 }
 
-static void behaves_like_an_array(void **unused)
+TEST(behaves_like_an_array)
 {
     static uint8_t model[LINES];
     struct ft_lines set;
@@ -124,7 +124,7 @@ static void behaves_like_an_array(void **unused)
     ft_lines_free(&set);
 }
 
-static void runs_of_lines_cross_words_of_the_bitmap(void **unused)
+TEST(runs_of_lines_cross_words_of_the_bitmap)
 {
     struct ft_lines set;
 
@@ -144,7 +144,7 @@ static void runs_of_lines_cross_words_of_the_bitmap(void **unused)
     ft_lines_free(&set);
 }
 
-static void a_claimed_line_is_claimed_once(void **unused)
+TEST(a_claimed_line_is_claimed_once)
 {
     struct ft_lines set;
 
@@ -169,7 +169,7 @@ static uint64_t resident_pages(void)
 }
 
 /* 64 GiB worth of lines: 128 MiB of bits, of which a page and its summary are used. */
-static void what_is_not_used_is_not_there(void **unused)
+TEST(what_is_not_used_is_not_there)
 {
     uint64_t lines = 1ull << 30, before = resident_pages();
     struct ft_lines set;
@@ -184,7 +184,7 @@ static void what_is_not_used_is_not_there(void **unused)
     ft_lines_free(&set);
 }
 
-static void too_many_lines_are_refused(void **unused)
+TEST(too_many_lines_are_refused)
 {
     struct ft_lines set;
 
@@ -203,7 +203,7 @@ static void find_beyond(void *set)
     ft_lines_find(set, 0, 101, 1);
 }
 
-static void out_of_range_is_a_broken_invariant(void **unused)
+TEST(out_of_range_is_a_broken_invariant)
 {
     struct ft_lines set;
 
@@ -246,7 +246,7 @@ static uint64_t take_some(void)
     return run.count;
 }
 
-static void nothing_added_is_lost(void **unused)
+TEST(nothing_added_is_lost)
 {
     pthread_t thread;
     bool last;
@@ -327,7 +327,7 @@ static void run_in_this_order(void)
     ft_lines_free(&shared);
 }
 
-static void a_word_emptied_and_filled_at_once_is_found(void **unused)
+TEST(a_word_emptied_and_filled_at_once_is_found)
 {
     unsigned orders = 0;
 
@@ -341,20 +341,4 @@ static void a_word_emptied_and_filled_at_once_is_found(void **unused)
             turns[steps - 1] = true;
     } while (steps);
     assert_true(orders > 50);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(behaves_like_an_array),
-        cmocka_unit_test(runs_of_lines_cross_words_of_the_bitmap),
-        cmocka_unit_test(a_claimed_line_is_claimed_once),
-        cmocka_unit_test(what_is_not_used_is_not_there),
-        cmocka_unit_test(too_many_lines_are_refused),
-        cmocka_unit_test(out_of_range_is_a_broken_invariant),
-        cmocka_unit_test(nothing_added_is_lost),
-        cmocka_unit_test(a_word_emptied_and_filled_at_once_is_found),
-    };
-
-    return cmocka_run_group_tests_name("lines", tests, NULL, NULL);
 }

@@ -26,7 +26,7 @@ static void link_connect_both(void)
     assert_false(rp_link_poll(link_a, ft_now()) || rp_link_poll(link_b, ft_now())); /* told once */
 }
 
-static void hellos_are_exchanged(void **state)
+TEST_WITH(hellos_are_exchanged, link_setup, link_teardown)
 {
     struct ft_message m = {.type = FT_MSG_HELLO, .state = FT_JOINING, .incarnation = 11, .lanes = 2}, got;
 
@@ -95,7 +95,7 @@ static void flow_take(struct flow *f)
         fail_msg("%s", link_why.text);
 }
 
-static void bulk_flows_both_ways_with_back_pressure(void **state)
+TEST_WITH(bulk_flows_both_ways_with_back_pressure, link_setup, link_teardown)
 {
     struct ft_message m = link_heartbeat(1), bulk = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = pattern};
     uint64_t total = 300, stalls = 0;
@@ -138,7 +138,7 @@ static void bulk_flows_both_ways_with_back_pressure(void **state)
     assert_int_equal(rp_link_room(link_a), FT_BULK_MAX);
 }
 
-static void one_poll_reads_a_bounded_amount(void **state)
+TEST_WITH(one_poll_reads_a_bounded_amount, link_setup, link_teardown)
 {
     link_connect_both();
     struct flow f = {link_a, link_b, 0, 0};
@@ -156,7 +156,7 @@ static void one_poll_reads_a_bounded_amount(void **state)
     }
 }
 
-static void end_of_file_comes_after_the_last_frame(void **state)
+TEST_WITH(end_of_file_comes_after_the_last_frame, link_setup, link_teardown)
 {
     link_connect_both();
     link_send_heartbeat(link_a, 1);
@@ -178,7 +178,7 @@ static void end_of_file_comes_after_the_last_frame(void **state)
     assert_int_equal(rp_link_room(link_b), 0);
 }
 
-static void addresses_that_cannot_be_had_are_named(void **state)
+TEST_WITH(addresses_that_cannot_be_had_are_named, link_setup, link_teardown)
 {
     struct rp_link_config c = link_config(true);
     struct rp_link *l = (struct rp_link *)&c;
@@ -206,7 +206,7 @@ static void addresses_that_cannot_be_had_are_named(void **state)
     link_open_a(); /* nothing was left open */
 }
 
-static void a_broken_connection_is_made_again(void **state)
+TEST_WITH(a_broken_connection_is_made_again, link_setup, link_teardown)
 {
     link_connect_both();
     rp_link_close(link_a); /* with our side closing first, the port stays in TIME_WAIT */
@@ -224,7 +224,7 @@ static void a_broken_connection_is_made_again(void **state)
     assert_int_equal(rp_link_stats(link_b)->connects, 2);
 }
 
-static void waiting_ends_when_something_comes(void **state)
+TEST_WITH(waiting_ends_when_something_comes, link_setup, link_teardown)
 {
     link_connect_both();
     uint64_t began = ft_now();
@@ -243,7 +243,7 @@ static void waiting_ends_when_something_comes(void **state)
     assert_true(ft_now() - began < LINK_LIMIT);
 }
 
-static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
+TEST_WITH(who_waits_for_the_end_is_not_woken_by_a_message, link_setup, link_teardown)
 {
     link_connect_both();
     link_send_heartbeat(link_a, 1);
@@ -262,7 +262,7 @@ static void who_waits_for_the_end_is_not_woken_by_a_message(void **state)
     UNTIL((rp_link_poll(link_b, ft_now()), rp_link_lost(link_b, NULL) == RP_LOST_EOF));
 }
 
-static void no_socket_is_inherited_by_a_child(void **state)
+TEST_WITH(no_socket_is_inherited_by_a_child, link_setup, link_teardown)
 {
     link_connect_both();
     for (int fd = 3; fd < 64; fd++) {
@@ -286,8 +286,6 @@ static void no_socket_is_inherited_by_a_child(void **state)
     }
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
-
 /* Of a message that waits to be written by `l`. */
 static uint32_t checksum_written(struct rp_link *l)
 {
@@ -300,7 +298,7 @@ static uint32_t checksum_written(struct rp_link *l)
     return sum;
 }
 
-static void messages_have_a_checksum_where_no_seal_checks_them(void **state)
+TEST_WITH(messages_have_a_checksum_where_no_seal_checks_them, link_setup, link_teardown)
 {
     static const struct rp_keys key = {1, {{1, 2, 3}}};
     struct rp_link_config a = link_config(true), b = link_config(false);
@@ -366,8 +364,16 @@ static int listen_as_a(void)
     return fd;
 }
 
+static int begin(void **state)
+{
+    now = 0;
+    return link_setup(state);
+}
+
+#define ATTEMPT(name) TEST_WITH(name, begin, link_teardown)
+
 /* Retried after 20 ms, twice as long each time: at 0, 20, 60 … 1260 ms, then each second. */
-static void attempts_that_fail_get_rarer(void **state)
+ATTEMPT(attempts_that_fail_get_rarer)
 {
     int listener = listen_as_a();
 
@@ -379,7 +385,7 @@ static void attempts_that_fail_get_rarer(void **state)
 }
 
 /* Its seal is not wanted here, so each is a connection before it is closed. */
-static void connections_that_end_at_once_get_rarer(void **state)
+ATTEMPT(connections_that_end_at_once_get_rarer)
 {
     int listener = listen_as_a();
 
@@ -390,7 +396,7 @@ static void connections_that_end_at_once_get_rarer(void **state)
     close(listener);
 }
 
-static void a_peer_that_is_back_is_found_within_a_second(void **state)
+ATTEMPT(a_peer_that_is_back_is_found_within_a_second)
 {
     open_side(&link_b, false, true);
     for (unsigned i = 0; i < 5000; i++)
@@ -405,7 +411,7 @@ static void a_peer_that_is_back_is_found_within_a_second(void **state)
     close(listener);
 }
 
-static void a_connection_that_stood_is_made_again_at_once(void **state)
+ATTEMPT(a_connection_that_stood_is_made_again_at_once)
 {
     open_side(&link_a, true, true);
     open_side(&link_b, false, true);
@@ -432,16 +438,8 @@ static void a_connection_that_stood_is_made_again_at_once(void **state)
     close(listener);
 }
 
-static int begin(void **state)
-{
-    now = 0;
-    return link_setup(state);
-}
-
-#define ATTEMPT(name) cmocka_unit_test_setup_teardown(name, begin, link_teardown)
-
 /* A peer that stops in the middle of its handshake, or dies there, has the key all the same. */
-static void who_stops_in_his_handshake_is_not_called_a_stranger(void **state)
+ATTEMPT(who_stops_in_his_handshake_is_not_called_a_stranger)
 {
     open_side(&link_a, true, true);
     open_side(&link_b, false, true);
@@ -456,27 +454,4 @@ static void who_stops_in_his_handshake_is_not_called_a_stranger(void **state)
     UNTIL(rp_link_stats(link_a)->refused[-FT_ETRUNC] >= 2 || (link_poll_one(link_a), false));
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EPERM], 0);
     assert_int_equal(rp_link_stats(link_a)->connects, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(hellos_are_exchanged),
-        TEST(bulk_flows_both_ways_with_back_pressure),
-        TEST(one_poll_reads_a_bounded_amount),
-        TEST(end_of_file_comes_after_the_last_frame),
-        TEST(addresses_that_cannot_be_had_are_named),
-        TEST(a_broken_connection_is_made_again),
-        TEST(waiting_ends_when_something_comes),
-        TEST(who_waits_for_the_end_is_not_woken_by_a_message),
-        TEST(no_socket_is_inherited_by_a_child),
-        TEST(messages_have_a_checksum_where_no_seal_checks_them),
-        ATTEMPT(attempts_that_fail_get_rarer),
-        ATTEMPT(connections_that_end_at_once_get_rarer),
-        ATTEMPT(a_peer_that_is_back_is_found_within_a_second),
-        ATTEMPT(a_connection_that_stood_is_made_again_at_once),
-        ATTEMPT(who_stops_in_his_handshake_is_not_called_a_stranger),
-    };
-
-    return cmocka_run_group_tests_name("link", tests, NULL, NULL);
 }

@@ -63,7 +63,7 @@ static void link_greet(struct rp_link *l, uint64_t sent)
     rp_link_greet(l, &m);
 }
 
-static void part_of_a_frame_is_not_a_message(void **state)
+TEST_WITH(part_of_a_frame_is_not_a_message, link_setup, link_teardown)
 {
     struct ft_message m;
 
@@ -84,7 +84,7 @@ static void part_of_a_frame_is_not_a_message(void **state)
     close(listener);
 }
 
-static void reset_is_told_from_end_of_file(void **state)
+TEST_WITH(reset_is_told_from_end_of_file, link_setup, link_teardown)
 {
     int listener = plain_listen();
     link_open_b();
@@ -114,7 +114,7 @@ static int judge_bytes(int fd, const void *bytes, size_t len)
     return rc;
 }
 
-static void malformed_bytes_are_named_and_counted(void **state)
+TEST_WITH(malformed_bytes_are_named_and_counted, link_setup, link_teardown)
 {
     uint8_t other[8 + 7] = {7, 0, 0, 0, 0, 0, 0, 0, 0x96, 9, 2, 0, 0, 0, 3};
     struct ft_message m;
@@ -161,7 +161,7 @@ static void malformed_bytes_are_named_and_counted(void **state)
     assert_int_equal(rp_link_stats(link_a)->refused[-FT_EVERSION], 1);
 }
 
-static void random_bytes_are_no_frames_and_end_nothing_but_their_connection(void **state)
+TEST_WITH(random_bytes_are_no_frames_and_end_nothing_but_their_connection, link_setup, link_teardown)
 {
     uint64_t x = 12345;
     struct ft_message m;
@@ -186,7 +186,7 @@ static void random_bytes_are_no_frames_and_end_nothing_but_their_connection(void
     assert_true(rp_link_stats(link_a)->refused[-FT_ECHECKSUM] > 20);
 }
 
-static void a_connection_from_another_host_is_refused(void **state)
+TEST_WITH(a_connection_from_another_host_is_refused, link_setup, link_teardown)
 {
     link_open_a();
     int fd = plain_connect("127.0.0.3");
@@ -207,7 +207,7 @@ static void a_connection_from_another_host_is_refused(void **state)
     close(other);
 }
 
-static void the_newest_connection_wins_once_it_has_answered(void **state)
+TEST_WITH(the_newest_connection_wins_once_it_has_answered, link_setup, link_teardown)
 {
     link_open_a();
     int first = plain_connect(B);
@@ -260,7 +260,7 @@ static void the_newest_connection_wins_once_it_has_answered(void **state)
 }
 
 /* Whoever says no hello does not end a connection that lives, whatever else it says, or nothing. */
-static void who_says_no_hello_ends_no_connection(void **state)
+TEST_WITH(who_says_no_hello_ends_no_connection, link_setup, link_teardown)
 {
     static const uint8_t noise[20000] = {0x10, 0, 0, 0, 1};
 
@@ -299,7 +299,7 @@ static void who_says_no_hello_ends_no_connection(void **state)
     close(first), close(heartbeats), close(noisy), close(old), close(silent);
 }
 
-static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
+TEST_WITH(only_a_whole_death_notice_of_the_peer_is_heard, link_setup, link_teardown)
 {
     struct sockaddr_in to = link_address(A, link_port_a), from = link_address(B, 0),
                        stranger = link_address("127.0.0.3", 0);
@@ -351,7 +351,7 @@ static void only_a_whole_death_notice_of_the_peer_is_heard(void **state)
 
 /* What a primary that lives drops: an earlier notice, sent again by anybody in the same moment, takes nothing
  * of the later one away. */
-static void of_several_notices_the_latest_is_heard(void **state)
+TEST_WITH(of_several_notices_the_latest_is_heard, link_setup, link_teardown)
 {
     struct sockaddr_in to = link_address(A, link_port_a), from = link_address(B, 0);
     const struct ft_datagram_key alive = {0xabcdef, {1, 2}};
@@ -374,7 +374,7 @@ static void of_several_notices_the_latest_is_heard(void **state)
 }
 
 /* OpenSSL would read a hello of 128 KiB, and take its time for each of its records. No time passes here. */
-static void who_says_much_before_he_has_proved_himself_is_refused(void **state)
+TEST_WITH(who_says_much_before_he_has_proved_himself_is_refused, link_setup, link_teardown)
 {
     static const struct rp_keys key = {1, {{1, 2, 3}}};
     uint8_t hello[9 + 4000] = {22, 3, 1, 15, 164, 1, 0, 15, 160}; /* the beginning of one of 4,000 bytes */
@@ -394,7 +394,7 @@ static void who_says_much_before_he_has_proved_himself_is_refused(void **state)
 }
 
 /* Whoever else is on the host could make the peer's answers to him end our connection. */
-static void the_port_that_the_link_connects_from_is_nobody_elses(void **state)
+TEST_WITH(the_port_that_the_link_connects_from_is_nobody_elses, link_setup, link_teardown)
 {
     struct sockaddr_in from;
     socklen_t len = sizeof(from);
@@ -408,25 +408,4 @@ static void the_port_that_the_link_connects_from_is_nobody_elses(void **state)
     assert_int_equal(bind(other, (struct sockaddr *)&from, len), -1);
     assert_int_equal(errno, EADDRINUSE);
     close(fd), close(other), close(listener);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(part_of_a_frame_is_not_a_message),
-        TEST(reset_is_told_from_end_of_file),
-        TEST(malformed_bytes_are_named_and_counted),
-        TEST(random_bytes_are_no_frames_and_end_nothing_but_their_connection),
-        TEST(a_connection_from_another_host_is_refused),
-        TEST(the_newest_connection_wins_once_it_has_answered),
-        TEST(who_says_no_hello_ends_no_connection),
-        TEST(who_says_much_before_he_has_proved_himself_is_refused),
-        TEST(the_port_that_the_link_connects_from_is_nobody_elses),
-        TEST(only_a_whole_death_notice_of_the_peer_is_heard),
-        TEST(of_several_notices_the_latest_is_heard),
-    };
-
-    return cmocka_run_group_tests_name("link, hostile", tests, NULL, NULL);
 }

@@ -148,7 +148,7 @@ static bool both_up(void)
     return rp_link_up(link_a) && rp_link_up(link_b);
 }
 
-static void who_has_the_key_is_heard(void **state)
+TEST_WITH(who_has_the_key_is_heard, link_setup, link_teardown)
 {
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
@@ -158,7 +158,7 @@ static void who_has_the_key_is_heard(void **state)
     assert_int_equal(link_take(link_a).sent, 8);
 }
 
-static void another_key_is_refused(void **state)
+TEST_WITH(another_key_is_refused, link_setup, link_teardown)
 {
     open_sealed(&one, &other);
     UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 3 || (poll_both(), false));
@@ -167,7 +167,7 @@ static void another_key_is_refused(void **state)
     assert_int_equal(rp_link_stats(link_a)->connects + rp_link_stats(link_b)->connects, 0);
 }
 
-static void either_of_two_keys_is_accepted(void **state)
+TEST_WITH(either_of_two_keys_is_accepted, link_setup, link_teardown)
 {
     open_sealed(&both, &one);
     UNTIL(both_up() || (poll_both(), false));
@@ -186,7 +186,7 @@ static void seal_anew(struct rp_link *link, const struct rp_keys *keys)
     rp_link_reseal(link, seal);
 }
 
-static void keys_change_while_a_connection_stands(void **state)
+TEST_WITH(keys_change_while_a_connection_stands, link_setup, link_teardown)
 {
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
@@ -214,7 +214,7 @@ static void keys_change_while_a_connection_stands(void **state)
 }
 
 /* A stranger who has come under the old key, and a handshake under way. */
-static void who_has_not_proved_himself_begins_again_under_the_new_key(void **state)
+TEST_WITH(who_has_not_proved_himself_begins_again_under_the_new_key, link_setup, link_teardown)
 {
     open_sealed(&one, &one);
     int fd = plain_connect(B);
@@ -231,7 +231,7 @@ static void who_has_not_proved_himself_begins_again_under_the_new_key(void **sta
     close(fd);
 }
 
-static void who_speaks_without_a_seal_is_refused(void **state)
+TEST_WITH(who_speaks_without_a_seal_is_refused, link_setup, link_teardown)
 {
     open_side(&link_a, true, link_port_b, &one);
     int fd = plain_connect(B);
@@ -244,7 +244,7 @@ static void who_speaks_without_a_seal_is_refused(void **state)
 }
 
 /* More of them than there are places, all silent; the peer comes last. */
-static void strangers_do_not_keep_the_peer_out(void **state)
+TEST_WITH(strangers_do_not_keep_the_peer_out, link_setup, link_teardown)
 {
     int fd[3 * 16];
 
@@ -281,7 +281,7 @@ static void open_certified(struct rp_link **link, bool a, const char *dir, const
     link_open(link, &c);
 }
 
-static void certificates_of_both_names_seal_the_link(void **state)
+TEST_WITH(certificates_of_both_names_seal_the_link, link_setup, link_teardown)
 {
     static const char *const made[][2] = {{"authority", "authority"}, {"other", "other"},
                                           {"alpha", "authority"},     {"beta", "authority"},
@@ -379,7 +379,7 @@ static void connect_through(struct relay *r)
     UNTIL(both_up() || (relay_turn(r), poll_both(), false));
 }
 
-static void a_byte_changed_on_the_way_is_refused(void **state)
+TEST_WITH(a_byte_changed_on_the_way_is_refused, link_setup, link_teardown)
 {
     struct relay r;
 
@@ -398,7 +398,7 @@ static void a_byte_changed_on_the_way_is_refused(void **state)
 }
 
 /* Whoever is on the way can end a connection, but not in the peer's name: that would be its death. */
-static void an_end_that_the_peer_did_not_say_is_no_death(void **state)
+TEST_WITH(an_end_that_the_peer_did_not_say_is_no_death, link_setup, link_teardown)
 {
     struct relay r;
 
@@ -416,7 +416,7 @@ static void an_end_that_the_peer_did_not_say_is_no_death(void **state)
     relay_close(&r);
 }
 
-static void an_end_that_the_peer_said_is_one(void **state)
+TEST_WITH(an_end_that_the_peer_said_is_one, link_setup, link_teardown)
 {
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
@@ -429,7 +429,7 @@ static void an_end_that_the_peer_said_is_one(void **state)
 
 /* What it said before its socket ended in a reset, since it had not read all, is heard though a write has
  * failed. */
-static void an_end_that_the_peer_said_is_one_behind_a_failed_write(void **state)
+TEST_WITH(an_end_that_the_peer_said_is_one_behind_a_failed_write, link_setup, link_teardown)
 {
     open_sealed(&one, &one);
     UNTIL(both_up() || (poll_both(), false));
@@ -445,7 +445,7 @@ static void an_end_that_the_peer_said_is_one_behind_a_failed_write(void **state)
 
 /* A node is visited, and accepts, and says nothing. Then the peer is there: nobody goes on with the visit, so
  * it ends, and what its socket would tell wakes nobody. */
-static void a_connection_ends_the_attempt_beside_it(void **state)
+TEST_WITH(a_connection_ends_the_attempt_beside_it, link_setup, link_teardown)
 {
     struct rp_node third = {.name = "third", .host = A};
     struct sockaddr_in at = link_address(A, 0);
@@ -473,7 +473,7 @@ static void a_connection_ends_the_attempt_beside_it(void **state)
 }
 
 /* More records than one key seals. */
-static void megabytes_pass_whole_and_in_order(void **state)
+TEST_WITH(megabytes_pass_whole_and_in_order, link_setup, link_teardown)
 {
     static uint8_t bulk[600000];
     uint64_t sent = 0, came = 0;
@@ -497,28 +497,4 @@ static void megabytes_pass_whole_and_in_order(void **state)
             assert_memory_equal(m.bulk, bulk, sizeof(bulk));
         }
     }
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, link_setup, link_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(who_has_the_key_is_heard),
-        TEST(another_key_is_refused),
-        TEST(either_of_two_keys_is_accepted),
-        TEST(keys_change_while_a_connection_stands),
-        TEST(who_has_not_proved_himself_begins_again_under_the_new_key),
-        TEST(who_speaks_without_a_seal_is_refused),
-        TEST(strangers_do_not_keep_the_peer_out),
-        TEST(certificates_of_both_names_seal_the_link),
-        TEST(a_byte_changed_on_the_way_is_refused),
-        TEST(an_end_that_the_peer_did_not_say_is_no_death),
-        TEST(an_end_that_the_peer_said_is_one),
-        TEST(an_end_that_the_peer_said_is_one_behind_a_failed_write),
-        TEST(a_connection_ends_the_attempt_beside_it),
-        TEST(megabytes_pass_whole_and_in_order),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

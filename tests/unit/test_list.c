@@ -163,7 +163,7 @@ static void churn(uint32_t capacity, uint32_t value_size, uint32_t steps, uint64
     help_nf_close(&h);
 }
 
-static void lists_agree_with_the_model(void **unused)
+TEST(lists_agree_with_the_model)
 {
     uint64_t seed = help_model_seed();
 
@@ -174,7 +174,7 @@ static void lists_agree_with_the_model(void **unused)
 }
 
 /* A list of numbers of one's own: an entry that has been used becomes the last one, the first makes room. */
-static void a_list_orders_numbers_by_use(void **unused)
+TEST(a_list_orders_numbers_by_use)
 {
     uint32_t entry = 0;
 
@@ -224,7 +224,7 @@ static void open_damaged(void)
     content_passes();
 }
 
-static void entries_that_came_from_a_peer_are_looked_at(void **unused)
+TEST(entries_that_came_from_a_peer_are_looked_at)
 {
     open_damaged();
     DAMAGED(&whole->capacity, 1000, "constant at line ");
@@ -267,7 +267,7 @@ static void planted(uint32_t *p, uint32_t value, const char *text)
     *p = was;
 }
 
-static void lists_that_came_from_a_peer_are_looked_at(void **unused)
+TEST(lists_that_came_from_a_peer_are_looked_at)
 {
     struct ft_fault fault = {""};
 
@@ -291,7 +291,7 @@ static void lists_that_came_from_a_peer_are_looked_at(void **unused)
 }
 
 /* A list of numbers that were not taken is looked at without marks; it has as many as there may be. */
-static void a_list_of_own_numbers_is_looked_at(void **unused)
+TEST(a_list_of_own_numbers_is_looked_at)
 {
     struct ft_fault fault = {""};
     struct nf_check c;
@@ -349,7 +349,7 @@ static void give_twice(void *arg)
     nf_lists_give(h.nf, lists, 8);
 }
 
-static void misuse_aborts(void **unused)
+TEST(misuse_aborts)
 {
     uint64_t used;
 
@@ -368,18 +368,4 @@ static void misuse_aborts(void **unused)
     assert_int_equal(h.nf->arena->used - used, nf_lists_bytes(1000, 13));
     assert_int_equal(nf_lists_bytes(1000, 13), 128 + 1000 * 24);
     help_nf_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_agree_with_the_model),
-        cmocka_unit_test(a_list_orders_numbers_by_use),
-        cmocka_unit_test(entries_that_came_from_a_peer_are_looked_at),
-        cmocka_unit_test(lists_that_came_from_a_peer_are_looked_at),
-        cmocka_unit_test(a_list_of_own_numbers_is_looked_at),
-        cmocka_unit_test(misuse_aborts),
-    };
-
-    return cmocka_run_group_tests_name("list", tests, NULL, NULL);
 }

@@ -132,7 +132,7 @@ static const char *chosen(const char *from, const char *to)
     return listed();
 }
 
-static void one_goes_on_in_the_other_where_that_begins(void **state)
+TEST_WITH(one_goes_on_in_the_other_where_that_begins, setup, teardown)
 {
     const char *const both[] = {of_node[1], of_node[0], NULL};
     struct ft_fault fault = {""};
@@ -165,7 +165,7 @@ static void one_goes_on_in_the_other_where_that_begins(void **state)
     assert_string_equal(files.list[0]->head.node, "a");
 }
 
-static void other_bursts_of_the_same_numbers_are_another_history(void **state)
+TEST_WITH(other_bursts_of_the_same_numbers_are_another_history, setup, teardown)
 {
     record(0, 0, 0, 60, 500);
     record(1, 45, 0, 90, 501);
@@ -177,7 +177,7 @@ static void other_bursts_of_the_same_numbers_are_another_history(void **state)
     assert_string_equal(chosen(NULL, NULL), "a2");
 }
 
-static void what_nobody_recorded_is_told(void **state)
+TEST_WITH(what_nobody_recorded_is_told, setup, teardown)
 {
     FILE *out = fopen("/dev/null", "w");
     json_t *told, *row;
@@ -203,7 +203,7 @@ static void what_nobody_recorded_is_told(void **state)
 }
 
 /* Its snapshot was given up: nothing begins there, but another node's recording leads to it. */
-static void a_snapshot_that_is_not_whole_is_led_to(void **state)
+TEST_WITH(a_snapshot_that_is_not_whole_is_led_to, setup, teardown)
 {
     record(0, 0, 0, 30, 500);
     snprintf(rig.directory, sizeof(rig.directory), "%.60s/b", base);
@@ -220,7 +220,7 @@ static void a_snapshot_that_is_not_whole_is_led_to(void **state)
 }
 
 /* What leads to a node's end is joined as well. */
-static void the_file_that_a_node_ended_in_is_led_to(void **state)
+TEST_WITH(the_file_that_a_node_ended_in_is_led_to, setup, teardown)
 {
     struct ft_fault fault = {""};
     uint64_t a, b;
@@ -272,7 +272,7 @@ static void assert_passed_over(unsigned n, unsigned serial)
     assert_int_equal(strcspn(said, "\n"), strlen(said) - 1);
 }
 
-static void a_damaged_file_that_the_way_does_not_need_is_passed_over(void **state)
+TEST_WITH(a_damaged_file_that_the_way_does_not_need_is_passed_over, setup, teardown)
 {
     record(0, 0, 30, 60, 500);
     assert_string_equal(chosen(NULL, NULL), "a1 a2");
@@ -288,7 +288,7 @@ static void a_damaged_file_that_the_way_does_not_need_is_passed_over(void **stat
 }
 
 /* What can be read is not all of the recording. */
-static void a_damaged_end_is_passed_over_for_a_moment_only(void **state)
+TEST_WITH(a_damaged_end_is_passed_over_for_a_moment_only, setup, teardown)
 {
     struct ft_fault fault = {""};
 
@@ -304,7 +304,7 @@ static void a_damaged_end_is_passed_over_for_a_moment_only(void **state)
     assert_passed_over(0, 2);
 }
 
-static void what_is_named_and_cannot_be_read_is_refused(void **state)
+TEST_WITH(what_is_named_and_cannot_be_read_is_refused, setup, teardown)
 {
     struct ft_fault fault = {""};
     char name[128];
@@ -321,20 +321,4 @@ static void what_is_named_and_cannot_be_read_is_refused(void **state)
     assert_int_equal(choose(of_node[0], NULL, NULL, &fault), FT_ECHECKSUM);
     assert_int_equal(choose(base, NULL, NULL, &fault), 0);
     assert_string_equal(listed(), "b1");
-}
-
-int main(void)
-{
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-    const struct CMUnitTest tests[] = {
-        TEST(one_goes_on_in_the_other_where_that_begins),
-        TEST(other_bursts_of_the_same_numbers_are_another_history),
-        TEST(what_nobody_recorded_is_told),
-        TEST(a_snapshot_that_is_not_whole_is_led_to),
-        TEST(the_file_that_a_node_ended_in_is_led_to),
-        TEST(a_damaged_file_that_the_way_does_not_need_is_passed_over),
-        TEST(a_damaged_end_is_passed_over_for_a_moment_only),
-        TEST(what_is_named_and_cannot_be_read_is_refused),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,7 +187,7 @@ static void crosses_the_wire(const struct ft_record *r)
     free(wire);
 }
 
-static void captured_is_what_was_given(void **state)
+TEST_WITH(captured_is_what_was_given, setup, teardown)
 {
     uint64_t seq = 1;
 
@@ -210,7 +210,7 @@ static void captured_is_what_was_given(void **state)
     }
 }
 
-static void the_largest_burst_fits(void **state)
+TEST_WITH(the_largest_burst_fits, setup, teardown)
 {
     static uint8_t value[FT_DETERMINANTS_MAX];
     const struct ft_record *r;
@@ -234,7 +234,7 @@ static void the_largest_burst_fits(void **state)
     crosses_the_wire(r);
 }
 
-static void nothing_is_seen_before_the_end(void **state)
+TEST_WITH(nothing_is_seen_before_the_end, setup, teardown)
 {
     lg_capture_begin(&capture, 0, 1, 1, 7, 1);
     assert_null(next_record());
@@ -245,7 +245,7 @@ static void nothing_is_seen_before_the_end(void **state)
 }
 
 /* Full: the lane is told to wait, what is there stays, and after reading it goes on. */
-static void a_full_ring_loses_nothing(void **state)
+TEST_WITH(a_full_ring_loses_nothing, setup, teardown)
 {
     struct burst *sent = calloc(256, sizeof(*sent));
     uint64_t written = 0, read = 0, seq = 1, read_clock = 1;
@@ -277,16 +277,4 @@ static void a_full_ring_loses_nothing(void **state)
     }
     assert_true(written > 256);
     free(sent);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(captured_is_what_was_given, setup, teardown),
-        cmocka_unit_test_setup_teardown(the_largest_burst_fits, setup, teardown),
-        cmocka_unit_test_setup_teardown(nothing_is_seen_before_the_end, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_full_ring_loses_nothing, setup, teardown),
-    };
-
-    return cmocka_run_group_tests_name("logger", tests, NULL, NULL);
 }

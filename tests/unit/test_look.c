@@ -80,7 +80,7 @@ static char *ask(uint64_t id, size_t len)
     return text;
 }
 
-static void a_long_answer_comes_whole_and_slowly(void **state)
+TEST_WITH(a_long_answer_comes_whole_and_slowly, set_up, NULL)
 {
     const size_t len = 100001;
     char *text = ask(7, len), *got;
@@ -120,7 +120,7 @@ static void piece(uint64_t id, uint32_t size, uint32_t at, uint32_t n)
 }
 
 /* Nothing that is no part of the answer counts, and nothing is written beyond it. */
-static void pieces_that_do_not_fit_are_none(void **state)
+TEST_WITH(pieces_that_do_not_fit_are_none, set_up, NULL)
 {
     char *got;
     size_t size;
@@ -148,7 +148,7 @@ static void pieces_that_do_not_fit_are_none(void **state)
     assert_false(rp_look_answered(&node[0], &got, &size));
 }
 
-static void who_is_gone_gets_no_answer(void **state)
+TEST_WITH(who_is_gone_gets_no_answer, set_up, NULL)
 {
     char *text = ask(7, 5000);
     size_t size;
@@ -167,17 +167,4 @@ static void who_is_gone_gets_no_answer(void **state)
     rp_looked_answer(&node[1], NULL, 0);
     assert_null(rp_looked(&node[1], &size));
     free(text);
-}
-
-#define CASE(name) cmocka_unit_test_setup(name, set_up)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        CASE(a_long_answer_comes_whole_and_slowly),
-        CASE(pieces_that_do_not_fit_are_none),
-        CASE(who_is_gone_gets_no_answer),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t v
     return digest;
 }
 
-static void map_agrees_with_the_model(void **unused)
+TEST(map_agrees_with_the_model)
 {
     uint64_t seed = help_model_seed();
 
@@ -48,7 +48,7 @@ static void map_agrees_with_the_model(void **unused)
     map_model_churn(100, 4, 8, 250, HELP_MODEL_STEPS / 8, seed + 3);    /* a map of counters */
 }
 
-static void every_size_of_key_and_value_agrees_with_the_model(void **unused)
+TEST(every_size_of_key_and_value_agrees_with_the_model)
 {
     static const uint32_t keys[] = {1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 17, 24, 32, 37, 40, 64};
     static const uint32_t values[] = {0, 1, 2, 4, 8, 12, 24, 48, 100, 128};
@@ -59,7 +59,7 @@ static void every_size_of_key_and_value_agrees_with_the_model(void **unused)
 }
 
 /* Whatever the capacity, that many entries go in and not one more, at every load. */
-static void exactly_capacity_entries_go_in(void **unused)
+TEST(exactly_capacity_entries_go_in)
 {
     for (uint32_t capacity = 1; capacity <= 40; capacity++) {
         struct help_nf h;
@@ -83,14 +83,14 @@ static void exactly_capacity_entries_go_in(void **unused)
     }
 }
 
-static void the_same_seed_gives_the_same_content(void **unused)
+TEST(the_same_seed_gives_the_same_content)
 {
     assert_true(map_model_churn(300, 12, 20, 600, 10000, 7) == map_model_churn(300, 12, 20, 600, 10000, 7));
     assert_true(map_model_churn(300, 12, 20, 600, 10000, 7) != map_model_churn(300, 12, 20, 600, 10000, 8));
 }
 
 /* Values are aligned for what is in them, and entries of up to a line lie in one. */
-static void entries_lie_well(void **unused)
+TEST(entries_lie_well)
 {
     for (uint32_t key = 1; key <= 40; key++)
         for (uint32_t value = 0; value <= 64; value++) {
@@ -115,7 +115,7 @@ static void entries_lie_well(void **unused)
         }
 }
 
-static void make_needs_the_bytes_it_says(void **unused)
+TEST(make_needs_the_bytes_it_says)
 {
     struct help_nf h;
 
@@ -145,7 +145,7 @@ static void remove_free(void *arg)
     nf_map_remove(h->nf, map, 0);
 }
 
-static void misuse_aborts(void **unused)
+TEST(misuse_aborts)
 {
     struct help_nf h;
 
@@ -180,7 +180,7 @@ static void collide(uint64_t mask, uint32_t capacity, uint32_t keys)
     help_nf_close(&h);
 }
 
-static void colliding_keys_agree_with_the_model(void **unused)
+TEST(colliding_keys_agree_with_the_model)
 {
     collide(0xffffull << 48, 12, 20);  /* one tag in two buckets: all can have been passed at once */
     collide(0xffull << 24, 600, 800);  /* the first of 256 parts of a table: long overflows */
@@ -210,7 +210,7 @@ static void differ_at(uint32_t key_size, uint32_t at)
     help_nf_close(&h);
 }
 
-static void every_byte_of_a_key_counts(void **unused)
+TEST(every_byte_of_a_key_counts)
 {
     static const uint32_t sizes[] = {4, 5, 8, 12, 13, 16, 17, 24, 37, 40};
 
@@ -237,7 +237,7 @@ static void add_at_home(const struct help_nf *h, struct nf_map *map, uint64_t ho
  * Two buckets, each of them passed by an entry that lies in the other: no bucket says that a search ends
  * here, so it ends when it has seen all. (One that never does is ended by the alarm.)
  */
-static void a_search_ends_though_all_were_passed(void **unused)
+TEST(a_search_ends_though_all_were_passed)
 {
     struct help_nf h;
     struct nf_map *map;
@@ -286,7 +286,7 @@ static uint64_t time_of_misses(const struct nf_map *map)
 
 /* A map that was full and is empty again, and so a thousand times with other keys, looks no further than a
  * new one. If buckets stayed passed, each lookup would go through all of them. */
-static void lookups_do_not_grow_slow_with_time(void **unused)
+TEST(lookups_do_not_grow_slow_with_time)
 {
     struct help_nf h;
     struct nf_map *map;
@@ -306,7 +306,7 @@ static void lookups_do_not_grow_slow_with_time(void **unused)
 }
 
 /* The hash is keyed: another seed, another hash, or one could flood a bucket. */
-static void the_hash_is_seeded(void **unused)
+TEST(the_hash_is_seeded)
 {
     uint64_t hash[2], key = 42;
 
@@ -320,24 +320,4 @@ static void the_hash_is_seeded(void **unused)
         help_nf_close(&h);
     }
     assert_true(hash[0] != hash[1]);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(map_agrees_with_the_model),
-        cmocka_unit_test(every_size_of_key_and_value_agrees_with_the_model),
-        cmocka_unit_test(exactly_capacity_entries_go_in),
-        cmocka_unit_test(the_same_seed_gives_the_same_content),
-        cmocka_unit_test(entries_lie_well),
-        cmocka_unit_test(make_needs_the_bytes_it_says),
-        cmocka_unit_test(misuse_aborts),
-        cmocka_unit_test(colliding_keys_agree_with_the_model),
-        cmocka_unit_test(every_byte_of_a_key_counts),
-        cmocka_unit_test(a_search_ends_though_all_were_passed),
-        cmocka_unit_test(lookups_do_not_grow_slow_with_time),
-        cmocka_unit_test(the_hash_is_seeded),
-    };
-
-    return cmocka_run_group_tests_name("map", tests, NULL, NULL);
 }

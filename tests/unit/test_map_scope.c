@@ -137,7 +137,7 @@ static const char *said(bool audit, unsigned again)
     return text;
 }
 
-static void a_key_in_two_lanes_is_told_once(void **state)
+TEST(a_key_in_two_lanes_is_told_once)
 {
     of_addresses = false;
     assert_string_equal(said(true, 1), SAID "by its scope its state is of a flow\n");
@@ -145,7 +145,7 @@ static void a_key_in_two_lanes_is_told_once(void **state)
     assert_string_equal(said(true, 1), SAID "by its scope its state is of an address outside\n");
 }
 
-static void other_keys_are_not(void **state)
+TEST(other_keys_are_not)
 {
     assert_string_equal(said(true, 0), "");
     assert_string_equal(said(false, 1), ""); /* without an audit nobody looks */
@@ -155,14 +155,4 @@ static void other_keys_are_not(void **state)
     shares = true; /* where all lanes may have it */
     assert_string_equal(said(true, 1), "");
     shares = false;
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_key_in_two_lanes_is_told_once),
-        cmocka_unit_test(other_keys_are_not),
-    };
-
-    return cmocka_run_group_tests_name("map_scope", tests, NULL, NULL);
 }

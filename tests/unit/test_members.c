@@ -6,7 +6,7 @@
 #define LONGEST  "abcdefghijklmnopqrstuvwxyz01234" /* 31 */
 #define TOO_LONG "abcdefghijklmnopqrstuvwxyz012345"
 
-static void a_name_has_letters_digits_and_two_signs(void **state)
+TEST(a_name_has_letters_digits_and_two_signs)
 {
     static const char *const good[] = {"a", "Z9", "_", "edge-1_b", "9-", LONGEST};
     static const char *const bad[] = {"", "-", "-a", "a.b", "a b", "a\n", "a/b", "\xc3\xa4", TOO_LONG};
@@ -19,7 +19,7 @@ static void a_name_has_letters_digits_and_two_signs(void **state)
     assert_true(ft_is_name("ab", 3));
 }
 
-static void members_are_two_in_their_order(void **state)
+TEST(members_are_two_in_their_order)
 {
     static const struct ft_members good = {{0, 0}, {"a", "b"}},
                                    bad[] = {{{0, 0}, {"b", "a"}}, {{0, 0}, {"a", "a"}},
@@ -31,7 +31,7 @@ static void members_are_two_in_their_order(void **state)
         assert_false(ft_members_fit(&bad[i]));
 }
 
-static void a_shard_is_32_hex_digits(void **state)
+TEST(a_shard_is_32_hex_digits)
 {
     static const char *const bad[] = {
         "",
@@ -52,15 +52,4 @@ static void a_shard_is_32_hex_digits(void **state)
     assert_true(ft_shard_read(&got, "0123456789abcdef00000000000000ff of a and b"));
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(ft_shard_read(&got, bad[i]));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_name_has_letters_digits_and_two_signs),
-        cmocka_unit_test(members_are_two_in_their_order),
-        cmocka_unit_test(a_shard_is_32_hex_digits),
-    };
-
-    return cmocka_run_group_tests_name("members", tests, NULL, NULL);
 }

@@ -47,7 +47,7 @@ static void comes_back(const struct ft_message *m, unsigned lanes, struct ft_com
         ft_message_decode(message_frame, sizeof(message_frame), lanes, &got, message_unpacked, NULL), len);
 }
 
-static void what_is_encoded_comes_back(void **state)
+TEST(what_is_encoded_comes_back)
 {
     unsigned shorter = 0;
 
@@ -72,7 +72,7 @@ static void what_is_encoded_comes_back(void **state)
     }
 }
 
-static void largest_vectors_fit_the_bound(void **state)
+TEST(largest_vectors_fit_the_bound)
 {
     struct ft_message m = {.type = FT_MSG_ACK, .state = FT_READY, .view = INT64_MAX, .sent = UINT64_MAX};
 
@@ -83,7 +83,7 @@ static void largest_vectors_fit_the_bound(void **state)
     comes_back(&m, FT_LANES_MAX, NULL);
 }
 
-static void states_have_names(void **state)
+TEST(states_have_names)
 {
     assert_string_equal(ft_state_name(FT_JOINING), "JOINING");
     assert_string_equal(ft_state_name(FT_SYNCING), "SYNCING");
@@ -93,7 +93,7 @@ static void states_have_names(void **state)
     assert_string_equal(ft_state_name((enum ft_state)8), "?");
 }
 
-static void control_characters_are_cleaned(void **state)
+TEST(control_characters_are_cleaned)
 {
     struct ft_message m = {.type = FT_MSG_REFUSE, .state = FT_READY}, got;
 
@@ -105,7 +105,7 @@ static void control_characters_are_cleaned(void **state)
     assert_int_equal(strlen(got.text), FT_REASON_MAX - 1);
 }
 
-static void too_little_room_is_full(void **state)
+TEST(too_little_room_is_full)
 {
     for (unsigned type = 1; type < FT_MSG_TYPES; type++) {
         struct ft_compressor compressor = {0};
@@ -222,7 +222,7 @@ static void msgpack_reads(const uint8_t *in, size_t len, unsigned type)
     msgpack_unpacked_destroy(&object);
 }
 
-static void the_bytes_are_those_of_the_golden_file(void **state)
+TEST(the_bytes_are_those_of_the_golden_file)
 {
     static uint8_t want[4096], have[4096];
     struct ft_message m;
@@ -248,7 +248,7 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
 }
 
 /* A peer of release 0.2 is told what it was told before. */
-static void the_version_before_has_its_bytes(void **state)
+TEST(the_version_before_has_its_bytes)
 {
     static uint8_t want[4096], have[4096];
     FILE *f = fopen("tests/golden/messages-v3.bin", "rb");
@@ -275,7 +275,7 @@ static int write_golden(void)
  * refused.
  */
 
-static void runs_come_back(void **state)
+TEST(runs_come_back)
 {
     static uint8_t out[1000];
     uint8_t lines[3 * FT_LINE];
@@ -317,7 +317,7 @@ static int one_run(uint64_t line, uint32_t count, uint32_t flags, uint32_t bytes
     return rc;
 }
 
-static void impossible_runs_are_refused(void **state)
+TEST(impossible_runs_are_refused)
 {
     struct ft_line_run run;
     uint32_t at = 0;
@@ -335,7 +335,7 @@ static void impossible_runs_are_refused(void **state)
 }
 
 /* The tag was computed by Python's hmac. */
-static void a_datagram_comes_back_and_its_damage_is_refused(void **state)
+TEST(a_datagram_comes_back_and_its_damage_is_refused)
 {
     static const char expected[] = "understu\3\0\0\0\2\0\0\0\x2a\0\0\0\0\0\0\0\7\0\0\0\0\0\0\0"
                                    "\1\0\0\0\xdc\5\0\0\0\4\0\0\0\0\0\0"
@@ -399,7 +399,7 @@ static long pack(struct ft_compressor *compressor, const uint8_t *bulk, uint32_t
     return ft_message_encode(&m, 1, compressor, true, message_frame, sizeof(message_frame));
 }
 
-static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **state)
+TEST(compression_is_tried_every_64th_time_when_it_does_not_pay)
 {
     const uint8_t *noise = message_content, *plain = message_content + 2000;
     struct ft_compressor compressor = {0};
@@ -423,7 +423,7 @@ static void compression_is_tried_every_64th_time_when_it_does_not_pay(void **sta
 
 /* What did not pay is skipped by bytes: many small bulks that compression does not shorten leave a large one
  * its try. */
-static void small_bulks_do_not_keep_a_large_one_from_being_compressed(void **state)
+TEST(small_bulks_do_not_keep_a_large_one_from_being_compressed)
 {
     struct ft_compressor compressor = {0};
 
@@ -460,7 +460,7 @@ static size_t two_blocks(uint8_t *out)
     return len + 4 + LZ4_LEN;
 }
 
-static void a_large_bulk_has_several_blocks(void **state)
+TEST(a_large_bulk_has_several_blocks)
 {
     struct ft_compressor compressor = {0};
     struct ft_message m = {
@@ -510,7 +510,7 @@ static void a_large_bulk_has_several_blocks(void **state)
     assert_memory_equal(m.bulk, message_content, 200000);
 }
 
-static void impossible_bulks_are_refused_by_name(void **state)
+TEST(impossible_bulks_are_refused_by_name)
 {
     struct ft_message m;
 
@@ -548,7 +548,7 @@ static void impossible_bulks_are_refused_by_name(void **state)
 }
 
 /* The same frame, wherever the bulk was; the numbers of the head have one to nine bytes. */
-static void a_bulk_may_lie_in_its_frame_already(void **state)
+TEST(a_bulk_may_lie_in_its_frame_already)
 {
     static uint8_t frame[4096];
 
@@ -573,25 +573,5 @@ static void a_bulk_may_lie_in_its_frame_already(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_encoded_comes_back),
-        cmocka_unit_test(largest_vectors_fit_the_bound),
-        cmocka_unit_test(states_have_names),
-        cmocka_unit_test(control_characters_are_cleaned),
-        cmocka_unit_test(too_little_room_is_full),
-        cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
-        cmocka_unit_test(the_version_before_has_its_bytes),
-        cmocka_unit_test(runs_come_back),
-        cmocka_unit_test(impossible_runs_are_refused),
-        cmocka_unit_test(a_datagram_comes_back_and_its_damage_is_refused),
-        cmocka_unit_test(compression_is_tried_every_64th_time_when_it_does_not_pay),
-        cmocka_unit_test(small_bulks_do_not_keep_a_large_one_from_being_compressed),
-        cmocka_unit_test(a_large_bulk_has_several_blocks),
-        cmocka_unit_test(impossible_bulks_are_refused_by_name),
-        cmocka_unit_test(a_bulk_may_lie_in_its_frame_already),
-    };
-
-    if (argc == 2 && !strcmp(argv[1], "--write-golden"))
-        return write_golden();
-    return cmocka_run_group_tests_name("message", tests, NULL, NULL);
+    return argc == 2 && !strcmp(argv[1], "--write-golden") ? write_golden() : help_tests_run();
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-static void impossible_heads_are_refused_by_name(void **state)
+TEST(impossible_heads_are_refused_by_name)
 {
     struct ft_message m;
     struct ft_fault why;
@@ -55,7 +55,7 @@ static void impossible_heads_are_refused_by_name(void **state)
                     "offset 15: STEER number begins with byte c0 and 0 follow, expected an unsigned number");
 }
 
-static void impossible_containers_are_refused_by_name(void **state)
+TEST(impossible_containers_are_refused_by_name)
 {
     static const char *const bytes[] = {
         "\x80", "\xc1", "\xdd\xff\xff\xff\xff", "\xdf\xff\xff\xff\xff", "\xc6\xff\xff\xff\xff",
@@ -80,7 +80,7 @@ static void put_vector(unsigned n)
         message_put(i + 10);
 }
 
-static void impossible_vectors_are_refused_by_name(void **state)
+TEST(impossible_vectors_are_refused_by_name)
 {
     struct ft_message m;
 
@@ -135,7 +135,7 @@ static void begin_hello(unsigned index, uint64_t with, const char *name, size_t 
     message_put_bytes(identity, identity_len);
 }
 
-static void impossible_hellos_are_refused_by_name(void **state)
+TEST(impossible_hellos_are_refused_by_name)
 {
     static const struct {
         unsigned index;
@@ -186,7 +186,7 @@ static void impossible_hellos_are_refused_by_name(void **state)
     assert_int_equal(message_judge(0, &m, NULL), FT_EMALFORMED);
 }
 
-static void impossible_texts_are_refused_by_name(void **state)
+TEST(impossible_texts_are_refused_by_name)
 {
     char long_text[FT_REASON_MAX];
     struct ft_message m;
@@ -226,7 +226,7 @@ static long decode_exact(const uint8_t *in, size_t len, unsigned lanes)
     return used;
 }
 
-static void a_truncated_frame_is_never_a_message(void **state)
+TEST(a_truncated_frame_is_never_a_message)
 {
     struct ft_compressor compressor = {0};
 
@@ -246,7 +246,7 @@ static void a_truncated_frame_is_never_a_message(void **state)
     }
 }
 
-static void each_flipped_bit_is_refused(void **state)
+TEST(each_flipped_bit_is_refused)
 {
     struct ft_compressor compressor = {0};
     unsigned checksum = 0;
@@ -268,7 +268,7 @@ static void each_flipped_bit_is_refused(void **state)
 }
 
 /* The seal of the link checks it then. */
-static void only_a_frame_with_a_checksum_is_checked(void **state)
+TEST(only_a_frame_with_a_checksum_is_checked)
 {
     static uint8_t without[4096];
     struct ft_message m = {.type = FT_MSG_LOG, .state = FT_SOLO, .bulk = message_content, .bulk_len = 300},
@@ -287,7 +287,7 @@ static void only_a_frame_with_a_checksum_is_checked(void **state)
     assert_int_equal(ft_message_decode(without, (size_t)len, 5, &got, message_unpacked, NULL), FT_ECHECKSUM);
 }
 
-static void noise_is_survived(void **state)
+TEST(noise_is_survived)
 {
     struct ft_message m;
 
@@ -312,21 +312,4 @@ static void noise_is_survived(void **state)
     assert_int_equal(ft_message_decode((const uint8_t *)"\1\0\x40", 4, 0, &m, message_unpacked, NULL),
                      FT_EMALFORMED);
     assert_int_equal(ft_message_decode((const uint8_t *)"\0\0\x40", 4, 0, &m, message_unpacked, NULL), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(impossible_heads_are_refused_by_name),
-        cmocka_unit_test(impossible_containers_are_refused_by_name),
-        cmocka_unit_test(impossible_vectors_are_refused_by_name),
-        cmocka_unit_test(impossible_hellos_are_refused_by_name),
-        cmocka_unit_test(impossible_texts_are_refused_by_name),
-        cmocka_unit_test(a_truncated_frame_is_never_a_message),
-        cmocka_unit_test(each_flipped_bit_is_refused),
-        cmocka_unit_test(only_a_frame_with_a_checksum_is_checked),
-        cmocka_unit_test(noise_is_survived),
-    };
-
-    return cmocka_run_group_tests_name("message_hostile", tests, NULL, NULL);
 }

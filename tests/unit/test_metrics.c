@@ -49,7 +49,7 @@ static void has_not(const char *status, const char *line)
     check_line(status, line, false);
 }
 
-static void test_units(void **state)
+TEST(test_units)
 {
     has("{\"view\": 9007199254740993}", "understudy_view 9007199254740993");
     has("{\"view_unwritten_ms\": 1500}", "understudy_view_unwritten_seconds 1.5");
@@ -59,7 +59,7 @@ static void test_units(void **state)
 }
 
 /* Who waits for a counter to grow must see it at 0 before. An age that there is not is no 0. */
-static void test_what_is_not_there(void **state)
+TEST(test_what_is_not_there)
 {
     has("{\"diverged\": null}", "understudy_divergences_total 0");
     has("{\"diverged\": {\"count\": 2}}", "understudy_divergences_total 2");
@@ -70,7 +70,7 @@ static void test_what_is_not_there(void **state)
 }
 
 /* A table of each lane has its label; one of all has none. */
-static void test_tables(void **state)
+TEST(test_tables)
 {
     static const char status[] =
         "{\"tables\": {\"nat.flows\": {\"entries\": 12, \"limit\": 40, \"lanes\": [{\"entries\": 5, "
@@ -85,7 +85,7 @@ static void test_tables(void **state)
     has(status, "understudy_table_limit{table=\"nat.tcp_ports\"} 64512");
 }
 
-static void test_choices(void **state)
+TEST(test_choices)
 {
     static const char status[] = "{\"state\": \"READY\"}";
 
@@ -94,7 +94,7 @@ static void test_choices(void **state)
     has("{\"peer\": {\"state\": \"UNKNOWN\"}}", "understudy_peer_state{state=\"READY\"} 0");
 }
 
-static void test_lanes(void **state)
+TEST(test_lanes)
 {
     static const char status[] =
         "{\"lanes\": [{\"lane\": 0, \"held\": 1, \"ring_full\": 5, \"turn_ms\": null},"
@@ -107,7 +107,7 @@ static void test_lanes(void **state)
     has_not(status, "understudy_thread_turn_age_seconds{lane=\"0\",thread=\"lane\"} 0");
 }
 
-static void test_ports(void **state)
+TEST(test_ports)
 {
     static const char status[] = "{\"ports\": [{\"port\": \"in\", \"whole\": true, \"peer_heard\": null, "
                                  "\"mtu\": 1500, \"tx_lost\": 4},"
@@ -122,7 +122,7 @@ static void test_ports(void **state)
 }
 
 /* The names of NFs and of their counters are their authors'. */
-static void test_names_of_others(void **state)
+TEST(test_names_of_others)
 {
     has("{\"nfs\": {\"nat\": {\"table_full\": 7}}}",
         "understudy_nf_events_total{nf=\"nat\",counter=\"table_full\"} 7");
@@ -133,7 +133,7 @@ static void test_names_of_others(void **state)
 }
 
 /* Takeovers of 3, 3 and 2000 ms: the format counts each in all buckets that are large enough. */
-static void test_takeovers(void **state)
+TEST(test_takeovers)
 {
     static const char status[] =
         "{\"takeovers\": {\"count\": 3, \"sum_s\": 2.006, \"buckets\": [0,0,0,2,0,0,0,0,0,0]}}";
@@ -148,7 +148,7 @@ static void test_takeovers(void **state)
 
 /* HELP and TYPE stand once, before the first sample of a metric, and no other metric is between its samples.
  */
-static void test_each_metric_once(void **state)
+TEST(test_each_metric_once)
 {
     char *page = page_of("{\"lanes\": [{}]}"), *rest = page, *line, seen[1 << 16] = "";
 
@@ -234,7 +234,7 @@ static struct nd_metrics *open_metrics(void)
     return m;
 }
 
-static void test_pages(void **state)
+TEST(test_pages)
 {
     struct nd_metrics *m = open_metrics();
 
@@ -252,12 +252,11 @@ static void test_pages(void **state)
 }
 
 /* One page is for all that are there, and who asks a second later gets none that is as old. */
-static void test_who_asks_late(void **state)
+TEST(test_who_asks_late)
 {
     struct nd_metrics *m = open_metrics();
     int early = connected(), fd;
 
-    (void)state;
     while (!m->place[0].fd) /* it has its place, from before the first page */
         sched_yield();
     fd = client();
@@ -271,7 +270,7 @@ static void test_who_asks_late(void **state)
 }
 
 /* The page that comes when its client has gone is nobody's: the next one gets a page of its own. */
-static void test_late_main_thread(void **state)
+TEST(test_late_main_thread)
 {
     struct nd_metrics *m = open_metrics();
     int fd = client();
@@ -295,7 +294,7 @@ static void *scrape(void *answered)
     return NULL;
 }
 
-static void test_many_that_do_not_read(void **state)
+TEST(test_many_that_do_not_read)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
@@ -333,7 +332,7 @@ static void test_many_that_do_not_read(void **state)
     nd_metrics_close(m);
 }
 
-static void test_no_memory_for_page(void **state)
+TEST(test_no_memory_for_page)
 {
     struct nd_metrics *m = open_metrics();
     int fd = client();
@@ -344,7 +343,7 @@ static void test_no_memory_for_page(void **state)
     nd_metrics_close(m);
 }
 
-static void test_end_while_somebody_waits(void **state)
+TEST(test_end_while_somebody_waits)
 {
     struct nd_metrics *m = open_metrics();
     int fd = client();
@@ -354,7 +353,7 @@ static void test_end_while_somebody_waits(void **state)
     close(fd);
 }
 
-static void test_address(void **state)
+TEST(test_address)
 {
     struct nd_metrics *m = open_metrics(), *second;
     struct ft_fault fault = {""};
@@ -366,28 +365,4 @@ static void test_address(void **state)
     assert_int_equal(nd_metrics_open(&m, "192.0.2.99", PORT, &fault), FT_ENOENT);
     assert_string_equal(fault.text, "metrics 192.0.2.99:9470: Cannot assign requested address");
     nd_metrics_close(NULL);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_units),
-        cmocka_unit_test(test_what_is_not_there),
-        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_lanes),
-        cmocka_unit_test(test_names_of_others),
-        cmocka_unit_test(test_ports),
-        cmocka_unit_test(test_takeovers),
-        cmocka_unit_test(test_each_metric_once),
-        cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_who_asks_late),
-        cmocka_unit_test(test_late_main_thread),
-        cmocka_unit_test(test_no_memory_for_page),
-        cmocka_unit_test(test_many_that_do_not_read),
-        cmocka_unit_test(test_end_while_somebody_waits),
-        cmocka_unit_test(test_address),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,7 +83,7 @@ static void refuses(const char *text)
     begin();
 }
 
-static void a_peer_that_differs_is_refused_by_name(void **unused)
+TEST(a_peer_that_differs_is_refused_by_name)
 {
     static const char other[] = "chain edge\nnat 203.0.113.2\n";
 
@@ -141,7 +141,7 @@ static void differ(const char *name, const char *mine, const char *peer, const c
 #define LONG "a-name-as-long-as-names-may-be-"
 
 /* A setting is found wherever it stands in its line, and both nodes read the same text. */
-static void the_refusal_shows_what_differs(void **unused)
+TEST(the_refusal_shows_what_differs)
 {
     differ("a", NAT "max_flows=20000 udp=300\n", "b", NAT "max_flows=30000 udp=300\n",
            "nf 1: nat max_flows: a 20000, b 30000");
@@ -170,7 +170,7 @@ static void the_refusal_shows_what_differs(void **unused)
 }
 
 /* Names may be long, and values: what differs stays in sight. */
-static void the_refusal_fits(void **unused)
+TEST(the_refusal_fits)
 {
     char mine[600], other[600], text[FT_REASON_MAX];
 
@@ -207,7 +207,7 @@ static void speaks(uint16_t newest, uint16_t oldest, const char *program)
     hears(sent, hello);
 }
 
-static void both_speak_the_newest_that_both_know(void **unused)
+TEST(both_speak_the_newest_that_both_know)
 {
     struct ft_message m = {.type = FT_MSG_HEARTBEAT, .version = 5, .state = FT_JOINING, .sent = 1ull << 50};
 
@@ -226,7 +226,7 @@ static void both_speak_the_newest_that_both_know(void **unused)
     assert_int_equal(said(FT_MSG_HEARTBEAT)->version, 5);
 }
 
-static void without_a_format_that_both_know_they_say_which_program_is_behind(void **unused)
+TEST(without_a_format_that_both_know_they_say_which_program_is_behind)
 {
     speaks(3, 2, "0.3.0");
     because("formats: left (understudy 0.5.0) speaks 4 to 5, right (understudy 0.3.0) 2 to 3; upgrade right, "
@@ -241,7 +241,7 @@ static void without_a_format_that_both_know_they_say_which_program_is_behind(voi
     assert_false(core.peer.known);
 }
 
-static void a_shard_with_a_name_needs_a_format_that_can_say_it(void **unused)
+TEST(a_shard_with_a_name_needs_a_format_that_can_say_it)
 {
     struct ft_message hello = {0};
 
@@ -255,19 +255,4 @@ static void a_shard_with_a_name_needs_a_format_that_can_say_it(void **unused)
     hears(connects(), hello);
     because("formats: left (understudy 0.4.0) speaks 3 to 4, right (understudy 0.2.0) 3; upgrade right, one "
             "release after the other");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_peer_that_differs_is_refused_by_name),
-        cmocka_unit_test(the_refusal_shows_what_differs),
-        cmocka_unit_test(the_refusal_fits),
-        cmocka_unit_test(both_speak_the_newest_that_both_know),
-        cmocka_unit_test(without_a_format_that_both_know_they_say_which_program_is_behind),
-        cmocka_unit_test(a_shard_with_a_name_needs_a_format_that_can_say_it),
-    };
-
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("mismatch", tests, NULL, NULL);
 }

@@ -62,7 +62,7 @@ static void make_variable(const char *file, const char *name, uint8_t type, cons
     help_elf_end(&elf);
 }
 
-static void what_a_module_keeps_is_refused_by_name(void **state)
+TEST(what_a_module_keeps_is_refused_by_name)
 {
     static const struct {
         const char *file, *name, *section, *told;
@@ -92,7 +92,7 @@ static void what_a_module_keeps_is_refused_by_name(void **state)
 }
 
 /* Only sizes tell: more than the compiler's own byte of .bss and 8 bytes of .data, or a thread's. */
-static void of_a_stripped_module_sections_tell(void **state)
+TEST(of_a_stripped_module_sections_tell)
 {
     static const struct {
         const char *name;
@@ -129,7 +129,7 @@ static void make_import(const char *name)
 }
 
 /* Also under the names that a compiler takes where it knows a buffer's size. */
-static void what_a_module_takes_is_told_by_name(void **state)
+TEST(what_a_module_takes_is_told_by_name)
 {
     static const char *const refused[] = {"rand",           "drand48",     "lrand48_r",    "clock_gettime",
                                           "pthread_create", "fork",        "exit",         "_exit",
@@ -160,7 +160,7 @@ static void what_a_module_takes_is_told_by_name(void **state)
     }
 }
 
-static void a_library_that_it_needs_is_told(void **state)
+TEST(a_library_that_it_needs_is_told)
 {
     static const char *const libraries[] = {"libc.so.6", "libluck.so"};
 
@@ -175,7 +175,7 @@ static void a_library_that_it_needs_is_told(void **state)
 }
 
 /* What cannot be read is refused, not passed over: each field of the head and of a table of symbols. */
-static void a_file_that_cannot_be_read_is_refused(void **state)
+TEST(a_file_that_cannot_be_read_is_refused)
 {
     Elf64_Ehdr *head = (Elf64_Ehdr *)(void *)elf.bytes;
     Elf64_Shdr *symbols;
@@ -207,7 +207,7 @@ static void a_file_that_cannot_be_read_is_refused(void **state)
     says("a byte less", FT_EIO, "cannot be read");
 }
 
-static void a_name_that_is_none_is_empty(void **state)
+TEST(a_name_that_is_none_is_empty)
 {
     Elf64_Shdr *names;
 
@@ -218,7 +218,7 @@ static void a_name_that_is_none_is_empty(void **state)
 }
 
 /* Not even where the first section, which is none, says that it is written to. */
-static void a_symbol_of_no_section_is_no_variable(void **state)
+TEST(a_symbol_of_no_section_is_no_variable)
 {
     Elf64_Shdr *sections;
 
@@ -237,7 +237,7 @@ static bool loads_as_cut(const char *path)
 }
 
 /* Who maps such a file dies of the pages behind its end: the loader does not look. */
-static void a_file_that_is_cut_short_is_known(void **state)
+TEST(a_file_that_is_cut_short_is_known)
 {
     static uint8_t whole[1 << 24];
     char name[] = "/tmp/module-XXXXXX";
@@ -258,20 +258,4 @@ static void a_file_that_is_cut_short_is_known(void **state)
     assert_false(loads_as_cut(name));
     close(fd);
     unlink(name);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_module_keeps_is_refused_by_name),
-        cmocka_unit_test(of_a_stripped_module_sections_tell),
-        cmocka_unit_test(what_a_module_takes_is_told_by_name),
-        cmocka_unit_test(a_library_that_it_needs_is_told),
-        cmocka_unit_test(a_file_that_cannot_be_read_is_refused),
-        cmocka_unit_test(a_name_that_is_none_is_empty),
-        cmocka_unit_test(a_symbol_of_no_section_is_no_variable),
-        cmocka_unit_test(a_file_that_is_cut_short_is_known),
-    };
-
-    return cmocka_run_group_tests_name("module_file", tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ static uint64_t time_of(const struct lg_recording *r, uint64_t wall)
 }
 
 /* What was before the hour went back keeps its times, what came later has the new ones. */
-static void a_clock_that_is_set_back_shifts_nothing_before(void **state)
+TEST(a_clock_that_is_set_back_shifts_nothing_before)
 {
     const uint64_t back = 3600 * S, late = S / 1000;
     struct lg_clock clock[8];
@@ -46,7 +46,7 @@ static void a_clock_that_is_set_back_shifts_nothing_before(void **state)
     assert_int_equal(time_of(&r, W + 9 * S - back), 0);
 }
 
-static void a_clock_that_is_set_forward_has_said_nothing_between(void **state)
+TEST(a_clock_that_is_set_forward_has_said_nothing_between)
 {
     const uint64_t on = 3600 * S, late = S / 1000;
     struct lg_clock clock[8];
@@ -60,7 +60,7 @@ static void a_clock_that_is_set_forward_has_said_nothing_between(void **state)
 }
 
 /* A file that has no record yet: the moment may be in the next one. */
-static void an_unknown_clock_is_never_before(void **state)
+TEST(an_unknown_clock_is_never_before)
 {
     const struct nd_moment m = {.kind = ND_MOMENT_WALL, .time = W + 12 * S};
     struct lg_recording r = {.head.lanes = 1};
@@ -82,7 +82,7 @@ static bool has(const struct lg_recording *r, uint64_t wall)
     return is_in(&m, r);
 }
 
-static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
+TEST(a_file_has_what_is_between_its_begin_and_its_end)
 {
     const uint64_t late = S / 1000;
     struct lg_clock clock[8];
@@ -106,7 +106,7 @@ static void a_file_has_what_is_between_its_begin_and_its_end(void **state)
     assert_int_equal(end_of(&r), W + 5 * S);
 }
 
-static void years_that_no_number_holds_are_refused(void **state)
+TEST(years_that_no_number_holds_are_refused)
 {
     struct nd_moment m;
 
@@ -119,7 +119,7 @@ static void years_that_no_number_holds_are_refused(void **state)
 }
 
 /* The recorder notes one for each second of chain time, and a reader has all of them. */
-static void all_clocks_of_a_file_are_read(void **state)
+TEST_WITH(all_clocks_of_a_file_are_read, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
 
@@ -138,18 +138,4 @@ static void all_clocks_of_a_file_are_read(void **state)
         assert_true(r.clock[i].time == r.clock[i - 1].time + 2 * S + 1000 &&
                     r.clock[i].wall > r.clock[i].time);
     lg_recording_close(&r);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_clock_that_is_set_back_shifts_nothing_before),
-        cmocka_unit_test(a_clock_that_is_set_forward_has_said_nothing_between),
-        cmocka_unit_test(an_unknown_clock_is_never_before),
-        cmocka_unit_test(a_file_has_what_is_between_its_begin_and_its_end),
-        cmocka_unit_test(years_that_no_number_holds_are_refused),
-        cmocka_unit_test_setup_teardown(all_clocks_of_a_file_are_read, recorder_setup, recorder_teardown),
-    };
-
-    return cmocka_run_group_tests_name("moment", tests, NULL, NULL);
 }

@@ -37,7 +37,7 @@ static const char *heard(int fd)
     return words;
 }
 
-static void test_nobody_asked(void **state)
+TEST(test_nobody_asked)
 {
     struct nd_notify n;
 
@@ -49,7 +49,7 @@ static void test_nobody_asked(void **state)
     nd_notify_close(&n);
 }
 
-static void test_status_is_told_once(void **state)
+TEST(test_status_is_told_once)
 {
     char name[64];
     struct nd_notify n;
@@ -68,7 +68,7 @@ static void test_status_is_told_once(void **state)
     close(fd);
 }
 
-static void test_watchdog_needs_every_thread(void **state)
+TEST(test_watchdog_needs_every_thread)
 {
     char name[64];
     uint64_t turn[3] = {10, 20, 0};
@@ -97,7 +97,7 @@ static void test_watchdog_needs_every_thread(void **state)
     close(fd);
 }
 
-static void test_watchdog_of_another_process(void **state)
+TEST(test_watchdog_of_another_process)
 {
     char name[64];
     struct nd_notify n;
@@ -114,7 +114,7 @@ static void test_watchdog_of_another_process(void **state)
 }
 
 /* A supervisor that reads nothing: no call waits, and what found no room is told when there is some. */
-static void test_supervisor_takes_nothing(void **state)
+TEST(test_supervisor_takes_nothing)
 {
     char name[64], text[32];
     const char *words;
@@ -137,17 +137,4 @@ static void test_supervisor_takes_nothing(void **state)
     assert_true(told);
     nd_notify_close(&n);
     close(fd);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nobody_asked),
-        cmocka_unit_test(test_status_is_told_once),
-        cmocka_unit_test(test_watchdog_needs_every_thread),
-        cmocka_unit_test(test_watchdog_of_another_process),
-        cmocka_unit_test(test_supervisor_takes_nothing),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

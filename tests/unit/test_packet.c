@@ -234,7 +234,7 @@ static void mend(uint8_t *frame, uint32_t n, uint32_t l3)
         help_put16(frame + l3 + 10, plain_field(frame + l3 + 10, frame + l3, packet_ip_header(frame + l3)));
 }
 
-static void damaged_frames_parse_the_same_in_whole_and_captured(void **state)
+TEST(damaged_frames_parse_the_same_in_whole_and_captured)
 {
     unsigned bad[NF_BAD_COUNT] = {0}, errors = 0, l4s = 0;
     for (unsigned round = 0; round < 60000; round++) {
@@ -279,7 +279,7 @@ static uint32_t build_ipv6(uint8_t *frame, unsigned tags, uint8_t next, uint32_t
     return l3 + 40;
 }
 
-static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
+TEST(ipv6_is_read_as_far_as_a_flow_needs)
 {
     uint8_t frame[200];
     uint32_t l4 = build_ipv6(frame, 2, TCP, 32);
@@ -314,7 +314,7 @@ static void ipv6_is_read_as_far_as_a_flow_needs(void **state)
     assert_int_equal(p.flags, NF_P_IPV6);
 }
 
-static void damaged_ipv6_is_never_called_bad(void **state)
+TEST(damaged_ipv6_is_never_called_bad)
 {
     static const uint8_t nexts[] = {TCP, UDP, 58, 44, 0};
     unsigned read = 0, l4s = 0, later = 0;
@@ -338,7 +338,7 @@ static void damaged_ipv6_is_never_called_bad(void **state)
 }
 
 /* 60 bytes on the wire, 28 in the packet: the padding is nobody's. */
-static void padding_is_not_payload(void **state)
+TEST(padding_is_not_payload)
 {
     uint8_t frame[60] = {0};
     packet_ethernet(frame, 0, 0x0800);
@@ -360,7 +360,7 @@ static void padding_is_not_payload(void **state)
 
 /* The short way adds words of 64 bits, and bytes that are all ones carry out of both of its additions. A sum
  * without one of these carries would take a header for right whose checksum is wrong by 0x100. */
-static void header_sums_carry_at_every_place(void **state)
+TEST(header_sums_carry_at_every_place)
 {
     unsigned right = 0, wrong = 0;
     for (unsigned round = 0; round < 300000; round++) {
@@ -457,7 +457,7 @@ static bool read_capture(const char *file, struct facts *found)
     return true;
 }
 
-static void counts_over_captures_are_those_of_tshark(void **state)
+TEST(counts_over_captures_are_those_of_tshark)
 {
     help_captures_or_skip();
     for (size_t i = 0; i < sizeof(captures) / sizeof(captures[0]); i++) {
@@ -487,7 +487,7 @@ static void assert_sum(const uint8_t *at, uint16_t want, const char *what)
         fail_msg("%s checksum %04x, recomputed %04x", what, help_get16(at), want);
 }
 
-static void checksums_are_the_published_ones(void **state)
+TEST(checksums_are_the_published_ones)
 {
     /* RFC 1071, section 3: the sum of these is ddf2 */
     static const uint8_t rfc1071[] = {0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7};
@@ -500,7 +500,7 @@ static void checksums_are_the_published_ones(void **state)
     assert_int_equal(nf_checksum_adjust32(htons(0xdd2f), htonl(0x55550000), htonl(0x32850000)), 0);
 }
 
-static void checksums_are_right_of_any_bytes(void **state)
+TEST(checksums_are_right_of_any_bytes)
 {
     uint8_t bytes[97];
     for (unsigned round = 0; round < 2000; round++) {
@@ -558,7 +558,7 @@ static void change(struct nf_packet *p, bool extreme)
     }
 }
 
-static void rewriting_keeps_checksums_right(void **state)
+TEST(rewriting_keeps_checksums_right)
 {
     for (unsigned round = 0; round < 20000; round++) {
         uint8_t frame[400];
@@ -589,7 +589,7 @@ static void rewriting_keeps_checksums_right(void **state)
 
 /* Over all ports one makes the sum zero, which UDP sends as ffff; and a sum that was never made stays absent.
  */
-static void udp_never_loses_its_checksum(void **state)
+TEST(udp_never_loses_its_checksum)
 {
     uint8_t frame[300];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800), l4_len = packet_build(frame + l3, UDP, 10), zeros = 0;
@@ -610,7 +610,7 @@ static void udp_never_loses_its_checksum(void **state)
 }
 
 /* A datagram in two fragments: the checksum in the first covers both, and only addresses and ports change. */
-static void rewriting_the_first_fragment_keeps_the_checksum_of_both(void **state)
+TEST(rewriting_the_first_fragment_keeps_the_checksum_of_both)
 {
     for (unsigned round = 0; round < 5000; round++) {
         uint8_t first[400], second[400];
@@ -644,7 +644,7 @@ static void rewriting_the_first_fragment_keeps_the_checksum_of_both(void **state
 }
 
 /* The header says TCP, but its 20 bytes are not there: only the IPv4 header may change. */
-static void without_an_l4_header_only_the_ipv4_header_changes(void **state)
+TEST(without_an_l4_header_only_the_ipv4_header_changes)
 {
     uint8_t frame[200], before[200];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800);
@@ -666,7 +666,7 @@ static void without_an_l4_header_only_the_ipv4_header_changes(void **state)
  * An ICMP error quotes `quoted` bytes of a packet that the test keeps whole: after each change the quoted
  * bytes go back into it, and it must be right again.
  */
-static void rewriting_reaches_into_icmp_errors(void **state)
+TEST(rewriting_reaches_into_icmp_errors)
 {
     static const uint8_t errors[] = {3, 4, 5, 11, 12};
     unsigned tcp_sums = 0, tcp_without = 0;
@@ -711,7 +711,7 @@ static void rewriting_reaches_into_icmp_errors(void **state)
 }
 
 /* Seven bytes of inner L4 in the packet; the eighth in the frame is padding. */
-static void an_error_that_quotes_too_little_is_left_alone(void **state)
+TEST(an_error_that_quotes_too_little_is_left_alone)
 {
     uint8_t whole[400], frame[300];
     uint32_t l3 = packet_ethernet(frame, 0, 0x0800);
@@ -730,7 +730,7 @@ static void an_error_that_quotes_too_little_is_left_alone(void **state)
 /* What a session's look-up takes for granted of TCP: that a packet which it does not follow changes nothing.
  */
 
-static void what_stays_is_followed_to_the_same_state(void **state)
+TEST(what_stays_is_followed_to_the_same_state)
 {
     for (unsigned way = 0; way < 2 * 256; way++)
         for (uint8_t was = 0; was < NF_TCP_STATES; was++) {
@@ -745,7 +745,7 @@ static void what_stays_is_followed_to_the_same_state(void **state)
         }
 }
 
-static void data_stays_and_what_opens_or_ends_does_not(void **state)
+TEST(data_stays_and_what_opens_or_ends_does_not)
 {
     assert_true(nf_tcp_stays(NF_TCP_ESTABLISHED, NF_TCP_ACK | NF_TCP_PSH, true));
     assert_false(nf_tcp_stays(NF_TCP_SYN_RECV, NF_TCP_ACK, false));
@@ -754,28 +754,4 @@ static void data_stays_and_what_opens_or_ends_does_not(void **state)
     assert_false(nf_tcp_stays(NF_TCP_CLOSED, NF_TCP_SYN, true));
     assert_true(nf_tcp_stays(NF_TCP_SYN_SENT, NF_TCP_ACK, false));
     assert_false(nf_tcp_stays(NF_TCP_SYN_SENT, NF_TCP_ACK, true));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(padding_is_not_payload),
-        cmocka_unit_test(header_sums_carry_at_every_place),
-        cmocka_unit_test(damaged_frames_parse_the_same_in_whole_and_captured),
-        cmocka_unit_test(ipv6_is_read_as_far_as_a_flow_needs),
-        cmocka_unit_test(damaged_ipv6_is_never_called_bad),
-        cmocka_unit_test(counts_over_captures_are_those_of_tshark),
-        cmocka_unit_test(checksums_are_the_published_ones),
-        cmocka_unit_test(checksums_are_right_of_any_bytes),
-        cmocka_unit_test(rewriting_keeps_checksums_right),
-        cmocka_unit_test(udp_never_loses_its_checksum),
-        cmocka_unit_test(rewriting_the_first_fragment_keeps_the_checksum_of_both),
-        cmocka_unit_test(without_an_l4_header_only_the_ipv4_header_changes),
-        cmocka_unit_test(rewriting_reaches_into_icmp_errors),
-        cmocka_unit_test(an_error_that_quotes_too_little_is_left_alone),
-        cmocka_unit_test(what_stays_is_followed_to_the_same_state),
-        cmocka_unit_test(data_stays_and_what_opens_or_ends_does_not),
-    };
-
-    return cmocka_run_group_tests_name("packet", tests, NULL, NULL);
 }

@@ -55,7 +55,7 @@ static const char *print(const struct nd_pair *pair)
     return text;
 }
 
-static void a_thread_that_stands_makes_protected_stale_and_is_named(void **state)
+TEST(a_thread_that_stands_makes_protected_stale_and_is_named)
 {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         bool stale = cases[i].stale_a || cases[i].stale_b;
@@ -78,7 +78,7 @@ static void a_thread_that_stands_makes_protected_stale_and_is_named(void **state
 }
 
 /* Without -n by either node's word, with it by that node's. */
-static void ports_that_carry_no_traffic_leave_a_pair_unprotected(void **state)
+TEST(ports_that_carry_no_traffic_leave_a_pair_unprotected)
 {
     static const char here[] = "node a: port in: does not hear node b",
                       there[] = "node b: port in: no carrier";
@@ -107,7 +107,7 @@ static void ports_that_carry_no_traffic_leave_a_pair_unprotected(void **state)
 }
 
 /* With and without -n, as a node on its own server is asked. */
-static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **state)
+TEST(a_ready_standby_answers_for_its_primary_and_not_for_itself)
 {
     static const struct {
         const char *peer;
@@ -135,7 +135,7 @@ static void a_ready_standby_answers_for_its_primary_and_not_for_itself(void **st
 }
 
 /* A firewall that is bypassed protects nobody, however well the pair does. */
-static void an_nf_that_is_bypassed_is_said_first(void **state)
+TEST(an_nf_that_is_bypassed_is_said_first)
 {
     for (int who = 0; who < 4; who++) {
         struct nd_pair pair = {.config = &config,
@@ -157,7 +157,7 @@ static void an_nf_that_is_bypassed_is_said_first(void **state)
 }
 
 /* Then nothing passes, and ports that do not hear each other are what comes of it. */
-static void what_is_worst_is_said_first(void **state)
+TEST(what_is_worst_is_said_first)
 {
     struct nd_pair pair = {.config = &config,
                            .only = -1,
@@ -173,7 +173,7 @@ static void what_is_worst_is_said_first(void **state)
     json_decref(pair.status[1]);
 }
 
-static void an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is(void **state)
+TEST(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is)
 {
     struct nd_pair pair = {.config = &config,
                            .only = -1,
@@ -200,7 +200,7 @@ static void an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is(v
     json_decref(pair.status[1]);
 }
 
-static void a_peer_that_was_refused_is_told_of_beside_the_reason(void **state)
+TEST(a_peer_that_was_refused_is_told_of_beside_the_reason)
 {
     struct nd_pair pair = {
         .config = &config, .only = 0, .status = {node("primary", "SOLO", NULL, "UNKNOWN", "key")}};
@@ -214,7 +214,7 @@ static void a_peer_that_was_refused_is_told_of_beside_the_reason(void **state)
     json_decref(pair.status[0]);
 }
 
-static void a_link_that_nothing_seals_is_in_every_verdict(void **state)
+TEST(a_link_that_nothing_seals_is_in_every_verdict)
 {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct nd_pair pair = {.config = &config,
@@ -229,19 +229,4 @@ static void a_link_that_nothing_seals_is_in_every_verdict(void **state)
         json_decref(pair.status[0]);
         json_decref(pair.status[1]);
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_thread_that_stands_makes_protected_stale_and_is_named),
-        cmocka_unit_test(ports_that_carry_no_traffic_leave_a_pair_unprotected),
-        cmocka_unit_test(a_ready_standby_answers_for_its_primary_and_not_for_itself),
-        cmocka_unit_test(an_nf_that_is_bypassed_is_said_first),
-        cmocka_unit_test(what_is_worst_is_said_first),
-        cmocka_unit_test(an_arbiter_that_does_not_answer_is_told_and_the_pair_is_what_it_is),
-        cmocka_unit_test(a_peer_that_was_refused_is_told_of_beside_the_reason),
-        cmocka_unit_test(a_link_that_nothing_seals_is_in_every_verdict),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,7 +124,7 @@ static void dies(const struct nf_module *first, const struct nf_module *second,
     close_world(&w);
 }
 
-static void payload_that_is_touched_is_named(void **unused)
+TEST(payload_that_is_touched_is_named)
 {
     dies(&header_nf, NULL, read_first,
          "audit: NF 'header_nf' (lane 0) touched byte 78 of the frame of seq 3, which has 78 bytes of "
@@ -136,14 +136,14 @@ static void payload_that_is_touched_is_named(void **unused)
 }
 
 /* Beside one that reads payload, where frames are captured whole, the word holds all the same. */
-static void each_nf_declares_for_itself(void **unused)
+TEST(each_nf_declares_for_itself)
 {
     dies(&payload_nf, &header_nf, read_last, "audit: NF 'header_nf' (lane 0) touched byte 941");
     dies(&header_nf, &payload_nf, read_last, "audit: NF 'header_nf' (lane 0) touched byte 941");
 }
 
 /* The frames are where they were, with what was changed in their headers, and nothing else. */
-static void who_keeps_the_word_goes_on(void **unused)
+TEST(who_keeps_the_word_goes_on)
 {
     static struct world w, plain;
 
@@ -163,7 +163,7 @@ static void who_keeps_the_word_goes_on(void **unused)
     assert_memory_equal(w.frames, plain.frames, sizeof(w.frames));
 }
 
-static void who_declares_payload_reads_it(void **unused)
+TEST(who_declares_payload_reads_it)
 {
     static struct world w;
 
@@ -176,16 +176,4 @@ static void who_declares_payload_reads_it(void **unused)
     run(&w, 1);
     assert_int_equal(w.frames[1][UDP_HEADERS], 1);
     close_world(&w);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(payload_that_is_touched_is_named),
-        cmocka_unit_test(each_nf_declares_for_itself),
-        cmocka_unit_test(who_keeps_the_word_goes_on),
-        cmocka_unit_test(who_declares_payload_reads_it),
-    };
-
-    return cmocka_run_group_tests_name("payload_guard", tests, NULL, NULL);
 }

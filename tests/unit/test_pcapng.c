@@ -98,7 +98,7 @@ static void assert_text(const uint8_t *options, uint16_t code, const char *text)
     "\"10.0.0.7:2\", \"drop\": \"denied\"}]"
 
 /* "foob" with all its paddings: base64's test vectors (RFC 4648). */
-static void blocks_are_whole(void **state)
+TEST(blocks_are_whole)
 {
     static const struct {
         const char *in;
@@ -139,7 +139,7 @@ static void blocks_are_whole(void **state)
     }
 }
 
-static void what_is_no_trace_is_refused(void **state)
+TEST(what_is_no_trace_is_refused)
 {
 #define GOOD "{\"bytes\": 3, \"base64\": \"Zm9v\"}"
     static const char *const rows[] = {
@@ -167,7 +167,7 @@ static void what_is_no_trace_is_refused(void **state)
 }
 
 /* 64 KiB and one byte: no frame is so large. */
-static void a_frame_has_an_end(void **state)
+TEST(a_frame_has_an_end)
 {
     static char text[100000], long_one[87384 + 1];
     size_t size = 0;
@@ -186,7 +186,7 @@ static void a_frame_has_an_end(void **state)
 }
 
 /* Steps without end: the comment is cut, the file whole. */
-static void a_comment_has_an_end(void **state)
+TEST(a_comment_has_an_end)
 {
     static char text[200000];
     size_t size = 0, at = 0, len;
@@ -217,7 +217,7 @@ static const uint8_t sll[17] = {0, 4, 0, 1, 0, 6, 2, 3, 4, 5, 6, 7, 0, 0, 8, 0, 
 /* Protocol, reserved, interface, ARPHRD, packet type, address length, address. */
 static const uint8_t sll2[21] = {8, 0, 0, 0, 0, 0, 0, 2, 0, 1, 4, 6, 2, 3, 4, 5, 6, 7, 0, 0, 0x45};
 
-static void a_sent_packet_is_told_from_a_received_one(void **state)
+TEST(a_sent_packet_is_told_from_a_received_one)
 {
     uint8_t received[21];
 
@@ -235,7 +235,7 @@ static void a_sent_packet_is_told_from_a_received_one(void **state)
     assert_false(cooked_sent(DLT_EN10MB, sll, sizeof(sll)));
 }
 
-static void the_header_that_is_put_in_place_has_the_sender(void **state)
+TEST(the_header_that_is_put_in_place_has_the_sender)
 {
     static const uint8_t ethernet[COOKED_HEAD] = {2, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 0};
     uint8_t head[COOKED_HEAD];
@@ -244,18 +244,4 @@ static void the_header_that_is_put_in_place_has_the_sender(void **state)
     assert_memory_equal(head, ethernet, sizeof(head));
     assert_int_equal(cooked_head(DLT_LINUX_SLL2, sll2, sizeof(sll2), head), 20);
     assert_memory_equal(head, ethernet, sizeof(head));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(blocks_are_whole),
-        cmocka_unit_test(what_is_no_trace_is_refused),
-        cmocka_unit_test(a_frame_has_an_end),
-        cmocka_unit_test(a_comment_has_an_end),
-        cmocka_unit_test(a_sent_packet_is_told_from_a_received_one),
-        cmocka_unit_test(the_header_that_is_put_in_place_has_the_sender),
-    };
-
-    return cmocka_run_group_tests_name("pcapng", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@
 
 /* ---- creation ---- */
 
-static void a_shard_is_created_in_two_zones(void **state)
+TEST_WITH(a_shard_is_created_in_two_zones, NULL, help_plan_forget)
 {
     begin(4, 1, 2);
     expect_plan(0, "create, primary on s0, standby on s1: it has no node yet");
@@ -30,7 +30,7 @@ static void a_shard_is_created_in_two_zones(void **state)
     expect_plan(0, "create, primary on s3, standby on s0: it has no node yet");
 }
 
-static void a_plan_creates_so_many_shards_and_no_more(void **state)
+TEST_WITH(a_plan_creates_so_many_shards_and_no_more, NULL, help_plan_forget)
 {
     begin(4, 502, 2);
     make_plan();
@@ -42,7 +42,7 @@ static void a_plan_creates_so_many_shards_and_no_more(void **state)
     assert_int_equal(plan->step[500].kind, FL_CREATE);
 }
 
-static void nothing_is_created_that_may_be_somewhere(void **state)
+TEST_WITH(nothing_is_created_that_may_be_somewhere, NULL, help_plan_forget)
 {
     begin(4, 1, 2);
     fleet.server[3].lease = false;
@@ -62,7 +62,7 @@ static void nothing_is_created_that_may_be_somewhere(void **state)
 /* ---- who is dead, and healing ---- */
 
 /* n0 is on s0 and s1; each row is what both nodes say, and whether s1 has its lease. */
-static void a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone(void **state)
+TEST_WITH(a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone, NULL, help_plan_forget)
 {
     static const struct {
         enum fl_says primary, standby;
@@ -100,7 +100,7 @@ static void a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alon
     }
 }
 
-static void an_agent_that_is_gone_carries_nothing_out(void **state)
+TEST_WITH(an_agent_that_is_gone_carries_nothing_out, NULL, help_plan_forget)
 {
     begin(4, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -119,7 +119,7 @@ static void an_agent_that_is_gone_carries_nothing_out(void **state)
     expect_plan(0, "no agent speaks for s1: nothing is ordered until one does");
 }
 
-static void a_shard_that_is_silent_stops_no_other(void **state)
+TEST_WITH(a_shard_that_is_silent_stops_no_other, NULL, help_plan_forget)
 {
     begin(9, 2, 3);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -132,7 +132,7 @@ static void a_shard_that_is_silent_stops_no_other(void **state)
     assert_int_equal(plan->unprotected, 2);
 }
 
-static void more_than_a_third_at_once_and_it_stops(void **state)
+TEST_WITH(more_than_a_third_at_once_and_it_stops, NULL, help_plan_forget)
 {
     static const struct {
         uint32_t servers, gone;
@@ -173,7 +173,7 @@ static void more_than_a_third_at_once_and_it_stops(void **state)
     expect_plan(0, "re-pair with s3: s0 is dead, the other member is alone");
 }
 
-static void who_has_waited_longest_is_healed_first(void **state)
+TEST_WITH(who_has_waited_longest_is_healed_first, NULL, help_plan_forget)
 {
     begin(20, 4, 20);
     fleet.fleet.settings.heals = 3;
@@ -192,7 +192,7 @@ static void who_has_waited_longest_is_healed_first(void **state)
 }
 
 /* s3 is new, and nodes do not come up there: one shard tries that, and not one after the other. */
-static void a_server_where_a_standby_does_not_come_up_gets_none_for_balance(void **state)
+TEST_WITH(a_server_where_a_standby_does_not_come_up_gets_none_for_balance, NULL, help_plan_forget)
 {
     static const enum fl_says rows[] = {FL_SAYS_READY, FL_SAYS_NOTHING, FL_SAYS_JOINING, FL_SAYS_FENCED};
 
@@ -222,7 +222,7 @@ static void a_server_where_a_standby_does_not_come_up_gets_none_for_balance(void
 
 /* A standby whose server lives, and that does not come up: it is given up after 120 s, if it is not being
  * given the state, and if no node is to be started anew. */
-static void a_standby_that_does_not_come_up_is_given_up(void **state)
+TEST_WITH(a_standby_that_does_not_come_up_is_given_up, NULL, help_plan_forget)
 {
     static const struct {
         enum fl_says standby;
@@ -258,7 +258,7 @@ static void a_standby_that_does_not_come_up_is_given_up(void **state)
 }
 
 /* Who led before had another clock: its times count from when this leader began. */
-static void times_of_another_leader_count_from_when_this_one_began(void **state)
+TEST_WITH(times_of_another_leader_count_from_when_this_one_began, NULL, help_plan_forget)
 {
     begin(3, 1, 3);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -286,7 +286,7 @@ static void times_of_another_leader_count_from_when_this_one_began(void **state)
 
 /* ---- where there is room ---- */
 
-static void a_zone_counts_only_where_it_has_room(void **state)
+TEST_WITH(a_zone_counts_only_where_it_has_room, NULL, help_plan_forget)
 {
     begin(4, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -300,7 +300,7 @@ static void a_zone_counts_only_where_it_has_room(void **state)
     expect_plan(0, "re-pair with s2: s1 is dead, the other member is alone");
 }
 
-static void two_servers_heal_nothing(void **state)
+TEST_WITH(two_servers_heal_nothing, NULL, help_plan_forget)
 {
     begin(2, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -312,7 +312,7 @@ static void two_servers_heal_nothing(void **state)
 }
 
 /* s2 has a core free now. Were s3 to die, it would serve n1 and n2, and have none. */
-static void room_is_what_is_left_when_any_other_server_dies(void **state)
+TEST_WITH(room_is_what_is_left_when_any_other_server_dies, NULL, help_plan_forget)
 {
     begin(4, 3, 4);
     limit_processor(10);
@@ -344,7 +344,7 @@ static void room_is_what_is_left_when_any_other_server_dies(void **state)
     expect_plan(0, FULL);
 }
 
-static void of_servers_with_room_the_least_full_one_is_taken(void **state)
+TEST_WITH(of_servers_with_room_the_least_full_one_is_taken, NULL, help_plan_forget)
 {
     begin(5, 4, 5);
     limit_processor(10);
@@ -364,7 +364,7 @@ static void of_servers_with_room_the_least_full_one_is_taken(void **state)
     expect_plan(0, "re-pair with s4: s1 is dead, the other member is alone");
 }
 
-static void what_is_not_measured_counts_as_a_node(void **state)
+TEST_WITH(what_is_not_measured_counts_as_a_node, NULL, help_plan_forget)
 {
     begin(4, 3, 4);
     limit_processor(10);
@@ -389,7 +389,7 @@ static void what_is_not_measured_counts_as_a_node(void **state)
     assert_true(plan->view[2].full == 0.3 && plan->view[0].full == 0.3);
 }
 
-static void of_equals_the_one_with_fewest_shards_in_common(void **state)
+TEST_WITH(of_equals_the_one_with_fewest_shards_in_common, NULL, help_plan_forget)
 {
     begin(4, 4, 1);
     help_fleet_set(&fleet, 0, 0, 3);
@@ -402,7 +402,7 @@ static void of_equals_the_one_with_fewest_shards_in_common(void **state)
 
 /* ---- limits, and orders under way ---- */
 
-static void a_server_resyncs_one_shard_at_a_time(void **state)
+TEST_WITH(a_server_resyncs_one_shard_at_a_time, NULL, help_plan_forget)
 {
     begin(6, 3, 6);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -433,7 +433,7 @@ static void a_server_resyncs_one_shard_at_a_time(void **state)
 
 /* n0 and n1 are alone. s3 has room for a death of any other; s4 fits both now, and would be above its
  * capacity if s5 died. */
-static void who_is_alone_does_not_wait_for_the_server_with_most_room(void **state)
+TEST_WITH(who_is_alone_does_not_wait_for_the_server_with_most_room, NULL, help_plan_forget)
 {
     begin(6, 4, 6);
     limit_processor(10);
@@ -456,7 +456,7 @@ static void who_is_alone_does_not_wait_for_the_server_with_most_room(void **stat
     expect(1, "waits until s3 has resynced another shard");
 }
 
-static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
+TEST_WITH(an_order_stands_until_its_cause_or_its_target_is_gone, NULL, help_plan_forget)
 {
     begin(6, 1, 6);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -501,7 +501,7 @@ static void an_order_stands_until_its_cause_or_its_target_is_gone(void **state)
 }
 
 /* It is the emptiest, since nothing comes up there, and each shard would wait two minutes for it. */
-static void a_server_on_which_an_order_failed_is_the_last_choice(void **state)
+TEST_WITH(a_server_on_which_an_order_failed_is_the_last_choice, NULL, help_plan_forget)
 {
     begin(4, 2, 4);
     help_fleet_set(&fleet, 0, 1, 0);
@@ -518,7 +518,7 @@ static void a_server_on_which_an_order_failed_is_the_last_choice(void **state)
     expect_plan(1, "re-pair with s3: s2 is dead, the other member is alone");
 }
 
-static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
+TEST_WITH(a_move_that_failed_is_tried_later_and_elsewhere, NULL, help_plan_forget)
 {
     static const struct {
         uint32_t failures;
@@ -555,7 +555,7 @@ static void a_move_that_failed_is_tried_later_and_elsewhere(void **state)
 
 /* ---- what waits ---- */
 
-static void both_members_in_one_zone_are_parted_once_there_is_room(void **state)
+TEST_WITH(both_members_in_one_zone_are_parted_once_there_is_room, NULL, help_plan_forget)
 {
     begin(4, 2, 2);
     help_fleet_set(&fleet, 0, 0, 2);
@@ -575,7 +575,7 @@ static void both_members_in_one_zone_are_parted_once_there_is_room(void **state)
     expect_plan(0, "");
 }
 
-static void a_server_that_another_death_would_overfill_gives_a_standby_away(void **state)
+TEST_WITH(a_server_that_another_death_would_overfill_gives_a_standby_away, NULL, help_plan_forget)
 {
     begin(4, 3, 4);
     limit_processor(10);
@@ -606,7 +606,7 @@ static void make_ring(void)
     }
 }
 
-static void balance_hands_over_the_shard_that_evens_most(void **state)
+TEST_WITH(balance_hands_over_the_shard_that_evens_most, NULL, help_plan_forget)
 {
     make_ring();
     make_plan();
@@ -638,7 +638,7 @@ static void balance_hands_over_the_shard_that_evens_most(void **state)
         assert_true(plan->view[i].full <= 0.24 * 1.1); /* the mean is 12 times 1.2 by 6 times 10 */
 }
 
-static void balance_waits_for_healing_and_for_the_hold_down(void **state)
+TEST_WITH(balance_waits_for_healing_and_for_the_hold_down, NULL, help_plan_forget)
 {
     begin(4, 4, 4);
     limit_processor(10);
@@ -669,7 +669,7 @@ static void balance_waits_for_healing_and_for_the_hold_down(void **state)
     assert_int_equal(plan->orders, 0);
 }
 
-static void a_new_server_gets_its_share_of_nodes(void **state)
+TEST_WITH(a_new_server_gets_its_share_of_nodes, NULL, help_plan_forget)
 {
     uint32_t moves = 0;
 
@@ -693,7 +693,7 @@ static void a_new_server_gets_its_share_of_nodes(void **state)
 
 /* ---- verdicts, refusals, words ---- */
 
-static void the_worst_pair_of_servers_is_told(void **state)
+TEST_WITH(the_worst_pair_of_servers_is_told, NULL, help_plan_forget)
 {
     begin(4, 4, 4);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -720,7 +720,7 @@ static void refuse(const char *expected)
     assert_string_equal(fault.text, expected);
 }
 
-static void what_names_no_server_is_refused(void **state)
+TEST_WITH(what_names_no_server_is_refused, NULL, help_plan_forget)
 {
     begin(2, 1, 1);
     help_fleet_set(&fleet, 0, 0, 0);
@@ -749,7 +749,7 @@ static void what_names_no_server_is_refused(void **state)
     refuse("a fleet's settings: gain is nan, expected between 0 and 1");
 }
 
-static void an_empty_fleet_has_a_plan(void **state)
+TEST_WITH(an_empty_fleet_has_a_plan, NULL, help_plan_forget)
 {
     begin(1, 1, 1);
     expect_plan(0, FULL);
@@ -761,7 +761,7 @@ static void an_empty_fleet_has_a_plan(void **state)
     assert_int_equal(plan->orders, 0);
 }
 
-static void words_are_read_as_they_are_written(void **state)
+TEST_WITH(words_are_read_as_they_are_written, NULL, help_plan_forget)
 {
     assert_string_equal(fl_kind_name(FL_REPAIR), "re-pair");
     assert_string_equal(fl_kind_name(FL_HANDOVER), "hand over");
@@ -773,46 +773,4 @@ static void words_are_read_as_they_are_written(void **state)
         assert_string_not_equal(fl_wait_name((enum fl_wait)i), "unknown");
     assert_int_equal(fl_cause_of("mischief"), FL_NO_CAUSE);
     assert_int_equal(fl_kind_of("mischief"), FL_LEAVE);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_shard_is_created_in_two_zones, help_plan_forget),
-        cmocka_unit_test_teardown(a_plan_creates_so_many_shards_and_no_more, help_plan_forget),
-        cmocka_unit_test_teardown(nothing_is_created_that_may_be_somewhere, help_plan_forget),
-        cmocka_unit_test_teardown(a_server_is_dead_when_its_lease_is_gone_and_the_other_member_is_alone,
-                                  help_plan_forget),
-        cmocka_unit_test_teardown(an_agent_that_is_gone_carries_nothing_out, help_plan_forget),
-        cmocka_unit_test_teardown(a_shard_that_is_silent_stops_no_other, help_plan_forget),
-        cmocka_unit_test_teardown(more_than_a_third_at_once_and_it_stops, help_plan_forget),
-        cmocka_unit_test_teardown(who_has_waited_longest_is_healed_first, help_plan_forget),
-        cmocka_unit_test_teardown(a_server_where_a_standby_does_not_come_up_gets_none_for_balance,
-                                  help_plan_forget),
-        cmocka_unit_test_teardown(a_standby_that_does_not_come_up_is_given_up, help_plan_forget),
-        cmocka_unit_test_teardown(times_of_another_leader_count_from_when_this_one_began, help_plan_forget),
-        cmocka_unit_test_teardown(a_zone_counts_only_where_it_has_room, help_plan_forget),
-        cmocka_unit_test_teardown(two_servers_heal_nothing, help_plan_forget),
-        cmocka_unit_test_teardown(room_is_what_is_left_when_any_other_server_dies, help_plan_forget),
-        cmocka_unit_test_teardown(of_servers_with_room_the_least_full_one_is_taken, help_plan_forget),
-        cmocka_unit_test_teardown(what_is_not_measured_counts_as_a_node, help_plan_forget),
-        cmocka_unit_test_teardown(of_equals_the_one_with_fewest_shards_in_common, help_plan_forget),
-        cmocka_unit_test_teardown(a_server_resyncs_one_shard_at_a_time, help_plan_forget),
-        cmocka_unit_test_teardown(who_is_alone_does_not_wait_for_the_server_with_most_room, help_plan_forget),
-        cmocka_unit_test_teardown(an_order_stands_until_its_cause_or_its_target_is_gone, help_plan_forget),
-        cmocka_unit_test_teardown(a_server_on_which_an_order_failed_is_the_last_choice, help_plan_forget),
-        cmocka_unit_test_teardown(a_move_that_failed_is_tried_later_and_elsewhere, help_plan_forget),
-        cmocka_unit_test_teardown(both_members_in_one_zone_are_parted_once_there_is_room, help_plan_forget),
-        cmocka_unit_test_teardown(a_server_that_another_death_would_overfill_gives_a_standby_away,
-                                  help_plan_forget),
-        cmocka_unit_test_teardown(balance_hands_over_the_shard_that_evens_most, help_plan_forget),
-        cmocka_unit_test_teardown(balance_waits_for_healing_and_for_the_hold_down, help_plan_forget),
-        cmocka_unit_test_teardown(a_new_server_gets_its_share_of_nodes, help_plan_forget),
-        cmocka_unit_test_teardown(the_worst_pair_of_servers_is_told, help_plan_forget),
-        cmocka_unit_test_teardown(what_names_no_server_is_refused, help_plan_forget),
-        cmocka_unit_test_teardown(an_empty_fleet_has_a_plan, help_plan_forget),
-        cmocka_unit_test_teardown(words_are_read_as_they_are_written, help_plan_forget),
-    };
-
-    return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }

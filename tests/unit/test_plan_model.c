@@ -478,7 +478,7 @@ static void run_one(void)
     help_fleet_free(&of);
 }
 
-static void fleets_by_chance_are_healed_emptied_and_at_rest(void **state)
+TEST(fleets_by_chance_are_healed_emptied_and_at_rest)
 {
     const char *seeds = getenv("PLAN_SEEDS"), *first = getenv("PLAN_SEED");
     uint64_t from = first ? strtoull(first, NULL, 10) : 1;
@@ -493,13 +493,4 @@ static void fleets_by_chance_are_healed_emptied_and_at_rest(void **state)
      * once. Such fleets are rarer still: one of the first 20,000. */
     if (overfull_at_rest > (seed - from) / 5000)
         fail_msg("%u fleets have a server above capacity", overfull_at_rest);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fleets_by_chance_are_healed_emptied_and_at_rest),
-    };
-
-    return cmocka_run_group_tests_name("plan_model", tests, NULL, NULL);
 }

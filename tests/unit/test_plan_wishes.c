@@ -10,7 +10,7 @@
 
 /* ---- what people want ---- */
 
-static void a_drained_server_is_emptied(void **state)
+TEST_WITH(a_drained_server_is_emptied, NULL, help_plan_forget)
 {
     begin(4, 2, 2);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -45,7 +45,7 @@ static void a_drained_server_is_emptied(void **state)
     expect_plan(0, "re-pair with s3: s1 is drained");
 }
 
-static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void **state)
+TEST_WITH(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied, NULL, help_plan_forget)
 {
     begin(4, 2, 4);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -63,7 +63,7 @@ static void a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied(void 
     expect(1, FULL); /* s3 is dead, and neither s0 nor s1 takes anything */
 }
 
-static void a_drained_server_waits_where_nobody_has_room(void **state)
+TEST_WITH(a_drained_server_waits_where_nobody_has_room, NULL, help_plan_forget)
 {
     begin(2, 1, 2);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -82,7 +82,7 @@ static void a_drained_server_waits_where_nobody_has_room(void **state)
     expect_plan(0, "re-pair with s2: s0 is drained");
 }
 
-static void a_pin_says_where_the_primary_is(void **state)
+TEST_WITH(a_pin_says_where_the_primary_is, NULL, help_plan_forget)
 {
     begin(5, 1, 5);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -117,7 +117,7 @@ static void a_pin_says_where_the_primary_is(void **state)
 }
 
 /* Its node would hand the role back, and be handed it again, for ever. */
-static void nothing_is_handed_over_to_a_node_that_would_hand_it_back(void **state)
+TEST_WITH(nothing_is_handed_over_to_a_node_that_would_hand_it_back, NULL, help_plan_forget)
 {
     static const char unfit[] = "not handed over to s1: what its node there tracks fails";
 
@@ -150,7 +150,7 @@ static void nothing_is_handed_over_to_a_node_that_would_hand_it_back(void **stat
 }
 
 /* A server that is twice as full as the other one hands over what it can. */
-static void balance_goes_by_fit_standbys(void **state)
+TEST_WITH(balance_goes_by_fit_standbys, NULL, help_plan_forget)
 {
     begin(2, 2, 2);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -165,7 +165,7 @@ static void balance_goes_by_fit_standbys(void **state)
     assert_int_equal(plan->orders, 0);
 }
 
-static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
+TEST_WITH(a_move_goes_by_its_steps_wherever_it_was_left, NULL, help_plan_forget)
 {
     begin(5, 1, 5);
     help_fleet_set(&fleet, 0, 0, 1);
@@ -205,7 +205,7 @@ static void a_move_goes_by_its_steps_wherever_it_was_left(void **state)
 
 #define ANEW(server) "the nodes of " server " are to be started anew"
 
-static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
+TEST_WITH(old_nodes_are_started_anew_one_server_after_the_other, NULL, help_plan_forget)
 {
     begin(4, 3, 4);
     help_fleet_set(&fleet, 0, 1, 2);
@@ -258,7 +258,7 @@ static void old_nodes_are_started_anew_one_server_after_the_other(void **state)
     expect(0, "re-pair with s0: s1 is drained");
 }
 
-static void all_are_started_anew_and_never_both_of_a_shard(void **state)
+TEST_WITH(all_are_started_anew_and_never_both_of_a_shard, NULL, help_plan_forget)
 {
     begin(4, 6, 2);
     for (uint32_t i = 0; i < 6; i++) {
@@ -283,22 +283,4 @@ static void all_are_started_anew_and_never_both_of_a_shard(void **state)
     make_plan();
     help_fleet_apply(&fleet, plan);
     assert_int_equal(help_fleet_primary(&fleet.shard[3]), 3);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(a_drained_server_is_emptied, help_plan_forget),
-        cmocka_unit_test_teardown(a_server_that_the_file_has_no_more_gets_nothing_and_is_emptied,
-                                  help_plan_forget),
-        cmocka_unit_test_teardown(a_drained_server_waits_where_nobody_has_room, help_plan_forget),
-        cmocka_unit_test_teardown(a_pin_says_where_the_primary_is, help_plan_forget),
-        cmocka_unit_test_teardown(nothing_is_handed_over_to_a_node_that_would_hand_it_back, help_plan_forget),
-        cmocka_unit_test_teardown(balance_goes_by_fit_standbys, help_plan_forget),
-        cmocka_unit_test_teardown(a_move_goes_by_its_steps_wherever_it_was_left, help_plan_forget),
-        cmocka_unit_test_teardown(old_nodes_are_started_anew_one_server_after_the_other, help_plan_forget),
-        cmocka_unit_test_teardown(all_are_started_anew_and_never_both_of_a_shard, help_plan_forget),
-    };
-
-    return cmocka_run_group_tests_name("wishes of a plan", tests, NULL, NULL);
 }

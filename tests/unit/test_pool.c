@@ -88,7 +88,7 @@ static uint64_t churn_pool(uint32_t count, uint32_t steps, bool audit, uint64_t 
     return digest;
 }
 
-static void pool_agrees_with_the_model(void **unused)
+TEST(pool_agrees_with_the_model)
 {
     uint64_t seed = help_model_seed();
 
@@ -100,14 +100,14 @@ static void pool_agrees_with_the_model(void **unused)
     churn_pool(COUNT_MAX, 10000, true, seed + 5);
 }
 
-static void the_same_seed_gives_the_same_content(void **unused)
+TEST(the_same_seed_gives_the_same_content)
 {
     assert_true(churn_pool(50, 3000, false, 7) == churn_pool(50, 3000, false, 7));
 }
 
 /* Numbers 0 to 64,511 in 64 parts of 1,008. Taken by twos and given back, so that the pool stays nearly all
  * free; chi-square with 63 degrees of freedom is above 114 once in 10,000 sequences. */
-static void any_number_is_as_likely_as_another(void **unused)
+TEST(any_number_is_as_likely_as_another)
 {
     enum { COUNT = 64512, PARTS = 64, DRAWS = 64000 };
     uint32_t in_part[PARTS] = {0}, last = 0, next = 0, before = NF_NONE;
@@ -148,7 +148,7 @@ static void give_beyond(void *arg)
     nf_shared_pool_give(h->nf, HELP_NF_MAKE(h, nf_shared_pool_make(h->nf, 4)), 4);
 }
 
-static void misuse_aborts(void **unused)
+TEST(misuse_aborts)
 {
     struct help_nf h;
 
@@ -158,7 +158,7 @@ static void misuse_aborts(void **unused)
     help_nf_close(&h);
 }
 
-static void make_needs_the_bytes_it_says(void **unused)
+TEST(make_needs_the_bytes_it_says)
 {
     struct help_nf h;
 
@@ -175,17 +175,4 @@ static void make_needs_the_bytes_it_says(void **unused)
     }
     assert_null(HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 100000000)));
     help_nf_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pool_agrees_with_the_model),
-        cmocka_unit_test(the_same_seed_gives_the_same_content),
-        cmocka_unit_test(any_number_is_as_likely_as_another),
-        cmocka_unit_test(misuse_aborts),
-        cmocka_unit_test(make_needs_the_bytes_it_says),
-    };
-
-    return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
 }

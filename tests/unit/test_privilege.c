@@ -118,7 +118,7 @@ static void drop_with_threads(void)
     MUST(capable_threads(&threads) == 0 && threads == 5);
 }
 
-static void after_the_drop_no_thread_has_a_capability(void **state)
+TEST(after_the_drop_no_thread_has_a_capability)
 {
     if (geteuid() != 0)
         skip();
@@ -154,7 +154,7 @@ static void refuse_calls(void)
     MUST(close_range(1000, 1001, CLOSE_RANGE_UNSHARE) == 0); /* the writers of files need it */
 }
 
-static void no_thread_may_start_a_program_or_trace_one(void **state)
+TEST(no_thread_may_start_a_program_or_trace_one)
 {
     in_a_process(refuse_calls);
 }
@@ -178,7 +178,7 @@ static void become_nobody(void)
     MUST(nd_privilege_drop(&fault) == 0 && number_of("/proc/self/status", "CapPrm:") == 0);
 }
 
-static void a_node_becomes_its_user_and_cannot_return(void **state)
+TEST(a_node_becomes_its_user_and_cannot_return)
 {
     if (geteuid() != 0)
         skip();
@@ -195,7 +195,7 @@ static void stay_root(void)
            (1ull << CAP_DAC_OVERRIDE | 1ull << CAP_SETUID | 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_PTRACE)));
 }
 
-static void root_keeps_only_what_opening_needs(void **state)
+TEST(root_keeps_only_what_opening_needs)
 {
     if (geteuid() != 0)
         skip();
@@ -222,7 +222,7 @@ static void permit_a_core(void)
     MUST(getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_cur == before.rlim_cur);
 }
 
-static void there_is_a_core_only_where_it_is_permitted(void **state)
+TEST(there_is_a_core_only_where_it_is_permitted)
 {
     in_a_process(close_up);
     in_a_process(permit_a_core);
@@ -238,7 +238,7 @@ static void be_refused(void)
                 "user root: Operation not permitted, expected to be started as root or as that user") == 0);
 }
 
-static void another_user_is_refused_by_name(void **state)
+TEST(another_user_is_refused_by_name)
 {
     in_a_process(be_refused);
 }
@@ -256,22 +256,7 @@ static void start_a_guardian(void)
     nd_guardian_stop(guardian);
 }
 
-static void a_guardian_has_no_capability_and_a_filter_of_system_calls(void **state)
+TEST(a_guardian_has_no_capability_and_a_filter_of_system_calls)
 {
     in_a_process(start_a_guardian);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(after_the_drop_no_thread_has_a_capability),
-        cmocka_unit_test(no_thread_may_start_a_program_or_trace_one),
-        cmocka_unit_test(a_node_becomes_its_user_and_cannot_return),
-        cmocka_unit_test(root_keeps_only_what_opening_needs),
-        cmocka_unit_test(there_is_a_core_only_where_it_is_permitted),
-        cmocka_unit_test(another_user_is_refused_by_name),
-        cmocka_unit_test(a_guardian_has_no_capability_and_a_filter_of_system_calls),
-    };
-
-    return cmocka_run_group_tests_name("privilege", tests, NULL, NULL);
 }

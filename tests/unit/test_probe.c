@@ -109,7 +109,7 @@ static void note_arrival(void *ctx, uint64_t at_ns)
     last[1]++;
 }
 
-static void the_prober_counts_what_the_server_did(void **unused)
+TEST(the_prober_counts_what_the_server_did)
 {
     struct nd_probe_options o = {.address = "127.0.0.1", .port = PORT, .interval_us = 1000, .seconds = 30};
     struct nd_prober *p;
@@ -153,7 +153,7 @@ static void the_prober_counts_what_the_server_did(void **unused)
     waitpid(server, NULL, 0);
 }
 
-static void the_prober_keeps_flows_busy(void **unused)
+TEST(the_prober_keeps_flows_busy)
 {
     struct nd_probe_options o = {.to = "",
                                  .address = "127.0.0.1",
@@ -180,7 +180,7 @@ static void the_prober_keeps_flows_busy(void **unused)
     nd_probe_free(p);
 }
 
-static void the_prober_says_why_it_cannot_begin(void **unused)
+TEST(the_prober_says_why_it_cannot_begin)
 {
     struct nd_probe_options good = {
         .to = "", .address = "127.0.0.1", .port = 7109, .interval_us = 1000, .seconds = 1};
@@ -211,14 +211,9 @@ static void the_prober_says_why_it_cannot_begin(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_prober_counts_what_the_server_did),
-        cmocka_unit_test(the_prober_keeps_flows_busy),
-        cmocka_unit_test(the_prober_says_why_it_cannot_begin),
-    };
     if (own_network() < 0) {
         printf("1..0 # SKIP no permission for a network namespace\n");
         return 0;
     }
-    return cmocka_run_group_tests_name("probe", tests, NULL, NULL);
+    return help_tests_run();
 }

@@ -21,7 +21,7 @@ static unsigned count(void)
     return n;
 }
 
-static void lists_of_the_kernel(void **unused)
+TEST(lists_of_the_kernel)
 {
     assert_true(parse("\n"));
     assert_int_equal(count(), 0);
@@ -34,7 +34,7 @@ static void lists_of_the_kernel(void **unused)
     assert_true(set[2] && set[5] && set[7] && set[1000] && set[1023] && !set[6] && !set[1]);
 }
 
-static void processors_beyond_the_set_are_left_out(void **unused)
+TEST(processors_beyond_the_set_are_left_out)
 {
     assert_true(parse("1020-5000\n"));
     assert_int_equal(count(), 4);
@@ -42,22 +42,10 @@ static void processors_beyond_the_set_are_left_out(void **unused)
     assert_int_equal(count(), 0);
 }
 
-static void what_is_no_list(void **unused)
+TEST(what_is_no_list)
 {
     static const char *const wrong[] = {"x", "1-", "-1", "5-2", "1 2", ",", "1,,2", "1-2-3", " 1"};
 
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
         assert_false(parse(wrong[i]));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_of_the_kernel),
-        cmocka_unit_test(processors_beyond_the_set_are_left_out),
-        cmocka_unit_test(what_is_no_list),
-    };
-
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("processor", tests, NULL, NULL);
 }

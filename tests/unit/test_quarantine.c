@@ -61,7 +61,7 @@ static void begin(void)
     atomic_store(&crash_world.page->notice_len, 0);
 }
 
-static void only_the_frame_that_killed_is_dropped(void **state)
+TEST(only_the_frame_that_killed_is_dropped)
 {
     begin();
     assert_true(begin_quarantine(q, &notice, ft_now(), SECONDS, MOST));
@@ -80,7 +80,7 @@ static void only_the_frame_that_killed_is_dropped(void **state)
 }
 
 /* TCP sends again after ever longer times, so each such frame has the time begin anew. */
-static void it_lasts_as_long_as_the_frame_comes(void **state)
+TEST(it_lasts_as_long_as_the_frame_comes)
 {
     uint64_t first;
 
@@ -97,7 +97,7 @@ static void it_lasts_as_long_as_the_frame_comes(void **state)
 }
 
 /* As with a log, though nothing is recorded. */
-static void by_deltas_it_is_dropped_as_well(void **state)
+TEST(by_deltas_it_is_dropped_as_well)
 {
     streams = crash_deltas;
     only_the_frame_that_killed_is_dropped(state);
@@ -108,7 +108,7 @@ static void by_deltas_it_is_dropped_as_well(void **state)
 }
 
 /* What the log has of a burst is what is left of it. */
-static void what_is_dropped_is_not_captured(void **state)
+TEST(what_is_dropped_is_not_captured)
 {
     const struct ft_record *r;
 
@@ -160,7 +160,7 @@ static void feed(void)
 
 /* What is dropped of a burst that somebody else has numbered is no gap in the numbers: the record says which
  * it is, and outputs know the inputs that they came from. */
-static void what_a_keeper_has_numbered_keeps_its_number(void **state)
+TEST(what_a_keeper_has_numbered_keeps_its_number)
 {
     const struct ft_record *r;
 
@@ -189,7 +189,7 @@ static void what_a_keeper_has_numbered_keeps_its_number(void **state)
     crash_end(NULL);
 }
 
-static void without_one_the_frame_kills_again(void **state)
+TEST(without_one_the_frame_kills_again)
 {
     begin();
     assert_false(begin_quarantine(q, &notice, ft_now(), 0, MOST));
@@ -231,7 +231,7 @@ static void notice_of(void (*death)(void), struct ft_crash_notice *out)
 }
 
 /* The same NF: both frames are the successor's to know. */
-static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
+TEST(a_second_crash_in_the_same_nf_adds_to_it)
 {
     struct ft_crash_notice second;
 
@@ -249,7 +249,7 @@ static void a_second_crash_in_the_same_nf_adds_to_it(void **state)
 }
 
 /* It killed again, where nobody kept it: there is one place for it, and the others stay. */
-static void the_same_frame_takes_one_place(void **state)
+TEST(the_same_frame_takes_one_place)
 {
     struct ft_crash_notice second;
 
@@ -301,7 +301,7 @@ static enum nd_verdict look_at(uint16_t port, uint32_t from, uint32_t to)
 
 /* A client's two requests at once, each a header and a body, of which the body kills. The second connection's
  * body is dropped, and comes again behind its header in one segment. */
-static void on_another_connection_it_is_known_in_other_segments_too(void **state)
+TEST(on_another_connection_it_is_known_in_other_segments_too)
 {
     struct ft_crash_notice first = {.signal = 11, .lane = 0, .doing = NF_DOING_PACKETS, .fingerprints = 1};
 
@@ -331,7 +331,7 @@ static void on_another_connection_it_is_known_in_other_segments_too(void **state
 }
 
 /* A suspect killed alone; the same request was on its way on another connection as well. */
-static void with_what_killed_alone_goes_the_same_of_other_connections(void **state)
+TEST(with_what_killed_alone_goes_the_same_of_other_connections)
 {
     static const uint16_t port[] = {4000, 4001, 4002, 4000};
     static const uint32_t from[] = {0, 0, 200, 200};
@@ -385,7 +385,7 @@ static void die_of_a_datagram_that_came_twice(void)
 }
 
 /* The last one of an NF's list may be in a register since a loop before came to its end with it. */
-static void with_the_last_one_the_others_are_suspects(void **state)
+TEST(with_the_last_one_the_others_are_suspects)
 {
     struct ft_crash_notice first;
 
@@ -406,7 +406,7 @@ static void with_the_last_one_the_others_are_suspects(void **state)
 
 /* Two connections at once: either comes again, TCP cuts segments as it likes, and knows them by their
  * numbers. A datagram comes again as it was: its own fingerprint knows them all. */
-static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
+TEST(what_is_the_same_in_the_burst_is_named_as_well)
 {
     struct ft_crash_notice first;
 
@@ -430,7 +430,7 @@ static void what_is_the_same_in_the_burst_is_named_as_well(void **state)
 }
 
 /* Also in another NF, and whether or not its packet is known: what killed first goes on to be dropped. */
-static void a_second_crash_in_another_nf_adds_to_it(void **state)
+TEST(a_second_crash_in_another_nf_adds_to_it)
 {
     struct ft_crash_notice second;
 
@@ -454,7 +454,7 @@ static void a_second_crash_in_another_nf_adds_to_it(void **state)
 }
 
 /* It died as a standby, or outside of its lanes: no packet was the cause. */
-static void a_crash_that_names_no_frame_leaves_it(void **state)
+TEST(a_crash_that_names_no_frame_leaves_it)
 {
     struct ft_crash_notice second = {.signal = 11, .lane = FT_CRASH_NO_LANE};
 
@@ -493,7 +493,7 @@ static void meet_it_with_a_standby(void)
 
 /* Many copies use no quarantine up: without a standby none ever passes; with one, the next passes alone. Of
  * one that kills so there is no doubt any more: no number of copies makes it pass again. */
-static void after_so_many_it_is_a_suspect(void **state)
+TEST(after_so_many_it_is_a_suspect)
 {
     struct ft_crash_notice second;
 
@@ -522,7 +522,7 @@ static void after_so_many_it_is_a_suspect(void **state)
 
 /* While nobody would take over they are all dropped; then each passes alone, in the order in which they came,
  * and what came behind it follows. */
-static void suspects_pass_one_by_one(void **state)
+TEST(suspects_pass_one_by_one)
 {
     begin();
     crash_arrives(CRASH_HARM);
@@ -560,7 +560,7 @@ static void suspects_pass_one_by_one(void **state)
 }
 
 /* The main thread learns of it a turn later than the gate: nobody would take over from who dies meanwhile. */
-static void no_suspect_passes_once_the_standby_is_lost(void **state)
+TEST(no_suspect_passes_once_the_standby_is_lost)
 {
     static const uint64_t shut[] = {0, 1, FT_ALL}; /* lease: shut, over, SOLO's */
 
@@ -587,7 +587,7 @@ static void die_of_a_suspect(void)
 
 /* It is the only one of its burst, so the next notice names it, and it is no suspect there. The others did
  * not kill, and are free. */
-static void a_suspect_that_kills_is_named(void **state)
+TEST(a_suspect_that_kills_is_named)
 {
     struct ft_crash_notice second;
 
@@ -626,7 +626,7 @@ static void die_of_one_beside_what_is_not_suspected(void)
 
 /* Nothing of a keeper's burst can wait. One suspect of it passes, with what is not suspected, and the other
  * is set aside; what it dies of is the one that passed. */
-static void one_suspect_of_a_keepers_burst_passes(void **state)
+TEST(one_suspect_of_a_keepers_burst_passes)
 {
     struct ft_crash_notice first, second;
 
@@ -654,7 +654,7 @@ static void one_suspect_of_a_keepers_burst_passes(void **state)
 
 /* What is known to kill comes before them, and there is room for all of a burst behind it: the one that kills
  * may be the last. */
-static void what_is_known_to_kill_comes_before_suspects(void **state)
+TEST(what_is_known_to_kill_comes_before_suspects)
 {
     struct ft_crash_notice second;
 
@@ -676,7 +676,7 @@ static void die_in_timers(void)
 }
 
 /* Whoever follows a node that had a quarantine has it, too, although this death was no packet's. */
-static void it_outlives_a_crash_in_timers(void **state)
+TEST(it_outlives_a_crash_in_timers)
 {
     struct ft_crash_notice second;
 
@@ -695,7 +695,7 @@ static void it_outlives_a_crash_in_timers(void **state)
 }
 
 /* A corrupted slot, or one who sends ever new packets: it dies in the NF again and again. */
-static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
+TEST(a_second_death_in_the_same_nf_is_for_on_crash)
 {
     struct ft_crash_notice second;
 
@@ -720,7 +720,7 @@ static void a_second_death_in_the_same_nf_is_for_on_crash(void **state)
 
 /* Innocents that were in the bursts of such deaths need not wait for the pair to be PROTECTED, where the
  * state does no more harm. What is known to kill stays, and so does the memory of that death. */
-static void suspects_of_a_state_made_harmless_are_let_go(void **state)
+TEST(suspects_of_a_state_made_harmless_are_let_go)
 {
     struct ft_crash_notice second;
     uint64_t until;
@@ -751,7 +751,7 @@ static void suspects_of_a_state_made_harmless_are_let_go(void **state)
 }
 
 /* What the peer died of was its state: it is lost with the peer where this node begins with none. */
-static void a_state_that_is_made_anew_needs_no_remedy(void **state)
+TEST(a_state_that_is_made_anew_needs_no_remedy)
 {
     static struct nd_remedy remedy = {.text = "set crasher bypass=on"};
 
@@ -770,33 +770,4 @@ static void a_state_that_is_made_anew_needs_no_remedy(void **state)
     crash_end(NULL);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(only_the_frame_that_killed_is_dropped),
-        cmocka_unit_test(it_lasts_as_long_as_the_frame_comes),
-        cmocka_unit_test(by_deltas_it_is_dropped_as_well),
-        cmocka_unit_test(what_is_dropped_is_not_captured),
-        cmocka_unit_test(after_so_many_it_is_a_suspect),
-        cmocka_unit_test(what_a_keeper_has_numbered_keeps_its_number),
-        cmocka_unit_test(one_suspect_of_a_keepers_burst_passes),
-        cmocka_unit_test(without_one_the_frame_kills_again),
-        cmocka_unit_test(a_second_crash_in_the_same_nf_adds_to_it),
-        cmocka_unit_test(the_same_frame_takes_one_place),
-        cmocka_unit_test(on_another_connection_it_is_known_in_other_segments_too),
-        cmocka_unit_test(with_the_last_one_the_others_are_suspects),
-        cmocka_unit_test(what_is_the_same_in_the_burst_is_named_as_well),
-        cmocka_unit_test(with_what_killed_alone_goes_the_same_of_other_connections),
-        cmocka_unit_test(a_second_crash_in_another_nf_adds_to_it),
-        cmocka_unit_test(a_crash_that_names_no_frame_leaves_it),
-        cmocka_unit_test(suspects_pass_one_by_one),
-        cmocka_unit_test(no_suspect_passes_once_the_standby_is_lost),
-        cmocka_unit_test(a_suspect_that_kills_is_named),
-        cmocka_unit_test(it_outlives_a_crash_in_timers),
-        cmocka_unit_test(what_is_known_to_kill_comes_before_suspects),
-        cmocka_unit_test(a_second_death_in_the_same_nf_is_for_on_crash),
-        cmocka_unit_test(suspects_of_a_state_made_harmless_are_let_go),
-        cmocka_unit_test(a_state_that_is_made_anew_needs_no_remedy),
-    };
-    return cmocka_run_group_tests(tests, NULL, crash_clean);
-}
+TESTS_SHARE(NULL, crash_clean)

@@ -81,7 +81,7 @@ static uint32_t kept_from(void)
     return atomic_load(&all.crash->page->quarantine.count);
 }
 
-static void a_first_death_sets_frames_aside(void **state)
+TEST_WITH(a_first_death_sets_frames_aside, begin, end)
 {
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     assert_string_equal(remedy(), "");
@@ -89,7 +89,7 @@ static void a_first_death_sets_frames_aside(void **state)
     assert_string_equal(all.crash->page->quarantine.nf, "monitor");
 }
 
-static void a_second_one_without_its_packet_has_the_nf_bypassed(void **state)
+TEST_WITH(a_second_one_without_its_packet_has_the_nf_bypassed, begin, end)
 {
     hear(death("monitor", NF_DOING_PACKETS, 0, "monitor"));
     assert_string_equal(remedy(), "set monitor bypass=on");
@@ -98,7 +98,7 @@ static void a_second_one_without_its_packet_has_the_nf_bypassed(void **state)
 }
 
 /* Who sends ever new packets that kill does not have the pair die for ever. */
-static void a_second_one_of_a_packet_that_is_known(void **state)
+TEST_WITH(a_second_one_of_a_packet_that_is_known, begin, end)
 {
     hear(death("monitor", NF_DOING_PACKETS, 2, ""));
     assert_string_equal(remedy(), "");
@@ -110,7 +110,7 @@ static void a_second_one_of_a_packet_that_is_known(void **state)
 }
 
 /* The state begins anew, and what was suspected before is no less suspect: this time it was a packet. */
-static void suspects_stay_where_a_packet_is_known(void **state)
+TEST_WITH(suspects_stay_where_a_packet_is_known, begin, end)
 {
     struct ft_crash_notice second = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
 
@@ -125,7 +125,7 @@ static void suspects_stay_where_a_packet_is_known(void **state)
     assert_int_equal(nd_quarantine_held(&all.crash->page->quarantine), 5);
 }
 
-static void a_second_one_in_another_nf(void **state)
+TEST_WITH(a_second_one_in_another_nf, begin, end)
 {
     hear(death("monitor", NF_DOING_PACKETS, 0, ""));
     hear(death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"));
@@ -134,7 +134,7 @@ static void a_second_one_in_another_nf(void **state)
 }
 
 /* Of a quarantine that only remembers the NF lanes need not look at frames. */
-static void lanes_look_at_frames_while_one_is_held(void **state)
+TEST_WITH(lanes_look_at_frames_while_one_is_held, begin, end)
 {
     struct nd_quarantine *q = &all.crash->page->quarantine;
     const _Atomic uint32_t *asked = nd_quarantine_suspects(q).count;
@@ -160,7 +160,7 @@ static void lanes_look_at_frames_while_one_is_held(void **state)
 /* A state that begins anew may live with what killed the one before: it passes alone, once there is a
  * standby.
  */
-static void what_killed_with_a_state_that_is_gone_is_a_suspect(void **state)
+TEST_WITH(what_killed_with_a_state_that_is_gone_is_a_suspect, begin, end)
 {
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_crash_notice alone = death("rate_limiter", NF_DOING_PACKETS, 2, "rate_limiter");
@@ -177,7 +177,7 @@ static void what_killed_with_a_state_that_is_gone_is_a_suspect(void **state)
 }
 
 /* Of a death in another NF a packet may be the cause, though that of this one was the state. */
-static void suspects_of_another_nf_are_not_let_go(void **state)
+TEST_WITH(suspects_of_another_nf_are_not_let_go, begin, end)
 {
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_crash_notice second = death("monitor", NF_DOING_PACKETS, 0, "rate_limiter"), third;
@@ -214,7 +214,7 @@ static void tell(void *arg, const struct ft_crash_notice *notice)
 }
 
 /* A standby knows what its primary drops before anything makes it take over: a handover, kill -9, silence. */
-static void a_quarantine_goes_over_with_the_role(void **state)
+TEST_WITH(a_quarantine_goes_over_with_the_role, begin, end)
 {
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_core s = {.state = FT_SOLO};
@@ -257,7 +257,7 @@ static void a_quarantine_goes_over_with_the_role(void **state)
 
 /* What was suspected has passed and done no harm: the standby lets it pass as well, once it is primary; and
  * the next death in that NF is known to be a second one. */
-static void all_that_was_suspected_is_cleared(void **state)
+TEST_WITH(all_that_was_suspected_is_cleared, begin, end)
 {
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct nd_suspects suspects = nd_quarantine_suspects(q);
@@ -295,7 +295,7 @@ static void all_that_was_suspected_is_cleared(void **state)
 }
 
 /* An operator has bypassed the NF, or taken it out of the chain; or says that it is mended. */
-static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
+TEST_WITH(what_no_packet_comes_to_any_more_needs_no_quarantine, begin, end)
 {
     struct nd_quarantine *q = &all.crash->page->quarantine;
     struct ft_core s = {.state = FT_SOLO};
@@ -328,7 +328,7 @@ static void what_no_packet_comes_to_any_more_needs_no_quarantine(void **state)
     assert_int_equal(kept_from(), 0);
 }
 
-static void a_death_in_timers(void **state)
+TEST_WITH(a_death_in_timers, begin, end)
 {
     hear(death("rate_limiter", NF_DOING_TIMERS, 0, ""));
     assert_string_equal(remedy(), "reset rate_limiter");
@@ -338,7 +338,7 @@ static void a_death_in_timers(void **state)
     assert_int_equal(kept_from(), 0);
 }
 
-static void the_file_says_stop(void **state)
+TEST_WITH(the_file_says_stop, begin, end)
 {
     hear(death("firewall", NF_DOING_TIMERS, 0, ""));
     hear(death("firewall", NF_DOING_PACKETS, 0, "firewall"));
@@ -346,7 +346,7 @@ static void the_file_says_stop(void **state)
     assert_int_equal(kept_from(), 4);
 }
 
-static void what_a_standby_died_of(void **state)
+TEST_WITH(what_a_standby_died_of, begin, end)
 {
     struct ft_crash_notice timers = death("monitor", NF_DOING_TIMERS, 0, ""),
                            second = death("monitor", NF_DOING_PACKETS, 0, "monitor");
@@ -357,23 +357,4 @@ static void what_a_standby_died_of(void **state)
     assert_int_equal(kept_from(), 0);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_first_death_sets_frames_aside, begin, end),
-        cmocka_unit_test_setup_teardown(a_second_one_without_its_packet_has_the_nf_bypassed, begin, end),
-        cmocka_unit_test_setup_teardown(a_second_one_of_a_packet_that_is_known, begin, end),
-        cmocka_unit_test_setup_teardown(suspects_stay_where_a_packet_is_known, begin, end),
-        cmocka_unit_test_setup_teardown(a_second_one_in_another_nf, begin, end),
-        cmocka_unit_test_setup_teardown(lanes_look_at_frames_while_one_is_held, begin, end),
-        cmocka_unit_test_setup_teardown(what_killed_with_a_state_that_is_gone_is_a_suspect, begin, end),
-        cmocka_unit_test_setup_teardown(suspects_of_another_nf_are_not_let_go, begin, end),
-        cmocka_unit_test_setup_teardown(all_that_was_suspected_is_cleared, begin, end),
-        cmocka_unit_test_setup_teardown(a_quarantine_goes_over_with_the_role, begin, end),
-        cmocka_unit_test_setup_teardown(what_no_packet_comes_to_any_more_needs_no_quarantine, begin, end),
-        cmocka_unit_test_setup_teardown(a_death_in_timers, begin, end),
-        cmocka_unit_test_setup_teardown(the_file_says_stop, begin, end),
-        cmocka_unit_test_setup_teardown(what_a_standby_died_of, begin, end),
-    };
-    return cmocka_run_group_tests(tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -89,7 +89,7 @@ static void same_after_decode(long len)
     assert_int_equal(((uint8_t *)back)[rec->size], 0xee);
 }
 
-static void what_is_encoded_comes_back(void **state)
+TEST(what_is_encoded_comes_back)
 {
     for (uint64_t run = 1; run <= 3000; run++) {
         draw_seed = run << 32;
@@ -100,7 +100,7 @@ static void what_is_encoded_comes_back(void **state)
 
 /* Extremes: the largest record there is fits, and so do all numbers at their ends. */
 /* An input that is like the one before costs its byte again; a byte that ends another input says nothing. */
-static void an_input_like_the_one_before_comes_back(void **state)
+TEST(an_input_like_the_one_before_comes_back)
 {
     record_begin(1, 0, 9);
     record_add_input(64, 64, 0, FT_IN_OUTSIDE);
@@ -116,7 +116,7 @@ static void an_input_like_the_one_before_comes_back(void **state)
     same_after_decode(encode());
 }
 
-static void the_largest_record_and_numbers_fit(void **state)
+TEST(the_largest_record_and_numbers_fit)
 {
     static uint8_t value[FT_DETERMINANTS_MAX - 4];
 
@@ -137,7 +137,7 @@ static void the_largest_record_and_numbers_fit(void **state)
     same_after_decode(encode());
 }
 
-static void the_smallest_record_is_its_head(void **state)
+TEST(the_smallest_record_is_its_head)
 {
     record_begin(0, 0, 1);
     record_finish();
@@ -146,7 +146,7 @@ static void the_smallest_record_is_its_head(void **state)
 }
 
 /* Records in a row are found one after the other. */
-static void records_in_a_row_are_found_one_after_the_other(void **state)
+TEST(records_in_a_row_are_found_one_after_the_other)
 {
     record_sample();
     long one = encode();
@@ -155,7 +155,7 @@ static void records_in_a_row_are_found_one_after_the_other(void **state)
     assert_int_equal(ft_record_decode(wire + one, (size_t)one, back, FT_RECORD_MAX, NULL), one);
 }
 
-static void too_little_room_is_full(void **state)
+TEST(too_little_room_is_full)
 {
     record_sample();
     long len = encode();
@@ -198,14 +198,14 @@ static long bytes_of_headers(unsigned inputs)
     return encode() - rec->bytes;
 }
 
-static void an_input_like_the_one_before_costs_a_byte(void **state)
+TEST(an_input_like_the_one_before_costs_a_byte)
 {
     assert_int_equal(bytes_of_inputs(32, 0) - bytes_of_inputs(16, 0), 16 * (64 + 1));
     assert_int_equal(bytes_of_inputs(1, 1) - bytes_of_inputs(1, 0), 3);
     assert_int_equal(bytes_of_headers(28) - bytes_of_headers(14), 14);
 }
 
-static void the_bytes_are_those_of_the_golden_file(void **state)
+TEST(the_bytes_are_those_of_the_golden_file)
 {
     static uint8_t golden[4096];
 
@@ -227,7 +227,7 @@ static void the_bytes_are_those_of_the_golden_file(void **state)
 }
 
 /* What has no input that its session tells is for a peer of release 0.2 what it was. */
-static void the_version_before_has_its_bytes(void **state)
+TEST(the_version_before_has_its_bytes)
 {
     static uint8_t golden[4096];
     FILE *file = fopen("tests/golden/record-v3.bin", "rb");
@@ -255,7 +255,7 @@ static void put_session(uint32_t i, uint32_t wire_bytes, const void *bytes)
 }
 
 /* Nine bytes for a small packet like the one before; beside a frame, four more to say so. */
-static void an_input_told_by_its_session_takes_eight_bytes(void **state)
+TEST(an_input_told_by_its_session_takes_eight_bytes)
 {
     static const uint8_t inputs[] = {0x65, 0x08, 0, 3, 0x64, 0x64, 0x65, 0x40, 0, 1};
     static const uint8_t told[] = "\x11\0\0\0\x28\0\x10\0";
@@ -276,7 +276,7 @@ static void an_input_told_by_its_session_takes_eight_bytes(void **state)
 }
 
 /* Set aside: a number and no bytes. */
-static void an_input_that_is_set_aside_has_none(void **state)
+TEST(an_input_that_is_set_aside_has_none)
 {
     static const uint8_t inputs[] = {0x64, 0x65, 0, 0, FT_IN_ASIDE | FT_IN_OUTSIDE, 0x65, 0x40, 0, 1};
     long len;
@@ -301,7 +301,7 @@ static void put64(uint8_t *p, uint64_t v)
 /* The golden record by any msgpack reader: the format is what docs/record-format.md says, not merely what
  * decode accepts.
  */
-static void any_msgpack_reader_reads_the_golden_record(void **state)
+TEST(any_msgpack_reader_reads_the_golden_record)
 {
     /* clang-format off */
     static const uint64_t numbers[] = {FT_FORMAT_NEWEST, 3, 6, 1000, 32000, 1700000000123456789ull, 31990, 500,
@@ -329,7 +329,7 @@ static void any_msgpack_reader_reads_the_golden_record(void **state)
     msgpack_unpacked_destroy(&un);
 }
 
-static void a_truncated_record_is_refused(void **state)
+TEST(a_truncated_record_is_refused)
 {
     struct ft_fault fault;
 
@@ -340,7 +340,7 @@ static void a_truncated_record_is_refused(void **state)
     assert_non_null(strstr(fault.text, "entry checksum begins with byte cf and 7 follow"));
 }
 
-static void each_flipped_bit_is_refused(void **state)
+TEST(each_flipped_bit_is_refused)
 {
     struct ft_fault fault;
 
@@ -355,7 +355,7 @@ static void each_flipped_bit_is_refused(void **state)
 }
 
 /* Bytes at random places of good records, the checksum made to fit: only the rules stand in the way. */
-static void forged_bytes_are_survived(void **state)
+TEST(forged_bytes_are_survived)
 {
     struct ft_fault fault;
     unsigned bad = 0;
@@ -375,7 +375,7 @@ static void forged_bytes_are_survived(void **state)
     assert_true(bad > 2000);
 }
 
-static void noise_is_survived(void **state)
+TEST(noise_is_survived)
 {
     static uint8_t noise[300];
     struct ft_fault fault;
@@ -404,7 +404,7 @@ static double measure(bool decoding, long len, unsigned rounds)
     return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / rounds;
 }
 
-static void sizes_and_times_are_printed_on_request(void **state)
+TEST(sizes_and_times_are_printed_on_request)
 {
     if (!getenv("RECORD_MEASURE"))
         return;
@@ -418,29 +418,4 @@ static void sizes_and_times_are_printed_on_request(void **state)
             "# %2u inputs of 64: %ld bytes, %.2f an input beyond its 64; encode %.0f ns, decode %.0f ns\n",
             inputs, len, (double)len / inputs - 64, measure(false, len, 200000), measure(true, len, 200000));
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_is_encoded_comes_back),
-        cmocka_unit_test(an_input_like_the_one_before_comes_back),
-        cmocka_unit_test(the_largest_record_and_numbers_fit),
-        cmocka_unit_test(the_smallest_record_is_its_head),
-        cmocka_unit_test(records_in_a_row_are_found_one_after_the_other),
-        cmocka_unit_test(too_little_room_is_full),
-        cmocka_unit_test(an_input_like_the_one_before_costs_a_byte),
-        cmocka_unit_test(the_bytes_are_those_of_the_golden_file),
-        cmocka_unit_test(the_version_before_has_its_bytes),
-        cmocka_unit_test(an_input_told_by_its_session_takes_eight_bytes),
-        cmocka_unit_test(an_input_that_is_set_aside_has_none),
-        cmocka_unit_test(any_msgpack_reader_reads_the_golden_record),
-        cmocka_unit_test(a_truncated_record_is_refused),
-        cmocka_unit_test(each_flipped_bit_is_refused),
-        cmocka_unit_test(forged_bytes_are_survived),
-        cmocka_unit_test(noise_is_survived),
-        cmocka_unit_test(sizes_and_times_are_printed_on_request),
-    };
-
-    return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }

@@ -18,7 +18,7 @@ static void check_refuses(size_t size, const char *text)
     assert_int_equal(record_check(rec, rec->size, &fault), 0);
 }
 
-static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
+TEST(impossible_sizes_and_numbers_are_refused_by_name)
 {
     record_sample();
     const uint32_t size = rec->size;
@@ -53,7 +53,7 @@ static void impossible_sizes_and_numbers_are_refused_by_name(void **state)
     check_refuses(size, "in a burst by sequence number");
 }
 
-static void impossible_inputs_are_refused_by_name(void **state)
+TEST(impossible_inputs_are_refused_by_name)
 {
     record_sample();
     struct ft_input *in = (struct ft_input *)((uint8_t *)rec + sizeof(*rec));
@@ -69,7 +69,7 @@ static void impossible_inputs_are_refused_by_name(void **state)
     check_refuses(size, "input 0 has flags 128");
 }
 
-static void impossible_dependencies_are_refused_by_name(void **state)
+TEST(impossible_dependencies_are_refused_by_name)
 {
     record_sample();
     struct ft_dependency *dependency =
@@ -91,7 +91,7 @@ static void impossible_dependencies_are_refused_by_name(void **state)
     check_refuses(size, "dependency 2 names lane 16");
 }
 
-static void impossible_determinants_are_refused_by_name(void **state)
+TEST(impossible_determinants_are_refused_by_name)
 {
     record_sample();
     uint8_t *values = (uint8_t *)rec + ft_record_determinants_at(rec);
@@ -104,7 +104,7 @@ static void impossible_determinants_are_refused_by_name(void **state)
 }
 
 /* The numbers of a record without its body, as who decodes it has them; where the next one begins. */
-static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **state)
+TEST(a_peek_tells_numbers_and_length_and_looks_at_nothing_else)
 {
     static uint8_t wire[FT_RECORD_MAX];
     struct ft_record numbers;
@@ -124,7 +124,7 @@ static void a_peek_tells_numbers_and_length_and_looks_at_nothing_else(void **sta
 }
 
 /* A checksum of 0 says that there is none; any other is verified. */
-static void a_record_on_the_link_has_no_checksum(void **state)
+TEST(a_record_on_the_link_has_no_checksum)
 {
     static uint8_t wire[FT_RECORD_MAX], bare[FT_RECORD_MAX];
     struct ft_opened opened;
@@ -148,18 +148,4 @@ static void a_record_on_the_link_has_no_checksum(void **state)
     assert_int_equal(opened.numbers.size, rec->size);
     assert_int_equal(ft_record_read(&opened, back, &fault), 0);
     assert_memory_equal(rec, back, rec->size);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(impossible_sizes_and_numbers_are_refused_by_name),
-        cmocka_unit_test(impossible_inputs_are_refused_by_name),
-        cmocka_unit_test(impossible_dependencies_are_refused_by_name),
-        cmocka_unit_test(impossible_determinants_are_refused_by_name),
-        cmocka_unit_test(a_peek_tells_numbers_and_length_and_looks_at_nothing_else),
-        cmocka_unit_test(a_record_on_the_link_has_no_checksum),
-    };
-
-    return cmocka_run_group_tests_name("record_check", tests, NULL, NULL);
 }

@@ -47,7 +47,7 @@ static void good(void)
     assert_int_equal(record_check(back, back->size, &fault), 0);
 }
 
-static void impossible_heads_are_refused_by_name(void **state)
+TEST(impossible_heads_are_refused_by_name)
 {
     plain_head();
     good();
@@ -106,7 +106,7 @@ static void impossible_heads_are_refused_by_name(void **state)
     good();
 }
 
-static void impossible_inputs_are_refused_by_name(void **state)
+TEST(impossible_inputs_are_refused_by_name)
 {
     static uint8_t frame[64];
 
@@ -170,7 +170,7 @@ static void impossible_inputs_are_refused_by_name(void **state)
     forge_refused(FT_EMALFORMED, "expected an input");
 }
 
-static void impossible_dependencies_are_refused_by_name(void **state)
+TEST(impossible_dependencies_are_refused_by_name)
 {
     plain_head();
     head[DEPENDENCIES] = 2;
@@ -202,7 +202,7 @@ static void impossible_dependencies_are_refused_by_name(void **state)
     forge_refused(FT_EMALFORMED, "dependency 1 is at access");
 }
 
-static void impossible_determinants_are_refused_by_name(void **state)
+TEST(impossible_determinants_are_refused_by_name)
 {
     plain_head();
     head[DETERMINANTS] = 9;
@@ -220,7 +220,7 @@ static void impossible_determinants_are_refused_by_name(void **state)
     forge_refused(FT_EMALFORMED, "3 bytes left in the body, expected 4");
 }
 
-static void what_is_no_such_array_is_refused_by_name(void **state)
+TEST(what_is_no_such_array_is_refused_by_name)
 {
     static const struct {
         const char *bytes;
@@ -303,7 +303,7 @@ static uint8_t wire[1024];
 
 static _Alignas(8) uint8_t memory[1024];
 
-static void test_numbers_of_a_record_come_back(void **state)
+TEST(test_numbers_of_a_record_come_back)
 {
     struct ft_record filled, *entry = &filled, *decoded = (struct ft_record *)memory;
     struct ft_fault fault = {""};
@@ -323,7 +323,7 @@ static void test_numbers_of_a_record_come_back(void **state)
     assert_memory_equal(entry, decoded, sizeof(*entry));
 }
 
-static void test_numbers_of_a_chunk_come_back(void **state)
+TEST(test_numbers_of_a_chunk_come_back)
 {
     struct ft_chunk filled, *entry = &filled, *decoded = (struct ft_chunk *)memory;
     struct ft_fault fault = {""};
@@ -370,26 +370,10 @@ static void page_lists(const char *heading, const char *const names[], size_t co
     assert_string_equal(found, expected);
 }
 
-static void test_the_page_lists_them(void **state)
+TEST(test_the_page_lists_them)
 {
     const char *const record[] = {FT_RECORD_NUMBERS(NAME)}, *const of_chunk[] = {FT_CHUNK_NUMBERS(NAME)};
 
     page_lists("The log record", record, sizeof(record) / sizeof(record[0]));
     page_lists("A chunk of a delta", of_chunk, sizeof(of_chunk) / sizeof(of_chunk[0]));
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(impossible_heads_are_refused_by_name),
-        cmocka_unit_test(impossible_inputs_are_refused_by_name),
-        cmocka_unit_test(impossible_dependencies_are_refused_by_name),
-        cmocka_unit_test(impossible_determinants_are_refused_by_name),
-        cmocka_unit_test(what_is_no_such_array_is_refused_by_name),
-        cmocka_unit_test(test_numbers_of_a_record_come_back),
-        cmocka_unit_test(test_numbers_of_a_chunk_come_back),
-        cmocka_unit_test(test_the_page_lists_them),
-    };
-
-    return cmocka_run_group_tests_name("record_hostile", tests, NULL, NULL);
 }

@@ -104,7 +104,7 @@ static void snapshot_is_right(const struct lg_recording *r)
     assert_int_equal(lines, RECORDER_WORDS * 8 / FT_LINE);
 }
 
-static void what_is_recorded_is_read(void **state)
+TEST_WITH(what_is_recorded_is_read, recorder_setup, recorder_teardown)
 {
     struct ft_record *out = aligned_alloc(64, FT_RECORD_MAX);
     struct lg_recording r;
@@ -150,12 +150,11 @@ static void what_is_recorded_is_read(void **state)
 }
 
 /* The chain is another one: what was recorded ends whole, and another recording begins, of that one. */
-static void a_change_of_the_chain_begins_another_recording(void **state)
+TEST_WITH(a_change_of_the_chain_begins_another_recording, recorder_setup, recorder_teardown)
 {
     static const char other[] = "nf 1: monitor max_flows=20, longer than before\n";
     struct lg_recording r[2];
 
-    (void)state;
     recorder_open(1u << 30, 4);
     recorder_turn(7, 0);
     for (int i = 0; i < 500; i++)
@@ -188,7 +187,7 @@ static void a_change_of_the_chain_begins_another_recording(void **state)
         lg_recording_close(&r[i]);
 }
 
-static void files_are_bounded_and_go_on(void **state)
+TEST_WITH(files_are_bounded_and_go_on, recorder_setup, recorder_teardown)
 {
     struct lg_recorder_counts counts;
     struct lg_recording r[4] = {{.size = 0}};
@@ -230,7 +229,7 @@ static void files_are_bounded_and_go_on(void **state)
     assert_int_equal(n, lowest + 3);
 }
 
-static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
+TEST_WITH(a_slow_disk_costs_a_gap_and_a_new_snapshot, recorder_setup, recorder_teardown)
 {
     struct lg_recorder_counts counts = {0};
     struct lg_recording r;
@@ -276,7 +275,7 @@ static void a_slow_disk_costs_a_gap_and_a_new_snapshot(void **state)
     assert_int_equal(last, recorder_now.burst);
 }
 
-static void a_disk_that_refuses_is_tried_again(void **state)
+TEST_WITH(a_disk_that_refuses_is_tried_again, recorder_setup, recorder_teardown)
 {
     struct lg_recorder_counts counts = {0};
     char away[80];
@@ -342,7 +341,7 @@ static int open_bytes(size_t len, struct lg_recording *r, struct ft_fault *fault
     return lg_recording_open(r, rig.path, fault);
 }
 
-static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
+TEST_WITH(a_torn_file_is_read_to_its_last_whole_frame, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
     struct ft_fault fault;
@@ -382,7 +381,7 @@ static void a_torn_file_is_read_to_its_last_whole_frame(void **state)
     free(bytes);
 }
 
-static void every_bit_that_is_turned_over_is_found(void **state)
+TEST_WITH(every_bit_that_is_turned_over_is_found, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
     struct ft_fault fault;
@@ -432,7 +431,7 @@ static int open_in_order(const int order[], struct ft_fault *fault)
 
 /* Counted from the end: 100 END, 101 a record, 102 CLOCK, 103 the record before it, 104 SNAPSHOT_END, 105
  * lines. */
-static void frames_out_of_place_are_refused(void **state)
+TEST_WITH(frames_out_of_place_are_refused, recorder_setup, recorder_teardown)
 {
     static const struct {
         int order[9], error;
@@ -463,7 +462,7 @@ static void frames_out_of_place_are_refused(void **state)
     free(bytes);
 }
 
-static void foreign_files_are_refused_by_name(void **state)
+TEST_WITH(foreign_files_are_refused_by_name, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
     struct ft_fault fault;
@@ -592,7 +591,7 @@ static bool run_round(uint64_t records, uint16_t taken, unsigned kill_after_us)
     return whole && handed;
 }
 
-static void what_was_handed_over_is_there_when_the_process_dies(void **state)
+TEST(what_was_handed_over_is_there_when_the_process_dies)
 {
     unsigned counted = 0;
 
@@ -601,7 +600,7 @@ static void what_was_handed_over_is_there_when_the_process_dies(void **state)
     assert_true(counted > ROUNDS / 2);
 }
 
-static void wherever_it_is_killed(void **state)
+TEST(wherever_it_is_killed)
 {
     unsigned counted = 0;
 
@@ -610,7 +609,7 @@ static void wherever_it_is_killed(void **state)
     assert_true(counted > ROUNDS / 2);
 }
 
-static void a_full_queue_is_written(void **state)
+TEST(a_full_queue_is_written)
 {
     struct lg_recorder_counts counts;
     pid_t child;
@@ -659,7 +658,7 @@ static void await_written(uint64_t records)
 }
 
 /* A write that was cut in the middle of a frame, as a full disk or a signal may leave one. */
-static void a_torn_frame_is_made_again(void **state)
+TEST(a_torn_frame_is_made_again)
 {
     static const uint8_t rest[100] = {1, 2, 3};
 
@@ -693,28 +692,7 @@ static void a_torn_frame_is_made_again(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(what_is_recorded_is_read, recorder_setup, recorder_teardown),
-        cmocka_unit_test_setup_teardown(a_change_of_the_chain_begins_another_recording, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(files_are_bounded_and_go_on, recorder_setup, recorder_teardown),
-        cmocka_unit_test_setup_teardown(a_slow_disk_costs_a_gap_and_a_new_snapshot, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(a_disk_that_refuses_is_tried_again, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_frame, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(every_bit_that_is_turned_over_is_found, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(frames_out_of_place_are_refused, recorder_setup, recorder_teardown),
-        cmocka_unit_test_setup_teardown(foreign_files_are_refused_by_name, recorder_setup, recorder_teardown),
-        cmocka_unit_test(what_was_handed_over_is_there_when_the_process_dies),
-        cmocka_unit_test(wherever_it_is_killed),
-        cmocka_unit_test(a_full_queue_is_written),
-        cmocka_unit_test(a_torn_frame_is_made_again),
-    };
-
     said = mmap(NULL, sizeof(*said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_true(said != MAP_FAILED);
-    return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);
+    return help_tests_run();
 }

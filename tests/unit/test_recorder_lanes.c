@@ -70,7 +70,7 @@ static void change(uint64_t add)
         *(uint64_t *)ft_edit(rig.region, lanes_words[l], 8) += add;
 }
 
-static void a_snapshot_is_one_moment_of_all_lanes(void **state)
+TEST_WITH(a_snapshot_is_one_moment_of_all_lanes, lanes_setup, lanes_teardown)
 {
     struct lg_recording r[2];
 
@@ -124,7 +124,7 @@ static void a_snapshot_is_one_moment_of_all_lanes(void **state)
 }
 
 /* What a fast lane and a slow one have queued for one file goes there, however the writer comes by. */
-static void records_stay_in_their_file(void **state)
+TEST_WITH(records_stay_in_their_file, lanes_setup, lanes_teardown)
 {
     struct lg_recording r;
     uint64_t all = 0;
@@ -165,7 +165,7 @@ static void records_stay_in_their_file(void **state)
     assert_true(all > 500);
 }
 
-static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
+TEST_WITH(a_gap_in_one_lane_ends_the_file_for_all, lanes_setup, lanes_teardown)
 {
     struct lg_recorder_counts counts = {0};
     struct lg_recording r;
@@ -199,7 +199,7 @@ static void a_gap_in_one_lane_ends_the_file_for_all(void **state)
     lg_recording_close(&r);
 }
 
-static void a_resync_goes_first(void **state)
+TEST_WITH(a_resync_goes_first, lanes_setup, lanes_teardown)
 {
     struct lg_recorder_counts counts;
 
@@ -261,7 +261,7 @@ static void record_fight(void)
     rig_close();
 }
 
-static void what_waits_for_nothing_recorded_is_left_out(void **state)
+TEST_WITH(what_waits_for_nothing_recorded_is_left_out, lanes_setup, lanes_teardown)
 {
     struct lg_recording r;
     struct nd_index index;
@@ -279,7 +279,7 @@ static void what_waits_for_nothing_recorded_is_left_out(void **state)
     lg_recording_close(&r);
 }
 
-static void an_input_has_its_past_and_no_more(void **state)
+TEST_WITH(an_input_has_its_past_and_no_more, lanes_setup, lanes_teardown)
 {
     static const struct {
         unsigned lane;
@@ -309,7 +309,7 @@ static void an_input_has_its_past_and_no_more(void **state)
 }
 
 /* A digest is compared when the records of all lanes that carry it are executed. */
-static void digests_are_compared_by_all_or_none(void **state)
+TEST_WITH(digests_are_compared_by_all_or_none, lanes_setup, lanes_teardown)
 {
     struct lg_recording r;
     struct nd_index index;
@@ -338,7 +338,7 @@ static void digests_are_compared_by_all_or_none(void **state)
 }
 
 /* A file of several lanes, cut anywhere: what is read is closed and a part of what the whole file has. */
-static void a_torn_file_is_read_to_its_last_whole_record(void **state)
+TEST_WITH(a_torn_file_is_read_to_its_last_whole_record, lanes_setup, lanes_teardown)
 {
     static uint8_t bytes[1u << 20];
     struct lg_recording r;
@@ -369,22 +369,4 @@ static void a_torn_file_is_read_to_its_last_whole_record(void **state)
         lg_recording_close(&r);
     }
     assert_int_equal(least, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_snapshot_is_one_moment_of_all_lanes, lanes_setup, lanes_teardown),
-        cmocka_unit_test_setup_teardown(records_stay_in_their_file, lanes_setup, lanes_teardown),
-        cmocka_unit_test_setup_teardown(a_gap_in_one_lane_ends_the_file_for_all, lanes_setup, lanes_teardown),
-        cmocka_unit_test_setup_teardown(a_resync_goes_first, lanes_setup, lanes_teardown),
-        cmocka_unit_test_setup_teardown(what_waits_for_nothing_recorded_is_left_out, lanes_setup,
-                                        lanes_teardown),
-        cmocka_unit_test_setup_teardown(an_input_has_its_past_and_no_more, lanes_setup, lanes_teardown),
-        cmocka_unit_test_setup_teardown(digests_are_compared_by_all_or_none, lanes_setup, lanes_teardown),
-        cmocka_unit_test_setup_teardown(a_torn_file_is_read_to_its_last_whole_record, lanes_setup,
-                                        lanes_teardown),
-    };
-
-    return cmocka_run_group_tests_name("recorder_lanes", tests, NULL, NULL);
 }

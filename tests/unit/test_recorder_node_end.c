@@ -51,7 +51,7 @@ static void make_begun(uint64_t burst, uint64_t seq, uint64_t time)
     record_finish();
 }
 
-static void a_burst_that_had_begun_is_told_apart(void **state)
+TEST_WITH(a_burst_that_had_begun_is_told_apart, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
     struct ft_fault fault;
@@ -94,7 +94,7 @@ static void a_burst_that_had_begun_is_told_apart(void **state)
 }
 
 /* Who replays hands a record over before he executes it. */
-static void a_record_of_a_burst_that_did_not_end_counts_as_begun(void **state)
+TEST_WITH(a_record_of_a_burst_that_did_not_end_counts_as_begun, recorder_setup, recorder_teardown)
 {
     struct lg_node_end end = {.wall = 77, .how = LG_KILLED, .lane = FT_CRASH_NO_LANE};
     struct lg_recording r;
@@ -124,7 +124,7 @@ static void record_and_stop(void)
     rig_close();
 }
 
-static void an_orderly_stop_says_so(void **state)
+TEST_WITH(an_orderly_stop_says_so, recorder_setup, recorder_teardown)
 {
     struct lg_recording r;
 
@@ -169,7 +169,7 @@ static int open_with(const struct ending *e, size_t len, uint32_t type, struct f
     return error;
 }
 
-static void an_end_that_nobody_writes_is_refused(void **state)
+TEST_WITH(an_end_that_nobody_writes_is_refused, recorder_setup, recorder_teardown)
 {
     const struct ending right = {
         {.wall = 1, .how = LG_CRASHED, .signal = 11, .lane = 0, .packet = 1}, 3, "crashed"};
@@ -201,18 +201,4 @@ static void an_end_that_nobody_writes_is_refused(void **state)
     REFUSED((void)0, offsetof(struct ending, line) - 1);
     assert_true(open_with(&right, whole, LG_BEGUN, &fault) < 0);
     assert_int_equal(open_with(&right, whole, LG_TYPES, &fault), FT_EMALFORMED);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_burst_that_had_begun_is_told_apart, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(a_record_of_a_burst_that_did_not_end_counts_as_begun, recorder_setup,
-                                        recorder_teardown),
-        cmocka_unit_test_setup_teardown(an_orderly_stop_says_so, recorder_setup, recorder_teardown),
-        cmocka_unit_test_setup_teardown(an_end_that_nobody_writes_is_refused, recorder_setup,
-                                        recorder_teardown),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -74,7 +74,7 @@ static void check_monitor(struct nd_redis_options o, uint64_t reads, uint64_t wr
     help_chain_close(&h);
 }
 
-static void a_burst_has_its_commands_in_batches(void **state)
+TEST(a_burst_has_its_commands_in_batches)
 {
     /* Each command alone, and waited for. */
     check_monitor((struct nd_redis_options){.mode = ND_REDIS_SYNC, .batch = 1}, 8, 9, 17, 17);
@@ -108,7 +108,7 @@ static void check_forward(bool offload, bool cache, uint64_t reads, uint64_t wri
     help_chain_close(&h);
 }
 
-static void an_offloaded_addition_is_one_command(void **state)
+TEST(an_offloaded_addition_is_one_command)
 {
     check_forward(true, false, 0, 10);
     check_forward(true, true, 0, 10);
@@ -117,7 +117,7 @@ static void an_offloaded_addition_is_one_command(void **state)
 }
 
 /* What may leave when: at once, when answered, or when a batch that spans bursts is full. */
-static void outputs_wait_for_answers(void **state)
+TEST(outputs_wait_for_answers)
 {
     static const struct {
         struct nd_redis_options o;
@@ -149,7 +149,7 @@ static void outputs_wait_for_answers(void **state)
 }
 
 /* Somebody else writes to the database: the next read of it ends it. */
-static void another_value_is_seen(void **state)
+TEST(another_value_is_seen)
 {
     for (uint32_t batch = 1; batch <= 64; batch += 63) {
         struct nd_redis *redis = help_redis_open(
@@ -191,7 +191,7 @@ static void check_entry(const char *command, const char *expected)
     help_chain_close(&h);
 }
 
-static void a_changed_entry_is_seen(void **state)
+TEST(a_changed_entry_is_seen)
 {
     check_entry("DEL %b", "expected what the region has, got no such key");
     check_entry("SETRANGE %b 47 x", "expected what the region has, got other bytes");
@@ -199,7 +199,7 @@ static void a_changed_entry_is_seen(void **state)
 }
 
 /* The server dies between two bursts: one line, nothing confirmed, and everything can be closed. */
-static void a_dead_server_confirms_nothing(void **state)
+TEST(a_dead_server_confirms_nothing)
 {
     static const struct nd_redis_options tried[] = {
         {.mode = ND_REDIS_SYNC, .batch = 32},
@@ -224,7 +224,7 @@ static void a_dead_server_confirms_nothing(void **state)
     }
 }
 
-static void impossible_options_and_a_second_backend_are_refused(void **state)
+TEST(impossible_options_and_a_second_backend_are_refused)
 {
     struct nd_redis_options o = {.batch = 0};
     struct ft_fault fault = {""};
@@ -241,7 +241,7 @@ static void impossible_options_and_a_second_backend_are_refused(void **state)
 }
 
 /* Nobody there: the port of a server that has ended. */
-static void a_connection_to_nobody_is_refused(void **state)
+TEST(a_connection_to_nobody_is_refused)
 {
     struct nd_redis_server gone;
     struct ft_fault fault = {""};
@@ -254,7 +254,7 @@ static void a_connection_to_nobody_is_refused(void **state)
 }
 
 /* A server of our own comes and goes with the backend, and dies with a process that is killed. */
-static void a_server_of_its_own_ends_with_the_connection(void **state)
+TEST(a_server_of_its_own_ends_with_the_connection)
 {
     struct nd_redis_options o = {.batch = 1};
     struct ft_fault fault = {""};
@@ -292,7 +292,7 @@ static void a_server_of_its_own_ends_with_the_connection(void **state)
 
 /* Times are what they are; that all were taken, and that a way over the loopback and back is longer than a
  * lookup in memory, holds on any machine. */
-static void remote_access_takes_longer_than_local(void **state)
+TEST(remote_access_takes_longer_than_local)
 {
     struct access_times a = {.count = 0};
     struct ft_fault fault = {""};
@@ -322,7 +322,7 @@ static struct nd_redis_options read_section(const char *text)
     return options;
 }
 
-static void a_file_may_say_how_it_is_set(void **state)
+TEST(a_file_may_say_how_it_is_set)
 {
     struct nd_redis_options o = read_section("chain: {name: x, nfs: [monitor]}\n");
     assert_int_equal(o.mode, ND_REDIS_SYNC);
@@ -338,7 +338,7 @@ static void a_file_may_say_how_it_is_set(void **state)
     assert_int_equal(o.batch, 2048);
 }
 
-static void a_section_is_refused_by_position(void **state)
+TEST(a_section_is_refused_by_position)
 {
     static const struct {
         const char *section, *line;
@@ -361,21 +361,4 @@ static void a_section_is_refused_by_position(void **state)
     }
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_burst_has_its_commands_in_batches),
-        cmocka_unit_test(an_offloaded_addition_is_one_command),
-        cmocka_unit_test(outputs_wait_for_answers),
-        cmocka_unit_test(another_value_is_seen),
-        cmocka_unit_test(a_changed_entry_is_seen),
-        cmocka_unit_test(a_dead_server_confirms_nothing),
-        cmocka_unit_test(impossible_options_and_a_second_backend_are_refused),
-        cmocka_unit_test(a_connection_to_nobody_is_refused),
-        cmocka_unit_test(a_server_of_its_own_ends_with_the_connection),
-        cmocka_unit_test(a_file_may_say_how_it_is_set),
-        cmocka_unit_test(a_section_is_refused_by_position),
-        cmocka_unit_test(remote_access_takes_longer_than_local),
-    };
-    return cmocka_run_group_tests_name("redis", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

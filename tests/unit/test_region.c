@@ -23,7 +23,7 @@ static struct ft_region *open_region(unsigned lanes, uint64_t lane_size, uint64_
     return region;
 }
 
-static void arenas_have_their_places(void **unused)
+TEST(arenas_have_their_places)
 {
     struct ft_region *region = open_region(2, 0, 300000, 5000);
     const uint64_t offsets[] = {0, 256 << 10, 768 << 10, 1024 << 10, 1536 << 10};
@@ -46,7 +46,7 @@ static void arenas_have_their_places(void **unused)
     ft_region_close(region);
 }
 
-static void the_shared_arena_has_a_default_size(void **unused)
+TEST(the_shared_arena_has_a_default_size)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
 
@@ -54,7 +54,7 @@ static void the_shared_arena_has_a_default_size(void **unused)
     ft_region_close(region);
 }
 
-static void allocation_is_in_lines_until_full(void **unused)
+TEST(allocation_is_in_lines_until_full)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
     struct ft_arena *arena = ft_region_arena(region, 0, 1);
@@ -87,7 +87,7 @@ static void refused(struct ft_region_config *config, int error, const char *text
     assert_int_equal(ft_region_open(&region, config, NULL), error);
 }
 
-static void the_impossible_is_refused_by_name(void **unused)
+TEST(the_impossible_is_refused_by_name)
 {
     uint64_t sizes[FT_NFS_MAX] = {0};
     struct ft_region_config config = {.lanes = 0, .nfs = 1, .arena_size = sizes};
@@ -108,7 +108,7 @@ static void the_impossible_is_refused_by_name(void **unused)
     refused(&config, FT_ENOMEM, "more than 65536 MiB");
 }
 
-static void a_taken_address_is_refused_by_name(void **unused)
+TEST(a_taken_address_is_refused_by_name)
 {
     uint64_t size = 0;
     struct ft_region_config config = {.lanes = 1, .nfs = 1, .arena_size = &size};
@@ -125,7 +125,7 @@ static void a_taken_address_is_refused_by_name(void **unused)
 }
 
 /* 16 GiB of arenas on whatever machine this is: only what is written takes memory. */
-static void large_regions_are_sparse(void **unused)
+TEST(large_regions_are_sparse)
 {
     struct ft_region *region = open_region(2, 0, 6ull << 30, 4ull << 30);
     struct ft_arena *arena = ft_region_shared(region);
@@ -149,7 +149,7 @@ static void large_regions_are_sparse(void **unused)
     ft_region_close(region);
 }
 
-static void huge_pages_are_had_or_not(void **unused)
+TEST(huge_pages_are_had_or_not)
 {
     uint64_t size = 0;
     struct ft_region_config config = {.lanes = 1, .nfs = 1, .arena_size = &size, .huge = true};
@@ -177,7 +177,7 @@ static struct ft_region *with_state(uint64_t capacity, uint8_t value)
     return region;
 }
 
-static void the_digest_covers_what_is_used(void **unused)
+TEST(the_digest_covers_what_is_used)
 {
     struct ft_region *region = with_state(100000, 9);
     uint64_t all = ft_region_digest(region);
@@ -208,7 +208,7 @@ static void the_digest_covers_what_is_used(void **unused)
     ft_region_close(region);
 }
 
-static void wiping_leaves_nothing(void **unused)
+TEST(wiping_leaves_nothing)
 {
     struct ft_region *region = with_state(100000, 1), *fresh;
     uint64_t digest;
@@ -230,7 +230,7 @@ static void wiping_leaves_nothing(void **unused)
     ft_region_close(fresh);
 }
 
-static void edits_mark_their_lines(void **unused)
+TEST(edits_mark_their_lines)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
     uint8_t *p = ft_arena_alloc(ft_region_arena(region, 0, 1), 1000);
@@ -260,7 +260,7 @@ static void edits_mark_their_lines(void **unused)
 }
 
 /* A marked line needs no more only while marking is all that there is to do. */
-static void a_marked_line_is_still_copied(void **unused)
+TEST(a_marked_line_is_still_copied)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
     uint64_t *p = ft_arena_alloc(ft_region_arena(region, 0, 1), 1000), line = (256 << 10) / 64;
@@ -289,7 +289,7 @@ static void edit_two_lines(void *region)
     ft_edit_in_line(r, r->base + (256 << 10) + 60, 8);
 }
 
-static void an_edit_said_to_lie_in_one_line_does(void **unused)
+TEST(an_edit_said_to_lie_in_one_line_does)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
 
@@ -306,32 +306,11 @@ static void edit_outside(void *region)
     ft_edit(region, outside, 8);
 }
 
-static void an_edit_outside_is_a_broken_invariant(void **unused)
+TEST(an_edit_outside_is_a_broken_invariant)
 {
     struct ft_region *region = open_region(1, 0, 0, 0);
 
     atomic_fetch_or(&region->tracking, FT_TRACK_DIRTY);
     assert_dies(edit_outside, region, "outside the region");
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arenas_have_their_places),
-        cmocka_unit_test(the_shared_arena_has_a_default_size),
-        cmocka_unit_test(allocation_is_in_lines_until_full),
-        cmocka_unit_test(the_impossible_is_refused_by_name),
-        cmocka_unit_test(a_taken_address_is_refused_by_name),
-        cmocka_unit_test(large_regions_are_sparse),
-        cmocka_unit_test(huge_pages_are_had_or_not),
-        cmocka_unit_test(the_digest_covers_what_is_used),
-        cmocka_unit_test(wiping_leaves_nothing),
-        cmocka_unit_test(edits_mark_their_lines),
-        cmocka_unit_test(a_marked_line_is_still_copied),
-        cmocka_unit_test(an_edit_said_to_lie_in_one_line_does),
-        cmocka_unit_test(an_edit_outside_is_a_broken_invariant),
-    };
-
-    return cmocka_run_group_tests_name("region", tests, NULL, NULL);
 }

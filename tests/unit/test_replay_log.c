@@ -134,7 +134,7 @@ static int execute(const char *nf, char said[1024])
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-static void what_a_node_recorded_is_executed(void **state)
+TEST(what_a_node_recorded_is_executed)
 {
     char said[1024];
 
@@ -143,7 +143,7 @@ static void what_a_node_recorded_is_executed(void **state)
 }
 
 /* An NF would go where the recording says. */
-static void a_snapshot_with_another_constant_is_refused_by_name(void **state)
+TEST(a_snapshot_with_another_constant_is_refused_by_name)
 {
     char said[1024];
 
@@ -153,7 +153,7 @@ static void a_snapshot_with_another_constant_is_refused_by_name(void **state)
     assert_non_null(strstr(said, "kept"));
 }
 
-static void rows_that_are_no_json_are_told_and_fail(void **state)
+TEST(rows_that_are_no_json_are_told_and_fail)
 {
     char said[1024];
 
@@ -162,13 +162,4 @@ static void rows_that_are_no_json_are_told_and_fail(void **state)
     assert_non_null(strstr(said, "NF 'garbled' shows what is no JSON in lane 0"));
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_node_recorded_is_executed),
-        cmocka_unit_test(a_snapshot_with_another_constant_is_refused_by_name),
-        cmocka_unit_test(rows_that_are_no_json_are_told_and_fail),
-    };
-
-    return cmocka_run_group_tests_name("replay_log", tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

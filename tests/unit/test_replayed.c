@@ -65,7 +65,7 @@ static void taken_is_the_oldest(struct lg_replayed *replayed)
     forget_oldest();
 }
 
-static void replayed_outputs_agree_with_the_model(void **state)
+TEST(replayed_outputs_agree_with_the_model)
 {
     struct replayed_model m;
     struct lg_replayed replayed;
@@ -119,7 +119,7 @@ static void put_whole(struct lg_replayed *replayed, uint64_t number, const uint8
 }
 
 /* What was forgotten counts as suppressed only while the primary may not have released it. */
-static void forgotten_outputs_are_counted(void **state)
+TEST(forgotten_outputs_are_counted)
 {
     static const uint8_t frame[984];
     struct lg_replayed replayed;
@@ -143,7 +143,7 @@ static void forgotten_outputs_are_counted(void **state)
 }
 
 /* One output fills the ring; it is out, and the next needs its room. */
-static void an_output_that_was_taken_leaves_its_room(void **state)
+TEST(an_output_that_was_taken_leaves_its_room)
 {
     static const uint8_t frame[4000];
     struct lg_replayed replayed;
@@ -156,15 +156,4 @@ static void an_output_that_was_taken_leaves_its_room(void **state)
     assert_int_equal(lg_replayed_take(&replayed)->number, 2);
     assert_null(lg_replayed_take(&replayed));
     lg_replayed_free(&replayed);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replayed_outputs_agree_with_the_model),
-        cmocka_unit_test(forgotten_outputs_are_counted),
-        cmocka_unit_test(an_output_that_was_taken_leaves_its_room),
-    };
-
-    return cmocka_run_group_tests_name("replayed", tests, NULL, NULL);
 }

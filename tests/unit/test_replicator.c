@@ -20,7 +20,7 @@ static uint64_t ring_full(void)
     return atomic_load(&a->box->by_node.lane[0].count.ring_full);
 }
 
-static void a_first_snapshot_and_the_log_make_both_the_same(void **state)
+TEST_WITH(a_first_snapshot_and_the_log_make_both_the_same, twin_pair_setup, twin_pair_teardown)
 {
     struct rp_status s;
 
@@ -40,7 +40,7 @@ static void a_first_snapshot_and_the_log_make_both_the_same(void **state)
 
 /* Without a copy before the edit, the snapshot would hold what came after the cut, and replay adds it again.
  */
-static void edits_beside_a_snapshot_are_not_in_it(void **state)
+TEST_WITH(edits_beside_a_snapshot_are_not_in_it, twin_pair_setup, twin_pair_teardown)
 {
     const struct twin_options slow = {.resync_mbps = 1, .start_alone_ms = 1};
 
@@ -57,7 +57,7 @@ static void edits_beside_a_snapshot_are_not_in_it(void **state)
     twin_pair_end();
 }
 
-static void a_standby_that_was_killed_comes_back_and_is_brought_up_to_date(void **state)
+TEST_WITH(a_standby_that_was_killed_comes_back_and_is_brought_up_to_date, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t left;
 
@@ -77,7 +77,7 @@ static void a_standby_that_was_killed_comes_back_and_is_brought_up_to_date(void 
 }
 
 /* The taken-over state is that of one burst, at or after every burst that left, and life goes on from it. */
-static void the_standby_of_a_killed_primary_goes_on_from_all_that_left(void **state)
+TEST_WITH(the_standby_of_a_killed_primary_goes_on_from_all_that_left, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t from, out;
 
@@ -104,7 +104,7 @@ static void the_standby_of_a_killed_primary_goes_on_from_all_that_left(void **st
 }
 
 /* A standby that does not replay: credit stops the sender, the full ring stops the lane; then all arrives. */
-static void a_standby_that_does_not_replay_stops_its_primary_by_credit(void **state)
+TEST_WITH(a_standby_that_does_not_replay_stops_its_primary_by_credit, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t stuck, before, stored;
 
@@ -141,7 +141,7 @@ static void a_standby_that_does_not_replay_stops_its_primary_by_credit(void **st
     twin_pair_end();
 }
 
-static void resyncs_under_load_lose_nothing(void **state)
+TEST_WITH(resyncs_under_load_lose_nothing, twin_pair_setup, twin_pair_teardown)
 {
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
@@ -157,7 +157,7 @@ static void resyncs_under_load_lose_nothing(void **state)
 }
 
 /* Asked for, the reign passes without a gap: everything made is in the new primary's state. */
-static void a_planned_handover_loses_nothing(void **state)
+TEST_WITH(a_planned_handover_loses_nothing, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t from;
 
@@ -178,7 +178,7 @@ static void a_planned_handover_loses_nothing(void **state)
 
 /* The comparison itself: a change on one side past the edits is seen in the digests; in the one that a record
  * carries, too, and then a snapshot takes the place of what is wrong. */
-static void a_word_written_past_an_edit_shows_in_the_digest(void **state)
+TEST_WITH(a_word_written_past_an_edit_shows_in_the_digest, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t region_a, region_b, state_a;
 
@@ -317,11 +317,6 @@ static void without_it_nothing_is_compared(void **state)
     twin_pair_end();
 }
 
-#define EACH(test, of)                                                                                       \
-    {                                                                                                        \
-#test " (" #of ")", test, twin_pair_of, twin_pair_teardown, (void *)(uintptr_t)&streams[of]          \
-    }
-
 /* The options stay the test's. */
 static int twin_pair_of(void **state)
 {
@@ -332,29 +327,16 @@ static int twin_pair_of(void **state)
     return error;
 }
 
-int main(void)
-{
-#define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, twin_pair_setup, twin_pair_teardown)
-    const struct CMUnitTest tests[] = {
-        WITH_WORLD(a_first_snapshot_and_the_log_make_both_the_same),
-        WITH_WORLD(edits_beside_a_snapshot_are_not_in_it),
-        WITH_WORLD(a_standby_that_was_killed_comes_back_and_is_brought_up_to_date),
-        WITH_WORLD(the_standby_of_a_killed_primary_goes_on_from_all_that_left),
-        WITH_WORLD(a_standby_that_does_not_replay_stops_its_primary_by_credit),
-        WITH_WORLD(resyncs_under_load_lose_nothing),
-        WITH_WORLD(a_planned_handover_loses_nothing),
-        WITH_WORLD(a_word_written_past_an_edit_shows_in_the_digest),
-        EACH(equal_states_are_found_equal, 0),
-        EACH(equal_states_are_found_equal, 1),
-        EACH(equal_states_are_found_equal, 2),
-        EACH(equal_states_are_found_equal, 3),
-        EACH(a_flipped_bit_is_found_and_healed, 0),
-        EACH(a_flipped_bit_is_found_and_healed, 1),
-        EACH(a_flipped_bit_is_found_and_healed, 2),
-        EACH(a_flipped_bit_is_found_and_healed, 3),
-        EACH(a_takeover_does_not_compare, 0),
-        EACH(without_it_nothing_is_compared, 0),
-    };
-
-    return cmocka_run_group_tests_name("replicator", tests, NULL, NULL);
-}
+#define EACH(test, of)                                                                                       \
+    TEST_LIST(test##_##of, #test " (" #of ")", test, twin_pair_of, twin_pair_teardown,                       \
+              (void *)(uintptr_t)&streams[of])
+EACH(equal_states_are_found_equal, 0)
+EACH(equal_states_are_found_equal, 1)
+EACH(equal_states_are_found_equal, 2)
+EACH(equal_states_are_found_equal, 3)
+EACH(a_flipped_bit_is_found_and_healed, 0)
+EACH(a_flipped_bit_is_found_and_healed, 1)
+EACH(a_flipped_bit_is_found_and_healed, 2)
+EACH(a_flipped_bit_is_found_and_healed, 3)
+EACH(a_takeover_does_not_compare, 0)
+EACH(without_it_nothing_is_compared, 0)

@@ -91,7 +91,7 @@ static void resync_stalled(void)
     twin_pair_protected(a, b);
 }
 
-static void a_stream_of_deltas_makes_both_the_same(void **state)
+TEST_WITH(a_stream_of_deltas_makes_both_the_same, twin_pair_setup, twin_pair_teardown)
 {
     struct rp_status s;
 
@@ -118,7 +118,7 @@ static void a_stream_of_deltas_makes_both_the_same(void **state)
  * Lane 1 is fed nothing, so its deltas are of no burst: they go all the same, take no credit for good, and
  * are not taken for what a snapshot had.
  */
-static void deltas_of_no_burst_go_and_take_no_credit_for_good(void **state)
+TEST_WITH(deltas_of_no_burst_go_and_take_no_credit_for_good, twin_pair_setup, twin_pair_teardown)
 {
     /* Without outputs no delta of some hundred bursts is too large, even if lane 1 is late and cuts wait. */
     const struct twin_options two = {.every = 10, .lanes = 2, .suppress = true};
@@ -142,7 +142,7 @@ static void deltas_of_no_burst_go_and_take_no_credit_for_good(void **state)
 }
 
 /* It replays nothing before it takes over, and then exactly what no checkpoint covers. */
-static void a_warm_standby_replays_only_what_no_checkpoint_covers(void **state)
+TEST_WITH(a_warm_standby_replays_only_what_no_checkpoint_covers, twin_pair_setup, twin_pair_teardown)
 {
     const struct twin_options warm = {.warm = true, .checkpoint = 200};
     uint64_t from, seq;
@@ -171,7 +171,8 @@ static void a_warm_standby_replays_only_what_no_checkpoint_covers(void **state)
 }
 
 /* A warm standby without any checkpoint is READY, though it has replayed nothing. */
-static void a_warm_standby_without_a_checkpoint_replays_all_when_it_takes_over(void **state)
+TEST_WITH(a_warm_standby_without_a_checkpoint_replays_all_when_it_takes_over, twin_pair_setup,
+          twin_pair_teardown)
 {
     const struct twin_options warm = {.warm = true};
     const uint64_t few = 75; /* no more than may be left uncovered */
@@ -225,7 +226,8 @@ static uint64_t half_a_delta(void)
 }
 
 /* The first chunks of a delta have come when the primary dies: the cut before it is what counts. */
-static void a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before(void **state)
+TEST_WITH(a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before, twin_pair_setup,
+          twin_pair_teardown)
 {
     uint64_t cut;
 
@@ -242,7 +244,7 @@ static void a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before(void
 }
 
 /* Half a delta is there when the standby dies; the new one gets a snapshot, and a stream of its own. */
-static void half_a_delta_is_lost_with_the_standby(void **state)
+TEST_WITH(half_a_delta_is_lost_with_the_standby, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t cut;
 
@@ -258,7 +260,7 @@ static void half_a_delta_is_lost_with_the_standby(void **state)
 }
 
 /* The same while both live: the standby has to forget what it has of a delta. */
-static void a_new_snapshot_makes_half_a_delta_void(void **state)
+TEST_WITH(a_new_snapshot_makes_half_a_delta_void, twin_pair_setup, twin_pair_teardown)
 {
     uint64_t cut;
 
@@ -270,7 +272,7 @@ static void a_new_snapshot_makes_half_a_delta_void(void **state)
 }
 
 /* Chunks that credit kept in the ring are of the stream before the snapshot, by their place. */
-static void chunks_left_in_the_ring_do_not_follow_a_new_snapshot(void **state)
+TEST_WITH(chunks_left_in_the_ring_do_not_follow_a_new_snapshot, twin_pair_setup, twin_pair_teardown)
 {
     twin_pair_start(&deltas);
     twin_stall(b);
@@ -283,7 +285,7 @@ static void chunks_left_in_the_ring_do_not_follow_a_new_snapshot(void **state)
     end_unrefused();
 }
 
-static void resyncs_between_deltas_lose_nothing(void **state)
+TEST_WITH(resyncs_between_deltas_lose_nothing, twin_pair_setup, twin_pair_teardown)
 {
     atomic_store(&a->box->pause_us, THROTTLED);
     twin_target(a, FOREVER);
@@ -296,7 +298,7 @@ static void resyncs_between_deltas_lose_nothing(void **state)
 }
 
 /* A delta that is too large for the standby's room: a snapshot takes its place, says so, and is counted. */
-static void a_delta_that_is_too_large_begins_a_snapshot(void **state)
+TEST_WITH(a_delta_that_is_too_large_begins_a_snapshot, twin_pair_setup, twin_pair_teardown)
 {
     const struct twin_options rare = {.every = 4000, .suppress = true};
     struct rp_status s;
@@ -316,7 +318,7 @@ static void a_delta_that_is_too_large_begins_a_snapshot(void **state)
     end_unrefused();
 }
 
-static void a_handover_between_deltas_loses_nothing(void **state)
+TEST_WITH(a_handover_between_deltas_loses_nothing, twin_pair_setup, twin_pair_teardown)
 {
     twin_target(a, 1000);
     twin_pair_start(&deltas);
@@ -331,32 +333,11 @@ static void a_handover_between_deltas_loses_nothing(void **state)
 }
 
 /* Nodes that differ in what a standby is refuse each other by name. */
-static void a_warm_and_a_hot_node_refuse_each_other(void **state)
+TEST_WITH(a_warm_and_a_hot_node_refuse_each_other, twin_pair_setup, twin_pair_teardown)
 {
     twin_start(a, &(struct twin_options){.warm = true});
     twin_start(b, NULL);
     TWIN_UNTIL(a, strstr(twin_status(a).core.why, "standby: "));
     twin_await(b, FT_JOINING);
     end_unrefused();
-}
-
-int main(void)
-{
-#define WITH_WORLD(f) cmocka_unit_test_setup_teardown(f, twin_pair_setup, twin_pair_teardown)
-    const struct CMUnitTest tests[] = {
-        WITH_WORLD(a_stream_of_deltas_makes_both_the_same),
-        WITH_WORLD(deltas_of_no_burst_go_and_take_no_credit_for_good),
-        WITH_WORLD(a_warm_standby_replays_only_what_no_checkpoint_covers),
-        WITH_WORLD(a_warm_standby_without_a_checkpoint_replays_all_when_it_takes_over),
-        WITH_WORLD(a_takeover_in_the_middle_of_a_delta_goes_on_from_the_cut_before),
-        WITH_WORLD(half_a_delta_is_lost_with_the_standby),
-        WITH_WORLD(a_new_snapshot_makes_half_a_delta_void),
-        WITH_WORLD(chunks_left_in_the_ring_do_not_follow_a_new_snapshot),
-        WITH_WORLD(resyncs_between_deltas_lose_nothing),
-        WITH_WORLD(a_delta_that_is_too_large_begins_a_snapshot),
-        WITH_WORLD(a_handover_between_deltas_loses_nothing),
-        WITH_WORLD(a_warm_and_a_hot_node_refuse_each_other),
-    };
-
-    return cmocka_run_group_tests_name("replicator_delta", tests, NULL, NULL);
 }

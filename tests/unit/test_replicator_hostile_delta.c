@@ -56,7 +56,7 @@ static void plain_chunk(uint64_t cut, uint64_t from, uint64_t burst, uint32_t nu
 }
 
 /* The good one, in two chunks, whose lines must not show before the second has come. */
-static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
+TEST_WITH(lines_of_a_delta_show_when_its_last_chunk_has_come, peer_setup, peer_teardown)
 {
     uint64_t before;
 
@@ -88,7 +88,7 @@ static void lines_of_a_delta_show_when_its_last_chunk_has_come(void **state)
 }
 
 /* A log segment, which a warm standby acknowledges and leaves alone; then its checkpoint. */
-static void a_checkpoint_takes_the_place_of_records_that_were_acknowledged(void **state)
+TEST_WITH(a_checkpoint_takes_the_place_of_records_that_were_acknowledged, peer_setup, peer_teardown)
 {
     peer_start_standby(true);
     peer_synchronise(true);
@@ -109,7 +109,7 @@ static void a_checkpoint_takes_the_place_of_records_that_were_acknowledged(void 
     twin_end(b);
 }
 
-static void deltas_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
+TEST_WITH(deltas_that_lie_are_refused_and_nothing_of_them_is_kept, peer_setup, peer_teardown)
 {
     peer.deltas = true;
     peer_start_standby(false);
@@ -199,7 +199,7 @@ static void bend_outputs(void)
     chunk->outputs++;
 }
 
-static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
+TEST_WITH(chunks_that_do_not_fit_their_delta_are_refused, peer_setup, peer_teardown)
 {
     peer.deltas = true;
     peer_start_standby(false);
@@ -239,7 +239,7 @@ static void chunks_that_do_not_fit_their_delta_are_refused(void **state)
     twin_end(b);
 }
 
-static void lines_and_outputs_out_of_place_are_refused(void **state)
+TEST_WITH(lines_and_outputs_out_of_place_are_refused, peer_setup, peer_teardown)
 {
     peer.deltas = true;
     peer_start_standby(false);
@@ -286,7 +286,7 @@ static void lines_and_outputs_out_of_place_are_refused(void **state)
 }
 
 /* Chunks of a delta that never ends use up the room that was promised, and no more. */
-static void more_chunks_than_credit_allows_are_refused(void **state)
+TEST_WITH(more_chunks_than_credit_allows_are_refused, peer_setup, peer_teardown)
 {
     uint32_t number = 0;
 
@@ -310,8 +310,6 @@ static void more_chunks_than_credit_allows_are_refused(void **state)
     PEER_UNTIL(peer.last[FT_MSG_ACK].burst[0] == 5 && twin_executed(b) == 5);
     twin_end(b);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, peer_setup, peer_teardown)
 
 /*
  * A real standby whose primary is the test (peer.h): snapshots and deltas of good form whose content no
@@ -352,7 +350,7 @@ static void say_lane(size_t at, uint64_t value)
     peer_say_content(FT_MSG_SNAPSHOT);
 }
 
-static void a_snapshot_whose_content_lies_is_refused_and_the_next_is_taken(void **state)
+TEST_WITH(a_snapshot_whose_content_lies_is_refused_and_the_next_is_taken, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer_synchronise(false);
@@ -395,7 +393,7 @@ static void say_delta(bool zero)
     peer.content_len = (uint32_t)n;
 }
 
-static void a_delta_changes_no_constant(void **state)
+TEST_WITH(a_delta_changes_no_constant, peer_setup, peer_teardown)
 {
     peer.deltas = true;
     peer_start_standby(false);
@@ -407,30 +405,11 @@ static void a_delta_changes_no_constant(void **state)
     twin_end(b);
 }
 
-static void a_pair_that_is_protected_by_the_log_takes_no_delta(void **state)
+TEST_WITH(a_pair_that_is_protected_by_the_log_takes_no_delta, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer_synchronise(true);
     say_delta(true);
     peer_is_refused(FT_MSG_DELTA, "delta: this pair is protected by the log alone, and takes none");
     twin_end(b);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(lines_of_a_delta_show_when_its_last_chunk_has_come),
-        TEST(a_checkpoint_takes_the_place_of_records_that_were_acknowledged),
-        TEST(deltas_that_lie_are_refused_and_nothing_of_them_is_kept),
-        TEST(chunks_that_do_not_fit_their_delta_are_refused),
-        TEST(lines_and_outputs_out_of_place_are_refused),
-        TEST(more_chunks_than_credit_allows_are_refused),
-        cmocka_unit_test_setup_teardown(a_snapshot_whose_content_lies_is_refused_and_the_next_is_taken,
-                                        peer_setup, peer_teardown),
-        cmocka_unit_test_setup_teardown(a_delta_changes_no_constant, peer_setup, peer_teardown),
-        cmocka_unit_test_setup_teardown(a_pair_that_is_protected_by_the_log_takes_no_delta, peer_setup,
-                                        peer_teardown),
-    };
-
-    return cmocka_run_group_tests_name("replicator, hostile delta", tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 
 static struct twin *const b = &peer_twin[1];
 
-static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
+TEST_WITH(snapshots_that_lie_are_refused_and_nothing_of_them_is_kept, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer_synchronise(false);
@@ -53,7 +53,7 @@ static void snapshots_that_lie_are_refused_and_nothing_of_them_is_kept(void **st
     twin_end(b);
 }
 
-static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
+TEST_WITH(logs_that_lie_are_refused_and_nothing_of_them_is_kept, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer_synchronise(true);
@@ -91,7 +91,7 @@ static void logs_that_lie_are_refused_and_nothing_of_them_is_kept(void **state)
     twin_end(b);
 }
 
-static void a_dependency_on_a_lane_that_is_not_there_is_refused(void **state)
+TEST_WITH(a_dependency_on_a_lane_that_is_not_there_is_refused, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer_synchronise(true);
@@ -110,7 +110,7 @@ static void a_dependency_on_a_lane_that_is_not_there_is_refused(void **state)
 }
 
 /* More than any credit allowed: refused, and nothing has grown. */
-static void more_records_than_credit_allows_are_refused(void **state)
+TEST_WITH(more_records_than_credit_allows_are_refused, peer_setup, peer_teardown)
 {
     uint64_t burst = 1, most = TWIN_PENDING + 2 * FT_RECORD_MAX;
 
@@ -141,7 +141,7 @@ static void more_records_than_credit_allows_are_refused(void **state)
 }
 
 /* What is right in itself but not now is passed over, not refused. */
-static void what_is_right_but_not_now_is_passed_over(void **state)
+TEST_WITH(what_is_right_but_not_now_is_passed_over, peer_setup, peer_teardown)
 {
     struct ft_message m;
     uint64_t before;
@@ -177,7 +177,7 @@ static void what_is_right_but_not_now_is_passed_over(void **state)
  * that has dropped its state. The takeover that they cause has them. No lane replays before it is told to go
  * live, so nothing else can bring them in.
  */
-static void records_of_a_primary_that_just_dropped_its_state_are_taken_over(void **state)
+TEST_WITH(records_of_a_primary_that_just_dropped_its_state_are_taken_over, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer_synchronise(true);
@@ -200,7 +200,7 @@ static void records_of_a_primary_that_just_dropped_its_state_are_taken_over(void
 }
 
 /* A snapshot that the core does not begin does not touch the log that is coming in. */
-static void a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone(void **state)
+TEST_WITH(a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone, peer_setup, peer_teardown)
 {
     struct ft_message m;
 
@@ -223,7 +223,7 @@ static void a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone(void **
 }
 
 /* What is claimed in a head is bounded, and what is told in words can be shown. */
-static void what_a_head_claims_is_bounded(void **state)
+TEST_WITH(what_a_head_claims_is_bounded, peer_setup, peer_teardown)
 {
     struct ft_message m;
 
@@ -253,7 +253,7 @@ static void what_a_head_claims_is_bounded(void **state)
     twin_end(b);
 }
 
-static void a_message_before_the_hello_ends_the_connection(void **state)
+TEST_WITH(a_message_before_the_hello_ends_the_connection, peer_setup, peer_teardown)
 {
     peer_start_standby(false);
     peer.state = FT_SOLO;
@@ -263,8 +263,6 @@ static void a_message_before_the_hello_ends_the_connection(void **state)
     peer_synchronise(true);
     twin_end(b);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, peer_setup, peer_teardown)
 
 /* A real primary whose standby is the test (peer.h): one that cannot be read, or falls silent, and a
  * hello that somebody says again. */
@@ -301,7 +299,7 @@ int fsync(int fd)
 
 /* A first start waits until its view is on the disk. When that takes longer than detect_ms a standby that
  * goes on answering gets its snapshot all the same. */
-static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
+TEST_WITH(a_primary_whose_disk_is_slow_gets_its_standby, peer_setup, peer_teardown)
 {
     uint64_t began = ft_now();
 
@@ -317,7 +315,7 @@ static void a_primary_whose_disk_is_slow_gets_its_standby(void **state)
 }
 
 /* A primary that cannot read its standby holds, says so, and does not close: that would look like death. */
-static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void **state)
+TEST_WITH(a_primary_that_cannot_read_its_standby_holds_and_does_not_close, peer_setup, peer_teardown)
 {
     static const uint8_t garbage[64] = "this is no frame, and its length is absurd";
     struct pollfd p;
@@ -352,7 +350,7 @@ static void a_primary_that_cannot_read_its_standby_holds_and_does_not_close(void
 }
 
 /* If the standby never answers, its right ends by itself, and the primary goes on alone. */
-static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **state)
+TEST_WITH(a_standby_that_never_answers_lets_the_primary_go_on_in_time, peer_setup, peer_teardown)
 {
     uint64_t began;
 
@@ -370,7 +368,7 @@ static void a_standby_that_never_answers_lets_the_primary_go_on_in_time(void **s
 }
 
 /* An old hello of ours from our address, beside our connection and alone. */
-static void an_old_hello_said_again_changes_nothing(void **state)
+TEST_WITH(an_old_hello_said_again_changes_nothing, peer_setup, peer_teardown)
 {
     struct ft_message heartbeat;
     int true_one;
@@ -412,25 +410,4 @@ static void an_old_hello_said_again_changes_nothing(void **state)
     TWIN_UNTIL(a, twin_status(a).link.connects == 2);
     close(true_one);
     twin_end(a);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(snapshots_that_lie_are_refused_and_nothing_of_them_is_kept),
-        TEST(logs_that_lie_are_refused_and_nothing_of_them_is_kept),
-        TEST(a_dependency_on_a_lane_that_is_not_there_is_refused),
-        TEST(more_records_than_credit_allows_are_refused),
-        TEST(what_is_right_but_not_now_is_passed_over),
-        TEST(records_of_a_primary_that_just_dropped_its_state_are_taken_over),
-        TEST(a_snapshot_that_the_core_does_not_begin_leaves_the_log_alone),
-        TEST(what_a_head_claims_is_bounded),
-        TEST(a_message_before_the_hello_ends_the_connection),
-        TEST(a_primary_whose_disk_is_slow_gets_its_standby),
-        TEST(a_primary_that_cannot_read_its_standby_holds_and_does_not_close),
-        TEST(a_standby_that_never_answers_lets_the_primary_go_on_in_time),
-        TEST(an_old_hello_said_again_changes_nothing),
-    };
-
-    return cmocka_run_group_tests_name("replicator, hostile log", tests, NULL, NULL);
 }

@@ -52,7 +52,7 @@ static void say_death(void)
     say(bytes, ft_datagram_encode(&(struct ft_datagram){.kind = FT_DEATH_NOTICE}, &dead, bytes));
 }
 
-static void a_crash_notice_is_heard_before_the_takeover(void **state)
+TEST_WITH(a_crash_notice_is_heard_before_the_takeover, peer_setup, peer_teardown)
 {
     make_ready();
     for (unsigned i = 0; i < 7; i++) {
@@ -65,7 +65,7 @@ static void a_crash_notice_is_heard_before_the_takeover(void **state)
 }
 
 /* The first of several is lost, and the death notice behind it is not. */
-static void a_crash_notice_is_heard_behind_the_takeover(void **state)
+TEST_WITH(a_crash_notice_is_heard_behind_the_takeover, peer_setup, peer_teardown)
 {
     make_ready();
     say_death();
@@ -96,7 +96,7 @@ static void say_alive(uint32_t number)
 
 /* What a primary drops while it lives is heard in its order: an older notice, which anybody may have
  * recorded, says nothing. */
-static void an_older_notice_of_who_lives_is_not_heard(void **state)
+TEST_WITH(an_older_notice_of_who_lives_is_not_heard, peer_setup, peer_teardown)
 {
     make_ready();
     say_alive(1);
@@ -112,16 +112,4 @@ static void an_older_notice_of_who_lives_is_not_heard(void **state)
     TWIN_UNTIL(b, twin_state(b) == FT_SOLO && twin_is_live(b));
     assert_int_equal(atomic_load(&b->box->by_node.heard_of_primary), 3);
     twin_end(b);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(an_older_notice_of_who_lives_is_not_heard, peer_setup, peer_teardown),
-        cmocka_unit_test_setup_teardown(a_crash_notice_is_heard_before_the_takeover, peer_setup,
-                                        peer_teardown),
-        cmocka_unit_test_setup_teardown(a_crash_notice_is_heard_behind_the_takeover, peer_setup,
-                                        peer_teardown),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,7 +36,15 @@ static void comes_by_port(uint64_t burst)
     FT_REPORT_SET(&b->box->by_node.lane[0], port_stored, burst);
 }
 
-static void accesses_go_on_behind_a_stretch_by_the_port_that_has_none(void **state)
+static int setup(void **state)
+{
+    int error = peer_setup(state);
+
+    peer.port = true;
+    return error;
+}
+
+TEST_WITH(accesses_go_on_behind_a_stretch_by_the_port_that_has_none, setup, peer_teardown)
 {
     begin();
     add_record(1, 1, 3); /* accesses 1 to 3 */
@@ -53,7 +61,7 @@ static void accesses_go_on_behind_a_stretch_by_the_port_that_has_none(void **sta
     twin_end(b);
 }
 
-static void accesses_go_on_behind_a_stretch_by_the_port_that_has_some(void **state)
+TEST_WITH(accesses_go_on_behind_a_stretch_by_the_port_that_has_some, setup, peer_teardown)
 {
     begin();
     comes_by_port(3);
@@ -67,23 +75,4 @@ static void accesses_go_on_behind_a_stretch_by_the_port_that_has_some(void **sta
     TWIN_UNTIL(b, twin_status(b).refused == 1);
     assert_string_equal(twin_status(b).last_refused, "log: burst 6 of lane 0: out of order");
     twin_end(b);
-}
-
-static int setup(void **state)
-{
-    int error = peer_setup(state);
-
-    peer.port = true;
-    return error;
-}
-
-int main(void)
-{
-#define WITH_PEER(f) cmocka_unit_test_setup_teardown(f, setup, peer_teardown)
-    const struct CMUnitTest tests[] = {
-        WITH_PEER(accesses_go_on_behind_a_stretch_by_the_port_that_has_none),
-        WITH_PEER(accesses_go_on_behind_a_stretch_by_the_port_that_has_some),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -87,7 +87,7 @@ static json_t *read_report(void)
     return report;
 }
 
-static void whatever_is_text_stays_text(void **state)
+TEST_WITH(whatever_is_text_stays_text, make_place, clear_place)
 {
     static const struct nd_column columns[] = {ND_TEXT_COLUMN(HOSTILE, "key", 0, 5), {.title = NULL}};
     const char *text = HOSTILE;
@@ -124,7 +124,7 @@ static void whatever_is_text_stays_text(void **state)
 }
 
 /* Nothing that the report holds becomes markup either: the script knows no way to do that. */
-static void nothing_is_loaded_and_nothing_becomes_markup(void **state)
+TEST_WITH(nothing_is_loaded_and_nothing_becomes_markup, make_place, clear_place)
 {
     static const char *const ways[] = {"url(",      "https:",         "src=",           "href=", "innerHTML",
                                        "outerHTML", "insertAdjacent", "document.write", "eval(", "Function(",
@@ -137,7 +137,7 @@ static void nothing_is_loaded_and_nothing_becomes_markup(void **state)
         assert_null(strstr(bytes, ways[i]));
 }
 
-static void it_is_there_whole_or_not_at_all(void **state)
+TEST_WITH(it_is_there_whole_or_not_at_all, make_place, clear_place)
 {
     struct nd_report report;
     struct stat st;
@@ -157,7 +157,7 @@ static void it_is_there_whole_or_not_at_all(void **state)
     assert_int_equal(st.st_mode & 0777, 0640);
 }
 
-static void a_report_replaces_a_report_and_nothing_else(void **state)
+TEST_WITH(a_report_replaces_a_report_and_nothing_else, make_place, clear_place)
 {
     struct nd_report report;
 
@@ -179,7 +179,7 @@ static void a_report_replaces_a_report_and_nothing_else(void **state)
     assert_int_equal(count_files(), 1);
 }
 
-static void a_report_that_cannot_be_written_leaves_nothing(void **state)
+TEST_WITH(a_report_that_cannot_be_written_leaves_nothing, make_place, clear_place)
 {
     struct nd_report report;
     FILE *full = fopen("/dev/full", "w"), *out;
@@ -223,7 +223,7 @@ static json_t *report(void)
 }
 
 /* What sessions dropped for no NF was counted by nobody else. */
-static void conflicts_of_sessions_are_counted_by_their_drops(void **state)
+TEST(conflicts_of_sessions_are_counted_by_their_drops)
 {
     static const struct nd_replay_options options = {.input = "x.pcap", .common.json = true};
     static struct nd_config config;
@@ -257,7 +257,7 @@ static uint64_t resident(void)
 }
 
 /* A burst of a chain of two NFs: four numbers, whatever the most is that a chain may have. */
-static void a_burst_takes_as_much_as_its_chain_has_nfs(void **state)
+TEST(a_burst_takes_as_much_as_its_chain_has_nfs)
 {
     uint64_t of[FT_AUDIT_SUMS] = {1}, before;
     const uint64_t bursts = 100000, noted = bursts * 4 * sizeof(uint64_t);
@@ -272,7 +272,7 @@ static void a_burst_takes_as_much_as_its_chain_has_nfs(void **state)
 }
 
 /* Three quarters of the machine's memory: the kernel would give it, and take back something else. */
-static void what_takes_most_of_the_memory_is_refused_with_what_helps(void **state)
+TEST(what_takes_most_of_the_memory_is_refused_with_what_helps)
 {
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t each =
@@ -288,7 +288,7 @@ static void what_takes_most_of_the_memory_is_refused_with_what_helps(void **stat
 }
 
 /* Whoever executes a burst edits what is the lane's own; NFs come first, then what lanes share. */
-static void the_first_nf_that_differs_is_told(void **state)
+TEST(the_first_nf_that_differs_is_told)
 {
     uint64_t noted[FT_AUDIT_SUMS] = {10, 11, 12, [FT_NFS_MAX] = 13}, again[FT_AUDIT_SUMS];
     struct ft_fault fault;
@@ -312,23 +312,4 @@ static void the_first_nf_that_differs_is_told(void **state)
     again[2]++;
     assert_true(nd_sums_differ(&sums, false, 1, 7, again, &nf));
     assert_int_equal(nf, 2);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(whatever_is_text_stays_text, make_place, clear_place),
-        cmocka_unit_test_setup_teardown(nothing_is_loaded_and_nothing_becomes_markup, make_place,
-                                        clear_place),
-        cmocka_unit_test_setup_teardown(it_is_there_whole_or_not_at_all, make_place, clear_place),
-        cmocka_unit_test_setup_teardown(a_report_replaces_a_report_and_nothing_else, make_place, clear_place),
-        cmocka_unit_test_setup_teardown(a_report_that_cannot_be_written_leaves_nothing, make_place,
-                                        clear_place),
-        cmocka_unit_test(conflicts_of_sessions_are_counted_by_their_drops),
-        cmocka_unit_test(a_burst_takes_as_much_as_its_chain_has_nfs),
-        cmocka_unit_test(what_takes_most_of_the_memory_is_refused_with_what_helps),
-        cmocka_unit_test(the_first_nf_that_differs_is_told),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

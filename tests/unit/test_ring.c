@@ -26,7 +26,7 @@ static uint64_t there(struct ft_ring *ring)
     return size;
 }
 
-static void a_rings_capacity_is_rounded_up(void **unused)
+TEST(a_rings_capacity_is_rounded_up)
 {
     struct ft_ring ring;
 
@@ -41,7 +41,7 @@ static void a_rings_capacity_is_rounded_up(void **unused)
     ft_ring_free(&ring);
 }
 
-static void a_full_ring_takes_nothing_and_an_empty_one_has_nothing(void **unused)
+TEST(a_full_ring_takes_nothing_and_an_empty_one_has_nothing)
 {
     struct ft_ring ring;
 
@@ -64,7 +64,7 @@ static void a_full_ring_takes_nothing_and_an_empty_one_has_nothing(void **unused
     ft_ring_free(&ring);
 }
 
-static void sizes_are_rounded_to_8(void **unused)
+TEST(sizes_are_rounded_to_8)
 {
     struct ft_ring ring;
 
@@ -83,7 +83,7 @@ static void sizes_are_rounded_to_8(void **unused)
     ft_ring_free(&ring);
 }
 
-static void a_record_is_never_split(void **unused)
+TEST(a_record_is_never_split)
 {
     struct ft_ring ring;
     const uint8_t *p;
@@ -105,7 +105,7 @@ static void a_record_is_never_split(void **unused)
 }
 
 /* What was read stays where it is until it is consumed, however much is written behind it. */
-static void read_bytes_stay_until_consumed(void **unused)
+TEST(read_bytes_stay_until_consumed)
 {
     struct ft_ring ring;
     const uint8_t *first, *second;
@@ -144,7 +144,7 @@ static void advance_unseen(void *ring)
     ft_ring_advance(ring, 24);
 }
 
-static void misuse_is_a_broken_invariant(void **unused)
+TEST(misuse_is_a_broken_invariant)
 {
     struct ft_ring ring;
 
@@ -205,7 +205,7 @@ static void check_item(const struct item *item, uint32_t number)
 }
 
 /* The reader runs ahead of what it consumes and looks a second time before it does. */
-static void all_arrives_whole_and_in_order(void **unused)
+TEST(all_arrives_whole_and_in_order)
 {
     const struct item *kept = NULL;
     uint32_t number = 0, replayed_number = 0;
@@ -236,19 +236,4 @@ static void all_arrives_whole_and_in_order(void **unused)
     pthread_join(thread, NULL);
     assert_int_equal(there(&ring), 0);
     ft_ring_free(&ring);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_rings_capacity_is_rounded_up),
-        cmocka_unit_test(a_full_ring_takes_nothing_and_an_empty_one_has_nothing),
-        cmocka_unit_test(sizes_are_rounded_to_8),
-        cmocka_unit_test(a_record_is_never_split),
-        cmocka_unit_test(read_bytes_stay_until_consumed),
-        cmocka_unit_test(misuse_is_a_broken_invariant),
-        cmocka_unit_test(all_arrives_whole_and_in_order),
-    };
-
-    return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
 }

@@ -24,7 +24,7 @@
 
 #define WAIT_S 20
 
-#define RUNNER_TEST(name) cmocka_unit_test_setup_teardown(name, runner_begin, runner_end)
+#define RUNNER_TEST(name) TEST_WITH(name, runner_begin, runner_end)
 
 static char runner_dir[64];
 
@@ -119,7 +119,7 @@ static void found(unsigned index, bool failed, const char *why)
 
 /* ---- scripts ------------------------------------------------------------------------------------- */
 
-static void a_script_is_judged_by_its_exit_and_by_its_time(void **state)
+RUNNER_TEST(a_script_is_judged_by_its_exit_and_by_its_time)
 {
     char flag[ND_PATH_MAX], text[256];
     int fd;
@@ -143,7 +143,7 @@ static void a_script_is_judged_by_its_exit_and_by_its_time(void **state)
 }
 
 /* It may have been root's own when the node began. */
-static void a_script_that_others_may_write_to_is_not_run(void **state)
+RUNNER_TEST(a_script_that_others_may_write_to_is_not_run)
 {
     char ran[ND_PATH_MAX], text[ND_PATH_MAX + 16];
     struct nd_runner *none;
@@ -166,7 +166,7 @@ static void a_script_that_others_may_write_to_is_not_run(void **state)
 }
 
 /* Each run takes a lock that ends with it, and says in a file when another one has it. */
-static void no_script_runs_twice_at_once_though_it_is_late_each_time(void **state)
+RUNNER_TEST(no_script_runs_twice_at_once_though_it_is_late_each_time)
 {
     char text[1000], lock[ND_PATH_MAX], ran[ND_PATH_MAX], twice[ND_PATH_MAX];
     struct stat is = {.st_size = 0};
@@ -180,7 +180,7 @@ static void no_script_runs_twice_at_once_though_it_is_late_each_time(void **stat
     assert_int_equal(access(twice, F_OK), -1);
 }
 
-static void what_a_script_has_started_ends_with_it(void **state)
+RUNNER_TEST(what_a_script_has_started_ends_with_it)
 {
     char text[1000], pid[ND_PATH_MAX], line[64];
     FILE *f;
@@ -200,7 +200,7 @@ static void what_a_script_has_started_ends_with_it(void **state)
     help_sleep_ms(5);
 }
 
-static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
+RUNNER_TEST(a_script_has_no_capability_and_none_of_the_nodes_files)
 {
     char text[1400], log[ND_PATH_MAX], line[128];
     int held = open("/dev/null", O_RDONLY), low = dup2(held, 5); /* not closed on exec, as libraries do */
@@ -233,7 +233,7 @@ static void a_script_has_no_capability_and_none_of_the_nodes_files(void **state)
 
 /* ---- its end ------------------------------------------------------------------------------------- */
 
-static void a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost(void **state)
+RUNNER_TEST(a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost)
 {
     runner_node.hook[0] =
         (struct nd_hook){.kind = ND_HOOK_FIFO, .path = "/nowhere/fifo", .events = UINT64_MAX};
@@ -246,7 +246,7 @@ static void a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost(void
     assert_int_equal(runner_counts(0).lost, 1);
 }
 
-static void a_runner_that_stands_holds_up_nothing(void **state)
+RUNNER_TEST(a_runner_that_stands_holds_up_nothing)
 {
     uint64_t began;
 
@@ -279,7 +279,7 @@ static void hook(enum nd_hook_kind kind, const char *name)
 
 /* ---- hooks --------------------------------------------------------------------------------------- */
 
-static void a_command_gets_each_event_on_its_input_in_order(void **state)
+RUNNER_TEST(a_command_gets_each_event_on_its_input_in_order)
 {
     char text[ND_PATH_MAX + 16], log[ND_PATH_MAX], line[64], expected[64];
     FILE *f;
@@ -361,7 +361,7 @@ static void read_rest(int fd, unsigned last)
     assert_int_equal(runner_counts(0).lost, lost);
 }
 
-static void a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told(void **state)
+RUNNER_TEST(a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told)
 {
     char path[ND_PATH_MAX];
     unsigned n;
@@ -379,7 +379,7 @@ static void a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told(void **s
     close(fd);
 }
 
-static void a_regular_file_in_the_place_of_a_fifo_is_not_written_to(void **state)
+RUNNER_TEST(a_regular_file_in_the_place_of_a_fifo_is_not_written_to)
 {
     char path[ND_PATH_MAX];
     struct stat is;
@@ -408,7 +408,7 @@ static int listen_at(const char *path, int type)
     return fd;
 }
 
-static void a_datagram_socket_that_nobody_reads_and_then_somebody_does(void **state)
+RUNNER_TEST(a_datagram_socket_that_nobody_reads_and_then_somebody_does)
 {
     char path[ND_PATH_MAX];
     unsigned n;
@@ -437,7 +437,7 @@ static void a_datagram_socket_that_nobody_reads_and_then_somebody_does(void **st
     close(fd);
 }
 
-static void a_stream_socket_whose_reader_stops_and_goes_on(void **state)
+RUNNER_TEST(a_stream_socket_whose_reader_stops_and_goes_on)
 {
     char path[ND_PATH_MAX];
     int listener, fd = -1;
@@ -459,7 +459,7 @@ static void a_stream_socket_whose_reader_stops_and_goes_on(void **state)
     close(listener);
 }
 
-static void a_command_that_hangs_is_killed_and_its_event_is_lost(void **state)
+RUNNER_TEST(a_command_that_hangs_is_killed_and_its_event_is_lost)
 {
     hook(ND_HOOK_COMMAND, "command");
     runner_script("command", "read line; case $line in *1*) exec sleep 1000;; esac");
@@ -471,7 +471,7 @@ static void a_command_that_hangs_is_killed_and_its_event_is_lost(void **state)
     assert_int_equal(runner_counts(0).lost, 1);
 }
 
-static void a_command_that_others_may_write_to_is_not_run(void **state)
+RUNNER_TEST(a_command_that_others_may_write_to_is_not_run)
 {
     hook(ND_HOOK_COMMAND, "command");
     runner_script("command", "exit 0");
@@ -488,25 +488,4 @@ static void a_command_that_others_may_write_to_is_not_run(void **state)
     UNTIL(runner_counts(0).delivered == 2)
     help_sleep_ms(5);
     assert_false(runner_counts(0).disbelieved);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        RUNNER_TEST(a_script_is_judged_by_its_exit_and_by_its_time),
-        RUNNER_TEST(a_script_that_others_may_write_to_is_not_run),
-        RUNNER_TEST(no_script_runs_twice_at_once_though_it_is_late_each_time),
-        RUNNER_TEST(what_a_script_has_started_ends_with_it),
-        RUNNER_TEST(a_script_has_no_capability_and_none_of_the_nodes_files),
-        RUNNER_TEST(a_runner_that_is_killed_is_known_to_be_dead_and_offers_are_lost),
-        RUNNER_TEST(a_runner_that_stands_holds_up_nothing),
-        RUNNER_TEST(a_command_gets_each_event_on_its_input_in_order),
-        RUNNER_TEST(a_fifo_without_a_reader_holds_nothing_up_and_loses_are_told),
-        RUNNER_TEST(a_regular_file_in_the_place_of_a_fifo_is_not_written_to),
-        RUNNER_TEST(a_datagram_socket_that_nobody_reads_and_then_somebody_does),
-        RUNNER_TEST(a_stream_socket_whose_reader_stops_and_goes_on),
-        RUNNER_TEST(a_command_that_hangs_is_killed_and_its_event_is_lost),
-        RUNNER_TEST(a_command_that_others_may_write_to_is_not_run),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

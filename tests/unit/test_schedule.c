@@ -93,7 +93,7 @@ static bool offer(uint64_t ns)
     return had_room;
 }
 
-static void it_compresses_as_it_is_told(void **state)
+TEST_WITH(it_compresses_as_it_is_told, setup, primary_teardown)
 {
     primary_close();
     open_with(RP_COMPRESS_ALWAYS);
@@ -108,7 +108,7 @@ static void it_compresses_as_it_is_told(void **state)
     assert_nothing_was_compressed();
 }
 
-static void what_drains_is_not_compressed(void **state)
+TEST_WITH(what_drains_is_not_compressed, setup, primary_teardown)
 {
     for (unsigned i = 1; i <= 200; i++) {
         offer(0);
@@ -129,7 +129,7 @@ static void what_drains_is_not_compressed(void **state)
 }
 
 /* Then its processor is the limit, or ours, and never the link. */
-static void for_a_peer_that_does_not_read_nothing_is_compressed(void **state)
+TEST_WITH(for_a_peer_that_does_not_read_nothing_is_compressed, setup, primary_teardown)
 {
     UNTIL(!offer(4 * MS))
     { /* until there is no room anywhere */
@@ -178,7 +178,7 @@ static void assert_stands_for(uint64_t found, uint64_t ns)
 }
 
 /* A yes stands for a second after it was found last; found again within it, for two. */
-static void for_a_slow_link_it_compresses_for_a_while(void **state)
+TEST_WITH(for_a_slow_link_it_compresses_for_a_while, setup, primary_teardown)
 {
     uint64_t found = stall_by_the_link();
 
@@ -219,14 +219,14 @@ static void one_has_left_and_one_waits(void)
     assert_false(leaves_after(10000));
 }
 
-static void a_small_message_waits_for_two_hundred_microseconds(void **state)
+TEST_WITH(a_small_message_waits_for_two_hundred_microseconds, setup, primary_teardown)
 {
     one_has_left_and_one_waits();
     assert_false(leaves_after(189000));
     assert_true(leaves_after(2000));
 }
 
-static void a_small_message_waits_until_the_peer_has_received_the_last(void **state)
+TEST_WITH(a_small_message_waits_until_the_peer_has_received_the_last, setup, primary_teardown)
 {
     unsigned before;
 
@@ -246,7 +246,7 @@ static void a_small_message_waits_until_the_peer_has_received_the_last(void **st
     assert_true(leaves_after(10000));
 }
 
-static void a_message_of_full_size_does_not_wait(void **state)
+TEST_WITH(a_message_of_full_size_does_not_wait, setup, primary_teardown)
 {
     primary_protect();
     put_small();
@@ -259,7 +259,7 @@ static void a_message_of_full_size_does_not_wait(void **state)
     assert_true(leaves());
 }
 
-static void nothing_waits_while_outputs_wait_for_the_standby_to_be_ready(void **state)
+TEST_WITH(nothing_waits_while_outputs_wait_for_the_standby_to_be_ready, setup, primary_teardown)
 {
     for (unsigned i = 0; i < 5; i++) {
         put_small();
@@ -267,29 +267,9 @@ static void nothing_waits_while_outputs_wait_for_the_standby_to_be_ready(void **
     }
 }
 
-static void nothing_waits_in_a_handover(void **state)
+TEST_WITH(nothing_waits_in_a_handover, setup, primary_teardown)
 {
     one_has_left_and_one_waits();
     rp_request(primary.replicator, FT_REQUEST_HANDOVER);
     assert_true(leaves_after(10000));
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, primary_teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(it_compresses_as_it_is_told),
-        TEST(what_drains_is_not_compressed),
-        TEST(for_a_peer_that_does_not_read_nothing_is_compressed),
-        TEST(for_a_slow_link_it_compresses_for_a_while),
-        TEST(a_small_message_waits_for_two_hundred_microseconds),
-        TEST(a_small_message_waits_until_the_peer_has_received_the_last),
-        TEST(a_message_of_full_size_does_not_wait),
-        TEST(nothing_waits_while_outputs_wait_for_the_standby_to_be_ready),
-        TEST(nothing_waits_in_a_handover),
-    };
-
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);
 }

@@ -106,21 +106,21 @@ static void run(int policy, uint64_t every, unsigned records, uint64_t ns)
     assert_int_equal(w.left, 0);
 }
 
-static void it_stays_awake_while_entries_come_densely(void **state)
+TEST_WITH(it_stays_awake_while_entries_come_densely, primary_setup, teardown)
 {
     run(SCHED_OTHER, 150 * US, 100, 100 * 150 * US);
     assert_in_range(w.waited, 1, 10); /* before the second, which told how dense they are */
     assert_true(w.gave_way > 98 * 150 * US / TURN);
 }
 
-static void it_sleeps_two_hundred_microseconds_after_the_last(void **state)
+TEST_WITH(it_sleeps_two_hundred_microseconds_after_the_last, primary_setup, teardown)
 {
     run(SCHED_OTHER, 100 * US, 11, 50 * 1000 * US);
     assert_in_range(w.gave_way, (9 * 100 + 200) * US / TURN, (10 * 100 + 250) * US / TURN);
     assert_true(w.waited > 10);
 }
 
-static void sparse_entries_leave_it_asleep(void **state)
+TEST_WITH(sparse_entries_leave_it_asleep, primary_setup, teardown)
 {
     run(SCHED_OTHER, 300 * US, 100, 100 * 300 * US + 1000 * US);
     assert_in_range(w.gave_way, 100, 210); /* after turns with work alone */
@@ -128,7 +128,7 @@ static void sparse_entries_leave_it_asleep(void **state)
 }
 
 /* Nobody else would run on its processor. */
-static void with_real_time_priority_it_sleeps_after_each_turn_with_work(void **state)
+TEST_WITH(with_real_time_priority_it_sleeps_after_each_turn_with_work, primary_setup, teardown)
 {
     run(SCHED_FIFO, 100 * US, 100, 100 * 100 * US + 1000 * US);
     assert_int_equal(w.gave_way, 0);
@@ -138,7 +138,7 @@ static void with_real_time_priority_it_sleeps_after_each_turn_with_work(void **s
 
 /* Here turns take no time, and between them all of it passes: until the first of the last millisecond, of
  * which status does not tell yet. */
-static void what_passes_between_turns_is_no_turn(void **state)
+TEST_WITH(what_passes_between_turns_is_no_turn, primary_setup, teardown)
 {
     struct rp_status s;
 
@@ -146,20 +146,4 @@ static void what_passes_between_turns_is_no_turn(void **state)
     rp_status(primary.replicator, &s);
     assert_int_equal(s.turns.ns[FT_SPENT_USEFUL] + s.turns.ns[FT_SPENT_EMPTY] + s.turns.longest, 0);
     assert_in_range(s.turns.ns[FT_SPENT_ASLEEP], 100 * 150 * US - 2 * 1000 * US, 100 * 150 * US);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, primary_setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(it_stays_awake_while_entries_come_densely),
-        TEST(it_sleeps_two_hundred_microseconds_after_the_last),
-        TEST(sparse_entries_leave_it_asleep),
-        TEST(with_real_time_priority_it_sleeps_after_each_turn_with_work),
-        TEST(what_passes_between_turns_is_no_turn),
-    };
-
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    return cmocka_run_group_tests_name("schedule_sleep", tests, NULL, NULL);
 }

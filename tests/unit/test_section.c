@@ -133,7 +133,7 @@ static void run_all(struct ft_region *region, struct object *objects[], struct b
     free(lanes);
 }
 
-static void replay_gives_each_object_its_history(void **state)
+TEST(replay_gives_each_object_its_history)
 {
     struct ft_region *region = open_region();
     struct object *objects[OBJECTS];
@@ -175,7 +175,7 @@ static void replay_gives_each_object_its_history(void **state)
     ft_region_close(region);
 }
 
-static void one_lane_notes_nothing(void **state)
+TEST(one_lane_notes_nothing)
 {
     struct ft_region *region = open_region();
     struct ft_published published[LANES] = {{0}};
@@ -217,7 +217,7 @@ static void enter_twice(void *arg)
     ft_section_enter(&a, o);
 }
 
-static void sections_do_not_nest(void **state)
+TEST(sections_do_not_nest)
 {
     assert_dies(enter_twice, NULL, "do not nest");
 }
@@ -253,7 +253,7 @@ static void start_waiting(struct waiting *w, pthread_t *thread)
     assert_int_equal(pthread_create(thread, NULL, wait_for_good, w), 0);
 }
 
-static void a_wait_is_aborted(void **state)
+TEST(a_wait_is_aborted)
 {
     struct ft_region *region = open_region();
     static struct ft_published published[LANES];
@@ -278,16 +278,4 @@ static void a_wait_is_aborted(void **state)
     assert_false(atomic_load(&w.jumped));
     assert_int_equal(published[0].access, 1);
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(replay_gives_each_object_its_history),
-        cmocka_unit_test(one_lane_notes_nothing),
-        cmocka_unit_test(sections_do_not_nest),
-        cmocka_unit_test(a_wait_is_aborted),
-    };
-
-    return cmocka_run_group_tests_name("section", tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static void *write_values(void *arg)
     return arg;
 }
 
-static void copies_are_whole_and_in_order(void **state)
+TEST(copies_are_whole_and_in_order)
 {
     uint64_t copy[WORDS], torn = 0, older = 0, last = 0, different = 0, odd = 0;
     pthread_t writer;
@@ -50,13 +50,4 @@ static void copies_are_whole_and_in_order(void **state)
     assert_int_equal(torn, 0);
     assert_int_equal(odd, 0);
     assert_int_equal(older, 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_are_whole_and_in_order),
-    };
-
-    return cmocka_run_group_tests_name("seqlock", tests, NULL, NULL);
 }

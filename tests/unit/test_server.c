@@ -29,7 +29,7 @@
 
 /* ---- a server in a thread, and clients of it -------------------------------------------------------- */
 
-#define WITH_SERVER(f) cmocka_unit_test_setup_teardown(f, server_setup, server_teardown)
+#define WITH_SERVER(f) TEST_WITH(f, server_setup, server_teardown)
 
 static struct nd_server *server;
 static pthread_t thread;
@@ -103,7 +103,7 @@ static void server_still_serves(void)
 
 /* ---- requests ---------------------------------------------------------------------------------------- */
 
-static void a_request_may_come_byte_by_byte(void **state)
+WITH_SERVER(a_request_may_come_byte_by_byte)
 {
     static const char text[] = ASK "\"n\":[1,\"two\"]}\n";
     int fd = server_dial();
@@ -114,7 +114,7 @@ static void a_request_may_come_byte_by_byte(void **state)
     close(fd);
 }
 
-static void many_requests_may_come_in_one_write(void **state)
+WITH_SERVER(many_requests_may_come_in_one_write)
 {
     char text[8000] = "", expected[32];
     int fd = server_dial();
@@ -132,7 +132,7 @@ static void many_requests_may_come_in_one_write(void **state)
     close(fd);
 }
 
-static void what_is_no_request_is_refused_or_ends_the_connection(void **state)
+WITH_SERVER(what_is_no_request_is_refused_or_ends_the_connection)
 {
     static const char *const lines[] = {
         "",
@@ -178,7 +178,7 @@ static void what_is_no_request_is_refused_or_ends_the_connection(void **state)
     close(fd);
 }
 
-static void a_request_may_be_as_deep_as_it_is_long(void **state)
+WITH_SERVER(a_request_may_be_as_deep_as_it_is_long)
 {
     char text[REQUEST + 1] = ASK "\"n\":", line[REQUEST];
     size_t head = strlen(text), deep = 2000;
@@ -197,7 +197,7 @@ static void a_request_may_be_as_deep_as_it_is_long(void **state)
     close(fd);
 }
 
-static void a_request_may_be_as_long_as_allowed_and_no_longer(void **state)
+WITH_SERVER(a_request_may_be_as_long_as_allowed_and_no_longer)
 {
     char text[REQUEST + 1], line[REQUEST];
     size_t head = strlen(ASK);
@@ -216,7 +216,7 @@ static void a_request_may_be_as_long_as_allowed_and_no_longer(void **state)
     server_still_serves();
 }
 
-static void a_request_without_an_answer_ends_the_connection(void **state)
+WITH_SERVER(a_request_without_an_answer_ends_the_connection)
 {
     int fd = server_dial();
 
@@ -257,7 +257,7 @@ static size_t mutate(char *text, size_t len, size_t cap)
 }
 
 /* Whatever a line is, exactly one line answers it, and it is an object. */
-static void each_mutated_line_is_answered_by_one_object(void **state)
+WITH_SERVER(each_mutated_line_is_answered_by_one_object)
 {
     static const char *const seeds[] = {
         "{\"cmd\":\"status\"}",
@@ -300,7 +300,7 @@ static void each_mutated_line_is_answered_by_one_object(void **state)
  */
 
 /* A reader that takes its time gets all of it. */
-static void a_slow_reader_gets_all_of_its_answer(void **state)
+WITH_SERVER(a_slow_reader_gets_all_of_its_answer)
 {
     char *all = malloc(BIG + 64);
     size_t have = 0;
@@ -320,7 +320,7 @@ static void a_slow_reader_gets_all_of_its_answer(void **state)
     free(all);
 }
 
-static void one_who_never_reads_loses_the_connection(void **state)
+WITH_SERVER(one_who_never_reads_loses_the_connection)
 {
     int fd = server_dial();
 
@@ -329,7 +329,7 @@ static void one_who_never_reads_loses_the_connection(void **state)
     close(fd);
 }
 
-static void one_who_vanishes_while_answered_harms_nobody(void **state)
+WITH_SERVER(one_who_vanishes_while_answered_harms_nobody)
 {
     for (int i = 0; i < 20; i++) {
         int fd = server_dial();
@@ -344,7 +344,7 @@ static void one_who_vanishes_while_answered_harms_nobody(void **state)
 }
 
 /* More than have places: all are served, since who comes gets the place of one that has its answer. */
-static void twenty_at_once_are_all_served(void **state)
+WITH_SERVER(twenty_at_once_are_all_served)
 {
     int fd[20];
     char text[48];
@@ -362,7 +362,7 @@ static void twenty_at_once_are_all_served(void **state)
 }
 
 /* Clients that say nothing, or half of something: the server sleeps between its turns. */
-static void silent_clients_do_not_keep_the_server_awake(void **state)
+WITH_SERVER(silent_clients_do_not_keep_the_server_awake)
 {
     int silent = server_dial(), half = server_dial();
     struct timespec half_second = {0, 500000000};
@@ -413,7 +413,7 @@ static char stranger_hears(const char *command)
     return (char)WEXITSTATUS(status);
 }
 
-static void one_who_may_not_act_is_answered_by_the_socket_that_looks(void **state)
+WITH_SERVER(one_who_may_not_act_is_answered_by_the_socket_that_looks)
 {
     char look[80];
 
@@ -426,7 +426,7 @@ static void one_who_may_not_act_is_answered_by_the_socket_that_looks(void **stat
     assert_int_equal(stranger_hears("status"), 'd');
 }
 
-static void a_path_that_is_taken_or_not_ours_is_refused(void **state)
+WITH_SERVER(a_path_that_is_taken_or_not_ours_is_refused)
 {
     struct nd_server *second;
     struct ft_fault fault = {""};
@@ -448,7 +448,7 @@ static void a_path_that_is_taken_or_not_ours_is_refused(void **state)
     assert_int_equal(nd_server_open(&second, "/nowhere/at/all", "", &fault), FT_EIO);
 }
 
-static void a_socket_left_by_the_dead_is_replaced(void **state)
+WITH_SERVER(a_socket_left_by_the_dead_is_replaced)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX};
     struct nd_server *s;
@@ -467,27 +467,4 @@ static void a_socket_left_by_the_dead_is_replaced(void **state)
     assert_int_equal(mode.st_mode & 0777, 0660); /* owner and group, nobody else */
     nd_server_close(s);
     assert_int_not_equal(access(other, F_OK), 0);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_SERVER(a_request_may_come_byte_by_byte),
-        WITH_SERVER(many_requests_may_come_in_one_write),
-        WITH_SERVER(what_is_no_request_is_refused_or_ends_the_connection),
-        WITH_SERVER(a_request_may_be_as_deep_as_it_is_long),
-        WITH_SERVER(a_request_may_be_as_long_as_allowed_and_no_longer),
-        WITH_SERVER(a_request_without_an_answer_ends_the_connection),
-        WITH_SERVER(each_mutated_line_is_answered_by_one_object),
-        WITH_SERVER(a_slow_reader_gets_all_of_its_answer),
-        WITH_SERVER(one_who_never_reads_loses_the_connection),
-        WITH_SERVER(one_who_vanishes_while_answered_harms_nobody),
-        WITH_SERVER(twenty_at_once_are_all_served),
-        WITH_SERVER(silent_clients_do_not_keep_the_server_awake),
-        WITH_SERVER(one_who_may_not_act_is_answered_by_the_socket_that_looks),
-        WITH_SERVER(a_path_that_is_taken_or_not_ours_is_refused),
-        WITH_SERVER(a_socket_left_by_the_dead_is_replaced),
-    };
-
-    return cmocka_run_group_tests_name("server", tests, NULL, NULL);
 }

@@ -21,7 +21,7 @@
  * are none where the test is not root.
  */
 
-#define WITH_PLACES(f) cmocka_unit_test_setup_teardown(f, places_setup, places_teardown)
+#define WITH_PLACES(f) TEST_WITH(f, places_setup, places_teardown)
 #define MS             1000000ull
 #define LIMIT          (5000 * MS) /* for a whole request, and for taking a whole answer */
 #define STRANGER       65534
@@ -127,7 +127,7 @@ static void places_served(int fd)
 
 /* ---- time -------------------------------------------------------------------------------------- */
 
-static void a_request_has_its_time_as_a_whole_though_bytes_trickle(void **state)
+WITH_PLACES(a_request_has_its_time_as_a_whole_though_bytes_trickle)
 {
     int fd = places_node_user();
 
@@ -145,7 +145,7 @@ static void a_request_has_its_time_as_a_whole_though_bytes_trickle(void **state)
     close(fd);
 }
 
-static void the_time_begins_anew_with_each_answer(void **state)
+WITH_PLACES(the_time_begins_anew_with_each_answer)
 {
     int fd = places_node_user();
 
@@ -163,7 +163,7 @@ static void the_time_begins_anew_with_each_answer(void **state)
     close(fd);
 }
 
-static void an_answer_is_taken_in_its_time_or_never(void **state)
+WITH_PLACES(an_answer_is_taken_in_its_time_or_never)
 {
     static char bytes[BIG + 64];
     size_t taken = 0;
@@ -186,7 +186,7 @@ static void an_answer_is_taken_in_its_time_or_never(void **state)
     close(fd);
 }
 
-static void the_time_begins_anew_when_the_answer_has_been_taken(void **state)
+WITH_PLACES(the_time_begins_anew_when_the_answer_has_been_taken)
 {
     static char bytes[BIG];
     int fd = places_node_user();
@@ -208,7 +208,7 @@ static void the_time_begins_anew_when_the_answer_has_been_taken(void **state)
     close(fd);
 }
 
-static void an_answer_that_is_too_large_is_refused(void **state)
+WITH_PLACES(an_answer_that_is_too_large_is_refused)
 {
     int fd = places_node_user();
 
@@ -222,7 +222,7 @@ static void an_answer_that_is_too_large_is_refused(void **state)
 }
 
 /* Work has no deadline of the server's: who answers ends it. */
-static void a_request_at_work_may_take_longer(void **state)
+WITH_PLACES(a_request_at_work_may_take_longer)
 {
     int fd = places_node_user();
 
@@ -240,7 +240,7 @@ static void a_request_at_work_may_take_longer(void **state)
 
 /* ---- who may act ------------------------------------------------------------------------------- */
 
-static void the_socket_that_looks_refuses_each_command_that_acts(void **state)
+WITH_PLACES(the_socket_that_looks_refuses_each_command_that_acts)
 {
     char ask[64], expected[256];
     int look = places_dial(places_look, geteuid() == 0), act = places_node_user();
@@ -279,7 +279,7 @@ static void the_socket_that_looks_refuses_each_command_that_acts(void **state)
     close(act);
 }
 
-static void anybody_may_look_and_owner_and_group_may_act(void **state)
+WITH_PLACES(anybody_may_look_and_owner_and_group_may_act)
 {
     struct stat mode;
     int fd;
@@ -298,7 +298,7 @@ static void anybody_may_look_and_owner_and_group_may_act(void **state)
 }
 
 /* Sixteen that ask without end get an answer each in 20 ms; who acts gets one in each turn. */
-static void who_looks_is_served_every_20_ms(void **state)
+WITH_PLACES(who_looks_is_served_every_20_ms)
 {
     int fd[ND_PLACES], act = places_node_user();
 
@@ -322,7 +322,7 @@ static void who_looks_is_served_every_20_ms(void **state)
 }
 
 /* Who looks takes no place from who acts. */
-static void each_socket_has_places_of_its_own(void **state)
+WITH_PLACES(each_socket_has_places_of_its_own)
 {
     int fd[ND_PLACES], act;
 
@@ -345,7 +345,7 @@ static void each_socket_has_places_of_its_own(void **state)
 
 #define MANY 40
 
-static void others_are_served_while_one_does_not_read_and_one_waits(void **state)
+WITH_PLACES(others_are_served_while_one_does_not_read_and_one_waits)
 {
     int reader = places_node_user(), waiting = places_node_user(), other = places_node_user();
 
@@ -362,7 +362,7 @@ static void others_are_served_while_one_does_not_read_and_one_waits(void **state
 }
 
 /* One who asks a hundred times in one write gets one answer in a turn; so does everybody else. */
-static void each_gets_one_answer_in_a_turn(void **state)
+WITH_PLACES(each_gets_one_answer_in_a_turn)
 {
     static const char ask[] = ASK "\"n\":1}\n";
     int many = places_node_user(), one = places_node_user();
@@ -377,7 +377,7 @@ static void each_gets_one_answer_in_a_turn(void **state)
     close(one);
 }
 
-static void forty_slow_strangers_keep_nobody_out(void **state)
+WITH_PLACES(forty_slow_strangers_keep_nobody_out)
 {
     int fd[MANY], other, owner;
 
@@ -400,7 +400,7 @@ static void forty_slow_strangers_keep_nobody_out(void **state)
     close(owner);
 }
 
-static void forty_of_the_owner_keep_nobody_of_the_owner_out(void **state)
+WITH_PLACES(forty_of_the_owner_keep_nobody_of_the_owner_out)
 {
     int fd[MANY], last;
 
@@ -415,7 +415,7 @@ static void forty_of_the_owner_keep_nobody_of_the_owner_out(void **state)
     close(last);
 }
 
-static void strangers_that_do_not_read_give_way_to_the_owner_alone(void **state)
+WITH_PLACES(strangers_that_do_not_read_give_way_to_the_owner_alone)
 {
     int fd[ND_PLACES], late, owner;
 
@@ -445,7 +445,7 @@ static void strangers_that_do_not_read_give_way_to_the_owner_alone(void **state)
     close(owner);
 }
 
-static void strangers_do_not_take_the_owners_place(void **state)
+WITH_PLACES(strangers_do_not_take_the_owners_place)
 {
     int owner = places_node_user(), fd[MANY];
 
@@ -462,7 +462,7 @@ static void strangers_do_not_take_the_owners_place(void **state)
     close(owner);
 }
 
-static void what_has_begun_is_ended_whoever_comes_or_goes(void **state)
+WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes)
 {
     int begun, gone, waiting, fd[MANY];
     unsigned steps;
@@ -493,7 +493,7 @@ static void what_has_begun_is_ended_whoever_comes_or_goes(void **state)
     close(waiting);
 }
 
-static void one_who_goes_before_its_turn_frees_its_place(void **state)
+WITH_PLACES(one_who_goes_before_its_turn_frees_its_place)
 {
     int fd = places_node_user();
     unsigned steps;
@@ -505,30 +505,4 @@ static void one_who_goes_before_its_turn_frees_its_place(void **state)
     steps = atomic_load(&server_answers);
     places_turn();
     assert_int_equal(atomic_load(&server_answers), steps);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        WITH_PLACES(a_request_has_its_time_as_a_whole_though_bytes_trickle),
-        WITH_PLACES(the_time_begins_anew_with_each_answer),
-        WITH_PLACES(an_answer_is_taken_in_its_time_or_never),
-        WITH_PLACES(the_time_begins_anew_when_the_answer_has_been_taken),
-        WITH_PLACES(an_answer_that_is_too_large_is_refused),
-        WITH_PLACES(a_request_at_work_may_take_longer),
-        WITH_PLACES(the_socket_that_looks_refuses_each_command_that_acts),
-        WITH_PLACES(anybody_may_look_and_owner_and_group_may_act),
-        WITH_PLACES(who_looks_is_served_every_20_ms),
-        WITH_PLACES(each_socket_has_places_of_its_own),
-        WITH_PLACES(others_are_served_while_one_does_not_read_and_one_waits),
-        WITH_PLACES(each_gets_one_answer_in_a_turn),
-        WITH_PLACES(forty_slow_strangers_keep_nobody_out),
-        WITH_PLACES(forty_of_the_owner_keep_nobody_of_the_owner_out),
-        WITH_PLACES(strangers_that_do_not_read_give_way_to_the_owner_alone),
-        WITH_PLACES(strangers_do_not_take_the_owners_place),
-        WITH_PLACES(what_has_begun_is_ended_whoever_comes_or_goes),
-        WITH_PLACES(one_who_goes_before_its_turn_frees_its_place),
-    };
-
-    return cmocka_run_group_tests_name("server_limits", tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static struct nd_config *read_pair(const char *protect, const char *timing)
     return help_config_of(text, 0);
 }
 
-static void room_for_records_is_the_files_or_the_standbys(void **state)
+TEST(room_for_records_is_the_files_or_the_standbys)
 {
     static const struct {
         const char *protect;
@@ -33,7 +33,7 @@ static void room_for_records_is_the_files_or_the_standbys(void **state)
     }
 }
 
-static void core_has_the_files_rules_and_times(void **state)
+TEST(core_has_the_files_rules_and_times)
 {
     struct nd_config *c =
         read_pair("protect: { mode: delta, standby: warm, strict: true, pending_mb: 3 }\n",
@@ -65,7 +65,7 @@ static void core_has_the_files_rules_and_times(void **state)
     nd_config_free(c);
 }
 
-static void off_and_hot_are_not_protect_and_warm(void **state)
+TEST(off_and_hot_are_not_protect_and_warm)
 {
     struct nd_config *c = read_pair("protect: { mode: off }\n", "");
     static char identity[FT_IDENTITY_MAX];
@@ -79,7 +79,7 @@ static void off_and_hot_are_not_protect_and_warm(void **state)
 }
 
 /* Two files may differ in their times, and the nodes still fit; not in the credit or the chain. */
-static void identity_is_chain_and_credit(void **state)
+TEST(identity_is_chain_and_credit)
 {
     static char a[FT_IDENTITY_MAX], b[FT_IDENTITY_MAX];
     struct nd_config *one = read_pair("protect: { pending_mb: 64 }\n", "timing: { detect_ms: 50 }\n"),
@@ -104,7 +104,7 @@ static void identity_is_chain_and_credit(void **state)
 }
 
 /* A replay ring takes all of the credit, and the largest record that goes beyond it. */
-static void replay_ring_has_room_above_the_credit(void **state)
+TEST(replay_ring_has_room_above_the_credit)
 {
     static struct ft_lane_shared lane;
     struct ft_fault fault = {""};
@@ -120,7 +120,7 @@ static void replay_ring_has_room_above_the_credit(void **state)
 }
 
 /* A ring's memory is a power of two, and all of it is used in turn: a little more would be twice as much. */
-static void rings_are_as_large_as_the_file_says(void **state)
+TEST(rings_are_as_large_as_the_file_says)
 {
     static const unsigned sizes[] = {8, 64, 256};
     static char identity[FT_IDENTITY_MAX];
@@ -142,7 +142,7 @@ static void rings_are_as_large_as_the_file_says(void **state)
 }
 
 /* The state is laid out alike wherever the chain runs: what only one side is given does not move it. */
-static void regions_of_a_chain_are_alike(void **state)
+TEST(regions_of_a_chain_are_alike)
 {
     struct nd_config *c = read_pair("", "");
     const struct ft_region_config here = {.name = "here"}, there = {.name = "there", .huge = true};
@@ -167,17 +167,4 @@ static void regions_of_a_chain_are_alike(void **state)
     nd_config_free(c);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(room_for_records_is_the_files_or_the_standbys),
-        cmocka_unit_test(core_has_the_files_rules_and_times),
-        cmocka_unit_test(off_and_hot_are_not_protect_and_warm),
-        cmocka_unit_test(identity_is_chain_and_credit),
-        cmocka_unit_test(replay_ring_has_room_above_the_credit),
-        cmocka_unit_test(rings_are_as_large_as_the_file_says),
-        cmocka_unit_test(regions_of_a_chain_are_alike),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, help_config_clean);
-}
+TESTS_SHARE(NULL, help_config_clean)

@@ -27,7 +27,7 @@ static void open_nf(void)
     help_nf_open(&h, 1 << 20, 7);
 }
 
-static void word_is_a_number(void **state)
+TEST(word_is_a_number)
 {
     open_nf();
     struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
@@ -87,7 +87,7 @@ static void map_step(struct nf_shared_map *map, struct model *m, uint64_t *seque
     nf_shared_map_leave(h.nf, map, shard);
 }
 
-static void map_is_a_map(void **state)
+TEST(map_is_a_map)
 {
     open_nf();
     struct nf_shared_map *one = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 100, 4, sizeof(struct value), 1));
@@ -118,7 +118,7 @@ static void map_is_a_map(void **state)
 }
 
 /* One look and one count: against an array. */
-static void map_counts_by_key(void **state)
+TEST(map_counts_by_key)
 {
     uint64_t model[KEYS] = {0}, sequence = 17, got;
     uint32_t there = 0, full = 0;
@@ -203,7 +203,7 @@ static uint32_t left_of_timed(void)
     return left;
 }
 
-static void a_wheel_over_a_shared_map(void **state)
+TEST(a_wheel_over_a_shared_map)
 {
     open_nf();
     timed = HELP_NF_MAKE(&h, nf_shared_map_make(h.nf, 2 * ENTRIES, 4, sizeof(struct value), 16));
@@ -239,7 +239,7 @@ static void a_wheel_over_a_shared_map(void **state)
 }
 
 /* Of a thousand free numbers the quarter that was given back last rests. */
-static void pool_gives_each_once_and_lets_the_last_rest(void **state)
+TEST(pool_gives_each_once_and_lets_the_last_rest)
 {
     bool out[1000] = {false};
 
@@ -277,7 +277,7 @@ static bool take_tokens(struct nf_bucket *b, const struct nf_rate *rate, uint64_
 }
 
 /* However time is cut, what comes in is rate * time, and never more than the burst at once. */
-static void bucket_lets_in_its_rate(void **state)
+TEST(bucket_lets_in_its_rate)
 {
     struct nf_rate rate = {.rate = 1234567, .burst = 1000};
     struct nf_bucket b;
@@ -305,7 +305,7 @@ static void bucket_lets_in_its_rate(void **state)
 }
 
 /* Rates and times as large as they come do not overflow. */
-static void bucket_arithmetic_is_wide(void **state)
+TEST(bucket_arithmetic_is_wide)
 {
     const struct nf_rate rate = {.rate = 400000000000ull, .burst = 1ull << 40};
     struct nf_bucket b;
@@ -316,7 +316,7 @@ static void bucket_arithmetic_is_wide(void **state)
     assert_int_equal(nf_bucket_fill(&b, &rate, UINT64_MAX), 1ull << 40);
 }
 
-static void merged_alone_is_a_count(void **state)
+TEST(merged_alone_is_a_count)
 {
     const void *block;
 
@@ -335,7 +335,7 @@ static void merged_alone_is_a_count(void **state)
     help_nf_close(&h);
 }
 
-static void values_come_back_as_noted(void **state)
+TEST(values_come_back_as_noted)
 {
     struct nf_determinants *v;
     const void *block;
@@ -387,12 +387,12 @@ static void give_a_stranger(void *arg)
     nf_shared_pool_give(h.nf, pool, 0);
 }
 
-static void pool_refuses_what_it_did_not_give(void **state)
+TEST(pool_refuses_what_it_did_not_give)
 {
     assert_dies(give_a_stranger, NULL, "gives back number 0, which it has not");
 }
 
-static void sections_left_are_counted(void **state)
+TEST(sections_left_are_counted)
 {
     open_nf();
     struct nf_shared_word *word = HELP_NF_MAKE(&h, nf_shared_word_make(h.nf));
@@ -406,23 +406,4 @@ static void sections_left_are_counted(void **state)
     assert_int_equal(nf_shared_left(&one_of_two), FT_DEPENDENCIES_MAX - 24);
     assert_int_equal(nf_shared_left(h.nf), FT_DEPENDENCIES_MAX);
     help_nf_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(word_is_a_number),
-        cmocka_unit_test(map_is_a_map),
-        cmocka_unit_test(map_counts_by_key),
-        cmocka_unit_test(a_wheel_over_a_shared_map),
-        cmocka_unit_test(pool_gives_each_once_and_lets_the_last_rest),
-        cmocka_unit_test(bucket_lets_in_its_rate),
-        cmocka_unit_test(bucket_arithmetic_is_wide),
-        cmocka_unit_test(merged_alone_is_a_count),
-        cmocka_unit_test(values_come_back_as_noted),
-        cmocka_unit_test(pool_refuses_what_it_did_not_give),
-        cmocka_unit_test(sections_left_are_counted),
-    };
-
-    return cmocka_run_group_tests_name("shared", tests, NULL, NULL);
 }

@@ -210,19 +210,19 @@ static void race(unsigned lanes, unsigned rounds, bool audit, uint32_t bursts)
     help_race_close(&r);
 }
 
-static void two_lanes_replay_to_the_same_state(void **state)
+TEST(two_lanes_replay_to_the_same_state)
 {
     race(2, 34, false, 40);
 }
-static void three_lanes_replay_to_the_same_state(void **state)
+TEST(three_lanes_replay_to_the_same_state)
 {
     race(3, 30, false, 40);
 }
-static void four_lanes_replay_to_the_same_state(void **state)
+TEST(four_lanes_replay_to_the_same_state)
 {
     race(4, 30, false, 40);
 }
-static void lanes_replay_to_the_same_state_under_audit(void **state)
+TEST(lanes_replay_to_the_same_state_under_audit)
 {
     race(3, 6, true, 30);
 }
@@ -240,7 +240,7 @@ static double pool_dependencies(uint32_t take_in, uint32_t keep, uint32_t bursts
     return 1000.0 * (double)r.dependencies / (4.0 * bursts * 32);
 }
 
-static void lanes_meet_seldom_at_a_pool(void **state)
+TEST(lanes_meet_seldom_at_a_pool)
 {
     double flows = pool_dependencies(10, 100, 2000), growth = pool_dependencies(10, 0, 2000),
            flood = pool_dependencies(1, 0, 480);
@@ -254,7 +254,7 @@ static void lanes_meet_seldom_at_a_pool(void **state)
 }
 
 /* A lane that finds nothing asks seldom, and finds what another gave back. */
-static void an_empty_pool_is_left_alone(void **state)
+TEST(an_empty_pool_is_left_alone)
 {
     struct toy_config config = {.numbers = 640};
     struct help_race r = race_of(2, &config, 1, 0);
@@ -283,7 +283,7 @@ static void an_empty_pool_is_left_alone(void **state)
 }
 
 /* Planted: a merged sum that comes back otherwise, in each burst that read one. */
-static void another_sum_is_seen(void **state)
+TEST(another_sum_is_seen)
 {
     struct toy_config config = {.numbers = 200, .planted = true};
     struct help_race r = race_of(2, &config, 40, 12);
@@ -308,7 +308,7 @@ static void another_sum_is_seen(void **state)
 }
 
 /* What a reader of a merged count depends on: the access under which the other lane published. */
-static void a_read_depends_on_the_burst_read(void **state)
+TEST(a_read_depends_on_the_burst_read)
 {
     struct toy_config config = {.numbers = 200};
     struct help_race r = race_of(3, &config, 1, 0);
@@ -342,20 +342,4 @@ static void a_read_depends_on_the_burst_read(void **state)
     assert_int_equal(sum, 15);
     assert_int_equal(nf_merged_peek(reader, ((struct toy *)reader->state)->merged), 18);
     help_race_close(&r);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(two_lanes_replay_to_the_same_state),
-        cmocka_unit_test(three_lanes_replay_to_the_same_state),
-        cmocka_unit_test(four_lanes_replay_to_the_same_state),
-        cmocka_unit_test(lanes_replay_to_the_same_state_under_audit),
-        cmocka_unit_test(lanes_meet_seldom_at_a_pool),
-        cmocka_unit_test(an_empty_pool_is_left_alone),
-        cmocka_unit_test(another_sum_is_seen),
-        cmocka_unit_test(a_read_depends_on_the_burst_read),
-    };
-
-    return cmocka_run_group_tests_name("shared-lanes", tests, NULL, NULL);
 }

@@ -250,7 +250,7 @@ static void lanes_agree(unsigned lanes, uint32_t operations, bool audit, uint64_
     help_race_close(&r);
 }
 
-static void lanes_agree_with_the_model(void **unused)
+TEST(lanes_agree_with_the_model)
 {
     uint64_t seed = help_model_seed();
 
@@ -260,7 +260,7 @@ static void lanes_agree_with_the_model(void **unused)
     lanes_agree(1, HELP_MODEL_STEPS / 8, false, seed + 3);
 }
 
-static void lanes_agree_under_audit(void **unused)
+TEST(lanes_agree_under_audit)
 {
     lanes_agree(LANES, 20000, true, help_model_seed());
 }
@@ -278,7 +278,7 @@ static unsigned __int128 fill_model(unsigned __int128 level, const struct nf_rat
     return passed && level / BILLION >= rate->burst ? (unsigned __int128)rate->burst * BILLION : level;
 }
 
-static void buckets_agree_with_the_model(void **unused)
+TEST(buckets_agree_with_the_model)
 {
     uint64_t sequence = help_model_seed(), now = 0;
     struct nf_rate rate = {.rate = 1000, .burst = 100};
@@ -301,15 +301,4 @@ static void buckets_agree_with_the_model(void **unused)
         bucket.level -= taken;
         level -= (unsigned __int128)taken * BILLION;
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lanes_agree_with_the_model),
-        cmocka_unit_test(lanes_agree_under_audit),
-        cmocka_unit_test(buckets_agree_with_the_model),
-    };
-
-    return cmocka_run_group_tests_name("shared-model", tests, NULL, NULL);
 }

@@ -27,7 +27,7 @@ static void use(struct ft_arena *arena, uint64_t bytes)
     assert_non_null(ft_arena_alloc(arena, bytes));
 }
 
-static void nothing_used_is_no_slice(void **unused)
+TEST(nothing_used_is_no_slice)
 {
     struct ft_region *region = open_region();
     struct ft_slice slice;
@@ -39,7 +39,7 @@ static void nothing_used_is_no_slice(void **unused)
     ft_region_close(region);
 }
 
-static void slices_are_the_used_bytes_and_no_others(void **unused)
+TEST(slices_are_the_used_bytes_and_no_others)
 {
     static const uint64_t numbers[] = {0, 4, 5, 6, 16, 24, 25};
     static const uint64_t sizes[] = {64, 65536, 65536, 8192, 64, 65536, 64};
@@ -68,7 +68,7 @@ static void slices_are_the_used_bytes_and_no_others(void **unused)
     ft_region_close(region);
 }
 
-static void each_slice_is_of_one_lane_or_shared(void **unused)
+TEST(each_slice_is_of_one_lane_or_shared)
 {
     struct ft_region *region = open_region();
 
@@ -86,7 +86,7 @@ static void each_slice_is_of_one_lane_or_shared(void **unused)
     ft_region_close(region);
 }
 
-static void the_digest_has_every_byte_and_the_seed(void **unused)
+TEST(the_digest_has_every_byte_and_the_seed)
 {
     static uint8_t bytes[FT_SLICE];
     uint64_t before = ft_slice_digest(bytes, sizeof(bytes), 7);
@@ -101,7 +101,7 @@ static void the_digest_has_every_byte_and_the_seed(void **unused)
     }
 }
 
-static void a_slice_says_whose_it_is(void **unused)
+TEST(a_slice_says_whose_it_is)
 {
     struct ft_region *region = open_region();
     char text[FT_SLICE_TEXT];
@@ -114,17 +114,4 @@ static void a_slice_says_whose_it_is(void **unused)
     assert_true(ft_slice_find(region, 24, &slice));
     assert_string_equal(ft_slice_text(&slice, text), "the shared arena, bytes 0 to 63 of it");
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_used_is_no_slice),
-        cmocka_unit_test(slices_are_the_used_bytes_and_no_others),
-        cmocka_unit_test(each_slice_is_of_one_lane_or_shared),
-        cmocka_unit_test(the_digest_has_every_byte_and_the_seed),
-        cmocka_unit_test(a_slice_says_whose_it_is),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

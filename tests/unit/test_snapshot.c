@@ -88,11 +88,11 @@ static uint64_t used_lines(void)
 }
 
 /* One thread does everything in turn: edits of all sizes, copying in bits, reading. */
-static void the_snapshot_is_the_cut(void **unused)
+TEST(the_snapshot_is_the_cut)
 {
     struct ft_region *region = open_region();
     uint8_t *cut = snapshot(region), *snapshot = calloc(1, region->size);
-    uint64_t state = 7, fresh = 0, copied = 0, zero;
+    uint64_t drawn = 7, fresh = 0, copied = 0, zero;
     struct ft_lines had;
 
     assert_int_equal(ft_lines_init(&had, region->size / 64), 0);
@@ -102,15 +102,15 @@ static void the_snapshot_is_the_cut(void **unused)
     assert_int_equal(next_copied(region, 0, 10).count, 0);
     while (ft_snapshot_left(region)) {
         for (unsigned i = 0; i < 20; i++) {
-            struct ft_arena *arena = &region->arenas[1 + 2 * draw(&state, 2)];
-            uint64_t from, n = 1 + draw(&state, 200);
+            struct ft_arena *arena = &region->arenas[1 + 2 * draw(&drawn, 2)];
+            uint64_t from, n = 1 + draw(&drawn, 200);
 
-            arena = draw(&state, 2) ? arena : ft_region_shared(region);
-            from = draw(&state, arena->used - n);
+            arena = draw(&drawn, 2) ? arena : ft_region_shared(region);
+            from = draw(&drawn, arena->used - n);
             memset(ft_edit(region, at(arena, from), n), (int)i, n);
         }
-        copied += ft_snapshot_copy(region, (unsigned)draw(&state, 2), 100, &zero);
-        fresh += gather(region, snapshot, &had, 1 + draw(&state, 1000));
+        copied += ft_snapshot_copy(region, (unsigned)draw(&drawn, 2), 100, &zero);
+        fresh += gather(region, snapshot, &had, 1 + draw(&drawn, 1000));
     }
     fresh += gather(region, snapshot, &had, UINT64_MAX);
     assert_int_equal(ft_snapshot_copy(region, 0, 100, &zero), 0);
@@ -126,7 +126,7 @@ static void the_snapshot_is_the_cut(void **unused)
     ft_region_close(region);
 }
 
-static void copying_keeps_to_its_lane_and_limit(void **unused)
+TEST(copying_keeps_to_its_lane_and_limit)
 {
     struct ft_region *region = open_region();
     uint64_t private = (PRIVATE + 63) / 64, zero;
@@ -146,7 +146,7 @@ static void copying_keeps_to_its_lane_and_limit(void **unused)
     ft_region_close(region);
 }
 
-static void an_abandoned_resync_leaves_nothing(void **unused)
+TEST(an_abandoned_resync_leaves_nothing)
 {
     struct ft_region *region = open_region();
     struct ft_arena *arena = ft_region_shared(region);
@@ -173,7 +173,7 @@ static void edit_unused(void *region)
     ft_edit(region, at(ft_region_shared(region), SHARED), 1);
 }
 
-static void an_edit_of_what_nobody_has_does_not_hang(void **unused)
+TEST(an_edit_of_what_nobody_has_does_not_hang)
 {
     struct ft_region *region = open_region();
 
@@ -222,12 +222,12 @@ static void waits_for_the_claimed_line(void *(*needy)(void *))
     ft_region_close(region);
 }
 
-static void an_edit_waits_for_anothers_copy(void **unused)
+TEST(an_edit_waits_for_anothers_copy)
 {
     waits_for_the_claimed_line(edit_first_line);
 }
 
-static void the_end_waits_for_a_lanes_copy(void **unused)
+TEST(the_end_waits_for_a_lanes_copy)
 {
     waits_for_the_claimed_line(end_resync);
 }
@@ -289,7 +289,7 @@ static void stop_lanes(struct lane lanes[2])
         pthread_join(lanes[i].thread, NULL);
 }
 
-static void the_snapshot_is_the_cut_under_load(void **unused)
+TEST(the_snapshot_is_the_cut_under_load)
 {
     struct ft_region *region = open_region();
     uint8_t *expected = malloc(region->size);
@@ -320,7 +320,7 @@ static void the_snapshot_is_the_cut_under_load(void **unused)
 }
 
 /* The copy goes away under running lanes: none may be caught in it, none may wait for ever. */
-static void a_resync_ends_under_load(void **unused)
+TEST(a_resync_ends_under_load)
 {
     struct ft_region *region = open_region();
     struct lane lanes[2];
@@ -336,20 +336,4 @@ static void a_resync_ends_under_load(void **unused)
         assert_null(region->snapshot_copy);
     }
     ft_region_close(region);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_snapshot_is_the_cut),
-        cmocka_unit_test(copying_keeps_to_its_lane_and_limit),
-        cmocka_unit_test(an_abandoned_resync_leaves_nothing),
-        cmocka_unit_test(an_edit_of_what_nobody_has_does_not_hang),
-        cmocka_unit_test(an_edit_waits_for_anothers_copy),
-        cmocka_unit_test(the_end_waits_for_a_lanes_copy),
-        cmocka_unit_test(the_snapshot_is_the_cut_under_load),
-        cmocka_unit_test(a_resync_ends_under_load),
-    };
-
-    return cmocka_run_group_tests_name("pending", tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static uint64_t map_bytes(uint32_t n, uint32_t k, uint32_t v)
     return lines(128 + 64 * part(n, 4) + 64 * part(n, 512) + n * entry_bytes(k, v));
 }
 
-static void own_types_are_as_large_as_the_page_says(void **unused)
+TEST(own_types_are_as_large_as_the_page_says)
 {
     static const uint32_t sizes[] = {1, 3, 4, 5, 63, 64, 511, 512, 513, 1000, 65536, 1000003};
 
@@ -48,7 +48,7 @@ static void own_types_are_as_large_as_the_page_says(void **unused)
     assert_int_equal(sizeof(struct nf_bucket), 24);
 }
 
-static void shared_types_are_as_large_as_the_page_says(void **unused)
+TEST(shared_types_are_as_large_as_the_page_says)
 {
     assert_int_equal(nf_shared_word_bytes(), 128);
     assert_int_equal(nf_merged_bytes(), 1024);
@@ -63,14 +63,4 @@ static void shared_types_are_as_large_as_the_page_says(void **unused)
             assert_int_equal(nf_shared_map_bytes(n, 13, 24, s), 64 + s * (192 + map_bytes(m, 13, 24)));
         }
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(own_types_are_as_large_as_the_page_says),
-        cmocka_unit_test(shared_types_are_as_large_as_the_page_says),
-    };
-
-    return cmocka_run_group_tests_name("state_bytes", tests, NULL, NULL);
 }

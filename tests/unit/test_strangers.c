@@ -32,7 +32,7 @@ static const char *said(uint64_t count, const char *ask)
     return text;
 }
 
-static void strangers_are_told_of_when_there_are_more(void **state)
+TEST(strangers_are_told_of_when_there_are_more)
 {
     static const struct ft_event_writer writer = {.wall = no_time, .wake = nothing, .flush = nothing};
 
@@ -42,13 +42,4 @@ static void strangers_are_told_of_when_there_are_more(void **state)
     assert_string_equal(said(2, "one key?"), "");
     assert_string_equal(said(3, ""), "connections did not prove that they are beta's");
     ft_event_log_attach(NULL);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(strangers_are_told_of_when_there_are_more),
-    };
-
-    return cmocka_run_group_tests_name("strangers", tests, NULL, NULL);
 }

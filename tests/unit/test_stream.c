@@ -56,7 +56,7 @@ static void must_be_empty(struct rp_stream *s)
 }
 
 /* OpenSSL has read it with the handshake's end, and the socket shows nothing. */
-static void what_came_behind_the_handshake_is_read(void **state)
+TEST_WITH(what_came_behind_the_handshake_is_read, setup, teardown)
 {
     assert_int_equal(rp_stream_write(here, "first", 5), 5);
     assert_int_equal(rp_stream_handshake(there), 1);
@@ -65,7 +65,7 @@ static void what_came_behind_the_handshake_is_read(void **state)
     must_be_empty(there);
 }
 
-static void nothing_is_no_end_and_what_comes_later_is_read(void **state)
+TEST_WITH(nothing_is_no_end_and_what_comes_later_is_read, setup, teardown)
 {
     assert_int_equal(rp_stream_handshake(there), 1);
     must_be_empty(there);
@@ -76,16 +76,4 @@ static void nothing_is_no_end_and_what_comes_later_is_read(void **state)
     must_have(there, "two");
     must_be_empty(there);
     must_be_empty(here);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(what_came_behind_the_handshake_is_read),
-        TEST(nothing_is_no_end_and_what_comes_later_is_read),
-    };
-
-    return cmocka_run_group_tests_name("stream", tests, NULL, NULL);
 }

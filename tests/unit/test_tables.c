@@ -22,7 +22,7 @@ static const struct nf_table *last_of(const struct help_nf *h, const char *name)
     return table;
 }
 
-static void a_map_tells_its_entries(void **state)
+TEST(a_map_tells_its_entries)
 {
     struct help_nf h;
     struct nf_map *map;
@@ -45,7 +45,7 @@ static void a_map_tells_its_entries(void **state)
 }
 
 /* All shards count. */
-static void a_shared_map_tells_those_of_all_parts(void **state)
+TEST(a_shared_map_tells_those_of_all_parts)
 {
     struct help_nf h;
     struct nf_shared_map *map;
@@ -71,7 +71,7 @@ static void a_shared_map_tells_those_of_all_parts(void **state)
     help_nf_close(&h);
 }
 
-static void a_pool_tells_what_is_taken(void **state)
+TEST(a_pool_tells_what_is_taken)
 {
     struct help_nf h;
     struct nf_shared_pool *pool;
@@ -91,7 +91,7 @@ static void a_pool_tells_what_is_taken(void **state)
 }
 
 /* A region that is being filled by a peer has anything in it: nothing there is followed. */
-static void what_lies_in_the_region_is_not_followed(void **state)
+TEST(what_lies_in_the_region_is_not_followed)
 {
     struct help_nf h;
     struct nf_shared_map *map;
@@ -120,20 +120,7 @@ static void too_many(void *arg)
         nf_table_add_map(h.nf, "sources", map);
 }
 
-static void more_than_there_is_room_for_are_refused(void **state)
+TEST(more_than_there_is_room_for_are_refused)
 {
     assert_dies(too_many, NULL, "more than 128 tables");
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_map_tells_its_entries),
-        cmocka_unit_test(a_shared_map_tells_those_of_all_parts),
-        cmocka_unit_test(a_pool_tells_what_is_taken),
-        cmocka_unit_test(what_lies_in_the_region_is_not_followed),
-        cmocka_unit_test(more_than_there_is_room_for_are_refused),
-    };
-
-    return cmocka_run_group_tests_name("tables", tests, NULL, NULL);
 }

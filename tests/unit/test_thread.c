@@ -66,7 +66,7 @@ static int listen_no_more(void **state)
     return 0;
 }
 
-static void the_writers_begin_so(void **state)
+TEST_WITH(the_writers_begin_so, listen_for_begins, listen_no_more)
 {
     static const uint64_t sizes[] = {0};
     static const char *const nfs[] = {"lane"};
@@ -102,7 +102,7 @@ static void the_writers_begin_so(void **state)
     ft_region_close(recording.region);
 }
 
-static void the_arbiter_begins_so(void **state)
+TEST_WITH(the_arbiter_begins_so, listen_for_begins, listen_no_more)
 {
     const struct nd_arbiter_config config = {.etcd = {.url = {"http://127.0.0.1:1"}, .urls = 1}, .key = "k"};
     struct nd_arbiter *arbiter;
@@ -125,7 +125,7 @@ static void note_which(void)
     keeps |= strcmp(this, "us-lease") == 0;
 }
 
-static void a_mirror_of_etcd_begins_so(void **state)
+TEST_WITH(a_mirror_of_etcd_begins_so, listen_for_begins, listen_no_more)
 {
     const struct nd_etcd_config etcd = {.url = {"http://127.0.0.1:1"}, .urls = 1};
     const struct nd_mirror_config config = {.etcd = &etcd, .prefix = "/f/", .key = "/f/k", .ttl_s = 2};
@@ -139,7 +139,7 @@ static void a_mirror_of_etcd_begins_so(void **state)
 }
 
 /* The library's thread: with its first request. */
-static void who_serves_metrics_begins_so(void **state)
+TEST_WITH(who_serves_metrics_begins_so, listen_for_begins, listen_no_more)
 {
     static const char request[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(PORT)};
@@ -183,7 +183,7 @@ static void die_in_another_thread(void)
     pthread_join(other, NULL);
 }
 
-static void an_overflow_in_any_thread_is_told(void **state)
+TEST(an_overflow_in_any_thread_is_told)
 {
     char path[ND_CRASH_PATH];
     json_t *report;
@@ -234,7 +234,7 @@ static void begin_many_threads(void)
 }
 
 /* Of a thousand threads, one after the other, nothing is left. */
-static void the_stack_of_a_thread_goes_with_it(void **state)
+TEST(the_stack_of_a_thread_goes_with_it)
 {
     int how;
 
@@ -244,15 +244,4 @@ static void the_stack_of_a_thread_goes_with_it(void **state)
     crash_end(NULL);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_writers_begin_so, listen_for_begins, listen_no_more),
-        cmocka_unit_test_setup_teardown(the_arbiter_begins_so, listen_for_begins, listen_no_more),
-        cmocka_unit_test_setup_teardown(a_mirror_of_etcd_begins_so, listen_for_begins, listen_no_more),
-        cmocka_unit_test_setup_teardown(who_serves_metrics_begins_so, listen_for_begins, listen_no_more),
-        cmocka_unit_test(an_overflow_in_any_thread_is_told),
-        cmocka_unit_test(the_stack_of_a_thread_goes_with_it),
-    };
-    return cmocka_run_group_tests(tests, NULL, crash_clean);
-}
+TESTS_SHARE(NULL, crash_clean)

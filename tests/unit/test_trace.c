@@ -104,7 +104,7 @@ static void check_packet(uint32_t place, uint32_t divisor)
     }
 }
 
-static void lanes_fill_what_the_asker_reads(void **state)
+TEST(lanes_fill_what_the_asker_reads)
 {
     pthread_t thread[LANES];
     uint64_t seen = 0, lanes = 0;
@@ -141,11 +141,4 @@ static void lanes_fill_what_the_asker_reads(void **state)
     for (unsigned l = 0; l < LANES; l++)
         pthread_join(thread[l], NULL);
     assert_true(seen > ROUNDS * 20);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lanes_fill_what_the_asker_reads)};
-
-    return cmocka_run_group_tests_name("trace", tests, NULL, NULL);
 }

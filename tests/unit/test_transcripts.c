@@ -493,21 +493,18 @@ static const char *name_of(const char *path)
 
 int main(void)
 {
-    static struct CMUnitTest tests[FILES_MAX];
     glob_t files;
-    size_t n = 0;
     int failed;
 
     if (glob(FILES, 0, NULL, &files) != 0) {
         printf("Bail out! %s: no transcripts here\n", FILES);
         return 1;
     }
-    for (; n < files.gl_pathc && n < FILES_MAX; n++)
-        tests[n] = (struct CMUnitTest){.name = name_of(files.gl_pathv[n]),
-                                       .test_func = transcript_is_as_written,
-                                       .initial_state = files.gl_pathv[n]};
-    cmocka_set_message_output(CM_OUTPUT_TAP);
-    failed = _cmocka_run_group_tests("transcripts", tests, n, NULL, NULL);
+    for (unsigned n = 0; n < files.gl_pathc && n < FILES_MAX; n++)
+        help_test(n, &(struct CMUnitTest){.name = name_of(files.gl_pathv[n]),
+                                          .test_func = transcript_is_as_written,
+                                          .initial_state = files.gl_pathv[n]});
+    failed = help_tests_run();
     globfree(&files);
     return failed;
 }

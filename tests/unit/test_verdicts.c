@@ -14,7 +14,7 @@ static bool find(const struct rp_verdicts *v)
     return rp_verdict_find(v, LANES, bursts, &found);
 }
 
-static void equal_is_what_all_lanes_say(void **state)
+TEST(equal_is_what_all_lanes_say)
 {
     struct rp_verdicts v = {.last = {{40, 5, 5}, {6, 5, 5}, {19, 5, 5}}}; /* lane 1: on the digest before */
 
@@ -25,7 +25,7 @@ static void equal_is_what_all_lanes_say(void **state)
 }
 
 /* The standby gives up its state with the first, and says no more. */
-static void different_is_what_one_lane_says(void **state)
+TEST(different_is_what_one_lane_says)
 {
     struct rp_verdicts v = {.last = {{39, 5, 5}, {7, 5, 6}, {0, 0, 0}}};
 
@@ -33,14 +33,14 @@ static void different_is_what_one_lane_says(void **state)
     assert_true(found.expected == 5 && found.got == 6 && found.burst == 7);
 }
 
-static void a_difference_of_another_digest_is_none(void **state)
+TEST(a_difference_of_another_digest_is_none)
 {
     struct rp_verdicts v = {.last = {{40, 5, 5}, {6, 5, 6}, {19, 5, 5}}};
 
     assert_false(find(&v));
 }
 
-static void a_lane_that_has_taken_no_digest_is_waited_for(void **state)
+TEST(a_lane_that_has_taken_no_digest_is_waited_for)
 {
     static const uint64_t none[LANES] = {FT_ALL, 7, 19};
     struct rp_verdicts v = {.last = {{0, 0, 0}, {7, 5, 5}, {19, 5, 5}}};
@@ -49,22 +49,10 @@ static void a_lane_that_has_taken_no_digest_is_waited_for(void **state)
 }
 
 /* A standby that lies: each lane's digests are equal, of what cannot be one digest. */
-static void lanes_that_contradict_each_other_are_not_equal(void **state)
+TEST(lanes_that_contradict_each_other_are_not_equal)
 {
     struct rp_verdicts v = {.last = {{40, 5, 5}, {7, 5, 5}, {19, 6, 6}}};
 
     assert_true(find(&v));
     assert_true(found.expected == 5 && found.got == 6);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equal_is_what_all_lanes_say),
-        cmocka_unit_test(different_is_what_one_lane_says),
-        cmocka_unit_test(a_difference_of_another_digest_is_none),
-        cmocka_unit_test(a_lane_that_has_taken_no_digest_is_waited_for),
-        cmocka_unit_test(lanes_that_contradict_each_other_are_not_equal),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

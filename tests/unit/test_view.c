@@ -74,7 +74,7 @@ static void put(const char *text, size_t len)
     fclose(f);
 }
 
-static void a_missing_file_is_view_zero(void **state)
+TEST_WITH(a_missing_file_is_view_zero, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     uint64_t view = 7;
@@ -84,7 +84,7 @@ static void a_missing_file_is_view_zero(void **state)
     assert_int_not_equal(access(view_path, F_OK), 0); /* looking does not make one */
 }
 
-static void what_is_stored_is_loaded(void **state)
+TEST_WITH(what_is_stored_is_loaded, view_setup, view_teardown)
 {
     static const uint64_t views[] = {0, 1, 9, 10, 4711, 1ull << 40, 1ull << 61};
     struct ft_fault fault = {""};
@@ -106,7 +106,7 @@ static void what_is_stored_is_loaded(void **state)
     assert_int_not_equal(access(view_path, F_OK), 0); /* nothing beside it */
 }
 
-static void damage_is_refused(void **state)
+TEST_WITH(damage_is_refused, view_setup, view_teardown)
 {
     static const char *const texts[] = {
         "understudy",         /* torn */
@@ -149,7 +149,7 @@ static void damage_is_refused(void **state)
 }
 
 /* A machine that lost power after a rename: it has been in some view, so not in view 0. */
-static void empty_is_refused_and_says_what_to_do(void **state)
+TEST_WITH(empty_is_refused_and_says_what_to_do, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     uint64_t view = 7;
@@ -162,7 +162,7 @@ static void empty_is_refused_and_says_what_to_do(void **state)
                                        "else write the line of the peer's file into it"));
 }
 
-static void a_path_without_a_directory_is_stored(void **state)
+TEST_WITH(a_path_without_a_directory_is_stored, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     char here[512];
@@ -177,7 +177,7 @@ static void a_path_without_a_directory_is_stored(void **state)
 }
 
 /* Who may write to the directory puts a link where the new file is written: what it names is not touched. */
-static void a_link_at_the_new_file_is_not_followed(void **state)
+TEST_WITH(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     char new[200], victim[200], text[16] = "";
@@ -204,7 +204,7 @@ static void a_link_at_the_new_file_is_not_followed(void **state)
 }
 
 /* A file that somebody else holds open at that name gets nothing either. */
-static void what_was_left_of_a_new_file_is_replaced(void **state)
+TEST_WITH(what_was_left_of_a_new_file_is_replaced, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     char new[200], text[64];
@@ -219,7 +219,7 @@ static void what_was_left_of_a_new_file_is_replaced(void **state)
 }
 
 /* Whatever lies there, loading ends. */
-static void what_is_no_file_is_refused(void **state)
+TEST_WITH(what_is_no_file_is_refused, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     uint64_t view = 7;
@@ -238,7 +238,7 @@ static void what_is_no_file_is_refused(void **state)
     alarm(0);
 }
 
-static void what_cannot_be_written_is_an_error(void **state)
+TEST_WITH(what_cannot_be_written_is_an_error, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     char deep[200], longest[400];
@@ -259,7 +259,7 @@ static void what_cannot_be_written_is_an_error(void **state)
 }
 
 /* Permission means nothing to root, so a child without rights tries. */
-static void a_file_that_is_forbidden_is_an_error(void **state)
+TEST_WITH(a_file_that_is_forbidden_is_an_error, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     int status;
@@ -291,7 +291,7 @@ static void a_file_that_is_forbidden_is_an_error(void **state)
 }
 
 /* Stored over and over while another process reads: never anything but a whole one. */
-static void a_reader_never_sees_a_torn_file(void **state)
+TEST_WITH(a_reader_never_sees_a_torn_file, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     uint64_t view, last = 0;
@@ -331,7 +331,7 @@ static void wait_until_written(const struct rp_view_writer *w)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
 }
 
-static void the_writer_writes_what_it_is_given(void **state)
+TEST_WITH(the_writer_writes_what_it_is_given, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
@@ -368,7 +368,7 @@ static struct rp_view_writer *writer_without_a_directory(char away[128])
 }
 
 /* The directory is gone, and comes back: the node has said so, and the newest view is in it. */
-static void the_writer_tries_again(void **state)
+TEST_WITH(the_writer_tries_again, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
@@ -390,7 +390,7 @@ static void the_writer_tries_again(void **state)
 
 /* A start waits for no disk: the view that was read is written as soon as the disk takes it, and until then
  * the node says for how long it has not. */
-static void a_disk_that_refuses_at_the_start_stops_nobody(void **state)
+TEST_WITH(a_disk_that_refuses_at_the_start_stops_nobody, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
@@ -411,7 +411,7 @@ static void a_disk_that_refuses_at_the_start_stops_nobody(void **state)
     rp_view_writer_close(w);
 }
 
-static void a_file_is_synced_or_is_not_certain(void **state)
+TEST_WITH(a_file_is_synced_or_is_not_certain, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
 
@@ -420,7 +420,7 @@ static void a_file_is_synced_or_is_not_certain(void **state)
     assert_int_equal(rp_view_sync(view_path), 0);
 }
 
-static void the_end_waits_for_no_disk_that_refuses(void **state)
+TEST_WITH(the_end_waits_for_no_disk_that_refuses, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
@@ -459,7 +459,7 @@ static void find_writer(char *out, size_t cap)
 
 /* While a disk keeps the writer, the kernel must be able to close what the dead node had: the writer shares
  * nothing. */
-static void the_writer_holds_no_socket(void **state)
+TEST_WITH(the_writer_holds_no_socket, view_setup, view_teardown)
 {
     struct ft_fault fault = {""};
     struct rp_view_writer *w;
@@ -486,7 +486,7 @@ static void the_writer_holds_no_socket(void **state)
 static const char shard_file[] = "understudy view 7\nshard 00000000000000010000000000000002 of a and c\n";
 
 /* The members of a view are behind it, and are read as they were written or not at all. */
-static void a_view_has_its_members(void **state)
+TEST_WITH(a_view_has_its_members, view_setup, view_teardown)
 {
     static const char *const wrong[] = {
         "understudy view 7\nshard 00000000000000010000000000000002 of c and a\n",
@@ -521,31 +521,4 @@ static void a_view_has_its_members(void **state)
         assert_int_equal(got.number, 0);
         assert_non_null(strstr(fault.text, ":2: expected 'shard 32 HEX DIGITS of NODE and NODE'"));
     }
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_missing_file_is_view_zero, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(what_is_stored_is_loaded, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(damage_is_refused, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(a_view_has_its_members, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(empty_is_refused_and_says_what_to_do, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(a_path_without_a_directory_is_stored, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(a_link_at_the_new_file_is_not_followed, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(what_was_left_of_a_new_file_is_replaced, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_file_is_refused, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(what_cannot_be_written_is_an_error, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(a_file_that_is_forbidden_is_an_error, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(a_reader_never_sees_a_torn_file, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(the_writer_writes_what_it_is_given, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(the_writer_tries_again, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(a_disk_that_refuses_at_the_start_stops_nobody, view_setup,
-                                        view_teardown),
-        cmocka_unit_test_setup_teardown(a_file_is_synced_or_is_not_certain, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(the_end_waits_for_no_disk_that_refuses, view_setup, view_teardown),
-        cmocka_unit_test_setup_teardown(the_writer_holds_no_socket, view_setup, view_teardown),
-    };
-
-    return cmocka_run_group_tests_name("view", tests, NULL, NULL);
 }

@@ -40,7 +40,7 @@ static struct tagged with_tags(const uint16_t *words, unsigned tags)
     return f;
 }
 
-static void tags_are_read_whatever_their_priority(void **state)
+TEST(tags_are_read_whatever_their_priority)
 {
     static const struct {
         uint16_t words[6];
@@ -73,7 +73,7 @@ static void tags_are_read_whatever_their_priority(void **state)
     }
 }
 
-static void a_frame_that_ends_in_its_tags_has_none(void **state)
+TEST(a_frame_that_ends_in_its_tags_has_none)
 {
     const uint16_t words[] = {0x88a8, 200, 0x8100, 7};
     struct tagged f = with_tags(words, 2);
@@ -88,7 +88,7 @@ static void a_frame_that_ends_in_its_tags_has_none(void **state)
     }
 }
 
-static void what_is_put_on_is_taken_off_again(void **state)
+TEST(what_is_put_on_is_taken_off_again)
 {
     static const struct {
         struct nf_vlan vlan;
@@ -115,7 +115,7 @@ static void what_is_put_on_is_taken_off_again(void **state)
     }
 }
 
-static void a_priority_is_the_first_bits_of_the_dscp(void **state)
+TEST(a_priority_is_the_first_bits_of_the_dscp)
 {
     const uint16_t words[] = {0x88a8, 0xf0c8, 0x8100, 0xe007};
     struct tagged f = with_tags(words, 2);
@@ -157,7 +157,7 @@ static unsigned place(unsigned device, uint16_t outer, uint16_t inner, uint32_t 
     return nf_l3_interface_of(&shared, device, f.bytes, f.len, bytes);
 }
 
-static void a_frame_is_of_the_interface_with_its_port_and_tags(void **state)
+TEST(a_frame_is_of_the_interface_with_its_port_and_tags)
 {
     uint32_t bytes;
 
@@ -174,7 +174,7 @@ static void a_frame_is_of_the_interface_with_its_port_and_tags(void **state)
     assert_int_equal(place(2, 100, 0, &bytes), 4);
 }
 
-static void other_tags_are_of_no_interface(void **state)
+TEST(other_tags_are_of_no_interface)
 {
     uint32_t bytes;
 
@@ -189,23 +189,9 @@ static void other_tags_are_of_no_interface(void **state)
 
 /* A frame of 802.1Q may be 4 bytes longer than a kernel's MTU says (net/packet/af_packet.c); others may not.
  */
-static void a_port_has_to_take_the_largest_frames_of_all_on_it(void **state)
+TEST(a_port_has_to_take_the_largest_frames_of_all_on_it)
 {
     assert_int_equal(nf_l3_device_mtu(&shared, 0), 1504); /* 1496 and two tags; 1502 and one */
     assert_int_equal(nf_l3_device_mtu(&shared, 1), 1400);
     assert_int_equal(nf_l3_device_mtu(&shared, 2), 1504);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tags_are_read_whatever_their_priority),
-        cmocka_unit_test(a_frame_that_ends_in_its_tags_has_none),
-        cmocka_unit_test(what_is_put_on_is_taken_off_again),
-        cmocka_unit_test(a_priority_is_the_first_bits_of_the_dscp),
-        cmocka_unit_test(a_frame_is_of_the_interface_with_its_port_and_tags),
-        cmocka_unit_test(other_tags_are_of_no_interface),
-        cmocka_unit_test(a_port_has_to_take_the_largest_frames_of_all_on_it),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -294,7 +294,7 @@ static bool sleeps(struct rp_link *link, uint64_t ns)
 
 /* ---- tests ---- */
 
-static void one_way_is_cut_and_comes_back_and_the_other_is_cut(void **state)
+TEST_WITH(one_way_is_cut_and_comes_back_and_the_other_is_cut, setup, teardown)
 {
     begin_talk();
     for (unsigned round = 0; round < 4; round++) {
@@ -315,7 +315,7 @@ static void one_way_is_cut_and_comes_back_and_the_other_is_cut(void **state)
     assert_int_equal(rp_link_stats(link_b)->connects, 1);
 }
 
-static void a_way_that_ends_is_made_again(void **state)
+TEST_WITH(a_way_that_ends_is_made_again, setup, teardown)
 {
     begin_talk();
     for (unsigned round = 0; round < 10; round++) {
@@ -329,7 +329,7 @@ static void a_way_that_ends_is_made_again(void **state)
 }
 
 /* What is large is lost on the way that carries: the other one goes on. */
-static void large_segments_are_swallowed(void **state)
+TEST_WITH(large_segments_are_swallowed, setup, teardown)
 {
     begin_talk();
     unsigned way = carrier(link_a);
@@ -342,7 +342,7 @@ static void large_segments_are_swallowed(void **state)
 }
 
 /* A way that carries nothing shows that it does not pass what is large, before it is needed. */
-static void an_idle_way_is_tried_with_large_segments(void **state)
+TEST_WITH(an_idle_way_is_tried_with_large_segments, setup, teardown)
 {
     begin_talk();
     unsigned way = carrier(link_b), idle = !way;
@@ -354,7 +354,7 @@ static void an_idle_way_is_tried_with_large_segments(void **state)
 
 /* What the carrier holds back is as much as may be kept, and the peer hears nothing there: it still hears the
  * other way. Until then only what can be written wakes who writes. */
-static void a_carrier_that_takes_nothing_is_found_when_all_is_full(void **state)
+TEST_WITH(a_carrier_that_takes_nothing_is_found_when_all_is_full, setup, teardown)
 {
     begin_talk();
     unsigned way = carrier(link_a);
@@ -372,7 +372,7 @@ static void a_carrier_that_takes_nothing_is_found_when_all_is_full(void **state)
 
 /* The way that was left was only late, and the one that carries in its place passes nothing: what was said
  * meanwhile comes by the late one. */
-static void a_late_way_carries_again(void **state)
+TEST_WITH(a_late_way_carries_again, setup, teardown)
 {
     begin_talk();
     talk_to_the_end();
@@ -388,7 +388,7 @@ static void a_late_way_carries_again(void **state)
     assert_int_equal(ways_of(link_a)->way[late].losses, 0);
 }
 
-static void both_stop_for_a_while(void **state)
+TEST_WITH(both_stop_for_a_while, setup, teardown)
 {
     begin_talk();
     relay[0].what = relay[1].what = STOPS;
@@ -398,7 +398,7 @@ static void both_stop_for_a_while(void **state)
     assert_int_equal(rp_link_stats(link_a)->connects, 1);
 }
 
-static void both_ways_end(void **state)
+TEST_WITH(both_ways_end, setup, teardown)
 {
     begin_talk();
     end_way(0);
@@ -430,17 +430,17 @@ static void close_when_one_is_cut(unsigned turns)
     assert_int_equal(lost, RP_LOST_EOF);
 }
 
-static void who_closes_says_so_by_the_way_that_is_left(void **state)
+TEST_WITH(who_closes_says_so_by_the_way_that_is_left, setup, teardown)
 {
     close_when_one_is_cut(40);
 }
 
-static void who_closes_says_so_by_both_ways(void **state)
+TEST_WITH(who_closes_says_so_by_both_ways, setup, teardown)
 {
     close_when_one_is_cut(0);
 }
 
-static void a_peer_that_begins_anew_takes_over(void **state)
+TEST_WITH(a_peer_that_begins_anew_takes_over, setup, teardown)
 {
     begin_talk();
     rp_link_close(link_b);
@@ -457,7 +457,7 @@ static void a_peer_that_begins_anew_takes_over(void **state)
 
 /* The side that is connected to begins anew while one way is silent: the other side hears that nobody knows
  * its session there. */
-static void a_session_that_nobody_knows_ends(void **state)
+TEST_WITH(a_session_that_nobody_knows_ends, setup, teardown)
 {
     begin_talk();
     relay[0].what = STOPS;
@@ -474,7 +474,7 @@ static void a_session_that_nobody_knows_ends(void **state)
 
 /* On the second way b's word that the session begins comes when a has ended it, and b does not know that:
  * what a says from then on is not taken for what it said before. */
-static void a_session_begins_once(void **state)
+TEST_WITH(a_session_begins_once, setup, teardown)
 {
     struct ft_message m = {.sent = 0};
     int rc = 0;
@@ -501,7 +501,7 @@ static void a_session_begins_once(void **state)
     assert_int_equal(m.sent, 1001);
 }
 
-static void who_has_one_way_is_met_as_ever(void **state)
+TEST_WITH(who_has_one_way_is_met_as_ever, setup, teardown)
 {
     for (unsigned which = 0; which < 2; which++) {
         struct rp_link_config a = config_of(true, &one), b = config_of(false, &one);
@@ -527,7 +527,7 @@ static void who_has_one_way_is_met_as_ever(void **state)
     }
 }
 
-static void who_has_another_key_gets_nothing_on_either(void **state)
+TEST_WITH(who_has_another_key_gets_nothing_on_either, setup, teardown)
 {
     struct rp_link_config a = config_of(true, &one), b = config_of(false, &other);
 
@@ -536,29 +536,4 @@ static void who_has_another_key_gets_nothing_on_either(void **state)
     UNTIL(rp_link_stats(link_a)->refused[-FT_EPERM] >= 4 || (turn(), false));
     assert_false(rp_link_up(link_a) || rp_link_up(link_b));
     assert_false(stands(0) || stands(1));
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        TEST(one_way_is_cut_and_comes_back_and_the_other_is_cut),
-        TEST(a_way_that_ends_is_made_again),
-        TEST(large_segments_are_swallowed),
-        TEST(an_idle_way_is_tried_with_large_segments),
-        TEST(a_carrier_that_takes_nothing_is_found_when_all_is_full),
-        TEST(a_late_way_carries_again),
-        TEST(both_stop_for_a_while),
-        TEST(both_ways_end),
-        TEST(who_closes_says_so_by_the_way_that_is_left),
-        TEST(who_closes_says_so_by_both_ways),
-        TEST(a_peer_that_begins_anew_takes_over),
-        TEST(a_session_that_nobody_knows_ends),
-        TEST(a_session_begins_once),
-        TEST(who_has_one_way_is_met_as_ever),
-        TEST(who_has_another_key_gets_nothing_on_either),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }

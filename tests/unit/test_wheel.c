@@ -189,7 +189,7 @@ static uint64_t churn(uint32_t count, uint64_t tick, uint64_t start, uint32_t st
     return digest;
 }
 
-static void wheel_agrees_with_the_model(void **unused)
+TEST(wheel_agrees_with_the_model)
 {
     uint64_t seed = help_model_seed();
 
@@ -200,14 +200,14 @@ static void wheel_agrees_with_the_model(void **unused)
     churn(1, 1000000000, 0, HELP_MODEL_STEPS / 8, seed + 4);
 }
 
-static void the_same_seed_gives_the_same_content(void **unused)
+TEST(the_same_seed_gives_the_same_content)
 {
     assert_true(churn(50, 1000, 5000, 5000, 7) == churn(50, 1000, 5000, 5000, 7));
     assert_true(churn(50, 1000, 5000, 5000, 7) != churn(50, 1000, 5000, 5000, 8));
 }
 
 /* More timers in one far slot than one call spreads; new ones are set in its range meanwhile. */
-static void a_full_slot_is_emptied_over_several_calls(void **unused)
+TEST(a_full_slot_is_emptied_over_several_calls)
 {
     struct help_nf h;
     struct nf_wheel *wheel;
@@ -275,13 +275,13 @@ static void half_spread(bool call_between)
     help_nf_close(&h);
 }
 
-static void timers_of_a_slot_half_emptied_can_be_cancelled(void **unused)
+TEST(timers_of_a_slot_half_emptied_can_be_cancelled)
 {
     half_spread(false);
     half_spread(true);
 }
 
-static void rounding_and_ends_of_time(void **unused)
+TEST(rounding_and_ends_of_time)
 {
     struct help_nf h;
     struct nf_wheel *wheel, *fine;
@@ -334,7 +334,7 @@ static void both(struct nf *nf, uint64_t now)
     }
 }
 
-static void the_earliest_of_several_wheels_wakes(void **unused)
+TEST(the_earliest_of_several_wheels_wakes)
 {
     struct help_nf h;
     uint64_t sequence = 3, now = 1000000, burst = 0;
@@ -370,7 +370,7 @@ static void set_beyond(void *arg)
     nf_wheel_set(h->nf, nf_wheel_make(h->nf, 4, 1), 4, 100);
 }
 
-static void misuse_aborts(void **unused)
+TEST(misuse_aborts)
 {
     struct help_nf h;
     uint64_t used;
@@ -382,19 +382,4 @@ static void misuse_aborts(void **unused)
     assert_non_null(nf_wheel_make(h.nf, 1000, 1));
     assert_int_equal(h.nf->arena->used - used, nf_wheel_bytes(1000));
     help_nf_close(&h);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wheel_agrees_with_the_model),
-        cmocka_unit_test(the_same_seed_gives_the_same_content),
-        cmocka_unit_test(a_full_slot_is_emptied_over_several_calls),
-        cmocka_unit_test(timers_of_a_slot_half_emptied_can_be_cancelled),
-        cmocka_unit_test(rounding_and_ends_of_time),
-        cmocka_unit_test(the_earliest_of_several_wheels_wakes),
-        cmocka_unit_test(misuse_aborts),
-    };
-
-    return cmocka_run_group_tests_name("wheel", tests, NULL, NULL);
 }

@@ -38,7 +38,7 @@ static void *count_jobs(void *arg)
     }
 }
 
-static void jobs_given_before_the_end_are_done(void **state)
+TEST(jobs_given_before_the_end_are_done)
 {
     struct user u = {.given = 0};
 
@@ -62,7 +62,7 @@ static void *wait_a_while(void *arg)
     return NULL;
 }
 
-static void a_wait_ends_by_itself(void **state)
+TEST(a_wait_ends_by_itself)
 {
     struct user u = {.given = 0};
     uint64_t began = now();
@@ -83,7 +83,7 @@ static void *stand_in_a_disk(void *arg)
     return NULL;
 }
 
-static void one_that_stands_is_given_up(void **state)
+TEST(one_that_stands_is_given_up)
 {
     struct user u = {.given = 0};
     uint64_t began;
@@ -100,15 +100,4 @@ static void one_that_stands_is_given_up(void **state)
     assert_int_equal(u.done, 1);
     close(ends[0]);
     close(ends[1]);
-}
-
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(jobs_given_before_the_end_are_done),
-        cmocka_unit_test(a_wait_ends_by_itself),
-        cmocka_unit_test(one_that_stands_is_given_up),
-    };
-
-    return cmocka_run_group_tests(tests, NULL, NULL);
 }
