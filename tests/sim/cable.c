@@ -143,6 +143,11 @@ void sim_cable_tick(void)
     if (sim.now < next)
         return;
     next = sim.now + sim_draw(&sim.cable, sim_chance(&sim.cable, 300) ? SIM_MS : 10 * detect);
+    if (sim_chance(&sim.cable, 150)) { /* then the connection is to carry */
+        sim.still_until = sim.now + sim_draw(&sim.cable, 40 * SIM_MS);
+        sim_tell(SIM_NOBODY, "clients are still until %.3f ms", (double)sim.still_until / 1e6);
+        return;
+    }
     *of[what] = until;
     sim_tell((unsigned)(e - end), "by its lane's port comes %s until %.3f ms", text[what],
              (double)until / 1e6);
@@ -150,6 +155,7 @@ void sim_cable_tick(void)
 
 void sim_cable_heals(void)
 {
+    sim.still_until = 0;
     for (unsigned i = 0; i < SIM_NODES; i++) {
         struct end *e = &end[i];
 

@@ -146,6 +146,8 @@ static void give_port(struct sim_plan *p, uint64_t seed)
     p->ways = sim_chance(&r, 250);
     if (p->members || sim_chance(&r, 100))
         arbitrate(p);
+    else if (sim_chance(&r, 150))
+        crash(p, seed);
     p->port_at_one = sim_chance(&r, 40);
     p->port_trouble = sim_chance(&r, 200) ? 0 : (unsigned)sim_draw(&r, sim_chance(&r, 200) ? 300 : 40);
     p->port_longest = sim_chance(&r, 300) ? FT_LINK_LEAST : sim_chance(&r, 700) ? 1514 : FT_LINK_MOST;

@@ -340,7 +340,7 @@ void sim_ports_tick(void)
 {
     struct sim_packet *p;
 
-    for (unsigned i = 0; i < sim.plan.flows; i++)
+    for (unsigned i = 0; i < sim.plan.flows && sim.now >= sim.still_until; i++)
         while (flow[i].next <= sim.now && flow[i].next < sim.plan.quiet_at)
             client_sends(&flow[i], i);
     for (unsigned side = 0; side < 2; side++)

@@ -295,8 +295,9 @@ struct sim_world {
     struct sim_way {
         uint64_t blocked[SIM_NODES], lossy, holed; /* until; blocked: towards node i */
     } way[2];
-    uint64_t slow_until; /* messages take longer */
-    unsigned flips;      /* sends that shall be damaged */
+    uint64_t slow_until;  /* messages take longer */
+    uint64_t still_until; /* clients send nothing */
+    unsigned flips;       /* sends that shall be damaged */
     bool long_partition;
     bool disk_lost; /* of any node: what only a person can decide may have come of it */
     bool split;     /* SOLO beside a promoted standby: counted apart */
