@@ -46,7 +46,7 @@ enum nd_copy {
 };
 
 /*
- * The stream that live lanes make together (stream.c). Written in barriers, but for the atomic words. Whether
+ * The stream that live lanes make together (cut.c). Written in barriers, but for the atomic words. Whether
  * a lane still takes part in it says ft_lane_orders.logging.
  */
 struct nd_stream {
@@ -131,12 +131,11 @@ struct nd_group {
     bool waits_without_limit; /* a recording is replayed: a lane stopped at a digest has no deadline */
 
     _Alignas(64) _Atomic uint64_t aborted; /* the last order whose replay was aborted */
-    struct nd_barrier stop;    /* standby: at a stop point of replay, which lanes do not wait in */
-    _Atomic bool snapshot_due; /* live: the recorder wants a snapshot, at a barrier */
-    uint64_t digest_taken;     /* live: serial number of the digest taken last; written in a barrier */
-    uint64_t digest;           /* live: that digest */
-    _Atomic bool slice_due;    /* live, several lanes: the digest of a slice that lane 0 wants at a barrier */
-    uint64_t slices_taken;     /* live: how many of those were taken; written in a barrier, as the next is */
+    struct nd_barrier stop; /* standby: at a stop point of replay, which lanes do not wait in */
+    uint64_t digest_taken;  /* live: serial number of the digest taken last; written in a barrier */
+    uint64_t digest;        /* live: that digest */
+    _Atomic bool slice_due; /* live, several lanes: the digest of a slice that lane 0 wants at a barrier */
+    uint64_t slices_taken;  /* live: how many of those were taken; written in a barrier, as the next is */
     struct nd_slice_digest slice; /* live: the last of them */
     _Atomic unsigned owed;        /* live: lanes whose record has yet to carry the digest taken last */
 };

@@ -167,7 +167,7 @@ struct nd_lane {
     enum ft_order doing;  /* the order that it follows */
     struct {            /* how far it has done what orders ask for (struct ft_lane_orders): serial numbers */
         uint64_t order; /* kind and serial; FT_ALL: none yet */
-        uint64_t gate, cut, snapshot_release, announce, digest, slices, rests;
+        uint64_t gate, announce, digest, slices, rests;
     } seen;
     struct {                 /* what one turn leaves for the next */
         bool full;           /* a full burst was executed: more packets wait, it seems */
@@ -194,7 +194,7 @@ struct nd_lane {
         uint64_t announce_at[ND_ANNOUNCE_AGAIN]; /* the announcements to repeat, in order */
         unsigned announce_left;                  /* how many of them, the last ones, are still to come */
     } timers;
-    struct {                  /* stream.c: the last cut of a live lane's stream, and what was done since */
+    struct {                  /* cut.c: the last cut of a live lane's stream, and what was done since */
         uint64_t burst;       /* last burst before the cut: the next delta begins there */
         uint64_t output;      /* the hold's first output after the cut */
         uint64_t at;          /* when it was, on the cuts' clock */
@@ -204,13 +204,19 @@ struct nd_lane {
         uint64_t carry_bytes; /* an upper bound of what a delta would carry of the outputs made since */
         uint64_t weigh_at;    /* sequence number at which to look again how large a delta would be */
         bool grown;           /* a delta would be nearly as large as the standby can keep */
+        bool left;            /* nobody wants the lane's stream, and it has ended it */
     } cut;
-    struct {                  /* stream.c: an incremental checkpoint */
+    struct {                  /* cut.c: an incremental checkpoint */
         uint64_t bytes;       /* an upper bound of what its lines take */
         uint64_t chunk_burst; /* the last burst before the chunk made last */
         uint64_t chunk_at;    /* when that chunk was made */
         bool lines_done;      /* all its lines are copied, and nd_stream.lines_left does not count the lane */
     } checkpoint;
+    struct {              /* snapshot.c: a resync's snapshot; serial numbers as in `seen` */
+        uint64_t cut;     /* at which the last one began */
+        uint64_t release; /* the last that nobody reads any more */
+        uint64_t copied;  /* lines that the lane has copied, without those of zeros */
+    } snapshot;
     struct {                     /* standby.c: a standby's deltas */
         uint64_t cut;            /* number of the last delta applied */
         bool begun;              /* some chunks of the next one are applied: the region is at no cut */
@@ -233,10 +239,9 @@ struct nd_lane {
     struct nd_export export;                     /* its queue is given */
     struct nd_port_heard heard[NF_PORTS_MAX][2]; /* [port][1: of another port of the peer's] */
     uint8_t peer_mac[NF_PORTS_MAX][6];           /* of [port][0]: where the last one came from */
-    uint64_t snapshot_copied;   /* lines of a resync's snapshot that it has copied, without those of zeros */
-    uint64_t recorded_released; /* outputs released, as the last record or delta says */
-    uint32_t unconfirmed;       /* outputs that an input keeper was sent, and has not let leave yet */
-    struct {                    /* the burst whose packets are being received, or that is replayed */
+    uint64_t recorded_released;                  /* outputs released, as the last record or delta says */
+    uint32_t unconfirmed; /* outputs that an input keeper was sent, and has not let leave yet */
+    struct {              /* the burst whose packets are being received, or that is replayed */
         struct nf_packet packets[NF_BURST_MAX];
         uint32_t n;           /* packets received so far */
         uint64_t since;       /* when the first of them was received */

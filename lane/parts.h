@@ -116,7 +116,7 @@ uint64_t nd_lane_heartbeat_due(const struct nd_lane *lane);
 /* Lane 0, when they are due. */
 void nd_lane_ask_gateways(struct nd_lane *lane);
 
-/* ---- stream.c ------------------------------------------------------------------------------------ */
+/* ---- between.c ----------------------------------------------------------------------------------- */
 
 /* What the stream and others make of a lane's coming burst. */
 struct nd_needs {
@@ -136,12 +136,64 @@ bool nd_stream_needs_burst(const struct nd_lane *lane, const struct nd_needs *ne
 /* The stream tells of all that the lane did, no lane has a delta to finish, without which what was recorded
  * behind it does not count, and none a digest to carry, at which the standby's other lanes would wait. */
 bool nd_stream_is_told(const struct nd_lane *lane);
+
+/* ---- cut.c --------------------------------------------------------------------------------------- */
+
+/* What tells the standby of the lane's bursts, at present. */
+static inline enum nd_stream_kind nd_lane_stream(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->shared, logging) ? lane->group->stream.kind : ND_STREAM_NONE;
+}
+/* No cut is wanted, and none can be due or copied: a hot standby replays the records, or there is no stream,
+ * and the lane has ended its own. */
+static inline bool nd_cut_rests(const struct nd_lane *lane, enum nd_stream_kind stream)
+{
+    const struct nd_stream *s = &lane->group->stream;
+
+    return atomic_load_explicit(&s->barriers_wanted, memory_order_acquire) == lane->cut.barriers &&
+           ((stream == ND_STREAM_RECORDS && !lane->protect->stores) ||
+            (stream == ND_STREAM_NONE && lane->cut.left));
+}
+/* The lane's stream is wanted: says so if a cut is due. A copy of the last one that is under way when the
+ * next is due is finished before any further burst. */
+void nd_cut_want(struct nd_lane *lane);
+/* All lanes are quiesced: a cut, if one is wanted and due. */
+void nd_group_cut_stream(struct nd_group *group);
+/* The last cut lets the lane run a burst; until it does the lane copies. */
+bool nd_cut_permits(struct nd_lane *lane);
+/* No record or delta tells of its last burst yet. */
+bool nd_cut_unrecorded(const struct nd_lane *lane);
+/* A digest goes with the next delta, which needs a burst to be cut behind, and no more than one. */
+bool nd_cut_needs_burst(const struct nd_lane *lane);
+/* Lines that a burst changes are marked, for a delta or a checkpoint. */
+bool nd_cut_marks(const struct nd_lane *lane, enum nd_stream_kind stream);
+
+/* ---- snapshot.c ---------------------------------------------------------------------------------- */
+
+/* All lanes are quiesced: the snapshot's cut. What is asked for last counts, for all lanes. */
+void nd_group_cut_for_snapshot(struct nd_group *group);
+static inline bool nd_snapshot_wanted(const struct nd_lane *lane)
+{
+    /* Greater, not different: a cut that others asked for first may be asked of this lane a moment later. */
+    return FT_ORDER_GET(lane->shared, cut) > lane->snapshot.cut;
+}
+/* Ends a snapshot that nobody reads any more. */
+void nd_snapshot_follow(struct nd_lane *lane);
 /* Copies pending lines of a resync's snapshot, as many as are granted. True if there were any. */
 bool nd_lane_snapshot_copy(struct nd_lane *lane);
+/* Live: the flight recorder, which is there, wants all lanes at the barrier. Lane 0 looks whether it does. */
+bool nd_recorder_wants(const struct nd_lane *lane);
 /* Live or in replay, between bursts; true if there was work. */
 bool nd_lane_recorder_turn(struct nd_lane *lane);
 /* All lanes are quiesced: the flight recorder's snapshot. */
 void nd_group_begin_recording(struct nd_group *group);
+/* No snapshot is wanted, by either, and none is to be ended. */
+static inline bool nd_snapshot_rests(const struct nd_lane *lane)
+{
+    return FT_ORDER_GET(lane->shared, cut) <= lane->snapshot.cut &&
+           FT_ORDER_GET(lane->shared, snapshot_release) == lane->snapshot.release &&
+           !(lane->setup.recorder && nd_recorder_wants(lane));
+}
 
 /* ---- verification.c ------------------------------------------------------------------------------ */
 
@@ -158,8 +210,47 @@ bool nd_lane_compare_slice(struct nd_lane *lane, const struct nd_slice_digest *t
 
 /* All lanes are quiesced, at a cut or for records: the digest of the region. */
 void nd_group_take_digest(struct nd_group *group);
-/* The slice that is due for lane 0 is put off for a turn. */
-void nd_verification_put_off(struct nd_lane *lane);
+/* Lane 0: a slice is due that needs all lanes to wait. */
+static inline bool nd_slice_due(const struct nd_lane *lane)
+{
+    return lane->now >= lane->verification.quiesced_at;
+}
+/* Somebody waits for a digest of the region. */
+static inline bool nd_digest_wanted(const struct nd_lane *lane)
+{
+    return nd_lane_digest_asked(lane) != lane->seen.digest;
+}
+/* A delta carries the digest, since the standby does not replay every record. */
+static inline bool nd_digest_by_delta(const struct nd_lane *lane)
+{
+    return lane->protect->stores || nd_lane_stream(lane) == ND_STREAM_DELTAS;
+}
+/* The next record is to carry what all quiesced for. */
+bool nd_digest_owed(const struct nd_lane *lane);
+/* No digest is wanted of the lane, due, or still to be carried. */
+static inline bool nd_digests_rest(const struct nd_lane *lane, enum nd_stream_kind stream)
+{
+    const struct nd_group *group = lane->group;
+    uint64_t seen = lane->seen.digest;
+
+    return stream == ND_STREAM_NONE ||
+           (lane->now < lane->verification.at && lane->now < lane->verification.quiesced_at &&
+            FT_ORDER_GET(lane->shared, digest) == seen && group->slices_taken == lane->seen.slices &&
+            (group->lanes == 1 || (group->digest_taken == seen &&
+                                   !atomic_load_explicit(&group->slice_due, memory_order_acquire))));
+}
+/* Lane 0 says that a slice is due, of several lanes to all. Not before all have carried the last one: whoever
+ * comes to the barrier waits for those who have not. Nor while a handover drains: the standby's lanes would
+ * wait at that digest instead of taking over. */
+void nd_slice_want(struct nd_lane *lane);
+/* All lanes are quiesced: the last digest has not gone into the records of all. No other one, and no other
+ * kind of segment, before it has: the standby would compare what belongs to different moments. */
+bool nd_group_owes_digest(const struct nd_group *group);
+/* All lanes are quiesced: the digest that is due, which the next record of each carries. The standby's lanes
+ * wait for each other at it, so none is taken of a slice while a lane here can make no record to carry it. */
+void nd_group_take_for_records(struct nd_group *group);
+/* At a snapshot's cut: records before it and after it have different readers. Who asked has to ask again. */
+void nd_group_forget_digests(struct nd_group *group);
 /* Puts the digest into the record of this burst: the one that all quiesced for, or that of the slice due. */
 void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst);
 

@@ -173,11 +173,6 @@ struct nd_slice_digest nd_group_take_slice(struct nd_group *group)
     return digest_next_slice(first, first->verification.quiesced_at, nf_chain_state(first->chain)->burst);
 }
 
-void nd_verification_put_off(struct nd_lane *lane)
-{
-    set_due(lane, lane->now + lane->verification.interval);
-}
-
 /* ---- the primary: the region, and what carries a digest ------------------------------------------ */
 
 void nd_group_take_digest(struct nd_group *group)
@@ -210,6 +205,74 @@ void nd_lane_carry_digest(struct nd_lane *lane, uint64_t burst)
     }
     if (group->lanes > 1)
         atomic_fetch_sub_explicit(&group->owed, 1, memory_order_release);
+}
+
+/* ---- the primary: digests that all lanes quiesce for ----------------------------------------------- */
+
+bool nd_digest_owed(const struct nd_lane *lane)
+{
+    return (nd_lane_digest_to_carry(lane) != lane->seen.digest ||
+            lane->group->slices_taken != lane->seen.slices) &&
+           !nd_digest_by_delta(lane);
+}
+
+bool nd_group_owes_digest(const struct nd_group *group)
+{
+    return group->lanes > 1 && nd_group_any(group, nd_digest_owed);
+}
+
+void nd_slice_want(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+
+    if (nd_slice_due(lane) && group->lanes > 1 && !nd_lane_draining(lane) && !nd_digest_by_delta(lane) &&
+        nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+        atomic_load_explicit(&group->owed, memory_order_acquire) == 0)
+        atomic_store_explicit(&group->slice_due, true, memory_order_release);
+}
+
+/* A digest of the region that was not taken yet. */
+static bool is_asked(const struct nd_lane *lane)
+{
+    return nd_lane_digest_asked(lane) > lane->group->digest_taken;
+}
+
+bool nd_lane_digest_due(const struct nd_lane *lane)
+{
+    return lane->group->lanes > 1 && !nd_digest_by_delta(lane) && !nd_digest_owed(lane) &&
+           nd_lane_stream(lane) == ND_STREAM_RECORDS &&
+           (is_asked(lane) || atomic_load_explicit(&lane->group->slice_due, memory_order_acquire));
+}
+
+static bool has_no_room(const struct nd_lane *lane)
+{
+    return lane->turn.no_room;
+}
+
+void nd_group_take_for_records(struct nd_group *group)
+{
+    if (nd_group_any(group, is_asked)) {
+        nd_group_take_digest(group);
+    } else if (!atomic_exchange_explicit(&group->slice_due, false, memory_order_relaxed)) {
+        return;
+    } else if (nd_group_any(group, has_no_room)) {
+        set_due(&group->lane[0], group->lane[0].now + group->lane[0].verification.interval);
+        return;
+    } else {
+        group->slice = nd_group_take_slice(group);
+        group->slices_taken++;
+    }
+    atomic_store_explicit(&group->owed, group->lanes, memory_order_release);
+}
+
+void nd_group_forget_digests(struct nd_group *group)
+{
+    for (unsigned l = 0; group->lanes > 1 && l < group->lanes; l++) {
+        group->lane[l].seen.digest = group->digest_taken;
+        group->lane[l].seen.slices = group->slices_taken;
+    }
+    atomic_store_explicit(&group->owed, 0, memory_order_relaxed);
+    atomic_store_explicit(&group->slice_due, false, memory_order_relaxed);
 }
 
 /* ---- the standby --------------------------------------------------------------------------------- */

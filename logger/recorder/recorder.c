@@ -71,9 +71,10 @@ struct lg_recorder {
     uint32_t file;          /* begun so far; written when all are quiesced */
 
     /* Lane 0's. */
-    bool owing;     /* lines are pending to this recorder: the copy is ours */
-    unsigned arena; /* LG_PHASE_SEND: the arena that is read from the copy */
-    uint64_t line;  /* the next line of that arena */
+    _Atomic bool waits; /* a new file is due, and lanes have not been at the barrier for it yet */
+    bool owing;         /* lines are pending to this recorder: the copy is ours */
+    unsigned arena;     /* LG_PHASE_SEND: the arena that is read from the copy */
+    uint64_t line;      /* the next line of that arena */
     uint64_t retry_at;
     uint64_t failures_seen;
 
@@ -560,14 +561,24 @@ bool lg_recorder_due(struct lg_recorder *rec, uint64_t now)
         atomic_load_explicit(&rec->taken, memory_order_relaxed) < rec->config.file_bytes)
         return false;
     end_snapshot(rec);
-    return !rec->config.region->snapshot_copy && is_half_free(rec, 0); /* a resync has it: later */
+    if (rec->config.region->snapshot_copy || !is_half_free(rec, 0)) /* a resync has it: later */
+        return false;
+    atomic_store_explicit(&rec->waits, true, memory_order_release);
+    return true;
+}
+
+bool lg_recorder_waits(const struct lg_recorder *rec)
+{
+    return atomic_load_explicit(&rec->waits, memory_order_acquire);
 }
 
 void lg_recorder_begin(struct lg_recorder *rec, const struct lg_position at[], uint64_t view, uint64_t now)
 {
     struct lg_begin *b;
+    bool due = lg_recorder_due(rec, now);
 
-    if (!lg_recorder_due(rec, now))
+    atomic_store_explicit(&rec->waits, false, memory_order_release);
+    if (!due)
         return;
     for (unsigned l = 0; l < rec->lanes; l++)
         if (!is_half_free(rec, l)) {

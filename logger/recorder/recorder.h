@@ -7,7 +7,7 @@
  * new snapshot is begun as soon as the queues are half free again.
  *
  * A snapshot is the state at one moment in which all lanes are quiesced between bursts (lg_recorder_begin;
- * how they are quiesced is theirs: lane/stream.c), so that the records before it hold all that it holds
+ * how they are quiesced is theirs: lane/between.c), so that the records before it hold all that it holds
  * and those behind it nothing of it. It is copied as a resync copies one: whoever edits a pending line copies
  * it first, the lanes copy the rest between bursts, then lane 0 reads the copies into its queue. There is one
  * set of pending lines, and a resync's need goes first: it may take them away (lg_recorder_yield), and while
@@ -79,6 +79,8 @@ bool lg_recorder_listens(struct lg_recorder *recorder);
 void lg_recorder_record(struct lg_recorder *recorder, unsigned lane, const struct ft_record *record);
 /* Lane 0, between bursts: a new file is due, and could be begun. `now`: monotonic ns. */
 bool lg_recorder_due(struct lg_recorder *recorder, uint64_t now);
+/* Any lane: lane 0 has found so, and all are to come to a barrier for it. */
+bool lg_recorder_waits(const struct lg_recorder *recorder);
 /* All lanes are quiesced between bursts, at[lanes]. Begins a file, if one is still due. */
 void lg_recorder_begin(struct lg_recorder *recorder, const struct lg_position at[], uint64_t view,
                        uint64_t now);
