@@ -440,6 +440,38 @@ TEST(a_pair_that_is_not_protected_says_of_whom)
                         "pair.yaml: the pair is not PROTECTED within 100 ms: a SOLO (so it is), b no answer");
 }
 
+/* The pair settles again with a survivor that is another process than the one the run began with. */
+TEST(a_survivor_that_began_anew_fails_the_run)
+{
+#define SURVIVOR(number)                                                                                     \
+    "{\"role\":\"primary\",\"state\":\"PROTECTED\",\"pid\":1,\"guardian_pid\":2,\"held_packets\":0,"         \
+    "\"view\":4" number ",\"diverged\":null}\n"
+    static const char *const says[] = {EQUAL, NULL};
+    static const struct {
+        const char *after, *failure;
+    } cases[] = {
+        {SURVIVOR(",\"incarnation\":77"), ""},
+        {SURVIVOR(",\"incarnation\":78"), "a was started again meanwhile: no state outlived the run"},
+        {SURVIVOR(""), "a did not say which process it is: whether state outlived the run is not known"},
+    };
+    struct nd_sight sight;
+    struct ft_fault fault = {""};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        drill_begin(SURVIVOR(",\"incarnation\":77"));
+        drill_config.drill_permit = true;
+        drill_under_test.wait_ms = 30000;
+        assert_int_equal(settle(&drill_under_test, &sight, &fault), FT_OK);
+        begin_run(&drill_under_test, &sight, 1, &drill_run);
+        drill_run.view_before = 3;
+        drill_node.line = cases[i].after;
+        drill_node.verdicts = says;
+        end_run(&drill_under_test, 1, ft_now(), &drill_run);
+        assert_string_equal(drill_run.failure, cases[i].failure);
+        assert_int_equal(drill_run.digests, ND_DIGESTS_EQUAL);
+    }
+}
+
 /* Of a process that is another user's. */
 TEST(who_may_not_look_at_a_process_is_told_who_may)
 {

@@ -34,6 +34,7 @@ enum nd_place {
 struct nd_sight { /* of both nodes; primary, standby and view count in a settled pair */
     unsigned primary, standby;
     pid_t pid[ND_PAIR], guardian[ND_PAIR]; /* by their own word */
+    uint64_t incarnation[ND_PAIR];         /* the same; 0: not known */
     struct nd_listener listener[ND_PAIR];  /* by the kernel's */
     uint64_t view;
     double held; /* -1: not known, the primary is on another server */
@@ -129,6 +130,7 @@ static bool note_status(struct nd_sight *s, unsigned i, const char *name, const 
     s->seen[i] = true;
     s->pid[i] = (pid_t)pid;
     s->guardian[i] = (pid_t)guardian;
+    s->incarnation[i] = number_of(answer, "incarnation");
     if (strcmp(role, "primary") == 0) {
         s->place[i] = strcmp(state, "PROTECTED") == 0 ? ND_LEADS : ND_UNSETTLED;
         s->primary = i;
@@ -726,6 +728,17 @@ static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned vic
     r->view_before = r->view_after = s->view;
     snprintf(r->victim, sizeof r->victim, "%s", d->config->node[victim].name);
     snprintf(r->survivor, sizeof r->survivor, "%s", d->config->node[1 - victim].name);
+    r->incarnation = s->incarnation[1 - victim];
+}
+
+/* State outlives a run in the survivor alone: a pair of which both nodes began anew has equal states too. */
+static void judge_survivor(const struct nd_sight *s, unsigned survivor, struct nd_drill_run *r)
+{
+    if (s->incarnation[survivor] == 0 || r->incarnation == 0)
+        fail_run(r, "%s did not say which process it is: whether state outlived the run is not known",
+                 r->survivor);
+    else if (s->incarnation[survivor] != r->incarnation)
+        fail_run(r, "%s was started again meanwhile: no state outlived the run", r->survivor);
 }
 
 /* What is common to all drills once the victim was hurt: it comes back, the pair settles, digests, figures.
@@ -744,6 +757,7 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
         uint64_t expected = r->view_before + (d->kind != ND_DRILL_STANDBY_KILL);
         r->false_takeovers = s.view > expected ? s.view - expected : 0;
         r->view_after = s.view;
+        judge_survivor(&s, 1 - victim, r);
         if (took && d->config->protect.strict && s.view == expected) {
             uint64_t released = await_release(d, 1 - victim, r);
             over = released ? released : ft_now();

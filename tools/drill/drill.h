@@ -54,6 +54,7 @@ struct nd_drill_run {
     double flow_silence_ms, flow_worst_ms; /* TCP flows, around the takeover */
     double resync_silence_ms;              /* of the probe, from then until PROTECTED */
     uint64_t view_before, view_after, false_takeovers;
+    uint64_t incarnation; /* of the survivor, before */
     uint64_t decided_ns, tail_emitted, tail_suppressed;
     enum nd_digests digests;
     char digest[ND_PAIR][24]; /* by the file's order; "": not told */
