@@ -152,39 +152,43 @@ static unsigned lesser_of(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Edit distance of two short words; more than their lengths' bound counts as far. */
+#define WORD_MAX 32u /* characters; longer ones are near to none */
+
+/* Edit distance of two short words, in which two letters in the wrong order are one slip. */
 static unsigned edit_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b);
-    unsigned row[33];
+    unsigned d[WORD_MAX + 1][WORD_MAX + 1];
 
-    if (n > 32 || m > 32)
-        return 99;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= n; i++) {
-        unsigned corner = row[0];
-
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= m; j++) {
-            unsigned above = row[j];
-
-            row[j] = lesser_of(lesser_of(above, row[j - 1]) + 1, corner + (a[i - 1] != b[j - 1]));
-            corner = above;
+    for (size_t i = 0; i <= n; i++) {
+        for (size_t j = 0; j <= m; j++) {
+            if (i == 0 || j == 0) {
+                d[i][j] = (unsigned)(i + j);
+                continue;
+            }
+            d[i][j] =
+                lesser_of(lesser_of(d[i - 1][j], d[i][j - 1]) + 1, d[i - 1][j - 1] + (a[i - 1] != b[j - 1]));
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                d[i][j] = lesser_of(d[i][j], d[i - 2][j - 2] + 1);
         }
     }
-    return row[m];
+    return d[n][m];
 }
 
 const char *nd_schema_nearest(const char *text, const char *const *names)
 {
-    unsigned limit = (unsigned)strlen(text) < 6 ? 2 : 3, best = limit + 1;
+    size_t len = strlen(text);
     const char *nearest = NULL;
+    unsigned best = WORD_MAX;
 
     for (; *names; names++) {
+        size_t other = strlen(*names);
+
+        if (len > WORD_MAX || other > WORD_MAX || *text != **names)
+            continue;
         unsigned d = edit_distance(text, *names);
 
-        if (d < best && d < strlen(*names)) {
+        if (d < best && d <= (len + other < 12 ? 1 : (len + other) / 6)) {
             best = d;
             nearest = *names;
         }

@@ -54,7 +54,8 @@ int nd_schema_read(struct nd_arena *arena, const struct nd_yaml *map, const char
 int nd_schema_value(struct nd_arena *arena, const struct nd_yaml *value, const char *what,
                     const struct nf_param *param, void *out, struct ft_fault *fault);
 
-/* The name in `names` (NULL-terminated) that `text` was likely meant to be; NULL: none is near. */
+/* The name in `names` (NULL-terminated) that `text` was likely meant to be: it begins alike, and has one slip
+ * for three letters at most. NULL: none is near. */
 const char *nd_schema_nearest(const char *text, const char *const *names);
 
 /* Adds a network of either family, without host bits, to a set that has room. */

@@ -3,6 +3,7 @@
 #include "tests/help/test.h"
 #include "node/control/client.h"
 #include "node/config/options.h"
+#include "node/config/schema.h"
 #include "ftcore/base/clock.h"
 
 #include <pthread.h>
