@@ -73,6 +73,7 @@ struct agent {
     bool whole;                /* of all keys */
     struct silence silence[2]; /* of both mirrors */
     struct silence unsaid;     /* of its own key */
+    struct silence passed;     /* keys of the fleet are passed over */
     struct nd_etcd *etcd;      /* the leader's writes */
     struct word said;
     uint64_t serial; /* of its copies, that was told to `local` */
@@ -409,12 +410,17 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
     bool somebody, may = is_answered(s, ft_now());
     int64_t ghost;
     struct nd_mirror_status fleet;
+    char passed[96];
 
     nd_mirror_status(a->fleet, &fleet);
     tell_ailment(&a->silence[1],
                  a->whole ? "the fleet's keys are not heard" : "the leader's keys are not heard",
                  a->whole ? "the fleet's keys are heard again" : "the leader's keys are heard again",
                  why_silent(&fleet));
+    snprintf(passed, sizeof(passed), fleet.passed ? "%lu are longer than %u bytes, or not in UTF-8" : "",
+             fleet.passed, ND_KEY_MAX - 1);
+    tell_ailment(&a->passed, "keys of the fleet are passed over",
+                 "no key of the fleet is passed over any more", passed);
     if (may && !fleet.whole) /* it reads who leads just now */
         return 0;
     int64_t leads = own_leader_key(a, may ? s->lease : 0, &somebody, &ghost);

@@ -28,6 +28,7 @@ struct nd_entry {
 struct nd_keys {
     struct nd_entry **at; /* [0..count), by key */
     size_t count, cap, size;
+    uint64_t passed; /* keys that were read and passed over: too long, or no text */
 };
 
 /* A copy of both; revisions and lease are 0. nd_entry_free frees it. `len`: ND_VALUE_MAX at most. NULL: no

@@ -162,6 +162,7 @@ static int read_all(struct nd_mirror *m, struct ft_fault *fault)
 {
     struct nd_keys keys = {.at = NULL}, old;
     int64_t revision;
+    uint64_t passed;
     bool gone;
     int error = nd_store_read(m->watches, m->prefix, &keys, &revision, fault);
 
@@ -170,12 +171,15 @@ static int read_all(struct nd_mirror *m, struct ft_fault *fault)
     pthread_mutex_lock(&m->keys_lock);
     old = m->keys;
     m->keys = keys;
+    passed = keys.passed;
+    atomic_store(&m->watch.passed, 0);
     gone = !nd_keys_find(&m->keys, m->key);
     pthread_mutex_unlock(&m->keys_lock);
     nd_keys_clear(&old);
 
     pthread_mutex_lock(&m->lock);
     m->status.whole = true;
+    m->status.passed = passed;
     m->status.revision = revision;
     m->status.reads++;
     note_answer(m);
@@ -420,6 +424,7 @@ void nd_mirror_status(struct nd_mirror *m, struct nd_mirror_status *out)
     pthread_mutex_lock(&m->lock);
     *out = m->status;
     pthread_mutex_unlock(&m->lock);
+    out->passed += atomic_load(&m->watch.passed);
 }
 
 /* ---- begin and end ----------------------------------------------------------------------------- */

@@ -43,6 +43,7 @@ struct nd_mirror_status {
     uint64_t silent_since;        /* when it was answered last, or was started; 0: it is connected */
     uint64_t answered;            /* when a server answered last; 0: never */
     int64_t revision;             /* the newest of the keys, or in which all were read */
+    uint64_t passed;              /* keys that are passed over: of those read last, and of puts since */
     uint64_t reads, failures;     /* of all keys; of watches, and of questions to all servers */
     char server[ND_ETCD_URL_MAX]; /* that answered last */
     char why[256];                /* the mirror is silent; "" */

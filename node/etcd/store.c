@@ -57,37 +57,45 @@ static json_t *with_number(json_t *o, const char *name, int64_t n)
     return NULL;
 }
 
-/* The first key that is behind all that begin with the prefix. */
-static json_t *coded_end(const char *prefix)
+/* As etcd has it: any bytes. */
+struct key {
+    char bytes[ND_KEY_MAX]; /* a NUL is behind them */
+    size_t len;             /* KEY_LEN at most: of a longer one the first ones */
+};
+
+/* The first key that is behind all that begin with these bytes. */
+static json_t *coded_behind(const char *bytes, size_t len)
 {
     char end[ND_KEY_MAX];
-    size_t len = strlen(prefix);
 
-    FT_CHECK(len && len < sizeof(end) && (unsigned char)prefix[len - 1] < 0xff, "the prefix %s", prefix);
-    snprintf(end, sizeof(end), "%s", prefix);
+    FT_CHECK(len && len < sizeof(end) && (unsigned char)bytes[len - 1] < 0xff, "a prefix of %zu bytes", len);
+    memcpy(end, bytes, len);
     end[len - 1]++;
     return coded_bytes(end, len);
 }
 
-/* The first key behind `last`. Behind one of the greatest length are keys that begin with it, which are too
- * long, and are passed over. */
-static json_t *coded_next(const char *last)
+static json_t *coded_end(const char *prefix)
 {
-    size_t len = strlen(last);
-    char key[ND_KEY_MAX];
-
-    if (len < KEY_LEN)
-        return coded_bytes(last, len + 1);
-    memcpy(key, last, len + 1);
-    while ((unsigned char)key[len - 1] == 0xff) /* the prefix has others */
-        key[--len] = '\0';
-    return coded_end(key);
+    return coded_behind(prefix, strlen(prefix));
 }
 
-/* The keys behind `last`; "": all of them, of whatever revision is the newest. */
-static json_t *make_page(const char *prefix, const char *last, int64_t revision)
+/* The first key behind `last`. Behind one of the greatest length are keys that begin with it, which are too
+ * long, and are passed over. */
+static json_t *coded_next(const struct key *last)
 {
-    json_t *o = json_pack("{s:o, s:o, s:o}", "key", *last ? coded_next(last) : coded(prefix), "range_end",
+    size_t len = last->len;
+
+    if (len < KEY_LEN)
+        return coded_bytes(last->bytes, len + 1);
+    while ((unsigned char)last->bytes[len - 1] == 0xff) /* the prefix has others */
+        len--;
+    return coded_behind(last->bytes, len);
+}
+
+/* The keys behind `last`; of no bytes: all of them, of whatever revision is the newest. */
+static json_t *make_page(const char *prefix, const struct key *last, int64_t revision)
+{
+    json_t *o = json_pack("{s:o, s:o, s:o}", "key", last->len ? coded_next(last) : coded(prefix), "range_end",
                           coded_end(prefix), "limit", number(ND_STORE_PAGE));
 
     return with_number(o, "revision", revision);
@@ -145,8 +153,18 @@ static int malformed(struct ft_fault *fault, const char *what)
     return ft_fail(fault, FT_EMALFORMED, "its answer has %s", what);
 }
 
-/* out: ND_KEY_MAX bytes; of a key that is too long its first ones. */
-static int read_key(const json_t *kv, const char *prefix, char *out, bool *too_long, struct ft_fault *fault)
+/* UTF-8 without a NUL. */
+static bool is_utf8(const char *bytes, size_t len)
+{
+    json_t *o = memchr(bytes, '\0', len) ? NULL : json_stringn(bytes, len);
+
+    json_decref(o);
+    return o != NULL;
+}
+
+/* *passed: it is too long or no text. */
+static int read_key(const json_t *kv, const char *prefix, struct key *out, bool *passed,
+                    struct ft_fault *fault)
 {
     const json_t *o = json_object_get(kv, "key");
     const char *text = json_string_value(o);
@@ -154,15 +172,15 @@ static int read_key(const json_t *kv, const char *prefix, char *out, bool *too_l
     char bytes[CODED_KEY], told[TOLD];
     ssize_t n = text ? nd_etcd_decode(text, len < sizeof(bytes) ? len : sizeof(bytes) - 1, bytes) : -1;
 
-    *too_long = n > (ssize_t)KEY_LEN;
-    n = *too_long ? (ssize_t)KEY_LEN : n;
-    if (n < 1 || memchr(bytes, '\0', (size_t)n))
-        return ft_fail(fault, FT_EMALFORMED, "its answer has a key that is no text in base64");
-    memcpy(out, bytes, (size_t)n);
-    out[n] = '\0';
-    if (strncmp(out, prefix, strlen(prefix)) != 0)
+    if (n < 1)
+        return ft_fail(fault, FT_EMALFORMED, "its answer has a key that is not in base64");
+    out->len = n > (ssize_t)KEY_LEN ? KEY_LEN : (size_t)n;
+    memcpy(out->bytes, bytes, out->len);
+    out->bytes[out->len] = '\0';
+    *passed = n > (ssize_t)KEY_LEN || !is_utf8(out->bytes, out->len);
+    if (strncmp(out->bytes, prefix, strlen(prefix)) != 0)
         return ft_fail(fault, FT_EMALFORMED, "its answer has the key %s, expected one below %.80s",
-                       nd_printable(out, told, sizeof(told)), prefix);
+                       nd_printable(out->bytes, told, sizeof(told)), prefix);
     return 0;
 }
 
@@ -188,15 +206,15 @@ static int make_entry(const char *key, const json_t *value, struct nd_entry **ou
     return 0;
 }
 
-/* A key as it is in revision `revision`; `deleted`: its deletion. The caller frees *out. *too_long: whoever
- * may write below one key keeps nobody from the others by it, so it is passed over. */
-static int read_entry(const json_t *kv, const char *prefix, int64_t revision, bool deleted,
-                      struct nd_entry **out, bool *too_long, struct ft_fault *fault)
+/* A key as it is in revision `revision`; `deleted`: its deletion. The caller frees *out. *passed: whoever
+ * may write below one key keeps nobody from the others by one that is too long or no text, so it is passed
+ * over. */
+static int read_entry(const json_t *kv, const char *prefix, int64_t revision, bool deleted, struct key *key,
+                      struct nd_entry **out, bool *passed, struct ft_fault *fault)
 {
     const json_t *lease = json_object_get(kv, "lease");
     struct nd_entry as = {.created = 0};
-    char key[ND_KEY_MAX];
-    int error = read_key(kv, prefix, key, too_long, fault);
+    int error = read_key(kv, prefix, key, passed, fault);
 
     *out = NULL;
     if (error)
@@ -208,7 +226,7 @@ static int read_entry(const json_t *kv, const char *prefix, int64_t revision, bo
         return malformed(fault, "no create_revision that is a number up to mod_revision");
     if (!deleted && lease && !nd_etcd_number(lease, &as.lease))
         return malformed(fault, "a lease that is no number");
-    error = make_entry(key, deleted ? NULL : json_object_get(kv, "value"), out, fault);
+    error = make_entry(key->bytes, deleted ? NULL : json_object_get(kv, "value"), out, fault);
     if (error)
         return error;
     (*out)->created = as.created;
@@ -225,9 +243,16 @@ static int read_revision(const json_t *answer, int64_t *out, struct ft_fault *fa
     return 0;
 }
 
-/* Adds a page to *keys, whose keys are before it. `last`: ND_KEY_MAX bytes, the last key's of the page
- * before. *revision 0: this is the first page, and sets it. */
-static int read_page(const json_t *answer, const char *prefix, struct nd_keys *keys, char *last,
+static int order_of(const struct key *a, const struct key *b)
+{
+    int order = memcmp(a->bytes, b->bytes, a->len < b->len ? a->len : b->len);
+
+    return order ? order : a->len < b->len ? -1 : a->len > b->len;
+}
+
+/* Adds a page to *keys, whose keys are before it. `last`: the last one of the page before. *revision 0: this
+ * is the first page, and sets it. */
+static int read_page(const json_t *answer, const char *prefix, struct nd_keys *keys, struct key *last,
                      int64_t *revision, bool *more, struct ft_fault *fault)
 {
     const json_t *kvs = json_object_get(answer, "kvs"), *goes_on = json_object_get(answer, "more");
@@ -245,16 +270,19 @@ static int read_page(const json_t *answer, const char *prefix, struct nd_keys *k
         return malformed(fault, "\"more\" that is not true or false, or true without a key");
     for (size_t i = 0; i < count; i++) {
         struct nd_entry *entry;
-        bool too_long;
+        struct key key;
+        bool passed;
 
-        error = read_entry(json_array_get(kvs, i), prefix, *revision, false, &entry, &too_long, fault);
-        if (!error && (too_long ? strcmp(last, entry->key) > 0 : strcmp(last, entry->key) >= 0))
+        error = read_entry(json_array_get(kvs, i), prefix, *revision, false, &key, &entry, &passed, fault);
+        if (error)
+            return error;
+        if (order_of(last, &key) >= (key.len == KEY_LEN && passed)) /* those that are cut may be alike */
             error = malformed(fault, "keys that are not in their order");
-        if (!error)
-            strcpy(last, entry->key);
-        if (!error && !too_long)
+        else if (!passed)
             error = nd_keys_reserve(keys, 1, strlen(entry->key) + entry->len, fault);
-        if (error || too_long)
+        *last = key;
+        keys->passed += !error && passed;
+        if (error || passed)
             nd_entry_free(entry);
         else
             nd_keys_put(keys, entry);
@@ -362,18 +390,18 @@ struct reading {
 static int read_at(struct nd_etcd *e, const char *server, void *reading, struct ft_fault *fault)
 {
     struct reading *r = reading;
-    char last[ND_KEY_MAX] = "";
+    struct key last = {.len = 0};
     bool more = true;
 
     nd_keys_clear(r->keys);
     r->revision = 0;
     while (more) {
-        json_t *answer, *body = make_page(r->prefix, last, r->revision);
+        json_t *answer, *body = make_page(r->prefix, &last, r->revision);
         int error = exchange(e, server, "/v3/kv/range", body, false, &answer, fault);
 
         if (error)
             return error;
-        error = read_page(answer, r->prefix, r->keys, last, &r->revision, &more, fault);
+        error = read_page(answer, r->prefix, r->keys, &last, &r->revision, &more, fault);
         json_decref(answer);
         if (error)
             return nd_etcd_blame(error, server, fault);
@@ -568,7 +596,7 @@ struct watching {
 
 struct events {
     struct nd_event *at;
-    size_t count;
+    size_t count, passed;
     int64_t last; /* revision */
 };
 
@@ -581,17 +609,18 @@ static void free_events(struct events *events)
 
 /* One event; `first`: the revision before which there is none. */
 static int read_event(const json_t *o, const char *prefix, int64_t first, int64_t revision,
-                      struct nd_event *out, bool *too_long, struct ft_fault *fault)
+                      struct nd_event *out, bool *passed, struct ft_fault *fault)
 {
     const json_t *type = json_object_get(o, "type");
     const char *name = type ? json_string_value(type) : "PUT";
+    struct key key;
     int error;
 
     if (!name || (strcmp(name, "PUT") != 0 && strcmp(name, "DELETE") != 0))
         return malformed(fault, "an event that is not PUT or DELETE");
     out->deleted = name[0] == 'D';
-    error =
-        read_entry(json_object_get(o, "kv"), prefix, revision, out->deleted, &out->entry, too_long, fault);
+    error = read_entry(json_object_get(o, "kv"), prefix, revision, out->deleted, &key, &out->entry, passed,
+                       fault);
     if (error || out->entry->changed >= first)
         return error;
     nd_entry_free(out->entry);
@@ -618,16 +647,16 @@ static int read_events(const json_t *answer, const char *prefix, int64_t next, s
     out->last = next;
     for (size_t i = 0; !error && i < count; i++) {
         struct nd_event *event = &out->at[out->count];
-        bool too_long;
+        bool passed;
 
-        error = read_event(json_array_get(events, i), prefix, out->last, revision, event, &too_long, fault);
+        error = read_event(json_array_get(events, i), prefix, out->last, revision, event, &passed, fault);
         if (error)
             continue;
         out->last = event->entry->changed;
-        if (too_long)
+        if (passed)
             nd_entry_free(event->entry);
-        else
-            out->count++;
+        out->passed += passed && !event->deleted;
+        out->count += !passed;
     }
     if (error) {
         free_events(out);
@@ -667,6 +696,8 @@ static int take_answer(struct watching *w, const json_t *answer, struct ft_fault
     result = watch->take(watch->arg, events.at, events.count, fault);
     if (!result)
         watch->next = events.last + 1;
+    if (!result)
+        atomic_fetch_add(&watch->passed, events.passed);
     free_events(&events);
     return result;
 }

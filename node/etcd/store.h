@@ -5,9 +5,9 @@
  * only from the handle's cluster.
  *
  * Bounds: of keys and values as in keys.h; ND_STORE_PAGE keys an answer; ND_STORE_HELD bytes of a watch that
- * are not taken yet; ND_STORE_TXN compares and as many changes in a transaction. A key that is longer, has a
- * NUL or is not below the prefix is no answer: FT_EMALFORMED, and the fault says which. A longer value is
- * left out, and its entry says so.
+ * are not taken yet; ND_STORE_TXN compares and as many changes in a transaction. A key that is longer or no
+ * text (UTF-8 without a NUL) is passed over and counted. One that is not below the prefix is no answer:
+ * FT_EMALFORMED, and the fault says which. A longer value is left out, and its entry says so.
  *
  * Errors, beside those that a function names: FT_EBUSY: given up; FT_EIO: no server answered, or all refused;
  * FT_EMALFORMED: what one said cannot be read; FT_ENOMEM; of the password's file those of nd_etcd_post.
@@ -19,6 +19,7 @@
 #include "node/etcd/etcd.h"
 #include "node/etcd/keys.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -96,6 +97,7 @@ struct nd_watch {
      * with it. */
     int (*take)(void *arg, struct nd_event *events, size_t count, struct ft_fault *fault);
     void *arg;
+    _Atomic uint64_t passed; /* puts of keys that were passed over */
 };
 
 /*

@@ -125,7 +125,7 @@ TEST(a_refusal_is_said_as_far_as_it_is_text)
 static struct nd_keys keys;
 static int64_t revision;
 static bool more;
-static char last[ND_KEY_MAX]; /* of the page before */
+static struct key last; /* of the page before */
 
 static int page(const char *text, int64_t at)
 {
@@ -133,10 +133,10 @@ static int page(const char *text, int64_t at)
     int error;
 
     revision = at;
-    last[0] = at ? last[0] : '\0';
+    last.len = at ? last.len : 0;
     error = nd_etcd_load(&o, text, strlen(text), false, &fault);
     if (!error)
-        error = read_page(o, P, &keys, last, &revision, &more, &fault);
+        error = read_page(o, P, &keys, &last, &revision, &more, &fault);
     json_decref(o);
     return error;
 }
@@ -194,7 +194,6 @@ TEST(what_is_no_page_is_refused)
         "{" HEADER ",\"kvs\":[" KV("", "") "]}",
         "{" HEADER ",\"kvs\":[" KV("L2Yv", ",\"key\":\"\"") "]}",
         "{" HEADER ",\"kvs\":[" KV("L2cvYQ==", "") "]}", /* /g/a */
-        "{" HEADER ",\"kvs\":[" KV("L2YvYQBi", "") "]}", /* /f/a, NUL, b */
         "{" HEADER ",\"kvs\":[" KV("L2YvYQ", "") "]}",
         "{" HEADER ",\"kvs\":[" KV(A64, ",\"value\":7") "]}",
         "{" HEADER ",\"kvs\":[" KV(A64, ",\"value\":null") "]}",
@@ -232,19 +231,47 @@ TEST(a_key_that_is_too_long_is_passed_over)
         assert_int_equal(keys.count, 1);
     }
     assert_int_equal(strlen(keys.at[0]->key), 255);
+    assert_int_equal(keys.passed, 2);
     memcpy(next, bytes, 255);
     next[254] = 'g';
     nd_etcd_encode(next, 255, coded_name);
-    json_t *o = make_page(P, last, 9);
+    json_t *o = make_page(P, &last, 9);
 
     assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
     json_decref(o);
-    memset(last + 200, 0xff, 55);
+    memset(last.bytes + 200, 0xff, 55);
     next[199] = 'g';
     nd_etcd_encode(next, 200, coded_name);
-    o = make_page(P, last, 9);
+    o = make_page(P, &last, 9);
     assert_string_equal(json_string_value(json_object_get(o, "key")), coded_name);
     json_decref(o);
+    nd_keys_clear(&keys);
+}
+
+/* With a NUL, and not in UTF-8: /f/a NUL; /f/a NUL b; /f/b; /f/b 0xff. Each is in its order, and may be the
+ * last of its page. */
+TEST(a_key_that_is_no_text_is_passed_over)
+{
+    static const char *const next[] = {"L2YvYQAA", "L2YvYQBiAA==", "L2YvYgA=", "L2Yvyv8A"},
+                             *const is[] = {"L2YvYQA=", "L2YvYQBi", B64, "L2Yvyv8="};
+    char text[400];
+
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(text, sizeof(text), "{" HEADER ",\"kvs\":[" KV("%s", "") "],\"more\":true}", is[i]);
+        assert_int_equal(page(text, i ? 9 : 0), 0);
+        json_t *o = make_page(P, &last, 9);
+
+        assert_string_equal(json_string_value(json_object_get(o, "key")), next[i]);
+        json_decref(o);
+    }
+    assert_int_equal(keys.count, 1);
+    assert_string_equal(keys.at[0]->key, "/f/b");
+    assert_int_equal(keys.passed, 3);
+    assert_int_equal(page("{" HEADER ",\"kvs\":[" KV("L2YvYQBi", "") "]}", 9),
+                     FT_EMALFORMED); /* it was before */
+    nd_keys_clear(&keys);
+    assert_int_equal(keys.passed, 0);
+    assert_int_equal(page("{" HEADER ",\"kvs\":[" KV("L2cvAGE=", "") "]}", 0), FT_EMALFORMED); /* /g/ NUL a */
     nd_keys_clear(&keys);
 }
 
@@ -416,6 +443,7 @@ TEST_WITH(lines_of_a_watch_are_read, begin_watch, end_watch)
         {EVENTS("{\"type\":\"PUT\",\"kv\":" A "}"), "/f/a=one@7 ", 8, false},
         {EVENTS(GONE("6", A64) "," PUT(A) "," PUT(B) "," GONE("9", A64)),
          "-/f/a=@6 /f/a=one@7 /f/b=two@7 -/f/a=@9 ", 10, false},
+        {EVENTS(PUT(KV("L2YvYQBi", "")) "," PUT(B) "," PUT(KV("L2Yvyv8=", ""))), "/f/b=two@7 ", 8, false},
     };
 
     for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -424,6 +452,7 @@ TEST_WITH(lines_of_a_watch_are_read, begin_watch, end_watch)
         assert_int_equal(watched.next, rows[i].next);
         assert_int_equal(watching.created, rows[i].created);
     }
+    assert_int_equal(watched.passed, 2);
 }
 
 TEST_WITH(what_ends_a_watch_is_said, begin_watch, end_watch)
@@ -575,8 +604,9 @@ TEST(requests_are_what_etcd_takes)
     static const struct nd_compare compares[] = {{"/f/a", ND_CREATED, 0}, {"/f/b", ND_CHANGED, 7}};
     static const struct nd_change changes[] = {{"/f/a", "one", 3, 12}, {"/f/b", NULL, 0, 0}};
 
-    is_text(make_page(P, "", 0), "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
-    is_text(make_page(P, "/f/a", 9),
+    is_text(make_page(P, &(struct key){"", 0}, 0),
+            "{\"key\":\"L2Yv\",\"range_end\":\"L2Yw\",\"limit\":\"128\"}");
+    is_text(make_page(P, &(struct key){"/f/a", 4}, 9),
             "{\"key\":\"L2YvYQA=\",\"range_end\":\"L2Yw\",\"limit\":\"128\",\"revision\":\"9\"}");
     is_text(make_txn(compares, 2, changes, 2),
             "{\"compare\":[{\"key\":\"" A64
