@@ -4,8 +4,10 @@
  * use while they are held. See check.h.
  */
 #include "fleet/check.h"
+#include "node/base/interface.h"
 #include "node/config/config.h"
 
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,8 @@ struct check {
     struct used *used;
     size_t count, cap;
     struct ft_fault *fault;
-    char *missing; /* as of fl_check */
+    FILE *notes;
+    unsigned said; /* bits: kinds of files of which one was missing */
 };
 
 static int note(struct check *c, uint32_t shard, const char *what, const char *value)
@@ -79,6 +82,29 @@ static int note_metrics(struct check *c, uint32_t shard, uint32_t server, const 
     return note(c, shard, "metrics address", text);
 }
 
+static const char interface[] = "interface"; /* which two shards may have, and are seldom meant to */
+
+/* The ports of a node, but those whose frames are told apart by VLAN. */
+static int note_ports(struct check *c, uint32_t shard, uint32_t server, const struct nd_config *config,
+                      const struct nd_node *node)
+{
+    const struct nf_l3_config *l3 = config->chain.l3;
+    char text[sizeof(c->used->value)], name[IFNAMSIZ];
+    int error = 0;
+
+    for (unsigned i = 0; i < NF_PORTS_MAX && node->port[i][0] && !error; i++) {
+        bool kernel = nd_interface_of(node->port[i], name);
+
+        if ((l3 && nf_l3_is_trunk(l3, i)) || (!kernel && strncmp(node->port[i], "net_", 4) == 0))
+            continue;
+        snprintf(text, sizeof(text), "%.*s on server %s",
+                 kernel ? IFNAMSIZ : (int)strcspn(node->port[i], ","), kernel ? name : node->port[i],
+                 c->file->server[server].name);
+        error = note(c, shard, interface, text);
+    }
+    return error;
+}
+
 /* Notes what one pair file of the shard uses. Interfaces are the same in each, so the first one's are noted.
  */
 static int note_shard(struct check *c, uint32_t shard, const struct nd_config *config, bool first)
@@ -87,10 +113,39 @@ static int note_shard(struct check *c, uint32_t shard, const struct nd_config *c
 
     for (unsigned i = 0; first && config->chain.l3 && i < config->chain.l3->ports && !error; i++)
         error = note_interface(c, shard, &config->chain.l3->port[i]);
-    for (unsigned i = 0; i < config->nodes && !error; i++)
-        error = note_metrics(c, shard, fl_node_server(c->file, shard, config->node[i].name),
-                             config->node[i].metrics_host, config->node[i].metrics_port);
+    for (unsigned i = 0; i < config->nodes && !error; i++) {
+        const struct nd_node *node = &config->node[i];
+        uint32_t server = fl_node_server(c->file, shard, node->name);
+
+        error = note_metrics(c, shard, server, node->metrics_host, node->metrics_port);
+        if (!error)
+            error = note_ports(c, shard, server, config, node);
+    }
     return error;
+}
+
+/* A file that servers need, unless its name depends on who speaks. */
+static void look_for(struct check *c, unsigned kind, const char *what, const char *path, const char *more)
+{
+    if (!path[0] || strstr(path, "$(") || c->said & 1u << kind || access(path, F_OK) == 0)
+        return;
+    c->said |= 1u << kind;
+    fprintf(c->notes, "understudy: %s %s is not here: each server needs it%s\n", what, path, more);
+}
+
+#define OF_ETCD 4u /* kinds of files in a section about etcd */
+
+/* `kind`: of the first. The arbiter's authorities are nodes' too. */
+static void look_for_files(struct check *c, unsigned kind, const char *of, const struct nd_etcd_config *etcd)
+{
+    static const char *const keys[OF_ETCD] = {"cert", "cert_key", "password_file", "ca"};
+    const char *const paths[OF_ETCD] = {etcd->cert, etcd->cert_key, etcd->password_file, etcd->ca};
+    char what[48];
+
+    for (unsigned i = 0; i < (kind == 1 ? OF_ETCD : OF_ETCD - 1); i++) {
+        snprintf(what, sizeof(what), "%s.%s", of, keys[i]);
+        look_for(c, kind + i, what, paths[i], "");
+    }
 }
 
 /* The pair file of nodes on servers [from, from + count), as the agent of the first one would write it. */
@@ -115,8 +170,9 @@ static int read_pair(struct check *c, uint32_t shard, uint32_t from, unsigned co
     if (error)
         return ft_fail(c->fault, error, "%s: the pair file of shard %s: %.200s", f->path,
                        f->shard[shard].name, inner.text);
-    if (!c->missing[0] && config->link.key[0] && access(config->link.key, F_OK) != 0)
-        snprintf(c->missing, FL_PATH_MAX, "%s", config->link.key);
+    look_for(c, 0, "the link's key", config->link.key, " (understudy key makes one)");
+    if (f->shard_etcd)
+        look_for_files(c, 1 + OF_ETCD, "shard_etcd", &config->arbiter.etcd);
     error = note_shard(c, shard, config, from == 0);
     nd_config_free(config);
     return error;
@@ -158,6 +214,14 @@ static int find_shared(const struct check *c)
 
         if (a->shard == b->shard || strcmp(a->what, b->what) != 0 || strcmp(a->value, b->value) != 0)
             continue;
+        if (a->what == interface) {
+            fprintf(c->notes,
+                    "understudy: shards %s and %s have one interface, %s: each gets the other's frames\n",
+                    c->file->shard[a->shard].name, c->file->shard[b->shard].name, a->value);
+            while (i + 1 < c->count && c->used[i + 1].what == interface)
+                i++;
+            continue;
+        }
         if (b->shard == FL_NONE)
             return nd_yaml_fail(c->fault, c->file->shard[a->shard].at,
                                 "shard %s and an agent have one %s, %s, expected two",
@@ -169,13 +233,12 @@ static int find_shared(const struct check *c)
     return 0;
 }
 
-int fl_check(const struct fl_file *file, char missing[FL_PATH_MAX], struct ft_fault *fault)
+int fl_check(const struct fl_file *file, FILE *notes, struct ft_fault *fault)
 {
-    struct check c = {.file = file, .fault = fault, .missing = missing};
+    struct check c = {.file = file, .fault = fault, .notes = notes};
     int error = 0;
 
-    missing[0] = '\0';
-
+    look_for_files(&c, 1, "arbiter", &file->etcd);
     for (uint32_t i = 0; i < file->shards && !error; i++)
         error = read_shard(&c, i);
     for (uint32_t i = 0; i < file->servers && !error; i++)

@@ -67,8 +67,7 @@ static int fail(int error, const struct ft_fault *fault)
 static int check(struct command *c)
 {
     struct ft_fault fault = {""};
-    char missing[FL_PATH_MAX];
-    int error = fl_check(c->file, missing, &fault);
+    int error = fl_check(c->file, stderr, &fault);
 
     if (error) {
         fprintf(stderr, "%s\n", fault.text);
@@ -77,11 +76,6 @@ static int check(struct command *c)
     (void)fl_rights_judge(c->file, stderr);
     printf("fleet %s: %u servers, %u shards, each with pair files that can be read, and nothing in common\n",
            c->file->name, c->file->servers, c->file->shards);
-    if (missing[0])
-        fprintf(
-            stderr,
-            "understudy: the link's key %s is not here: each server needs it (understudy key makes one)\n",
-            missing);
     fl_stray_find(c->file);
     for (uint32_t i = c->file->shards; i < fl_file_all_shards(c->file); i++)
         fprintf(stderr,

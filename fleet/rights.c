@@ -99,6 +99,12 @@ static int check_users(const struct fl_file *file, struct ft_fault *fault)
     struct owned *all;
     int error;
 
+    if (!file->etcd.user[0])
+        return ft_fail(
+            fault, FT_EMALFORMED,
+            "%s: arbiter has no user, expected arbiter.user with $(server), as NAME-$(server), its "
+            "password_file, and shard_etcd.user with $(shard)",
+            file->path);
     if (fl_file_server(file, FL_OPERATOR) != FL_NONE || !strstr(file->etcd.user, "$(server)"))
         return ft_fail(fault, FT_EMALFORMED,
                        "%s: arbiter has user \"%s\", expected one with $(server), and no server %s",

@@ -35,10 +35,10 @@ static const char base[] =
     "    - {name: inside, side: inside, address: $(in)/16, address6: $(six)/64, mac: $(mac)}\n"
     "    - {name: outside, side: outside, address: $(out)/24}\n"
     "node:\n"
-    "  ports: {inside: x0, outside: x1}\n"
+    "  ports: {inside: $(name)0, outside: $(name)1}\n"
     "  metrics: $(host):$(metrics)\n";
 
-static char missing[FL_PATH_MAX];
+static char *notes; /* lines of the last check */
 
 /* "" where it is whole; else the text behind the directory. */
 static const char *refusal_of(const char *find, const char *replace)
@@ -47,12 +47,18 @@ static const char *refusal_of(const char *find, const char *replace)
     char *text = find ? help_config_replace(base, find, replace) : strdup(base);
     struct fl_file *file = NULL;
     const char *dir = help_config_dir();
+    size_t size;
+    FILE *out;
     int error;
 
     fault.text[0] = 0;
     if (fl_file_read(&file, help_config_file("f.yaml", text, strlen(text)), &fault))
         fail_msg("%s", fault.text);
-    error = fl_check(file, missing, &fault);
+    free(notes);
+    notes = NULL;
+    assert_non_null(out = open_memstream(&notes, &size));
+    error = fl_check(file, out, &fault);
+    fclose(out);
     assert_int_equal(error, fault.text[0] ? FT_EMALFORMED : 0);
     assert_null(strchr(fault.text, '\n'));
     fl_file_free(file);
@@ -67,17 +73,49 @@ TEST(a_fleet_in_which_all_differs_is_whole)
     assert_string_equal(refusal_of("own: 203.0.113.11", "own: 203.0.113.1"), "");
 }
 
-TEST(a_key_that_is_not_there_is_named)
+/* Of each kind one; not the password of an agent whose file depends on the server. */
+TEST(a_file_that_is_not_there_is_named)
 {
-    char key[FL_PATH_MAX];
+    static const char with_users[] =
+        "https://192.0.2.99:2379\"], ca: /no/ca.pem, user: e-$(server), password_file: $(server).password}\n"
+        "shard_etcd: {user: e-$(shard), password_file: /no/$(shard).password}",
+                      line[] = "understudy: %s %s is not here: each server needs it%s\n";
+    char key[FL_PATH_MAX], expected[1024];
     const char *made = help_config_file("fleet.key", "k", 1);
+    int n;
 
     snprintf(key, sizeof(key), "%s", made);
     assert_string_equal(refusal_of(NULL, NULL), "");
-    assert_string_equal(missing, "");
+    assert_string_equal(notes, "");
     unlink(key);
     assert_string_equal(refusal_of(NULL, NULL), "");
-    assert_string_equal(missing, key);
+    snprintf(expected, sizeof(expected), line, "the link's key", key, " (understudy key makes one)");
+    assert_string_equal(notes, expected);
+    assert_string_equal(refusal_of("http://192.0.2.99:2379\"]}", with_users), "");
+    n = snprintf(expected, sizeof(expected), line, "arbiter.ca", "/no/ca.pem", "");
+    n += snprintf(expected + n, sizeof(expected) - (size_t)n, line, "the link's key", key,
+                  " (understudy key makes one)");
+    snprintf(expected + n, sizeof(expected) - (size_t)n, line, "shard_etcd.password_file",
+             "/no/north.password", "");
+    assert_string_equal(notes, expected);
+    help_config_file("fleet.key", "k", 1);
+}
+
+/* Whose frames both nodes would get where both run. */
+TEST(a_port_of_two_shards_is_named)
+{
+    static const char expected[] = "understudy: shards north and south have one interface, %s on server a: "
+                                   "each gets the other's frames\n";
+    char line[200];
+
+    assert_string_equal(refusal_of("inside: $(name)0", "inside: \"net_af_packet0,iface=eth7\""), "");
+    snprintf(line, sizeof(line), expected, "eth7");
+    assert_string_equal(notes, line);
+    assert_string_equal(refusal_of("inside: $(name)0", "inside: \"0000:01:00.0,a=1\""), "");
+    snprintf(line, sizeof(line), expected, "0000:01:00.0");
+    assert_string_equal(notes, line);
+    assert_string_equal(refusal_of("inside: $(name)0", "inside: net_null0"), "");
+    assert_string_equal(notes, "");
 }
 
 #define SHARED(what) "f.yaml:9: shards north and south have one " what ", expected two"

@@ -168,6 +168,8 @@ static void expect_refused(const char *what, const char *with, const char *why)
 TEST(what_is_no_user_for_each_is_refused)
 {
     expect_refused("user: f-$(server)", "user: f", "expected one with $(server)");
+    expect_refused(", user: f-$(server), password_file: f-$(server).password", "",
+                   "f.yaml: arbiter has no user, expected arbiter.user with $(server)");
     expect_refused("user: f-$(shard)", "user: f", "expected $(shard) in shard_etcd");
     expect_refused("user: f-$(shard)", "user: f-operator", "expected ");
     expect_refused("user: f-$(shard), ", "", "expected both or none");
