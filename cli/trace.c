@@ -24,7 +24,8 @@
 #define ANSWER_MS      5000  /* beyond the seconds that are asked for */
 #define INSTRUCTIONS   120u  /* what one request has room for */
 #define SNAPLEN        65535
-#define FRAME_BYTES    65535 /* as many as the node has room for */
+#define TAKEN_IN       "taken in" /* an outcome: of ARP and neighbour discovery */
+#define FRAME_BYTES    65535      /* as many as the node has room for */
 
 struct trace_options {
     struct nd_options common;
@@ -120,7 +121,7 @@ static void write_steps(FILE *out, const json_t *packet)
     json_array_foreach(json_object_get(packet, "steps"), i, step)
     {
         drop = json_object_get(step, "drop");
-        if (json_is_string(drop))
+        if (json_is_string(drop) || json_object_get(step, "taken_in"))
             break;
         fprintf(out, "%s%s", i ? "; " : "", text_of(step, "nf"));
         if (!same_ends(step, before))
@@ -137,7 +138,9 @@ static void write_verdict(FILE *out, const json_t *packet)
     const json_t *last = json_array_get(steps, json_array_size(steps) - 1);
     const char *outcome = text_of(packet, "outcome");
 
-    if (strcmp(outcome, "dropped") == 0)
+    if (strcmp(outcome, TAKEN_IN) == 0)
+        fprintf(out, "verdict: taken in by %s, %s", text_of(last, "nf"), text_of(last, "taken_in"));
+    else if (strcmp(outcome, "dropped") == 0)
         fprintf(out, "verdict: dropped by %s, %s%s%s", text_of(last, "nf"), text_of(last, "drop"),
                 nd_text(last, "why", NULL) ? " by " : "", nd_text(last, "why", ""));
     else
@@ -250,9 +253,11 @@ static bool has_ends(const json_t *of)
 
 static void print_step(const json_t *step, const json_t *before)
 {
-    const char *drop = nd_text(step, "drop", NULL);
+    const char *drop = nd_text(step, "drop", NULL), *taken = nd_text(step, "taken_in", NULL);
 
-    if (drop)
+    if (taken)
+        printf("    %-14s takes it in: %s\n", text_of(step, "nf"), taken);
+    else if (drop)
         printf("    %-14s drops it: %s%s%s\n", text_of(step, "nf"), drop,
                nd_text(step, "why", NULL) ? " by " : "", nd_text(step, "why", ""));
     else if (has_ends(step) && !same_ends(step, before))
@@ -285,7 +290,7 @@ static void print_packet(const json_t *p)
         print_step(step, before);
         before = step;
     }
-    if (strcmp(outcome, "dropped") != 0)
+    if (strcmp(outcome, "dropped") != 0 && strcmp(outcome, TAKEN_IN) != 0)
         printf("    %s by %s\n", strcmp(outcome, "answered") == 0 ? "answered, out" : "out",
                text_of(p, "out"));
 }

@@ -20,6 +20,7 @@
 #include "nflib/net/packet.h"
 #include "nflib/net/icmp.h"
 #include "nflib/chain/chain.h"
+#include "nflib/chain/taken.h"
 #include "nflib/chain/trace.h"
 #include "nflib/session/index.h"
 #include "ftcore/base/clock.h"
@@ -445,8 +446,8 @@ static void *take_output(struct nd_lane *lane, const struct nf_packet *p)
     return moved;
 }
 
-/* Inputs that pass. Returns how many, and their bytes. */
-static uint32_t hold_passed(struct nd_lane *lane, const struct burst *burst, uint64_t *bytes)
+/* Inputs that pass. Returns how many, and their bytes, and counts those that L3 took in. */
+static uint32_t hold_passed(struct nd_lane *lane, const struct burst *burst, uint64_t *bytes, uint32_t *taken)
 {
     const struct ft_hold hold = lane->hold; /* as it was before */
     const struct nf_packet *packets = lane->burst.packets;
@@ -460,6 +461,7 @@ static uint32_t hold_passed(struct nd_lane *lane, const struct burst *burst, uin
 
         if (ft_unlikely(p->drop || p->out_port >= usual)) {
             if (p->drop || p->out_port >= ports) {
+                *taken += nf_l3_takes_in(p->drop, p->drop_nf);
                 lane->io->drop(lane->io->ctx, p->owner);
                 continue;
             }
@@ -518,11 +520,11 @@ static uint64_t carried_most(const struct nd_lane *lane, uint32_t outputs, uint6
 static void hold(struct nd_lane *lane, const struct burst *burst)
 {
     const struct nf_emitted *made;
-    uint32_t count = nf_chain_emitted(lane->chain, &made), passed;
+    uint32_t count = nf_chain_emitted(lane->chain, &made), passed, taken = 0;
     uint64_t bytes = 0, number = burst->outputs;
 
     ft_hold_expect(&lane->hold, burst->number, lane->burst.n + count);
-    passed = hold_passed(lane, burst, &bytes);
+    passed = hold_passed(lane, burst, &bytes, &taken);
     number += passed;
     for (uint32_t i = 0; i < count; i++) {
         struct ft_held held = {
@@ -535,7 +537,7 @@ static void hold(struct nd_lane *lane, const struct burst *burst)
     }
     if (burst->needs->marks)
         lane->cut.carry_bytes += carried_most(lane, passed + count, bytes);
-    FT_COUNTER_ADD(lane->shared, dropped, lane->burst.n - passed);
+    FT_COUNTER_ADD(lane->shared, dropped, lane->burst.n - passed - taken);
     FT_COUNTER_ADD(lane->shared, emitted, count);
 }
 

@@ -9,6 +9,7 @@
 #include "node/config/peer.h"
 #include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
+#include "nflib/chain/taken.h"
 
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -725,23 +726,30 @@ static json_t *end_text(const struct nf_traced *t, const struct nf_trace_ends *e
     return json_sprintf(ipv6 ? "[%s]:%u" : "%s:%u", text, ntohs(port));
 }
 
+static bool is_taken_in(const struct nf_traced *t, unsigned i)
+{
+    return t->step[i].module && nf_l3_takes_in(t->step[i].drop, t->step[i].nf);
+}
+
 static json_t *step_object(const struct nf_traced *t, unsigned i)
 {
     bool sessions = t->step[i].nf == NF_DROP_SESSIONS;
     const struct nf_module *module = t->step[i].module;
     const struct nf_trace_ends *e = &t->step[i].ends;
     unsigned drop = t->step[i].drop;
+    bool taken = is_taken_in(t, i);
 
-    return json_pack("{s:s, s:o, s:o, s:s?, s:s*}", "nf",
+    return json_pack("{s:s, s:o, s:o, s:s?, s:s*, s:s*}", "nf",
                      sessions ? "sessions"
                      : module ? module->name
                               : "l3",
                      "source", end_text(t, e, true), "destination", end_text(t, e, false), "drop",
-                     drop == 0                    ? NULL
+                     drop == 0 || taken           ? NULL
                      : module && module->counters ? module->counters[drop - 1]
                      : sessions                   ? nf_sessions_drop_text(drop)
                                                   : "dropped",
-                     "why", drop && t->why[0] ? t->why : NULL);
+                     "taken_in", taken ? module->counters[drop - 1] : NULL, "why",
+                     drop && t->why[0] ? t->why : NULL);
 }
 
 static const char *port_name(const struct nd_running *r, unsigned port)
@@ -772,9 +780,9 @@ static json_t *packet_object(const struct nd_running *r, uint32_t i, json_int_t 
                   (json_int_t)t->seq, "in", port_name(r, t->in_port), "bytes", (int)t->len, "protocol",
                   (int)t->proto, "source", end_text(t, &t->ends, true), "destination",
                   end_text(t, &t->ends, false), "steps", steps, "outcome",
-                  t->steps && t->step[t->steps - 1].drop ? "dropped"
-                  : t->local                             ? "answered"
-                                                         : "passed",
+                  !t->steps || !t->step[t->steps - 1].drop ? (t->local ? "answered" : "passed")
+                  : is_taken_in(t, t->steps - 1u)          ? "taken in"
+                                                           : "dropped",
                   "out", port_name(r, t->out_port));
     if (r->answers.trace.snap) {
         json_object_set_new(o, "frame_in", frame_object(&r->answers.trace.in[i]));

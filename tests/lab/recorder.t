@@ -5,7 +5,7 @@
 # planted in it comes to something else, and says where.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 72
+plan 73
 
 export LAB_RECORD="dir: $work/rec, file_mb: 1, files: 4"
 began=$(date +%s.%N)
@@ -67,6 +67,7 @@ ok "what was dropped" replay "$log" --drops -o json
 is "is all of it, and who dropped what nobody had asked for is named" \
     "$(json '[(.told | length) == .dropped, ([.told[] | select(.input | test("udp .* > 203.0.113.1:9$")) | .verdict] | unique | join(" ")), ([.told[] | select(.input | endswith(":9"))] | length)] | join(" ")')" \
     "true dropped by firewall: denied by $LAB_DIR/firewall.rules:$(grep -n '^default deny in' "$LAB_DIR/firewall.rules" | cut -d: -f1), default in 5"
+is "what L3 took in is not among it" "$(json '[.taken_in > 0, ([.told[] | select(.verdict | test("l3_(arp|nd)$"))] | length)] | join(" ")')" "true 0"
 at=$((first + inputs / 3)) until=$((first + inputs / 2))
 instant=$(tshark -r "$work/all.pcap" -Y "frame.number == $((inputs / 2))" -T fields -e frame.time_epoch 2>/dev/null)
 ok "two moments" replay "$log" --at "0:$at" --until "0:$until" --diff --show firewall --inputs "$work/some.pcap" -o json

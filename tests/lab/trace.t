@@ -6,7 +6,7 @@
 need_lab
 command -v python3 >/dev/null || skip_all "python3 is not installed"
 command -v tshark >/dev/null && command -v tcpdump >/dev/null || skip_all "tshark or tcpdump is not installed"
-plan 37
+plan 42
 
 trace() { timeout 30 "$UNDERSTUDY" trace -c "$pair" "$@"; }
 traced() { jq -r "$1" "$work/traced"; }
@@ -58,6 +58,17 @@ counted() { [ $(($(dropped "$reason") - before)) = 1 ]; }
 ok "for the reason that is counted" soon 10 counted
 during client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain is answered by it" "$(traced '.packets[0] | .outcome + " " + .out')" "answered inside"
+asks="ip neigh flush dev eth0; ping -c 1 -W 2 10.0.0.1"
+during client "$asks" -- --packets 1 arp
+is "ARP is taken in by L3, and is no drop" \
+    "$(traced '.packets[0] | .outcome + " " + (.steps | length | tostring) + " " + .steps[0].nf + " " + .steps[0].taken_in + " " + (.steps[0].drop | tostring)')" \
+    "taken in 1 l3 l3_arp null"
+lane() { "$UNDERSTUDY" status -c "$pair" -n a -o json | jq "[.lanes[].$1] | add"; }
+taken=$(dropped l3_arp) lost=$(lane dropped)
+for ((i = 0; i < 20; i++)); do "$lab" exec client bash -c "$asks" >/dev/null; done
+all_taken() { [ $(($(dropped l3_arp) - taken)) -ge 20 ]; }
+ok "it is counted as such" soon 10 all_taken
+ok "and not as dropped" test $(($(lane dropped) - lost)) -lt 20
 
 # ── pcapng ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -106,6 +117,12 @@ written client "ping -c 1 -W 2 10.0.0.1" -- --packets 1 icmp
 is "an echo to the chain and the answer" "$(rows -e frame.interface_name -e ip.src -e ip.dst -e frame.comment | sed 's/ (lane.*//')" \
     "inside|10.0.0.100|10.0.0.1|l3; l3 10.0.0.1 > 10.0.0.100; verdict: answered, out by inside
 inside|10.0.0.1|10.0.0.100|frame 1 as the chain let it out"
+written client "$asks" -- --packets 1 arp
+is "ARP, which goes no further" "$(rows -e arp.opcode -e frame.comment | sed 's/ (lane.*//')" "1|verdict: taken in by l3, l3_arp"
+(sleep 1; "$lab" exec client bash -c "$asks") >/dev/null &
+trace --packets 1 arp >"$work/out"
+wait $!
+is "so for people" "$(sed -n '2,$p' "$work/out")" "    l3             takes it in: l3_arp"
 written client "ping -f -c 100 -s 1472 203.0.113.100" -- --packets 100 icmp
 is "of 100 large packets each is there as far as the answer has room" \
     "$(rows -Y 'frame.cap_len > 1300' -e frame.len | sort | uniq -c | xargs)" "200 1514"

@@ -8,6 +8,7 @@
 #include "ftcore/record/message.h"
 #include "ftcore/record/delta.h"
 #include "nflib/chain/chain.h"
+#include "nflib/chain/taken.h"
 #include "tools/pair/tape.h"
 #include "node/config/options.h"
 #include "node/crash/handler.h"
@@ -306,7 +307,7 @@ static bool tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
     struct nd_log_told *told = &l->told;
 
     if ((!o->drops && !o->flow.count) || !l->log->begun || !is_shown(l, in->seq) ||
-        (o->drops && !in->out.drop) ||
+        (o->drops && (!in->out.drop || nf_l3_takes_in(in->out.drop, in->out.drop_nf))) ||
         !(has_ends(&o->flow, &in->in, &in->came) || has_ends(&o->flow, &in->out, &in->left)))
         return false;
     if (told->count < ND_LOG_TOLD &&
@@ -342,7 +343,9 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
         note_ends(p, &in[i].left);
         in[i].out.data = NULL;
         explain_drop(l, p, in[i].why);
-        if (p->drop || p->out_port >= l->log->io.ports)
+        if (nf_l3_takes_in(p->drop, p->drop_nf))
+            l->taken++;
+        else if (p->drop || p->out_port >= l->log->io.ports)
             l->dropped++;
         else
             keep_output(l, r->time, p->data, p->have, p->len);

@@ -4,6 +4,7 @@
  * moment and between two, counters. For people, and as JSON.
  */
 #include "nflib/chain/chain.h"
+#include "nflib/chain/taken.h"
 #include "tools/recording/recording.h"
 #include "node/base/event_writer.h"
 #include "node/config/options.h"
@@ -284,7 +285,9 @@ static void format_verdict(const struct nd_log *log, const struct nd_log_input *
     else if (p->drop && !nf)
         snprintf(out, VERDICT_TEXT, "dropped by sessions: %s", by_sessions ? by_sessions : "?");
     else if (p->drop)
-        snprintf(out, VERDICT_TEXT, "dropped by %s: %s%s%s", nf && nf->module ? nf->module->name : "?",
+        snprintf(out, VERDICT_TEXT, "%s by %s: %s%s%s",
+                 nf_l3_takes_in(p->drop, p->drop_nf) ? "taken in" : "dropped",
+                 nf && nf->module ? nf->module->name : "?",
                  nf && nf->module && nf->module->counters ? nf->module->counters[p->drop - 1] : "?",
                  in->why[0] ? " by " : "", in->why);
     else
@@ -300,6 +303,7 @@ static struct nd_log_lane sum_of(const struct nd_log *log)
     for (unsigned l = 0; l < log->lanes; l++) {
         sum.inputs += log->of_lane[l].inputs;
         sum.dropped += log->of_lane[l].dropped;
+        sum.taken += log->of_lane[l].taken;
         sum.outputs += log->of_lane[l].outputs;
         sum.bursts += log->of_lane[l].bursts;
     }
@@ -628,7 +632,8 @@ int nd_log_print(const struct nd_log *log)
     fprintf(out, "  executed       %lu bursts, %lu inputs from %u files, %s to %s\n", sum.bursts, sum.inputs,
             files, log->files.list[0]->file, log->files.list[files - 1]->file);
     lanes = print_lanes(log, out);
-    fprintf(out, "  outputs        %lu, dropped %lu\n", sum.outputs, sum.dropped);
+    fprintf(out, "  outputs        %lu, dropped %lu, taken in by the chain %lu\n", sum.outputs, sum.dropped,
+            sum.taken);
     fprintf(out, "  checked        %lu records, %lu digests in them, %lu snapshots\n", sum.bursts,
             sum.digests, log->snapshots);
     fprintf(out, "  digest         %s\n", digest);
@@ -642,16 +647,16 @@ int nd_log_print(const struct nd_log *log)
         nd_shown_print(log->rows, log->options->show, out);
     diff = print_diff(log, out);
     fprintf(out, "counters\n");
-    o = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
-                  "s:o, s:o, s:O, s:o, s:o}",
-                  "log", log->options->paths[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts,
-                  "inputs", (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "outputs",
-                  (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
-                  (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq",
-                  (json_int_t)state->seq - 1, "time_ns", (json_int_t)state->time, "digest", digest, "stopped",
-                  log->stopped, "equal", !log->diverged, "end", end, "recordings", recordings, "lanes", lanes,
-                  "last", last, "told", told, "rows", log->rows, "diff", diff, "state",
-                  print_counters(log, out));
+    o = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:b, s:b, s:o, s:o, s:o, "
+        "s:o, s:o, s:O, s:o, s:o}",
+        "log", log->options->paths[0], "files", (json_int_t)files, "bursts", (json_int_t)sum.bursts, "inputs",
+        (json_int_t)sum.inputs, "dropped", (json_int_t)sum.dropped, "taken_in", (json_int_t)sum.taken,
+        "outputs", (json_int_t)sum.outputs, "digests", (json_int_t)sum.digests, "snapshots",
+        (json_int_t)log->snapshots, "burst", (json_int_t)state->burst, "seq", (json_int_t)state->seq - 1,
+        "time_ns", (json_int_t)state->time, "digest", digest, "stopped", log->stopped, "equal",
+        !log->diverged, "end", end, "recordings", recordings, "lanes", lanes, "last", last, "told", told,
+        "rows", log->rows, "diff", diff, "state", print_counters(log, out));
     if (log->options->json)
         code = o ? nd_print_json(o) : ND_SOFTWARE;
     json_decref(o);

@@ -209,7 +209,7 @@ struct nd_log_lane {
     struct nd_log_told told;
     pthread_t thread;
     struct nd_log_input last[ND_LOG_LAST];
-    uint64_t inputs, dropped, outputs, bursts, digests;
+    uint64_t inputs, dropped, taken, outputs, bursts, digests; /* taken: by L3, not in dropped */
 };
 
 struct nd_log {
