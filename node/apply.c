@@ -35,7 +35,8 @@ static bool is_dry(const struct nd_exchange *x)
     return json_is_true(json_object_get(x->request, x->command == ND_CMD_PUSH ? "diff" : "dry_run"));
 }
 
-static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
+static bool refused_as(struct nd_changing *g, struct nd_exchange *x, const char *code, const char *what,
+                       const char *why)
 {
     char text[300];
 
@@ -44,7 +45,18 @@ static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *wh
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
     nd_change_tell(g, FT_LEVEL_WARNING, text);
     g->step = ND_STEP_BEGIN;
-    return nd_refused(x, "busy", "%s; the chain is as it was", text);
+    return nd_refused(x, code, "%s; the chain is as it was", text);
+}
+
+static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
+{
+    return refused_as(g, x, "busy", what, why);
+}
+
+/* What `check` refuses as bad data is the same here. */
+static const char *code_of_files(int error)
+{
+    return error == FT_EPERM || error == FT_EBUSY || error == FT_ENOMEM ? "busy" : "invalid";
 }
 
 static void add_warning(void *lines, const char *line)
@@ -316,7 +328,7 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
     if (refusal)
         return nd_answered(x, refusal);
     if (error)
-        return refused(g, x, "", fault.text);
+        return refused_as(g, x, error == g->read.error ? code_of_files(error) : "busy", "", fault.text);
     if (is_dry(x))
         return show_plan(g, x, c, nd_change_hash(g, s));
     if (c->chain.hash == nd_change_hash(g, s)) {
