@@ -180,6 +180,8 @@ static void try_ports(const struct nd_config *config, const struct nd_node *self
     int error = opens ? nd_ports_open(&ports, config, self, next_fault(out))
                       : nd_ports_judge(config, self, next_fault(out));
 
+    if (!error && !opens)
+        error = nd_eal_judge(config, self, next_fault(out));
     note(out, "ports", error, "%u", ports.io.devices);
     if (!error && opens)
         nd_ports_close(&ports);
@@ -341,9 +343,19 @@ __attribute__((format(printf, 2, 3))) static void warn(const char *file, const c
     fputc('\n', stderr);
 }
 
-/* Of the ports of the node whose replication address this machine has: another node's interfaces are those of
- * another machine, whatever they are called. */
-static void warn_of_interfaces(const struct nd_config *config, const char *file)
+/* Warnings are of the node that `only` names; NULL: of all, and what has to be looked at of those whose
+ * replication address this machine has. */
+static bool is_asked(const struct nd_node *only, const struct nd_node *node)
+{
+    return !only || node == only;
+}
+static bool is_looked_at(const struct nd_node *only, const struct nd_node *node)
+{
+    return only ? node == only : nd_address_here(node->host);
+}
+
+/* Another node's interfaces are those of another machine, whatever they are called. */
+static void warn_of_interfaces(const struct nd_config *config, const struct nd_node *only, const char *file)
 {
     const struct nf_l3_config *l3 = config->chain.l3;
     struct nd_interface_faults faults;
@@ -352,7 +364,7 @@ static void warn_of_interfaces(const struct nd_config *config, const char *file)
         for (unsigned p = 0; p < config->ports; p++) {
             const struct nd_node *node = &config->node[n];
 
-            if (!nd_address_here(node->host))
+            if (!is_looked_at(only, node))
                 continue;
             nd_interface_look(node->port[p], l3 ? nf_l3_device_mtu(l3, p) : 0, config->chain.frame_max,
                               &faults);
@@ -393,7 +405,7 @@ static void warn_of_chain(void *file, const char *line)
 }
 
 /* Half of the buffers stay for the ports (lane/lane.c). */
-static void warn_of_hold(const struct nd_config *config, const char *file)
+static void warn_of_hold(const struct nd_config *config, const struct nd_node *only, const char *file)
 {
     uint32_t asked = config->protect.hold_asked, whole = ft_hold_fit(asked, UINT32_MAX);
 
@@ -401,7 +413,7 @@ static void warn_of_hold(const struct nd_config *config, const char *file)
         const struct nd_node *node = &config->node[n];
         uint32_t fit = ft_hold_fit(asked, node->mbufs / config->chain.lanes / 2);
 
-        if (fit < asked)
+        if (fit < asked && is_asked(only, node))
             warn(file,
                  "node %s: hold_packets %u: %u mbufs have room for %u in each lane, expected mbufs of %u or "
                  "more",
@@ -410,7 +422,7 @@ static void warn_of_hold(const struct nd_config *config, const char *file)
 }
 
 /* Where there is a log of flows, each node that may be primary exports it. */
-static void warn_of_export(const struct nd_config *config, const char *file)
+static void warn_of_export(const struct nd_config *config, const struct nd_node *only, const char *file)
 {
     bool logs = false;
 
@@ -420,6 +432,8 @@ static void warn_of_export(const struct nd_config *config, const char *file)
         const struct nd_node *node = &config->node[n];
         bool exports = node->export.kind != ND_EXPORT_NOWHERE;
 
+        if (!is_asked(only, node))
+            continue;
         if (logs && !exports)
             warn(file, "node %s: the chain has flow_log and the node no export: as primary it loses events",
                  node->name);
@@ -444,7 +458,7 @@ static unsigned frames_mtu(const struct nd_config *config)
 }
 
 /* Of the nodes and keepers of this server: a datagram between them has a whole frame, and more. */
-static void warn_of_inputs(const struct nd_config *config, const char *file)
+static void warn_of_inputs(const struct nd_config *config, const struct nd_node *only, const char *file)
 {
     unsigned wanted = frames_mtu(config) + 14 + KP_HEAD_BYTES + 28; /* Ethernet inside; UDP and IP outside */
 
@@ -454,8 +468,8 @@ static void warn_of_inputs(const struct nd_config *config, const char *file)
         char name[IFNAMSIZ];
         struct in_addr host;
 
-        if (inet_pton(AF_INET, at->inputs_host, &host) == 1 && nd_address_held(AF_INET, &host, name) &&
-            nd_interface_named(name, &now) && now.mtu < wanted)
+        if (is_asked(only, at) && inet_pton(AF_INET, at->inputs_host, &host) == 1 &&
+            nd_address_held(AF_INET, &host, name) && nd_interface_named(name, &now) && now.mtu < wanted)
             warn(file,
                  "%s %s: inputs %s:%u: the MTU of %s is %u, expected %u or more for frames of %u bytes: else "
                  "the kernel sends fragments",
@@ -476,12 +490,12 @@ static void warn_of_wire(const struct nd_config *config, const char *file)
 }
 
 /* Of the nodes of this server: programs that are not there. */
-static void warn_of_programs(const struct nd_config *config, const char *file)
+static void warn_of_programs(const struct nd_config *config, const struct nd_node *only, const char *file)
 {
     struct ft_fault fault = {""};
 
     for (unsigned n = 0; n < config->nodes; n++)
-        if (nd_address_here(config->node[n].host) && nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
+        if (is_looked_at(only, &config->node[n]) && nd_runner_judge(&config->node[n], &fault) == FT_ENOENT)
             warn(file, "node %s: %s", config->node[n].name, fault.text);
 }
 
@@ -616,18 +630,18 @@ static int judge_starts(const struct nd_config *config, const struct nd_node *on
     return code;
 }
 
-static void warn_of_all(const struct nd_config *config, const char *file)
+static void warn_of_all(const struct nd_config *config, const struct nd_node *only, const char *file)
 {
     struct ft_fault fault = {""};
 
     warn_of_wire(config, file);
-    warn_of_inputs(config, file);
-    warn_of_export(config, file);
-    warn_of_interfaces(config, file);
+    warn_of_inputs(config, only, file);
+    warn_of_export(config, only, file);
+    warn_of_interfaces(config, only, file);
     warn_of_addresses(config, file);
     nd_chain_warn(config, warn_of_chain, (void *)(uintptr_t)file);
-    warn_of_hold(config, file);
-    warn_of_programs(config, file);
+    warn_of_hold(config, only, file);
+    warn_of_programs(config, only, file);
     /* A node asks from its own place, and as its own user. */
     if (has_arbiter(config) && nd_arbiter_look(&config->arbiter, &fault))
         warn(file, "from here the arbiter does not answer: %s", fault.text);
@@ -668,10 +682,10 @@ int nd_cmd_check(int argc, char **argv)
              config->node[config->node[0].role == ND_ROLE_STANDBY].name);
     if (!error && config->timing.detect_ms < 20)
         warn(options.file, "detect_ms below 20 takes ordinary scheduling delays for failures");
-    if (!error)
-        warn_of_all(config, options.file);
     if (!error && (options.tries || options.node))
         node = choose_node(config, &options, &starts);
+    if (!error && !starts)
+        warn_of_all(config, options.node ? node : NULL, options.file);
     if (!error && config->nodes && !options.tries && !starts)
         starts = judge_starts(config, node, options.file, &fault, &none);
     if (!error && !options.json && !(starts && !options.tries))

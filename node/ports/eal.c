@@ -9,12 +9,15 @@
 #include "node/ports/ports.h"
 #include "node/ports/wire.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <glob.h>
 #include <linux/if_packet.h>
 #include <linux/if_xdp.h>
 #include <pthread.h>
 #include <rte_bus.h>
 #include <rte_dev.h>
+#include <rte_devargs.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
@@ -332,6 +335,62 @@ static int attach_device(const char *devargs, uint16_t *id)
     snprintf(name, sizeof(name), "%.*s", (int)end, devargs);
     error = is_pci(devargs) ? 0 : rte_eal_hotplug_add("vdev", name, devargs + end + (devargs[end] == ','));
     return error ? error : rte_eth_dev_get_port_by_name(name, id);
+}
+
+/* Loads what DPDK would load at its start. */
+static void load_drivers(void)
+{
+    glob_t files;
+
+    if (glob(RTE_EAL_PMD_PATH "/librte_net_*.so", 0, NULL, &files) != 0)
+        return;
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        (void)dlopen(files.gl_pathv[i], RTLD_NOW);
+    globfree(&files);
+}
+
+/* 0: a driver takes the name. DPDK says why not. */
+static int find_driver(void *device)
+{
+    char text[RTE_DEV_NAME_MAX_LEN];
+    struct rte_devargs found = {.bus = NULL};
+    int error;
+
+    snprintf(text, sizeof(text), "vdev:%.*s", (int)strcspn(device, ","), (const char *)device);
+    error = rte_devargs_parse(&found, text);
+    rte_devargs_reset(&found);
+    return error;
+}
+
+static bool is_pci_here(const char *device)
+{
+    char path[80];
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s%.*s",
+             strchr(device, ':') == strrchr(device, ':') ? "0000:" : "", (int)strcspn(device, ","), device);
+    return access(path, F_OK) == 0;
+}
+
+int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault)
+{
+    static char any[] = "net_null0";
+    char why[160], device[sizeof(node->port[0])];
+    bool knows;
+
+    if (node->eals || (node->inputs_port && !nd_config_is_keeper(config, node)))
+        return 0; /* further arguments may name other drivers; a keeper has the ports */
+    load_drivers();
+    knows = capture(find_driver, any, why, sizeof(why)) == 0;
+    for (unsigned i = 0; i < config->ports; i++) {
+        snprintf(device, sizeof(device), "%s", node->port[i]);
+        if (is_pci(device) ? is_pci_here(device)
+                           : !knows || capture(find_driver, device, why, sizeof(why)) == 0)
+            continue;
+        return ft_fail(fault, FT_EINVAL, "node %s: port %s: '%s' cannot be opened: %s", node->name,
+                       config->port_name[i], node->port[i],
+                       is_pci(device) || !why[0] ? "No such device" : why);
+    }
+    return 0;
 }
 
 /* What a device's hash is to be of, as nf_lane_of has it of IPv4. 0: no hash tells on which side of a trunk's

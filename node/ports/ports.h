@@ -68,6 +68,10 @@ struct nd_privilege nd_ports_privilege(const struct nd_node *node);
  * does not have. FT_ENOMEM, FT_EINVAL. */
 int nd_ports_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
 
+/* What DPDK would refuse by a port's name alone: of no driver, or of no PCI device here; with the same words.
+ * For a process that does not start DPDK, since it loads drivers. FT_EINVAL. */
+int nd_eal_judge(const struct nd_config *config, const struct nd_node *node, struct ft_fault *fault);
+
 /* One clear line in `fault` for what DPDK says in many: FT_EINVAL (devargs), FT_EPERM, FT_ENOMEM. Closed by
  * nd_ports_close, also after a failure of somebody else's. */
 int nd_ports_open(struct nd_ports *ports, const struct nd_config *config, const struct nd_node *node,

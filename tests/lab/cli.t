@@ -73,6 +73,7 @@ t "version, JSON" 0 '"formats":\{"oldest":[0-9]+,"newest":[0-9]+\},"build":\{"li
 t "behind an argument" 0 '^usage: understudy show ' "" show nat --help
 t "a subcommand with a slip" 64 "" "unknown subcommand \"drian\", did you mean drain\? \($hint" drian
 t "and after help" 64 "" "unknown subcommand \"stauts\", did you mean status\? \($hint" help stauts
+for word in why drops stop state; do t "$word is near to no subcommand" 64 "" "unknown subcommand \"$word\" \($hint" $word; done
 t "an option with a slip" 64 "" "^understudy check: unknown option --ouput=json, did you mean --output\? \($hint" check -c "$pair" --ouput=json
 helps() { # of each subcommand, help NAME is what NAME --help says: the usage line, a summary, and a line for each option
     local name bad=0 count=0
@@ -254,6 +255,8 @@ starts "a key that is none" 65 "link: $dir/garbage.key:1: expected 64 hexadecima
 cp "$dir/open.key" "$dir/read.key" && chmod 644 "$dir/read.key"
 starts "a key that others may read" 77 "link: $dir/read.key: mode 0644, expected 0600: nobody else may read a key" s/open.key/read.key/
 starts "an interface that this server does not have" 65 "port out: 'net_af_packet1,iface=nonesuch' cannot be opened: No such device" 's/net_null1/"net_af_packet1,iface=nonesuch"/'
+starts "a driver that there is not" 65 "port out: 'net_bogus1' cannot be opened: EAL: failed to parse device \"vdev:net_bogus1\"" 's/net_null1/net_bogus1/'
+starts "a PCI device that this server does not have" 65 "port out: '0000:fe:1f.7' cannot be opened: No such device" 's/net_null1/"0000:fe:1f.7"/'
 starts "more buffers than memory" 65 "no memory for 300000 packet buffers in 512 MB; lower mbufs or raise memory_mb" 's/role: primary/&, mbufs: 300000/'
 starts "metrics at an address of another server" 69 "metrics: 203.0.113.9:9470: expected an address of this host" 's/role: primary/&, metrics: "203.0.113.9:9470"/'
 starts "operators of no group" 65 "control socket: operators nosuchgroup: no such group on this system" 's/role: primary/&, operators: nosuchgroup/'
@@ -277,6 +280,12 @@ if [ "$(id -u)" = 0 ] && mkdir "$dir/ro" && unshare -m mount -t tmpfs -o ro none
     as=()
 fi
 starts "a user that this server does not have" 65 ".*nosuchuser.*" 's/role: primary/&, user: nosuchuser/'
+sed 's/^nodes:/protect: {hold_packets: 65536}\n&/; s/control: [ab].sock/&, mbufs: 8192/' "$dir/pair.yaml" >"$dir/hold.yaml"
+t "check warns of both nodes" 0 "hold.yaml: ok" "warning: node b: hold_packets" check -c "$dir/hold.yaml"
+of_one() { "$understudy" check -c "$dir/hold.yaml" -n b 2>&1 >/dev/null | grep -o 'node [ab]: hold_packets' | xargs; }
+t "and with -n of the one that is named" 0 "hold.yaml: ok" "warning: node b: hold_packets" check -c "$dir/hold.yaml" -n b
+number=$((number + 1))
+if [ "$(of_one)" = "node b: hold_packets" ]; then echo "ok $number - of no other"; else echo "not ok $number - of no other: $(of_one)"; fi
 t "check -n of a node that is not of this server" 69 "" "start.yaml: node b does not start: replication: 192.0.2.1:7002: expected an address of this host$" check -c "$dir/start.yaml" -n b
 sed '/^nodes:/,$d' "$dir/start.yaml" >"$dir/kept.yaml"
 cat >>"$dir/kept.yaml" <<END
