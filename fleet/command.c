@@ -328,7 +328,7 @@ static uint32_t print_shards(const struct command *c, bool all)
             printf("view %lu, %s and %s", s->view, server_name(c, s->member[first]),
                    server_name(c, s->member[!first]));
         }
-        printf("%s%s\n", *why ? "; " : "", why);
+        printf("%s%s\n", *why && s->known ? "; " : "", why);
         printed++;
     }
     return printed;

@@ -69,35 +69,6 @@ static struct ft_fault *next_fault(struct tries *out)
     return &out->of[out->count].fault;
 }
 
-/* That a node could write there: to the directory, or to the nearest above it that is there. The refusal has
- * its whole path, whatever the file calls it. `state`: what the disk refuses, be it read-only, keeps no node
- * from its start where the directory is there: check_permission, view_writer.c. */
-static int try_directory(const char *path, bool state, bool *there, struct ft_fault *fault)
-{
-    char at[256], whole[PATH_MAX];
-    struct stat is;
-
-    snprintf(at, sizeof(at), "%s", path[0] ? path : ".");
-    *there = stat(at, &is) == 0;
-    while (stat(at, &is) != 0) {
-        char *slash = strrchr(at, '/');
-
-        if (errno != ENOENT && errno != ENOTDIR)
-            return ft_fail(fault, ft_error_of_path(errno), "%s: %s", at, strerror(errno));
-        if (slash)
-            slash[slash == at] = '\0';
-        else
-            strcpy(at, ".");
-    }
-    if (!realpath(at, whole))
-        snprintf(whole, sizeof(whole), "%s", at);
-    if (!S_ISDIR(is.st_mode))
-        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", whole);
-    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0 && (!state || !*there || errno == EACCES))
-        return ft_fail(fault, ft_error_of_path(errno), "%s: %s", whole, strerror(errno));
-    return 0;
-}
-
 /* False: the node runs. `opens`: here and below, what is judged is opened, too. */
 static bool try_control(const struct nd_node *self, bool opens, struct tries *out)
 {
@@ -110,7 +81,7 @@ static bool try_control(const struct nd_node *self, bool opens, struct tries *ou
     if (slash)
         snprintf(dir, sizeof(dir), "%.*s", slash == self->control ? 1 : (int)(slash - self->control),
                  self->control);
-    error = try_directory(dir, false, &there, next_fault(out));
+    error = nd_directory_judge(dir, false, &there, next_fault(out));
     if (!error)
         error = nd_server_judge(self->control, self->operators, next_fault(out));
     if (!error && there && opens)
@@ -239,7 +210,7 @@ static void try_node(const struct nd_config *config, const struct nd_node *self,
         note(out, "link", error, "%s", config->link.key[0] ? config->link.key : config->link.certificate);
     }
     if (!nd_config_is_keeper(config, self))
-        note(out, "state", try_directory(self->state, true, &there, next_fault(out)), "%s", self->state);
+        note(out, "state", nd_directory_judge(self->state, true, &there, next_fault(out)), "%s", self->state);
     try_addresses(config, self, opens, out);
     if (opens && has_arbiter(config) && !nd_config_is_keeper(config, self)) {
         error = nd_arbiter_look(&config->arbiter, next_fault(out));
@@ -518,6 +489,12 @@ static const struct nd_node *choose_node(const struct nd_config *config, const s
     return node < 0 ? NULL : &config->node[node];
 }
 
+/* Many a fault names itself what it is about. */
+static bool names_itself(const struct try *t)
+{
+    return strncmp(t->fault.text, t->what, strlen(t->what)) == 0;
+}
+
 /* That of the first that failed. */
 static int say_tries(const struct nd_config *config, const struct nd_node *node, const struct tries *tries,
                      const struct nd_options *o)
@@ -535,7 +512,8 @@ static int say_tries(const struct nd_config *config, const struct nd_node *node,
         if (strncmp(t->fault.text, "node ", 5) == 0)
             fprintf(stderr, "%s: try: %s\n", o->file, t->fault.text);
         else
-            fprintf(stderr, "%s: try: %s %s: %s: %s\n", o->file, kind, node->name, t->what, t->fault.text);
+            fprintf(stderr, "%s: try: %s %s: %s%s%s\n", o->file, kind, node->name,
+                    names_itself(t) ? "" : t->what, names_itself(t) ? "" : ": ", t->fault.text);
         if (!code)
             code = nd_exit_of_start(error);
     }
@@ -591,6 +569,7 @@ static int judge_start(const struct nd_config *config, const struct nd_node *nod
             continue;
         warned |= passes;
         why += named ? strcspn(why, ":") + 2 : 0; /* DPDK's part names the node itself */
+        named |= names_itself(t);
         fprintf(stderr, "%s: %s%s %s does not start%s: %s%s%s\n", file, passes ? "warning: " : "", kind,
                 node->name, passes ? " as this user" : "", named ? "" : t->what, named ? "" : ": ", why);
         if (!passes && !code) {

@@ -151,6 +151,18 @@ static int make_directory(const char *path, size_t len, struct ft_fault *fault)
     return 0;
 }
 
+/* As `check` judges it. */
+static int open_directory(const char *path, size_t len, bool state, struct ft_fault *fault)
+{
+    char dir[256];
+    bool there;
+
+    snprintf(dir, sizeof(dir), "%.*s", len ? (int)len : 1, path);
+    int error = nd_directory_judge(dir, state, &there, fault);
+
+    return error ? error : make_directory(path, len, fault);
+}
+
 /* DIR/NODE/ of this file: two nodes may share a machine and its file. */
 static int open_recorder(struct nd_running *r, struct ft_fault *fault)
 {
@@ -448,8 +460,8 @@ static int open_node(struct nd_running *r, struct ft_fault *fault)
     const char *slash = strrchr(self->control, '/'); /* a bare name lies in the working directory */
     int error;
 
-    if ((slash && (error = make_directory(self->control, (size_t)(slash - self->control), fault))) ||
-        (error = make_directory(self->state, strlen(self->state), fault)) ||
+    if ((slash && (error = open_directory(self->control, (size_t)(slash - self->control), false, fault))) ||
+        (error = open_directory(self->state, strlen(self->state), true, fault)) ||
         (error = nd_crash_open(&r->crash, r->config, r->self, fault)))
         return error;
     r->shared = r->crash->shared;

@@ -101,12 +101,17 @@ static int refuse_command(const char *name)
 
 static int print_help(void)
 {
-    char usage[USAGE + 1];
+    char usage[2048];
 
     printf("usage: understudy SUBCOMMAND [OPTION]... [ARGUMENT]...\n\n");
     for (size_t i = 0; i < COMMANDS; i++) {
-        nd_syntax_usage(syntax_of(&commands[i]), usage, sizeof(usage));
-        printf("  understudy %-8s %-*s %s\n", commands[i].name, USAGE, usage, commands[i].summary);
+        int left = USAGE - (int)(strlen(commands[i].name) < 8 ? 0 : strlen(commands[i].name) - 8);
+
+        nd_syntax_usage(syntax_of(&commands[i]), usage, sizeof(usage), (size_t)left);
+        printf("  understudy %-8s %-*s", commands[i].name, left, usage);
+        if (strlen(usage) > (size_t)left)
+            printf("\n%*s", USAGE + 22, ""); /* the summary stands below, where others have theirs */
+        printf(" %s\n", commands[i].summary);
     }
     printf("\n  -c FILE   chain or pair file (default " ND_FILE_VARIABLE ", else " ND_PAIR_FILE ")\n"
            "  -n NAME   the node to ask           -o json   one JSON object on stdout\n"

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NEW (O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC)
@@ -38,7 +39,8 @@ int ft_durable_rename(const char *from, const char *to, struct ft_fault *fault)
     return rename(from, to) != 0 ? ft_durable_fail(to, fault) : ft_durable_sync(to, fault);
 }
 
-int ft_durable_new(const char *path, mode_t mode, const void *bytes, size_t len, struct ft_fault *fault)
+static int make_file(const char *path, mode_t mode, bool exactly, const void *bytes, size_t len,
+                     struct ft_fault *fault)
 {
     int fd = open(path, NEW, mode), error;
     ssize_t n = 0;
@@ -47,10 +49,15 @@ int ft_durable_new(const char *path, mode_t mode, const void *bytes, size_t len,
         return ft_durable_fail(path, fault);
     for (size_t at = 0; at < len && (n >= 0 || errno == EINTR); at += n > 0 ? (size_t)n : 0)
         n = write(fd, (const char *)bytes + at, len - at); /* a disk that is full says so of the next part */
-    error = n < 0 || fsync(fd) != 0 ? ft_durable_fail(path, fault) : 0;
+    error = n < 0 || (exactly && fchmod(fd, mode) != 0) || fsync(fd) != 0 ? ft_durable_fail(path, fault) : 0;
     if (close(fd) != 0 && !error)
         error = ft_durable_fail(path, fault);
     return error;
+}
+
+int ft_durable_new(const char *path, mode_t mode, const void *bytes, size_t len, struct ft_fault *fault)
+{
+    return make_file(path, mode, true, bytes, len, fault);
 }
 
 static int name_beside(char out[PATH_MAX], const char *path, struct ft_fault *fault)
@@ -68,7 +75,7 @@ int ft_durable_write(const char *path, mode_t mode, const void *bytes, size_t le
 
     if (error)
         return error;
-    error = ft_durable_new(beside, mode, bytes, len, fault);
+    error = make_file(beside, mode, false, bytes, len, fault);
     if (!error && rename(beside, path) != 0)
         error = ft_durable_fail(path, fault);
     if (!error)

@@ -19,7 +19,7 @@
 
 /* "PATH: why", by errno. */
 int ft_durable_fail(const char *path, struct ft_fault *fault);
-/* A file that is not there yet, on the disk; of `mode`, less what the process masks. */
+/* A file that is not there yet, on the disk, its mode too: exactly `mode`, whatever the process masks. */
 int ft_durable_new(const char *path, mode_t mode, const void *bytes, size_t len, struct ft_fault *fault);
 /* Renames `from` to `to`, and syncs the directory of that. What fails before the rename leaves both as they
  * are. */
@@ -27,7 +27,8 @@ int ft_durable_rename(const char *from, const char *to, struct ft_fault *fault);
 /* The names in the directory that `path` lies in are on the disk; with a slash at its end it is one itself.
  */
 int ft_durable_sync(const char *path, struct ft_fault *fault);
-/* All of it: PATH.new is written, and takes the name. What was left at PATH.new goes. */
+/* All of it: PATH.new is written, and takes the name; of `mode`, less what the process masks. What was left
+ * at PATH.new goes. */
 int ft_durable_write(const char *path, mode_t mode, const void *bytes, size_t len, struct ft_fault *fault);
 
 /* The same for who writes bit by bit. Between begin and end the caller writes to `out`. */

@@ -10,6 +10,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <limits.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -364,4 +366,30 @@ bool nd_installed(const char *directory, const char *name, char *out, size_t cap
             return true;
     }
     return false;
+}
+
+int nd_directory_judge(const char *path, bool state, bool *there, struct ft_fault *fault)
+{
+    char at[256], whole[PATH_MAX];
+    struct stat is;
+
+    snprintf(at, sizeof(at), "%s", path[0] ? path : ".");
+    *there = stat(at, &is) == 0;
+    while (stat(at, &is) != 0) {
+        char *slash = strrchr(at, '/');
+
+        if (errno != ENOENT && errno != ENOTDIR)
+            return ft_fail(fault, ft_error_of_path(errno), "%s: %s", at, strerror(errno));
+        if (slash)
+            slash[slash == at] = '\0';
+        else
+            strcpy(at, ".");
+    }
+    if (!realpath(at, whole))
+        snprintf(whole, sizeof(whole), "%s", at);
+    if (!S_ISDIR(is.st_mode))
+        return ft_fail(fault, FT_EINVAL, "%s: a file, expected a directory", whole);
+    if (faccessat(AT_FDCWD, at, W_OK | X_OK, AT_EACCESS) != 0 && (!state || !*there || errno == EACCES))
+        return ft_fail(fault, ft_error_of_path(errno), "%s: %s", whole, strerror(errno));
+    return 0;
 }

@@ -73,6 +73,12 @@ bool nd_priority_raise(void);
  * acknowledgements must not wait behind packet work; it sleeps after each turn. False: not permitted. */
 bool nd_priority_realtime(void);
 
+/* That a node could write there: to the directory, or to the nearest above it that is there. The refusal has
+ * its whole path, whatever the file calls it. `state`: what the disk refuses, be it read-only, keeps no node
+ * from its start where the directory is there. *there: it is. FT_EINVAL, FT_EPERM,
+ * FT_EIO. */
+int nd_directory_judge(const char *path, bool state, bool *there, struct ft_fault *fault);
+
 #define ND_MODULES "lib/understudy"          /* modules that a file names without a directory */
 #define ND_CHAINS  "share/understudy/chains" /* chain files */
 

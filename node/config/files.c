@@ -324,17 +324,6 @@ static int check_place(const char *there, const char *stage, mode_t *mode, struc
                : ft_fail(fault, FT_EINVAL, "%.200s: not a regular file, so it is not replaced", there);
 }
 
-/* Of a file that this process has just made; synced, since a disk may keep the bytes without the mode. */
-static int set_mode(const char *path, mode_t mode)
-{
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    bool done = fd >= 0 && fchmod(fd, mode) == 0 && fsync(fd) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    return done ? 0 : -1;
-}
-
 static int stage_one(const struct nd_file *file, const struct places *at, struct ft_fault *fault)
 {
     char path[512], there[500];
@@ -349,9 +338,7 @@ static int stage_one(const struct nd_file *file, const struct places *at, struct
     if (!error)
         error = check_place(there, at->stage, &mode, fault);
     if (!error)
-        error = ft_durable_new(path, 0600, file->bytes, file->len, fault);
-    if (!error && set_mode(path, mode) != 0)
-        error = cannot(fault, path);
+        error = ft_durable_new(path, mode, file->bytes, file->len, fault);
     return error ? error : ft_durable_sync(path, fault);
 }
 

@@ -310,7 +310,7 @@ static void print_option(const struct nd_option *o)
            found ? ND_FILE_VARIABLE ", else " : "", preset ? preset : "", preset ? ")" : "");
 }
 
-void nd_syntax_usage(const struct nd_syntax *s, char *out, size_t cap)
+void nd_syntax_usage(const struct nd_syntax *s, char *out, size_t cap, size_t width)
 {
     const char *gap = *s->arguments ? " " : "";
     size_t n = 0;
@@ -325,7 +325,7 @@ void nd_syntax_usage(const struct nd_syntax *s, char *out, size_t cap)
     }
     if (n < cap)
         n += (size_t)snprintf(out + n, cap - n, "%s%s", n ? gap : "", s->arguments);
-    if (n >= cap)
+    if (n >= cap || n > width)
         snprintf(out, cap, "[OPTION]...%s%s", gap, s->arguments);
 }
 
@@ -333,7 +333,7 @@ void nd_syntax_print(const struct nd_syntax *s, const char *summary)
 {
     char usage[2048];
 
-    nd_syntax_usage(s, usage, sizeof(usage));
+    nd_syntax_usage(s, usage, sizeof(usage), sizeof(usage));
     printf("%s%s\n%s\n", *usage ? " " : "", usage, summary);
     for (const struct nd_option *o = s->options; o->name; o++)
         print_option(o);

@@ -81,8 +81,9 @@ int nd_syntax_read(const struct nd_syntax *syntax, void *options, int argc, char
                    struct nd_arguments *rest);
 /* On stdout: "[-c FILE] [--pairs N] IN.pcap", the summary on a line, then a line for each option. */
 void nd_syntax_print(const struct nd_syntax *syntax, const char *summary);
-/* The first of these lines alone, into out[cap]; where it does not fit: "[OPTION]... IN.pcap". */
-void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap);
+/* The first of these lines alone, into out[cap]; longer than `width`: "[OPTION]... IN.pcap", which may be
+ * longer as well. */
+void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap, size_t width);
 
 /* Rows that are the same in each table that has them. */
 #define ND_OPTION_FILE_ROW(field, missing)                                                                   \

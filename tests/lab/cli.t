@@ -70,6 +70,8 @@ t "help of a subcommand" 0 '^usage: understudy status \[-c FILE\] \[-n NAME\] \[
 t "version" 0 '^understudy [0-9]+\.[0-9]+\.[0-9]+$' "" --version
 t "version as a subcommand: what two programs compare, and DPDK's" 0 '^DPDK: [0-9]+\.[0-9]+' "" version
 t "version, JSON" 0 '"formats":\{"oldest":[0-9]+,"newest":[0-9]+\},"build":\{"library":[0-9]+,"burst":32,"nfs":\{.*"nat":[0-9]+.*"dpdk":"[0-9.]+"' "" version -o json
+t "of arguments that are long nothing is cut" 0 "^  understudy clear    \[OPTION\]... NF\|counters\|quarantine \[KEY\|NF\]$" "" --help
+t "and their summaries stand under the others'" 0 '^ {64} forget an entry of an NF' "" --help
 t "behind an argument" 0 '^usage: understudy show ' "" show nat --help
 t "a subcommand with a slip" 64 "" "unknown subcommand \"drian\", did you mean drain\? \($hint" drian
 t "and after help" 64 "" "unknown subcommand \"stauts\", did you mean status\? \($hint" help stauts
@@ -260,12 +262,13 @@ starts "a PCI device that this server does not have" 65 "port out: '0000:fe:1f.7
 starts "more buffers than memory" 65 "no memory for 300000 packet buffers in 512 MB; lower mbufs or raise memory_mb" 's/role: primary/&, mbufs: 300000/'
 starts "metrics at an address of another server" 69 "metrics: 203.0.113.9:9470: expected an address of this host" 's/role: primary/&, metrics: "203.0.113.9:9470"/'
 starts "operators of no group" 65 "control socket: operators nosuchgroup: no such group on this system" 's/role: primary/&, operators: nosuchgroup/'
+starts "a state's directory in /proc" 77 "state: /proc: Permission denied" "s|role: primary|&, state: /proc/none|"
 starts "a state's directory that is a file" 65 "state: $dir/open.key: a file, expected a directory" "s|role: primary|&, state: $dir/open.key|"
 if [ "$(id -u)" = 0 ] && getent passwd nobody >/dev/null && getent group daemon >/dev/null && mkdir "$dir/his" && chown nobody "$dir/his" && chmod 711 "$dir"; then
     cp "$dir/open.key" "$dir/his/key" && chown nobody "$dir/his/key"
     his="s|open.key|his/key|; s|control: a.sock|control: his/a.sock, state: his, user: nobody, operators: daemon|"
     starts "operators of a group that is not the node's user's" 77 \
-        "control socket: control socket .*: cannot be given to group daemon \(Operation not permitted\), expected a group of this node's user" "$his"
+        "control socket .*: cannot be given to group daemon \(Operation not permitted\), expected a group of this node's user" "$his"
 fi
 if [ "$(id -u)" = 0 ] && mkdir "$dir/ro" && unshare -m mount -t tmpfs -o ro none "$dir/ro" 2>/dev/null; then
     as=(unshare -m sh -c "mount -t tmpfs -o ro none '$dir/ro' && exec \"\$0\" \"\$@\"")
@@ -273,10 +276,10 @@ if [ "$(id -u)" = 0 ] && mkdir "$dir/ro" && unshare -m mount -t tmpfs -o ro none
     t "a state's directory on a read-only disk is refused by nobody" 0 "disk.yaml: ok" "" check -c "$dir/disk.yaml"
     sed "s|role: primary|&, state: $dir/ro/none|" "$dir/start.yaml" >"$dir/disk.yaml"
     t "but one that is not there" 70 "" "disk.yaml: node a does not start: state: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
-    t "as run does" 70 "" "$dir/ro/none: Read-only file system$" run -c "$dir/disk.yaml" -n a
+    t "as run does" 70 "" "$dir/ro: Read-only file system$" run -c "$dir/disk.yaml" -n a
     sed "s|control: a.sock|control: $dir/ro/a.sock|" "$dir/start.yaml" >"$dir/disk.yaml"
     t "and a control socket there" 70 "" "disk.yaml: node a does not start: control socket: $dir/ro: Read-only file system$" check -c "$dir/disk.yaml"
-    t "as run does" 70 "" "$dir/ro/a.sock: Read-only file system$" run -c "$dir/disk.yaml" -n a
+    t "as run does" 70 "" "$dir/ro: Read-only file system$" run -c "$dir/disk.yaml" -n a
     as=()
 fi
 starts "a user that this server does not have" 65 ".*nosuchuser.*" 's/role: primary/&, user: nosuchuser/'

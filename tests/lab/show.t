@@ -3,7 +3,7 @@
 # What `show` tells of the flows of a chain: which of them, how many, how old they are, what becomes of them; counters of
 # all NFs, and clearing them. No root: a node without protection that reads a capture again and again. Its flows are known.
 . "$(dirname "$0")/lib.sh"
-plan 27
+plan 29
 
 need_work
 # Six flows from inside: UDP of three clients to port 53 of two servers.
@@ -64,7 +64,7 @@ ok "ages of flows grow with the clock" awk -v a="$first" -v b="$(ages)" 'BEGIN {
 rests() { grep -q nanosleep "/proc/$watcher/wchan"; } # it has looked, and will look again in a second
 "$UNDERSTUDY" show -c "$pair" -E monitor -s 10.0.0.1 >"$work/events" 2>"$work/errors" &
 watcher=$!
-soon 10 rests
+ok "events: it has looked, and rests" soon 10 rests
 us clear monitor >/dev/null
 gone() { [ "$(sed 's/^[^ ]* *//' "$work/events" | cut -d' ' -f-4 | sort)" = "[DESTROY] proto=udp from=10.0.0.1:1001 to=192.0.2.1:53
 [DESTROY] proto=udp from=10.0.0.1:1001 to=192.0.2.2:53" ]; }
@@ -99,7 +99,7 @@ ok "counters are cleared" us clear counters
 is "on both: their states are equal" "$(us verify | cut -d' ' -f1)" EQUAL
 "$UNDERSTUDY" show -c "$pair" -E monitor >"$work/events" 2>"$work/errors" &
 watcher=$!
-soon 10 rests
+ok "events: it has looked, and rests" soon 10 rests
 kill -KILL $one
 wait $one 2>/dev/null
 waits_for() { local left=$(polls 10); until [ "$(field two state)" = SOLO ]; do poll || { us status; cat "$work/log2"; return 1; }; done; }

@@ -77,7 +77,25 @@ TEST(a_link_in_the_way_is_not_followed)
     assert_holds(victim, "precious");
 }
 
-TEST(a_full_disk_is_an_error)
+/* The process masks no bit of it; of a file that is written it does. */
+TEST(a_new_file_has_exactly_its_mode)
+{
+    struct ft_fault fault = {""};
+    struct stat is;
+    mode_t before = umask(077);
+
+    assert_int_equal(ft_durable_new(fresh, 0664, "mine", 4, &fault), 0);
+    assert_int_equal(stat(fresh, &is), 0);
+    assert_int_equal(is.st_mode & 0777, 0664);
+    assert_int_equal(unlink(fresh), 0);
+    unlink(file);
+    assert_int_equal(ft_durable_write(file, 0664, "mine", 4, &fault), 0);
+    assert_int_equal(stat(file, &is), 0);
+    assert_int_equal(is.st_mode & 0777, 0600);
+    umask(before);
+}
+
+static void a_full_disk_is_an_error(void **state)
 {
     struct ft_fault fault = {""};
     struct ft_durable d;
