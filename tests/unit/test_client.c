@@ -278,3 +278,27 @@ TEST(each_error_has_its_exit_code)
     assert_int_equal(nd_exit_of_start(FT_ENOMEM), 65);
     assert_int_equal(nd_exit_of_start(FT_EINVAL), 65);
 }
+
+/* Near is what begins alike and has one slip for three letters: a letter more, less, another one, or two in
+ * the wrong order. */
+TEST(what_is_far_is_not_suggested)
+{
+    static const char *const names[] = {
+        "key", "top", "show", "status", "drill", "drain", "pair", "keep", "nat", "max_flows_per_host", NULL};
+    static const struct {
+        const char *typed, *meant;
+    } cases[] = {
+        {"why", NULL},      {"drops", NULL},      {"stop", NULL},
+        {"start", NULL},    {"state", NULL},      {"", NULL},
+        {"x", NULL},        {"keys", "key"},      {"stauts", "status"},
+        {"drian", "drain"}, {"natt", "nat"},      {"max_flow_per_hots", "max_flows_per_host"},
+        {"showw", "show"},  {"statsu", "status"},
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *near = nd_schema_nearest(cases[i].typed, names);
+
+        if (!near != !cases[i].meant || (near && strcmp(near, cases[i].meant) != 0))
+            fail_msg("%s: %s", cases[i].typed, near ? near : "nothing");
+    }
+}

@@ -95,7 +95,7 @@ TEST(a_new_file_has_exactly_its_mode)
     umask(before);
 }
 
-static void a_full_disk_is_an_error(void **state)
+TEST(a_full_disk_is_an_error)
 {
     struct ft_fault fault = {""};
     struct ft_durable d;
