@@ -4,7 +4,7 @@
 # again with equal states; and what cannot be changed is refused before it begins.
 . "$(dirname "$0")/lib.sh"
 need_lab
-plan 32
+plan 34
 
 # SED-EXPRESSION: the pair file as it is to be.
 edit() { sed -i "$1" "$pair"; }
@@ -57,6 +57,10 @@ ok "nothing to change: says so" us apply
 echo 'deny out tcp from any to any port 99' | cat - "$LAB_DIR/firewall.rules" >"$work/rules" && cp "$work/rules" "$LAB_DIR/firewall.rules"
 ok "a rule is added" us apply
 diag "$(us apply 2>&1)"
+cp "$LAB_DIR/firewall.rules" "$work/good" && echo 'allow nonsense' >>"$LAB_DIR/firewall.rules"
+is "rules that are none: apply ends as check does" "$(us check >/dev/null 2>&1; echo $?) $(us apply >/dev/null 2>&1; echo $?)" "65 65"
+is "and a dry run" "$(us apply --dry-run >/dev/null 2>&1; echo $?)" 65
+cp "$work/good" "$LAB_DIR/firewall.rules"
 is "it is there" "$(us show firewall -o json | jq -r '[.rows[] | select(.line == 1)][0].action')" deny
 ok "the idle connection goes on" echoed rule
 ok "digests are equal" us verify
