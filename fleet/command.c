@@ -259,8 +259,12 @@ static void print_strays(const struct command *c)
             printf("%s%s on %s", between, state[0] ? state : "its files", c->picture.server[k].name);
             between = ", ";
         }
-        printf("%s; %s\n", *between == ' ' ? " its keys" : "",
+        printf("%s; %s", *between == ' ' ? " its keys" : "",
                is_to_end(c, i) ? "it is being removed" : "fleet remove ends it");
+        for (uint32_t k = 0; k < c->picture.fleet.servers; k++)
+            if (c->picture.server[k].lease && !c->picture.said[k].unreadable && !c->picture.said[k].tells)
+                printf("; upgrade %s, whose agent does not tell of it", c->picture.server[k].name);
+        printf("\n");
     }
 }
 

@@ -99,7 +99,7 @@ json_t *fl_server_said_write(const struct fl_file *file, const struct fl_server_
         json_array_append_new(kept, json_string(file->shard[said->kept[i]].name));
     /* One that is missing would be a shard that nobody has. */
     if (json_object_size(nodes) == said->nodes && json_array_size(kept) == said->kepts)
-        return json_pack("{s:o, s:o}", "nodes", nodes, "kept", kept);
+        return json_pack("{s:o, s:o, s:b}", "nodes", nodes, "kept", kept, "strays", 1);
     json_decref(nodes);
     json_decref(kept);
     return NULL;
@@ -193,6 +193,7 @@ int fl_server_said_read(struct fl_server_said *out, const struct fl_file *file, 
         json_decref(o);
         return error;
     }
+    out->tells = json_is_true(json_object_get(o, "strays"));
     json_object_foreach(nodes, name, node)
     {
         uint32_t shard = fl_file_shard(file, name);

@@ -38,6 +38,7 @@ struct fl_server_said {
         char state[16]; /* of its node, as status has it; "": none says anything, but there are files of it */
     } * stray;          /* allocated, where it was read: of shards that the file does not have any more */
     uint32_t strays;
+    bool tells;      /* of strays, too; an agent that is older than they are has some and tells of none */
     bool unreadable; /* of a picture: its key says nothing that can be read, so it may have any of them */
 };
 

@@ -194,16 +194,16 @@ static bool is_told(const struct fl_picture *p, const struct nd_keys *keys, uint
     return copy && strcmp(copy->value, FL_STRAY_ENDS) == 0;
 }
 
-/* No server tells of it, and each that might was told that it ends, and says something. */
+/* No server tells of it, and each that might was told that it ends, and would tell. */
 static bool is_over(const struct fl_picture *p, const struct nd_keys *keys, const struct fl_placement *key,
                     uint32_t shard)
 {
     bool over = true;
 
     for (uint32_t i = 0; i < p->fleet.servers && over; i++)
-        over = !fl_stray_on(p, shard, i) &&
-               (p->server[i].unlisted || !concerns(p, keys, key, shard, i) ||
-                (p->server[i].lease && !p->said[i].unreadable && is_told(p, keys, shard, i)));
+        over = !fl_stray_on(p, shard, i) && (p->server[i].unlisted || !concerns(p, keys, key, shard, i) ||
+                                             (p->server[i].lease && !p->said[i].unreadable &&
+                                              p->said[i].tells && is_told(p, keys, shard, i)));
     return over;
 }
 

@@ -67,8 +67,8 @@ static void put_server(const char *server, const char *shard)
     snprintf(key, sizeof(key), "servers/%s", server);
     snprintf(value, sizeof(value),
              *shard ? "{\"nodes\":{\"%s\":{\"state\":\"READY\",\"primary\":false,\"member\":false,\"view\":7}"
-                      "},\"kept\":[]}"
-                    : "{\"nodes\":{},\"kept\":[]}",
+                      "},\"kept\":[],\"strays\":true}"
+                    : "{\"nodes\":{},\"kept\":[],\"strays\":true}",
              shard);
     put(key, value, 1);
 }
@@ -272,6 +272,10 @@ TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
     put("shards/east", "spoilt", 6);
     assert_string_equal(follow(true),
                         "-agents/a/west -agents/b/west -shards/west -wishes/pin/west -wishes/remove/west ");
+    /* An agent that is older than strays has some and tells of none. */
+    put("servers/b", "{\"nodes\":{},\"kept\":[]}", 6);
+    assert_string_equal(follow(true), "");
+    put_server("b", "");
     /* Who was not told does not know what it is asked for. */
     put("agents/b/west", EAST("a", "b", "7", ""), 5);
     assert_string_equal(follow(true), "agents/b/west={\"remove\":true} ");

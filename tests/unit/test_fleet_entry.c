@@ -376,11 +376,13 @@ TEST(a_server_is_read_as_it_is_written)
         "\"east\":{\"counter\":1010,\"incarnation\":77,\"member\":false,\"primary\":false,\"state\":"
         "\"JOINING\",\"view\":0},"
         "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
-        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":4611686018427387904}}}");
+        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":4611686018427387904}},"
+        "\"strays\":true}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
     assert_int_equal(again.kept[0], B);
+    assert_true(again.tells);
     /* They have no order. */
     const struct fl_node_said *west = &again.node[again.node[0].shard != C],
                               *east = &again.node[west == again.node];

@@ -517,7 +517,7 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
         UNTIL(!l->node[1].systemctl)
         reap(&l->node[1], "west-a");
     }
-    assert_true(is_said_of_west(l, "{\"nodes\":{},\"kept\":[]}"));
+    assert_true(is_said_of_west(l, "{\"nodes\":{},\"kept\":[],\"strays\":true}"));
     fl_local_remove(l, 1, true); /* the leader has not deleted the copy yet */
     assert_false(l->node[1].removes);
     fl_local_remove(l, 1, false);
