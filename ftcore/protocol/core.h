@@ -429,6 +429,7 @@ struct ft_core {
 
     enum ft_handover hand;
     uint64_t hand_began;
+    bool reclaims; /* primary: aborted one, and the standby has not said that it draws no frames any more */
     char hand_outcome[FT_REASON_MAX]; /* why the last one was aborted; "" when it was not */
     uint64_t final[FT_LANES_MAX];
 

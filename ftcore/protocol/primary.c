@@ -363,8 +363,19 @@ static void abort_handover(struct ft_core *core, struct ft_actions *actions, con
         ft_say(core, actions, FT_MSG_STEER)->number = 0;
     ft_order(core, actions, FT_LANE_LIVE);
     ft_act(actions, FT_ACT_ANNOUNCE);
+    core->reclaims = true;
     snprintf(core->hand_outcome, sizeof(core->hand_outcome), "aborted: %s", why);
     ft_become(core, actions, core->state, "handover aborted: %s", why);
+}
+
+/* Its lanes announced for as long as its replicator did not hear that it is over, so also behind what was
+ * claimed at the abort. */
+static void claim_again(struct ft_core *core, const struct ft_message *m, struct ft_actions *actions)
+{
+    if (m->state != FT_JOINING && (m->type != FT_MSG_STEERED || !m->number))
+        return;
+    core->reclaims = false;
+    ft_act(actions, FT_ACT_ANNOUNCE);
 }
 
 static void hand_over(struct ft_core *core, const struct ft_event *event, struct ft_actions *actions)
@@ -470,8 +481,10 @@ void ft_primary_powerless(struct ft_core *core, const struct ft_message *m, stru
     if (m->state != FT_JOINING && !forgot)
         return;
     core->right = FT_RIGHT_NONE;
-    if (core->hand)
+    if (core->hand) {
         abort_handover(core, actions, "the standby is no longer ready");
+        core->reclaims = false; /* who is not draws no frames */
+    }
     if (m->state == FT_JOINING) {
         if (core->resync >= FT_RESYNC_SWITCH || (early && m->echo > core->begun))
             end_resync(core, false, actions, "the standby gave up");
@@ -808,6 +821,8 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
             close_abandoned(core, true, actions);
         return;
     }
+    if (core->reclaims)
+        claim_again(core, m, actions);
     switch (m->type) {
     case FT_MSG_ACK:
         receive_ack(core, m, actions);
@@ -816,7 +831,8 @@ void ft_primary_message(struct ft_core *core, const struct ft_message *m, struct
         ft_handover_begin(core, actions);
         break;
     case FT_MSG_STEERED:
-        begin_drain(core, actions);
+        if (!m->number)
+            begin_drain(core, actions);
         break;
     default:
         break;

@@ -527,6 +527,8 @@ void ft_standby_message(struct ft_core *core, const struct ft_message *m, struct
             break;
         core->steered = m->number != 0;
         ft_act(actions, FT_ACT_STEER)->flag = core->steered;
+        if (!core->steered)
+            ft_say(core, actions, FT_MSG_STEERED)->number = 1;
         break;
     case FT_MSG_HANDOVER:
         if (core->state != FT_READY)

@@ -45,7 +45,7 @@ enum ft_message_type {
     FT_MSG_HOLDING,        /* primary: holds everything after `burst` */
     FT_MSG_STEER,   /* primary, planned handover: announce the addresses, keep frames unread. `number` 0: take
                        it back */
-    FT_MSG_STEERED, /* standby: done */
+    FT_MSG_STEERED, /* standby: done. `number` 1: taken back, nothing is announced here any more */
     FT_MSG_HANDOVER,  /* primary: released nothing after `burst`, and never will in this view */
     FT_MSG_ASK,       /* standby: asks for a planned handover */
     FT_MSG_ABANDON,   /* primary: I must close because of `text`; I hold */

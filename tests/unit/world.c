@@ -98,6 +98,8 @@ static void describe(const struct ft_message *m, char *text, size_t cap)
         snprintf(text, cap, " up to burst %lu, replayed %lu", m->burst[0], m->replayed[0]);
     else if (m->type == FT_MSG_STEER)
         snprintf(text, cap, m->number ? " to you" : " back to me");
+    else if (m->type == FT_MSG_STEERED && m->number)
+        snprintf(text, cap, " back to you");
     else if (m->type == FT_MSG_LOG)
         snprintf(text, cap, " to burst %lu", m->burst[0]);
     else if (m->type == FT_MSG_REFUSE || m->type == FT_MSG_ABANDON)
