@@ -102,6 +102,6 @@ rm -f "$LAB_DIR/plain"
 is_protected 30
 try "$pair"
 is "of a node that runs nothing is tried" "$code $(lines)" "69 1"
-ok "and why is said" told "node a: control socket: .*a.sock: a node already listens there"
+ok "and why is said" told "node a: control socket .*a.sock: a node already listens there"
 is "it is well" "$(field a state) $(field b state)" "PROTECTED READY"
 rm -f "$LAB_DIR/wrong.yaml"

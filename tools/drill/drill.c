@@ -507,9 +507,8 @@ static void compare_states(struct nd_drill *d, unsigned primary, struct nd_drill
 
 #define HANDOVER_MS   10000
 #define BASELINE_MS   1000
-#define SUPERVISOR_MS 300  /* somebody else may start the node again, so long we wait */
-#define ANSWERS_MS    5000 /* so late may an answer be on a machine that has much to do */
-#define ASLEEP_MS     500  /* a stopped node sleeps on after it was replaced */
+#define SUPERVISOR_MS 300 /* somebody else may start the node again, so long we wait */
+#define ASLEEP_MS     500 /* a stopped node sleeps on after it was replaced */
 
 /* ── hurting and healing ── */
 
@@ -671,20 +670,6 @@ static int ask_handover(struct nd_drill *d, unsigned primary, struct nd_drill_ru
 
 /* ── one run ── */
 
-/* Until a datagram that was sent behind `end` is answered: what was sent before it and has no answer soon is
- * lost. */
-static void await_answers(const struct nd_drill *d, uint64_t end)
-{
-    struct nd_probe_figures f;
-    for (int waited = 0; waited < ANSWERS_MS; waited += 20) {
-        nd_probe_figures(d->prober, end, ft_now(), &f);
-        if (f.received > 0)
-            break;
-        nd_sleep(20 * ND_MS);
-    }
-    nd_sleep(300 * ND_MS);
-}
-
 static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over, uint64_t end)
 {
     struct nd_probe_figures f;
@@ -692,7 +677,7 @@ static void ask_prober(struct nd_drill *d, struct nd_drill_run *r, uint64_t over
     r->ended_ns = end;
     if (d->prober == NULL)
         return;
-    await_answers(d, end);
+    nd_probe_await_answers(d->prober, end);
     nd_probe_figures(d->prober, r->at_ns - ND_BEFORE_MS * ND_MS, end, &r->seen);
     nd_probe_figures(d->prober, r->at_ns, over + ND_AFTER_MS * ND_MS, &f);
     r->outage_ms = f.silence_ms;

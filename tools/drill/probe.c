@@ -87,6 +87,7 @@ static void hurry(void)
 #define FLOW_WINDOW  65536u          /* bytes under way at most: a flow that is cut off does not pile up */
 #define CONNECT_WAIT 2               /* s */
 #define NOTE_EACH    (1000u * 1000u) /* ns between two noted arrivals of a flow */
+#define ANSWERS_MS   5000            /* so late may an answer be on a machine that has much to do */
 
 struct datagram {
     uint64_t run, number, sent;
@@ -622,6 +623,18 @@ void nd_probe_figures(const struct nd_prober *p, uint64_t t0, uint64_t t1, struc
     out->late_ms = (double)atomic_load(&t->late_ns) / 1e6;
     out->silence_ms = (double)nd_probe_silence(p, -1, t0, t1, &begin) / 1e6;
     flow_figures(p, t0, t1, out);
+}
+
+void nd_probe_await_answers(const struct nd_prober *p, uint64_t end)
+{
+    struct nd_probe_figures f;
+    for (int waited = 0; waited < ANSWERS_MS; waited += 20) {
+        nd_probe_figures(p, end, ft_now(), &f);
+        if (f.received > 0)
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
 }
 
 void nd_probe_arrivals(const struct nd_prober *p, int flow, uint64_t t0, uint64_t t1,

@@ -42,8 +42,13 @@ struct nd_prober;
 /* Starts the children and returns when the echo server listens and the sender is about to send. */
 int nd_probe_start(struct nd_prober **out, const struct nd_probe_options *options, struct ft_fault *fault);
 
-/* Figures of the span [t0, t1]. Ask for a span that has ended at least some 100 ms ago, or `lost` counts what
- * is under way. */
+/* Until a datagram that was sent after `end` is answered, and 300 ms: what was sent before it and has no
+ * answer by then is lost, however slow the machine is. 5 s at most, where none is answered. The prober goes
+ * on sending. */
+void nd_probe_await_answers(const struct nd_prober *prober, uint64_t end);
+
+/* Figures of the span [t0, t1]. Ask for a span whose answers were awaited, or `lost` counts what is under
+ * way. */
 void nd_probe_figures(const struct nd_prober *prober, uint64_t t0, uint64_t t1, struct nd_probe_figures *out);
 
 /* Calls `each` for every datagram sent in [t0, t1], in order; answered_ns: first, 0: not up to now. */
