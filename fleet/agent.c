@@ -410,15 +410,16 @@ static int consider_leading(struct agent *a, const struct nd_mirror_status *s, s
     bool somebody, may = is_answered(s, ft_now());
     int64_t ghost;
     struct nd_mirror_status fleet;
-    char passed[96];
+    char passed[96] = "";
 
     nd_mirror_status(a->fleet, &fleet);
     tell_ailment(&a->silence[1],
                  a->whole ? "the fleet's keys are not heard" : "the leader's keys are not heard",
                  a->whole ? "the fleet's keys are heard again" : "the leader's keys are heard again",
                  why_silent(&fleet));
-    snprintf(passed, sizeof(passed), fleet.passed ? "%lu are longer than %u bytes, or not in UTF-8" : "",
-             fleet.passed, ND_KEY_MAX - 1);
+    if (fleet.passed)
+        snprintf(passed, sizeof(passed), "%lu are longer than %u bytes, or not in UTF-8", fleet.passed,
+                 ND_KEY_MAX - 1);
     tell_ailment(&a->passed, "keys of the fleet are passed over",
                  "no key of the fleet is passed over any more", passed);
     if (may && !fleet.whole) /* it reads who leads just now */
