@@ -112,6 +112,9 @@ little_lost() { # MS
 no_harm() { # MS
     [ "$(way client server | cut -d' ' -f3-) $(way server client | cut -d' ' -f3-)" = "0 0 0 0 0 0" ] &&
         [ "$(way client server | cut -d' ' -f1)" = true ] && little_lost "$1" ||
-        { echo "after $1 ms: $(way client server), $(way server client)"; return 1; }
+        { echo "after $1 ms: $(way client server), $(way server client); the kernel had no room for $(missed); by flow, sent and got:"
+          jq -c .sent "$work/client.json"
+          jq -c '[.got[][0]]' "$work/server.json"
+          return 1; }
 }
 lost() { echo "$(way client server | cut -d' ' -f2) and $(way server client | cut -d' ' -f2)"; }
