@@ -168,7 +168,7 @@ static int run(int argc, char **argv)
     }
     uint64_t end = ft_now() - 1000000u;
     nd_probe_await_answers(p, end);
-    stop_probe(p, 300);
+    stop_probe(p, 0);
     int exit_code = report(p, begin, end, json);
     nd_probe_free(p);
     return exit_code;
