@@ -67,7 +67,7 @@ is "clients go on" "$(answers && echo yes)" yes
 heal
 ok "the pair is PROTECTED again" is_protected
 
-primary=$([ "$(field a role)" = primary ] && echo a || echo b)
+primary=$(primary)
 standby=$([ "$primary" = a ] && echo b || echo a)
 end_etcd
 kill -KILL "$(field "$primary" pid)"

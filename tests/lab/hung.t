@@ -59,7 +59,7 @@ is "and nobody took it for one that hangs" "$(us incidents -o json | jq '.incide
 
 cp "$pair" "$work/pair.first"
 sed -i 's/{ poison: {} }/{ poison: {} }, { stuck: {} }/' "$pair"
-primary=$([ "$(field a role)" = primary ] && echo a || echo b)
+primary=$(primary)
 standby=$([ $primary = a ] && echo b || echo a)
 us apply >"$work/applied" 2>&1 &
 applied=$!

@@ -13,7 +13,6 @@ need_lab
 plan 17
 
 diverged() { grep -cE 'replay diverged: lane [0-9] burst [0-9]+ seq [0-9]+: .*: expected [0-9]+, got [0-9]+$' "$LAB_DIR/b.log"; }
-equal() { us verify -o json | jq -e .equal; }
 fetched() { # DIRECTORY
     web_fetch "$work" "$1" 60 15
     is "downloads are intact" "$(web_count "$work" intact)" 60

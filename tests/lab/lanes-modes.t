@@ -11,8 +11,6 @@ export LAB_NFS="rate_limiter: { clients: inside, pps: 1000000, burst_packets: 10
 need_lab
 plan 44
 
-primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
-other() { if [ "$(primary)" = a ]; then echo b; else echo a; fi; }
 verified() { # TIMES: how often verify says that digests are equal
     local n=0
     for _ in $(seq "$1"); do us verify >/dev/null && n=$((n + 1)); done
@@ -64,13 +62,13 @@ for protect in "mode: delta" "mode: log, standby: warm"; do
     ok "$protect: PROTECTED" "$lab" up || exit 1
     ok "a web server behind the chain" web_serve "$work"
     is "verify, with nothing to do" "$(verified 20)" 20
-    while_fetching standby-hangs hang "$(other)"
+    while_fetching standby-hangs hang "$(standby)"
     ok "set" us set nat udp=77
     ok "clear" us clear rate_limiter
     is "verify after them" "$(verified 5)" 5
     was=$(primary)
     while_fetching primary-hangs hang "$was"
-    is "it was replaced" "$(other)" "$was"
+    is "it was replaced" "$(standby)" "$was"
     while_fetching "drain" us drain
     is "it is primary again" "$(primary)" "$was"
     replayed "$was"

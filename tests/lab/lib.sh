@@ -72,6 +72,9 @@ us() { timeout 60 "$UNDERSTUDY" "$1" -c "$pair" "${@:2}"; }
 # A field of JSON: jq's path, or what jq makes of one.
 of_json() { if [[ $1 =~ ^[][a-z0-9_.]+$ ]]; then "$BUILD/json-field" "$1"; else jq -r ".$1"; fi; }
 field() { us status -n "$1" -o json 2>/dev/null | of_json "$2"; } # NODE PATH
+primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
+standby() { if [ "$(field a role)" = primary ]; then echo b; else echo a; fi; }
+equal() { us verify -o json | jq -e .equal; } # both states, at one point of the log
 
 # Waits up to SECONDS for a node's field to have a value.
 await() { # SECONDS NODE PATH VALUE

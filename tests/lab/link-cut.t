@@ -36,12 +36,7 @@ for f in frames:
     s.send(f[:len(f) - 9])' "$work/heard"
 }
 
-web_files "$work" 10 4000 300000 2000000 3000000
-export LAB_PORT=af_packet
-ok "af_packet: the pair is PROTECTED" "$lab" up || exit 1
-ok "a web server behind the chain" web_serve "$work"
-dense
-ok "the port carries the records" soon 30 carries a
+port_carries af_packet
 
 # ── frames that are nobody's ──────────────────────────────────────────────────────────────────────
 

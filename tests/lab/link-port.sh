@@ -16,3 +16,12 @@ while True:
         time.sleep(0.001)' &
     denser=$!
 }
+
+port_carries() { # memif | af_packet: the pair is up, with a web server, and packets come so densely that the port carries
+    web_files "$work" 10 4000 300000 2000000 3000000
+    export LAB_PORT=$1
+    ok "$1: the pair is PROTECTED" "$lab" up || exit 1
+    ok "a web server behind the chain" web_serve "$work"
+    dense
+    ok "the port carries the records" soon 30 carries a
+}

@@ -9,12 +9,7 @@ plan 11
 
 is_open() { [ "$(field "$1" link.port)" = open ]; }
 
-web_files "$work" 10 4000 300000 2000000 3000000
-export LAB_PORT=memif
-ok "memif: the pair is PROTECTED" "$lab" up || exit 1
-ok "a web server behind the chain" web_serve "$work"
-dense
-ok "the port carries the records" soon 30 carries a
+port_carries memif
 web_fetch "$work" "$work/out" 40 20 &
 fetching=$!
 under_way

@@ -9,10 +9,7 @@
 configuration=
 hosts=(203.0.113.100)
 
-primary() { if [ "$(field a role)" = primary ]; then echo a; else echo b; fi; }
 other() { [ "$1" = a ] && echo b || echo a; }
-standby() { if [ "$(field a role)" = primary ]; then echo b; else echo a; fi; }
-equal() { us verify -o json | jq -e .equal; }
 
 # ── traffic ──────────────────────────────────────────────────────────────────────────────────────
 
