@@ -210,6 +210,9 @@ $(REDIS_TESTS): INCLUDED := $(REPORTS:%.c=$(BUILD)/obj/%.o)
 $(REDIS_TESTS): LDLIBS += -lhiredis
 # This one asks which object of the process a module is in.
 $(BUILD)/tests/unit/test_incidents: INCLUDED := none
+# What a chain's files are to a node, in a room that knows DPDK.
+$(BUILD)/tests/unit/test_files $(BUILD)/tests/unit/test_confirm: $(BUILD)/obj/node/change/kept.o
+$(BUILD)/tests/unit/test_thread: $(patsubst %,$(BUILD)/obj/node/change/%.o,files kept)
 # The world that it runs in alone.
 $(BUILD)/tests/unit/test_transcripts: $(BUILD)/obj/tests/unit/world.o
 # Their module, and the library that it is compared with.

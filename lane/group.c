@@ -198,7 +198,7 @@ bool nd_group_become(void *arg, uint64_t hash)
     struct nd_group *group = arg;
     struct nd_change *c = atomic_load_explicit(&group->change, memory_order_acquire);
 
-    return c && c->chain.hash == hash && nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_WANTED);
+    return c && c->chain.hash == hash && nd_change_pass(c, ND_CHANGE_OFFERED, ND_CHANGE_WANTED);
 }
 
 /* ---- what a peer writes --------------------------------------------------------------------------

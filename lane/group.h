@@ -66,15 +66,13 @@ struct nd_slice_digest {
     uint64_t slice, digest;
 };
 
-/*
- * A chain that is changed while lanes have packets: what the main thread makes ready, and one lane carries
- * out while all are quiesced. The stage says whose it is: the main thread's but for ARMED to WORKING.
- *
- *   PREPARED ─▶ ARMED ─▶ WORKING ─▶ DONE, FAILED     live lanes: at the cut of the next snapshot, or alone
- *            └▶ WANTED ─▶ WORKING ─▶ DONE, FAILED    lanes that are told to wait, without a state
- */
+/* How far a change of the chain is, on either node: node/change/change.h has the table. Lanes know those from
+ * OFFERED to GONE. */
 enum nd_change_stage {
-    ND_CHANGE_PREPARED,
+    ND_CHANGE_NONE,
+    ND_CHANGE_ASKED,
+    ND_CHANGE_READ,
+    ND_CHANGE_OFFERED,
     ND_CHANGE_ARMED,  /* by the main thread: with the state that lanes have, at the cut of a snapshot */
     ND_CHANGE_ALONE,  /* the same, at once: no peer follows */
     ND_CHANGE_WANTED, /* by the replicator: without any state */
@@ -82,8 +80,18 @@ enum nd_change_stage {
     ND_CHANGE_DONE,
     ND_CHANGE_FAILED, /* all is as it was; `fault` */
     ND_CHANGE_GONE,   /* the main thread has given it up */
+    ND_CHANGE_READY,
+    ND_CHANGE_PLACED,
+    ND_CHANGE_TOLD,
 };
 
+/*
+ * A chain that is changed while lanes have packets: what the main thread makes ready, and one lane carries
+ * out while all are quiesced. The stage says whose it is: the main thread's but for ARMED to WORKING.
+ *
+ *   OFFERED ─▶ ARMED ─▶ WORKING ─▶ DONE, FAILED     live lanes: at the cut of the next snapshot, or alone
+ *          └▶ WANTED ─▶ WORKING ─▶ DONE, FAILED     lanes that are told to wait, without a state
+ */
 struct nd_change {
     _Atomic int stage;
     struct nd_config *own;  /* the node's: gets the new chain. Lanes do not look into either */

@@ -9,7 +9,7 @@
 #include "node/arbiter/arbiter.h"
 #include "node/base/interface.h"
 #include "node/base/process.h"
-#include "node/chain_warnings.h"
+#include "node/config/chain_warnings.h"
 #include "node/config/choose.h"
 #include "node/config/module_file.h"
 #include "node/config/setup.h"

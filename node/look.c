@@ -13,13 +13,6 @@
 
 #define LOOK_MS 4000u /* a lane of the peer's may take two seconds for a page, and is told of by then */
 
-json_t *nd_refuse_version(const struct rp_status *s, const char *what)
-{
-    return nd_refuse(
-        "busy", "the peer runs understudy %s, this node " UNDERSTUDY_VERSION ": %s takes one version on both",
-        s->core.peer.program, what);
-}
-
 /* Why the peer cannot be asked; NULL: it can. */
 static json_t *refuse(const struct nd_running *r, const struct nd_exchange *x, const struct rp_status *s)
 {

@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 struct nd_running;
-struct rp_status;
 
 struct nd_looking {
     const struct nd_exchange *of; /* whose question is with the peer; NULL: nobody's */
@@ -21,8 +20,6 @@ struct nd_looking {
 
 /* A step of a request with "peer": true, whose command only looks. */
 bool nd_look_answer(struct nd_running *r, struct nd_exchange *x);
-/* The peer runs another program, and `what` takes one on both: a new reference. */
-json_t *nd_refuse_version(const struct rp_status *s, const char *what);
 /* In each turn: the peer's question is answered, as if it had come by the socket that looks. */
 void nd_look_turn(struct nd_running *r);
 

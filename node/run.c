@@ -6,7 +6,7 @@
  * (interrupts); and the processes of guardian and reporter.
  */
 #include "node/running.h"
-#include "node/commands.h"
+#include "node/control/commands.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"

@@ -9,20 +9,20 @@
 #include "nflib/chain/trace.h"
 #include "node/arbiter/arbiter.h"
 #include "node/base/notify.h"
-#include "node/change.h"
-#include "node/counts.h"
+#include "node/change/change.h"
+#include "node/watch/counts.h"
 #include "node/crash/crash.h"
-#include "node/differences.h"
+#include "node/watch/differences.h"
 #include "node/export/exporter.h"
 #include "node/look.h"
 #include "lane/lane.h"
 #include "node/metrics/metrics.h"
-#include "node/port_watch.h"
+#include "node/watch/port_watch.h"
 #include "node/ports/ports.h"
 #include "node/ports/wire.h"
 #include "node/crash/quarantine.h"
 #include "node/crash/guardian.h"
-#include "node/standing.h"
+#include "node/watch/standing.h"
 #include "replicator/replicator.h"
 
 /*
@@ -36,6 +36,22 @@ enum nd_working {
     ND_REPAIRING, /* a re-pair whose view has begun: it only waits for its standby, and no command waits for
                      it */
     ND_WORKING
+};
+
+/* A request of the control sockets that is answered in steps: what the next step has to know. */
+struct nd_work {
+    const struct nd_exchange *of;  /* NULL: none, and all is zero */
+    bool begun;                    /* the first step has been taken */
+    bool under_way;                /* drain, failback: the handover has begun; re-pair: it was asked for */
+    bool wants_lanes;              /* show, set, clear: a lane is asked, or will be */
+    bool asked, late;              /* the question is with a lane; the lane has taken it, and takes long */
+    unsigned lane;                 /* set, clear: those below it have answered */
+    unsigned changed;              /* set, clear: how many of those have changed */
+    uint64_t since, until;         /* ns: when the last thing was asked for, and how long it is waited for */
+    uint64_t resyncs;              /* verify: how many there had been */
+    uint64_t digest[FT_LANES_MAX]; /* verify: the number of each lane's digest */
+    uint64_t repairs;              /* re-pair: requests taken before it */
+    bool only_waits;               /* re-pair: its view has begun */
 };
 
 /* answers.c: what the control sockets are at. */
@@ -95,9 +111,12 @@ struct nd_running {
  * its time (docs/reference.md), whatever lanes and replicator do. */
 bool nd_answer(void *running, struct nd_exchange *exchange);
 
-/* commands.c: in each turn: a change that waited for a confirm in vain is taken back, as if somebody had said
+/* In each turn: a change that waited for a confirm in vain is taken back, as if somebody had said
  * it. */
 void nd_answer_due(struct nd_running *r, const struct rp_status *s);
+
+/* trace.c: a step of it. */
+bool nd_answer_trace(struct nd_running *r, struct nd_exchange *x, struct nd_work *w);
 
 /* status.c: a new reference. */
 json_t *nd_answer_status(struct nd_running *r);

@@ -89,6 +89,16 @@ struct nd_exchange {
     json_t *answer; /* set by who answers, a new reference; NULL: the connection is closed */
 };
 
+/* For a step: the exchange has this answer (a new reference). True. */
+static inline bool nd_answered(struct nd_exchange *exchange, json_t *answer)
+{
+    exchange->answer = answer;
+    return true;
+}
+
+/* The same of what nd_refuse makes of a code and words. */
+#define nd_refused(exchange, ...) nd_answered((exchange), nd_refuse(__VA_ARGS__))
+
 /* The next step: true when the exchange has its answer; false: not yet, the call comes again soon. */
 typedef bool nd_answer_fn(void *arg, struct nd_exchange *exchange);
 

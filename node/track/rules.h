@@ -14,8 +14,8 @@
  * Whether the pair's data ports can carry traffic: what a node finds of its own ports, what it hears by them,
  * and what the peer's heartbeats say of the peer's. One rule. A node is whole when each of its data ports has
  * carrier, an MTU not below that of the peer's port, and hears the peer's heartbeats of the port of the same
- * number, unless the peer's port has no carrier. Filled in and judged by the main thread (node/port_watch.c);
- * status, metrics, handovers and heartbeats say what it judged.
+ * number, unless the peer's port has no carrier. Filled in and judged by the main thread
+ * (node/watch/port_watch.c); status, metrics, handovers and heartbeats say what it judged.
  */
 #define ND_HEALTH_TEXT 256u
 
@@ -65,7 +65,7 @@ bool nd_health_standby(const struct nd_health *h, bool primary, char out[ND_HEAL
  * demotion counter is higher than that of a standby that is READY and whole, and not sooner than hold_down_s
  * after the last change of role. A pin and `failback: { after }` move the role between equal counters; a
  * hold, and a pin to this node, let nothing move it. Filled in and asked by the main thread
- * (node/standing.c).
+ * (node/watch/standing.c).
  */
 
 /* In the demotion counter: a data port without carrier, or with a smaller MTU than the peer's, which is more

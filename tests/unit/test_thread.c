@@ -7,7 +7,7 @@
 #include "logger/recorder/recorder.h"
 #include "node/arbiter/arbiter.h"
 #include "node/base/event_writer.h"
-#include "node/config/files.h"
+#include "node/change/files.h"
 #include "node/etcd/mirror.h"
 #include "node/metrics/metrics.h"
 #include "replicator/view.h"

@@ -1,32 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The steps of who asks for another chain: apply (the files as they are now), rollback (a set that was kept),
- * both also without doing it (dry run) or until a confirm; confirm; and push, or what it would write. The
- * main thread's; a step waits for nothing.
+ * Who asks for another chain: apply (the files as they are now), rollback (a set that was kept), both also
+ * without doing it (dry run) or until a confirm; confirm; and push, or what it would write. The main
+ * thread's; a step waits for nothing, and change.h has the stages.
  *
- * What waits for a confirm, and gets none, is asked for as a rollback by the node itself (commands.c): by
+ * What waits for a confirm, and gets none, is asked for as a rollback by the node itself (nd_answer_due): by
  * whoever is primary then, since both nodes know the note.
  */
-#include "node/change_parts.h"
+#include "node/change/parts.h"
 #include "node/config/peer.h"
 #include "ftcore/base/clock.h"
 #include "node/base/event_writer.h"
-#include "node/chain_warnings.h"
-#include "node/commands.h"
-#include "node/look.h"
-#include "node/plan.h"
+#include "node/config/chain_warnings.h"
+#include "node/control/commands.h"
+#include "node/change/plan.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LATE_MS       3000u /* a standby whose answers are late answers again; the disk takes the set before */
-#define FILES_MS      10000u /* the disk gives files */
-#define ANSWER_MS     10000u /* the peer reads and checks files */
-#define CUT_MS        5000u  /* until lanes have changed */
-#define READY_MS      40000u /* until the standby is READY again; then the answer does not wait for it */
-#define KNOWN_MS      1000u  /* within which a peer that is connected has heard of a confirm */
+/* How long a command waits in each stage. */
+static const uint32_t limit_ms[] = {
+    [ND_CHANGE_ASKED] = 3000, /* a standby whose answers are late answers again; the disk is free */
+    [ND_CHANGE_READ] = 10000, [ND_CHANGE_OFFERED] = 10000, [ND_CHANGE_ARMED] = 5000,
+    [ND_CHANGE_ALONE] = 5000, [ND_CHANGE_READY] = 40000,   [ND_CHANGE_TOLD] = 1000,
+};
+
 #define CONFIRM_MIN_S 10
 #define CONFIRM_MAX_S 86400
 
@@ -44,7 +44,6 @@ static bool refused_as(struct nd_changing *g, struct nd_exchange *x, const char 
         return false; /* a lane is at it: a later step sees what became of it */
     snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
     nd_change_tell(g, FT_LEVEL_WARNING, text);
-    g->step = ND_STEP_BEGIN;
     return nd_refused(x, code, "%s; the chain is as it was", text);
 }
 
@@ -79,7 +78,6 @@ static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
     uint64_t now = ft_now();
     char waits[80] = "";
 
-    g->step = ND_STEP_BEGIN;
     if (c->until > now && x->command != ND_CMD_PUSH)
         snprintf(waits, sizeof(waits), "; it goes back in %" PRIu64 " s, unless `confirm` is said",
                  (uint64_t)((c->until - now) / (1000 * FT_MS)));
@@ -89,11 +87,17 @@ static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
                                         : NULL));
 }
 
-static void wait_for(struct nd_changing *g, struct nd_work *w, enum nd_step step, uint32_t ms)
+/* Not answered yet: false. */
+static bool enter(struct nd_changing *g, enum nd_change_stage stage)
 {
-    g->step = step;
-    w->begun = true;
-    w->until = ft_now() + ms * FT_MS;
+    g->asked = stage;
+    g->limit = ft_now() + limit_ms[stage] * FT_MS;
+    return false;
+}
+
+static bool is_over(const struct nd_changing *g)
+{
+    return ft_now() > g->limit;
 }
 
 /* `note`: goes with them to a peer that understands it; NULL: none does. */
@@ -125,33 +129,34 @@ static int send_files(struct nd_changing *g, const struct nd_config *config, uin
 }
 
 /* The standby's answers are late, as they are for moments on a busy machine: the chain waits for them. */
-static bool is_late(const struct nd_work *w, const struct rp_status *s)
+static bool is_late(const struct nd_changing *g, const struct rp_status *s)
 {
-    return s->core.peer.known && s->core.state == FT_DEGRADED && ft_now() <= w->until;
+    return s->core.peer.known && s->core.state == FT_DEGRADED && !is_over(g);
 }
 
 /* A job of before may be under way for a moment: the set that ran is being kept; and so may a note to the
  * peer, which takes one thing at a time. */
-static bool read_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, uint64_t set)
+static bool read_files(struct nd_changing *g, struct nd_exchange *x, uint64_t set)
 {
-    if (w->until == 0)
-        w->until = ft_now() + LATE_MS * FT_MS;
-    if (g->confirm.telling && ft_now() <= w->until)
+    struct nd_files_job job = nd_change_job(g, set ? ND_FILES_BACK : ND_FILES_READ);
+
+    job.number = set;
+    job.permit |= set != 0; /* whoever acts here may have the node's own files written */
+    if (g->confirm.telling && !is_over(g))
         return false;
-    if (!nd_change_read(g, set))
-        return ft_now() > w->until &&
-               nd_refused(x, "busy", "the disk has not done what it was asked for before");
-    wait_for(g, w, ND_STEP_FILES, FILES_MS);
-    return false;
+    nd_files_job_end(&g->read);
+    g->was_read = false;
+    if (!nd_files_give(g->files, &job))
+        return is_over(g) && nd_refused(x, "busy", "the disk has not done what it was asked for before");
+    return enter(g, ND_CHANGE_READ);
 }
 
 /* 0: they make a change; or why not. FT_EBUSY with no text: they are still being read. */
-static int take_read(struct nd_changing *g, const struct nd_work *w, bool state, struct nd_change **c,
-                     struct ft_fault *fault)
+static int take_read(struct nd_changing *g, bool state, struct nd_change **c, struct ft_fault *fault)
 {
     struct nd_config *next = g->read.next;
 
-    if (!g->was_read && ft_now() <= w->until)
+    if (!g->was_read && !is_over(g))
         return FT_EBUSY;
     if (!g->was_read)
         return ft_fail(fault, FT_EBUSY, "%s: the disk does not give the files", g->config->file);
@@ -214,43 +219,29 @@ static json_t *refuse_request(const struct nd_changing *g, const struct nd_excha
     return confirm ? refuse_confirm(g, confirm, s) : NULL;
 }
 
-/* What this change is to be known by. */
-static void make_note(struct nd_changing *g, const struct nd_exchange *x, const struct rp_status *s)
+static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     json_int_t confirm = json_integer_value(json_object_get(x->request, "confirm")),
-               set = json_integer_value(json_object_get(x->request, "set"));
-
-    g->note = (struct nd_note){.number = nd_confirm_number(&g->confirm, ft_wall()),
-                               .back = nd_change_hash(g, s),
-                               .confirm_ms = (uint64_t)confirm * 1000};
-    nd_client_name(&x->client, g->note.by);
-    if (x->command == ND_CMD_APPLY)
-        snprintf(g->note.how, sizeof(g->note.how), "apply");
-    else if (x->client.pid)
-        snprintf(g->note.how, sizeof(g->note.how), "rollback %u", (unsigned)set);
-    else
-        snprintf(g->note.how, sizeof(g->note.how), "went back");
-}
-
-static bool begin_apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                        const struct rp_status *s)
-{
+               number = json_integer_value(json_object_get(x->request, "set"));
     json_t *refusal;
     uint64_t set;
 
-    if (w->until == 0)
-        w->until = ft_now() + LATE_MS * FT_MS;
-    if (is_late(w, s))
+    if (is_late(g, s))
         return false;
     refusal = refuse_state(s);
     if (!refusal)
         refusal = refuse_request(g, x, s, &set);
     if (refusal)
         return nd_answered(x, refusal);
-    if (g->change && !nd_change_give_up(g))
+    if (!nd_change_give_up(g))
         return nd_refused(x, "busy", "a change is under way");
-    make_note(g, x, s);
-    return read_files(g, x, w, set);
+    g->note = nd_change_note(g, x->command == ND_CMD_APPLY ? "apply" : "went back", 0);
+    g->note.back = nd_change_hash(g, s);
+    g->note.confirm_ms = (uint64_t)confirm * 1000;
+    nd_client_name(&x->client, g->note.by);
+    if (x->command == ND_CMD_ROLLBACK && x->client.pid)
+        snprintf(g->note.how, sizeof(g->note.how), "rollback %u", (unsigned)number);
+    return read_files(g, x, set);
 }
 
 /* Where this node keeps the files of the chain that runs; null: it does not. */
@@ -307,18 +298,17 @@ static bool stay(struct nd_changing *g, struct nd_exchange *x)
                 "that chain runs, and its files are in their places here: push gives them to the other node");
 }
 
-static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                     const struct rp_status *s)
+static bool at_files(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     struct ft_fault fault = {""};
     struct nd_change *c = NULL;
     json_t *refusal;
     int error;
 
-    if (is_late(w, s))
+    if (is_late(g, s))
         return false;
     refusal = refuse_state(s);
-    error = refusal ? FT_EBUSY : take_read(g, w, true, &c, &fault);
+    error = refusal ? FT_EBUSY : take_read(g, true, &c, &fault);
     if (!refusal && error && !fault.text[0])
         return false;
     if (!error && (error = check_set(g, x, c, &fault)))
@@ -336,71 +326,62 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, struct nd_wor
         return stay(g, x);
     }
     g->note.chain = c->chain.hash;
-    nd_change_offer(g, c);
-    g->staged = g->read.staged;
-    g->alone = !s->core.peer.known;
+    nd_change_offer(g, c, g->read.staged);
     g->resyncs = s->core.resyncs;
-    if (g->alone) {
-        nd_change_pass(c, ND_CHANGE_PREPARED, ND_CHANGE_ALONE);
+    if (!s->core.peer.known) {
+        nd_change_pass(c, ND_CHANGE_OFFERED, ND_CHANGE_ALONE);
         nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is being changed, without a peer");
-        wait_for(g, w, ND_STEP_LANES, CUT_MS);
-        return false;
+        return enter(g, ND_CHANGE_ALONE);
     }
     if (send_files(g, c->next, c->chain.hash, nd_confirm_speaks(s) ? &g->note : NULL, &fault) != 0)
         return refused(g, x, "", fault.text);
     nd_change_tell(g, FT_LEVEL_NOTICE, "the peer is checking the chain's files");
-    wait_for(g, w, ND_STEP_PEER, ANSWER_MS);
-    return false;
+    return enter(g, ND_CHANGE_OFFERED);
 }
 
 /* The peer's answer: then the lanes' turn, at the cut of a resync. */
-static bool at_peer(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                    const struct rp_status *s)
+static bool at_peer(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     struct rp_push_answer answer;
 
     if (!s->core.peer.known)
         return refused(g, x, s->core.peer.name, "the standby was lost");
-    if (is_late(w, s))
+    if (is_late(g, s))
         return false;
     if (!rp_push_answered(g->replicator, &answer))
-        return ft_now() > w->until && refused(g, x, s->core.peer.name, "no answer about the chain's files");
+        return is_over(g) && refused(g, x, s->core.peer.name, "no answer about the chain's files");
     if (!answer.taken)
         return refused(g, x, s->core.peer.name, answer.text);
     if (s->core.state != FT_PROTECTED)
         return refused(g, x, ft_state_name(s->core.state), s->core.why);
-    nd_change_pass(g->change, ND_CHANGE_PREPARED, ND_CHANGE_ARMED);
+    nd_change_pass(g->change, ND_CHANGE_OFFERED, ND_CHANGE_ARMED);
     rp_request(g->replicator, FT_REQUEST_RESYNC);
     nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is being changed; a resync follows");
-    wait_for(g, w, ND_STEP_LANES, CUT_MS);
-    return false;
+    return enter(g, ND_CHANGE_ARMED);
 }
 
 /* nd_changes_turn has finished it where it is done. */
-static bool at_lanes(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+static bool at_lanes(struct nd_changing *g, struct nd_exchange *x)
 {
     struct nd_change *c = g->change;
     struct ft_fault fault;
     char text[400];
 
-    if (!c && g->alone) {
+    if (!c && g->asked == ND_CHANGE_ALONE) {
         snprintf(text, sizeof(text), "%s; node %s was not connected: push the files to it once it is",
                  g->told, nd_peer_name(g->config, g->self));
         return done(g, x, text);
     }
-    if (!c) {
-        wait_for(g, w, ND_STEP_STANDBY, READY_MS);
-        return false;
-    }
+    if (!c)
+        return enter(g, ND_CHANGE_READY);
     if (atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_FAILED) {
         fault = c->fault;
         return refused(g, x, "", fault.text);
     }
-    return ft_now() > w->until && refused(g, x, "", "the lanes did not come to a cut in time");
+    return is_over(g) && refused(g, x, "", "the lanes did not come to a cut in time");
 }
 
-static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                       const struct rp_status *s)
+static bool at_standby(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     char text[400];
 
@@ -408,40 +389,37 @@ static bool at_standby(struct nd_changing *g, struct nd_exchange *x, struct nd_w
         snprintf(text, sizeof(text), "%s; PROTECTED again", g->told);
         return done(g, x, text);
     }
-    if (ft_now() <= w->until)
+    if (!is_over(g))
         return false;
     snprintf(text, sizeof(text), "%s; the standby is not READY yet", g->told);
     return done(g, x, text);
 }
 
-static bool apply(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
+static bool apply(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
-    if (!w->begun)
-        return begin_apply(g, x, w, s);
-    switch (g->step) {
-    case ND_STEP_FILES:
-        return at_files(g, x, w, s);
-    case ND_STEP_PEER:
-        return at_peer(g, x, w, s);
-    case ND_STEP_LANES:
-        return at_lanes(g, x, w);
-    case ND_STEP_STANDBY:
-        return at_standby(g, x, w, s);
+    switch (g->asked) {
+    case ND_CHANGE_ASKED:
+        return begin_apply(g, x, s);
+    case ND_CHANGE_READ:
+        return at_files(g, x, s);
+    case ND_CHANGE_OFFERED:
+        return at_peer(g, x, s);
+    case ND_CHANGE_READY:
+        return at_standby(g, x, s);
     default:
-        return nd_refused(x, "busy", "the change was given up");
+        return at_lanes(g, x);
     }
 }
 
 /* ---- push, confirm ------------------------------------------------------------------------------- */
 
 /* The files as they are here; the chain that runs is theirs. Dry: the peer says which it would get. */
-static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                       const struct rp_status *s)
+static bool push_files(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
-    struct nd_note asks = {.number = nd_confirm_number(&g->confirm, ft_wall()), .how = ND_HOW_DIFF};
+    struct nd_note asks = nd_change_note(g, ND_HOW_DIFF, 0);
     struct ft_fault fault = {""};
     struct nd_change *c = NULL;
-    int error = take_read(g, w, false, &c, &fault);
+    int error = take_read(g, false, &c, &fault);
 
     if (error && !fault.text[0])
         return false;
@@ -457,11 +435,10 @@ static bool push_files(struct nd_changing *g, struct nd_exchange *x, struct nd_w
     nd_change_free(c);
     if (error)
         return nd_refused(x, "invalid", "%s", fault.text);
-    wait_for(g, w, ND_STEP_PEER, ANSWER_MS);
-    return false;
+    return enter(g, ND_CHANGE_OFFERED);
 }
 
-static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w, const struct rp_status *s)
+static bool push(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
     const char *peer = nd_peer_name(g->config, g->self);
     struct rp_push_answer answer;
@@ -471,10 +448,10 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w
         return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
     if (is_dry(x) && *s->core.peer.program && !nd_confirm_speaks(s))
         return nd_answered(x, nd_refuse_version(s, "push --diff"));
-    if (!w->begun)
-        return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, w, 0);
-    if (g->step == ND_STEP_FILES)
-        return push_files(g, x, w, s);
+    if (g->asked == ND_CHANGE_ASKED)
+        return g->change ? nd_refused(x, "busy", "a change is under way") : read_files(g, x, 0);
+    if (g->asked == ND_CHANGE_READ)
+        return push_files(g, x, s);
     if (rp_push_answered(g->replicator, &answer)) {
         if (!answer.taken)
             return nd_refused(x, "busy", "node %s: %s", peer, answer.text);
@@ -482,22 +459,20 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w
                  *answer.text ? "would get " : "has the chain's files", answer.text);
         return done(g, x, text);
     }
-    if (ft_now() <= w->until)
+    if (!is_over(g))
         return false;
     rp_push_forget(g->replicator);
     return nd_refused(x, "busy", "node %s does not answer", peer);
 }
 
 /* Until both nodes know it, or the other one is not there. */
-static bool confirm(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w,
-                    const struct rp_status *s)
+static bool confirm(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
-    struct nd_note note = {
-        .number = nd_confirm_number(&g->confirm, ft_wall()), .chain = nd_change_hash(g, s), .how = "confirm"};
+    struct nd_note note = nd_change_note(g, "confirm", nd_change_hash(g, s));
     bool told = nd_confirm_is_told(&g->confirm, s);
     char text[160];
 
-    if (!w->begun) {
+    if (g->asked == ND_CHANGE_ASKED) {
         if (!ft_core_primary(&s->core))
             return nd_refused(x, "busy", "%s: the primary confirms", ft_state_name(s->core.state));
         if (!g->confirm.until)
@@ -506,11 +481,9 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, struct nd_work
         nd_confirm_take(&g->confirm, &note, ft_now());
         snprintf(text, sizeof(text), "the chain is confirmed, by %s", note.by);
         nd_change_tell(g, FT_LEVEL_NOTICE, text);
-        w->begun = true;
-        w->until = ft_now() + KNOWN_MS * FT_MS;
-        return false;
+        return enter(g, ND_CHANGE_TOLD);
     }
-    if (!told && s->core.peer.known && ft_now() <= w->until)
+    if (!told && s->core.peer.known && !is_over(g))
         return false;
     if (told)
         return done(g, x, "the chain stays; both nodes know it");
@@ -544,15 +517,17 @@ json_t *nd_answer_history(const struct nd_changing *g)
     return json_pack("{s:o}", "sets", sets);
 }
 
-bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x, struct nd_work *w)
+bool nd_answer_change(struct nd_changing *g, struct nd_exchange *x)
 {
     struct rp_status s;
     bool over;
 
     rp_status(g->replicator, &s);
     nd_changes_turn(g, &s);
-    over = (x->command == ND_CMD_PUSH ? push : x->command == ND_CMD_CONFIRM ? confirm : apply)(g, x, w, &s);
+    if (g->asked == ND_CHANGE_NONE)
+        enter(g, ND_CHANGE_ASKED);
+    over = (x->command == ND_CMD_PUSH ? push : x->command == ND_CMD_CONFIRM ? confirm : apply)(g, x, &s);
     if (over)
-        g->step = ND_STEP_BEGIN;
+        g->asked = ND_CHANGE_NONE;
     return over;
 }

@@ -5,18 +5,15 @@
  * /etc/passwd have their number.
  */
 #define _GNU_SOURCE /* fgetpwent */
-#include "node/commands.h"
+#include "node/control/commands.h"
 #include "ftcore/base/event_log.h"
-#include "ftcore/base/clock.h"
-#include "node/running.h"
 
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define AGAIN_NS 5000000000ull /* until what was not confirmed is taken back once more, where that failed */
-#define USERS    512u          /* of more the last ones have their numbers */
+#define USERS 512u /* of more the last ones have their numbers */
 
 static struct user {
     uid_t uid;
@@ -116,27 +113,4 @@ void nd_command_say(const struct nd_exchange *x)
                                           {"outcome", .text = outcome},
                                           {0}},
                   "%s: %s: %s", by[0] ? by : "the node itself", command.out, outcome);
-}
-
-void nd_answer_due(struct nd_running *r, const struct rp_status *s)
-{
-    struct nd_confirm *c = &r->changing.confirm;
-    struct nd_exchange *x = &r->answers.own;
-    int set;
-
-    if (!x->request) {
-        /* Behind another command it would wait, while that one confirms, or numbers the sets anew. */
-        if (!nd_confirm_is_due(c, ft_now()) || !ft_core_primary(&s->core) || r->answers.work[ND_ACTING].of)
-            return;
-        set = nd_confirm_find(c, c->order.back);
-        *x = (struct nd_exchange){
-            .request = json_pack("{s:s,s:i}", "cmd", "rollback", "set", set < 0 ? (int)ND_KEPT_SETS : set),
-            .command = ND_CMD_ROLLBACK};
-    }
-    if (!x->request || !nd_answer(r, x))
-        return;
-    c->again = ft_now() + AGAIN_NS;
-    json_decref(x->answer);
-    json_decref((json_t *)(uintptr_t)x->request);
-    *x = (struct nd_exchange){.request = NULL};
 }

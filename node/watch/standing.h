@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* How a node stands beside its peer: its demotion counter, what an operator has ordered, and what it decides
  * of the role by node/track/rules.h. All of it is the main thread's. */
-#ifndef NODE_STANDING_H
-#define NODE_STANDING_H
+#ifndef NODE_WATCH_STANDING_H
+#define NODE_WATCH_STANDING_H
 
 #include "node/arbiter/arbiter.h"
 #include "lane/frames.h"

@@ -3,8 +3,8 @@
  * Sums over a node's lanes, for status and log: counters of NFs, what passed them, tables that can be full,
  * takeovers. The main thread's, which alone reads the list of tables; what is counted lies in the region.
  */
-#ifndef NODE_COUNTS_H
-#define NODE_COUNTS_H
+#ifndef NODE_WATCH_COUNTS_H
+#define NODE_WATCH_COUNTS_H
 
 #include "node/config/config.h"
 #include "lane/lane.h"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The sets of chain files that a node has kept; see kept.h. A file is a head, a note, and the set as it
- * travels (node/config/files.c); its name is the note's number in 20 digits, so names in order are sets in
+ * travels (node/change/files.c); its name is the note's number in 20 digits, so names in order are sets in
  * order. It is written beside its place and renamed, so that what has a name is whole.
  */
 #define _GNU_SOURCE
-#include "node/config/kept.h"
+#include "node/change/kept.h"
 #include "ftcore/base/durable.h"
 #include "ftcore/base/plant.h"
 

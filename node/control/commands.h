@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who gives a command at the control sockets, and the event that each command is which acts. The main
  * thread's. */
-#ifndef NODE_COMMANDS_H
-#define NODE_COMMANDS_H
+#ifndef NODE_CONTROL_COMMANDS_H
+#define NODE_CONTROL_COMMANDS_H
 
-#include "node/config/kept.h"
 #include "node/control/server.h"
+
+#define ND_BY_MAX 40u /* bytes of a user's name, with its final NUL */
 
 /* The names of this system's users, from /etc/passwd: at a start, and when files are read again. May wait for
  * the disk, as no command does. */

@@ -4,7 +4,7 @@
  * both nodes keep the newest; on the primary, the handovers that follow; and what the log says of how soon a
  * silent primary is taken over from. See standing.h.
  */
-#include "node/standing.h"
+#include "node/watch/standing.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/clock.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What both nodes know of the last change of the chain, and whether it waits for a confirm. See confirm.h. */
-#include "node/confirm.h"
+#include "node/change/confirm.h"
 #include "ftcore/base/plant.h"
 #include "ftcore/base/clock.h"
+#include "node/control/server.h"
 #include "replicator/replicator.h"
 
 #include <stdio.h>
@@ -78,6 +79,13 @@ int nd_confirm_find(const struct nd_confirm *c, uint64_t chain)
 bool nd_confirm_speaks(const struct rp_status *s)
 {
     return strcmp(s->core.peer.program, UNDERSTUDY_VERSION) == 0;
+}
+
+json_t *nd_refuse_version(const struct rp_status *s, const char *what)
+{
+    return nd_refuse(
+        "busy", "the peer runs understudy %s, this node " UNDERSTUDY_VERSION ": %s takes one version on both",
+        s->core.peer.program, what);
 }
 
 bool nd_confirm_is_told(const struct nd_confirm *c, const struct rp_status *s)

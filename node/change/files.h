@@ -3,15 +3,14 @@
  * The files of a chain that has one of its own: the chain file, and what its NFs name. How they travel to the
  * peer, are staged there, and take the place of those that were there. Pair files are a node's own, and
  * modules are code: neither travels. Files are read and written by a start, and while the node runs by a
- * thread that does nothing else: a disk that is slow or frozen keeps it, and nobody else. One job at a time:
- * the main thread, its only caller, gives one when there is none, and takes the outcome before it gives the
- * next.
+ * thread that does nothing else: a disk that is slow or frozen keeps it, and nobody else. One job at a time,
+ * and one that waits behind it: the main thread, its only caller, takes the outcome before the next begins.
  */
-#ifndef NODE_CONFIG_FILES_H
-#define NODE_CONFIG_FILES_H
+#ifndef NODE_CHANGE_FILES_H
+#define NODE_CHANGE_FILES_H
 
 #include "node/config/config.h"
-#include "node/config/kept.h"
+#include "node/change/kept.h"
 #include "node/config/yaml.h"
 
 #define ND_FILES_SIZE (1u << 20) /* bytes of a set at most */
@@ -42,7 +41,7 @@ enum nd_files_work {
 struct nd_files_job {
     enum nd_files_work work;
     char file[256], chain_file[256]; /* of this node's configuration */
-    char sets[256];                  /* where sets are kept (node/config/kept.h) */
+    char sets[256];                  /* where sets are kept (node/change/kept.h) */
     /* For TAKE: a set as nd_files_pack makes it, the job's to free; and whether it may be written here. */
     uint8_t *bytes;
     uint32_t len;
@@ -77,7 +76,9 @@ void nd_files_thread_close(struct nd_files_thread *thread);
 
 /* Takes what `job` owns. False, and the job stays the caller's: there is one already. Never waits. */
 bool nd_files_give(struct nd_files_thread *thread, const struct nd_files_job *job);
-/* A job is under way, or its outcome is not taken. */
+/* The same, and where there is one already it is begun behind that, in place of another one that waited. */
+void nd_files_order(struct nd_files_thread *thread, const struct nd_files_job *job);
+/* A job is under way, or its outcome is not taken, or one waits. */
 bool nd_files_busy(const struct nd_files_thread *thread);
 /* True: here is the outcome, the caller's. */
 bool nd_files_outcome(struct nd_files_thread *thread, struct nd_files_job *out);

@@ -3,18 +3,18 @@
  * The last sets of chain files that ran on a node, kept in a directory of its own, STATE/NODE.sets: one file
  * each, which begins with a note that says when it began to run, by whom, and of what chain it is. And what
  * waits for a confirm, if anything does. Read by a start, written by the thread of files
- * (node/config/files.h) alone. All calls may wait for the disk.
+ * (node/change/files.h) alone. All calls may wait for the disk.
  */
-#ifndef NODE_CONFIG_KEPT_H
-#define NODE_CONFIG_KEPT_H
+#ifndef NODE_CHANGE_KEPT_H
+#define NODE_CHANGE_KEPT_H
 
 #include "ftcore/base/error.h"
+#include "node/control/commands.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #define ND_KEPT_SETS 10u /* more than these are not kept: the oldest goes */
-#define ND_BY_MAX    40u /* bytes of a user's name, with its final NUL */
 #define ND_HOW_MAX   24u
 #define ND_KEPT_PATH 320u
 #define ND_HOW_DIFF  "diff" /* of a set that the peer only looks at: it says which files it would write */

@@ -3,8 +3,8 @@
  * What a chain asks for that a pair may mean to have so, and most do not: said by `check`, and by a node that
  * is to change its chain.
  */
-#ifndef NODE_CHAIN_WARNINGS_H
-#define NODE_CHAIN_WARNINGS_H
+#ifndef NODE_CONFIG_CHAIN_WARNINGS_H
+#define NODE_CONFIG_CHAIN_WARNINGS_H
 
 #include "node/config/config.h"
 

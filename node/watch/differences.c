@@ -7,7 +7,7 @@
  * it does, other differences are said and not saved.
  */
 #define _GNU_SOURCE /* close_range */
-#include "node/differences.h"
+#include "node/watch/differences.h"
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"

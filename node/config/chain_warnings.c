@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See chain_warnings.h. */
-#include "node/chain_warnings.h"
+#include "node/config/chain_warnings.h"
 #include "nflib/chain/chain.h"
 
 #include <arpa/inet.h>

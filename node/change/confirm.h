@@ -2,17 +2,18 @@
 /*
  * The sets of chain files that ran here, and a change that waits for a confirm: what both nodes of a pair
  * know, so that a successor takes back what nobody has confirmed. All of it is the main thread's; the disk is
- * the thread of files' (node/config/kept.h).
+ * the thread of files' (node/change/kept.h).
  *
  * Each change has a note, and each word on it (a confirm) is a note with a later number. A node believes the
  * note with the latest one, of its own and its peer's. The time that is left is told, not when it ends: each
  * node counts it by its own monotonic clock, so that neither a clock that is set nor two that differ move it.
  */
-#ifndef NODE_CONFIRM_H
-#define NODE_CONFIRM_H
+#ifndef NODE_CHANGE_CONFIRM_H
+#define NODE_CHANGE_CONFIRM_H
 
-#include "node/config/kept.h"
+#include "node/change/kept.h"
 
+#include <jansson.h>
 #include <stddef.h>
 
 struct rp_replicator;
@@ -51,6 +52,8 @@ void nd_confirm_tell(struct nd_confirm *c, struct rp_replicator *rp, const struc
 bool nd_confirm_is_told(const struct nd_confirm *c, const struct rp_status *s);
 /* The peer runs this program, so it understands notes. */
 bool nd_confirm_speaks(const struct rp_status *s);
+/* It runs another one, and `what` takes one on both: a new reference. */
+json_t *nd_refuse_version(const struct rp_status *s, const char *what);
 
 /*
  * To the peer: a note goes before the set that it is of, or alone (`set` NULL). A new buffer, the caller's;

@@ -3,7 +3,7 @@
  * Looks after the data ports of a running node. By the rule of node/track/rules.h it says whether they are
  * whole: to the peer, in heartbeats; to status; to the log, once for each change. See port_watch.h.
  */
-#include "node/port_watch.h"
+#include "node/watch/port_watch.h"
 #include "node/config/peer.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/clock.h"

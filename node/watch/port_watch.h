@@ -3,8 +3,8 @@
  * How a running node's data ports are: their carrier and MTU, the heartbeats that lanes hear by them, the
  * frames that they lost. Written by the main thread; lanes read `told`, and no lane waits for it.
  */
-#ifndef NODE_PORT_WATCH_H
-#define NODE_PORT_WATCH_H
+#ifndef NODE_WATCH_PORT_WATCH_H
+#define NODE_WATCH_PORT_WATCH_H
 
 #include "node/config/config.h"
 #include "node/track/rules.h"

@@ -5,7 +5,7 @@
  * that is nearly full. NFs and chain have told of their tables (nflib/module/module.h). Counts lie in the
  * region, where lanes change them. See counts.h.
  */
-#include "node/counts.h"
+#include "node/watch/counts.h"
 #include "ftcore/base/event_log.h"
 #include "nflib/flow/log.h"
 #include "nflib/session/session.h"

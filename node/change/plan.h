@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a change of the chain would do, NF by NF and interface by interface, for who asks before it is done.
  * The main thread's. */
-#ifndef NODE_PLAN_H
-#define NODE_PLAN_H
+#ifndef NODE_CHANGE_PLAN_H
+#define NODE_CHANGE_PLAN_H
 
 #include "nflib/chain/change.h"
-#include "node/counts.h"
+#include "node/watch/counts.h"
 
 #include <jansson.h>
 

@@ -3,8 +3,8 @@
  * Slices of the state that differ between this node and its peer: what was found last, and the file with this
  * node's bytes of it. The main thread's but for `saving`, which the thread that writes the file sets back.
  */
-#ifndef NODE_DIFFERENCES_H
-#define NODE_DIFFERENCES_H
+#ifndef NODE_WATCH_DIFFERENCES_H
+#define NODE_WATCH_DIFFERENCES_H
 
 #include "lane/lane.h"
 #include "replicator/replicator.h"

@@ -12,7 +12,7 @@
  * looks at, since the thread may outlive the node in a disk.
  */
 #define _GNU_SOURCE
-#include "node/config/files.h"
+#include "node/change/files.h"
 #include "ftcore/base/check.h"
 #include "ftcore/base/disk_thread.h"
 #include "ftcore/base/durable.h"
@@ -491,6 +491,8 @@ struct nd_files_thread {
     struct ft_worker worker;
     _Atomic int stage;
     struct nd_files_job job;
+    struct nd_files_job next; /* the main thread's, where one waits */
+    bool waits;
 };
 
 /* By the set, in place of what lies on the disk; nothing is written before all of it is found to be right. */
@@ -613,6 +615,8 @@ void nd_files_thread_close(struct nd_files_thread *t)
 {
     if (!t)
         return;
+    if (t->waits)
+        nd_files_job_end(&t->next);
     if (!ft_worker_end(&t->worker, ft_now() + FT_WORKER_DISK_NS)) {
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_CHAIN, "the disk keeps the thread of the chain's files");
         return; /* what it may still look at stays */
@@ -621,19 +625,34 @@ void nd_files_thread_close(struct nd_files_thread *t)
     free(t);
 }
 
+static void give(struct nd_files_thread *t, const struct nd_files_job *job)
+{
+    t->job = *job;
+    atomic_store_explicit(&t->stage, GIVEN, memory_order_release);
+    ft_worker_wake(&t->worker);
+}
+
 bool nd_files_give(struct nd_files_thread *t, const struct nd_files_job *job)
 {
     if (nd_files_busy(t))
         return false;
-    t->job = *job;
-    atomic_store_explicit(&t->stage, GIVEN, memory_order_release);
-    ft_worker_wake(&t->worker);
+    give(t, job);
     return true;
+}
+
+void nd_files_order(struct nd_files_thread *t, const struct nd_files_job *job)
+{
+    if (nd_files_give(t, job))
+        return;
+    if (t->waits)
+        nd_files_job_end(&t->next);
+    t->next = *job;
+    t->waits = true;
 }
 
 bool nd_files_busy(const struct nd_files_thread *t)
 {
-    return atomic_load_explicit(&t->stage, memory_order_acquire) != FREE;
+    return t->waits || atomic_load_explicit(&t->stage, memory_order_acquire) != FREE;
 }
 
 bool nd_files_outcome(struct nd_files_thread *t, struct nd_files_job *out)
@@ -643,6 +662,9 @@ bool nd_files_outcome(struct nd_files_thread *t, struct nd_files_job *out)
     *out = t->job;
     memset(&t->job, 0, sizeof(t->job));
     atomic_store_explicit(&t->stage, FREE, memory_order_release);
+    if (t->waits)
+        give(t, &t->next);
+    t->waits = false;
     return true;
 }
 

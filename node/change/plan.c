@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See plan.h. */
-#include "node/plan.h"
+#include "node/change/plan.h"
 #include "nflib/session/table.h"
 
 #include <stdbool.h>
