@@ -151,6 +151,8 @@ $(BUILD)/watched/%.o: %.c
 	$(Q)$(CC) $(CFLAGS) -D_GNU_SOURCE= -include tests/bench/watch.h $(ARCH) -c -o $@ $<
 $(BUILD)/bench-lane: $(BUILD)/obj/tests/bench/lane.o $(BENCHOBJ) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS)
+$(BUILD)/bench-rules: $(BUILD)/obj/tests/bench/rules.o $(BENCHOBJ)
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS)
 $(BUILD)/bench-redis: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,redis_bench access) $(WATCHED) $(filter-out $(REPORTS:%.c=$(BUILD)/obj/%.o),$(BENCHOBJ)) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) -lhiredis
 

@@ -7,10 +7,13 @@
  */
 #include "nfs/firewall.h"
 #include "nflib/net/icmp.h"
+#include "nflib/state/key.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+
+#define FW_WISHES (2 * FW_RULES_MAX)
 
 struct fw_config {
     struct nf_file rules;
@@ -19,6 +22,10 @@ struct fw_config {
     bool ipv6;
     uint32_t unsupported; /* enum nf_policy */
     struct fw_rules read; /* made by check from the file */
+    struct fw_wishes {    /* rules by what they say: so that a change finds them again while lanes wait */
+        uint32_t hash[FW_RULES_MAX]; /* 0: a rule before it says the same */
+        uint16_t rule[FW_WISHES];    /* its place + 1, by hash; 0: none */
+    } wishes;
 };
 
 /* In a session. */
@@ -52,6 +59,10 @@ struct fw {
     X(FW_HOST_FULL, "host_full") /* its host has max_flows_per_host, open connections of TCP alone */
 enum fw_counter { FW_COUNTERS(NF_COUNTER) };
 static const char *const fw_counters[] = {FW_COUNTERS(NF_COUNTER_NAME) NULL};
+
+/* Up to so many rules are walked through: an index takes 15 to 44 ns with 4, 8 or 16 rules, a walk 15 to 84,
+ * 28 to 143 and 54 to 330. */
+#define FW_WALK_MAX 8u
 
 /* ---- words ----------------------------------------------------------------------------------------- */
 
@@ -266,6 +277,61 @@ bool fw_rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, c
            (!rule->typed || rule->first[0] == p->icmp_type);
 }
 
+static unsigned kind_spans(const struct fw_rule *rule, struct nf_span out[])
+{
+    uint8_t first = rule->proto == FW_ANY ? 0 : (uint8_t)rule->proto;
+    uint8_t last = rule->proto == FW_ANY ? UINT8_MAX : (uint8_t)rule->proto;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 8; i++) {
+        enum nf_kind_of of = i & 1 ? NF_KIND_IPV6 : NF_KIND_IPV4;
+        unsigned side = i >> 1 & 1;
+
+        if (rule->sides >> side & 1 && !(of == NF_KIND_IPV6 ? rule->ipv4 : rule->ipv6))
+            out[n++] = (struct nf_span){nf_kind(of, side, i & 4, first), nf_kind(of, side, i & 4, last)};
+    }
+    return n;
+}
+
+static unsigned port_spans(const struct fw_rule *rule, unsigned at, unsigned count, struct nf_span out[])
+{
+    for (unsigned i = 0; i < count; i++)
+        out[i] = (struct nf_span){rule->first[at + i], rule->last[at + i]};
+    return count;
+}
+
+unsigned fw_spans(const struct fw_rules *rules, const struct fw_rule *rule, enum nf_field field,
+                  struct nf_span out[NF_SPANS_MAX])
+{
+    bool source = field == NF_FIELD_FROM4 || field == NF_FIELD_FROM6;
+    uint32_t addr = source ? rule->saddr : rule->daddr, mask = source ? rule->smask : rule->dmask;
+
+    out[0] = nf_span_all(field);
+    if (field == NF_FIELD_KIND)
+        return kind_spans(rule, out);
+    if (field == NF_FIELD_SPORT && rule->sports)
+        return port_spans(rule, 0, rule->sports, out);
+    if (field == NF_FIELD_DPORT && rule->dports)
+        return port_spans(rule, rule->sports, rule->dports, out);
+    if (field == NF_FIELD_TYPE && rule->typed)
+        out[0] = (struct nf_span){rule->first[0], rule->first[0]};
+    else if ((field == NF_FIELD_FROM4 || field == NF_FIELD_TO4) && rule->ipv4)
+        out[0] = (struct nf_span){ntohl(addr), ntohl(addr | ~mask)};
+    else if ((field == NF_FIELD_FROM6 || field == NF_FIELD_TO6) && rule->ipv6 && addr)
+        out[0] = nf_span_net(&rules->host[addr - 1]);
+    return 1;
+}
+
+int fw_index_rules(struct fw_rules *rules,
+                   unsigned (*spans)(const void *arg, uint32_t rule, enum nf_field field,
+                                     struct nf_span out[NF_SPANS_MAX]),
+                   const void *arg, struct ft_fault *fault)
+{
+    const struct nf_classifier_rules list = {.count = rules->count, .spans = spans, .arg = arg};
+
+    return rules->count > FW_WALK_MAX ? nf_classifier_make(&rules->index, &list, fault) : FT_OK;
+}
+
 /* ---- the file --------------------------------------------------------------------------------------- */
 
 static int read_action(struct fw_words *w, struct fw_rule *rule)
@@ -321,6 +387,7 @@ static int read_rules(struct fw_rules *rules, const struct nf_file *file, struct
     int rc = FT_OK;
 
     rules->count = rules->hosts = 0;
+    rules->index = NULL;
     while (rc == FT_OK && fw_words_line(&w, &rc))
         rc = read_line(&w, rules, defaults);
     memcpy(&rules->list[rules->count], defaults, sizeof(defaults));
@@ -332,32 +399,71 @@ static int read_rules(struct fw_rules *rules, const struct nf_file *file, struct
 static uint32_t match_rules(const struct fw_rules *rules, const struct fw_rule list[],
                             const struct nf_packet *p)
 {
-    uint32_t i = 0;
-    while (i < rules->count && !fw_rule_matches(rules, &list[i], p))
+    uint32_t i = rules->index ? nf_classify(rules->index, p) : 0;
+    while (!rules->index && i < rules->count && !fw_rule_matches(rules, &list[i], p))
         i++;
     return i < rules->count ? i : rules->count + (p->side == NF_INSIDE);
 }
 
-static bool same_host(const struct fw_rules *now, uint32_t a, const struct fw_rules *was, uint32_t b)
+/* All that a rule of a list says but its action, in one form: for comparing bytes. */
+struct fw_wish {
+    struct fw_rule rule; /* without what is no wish, and addresses of IPv6 */
+    struct nf_addr addr[2];
+    uint8_t bits[8]; /* of those */
+};
+
+static struct fw_wish wish_of(const struct fw_rules *rules, const struct fw_rule *rule)
 {
-    return !a == !b && (!a || (now->host[a - 1].bits == was->host[b - 1].bits &&
-                               nf_addr_same(&now->host[a - 1].addr, &was->host[b - 1].addr)));
+    const uint32_t host[] = {rule->ipv6 ? rule->saddr : 0, rule->ipv6 ? rule->daddr : 0};
+    struct fw_wish wish;
+
+    memset(&wish, 0, sizeof(wish));
+    wish.rule = *rule;
+    wish.rule.hits = wish.rule.line = wish.rule.action = 0;
+    for (unsigned i = 0; i < 2; i++)
+        if (host[i]) {
+            *(i ? &wish.rule.daddr : &wish.rule.saddr) = 1;
+            wish.addr[i] = rules->host[host[i] - 1].addr;
+            wish.bits[i] = rules->host[host[i] - 1].bits;
+        }
+    return wish;
 }
 
-/* But for hits and action. */
-static bool same_rule(const struct fw_rules *now, const struct fw_rule *a, const struct fw_rules *was,
-                      const struct fw_rule *b)
+/* Of two wishes, all of whose bytes are set. */
+static bool same_wish(const void *a, const void *b)
 {
-    struct fw_rule other = *b;
+    return memcmp(a, b, sizeof(struct fw_wish)) == 0;
+}
 
-    if (a->ipv6 && b->ipv6 && same_host(now, a->saddr, was, b->saddr) &&
-        same_host(now, a->daddr, was, b->daddr)) {
-        other.saddr = a->saddr;
-        other.daddr = a->daddr;
+/* Where in wishes->rule the first rule of the list is that says this, or a free place. */
+static uint32_t find_wish(const struct fw_wishes *wishes, const struct fw_rules *rules,
+                          const struct fw_wish *wish, uint32_t hash)
+{
+    for (uint32_t at = hash % FW_WISHES;; at = (at + 1) % FW_WISHES) {
+        uint32_t found = wishes->rule[at];
+        struct fw_wish other;
+
+        if (!found)
+            return at;
+        if (wishes->hash[found - 1] != hash)
+            continue;
+        other = wish_of(rules, &rules->list[found - 1]);
+        if (same_wish(wish, &other))
+            return at;
     }
-    return memcmp(&a->saddr, &other.saddr,
-                  offsetof(struct fw_rule, line) - offsetof(struct fw_rule, saddr)) == 0 &&
-           memcmp(&a->sides, &other.sides, sizeof(*a) - offsetof(struct fw_rule, sides)) == 0;
+}
+
+static void index_wishes(struct fw_wishes *wishes, const struct fw_rules *rules)
+{
+    memset(wishes->rule, 0, sizeof(wishes->rule));
+    for (uint32_t i = 0; i < rules->count; i++) {
+        struct fw_wish wish = wish_of(rules, &rules->list[i]);
+        uint32_t hash = (uint32_t)nf_key_hash(&wish, sizeof(wish), 0) | 1;
+        uint16_t *found = &wishes->rule[find_wish(wishes, rules, &wish, hash)];
+
+        wishes->hash[i] = *found ? 0 : hash;
+        *found = *found ? *found : (uint16_t)(i + 1);
+    }
 }
 
 static void carry_rule(struct fw_rule *to, const struct fw_rule *now, const struct fw_rule *was,
@@ -369,25 +475,25 @@ static void carry_rule(struct fw_rule *to, const struct fw_rule *now, const stru
 
 /* The file says `now` where it said `was`, which have become `live` since. A rule of both, wherever it
  * stands, keeps its hits in `to`, and what an operator has set it to, unless the file gives it another action
- * now. */
-static void rules_carry(struct fw_rule to[], const struct fw_rules *now, const struct fw_rules *was,
+ * now. Of rules that say the same the first one does: the others decide nothing. */
+static void rules_carry(struct fw_rule to[], const struct fw_config *now, const struct fw_config *was,
                         const struct fw_rule live[])
 {
-    uint32_t next = 0; /* lists differ little, so the next rule is most often there */
+    const struct fw_rules *rules = &now->read, *before = &was->read;
 
-    for (uint32_t i = 0; i < now->count; i++)
-        for (uint32_t n = 0; n < was->count; n++) {
-            uint32_t old = next + n < was->count ? next + n : next + n - was->count;
+    for (uint32_t i = 0; i < rules->count; i++) {
+        struct fw_wish wish = wish_of(rules, &rules->list[i]);
+        uint32_t hash = now->wishes.hash[i], old;
 
-            if (same_rule(now, &now->list[i], was, &was->list[old])) {
-                carry_rule(&to[i], &now->list[i], &was->list[old], &live[old]);
-                next = old + 1 < was->count ? old + 1 : 0;
-                break;
-            }
-        }
+        if (!hash)
+            continue;
+        old = was->wishes.rule[find_wish(&was->wishes, before, &wish, hash)];
+        if (old)
+            carry_rule(&to[i], &rules->list[i], &before->list[old - 1], &live[old - 1]);
+    }
     for (uint32_t i = 0; i < 2; i++) /* the defaults */
-        carry_rule(&to[now->count + i], &now->list[now->count + i], &was->list[was->count + i],
-                   &live[was->count + i]);
+        carry_rule(&to[rules->count + i], &rules->list[rules->count + i], &before->list[before->count + i],
+                   &live[before->count + i]);
 }
 
 static bool fw_is_answer(const struct nf_packet *p)
@@ -554,10 +660,26 @@ static void fw_process(struct nf *nf, struct nf_packet *const packets[], uint32_
 
 /* ---- making ---------------------------------------------------------------------------------------- */
 
+static unsigned rule_spans(const void *rules, uint32_t rule, enum nf_field field,
+                           struct nf_span out[NF_SPANS_MAX])
+{
+    return fw_spans(rules, &((const struct fw_rules *)rules)->list[rule], field, out);
+}
+
 static int fw_check(void *c, struct ft_fault *fault)
 {
     struct fw_config *config = c;
-    return read_rules(&config->read, &config->rules, fault);
+    int rc = read_rules(&config->read, &config->rules, fault);
+
+    if (rc != FT_OK)
+        return rc;
+    index_wishes(&config->wishes, &config->read);
+    return fw_index_rules(&config->read, rule_spans, &config->read, fault);
+}
+
+static void fw_release(void *c)
+{
+    nf_classifier_free(((struct fw_config *)c)->read.index);
 }
 
 static uint64_t fw_arena(const void *c)
@@ -602,7 +724,7 @@ static bool fw_carry(struct nf *nf, const struct nf_was *was, struct ft_fault *f
     const struct fw *fw = nf->state;
 
     (void)fault;
-    rules_carry(fw->rules, &to->read, &from->read, nf_was_at(was, before->rules));
+    rules_carry(fw->rules, to, from, nf_was_at(was, before->rules));
     return true;
 }
 
@@ -755,6 +877,7 @@ static const struct nf_module fw_module = {
     .state_size = sizeof(struct fw),
     .counters = fw_counters,
     .check = fw_check,
+    .release = fw_release,
     .arena = fw_arena,
     .make = fw_make,
     .process = fw_process,

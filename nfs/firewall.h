@@ -18,9 +18,10 @@
 #ifndef NFS_FIREWALL_H
 #define NFS_FIREWALL_H
 
+#include "nflib/net/classifier.h"
 #include "nflib/nf.h"
 
-#define FW_RULES_MAX  4096u
+#define FW_RULES_MAX  NF_CLASSIFIER_RULES_MAX
 #define FW_HOSTS_MAX  2048u /* hosts and networks of IPv6, in all rules */
 #define FW_RANGES_MAX 8u
 #define FW_ANY        0xffffu
@@ -48,6 +49,7 @@ struct fw_rules {
     struct fw_rule list[FW_RULES_MAX + 2];
     uint32_t hosts;
     struct nf_net host[FW_HOSTS_MAX];
+    struct nf_classifier *index; /* by fw_index_rules; NULL: they are so few that they are walked through */
 };
 
 /* A file, a word at a time: the word's line, and its place in it. */
@@ -75,6 +77,16 @@ int fw_words_fail(const struct fw_words *w, const char *what);
  * line's end. FT_EINVAL. */
 void fw_read_direction(struct fw_words *w, struct fw_rule *rule);
 int fw_read_match(struct fw_words *w, struct fw_rules *rules, struct fw_rule *rule);
+
+/* What a rule wants of a packet's field, for an index: as fw_rule_matches judges. */
+unsigned fw_spans(const struct fw_rules *rules, const struct fw_rule *rule, enum nf_field field,
+                  struct nf_span out[NF_SPANS_MAX]);
+/* Makes rules->index of rules that are read, where they are many; `spans` with `arg` says what they want. Who
+ * has the rules frees it. FT_ENOMEM. */
+int fw_index_rules(struct fw_rules *rules,
+                   unsigned (*spans)(const void *arg, uint32_t rule, enum nf_field field,
+                                     struct nf_span out[NF_SPANS_MAX]),
+                   const void *arg, struct ft_fault *fault);
 
 /* Of a packet of IPv4, or of IPv6 that was read; its ports are known, or 0. */
 bool fw_rule_matches(const struct fw_rules *rules, const struct fw_rule *rule, const struct nf_packet *p);

@@ -172,6 +172,7 @@ static int read_rules(struct vq_rules *rules, const struct nf_file *file, struct
     int rc = FT_OK;
 
     rules->classes = rules->flows.count = rules->flows.hosts = 0;
+    rules->flows.index = NULL;
     while (rc == FT_OK && fw_words_line(&w, &rc)) {
         if (fw_words_take(&w, "class"))
             rc = read_marked_class(&w, rules);
@@ -206,9 +207,62 @@ static bool flow_matches(const struct vq_rules *rules, uint32_t i, const struct 
     return dscps >> nf_packet_dscp(p) & 1 && fw_rule_matches(&rules->flows, rule, p);
 }
 
+/* What a match wants of each field: as tag_matches and flow_matches judge. Of what is not IP the DSCP is none
+ * of those that a match names. */
+static unsigned match_kinds(const struct fw_rule *rule, struct nf_span out[], unsigned all)
+{
+    bool reads_l4 = rule->sports || rule->dports || rule->typed;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < all; i++)
+        if (!reads_l4 || (uint32_t)out[i].first & nf_kind(NF_KIND_IPV4, 0, true, 0))
+            out[n++] = out[i];
+    for (unsigned side = 0; side < 2; side++)
+        if (rule->sides >> side & 1 && rule->proto == FW_ANY && !rule->ipv4 && !rule->ipv6)
+            out[n++] = (struct nf_span){nf_kind(NF_KIND_OTHER, side, false, 0),
+                                        nf_kind(NF_KIND_OTHER, side, true, UINT8_MAX)};
+    return n;
+}
+
+static unsigned dscp_spans(uint64_t dscps, struct nf_span out[])
+{
+    unsigned n = 0;
+
+    for (unsigned dscp = 0; dscp < NF_DSCPS; dscp++)
+        if (dscps >> dscp & 1 && (!dscp || !(dscps >> (dscp - 1) & 1)))
+            out[n++] = (struct nf_span){dscp, dscp};
+        else if (dscps >> dscp & 1)
+            out[n - 1].last = dscp;
+    return n;
+}
+
+static unsigned match_spans(const void *arg, uint32_t i, enum nf_field field,
+                            struct nf_span out[NF_SPANS_MAX])
+{
+    const struct vq_rules *rules = arg;
+    const struct fw_rule *rule = &rules->flows.list[i];
+    const struct vq_tag *tag = &rules->tag[i];
+    unsigned n = fw_spans(&rules->flows, rule, field, out);
+
+    if (field == NF_FIELD_KIND)
+        return match_kinds(rule, out, n);
+    if (field == NF_FIELD_DSCP && tag->dscps != QOS_ANY_DSCP)
+        return dscp_spans(tag->dscps, out);
+    if (field == NF_FIELD_VID && tag->vid != VQ_ANY)
+        out[0] = (struct nf_span){tag->vid, tag->vid};
+    if (field == NF_FIELD_PCP && tag->pcp != VQ_ANY)
+        out[0] = (struct nf_span){tag->pcp, tag->pcp};
+    return n;
+}
+
 /* The class of a packet that breaks no format. */
 static uint32_t class_by_rules(const struct vq_rules *rules, const struct nf_packet *p)
 {
+    if (rules->flows.index) {
+        uint32_t i = nf_classify(rules->flows.index, p);
+
+        return i < rules->flows.count ? rules->flows.list[i].action : VQ_NONE;
+    }
     for (uint32_t i = 0; i < rules->flows.count; i++)
         if (tag_matches(&rules->tag[i], p) && flow_matches(rules, i, p))
             return rules->flows.list[i].action;
@@ -359,8 +413,14 @@ static bool vq_show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 static int vq_check(void *c, struct ft_fault *fault)
 {
     struct vq_config *config = c;
+    int rc = read_rules(&config->read, &config->rules, fault);
 
-    return read_rules(&config->read, &config->rules, fault);
+    return rc == FT_OK ? fw_index_rules(&config->read.flows, match_spans, &config->read, fault) : rc;
+}
+
+static void vq_release(void *c)
+{
+    nf_classifier_free(((struct vq_config *)c)->read.flows.index);
 }
 
 static void vq_flows(const void *c, struct nf_flows_config *flows)
@@ -436,6 +496,7 @@ static const struct nf_module vq_module = {
     .state_size = sizeof(struct vq),
     .counters = vq_counters,
     .check = vq_check,
+    .release = vq_release,
     .process = vq_process,
     .show = vq_show,
     .set = nf_sessions_set_all,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The firewall's rules, read from a file's content. What is read is within its bounds, and decides on any
- * packet; what is refused has one line with the file's name. Text behind a byte 0 would be passed over
- * silently, so there must be none.
+ * packet, by its index as by a walk; what is refused has one line with the file's name. Text behind a byte 0
+ * would be passed over silently, so there must be none.
  */
 #include "nfs/firewall.c"
 #include "tests/fuzz/fuzz.h"
@@ -22,9 +22,13 @@ static void check_rule(const struct fw_rule *r)
 
 static void decide(const struct fw_rules *rules)
 {
+    const struct nf_classifier_rules list = {rules->count, rule_spans, rules};
+    struct nf_classifier *index;
+
     static const uint8_t protos[] = {1, 6, 17, 47};
     static uint8_t addresses[8 + 2 * 16] = {[8] = 0x20, 0x01, 0x0d, 0xb8, [24] = 0xfe, 0x80}; /* of IPv6 */
 
+    FUZZ_MUST(nf_classifier_make(&index, &list, NULL) == 0, "no index of %u rules", rules->count);
     for (unsigned i = 0; i < 64; i++) {
         struct nf_packet p = {.side = i & 1,
                               .flags = i & 32 ? NF_P_IPV6_READ : NF_P_IPV4,
@@ -39,7 +43,9 @@ static void decide(const struct fw_rules *rules)
         uint32_t at = match_rules(rules, rules->list, &p);
 
         FUZZ_MUST(at < rules->count + 2 && rules->list[at].sides >> p.side & 1, "rule %u decides", at);
+        FUZZ_MUST(nf_classify(index, &p) == (at < rules->count ? at : rules->count), "not rule %u", at);
     }
+    nf_classifier_free(index);
 }
 
 static void run(const uint8_t *data, size_t size)
