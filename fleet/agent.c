@@ -770,7 +770,8 @@ static int run(struct agent *a, struct ft_fault *fault)
         nd_mirror_status(a->mirror, &s);
         tell_own(a, &s);
         hear_fleet(a);
-        error = consider_leading(a, &s, fault);
+        error = fl_local_stands(a->local) ? consider_leading(a, &s, fault)
+                                          : ft_fail(fault, FT_EIO, "the steward has ended");
         if (error)
             break;
         plan(a, &s);
@@ -790,7 +791,7 @@ static int check_host(const struct fl_server_entry *own, struct ft_fault *fault)
                          own->name);
 }
 
-static int open_agent(struct agent *a, struct ft_fault *fault)
+static int open_agent(struct agent *a, int steward, struct ft_fault *fault)
 {
     char prefix[FL_KEY_MAX], copies[FL_NAME_MAX + 1], key[FL_KEY_MAX];
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
@@ -802,10 +803,10 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
         .name = a->file->server[a->self].name,
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
-    int error = check_host(&a->file->server[a->self], fault);
+    int error = fl_local_open(&a->local, a->file, a->self, steward, fault);
 
     if (!error)
-        error = fl_local_open(&a->local, a->file, a->self, fault);
+        error = check_host(&a->file->server[a->self], fault);
     a->gone = calloc(a->file->servers, sizeof(*a->gone));
     a->held = calloc(a->file->servers, sizeof(*a->held));
     a->told = calloc(a->file->shards + 1, sizeof(*a->told));
@@ -827,17 +828,19 @@ static int open_agent(struct agent *a, struct ft_fault *fault)
     return error ? error : mirror_fleet(a, false, fault);
 }
 
-int fl_agent_run(const struct fl_file *file, uint32_t server, struct ft_fault *fault)
+int fl_agent_run(const struct fl_file *file, uint32_t server, int steward, struct ft_fault *fault)
 {
     struct agent a = {.file = file, .self = server, .wall = ft_wall() - ft_now()};
     const struct nd_event_writer_config log = {.node = file->server[server].name};
     int error = nd_event_writer_start(&log, fault);
 
-    if (error)
+    if (error) {
+        close(steward);
         return error;
+    }
     nd_notify_open(&a.notify);
     nd_daemon_begin(false);
-    error = open_agent(&a, fault);
+    error = open_agent(&a, steward, fault);
     if (!error)
         error = run(&a, fault);
     nd_notify_close(&a.notify);

@@ -6,7 +6,9 @@
 #include "fleet/check.h"
 #include "fleet/fleet.h"
 #include "fleet/picture.h"
+#include "fleet/reader.h"
 #include "fleet/rights.h"
+#include "fleet/steward.h"
 #include "fleet/stray.h"
 #include "ftcore/base/clock.h"
 #include "node/etcd/store.h"
@@ -17,7 +19,7 @@
 #include <unistd.h>
 
 struct fleet_options {
-    const char *file, *server;
+    const char *file, *server, *user;
     uint64_t view; /* 0: not given */
     uint64_t wait; /* s; 0: does not */
     bool json;
@@ -29,6 +31,8 @@ static const struct nd_option rows[] = {
      .needed = "fleet's file", .value = "FILE", .help = "fleet's file"},
     {"server", 'n', ND_OPTION_TEXT, AT(server), .value = "NAME",
      .help = "agent: the server that it runs on; upgrade: that one alone"},
+    {"user", 'u', ND_OPTION_TEXT, AT(user), .value = "NAME",
+     .help = "agent: of the system; what hears etcd and reads the file is it, without rights"},
     {"view", 0, ND_OPTION_U64, AT(view), .min = 1, .max = 1e18, .value = "N",
      .help = "move: only while the shard is in view N"},
     {"wait", 0, ND_OPTION_U64, AT(wait), .min = 1, .max = 86400, .value = "SECONDS",
@@ -53,6 +57,7 @@ struct command {
     struct nd_keys keys;
     struct fl_picture picture;
     struct fl_plan *plan;
+    int steward; /* -1: it is no agent, or none that can begin */
 };
 
 /* Prints the fault as one line on stderr. Returns the exit code. */
@@ -694,8 +699,8 @@ static int run_agent(struct command *c)
     int error = fl_file_speak_as(c->file, c->options.server, &fault);
 
     if (!error)
-        error = fl_agent_run(c->file, server, &fault);
-
+        error = fl_agent_run(c->file, server, c->steward, &fault);
+    c->steward = -1;
     return error ? fail(error, &fault) : ND_DONE;
 }
 
@@ -705,11 +710,11 @@ static int run_verb(struct command *c, const char *verb)
         const char *verb;
         int arguments;
         int (*run)(struct command *c); /* NULL: it is a wish */
-        const char *options;           /* that it takes beside -c: n, o, v of --view, w of --wait */
+        const char *options; /* that it takes beside -c: n, u of --user, o, v of --view, w of --wait */
         bool wishes;
     } verbs[] = {{"check", 0, check, "", false},
                  {"rights", 0, print_rights, "", false},
-                 {"agent", 0, run_agent, "n", false},
+                 {"agent", 0, run_agent, "nu", false},
                  {"status", 0, status, "o", false},
                  {"plan", 0, show_plan, "o", false},
                  {"drain", 1, NULL, "w", true},
@@ -727,6 +732,7 @@ static int run_verb(struct command *c, const char *verb)
         char option;
         const char *name, *where;
     } given[] = {{c->options.server, 'n', "-n", "agent, upgrade or unupgrade"},
+                 {c->options.user, 'u', "--user", "agent"},
                  {c->options.json, 'o', "-o json", "status or plan"},
                  {c->options.view, 'v', "--view", "move"},
                  {c->options.wait, 'w', "--wait", "drain, pin, move, remove or upgrade"}};
@@ -747,15 +753,28 @@ static int run_verb(struct command *c, const char *verb)
     return nd_usage("fleet", "unknown verb \"%.40s\", expected %s", verb, fl_fleet_syntax.arguments);
 }
 
+/* An agent, before it reads anything: what needs root's rights is the steward's from now on. */
+static int part(struct command *c, struct ft_fault *fault)
+{
+    const char *user = c->options.user ? c->options.user : "";
+    const struct fl_steward_config steward = {
+        .file = c->options.file, .server = c->options.server, .user = user};
+    int error = fl_steward_start(&c->steward, &steward, fault);
+
+    return error ? error : fl_confine(user, fault);
+}
+
 int fl_cmd_fleet(int argc, char **argv)
 {
-    struct command c = {.file = NULL};
+    struct command c = {.file = NULL, .steward = -1};
     struct nd_arguments rest;
     struct ft_fault fault = {""};
     int code = nd_syntax_read(&fl_fleet_syntax, &c.options, argc, argv, &rest), error;
 
     if (code)
         return code;
+    if (strcmp(rest.argv[0], "agent") == 0 && c.options.server && (error = part(&c, &fault)) != 0)
+        return fail(error, &fault);
     error = fl_file_read(&c.file, c.options.file, &fault);
     if (error) {
         fprintf(stderr, "%s\n", fault.text);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The nodes of one server. See local.h. */
-#define _GNU_SOURCE /* close_range */
 #include "fleet/local.h"
+#include "fleet/steward.h"
 #include "fleet/stray.h"
 #include "node/control/client.h"
 #include "ftcore/base/check.h"
-#include "ftcore/base/durable.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/record/members.h"
 #include "ftcore/record/message.h"
@@ -13,39 +12,35 @@
 #include "node/config/config.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define START_NS 3000000000ull /* between two starts of a node that says nothing, or two stops of it */
 #define ORDER_NS 500000000ull  /* between two times that a primary is told an order */
 #define LOAD_NS  5000000000ull /* over which load is measured */
-#define TOLD_MAX 4096u         /* bytes of a file that keeps what was last told of a shard */
+#define PAIR_MS  1000          /* in which a node's files are written, so that it starts in the same turn */
+#define READY_MS 20000         /* in which the steward has read the file */
 #define WAITS    3u            /* in a turn for nodes that are silent, behind which others are passed over */
 
 struct local_node {
     bool told;   /* there is a placement */
     bool stands; /* and it is what the key says; else an order of it may have been withdrawn */
     struct fl_placement placement;
-    bool keeps;     /* nobody told of it, and its view file may be there, as was seen last */
-    bool removes;   /* of a stray: nothing of it is to be left */
-    bool removed;   /* and nothing is, as long as it is told so */
-    bool stops;     /* systemctl took its stop, which it was told last */
-    bool written;   /* its files are as the placement says */
-    uint64_t tried; /* to write them, when last; 0: never */
-    bool says;      /* what it said in this turn is in `said` */
-    bool silent;    /* it did not answer in time when it was asked last */
-    bool listens;   /* somebody is at its socket, as far as is known */
-    bool logged;    /* what systemctl was told last, since it began or ceased to say something */
+    bool keeps;        /* nobody told of it, and its view file may be there, as was seen last */
+    bool removes;      /* of a stray: nothing of it is to be left */
+    bool removed;      /* and nothing is, as long as it is told so */
+    bool stops;        /* systemctl took its stop, which it was told last */
+    enum fl_task task; /* that the steward has for it; FL_TASK_NONE: none */
+    bool written;      /* its files are as the placement says */
+    uint64_t tried;    /* to write them, when last; 0: never */
+    bool says;         /* what it said in this turn is in `said` */
+    bool silent;       /* it did not answer in time when it was asked last */
+    bool listens;      /* somebody is at its socket, as far as is known */
+    bool logged;       /* what systemctl was told last, since it began or ceased to say something */
     struct fl_node_said said;
-    pid_t systemctl;                    /* that is under way for it; 0: none */
     uint64_t started, stopped, ordered; /* when last; 0: never */
     uint64_t restarted;                 /* for the order of that time; 0: for none yet */
     char refused[160];                  /* why its primary did not carry out the order, said last */
@@ -67,53 +62,11 @@ struct fl_local {
     uint64_t refused;  /* times that a node gave a reason not to carry out an order */
     uint64_t measured; /* when nodes were last, all in one turn: a change is a write of the server's key. View
                           files are looked for then, since most shards of a large fleet have none here */
-    int lock;          /* held as long as this agent lives: two would start and stop the same nodes */
+    int steward;       /* -1: it has ended, and so has this */
+    bool late;         /* it was waited for in this turn, in vain */
 };
 
 /* ---- files -------------------------------------------------------------------------------------- */
-
-static const char *path_of(char out[FL_PATH_MAX], const struct fl_local *l, const char *name,
-                           const char *suffix)
-{
-    snprintf(out, FL_PATH_MAX, "%s/%s%s", l->file->state, name, suffix);
-    return out;
-}
-
-/* Whole or not at all. False: with a line in the log. */
-static bool write_whole(const char *path, const char *text)
-{
-    struct ft_fault fault;
-    int error = ft_durable_write(path, 0644, text, strlen(text), &fault);
-
-    if (error)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s", fault.text);
-    return !error;
-}
-
-/* Of a file of at most `cap` - 1 bytes, as text. False: there is none, or it is longer. */
-static bool read_whole(const char *path, char *out, size_t cap)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, out, cap) : -1;
-
-    if (fd >= 0)
-        close(fd);
-    if (n < 0 || (size_t)n >= cap)
-        return false;
-    out[n] = '\0';
-    return true;
-}
-
-/* If it holds something else: a disk that is full keeps no node from being started. */
-static bool write_news(const char *path, const char *text)
-{
-    size_t cap = strlen(text) + 2;
-    char *old = malloc(cap);
-    bool same = old && read_whole(path, old, cap) && strcmp(old, text) == 0;
-
-    free(old);
-    return same || write_whole(path, text);
-}
 
 /* The nodes that the pair file has: those of the first view, the members, who is to be one, this one. A
  * server that the fleet's file does not have any more has no address. */
@@ -138,65 +91,88 @@ static unsigned nodes_of(const struct fl_local *l, const struct fl_placement *p,
     return n;
 }
 
-/* Where the node's view file is to be. False: with a line in the log. */
-static bool make_directory(const struct fl_local *l, const char *node)
+/* What came of a task. */
+static void take_answer(struct fl_local *l, const struct fl_done *done)
 {
-    char path[FL_PATH_MAX], room[4096];
-    struct passwd user, *found = NULL;
-    const char *name = l->file->user;
+    uint32_t shard = fl_file_stray(l->file, done->shard);
+    struct local_node *n = shard != FL_NONE ? &l->node[shard] : NULL;
 
-    if (mkdir(path_of(path, l, node, ""), 0750) != 0 && errno != EEXIST) {
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: %s", path, strerror(errno));
-        return false;
+    if (!n)
+        return;
+    if (done->task != FL_TASK_TOLD)
+        n->task = FL_TASK_NONE;
+    if (done->task == FL_TASK_STOP)
+        n->stops = !done->error;
+    else if (done->task == FL_TASK_PAIR)
+        n->written = !done->error;
+    else if (done->task == FL_TASK_END && !done->error) {
+        n->told = n->keeps = n->removes = false;
+        n->removed = true;
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "nothing of shard %s is left here", done->shard);
     }
-    if (!name[0])
-        return true;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    bool given = fd >= 0 && getpwnam_r(name, &user, room, sizeof(room), &found) == 0 && found &&
-                 fchown(fd, found->pw_uid, found->pw_gid) == 0;
-
-    if (fd >= 0)
-        close(fd);
-    if (given)
-        return true;
-    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s cannot be given to user %s", path, name);
-    return false;
+    if (!done->error || strncmp(done->text, n->refused, sizeof(n->refused) - 1) == 0)
+        return;
+    snprintf(n->refused, sizeof(n->refused), "%.*s", (int)sizeof(n->refused) - 1, done->text);
+    ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "shard %s: %s", done->shard, done->text);
 }
 
-/* The pair file of the shard, and which one the unit is to read. False: with a line in the log. */
-static bool write_files(const struct fl_local *l, uint32_t shard)
+/* All that the steward has said; of the first one for `ms` at most. */
+static void hear_steward(struct fl_local *l, int ms)
 {
-    char pair[FL_PATH_MAX], setting[FL_PATH_MAX], name[FL_NAME_MAX], line[FL_PATH_MAX + 16];
-    struct ft_fault fault = {""};
+    struct fl_done done;
+    int heard;
+
+    while (l->steward >= 0 && (heard = fl_steward_hear(l->steward, &done, ms)) != 0) {
+        ms = 0;
+        if (heard > 0) {
+            take_answer(l, &done);
+            continue;
+        }
+        close(l->steward);
+        l->steward = -1;
+    }
+}
+
+/* False: the steward is busy, and is asked again. */
+static bool have_done(struct fl_local *l, uint32_t shard, enum fl_task task, const char *text)
+{
+    if (l->node[shard].task || !fl_steward_ask(l->steward, task, l->file->shard[shard].name, text))
+        return false;
+    l->node[shard].task = task;
+    return true;
+}
+
+/* The pair file of the shard, and which one the unit is to read. Without its peer a member has the pair file
+ * that it has. */
+static void write_files(struct fl_local *l, uint32_t shard)
+{
+    struct local_node *n = &l->node[shard];
+    char names[ND_NODES * FL_NAME_MAX] = "";
     uint32_t server[ND_NODES];
-    unsigned n = nodes_of(l, &l->node[shard].placement, server);
-    char *text = NULL;
-    /* Without its peer a member has the pair file that it has. */
-    bool alone = n < ND_PAIR;
-    bool done = alone || fl_file_render(l->file, shard, server, n, &text, &fault) == 0;
+    unsigned count = nodes_of(l, &n->placement, server);
+    size_t at = 0;
 
-    fl_node_name(name, l->file, shard, l->self);
-    path_of(pair, l, name, ".yaml");
-    if (!done)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "node %s: %s", name, fault.text);
-    else if (!alone)
-        done = write_news(pair, text);
-    free(text);
-    snprintf(line, sizeof(line), "PAIR=%s\n", pair);
-    return done && make_directory(l, name) && write_news(path_of(setting, l, name, ".env"), line);
+    for (unsigned i = 0; i < count && count >= ND_PAIR; i++)
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i ? " " : "",
+                               l->file->server[server[i]].name);
+    if (!have_done(l, shard, FL_TASK_PAIR, names))
+        n->tried = 0;
+    for (int left = PAIR_MS; n->task == FL_TASK_PAIR && left > 0 && !l->late && l->steward >= 0; left -= 10)
+        hear_steward(l, 10);
+    l->late |= n->task == FL_TASK_PAIR;
 }
 
-static void keep_told(const struct fl_local *l, uint32_t shard)
+/* It waits until the steward takes it: what is told is not told again. */
+static void keep_told(struct fl_local *l, uint32_t shard)
 {
-    char path[FL_PATH_MAX];
+    const char *name = l->file->shard[shard].name;
     json_t *o = fl_placement_write(l->file, &l->node[shard].placement);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 
-    path_of(path, l, l->file->shard[shard].name, ".told");
     if (!text)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "%s: no memory for it", path);
-    else
-        write_whole(path, text);
+        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "shard %s: no memory for what was told of it", name);
+    while (text && l->steward >= 0 && !fl_steward_ask(l->steward, FL_TASK_TOLD, name, text))
+        hear_steward(l, 10);
     free(text);
     json_decref(o);
 }
@@ -204,10 +180,11 @@ static void keep_told(const struct fl_local *l, uint32_t shard)
 static void read_told(struct fl_local *l, uint32_t shard)
 {
     struct local_node *n = &l->node[shard];
-    char path[FL_PATH_MAX], text[TOLD_MAX];
+    char path[FL_PATH_MAX], text[FL_TOLD_MAX];
     struct ft_fault fault = {""};
 
-    if (!read_whole(path_of(path, l, l->file->shard[shard].name, ".told"), text, sizeof(text)))
+    snprintf(path, sizeof(path), "%s/%s.told", l->file->state, l->file->shard[shard].name);
+    if (!fl_read_whole(path, text, sizeof(text)))
         return;
     n->told = fl_placement_read(&n->placement, l->file, text, strlen(text), &fault) == 0;
     n->started = n->told && fl_placement_has(&n->placement, l->self); /* by the agent before, it may be */
@@ -217,29 +194,26 @@ static void read_told(struct fl_local *l, uint32_t shard)
 
 /* ---- opening and telling ------------------------------------------------------------------------ */
 
-/* FT_EIO, FT_EBUSY. */
-static int take_lock(struct fl_local *l, struct ft_fault *fault)
+/* Until the steward can do what it is asked. */
+static int await_steward(const struct fl_local *l, struct ft_fault *fault)
 {
-    char path[FL_PATH_MAX];
+    struct fl_done done;
 
-    if (mkdir(l->file->state, 0755) != 0 && errno != EEXIST)
-        return ft_fail(fault, FT_EIO, "%s: %s", l->file->state, strerror(errno));
-    /* Who can open it can hold it. */
-    l->lock = open(path_of(path, l, "agent", ".lock"), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (l->lock < 0)
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-    if (flock(l->lock, LOCK_EX | LOCK_NB) != 0)
-        return ft_fail(fault, FT_EBUSY, "%s is locked: another agent of this server runs", path);
-    return 0;
+    if (fl_steward_hear(l->steward, &done, READY_MS) <= 0)
+        return ft_fail(fault, FT_EIO, "the steward does not answer");
+    return done.error ? ft_fail(fault, done.error, "%s", done.text) : 0;
 }
 
-int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault)
+int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, int steward,
+                  struct ft_fault *fault)
 {
     struct fl_local *l = calloc(1, sizeof(*l));
 
     *out = NULL;
+    if (!l)
+        close(steward);
     if (l) {
-        l->lock = -1;
+        l->steward = steward;
         l->node = calloc(file->shards + FL_UNLISTED_MAX, sizeof(*l->node));
     }
     if (!l || !l->node || fl_server_said_make(&l->said, file->shards + FL_UNLISTED_MAX, fault) != 0) {
@@ -248,7 +222,7 @@ int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t se
     }
     l->file = file;
     l->self = server;
-    int error = take_lock(l, fault);
+    int error = await_steward(l, fault);
 
     if (error) {
         fl_local_close(l);
@@ -266,8 +240,8 @@ void fl_local_close(struct fl_local *l)
     if (!l)
         return;
     fl_server_said_free(&l->said);
-    if (l->lock >= 0)
-        close(l->lock);
+    if (l->steward >= 0)
+        close(l->steward);
     free(l->node);
     free(l);
 }
@@ -466,45 +440,19 @@ static void hear(struct fl_local *l, uint32_t shard, uint64_t now)
 
 /* ---- units -------------------------------------------------------------------------------------- */
 
-/* Starts systemctl and does not wait for it: reap() hears how it ended. */
-static void run_systemctl(struct local_node *n, const char *verb, const char *node)
+/* Has the steward do it, and does not wait. False: not now. */
+static bool run_unit(struct fl_local *l, uint32_t shard, enum fl_task task, const char *verb,
+                     const char *node)
 {
-    char unit[FL_NAME_MAX + 16];
+    struct local_node *n = &l->node[shard];
 
-    if (n->systemctl)
-        return;
-    snprintf(unit, sizeof(unit), "understudy@%s", node);
     n->stops = false;
-    n->systemctl = fork();
-    if (n->systemctl == 0) {
-        int nothing = open("/dev/null", O_RDWR);
-
-        dup2(nothing, 0);
-        close_range(3, ~0u, 0); /* the connections to etcd */
-        execlp("systemctl", "systemctl", "--no-block", verb, unit, (char *)NULL);
-        _exit(127);
-    }
-    if (n->systemctl < 0) {
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl %s %s: %s", verb, unit, strerror(errno));
-        n->systemctl = 0;
-    } else if (!n->logged) {
-        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "systemctl %s %s", verb, unit);
-        n->logged = true;
-    }
-}
-
-static void reap(struct local_node *n, const char *node)
-{
-    int status;
-
-    if (!n->systemctl || waitpid(n->systemctl, &status, WNOHANG) != n->systemctl)
-        return;
-    n->systemctl = 0;
-    n->stops = WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    if (!n->stops)
-        ft_log_event(FT_LEVEL_ERROR, FT_SAYS_FLEET, "systemctl failed for understudy@%s, with %d%s", node,
-                     WIFEXITED(status) ? WEXITSTATUS(status) : -1,
-                     WIFEXITED(status) && WEXITSTATUS(status) == 127 ? ": no systemctl is in PATH" : "");
+    if (!have_done(l, shard, task, ""))
+        return false;
+    if (!n->logged)
+        ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "systemctl %s understudy@%s", verb, node);
+    n->logged = true;
+    return true;
 }
 
 /* The node says that it is no member, or is in a view before the key's. Of one that says nothing the key
@@ -554,11 +502,11 @@ static void restart(struct fl_local *l, uint32_t shard)
     char name[FL_NAME_MAX];
 
     if (order->kind != FL_RESTART || order->to != l->self || !n->says || n->said.primary ||
-        n->said.view != n->placement.view || n->said.incarnation != order->incarnation || n->systemctl ||
+        n->said.view != n->placement.view || n->said.incarnation != order->incarnation ||
         n->restarted == order->since)
         return;
-    n->restarted = order->since;
-    run_systemctl(n, "restart", fl_node_name(name, l->file, shard, l->self));
+    if (run_unit(l, shard, FL_TASK_RESTART, "restart", fl_node_name(name, l->file, shard, l->self)))
+        n->restarted = order->since;
 }
 
 /* Has the primary, which is this server's node, carry the order out. The answer counts only where it is a
@@ -609,42 +557,31 @@ static void turn_node(struct fl_local *l, uint32_t shard, uint64_t now)
     bool wanted = n->told && fl_placement_has(&n->placement, l->self), said = n->says;
 
     fl_node_name(node, l->file, shard, l->self);
-    reap(n, node);
     hear(l, shard, now);
     n->logged &= n->says == said;
     if (wanted && !n->written && (!n->tried || now - n->tried > START_NS)) {
         n->tried = now;
-        n->written = write_files(l, shard);
+        write_files(l, shard);
     }
     if (wanted && n->written && !n->says && (!n->started || now - n->started > START_NS)) {
-        n->started = now;
-        run_systemctl(n, "start", node);
+        if (run_unit(l, shard, FL_TASK_START, "start", node))
+            n->started = now;
     } else if (is_fresh(l) && !wanted && n->told &&
                ((is_superfluous(n) && (!n->stopped || now - n->stopped > START_NS)) ||
                 never_came(l, shard))) {
-        n->stopped = now;
-        run_systemctl(n, "stop", node);
+        if (run_unit(l, shard, FL_TASK_STOP, "stop", node))
+            n->stopped = now;
     } else if (is_fresh(l) && wanted && n->stands) {
         restart(l, shard);
         carry_out(l, shard, now);
     }
 }
 
+/* Where it fails it is tried again, a while later. */
 static void end_stray(struct fl_local *l, uint32_t shard, uint64_t now)
 {
-    struct local_node *n = &l->node[shard];
-    struct ft_fault fault = {""};
-
-    n->stopped = now; /* where it fails it is tried again, a while later */
-
-    if (fl_stray_end(l->file, shard, l->self, &fault) == 0) {
-        n->told = n->keeps = n->removes = false;
-        n->removed = true;
-    } else if (strncmp(fault.text, n->refused, sizeof(n->refused) - 1) != 0) {
-        snprintf(n->refused, sizeof(n->refused), "%s", fault.text);
-        ft_log_event(FT_LEVEL_WARNING, FT_SAYS_FLEET, "shard %s is not removed: %s",
-                     l->file->shard[shard].name, fault.text);
-    }
+    l->node[shard].stopped = now;
+    (void)have_done(l, shard, FL_TASK_END, "");
 }
 
 /* A node of a shard that the file does not have goes on, until it is to be removed. It is not there any more
@@ -656,15 +593,14 @@ static void turn_stray(struct fl_local *l, uint32_t shard, uint64_t now)
     char node[FL_NAME_MAX];
 
     fl_node_name(node, l->file, shard, l->self);
-    reap(n, node);
     hear(l, shard, now);
     if (!n->removes || !is_fresh(l))
         return;
     if (n->stopped && now - n->stopped <= START_NS)
         return;
     if (!n->stopped || n->listens || !n->stops) {
-        n->stopped = now;
-        run_systemctl(n, "stop", node);
+        if (run_unit(l, shard, FL_TASK_STOP, "stop", node))
+            n->stopped = now;
     } else if (l->ends == FL_NONE || n->stopped < l->node[l->ends].stopped) {
         l->ends = shard;
     }
@@ -679,7 +615,9 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
     l->said.nodes = l->said.kepts = 0;
     l->fresh = fresh;
     l->waited = 0;
+    l->late = false;
     l->ends = FL_NONE;
+    hear_steward(l, 0);
     for (uint32_t k = 0; k < shards; k++) {
         uint32_t i = (l->first + k) % shards;
         struct local_node *n = &l->node[i];
@@ -712,6 +650,11 @@ void fl_local_turn(struct fl_local *l, uint64_t fresh, uint64_t now)
 const struct fl_server_said *fl_local_said(const struct fl_local *local)
 {
     return &local->said;
+}
+
+bool fl_local_stands(const struct fl_local *local)
+{
+    return local->steward >= 0;
 }
 
 uint64_t fl_local_refused(const struct fl_local *local)

@@ -3,10 +3,10 @@
  * The nodes of one server: their pair files, their units, what they say and what they are told to do. Its
  * user, the agent, tells it what the shards' keys say, and takes from it what the server's key is to say.
  *
- * It is the only one that starts and stops nodes, by systemctl: understudy@SHARD-SERVER. What it was last
- * told of a shard lies in a file, so that it starts the same nodes after a reboot without etcd. An order is
- * carried out by the shard's primary alone, and only in the view that it was given for; so it may be
- * repeated.
+ * It alone has nodes started and stopped: understudy@SHARD-SERVER. What root's rights are needed for it asks
+ * of the steward (steward.h), and does not wait. What it was last told of a shard lies in a file, so that the
+ * same nodes are started after a reboot without etcd. An order is carried out by the shard's primary alone,
+ * and only in the view that it was given for; so it may be repeated.
  *
  * A node is stopped that its shard's key does not name any more and that is no member of its shard's view, or
  * of one that is earlier than the key's: the nodes' own word goes before the key. So is one that was started,
@@ -19,10 +19,14 @@
 
 struct fl_local;
 
-/* `file` is borrowed until fl_local_close. Reads what it was last told. FT_EIO: the directory `state` of the
- * file cannot be made, or nothing written there; FT_EBUSY: another agent of this server runs; FT_ENOMEM. */
-int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, struct ft_fault *fault);
+/* `file` is borrowed until fl_local_close; `steward`, of fl_steward_start, is its own from now on. Reads what
+ * it was last told. FT_EBUSY: another agent of this server runs; FT_EIO: the steward is not ready, as where
+ * the directory `state` of the file cannot be made; FT_ENOMEM. */
+int fl_local_open(struct fl_local **out, const struct fl_file *file, uint32_t server, int steward,
+                  struct ft_fault *fault);
 void fl_local_close(struct fl_local *local); /* stops no node */
+/* False: the steward has ended, and nothing can be done any more. */
+bool fl_local_stands(const struct fl_local *local);
 
 /* What the key of `shard` says. NULL: there is none, or none that can be read: it stops no node, and no order
  * that was told before is carried out. An order to re-pair is carried out once a node of the shard is said to

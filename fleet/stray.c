@@ -89,9 +89,7 @@ static bool is_late(void *until)
     return ft_now() > *(const uint64_t *)until;
 }
 
-/* The node's user may write that key, and the agent's may not: so it is asked as the node would. */
-static int delete_decision(const struct fl_file *file, uint32_t server, const char *pair,
-                           struct ft_fault *fault)
+static int delete_decision(const char *server, const char *pair, struct ft_fault *fault)
 {
     static const struct nd_etcd_limits limits = {.reply = ND_STORE_REPLY, .request_ms = 1000};
     struct nd_arena *arena = nd_arena_new();
@@ -110,10 +108,9 @@ static int delete_decision(const struct fl_file *file, uint32_t server, const ch
     if (at && !error) {
         const struct nd_change gone = {.key = arbiter.key};
 
-        snprintf(arbiter.etcd.owner, sizeof(arbiter.etcd.owner), "%s", file->user);
         error = nd_etcd_open(&etcd, &arbiter.etcd, &limits, is_late, &until, fault);
         if (!error) {
-            nd_etcd_begin_at(etcd, file->server[server].name);
+            nd_etcd_begin_at(etcd, server);
             error = nd_store_txn(etcd, NULL, 0, &gone, 1, &done, NULL, fault);
         }
         nd_etcd_close(etcd);
@@ -122,9 +119,8 @@ static int delete_decision(const struct fl_file *file, uint32_t server, const ch
     return error == FT_ENOENT ? 0 : error; /* without its pair file there is nothing to go by */
 }
 
-/* All that is below it, and `depth` directories deep. It is the node's user's: nothing there is followed.
- * False: errno says why. */
-static bool remove_directory(int at, const char *path, int depth)
+/* All that is in it, `depth` directories deep. Nothing there is followed. What stays keeps the directory. */
+static bool empty_directory(int at, const char *path, int depth)
 {
     int fd = openat(at, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -137,36 +133,23 @@ static bool remove_directory(int at, const char *path, int depth)
     }
     while ((e = readdir(dir)))
         if (unlinkat(fd, e->d_name, 0) != 0 && errno == EISDIR && depth > 0 && strcmp(e->d_name, ".") != 0 &&
-            strcmp(e->d_name, "..") != 0)
-            (void)remove_directory(fd, e->d_name, depth - 1); /* what stays keeps the directory */
+            strcmp(e->d_name, "..") != 0 && empty_directory(fd, e->d_name, depth - 1))
+            (void)unlinkat(fd, e->d_name, AT_REMOVEDIR);
     closedir(dir);
-    return unlinkat(at, path, AT_REMOVEDIR) == 0 || errno == ENOENT;
+    return true;
 }
 
-int fl_stray_end(const struct fl_file *file, uint32_t shard, uint32_t server, struct ft_fault *fault)
+int fl_stray_end(const char *state, const char *node, const char *server, struct ft_fault *fault)
 {
-    static const char *const suffixes[] = {".yaml", ".env"};
-    char node[FL_NAME_MAX], path[FL_PATH_MAX];
+    char path[FL_PATH_MAX];
     int error;
 
-    fl_node_name(node, file, shard, server);
-    snprintf(path, sizeof(path), "%s/%s.yaml", file->state, node);
-    error = delete_decision(file, server, path, fault);
+    snprintf(path, sizeof(path), "%s/%s.yaml", state, node);
+    error = delete_decision(server, path, fault);
     if (error)
         return error;
-    snprintf(path, sizeof(path), "%s/%s", file->state, node);
-    if (!remove_directory(AT_FDCWD, path, 3))
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s%s", file->state, node, suffixes[i]);
-        if (unlink(path) != 0 && errno != ENOENT)
-            return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-    }
-    snprintf(path, sizeof(path), "%s/%s" TOLD, file->state, file->shard[shard].name);
-    if (unlink(path) != 0 && errno != ENOENT)
-        return ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
-    ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_FLEET, "nothing of node %s is left here", node);
-    return 0;
+    snprintf(path, sizeof(path), "%s/%s", state, node);
+    return empty_directory(AT_FDCWD, path, 3) ? 0 : ft_fail(fault, FT_EIO, "%s: %s", path, strerror(errno));
 }
 
 /* ---- the end of one, by the leader -------------------------------------------------------------- */

@@ -18,10 +18,11 @@ void fl_stray_find(const struct fl_file *file);
 /* And those that keys tell of: the shards' own, and wishes. */
 void fl_stray_hear(const struct fl_file *file, const struct nd_keys *keys);
 
-/* Of what is left here of a stray whose node has ended: the arbiter's key, deleted by what the node's pair
- * file says of it, then the files. 0, or why it is to be tried again. Waits for etcd as long as that. */
+/* Of a stray whose node `node` of `server` has ended, as the nodes' user, whose all of this is: the arbiter's
+ * key, deleted by what the node's pair file below `state` says of it, then what is in the node's directory.
+ * 0, or why it is to be tried again. Waits for etcd as long as that. */
 #define FL_STRAY_END_MS 5000
-int fl_stray_end(const struct fl_file *file, uint32_t shard, uint32_t server, struct ft_fault *fault);
+int fl_stray_end(const char *state, const char *node, const char *server, struct ft_fault *fault);
 
 /* What the leader is to write, behind what is in *copies: what agents are told of strays that are to end;
  * and of one that has, its keys, which go. A wish for a shard that the file has is taken away. `all`: agents

@@ -11,6 +11,7 @@
 # FLEET_SERVERS, FLEET_SHARDS: how many (4, 4); `listed`: the servers that the file has, all unless said. FLEET_ZONES: a zone for
 # each server, "a a b b". FLEET_ROOM, FLEET_ON: see for_it. FLEET_HOLD_DOWN: hold_down_s (60). FLEET_METRICS: agents tell Prometheus
 # at port 9469. FLEET_TIMING: a pair's `timing`, FLEET_PROTECT: more of its `protect`. FLEET_FLOWS: how many a shard has room for (4000), of one host as well if said.
+# FLEET_USER: of the system, whose the agents are, FLEET_NODES_USER: whose the nodes are.
 # FLEET_ETCDS: members of etcd (1), of which the next ones are 10.97.0.101 and so on. FLEET_SCHEME: https in place of http;
 # then FLEET_ARBITER and FLEET_SHARD_ETCD have the file's keys for it, and etcd_args those of etcd. FLEET_SPACES: further namespaces, FLEET_WIRES:
 # further devices of each server, which a test gives their cables. What is made lies in $LAB_DIR.
@@ -101,6 +102,7 @@ arbiter: { etcd: [ $(of_etcds "${FLEET_SCHEME:-http}://10.97.0.%:2379") ]${FLEET
 ${FLEET_SHARD_ETCD:+shard_etcd: { $FLEET_SHARD_ETCD \}}
 state: $LAB_DIR/$1
 run: $LAB_DIR/run
+${FLEET_NODES_USER:+user: $FLEET_NODES_USER}
 heals: 8
 hold_down_s: ${FLEET_HOLD_DOWN:-60}
 servers:
@@ -124,6 +126,7 @@ ${FLEET_TIMING:+  timing: $FLEET_TIMING}
 node:
   mbufs: 2048
   memory_mb: 64
+${FLEET_NODES_USER:+  user: $FLEET_NODES_USER}
   ports:
     inside: "net_af_packet0,iface=\$(shard)-in,blocksz=65536,framesz=2048,framecnt=512,qpairs=1"
     outside: "net_af_packet1,iface=\$(shard)-out,blocksz=65536,framesz=2048,framecnt=512,qpairs=1"
@@ -194,7 +197,7 @@ etcd_answers() { soon 40 in_etcd endpoint health || { tail -n 5 "$work"/etcd-*.l
 declare -A agent
 agent_start() { # SERVER [a program that starts it, with its arguments]
     ip netns exec "$LAB_PREFIX$1" env PATH="$LAB_DIR/bin:$PATH" UNITS="$LAB_DIR/units" STATE="$LAB_DIR/$1" UNDERSTUDY="$UNDERSTUDY" \
-        "${@:2}" "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" >>"$work/agent-$1.log" 2>&1 9>&- &
+        "${@:2}" "$UNDERSTUDY" fleet agent -c "$LAB_DIR/fleet-$1.yaml" -n "$1" ${FLEET_USER:+--user "$FLEET_USER"} >>"$work/agent-$1.log" 2>&1 9>&- &
     agent[$1]=$!
     go_first "${agent[$1]}" # as its unit says
 }

@@ -2,9 +2,8 @@
 /*
  * What an agent does on its server: which orders its node is given and when, which node is ended, what is
  * said of nodes. The node is this program, which answers in place of the client: at once, however busy the
- * machine is. systemctl is a script that notes what it is told.
+ * machine is. The steward is the real one; systemctl is a script that notes what it is told.
  */
-#define _GNU_SOURCE /* as fleet/local.c */
 #include "node/control/client.h"
 
 static int ask_node(const char *socket, const json_t *request, int timeout_ms, json_t **answer,
@@ -14,6 +13,8 @@ static int ask_node(const char *socket, const json_t *request, int timeout_ms, j
 #include "tests/help/config.h"
 #include "tests/help/program.h"
 #include "tests/help/test.h"
+
+#include <sys/stat.h>
 
 #define S 1000000000ull
 enum { A, B, C };
@@ -103,21 +104,39 @@ static int close_all(void **state)
     return help_config_clean(state);
 }
 
+/* With a steward of its own, which ends with it. */
+static int open_local(struct fl_local **out, const struct fl_file *of)
+{
+    const struct fl_steward_config config = {.file = of->path, .server = "a", .user = ""};
+    struct ft_fault fault = {""};
+    int steward;
+    int error = fl_steward_start(&steward, &config, &fault);
+
+    error = error ? error : fl_local_open(out, of, A, steward, &fault);
+    if (error)
+        fail_msg("%s", fault.text);
+    return error;
+}
+
+/* All that the steward was asked is done. */
+static void settle(struct fl_local *l, uint32_t shard)
+{
+    UNTIL(!l->node[shard].task) hear_steward(l, 20);
+}
+
 static int begin(void **state)
 {
-    struct ft_fault fault = {""};
 
     now = 100 * S;
     node.asked[0] = '\0';
     unlink(path("units"));
     unlink(path("east.told"));
-    return fl_local_open(&local, file, A, &fault);
+    return open_local(&local, file);
 }
 
 static int end(void **state)
 {
-    UNTIL(!local->node[0].systemctl)
-    reap(&local->node[0], "east-a");
+    settle(local, 0);
     fl_local_close(local);
     return 0;
 }
@@ -134,15 +153,14 @@ static void say(const char *state, const char *role, bool member, int view)
 static void turn(bool fresh)
 {
     fl_local_turn(local, fresh ? UINT64_MAX : 0, now += S);
-    UNTIL(!local->node[0].systemctl)
-    reap(&local->node[0], "east-a");
+    settle(local, 0);
 }
 
 static void expect_units(const char *expected)
 {
     char is[1024] = "";
 
-    if (!read_whole(path("units"), is, sizeof(is)))
+    if (!fl_read_whole(path("units"), is, sizeof(is)))
         is[0] = '\0';
     assert_string_equal(is, expected);
 }
@@ -221,9 +239,8 @@ TEST_WITH(an_order_of_the_file_waits_as_well, begin, end)
     say("PROTECTED", "primary", true, 7);
     fl_local_tell(local, 0, &p);
     fl_local_close(local);
-    struct ft_fault fault = {""};
 
-    assert_int_equal(fl_local_open(&local, file, A, &fault), 0);
+    open_local(&local, file);
     assert_true(local->node[0].told);
     turn(false);
     assert_string_equal(node.asked, "");
@@ -283,7 +300,6 @@ TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
 {
     const struct fl_placement asked = ordered(FL_REPAIR, A);
     struct fl_placement p = asked;
-    struct ft_fault fault = {""};
 
     snprintf(node.status, sizeof(node.status), "{}");
     p.member[0] = C;
@@ -307,7 +323,7 @@ TEST_WITH(a_node_that_never_came_up_is_stopped_once, begin, end)
     p.order = asked.order;
     fl_local_tell(local, 0, &p);
     fl_local_close(local);
-    assert_int_equal(fl_local_open(&local, file, A, &fault), 0);
+    open_local(&local, file);
     p.order.kind = FL_LEAVE;
     fl_local_tell(local, 0, &p);
     turn(true);
@@ -375,9 +391,9 @@ TEST_WITH(what_lies_in_the_way_of_a_file_is_not_written_to, begin, end)
     assert_int_equal(symlink("victim", path("east.told.new")), 0);
     p.moved = 77;
     fl_local_tell(local, 0, &p);
-    assert_true(read_whole(path("victim"), is, sizeof(is)));
+    UNTIL(access(path("east.told"), F_OK) == 0) help_sleep_ms(10); /* it is written all the same */
+    assert_true(fl_read_whole(path("victim"), is, sizeof(is)));
     assert_string_equal(is, "whole");
-    assert_int_equal(access(path("east.told"), F_OK), 0); /* it was written all the same */
 }
 
 /* Is there a view file, or not? Who cannot tell says so, and nothing is begun beside it. */
@@ -433,7 +449,7 @@ TEST(a_turn_waits_for_three_silent_nodes)
     put("six.yaml", text, 0644);
     unlink(path("east.told"));
     assert_int_equal(fl_file_read(&of_six, path("six.yaml"), &fault), 0);
-    assert_int_equal(fl_local_open(&l, of_six, A, &fault), 0);
+    open_local(&l, of_six);
     for (int i = 0; i < 6; i++) {
         l->node[i].told = true; /* of one elsewhere: nothing is started */
         l->node[i].placement = protects;
@@ -470,7 +486,6 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
     static const char *const left[] = {
         "west.told",          "west-a.yaml",           "west-a.env",
         "west-a/west-a.view", "west-a/west-a.sets/12", "west-a/.west-a.crash-9.new/report"};
-    struct ft_fault fault = {""};
     struct fl_local *l;
 
     unlink(path("units"));
@@ -480,7 +495,7 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         put(left[i], "{}", 0600);
     put("not-a-shard.told", "{}", 0600);
-    assert_int_equal(fl_local_open(&l, file, A, &fault), 0);
+    open_local(&l, file);
     assert_int_equal(fl_file_all_shards(file), 2);
     assert_string_equal(file->shard[1].name, "west");
     west_runs = true;
@@ -494,8 +509,7 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
     expect_units("");
     for (int i = 0; i < 10; i++) {
         fl_local_turn(l, UINT64_MAX, now += S);
-        UNTIL(!l->node[1].systemctl)
-        reap(&l->node[1], "west-a");
+        settle(l, 1);
     }
     assert_true(is_said_of_west(l, "\"west\":{\"state\":\"PROTECTED\""));
     expect_units("stop understudy@west-a\nstop understudy@west-a\nstop understudy@west-a\n");
@@ -506,16 +520,14 @@ TEST(a_shard_that_is_not_in_the_file_is_said_and_ends_when_it_is_to)
     l->node[1].stops = false;
     for (int i = 0; i < 10; i++) {
         fl_local_turn(l, UINT64_MAX, now += S);
-        UNTIL(!l->node[1].systemctl)
-        reap(&l->node[1], "west-a");
+        settle(l, 1);
     }
     for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++)
         assert_int_equal(access(path(left[i]), F_OK), 0);
     put("systemctl", "#!/bin/sh\nexit 0\n", 0755);
     for (int i = 0; i < 10; i++) {
         fl_local_turn(l, UINT64_MAX, now += S);
-        UNTIL(!l->node[1].systemctl)
-        reap(&l->node[1], "west-a");
+        settle(l, 1);
     }
     assert_true(is_said_of_west(l, "{\"nodes\":{},\"kept\":[],\"strays\":true}"));
     fl_local_remove(l, 1, true); /* the leader has not deleted the copy yet */
