@@ -602,6 +602,41 @@ TEST_WITH(waiting_for_more_packets_is_not_useful, setup_turns, teardown_turns)
     assert_int_equal(spent(FT_SPENT_EMPTY), (4 + 6) * US);
 }
 
+/* ---- digests ------------------------------------------------------------------------------------- */
+
+static void turns_at(uint64_t now)
+{
+    w->lane.now = now;
+    nd_lane_live(&w->lane);
+}
+
+/* Without a packet: a record is made to carry it. A slice is due each interval, another one each time. */
+TEST_WITH(a_record_carries_the_digest_that_is_asked_for_or_due, lane_setup, lane_teardown)
+{
+    uint64_t slice;
+
+    w->group.stream.kind = ND_STREAM_RECORDS;
+    atomic_store(&w->shared->orders.logging, true);
+    turns_at(1000 * US);
+    assert_int_equal(nf_chain_state(w->lane.chain)->burst, 0);
+    atomic_store(&w->shared->orders.digest, 3);
+    turns_at(1001 * US);
+    assert_int_equal(nf_chain_state(w->lane.chain)->burst, 1);
+    assert_int_equal(atomic_load(&w->shared->report.digest_seen), 3);
+    assert_int_equal(atomic_load(&w->shared->report.digest_at), 1);
+    turns_at(1002 * US);
+    assert_int_equal(nf_chain_state(w->lane.chain)->burst, 1);
+    w->lane.verification.interval = 50 * US;
+    w->lane.verification.at = 1050 * US;
+    slice = w->lane.verification.next;
+    turns_at(1049 * US);
+    assert_int_equal(nf_chain_state(w->lane.chain)->burst, 1);
+    turns_at(1050 * US);
+    assert_int_equal(nf_chain_state(w->lane.chain)->burst, 2);
+    assert_int_not_equal(w->lane.verification.next, slice);
+    assert_int_equal(w->lane.verification.at, 1100 * US);
+}
+
 /* ---- the tail of a takeover ---------------------------------------------------------------------- */
 
 #define TAIL 300u
