@@ -30,13 +30,6 @@ static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
 static struct fl_file *file;
 static struct nd_keys keys;
 
-static int make_file(void **state)
-{
-    struct ft_fault fault = {""};
-
-    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
-}
-
 static int free_file(void **state)
 {
     nd_keys_clear(&keys);
@@ -66,9 +59,9 @@ static void put(const char *key, const char *value)
 
 /* ---- what is true ---- */
 
-/* What the node of a server says of shard east; state NULL: it has no node. */
+/* What the node of a server says of shard east; without a state it has no node. */
 struct word {
-    const char *state;
+    char state[12];
     uint64_t view;
     uint32_t members[2];
 };
@@ -83,275 +76,111 @@ struct truth {
     struct {
         uint64_t view; /* 0: there is no arbiter's key */
         uint32_t members[2];
-        const char *winner; /* of an era in that view; NULL: nobody has won one */
+        char winner; /* of an era in that view; 0: nobody has won one */
     } arbiter;
     /* What is to be believed. */
     uint64_t then;
     uint32_t members[2];
 };
 
-#define ALL                                                                                                  \
-    {                                                                                                        \
-        true, true, true, true, true, true                                                                   \
-    }
-#define PAIR(x, y)                                                                                           \
-    {                                                                                                        \
-        x, y                                                                                                 \
-    }
-
-static const struct truth truths[] = {
-    {"all is well",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"READY", 7, {A, B}}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
-    {"the standby's server is dead",
-     true,
-     {A, B},
-     7,
-     {[A] = true, [C] = true, [D] = true, [E] = true, [F] = true},
-     {[A] = {"SOLO", 7, {A, B}}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
-    {"both are dead",
-     true,
-     {A, B},
-     7,
-     {[C] = true, [D] = true, [E] = true, [F] = true},
-     {{0}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
-    {"power was gone",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"JOINING", 7, {A, B}}, [B] = {"JOINING", 7, {A, B}}},
-     {7, {A, B}, NULL},
-     7,
-     {A, B}},
-    {"it is not there yet", true, {A, B}, 0, ALL, {{0}}, {0, {0, 0}, NULL}, 0, {A, B}},
-    {"it has begun",
-     true,
-     {A, B},
-     0,
-     ALL,
-     {[A] = {"SOLO", 1, {A, B}}, [B] = {"SYNCING", 1, {A, B}}},
-     {0, {0, 0}, NULL},
-     1,
-     {A, B}},
-    {"a takeover",
-     true,
-     {A, B},
-     7,
-     {[B] = true, [C] = true, [D] = true, [E] = true, [F] = true},
-     {[B] = {"SOLO", 8, {A, B}}},
-     {8, {A, B}, NULL},
-     8,
-     {A, B}},
-    {"a re-pair",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"SOLO", 8, {A, C}}, [B] = {"JOINING", 7, {A, B}}, [C] = {"SYNCING", 8, {A, C}}},
-     {8, {A, C}, NULL},
-     8,
-     {A, C}},
-    {"a re-pair with one that has died",
-     true,
-     {A, B},
-     7,
-     {[A] = true, [D] = true, [E] = true, [F] = true},
-     {[A] = {"SOLO", 8, {A, C}}},
-     {8, {A, C}, NULL},
-     8,
-     {A, C}},
-    {"both were replaced in turn",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"JOINING", 8, {A, C}}, [C] = {"PROTECTED", 9, {C, D}}, [D] = {"READY", 9, {C, D}}},
-     {9, {C, D}, NULL},
-     9,
-     {C, D}},
-    {"and the last one is alone",
-     true,
-     {A, B},
-     7,
-     {[A] = true, [C] = true, [E] = true, [F] = true},
-     {[A] = {"JOINING", 8, {A, C}}, [C] = {"SOLO", 9, {C, D}}},
-     {0, {0, 0}, NULL},
-     9,
-     {C, D}},
-    {"an etcd that was restored",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[C] = {"PROTECTED", 12, {C, D}}, [D] = {"READY", 12, {C, D}}},
-     {7, {A, B}, NULL},
-     12,
-     {C, D}},
-    {"an etcd that was restored, and a node of then",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[B] = {"JOINING", 7, {A, B}}, [C] = {"PROTECTED", 12, {C, D}}, [D] = {"READY", 12, {C, D}}},
-     {0, {0, 0}, NULL},
-     12,
-     {C, D}},
-    {"an etcd that was restored, and one that is alone",
-     true,
-     {A, B},
-     7,
-     {[A] = true, [B] = true, [C] = true, [F] = true},
-     {[C] = {"SOLO", 12, {C, D}}},
-     {12, {C, D}, NULL},
-     12,
-     {C, D}},
-    {"a key that is lost",
-     false,
-     {0, 0},
-     0,
-     ALL,
-     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"READY", 7, {A, B}}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
-    {"a key that is lost, and one that is alone",
-     false,
-     {0, 0},
-     0,
-     {[A] = true, [C] = true, [F] = true},
-     {[A] = {"SOLO", 8, {A, B}}},
-     {7, {A, B}, NULL},
-     8,
-     {A, B}},
-    {"a key in which a lie stands",
-     true,
-     {C, B},
-     FT_VIEW_MAX,
-     ALL,
-     {[A] = {"SOLO", 7, {A, B}}, [B] = {"SYNCING", 7, {A, B}}},
-     {7, {A, B}, NULL},
-     7,
-     {A, B}},
-    {"a key in which a lie of a member stands",
-     true,
-     {B, F},
-     99,
-     ALL,
-     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"READY", 7, {A, B}}, [F] = {"JOINING", 0, {A, B}}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
-    {"both lost their disks",
-     true,
-     {A, B},
-     9,
-     ALL,
-     {[A] = {"PROTECTED", 1, {A, B}}, [B] = {"READY", 1, {A, B}}},
-     {9, {A, B}, NULL},
-     1,
-     {A, B}},
-    {"a disk of another life comes back",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"JOINING", 50, {B, C}}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
-    {"a standby that lies beside its primary",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"SOLO", 99, {B, F}}},
-     {7, {A, B}, NULL},
-     7,
-     {A, B}},
-    {"a primary that lies beside its standby",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"PROTECTED", 99, {A, F}}, [B] = {"READY", 7, {A, B}}},
-     {7, {A, B}, NULL},
-     7,
-     {A, B}},
-    {"a takeover beside a primary whose agent is late",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"DEGRADED", 7, {A, B}}, [B] = {"SOLO", 8, {A, B}}},
-     {8, {A, B}, NULL},
-     8,
-     {A, B}},
-    {"a re-pair of which the arbiter does not know yet",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"SOLO", 8, {A, C}}, [B] = {"JOINING", 7, {A, B}}, [C] = {"SYNCING", 8, {A, C}}},
-     {7, {A, B}, NULL},
-     8,
-     {A, C}},
-    {"a standby that lies beside its primary, which has won an era",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"PROTECTED", 7, {A, B}}, [B] = {"SOLO", 8, {B, F}}},
-     {7, {A, B}, "east-a"},
-     7,
-     {A, B}},
-    {"a primary that lies beside its standby, which has won an era",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"PROTECTED", 8, {A, F}}, [B] = {"READY", 7, {A, B}}},
-     {7, {A, B}, "east-b"},
-     7,
-     {A, B}},
-    {"a takeover by the arbiter, beside a primary whose agent is late",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[A] = {"DEGRADED", 7, {A, B}}, [B] = {"SOLO", 8, {A, B}}},
-     {7, {A, B}, "east-b"},
-     8,
-     {A, B}},
-    {"two disks of another life come back",
-     true,
-     {A, B},
-     7,
-     ALL,
-     {[C] = {"JOINING", 50, {C, D}}, [D] = {"JOINING", 50, {C, D}}},
-     {0, {0, 0}, NULL},
-     7,
-     {A, B}},
+/* Shard east: its key; servers with a lease; what their nodes say; the arbiter's key, and who has won an era
+ * in its view; and what is to be believed. */
+static const struct row {
+    const char *what, *key, *alive, *says, *arbiter, *then;
+} told[] = {
+    {"all is well", "7 ab", "abcdef", "a PROTECTED 7 ab, b READY 7 ab", "", "7 ab"},
+    {"the standby's server is dead", "7 ab", "acdef", "a SOLO 7 ab", "", "7 ab"},
+    {"both are dead", "7 ab", "cdef", "", "", "7 ab"},
+    {"power was gone", "7 ab", "abcdef", "a JOINING 7 ab, b JOINING 7 ab", "7 ab", "7 ab"},
+    {"it is not there yet", "0 ab", "abcdef", "", "", "0 ab"},
+    {"it has begun", "0 ab", "abcdef", "a SOLO 1 ab, b SYNCING 1 ab", "", "1 ab"},
+    {"a takeover", "7 ab", "bcdef", "b SOLO 8 ab", "8 ab", "8 ab"},
+    {"a re-pair", "7 ab", "abcdef", "a SOLO 8 ac, b JOINING 7 ab, c SYNCING 8 ac", "8 ac", "8 ac"},
+    {"a re-pair with one that has died", "7 ab", "adef", "a SOLO 8 ac", "8 ac", "8 ac"},
+    {"both were replaced in turn", "7 ab", "abcdef", "a JOINING 8 ac, c PROTECTED 9 cd, d READY 9 cd", "9 cd",
+     "9 cd"},
+    {"and the last one is alone", "7 ab", "acef", "a JOINING 8 ac, c SOLO 9 cd", "", "9 cd"},
+    {"an etcd that was restored", "7 ab", "abcdef", "c PROTECTED 12 cd, d READY 12 cd", "7 ab", "12 cd"},
+    {"an etcd that was restored, and a node of then", "7 ab", "abcdef",
+     "b JOINING 7 ab, c PROTECTED 12 cd, d READY 12 cd", "", "12 cd"},
+    {"an etcd that was restored, and one that is alone", "7 ab", "abcf", "c SOLO 12 cd", "12 cd", "12 cd"},
+    {"a key that is lost", "", "abcdef", "a PROTECTED 7 ab, b READY 7 ab", "", "7 ab"},
+    {"a key that is lost, and one that is alone", "", "acf", "a SOLO 8 ab", "7 ab", "8 ab"},
+    {"a key in which a lie stands", "4611686018427387904 cb", "abcdef", "a SOLO 7 ab, b SYNCING 7 ab", "7 ab",
+     "7 ab"},
+    {"a key in which a lie of a member stands", "99 bf", "abcdef",
+     "a PROTECTED 7 ab, b READY 7 ab, f JOINING 0 ab", "", "7 ab"},
+    {"both lost their disks", "9 ab", "abcdef", "a PROTECTED 1 ab, b READY 1 ab", "9 ab", "1 ab"},
+    {"a disk of another life comes back", "7 ab", "abcdef", "a PROTECTED 7 ab, b JOINING 50 bc", "", "7 ab"},
+    {"a standby that lies beside its primary", "7 ab", "abcdef", "a PROTECTED 7 ab, b SOLO 99 bf", "7 ab",
+     "7 ab"},
+    {"a primary that lies beside its standby", "7 ab", "abcdef", "a PROTECTED 99 af, b READY 7 ab", "7 ab",
+     "7 ab"},
+    {"a takeover beside a primary whose agent is late", "7 ab", "abcdef", "a DEGRADED 7 ab, b SOLO 8 ab",
+     "8 ab", "8 ab"},
+    {"a re-pair of which the arbiter does not know yet", "7 ab", "abcdef",
+     "a SOLO 8 ac, b JOINING 7 ab, c SYNCING 8 ac", "7 ab", "8 ac"},
+    {"a standby that lies beside its primary, which has won an era", "7 ab", "abcdef",
+     "a PROTECTED 7 ab, b SOLO 8 bf", "7 ab a", "7 ab"},
+    {"a primary that lies beside its standby, which has won an era", "7 ab", "abcdef",
+     "a PROTECTED 8 af, b READY 7 ab", "7 ab b", "7 ab"},
+    {"a takeover by the arbiter, beside a primary whose agent is late", "7 ab", "abcdef",
+     "a DEGRADED 7 ab, b SOLO 8 ab", "7 ab b", "8 ab"},
+    {"two disks of another life come back", "7 ab", "abcdef", "c JOINING 50 cd, d JOINING 50 cd", "", "7 ab"},
 };
+
+#define TRUTHS (sizeof(told) / sizeof(told[0]))
+
+static struct truth truths[TRUTHS];
+
+/* "7 ab": a view, and two servers. */
+static bool read_members(const char *from, uint64_t *view, uint32_t members[2])
+{
+    char name[2];
+
+    if (sscanf(from, "%lu %c%c", view, &name[0], &name[1]) != 3)
+        return false;
+    members[0] = (uint32_t)(name[0] - 'a');
+    members[1] = (uint32_t)(name[1] - 'a');
+    return true;
+}
+
+static void read_truths(void)
+{
+    for (size_t i = 0; i < TRUTHS; i++) {
+        const struct row *r = &told[i];
+        struct truth *t = &truths[i];
+
+        t->what = r->what;
+        t->key = read_members(r->key, &t->view, t->member);
+        for (const char *s = r->alive; *s; s++)
+            t->lease[*s - 'a'] = true;
+        for (const char *at = r->says; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 2 : NULL) {
+            struct word *w = &t->says[*at - 'a'];
+
+            assert_int_equal(sscanf(at + 2, "%11s", w->state), 1);
+            assert_true(read_members(strchr(at + 2, ' '), &w->view, w->members));
+        }
+        if (read_members(r->arbiter, &t->arbiter.view, t->arbiter.members))
+            (void)sscanf(r->arbiter, "%*u %*s %c", &t->arbiter.winner);
+        assert_true(read_members(r->then, &t->then, t->members));
+    }
+}
+
+static int make_file(void **state)
+{
+    struct ft_fault fault = {""};
+
+    read_truths();
+    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+}
 
 static void write_word(const struct word *w, char *out, size_t cap)
 {
-    bool primary = w->state && (strcmp(w->state, "PROTECTED") == 0 || strcmp(w->state, "SOLO") == 0);
+    bool primary = strcmp(w->state, "PROTECTED") == 0 || strcmp(w->state, "SOLO") == 0;
 
     out[0] = '\0';
-    if (w->state)
+    if (w->state[0])
         snprintf(out, cap,
                  "\"east\":{\"state\":\"%s\",\"primary\":%s,\"member\":%s,\"view\":%lu,"
                  "\"members\":[\"east-%s\",\"east-%s\"]}",
@@ -371,7 +200,7 @@ static void put_server(uint32_t server, const struct word *w)
 
 static void put_truth(const struct truth *t)
 {
-    char value[256];
+    char value[256], winner[16] = "0 -";
 
     nd_keys_clear(&keys);
     snprintf(value, sizeof(value),
@@ -379,9 +208,10 @@ static void put_truth(const struct truth *t)
              names[t->member[0]], names[t->member[1]], names[t->member[0]], names[t->member[1]], t->view);
     if (t->key)
         put("shards/east", value);
-    snprintf(value, sizeof(value), "understudy %lu %u %s 0123456789abcdef0123456789abcdef east-%s east-%s",
-             t->arbiter.view, t->arbiter.winner ? 5 : 0, t->arbiter.winner ? t->arbiter.winner : "-",
-             names[t->arbiter.members[0]], names[t->arbiter.members[1]]);
+    if (t->arbiter.winner)
+        snprintf(winner, sizeof(winner), "5 east-%c", t->arbiter.winner);
+    snprintf(value, sizeof(value), "understudy %lu %s 0123456789abcdef0123456789abcdef east-%s east-%s",
+             t->arbiter.view, winner, names[t->arbiter.members[0]], names[t->arbiter.members[1]]);
     if (t->arbiter.view)
         put("arbiter/east", value);
     for (uint32_t i = 0; i < SERVERS; i++)
@@ -424,7 +254,7 @@ static struct outcome look(void)
 
 TEST(whose_word_counts)
 {
-    for (size_t i = 0; i < sizeof(truths) / sizeof(truths[0]); i++) {
+    for (size_t i = 0; i < TRUTHS; i++) {
         const struct truth *t = &truths[i];
 
         put_truth(t);
@@ -455,10 +285,10 @@ static bool is_in(const uint32_t two[2], uint32_t server)
 /* It has to do with the shard, by the key, or by what others truly say. */
 static bool has_part(const struct truth *t, uint32_t server)
 {
-    bool part = is_in(t->members, server) || (t->key && is_in(t->member, server)) || t->says[server].state;
+    bool part = is_in(t->members, server) || (t->key && is_in(t->member, server)) || t->says[server].state[0];
 
     for (uint32_t i = 0; i < SERVERS; i++)
-        part |= t->says[i].state && is_in(t->says[i].members, server);
+        part |= t->says[i].state[0] && is_in(t->says[i].members, server);
     return part;
 }
 
@@ -467,7 +297,12 @@ static void lie(uint32_t liar)
     static const char *const states[] = {"PROTECTED", "SOLO",    "READY",  "DEGRADED",
                                          "JOINING",   "SYNCING", "FENCED", "NONE"};
     static const uint64_t views[] = {0, 1, 6, 7, 8, 9, 12, 13, 1000, FT_VIEW_MAX, FT_VIEW_MAX - 1};
-    struct word w = {states[draw(8)], views[draw(11)], {draw(SERVERS), draw(SERVERS)}};
+    struct word w = {.state = ""};
+
+    snprintf(w.state, sizeof(w.state), "%s", states[draw(8)]);
+    w.view = views[draw(11)];
+    w.members[0] = draw(SERVERS);
+    w.members[1] = draw(SERVERS);
 
     if (draw(4))
         w.members[draw(2)] = liar;
@@ -478,7 +313,7 @@ TEST(no_lie_of_another_server_moves_anything)
 {
     for (uint64_t began = 1; began < 20000; began++) {
         seed = began;
-        const struct truth *t = &truths[draw(sizeof(truths) / sizeof(truths[0]))];
+        const struct truth *t = &truths[draw(TRUTHS)];
         uint32_t liar = draw(SERVERS);
 
         if (!t->lease[liar] || has_part(t, liar))

@@ -221,21 +221,24 @@ TEST_WITH(a_server_where_a_standby_does_not_come_up_gets_none_for_balance, NULL,
 }
 
 /* A standby whose server lives, and that does not come up: it is given up after 120 s, if it is not being
- * given the state, and if no node is to be started anew. */
+ * given the state, and if no node is to be started anew. One that moved a while ago may still come up, if it
+ * says anything. */
 TEST_WITH(a_standby_that_does_not_come_up_is_given_up, NULL, help_plan_forget)
 {
     static const struct {
         enum fl_says standby;
-        uint64_t alone; /* for so long; 0: it is not said */
+        uint64_t alone, moved; /* seconds ago; alone 0: it is not said */
         bool old, elsewhere;
-    } rows[] = {{FL_SAYS_NOTHING, 120, false, true}, {FL_SAYS_JOINING, 120, false, true},
-                {FL_SAYS_FENCED, 120, false, true},  {FL_SAYS_JOINING, 119, false, false},
-                {FL_SAYS_JOINING, 0, false, false},  {FL_SAYS_SYNCING, 500, false, false},
-                {FL_SAYS_NOTHING, 500, true, false}};
+    } rows[] = {{FL_SAYS_NOTHING, 120, 500, false, true}, {FL_SAYS_JOINING, 120, 500, false, true},
+                {FL_SAYS_FENCED, 120, 500, false, true},  {FL_SAYS_JOINING, 119, 500, false, false},
+                {FL_SAYS_JOINING, 0, 500, false, false},  {FL_SAYS_SYNCING, 500, 500, false, false},
+                {FL_SAYS_NOTHING, 500, 500, true, false}, {FL_SAYS_JOINING, 120, 119, false, false},
+                {FL_SAYS_JOINING, 120, 120, false, true}, {FL_SAYS_NOTHING, 120, 119, false, true}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         begin(3, 1, 3);
         help_fleet_set(&fleet, 0, 0, 1);
+        fleet.shard[0].moved = fleet.fleet.now - rows[i].moved;
         fleet.shard[0].says[0] = FL_SAYS_SOLO;
         fleet.shard[0].says[1] = rows[i].standby;
         fleet.shard[0].alone = rows[i].alone ? fleet.fleet.now - rows[i].alone : 0;
