@@ -5,58 +5,27 @@
  * which view the leader goes by where two lives of a shard are told of.
  */
 #include "fleet/stray.h"
-#include "tests/help/config.h"
+#include "tests/help/keys.h"
 #include "tests/help/test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const char text[] =
-    "fleet: f\n"
-    "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
-    "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}, d: {host: 192.0.2.4}}\n"
-    "shards: {east: {port: 1}, north: {port: 2}}\n"
-    "pair: {}\n"
-    "node: {}\n";
-
-static struct fl_file *file;
-static struct nd_keys keys;
 static int64_t copied[2];
 static char found[1000]; /* "KEY=VALUE@REVISION " and "-KEY@REVISION " */
 
 static int make_file(void **state)
 {
-    struct ft_fault fault = {""};
-
-    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
-}
-
-static int free_file(void **state)
-{
-    fl_file_free(file);
-    return help_config_clean(state);
+    return keys_begin(
+        "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}, d: {host: 192.0.2.4}}\n"
+        "shards: {east: {port: 1}, north: {port: 2}}\n");
 }
 
 static int forget(void **state)
 {
-    nd_keys_clear(&keys);
     memset(copied, 0, sizeof(copied));
-    return 0;
-}
-
-static void put(const char *key, const char *value, int64_t changed)
-{
-    char whole[128];
-    struct ft_fault fault = {""};
-
-    snprintf(whole, sizeof(whole), "understudy/f/%s", key);
-    struct nd_entry *e = nd_entry_make(whole, value, strlen(value));
-
-    assert_non_null(e);
-    e->changed = changed;
-    assert_int_equal(nd_keys_reserve(&keys, 1, 1000, &fault), 0);
-    nd_keys_put(&keys, e);
+    return keys_forget(state);
 }
 
 /* A server with its lease, and a node of the shard on it; "": none. */
@@ -66,9 +35,9 @@ static void put_server(const char *server, const char *shard)
 
     snprintf(key, sizeof(key), "servers/%s", server);
     snprintf(value, sizeof(value),
-             *shard ? "{\"nodes\":{\"%s\":{\"state\":\"READY\",\"primary\":false,\"member\":false,\"view\":7}"
-                      "},\"kept\":[],\"strays\":true}"
-                    : "{\"nodes\":{},\"kept\":[],\"strays\":true}",
+             *shard ? "{'nodes':{'%s':{'state':'READY','primary':false,'member':false,'view':7}"
+                      "},'kept':[],'strays':true}"
+                    : "{'nodes':{},'kept':[],'strays':true}",
              shard);
     put(key, value, 1);
 }
@@ -79,7 +48,7 @@ static const char *find(bool all)
     struct fl_copies copies;
     struct ft_fault fault = {""};
 
-    assert_int_equal(fl_picture_make(&picture, file, &keys, NULL, 5000, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
     assert_int_equal(picture.unreadable, 0);
     assert_int_equal(fl_copies_find(&copies, &picture, &keys, copied, all, &fault), 0);
     found[0] = '\0';
@@ -93,50 +62,48 @@ static const char *find(bool all)
     }
     fl_copies_free(&copies);
     fl_picture_free(&picture);
-    return found;
+    return plain_quotes(found);
 }
 
-#define EAST(a, b, view, more)                                                                               \
-    "{\"first\":[\"a\",\"b\"],\"members\":[\"" a "\",\"" b "\"],\"view\":" view ",\"moved\":100" more "}"
-#define TO_C ",\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"c\",\"since\":90}"
+#define TO_C ORDER("re-pair", "drain", "c", "90")
 
 TEST_WITH(members_are_told, NULL, forget)
 {
     assert_string_equal(find(true), "");
-    put("shards/east", EAST("a", "b", "7", ""), 3);
-    assert_string_equal(find(true), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 ");
+    put("shards/east", SHARD("a", "b", "7", ""), 3);
+    assert_string_equal(find(true), "a/east=view':7,'@0 b/east=view':7,'@0 ");
     assert_string_equal(find(false), ""); /* they are on their way */
-    put("shards/east", EAST("a", "b", "7", TO_C), 4);
-    assert_string_equal(find(false), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 c/east=view\":7,\"@0 ");
+    put("shards/east", SHARD("a", "b", "7", TO_C), 4);
+    assert_string_equal(find(false), "a/east=view':7,'@0 b/east=view':7,'@0 c/east=view':7,'@0 ");
 }
 
 /* One that began to lead does not know of them; what is there is not written again. */
 TEST_WITH(what_is_there_is_left, NULL, forget)
 {
-    put("shards/east", EAST("a", "b", "7", ""), 3);
-    put("agents/a/east", EAST("a", "b", "7", ""), 4);
-    put("agents/b/east", EAST("a", "b", "6", ""), 5);
-    assert_string_equal(find(true), "b/east=view\":7,\"@5 ");
+    put("shards/east", SHARD("a", "b", "7", ""), 3);
+    put("agents/a/east", SHARD("a", "b", "7", ""), 4);
+    put("agents/b/east", SHARD("a", "b", "6", ""), 5);
+    assert_string_equal(find(true), "b/east=view':7,'@5 ");
 }
 
 /* Two changes of one key are no transaction, and without one nothing is ordered. */
 TEST_WITH(a_stray_is_told_once, NULL, forget)
 {
-    put("shards/east", EAST("a", "c", "8", ""), 9);
-    put("agents/a/east", EAST("a", "c", "8", ""), 9);
-    put("agents/c/east", EAST("a", "c", "8", ""), 9);
-    put("agents/b/east", EAST("a", "b", "7", ""), 5);
+    put("shards/east", SHARD("a", "c", "8", ""), 9);
+    put("agents/a/east", SHARD("a", "c", "8", ""), 9);
+    put("agents/c/east", SHARD("a", "c", "8", ""), 9);
+    put("agents/b/east", SHARD("a", "b", "7", ""), 5);
     put_server("b", "east");
-    assert_string_equal(find(true), "b/east=view\":8,\"@5 ");
+    assert_string_equal(find(true), "b/east=view':8,'@5 ");
     assert_string_equal(find(false), ""); /* it is on its way */
-    assert_string_equal(find(true), "b/east=view\":8,\"@5 ");
+    assert_string_equal(find(true), "b/east=view':8,'@5 ");
 }
 
 /* A disk that comes back, after people began the shard anew without it. */
 TEST_WITH(a_view_of_another_life_is_not_followed_while_the_shard_is_served, NULL, forget)
 {
-    static const char form[] = "{\"nodes\":{\"east\":{\"state\":\"%s\",\"primary\":false,\"member\":true,"
-                               "\"view\":%u,\"members\":[\"east-%c\",\"east-%c\"]}},\"kept\":[]}";
+    static const char form[] = "{'nodes':{'east':{'state':'%s','primary':false,'member':true,"
+                               "'view':%u,'members':['east-%c','east-%c']}},'kept':[]}";
     static const struct {
         const char *served, *later;
         uint64_t view;
@@ -146,7 +113,7 @@ TEST_WITH(a_view_of_another_life_is_not_followed_while_the_shard_is_served, NULL
         {"JOINING", "JOINING", 300}, {"READY", "JOINING", 300},
     };
 
-    put("shards/east", EAST("a", "b", "7", ""), 3);
+    put("shards/east", SHARD("a", "b", "7", ""), 3);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         char value[256];
         struct fl_picture picture;
@@ -156,7 +123,7 @@ TEST_WITH(a_view_of_another_life_is_not_followed_while_the_shard_is_served, NULL
         put("servers/a", value, 1);
         snprintf(value, sizeof(value), form, rows[i].later, 300, 'b', 'd');
         put("servers/b", value, 1);
-        assert_int_equal(fl_picture_make(&picture, file, &keys, NULL, 5000, &fault), 0);
+        assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
         if (picture.shard[0].view != rows[i].view)
             fail_msg("%s and %s: view %lu", rows[i].served, rows[i].later, picture.shard[0].view);
         assert_int_equal(picture.shard[0].member[0], rows[i].view == 7 ? 0 : 1);
@@ -167,13 +134,13 @@ TEST_WITH(a_view_of_another_life_is_not_followed_while_the_shard_is_served, NULL
 /* It has to stop its node, and may be away until it can: so it is told until it has none. */
 TEST_WITH(who_was_a_member_is_told_until_its_node_is_gone, NULL, forget)
 {
-    put("shards/east", EAST("a", "c", "8", ""), 9);
-    put("agents/a/east", EAST("a", "c", "8", ""), 9);
-    put("agents/c/east", EAST("a", "c", "8", ""), 9);
-    put("agents/b/east", EAST("a", "b", "7", ""), 5);
-    assert_string_equal(find(false), "");                     /* b is dead */
-    assert_string_equal(find(true), "b/east=view\":8,\"@5 "); /* and is told for when it returns */
-    put("agents/b/east", EAST("a", "c", "8", ""), 10);
+    put("shards/east", SHARD("a", "c", "8", ""), 9);
+    put("agents/a/east", SHARD("a", "c", "8", ""), 9);
+    put("agents/c/east", SHARD("a", "c", "8", ""), 9);
+    put("agents/b/east", SHARD("a", "b", "7", ""), 5);
+    assert_string_equal(find(false), "");                   /* b is dead */
+    assert_string_equal(find(true), "b/east=view':8,'@5 "); /* and is told for when it returns */
+    put("agents/b/east", SHARD("a", "c", "8", ""), 10);
     assert_string_equal(find(true), "");
     put_server("b", "east"); /* it is back */
     assert_string_equal(find(true), "");
@@ -185,26 +152,26 @@ TEST_WITH(who_was_a_member_is_told_until_its_node_is_gone, NULL, forget)
 /* An order that was withdrawn before its node was there: who was not told so would start it for ever. */
 TEST_WITH(a_copy_goes_only_once_it_says_that_no_node_is_to_run, NULL, forget)
 {
-    put("shards/east", EAST("a", "b", "7", ""), 9);
-    put("agents/a/east", EAST("a", "b", "7", ""), 9);
-    put("agents/b/east", EAST("a", "b", "7", ""), 9);
-    put("agents/c/east", EAST("a", "b", "7", TO_C), 8);
+    put("shards/east", SHARD("a", "b", "7", ""), 9);
+    put("agents/a/east", SHARD("a", "b", "7", ""), 9);
+    put("agents/b/east", SHARD("a", "b", "7", ""), 9);
+    put("agents/c/east", SHARD("a", "b", "7", TO_C), 8);
     put_server("c", "");
-    assert_string_equal(find(true), "c/east=view\":7,\"@8 ");
-    put("agents/c/east", EAST("a", "b", "7", ""), 10);
+    assert_string_equal(find(true), "c/east=view':7,'@8 ");
+    put("agents/c/east", SHARD("a", "b", "7", ""), 10);
     assert_string_equal(find(true), "-c/east@10 ");
-    nd_keys_remove(&keys, "understudy/f/agents/c/east");
+    drop("agents/c/east");
     assert_string_equal(find(true), "");
     put_server("c", "east"); /* it was started all the same */
-    assert_string_equal(find(true), "c/east=view\":7,\"@0 ");
+    assert_string_equal(find(true), "c/east=view':7,'@0 ");
 }
 
 /* A server that the agents' files differ about, or that was told by nobody: it has a node, so it hears. */
 TEST_WITH(who_tells_of_a_node_is_told, NULL, forget)
 {
     put_server("d", "east");
-    put("shards/east", EAST("a", "b", "7", ""), 3);
-    assert_string_equal(find(false), "a/east=view\":7,\"@0 b/east=view\":7,\"@0 d/east=view\":7,\"@0 ");
+    put("shards/east", SHARD("a", "b", "7", ""), 3);
+    assert_string_equal(find(false), "a/east=view':7,'@0 b/east=view':7,'@0 d/east=view':7,'@0 ");
 }
 
 /* A shard that was taken out of the file, one whose key is lost, and what no leader wrote. */
@@ -226,7 +193,7 @@ static const char *follow(bool all)
     struct fl_copies copies = {.at = NULL};
     struct ft_fault fault = {""};
 
-    assert_int_equal(fl_picture_make(&picture, file, &keys, NULL, 5000, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, NULL, 5000, &fault), 0);
     assert_int_equal(fl_stray_follow(&copies, &picture, &keys, all, &fault), 0);
     found[0] = '\0';
     for (size_t i = 0; i < copies.count; i++) {
@@ -239,7 +206,7 @@ static const char *follow(bool all)
     }
     fl_copies_free(&copies);
     fl_picture_free(&picture);
-    return found;
+    return plain_quotes(found);
 }
 
 TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
@@ -247,19 +214,19 @@ TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
     put_server("a", "west");
     put_server("b", "");
     put_server("c", "");
-    put("shards/west", EAST("a", "b", "7", ""), 3);
-    put("agents/a/west", EAST("a", "b", "7", ""), 3);
+    put("shards/west", SHARD("a", "b", "7", ""), 3);
+    put("agents/a/west", SHARD("a", "b", "7", ""), 3);
     put("wishes/pin/west", "a", 3);
     put("wishes/pin/north", "a", 3);
     assert_string_equal(follow(true), "");
     put("wishes/remove/west", "1", 4);
-    assert_string_equal(follow(false), "agents/a/west={\"remove\":true} agents/b/west={\"remove\":true} ");
+    assert_string_equal(follow(false), "agents/a/west={'remove':true} agents/b/west={'remove':true} ");
     put("agents/a/west", FL_STRAY_ENDS, 5);
     put("agents/b/west", FL_STRAY_ENDS, 5);
     assert_string_equal(follow(true), "");
     /* One of both is gone: its node may run. */
     put_server("a", "");
-    nd_keys_remove(&keys, "understudy/f/servers/b");
+    drop("servers/b");
     assert_string_equal(follow(true), "");
     put_server("b", "");
     assert_string_equal(follow(true),
@@ -273,23 +240,23 @@ TEST_WITH(a_shard_out_of_the_file_is_ended_by_a_person_alone, NULL, forget)
     assert_string_equal(follow(true),
                         "-agents/a/west -agents/b/west -shards/west -wishes/pin/west -wishes/remove/west ");
     /* An agent that is older than strays has some and tells of none. */
-    put("servers/b", "{\"nodes\":{},\"kept\":[]}", 6);
+    put("servers/b", "{'nodes':{},'kept':[]}", 6);
     assert_string_equal(follow(true), "");
     put_server("b", "");
     /* Who was not told does not know what it is asked for. */
-    put("agents/b/west", EAST("a", "b", "7", ""), 5);
-    assert_string_equal(follow(true), "agents/b/west={\"remove\":true} ");
+    put("agents/b/west", SHARD("a", "b", "7", ""), 5);
+    assert_string_equal(follow(true), "agents/b/west={'remove':true} ");
     put("agents/b/west", FL_STRAY_ENDS, 5);
-    nd_keys_remove(&keys, "understudy/f/wishes/remove/west");
+    drop("wishes/remove/west");
     assert_string_equal(follow(true), "-agents/a/west -agents/b/west ");
 }
 
 TEST_WITH(a_shard_of_the_file_is_not_removed, NULL, forget)
 {
     put_server("a", "east");
-    put("shards/east", EAST("a", "b", "7", ""), 3);
+    put("shards/east", SHARD("a", "b", "7", ""), 3);
     put("wishes/remove/east", "1", 4);
     assert_string_equal(follow(true), "-wishes/remove/east ");
 }
 
-TESTS_SHARE(make_file, free_file)
+TESTS_SHARE(make_file, keys_end)

@@ -5,9 +5,8 @@
  * is planned, nor what people are told. Beside that, whose word has to count: else nobody would follow the
  * nodes where the leader was away, etcd was restored, or a lie stands in a key.
  */
-#include "fleet/picture.h"
 #include "ftcore/record/message.h"
-#include "tests/help/config.h"
+#include "tests/help/keys.h"
 #include "tests/help/test.h"
 
 #include <stdio.h>
@@ -18,45 +17,7 @@ enum { A, B, C, D, E, F, SERVERS };
 
 #define NOW 5000u
 
-static const char text[] = "fleet: f\n"
-                           "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
-                           "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3},\n"
-                           "          d: {host: 192.0.2.4}, e: {host: 192.0.2.5}, f: {host: 192.0.2.6}}\n"
-                           "shards: {east: {port: 1}}\n"
-                           "pair: {}\n"
-                           "node: {}\n";
-
 static const char *const names[] = {"a", "b", "c", "d", "e", "f"};
-static struct fl_file *file;
-static struct nd_keys keys;
-
-static int free_file(void **state)
-{
-    nd_keys_clear(&keys);
-    fl_file_free(file);
-    return help_config_clean(state);
-}
-
-static void put_leased(const char *key, const char *value, int64_t lease)
-{
-    char whole[128];
-    struct ft_fault fault = {""};
-    struct nd_entry *e;
-
-    snprintf(whole, sizeof(whole), "understudy/f/%s", key);
-    e = nd_entry_make(whole, value, strlen(value));
-    assert_non_null(e);
-    e->changed = 1;
-    e->lease = lease;
-    assert_int_equal(nd_keys_reserve(&keys, 1, 1000, &fault), 0);
-    nd_keys_put(&keys, e);
-}
-
-static void put(const char *key, const char *value)
-{
-    put_leased(key, value, 0);
-}
-
 /* ---- what is true ---- */
 
 /* What the node of a server says of shard east; without a state it has no node. */
@@ -169,10 +130,10 @@ static void read_truths(void)
 
 static int make_file(void **state)
 {
-    struct ft_fault fault = {""};
-
     read_truths();
-    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+    return keys_begin("servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3},\n"
+                      "          d: {host: 192.0.2.4}, e: {host: 192.0.2.5}, f: {host: 192.0.2.6}}\n"
+                      "shards: {east: {port: 1}}\n");
 }
 
 static void write_word(const struct word *w, char *out, size_t cap)
@@ -182,8 +143,8 @@ static void write_word(const struct word *w, char *out, size_t cap)
     out[0] = '\0';
     if (w->state[0])
         snprintf(out, cap,
-                 "\"east\":{\"state\":\"%s\",\"primary\":%s,\"member\":%s,\"view\":%lu,"
-                 "\"members\":[\"east-%s\",\"east-%s\"]}",
+                 "'east':{'state':'%s','primary':%s,'member':%s,'view':%lu,"
+                 "'members':['east-%s','east-%s']}",
                  w->state, primary ? "true" : "false", w->view ? "true" : "false", w->view,
                  names[w->members[0]], names[w->members[1]]);
 }
@@ -194,8 +155,8 @@ static void put_server(uint32_t server, const struct word *w)
 
     write_word(w, node, sizeof(node));
     snprintf(key, sizeof(key), "servers/%s", names[server]);
-    snprintf(value, sizeof(value), "{\"nodes\":{%s},\"kept\":[]}", node);
-    put(key, value);
+    snprintf(value, sizeof(value), "{'nodes':{%s},'kept':[]}", node);
+    put(key, value, 1);
 }
 
 static void put_truth(const struct truth *t)
@@ -203,17 +164,16 @@ static void put_truth(const struct truth *t)
     char value[256], winner[16] = "0 -";
 
     nd_keys_clear(&keys);
-    snprintf(value, sizeof(value),
-             "{\"first\":[\"%s\",\"%s\"],\"members\":[\"%s\",\"%s\"],\"view\":%lu,\"moved\":100}",
+    snprintf(value, sizeof(value), "{'first':['%s','%s'],'members':['%s','%s'],'view':%lu,'moved':100}",
              names[t->member[0]], names[t->member[1]], names[t->member[0]], names[t->member[1]], t->view);
     if (t->key)
-        put("shards/east", value);
+        put("shards/east", value, 1);
     if (t->arbiter.winner)
         snprintf(winner, sizeof(winner), "5 east-%c", t->arbiter.winner);
     snprintf(value, sizeof(value), "understudy %lu %s 0123456789abcdef0123456789abcdef east-%s east-%s",
              t->arbiter.view, winner, names[t->arbiter.members[0]], names[t->arbiter.members[1]]);
     if (t->arbiter.view)
-        put("arbiter/east", value);
+        put("arbiter/east", value, 1);
     for (uint32_t i = 0; i < SERVERS; i++)
         if (t->lease[i])
             put_server(i, &t->says[i]);
@@ -238,7 +198,7 @@ static struct outcome look(void)
     struct fl_plan *plan;
     struct ft_fault fault = {""};
 
-    if (fl_picture_make(&p, file, &keys, NULL, NOW, &fault) || fl_plan_make(&plan, &p.fleet, &fault))
+    if (fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault) || fl_plan_make(&plan, &p.fleet, &fault))
         fail_msg("%s", fault.text);
     out.known = p.shard[0].known;
     (void)fl_picture_next(&p, plan, 0, &out.next);
@@ -390,18 +350,18 @@ TEST(names_of_nobody_take_no_room)
 
         put_truth(&truths[i % 2 ? 0 : 14]);
         snprintf(value, sizeof(value),
-                 "{\"nodes\":{\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":9,"
-                 "\"members\":[\"east-%s\",\"east-nobody%d\"]}},\"kept\":[]}",
+                 "{'nodes':{'east':{'state':'SOLO','primary':true,'member':true,'view':9,"
+                 "'members':['east-%s','east-nobody%d']}},'kept':[]}",
                  names[liar], i);
         snprintf(key, sizeof(key), "servers/%s", names[liar]);
-        put(key, value);
+        put(key, value, 1);
         struct outcome is = look();
 
         assert_int_equal(is.servers, SERVERS);
         assert_int_equal(is.next.view, 7);
     }
     put_truth(&truths[0]);
-    put("shards/east", "{\"first\":[\"a\",\"new\"],\"members\":[\"a\",\"new\"],\"view\":8,\"moved\":100}");
+    put("shards/east", "{'first':['a','new'],'members':['a','new'],'view':8,'moved':100}", 1);
     put_server(A, &(struct word){0});
     struct outcome is = look();
 
@@ -415,8 +375,7 @@ TEST(a_view_above_the_limit_is_no_view)
     put_truth(&truths[0]);
     put_server(A, &(struct word){"SOLO", FT_VIEW_MAX + 1, {A, C}});
     assert_int_equal(look().next.view, 7);
-    put("shards/east",
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":4611686018427387905,\"moved\":100}");
+    put("shards/east", SHARD("a", "c", "4611686018427387905", ""), 1);
     put_server(A, &truths[0].says[A]);
     assert_int_equal(look().next.view, 7);
 }
@@ -425,17 +384,16 @@ TEST(a_view_above_the_limit_is_no_view)
  * of it. Its own word is one, the arbiter's the second: else the shard would be silent for this leader. */
 TEST(a_re_pair_with_a_server_that_is_not_listed_and_died_is_followed)
 {
-    static const char word[] =
-        "{\"nodes\":{\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":8,"
-        "\"members\":[\"east-a\",\"east-gone\"]}},\"kept\":[]}";
+    static const char word[] = "{'nodes':{'east':{'state':'SOLO','primary':true,'member':true,'view':8,"
+                               "'members':['east-a','east-gone']}},'kept':[]}";
 
-    uint32_t had = fl_file_all(file);
+    uint32_t had = fl_file_all(keys_file);
 
     put_truth(&truths[0]);
     put_server(B, &(struct word){0});
-    put("servers/a", word);
+    put("servers/a", word, 1);
     assert_int_equal(look().next.view, 7);
-    put("arbiter/east", "understudy 8 0 - c9905f501f52166753acf68448078f97 east-a east-gone");
+    put("arbiter/east", "understudy 8 0 - c9905f501f52166753acf68448078f97 east-a east-gone", 1);
     struct outcome is = look();
 
     assert_int_equal(is.next.view, 8);
@@ -458,11 +416,11 @@ TEST(who_leads_is_a_server_with_a_lease)
         struct fl_picture p;
         struct ft_fault fault = {""};
 
-        put_leased("leader", rows[i].leader, rows[i].lease);
-        assert_int_equal(fl_picture_make(&p, file, &keys, NULL, NOW, &fault), 0);
+        put_leased("leader", rows[i].leader, 1, rows[i].lease);
+        assert_int_equal(fl_picture_make(&p, keys_file, &keys, NULL, NOW, &fault), 0);
         assert_string_equal(p.leader, rows[i].told);
         fl_picture_free(&p);
     }
 }
 
-TESTS_SHARE(make_file, free_file)
+TESTS_SHARE(make_file, keys_end)

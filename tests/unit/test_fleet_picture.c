@@ -4,8 +4,7 @@
  * come of them is said beside, by the rules of docs/fleet.md. What a step writes is held against a model that
  * is as plain as can be, over all kinds of steps and many pictures.
  */
-#include "fleet/picture.h"
-#include "tests/help/config.h"
+#include "tests/help/keys.h"
 #include "tests/help/test.h"
 
 #include <stdio.h>
@@ -17,62 +16,24 @@ enum { EAST, NORTH, SHARDS }; /* shards */
 
 #define NOW 5000u
 
-static const char text[] = "fleet: f\n"
-                           "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
-                           "heals: 7\n"
-                           "hold_down_s: 61\n"
-                           "servers: {a: {host: 192.0.2.1, zone: right}, b: {host: 192.0.2.2, zone: left, "
-                           "nodes: 3, cores: 2, mpps: 5,"
-                           " memory_mb: 6},\n"
-                           "          c: {host: 192.0.2.3}, d: {host: 192.0.2.4, zone: left}}\n"
-                           "shards: {east: {port: 1}, north: {port: 2, on: [d, c]}}\n"
-                           "pair: {}\n"
-                           "node: {}\n";
-
-static struct fl_file *file;
-static struct nd_keys keys;
-static struct fl_picture picture;
-
 static int make_file(void **state)
 {
-    struct ft_fault fault = {""};
-
-    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+    return keys_begin(
+        "heals: 7\n"
+        "hold_down_s: 61\n"
+        "servers: {a: {host: 192.0.2.1, zone: right},\n"
+        "          b: {host: 192.0.2.2, zone: left, nodes: 3, cores: 2, mpps: 5, memory_mb: 6},\n"
+        "          c: {host: 192.0.2.3}, d: {host: 192.0.2.4, zone: left}}\n"
+        "shards: {east: {port: 1}, north: {port: 2, on: [d, c]}}\n");
 }
 
-static int free_file(void **state)
-{
-    fl_file_free(file);
-    return help_config_clean(state);
-}
+static struct fl_picture picture;
 
 static int forget(void **state)
 {
-    nd_keys_clear(&keys);
     if (picture.file)
         fl_picture_free(&picture);
-    return 0;
-}
-
-/* The key behind understudy/f/, changed in revision `changed`, under that lease. */
-static void put_leased(const char *key, const char *value, int64_t changed, int64_t lease)
-{
-    char whole[128];
-    struct ft_fault fault = {""};
-    struct nd_entry *e;
-
-    snprintf(whole, sizeof(whole), "understudy/f/%s", key);
-    e = nd_entry_make(whole, value, strlen(value));
-    assert_non_null(e);
-    e->changed = changed;
-    e->lease = lease;
-    assert_int_equal(nd_keys_reserve(&keys, 1, 1000, &fault), 0);
-    nd_keys_put(&keys, e);
-}
-
-static void put(const char *key, const char *value, int64_t changed)
-{
-    put_leased(key, value, changed, 0);
+    return keys_forget(state);
 }
 
 static void paint_at(uint64_t now, const uint64_t gone[])
@@ -81,7 +42,7 @@ static void paint_at(uint64_t now, const uint64_t gone[])
 
     if (picture.file)
         fl_picture_free(&picture);
-    assert_int_equal(fl_picture_make(&picture, file, &keys, gone, now, &fault), 0);
+    assert_int_equal(fl_picture_make(&picture, keys_file, &keys, gone, now, &fault), 0);
 }
 
 static void paint(void)
@@ -95,15 +56,16 @@ static void put_server(const char *server, const char *nodes, const char *kept)
     char key[64], value[2048];
 
     snprintf(key, sizeof(key), "servers/%s", server);
-    snprintf(value, sizeof(value), "{\"nodes\":{%s},\"kept\":[%s]}", nodes, kept);
+    snprintf(value, sizeof(value), "{'nodes':{%s},'kept':[%s]}", nodes, kept);
     put(key, value, 1);
 }
 
 #define NODE(shard, state, primary, member, view, a, b)                                                      \
-    "\"" shard "\":{\"state\":\"" state "\",\"primary\":" primary ",\"member\":" member ",\"view\":" view    \
-    ",\"members\":[\"" shard "-" a "\",\"" shard "-" b "\"]}"
+    "'" shard "':{'state':'" state "','primary':" primary ",'member':" member ",'view':" view                \
+    ",'members':['" shard "-" a "','" shard "-" b "']}"
 
-#define EAST_AB "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100}"
+#define EAST_AB                SHARD("a", "b", "7", "")
+#define STEP(what, why, where) ((struct fl_step){.kind = what, .cause = why, .to = {where, FL_NONE}})
 
 static void put_all_servers(void)
 {
@@ -155,7 +117,7 @@ TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
     char *said;
 
     put_server("d", "", "");
-    put("leader/gone", "{\"a\":94,\"b\":95,\"c\":-1,\"d\":96,\"x\":97}", 3);
+    put("leader/gone", "{'a':94,'b':95,'c':-1,'d':96,'x':97}", 3);
     paint();
     assert_int_equal(picture.server[A].gone, 94);
     assert_int_equal(picture.server[B].gone, 95);
@@ -167,14 +129,14 @@ TEST_WITH(what_the_leader_says_of_leases_is_known_to_all, NULL, forget)
     assert_int_equal(plan->gone, 2);
     assert_int_equal(plan->were, 3);
     fl_plan_free(plan);
-    said = fl_picture_gone(&picture);
-    assert_string_equal(said, "{\"a\":94,\"b\":95,\"c\":0}");
+    said = plain_quotes(fl_picture_gone(&picture));
+    assert_string_equal(said, "{'a':94,'b':95,'c':0}");
     free(said);
     /* The leader goes by what it knows itself. */
     paint_at(NOW, gone);
     assert_int_equal(picture.server[A].gone, 11);
-    said = fl_picture_gone(&picture);
-    assert_string_equal(said, "{\"a\":11,\"b\":12,\"c\":13}");
+    said = plain_quotes(fl_picture_gone(&picture));
+    assert_string_equal(said, "{'a':11,'b':12,'c':13}");
     free(said);
     put("leader/gone", "[90]", 4);
     paint();
@@ -191,15 +153,15 @@ TEST_WITH(who_leads_next_knows_of_leases_by_the_leader, NULL, forget)
     uint64_t gone[SERVERS] = {[B] = 7};
 
     put_server("d", "", "");
-    fl_gone_read(file, &keys, last, 99, gone);
+    fl_gone_read(keys_file, &keys, last, 99, gone);
     assert_int_equal(gone[A], 94);
     assert_int_equal(gone[B], 99); /* nobody has said so: it went with the leader's */
     assert_int_equal(gone[C], 0);  /* it never had one */
     assert_int_equal(gone[D], 0);  /* it has its lease */
-    fl_gone_read(file, &keys, "spoilt", 99, gone);
+    fl_gone_read(keys_file, &keys, "spoilt", 99, gone);
     assert_int_equal(gone[A], 99);
     assert_int_equal(gone[D], 0);
-    fl_gone_read(file, &keys, NULL, 99, gone); /* there was no leader that anybody knows of */
+    fl_gone_read(keys_file, &keys, NULL, 99, gone); /* there was no leader that anybody knows of */
     assert_int_equal(gone[A], 0);
 }
 
@@ -221,11 +183,7 @@ TEST_WITH(a_key_without_nodes_is_believed, NULL, forget)
 {
     const struct fl_shard *s;
 
-    put("shards/east",
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"d\",\"since\":90},"
-        "\"failed\":{\"count\":2,\"when\":80,\"to\":\"a\"}}",
-        42);
+    put("shards/east", SHARD("c", "b", "7", ORDER("re-pair", "drain", "d", "90") FAILED("2", "80", "a")), 42);
     put("wishes/pin/east", "b", 2);
     paint();
     s = &picture.shard[EAST];
@@ -262,8 +220,8 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
         char node[512];
 
         snprintf(node, sizeof(node),
-                 "\"east\":{\"state\":\"%s\",\"primary\":true,\"member\":true,\"view\":7,"
-                 "\"members\":[\"east-a\",\"east-b\"],\"load\":[1,2,3]}",
+                 "'east':{'state':'%s','primary':true,'member':true,'view':7,"
+                 "'members':['east-a','east-b'],'load':[1,2,3]}",
                  rows[i].state);
         put_server("b", node, "");
         paint();
@@ -276,8 +234,8 @@ TEST_WITH(nodes_of_the_view_are_heard, NULL, forget)
     assert_true(s->measured[0] && !s->measured[1]);
     assert_true(s->load[0].of[FL_PACKETS] == 2);
     put_server("a",
-               "\"east\":{\"state\":\"READY\",\"primary\":false,\"member\":true,\"view\":7,"
-               "\"members\":[\"east-a\",\"east-b\"],\"load\":[4,5,6]}",
+               "'east':{'state':'READY','primary':false,'member':true,'view':7,"
+               "'members':['east-a','east-b'],'load':[4,5,6]}",
                "");
     paint();
     assert_true(picture.shard[EAST].measured[1] && picture.shard[EAST].load[1].of[FL_PACKETS] == 5);
@@ -288,10 +246,7 @@ TEST_WITH(a_later_view_of_nodes_goes_before_the_key_and_ends_an_order, NULL, for
 {
     const struct fl_shard *s;
 
-    put("shards/east",
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90}}",
-        42);
+    put("shards/east", SHARD("a", "b", "7", ORDER("re-pair", "heal", "c", "90")), 42);
     put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "c"), "");
     put_server("b", NODE("east", "READY", "false", "true", "7", "a", "b"), "");
     put_server("c", NODE("east", "SYNCING", "false", "true", "8", "a", "c"), "");
@@ -332,9 +287,9 @@ TEST_WITH(whose_word_does_not_count, NULL, forget)
         NODE("east", "SOLO", "true", "true", "9", "b", "c"),  /* is not among them */
         NODE("east", "SOLO", "true", "true", "9", "a", "a"),
         NODE("east", "SOLO", "true", "true", "0", "a", "c"),
-        "\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":9}",
-        "\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":9,"
-        "\"members\":[\"north-a\",\"north-c\"]}",
+        "'east':{'state':'SOLO','primary':true,'member':true,'view':9}",
+        "'east':{'state':'SOLO','primary':true,'member':true,'view':9,"
+        "'members':['north-a','north-c']}",
     };
 
     put("shards/east", EAST_AB, 42);
@@ -381,16 +336,24 @@ static struct fl_plan *plan_of(void)
     return plan;
 }
 
-static void expect_kept_from(const char *why)
+/* What is said of the shard; and what the plan does with it. */
+static enum fl_kind expect_east(const char *why)
 {
     struct fl_plan *plan;
     char is[FL_WHY_MAX];
 
     paint();
     plan = plan_of();
+    enum fl_kind kind = plan->step[EAST].kind;
+
     assert_string_equal(fl_plan_explain(plan, &picture.fleet, EAST, is), why);
-    assert_int_equal(plan->step[EAST].kind, *why ? FL_LEAVE : FL_CREATE);
     fl_plan_free(plan);
+    return kind;
+}
+
+static void expect_kept_from(const char *why)
+{
+    assert_int_equal(expect_east(why), FL_LEAVE);
 }
 
 TEST_WITH(what_keeps_a_shard_from_being_created, NULL, forget)
@@ -398,13 +361,13 @@ TEST_WITH(what_keeps_a_shard_from_being_created, NULL, forget)
     static const char found[] = "not created: c may have a node of that shard, or a view that it kept";
 
     put_all_servers();
-    put_server("c", "", "\"east\"");
+    put_server("c", "", "'east'");
     expect_kept_from(found);
     put_server("c", NODE("east", "FENCED", "false", "false", "3", "a", "b"), "");
     expect_kept_from(found);
     /* Of several servers the first one is told, whatever it has. */
-    put_server("d", NODE("east", "FENCED", "false", "false", "3", "a", "b"), "\"north\"");
-    put_server("c", NODE("north", "FENCED", "false", "false", "3", "a", "b"), "\"east\"");
+    put_server("d", NODE("east", "FENCED", "false", "false", "3", "a", "b"), "'north'");
+    put_server("c", NODE("north", "FENCED", "false", "false", "3", "a", "b"), "'east'");
     expect_kept_from(found);
     put_server("d", "", "");
     /* What cannot be read may be anything, and is said. */
@@ -413,11 +376,11 @@ TEST_WITH(what_keeps_a_shard_from_being_created, NULL, forget)
     assert_int_equal(picture.unreadable, 1);
     assert_string_equal(picture.why,
                         "understudy/f/servers/c: what a server says has no nodes, or no kept, expected both");
-    put("servers/c", "{\"nodes\":{\"north\":{}},\"kept\":[]}", 3);
+    put("servers/c", "{'nodes':{'north':{}},'kept':[]}", 3);
     expect_kept_from(found);
     /* Nor is one begun beside a key that cannot be read. */
     put_server("c", "", "");
-    put("shards/east", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"a\"],\"view\":7}", 42);
+    put("shards/east", "{'first':['a','b'],'members':['a','a'],'view':7}", 42);
     expect_kept_from("not created: its key shards/east is there, and cannot be read");
     struct fl_plan *plan = plan_of();
 
@@ -428,25 +391,13 @@ TEST_WITH(what_keeps_a_shard_from_being_created, NULL, forget)
     fl_plan_free(plan);
 }
 
-static void expect_east(const char *why)
-{
-    struct fl_plan *plan;
-    char is[FL_WHY_MAX];
-
-    paint();
-    plan = plan_of();
-    assert_string_equal(fl_plan_explain(plan, &picture.fleet, EAST, is), why);
-    fl_plan_free(plan);
-}
-
 /* Taken out before it was empty: it is emptied while it answers, and dead by the rule of every server. */
 TEST_WITH(a_server_that_the_file_has_no_more_is_emptied, NULL, forget)
 {
     struct fl_plan *plan;
 
     put_all_servers();
-    put("shards/east", "{\"first\":[\"a\",\"old\"],\"members\":[\"a\",\"old\"],\"view\":7,\"moved\":100}",
-        42);
+    put("shards/east", "{'first':['a','old'],'members':['a','old'],'view':7,'moved':100}", 42);
     put_server("old", NODE("east", "READY", "false", "true", "7", "a", "old"), "");
     put_server("a", NODE("east", "PROTECTED", "true", "true", "7", "a", "old"), "");
     expect_east("re-pair with c: old is not in the fleet's file any more");
@@ -458,7 +409,7 @@ TEST_WITH(a_server_that_the_file_has_no_more_is_emptied, NULL, forget)
     put_server("old", NODE("east", "PROTECTED", "true", "true", "7", "a", "old"), "");
     put_server("a", NODE("east", "READY", "false", "true", "7", "a", "old"), "");
     expect_east("hand over to a: old is not in the fleet's file any more");
-    nd_keys_remove(&keys, "understudy/f/servers/old");
+    drop("servers/old");
     expect_east("no agent speaks for old: nothing is ordered until one does");
     put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "old"), "");
     expect_east("re-pair with c: old is dead, the other member is alone");
@@ -467,7 +418,7 @@ TEST_WITH(a_server_that_the_file_has_no_more_is_emptied, NULL, forget)
     assert_int_equal(plan->step[NORTH].kind, FL_CREATE);
     fl_plan_free(plan);
     /* By a node's word alone, its key is lost. */
-    nd_keys_remove(&keys, "understudy/f/shards/east");
+    drop("shards/east");
     put_server("a", NODE("east", "PROTECTED", "true", "true", "9", "a", "older"), "");
     put_server("older", NODE("east", "READY", "false", "true", "9", "a", "older"), "");
     expect_east("re-pair with c: older is not in the fleet's file any more");
@@ -518,8 +469,8 @@ TEST_WITH(a_move_goes_before_a_pin_and_is_over_once_the_primary_is_there, NULL, 
 }
 
 #define PROCESS(shard, incarnation)                                                                          \
-    "\"" shard "\":{\"state\":\"READY\",\"primary\":false,\"member\":true,\"view\":7,"                       \
-    "\"incarnation\":" incarnation ",\"members\":[\"" shard "-a\",\"" shard "-b\"]}"
+    "'" shard "':{'state':'READY','primary':false,'member':true,'view':7,"                                   \
+    "'incarnation':" incarnation ",'members':['" shard "-a','" shard "-b']}"
 
 TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL, forget)
 {
@@ -530,8 +481,8 @@ TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL,
     paint();
     assert_false(picture.shard[EAST].old[0] || picture.shard[EAST].old[1]);
     assert_false(fl_picture_upgraded(&picture, A)); /* nobody wants it */
-    char *named = fl_picture_upgrade(&picture, B);
-    assert_string_equal(named, "{\"east\":99}");
+    char *named = plain_quotes(fl_picture_upgrade(&picture, B));
+    assert_string_equal(named, "{'east':99}");
     put("wishes/upgrade/b", named, 8);
     free(named);
     paint();
@@ -548,20 +499,20 @@ TEST_WITH(nodes_that_an_upgrade_names_are_old_and_it_is_over_without_them, NULL,
     put_server("b", PROCESS("east", "0"), "");
     paint();
     assert_false(picture.shard[EAST].old[1]);
-    put("wishes/upgrade/b", "{\"east\":0}", 8);
+    put("wishes/upgrade/b", "{'east':0}", 8);
     paint();
     assert_false(picture.shard[EAST].old[1]);
     /* A node that is away may come back, or not. */
-    put("wishes/upgrade/b", "{\"east\":99}", 8);
-    put_server("b", "", "\"east\"");
+    put("wishes/upgrade/b", "{'east':99}", 8);
+    put_server("b", "", "'east'");
     paint();
     assert_false(fl_picture_upgraded(&picture, B));
     /* Of a server that is away nobody knows. */
-    nd_keys_remove(&keys, "understudy/f/servers/b");
+    drop("servers/b");
     paint();
     assert_false(fl_picture_upgraded(&picture, B));
     /* What names no nodes is no order, and goes. */
-    const char *none[] = {"100", "{", "[\"east\",99]", ""};
+    const char *none[] = {"100", "{", "['east',99]", ""};
     put_server("b", PROCESS("east", "99"), "");
     for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
         put("wishes/upgrade/b", none[i], 9);
@@ -587,8 +538,8 @@ static const char *written(struct fl_step step)
         assert_true(fl_placement_same(&next, &picture.placement[EAST]));
         return "";
     }
-    o = fl_placement_write(file, &next);
-    value = json_dumps(o, JSON_COMPACT);
+    o = fl_placement_write(keys_file, &next);
+    value = plain_quotes(json_dumps(o, JSON_COMPACT));
     snprintf(out, sizeof(out), "%s", value);
     free(value);
     json_decref(o);
@@ -602,8 +553,7 @@ TEST_WITH(a_restart_names_the_process, NULL, forget)
     put("shards/east", EAST_AB, 42);
     put_server("b", PROCESS("east", "99"), "");
     assert_non_null(
-        strstr(written((struct fl_step){.kind = FL_RESTART, .cause = FL_UPGRADE, .to = {B, FL_NONE}}),
-               "\"to\":\"b\",\"since\":5000,\"incarnation\":99}"));
+        strstr(written(STEP(FL_RESTART, FL_UPGRADE, B)), "'to':'b','since':5000,'incarnation':99}"));
 }
 
 static const struct fl_step leave;
@@ -616,8 +566,7 @@ TEST_WITH(a_new_shard_is_written, NULL, forget)
     char why[FL_WHY_MAX];
 
     put_all_servers();
-    assert_string_equal(written(create),
-                        "{\"first\":[\"c\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":0,\"moved\":5000}");
+    assert_string_equal(written(create), "{'first':['c','a'],'members':['c','a'],'view':0,'moved':5000}");
     assert_string_equal(written(leave), "");
     /* The file says where north is begun, and so does the plan. */
     plan = plan_of();
@@ -640,8 +589,7 @@ TEST_WITH(a_new_shard_is_written, NULL, forget)
 
 TEST_WITH(a_lost_key_is_written_as_its_nodes_say, NULL, forget)
 {
-    static const char expected[] =
-        "{\"first\":[\"c\",\"d\"],\"members\":[\"c\",\"d\"],\"view\":9,\"moved\":5000}";
+    static const char expected[] = "{'first':['c','d'],'members':['c','d'],'view':9,'moved':5000}";
 
     put_server("c", NODE("east", "PROTECTED", "true", "true", "9", "c", "d"), "");
     assert_string_equal(written(leave), expected);
@@ -653,60 +601,43 @@ TEST_WITH(a_lost_key_is_written_as_its_nodes_say, NULL, forget)
 
 TEST_WITH(a_first_view_that_has_begun_is_written, NULL, forget)
 {
-    put("shards/east", "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":0,\"moved\":0}", 42);
+    put("shards/east", SHARD_AT("a", "b", "0", "0", ""), 42);
     assert_string_equal(written(leave), "");
     put_server("a", NODE("east", "PROTECTED", "true", "true", "1", "a", "b"), "");
-    assert_string_equal(written(leave),
-                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":1,\"moved\":5000}");
+    assert_string_equal(written(leave), SHARD_AT("a", "b", "1", "5000", ""));
 }
 
 TEST_WITH(orders_are_written_and_withdrawn, NULL, forget)
 {
-    static const char order[] =
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90}}";
+    static const char order[] = SHARD("a", "b", "7", ORDER("re-pair", "heal", "c", "90"));
 
     put("shards/east", EAST_AB, 42);
-    assert_string_equal(written((struct fl_step){.kind = FL_REPAIR, .cause = FL_ZONE, .to = {D, FL_NONE}}),
-                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-                        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"zone\",\"to\":\"d\",\"since\":5000}}");
-    assert_string_equal(
-        written((struct fl_step){.kind = FL_HANDOVER, .cause = FL_DRAIN, .to = {B, FL_NONE}}),
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"order\":{\"kind\":\"hand over\",\"cause\":\"drain\",\"to\":\"b\",\"since\":5000}}");
+    assert_string_equal(written(STEP(FL_REPAIR, FL_ZONE, D)),
+                        SHARD("a", "b", "7", ORDER("re-pair", "zone", "d", "5000")));
+    assert_string_equal(written(STEP(FL_HANDOVER, FL_DRAIN, B)),
+                        SHARD("a", "b", "7", ORDER("hand over", "drain", "b", "5000")));
     put("shards/east", order, 43);
     assert_string_equal(written(leave), "");
-    assert_string_equal(
-        written((struct fl_step){.kind = FL_WITHDRAW, .cause = FL_NEEDLESS, .to = {C, FL_NONE}}), EAST_AB);
-    assert_string_equal(
-        written((struct fl_step){.kind = FL_WITHDRAW, .cause = FL_FAILED, .to = {C, FL_NONE}}),
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"failed\":{\"count\":1,\"when\":5000,\"to\":\"c\"}}");
+    assert_string_equal(written(STEP(FL_WITHDRAW, FL_NEEDLESS, C)), EAST_AB);
+    assert_string_equal(written(STEP(FL_WITHDRAW, FL_FAILED, C)),
+                        SHARD("a", "b", "7", FAILED("1", "5000", "c")));
 }
 
 TEST_WITH(a_later_view_ends_an_order_and_what_failed_before, NULL, forget)
 {
-    put("shards/east",
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90},"
-        "\"failed\":{\"count\":2,\"when\":80,\"to\":\"d\"}}",
-        42);
+    put("shards/east", SHARD("a", "b", "7", ORDER("re-pair", "heal", "c", "90") FAILED("2", "80", "d")), 42);
     put_server("a", NODE("east", "SOLO", "true", "true", "8", "a", "c"), "");
-    assert_string_equal(
-        written(leave),
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000,\"alone\":5000}");
+    assert_string_equal(written(leave), SHARD_AT("a", "c", "8", "5000", ",'alone':5000"));
     /* The next order is of the later view. */
     assert_string_equal(
-        written((struct fl_step){.kind = FL_HANDOVER, .cause = FL_PIN, .to = {C, FL_NONE}}),
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"c\"],\"view\":8,\"moved\":5000,"
-        "\"alone\":5000,\"order\":{\"kind\":\"hand over\",\"cause\":\"pin\",\"to\":\"c\",\"since\":5000}}");
+        written(STEP(FL_HANDOVER, FL_PIN, C)),
+        SHARD_AT("a", "c", "8", "5000", ",'alone':5000" ORDER("hand over", "pin", "c", "5000")));
 }
 
 /* Since when its primary says that it is alone: for the plan, which heals one that is so for long. */
 TEST_WITH(a_primary_that_is_alone_is_noted_once, NULL, forget)
 {
-    static const char alone[] =
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,\"alone\":200}";
+    static const char alone[] = SHARD("a", "b", "7", ",'alone':200");
 
     put("shards/east", alone, 42);
     paint();
@@ -726,28 +657,21 @@ TEST_WITH(a_primary_that_is_alone_is_noted_once, NULL, forget)
 TEST_WITH(failures_are_counted_no_further_than_there_are_numbers, NULL, forget)
 {
     put("shards/east",
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":90},"
-        "\"failed\":{\"count\":4294967295,\"when\":80,\"to\":\"d\"}}",
-        42);
-    assert_string_equal(
-        written((struct fl_step){.kind = FL_WITHDRAW, .cause = FL_FAILED, .to = {C, FL_NONE}}),
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100,"
-        "\"failed\":{\"count\":4294967295,\"when\":5000,\"to\":\"c\"}}");
+        SHARD("a", "b", "7", ORDER("re-pair", "heal", "c", "90") FAILED("4294967295", "80", "d")), 42);
+    assert_string_equal(written(STEP(FL_WITHDRAW, FL_FAILED, C)),
+                        SHARD("a", "b", "7", FAILED("4294967295", "5000", "c")));
 }
 
 /* An order that stands is not taken for one that has failed. */
 TEST_WITH(a_time_that_is_to_come_is_now, NULL, forget)
 {
     put("shards/east",
-        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":5001,"
-        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":9223372036854775807},"
-        "\"failed\":{\"count\":1,\"when\":5002,\"to\":\"d\"}}",
+        SHARD_AT("a", "b", "7", "5001",
+                 ORDER("re-pair", "heal", "c", "9223372036854775807") FAILED("1", "5002", "d")),
         42);
-    assert_string_equal(written(leave),
-                        "{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":5000,"
-                        "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":5000},"
-                        "\"failed\":{\"count\":1,\"when\":4999,\"to\":\"d\"}}");
+    assert_string_equal(
+        written(leave),
+        SHARD_AT("a", "b", "7", "5000", ORDER("re-pair", "heal", "c", "5000") FAILED("1", "4999", "d")));
 }
 
 /* ---- a model ---- */
@@ -805,25 +729,24 @@ static struct model draw_model(void)
 
 static int write_order(char *out, size_t cap, const struct model *m)
 {
-    return snprintf(out, cap,
-                    ",\"order\":{\"kind\":\"%s\",\"cause\":\"drain\",\"to\":\"%s\",\"since\":%lu%s}",
-                    m->order, names[m->to], m->since, m->there ? ",\"there\":true" : "");
+    return snprintf(out, cap, ",'order':{'kind':'%s','cause':'drain','to':'%s','since':%lu%s}", m->order,
+                    names[m->to], m->since, m->there ? ",'there':true" : "");
 }
 
 /* As it stands in etcd. */
 static void write_model(const struct model *m, char *out, size_t cap)
 {
-    int at = snprintf(
-        out, cap, "{\"first\":[\"%s\",\"%s\"],\"members\":[\"%s\",\"%s\"],\"view\":%lu,\"moved\":%lu",
-        names[m->first[0]], names[m->first[1]], names[m->member[0]], names[m->member[1]], m->view, m->moved);
+    int at = snprintf(out, cap, "{'first':['%s','%s'],'members':['%s','%s'],'view':%lu,'moved':%lu",
+                      names[m->first[0]], names[m->first[1]], names[m->member[0]], names[m->member[1]],
+                      m->view, m->moved);
 
     if (m->alone)
-        at += snprintf(out + at, cap - (size_t)at, ",\"alone\":%lu", m->alone);
+        at += snprintf(out + at, cap - (size_t)at, ",'alone':%lu", m->alone);
     if (m->order)
         at += write_order(out + at, cap - (size_t)at, m);
     if (m->failed)
-        at += snprintf(out + at, cap - (size_t)at, ",\"failed\":{\"count\":%u,\"when\":30,\"to\":\"%s\"}",
-                       m->failed, names[m->failed_to]);
+        at += snprintf(out + at, cap - (size_t)at, ",'failed':{'count':%u,'when':30,'to':'%s'}", m->failed,
+                       names[m->failed_to]);
     snprintf(out + at, cap - (size_t)at, "}");
 }
 
@@ -835,11 +758,10 @@ static void put_model(const struct model *m)
     write_model(m, value, sizeof(value));
     if (m->key)
         put("shards/east", value, 42);
-    snprintf(
-        value, sizeof(value),
-        "\"east\":{\"state\":\"SOLO\",\"primary\":true,\"member\":true,\"view\":%lu,\"members\":[\"east-%s\","
-        "\"east-%s\"]}",
-        m->later, names[m->members[0]], names[m->members[1]]);
+    snprintf(value, sizeof(value),
+             "'east':{'state':'SOLO','primary':true,'member':true,'view':%lu,'members':['east-%s',"
+             "'east-%s']}",
+             m->later, names[m->members[0]], names[m->members[1]]);
     if (m->tells)
         put_server(names[m->teller], value, "");
 }
@@ -894,11 +816,11 @@ static void step_model(const struct model *m, char *expected, size_t cap)
     then.there = then.order && strcmp(then.order, "re-pair") == 0 && m->tells && m->teller == then.to;
     write_model(&then, expected, cap);
     /* The model's failures are all of second 30, but for this one. */
-    failed = step.cause == FL_FAILED ? strstr(expected, "\"when\":30") : NULL;
+    failed = step.cause == FL_FAILED ? strstr(expected, "'when':30") : NULL;
     if (failed) {
-        end = strdup(failed + strlen("\"when\":30"));
+        end = strdup(failed + strlen("'when':30"));
         assert_non_null(end);
-        snprintf(failed, cap - (size_t)(failed - expected), "\"when\":%u%s", NOW, end);
+        snprintf(failed, cap - (size_t)(failed - expected), "'when':%u%s", NOW, end);
         free(end);
     }
     if (m->key && strcmp(before, expected) == 0)
@@ -921,4 +843,4 @@ TEST_WITH(every_step_writes_what_the_model_does, NULL, forget)
     }
 }
 
-TESTS_SHARE(make_file, free_file)
+TESTS_SHARE(make_file, keys_end)
