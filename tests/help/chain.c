@@ -163,7 +163,6 @@ void help_chain_case(void **test)
 
 int help_chain_case_end(void **test)
 {
-    (void)test;
     if (opened)
         help_chain_close(opened);
     return 0;

@@ -42,7 +42,6 @@ uint32_t l3_processed;
 
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    (void)nf, (void)now;
     l3_processed += n;
     for (uint32_t i = 0; l3_translating && i < n; i++) {
         if (packets[i]->side == NF_INSIDE)

@@ -27,7 +27,6 @@ static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_fr
 {
     uint32_t n = 0;
 
-    (void)ctx, (void)lane;
     for (; port == 0 && n < max && w->first < w->last; w->first++) {
         struct lane_frame *f = w->queue[w->first];
 
@@ -38,13 +37,11 @@ static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_fr
 
 static void io_drop(void *ctx, void *owner)
 {
-    (void)ctx;
     w->free[(w->taken + w->frees++) % LANE_FRAMES] = owner;
 }
 
 static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
 {
-    (void)ctx, (void)lane, (void)port;
     for (uint32_t i = 0; i < n; i++) {
         w->left[w->lefts++] = ((struct lane_frame *)held[i].packet)->number;
         io_drop(NULL, held[i].packet);
@@ -54,7 +51,6 @@ static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft
 
 static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
-    (void)ctx, (void)lane, (void)frame, (void)len;
     return NULL;
 }
 

@@ -23,13 +23,7 @@ static void timers(struct nf *nf, uint64_t now)
         help_nf_timers(nf, now);
 }
 
-void help_nf_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
-{
-    (void)nf;
-    (void)packets;
-    (void)n;
-    (void)now;
-}
+void help_nf_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now) {}
 
 static const struct nf_module module = {
     .name = "bare",

@@ -15,9 +15,6 @@ struct rig rig;
 
 static int forget(const char *name, const struct stat *s, int kind, struct FTW *where)
 {
-    (void)s;
-    (void)kind;
-    (void)where;
     return remove(name);
 }
 

@@ -16,7 +16,6 @@ bool server_answer(void *arg, struct nd_exchange *x)
     json_t *n = json_object_get(x->request, "n");
     static char big[BIG + 1];
 
-    (void)arg;
     atomic_fetch_add(&server_answers, 1);
     memset(big, 'b', BIG);
     if (json_object_get(x->request, "later")) {

@@ -130,7 +130,6 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
 {
     const struct ft_lane_shared *shared = &io.box->by_node.lane[0];
 
-    (void)ctx, (void)frames, (void)max;
     if (lane != 0 || port != 0)
         return 0;
     answer();
@@ -147,14 +146,12 @@ static uint32_t receive(void *ctx, unsigned lane, unsigned port, struct nd_frame
 
 static void *make(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
-    (void)ctx;
     FT_CHECK(lane == 0 && len <= TWIN_INPUT, "a frame of %u bytes in lane %u", len, lane);
     return io.frees ? memcpy(io.free[--io.frees], frame, len) : NULL;
 }
 
 static void drop(void *ctx, void *owner)
 {
-    (void)ctx;
     io.free[io.frees++] = owner;
 }
 
@@ -191,7 +188,6 @@ static bool next_burst(void *ctx, unsigned lane, uint64_t last, struct nd_frame 
 /* Heartbeats have no number. */
 static uint32_t send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
 {
-    (void)lane, (void)port;
     for (uint32_t i = 0; i < n; i++) {
         drop(ctx, held[i].packet);
         if (!held[i].number)
@@ -349,24 +345,18 @@ static void serve(void)
 
 static void hear_crash(void *arg, const struct ft_crash_notice *notice, bool primary)
 {
-    (void)arg, (void)notice;
     atomic_fetch_add(primary ? &node.box->by_node.heard_of_standby : &node.box->by_node.heard_of_primary, 1);
 }
 
 static uint8_t *no_place(void *ctx)
 {
-    (void)ctx;
     return NULL;
 }
 
-static void send_nothing(void *ctx, uint32_t bytes)
-{
-    (void)ctx, (void)bytes;
-}
+static void send_nothing(void *ctx, uint32_t bytes) {}
 
 static const uint8_t *receive_nothing(void *ctx, uint32_t *bytes)
 {
-    (void)ctx, (void)bytes;
     return NULL;
 }
 

@@ -78,7 +78,6 @@ static void timers(struct nf *nf, uint64_t now)
 
 static int set(struct nf *nf, const char *key, const char *value, uint64_t now, struct ft_fault *fault)
 {
-    (void)now;
     if (strcmp(key, "value") != 0)
         return ft_fail(fault, FT_ENOENT, "no such key");
     NF_EDIT(nf, (struct state *)nf->state)->set = strtoull(value, NULL, 10);
@@ -89,7 +88,6 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
     const struct state *s = nf->state;
 
-    (void)cursor;
     nf_row(out);
     nf_row_u64(out, "count", s->count);
     nf_row_u64(out, "woken", s->woken);
@@ -151,7 +149,6 @@ static void read_fields(struct nf *nf, struct nf_packet *const packets[], uint32
     const struct reader_config *config = nf->config;
     uint64_t sum = 0;
 
-    (void)now;
     for (uint32_t i = 0; i < n; i++)
         for (unsigned f = 0; f < FIELDS; f++) {
             const struct nf_packet *p = packets[i];

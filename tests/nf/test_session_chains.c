@@ -249,7 +249,6 @@ CHAIN_TEST(a_flow_is_left_to_those_that_are_still_in_it)
 
 static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *p)
 {
-    (void)arg;
     return p->side;
 }
 

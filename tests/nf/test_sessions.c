@@ -40,7 +40,6 @@ static struct {
 
 static void flows(const void *config, struct nf_flows_config *wants)
 {
-    (void)config;
     wants->max_flows = FLOWS;
     wants->max_fragments = 1024;
     for (unsigned i = 0; i < NF_TIMEOUT_COUNT; i++)
@@ -57,9 +56,6 @@ static void flows_short(const void *config, struct nf_flows_config *wants)
 
 static void ended(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t now)
 {
-    (void)nf;
-    (void)s;
-    (void)now;
     w.ended[why]++;
 }
 
@@ -144,7 +140,6 @@ static void judge(struct nf *nf, struct nf_packet *const packets[], uint32_t n, 
 
 static bool joins_ipv6(const void *config)
 {
-    (void)config;
     return true;
 }
 

@@ -52,7 +52,6 @@ static uint16_t displaced; /* the port of the connection that was displaced last
 
 static void flows(const void *config, struct nf_flows_config *wants)
 {
-    (void)config;
     wants->max_flows = FLOWS;
     wants->timeouts[NF_TIMEOUT_TCP_ESTABLISHED] = seconds[ESTABLISHED];
     wants->timeouts[NF_TIMEOUT_TCP_TRANSITORY] = seconds[TRANSITORY];
@@ -67,7 +66,6 @@ static void few_flows(const void *config, struct nf_flows_config *wants)
 
 static void session_ended(struct nf *nf, const struct nf_session *s, enum nf_session_why why, uint64_t at)
 {
-    (void)at;
     ended[nf->index][why]++;
     if (why == NF_SESSION_DISPLACED)
         displaced = ntohs(s->key[0].sport);

@@ -17,7 +17,6 @@ static uint8_t seen_flow;
 
 static void flows(const void *config, struct nf_flows_config *wants)
 {
-    (void)config;
     wants->max_flows = 8;
     wants->max_fragments = 8;
     for (unsigned i = 0; i < NF_TIMEOUT_COUNT; i++)
@@ -47,7 +46,6 @@ static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 
 static bool joins_ipv6(const void *config)
 {
-    (void)config;
     return true;
 }
 
@@ -72,7 +70,6 @@ static void ask(struct nf *nf, struct nf_packet *const packets[], uint32_t n, ui
 
 static bool is_idle(const struct nf *nf)
 {
-    (void)nf;
     return idle;
 }
 
@@ -173,7 +170,6 @@ TEST(a_connection_is_followed_both_ways)
 
 static uint8_t back_where_it_came_from(const void *arg, const struct nf_packet *p)
 {
-    (void)arg;
     return p->side;
 }
 

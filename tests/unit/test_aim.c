@@ -17,7 +17,6 @@ static unsigned times;
 
 static void note(void *arg, const struct rp_node *node)
 {
-    (void)arg;
     peer = *node;
     times++;
 }

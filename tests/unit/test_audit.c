@@ -193,7 +193,6 @@ static void earlier_handler(int number)
 
 static void write_elsewhere(void *arg)
 {
-    (void)arg;
     *(volatile char *)mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) = 1;
 }
 
@@ -207,14 +206,12 @@ static void default_then_elsewhere(void *arg)
 
 static void default_then_between_arenas(void *arg)
 {
-    (void)arg;
     signal(SIGSEGV, SIG_DFL);
     write_between_arenas(help_audit_open(1));
 }
 
 static void say(int number)
 {
-    (void)number;
     if (write(STDERR_FILENO, "the earlier handler\n", 20) == 20)
         abort();
 }

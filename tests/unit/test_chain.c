@@ -70,7 +70,6 @@ static bool probe_make(struct nf *nf)
 static void probe_process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     struct probe *edit = nf_edit(nf, nf->state, sizeof(*edit));
-    (void)now;
     add_to_trace("%u:", nf->index, 0);
     edit->packets += n;
     nf_count(nf, SEEN, n);
@@ -107,7 +106,6 @@ static int probe_set(struct nf *nf, const char *key, const char *value, uint64_t
 
 static int probe_clear(struct nf *nf, const char *key, uint64_t now, struct ft_fault *fault)
 {
-    (void)now, (void)fault;
     add_to_trace(key ? key : "all", nf->index, 0);
     return FT_OK;
 }

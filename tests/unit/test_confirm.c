@@ -29,7 +29,6 @@ static char dir[64], sets[96];
 
 static bool push(struct rp_replicator *rp, uint64_t chain, const void *bytes, uint32_t len)
 {
-    (void)rp, (void)chain;
     assert_true(len <= sizeof(pushed));
     memcpy(pushed, bytes, len);
     pushed_len = len;
@@ -40,15 +39,11 @@ static bool push(struct rp_replicator *rp, uint64_t chain, const void *bytes, ui
 
 static bool hear_answer(struct rp_replicator *rp, struct rp_push_answer *out)
 {
-    (void)rp;
     *out = (struct rp_push_answer){.taken = takes};
     return answered;
 }
 
-static void forget(struct rp_replicator *rp)
-{
-    (void)rp;
-}
+static void forget(struct rp_replicator *rp) {}
 
 static int set_up(void **state)
 {

@@ -295,7 +295,6 @@ TEST(a_delta_keeps_the_constants)
 
 static uint64_t heap_bytes(const void *config)
 {
-    (void)config;
     return 64u << 10;
 }
 

@@ -25,14 +25,11 @@ static struct {
 
 static uint64_t arena(const void *config)
 {
-    (void)config;
     return nf_shared_pool_lane_bytes(NUMBERS) + nf_merged_lane_bytes();
 }
 
 static uint64_t shared(const void *config, unsigned lanes)
 {
-    (void)config;
-    (void)lanes;
     return 1 << 20;
 }
 
@@ -47,7 +44,6 @@ static void (*act)(unsigned l);
 
 static void timers(struct nf *nf, uint64_t now)
 {
-    (void)now;
     if (act)
         act(nf->lane);
     nf_wake(nf, now + 1);

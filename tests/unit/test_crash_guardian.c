@@ -135,13 +135,11 @@ static void stop(struct nd_crash *crash)
 
 static void fault(struct nd_crash *crash)
 {
-    (void)crash;
     raise(SIGILL);
 }
 
 static void be_killed(struct nd_crash *crash)
 {
-    (void)crash;
     raise(SIGKILL);
 }
 

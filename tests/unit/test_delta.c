@@ -181,7 +181,6 @@ TEST(the_version_before_has_its_bytes)
 
 static void record_with_the_flag(void *arg)
 {
-    (void)arg;
     record_sample();
     rec->kind = FT_ENTRY_CHUNK;
     ft_record_encode(rec, FT_FORMAT_NEWEST, true, wire, sizeof(wire));
@@ -189,7 +188,6 @@ static void record_with_the_flag(void *arg)
 
 static void chunk_without_the_flag(void *arg)
 {
-    (void)arg;
     chunk_sample();
     chunk->kind = FT_ENTRY_RECORD;
     encode();
@@ -197,7 +195,6 @@ static void chunk_without_the_flag(void *arg)
 
 static void chunk_that_goes_back(void *arg)
 {
-    (void)arg;
     chunk_sample();
     chunk->from = chunk->burst + 1;
     encode();
@@ -205,7 +202,6 @@ static void chunk_that_goes_back(void *arg)
 
 static void outputs_that_fall(void *arg)
 {
-    (void)arg;
     chunk_sample();
     ((struct ft_chunk_output *)(void *)ft_chunk_held(chunk))->number = 34003;
     encode();
@@ -213,7 +209,6 @@ static void outputs_that_fall(void *arg)
 
 static void outputs_beyond_their_bytes(void *arg)
 {
-    (void)arg;
     chunk_sample();
     chunk->held++;
     encode();
@@ -221,7 +216,6 @@ static void outputs_beyond_their_bytes(void *arg)
 
 static void runs_that_fall(void *arg)
 {
-    (void)arg;
     chunk_sample();
     memset(ft_chunk_lines(chunk), 0xee, 8);
     encode();

@@ -153,7 +153,6 @@ static enum MHD_Result take(void *etcd, struct MHD_Connection *connection, const
 {
     struct body *body = *of_request;
 
-    (void)method, (void)version;
     if (!body) {
         *of_request = calloc(1, sizeof(*body));
         return *of_request ? MHD_YES : MHD_NO;
@@ -172,7 +171,6 @@ static enum MHD_Result take(void *etcd, struct MHD_Connection *connection, const
 static void end_request(void *etcd, struct MHD_Connection *connection, void **of_request,
                         enum MHD_RequestTerminationCode code)
 {
-    (void)etcd, (void)connection, (void)code;
     free(*of_request);
     *of_request = NULL;
 }
@@ -323,7 +321,6 @@ static unsigned asked;
 /* The first time is before a request, the second one in it. */
 static bool stops_in_midst(void *arg)
 {
-    (void)arg;
     return ++asked == 2;
 }
 

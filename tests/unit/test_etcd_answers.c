@@ -393,7 +393,6 @@ static char seen[300];
 
 static int see(void *arg, struct nd_event *events, size_t count, struct ft_fault *why)
 {
-    (void)arg, (void)why;
     for (size_t i = 0; i < count; i++)
         snprintf(seen + strlen(seen), sizeof(seen) - strlen(seen), "%s%s=%s@%ld ",
                  events[i].deleted ? "-" : "", events[i].entry->key, events[i].entry->value,
@@ -548,7 +547,6 @@ static char took[200];
 
 static int take_one(void *arg, const char *text, size_t len, struct ft_fault *why)
 {
-    (void)why;
     snprintf(took + strlen(took), sizeof(took) - strlen(took), "<%.*s>", (int)len, text);
     return *(int *)arg && strlen(took) > 8 ? 7 : 0;
 }

@@ -471,7 +471,6 @@ static int fill(struct nd_etcd *e, const char *server, void *arg, struct ft_faul
 {
     struct nd_etcd_reply reply;
 
-    (void)arg;
     return nd_etcd_post(e, server, "/v3/maintenance/alarm", "{\"action\":\"ACTIVATE\",\"alarm\":\"NOSPACE\"}",
                         &reply, why);
 }

@@ -286,7 +286,6 @@ TEST(a_full_pipe_does_not_keep_a_process_from_ending)
 
 static void abort_before_a_full_pipe(void *arg)
 {
-    (void)arg;
     alarm(STUCK_S);
     pipe_stderr();
     fill_stderr();
@@ -301,7 +300,6 @@ TEST(a_full_pipe_does_not_keep_a_broken_process_from_aborting)
 
 static void abort_with_a_reader(void *arg)
 {
-    (void)arg;
     CHILD_CHECK(nd_event_writer_start(&plain, NULL) == 0);
     FT_CHECK(false, "number %d", 17);
 }

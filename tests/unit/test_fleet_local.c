@@ -51,7 +51,6 @@ static int ask_node(const char *socket, const json_t *request, int timeout_ms, j
     char *text = json_dumps(request, JSON_COMPACT);
     bool asks = strstr(text, "\"status\"");
 
-    (void)timeout_ms, (void)listener, (void)fault;
     if (six.are) {
         strncat(six.asked, strrchr(socket, '/') + 1, 1);
         free(text);

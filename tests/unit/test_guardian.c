@@ -216,7 +216,6 @@ static void stop_and_exit(struct nd_guardian *g, int fd)
 {
     pid_t pid = nd_guardian_look(g);
 
-    (void)fd;
     nd_guardian_stop(g);
     /* The lanes end only now; nobody may take that for death. */
     _exit(nd_guardian_look(g) || kill(pid, 0) == 0 ? 1 : 0);
@@ -252,7 +251,6 @@ static void lose_the_guardian(struct nd_guardian *g, int fd)
 {
     pid_t pid = nd_guardian_look(g);
 
-    (void)fd;
     if (!pid)
         _exit(2);
     kill(pid, SIGKILL);
@@ -296,7 +294,6 @@ static void end_first_lane(struct nd_guardian *g, int fd)
 {
     char c;
 
-    (void)g;
     recv(fd, &c, 1, 0);
     atomic_store(&first_may_end, true);
 }

@@ -24,28 +24,22 @@ static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_fr
 {
     uint32_t n = 0;
 
-    (void)ctx, (void)lane, (void)port;
     for (; n < waiting && n < max; n++)
         in[n] = (struct nd_frame){.data = frames[n], .len = ND_HEARTBEAT_LEN};
     waiting = 0;
     return n;
 }
 
-static void io_drop(void *ctx, void *owner)
-{
-    (void)ctx, (void)owner;
-}
+static void io_drop(void *ctx, void *owner) {}
 
 static void *io_make(void *ctx, unsigned of, const void *frame, uint32_t len)
 {
-    (void)ctx, (void)of, (void)len;
     memcpy(sent_to, frame, sizeof(sent_to));
     return frames;
 }
 
 static uint32_t io_send(void *ctx, unsigned of, unsigned port, const struct ft_held held[], uint32_t n)
 {
-    (void)ctx, (void)of, (void)port, (void)held;
     sent += n;
     return n;
 }

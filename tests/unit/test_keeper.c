@@ -145,13 +145,11 @@ static void send_to_keeper(void *ctx, unsigned keeper, const struct kp_message *
 {
     const struct node *n = ctx;
 
-    (void)keeper;
     post(n->world, true, n->number, m);
 }
 
 static const uint8_t *bytes_of(void *ctx, void *owner)
 {
-    (void)ctx;
     return owner;
 }
 
@@ -195,7 +193,6 @@ static bool leave(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
     uint8_t expected[FRAME];
     uint32_t wanted = 0;
 
-    (void)port;
     if (w->shut && roll(w, 20) == 0)
         return false;
     w->left++;
@@ -541,14 +538,10 @@ TEST(a_keeper_that_comes_back_lets_nothing_leave_twice)
     assert_true(left > 2000 && kills > 10);
 }
 
-static void say_nothing(void *ctx, unsigned keeper, const struct kp_message *m)
-{
-    (void)ctx, (void)keeper, (void)m;
-}
+static void say_nothing(void *ctx, unsigned keeper, const struct kp_message *m) {}
 
 static void count_drop(void *ctx, void *owner)
 {
-    (void)owner;
     ++*(unsigned *)ctx;
 }
 
@@ -675,14 +668,12 @@ static unsigned asked[NODES], fed[NODES]; /* what the keeper sent */
 
 static void count_said(void *ctx, unsigned node, const struct kp_message *m)
 {
-    (void)ctx;
     asked[node] += m->kind == KP_ASK;
     fed[node] += m->kind == KP_INPUT;
 }
 
 static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
 {
-    (void)ctx, (void)port, (void)frame, (void)len;
     return true;
 }
 
@@ -807,7 +798,6 @@ static void say_to_reached(void *ctx, unsigned node, const struct kp_message *m)
 {
     static uint8_t buffer;
 
-    (void)ctx;
     if (node == 0 && reached)
         kp_port_take(reached, 0, m, &buffer, 0);
 }
@@ -861,7 +851,6 @@ static unsigned sents;
 
 static void note_sent(void *ctx, unsigned keeper, const struct kp_message *m)
 {
-    (void)ctx, (void)keeper;
     if (m->kind == KP_OUTPUT)
         numbers[sents++ % 8] = m->number + 100 * m->view;
 }
@@ -869,7 +858,6 @@ static void note_sent(void *ctx, unsigned keeper, const struct kp_message *m)
 static void drop_nothing(void *ctx, void *owner)
 {
     ++*(unsigned *)ctx;
-    (void)owner;
 }
 
 /* Another node becomes a member, or a handover is taken back: a view begins in the midst of a reign. */

@@ -7,21 +7,14 @@
 #define PORTS 2u
 #define MS    1000000u
 
-static void say_nothing(void *ctx, unsigned keeper, const struct kp_message *m)
-{
-    (void)ctx, (void)keeper, (void)m;
-}
+static void say_nothing(void *ctx, unsigned keeper, const struct kp_message *m) {}
 
 static const uint8_t *bytes_of(void *ctx, void *owner)
 {
-    (void)ctx;
     return owner;
 }
 
-static void drop_nothing(void *ctx, void *owner)
-{
-    (void)ctx, (void)owner;
-}
+static void drop_nothing(void *ctx, void *owner) {}
 
 static void open_port(struct kp_port *port)
 {
@@ -173,7 +166,6 @@ static struct kp_message said;
 
 static void note_said(void *ctx, unsigned keeper, const struct kp_message *m)
 {
-    (void)ctx, (void)keeper;
     said = *m;
 }
 

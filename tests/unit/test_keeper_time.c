@@ -11,14 +11,12 @@ static uint64_t stamps[8]; /* of inputs that were sent, by burst: their chain ti
 
 static void note_stamp(void *ctx, unsigned node, const struct kp_message *m)
 {
-    (void)ctx, (void)node;
     if (m->kind == KP_INPUT)
         stamps[m->burst % 8] = m->time;
 }
 
 static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
 {
-    (void)ctx, (void)port, (void)frame, (void)len;
     return true;
 }
 

@@ -456,14 +456,12 @@ static unsigned fed, returned; /* inputs, and words given back, that the keeper 
 
 static void count_said(void *ctx, unsigned node, const struct kp_message *m)
 {
-    (void)ctx, (void)node;
     fed += m->kind == KP_INPUT && m->count;
     returned += m->kind == KP_ASK && m->flags & KP_RETURNS;
 }
 
 static bool leave_nowhere(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
 {
-    (void)ctx, (void)port, (void)frame, (void)len;
     return true;
 }
 

@@ -318,7 +318,6 @@ static void tell(void *arg, const char *what, const char *how)
 {
     size_t len = strlen(told);
 
-    (void)arg;
     snprintf(told + len, sizeof(told) - len, "%s: %s\n", what, how);
 }
 

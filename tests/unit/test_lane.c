@@ -648,7 +648,6 @@ static void *make_counted(void *ctx, unsigned lane, const void *frame, uint32_t 
 {
     struct lane_frame *f = made < buffers ? lane_take_frame() : NULL;
 
-    (void)ctx, (void)lane;
     if (!f)
         return NULL;
     assert_true(len >= 4 && made < TAIL);
@@ -710,14 +709,12 @@ TEST_WITH(behind_a_shut_gate_the_tail_is_held_and_what_has_no_room_is_suppressed
 
 static uint32_t tell_nothing(void *ctx, unsigned lane, struct nd_progress *progress)
 {
-    (void)ctx, (void)lane;
     assert_int_equal(progress->settled, 0); /* of the tail more is to come */
     return 0;
 }
 
 static uint32_t tell_any(void *ctx, unsigned lane, struct nd_progress *progress)
 {
-    (void)ctx, (void)lane, (void)progress;
     return 0;
 }
 

@@ -27,7 +27,6 @@ static _Atomic enum { PASSES, HOLDS, HELD } lane_io_gate;
 
 static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_frame frames[], uint32_t max)
 {
-    (void)ctx;
     if (lane == 0 && atomic_load(&lane_io_gate) == HOLDS)
         for (atomic_store(&lane_io_gate, HELD); atomic_load(&lane_io_gate) == HELD;)
             help_sleep_ms(1);
@@ -43,7 +42,6 @@ static uint32_t io_receive(void *ctx, unsigned lane, unsigned port, struct nd_fr
 
 static uint32_t io_send(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
 {
-    (void)ctx, (void)lane, (void)port;
     for (uint32_t i = 0; i < n; i++)
         free(held[i].packet);
     return n;
@@ -53,7 +51,6 @@ static void *io_make(void *ctx, unsigned lane, const void *frame, uint32_t len)
 {
     void *packet = calloc(1, len);
 
-    (void)ctx, (void)lane;
     return packet ? memcpy(packet, frame, len) : NULL;
 }
 
@@ -64,7 +61,6 @@ static uint8_t *io_data(void *owner)
 
 static void io_drop(void *ctx, void *owner)
 {
-    (void)ctx;
     free(owner);
 }
 

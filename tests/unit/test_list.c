@@ -320,32 +320,26 @@ TEST(a_list_of_own_numbers_is_looked_at)
 
 static void insert_twice(void *arg)
 {
-    (void)arg;
     nf_list_insert(h.nf, lists, &head[1], 2, NF_NONE);
 }
 static void insert_free(void *arg)
 {
-    (void)arg;
     nf_list_insert(h.nf, lists, &head[1], 8, NF_NONE);
 }
 static void insert_beyond(void *arg)
 {
-    (void)arg;
     nf_list_insert(h.nf, lists, &head[1], 20, NF_NONE);
 }
 static void remove_free(void *arg)
 {
-    (void)arg;
     nf_list_remove(h.nf, lists, &head[0], 8);
 }
 static void give_linked(void *arg)
 {
-    (void)arg;
     nf_lists_give(h.nf, lists, 2);
 }
 static void give_twice(void *arg)
 {
-    (void)arg;
     nf_lists_give(h.nf, lists, 8);
 }
 

@@ -27,13 +27,11 @@ static bool of_addresses; /* its scope */
 
 static uint64_t arena(const void *config)
 {
-    (void)config;
     return nf_map_bytes(KEYS, sizeof(uint32_t), sizeof(uint64_t));
 }
 
 static uint64_t shared(const void *config, unsigned lanes)
 {
-    (void)config, (void)lanes;
     return nf_shared_map_bytes(KEYS, sizeof(uint32_t), sizeof(uint64_t), 1);
 }
 
@@ -54,7 +52,6 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
     const struct counts *c = nf->state;
     struct nf_map *map = shares ? nf_shared_map_enter(nf, c->shared, 0) : c->own;
 
-    (void)now;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t slot = nf_map_find(map, &packets[i]->saddr);
 
@@ -69,7 +66,6 @@ static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n
 
 static enum nf_scope scope(const void *config)
 {
-    (void)config;
     return of_addresses ? NF_OF_OUTSIDE : NF_OF_FLOW;
 }
 

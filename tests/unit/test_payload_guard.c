@@ -18,8 +18,6 @@ static uint64_t seen;
 
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    (void)nf;
-    (void)now;
     for (uint32_t i = 0; i < n; i++)
         touch(packets[i]);
 }

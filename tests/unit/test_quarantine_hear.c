@@ -19,7 +19,6 @@ static const char *executed; /* the only NF that packets come to; NULL: they com
 
 static bool executes(void *arg, const char *nf)
 {
-    (void)arg;
     return !executed || strcmp(executed, nf) == 0;
 }
 
@@ -207,7 +206,6 @@ static void tell(void *arg, const struct ft_crash_notice *notice)
     static const struct ft_datagram_key key = {7, {8, 9}};
     uint8_t bytes[FT_CRASH_BYTES];
 
-    (void)arg;
     assert_int_equal(ft_crash_notice_decode(bytes, ft_crash_notice_encode(notice, &key, bytes), &key, &told),
                      0);
     tells++;

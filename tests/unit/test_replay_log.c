@@ -25,7 +25,6 @@ struct kept {
 
 static uint64_t arena(const void *config)
 {
-    (void)config;
     return nf_map_bytes(16, 4, 8);
 }
 
@@ -40,8 +39,6 @@ static bool make(struct nf *nf)
 
 static bool show(const struct nf *nf, struct nf_show *out, uint64_t *cursor)
 {
-    (void)nf;
-    (void)cursor;
     nf_row(out);
     nf_row_u64(out, "a\"b", 1);
     return false;

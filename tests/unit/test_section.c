@@ -211,7 +211,6 @@ static void enter_twice(void *arg)
     struct ft_shared *o = ft_arena_alloc(ft_region_shared(region), sizeof(*o));
     static struct ft_sections a;
 
-    (void)arg;
     ft_sections_init(&a, region, published, 0, LANES);
     ft_section_enter(&a, o);
     ft_section_enter(&a, o);

@@ -157,8 +157,6 @@ static uint64_t asked;
 
 static uint64_t stays_until(const struct nf *nf, const void *value, uint64_t now)
 {
-    (void)nf;
-    (void)now;
     asked++;
     return ((const struct value *)value)->a;
 }
@@ -379,7 +377,6 @@ TEST(values_come_back_as_noted)
 
 static void give_a_stranger(void *arg)
 {
-    (void)arg;
     open_nf();
     struct nf_shared_pool *pool = HELP_NF_MAKE(&h, nf_shared_pool_make(h.nf, 10));
 

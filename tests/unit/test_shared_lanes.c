@@ -41,7 +41,6 @@ static uint64_t toy_arena(const void *config)
 static uint64_t toy_shared(const void *config, unsigned lanes)
 {
     const struct toy_config *c = config;
-    (void)lanes;
     return nf_shared_word_bytes() + nf_shared_map_bytes(40, 4, 16, 4) + nf_shared_pool_bytes(c->numbers) +
            2 * nf_merged_bytes();
 }
@@ -142,8 +141,6 @@ static void toy_process(struct nf *nf, struct nf_packet *const packets[], uint32
 {
     const struct toy_config *c = nf->config;
     struct toy *toy = nf->state;
-    (void)packets;
-    (void)now;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t draw = nf_random(nf);
         if (!c->only_pool) {

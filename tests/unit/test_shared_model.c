@@ -38,14 +38,11 @@ static struct model *model;
 
 static uint64_t arena(const void *config)
 {
-    (void)config;
     return nf_shared_pool_lane_bytes(NUMBERS) + nf_merged_lane_bytes();
 }
 
 static uint64_t shared(const void *config, unsigned lanes)
 {
-    (void)config;
-    (void)lanes;
     return nf_shared_word_bytes() + nf_shared_map_bytes(ENTRIES, 4, 8, SHARDS) +
            nf_shared_pool_bytes(NUMBERS) + nf_merged_bytes();
 }
@@ -165,8 +162,6 @@ static void merged_step(const struct nf *nf, uint64_t draw)
 
 static void process(struct nf *nf, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
-    (void)packets;
-    (void)now;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t draw = nf_random(nf);
 

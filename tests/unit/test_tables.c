@@ -113,7 +113,6 @@ static void too_many(void *arg)
     struct help_nf h;
     struct nf_map *map;
 
-    (void)arg;
     help_nf_open(&h, ARENA, 1);
     map = nf_map_make(h.nf, 3, 4, 8);
     for (unsigned i = 0; i <= NF_TABLES_MAX; i++)

@@ -30,7 +30,6 @@ static bool is_wanted(const void *arg, const uint8_t *frame, uint32_t len, uint3
     const struct wanted *w = arg;
     uint32_t number;
 
-    (void)len, (void)have;
     memcpy(&number, frame, sizeof(number));
     return number % w->divisor == 0;
 }
