@@ -6,10 +6,6 @@
 #include "tests/help/test.h"
 
 #include <pcap/pcap.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 static void must(int error, const struct ft_fault *fault)
 {

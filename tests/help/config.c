@@ -4,11 +4,7 @@
 #include "tests/help/test.h"
 
 #include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 int help_probe_live;
 

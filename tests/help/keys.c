@@ -5,10 +5,6 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 struct fl_file *keys_file;
 struct nd_keys keys;
 

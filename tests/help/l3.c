@@ -9,8 +9,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 const uint8_t inner_mac[6] = {2, 0, 0, 0, 0, 1}, outer_mac[6] = {2, 0, 0, 0, 0, 2};
 const uint8_t host_mac[6] = {0x52, 0x54, 0, 0, 0, 5}, gate_mac[6] = {0x52, 0x54, 0, 0, 0, 0xfe};

@@ -6,9 +6,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 uint16_t link_port_a, link_port_b;
 struct rp_link *link_a, *link_b;

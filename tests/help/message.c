@@ -4,8 +4,6 @@
 #include "tests/help/record.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #include <msgpack.h>
 #include <xxhash.h>
 

@@ -3,9 +3,6 @@
 #include "tests/help/test.h"
 #include "tests/help/nf.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 struct config {
     uint64_t arena;
 };

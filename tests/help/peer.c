@@ -7,10 +7,7 @@
 
 #include <arpa/inet.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define BUFFER (FT_MESSAGE_MAX + FT_FRAME_HEAD)
 

@@ -4,14 +4,10 @@
 #include "tests/help/primary.h"
 #include "tests/help/record.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <arpa/inet.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define HERE     "127.0.0.1"
 #define THERE    "127.0.0.2"

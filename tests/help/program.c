@@ -5,13 +5,9 @@
 
 #include <arpa/inet.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 static _Noreturn void child(int out, void (*act)(void *), void *arg)
 {

@@ -4,8 +4,6 @@
 #include "ftcore/record/message.h"
 #include "tests/help/record.h"
 #include "tests/help/test.h"
-#include <stdlib.h>
-#include <string.h>
 
 #include <msgpack.h>
 #include <xxhash.h>

@@ -6,10 +6,6 @@
 #include "tests/help/test.h"
 
 #include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 struct rig rig;
 

@@ -4,7 +4,6 @@
 #include "tests/help/test.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
 char server_path[64];

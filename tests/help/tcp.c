@@ -2,7 +2,6 @@
 /* Clients and servers of TCP; see tcp.h. */
 #include "tests/help/tcp.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 /* ---- ips ----------------------------------------------------------------------------------------- */
 

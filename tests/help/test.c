@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdlib.h>
 
 #define TESTS_MAX 256
 

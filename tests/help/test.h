@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every test program needs: cmocka, which wants these headers before its own, and the list of its tests.
- * A test is listed where it stands: `TEST(name) {…}`, and they run in the order of the file. A program that
- * has no main() gets one that runs them.
+ * What every test program needs: cmocka, which wants some headers before its own, those of the C library that
+ * nearly all use, and the list of its tests. A test is listed where it stands: `TEST(name) {…}`, and they run
+ * in the order of the file. A program that has no main() gets one that runs them.
  */
 #ifndef TESTS_HELP_TEST_H
 #define TESTS_HELP_TEST_H
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 

@@ -10,14 +10,10 @@
 #include "tests/help/test.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 static void twin_make(struct twin_burst *b, uint64_t seed, uint64_t burst)

@@ -9,11 +9,7 @@
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define SITE    NFT_IP(203, 0, 113, 1)
 #define REMOTE  NFT_IP(198, 51, 100, 7)

@@ -13,8 +13,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define A   NFT_IP(10, 0, 0, 2)
 #define B   NFT_IP(198, 51, 100, 7)

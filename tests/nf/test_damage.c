@@ -15,11 +15,7 @@
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /*
  * For tests of whole chains with addresses: random frames of a site with few hosts and ports, so that flows

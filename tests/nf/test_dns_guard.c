@@ -6,8 +6,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define GUARD(more) "    - dns_guard: { list: firewall.rules" more " }\n"
 #define A           NFT_IP(10, 0, 0, 1)

@@ -9,9 +9,6 @@
 
 #include <arpa/inet.h>
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define OUTSIDE NFT_IP(198, 18, 0, 1) /* in none of the captures */
 #define NAT     "    - nat: { inside: [0.0.0.0/0], outside: 198.18.0.1, unsupported: pass }\n"

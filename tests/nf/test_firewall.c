@@ -2,8 +2,6 @@
 /* The firewall: its rules as written, connections and their states, what belongs to one, limits, settings. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define SITE       NFT_IP(203, 0, 113, 1)
 #define REMOTE     NFT_IP(198, 51, 100, 7)

@@ -3,8 +3,6 @@
  * fragments. Frames are written here, header by header. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define WALL(more) "    - firewall: { rules: firewall.rules" more " }\n"
 #define OUT        NF_INSIDE

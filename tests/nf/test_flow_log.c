@@ -8,8 +8,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 #define OUTSIDE NFT_IP(203, 0, 113, 1)
 #define HOST    NFT_IP(10, 1, 2, 3)

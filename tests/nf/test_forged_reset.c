@@ -6,7 +6,6 @@
 #include "nflib/net/tcp.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #define OUTSIDE NFT_IP(203, 0, 113, 1)
 #define HOST    NFT_IP(10, 1, 2, 3)

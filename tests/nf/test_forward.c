@@ -2,7 +2,6 @@
 /* forward: everything passes, unchanged, and is counted in both numbers. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 static struct help_chain h;
 

@@ -8,8 +8,6 @@
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 #define LIMIT 40u
 

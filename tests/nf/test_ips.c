@@ -7,9 +7,6 @@
 #include "tests/help/tcp.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define DROP  "drop tcp any any -> any 80 (msg:\"an attack\"; content:\"attack\"; sid:7; rev:3;)\n"
 #define ALERT "alert tcp any any <> any any (msg:\"seen\"; content:\"Attack\"; nocase; sid:8;)\n"
 

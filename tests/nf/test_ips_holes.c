@@ -6,9 +6,6 @@
 #include "tests/help/tcp.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define DROP    "drop tcp any any -> any 80 (content:\"attack\"; sid:7;)\n"
 #define SEGMENT 1460u
 #define MIB     (1u << 20)

@@ -10,10 +10,6 @@
 
 #include <ctype.h>
 #include <regex.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /*
  * For tests of ips: random rules and streams, and a plain model that has the whole stream before it and

@@ -3,8 +3,6 @@
 #include "node/config/config.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define VIP           NFT_IP(203, 0, 113, 10)
 #define CLIENT        NFT_IP(198, 51, 100, 7)

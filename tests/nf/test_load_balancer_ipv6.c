@@ -4,8 +4,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 #define VIP    "2001:db8::80"
 #define CLIENT "2001:db8:99::7"

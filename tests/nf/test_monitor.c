@@ -6,9 +6,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define A             NFT_IP(10, 0, 0, 1)
 #define B             NFT_IP(198, 51, 100, 7)

@@ -3,9 +3,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define OUTSIDE   NFT_IP(203, 0, 113, 1)
 #define HOST      NFT_IP(10, 1, 2, 3)
 #define REMOTE    NFT_IP(198, 51, 100, 7)

@@ -7,8 +7,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 /*
  * For tests of nat64 by packet: one chain with it alone, packets of a client and of a server, and a tape of
  * what was sent, which at the end of a test is replayed from headers alone and what was recorded beside them,

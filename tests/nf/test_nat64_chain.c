@@ -11,8 +11,6 @@
 
 #include <arpa/inet.h>
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define C        "2001:db8::c"
 #define S        "64:ff9b::c633:6401"

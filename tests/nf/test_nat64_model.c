@@ -7,8 +7,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define FIRST   2000u
 #define CLIENTS 40u

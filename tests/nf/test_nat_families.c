@@ -5,7 +5,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #define NAT(more) "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1" more " }\n"
 

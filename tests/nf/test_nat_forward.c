@@ -2,8 +2,6 @@
 /* The NAT's ports at which hosts inside are reached: both ways, errors about them, what does not open one. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define OUTSIDE   NFT_IP(203, 0, 113, 1)
 #define HOST      NFT_IP(10, 1, 2, 3)

@@ -7,7 +7,6 @@
 #include "nflib/session/table.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
 
 #define GREEDY 200u
 #define FLOOD  5000u

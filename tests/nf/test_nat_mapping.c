@@ -5,8 +5,6 @@
 
 #include <arpa/inet.h>
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define OUTSIDE   NFT_IP(203, 0, 113, 1)
 #define HOST      NFT_IP(10, 1, 2, 3)

@@ -7,8 +7,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define OUTSIDE NFT_IP(203, 0, 113, 1) /* and those behind it */
 #define PLACES  3u

@@ -8,8 +8,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define OFFICE  NFT_IP(10, 1, 0, 5)
 #define GUEST   NFT_IP(10, 2, 0, 7)

@@ -6,7 +6,6 @@
 #include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #define FIRST_ADDRESS  NFT_IP(203, 0, 113, 1)
 #define SECOND_ADDRESS NFT_IP(203, 0, 113, 9)

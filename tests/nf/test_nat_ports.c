@@ -7,7 +7,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
 
 #define FIRST   1024u
 #define ALL     64512u

@@ -5,10 +5,6 @@
  */
 #include "nftest/nftest.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define FIELDS 10u
 

@@ -5,8 +5,6 @@
 #include "node/config/config.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 #define NPT(in, out) "    - nptv6: { inside: \"" in "\", outside: \"" out "\" }\n"
 

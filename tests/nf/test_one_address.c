@@ -7,10 +7,6 @@
 #include "tests/help/chain.h"
 #include "node/config/config.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define SITE          "203.0.113.1"
 #define HOST          "10.0.0.5"

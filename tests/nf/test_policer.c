@@ -6,8 +6,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define POLICER "    - policer: { classes: firewall.rules }\n"
 #define HOST    NFT_IP(10, 1, 2, 3)

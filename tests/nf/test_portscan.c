@@ -6,9 +6,6 @@
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 /* For tests of portscan: one chain, and a host outside that begins connections to hosts inside. */
 
 #define PORTSCAN(more) "    - portscan: { " more " }\n"

@@ -7,9 +7,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/race.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define FRAME 2048u
 

@@ -3,7 +3,6 @@
  * changes, and captures that come out the same each time. */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #define CLIENT      NFT_IP(198, 51, 100, 7)
 #define SECOND_ONE  NFT_IP(198, 51, 100, 8)

@@ -3,8 +3,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define LIMIT(more) "    - rate_limiter: { pps: 10, burst_packets: 3" more " }\n"
 #define SERVER      "2001:db8:5::1"

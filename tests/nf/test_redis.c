@@ -12,8 +12,6 @@
 #include "tests/help/redis.h"
 
 #include <hiredis/hiredis.h>
-#include <stdio.h>
-#include <string.h>
 
 #define BURSTS 120u
 #define NAT    "    - nat: { outside: 198.51.100.1, max_flows: 256, ports: 2000-2127, max_fragments: 64 }\n"

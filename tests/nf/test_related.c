@@ -6,7 +6,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #define RULES                                                                                                \
     "allow in tcp to 10.0.0.80 port 80\nallow in tcp to 2001:db8:1::80 port 80\nallow out udp to any port "  \

@@ -9,8 +9,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define RESETS                                                                                               \
     "    - nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 1000,"           \

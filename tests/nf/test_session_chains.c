@@ -4,8 +4,6 @@
 #include "nfs/nat/nat_sessions.h"
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define SITE     NFT_IP(203, 0, 113, 1)
 #define HOST     NFT_IP(10, 1, 2, 3)

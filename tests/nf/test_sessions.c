@@ -12,8 +12,6 @@
 #include "nftest/frames.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 #define FLOWS   48u
 #define HOSTS   4u

@@ -12,7 +12,6 @@
 #include "nftest/frames.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
-#include <string.h>
 
 #define PORTS   64u /* connections: by the client's port */
 #define FLOWS   24u

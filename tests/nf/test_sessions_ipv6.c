@@ -8,7 +8,6 @@
 #include "nftest/frames.h"
 #include "tests/help/test.h"
 #include <arpa/inet.h>
-#include <string.h>
 
 #define FRAME (14 + 40 + 20)
 

@@ -6,8 +6,6 @@
 #include "tests/help/tcp.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define WALL "    - firewall: { rules: firewall.rules, loose: false, ipv6: true }\n"
 
 CHAIN_TEST(what_is_damaged_is_not_answered)

@@ -5,8 +5,6 @@
 #include "tests/help/tcp.h"
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define WALL "    - firewall: { rules: firewall.rules, loose: false, ipv6: true }\n"
 

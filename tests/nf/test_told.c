@@ -12,9 +12,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define BURSTS 6000u
 #define FRAME  192u

@@ -8,8 +8,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define TROJAN(more) "    - trojan: { ipv6: true, " more " }\n"
 #define HOST         NFT_IP(10, 0, 0, 1)

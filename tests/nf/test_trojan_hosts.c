@@ -5,8 +5,6 @@
 #include "tests/help/chain.h"
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define TENTH (HELP_SECOND / 10)
 #define HOSTS 20u

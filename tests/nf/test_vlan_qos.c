@@ -6,8 +6,6 @@
  */
 #include "tests/help/chain.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #define QOS   "    - vlan_qos: { rules: firewall.rules, max_flows: 200, timeout: 60 }\n"
 #define HOST  NFT_IP(10, 1, 2, 3)

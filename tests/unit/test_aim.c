@@ -8,10 +8,6 @@
 #include "replicator/replicator.h"
 #include "tests/help/program.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 static struct rp_node peer;
 static unsigned times;
 

@@ -5,8 +5,6 @@
 
 #include <jansson.h>
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 /* Through the reader of JSON, as the command line gets it. */
 static void becomes(const char *json, const char *key, const char *value)

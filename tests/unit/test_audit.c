@@ -6,11 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /* A small region with audit, and edits in it, for the audit's tests. */
 

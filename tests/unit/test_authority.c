@@ -5,7 +5,6 @@
 
 #include "ftcore/base/draw.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #define S         1000000000ull
 #define MS        1000000ull

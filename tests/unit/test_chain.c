@@ -6,11 +6,6 @@
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 /*
  * For tests of the chain: three NFs that note what they are given and do what the frame tells them, and a
  * chain of them. One chain at a time; it owns its region.

@@ -5,9 +5,6 @@
 #include "ftcore/region/checkpoint.h"
 #include "tests/help/record.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define BYTES 60000u
 
 static struct ft_region *open_region(void)

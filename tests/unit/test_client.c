@@ -7,12 +7,8 @@
 #include "ftcore/base/clock.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 /* A node for one connection: reads a line, sends `pieces` with a pause between them, hangs up. */
 struct node {

@@ -8,9 +8,6 @@
 #include "tests/help/record.h"
 #include "tests/help/test.h"
 
-#include <stdbool.h>
-#include <string.h>
-
 /*
  * For tests of the closed set: a model of it that tries all vectors of prefixes and knows nothing of how it
  * is computed, and seeded histories of lanes. One at a time.

@@ -5,9 +5,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define SAMPLE "tests/unit/data/pair.yaml"
 

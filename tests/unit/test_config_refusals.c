@@ -8,11 +8,7 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* The whole file, terminated; the caller frees it. */
 static char *slurp(const char *path)

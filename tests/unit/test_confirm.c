@@ -21,7 +21,6 @@ static void forget(struct rp_replicator *rp);
 #include "tests/help/test.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define S 1000000000ull
 

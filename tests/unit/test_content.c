@@ -9,8 +9,6 @@
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 static struct help_nf h;
 
 /* ---- map ---------------------------------------------------------------------------------------- */

@@ -9,8 +9,6 @@
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-
 #define LANES   2u
 #define NUMBERS 200u /* of the pool: batches of 6 */
 

@@ -13,12 +13,8 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #define BEFORE 5u /* packets in front of the one that kills */
 #define EARLIER                                                                                              \

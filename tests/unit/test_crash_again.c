@@ -12,12 +12,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #define DEATHS  27u /* by the port, from CRASH_PORT on: tests/help/crasher.c */
 #define HANGS   5u

@@ -14,10 +14,8 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define NOTICES 7 /* death notices, in front of each of which a crash notice comes */
 

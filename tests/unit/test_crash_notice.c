@@ -5,7 +5,6 @@
  */
 #include "ftcore/record/crash_notice.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 static const struct ft_datagram_key key = {0x0102030405060708, {0x1112131415161718, 0x2122232425262728}};
 static const struct ft_crash_notice notice = {

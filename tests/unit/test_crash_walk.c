@@ -3,8 +3,6 @@
 #include "node/crash/handler.c"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define N 3u
 
 static uint8_t frame[N][64];

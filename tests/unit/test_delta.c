@@ -8,10 +8,6 @@
 #include "tests/help/test.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define GOLDEN "tests/golden/delta-v4.bin"
 

@@ -5,7 +5,6 @@
 #include "nflib/chain/chain.h"
 
 #include <arpa/inet.h>
-#include <string.h>
 
 #define LEN 60u
 

@@ -5,12 +5,9 @@
 #include "tests/help/test.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /* For tests of drills: a drill, a run of it, and a pair of which the first node, "a", can be asked. */
 

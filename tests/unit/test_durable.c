@@ -3,10 +3,7 @@
 #include "tests/help/test.h"
 #include "ftcore/base/durable.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static char place[] = "/tmp/test-durable.XXXXXX", file[64], fresh[64], victim[64];
 

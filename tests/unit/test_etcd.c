@@ -16,14 +16,9 @@
 #include <netdb.h>
 #include <pwd.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 /*
  * A server on the loopback that answers as etcd's JSON gateway does (version 3.4, as it was seen to): one

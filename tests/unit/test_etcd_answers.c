@@ -8,9 +8,6 @@
 #include "node/etcd/store.c"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define HEADER "\"header\":{\"cluster_id\":\"1\",\"member_id\":\"2\",\"revision\":\"9\",\"raft_term\":\"2\"}"
 #define P      "/f/"
 #define A64    "L2YvYQ==" /* /f/a */

@@ -12,12 +12,8 @@
 #include <arpa/inet.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define P   "/understudy/test/"
 #define OWN P "servers/s1"

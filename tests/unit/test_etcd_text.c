@@ -7,9 +7,6 @@
 #include "node/arbiter/arbiter.c"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define KEY   "understudy/a-b"
 #define KEY64 "dW5kZXJzdHVkeS9hLWI="
 /* understudy 3 4711 b */

@@ -16,12 +16,8 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 /* ---- a reader of IPFIX --------------------------------------------------------------------------- */
 

@@ -7,14 +7,10 @@
 #include <dlfcn.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 /* Two directories, as of two servers, each with a pair file, a chain file and rules; and the thread of files
  * of the second one. For tests of a chain's files. */

@@ -8,9 +8,6 @@
 #include "tests/help/frame.h"
 #include "tests/help/test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define ETHER 14u
 #define HEAD  (ETHER + 20u + 32u) /* with timestamps */
 

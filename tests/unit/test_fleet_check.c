@@ -7,11 +7,6 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 /* Nine servers: the nodes of eight stand in one pair file, so one is left. */
 static const char base[] =
     "fleet: edge\n"

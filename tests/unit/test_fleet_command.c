@@ -9,8 +9,6 @@
 #include "tests/help/etcd.h"
 #include "tests/help/test.h"
 
-#include <stdlib.h>
-
 static const char text[] = "fleet: f\n"
                            "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
                            "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3},\n"

@@ -8,10 +8,6 @@
 #include "tests/help/keys.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 static int64_t copied[2];
 static char found[1000]; /* "KEY=VALUE@REVISION " and "-KEY@REVISION " */
 

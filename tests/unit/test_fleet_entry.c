@@ -11,9 +11,6 @@
 #include "tests/help/test.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { A, B, C }; /* servers, and shards east, north, west */
 

@@ -8,11 +8,7 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 #include <yaml.h>
 
 static const char base[] = "fleet: edge\n"

@@ -9,10 +9,6 @@
 #include "tests/help/keys.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum { A, B, C, D, E, F, SERVERS };
 
 #define NOW 5000u

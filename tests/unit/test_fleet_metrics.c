@@ -6,10 +6,6 @@
 #include "fleet/metrics.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum { FINE, SERVED, TAKES_OVER, GONE, GONE_TOO, FRESH, UNREAD, SHARDS };
 #define NOW_S 1000u
 #define S     1000000000ull

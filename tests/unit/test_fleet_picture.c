@@ -7,10 +7,6 @@
 #include "tests/help/keys.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum { A, B, C, D, SERVERS }; /* servers */
 enum { EAST, NORTH, SHARDS }; /* shards */
 

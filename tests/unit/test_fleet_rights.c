@@ -10,11 +10,7 @@
 #include "tests/help/etcd.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const char text[] =
     "fleet: f\n"

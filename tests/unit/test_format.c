@@ -4,8 +4,6 @@
  * it writes in version 4 are the golden files of version 4.
  */
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <string.h>
 
 #include <msgpack.h>
 #include <xxhash.h>

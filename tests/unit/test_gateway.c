@@ -5,7 +5,6 @@
 
 #include <arpa/inet.h>
 #include "tests/help/test.h"
-#include <string.h>
 
 static const uint8_t own[6] = {2, 0, 0, 0, 0, 0x0a};
 

@@ -11,9 +11,6 @@
 #include "ftcore/record/datagram.h"
 #include "ftcore/record/message.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -25,7 +22,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define NODE    "127.0.0.1"
 #define PEER    "127.0.0.2"

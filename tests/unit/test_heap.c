@@ -8,8 +8,6 @@
 #include "ftcore/region/pages.h"
 #include "tests/help/record.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #define BYTES  (256u * FT_HEAP_PAGE)

@@ -9,8 +9,6 @@
 #include "ftcore/protocol/core.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define MS 1000000ull
 
 static const struct ft_datagram_key peer = {.incarnation = 77};

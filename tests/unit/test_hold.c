@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Held outputs: nothing leaves before its burst is stable, and everything leaves in order. */
 #include "tests/help/test.h"
-#include <stdbool.h>
-#include <string.h>
 
 #include "ftcore/base/error.h"
 #include "ftcore/queue/hold.h"

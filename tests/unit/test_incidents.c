@@ -6,13 +6,8 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /* For tests of subcommands: one is run in a process of its own, and what it says is kept. */
 

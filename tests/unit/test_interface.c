@@ -6,7 +6,6 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define LOOPBACK "net_af_packet0,iface=lo"
 

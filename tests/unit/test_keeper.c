@@ -6,7 +6,6 @@
  * planted in the keeper's end are each found.
  */
 #include "tests/help/test.h"
-#include <stdbool.h>
 
 #define UNDERSTUDY_PLANT
 #include "keeper/front.c"
@@ -14,9 +13,7 @@
 #include "ftcore/base/draw.h"
 #include "keeper/port.h"
 
-#include <stdio.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define NODES   2u
 #define QUEUE   4096u

@@ -2,7 +2,6 @@
 /* The two ends of an input keeper, each by itself: what it does with what nobody should say to it. */
 #include "keeper/port.h"
 #include "tests/help/test.h"
-#include <stdlib.h>
 
 #define PORTS 2u
 #define MS    1000000u

@@ -3,7 +3,6 @@
  * one's; and when a node was heard. */
 #include "keeper/front.h"
 #include "tests/help/test.h"
-#include <stdbool.h>
 
 #define MS 1000000u
 

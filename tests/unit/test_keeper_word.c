@@ -6,7 +6,6 @@
  * later. At no moment do two words run, and when all is quiet one does. Bugs that are planted are found.
  */
 #include "tests/help/test.h"
-#include <stdbool.h>
 
 #define UNDERSTUDY_PLANT
 #include "keeper/word.c"
@@ -14,11 +13,7 @@
 #include "ftcore/base/draw.h"
 #include "keeper/front.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define NODES 3u
 #define QUEUE 512u

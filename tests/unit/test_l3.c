@@ -10,8 +10,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
-#include <string.h>
 
 TEST(a_packet_gets_the_macs_of_its_next_link_and_one_ttl_less)
 {

@@ -5,9 +5,6 @@
 #include "nflib/chain/change.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 static struct nf_l3_config next;
 
 static const uint8_t guest_mac[6] = {0x52, 0x54, 0, 0, 0, 0x66}, third_mac[6] = {2, 0, 0, 0, 0, 3};

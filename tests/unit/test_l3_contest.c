@@ -8,8 +8,6 @@
 #include "tests/help/l3.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 static const uint8_t thief[6] = {2, 2, 2, 2, 2, 2}, third[6] = {2, 2, 2, 2, 2, 3};
 
 static int host_mac_now(double at)

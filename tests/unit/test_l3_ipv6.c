@@ -5,7 +5,6 @@
 #include "tests/help/test.h"
 
 #include <arpa/inet.h>
-#include <string.h>
 
 #define EXCEEDED                                                                                             \
     "52540000000502000000000186dd6000000000383a4020010db800010000000000000000000120010db8000100000000000000" \

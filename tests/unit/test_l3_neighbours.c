@@ -5,9 +5,6 @@
 #include "ftcore/region/audit.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define S NF_SECOND
 
 TEST(next_hops_are_asked_for_at_the_start)

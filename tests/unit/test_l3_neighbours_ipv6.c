@@ -3,8 +3,6 @@
 #include "tests/help/l3.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define ASKS_GATE                                                                                            \
     "3333ff0000fe02000000000286dd6000000000203aff20010db8000200000000000000000001ff0200000000000000000001ff" \
     "0000fe87001a2a0000000020010db80002000000000000000000fe0101020000000002"

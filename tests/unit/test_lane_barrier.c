@@ -8,10 +8,8 @@
 
 #include <poll.h>
 #include <pthread.h>
-#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define LANES 2u
 #define LIMIT 30000 /* ms of any waiting */

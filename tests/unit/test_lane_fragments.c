@@ -8,8 +8,6 @@
 #include "tests/help/lane.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define FRAME 128u
 #define MS    1000000ull
 

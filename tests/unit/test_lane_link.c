@@ -13,8 +13,6 @@
 
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LONGEST 1514u
 #define WAY     64u

@@ -9,9 +9,6 @@
 #include "ftcore/queue/lanelink.h"
 #include "tests/help/program.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 static uint64_t seed; /* of a sequence of its own, so that one seed is one course */
 
 static uint32_t draw(uint32_t below)

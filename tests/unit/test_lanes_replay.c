@@ -10,9 +10,6 @@
 #include "tests/help/test.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 /* Ports for a lane without a network: the first gives bursts of three frames of zeros while it is to, and
  * what is sent is freed. */

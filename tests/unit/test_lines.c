@@ -21,9 +21,6 @@ static void at_a_step(void);
 #include "tests/help/program.h"
 
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 

@@ -7,10 +7,7 @@
 
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define REPEAT (1u << 20)
 

@@ -7,9 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 #include <xxhash.h>
 
 /* The connection that b makes, when it is up. */

@@ -11,12 +11,8 @@
 #include "tests/help/test.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /* For tests of the sealed link: an authority, and certificates that it signs, as PEM files in a directory. */
 

@@ -9,8 +9,6 @@
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define LISTS       7u
 #define ENTRIES_MAX 300u
 #define VALUE_MAX   64u

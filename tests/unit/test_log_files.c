@@ -7,10 +7,7 @@
 #include "tools/recording/recording.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 /*
  * A history is the bursts of the lanes in turn, an input each: after 3 × n of them lane 0 has taken the

@@ -8,9 +8,6 @@
 #include "logger/capture.h"
 #include "tests/help/test.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 #define VALUES 8u
 
 struct input {

@@ -4,9 +4,7 @@
 #include "tests/help/program.h"
 #include "tests/help/test.h"
 
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 /* `steps` random operations, phases of filling up and of emptying in turn; returns the region's digest. */
 static uint64_t map_model_churn(uint32_t capacity, uint32_t key_size, uint32_t value_size, uint32_t keys,

@@ -7,10 +7,7 @@
 #include "nflib/shared/shared.h"
 #include "nftest/frames.h"
 
-#include <stdio.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define KEYS 16u
 #define SAID                                                                                                 \

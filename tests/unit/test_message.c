@@ -12,9 +12,6 @@
 #include "tests/help/test.h"
 
 #include <msgpack.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <xxhash.h>
 
 #define GOLDEN "tests/golden/messages-v4.bin"

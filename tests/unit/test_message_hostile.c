@@ -6,8 +6,6 @@
 #include "tests/help/test.h"
 
 #include <msgpack.h>
-#include <stdlib.h>
-#include <string.h>
 #include <xxhash.h>
 
 TEST(impossible_heads_are_refused_by_name)

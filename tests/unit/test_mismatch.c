@@ -5,9 +5,6 @@
 #include "tests/help/message.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define IDENTITY "chain edge\nnat 203.0.113.1\n"
 
 static struct ft_core core;

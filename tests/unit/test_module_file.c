@@ -7,11 +7,6 @@
 #include "tests/help/elf.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #define DATA (SHF_WRITE | SHF_ALLOC)
 #define OK   ""
 

@@ -4,12 +4,6 @@
 #include "node/base/notify.h"
 #include "tests/help/test.h"
 
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #define SECOND 1000000000ull
 
 /* A listening socket of the abstract space, named in the environment as systemd does; its name is the test's.

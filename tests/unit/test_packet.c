@@ -11,10 +11,7 @@
 
 #include <arpa/inet.h>
 #include <pcap/pcap.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 /* ---- packets by chance, in room that ends at a page nobody may touch -------------------------------- */
 

@@ -4,8 +4,6 @@
 #include "cli/pair.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define STUCK "no turn of lane 3 for 99 ms"
 
 static struct nd_config config = {.chain = {.name = "c"}, .nodes = 2, .node = {{.name = "a"}, {.name = "b"}}};

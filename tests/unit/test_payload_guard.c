@@ -7,8 +7,6 @@
 #include "nftest/frames.h"
 #include "tests/help/program.h"
 
-#include <string.h>
-
 #define PAYLOAD     900u
 #define UDP_HEADERS 64u /* 14 + 20 + 8, but no less than 64 */
 

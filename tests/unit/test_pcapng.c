@@ -9,8 +9,6 @@
 #include "tests/help/test.h"
 
 #include <pcap/dlt.h>
-#include <stdlib.h>
-#include <string.h>
 
 static json_t *read_answer(const char *text)
 {

@@ -8,7 +8,6 @@
 #include "tests/help/test.h"
 
 #include <math.h>
-#include <string.h>
 
 #define FULL     "no server has room for its standby"
 #define SETTLING "its nodes have not settled who serves"

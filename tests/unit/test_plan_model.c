@@ -11,9 +11,6 @@
 #include "tests/help/test.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static struct help_fleet of;
 static uint64_t chance, seed;

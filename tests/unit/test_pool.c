@@ -2,7 +2,6 @@
 /* A shared pool in one lane, against a plain array that knows which numbers are free and when each was given
  * back; and how evenly it draws. */
 #include "tests/help/test.h"
-#include <string.h>
 
 #include "nflib/shared/shared.h"
 #include "tests/help/program.h"

@@ -8,9 +8,6 @@
 #include "node/base/process.h"
 #include "node/crash/guardian.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,7 +19,6 @@
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define MUST(what) ((what) ? (void)0 : _exit(__LINE__ & 255 ? __LINE__ & 255 : 1))
 

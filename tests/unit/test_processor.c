@@ -2,7 +2,6 @@
 /* Lists of processors, as the kernel writes them. */
 #include "node/base/process.c"
 #include "tests/help/test.h"
-#include <string.h>
 
 static bool set[PROCESSORS_MAX];
 

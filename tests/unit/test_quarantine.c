@@ -10,8 +10,6 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 
 #define SECONDS 300u

@@ -9,8 +9,6 @@
 #include "tests/help/test.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 
 static struct nd_config *config;
 static struct nd_peer_crashes all;

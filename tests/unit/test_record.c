@@ -8,9 +8,6 @@
 #include "ftcore/region/region.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include <msgpack.h>

@@ -4,9 +4,6 @@
 #include "ftcore/region/region.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 static void check_refuses(size_t size, const char *text)
 {
     struct ft_fault fault = {""};

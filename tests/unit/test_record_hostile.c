@@ -6,10 +6,6 @@
 #include "tests/help/record.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum {
     VERSION,
     LANE,

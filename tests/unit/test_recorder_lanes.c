@@ -11,10 +11,6 @@
 #include "tools/recording/recording.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-#include <unistd.h>
-
 static void until_snapshot_is_whole(void)
 {
     for (int i = 0; i < 5000; i++) {

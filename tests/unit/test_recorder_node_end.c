@@ -8,11 +8,7 @@
 #include "tests/help/test.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- bursts that had begun ---- */
 

@@ -13,11 +13,7 @@
 
 #include <hiredis/hiredis.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #define MON "    - monitor: { max_flows: 300 }\n"
 #define FWD "    - forward: { merged: false }\n"

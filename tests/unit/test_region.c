@@ -4,8 +4,6 @@
 #include "ftcore/region/region.h"
 #include "tests/help/program.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 static const char *const names[] = {"lane", "nat"};

@@ -11,11 +11,7 @@
 #include "tests/help/test.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 /* ---- NFs: one follows a pointer of its state, one shows rows of its own making ------------------ */
 

@@ -3,9 +3,6 @@
 #include "tests/help/record.h"
 #include "logger/replayed.h"
 #include "tests/help/test.h"
-#include <stdbool.h>
-
-#include <stdlib.h>
 
 static void fill(uint8_t *bytes, size_t len)
 {

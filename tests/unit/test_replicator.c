@@ -6,10 +6,6 @@
 #include "tests/help/twin.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #define FOREVER   UINT64_MAX
 #define THROTTLED 300 /* us between bursts: some thousand a second, about 10 MB of log */
 

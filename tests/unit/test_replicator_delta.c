@@ -5,9 +5,6 @@
  */
 #include "tests/help/twin.h"
 #include "tests/help/test.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define FOREVER   UINT64_MAX
 #define THROTTLED 300 /* us between bursts */

@@ -6,8 +6,6 @@
 #include "tests/help/peer.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 static struct twin *const b = &peer_twin[1];
 
 static uint64_t deltas_applied(void)

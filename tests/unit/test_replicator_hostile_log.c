@@ -7,9 +7,7 @@
 #include "tests/help/test.h"
 
 #include <poll.h>
-#include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 static struct twin *const b = &peer_twin[1];
 

@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static struct twin *const b = &peer_twin[1];
 static const struct ft_datagram_key dead = {.incarnation = 77};

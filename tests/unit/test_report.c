@@ -9,11 +9,7 @@
 
 #include <glob.h>
 #include <jansson.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static char place[64], path[96], other[96], bytes[65536];
 

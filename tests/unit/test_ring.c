@@ -6,7 +6,6 @@
 #include "tests/help/program.h"
 
 #include <pthread.h>
-#include <string.h>
 
 static void put(struct ft_ring *ring, uint64_t size, int fill)
 {

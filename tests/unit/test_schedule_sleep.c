@@ -7,14 +7,12 @@
 #define _GNU_SOURCE /* ppoll */
 #include "tests/help/primary.h"
 #include "tests/help/test.h"
-#include <string.h>
 
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define US   1000u
 #define TURN 10000u /* ns that a turn takes after which the thread gives way */

@@ -10,8 +10,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <string.h>
 
 #define LANES   3u
 #define OBJECTS 4u

@@ -8,12 +8,9 @@
 #include <errno.h>
 #include <grp.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 /*
  * For tests of the control sockets without a thread: a server that takes turns when the test says, by a clock

@@ -5,8 +5,6 @@
 #include "node/config/setup.h"
 #include "tests/help/config.h"
 
-#include <stdio.h>
-
 static struct nd_config *read_pair(const char *protect, const char *timing)
 {
     char text[400];

@@ -6,8 +6,6 @@
 #include "tests/help/nf.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define SECOND 1000000000ull
 
 static struct help_nf h;

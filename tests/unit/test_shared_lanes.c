@@ -8,9 +8,6 @@
 #include "tests/help/race.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #define HELD 100u
 
 struct toy {

@@ -9,8 +9,6 @@
 #include "tests/help/race.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define LANES   4u
 #define KEYS    600u
 #define ENTRIES 300u /* of the map */

@@ -4,8 +4,6 @@
 #include "tests/help/test.h"
 #include "ftcore/region/slice.h"
 
-#include <string.h>
-
 /* Two lanes, each with an arena of its own state and one of an NF, and the shared arena. Where arenas lie is
  * in test_region.c: 0, 256, 768, 1024 and 1536 KiB, so the slices' numbers begin with 0, 4, 12, 16 and 24. */
 static struct ft_region *open_region(void)

@@ -5,9 +5,6 @@
 #include "tests/help/program.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #define PRIVATE 50000u /* bytes of each lane's NF; not a multiple of anything */
 #define SHARED  (1u << 20)

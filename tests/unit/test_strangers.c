@@ -4,8 +4,6 @@
 #include "node/base/text.h"
 #include "tests/help/test.h"
 
-#include <stdio.h>
-
 static uint64_t no_time(void)
 {
     return 0;

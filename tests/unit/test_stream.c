@@ -4,7 +4,6 @@
 #include "replicator/stream.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/socket.h>
 
 static struct rp_seal *seal;

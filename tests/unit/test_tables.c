@@ -2,7 +2,6 @@
 /* What state types and chains tell of their tables: what is counted is what is in them, and the limit is
  * where they are full. */
 #include "tests/help/test.h"
-#include <string.h>
 
 #include "nflib/module/env.h"
 #include "tests/help/program.h"

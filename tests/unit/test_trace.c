@@ -9,7 +9,6 @@
 
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
 
 #define LANES  3u
 #define ROUNDS 5000u

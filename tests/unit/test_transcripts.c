@@ -10,8 +10,6 @@
 #include "tests/help/test.h"
 
 #include <glob.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* The commands of a transcript: tests/transcripts/README.md lists them. See world.h. */
 

@@ -7,14 +7,10 @@
 #include <dirent.h>
 #include <ftw.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 /* For tests of the view file: a directory of their own and a path in it, made before each test and removed
  * after it with all that is there. */

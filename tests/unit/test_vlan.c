@@ -4,8 +4,6 @@
 #include "nflib/chain/chain.h"
 #include "tests/help/test.h"
 
-#include <string.h>
-
 #define PAYLOAD 46u
 
 /* An untagged frame at `at`: two addresses, the ethertype of IPv4, and bytes that count. */

@@ -10,9 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define WAYS  2
 #define PAIRS 32 /* connections through a relay in one test */

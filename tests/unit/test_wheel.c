@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wheel: against a plain array of ticks, sorted when timers come due. */
 #include "tests/help/test.h"
-#include <stdlib.h>
-#include <string.h>
 
 #include "tests/help/program.h"
 #include "tests/help/nf.h"

@@ -4,7 +4,6 @@
 #include "tests/help/test.h"
 
 #include <time.h>
-#include <unistd.h>
 
 #define MS 1000000ull
 
