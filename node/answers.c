@@ -485,12 +485,6 @@ static void ask_lane(struct nd_running *r, struct nd_work *w, unsigned lane, enu
     w->until = ft_now() + LANE_MS * FT_MS;
 }
 
-/* A clear of one entry goes on past the lanes that have no such entry: it is done when one lane had it. */
-static bool lacks_entry(const struct nd_exchange *x, int error)
-{
-    return error == FT_ENOENT && x->command == ND_CMD_CLEAR && text_of(x->request, "key");
-}
-
 /* The lane has answered, or its time is over, or it refuses: then `x` has its answer. False: not yet. */
 static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_work *w,
                          enum nd_ask_kind kind)
@@ -500,7 +494,9 @@ static bool has_answered(struct nd_running *r, struct nd_exchange *x, struct nd_
     int expected = (int)kind;
 
     if (atomic_load_explicit(&q->asked, memory_order_acquire) == ND_ASK_NONE) {
-        if (q->error && !lacks_entry(x, q->error))
+        /* A clear of one entry goes on past the lanes that have no such entry: it is done when one lane had
+         * it. */
+        if (q->error && !(q->error == FT_ENOENT && x->command == ND_CMD_CLEAR && text_of(x->request, "key")))
             nd_refused(x, ft_error_name(q->error), "%s", q->fault.text);
     } else if (now <= w->until) {
         return false;

@@ -173,16 +173,6 @@ static bool leave(void *ctx, unsigned port, const uint8_t *frame, uint32_t len)
     return true;
 }
 
-static void drop_pending(struct keeper *k)
-{
-    for (unsigned port = 0; port < k->ports.io.ports; port++) {
-        struct pending *p = &k->pending[port];
-
-        for (; p->count; k->dropped++)
-            k->ports.io.drop(k->ports.io.ctx, p->held[--p->count].packet);
-    }
-}
-
 /* What waits for the ports is sent, as far as they take it. Returns how many wait yet. */
 static unsigned send_all_pending(struct keeper *k)
 {
@@ -547,21 +537,16 @@ static void tell_active(struct keeper *k, uint64_t now)
         return;
     k->holds = word->holds;
     k->changed = now;
-    drop_pending(k);
+    for (unsigned port = 0; port < k->ports.io.ports; port++) {
+        struct pending *p = &k->pending[port];
+
+        for (; p->count; k->dropped++)
+            k->ports.io.drop(k->ports.io.ctx, p->held[--p->count].packet);
+    }
     if (word->holds)
         ft_log_event(FT_LEVEL_NOTICE, FT_SAYS_STATE, "this keeper is active, keeper view %lu", word->holds);
     else
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_STATE, "this keeper waits; keeper view %lu", word->view);
-}
-
-/* Ports whose interface says that it has no carrier. */
-static void look_at_ports(struct keeper *k)
-{
-    struct nd_interface_now now;
-
-    k->front.faults = 0;
-    for (unsigned port = 0; port < k->ports.io.ports; port++)
-        k->front.faults += nd_interface_ask(self_of(k)->port[port], false, &now) && !now.carrier;
 }
 
 /* The nodes have another key or file, most likely, or are not there. */
@@ -622,8 +607,15 @@ static void turn(struct keeper *k)
         if (atomic_exchange(&nd_daemon_reads, false))
             ft_worker_wake(&k->reader);
         take_keys(k);
-        if (k->config->keepers > 1)
-            look_at_ports(k);
+        /* Ports whose interface says that it has no carrier. */
+        if (k->config->keepers > 1) {
+            struct nd_interface_now port_now;
+
+            k->front.faults = 0;
+            for (unsigned port = 0; port < k->ports.io.ports; port++)
+                k->front.faults +=
+                    nd_interface_ask(self_of(k)->port[port], false, &port_now) && !port_now.carrier;
+        }
         tell_strangers(k, now);
         nd_notify_status(&k->notify, k->front.primary < 0 ? "no node says that it is primary"
                                      : k->front.follows   ? "feeding"

@@ -50,12 +50,6 @@ static bool read_instruction(const json_t *from, struct bpf_insn *out)
     return true;
 }
 
-/* libpcap's check lets a jump whose distance wraps go back, so that a filter need not end. */
-static bool goes_back(const struct bpf_insn *in, uint32_t behind)
-{
-    return in->code == (BPF_JMP | BPF_JA) && in->k >= behind;
-}
-
 /* NULL: it is no filter, or there is no memory. */
 static struct nd_trace_filter *read_filter(const json_t *from)
 {
@@ -65,9 +59,10 @@ static struct nd_trace_filter *read_filter(const json_t *from)
     if (!f)
         return NULL;
     f->count = (int)n;
+    /* libpcap's check lets a jump whose distance wraps go back, so that a filter need not end. */
     for (size_t i = 0; i < n; i++)
         if (!read_instruction(json_array_get(from, i), &f->insn[i]) ||
-            goes_back(&f->insn[i], (uint32_t)(n - 1 - i))) {
+            (f->insn[i].code == (BPF_JMP | BPF_JA) && f->insn[i].k >= ((uint32_t)(n - 1 - i)))) {
             free(f);
             return NULL;
         }

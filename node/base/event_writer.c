@@ -137,14 +137,6 @@ static struct {
     struct nd_recent_line ring[ND_RECENT];
 } recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static void add_recent(const struct ft_event_line *line, uint64_t more)
-{
-    pthread_mutex_lock(&recent.lock);
-    recent.ring[recent.count % ND_RECENT] = (struct nd_recent_line){.line = *line, .more = more};
-    recent.count++;
-    pthread_mutex_unlock(&recent.lock);
-}
-
 uint64_t nd_recent_count(void)
 {
     uint64_t count;
@@ -396,7 +388,10 @@ static bool write_line(const struct ft_event_line *line, uint64_t more)
 {
     char text[JOURNAL_MAX > ND_EVENT_TEXT ? JOURNAL_MAX : ND_EVENT_TEXT];
 
-    add_recent(line, more);
+    pthread_mutex_lock(&recent.lock);
+    recent.ring[recent.count % ND_RECENT] = (struct nd_recent_line){.line = *line, .more = more};
+    recent.count++;
+    pthread_mutex_unlock(&recent.lock);
     offer_line(line, more);
     if (writer.journal >= 0) {
         size_t len = make_journal_line(text, line, writer.node, more);
@@ -439,15 +434,6 @@ static void write_repeated(const struct ft_event_line *line, uint64_t missed)
         ft_event_log_lose(missed);
 }
 
-static void report_repeats(uint64_t now)
-{
-    const struct ft_event_line *line;
-    uint64_t missed;
-
-    while ((line = find_due(&writer.repeats, now, &missed)))
-        write_repeated(line, missed);
-}
-
 static void write_queued(void)
 {
     const struct ft_event_line *line, *before;
@@ -463,14 +449,17 @@ static void write_queued(void)
 
 static void *write_events(void *arg)
 {
-    uint64_t reported = 0;
+    const struct ft_event_line *line;
+    uint64_t reported = 0, missed;
     bool last;
 
     ft_thread_begin("us-events");
     do {
         last = ft_worker_ends(&writer.worker);
         write_queued();
-        report_repeats(ft_now() + (last ? REPEAT_NS : 0)); /* at the end all that was counted */
+        /* At the end all that was counted. */
+        while ((line = find_due(&writer.repeats, ft_now() + (last ? REPEAT_NS : 0), &missed)))
+            write_repeated(line, missed);
         report_lost(&reported);
         if (!last)
             ft_worker_wait(&writer.worker, next_due(&writer.repeats));

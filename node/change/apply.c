@@ -52,12 +52,6 @@ static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *wh
     return refused_as(g, x, "busy", what, why);
 }
 
-/* What `check` refuses as bad data is the same here. */
-static const char *code_of_files(int error)
-{
-    return error == FT_EPERM || error == FT_EBUSY || error == FT_ENOMEM ? "busy" : "invalid";
-}
-
 static void add_warning(void *lines, const char *line)
 {
     json_array_append_new(lines, json_string(line));
@@ -317,8 +311,14 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, const struct 
         nd_change_order(g, ND_FILES_DROP);
     if (refusal)
         return nd_answered(x, refusal);
+    /* What `check` refuses as bad data is the same here. */
     if (error)
-        return refused_as(g, x, error == g->read.error ? code_of_files(error) : "busy", "", fault.text);
+        return refused_as(
+            g, x,
+            error == g->read.error
+                ? (error == FT_EPERM || error == FT_EBUSY || error == FT_ENOMEM ? "busy" : "invalid")
+                : "busy",
+            "", fault.text);
     if (is_dry(x))
         return show_plan(g, x, c, nd_change_hash(g, s));
     if (c->chain.hash == nd_change_hash(g, s)) {

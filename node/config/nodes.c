@@ -304,15 +304,6 @@ int nd_read_ports(struct nd_reading *r, const char *kind, struct nd_node *node, 
     return error ? error : check_devices(r, ports, what, keys, node->port);
 }
 
-/* Where the control socket lies. */
-static void choose_state(struct nd_node *node)
-{
-    const char *slash = strrchr(node->control, '/');
-    size_t len = slash ? (size_t)(slash - node->control) : 0;
-
-    snprintf(node->state, sizeof(node->state), "%.*s", len ? (int)len : 1, slash ? node->control : ".");
-}
-
 /* The address of the link, or a list of two. */
 static int read_replication(struct nd_reading *r, const struct nd_yaml *at, struct nd_node *node)
 {
@@ -349,8 +340,13 @@ static int read_self(struct nd_reading *r, const struct nd_yaml *at)
     snprintf(node->name, sizeof(node->name), "%s", at->key);
     if ((error = read_replication(r, nd_yaml_get(at, "replication"), node)))
         return error;
-    if (!node->state[0])
-        choose_state(node);
+    /* Where the control socket lies. */
+    if (!node->state[0]) {
+        const char *slash = strrchr(node->control, '/');
+        size_t len = slash ? (size_t)(slash - node->control) : 0;
+
+        snprintf(node->state, sizeof(node->state), "%.*s", len ? (int)len : 1, slash ? node->control : ".");
+    }
     return 0;
 }
 

@@ -171,15 +171,6 @@ static int read_option(const struct nd_syntax *syntax, const struct nd_option *o
                     describe_expected(o, what));
 }
 
-static void set_presets(const struct nd_option *table, void *options)
-{
-    for (const struct nd_option *o = table; o->name; o++)
-        if (o->preset)
-            read_value(o, o->preset, (char *)options + o->offset);
-        else if (o->kind == ND_OPTION_CHOICE)
-            *(int *)((char *)options + o->offset) = -1;
-}
-
 /* ---- command lines ----------------------------------------------------------------------------- */
 
 struct getopt_table {
@@ -274,7 +265,11 @@ int nd_syntax_read(const struct nd_syntax *s, void *options, int argc, char **ar
     int c, error = 0;
 
     *rest = (struct nd_arguments){.given = 0};
-    set_presets(s->options, options);
+    for (const struct nd_option *o = s->options; o->name; o++)
+        if (o->preset)
+            read_value(o, o->preset, (char *)options + o->offset);
+        else if (o->kind == ND_OPTION_CHOICE)
+            *(int *)((char *)options + o->offset) = -1;
     make_getopt_table(&known, s->options);
     optind = 0;
     opterr = 0;

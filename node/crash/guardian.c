@@ -116,15 +116,6 @@ static void send_to_peer(const struct nd_guardian *g, const int datagrams[ND_GUA
     }
 }
 
-/* Each time before the death notice: the peer that takes over at that one knows what not to take in. */
-static void send_crash(const struct nd_guardian *g, const int datagrams[ND_GUARDIAN_WAYS])
-{
-    size_t len = g->page ? atomic_load_explicit(&g->page->notice_len, memory_order_acquire) : 0;
-
-    if (len)
-        send_to_peer(g, datagrams, g->page->notice, len, 0);
-}
-
 static void send_notice(const struct nd_guardian *g, const int datagrams[ND_GUARDIAN_WAYS])
 {
     unsigned slept = 0;
@@ -135,7 +126,12 @@ static void send_notice(const struct nd_guardian *g, const int datagrams[ND_GUAR
         if (notice_at[i] > slept)
             nanosleep(&t, NULL);
         slept = notice_at[i];
-        send_crash(g, datagrams);
+        /* Each time before the death notice: the peer that takes over at that one knows what not to take in.
+         */
+        size_t len = g->page ? atomic_load_explicit(&g->page->notice_len, memory_order_acquire) : 0;
+
+        if (len)
+            send_to_peer(g, datagrams, g->page->notice, len, 0);
         send_to_peer(g, datagrams, g->shared->notice, atomic_load(&g->shared->notice_len), 0);
     }
 }

@@ -89,22 +89,6 @@ static CURLcode watch_handshake(CURL *curl, void *context, void *asked)
     return CURLE_OK;
 }
 
-/* PEM files; "": the system's authorities, no certificate. *asked is set true by a handshake in which the
- * server asks for a certificate and `cert` is "". Both are borrowed by the handle. */
-static void set_up_tls(CURL *curl, const char *ca, const char *cert, const char *key, bool *asked)
-{
-    if (ca[0]) {
-        curl_easy_setopt(curl, CURLOPT_CAINFO, ca);
-        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
-    }
-    if (cert[0]) {
-        curl_easy_setopt(curl, CURLOPT_SSLCERT, cert);
-        curl_easy_setopt(curl, CURLOPT_SSLKEY, key);
-    }
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, watch_handshake);
-    curl_easy_setopt(curl, CURLOPT_SSL_CTX_DATA, asked);
-}
-
 /* ---- transfers --------------------------------------------------------------------------------- */
 
 static size_t take_text(char *data, size_t one, size_t count, void *transfer)
@@ -148,7 +132,17 @@ static bool open_transfer(struct transfer *t, const struct nd_etcd_config *c)
     /* Else who waits no more for a name waits until the thread that asks for it has ended, tens of seconds.
      * It then ends by itself. */
     curl_easy_setopt(t->curl, CURLOPT_QUICK_EXIT, 1L);
-    set_up_tls(t->curl, c->ca, c->cert, c->cert_key, &t->asked);
+    /* `asked` is set by a handshake in which the server asks for a certificate and there is none. */
+    if (c->ca[0]) {
+        curl_easy_setopt(t->curl, CURLOPT_CAINFO, c->ca);
+        curl_easy_setopt(t->curl, CURLOPT_CAPATH, NULL); /* nobody beside it: not the system's authorities */
+    }
+    if (c->cert[0]) {
+        curl_easy_setopt(t->curl, CURLOPT_SSLCERT, c->cert);
+        curl_easy_setopt(t->curl, CURLOPT_SSLKEY, c->cert_key);
+    }
+    curl_easy_setopt(t->curl, CURLOPT_SSL_CTX_FUNCTION, watch_handshake);
+    curl_easy_setopt(t->curl, CURLOPT_SSL_CTX_DATA, &t->asked);
     return true;
 }
 

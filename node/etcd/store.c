@@ -116,12 +116,6 @@ static json_t *make_compare(const struct nd_compare *c)
                      "result", "EQUAL", created ? "create_revision" : "mod_revision", number(c->revision));
 }
 
-static json_t *make_change(const struct nd_change *c)
-{
-    return c->value ? json_pack("{s:o}", "request_put", make_put(c))
-                    : json_pack("{s:{s:o}}", "request_delete_range", "key", coded(c->key));
-}
-
 static json_t *make_txn(const struct nd_compare *compares, size_t compare_count,
                         const struct nd_change *changes, size_t change_count)
 {
@@ -131,7 +125,10 @@ static json_t *make_txn(const struct nd_compare *compares, size_t compare_count,
     for (size_t i = 0; i < compare_count; i++)
         failed |= json_array_append_new(compare, make_compare(&compares[i]));
     for (size_t i = 0; i < change_count; i++)
-        failed |= json_array_append_new(success, make_change(&changes[i]));
+        failed |= json_array_append_new(
+            success, changes[i].value
+                         ? json_pack("{s:o}", "request_put", make_put(&changes[i]))
+                         : json_pack("{s:{s:o}}", "request_delete_range", "key", coded(changes[i].key)));
     if (failed) {
         json_decref(compare);
         json_decref(success);

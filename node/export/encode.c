@@ -141,11 +141,6 @@ static uint32_t address(const uint8_t bytes[16])
     return ntohl(addr);
 }
 
-static uint8_t reason(uint8_t why)
-{
-    return why == NF_SESSION_IDLE ? 1 : why == NF_SESSION_DISPLACED ? 5 : 4;
-}
-
 /* RFC 8158, 4.3: natEvent of sessions, 4 and 5 of NAT44, 6 and 7 of NAT64. */
 static struct record record_of(const struct nf_log_event *e)
 {
@@ -166,7 +161,9 @@ static struct record record_of(const struct nf_log_event *e)
         .to_dport = ntohs(e->to_dport),
         .proto = e->proto,
         .event = (uint8_t)((e->ipv6 ? 6 : 4) + (e->kind == NF_LOG_END)),
-        .why = reason(e->why),
+        .why = e->why == NF_SESSION_IDLE        ? 1
+               : e->why == NF_SESSION_DISPLACED ? 5
+                                                : 4,
     };
 
     memcpy(r.source6, e->source, sizeof(r.source6));

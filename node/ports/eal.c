@@ -422,15 +422,6 @@ static bool can_scale(const struct rte_eth_dev_info *info, unsigned lanes, uint6
            info->hash_key_size <= sizeof(flow_key);
 }
 
-static void enable_rss(struct rte_eth_conf *conf, const struct rte_eth_dev_info *info, uint64_t kinds)
-{
-    for (unsigned i = 0; i < sizeof(flow_key); i++)
-        flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
-    conf->rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    conf->rx_adv_conf.rss_conf = (struct rte_eth_rss_conf){
-        .rss_key = flow_key, .rss_key_len = info->hash_key_size ? info->hash_key_size : 40, .rss_hf = kinds};
-}
-
 static int deal_queues(uint16_t id, uint16_t size, unsigned lanes)
 {
     struct rte_eth_rss_reta_entry64 table[RETA_MAX / RTE_ETH_RETA_GROUP_SIZE] = {{0}};
@@ -482,8 +473,15 @@ static int start_device(struct nd_ports *ports, struct nd_device *device)
     if (strcmp(info.driver_name, XDP) == 0)
         rx = tx = XDP_RING;
     conf.rxmode.mtu = plain.rxmode.mtu = mtu_of(ports, device, &info);
-    if (rxq > 1)
-        enable_rss(&conf, &info, kinds);
+    if (rxq > 1) {
+        for (unsigned i = 0; i < sizeof(flow_key); i++)
+            flow_key[i] = (uint8_t)(i % 2 ? NF_FLOW_KEY : NF_FLOW_KEY >> 8);
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf =
+            (struct rte_eth_rss_conf){.rss_key = flow_key,
+                                      .rss_key_len = info.hash_key_size ? info.hash_key_size : 40,
+                                      .rss_hf = kinds};
+    }
     error = rte_eth_dev_configure(id, rxq, txq, &conf);
     if (error && rxq > 1)
         error = rte_eth_dev_configure(id, rxq = 1, txq, &plain);

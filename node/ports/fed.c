@@ -215,15 +215,6 @@ static void take_datagram(struct nd_fed *k, unsigned i, uint64_t now)
     atomic_store_explicit(&k->heard[keeper], k->port.peer[keeper].heard, memory_order_relaxed);
 }
 
-/* Who feeds the lane, for other threads. */
-static void tell_active(struct nd_fed *k)
-{
-    bool fed = k->port.keepers > 1 && k->port.view && k->port.keeper;
-
-    atomic_store_explicit(&k->keeper_view, fed ? k->port.fed_view : 0, memory_order_relaxed);
-    atomic_store_explicit(&k->active, fed ? k->port.active + 1 : 0, memory_order_relaxed);
-}
-
 /* Whether the lane's outputs may leave, as the keepers are told. */
 static void look_at_lease(struct nd_fed *k, uint64_t now)
 {
@@ -250,8 +241,12 @@ static bool read_socket(struct nd_fed *k)
         any |= n > 0;
         nd_datagrams_flush(&k->socket);
     }
-    if (k->port.keepers > 1)
-        tell_active(k);
+    if (k->port.keepers > 1) {
+        bool fed = k->port.view && k->port.keeper;
+
+        atomic_store_explicit(&k->keeper_view, fed ? k->port.fed_view : 0, memory_order_relaxed);
+        atomic_store_explicit(&k->active, fed ? k->port.active + 1 : 0, memory_order_relaxed);
+    }
     atomic_store_explicit(&k->refused, k->port.refused, memory_order_relaxed);
     return any;
 }
@@ -324,14 +319,6 @@ static void send_own(struct nd_fed *k, unsigned port, struct buffer *b)
     give_buffer(k, b);
 }
 
-static void begin_view(struct nd_fed *k, const struct kp_progress *progress)
-{
-    uint64_t view = FT_ORDER_GET(k->lane, live_view);
-
-    if (k->port.view != view)
-        kp_port_begin(&k->port, view, progress, ft_now());
-}
-
 static uint32_t send_outputs(void *ctx, unsigned lane, unsigned port, const struct ft_held held[], uint32_t n)
 {
     struct nd_fed *k = ctx;
@@ -364,10 +351,12 @@ static uint32_t tell_progress(void *ctx, unsigned lane, struct nd_progress *p)
     struct nd_fed *k = ctx;
     const struct kp_progress progress = {
         .burst = p->burst, .seq = p->seq, .time = p->time, .outputs = p->outputs, .settled = p->settled};
+    uint64_t view = FT_ORDER_GET(k->lane, live_view);
     uint32_t unconfirmed;
 
     (void)lane;
-    begin_view(k, &progress);
+    if (k->port.view != view)
+        kp_port_begin(&k->port, view, &progress, ft_now());
     if (!k->read)
         read_socket(k);
     k->read = false;

@@ -356,13 +356,6 @@ static bool is_session_up(const struct nd_check *check)
     return up;
 }
 
-static void close_output(struct nd_check *check)
-{
-    if (check->output >= 0)
-        close(check->output);
-    check->output = -1;
-}
-
 /* ---- programs that look ---------------------------------------------------------------------------- */
 
 static int start_look(struct nd_check *check, const char *node, uint64_t now)
@@ -391,8 +384,11 @@ static void turn_program(struct nd_check *check, const char *node, uint64_t now)
         else
             note_finding(check, ND_FOUND_GOOD, 0);
     }
-    if (!check->child.pid)
-        close_output(check);
+    if (!check->child.pid) {
+        if (check->output >= 0)
+            close(check->output);
+        check->output = -1;
+    }
     if (now < check->due)
         return;
     check->due = now + track->every_ms * 1000000ull;
@@ -546,14 +542,6 @@ static int open_socket(const char *path, bool *stream)
     return error ? -1 : fd;
 }
 
-static void close_hook(struct nd_hook_at *at, uint64_t now)
-{
-    close(at->fd);
-    at->fd = -1;
-    at->sent = 0; /* a line that was cut off is said again, whole */
-    at->next = now + AGAIN_NS;
-}
-
 /* A socket: one datagram a line, or so much of it as a stream takes. A FIFO takes a line whole or not at
  * all. */
 static void write_lines(struct nd_hook_at *at, uint64_t now)
@@ -569,7 +557,10 @@ static void write_lines(struct nd_hook_at *at, uint64_t now)
         if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS))
             return;
         if (n < 0) {
-            close_hook(at, now);
+            close(at->fd);
+            at->fd = -1;
+            at->sent = 0; /* a line that was cut off is said again, whole */
+            at->next = now + AGAIN_NS;
             return;
         }
         at->sent += (size_t)n;

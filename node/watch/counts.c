@@ -23,16 +23,6 @@
 #define NEARLY     80u            /* percent at which the log tells of a table */
 #define ROOM       70u            /* below which it tells that there is room again */
 
-/* Where the counters are, before a lane has begun: a chain that is made anew has them at the same place. */
-static void find_counters(struct nd_counts *c)
-{
-    for (unsigned l = 0; l < c->config->chain.lanes; l++)
-        for (unsigned i = 0; i <= c->config->chain.count; i++)
-            c->counters[l][i] = nf_chain_any(c->lanes[l].chain, i)->counters;
-    for (unsigned i = 0; i <= c->config->chain.count; i++)
-        c->counted[i] = nf_chain_any(c->lanes[0].chain, i)->module;
-}
-
 /* A lane may be adding to it. */
 static uint64_t load_counter(const struct nd_counts *c, unsigned nf, unsigned counter)
 {
@@ -438,7 +428,13 @@ static void tell_lost_events(struct nd_counts *c, const struct rp_status *s)
 int nd_counts_find(struct nd_counts *c, struct ft_fault *fault)
 {
     c->paused = false;
-    find_counters(c);
+    /* Where the counters are, before a lane has begun: a chain that is made anew has them at the same place.
+     */
+    for (unsigned l = 0; l < c->config->chain.lanes; l++)
+        for (unsigned i = 0; i <= c->config->chain.count; i++)
+            c->counters[l][i] = nf_chain_any(c->lanes[l].chain, i)->counters;
+    for (unsigned i = 0; i <= c->config->chain.count; i++)
+        c->counted[i] = nf_chain_any(c->lanes[0].chain, i)->module;
     return find_tables(c, fault);
 }
 

@@ -219,15 +219,6 @@ static bool is_deaf(const struct nd_standing *st, unsigned port, const struct rp
 
 /* ---- the decision ---------------------------------------------------------------------------------- */
 
-/* A node of the file that is neither this one nor its peer is no member, and nobody can hand over to it. */
-static enum nd_wanted wanted_of(const struct nd_standing *st, int node)
-{
-    return node < 0                                                        ? ND_WANTED_ANY
-           : (unsigned)node == st->self                                    ? ND_WANTED_OWN
-           : &st->config->node[node] == nd_peer_node(st->config, st->self) ? ND_WANTED_OTHER
-                                                                           : ND_WANTED_ANY;
-}
-
 static void note_times(struct nd_standing *st, const struct rp_status *s, uint64_t now)
 {
     bool protected = s->core.state == FT_PROTECTED && s->peer_told;
@@ -263,7 +254,10 @@ static void consider_handover(struct nd_standing *st, const struct rp_status *s)
         .pinned = st->maintenance == FT_MAINTENANCE_PIN_OWN     ? ND_WANTED_OWN
                   : st->maintenance == FT_MAINTENANCE_PIN_OTHER ? ND_WANTED_OTHER
                                                                 : ND_WANTED_ANY,
-        .preferred = wanted_of(st, file->prefer),
+        .preferred = file->prefer < 0                                                        ? ND_WANTED_ANY
+                     : (unsigned)file->prefer == st->self                                    ? ND_WANTED_OWN
+                     : &st->config->node[file->prefer] == nd_peer_node(st->config, st->self) ? ND_WANTED_OTHER
+                                                                                             : ND_WANTED_ANY,
         .returns = file->failback == ND_FAILBACK_AFTER,
         .return_after_ns = file->after_s * 1000 * FT_MS,
     };
