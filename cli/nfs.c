@@ -61,18 +61,13 @@ static const char *type_of(const struct nf_param *p)
     return types[p->kind];
 }
 
-static bool is_counted(const struct nf_param *p)
-{
-    return p->kind == NF_U32 || p->kind == NF_U64 || p->kind == NF_SECONDS || p->kind == NF_RANGE;
-}
-
 static json_t *param_object(const struct nf_param *p)
 {
     json_t *o = json_pack("{s:s,s:s,s:s?,s:b,s:b,s:s}", "name", p->name, "type", type_of(p), "default",
                           p->preset, "required", p->preset == NULL, "live", (p->marks & NF_PARAM_LIVE) != 0,
                           "help", p->help ? p->help : "");
 
-    if (is_counted(p)) {
+    if (p->kind == NF_U32 || p->kind == NF_U64 || p->kind == NF_SECONDS || p->kind == NF_RANGE) {
         uint64_t top = p->max ? p->max : p->kind == NF_U64 ? UINT64_MAX : UINT32_MAX;
 
         json_object_set_new(o, "min", json_integer((json_int_t)p->min));

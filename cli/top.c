@@ -52,14 +52,6 @@ static void take_status(struct nd_pair *pair, struct answers *seen)
     }
 }
 
-static void forget(struct answers *seen)
-{
-    for (unsigned i = 0; i < ND_PAIR; i++) {
-        json_decref(seen->before[i]);
-        json_decref(seen->now[i]);
-    }
-}
-
 /* "12.3k" for people, seven columns at most. */
 static const char *short_number(double n, char out[16])
 {
@@ -397,7 +389,10 @@ int nd_cmd_top(int argc, char **argv)
         code = print_once(&pair, &seen);
     else
         watch_pair(&pair, &seen);
-    forget(&seen);
+    for (unsigned i = 0; i < ND_PAIR; i++) {
+        json_decref(seen.before[i]);
+        json_decref(seen.now[i]);
+    }
     nd_pair_close(&pair);
     return code;
 }

@@ -303,15 +303,6 @@ static void print_shortage(FILE *out, const json_t *packets, const struct trace_
                 o->seconds);
 }
 
-static void print_packets(const json_t *packets, const struct trace_options *o)
-{
-    const json_t *p;
-    size_t i;
-
-    json_array_foreach(packets, i, p) print_packet(p);
-    print_shortage(stdout, packets, o);
-}
-
 /* ---- for wireshark ----------------------------------------------------------------------------- */
 
 static int refuse_file(const char *path)
@@ -392,7 +383,11 @@ static int show_answer(const struct nd_pair *pair, const struct trace_options *o
     }
     if (o->common.json)
         return nd_print_json(answer);
-    print_packets(packets, o);
+    const json_t *p;
+    size_t i;
+
+    json_array_foreach(packets, i, p) print_packet(p);
+    print_shortage(stdout, packets, o);
     return 0;
 }
 

@@ -716,16 +716,6 @@ static void begin_run(struct nd_drill *d, const struct nd_sight *s, unsigned vic
     r->incarnation = s->incarnation[1 - victim];
 }
 
-/* State outlives a run in the survivor alone: a pair of which both nodes began anew has equal states too. */
-static void judge_survivor(const struct nd_sight *s, unsigned survivor, struct nd_drill_run *r)
-{
-    if (s->incarnation[survivor] == 0 || r->incarnation == 0)
-        fail_run(r, "%s did not say which process it is: whether state outlived the run is not known",
-                 r->survivor);
-    else if (s->incarnation[survivor] != r->incarnation)
-        fail_run(r, "%s was started again meanwhile: no state outlived the run", r->survivor);
-}
-
 /* What is common to all drills once the victim was hurt: it comes back, the pair settles, digests, figures.
  * `over`: when the survivor went on, 0: it did not. */
 static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct nd_drill_run *r)
@@ -742,7 +732,13 @@ static void end_run(struct nd_drill *d, unsigned victim, uint64_t over, struct n
         uint64_t expected = r->view_before + (d->kind != ND_DRILL_STANDBY_KILL);
         r->false_takeovers = s.view > expected ? s.view - expected : 0;
         r->view_after = s.view;
-        judge_survivor(&s, 1 - victim, r);
+        /* State outlives a run in the survivor alone: a pair of which both nodes began anew has equal states
+         * too. */
+        if (s.incarnation[1 - victim] == 0 || r->incarnation == 0)
+            fail_run(r, "%s did not say which process it is: whether state outlived the run is not known",
+                     r->survivor);
+        else if (s.incarnation[1 - victim] != r->incarnation)
+            fail_run(r, "%s was started again meanwhile: no state outlived the run", r->survivor);
         if (took && d->config->protect.strict && s.view == expected) {
             uint64_t released = await_release(d, 1 - victim, r);
             over = released ? released : ft_now();

@@ -124,12 +124,6 @@ static json_t *known_or_null(double v)
     return v < 0 ? json_null() : json_real(v);
 }
 
-/* Null: they were not compared. */
-static json_t *digests_equal(const struct nd_drill_run *r)
-{
-    return r->digests == ND_DIGESTS_NOT_COMPARED ? json_null() : json_boolean(r->digests == ND_DIGESTS_EQUAL);
-}
-
 /* Null: not told. */
 static json_t *digests(const struct nd_drill *d, const struct nd_drill_run *r)
 {
@@ -144,11 +138,12 @@ static json_t *run_object(const struct nd_drill *d, const struct nd_drill_run *r
     json_t *fenced = json_pack("{s:b,s:b,s:o,s:I}", "released_after", r->released_after, "burst_in_flight",
                                r->burst_in_flight, "before_ms", known_or_null(r->fenced_before_ms), "dropped",
                                (json_int_t)r->fenced_dropped);
-    json_t *o =
-        json_pack("{s:s, s:s, s:o, s:o, s:s?, s:O?, s:s, s:s?}", "victim", r->victim, "survivor", r->survivor,
-                  "digests_equal", digests_equal(r), "digests", digests(d, r), "not_compared",
-                  r->not_compared[0] ? r->not_compared : NULL, "fenced", r->was_fenced ? fenced : NULL,
-                  "reason", r->reason, "failure", r->failure[0] ? r->failure : NULL);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:o, s:o, s:s?, s:O?, s:s, s:s?}", "victim", r->victim, "survivor", r->survivor,
+        "digests_equal",
+        r->digests == ND_DIGESTS_NOT_COMPARED ? json_null() : json_boolean(r->digests == ND_DIGESTS_EQUAL),
+        "digests", digests(d, r), "not_compared", r->not_compared[0] ? r->not_compared : NULL, "fenced",
+        r->was_fenced ? fenced : NULL, "reason", r->reason, "failure", r->failure[0] ? r->failure : NULL);
     json_decref(fenced);
     nd_columns_json(o, times, r);
     nd_columns_json(o, counts, r);

@@ -179,16 +179,6 @@ int nd_member_start(struct nd_member *m, const cpu_set_t *cores, struct ft_fault
     return 0;
 }
 
-static void come_to_rest(struct nd_member *m)
-{
-    nd_guardian_stop(m->guardian);
-    atomic_store(&m->lanes.stop, true);
-    for (unsigned l = 0; l < m->config->config->chain.lanes; l++)
-        pthread_join(m->threads[l], NULL);
-    atomic_store(&m->config->status->digest, ft_region_digest(m->lanes.region));
-    atomic_store(&m->config->status->rested, true);
-}
-
 int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault *fault), void *arg,
                     struct ft_fault *fault)
 {
@@ -197,8 +187,14 @@ int nd_member_serve(struct nd_member *m, int (*turn)(void *arg, struct ft_fault 
 
     while (!error && (wish = atomic_load(&status->wish)) != ND_MEMBER_END) {
         error = turn(arg, fault);
-        if (!error && wish == ND_MEMBER_REST && !atomic_load(&status->rested))
-            come_to_rest(m);
+        if (!error && wish == ND_MEMBER_REST && !atomic_load(&status->rested)) {
+            nd_guardian_stop(m->guardian);
+            atomic_store(&m->lanes.stop, true);
+            for (unsigned l = 0; l < m->config->config->chain.lanes; l++)
+                pthread_join(m->threads[l], NULL);
+            atomic_store(&m->config->status->digest, ft_region_digest(m->lanes.region));
+            atomic_store(&m->config->status->rested, true);
+        }
     }
     return error;
 }

@@ -318,17 +318,6 @@ static bool tell_input(struct nd_log_lane *l, const struct nd_log_input *in)
     return told->more == 0;
 }
 
-/* As the NF that dropped it does. */
-static void explain_drop(const struct nd_log_lane *l, const struct nf_packet *p, char out[NF_TRACE_WHY])
-{
-    const struct nf *nf = p->drop && p->drop != NF_SET_ASIDE && p->drop_nf != NF_DROP_SESSIONS
-                              ? nf_chain_any(l->lane->chain, p->drop_nf)
-                              : NULL;
-
-    if (!nf || !nf->module || !nf->module->why || !nf->module->why(nf, p, out, NF_TRACE_WHY))
-        out[0] = '\0';
-}
-
 static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
 {
     const struct ft_record *r = l->record;
@@ -342,7 +331,13 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
         in[i].out = *p;
         note_ends(p, &in[i].left);
         in[i].out.data = NULL;
-        explain_drop(l, p, in[i].why);
+        /* As the NF that dropped it does. */
+        const struct nf *nf = p->drop && p->drop != NF_SET_ASIDE && p->drop_nf != NF_DROP_SESSIONS
+                                  ? nf_chain_any(l->lane->chain, p->drop_nf)
+                                  : NULL;
+
+        if (!nf || !nf->module || !nf->module->why || !nf->module->why(nf, p, in[i].why, NF_TRACE_WHY))
+            in[i].why[0] = '\0';
         if (nf_l3_takes_in(p->drop, p->drop_nf))
             l->taken++;
         else if (p->drop || p->out_port >= l->log->io.ports)
@@ -357,14 +352,6 @@ static void note_outputs(struct nd_log_lane *l, struct nd_log_input in[])
         keep_output(l, r->time, made[i].frame, made[i].len, made[i].len);
     if (told && l->log->options->flow.count && l->log->options->show)
         l->told.list[l->told.count - 1].changes = nd_log_changes(l);
-}
-
-/* Lanes compare one of the whole region when all have come to it; to those that a forged recording crossed
- * they never come together. */
-static bool was_compared(const struct nd_log_lane *l)
-{
-    return l->lane->group->lanes == 1 || !(l->record->flags & FT_REC_DIGEST) ||
-           l->lane->stop_point.compared == l->record->burst;
 }
 
 static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
@@ -395,7 +382,8 @@ static bool execute_burst(struct nd_log_lane *l, const struct nd_index_burst *b)
     }
     note_outputs(l, in);
     l->bursts++;
-    l->digests += b->comparable && was_compared(l);
+    l->digests += b->comparable && (l->lane->group->lanes == 1 || !(l->record->flags & FT_REC_DIGEST) ||
+                                    l->lane->stop_point.compared == l->record->burst);
     return true;
 }
 

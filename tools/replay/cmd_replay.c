@@ -369,16 +369,6 @@ static int open_lanes(struct nd_replay *r, struct ft_fault *fault)
     return error;
 }
 
-static void close_lanes(struct nd_replay *r)
-{
-    for (unsigned l = 0; l < FT_LANES_MAX; l++) {
-        nd_keeper_close(&r->keeper[l]);
-        nd_tape_free(&r->dealt[l]);
-    }
-    nd_capture_close(&r->written);
-    nd_tape_free(&r->tape);
-}
-
 /* 0, or an exit code with its line printed. */
 static int read_inputs(struct nd_replay *r)
 {
@@ -455,7 +445,12 @@ int nd_cmd_replay(int argc, char **argv)
     code = read_inputs(&r);
     if (!code)
         code = run_and_judge(&r);
-    close_lanes(&r);
+    for (unsigned l = 0; l < FT_LANES_MAX; l++) {
+        nd_keeper_close(&r.keeper[l]);
+        nd_tape_free(&r.dealt[l]);
+    }
+    nd_capture_close(&r.written);
+    nd_tape_free(&r.tape);
     json_decref(r.rows);
     nd_config_free(r.config);
     return code;

@@ -97,16 +97,6 @@ static void unload_modules(void)
     }
 }
 
-/* In a process that was forked: what it is to have in common with the others by accident alone, differs. The
- * configuration is to be read anew, since its modules are unloaded. */
-static void scatter(void)
-{
-    srandom((unsigned)draw()); /* of rand(), too */
-    srand48((long)draw());
-    unload_modules();
-    move_memory();
-}
-
 /* ---- digests of bursts ----------------------------------------------------------------------- */
 
 /* Of a chain of so many NFs. FT_ENOMEM: they would take more than half of the machine's memory. */
@@ -141,16 +131,6 @@ static uint64_t *find_burst(const struct nd_sums *s, bool replayed, unsigned lan
 static unsigned nf_of(const struct nd_sums *s, unsigned word)
 {
     return word + 1 < s->words ? word : FT_NFS_MAX;
-}
-
-/* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it live. */
-static void note_sums(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
-                      const uint64_t of[FT_AUDIT_SUMS])
-{
-    uint64_t *to = find_burst(s, replayed, lane, burst);
-
-    for (unsigned w = 0; to && w < s->words; w++)
-        to[w] = of[nf_of(s, w)];
 }
 
 bool nd_sums_differ(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
@@ -194,16 +174,6 @@ static struct running {
     unsigned idle; /* turns without work */
 } running;
 
-/* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
-static uint64_t replayed_bytes(const struct nd_config *config, const struct nd_io *io)
-{
-    uint64_t each = 160; /* headers, or a small packet */
-
-    if (nf_chain_reads(&config->chain) == NF_READS_PAYLOAD || config->protect.capture == ND_CAPTURE_FULL)
-        each = io->frame_max + 8;
-    return (sizeof(struct lg_output) + each) * io->buffers / 2;
-}
-
 static void show_figures(struct running *r, uint64_t now)
 {
     struct rp_status s;
@@ -246,8 +216,14 @@ static void note_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_S
     const struct nd_lane *lane = &r->member.lanes.lane[index];
     bool live = lane->doing == FT_LANE_LIVE;
 
-    if (live || !lane->apply.last_was_chunk)
-        note_sums(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
+    /* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it
+     * live. */
+    if (live || !lane->apply.last_was_chunk) {
+        uint64_t *to = find_burst(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst);
+
+        for (unsigned w = 0; to && w < r->all->sums.words; w++)
+            to[w] = sums[nf_of(&r->all->sums, w)];
+    }
 }
 
 int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, unsigned how,
@@ -285,7 +261,12 @@ static int run_node(void *arg, struct ft_fault *fault)
     const struct nd_replay *all = r->all;
     int error;
 
-    scatter();
+    /* In a process that was forked: what it is to have in common with the others by accident alone, differs.
+     * The configuration is to be read anew, since its modules are unloaded. */
+    srandom((unsigned)draw()); /* of rand(), too */
+    srand48((long)draw());
+    unload_modules();
+    move_memory();
     error = nd_replay_config(&r->own, all->options, ND_CONFIG_QUIET, fault);
     if (error)
         return error;
@@ -309,7 +290,12 @@ static int run_node(void *arg, struct ft_fault *fault)
     r->random = r->config.seed ^ r->config.datagram_key.incarnation;
     error = nd_slot_io_open(&r->io, r->slot, all->tapes, all->lanes, !all->options->no_input_keeper, fault);
     r->io.in_turn = all->in_turn;
-    r->config.replayed_bytes = replayed_bytes(r->own, &r->io.io);
+    /* What a lane holds bounds what its standby keeps: with room for that, replay forgets no output. */
+    uint64_t each = 160; /* headers, or a small packet */
+
+    if (nf_chain_reads(&r->own->chain) == NF_READS_PAYLOAD || r->own->protect.capture == ND_CAPTURE_FULL)
+        each = r->io.io.frame_max + 8;
+    r->config.replayed_bytes = (sizeof(struct lg_output) + each) * r->io.io.buffers / 2;
     if (!error)
         error = nd_member_open(&r->member, &r->config, fault);
     if (!error)
@@ -584,16 +570,6 @@ static bool has_answered(struct nd_replay *r)
     return is_live(r) || atomic_load(&primary_slot(r)->status.state) == FT_JOINING;
 }
 
-/* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving. */
-static void wait_seeded(struct nd_replay *r)
-{
-    uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = ft_now() + late;
-
-    while (ft_now() < until)
-        if (drain_outputs(r) == 0)
-            nd_sleep(PAUSE_NS / 10);
-}
-
 static int kill_primary(struct nd_replay *r, struct ft_fault *fault)
 {
     uint64_t taken[FT_LANES_MAX] = {0};
@@ -630,7 +606,13 @@ static int kill_one(struct nd_replay *r, struct ft_fault *fault)
     unsigned standby = !r->primary;
     int error;
 
-    wait_seeded(r);
+    /* At once, or a seeded moment later, so that a kill finds bursts in every stage; outputs go on leaving.
+     */
+    uint64_t late = ft_draw(&r->random) % 2 ? ft_draw(&r->random) % LAST_DOUBT : 0, until = ft_now() + late;
+
+    while (ft_now() < until)
+        if (drain_outputs(r) == 0)
+            nd_sleep(PAUSE_NS / 10);
     error = wait_until(r, protected_by_both, "protection", fault);
     if (error)
         return error;

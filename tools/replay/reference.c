@@ -186,15 +186,6 @@ static bool record_used_up(struct run *r, uint64_t burst)
            ft_sections_used(nf_chain_sections(r->chain), record->access, record->accesses);
 }
 
-/* By the counter that is the reason, of the NF that has it; in place 0, where L3 has none here, what sessions
- * drop. */
-static void count_drop(const struct nf_packet *p)
-{
-    all.answer->chain.dropped++;
-    if (p->drop_nf)
-        all.answer->chain.nf[p->drop_nf == NF_DROP_SESSIONS ? 0 : p->drop_nf].dropped[p->drop - 1u]++;
-}
-
 static void sum_counters(const struct nf_chain *chain)
 {
     for (unsigned i = 1; i <= all.config->chain.count; i++) {
@@ -204,14 +195,6 @@ static void sum_counters(const struct nf_chain *chain)
         for (unsigned c = 0; names && names[c] && c < ND_COUNTERS_MAX; c++)
             all.answer->chain.nf[i].counter[c] += nf->counters[c];
     }
-}
-
-static void hide_fields(struct nf_packet packets[], uint32_t n)
-{
-    struct nf_unread kept;
-
-    for (uint32_t i = 0; all.hides && i < n; i++)
-        nf_unread_hide(&packets[i], all.hides, &kept);
 }
 
 static bool run_burst(struct run *r, uint64_t burst)
@@ -227,13 +210,21 @@ static bool run_burst(struct run *r, uint64_t burst)
     if (recorded && !follow_record(r, burst, b))
         return false;
     nd_tape_packets(tape, b, r->frames, packets);
-    hide_fields(packets, b->n);
+    struct nf_unread kept;
+
+    for (uint32_t i = 0; all.hides && i < b->n; i++)
+        nf_unread_hide(&packets[i], all.hides, &kept);
     nf_chain_run(r->chain, burst, b->time, packets, b->n);
     ft_audit_check(all.region, (unsigned)(r - all.run));
+    /* By the counter that is the reason, of the NF that has it; in place 0, where L3 has none here, what
+     * sessions drop. */
     for (uint32_t i = 0; i < b->n; i++)
-        if (packets[i].drop)
-            count_drop(&packets[i]);
-        else if (packets[i].out_port < ND_SLOT_PORTS)
+        if (packets[i].drop) {
+            all.answer->chain.dropped++;
+            if (packets[i].drop_nf)
+                all.answer->chain.nf[packets[i].drop_nf == NF_DROP_SESSIONS ? 0 : packets[i].drop_nf]
+                    .dropped[packets[i].drop - 1u]++;
+        } else if (packets[i].out_port < ND_SLOT_PORTS)
             compare_output(r, ++r->outputs, seq + i, b, packets[i].data, packets[i].len, packets[i].out_port);
     count = nf_chain_emitted(r->chain, &made);
     for (uint32_t i = 0; i < count; i++)
