@@ -140,13 +140,6 @@ static void relieve(struct fl_planner *planner, uint32_t server)
         fl_order_handover(planner, chosen, FL_RELIEF, server);
 }
 
-static void relieve_all(struct fl_planner *planner)
-{
-    for (uint32_t i = 0; i < planner->fleet->servers; i++)
-        if (planner->room.place[i].takes && !fl_room_within(&planner->room, i, 1))
-            relieve(planner, i);
-}
-
 /* ---- zones ---- */
 
 static bool has_zones(const struct fl_planner *planner)
@@ -323,7 +316,9 @@ void fl_balance(struct fl_planner *planner)
     balance.mean = count ? balance.mean / count : 0;
     if (planner->plan->stopped || planner->mends)
         return;
-    relieve_all(planner);
+    for (uint32_t i = 0; i < planner->fleet->servers; i++)
+        if (planner->room.place[i].takes && !fl_room_within(&planner->room, i, 1))
+            relieve(planner, i);
     split_zones(planner);
     qsort_r(planner->list, count, sizeof(planner->list[0]), compare_fullness, planner);
     for (uint32_t i = 0; i < count; i++)

@@ -52,11 +52,6 @@ static struct after look_after(const struct fl_room *room, const struct fl_searc
     return after;
 }
 
-static bool is_busy(const struct fl_room *room, const struct fl_search *search, uint32_t server)
-{
-    return search->resync && room->place[server].into >= room->fleet->settings.resyncs;
-}
-
 static bool may_take(const struct fl_room *room, const struct fl_search *search, uint32_t server)
 {
     const struct fl_place *place = &room->place[server];
@@ -111,7 +106,7 @@ static void consider(const struct fl_room *room, const struct fl_search *search,
     after = look_after(room, search, server);
     if (!after.fits || (best->server != FL_NONE && after.worst > best->worst))
         return;
-    if (is_busy(room, search, server)) {
+    if (search->resync && room->place[server].into >= room->fleet->settings.resyncs) {
         best->busy = best->busy == FL_NONE ? server : best->busy;
         return;
     }

@@ -257,15 +257,6 @@ static void count_restart(struct fl_planner *planner, uint32_t shard)
     planner->room.place[planner->look[shard].standby].into++;
 }
 
-static void order_repair(struct fl_planner *planner, uint32_t shard, uint32_t to, enum fl_cause cause,
-                         uint32_t about)
-{
-    note_order(planner, shard, FL_REPAIR, cause);
-    planner->plan->step[shard].to[0] = to;
-    wait_for(&planner->plan->step[shard], FL_ORDERED, about);
-    count_repair(planner, shard, to);
-}
-
 /* The room has it done: it takes less time than its load needs to be measured. */
 static void swap_roles(struct fl_planner *planner, uint32_t shard)
 {
@@ -333,7 +324,10 @@ bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_searc
             found = fl_place_find(&planner->room, search);
         }
         if (found.server != FL_NONE) {
-            order_repair(planner, shard, found.server, cause, about);
+            note_order(planner, shard, FL_REPAIR, cause);
+            planner->plan->step[shard].to[0] = found.server;
+            wait_for(&planner->plan->step[shard], FL_ORDERED, about);
+            count_repair(planner, shard, found.server);
             return true;
         }
         wait_for(step, found.busy == FL_NONE ? FL_NO_ROOM : FL_BUSY, found.busy);
@@ -860,14 +854,6 @@ static size_t lay_out(struct fl_planner *planner, char *memory)
     return at;
 }
 
-/* The first server that has a node which is old. */
-static void note_old(struct fl_planner *planner, const struct fl_shard *shard)
-{
-    for (int k = 0; k < 2 && shard->known; k++)
-        if (shard->old[k] && takes(planner, shard->member[k]) && shard->member[k] < planner->restarts_on)
-            planner->restarts_on = shard->member[k];
-}
-
 static void begin(struct fl_planner *planner)
 {
     const struct fl_fleet *fleet = planner->fleet;
@@ -881,7 +867,11 @@ static void begin(struct fl_planner *planner)
     for (uint32_t i = 0; i < fleet->shards; i++) {
         take_needs(&fleet->shard[i], &planner->look[i].need);
         planner->plan->step[i] = (struct fl_step){.to = {FL_NONE, FL_NONE}, .about = FL_NONE};
-        note_old(planner, &fleet->shard[i]);
+        /* The first server that has a node which is old. */
+        for (int k = 0; k < 2 && fleet->shard[i].known; k++)
+            if (fleet->shard[i].old[k] && takes(planner, fleet->shard[i].member[k]) &&
+                fleet->shard[i].member[k] < planner->restarts_on)
+                planner->restarts_on = fleet->shard[i].member[k];
     }
     for (uint32_t i = 0; i < fleet->shards; i++)
         if (fleet->shard[i].known) {

@@ -302,11 +302,6 @@ static void sp_packet_move_seq(struct nf_packet *p, uint32_t by)
     move_number(p->data + p->l4 + 4, p->data + p->l4 + 16, by);
 }
 
-static void sp_packet_move_ack(struct nf_packet *p, uint32_t by)
-{
-    move_number(p->data + p->l4 + 8, p->data + p->l4 + 16, by);
-}
-
 /* Adds to the sequence number of the TCP header that an ICMP error quotes. */
 static void sp_packet_move_quoted(struct nf_packet *p, uint32_t by)
 {
@@ -532,7 +527,7 @@ static void take_open(const struct nf *nf, struct nf_packet *p, const struct nf_
     } else if (known) {
         note_ack(nf, p, s, SP_CLIENT, ack);
         if (p->tcp_flags & NF_TCP_ACK)
-            sp_packet_move_ack(p, 0u - conn->moved);
+            move_number(p->data + p->l4 + 8, p->data + p->l4 + 16, 0u - conn->moved);
     } else if (conn->state == SP_OPEN) {
         refuse(nf, p);
     }

@@ -230,14 +230,6 @@ static void purge_files(const struct lg_recorder *rec, uint64_t keep)
     }
 }
 
-/* Who finishes what a dead writer had begun: from its first byte. */
-static void begin_again(struct lg_recorder *rec)
-{
-    rec->there = 0;
-    if (ftruncate(rec->fd, 0) != 0 || lseek(rec->fd, 0, SEEK_SET) != 0)
-        give_up_file(rec, "cannot be written");
-}
-
 /* Ends the open file, or takes it away when its snapshot is not whole, keeps to the number of files, and
  * makes this one, unless it is the open one. */
 static void begin_file(struct lg_recorder *rec, uint32_t file)
@@ -245,7 +237,10 @@ static void begin_file(struct lg_recorder *rec, uint32_t file)
     char name[NAME_BYTES];
 
     if (open_file(rec) == file) {
-        begin_again(rec);
+        /* Who finishes what a dead writer had begun: from its first byte. */
+        rec->there = 0;
+        if (ftruncate(rec->fd, 0) != 0 || lseek(rec->fd, 0, SEEK_SET) != 0)
+            give_up_file(rec, "cannot be written");
         return;
     }
     if (!rec->whole)
@@ -297,25 +292,6 @@ static void put_header(struct lg_recorder *rec, const struct lg_begin *b)
     memcpy(content + sizeof(h), at + 1, more);
     memcpy(content + sizeof(h) + more, at + rec->lanes, h.identity);
     put_frame(rec, LG_HEADER, (uint32_t)sizeof(h) + more + h.identity);
-}
-
-/* Behind a record, in the room that was had for both. */
-static void put_clock(struct lg_recorder *rec, uint64_t time)
-{
-    struct lg_clock clock = {.time = time, .wall = ft_wall()};
-
-    memcpy(rec->out + rec->out_len + LG_FRAME_HEAD, &clock, sizeof(clock));
-    put_frame(rec, LG_CLOCK, sizeof(clock));
-    rec->clock_due = time + CLOCK_NS;
-}
-
-static void put_record(struct lg_recorder *rec, const struct ft_record *r)
-{
-    long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, frame_room(rec), LG_CONTENT_MAX);
-
-    FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
-    put_frame(rec, LG_RECORD, (uint32_t)n);
-    atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
 }
 
 /* Where the lanes are behind an entry whose frame is in the file, or will be. */
@@ -394,7 +370,11 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, struct lg_entry 
         return;
     }
     if (e->kind == LG_QUEUE_RECORD) {
-        put_record(rec, r);
+        long n = ft_record_encode(r, FT_FORMAT_NEWEST, true, frame_room(rec), LG_CONTENT_MAX);
+
+        FT_CHECK(n > 0, "the record of burst %lu cannot be encoded", r->burst);
+        put_frame(rec, LG_RECORD, (uint32_t)n);
+        atomic_fetch_add_explicit(&rec->records, 1, memory_order_relaxed);
     } else if (e->kind == LG_QUEUE_LINES) {
         memcpy(frame_room(rec), e + 1, e->len);
         put_frame(rec, LG_LINES, e->len);
@@ -404,8 +384,14 @@ static void write_entry(struct lg_recorder *rec, unsigned lane, struct lg_entry 
     }
     note_entry(rec, lane, e);
     e->end = rec->offset;
-    if (e->kind == LG_QUEUE_RECORD && r->time >= rec->clock_due)
-        put_clock(rec, r->time);
+    /* Behind a record, in the room that was had for both. */
+    if (e->kind == LG_QUEUE_RECORD && r->time >= rec->clock_due) {
+        struct lg_clock clock = {.time = r->time, .wall = ft_wall()};
+
+        memcpy(rec->out + rec->out_len + LG_FRAME_HEAD, &clock, sizeof(clock));
+        put_frame(rec, LG_CLOCK, sizeof(clock));
+        rec->clock_due = r->time + CLOCK_NS;
+    }
 }
 
 /* Some of a lane's entries; those of a file that has yet to begin wait for that file's first entry. */

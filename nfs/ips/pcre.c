@@ -272,14 +272,6 @@ static bool read_choice(struct pattern *p, struct part *out)
     return true;
 }
 
-static void fill_next(struct ips_pcre *pcre)
-{
-    for (unsigned k = 0; k < 8; k++)
-        for (unsigned value = 1; value < 256; value++)
-            pcre->next[k][value] =
-                pcre->next[k][value & (value - 1)] | pcre->follow[8 * k + (unsigned)__builtin_ctz(value)];
-}
-
 /* Behind the pattern, "/FLAGS". */
 static bool read_flags(struct pattern *p, const char *flag)
 {
@@ -318,6 +310,9 @@ const char *ips_pcre_read(struct ips_pcre *pcre, char *text)
         return "a pattern that matches a byte at least";
     pcre->first = whole.first;
     pcre->last = whole.last;
-    fill_next(pcre);
+    for (unsigned k = 0; k < 8; k++)
+        for (unsigned value = 1; value < 256; value++)
+            pcre->next[k][value] =
+                pcre->next[k][value & (value - 1)] | pcre->follow[8 * k + (unsigned)__builtin_ctz(value)];
     return NULL;
 }
