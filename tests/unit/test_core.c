@@ -524,10 +524,40 @@ TEST(the_arbiter_of_another_shard_lets_nobody_begin)
     assert_int_equal(t.core.view, 3);
     did_not(FT_ACT_STORE);
     did_not(FT_ACT_VIEW);
-    for (unsigned i = 0; i < 100; i++) {
+    for (unsigned i = 1; i < 100; i++) { /* it asks again after a while, and says nothing new of it */
         waits(10);
         hears_view(FT_JOINING, 3);
         is(FT_JOINING);
+        because("the arbiter keeps shard");
+        assert_int_equal(t.core.arbiter.asking, i >= 20);
+    }
+}
+
+/* One that was protected holds, and does not go on alone; a standby gives up its right, and keeps what it
+ * has. */
+TEST(the_arbiter_of_another_shard_lets_nobody_go_on)
+{
+    const struct ft_members made_again = {{9, 9}, {"left", "right"}};
+
+    for (unsigned standby = 0; standby < 2; standby++) {
+        if (standby)
+            reach_ready(false);
+        else
+            reach_protected(false);
+        t.core.config.arbiter = true;
+        t.core.members = ours;
+        for (unsigned i = 0; i < 100 && !t.core.arbiter.asking; i++)
+            waits(10);
+        assert_true(t.core.arbiter.asking);
+        answered(FT_ANSWER_LOST, 9, &made_again);
+        because("the arbiter keeps shard");
+        for (unsigned i = 0; i < 100; i++) {
+            is(standby ? FT_JOINING : FT_DEGRADED);
+            assert_int_equal(t.core.view, 1);
+            waits(10);
+        }
+        assert_int_equal(t.core.kept, standby);
+        assert_int_equal(t.core.arbiter.lost, !standby);
     }
 }
 
