@@ -5,18 +5,18 @@
 #include "tests/help/config.h"
 #include "tests/help/test.h"
 
+char keys_text[2048];
 struct fl_file *keys_file;
 struct nd_keys keys;
 
 int keys_begin(const char *lines)
 {
     struct ft_fault fault = {""};
-    char text[2048];
     int len =
-        snprintf(text, sizeof(text),
+        snprintf(keys_text, sizeof(keys_text),
                  "fleet: f\narbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n%spair: {}\nnode: {}\n", lines);
 
-    return fl_file_read(&keys_file, help_config_file("f.yaml", text, (size_t)len), &fault);
+    return fl_file_read(&keys_file, help_config_file("f.yaml", keys_text, (size_t)len), &fault);
 }
 
 int keys_end(void **state)
@@ -44,10 +44,15 @@ char *plain_quotes(char *text)
     return turn(text, '"', '\'');
 }
 
+char *json_quotes(char *text)
+{
+    return turn(text, '\'', '"');
+}
+
 void put_leased(const char *key, const char *value, int64_t changed, int64_t lease)
 {
     char whole[128];
-    char *json = turn(strdup(value), '\'', '"');
+    char *json = json_quotes(strdup(value));
     struct ft_fault fault = {""};
     struct nd_entry *e;
 

@@ -8,6 +8,7 @@
 
 #include "fleet/picture.h"
 
+extern char keys_text[2048]; /* of the file */
 extern struct fl_file *keys_file;
 extern struct nd_keys keys;
 
@@ -21,8 +22,9 @@ void put_leased(const char *key, const char *value, int64_t changed, int64_t lea
 void put(const char *key, const char *value, int64_t changed);
 void drop(const char *key);
 
-/* JSON in place, with ' for each ". */
+/* In place: ' for each ", and " for each '. */
 char *plain_quotes(char *text);
+char *json_quotes(char *text);
 
 /* The key of a shard that began on a and b; an order and a failure that it has. */
 #define SHARD_AT(a, b, view, moved, more)                                                                    \

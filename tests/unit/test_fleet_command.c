@@ -7,50 +7,42 @@
 #include "fleet/command.c"
 #include "tests/help/config.h"
 #include "tests/help/etcd.h"
+#include "tests/help/keys.h"
 #include "tests/help/test.h"
 
-static const char text[] = "fleet: f\n"
-                           "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
-                           "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3},\n"
-                           "  d: {host: 192.0.2.4}, e: {host: 192.0.2.5}}\n"
-                           "shards: {east: {port: 1}}\n"
-                           "pair: {}\n"
-                           "node: {}\n";
-
 static struct command c;
+static struct help_real_etcd real;
 
 static int make_file(void **state)
 {
-    struct ft_fault fault = {""};
-
-    return fl_file_read(&c.file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
+    return keys_begin("servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3},\n"
+                      "  d: {host: 192.0.2.4}, e: {host: 192.0.2.5}}\n"
+                      "shards: {east: {port: 1}}\n");
 }
 
-static int free_file(void **state)
+/* A real etcd, and the file real.yaml of the fleet with it. */
+static int begin_real(void **state)
 {
-    nd_keys_clear(&c.keys);
-    fl_file_free(c.file);
-    return help_config_clean(state);
+    help_etcd_begin(&real, false);
+    char *text = help_config_replace(keys_text, "http://192.0.2.9:2379", real.config.url[0]);
+
+    help_config_file("real.yaml", text, strlen(text));
+    free(text);
+    return 0;
 }
 
-static void put(const char *key, const char *value)
+static int end_real(void **state)
 {
-    char whole[FL_KEY_MAX];
-    struct ft_fault fault = {""};
-    struct nd_entry *e = nd_entry_make(fl_key(whole, c.file, key, ""), value, strlen(value));
-
-    assert_non_null(e);
-    e->changed = 1;
-    e->lease = strcmp(key, "leader") == 0 ? 9 : 0;
-    assert_int_equal(nd_keys_reserve(&c.keys, 1, 1000, &fault), 0);
-    nd_keys_put(&c.keys, e);
+    help_etcd_end(&real);
+    return 0;
 }
 
-static void drop(const char *key)
+static void real_put(const char *key, const char *value)
 {
-    char whole[FL_KEY_MAX];
+    char *json = json_quotes(strdup(value));
 
-    nd_keys_remove(&c.keys, fl_key(whole, c.file, key, ""));
+    free(help_etcdctl(&real, "put understudy/f/%s '%s'", key, json));
+    free(json);
 }
 
 static uint32_t unknown; /* shards, as expect() saw last */
@@ -59,6 +51,8 @@ static void expect(int code)
 {
     struct ft_fault fault = {""};
 
+    c.file = keys_file;
+    c.keys = keys;
     assert_int_equal(fl_picture_make(&c.picture, c.file, &c.keys, NULL, 5000, &fault), 0);
     assert_int_equal(fl_plan_make(&c.plan, &c.picture.fleet, &fault), 0);
     int is = judge(&c);
@@ -70,74 +64,73 @@ static void expect(int code)
     assert_int_equal(is, code);
 }
 
-#define EMPTY "{\"nodes\":{},\"kept\":[]}"
+#define EMPTY "{'nodes':{},'kept':[]}"
 #define NODE(state, primary, member)                                                                         \
-    "{\"nodes\":{\"east\":{\"state\":\"" state "\",\"primary\":" primary ",\"member\":" member               \
-    ",\"view\":7,\"members\":[\"east-a\",\"east-b\"]}},\"kept\":[]}"
-#define EAST "\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],\"view\":7,\"moved\":100"
+    "{'nodes':{'east':{'state':'" state "','primary':" primary ",'member':" member                           \
+    ",'view':7,'members':['east-a','east-b']}},'kept':[]}"
+#define EAST "'first':['a','b'],'members':['a','b'],'view':7,'moved':100"
 
 static void all_is_well(void)
 {
-    nd_keys_clear(&c.keys);
-    put("leader", "c");
-    put("servers/a", NODE("PROTECTED", "true", "true"));
-    put("servers/b", NODE("READY", "false", "true"));
-    put("servers/c", EMPTY);
-    put("shards/east", "{" EAST "}");
+    nd_keys_clear(&keys);
+    put_leased("leader", "c", 1, 9);
+    put("servers/a", NODE("PROTECTED", "true", "true"), 1);
+    put("servers/b", NODE("READY", "false", "true"), 1);
+    put("servers/c", EMPTY, 1);
+    put("shards/east", "{" EAST "}", 1);
 }
 
 TEST(zero_says_that_all_is_as_it_should_be)
 {
     all_is_well();
     expect(0);
-    put("wishes/pin/east", "a");
+    put("wishes/pin/east", "a", 1);
     expect(0);
     /* Nobody would see to what comes. */
     drop("leader");
     expect(1);
-    put("leader", "ghost");
+    put_leased("leader", "ghost", 1, 9);
     expect(1);
     all_is_well();
-    put("servers/c", "spoilt");
+    put("servers/c", "spoilt", 1);
     expect(1);
 }
 
 TEST(what_is_to_be_done_is_one)
 {
     all_is_well();
-    put("wishes/drain/b", "1");
+    put("wishes/drain/b", "1", 1);
     expect(1);
     /* It was ordered, and is not done. */
-    put("shards/east",
-        "{" EAST ",\"order\":{\"kind\":\"re-pair\",\"cause\":\"drain\",\"to\":\"c\",\"since\":4990}}");
+    put("shards/east", "{" EAST ",'order':{'kind':'re-pair','cause':'drain','to':'c','since':4990}}", 1);
     expect(1);
     /* It failed, and is tried again later. */
-    put("shards/east", "{" EAST ",\"failed\":{\"count\":1,\"when\":4995,\"to\":\"c\"}}");
+    put("shards/east", "{" EAST ",'failed':{'count':1,'when':4995,'to':'c'}}", 1);
     expect(1);
     /* There is nowhere to go. */
-    put("wishes/drain/c", "1");
-    put("shards/east", "{" EAST "}");
+    put("wishes/drain/c", "1", 1);
+    put("shards/east", "{" EAST "}", 1);
     expect(1);
     /* A pin, or a move, that waits. */
     all_is_well();
-    put("wishes/drain/c", "1");
+    put("wishes/drain/c", "1", 1);
     expect(0);
-    put("wishes/pin/east", "c");
+    put("wishes/pin/east", "c", 1);
     expect(1);
     drop("wishes/pin/east");
-    put("wishes/move/east", "c");
+    put("wishes/move/east", "c", 1);
     expect(1);
     /* Nodes that are to be started anew, as soon as may be. */
     all_is_well();
-    put("wishes/upgrade/a", "{\"east\":5}");
+    put("wishes/upgrade/a", "{'east':5}", 1);
     expect(1);
 }
 
 TEST(what_is_not_protected_is_two)
 {
     all_is_well();
-    put("servers/a", NODE("SOLO", "true", "true"));
-    put("servers/b", EMPTY);
+    put("servers/a", NODE("SOLO", "true", "true"), 1);
+    put("servers/b", EMPTY, 1);
     expect(2);
     drop("servers/b");
     expect(2);
@@ -146,16 +139,16 @@ TEST(what_is_not_protected_is_two)
     drop("servers/a");
     expect(2);
     assert_int_equal(unknown, 1);
-    put("servers/b", EMPTY);
+    put("servers/b", EMPTY, 1);
     expect(2);
     assert_int_equal(unknown, 1);
-    put("servers/a", EMPTY);
+    put("servers/a", EMPTY, 1);
     expect(2);
     assert_int_equal(unknown, 0);
     all_is_well();
     drop("shards/east");
-    put("servers/a", EMPTY);
-    put("servers/b", EMPTY);
+    put("servers/a", EMPTY, 1);
+    put("servers/b", EMPTY, 1);
     expect(2);
 }
 
@@ -168,16 +161,10 @@ static int say(const char *verb, const char *option, const char *name)
     return fl_cmd_fleet(option ? 6 : 5, (char **)words);
 }
 
-TEST(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once)
+TEST_WITH(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once, begin_real, end_real)
 {
-    struct help_real_etcd real;
-
-    help_etcd_begin(&real, false);
-    char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
-
-    help_config_file("real.yaml", of_it, strlen(of_it));
-    free(help_etcdctl(&real, "put understudy/f/wishes/upgrade/old {}"));
-    free(help_etcdctl(&real, "put understudy/f/wishes/drain/old 1"));
+    real_put("wishes/upgrade/old", "{}");
+    real_put("wishes/drain/old", "1");
     assert_int_equal(say("upgrade", "-n", "old"), ND_USAGE);
     assert_int_equal(say("unupgrade", "-n", "old"), ND_DONE);
     assert_int_equal(say("unupgrade", "-n", "old"), ND_USAGE);
@@ -187,12 +174,10 @@ TEST(a_wish_for_a_server_that_is_no_more_can_be_taken_back_once)
 
     assert_string_equal(left, "");
     free(left);
-    free(of_it);
-    help_etcd_end(&real);
 }
 
 /* A wish is told in one line, and waited for as long as is asked. */
-TEST(a_wish_is_waited_for)
+TEST_WITH(a_wish_is_waited_for, begin_real, end_real)
 {
     static const struct {
         const char *verb, *of, *to, *wait;
@@ -208,54 +193,40 @@ TEST(a_wish_is_waited_for)
         {"drain", "d", NULL, "1", ND_NOT_EQUAL, NULL}, /* its node is no member any more, and runs */
         {"drain", "e", NULL, "1", ND_NOT_EQUAL, NULL}, /* nobody speaks for it */
         /* A node of a shard that the file does not have runs; then who knows. */
-        {"drain", "c", NULL, "1", ND_NOT_EQUAL, "{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}"},
+        {"drain", "c", NULL, "1", ND_NOT_EQUAL, "{'nodes':{'west':{'state':'SOLO'}},'kept':[]}"},
         {"drain", "c", NULL, "1", ND_NOT_EQUAL, "spoilt"},
     };
-    struct help_real_etcd real;
     char file_name[100];
 
-    help_etcd_begin(&real, false);
-    char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
-
-    help_config_file("real.yaml", of_it, strlen(of_it));
     snprintf(file_name, sizeof(file_name), "%s/real.yaml", help_config_dir());
-    free(help_etcdctl(&real, "put understudy/f/servers/a '%s'", NODE("PROTECTED", "true", "true")));
-    free(help_etcdctl(&real, "put understudy/f/servers/b '%s'", NODE("READY", "false", "true")));
-    free(help_etcdctl(&real, "put understudy/f/servers/c '%s'", EMPTY));
-    free(help_etcdctl(&real, "put understudy/f/servers/d '%s'", NODE("JOINING", "false", "false")));
-    free(help_etcdctl(&real, "put understudy/f/shards/east '{%s}'", EAST));
+    real_put("servers/a", NODE("PROTECTED", "true", "true"));
+    real_put("servers/b", NODE("READY", "false", "true"));
+    real_put("servers/c", EMPTY);
+    real_put("servers/d", NODE("JOINING", "false", "false"));
+    real_put("shards/east", "{" EAST "}");
     for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
         const char *words[] = {"fleet",        wishes[i].verb, "-c",         file_name, "--wait",
                                wishes[i].wait, wishes[i].of,   wishes[i].to, NULL};
 
         if (wishes[i].c)
-            free(help_etcdctl(&real, "put understudy/f/servers/c '%s'", wishes[i].c));
+            real_put("servers/c", wishes[i].c);
         int code = fl_cmd_fleet(wishes[i].to ? 8 : 7, (char **)words);
 
         if (code != wishes[i].code)
             fail_msg("%s %s: %d, expected %d", wishes[i].verb, wishes[i].of, code, wishes[i].code);
     }
-    free(of_it);
-    help_etcd_end(&real);
 }
 
 /* Nobody leads here, so it is not done; and what nobody knows of cannot be. */
-TEST(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed)
+TEST_WITH(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed, begin_real, end_real)
 {
-    struct help_real_etcd real;
-
     all_is_well();
-    put("servers/c", "{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}");
+    put("servers/c", "{'nodes':{'west':{'state':'SOLO'}},'kept':[]}", 1);
     expect(1);
     all_is_well();
-    put("servers/c", "{\"nodes\":{},\"kept\":[\"west\"]}");
+    put("servers/c", "{'nodes':{},'kept':['west']}", 1);
     expect(1);
-    help_etcd_begin(&real, false);
-    char *of_it = help_config_replace(text, "http://192.0.2.9:2379", real.config.url[0]);
-
-    help_config_file("real.yaml", of_it, strlen(of_it));
-    free(help_etcdctl(
-        &real, "put understudy/f/servers/a '{\"nodes\":{\"west\":{\"state\":\"SOLO\"}},\"kept\":[]}'"));
+    real_put("servers/a", "{'nodes':{'west':{'state':'SOLO'}},'kept':[]}");
     assert_int_equal(say("remove", NULL, "east"), ND_USAGE); /* agents would start it again */
     assert_int_equal(say("remove", NULL, "south"), ND_USAGE);
     assert_int_equal(say("remove", NULL, "we-st"), ND_USAGE);
@@ -269,8 +240,6 @@ TEST(a_shard_that_runs_and_is_not_in_the_file_is_shown_and_removed)
     left = help_etcdctl(&real, "get --prefix --keys-only understudy/f/wishes/");
     assert_string_equal(left, "");
     free(left);
-    free(of_it);
-    help_etcd_end(&real);
 }
 
-TESTS_SHARE(make_file, free_file)
+TESTS_SHARE(make_file, keys_end)
