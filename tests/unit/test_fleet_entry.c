@@ -7,33 +7,17 @@
 #include "fleet/entry.h"
 #include "ftcore/record/message.h"
 #include "node/etcd/keys.h"
-#include "tests/help/config.h"
+#include "tests/help/keys.h"
 #include "tests/help/test.h"
 
 #include <math.h>
 
 enum { A, B, C }; /* servers, and shards east, north, west */
 
-static const char text[] = "fleet: f\n"
-                           "arbiter: {etcd: [\"http://192.0.2.9:2379\"]}\n"
-                           "servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
-                           "shards: {east: {port: 1}, north: {port: 2}, west: {port: 3}}\n"
-                           "pair: {}\n"
-                           "node: {}\n";
-
-static struct fl_file *file;
-
 static int make_file(void **state)
 {
-    struct ft_fault fault = {""};
-
-    return fl_file_read(&file, help_config_file("f.yaml", text, sizeof(text) - 1), &fault);
-}
-
-static int free_file(void **state)
-{
-    fl_file_free(file);
-    return help_config_clean(state);
+    return keys_begin("servers: {a: {host: 192.0.2.1}, b: {host: 192.0.2.2}, c: {host: 192.0.2.3}}\n"
+                      "shards: {east: {port: 1}, north: {port: 2}, west: {port: 3}}\n");
 }
 
 static char *copy_of(const char *value, size_t len)
@@ -41,7 +25,8 @@ static char *copy_of(const char *value, size_t len)
     char *copy = malloc(len + !len);
 
     assert_non_null(copy);
-    memcpy(copy, value, len);
+    for (size_t i = 0; i < len; i++)
+        copy[i] = value[i] == '\'' ? '"' : value[i];
     return copy;
 }
 
@@ -53,15 +38,15 @@ static int read_shard(struct fl_placement *out, const char *value, size_t len, s
     int error;
 
     memset(out, 0xa5, sizeof(*out));
-    error = fl_placement_read(out, file, copy, len, fault);
+    error = fl_placement_read(out, keys_file, copy, len, fault);
     free(copy);
     return error;
 }
 
 static void expect_shard(const struct fl_placement *p, const char *expected)
 {
-    json_t *o = fl_placement_write(file, p);
-    char *value = json_dumps(o, JSON_COMPACT);
+    json_t *o = fl_placement_write(keys_file, p);
+    char *value = plain_quotes(json_dumps(o, JSON_COMPACT));
     struct fl_placement again;
     struct ft_fault fault = {""};
 
@@ -94,7 +79,7 @@ TEST(a_shard_is_read_as_it_is_written)
 {
     struct fl_placement p = {.first = {B, A}, .member = {B, A}, .failed.to = FL_NONE};
 
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"b\",\"a\"],\"view\":0,\"moved\":0}");
+    expect_shard(&p, "{'first':['b','a'],'members':['b','a'],'view':0,'moved':0}");
     p.member[0] = C;
     p.view = FT_VIEW_MAX;
     p.moved = 1700000000;
@@ -102,13 +87,13 @@ TEST(a_shard_is_read_as_it_is_written)
     p.order.cause = FL_HEAL;
     p.order.to = B;
     p.order.since = 1700000001;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":4611686018427387904,"
-                     "\"moved\":1700000000,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"b\","
-                     "\"since\":1700000001}}");
+    expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':4611686018427387904,"
+                     "'moved':1700000000,'order':{'kind':'re-pair','cause':'heal','to':'b',"
+                     "'since':1700000001}}");
     p.order.there = true;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":4611686018427387904,"
-                     "\"moved\":1700000000,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"b\","
-                     "\"since\":1700000001,\"there\":true}}");
+    expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':4611686018427387904,"
+                     "'moved':1700000000,'order':{'kind':'re-pair','cause':'heal','to':'b',"
+                     "'since':1700000001,'there':true}}");
     p.order.there = false;
     p.view = 3;
     p.order.kind = FL_HANDOVER;
@@ -117,22 +102,22 @@ TEST(a_shard_is_read_as_it_is_written)
     p.failed.count = UINT32_MAX;
     p.failed.when = 5;
     p.failed.to = FL_NONE;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
-                     "\"order\":{\"kind\":\"hand over\",\"cause\":\"balance\",\"to\":\"a\","
-                     "\"since\":1700000001},\"failed\":{\"count\":4294967295,\"when\":5,\"to\":null}}");
+    expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':3,'moved':1700000000,"
+                     "'order':{'kind':'hand over','cause':'balance','to':'a',"
+                     "'since':1700000001},'failed':{'count':4294967295,'when':5,'to':null}}");
     p.failed.count = 0;
     p.order.kind = FL_RESTART;
     p.order.cause = FL_UPGRADE;
     p.order.incarnation = 4294967295;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
-                     "\"order\":{\"kind\":\"restart\",\"cause\":\"upgrade\",\"to\":\"a\","
-                     "\"since\":1700000001,\"incarnation\":4294967295}}");
+    expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':3,'moved':1700000000,"
+                     "'order':{'kind':'restart','cause':'upgrade','to':'a',"
+                     "'since':1700000001,'incarnation':4294967295}}");
     p.failed.count = UINT32_MAX;
     p.failed.to = C;
     p.alone = 9;
     p.order.kind = FL_LEAVE;
-    expect_shard(&p, "{\"first\":[\"b\",\"a\"],\"members\":[\"c\",\"a\"],\"view\":3,\"moved\":1700000000,"
-                     "\"alone\":9,\"failed\":{\"count\":4294967295,\"when\":5,\"to\":\"c\"}}");
+    expect_shard(&p, "{'first':['b','a'],'members':['c','a'],'view':3,'moved':1700000000,"
+                     "'alone':9,'failed':{'count':4294967295,'when':5,'to':'c'}}");
 }
 
 TEST(two_shards_are_the_same_or_not)
@@ -191,11 +176,11 @@ TEST(a_server_runs_what_a_shard_says)
     assert_true(fl_placement_has(&p, A));
 }
 
-#define MEMBERS "\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\"],"
-#define SERVERS "its first and members are not two servers each"
-#define NUMBERS "its view, moved or alone is no number, expected one from 0 on"
-#define ORDER   "its order is none, expected a kind that is known, to a server"
-#define FAILED  "its failed is none, expected a count and when"
+#define MEMBERS    "'first':['a','b'],'members':['a','b'],"
+#define SERVERS    "its first and members are not two servers each"
+#define NUMBERS    "its view, moved or alone is no number, expected one from 0 on"
+#define NO_ORDER   "its order is none, expected a kind that is known, to a server"
+#define NO_FAILURE "its failed is none, expected a count and when"
 
 TEST(what_is_no_shards_key_is_refused)
 {
@@ -207,56 +192,56 @@ TEST(what_is_no_shards_key_is_refused)
         {"[]", "a shard's key of 2 bytes is no JSON object"},
         {"null", "a shard's key of 4 bytes is no JSON object"},
         {"{} {}", "a shard's key of 5 bytes is no JSON object"},
-        {"{\"view\":1,\"view\":2}", "a shard's key of 19 bytes is no JSON object"},
-        {"{\"view\":NaN}", "a shard's key of 12 bytes is no JSON object"},
-        {"{\"view\":1e999}", "a shard's key of 14 bytes is no JSON object"},
-        {"{\"view\":9223372036854775808}", "a shard's key of 28 bytes is no JSON object"},
-        {"{\"\\u0000\":1}", "a shard's key of 12 bytes is no JSON object"},
-        {"{\"x\":\"\xff\"}", "a shard's key of 9 bytes is no JSON object"},
+        {"{'view':1,'view':2}", "a shard's key of 19 bytes is no JSON object"},
+        {"{'view':NaN}", "a shard's key of 12 bytes is no JSON object"},
+        {"{'view':1e999}", "a shard's key of 14 bytes is no JSON object"},
+        {"{'view':9223372036854775808}", "a shard's key of 28 bytes is no JSON object"},
+        {"{'\\u0000':1}", "a shard's key of 12 bytes is no JSON object"},
+        {"{'x':'\xff'}", "a shard's key of 9 bytes is no JSON object"},
         {"{}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"a\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"b\",\"c\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"a\",\"d/e\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[\"d\",\"d\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":[0,1],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b\"],\"members\":{\"a\":1,\"b\":2},\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"a\"],\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",1],\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"\"],\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
-        {"{\"first\":[\"a\",\"b/c\"],\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
-        {"{\"first\":\"ab\",\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
-        {"{\"members\":[\"a\",\"b\"],\"view\":1}", SERVERS},
+        {"{'first':['a','b'],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':['a','a'],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':['a'],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':['a','b','c'],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':['a','d/e'],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':['d','d'],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':[0,1],'view':1}", SERVERS},
+        {"{'first':['a','b'],'members':{'a':1,'b':2},'view':1}", SERVERS},
+        {"{'first':['a','a'],'members':['a','b'],'view':1}", SERVERS},
+        {"{'first':['a',1],'members':['a','b'],'view':1}", SERVERS},
+        {"{'first':['a',''],'members':['a','b'],'view':1}", SERVERS},
+        {"{'first':['a','b/c'],'members':['a','b'],'view':1}", SERVERS},
+        {"{'first':'ab','members':['a','b'],'view':1}", SERVERS},
+        {"{'members':['a','b'],'view':1}", SERVERS},
         /* It has not begun: who is to begin it has to be there. */
-        {"{\"first\":[\"a\",\"d\"],\"members\":[\"a\",\"b\"],\"view\":0}", SERVERS},
-        {"{" MEMBERS "\"view\":-1}", NUMBERS},
-        {"{" MEMBERS "\"view\":\"7\"}", NUMBERS},
-        {"{" MEMBERS "\"view\":7.5}", NUMBERS},
-        {"{" MEMBERS "\"view\":null}", NUMBERS},
-        {"{" MEMBERS "\"view\":true}", NUMBERS},
-        {"{" MEMBERS "\"moved\":-1}", NUMBERS},
-        {"{" MEMBERS "\"alone\":-1}", NUMBERS},
-        {"{" MEMBERS "\"moved\":[]}", NUMBERS},
-        {"{" MEMBERS "\"order\":null}", ORDER},
-        {"{" MEMBERS "\"order\":[]}", ORDER},
-        {"{" MEMBERS "\"order\":{}}", ORDER},
-        {"{" MEMBERS "\"order\":\"re-pair\"}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"create\",\"cause\":\"new\",\"to\":\"c\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"none\",\"cause\":\"heal\",\"to\":\"c\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"withdraw\",\"cause\":\"heal\",\"to\":\"c\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"mischief\",\"cause\":\"heal\",\"to\":\"c\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":2,\"cause\":\"heal\",\"to\":\"c\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"re-pair\",\"to\":\"c\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":2,\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"\",\"since\":1}}", ORDER},
-        {"{" MEMBERS "\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":-1}}", ORDER},
-        {"{" MEMBERS "\"failed\":7}", FAILED},
-        {"{" MEMBERS "\"failed\":{\"count\":-1}}", FAILED},
-        {"{" MEMBERS "\"failed\":{\"count\":4294967296}}", FAILED},
-        {"{" MEMBERS "\"failed\":{\"count\":1,\"when\":-1}}", FAILED},
-        {"{" MEMBERS "\"failed\":{\"count\":1,\"when\":\"now\"}}", FAILED},
+        {"{'first':['a','d'],'members':['a','b'],'view':0}", SERVERS},
+        {"{" MEMBERS "'view':-1}", NUMBERS},
+        {"{" MEMBERS "'view':'7'}", NUMBERS},
+        {"{" MEMBERS "'view':7.5}", NUMBERS},
+        {"{" MEMBERS "'view':null}", NUMBERS},
+        {"{" MEMBERS "'view':true}", NUMBERS},
+        {"{" MEMBERS "'moved':-1}", NUMBERS},
+        {"{" MEMBERS "'alone':-1}", NUMBERS},
+        {"{" MEMBERS "'moved':[]}", NUMBERS},
+        {"{" MEMBERS "'order':null}", NO_ORDER},
+        {"{" MEMBERS "'order':[]}", NO_ORDER},
+        {"{" MEMBERS "'order':{}}", NO_ORDER},
+        {"{" MEMBERS "'order':'re-pair'}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'create','cause':'new','to':'c','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'none','cause':'heal','to':'c','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'withdraw','cause':'heal','to':'c','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'mischief','cause':'heal','to':'c','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':2,'cause':'heal','to':'c','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'re-pair','to':'c','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'re-pair','cause':'heal','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'re-pair','cause':'heal','to':2,'since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'re-pair','cause':'heal','to':'','since':1}}", NO_ORDER},
+        {"{" MEMBERS "'order':{'kind':'re-pair','cause':'heal','to':'c','since':-1}}", NO_ORDER},
+        {"{" MEMBERS "'failed':7}", NO_FAILURE},
+        {"{" MEMBERS "'failed':{'count':-1}}", NO_FAILURE},
+        {"{" MEMBERS "'failed':{'count':4294967296}}", NO_FAILURE},
+        {"{" MEMBERS "'failed':{'count':1,'when':-1}}", NO_FAILURE},
+        {"{" MEMBERS "'failed':{'count':1,'when':'now'}}", NO_FAILURE},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -279,8 +264,7 @@ TEST(what_is_no_shards_key_is_refused)
 TEST(a_key_that_was_cut_is_refused)
 {
     static const char whole[] =
-        "{" MEMBERS
-        "\"view\":7,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"c\",\"since\":1}}";
+        "{" MEMBERS "'view':7,'order':{'kind':'re-pair','cause':'heal','to':'c','since':1}}";
     struct fl_placement p;
     struct ft_fault fault = {""};
 
@@ -302,34 +286,33 @@ static void read_well(struct fl_placement *out, const char *value)
 TEST(a_server_that_the_file_has_no_more_is_no_matter_once_nothing_is_there)
 {
     struct fl_placement p;
-    uint32_t all = fl_file_all(file);
+    uint32_t all = fl_file_all(keys_file);
 
-    read_well(&p, "{\"first\":[\"gone\",\"b\"],\"members\":[\"c\",\"b\"],\"view\":7}");
+    read_well(&p, "{'first':['gone','b'],'members':['c','b'],'view':7}");
     assert_int_equal(p.first[0], C);
     assert_int_equal(p.first[1], B);
-    read_well(&p, "{\"first\":[\"gone\",\"lost\"],\"members\":[\"c\",\"b\"],\"view\":7}");
+    read_well(&p, "{'first':['gone','lost'],'members':['c','b'],'view':7}");
     assert_int_equal(p.first[0], C);
     assert_int_equal(p.first[1], B);
-    read_well(&p, "{" MEMBERS "\"view\":7,\"order\":{\"kind\":\"re-pair\",\"cause\":\"heal\",\"to\":\"gone\","
-                  "\"since\":1}}");
+    read_well(&p, "{" MEMBERS "'view':7,'order':{'kind':'re-pair','cause':'heal','to':'gone',"
+                  "'since':1}}");
     assert_int_equal(p.order.kind, FL_LEAVE);
-    read_well(&p, "{" MEMBERS "\"view\":7,\"failed\":{\"count\":3,\"when\":1,\"to\":\"gone\"}}");
+    read_well(&p, "{" MEMBERS "'view':7,'failed':{'count':3,'when':1,'to':'gone'}}");
     assert_int_equal(p.failed.count, 3);
     assert_int_equal(p.failed.to, FL_NONE);
-    assert_int_equal(fl_file_all(file), all);
+    assert_int_equal(fl_file_all(keys_file), all);
 }
 
 TEST(what_later_versions_add_is_left_out)
 {
     struct fl_placement p;
 
-    read_well(&p, "{" MEMBERS
-                  "\"view\":7,\"colour\":\"red\",\"order\":{\"kind\":\"hand over\",\"cause\":\"mood\","
-                  "\"to\":\"b\",\"since\":1,\"how\":[1]}}");
+    read_well(&p, "{" MEMBERS "'view':7,'colour':'red','order':{'kind':'hand over','cause':'mood',"
+                  "'to':'b','since':1,'how':[1]}}");
     assert_int_equal(p.order.kind, FL_HANDOVER);
     assert_int_equal(p.order.cause, FL_NO_CAUSE);
-    read_well(&p, "{" MEMBERS "\"view\":7,\"order\":{\"kind\":\"restart\",\"cause\":\"upgrade\",\"to\":\"b\","
-                  "\"since\":1}}");
+    read_well(&p, "{" MEMBERS "'view':7,'order':{'kind':'restart','cause':'upgrade','to':'b',"
+                  "'since':1}}");
     assert_int_equal(p.order.kind, FL_RESTART);
     assert_int_equal(p.order.cause, FL_UPGRADE);
 }
@@ -342,7 +325,7 @@ static int read_server(struct fl_server_said *out, const char *value, size_t len
     int error;
 
     memset(out, 0xa5, sizeof(*out));
-    error = fl_server_said_read(out, file, copy, len, fault);
+    error = fl_server_said_read(out, keys_file, copy, len, fault);
     free(copy);
     return error;
 }
@@ -352,7 +335,7 @@ TEST(a_server_is_read_as_it_is_written)
     struct fl_server_said said, again;
     struct ft_fault fault = {""};
 
-    assert_int_equal(fl_server_said_make(&said, file->shards, &fault), 0);
+    assert_int_equal(fl_server_said_make(&said, keys_file->shards, &fault), 0);
     said.node[0] = (struct fl_node_said){.shard = C,
                                          .state = "PROTECTED",
                                          .primary = true,
@@ -364,17 +347,16 @@ TEST(a_server_is_read_as_it_is_written)
     said.node[1] = (struct fl_node_said){.shard = A, .state = "JOINING", .incarnation = 77, .counter = 1010};
     said.nodes = 2;
     said.kept[said.kepts++] = B;
-    json_t *o = fl_server_said_write(file, &said);
-    char *value = json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS);
+    json_t *o = fl_server_said_write(keys_file, &said);
+    char *value = plain_quotes(json_dumps(o, JSON_COMPACT | JSON_SORT_KEYS));
 
-    assert_string_equal(
-        value,
-        "{\"kept\":[\"north\"],\"nodes\":{"
-        "\"east\":{\"counter\":1010,\"incarnation\":77,\"member\":false,\"primary\":false,\"state\":"
-        "\"JOINING\",\"view\":0},"
-        "\"west\":{\"load\":[0.25,1000000.0,512.0],\"member\":true,\"members\":[\"west-a\",\"west-b\"],"
-        "\"primary\":true,\"state\":\"PROTECTED\",\"view\":4611686018427387904}},"
-        "\"strays\":true}");
+    assert_string_equal(value,
+                        "{'kept':['north'],'nodes':{"
+                        "'east':{'counter':1010,'incarnation':77,'member':false,'primary':false,'state':"
+                        "'JOINING','view':0},"
+                        "'west':{'load':[0.25,1000000.0,512.0],'member':true,'members':['west-a','west-b'],"
+                        "'primary':true,'state':'PROTECTED','view':4611686018427387904}},"
+                        "'strays':true}");
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 2);
     assert_int_equal(again.kepts, 1);
@@ -411,11 +393,11 @@ TEST(a_load_that_is_no_number_is_not_written)
     struct fl_server_said said, again;
     struct ft_fault fault = {""};
 
-    assert_int_equal(fl_server_said_make(&said, file->shards, &fault), 0);
+    assert_int_equal(fl_server_said_make(&said, keys_file->shards, &fault), 0);
     said.node[said.nodes++] =
         (struct fl_node_said){.shard = A, .state = "SOLO", .measured = true, .load = {{NAN, 1, 1, 0}}};
-    json_t *o = fl_server_said_write(file, &said);
-    char *value = json_dumps(o, JSON_COMPACT);
+    json_t *o = fl_server_said_write(keys_file, &said);
+    char *value = plain_quotes(json_dumps(o, JSON_COMPACT));
 
     assert_int_equal(read_server(&again, value, strlen(value), &fault), 0);
     assert_int_equal(again.nodes, 1);
@@ -425,7 +407,7 @@ TEST(a_load_that_is_no_number_is_not_written)
     fl_server_said_free(&again);
     /* One that cannot be written is not left out: nobody would know of it. */
     strcpy(said.node[0].state, "\xff");
-    assert_null(fl_server_said_write(file, &said));
+    assert_null(fl_server_said_write(keys_file, &said));
     fl_server_said_free(&said);
 }
 
@@ -454,7 +436,7 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
         snprintf(n->members[1], FL_NAME_MAX, "n%028u-b", said.nodes);
     }
     json_t *o = fl_server_said_write(&most, &said);
-    char *value = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(2)); /* as the agent */
+    char *value = plain_quotes(json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(2))); /* as the agent */
 
     assert_in_range(strlen(value), ND_VALUE_MAX - 8192, ND_VALUE_MAX);
     free(value);
@@ -462,7 +444,7 @@ TEST(as_many_nodes_as_a_server_may_run_fit_into_its_key)
     fl_server_said_free(&said);
 }
 
-#define NODE(more) "{\"nodes\":{\"east\":{\"state\":\"SOLO\"" more "}},\"kept\":[]}"
+#define NODE(more) "{'nodes':{'east':{'state':'SOLO'" more "}},'kept':[]}"
 #define NO_NODE    "what a server says of shard east is no node's"
 #define NO_LISTS   "what a server says has no nodes, or no kept, expected both"
 
@@ -473,31 +455,31 @@ TEST(what_is_no_servers_key_is_refused)
     } rows[] = {
         {"", "what a server says of 0 bytes is no JSON object"},
         {"7", "what a server says of 1 bytes is no JSON object"},
-        {"{\"nodes\":{\"east\":{},\"east\":{}}}", "what a server says of 31 bytes is no JSON object"},
+        {"{'nodes':{'east':{},'east':{}}}", "what a server says of 31 bytes is no JSON object"},
         /* Nothing would be a server without nodes, beside which shards are begun. */
         {"{}", NO_LISTS},
-        {"{\"nodes\":{}}", NO_LISTS},
-        {"{\"kept\":[]}", NO_LISTS},
-        {"{\"nodes\":[],\"kept\":[]}", NO_LISTS},
-        {"{\"nodes\":{},\"kept\":{}}", NO_LISTS},
-        {"{\"nodes\":null,\"kept\":null}", NO_LISTS},
-        {"{\"nodes\":{\"east\":null},\"kept\":[]}", NO_NODE},
-        {"{\"nodes\":{\"east\":{}},\"kept\":[]}", NO_NODE},
-        {"{\"nodes\":{\"east\":[\"SOLO\"]},\"kept\":[]}", NO_NODE},
-        {"{\"nodes\":{\"east\":{\"state\":7}},\"kept\":[]}", NO_NODE},
-        {"{\"nodes\":{\"east\":{\"state\":\"0123456789012345\"}},\"kept\":[]}", NO_NODE},
-        {NODE(",\"view\":-1"), NO_NODE},
-        {NODE(",\"view\":\"1\""), NO_NODE},
-        {NODE(",\"view\":1.0"), NO_NODE},
-        {NODE(",\"members\":7"), NO_NODE},
-        {NODE(",\"members\":[]"), NO_NODE},
-        {NODE(",\"members\":[\"east-a\"]"), NO_NODE},
-        {NODE(",\"members\":[\"east-a\",\"east-b\",\"east-c\"]"), NO_NODE},
-        {NODE(",\"members\":[\"east-a\",7]"), NO_NODE},
-        {NODE(",\"members\":[\"east-a\",\"\"]"), NO_NODE},
-        {NODE(",\"members\":[\"east-a\",\"a/b\"]"), NO_NODE},
-        {NODE(",\"members\":[\"east-a\",\"a1234567890123456789012345678901\"]"), NO_NODE},
-        {"{\"nodes\":{\"west\":{\"state\":\"SOLO\"},\"east\":{}},\"kept\":[\"north\"]}", NO_NODE},
+        {"{'nodes':{}}", NO_LISTS},
+        {"{'kept':[]}", NO_LISTS},
+        {"{'nodes':[],'kept':[]}", NO_LISTS},
+        {"{'nodes':{},'kept':{}}", NO_LISTS},
+        {"{'nodes':null,'kept':null}", NO_LISTS},
+        {"{'nodes':{'east':null},'kept':[]}", NO_NODE},
+        {"{'nodes':{'east':{}},'kept':[]}", NO_NODE},
+        {"{'nodes':{'east':['SOLO']},'kept':[]}", NO_NODE},
+        {"{'nodes':{'east':{'state':7}},'kept':[]}", NO_NODE},
+        {"{'nodes':{'east':{'state':'0123456789012345'}},'kept':[]}", NO_NODE},
+        {NODE(",'view':-1"), NO_NODE},
+        {NODE(",'view':'1'"), NO_NODE},
+        {NODE(",'view':1.0"), NO_NODE},
+        {NODE(",'members':7"), NO_NODE},
+        {NODE(",'members':[]"), NO_NODE},
+        {NODE(",'members':['east-a']"), NO_NODE},
+        {NODE(",'members':['east-a','east-b','east-c']"), NO_NODE},
+        {NODE(",'members':['east-a',7]"), NO_NODE},
+        {NODE(",'members':['east-a','']"), NO_NODE},
+        {NODE(",'members':['east-a','a/b']"), NO_NODE},
+        {NODE(",'members':['east-a','a1234567890123456789012345678901']"), NO_NODE},
+        {"{'nodes':{'west':{'state':'SOLO'},'east':{}},'kept':['north']}", NO_NODE},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -526,15 +508,15 @@ TEST(what_is_no_load_was_not_measured)
 {
     static const char *const rows[] = {
         NODE(""),
-        NODE(",\"load\":7"),
-        NODE(",\"load\":[]"),
-        NODE(",\"load\":[1,2]"),
-        NODE(",\"load\":[1,2,3,4]"),
-        NODE(",\"load\":[1,2,\"3\"]"),
-        NODE(",\"load\":[-1,2,3]"),
-        NODE(",\"load\":[1,2,-0.5]"),
-        NODE(",\"load\":[1,1e300,3]"),
-        NODE(",\"load\":{\"a\":1,\"b\":2,\"c\":3}"),
+        NODE(",'load':7"),
+        NODE(",'load':[]"),
+        NODE(",'load':[1,2]"),
+        NODE(",'load':[1,2,3,4]"),
+        NODE(",'load':[1,2,'3']"),
+        NODE(",'load':[-1,2,3]"),
+        NODE(",'load':[1,2,-0.5]"),
+        NODE(",'load':[1,1e300,3]"),
+        NODE(",'load':{'a':1,'b':2,'c':3}"),
     };
     struct fl_server_said said;
 
@@ -545,7 +527,7 @@ TEST(what_is_no_load_was_not_measured)
         assert_true(said.node[0].load.of[FL_PROCESSOR] == 0 && said.node[0].load.of[FL_PACKETS] == 0);
         fl_server_said_free(&said);
     }
-    read_server_well(&said, NODE(",\"load\":[0,1,2.5]"));
+    read_server_well(&said, NODE(",'load':[0,1,2.5]"));
     assert_true(said.node[0].measured && said.node[0].load.of[FL_MEMORY] == 2.5);
     fl_server_said_free(&said);
 }
@@ -554,8 +536,8 @@ TEST(shards_that_the_file_has_no_more_are_left_out)
 {
     struct fl_server_said said;
 
-    read_server_well(&said, "{\"nodes\":{\"old\":{\"state\":7},\"west\":{\"state\":\"SOLO\"}},"
-                            "\"kept\":[\"older\",\"east\",7,null]}");
+    read_server_well(&said, "{'nodes':{'old':{'state':7},'west':{'state':'SOLO'}},"
+                            "'kept':['older','east',7,null]}");
     assert_int_equal(said.nodes, 1);
     assert_int_equal(said.node[0].shard, C);
     assert_int_equal(said.kepts, 1);
@@ -568,8 +550,7 @@ TEST(a_shard_that_is_named_often_leaves_room_for_others)
 {
     struct fl_server_said said;
 
-    read_server_well(&said,
-                     "{\"nodes\":{},\"kept\":[\"east\",\"east\",\"east\",\"east\",\"west\",\"west\"]}");
+    read_server_well(&said, "{'nodes':{},'kept':['east','east','east','east','west','west']}");
     assert_int_equal(said.kepts, 2);
     assert_int_equal(said.kept[1], C);
     fl_server_said_free(&said);
@@ -581,32 +562,32 @@ TEST(a_member_on_a_server_that_the_file_has_no_more_is_one)
 {
     struct fl_placement p;
     char value[128];
-    uint32_t all = fl_file_all(file);
+    uint32_t all = fl_file_all(keys_file);
 
-    read_well(&p, "{\"first\":[\"a\",\"lost\"],\"members\":[\"lost\",\"b\"],\"view\":7}");
+    read_well(&p, "{'first':['a','lost'],'members':['lost','b'],'view':7}");
     assert_int_equal(p.member[0], all);
     assert_int_equal(p.member[1], B);
     assert_int_equal(p.first[0], all);
-    assert_string_equal(file->server[p.member[0]].name, "lost");
-    json_t *o = fl_placement_write(file, &p);
-    char *members = json_dumps(json_object_get(o, "members"), JSON_COMPACT);
+    assert_string_equal(keys_file->server[p.member[0]].name, "lost");
+    json_t *o = fl_placement_write(keys_file, &p);
+    char *members = plain_quotes(json_dumps(json_object_get(o, "members"), JSON_COMPACT));
 
-    assert_string_equal(members, "[\"lost\",\"b\"]");
+    assert_string_equal(members, "['lost','b']");
     free(members);
     json_decref(o);
     /* The same one again, another one, and no more than there is room for. */
-    read_well(&p, "{\"first\":[\"a\",\"b\"],\"members\":[\"gone\",\"lost\"],\"view\":7}");
+    read_well(&p, "{'first':['a','b'],'members':['gone','lost'],'view':7}");
     assert_int_equal(p.member[0], all + 1);
     assert_int_equal(p.member[1], all);
-    assert_int_equal(fl_file_server(file, "lost"), FL_NONE);
-    for (uint32_t i = all + 2; i < file->servers + FL_UNLISTED_MAX; i++) {
+    assert_int_equal(fl_file_server(keys_file, "lost"), FL_NONE);
+    for (uint32_t i = all + 2; i < keys_file->servers + FL_UNLISTED_MAX; i++) {
         snprintf(value, sizeof(value), "x%u", i);
-        assert_int_equal(fl_file_member(file, value), i);
+        assert_int_equal(fl_file_member(keys_file, value), i);
     }
-    assert_int_equal(fl_file_member(file, "one-more"), FL_NONE);
-    assert_int_equal(fl_file_member(file, value), file->servers + FL_UNLISTED_MAX - 1);
-    assert_int_equal(fl_file_member(file, "b"), B);
-    assert_int_equal(fl_file_all(file), file->servers + FL_UNLISTED_MAX);
+    assert_int_equal(fl_file_member(keys_file, "one-more"), FL_NONE);
+    assert_int_equal(fl_file_member(keys_file, value), keys_file->servers + FL_UNLISTED_MAX - 1);
+    assert_int_equal(fl_file_member(keys_file, "b"), B);
+    assert_int_equal(fl_file_all(keys_file), keys_file->servers + FL_UNLISTED_MAX);
 }
 
-TESTS_SHARE(make_file, free_file)
+TESTS_SHARE(make_file, keys_end)
