@@ -13,13 +13,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-const char *nd_text(const json_t *object, const char *key, const char *otherwise)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text ? text : otherwise;
-}
-
 volatile sig_atomic_t nd_stopped;
 
 static void note_signal(int signal)

@@ -65,7 +65,12 @@ void nd_pair_print_verdict(const struct nd_pair *pair, FILE *out);
 void nd_pair_print(const struct nd_pair *pair, FILE *out);
 
 /* A member as text, or `otherwise`. Borrowed. */
-const char *nd_text(const json_t *object, const char *key, const char *otherwise);
+static inline const char *nd_text(const json_t *object, const char *key, const char *otherwise)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text ? text : otherwise;
+}
 
 /* A member as a whole number, as a number, as a boolean; 0 and false: there is none. */
 static inline json_int_t nd_integer(const json_t *object, const char *key)

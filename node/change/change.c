@@ -9,9 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FORGOTTEN_MS  1000u
-#define KEEP_AGAIN_NS 5000000000ull /* behind a failure: then the disk is given again what is to be kept */
-#define KEPT_MS       60000u        /* that the peer keeps what it was asked for and that does not begin */
+#define FORGOTTEN_MS 1000u
+#define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
 
 void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *text)
 {
@@ -48,8 +47,7 @@ void nd_change_order(struct nd_changing *g, enum nd_files_work work)
     nd_change_give(g, nd_change_job(g, work), &g->note);
 }
 
-/* The files of the chain that runs are kept under this note. */
-static void order_keep(struct nd_changing *g, enum nd_files_work work, const struct nd_note *note)
+void nd_change_keep(struct nd_changing *g, enum nd_files_work work, const struct nd_note *note)
 {
     struct nd_files_job job = nd_change_job(g, work);
     struct nd_files files;
@@ -93,7 +91,7 @@ static bool is_forgotten(const struct nd_changing *g, const struct rp_status *s,
     return true;
 }
 
-static void free_past(struct nd_changing *g, const struct rp_status *s)
+void nd_change_free_past(struct nd_changing *g, const struct rp_status *s)
 {
     for (struct nd_change **at = &g->past, *c; (c = *at);) {
         if (is_forgotten(g, s, c)) {
@@ -128,8 +126,7 @@ bool nd_change_give_up(struct nd_changing *g)
     return true;
 }
 
-/* The lanes have the new chain. What they had is freed here, where nobody waits. */
-static void finish(struct nd_changing *g, const struct rp_status *s)
+void nd_change_finish(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_change *c = g->change;
     struct ft_fault fault = {""};
@@ -158,7 +155,7 @@ static void finish(struct nd_changing *g, const struct rp_status *s)
         nd_confirm_take(&g->confirm, &g->note, ft_now());
     else
         g->note = nd_change_note(g, "push", c->chain.hash);
-    order_keep(g, g->staged ? ND_FILES_INSTALL : ND_FILES_KEEP, &g->note);
+    nd_change_keep(g, g->staged ? ND_FILES_INSTALL : ND_FILES_KEEP, &g->note);
     g->staged = false;
     snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
              (double)c->took / 1e6);
@@ -181,78 +178,6 @@ uint64_t nd_change_hash(const struct nd_changing *g, const struct rp_status *s)
     const struct ft_chain_name *chain = atomic_load_explicit(&g->group->chain, memory_order_acquire);
 
     return chain ? chain->hash : s->core.config.chain;
-}
-
-/* ---- each turn ---------------------------------------------------------------------------------- */
-
-/* What a disk did not take it is given again later; that it does not is told once. */
-static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
-{
-    if (job->unkept && !g->keep_again)
-        nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
-    g->keep_again = job->unkept ? ft_now() + KEEP_AGAIN_NS : 0;
-    if (job->unkept)
-        g->is_kept = false;
-    memcpy(g->confirm.kept, job->kept, sizeof(job->kept));
-    g->confirm.count = job->kept_count;
-}
-
-/* What runs from the start on, and what the disk did not take; and a later word on what waits, which the disk
- * does not have yet. */
-static void keep_running(struct nd_changing *g, const struct rp_status *s)
-{
-    struct nd_note note;
-
-    if (g->change || nd_files_busy(g->files) || ft_now() < g->keep_again)
-        return;
-    if (!g->is_kept) {
-        note = nd_change_note(g, "start", nd_change_hash(g, s));
-        if (g->note.number && g->note.chain == note.chain) /* that by which it came to run */
-            note = g->note;
-        g->is_kept = true;
-        order_keep(g, ND_FILES_KEEP, &note);
-    } else if (g->confirm.unwritten) {
-        nd_change_order(g, ND_FILES_KEEP);
-    }
-}
-
-void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
-{
-    struct nd_change *c = g->change;
-    int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_NONE;
-    struct nd_files_job job;
-    bool idle;
-
-    if (stage == ND_CHANGE_DONE) {
-        finish(g, s);
-    } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
-        /* On a primary the step of apply says why. */
-        nd_change_tell(g, FT_LEVEL_WARNING, c->fault.text);
-        nd_change_give_up(g);
-    } else if (c && ft_now() > g->until) {
-        nd_change_give_up(g); /* nobody has begun it, or waits for it, any more */
-    }
-    free_past(g, s);
-    if (nd_files_outcome(g->files, &job)) {
-        if (job.work == ND_FILES_TAKE)
-            nd_peer_files_read(g, s, &job);
-        if (job.work == ND_FILES_INSTALL)
-            nd_peer_files_placed(g, &job);
-        if (job.work == ND_FILES_INSTALL || job.work == ND_FILES_KEEP)
-            note_kept(g, &job);
-        if (job.work == ND_FILES_READ || job.work == ND_FILES_BACK) {
-            nd_files_job_end(&g->read);
-            g->read = job;
-            g->was_read = true;
-        } else {
-            nd_files_job_end(&job);
-        }
-    }
-    nd_peer_files_take(g, s);
-    keep_running(g, s);
-    idle = !g->change && g->asked != ND_CHANGE_READ && g->asked != ND_CHANGE_OFFERED &&
-           (g->config->link.key[0] || g->config->link.certificate[0]);
-    nd_confirm_tell(&g->confirm, g->replicator, s, idle);
 }
 
 void nd_changes_close(struct nd_changing *g)

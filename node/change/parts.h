@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between the files of a change: its life (change.c), who asks for one (apply.c), the peer's files (peer.c),
- * and what makes one of files (make.c). Not for others: they include node/change/change.h. */
+/* Between the files of a change: its life (change.c), what is done for it in each turn (turn.c), who asks for
+ * one (apply.c), and what makes one of files (make.c). Not for others: they include node/change/change.h. */
 #ifndef NODE_CHANGE_PARTS_H
 #define NODE_CHANGE_PARTS_H
 
@@ -15,6 +15,8 @@ struct nd_files_job nd_change_job(const struct nd_changing *g, enum nd_files_wor
  * a confirm goes to the disk with it. */
 void nd_change_give(struct nd_changing *g, struct nd_files_job job, const struct nd_note *note);
 void nd_change_order(struct nd_changing *g, enum nd_files_work work);
+/* The files of the chain that runs are kept under this note. */
+void nd_change_keep(struct nd_changing *g, enum nd_files_work work, const struct nd_note *note);
 
 /* Takes `next`; `state`: this node's lanes have one that is to go on. */
 int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, struct nd_change **out,
@@ -22,16 +24,13 @@ int nd_change_make(struct nd_changing *g, struct nd_config *next, bool state, st
 void nd_change_free(struct nd_change *c);
 /* Lanes and replicator may see it. `staged`: so are its files. */
 void nd_change_offer(struct nd_changing *g, struct nd_change *c, bool staged);
+/* The lanes have it; what they had is freed here, where nobody waits. */
+void nd_change_finish(struct nd_changing *g, const struct rp_status *s);
+void nd_change_free_past(struct nd_changing *g, const struct rp_status *s);
 /* True: no lane will touch it any more. */
 bool nd_change_give_up(struct nd_changing *g);
 
 /* A note of now, of a chain. */
 struct nd_note nd_change_note(const struct nd_changing *g, const char *how, uint64_t chain);
-
-/* What the peer sends is taken; was read, and is staged where it differs from the installed files; is in its
- * place. */
-void nd_peer_files_take(struct nd_changing *g, const struct rp_status *s);
-void nd_peer_files_read(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job);
-void nd_peer_files_placed(struct nd_changing *g, const struct nd_files_job *job);
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Files of a chain that come from the peer. They are judged as `understudy check` does before this node says
- * yes. The main thread's; who reads and writes files is their thread, for which the peer's set waits with the
- * replicator. The peer's operator gives up after a time.
+ * What a node does for a change in each turn of its main thread: files that come from the peer, which are
+ * judged as `understudy check` does before this node says yes; what the thread of files has done; a change
+ * that lanes have carried out. A peer's set waits with the replicator until that thread is free, and the
+ * peer's operator gives up after a time.
  */
 #include "node/change/parts.h"
 #include "ftcore/base/clock.h"
@@ -10,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define KEEP_AGAIN_NS 5000000000ull /* behind a failure: then the disk is given again what is to be kept */
 
 static void reply(struct nd_changing *g, int error, const struct ft_fault *fault)
 {
@@ -50,7 +53,7 @@ static void answer_diff(struct nd_changing *g, int error, const char *text)
     rp_push_reply(g->replicator, &answer);
 }
 
-void nd_peer_files_read(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job)
+static void judge_files(struct nd_changing *g, const struct rp_status *s, struct nd_files_job *job)
 {
     struct nd_files_job places = nd_change_job(g, ND_FILES_INSTALL);
     struct ft_fault fault = job->fault;
@@ -101,7 +104,7 @@ void nd_peer_files_read(struct nd_changing *g, const struct rp_status *s, struct
         reply(g, error, &fault);
 }
 
-void nd_peer_files_placed(struct nd_changing *g, const struct nd_files_job *job)
+static void note_placed(struct nd_changing *g, const struct nd_files_job *job)
 {
     struct ft_fault fault;
 
@@ -114,7 +117,7 @@ void nd_peer_files_placed(struct nd_changing *g, const struct nd_files_job *job)
     g->given = ND_CHANGE_NONE;
 }
 
-void nd_peer_files_take(struct nd_changing *g, const struct rp_status *s)
+static void take_files(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_files_job job = nd_change_job(g, ND_FILES_TAKE);
     struct ft_fault fault = {""};
@@ -149,4 +152,76 @@ void nd_peer_files_take(struct nd_changing *g, const struct rp_status *s)
     g->note = note;
     g->given = ND_CHANGE_READ;
     nd_files_give(g->files, &job);
+}
+
+/* ---- each turn ---------------------------------------------------------------------------------- */
+
+/* What a disk did not take it is given again later; that it does not is told once. */
+static void note_kept(struct nd_changing *g, const struct nd_files_job *job)
+{
+    if (job->unkept && !g->keep_again)
+        nd_change_tell(g, FT_LEVEL_WARNING, job->fault.text);
+    g->keep_again = job->unkept ? ft_now() + KEEP_AGAIN_NS : 0;
+    if (job->unkept)
+        g->is_kept = false;
+    memcpy(g->confirm.kept, job->kept, sizeof(job->kept));
+    g->confirm.count = job->kept_count;
+}
+
+/* What runs from the start on, and what the disk did not take; and a later word on what waits, which the disk
+ * does not have yet. */
+static void keep_running(struct nd_changing *g, const struct rp_status *s)
+{
+    struct nd_note note;
+
+    if (g->change || nd_files_busy(g->files) || ft_now() < g->keep_again)
+        return;
+    if (!g->is_kept) {
+        note = nd_change_note(g, "start", nd_change_hash(g, s));
+        if (g->note.number && g->note.chain == note.chain) /* that by which it came to run */
+            note = g->note;
+        g->is_kept = true;
+        nd_change_keep(g, ND_FILES_KEEP, &note);
+    } else if (g->confirm.unwritten) {
+        nd_change_order(g, ND_FILES_KEEP);
+    }
+}
+
+void nd_changes_turn(struct nd_changing *g, const struct rp_status *s)
+{
+    struct nd_change *c = g->change;
+    int stage = c ? atomic_load_explicit(&c->stage, memory_order_acquire) : ND_CHANGE_NONE;
+    struct nd_files_job job;
+    bool idle;
+
+    if (stage == ND_CHANGE_DONE) {
+        nd_change_finish(g, s);
+    } else if (stage == ND_CHANGE_FAILED && !ft_core_primary(&s->core)) {
+        /* On a primary the step of apply says why. */
+        nd_change_tell(g, FT_LEVEL_WARNING, c->fault.text);
+        nd_change_give_up(g);
+    } else if (c && ft_now() > g->until) {
+        nd_change_give_up(g); /* nobody has begun it, or waits for it, any more */
+    }
+    nd_change_free_past(g, s);
+    if (nd_files_outcome(g->files, &job)) {
+        if (job.work == ND_FILES_TAKE)
+            judge_files(g, s, &job);
+        if (job.work == ND_FILES_INSTALL)
+            note_placed(g, &job);
+        if (job.work == ND_FILES_INSTALL || job.work == ND_FILES_KEEP)
+            note_kept(g, &job);
+        if (job.work == ND_FILES_READ || job.work == ND_FILES_BACK) {
+            nd_files_job_end(&g->read);
+            g->read = job;
+            g->was_read = true;
+        } else {
+            nd_files_job_end(&job);
+        }
+    }
+    take_files(g, s);
+    keep_running(g, s);
+    idle = !g->change && g->asked != ND_CHANGE_READ && g->asked != ND_CHANGE_OFFERED &&
+           (g->config->link.key[0] || g->config->link.certificate[0]);
+    nd_confirm_tell(&g->confirm, g->replicator, s, idle);
 }
