@@ -669,3 +669,33 @@ HELP_FILES_CASE(test_links_of_another_user)
     assert_int_equal(geteuid(), 0);
     assert_int_equal(getegid(), getgid());
 }
+
+static struct nd_files_job help_files_numbered(enum nd_files_work work, uint64_t number)
+{
+    struct nd_files_job job = {.work = work, .number = number, .bytes = malloc(1)};
+
+    snprintf(job.file, sizeof(job.file), "%s/pair.yaml", help_files_dir[1]);
+    return job;
+}
+
+/* One waits behind the job that is under way: the one that was ordered last. */
+HELP_FILES_CASE(test_a_job_that_waits)
+{
+    struct nd_files_job first = help_files_numbered(ND_FILES_DROP, 1),
+                        second = help_files_numbered(ND_FILES_DROP, 2),
+                        third = help_files_numbered(ND_FILES_KEEP, 3), refused = {.work = ND_FILES_READ}, out;
+
+    assert_false(nd_files_busy(thread));
+    nd_files_order(thread, &first);
+    nd_files_order(thread, &second);
+    nd_files_order(thread, &third);
+    for (uint64_t number = 1; number <= 3; number += 2) {
+        while (!nd_files_outcome(thread, &out)) {
+            assert_true(nd_files_busy(thread) && !nd_files_give(thread, &refused));
+            nanosleep(&(struct timespec){0, 1000000}, NULL);
+        }
+        assert_int_equal(out.number, number);
+        nd_files_job_end(&out);
+    }
+    assert_false(nd_files_busy(thread));
+}
