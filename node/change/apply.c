@@ -16,6 +16,7 @@
 #include "node/change/plan.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,13 +39,10 @@ static bool is_dry(const struct nd_exchange *x)
 static bool refused_as(struct nd_changing *g, struct nd_exchange *x, const char *code, const char *what,
                        const char *why)
 {
-    char text[300];
-
     if (!nd_change_give_up(g))
         return false; /* a lane is at it: a later step sees what became of it */
-    snprintf(text, sizeof(text), "%s%s%s", what, *what ? ": " : "", why);
-    nd_change_tell(g, FT_LEVEL_WARNING, text);
-    return nd_refused(x, code, "%s; the chain is as it was", text);
+    nd_change_tell(g, FT_LEVEL_WARNING, "%s%s%s", what, *what ? ": " : "", why);
+    return nd_refused(x, code, "%s; the chain is as it was", g->told);
 }
 
 static bool refused(struct nd_changing *g, struct nd_exchange *x, const char *what, const char *why)
@@ -66,12 +64,17 @@ static json_t *warnings_of(const struct nd_config *config)
     return lines;
 }
 
-static bool done(struct nd_changing *g, struct nd_exchange *x, const char *text)
+static bool __attribute__((format(printf, 3, 4)))
+done(struct nd_changing *g, struct nd_exchange *x, const char *fmt, ...)
 {
     const struct nd_confirm *c = &g->confirm;
     uint64_t now = ft_now();
-    char waits[80] = "";
+    char text[400], waits[80] = "";
+    va_list args;
 
+    va_start(args, fmt);
+    vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
     if (c->until > now && x->command != ND_CMD_PUSH)
         snprintf(waits, sizeof(waits), "; it goes back in %" PRIu64 " s, unless `confirm` is said",
                  (uint64_t)((c->until - now) / (1000 * FT_MS)));
@@ -297,6 +300,7 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, const struct 
     struct ft_fault fault = {""};
     struct nd_change *c = NULL;
     json_t *refusal;
+    bool bad;
     int error;
 
     if (is_late(g, s))
@@ -312,13 +316,9 @@ static bool at_files(struct nd_changing *g, struct nd_exchange *x, const struct 
     if (refusal)
         return nd_answered(x, refusal);
     /* What `check` refuses as bad data is the same here. */
+    bad = error == g->read.error && error != FT_EPERM && error != FT_EBUSY && error != FT_ENOMEM;
     if (error)
-        return refused_as(
-            g, x,
-            error == g->read.error
-                ? (error == FT_EPERM || error == FT_EBUSY || error == FT_ENOMEM ? "busy" : "invalid")
-                : "busy",
-            "", fault.text);
+        return refused_as(g, x, bad ? "invalid" : "busy", "", fault.text);
     if (is_dry(x))
         return show_plan(g, x, c, nd_change_hash(g, s));
     if (c->chain.hash == nd_change_hash(g, s)) {
@@ -363,36 +363,23 @@ static bool at_peer(struct nd_changing *g, struct nd_exchange *x, const struct r
 /* nd_changes_turn has finished it where it is done. */
 static bool at_lanes(struct nd_changing *g, struct nd_exchange *x)
 {
-    struct nd_change *c = g->change;
-    struct ft_fault fault;
-    char text[400];
+    const struct nd_change *c = g->change;
 
-    if (!c && g->asked == ND_CHANGE_ALONE) {
-        snprintf(text, sizeof(text), "%s; node %s was not connected: push the files to it once it is",
-                 g->told, nd_peer_name(g->config, g->self));
-        return done(g, x, text);
-    }
+    if (!c && g->asked == ND_CHANGE_ALONE)
+        return done(g, x, "%s; node %s was not connected: push the files to it once it is", g->told,
+                    nd_peer_name(g->config, g->self));
     if (!c)
         return enter(g, ND_CHANGE_READY);
-    if (atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_FAILED) {
-        fault = c->fault;
-        return refused(g, x, "", fault.text);
-    }
+    if (atomic_load_explicit(&c->stage, memory_order_acquire) == ND_CHANGE_FAILED)
+        return refused(g, x, "", c->fault.text);
     return is_over(g) && refused(g, x, "", "the lanes did not come to a cut in time");
 }
 
 static bool at_standby(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
 {
-    char text[400];
-
-    if (s->core.state == FT_PROTECTED && s->core.resyncs != g->resyncs) {
-        snprintf(text, sizeof(text), "%s; PROTECTED again", g->told);
-        return done(g, x, text);
-    }
-    if (!is_over(g))
-        return false;
-    snprintf(text, sizeof(text), "%s; the standby is not READY yet", g->told);
-    return done(g, x, text);
+    if (s->core.state == FT_PROTECTED && s->core.resyncs != g->resyncs)
+        return done(g, x, "%s; PROTECTED again", g->told);
+    return is_over(g) && done(g, x, "%s; the standby is not READY yet", g->told);
 }
 
 static bool apply(struct nd_changing *g, struct nd_exchange *x, const struct rp_status *s)
@@ -442,7 +429,6 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, const struct rp_s
 {
     const char *peer = nd_peer_name(g->config, g->self);
     struct rp_push_answer answer;
-    char text[300];
 
     if (!ft_core_primary(&s->core))
         return nd_refused(x, "busy", "%s: the primary pushes its files", ft_state_name(s->core.state));
@@ -455,9 +441,8 @@ static bool push(struct nd_changing *g, struct nd_exchange *x, const struct rp_s
     if (rp_push_answered(g->replicator, &answer)) {
         if (!answer.taken)
             return nd_refused(x, "busy", "node %s: %s", peer, answer.text);
-        snprintf(text, sizeof(text), "node %s %s%s", peer,
-                 *answer.text ? "would get " : "has the chain's files", answer.text);
-        return done(g, x, text);
+        return done(g, x, "node %s %s%s", peer, *answer.text ? "would get " : "has the chain's files",
+                    answer.text);
     }
     if (!is_over(g))
         return false;
@@ -470,7 +455,6 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, const struct r
 {
     struct nd_note note = nd_change_note(g, "confirm", nd_change_hash(g, s));
     bool told = nd_confirm_is_told(&g->confirm, s);
-    char text[160];
 
     if (g->asked == ND_CHANGE_ASKED) {
         if (!ft_core_primary(&s->core))
@@ -479,17 +463,15 @@ static bool confirm(struct nd_changing *g, struct nd_exchange *x, const struct r
             return nd_refused(x, "busy", "no change waits for a confirm");
         nd_client_name(&x->client, note.by);
         nd_confirm_take(&g->confirm, &note, ft_now());
-        snprintf(text, sizeof(text), "the chain is confirmed, by %s", note.by);
-        nd_change_tell(g, FT_LEVEL_NOTICE, text);
+        nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is confirmed, by %s", note.by);
         return enter(g, ND_CHANGE_TOLD);
     }
     if (!told && s->core.peer.known && !is_over(g))
         return false;
     if (told)
         return done(g, x, "the chain stays; both nodes know it");
-    snprintf(text, sizeof(text), "the chain stays; node %s hears of it when they meet",
-             nd_peer_name(g->config, g->self));
-    return done(g, x, text);
+    return done(g, x, "the chain stays; node %s hears of it when they meet",
+                nd_peer_name(g->config, g->self));
 }
 
 /* ---- what is kept ------------------------------------------------------------------------------- */

@@ -6,16 +6,21 @@
 #include "node/change/parts.h"
 #include "ftcore/base/clock.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #define FORGOTTEN_MS 1000u
 #define KEPT_MS      60000u /* that the peer keeps what it was asked for and that does not begin */
 
-void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *text)
+void nd_change_tell(struct nd_changing *g, enum ft_level level, const char *fmt, ...)
 {
-    snprintf(g->told, sizeof(g->told), "%s", text);
-    ft_log_event(level, FT_SAYS_CHAIN, "%s", text);
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(g->told, sizeof(g->told), fmt, args);
+    va_end(args);
+    ft_log_event(level, FT_SAYS_CHAIN, "%s", g->told);
 }
 
 /* ---- jobs for the thread of files --------------------------------------------------------------- */
@@ -130,7 +135,6 @@ void nd_change_finish(struct nd_changing *g, const struct rp_status *s)
 {
     struct nd_change *c = g->change;
     struct ft_fault fault = {""};
-    char text[FT_REASON_MAX];
 
     for (struct nd_change *p = g->past; p; p = p->past)
         p->over = ft_now(); /* one of these was the last */
@@ -157,9 +161,8 @@ void nd_change_finish(struct nd_changing *g, const struct rp_status *s)
         g->note = nd_change_note(g, "push", c->chain.hash);
     nd_change_keep(g, g->staged ? ND_FILES_INSTALL : ND_FILES_KEEP, &g->note);
     g->staged = false;
-    snprintf(text, sizeof(text), "the chain is changed, and packets waited for %.1f ms",
-             (double)c->took / 1e6);
-    nd_change_tell(g, FT_LEVEL_NOTICE, text);
+    nd_change_tell(g, FT_LEVEL_NOTICE, "the chain is changed, and packets waited for %.1f ms",
+                   (double)c->took / 1e6);
 }
 
 void nd_change_offer(struct nd_changing *g, struct nd_change *c, bool staged)
