@@ -137,41 +137,6 @@ TEST_WITH(a_standby_that_does_not_replay_stops_its_primary_by_credit, twin_pair_
     twin_pair_end();
 }
 
-TEST_WITH(resyncs_under_load_lose_nothing, twin_pair_setup, twin_pair_teardown)
-{
-    atomic_store(&a->box->pause_us, THROTTLED);
-    twin_target(a, FOREVER);
-    twin_pair_start(NULL);
-    for (uint64_t done = 2; done <= 4; done++) {
-        atomic_store(&a->box->request, FT_REQUEST_RESYNC);
-        TWIN_UNTIL(a, twin_status(a).core.resyncs == done);
-        twin_pair_protected(a, b);
-    }
-    twin_pair_equal(100, twin_rest(a));
-    assert_int_equal(twin_status(a).core.view, 1);
-    twin_pair_end();
-}
-
-/* Asked for, the reign passes without a gap: everything made is in the new primary's state. */
-TEST_WITH(a_planned_handover_loses_nothing, twin_pair_setup, twin_pair_teardown)
-{
-    uint64_t from;
-
-    twin_target(a, 1000);
-    twin_pair_start(NULL);
-    twin_await_executed(b, 1000);
-    atomic_store(&a->box->request, FT_REQUEST_HANDOVER);
-    twin_pair_protected(b, a);
-    from = twin_executed(b);
-    assert_int_equal(from, 1000);
-    twin_model_run(twin_truth, 100, from);
-    assert_int_equal(atomic_load(&a->box->by_node.outputs), twin_truth->lane.outputs);
-    twin_target(b, 1300);
-    twin_pair_equal(101, 1300);
-    assert_int_equal(twin_status(b).core.view, 2);
-    twin_pair_end();
-}
-
 /* The comparison itself: a change on one side past the edits is seen in the digests; in the one that a record
  * carries, too, and then a snapshot takes the place of what is wrong. */
 TEST_WITH(a_word_written_past_an_edit_shows_in_the_digest, twin_pair_setup, twin_pair_teardown)
@@ -200,7 +165,8 @@ TEST_WITH(a_word_written_past_an_edit_shows_in_the_digest, twin_pair_setup, twin
  * The pair compares its states by itself: two nodes in processes of their own (tests/help/twin.h), and a bit
  * that flips in the standby's memory. Within a round the standby says so, is brought up to date and is equal
  * again; and a pair whose states are equal finds them so. In every stream: records, deltas, a warm standby's
- * checkpoints, two lanes. What lanes share, of several: tests/lab/long/verify.t, and the simulation.
+ * checkpoints, two lanes. What lanes share, of several: tests/lab/long/verify.t, and the simulation. And what
+ * is the same of records and of deltas.
  */
 
 static const struct twin_options streams[] = {
@@ -313,6 +279,40 @@ static void without_it_nothing_is_compared(void **state)
     twin_pair_end();
 }
 
+static void resyncs_under_load_lose_nothing(void **state)
+{
+    start(*state);
+    for (uint64_t done = 2; done <= 4; done++) {
+        atomic_store(&a->box->request, FT_REQUEST_RESYNC);
+        TWIN_UNTIL(a, twin_status(a).core.resyncs == done);
+        twin_pair_protected(a, b);
+    }
+    twin_pair_equal(100, twin_rest(a));
+    assert_int_equal(twin_status(a).core.view, 1);
+    assert_int_equal(twin_status(a).overruns, 0);
+    assert_int_equal(twin_status(a).refused + twin_status(b).refused, 0);
+    twin_pair_end();
+}
+
+/* Asked for, the reign passes without a gap: everything made is in the new primary's state. */
+static void a_planned_handover_loses_nothing(void **state)
+{
+    twin_target(a, 1000);
+    twin_pair_start(*state);
+    twin_await_executed(b, 1000);
+    atomic_store(&a->box->request, FT_REQUEST_HANDOVER);
+    twin_pair_protected(b, a);
+    assert_int_equal(twin_executed(b), 1000);
+    twin_model_run(twin_truth, 100, 1000);
+    twin_is_model(b, 1000);
+    assert_int_equal(atomic_load(&a->box->by_node.outputs), twin_truth->lane.outputs);
+    twin_target(b, 1300);
+    twin_pair_equal(101, 1300);
+    assert_int_equal(twin_status(b).core.view, 2);
+    assert_int_equal(twin_status(a).refused + twin_status(b).refused, 0);
+    twin_pair_end();
+}
+
 /* The options stay the test's. */
 static int twin_pair_of(void **state)
 {
@@ -336,3 +336,7 @@ EACH(a_flipped_bit_is_found_and_healed, 2)
 EACH(a_flipped_bit_is_found_and_healed, 3)
 EACH(a_takeover_does_not_compare, 0)
 EACH(without_it_nothing_is_compared, 0)
+EACH(resyncs_under_load_lose_nothing, 0)
+EACH(resyncs_under_load_lose_nothing, 1)
+EACH(a_planned_handover_loses_nothing, 0)
+EACH(a_planned_handover_loses_nothing, 1)

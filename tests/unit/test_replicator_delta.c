@@ -282,18 +282,6 @@ TEST_WITH(chunks_left_in_the_ring_do_not_follow_a_new_snapshot, twin_pair_setup,
     end_unrefused();
 }
 
-TEST_WITH(resyncs_between_deltas_lose_nothing, twin_pair_setup, twin_pair_teardown)
-{
-    atomic_store(&a->box->pause_us, THROTTLED);
-    twin_target(a, FOREVER);
-    twin_pair_start(&deltas);
-    for (uint64_t times = 2; times <= 4; times++)
-        resync(times);
-    twin_pair_equal(100, twin_rest(a));
-    assert_int_equal(twin_status(a).overruns, 0);
-    end_unrefused();
-}
-
 /* A delta that is too large for the standby's room: a snapshot takes its place, says so, and is counted. */
 TEST_WITH(a_delta_that_is_too_large_begins_a_snapshot, twin_pair_setup, twin_pair_teardown)
 {
@@ -312,20 +300,6 @@ TEST_WITH(a_delta_that_is_too_large_begins_a_snapshot, twin_pair_setup, twin_pai
     assert_int_equal(cuts(), 1);
     assert_int_equal(s.overruns, 1);
     assert_int_equal(s.core.resyncs, 2);
-    end_unrefused();
-}
-
-TEST_WITH(a_handover_between_deltas_loses_nothing, twin_pair_setup, twin_pair_teardown)
-{
-    twin_target(a, 1000);
-    twin_pair_start(&deltas);
-    twin_await_executed(b, 1000);
-    atomic_store(&a->box->request, FT_REQUEST_HANDOVER);
-    twin_pair_protected(b, a);
-    is_model_at(1000);
-    assert_int_equal(atomic_load(&a->box->by_node.outputs), twin_truth->lane.outputs);
-    twin_target(b, 1300);
-    twin_pair_equal(101, 1300);
     end_unrefused();
 }
 
