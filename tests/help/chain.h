@@ -47,6 +47,11 @@ void help_chain_close(struct help_chain *h);
     static void name(void)
 
 extern void (*help_chain_before)(void); /* NULL: nothing */
+#define CHAIN_BEGINS(before)                                                                                 \
+    __attribute__((constructor)) static void chain_begins(void)                                              \
+    {                                                                                                        \
+        help_chain_before = before;                                                                          \
+    }
 
 void help_chain_case(void **test);
 int help_chain_case_end(void **test);

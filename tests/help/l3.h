@@ -25,13 +25,14 @@ extern bool l3_translating;
 extern uint32_t l3_processed;
 extern struct nf_l3_config l3_config;
 
-/* What l3_begin makes the chain from; l3_configure sets it to what a test begins with. */
+/* What l3_begin makes the chain from; l3_configure, which runs before main(), sets it to what a test begins
+ * with. */
 extern struct nf_chain_config l3_chain_config;
 
 extern struct ft_region *l3_region;
 extern struct nf_chain *l3_chain;
 extern struct nf *l3_nf;
-void l3_configure(void);
+__attribute__((constructor)) void l3_configure(void);
 void l3_end(void);
 
 /* Called inside the tests: audit and cmocka both want SIGSEGV, and the later one has it. */

@@ -406,8 +406,4 @@ static void open_wall(void)
     h.now = HELP_SECOND;
 }
 
-int main(void)
-{
-    help_chain_before = open_wall;
-    return help_tests_run();
-}
+CHAIN_BEGINS(open_wall)

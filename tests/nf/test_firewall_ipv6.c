@@ -193,8 +193,4 @@ static void begin(void)
     help_chain_open(&h, WALL(", ipv6: true, loose: false, max_fragments: 64"), rules, 5);
 }
 
-int main(void)
-{
-    help_chain_before = begin;
-    return help_tests_run();
-}
+CHAIN_BEGINS(begin)

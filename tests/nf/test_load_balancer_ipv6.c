@@ -368,8 +368,4 @@ static void begin(void)
     h.now = HELP_SECOND;
 }
 
-int main(void)
-{
-    help_chain_before = begin;
-    return help_tests_run();
-}
+CHAIN_BEGINS(begin)

@@ -452,8 +452,4 @@ CHAIN_TEST(other_packets_pass_or_are_dropped_by_reason)
     assert_int_equal(counter("not_inside"), 1);
 }
 
-int main(void)
-{
-    help_chain_before = open_nat;
-    return help_tests_run();
-}
+CHAIN_BEGINS(open_nat)

@@ -722,8 +722,4 @@ CHAIN_TEST(who_finds_no_mapping_is_told)
     assert_int_equal(help_chain_counter(&nat64_h, "l3", "l3_icmp_sent"), 51); /* the flood was outside's */
 }
 
-int main(void)
-{
-    help_chain_before = nat64_begins;
-    return help_tests_run();
-}
+CHAIN_BEGINS(nat64_begins)

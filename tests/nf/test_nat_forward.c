@@ -172,8 +172,4 @@ static void begin(void)
     help_chain_open(&h, NAT("tcp/443=10.1.2.3:8443, udp/53=10.1.2.3:5353"), NULL, 5);
 }
 
-int main(void)
-{
-    help_chain_before = begin;
-    return help_tests_run();
-}
+CHAIN_BEGINS(begin)

@@ -87,8 +87,4 @@ static void begin(void)
     help_chain_open(&h, LIMIT(", ipv6: 64"), NULL, 5);
 }
 
-int main(void)
-{
-    help_chain_before = begin;
-    return help_tests_run();
-}
+CHAIN_BEGINS(begin)

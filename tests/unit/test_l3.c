@@ -641,9 +641,3 @@ TEST(each_interface_has_its_own_errors)
         l3_end();
     }
 }
-
-int main(void)
-{
-    l3_configure();
-    return help_tests_run();
-}

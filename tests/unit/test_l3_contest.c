@@ -441,9 +441,3 @@ TEST(a_flood_is_answered_once_a_second)
     l3_assert_counted(NF_L3_DEFENDED, 2);
     l3_end();
 }
-
-int main(void)
-{
-    l3_configure();
-    return help_tests_run();
-}

@@ -356,9 +356,3 @@ TEST(of_ipv6_the_same)
     assert_int_equal(p.drop, 0);
     l3_end();
 }
-
-int main(void)
-{
-    l3_configure();
-    return help_tests_run();
-}

@@ -482,9 +482,3 @@ TEST(a_fixed_neighbour_stays_where_the_file_has_it)
     l3_end();
     l3_configure();
 }
-
-int main(void)
-{
-    l3_configure();
-    return help_tests_run();
-}
