@@ -334,6 +334,13 @@ TEST(what_came_and_closed_nothing_is_answered_as_well)
     did_not(FT_ACT_SEND);
 }
 
+TEST(a_snapshot_ends_once)
+{
+    reach_ready(false);
+    hears(FT_MSG_SNAPSHOT_END, FT_PROTECTED);
+    did_not(FT_ACT_ORDER);
+}
+
 TEST(what_lanes_reached_counts_before_the_event_that_tells_of_it)
 {
     struct ft_event event = {.kind = FT_EV_LOST, .how = FT_LOST_EOF, .reached = true, .closed = {12}};
