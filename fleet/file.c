@@ -426,7 +426,9 @@ static int read_fleet(struct fl_file *f, struct ft_fault *fault)
     if (error)
         return error;
     f->etcd = arbiter.etcd;
-    snprintf(f->etcd.owner, sizeof(f->etcd.owner), "%s", f->user); /* agents, which are root's, read it too */
+    /* Nodes that have the agents' user of etcd have its password; others are not to read it. */
+    if (!f->shard_etcd || !nd_yaml_get(f->shard_etcd, "user"))
+        snprintf(f->etcd.owner, sizeof(f->etcd.owner), "%s", f->user);
     f->self = FL_NONE;
     error = make_all_absolute(f, root, fault);
     if (!error)

@@ -199,6 +199,18 @@ TEST(what_is_too_wide_is_told)
     assert_int_equal(lines_of(", user: f-$(server), password_file: f-$(server).password", ""), 1);
 }
 
+/* A node that reads its agent's password is the agent, and may lead. */
+TEST(an_agents_password_is_not_the_nodes_users)
+{
+    char *of_it = help_config_replace(text, "servers:", "user: nobody\nservers:");
+    struct fl_file *file = read_text(of_it);
+
+    assert_string_equal(file->user, "nobody");
+    assert_string_equal(file->etcd.owner, "");
+    fl_file_free(file);
+    free(of_it);
+}
+
 static int clean(void **state)
 {
     return help_config_clean(state);
