@@ -803,10 +803,12 @@ static int open_agent(struct agent *a, int steward, struct ft_fault *fault)
         .name = a->file->server[a->self].name,
         .key = fl_key(key, a->file, "servers/", a->file->server[a->self].name),
         .ttl_s = LEASE_S};
-    int error = fl_local_open(&a->local, a->file, a->self, steward, fault);
+    int error = check_host(&a->file->server[a->self], fault);
 
-    if (!error)
-        error = check_host(&a->file->server[a->self], fault);
+    if (error)
+        close(steward);
+    else
+        error = fl_local_open(&a->local, a->file, a->self, steward, fault);
     a->gone = calloc(a->file->servers, sizeof(*a->gone));
     a->held = calloc(a->file->servers, sizeof(*a->held));
     a->told = calloc(a->file->shards + 1, sizeof(*a->told));
