@@ -132,6 +132,8 @@ struct nd_group {
     struct nd_barrier delta_end; /* standby: for a delta's digest; others may be at the next delta's start */
     struct nd_stream stream;
     _Atomic uint64_t shared_applied; /* standby: the last delta that is in the shared arena */
+    struct ft_closed
+        *by_port; /* standby: what of the records that came by lanes' ports is closed; NULL: none */
     /* What is to become of the chain, by the main thread, NULL: nothing; what it is called, once
      * that has been changed, by the lane that did it, NULL: as at the start. */
     struct nd_change *_Atomic change;

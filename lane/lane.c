@@ -11,6 +11,8 @@
  */
 #include "lane/parts.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/order/closed.h"
+#include "ftcore/queue/lanelink.h"
 #include "ftcore/region/audit.h"
 #include "ftcore/base/clock.h"
 #include "nflib/chain/chain.h"
@@ -72,6 +74,15 @@ static uint64_t replayed_bytes(const struct nd_lane *lane)
     return io->tell && most > REPLAYED_BYTES ? most : REPLAYED_BYTES;
 }
 
+static int make_link(struct nd_lane *lane, struct ft_fault *fault)
+{
+    struct nd_group *group = lane->group;
+
+    if (!group->by_port && !(group->by_port = ft_closed_new(group->lanes, 4 * FT_LINK_WINDOW)))
+        return ft_fail(fault, FT_ENOMEM, "no memory for the lanes' closed set");
+    return nd_link_make(&lane->link, lane->setup.wire, fault);
+}
+
 int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
 {
     /* Half the buffers stay for the ports, or a full hold would starve reception for good. */
@@ -97,7 +108,7 @@ int nd_lane_make(struct nd_lane *lane, struct ft_fault *fault)
     int error = make_chain(lane, fault);
 
     if (!error && lane->setup.wire)
-        error = nd_link_make(&lane->link, lane->setup.wire, fault);
+        error = make_link(lane, fault);
     if (!error && lg_replayed_init(&lane->replayed, replayed_bytes(lane)) != 0)
         error = ft_fail(fault, FT_ENOMEM, "lane %u: no memory for replayed outputs", lane->index);
     return error;
@@ -111,6 +122,10 @@ void nd_lane_free(struct nd_lane *lane)
     nd_verification_free(lane);
     lg_replayed_free(&lane->replayed);
     nd_link_free(lane->link);
+    if (lane->index == 0 && lane->group) {
+        ft_closed_free(lane->group->by_port);
+        lane->group->by_port = NULL;
+    }
     free(lane->burst.frames);
 }
 
@@ -208,6 +223,7 @@ static bool replay_closed_set(struct nd_lane *lane)
 /* Another lane may be waiting for what this one was to replay; all of the closed set can be. */
 static void finish_replay(struct nd_lane *lane)
 {
+    nd_link_shut(lane);
     if (lane->group->lanes > 1 && !lane->protect->stores)
         replay_closed_set(lane);
 }
@@ -225,6 +241,7 @@ static void discard_entries(struct ft_ring *ring)
  * the node is to end, or the order was taken back. */
 static bool take_over(struct nd_lane *lane)
 {
+    nd_link_shut(lane);
     uint64_t upto = nd_lane_replays_to(lane);
 
     if (!replay_closed_set(lane) || nd_lane_is_to_end(lane) || nd_lane_is_taken_back(lane))

@@ -9,14 +9,16 @@
  * frees nothing of the log that is not known to be stored. Times are those of the turn.
  *
  * Standby. What came is stored in `direct`, a ring of the lane's own, behind what the replicator brought: a
- * record that follows neither is not taken. Stored is stable (docs/ARCHITECTURE.md, "A port of the lane's
- * own"), so it is said at once, before any of it is replayed. A record that both bring is the same one, and
- * the lane replays it once.
+ * record that follows neither is not taken. Each lane adds what it stores to the group's closed set
+ * (ftcore/order/closed.h), and computes it where no other lane does at the moment. Closed is stable
+ * (docs/ARCHITECTURE.md, "A port of the lanes' own"), so it is said at once, before any of it is replayed. A
+ * record that both bring is the same one, and the lane replays it once.
  */
 #include "lane/link.h"
 
 #include "ftcore/base/check.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/order/closed.h"
 #include "ftcore/queue/lanelink.h"
 #include "lane/parts.h"
 
@@ -71,7 +73,11 @@ struct nd_link {
     uint8_t *piece;          /* an encoded record that fits no frame; standby: one that comes in pieces */
 
     /* Standby. */
-    uint64_t stored, released;
+    uint64_t stored; /* the last burst that the closed set has; what the link brought may be more */
+    uint64_t took;   /* the last one of them that came by the port */
+    uint64_t closed; /* the last one that was said to be closed */
+    uint64_t released;
+    uint64_t scanned;       /* of `replay`: bytes before this are in the closed set, or were not to be */
     uint64_t mark, mark_ns; /* when `direct` had been filled up to there */
     uint64_t lag_us, said;  /* told last, and when */
     uint8_t *opened;        /* body and payload of a frame */
@@ -128,7 +134,8 @@ static void forget_stream(struct nd_link *link)
     link->receiver.missing = false;
 }
 
-/* HKDF-Expand with SHA-256 (RFC 5869, 2.3): its one block has both directions' keys, that of 0 first. */
+/* HKDF-Expand with SHA-256 (RFC 5869, 2.3): its one block has both directions' keys of the lane, that of 0
+ * first. */
 static void derive_key(struct nd_link *link, struct sealing *to, uint8_t direction, uint64_t epoch)
 {
     static const char label[] = "understudy lane";
@@ -139,6 +146,7 @@ static void derive_key(struct nd_link *link, struct sealing *to, uint8_t directi
         block[i] ^= 0x36; /* HMAC's inner hash */
     memcpy(at, label, sizeof(label) - 1);
     at += sizeof(label) - 1;
+    *at++ = (uint8_t)link->own.lane;
     for (unsigned i = 0; i < 8; i++)
         *at++ = (uint8_t)(epoch >> 8 * i);
     *at++ = 1;
@@ -201,8 +209,7 @@ void nd_link_forget(struct nd_lane *lane)
         return;
     link->generation = 0;
     forget_stream(link);
-    if (!FT_PLANTED("port-remembers"))
-        link->stored = link->released = 0;
+    link->stored = link->released = link->took = link->closed = link->scanned = 0;
     link->mark = link->mark_ns = 0;
 }
 
@@ -443,16 +450,16 @@ static bool send_records(struct nd_lane *lane)
     return any;
 }
 
-/* What the standby has stored needs no place in the log. */
+/* What is closed at the standby needs no place in the log. */
 static void note_stable(struct nd_lane *lane)
 {
     struct nd_link *link = lane->link;
 
     if (!link->carry)
         return;
-    link->stable_at = place_of(lane, link->sender.stored + 1);
+    link->stable_at = place_of(lane, link->sender.closed + 1);
     FT_REPORT_SET(lane->shared, port_stable_at, link->stable_at);
-    FT_REPORT_SET(lane->shared, port_stable, link->sender.stored);
+    FT_REPORT_SET(lane->shared, port_stable, link->sender.closed);
 }
 
 static bool hear(struct nd_lane *lane)
@@ -513,12 +520,46 @@ bool nd_link_turn(struct nd_lane *lane)
 
 /* ---- standby ------------------------------------------------------------------------------------- */
 
-/* Bursts up to here are stored, whoever brought them. */
+/* Bursts up to here are held, whoever brought them. */
 static uint64_t stored_to(const struct nd_lane *lane)
 {
     uint64_t closed = FT_ORDER_GET(lane->shared, closed_to), stored = lane->link->stored;
 
     return closed > stored ? closed : stored;
+}
+
+/* The record follows what is held: the closed set has it now. 0, or why it is not taken. */
+static int add_to_closed(struct nd_lane *lane, const struct ft_record *r)
+{
+    struct nd_link *link = lane->link;
+    struct ft_closed *set = lane->group->by_port;
+    int error;
+
+    if (link->stored < r->burst - 1) /* the link brought what is before */
+        ft_closed_advance(set, lane->index, r->burst - 1, r->access - 1);
+    error = ft_closed_add(set, r);
+    if (!error)
+        link->stored = r->burst;
+    return error;
+}
+
+/* What the link has brought may lack, to be closed, what came by other lanes' ports, and they it: so it
+ * belongs to the same set. */
+static void add_from_connection(struct nd_lane *lane)
+{
+    struct nd_link *link = lane->link;
+    struct ft_ring *ring = &lane->shared->replay;
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+
+    if (link->scanned < ring->read)
+        link->scanned = ring->read;
+    while (link->scanned < head) {
+        const struct ft_record *r = (const void *)(ring->data + (link->scanned & (ring->capacity - 1)));
+
+        if (r->burst == stored_to(lane) + 1 && add_to_closed(lane, r))
+            return;
+        link->scanned += FT_ALIGN8(r->size);
+    }
 }
 
 /* An encoded record. Bytes that it took; 0: it is not taken. */
@@ -530,8 +571,9 @@ static uint32_t store_record(struct nd_lane *lane, const uint8_t *in, uint32_t l
     struct ft_fault fault;
     struct ft_record *room;
     long used = ft_record_open(in, len, &opened, &fault);
+    int error;
 
-    if (used <= 0 || opened.numbers.lane != lane->index || opened.numbers.dependencies) {
+    if (used <= 0 || opened.numbers.lane != lane->index) {
         FT_COUNTER_ADD(lane->shared, port_refused, 1);
         return 0;
     }
@@ -548,13 +590,18 @@ static uint32_t store_record(struct nd_lane *lane, const uint8_t *in, uint32_t l
         link->receiver.missing = true;
         return 0;
     }
-    if (ft_record_read(&opened, room, &fault) != 0) {
+    if (ft_record_read(&opened, room, &fault) != 0 ||
+        ((error = add_to_closed(lane, room)) && error != FT_EFULL)) {
         FT_COUNTER_ADD(lane->shared, port_refused, 1);
+        return 0;
+    }
+    if (link->stored != room->burst) {
+        link->receiver.missing = true;
         return 0;
     }
     ft_ring_publish(ring, room->size);
     link->released = room->released;
-    link->stored = room->burst;
+    link->took = link->stored;
     return (uint32_t)used;
 }
 
@@ -597,11 +644,34 @@ static uint64_t lag_us(struct nd_lane *lane)
     return ring->read == head ? 0 : (lane->now - link->mark_ns) / 1000;
 }
 
+/* Not while lanes come to a stop point; and what another lane is computing may lack what is new here: then it
+ * is tried again in the next look. */
+static void compute_closed(struct nd_lane *lane)
+{
+    struct nd_group *group = lane->group;
+    struct ft_known known[FT_LANES_MAX];
+    uint64_t burst[FT_LANES_MAX];
+
+    if (!ft_closed_claim(group->by_port))
+        return;
+    if (FT_REPORT_GET(group->lane[0].shared, stop_point) == 0 || FT_PLANTED("port-moves-at-stop")) {
+        for (unsigned l = 0; l < group->lanes; l++)
+            known[l] = (struct ft_known){.burst = FT_ORDER_GET(group->lane[l].shared, closed_to),
+                                         .access = FT_PLANTED("port-drops-need")
+                                                       ? FT_ALL
+                                                       : FT_ORDER_GET(group->lane[l].shared, closed_access)};
+        ft_closed_compute(group->by_port, known, burst);
+    }
+    ft_closed_release(group->by_port);
+}
+
 static void say_stored(struct nd_lane *lane, uint64_t lag)
 {
     struct nd_link *link = lane->link;
     bool early = FT_PLANTED("port-acks-unstored") && link->receiver.missing;
+    uint64_t closed = nd_lane_replays_to(lane);
     struct ft_link_body body = {.stored = stored_to(lane) + early,
+                                .closed = closed + early,
                                 .room = ft_ring_room(&lane->shared->direct),
                                 .lag_us = (uint32_t)lag,
                                 .missing = link->receiver.missing};
@@ -609,6 +679,7 @@ static void say_stored(struct nd_lane *lane, uint64_t lag)
     if (!send_frame(lane, &body, 0))
         return;
     link->receiver.missing = false;
+    link->closed = closed;
     link->lag_us = lag;
     link->said = lane->now;
 }
@@ -616,30 +687,33 @@ static void say_stored(struct nd_lane *lane, uint64_t lag)
 bool nd_link_look(struct nd_lane *lane)
 {
     struct nd_link *link = lane->link;
-    uint64_t before = link->stored, lag;
+    uint64_t before = link->took, lag;
     struct ft_link_body body;
     uint32_t payload;
     unsigned looks = LOOK;
-    bool came = false;
+    bool came = false, closes;
 
     follow_port(lane);
     if (!link->generation || lane->doing != FT_LANE_REPLAY || nd_lane_replay_aborted(lane)) {
         link->wire->receive(link->wire->ctx, &payload); /* what comes is nobody's */
         return false;
     }
+    if (lane->group->lanes > 1)
+        add_from_connection(lane);
     while (receive_frame(lane, &looks, &body, &payload)) {
         came = true;
         if (payload)
             store_payload(lane, &body, payload);
     }
-    if (link->stored != before) { /* before it is said */
-        FT_REPORT_SET(lane->shared, port_stored, link->stored);
+    if (link->stored > nd_link_closed(lane))
+        compute_closed(lane);
+    closes = link->took > link->closed && nd_link_closed(lane) > link->closed;
+    if (link->took != before || closes)
         link->came = lane->now;
-    }
     lag = lag_us(lane);
-    if (came || (link->lag_us >= LAG_SAY && lane->now - link->said >= SAY_NS))
+    if (came || closes || (link->lag_us >= LAG_SAY && lane->now - link->said >= SAY_NS))
         say_stored(lane, lag);
-    return came;
+    return came || closes;
 }
 
 /* ---- what others ask ----------------------------------------------------------------------------- */
@@ -649,9 +723,15 @@ uint64_t nd_link_stable(const struct nd_lane *lane)
     return lane->link ? lane->link->sender.stable : 0;
 }
 
-uint64_t nd_link_stored(const struct nd_lane *lane)
+uint64_t nd_link_closed(const struct nd_lane *lane)
 {
-    return lane->link ? lane->link->stored : 0;
+    return lane->link ? ft_closed_burst(lane->group->by_port, lane->index) : 0;
+}
+
+void nd_link_shut(struct nd_lane *lane)
+{
+    if (lane->link && !FT_PLANTED("port-never-shut"))
+        ft_closed_shut(lane->group->by_port);
 }
 
 uint64_t nd_link_released(const struct nd_lane *lane)

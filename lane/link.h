@@ -43,8 +43,10 @@ void nd_link_forget(struct nd_lane *lane);
 
 /* Live: the peer has stored bursts up to here, as it said by the port; 0: nothing. */
 uint64_t nd_link_stable(const struct nd_lane *lane);
-/* Standby: bursts up to here came by the port, or follow what did; 0: none. */
-uint64_t nd_link_stored(const struct nd_lane *lane);
+/* Standby: bursts of this lane up to here are in the closed set of what came by ports; 0: none. */
+uint64_t nd_link_closed(const struct nd_lane *lane);
+/* That set moves no more, whatever other lanes store: this one is to replay what is in it, and no more. */
+void nd_link_shut(struct nd_lane *lane);
 /* Standby: outputs released, as the last record that came says. */
 uint64_t nd_link_released(const struct nd_lane *lane);
 /* Live: the port carries the stream. */

@@ -261,13 +261,17 @@ bool nd_lane_diverged(struct nd_lane *lane, uint64_t burst, uint64_t seq, const 
                       uint64_t got);
 /* Something up to burst `upto`, or of a whole delta, is still to be replayed or applied. */
 bool nd_lane_behind(const struct nd_lane *lane, uint64_t upto);
-/* Bursts up to here are to be replayed: what the replicator allows, and what came by the lane's port. */
+/* Bursts up to here are to be replayed: they are in the closed set of what the link brought, or in that of
+ * what came by the lanes' ports. */
 static inline uint64_t nd_lane_replays_to(const struct nd_lane *lane)
 {
-    uint64_t closed = FT_ORDER_GET(lane->shared, closed_to), stored = nd_link_stored(lane);
+    uint64_t closed = FT_ORDER_GET(lane->shared, closed_to), by_port = nd_link_closed(lane);
 
-    return closed > stored ? closed : stored;
+    return closed > by_port ? closed : by_port;
 }
+/* Lane 0: all lanes are to stop where they may replay to, which moves no more until they have. Tried again in
+ * the next turn where another lane is about to move it. */
+void nd_lane_ask_to_stop(struct nd_lane *lane);
 /* Another order is to be followed. */
 void nd_lane_leave_stop_point(struct nd_lane *lane);
 

@@ -125,7 +125,7 @@ bool nd_lane_recorder_turn(struct nd_lane *lane)
         if (group->lanes == 1)
             nd_group_begin_recording(group);
         else if (FT_REPORT_GET(lane->shared, stop_point) == 0)
-            FT_REPORT_SET(lane->shared, stop_point, ++lane->stop_point.asked);
+            nd_lane_ask_to_stop(lane);
     }
     return lg_recorder_turn(lane->setup.recorder, lane->index);
 }

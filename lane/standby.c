@@ -21,9 +21,10 @@
  * before are a closed set, so that every lane gets there:
  *
  *   - before a record that carries a digest, as the primary had executed when it took the digest;
- *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), the replicator stops moving
- *     it and says so (`stop_point_seen`). Lanes that stop at a digest on their way there count as well:
- *     others that wait for what comes behind it would have to be behind theirs.
+ *   - at closed_to, while it does not move. Lane 0 asks for that (`stop_point`), lanes move nothing by what
+ *     came by their ports, the replicator stops moving it and says so (`stop_point_seen`). Lanes that stop at
+ * a digest on their way there count as well: others that wait for what comes behind it would have to be
+ * behind theirs.
  *
  * Any state in which all lanes have stopped between bursts is a state of the chain, so the last one to stop
  * can take a digest or begin a snapshot. A lane that has stopped goes on with its turns but does not replay;
@@ -34,6 +35,7 @@
 #include "ftcore/base/clock.h"
 #include "ftcore/base/event_log.h"
 #include "ftcore/base/plant.h"
+#include "ftcore/order/closed.h"
 #include "ftcore/order/section.h"
 #include "ftcore/record/delta.h"
 #include "ftcore/region/audit.h"
@@ -598,7 +600,18 @@ static bool at_stop_point(const struct nd_lane *lane)
     uint64_t stop_point = FT_REPORT_GET(first, stop_point);
 
     return stop_point && FT_ORDER_GET(first, stop_point_seen) == stop_point &&
-           FT_ORDER_GET(lane->shared, closed_to) == nf_chain_state(lane->chain)->burst;
+           nd_lane_replays_to(lane) == nf_chain_state(lane->chain)->burst;
+}
+
+void nd_lane_ask_to_stop(struct nd_lane *lane)
+{
+    struct ft_closed *by_port = lane->group->by_port;
+
+    if (by_port && !ft_closed_claim(by_port))
+        return;
+    FT_REPORT_SET(lane->shared, stop_point, ++lane->stop_point.asked);
+    if (by_port)
+        ft_closed_release(by_port);
 }
 
 static bool stops_before(struct nd_lane *lane, const struct ft_record *next)

@@ -259,7 +259,7 @@ static int make_lanes(struct nd_running *r, struct ft_fault *fault)
                                  .setup.view = &r->view,
                                  .setup.told = &r->port_watch.told,
                                  .setup.gateways = r->standing.gateways.count ? &r->standing.gateways : NULL,
-                                 .setup.wire = r->wire.is_open ? &r->wire.wire : NULL,
+                                 .setup.wire = r->wire.is_open ? &r->wire.lane[l].wire : NULL,
                                  .setup.stop = &r->lanes_stop,
                                  .export.queue = nd_exporter_queue(r->exporter, l)};
         if (getrandom(&lane->setup.seed, sizeof(lane->setup.seed), 0) != sizeof(lane->setup.seed))
@@ -351,14 +351,13 @@ static int open_arbiter(struct nd_running *r, struct ft_fault *fault)
     return error;
 }
 
-/* The lane's port to the peer's lane, where this pair can use one; the link does without. */
+/* The lanes' port to the peer's lanes, where this pair can use one; the link does without. */
 static int open_wire(struct nd_running *r, struct ft_fault *fault)
 {
     const struct nd_config *c = r->config;
     const struct nd_protect *p = &c->protect;
     const struct nd_node *self = &c->node[r->self];
     const char *why = !p->records || p->stores ? "the standby is not hot, with a log"
-                      : c->chain.lanes > 1     ? "there are several lanes"
                       : c->link.insecure       ? "the link is insecure"
                       : !r->ports.pool         ? "the node has no ports"
                                                : NULL;
@@ -369,9 +368,11 @@ static int open_wire(struct nd_running *r, struct ft_fault *fault)
         ft_log_event(FT_LEVEL_WARNING, FT_SAYS_START, "link_port is not used: %s", why);
         return 0;
     }
-    int error = nd_setup_direct(&r->shared[0], (uint64_t)p->pending_mb << 20, fault);
+    int error = nd_link_port_open(&r->wire, self, r->ports.pool, c->chain.lanes, fault);
 
-    return error ? error : nd_link_port_open(&r->wire, self, r->ports.pool, fault);
+    for (unsigned l = 0; l < c->chain.lanes && !error; l++)
+        error = nd_setup_direct(&r->shared[l], (uint64_t)p->pending_mb << 20, fault);
+    return error;
 }
 
 static int open_replicator(void *arg, struct ft_fault *fault)
@@ -400,7 +401,7 @@ static int open_replicator(void *arg, struct ft_fault *fault)
         .chain = nd_group_chain,
         .become = nd_group_become,
         .judge = &r->group,
-        .port = r->wire.is_open,
+        .by_port = r->group.by_port,
     };
 
     if (getrandom(config.core.new_shard, sizeof(config.core.new_shard), 0) != sizeof(config.core.new_shard))

@@ -139,7 +139,6 @@ static void clear_state(struct rp_replicator *rp)
         ft_ring_reset(&lane->checkpoint);
         ft_ring_reset(&lane->log);
         ft_ring_reset(&lane->direct);
-        FT_REPORT_SET(lane, port_stored, 0);
         FT_REPORT_SET(lane, diverged, false);
         FT_REPORT_SET(lane, round_ns, 0);
         FT_ORDER_SET(lane, steer, false);
@@ -384,7 +383,7 @@ static void reached_by_lanes(struct rp_replicator *rp, struct ft_event *event)
  */
 void rp_step(struct rp_replicator *rp, struct ft_event *event)
 {
-    if ((rp->stored || rp->config.port) && !ft_core_primary(&rp->core)) {
+    if ((rp->stored || rp->config.by_port) && !ft_core_primary(&rp->core)) {
         reached_by_lanes(rp, event);
         event->reached = true;
     }

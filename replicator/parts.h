@@ -113,19 +113,21 @@ struct rp_looking {
     uint8_t *bytes;
 };
 
-/* A lane's port to the peer's lane (port.c). Times are local monotonic ns. */
+/* The lanes' ports to the peer's lanes (port.c). Times are local monotonic ns. */
 struct rp_port {
     uint64_t serial, carries; /* the last ones given */
-    bool on;                  /* the lane was given words by which the port counts */
+    bool on;                  /* lanes were given words by which the ports count */
     uint64_t view, peer;      /* of them */
     struct rp_secret secret;
     uint64_t connects; /* connections of the link made by when the secret was asked for */
     bool has_secret;
-    uint64_t carry;         /* primary: the serial number by which the port carries; 0: it does not */
-    uint64_t heard, alive;  /* primary: the last word by it; since when they came without a gap; 0: none */
-    uint64_t began;         /* to carry */
-    uint64_t stable, moved; /* primary: how far the standby was last, and since when */
-    uint64_t again;         /* primary: it carries nothing before */
+    /* Primary. */
+    uint64_t carry; /* the serial number by which the ports carry; 0: they do not */
+    uint64_t heard,
+        alive;      /* the last word by that one where it is oldest; since when all speak; 0: not all */
+    uint64_t began; /* to carry */
+    uint64_t stable[FT_LANES_MAX], moved[FT_LANES_MAX]; /* how far the standby was last, and since when */
+    uint64_t again;                                     /* they carry nothing before */
 };
 
 #define RP_PORT_REST 1000000u /* ns between two looks at a lane whose port carries the stream */
@@ -269,18 +271,17 @@ int rp_snapshot_take(struct rp_replicator *rp, const struct ft_message *m, struc
 /* The snapshot is whole: 0 when lanes may run on it. */
 int rp_snapshot_check(struct rp_replicator *rp, struct ft_fault *fault);
 
-/* ---- port.c: whether a lane's port counts, and whether it carries the stream ---- */
+/* ---- port.c: whether the lanes' ports count, and whether they carry the stream ---- */
 
 void rp_port_turn(struct rp_replicator *rp);
-void rp_port_off(struct rp_replicator *rp); /* what came by it belongs to a stream that ends */
-/* Standby: the last burst that is stored, with all before it, whoever brought it. */
+void rp_port_off(struct rp_replicator *rp); /* what came by them belongs to a stream that ends */
+/* Standby: the last burst that is in the closed set, whoever brought it. */
 static inline uint64_t rp_stored(const struct rp_replicator *rp, unsigned lane)
 {
-    uint64_t closed = rp->receiver.closed_to[lane], stored = 0;
+    uint64_t closed = rp->receiver.closed_to[lane],
+             by_port = rp->config.by_port ? ft_closed_burst(rp->config.by_port, lane) : 0;
 
-    if (rp->config.port)
-        stored = FT_REPORT_GET(&rp->config.lanes[lane], port_stored);
-    return stored > closed ? stored : closed;
+    return by_port > closed ? by_port : closed;
 }
 
 /* ---- replicator.c ---- */

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A lane's port to the peer's lane: whether it counts, and whether it carries the lane's stream in place of
- * the connection. The lanes seal, send and store (lane/link.c); the core stays the one that knows rights, and
- * everything but records goes by the connection.
+ * The lanes' ports to the peer's lanes: whether they count, and whether they carry the lanes' streams in
+ * place of the connection; all of them, or none. The lanes seal, send and store (lane/link.c); the core stays
+ * the one that knows rights, and everything but records goes by the connection.
  *
- * It counts between a PROTECTED primary and its READY standby, in one view, for two processes, with a key of
+ * They count between a PROTECTED primary and its READY standby, in one view, for two processes, with a key of
  * the connection that stands (RFC 8446, 7.5): another connection is another key. A standby whose view is not
  * on its disk acknowledges nothing, here as there.
  *
- * Which way carries the stream is the primary's to say, and the standby need not know: it takes the record
- * that follows what it has, whoever brings it. What both bring is the same record of the same stream. The
- * connection stops at a place of the log, and the port goes on from there; the log is freed behind what the
- * standby said to have stored. When that has not moved for detect_ms the connection goes on from there.
+ * Which way carries the streams is the primary's to say, and the standby need not know: a lane takes the
+ * record that follows what it has, whoever brings it. What both bring is the same record of the same stream.
+ * The connection stops at a place of each lane's log, and the port goes on from there; the log is freed
+ * behind what the standby said to be closed. When that has not moved in one lane for detect_ms the connection
+ * goes on from there in all.
  *
- * While packets come less than densely, or not at all, the connection carries: both lanes can sleep then.
+ * While packets come less than densely, or not at all, the connection carries: lanes can sleep then.
  */
 #include "ftcore/base/plant.h"
 #include "replicator/parts.h"
@@ -27,26 +28,34 @@
 #define RP_PORT_AGAIN_NS (1000 * FT_MS) /* behind one that fell silent */
 #endif
 
-static struct ft_lane_shared *lane_of(struct rp_replicator *rp)
-{
-    return rp_lane(rp, 0);
-}
-
 static void end_carrying(struct rp_replicator *rp)
 {
     rp->port.carry = 0;
     rp->shown.port_carries = false;
-    FT_ORDER_SET(lane_of(rp), carry, 0);
+    RP_ORDER_ALL(rp, carry, 0);
 }
 
 void rp_port_off(struct rp_replicator *rp)
 {
-    if (!rp->config.port || !rp->port.on)
+    if (!rp->config.by_port || !rp->port.on)
         return;
     end_carrying(rp);
     rp->port.on = false;
     rp->port.alive = 0;
-    FT_ORDER_SET(lane_of(rp), port, 0);
+    RP_ORDER_ALL(rp, port, 0);
+}
+
+/* The last word by the lanes' ports, by that one where it is oldest. */
+static uint64_t heard_last(struct rp_replicator *rp)
+{
+    uint64_t heard = UINT64_MAX;
+
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        uint64_t by = FT_REPORT_GET(rp_lane(rp, l), port_heard);
+
+        heard = by < heard ? by : heard;
+    }
+    return heard;
 }
 
 /* The secret of the connection that stands, asked for once. */
@@ -79,31 +88,35 @@ static bool counts(const struct rp_replicator *rp)
 static void begin(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
-    struct ft_lane_shared *lane = lane_of(rp);
     uint64_t secret[4];
 
     memcpy(secret, p->secret.bytes, sizeof(secret));
-    for (unsigned i = 0; i < 4; i++)
-        FT_ORDER_SET(lane, port_secret[i], secret[i]);
-    FT_ORDER_SET(lane, port_view, rp->core.view);
-    FT_ORDER_SET(lane, port_own, rp->core.config.incarnation);
-    FT_ORDER_SET(lane, port_peer, rp->core.peer.incarnation);
-    FT_ORDER_SET(lane, port_connects, !p->secret.accepted);
+    p->serial++;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        struct ft_lane_shared *lane = rp_lane(rp, l);
+
+        for (unsigned i = 0; i < 4; i++)
+            FT_ORDER_SET(lane, port_secret[i], secret[i]);
+        FT_ORDER_SET(lane, port_view, rp->core.view);
+        FT_ORDER_SET(lane, port_own, rp->core.config.incarnation);
+        FT_ORDER_SET(lane, port_peer, rp->core.peer.incarnation);
+        FT_ORDER_SET(lane, port_connects, !p->secret.accepted);
+        FT_ORDER_SET(lane, port, p->serial);
+    }
     p->view = rp->core.view;
     p->peer = rp->core.peer.incarnation;
     p->on = true;
     p->alive = 0;
-    p->heard = FT_REPORT_GET(lane, port_heard);
-    FT_ORDER_SET(lane, port, ++p->serial);
+    p->heard = heard_last(rp);
 }
 
 /* ---- primary: which way carries -------------------------------------------------------------------- */
 
-/* Words come by the port, and have come for a while. */
+/* Words come by all ports, and have come for a while. */
 static bool is_alive(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
-    uint64_t heard = FT_REPORT_GET(lane_of(rp), port_heard), beat = rp->core.config.heartbeat_ms * FT_MS;
+    uint64_t heard = heard_last(rp), beat = rp->core.config.heartbeat_ms * FT_MS;
 
     if (heard != p->heard && !p->alive)
         p->alive = rp->now;
@@ -113,10 +126,10 @@ static bool is_alive(struct rp_replicator *rp)
     return p->alive && rp->now - p->alive >= ALIVE_BEATS * beat;
 }
 
-/* What the standby has stored of what the port carries leaves the log, as what was sent does. */
-static void free_stored(struct rp_replicator *rp)
+/* What is closed at the standby, of what the port carries, leaves the log, as what was sent does. */
+static void free_stable(struct rp_replicator *rp, unsigned l)
 {
-    struct ft_lane_shared *lane = lane_of(rp);
+    struct ft_lane_shared *lane = rp_lane(rp, l);
     struct rp_sender *s = &rp->sender;
     const struct ft_record *r;
     uint64_t upto, there;
@@ -125,9 +138,9 @@ static void free_stored(struct rp_replicator *rp)
         return;
     upto = FT_PLANTED("port-frees-sent") ? lane->log.head : FT_REPORT_GET(lane, port_stable_at);
     while (lane->log.read < upto && (r = ft_ring_peek(&lane->log, &there))) {
-        s->burst[0] = r->burst;
-        s->seq[0] = r->seq + r->inputs;
-        s->seq_of[0][r->burst % RP_SEQ_MEMORY] = s->seq[0];
+        s->burst[l] = r->burst;
+        s->seq[l] = r->seq + r->inputs;
+        s->seq_of[l][r->burst % RP_SEQ_MEMORY] = s->seq[l];
         rp->schedule.packets += r->inputs;
         rp->shown.records_sent++;
         ft_ring_advance(&lane->log, r->size);
@@ -140,42 +153,67 @@ static void begin_carrying(struct rp_replicator *rp)
     struct rp_port *p = &rp->port;
 
     p->carry = ++p->carries;
-    p->stable = 0;
-    p->moved = p->began = rp->now;
-    FT_ORDER_SET(lane_of(rp), carry_from, lane_of(rp)->log.read);
-    FT_ORDER_SET(lane_of(rp), carry, p->carry);
+    p->began = rp->now;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        p->stable[l] = 0;
+        p->moved[l] = rp->now;
+        FT_ORDER_SET(rp_lane(rp, l), carry_from, rp_lane(rp, l)->log.read);
+        FT_ORDER_SET(rp_lane(rp, l), carry, p->carry);
+    }
     rp->shown.port_switches++;
     rp->shown.port_carries = true;
+}
+
+/* False: what the lane's port carries has not moved for detect_ms. */
+static bool lane_moves(struct rp_replicator *rp, unsigned l)
+{
+    struct rp_port *p = &rp->port;
+    struct ft_lane_shared *lane = rp_lane(rp, l);
+    bool seen = FT_REPORT_GET(lane, carry_seen) == p->carry;
+    uint64_t stable = seen ? FT_REPORT_GET(lane, port_stable) : 0, recorded = FT_REPORT_GET(lane, recorded);
+
+    free_stable(rp, l);
+    if (stable != p->stable[l] || (seen && stable >= recorded)) {
+        p->stable[l] = stable;
+        p->moved[l] = rp->now;
+    }
+    return rp->now - p->moved[l] < rp->core.config.detect_ms * FT_MS || lane->log.read == lane->log.head;
 }
 
 static void carry_on(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
-    struct ft_lane_shared *lane = lane_of(rp);
-    bool seen = FT_REPORT_GET(lane, carry_seen) == p->carry;
-    uint64_t stable = seen ? FT_REPORT_GET(lane, port_stable) : 0, recorded = FT_REPORT_GET(lane, recorded);
+    bool moves = true, quiet = true;
 
-    free_stored(rp);
-    if (stable != p->stable || (seen && stable >= recorded)) {
-        p->stable = stable;
-        p->moved = rp->now;
+    for (unsigned l = 0; l < rp->lanes; l++) {
+        moves &= lane_moves(rp, l);
+        quiet &= rp_lane(rp, l)->log.read == rp_lane(rp, l)->log.head;
     }
-    if (rp->now - p->moved >= rp->core.config.detect_ms * FT_MS && lane->log.read != lane->log.head) {
+    if (!moves) {
         p->again = rp->now + RP_PORT_AGAIN_NS;
         p->alive = 0;
         rp->shown.port_losses++;
         end_carrying(rp);
-    } else if (lane->log.read == lane->log.head && rp->now - rp->schedule.moved >= RP_PORT_QUIET_NS &&
+    } else if (quiet && rp->now - rp->schedule.moved >= RP_PORT_QUIET_NS &&
                rp->now - p->began >= RP_PORT_QUIET_NS) {
         end_carrying(rp);
     }
+}
+
+/* What is before belongs to another stream. */
+static bool all_in_stream(struct rp_replicator *rp)
+{
+    for (unsigned l = 0; l < rp->lanes; l++)
+        if (rp_lane(rp, l)->log.read < rp->sender.start[l])
+            return false;
+    return true;
 }
 
 void rp_port_turn(struct rp_replicator *rp)
 {
     struct rp_port *p = &rp->port;
 
-    if (!rp->config.port || !rp->link)
+    if (!rp->config.by_port || !rp->link)
         return;
     if (!find_secret(rp) || !counts(rp)) {
         rp_port_off(rp);
@@ -191,7 +229,6 @@ void rp_port_turn(struct rp_replicator *rp)
 
     if (p->carry)
         carry_on(rp);
-    else if (alive && rp->now >= p->again && rp_is_dense(rp) &&
-             lane_of(rp)->log.read >= rp->sender.start[0]) /* what is before is of another stream */
+    else if (alive && rp->now >= p->again && rp_is_dense(rp) && all_in_stream(rp))
         begin_carrying(rp);
 }

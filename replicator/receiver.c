@@ -49,11 +49,23 @@ static void publish_closed(struct rp_replicator *rp)
             rp_order_moved(&lane->orders.covered_at, rp->receiver.delta[l].at);
         rp_order_moved(&lane->orders.cut_to, cut);
         rp_order_moved(&lane->orders.peer_released, rp->receiver.released[l]);
+        rp_order_moved(&lane->orders.closed_access, ft_closed_access(rp->receiver.closed, l));
         more |= FT_ORDER_GET(lane, closed_to) != rp->receiver.closed_to[l];
         rp_order_moved(&lane->orders.closed_to, rp->receiver.closed_to[l]);
     }
     if (more)
         rp_wake_sleepers(rp);
+}
+
+/* What came by the lanes' ports is held as well. */
+static void compute_closed(struct rp_replicator *rp)
+{
+    struct ft_known known[FT_LANES_MAX];
+
+    for (unsigned l = 0; l < rp->lanes && rp->config.by_port; l++)
+        known[l] = (struct ft_known){.burst = ft_closed_burst(rp->config.by_port, l),
+                                     .access = ft_closed_access(rp->config.by_port, l)};
+    ft_closed_compute(rp->receiver.closed, rp->config.by_port ? known : NULL, rp->receiver.closed_to);
 }
 
 /*
@@ -76,6 +88,8 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
     const uint64_t *burst = begin ? begin->burst : none;
 
     ft_closed_reset(rp->receiver.closed, burst, begin ? begin->access : none);
+    if (rp->config.by_port && !FT_PLANTED("port-remembers")) /* lanes are quiesced */
+        ft_closed_reset(rp->config.by_port, burst, begin ? begin->access : none);
     memcpy(rp->receiver.closed_to, burst, sizeof(rp->receiver.closed_to));
     memset(rp->receiver.delta, 0, sizeof(rp->receiver.delta));
     memset(rp->receiver.released, 0, sizeof(rp->receiver.released));
@@ -93,19 +107,18 @@ void rp_receiver_reset(struct rp_replicator *rp, const struct ft_message *begin)
                               memory_order_release);
 }
 
-/* What the lane has taken by its port counts as held here as well: the set goes on behind it, and before the
+/* What is closed of what came by ports counts as held here as well: the set goes on behind it, and before the
  * first access that this record has, or would have. True: the record is among that, so it was stored, or
  * replayed, before it came again by the connection. */
 static bool has_come_by_port(struct rp_replicator *rp, const struct ft_record *n)
 {
-    struct ft_lane_shared *lane = rp_lane(rp, n->lane);
-    uint64_t stored = rp->config.port ? FT_REPORT_GET(lane, port_stored) : 0, access = n->access - 1;
+    uint64_t closed = rp->config.by_port ? ft_closed_burst(rp->config.by_port, n->lane) : 0;
 
-    if (stored <= rp->receiver.last[n->lane])
+    if (closed <= rp->receiver.last[n->lane])
         return false;
-    if (n->burst <= stored)
+    if (n->burst <= closed)
         return true;
-    ft_closed_advance(rp->receiver.closed, n->lane, stored, access);
+    ft_closed_advance(rp->receiver.closed, n->lane, closed, n->access - 1);
     return false;
 }
 
@@ -318,7 +331,7 @@ int rp_receiver_take(struct rp_replicator *rp, const struct ft_message *m, struc
             return (int)n;
         at += (uint32_t)n;
     }
-    ft_closed_compute(rp->receiver.closed, rp->receiver.closed_to);
+    compute_closed(rp);
     rp_receiver_publish(rp);
     return 0;
 }

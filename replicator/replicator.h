@@ -47,8 +47,9 @@ struct rp_config {
                                lane */
     uint32_t resync_mbps;   /* megabyte of snapshot lines per second */
     enum rp_compress compress;
-    bool protect;  /* false: mode off, no peer, SOLO at once */
-    bool port;     /* the lane has a port to the peer's: there is one lane, and a hot standby's log */
+    bool protect; /* false: mode off, no peer, SOLO at once */
+    /* Lanes have ports to the peer's, which has a hot standby's log: what came by them. NULL: none. */
+    struct ft_closed *by_port;
     bool log_only; /* the pair sends no deltas: one that comes is refused */
     const char *view_file;
     const struct rp_arbiter *arbiter; /* with core.arbiter; NULL: none. Outlives the replicator */
@@ -129,7 +130,7 @@ struct rp_status {
     uint64_t compressed;    /* times that messages began to be compressed */
     bool compressing;       /* they are compressed now */
     uint64_t lag_packets;   /* primary: packets recorded and not yet known to be replayed */
-    bool port_carries;      /* primary: the lane's port carries its stream */
+    bool port_carries;      /* primary: the lanes' ports carry their stream */
     uint64_t port_switches; /* times that it began to; and that it fell silent then */
     uint64_t port_losses;
     uint64_t snapshot_left; /* lines not sent yet */

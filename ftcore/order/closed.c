@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The closed set: which of the bursts the standby holds are recoverable. Owned by the receiver's thread.
+ * The closed set: which of the bursts the standby holds are recoverable; see closed.h.
  *
  * What a burst needs of another lane is kept as what the whole prefix up to it needs: one access number per
  * lane, never smaller than in the burst before. So a burst takes the same room however many dependencies it
@@ -12,10 +12,15 @@
  *
  * The set only ever grows while bursts are added (the union of two closed sets is closed), so what was once
  * inside is forgotten, and only how far it reached is kept.
+ *
+ * A lane's items are a ring: who adds writes items and `held`, who computes reads them up to there and writes
+ * `taken`. What is computed of items that are a moment old is a closed set as well, only a smaller one.
  */
 #include "ftcore/order/closed.h"
 #include "ftcore/base/plant.h"
 
+#include <immintrin.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,9 +31,15 @@ struct end {
 };
 
 struct lane {
-    struct end inside;
-    uint32_t first;   /* slot of the oldest item not inside */
-    uint32_t count;   /* items held but not inside */
+    /* Who adds. */
+    _Alignas(64) struct end last; /* where what is held ends */
+    _Atomic uint64_t held;        /* items ever added */
+    uint64_t from;                /* items before this one are inside for another reason */
+    /* Who computes. */
+    _Alignas(64) struct end inside;
+    _Atomic uint64_t taken;         /* items ever inside */
+    _Atomic uint64_t burst, access; /* of `inside`, for all */
+    /* Item n lies in slot n % pending. */
     struct end *ends; /* [pending] of the prefix up to and with the item */
     uint64_t *needs;  /* [pending][lanes] access that must be inside for that prefix to be */
 };
@@ -36,16 +47,20 @@ struct lane {
 struct ft_closed {
     unsigned lanes;
     uint32_t pending;
+    atomic_flag claimed;
+    bool shut; /* by who has claimed it */
     struct lane lane[FT_LANES_MAX];
 };
 
 struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending)
 {
-    struct ft_closed *set = calloc(1, sizeof(*set));
+    struct ft_closed *set = aligned_alloc(64, sizeof(*set));
 
     FT_CHECK(lanes > 0 && lanes <= FT_LANES_MAX && pending > 0, "%u lanes, %u pending", lanes, pending);
     if (!set)
         return NULL;
+    memset(set, 0, sizeof(*set));
+    atomic_flag_clear(&set->claimed);
     set->lanes = lanes;
     set->pending = pending;
     for (unsigned i = 0; i < lanes; i++) {
@@ -72,13 +87,52 @@ void ft_closed_free(struct ft_closed *set)
     free(set);
 }
 
+bool ft_closed_claim(struct ft_closed *set)
+{
+    return !atomic_flag_test_and_set_explicit(&set->claimed, memory_order_acquire);
+}
+
+void ft_closed_release(struct ft_closed *set)
+{
+    atomic_flag_clear_explicit(&set->claimed, memory_order_release);
+}
+
+void ft_closed_shut(struct ft_closed *set)
+{
+    while (!ft_closed_claim(set))
+        _mm_pause();
+    set->shut = true;
+    ft_closed_release(set);
+}
+
+uint64_t ft_closed_burst(const struct ft_closed *set, unsigned lane)
+{
+    return atomic_load_explicit(&set->lane[lane].burst, memory_order_acquire);
+}
+
+uint64_t ft_closed_access(const struct ft_closed *set, unsigned lane)
+{
+    return atomic_load_explicit(&set->lane[lane].access, memory_order_acquire);
+}
+
+static void publish_inside(struct lane *lane)
+{
+    atomic_store_explicit(&lane->access, lane->inside.access, memory_order_release);
+    atomic_store_explicit(&lane->burst, lane->inside.burst, memory_order_release);
+}
+
 void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64_t access[])
 {
+    set->shut = false;
     for (unsigned i = 0; i < set->lanes; i++) {
         struct lane *lane = &set->lane[i];
+        uint64_t held = atomic_load_explicit(&lane->held, memory_order_relaxed);
 
-        lane->inside = (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i]};
-        lane->first = lane->count = 0;
+        lane->last = lane->inside =
+            (struct end){.burst = burst[i], .access = access[i], .cut_burst = burst[i]};
+        lane->from = held;
+        atomic_store_explicit(&lane->taken, held, memory_order_relaxed);
+        publish_inside(lane);
     }
 }
 
@@ -86,28 +140,21 @@ void ft_closed_advance(struct ft_closed *set, unsigned lane, uint64_t burst, uin
 {
     struct lane *l = &set->lane[lane];
 
-    l->inside.burst = burst;
-    l->inside.access = access;
-    l->first = l->count = 0;
+    l->last.burst = burst;
+    l->last.access = access;
+    l->from = atomic_load_explicit(&l->held, memory_order_relaxed);
 }
 
-/* Slot of the lane's n-th held item, from 0. */
-static uint32_t slot_of(const struct ft_closed *set, const struct lane *lane, uint32_t n)
+static uint64_t *needs_of(const struct ft_closed *set, const struct lane *lane, uint64_t item)
 {
-    uint64_t at = (uint64_t)lane->first + n;
-
-    return (uint32_t)(at < set->pending ? at : at - set->pending);
+    return &lane->needs[item % set->pending * set->lanes];
 }
 
-/* Where the lane ends when its first n held items are taken in. */
-static const struct end *end_of(const struct ft_closed *set, const struct lane *lane, uint32_t n)
+static bool is_full(const struct ft_closed *set, const struct lane *lane)
 {
-    return n ? &lane->ends[slot_of(set, lane, n - 1)] : &lane->inside;
-}
-
-static const struct end *end_held(const struct ft_closed *set, const struct lane *lane)
-{
-    return end_of(set, lane, lane->count);
+    return atomic_load_explicit(&lane->held, memory_order_relaxed) -
+               atomic_load_explicit(&lane->taken, memory_order_acquire) ==
+           set->pending;
 }
 
 /* 0, or why the record cannot be added: all that can be wrong is looked at before anything changes. */
@@ -117,7 +164,7 @@ static int check_record(const struct ft_closed *set, const struct ft_record *r)
         return FT_EMALFORMED;
     const struct ft_dependency *dependency = ft_record_dependencies(r);
     const struct lane *lane = &set->lane[r->lane];
-    const struct end *end = end_held(set, lane);
+    const struct end *end = &lane->last;
 
     if (r->burst != end->burst + 1)
         return FT_EORDER;
@@ -128,22 +175,25 @@ static int check_record(const struct ft_closed *set, const struct ft_record *r)
     for (unsigned i = 0; i < r->dependencies; i++)
         if (dependency[i].lane >= set->lanes || dependency[i].lane == r->lane)
             return FT_EMALFORMED;
-    return lane->count < set->pending ? 0 : FT_EFULL;
+    return is_full(set, lane) ? FT_EFULL : 0;
 }
 
-/* One more item, which ends at `end` and needs what is before it; returns its needs. */
-static uint64_t *append_item(struct ft_closed *set, struct lane *lane, const struct end *end)
+/* One more item, which ends at `end` and needs what is before it, and that. */
+static void append_item(struct ft_closed *set, struct lane *lane, const struct end *end,
+                        const struct ft_dependency *dependency, unsigned dependencies)
 {
-    uint32_t at = slot_of(set, lane, lane->count);
-    uint64_t *need = &lane->needs[(size_t)at * set->lanes];
+    uint64_t held = atomic_load_explicit(&lane->held, memory_order_relaxed);
+    uint64_t *need = needs_of(set, lane, held);
 
-    memset(need, 0, set->lanes * sizeof(*need));
-    if (lane->count)
-        memcpy(need, &lane->needs[(size_t)slot_of(set, lane, lane->count - 1) * set->lanes],
-               set->lanes * sizeof(*need));
-    lane->ends[at] = *end;
-    lane->count++;
-    return need;
+    if (held > lane->from)
+        memmove(need, needs_of(set, lane, held - 1), set->lanes * sizeof(*need));
+    else
+        memset(need, 0, set->lanes * sizeof(*need));
+    for (unsigned i = 0; i < dependencies; i++)
+        if (dependency[i].access > need[dependency[i].lane])
+            need[dependency[i].lane] = dependency[i].access;
+    lane->ends[held % set->pending] = lane->last = *end;
+    atomic_store_explicit(&lane->held, held + 1, memory_order_release);
 }
 
 int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
@@ -152,16 +202,12 @@ int ft_closed_add(struct ft_closed *set, const struct ft_record *record)
 
     if (error)
         return error;
-    const struct ft_dependency *dependency = ft_record_dependencies(record);
     struct lane *lane = &set->lane[record->lane];
-    struct end end = *end_held(set, lane);
+    struct end end = lane->last;
 
     end.burst++;
     end.access += record->accesses;
-    uint64_t *need = append_item(set, lane, &end);
-    for (unsigned i = 0; i < record->dependencies; i++)
-        if (dependency[i].access > need[dependency[i].lane])
-            need[dependency[i].lane] = dependency[i].access;
+    append_item(set, lane, &end, ft_record_dependencies(record), record->dependencies);
     return 0;
 }
 
@@ -169,7 +215,7 @@ int ft_closed_fits(const struct ft_closed *set, const struct ft_chunk *chunk)
 {
     if (chunk->lane >= set->lanes)
         return FT_EMALFORMED;
-    const struct end *end = end_held(set, &set->lane[chunk->lane]);
+    const struct end *end = &set->lane[chunk->lane].last;
     /* Only a delta segment, before which no record is held since the last delta, tells more than is held;
      * behind the first chunk of an incremental checkpoint more may have come. */
     bool incremental = chunk->flags & FT_CHUNK_INCREMENTAL, later = incremental && chunk->number > 0;
@@ -190,15 +236,15 @@ int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last)
         return error;
     struct lane *lane = &set->lane[last->lane];
 
-    if (lane->count == set->pending)
+    if (is_full(set, lane))
         return FT_EFULL;
-    const struct end *before = end_held(set, lane);
+    const struct end *before = &lane->last;
+    const struct end end = {.burst = last->burst > before->burst ? last->burst : before->burst,
+                            .access = last->access > before->access ? last->access : before->access,
+                            .cut = last->cut,
+                            .cut_burst = last->burst};
 
-    append_item(set, lane,
-                &(struct end){.burst = last->burst > before->burst ? last->burst : before->burst,
-                              .access = last->access > before->access ? last->access : before->access,
-                              .cut = last->cut,
-                              .cut_burst = last->burst});
+    append_item(set, lane, &end, NULL, 0);
     return 0;
 }
 
@@ -209,50 +255,61 @@ uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[])
     return set->lane[0].inside.cut;
 }
 
-/* What all lanes have together: the access each has come to, and the cut that every one has passed. */
-struct reached {
-    uint64_t access[FT_LANES_MAX], cut;
+/* What a computation works on: of each lane, how much is held and known, and how much is left of that. */
+struct attempt {
+    const struct ft_known *known; /* [lanes], or NULL */
+    uint64_t taken[FT_LANES_MAX]; /* items before this one are inside */
+    uint32_t count[FT_LANES_MAX]; /* items behind it that may be */
+    uint64_t access[FT_LANES_MAX],
+        cut; /* what all have with them: the last access, and the last cut of all */
 };
 
-static void note_reached(const struct ft_closed *set, const uint32_t count[], struct reached *all)
+/* Where the lane ends when `n` of its held items are inside. */
+static const struct end *end_of(const struct ft_closed *set, const struct attempt *a, unsigned lane,
+                                uint32_t n)
 {
-    all->cut = UINT64_MAX;
-    for (unsigned i = 0; i < set->lanes; i++) {
-        const struct end *end = end_of(set, &set->lane[i], count[i]);
+    const struct lane *l = &set->lane[lane];
 
-        all->access[i] = end->access;
-        all->cut = end->cut < all->cut ? end->cut : all->cut;
+    return n ? &l->ends[(a->taken[lane] + n - 1) % set->pending] : &l->inside;
+}
+
+static void note_reached(const struct ft_closed *set, struct attempt *a)
+{
+    a->cut = UINT64_MAX;
+    for (unsigned i = 0; i < set->lanes; i++) {
+        const struct end *end = end_of(set, a, i, a->count[i]);
+
+        a->access[i] = a->known && a->known[i].access > end->access ? a->known[i].access : end->access;
+        a->cut = end->cut < a->cut ? end->cut : a->cut;
     }
 }
 
-static bool needs_are_met(const struct ft_closed *set, const struct lane *lane, uint32_t n,
-                          const struct reached *all)
+static bool needs_are_met(const struct ft_closed *set, const struct attempt *a, unsigned lane, uint32_t n)
 {
-    uint32_t at = slot_of(set, lane, n - 1);
-    const uint64_t *need = &lane->needs[(size_t)at * set->lanes];
+    const struct end *end = end_of(set, a, lane, n);
+    const uint64_t *need = needs_of(set, &set->lane[lane], a->taken[lane] + n - 1);
 
-    if (lane->ends[at].cut > all->cut && !FT_PLANTED("half-delta"))
+    if (end->cut > a->cut && !FT_PLANTED("half-delta"))
         return false;
-    if (FT_PLANTED("outside-closed"))
+    if (FT_PLANTED("outside-closed") || (a->known && end->burst <= a->known[lane].burst))
         return true;
     for (unsigned i = 0; i < set->lanes && !FT_PLANTED("open-set"); i++)
-        if (need[i] > all->access[i])
+        if (need[i] > a->access[i])
             return false;
     return true;
 }
 
-/* The longest prefix of at most n held items whose needs are met. */
-static uint32_t find_prefix(const struct ft_closed *set, const struct lane *lane, uint32_t n,
-                            const struct reached *all)
+/* The longest prefix of the items that may be inside whose needs are met. */
+static uint32_t find_prefix(const struct ft_closed *set, const struct attempt *a, unsigned lane)
 {
-    uint32_t low = 0;
+    uint32_t low = 0, n = a->count[lane];
 
-    if (n == 0 || needs_are_met(set, lane, n, all))
+    if (n == 0 || needs_are_met(set, a, lane, n))
         return n;
     for (n--; low < n;) {
         uint32_t middle = n - (n - low) / 2;
 
-        if (needs_are_met(set, lane, middle, all))
+        if (needs_are_met(set, a, lane, middle))
             low = middle;
         else
             n = middle - 1;
@@ -260,36 +317,58 @@ static uint32_t find_prefix(const struct ft_closed *set, const struct lane *lane
     return low;
 }
 
-bool ft_closed_compute(struct ft_closed *set, uint64_t burst[])
+/* The lane's inside is what the computation found, and what is known; it does not go back. */
+static bool take_inside(struct ft_closed *set, const struct attempt *a, unsigned lane)
 {
-    uint32_t count[FT_LANES_MAX];
-    struct reached all;
+    struct lane *l = &set->lane[lane];
+    struct ft_known least = {.burst = l->inside.burst, .access = l->inside.access};
+    bool moved = a->count[lane] > 0;
+
+    l->inside = *end_of(set, a, lane, a->count[lane]);
+    if (a->known && a->known[lane].burst > least.burst)
+        least.burst = a->known[lane].burst;
+    if (a->known && a->known[lane].access > least.access)
+        least.access = a->known[lane].access;
+    if (least.burst > l->inside.burst) {
+        l->inside.burst = least.burst;
+        moved = true;
+    }
+    if (least.access > l->inside.access)
+        l->inside.access = least.access;
+    atomic_store_explicit(&l->taken, a->taken[lane] + a->count[lane], memory_order_release);
+    if (moved)
+        publish_inside(l);
+    return moved;
+}
+
+bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[], uint64_t burst[])
+{
+    struct attempt a = {.known = known};
     bool moved = false;
 
-    for (unsigned i = 0; i < set->lanes; i++)
-        count[i] = set->lane[i].count;
-    note_reached(set, count, &all);
+    if (set->shut)
+        return false;
+    for (unsigned i = 0; i < set->lanes; i++) {
+        a.taken[i] = atomic_load_explicit(&set->lane[i].taken, memory_order_relaxed);
+        a.count[i] = (uint32_t)(atomic_load_explicit(&set->lane[i].held, memory_order_acquire) - a.taken[i]);
+    }
+    note_reached(set, &a);
     /* A round that shortens no lane ends it; each that does takes at least one item away, so it does end. */
     for (bool again = true; again;) {
         again = false;
         for (unsigned i = 0; i < set->lanes; i++) {
-            uint32_t n = find_prefix(set, &set->lane[i], count[i], &all);
+            uint32_t n = find_prefix(set, &a, i);
 
-            if (n == count[i])
+            if (n == a.count[i])
                 continue;
-            count[i] = n;
-            note_reached(set, count, &all);
+            a.count[i] = n;
+            note_reached(set, &a);
             again = true;
         }
     }
     for (unsigned i = 0; i < set->lanes; i++) {
-        struct lane *lane = &set->lane[i];
-
-        lane->inside = *end_of(set, lane, count[i]);
-        lane->first = slot_of(set, lane, count[i]);
-        lane->count -= count[i];
-        burst[i] = lane->inside.burst;
-        moved |= count[i] > 0;
+        moved |= take_inside(set, &a, i);
+        burst[i] = set->lane[i].inside.burst;
     }
     return moved;
 }

@@ -19,11 +19,19 @@ struct ft_closed;
 struct ft_closed *ft_closed_new(unsigned lanes, uint32_t pending);
 void ft_closed_free(struct ft_closed *set);
 
-/* Start over: per lane, burst and access number up to which everything is inside already. */
+/* One thread at a time may compute, and shut. False: another one does. Nobody waits to claim. */
+bool ft_closed_claim(struct ft_closed *set);
+void ft_closed_release(struct ft_closed *set);
+/* From here on nothing moves, until the set starts over: who takes over replays what is inside now. Waits for
+ * who computes. */
+void ft_closed_shut(struct ft_closed *set);
+
+/* Start over: per lane, burst and access number up to which everything is inside already. Nobody else uses
+ * the set. */
 void ft_closed_reset(struct ft_closed *set, const uint64_t burst[], const uint64_t access[]);
 
-/* The lane's bursts up to this one are inside, whoever brought them, and its accesses up to that one. Its
- * deltas stay what they are: what no delta tells is still to be replayed. */
+/* The lane's bursts up to this one are known to be inside, and its accesses up to that one: what is added
+ * next follows them. Its deltas stay what they are: what no delta tells is still to be replayed. */
 void ft_closed_advance(struct ft_closed *set, unsigned lane, uint64_t burst, uint64_t access);
 
 /* A burst now held. FT_EORDER unless it is its lane's next; FT_EMALFORMED for a dependency that names an
@@ -45,8 +53,17 @@ int ft_closed_add_delta(struct ft_closed *set, const struct ft_chunk *last);
  * snapshot's: none), up to which deltas tell everything, so that no record is needed. */
 uint64_t ft_closed_cut(const struct ft_closed *set, uint64_t burst[]);
 
-/* Computes; writes per lane the last burst inside. True if any lane moved since last time, be it by a delta
- * of no burst. */
-bool ft_closed_compute(struct ft_closed *set, uint64_t burst[]);
+/* What is known to be recoverable of a lane though the set does not hold it: each word by itself is true. */
+struct ft_known {
+    uint64_t burst, access;
+};
+
+/* Computes with what is known, NULL: nothing; writes per lane the last burst inside. True if any lane moved
+ * since last time, be it by a delta of no burst. */
+bool ft_closed_compute(struct ft_closed *set, const struct ft_known known[], uint64_t burst[]);
+
+/* As it was computed last; any thread may ask. */
+uint64_t ft_closed_burst(const struct ft_closed *set, unsigned lane);
+uint64_t ft_closed_access(const struct ft_closed *set, unsigned lane);
 
 #endif

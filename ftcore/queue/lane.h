@@ -62,7 +62,8 @@ struct ft_lane_orders {
     _Atomic uint64_t unreplayed;  /* bytes of records sent that the standby has not replayed yet */
 
     /* Standby: the same. */
-    _Alignas(64) _Atomic uint64_t closed_to; /* last burst that may be replayed */
+    _Alignas(64) _Atomic uint64_t closed_to; /* last burst that may be replayed, of what the link brought */
+    _Atomic uint64_t closed_access;   /* accesses up to here are in that closed set; before `closed_to` */
     _Atomic uint64_t covered;         /* last burst that needs no replay, since a whole delta covers it */
     _Atomic uint64_t covered_at;      /* `replay` has only covered records up to here; after `covered` */
     _Atomic uint64_t cut_to;          /* last cut that may be applied: all is there; before `closed_to` */
@@ -137,9 +138,8 @@ struct ft_lane_report {
     _Atomic bool steered;          /* standby: `steer` is done */
 
     _Atomic uint64_t port_heard;  /* when something new of the peer's came by the lane's port, ns; 0: never */
-    _Atomic uint64_t port_stored; /* standby: last burst that came by it, with all before it; 0: none */
-    _Atomic uint64_t port_stable; /* primary: last burst that the standby said by it to have stored */
-    _Atomic uint64_t port_stable_at; /* primary: bytes of `log` known to be stored; before port_stable */
+    _Atomic uint64_t port_stable; /* primary: last burst that the standby said by it to be closed */
+    _Atomic uint64_t port_stable_at; /* primary: bytes of `log` up to there; before port_stable */
     _Atomic uint64_t carry_seen;     /* primary: the `carry` that port_stable and port_stable_at are of */
 
     _Atomic uint64_t heartbeat_ns; /* when the peer's last heartbeat came, ns; written after the next three */

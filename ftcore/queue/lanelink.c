@@ -38,6 +38,7 @@ void ft_link_put_head(uint8_t *to, const struct ft_link_head *head)
 void ft_link_put_body(uint8_t *to, const struct ft_link_body *body)
 {
     to = put(to, body->stored, 8);
+    to = put(to, body->closed, 8);
     to = put(to, body->heard, 8);
     to = put(to, body->room, 8);
     to = put(to, body->burst, 8);
@@ -76,6 +77,7 @@ bool ft_link_get_head(const uint8_t *frame, size_t len, struct ft_link_head *hea
 bool ft_link_get_body(const uint8_t *from, size_t payload, struct ft_link_body *body)
 {
     body->stored = get(&from, 8);
+    body->closed = get(&from, 8);
     body->heard = get(&from, 8);
     body->room = get(&from, 8);
     body->burst = get(&from, 8);
@@ -83,7 +85,8 @@ bool ft_link_get_body(const uint8_t *from, size_t payload, struct ft_link_body *
     body->whole = (uint32_t)get(&from, 4);
     body->lag_us = (uint32_t)get(&from, 4);
     body->missing = (uint8_t)get(&from, 1);
-    if (get(&from, 3) != 0 || body->missing > 1 || (body->burst != 0) != (payload != 0))
+    if (get(&from, 3) != 0 || body->missing > 1 || body->closed > body->stored ||
+        (body->burst != 0) != (payload != 0))
         return false;
     if (body->whole == 0)
         return body->offset == 0;
@@ -96,7 +99,7 @@ bool ft_link_get_body(const uint8_t *from, size_t payload, struct ft_link_body *
 void ft_link_begin(struct ft_link_sender *s, uint64_t burst, uint64_t now)
 {
     s->next = burst + 1;
-    s->stored = s->most = burst;
+    s->closed = s->stored = s->most = burst;
     s->room = UINT64_MAX;
     s->backed = s->number;
     s->moved = now;
@@ -105,7 +108,7 @@ void ft_link_begin(struct ft_link_sender *s, uint64_t burst, uint64_t now)
 
 bool ft_link_may_send(const struct ft_link_sender *s)
 {
-    return s->next && s->next - s->stored <= FT_LINK_WINDOW;
+    return s->next && s->next - s->closed <= FT_LINK_WINDOW;
 }
 
 void ft_link_sent(struct ft_link_sender *s, uint64_t burst, uint64_t now)
@@ -128,14 +131,15 @@ static void go_back(struct ft_link_sender *s, uint64_t now)
 enum ft_link_said ft_link_hear(struct ft_link_sender *s, const struct ft_link_body *body, uint64_t last,
                                uint64_t now)
 {
-    bool moved = body->stored > s->stored;
+    bool stored = body->stored > s->stored, closed = body->closed > s->closed;
 
     if (body->heard > s->number || body->stored > last)
         return FT_LINK_LIES;
     s->heard = body->heard > s->heard ? body->heard : s->heard;
-    s->stable = body->stored > s->stable ? body->stored : s->stable;
+    s->stable = body->closed > s->stable ? body->closed : s->stable;
+    s->closed = closed ? body->closed : s->closed;
     s->room = body->room;
-    if (moved) {
+    if (stored) {
         s->stored = body->stored;
         s->most = s->stored > s->most ? s->stored : s->most;
         s->next = s->next && s->next <= s->stored ? s->stored + 1 : s->next;
@@ -144,7 +148,7 @@ enum ft_link_said ft_link_hear(struct ft_link_sender *s, const struct ft_link_bo
     }
     if (body->missing && s->next > s->stored + 1 && body->heard > s->backed)
         go_back(s, now);
-    return moved ? FT_LINK_MOVED : FT_LINK_SAID;
+    return stored || closed ? FT_LINK_MOVED : FT_LINK_SAID;
 }
 
 bool ft_link_late(struct ft_link_sender *s, uint64_t now)

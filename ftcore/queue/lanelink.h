@@ -12,10 +12,10 @@
  * of another version, direction, lane, view or process is nobody's either.
  *
  * The sender's window is the lane's log ring: a record is read from there, however often it is sent. The
- * receiver takes records in their order alone. What it says back is up to which burst it has stored, the
- * newest frame it opened, how much room it has, and whether something is missing: then the sender goes back
- * to the first record that is not stored (go-back-N), once for all frames that were under way. So it does,
- * too, when nothing moved for FT_LINK_AGAIN_NS.
+ * receiver takes records in their order alone. What it says back is up to which burst it has stored, and up
+ * to which of that is closed, the newest frame it opened, how much room it has, and whether something is
+ * missing: then the sender goes back to the first record that is not stored (go-back-N), once for all frames
+ * that were under way. So it does, too, when nothing moved for FT_LINK_AGAIN_NS.
  */
 #ifndef FTCORE_QUEUE_LANELINK_H
 #define FTCORE_QUEUE_LANELINK_H
@@ -28,7 +28,7 @@
 #define FT_LINK_VERSION  1u
 #define FT_LINK_ETHERNET 14u
 #define FT_LINK_HEAD     32u
-#define FT_LINK_BODY     48u
+#define FT_LINK_BODY     56u
 #define FT_LINK_TAG      16u
 #define FT_LINK_NONCE    12u
 #define FT_LINK_OVERHEAD (FT_LINK_ETHERNET + FT_LINK_HEAD + FT_LINK_BODY + FT_LINK_TAG)
@@ -36,7 +36,7 @@
 #define FT_LINK_MOST     9216u
 #define FT_LINK_AGAIN_NS 1000000u /* and twice as long each time that nothing came of it, up to: */
 #define FT_LINK_PATIENCE (64u * FT_LINK_AGAIN_NS)
-#define FT_LINK_WINDOW   1024u /* records under way, at most */
+#define FT_LINK_WINDOW   1024u /* records that are not known to be closed, at most */
 
 struct ft_link_head {
     uint8_t direction; /* 0: from the node that accepted the link's connection */
@@ -47,6 +47,7 @@ struct ft_link_head {
 
 struct ft_link_body {
     uint64_t stored; /* standby: the last burst that it has stored, with all before it */
+    uint64_t closed; /* standby: the last one that is in the closed set, and so is stable */
     uint64_t heard;  /* the newest number opened */
     uint64_t room;   /* standby: bytes of records that it can store */
     uint64_t burst;  /* of the first record of the payload; 0: none follows */
@@ -69,8 +70,9 @@ bool ft_link_get_body(const uint8_t *from, size_t payload, struct ft_link_body *
 
 struct ft_link_sender {
     uint64_t number; /* of the last frame sent */
-    uint64_t stable; /* the peer has said that it has stored up to here; 0: nothing in this stream */
-    uint64_t stored; /* what need not be sent: that, or what began before */
+    uint64_t stable; /* the peer has said that this is closed; 0: nothing in this stream */
+    uint64_t closed; /* that, or what began before */
+    uint64_t stored; /* what need not be sent again */
     uint64_t next;   /* burst to be sent next; 0: nothing is to be sent */
     uint64_t most;   /* the last burst ever sent */
     uint64_t room;   /* as the peer said last */
@@ -89,7 +91,7 @@ void ft_link_sent(struct ft_link_sender *s, uint64_t burst, uint64_t now);
 enum ft_link_said {
     FT_LINK_LIES,  /* it has stored or opened what was never sent: nobody's */
     FT_LINK_SAID,  /* nothing new */
-    FT_LINK_MOVED, /* it has stored more, and `stored` rises */
+    FT_LINK_MOVED, /* it has stored more, or more is closed */
 };
 /* `last`: the last burst recorded, which another way may have brought. Goes back where something is missing.
  */

@@ -562,55 +562,95 @@ struct wire_opening {
     struct nd_wire_port *port;
 };
 
-/* One queue each way; group frames are taken. */
+/* By memif the peer takes frames by the queue of the same number; by others they come as the port likes. */
+static unsigned count_queues(const struct rte_eth_dev_info *info, unsigned lanes)
+{
+    unsigned most = info->max_rx_queues < info->max_tx_queues ? info->max_rx_queues : info->max_tx_queues;
+
+    return strcmp(info->driver_name, "net_memif") == 0 && lanes <= most ? lanes : 1;
+}
+
+static int set_up_queues(struct nd_wire_port *port, uint16_t id)
+{
+    uint16_t rx = RX_RING, tx = TX_RING;
+    struct rte_eth_conf conf = {0};
+    int error;
+
+    if ((error = rte_eth_dev_configure(id, (uint16_t)port->queues, (uint16_t)port->queues, &conf)) ||
+        (error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx)))
+        return error;
+    for (uint16_t q = 0; q < port->queues; q++)
+        if ((error = rte_eth_rx_queue_setup(id, q, rx, SOCKET_ID_ANY, NULL, port->pool)) ||
+            (error = rte_eth_tx_queue_setup(id, q, tx, SOCKET_ID_ANY, NULL)))
+            return error;
+    return 0;
+}
+
+/* Group frames are taken. */
 static int open_wire(void *arg)
 {
     struct wire_opening *o = arg;
+    struct nd_wire_port *port = o->port;
     struct rte_eth_dev_info info;
-    struct rte_eth_conf conf = {0};
-    struct rte_ether_addr mac;
-    uint16_t id, rx = RX_RING, tx = TX_RING, mtu = RTE_ETHER_MTU;
-    uint32_t room;
+    struct rte_ether_addr mac = {0};
+    uint16_t id, mtu = RTE_ETHER_MTU;
+    uint32_t room, longest;
     int error;
 
     remove_left_socket(o->devargs);
     error = attach_device(o->devargs, &id);
-    if (error || (error = rte_eth_dev_info_get(id, &info)) ||
-        (error = rte_eth_dev_configure(id, 1, 1, &conf)) ||
-        (error = rte_eth_dev_adjust_nb_rx_tx_desc(id, &rx, &tx)) ||
-        (error = rte_eth_rx_queue_setup(id, 0, rx, SOCKET_ID_ANY, NULL, o->port->pool)) ||
-        (error = rte_eth_tx_queue_setup(id, 0, tx, SOCKET_ID_ANY, NULL)))
+    if (error || (error = rte_eth_dev_info_get(id, &info)))
+        return error;
+    port->queues = count_queues(&info, port->lanes);
+    if ((error = set_up_queues(port, id)))
         return error;
     o->port->connects = strcmp(info.driver_name, "net_memif") == 0 && !strstr(o->devargs, "role=server");
     error = rte_eth_dev_start(id);
     if (error && !o->port->connects)
         return error;
-    if (error) /* its other end has not come yet */
-        atomic_store(&o->port->user, ND_WIRE_MAIN);
+    for (unsigned q = 0; error && q < port->queues; q++) { /* its other end has not come yet */
+        atomic_flag_test_and_set(&port->queue[q].sends);
+        atomic_flag_test_and_set(&port->queue[q].takes);
+    }
+    port->stopped = error;
     rte_eth_promiscuous_enable(id);
     (void)rte_eth_dev_get_mtu(id, &mtu);
-    if (rte_eth_macaddr_get(id, &mac) == 0)
-        memcpy(o->port->wire.mac, mac.addr_bytes, sizeof(o->port->wire.mac));
-    room = rte_pktmbuf_data_room_size(o->port->pool) - RTE_PKTMBUF_HEADROOM; /* a frame is one buffer */
-    o->port->wire.longest = (uint32_t)mtu + RTE_ETHER_HDR_LEN;
-    if (o->port->wire.longest > room)
-        o->port->wire.longest = room;
-    o->port->id = id;
-    o->port->is_open = true;
+    (void)rte_eth_macaddr_get(id, &mac);
+    room = rte_pktmbuf_data_room_size(port->pool) - RTE_PKTMBUF_HEADROOM; /* a frame is one buffer */
+    longest = (uint32_t)mtu + RTE_ETHER_HDR_LEN;
+    for (unsigned l = 0; l < port->lanes; l++) {
+        memcpy(port->lane[l].wire.mac, mac.addr_bytes, sizeof(mac.addr_bytes));
+        port->lane[l].wire.longest = longest < room ? longest : room;
+    }
+    port->id = id;
+    port->is_open = true;
+    return 0;
+}
+
+static int make_found(struct nd_wire_port *port, struct ft_fault *fault)
+{
+    for (unsigned l = 0; l < port->lanes && port->lanes > 1; l++) {
+        char name[32];
+
+        snprintf(name, sizeof(name), "link_port_%u", l);
+        port->lane[l].found = rte_ring_create(name, ND_WIRE_WAIT, SOCKET_ID_ANY, RING_F_SC_DEQ);
+        if (!port->lane[l].found)
+            return ft_fail(fault, FT_ENOMEM, "no memory for the link_port's frames");
+    }
     return 0;
 }
 
 int nd_link_port_open(struct nd_wire_port *port, const struct nd_node *node, struct rte_mempool *pool,
-                      struct ft_fault *fault)
+                      unsigned lanes, struct ft_fault *fault)
 {
     struct wire_opening opening = {node->link_port, port};
     char why[160];
     int error;
 
-    nd_link_port_begin(port, pool);
+    nd_link_port_begin(port, pool, lanes);
     error = capture(open_wire, &opening, why, sizeof(why));
     if (!error)
-        return 0;
+        return make_found(port, fault);
     return ft_fail(fault, is_permission(error) ? FT_EPERM : FT_EINVAL,
                    "node %s: link_port '%s' cannot be opened: %s", node->name, node->link_port,
                    why[0] ? why : strerror(-error));

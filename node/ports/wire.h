@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A port of DPDK by which a lane speaks to its peer's lane (lane/link.h): a NIC's, memif, or any other.
- * Opened once by run, before threads; then the lane's. */
+/*
+ * A port of DPDK by which lanes speak to the peer's lanes (lane/link.h): a NIC's, memif, or any other. Opened
+ * once by run, before threads. A lane sends by its queue, and whoever looks at a queue gives other lanes the
+ * frames that are theirs: of memif each lane has a queue of its own, of any other port all share one.
+ */
 #ifndef NODE_PORTS_WIRE_H
 #define NODE_PORTS_WIRE_H
 
@@ -8,33 +11,44 @@
 #include "node/config/config.h"
 
 #include <rte_ethdev.h>
+#include <rte_ring.h>
 
 #define ND_WIRE_BURST 32u
+#define ND_WIRE_WAIT  256u /* frames that others have found for a lane, at most: more are lost */
 
 struct nd_wire_port {
-    struct nd_link_port wire;
     bool is_open;
     uint16_t id;
+    unsigned lanes, queues;
     struct rte_mempool *pool;
-    struct rte_mbuf *out;               /* the next frame that is sent; NULL: no buffer yet */
-    struct rte_mbuf *in[ND_WIRE_BURST]; /* that came; in[at - 1] is the lane's, in[at, count) wait */
-    uint16_t at, count;
-    /* A memif client whose server is gone, or has not come yet, is started again by the main thread while the
-     * lane keeps away from it. */
-    _Atomic int user; /* enum nd_wire_user */
-    bool connects;
+    /* Who sends by a queue, or takes frames from it, has claimed that; the main thread claims all while it
+     * starts a memif client again, whose server is gone or has not come yet. Nobody waits. */
+    struct nd_wire_queue {
+        _Alignas(64) atomic_flag sends;
+        _Alignas(64) atomic_flag takes;
+    } queue[FT_LANES_MAX];
+    struct nd_wire_lane {
+        struct nd_link_port wire;
+        struct nd_wire_port *port;
+        unsigned lane;
+        struct rte_mbuf *out;               /* the next frame that is sent; NULL: no buffer yet */
+        struct rte_mbuf *in[ND_WIRE_BURST]; /* that came; in[at - 1] is read, in[at, count) wait */
+        uint16_t at, count;
+        struct rte_ring *found; /* by other lanes; NULL: there is one lane */
+    } lane[FT_LANES_MAX];
+    bool connects;   /* a memif client */
+    bool stopped;    /* main thread: it has claimed all queues */
     uint64_t looked; /* main thread: when it was looked at last, ns */
 };
 
-enum nd_wire_user { ND_WIRE_LANE, ND_WIRE_ASKED /* for, of the lane, which gives it away */, ND_WIRE_MAIN };
-
 /* A port that is not open yet. */
-void nd_link_port_begin(struct nd_wire_port *port, struct rte_mempool *pool);
-/* The device of the node's `link_port`. FT_EPERM, FT_EINVAL. In eal.c. */
+void nd_link_port_begin(struct nd_wire_port *port, struct rte_mempool *pool, unsigned lanes);
+/* The device of the node's `link_port`. FT_EPERM, FT_EINVAL, FT_ENOMEM. In eal.c. */
 int nd_link_port_open(struct nd_wire_port *port, const struct nd_node *node, struct rte_mempool *pool,
-                      struct ft_fault *fault);
+                      unsigned lanes, struct ft_fault *fault);
 /* The main thread, in each of its turns. */
 void nd_link_port_watch(struct nd_wire_port *port, uint64_t now);
+/* Lanes have ended. */
 void nd_link_port_close(struct nd_wire_port *port);
 
 #endif

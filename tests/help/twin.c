@@ -2,6 +2,7 @@
 /* The chain's arithmetic and its model, the node's ports and its process, and the pair; see twin.h. */
 #include "ftcore/base/check.h"
 #include "ftcore/base/draw.h"
+#include "ftcore/order/closed.h"
 #include "ftcore/base/seqlock.h"
 #include "nflib/chain/chain.h"
 #include "ftcore/base/clock.h"
@@ -327,6 +328,20 @@ static void publish(void)
     ft_seqlock_end(&r->shown);
 }
 
+/* In the place of lane 0, which rests. */
+static void take_by_port(uint64_t burst)
+{
+    struct ft_closed *set = node.member.lanes.group.by_port;
+    const struct ft_known known[TWIN_LANES] = {{.burst = burst}};
+    uint64_t to[FT_LANES_MAX];
+
+    if (burst == atomic_load(&node.box->by_node.by_port) || !ft_closed_claim(set))
+        return;
+    ft_closed_compute(set, known, to);
+    ft_closed_release(set);
+    atomic_store(&node.box->by_node.by_port, burst);
+}
+
 static void serve(void)
 {
     while (!atomic_load(&node.box->stop)) {
@@ -334,6 +349,7 @@ static void serve(void)
 
         if (request)
             rp_request(node.member.replicator, (enum ft_request)request);
+        take_by_port(atomic_load(&node.box->by_port));
         publish();
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     }
@@ -358,13 +374,14 @@ static const uint8_t *receive_nothing(void *ctx, uint32_t *bytes)
 
 static const struct nd_link_port silent_port = {
     .longest = 1514, .place = no_place, .send = send_nothing, .receive = receive_nothing};
+static const struct nd_link_port *const silent_ports[TWIN_LANES] = {&silent_port, &silent_port};
 
 static _Noreturn void twin_node(const struct twin *twin, const struct twin_options *options)
 {
     struct nd_member_config config = {.config = &node.config,
                                       .io = twin_io(twin->box, &node.member),
                                       .shared = twin->box->by_node.lane,
-                                      .wire = options && options->port ? &silent_port : NULL,
+                                      .wire = options && options->port ? silent_ports : NULL,
                                       .place = &twin_place,
                                       .number = twin->self,
                                       .region_name = "twin",

@@ -35,6 +35,7 @@ struct twin_box {
     _Atomic bool stall;        /* a standby's lane rests between two turns, until it has another order */
     _Atomic uint32_t request;  /* enum ft_request */
     _Atomic uint64_t ask;      /* serial number: digests, please */
+    _Atomic uint64_t by_port;  /* lane 0's bursts up to here have come by its port, as it were; 0: none */
     _Atomic bool stop, spoil;  /* spoil: the NF writes once without an edit (planted fault) */
     _Atomic bool flip;         /* a standby's memory: a bit flips, once, in a line that no input changes */
 
@@ -47,6 +48,7 @@ struct twin_box {
         _Atomic uint64_t beside_snapshot;                         /* bursts made while lines were pending */
         _Atomic uint64_t log_most, replay_most;              /* bytes seen waiting in the ring, at most */
         _Atomic bool stalled;                                /* it rests now */
+        _Atomic uint64_t by_port;                            /* `by_port` is in the lanes' closed set */
         _Atomic unsigned heard_of_primary, heard_of_standby; /* crash notices of a peer that was one */
         _Atomic uint64_t shown;                              /* sequence lock of status */
         struct rp_status status;

@@ -1,28 +1,36 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Lanes that speak to each other by a port of the link, of memif. While packets come densely the port carries the records.
-# Downloads are intact when a primary is killed, and when the next one's standby is.
+# The table (table.sh), of lanes that speak to each other by a port of the link: by memif, in which each lane has a queue of its own, and by
+# af_packet, whose one queue lanes share. While packets come densely the port carries the records; behind each fault it does again.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/link-port.sh"
+. "$(dirname "$0")/table.sh"
 need_lab
-plan 11
 
-is_open() { [ "$(field "$1" link.port)" = open ]; }
+port() { # CONFIGURATION PORT LANES ROW…
+    local row
+    export LAB_PORT=$2 LAB_LANES=$3
+    begins "$1"
+    web_begins
+    dense
+    ok "$1: the port carries the records" soon 30 carries "$(primary)"
+    for row in "${@:4}"; do
+        $row
+        ok "$1, ${row%%_row*}: the port carries again" soon 30 carries "$(primary)"
+    done
+    kill $denser
+    ends
+}
+apply_row() {
+    sed -i 's/monitor: { max_flows: 4000/monitor: { max_flows: 5000/' "$pair"
+    ok "$configuration, apply: a larger table" us apply
+    whole apply
+}
 
-port_carries memif
-web_fetch "$work" "$work/out" 40 20 &
-fetching=$!
-under_way
-ok "a kill" drill kill
-is "digests equal" "$(drilled '[.runs[].digests_equal] | all')" true
-is "nothing contradicted, no flow broken" "$(drilled '[.runs[] | .contradicted + .flows_broken] | add')" 0
-diag "$(drilled '.median | to_entries | map("\(.key) \(.value)") | join(", ")')"
-ok "the port carries again, the other way" soon 30 carries b
-kill -KILL "$(field a pid)"
-ok "without a standby it does not" soon 30 is_open b
-"$lab" start a
-ok "with one it does" soon 30 carries b
-wait $fetching
-is "all downloads intact" "$(web_count "$work" intact)" 40
-is "digests equal" "$(us verify -o json 2>/dev/null | jq .equal)" true
-kill $denser
+export LAB_NFS="nat: { inside: [10.0.0.0/8], outside: 203.0.113.1, ports: 1024-65535, max_flows: 4000 } },
+  { firewall: { rules: firewall.rules, max_flows: 4000 } }, { monitor: { max_flows: 4000 }"
+port "memif, two lanes" memif 2 "kill_row 2" hang_row handover_row standby_kill_row apply_row
+port "af_packet, two lanes" af_packet 2 "kill_row 2"
+port "memif, one lane" memif 1 "kill_row 2" handover_row
+
+plan $tests

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A port of each node's lane to the peer's lane (lane/link.c), in seeds of the kind `port`, and what lies
- * between them. Whatever is sent reaches the ports of all other nodes, as a group's frames do: or it is lost,
- * comes twice, late, behind later ones, or back to who sent it. For a while nothing reaches a node, or only
- * what is small, or all is kept back and then comes at once. A node's own port takes nothing now and then.
+ * A port of each node's lanes to the peer's lanes (lane/link.c), in seeds of the kind `port`, and what lies
+ * between them. Whatever is sent reaches that lane of all other nodes, as a group's frames do: or it is lost,
+ * comes twice, late, behind later ones, to another lane, or back to who sent it. For a while nothing reaches
+ * a node's lane, or only what is small, or all is kept back and then comes at once. A lane's own port takes
+ * nothing now and then.
  *
  * Somebody who sits there has kept what was ever sent, by whichever process and in whichever view. He brings
  * it again as it was, or with other bits, another length, or the head of a frame that is expected now.
@@ -27,7 +28,7 @@ enum trouble { DEAD, SMALL_ONLY, KEPT_BACK, LOSES, TAKES_NONE, TROUBLES };
 struct sealed { /* what a lane has sent */
     struct ft_link_head head;
     uint64_t opened_by[SIM_NODES]; /* by the process of that life */
-    unsigned from;
+    unsigned from, lane;
     uint32_t len;
     uint8_t data[];
 };
@@ -47,16 +48,20 @@ static struct end {
     unsigned count;
     uint64_t dead, small_only, kept_back, loses, takes_none; /* until */
     struct ft_link_head expects;                             /* as its replicator said when the turn began */
-} end[SIM_NODES];
+} ends[SIM_NODES][SIM_LANES];
 
 static struct sealed *kept[KEPT];
 static uint64_t sent, next; /* next: when trouble comes */
 
+static unsigned node_of(const struct end *e)
+{
+    return (unsigned)((e - ends[0]) / SIM_LANES);
+}
+
 /* ---- on the way ---------------------------------------------------------------------------------- */
 
-static void put_behind(unsigned to, struct sealed *is, const uint8_t *data, uint32_t len, uint64_t at)
+static void put_behind(struct end *e, struct sealed *is, const uint8_t *data, uint32_t len, uint64_t at)
 {
-    struct end *e = &end[to];
     struct frame **place = &e->first, *f;
 
     if (sim.now < e->dead || (sim.now < e->small_only && len > FT_LINK_LEAST) || e->count == DEPTH)
@@ -80,9 +85,9 @@ static uint64_t arrival(void)
                : at;
 }
 
-static void carry(unsigned to, struct sealed *is)
+static void carry(struct end *to, struct sealed *is)
 {
-    unsigned lost = sim.now < end[to].loses ? 300 : sim.plan.port_trouble;
+    unsigned lost = sim.now < to->loses ? 300 : sim.plan.port_trouble;
 
     if (sim.faults_over)
         lost = 0;
@@ -95,7 +100,8 @@ static void carry(unsigned to, struct sealed *is)
 static void bring_again(void)
 {
     struct sealed *is = kept[sim_draw(&sim.cable, KEPT)];
-    unsigned to = (unsigned)sim_draw(&sim.cable, sim.nodes);
+    struct end *to =
+        &ends[sim_draw(&sim.cable, sim.nodes)][sim.plan.lanes > 1 ? sim_draw(&sim.cable, sim.plan.lanes) : 0];
     uint32_t len;
     uint8_t *data;
 
@@ -117,7 +123,7 @@ static void bring_again(void)
         break;
     case 3:
         is = sim_alloc(sizeof(*is));
-        *is = (struct sealed){.head = end[to].expects, .from = SIM_NOBODY};
+        *is = (struct sealed){.head = to->expects, .from = SIM_NOBODY};
         is->head.number = (1 + sent) << sim_draw(&sim.cable, 12);
         ft_link_put_head(data + FT_LINK_ETHERNET, &is->head);
         break;
@@ -133,7 +139,8 @@ static const char *const text[TROUBLES] = {"nothing", "nothing large", "nothing 
 void sim_cable_tick(void)
 {
     uint64_t detect = sim.config->timing.detect_ms * SIM_MS;
-    struct end *e = &end[sim_draw(&sim.cable, sim.nodes)];
+    struct end *e =
+        &ends[sim_draw(&sim.cable, sim.nodes)][sim.plan.lanes > 1 ? sim_draw(&sim.cable, sim.plan.lanes) : 0];
     enum trouble what = (enum trouble)sim_draw(&sim.cable, TROUBLES);
     uint64_t until = sim.now + SIM_MS / 2 + sim_draw(&sim.cable, 3 * detect);
     uint64_t *const of[TROUBLES] = {&e->dead, &e->small_only, &e->kept_back, &e->loses, &e->takes_none};
@@ -149,16 +156,13 @@ void sim_cable_tick(void)
         return;
     }
     *of[what] = until;
-    sim_tell((unsigned)(e - end), "by its lane's port comes %s until %.3f ms", text[what],
-             (double)until / 1e6);
+    sim_tell(node_of(e), "by a lane's port comes %s until %.3f ms", text[what], (double)until / 1e6);
 }
 
 void sim_cable_heals(void)
 {
     sim.still_until = 0;
-    for (unsigned i = 0; i < SIM_NODES; i++) {
-        struct end *e = &end[i];
-
+    for (struct end *e = ends[0]; e < ends[SIM_NODES]; e++) {
         e->dead = e->small_only = e->kept_back = e->loses = e->takes_none = 0;
         for (struct frame *f = e->first; f; f = f->next)
             f->at = f->at < sim.now ? f->at : sim.now;
@@ -177,17 +181,19 @@ static uint8_t *place(void *ctx)
 static void send_frame(void *ctx, uint32_t bytes)
 {
     struct end *e = ctx;
-    unsigned from = (unsigned)(e - end);
+    unsigned from = node_of(e), lane = (unsigned)(e - ends[from]);
     struct sealed *is = sim_alloc(sizeof(*is) + bytes);
 
-    *is = (struct sealed){.from = from, .len = bytes};
+    *is = (struct sealed){.from = from, .lane = lane, .len = bytes};
     memcpy(is->data, e->out, bytes);
     if (!ft_link_get_head(is->data, bytes, &is->head))
         sim_fail("%s sends by its lane's port what is no frame", sim.node[from].name);
     kept[sent++ % KEPT] = is;
     for (unsigned to = 0; to < sim.nodes; to++)
         if (to != from || sim_chance(&sim.cable, sim.plan.port_trouble / 4))
-            carry(to, is);
+            carry(&ends[to][lane], is);
+    if (sim.plan.lanes > 1 && sim_chance(&sim.cable, sim.plan.port_trouble / 4)) /* as a switch may do */
+        carry(&ends[sim_draw(&sim.cable, sim.nodes)][sim_draw(&sim.cable, sim.plan.lanes)], is);
     sim_step(SIM_AFTER_SEND);
 }
 
@@ -206,15 +212,15 @@ static const uint8_t *receive(void *ctx, uint32_t *bytes)
     return f->data;
 }
 
-const struct nd_link_port *sim_cable_of(const struct sim_node *n)
+const struct nd_link_port *sim_cable_of(const struct sim_node *n, unsigned lane)
 {
-    struct end *e = &end[n->index];
+    struct end *e = &ends[n->index][lane];
 
     if (!sim.plan.port || (sim.plan.port_at_one && n->index == 1))
         return NULL;
     e->wire = (struct nd_link_port){.ctx = e,
                                     .longest = sim.plan.port_longest,
-                                    .mac = {2, 0, 0, 0, 2, (uint8_t)n->index},
+                                    .mac = {2, 0, 0, 0, (uint8_t)lane, (uint8_t)n->index},
                                     .place = place,
                                     .send = send_frame,
                                     .receive = receive};
@@ -224,7 +230,7 @@ const struct nd_link_port *sim_cable_of(const struct sim_node *n)
 
 void sim_cable_begin(void)
 {
-    memset(end, 0, sizeof(end));
+    memset(ends, 0, sizeof(ends));
     memset(kept, 0, sizeof(kept));
     sent = next = 0;
 }
@@ -234,17 +240,24 @@ void sim_cable_begin(void)
 /* Bursts up to here the node has: executed, or in one of its lane's rings, none left out. */
 uint64_t sim_holds(struct sim_node *n, unsigned lane)
 {
-    struct ft_ring *ring = &n->shared[lane].direct;
-    uint64_t closed = n->replicator->receiver.closed_to[lane], to = FT_REPORT_GET(&n->shared[lane], executed);
-    uint64_t head = atomic_load(&ring->head);
+    struct ft_ring *const rings[] = {&n->shared[lane].replay, &n->shared[lane].direct};
+    uint64_t closed = n->replicator->receiver.closed_to[lane], to = FT_REPORT_GET(&n->shared[lane], executed),
+             before;
 
     to = to > closed ? to : closed;
-    for (uint64_t at = atomic_load(&ring->tail); at < head;) {
-        const struct ft_record *r = (const void *)(ring->data + (at & (ring->capacity - 1)));
+    do {
+        before = to;
+        for (unsigned i = 0; i < 2; i++) {
+            uint64_t head = atomic_load(&rings[i]->head);
 
-        to += r->burst == to + 1;
-        at += FT_ALIGN8(r->size);
-    }
+            for (uint64_t at = atomic_load(&rings[i]->tail); at < head;) {
+                const struct ft_record *r = (const void *)(rings[i]->data + (at & (rings[i]->capacity - 1)));
+
+                to += r->burst == to + 1;
+                at += FT_ALIGN8(r->size);
+            }
+        }
+    } while (to != before);
     return to;
 }
 
@@ -261,25 +274,25 @@ static struct sim_node *lane_of(void)
     type __wrap_##name(__VA_ARGS__)
 
 /* The next view begins for this lane: the newest frame of the views before that has not reached it comes. */
-static void bring_last_view(const struct sim_node *n)
+static void bring_last_view(const struct sim_node *n, unsigned lane)
 {
-    const struct ft_link_head *expects = &end[n->index].expects;
+    const struct ft_link_head *expects = &ends[n->index][lane].expects;
     struct sealed *newest = NULL;
 
     for (unsigned i = 0; i < KEPT && kept[i]; i++)
         if (kept[i]->head.incarnation == expects->incarnation && kept[i]->head.view < expects->view &&
-            kept[i]->opened_by[n->index] != n->life &&
+            kept[i]->head.lane == lane && kept[i]->opened_by[n->index] != n->life &&
             (!newest || kept[i]->head.number > newest->head.number))
             newest = kept[i];
     if (newest)
-        put_behind(n->index, newest, newest->data, newest->len, 0);
+        put_behind(&ends[n->index][lane], newest, newest->data, newest->len, 0);
 }
 
 static void begin_turn(const struct nd_lane *lane)
 {
     struct ft_lane_shared *shared = lane->shared;
     struct sim_node *n = lane_of();
-    struct ft_link_head *expects = &end[n->index].expects;
+    struct ft_link_head *expects = &ends[n->index][lane->index].expects;
     uint64_t view = expects->view;
 
     *expects = (struct ft_link_head){.direction = !FT_ORDER_GET(shared, port_connects),
@@ -287,7 +300,7 @@ static void begin_turn(const struct nd_lane *lane)
                                      .view = FT_ORDER_GET(shared, port_view),
                                      .incarnation = FT_ORDER_GET(shared, port_peer)};
     if (expects->view != view && !sim.faults_over)
-        bring_last_view(n);
+        bring_last_view(n, lane->index);
 }
 
 WRAP(bool, nd_link_turn, struct nd_lane *lane)
@@ -308,7 +321,7 @@ WRAP(void, ft_link_put_body, uint8_t *to, const struct ft_link_body *body)
     struct sim_node *n = lane_of();
 
     if (n && n->lane[sim_running->number].doing == FT_LANE_REPLAY)
-        sim_saw_stored(n, sim_running->number, body->stored, sim_holds(n, sim_running->number));
+        sim_saw_stored(n, sim_running->number, body->closed, sim_holds(n, sim_running->number));
     __real_ft_link_put_body(to, body);
 }
 
@@ -316,8 +329,9 @@ WRAP(void, ft_link_put_body, uint8_t *to, const struct ft_link_body *body)
 WRAP(bool, ft_link_get_body, const uint8_t *from, size_t payload, struct ft_link_body *body)
 {
     struct sim_node *n = lane_of();
-    const struct frame *f = n ? end[n->index].last_given : NULL;
-    const struct ft_link_head *expects = n ? &end[n->index].expects : NULL;
+    const struct end *e = n ? &ends[n->index][sim_running->number] : NULL;
+    const struct frame *f = n ? e->last_given : NULL;
+    const struct ft_link_head *expects = n ? &e->expects : NULL;
 
     if (f && (f->len != f->is->len || memcmp(f->data + 12, f->is->data + 12, f->len - 12) != 0))
         sim_fail("G6: %s opens a frame that was altered on its way", n->name);
@@ -326,6 +340,8 @@ WRAP(bool, ft_link_get_body, const uint8_t *from, size_t payload, struct ft_link
     else if (f && (f->is->head.view != expects->view || f->is->head.incarnation != expects->incarnation))
         sim_fail("G6: %s is to hear %016lx in view %lu, and opens a frame of %016lx in view %lu", n->name,
                  expects->incarnation, expects->view, f->is->head.incarnation, f->is->head.view);
+    else if (f && f->is->lane != sim_running->number)
+        sim_fail("G6: lane %u of %s opens a frame for lane %u", sim_running->number, n->name, f->is->lane);
     else if (f && f->is->opened_by[n->index] == n->life)
         sim_fail("G6: %s opens a frame twice", n->name);
     if (f)

@@ -117,7 +117,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
     for (unsigned l = 0; l < sim.plan.lanes; l++) {
         error = nd_setup_rings(&n->shared[l], sim.plan.log_bytes, sim.plan.pending_bytes,
                                sim.config->protect.stores, fault);
-        if (!error && sim_cable_of(n))
+        if (!error && sim_cable_of(n, l))
             error = nd_setup_direct(&n->shared[l], sim.plan.pending_bytes, fault);
         if (error)
             return error;
@@ -131,7 +131,7 @@ static int make_lanes(struct sim_node *n, struct ft_fault *fault)
                              .shared = &n->shared[l],
                              .group = &n->group,
                              .setup.question = &n->question,
-                             .setup.wire = sim_cable_of(n),
+                             .setup.wire = sim_cable_of(n, l),
                              .setup.seed = sim_draw(&sim.chance, UINT64_MAX),
                              .setup.replayed_bytes = 256u << 10,
                              .setup.chunk_bytes = sim.plan.chunk_bytes,
@@ -226,7 +226,7 @@ static int open_replicator(struct sim_node *n, struct ft_fault *fault)
         config.pending_bytes <<= 6;
     config.resync_mbps = sim.plan.resync_mbps;
     config.protect = !sim.plan.alone;
-    config.port = sim_cable_of(n) != NULL;
+    config.by_port = n->group.by_port;
     /* A file with a spare and neither strict nor an arbiter, or with both, is refused. */
     unsigned misfit = n->misfit == 1 && sim.plan.members ? 3 : n->misfit;
 

@@ -154,7 +154,8 @@ static void give_port(struct sim_plan *p, uint64_t seed)
     p->tick = 20 * SIM_US + sim_draw(&r, 60 * SIM_US);
     p->gap = (10 + sim_draw(&r, sim_chance(&r, 200) ? 300 : 60)) * SIM_US;
     p->flows = 16 + (unsigned)sim_draw(&r, 16);
-    /*p->faults_end /= 2;*/
+    if (!p->crasher && sim_chance(&r, 500))
+        p->lanes = 2 + (unsigned)sim_draw(&r, SIM_LANES - 1);
 }
 
 void sim_plan_make(struct sim_plan *p, uint64_t seed, const char *kind)

@@ -459,7 +459,8 @@ void sim_way_cut(unsigned way, unsigned towards, uint64_t until); /* towards: a 
 void sim_cable_begin(void);
 void sim_cable_tick(void);
 void sim_cable_heals(void);
-const struct nd_link_port *sim_cable_of(const struct sim_node *node); /* of a node that begins; NULL: none */
+/* Of a node that begins; NULL: none. */
+const struct nd_link_port *sim_cable_of(const struct sim_node *node, unsigned lane);
 uint64_t sim_holds(struct sim_node *node, unsigned lane); /* standby: bursts up to here, none left out */
 
 /* ---- keeper.c, fed.c ---- */

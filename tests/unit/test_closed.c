@@ -23,7 +23,7 @@ static void closed_computes(struct ft_closed *set, bool moved, uint64_t first, u
 {
     uint64_t burst[2];
 
-    assert_int_equal(ft_closed_compute(set, burst), moved);
+    assert_int_equal(ft_closed_compute(set, NULL, burst), moved);
     assert_int_equal(burst[0], first);
     assert_int_equal(burst[1], second);
 }
@@ -103,20 +103,56 @@ TEST(bursts_and_accesses_out_of_order_are_refused)
 TEST(what_another_way_brings_is_inside_and_in_no_delta)
 {
     static const uint64_t burst[] = {10, 20}, access[] = {100, 200};
+    struct ft_known known[2] = {{.burst = 15}};
     struct ft_closed *set = ft_closed_new(2, PENDING);
     uint64_t told[2];
 
     ft_closed_reset(set, burst, access);
     assert_int_equal(closed_add(set, 0, 11, 101, 1, 1, 201), 0); /* held, not inside */
+    closed_computes(set, false, 10, 20);
     ft_closed_advance(set, 0, 15, 104);
-    closed_computes(set, false, 15, 20);
+    assert_true(ft_closed_compute(set, known, told));
+    assert_int_equal(told[0], 15);
+    assert_int_equal(ft_closed_burst(set, 0), 15);
     assert_int_equal(ft_closed_cut(set, told), 0);
     assert_int_equal(told[0], 10);
     assert_int_equal(told[1], 20);
     assert_int_equal(closed_add(set, 0, 16, 104, 1, -1, 0), FT_EORDER);
     assert_int_equal(closed_add(set, 0, 15, 105, 1, -1, 0), FT_EORDER);
-    assert_int_equal(closed_add(set, 0, 16, 105, 1, -1, 0), 0);
-    closed_computes(set, true, 16, 20);
+    assert_int_equal(closed_add(set, 0, 16, 105, 1, 1, 203), 0);
+    assert_false(ft_closed_compute(set, known, told));
+    known[1].access = 203; /* in a burst that this set never has */
+    assert_true(ft_closed_compute(set, known, told));
+    assert_int_equal(told[0], 16);
+    assert_int_equal(told[1], 20);
+    known[0].burst = 0; /* it does not go back */
+    assert_false(ft_closed_compute(set, known, told));
+    assert_int_equal(told[0], 16);
+    ft_closed_free(set);
+}
+
+static void closed_computes_nothing(struct ft_closed *set)
+{
+    uint64_t burst[2];
+
+    assert_false(ft_closed_compute(set, NULL, burst));
+}
+
+TEST(nothing_moves_once_it_is_shut)
+{
+    struct ft_closed *set = ft_closed_new(2, PENDING);
+    static const uint64_t none[2];
+
+    assert_true(ft_closed_claim(set));
+    assert_false(ft_closed_claim(set));
+    ft_closed_release(set);
+    ft_closed_shut(set);
+    assert_int_equal(closed_add(set, 0, 1, 1, 1, -1, 0), 0);
+    closed_computes_nothing(set);
+    assert_int_equal(ft_closed_burst(set, 0), 0);
+    ft_closed_reset(set, none, none);
+    assert_int_equal(closed_add(set, 0, 1, 1, 1, -1, 0), 0);
+    closed_computes(set, true, 1, 0);
     ft_closed_free(set);
 }
 

@@ -303,7 +303,7 @@ static void compare(struct ft_closed *set, unsigned last[])
     bool moved = false;
 
     model_greatest(best);
-    bool said = ft_closed_compute(set, burst);
+    bool said = ft_closed_compute(set, NULL, burst);
     for (unsigned l = 0; l < history.lanes; l++) {
         assert_int_equal(burst[l], model_bursts_to(l, best[l]));
         moved |= best[l] != last[l];
@@ -311,7 +311,7 @@ static void compare(struct ft_closed *set, unsigned last[])
         last[l] = best[l];
     }
     assert_int_equal(said, moved);
-    assert_false(ft_closed_compute(set, burst));
+    assert_false(ft_closed_compute(set, NULL, burst));
     compare_cuts(set, best);
 }
 

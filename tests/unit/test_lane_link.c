@@ -6,6 +6,7 @@
  */
 #include "tests/help/test.h"
 
+#include "ftcore/order/closed.h"
 #include "ftcore/queue/lanelink.h"
 #include "lane/lane.h"
 #include "tests/help/program.h"
@@ -118,6 +119,8 @@ static int setup(void **state)
     lane[0].doing = FT_LANE_LIVE;
     lane[1].doing = FT_LANE_REPLAY;
     group.lanes = 1;
+    group.lane = &lane[1];
+    group.by_port = ft_closed_new(1, 4 * FT_LINK_WINDOW);
     draw_seed = 1;
     trouble = 0;
     return 0;
@@ -129,6 +132,7 @@ static int teardown(void **state)
         nd_link_free(lane[n].link);
         ft_lane_free(&shared[n]);
     }
+    ft_closed_free(group.by_port);
     free(shared);
     return 0;
 }
@@ -158,7 +162,7 @@ static void log_record(uint64_t burst)
 
 static uint64_t stored(void)
 {
-    return FT_REPORT_GET(&shared[1], port_stored);
+    return nd_link_closed(&lane[1]);
 }
 
 /* A turn of each, and what the replicator does with the log. */
@@ -342,7 +346,7 @@ TEST_WITH(no_number_is_used_twice_under_a_key, setup, teardown)
  * what the lane has sealed. The other end follows, though it has heard nothing before. */
 TEST_WITH(each_key_is_for_four_million_numbers, setup, teardown)
 {
-    static const uint8_t info[23] = {"understudy lane\x01"}; /* epoch 1, 8 bytes */
+    static const uint8_t info[24] = {"understudy lane\0\x01"}; /* lane 0, epoch 1, 8 bytes */
     static struct frame f;
     struct ft_link_head head;
     uint64_t secret[4];

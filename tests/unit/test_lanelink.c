@@ -23,15 +23,15 @@ TEST(a_head_and_a_body_have_these_bytes)
                                                0,    0,    0,    0,    0, 0x88, 0x77, 0x66, 0x55, 0x44, 0x33,
                                                0x22, 0x11, 3,    0,    0, 0,    0,    0,    0,    0x80};
     static const uint8_t nonce[FT_LINK_NONCE] = {1, 0, 0x02, 0x01, 3, 0, 0, 0, 0, 0, 0, 0x80};
-    static const uint8_t body[FT_LINK_BODY] = {1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0,
-                                               3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0,
-                                               5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0};
+    static const uint8_t body[FT_LINK_BODY] = {9, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0,
+                                               0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0,
+                                               0, 0, 5, 0, 0, 0, 6, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0};
     const struct ft_link_head h = {.direction = 1,
                                    .lane = 0x0102,
                                    .view = 9,
                                    .incarnation = 0x1122334455667788,
                                    .number = 0x8000000000000003};
-    const struct ft_link_body b = {1, 2, 3, 4, 5, 6, 7, 1};
+    const struct ft_link_body b = {9, 8, 2, 3, 4, 5, 6, 7, 1};
     uint8_t frame[FT_LINK_OVERHEAD + 1] = {[12] = 0x88, [13] = 0xb6}, other[FT_LINK_BODY];
     struct ft_link_head read;
     struct ft_link_body got;
@@ -50,6 +50,9 @@ TEST(a_head_and_a_body_have_these_bytes)
     assert_int_equal(got.lag_us, 7);
     assert_false(ft_link_get_body(body, 2, &got)); /* beyond it */
     assert_false(ft_link_get_body(body, 0, &got)); /* a burst, and nothing of it */
+    memcpy(other, body, sizeof(body));
+    other[8] = 10; /* more is closed than stored */
+    assert_false(ft_link_get_body(other, 1, &got));
     assert_false(ft_link_get_head(frame, FT_LINK_OVERHEAD - 1, &read));
     frame[12] = 8;
     assert_false(ft_link_get_head(frame, sizeof(frame), &read));
@@ -78,7 +81,7 @@ struct pair {
     struct ft_link_receiver receiver;
     uint64_t said; /* numbers of the standby's frames */
     uint64_t heard;
-    uint64_t recorded, stored, now;
+    uint64_t recorded, stored, closed, now; /* closed: other lanes' records are there as well */
     struct way there, back;
     unsigned loss, doubles; /* percent */
 };
@@ -120,6 +123,18 @@ static void send(struct pair *p)
     put(p, &p->there, &f);
 }
 
+static void say(struct pair *p)
+{
+    put(p, &p->back,
+        &(struct frame){.number = ++p->said,
+                        .body = {.stored = p->stored,
+                                 .closed = p->closed,
+                                 .heard = p->receiver.number,
+                                 .room = 1,
+                                 .missing = p->receiver.missing}});
+    p->receiver.missing = false;
+}
+
 static void store(struct pair *p)
 {
     struct frame f;
@@ -137,13 +152,8 @@ static void store(struct pair *p)
                                                         : FT_LINK_GAP);
         p->stored += took == FT_LINK_TAKE;
     }
-    put(p, &p->back,
-        &(struct frame){.number = ++p->said,
-                        .body = {.stored = p->stored,
-                                 .heard = p->receiver.number,
-                                 .room = 1,
-                                 .missing = p->receiver.missing}});
-    p->receiver.missing = false;
+    p->closed += draw(p->stored - p->closed + 1);
+    say(p);
 }
 
 static void hear(struct pair *p)
@@ -154,7 +164,7 @@ static void hear(struct pair *p)
         return;
     p->heard = f.number;
     assert_int_not_equal(ft_link_hear(&p->sender, &f.body, p->recorded, p->now), FT_LINK_LIES);
-    assert_true(p->sender.stable <= p->stored);
+    assert_true(p->sender.stable <= p->closed);
     assert_true(p->sender.stable <= p->sender.stored && p->sender.stored < p->sender.next);
 }
 
@@ -168,6 +178,10 @@ TEST(all_is_stored_in_order_whatever_the_way_does)
         for (unsigned step = 0; p.sender.stable < 500 && step < 400000; step++) {
             p.now += draw(20000);
             p.recorded += p.recorded < 500 && draw(4) == 0;
+            if (p.stored == 500) { /* what it lacked has come */
+                p.closed = 500;
+                say(&p);
+            }
             send(&p);
             store(&p);
             hear(&p);

@@ -33,7 +33,8 @@ static void begin(void)
 
 static void comes_by_port(uint64_t burst)
 {
-    FT_REPORT_SET(&b->box->by_node.lane[0], port_stored, burst);
+    atomic_store(&b->box->by_port, burst);
+    TWIN_UNTIL(b, atomic_load(&b->box->by_node.by_port) == burst);
 }
 
 static int setup(void **state)

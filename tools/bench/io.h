@@ -134,7 +134,7 @@ struct nd_bench_slot {
     char settings[ND_BENCH_SETTINGS]; /* of a peer, before the state says that it began */
 
     struct ft_lane_shared shared[FT_LANES_MAX];
-    struct nd_bench_cable cable; /* the first node's slot: between both lanes, where they have a port */
+    struct nd_bench_cable cable[FT_LANES_MAX]; /* the first node's slot: between lanes that have a port */
 };
 
 /* ---- ports in memory ---- */

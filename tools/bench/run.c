@@ -176,7 +176,7 @@ static struct running {
     struct nd_member_config how;
     struct nd_member member;
     struct nd_bench_io io;
-    struct nd_bench_wire wire;
+    struct nd_bench_wires wires;
     pthread_t replicator;
     clockid_t lane_clock[FT_LANES_MAX], replicator_clock;
     unsigned shown;
@@ -197,18 +197,20 @@ static uint64_t read_resident_bytes(void)
 static void show_figures(struct running *r)
 {
     struct nd_bench_slot *slot = r->slot;
-    uint64_t lanes = 0;
+    uint64_t lanes = 0, by_ports = 0;
     struct rp_status s;
 
     rp_status(r->member.replicator, &s);
-    for (unsigned l = 0; l < r->config->chain.lanes; l++)
+    for (unsigned l = 0; l < r->config->chain.lanes; l++) {
         lanes += nd_cpu_time(r->lane_clock[l]);
+        by_ports += atomic_load(&slot->shared[l].count.port_bytes);
+    }
     if (r->shown++ % RESIDENT == 0 || r->all->plan->server == ND_BENCH_STANDBY)
         atomic_store(&slot->resident_bytes, read_resident_bytes());
     atomic_store(&slot->cpu_lane, lanes);
     atomic_store(&slot->cpu_replicator, nd_cpu_time(r->replicator_clock));
     slot->turns = s.turns;
-    atomic_store(&slot->link_bytes, s.link.bytes_out + atomic_load(&slot->shared[0].count.port_bytes));
+    atomic_store(&slot->link_bytes, s.link.bytes_out + by_ports);
     atomic_store(&slot->records, s.records_sent);
     atomic_store(&slot->credit_waits, s.credit_waits);
     atomic_store(&slot->lag, s.lag_packets);
@@ -249,7 +251,7 @@ static int open_member(struct running *r, struct ft_fault *fault)
                                        .realtime = o->realtime,
                                        .status = &r->slot->status};
     if (r->all->plan->port)
-        r->how.wire = nd_bench_plug(&r->wire, &r->all->slot[0]->cable, r->number);
+        r->how.wire = nd_bench_plug(&r->wires, r->all->slot[0]->cable, r->number);
     if (!error)
         error = nd_member_open(&r->member, &r->how, fault);
     for (unsigned l = 0; l < r->config->chain.lanes && !error; l++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The bench's port between two lanes, in memory; see wire.h. Each end is used by one lane's thread. */
+/* The bench's ports between two lanes each, in memory; see wire.h. Each end is used by one lane's thread. */
 #include "tools/bench/wire.h"
 
 #include <stddef.h>
@@ -35,16 +35,21 @@ static const uint8_t *receive(void *ctx, uint32_t *bytes)
     return w->holds ? at(w->in, w->taken)->frame : NULL;
 }
 
-const struct nd_link_port *nd_bench_plug(struct nd_bench_wire *wire, struct nd_bench_cable *cable,
-                                         unsigned node)
+const struct nd_link_port *const *nd_bench_plug(struct nd_bench_wires *wires,
+                                                struct nd_bench_cable cable[FT_LANES_MAX], unsigned node)
 {
-    *wire = (struct nd_bench_wire){.wire = {.ctx = wire,
-                                            .longest = ND_CABLE_BYTES,
-                                            .mac = {2, 0, 0, 0, 0, (uint8_t)node},
-                                            .place = place,
-                                            .send = send_frame,
-                                            .receive = receive},
-                                   .out = cable->place[node],
-                                   .in = cable->place[!node]};
-    return &wire->wire;
+    for (unsigned l = 0; l < FT_LANES_MAX; l++) {
+        struct nd_bench_wire *w = &wires->of[l];
+
+        *w = (struct nd_bench_wire){.wire = {.ctx = w,
+                                             .longest = ND_CABLE_BYTES,
+                                             .mac = {2, 0, 0, 0, (uint8_t)l, (uint8_t)node},
+                                             .place = place,
+                                             .send = send_frame,
+                                             .receive = receive},
+                                    .out = cable[l].place[node],
+                                    .in = cable[l].place[!node]};
+        wires->port[l] = &w->wire;
+    }
+    return wires->port;
 }

@@ -47,6 +47,7 @@ int nd_lanes_open(struct nd_lanes *n, const char *region_name, bool audit, struc
                                       .seen.order = ft_order_make(n->doing, 1),
                                       .doing = n->doing};
         n->lane[l].setup.mark = n->marks ? &n->marks[l] : NULL;
+        n->lane[l].setup.wire = n->wire ? n->wire[l] : NULL;
         error = nd_lane_make(&n->lane[l], fault);
     }
     return error;
@@ -107,7 +108,7 @@ static int open_replicator(struct nd_member *m, struct ft_fault *fault)
     config.check = nd_group_check;
     config.keeps = nd_group_keeps;
     config.judge = &m->lanes.group;
-    config.port = m->config->wire != NULL;
+    config.by_port = m->lanes.group.by_port;
     snprintf(view_file, sizeof(view_file), "%s/%c.view", m->config->place->directory,
              name_of(m->config->number));
     error = rp_open(&m->replicator, &config, fault);
@@ -130,7 +131,7 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
                                       .shared = c->shared,
                                       .marks = c->status->mark,
                                       .setup.seed = c->seed,
-                                      .setup.wire = c->wire,
+                                      .wire = c->wire,
                                       .setup.replayed_bytes = c->replayed_bytes,
                                       .setup.self = c->datagram_key}};
     if (c->guardian)
@@ -140,8 +141,8 @@ int nd_member_open(struct nd_member *m, const struct nd_member_config *c, struct
     for (unsigned l = 0; l < lanes && !error; l++)
         error = nd_setup_rings(&c->shared[l], (uint64_t)p->log_mb << 20, (uint64_t)p->pending_mb << 20,
                                p->stores, fault);
-    if (c->wire && !error)
-        error = nd_setup_direct(&c->shared[0], (uint64_t)p->pending_mb << 20, fault);
+    for (unsigned l = 0; l < lanes && c->wire && !error; l++)
+        error = nd_setup_direct(&c->shared[l], (uint64_t)p->pending_mb << 20, fault);
     if (!error)
         error = nd_lanes_open(&m->lanes, c->region_name, p->audit, fault);
     return error ? error : open_replicator(m, fault);

@@ -23,10 +23,11 @@ struct nd_lanes {
     /* Given. */
     const struct nd_config *config;
     const struct nd_io *io;
-    struct ft_lane_shared *shared; /* [lanes], with rings */
-    struct nd_lane_setup setup;    /* without question, view and stop, which are here */
-    struct nf_mark *marks;         /* [lanes]; NULL: nobody looks */
-    enum ft_order doing;           /* of a lane that turns by itself */
+    struct ft_lane_shared *shared;          /* [lanes], with rings */
+    struct nd_lane_setup setup;             /* without question, view and stop, which are here */
+    struct nf_mark *marks;                  /* [lanes]; NULL: nobody looks */
+    enum ft_order doing;                    /* of a lane that turns by itself */
+    const struct nd_link_port *const *wire; /* [lanes] ports to the other's lanes; NULL: none */
 
     struct ft_region *region;
     struct nd_lane lane[FT_LANES_MAX];
@@ -68,9 +69,9 @@ struct nd_member_config {
     const struct nd_io *io;
     struct ft_lane_shared *shared; /* [lanes], zeroed; memory that the tool reads */
     const struct nd_loopback *place;
-    unsigned number;                 /* 0: "a", which listens and begins as primary; 1: "b", the standby */
-    const struct nd_link_port *wire; /* its lane's port to the other's; NULL: none */
-    const char *region_name;         /* of the memory */
+    unsigned number; /* 0: "a", which listens and begins as primary; 1: "b", the standby */
+    const struct nd_link_port *const *wire; /* [lanes] its lanes' ports to the other's; NULL: none */
+    const char *region_name;                /* of the memory */
     struct nd_timing timing;
     uint64_t seed;
     struct ft_datagram_key datagram_key; /* unique in the run */
