@@ -35,6 +35,8 @@ void sim_partition(unsigned links, unsigned ports, uint64_t until)
 
 void sim_pause(struct sim_node *n, uint64_t ns)
 {
+    if (sim.now > n->paused_until)
+        n->paused_at = sim.now;
     if (n->paused_until < sim.now + ns)
         n->paused_until = sim.now + ns;
     if (ns > ms(sim.config->timing.detect_ms) / 2)

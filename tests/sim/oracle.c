@@ -30,17 +30,28 @@ static bool died_unheard(const struct sim_node *n)
            other->died < other->state_since + most * SIM_MS;
 }
 
+/* Or it stands still, since solo_after_ms before the node went on alone, about. */
+static bool stands_still(const struct sim_node *n)
+{
+    const struct sim_node *other = sim_peer(n);
+    uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
+
+    return other && other->alive && sim.reigns_node == other->index &&
+           other->paused_until >= n->state_since &&
+           other->paused_at + patience - patience / 8 <= n->state_since;
+}
+
 /*
  * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
- * solo_after_ms, since the partition is long or its successor has died, and goes on alone. Announced, and
- * never with strict or an arbiter. An eighth: its clock may have jumped.
+ * solo_after_ms, since the partition is long or its successor has died or stands still, and goes on alone.
+ * Announced, and never with strict or an arbiter. An eighth: its clock may have jumped.
  */
 static bool may_split(const struct sim_node *n)
 {
     uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
 
     return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO &&
-           (sim.long_partition || died_unheard(n) ||
+           (sim.long_partition || died_unheard(n) || stands_still(n) ||
             (n->overslept && n->state_since + patience / 8 >= n->overslept + patience &&
              n->state_since < n->overslept + 3 * patience));
 }

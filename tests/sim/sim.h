@@ -128,6 +128,7 @@ struct sim_node {
     bool alive, powered;
     uint64_t life;                                    /* processes so far */
     uint64_t restart_at, paused_until, stalled_until; /* stalled: its replay is held up */
+    uint64_t paused_at;                               /* when the last sleep began */
     uint64_t overslept;                               /* when it last woke from a long sleep */
     bool deciding; /* before its last sleep it had decided to take over, and nobody knew yet */
     struct ft_datagram_key datagram_key; /* as its hellos say it */
