@@ -153,6 +153,8 @@ $(BUILD)/bench-lane: $(BUILD)/obj/tests/bench/lane.o $(BENCHOBJ) | $(MODULEFILES
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS)
 $(BUILD)/bench-rules: $(BUILD)/obj/tests/bench/rules.o $(BENCHOBJ)
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS)
+$(BUILD)/bench-lanes: $(BUILD)/obj/tests/bench/lanes.o
+	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -o $@ $^ -lIPSec_MB
 $(BUILD)/bench-redis: $(patsubst %,$(BUILD)/obj/tests/bench/%.o,redis_bench access) $(WATCHED) $(filter-out $(REPORTS:%.c=$(BUILD)/obj/%.o),$(BENCHOBJ)) | $(MODULEFILES)
 	$(Q)$(CC) $(SANFLAGS) $(LTOLINK) -pthread -rdynamic -o $@ $^ $(LDLIBS) -lhiredis
 

@@ -654,7 +654,7 @@ static void compute_closed(struct nd_lane *lane)
 
     if (!ft_closed_claim(group->by_port))
         return;
-    if (FT_REPORT_GET(group->lane[0].shared, stop_point) == 0 || FT_PLANTED("port-moves-at-stop")) {
+    if (FT_REPORT_GET(group->lane[0].shared, stop_point) == 0) {
         for (unsigned l = 0; l < group->lanes; l++)
             known[l] = (struct ft_known){.burst = FT_ORDER_GET(group->lane[l].shared, closed_to),
                                          .access = FT_PLANTED("port-drops-need")
@@ -730,7 +730,7 @@ uint64_t nd_link_closed(const struct nd_lane *lane)
 
 void nd_link_shut(struct nd_lane *lane)
 {
-    if (lane->link && !FT_PLANTED("port-never-shut"))
+    if (lane->link)
         ft_closed_shut(lane->group->by_port);
 }
 

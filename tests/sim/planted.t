@@ -39,9 +39,9 @@ ways=(way-late way-repeats way-is-death)
 # Of two keepers: the word is given before the other one's has run out, or never runs out, or answers what the process before asked; who becomes active goes on with numbers
 # of its own. The word of the process before is in test_keeper_word, whose worlds are of words alone.
 keeper=(confirms-too-early feeds-too-few forgets-index begins-behind settles-early numbers-shift feeds-poison word-early word-endless numbers-kept)
-# A port of the lane's own: it says that it has stored what it has not, or what it had before it gave up its state; the log is
-# freed behind what was sent; a frame of the view before is taken, or one twice.
-port=(port-acks-unstored port-remembers port-frees-sent port-last-view port-twice)
+# Ports of the lanes' own: one says that it has stored what it has not, or what it had before it gave up its state; the log is
+# freed behind what was sent; a frame of the view before is taken, or one twice; what a record needs of another lane is forgotten.
+port=(port-acks-unstored port-remembers port-frees-sent port-last-view port-twice port-drops-need)
 echo "1..$((${#bugs[@]} + ${#arbitrated[@]} + ${#of_state[@]} + ${#told[@]} + ${#members[@]} + ${#ways[@]} + ${#keeper[@]} + ${#port[@]} + 13))"
 number=0
 for bug in "${bugs[@]}" "${arbitrated[@]/#/arbiter:}" "${of_state[@]/#/crash:}" "${told[@]/#/told:}" "${members[@]/#/members:}" "${ways[@]/#/ways:}" "${keeper[@]/#/keeper:}" "${port[@]/#/port:}"; do
