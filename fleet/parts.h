@@ -148,6 +148,16 @@ struct fl_planner {
 /* Time since `then`, in the unit of the fleet's `now`: 0 if `then` is later, as by another clock; UINT64_MAX
  * if `then` is 0, which is never. */
 uint64_t fl_since(const struct fl_planner *planner, uint64_t then);
+
+/* ---- order.c ---- */
+
+void fl_wait_for(struct fl_step *step, enum fl_wait wait, uint32_t about);
+void fl_order_note(struct fl_planner *planner, uint32_t shard, enum fl_kind kind, enum fl_cause cause);
+/* In the room, as if they were done: a re-pair, a restart, which a resync follows, and a handover, which
+ * takes less time than its load needs to be measured. */
+void fl_count_repair(struct fl_planner *planner, uint32_t shard, uint32_t to);
+void fl_count_restart(struct fl_planner *planner, uint32_t shard);
+void fl_swap_roles(struct fl_planner *planner, uint32_t shard);
 /* For the standby of a shard: any server with room, but those of its members. */
 struct fl_search fl_search_standby(const struct fl_planner *planner, uint32_t shard);
 /* Gives an order, and has the room know of it. Returns whether it was possible; if not, the step says what is

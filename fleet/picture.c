@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys to a picture, and a plan to keys. See picture.h. */
 #include "fleet/picture.h"
-#include "fleet/stray.h"
 #include "ftcore/record/members.h"
 #include "node/arbiter/arbiter.h"
 
@@ -21,6 +20,18 @@ const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_f
     char key[FL_KEY_MAX];
 
     return nd_keys_find(keys, fl_key(key, file, kind, name));
+}
+
+const char *fl_key_next(const struct fl_file *file, const struct nd_keys *keys, const char *kind, size_t *at)
+{
+    char prefix[FL_KEY_MAX];
+    size_t len = strlen(fl_key(prefix, file, kind, ""));
+
+    if (*at == 0)
+        *at = nd_keys_from(keys, prefix);
+    if (*at >= keys->count || strncmp(keys->at[*at]->key, prefix, len) != 0)
+        return NULL;
+    return keys->at[(*at)++]->key + len;
 }
 
 bool fl_leads(const struct fl_file *file, const struct nd_entry *leader)
@@ -608,6 +619,17 @@ void fl_picture_free(struct fl_picture *p)
     *p = (struct fl_picture){.file = NULL};
 }
 
+/* Has the file know the shards that it does not have, of which keys tell: their own, and wishes. */
+static void hear_strays(const struct fl_file *file, const struct nd_keys *keys)
+{
+    static const char *const kinds[] = {"wishes/remove/", "shards/"};
+    const char *name;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        for (size_t at = 0; (name = fl_key_next(file, keys, kinds[i], &at));)
+            (void)fl_file_stray(file, name);
+}
+
 int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const struct nd_keys *keys,
                     const uint64_t gone[], uint64_t now, struct ft_fault *fault)
 {
@@ -627,7 +649,7 @@ int fl_picture_make(struct fl_picture *out, const struct fl_file *file, const st
         fl_picture_free(out);
         return ft_fail(fault, FT_ENOMEM, "no memory for a picture of the fleet");
     }
-    fl_stray_hear(file, keys);
+    hear_strays(file, keys);
     for (uint32_t i = 0; i < file->shards; i++)
         paint_shard(out, keys, i);
     /* Shards' keys and nodes tell of servers that the file does not have, which are behind the others. */

@@ -43,6 +43,8 @@ const char *fl_key(char out[FL_KEY_MAX], const struct fl_file *file, const char 
 /* What stands at that key, borrowed from `keys`; NULL: nothing does. */
 const struct nd_entry *fl_key_find(const struct nd_keys *keys, const struct fl_file *file, const char *kind,
                                    const char *name);
+/* The name of the next key below understudy/FLEET/KIND, from *at on, at first 0; NULL: there is no more. */
+const char *fl_key_next(const struct fl_file *file, const struct nd_keys *keys, const char *kind, size_t *at);
 /* Does that key say who leads? It is of a server of the file, and has a lease: else nobody leads. NULL: there
  * is none. */
 bool fl_leads(const struct fl_file *file, const struct nd_entry *leader);

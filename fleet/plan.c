@@ -24,16 +24,6 @@ struct fl_settings fl_settings_usual(void)
                                 .gain = 0.1};
 }
 
-uint64_t fl_since(const struct fl_planner *planner, uint64_t then)
-{
-    uint64_t now = planner->fleet->now;
-
-    if (!then)
-        return UINT64_MAX;
-    then = then > planner->fleet->began ? then : planner->fleet->began;
-    return then < now ? now - then : 0;
-}
-
 /* ---- what the caller hands in ---- */
 
 static bool is_load(const struct fl_load *load)
@@ -136,12 +126,6 @@ static uint32_t choose_primary(const struct fl_shard *shard, enum fl_says first,
     return shard->primary == FL_NONE ? 0 : shard->primary;
 }
 
-static void wait_for(struct fl_step *step, enum fl_wait wait, uint32_t about)
-{
-    step->wait = wait;
-    step->about = about;
-}
-
 /* Nobody says that it is a primary. */
 static void look_unserved(const struct fl_planner *planner, const struct fl_shard *shard,
                           struct fl_look *look, struct fl_step *step)
@@ -152,14 +136,14 @@ static void look_unserved(const struct fl_planner *planner, const struct fl_shar
     look->ready = first == FL_SAYS_READY || second == FL_SAYS_READY;
     step->unprotected = !look->ready;
     if (look->ready)
-        wait_for(step, planner->fleet->server[look->primary].lease ? FL_UNSETTLED : FL_AGENT_GONE,
-                 look->primary);
+        fl_wait_for(step, planner->fleet->server[look->primary].lease ? FL_UNSETTLED : FL_AGENT_GONE,
+                    look->primary);
     else if (begins && (shard->view <= 1 || first != FL_SAYS_NOTHING || second != FL_SAYS_NOTHING))
-        wait_for(step, FL_UNSETTLED, FL_NONE);
+        fl_wait_for(step, FL_UNSETTLED, FL_NONE);
     else if (first == FL_SAYS_NOTHING && second == FL_SAYS_NOTHING)
-        wait_for(step, FL_BOTH_SILENT, FL_NONE);
+        fl_wait_for(step, FL_BOTH_SILENT, FL_NONE);
     else
-        wait_for(step, FL_NOBODY_SERVES, FL_NONE);
+        fl_wait_for(step, FL_NOBODY_SERVES, FL_NONE);
 }
 
 static void look_at(struct fl_planner *planner, uint32_t number)
@@ -193,13 +177,13 @@ static void look_at(struct fl_planner *planner, uint32_t number)
     look->unfit = shard->counter[!at] > shard->counter[at];
     look->quiet = primary == FL_SAYS_PROTECTED && !fl_says_serves(standby);
     if (fl_says_serves(standby) || primary == FL_SAYS_DEGRADED)
-        wait_for(step, FL_UNSETTLED, FL_NONE);
+        fl_wait_for(step, FL_UNSETTLED, FL_NONE);
     if (look->quiet || step->wait == FL_UNSETTLED)
         return;
     /* It is alone. */
     look->lone = !planner->fleet->server[look->standby].lease || is_drained(planner, look->standby);
     if (!look->lone) {
-        wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
+        fl_wait_for(step, standby == FL_SAYS_NOTHING ? FL_NODE_SILENT : FL_RESYNCS, look->standby);
         look->resyncs = standby == FL_SAYS_SYNCING ||
                         (standby != FL_SAYS_NOTHING && fl_since(planner, shard->moved) < settings->patience);
         look->ails = !look->resyncs;
@@ -223,116 +207,6 @@ static void settle_nodes(struct fl_planner *planner, uint32_t number)
         planner->room.place[look->primary].out++;
         planner->room.place[look->standby].into++;
     }
-}
-
-/* ---- orders ---- */
-
-static void note_order(struct fl_planner *planner, uint32_t shard, enum fl_kind kind, enum fl_cause cause)
-{
-    struct fl_step *step = &planner->plan->step[shard];
-
-    if (step->kind == FL_LEAVE)
-        planner->order[planner->plan->orders++] = shard;
-    step->kind = kind;
-    step->cause = cause;
-    step->to[0] = step->to[1] = FL_NONE;
-}
-
-static void count_repair(struct fl_planner *planner, uint32_t shard, uint32_t to)
-{
-    const struct fl_look *look = &planner->look[shard];
-
-    planner->under_way++;
-    planner->room.place[look->primary].out++;
-    planner->room.place[to].into++;
-    planner->room.place[look->standby].leaving++;
-    fl_room_standby(&planner->room, to, look->primary, &look->need, 1);
-}
-
-/* A resync follows it. */
-static void count_restart(struct fl_planner *planner, uint32_t shard)
-{
-    planner->under_way++;
-    planner->room.place[planner->look[shard].primary].out++;
-    planner->room.place[planner->look[shard].standby].into++;
-}
-
-/* The room has it done: it takes less time than its load needs to be measured. */
-static void swap_roles(struct fl_planner *planner, uint32_t shard)
-{
-    struct fl_look *look = &planner->look[shard];
-
-    fl_room_swap(&planner->room, look->primary, look->standby, &look->need);
-}
-
-void fl_order_handover(struct fl_planner *planner, uint32_t shard, enum fl_cause cause, uint32_t about)
-{
-    note_order(planner, shard, FL_HANDOVER, cause);
-    planner->plan->step[shard].to[0] = planner->look[shard].standby;
-    wait_for(&planner->plan->step[shard], FL_ORDERED, about);
-    swap_roles(planner, shard);
-}
-
-struct fl_search fl_search_standby(const struct fl_planner *planner, uint32_t shard)
-{
-    const struct fl_look *look = &planner->look[shard];
-
-    return (struct fl_search){.need = &look->need,
-                              .primary = look->primary,
-                              .not_on = {look->standby, FL_NONE},
-                              .only = FL_NONE,
-                              .limit = 1,
-                              .full = INFINITY,
-                              .resync = true};
-}
-
-bool fl_order_repair(struct fl_planner *planner, uint32_t shard, struct fl_search *search,
-                     enum fl_cause cause, uint32_t about)
-{
-    const struct fl_settings *settings = &planner->fleet->settings;
-    const struct fl_shard *of = &planner->fleet->shard[shard];
-    const struct fl_look *look = &planner->look[shard];
-    struct fl_step *step = &planner->plan->step[shard];
-    struct fl_found found;
-
-    if (look->back_off)
-        wait_for(step, FL_BACK_OFF, of->failed.to);
-    else if (planner->under_way >= settings->heals)
-        wait_for(step, FL_LIMIT, FL_NONE);
-    else if (planner->room.place[look->primary].out >= settings->resyncs)
-        wait_for(step, FL_BUSY, look->primary);
-    else {
-        /* Where the last one failed only if nowhere else; where another shard's node does not come up, if no
-         * other server can take it now. */
-        bool sound = search->sound;
-
-        search->not_on[1] = of->failed.count && search->only == FL_NONE ? of->failed.to : FL_NONE;
-        search->sound |= search->only == FL_NONE;
-        found = fl_place_find(&planner->room, search);
-        if (found.server == FL_NONE && search->sound != sound) {
-            search->sound = sound;
-            found = fl_place_find(&planner->room, search);
-        }
-        if (found.server == FL_NONE && found.busy == FL_NONE && search->not_on[1] != FL_NONE) {
-            search->not_on[1] = FL_NONE;
-            found = fl_place_find(&planner->room, search);
-        }
-        /* Who is alone is healed before anybody is kept within capacity for the next death, and does not wait
-         * for the one server that has such room while others have some. */
-        if (found.server == FL_NONE && look->lone && search->only == FL_NONE) {
-            search->now_only = true;
-            found = fl_place_find(&planner->room, search);
-        }
-        if (found.server != FL_NONE) {
-            note_order(planner, shard, FL_REPAIR, cause);
-            planner->plan->step[shard].to[0] = found.server;
-            wait_for(&planner->plan->step[shard], FL_ORDERED, about);
-            count_repair(planner, shard, found.server);
-            return true;
-        }
-        wait_for(step, found.busy == FL_NONE ? FL_NO_ROOM : FL_BUSY, found.busy);
-    }
-    return false;
 }
 
 /* ---- orders under way ---- */
@@ -381,20 +255,20 @@ static void review_order(struct fl_planner *planner, uint32_t number)
     if (shard->order.kind == FL_LEAVE)
         return;
     if (!planner->plan->stopped && (failed || late || !is_wanted(planner, number))) {
-        note_order(planner, number, FL_WITHDRAW, failed || late ? FL_FAILED : FL_NEEDLESS);
+        fl_order_note(planner, number, FL_WITHDRAW, failed || late ? FL_FAILED : FL_NEEDLESS);
         step->to[0] = shard->order.to;
         /* One that is late is counted as failed by the caller, who knows of it by this plan. */
         planner->look[number].back_off |= late;
         return;
     }
-    wait_for(step, FL_UNDER_WAY, shard->order.to);
+    fl_wait_for(step, FL_UNDER_WAY, shard->order.to);
     planner->look[number].ordered = true;
     if (shard->order.kind == FL_HANDOVER)
-        swap_roles(planner, number);
+        fl_swap_roles(planner, number);
     else if (shard->order.kind == FL_RESTART)
-        count_restart(planner, number);
+        fl_count_restart(planner, number);
     else
-        count_repair(planner, number, shard->order.to);
+        fl_count_repair(planner, number, shard->order.to);
 }
 
 /* ---- healing ---- */
@@ -444,7 +318,7 @@ static void heal(struct fl_planner *planner)
         enum fl_cause cause = drained ? FL_DRAIN : FL_HEAL;
         struct fl_search search = fl_search_standby(planner, number);
         if (planner->plan->stopped)
-            wait_for(&planner->plan->step[number], FL_LEASES_GONE, standby);
+            fl_wait_for(&planner->plan->step[number], FL_LEASES_GONE, standby);
         else if (!heal_to_pin(planner, number, cause))
             fl_order_repair(planner, number, &search, cause, standby);
     }
@@ -461,10 +335,10 @@ static void order_create(struct fl_planner *planner, uint32_t number, uint32_t p
     fl_room_standby(&planner->room, standby, primary, &look->need, 1);
     look->primary = primary;
     look->standby = standby;
-    note_order(planner, number, FL_CREATE, FL_NEW);
+    fl_order_note(planner, number, FL_CREATE, FL_NEW);
     step->to[0] = primary;
     step->to[1] = standby;
-    wait_for(step, FL_ORDERED, FL_NONE);
+    fl_wait_for(step, FL_ORDERED, FL_NONE);
 }
 
 static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t primary)
@@ -492,7 +366,7 @@ static bool create_at(struct fl_planner *planner, uint32_t number, uint32_t prim
 static void create_on(struct fl_planner *planner, uint32_t number, const uint32_t on[2])
 {
     if (!planner->room.place[on[0]].takes || !planner->room.place[on[1]].takes) {
-        wait_for(&planner->plan->step[number], FL_NO_ROOM, FL_NONE);
+        fl_wait_for(&planner->plan->step[number], FL_NO_ROOM, FL_NONE);
         return;
     }
     fl_room_primary(&planner->room, on[0], &planner->look[number].need, 1);
@@ -513,13 +387,13 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent,
 
     step->unprotected = true;
     if (shard->unreadable)
-        wait_for(step, FL_UNREADABLE, FL_NONE);
+        fl_wait_for(step, FL_UNREADABLE, FL_NONE);
     else if (shard->found != FL_NONE)
-        wait_for(step, FL_FOUND, shard->found);
+        fl_wait_for(step, FL_FOUND, shard->found);
     else if (absent != FL_NONE)
-        wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);
+        fl_wait_for(step, planner->plan->stopped ? FL_LEASES_GONE : FL_SERVER_ABSENT, absent);
     else if (enough)
-        wait_for(step, FL_LIMIT, FL_NONE);
+        fl_wait_for(step, FL_LIMIT, FL_NONE);
     else if (shard->on[0] != shard->on[1])
         create_on(planner, number, shard->on);
     else {
@@ -530,7 +404,7 @@ static void create(struct fl_planner *planner, uint32_t number, uint32_t absent,
             found = fl_place_find(&planner->room, &search);
         }
         if (found.server == FL_NONE || !create_at(planner, number, found.server))
-            wait_for(step, FL_NO_ROOM, FL_NONE);
+            fl_wait_for(step, FL_NO_ROOM, FL_NONE);
     }
 }
 
@@ -571,13 +445,13 @@ static bool hand_over(struct fl_planner *planner, uint32_t number, enum fl_cause
     struct fl_step *step = &planner->plan->step[number];
 
     if (!planner->fleet->server[look->standby].lease)
-        wait_for(step, FL_AGENT_GONE, look->standby);
+        fl_wait_for(step, FL_AGENT_GONE, look->standby);
     else if (!look->ready)
-        wait_for(step, FL_UNSETTLED, look->standby);
+        fl_wait_for(step, FL_UNSETTLED, look->standby);
     else if (look->unfit)
-        wait_for(step, FL_UNFIT, look->standby);
+        fl_wait_for(step, FL_UNFIT, look->standby);
     else if (look->back_off)
-        wait_for(step, FL_BACK_OFF, planner->fleet->shard[number].failed.to);
+        fl_wait_for(step, FL_BACK_OFF, planner->fleet->shard[number].failed.to);
     else if (!carries(planner, look))
         return false;
     else
@@ -611,7 +485,7 @@ static bool follow_pin(struct fl_planner *planner, uint32_t number)
         }
     }
     step->pin_waits = true;
-    wait_for(step, FL_FINE, FL_NONE);
+    fl_wait_for(step, FL_FINE, FL_NONE);
     return false;
 }
 
@@ -636,7 +510,7 @@ static void fulfil_wishes(struct fl_planner *planner)
         moves = is_drained(planner, look->primary) || is_drained(planner, look->standby);
         if (planner->plan->stopped) {
             if (moves)
-                wait_for(&planner->plan->step[i], FL_LEASES_GONE, FL_NONE);
+                fl_wait_for(&planner->plan->step[i], FL_LEASES_GONE, FL_NONE);
         } else if (!follow_pin(planner, i) && moves)
             empty_drained(planner, i);
     }
@@ -678,10 +552,10 @@ static void restart_old(struct fl_planner *planner, uint32_t server)
             if (!hand_over(planner, i, FL_UPGRADE, server))
                 fl_order_repair(planner, i, &search, FL_UPGRADE, server);
         } else if (look->old[1] && look->standby == server && look->ready && may_resync(planner, look)) {
-            note_order(planner, i, FL_RESTART, FL_UPGRADE);
+            fl_order_note(planner, i, FL_RESTART, FL_UPGRADE);
             step->to[0] = server;
-            wait_for(step, FL_ORDERED, server);
-            count_restart(planner, i);
+            fl_wait_for(step, FL_ORDERED, server);
+            fl_count_restart(planner, i);
         }
     }
 }

@@ -36,30 +36,6 @@ void fl_stray_find(const struct fl_file *file)
         closedir(dir);
 }
 
-/* The key's name below understudy/FLEET/KIND, from *at on; NULL: there is no more. */
-static const char *next_of(const struct fl_file *file, const struct nd_keys *keys, const char *kind,
-                           size_t *at)
-{
-    char prefix[FL_KEY_MAX];
-    size_t len = strlen(fl_key(prefix, file, kind, ""));
-
-    if (*at == 0)
-        *at = nd_keys_from(keys, prefix);
-    if (*at >= keys->count || strncmp(keys->at[*at]->key, prefix, len) != 0)
-        return NULL;
-    return keys->at[(*at)++]->key + len;
-}
-
-void fl_stray_hear(const struct fl_file *file, const struct nd_keys *keys)
-{
-    static const char *const kinds[] = {"wishes/remove/", "shards/"};
-    const char *name;
-
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-        for (size_t at = 0; (name = next_of(file, keys, kinds[i], &at));)
-            (void)fl_file_stray(file, name);
-}
-
 const char *fl_stray_on(const struct fl_picture *p, uint32_t shard, uint32_t server)
 {
     const struct fl_server_said *said = &p->said[server];
@@ -242,7 +218,7 @@ int fl_stray_follow(struct fl_copies *out, const struct fl_picture *p, const str
     const char *name;
     int error = 0;
 
-    for (size_t at = 0; !error && (name = next_of(p->file, keys, "wishes/remove/", &at));) {
+    for (size_t at = 0; !error && (name = fl_key_next(p->file, keys, "wishes/remove/", &at));) {
         const struct nd_entry *wish = keys->at[at - 1];
         uint32_t shard = fl_file_stray(p->file, name);
 
@@ -254,7 +230,7 @@ int fl_stray_follow(struct fl_copies *out, const struct fl_picture *p, const str
                      shard == FL_NONE ? "it is no shard's name" : "it is in this file");
         error = fl_copies_add(out, wish->key, wish, NULL, fault);
     }
-    for (size_t at = 0; all && !error && (name = next_of(p->file, keys, "agents/", &at));) {
+    for (size_t at = 0; all && !error && (name = fl_key_next(p->file, keys, "agents/", &at));) {
         const struct nd_entry *copy = keys->at[at - 1];
         const char *shard = strchr(name, '/');
 

@@ -15,8 +15,6 @@
 
 /* Has the file know those of which this server was told once (fl_file_stray). */
 void fl_stray_find(const struct fl_file *file);
-/* And those that keys tell of: the shards' own, and wishes. */
-void fl_stray_hear(const struct fl_file *file, const struct nd_keys *keys);
 
 /* Of a stray whose node `node` of `server` has ended, as the nodes' user, whose all of this is: the arbiter's
  * key, deleted by what the node's pair file below `state` says of it, then what is in the node's directory.

@@ -126,7 +126,7 @@ static void send_answer(struct nd_running *r, json_t *answer)
     rp_looked_answer(r->replicator, text, len);
 }
 
-void nd_look_turn(struct nd_running *r)
+void nd_look_turn(struct nd_running *r, nd_answer_fn *answer)
 {
     struct nd_exchange *x = &r->looking.theirs;
     const char *text;
@@ -136,7 +136,7 @@ void nd_look_turn(struct nd_running *r)
     if (!x->request && (text = rp_looked(r->replicator, &len)) != NULL &&
         (refusal = read_question(text, len, x)) != NULL)
         send_answer(r, refusal);
-    if (!x->request || !nd_answer(r, x))
+    if (!x->request || !answer(r, x))
         return;
     send_answer(r, x->answer);
     json_decref((json_t *)(uintptr_t)x->request);

@@ -21,6 +21,6 @@ struct nd_looking {
 /* A step of a request with "peer": true, whose command only looks. */
 bool nd_look_answer(struct nd_running *r, struct nd_exchange *x);
 /* In each turn: the peer's question is answered, as if it had come by the socket that looks. */
-void nd_look_turn(struct nd_running *r);
+void nd_look_turn(struct nd_running *r, nd_answer_fn *answer);
 
 #endif

@@ -755,7 +755,7 @@ static int keep_going(struct nd_running *r)
         nd_differences_save(&r->differences, &s);
         nd_changes_turn(&r->changing, &s);
         nd_answer_due(r, &s);
-        nd_look_turn(r);
+        nd_look_turn(r, nd_answer);
         nd_counts_turn(&r->counts, &s);
         if (!nd_is_changing(&r->changing)) {
             ft_snapshot_give_back(r->region);
