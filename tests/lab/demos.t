@@ -7,8 +7,10 @@ plan 16
 
 mkdir -p "$LAB_DIR" "$work" || exit 1
 trap 'kill -KILL "${pid:-}" 2>/dev/null; "$lab" down 2>/dev/null; rm -rf "$LAB_DIR" "$work"' EXIT
+begun=0
 begin() { # DEMO [VARIABLE=VALUE…]: in the background, with a terminal's signals
-    files=$LAB_DIR/$1 said=$work/said
+    # What a killed one leaves may still write into its own.
+    files=$LAB_DIR/$1 said=$work/said-$((++begun))
     : >"$said"
     env --default-signal=INT DEMO_DIR="$files" "${@:2}" "$root/scripts/$1" >"$said" 2>&1 &
     pid=$!
