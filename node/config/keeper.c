@@ -55,24 +55,6 @@ static int check_protection(struct nd_reading *r, const struct nd_yaml *at)
     return 0;
 }
 
-/* Which lie where the keeper, or the node behind it, has no port. */
-int nd_read_inputs_devices(struct nd_reading *r, const struct nd_yaml *list, struct nd_node *node)
-{
-    static const struct nf_param text = {.kind = ND_KIND(ND_TEXT), .max = sizeof(node->inputs_device[0])};
-    int error = 0;
-
-    for (const struct nd_yaml *e = list ? list->first : NULL; e && !error; e = e->next) {
-        error = nd_schema_value(r->arena, e, "inputs_devices entry", &text,
-                                node->inputs_device[node->inputs_devices++], r->fault);
-        if (!error && (strncmp(e->text, "net_af_xdp", 10) == 0 || strncmp(e->text, "net_memif", 9) == 0))
-            error = nd_yaml_fail(r->fault, e,
-                                 "inputs_devices \"%.40s\", expected another driver, such as net_af_packet0, "
-                                 "or a PCI address",
-                                 e->text);
-    }
-    return error;
-}
-
 uint64_t nd_interfaces_digest(const struct nf_l3_config *l3)
 {
     struct {
