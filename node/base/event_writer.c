@@ -137,6 +137,14 @@ static struct {
     struct nd_recent_line ring[ND_RECENT];
 } recent = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+static void add_recent(const struct ft_event_line *line, uint64_t more)
+{
+    pthread_mutex_lock(&recent.lock);
+    recent.ring[recent.count % ND_RECENT] = (struct nd_recent_line){.line = *line, .more = more};
+    recent.count++;
+    pthread_mutex_unlock(&recent.lock);
+}
+
 uint64_t nd_recent_count(void)
 {
     uint64_t count;
@@ -388,10 +396,7 @@ static bool write_line(const struct ft_event_line *line, uint64_t more)
 {
     char text[JOURNAL_MAX > ND_EVENT_TEXT ? JOURNAL_MAX : ND_EVENT_TEXT];
 
-    pthread_mutex_lock(&recent.lock);
-    recent.ring[recent.count % ND_RECENT] = (struct nd_recent_line){.line = *line, .more = more};
-    recent.count++;
-    pthread_mutex_unlock(&recent.lock);
+    add_recent(line, more);
     offer_line(line, more);
     if (writer.journal >= 0) {
         size_t len = make_journal_line(text, line, writer.node, more);

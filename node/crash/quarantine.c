@@ -108,6 +108,12 @@ static void clear(void *of, uint64_t bits)
     settle(q);
 }
 
+/* What was in one burst with what is taken for the killer passes from now on. */
+static void pass_beside(struct nd_quarantine *q)
+{
+    clear(q, bits_of(q->fingerprint, atomic_load(&q->count), FT_BESIDE));
+}
+
 /* Of deaths in that NF: suspects are let go where its state was the cause, and on_crash has made it harmless;
  * `known`: what is known to kill as well, where no packet comes to that NF any more. What is there for a
  * death in another NF is not. How many. */
@@ -405,9 +411,8 @@ static bool is_on(struct nd_peer_crashes *all, struct nd_quarantine *q)
         end_quarantine(q);
         on = false;
     }
-    /* What was in one burst with what is taken for the killer passes from now on. */
     if (on && ft_now() - q->began >= BESIDE_NS)
-        clear(q, bits_of(q->fingerprint, atomic_load(&q->count), FT_BESIDE));
+        pass_beside(q);
     memcpy(all->nf, q->nf, sizeof(all->nf));
     pthread_mutex_unlock(&all->lock);
     return on;

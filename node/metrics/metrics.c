@@ -65,15 +65,21 @@ bool nd_metrics_asked(const struct nd_metrics *m)
     return m && atomic_load(&m->stage) == ASKED;
 }
 
+/* `page` NULL: there is none. */
+static void hand_over(struct nd_metrics *m, char *page, size_t size)
+{
+    m->page = page;
+    m->size = size;
+    atomic_store(&m->stage, READY);
+    sem_post(&m->answered);
+}
+
 void nd_metrics_answer(struct nd_metrics *m, const struct nd_page *of, const json_t *status)
 {
     size_t size = 0;
     char *page = nd_page_make(of, status, &size);
 
-    m->page = page;
-    m->size = size;
-    atomic_store(&m->stage, READY);
-    sem_post(&m->answered);
+    hand_over(m, page, size);
 }
 
 static char *take_page(struct nd_metrics *m, size_t *size)

@@ -133,6 +133,16 @@ static unsigned nf_of(const struct nd_sums *s, unsigned word)
     return word + 1 < s->words ? word : FT_NFS_MAX;
 }
 
+/* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it live. */
+static void note_sums(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
+                      const uint64_t of[FT_AUDIT_SUMS])
+{
+    uint64_t *to = find_burst(s, replayed, lane, burst);
+
+    for (unsigned w = 0; to && w < s->words; w++)
+        to[w] = of[nf_of(s, w)];
+}
+
 bool nd_sums_differ(const struct nd_sums *s, bool replayed, unsigned lane, uint64_t burst,
                     const uint64_t of[FT_AUDIT_SUMS], uint16_t *nf)
 {
@@ -216,14 +226,8 @@ static void note_burst(void *arg, unsigned index, const uint64_t sums[FT_AUDIT_S
     const struct nd_lane *lane = &r->member.lanes.lane[index];
     bool live = lane->doing == FT_LANE_LIVE;
 
-    /* `of`: as ft_audit_watch has them. `replayed`: by a standby that replayed the burst, not who ran it
-     * live. */
-    if (live || !lane->apply.last_was_chunk) {
-        uint64_t *to = find_burst(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst);
-
-        for (unsigned w = 0; to && w < r->all->sums.words; w++)
-            to[w] = sums[nf_of(&r->all->sums, w)];
-    }
+    if (live || !lane->apply.last_was_chunk)
+        note_sums(&r->all->sums, !live, index, nf_chain_state(lane->chain)->burst, sums);
 }
 
 int nd_replay_config(struct nd_config **out, const struct nd_replay_options *o, unsigned how,
