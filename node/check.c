@@ -282,15 +282,29 @@ static void print_names(const char *what, const struct nd_node *node, unsigned c
         printf("%s%s %s", i ? "," : what, i == 0 && count > 1 ? "s" : "", node[i].name);
 }
 
+static double routed_mb(const struct nf_routed *routed)
+{
+    uint64_t bytes = 0;
+
+    for (unsigned ipv6 = 0; ipv6 < NF_FAMILIES; ipv6++)
+        bytes += routed->table[ipv6] ? nf_lpm_bytes(routed->table[ipv6]) : 0;
+    return (double)bytes / 1e6;
+}
+
 static void print_text(const struct nd_config *config, const char *file, bool elsewhere)
 {
     const struct nd_protect *p = &config->protect;
+    const struct nf_routed *routed = config->chain.l3 ? config->chain.l3->routed : NULL;
     char mode[ND_MODE_TEXT];
 
     printf("%s: ok: chain %s (", file, config->chain.name);
     for (unsigned i = 0; i < config->chain.count; i++)
         printf("%s%s", i ? ", " : "", config->chain.nfs[i].module->name);
-    printf("), %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
+    printf(")");
+    if (routed)
+        printf(", %u routes of IPv4 and %u of IPv6 from a file in up to %.0f MB", routed->count[NF_IP4],
+               routed->count[NF_IP6], routed_mb(routed));
+    printf(", %u lane%s, %s", config->chain.lanes, config->chain.lanes == 1 ? "" : "s",
            nd_mode_text(mode, p->mode, nd_modes[p->asked], p->decided_by));
     if (config->nodes) {
         printf(", nodes %s, %s", config->node[0].name, config->node[1].name);

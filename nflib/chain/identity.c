@@ -262,6 +262,9 @@ static void say_l3(struct text *t, const struct nf_l3_config *l3)
             say_extras(t, &l3->port[i], true);
         }
     say_routes(t, l3, true);
+    if (l3->routed)
+        say(t, "routes of a file: %u, ipv6 %u, %016" PRIx64 "\n", l3->routed->count[NF_IP4],
+            l3->routed->count[NF_IP6], l3->routed->hash);
     for (unsigned i = 0; i < l3->fixed_count; i++) {
         say(t, "neighbour %u: ", i);
         say_addr(t, &l3->fixed[i].addr);
@@ -351,6 +354,11 @@ void nf_chain_tell_l3(const struct nf_l3_config *l3,
         }
         for (unsigned i = 0; i < l3->next_hops[ipv6]; i++)
             tell_hop(&t, "next hop", l3, &l3->next_hop[ipv6][i].addr, l3->next_hop[ipv6][i].port, NULL);
+    }
+    if (l3->routed) {
+        snprintf(how, sizeof(how), "%u, ipv6 %u, hash %016" PRIx64, l3->routed->count[NF_IP4],
+                 l3->routed->count[NF_IP6], l3->routed->hash);
+        t.tell(t.arg, "routes of a file", how);
     }
     for (unsigned i = 0; i < l3->fixed_count; i++)
         tell_hop(&t, "neighbour", l3, &l3->fixed[i].addr, l3->fixed[i].port, l3->fixed[i].mac);

@@ -3,8 +3,8 @@
  * Owns both ends of the chain: what is taken in and what leaves, by the configured addresses and routes, with
  * ARP, neighbour discovery and the ICMP errors that are sent. State in arena (lane, 0): counters, the
  * neighbour table, when each interface may send its next ICMP error, whether neighbours fail, and who claimed
- * own addresses. The route table here is the configuration's, sorted; it is no state. Of a burst the packets
- * are kept as they came in, for errors about them.
+ * own addresses. The routes here are the configuration's, sorted, or a table that it has; they are no state.
+ * Of a burst the packets are kept as they came in, for errors about them.
  */
 #include "nflib/chain/l3_parts.h"
 
@@ -45,6 +45,11 @@ static inline const struct nf_l3_route *find_route(const struct nf_l3 *l3, const
 {
     const struct nf_l3_family *f = &l3->family[ipv6];
 
+    if (f->table) {
+        uint32_t found = nf_lpm_find(f->table, addr->byte + (ipv6 ? 0 : NF_IPV4_BITS / 8));
+
+        return found ? &f->by[found] : NULL;
+    }
     for (const struct nf_l3_route *r = f->route; r < f->route + f->routes; r++)
         if (ipv6 ? (((addr->half[0] ^ r->addr.half[0]) & r->mask.half[0]) |
                     ((addr->half[1] ^ r->addr.half[1]) & r->mask.half[1])) == 0
@@ -379,43 +384,6 @@ uint64_t nf_l3_bytes(const struct nf_l3_config *config)
            (has_ipv6(config) ? nf_neighbours_bytes(true) : 0) + 4096;
 }
 
-/* `via` is NULL on a link. */
-static void add_route(struct nf_l3_family *f, const struct nf_net *to, const struct nf_addr *via,
-                      uint8_t port)
-{
-    struct nf_l3_route route = {
-        .via = via ? *via : to->addr, .bits = to->bits, .port = port, .on_link = !via};
-    uint32_t at = f->routes++;
-
-    for (unsigned i = 0; i < 16; i++) {
-        unsigned bits = to->bits > 8 * i ? to->bits - 8 * i : 0;
-
-        route.mask.byte[i] = (uint8_t)(bits < 8 ? 0xff00 >> bits : 0xff);
-        route.addr.byte[i] = to->addr.byte[i] & route.mask.byte[i];
-    }
-    for (; at > 0 && f->route[at - 1].bits < route.bits; at--)
-        f->route[at] = f->route[at - 1];
-    f->route[at] = route;
-}
-
-static void read_family(struct nf_l3_family *f, const struct nf_l3_config *config, bool ipv6)
-{
-    for (uint8_t i = 0; i < config->ports; i++) {
-        const struct nf_interface *port = &config->port[i];
-
-        if (port->net[ipv6].bits) {
-            if (ipv6)
-                f->own[f->owns++] = (struct nf_l3_own){port->local, i};
-            f->own[f->owns++] = (struct nf_l3_own){port->net[ipv6].addr, i};
-            add_route(f, &port->net[ipv6], NULL, i);
-        }
-        for (unsigned e = 0; e < port->extras[ipv6]; e++)
-            f->own[f->owns++] = (struct nf_l3_own){port->extra[ipv6][e], i};
-    }
-    for (const struct nf_route *r = config->route[ipv6]; r < config->route[ipv6] + config->routes[ipv6]; r++)
-        add_route(f, &r->to, &r->via, r->port);
-}
-
 static int make_family(struct nf_l3 *l3, bool ipv6, struct ft_fault *fault)
 {
     const struct nf_l3_config *config = l3->config;
@@ -423,12 +391,15 @@ static int make_family(struct nf_l3 *l3, bool ipv6, struct ft_fault *fault)
 
     f->neighbours.failing = &l3->times->failing;
     f->neighbours.claimed = &l3->times->claimed[NF_L3_NEIGHBOUR_CLAIMED];
-    read_family(f, config, ipv6);
+    nf_l3_read_family(f, config, ipv6);
     if (nf_neighbours_make(&f->neighbours, l3->nf, config, ipv6))
         return ft_fail(fault, FT_EFULL, "l3: the lane's arena is too small");
     for (unsigned i = 0; i < f->routes; i++)
         if (!f->route[i].on_link)
             nf_neighbours_add_hop(&f->neighbours, &f->route[i].via, f->route[i].port);
+    for (unsigned i = 0; config->routed && i < config->routed->hops[ipv6]; i++)
+        nf_neighbours_add_hop(&f->neighbours, &config->routed->hop[ipv6][i].addr,
+                              config->routed->hop[ipv6][i].port);
     for (unsigned i = 0; i < config->next_hops[ipv6]; i++)
         nf_neighbours_add_hop(&f->neighbours, &config->next_hop[ipv6][i].addr,
                               config->next_hop[ipv6][i].port);
@@ -869,12 +840,15 @@ static inline __attribute__((always_inline)) bool find_hop(struct nf_l3 *l3, str
 }
 
 static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l3, struct nf_packet *p,
+                                                                 const struct nf_l3_route *known,
                                                                  struct hop *hop, const struct nf_addr *to,
                                                                  bool ipv6, uint64_t now)
 {
     bool local = p->flags & (NF_P_EMITTED | NF_P_LOCAL);
     struct nf_l3_route link = {.port = p->in_port, .on_link = true};
-    const struct nf_l3_route *route = ipv6 && nf_ipv6_link_local(to->byte) ? &link : find_route(l3, to, ipv6);
+    const struct nf_l3_route *route = ipv6 && nf_ipv6_link_local(to->byte) ? &link
+                                      : known                              ? known
+                                                                           : find_route(l3, to, ipv6);
 
     if (!local && p->data[ttl_at(p, ipv6)] <= 1) {
         tell_expired(l3, find_kept(l3, p), now);
@@ -905,7 +879,9 @@ static inline __attribute__((always_inline)) void forward_packet(struct nf_l3 *l
     }
 }
 
+/* `known`: the route, NULL: it is looked for. So forward_packet. */
 static inline __attribute__((always_inline)) void send_packet(struct nf_l3 *l3, struct nf_packet *p,
+                                                              const struct nf_l3_route *known,
                                                               struct hop *hop, bool ipv6, uint64_t now)
 {
     struct nf_addr to = nf_packet_to(p, ipv6);
@@ -914,24 +890,32 @@ static inline __attribute__((always_inline)) void send_packet(struct nf_l3 *l3, 
         if (!answer_echo(l3, p, ipv6))
             return;
         to = nf_packet_to(p, ipv6);
+        known = NULL;
     }
-    forward_packet(l3, p, hop, &to, ipv6, now);
+    forward_packet(l3, p, known, hop, &to, ipv6, now);
 }
 
 void nf_l3_out(struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n, uint64_t now)
 {
     struct hop hop[NF_FAMILIES] = {{.entry = NULL}, {.entry = NULL}};
+    const struct nf_l3_route *found[NF_LPM_ALL_MAX], *known = NULL;
+    bool by_table = l3->config->routed;
 
     for (uint32_t i = 0; i < n; i++) {
         struct nf_packet *p = packets[i];
         bool ipv6 = p->flags & NF_P_IPV6_READ && l3->family[NF_IP6].neighbours.map;
 
+        if (ft_unlikely(by_table)) {
+            if (i % NF_LPM_ALL_MAX == 0)
+                nf_l3_find_ahead(l3, packets + i, n - i, found);
+            known = found[i % NF_LPM_ALL_MAX];
+        }
         if (p->flags & NF_P_EMITTED && (p->flags & NF_P_ARP || (ipv6 && is_own_nd(p))))
             continue;
         if (ft_likely(p->flags & NF_P_IPV4))
-            send_packet(l3, p, &hop[NF_IP4], false, now);
+            send_packet(l3, p, known, &hop[NF_IP4], false, now);
         else if (ipv6)
-            send_packet(l3, p, &hop[NF_IP6], true, now);
+            send_packet(l3, p, known, &hop[NF_IP6], true, now);
         else
             nf_drop(l3->nf, p, NF_L3_PROTOCOL);
     }

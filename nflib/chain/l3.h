@@ -9,6 +9,7 @@
 #define NFLIB_CHAIN_L3_H
 
 #include "nflib/net/addr.h"
+#include "nflib/net/lpm.h"
 #include "nflib/net/vlan.h"
 #include "nflib/nf.h"
 
@@ -52,6 +53,24 @@ struct nf_fixed {
     uint8_t mac[6], port;
 };
 
+/* What a table of networks says of an address: the interface on whose link it is, one of the routes, or one
+ * of the next hops. */
+enum nf_routed_by {
+    NF_ROUTED_LINK = 1,
+    NF_ROUTED_ROUTE = NF_ROUTED_LINK + NF_PORTS_MAX,
+    NF_ROUTED_HOP = NF_ROUTED_ROUTE + NF_ROUTES_MAX,
+    NF_ROUTED_ALL = NF_ROUTED_HOP + NF_ROUTES_MAX,
+};
+
+/* Routes of a file, and with them all others of a family of which it has some. */
+struct nf_routed {
+    const char *path;
+    uint64_t hash; /* of what they say */
+    uint32_t count[NF_FAMILIES], hops[NF_FAMILIES];
+    struct nf_hop hop[NF_FAMILIES][NF_ROUTES_MAX];
+    struct nf_lpm *table[NF_FAMILIES]; /* NULL: the file has none of the family */
+};
+
 struct nf_l3_config {
     uint16_t ports; /* interfaces */
     struct nf_interface port[NF_PORTS_MAX];
@@ -61,6 +80,7 @@ struct nf_l3_config {
     struct nf_hop next_hop[NF_FAMILIES][NF_NEXT_HOPS_MAX];
     uint16_t fixed_count;
     struct nf_fixed fixed[NF_FIXED_MAX];
+    struct nf_routed *routed; /* NULL: no file has routes */
 };
 
 /* The chain's "l3" counters, with their names. */

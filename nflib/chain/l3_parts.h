@@ -28,6 +28,8 @@ struct nf_l3_family {
     uint32_t owns, routes;
     struct nf_l3_own own[NF_L3_OWN_MAX];
     struct nf_l3_route route[NF_L3_ROUTES_ALL]; /* longest prefix first */
+    const struct nf_lpm *table;                 /* in place of going through them, enum nf_routed_by */
+    struct nf_l3_route by[NF_ROUTED_ALL];
 };
 
 /* An own address that another host has claimed. Chain times; 0: none. */
@@ -68,6 +70,14 @@ struct nf_l3 {
     uint32_t keeps;                  /* bit i: kept[i] is there */
     struct nf_l3_kept kept[NF_BURST_MAX];
 };
+
+/* ---- l3_routes.c ---- */
+
+/* Own addresses and routes of the family. */
+void nf_l3_read_family(struct nf_l3_family *f, const struct nf_l3_config *config, bool ipv6);
+/* By the tables: the routes of the first NF_LPM_ALL_MAX of n packets. NULL: there is none, or no table. */
+void nf_l3_find_ahead(const struct nf_l3 *l3, struct nf_packet *const packets[], uint32_t n,
+                      const struct nf_l3_route *found[]);
 
 /* ---- l3_announce.c ---- */
 /*

@@ -22,7 +22,7 @@
 #define USED_MAX      (NF_NEIGHBOURS_MAX * 3 / 4) /* beyond it used entries give way, and not new ones */
 #define WANTED_EVERY  (NF_SECOND / NF_NEIGHBOURS_MAX)
 #define WANTED_AHEAD  (WANTED_EVERY * (NF_NEIGHBOURS_MAX / 4))
-#define STAYING_MAX   (NF_ROUTES_MAX + NF_NEXT_HOPS_MAX + NF_FIXED_MAX) /* next hops and the file's */
+#define STAYING_MAX   (2 * NF_ROUTES_MAX + NF_NEXT_HOPS_MAX + NF_FIXED_MAX) /* next hops and the file's */
 _Static_assert(NF_NEIGHBOURS_MAX - USED_MAX > STAYING_MAX, "in a full table some entry may give way");
 
 static const uint8_t everybody[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, nobody[6];

@@ -53,6 +53,7 @@ static const struct nf_param travelling[] = {
     {"redis", ND_KIND(ND_MAP), AT(redis), 0, 0, "", NULL, NULL, false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, NULL, false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, NULL, false},
+    {"routes_file", ND_KIND(ND_ANY), AT(routes_file), 0, 0, "", NULL, NULL, false},
     {"neighbours", ND_KIND(ND_LIST), AT(neighbours), 0, NF_FIXED_MAX, "", NULL, NULL, false},
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, NULL, false},
     {0},
@@ -61,10 +62,11 @@ static const struct nf_param travelling[] = {
 
 static const struct nd_yaml *first_of_network(const struct nd_sections *at)
 {
-    return at->interfaces  ? at->interfaces
-           : at->routes    ? at->routes
-           : at->next_hops ? at->next_hops
-                           : at->neighbours;
+    return at->interfaces    ? at->interfaces
+           : at->routes      ? at->routes
+           : at->routes_file ? at->routes_file
+           : at->next_hops   ? at->next_hops
+                             : at->neighbours;
 }
 
 /* Interfaces and all that belongs to them stand in one of the two files. */
@@ -81,6 +83,7 @@ static int take_network(struct nd_reading *r, const struct nd_sections *theirs)
         return 0;
     r->at.interfaces = theirs->interfaces;
     r->at.routes = theirs->routes;
+    r->at.routes_file = theirs->routes_file;
     r->at.next_hops = theirs->next_hops;
     r->at.neighbours = theirs->neighbours;
     r->spare_ports = true;
@@ -742,8 +745,7 @@ static int add_nf_addresses(struct nd_reading *r)
 
 /* ---- routes, next hops, neighbours ------------------------------------------------------------- */
 
-/* The interface on whose link `hop` is, for a neighbour: not the chain itself. */
-static int port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what, const struct nd_hop *hop)
+int nd_port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what, const struct nd_hop *hop)
 {
     const struct nf_l3_config *l3 = r->l3;
     bool ipv6 = nf_addr_is_ipv6(&hop->addr), local = nf_ipv6_link_local(hop->addr.byte);
@@ -788,7 +790,7 @@ static int read_route(struct nd_reading *r, const struct nd_yaml *at)
         return nd_yaml_fail(r->fault, via, "route via is %s, expected an address of %s, as `to`", via->text,
                             ipv6 ? "IPv6" : "IPv4");
     if (port == 0)
-        port = port_of(r, via, "route via", &raw.via);
+        port = nd_port_of(r, via, "route via", &raw.via);
     if (port < 0)
         return port;
     for (unsigned i = 0; i < l3->routes[ipv6]; i++)
@@ -809,7 +811,7 @@ static int read_next_hop(struct nd_reading *r, const struct nd_yaml *at)
     bool ipv6 = nf_addr_is_ipv6(&hop.addr);
 
     if (port == 0)
-        port = port_of(r, at, "next hop", &hop);
+        port = nd_port_of(r, at, "next hop", &hop);
     if (port < 0)
         return port;
     l3->next_hop[ipv6][l3->next_hops[ipv6]++] = (struct nf_hop){hop.addr, (uint8_t)port};
@@ -831,7 +833,7 @@ static int read_fixed(struct nd_reading *r, const struct nd_yaml *at)
     int port = nd_schema_read(r->arena, at, "neighbour", keys, &raw, r->fault);
 
     if (port == 0)
-        port = port_of(r, nd_yaml_get(at, "address"), "neighbour address", &raw.address);
+        port = nd_port_of(r, nd_yaml_get(at, "address"), "neighbour address", &raw.address);
     if (port < 0)
         return port;
     for (unsigned i = 0; i < l3->ports; i++)
@@ -852,12 +854,10 @@ static int read_fixed(struct nd_reading *r, const struct nd_yaml *at)
 
 int nd_read_network(struct nd_reading *r)
 {
-    const struct nd_yaml *orphan = r->at.routes      ? r->at.routes
-                                   : r->at.next_hops ? r->at.next_hops
-                                                     : r->at.neighbours;
+    const struct nd_yaml *orphan = r->at.interfaces ? NULL : first_of_network(&r->at);
     int error = 0;
 
-    if (!r->at.interfaces && orphan)
+    if (orphan)
         return nd_yaml_fail(r->fault, orphan, "%s without interfaces, expected interfaces", orphan->key);
     if (!r->at.interfaces) {
         for (; r->config->ports < 2; r->config->ports++)
@@ -874,12 +874,13 @@ int nd_read_network(struct nd_reading *r)
         error = add_nf_addresses(r);
     for (const struct nd_yaml *e = r->at.routes ? r->at.routes->first : NULL; e && !error; e = e->next)
         error = read_route(r, e);
+    if (r->at.routes_file && !error)
+        error = nd_read_routes_file(r, r->at.routes_file);
     for (const struct nd_yaml *e = r->at.next_hops ? r->at.next_hops->first : NULL; e && !error; e = e->next)
         error = read_next_hop(r, e);
     for (const struct nd_yaml *e = r->at.neighbours ? r->at.neighbours->first : NULL; e && !error;
          e = e->next)
         error = read_fixed(r, e);
-    if (!error)
-        r->config->chain.l3 = r->l3;
+    r->config->chain.l3 = r->l3; /* also half read: what it owns is freed with the configuration */
     return error;
 }

@@ -32,6 +32,7 @@ static const struct nf_param sections[] = {
     {"record", ND_KIND(ND_ANY), AT(record), 0, 0, "", NULL, "what is kept on disk", false},
     {"interfaces", ND_KIND(ND_LIST), AT(interfaces), 0, NF_PORTS_MAX, "", NULL, "with addresses", false},
     {"routes", ND_KIND(ND_LIST), AT(routes), 0, NF_ROUTES_MAX, "", NULL, "static routes", false},
+    {"routes_file", ND_KIND(ND_ANY), AT(routes_file), 0, 0, "", NULL, "many of them, a line each", false},
     {"neighbours", ND_KIND(ND_LIST), AT(neighbours), 0, NF_FIXED_MAX, "", NULL, "whose MAC is fixed", false},
     {"next_hops", ND_KIND(ND_LIST), AT(next_hops), 0, NF_NEXT_HOPS_MAX, "", NULL, "kept fresh", false},
     {"nodes", ND_KIND(ND_MAP), AT(nodes), 0, 0, "", NULL, "the two nodes", false},
@@ -607,6 +608,8 @@ void nd_config_free(struct nd_config *config)
     for (unsigned i = 0; i < config->chain.count; i++)
         if (config->chain.nfs[i].module->release)
             config->chain.nfs[i].module->release(config->chain.nfs[i].config);
+    if (config->chain.l3)
+        nd_routed_free(config->chain.l3->routed);
     nd_arena_free(config->arena);
     free(config);
 }

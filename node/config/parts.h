@@ -12,8 +12,8 @@
 
 /* The top-level keys as they stand in the file; NULL: absent. */
 struct nd_sections {
-    const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes, *next_hops,
-        *neighbours, *nodes, *keepers, *drill, *failback, *arbiter, *push;
+    const struct nd_yaml *chain, *protect, *redis, *timing, *link, *record, *interfaces, *routes,
+        *routes_file, *next_hops, *neighbours, *nodes, *keepers, *drill, *failback, *arbiter, *push;
     char prefer[32];
     uint32_t hold_down_s;
     uint32_t log; /* into text, json */
@@ -38,9 +38,17 @@ struct nd_reading {
 /* Each: 0 or a negative ft_error with the fault filled. */
 int nd_read_chain(struct nd_reading *r);   /* chain; protect and redis of a chain file referred to */
 int nd_read_network(struct nd_reading *r); /* interfaces, routes, next_hops; needs the chain */
-int nd_read_nodes(struct nd_reading *r);   /* nodes, drill; needs the network */
-int nd_read_keeper(struct nd_reading *r);  /* keepers; needs the nodes, and how they are protected */
-int nd_read_sockets(struct nd_reading *r); /* of the nodes, who they are and where; needs nothing */
+/* The file of routes that is named there, into r->l3->routed. */
+int nd_read_routes_file(struct nd_reading *r, const struct nd_yaml *at);
+void nd_routed_free(struct nf_routed *routed); /* NULL is nothing to free */
+int nd_read_nodes(struct nd_reading *r);       /* nodes, drill; needs the network */
+int nd_read_keeper(struct nd_reading *r);      /* keepers; needs the nodes, and how they are protected */
+int nd_read_sockets(struct nd_reading *r);     /* of the nodes, who they are and where; needs nothing */
+
+struct nd_hop;
+/* The interface on whose link `hop` is, for a neighbour: not the chain itself. Or an error: `what` is the
+ * word for it. */
+int nd_port_of(struct nd_reading *r, const struct nd_yaml *at, const char *what, const struct nd_hop *hop);
 
 /* The devices of a node, or of a keeper: `kind` is the word for it. */
 int nd_read_ports(struct nd_reading *r, const char *kind, struct nd_node *node, const struct nd_yaml *ports);

@@ -370,7 +370,7 @@ TEST(interfaces_stand_in_one_of_both_files)
         {"timing: {}\n", NODES(TWO, TWO),
          "other.yaml:2: unknown key \"timing\" in the file, expected one of chain, protect, redis, "
          "interfaces, "
-         "routes, neighbours, next_hops"},
+         "routes, routes_file, neighbours, next_hops"},
         {NETWORK, NODES("lan: net_null0", TWO),
          "t.yaml:4: node a ports wan is missing, expected text of 1 to 511 characters (a PCI address, or as "
          "net_af_packet0,iface=eth0)"},
