@@ -7,6 +7,7 @@
 #include "ftcore/record/format.h"
 #include "nflib/chain/chain.h"
 #include "node/arbiter/arbiter.h"
+#include "node/base/host.h"
 #include "node/base/interface.h"
 #include "node/base/process.h"
 #include "node/config/chain_warnings.h"
@@ -650,6 +651,38 @@ static int judge_programs(const struct nd_config *config, struct ft_fault *fault
     return error == FT_EPERM ? error : 0;
 }
 
+/* The interfaces that this process sees. */
+static int check_host(bool json)
+{
+    const char *names[ND_HOST_LINES] = {NULL};
+    struct if_nameindex *all = if_nameindex();
+    json_t *lines = json_array();
+    struct nd_host host;
+    unsigned count = 0;
+    int code = ND_DONE;
+
+    for (unsigned i = 0; all && all[i].if_name && count < ND_HOST_LINES - 1; i++)
+        if (strcmp(all[i].if_name, "lo") != 0)
+            names[count++] = all[i].if_name;
+    nd_host_look(&host, "", names);
+    for (const struct nd_host_line *l = host.line; l < host.line + host.count; l++) {
+        const char *verdict = nd_host_verdict_name(l->verdict);
+
+        code = l->verdict == ND_HOST_UNFIT ? ND_NOT_EQUAL : code;
+        json_array_append_new(lines, json_pack("{s:s,s:s,s:s,s:s}", "verdict", verdict, "what", l->what, "is",
+                                               l->is, "do", l->do_this));
+        if (!json)
+            printf("%-6s %-18s %s%s%s\n", verdict, l->what, l->is, *l->do_this ? "\n       -> " : "",
+                   l->do_this);
+    }
+    if (json)
+        code = nd_print_json(lines) ? ND_SOFTWARE : code;
+    json_decref(lines);
+    if (all)
+        if_freenameindex(all);
+    return code;
+}
+
 int nd_cmd_check(int argc, char **argv)
 {
     struct nd_options options;
@@ -663,6 +696,8 @@ int nd_cmd_check(int argc, char **argv)
 
     if (error)
         return error;
+    if (options.host)
+        return check_host(options.json);
     error = nd_config_read(&config, options.file, 0, &fault);
     if (!error && (error = judge_programs(config, &fault)) != 0) {
         nd_config_free(config);

@@ -229,8 +229,11 @@ static int check_arguments(const struct nd_syntax *s, void *options, const struc
 {
     const struct nd_option *file = NULL;
     char name[64];
+    bool alone = false;
 
     for (unsigned i = 0; s->options[i].name; i++)
+        alone |= s->options[i].alone && (rest->given >> i & 1);
+    for (unsigned i = 0; s->options[i].name && !alone; i++)
         if (s->options[i].needed && s->options[i].kind == ND_OPTION_FILE && !(rest->given >> i & 1))
             file = &s->options[i];
         else if (s->options[i].needed && !(rest->given >> i & 1))
@@ -382,6 +385,9 @@ static const struct nd_option check[] = {FILE_ROW,
                                          JSON_ROW,
                                          {"try", 0, ND_OPTION_FLAG, offsetof(struct nd_options, tries),
                                           .help = "open what the node would open, and close it again"},
+                                         {"host", 0, ND_OPTION_FLAG, offsetof(struct nd_options, host),
+                                          .alone = true,
+                                          .help = "whether this machine is fit for a node, without a file"},
                                          END};
 static const struct nd_option repair[] = {
     FILE_ROW,

@@ -53,6 +53,7 @@ struct nd_option {
     int (*read)(void *options, char *value); /* 0, or ND_USAGE with its line printed */
     bool again;                              /* the option may come more than once */
     const char *needed; /* what is missing without the option, for the refusal; NULL: it may be absent */
+    bool alone;         /* where this option is given none other is needed */
     const char *value;  /* what the usage text calls the value; NULL with ND_OPTION_FLAG */
     const char *help;
 };
@@ -102,7 +103,7 @@ void nd_syntax_usage(const struct nd_syntax *syntax, char *out, size_t cap, size
 
 struct nd_options {
     const char *file, *node, *lost, *event; /* NULL: not given; borrowed from argv */
-    bool json, tries, dry, past;
+    bool json, tries, host, dry, past;
     uint32_t confirm; /* s; 0: not given */
     uint64_t view;    /* 0: not given */
     int argc;         /* what is not an option, in order */
