@@ -30,8 +30,8 @@ static bool died_unheard(const struct sim_node *n)
            other->died < other->state_since + most * SIM_MS;
 }
 
-/* Or it stands still, since solo_after_ms before the node went on alone, about. */
-static bool stands_still(const struct sim_node *n)
+/* Or it sleeps, since solo_after_ms before the node went on alone, about. */
+static bool sleeps_long(const struct sim_node *n)
 {
     const struct sim_node *other = sim_peer(n);
     uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
@@ -43,7 +43,7 @@ static bool stands_still(const struct sim_node *n)
 
 /*
  * The price of two nodes: a primary was replaced while it was cut off or slept, hears nothing of that for
- * solo_after_ms, since the partition is long or its successor has died or stands still, and goes on alone.
+ * solo_after_ms, since the partition is long or its successor has died or sleeps, and goes on alone.
  * Announced, and never with strict or an arbiter. An eighth: its clock may have jumped.
  */
 static bool may_split(const struct sim_node *n)
@@ -51,7 +51,7 @@ static bool may_split(const struct sim_node *n)
     uint64_t patience = sim.config->timing.solo_after_ms * SIM_MS;
 
     return !sim.plan.strict && !sim.plan.arbitrated && n->state == FT_SOLO &&
-           (sim.long_partition || died_unheard(n) || stands_still(n) ||
+           (sim.long_partition || died_unheard(n) || sleeps_long(n) ||
             (n->overslept && n->state_since + patience / 8 >= n->overslept + patience &&
              n->state_since < n->overslept + 3 * patience));
 }
